@@ -1,0 +1,22 @@
+/* Errors that carry their context: NB_FAIL writes the code and a message and yields the code. */
+#ifndef NB_ERROR_H
+#define NB_ERROR_H
+
+#include "../nibble.h"
+
+/* Formats as base/writer.h does; err may be NULL. Returns code. */
+int32_t nb_fail(nb_error *err, int32_t code, const char *format, ...);
+
+/* return NB_FAIL(...) from a function that returns a code; NB_FAIL_NULL from one that returns a pointer. */
+#define NB_FAIL(err, code, ...) nb_fail((err), (code), __VA_ARGS__)
+#define NB_FAIL_NULL(err, code, ...) (nb_fail((err), (code), __VA_ARGS__), NULL)
+
+/* Passes a failure on. */
+#define NB_TRY(call)                  \
+    do {                              \
+        int32_t nb_try_code = (call); \
+        if (nb_try_code < 0)          \
+            return nb_try_code;       \
+    } while (0)
+
+#endif

@@ -1,0 +1,154 @@
+#include "memory.h"
+
+#include "numbers.h"
+
+enum { ALIGNMENT = 64 };
+
+#ifdef __wasm__
+
+/* First fit over an address-ordered free list with coalescing. There are a few dozen blocks in a process's life, so
+ * the simplest allocator is the right one. Every block starts with a header of ALIGNMENT bytes. Only the instance
+ * that owns the model allocates, never a worker: no lock. */
+
+typedef struct block {
+    size_t size; /* header included; a multiple of ALIGNMENT */
+    struct block *next;
+} block;
+
+extern uint8_t __heap_base; /* the linker's */
+static block *free_list;
+static uintptr_t top; /* end of what was handed out from the memory's end */
+
+enum { PAGE = 65536 };
+
+static void release(block *b) {
+    block **link = &free_list;
+    while (*link && *link < b)
+        link = &(*link)->next;
+    b->next = *link;
+    *link = b;
+    if (b->next && (uint8_t *)b + b->size == (uint8_t *)b->next) {
+        b->size += b->next->size;
+        b->next = b->next->next;
+    }
+    if (link != &free_list) {
+        block *previous = (block *)((uint8_t *)link - offsetof(block, next));
+        if ((uint8_t *)previous + previous->size == (uint8_t *)b) {
+            previous->size += b->size;
+            previous->next = b->next;
+        }
+    }
+}
+
+static bool extend(size_t bytes) {
+    if (!top)
+        top = NB_ROUND_UP((uintptr_t)&__heap_base, ALIGNMENT);
+    uintptr_t have = __builtin_wasm_memory_size(0) * (uintptr_t)PAGE;
+    if (bytes > UINTPTR_MAX - PAGE - top)
+        return false;
+    if (top + bytes > have &&
+        __builtin_wasm_memory_grow(0, (top + bytes - have + PAGE - 1) / PAGE) == (uintptr_t)-1)
+        return false;
+    block *b = (block *)top;
+    b->size = bytes;
+    top += bytes;
+    release(b);
+    return true;
+}
+
+void *nb_alloc(size_t bytes) {
+    if (bytes > SIZE_MAX / 2)
+        return NULL;
+    size_t need = NB_ROUND_UP(bytes, (size_t)ALIGNMENT) + ALIGNMENT;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        block *last = NULL;
+        for (block **link = &free_list; *link; link = &(*link)->next) {
+            block *b = *link;
+            last = b;
+            if (b->size < need)
+                continue;
+            if (b->size - need >= 2 * ALIGNMENT) {
+                block *rest = (block *)((uint8_t *)b + need);
+                rest->size = b->size - need;
+                rest->next = b->next;
+                *link = rest;
+                b->size = need;
+            } else {
+                *link = b->next;
+            }
+            return (uint8_t *)b + ALIGNMENT;
+        }
+        /* a free block that ends at the top only needs the difference */
+        size_t have = last && (uintptr_t)last + last->size == top ? last->size : 0;
+        if (attempt || !extend(need - have))
+            break;
+    }
+    return NULL;
+}
+
+void nb_free(void *p) {
+    if (p)
+        release((block *)((uint8_t *)p - ALIGNMENT));
+}
+
+#else
+
+#include <stdlib.h>
+
+void *nb_alloc(size_t bytes) {
+    /* the size is not rounded up: the sanitizers should see the first byte past the end */
+    return bytes > SIZE_MAX / 2 ? NULL : aligned_alloc(ALIGNMENT, bytes ? bytes : 1);
+}
+
+void nb_free(void *p) {
+    free(p);
+}
+
+#endif
+
+void *nb_arena_take(nb_arena *arena, uint64_t count, uint64_t size) {
+    uint64_t bytes, end;
+    if (!nb_multiply(count, size, &bytes) || bytes > UINT64_MAX - ALIGNMENT ||
+        !nb_add(arena->used, NB_ROUND_UP(bytes, (uint64_t)ALIGNMENT), &end) || end > SIZE_MAX / 2 ||
+        (arena->base && end > arena->size)) {
+        arena->failed = true;
+        return NULL;
+    }
+    void *p = arena->base ? arena->base + arena->used : NULL;
+    arena->used = (size_t)end;
+    return p;
+}
+
+int32_t nb_arena_allocate(nb_arena *arena, const char *what, nb_error *err) {
+    if (arena->failed)
+        return NB_FAIL(err, NB_ERR_MEMORY, "%s needs more memory than this build can address; try a smaller model or context", what);
+    arena->base = nb_alloc(arena->used);
+    if (!arena->base)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %s (%u MB); try a smaller model or context", what,
+                       (uint32_t)(arena->used >> 20));
+    memset(arena->base, 0, arena->used);
+    arena->size = arena->used;
+    arena->used = 0;
+    return NB_OK;
+}
+
+void nb_arena_free(nb_arena *arena) {
+    nb_free(arena->base);
+    *arena = (nb_arena){0};
+}
+
+int32_t nb_grow(void **items, uint64_t *capacity, uint64_t count, size_t item_size, const char *what, nb_error *err) {
+    if (count < *capacity)
+        return NB_OK;
+    uint64_t wanted = NB_MAX(16, count * 2), bytes;
+    void *grown = nb_multiply(wanted, item_size, &bytes) && bytes <= SIZE_MAX / 2 ? nb_alloc((size_t)bytes) : NULL;
+    if (!grown)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l %s", wanted, what);
+    memset(grown, 0, (size_t)bytes);
+    if (*items)
+        memcpy(grown, *items, (size_t)(count * item_size));
+    nb_free(*items);
+    *items = grown;
+    *capacity = wanted;
+    return NB_OK;
+}

@@ -1,0 +1,27 @@
+/* Memory: nb_alloc and nb_free (nibble.h), and arenas cut from them.
+ *
+ * A model and a session each compute their whole size first, take one block, and cut it up; freeing is one call. */
+#ifndef NB_MEMORY_H
+#define NB_MEMORY_H
+
+#include "error.h"
+
+#include <stdbool.h>
+
+typedef struct nb_arena {
+    uint8_t *base; /* NULL while measuring */
+    size_t size;
+    size_t used;   /* a multiple of 64 */
+    bool failed;   /* a size overflowed, or the arena was too small */
+} nb_arena;
+
+/* Two passes over the same code: with base = NULL nb_arena_take only counts (and returns NULL); after
+ * nb_arena_allocate it hands out the addresses. count * size is checked. */
+void *nb_arena_take(nb_arena *arena, uint64_t count, uint64_t size);
+int32_t nb_arena_allocate(nb_arena *arena, const char *what, nb_error *err); /* zeroed; the counting starts anew */
+void nb_arena_free(nb_arena *arena);
+
+/* A zeroed array that grows by doubling: items[count] after the call, with room for one more at least. */
+int32_t nb_grow(void **items, uint64_t *capacity, uint64_t count, size_t item_size, const char *what, nb_error *err);
+
+#endif

@@ -1,0 +1,60 @@
+/* Half precision and bfloat16, and sizes that must not overflow. */
+#ifndef NB_NUMBERS_H
+#define NB_NUMBERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline uint32_t nb_bits_of(float x) {
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    return u;
+}
+
+static inline float nb_float_of(uint32_t u) {
+    float x;
+    memcpy(&x, &u, 4);
+    return x;
+}
+
+/* IEEE 754 binary16 -> binary32, exact. */
+static inline float nb_f16_to_f32(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7fff;
+    if (magnitude >= 0x7c00) /* infinity, NaN */
+        return nb_float_of(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
+    /* as a float the bits are 2^-112 of the value, subnormals included */
+    return nb_float_of(sign | nb_bits_of(nb_float_of(magnitude << 13) * 0x1p112f));
+}
+
+/* binary32 -> binary16, to nearest, ties to even; overflow gives infinity. */
+static inline uint16_t nb_f32_to_f16(float x) {
+    uint32_t u = nb_bits_of(x), sign = u >> 16 & 0x8000;
+    u &= 0x7fffffff;
+    if (u > 0x7f800000)
+        return (uint16_t)(sign | 0x7e00);
+    if (u >= 0x477ff000) /* rounds to 65536 or more */
+        return (uint16_t)(sign | 0x7c00);
+    if (u < 0x38800000) /* subnormal: adding 0.5 leaves value * 2^24, rounded, in the low bits */
+        return (uint16_t)(sign | (nb_bits_of(nb_float_of(u) + 0.5f) - 0x3f000000));
+    return (uint16_t)(sign | (u + 0xfff + (u >> 13 & 1) - 0x38000000) >> 13);
+}
+
+static inline float nb_bf16_to_f32(uint16_t h) {
+    return nb_float_of((uint32_t)h << 16);
+}
+
+/* *out = a * b; false if that does not fit 64 bits. */
+static inline bool nb_multiply(uint64_t a, uint64_t b, uint64_t *out) {
+    return !__builtin_mul_overflow(a, b, out);
+}
+
+static inline bool nb_add(uint64_t a, uint64_t b, uint64_t *out) {
+    return !__builtin_add_overflow(a, b, out);
+}
+
+#define NB_ROUND_UP(n, multiple) (((n) + (multiple)-1) / (multiple) * (multiple))
+#define NB_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define NB_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#endif

@@ -1,0 +1,18 @@
+/* The thread pool (nibble.h: nb_pool). A parallel loop is cut into chunks that threads claim one at a time. */
+#ifndef NB_THREADS_H
+#define NB_THREADS_H
+
+#include "error.h"
+
+/* Runs chunk `index` of `count`; `thread` (0: the caller) tells which thread's scratch memory may be used. */
+typedef void (*nb_chunk_function)(void *context, int32_t index, int32_t count, int32_t thread);
+
+enum { NB_MAX_THREADS = 64, NB_MAX_CHUNKS = 32768 };
+
+/* Calls f for every chunk 0 ... count-1 and returns when all are done. The caller takes part; it never waits for a
+ * worker that has not claimed a chunk. count <= NB_MAX_CHUNKS. pool = NULL: runs them all here. */
+void nb_parallel(nb_pool *pool, int32_t count, nb_chunk_function f, void *context);
+
+int32_t nb_pool_threads(const nb_pool *pool); /* 1 for NULL */
+
+#endif

@@ -1,0 +1,65 @@
+/* What any weights file says, whatever its format: named values and named tensors. The readers (gguf.c, ...) fill it;
+ * models/ and text/ look things up in it. It owns the file's header bytes, which the values point into. */
+#ifndef NB_CHECKPOINT_H
+#define NB_CHECKPOINT_H
+
+#include "../base/error.h"
+#include "../base/text.h"
+
+/* GGUF's numbers for value types. */
+enum {
+    NB_VALUE_U8, NB_VALUE_I8, NB_VALUE_U16, NB_VALUE_I16, NB_VALUE_U32, NB_VALUE_I32, NB_VALUE_F32, NB_VALUE_BOOL,
+    NB_VALUE_STRING, NB_VALUE_ARRAY, NB_VALUE_U64, NB_VALUE_I64, NB_VALUE_F64, NB_VALUE_COUNT
+};
+
+typedef struct nb_value {
+    uint64_t key_at, key_size; /* within the header */
+    uint32_t type;
+    uint32_t item_type;        /* of an ARRAY (arrays of arrays are refused) */
+    uint64_t count;            /* items of an ARRAY; bytes of a STRING */
+    uint64_t at, size;         /* the payload within the header: of an ARRAY the items, of a STRING its bytes */
+} nb_value;
+
+enum { NB_MAX_DIMENSIONS = 4 };
+
+typedef struct nb_tensor_info {
+    uint64_t name_at, name_size;
+    uint32_t type;                      /* NB_TYPE_... (kernels/types.h), known to be valid */
+    uint32_t n_dimensions;
+    uint64_t shape[NB_MAX_DIMENSIONS];  /* shape[0] runs fastest; the rest are 1; all >= 1, and the product fits 63 bits */
+    uint64_t at;                        /* absolute offset within the file */
+    uint64_t bytes;                     /* size within the file */
+} nb_tensor_info;
+
+typedef struct nb_checkpoint {
+    uint8_t *header; /* owned (nb_alloc) */
+    size_t header_size;
+    uint32_t version;     /* of the format */
+    const char *format;   /* "GGUF" */
+    nb_value *values;     /* owned */
+    uint64_t n_values, values_capacity;
+    nb_tensor_info *tensors; /* owned; in the order of their data in the file, not overlapping */
+    uint64_t n_tensors, tensors_capacity;
+    uint64_t data_at;     /* where tensor data begins */
+    uint64_t total_bytes; /* of the whole file, as the header implies */
+} nb_checkpoint;
+
+void nb_checkpoint_free(nb_checkpoint *c);
+
+nb_text nb_checkpoint_key(const nb_checkpoint *c, const nb_value *v);
+nb_text nb_checkpoint_tensor_name(const nb_checkpoint *c, const nb_tensor_info *t);
+
+const nb_value *nb_checkpoint_find(const nb_checkpoint *c, const char *key); /* NULL if there is none */
+const nb_tensor_info *nb_checkpoint_find_tensor(const nb_checkpoint *c, const char *name);
+
+/* Values, converted where that loses nothing; the fallback if the key is absent or of another kind. */
+double nb_checkpoint_number(const nb_checkpoint *c, const char *key, double fallback); /* any numeric type or BOOL */
+nb_text nb_checkpoint_string(const nb_checkpoint *c, const char *key);                 /* .data = NULL if absent */
+
+/* Item i < count of a numeric array, as a number. */
+double nb_checkpoint_item(const nb_checkpoint *c, const nb_value *array, uint64_t i);
+
+/* Walks an array of strings: *at starts as array->at, each call returns the next string and moves it on. */
+nb_text nb_checkpoint_next_string(const nb_checkpoint *c, uint64_t *at);
+
+#endif

@@ -1,0 +1,189 @@
+/* nibble: quantized language models in WebAssembly (and natively, for its tests).
+ *
+ * The object model
+ *
+ *   nb_loader     takes a model file's bytes in pieces, in order, and becomes
+ *   nb_model      what the file said: hyper-parameters, vocabulary, weights. Immutable, shared by any number of
+ *   nb_session    one timeline: a KV cache and how many tokens of it are filled. The caller always passes the whole
+ *                 token prefix; the session evaluates only what its cache does not hold yet, and yields logits.
+ *   nb_sampler    logits -> one token, seeded and reproducible.
+ *   nb_detokenizer  tokens -> text that is always whole UTF-8.
+ *   nb_pool       the threads that a session computes with.
+ *
+ * The way of the data: bytes -> nb_loader -> nb_model; text -> nb_tokenize -> nb_session_advance -> nb_session_logits
+ * -> nb_sampler_next -> nb_detokenizer_push -> text.
+ *
+ * Rules that hold everywhere
+ *   - Nothing here prints, exits, or does I/O. Bad input is an error, never undefined behaviour.
+ *   - A function that can fail takes an nb_error last, and returns a negative code or NULL; the message says what is
+ *     wrong, where, and what to do. NB_OK is 0. Codes never change their number.
+ *   - Nothing is allocated between nb_session_new and nb_session_free by advancing a session.
+ *   - Every export of the WebAssembly builds is a function of this header, under the same name (src/wasm.c lists
+ *     them), so arguments are pointers, size_t, 32-bit integers and floats: no 64-bit integers and no structs by value.
+ */
+#ifndef NIBBLE_H
+#define NIBBLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- errors ------------------------------------------------------------------------------------------------ */
+
+enum {
+    NB_OK = 0,
+    NB_ERR_TRUNCATED = -1,   /* the bytes end before what they promise */
+    NB_ERR_FORMAT = -2,      /* the bytes contradict their format */
+    NB_ERR_UNSUPPORTED = -3, /* well-formed, but nibble does not know this type, architecture, tokenizer, ... */
+    NB_ERR_MEMORY = -4,      /* an allocation failed, or a size does not fit the address space */
+    NB_ERR_ARGUMENT = -5,    /* the caller passed something out of range */
+    NB_ERR_CONTEXT = -6,     /* more tokens than the session's context holds */
+    NB_ERR_STATE = -7        /* a call in the wrong order */
+};
+
+typedef struct nb_error {
+    int32_t code;       /* NB_OK or one of the above */
+    char message[508];  /* UTF-8, zero-terminated */
+} nb_error;
+
+/* ---- memory ------------------------------------------------------------------------------------------------ */
+
+/* 64-byte aligned memory, or NULL. Freed memory is reused; a WebAssembly memory itself never shrinks. */
+void *nb_alloc(size_t bytes);
+void nb_free(void *p); /* NULL is fine */
+
+/* ---- threads ----------------------------------------------------------------------------------------------- */
+
+typedef struct nb_pool nb_pool;
+
+/* A pool of n_threads, the caller being one of them: 1 needs no thread at all. In the native build the others are
+ * started here; in WebAssembly the host starts each worker i = 1 ... n_threads-1 on its own instance of the module:
+ * it sets the instance's __stack_pointer to nb_pool_stack(pool, i) and calls nb_pool_work(pool, i), which returns only
+ * after nb_pool_stop. */
+nb_pool *nb_pool_new(int32_t n_threads, nb_error *err);
+void *nb_pool_stack(nb_pool *pool, int32_t worker); /* highest address of that worker's stack */
+void nb_pool_work(nb_pool *pool, int32_t worker);
+void nb_pool_stop(nb_pool *pool); /* ends the workers; the pool may then be freed */
+void nb_pool_free(nb_pool *pool); /* NULL is fine */
+
+/* 1 if the relaxed dot product of this engine gives, in the tier that runs now, the sums that the relaxed kernels
+ * rely on; 0 if not, or if this is not a relaxed build. Cheap; ask after a few thousand calls, to reach the top tier. */
+int32_t nb_probe_relaxed(void);
+
+/* ---- loading ----------------------------------------------------------------------------------------------- */
+
+typedef struct nb_loader nb_loader;
+typedef struct nb_model nb_model;
+
+enum {
+    NB_LOAD_ALL = 0,
+    NB_LOAD_HEADER = 1 /* stop after the header: enough to inspect a file and to tokenize with it */
+};
+
+/* total_bytes: the file's size if known, else 0 (a double, exact to 2^53, so that JavaScript can pass it). */
+nb_loader *nb_loader_new(double total_bytes, uint32_t flags, nb_error *err);
+
+/* Where the file's next bytes go, and how many fit. *capacity = 0 says that the loader needs no more bytes.
+ * The address is good until the next nb_loader_commit. */
+uint8_t *nb_loader_space(nb_loader *loader, size_t *capacity);
+
+/* Takes the n <= capacity bytes that were written there. */
+int32_t nb_loader_commit(nb_loader *loader, size_t n, nb_error *err);
+
+/* Bytes of the whole file: as told, or as its header implies; 0 while neither is known. */
+double nb_loader_total(const nb_loader *loader);
+
+/* The model; the loader stays to be freed. NB_ERR_TRUNCATED if bytes are missing. */
+nb_model *nb_loader_finish(nb_loader *loader, nb_error *err);
+void nb_loader_free(nb_loader *loader); /* NULL is fine */
+
+void nb_model_free(nb_model *model); /* NULL is fine; its sessions must be gone */
+
+/* Everything there is to know about the file, as one JSON object (see models/describe.c for its members).
+ * Writes at most capacity bytes, zero-terminated; returns the length of the whole text, as snprintf does. */
+size_t nb_model_describe(const nb_model *model, char *out, size_t capacity);
+
+int32_t nb_model_vocabulary(const nb_model *model);       /* number of tokens */
+int32_t nb_model_context(const nb_model *model);          /* context length that the model was trained for */
+int32_t nb_model_is_end(const nb_model *model, int32_t token); /* 1 if the token ends a generation (EOS, EOT, ...) */
+
+/* ---- text -------------------------------------------------------------------------------------------------- */
+
+enum {
+    NB_TOKENIZE_BARE = 0,
+    NB_TOKENIZE_ADD_SPECIAL = 1,  /* add the beginning and end tokens that the model would be fed */
+    NB_TOKENIZE_PARSE_SPECIAL = 2 /* special tokens written in the text become those tokens; else they are text */
+};
+
+/* UTF-8 (broken sequences are tolerated: see text/tokenizer.h) -> token ids. Returns the number of tokens; if that is
+ * more than capacity, nothing past capacity was written and the call should be repeated with that capacity. */
+int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
+                    int32_t capacity, nb_error *err);
+
+typedef struct nb_detokenizer nb_detokenizer;
+
+enum {
+    NB_DETOKENIZE_TEXT = 0,   /* special tokens give no text */
+    NB_DETOKENIZE_SPECIAL = 1 /* special tokens give their names */
+};
+
+/* A streaming decoder: the bytes of a character that is not complete yet are kept back. */
+nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_error *err);
+/* The text that this token completes: writes at most capacity bytes of whole UTF-8 (not zero-terminated), returns its
+ * length, which may be 0; if that is more than capacity nothing was consumed: repeat with that capacity. Invalid bytes
+ * come out as U+FFFD. */
+int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t capacity, nb_error *err);
+/* What is still kept back, as U+FFFD (an incomplete character), and a fresh start. Returns as nb_detokenizer_push. */
+int32_t nb_detokenizer_flush(nb_detokenizer *d, char *out, int32_t capacity);
+void nb_detokenizer_free(nb_detokenizer *d); /* NULL is fine */
+
+/* ---- sessions ---------------------------------------------------------------------------------------------- */
+
+typedef struct nb_session nb_session;
+
+/* context: tokens that the KV cache holds (0: the model's own). batch: tokens evaluated together in a prompt, at most
+ * (0: a good default). kv_type: NB_TYPE_F16 (1) or NB_TYPE_F32 (0). The pool must outlive the session. */
+nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
+                           nb_error *err);
+void nb_session_free(nb_session *session); /* NULL is fine */
+double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type); /* memory it takes */
+
+enum {
+    NB_LOGITS_LAST = 0, /* logits of the prefix's last token only */
+    NB_LOGITS_ALL = 1   /* logits of every token evaluated */
+};
+
+/* tokens[n]: the whole prefix. Keeps the part that the cache holds already, evaluates at most one batch of the rest,
+ * and returns how many tokens of the prefix the cache holds now: repeat until that is n. At least the last token is
+ * evaluated anew, so that its logits exist. */
+int32_t nb_session_advance(nb_session *session, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err);
+
+/* Logits of the last call: [rows, vocabulary] F32. LAST: one row, once the whole prefix is held (else 0 rows);
+ * ALL: one row for each token that the call evaluated. */
+float *nb_session_logits(nb_session *session, int32_t *rows);
+
+/* ---- sampling ---------------------------------------------------------------------------------------------- */
+
+typedef struct nb_sampler nb_sampler;
+
+/* Applied in this order: logit bias, repetition, frequency and presence penalties (over the last penalty_last tokens),
+ * then greedy if temperature = 0; else top_k, top_p, min_p, temperature, and a draw. (llama.cpp's default order.) */
+typedef struct nb_sampler_params {
+    float temperature;       /* 0: greedy */
+    int32_t top_k;           /* 0: off */
+    float top_p;             /* 1: off */
+    float min_p;             /* 0: off */
+    float repeat_penalty;    /* 1: off. Keskar et al. 2019, section 4.1 */
+    float presence_penalty;  /* 0: off */
+    float frequency_penalty; /* 0: off */
+    int32_t penalty_last;    /* tokens that the penalties look back; 0: off, -1: all */
+    uint32_t seed;
+} nb_sampler_params;         /* 9 words of 32 bits */
+
+/* bias: n_bias pairs (int32 token, float added to its logit), 8 bytes each. */
+nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const void *bias, int32_t n_bias,
+                           nb_error *err);
+/* logits[vocabulary] is changed in place. tokens[n]: the prefix so far, for the penalties. Returns the chosen token. */
+int32_t nb_sampler_next(nb_sampler *sampler, float *logits, const int32_t *tokens, int32_t n);
+void nb_sampler_free(nb_sampler *sampler); /* NULL is fine */
+
+#endif
