@@ -16,7 +16,7 @@ typedef struct nb_value {
     uint64_t key_at, key_size; /* within the header */
     uint32_t type;
     uint32_t item_type;        /* of an ARRAY (arrays of arrays are refused) */
-    uint64_t count;            /* items of an ARRAY; bytes of a STRING */
+    uint64_t count;            /* items of an ARRAY; bytes of a STRING; else 1 */
     uint64_t at, size;         /* the payload within the header: of an ARRAY the items, of a STRING its bytes */
 } nb_value;
 
@@ -41,7 +41,7 @@ typedef struct nb_checkpoint {
     nb_tensor_info *tensors; /* owned; in the order of their data in the file, not overlapping */
     uint64_t n_tensors, tensors_capacity;
     uint64_t data_at;     /* where tensor data begins */
-    uint64_t total_bytes; /* of the whole file, as the header implies */
+    uint64_t total_bytes; /* to the end of the last tensor: a file may be padded beyond it, but not shorter */
 } nb_checkpoint;
 
 void nb_checkpoint_free(nb_checkpoint *c);
@@ -56,7 +56,10 @@ const nb_tensor_info *nb_checkpoint_find_tensor(const nb_checkpoint *c, const ch
 double nb_checkpoint_number(const nb_checkpoint *c, const char *key, double fallback); /* any numeric type or BOOL */
 nb_text nb_checkpoint_string(const nb_checkpoint *c, const char *key);                 /* .data = NULL if absent */
 
-/* Item i < count of a numeric array, as a number. */
+/* Bytes of a scalar type, or of an array's items; 0 for STRING, ARRAY and what is no type. */
+size_t nb_value_bytes(uint32_t type);
+
+/* Item i < count of an array of numbers or BOOLs, as a number (0 if it is an array of something else). */
 double nb_checkpoint_item(const nb_checkpoint *c, const nb_value *array, uint64_t i);
 
 /* Walks an array of strings: *at starts as array->at, each call returns the next string and moves it on. */

@@ -11,16 +11,31 @@ typedef struct nb_gguf {
     uint64_t items_left; /* of the array being walked */
     uint64_t n_values, n_tensors; /* as the header announces */
     uint64_t alignment;
-    int stage;
+    int stage;           /* gguf.c: enum stage */
 } nb_gguf;
 
 enum { NB_GGUF_DONE = 0, NB_GGUF_MORE = 1 };
 
+/* Limits on what a header may claim: far above any real file (the largest header seen is a few tens of megabytes), and
+ * low enough that a file of unknown size cannot make its reader wait or allocate for ever. */
+enum {
+    NB_GGUF_MAX_HEADER = 1 << 28,    /* bytes */
+    NB_GGUF_MAX_VALUES = 1 << 16,
+    NB_GGUF_MAX_TENSORS = 1 << 18,
+    NB_GGUF_MAX_NAME = 65535,        /* bytes of a key (the format's own limit) or of a tensor's name */
+    NB_GGUF_MAX_ALIGNMENT = 1 << 20,
+    NB_GGUF_ALIGNMENT = 32           /* of tensor data where general.alignment does not say */
+};
+
 /* header: the file's first `size` bytes, all of them each time (it may move between calls). Goes on where the last
  * call stopped, so feeding piece by piece costs as much as feeding at once. Returns NB_GGUF_MORE, or NB_GGUF_DONE when
- * *c is complete (but for c->header and header_size, which the caller sets), or an error that names the offset.
- * g starts zeroed but for file_bytes. */
+ * *c is complete (but for c->header and header_size, which the caller sets; g->at is the header's size), or an error
+ * that names the offset. After an error *c holds what was read so far and is only to be freed.
+ *
+ * g and c start zeroed, but for g->file_bytes. With a file_bytes that is known, anything that lies past it is an error
+ * at once, tensor data included: leave it 0 to read the header of a file that is cut off. At the end of an input whose
+ * size was not known, set file_bytes = size and call once more: what was NB_GGUF_MORE is then NB_ERR_TRUNCATED (unless size is 0,
+ * which stays NB_GGUF_MORE). */
 int32_t nb_gguf_parse(nb_gguf *g, nb_checkpoint *c, const uint8_t *header, size_t size, nb_error *err);
-
 
 #endif
