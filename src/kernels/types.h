@@ -13,13 +13,74 @@ typedef enum nb_type {
     NB_TYPE_LIMIT = 64 /* ids are below this */
 } nb_type;
 
-/* 32 weights a block. q holds two weights a byte: weight i in the low half of byte i, weight i+16 in the high half. */
-typedef struct nb_block_q4_0 { uint16_t d; uint8_t q[16]; } nb_block_q4_0;               /* w = d (q - 8) */
-typedef struct nb_block_q4_1 { uint16_t d, m; uint8_t q[16]; } nb_block_q4_1;            /* w = d q + m */
-typedef struct nb_block_q8_0 { uint16_t d; int8_t q[32]; } nb_block_q8_0;                /* w = d q */
+enum {
+    NB_BLOCK = 32,       /* weights in a block of the plain types */
+    NB_SUPERBLOCK = 256, /* weights in a block of the K types */
+    NB_K_SCALES = 12     /* bytes that hold the 6-bit scales of Q3_K, Q4_K and Q5_K */
+};
+
+/* d and m are binary16, except where they say float. w is a weight, i its index within the block.
+ *
+ * 32 weights: q holds two a byte, weight i in the low half of byte i, weight i+16 in the high half. The fifth bit of
+ * the Q5 types is bit i of the 32-bit little-endian number high. */
+typedef struct nb_block_q4_0 { uint16_t d; uint8_t q[16]; } nb_block_q4_0;                     /* w = d (q - 8) */
+typedef struct nb_block_q4_1 { uint16_t d, m; uint8_t q[16]; } nb_block_q4_1;                  /* w = d q + m */
+typedef struct nb_block_q5_0 { uint16_t d; uint8_t high[4], q[16]; } nb_block_q5_0;            /* w = d (q - 16) */
+typedef struct nb_block_q5_1 { uint16_t d, m; uint8_t high[4], q[16]; } nb_block_q5_1;         /* w = d q + m */
+typedef struct nb_block_q8_0 { uint16_t d; int8_t q[32]; } nb_block_q8_0;                      /* w = d q */
+typedef struct nb_block_q8_1 { uint16_t d, sum; int8_t q[32]; } nb_block_q8_1;                 /* w = d q; sum = d (q0 + ... + q31) */
+
+/* 256 weights in 16 groups of 16 (Q2_K, Q3_K, Q6_K: weight i is in group i / 16) or in 8 groups of 32 (Q4_K, Q5_K:
+ * i / 32). Let h = i / 128 be its half, r = i / 32 % 4 the run of 32 within that, l = i % 32 its place in the run. */
+
+/* w = d s q - m z; s, z: low and high half of scales[i / 16]; q: bits 2r, 2r+1 of q[32 h + l] */
+typedef struct nb_block_q2_k { uint8_t scales[16], q[64]; uint16_t d, m; } nb_block_q2_k;
+
+/* w = d s q; s = nb_q3_k_scale(scales, i / 16); q: bits 2r, 2r+1 of q[32 h + l], less 4 if bit 4h+r of high[l] is 0 */
+typedef struct nb_block_q3_k { uint8_t high[32], q[64], scales[NB_K_SCALES]; uint16_t d; } nb_block_q3_k;
+
+/* w = d s q - m z; s, z = nb_q4_k_scale, nb_q4_k_minimum(scales, i / 32); q: half r % 2 of q[32 (i / 64) + l] */
+typedef struct nb_block_q4_k { uint16_t d, m; uint8_t scales[NB_K_SCALES], q[128]; } nb_block_q4_k;
+
+/* as Q4_K, plus 16 for q where bit i / 32 of high[l] is 1 */
+typedef struct nb_block_q5_k { uint16_t d, m; uint8_t scales[NB_K_SCALES], high[32], q[128]; } nb_block_q5_k;
+
+/* w = d s (q - 32); s = scales[i / 16]; q: half r / 2 of q[64 h + 32 (r % 2) + l], and above it bits 2r, 2r+1 of
+ * high[32 h + l] */
+typedef struct nb_block_q6_k { uint8_t q[128], high[64]; int8_t scales[16]; uint16_t d; } nb_block_q6_k;
+
+/* w = d q; sums[i / 16]: of the group's q */
+typedef struct nb_block_q8_k { float d; int8_t q[256]; int16_t sums[16]; } nb_block_q8_k;
 
 _Static_assert(sizeof(nb_block_q4_0) == 18, "GGUF block size");
 _Static_assert(sizeof(nb_block_q4_1) == 20, "GGUF block size");
+_Static_assert(sizeof(nb_block_q5_0) == 22, "GGUF block size");
+_Static_assert(sizeof(nb_block_q5_1) == 24, "GGUF block size");
 _Static_assert(sizeof(nb_block_q8_0) == 34, "GGUF block size");
+_Static_assert(sizeof(nb_block_q8_1) == 36, "GGUF block size");
+_Static_assert(sizeof(nb_block_q2_k) == 84, "GGUF block size");
+_Static_assert(sizeof(nb_block_q3_k) == 110, "GGUF block size");
+_Static_assert(sizeof(nb_block_q4_k) == 144, "GGUF block size");
+_Static_assert(sizeof(nb_block_q5_k) == 176, "GGUF block size");
+_Static_assert(sizeof(nb_block_q6_k) == 210, "GGUF block size");
+_Static_assert(sizeof(nb_block_q8_k) == 292, "GGUF block size");
+
+/* The packed 6-bit scales. Q3_K, 16 of them, g = 0 ... 15: the low four bits are half g / 8 of byte g % 8; the high two
+ * are bits 2 (g / 4) and up of byte 8 + g % 4. Stored plus 32. */
+static inline int32_t nb_q3_k_scale(const uint8_t *scales, uint32_t g) {
+    uint32_t low = scales[g % 8] >> (g / 8 * 4) & 15, high = scales[8 + g % 4] >> (g / 4 * 2) & 3;
+    return (int32_t)(low | high << 4) - 32;
+}
+
+/* Q4_K and Q5_K, g = 0 ... 7: scales 0 to 3 are the low six bits of bytes 0 to 3, minima 0 to 3 those of bytes 4 to 7.
+ * Scale and minimum g = 4 ... 7 have their low four bits in the low and high half of byte 4 + g, and their high two in
+ * the two bits that are left over in bytes g - 4 and g. */
+static inline uint32_t nb_q4_k_scale(const uint8_t *scales, uint32_t g) {
+    return g < 4 ? scales[g] & 63u : (scales[g + 4] & 15u) | (uint32_t)(scales[g - 4] >> 6) << 4;
+}
+
+static inline uint32_t nb_q4_k_minimum(const uint8_t *scales, uint32_t g) {
+    return g < 4 ? scales[g + 4] & 63u : (uint32_t)(scales[g + 4] >> 4) | (uint32_t)(scales[g] >> 6) << 4;
+}
 
 #endif

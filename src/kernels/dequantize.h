@@ -1,0 +1,25 @@
+/* Blocks -> F32, one function a tensor type: the scalar reference, bit-exact to the formulas in types.h computed in
+ * F32 from left to right (as llama.cpp's are). blocks: aligned as the block's struct is; n: a multiple of the weights
+ * in a block. Reached through the traits table (traits.h). */
+#ifndef NB_DEQUANTIZE_H
+#define NB_DEQUANTIZE_H
+
+#include "types.h"
+
+void nb_dequantize_f32(const void *blocks, float *out, size_t n);
+void nb_dequantize_f16(const void *blocks, float *out, size_t n);
+void nb_dequantize_bf16(const void *blocks, float *out, size_t n);
+void nb_dequantize_q4_0(const void *blocks, float *out, size_t n);
+void nb_dequantize_q4_1(const void *blocks, float *out, size_t n);
+void nb_dequantize_q5_0(const void *blocks, float *out, size_t n);
+void nb_dequantize_q5_1(const void *blocks, float *out, size_t n);
+void nb_dequantize_q8_0(const void *blocks, float *out, size_t n);
+void nb_dequantize_q8_1(const void *blocks, float *out, size_t n);
+void nb_dequantize_q2_k(const void *blocks, float *out, size_t n);
+void nb_dequantize_q3_k(const void *blocks, float *out, size_t n);
+void nb_dequantize_q4_k(const void *blocks, float *out, size_t n);
+void nb_dequantize_q5_k(const void *blocks, float *out, size_t n);
+void nb_dequantize_q6_k(const void *blocks, float *out, size_t n);
+void nb_dequantize_q8_k(const void *blocks, float *out, size_t n);
+
+#endif

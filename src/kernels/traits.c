@@ -1,0 +1,27 @@
+#include "traits.h"
+
+#include "dequantize.h"
+
+#define ROW(ID, id, weights, block) [NB_TYPE_##ID] = {#ID, weights, sizeof(block), nb_dequantize_##id}
+
+static const nb_traits table[NB_TYPE_LIMIT] = {
+    ROW(F32, f32, 1, float),
+    ROW(F16, f16, 1, uint16_t),
+    ROW(BF16, bf16, 1, uint16_t),
+    ROW(Q4_0, q4_0, NB_BLOCK, nb_block_q4_0),
+    ROW(Q4_1, q4_1, NB_BLOCK, nb_block_q4_1),
+    ROW(Q5_0, q5_0, NB_BLOCK, nb_block_q5_0),
+    ROW(Q5_1, q5_1, NB_BLOCK, nb_block_q5_1),
+    ROW(Q8_0, q8_0, NB_BLOCK, nb_block_q8_0),
+    ROW(Q8_1, q8_1, NB_BLOCK, nb_block_q8_1),
+    ROW(Q2_K, q2_k, NB_SUPERBLOCK, nb_block_q2_k),
+    ROW(Q3_K, q3_k, NB_SUPERBLOCK, nb_block_q3_k),
+    ROW(Q4_K, q4_k, NB_SUPERBLOCK, nb_block_q4_k),
+    ROW(Q5_K, q5_k, NB_SUPERBLOCK, nb_block_q5_k),
+    ROW(Q6_K, q6_k, NB_SUPERBLOCK, nb_block_q6_k),
+    ROW(Q8_K, q8_k, NB_SUPERBLOCK, nb_block_q8_k),
+};
+
+const nb_traits *nb_traits_of(uint32_t type) {
+    return type < NB_TYPE_LIMIT && table[type].name ? &table[type] : NULL;
+}
