@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# Compiles the core. Usage: ./build.sh [wasm] [native] [tests]   (default: wasm)
+#   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm
+#   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
+#   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
+# Emscripten compiles (emcc -c), wasm-ld of the same LLVM links; no JavaScript of Emscripten's is used, nor binaryen.
+# CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once.
+set -euo pipefail
+cd "$(dirname "$0")"
+mkdir -p build/o
+exec 9>build/.lock && flock 9 # two builds at once would write the same objects
+
+BUILDS="simd128 simd128-threads relaxed relaxed-threads"
+MAX_BYTES=400000 MAX_GZIP_BYTES=150000
+JOBS=${JOBS:-$(nproc)}
+
+WARN="-Wall -Wextra -Werror"
+# fp-contract=off: else clang fuses a*x+y into relaxed_madd, whose rounding is the device's choice.
+# no-builtin-strlen: else clang makes strlen of a loop that counts to a zero byte, and there is no libc.
+COMMON="-O3 -std=c11 -ffp-contract=off -fno-math-errno -fno-builtin-strlen -fvisibility=hidden ${CORE_DEFINES:-}"
+WASM="-mbulk-memory -mnontrapping-fptoint -msign-ext -mmutable-globals"
+# The parts of musl's maths that the core may call; the linker takes those that it does call.
+MATH="expf exp2f exp2f_data powf powf_data logf logf_data log2f log2f_data log1pf expm1f tanhf sinf cosf erff roundf fmodf
+    exp exp_data pow pow_data log log_data sin cos __sin __cos __sindf __cosdf __rem_pio2 __rem_pio2f __rem_pio2_large
+    scalbn floor __math_oflow __math_uflow __math_xflow __math_divzero __math_invalid
+    __math_oflowf __math_uflowf __math_xflowf __math_divzerof __math_invalidf"
+
+fail() { echo "build.sh: $*" >&2; exit 1; }
+
+# ---- which Emscripten -----------------------------------------------------------------------------------------
+
+# Sets EMCC, EM_ROOT, LD, TOOLCHAIN. The first that works of: emcc on the PATH if its LLVM knows final relaxed SIMD
+# (any SDK of 2024 or later); Debian's emscripten (installed, or unpacked by tools/setup.sh), whose own LLVM 14 is too
+# old, driven with Debian's LLVM 22.
+find_emscripten() {
+    local probe=build/toolchain/probe
+    mkdir -p build/toolchain
+    echo '#include <wasm_simd128.h>
+        v128_t f(v128_t a, v128_t b, v128_t c) { return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(a, b, c); }' > $probe.c
+    local llvm
+    if command -v emcc > /dev/null && emcc -c -O1 -mrelaxed-simd -pthread $probe.c -o $probe.o 2> /dev/null; then
+        EMCC=emcc
+        EM_ROOT=$(em-config EMSCRIPTEN_ROOT)
+        llvm=$(em-config LLVM_ROOT)
+        LD=$llvm/wasm-ld
+    else
+        llvm=/usr/lib/llvm-22/bin
+        EM_ROOT=/usr/share/emscripten
+        [ -e $EM_ROOT/emcc.py ] || EM_ROOT=$PWD/build/toolchain/emscripten
+        [ -e $EM_ROOT/emcc.py ] && [ -x $llvm/clang ] && [ -x $llvm/wasm-ld ] ||
+            fail "no usable Emscripten: put a current SDK on the PATH, or run 'make setup' (it installs Debian's)"
+        # Emscripten 3.1.6 looks for its tools in one folder; Debian's patch asks for names that end in -14.
+        mkdir -p build/toolchain/llvm
+        local tool
+        for tool in clang clang++ wasm-ld lld; do
+            ln -sf $llvm/$tool build/toolchain/llvm/$tool
+            ln -sf $llvm/$tool build/toolchain/llvm/$tool-14
+        done
+        cat > build/toolchain/emscripten.py <<END
+EMSCRIPTEN_ROOT = '$EM_ROOT'
+LLVM_ROOT = '$PWD/build/toolchain/llvm'
+BINARYEN_ROOT = '/usr'
+NODE_JS = '$(command -v node)'
+CACHE = '$EM_ROOT/cache'
+FROZEN_CACHE = True
+END
+        export EM_CONFIG=$PWD/build/toolchain/emscripten.py
+        EMCC="python3 $EM_ROOT/emcc.py"
+        LD=$llvm/wasm-ld
+        $EMCC -c -O1 -mrelaxed-simd -pthread $probe.c -o $probe.o ||
+            fail "Emscripten in $EM_ROOT with LLVM in $llvm cannot compile relaxed SIMD (its words are above)"
+    fi
+    TOOLCHAIN="emscripten $(tr -d '"' < "$EM_ROOT/emscripten-version.txt") in $EM_ROOT"
+    TOOLCHAIN+=", $("$llvm/clang" --version | sed -n '1s/.*\(clang version [0-9.]*\).*/\1/p') in $llvm"
+    echo "build.sh: $TOOLCHAIN"
+}
+
+# ---- compiling ------------------------------------------------------------------------------------------------
+
+# An object is stale if it, its source, or a header that it read is missing or newer.
+stale() { # object source
+    [ -e "$1" ] && [ -e "${1%.o}.d" ] && [ ! "$2" -nt "$1" ] || return 0
+    local words word
+    read -r -d '' -a words < "${1%.o}.d" || true
+    for word in "${words[@]:1}"; do
+        [ "$word" = '\' ] && continue
+        [ -e "$word" ] && [ ! "$word" -nt "$1" ] || return 0
+    done
+    return 1
+}
+
+# compile FOLDER COMMAND SOURCE...: every source into build/o/FOLDER; sets OBJECTS.
+compile() {
+    local folder=build/o/$1 command=$2 source object queue=""
+    shift 2
+    mkdir -p "$folder"
+    [ "$(cat "$folder/command" 2> /dev/null)" = "$command $TOOLCHAIN" ] || rm -f "$folder"/*.o
+    echo "$command $TOOLCHAIN" > "$folder/command"
+    OBJECTS=""
+    for source in "$@"; do
+        object=$folder/$(basename "$source" .c).o
+        OBJECTS+=" $object"
+        if stale "$object" "$source"; then
+            queue+="$command -MMD -MF ${object%.o}.d -c $source -o $object"$'\n'
+        fi
+    done
+    [ -z "$queue" ] || printf %s "$queue" | xargs -P "$JOBS" -I{} sh -c '{}' || fail "compiling $folder failed"
+}
+
+CORE=$(find src -name '*.c' | LC_ALL=C sort)
+TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
+twice=$(for f in $CORE $TESTS; do basename "$f"; done | sort | uniq -d)
+[ -z "$twice" ] || fail "file names must be unique across the tree: $twice"
+
+wasm_flags() { # build
+    local flags=-msimd128
+    case $1 in relaxed*) flags+=" -mrelaxed-simd" ;; esac
+    case $1 in *-threads) flags+=" -pthread -DNB_THREADS" ;; esac
+    echo "$flags"
+}
+
+compile_math() {
+    local musl=$EM_ROOT/system/lib/libc/musl name sources=""
+    for name in $MATH; do
+        [ ! -e "$musl/src/math/$name.c" ] || sources+=" $musl/src/math/$name.c"
+    done
+    compile math "$EMCC -O2 -std=c99 -D_XOPEN_SOURCE=700 -ffp-contract=off -w $WASM -I$musl/src/internal \
+-I$musl/src/include -I$musl/arch/emscripten" $sources
+    MATH_OBJECTS=$OBJECTS
+}
+
+# link BUILD OUT OBJECT...  The stack lies first, so that overflowing it traps. Everybody's initial memory is 16 pages.
+link() {
+    local build=$1 out=$2 memory="--max-memory=4294967296 --initial-memory=1048576" object
+    shift 2
+    case $build in *-threads) memory+=" --shared-memory --import-memory" ;; esac
+    for object in "$@" "$0"; do
+        [ "$object" -nt "$out" ] || continue
+        mkdir -p "$(dirname "$out")"
+        $LD --no-entry --stack-first -z stack-size=262144 --gc-sections -O2 --strip-debug --compress-relocations $memory \
+            --export=__stack_pointer "$@" --start-lib $MATH_OBJECTS --end-lib -o "$out.part" ||
+            fail "linking $out failed (a maths function that it lacks goes into MATH)"
+        mv "$out.part" "$out"
+        return
+    done
+}
+
+build_wasm() {
+    local build out bytes zipped
+    for build in $BUILDS; do
+        out=build/wasm/nibble-$build.wasm
+        compile "$build" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $CORE
+        link "$build" "$out" $OBJECTS
+        bytes=$(wc -c < "$out") zipped=$(gzip -9 -c "$out" | wc -c)
+        echo "build.sh: $out $bytes bytes, $zipped gzipped"
+        [ "$bytes" -le $MAX_BYTES ] && [ "$zipped" -le $MAX_GZIP_BYTES ] ||
+            fail "$out is larger than $MAX_BYTES bytes, or $MAX_GZIP_BYTES gzipped"
+    done
+}
+
+build_tests() {
+    local build core
+    for build in $BUILDS; do
+        compile "$build" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $CORE
+        core=$OBJECTS
+        compile "$build-tests" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $TESTS
+        link "$build" "build/tests/core-$build.wasm" $core $OBJECTS
+        echo "build.sh: build/tests/core-$build.wasm"
+    done
+}
+
+build_native() {
+    local cc=${CC:-} out=build/native/core-tests object
+    [ -n "$cc" ] || cc=$(command -v clang-22 || command -v clang || command -v gcc) ||
+        fail "no native C compiler: run 'make setup', or set CC"
+    [ -e /usr/include/simde ] || fail "SIMDe is missing (Debian: libsimde-dev): run 'make setup'"
+    TOOLCHAIN=$($cc --version | head -n 1)
+    echo "build.sh: $cc, $TOOLCHAIN"
+    local flags="-O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fsanitize=address,undefined \
+-fno-sanitize-recover=undefined -fno-omit-frame-pointer -pthread -DNB_NATIVE -DNB_THREADS ${CORE_DEFINES:-}"
+    compile native "$cc $flags $WARN -Isrc" $CORE $TESTS tests/core/host_native.c
+    mkdir -p build/native
+    for object in $OBJECTS; do
+        [ "$object" -nt "$out" ] || continue
+        $cc $flags $OBJECTS -lm -o "$out"
+        break
+    done
+    echo "build.sh: $out"
+}
+
+[ $# -gt 0 ] || set -- wasm
+for goal in "$@"; do
+    case $goal in wasm | tests) find_emscripten && compile_math && break ;; esac
+done
+for goal in "$@"; do
+    case $goal in
+    wasm | tests | native) "build_$goal" ;;
+    *) fail "unknown goal '$goal'; see the first lines of build.sh" ;;
+    esac
+done
