@@ -1,0 +1,38 @@
+// What every JavaScript test needs to know: the builds, the models, and how to skip.
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** The repository's root, with a slash at its end. */
+export const root = fileURLToPath(new URL('../', import.meta.url));
+
+// Node 20 has relaxed SIMD behind a flag, but its first compiler tier computes the dot product wrongly: the flag does
+// not count. make test runs the suite a second time on a Node that has it.
+const relaxed = Number(process.versions.node.split('.')[0]) >= 22;
+
+/** The WebAssembly builds; a test runs on those that this Node supports.
+ * @type {{ name: string, threads: boolean, relaxed: boolean, supported: boolean, file: string }[]} */
+export const builds = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map(name => ({
+    name,
+    threads: name.endsWith('-threads'),
+    relaxed: name.startsWith('relaxed'),
+    supported: relaxed || !name.startsWith('relaxed'),
+    file: `${root}build/wasm/nibble-${name}.wasm`,
+}));
+
+/** The `skip` option of a test that needs something optional: false if nothing is missing. With NIBBLE_REQUIRE_ALL=1
+ * nothing is optional, and what is missing fails the test file instead.
+ * @param {string | false | undefined} reason what is missing and how to get it */
+export function missing(reason) {
+    if (reason && process.env.NIBBLE_REQUIRE_ALL === '1') throw new Error(`NIBBLE_REQUIRE_ALL is set, and ${reason}`);
+    return reason || false;
+}
+
+/** Model files. The tiny one is in the repository; the real one is downloaded by make setup: guard its tests with
+ * { skip: missing(models.realMissing) }. */
+export const models = {
+    tiny: `${root}demo/tiny.gguf`,
+    real: `${root}build/models/SmolLM2-135M-Instruct.Q4_1.gguf`,
+    get realMissing() {
+        return !existsSync(this.real) && `${this.real} is missing: run make setup`;
+    },
+};

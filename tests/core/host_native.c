@@ -1,0 +1,34 @@
+/* The native host of the C suite: core-tests [FILTER], run from the repository's root. */
+#include "check.h"
+
+#include <stdio.h>
+
+int32_t test_run(const char *filter);
+
+size_t test_read(const char *path, void *out, size_t capacity) {
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return 0;
+    size_t size = fread(out, 1, capacity, file);
+    if (size == capacity && fseek(file, 0, SEEK_END) == 0)
+        size = (size_t)ftell(file);
+    fclose(file);
+    return size;
+}
+
+void test_print(const char *text, size_t size) {
+    fwrite(text, 1, size, stdout);
+    fflush(stdout);
+}
+
+/* The native pool starts and joins its own threads. */
+void test_start_workers(nb_pool *pool, int32_t n_threads) {
+    (void)pool, (void)n_threads;
+}
+
+void test_join_workers(void) {
+}
+
+int main(int argc, char **argv) {
+    return test_run(argc > 1 ? argv[1] : "") ? 1 : 0;
+}
