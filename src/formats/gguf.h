@@ -34,8 +34,8 @@ enum {
  *
  * g and c start zeroed, but for g->file_bytes. With a file_bytes that is known, anything that lies past it is an error
  * at once, tensor data included: leave it 0 to read the header of a file that is cut off. At the end of an input whose
- * size was not known, set file_bytes = size and call once more: what was NB_GGUF_MORE is then NB_ERR_TRUNCATED (unless size is 0,
- * which stays NB_GGUF_MORE). */
+ * size was not known, set file_bytes = size and call once more: what was NB_GGUF_MORE is then NB_ERR_TRUNCATED
+ * (unless size is 0, which stays NB_GGUF_MORE). */
 int32_t nb_gguf_parse(nb_gguf *g, nb_checkpoint *c, const uint8_t *header, size_t size, nb_error *err);
 
 #endif
