@@ -1,3 +1,5 @@
+#define _POSIX_C_SOURCE 200112L /* posix_memalign */
+
 #include "memory.h"
 
 #include "numbers.h"
@@ -96,8 +98,9 @@ void nb_free(void *p) {
 #include <stdlib.h>
 
 void *nb_alloc(size_t bytes) {
-    /* the size is not rounded up: the sanitizers should see the first byte past the end */
-    return bytes > SIZE_MAX / 2 ? NULL : aligned_alloc(ALIGNMENT, bytes ? bytes : 1);
+    /* not aligned_alloc, which wants the size rounded up: the sanitizers should see the first byte past the end */
+    void *p = NULL;
+    return bytes > SIZE_MAX / 2 || posix_memalign(&p, ALIGNMENT, bytes ? bytes : 1) ? NULL : p;
 }
 
 void nb_free(void *p) {
