@@ -1,0 +1,135 @@
+/* Byte-level BPE: words of bytes, merged by rank. Names of tokens write bytes as characters (nb_byte_character). */
+#include "merge.h"
+#include "unicode.h"
+
+/* The printable bytes stand for themselves, the 68 others for U+0100 ... U+0143 in order. */
+static bool is_printable(uint32_t byte) {
+    return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte != 0xad);
+}
+
+uint32_t nb_byte_character(uint8_t byte) {
+    if (is_printable(byte))
+        return byte;
+    return 0x100u + (byte <= 0x20 ? byte : byte <= 0xa0 ? byte - 0x7fu + 0x21 : 0x43);
+}
+
+int32_t nb_character_byte(uint32_t codepoint) {
+    if (codepoint < 0x100)
+        return is_printable(codepoint) ? (int32_t)codepoint : -1;
+    uint32_t n = codepoint - 0x100;
+    return n <= 0x20 ? (int32_t)n : n <= 0x42 ? (int32_t)(n - 0x21 + 0x7f) : n == 0x43 ? 0xad : -1;
+}
+
+static inline uint32_t slot_of(uint64_t pair, uint32_t mask) {
+    return (uint32_t)((pair * 0x9e3779b97f4a7c15u) >> 32) & mask; /* Knuth's multiplicative hashing, 2^64 / phi */
+}
+
+static inline uint64_t pair_of(int32_t left, int32_t right) {
+    return (uint64_t)(uint32_t)(left + 1) << 32 | (uint32_t)(right + 1);
+}
+
+static uint32_t pair_rank(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right,
+                          int32_t *merged) {
+    if (w->ids[left] < 0 || w->ids[right] < 0)
+        return UINT32_MAX;
+    uint64_t pair = pair_of(w->ids[left], w->ids[right]);
+    for (uint32_t at = slot_of(pair, t->merge_mask);; at = (at + 1) & t->merge_mask) {
+        const nb_merge_slot *slot = &t->merges[at];
+        if (slot->pair == pair) {
+            *merged = slot->merged;
+            return slot->rank;
+        }
+        if (!slot->pair)
+            return UINT32_MAX;
+    }
+}
+
+/* "left right" -> a slot. A merge that names a token which the vocabulary lacks can never apply: it is passed over. */
+static void add_merge(nb_tokenizer *t, nb_text merge, uint32_t rank) {
+    size_t space = 1;
+    while (space < merge.size && merge.data[space] != ' ')
+        space++;
+    if (space >= merge.size)
+        return;
+    nb_text first = {merge.data, space}, second = {merge.data + space + 1, merge.size - space - 1}, nothing = {0};
+    int32_t left = nb_vocabulary_find(t, first, nothing), right = nb_vocabulary_find(t, second, nothing);
+    int32_t merged = nb_vocabulary_find(t, first, second);
+    if (left < 0 || right < 0 || merged < 0)
+        return;
+    uint64_t pair = pair_of(left, right);
+    uint32_t at = slot_of(pair, t->merge_mask);
+    while (t->merges[at].pair && t->merges[at].pair != pair)
+        at = (at + 1) & t->merge_mask;
+    if (!t->merges[at].pair) /* of two equal merges the first counts */
+        t->merges[at] = (nb_merge_slot){pair, rank, merged};
+}
+
+int32_t nb_bpe_load(nb_tokenizer *t, const nb_checkpoint *c, nb_error *err) {
+    nb_text name = nb_checkpoint_string(c, "tokenizer.ggml.pre");
+    if (!name.data || !name.size)
+        name = nb_text_of("default");
+    t->pre = nb_pretokenizer_find(name);
+    if (!t->pre)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "the pre-tokenizer \"%t\" (tokenizer.ggml.pre) is not supported; supported are %s", name,
+                       nb_pretokenizer_names());
+    const nb_value *merges = nb_checkpoint_find(c, "tokenizer.ggml.merges");
+    if (!merges || merges->type != NB_VALUE_ARRAY || merges->item_type != NB_VALUE_STRING)
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "tokenizer.ggml.merges is %s, but a \"gpt2\" vocabulary needs an array of strings there; "
+                       "convert the model anew", merges ? "of another type" : "missing");
+    uint64_t slots = 16;
+    while (slots < 2 * merges->count)
+        slots *= 2;
+    t->merges = nb_arena_take(&t->arena, slots, sizeof *t->merges);
+    if (!t->merges)
+        return NB_OK; /* measuring */
+    t->merge_mask = (uint32_t)(slots - 1);
+    uint64_t at = merges->at;
+    for (uint32_t rank = 0; rank < merges->count; rank++)
+        add_merge(t, nb_checkpoint_next_string(c, &at), rank);
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint8_t character[3];
+        nb_text nothing = {0}, text = {(char *)character, nb_utf8_encode(nb_byte_character((uint8_t)byte), character)};
+        t->byte_tokens[byte] = nb_vocabulary_find(t, text, nothing);
+    }
+    return NB_OK;
+}
+
+/* The token whose name writes these bytes, or -1. */
+static int32_t find_word(const nb_tokenizer *t, const uint8_t *bytes, size_t n) {
+    uint8_t name[256]; /* a token with a longer name is found by its merges */
+    size_t size = 0;
+    if (n > t->longest)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (size + 2 > sizeof name)
+            return -1;
+        size += nb_utf8_encode(nb_byte_character(bytes[i]), name + size);
+    }
+    return nb_vocabulary_find(t, (nb_text){(char *)name, size}, (nb_text){0});
+}
+
+int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size) {
+    const nb_tokenizer *t = e->tokenizer;
+    nb_words words = nb_words_of(t->pre, text, size);
+    for (size_t start; nb_words_next(&words, &start);) {
+        size_t n = words.at - start;
+        if (t->pre->whole_words) {
+            int32_t token = find_word(t, text + start, n);
+            if (token >= 0) {
+                nb_token_append(&e->out, token);
+                continue;
+            }
+        }
+        NB_TRY(nb_workspace_reserve(&e->workspace, n, e->err));
+        nb_workspace *w = &e->workspace;
+        for (size_t i = 0; i < n; i++)
+            w->ids[i] = t->byte_tokens[text[start + i]];
+        nb_merge(t, w, (uint32_t)n, pair_rank);
+        for (uint32_t i = 0; i != (uint32_t)NB_SYMBOL_END; i = w->next[i])
+            if (w->ids[i] != NB_SYMBOL_UNKNOWN) /* a byte without a token cannot be said: left out, as in llama.cpp */
+                nb_token_append(&e->out, w->ids[i]);
+    }
+    return NB_OK;
+}
