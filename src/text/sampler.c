@@ -1,0 +1,252 @@
+/* Logits -> one token. The order and the formulas are those of nibble.h; memory is taken once, by nb_sampler_new. */
+#include "sampler.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+
+#include <float.h>
+#include <math.h>
+
+typedef struct candidate {
+    float logit;
+    int32_t token;
+} candidate;
+
+typedef struct bias {
+    int32_t token;
+    float value;
+} bias;
+
+struct nb_sampler {
+    nb_arena arena; /* holds the sampler itself */
+    nb_sampler_params params;
+    int32_t vocabulary;
+    candidate *candidates; /* [vocabulary] */
+    int32_t *counts;       /* [vocabulary], zero between calls */
+    bias *biases;          /* [n_bias] */
+    int32_t n_bias;
+    uint64_t state; /* of the random numbers */
+};
+
+/* PCG-XSH-RR 64/32 (O'Neill 2014, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms for
+ * Random Number Generation", section 6.3.1), seeded as its reference implementation is, on stream 0. */
+static uint32_t next_random(nb_sampler *s) {
+    uint64_t old = s->state;
+    s->state = old * 6364136223846793005u + 1;
+    uint32_t shifted = (uint32_t)((old >> 18 ^ old) >> 27), turn = (uint32_t)(old >> 59);
+    return shifted >> turn | shifted << (-turn & 31);
+}
+
+/* Uniform in [0, 1): 53 bits. */
+static double next_uniform(nb_sampler *s) {
+    uint64_t high = next_random(s), low = next_random(s);
+    return (double)((high << 32 | low) >> 11) * 0x1p-53;
+}
+
+static int32_t check_params(const nb_sampler_params *p, nb_error *err) {
+    /* written so that NaN fails */
+    if (!(p->temperature >= 0 && p->temperature <= 1e6f))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "temperature is %g; it must be 0 (greedy) or more", (double)p->temperature);
+    if (!(p->top_p >= 0 && p->top_p <= 1))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "top_p is %g; it must be within 0 ... 1 (1: off)", (double)p->top_p);
+    if (!(p->min_p >= 0 && p->min_p <= 1))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "min_p is %g; it must be within 0 ... 1 (0: off)", (double)p->min_p);
+    if (p->top_k < 0)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "top_k is %d; it must be 0 (off) or more", p->top_k);
+    if (!(p->repeat_penalty > 0 && p->repeat_penalty <= 1e6f))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "repeat_penalty is %g; it must be above 0 (1: off)",
+                       (double)p->repeat_penalty);
+    if (!(fabsf(p->presence_penalty) <= 1e6f) || !(fabsf(p->frequency_penalty) <= 1e6f))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "presence_penalty and frequency_penalty must be numbers (0: off)");
+    if (p->penalty_last < -1)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "penalty_last is %d; it must be -1 (all), 0 (off) or more",
+                       p->penalty_last);
+    return NB_OK;
+}
+
+nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, const void *biases, int32_t n_bias,
+                           nb_error *err) {
+    if (check_params(params, err) < 0)
+        return NULL;
+    if (vocabulary < 1 || n_bias < 0)
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "a vocabulary of %d and %d biases make no sampler", vocabulary,
+                            n_bias);
+    nb_sampler measured = {.params = *params, .vocabulary = vocabulary, .n_bias = n_bias}, *s = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        nb_arena *arena = &measured.arena;
+        s = nb_arena_take(arena, 1, sizeof *s);
+        measured.candidates = nb_arena_take(arena, (uint64_t)vocabulary, sizeof *s->candidates);
+        measured.counts = nb_arena_take(arena, (uint64_t)vocabulary, sizeof *s->counts);
+        measured.biases = nb_arena_take(arena, (uint64_t)n_bias, sizeof *s->biases);
+        if (pass == 0 && nb_arena_allocate(arena, "a sampler", err) < 0)
+            return NULL;
+    }
+    *s = measured;
+    if (n_bias)
+        memcpy(s->biases, biases, (size_t)n_bias * sizeof *s->biases);
+    for (int32_t i = 0; i < n_bias; i++)
+        if (s->biases[i].token < 0 || s->biases[i].token >= vocabulary || s->biases[i].value != s->biases[i].value) {
+            nb_fail(err, NB_ERR_ARGUMENT, "the logit bias %g for token %d: the token must be within 0 ... %d and the "
+                    "bias a number", (double)s->biases[i].value, s->biases[i].token, vocabulary - 1);
+            nb_sampler_free(s);
+            return NULL;
+        }
+    next_random(s);
+    s->state += params->seed;
+    next_random(s);
+    return s;
+}
+
+nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const void *biases, int32_t n_bias,
+                           nb_error *err) {
+    return nb_sampler_for(nb_model_vocabulary(model), params, biases, n_bias, err);
+}
+
+void nb_sampler_free(nb_sampler *s) {
+    if (s) {
+        nb_arena arena = s->arena;
+        nb_arena_free(&arena);
+    }
+}
+
+/* For each token that occurs n > 0 times among the last ones:
+ *   logit <- (logit > 0 ? logit / repeat : logit * repeat) - n * frequency - presence
+ * (Keskar et al. 2019, "CTRL", section 4.1, for the first; for logits below 0 the division would reward.) */
+static void penalize(nb_sampler *s, float *logits, const int32_t *tokens, int32_t n) {
+    const nb_sampler_params *p = &s->params;
+    if (p->repeat_penalty == 1 && p->frequency_penalty == 0 && p->presence_penalty == 0)
+        return;
+    int32_t first = p->penalty_last < 0 || p->penalty_last > n ? 0 : n - p->penalty_last;
+    for (int32_t i = first; i < n; i++)
+        if (tokens[i] >= 0 && tokens[i] < s->vocabulary)
+            s->counts[tokens[i]]++;
+    for (int32_t i = first; i < n; i++) {
+        if (tokens[i] < 0 || tokens[i] >= s->vocabulary || !s->counts[tokens[i]])
+            continue;
+        float *logit = &logits[tokens[i]];
+        *logit = *logit > 0 ? *logit / p->repeat_penalty : *logit * p->repeat_penalty;
+        *logit -= (float)s->counts[tokens[i]] * p->frequency_penalty + p->presence_penalty;
+        s->counts[tokens[i]] = 0;
+    }
+}
+
+/* Whether a comes before b: the higher logit, then the lower token. */
+static inline bool is_before(candidate a, candidate b) {
+    return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+}
+
+/* heap[n]: no child comes before its parent, or with `last` no parent before its child. */
+static void sift_down(candidate *heap, int32_t n, int32_t at, bool last) {
+    candidate item = heap[at];
+    for (int32_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && is_before(heap[child + 1], heap[child]) != last)
+            child++;
+        if (is_before(heap[child], item) == last)
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = item;
+}
+
+static void make_heap(candidate *heap, int32_t n, bool last) {
+    for (int32_t i = n / 2; i-- > 0;)
+        sift_down(heap, n, i, last);
+}
+
+/* The k first of c[n], in no order: the last of those seen so far stands at the top of a heap, and nearly all others
+ * do not come before it. */
+static int32_t keep_top_k(candidate *c, int32_t n, int32_t k) {
+    if (k == 0 || k >= n)
+        return n;
+    make_heap(c, k, true);
+    for (int32_t i = k; i < n; i++)
+        if (is_before(c[i], c[0])) {
+            c[0] = c[i];
+            sift_down(c, k, 0, true);
+        }
+    return k;
+}
+
+/* exp(x) for x <= 0; 0 from where a float has none. */
+static inline double weight_of(float x) {
+    return x < -103.0f ? 0.0 : (double)expf(x);
+}
+
+/* The smallest set of the most probable candidates whose probability is p or more (Holtzman et al. 2020, section
+ * 3.1); at least one. They come off a heap, so that only those kept are sorted; they end up last in c, and the
+ * function returns how many there are. */
+static int32_t keep_top_p(candidate *c, int32_t n, float p, float highest) {
+    double total = 0, sum = 0;
+    for (int32_t i = 0; i < n; i++)
+        total += weight_of(c[i].logit - highest);
+    make_heap(c, n, false);
+    int32_t left = n;
+    do {
+        candidate first = c[0];
+        c[0] = c[--left];
+        sift_down(c, left, 0, false);
+        c[left] = first;
+        sum += weight_of(first.logit - highest);
+    } while (left > 0 && sum < (double)p * total);
+    return n - left;
+}
+
+/* Those whose probability is at least min_p times the highest's (Nguyen et al. 2024, section 3). */
+static int32_t keep_min_p(candidate *c, int32_t n, float min_p, float highest) {
+    float lowest = highest + logf(min_p);
+    int32_t kept = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (c[i].logit >= lowest)
+            c[kept++] = c[i];
+    return kept;
+}
+
+/* A token with probability softmax(logit / temperature). */
+static int32_t draw(nb_sampler *s, const candidate *c, int32_t n, float highest) {
+    float temperature = s->params.temperature;
+    double total = 0, sum = 0;
+    for (int32_t i = 0; i < n; i++)
+        total += weight_of((c[i].logit - highest) / temperature);
+    double target = next_uniform(s) * total;
+    int32_t last = 0;
+    for (int32_t i = 0; i < n; i++) {
+        double weight = weight_of((c[i].logit - highest) / temperature);
+        if (weight > 0)
+            last = i; /* where rounding leaves the sum below the target */
+        sum += weight;
+        if (sum > target)
+            return c[i].token;
+    }
+    return c[last].token;
+}
+
+int32_t nb_sampler_next(nb_sampler *s, float *logits, const int32_t *tokens, int32_t n) {
+    for (int32_t i = 0; i < s->n_bias; i++)
+        logits[s->biases[i].token] += s->biases[i].value;
+    penalize(s, logits, tokens, n);
+
+    /* NaN is never chosen; infinities must not make any */
+    int32_t best = 0;
+    for (int32_t i = 0; i < s->vocabulary; i++) {
+        logits[i] = logits[i] >= -FLT_MAX ? NB_MIN(logits[i], FLT_MAX) : -FLT_MAX;
+        if (logits[i] > logits[best])
+            best = i;
+    }
+    const nb_sampler_params *p = &s->params;
+    if (p->temperature == 0)
+        return best;
+
+    float highest = logits[best];
+    candidate *c = s->candidates;
+    for (int32_t i = 0; i < s->vocabulary; i++)
+        c[i] = (candidate){logits[i], i};
+    int32_t kept = keep_top_k(c, s->vocabulary, p->top_k);
+    if (p->top_p < 1) {
+        int32_t all = kept;
+        kept = keep_top_p(c, all, p->top_p, highest);
+        c += all - kept;
+    }
+    if (p->min_p > 0)
+        kept = keep_min_p(c, kept, p->min_p, highest);
+    return draw(s, c, kept, highest);
+}

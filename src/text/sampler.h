@@ -1,0 +1,11 @@
+/* Samplers beyond nibble.h. */
+#ifndef NB_SAMPLER_H
+#define NB_SAMPLER_H
+
+#include "../base/error.h"
+
+/* As nb_sampler_new, for a vocabulary of which only the size is known. */
+nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, const void *biases, int32_t n_bias,
+                           nb_error *err);
+
+#endif
