@@ -8,7 +8,9 @@
 /* Add a line for a new test: T(subject) calls test_subject. */
 #define TEST_LIST(T) \
     T(runner) \
-    T(threads)
+    T(threads) \
+    T(gguf) \
+    T(dequantize)
 
 #define DECLARE(subject) void test_##subject(void);
 TEST_LIST(DECLARE)

@@ -233,7 +233,8 @@ static void test_good(file *f) {
     nb_checkpoint_free(&whole);
 
     memcpy(f->data + 4, &(uint32_t){2}, 4);
-    CHECK(parse(f->data, f->size, f->size, 0, &c, &err) == NB_GGUF_DONE && c.version == 2, "version 2: %s", err.message);
+    CHECK(parse(f->data, f->size, f->size, 0, &c, &err) == NB_GGUF_DONE && c.version == 2, "version 2: %s",
+          err.message);
     nb_checkpoint_free(&c);
 
     put_start(f, 0, 0);
@@ -264,8 +265,8 @@ static void test_truncated(file *f) {
         if (!n)
             continue;
         code = parse(f->data, n, 5, n, &c, &err);
-        CHECK(code == NB_ERR_TRUNCATED && contains(err.message, "byte"), "the first %d bytes alone: code %d (%s)", (int)n,
-              (int)code, err.message);
+        CHECK(code == NB_ERR_TRUNCATED && contains(err.message, "byte"), "the first %d bytes alone: code %d (%s)",
+              (int)n, (int)code, err.message);
         nb_checkpoint_free(&c);
         /* the size becomes known at the end */
         nb_gguf g = {0};
@@ -436,8 +437,8 @@ static void test_tensors(file *f) {
         {"t", NB_TYPE_F32, ~31ull, 1, FLAT, NB_ERR_FORMAT, "larger than any file"},
         {"t", NB_TYPE_Q4_0, 0, 1, odd, NB_ERR_FORMAT, "rows of 48 weights (at byte 37), not a multiple of Q4_0's"},
         {"t", NB_TYPE_Q4_K, 0, 2, half, NB_ERR_FORMAT, "rows of 128 weights (at byte 37), not a multiple of Q4_K's"},
-        {"t", NB_TYPE_F32, 16, 1, FLAT, NB_ERR_FORMAT, "data offset 16 (at byte 49), not a multiple of the alignment 32"},
-        {"t", 4, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "type Q4_2 (4, at byte 45), which is not supported yet; supported: F32, "},
+        {"t", NB_TYPE_F32, 16, 1, FLAT, NB_ERR_FORMAT, "data offset 16 (at byte 49), not a multiple of the alignment"},
+        {"t", 4, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "type Q4_2 (4, at byte 45), which is not supported yet; supported: F32"},
         {"t", 23, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "type IQ4_XS (23, at byte 45), which is not supported yet"},
         {"t", 39, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "type MXFP4 (39"},
         {"t", 42, 0, 1, FLAT, NB_ERR_FORMAT, "unknown type 42 at byte 45; supported: F32, F16, Q4_0"},
@@ -474,7 +475,8 @@ static void test_tensors(file *f) {
     put_tensor(f, "a", NB_TYPE_F32, 0, 1, FLAT);
     put_tensor(f, "b", NB_TYPE_F32, 256, 1, FLAT);
     put_data(f, 32, 511);
-    expect_error(f, true, NB_ERR_TRUNCATED, "the data of tensor b ends at byte 608, but the file has only 607", "short data");
+    expect_error(f, true, NB_ERR_TRUNCATED, "the data of tensor b ends at byte 608, but the file has only 607",
+                 "short data");
     expect_error(f, false, NB_GGUF_DONE, "", "data that may still come");
 }
 
