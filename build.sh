@@ -124,7 +124,7 @@ compile_math() {
     for name in $MATH; do
         [ ! -e "$musl/src/math/$name.c" ] || sources+=" $musl/src/math/$name.c"
     done
-    compile math "$EMCC -O2 -std=c99 -D_XOPEN_SOURCE=700 -ffp-contract=off -w $WASM -I$musl/src/internal \
+    compile math "$EMCC -O2 -std=c99 -D_XOPEN_SOURCE=700 -ffp-contract=off -fvisibility=hidden -w $WASM -I$musl/src/internal \
 -I$musl/src/include -I$musl/arch/emscripten" $sources
     MATH_OBJECTS=$OBJECTS
 }
@@ -138,7 +138,7 @@ link() {
         [ "$object" -nt "$out" ] || continue
         mkdir -p "$(dirname "$out")"
         $LD --no-entry --stack-first -z stack-size=262144 --gc-sections -O2 --strip-debug --compress-relocations $memory \
-            --export=__stack_pointer "$@" --start-lib $MATH_OBJECTS --end-lib -o "$out.part" ||
+            --export-dynamic --export=__stack_pointer "$@" --start-lib $MATH_OBJECTS --end-lib -o "$out.part" ||
             fail "linking $out failed (a maths function that it lacks goes into MATH)"
         mv "$out.part" "$out"
         return

@@ -18,14 +18,16 @@
  *   - A function that can fail takes an nb_error last, and returns a negative code or NULL; the message says what is
  *     wrong, where, and what to do. NB_OK is 0. Codes never change their number.
  *   - Nothing is allocated between nb_session_new and nb_session_free by advancing a session.
- *   - Every export of the WebAssembly builds is a function of this header, under the same name (src/wasm.c lists
- *     them), so arguments are pointers, size_t, 32-bit integers and floats: no 64-bit integers and no structs by value.
+ *   - The exports of the WebAssembly builds are the functions of this header, under the same names: this is the one
+ *     list. So arguments are pointers, size_t, 32-bit integers and floats: no 64-bit integers and no structs by value.
  */
 #ifndef NIBBLE_H
 #define NIBBLE_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#pragma GCC visibility push(default) /* all else is hidden: what stands here is what the builds export */
 
 /* ---- errors ------------------------------------------------------------------------------------------------ */
 
@@ -185,5 +187,7 @@ nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *param
 /* logits[vocabulary] is changed in place. tokens[n]: the prefix so far, for the penalties. Returns the chosen token. */
 int32_t nb_sampler_next(nb_sampler *sampler, float *logits, const int32_t *tokens, int32_t n);
 void nb_sampler_free(nb_sampler *sampler); /* NULL is fine */
+
+#pragma GCC visibility pop
 
 #endif

@@ -44,13 +44,18 @@ static inline float nb_bf16_to_f32(uint16_t h) {
     return nb_float_of((uint32_t)h << 16);
 }
 
-/* *out = a * b; false if that does not fit 64 bits. */
-static inline bool nb_multiply(uint64_t a, uint64_t b, uint64_t *out) {
-    return !__builtin_mul_overflow(a, b, out);
-}
-
 static inline bool nb_add(uint64_t a, uint64_t b, uint64_t *out) {
     return !__builtin_add_overflow(a, b, out);
+}
+
+/* *out = a * b; false if that does not fit 64 bits. By halves: the compiler's own check, and its equivalents by
+ * division, would call a 128-bit product from a runtime library. */
+static inline bool nb_multiply(uint64_t a, uint64_t b, uint64_t *out) {
+    uint64_t a1 = a >> 32, a0 = (uint32_t)a, b1 = b >> 32, b0 = (uint32_t)b;
+    if (a1 && b1)
+        return false;
+    uint64_t cross = a1 * b0 + a0 * b1; /* one of them is 0 */
+    return cross >> 32 == 0 && nb_add(cross << 32, a0 * b0, out);
 }
 
 #define NB_ROUND_UP(n, multiple) (((n) + (multiple)-1) / (multiple) * (multiple))

@@ -1,0 +1,212 @@
+#include "threads.h"
+
+#include "memory.h"
+#include "numbers.h"
+
+/* One 64-bit ticket publishes a job and hands out its chunks:
+ *
+ *     generation (32 bits) | number of chunks (16) | next chunk (16)
+ *
+ * A thread claims a chunk by adding 1. Because generation, count and index come out of the same atomic operation, a
+ * thread that was late can never mistake one job's chunk for another's, so nobody has to wait for all workers to
+ * check in or out: a job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function` and
+ * `context` may be read after claiming. Every worker overshoots by at most one claim a job, so the 16 bits hold. */
+
+enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
+static const uint8_t GUARD = 0xA5;
+
+#define COUNT_SHIFT 16
+#define GENERATION_SHIFT 32
+
+typedef union ticket {
+    uint64_t whole;
+    uint32_t half[2]; /* half[1] is the generation (little-endian, as WebAssembly is): what sleeping workers wait on */
+} ticket;
+
+struct nb_pool {
+    int32_t n_threads;
+    ticket job;
+    nb_chunk_function function;
+    void *context;
+    /* on lines of their own: threads write these while others poll the ticket */
+    _Alignas(64) uint32_t done;   /* chunks of this job */
+    uint32_t caller_sleeps;
+    _Alignas(64) uint32_t sleepers;
+    uint32_t stopped;
+    uint8_t *stacks;              /* [n_threads - 1, STACK_BYTES]; the lowest GUARD_BYTES of each must stay as they are */
+#ifdef NB_NATIVE
+    void *handles;
+#endif
+};
+
+#if defined(__wasm__) && defined(NB_THREADS)
+static void sleep_while(uint32_t *word, uint32_t value) {
+    __builtin_wasm_memory_atomic_wait32((int32_t *)word, (int32_t)value, -1);
+}
+static void wake_all(uint32_t *word) {
+    __builtin_wasm_memory_atomic_notify((int32_t *)word, 0xffffffffu);
+}
+#elif defined(NB_NATIVE)
+#include <pthread.h>
+#include <sched.h>
+/* The native build exists for tests: yielding is a wait that no wake-up can miss. */
+static void sleep_while(uint32_t *word, uint32_t value) {
+    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value)
+        sched_yield();
+}
+static void wake_all(uint32_t *word) {
+    (void)word;
+}
+#else
+static void sleep_while(uint32_t *word, uint32_t value) {
+    (void)word, (void)value;
+}
+static void wake_all(uint32_t *word) {
+    (void)word;
+}
+#endif
+
+/* Claims and runs chunks until there is none; returns the generation that had none left. */
+static uint32_t run_chunks(nb_pool *pool, int32_t thread) {
+    for (;;) {
+        ticket t = {.whole = __atomic_fetch_add(&pool->job.whole, 1, __ATOMIC_SEQ_CST)};
+        uint32_t next = t.half[0] & 0xffff, count = t.half[0] >> COUNT_SHIFT;
+        if (next >= count)
+            return t.half[1];
+        pool->function(pool->context, (int32_t)next, (int32_t)count, thread);
+        if (__atomic_add_fetch(&pool->done, 1, __ATOMIC_SEQ_CST) == count &&
+            __atomic_load_n(&pool->caller_sleeps, __ATOMIC_SEQ_CST))
+            wake_all(&pool->done);
+    }
+}
+
+static void publish(nb_pool *pool, uint32_t count) {
+    uint64_t generation = (uint64_t)pool->job.half[1] + 1;
+    __atomic_store_n(&pool->job.whole, generation << GENERATION_SHIFT | (uint64_t)count << COUNT_SHIFT, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&pool->sleepers, __ATOMIC_SEQ_CST))
+        wake_all(&pool->job.half[1]);
+}
+
+/* Own stacks have no guard page: an overflow would silently destroy what lies below. */
+static void check_guards(const nb_pool *pool) {
+#ifdef __wasm__
+    for (int32_t i = 0; i + 1 < pool->n_threads; i++)
+        for (int32_t j = 0; j < GUARD_BYTES; j++)
+            if (pool->stacks[(size_t)i * STACK_BYTES + (size_t)j] != GUARD)
+                __builtin_trap();
+#else
+    (void)pool;
+#endif
+}
+
+void nb_parallel(nb_pool *pool, int32_t count, nb_chunk_function f, void *context) {
+    if (!pool || pool->n_threads == 1 || count <= 1) {
+        for (int32_t i = 0; i < count; i++)
+            f(context, i, count, 0);
+        return;
+    }
+    pool->function = f;
+    pool->context = context;
+    __atomic_store_n(&pool->done, 0, __ATOMIC_SEQ_CST);
+    publish(pool, (uint32_t)count);
+    run_chunks(pool, 0);
+    uint32_t done;
+    for (int32_t spin = 0; (done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != (uint32_t)count; spin++)
+        if (spin >= SPIN) {
+            __atomic_store_n(&pool->caller_sleeps, 1, __ATOMIC_SEQ_CST);
+            /* Only the last chunk wakes the caller, so sleep on the value read after announcing it. */
+            while ((done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != (uint32_t)count)
+                sleep_while(&pool->done, done);
+            __atomic_store_n(&pool->caller_sleeps, 0, __ATOMIC_SEQ_CST);
+            break;
+        }
+    check_guards(pool);
+}
+
+void nb_pool_work(nb_pool *pool, int32_t worker) {
+    while (!__atomic_load_n(&pool->stopped, __ATOMIC_SEQ_CST)) {
+        uint32_t generation = run_chunks(pool, worker);
+        int32_t spin = 0;
+        while (__atomic_load_n(&pool->job.half[1], __ATOMIC_SEQ_CST) == generation && ++spin < SPIN)
+            ;
+        if (spin < SPIN)
+            continue;
+        __atomic_fetch_add(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
+        if (!__atomic_load_n(&pool->stopped, __ATOMIC_SEQ_CST))
+            sleep_while(&pool->job.half[1], generation);
+        __atomic_fetch_sub(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
+int32_t nb_pool_threads(const nb_pool *pool) {
+    return pool ? pool->n_threads : 1;
+}
+
+void *nb_pool_stack(nb_pool *pool, int32_t worker) {
+    return worker < 1 || worker >= pool->n_threads ? NULL : pool->stacks + (size_t)worker * STACK_BYTES;
+}
+
+#ifdef NB_NATIVE
+typedef struct start {
+    nb_pool *pool;
+    int32_t worker;
+    pthread_t thread;
+} start;
+
+static void *native_worker(void *argument) {
+    start *s = argument;
+    nb_pool_work(s->pool, s->worker);
+    return NULL;
+}
+#endif
+
+nb_pool *nb_pool_new(int32_t n_threads, nb_error *err) {
+    if (n_threads < 1 || n_threads > NB_MAX_THREADS)
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "%d threads asked for; take 1 to %d", n_threads, (int32_t)NB_MAX_THREADS);
+#ifndef NB_THREADS
+    if (n_threads > 1)
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "%d threads asked for, but this build has one", n_threads);
+#endif
+    size_t stacks = (size_t)(n_threads - 1) * STACK_BYTES;
+    nb_pool *pool = nb_alloc(sizeof *pool);
+    uint8_t *memory = nb_alloc(stacks);
+    if (!pool || !memory) {
+        nb_free(pool);
+        nb_free(memory);
+        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for %d threads", n_threads);
+    }
+    *pool = (nb_pool){.n_threads = n_threads, .stacks = memory};
+    for (int32_t i = 0; i + 1 < n_threads; i++)
+        memset(memory + (size_t)i * STACK_BYTES, GUARD, GUARD_BYTES);
+#ifdef NB_NATIVE
+    start *starts = nb_alloc((size_t)n_threads * sizeof *starts);
+    pool->handles = starts;
+    for (int32_t i = 1; i < n_threads; i++) {
+        starts[i] = (start){pool, i, 0};
+        pthread_create(&starts[i].thread, NULL, native_worker, &starts[i]);
+    }
+#endif
+    return pool;
+}
+
+void nb_pool_stop(nb_pool *pool) {
+    if (__atomic_exchange_n(&pool->stopped, 1, __ATOMIC_SEQ_CST))
+        return;
+    publish(pool, 0);
+#ifdef NB_NATIVE
+    start *starts = pool->handles;
+    for (int32_t i = 1; i < pool->n_threads; i++)
+        pthread_join(starts[i].thread, NULL);
+#endif
+}
+
+void nb_pool_free(nb_pool *pool) {
+    if (!pool)
+        return;
+#ifdef NB_NATIVE
+    nb_pool_stop(pool);
+    nb_free(pool->handles);
+#endif
+    nb_free(pool->stacks);
+    nb_free(pool);
+}

@@ -1,0 +1,68 @@
+#include "activations.h"
+
+#include "simd.h"
+
+/* One token's 32 columns into its place (token t of T) in a panel's block. */
+static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t T, nb_form form) {
+    v128_t v[8], top = wasm_f32x4_splat(0);
+    for (int i = 0; i < 8; i++) {
+        v[i] = wasm_v128_load(x + 4 * i);
+        top = wasm_f32x4_pmax(top, wasm_f32x4_abs(v[i]));
+    }
+    top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 2, 3, 0, 1));
+    top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 1, 0, 3, 2));
+    float max = wasm_f32x4_extract_lane(top, 0), d = nb_f16_to_f32(nb_f32_to_f16(max / 127));
+    v128_t inverse = wasm_f32x4_splat(max > 0 ? 127 / max : 0), sum = wasm_i32x4_splat(0);
+    for (int i = 0; i < 8; i++) {
+        v[i] = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(wasm_f32x4_mul(v[i], inverse)));
+        sum = wasm_i32x4_add(sum, v[i]);
+    }
+    sum = wasm_i32x4_add(sum, wasm_i32x4_shuffle(sum, sum, 2, 3, 0, 1));
+    float *scales = (float *)block;
+    scales[t] = d;
+    scales[T + t] = d * (float)(wasm_i32x4_extract_lane(sum, 0) + wasm_i32x4_extract_lane(sum, 1));
+    uint8_t *q = block + 2 * T * sizeof(float);
+    for (uint32_t i = 0; i < 8; i += 2) {
+        v128_t two = wasm_i16x8_narrow_i32x4(v[i], v[i + 1]);
+        if (form == NB_FORM_Q8) {
+            v128_t bytes = wasm_i8x16_narrow_i16x8(two, two);
+            wasm_v128_store32_lane(q + (i * T + t) * 4, bytes, 0);
+            wasm_v128_store32_lane(q + ((i + 1) * T + t) * 4, bytes, 1);
+        } else {
+            two = wasm_i16x8_shuffle(two, two, 0, 2, 1, 3, 4, 6, 5, 7);
+            wasm_v128_store64_lane(q + (i * T + t) * 8, two, 0);
+            wasm_v128_store64_lane(q + ((i + 1) * T + t) * 8, two, 1);
+        }
+    }
+}
+
+typedef struct job {
+    const nb_activations *a;
+    nb_form form;
+} job;
+
+static void quantize_chunk(void *context, int32_t index, int32_t count, int32_t thread) {
+    (void)thread;
+    const job *j = context;
+    const nb_activations *a = j->a;
+    uint32_t whole = a->n / NB_PANEL * NB_PANEL, blocks = a->columns / NB_BLOCK;
+    size_t token_bytes = nb_form_token_bytes(j->form, a->columns), block_bytes = token_bytes / blocks;
+    uint32_t from = (uint32_t)((uint64_t)a->n * (uint32_t)index / (uint32_t)count);
+    uint32_t to = (uint32_t)((uint64_t)a->n * ((uint32_t)index + 1) / (uint32_t)count);
+    for (uint32_t t = from; t < to; t++) {
+        uint32_t T = t < whole ? NB_PANEL : 1, first = t < whole ? t / NB_PANEL * NB_PANEL : t;
+        uint8_t *panel = a->forms[j->form] + first * token_bytes;
+        for (uint32_t b = 0; b < blocks; b++)
+            quantize_block(a->x + (size_t)t * a->columns + b * NB_BLOCK, panel + b * block_bytes * T, t - first, T, j->form);
+    }
+}
+
+void nb_activations_quantize(nb_activations *a, nb_form form, nb_pool *pool) {
+    if (form == NB_FORM_F32 || a->have[form])
+        return;
+    job j = {a, form};
+    /* a few tokens are quicker than waking anybody */
+    int32_t chunks = a->n < 8 ? 1 : (int32_t)NB_MIN(a->n / 4, (uint32_t)nb_pool_threads(pool) * 4);
+    nb_parallel(pool, chunks, quantize_chunk, &j);
+    a->have[form] = true;
+}

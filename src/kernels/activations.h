@@ -1,0 +1,53 @@
+/* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels take.
+ *
+ * Tokens are grouped into panels: four tokens each as long as there are four, then one each. Within a panel, everything
+ * that a kernel needs for 32 columns lies together, so that one pointer reaches it by constant offsets:
+ *
+ *     form Q8     { float d[T], s[T]; int8_t  q[8][T][4] }    T = 4 or 1 tokens, 8 groups of 4 columns
+ *     form Q16    { float d[T], s[T]; int16_t q[8][T][4] }    the 4 columns in the order 0 2 1 3 (see packing.h)
+ *
+ *     x = d q,  d = max|x| / 127 rounded to a half,  q = round(x 127 / max|x|) to even,  s = d sum(q)
+ *
+ * which are the numbers that llama.cpp computes for its Q8_0 and Q8_1 (ggml-quants.c, quantize_row_q8_0), so that both
+ * engines see the same rounding. A token's share of a panel has the same size in either panel width. */
+#ifndef NB_ACTIVATIONS_H
+#define NB_ACTIVATIONS_H
+
+#include "../base/text.h"
+#include "../base/threads.h"
+#include "types.h"
+
+#include <stdbool.h>
+
+enum { NB_PANEL = 4 };
+
+typedef enum nb_form { NB_FORM_F32, NB_FORM_Q8, NB_FORM_Q16, NB_FORM_COUNT } nb_form;
+
+typedef struct nb_activations {
+    const float *x;                 /* [n, columns] */
+    uint32_t n, columns;
+    uint8_t *forms[NB_FORM_COUNT];  /* memory for each quantized form, nb_form_bytes each */
+    bool have[NB_FORM_COUNT];       /* which are filled for this x */
+} nb_activations;
+
+/* Bytes of n vectors in a form (0 for F32: that is x itself). columns is a multiple of NB_BLOCK for the others. */
+static inline size_t nb_form_token_bytes(nb_form form, size_t columns) {
+    return form == NB_FORM_F32 ? 0 : columns / NB_BLOCK * (2 * sizeof(float) + NB_BLOCK * (form == NB_FORM_Q8 ? 1 : 2));
+}
+
+/* A new batch: nothing is quantized until a kernel asks for it. */
+static inline void nb_activations_set(nb_activations *a, const float *x, uint32_t n, uint32_t columns) {
+    a->x = x;
+    a->n = n;
+    a->columns = columns;
+    memset(a->have, 0, sizeof a->have);
+}
+
+void nb_activations_quantize(nb_activations *a, nb_form form, nb_pool *pool);
+
+/* The panel that starts at token t (t % NB_PANEL = 0, or t beyond the last whole panel), in a form. */
+static inline const uint8_t *nb_activations_panel(const nb_activations *a, nb_form form, uint32_t t) {
+    return a->forms[form] + t * nb_form_token_bytes(form, a->columns);
+}
+
+#endif

@@ -1,0 +1,87 @@
+#include "matmul.h"
+
+#include "simd.h"
+
+#define DECLARE(weight, TYPE, form, isa) void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task);
+NB_MATMUL_KERNELS_SCALAR(DECLARE)
+NB_MATMUL_KERNELS_SIMD128(DECLARE)
+NB_MATMUL_KERNELS_RELAXED(DECLARE)
+
+#define NB_TYPE_ANY NB_TYPE_LIMIT
+#define ROW(weight, TYPE, form, isa) \
+    {"nb_matmul_" #weight "_" #form "__" #isa, NB_TYPE_##TYPE, NB_FORM_##form, nb_matmul_##weight##_##form##__##isa},
+#define NB_FORM_f32 NB_FORM_F32
+#define NB_FORM_q8 NB_FORM_Q8
+#define NB_FORM_q16 NB_FORM_Q16
+
+const nb_matmul_kernel nb_matmul_kernels[] = {
+    NB_MATMUL_KERNELS_SCALAR(ROW) NB_MATMUL_KERNELS_SIMD128(ROW)
+#ifdef NB_RELAXED
+    NB_MATMUL_KERNELS_RELAXED(ROW)
+#endif
+    {0}};
+
+const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type) {
+    const nb_matmul_kernel *best = NULL;
+    for (const nb_matmul_kernel *k = nb_matmul_kernels; k->name; k++)
+        if (k->type == type || (k->type == NB_TYPE_LIMIT && (!best || best->type == NB_TYPE_LIMIT)))
+            best = k;
+    return best;
+}
+
+typedef struct plan {
+    const nb_matmul_job *jobs;
+    uint32_t n_jobs;
+    nb_activations *x;
+    float *scratch;
+    uint64_t groups; /* of four rows, over all jobs */
+} plan;
+
+static uint32_t groups_of(const nb_matrix *w) {
+    return (w->rows + 3) / 4;
+}
+
+/* The jobs' row groups stand in one line; a chunk is a stretch of it. */
+static void run_chunk(void *context, int32_t index, int32_t count, int32_t thread) {
+    const plan *p = context;
+    uint64_t from = p->groups * (uint32_t)index / (uint32_t)count, to = p->groups * ((uint32_t)index + 1) / (uint32_t)count;
+    for (uint32_t i = 0; i < p->n_jobs && from < to; i++) {
+        const nb_matrix *w = p->jobs[i].w;
+        uint32_t groups = groups_of(w);
+        if (from < groups) {
+            uint64_t end = NB_MIN(to, groups);
+            nb_matmul_task task = {
+                .w = w,
+                .first_row = (uint32_t)from * 4,
+                .rows = (uint32_t)(NB_MIN(end * 4, w->rows) - from * 4),
+                .x = p->x,
+                .out = p->jobs[i].out,
+                .scratch = p->scratch + (size_t)thread * 4 * w->columns,
+            };
+            nb_matmul_kernel_of(w->type)->run(&task);
+            from = end;
+        }
+        from -= groups;
+        to -= groups;
+    }
+}
+
+void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint32_t n_jobs, float *scratch) {
+    plan p = {jobs, n_jobs, x, scratch, 0};
+    uint64_t work = 0; /* weights times tokens */
+    for (uint32_t i = 0; i < n_jobs; i++) {
+        nb_activations_quantize(x, nb_matmul_kernel_of(jobs[i].w->type)->form, pool);
+        p.groups += groups_of(jobs[i].w);
+        work += (uint64_t)jobs[i].w->rows * x->columns * x->n;
+    }
+    /* Alone, a chunk is as many rows as stay in the first-level cache while all tokens pass over them. Together, chunks
+     * are a tenth of a millisecond or less, so that a thread that lost its core holds nobody up for long, yet long
+     * enough (about 5 microseconds) that claiming them costs nothing. */
+    enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 128 << 10 };
+    uint32_t threads = (uint32_t)nb_pool_threads(pool);
+    uint64_t chunks = threads == 1 ? 1 : NB_MIN(work / SMALLEST, 8 * (uint64_t)threads);
+    if (x->n > NB_PANEL)
+        chunks = NB_MAX(chunks, p.groups * 4 * x->columns / CACHED_WEIGHTS);
+    chunks = NB_MAX(1, NB_MIN(NB_MIN(chunks, p.groups), NB_MAX_CHUNKS));
+    nb_parallel(pool, (int32_t)chunks, run_chunk, &p);
+}

@@ -1,0 +1,66 @@
+/* out = x W^T for a batch of vectors: the driver that cuts the work, and the kernels that do it. */
+#ifndef NB_MATMUL_H
+#define NB_MATMUL_H
+
+#include "activations.h"
+#include "packing.h"
+
+/* What a kernel is asked: rows [first_row, first_row + rows) of one matrix times all tokens of x. */
+typedef struct nb_matmul_task {
+    const nb_matrix *w;
+    uint32_t first_row; /* a multiple of 4 */
+    uint32_t rows;
+    const nb_activations *x;
+    float *out;         /* [x->n, w->rows] */
+    float *scratch;     /* [4, columns], for kernels that dequantize */
+} nb_matmul_task;
+
+typedef struct nb_matmul_kernel {
+    const char *name; /* nb_matmul_<weight>_<activation>__<isa> */
+    uint32_t type;    /* NB_TYPE_LIMIT: any */
+    nb_form form;
+    void (*run)(const nb_matmul_task *task);
+} nb_matmul_kernel;
+
+/* Every kernel there is, the best last: declarations, the table, tests and benches all come from here. */
+#define NB_MATMUL_KERNELS_SCALAR(X)      \
+    X(any, ANY, f32, scalar)             \
+    X(q4_0, Q4_0, q8, scalar)            \
+    X(q4_1, Q4_1, q8, scalar)            \
+    X(q8_0, Q8_0, q16, scalar)
+#define NB_MATMUL_KERNELS_SIMD128(X)     \
+    X(any, ANY, f32, simd128)            \
+    X(q4_0, Q4_0, q16, simd128)          \
+    X(q4_1, Q4_1, q16, simd128)          \
+    X(q8_0, Q8_0, q16, simd128)
+#define NB_MATMUL_KERNELS_RELAXED(X)     \
+    X(any, ANY, f32, relaxed)            \
+    X(q4_0, Q4_0, q8, relaxed)           \
+    X(q4_1, Q4_1, q8, relaxed)
+
+extern const nb_matmul_kernel nb_matmul_kernels[]; /* ends with name = NULL */
+const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type); /* the best one here */
+
+typedef struct nb_matmul_job {
+    const nb_matrix *w;
+    float *out; /* [x->n, w->rows] */
+} nb_matmul_job;
+
+/* Products of one batch with several matrices of x->columns columns each, as one parallel loop.
+ * scratch: [nb_pool_threads(pool), 4, columns]. */
+void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint32_t n_jobs, float *scratch);
+
+/* Kernels end a group of four rows with this: lanes of v -> out[token, row ... row+3], as far as rows exist. */
+#define NB_STORE_ROWS(task, token, row, v)                                                          \
+    do {                                                                                            \
+        float *nb_out = (task)->out + (size_t)(token) * (task)->w->rows + (row);                    \
+        if ((row) + 4 <= (task)->w->rows)                                                           \
+            wasm_v128_store(nb_out, v);                                                             \
+        else {                                                                                      \
+            float nb_lanes[4];                                                                      \
+            wasm_v128_store(nb_lanes, v);                                                           \
+            memcpy(nb_out, nb_lanes, ((task)->w->rows - (row)) * sizeof(float));                    \
+        }                                                                                           \
+    } while (0)
+
+#endif

@@ -1,0 +1,48 @@
+/* Any type times F32: four rows are dequantized at a time, then multiplied with all tokens. Correct for everything;
+ * types with a kernel of their own do better. Included once for each instruction set, which brings MADD. */
+#include "matmul.h"
+#include "simd.h"
+
+/* Four rows times T tokens: w [4, columns], x [T, columns] -> lanes = rows. */
+static inline __attribute__((always_inline)) void float_tile(const nb_matmul_task *task, uint32_t row, uint32_t t,
+                                                             const uint32_t T) {
+    uint32_t columns = task->x->columns;
+    const float *w = task->scratch, *x = task->x->x + (size_t)t * columns;
+    v128_t sum[4][4];
+    for (uint32_t j = 0; j < T; j++)
+        for (int r = 0; r < 4; r++)
+            sum[j][r] = wasm_f32x4_splat(0);
+    uint32_t i = 0;
+    for (; i + 4 <= columns; i += 4) {
+        v128_t w0 = wasm_v128_load(w + i), w1 = wasm_v128_load(w + columns + i),
+               w2 = wasm_v128_load(w + 2 * columns + i), w3 = wasm_v128_load(w + 3 * columns + i);
+        for (uint32_t j = 0; j < T; j++) {
+            v128_t v = wasm_v128_load(x + (size_t)j * columns + i);
+            sum[j][0] = MADD(w0, v, sum[j][0]);
+            sum[j][1] = MADD(w1, v, sum[j][1]);
+            sum[j][2] = MADD(w2, v, sum[j][2]);
+            sum[j][3] = MADD(w3, v, sum[j][3]);
+        }
+    }
+    for (uint32_t j = 0; j < T; j++) {
+        v128_t out = nb_sums_f32x4(sum[j][0], sum[j][1], sum[j][2], sum[j][3]);
+        for (uint32_t k = i; k < columns; k++) {
+            v128_t wk = wasm_f32x4_make(w[k], w[columns + k], w[2 * columns + k], w[3 * columns + k]);
+            out = MADD(wk, wasm_f32x4_splat(x[(size_t)j * columns + k]), out);
+        }
+        NB_STORE_ROWS(task, t + j, row, out);
+    }
+}
+
+static void float_run(const nb_matmul_task *task) {
+    uint32_t end = task->first_row + task->rows, n = task->x->n;
+    for (uint32_t row = task->first_row; row < end; row += 4) {
+        for (uint32_t r = 0; r < 4 && row + r < end; r++)
+            nb_matrix_row(task->w, row + r, task->scratch + (size_t)r * task->x->columns);
+        uint32_t t = 0;
+        for (; t + 2 <= n; t += 2)
+            float_tile(task, row, t, 2);
+        if (t < n)
+            float_tile(task, row, t, 1);
+    }
+}

@@ -1,0 +1,45 @@
+/* The small operations between matrix products, on rows of F32. Each states its error bound; tests/core/test_ops.c
+ * checks them against double precision. */
+#ifndef NB_OPS_H
+#define NB_OPS_H
+
+#include "simd.h"
+
+/* e^x in four lanes: |relative error| <= 2e-7 for -87 <= x <= 88; below, 0 ... 1.2e-38; above, at most 1.7e38.
+ * x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 (remainder 5e-9), 2^n by the exponent's bits. */
+static inline v128_t nb_exp_f32x4(v128_t x) {
+    x = wasm_f32x4_pmin(wasm_f32x4_splat(88.0f), wasm_f32x4_pmax(wasm_f32x4_splat(-87.3f), x));
+    v128_t n = wasm_f32x4_nearest(wasm_f32x4_mul(x, wasm_f32x4_splat(0x1.715476p+0f)));
+    /* ln 2 in two parts, the first with so few bits that n times it is exact (Cody and Waite 1980) */
+    v128_t r = wasm_f32x4_sub(x, wasm_f32x4_mul(n, wasm_f32x4_splat(0x1.63p-1f)));
+    r = wasm_f32x4_add(r, wasm_f32x4_mul(n, wasm_f32x4_splat(0x1.bd0106p-13f)));
+    v128_t p = wasm_f32x4_splat(1 / 5040.0f);
+    p = nb_madd(p, r, wasm_f32x4_splat(1 / 720.0f));
+    p = nb_madd(p, r, wasm_f32x4_splat(1 / 120.0f));
+    p = nb_madd(p, r, wasm_f32x4_splat(1 / 24.0f));
+    p = nb_madd(p, r, wasm_f32x4_splat(1 / 6.0f));
+    p = nb_madd(p, r, wasm_f32x4_splat(0.5f));
+    p = nb_madd(p, r, wasm_f32x4_splat(1));
+    p = nb_madd(p, r, wasm_f32x4_splat(1));
+    v128_t power = wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_trunc_sat_f32x4(n), wasm_i32x4_splat(127)), 23);
+    return wasm_f32x4_mul(p, power);
+}
+
+/* out = x / sqrt(mean(x^2) + epsilon) * weight (Zhang and Sennrich 2019). x, weight, out: [n]; out may be x. */
+void nb_rms_norm(float *out, const float *x, const float *weight, uint32_t n, float epsilon);
+
+/* gate = gate / (1 + e^-gate) * up (SwiGLU: Shazeer 2020, section 2). [n] each. Relative error <= 1e-6. */
+void nb_silu_multiply(float *gate, const float *up, size_t n);
+
+/* x += y. [n] each. */
+void nb_add_to(float *x, const float *y, size_t n);
+
+/* Rotates the first 2 * pairs elements of a head by the angles whose cosine and sine are given: [pairs] each.
+ * Interleaved: elements 2i and 2i+1 are a pair; else i and i + pairs are (Su et al. 2021, section 3.4.2). */
+void nb_rotate(float *head, const float *cosine, const float *sine, uint32_t pairs, bool interleaved);
+
+/* F32 <-> half, n elements. */
+void nb_to_f16(uint16_t *out, const float *x, size_t n);
+void nb_from_f16(float *out, const uint16_t *x, size_t n);
+
+#endif

@@ -1,0 +1,68 @@
+/* The vector instructions: WebAssembly's own names everywhere. The native build gets them from SIMDe, and the relaxed
+ * ones from below, so that the sanitizers watch the very kernels that the browser runs. */
+#ifndef NB_SIMD_H
+#define NB_SIMD_H
+
+#include "../base/numbers.h"
+
+#include <stddef.h>
+
+#ifdef __wasm__
+#include <wasm_simd128.h>
+#else
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/wasm/simd128.h>
+#endif
+
+/* Relaxed kernels are compiled where the instructions exist, and natively for the tests. */
+#if defined(__wasm_relaxed_simd__) || defined(NB_NATIVE)
+#define NB_RELAXED 1
+#endif
+
+#ifdef NB_NATIVE
+/* Pairs of products, summed: the second operand within 0 ... 127, where every engine agrees. */
+static inline v128_t wasm_i16x8_relaxed_dot_i8x16_i7x16(v128_t a, v128_t b) {
+    int8_t x[16], y[16];
+    int16_t sum[8];
+    wasm_v128_store(x, a);
+    wasm_v128_store(y, b);
+    for (int i = 0; i < 8; i++) {
+        if (y[2 * i] < 0 || y[2 * i + 1] < 0)
+            __builtin_trap();
+        sum[i] = (int16_t)(x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1]);
+    }
+    return wasm_v128_load(sum);
+}
+#define nb_madd_relaxed(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
+#elif defined(NB_RELAXED)
+/* a * b + c, rounded once or twice, as the device likes. */
+#define nb_madd_relaxed(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
+#endif
+
+/* For code that is the same in every instruction set. */
+#if defined(__wasm_relaxed_simd__)
+#define nb_madd(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
+#else
+#define nb_madd(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
+#endif
+
+/* Four halves at p -> four floats. Shifted into a float's place, a half's bits mean 2^-112 of its value, subnormals
+ * included; infinities and NaN do not survive (weights and caches hold none). */
+static inline v128_t nb_load_f16x4(const void *p) {
+    v128_t bits = wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13); /* sign-extended: bits 28 ... 31 are the sign */
+    return wasm_f32x4_mul(wasm_v128_and(bits, wasm_i32x4_splat((int32_t)0x8fffe000)), wasm_f32x4_splat(0x1p112f));
+}
+
+static inline float nb_sum_f32x4(v128_t v) {
+    v = wasm_f32x4_add(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
+    return wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1);
+}
+
+/* Lane i of the result is the sum of the lanes of the i-th argument. */
+static inline v128_t nb_sums_f32x4(v128_t a, v128_t b, v128_t c, v128_t d) {
+    v128_t ab = wasm_f32x4_add(wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), wasm_i32x4_shuffle(a, b, 2, 6, 3, 7));
+    v128_t cd = wasm_f32x4_add(wasm_i32x4_shuffle(c, d, 0, 4, 1, 5), wasm_i32x4_shuffle(c, d, 2, 6, 3, 7));
+    return wasm_f32x4_add(wasm_i32x4_shuffle(ab, cd, 0, 1, 4, 5), wasm_i32x4_shuffle(ab, cd, 2, 3, 6, 7));
+}
+
+#endif

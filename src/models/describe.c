@@ -1,0 +1,182 @@
+/* A model as one JSON object, for `nibble inspect`, for the page, and for the JavaScript layer:
+ *
+ *   format, version, architecture, name, bytes          of the file
+ *   parameters                                           weights, all tensors together
+ *   vocabulary, layers, width, feedForward, heads, kvHeads, headSize, context, window, ropeBase
+ *                                                        the shape (absent without weights, or if not supported)
+ *   unsupported                                          why the model cannot run, if it cannot
+ *   kvBytesPerToken                                      of an F16 cache
+ *   tokenizer { kind, pre, size, begin, end, beginText, endText }
+ *   chatTemplate                                         Jinja source, or absent
+ *   types [{ type, tensors, bytes, share }]              largest share first
+ *   tensors [{ name, type, shape, bytes }]               shape as the file has it: fastest side first
+ *   metadata { key: value }                              strings cut at 4,096 bytes; arrays as { array, count }
+ */
+#include "../base/numbers.h"
+#include "../base/writer.h"
+#include "../kernels/traits.h"
+#include "model.h"
+
+static const char *const VALUE_NAMES[NB_VALUE_COUNT] = {
+    "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64",
+};
+
+static uint64_t weights_in(const nb_tensor_info *t) {
+    return t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
+}
+
+/* JSON keys are zero-terminated; the file's are not, and may be long. */
+static void write_key(nb_text key, char *out, size_t capacity) {
+    size_t n = NB_MIN(key.size, capacity - 1);
+    memcpy(out, key.data, n);
+    out[n] = 0;
+}
+
+static void write_shape(nb_writer *w, const nb_model *model) {
+    /* A header that was only inspected has no plan: try one on a copy that owns nothing. */
+    nb_model trial = {.checkpoint = model->checkpoint, .tokenizer = model->tokenizer, .family = model->family};
+    nb_error err = {0};
+    if (!trial.family) {
+        nb_text name = nb_checkpoint_string(&model->checkpoint, "general.architecture");
+        for (const nb_family *const *f = nb_families; *f; f++)
+            if (nb_text_is(name, (*f)->name))
+                trial.family = *f;
+        if (!model->checkpoint.n_tensors)
+            return;
+        if (!trial.family) {
+            nb_json_string(w, "unsupported", nb_text_of("this architecture is not supported"));
+            return;
+        }
+    }
+    if (trial.family->configure(&trial, &err) < 0) {
+        nb_json_string(w, "unsupported", nb_text_of(err.message));
+        return;
+    }
+    const nb_shape *s = &trial.shape;
+    nb_json_number(w, "vocabulary", s->vocabulary);
+    nb_json_number(w, "layers", s->layers);
+    nb_json_number(w, "width", s->width);
+    nb_json_number(w, "feedForward", s->feed_forward);
+    nb_json_number(w, "heads", s->heads);
+    nb_json_number(w, "kvHeads", s->kv_heads);
+    nb_json_number(w, "headSize", s->head_size);
+    nb_json_number(w, "context", s->context);
+    if (s->window)
+        nb_json_number(w, "window", s->window);
+    nb_json_number(w, "ropeBase", s->rope.base);
+    nb_json_number(w, "kvBytesPerToken", (double)nb_model_kv_token_bytes(&trial, NB_TYPE_F16));
+}
+
+static void write_tokenizer(nb_writer *w, const nb_model *model) {
+    const nb_tokenizer *t = model->tokenizer;
+    if (!t)
+        return;
+    nb_json_open(w, "tokenizer", '{');
+    nb_json_string(w, "kind", nb_text_of(nb_tokenizer_kind(t)));
+    nb_text pre = nb_checkpoint_string(&model->checkpoint, "tokenizer.ggml.pre");
+    if (pre.data)
+        nb_json_string(w, "pre", pre);
+    nb_json_number(w, "size", nb_tokenizer_size(t));
+    int32_t begin = nb_tokenizer_begin(t), end = nb_tokenizer_end(t);
+    nb_json_number(w, "begin", begin);
+    nb_json_number(w, "end", end);
+    nb_json_string(w, "beginText", begin < 0 ? nb_text_of("") : nb_tokenizer_name(t, begin));
+    nb_json_string(w, "endText", end < 0 ? nb_text_of("") : nb_tokenizer_name(t, end));
+    nb_json_close(w, '}');
+}
+
+static void write_types(nb_writer *w, const nb_checkpoint *c) {
+    uint64_t count[NB_TYPE_LIMIT] = {0}, bytes[NB_TYPE_LIMIT] = {0}, all = 0;
+    for (uint64_t i = 0; i < c->n_tensors; i++) {
+        count[c->tensors[i].type]++;
+        bytes[c->tensors[i].type] += c->tensors[i].bytes;
+        all += c->tensors[i].bytes;
+    }
+    nb_json_open(w, "types", '[');
+    for (;;) {
+        uint32_t top = 0;
+        for (uint32_t type = 1; type < NB_TYPE_LIMIT; type++)
+            if (bytes[type] > bytes[top])
+                top = type;
+        if (!bytes[top])
+            break;
+        nb_json_open(w, NULL, '{');
+        nb_json_string(w, "type", nb_text_of(nb_traits_of(top)->name));
+        nb_json_number(w, "tensors", (double)count[top]);
+        nb_json_number(w, "bytes", (double)bytes[top]);
+        nb_json_number(w, "share", (double)bytes[top] / (double)all);
+        nb_json_close(w, '}');
+        bytes[top] = 0;
+    }
+    nb_json_close(w, ']');
+}
+
+static void write_tensors(nb_writer *w, const nb_checkpoint *c) {
+    nb_json_open(w, "tensors", '[');
+    for (uint64_t i = 0; i < c->n_tensors; i++) {
+        const nb_tensor_info *t = &c->tensors[i];
+        nb_json_open(w, NULL, '{');
+        nb_json_string(w, "name", nb_checkpoint_tensor_name(c, t));
+        nb_json_string(w, "type", nb_text_of(nb_traits_of(t->type)->name));
+        nb_json_open(w, "shape", '[');
+        for (uint32_t d = 0; d < t->n_dimensions; d++)
+            nb_json_number(w, NULL, (double)t->shape[d]);
+        nb_json_close(w, ']');
+        nb_json_number(w, "bytes", (double)t->bytes);
+        nb_json_close(w, '}');
+    }
+    nb_json_close(w, ']');
+}
+
+static void write_metadata(nb_writer *w, const nb_checkpoint *c) {
+    enum { LONGEST = 4096 };
+    nb_json_open(w, "metadata", '{');
+    for (uint64_t i = 0; i < c->n_values; i++) {
+        const nb_value *v = &c->values[i];
+        char key[256];
+        write_key(nb_checkpoint_key(c, v), key, sizeof key);
+        if (v->type == NB_VALUE_STRING) {
+            nb_text text = nb_checkpoint_string(c, key);
+            text.size = NB_MIN(text.size, LONGEST);
+            nb_json_string(w, key, text);
+        } else if (v->type == NB_VALUE_ARRAY) {
+            nb_json_open(w, key, '{');
+            nb_json_string(w, "array", nb_text_of(VALUE_NAMES[v->item_type]));
+            nb_json_number(w, "count", (double)v->count);
+            nb_json_close(w, '}');
+        } else if (v->type == NB_VALUE_BOOL) {
+            nb_json_bool(w, key, nb_checkpoint_number(c, key, 0) != 0);
+        } else {
+            nb_json_number(w, key, nb_checkpoint_number(c, key, 0));
+        }
+    }
+    nb_json_close(w, '}');
+}
+
+size_t nb_model_describe(const nb_model *model, char *out, size_t capacity) {
+    const nb_checkpoint *c = &model->checkpoint;
+    nb_writer w = nb_writer_over(out, capacity);
+    nb_json_open(&w, NULL, '{');
+    nb_json_string(&w, "format", nb_text_of(c->format));
+    nb_json_number(&w, "version", c->version);
+    nb_text architecture = nb_checkpoint_string(c, "general.architecture"), name = nb_checkpoint_string(c, "general.name");
+    if (architecture.data)
+        nb_json_string(&w, "architecture", architecture);
+    if (name.data)
+        nb_json_string(&w, "name", name);
+    nb_json_number(&w, "bytes", (double)c->total_bytes);
+    uint64_t parameters = 0;
+    for (uint64_t i = 0; i < c->n_tensors; i++)
+        parameters += weights_in(&c->tensors[i]);
+    nb_json_number(&w, "parameters", (double)parameters);
+    write_shape(&w, model);
+    write_tokenizer(&w, model);
+    nb_text chat = nb_checkpoint_string(c, "tokenizer.chat_template");
+    if (chat.data)
+        nb_json_string(&w, "chatTemplate", chat);
+    write_types(&w, c);
+    write_tensors(&w, c);
+    write_metadata(&w, c);
+    nb_json_close(&w, '}');
+    return w.length;
+}

@@ -1,0 +1,235 @@
+/* Bytes in, model out. The header is gathered in one growing buffer; as soon as it is whole, everything that can be
+ * wrong with the model is known (architecture, tokenizer, shapes, memory) and said, before the weights are fetched.
+ * From then on each piece lands in a staging buffer, whole groups of rows are packed straight into their places, and
+ * what is left of a group waits for the next piece. */
+#include "../base/numbers.h"
+#include "../formats/gguf.h"
+#include "../kernels/traits.h"
+#include "model.h"
+
+enum { FIRST_HEADER = 1 << 20, STAGING = 1 << 20 };
+
+struct nb_loader {
+    nb_model *model; /* until it is taken by nb_loader_finish */
+    nb_gguf gguf;
+    uint32_t flags;
+    double told;                  /* the file's size, 0: not known */
+    enum { HEADER, WEIGHTS, COMPLETE, FAILED } stage;
+    uint8_t *buffer;              /* HEADER: the file so far; WEIGHTS: what is not packed yet */
+    size_t capacity, filled;
+    uint64_t file_at;             /* WEIGHTS: offset in the file of buffer[0] */
+    nb_destination *destinations; /* [n_tensors] */
+    uint64_t tensor;              /* being filled */
+    uint64_t rows_done;
+};
+
+nb_loader *nb_loader_new(double total_bytes, uint32_t flags, nb_error *err) {
+    if (!(total_bytes >= 0 && total_bytes < 0x1p53))
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "a file cannot have %g bytes", total_bytes);
+    nb_loader *l = nb_alloc(sizeof *l);
+    nb_model *m = nb_alloc(sizeof *m);
+    uint8_t *buffer = nb_alloc(FIRST_HEADER);
+    if (!l || !m || !buffer) {
+        nb_free(l);
+        nb_free(m);
+        nb_free(buffer);
+        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory to begin loading");
+    }
+    *m = (nb_model){0};
+    *l = (nb_loader){.model = m, .flags = flags, .told = total_bytes, .buffer = buffer, .capacity = FIRST_HEADER};
+    /* A file that is only inspected may be cut off after its header. */
+    l->gguf.file_bytes = flags & NB_LOAD_HEADER ? 0 : (uint64_t)total_bytes;
+    return l;
+}
+
+void nb_loader_free(nb_loader *l) {
+    if (!l)
+        return;
+    nb_model_free(l->model);
+    nb_free(l->buffer);
+    nb_free(l->destinations);
+    nb_free(l);
+}
+
+double nb_loader_total(const nb_loader *l) {
+    return l->told > 0 || l->stage == HEADER || !l->model ? l->told : (double)l->model->checkpoint.total_bytes;
+}
+
+uint8_t *nb_loader_space(nb_loader *l, size_t *capacity) {
+    *capacity = l->stage == HEADER || l->stage == WEIGHTS ? l->capacity - l->filled : 0;
+    return l->buffer + l->filled;
+}
+
+/* Bytes of the file that make one unit of packing: a group of rows of a matrix, or a whole vector. */
+static uint64_t unit_bytes(const nb_loader *l, uint64_t tensor) {
+    const nb_tensor_info *info = &l->model->checkpoint.tensors[tensor];
+    const nb_matrix *m = l->destinations[tensor].matrix;
+    return m ? info->bytes / info->shape[1] * nb_packing_of(info->type)->rows : info->bytes;
+}
+
+/* The last group of a matrix may have fewer rows: the missing ones are zero. */
+static int32_t pack_last(const nb_packing *packing, nb_matrix *m, const uint8_t *rows, size_t row_bytes, nb_error *err) {
+    uint8_t *padded = nb_alloc(row_bytes * packing->rows);
+    if (!padded)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to load the model");
+    uint32_t held = m->rows % packing->rows;
+    memcpy(padded, rows, row_bytes * held);
+    memset(padded + row_bytes * held, 0, row_bytes * (packing->rows - held));
+    packing->pack(padded, m->data + m->rows / packing->rows * m->group_bytes, m->columns);
+    nb_free(padded);
+    return NB_OK;
+}
+
+/* Packs as much as `size` bytes at `bytes` hold of the current tensor; *used says how much that was. */
+static int32_t fill_tensor(nb_loader *l, const uint8_t *bytes, size_t size, size_t *used, nb_error *err) {
+    const nb_tensor_info *info = &l->model->checkpoint.tensors[l->tensor];
+    nb_destination to = l->destinations[l->tensor];
+    *used = 0;
+    if (to.vector) {
+        if (size >= info->bytes) {
+            nb_traits_of(info->type)->dequantize(bytes, *to.vector, (size_t)info->shape[0]);
+            *used = (size_t)info->bytes;
+            l->tensor++;
+        }
+        return NB_OK;
+    }
+    nb_matrix *m = to.matrix;
+    const nb_packing *packing = nb_packing_of(info->type);
+    size_t row_bytes = (size_t)(info->bytes / m->rows);
+    while (l->rows_done < m->rows) {
+        uint64_t rows = NB_MIN(packing->rows, m->rows - l->rows_done);
+        if (size - *used < rows * row_bytes)
+            return NB_OK;
+        uint8_t *group = m->data + l->rows_done / packing->rows * m->group_bytes;
+        if (!packing->pack)
+            memcpy(group, bytes + *used, row_bytes);
+        else if (rows == packing->rows)
+            packing->pack(bytes + *used, group, m->columns);
+        else
+            NB_TRY(pack_last(packing, m, bytes + *used, row_bytes, err));
+        *used += (size_t)rows * row_bytes;
+        l->rows_done += rows;
+    }
+    l->tensor++;
+    l->rows_done = 0;
+    return NB_OK;
+}
+
+static int32_t fill(nb_loader *l, nb_error *err) {
+    const nb_checkpoint *c = &l->model->checkpoint;
+    size_t at = 0;
+    while (l->tensor < c->n_tensors) {
+        const nb_tensor_info *info = &c->tensors[l->tensor];
+        if (!l->rows_done && l->file_at + at < info->at) { /* alignment, or a gap */
+            at += (size_t)NB_MIN(info->at - l->file_at - at, l->filled - at);
+            if (l->file_at + at < info->at)
+                break;
+        }
+        uint64_t tensor = l->tensor;
+        size_t used;
+        NB_TRY(fill_tensor(l, l->buffer + at, l->filled - at, &used, err));
+        at += used;
+        if (l->tensor == tensor)
+            break;
+    }
+    l->filled -= at;
+    memmove(l->buffer, l->buffer + at, l->filled);
+    l->file_at += at;
+    if (l->tensor == c->n_tensors)
+        l->stage = COMPLETE;
+    return NB_OK;
+}
+
+/* The header is whole: everything that is not bulk happens here. */
+static int32_t open_model(nb_loader *l, nb_error *err) {
+    nb_model *m = l->model;
+    nb_checkpoint *c = &m->checkpoint;
+    c->header_size = l->gguf.at;
+    c->header = nb_alloc(c->header_size);
+    if (!c->header)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", c->header_size);
+    memcpy(c->header, l->buffer, c->header_size);
+    nb_error vocabulary_error = {0};
+    m->tokenizer = nb_tokenizer_new(c, &vocabulary_error);
+    if (vocabulary_error.code && !(l->flags & NB_LOAD_HEADER)) { /* inspecting goes on without */
+        if (err)
+            *err = vocabulary_error;
+        return vocabulary_error.code;
+    }
+    if (l->flags & NB_LOAD_HEADER || !c->n_tensors) {
+        l->stage = COMPLETE;
+        return NB_OK;
+    }
+    l->destinations = nb_alloc((size_t)c->n_tensors * sizeof *l->destinations);
+    if (!l->destinations)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", c->n_tensors);
+    memset(l->destinations, 0, (size_t)c->n_tensors * sizeof *l->destinations);
+    /* staging: room for the largest unit besides a piece of the file, and for what the header's buffer holds already */
+    uint64_t rest = l->filled - c->header_size, largest = 0;
+    NB_TRY(nb_model_plan(m, l->destinations, err));
+    for (uint64_t i = 0; i < c->n_tensors; i++)
+        largest = NB_MAX(largest, unit_bytes(l, i));
+    uint64_t capacity = NB_MAX(rest, largest) + STAGING;
+    uint8_t *staging = capacity < SIZE_MAX / 2 ? nb_alloc((size_t)capacity) : NULL;
+    if (!staging)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a staging buffer of %l bytes", capacity);
+    memcpy(staging, l->buffer + c->header_size, (size_t)rest);
+    nb_free(l->buffer);
+    l->buffer = staging;
+    l->capacity = (size_t)capacity;
+    l->filled = (size_t)rest;
+    l->file_at = c->header_size;
+    l->stage = WEIGHTS;
+    return fill(l, err);
+}
+
+static int32_t gather_header(nb_loader *l, nb_error *err) {
+    int32_t code = nb_gguf_parse(&l->gguf, &l->model->checkpoint, l->buffer, l->filled, err);
+    if (code == NB_GGUF_DONE)
+        return open_model(l, err);
+    NB_TRY(code);
+    if (l->filled == l->capacity) {
+        uint8_t *larger = nb_alloc(l->capacity * 2);
+        if (!larger)
+            return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", l->capacity * 2);
+        memcpy(larger, l->buffer, l->filled);
+        nb_free(l->buffer);
+        l->buffer = larger;
+        l->capacity *= 2;
+    }
+    return NB_OK;
+}
+
+int32_t nb_loader_commit(nb_loader *l, size_t n, nb_error *err) {
+    if (l->stage == FAILED || (l->stage == COMPLETE && n))
+        return NB_FAIL(err, NB_ERR_STATE, "the loader takes no more bytes: it has %s",
+                       l->stage == FAILED ? "failed" : "the whole file");
+    if (n > l->capacity - l->filled)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%z bytes were committed where %z fit", n, l->capacity - l->filled);
+    l->filled += n;
+    int32_t code = l->stage == HEADER ? gather_header(l, err) : l->stage == WEIGHTS ? fill(l, err) : NB_OK;
+    if (code < 0)
+        l->stage = FAILED;
+    return code;
+}
+
+nb_model *nb_loader_finish(nb_loader *l, nb_error *err) {
+    if (l->stage == HEADER) {
+        /* the parser says best what is missing once it knows that nothing follows */
+        l->gguf.file_bytes = l->filled;
+        if (l->filled && nb_gguf_parse(&l->gguf, &l->model->checkpoint, l->buffer, l->filled, err) < 0)
+            return NULL;
+        return NB_FAIL_NULL(err, NB_ERR_TRUNCATED, "the file is empty or ends within its header, after %z bytes; fetch it again",
+                            l->filled);
+    }
+    if (l->stage == WEIGHTS) {
+        const nb_checkpoint *c = &l->model->checkpoint;
+        return NB_FAIL_NULL(err, NB_ERR_TRUNCATED, "the file ends after %l of %l bytes, within tensor %t; fetch it again",
+                            l->file_at + l->filled, c->total_bytes, nb_checkpoint_tensor_name(c, &c->tensors[l->tensor]));
+    }
+    if (l->stage == FAILED || !l->model)
+        return NB_FAIL_NULL(err, NB_ERR_STATE, l->model ? "loading failed before" : "the model was taken before");
+    nb_model *m = l->model;
+    l->model = NULL;
+    return m;
+}

@@ -1,0 +1,270 @@
+#include "model.h"
+
+#include "../base/numbers.h"
+#include "../base/writer.h"
+#include "../kernels/traits.h"
+#include "llama.h"
+
+const nb_family *const nb_families[] = {&nb_family_llama, NULL};
+
+enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of two still fit 64 bits easily */
+
+static uint32_t extent_of(const nb_shape *s, nb_extent e) {
+    switch (e) {
+    case NB_EXTENT_1: return 1;
+    case NB_EXTENT_VOCABULARY: return s->vocabulary;
+    case NB_EXTENT_WIDTH: return s->width;
+    case NB_EXTENT_FEED_FORWARD: return s->feed_forward;
+    case NB_EXTENT_QUERIES: return s->heads * s->head_size;
+    case NB_EXTENT_KEYS: return s->kv_heads * s->head_size;
+    case NB_EXTENT_VALUES: return s->kv_heads * s->value_size;
+    case NB_EXTENT_MIXED: return s->heads * s->value_size;
+    case NB_EXTENT_PAIRS: return s->rope.pairs;
+    }
+    return 0;
+}
+
+/* "<architecture>.<suffix>" as a number. */
+static double number_of(const nb_model *model, const char *suffix, double fallback) {
+    char key[128];
+    nb_writer w = nb_writer_over(key, sizeof key);
+    nb_write(&w, "%s.%s", model->family->name, suffix);
+    return nb_checkpoint_number(&model->checkpoint, key, fallback);
+}
+
+static nb_text string_of(const nb_model *model, const char *suffix) {
+    char key[128];
+    nb_writer w = nb_writer_over(key, sizeof key);
+    nb_write(&w, "%s.%s", model->family->name, suffix);
+    return nb_checkpoint_string(&model->checkpoint, key);
+}
+
+typedef struct entry {
+    const char *suffix;
+    uint32_t *out;
+    double fallback; /* 0: required */
+    uint32_t most;
+} entry;
+
+static int32_t read_sizes(nb_model *model, const entry *entries, size_t n, nb_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        double value = number_of(model, entries[i].suffix, entries[i].fallback);
+        if (!(value >= 1 && value <= entries[i].most) || value != (double)(uint32_t)value)
+            return NB_FAIL(err, NB_ERR_FORMAT, "%s.%s is %s (%g; it should be a whole number from 1 to %u); the file is broken",
+                           model->family->name, entries[i].suffix, value == 0 ? "missing" : "out of range", value,
+                           entries[i].most);
+        *entries[i].out = (uint32_t)value;
+    }
+    return NB_OK;
+}
+
+static int32_t configure_rope(nb_model *model, nb_error *err) {
+    nb_shape *s = &model->shape;
+    nb_rope *r = &s->rope;
+    uint32_t rotated;
+    const entry sizes[] = {{"rope.dimension_count", &rotated, s->head_size, s->head_size}};
+    NB_TRY(read_sizes(model, sizes, 1, err));
+    if (rotated % 2)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.rope.dimension_count is %u; an odd number of elements cannot be rotated in pairs",
+                       model->family->name, rotated);
+    r->pairs = rotated / 2;
+    r->base = (float)number_of(model, "rope.freq_base", 10000);
+    r->original_context = (float)number_of(model, "rope.scaling.original_context_length", s->context);
+    r->beta_fast = (float)number_of(model, "rope.scaling.yarn_beta_fast", 32);
+    r->beta_slow = (float)number_of(model, "rope.scaling.yarn_beta_slow", 1);
+    r->attention_factor = (float)number_of(model, "rope.scaling.attn_factor", 1);
+    r->factor = (float)number_of(model, "rope.scaling.factor", number_of(model, "rope.scale_linear", 1));
+    nb_text kind = string_of(model, "rope.scaling.type");
+    if (!kind.data || nb_text_is(kind, "none") || nb_text_is(kind, "llama3"))
+        r->scaling = kind.data || r->factor == 1 ? NB_ROPE_NONE : NB_ROPE_LINEAR;
+    else if (nb_text_is(kind, "linear"))
+        r->scaling = NB_ROPE_LINEAR;
+    else if (nb_text_is(kind, "yarn"))
+        r->scaling = NB_ROPE_YARN;
+    else
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "RoPE scaling \"%t\" is not supported; none, linear, llama3 and yarn are", kind);
+    if (!(r->base > 1) || !(r->factor > 0) || !(r->original_context >= 1))
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s.rope.* has impossible values (base %g, factor %g, original context %g)",
+                       model->family->name, (double)r->base, (double)r->factor, (double)r->original_context);
+    return NB_OK;
+}
+
+int32_t nb_model_configure(nb_model *model, nb_error *err) {
+    nb_shape *s = &model->shape;
+    const nb_tensor_info *embedding = nb_checkpoint_find_tensor(&model->checkpoint, "token_embd.weight");
+    if (!embedding)
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor token_embd.weight is missing; the file is not a whole %s model",
+                       model->family->name);
+    const entry sizes[] = {
+        {"block_count", &s->layers, 0, 1024},
+        {"embedding_length", &s->width, 0, 1 << 20},
+        {"feed_forward_length", &s->feed_forward, 0, 1 << 22},
+        {"attention.head_count", &s->heads, 0, 4096},
+        {"context_length", &s->context, 0, 1 << 27},
+    };
+    NB_TRY(read_sizes(model, sizes, sizeof sizes / sizeof *sizes, err));
+    const entry heads[] = {
+        {"attention.head_count_kv", &s->kv_heads, s->heads, s->heads},
+        {"attention.key_length", &s->head_size, s->width / s->heads, 4096},
+    };
+    NB_TRY(read_sizes(model, heads, 2, err));
+    const entry values[] = {{"attention.value_length", &s->value_size, s->head_size, 4096}};
+    NB_TRY(read_sizes(model, values, 1, err));
+    if (s->heads % s->kv_heads || s->head_size % 4 || s->value_size % 4)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%u query heads over %u KV heads of %u and %u elements are not supported",
+                       s->heads, s->kv_heads, s->head_size, s->value_size);
+    if (embedding->n_dimensions > 2 || embedding->shape[1] > MAX_SIDE)
+        return NB_FAIL(err, NB_ERR_FORMAT, "token_embd.weight has an impossible shape");
+    s->vocabulary = (uint32_t)embedding->shape[1];
+    s->window = (uint32_t)NB_MIN(number_of(model, "attention.sliding_window", 0), 1e9);
+    s->norm_epsilon = (float)number_of(model, "attention.layer_norm_rms_epsilon", 1e-5);
+    return configure_rope(model, err);
+}
+
+static const nb_family *find_family(const nb_checkpoint *c, nb_error *err) {
+    nb_text name = nb_checkpoint_string(c, "general.architecture");
+    if (!name.data)
+        return NB_FAIL_NULL(err, NB_ERR_FORMAT, "the file does not name its architecture (general.architecture)");
+    char known[256];
+    nb_writer w = nb_writer_over(known, sizeof known);
+    for (const nb_family *const *f = nb_families; *f; f++) {
+        if (nb_text_is(name, (*f)->name))
+            return *f;
+        nb_write(&w, f == nb_families ? "%s" : ", %s", (*f)->name);
+    }
+    return NB_FAIL_NULL(err, NB_ERR_UNSUPPORTED, "architecture \"%t\" is not supported; supported: %s", name, known);
+}
+
+/* "blk.17.attn_q.weight" -> 17 and "attn_q.weight"; -1 for a tensor outside the layers. */
+static int64_t layer_of(nb_text *name) {
+    if (name->size < 5 || nb_compare(name->data, "blk.", 4))
+        return -1;
+    int64_t layer = 0;
+    size_t i = 4;
+    for (; i < name->size && name->data[i] >= '0' && name->data[i] <= '9' && layer < 1 << 20; i++)
+        layer = layer * 10 + (name->data[i] - '0');
+    if (i == 4 || i == name->size || name->data[i] != '.')
+        return -1;
+    *name = (nb_text){name->data + i + 1, name->size - i - 1};
+    return layer;
+}
+
+static const nb_slot *find_slot(const nb_family *family, nb_text name, bool in_layer) {
+    for (const nb_slot *s = family->slots; s->name; s++)
+        if (s->in_layer == in_layer && nb_text_is(name, s->name))
+            return s;
+    return NULL;
+}
+
+static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, nb_error *err) {
+    uint64_t columns = extent_of(&model->shape, slot->columns), rows = extent_of(&model->shape, slot->rows);
+    nb_text name = nb_checkpoint_tensor_name(&model->checkpoint, info);
+    if (info->shape[0] != columns || info->shape[1] != rows || info->shape[2] != 1 || info->shape[3] != 1)
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for [%l, %l]",
+                       name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows);
+    return NB_OK;
+}
+
+/* Binds each tensor of the file to its place; every required place must be met. */
+static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err) {
+    const nb_checkpoint *c = &model->checkpoint;
+    for (uint64_t i = 0; i < c->n_tensors; i++) {
+        const nb_tensor_info *info = &c->tensors[i];
+        nb_text name = nb_checkpoint_tensor_name(c, info), rest = name;
+        int64_t layer = layer_of(&rest);
+        const nb_slot *slot = find_slot(model->family, rest, layer >= 0);
+        if (!slot || layer >= (int64_t)model->shape.layers)
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it", name,
+                           model->family->name);
+        NB_TRY(check_shape(model, slot, info, err));
+        uint8_t *place = layer >= 0 ? (uint8_t *)&model->layers[layer] : (uint8_t *)model;
+        if (slot->is_matrix)
+            destinations[i].matrix = (nb_matrix *)(place + slot->at);
+        else
+            destinations[i].vector = (float **)(place + slot->at);
+    }
+    return NB_OK;
+}
+
+static int32_t check_complete(const nb_model *model, nb_error *err) {
+    for (const nb_slot *s = model->family->slots; s->name; s++)
+        for (uint32_t layer = 0; layer < (s->in_layer ? model->shape.layers : 1) && !s->optional; layer++) {
+            const uint8_t *place = (s->in_layer ? (const uint8_t *)&model->layers[layer] : (const uint8_t *)model) + s->at;
+            if (s->is_matrix ? !((const nb_matrix *)place)->rows : !*(float *const *)place)
+                return s->in_layer ? NB_FAIL(err, NB_ERR_FORMAT, "tensor blk.%u.%s is missing; the file is not whole", layer, s->name)
+                                   : NB_FAIL(err, NB_ERR_FORMAT, "tensor %s is missing; the file is not whole", s->name);
+        }
+    return NB_OK;
+}
+
+/* Cuts the arena; while it only measures, addresses are NULL. */
+static void take_weights(nb_model *model, const nb_destination *destinations) {
+    const nb_checkpoint *c = &model->checkpoint;
+    for (uint64_t i = 0; i < c->n_tensors; i++) {
+        const nb_tensor_info *info = &c->tensors[i];
+        if (destinations[i].matrix) {
+            nb_matrix *m = destinations[i].matrix;
+            uint64_t bytes = nb_matrix_bytes(info->type, info->shape[1], info->shape[0]);
+            uint32_t group = nb_packing_of(info->type)->rows;
+            void *data = nb_arena_take(&model->arena, bytes, 1);
+            if (model->arena.base)
+                *m = (nb_matrix){info->type, (uint32_t)info->shape[1], (uint32_t)info->shape[0],
+                                 (size_t)(bytes / NB_ROUND_UP(info->shape[1], group) * group), data};
+        } else {
+            float *data = nb_arena_take(&model->arena, info->shape[0], sizeof(float));
+            if (model->arena.base)
+                *destinations[i].vector = data;
+        }
+    }
+}
+
+int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *err) {
+    model->family = find_family(&model->checkpoint, err);
+    if (!model->family)
+        return NB_ERR_UNSUPPORTED;
+    NB_TRY(model->family->configure(model, err));
+    if (model->tokenizer && (uint32_t)nb_tokenizer_size(model->tokenizer) > model->shape.vocabulary)
+        return NB_FAIL(err, NB_ERR_FORMAT, "the vocabulary has %d tokens, but token_embd.weight has %u rows; the file is broken",
+                       nb_tokenizer_size(model->tokenizer), model->shape.vocabulary);
+    uint64_t held = 0;
+    NB_TRY(nb_grow((void **)&model->layers, &held, model->shape.layers, sizeof(nb_layer), "layers", err));
+    NB_TRY(bind(model, destinations, err));
+    take_weights(model, destinations);
+    NB_TRY(nb_arena_allocate(&model->arena, "the model's weights", err));
+    take_weights(model, destinations);
+    NB_TRY(check_complete(model, err));
+    if (!model->output.rows)
+        model->output = model->embedding;
+    return NB_OK;
+}
+
+const nb_tokenizer *nb_model_tokenizer(const nb_model *model) {
+    return model->tokenizer;
+}
+
+uint64_t nb_model_kv_token_bytes(const nb_model *model, uint32_t kv_type) {
+    const nb_shape *s = &model->shape;
+    return (uint64_t)s->layers * s->kv_heads * (s->head_size + s->value_size) * (kv_type == NB_TYPE_F16 ? 2 : 4);
+}
+
+void nb_model_free(nb_model *model) {
+    if (!model)
+        return;
+    nb_tokenizer_free(model->tokenizer);
+    nb_checkpoint_free(&model->checkpoint);
+    nb_arena_free(&model->arena);
+    nb_free(model->layers);
+    nb_free(model);
+}
+
+int32_t nb_model_vocabulary(const nb_model *model) {
+    return model->family ? (int32_t)model->shape.vocabulary : model->tokenizer ? nb_tokenizer_size(model->tokenizer) : 0;
+}
+
+int32_t nb_model_context(const nb_model *model) {
+    return (int32_t)model->shape.context;
+}
+
+int32_t nb_model_is_end(const nb_model *model, int32_t token) {
+    return model->tokenizer && nb_tokenizer_is_end(model->tokenizer, token);
+}

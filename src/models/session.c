@@ -1,0 +1,135 @@
+#include "session.h"
+
+#include "../base/numbers.h"
+#include "../kernels/attention.h"
+#include "../kernels/matmul.h"
+#include "../kernels/ops.h"
+#include "../kernels/types.h"
+#include "rope.h"
+
+enum { BATCH = 128, LOGITS_ROWS = 8 };
+
+/* Cuts the session's arena; run twice, to measure and to take. */
+static void take(nb_session *s) {
+    const nb_shape *m = &s->model->shape;
+    nb_arena *a = &s->arena;
+    uint64_t item = s->kv_type == NB_TYPE_F16 ? 2 : 4, batch = s->batch, threads = (uint64_t)nb_pool_threads(s->pool);
+    s->k_layer_bytes = (size_t)(m->kv_heads * (uint64_t)s->context * m->head_size * item);
+    s->v_layer_bytes = (size_t)(m->kv_heads * (uint64_t)s->context * m->value_size * item);
+    s->k = nb_arena_take(a, m->layers * (uint64_t)m->kv_heads * s->context, m->head_size * item);
+    s->v = nb_arena_take(a, m->layers * (uint64_t)m->kv_heads * s->context, m->value_size * item);
+    s->tokens = nb_arena_take(a, s->context, sizeof(int32_t));
+    s->frequencies = nb_arena_take(a, m->rope.pairs, sizeof(float));
+    s->cosines = nb_arena_take(a, batch * m->rope.pairs, sizeof(float));
+    s->sines = nb_arena_take(a, batch * m->rope.pairs, sizeof(float));
+    s->x = nb_arena_take(a, batch * m->width, sizeof(float));
+    s->y = nb_arena_take(a, batch * m->width, sizeof(float));
+    s->normed = nb_arena_take(a, batch * m->width, sizeof(float));
+    s->q = nb_arena_take(a, batch * m->heads * m->head_size, sizeof(float));
+    s->mixed = nb_arena_take(a, batch * m->heads * m->value_size, sizeof(float));
+    s->new_k = nb_arena_take(a, batch * m->kv_heads * m->head_size, sizeof(float));
+    s->new_v = nb_arena_take(a, batch * m->kv_heads * m->value_size, sizeof(float));
+    s->gate = nb_arena_take(a, batch * m->feed_forward, sizeof(float));
+    s->up = nb_arena_take(a, batch * m->feed_forward, sizeof(float));
+    s->logits = nb_arena_take(a, s->logits_capacity * (uint64_t)m->vocabulary, sizeof(float));
+    uint32_t columns = NB_MAX(NB_MAX(m->width, m->feed_forward), m->heads * m->value_size);
+    for (nb_form form = NB_FORM_F32 + 1; form < NB_FORM_COUNT; form++)
+        s->activations.forms[form] = nb_arena_take(a, batch, nb_form_token_bytes(form, columns));
+    s->matmul_scratch = nb_arena_take(a, threads * 4, columns * sizeof(float));
+    s->attention_scratch = nb_arena_take(
+        a, threads, nb_attention_scratch(m->heads, m->kv_heads, m->head_size, m->value_size) * sizeof(float));
+}
+
+static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
+                       nb_error *err) {
+    if (!model->family)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file holds a vocabulary but no weights; it can tokenize, not generate");
+    if (kv_type != NB_TYPE_F16 && kv_type != NB_TYPE_F32)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "KV cache type %u is not supported; F32 (0) and F16 (1) are", kv_type);
+    *s = (nb_session){.model = model, .pool = pool, .kv_type = kv_type};
+    s->context = context ? context : model->shape.context;
+    s->batch = NB_MIN(batch ? batch : BATCH, s->context);
+    s->logits_capacity = NB_MIN(s->batch, LOGITS_ROWS);
+    take(s);
+    return NB_OK;
+}
+
+nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type, nb_error *err) {
+    nb_session measured;
+    if (prepare(&measured, model, pool, context, batch, kv_type, err) < 0 ||
+        nb_arena_allocate(&measured.arena, "the session (KV cache and buffers)", err) < 0)
+        return NULL;
+    nb_session *s = nb_alloc(sizeof *s);
+    if (!s) {
+        nb_arena_free(&measured.arena);
+        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a session");
+    }
+    *s = measured;
+    take(s);
+    nb_rope_frequencies(&model->shape.rope, s->frequencies, &s->rope_magnitude);
+    return s;
+}
+
+void nb_session_free(nb_session *s) {
+    if (!s)
+        return;
+    nb_arena_free(&s->arena);
+    nb_free(s);
+}
+
+double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type) {
+    nb_session measured;
+    if (prepare(&measured, model, NULL, context, batch, kv_type, NULL) < 0 || measured.arena.failed)
+        return 0;
+    return (double)measured.arena.used;
+}
+
+/* Logits of rows [row, row + rows) of the residual stream. */
+static void compute_logits(nb_session *s, uint32_t row, uint32_t rows) {
+    const nb_model *m = s->model;
+    for (uint32_t i = 0; i < rows; i++)
+        nb_rms_norm(s->normed + (size_t)i * m->shape.width, s->x + (size_t)(row + i) * m->shape.width, m->output_norm,
+                    m->shape.width, m->shape.norm_epsilon);
+    nb_activations_set(&s->activations, s->normed, rows, m->shape.width);
+    nb_matmul_job job = {&m->output, s->logits};
+    nb_matmul(s->pool, &s->activations, &job, 1, s->matmul_scratch);
+    s->logits_rows = rows;
+}
+
+int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err) {
+    const nb_shape *m = &s->model->shape;
+    s->logits_rows = 0;
+    if (n < 1)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "there are no tokens to evaluate; a prompt needs one at least");
+    if ((uint32_t)n > s->context)
+        return NB_FAIL(err, NB_ERR_CONTEXT, "%d tokens do not fit the context of %u; shorten the text or load the model with a larger one",
+                       n, s->context);
+    uint32_t common = 0;
+    while (common < s->held && common < (uint32_t)n && s->tokens[common] == tokens[common])
+        common++;
+    if (common == (uint32_t)n)
+        common--; /* its logits are wanted, and only evaluating yields them */
+    uint32_t rows = NB_MIN((uint32_t)n - common, flags & NB_LOGITS_ALL ? s->logits_capacity : s->batch);
+    for (uint32_t i = 0; i < rows; i++)
+        if (tokens[common + i] < 0 || (uint32_t)tokens[common + i] >= m->vocabulary)
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "token %d at position %u is not in the vocabulary of %u", tokens[common + i],
+                           common + i, m->vocabulary);
+    s->held = common;
+    for (uint32_t i = 0; i < rows; i++) {
+        s->tokens[common + i] = tokens[common + i];
+        nb_matrix_row(&s->model->embedding, (uint32_t)tokens[common + i], s->x + (size_t)i * m->width);
+    }
+    nb_rope_angles(s->frequencies, s->rope_magnitude, m->rope.pairs, common, rows, s->cosines, s->sines);
+    s->model->family->forward(s, common, rows);
+    s->held = common + rows;
+    if (flags & NB_LOGITS_ALL)
+        compute_logits(s, 0, rows);
+    else if (s->held == (uint32_t)n)
+        compute_logits(s, rows - 1, 1);
+    return (int32_t)s->held;
+}
+
+float *nb_session_logits(nb_session *s, int32_t *rows) {
+    *rows = (int32_t)s->logits_rows;
+    return s->logits;
+}

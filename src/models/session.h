@@ -1,0 +1,32 @@
+/* A session: one timeline of a model, with the memory to compute it. */
+#ifndef NB_SESSION_H
+#define NB_SESSION_H
+
+#include "../base/threads.h"
+#include "../kernels/activations.h"
+#include "model.h"
+
+struct nb_session {
+    const nb_model *model;
+    nb_pool *pool;
+    nb_arena arena;             /* everything below */
+    uint32_t context, batch, kv_type;
+    uint32_t held;              /* positions of the cache that are filled */
+    int32_t *tokens;            /* [context]: what they hold */
+    uint8_t *k, *v;             /* [layers, kv_heads, context, head_size], [..., value_size] */
+    size_t k_layer_bytes, v_layer_bytes;
+    float *frequencies;         /* [pairs] */
+    float rope_magnitude;       /* yarn: scales cosine and sine */
+    float *cosines, *sines;     /* [batch, pairs], of the batch at hand */
+    float *x, *y;               /* [batch, width]: the residual stream; what a block adds to it */
+    float *normed;              /* [batch, width] */
+    float *q, *mixed;           /* [batch, heads * head_size], [batch, heads * value_size] */
+    float *new_k, *new_v;       /* [batch, kv_heads * head_size], [... value_size] */
+    float *gate, *up;           /* [batch, feed_forward] */
+    float *logits;              /* [logits_capacity, vocabulary] */
+    uint32_t logits_capacity, logits_rows;
+    nb_activations activations;
+    float *matmul_scratch, *attention_scratch;
+};
+
+#endif
