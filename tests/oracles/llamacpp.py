@@ -1,0 +1,80 @@
+"""llama.cpp, through cyllama's wheel, as the other oracles' regenerators use it.
+
+On the reference: with a quantized file llama.cpp rounds every activation to 8 bits, block by block, and this small model
+amplifies that rounding: llama.cpp parts from *itself* when only the batch size or the cache's type changes (the figures:
+`tests/oracles/logits_vectors.py --survey`). So the reference is llama.cpp on the same weights written out as F32
+(exact_copy), with an F32 cache: there nothing is rounded but F32 arithmetic, and whoever computes faithfully arrives there.
+"""
+import os
+
+import cyllama.llama.llama_cpp as binding
+import gguf
+import numpy as np
+from gguf.quants import dequantize
+
+
+class Model(binding.LlamaModel):
+    @property
+    def n_vocab(self):  # cyllama 0.2.18's get_logits_ith asks the model for this and does not find it
+        return self.get_vocab().n_vocab
+
+
+def exact_copy(source, target):
+    """The same GGUF file, every tensor dequantized to F32."""
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name == "general.architecture":
+            continue
+        kind = field.types[0]
+        sub_kind = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(name, field.contents(), kind, sub_type=sub_kind)
+    for tensor in reader.tensors:
+        data = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        writer.add_tensor(tensor.name, data.reshape(tuple(reversed(tensor.shape))))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+class LlamaCpp:
+    def __init__(self, path, threads=1, batch=512, context=1024, flash_attention=False, f16_cache=False):
+        binding.set_log_callback(lambda *_: None)
+        binding.ggml_backend_load_all()
+        params = binding.LlamaModelParams()
+        params.n_gpu_layers = 0
+        params.use_extra_bufts = False  # weights stay in the file's layout
+        self.model = Model(os.fspath(path), params)
+        self.vocabulary = self.model.get_vocab()
+        self.batch = batch
+        params = binding.LlamaContextParams()
+        params.n_ctx, params.n_batch, params.n_ubatch = context, batch, batch
+        params.n_threads = params.n_threads_batch = threads
+        params.flash_attn_type = int(flash_attention)
+        params.type_k = params.type_v = 1 if f16_cache else 0
+        self.context = binding.LlamaContext(self.model, params)
+
+    def tokenize(self, text, special=False):
+        return list(self.vocabulary.tokenize(text, True, special))
+
+    def piece(self, token):
+        return self.vocabulary.token_to_piece(token, 0, False)
+
+    def evaluate(self, tokens, start=0, last_only=False):
+        """tokens at positions start, start + 1, ... -> logits [len(tokens), vocabulary], or of the last alone [1, ...]."""
+        if start == 0:
+            self.context.kv_cache_clear()
+        rows = []
+        for at in range(0, len(tokens), self.batch):
+            part = tokens[at: at + self.batch]
+            batch = binding.LlamaBatch(n_tokens=len(part), embd=0, n_seq_max=1)
+            wanted = [not last_only or at + i == len(tokens) - 1 for i in range(len(part))]
+            for i, token in enumerate(part):
+                batch.add(token, start + at + i, [0], wanted[i])
+            self.context.decode(batch)
+            rows += [np.array(self.context.get_logits_ith(i), dtype=np.float32) for i in range(len(part)) if wanted[i]]
+        return np.stack(rows)
+
+    def is_end(self, token):
+        return self.vocabulary.is_eog(token)
