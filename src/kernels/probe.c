@@ -1,0 +1,48 @@
+/* Whether this engine's relaxed instructions may be trusted. Some engines have computed the relaxed dot product wrongly
+ * in one of their compilers only, so the probe runs the very kernel that inference runs: asked often enough, it is
+ * compiled by the same tier. All its numbers are small whole ones, so the right answer is exact with either rounding
+ * that relaxed_madd allows. */
+#include "../nibble.h"
+#include "matmul.h"
+#include "simd.h"
+
+#if defined(__wasm__) && defined(NB_RELAXED)
+
+enum { ROWS = 4, COLUMNS = 32 };
+
+int32_t nb_probe_relaxed(void) {
+    nb_block_q4_1 rows[ROWS];
+    _Alignas(16) uint8_t group[sizeof rows], panel[8 + COLUMNS];
+    float out[ROWS], expected[ROWS] = {0}, scale_and_sum[2] = {1, 0};
+    for (uint32_t r = 0; r < ROWS; r++) {
+        rows[r].d = nb_f32_to_f16(1);
+        rows[r].m = nb_f32_to_f16((float)r);
+        for (uint32_t i = 0; i < 16; i++)
+            rows[r].q[i] = r == 0 ? 0xff : (uint8_t)(37 * i + 11 * r); /* the first row: the largest sums */
+    }
+    for (uint32_t i = 0; i < COLUMNS; i++) {
+        int32_t x = i % 3 ? -127 : (int32_t)(i * 29 % 255) - 127;
+        panel[8 + i] = (uint8_t)x;
+        scale_and_sum[1] += (float)x;
+        for (uint32_t r = 0; r < ROWS; r++)
+            expected[r] += (float)(x * ((i < 16 ? rows[r].q[i] : rows[r].q[i - 16] >> 4) & 15) + x * (int32_t)r);
+    }
+    memcpy(panel, scale_and_sum, sizeof scale_and_sum);
+    nb_packing_of(NB_TYPE_Q4_1)->pack((const uint8_t *)rows, group, COLUMNS);
+    nb_matrix w = {NB_TYPE_Q4_1, ROWS, COLUMNS, sizeof group, group};
+    nb_activations x = {.n = 1, .columns = COLUMNS, .forms[NB_FORM_Q8] = panel};
+    nb_matmul_task task = {.w = &w, .rows = ROWS, .x = &x, .out = out};
+    nb_matmul_kernel_of(NB_TYPE_Q4_1)->run(&task);
+    for (uint32_t r = 0; r < ROWS; r++)
+        if (out[r] != expected[r])
+            return 0;
+    return 1;
+}
+
+#else
+
+int32_t nb_probe_relaxed(void) {
+    return 0;
+}
+
+#endif
