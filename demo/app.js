@@ -1,0 +1,297 @@
+// The page: loads a model, keeps the conversation, and connects the views. The engine is ../web/index.js.
+import { load } from '../web/index.js';
+import { createChatView } from './chat-view.js';
+import { createComposer } from './composer.js';
+import { announce, byId, fillFacts, iconButton, make } from './dom.js';
+import { explain, isAbort } from './explain.js';
+import { modelFacts } from './facts.js';
+import { formatBytes, formatCount, formatDuration, formatRate } from './format.js';
+import { createLoadView } from './load-view.js';
+import { keepWhatWasLoaded, startOffline } from './offline.js';
+import { createOpenView, nameOf } from './open-view.js';
+import { setUpPanel } from './panel.js';
+import { createSettings } from './settings.js';
+import { createSpeed } from './speed.js';
+import { setUpTheme } from './theme.js';
+
+/** @typedef {import('../web/index.js').Model} Model */
+/** @typedef {import('./open-view.js').Candidate} Candidate */
+/** @typedef {{ role: 'user' | 'assistant', content: string }} Turn */
+
+const here = (/** @type {string} */ path) => new URL(path, import.meta.url).href;
+
+/** @type {Candidate} */
+const SMOLLM = { name: 'SmolLM2 135M Instruct', source: here('../build/models/SmolLM2-135M-Instruct.Q4_1.gguf'), size: '98 MB' };
+/** @type {Candidate} */
+const TINY = { name: 'Tiny stories', source: here('./tiny.gguf'), size: '0.7 MB' };
+
+const SUGGESTIONS = [
+    'Why is the sky blue? Explain it to a child.',
+    'Write a short poem about the first snow.',
+    'Give me three names for a ginger cat.',
+    'What is the capital of Norway?',
+];
+const STORIES = ['Tell me a story.', 'Tell me a story about a bird.', 'Tell me a story about a lost ball.', 'Tell me a story about two friends.'];
+
+// ?model=ADDRESS&build=NAME&threads=N&context=N: for tests, and to try what another device would get.
+const wishes = new URLSearchParams(location.search);
+
+/** @type {Model | null} */
+let model = null;
+/** @type {AbortController | null} of the load that is under way */
+let loading = null;
+/** @type {AbortController | null} of the answer that is being written */
+let answering = null;
+/** @type {Turn[]} */
+let turns = [];
+
+const loadView = createLoadView();
+const speed = createSpeed();
+const settings = createSettings(byId('settings'), byId('settings-reset'));
+const chat = createChatView({ onRetry: retry });
+const composer = createComposer({ onSend: send, onStop: () => answering?.abort() });
+const openView = createOpenView([SMOLLM, TINY], open);
+
+/** @param {string} name @param {'loading' | 'ready' | 'failed'} state */
+function showModel(name, state) {
+    byId('model-name').textContent = name;
+    byId('model-dot').dataset.state = state;
+}
+
+/** A line under the bar that stays until it is closed. @param {string} id one notice of a kind @param {...(string | Node)} text */
+function notify(id, ...text) {
+    retract(id);
+    const notice = make('div', { class: 'notice', id: `notice-${id}`, role: 'status' }, make('p', {}, ...text));
+    notice.append(iconButton('Close this notice', 'close', () => notice.remove()));
+    byId('notices').append(notice);
+}
+
+/** Takes back a notice. @param {string} id */
+function retract(id) {
+    document.getElementById(`notice-${id}`)?.remove();
+}
+
+// ---- loading ----
+
+/** The engine's wishes from the address. @returns {import('../web/index.js').LoadOptions} */
+function loadOptions() {
+    const whole = (/** @type {string} */ name) => (wishes.has(name) ? Number(wishes.get(name)) : undefined);
+    return {
+        threads: whole('threads'),
+        contextLength: whole('context'),
+        build: /** @type {import('../web/index.js').Build | undefined} */ (wishes.get('build') ?? undefined),
+    };
+}
+
+/** @param {Candidate} candidate */
+async function open(candidate) {
+    loading?.abort();
+    answering?.abort();
+    const mine = loading = new AbortController();
+    // The old model goes first: two at once may not fit.
+    const old = model;
+    model = null;
+    byId('chat').hidden = true;
+    showModel(candidate.name, 'loading');
+    loadView.start(candidate.name, () => mine.abort());
+    if (candidate !== TINY) retract('tiny');
+    await old?.dispose();
+
+    try {
+        const opened = await load(candidate.source, { ...loadOptions(), signal: mine.signal, onProgress: loadView.progress });
+        if (mine !== loading) return void opened.dispose(); // another was chosen meanwhile
+        model = opened;
+        ready(candidate);
+    } catch (error) {
+        if (mine !== loading) return;
+        showModel('no model', 'failed');
+        const others = [SMOLLM, TINY].filter(other => other.source !== candidate.source);
+        loadView.fail(explain(error), [
+            { label: 'Try again', run: () => open(candidate) },
+            { label: 'Open another model', run: () => openView.show(), quiet: true },
+            ...others.slice(0, 1).map(other => ({ label: `Load ${other.name}`, run: () => void open(other), quiet: true })),
+        ]);
+    } finally {
+        if (mine === loading) loading = null;
+    }
+}
+
+/** @param {Candidate} candidate */
+function ready(candidate) {
+    const { info } = /** @type {Model} */ (model);
+    showModel(candidate.name, 'ready');
+    loadView.hide();
+    byId('chat').hidden = false;
+    byId('stat-build').textContent = info.build;
+    byId('stat-threads').textContent = String(info.threads);
+    showUse(0);
+    fillFacts(byId('facts'), modelFacts(info));
+    showSuggestions(candidate === TINY ? STORIES : SUGGESTIONS);
+    byId('welcome-text').textContent = candidate === TINY
+        ? 'This tiny model only knows how to tell very simple stories. It runs in this page, and so would a larger one.'
+        : 'The whole model runs in this page. Nothing you type leaves it.';
+    if (!globalThis.crossOriginIsolated) {
+        notify('threads', 'One thread only: this server does not send the headers that threads need (',
+            make('code', {}, 'Cross-Origin-Opener-Policy: same-origin'), ' and ',
+            make('code', {}, 'Cross-Origin-Embedder-Policy: require-corp'), '). Everything works, more slowly.');
+    }
+    announce(`${candidate.name} is ready, loaded in ${formatDuration(info.loadMs / 1000)}.`);
+    composer.focus();
+    keepWhatWasLoaded();
+}
+
+/** @param {string[]} texts */
+function showSuggestions(texts) {
+    byId('suggestions').replaceChildren(...texts.map(text => {
+        const button = make('button', { type: 'button' }, text);
+        button.addEventListener('click', () => send(text));
+        return make('li', {}, button);
+    }));
+}
+
+/** Memory and context, which grow. @param {number} tokens */
+function showUse(tokens) {
+    if (!model) return;
+    byId('stat-memory').textContent = formatBytes(model.info.memoryBytes);
+    byId('stat-context').textContent = `${formatCount(tokens)} of ${formatCount(model.info.contextLength)}`;
+}
+
+// ---- talking ----
+
+/** @param {string} text */
+function send(text) {
+    if (!model || answering) return;
+    turns.push({ role: 'user', content: text });
+    chat.addUser(text);
+    answer();
+}
+
+/** Answers the last question anew. */
+function retry() {
+    if (!model || answering) return;
+    if (turns.at(-1)?.role === 'assistant') turns.pop();
+    lastAnswer?.remove();
+    answer();
+}
+
+/** @type {import('./chat-view.js').AnswerView | null} */
+let lastAnswer = null;
+
+async function answer() {
+    const speaker = model;
+    if (!speaker) return;
+    const mine = answering = new AbortController();
+    const view = lastAnswer = chat.addAnswer();
+    const asked = turns;
+    composer.setAnswering(true);
+    announce('nibble is answering');
+    speed.begin();
+
+    let text = '';
+    try {
+        const result = await converse(speaker, mine.signal, piece => {
+            text += piece;
+            speed.tick();
+            view.append(piece);
+        });
+        speed.end(result.timings);
+        showUse(result.promptTokens + result.tokens.length);
+        view.finish(summary(result));
+        announce(result.finishReason === 'abort' ? 'Stopped.' : text);
+    } catch (error) {
+        if (isAbort(error)) {
+            view.finish('Stopped');
+            announce('Stopped.');
+        } else {
+            const { title, remedy } = explain(error);
+            view.fail(title, remedy);
+            announce(`${title} ${remedy}`);
+        }
+    } finally {
+        // What was said stays said, stopped or not, unless the chat was cleared meanwhile.
+        if (asked === turns && text) turns.push({ role: 'assistant', content: text });
+        if (mine === answering) {
+            answering = null;
+            composer.setAnswering(false);
+        }
+    }
+}
+
+/**
+ * One answer to the conversation so far. Where the context is full, the oldest exchanges are left out.
+ * @param {Model} speaker
+ * @param {AbortSignal} signal
+ * @param {(piece: string) => void} onPiece
+ */
+async function converse(speaker, signal, onPiece) {
+    const system = settings.system();
+    for (let from = 0; ; from += 2) {
+        const messages = [...(system ? [{ role: 'system', content: system }] : []), ...turns.slice(from)];
+        try {
+            const stream = speaker.chat(messages, { ...settings.options(), signal });
+            for await (const piece of stream) onPiece(piece);
+            const result = await stream;
+            if (from > 0) notify('context', 'The conversation is longer than the model can hold: its oldest messages were left out.');
+            return result;
+        } catch (error) {
+            const full = /** @type {{ code?: string }} */ (error)?.code === 'NB_ERR_CONTEXT';
+            if (!full || turns.length - from <= 2) throw error;
+        }
+    }
+}
+
+/** What stands under an answer. @param {import('../web/index.js').Result} result */
+function summary({ tokens, timings, finishReason }) {
+    const parts = [`${tokens.length} tokens`];
+    if (timings.generateTokensPerSecond > 0) parts.push(`${formatRate(timings.generateTokensPerSecond)} tokens/s`);
+    if (speed.firstToken() > 0) parts.push(`first after ${formatDuration(speed.firstToken())}`);
+    if (finishReason === 'abort') parts.push('stopped');
+    if (finishReason === 'length') parts.push('cut off at the limit');
+    return parts.join(' · ');
+}
+
+function clear() {
+    answering?.abort();
+    turns = [];
+    chat.clear();
+    retract('context');
+    showUse(0);
+    if (model) composer.focus();
+}
+
+// ---- starting ----
+
+byId('open-model').addEventListener('click', () => openView.show());
+byId('clear').addEventListener('click', clear);
+addEventListener('keydown', event => {
+    if (event.key !== 'Escape' || !answering || document.querySelector('dialog[open]')) return;
+    answering.abort();
+    composer.focus();
+});
+setUpTheme(byId('theme'), speed.restyle);
+setUpPanel();
+
+/** Whether the server says that there is no such file; where it says nothing, loading will tell. @param {string} url */
+async function isAbsent(url) {
+    try {
+        return (await fetch(url, { method: 'HEAD' })).status === 404;
+    } catch {
+        return false;
+    }
+}
+
+async function start() {
+    loadView.start(SMOLLM.name, () => {});
+    await startOffline();
+    const wished = wishes.get('model');
+    if (wished) {
+        const source = new URL(wished, location.href).href;
+        return open([SMOLLM, TINY].find(known => known.source === source) ?? { name: nameOf(source), source });
+    }
+    if (!await isAbsent(String(SMOLLM.source))) return open(SMOLLM);
+    notify('tiny', 'SmolLM2 was not found on this server, so this is a tiny stand-in that only tells very simple stories. ',
+        make('code', {}, 'make demo'), ' with a network fetches the real one (98 MB); or open any GGUF file of the Llama family.');
+    return open(TINY);
+}
+
+start();

@@ -1,0 +1,51 @@
+// The message box: Enter sends, Shift+Enter breaks the line, and the one button sends or stops.
+import { byId, icon } from './dom.js';
+
+/** @param {{ onSend: (text: string) => void, onStop: () => void }} actions */
+export function createComposer({ onSend, onStop }) {
+    /** @type {HTMLTextAreaElement} */
+    const box = byId('prompt');
+    /** @type {HTMLButtonElement} */
+    const button = byId('send');
+    let answering = false;
+
+    const draw = () => {
+        // As high as its text, up to style.css's max-height.
+        box.style.height = 'auto';
+        box.style.height = `${box.scrollHeight}px`;
+        button.disabled = !answering && box.value.trim() === '';
+    };
+    const submit = () => {
+        if (answering) return onStop();
+        const text = box.value.trim();
+        if (!text) return;
+        box.value = '';
+        draw();
+        onSend(text);
+    };
+
+    box.addEventListener('input', draw);
+    box.addEventListener('keydown', event => {
+        // isComposing: Enter chooses a word in an input method, and must not send.
+        if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+        event.preventDefault();
+        if (!answering) submit();
+    });
+    byId('composer').addEventListener('submit', event => {
+        event.preventDefault();
+        submit();
+    });
+    draw();
+
+    return {
+        /** @param {boolean} value */
+        setAnswering(value) {
+            answering = value;
+            button.replaceChildren(icon(value ? 'stop' : 'send'));
+            button.setAttribute('aria-label', value ? 'Stop' : 'Send');
+            button.title = value ? 'Stop (Escape)' : '';
+            draw();
+        },
+        focus: () => box.focus(),
+    };
+}

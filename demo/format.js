@@ -1,0 +1,28 @@
+// Numbers as people read them. Sizes are decimal (1 MB = 10^6 bytes), as file managers and networks count.
+
+/** @param {number} bytes */
+export function formatBytes(bytes) {
+    if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
+    if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(1)} MB`;
+    if (bytes >= 1e3) return `${(bytes / 1e3).toFixed(0)} kB`;
+    return `${bytes} B`;
+}
+
+/** @param {number} perSecond */
+export function formatRate(perSecond) {
+    if (!Number.isFinite(perSecond) || perSecond <= 0) return '–';
+    return perSecond >= 100 ? perSecond.toFixed(0) : perSecond.toFixed(1);
+}
+
+/** @param {number} seconds */
+export function formatDuration(seconds) {
+    if (!Number.isFinite(seconds)) return '–';
+    if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+    if (seconds < 90) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+    return `${Math.round(seconds / 60)} min`;
+}
+
+/** @param {number} n */
+export function formatCount(n) {
+    return n.toLocaleString('en').replaceAll(',', '\u202f');
+}

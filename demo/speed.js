@@ -1,0 +1,112 @@
+// How fast the model answers: a live plot of tokens per second, and the figures beside it.
+import { byId, make } from './dom.js';
+import { formatDuration, formatRate } from './format.js';
+
+const WINDOW = 1000; // ms that the moving rate looks back
+const HEIGHT = 110;
+
+/** @typedef {typeof import('uplot').default} PlotClass */
+
+/** The plot library, or null if it did not arrive: the page is worth having without its plot. */
+async function loadPlot() {
+    try {
+        const url = new URL('../build/uplot.js', import.meta.url).href;
+        return /** @type {PlotClass} */ ((await import(url)).default);
+    } catch {
+        return null;
+    }
+}
+
+export function createSpeed() {
+    const box = byId('plot');
+    const [rateText, firstText, promptText] = ['stat-rate', 'stat-first', 'stat-prompt'].map(id => byId(id));
+    const library = loadPlot();
+    /** @type {import('uplot').default | null} */
+    let plot = null;
+    /** @type {[number[], number[]]} seconds since the first token, tokens per second */
+    let points = [[], []];
+    /** @type {number[]} when each token of the window came */
+    let recent = [];
+    let began = 0;
+    let first = 0;
+    let drawn = 0;
+
+    const note = (/** @type {string} */ text) => box.replaceChildren(make('div', { class: 'plot-empty' }, text));
+
+    async function build() {
+        const Plot = await library;
+        plot?.destroy();
+        plot = null;
+        if (!Plot) return note('The plot library did not load');
+        if (points[0].length < 2) return note('The plot appears with the first answer');
+        if (box.clientWidth === 0) return; // in a closed panel: drawn when it opens
+        const style = getComputedStyle(document.documentElement);
+        const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
+        const axis = { stroke: colour('--soft'), font: '11px system-ui', ticks: { show: false },
+            grid: { stroke: colour('--line'), width: 1 } };
+        box.replaceChildren();
+        plot = new Plot({
+            width: box.clientWidth,
+            height: HEIGHT,
+            padding: [8, 2, 0, 0],
+            legend: { show: false },
+            cursor: { show: false },
+            scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.15)] } },
+            axes: [
+                { ...axis, size: 22, gap: 4, space: 48, grid: { show: false }, values: (_, ticks) => ticks.map(t => `${t} s`) },
+                { ...axis, size: 34, gap: 4, space: 28 },
+            ],
+            series: [{}, { stroke: colour('--mark'), width: 2, fill: colour('--accent-wash'), points: { show: false } }],
+        }, points, box);
+    }
+
+    new ResizeObserver(() => {
+        if (plot && box.clientWidth > 0) plot.setSize({ width: box.clientWidth, height: HEIGHT });
+        else build();
+    }).observe(box);
+
+    return {
+        /** New colours. */
+        restyle: () => void build(),
+
+        begin() {
+            points = [[], []];
+            recent = [];
+            first = 0;
+            drawn = 0;
+            began = performance.now();
+            rateText.textContent = '–';
+            firstText.textContent = '–';
+            build();
+        },
+
+        /** A piece of text came, which is one token nearly always. */
+        tick() {
+            const now = performance.now();
+            if (!first) {
+                first = now;
+                firstText.textContent = formatDuration((now - began) / 1000);
+            }
+            recent.push(now);
+            while (now - recent[0] > WINDOW) recent.shift();
+            if (recent.length < 4 || now - drawn < 100) return;
+            drawn = now;
+            const rate = (recent.length - 1) / (now - recent[0]) * 1000;
+            points[0].push((now - first) / 1000);
+            points[1].push(rate);
+            rateText.textContent = formatRate(rate);
+            if (plot) plot.setData(points);
+            else if (points[0].length === 2) build();
+        },
+
+        /** @param {{ promptTokensPerSecond: number, generateTokensPerSecond: number }} timings the engine's own, which are exact */
+        end(timings) {
+            rateText.textContent = formatRate(timings.generateTokensPerSecond);
+            promptText.textContent = timings.promptTokensPerSecond > 0 ? `${formatRate(timings.promptTokensPerSecond)} tokens/s` : '–';
+            box.setAttribute('aria-label', `Speed of the last answer: ${formatRate(timings.generateTokensPerSecond)} tokens per second`);
+        },
+
+        /** Seconds from asking to the first token; 0 if none came. */
+        firstToken: () => (first ? (first - began) / 1000 : 0),
+    };
+}

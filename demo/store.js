@@ -1,0 +1,28 @@
+// localStorage, where it is allowed: a private window may forbid it, and the page then only forgets.
+
+const PREFIX = 'nibble.';
+
+/**
+ * @param {string} key
+ * @param {string} fallback
+ */
+export function recall(key, fallback) {
+    try {
+        return localStorage.getItem(PREFIX + key) ?? fallback;
+    } catch {
+        return fallback;
+    }
+}
+
+/**
+ * @param {string} key
+ * @param {string} value '' forgets the key
+ */
+export function remember(key, value) {
+    try {
+        if (value === '') localStorage.removeItem(PREFIX + key);
+        else localStorage.setItem(PREFIX + key, value);
+    } catch {
+        // Not kept; the setting holds until the page is closed.
+    }
+}
