@@ -247,6 +247,16 @@ static void test_good(file *f) {
     CHECK(parse(f->data, f->size, f->size, 0, &c, &err) == NB_GGUF_DONE, "no alignment: %s", err.message);
     CHECK(c.data_at == NB_ROUND_UP(f->size, 32u) && c.tensors[0].bytes == 128, "the default alignment is 32");
     nb_checkpoint_free(&c);
+
+    static const uint32_t alignments[] = {1, 8, 4096, NB_GGUF_MAX_ALIGNMENT};
+    for (size_t i = 0; i < sizeof alignments / sizeof *alignments; i++) {
+        put_start(f, 1, 1);
+        put_value(f, "general.alignment", NB_VALUE_U32, &alignments[i], 4);
+        put_tensor(f, "t", NB_TYPE_F16, 0, 1, FLAT);
+        CHECK(parse(f->data, f->size, 9, 0, &c, &err) == NB_GGUF_DONE, "alignment %u: %s", alignments[i], err.message);
+        CHECK(c.data_at == NB_ROUND_UP(f->size, alignments[i]), "alignment %u: data at %l", alignments[i], c.data_at);
+        nb_checkpoint_free(&c);
+    }
 }
 
 /* ---- cut-off files ------------------------------------------------------------------------------------------ */
@@ -435,6 +445,7 @@ static void test_tensors(file *f) {
         {"t", NB_TYPE_F32, 0, 2, large, NB_ERR_FORMAT, "impossible shape [4294967296, 2147483648"},
         {"t", NB_TYPE_F32, 0, 1, bytes, NB_ERR_FORMAT, "larger than any file"},
         {"t", NB_TYPE_F32, ~31ull, 1, FLAT, NB_ERR_FORMAT, "larger than any file"},
+        {"t", NB_TYPE_F32, 1ull << 63, 1, FLAT, NB_ERR_FORMAT, "larger than any file"},
         {"t", NB_TYPE_Q4_0, 0, 1, odd, NB_ERR_FORMAT, "rows of 48 weights (at byte 37), not a multiple of Q4_0's"},
         {"t", NB_TYPE_Q4_K, 0, 2, half, NB_ERR_FORMAT, "rows of 128 weights (at byte 37), not a multiple of Q4_K's"},
         {"t", NB_TYPE_F32, 16, 1, FLAT, NB_ERR_FORMAT, "data offset 16 (at byte 49), not a multiple of the alignment"},
@@ -466,6 +477,12 @@ static void test_tensors(file *f) {
     put_tensor(f, "a", NB_TYPE_F32, 0, 1, FLAT);
     put_data(f, 32, 512);
     expect_refused(f, NB_ERR_FORMAT, "the data of tensors a and b overlap at byte 320", "tensors that overlap");
+    put_start(f, 2, 1);
+    put_value(f, "general.alignment", NB_VALUE_U32, &(uint32_t){1}, 4);
+    put_tensor(f, "a", NB_TYPE_F32, 0, 1, FLAT);
+    put_tensor(f, "b", NB_TYPE_F32, 255, 1, FLAT);
+    put_data(f, 1, 511);
+    expect_refused(f, NB_ERR_FORMAT, "overlap", "tensors that overlap by one byte");
     put_start(f, 2, 0);
     put_tensor(f, "b", NB_TYPE_F32, 0, 1, FLAT);
     put_tensor(f, "a", NB_TYPE_F32, 0, 1, FLAT);

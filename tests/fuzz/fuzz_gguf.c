@@ -1,9 +1,11 @@
 /* libFuzzer target of the GGUF parser: any bytes, in pieces of any size, with the file's size known or not, give a
  * checkpoint that keeps its promises or an error, and the same one however the bytes are cut.
  *
- * clang-22 -g -O1 -std=c11 -DNB_NATIVE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined tests/fuzz/fuzz_gguf.c src/formats/gguf.c src/formats/checkpoint.c src/kernels/traits.c src/kernels/dequantize.c src/base/memory.c src/base/error.c src/base/writer.c -o build/native/fuzz_gguf
- *
- * python3 tests/fuzz/gguf_seeds.py build/fuzz/gguf && build/native/fuzz_gguf -max_total_time=60 -timeout=5 build/fuzz/gguf
+ * clang-22 -g -O1 -std=c11 -DNB_NATIVE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+ *     tests/fuzz/fuzz_gguf.c src/formats/{gguf,checkpoint}.c src/kernels/{traits,dequantize}.c \
+ *     src/base/{memory,error,writer}.c -o build/native/fuzz_gguf
+ * python3 tests/fuzz/gguf_seeds.py build/fuzz/gguf
+ * build/native/fuzz_gguf -max_total_time=60 -timeout=5 build/fuzz/gguf
  *
  * Input: byte 0 chooses the size of the pieces, byte 1 whether the file's size is known; the rest is the file. */
 #include "../../src/base/memory.h"
