@@ -27,7 +27,7 @@ def cosines(a, b):
     return (a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1))
 
 
-def write_vectors(output, model, tokens, logits):
+def write_vectors(output, model, tokens, logits, by="llama.cpp (cyllama 0.2.18), weights as F32, F32 cache"):
     entries = np.sort(np.random.default_rng(1).choice(logits.shape[1], min(ENTRIES, logits.shape[1]), replace=False))
     kept = logits[:, entries]
     scales = np.abs(kept).max(axis=1) / 32767
@@ -37,7 +37,7 @@ def write_vectors(output, model, tokens, logits):
     for row in logits:
         first, second = (int(i) for i in np.argsort(-row, kind="stable")[:2])
         best.append([first, round(float(row[first]), 5), second, round(float(row[second]), 5)])
-    head = {"model": os.path.basename(model), "by": "llama.cpp (cyllama 0.2.18), weights as F32, F32 cache",
+    head = {"model": os.path.basename(model), "by": by,
             "layout": ".bin: int16 little-endian [tokens, entries], times scales[position]",
             "best": best, "tokens": tokens, "entries": entries.tolist(), "scales": [float(f"{s:.8g}") for s in scales],
             "norms": [float(f"{n:.8g}") for n in np.linalg.norm(logits.astype(np.float64), axis=1)]}

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Small Llamas with random weights, one for each hyper-parameter and tensor type that nibble knows.
+
+    random_models.py [OUTPUT = tests/fixtures/models]
+
+Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens (layout: logits_vectors.py). The references are
+transformers' in F32, with the very weights that the file holds: what a quantizer leaves is dequantized by libgguf (by
+gguf where libgguf does not) and put back into the model. Where llama.cpp knows the hyper-parameter too, its logits, with the
+weights as F32, must agree, or nothing is written. llama.cpp does not read a sliding window in files of this family.
+"""
+import os
+import sys
+import tempfile
+
+import gguf
+import libgguf
+import numpy as np
+import torch
+import transformers
+from gguf.quants import dequantize, quantize
+
+import llamacpp
+from logits_vectors import cosines, write_vectors
+
+Type = gguf.GGMLQuantizationType
+TOKENS = 40
+
+
+def vocabulary():
+    """All bytes under GPT-2's names for them (Radford et al. 2019; the printable ones are themselves), a few merges."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    names = {b: chr(b) for b in printable}
+    names |= {b: chr(256 + i) for i, b in enumerate(b for b in range(256) if b not in names)}
+    merges = ["Ġ t", "h e", "i n", "Ġ a", "Ġt he"]
+    return ["<|begin|>", "<|end|>"] + [names[b] for b in range(256)] + [m.replace(" ", "") for m in merges], merges
+
+
+VOCABULARY, MERGES = vocabulary()
+BASE = dict(vocab_size=len(VOCABULARY), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=128, rms_norm_eps=1e-5, tie_word_embeddings=True)
+WIDE = dict(BASE, hidden_size=256, intermediate_size=64, num_hidden_layers=1, head_dim=16)
+SMALL = dict(BASE, hidden_size=32, intermediate_size=64)
+PLAIN = {"rope_type": "default", "rope_theta": 10000.0}
+
+
+def rope(kind, **more):
+    return {"rope_type": kind, "rope_theta": 10000.0, **more}
+
+
+# name: (hyper-parameters, tensor type of the matrices that it fits; the others are Q8_0)
+MODELS = {
+    "biases": (dict(SMALL, attention_bias=True, mlp_bias=True), Type.F32),
+    "separate-output": (dict(SMALL, tie_word_embeddings=False), Type.F32),
+    "head-size": (dict(SMALL, head_dim=24, intermediate_size=32), Type.F32),
+    "one-kv-head": (dict(SMALL, num_key_value_heads=1), Type.F32),
+    "all-kv-heads": (dict(SMALL, num_key_value_heads=4), Type.F32),
+    "odd-sizes": (dict(SMALL, hidden_size=36, intermediate_size=50, num_attention_heads=6, num_key_value_heads=3, head_dim=6), Type.F32),
+    "rope-base": (dict(SMALL, rope_parameters={"rope_type": "default", "rope_theta": 500000.0}), Type.F32),
+    "rope-linear": (dict(SMALL, rope_parameters=rope("linear", factor=4.0)), Type.F32),
+    "rope-llama3": (dict(SMALL, rope_parameters=rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                                     original_max_position_embeddings=32)), Type.F32),
+    "rope-yarn": (dict(SMALL, rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=32)), Type.F32),
+    "sliding-window": (dict(SMALL, sliding_window=12), Type.F32),
+    "type-f16": (SMALL, Type.F16), "type-bf16": (SMALL, Type.BF16), "type-q4_0": (BASE, Type.Q4_0), "type-q4_1": (BASE, Type.Q4_1),
+    "type-q5_0": (BASE, Type.Q5_0), "type-q5_1": (BASE, Type.Q5_1), "type-q8_0": (BASE, Type.Q8_0),
+    "type-q2_k": (WIDE, Type.Q2_K), "type-q3_k": (WIDE, Type.Q3_K), "type-q4_k": (WIDE, Type.Q4_K), "type-q5_k": (WIDE, Type.Q5_K),
+    "type-q6_k": (WIDE, Type.Q6_K),
+}
+
+
+def random_model(options, seed):
+    options = dict(options)
+    kind = "Mistral" if "sliding_window" in options else "Llama"
+    options.setdefault("rope_parameters", PLAIN)
+    config = getattr(transformers, kind + "Config")(**options, bos_token_id=0, eos_token_id=1, pad_token_id=None)
+    config._attn_implementation = "eager"
+    model = getattr(transformers, kind + "ForCausalLM")(config).float().eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.endswith("norm.weight"):
+                p.copy_(1 + 0.2 * torch.randn(p.shape, generator=generator))
+            elif p.dim() == 1:
+                p.copy_(0.5 * torch.randn(p.shape, generator=generator))
+            else:  # queries and keys larger, so that attention looks somewhere
+                scale = 2.0 if "q_proj" in name or "k_proj" in name else 1.0
+                p.copy_(scale * p.shape[1] ** -0.5 * torch.randn(p.shape, generator=generator))
+    return model
+
+
+def interleaved(p, heads):
+    """transformers turns (x[i], x[i + n/2]), GGUF's Llama (x[2i], x[2i + 1]): rows of q and k change places."""
+    return p.reshape(heads, 2, p.shape[0] // heads // 2, *p.shape[1:]).swapaxes(1, 2).reshape(p.shape)
+
+
+def halves(p, heads):
+    return p.reshape(heads, p.shape[0] // heads // 2, 2, *p.shape[1:]).swapaxes(1, 2).reshape(p.shape)
+
+
+NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+         "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+         "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+         "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+
+
+def gguf_name(name):
+    module, _, leaf = name.rpartition(".")
+    if module.startswith("model.layers."):
+        _, _, layer, module = module.split(".", 3)
+        return f"blk.{layer}.{NAMES[module]}.{leaf}"
+    return f"{NAMES[module]}.{leaf}"
+
+
+def quantized(data, kind):
+    """The tensor's bytes, and what they say."""
+    if kind in (Type.F32, Type.F16, Type.BF16):
+        raw = quantize(data, kind)
+        return raw, dequantize(raw, kind)
+    raw = np.asarray(libgguf.quantize_rows(data, int(kind))).view(np.uint8).reshape(data.shape[0], -1)
+    return raw, dequantize(raw, kind)
+
+
+def fitting(kind, columns):
+    """The type, or the nearest one whose blocks fill these rows."""
+    return kind if columns % gguf.GGML_QUANT_SIZES[kind][0] == 0 else Type.Q8_0
+
+
+def write_model(path, model, kind):
+    """Writes the file; the model's own weights become what the file holds."""
+    config = model.config
+    out = gguf.GGUFWriter(path, "llama")
+    out.add_vocab_size(config.vocab_size)
+    out.add_context_length(config.max_position_embeddings)
+    out.add_embedding_length(config.hidden_size)
+    out.add_block_count(config.num_hidden_layers)
+    out.add_feed_forward_length(config.intermediate_size)
+    out.add_head_count(config.num_attention_heads)
+    out.add_head_count_kv(config.num_key_value_heads)
+    head = config.head_dim or config.hidden_size // config.num_attention_heads
+    out.add_rope_dimension_count(head)
+    if head * config.num_attention_heads != config.hidden_size:
+        out.add_key_length(head)
+        out.add_value_length(head)
+    out.add_layer_norm_rms_eps(config.rms_norm_eps)
+    turns = config.rope_parameters
+    out.add_rope_freq_base(turns["rope_theta"])
+    if turns["rope_type"] in ("linear", "yarn"):
+        out.add_rope_scaling_type(gguf.RopeScalingType(turns["rope_type"]))
+        out.add_rope_scaling_factor(turns["factor"])
+    if turns["rope_type"] == "yarn":
+        out.add_rope_scaling_orig_ctx_len(turns["original_max_position_embeddings"])
+    if turns["rope_type"] == "llama3":  # files carry the factors themselves, from the inverse frequencies' ratio
+        plain = 10000.0 ** (-torch.arange(0, head, 2, dtype=torch.float32) / head)
+        out.add_tensor("rope_freqs.weight", (plain / model.model.rotary_emb.inv_freq).numpy().astype(np.float32))
+    if getattr(config, "sliding_window", None):
+        out.add_sliding_window(config.sliding_window)
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre("gpt-2")
+    out.add_token_list(VOCABULARY)
+    out.add_token_types([gguf.TokenType.CONTROL if t.startswith("<|") else gguf.TokenType.NORMAL for t in VOCABULARY])
+    out.add_token_merges(MERGES)
+    out.add_bos_token_id(0)
+    out.add_eos_token_id(1)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            heads = (config.num_attention_heads if "q_proj" in name else
+                     config.num_key_value_heads if "k_proj" in name else None)
+            data = p.numpy()
+            data = interleaved(data, heads) if heads else data
+            used = fitting(kind, p.shape[1]) if p.dim() == 2 else Type.F32
+            raw, held = quantized(np.ascontiguousarray(data), used)
+            out.add_tensor(gguf_name(name), raw, raw_dtype=used)
+            p.copy_(torch.from_numpy(np.ascontiguousarray(halves(held, heads) if heads else held)))
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+
+
+def main():
+    torch.set_num_threads(1)
+    output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures/models")
+    os.makedirs(output, exist_ok=True)
+    for seed, (name, (options, kind)) in enumerate(MODELS.items(), 1):
+        path = os.path.join(output, name + ".gguf")
+        model = random_model(options, seed)
+        write_model(path, model, kind)
+        tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
+        with torch.no_grad():
+            logits = model(torch.tensor([tokens])).logits[0].numpy()
+        least = None
+        if "sliding_window" not in options:
+            exact = os.path.join(tempfile.mkdtemp(), "exact.gguf")
+            llamacpp.exact_copy(path, exact)
+            least = cosines(logits, llamacpp.LlamaCpp(exact, context=128).evaluate(tokens)).min()
+            if least < 0.999999:
+                raise SystemExit(f"{name}: transformers and llama.cpp disagree, cosine {least:.7f}")
+        write_vectors(os.path.join(output, name + ".json"), path, tokens, logits, "transformers, F32")
+        print(f"{name}: {os.path.getsize(path)} bytes, llama.cpp's cosine with transformers {least}")
+
+
+if __name__ == "__main__":
+    main()

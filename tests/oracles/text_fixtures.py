@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Writes tests/fixtures/text/: small vocabularies of our own, and what llama.cpp makes of hard texts with each.
+
+    pip install -r tests/oracles/requirements.txt && python3 tests/oracles/text_fixtures.py
+
+The vocabularies (GGUF without tensors) are trained on text_cases.py without any pre-tokenization, so that their merges
+cross the places where words are cut: a wrong cut shows as other tokens. They hold words that no merge makes, special
+tokens that overlap, and names that other kinds of tokenizer use.
+
+texts.bin:        u32 n; n times: u32 bytes, UTF-8
+NAME.gguf:        a vocabulary
+NAME.expected:    u32 tokens; for each: u8 ends a generation, u8 bytes, text, u8 bytes, text with special tokens
+                  (llama.cpp's pieces, decoded with U+FFFD for what is not UTF-8 by itself);
+                  u32 n; n times u16: text, flags of nb_tokenize, n_tokens, tokens
+All little-endian. llama.cpp comes with cyllama; it refuses files without weights, so it gets a copy with a small layer.
+"""
+import collections
+import pathlib
+import struct
+import tempfile
+
+import gguf
+import numpy as np
+from cyllama.llama import llama_cpp
+
+from text_cases import CODE, HARD, PROSE, SCRIPTS, all_texts
+
+OUT = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "text"
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+CORPUS = (PROSE + CODE) * 2 + "\n".join(SCRIPTS) + "\n".join(
+    t for t in HARD if not any(s in t for s in ("<", "[[", "bcx")))
+SPECIAL = [("<|endoftext|>", CONTROL), ("<|im_start|>", CONTROL), ("<|im_end|>", CONTROL), ("[[", USER_DEFINED),
+           ("[[[", USER_DEFINED), ("abcx", USER_DEFINED), ("bcxy", USER_DEFINED), ("<tool>", USER_DEFINED)]
+
+
+def train(symbols, n_merges, allowed=lambda left, right: True):
+    """Byte-pair encoding (Sennrich et al. 2016) of a list of strings; returns the merges in order."""
+    names = sorted(set(symbols))
+    ids = {name: i for i, name in enumerate(names)}
+    text = np.array([ids[s] for s in symbols])
+    merges = []
+    while len(merges) < n_merges:
+        counts = collections.Counter(zip(text[:-1].tolist(), text[1:].tolist()))
+        best = max((p for p in counts if allowed(names[p[0]], names[p[1]]) and
+                    names[p[0]] + names[p[1]] not in ids), key=lambda p: (counts[p], names[p[0]], names[p[1]]))
+        left, right = (names[i] for i in best)
+        merges.append((left, right))
+        ids[left + right] = len(names)
+        names.append(left + right)
+        merged, at = [], 0
+        old = text.tolist()
+        while at < len(old):
+            if at + 1 < len(old) and (old[at], old[at + 1]) == best:
+                merged.append(ids[left + right])
+                at += 2
+            else:
+                merged.append(old[at])
+                at += 1
+        text = np.array(merged)
+    return merges
+
+
+def byte_characters():
+    """GPT-2's bytes_to_unicode: printable bytes are themselves, the others follow from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table, n = {}, 0
+    for byte in range(256):
+        table[byte] = chr(byte if byte in printable else 256 + n)
+        n += byte not in printable
+    return table
+
+
+def add_stub_layer(writer, n):
+    writer.add_context_length(64)
+    writer.add_embedding_length(32)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(32)
+    writer.add_head_count(1)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(32)
+    shapes = {"token_embd": (n, 32), "output_norm": (32,), "blk.0.attn_norm": (32,), "blk.0.ffn_norm": (32,)}
+    shapes |= {f"blk.0.attn_{k}": (32, 32) for k in ("q", "k", "v", "output")}
+    shapes |= {f"blk.0.ffn_{k}": (32, 32) for k in ("gate", "up", "down")}
+    for name, shape in shapes.items():
+        writer.add_tensor(name + ".weight", np.zeros(shape, np.float32))
+
+
+def write_gguf(path, vocabulary, stub):
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tokenizer_model(vocabulary["model"])
+    if "pre" in vocabulary:
+        writer.add_tokenizer_pre(vocabulary["pre"])
+    writer.add_token_list([t for t, _, _ in vocabulary["tokens"]])
+    writer.add_token_types([k for _, k, _ in vocabulary["tokens"]])
+    if vocabulary["model"] == "llama":
+        writer.add_token_scores([s for _, _, s in vocabulary["tokens"]])
+    if "merges" in vocabulary:
+        writer.add_token_merges([f"{a} {b}" for a, b in vocabulary["merges"]])
+    for key, value in vocabulary["keys"].items():
+        (writer.add_bool if isinstance(value, bool) else writer.add_uint32)("tokenizer.ggml." + key, value)
+    if stub:
+        add_stub_layer(writer, len(vocabulary["tokens"]))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def byte_level(pre, merges, keys):
+    table = byte_characters()
+    encode = lambda text: "".join(table[b] for b in text.encode())
+    names = [table[b] for b in range(256)] + [a + b for a, b in merges]
+    names += [n for n in map(encode, ["wonderful", " wonderful", "hello world", " it was ", "1234", "!\n\n\n"])
+              if n not in names]  # no merge makes these
+    tokens = [(n, NORMAL, 0.0) for n in names] + [(n, k, 0.0) for n, k in SPECIAL]
+    ids = {t[0]: i for i, t in enumerate(tokens)}
+    keys = {k: ids[v] if isinstance(v, str) else v for k, v in keys.items()}
+    return {"model": "gpt2", "pre": pre, "tokens": tokens, "merges": merges, "keys": keys}
+
+
+def sentence_piece(merges, characters, score, keys, specials):
+    tokens = [("<unk>", UNKNOWN, 0.0), ("<s>", CONTROL, 0.0), ("</s>", CONTROL, 0.0)]
+    tokens += [(f"<0x{b:02X}>", BYTE, 0.0) for b in range(256)]
+    tokens += [(a + b, NORMAL, score(rank)) for rank, (a, b) in enumerate(merges)]
+    tokens += [(c, NORMAL, score(len(merges) + i)) for i, c in enumerate(characters)]
+    tokens += [(n, k, 0.0) for n, k in specials]
+    return {"model": "llama", "tokens": tokens, "keys": keys}
+
+
+def vocabularies():
+    table = byte_characters()
+    merges = train([table[b] for b in CORPUS.encode()], 620)
+    chat = {"bos_token_id": "<|im_start|>", "eos_token_id": "<|im_end|>", "add_bos_token": False}
+    yield "smollm", byte_level("smollm", merges, chat)
+    yield "gpt-2", byte_level("gpt-2", merges, {"bos_token_id": "<|endoftext|>", "eos_token_id": "<|endoftext|>"})
+    yield "llama-bpe", byte_level("llama-bpe", merges, {"bos_token_id": "<|im_start|>", "eos_token_id": "<|endoftext|>"})
+    yield "qwen2", byte_level("qwen2", merges, chat)
+    yield "default", byte_level("default", merges, chat | {"add_bos_token": True, "add_eos_token": True})
+
+    symbols = list(CORPUS.replace(" ", "\u2581").replace("\0", ""))
+    characters = [c for c, n in collections.Counter(symbols).most_common(150) if ord(c) >= 0x20]
+    known = [s if s in characters else "\n" for s in symbols]
+    inside = lambda left, right: "\n" not in left + right
+    words = lambda left, right: inside(left, right) and not (right[0] == "\u2581" and left.strip("\u2581"))
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0}
+    yield "spm", sentence_piece(train(known, 450, words), characters, lambda r: -float(r), ids, SPECIAL[3:])
+    # pieces with spaces inside, many equal scores, no space before the text, an end token
+    yield "spm-spans", sentence_piece(train(known, 450, inside), characters, lambda r: -float(r // 16),
+                                      ids | {"add_space_prefix": False, "add_eos_token": True}, SPECIAL[2:])
+
+
+def expect(path, texts):
+    params = llama_cpp.LlamaModelParams()
+    params.n_gpu_layers = 0
+    params.use_mmap = False
+    model = llama_cpp.LlamaModel(str(path), params)  # owns the vocabulary
+    vocabulary = model.get_vocab()
+    out = [struct.pack("<I", vocabulary.n_vocab)]
+    for token in range(vocabulary.n_vocab):
+        out.append(bytes([vocabulary.is_eog(token)]))
+        for special in (False, True):
+            piece = vocabulary.token_to_piece(token, 0, special).encode()
+            out.append(bytes([len(piece)]) + piece)
+    cases = []
+    for i, text in enumerate(texts):
+        special = any(name in text for name in ("<", "[[", "bc"))
+        for flags in range(4) if i % 10 == 0 else (0, 2) if special else (0,):
+            tokens = vocabulary.tokenize(text, bool(flags & 1), bool(flags & 2))
+            cases.append(struct.pack(f"<3H{len(tokens)}H", i, flags, len(tokens), *tokens))
+    return b"".join(out) + struct.pack("<I", len(cases)) + b"".join(cases), len(cases)
+
+
+def main():
+    OUT.mkdir(parents=True, exist_ok=True)
+    texts = all_texts()
+    encoded = [t.encode() for t in texts]
+    (OUT / "texts.bin").write_bytes(
+        struct.pack("<I", len(texts)) + b"".join(struct.pack("<I", len(t)) + t for t in encoded))
+    for name, vocabulary in vocabularies():
+        write_gguf(OUT / f"{name}.gguf", vocabulary, stub=False)
+        with tempfile.TemporaryDirectory() as folder:
+            stub = pathlib.Path(folder) / "stub.gguf"
+            write_gguf(stub, vocabulary, stub=True)
+            expected, n = expect(stub, texts)
+        (OUT / f"{name}.expected").write_bytes(expected)
+        print(f"{name}: {len(vocabulary['tokens'])} tokens, {n} cases, {len(expected)} bytes")
+
+
+if __name__ == "__main__":
+    main()
