@@ -23,12 +23,12 @@ enum {
  *
  * 32 weights: q holds two a byte, weight i in the low half of byte i, weight i+16 in the high half. The fifth bit of
  * the Q5 types is bit i of the 32-bit little-endian number high. */
-typedef struct nb_block_q4_0 { uint16_t d; uint8_t q[16]; } nb_block_q4_0;     /* w = d (q - 8) */
-typedef struct nb_block_q4_1 { uint16_t d, m; uint8_t q[16]; } nb_block_q4_1;  /* w = d q + m */
-typedef struct nb_block_q5_0 { uint16_t d; uint8_t high[4], q[16]; } nb_block_q5_0; /* w = d (q - 16) */
+typedef struct nb_block_q4_0 { uint16_t d; uint8_t q[16]; } nb_block_q4_0;             /* w = d (q - 8) */
+typedef struct nb_block_q4_1 { uint16_t d, m; uint8_t q[16]; } nb_block_q4_1;          /* w = d q + m */
+typedef struct nb_block_q5_0 { uint16_t d; uint8_t high[4], q[16]; } nb_block_q5_0;    /* w = d (q - 16) */
 typedef struct nb_block_q5_1 { uint16_t d, m; uint8_t high[4], q[16]; } nb_block_q5_1; /* w = d q + m */
-typedef struct nb_block_q8_0 { uint16_t d; int8_t q[32]; } nb_block_q8_0;      /* w = d q */
-typedef struct nb_block_q8_1 { uint16_t d, sum; int8_t q[32]; } nb_block_q8_1; /* w = d q; sum = d (q0 + ... + q31) */
+typedef struct nb_block_q8_0 { uint16_t d; int8_t q[32]; } nb_block_q8_0;              /* w = d q */
+typedef struct nb_block_q8_1 { uint16_t d, sum; int8_t q[32]; } nb_block_q8_1;         /* w = d q; sum = d sum q */
 
 /* 256 weights in 16 groups of 16 (Q2_K, Q3_K, Q6_K: weight i is in group i / 16) or in 8 groups of 32 (Q4_K, Q5_K:
  * i / 32). Let h = i / 128 be its half, r = i / 32 % 4 the run of 32 within that, l = i % 32 its place in the run. */
