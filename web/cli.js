@@ -1,0 +1,444 @@
+#!/usr/bin/env node
+/**
+ * The command `nibble`. What it does is the API's; here are the flags, the help, and what is printed.
+ * Exit codes: 0, 1 for a failure (one line on standard error), 2 for wrong usage, 130 after Ctrl-C.
+ */
+import { createWriteStream, readFileSync } from 'node:fs';
+import { finished } from 'node:stream/promises';
+import { interact } from './cli-chat.js';
+import { NibbleError, load } from './index.js';
+import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOption, nearest } from './options.js';
+
+/** @typedef {import('./options.js').Option} Option */
+/** @typedef {import('./index.d.ts').Model} Model */
+/** @typedef {{ model: string, values: Record<string, any> }} Arguments */
+
+/**
+ * A flag of the command line: one of the API's options, or one that only the command has.
+ * @typedef {Omit<Option, 'type'> & { name: string, type: Option['type'] | 'text' | 'tokens', required?: boolean }} Flag
+ */
+
+/**
+ * @typedef {object} Command
+ * @property {string} usage
+ * @property {string} summary
+ * @property {Flag[]} flags
+ * @property {(args: Arguments, signal: AbortSignal) => Promise<void>} run
+ */
+
+/** @param {string[]} names of LOAD_OPTIONS and GENERATE_OPTIONS @returns {Flag[]} */
+const options = (...names) => names.map((name) => ({ name, .../** @type {Record<string, Option>} */ ({ ...LOAD_OPTIONS, ...GENERATE_OPTIONS })[name] }));
+
+const JSON_FLAG = /** @type {Flag} */ ({ name: 'json', flag: 'json', type: 'switch', help: 'print one JSON object' });
+const LOAD_FLAGS = Object.keys(LOAD_OPTIONS);
+
+/** @type {Record<string, Command>} */
+const COMMANDS = {
+    run: {
+        usage: 'nibble run MODEL [--prompt TEXT | --chat TEXT] [options]',
+        summary: 'continue a text (--prompt), answer a question (--chat), or chat in the terminal (neither)',
+        flags: [
+            { name: 'prompt', flag: 'prompt', type: 'text', value: 'TEXT', help: 'text to continue' },
+            { name: 'chat', flag: 'chat', type: 'text', value: 'TEXT', help: 'message to answer, by the model\'s chat template' },
+            { name: 'system', flag: 'system', type: 'text', value: 'TEXT', help: 'system message of the chat' },
+            ...options(...Object.keys(GENERATE_OPTIONS), ...LOAD_FLAGS), JSON_FLAG,
+        ],
+        run: commandRun,
+    },
+    eval: {
+        usage: 'nibble eval MODEL --tokens IDS --logits FILE [options]',
+        summary: 'write the logits after each token: float32, little-endian, [tokens, vocabulary]',
+        flags: [
+            { name: 'tokens', flag: 'tokens', type: 'tokens', required: true, value: 'IDS', help: 'token ids, such as 1,2,3' },
+            { name: 'logits', flag: 'logits', type: 'text', required: true, value: 'FILE', help: 'file to write' },
+            ...options('threads', 'kvType', 'build'),
+        ],
+        run: commandEval,
+    },
+    tokenize: {
+        usage: 'nibble tokenize MODEL --text TEXT [--special]',
+        summary: 'print a text\'s token ids as a JSON array, as the model would be fed them',
+        flags: [
+            { name: 'text', flag: 'text', type: 'text', required: true, value: 'TEXT', help: 'the text' },
+            { name: 'special', flag: 'special', type: 'switch', help: 'parse special tokens written in the text' },
+            ...options('build'),
+        ],
+        run: commandTokenize,
+    },
+    inspect: {
+        usage: 'nibble inspect MODEL [--json]',
+        summary: 'say what is in a model file; reads its header only',
+        flags: [{ ...JSON_FLAG, help: 'print everything, tensors and metadata too, as one JSON object' }, ...options('build')],
+        run: commandInspect,
+    },
+    bench: {
+        usage: 'nibble bench MODEL [options]',
+        summary: 'measure tokens per second: medians over several repetitions, after one to warm up',
+        flags: [
+            { name: 'promptTokens', flag: 'prompt-tokens', type: 'integer', min: 1, max: 1 << 20, default: 128, value: 'N', help: 'length of the prompt' },
+            { name: 'generateTokens', flag: 'generate-tokens', type: 'integer', min: 2, max: 1 << 20, default: 64, value: 'N', help: 'length of the answer' },
+            { name: 'repetitions', flag: 'repetitions', type: 'integer', min: 1, max: 1000, default: 5, value: 'N', help: 'how often' },
+            ...options('threads', 'kvType', 'build'), JSON_FLAG,
+        ],
+        run: commandBench,
+    },
+};
+
+class UsageError extends Error {
+    /** @param {string} message @param {string} [command] */
+    constructor(message, command) {
+        super(message);
+        this.command = command;
+    }
+}
+
+// ---- the command line -----------------------------------------------------------------------------------------
+
+const version = () => JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
+
+function overview() {
+    const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
+    return `nibble ${version()}: runs quantized language models (GGUF) in WebAssembly
+
+Usage: nibble COMMAND MODEL [options]     MODEL is a file's path or URL
+
+${lines.join('\n')}
+
+nibble COMMAND --help lists a command's options. nibble --version prints the version.
+
+Examples:
+  nibble run model.gguf                                    chat in the terminal
+  nibble run model.gguf --chat "Why is the sky blue?"
+  nibble run model.gguf --prompt "Once upon a time" --temperature 0.7 --seed 1
+  nibble inspect https://example.org/model.gguf
+`;
+}
+
+/** @param {string} name */
+function commandHelp(name) {
+    const { usage, summary, flags } = COMMANDS[name];
+    const lines = flags.map((flag) => {
+        const head = `  --${flag.flag}${flag.value ? ` ${flag.value}` : ''}`;
+        const told = flag.default === undefined || flag.type === 'switch' || typeof flag.default === 'object';
+        const help = `${flag.help}${told ? '' : ` (default: ${flag.default})`}`;
+        return `${head.padEnd(26)}${wrap(help, 26)}`;
+    });
+    return `Usage: ${usage}\n\n${summary[0].toUpperCase()}${summary.slice(1)}.\nMODEL is a file's path or URL.\n\n${lines.join('\n')}\n`;
+}
+
+/** @param {string} text @param {number} indent */
+function wrap(text, indent) {
+    const lines = [''];
+    for (const word of text.split(' ')) {
+        const line = lines[lines.length - 1];
+        if (line && indent + line.length + word.length > 110)
+            lines.push(word);
+        else
+            lines[lines.length - 1] = line ? `${line} ${word}` : word;
+    }
+    return lines.join(`\n${' '.repeat(indent)}`);
+}
+
+/**
+ * @param {string} command
+ * @param {string[]} argv what follows the command's name
+ * @returns {Arguments}
+ */
+function parse(command, argv) {
+    const { flags } = COMMANDS[command];
+    const wrong = (/** @type {string} */ message) => new UsageError(message, command);
+    const given = new Map();
+    const models = [];
+    for (let i = 0; i < argv.length; i++) {
+        const [, word, attached] = /^--([^=]+)(?:=([^]*))?$/.exec(argv[i]) ?? [];
+        if (word === undefined) {
+            if (argv[i].startsWith('-') && argv[i].length > 1)
+                throw wrong(`unknown option ${argv[i]}`);
+            models.push(argv[i]);
+            continue;
+        }
+        const flag = flags.find((candidate) => candidate.flag === word);
+        if (!flag) {
+            const near = nearest(word, flags.map((candidate) => candidate.flag));
+            throw wrong(`unknown option --${word}${near ? `; did you mean --${near}?` : ''}`);
+        }
+        if (flag.type === 'switch') {
+            if (attached !== undefined)
+                throw wrong(`--${word} takes no value`);
+            given.set(flag, true);
+            continue;
+        }
+        const text = attached ?? argv[++i];
+        if (text === undefined)
+            throw wrong(`--${word} needs a value: --${word} ${flag.value}`);
+        const repeated = flag.type === 'texts' || flag.type === 'biases';
+        if (given.has(flag) && !repeated)
+            throw wrong(`--${word} was given twice`);
+        given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
+    }
+    if (models.length === 0)
+        throw wrong('which model? Give a file\'s path or URL');
+    if (models.length > 1)
+        throw wrong(`one model at a time, not ${models.map((model) => JSON.stringify(model)).join(' and ')} (does a text lack its quotes?)`);
+    /** @type {Record<string, any>} */
+    const values = {};
+    for (const flag of flags) {
+        if (!given.has(flag)) {
+            if (flag.required)
+                throw wrong(`--${flag.flag} ${flag.value} is missing`);
+            values[flag.name] = flag.default;
+            continue;
+        }
+        try {
+            values[flag.name] = readValue(flag, given.get(flag));
+        } catch (error) {
+            throw wrong(error instanceof Error ? error.message : String(error));
+        }
+    }
+    return { model: models[0], values };
+}
+
+/** @param {Flag} flag @param {any} given */
+function readValue(flag, given) {
+    const name = `--${flag.flag}`;
+    switch (flag.type) {
+        case 'text':
+            return given;
+        case 'tokens':
+            if (!/^\s*\d+(\s*,\s*\d+)*\s*$/.test(given))
+                throw new Error(`${name} must be token ids with commas between them, such as 1,2,3`);
+            return given.split(',').map(Number);
+        case 'integer':
+        case 'number':
+            return checkOption(name, /** @type {Option} */ (flag), given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given));
+        case 'biases':
+            return Object.fromEntries(given.map((/** @type {string} */ pair) => {
+                const [, token, bias] = /^(\d+)=(.+)$/.exec(pair) ?? [];
+                if (token === undefined || Number.isNaN(Number(bias)))
+                    throw new Error(`${name} must be a token id and a number, such as 123=-5, not ${JSON.stringify(pair)}`);
+                return [token, Number(bias)];
+            }));
+        default:
+            return checkOption(name, /** @type {Option} */ (flag), given);
+    }
+}
+
+/** The options of a table, out of the flags' values. @param {Record<string, Option>} table @param {Record<string, any>} values */
+const pick = (table, values) => Object.fromEntries(Object.keys(table).map((name) => [name, values[name]]));
+
+// ---- the commands ---------------------------------------------------------------------------------------------
+
+/**
+ * Loads with a line of progress, where somebody can see it.
+ * @param {Arguments} args
+ * @param {AbortSignal} signal
+ * @param {object} [extra]
+ */
+async function open({ model, values }, signal, extra) {
+    const { stderr } = process;
+    /** @param {import('./index.d.ts').Progress} progress */
+    const show = ({ loaded, total, rate, secondsLeft }) => {
+        const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
+        const share = total ? `${Math.floor(loaded / total * 100)} %, ${mb(loaded)} of ${mb(total)} MB` : `${mb(loaded)} MB`;
+        const left = secondsLeft === null ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
+        stderr.write(`\r\x1b[KLoading ${share}, ${mb(rate)} MB/s${left}`);
+    };
+    try {
+        return await load(model, { ...pick(LOAD_OPTIONS, values), signal, onProgress: stderr.isTTY ? show : undefined, ...extra });
+    } finally {
+        if (stderr.isTTY)
+            stderr.write('\r\x1b[K');
+    }
+}
+
+/** @type {Command['run']} */
+async function commandRun(args, signal) {
+    const { prompt, chat, system, json } = args.values;
+    if (prompt !== undefined && chat !== undefined)
+        throw new UsageError('--prompt and --chat exclude each other: one continues a text, the other answers it', 'run');
+    if (prompt !== undefined && system !== undefined)
+        throw new UsageError('--system belongs to a chat; --prompt has none', 'run');
+    const interactive = prompt === undefined && chat === undefined;
+    if (interactive && json)
+        throw new UsageError('--json needs a --prompt or a --chat', 'run');
+    if (interactive && !(process.stdin.isTTY && process.stdout.isTTY))
+        throw new UsageError('a --prompt or a --chat is needed, because this is not a terminal to chat in', 'run');
+    const model = await open(args, signal);
+    const settings = pick(GENERATE_OPTIONS, args.values);
+    if (interactive) {
+        await interact(model, settings, system);
+    } else {
+        const start = system === undefined ? [] : [{ role: 'system', content: system }];
+        const answer = prompt !== undefined
+            ? model.complete(prompt, { ...settings, signal })
+            : model.chat([...start, { role: 'user', content: chat }], { ...settings, signal });
+        if (json) {
+            print(await answer);
+        } else {
+            for await (const text of answer)
+                process.stdout.write(text);
+            process.stdout.write('\n');
+        }
+    }
+    await model.dispose();
+}
+
+/** @type {Command['run']} */
+async function commandEval(args, signal) {
+    const { tokens, logits } = args.values;
+    const model = await open(args, signal, { contextLength: 1 }); // logits() has a session of its own
+    const out = createWriteStream(logits);
+    const written = finished(out);
+    written.catch(() => {});
+    let failed = false;
+    out.on('error', () => { failed = true; });
+    for await (const rows of model.logits(tokens)) {
+        if (failed || signal.aborted)
+            break;
+        if (!out.write(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength)))
+            await new Promise((resolve) => out.once('drain', () => resolve(undefined)).once('error', resolve));
+    }
+    out.end();
+    await written.catch((error) => {
+        throw new NibbleError('NB_ERR_FILE', `cannot write ${logits}: ${error.message}`);
+    });
+    await model.dispose();
+    signal.throwIfAborted();
+}
+
+/** @type {Command['run']} */
+async function commandTokenize(args, signal) {
+    const model = await open(args, signal, { headerOnly: true });
+    print(await model.tokenize(args.values.text, { special: args.values.special }));
+    await model.dispose();
+}
+
+/** @type {Command['run']} */
+async function commandInspect(args, signal) {
+    const model = await open(args, signal, { headerOnly: true });
+    // what was asked about is the file, not how its header was read
+    const { build, threads, contextLength, memoryBytes, loadMs, ...file } = model.info;
+    await model.dispose();
+    if (args.values.json)
+        print(file);
+    else
+        process.stdout.write(table(file));
+}
+
+/** @param {Omit<import('./index.d.ts').ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'loadMs'>} file */
+function table(file) {
+    const number = (/** @type {number | undefined} */ value) => value?.toLocaleString('en');
+    const { tokenizer: t, types } = file;
+    /** @type {[string, string | undefined][]} */
+    const rows = [
+        ['name', file.name],
+        ['format', `${file.format} ${file.version}`],
+        ['architecture', file.architecture],
+        ['file size', `${number(file.bytes)} bytes`],
+        ['parameters', number(file.parameters)],
+        ['cannot run', file.unsupported],
+        ['layers', number(file.layers)],
+        ['width', file.width === undefined ? undefined : `${number(file.width)}, feed-forward ${number(file.feedForward)}`],
+        ['heads', file.heads === undefined ? undefined : `${file.heads}, of keys and values ${file.kvHeads}, size ${file.headSize}`],
+        ['context', file.context === undefined ? undefined : `${number(file.context)} tokens, window ${number(file.window) ?? 'all'}, ` +
+            `${number(file.kvBytesPerToken)} bytes of cache each`],
+        ['tokenizer', t && `${t.kind}${t.pre ? ` (${t.pre})` : ''}, ${number(t.size)} tokens`],
+        ['begin, end', t && [[t.begin, t.beginText], [t.end, t.endText]].map(([id, text]) => (id === -1 ? 'none' : `${id} ${text}`)).join(', ')],
+        ['chat', file.chatTemplate ? 'has a template' : 'no template: continues text'],
+        ...types.map(({ type, tensors, bytes, share }, i) => /** @type {[string, string]} */ ([i ? '' : 'tensors',
+            `${type.padEnd(6)} ${String(tensors).padStart(4)} tensors ${String(number(bytes)).padStart(15)} bytes ${(share * 100).toFixed(1).padStart(5)} %`])),
+    ];
+    return rows.filter(([, value]) => value !== undefined).map(([key, value]) => `${key.padEnd(14)}${value}\n`).join('');
+}
+
+/** @type {Command['run']} */
+async function commandBench(args, signal) {
+    const { promptTokens, generateTokens, repetitions, json } = args.values;
+    const model = await open(args, signal, { contextLength: promptTokens + generateTokens });
+    const vocabulary = model.info.vocabulary ?? 1;
+    let random = 1;
+    const token = () => { // a linear congruential generator (Numerical Recipes): the same prompts every time
+        random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+        return random % vocabulary;
+    };
+    /** @type {import('./index.d.ts').Result['timings'][]} */
+    const rates = [];
+    let first = -1;
+    for (let i = 0; i <= repetitions; i++) {
+        const prompt = Array.from({ length: promptTokens }, token);
+        if (prompt[0] === first) // else the cache would hold the beginning already
+            prompt[0] = (prompt[0] + 1) % vocabulary;
+        first = prompt[0];
+        const { timings } = await model.complete(prompt, { maxTokens: generateTokens, ignoreEnd: true, signal });
+        if (i > 0)
+            rates.push(timings);
+    }
+    const { info } = model;
+    await model.dispose();
+    const median = (/** @type {'promptTokensPerSecond' | 'generateTokensPerSecond'} */ name) => {
+        const sorted = rates.map((rate) => rate[name] ?? 0).sort((a, b) => a - b);
+        return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+    };
+    const result = {
+        model: info.name ?? args.model, build: info.build, threads: info.threads, promptTokens, generateTokens, repetitions,
+        loadMs: info.loadMs, memoryBytes: info.memoryBytes,
+        promptTokensPerSecond: median('promptTokensPerSecond'), generateTokensPerSecond: median('generateTokensPerSecond'),
+    };
+    if (json)
+        print(result);
+    else
+        process.stdout.write(`${result.model}, build ${result.build}, threads ${result.threads}\n` +
+            `prompt    ${result.promptTokensPerSecond.toFixed(1).padStart(9)} tokens/s (${promptTokens} tokens, median of ${repetitions})\n` +
+            `generate  ${result.generateTokensPerSecond.toFixed(1).padStart(9)} tokens/s (${generateTokens} tokens, median of ${repetitions})\n`);
+}
+
+/** @param {unknown} value */
+const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+
+// ---- the program ----------------------------------------------------------------------------------------------
+
+/**
+ * @param {string[]} argv
+ * @returns {Promise<number>} the exit code
+ */
+async function main(argv) {
+    const interrupt = new AbortController();
+    process.once('SIGINT', () => interrupt.abort()); // the second one ends the process, as ever
+    process.stdout.on('error', (error) => { // "nibble ... | head" is no failure
+        if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EPIPE')
+            process.exit(0);
+        throw error;
+    });
+    try {
+        const [name, ...rest] = argv;
+        if (name === undefined)
+            throw new UsageError(`which command? ${Object.keys(COMMANDS).join(', ')}`);
+        if (name === '--help' || name === '-h' || name === 'help') {
+            process.stdout.write(rest[0] && Object.hasOwn(COMMANDS, rest[0]) ? commandHelp(rest[0]) : overview());
+        } else if (name === '--version' || name === '-v') {
+            process.stdout.write(`${version()}\n`);
+        } else if (!Object.hasOwn(COMMANDS, name)) {
+            const near = nearest(name, Object.keys(COMMANDS));
+            throw new UsageError(`unknown command ${name}${near ? `; did you mean ${near}?` : ''}`);
+        } else if (rest.includes('--help') || rest.includes('-h')) {
+            process.stdout.write(commandHelp(name));
+        } else {
+            await COMMANDS[name].run(parse(name, rest), interrupt.signal);
+        }
+        return 0;
+    } catch (error) {
+        if (interrupt.signal.aborted)
+            return 130;
+        if (error instanceof UsageError) {
+            process.stderr.write(`nibble: ${error.message}\nTry: nibble ${error.command ? `${error.command} ` : ''}--help\n`);
+            return 2;
+        }
+        const line = error instanceof Error ? error.message : String(error);
+        process.stderr.write(`nibble: ${line.replace(/\s*\n\s*/g, ' ')}\n`);
+        return 1;
+    }
+}
+
+const code = await main(process.argv.slice(2));
+// not process.exit(): what was written to a pipe may still be on its way
+process.exitCode = code;

@@ -1,0 +1,272 @@
+/**
+ * One WebAssembly build of the core, instantiated: the exports of src/nibble.h, their errors, and linear memory.
+ *
+ * Rules: an address that comes out of WebAssembly is signed here, hence `>>> 0`; a view on the memory is good only
+ * until the core allocates, hence views are made anew where they are used and never kept.
+ */
+import { NibbleError, coreError } from './errors.js';
+import { breathe, defaultThreads, fetchOwn, isNode } from './platform.js';
+
+/** @typedef {import('./index.d.ts').Build} Build */
+/** @typedef {Record<string, (...args: number[]) => number> & { __stack_pointer: WebAssembly.Global }} Exports */
+
+const ERROR_SIZE = 512; // sizeof(nb_error): the code, then the message
+const PAGE = 65536;
+
+/** What a threads build starts with; it must hold the data and the first stack, and grows from there. */
+const FIRST_PAGES = 64;
+/** Address space to reserve for a shared memory, which cannot be moved later: the most that the engine gives. */
+const MOST_PAGES = [65536, 32768, 16384, 8192];
+
+/** How often the probe runs before its answer counts: enough calls for V8 to replace its first, simple compilation. */
+const PROBE_CALLS = 20000;
+
+/**
+ * Two modules that use one instruction each, to ask an engine whether it knows it.
+ * @param {number[]} body a function's code
+ */
+const knows = (body) => WebAssembly.validate(new Uint8Array([
+    0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // "\0asm", version 1
+    1, 5, 1, 0x60, 0, 1, 0x7b, // type 0: () -> v128
+    3, 2, 1, 0, // function 0 has type 0
+    10, body.length + 4, 1, body.length + 2, 0, ...body, 0x0b,
+]));
+const SPLAT = [0x41, 0, 0xfd, 0x0f]; // i32.const 0, i8x16.splat
+const knowsSimd = () => knows(SPLAT);
+const knowsRelaxed = () => knows([...SPLAT, ...SPLAT, ...SPLAT, 0xfd, 0x93, 0x02]); // i32x4.relaxed_dot_i8x16_i7x16_add_s
+
+/** Whether threads can share memory: a page needs cross-origin isolation for that. */
+const mayShare = () => typeof SharedArrayBuffer === 'function' && (isNode || globalThis.crossOriginIsolated === true);
+
+export class Core {
+    /**
+     * @param {Build} build
+     * @param {WebAssembly.Module} module
+     * @param {WebAssembly.Memory} memory
+     * @param {Exports} exports
+     */
+    constructor(build, module, memory, exports) {
+        this.build = build;
+        this.module = module;
+        this.memory = memory;
+        this.exports = exports;
+        this.error = this.exports.nb_alloc(ERROR_SIZE) >>> 0;
+        if (!this.error)
+            throw new NibbleError('NB_ERR_MEMORY', 'no memory to start with: this engine gave nibble almost none');
+    }
+
+    /**
+     * @param {number} address
+     * @param {number} length
+     */
+    bytes(address, length) {
+        return new Uint8Array(this.memory.buffer, address, length);
+    }
+
+    /**
+     * @param {number} address
+     * @param {number} length
+     */
+    ints(address, length) {
+        return new Int32Array(this.memory.buffer, address, length);
+    }
+
+    /**
+     * @param {number} address
+     * @param {number} length
+     */
+    floats(address, length) {
+        return new Float32Array(this.memory.buffer, address, length);
+    }
+
+    /**
+     * Whole UTF-8 in linear memory -> string. (A TextDecoder refuses shared memory, hence the copy.)
+     * @param {number} address
+     * @param {number} length
+     */
+    string(address, length) {
+        return new TextDecoder().decode(this.bytes(address, length).slice());
+    }
+
+    /** The memory held now. It never shrinks. */
+    get size() {
+        return this.memory.buffer.byteLength;
+    }
+
+    /**
+     * Calls a function that returns a count or a negative code and takes an nb_error last.
+     * @param {string} name
+     * @param {number[]} args without the nb_error
+     */
+    count(name, ...args) {
+        const result = this.exports[name](...args, this.error);
+        if (result < 0)
+            throw this.failure(name, result);
+        return result;
+    }
+
+    /**
+     * Calls a function that returns an object or NULL and takes an nb_error last.
+     * @param {string} name
+     * @param {number[]} args without the nb_error
+     */
+    object(name, ...args) {
+        const result = this.exports[name](...args, this.error) >>> 0;
+        if (!result)
+            throw this.failure(name, this.ints(this.error, 1)[0]);
+        return result;
+    }
+
+    /**
+     * @param {string} name
+     * @param {number} code
+     */
+    failure(name, code) {
+        const bytes = this.bytes(this.error + 4, ERROR_SIZE - 4);
+        const message = this.string(this.error + 4, Math.max(0, bytes.indexOf(0)));
+        return coreError(code, message || `${name} failed with code ${code}`);
+    }
+
+    /**
+     * @param {number} size in bytes
+     * @param {string} what it is for
+     * @returns {number} the address; the caller gives it back with nb_free
+     */
+    take(size, what) {
+        const address = this.exports.nb_alloc(size) >>> 0;
+        if (!address)
+            throw new NibbleError('NB_ERR_MEMORY', `no memory for ${what} (${size} bytes): dispose of other models, or load a ` +
+                'smaller one, or with a smaller contextLength');
+        return address;
+    }
+
+    /**
+     * Memory for as long as f runs.
+     * @template T
+     * @param {number} size in bytes
+     * @param {(address: number) => T} f
+     * @returns {T}
+     */
+    borrow(size, f) {
+        const address = this.take(size, 'a message to the core');
+        try {
+            return f(address);
+        } finally {
+            this.exports.nb_free(address);
+        }
+    }
+}
+
+/**
+ * Where a build's file is. A folder's URL may lack its slash; a file's URL names one build for good.
+ * @param {string | undefined} wasmUrl
+ * @param {Build} build
+ */
+function buildUrl(wasmUrl, build) {
+    if (!wasmUrl)
+        return new URL(`../build/wasm/nibble-${build}.wasm`, import.meta.url);
+    return wasmUrl.endsWith('.wasm') ? wasmUrl : `${wasmUrl.replace(/\/?$/, '/')}nibble-${build}.wasm`;
+}
+
+/** @param {string | URL} url */
+async function compile(url) {
+    try {
+        const source = await fetchOwn(url);
+        if (source instanceof Uint8Array)
+            return await WebAssembly.compile(/** @type {BufferSource} */ (source));
+        // compiling while it arrives, and from the engine's code cache; a server that names the type wrongly only costs that
+        if (source.headers.get('content-type')?.startsWith('application/wasm'))
+            return await WebAssembly.compileStreaming(source);
+        return await WebAssembly.compile(await source.arrayBuffer());
+    } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        throw new NibbleError('NB_ERR_ENGINE', `cannot load nibble's WebAssembly from ${url}: ${why}. ` +
+            'Run ./build.sh in a checkout, or tell load() where the files are with wasmUrl', { cause: error });
+    }
+}
+
+/**
+ * @param {WebAssembly.Module} module
+ * @param {boolean} shared
+ */
+async function instantiate(module, shared) {
+    if (!shared) {
+        const { exports } = await WebAssembly.instantiate(module, {});
+        return { exports, memory: /** @type {WebAssembly.Memory} */ (exports.memory) };
+    }
+    /** @type {unknown} */
+    let last;
+    for (const maximum of MOST_PAGES) {
+        let memory;
+        try {
+            memory = new WebAssembly.Memory({ initial: FIRST_PAGES, maximum, shared: true });
+        } catch (error) {
+            last = error; // a phone may not have 4 GB of addresses left
+            continue;
+        }
+        const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+        return { exports, memory };
+    }
+    throw new NibbleError('NB_ERR_MEMORY', `the engine gives no shared memory, not even ${MOST_PAGES.at(-1)} pages of ` +
+        `${PAGE} bytes; close other pages, or load with threads: 1`, { cause: last });
+}
+
+/**
+ * @param {Build} build
+ * @param {string | undefined} wasmUrl
+ */
+async function start(build, wasmUrl) {
+    const module = await compile(buildUrl(wasmUrl, build));
+    const { exports, memory } = await instantiate(module, build.endsWith('-threads'));
+    return new Core(build, module, memory, /** @type {Exports} */ (/** @type {unknown} */ (exports)));
+}
+
+/**
+ * Whether the relaxed dot product computes what the kernels rely on, in the first tier of compilation and in the last.
+ * @param {Core} core
+ */
+async function relaxedIsRight(core) {
+    const { nb_probe_relaxed } = core.exports;
+    for (let i = 0; i < PROBE_CALLS; i++)
+        if (nb_probe_relaxed() !== 1)
+            return false;
+    await breathe(); // the optimizing compiler works in the background; its code serves the next call
+    return nb_probe_relaxed() === 1;
+}
+
+/**
+ * Instantiates the build that serves best here, or the one asked for.
+ * @param {{ threads?: number, build?: Build, wasmUrl?: string }} wishes
+ * @returns {Promise<{ core: Core, threads: number }>} threads: how many it may use
+ */
+export async function startCore({ threads, build, wasmUrl }) {
+    if (typeof WebAssembly !== 'object' || !knowsSimd())
+        throw new NibbleError('NB_ERR_ENGINE', 'this engine has no WebAssembly SIMD, which nibble computes with; ' +
+            'it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4');
+    const named = wasmUrl?.match(/nibble-([a-z0-9-]+)\.wasm$/)?.[1];
+    if (wasmUrl?.endsWith('.wasm') && !named)
+        throw new NibbleError('NB_ERR_ARGUMENT', `wasmUrl must be a folder, or a file named nibble-BUILD.wasm, not ${wasmUrl}`);
+    const forced = build ?? /** @type {Build | undefined} */ (named);
+    if (forced) {
+        const shared = forced.endsWith('-threads');
+        if (shared && !mayShare())
+            throw new NibbleError('NB_ERR_ENGINE', `the build ${forced} needs shared memory: serve the page with the headers ` +
+                '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp", or leave build out');
+        if (forced.startsWith('relaxed') && !knowsRelaxed())
+            throw new NibbleError('NB_ERR_ENGINE', `the build ${forced} needs relaxed SIMD, which this engine lacks ` +
+                '(it came with Chrome 114, Firefox 145 and Node 22): leave build out');
+        const core = await start(forced, wasmUrl);
+        if (forced.startsWith('relaxed') && !await relaxedIsRight(core))
+            throw new NibbleError('NB_ERR_ENGINE', `the build ${forced} would compute wrongly here: this engine's relaxed dot ` +
+                'product gives other sums than the kernels rely on; leave build out');
+        return { core, threads: shared ? threads ?? await defaultThreads() : 1 };
+    }
+    const wanted = mayShare() ? threads ?? await defaultThreads() : 1;
+    const suffix = wanted > 1 ? '-threads' : '';
+    if (knowsRelaxed()) {
+        const core = await start(/** @type {Build} */ (`relaxed${suffix}`), wasmUrl);
+        if (await relaxedIsRight(core))
+            return { core, threads: wanted };
+    }
+    return { core: await start(/** @type {Build} */ (`simd128${suffix}`), wasmUrl), threads: wanted };
+}

@@ -1,0 +1,96 @@
+/**
+ * The module worker that a loaded model lives in (in Node: the same code in a worker thread). It takes requests, each with
+ * an id, and answers `{ id, type: 'done' | 'error' }` once, with 'progress', 'piece' or 'pull' before that.
+ * Generations run one after another; the short requests are answered between two tokens.
+ */
+import { Engine } from './engine.js';
+import { NibbleError, fromPlain, toPlain } from './errors.js';
+import { listen } from './platform.js';
+import { feeder } from './stream.js';
+
+/** @type {Engine | undefined} */
+let engine;
+/** @type {Map<number, { stopped: boolean }>} */
+const jobs = new Map();
+/** @type {ReturnType<typeof feeder> | undefined} */
+let feed;
+/** The end of the queue. @type {Promise<unknown>} */
+let last = Promise.resolve();
+
+const post = listen((message) => {
+    handle(message).then(
+        (result) => message.id !== undefined && post({ id: message.id, type: 'done', result }),
+        (error) => post({ id: message.id, type: 'error', ...failure(error) }));
+});
+
+/**
+ * @param {any} message
+ * @returns {Promise<unknown>} the answer
+ */
+async function handle(message) {
+    const { id, type } = message;
+    switch (type) {
+        case 'load': {
+            const feeding = feed = feeder(() => post({ id, type: 'pull' }));
+            engine = await Engine.load(message.source, message.options, {
+                progress: (progress) => post({ id, type: 'progress', progress }),
+                nextFromPort: () => feeding.next(),
+            });
+            return engine.info();
+        }
+        case 'chunk':
+            return feed?.take(message.error ? fromPlain(message.error) : message.bytes);
+        case 'generate':
+            return queue(id, (job) => loaded().generate(Object.assign(job, message, {
+                emit: (/** @type {string} */ text, /** @type {number[]} */ tokens) => post({ id, type: 'piece', text, tokens }),
+            })));
+        case 'evaluate':
+            return queue(id, (job) => loaded().evaluate(message.tokens, (rows) => post({ id, type: 'piece', rows },
+                [/** @type {ArrayBuffer} */ (rows.buffer)]), job));
+        case 'tokenize':
+            return loaded().tokenize(message.text, message.flags);
+        case 'detokenize':
+            return loaded().detokenize(message.tokens, message.special);
+        case 'stop': {
+            const job = jobs.get(message.job);
+            if (job)
+                job.stopped = true;
+            return undefined;
+        }
+        case 'close':
+            for (const job of jobs.values())
+                job.stopped = true;
+            await last.catch(() => {});
+            return engine?.close();
+    }
+}
+
+function loaded() {
+    if (!engine)
+        throw new NibbleError('NB_ERR_STATE', 'the model is not loaded');
+    return engine;
+}
+
+/**
+ * @template T
+ * @param {number} id
+ * @param {(job: any) => Promise<T>} run
+ * @returns {Promise<T>}
+ */
+function queue(id, run) {
+    const job = { stopped: false };
+    jobs.set(id, job);
+    const turn = last.catch(() => {}).then(() => run(job)).finally(() => jobs.delete(id));
+    last = turn;
+    return turn;
+}
+
+/**
+ * After a trap the core's memory is in an unknown state: such an error is the end of this worker.
+ * @param {unknown} error
+ */
+function failure(error) {
+    if (!(error instanceof WebAssembly.RuntimeError))
+        return { error: toPlain(error), fatal: false };
+    return { error: { name: 'NibbleError', code: 'NB_ERR_WORKER', message: `the engine stopped: ${error.message}` }, fatal: true };
+}

@@ -1,0 +1,605 @@
+/**
+ * The engine behind a loaded model: owns a core, its pool, the model and one session, and does the work that index.js
+ * asks for. It knows nothing of how the messages come and go (engine-worker.js does).
+ */
+import { chatTokens } from './chat.js';
+import { startCore } from './core.js';
+import { NibbleError, fromPlain } from './errors.js';
+import { breathe, isNode, nodeWorker, webWorker } from './platform.js';
+import { StopFinder } from './stops.js';
+import { openSource, recognize } from './stream.js';
+
+/** @typedef {import('./index.d.ts').Progress} Progress */
+/** @typedef {import('./index.d.ts').Result} Result */
+/** @typedef {import('./index.d.ts').Message} Message */
+/** @typedef {import('./platform.js').WorkerHandle} WorkerHandle */
+
+/** Flags and ids of src/nibble.h. */
+const LOAD_ALL = 0, LOAD_HEADER = 1;
+const TOKENIZE_BARE = 0, TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2;
+const DETOKENIZE_TEXT = 0, DETOKENIZE_SPECIAL = 1;
+const LOGITS_LAST = 0, LOGITS_ALL = 1;
+const KV_TYPES = { f32: 0, f16: 1 };
+
+/** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
+const DEFAULT_CONTEXT = 4096;
+
+/** How long, in ms, the engine works before it looks for messages, and text waits before it is sent. */
+const SLICE = 4;
+
+const SAMPLER_WORDS = 9; // sizeof(nb_sampler_params) / 4
+
+/** @typedef {{ progress: (progress: Progress) => void, nextFromPort: () => Promise<Uint8Array | null> }} LoadPort */
+
+/**
+ * A generation as it runs: the caller may set `stopped` at any time.
+ * @typedef {object} Job
+ * @property {'complete' | 'chat'} what
+ * @property {string | number[] | Message[]} input
+ * @property {Record<string, any>} options checked
+ * @property {boolean} stopped
+ * @property {(text: string, tokens: number[]) => void} emit
+ */
+
+export class Engine {
+    /**
+     * @param {import('./core.js').Core} core
+     * @param {number} threads
+     */
+    constructor(core, threads) {
+        this.core = core;
+        this.threads = threads;
+        this.pool = 0;
+        this.model = 0;
+        this.session = 0;
+        this.context = 0;
+        this.kvType = KV_TYPES.f16;
+        /** @type {number[]} what the session was last advanced to: only to know how much of a prompt is new */
+        this.held = [];
+        /** @type {any} what nb_model_describe says */
+        this.description = null;
+        this.loadMs = 0;
+        /** @type {Detokenizer[]} by their flags */
+        this.decoders = [];
+        /** @type {string[] | undefined} */
+        this.specialTexts = undefined;
+    }
+
+    /**
+     * @param {import('./stream.js').Source} source
+     * @param {Record<string, any>} options checked, with headerOnly and wasmUrl
+     * @param {LoadPort} port
+     */
+    static async load(source, options, port) {
+        const began = performance.now();
+        // the download is under way while the core compiles
+        const opening = openSource(source, port.nextFromPort);
+        opening.catch(() => {});
+        const { core, threads } = await startCore(options.headerOnly ? { ...options, threads: 1 } : options);
+        const engine = new Engine(core, threads);
+        engine.pool = core.object('nb_pool_new', threads);
+        const workers = engine.startWorkers();
+        workers.catch(() => {});
+        engine.model = await loadModel(core, await opening, options.headerOnly ? LOAD_HEADER : LOAD_ALL, port.progress);
+        engine.description = engine.describe();
+        if (!options.headerOnly) {
+            await workers;
+            engine.openSession(options.contextLength, options.kvType);
+        }
+        engine.loadMs = performance.now() - began;
+        return engine;
+    }
+
+    /** Starts the pool's other threads and waits until each runs. */
+    async startWorkers() {
+        const { core, pool } = this;
+        await Promise.all(Array.from({ length: this.threads - 1 }, async (_, i) => {
+            const index = i + 1;
+            const stack = core.exports.nb_pool_stack(pool, index) >>> 0;
+            /** @type {(value: unknown) => void} */
+            let answer = () => {};
+            const answered = new Promise((resolve) => { answer = resolve; });
+            const crash = (/** @type {string} */ why) => answer({ error: { name: 'Error', message: why } });
+            const worker = isNode
+                ? await nodeWorker(new URL('./pool-worker.js', import.meta.url), answer, crash)
+                : webWorker(new Worker(new URL('./pool-worker.js', import.meta.url), { type: 'module' }), answer, crash);
+            worker.post({ module: core.module, memory: core.memory, pool, index, stack });
+            const { error } = /** @type {{ error?: import('./errors.js').PlainError }} */ (await answered);
+            if (error)
+                throw new NibbleError('NB_ERR_WORKER', `thread ${index} of ${this.threads} could not start: ${
+                    fromPlain(error).message || 'its script did not load; is the web/ folder served whole?'}`);
+        }));
+    }
+
+    describe() {
+        const { core, model } = this;
+        const size = core.exports.nb_model_describe(model, 0, 0);
+        return JSON.parse(core.borrow(size + 1, (at) => {
+            core.exports.nb_model_describe(model, at, size + 1);
+            return core.string(at, size);
+        }));
+    }
+
+    /**
+     * @param {number | undefined} wanted
+     * @param {'f16' | 'f32'} kvType
+     */
+    openSession(wanted, kvType) {
+        const { core, model, pool } = this;
+        const own = core.exports.nb_model_context(model);
+        this.context = wanted ?? Math.min(own || DEFAULT_CONTEXT, DEFAULT_CONTEXT);
+        this.kvType = KV_TYPES[kvType];
+        this.session = core.object('nb_session_new', model, pool, this.context, 0, this.kvType);
+    }
+
+    /** What index.js shows as `info`. */
+    info() {
+        return {
+            ...this.description,
+            build: this.core.build,
+            threads: this.threads,
+            contextLength: this.context,
+            memoryBytes: this.core.size,
+            loadMs: this.loadMs,
+        };
+    }
+
+    /**
+     * @param {string} text
+     * @param {number} flags
+     * @returns {number[]}
+     */
+    tokenize(text, flags) {
+        const { core, model } = this;
+        const utf8 = new TextEncoder().encode(text);
+        return core.borrow(utf8.length + 1, (at) => {
+            core.bytes(at, utf8.length).set(utf8);
+            for (let capacity = (utf8.length >> 1) + 16;;) {
+                const { tokens, n } = core.borrow(4 * capacity, (out) => {
+                    const n = core.count('nb_tokenize', model, at, utf8.length, flags, out, capacity);
+                    return { n, tokens: Array.from(core.ints(out, Math.min(n, capacity))) };
+                });
+                if (n <= capacity)
+                    return tokens;
+                capacity = n;
+            }
+        });
+    }
+
+    /** @param {number[]} tokens */
+    checkTokens(tokens) {
+        const size = this.core.exports.nb_model_vocabulary(this.model);
+        for (const [i, token] of tokens.entries())
+            if (!Number.isInteger(token) || token < 0 || token >= size)
+                throw new NibbleError('NB_ERR_ARGUMENT', `token ${i} is ${token}; this model's tokens are 0 to ${size - 1}`);
+    }
+
+    /**
+     * @param {number[]} tokens
+     * @param {boolean} special
+     */
+    detokenize(tokens, special) {
+        this.checkTokens(tokens);
+        const decoder = this.decoder(special);
+        return tokens.map((token) => decoder.push(token)).join('') + decoder.flush();
+    }
+
+    /**
+     * A decoder with nothing in it. (Making one walks the whole vocabulary, so each kind is made once.)
+     * @param {boolean} special
+     */
+    decoder(special) {
+        const flags = special ? DETOKENIZE_SPECIAL : DETOKENIZE_TEXT;
+        const decoder = this.decoders[flags] ??= new Detokenizer(this.core, this.model, flags);
+        decoder.flush();
+        return decoder;
+    }
+
+    /** The texts of all special tokens: those that give no text, unless their names are asked for. */
+    specials() {
+        if (this.specialTexts)
+            return this.specialTexts;
+        const plain = this.decoder(false), named = this.decoder(true);
+        const texts = [];
+        const size = this.core.exports.nb_model_vocabulary(this.model);
+        for (let token = 0; token < size; token++) {
+            if (plain.push(token) + plain.flush() !== '')
+                continue;
+            const name = named.push(token) + named.flush();
+            if (name !== '')
+                texts.push(name);
+        }
+        return this.specialTexts = texts;
+    }
+
+    /** @param {Job} job */
+    async promptTokens({ what, input, options }) {
+        if (what === 'chat') {
+            const { chatTemplate = null, tokenizer } = this.description;
+            return chatTokens({
+                template: chatTemplate,
+                beginText: tokenizer?.beginText ?? '',
+                endText: tokenizer?.endText ?? '',
+                // the end token, which some models want too, would end the chat before it began
+                beginTokens: this.tokenize('', TOKENIZE_ADD_SPECIAL).filter((token) => token === tokenizer?.begin).slice(0, 1),
+                specials: () => this.specials(),
+                tokenize: (text, special) => this.tokenize(text, special ? TOKENIZE_PARSE_SPECIAL : TOKENIZE_BARE),
+            }, /** @type {Message[]} */ (input));
+        }
+        if (typeof input === 'string')
+            return this.tokenize(input, TOKENIZE_ADD_SPECIAL | (options.special ? TOKENIZE_PARSE_SPECIAL : 0));
+        this.checkTokens(/** @type {number[]} */ (input));
+        return /** @type {number[]} */ (input);
+    }
+
+    /**
+     * The whole of one request: prompt, tokens, text.
+     * @param {Job} job
+     * @returns {Promise<Result>}
+     */
+    async generate(job) {
+        this.needSession();
+        const { core, model, context } = this;
+        const { options } = job;
+        const prompt = await this.promptTokens(job);
+        if (prompt.length === 0)
+            throw new NibbleError('NB_ERR_ARGUMENT', 'the prompt is empty, and this model has no beginning token to start from');
+        if (prompt.length > context)
+            throw new NibbleError('NB_ERR_CONTEXT', `the prompt has ${prompt.length} tokens, and the context holds ${context}: ` +
+                'shorten it (in a chat, leave out the oldest messages), or load the model with a larger contextLength (--context)');
+        const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
+        const sampler = this.newSampler(options, seed);
+        const output = new Output(this.decoder(false), new StopFinder(options.stop), job.emit);
+        const prefix = core.take(4 * context, 'the prompt'); // all tokens so far, where the core reads them
+        const slice = new Slice();
+        try {
+            core.ints(prefix, prompt.length).set(prompt);
+            const fresh = prompt.length - Math.min(commonLength(prompt, this.held), prompt.length - 1);
+            const promptBegan = performance.now();
+            await this.advance(prefix, prompt.length, slice, job);
+            const generateBegan = performance.now();
+
+            /** @type {Result['finishReason'] | undefined} */
+            let finishReason = job.stopped ? 'abort' : undefined;
+            let steps = 0;
+            while (!finishReason) {
+                const n = prompt.length + output.tokens.length;
+                const { logits } = this.logits();
+                const token = core.exports.nb_sampler_next(sampler, logits, prefix, n);
+                if (!options.ignoreEnd && core.exports.nb_model_is_end(model, token)) {
+                    finishReason = 'stop';
+                } else if (output.push(token)) {
+                    finishReason = 'stop';
+                } else if (output.tokens.length === options.maxTokens || n === context) {
+                    finishReason = 'length';
+                } else {
+                    if (slice.over())
+                        output.send();
+                    core.ints(prefix, n + 1)[n] = token;
+                    await this.advance(prefix, n + 1, slice, job);
+                    if (job.stopped)
+                        finishReason = 'abort';
+                    else
+                        steps++;
+                }
+            }
+            const ended = performance.now();
+            output.end();
+            this.held = [...prompt, ...output.tokens];
+            return {
+                text: output.text, tokens: output.tokens, promptTokens: prompt.length, finishReason, seed,
+                build: core.build, threads: this.threads,
+                timings: {
+                    loadMs: round(this.loadMs),
+                    promptTokensPerSecond: rate(fresh, generateBegan - promptBegan),
+                    generateTokensPerSecond: rate(steps, ended - generateBegan),
+                },
+            };
+        } finally {
+            core.exports.nb_free(prefix);
+            core.exports.nb_sampler_free(sampler);
+        }
+    }
+
+    /**
+     * Evaluates until the session holds tokens[n], or the job is stopped.
+     * @param {number} tokens address
+     * @param {number} n
+     * @param {Slice} slice
+     * @param {Job} job
+     */
+    async advance(tokens, n, slice, job) {
+        for (let held = 0; held < n;) {
+            if (slice.over())
+                await slice.breathe();
+            if (job.stopped)
+                return;
+            held = this.core.count('nb_session_advance', this.session, tokens, n, LOGITS_LAST);
+        }
+    }
+
+    /** Where the last logits are: [rows, vocabulary] F32. */
+    logits(session = this.session) {
+        return this.core.borrow(4, (at) => {
+            const logits = this.core.exports.nb_session_logits(session, at) >>> 0;
+            return { logits, rows: this.core.ints(at, 1)[0] };
+        });
+    }
+
+    /**
+     * The logits that follow each of the tokens, in a session of their own: nothing of them is cached.
+     * @param {number[]} tokens
+     * @param {(rows: Float32Array) => void} emit [rows, vocabulary], in order
+     * @param {{ stopped: boolean }} job
+     */
+    async evaluate(tokens, emit, job) {
+        this.needSession();
+        const { core, model, pool } = this;
+        this.checkTokens(tokens);
+        if (tokens.length === 0)
+            throw new NibbleError('NB_ERR_ARGUMENT', 'there are no tokens to evaluate');
+        const vocabulary = core.exports.nb_model_vocabulary(model);
+        const session = core.object('nb_session_new', model, pool, tokens.length, 0, this.kvType);
+        let prefix = 0;
+        try {
+            prefix = core.take(4 * tokens.length, 'the tokens');
+            core.ints(prefix, tokens.length).set(tokens);
+            for (let held = 0; held < tokens.length && !job.stopped;) {
+                held = core.count('nb_session_advance', session, prefix, tokens.length, LOGITS_ALL);
+                const { logits, rows } = this.logits(session);
+                emit(core.floats(logits, rows * vocabulary).slice());
+                await breathe();
+            }
+        } finally {
+            core.exports.nb_free(prefix);
+            core.exports.nb_session_free(session);
+        }
+    }
+
+    /**
+     * @param {Record<string, any>} options
+     * @param {number} seed
+     */
+    newSampler(options, seed) {
+        const { core, model } = this;
+        const biases = Object.entries(options.logitBias).map(([token, bias]) => [Number(token), Number(bias)]);
+        this.checkTokens(biases.map(([token]) => token));
+        return core.borrow(4 * SAMPLER_WORDS + 8 * biases.length, (at) => {
+            const params = new DataView(core.memory.buffer, at);
+            params.setFloat32(0, options.temperature, true);
+            params.setInt32(4, options.topK, true);
+            params.setFloat32(8, options.topP, true);
+            params.setFloat32(12, options.minP, true);
+            params.setFloat32(16, options.repeatPenalty, true);
+            params.setFloat32(20, options.presencePenalty, true);
+            params.setFloat32(24, options.frequencyPenalty, true);
+            params.setInt32(28, options.penaltyLast, true);
+            params.setUint32(32, seed, true);
+            for (const [i, [token, bias]] of biases.entries()) {
+                params.setInt32(4 * SAMPLER_WORDS + 8 * i, token, true);
+                params.setFloat32(4 * SAMPLER_WORDS + 8 * i + 4, bias, true);
+            }
+            return core.object('nb_sampler_new', model, at, at + 4 * SAMPLER_WORDS, biases.length);
+        });
+    }
+
+    needSession() {
+        if (!this.session)
+            throw new NibbleError('NB_ERR_STATE', 'only this file\'s header was loaded (headerOnly), so nothing can be computed: ' +
+                'load it without headerOnly');
+    }
+
+    /** Lets the pool's workers come home. The memory goes with the worker itself. */
+    close() {
+        this.core.exports.nb_pool_stop(this.pool);
+    }
+}
+
+/**
+ * The bytes -> the model.
+ * @param {import('./core.js').Core} core
+ * @param {import('./stream.js').Opened} source
+ * @param {number} flags
+ * @param {(progress: Progress) => void} report
+ */
+async function loadModel(core, source, flags, report) {
+    const { exports } = core;
+    const loader = core.object('nb_loader_new', source.total, flags);
+    const meter = new Meter(report);
+    const head = new Uint8Array(64); // the file's first bytes, to say what it is when it is not a model
+    let loaded = 0, filled = false, address = 0;
+    const capacity = core.take(4, 'a counter');
+    const total = () => source.total || exports.nb_loader_total(loader);
+    try {
+        await source.into({
+            room() {
+                address = exports.nb_loader_space(loader, capacity) >>> 0;
+                const n = core.ints(capacity, 1)[0] >>> 0;
+                filled = n === 0;
+                return core.bytes(address, n);
+            },
+            commit(n) {
+                if (loaded < head.length)
+                    head.set(core.bytes(address, Math.min(n, head.length - loaded)), loaded);
+                loaded += n;
+                core.count('nb_loader_commit', loader, n);
+                meter.tick(loaded, total());
+            },
+        });
+        if (!filled && loaded < total())
+            throw new NibbleError('NB_ERR_TRUNCATED', `the file ends after ${loaded} bytes of ${total()}: ` +
+                'the download or copy was cut off; get it again');
+        const model = core.object('nb_loader_finish', loader);
+        meter.end(loaded, total());
+        return model;
+    } catch (error) {
+        const what = error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED)$/.test(error.code) && loaded > 0 &&
+            recognize(head.subarray(0, loaded));
+        throw what ? new NibbleError('NB_ERR_FORMAT', what, { cause: error }) : error;
+    } finally {
+        exports.nb_free(capacity);
+        exports.nb_loader_free(loader);
+    }
+}
+
+/** Tokens -> whole UTF-8 (nb_detokenizer). */
+class Detokenizer {
+    /**
+     * @param {import('./core.js').Core} core
+     * @param {number} model
+     * @param {number} flags
+     */
+    constructor(core, model, flags) {
+        this.core = core;
+        this.handle = core.object('nb_detokenizer_new', model, flags);
+        this.capacity = 256;
+        this.out = core.take(this.capacity, 'text');
+    }
+
+    /** @param {number} token */
+    push(token) {
+        return this.collect(() => this.core.count('nb_detokenizer_push', this.handle, token, this.out, this.capacity));
+    }
+
+    flush() {
+        return this.collect(() => this.core.exports.nb_detokenizer_flush(this.handle, this.out, this.capacity));
+    }
+
+    /** @param {() => number} write returns the length; what does not fit is to be asked for again */
+    collect(write) {
+        let n = write();
+        if (n > this.capacity) {
+            this.core.exports.nb_free(this.out);
+            this.out = this.core.take(n, 'text');
+            this.capacity = n;
+            n = write();
+        }
+        return n === 0 ? '' : this.core.string(this.out, n);
+    }
+}
+
+/** What a generation has produced, and how much of it was sent. */
+class Output {
+    /**
+     * @param {Detokenizer} decoder
+     * @param {StopFinder} stops
+     * @param {Job['emit']} emit
+     */
+    constructor(decoder, stops, emit) {
+        this.decoder = decoder;
+        this.stops = stops;
+        this.emit = emit;
+        /** @type {number[]} */
+        this.tokens = [];
+        this.text = '';
+        this.sentTokens = 0;
+        this.sentText = 0;
+        this.stopped = false; // a stop string ended the text
+    }
+
+    /**
+     * @param {number} token
+     * @returns {boolean} whether a stop string ends the text here
+     */
+    push(token) {
+        this.tokens.push(token);
+        this.add(this.decoder.push(token));
+        return this.stopped;
+    }
+
+    /** @param {string} piece */
+    add(piece) {
+        const { text, found } = this.stops.push(piece);
+        this.text += text;
+        this.stopped = found;
+    }
+
+    /** Everything that was held back belongs to the text, unless a stop string cut it off. */
+    end() {
+        if (!this.stopped)
+            this.add(this.decoder.flush());
+        if (!this.stopped)
+            this.text += this.stops.flush();
+        this.send();
+    }
+
+    send() {
+        if (this.sentTokens === this.tokens.length && this.sentText === this.text.length)
+            return;
+        this.emit(this.text.slice(this.sentText), this.tokens.slice(this.sentTokens));
+        this.sentTokens = this.tokens.length;
+        this.sentText = this.text.length;
+    }
+}
+
+/** When to let the event loop in. */
+class Slice {
+    began = performance.now();
+
+    over() {
+        return performance.now() - this.began >= SLICE;
+    }
+
+    async breathe() {
+        await breathe();
+        this.began = performance.now();
+    }
+}
+
+/** Progress, reported a few times a second, with the rate of the last seconds. */
+class Meter {
+    /** @param {(progress: Progress) => void} report */
+    constructor(report) {
+        this.report = report;
+        this.marks = [{ time: performance.now(), loaded: 0 }];
+        this.reported = -Infinity;
+    }
+
+    /**
+     * @param {number} loaded
+     * @param {number} total 0: unknown
+     */
+    tick(loaded, total) {
+        const time = performance.now();
+        if (time - this.reported < 50)
+            return;
+        this.reported = time;
+        this.marks.push({ time, loaded });
+        while (this.marks.length > 2 && time - this.marks[0].time > 3000)
+            this.marks.shift();
+        const first = this.marks[0];
+        const bytesPerSecond = time > first.time ? (loaded - first.loaded) / (time - first.time) * 1000 : 0;
+        const secondsLeft = total > 0 && bytesPerSecond > 0 ? Math.max(0, total - loaded) / bytesPerSecond : null;
+        this.report({ loaded, total, rate: bytesPerSecond, secondsLeft });
+    }
+
+    /**
+     * @param {number} loaded
+     * @param {number} total
+     */
+    end(loaded, total) {
+        this.reported = -Infinity;
+        this.tick(loaded, total);
+    }
+}
+
+/**
+ * @param {number[]} a
+ * @param {number[]} b
+ */
+function commonLength(a, b) {
+    let n = 0;
+    while (n < a.length && n < b.length && a[n] === b[n])
+        n++;
+    return n;
+}
+
+/** @param {number} x */
+const round = (x) => Math.round(x * 100) / 100;
+
+/**
+ * @param {number} count
+ * @param {number} ms
+ * @returns {number | null} a second; null where nothing was counted
+ */
+const rate = (count, ms) => (count > 0 && ms > 0 ? round(count / ms * 1000) : null);

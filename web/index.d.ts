@@ -1,0 +1,231 @@
+/**
+ * nibble: quantized language models (GGUF) in a page or in Node.
+ *
+ *     import { load } from 'nibble-llm';
+ *     const model = await load('model.gguf');
+ *     for await (const text of model.chat('Why is the sky blue?'))
+ *         process.stdout.write(text);
+ *     await model.dispose();
+ */
+
+/**
+ * Where a model file comes from: a URL (in a page relative to it), a File or Blob, a stream of bytes, the bytes themselves,
+ * or, in Node, a path. Bytes go straight into the engine's memory; at no time does JavaScript hold more than a few chunks.
+ */
+export type Source = string | URL | Blob | ReadableStream<Uint8Array> | Uint8Array;
+
+export type Build = 'simd128' | 'simd128-threads' | 'relaxed' | 'relaxed-threads';
+
+/**
+ * Loads a model into a worker of its own. Rejects with a NibbleError, or with the signal's reason. (In Node a loaded model
+ * does not keep the process running; a request does.)
+ */
+export function load(source: Source, options?: LoadOptions): Promise<Model>;
+
+export interface LoadOptions {
+    /**
+     * Threads to compute with. Default: about the number of cores, at most 8. Without shared memory (a page that is not
+     * cross-origin isolated) it is 1, whatever is asked for: see `info.threads`.
+     */
+    threads?: number;
+    /** Tokens that prompt and answer may have together. Default: the model's own, at most 4096. */
+    contextLength?: number;
+    /** Number format of the attention cache. Default: 'f16'. */
+    kvType?: 'f16' | 'f32';
+    /** Called some 20 times a second, and once at the end. */
+    onProgress?: (progress: Progress) => void;
+    /** Aborting it ends the load and frees everything; `load` rejects with its reason. */
+    signal?: AbortSignal;
+    /** The folder that the .wasm files are served from. Default: build/wasm/ of the package. */
+    wasmUrl?: string | URL;
+    /** Forces a build, for tests. Default: the fastest that this engine runs correctly. */
+    build?: Build;
+    /** Reads the file's header only: `info`, `tokenize` and `detokenize` work, nothing else. */
+    headerOnly?: boolean;
+}
+
+export interface Progress {
+    /** Bytes so far. */
+    loaded: number;
+    /** Bytes of the whole file; 0 while unknown. */
+    total: number;
+    /** Bytes a second, over the last seconds. */
+    rate: number;
+    /** null while unknown. */
+    secondsLeft: number | null;
+}
+
+export interface Model {
+    /** What the file says about itself, and how it is being run. */
+    readonly info: ModelInfo;
+
+    /**
+     * Continues a text, or token ids. A text gets the beginning token that the model wants; special tokens written in it
+     * are plain text unless `special` is set. Generations of one model run one after another; what the previous one
+     * shares with the next is not computed again.
+     */
+    complete(prompt: string | ArrayLike<number>, options?: GenerateOptions): Generation;
+
+    /**
+     * Answers a conversation, by the model's own chat template. A text stands for one message of the user.
+     * Whatever the messages contain, they cannot write special tokens, so nobody can forge a turn.
+     */
+    chat(messages: string | Message[], options?: GenerateOptions): Generation;
+
+    /** Token ids of a text, with the beginning and end tokens that the model would be fed. */
+    tokenize(text: string, options?: TokenizeOptions): Promise<number[]>;
+
+    /** Text of token ids. Special tokens give none, unless `special` is set. */
+    detokenize(tokens: ArrayLike<number>, options?: { special?: boolean }): Promise<string>;
+
+    /** Logits after each of the tokens, as they are computed: each piece is [rows, vocabulary], in order. */
+    logits(tokens: ArrayLike<number>): AsyncGenerator<Float32Array, void, undefined>;
+
+    /** Ends the worker and frees the memory. What is still pending rejects with code NB_ERR_STATE. */
+    dispose(): Promise<void>;
+}
+
+export interface TokenizeOptions {
+    /** Special tokens written in the text are parsed as such. Default: they are text. */
+    special?: boolean;
+    /** Leave off the beginning and end tokens. */
+    bare?: boolean;
+}
+
+export interface Message {
+    /** 'system', 'user', 'assistant', or what else the model's template knows. */
+    role: string;
+    content: string | { type: 'text'; text: string }[];
+    /** Anything else that the template reads. */
+    [key: string]: unknown;
+}
+
+export interface GenerateOptions {
+    /** Stop after so many tokens. Default: 512. */
+    maxTokens?: number;
+    /** 0 always takes the likeliest token; higher is more varied. Default: 0. */
+    temperature?: number;
+    /** Draw from the K likeliest tokens; 0: all. Default: 40. */
+    topK?: number;
+    /** Draw from the likeliest tokens that together reach this probability; 1: all. Default: 0.95. */
+    topP?: number;
+    /** Leave out tokens less likely than this times the likeliest; 0: none. Default: 0.05. */
+    minP?: number;
+    /** Make tokens that occurred less likely; 1: off. Default: 1. */
+    repeatPenalty?: number;
+    /** Subtracted from the logit of tokens that occurred. Default: 0. */
+    presencePenalty?: number;
+    /** Subtracted from the logit of a token for each time it occurred. Default: 0. */
+    frequencyPenalty?: number;
+    /** How many tokens the penalties look back; -1: all. Default: 64. */
+    penaltyLast?: number;
+    /** The same seed gives the same draw. Default: a new one each time; the result tells it. */
+    seed?: number;
+    /** End before any of these texts. It is not part of the result's text; its tokens are among the result's. */
+    stop?: string | string[];
+    /** Added to the logits of these token ids. */
+    logitBias?: Record<number, number>;
+    /** complete(): special tokens written in the prompt are parsed as such. Default: they are text. */
+    special?: boolean;
+    /** Go on when the model ends its answer (for measuring). */
+    ignoreEnd?: boolean;
+    /** Aborting it ends the generation; iterating and awaiting then throw its reason, as fetch does. */
+    signal?: AbortSignal;
+}
+
+/**
+ * An answer on its way: iterate it for the pieces of text as they come, await it for the whole result, or do both.
+ * Leaving the loop early stops the generation.
+ */
+export interface Generation extends AsyncIterable<string>, Promise<Result> {
+    /** Token ids so far. */
+    readonly tokens: readonly number[];
+    /** Ends it, keeping what there is: iterating ends, awaiting gives finishReason 'abort'. */
+    stop(): void;
+    [Symbol.asyncIterator](): AsyncGenerator<string, void, undefined>;
+}
+
+export interface Result {
+    /** The answer. */
+    text: string;
+    /** Its token ids, without the model's end token. */
+    tokens: number[];
+    /** Number of tokens of the prompt. */
+    promptTokens: number;
+    /** 'stop': the model ended, or a stop string came; 'length': maxTokens or the context is full; 'abort': stop() or a left loop. */
+    finishReason: 'stop' | 'length' | 'abort';
+    /** With this seed the same request gives the same answer. */
+    seed: number;
+    build: Build;
+    threads: number;
+    timings: {
+        loadMs: number;
+        /** Of the tokens that were not in the cache already. null if none was evaluated. */
+        promptTokensPerSecond: number | null;
+        /** null if there was at most one token. */
+        generateTokensPerSecond: number | null;
+    };
+}
+
+export interface ModelInfo {
+    format: string;
+    version: number;
+    architecture?: string;
+    name?: string;
+    /** Size of the file. */
+    bytes: number;
+    /** Number of weights. */
+    parameters: number;
+    /** Why this model cannot run, if it cannot. */
+    unsupported?: string;
+    vocabulary?: number;
+    layers?: number;
+    width?: number;
+    feedForward?: number;
+    heads?: number;
+    kvHeads?: number;
+    headSize?: number;
+    /** Context that the model was trained for. */
+    context?: number;
+    window?: number;
+    ropeBase?: number;
+    /** Bytes of the attention cache for each token, in F16. */
+    kvBytesPerToken?: number;
+    tokenizer?: {
+        kind: string;
+        pre?: string;
+        size: number;
+        /** Token ids; -1 for none. */
+        begin: number;
+        end: number;
+        beginText: string;
+        endText: string;
+    };
+    chatTemplate?: string;
+    types: { type: string; tensors: number; bytes: number; share: number }[];
+    tensors: { name: string; type: string; shape: number[]; bytes: number }[];
+    metadata: Record<string, unknown>;
+
+    build: Build;
+    threads: number;
+    /** Tokens that prompt and answer may have together; 0 with headerOnly. */
+    contextLength: number;
+    /** Linear memory held. */
+    memoryBytes: number;
+    loadMs: number;
+}
+
+/**
+ * NB_ERR_TRUNCATED: the bytes end too early. FORMAT: they contradict their format. UNSUPPORTED: well-formed, but nibble does
+ * not know this. MEMORY: not enough. ARGUMENT: an option or argument is wrong. CONTEXT: more tokens than the context holds.
+ * STATE: a call at the wrong time. NETWORK, FILE: the source cannot be read. WORKER: the worker died or could not start.
+ * ENGINE: this browser or Node cannot run nibble, or its own files are missing.
+ */
+export type ErrorCode =
+    | 'NB_ERR_TRUNCATED' | 'NB_ERR_FORMAT' | 'NB_ERR_UNSUPPORTED' | 'NB_ERR_MEMORY' | 'NB_ERR_ARGUMENT' | 'NB_ERR_CONTEXT'
+    | 'NB_ERR_STATE' | 'NB_ERR_NETWORK' | 'NB_ERR_FILE' | 'NB_ERR_WORKER' | 'NB_ERR_ENGINE';
+
+export class NibbleError extends Error {
+    constructor(code: ErrorCode, message: string, options?: ErrorOptions);
+    readonly code: ErrorCode;
+}

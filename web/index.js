@@ -1,0 +1,424 @@
+/**
+ * nibble's API: `load` a model, then `complete` or `chat`. This file runs where it is imported, on a page's main thread or
+ * in Node, and only talks to the worker (engine-worker.js), where everything is computed. index.d.ts has the types and
+ * says what each thing does.
+ */
+import { checkMessages } from './chat.js';
+import { NibbleError, fromPlain, toPlain } from './errors.js';
+import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOptions } from './options.js';
+import { isNode, nodeModule, nodeWorker, webWorker } from './platform.js';
+
+export { NibbleError };
+
+/** @typedef {import('./index.d.ts').Result} Result */
+/** @typedef {import('./platform.js').WorkerHandle} WorkerHandle */
+
+const TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2; // src/nibble.h
+
+/** @type {typeof import('./index.d.ts').load} */
+export async function load(source, options = {}) {
+    const others = ['onProgress', 'signal', 'wasmUrl', 'headerOnly'];
+    const checked = checkOptions(LOAD_OPTIONS, options, 'load()', others);
+    const { onProgress, signal, wasmUrl, headerOnly = false } = options;
+    if (onProgress !== undefined && typeof onProgress !== 'function')
+        throw new NibbleError('NB_ERR_ARGUMENT', 'load(): onProgress must be a function');
+    signal?.throwIfAborted();
+    const { plain, chunks } = await describeSource(source);
+    const link = await Link.open();
+    const abort = () => link.close(signal?.reason);
+    signal?.addEventListener('abort', abort);
+    /** @type {AsyncGenerator<Uint8Array> | undefined} */
+    const feeding = chunks?.();
+    try {
+        signal?.throwIfAborted();
+        const info = await link.request({
+            type: 'load', source: plain, options: { ...checked, headerOnly, wasmUrl: wasmUrl && absolute(String(wasmUrl)) },
+        }, ({ type, progress, id }) => {
+            if (type === 'progress')
+                onProgress?.(progress);
+            else if (feeding)
+                feedOne(link, feeding);
+        });
+        return new Model(link, info);
+    } catch (error) {
+        link.close(error);
+        throw error;
+    } finally {
+        signal?.removeEventListener('abort', abort);
+        feeding?.return(undefined).catch(() => {});
+    }
+}
+
+class Model {
+    #link;
+
+    /**
+     * @param {Link} link
+     * @param {import('./index.d.ts').ModelInfo} info
+     */
+    constructor(link, info) {
+        this.#link = link;
+        this.info = info;
+    }
+
+    /** @type {import('./index.d.ts').Model['complete']} */
+    complete(prompt, options) {
+        if (typeof prompt !== 'string' && !isTokens(prompt))
+            throw new NibbleError('NB_ERR_ARGUMENT', 'complete(): the prompt must be a text or an array of token ids');
+        return this.#generate('complete', typeof prompt === 'string' ? prompt : Array.from(prompt), options);
+    }
+
+    /** @type {import('./index.d.ts').Model['chat']} */
+    chat(messages, options) {
+        return this.#generate('chat', checkMessages(messages), options);
+    }
+
+    /**
+     * @param {'complete' | 'chat'} what
+     * @param {string | number[] | import('./index.d.ts').Message[]} input
+     * @param {import('./index.d.ts').GenerateOptions | undefined} options
+     */
+    #generate(what, input, options) {
+        const checked = checkOptions(GENERATE_OPTIONS, options, `${what}()`, ['signal']);
+        return new Generation(this.#link, { type: 'generate', what, input, options: checked }, options?.signal);
+    }
+
+    /** @type {import('./index.d.ts').Model['tokenize']} */
+    async tokenize(text, { special = false, bare = false } = {}) {
+        if (typeof text !== 'string')
+            throw new NibbleError('NB_ERR_ARGUMENT', 'tokenize(): the text must be a string');
+        const flags = (bare ? 0 : TOKENIZE_ADD_SPECIAL) | (special ? TOKENIZE_PARSE_SPECIAL : 0);
+        return this.#link.request({ type: 'tokenize', text, flags });
+    }
+
+    /** @type {import('./index.d.ts').Model['detokenize']} */
+    async detokenize(tokens, { special = false } = {}) {
+        if (!isTokens(tokens))
+            throw new NibbleError('NB_ERR_ARGUMENT', 'detokenize(): the tokens must be an array of token ids');
+        return this.#link.request({ type: 'detokenize', tokens: Array.from(tokens), special });
+    }
+
+    /** @type {import('./index.d.ts').Model['logits']} */
+    async *logits(tokens) {
+        if (!isTokens(tokens))
+            throw new NibbleError('NB_ERR_ARGUMENT', 'logits(): the tokens must be an array of token ids');
+        const stream = new Stream(this.#link, { type: 'evaluate', tokens: Array.from(tokens) }, (piece) => piece.rows);
+        yield* stream.read(() => stream.stop());
+    }
+
+    /** @type {import('./index.d.ts').Model['dispose']} */
+    async dispose() {
+        await this.#link.dispose();
+    }
+}
+
+/**
+ * A request that answers in pieces. They are kept, so it may be read at any time and more than once.
+ * @template T
+ */
+class Stream {
+    /**
+     * @param {Link} link
+     * @param {object} message
+     * @param {(piece: any) => T} take
+     */
+    constructor(link, message, take) {
+        this.link = link;
+        /** @type {T[]} */
+        this.pieces = [];
+        /** @type {(() => void)[]} */
+        this.waiting = [];
+        this.over = false;
+        const wake = () => this.waiting.splice(0).forEach((f) => f());
+        this.id = link.nextId;
+        /** Ends it here and now, whatever the worker is doing. @type {(reason: unknown) => void} */
+        this.cancel = () => {};
+        this.done = new Promise((resolve, reject) => {
+            this.cancel = (reason) => {
+                this.stop();
+                reject(reason);
+            };
+            link.request(message, (piece) => {
+                if (this.over)
+                    return;
+                this.pieces.push(take(piece));
+                wake();
+            }).then(resolve, reject);
+        }).finally(() => {
+            this.over = true;
+            wake();
+        });
+        this.done.catch(() => {}); // whoever reads or awaits is told; who does neither has no use for the error
+    }
+
+    /**
+     * @param {() => void} leave what to do when the reader leaves before the end
+     * @returns {AsyncGenerator<T, void, undefined>}
+     */
+    async *read(leave) {
+        let at = 0;
+        try {
+            for (;;) {
+                while (at < this.pieces.length)
+                    yield this.pieces[at++];
+                if (this.over)
+                    break;
+                await new Promise((resolve) => this.waiting.push(() => resolve(undefined)));
+            }
+            await this.done;
+        } finally {
+            if (!this.over)
+                leave();
+        }
+    }
+
+    stop() {
+        if (!this.over)
+            this.link.post({ type: 'stop', job: this.id });
+    }
+}
+
+/** @implements {PromiseLike<Result>} */
+class Generation {
+    [Symbol.toStringTag] = 'Generation';
+    /** @type {number[]} */
+    tokens = [];
+    #stream;
+    /** @type {Promise<Result>} */
+    #result;
+
+    /**
+     * @param {Link} link
+     * @param {object} message
+     * @param {AbortSignal | undefined} signal
+     */
+    constructor(link, message, signal) {
+        const stream = this.#stream = new Stream(link, message, ({ text, tokens }) => {
+            this.tokens.push(...tokens);
+            return /** @type {string} */ (text);
+        });
+        const abort = () => stream.cancel(signal?.reason);
+        if (signal?.aborted)
+            abort();
+        signal?.addEventListener('abort', abort);
+        this.#result = stream.done.finally(() => signal?.removeEventListener('abort', abort));
+        this.#result.catch(() => {});
+    }
+
+    async *[Symbol.asyncIterator]() {
+        for await (const text of this.#stream.read(() => this.stop()))
+            if (text !== '')
+                yield text;
+        await this.#result;
+    }
+
+    stop() {
+        this.#stream.stop();
+    }
+
+    /** @type {Promise<Result>['then']} */
+    then(onResult, onError) {
+        return this.#result.then(onResult, onError);
+    }
+
+    /** @type {Promise<Result>['catch']} */
+    catch(onError) {
+        return this.#result.catch(onError);
+    }
+
+    /** @type {Promise<Result>['finally']} */
+    finally(onEnd) {
+        return this.#result.finally(onEnd);
+    }
+}
+
+/** The way to one worker: requests that wait for their answers, and what happens to them when it dies. */
+class Link {
+    /** How long dispose() waits for a batch of the prompt to end before it ends the worker regardless. */
+    static PATIENCE_MS = 2000;
+
+    nextId = 1;
+    /** @type {Map<number, { resolve: (value: any) => void, reject: (error: unknown) => void, listener?: (message: any) => void }>} */
+    #pending = new Map();
+    /** @type {WorkerHandle | undefined} */
+    #worker;
+    /** @type {unknown} why there is no worker any more */
+    #ended;
+
+    static async open() {
+        const link = new Link();
+        const onMessage = (/** @type {any} */ message) => link.#receive(message);
+        const onCrash = (/** @type {string} */ reason) => link.close(crash(reason));
+        link.#worker = isNode
+            ? await nodeWorker(new URL('./engine-worker.js', import.meta.url), onMessage, onCrash)
+            : webWorker(new Worker(new URL('./engine-worker.js', import.meta.url), { type: 'module' }), onMessage, onCrash);
+        link.#worker.keepAlive(false);
+        return link;
+    }
+
+    /**
+     * @param {object} message
+     * @param {(message: any) => void} [listener] gets what comes before the answer
+     * @returns {Promise<any>}
+     */
+    request(message, listener) {
+        if (!this.#worker)
+            return Promise.reject(this.#ended);
+        const id = this.nextId++;
+        return new Promise((resolve, reject) => {
+            this.#pending.set(id, { resolve, reject, listener });
+            this.#worker?.keepAlive(true); // a Node process lives while something is pending, and no longer
+            this.#worker?.post({ ...message, id });
+        });
+    }
+
+    /**
+     * A message that wants no answer.
+     * @param {object} message
+     * @param {ArrayBuffer[]} [transfer]
+     */
+    post(message, transfer) {
+        this.#worker?.post(message, transfer);
+    }
+
+    /** @param {any} message */
+    #receive(message) {
+        if (message.fatal) {
+            this.close(crash(message.error.message));
+            return;
+        }
+        const request = this.#pending.get(message.id);
+        if (message.type !== 'done' && message.type !== 'error') {
+            request?.listener?.(message);
+            return;
+        }
+        this.#pending.delete(message.id);
+        if (this.#pending.size === 0)
+            this.#worker?.keepAlive(false);
+        if (message.type === 'done')
+            request?.resolve(message.result);
+        else
+            request?.reject(fromPlain(message.error));
+    }
+
+    /**
+     * Ends the worker at once, and everything that waits for it with the reason.
+     * @param {unknown} reason
+     */
+    close(reason) {
+        if (!this.#worker)
+            return;
+        this.#worker.terminate();
+        this.#worker = undefined;
+        this.#ended = reason;
+        for (const { reject } of this.#pending.values())
+            reject(reason);
+        this.#pending.clear();
+    }
+
+    async dispose() {
+        const disposed = new NibbleError('NB_ERR_STATE', 'the model was disposed of; load it again');
+        if (!this.#worker)
+            return;
+        const waiting = [...this.#pending.values()];
+        this.#pending.clear();
+        for (const { reject } of waiting)
+            reject(disposed);
+        /** @type {ReturnType<typeof setTimeout> | undefined} */
+        let timer;
+        const late = new Promise((resolve) => { timer = setTimeout(resolve, Link.PATIENCE_MS); });
+        // the pool's threads leave by themselves: then nothing runs in the memory that is dropped
+        await Promise.race([this.request({ type: 'close' }).catch(() => {}), late]);
+        clearTimeout(timer);
+        this.close(disposed);
+    }
+}
+
+/** @param {string} reason */
+function crash(reason) {
+    return new NibbleError('NB_ERR_WORKER', reason
+        ? `nibble's worker died: ${reason}. Load the model again; if it happens again, please report it with this message`
+        : `nibble's worker could not start: ${new URL('./engine-worker.js', import.meta.url)} or a file that it imports did ` +
+            'not load. Serve the web/ and build/ folders whole, scripts as text/javascript');
+}
+
+/** @param {unknown} value */
+const isTokens = (value) => Array.isArray(value) || ArrayBuffer.isView(value) && !(value instanceof DataView);
+
+/**
+ * An address as the worker, whose own base is another, understands it.
+ * @param {string} url
+ */
+const absolute = (url) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href ?? 'file:///').href;
+
+/**
+ * @param {import('./index.d.ts').Source} source
+ * @returns {Promise<{ plain: import('./stream.js').Source, chunks?: () => AsyncGenerator<Uint8Array> }>} what the worker opens by
+ *     itself, or the chunks that it is to be sent
+ */
+async function describeSource(source) {
+    if (typeof source === 'string' || source instanceof URL) {
+        const text = String(source);
+        if (isNode && text.startsWith('file:'))
+            return { plain: { kind: 'path', path: (await nodeModule('url')).fileURLToPath(text) } };
+        // two letters at least: C:\models is a path
+        if (isNode && !/^[a-z][a-z0-9+.-]+:/i.test(text))
+            return { plain: { kind: 'path', path: text } };
+        return { plain: { kind: 'url', url: absolute(text) } };
+    }
+    if (typeof Blob === 'function' && source instanceof Blob)
+        return isNode ? { plain: { kind: 'port', total: source.size }, chunks: () => ofStream(source.stream()) }
+            : { plain: { kind: 'blob', blob: source } };
+    if (typeof ReadableStream === 'function' && source instanceof ReadableStream)
+        return { plain: { kind: 'port', total: 0 }, chunks: () => ofStream(source) };
+    if (source instanceof Uint8Array)
+        return { plain: { kind: 'port', total: source.length }, chunks: () => slices(source) };
+    throw new NibbleError('NB_ERR_ARGUMENT', 'load(): the source must be a URL, a File or Blob, a ReadableStream of bytes, a Uint8Array' +
+        `${isNode ? ', or a path' : ''}`);
+}
+
+const CHUNK = 1 << 20;
+
+/**
+ * Copies, a little at a time: a copy can be given to the worker, and the caller's own bytes stay theirs.
+ * @param {Uint8Array} bytes
+ */
+async function* slices(bytes) {
+    for (let at = 0; at < bytes.length; at += CHUNK)
+        yield new Uint8Array(bytes.subarray(at, at + CHUNK)); // not slice(): a Buffer's does not copy
+}
+
+/** @param {ReadableStream<Uint8Array>} stream */
+async function* ofStream(stream) {
+    const reader = stream.getReader();
+    let ended = false;
+    try {
+        for (;;) {
+            const { done, value } = await reader.read();
+            ended = done;
+            if (done)
+                return;
+            if (!(value instanceof Uint8Array))
+                throw new NibbleError('NB_ERR_ARGUMENT', `load(): the stream must give Uint8Arrays, not ${typeof value}`);
+            yield* slices(value);
+        }
+    } finally {
+        if (!ended)
+            reader.cancel().catch(() => {});
+    }
+}
+
+/**
+ * Answers one pull of the worker's. The generator itself keeps the order.
+ * @param {Link} link
+ * @param {AsyncGenerator<Uint8Array>} chunks
+ */
+async function feedOne(link, chunks) {
+    try {
+        const { value } = await chunks.next();
+        const bytes = value ?? null;
+        link.post({ type: 'chunk', bytes }, bytes ? [/** @type {ArrayBuffer} */ (bytes.buffer)] : []);
+    } catch (error) {
+        link.post({ type: 'chunk', error: toPlain(error) });
+    }
+}

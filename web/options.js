@@ -1,0 +1,218 @@
+/**
+ * The one table of options: the API checks its arguments with it, and the command line makes its flags and its help
+ * from it. Defaults stand here and nowhere else.
+ */
+import { NibbleError } from './errors.js';
+
+/**
+ * @typedef {object} Option
+ * @property {string} flag on the command line
+ * @property {'integer' | 'number' | 'switch' | 'texts' | 'biases' | 'choice'} type
+ * @property {string} help
+ * @property {number} [min] inclusive
+ * @property {number} [max] inclusive
+ * @property {readonly string[]} [choices]
+ * @property {any} [default] none: decided when it is needed, as the help says
+ * @property {string} [value] what the help calls the value
+ */
+
+/** @type {Record<string, Option>} */
+export const LOAD_OPTIONS = {
+    threads: {
+        flag: 'threads', type: 'integer', min: 1, max: 64, value: 'N',
+        help: 'threads to compute with (default: about the number of cores, at most 8)',
+    },
+    contextLength: {
+        flag: 'context', type: 'integer', min: 1, max: 1 << 24, value: 'N',
+        help: 'tokens that prompt and answer may have together (default: the model\'s own, at most 4096)',
+    },
+    kvType: {
+        flag: 'kv-type', type: 'choice', choices: ['f16', 'f32'], default: 'f16', value: 'TYPE',
+        help: 'number format of the attention cache: f16 or f32',
+    },
+    build: {
+        flag: 'build', type: 'choice', choices: ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'],
+        value: 'NAME', help: 'force one WebAssembly build (default: the fastest that this engine runs correctly)',
+    },
+};
+
+/** @type {Record<string, Option>} */
+export const GENERATE_OPTIONS = {
+    maxTokens: {
+        flag: 'max-tokens', type: 'integer', min: 1, max: 2 ** 31 - 1, default: 512, value: 'N',
+        help: 'stop after so many tokens',
+    },
+    temperature: {
+        flag: 'temperature', type: 'number', min: 0, max: 100, default: 0, value: 'T',
+        help: '0 always takes the likeliest token; higher is more varied (0.7 is usual)',
+    },
+    topK: {
+        flag: 'top-k', type: 'integer', min: 0, max: 2 ** 31 - 1, default: 40, value: 'K',
+        help: 'draw from the K likeliest tokens; 0 from all',
+    },
+    topP: {
+        flag: 'top-p', type: 'number', min: 0, max: 1, default: 0.95, value: 'P',
+        help: 'draw from the likeliest tokens that together reach probability P; 1 from all',
+    },
+    minP: {
+        flag: 'min-p', type: 'number', min: 0, max: 1, default: 0.05, value: 'P',
+        help: 'leave out tokens less likely than P times the likeliest; 0 none',
+    },
+    repeatPenalty: {
+        flag: 'repeat-penalty', type: 'number', min: 0.01, max: 100, default: 1, value: 'R',
+        help: 'make tokens that occurred less likely; 1 is off',
+    },
+    presencePenalty: {
+        flag: 'presence-penalty', type: 'number', min: -100, max: 100, default: 0, value: 'R',
+        help: 'subtracted from the logit of tokens that occurred',
+    },
+    frequencyPenalty: {
+        flag: 'frequency-penalty', type: 'number', min: -100, max: 100, default: 0, value: 'R',
+        help: 'subtracted from the logit of a token for each time it occurred',
+    },
+    penaltyLast: {
+        flag: 'penalty-last', type: 'integer', min: -1, max: 2 ** 31 - 1, default: 64, value: 'N',
+        help: 'how many tokens the three penalties look back; -1 all',
+    },
+    seed: {
+        flag: 'seed', type: 'integer', min: 0, max: 2 ** 32 - 1, value: 'S',
+        help: 'the same seed gives the same draw (default: a new one each time, told in the result)',
+    },
+    stop: {
+        flag: 'stop', type: 'texts', default: [], value: 'TEXT',
+        help: 'end before this text (may be given several times)',
+    },
+    logitBias: {
+        flag: 'logit-bias', type: 'biases', default: {}, value: 'ID=B',
+        help: 'add B to the logit of token ID (may be given several times)',
+    },
+    special: {
+        flag: 'special', type: 'switch', default: false,
+        help: 'special tokens written in --prompt are parsed as such',
+    },
+    ignoreEnd: {
+        flag: 'ignore-end', type: 'switch', default: false,
+        help: 'go on when the model ends its answer',
+    },
+};
+
+const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', message);
+
+/** @param {unknown} value */
+const show = (value) => {
+    const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+    return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+};
+
+/** @param {Option} option */
+function range({ min = -Infinity, max = Infinity }) {
+    if (max >= 2 ** 31 - 1)
+        return min === -Infinity ? '' : `, at least ${min}`;
+    return ` from ${min} to ${max}`;
+}
+
+/**
+ * @param {string} name as the caller spells it
+ * @param {Option} option
+ * @param {any} value
+ * @returns {any} the value, in the one form that the engine takes
+ */
+export function checkOption(name, option, value) {
+    switch (option.type) {
+        case 'integer':
+        case 'number': {
+            const fits = typeof value === 'number' && value >= (option.min ?? -Infinity) && value <= (option.max ?? Infinity);
+            if (!fits || (option.type === 'integer' ? !Number.isInteger(value) : !Number.isFinite(value))) {
+                const kind = option.type === 'integer' ? 'a whole number' : 'a number';
+                throw refuse(`${name} must be ${kind}${range(option)}, not ${show(value)}`);
+            }
+            return value;
+        }
+        case 'switch':
+            if (typeof value !== 'boolean')
+                throw refuse(`${name} must be true or false, not ${show(value)}`);
+            return value;
+        case 'choice':
+            if (!option.choices?.includes(value))
+                throw refuse(`${name} must be one of ${option.choices?.join(', ')}, not ${show(value)}`);
+            return value;
+        case 'texts': {
+            const texts = typeof value === 'string' ? [value] : value;
+            if (!Array.isArray(texts) || texts.some((text) => typeof text !== 'string' || text === ''))
+                throw refuse(`${name} must be a text or an array of texts, none of them empty, not ${show(value)}`);
+            return [...texts];
+        }
+        case 'biases': {
+            if (typeof value !== 'object' || value === null)
+                throw refuse(`${name} must be an object like { "123": -5 }: token id to bias, not ${show(value)}`);
+            const pairs = Object.entries(value).map(([token, bias]) => [Number(token), bias]);
+            for (const [token, bias] of pairs) {
+                if (!Number.isInteger(token) || token < 0)
+                    throw refuse(`${name} has ${show(token)} where a token id is expected`);
+                if (typeof bias !== 'number' || Number.isNaN(bias))
+                    throw refuse(`${name} gives token ${token} the bias ${show(bias)}, which is not a number`);
+            }
+            return Object.fromEntries(pairs);
+        }
+    }
+}
+
+/**
+ * Checks the caller's options and fills in the defaults. A name that nobody knows is refused: it is a typing mistake.
+ * @param {Record<string, Option>} table
+ * @param {object | undefined} given
+ * @param {string} caller for the message, such as "complete()"
+ * @param {string[]} [others] names that are not the table's to check
+ * @returns {Record<string, any>}
+ */
+export function checkOptions(table, given, caller, others = []) {
+    if (given !== undefined && (typeof given !== 'object' || given === null))
+        throw refuse(`${caller}: the options must be an object, not ${show(given)}`);
+    /** @type {Record<string, any>} */
+    const checked = {};
+    for (const [name, option] of Object.entries(table))
+        checked[name] = option.default;
+    for (const [name, value] of Object.entries(given ?? {})) {
+        if (value === undefined || others.includes(name))
+            continue;
+        if (!Object.hasOwn(table, name)) {
+            const near = nearest(name, [...Object.keys(table), ...others]);
+            throw refuse(`${caller} has no option "${name}"${near ? `; did you mean "${near}"?` : ''}`);
+        }
+        checked[name] = checkOption(`${caller}: ${name}`, table[name], value);
+    }
+    return checked;
+}
+
+/**
+ * The known word that a mistyped one was likely meant to be.
+ * @param {string} word
+ * @param {string[]} known
+ * @returns {string | undefined}
+ */
+export function nearest(word, known) {
+    const plain = (/** @type {string} */ text) => text.toLowerCase().replace(/[-_]/g, '');
+    let best, least = Math.max(2, word.length / 3);
+    for (const candidate of known) {
+        const d = distance(plain(word), plain(candidate));
+        if (d <= least && (best === undefined || d < least))
+            [best, least] = [candidate, d];
+    }
+    return best;
+}
+
+/**
+ * Levenshtein's distance.
+ * @param {string} a
+ * @param {string} b
+ */
+function distance(a, b) {
+    let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+    for (let i = 1; i <= a.length; i++) {
+        const next = [i];
+        for (let j = 1; j <= b.length; j++)
+            next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+        row = next;
+    }
+    return row[b.length];
+}

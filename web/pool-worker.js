@@ -1,0 +1,28 @@
+/**
+ * A thread of the core's pool: its own instance of the same module over the same memory. It is told once what to join,
+ * says that it did, and is then inside WebAssembly until the pool stops.
+ */
+import { toPlain } from './errors.js';
+import { listen } from './platform.js';
+
+/**
+ * @typedef {object} Join
+ * @property {WebAssembly.Module} module
+ * @property {WebAssembly.Memory} memory
+ * @property {number} pool
+ * @property {number} index of this worker: 1 ... threads-1
+ * @property {number} stack nb_pool_stack(pool, index), asked of the engine's instance: until __stack_pointer is set,
+ *     a call in this one would write over the engine's stack
+ */
+
+const post = listen(async (/** @type {Join} */ { module, memory, pool, index, stack }) => {
+    try {
+        const instance = await WebAssembly.instantiate(module, { env: { memory } });
+        const core = /** @type {import('./core.js').Exports} */ (/** @type {unknown} */ (instance.exports));
+        core.__stack_pointer.value = stack;
+        post({ ready: true });
+        core.nb_pool_work(pool, index);
+    } catch (error) {
+        post({ error: toPlain(error) });
+    }
+});

@@ -1,0 +1,221 @@
+/**
+ * Any source of bytes -> linear memory. Each reader asks the sink for room and writes there; JavaScript itself holds one
+ * piece at a time. (A page's ReadableStream and Uint8Array come through the port: see feeder() here, pumped by index.js.)
+ */
+import { NibbleError } from './errors.js';
+import { breathe, nodeModule } from './platform.js';
+
+/**
+ * Where the bytes go. room(): the place for the next bytes, empty when no more are needed; it is good until commit.
+ * @typedef {{ room: () => Uint8Array, commit: (n: number) => void }} Sink
+ */
+
+/**
+ * What a worker can open by itself, or a stream that is pumped through the port.
+ * @typedef {{ kind: 'url', url: string } | { kind: 'path', path: string } | { kind: 'blob', blob: Blob } |
+ *     { kind: 'port', total: number }} Source
+ */
+
+/** An open source: total is 0 where nobody knows it beforehand. @typedef {{ total: number, into: (sink: Sink) => Promise<void> }} Opened */
+
+const PIECE = 1 << 20; // bytes that are read at once from a file
+
+/**
+ * @param {Source} source
+ * @param {() => Promise<Uint8Array | null>} nextFromPort
+ * @returns {Promise<Opened>}
+ */
+export async function openSource(source, nextFromPort) {
+    switch (source.kind) {
+        case 'url':
+            return openUrl(source.url);
+        case 'path':
+            return openPath(source.path);
+        case 'blob':
+            return openBlob(source.blob);
+        case 'port':
+            return { total: source.total, into: (sink) => pour(nextFromPort, sink) };
+    }
+}
+
+/** @param {string} url */
+async function openUrl(url) {
+    let response;
+    try {
+        response = await fetch(url);
+    } catch (error) {
+        throw new NibbleError('NB_ERR_NETWORK', `cannot reach ${url}: ${reason(error)}. Check the address and the connection` +
+            `${typeof document === 'undefined' && 'importScripts' in globalThis ? ', and that the server allows this page (CORS)' : ''}`,
+        { cause: error });
+    }
+    if (!response.ok || !response.body) {
+        await response.body?.cancel();
+        throw new NibbleError('NB_ERR_NETWORK', `${url} answered ${response.status} ${response.statusText}`.trim() +
+            (response.status === 404 ? ': there is no such file; check the address'
+                : response.status === 401 || response.status === 403 ? ': it wants a login or does not allow this'
+                : ''));
+    }
+    // a compressed answer's length is not the file's
+    const total = response.headers.get('content-encoding') ? 0 : Number(response.headers.get('content-length')) || 0;
+    const reader = response.body.getReader();
+    /** @returns {Promise<Uint8Array | null>} */
+    const next = async () => {
+        try {
+            return (await reader.read()).value ?? null;
+        } catch (error) {
+            throw new NibbleError('NB_ERR_NETWORK', `the connection to ${url} broke: ${reason(error)}. Try again`, { cause: error });
+        }
+    };
+    const into = async (/** @type {Sink} */ sink) => {
+        try {
+            await pour(next, sink);
+        } finally {
+            reader.cancel().catch(() => {}); // done, or not wanted any more: either way the download ends
+        }
+    };
+    return { total, into };
+}
+
+/** @param {string} path */
+async function openPath(path) {
+    const { open } = await nodeModule('fs/promises');
+    const failure = (/** @type {unknown} */ error) => {
+        const code = /** @type {NodeJS.ErrnoException} */ (error)?.code;
+        const why = code === 'ENOENT' ? 'there is no such file'
+            : code === 'EACCES' || code === 'EPERM' ? 'permission denied'
+            : code === 'EISDIR' ? 'it is a folder, not a model file'
+            : reason(error);
+        return new NibbleError('NB_ERR_FILE', `cannot read ${path}: ${why}`, { cause: error });
+    };
+    /** @type {import('node:fs/promises').FileHandle} */
+    let file;
+    /** @type {import('node:fs').Stats} */
+    let stat;
+    try {
+        file = await open(path);
+        stat = await file.stat();
+    } catch (error) {
+        throw failure(error);
+    }
+    const into = async (/** @type {Sink} */ sink) => {
+        try {
+            for (let room = sink.room(); room.length > 0; room = sink.room()) {
+                const { bytesRead } = await file.read(room, 0, Math.min(room.length, PIECE)).catch((error) => {
+                    throw failure(error);
+                });
+                if (bytesRead === 0)
+                    return;
+                sink.commit(bytesRead);
+            }
+        } finally {
+            await file.close();
+        }
+    };
+    return { total: stat.isFile() ? stat.size : 0, into };
+}
+
+/** @param {Blob} blob */
+function openBlob(blob) {
+    let at = 0;
+    const next = async () => {
+        if (at >= blob.size)
+            return null;
+        const part = blob.slice(at, at + PIECE);
+        at += PIECE;
+        try {
+            return new Uint8Array(await part.arrayBuffer());
+        } catch (error) {
+            throw new NibbleError('NB_ERR_FILE', `the file could not be read at byte ${at - PIECE}: ${reason(error)}. ` +
+                'Was it moved or changed? Choose it again', { cause: error });
+        }
+    };
+    return { total: blob.size, into: (/** @type {Sink} */ sink) => pour(next, sink) };
+}
+
+/**
+ * Pieces -> sink, until either has enough.
+ * @param {() => Promise<Uint8Array | null>} next
+ * @param {Sink} sink
+ */
+async function pour(next, sink) {
+    let breathed = performance.now();
+    for (let piece = await next(); piece; piece = await next()) {
+        for (let at = 0; at < piece.length;) {
+            const room = sink.room();
+            if (room.length === 0)
+                return;
+            const n = Math.min(room.length, piece.length - at);
+            room.set(piece.subarray(at, at + n));
+            sink.commit(n);
+            at += n;
+        }
+        if (performance.now() - breathed > 20) {
+            await breathe();
+            breathed = performance.now();
+        }
+    }
+}
+
+/** @param {unknown} error */
+function reason(error) {
+    if (!(error instanceof Error))
+        return String(error);
+    return error.cause instanceof Error && error.cause.message ? `${error.message} (${error.cause.message})` : error.message;
+}
+
+/**
+ * Says what a file is that the core would not take, where its first bytes tell: most wrong files are one of these.
+ * @param {Uint8Array} head
+ * @returns {string | undefined}
+ */
+export function recognize(head) {
+    const text = String.fromCharCode(...head).trimStart();
+    if (/^<(!doctype|html|head|\?xml|!--)/i.test(text))
+        return 'this is a web page, not a model file: the address is that of a page about the file (on a model hub, take the ' +
+            'download link, which has /resolve/ where the page has /blob/), or the server answers every address with its own page';
+    if (text.startsWith('version https://git-lfs'))
+        return 'this is a Git LFS pointer, not the model itself: run "git lfs pull" where the repository was cloned';
+    if (text.startsWith('PK\x03\x04'))
+        return 'this is a zip archive (a PyTorch checkpoint, or a packed file), not GGUF: unpack it, or convert it to GGUF';
+    if (text.startsWith('\x1f\x8b'))
+        return 'this is a gzip archive: unpack it first';
+    if (/^[^]{8}\{"/.test(String.fromCharCode(...head)))
+        return 'this looks like a safetensors file, which nibble does not read: convert it to GGUF';
+    if (/^(tjgg|fmgg|lmgg|algg)/.test(text))
+        return 'this is a GGML file from before GGUF: convert it to GGUF';
+    if (text.startsWith('{') || text.startsWith('['))
+        return `this is JSON, not a model file; it begins ${JSON.stringify(text.slice(0, 60))}`;
+    return undefined;
+}
+
+/**
+ * The worker's side of a stream that the other thread pumps: asks for pieces a few ahead, so that neither side waits.
+ * @param {() => void} pull asks the other side for one more piece
+ */
+export function feeder(pull) {
+    const AHEAD = 3;
+    /** @type {(Uint8Array | Error | null)[]} */
+    const arrived = [];
+    /** @type {(() => void) | undefined} */
+    let wake;
+    let asked = 0;
+    return {
+        /** @param {Uint8Array | Error | null} piece null at the end */
+        take(piece) {
+            arrived.push(piece);
+            wake?.();
+        },
+        /** @returns {Promise<Uint8Array | null>} */
+        async next() {
+            for (; asked < AHEAD; asked++)
+                pull();
+            while (arrived.length === 0)
+                await new Promise((resolve) => { wake = () => resolve(undefined); });
+            const piece = arrived.shift() ?? null;
+            asked--;
+            if (piece instanceof Error)
+                throw piece;
+            return piece;
+        },
+    };
+}
