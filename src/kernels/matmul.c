@@ -7,7 +7,6 @@ NB_MATMUL_KERNELS_SCALAR(DECLARE)
 NB_MATMUL_KERNELS_SIMD128(DECLARE)
 NB_MATMUL_KERNELS_RELAXED(DECLARE)
 
-#define NB_TYPE_ANY NB_TYPE_LIMIT
 #define ROW(weight, TYPE, form, isa) \
     {"nb_matmul_" #weight "_" #form "__" #isa, NB_TYPE_##TYPE, NB_FORM_##form, nb_matmul_##weight##_##form##__##isa},
 #define NB_FORM_f32 NB_FORM_F32
@@ -24,7 +23,7 @@ const nb_matmul_kernel nb_matmul_kernels[] = {
 const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type) {
     const nb_matmul_kernel *best = NULL;
     for (const nb_matmul_kernel *k = nb_matmul_kernels; k->name; k++)
-        if (k->type == type || (k->type == NB_TYPE_LIMIT && (!best || best->type == NB_TYPE_LIMIT)))
+        if (k->type == type || (k->type == NB_TYPE_ANY && (!best || best->type == NB_TYPE_ANY)))
             best = k;
     return best;
 }

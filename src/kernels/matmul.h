@@ -15,9 +15,11 @@ typedef struct nb_matmul_task {
     float *scratch;     /* [4, columns], for kernels that dequantize */
 } nb_matmul_task;
 
+enum { NB_TYPE_ANY = NB_TYPE_LIMIT }; /* of a kernel that takes every type */
+
 typedef struct nb_matmul_kernel {
     const char *name; /* nb_matmul_<weight>_<activation>__<isa> */
-    uint32_t type;    /* NB_TYPE_LIMIT: any */
+    uint32_t type;    /* or NB_TYPE_ANY */
     nb_form form;
     void (*run)(const nb_matmul_task *task);
 } nb_matmul_kernel;

@@ -64,7 +64,7 @@ async function main() {
     /** @type {any} */
     let exports;
     const memory = () => shared ?? exports.memory;
-    const env = { memory: shared, ...hostFunctions(memory, control, () => exports) };
+    const env = { ...(shared && { memory: shared }), ...hostFunctions(memory, control, () => exports) };
     exports = (await WebAssembly.instantiate(module, { env })).exports;
     const workers = [];
     for (let index = 1; threads && index < MAX_THREADS; index++) {

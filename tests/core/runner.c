@@ -10,7 +10,11 @@
     T(runner) \
     T(threads) \
     T(gguf) \
-    T(dequantize)
+    T(dequantize) \
+    T(kernels) \
+    T(matmul) \
+    T(ops) \
+    T(attention)
 
 #define DECLARE(subject) void test_##subject(void);
 TEST_LIST(DECLARE)

@@ -1,0 +1,188 @@
+/* Every kernel of every instruction set against the definition, over the edges of its tiles: rows and tokens around
+ * multiples of four, columns from one block on. The definition is double arithmetic on the file's own blocks
+ * (dequantized by traits.c, which test_dequantize.c checks against an oracle) and on activations quantized here by
+ * the formula in kernels/activations.h; so packing, quantizing and multiplying are checked together. */
+#include "../../src/base/numbers.h"
+#include "../../src/kernels/matmul.h"
+#include "../../src/kernels/traits.h"
+#include "check.h"
+#include "random.h"
+
+#include <math.h>
+
+enum { MAX_ROWS = 45, MAX_COLUMNS = 768, MAX_TOKENS = 9 };
+
+/* x -> what its quantized form stands for. */
+static void quantized(const float *x, double *out, uint32_t columns) {
+    for (uint32_t b = 0; b < columns; b += 32) {
+        float max = 0;
+        for (uint32_t i = b; i < b + 32; i++)
+            max = NB_MAX(max, fabsf(x[i]));
+        float d = nb_f16_to_f32(nb_f32_to_f16(max / 127)), inverse = max > 0 ? 127 / max : 0;
+        for (uint32_t i = b; i < b + 32; i++) {
+            double scaled = (double)(x[i] * inverse), whole = floor(scaled);
+            if (scaled - whole > 0.5 || (scaled - whole == 0.5 && fmod(whole, 2) != 0))
+                whole++;
+            out[i] = (double)d * whole;
+        }
+    }
+}
+
+/* `rows` rows of random blocks as a file holds them. Scales are random halves of sane size and either sign. */
+static void fill_rows(uint8_t *file, uint32_t type, size_t bytes, uint32_t *seed) {
+    const nb_traits *traits = nb_traits_of(type);
+    for (size_t i = 0; i < bytes; i++)
+        file[i] = (uint8_t)test_random(seed);
+    if (type == NB_TYPE_F32 || type == NB_TYPE_F16) {
+        for (size_t i = 0; i < bytes / traits->block_bytes; i++) {
+            float value = test_random_float(seed);
+            uint16_t half = nb_f32_to_f16(value);
+            memcpy(file + i * traits->block_bytes, type == NB_TYPE_F32 ? (void *)&value : (void *)&half, traits->block_bytes);
+        }
+        return;
+    }
+    for (size_t i = 0; i < bytes; i += traits->block_bytes) {
+        uint16_t d = nb_f32_to_f16(0.02f * test_random_float(seed)), m = nb_f32_to_f16(0.2f * test_random_float(seed));
+        if (type == NB_TYPE_Q6_K) {
+            memcpy(file + i + traits->block_bytes - 2, &d, 2);
+            continue;
+        }
+        memcpy(file + i, &d, 2);
+        if (type == NB_TYPE_Q4_1 || type == NB_TYPE_Q5_1)
+            memcpy(file + i + 2, &m, 2);
+    }
+}
+
+static nb_matrix packed(uint32_t type, const uint8_t *file, uint32_t rows, uint32_t columns) {
+    const nb_packing *packing = nb_packing_of(type);
+    size_t row_bytes = columns / nb_traits_of(type)->block_weights * nb_traits_of(type)->block_bytes;
+    size_t groups = (rows + packing->rows - 1) / packing->rows, group_bytes = row_bytes * packing->rows;
+    nb_matrix m = {type, rows, columns, group_bytes, nb_alloc(groups * group_bytes)};
+    uint8_t *padded = nb_alloc(groups * group_bytes);
+    memset(padded, 0, groups * group_bytes);
+    memcpy(padded, file, rows * row_bytes);
+    for (size_t g = 0; g < groups; g++)
+        if (packing->pack)
+            packing->pack(padded + g * group_bytes, m.data + g * group_bytes, columns);
+        else
+            memcpy(m.data + g * group_bytes, padded + g * group_bytes, group_bytes);
+    nb_free(padded);
+    return m;
+}
+
+static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t rows, uint32_t columns, uint32_t tokens,
+                         uint32_t *seed) {
+    static float x[MAX_TOKENS * MAX_COLUMNS], weights[MAX_ROWS * MAX_COLUMNS], scratch[4 * MAX_COLUMNS];
+    static double meant[MAX_TOKENS * MAX_COLUMNS];
+    const nb_traits *traits = nb_traits_of(type);
+    size_t bytes = (size_t)rows * columns / traits->block_weights * traits->block_bytes;
+    uint8_t *file = nb_alloc(bytes), *form = nb_alloc(tokens * nb_form_token_bytes(kernel->form, columns));
+    float *out = nb_alloc(tokens * rows * sizeof *out); /* exactly: an overrun is seen */
+    fill_rows(file, type, bytes, seed);
+    for (uint32_t r = 0; r < rows; r++)
+        traits->dequantize(file + bytes / rows * r, weights + (size_t)r * columns, columns);
+    for (uint32_t i = 0; i < tokens * columns; i++)
+        x[i] = test_random_float(seed) * (i % 37 ? 1 : 20);
+    for (uint32_t i = 0; i < 32 && tokens > 1; i++)
+        x[columns + i] = 0; /* a block of zeros */
+    for (uint32_t t = 0; t < tokens; t++)
+        if (kernel->form == NB_FORM_F32)
+            for (uint32_t i = 0; i < columns; i++)
+                meant[t * columns + i] = (double)x[t * columns + i];
+        else
+            quantized(x + t * columns, meant + t * columns, columns);
+    nb_matrix w = packed(type, file, rows, columns);
+    nb_activations activations = {0};
+    activations.forms[kernel->form] = form;
+    nb_activations_set(&activations, x, tokens, columns);
+    nb_activations_quantize(&activations, kernel->form, NULL);
+    memset(out, 0x7f, tokens * rows * sizeof *out);
+    /* in two stretches, as threads would */
+    uint32_t middle = rows / 2 / 4 * 4;
+    nb_matmul_task task = {.w = &w, .rows = middle, .x = &activations, .out = out, .scratch = scratch};
+    if (middle)
+        kernel->run(&task);
+    task.first_row = middle;
+    task.rows = rows - middle;
+    kernel->run(&task);
+    for (uint32_t t = 0; t < tokens; t++)
+        for (uint32_t r = 0; r < rows; r++) {
+            double sum = 0, size = 0;
+            for (uint32_t i = 0; i < columns; i++) {
+                double product = (double)weights[r * columns + i] * meant[t * columns + i];
+                sum += product;
+                size += fabs(product);
+            }
+            /* Higham 2002, section 4.2: n eps Σ|w x|, here eps = 2^-24 and n sums and products; Q4_1's d q and m parts
+             * may be far larger than their sum */
+            double bound = ((double)columns + 8) * 0x1p-24 * (size + (type == NB_TYPE_Q4_1 ? 16 * size : 0)) + 1e-30;
+            double got = (double)out[(size_t)t * rows + r];
+            if (!CHECK(fabs(got - sum) <= bound, "%s, %s, %u rows x %u columns x %u tokens, row %u token %u: %g, not %g",
+                       kernel->name, traits->name, rows, columns, tokens, r, t, got, sum))
+                t = tokens, r = rows;
+        }
+    nb_free(w.data);
+    nb_free(out);
+    nb_free(form);
+    nb_free(file);
+}
+
+void test_kernels(void) {
+    static const uint32_t any[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_Q6_K, NB_TYPE_Q5_1, NB_TYPE_Q4_1};
+    static const uint32_t rows[] = {1, 3, 4, 5, 8, 11, 45};
+    uint32_t seed = 20240229, kernels = 0;
+    for (const nb_matmul_kernel *k = nb_matmul_kernels; k->name; k++, kernels++)
+        for (size_t type = 0; type < (k->type == NB_TYPE_ANY ? sizeof any / sizeof *any : 1); type++) {
+            uint32_t id = k->type == NB_TYPE_ANY ? any[type] : k->type, block = nb_traits_of(id)->block_weights;
+            const uint32_t columns[] = {block, 2 * block, 3 * block, block == 1 ? 13 : 768};
+            for (size_t c = 0; c < 4; c++)
+                for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+                    for (uint32_t tokens = 1; tokens <= MAX_TOKENS; tokens++)
+                        check_kernel(k, id, rows[r], columns[c], tokens, &seed);
+        }
+    CHECK(kernels >= 8, "only %u kernels are listed", kernels);
+}
+
+/* The driver: several matrices at once, every way to cut them, with and without threads. */
+void test_matmul(void) {
+    enum { COLUMNS = 64, TOKENS = 6 };
+    static const uint32_t rows[] = {5, 40, 1, 129};
+    static float x[TOKENS * COLUMNS], scratch[8 * 4 * COLUMNS];
+    uint32_t seed = 7;
+    for (uint32_t i = 0; i < TOKENS * COLUMNS; i++)
+        x[i] = test_random_float(&seed);
+    for (int32_t threads = 1; threads <= 4; threads++) {
+        nb_pool *pool = test_pool_new(threads);
+        for (uint32_t tokens = 1; tokens <= TOKENS; tokens += 5) {
+            nb_matrix w[4];
+            nb_matmul_job jobs[4], alone[4];
+            static const uint32_t types[] = {NB_TYPE_Q4_1, NB_TYPE_Q8_0, NB_TYPE_F16, NB_TYPE_Q4_0};
+            nb_activations a = {0};
+            for (uint32_t f = NB_FORM_Q8; f < NB_FORM_COUNT; f++)
+                a.forms[f] = nb_alloc(TOKENS * nb_form_token_bytes((nb_form)f, COLUMNS));
+            for (int i = 0; i < 4; i++) {
+                size_t bytes = (size_t)rows[i] * COLUMNS / nb_traits_of(types[i])->block_weights * nb_traits_of(types[i])->block_bytes;
+                uint8_t *file = nb_alloc(bytes);
+                fill_rows(file, types[i], bytes, &seed);
+                w[i] = packed(types[i], file, rows[i], COLUMNS);
+                nb_free(file);
+                jobs[i] = (nb_matmul_job){&w[i], nb_alloc(tokens * rows[i] * sizeof(float))};
+                alone[i] = (nb_matmul_job){&w[i], nb_alloc(tokens * rows[i] * sizeof(float))};
+                nb_activations_set(&a, x, tokens, COLUMNS);
+                nb_matmul(NULL, &a, &alone[i], 1, scratch);
+            }
+            nb_activations_set(&a, x, tokens, COLUMNS);
+            nb_matmul(pool, &a, jobs, 4, scratch);
+            for (int i = 0; i < 4; i++) {
+                CHECK(nb_compare(jobs[i].out, alone[i].out, tokens * rows[i] * sizeof(float)) == 0,
+                      "matrix %d, %u tokens, %d threads: the cut changes the result", (int32_t)i, tokens, threads);
+                nb_free(jobs[i].out);
+                nb_free(alone[i].out);
+                nb_free(w[i].data);
+            }
+            for (uint32_t f = NB_FORM_Q8; f < NB_FORM_COUNT; f++)
+                nb_free(a.forms[f]);
+        }
+        test_pool_free(pool);
+    }
+}

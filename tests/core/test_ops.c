@@ -1,0 +1,138 @@
+/* The operations between matrix products, and attention, against double precision. */
+#include "../../src/base/numbers.h"
+#include "../../src/kernels/attention.h"
+#include "../../src/kernels/ops.h"
+#include "check.h"
+#include "random.h"
+
+#include <math.h>
+
+static float exp_of(float x) {
+    return wasm_f32x4_extract_lane(nb_exp_f32x4(wasm_f32x4_splat(x)), 0);
+}
+
+static void check_exp(void) {
+    double worst = 0;
+    for (float x = -87; x <= 88; x += 0.00137f) {
+        double right = exp((double)x);
+        worst = NB_MAX(worst, fabs((double)exp_of(x) - right) / right);
+    }
+    CHECK(worst <= 2e-7, "exp: relative error %g", worst);
+    CHECK(exp_of(0) == 1, "exp(0) is %g", (double)exp_of(0));
+    CHECK(exp_of(-1e30f) >= 0 && exp_of(-1e30f) < 1.3e-38f, "exp(-1e30) is %g", (double)exp_of(-1e30f));
+    CHECK(exp_of(1e30f) > 1.6e38f && exp_of(1e30f) <= 1.7e38f, "exp(1e30) is %g", (double)exp_of(1e30f));
+}
+
+static void check_rows(uint32_t n, uint32_t *seed) {
+    float x[40], weight[40], out[40], gate[40];
+    double squares = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        x[i] = 5 * test_random_float(seed);
+        weight[i] = test_random_float(seed);
+        gate[i] = 12 * test_random_float(seed);
+        squares += (double)x[i] * x[i];
+    }
+    nb_rms_norm(out, x, weight, n, 1e-5f);
+    for (uint32_t i = 0; i < n; i++) {
+        double right = x[i] / sqrt(squares / n + 1e-5) * weight[i];
+        CHECK(fabs(out[i] - right) <= 4e-7 * fabs(right), "norm of %u: element %u is %g, not %g", n, i, (double)out[i], right);
+    }
+    memcpy(out, gate, sizeof out);
+    nb_silu_multiply(out, x, n);
+    for (uint32_t i = 0; i < n; i++) {
+        double right = gate[i] / (1 + exp(-(double)gate[i])) * x[i];
+        CHECK(fabs(out[i] - right) <= 1e-6 * fabs(right), "silu of %u: element %u is %g, not %g", n, i, (double)out[i], right);
+    }
+}
+
+static void check_rotation(bool interleaved) {
+    float head[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, cosines[4], sines[4];
+    for (int i = 0; i < 4; i++) {
+        cosines[i] = (float)cos(0.3 * (i + 1));
+        sines[i] = (float)sin(0.3 * (i + 1));
+    }
+    nb_rotate(head, cosines, sines, 4, interleaved);
+    for (int i = 0; i < 4; i++) {
+        int a = interleaved ? 2 * i : i, b = interleaved ? 2 * i + 1 : i + 4;
+        double c = cos(0.3 * (i + 1)), s = sin(0.3 * (i + 1)), x = a + 1, y = b + 1;
+        CHECK(fabs(head[a] - (x * c - y * s)) < 1e-5 && fabs(head[b] - (x * s + y * c)) < 1e-5, "pair %d is %g, %g", (int32_t)i,
+              (double)head[a], (double)head[b]);
+    }
+    CHECK(head[8] == 9 && head[9] == 10, "elements beyond the pairs changed");
+}
+
+void test_ops(void) {
+    uint32_t seed = 99;
+    check_exp();
+    for (uint32_t n = 1; n <= 40; n++)
+        check_rows(n, &seed);
+    check_rotation(true);
+    check_rotation(false);
+}
+
+enum { CONTEXT = 100, MAX_N = 20, MAX_HEADS = 6, MAX_SIZE = 64 };
+
+typedef struct shape {
+    uint32_t n, first, heads, kv_heads, head_size, value_size, window;
+} shape;
+
+static void check_attention(const shape *s, bool half, nb_pool *pool, uint32_t *seed) {
+    static float q[MAX_N * MAX_HEADS * MAX_SIZE], out[MAX_N * MAX_HEADS * MAX_SIZE];
+    static float k[MAX_HEADS * CONTEXT * MAX_SIZE], v[MAX_HEADS * CONTEXT * MAX_SIZE];
+    static uint16_t k16[MAX_HEADS * CONTEXT * MAX_SIZE], v16[MAX_HEADS * CONTEXT * MAX_SIZE];
+    for (uint32_t i = 0; i < s->n * s->heads * s->head_size; i++)
+        q[i] = 3 * test_random_float(seed);
+    for (uint32_t i = 0; i < s->kv_heads * CONTEXT * MAX_SIZE; i++) {
+        k16[i] = nb_f32_to_f16(test_random_float(seed));
+        v16[i] = nb_f32_to_f16(test_random_float(seed));
+        k[i] = nb_f16_to_f32(k16[i]);
+        v[i] = nb_f16_to_f32(v16[i]);
+    }
+    size_t per_thread = nb_attention_scratch(s->heads, s->kv_heads, s->head_size, s->value_size);
+    float *scratch = nb_alloc((size_t)nb_pool_threads(pool) * per_thread * sizeof(float));
+    nb_attention a = {.q = q, .out = out, .k = half ? (void *)k16 : (void *)k, .v = half ? (void *)v16 : (void *)v, .half = half,
+                      .n = s->n, .first = s->first, .heads = s->heads, .kv_heads = s->kv_heads, .head_size = s->head_size,
+                      .value_size = s->value_size, .context = CONTEXT, .window = s->window, .scale = 0.37f, .scratch = scratch};
+    nb_attend(pool, &a);
+    for (uint32_t t = 0; t < s->n; t++)
+        for (uint32_t h = 0; h < s->heads; h++) {
+            uint32_t kv = h / (s->heads / s->kv_heads), end = s->first + t + 1;
+            uint32_t begin = s->window && end > s->window ? end - s->window : 0;
+            double p[CONTEXT], sum = 0;
+            for (uint32_t j = begin; j < end; j++) {
+                double dot = 0;
+                for (uint32_t i = 0; i < s->head_size; i++)
+                    dot += (double)q[(t * s->heads + h) * s->head_size + i] * k[(kv * CONTEXT + j) * s->head_size + i];
+                sum += p[j] = exp(dot * 0.37f);
+            }
+            for (uint32_t i = 0; i < s->value_size; i++) {
+                double right = 0;
+                for (uint32_t j = begin; j < end; j++)
+                    right += p[j] / sum * v[(kv * CONTEXT + j) * s->value_size + i];
+                double got = out[(t * s->heads + h) * s->value_size + i];
+                /* values within 1, scores within 3 * 64 * 0.37 = 71 of relative error 64 * 2^-24 each */
+                if (!CHECK(fabs(got - right) <= 3e-4, "n %u first %u heads %u/%u window %u: token %u head %u element %u is %g, not %g",
+                           s->n, s->first, s->heads, s->kv_heads, s->window, t, h, i, got, right))
+                    goto done;
+            }
+        }
+done:
+    nb_free(scratch);
+}
+
+void test_attention(void) {
+    static const shape shapes[] = {
+        {1, 0, 1, 1, 4, 4, 0},     {1, 31, 3, 1, 64, 64, 0},  {1, 32, 6, 2, 64, 64, 0},  {1, 99, 6, 3, 16, 20, 0},
+        {9, 0, 4, 4, 8, 8, 0},     {8, 24, 4, 2, 64, 64, 0},  {20, 80, 6, 2, 36, 12, 0}, {17, 3, 6, 6, 12, 64, 5},
+        {20, 70, 4, 1, 16, 16, 33}, {1, 90, 2, 1, 8, 8, 32},  {5, 95, 2, 1, 8, 8, 1},    {3, 64, 2, 2, 64, 32, 64},
+    };
+    uint32_t seed = 4711;
+    for (int32_t threads = 1; threads <= 3; threads += 2) {
+        nb_pool *pool = test_pool_new(threads);
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            check_attention(&shapes[i], true, pool, &seed);
+            check_attention(&shapes[i], false, pool, &seed);
+        }
+        test_pool_free(pool);
+    }
+}
