@@ -3,7 +3,7 @@ import { load } from '../web/index.js';
 import { createChatView } from './chat-view.js';
 import { createComposer } from './composer.js';
 import { announce, byId, fillFacts, iconButton, make } from './dom.js';
-import { explain, isAbort } from './explain.js';
+import { explain } from './explain.js';
 import { modelFacts } from './facts.js';
 import { formatBytes, formatCount, formatDuration, formatRate } from './format.js';
 import { createLoadView } from './load-view.js';
@@ -40,7 +40,7 @@ const wishes = new URLSearchParams(location.search);
 let model = null;
 /** @type {AbortController | null} of the load that is under way */
 let loading = null;
-/** @type {AbortController | null} of the answer that is being written */
+/** @type {import('../web/index.js').Generation | null} the answer that is being written */
 let answering = null;
 /** @type {Turn[]} */
 let turns = [];
@@ -49,7 +49,7 @@ const loadView = createLoadView();
 const speed = createSpeed();
 const settings = createSettings(byId('settings'), byId('settings-reset'));
 const chat = createChatView({ onRetry: retry });
-const composer = createComposer({ onSend: send, onStop: () => answering?.abort() });
+const composer = createComposer({ onSend: send, onStop: () => answering?.stop() });
 const openView = createOpenView([SMOLLM, TINY], open);
 
 /** @param {string} name @param {'loading' | 'ready' | 'failed'} state */
@@ -86,7 +86,7 @@ function loadOptions() {
 /** @param {Candidate} candidate */
 async function open(candidate) {
     loading?.abort();
-    answering?.abort();
+    answering?.stop();
     const mine = loading = new AbortController();
     // The old model goes first: two at once may not fit.
     const old = model;
@@ -135,6 +135,8 @@ function ready(candidate) {
             make('code', {}, 'Cross-Origin-Opener-Policy: same-origin'), ' and ',
             make('code', {}, 'Cross-Origin-Embedder-Policy: require-corp'), '). Everything works, more slowly.');
     }
+    if (info.chatTemplate) retract('template');
+    else notify('template', 'This model has no chat template: it was not taught to answer, and continues what you write.');
     announce(`${candidate.name} is ready, loaded in ${formatDuration(info.loadMs / 1000)}.`);
     composer.focus();
     keepWhatWasLoaded();
@@ -180,7 +182,6 @@ let lastAnswer = null;
 async function answer() {
     const speaker = model;
     if (!speaker) return;
-    const mine = answering = new AbortController();
     const view = lastAnswer = chat.addAnswer();
     const asked = turns;
     composer.setAnswering(true);
@@ -188,28 +189,36 @@ async function answer() {
     speed.begin();
 
     let text = '';
+    let mine = null;
     try {
-        const result = await converse(speaker, mine.signal, piece => {
-            text += piece;
-            speed.tick();
-            view.append(piece);
-        });
-        speed.end(result.timings);
-        showUse(result.promptTokens + result.tokens.length);
-        view.finish(summary(result));
-        announce(result.finishReason === 'abort' ? 'Stopped.' : text);
-    } catch (error) {
-        if (isAbort(error)) {
-            view.finish('Stopped');
-            announce('Stopped.');
-        } else {
-            const { title, remedy } = explain(error);
-            view.fail(title, remedy);
-            announce(`${title} ${remedy}`);
+        // Where the context is full, the oldest exchanges are left out, one more at each try.
+        for (let from = 0; ; from += 2) {
+            mine = answering = ask(speaker, asked.slice(from));
+            try {
+                for await (const piece of mine) {
+                    text += piece;
+                    speed.tick(mine.tokens.length);
+                    view.append(piece);
+                }
+                const result = await mine;
+                speed.end(result.timings);
+                showUse(result.promptTokens + result.tokens.length);
+                view.finish(summary(result));
+                announce(result.finishReason === 'abort' ? 'Stopped.' : text);
+                if (from > 0) notify('context', 'The conversation is longer than the model can hold: its oldest messages were left out.');
+                return;
+            } catch (error) {
+                const full = /** @type {{ code?: string }} */ (error)?.code === 'NB_ERR_CONTEXT';
+                if (!full || asked.length - from <= 2) throw error;
+            }
         }
+    } catch (error) {
+        const { title, remedy } = explain(error);
+        view.fail(title, remedy);
+        announce(`${title} ${remedy}`);
     } finally {
-        // What was said stays said, stopped or not, unless the chat was cleared meanwhile.
-        if (asked === turns && text) turns.push({ role: 'assistant', content: text });
+        // What was said stays said, stopped or not.
+        if (text) asked.push({ role: 'assistant', content: text });
         if (mine === answering) {
             answering = null;
             composer.setAnswering(false);
@@ -218,32 +227,20 @@ async function answer() {
 }
 
 /**
- * One answer to the conversation so far. Where the context is full, the oldest exchanges are left out.
  * @param {Model} speaker
- * @param {AbortSignal} signal
- * @param {(piece: string) => void} onPiece
+ * @param {Turn[]} said
  */
-async function converse(speaker, signal, onPiece) {
+function ask(speaker, said) {
+    // A model without a chat template was never taught to answer: it continues the text.
+    if (!speaker.info.chatTemplate) return speaker.complete(said.map(turn => turn.content).join(''), settings.options());
     const system = settings.system();
-    for (let from = 0; ; from += 2) {
-        const messages = [...(system ? [{ role: 'system', content: system }] : []), ...turns.slice(from)];
-        try {
-            const stream = speaker.chat(messages, { ...settings.options(), signal });
-            for await (const piece of stream) onPiece(piece);
-            const result = await stream;
-            if (from > 0) notify('context', 'The conversation is longer than the model can hold: its oldest messages were left out.');
-            return result;
-        } catch (error) {
-            const full = /** @type {{ code?: string }} */ (error)?.code === 'NB_ERR_CONTEXT';
-            if (!full || turns.length - from <= 2) throw error;
-        }
-    }
+    return speaker.chat([...(system ? [{ role: 'system', content: system }] : []), ...said], settings.options());
 }
 
 /** What stands under an answer. @param {import('../web/index.js').Result} result */
 function summary({ tokens, timings, finishReason }) {
     const parts = [`${tokens.length} tokens`];
-    if (timings.generateTokensPerSecond > 0) parts.push(`${formatRate(timings.generateTokensPerSecond)} tokens/s`);
+    if (timings.generateTokensPerSecond) parts.push(`${formatRate(timings.generateTokensPerSecond)} tokens/s`);
     if (speed.firstToken() > 0) parts.push(`first after ${formatDuration(speed.firstToken())}`);
     if (finishReason === 'abort') parts.push('stopped');
     if (finishReason === 'length') parts.push('cut off at the limit');
@@ -251,7 +248,7 @@ function summary({ tokens, timings, finishReason }) {
 }
 
 function clear() {
-    answering?.abort();
+    answering?.stop();
     turns = [];
     chat.clear();
     retract('context');
@@ -265,7 +262,7 @@ byId('open-model').addEventListener('click', () => openView.show());
 byId('clear').addEventListener('click', clear);
 addEventListener('keydown', event => {
     if (event.key !== 'Escape' || !answering || document.querySelector('dialog[open]')) return;
-    answering.abort();
+    answering.stop();
     composer.focus();
 });
 setUpTheme(byId('theme'), speed.restyle);
@@ -281,7 +278,8 @@ async function isAbsent(url) {
 }
 
 async function start() {
-    loadView.start(SMOLLM.name, () => {});
+    showModel('starting', 'loading');
+    loadView.start('Starting');
     await startOffline();
     const wished = wishes.get('model');
     if (wished) {

@@ -10,9 +10,9 @@ export function createComposer({ onSend, onStop }) {
     let answering = false;
 
     const draw = () => {
-        // As high as its text, up to style.css's max-height.
+        // As high as its text, up to style.css's max-height. (While the chat is hidden there is nothing to measure.)
         box.style.height = 'auto';
-        box.style.height = `${box.scrollHeight}px`;
+        if (box.scrollHeight > 0) box.style.height = `${box.scrollHeight}px`;
         button.disabled = !answering && box.value.trim() === '';
     };
     const submit = () => {

@@ -58,6 +58,6 @@ export function explain(error) {
 }
 
 /** @param {unknown} error */
-export function isAbort(error) {
+function isAbort(error) {
     return error instanceof Error && error.name === 'AbortError';
 }

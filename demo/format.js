@@ -8,9 +8,9 @@ export function formatBytes(bytes) {
     return `${bytes} B`;
 }
 
-/** @param {number} perSecond */
+/** @param {number | null} perSecond null if there was nothing to measure */
 export function formatRate(perSecond) {
-    if (!Number.isFinite(perSecond) || perSecond <= 0) return '–';
+    if (!perSecond || !Number.isFinite(perSecond)) return '–';
     return perSecond >= 100 ? perSecond.toFixed(0) : perSecond.toFixed(1);
 }
 

@@ -3,7 +3,6 @@ import { announce, byId, make } from './dom.js';
 import { formatBytes, formatDuration } from './format.js';
 
 const CELLS = 32;
-const RATE_WINDOW = 1500; // ms: long enough to be steady, short enough to be true
 
 /** @typedef {{ label: string, run: () => void, quiet?: boolean }} Action */
 
@@ -13,9 +12,6 @@ export function createLoadView() {
     const cells = Array.from({ length: CELLS }, () => bar.appendChild(document.createElement('span')));
     const [eyebrow, title, text, actions] = ['load-eyebrow', 'load-title', 'load-text', 'load-actions'].map(id => byId(id));
     const [bytes, rate, left] = ['load-bytes', 'load-rate', 'load-left'].map(id => byId(id));
-    /** @type {{ time: number, loaded: number }[]} */
-    let samples = [];
-    let shown = 0; // when numbers were last written: ten times a second can be read, sixty cannot
 
     /** @param {Action[]} list */
     const setActions = list => {
@@ -29,7 +25,7 @@ export function createLoadView() {
     return {
         /**
          * @param {string} name
-         * @param {() => void} onCancel
+         * @param {(() => void)} [onCancel]
          */
         start(name, onCancel) {
             section.hidden = false;
@@ -37,37 +33,25 @@ export function createLoadView() {
             eyebrow.textContent = 'Loading';
             title.textContent = name;
             text.textContent = 'The weights go straight into this page’s memory. Nothing you type will leave it.';
-            samples = [];
-            shown = 0;
             for (const cell of cells) cell.style.setProperty('--fill', '0');
             bytes.textContent = 'Waiting for the first bytes';
             rate.textContent = '';
             left.textContent = '';
             bar.removeAttribute('aria-valuenow');
             bar.setAttribute('aria-valuetext', 'waiting for the first bytes');
-            setActions([{ label: 'Cancel', run: onCancel, quiet: true }]);
+            setActions(onCancel ? [{ label: 'Cancel', run: onCancel, quiet: true }] : []);
             announce(`Loading ${name}`);
         },
 
-        /** @param {{ loaded: number, total: number }} progress total is 0 while nobody knows it */
-        progress({ loaded, total }) {
-            const now = performance.now();
-            samples.push({ time: now, loaded });
-            while (samples.length > 2 && now - samples[0].time > RATE_WINDOW) samples.shift();
-            const done = total > 0 && loaded >= total;
-            if (now - shown < 100 && !done) return;
-            shown = now;
-
-            const first = samples[0];
-            const perSecond = now > first.time ? (loaded - first.loaded) / (now - first.time) * 1000 : 0;
+        /** @param {import('../web/index.js').Progress} progress */
+        progress({ loaded, total, rate: perSecond, secondsLeft }) {
             const share = total > 0 ? Math.min(1, loaded / total) : 0;
             cells.forEach((cell, i) => {
                 cell.style.setProperty('--fill', String(Math.max(0, Math.min(1, share * CELLS - i))));
             });
             bytes.textContent = total > 0 ? `${formatBytes(loaded)} of ${formatBytes(total)}` : formatBytes(loaded);
             rate.textContent = perSecond > 0 ? `${formatBytes(Math.round(perSecond))}/s` : '';
-            left.textContent = done ? 'preparing'
-                : total > 0 && perSecond > 0 ? `${formatDuration((total - loaded) / perSecond)} left` : '';
+            left.textContent = share === 1 ? 'preparing' : secondsLeft === null ? '' : `${formatDuration(secondsLeft)} left`;
             if (total > 0) bar.setAttribute('aria-valuenow', String(Math.round(share * 100)));
             bar.setAttribute('aria-valuetext', `${bytes.textContent}${left.textContent ? `, ${left.textContent}` : ''}`);
         },

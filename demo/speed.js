@@ -25,7 +25,7 @@ export function createSpeed() {
     let plot = null;
     /** @type {[number[], number[]]} seconds since the first token, tokens per second */
     let points = [[], []];
-    /** @type {number[]} when each token of the window came */
+    /** @type {{ time: number, tokens: number }[]} how many tokens there were at the times of the window */
     let recent = [];
     let began = 0;
     let first = 0;
@@ -80,18 +80,19 @@ export function createSpeed() {
             build();
         },
 
-        /** A piece of text came, which is one token nearly always. */
-        tick() {
+        /** @param {number} tokens of the answer so far */
+        tick(tokens) {
             const now = performance.now();
             if (!first) {
                 first = now;
                 firstText.textContent = formatDuration((now - began) / 1000);
             }
-            recent.push(now);
-            while (now - recent[0] > WINDOW) recent.shift();
-            if (recent.length < 4 || now - drawn < 100) return;
+            recent.push({ time: now, tokens });
+            while (now - recent[0].time > WINDOW) recent.shift();
+            const [{ time, tokens: before }] = recent;
+            if (now - time < 50 || now - drawn < 100) return;
             drawn = now;
-            const rate = (recent.length - 1) / (now - recent[0]) * 1000;
+            const rate = (tokens - before) / (now - time) * 1000;
             points[0].push((now - first) / 1000);
             points[1].push(rate);
             rateText.textContent = formatRate(rate);
@@ -99,11 +100,11 @@ export function createSpeed() {
             else if (points[0].length === 2) build();
         },
 
-        /** @param {{ promptTokensPerSecond: number, generateTokensPerSecond: number }} timings the engine's own, which are exact */
-        end(timings) {
-            rateText.textContent = formatRate(timings.generateTokensPerSecond);
-            promptText.textContent = timings.promptTokensPerSecond > 0 ? `${formatRate(timings.promptTokensPerSecond)} tokens/s` : '–';
-            box.setAttribute('aria-label', `Speed of the last answer: ${formatRate(timings.generateTokensPerSecond)} tokens per second`);
+        /** @param {import('../web/index.js').Result['timings']} timings the engine's own, which are exact */
+        end({ generateTokensPerSecond: rate, promptTokensPerSecond: prompt }) {
+            rateText.textContent = formatRate(rate);
+            promptText.textContent = prompt ? `${formatRate(prompt)} tokens/s` : '–';
+            box.setAttribute('aria-label', rate ? `Speed of the last answer: ${formatRate(rate)} tokens per second` : 'The last answer was too short to measure');
         },
 
         /** Seconds from asking to the first token; 0 if none came. */
