@@ -78,11 +78,12 @@ typedef struct shape {
 
 static void check_attention(const shape *s, bool half, nb_pool *pool, uint32_t *seed) {
     static float q[MAX_N * MAX_HEADS * MAX_SIZE], out[MAX_N * MAX_HEADS * MAX_SIZE];
-    static float k[MAX_HEADS * CONTEXT * MAX_SIZE], v[MAX_HEADS * CONTEXT * MAX_SIZE];
-    static uint16_t k16[MAX_HEADS * CONTEXT * MAX_SIZE], v16[MAX_HEADS * CONTEXT * MAX_SIZE];
+    uint32_t cached = s->kv_heads * CONTEXT * MAX_SIZE;
+    float *k = nb_alloc(cached * sizeof *k), *v = nb_alloc(cached * sizeof *v);
+    uint16_t *k16 = nb_alloc(cached * sizeof *k16), *v16 = nb_alloc(cached * sizeof *v16);
     for (uint32_t i = 0; i < s->n * s->heads * s->head_size; i++)
         q[i] = 3 * test_random_float(seed);
-    for (uint32_t i = 0; i < s->kv_heads * CONTEXT * MAX_SIZE; i++) {
+    for (uint32_t i = 0; i < cached; i++) {
         k16[i] = nb_f32_to_f16(test_random_float(seed));
         v16[i] = nb_f32_to_f16(test_random_float(seed));
         k[i] = nb_f16_to_f32(k16[i]);
@@ -117,6 +118,10 @@ static void check_attention(const shape *s, bool half, nb_pool *pool, uint32_t *
             }
         }
 done:
+    nb_free(k);
+    nb_free(v);
+    nb_free(k16);
+    nb_free(v16);
     nb_free(scratch);
 }
 
