@@ -1,0 +1,78 @@
+# Every goal does its own set-up first, and is quick when there is nothing to do.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test run build bench bench-kernels fuzz oracles clean checked compilers model peers
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -eu -o pipefail -c
+.NOTPARALLEL:
+
+REAL_MODEL := build/models/SmolLM2-135M-Instruct.Q4_1.gguf
+MODEL = $(firstword $(wildcard $(REAL_MODEL)) demo/tiny.gguf)
+PORT ?= 8080
+PROMPT ?= What is gravity?
+export PROMPT
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+setup: compilers node_modules/.package-lock.json model ## get the compilers, the npm packages and the model; the other goals call it
+	@tools/setup.sh native
+	@tools/setup.sh browser
+
+demo: build model ## build, serve the chat page, and print its address (PORT=8080)
+	@exec node tools/serve.js $(PORT)
+
+test: setup build ## everything that must hold: C suite, JavaScript suite, types, the page
+	@./build.sh native tests
+	@exec node tests/all.js
+
+run: build model ## answer in the terminal: make run PROMPT="What is gravity?"
+	@exec node web/cli.js run "$(MODEL)" --chat "$$PROMPT"
+
+build: compilers build/jinja.js ## compile the core and bundle what comes from npm
+	@./build.sh wasm
+
+bench: build model peers ## speed beside wllama and native llama.cpp
+	@tools/setup.sh browser
+	@exec node tests/bench/run.js
+
+bench-kernels: compilers ## speed of each kernel in each build
+	@./build.sh tests
+	@exec node tests/bench/kernels.js
+
+fuzz: ## fuzz the readers of untrusted bytes for a while (SECONDS_EACH=60)
+	@tools/setup.sh native
+	@exec tests/fuzz/run.sh
+
+oracles: ## write the oracle vectors anew, from the reference implementations
+	@tools/setup.sh venv
+	@exec tests/oracles/run.sh
+
+clean: ## remove what was built; downloads stay
+	@rm -rf $(filter-out build/models build/toolchain build/venv,$(wildcard build/*))
+
+# ---- set-up -------------------------------------------------------------------------------------------------------
+
+checked:
+	@tools/setup.sh node
+
+compilers: checked
+	@tools/setup.sh compilers
+
+node_modules/.package-lock.json: package-lock.json | checked
+	@echo "setup: installing the npm packages of package-lock.json"
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+build/jinja.js: node_modules/.package-lock.json tools/bundle.js
+	@node tools/bundle.js
+
+# Without the model the demo has its tiny one, so nothing here fails for want of a network.
+model: checked
+	@tools/setup.sh pip || true
+	@python3 tools/model.py
+
+peers: checked
+	@cd tests/bench
+	@[ -e node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ] ||
+	 npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error

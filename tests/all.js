@@ -1,0 +1,86 @@
+// Runs everything, as `make test` does, and closes with one line that counts it: node tests/all.js
+// The JavaScript suite runs twice: on this Node, and on Node 24, which has relaxed SIMD (an npm package carries it).
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const node24 = `${root}node_modules/node24/bin/node`;
+const TIMEOUT_MINUTES = 20; // of one step
+
+/** Files whose tests do not depend on the Node that runs them: once is enough. */
+const onceOnly = /^(package|page|runner|serve)/;
+
+/** @type {{ name: string, command: string[] }[]} */
+const steps = [
+    { name: 'C suite, native', command: [`${root}build/native/core-tests`] },
+    ...['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map(build => ({
+        name: `C suite, ${build}`,
+        command: [build.startsWith('relaxed') ? node24 : process.execPath, 'tests/core/run.js', build],
+    })),
+    { name: 'types', command: [process.execPath, 'node_modules/typescript/bin/tsc'] },
+    {
+        name: 'types of the service worker',
+        command: [process.execPath, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.worker.json'],
+    },
+];
+const files = readdirSync(`${root}tests`).filter(name => name.endsWith('.test.js')).sort();
+for (const node of [process.execPath, node24]) {
+    const chosen = files.filter(name => node === process.execPath || !onceOnly.test(name)).map(name => `tests/${name}`);
+    steps.push({
+        name: node === node24 ? 'JavaScript suite, Node 24' : `JavaScript suite, Node ${process.versions.node}`,
+        command: [node, '--test', '--test-reporter=spec', ...chosen],
+    });
+}
+
+/** @param {string[]} command @returns {Promise<{ output: string, ok: boolean }>} */
+function run([program, ...args]) {
+    return new Promise(resolve => {
+        let output = '';
+        const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+        const timer = setTimeout(() => {
+            console.log(`ended: it took more than ${TIMEOUT_MINUTES} minutes`);
+            child.kill('SIGKILL');
+        }, TIMEOUT_MINUTES * 60_000);
+        child.stdout.setEncoding('utf8').on('data', text => {
+            process.stdout.write(text);
+            output += text;
+        });
+        child.on('error', error => console.log(error.message));
+        child.on('close', code => {
+            clearTimeout(timer);
+            resolve({ output, ok: code === 0 });
+        });
+    });
+}
+
+/** What a step counted: the C suite's last line, or the lines with which Node's test runner closes; else itself, as one.
+ * @param {string} output @param {boolean} ok */
+function count(output, ok) {
+    const number = (/** @type {RegExp} */ pattern) => Number(pattern.exec(output)?.[1] ?? NaN);
+    let passed = number(/^core \S+: (\d+) passed/m), failed = number(/^core \S+: \d+ passed, (\d+) failed/m), skipped = 0;
+    if (Number.isNaN(passed)) {
+        passed = number(/^ℹ pass (\d+)$/m);
+        failed = number(/^ℹ fail (\d+)$/m) + number(/^ℹ cancelled (\d+)$/m);
+        skipped = number(/^ℹ skipped (\d+)$/m);
+    }
+    if (Number.isNaN(passed + failed + skipped)) return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
+    return { passed, failed: ok ? failed : Math.max(failed, 1), skipped };
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+/** @type {string[]} */
+const summary = [];
+for (const { name, command } of steps) {
+    console.log(`\n==== ${name} ====`);
+    const start = Date.now();
+    const { output, ok } = await run(command);
+    const { passed, failed, skipped } = count(output, ok);
+    total.passed += passed;
+    total.failed += failed;
+    total.skipped += skipped;
+    const seconds = ((Date.now() - start) / 1000).toFixed(1);
+    summary.push(`${failed ? 'FAIL' : 'ok  '} ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`);
+}
+console.log(`\n${summary.join('\n')}\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed || !total.passed ? 1 : 0;

@@ -1,0 +1,139 @@
+// A static file server for the demo, its tests and the benches: node tools/serve.js [PORT]
+// On the loopback only; with the headers that cross-origin isolation, and so threads, ask for.
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join, normalize, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const TYPES = /** @type {Record<string, string>} */ ({
+    '.css': 'text/css; charset=utf-8',
+    '.gguf': 'application/octet-stream',
+    '.html': 'text/html; charset=utf-8',
+    '.ico': 'image/x-icon',
+    '.js': 'text/javascript; charset=utf-8',
+    '.json': 'application/json',
+    '.map': 'application/json',
+    '.md': 'text/plain; charset=utf-8',
+    '.mjs': 'text/javascript; charset=utf-8',
+    '.png': 'image/png',
+    '.svg': 'image/svg+xml',
+    '.ts': 'text/plain; charset=utf-8',
+    '.txt': 'text/plain; charset=utf-8',
+    '.wasm': 'application/wasm',
+    '.webmanifest': 'application/manifest+json',
+});
+const ISOLATION = {
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Embedder-Policy': 'require-corp',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Service-Worker-Allowed': '/', // demo/sw.js serves web/ and build/ as well when there is no network
+};
+
+/** The file that a request names, or undefined: nothing outside the root, and no hidden files.
+ * @param {string} root @param {string} path */
+function locate(root, path) {
+    let name;
+    try {
+        name = normalize(decodeURIComponent(path));
+    } catch {
+        return undefined;
+    }
+    if (name.includes('\0') || name.split(sep).some(part => part.startsWith('.'))) return undefined;
+    return join(root, name.endsWith('/') ? `${name}index.html` : name);
+}
+
+/** The first and last byte of a Range header, [0, size - 1] without one, undefined if it cannot be satisfied.
+ * @param {string | undefined} header @param {number} size @returns {[number, number] | undefined} */
+function byteRange(header, size) {
+    const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '');
+    if (!match || (!match[1] && !match[2])) return [0, size - 1];
+    const first = match[1] ? Number(match[1]) : Math.max(0, size - Number(match[2]));
+    const last = match[1] && match[2] ? Math.min(Number(match[2]), size - 1) : size - 1;
+    return first <= last ? [first, last] : undefined;
+}
+
+/** Serves root on the loopback. Takes the next free port if that one is taken; 0 is any.
+ * @param {{ root?: string, port?: number, isolated?: boolean }} [options] isolated: send the isolation headers
+ * @returns {Promise<{ url: string, server: import('node:http').Server, close: () => Promise<void> }>} */
+export async function serve({ root = ROOT, port = 0, isolated = true } = {}) {
+    const server = createServer(async (request, response) => {
+        const [pathname] = (request.url ?? '/').split(/[?#]/);
+        if (pathname === '/') {
+            response.writeHead(302, { Location: '/demo/' }).end();
+            return;
+        }
+        if (request.method !== 'GET' && request.method !== 'HEAD') {
+            response.writeHead(405, { Allow: 'GET, HEAD' }).end();
+            return;
+        }
+        const file = locate(root, pathname);
+        const found = file && await stat(file).catch(() => undefined);
+        if (!file || !found) {
+            response.writeHead(404, { 'Content-Type': 'text/plain' }).end(`no such file: ${pathname}\n`);
+            return;
+        }
+        if (found.isDirectory()) {
+            response.writeHead(302, { Location: `${pathname}/` }).end();
+            return;
+        }
+        const headers = {
+            ...(isolated ? ISOLATION : {}),
+            'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream',
+            'Cache-Control': 'no-cache', // ask, and get a 304 if nothing changed
+            'Accept-Ranges': 'bytes',
+            ETag: `"${found.size}-${found.mtimeMs}"`,
+        };
+        if (request.headers['if-none-match'] === headers.ETag) {
+            response.writeHead(304, headers).end();
+            return;
+        }
+        const range = byteRange(request.headers.range, found.size);
+        if (!range && found.size) {
+            response.writeHead(416, { ...headers, 'Content-Range': `bytes */${found.size}` }).end();
+            return;
+        }
+        const [start, end] = range ?? [0, -1];
+        const part = end - start + 1 < found.size;
+        response.writeHead(part ? 206 : 200, {
+            ...headers,
+            'Content-Length': end - start + 1,
+            ...(part ? { 'Content-Range': `bytes ${start}-${end}/${found.size}` } : {}),
+        });
+        if (request.method === 'HEAD' || !found.size) {
+            response.end();
+            return;
+        }
+        const stream = createReadStream(file, { start, end, highWaterMark: 1 << 20 });
+        stream.on('error', () => response.destroy());
+        response.on('close', () => stream.destroy());
+        stream.pipe(response);
+    });
+    for (let tries = 20; ; port++) {
+        const taken = await new Promise((resolve, reject) => {
+            const onError = (/** @type {NodeJS.ErrnoException} */ error) =>
+                error.code === 'EADDRINUSE' && --tries > 0 ? resolve(true) : reject(error);
+            server.once('error', onError);
+            server.listen(port, '127.0.0.1', () => {
+                server.off('error', onError);
+                resolve(false);
+            });
+        });
+        if (!taken) break;
+    }
+    const address = /** @type {import('node:net').AddressInfo} */ (server.address());
+    return {
+        url: `http://localhost:${address.port}/`,
+        server,
+        close: () => new Promise(resolve => {
+            server.close(() => resolve());
+            server.closeAllConnections();
+        }),
+    };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+    const { url } = await serve({ port: Number(process.argv[2] ?? 8080) });
+    console.log(`The demo: ${url}demo/  (Ctrl+C ends it)`);
+}
