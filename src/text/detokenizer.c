@@ -1,5 +1,6 @@
 /* Tokens -> whole UTF-8 characters, as they come. */
 #include "../base/memory.h"
+#include "../models/model.h"
 #include "tokenizer.h"
 #include "unicode.h"
 

@@ -29,10 +29,12 @@ struct nb_sampler {
 };
 
 /* PCG-XSH-RR 64/32 (O'Neill 2014, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms for
- * Random Number Generation", section 6.3.1), seeded as its reference implementation is, on stream 0. */
+ * Random Number Generation", section 6.3.1), seeded as its reference implementation is; the stream is its demo's. */
+enum { STREAM = 54 };
+
 static uint32_t next_random(nb_sampler *s) {
     uint64_t old = s->state;
-    s->state = old * 6364136223846793005u + 1;
+    s->state = old * 6364136223846793005u + (STREAM << 1 | 1);
     uint32_t shifted = (uint32_t)((old >> 18 ^ old) >> 27), turn = (uint32_t)(old >> 59);
     return shifted >> turn | shifted << (-turn & 31);
 }

@@ -1,5 +1,7 @@
 #include "tokenizer.h"
 
+#include "../models/model.h"
+
 #include "unicode.h"
 #include "vocabulary.h"
 

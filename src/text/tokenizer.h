@@ -32,9 +32,6 @@ bool nb_tokenizer_is_end(const nb_tokenizer *t, int32_t token); /* EOS, EOT, EOM
 nb_text nb_tokenizer_name(const nb_tokenizer *t, int32_t token); /* as in the vocabulary */
 const char *nb_tokenizer_kind(const nb_tokenizer *t);            /* "gpt2", "llama" */
 
-/* A model's tokenizer, or NULL (models/ defines it). */
-const nb_tokenizer *nb_model_tokenizer(const nb_model *model);
-
 /* The streaming decoder of nibble.h, over a tokenizer. */
 nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_error *err);
 

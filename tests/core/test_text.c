@@ -382,7 +382,7 @@ static const wrong wrongs[] = {
     {.what = "few scores", .model = "llama", .tokens = "a b ab", .n_scores = 2, .code = NB_ERR_FORMAT},
     {.what = "few types", .model = "llama", .tokens = "a b ab", .n_types = 2, .code = NB_ERR_FORMAT},
     {.what = "many scores", .model = "llama", .tokens = "<unk> <s> </s> a b ab", .n_scores = 9, .text = "ab",
-     .ids = "af"},
+     .ids = "aaaf"},
     {.what = "scores as strings", .model = "llama", .tokens = "a b ab", .n_scores = 3,
      .scores_type = NB_VALUE_STRING, .code = NB_ERR_FORMAT},
     {.what = "no byte tokens", .model = "llama", .tokens = "<unk> <s> </s> a", .text = "ab", .ids = "aaada"},

@@ -105,7 +105,7 @@ _SPECIAL = ["<|endoftext|>", "<|im_end|>", "<s>", "</s>", "<unk>", "[[", "[[[", 
 
 def all_texts():
     generator = random.Random(20240517)
-    texts = HARD + SCRIPTS + [PROSE[:700], CODE] + [" ".join(SCRIPTS[i::7]) for i in range(7)]
+    texts = HARD + SCRIPTS + [PROSE[:700], CODE]
     for _ in range(200):
         texts.append("".join(generator.choice(_PIECES) for _ in range(generator.randint(2, 14))))
     for _ in range(60):
