@@ -1,7 +1,6 @@
 #include "tokenizer.h"
 
 #include "../models/model.h"
-
 #include "unicode.h"
 #include "vocabulary.h"
 

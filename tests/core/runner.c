@@ -14,7 +14,9 @@
     T(kernels) \
     T(matmul) \
     T(ops) \
-    T(attention)
+    T(attention) \
+    T(text) \
+    T(sampler)
 
 #define DECLARE(subject) void test_##subject(void);
 TEST_LIST(DECLARE)
