@@ -251,9 +251,10 @@ static void check_seeds(void) {
 /* A vocabulary of ordinary size: no draw lies outside what the filters leave, by their definitions. */
 static void check_large(nb_sampler_params params) {
     enum { N = 50000, DRAWS = 20 };
-    static float logits[N], copy[N];
+    float *logits = nb_alloc(2 * N * sizeof *logits), *copy = logits + N;
     uint32_t state = 7;
-    double total = 0;
+    if (!CHECK(logits, "no memory"))
+        return;
     for (int32_t i = 0; i < N; i++) {
         state = state * 1664525 + 1013904223;
         logits[i] = (float)(state >> 8) * 0x1p-24f;
@@ -261,10 +262,9 @@ static void check_large(nb_sampler_params params) {
     }
     nb_sampler *s = sampler_of(N, params);
     for (int draw = 0; s && draw < DRAWS; draw++) {
-        memcpy(copy, logits, sizeof copy);
+        memcpy(copy, logits, N * sizeof *logits);
         int32_t token = nb_sampler_next(s, copy, NULL, 0), above = 0;
-        double sum = 0;
-        total = 0;
+        double sum = 0, total = 0;
         for (int32_t i = 0; i < N; i++) {
             double p = (double)expf(logits[i]);
             total += p;
@@ -277,6 +277,7 @@ static void check_large(nb_sampler_params params) {
               token);
     }
     nb_sampler_free(s);
+    nb_free(logits);
 }
 
 void test_sampler(void) {

@@ -234,7 +234,7 @@ static const sequence sequences[] = {
 
 /* A vocabulary of one's own: values written into a header as a reader of files would have found them. */
 typedef struct maker {
-    uint8_t header[65536];
+    uint8_t header[4096];
     size_t size;
     nb_value values[16];
     nb_checkpoint checkpoint;
