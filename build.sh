@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Compiles the core. Usage: ./build.sh [wasm] [native] [tests]   (default: wasm)
+# Compiles the core. Usage: ./build.sh [wasm] [native] [tests] [bench]   (default: wasm)
 #   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm
 #   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
 #   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
+#   bench   build/bench/kernels-<build>.wasm, for tests/bench/kernels.js
 # Emscripten compiles (emcc -c), wasm-ld of the same LLVM links; no JavaScript of Emscripten's is used, nor binaryen.
 # CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once.
 set -euo pipefail
@@ -169,6 +170,16 @@ build_tests() {
     done
 }
 
+build_bench() {
+    local build
+    for build in simd128 relaxed; do
+        compile "$build" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $CORE
+        set -- $OBJECTS
+        compile "$build-bench" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" tests/bench/kernels.c
+        link "$build" "build/bench/kernels-$build.wasm" "$@" $OBJECTS
+    done
+}
+
 build_native() {
     local cc=${CC:-} out=build/native/core-tests object
     [ -n "$cc" ] || cc=$(command -v clang-22 || command -v clang || command -v gcc) ||
@@ -190,11 +201,11 @@ build_native() {
 
 [ $# -gt 0 ] || set -- wasm
 for goal in "$@"; do
-    case $goal in wasm | tests) find_emscripten && compile_math && break ;; esac
+    case $goal in wasm | tests | bench) find_emscripten && compile_math && break ;; esac
 done
 for goal in "$@"; do
     case $goal in
-    wasm | tests | native) "build_$goal" ;;
+    wasm | tests | bench | native) "build_$goal" ;;
     *) fail "unknown goal '$goal'; see the first lines of build.sh" ;;
     esac
 done

@@ -21,18 +21,15 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
     float *scales = (float *)block;
     scales[t] = d;
     scales[T + t] = d * (float)(wasm_i32x4_extract_lane(sum, 0) + wasm_i32x4_extract_lane(sum, 1));
-    uint8_t *q = block + 2 * T * sizeof(float);
-    for (uint32_t i = 0; i < 8; i += 2) {
-        v128_t two = wasm_i16x8_narrow_i32x4(v[i], v[i + 1]);
-        if (form == NB_FORM_Q8) {
-            v128_t bytes = wasm_i8x16_narrow_i16x8(two, two);
-            wasm_v128_store32_lane(q + (i * T + t) * 4, bytes, 0);
-            wasm_v128_store32_lane(q + ((i + 1) * T + t) * 4, bytes, 1);
-        } else {
-            two = wasm_i16x8_shuffle(two, two, 0, 2, 1, 3, 4, 6, 5, 7);
-            wasm_v128_store64_lane(q + (i * T + t) * 8, two, 0);
-            wasm_v128_store64_lane(q + ((i + 1) * T + t) * 8, two, 1);
-        }
+    uint8_t *q = block + 2 * T * sizeof(float) + t * NB_BLOCK * (form == NB_FORM_Q8 ? 1 : 2);
+    for (uint32_t i = 0; i < 8; i += 2)
+        v[i] = wasm_i16x8_narrow_i32x4(v[i], v[i + 1]);
+    if (form == NB_FORM_Q8) {
+        wasm_v128_store(q, wasm_i8x16_narrow_i16x8(v[0], v[2]));
+        wasm_v128_store(q + 16, wasm_i8x16_narrow_i16x8(v[4], v[6]));
+    } else {
+        for (uint32_t i = 0; i < 8; i += 2)
+            wasm_v128_store(q + 8 * i, wasm_i16x8_shuffle(v[i], v[i], 0, 2, 1, 3, 4, 6, 5, 7));
     }
 }
 

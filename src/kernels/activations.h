@@ -3,8 +3,8 @@
  * Tokens are grouped into panels: four tokens each as long as there are four, then one each. Within a panel, everything
  * that a kernel needs for 32 columns lies together, so that one pointer reaches it by constant offsets:
  *
- *     form Q8     { float d[T], s[T]; int8_t  q[8][T][4] }    T = 4 or 1 tokens, 8 groups of 4 columns
- *     form Q16    { float d[T], s[T]; int16_t q[8][T][4] }    the 4 columns in the order 0 2 1 3 (see packing.h)
+ *     form Q8     { float d[T], s[T]; int8_t  q[T][32] }    T = 4 or 1 tokens
+ *     form Q16    { float d[T], s[T]; int16_t q[T][32] }    each 4 columns in the order 0 2 1 3 (see packing.h)
  *
  *     x = d q,  d = max|x| / 127 rounded to a half,  q = round(x 127 / max|x|) to even,  s = d sum(q)
  *

@@ -31,7 +31,7 @@ static void run(const nb_matmul_task *task, nb_form form) {
                 memcpy(&d, block + 4 * k.t, 4);
                 for (uint32_t i = 0; i < NB_BLOCK; i++) {
                     /* Q16 holds columns 0 2 1 3 of each four */
-                    uint32_t place = i / 4 * 4 * k.T + k.t * 4 + (quant == 1 ? i % 4 : (i & 1) * 2 + (i >> 1 & 1));
+                    uint32_t place = k.t * NB_BLOCK + i / 4 * 4 + (quant == 1 ? i % 4 : (i & 1) * 2 + (i >> 1 & 1));
                     int16_t value = quant == 1 ? (int8_t)q[place] : (int16_t)(q[2 * place] | q[2 * place + 1] << 8);
                     sum += (double)task->scratch[b * NB_BLOCK + i] * d * value;
                 }

@@ -46,11 +46,30 @@ static inline v128_t wasm_i16x8_relaxed_dot_i8x16_i7x16(v128_t a, v128_t b) {
 #define nb_madd(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
 #endif
 
+/* Four lanes of the same bits, for use in a loop. V8 makes a vector constant anew, in three instructions, at each use;
+ * a splat of a value that the compiler cannot see through stays in its register. */
+static inline v128_t nb_held_constant(uint32_t bits) {
+#ifdef __wasm__
+    __asm__("" : "+r"(bits));
+#endif
+    return wasm_i32x4_splat((int32_t)bits);
+}
+
+/* Lane i everywhere: one instruction, where a splat from memory takes two in V8. */
+#define nb_lane_splat(v, i) wasm_i32x4_shuffle(v, v, i, i, i, i)
+
 /* Four halves at p -> four floats. Shifted into a float's place, a half's bits mean 2^-112 of its value, subnormals
  * included; infinities and NaN do not survive (weights and caches hold none). */
-static inline v128_t nb_load_f16x4(const void *p) {
+static inline v128_t nb_load_f16x4_with(const void *p, v128_t mask, v128_t unit) {
     v128_t bits = wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13); /* sign-extended: bits 28 ... 31 are the sign */
-    return wasm_f32x4_mul(wasm_v128_and(bits, wasm_i32x4_splat((int32_t)0x8fffe000)), wasm_f32x4_splat(0x1p112f));
+    return wasm_f32x4_mul(wasm_v128_and(bits, mask), unit);
+}
+
+#define NB_F16_MASK 0x8fffe000u
+#define NB_F16_UNIT 0x77800000u /* 2^112 */
+
+static inline v128_t nb_load_f16x4(const void *p) {
+    return nb_load_f16x4_with(p, wasm_i32x4_splat((int32_t)NB_F16_MASK), wasm_i32x4_splat((int32_t)NB_F16_UNIT));
 }
 
 static inline float nb_sum_f32x4(v128_t v) {

@@ -80,6 +80,21 @@ static int32_t pack_last(const nb_packing *packing, nb_matrix *m, const uint8_t 
     return NB_OK;
 }
 
+/* A vector becomes F32. The buffer may hold it at any address, and blocks are read as structs: hence the copy. */
+static int32_t fill_vector(const nb_tensor_info *info, const uint8_t *bytes, float *out, nb_error *err) {
+    if (info->type == NB_TYPE_F32) {
+        memcpy(out, bytes, (size_t)info->bytes);
+        return NB_OK;
+    }
+    void *aligned = nb_alloc((size_t)info->bytes);
+    if (!aligned)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to load the model");
+    memcpy(aligned, bytes, (size_t)info->bytes);
+    nb_traits_of(info->type)->dequantize(aligned, out, (size_t)info->shape[0]);
+    nb_free(aligned);
+    return NB_OK;
+}
+
 /* Packs as much as `size` bytes at `bytes` hold of the current tensor; *used says how much that was. */
 static int32_t fill_tensor(nb_loader *l, const uint8_t *bytes, size_t size, size_t *used, nb_error *err) {
     const nb_tensor_info *info = &l->model->checkpoint.tensors[l->tensor];
@@ -87,7 +102,7 @@ static int32_t fill_tensor(nb_loader *l, const uint8_t *bytes, size_t size, size
     *used = 0;
     if (to.vector) {
         if (size >= info->bytes) {
-            nb_traits_of(info->type)->dequantize(bytes, *to.vector, (size_t)info->shape[0]);
+            NB_TRY(fill_vector(info, bytes, *to.vector, err));
             *used = (size_t)info->bytes;
             l->tensor++;
         }

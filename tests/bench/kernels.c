@@ -1,0 +1,53 @@
+/* What kernels.js times: one matrix product at a time, called from JavaScript often enough to reach the top compiler. */
+#include "../../src/base/numbers.h"
+#include "../../src/kernels/matmul.h"
+#include "../../src/kernels/traits.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+static nb_matrix w;
+static nb_activations x;
+static const nb_matmul_kernel *kernel;
+static float *out, *scratch;
+
+EXPORT const char *bench_name(int32_t i) {
+    return nb_matmul_kernels[i].name; /* NULL: no more */
+}
+
+/* The type that kernel i multiplies with; for those that take any, the one that is asked for. */
+EXPORT const char *bench_prepare(int32_t i, uint32_t any, uint32_t rows, uint32_t columns, uint32_t tokens) {
+    kernel = &nb_matmul_kernels[i];
+    uint32_t type = kernel->type == NB_TYPE_ANY ? any : kernel->type;
+    size_t group_bytes = (size_t)nb_matrix_bytes(type, nb_packing_of(type)->rows, columns);
+    w = (nb_matrix){type, rows, columns, group_bytes, nb_alloc(nb_matrix_bytes(type, rows, columns))};
+    for (size_t b = 0; b < nb_matrix_bytes(type, rows, columns); b++)
+        w.data[b] = (uint8_t)(b * 2654435761u >> 24) & 0x3b; /* halves of sane size wherever scales lie */
+    float *in = nb_alloc(sizeof(float) * columns * tokens);
+    for (size_t k = 0; k < (size_t)columns * tokens; k++)
+        in[k] = (float)((int32_t)(k * 7919 % 255) - 127) / 127;
+    for (nb_form f = NB_FORM_Q8; f < NB_FORM_COUNT; f++)
+        x.forms[f] = nb_alloc(tokens * nb_form_token_bytes(f, columns));
+    nb_activations_set(&x, in, tokens, columns);
+    nb_activations_quantize(&x, kernel->form, NULL);
+    out = nb_alloc(sizeof(float) * rows * tokens);
+    scratch = nb_alloc(sizeof(float) * 4 * columns);
+    return nb_traits_of(type)->name;
+}
+
+EXPORT uint32_t bench_bytes(void) {
+    return (uint32_t)(w.group_bytes * (w.rows / nb_packing_of(w.type)->rows));
+}
+
+EXPORT void bench_run(uint32_t first_row, uint32_t rows) {
+    nb_matmul_task task = {.w = &w, .first_row = first_row, .rows = rows, .x = &x, .out = out, .scratch = scratch};
+    kernel->run(&task);
+}
+
+EXPORT void bench_release(void) {
+    nb_free(w.data);
+    nb_free((void *)x.x);
+    for (nb_form f = NB_FORM_Q8; f < NB_FORM_COUNT; f++)
+        nb_free(x.forms[f]);
+    nb_free(out);
+    nb_free(scratch);
+}
