@@ -213,6 +213,7 @@ async function answer() {
             }
         }
     } catch (error) {
+        if (speaker !== model) return view.finish('stopped: another model was opened');
         const { title, remedy } = explain(error);
         view.fail(title, remedy);
         announce(`${title} ${remedy}`);
@@ -249,6 +250,8 @@ function summary({ tokens, timings, finishReason }) {
 
 function clear() {
     answering?.stop();
+    answering = null;
+    composer.setAnswering(false);
     turns = [];
     chat.clear();
     retract('context');

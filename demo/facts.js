@@ -6,18 +6,18 @@ import { formatBytes, formatCount, formatDuration } from './format.js';
  * @returns {[string, string][]}
  */
 export function modelFacts(info) {
-    const { tokenizer = {}, types = [] } = info;
+    const { tokenizer } = info;
     /** @type {[string, unknown][]} */
     const rows = [
         ['Name', info.name],
         ['Architecture', info.architecture],
         ['File', info.bytes > 0 && `${formatBytes(info.bytes)}, ${String(info.format).toUpperCase()} v${info.version}`],
         ['Weights', info.parameters > 0 && formatCount(info.parameters)],
-        ['Types', types.map(({ type, share }) => `${type} ${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`).join(', ')],
+        ['Types', info.types.map(({ type, share }) => `${type} ${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`).join(', ')],
         ['Layers', info.layers],
-        ['Width', info.width && `${formatCount(info.width)}, feed-forward ${formatCount(info.feedForward)}`],
+        ['Width', info.width && `${formatCount(info.width)}, feed-forward ${formatCount(info.feedForward ?? 0)}`],
         ['Heads', info.heads && `${info.heads} of ${info.headSize}, ${info.kvHeads} for keys and values`],
-        ['Vocabulary', tokenizer.size && `${formatCount(tokenizer.size)} tokens (${[tokenizer.kind, tokenizer.pre].filter(Boolean).join(', ')})`],
+        ['Vocabulary', tokenizer && `${formatCount(tokenizer.size)} tokens (${[tokenizer.kind, tokenizer.pre].filter(Boolean).join(', ')})`],
         ['Trained context', info.context && `${formatCount(info.context)} tokens`],
         ['Cache', info.kvBytesPerToken && `${formatBytes(info.kvBytesPerToken * info.contextLength)} for ${formatCount(info.contextLength)} tokens`],
         ['Loaded in', info.loadMs && formatDuration(info.loadMs / 1000)],

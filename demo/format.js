@@ -8,6 +8,13 @@ export function formatBytes(bytes) {
     return `${bytes} B`;
 }
 
+/** "12.0 of 98.4 MB": the unit once, where it is the same. @param {number} part @param {number} whole */
+export function formatPart(part, whole) {
+    const [partNumber, partUnit] = formatBytes(part).split(' ');
+    const [wholeNumber, wholeUnit] = formatBytes(whole).split(' ');
+    return `${partNumber}${partUnit === wholeUnit ? '' : ` ${partUnit}`} of ${wholeNumber} ${wholeUnit}`;
+}
+
 /** @param {number | null} perSecond null if there was nothing to measure */
 export function formatRate(perSecond) {
     if (!perSecond || !Number.isFinite(perSecond)) return '–';
@@ -18,7 +25,7 @@ export function formatRate(perSecond) {
 export function formatDuration(seconds) {
     if (!Number.isFinite(seconds)) return '–';
     if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-    if (seconds < 90) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+    if (seconds < 90) return `${seconds < 10 && !Number.isInteger(seconds) ? seconds.toFixed(1) : Math.round(seconds)} s`;
     return `${Math.round(seconds / 60)} min`;
 }
 

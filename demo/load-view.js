@@ -1,6 +1,6 @@
 // The load screen: progress as it happens, and when something fails what happened and what to do.
 import { announce, byId, make } from './dom.js';
-import { formatBytes, formatDuration } from './format.js';
+import { formatBytes, formatDuration, formatPart } from './format.js';
 
 const CELLS = 32;
 
@@ -49,9 +49,9 @@ export function createLoadView() {
             cells.forEach((cell, i) => {
                 cell.style.setProperty('--fill', String(Math.max(0, Math.min(1, share * CELLS - i))));
             });
-            bytes.textContent = total > 0 ? `${formatBytes(loaded)} of ${formatBytes(total)}` : formatBytes(loaded);
+            bytes.textContent = total > 0 ? formatPart(loaded, total) : formatBytes(loaded);
             rate.textContent = perSecond > 0 ? `${formatBytes(Math.round(perSecond))}/s` : '';
-            left.textContent = share === 1 ? 'preparing' : secondsLeft === null ? '' : `${formatDuration(secondsLeft)} left`;
+            left.textContent = share === 1 ? 'preparing' : secondsLeft === null ? '' : `${formatDuration(Math.max(1, Math.ceil(secondsLeft)))} left`;
             if (total > 0) bar.setAttribute('aria-valuenow', String(Math.round(share * 100)));
             bar.setAttribute('aria-valuetext', `${bytes.textContent}${left.textContent ? `, ${left.textContent}` : ''}`);
         },

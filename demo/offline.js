@@ -5,14 +5,18 @@ const PATIENCE = 1500; // ms to wait for the service worker on the first visit: 
 /** @returns {Promise<boolean>} whether what the page loads from now on is kept */
 export async function startOffline() {
     if (!('serviceWorker' in navigator) || !isSecureContext) return false;
+    if (navigator.serviceWorker.controller) return true; // the browser itself looks for a newer one
+    // The page, the library and the builds lie side by side, one folder up. A server that does not send
+    // "Service-Worker-Allowed" keeps the worker to demo/, where it could not serve the rest: then there is none.
+    const script = new URL('./sw.js', import.meta.url);
+    const scope = new URL('..', import.meta.url).pathname;
     try {
-        // The page, the library and the builds lie side by side, one folder up. A server that does not send
-        // "Service-Worker-Allowed" keeps the worker to demo/, where it could not serve the rest: then there is none.
-        await navigator.serviceWorker.register(new URL('./sw.js', import.meta.url), { scope: new URL('..', import.meta.url).pathname });
+        const allowed = (await fetch(script, { method: 'HEAD' })).headers.get('service-worker-allowed');
+        if (!allowed || !scope.startsWith(new URL(allowed, script).pathname)) return false;
+        await navigator.serviceWorker.register(script, { scope });
     } catch {
         return false;
     }
-    if (navigator.serviceWorker.controller) return true;
     return new Promise(resolve => {
         navigator.serviceWorker.addEventListener('controllerchange', () => resolve(true), { once: true });
         setTimeout(() => resolve(false), PATIENCE);

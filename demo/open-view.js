@@ -20,7 +20,7 @@ export function createOpenView(builtIn, onOpen) {
         dialog.close();
         onOpen(candidate);
     };
-    const openFile = (/** @type {File} */ chosen) => open({ name: chosen.name, source: chosen });
+    const openFile = (/** @type {File} */ chosen) => open({ name: withoutEnding(chosen.name), source: chosen });
 
     byId('open-close').addEventListener('click', () => dialog.close());
     byId('pick-file').addEventListener('click', () => file.click());
@@ -74,8 +74,13 @@ export function createOpenView(builtIn, onOpen) {
 export function nameOf(address) {
     const last = new URL(address).pathname.split('/').filter(Boolean).at(-1) ?? address;
     try {
-        return decodeURIComponent(last).replace(/\.gguf$/i, '');
+        return withoutEnding(decodeURIComponent(last));
     } catch {
         return last; // a stray % in the address
     }
+}
+
+/** @param {string} name */
+function withoutEnding(name) {
+    return name.replace(/\.gguf$/i, '');
 }

@@ -5,7 +5,7 @@ import { formatDuration, formatRate } from './format.js';
 const WINDOW = 1000; // ms that the moving rate looks back
 const HEIGHT = 110;
 
-/** @typedef {typeof import('uplot').default} PlotClass */
+/** @typedef {typeof import('uplot')} PlotClass */
 
 /** The plot library, or null if it did not arrive: the page is worth having without its plot. */
 async function loadPlot() {
@@ -21,7 +21,7 @@ export function createSpeed() {
     const box = byId('plot');
     const [rateText, firstText, promptText] = ['stat-rate', 'stat-first', 'stat-prompt'].map(id => byId(id));
     const library = loadPlot();
-    /** @type {import('uplot').default | null} */
+    /** @type {import('uplot') | null} */
     let plot = null;
     /** @type {[number[], number[]]} seconds since the first token, tokens per second */
     let points = [[], []];
@@ -102,6 +102,11 @@ export function createSpeed() {
 
         /** @param {import('../web/index.js').Result['timings']} timings the engine's own, which are exact */
         end({ generateTokensPerSecond: rate, promptTokensPerSecond: prompt }) {
+            if (rate && points[0].length < 2) {
+                // Over before the moving rate had anything to look back on: its mean is all that can be drawn.
+                points = [[0, Math.max(0.001, (performance.now() - first) / 1000)], [rate, rate]];
+                build();
+            }
             rateText.textContent = formatRate(rate);
             promptText.textContent = prompt ? `${formatRate(prompt)} tokens/s` : '–';
             box.setAttribute('aria-label', rate ? `Speed of the last answer: ${formatRate(rate)} tokens per second` : 'The last answer was too short to measure');

@@ -1,0 +1,363 @@
+// The demo in a real Chromium: what a person would do with it, on the tiny model that the repository keeps.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { after, before, describe, it } from 'node:test';
+import { serve } from '../tools/serve.js';
+import { builds, missing, models } from './builds.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+const CHROMIUM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+    .find(path => existsSync(path)) ?? '';
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync'];
+const playwright = await import('playwright-core').catch(() => null);
+const skip = missing(!playwright ? 'playwright-core is missing: run make setup'
+    : !existsSync(CHROMIUM) && 'there is no Chromium: apt-get install chromium, or name it in CHROMIUM');
+
+// Answers that go on for thousands of tokens, whatever the model thinks of it: something to stop.
+const BABBLE = { temperature: 2, topK: 0, topP: 1, minP: 0, repeatPenalty: 1.5, maxTokens: 2048, seed: 1 };
+const READY = '#chat:not([hidden])';
+const FAILED = '#load[data-state=failed]';
+const DONE = '.message.assistant:last-child .foot';
+const ANSWER = '.message.assistant:last-child .body';
+
+describe('the demo page', { skip }, () => {
+    /** @type {import('playwright-core').Browser} */
+    let browser;
+    /** @type {Awaited<ReturnType<typeof serve>>} */
+    let site;
+    before(async () => {
+        browser = await /** @type {NonNullable<typeof playwright>} */ (playwright).chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+        site = await serve();
+    });
+    after(async () => {
+        await browser?.close();
+        await site?.close();
+    });
+
+    /**
+     * Opens the demo in a fresh profile, does something, and checks what must hold for every page: no error in the
+     * console, nothing thrown, and no request to anywhere but this machine.
+     * @param {{ query?: string, base?: string, settings?: object, wait?: string, context?: import('playwright-core').BrowserContextOptions }} options
+     * @param {(page: Page) => Promise<void>} act
+     */
+    async function visit({ query = '?model=./tiny.gguf', base = site.url, settings, wait = READY, context: wishes }, act) {
+        const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...wishes });
+        try {
+            /** @type {string[]} */
+            const problems = [];
+            context.on('request', request => {
+                const { protocol, hostname } = new URL(request.url());
+                if (protocol.startsWith('http') && !['localhost', '127.0.0.1'].includes(hostname)) problems.push(`a request left: ${request.url()}`);
+            });
+            if (settings) {
+                await context.addInitScript(values => localStorage.setItem('nibble.settings', JSON.stringify(values)), settings);
+            }
+            const page = await context.newPage();
+            page.setDefaultTimeout(60_000);
+            page.on('console', message => message.type() === 'error' && problems.push(`console: ${message.text()}`));
+            page.on('pageerror', error => problems.push(`thrown: ${error.message}`));
+            await page.goto(`${base}demo/${query}`);
+            await page.waitForSelector(wait);
+            await act(page);
+            assert.deepEqual(problems, []);
+        } finally {
+            await context.close();
+        }
+    }
+
+    /** Asks by keyboard, waits for the whole answer. @param {Page} page @param {string} question */
+    async function ask(page, question) {
+        await page.fill('#prompt', question);
+        await page.press('#prompt', 'Enter');
+        await page.waitForSelector(DONE);
+        return (await page.innerText(ANSWER)).trim();
+    }
+
+    /** Every text that the answer had on its way. @param {Page} page */
+    async function watchAnswer(page) {
+        await page.evaluate(() => {
+            const seen = /** @type {number[]} */ ([]);
+            Object.assign(globalThis, { seen });
+            new MutationObserver(() => {
+                const length = document.querySelector('.message.assistant:last-child .body')?.textContent?.length ?? 0;
+                if (length > (seen.at(-1) ?? 0)) seen.push(length);
+            }).observe(/** @type {Node} */ (document.querySelector('#messages')), { childList: true, subtree: true, characterData: true });
+        });
+        return () => page.evaluate(() => /** @type {{ seen: number[] }} */ (/** @type {unknown} */ (globalThis)).seen);
+    }
+
+    it('loads, streams an answer, measures it, and does so again after a reload', async () => {
+        await visit({ query: '?model=./tiny.gguf&context=2048', settings: BABBLE }, async page => {
+            assert.equal(await page.innerText('#model-name'), 'Tiny stories');
+            const lengths = await watchAnswer(page);
+            const text = await ask(page, 'Tell me a story.');
+            assert.ok(text.length > 200, `an answer of ${text.length} characters`);
+            assert.ok((await lengths()).length >= 3, `the text came in ${(await lengths()).length} steps`);
+
+            assert.match(await page.innerText('#stat-rate'), /^[\d.]+$/);
+            assert.match(await page.innerText('#stat-first'), /^[\d.]+ (ms|s)$/);
+            assert.match(await page.innerText('#stat-memory'), /^[\d.]+ MB$/);
+            const build = await page.innerText('#stat-build');
+            assert.ok(builds.some(({ name }) => name === build), build);
+            assert.equal(await page.locator('#plot canvas').count(), 1);
+            await page.click('#details summary');
+            assert.match(await page.innerText('#facts'), /llama/);
+
+            await page.reload();
+            await page.waitForSelector(READY);
+            assert.equal(await page.locator('.message').count(), 0);
+            // The settings, seed and all, survived: so the answer is the same.
+            assert.equal(await ask(page, 'Tell me a story.'), text);
+        });
+    });
+
+    it('stops in the middle, keeps what was said, and answers on', async () => {
+        await visit({ query: '?model=./tiny.gguf&context=4096', settings: BABBLE }, async page => {
+            await page.evaluate(() => {
+                new MutationObserver((_, observer) => {
+                    if (!document.querySelector('.message.assistant .body')?.textContent) return;
+                    observer.disconnect();
+                    document.querySelector('#send')?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }));
+                }).observe(/** @type {Node} */ (document.querySelector('#messages')), { childList: true, subtree: true });
+            });
+            const text = await ask(page, 'Tell me a story.');
+            const meta = await page.innerText('.message.assistant:last-child .meta');
+            assert.match(meta, /stopped/);
+            assert.ok(text.length > 0);
+            assert.ok(Number.parseInt(meta) < 2000, meta);
+            assert.equal(await page.getAttribute('#send', 'aria-label'), 'Send');
+            await page.click('.retry');
+            await page.waitForSelector(DONE);
+            assert.equal(await page.locator('.message.assistant').count(), 1);
+            await page.click('#clear');
+            assert.equal(await page.locator('.message').count(), 0);
+            assert.ok(await page.isVisible('#welcome'));
+        });
+    });
+
+    it('can be used with nothing but a keyboard', async () => {
+        await visit({ query: '?model=./tiny.gguf&context=4096', settings: BABBLE }, async page => {
+            const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.textContent?.trim());
+            assert.equal(await focused(), 'prompt', 'the message box has the focus once the model is there');
+            await page.keyboard.type('Tell me');
+            await page.keyboard.press('Shift+Enter');
+            await page.keyboard.type('a story.');
+            await page.keyboard.press('Enter');
+            assert.equal(await page.innerText('.message.user .body'), 'Tell me\na story.');
+            await page.waitForSelector('.message.assistant .body > *');
+            await page.keyboard.press('Escape');
+            await page.waitForSelector(DONE);
+            assert.match(await page.innerText('.message.assistant .meta'), /stopped/);
+            assert.equal(await focused(), 'prompt');
+
+            // Every control can be reached, and shows that it was.
+            await page.evaluate(() => /** @type {HTMLElement} */ (document.activeElement).blur());
+            const reached = new Set();
+            for (let i = 0; i < 40; i++) {
+                await page.keyboard.press('Tab');
+                reached.add(await page.evaluate(() => {
+                    const active = /** @type {HTMLElement} */ (document.activeElement);
+                    const shown = getComputedStyle(active).outlineStyle !== 'none' || active.id === 'prompt' || active === document.body;
+                    return shown ? active.id || active.getAttribute('aria-label') || active.textContent?.trim() : `without focus ring: ${active.outerHTML}`;
+                }));
+            }
+            for (const name of ['open-model', 'clear', 'theme', 'panel-toggle', 'scroller', 'Copy', 'Try again', 'prompt', 'set-temperature', 'set-seed', 'Model details']) {
+                assert.ok(reached.has(name), `Tab reaches ${name}; it reached ${[...reached].join(', ')}`);
+            }
+            assert.deepEqual([...reached].filter(name => name?.startsWith('without')), []);
+
+            await page.focus('#open-model');
+            await page.keyboard.press('Enter');
+            assert.ok(await page.isVisible('#open-dialog'));
+            await page.keyboard.press('Escape');
+            assert.ok(!await page.isVisible('#open-dialog'));
+            assert.equal(await focused(), 'open-model');
+        });
+    });
+
+    it('fits a phone, with the settings as a sheet', async () => {
+        await visit({ context: { viewport: { width: 360, height: 640 }, hasTouch: true } }, async page => {
+            const fits = async (/** @type {string} */ when) =>
+                assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360, `no horizontal scrolling ${when}`);
+            await fits('before the first message');
+            await ask(page, `Tell me ${'averyverylongword'.repeat(20)}`);
+            await fits('with a long word');
+            await page.tap('#panel-toggle');
+            await page.waitForFunction(() => document.activeElement?.id === 'panel-close');
+            assert.ok(await page.evaluate(() => /** @type {HTMLElement} */ (document.querySelector('main')).inert));
+            await fits('with the sheet open');
+            await page.fill('#set-temperature', '0');
+            await page.keyboard.press('Escape');
+            assert.equal(await page.evaluate(() => document.activeElement?.id), 'panel-toggle');
+            assert.match(await page.evaluate(() => localStorage.getItem('nibble.settings') ?? ''), /"temperature":0,/);
+            await page.tap('#open-model');
+            await fits('with the dialog open');
+        });
+    });
+
+    it('follows the system\'s colours until told otherwise', async () => {
+        await visit({ context: { colorScheme: 'dark' } }, async page => {
+            const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
+            assert.equal(await theme(), 'dark');
+            await page.click('#theme');
+            assert.equal(await theme(), 'light');
+            await page.reload();
+            assert.equal(await theme(), 'light');
+        });
+    });
+
+    it('works with one thread on a server without the isolation headers, and says so', async () => {
+        const plain = await serve({ isolated: false });
+        try {
+            await visit({ base: plain.url }, async page => {
+                assert.equal(await page.evaluate(() => crossOriginIsolated), false);
+                assert.equal(await page.innerText('#stat-threads'), '1');
+                assert.match(await page.innerText('#notice-threads'), /One thread only/);
+                assert.ok((await ask(page, 'Tell me a story.')).length > 20);
+            });
+        } finally {
+            await plain.close();
+        }
+    });
+
+    for (const { name, threads } of builds) {
+        it(`answers with the build ${name}`, async () => {
+            await visit({ query: `?model=./tiny.gguf&build=${name}&threads=2` }, async page => {
+                assert.equal(await page.innerText('#stat-build'), name);
+                assert.equal(await page.innerText('#stat-threads'), threads ? '2' : '1');
+                assert.ok((await ask(page, 'Tell me a story.')).length > 20);
+            });
+        });
+    }
+
+    it('says what is wrong with a dropped file, and takes a good one after it', async () => {
+        const tiny = readFileSync(models.tiny);
+        const drop = (/** @type {Page} */ page, /** @type {string} */ name, /** @type {Buffer} */ bytes) =>
+            page.evaluate(([name, base64]) => {
+                const data = Uint8Array.from(atob(base64), character => character.charCodeAt(0));
+                const dataTransfer = new DataTransfer();
+                dataTransfer.items.add(new File([data], name));
+                for (const type of ['dragover', 'drop']) {
+                    document.body.dispatchEvent(new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer }));
+                }
+            }, [name, bytes.toString('base64')]);
+        // The first "llama" is the value of general.architecture, which stands first.
+        const alien = Buffer.from(tiny);
+        alien.write('klama', tiny.indexOf('llama'));
+        await visit({}, async page => {
+            for (const [name, bytes, message] of /** @type {[string, Buffer, RegExp][]} */ ([
+                ['page.gguf', Buffer.from('<!doctype html><title>Not found</title>'), /not a GGUF file/],
+                ['empty.gguf', Buffer.alloc(0), /not complete/],
+                ['half.gguf', tiny.subarray(0, tiny.length / 2), /not complete/],
+                ['alien.gguf', alien, /does not know this kind of model/],
+            ])) {
+                await drop(page, name, bytes);
+                await page.waitForSelector(`${FAILED}:has-text("could not be loaded")`);
+                await page.waitForFunction(([source]) => new RegExp(source).test(document.querySelector('#load')?.textContent ?? ''), [message.source], { timeout: 5000 });
+                assert.ok((await page.textContent('#load-text details code'))?.length, 'the engine\'s own words are there');
+                assert.equal(await page.evaluate(() => document.activeElement?.id), 'load-title', 'the focus is where the news is');
+            }
+            await drop(page, 'mended.gguf', tiny);
+            await page.waitForSelector(READY);
+            assert.equal(await page.innerText('#model-name'), 'mended');
+            assert.ok((await ask(page, 'Tell me a story.')).length > 20);
+
+            await page.setInputFiles('#file', { name: 'chosen.gguf', mimeType: '', buffer: tiny });
+            await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'chosen');
+            await page.waitForSelector(READY);
+        });
+    });
+
+    it('loads from another site\'s address, and can be told to leave it', async () => {
+        const tiny = readFileSync(models.tiny);
+        const other = createServer((request, response) => {
+            response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': tiny.length });
+            if (request.url === '/whole.gguf') response.end(tiny);
+            else response.write(tiny.subarray(0, 200_000)); // and nothing more, ever
+        });
+        await new Promise(resolve => other.listen(0, '127.0.0.1', () => resolve(undefined)));
+        const { port } = /** @type {import('node:net').AddressInfo} */ (other.address());
+        const open = async (/** @type {Page} */ page, /** @type {string} */ file) => {
+            await page.click('#open-model');
+            await page.fill('#url', `http://127.0.0.1:${port}/${file}`);
+            await page.press('#url', 'Enter');
+        };
+        try {
+            await visit({}, async page => {
+                await open(page, 'stalled.gguf');
+                await page.waitForFunction(() => document.querySelector('#load-bytes')?.textContent?.includes(' of '));
+                assert.match(await page.innerText('#load-bytes'), /^200 of 698 kB$/);
+                assert.equal(await page.getAttribute('#load-cells', 'aria-valuenow'), '29');
+                await page.click('#load-actions button');
+                await page.waitForSelector('#load[data-state=stopped]');
+                assert.match(await page.innerText('#load-title'), /cancelled/);
+                await open(page, 'whole.gguf');
+                await page.waitForSelector(READY);
+                assert.equal(await page.innerText('#model-name'), 'whole');
+                assert.ok((await ask(page, 'Tell me a story.')).length > 20);
+            });
+        } finally {
+            other.closeAllConnections();
+            other.close();
+        }
+    });
+
+    it('falls back to the tiny model where the real one is not, and says so', async () => {
+        const context = await browser.newContext({ serviceWorkers: 'block' });
+        try {
+            await context.route('**/SmolLM2*', route => route.fulfill({ status: 404, body: 'no such file' }));
+            const page = await context.newPage();
+            await page.goto(`${site.url}demo/`);
+            await page.waitForSelector(READY);
+            assert.equal(await page.innerText('#model-name'), 'Tiny stories');
+            assert.match(await page.innerText('#notice-tiny'), /SmolLM2 was not found/);
+            await page.click('#suggestions button');
+            await page.waitForSelector(DONE);
+        } finally {
+            await context.close();
+        }
+    });
+
+    it('opens without a network after the first visit, isolated as before', async () => {
+        const gone = await serve();
+        await visit({ base: gone.url }, async page => {
+            const first = await ask(page, 'Tell me a story.');
+            assert.ok(first.length > 20);
+            await page.waitForFunction(async () => {
+                const kept = (await (await caches.open('nibble-1')).keys()).map(request => new URL(request.url).pathname);
+                return ['/demo/', '/demo/tiny.gguf', '/demo/store.js', '/web/pool-worker.js', '/build/jinja.js', '/build/uplot.js'].every(path => kept.includes(path));
+            });
+            await gone.close();
+            await page.goto(`${gone.url}demo/?model=./tiny.gguf`);
+            await page.waitForSelector(READY);
+            assert.ok(await page.evaluate(() => crossOriginIsolated));
+            assert.ok((await ask(page, 'Tell me a story.')).length > 20);
+        });
+    });
+
+    it('shows what a model writes as text, whatever it writes', async () => {
+        await visit({}, async page => {
+            const html = await page.evaluate(async () => {
+                const { renderMarkdown } = await import(String(new URL('./markdown.js', location.href)));
+                const box = document.createElement('div');
+                renderMarkdown(box, '# A <b>title</b>\n\nSome **bold** and `<i>code</i>` and *slanted*\n<img src=x onerror=alert(1)>\n\n' +
+                    '3. one\n4. two\n\n- [a](javascript:alert(1))\n\n```js\n**not bold** </code><script>\n```\nafter\n> said');
+                return box.innerHTML;
+            });
+            assert.equal(html, '<h3>A &lt;b&gt;title&lt;/b&gt;</h3><p>Some <strong>bold</strong> and <code>&lt;i&gt;code&lt;/i&gt;</code> and ' +
+                '<em>slanted</em><br>&lt;img src=x onerror=alert(1)&gt;</p><ol start="3"><li>one</li><li>two</li></ol>' +
+                '<ul><li>[a](javascript:alert(1))</li></ul><pre tabindex="0"><code>**not bold** &lt;/code&gt;&lt;script&gt;</code></pre>' +
+                '<p>after</p><blockquote>said</blockquote>');
+        });
+    });
+
+    it('loads the real model and talks sense', { skip: missing(models.realMissing) }, async () => {
+        await visit({ query: '', settings: { temperature: 0, maxTokens: 48 } }, async page => {
+            assert.equal(await page.innerText('#model-name'), 'SmolLM2 135M Instruct');
+            assert.match(await ask(page, 'What is the capital of France?'), /Paris/);
+        });
+    });
+});
