@@ -131,9 +131,8 @@ function ready(candidate) {
         ? 'This tiny model only knows how to tell very simple stories. It runs in this page, and so would a larger one.'
         : 'The whole model runs in this page. Nothing you type leaves it.';
     if (!globalThis.crossOriginIsolated) {
-        notify('threads', 'One thread only: this server does not send the headers that threads need (',
-            make('code', {}, 'Cross-Origin-Opener-Policy: same-origin'), ' and ',
-            make('code', {}, 'Cross-Origin-Embedder-Policy: require-corp'), '). Everything works, more slowly.');
+        notify('threads', 'One thread only: this server does not send the cross-origin isolation headers (COOP and COEP) that ' +
+            'threads need. Everything works, more slowly.');
     }
     if (info.chatTemplate) retract('template');
     else notify('template', 'This model has no chat template: it was not taught to answer, and continues what you write.');
@@ -239,12 +238,15 @@ function ask(speaker, said) {
 }
 
 /** What stands under an answer. @param {import('../web/index.js').Result} result */
-function summary({ tokens, timings, finishReason }) {
+function summary({ promptTokens, tokens, timings, finishReason }) {
     const parts = [`${tokens.length} tokens`];
     if (timings.generateTokensPerSecond) parts.push(`${formatRate(timings.generateTokensPerSecond)} tokens/s`);
     if (speed.firstToken() > 0) parts.push(`first after ${formatDuration(speed.firstToken())}`);
     if (finishReason === 'abort') parts.push('stopped');
-    if (finishReason === 'length') parts.push('cut off at the limit');
+    if (finishReason === 'length') {
+        const full = promptTokens + tokens.length >= (model?.info.contextLength ?? Infinity);
+        parts.push(full ? 'cut off: the context is full' : 'cut off at the limit of the settings');
+    }
     return parts.join(' · ');
 }
 
@@ -290,8 +292,8 @@ async function start() {
         return open([SMOLLM, TINY].find(known => known.source === source) ?? { name: nameOf(source), source });
     }
     if (!await isAbsent(String(SMOLLM.source))) return open(SMOLLM);
-    notify('tiny', 'SmolLM2 was not found on this server, so this is a tiny stand-in that only tells very simple stories. ',
-        make('code', {}, 'make demo'), ' with a network fetches the real one (98 MB); or open any GGUF file of the Llama family.');
+    notify('tiny', 'SmolLM2 was not found on this server, so this is a tiny stand-in that tells very simple stories. With a network, ',
+        make('code', {}, 'make demo'), ' fetches the real one (98 MB).');
     return open(TINY);
 }
 

@@ -23,7 +23,7 @@ export function createChatView({ onRetry }) {
 
     const toEnd = () => { scroller.scrollTop = scroller.scrollHeight; };
     const follow = () => {
-        if (following) toEnd();
+        if (following && list.hasChildNodes()) toEnd();
         jump.hidden = following;
     };
     scroller.addEventListener('scroll', () => {

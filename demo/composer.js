@@ -46,6 +46,9 @@ export function createComposer({ onSend, onStop }) {
             button.title = value ? 'Stop (Escape)' : '';
             draw();
         },
-        focus: () => box.focus(),
+        focus() {
+            // On a touch screen this would raise the keyboard over the page, unasked.
+            if (!matchMedia('(pointer: coarse)').matches) box.focus();
+        },
     };
 }
