@@ -1,0 +1,99 @@
+// Logits are those of the weights: transformers' or llama.cpp's in F32, at every position, in every build.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, openSync, readFileSync, readSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { load } from '../web/index.js';
+import { missing, models, root } from './builds.js';
+import { configurations, cosine, dot, logitsOf, logitsVectors } from './vectors.js';
+
+/** @param {Float32Array[]} rows @param {import('./vectors.js').LogitsVectors} expected @param {number} least
+ * @param {string} name
+ * @returns {number} the least cosine */
+function compare(rows, expected, least, name) {
+    assert.equal(rows.length, expected.tokens.length, name);
+    let worst = 1;
+    rows.forEach((row, position) => {
+        const c = cosine(expected.entries.map(entry => row[entry]), expected.rows[position]);
+        assert.ok(c >= least, `${name}, position ${position}: cosine ${c}, below ${least}`);
+        const norm = Math.sqrt(dot(row, row)) / expected.norms[position];
+        assert.ok(Math.abs(norm - 1) < 0.02, `${name}, position ${position}: norm ${norm} times the reference's`);
+        worst = Math.min(worst, c);
+    });
+    return worst;
+}
+
+const folder = `${root}tests/fixtures/models/`;
+const random = readdirSync(folder).filter(file => file.endsWith('.gguf'));
+
+test('there is a random model for every kind', () => assert.ok(random.length >= 23));
+
+for (const { build, threads } of configurations()) {
+    const where = `${build}, ${threads} threads`;
+
+    test(`random models, ${where}: logits are transformers'`, { timeout: 120_000 }, async t => {
+        for (const file of random) {
+            const expected = logitsVectors(`models/${file.replace(/gguf$/, 'json')}`);
+            await t.test(file, async () => {
+                const model = await load(folder + file, { build, threads, kvType: 'f32' });
+                try {
+                    const whole = await logitsOf(model, expected.tokens);
+                    compare(whole, expected, 0.9999, file);
+                    const half = await logitsOf(model, expected.tokens.slice(0, 19)); // another way to cut tokens into panels
+                    compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file);
+                } finally {
+                    await model.dispose();
+                }
+            });
+        }
+    });
+
+    for (const [name, file, skip] of /** @type {[string, string, string | false][]} */ ([
+        ['tiny', models.tiny, false], ['smollm2', models.real, missing(models.realMissing)]]))
+        test(`${name}, ${where}: logits of a 256-token text are llama.cpp's`, { skip, timeout: 120_000 }, async t => {
+            const expected = logitsVectors(`llamacpp/${name}-logits.json`);
+            const model = await load(file, { build, threads });
+            try {
+                const rows = await logitsOf(model, expected.tokens);
+                const worst = compare(rows, expected, 0.999, name);
+                t.diagnostic(`least cosine over ${expected.entries.length} entries: ${worst.toFixed(6)}`);
+                compareWhole(rows, `${root}build/oracles/${name}-logits.f32`, t);
+            } finally {
+                await model.dispose();
+            }
+        });
+}
+
+/** Against all logits, where `make oracles` has left them.
+ * @param {Float32Array[]} rows @param {string} file @param {import('node:test').TestContext} t */
+function compareWhole(rows, file, t) {
+    if (!existsSync(file)) return;
+    const handle = openSync(file, 'r');
+    const expected = new Float32Array(rows[0].length);
+    let worst = 1, farthest = 0;
+    for (const [position, row] of rows.entries()) {
+        readSync(handle, expected, 0, expected.byteLength, position * expected.byteLength);
+        worst = Math.min(worst, cosine(row, expected));
+        for (let i = 0; i < row.length; i++) farthest = Math.max(farthest, Math.abs(row[i] - expected[i]));
+    }
+    t.diagnostic(`least cosine over the whole vocabulary: ${worst.toFixed(6)}, largest difference ${farthest.toFixed(4)}`);
+    assert.ok(worst >= 0.999, `cosine ${worst}`);
+}
+
+test('the command eval writes the same logits', () => {
+    const expected = logitsVectors('llamacpp/tiny-logits.json');
+    const out = mkdtempSync(join(tmpdir(), 'nibble-'));
+    try {
+        const file = join(out, 'logits.f32');
+        execFileSync(process.execPath, [`${root}web/cli.js`, 'eval', models.tiny, '--tokens', expected.tokens.join(','), '--logits', file]);
+        const bytes = readFileSync(file);
+        const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+        const vocabulary = all.length / expected.tokens.length;
+        assert.equal(vocabulary, 1024);
+        compare(expected.tokens.map((_, i) => all.subarray(i * vocabulary, (i + 1) * vocabulary)), expected, 0.999, 'eval');
+    } finally {
+        rmSync(out, { recursive: true });
+    }
+});
