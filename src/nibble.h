@@ -142,10 +142,16 @@ void nb_detokenizer_free(nb_detokenizer *d); /* NULL is fine */
 
 typedef struct nb_session nb_session;
 
+/* How finely activations are rounded before they meet quantized weights. */
+enum {
+    NB_PRECISION_EXACT = 0, /* 16 bits: logits within about 1e-2 of what the weights say */
+    NB_PRECISION_FAST = 1   /* 8 bits where that is faster (relaxed builds), as llama.cpp does */
+};
+
 /* context: tokens that the KV cache holds (0: the model's own). batch: tokens evaluated together in a prompt, at most
  * (0: a good default). kv_type: NB_TYPE_F16 (1) or NB_TYPE_F32 (0). The pool must outlive the session. */
 nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
-                           nb_error *err);
+                           uint32_t precision, nb_error *err);
 void nb_session_free(nb_session *session); /* NULL is fine */
 double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type); /* memory it takes */
 

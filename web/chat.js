@@ -97,7 +97,7 @@ function render(Template, model, messages) {
  * @returns {RegExp} that finds any of them, the longest first, as the tokenizer does
  */
 function matcher(specials) {
-    const escaped = [...specials].sort((a, b) => b.length - a.length).map((text) => text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'));
+    const escaped = [...specials].sort((a, b) => b.length - a.length).map((text) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
     return new RegExp(escaped.length > 0 ? escaped.join('|') : '(?!)', 'gu');
 }
 

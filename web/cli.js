@@ -51,7 +51,7 @@ const COMMANDS = {
         flags: [
             { name: 'tokens', flag: 'tokens', type: 'tokens', required: true, value: 'IDS', help: 'token ids, such as 1,2,3' },
             { name: 'logits', flag: 'logits', type: 'text', required: true, value: 'FILE', help: 'file to write' },
-            ...options('threads', 'kvType', 'build'),
+            ...options('threads', 'kvType', 'precision', 'build'),
         ],
         run: commandEval,
     },
@@ -78,7 +78,7 @@ const COMMANDS = {
             { name: 'promptTokens', flag: 'prompt-tokens', type: 'integer', min: 1, max: 1 << 20, default: 128, value: 'N', help: 'length of the prompt' },
             { name: 'generateTokens', flag: 'generate-tokens', type: 'integer', min: 2, max: 1 << 20, default: 64, value: 'N', help: 'length of the answer' },
             { name: 'repetitions', flag: 'repetitions', type: 'integer', min: 1, max: 1000, default: 5, value: 'N', help: 'how often' },
-            ...options('threads', 'kvType', 'build'), JSON_FLAG,
+            ...options('threads', 'kvType', 'precision', 'build'), JSON_FLAG,
         ],
         run: commandBench,
     },

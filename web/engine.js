@@ -20,6 +20,7 @@ const TOKENIZE_BARE = 0, TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2;
 const DETOKENIZE_TEXT = 0, DETOKENIZE_SPECIAL = 1;
 const LOGITS_LAST = 0, LOGITS_ALL = 1;
 const KV_TYPES = { f32: 0, f16: 1 };
+const PRECISIONS = { exact: 0, fast: 1 };
 
 /** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
 const DEFAULT_CONTEXT = 4096;
@@ -54,6 +55,7 @@ export class Engine {
         this.session = 0;
         this.context = 0;
         this.kvType = KV_TYPES.f16;
+        this.precision = PRECISIONS.exact;
         /** @type {number[]} what the session was last advanced to: only to know how much of a prompt is new */
         this.held = [];
         /** @type {any} what nb_model_describe says */
@@ -84,7 +86,7 @@ export class Engine {
         engine.description = engine.describe();
         if (!options.headerOnly) {
             await workers;
-            engine.openSession(options.contextLength, options.kvType);
+            engine.openSession(options.contextLength, options.kvType, options.precision);
         }
         engine.loadMs = performance.now() - began;
         return engine;
@@ -123,13 +125,15 @@ export class Engine {
     /**
      * @param {number | undefined} wanted
      * @param {'f16' | 'f32'} kvType
+     * @param {'exact' | 'fast'} precision
      */
-    openSession(wanted, kvType) {
+    openSession(wanted, kvType, precision) {
         const { core, model, pool } = this;
         const own = core.exports.nb_model_context(model);
         this.context = wanted ?? Math.min(own || DEFAULT_CONTEXT, DEFAULT_CONTEXT);
         this.kvType = KV_TYPES[kvType];
-        this.session = core.object('nb_session_new', model, pool, this.context, 0, this.kvType);
+        this.precision = PRECISIONS[precision];
+        this.session = core.object('nb_session_new', model, pool, this.context, 0, this.kvType, this.precision);
     }
 
     /** What index.js shows as `info`. */
@@ -339,7 +343,7 @@ export class Engine {
         if (tokens.length === 0)
             throw new NibbleError('NB_ERR_ARGUMENT', 'there are no tokens to evaluate');
         const vocabulary = core.exports.nb_model_vocabulary(model);
-        const session = core.object('nb_session_new', model, pool, tokens.length, 0, this.kvType);
+        const session = core.object('nb_session_new', model, pool, tokens.length, 0, this.kvType, this.precision);
         let prefix = 0;
         try {
             prefix = core.take(4 * tokens.length, 'the tokens');

@@ -32,6 +32,8 @@ export interface LoadOptions {
     contextLength?: number;
     /** Number format of the attention cache. Default: 'f16'. */
     kvType?: 'f16' | 'f32';
+    /** Activations in 16 bits (`exact`, the default), or in 8 where that is faster (`fast`, as other engines do). */
+    precision?: 'exact' | 'fast';
     /** Called some 20 times a second, and once at the end. */
     onProgress?: (progress: Progress) => void;
     /** Aborting it ends the load and frees everything; `load` rejects with its reason. */

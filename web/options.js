@@ -30,6 +30,10 @@ export const LOAD_OPTIONS = {
         flag: 'kv-type', type: 'choice', choices: ['f16', 'f32'], default: 'f16', value: 'TYPE',
         help: 'number format of the attention cache: f16 or f32',
     },
+    precision: {
+        flag: 'precision', type: 'choice', choices: ['exact', 'fast'], default: 'exact', value: 'NAME',
+        help: 'activations in 16 bits (exact), or in 8 where that is faster (fast, as other engines do)',
+    },
     build: {
         flag: 'build', type: 'choice', choices: ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'],
         value: 'NAME', help: 'force one WebAssembly build (default: the fastest that this engine runs correctly)',

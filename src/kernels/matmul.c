@@ -2,16 +2,13 @@
 
 #include "simd.h"
 
-#define DECLARE(weight, TYPE, form, isa) void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task);
+#define DECLARE(weight, TYPE, form, FORM, isa) void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task);
 NB_MATMUL_KERNELS_SCALAR(DECLARE)
 NB_MATMUL_KERNELS_SIMD128(DECLARE)
 NB_MATMUL_KERNELS_RELAXED(DECLARE)
 
-#define ROW(weight, TYPE, form, isa) \
-    {"nb_matmul_" #weight "_" #form "__" #isa, NB_TYPE_##TYPE, NB_FORM_##form, nb_matmul_##weight##_##form##__##isa},
-#define NB_FORM_f32 NB_FORM_F32
-#define NB_FORM_q8 NB_FORM_Q8
-#define NB_FORM_q16 NB_FORM_Q16
+#define ROW(weight, TYPE, form, FORM, isa) \
+    {"nb_matmul_" #weight "_" #form "__" #isa, NB_TYPE_##TYPE, NB_FORM_##FORM, nb_matmul_##weight##_##form##__##isa},
 
 const nb_matmul_kernel nb_matmul_kernels[] = {
     NB_MATMUL_KERNELS_SCALAR(ROW) NB_MATMUL_KERNELS_SIMD128(ROW)
@@ -20,10 +17,11 @@ const nb_matmul_kernel nb_matmul_kernels[] = {
 #endif
     {0}};
 
-const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type) {
+const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision) {
     const nb_matmul_kernel *best = NULL;
     for (const nb_matmul_kernel *k = nb_matmul_kernels; k->name; k++)
-        if (k->type == type || (k->type == NB_TYPE_ANY && (!best || best->type == NB_TYPE_ANY)))
+        if ((k->form != NB_FORM_Q8 || precision == NB_PRECISION_FAST) &&
+            (k->type == type || (k->type == NB_TYPE_ANY && (!best || best->type == NB_TYPE_ANY))))
             best = k;
     return best;
 }
@@ -57,7 +55,7 @@ static void run_chunk(void *context, int32_t index, int32_t count, int32_t threa
                 .out = p->jobs[i].out,
                 .scratch = p->scratch + (size_t)thread * 4 * w->columns,
             };
-            nb_matmul_kernel_of(w->type)->run(&task);
+            nb_matmul_kernel_of(w->type, p->x->precision)->run(&task);
             from = end;
         }
         from -= groups;
@@ -69,7 +67,7 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
     plan p = {jobs, n_jobs, x, scratch, 0};
     uint64_t work = 0; /* weights times tokens */
     for (uint32_t i = 0; i < n_jobs; i++) {
-        nb_activations_quantize(x, nb_matmul_kernel_of(jobs[i].w->type)->form, pool);
+        nb_activations_quantize(x, nb_matmul_kernel_of(jobs[i].w->type, x->precision)->form, pool);
         p.groups += groups_of(jobs[i].w);
         work += (uint64_t)jobs[i].w->rows * x->columns * x->n;
     }

@@ -26,22 +26,28 @@ typedef struct nb_matmul_kernel {
 
 /* Every kernel there is, the best last: declarations, the table, tests and benches all come from here. */
 #define NB_MATMUL_KERNELS_SCALAR(X)      \
-    X(any, ANY, f32, scalar)             \
-    X(q4_0, Q4_0, q8, scalar)            \
-    X(q4_1, Q4_1, q8, scalar)            \
-    X(q8_0, Q8_0, q16, scalar)
+    X(any, ANY, f32, F32, scalar)        \
+    X(q4_0, Q4_0, q8, Q8, scalar)        \
+    X(q4_1, Q4_1, q8, Q8, scalar)        \
+    X(q4_0, Q4_0, q8x2, Q8X2, scalar)    \
+    X(q4_1, Q4_1, q8x2, Q8X2, scalar)    \
+    X(q4_0, Q4_0, q16, Q16, scalar)      \
+    X(q4_1, Q4_1, q16, Q16, scalar)      \
+    X(q8_0, Q8_0, q16, Q16, scalar)
 #define NB_MATMUL_KERNELS_SIMD128(X)     \
-    X(any, ANY, f32, simd128)            \
-    X(q4_0, Q4_0, q16, simd128)          \
-    X(q4_1, Q4_1, q16, simd128)          \
-    X(q8_0, Q8_0, q16, simd128)
+    X(any, ANY, f32, F32, simd128)       \
+    X(q4_0, Q4_0, q16, Q16, simd128)     \
+    X(q4_1, Q4_1, q16, Q16, simd128)     \
+    X(q8_0, Q8_0, q16, Q16, simd128)
 #define NB_MATMUL_KERNELS_RELAXED(X)     \
-    X(any, ANY, f32, relaxed)            \
-    X(q4_0, Q4_0, q8, relaxed)           \
-    X(q4_1, Q4_1, q8, relaxed)
+    X(any, ANY, f32, F32, relaxed)       \
+    X(q4_0, Q4_0, q8x2, Q8X2, relaxed)   \
+    X(q4_1, Q4_1, q8x2, Q8X2, relaxed)   \
+    X(q4_0, Q4_0, q8, Q8, relaxed)       \
+    X(q4_1, Q4_1, q8, Q8, relaxed)
 
 extern const nb_matmul_kernel nb_matmul_kernels[]; /* ends with name = NULL */
-const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type); /* the best one here */
+const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision); /* the best one here */
 
 typedef struct nb_matmul_job {
     const nb_matrix *w;

@@ -32,7 +32,7 @@ int32_t nb_probe_relaxed(void) {
     nb_matrix w = {NB_TYPE_Q4_1, ROWS, COLUMNS, sizeof group, group};
     nb_activations x = {.n = 1, .columns = COLUMNS, .forms[NB_FORM_Q8] = panel};
     nb_matmul_task task = {.w = &w, .rows = ROWS, .x = &x, .out = out};
-    nb_matmul_kernel_of(NB_TYPE_Q4_1)->run(&task);
+    nb_matmul_kernel_of(NB_TYPE_Q4_1, NB_PRECISION_FAST)->run(&task);
     for (uint32_t r = 0; r < ROWS; r++)
         if (out[r] != expected[r])
             return 0;

@@ -54,7 +54,10 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
     return NB_OK;
 }
 
-nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type, nb_error *err) {
+nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
+                           uint32_t precision, nb_error *err) {
+    if (precision > NB_PRECISION_FAST)
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "precision %u is not one of exact (0) and fast (1)", precision);
     nb_session measured;
     if (prepare(&measured, model, pool, context, batch, kv_type, err) < 0 ||
         nb_arena_allocate(&measured.arena, "the session (KV cache and buffers)", err) < 0)
@@ -65,6 +68,7 @@ nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t contex
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a session");
     }
     *s = measured;
+    s->activations.precision = precision;
     take(s);
     nb_rope_frequencies(&model->shape.rope, s->frequencies, &s->rope_magnitude);
     return s;
