@@ -161,16 +161,12 @@ static void set_bit(uint8_t *bits, size_t i) {
 }
 
 static int32_t encode_piece(nb_encoding *e, const uint8_t *text, size_t size) {
-    if (!size)
-        return NB_OK;
-    int32_t code = e->tokenizer->pre ? nb_bpe_encode(e, text, size) : nb_spm_encode(e, text, size);
-    e->after_special = false;
-    return code;
+    return e->tokenizer->pre ? nb_bpe_encode(e, text, size) : nb_spm_encode(e, text, size);
 }
 
 /* taken: bytes that names hold; starts: those with which a name starts. Both zero. Longer names go first wherever they
- * stand, names of one length from left to right; a name then overlaps one that was found before only if its first or
- * its last byte is taken. */
+ * stand, as in llama.cpp, names of one length from left to right (llama.cpp leaves their order to an unstable sort). A
+ * name then overlaps one that was found before only if its first or its last byte is taken. */
 static void find_specials(const nb_tokenizer *t, const uint8_t *text, size_t size, bool control, uint8_t *taken,
                           uint8_t *starts) {
     const nb_special_set *set = &t->special[control];
@@ -194,7 +190,7 @@ int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool
     while (first < size && !may_start(&t->special[control], text, first, size))
         first++;
     if (first == size)
-        return encode_piece(e, text, size);
+        return size ? encode_piece(e, text, size) : NB_OK;
 
     size_t bytes = size / 8 + 1;
     uint8_t *bits = nb_alloc(2 * bytes), *taken = bits, *starts = bits + bytes;
@@ -208,12 +204,10 @@ int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool
         end = at + 1; /* of this name, or of the text before the next */
         while (end < size && get_bit(taken, end) == special && !(special && get_bit(starts, end)))
             end++;
-        if (special) {
+        if (special)
             nb_token_append(&e->out, special_at(t, text + at, end - at, control));
-            e->after_special = true;
-        } else {
+        else
             code = encode_piece(e, text + at, end - at);
-        }
     }
     nb_free(bits);
     return code;

@@ -89,7 +89,7 @@ int32_t nb_spm_encode(nb_encoding *e, const uint8_t *text, size_t size) {
     nb_workspace *w = &e->workspace;
     w->text_used = 0;
     bool in_word = false; /* something that is no space has been seen since the last cut */
-    if (t->add_space && e->after_special) {
+    if (t->add_space) { /* before the text, and before what follows a special token */
         NB_TRY(nb_workspace_reserve_text(w, MARK_SIZE, e->err));
         memcpy(w->text, space_mark, MARK_SIZE);
         w->text_used = MARK_SIZE;

@@ -57,7 +57,7 @@ int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text
     if (text_bytes > INT32_MAX / 4 || capacity < 0)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "cannot tokenize %z bytes at once; pass at most %d", text_bytes,
                        (int32_t)(INT32_MAX / 4));
-    nb_encoding e = {.tokenizer = t, .out = {.tokens = tokens, .capacity = capacity}, .after_special = true, .err = err};
+    nb_encoding e = {.tokenizer = t, .out = {.tokens = tokens, .capacity = capacity}, .err = err};
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_begin)
         nb_token_append(&e.out, t->begin);
     int32_t code = nb_special_encode(&e, (const uint8_t *)text, text_bytes, (flags & NB_TOKENIZE_PARSE_SPECIAL) != 0);

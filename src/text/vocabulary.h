@@ -112,7 +112,6 @@ typedef struct nb_encoding {
     const nb_tokenizer *tokenizer;
     nb_workspace workspace;
     nb_token_list out;
-    bool after_special; /* the next piece of text follows a special token, or begins the text */
     nb_error *err;
 } nb_encoding;
 

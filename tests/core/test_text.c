@@ -377,6 +377,8 @@ static const wrong wrongs[] = {
      .merges = "x+y a+y b+a + a+ +b ab a+b+c a+b", .text = "abba", .ids = "cba"},
     {.what = "the same token twice", .model = "gpt2", .pre = "gpt-2", .tokens = "a b ab ab a", .merges = "a+b a+b",
      .text = "aab", .ids = "ed"},
+    {.what = "the same merge twice", .model = "gpt2", .pre = "gpt-2", .tokens = "a b c ab bc", .merges = "a+b b+c a+b",
+     .text = "abc", .ids = "dc"},
     {.what = "empty names", .model = "gpt2", .pre = "gpt-2", .tokens = "a  b  ab", .merges = "a+b", .text = "abb",
      .ids = "ec"},
     {.what = "few scores", .model = "llama", .tokens = "a b ab", .n_scores = 2, .code = NB_ERR_FORMAT},
