@@ -1,10 +1,12 @@
 // The demo in a real Chromium: what a person would do with it, on the tiny model that the repository keeps.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { serve } from '../tools/serve.js';
-import { builds, missing, models } from './builds.js';
+import { builds, missing, models, root } from './builds.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
@@ -336,6 +338,27 @@ describe('the demo page', { skip }, () => {
             assert.ok(await page.evaluate(() => crossOriginIsolated));
             assert.ok((await ask(page, 'Tell me a story.')).length > 20);
         });
+    });
+
+    it('shows new code as soon as the server has it, whatever was kept', async () => {
+        const folder = mkdtempSync(join(tmpdir(), 'nibble-page-'));
+        cpSync(`${root}demo`, join(folder, 'demo'), { recursive: true });
+        for (const room of ['web', 'build']) symlinkSync(`${root}${room}`, join(folder, room));
+        const changing = await serve({ root: folder });
+        try {
+            await visit({ base: changing.url }, async page => {
+                await page.waitForFunction(async () => (await caches.match(new URL('./store.js', location.href))) !== undefined);
+                await page.reload(); // from now on through the service worker
+                await page.waitForSelector(READY);
+                appendFileSync(join(folder, 'demo/store.js'), 'document.documentElement.dataset.newer = "yes";\n');
+                await page.reload();
+                await page.waitForSelector(READY);
+                assert.equal(await page.evaluate(() => document.documentElement.dataset.newer), 'yes');
+            });
+        } finally {
+            await changing.close();
+            rmSync(folder, { recursive: true });
+        }
     });
 
     it('shows what a model writes as text, whatever it writes', async () => {
