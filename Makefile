@@ -75,4 +75,4 @@ model: checked
 peers: checked
 	@cd tests/bench
 	@[ -e node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ] ||
-	 npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error
+	 npm install --no-save --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error
