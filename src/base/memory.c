@@ -97,7 +97,15 @@ void nb_free(void *p) {
 
 #include <stdlib.h>
 
+static bool allocation_forbidden; /* the native tests use one session at a time */
+
+void nb_forbid_allocation(bool forbidden) {
+    allocation_forbidden = forbidden;
+}
+
 void *nb_alloc(size_t bytes) {
+    if (allocation_forbidden)
+        __builtin_trap();
     /* not aligned_alloc, which wants the size rounded up: the sanitizers should see the first byte past the end */
     void *p = NULL;
     return bytes > SIZE_MAX / 2 || posix_memalign(&p, ALIGNMENT, bytes ? bytes : 1) ? NULL : p;

@@ -8,6 +8,15 @@
 
 #include <stdbool.h>
 
+/* While forbidden, the native build traps on nb_alloc: the token loop allocates nothing, and this keeps it so. */
+#ifdef NB_NATIVE
+void nb_forbid_allocation(bool forbidden);
+#else
+static inline void nb_forbid_allocation(bool forbidden) {
+    (void)forbidden;
+}
+#endif
+
 typedef struct nb_arena {
     uint8_t *base; /* NULL while measuring */
     size_t size;

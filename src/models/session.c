@@ -119,6 +119,7 @@ int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint
             return NB_FAIL(err, NB_ERR_ARGUMENT, "token %d at position %u is not in the vocabulary of %u", tokens[common + i],
                            common + i, m->vocabulary);
     s->held = common;
+    nb_forbid_allocation(true);
     for (uint32_t i = 0; i < rows; i++) {
         s->tokens[common + i] = tokens[common + i];
         nb_matrix_row(&s->model->embedding, (uint32_t)tokens[common + i], s->x + (size_t)i * m->width);
@@ -130,6 +131,7 @@ int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint
         compute_logits(s, 0, rows);
     else if (s->held == (uint32_t)n)
         compute_logits(s, rows - 1, 1);
+    nb_forbid_allocation(false);
     return (int32_t)s->held;
 }
 

@@ -15,6 +15,7 @@
     T(matmul) \
     T(ops) \
     T(attention) \
+    T(model) \
     T(text) \
     T(sampler)
 

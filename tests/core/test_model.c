@@ -1,0 +1,232 @@
+/* A whole model file through the loader and sessions: demo/tiny.gguf, and what is left of it after harm. That the
+ * numbers are right is checked against oracles elsewhere (greedy.test.js, logits.test.js); here, that they do not
+ * depend on how the bytes arrived, on batches, threads, or what the cache held before; and that nothing breaks. */
+#include "../../src/base/numbers.h"
+#include "../../src/base/text.h"
+#include "../../src/models/session.h"
+#include "check.h"
+#include "random.h"
+
+enum { TOKENS = 40, CONTEXT = 64 };
+
+static uint8_t *file;
+static size_t file_size;
+
+/* Feeds `size` of the file's bytes in pieces; NULL and *err if it is refused. piece = 0: random sizes. */
+static nb_model *load(const uint8_t *bytes, size_t size, double told, size_t piece, nb_error *err) {
+    uint32_t seed = 5;
+    nb_loader *l = nb_loader_new(told, NB_LOAD_ALL, err);
+    size_t at = 0;
+    while (at < size) {
+        size_t capacity, n = piece ? piece : 1 + test_random(&seed) % 70000;
+        uint8_t *space = nb_loader_space(l, &capacity);
+        if (!capacity)
+            break;
+        n = NB_MIN(NB_MIN(n, capacity), size - at);
+        memcpy(space, bytes + at, n);
+        at += n;
+        if (nb_loader_commit(l, n, err) < 0) {
+            nb_loader_free(l);
+            return NULL;
+        }
+    }
+    nb_model *m = nb_loader_finish(l, err);
+    nb_loader_free(l);
+    return m;
+}
+
+static void some_tokens(int32_t *tokens, int32_t n, const nb_model *m, uint32_t seed) {
+    for (int32_t i = 0; i < n; i++)
+        tokens[i] = (int32_t)(test_random(&seed) % (uint32_t)nb_model_vocabulary(m));
+}
+
+/* Logits of the last of n tokens -> out [vocabulary]. */
+static void evaluate(nb_session *s, const int32_t *tokens, int32_t n, float *out, int32_t vocabulary) {
+    nb_error err;
+    int32_t held, rows;
+    do
+        held = nb_session_advance(s, tokens, n, NB_LOGITS_LAST, &err);
+    while (held >= 0 && held < n);
+    if (!CHECK(held == n, "%s", err.message))
+        return;
+    float *logits = nb_session_logits(s, &rows);
+    CHECK(rows == 1, "%d rows of logits", rows);
+    memcpy(out, logits, (size_t)vocabulary * sizeof(float));
+}
+
+static void check_same(const float *a, const float *b, int32_t n, const char *what) {
+    int32_t i = 0;
+    while (i < n && a[i] == b[i])
+        i++;
+    CHECK(i == n, "%s: logit %d is %g, not %g", what, i, (double)b[i], (double)a[i]);
+}
+
+static void check_sessions(const nb_model *m, const float *expected, const int32_t *tokens, int32_t vocabulary) {
+    static const uint32_t batches[] = {1, 2, 3, 7, 40};
+    nb_error err;
+    float *got = nb_alloc((size_t)vocabulary * sizeof(float));
+    for (int32_t threads = 1; threads <= 3; threads++) {
+        nb_pool *pool = test_pool_new(threads);
+        for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+            nb_session *s = nb_session_new(m, pool, CONTEXT, batches[b], NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+            if (!CHECK(s, "%s", err.message))
+                continue;
+            evaluate(s, tokens, TOKENS, got, vocabulary);
+            check_same(expected, got, vocabulary, "another batch or thread count");
+            evaluate(s, tokens, TOKENS, got, vocabulary); /* all of it is held */
+            check_same(expected, got, vocabulary, "the same prefix again");
+            int32_t other[TOKENS];
+            memcpy(other, tokens, sizeof other);
+            other[TOKENS / 2] ^= 1; /* rewinds to the middle */
+            evaluate(s, other, TOKENS - 3, got, vocabulary);
+            evaluate(s, tokens, TOKENS, got, vocabulary);
+            check_same(expected, got, vocabulary, "after a detour");
+            nb_session_free(s);
+        }
+        test_pool_free(pool);
+    }
+    nb_free(got);
+}
+
+static void check_all_logits(const nb_model *m, const int32_t *tokens, const float *expected, int32_t vocabulary) {
+    nb_error err;
+    nb_pool *pool = test_pool_new(1);
+    nb_session *s = nb_session_new(m, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    int32_t held = 0, rows = 0, all = 0;
+    float *logits = NULL;
+    while (held < TOKENS) {
+        held = nb_session_advance(s, tokens, TOKENS, NB_LOGITS_ALL, &err);
+        if (!CHECK(held > 0, "%s", err.message))
+            break;
+        logits = nb_session_logits(s, &rows);
+        all += rows;
+    }
+    CHECK(all == TOKENS, "%d rows of logits for %d tokens", all, (int32_t)TOKENS);
+    check_same(expected, logits + (size_t)(rows - 1) * (size_t)vocabulary, vocabulary, "all logits");
+    nb_session_free(s);
+    test_pool_free(pool);
+}
+
+static void check_misuse(const nb_model *m, const int32_t *tokens) {
+    nb_error err = {0};
+    nb_pool *pool = test_pool_new(1);
+    CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_Q4_0, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_ARGUMENT, "a Q4_0 cache");
+    CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_F16, 7, &err) && err.code == NB_ERR_ARGUMENT, "precision 7");
+    nb_session *s = nb_session_new(m, pool, 16, 0, NB_TYPE_F16, NB_PRECISION_FAST, &err);
+    const int32_t wrong[] = {1, -1}, beyond[] = {1, nb_model_vocabulary(m)};
+    CHECK(nb_session_advance(s, tokens, 0, 0, &err) == NB_ERR_ARGUMENT, "no tokens");
+    CHECK(nb_session_advance(s, tokens, 17, 0, &err) == NB_ERR_CONTEXT, "more than the context");
+    CHECK(nb_session_advance(s, wrong, 2, 0, &err) == NB_ERR_ARGUMENT, "a negative token");
+    CHECK(nb_session_advance(s, beyond, 2, 0, &err) == NB_ERR_ARGUMENT, "a token past the vocabulary");
+    CHECK(nb_session_advance(s, tokens, 16, 0, &err) == 16, "works after errors, up to the brim");
+    nb_session_free(s);
+    test_pool_free(pool);
+}
+
+static void check_cut(void) {
+    uint32_t seed = 77;
+    /* every kilobyte or so, and the last bytes; with the size told or not */
+    for (size_t size = 0; size < file_size; size += size > file_size - 8 ? 1 : NB_MIN(1 + test_random(&seed) % 2000, file_size - 7 - size)) {
+        nb_error err = {0};
+        nb_model *m = load(file, size, size & 1 ? (double)size : 0, 4096, &err);
+        CHECK(!m && (err.code == NB_ERR_TRUNCATED || err.code == NB_ERR_FORMAT) && err.message[0], "cut after %z bytes: code %d, \"%s\"",
+              size, err.code, err.message);
+        nb_model_free(m);
+        if (size >= file_size - 1)
+            break;
+    }
+}
+
+/* Finds a text in the header and writes another of the same length over it. */
+static bool replace(uint8_t *bytes, const char *from, const char *to) {
+    size_t n = nb_length(from);
+    for (size_t i = 0; i + n < file_size; i++)
+        if (nb_compare(bytes + i, from, n) == 0) {
+            memcpy(bytes + i, to, n);
+            return true;
+        }
+    return false;
+}
+
+static void check_contradictions(void) {
+    static const struct {
+        const char *from, *to, *message;
+    } cases[] = {
+        {"blk.0.attn_q.weight", "blk.0.attn_p.weight", "attn_p.weight is not part"},
+        {"blk.1.attn_norm.weight", "blk.9.attn_norm.weight", "is not part"},
+        {"llama.block_count", "llama.block_cxunt", "block_count is missing"},
+        {"llama.embedding_length", "llama.embedding_lxngth", "embedding_length is missing"},
+        {"token_embd.weight", "token_embx.weight", "token_embd.weight is missing"},
+        {"output_norm.weight", "outputznorm.weight", "is not part"},
+        {"general.architecture", "general.architexture", "does not name its architecture"},
+    };
+    uint8_t *copy = nb_alloc(file_size);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nb_error err = {0};
+        memcpy(copy, file, file_size);
+        if (!CHECK(replace(copy, cases[i].from, cases[i].to), "%s is not in the file", cases[i].from))
+            continue;
+        nb_model *m = load(copy, file_size, 0, 100000, &err);
+        bool said = false;
+        for (size_t k = 0; k + nb_length(cases[i].message) < sizeof err.message && !said; k++)
+            said = nb_compare(err.message + k, cases[i].message, nb_length(cases[i].message)) == 0;
+        CHECK(!m && said, "%s: \"%s\"", cases[i].to, err.message);
+        nb_model_free(m);
+    }
+    /* random harm: an error or a model, never a crash */
+    uint32_t seed = 31, refused = 0;
+    for (int round = 0; round < 150; round++) {
+        nb_error err = {0};
+        memcpy(copy, file, file_size);
+        for (int k = 0; k < 3; k++)
+            copy[test_random(&seed) % 20000] = (uint8_t)test_random(&seed);
+        nb_model *m = load(copy, file_size, (double)file_size, 65536, &err);
+        refused += !m;
+        nb_model_free(m);
+    }
+    CHECK(refused > 0, "no harm was noticed");
+    nb_free(copy);
+}
+
+void test_model(void) {
+    file_size = test_read("demo/tiny.gguf", NULL, 0);
+    file = nb_alloc(file_size);
+    test_read("demo/tiny.gguf", file, file_size);
+    nb_error err = {0};
+    nb_model *m = load(file, file_size, (double)file_size, file_size, &err);
+    if (!CHECK(m, "%s", err.message))
+        return;
+    int32_t tokens[TOKENS], vocabulary = nb_model_vocabulary(m);
+    some_tokens(tokens, TOKENS, m, 11);
+    float *expected = nb_alloc((size_t)vocabulary * sizeof(float)), *got = nb_alloc((size_t)vocabulary * sizeof(float));
+    nb_pool *pool = test_pool_new(1);
+    nb_session *s = nb_session_new(m, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    evaluate(s, tokens, TOKENS, expected, vocabulary);
+    nb_session_free(s);
+    static const size_t pieces[] = {1, 997, 65536, 0};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        nb_model *other = load(file, file_size, 0, pieces[i], &err);
+        if (!CHECK(other, "pieces of %z: %s", pieces[i], err.message))
+            continue;
+        s = nb_session_new(other, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+        evaluate(s, tokens, TOKENS, got, vocabulary);
+        check_same(expected, got, vocabulary, "other pieces");
+        nb_session_free(s);
+        nb_model_free(other);
+    }
+    test_pool_free(pool);
+    check_sessions(m, expected, tokens, vocabulary);
+    check_all_logits(m, tokens, expected, vocabulary);
+    check_misuse(m, tokens);
+    size_t length = nb_model_describe(m, NULL, 0);
+    char *text = nb_alloc(length + 1);
+    CHECK(nb_model_describe(m, text, length + 1) == length && text[0] == '{' && text[length - 1] == '}' && !text[length],
+          "the description has another length when written");
+    nb_free(text);
+    check_cut();
+    check_contradictions();
+    nb_free(got);
+    nb_free(expected);
+    nb_model_free(m);
+    nb_free(file);
+}
