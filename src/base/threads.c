@@ -40,7 +40,9 @@ struct nb_pool {
 };
 
 #if defined(__wasm__) && defined(NB_THREADS)
-static void sleep_while(uint32_t *word, uint32_t value) {
+/* Not inlined: where the address is a sum, the first compiler tier of V8 11.3 (Node 20) waits at address 0 instead, and
+ * nobody ever wakes that. As a function of its own it gets the address as it is. */
+static __attribute__((noinline)) void sleep_while(uint32_t *word, uint32_t value) {
     __builtin_wasm_memory_atomic_wait32((int32_t *)word, (int32_t)value, -1);
 }
 static void wake_all(uint32_t *word) {
