@@ -50,7 +50,8 @@ static int32_t write_whole(const uint8_t *s, int32_t n, char *out, int32_t *used
         if (incomplete)
             break;
         if (out)
-            memcpy(out + written, whole ? (const char *)s + at : replacement, whole ? (size_t)length : REPLACEMENT_SIZE);
+            memcpy(out + written, whole ? (const char *)s + at : replacement,
+                   whole ? (size_t)length : REPLACEMENT_SIZE);
         written += whole ? length : REPLACEMENT_SIZE;
         at += length;
     }

@@ -48,7 +48,8 @@ static double next_uniform(nb_sampler *s) {
 static int32_t check_params(const nb_sampler_params *p, nb_error *err) {
     /* written so that NaN fails */
     if (!(p->temperature >= 0 && p->temperature <= 1e6f))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "temperature is %g; it must be 0 (greedy) or more", (double)p->temperature);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "temperature is %g; it must be 0 (greedy) or more",
+                       (double)p->temperature);
     if (!(p->top_p >= 0 && p->top_p <= 1))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "top_p is %g; it must be within 0 ... 1 (1: off)", (double)p->top_p);
     if (!(p->min_p >= 0 && p->min_p <= 1))

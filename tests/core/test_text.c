@@ -185,7 +185,8 @@ static void check_random_bytes(int which) {
                 text[i] = (char)(random_below(2) ? 0x80 + random_below(0x80) : 'a' + random_below(26));
             int32_t n_tokens = nb_tokenizer_encode(f.tokenizer, text, n, 0, tokens, 8 * MOST, NULL);
             for (int32_t i = 0; i < n_tokens; i++)
-                size += (size_t)nb_tokenizer_bytes(f.tokenizer, tokens[i], 0, back + size, (int32_t)(sizeof back - size));
+                size += (size_t)nb_tokenizer_bytes(f.tokenizer, tokens[i], 0, back + size,
+                                                   (int32_t)(sizeof back - size));
             CHECK(n == size && nb_compare(text, back, n) == 0, "%s: %z random bytes came back as %z", names[which], n,
                   size);
         }
@@ -344,7 +345,8 @@ static void check_room(void) {
         CHECK(nb_detokenizer_flush(d, out, 2) == 3, "U+FFFD needs 3 bytes");
         CHECK(nb_detokenizer_flush(d, out, 3) == 3 && nb_compare(out, FFFD, 3) == 0, "U+FFFD");
         CHECK(nb_detokenizer_flush(d, out, 3) == 0, "once");
-        CHECK(nb_detokenizer_push(d, nb_tokenizer_size(f.tokenizer), out, 16, &err) == NB_ERR_ARGUMENT, "no such token");
+        int32_t beyond = nb_tokenizer_size(f.tokenizer);
+        CHECK(nb_detokenizer_push(d, beyond, out, 16, &err) == NB_ERR_ARGUMENT, "no such token");
         CHECK(nb_detokenizer_push(d, -1, out, 16, &err) == NB_ERR_ARGUMENT, "no such token");
         nb_detokenizer_free(d);
     }
@@ -362,7 +364,8 @@ typedef struct wrong {
 } wrong;
 
 static const wrong wrongs[] = {
-    {.what = "right", .model = "gpt2", .pre = "gpt-2", .tokens = "a b ab c", .merges = "a+b", .text = "abc", .ids = "cd"},
+    {.what = "right", .model = "gpt2", .pre = "gpt-2", .tokens = "a b ab c", .merges = "a+b", .text = "abc",
+     .ids = "cd"},
     {.what = "no pre-tokenizer", .model = "gpt2", .tokens = "a b ab c", .merges = "a+b", .text = "abc", .ids = "cd"},
     {.what = "unknown kind", .model = "wordpiece", .tokens = "a b", .code = NB_ERR_UNSUPPORTED},
     {.what = "no kind", .tokens = "a b", .code = NB_ERR_UNSUPPORTED},
@@ -430,7 +433,8 @@ static void check_wrong(const wrong *w) {
         CHECK(n == want, "%s: %d tokens, not %d", w->what, n, want);
         for (int32_t i = 0; i < n && i < want; i++)
             CHECK(tokens[i] == w->ids[i] - 'a', "%s: token %d is %d", w->what, i, tokens[i]);
-        CHECK(nb_tokenizer_begin(t) < nb_tokenizer_size(t) && nb_tokenizer_end(t) < nb_tokenizer_size(t), "%s", w->what);
+        int32_t size = nb_tokenizer_size(t);
+        CHECK(nb_tokenizer_begin(t) < size && nb_tokenizer_end(t) < size, "%s", w->what);
         for (int32_t i = -2; i < nb_tokenizer_size(t) + 2; i++) /* no token crashes */
             nb_tokenizer_bytes(t, i, 1, NULL, 0), nb_tokenizer_is_end(t, i), nb_tokenizer_name(t, i);
     }

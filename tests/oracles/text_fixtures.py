@@ -30,7 +30,8 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 CORPUS = (PROSE + CODE) * 2 + "\n".join(SCRIPTS) + "\n".join(
     t for t in HARD if not any(s in t for s in ("<", "[[", "c[", "bcx")))
 SPECIAL = [("<|endoftext|>", CONTROL), ("<|im_start|>", CONTROL), ("<|im_end|>", CONTROL), ("[[", USER_DEFINED),
-           ("[[[", USER_DEFINED), ("c[", USER_DEFINED), ("abcx", USER_DEFINED), ("bcxy", USER_DEFINED), ("<tool>", USER_DEFINED)]
+           ("[[[", USER_DEFINED), ("c[", USER_DEFINED), ("abcx", USER_DEFINED), ("bcxy", USER_DEFINED),
+           ("<tool>", USER_DEFINED)]
 
 
 def train(symbols, n_merges, allowed=lambda left, right: True):
@@ -139,7 +140,8 @@ def vocabularies():
     chat = {"bos_token_id": "<|im_start|>", "eos_token_id": "<|im_end|>", "add_bos_token": False}
     yield "smollm", byte_level("smollm", merges, chat)
     yield "gpt-2", byte_level("gpt-2", merges, {"bos_token_id": "<|endoftext|>", "eos_token_id": "<|endoftext|>"})
-    yield "llama-bpe", byte_level("llama-bpe", merges, {"bos_token_id": "<|im_start|>", "eos_token_id": "<|endoftext|>"})
+    yield "llama-bpe", byte_level("llama-bpe", merges,
+                                  {"bos_token_id": "<|im_start|>", "eos_token_id": "<|endoftext|>"})
     yield "qwen2", byte_level("qwen2", merges, chat)
     yield "default", byte_level("default", merges, chat | {"add_bos_token": True, "add_eos_token": True})
 
