@@ -4,7 +4,7 @@
  */
 import { chatTokens } from './chat.js';
 import { startCore } from './core.js';
-import { NibbleError, fromPlain } from './errors.js';
+import { NibbleError } from './errors.js';
 import { breathe, isNode, nodeWorker, webWorker } from './platform.js';
 import { StopFinder } from './stops.js';
 import { openSource, recognize } from './stream.js';
@@ -69,7 +69,7 @@ export class Engine {
 
     /**
      * @param {import('./stream.js').Source} source
-     * @param {Record<string, any>} options checked, with headerOnly and wasmUrl
+     * @param {Record<string, any>} options checked, with headerOnly, wasmUrl and alarm (see pool-worker.js)
      * @param {LoadPort} port
      */
     static async load(source, options, port) {
@@ -80,7 +80,7 @@ export class Engine {
         const { core, threads } = await startCore(options.headerOnly ? { ...options, threads: 1 } : options);
         const engine = new Engine(core, threads);
         engine.pool = core.object('nb_pool_new', threads);
-        const workers = engine.startWorkers();
+        const workers = engine.startWorkers(options.alarm);
         workers.catch(() => {});
         engine.model = await loadModel(core, await opening, options.headerOnly ? LOAD_HEADER : LOAD_ALL, port.progress);
         engine.description = engine.describe();
@@ -92,24 +92,29 @@ export class Engine {
         return engine;
     }
 
-    /** Starts the pool's other threads and waits until each runs. */
-    async startWorkers() {
+    /**
+     * Starts the pool's other threads and waits until each runs.
+     * @param {string} alarm
+     */
+    async startWorkers(alarm) {
         const { core, pool } = this;
         await Promise.all(Array.from({ length: this.threads - 1 }, async (_, i) => {
             const index = i + 1;
             const stack = core.exports.nb_pool_stack(pool, index) >>> 0;
-            /** @type {(value: unknown) => void} */
-            let answer = () => {};
-            const answered = new Promise((resolve) => { answer = resolve; });
-            const crash = (/** @type {string} */ why) => answer({ error: { name: 'Error', message: why } });
+            /** @type {() => void} */
+            let ready = () => {};
+            /** @type {(reason: string) => void} */
+            let crash = () => {};
+            const started = new Promise((resolve, reject) => {
+                ready = () => resolve(undefined);
+                crash = (reason) => reject(new NibbleError('NB_ERR_WORKER', `thread ${index} of ${this.threads} could not start: ${
+                    reason || 'its script did not load; is the web/ folder served whole?'}`));
+            });
             const worker = isNode
-                ? await nodeWorker(new URL('./pool-worker.js', import.meta.url), answer, crash)
-                : webWorker(new Worker(new URL('./pool-worker.js', import.meta.url), { type: 'module' }), answer, crash);
-            worker.post({ module: core.module, memory: core.memory, pool, index, stack });
-            const { error } = /** @type {{ error?: import('./errors.js').PlainError }} */ (await answered);
-            if (error)
-                throw new NibbleError('NB_ERR_WORKER', `thread ${index} of ${this.threads} could not start: ${
-                    fromPlain(error).message || 'its script did not load; is the web/ folder served whole?'}`);
+                ? await nodeWorker(new URL('./pool-worker.js', import.meta.url), ready, crash)
+                : webWorker(new Worker(new URL('./pool-worker.js', import.meta.url), { type: 'module' }), ready, crash);
+            worker.post({ module: core.module, memory: core.memory, pool, index, stack, alarm });
+            await started;
         }));
     }
 

@@ -32,7 +32,7 @@ export async function load(source, options = {}) {
     try {
         signal?.throwIfAborted();
         const info = await link.request({
-            type: 'load', source: plain, options: { ...checked, headerOnly, wasmUrl: wasmUrl && absolute(String(wasmUrl)) },
+            type: 'load', source: plain, options: { ...checked, headerOnly, wasmUrl: wasmUrl && absolute(String(wasmUrl)), alarm: link.alarm },
         }, ({ type, progress, id }) => {
             if (type === 'progress')
                 onProgress?.(progress);
@@ -245,8 +245,15 @@ class Link {
     /** @type {unknown} why there is no worker any more */
     #ended;
 
+    /** Name of the channel on which a thread of the pool says that it died (see pool-worker.js). */
+    alarm = `nibble-${Math.random()}-${performance.now()}`;
+    #alarm = new BroadcastChannel(this.alarm);
+
     static async open() {
         const link = new Link();
+        link.#alarm.onmessage = (event) => link.close(crash(/** @type {MessageEvent} */ (event).data));
+        if (isNode)
+            /** @type {any} */ (link.#alarm).unref();
         const onMessage = (/** @type {any} */ message) => link.#receive(message);
         const onCrash = (/** @type {string} */ reason) => link.close(crash(reason));
         link.#worker = isNode
@@ -310,6 +317,7 @@ class Link {
             return;
         this.#worker.terminate();
         this.#worker = undefined;
+        this.#alarm.close();
         this.#ended = reason;
         for (const { reject } of this.#pending.values())
             reject(reason);
