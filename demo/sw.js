@@ -6,21 +6,22 @@
 // Responses are kept with their headers, so the page is cross-origin isolated (and has threads) from the cache as well.
 
 const CACHE = 'nibble-1'; // another number: everything is fetched anew
-const HOME = new URL('.', self.location.href); // .../demo/
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+const HOME = new URL('.', worker.location.href); // .../demo/
 const ROOMS = ['.', '../web/', '../build/'].map(path => new URL(path, HOME).href);
 
-self.addEventListener('install', () => self.skipWaiting());
+worker.addEventListener('install', () => worker.skipWaiting());
 
-self.addEventListener('activate', event => {
+worker.addEventListener('activate', event => {
     event.waitUntil((async () => {
         for (const name of await caches.keys()) {
             if (name.startsWith('nibble-') && name !== CACHE) await caches.delete(name);
         }
-        await self.clients.claim();
+        await worker.clients.claim();
     })());
 });
 
-self.addEventListener('message', event => {
+worker.addEventListener('message', event => {
     if (!Array.isArray(event.data?.keep)) return;
     event.waitUntil((async () => {
         const cache = await caches.open(CACHE);
@@ -35,7 +36,7 @@ self.addEventListener('message', event => {
     })());
 });
 
-self.addEventListener('fetch', event => {
+worker.addEventListener('fetch', event => {
     const { request } = event;
     // A part of a file is not the file; anything that is not ours is none of our business.
     if (!isOurs(request.url) || request.headers.has('range')) return;

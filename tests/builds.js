@@ -2,6 +2,8 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
+/** @typedef {import('../web/index.d.ts').Build} Build */
+
 /** The repository's root, with a slash at its end. */
 export const root = fileURLToPath(new URL('../', import.meta.url));
 
@@ -10,9 +12,9 @@ export const root = fileURLToPath(new URL('../', import.meta.url));
 const relaxed = Number(process.versions.node.split('.')[0]) >= 22;
 
 /** The WebAssembly builds; a test runs on those that this Node supports.
- * @type {{ name: string, threads: boolean, relaxed: boolean, supported: boolean, file: string }[]} */
+ * @type {{ name: Build, threads: boolean, relaxed: boolean, supported: boolean, file: string }[]} */
 export const builds = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map(name => ({
-    name,
+    name: /** @type {Build} */ (name),
     threads: name.endsWith('-threads'),
     relaxed: name.startsWith('relaxed'),
     supported: relaxed || !name.startsWith('relaxed'),

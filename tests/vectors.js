@@ -27,7 +27,7 @@ export async function logitsOf(model, tokens) {
     /** @type {Float32Array[]} */
     const rows = [];
     for await (const piece of model.logits(tokens)) {
-        const vocabulary = model.info.vocabulary;
+        const vocabulary = /** @type {number} */ (model.info.vocabulary);
         for (let at = 0; at < piece.length; at += vocabulary) rows.push(piece.subarray(at, at + vocabulary));
     }
     return rows;

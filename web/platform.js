@@ -82,7 +82,7 @@ export async function nodeWorker(url, onMessage, onCrash) {
  */
 export function listen(onMessage) {
     if (!isNode) {
-        const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (globalThis));
+        const scope = /** @type {Worker} */ (/** @type {unknown} */ (globalThis));
         scope.onmessage = (event) => onMessage(event.data);
         return (message, transfer = []) => scope.postMessage(message, transfer);
     }

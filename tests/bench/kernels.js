@@ -15,8 +15,8 @@ for (const build of builds) {
         console.log(`${build}: not run by this engine (${error.message})`);
     });
     if (!module) continue;
-    const core = (await WebAssembly.instantiate(module, {})).exports;
-    const text = (p) => {
+    const core = /** @type {any} */ ((await WebAssembly.instantiate(module, {})).exports);
+    const text = (/** @type {number} */ p) => {
         const memory = new Uint8Array(core.memory.buffer);
         return Buffer.from(memory.subarray(p, memory.indexOf(0, p))).toString();
     };
@@ -31,6 +31,7 @@ for (const build of builds) {
     }
 }
 
+/** @param {any} core @param {number} kernel @param {number} any @param {number} tokens */
 function time(core, kernel, any, tokens) {
     const columns = any === 14 ? 512 : SHAPE.columns;
     const pointer = core.bench_prepare(kernel, any, SHAPE.rows, columns, tokens);
