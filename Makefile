@@ -9,6 +9,7 @@ SHELL := /bin/bash
 REAL_MODEL := build/models/SmolLM2-135M-Instruct.Q4_1.gguf
 MODEL = $(firstword $(wildcard $(REAL_MODEL)) demo/tiny.gguf)
 PORT ?= 8080
+SECONDS_EACH ?= 60
 PROMPT ?= What is gravity?
 export PROMPT
 
@@ -23,7 +24,7 @@ demo: build model ## build, serve the chat page, and print its address (PORT=808
 	@exec node tools/serve.js $(PORT)
 
 test: setup build ## everything that must hold: C suite, JavaScript suite, types, the page
-	@./build.sh native tests
+	@./build.sh native tests fuzz
 	@exec node tests/all.js
 
 run: build model ## answer in the terminal: make run PROMPT="What is gravity?"
@@ -37,16 +38,25 @@ bench: build model peers ## speed beside wllama and native llama.cpp
 	@exec node tests/bench/run.js
 
 bench-kernels: compilers ## speed of each kernel in each build
-	@./build.sh tests
+	@./build.sh bench
 	@exec node tests/bench/kernels.js
 
-fuzz: ## fuzz the readers of untrusted bytes for a while (SECONDS_EACH=60)
+fuzz: checked ## fuzz the readers of untrusted bytes for a while (SECONDS_EACH=60)
 	@tools/setup.sh native
-	@exec tests/fuzz/run.sh
+	@./build.sh fuzz
+	@node tests/fuzz/run.js $(SECONDS_EACH)
 
-oracles: ## write the oracle vectors anew, from the reference implementations
+oracles: model ## write the oracle vectors anew, from the reference implementations
 	@tools/setup.sh venv
-	@exec tests/oracles/run.sh
+	@[ build/venv/installed -nt tests/oracles/requirements.txt ] || {
+	 python3 -m venv build/venv && build/venv/bin/pip install -q -r tests/oracles/requirements.txt && touch build/venv/installed; }
+	@cd tests/oracles
+	@for script in dequantize_vectors text_fixtures random_models; do ../../build/venv/bin/python $$script.py; done
+	@for model in smollm2=../../$(REAL_MODEL) tiny=../../demo/tiny.gguf; do
+	   for kind in greedy logits; do
+	     ../../build/venv/bin/python $${kind}_vectors.py $${model#*=} ../fixtures/llamacpp/$${model%%=*}-$$kind.json
+	   done
+	 done
 
 clean: ## remove what was built; downloads stay
 	@rm -rf $(filter-out build/models build/toolchain build/venv,$(wildcard build/*))

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Compiles the core. Usage: ./build.sh [wasm] [native] [tests] [bench]   (default: wasm)
+# Compiles the core. Usage: ./build.sh [wasm] [native] [tests] [bench] [fuzz]   (default: wasm)
 #   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm
 #   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
 #   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
+#   fuzz    build/native/fuzz_*: the core with the targets of tests/fuzz under libFuzzer, ASan and UBSan
 #   bench   build/bench/kernels-<build>.wasm, for tests/bench/kernels.js
 # Emscripten compiles (emcc -c), wasm-ld of the same LLVM links; no JavaScript of Emscripten's is used, nor binaryen.
 # CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once.
@@ -180,23 +181,45 @@ build_bench() {
     done
 }
 
-build_native() {
-    local cc=${CC:-} out=build/native/core-tests object
-    [ -n "$cc" ] || cc=$(command -v clang-22 || command -v clang || command -v gcc) ||
+# Sets CC, and NATIVE: the flags of every native build.
+find_native() {
+    CC=${CC:-$(command -v clang-22 || command -v clang || command -v gcc)} ||
         fail "no native C compiler: run 'make setup', or set CC"
     [ -e /usr/include/simde ] || fail "SIMDe is missing (Debian: libsimde-dev): run 'make setup'"
-    TOOLCHAIN=$($cc --version | head -n 1)
-    echo "build.sh: $cc, $TOOLCHAIN"
-    local flags="-O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fsanitize=address,undefined \
+    TOOLCHAIN=$($CC --version | head -n 1)
+    NATIVE="-O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fsanitize=address,undefined \
 -fno-sanitize-recover=undefined -fno-omit-frame-pointer -pthread -DNB_NATIVE -DNB_THREADS ${CORE_DEFINES:-}"
-    compile native "$cc $flags $WARN -Isrc" $CORE $TESTS tests/core/host_native.c
     mkdir -p build/native
-    for object in $OBJECTS; do
+    echo "build.sh: $CC, $TOOLCHAIN"
+}
+
+# link_native OUT FLAGS OBJECT...
+link_native() {
+    local out=$1 flags=$2 object
+    shift 2
+    for object in "$@"; do
         [ "$object" -nt "$out" ] || continue
-        $cc $flags $OBJECTS -lm -o "$out"
+        $CC $NATIVE $flags "$@" -lm -o "$out"
         break
     done
     echo "build.sh: $out"
+}
+
+build_native() {
+    find_native
+    compile native "$CC $NATIVE $WARN -Isrc" $CORE $TESTS tests/core/host_native.c
+    link_native build/native/core-tests "" $OBJECTS
+}
+
+build_fuzz() {
+    local core target
+    find_native
+    compile native-fuzz "$CC $NATIVE -fsanitize=fuzzer-no-link $WARN -Isrc" $CORE tests/fuzz/*.c
+    core=$(for object in $OBJECTS; do case $object in */fuzz_*) ;; *) echo "$object" ;; esac; done)
+    for target in tests/fuzz/fuzz_*.c; do
+        target=$(basename "$target" .c)
+        link_native "build/native/$target" -fsanitize=fuzzer build/o/native-fuzz/$target.o $core
+    done
 }
 
 [ $# -gt 0 ] || set -- wasm
@@ -205,7 +228,7 @@ for goal in "$@"; do
 done
 for goal in "$@"; do
     case $goal in
-    wasm | tests | bench | native) "build_$goal" ;;
+    wasm | tests | bench | native | fuzz) "build_$goal" ;;
     *) fail "unknown goal '$goal'; see the first lines of build.sh" ;;
     esac
 done

@@ -18,6 +18,8 @@ const steps = [
         name: `C suite, ${build}`,
         command: [build.startsWith('relaxed') ? node24 : process.execPath, 'tests/core/run.js', build],
     })),
+    // A short run on fresh seeds finds no deep bug, but keeps the targets and what they found honest: make fuzz runs long.
+    { name: 'fuzz targets, 10 seconds each', command: [process.execPath, 'tests/fuzz/run.js', '10'] },
     { name: 'types', command: [process.execPath, 'node_modules/typescript/bin/tsc'] },
     {
         name: 'types of the service worker',
