@@ -14,6 +14,27 @@ void nb_matmul_any_f32__relaxed(const nb_matmul_task *task) {
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* What stays in registers throughout. */
+typedef struct constants {
+    v128_t low, mask, unit;
+} constants;
+
+INLINE constants held_constants(void) {
+    return (constants){nb_held_constant(0x0f0f0f0f), nb_held_constant(NB_F16_MASK), nb_held_constant(NB_F16_UNIT)};
+}
+
+/* sum (in 32 bits, lanes = rows) of a block's integer products -> out += w x; w: the block's scales, x: its d and s. */
+INLINE v128_t scaled(v128_t out, v128_t sum, const uint8_t *w, v128_t dx, v128_t sx, const uint32_t type, constants c) {
+    v128_t d = nb_load_f16x4_with(w, c.mask, c.unit);
+    sum = wasm_f32x4_convert_i32x4(sum);
+    if (type == NB_TYPE_Q4_0) { /* d (q - 8) x = d (q x - 8 x) */
+        sum = wasm_f32x4_sub(wasm_f32x4_mul(sum, dx), wasm_f32x4_mul(sx, wasm_f32x4_splat(8)));
+        return MADD(sum, d, out);
+    }
+    out = MADD(sum, wasm_f32x4_mul(d, dx), out); /* (d q + m) x */
+    return MADD(nb_load_f16x4_with(w + 8, c.mask, c.unit), sx, out);
+}
+
 /* sum over a block of 32 columns: eight weight vectors times the 32 bytes at x, splatted four at a time. */
 INLINE v128_t dot32(const v128_t *q, const uint8_t *x) {
     v128_t sum;
@@ -28,62 +49,99 @@ INLINE v128_t dot32(const v128_t *q, const uint8_t *x) {
     return wasm_i32x4_extadd_pairwise_i16x8(sum);
 }
 
-/* G groups of four rows times the panel of T tokens that starts at token t. A block's weights are unpacked once, then
- * each token's 32 activations are read in two vectors and splatted four columns at a time. */
-INLINE void tile(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t G, const uint32_t T, const uint32_t type,
-                 const nb_form form) {
+/* One group of four rows times the panel of four tokens that starts at token t. A block's weights are unpacked once,
+ * then each token's activations are read and splatted. */
+INLINE void tile(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type, const nb_form form) {
+    enum { T = NB_PANEL };
     const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8, bytes = form == NB_FORM_Q8 ? 1 : 2;
-    const v128_t low = nb_held_constant(0x0f0f0f0f), mask = nb_held_constant(NB_F16_MASK), unit = nb_held_constant(NB_F16_UNIT);
+    const constants c = held_constants();
+    const uint8_t *w = task->w->data + row / 4 * task->w->group_bytes;
+    const uint8_t *x = nb_activations_panel(task->x, form, t);
+    v128_t out[T];
+    for (uint32_t i = 0; i < T; i++)
+        out[i] = wasm_f32x4_splat(0);
+    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + 64, x += T * (8 + bytes * NB_BLOCK)) {
+        v128_t q[8];
+        for (uint32_t j = 0; j < 4; j++) {
+            v128_t both = wasm_v128_load(w + halves + 16 * j);
+            q[j] = wasm_v128_and(both, c.low);
+            q[j + 4] = wasm_v128_and(wasm_u16x8_shr(both, 4), c.low);
+        }
+        for (uint32_t i = 0; i < T; i++) {
+            const uint8_t *a = x + 8 * T + bytes * NB_BLOCK * i;
+            v128_t sum = dot32(q, a);
+            if (form == NB_FORM_Q8X2)
+                sum = wasm_i32x4_add(wasm_i32x4_shl(sum, 8), dot32(q, a + NB_BLOCK));
+            out[i] = scaled(out[i], sum, w, wasm_v128_load32_splat(x + 4 * i), wasm_v128_load32_splat(x + 4 * (T + i)), type, c);
+        }
+    }
+    for (uint32_t i = 0; i < T; i++)
+        NB_STORE_ROWS(task, t + i, row, out[i]);
+}
+
+/* Lane j (of four) of an activation vector, times G groups' weights of those columns: what the inner loop below does. */
+#define STEP(j)                                                                                                     \
+    do {                                                                                                            \
+        v128_t first[2], second[2]; /* columns 4j and 16 + 4j of each plane */                                      \
+        for (uint32_t p = 0; p < planes; p++) {                                                                     \
+            first[p] = nb_lane_splat(a[p][0], j);                                                                   \
+            second[p] = nb_lane_splat(a[p][1], j);                                                                  \
+        }                                                                                                           \
+        for (uint32_t g = 0; g < G; g++) {                                                                          \
+            v128_t both = wasm_v128_load(w + g * group_bytes + halves + 16 * j), low = wasm_v128_and(both, c.low);  \
+            v128_t high = wasm_v128_and(wasm_u16x8_shr(both, 4), c.low);                                            \
+            for (uint32_t p = 0; p < planes; p++) {                                                                 \
+                v128_t s = wasm_i16x8_relaxed_dot_i8x16_i7x16(first[p], low);                                       \
+                sums[g][p] = j ? wasm_i16x8_add(sums[g][p], s) : s;                                                 \
+                s = wasm_i16x8_relaxed_dot_i8x16_i7x16(second[p], high);                                            \
+                sums[g][p] = wasm_i16x8_add(sums[g][p], s);                                                         \
+                nb_pin(sums[g][p]);                                                                                 \
+            }                                                                                                       \
+        }                                                                                                           \
+    } while (0)
+
+/* G groups of four rows times one token: the groups share the splatting, so each step serves all of them. */
+INLINE void lone(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t G, const uint32_t type, const nb_form form) {
+    const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8, planes = form == NB_FORM_Q8 ? 1 : 2;
+    const constants c = held_constants();
     const size_t group_bytes = task->w->group_bytes;
     const uint8_t *w = task->w->data + row / 4 * group_bytes;
     const uint8_t *x = nb_activations_panel(task->x, form, t);
-    v128_t out[2][NB_PANEL];
-    for (uint32_t g = 0; g < G; g++)
-        for (uint32_t i = 0; i < T; i++)
-            out[g][i] = wasm_f32x4_splat(0);
-    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + 64, x += T * (8 + bytes * NB_BLOCK))
-        for (uint32_t g = 0; g < G; g++) {
-            const uint8_t *wg = w + g * group_bytes;
-            v128_t q[8], d = nb_load_f16x4_with(wg, mask, unit);
-            for (uint32_t j = 0; j < 4; j++) {
-                v128_t both = wasm_v128_load(wg + halves + 16 * j);
-                q[j] = wasm_v128_and(both, low);
-                q[j + 4] = wasm_v128_and(wasm_u16x8_shr(both, 4), low);
-            }
-            for (uint32_t i = 0; i < T; i++) {
-                const uint8_t *a = x + 8 * T + bytes * NB_BLOCK * i;
-                v128_t sum = dot32(q, a);
-                if (form == NB_FORM_Q8X2)
-                    sum = wasm_i32x4_add(wasm_i32x4_shl(sum, 8), dot32(q, a + NB_BLOCK));
-                sum = wasm_f32x4_convert_i32x4(sum);
-                v128_t dx = wasm_v128_load32_splat(x + 4 * i), sx = wasm_v128_load32_splat(x + 4 * (T + i));
-                if (type == NB_TYPE_Q4_0) { /* d (q - 8) x = d (q x - 8 x) */
-                    sum = wasm_f32x4_sub(wasm_f32x4_mul(sum, dx), wasm_f32x4_mul(sx, wasm_f32x4_splat(8)));
-                    out[g][i] = MADD(sum, d, out[g][i]);
-                } else { /* (d q + m) x */
-                    out[g][i] = MADD(sum, wasm_f32x4_mul(d, dx), out[g][i]);
-                    out[g][i] = MADD(nb_load_f16x4_with(wg + 8, mask, unit), sx, out[g][i]);
-                }
-            }
+    v128_t out[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
+    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + 64, x += 8 + planes * NB_BLOCK) {
+        v128_t a[2][2], sums[2][2];
+        for (uint32_t p = 0; p < planes; p++) {
+            a[p][0] = wasm_v128_load(x + 8 + NB_BLOCK * p);
+            a[p][1] = wasm_v128_load(x + 8 + NB_BLOCK * p + 16);
         }
+        STEP(0);
+        STEP(1);
+        STEP(2);
+        STEP(3);
+        v128_t dx = wasm_v128_load32_splat(x), sx = wasm_v128_load32_splat(x + 4);
+        for (uint32_t g = 0; g < G; g++) {
+            v128_t sum = wasm_i32x4_extadd_pairwise_i16x8(sums[g][0]);
+            if (form == NB_FORM_Q8X2)
+                sum = wasm_i32x4_add(wasm_i32x4_shl(sum, 8), wasm_i32x4_extadd_pairwise_i16x8(sums[g][1]));
+            out[g] = scaled(out[g], sum, w + g * group_bytes, dx, sx, type, c);
+        }
+    }
     for (uint32_t g = 0; g < G; g++)
-        for (uint32_t i = 0; i < T; i++)
-            NB_STORE_ROWS(task, t + i, row + 4 * g, out[g][i]);
+        NB_STORE_ROWS(task, t, row + 4 * g, out[g]);
 }
 
-/* Tokens outside, rows inside: a panel and the chunk's rows both stay in the first-level cache. A lone token is
- * multiplied with two groups at once, which share the splatting. */
+/* Tokens outside, rows inside: a panel and the chunk's rows both stay in the first-level cache. */
 INLINE void run(const nb_matmul_task *task, const uint32_t type, const nb_form form) {
     uint32_t end = task->first_row + task->rows, n = task->x->n, t = 0;
     for (; t + NB_PANEL <= n; t += NB_PANEL)
         for (uint32_t row = task->first_row; row < end; row += 4)
-            tile(task, row, t, 1, NB_PANEL, type, form);
+            tile(task, row, t, type, form);
     for (; t < n; t++) {
         uint32_t row = task->first_row;
         for (; row + 8 <= end; row += 8)
-            tile(task, row, t, 2, 1, type, form);
+            lone(task, row, t, 2, type, form);
         for (; row < end; row += 4)
-            tile(task, row, t, 1, 1, type, form);
+            lone(task, row, t, 1, type, form);
     }
 }
 

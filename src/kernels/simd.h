@@ -55,6 +55,14 @@ static inline v128_t nb_held_constant(uint32_t bits) {
     return wasm_i32x4_splat((int32_t)bits);
 }
 
+/* Computes v here and now. Else the compiler may put off a running sum until its use, with everything that it needs
+ * kept alive until then: more than the sixteen registers of x86 hold. */
+#ifdef __wasm__
+#define nb_pin(v) __asm__ volatile("" : "+r"(v))
+#else
+#define nb_pin(v) ((void)0)
+#endif
+
 /* Lane i everywhere: one instruction, where a splat from memory takes two in V8. */
 #define nb_lane_splat(v, i) wasm_i32x4_shuffle(v, v, i, i, i, i)
 
