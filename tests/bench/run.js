@@ -35,7 +35,7 @@ const prompt = repetition => `${['First', 'Second', 'Third', 'Fourth', 'Fifth', 
     'priests counted the days between feasts, and sailors wrote down the tides. Some years began in spring and some in autumn, ' +
     'some months had thirty days and some had fewer, and now and then a day had to be added so that summer would not slip into ' +
     'winter. The week is younger than the month and simpler than the year: seven days, always in the same order, without any ' +
-    'exception since antiquity. In English the names of the days are Monday, Tuesday, Wednesday,';
+    'exception since antiquity, and nobody remembers who began. In English the names of the days are Monday, Tuesday, Wednesday,';
 const EXPECTED = ' Thursday, Friday, Saturday,';
 
 /** @typedef {{ text: string, tokens: number, promptTokens: number, firstMs: number, restMs: number }} Measure */

@@ -63,7 +63,8 @@ def main():
     reader = gguf.GGUFReader(sys.argv[1])
     weights = {t.name: torch.from_numpy(dequantize(t.data, t.tensor_type).astype(np.float32)) for t in reader.tensors}
     exact = evaluate(reader, weights, tokens)
-    print("| bits | least cosine | median | positions < 0.999 | largest difference | other best token |\n" + "|---" * 6 + "|")
+    print("| bits | least cosine | median | positions < 0.999 | largest difference | other best token |")
+    print("|---" * 6 + "|")
     for bits in [int(b) for b in sys.argv[2:]] or [8, 9, 10, 11, 12, 13, 14, 16]:
         logits = evaluate(reader, weights, tokens, bits)
         c = cosines(logits, exact)
