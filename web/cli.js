@@ -3,8 +3,8 @@
  * The command `nibble`. What it does is the API's; here are the flags, the help, and what is printed.
  * Exit codes: 0, 1 for a failure (one line on standard error), 2 for wrong usage, 130 after Ctrl-C.
  */
-import { createWriteStream, readFileSync } from 'node:fs';
-import { finished } from 'node:stream/promises';
+import { readFileSync } from 'node:fs';
+import { open as openFile } from 'node:fs/promises';
 import { interact } from './cli-chat.js';
 import { NibbleError, load } from './index.js';
 import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOption, nearest } from './options.js';
@@ -245,6 +245,10 @@ async function open({ model, values }, signal, extra) {
     };
     try {
         return await load(model, { ...pick(LOAD_OPTIONS, values), signal, onProgress: stderr.isTTY ? show : undefined, ...extra });
+    } catch (error) {
+        if (error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code))
+            throw new NibbleError(error.code, `${model}: ${error.message}`, { cause: error });
+        throw error; // the others name the file themselves
     } finally {
         if (stderr.isTTY)
             stderr.write('\r\x1b[K');
@@ -287,23 +291,22 @@ async function commandRun(args, signal) {
 async function commandEval(args, signal) {
     const { tokens, logits } = args.values;
     const model = await open(args, signal, { contextLength: 1 }); // logits() has a session of its own
-    const out = createWriteStream(logits);
-    const written = finished(out);
-    written.catch(() => {});
-    let failed = false;
-    out.on('error', () => { failed = true; });
-    for await (const rows of model.logits(tokens)) {
-        if (failed || signal.aborted)
-            break;
-        if (!out.write(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength)))
-            await new Promise((resolve) => out.once('drain', () => resolve(undefined)).once('error', resolve));
+    /** @type {import('node:fs/promises').FileHandle | undefined} */
+    let file;
+    try {
+        for await (const rows of model.logits(tokens)) {
+            signal.throwIfAborted();
+            file ??= await openFile(logits, 'w'); // not before there is something to write
+            await file.appendFile(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
+        }
+    } catch (error) {
+        if (error instanceof NibbleError || signal.aborted)
+            throw error;
+        throw new NibbleError('NB_ERR_FILE', `cannot write ${logits}: ${error instanceof Error ? error.message : error}`);
+    } finally {
+        await file?.close();
     }
-    out.end();
-    await written.catch((error) => {
-        throw new NibbleError('NB_ERR_FILE', `cannot write ${logits}: ${error.message}`);
-    });
     await model.dispose();
-    signal.throwIfAborted();
 }
 
 /** @type {Command['run']} */

@@ -27,8 +27,6 @@ export async function load(source, options = {}) {
     const link = await Link.open();
     const abort = () => link.close(signal?.reason);
     signal?.addEventListener('abort', abort);
-    /** @type {AsyncGenerator<Uint8Array> | undefined} */
-    const feeding = chunks?.();
     try {
         signal?.throwIfAborted();
         const info = await link.request({
@@ -36,8 +34,8 @@ export async function load(source, options = {}) {
         }, ({ type, progress, id }) => {
             if (type === 'progress')
                 onProgress?.(progress);
-            else if (feeding)
-                feedOne(link, feeding);
+            else if (chunks)
+                feedOne(link, chunks.pieces);
         });
         return new Model(link, info);
     } catch (error) {
@@ -45,7 +43,7 @@ export async function load(source, options = {}) {
         throw error;
     } finally {
         signal?.removeEventListener('abort', abort);
-        feeding?.return(undefined).catch(() => {});
+        chunks?.cancel();
     }
 }
 
@@ -359,9 +357,11 @@ const isTokens = (value) => Array.isArray(value) || ArrayBuffer.isView(value) &&
  */
 const absolute = (url) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href ?? 'file:///').href;
 
+/** Chunks for the worker. @typedef {{ pieces: AsyncGenerator<Uint8Array>, cancel: () => void }} Chunks */
+
 /**
  * @param {import('./index.d.ts').Source} source
- * @returns {Promise<{ plain: import('./stream.js').Source, chunks?: () => AsyncGenerator<Uint8Array> }>} what the worker opens by
+ * @returns {Promise<{ plain: import('./stream.js').Source, chunks?: Chunks }>} what the worker opens by
  *     itself, or the chunks that it is to be sent
  */
 async function describeSource(source) {
@@ -375,12 +375,12 @@ async function describeSource(source) {
         return { plain: { kind: 'url', url: absolute(text) } };
     }
     if (typeof Blob === 'function' && source instanceof Blob)
-        return isNode ? { plain: { kind: 'port', total: source.size }, chunks: () => ofStream(source.stream()) }
+        return isNode ? { plain: { kind: 'port', total: source.size }, chunks: ofStream(source.stream()) }
             : { plain: { kind: 'blob', blob: source } };
     if (typeof ReadableStream === 'function' && source instanceof ReadableStream)
-        return { plain: { kind: 'port', total: 0 }, chunks: () => ofStream(source) };
+        return { plain: { kind: 'port', total: 0 }, chunks: ofStream(source) };
     if (source instanceof Uint8Array)
-        return { plain: { kind: 'port', total: source.length }, chunks: () => slices(source) };
+        return { plain: { kind: 'port', total: source.length }, chunks: { pieces: slices(source), cancel: () => {} } };
     throw new NibbleError('NB_ERR_ARGUMENT', 'load(): the source must be a URL, a File or Blob, a ReadableStream of bytes, a Uint8Array' +
         `${isNode ? ', or a path' : ''}`);
 }
@@ -396,24 +396,24 @@ async function* slices(bytes) {
         yield new Uint8Array(bytes.subarray(at, at + CHUNK)); // not slice(): a Buffer's does not copy
 }
 
-/** @param {ReadableStream<Uint8Array>} stream */
-async function* ofStream(stream) {
+/**
+ * @param {ReadableStream<Uint8Array>} stream
+ * @returns {Chunks}
+ */
+function ofStream(stream) {
     const reader = stream.getReader();
-    let ended = false;
-    try {
+    async function* pieces() {
         for (;;) {
             const { done, value } = await reader.read();
-            ended = done;
             if (done)
                 return;
             if (!(value instanceof Uint8Array))
                 throw new NibbleError('NB_ERR_ARGUMENT', `load(): the stream must give Uint8Arrays, not ${typeof value}`);
             yield* slices(value);
         }
-    } finally {
-        if (!ended)
-            reader.cancel().catch(() => {});
     }
+    // not by the generator's return(), which would wait for a read that may never end
+    return { pieces: pieces(), cancel: () => void reader.cancel().catch(() => {}) };
 }
 
 /**
