@@ -11,7 +11,7 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
     }
     top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 2, 3, 0, 1));
     top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 1, 0, 3, 2));
-    float max = wasm_f32x4_extract_lane(top, 0), most = form == NB_FORM_Q8 ? 127 : 127 * 256, d = max / most;
+    float max = wasm_f32x4_extract_lane(top, 0), most = form == NB_FORM_Q8 ? 127 : 32767, d = max / most;
     v128_t inverse = wasm_f32x4_splat(max > 0 ? most / max : 0), sum = wasm_i32x4_splat(0);
     for (int i = 0; i < 8; i++) {
         v[i] = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(wasm_f32x4_mul(v[i], inverse)));
@@ -28,14 +28,8 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
         if (form == NB_FORM_Q16) {
             wasm_v128_store(q + 8 * i, wasm_i16x8_shuffle(v[i], v[i], 0, 2, 1, 3, 4, 6, 5, 7));
             wasm_v128_store(q + 8 * i + 16, wasm_i16x8_shuffle(v[i + 2], v[i + 2], 0, 2, 1, 3, 4, 6, 5, 7));
-        } else if (form == NB_FORM_Q8) {
+        } else {
             wasm_v128_store(q + 4 * i, wasm_i8x16_narrow_i16x8(v[i], v[i + 2]));
-        } else { /* q = 256 high + low, low within -128 ... 127 */
-            v128_t half = wasm_i16x8_splat(128);
-            v128_t a = wasm_i16x8_shr(wasm_i16x8_add(v[i], half), 8), b = wasm_i16x8_shr(wasm_i16x8_add(v[i + 2], half), 8);
-            wasm_v128_store(q + 4 * i, wasm_i8x16_narrow_i16x8(a, b));
-            wasm_v128_store(q + 4 * i + NB_BLOCK, wasm_i8x16_narrow_i16x8(wasm_i16x8_sub(v[i], wasm_i16x8_shl(a, 8)),
-                                                                        wasm_i16x8_sub(v[i + 2], wasm_i16x8_shl(b, 8))));
         }
     }
 }

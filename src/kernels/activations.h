@@ -4,15 +4,13 @@
  * that a kernel needs for 32 columns lies together, so that one pointer reaches it by constant offsets:
  *
  *     form Q8     { float d[T], s[T]; int8_t  q[T][32] }      T = 4 or 1 tokens
- *     form Q8X2   { float d[T], s[T]; int8_t  q[T][2][32] }   the high and the low byte of Q16's q: 256 q[0] + q[1]
  *     form Q16    { float d[T], s[T]; int16_t q[T][32] }      each 4 columns in the order 0 2 1 3 (see packing.h)
  *
- *     x = d q,  q = round(x / d) to even,  s = d sum(q);  8 bits: d = max|x| / 127;  16 bits: d = max|x| / 32512,
- *     so that the high byte stays within -127 ... 127.
+ *     x = d q,  q = round(x / d) to even,  s = d sum(q);  d = max|x| / 127 for 8 bits, max|x| / 32767 for 16
  *
  * Sixteen bits are the default: they keep the logits within 1e-2 of what the weights say. Eight bits, which most engines
  * take, do not (tests/fixtures/llamacpp/README.md has the figures), but where the relaxed instructions exist they are
- * faster. Q8X2 and Q16 stand for the same numbers and give the same sums, so exact results do not depend on the build.
+ * faster. (The two bytes of 16 bits by two relaxed products were tried: slower than i32x4.dot_i16x8_s.)
  * A token's share of a panel has the same size in either panel width. */
 #ifndef NB_ACTIVATIONS_H
 #define NB_ACTIVATIONS_H
@@ -25,7 +23,7 @@
 
 enum { NB_PANEL = 4 };
 
-typedef enum nb_form { NB_FORM_F32, NB_FORM_Q8, NB_FORM_Q8X2, NB_FORM_Q16, NB_FORM_COUNT } nb_form;
+typedef enum nb_form { NB_FORM_F32, NB_FORM_Q8, NB_FORM_Q16, NB_FORM_COUNT } nb_form;
 
 typedef struct nb_activations {
     const float *x;                 /* [n, columns] */

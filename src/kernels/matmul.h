@@ -29,8 +29,6 @@ typedef struct nb_matmul_kernel {
     X(any, ANY, f32, F32, scalar)        \
     X(q4_0, Q4_0, q8, Q8, scalar)        \
     X(q4_1, Q4_1, q8, Q8, scalar)        \
-    X(q4_0, Q4_0, q8x2, Q8X2, scalar)    \
-    X(q4_1, Q4_1, q8x2, Q8X2, scalar)    \
     X(q4_0, Q4_0, q16, Q16, scalar)      \
     X(q4_1, Q4_1, q16, Q16, scalar)      \
     X(q8_0, Q8_0, q16, Q16, scalar)
@@ -41,8 +39,6 @@ typedef struct nb_matmul_kernel {
     X(q8_0, Q8_0, q16, Q16, simd128)
 #define NB_MATMUL_KERNELS_RELAXED(X)     \
     X(any, ANY, f32, F32, relaxed)       \
-    X(q4_0, Q4_0, q8x2, Q8X2, relaxed)   \
-    X(q4_1, Q4_1, q8x2, Q8X2, relaxed)   \
     X(q4_0, Q4_0, q8, Q8, relaxed)       \
     X(q4_1, Q4_1, q8, Q8, relaxed)
 

@@ -1,4 +1,4 @@
-/* Relaxed SIMD: 8-bit activations, or the two bytes of 16-bit ones, times weights of up to 7 bits by i16x8.relaxed_dot_i8x16_i7x16_s. The weights are the
+/* Relaxed SIMD: 8-bit activations times weights of up to 7 bits by i16x8.relaxed_dot_i8x16_i7x16_s. The weights are the
  * 7-bit operand, so every engine gives the same sums. Over a block of 32 columns a 16-bit lane collects 16 products of
  * at most 15 * 127, which fit (30480 < 32768): one widening a block is enough. */
 #include "simd.h"
@@ -51,114 +51,84 @@ INLINE v128_t dot32(const v128_t *q, const uint8_t *x) {
 
 /* One group of four rows times the panel of four tokens that starts at token t. A block's weights are unpacked once,
  * then each token's activations are read and splatted. */
-INLINE void tile(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type, const nb_form form) {
+INLINE void tile(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
     enum { T = NB_PANEL };
-    const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8, bytes = form == NB_FORM_Q8 ? 1 : 2;
+    const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8;
     const constants c = held_constants();
     const uint8_t *w = task->w->data + row / 4 * task->w->group_bytes;
-    const uint8_t *x = nb_activations_panel(task->x, form, t);
+    const uint8_t *x = nb_activations_panel(task->x, NB_FORM_Q8, t);
     v128_t out[T];
     for (uint32_t i = 0; i < T; i++)
         out[i] = wasm_f32x4_splat(0);
-    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + 64, x += T * (8 + bytes * NB_BLOCK)) {
+    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + 64, x += T * (8 + NB_BLOCK)) {
         v128_t q[8];
         for (uint32_t j = 0; j < 4; j++) {
             v128_t both = wasm_v128_load(w + halves + 16 * j);
             q[j] = wasm_v128_and(both, c.low);
             q[j + 4] = wasm_v128_and(wasm_u16x8_shr(both, 4), c.low);
         }
-        for (uint32_t i = 0; i < T; i++) {
-            const uint8_t *a = x + 8 * T + bytes * NB_BLOCK * i;
-            v128_t sum = dot32(q, a);
-            if (form == NB_FORM_Q8X2)
-                sum = wasm_i32x4_add(wasm_i32x4_shl(sum, 8), dot32(q, a + NB_BLOCK));
-            out[i] = scaled(out[i], sum, w, wasm_v128_load32_splat(x + 4 * i), wasm_v128_load32_splat(x + 4 * (T + i)), type, c);
-        }
+        for (uint32_t i = 0; i < T; i++)
+            out[i] = scaled(out[i], dot32(q, x + 8 * T + NB_BLOCK * i), w, wasm_v128_load32_splat(x + 4 * i),
+                            wasm_v128_load32_splat(x + 4 * (T + i)), type, c);
     }
     for (uint32_t i = 0; i < T; i++)
         NB_STORE_ROWS(task, t + i, row, out[i]);
 }
 
-/* Lane j (of four) of an activation vector, times G groups' weights of those columns: what the inner loop below does. */
-#define STEP(j)                                                                                                     \
-    do {                                                                                                            \
-        v128_t first[2], second[2]; /* columns 4j and 16 + 4j of each plane */                                      \
-        for (uint32_t p = 0; p < planes; p++) {                                                                     \
-            first[p] = nb_lane_splat(a[p][0], j);                                                                   \
-            second[p] = nb_lane_splat(a[p][1], j);                                                                  \
-        }                                                                                                           \
-        for (uint32_t g = 0; g < G; g++) {                                                                          \
-            v128_t both = wasm_v128_load(w + g * group_bytes + halves + 16 * j), low = wasm_v128_and(both, c.low);  \
-            v128_t high = wasm_v128_and(wasm_u16x8_shr(both, 4), c.low);                                            \
-            for (uint32_t p = 0; p < planes; p++) {                                                                 \
-                v128_t s = wasm_i16x8_relaxed_dot_i8x16_i7x16(first[p], low);                                       \
-                sums[g][p] = j ? wasm_i16x8_add(sums[g][p], s) : s;                                                 \
-                s = wasm_i16x8_relaxed_dot_i8x16_i7x16(second[p], high);                                            \
-                sums[g][p] = wasm_i16x8_add(sums[g][p], s);                                                         \
-                nb_pin(sums[g][p]);                                                                                 \
-            }                                                                                                       \
-        }                                                                                                           \
-    } while (0)
+/* sums[g] += products of each of G groups' vector j with the activations of its columns: first[4] for columns 4j ...
+ * 4j+3, second[4] for columns 16 further. */
+INLINE void step(v128_t *sums, const uint8_t *quants, size_t group_bytes, const uint32_t G, v128_t first, v128_t second, v128_t low) {
+    for (uint32_t g = 0; g < G; g++) {
+        v128_t both = wasm_v128_load(quants + g * group_bytes);
+        sums[g] = wasm_i16x8_add(sums[g], wasm_i16x8_relaxed_dot_i8x16_i7x16(first, wasm_v128_and(both, low)));
+        sums[g] = wasm_i16x8_add(sums[g], wasm_i16x8_relaxed_dot_i8x16_i7x16(second, wasm_v128_and(wasm_u16x8_shr(both, 4), low)));
+        nb_pin(sums[g]);
+    }
+}
 
 /* G groups of four rows times one token: the groups share the splatting, so each step serves all of them. */
-INLINE void lone(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t G, const uint32_t type, const nb_form form) {
-    const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8, planes = form == NB_FORM_Q8 ? 1 : 2;
+INLINE void lone(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t G, const uint32_t type) {
+    const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8;
     const constants c = held_constants();
     const size_t group_bytes = task->w->group_bytes;
     const uint8_t *w = task->w->data + row / 4 * group_bytes;
-    const uint8_t *x = nb_activations_panel(task->x, form, t);
+    const uint8_t *x = nb_activations_panel(task->x, NB_FORM_Q8, t);
     v128_t out[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
-    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + 64, x += 8 + planes * NB_BLOCK) {
-        v128_t a[2][2], sums[2][2];
-        for (uint32_t p = 0; p < planes; p++) {
-            a[p][0] = wasm_v128_load(x + 8 + NB_BLOCK * p);
-            a[p][1] = wasm_v128_load(x + 8 + NB_BLOCK * p + 16);
-        }
-        STEP(0);
-        STEP(1);
-        STEP(2);
-        STEP(3);
+    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + 64, x += 8 + NB_BLOCK) {
+        v128_t a = wasm_v128_load(x + 8), a16 = wasm_v128_load(x + 24), sums[2] = {wasm_i16x8_splat(0), wasm_i16x8_splat(0)};
+        step(sums, w + halves, group_bytes, G, nb_lane_splat(a, 0), nb_lane_splat(a16, 0), c.low);
+        step(sums, w + halves + 16, group_bytes, G, nb_lane_splat(a, 1), nb_lane_splat(a16, 1), c.low);
+        step(sums, w + halves + 32, group_bytes, G, nb_lane_splat(a, 2), nb_lane_splat(a16, 2), c.low);
+        step(sums, w + halves + 48, group_bytes, G, nb_lane_splat(a, 3), nb_lane_splat(a16, 3), c.low);
         v128_t dx = wasm_v128_load32_splat(x), sx = wasm_v128_load32_splat(x + 4);
-        for (uint32_t g = 0; g < G; g++) {
-            v128_t sum = wasm_i32x4_extadd_pairwise_i16x8(sums[g][0]);
-            if (form == NB_FORM_Q8X2)
-                sum = wasm_i32x4_add(wasm_i32x4_shl(sum, 8), wasm_i32x4_extadd_pairwise_i16x8(sums[g][1]));
-            out[g] = scaled(out[g], sum, w + g * group_bytes, dx, sx, type, c);
-        }
+        for (uint32_t g = 0; g < G; g++)
+            out[g] = scaled(out[g], wasm_i32x4_extadd_pairwise_i16x8(sums[g]), w + g * group_bytes, dx, sx, type, c);
     }
     for (uint32_t g = 0; g < G; g++)
         NB_STORE_ROWS(task, t, row + 4 * g, out[g]);
 }
 
 /* Tokens outside, rows inside: a panel and the chunk's rows both stay in the first-level cache. */
-INLINE void run(const nb_matmul_task *task, const uint32_t type, const nb_form form) {
+INLINE void run(const nb_matmul_task *task, const uint32_t type) {
     uint32_t end = task->first_row + task->rows, n = task->x->n, t = 0;
     for (; t + NB_PANEL <= n; t += NB_PANEL)
         for (uint32_t row = task->first_row; row < end; row += 4)
-            tile(task, row, t, type, form);
+            tile(task, row, t, type);
     for (; t < n; t++) {
         uint32_t row = task->first_row;
         for (; row + 8 <= end; row += 8)
-            lone(task, row, t, 2, type, form);
+            lone(task, row, t, 2, type);
         for (; row < end; row += 4)
-            lone(task, row, t, 1, type, form);
+            lone(task, row, t, 1, type);
     }
 }
 
 void nb_matmul_q4_0_q8__relaxed(const nb_matmul_task *task) {
-    run(task, NB_TYPE_Q4_0, NB_FORM_Q8);
+    run(task, NB_TYPE_Q4_0);
 }
 
 void nb_matmul_q4_1_q8__relaxed(const nb_matmul_task *task) {
-    run(task, NB_TYPE_Q4_1, NB_FORM_Q8);
-}
-
-void nb_matmul_q4_0_q8x2__relaxed(const nb_matmul_task *task) {
-    run(task, NB_TYPE_Q4_0, NB_FORM_Q8X2);
-}
-
-void nb_matmul_q4_1_q8x2__relaxed(const nb_matmul_task *task) {
-    run(task, NB_TYPE_Q4_1, NB_FORM_Q8X2);
+    run(task, NB_TYPE_Q4_1);
 }
 
 #endif

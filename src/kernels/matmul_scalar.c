@@ -20,8 +20,6 @@ static token token_of(const nb_activations *x, nb_form form, uint32_t t) {
 static int32_t quant(const token *k, const uint8_t *quants, uint32_t i, nb_form form) {
     if (form == NB_FORM_Q8)
         return (int8_t)quants[k->t * NB_BLOCK + i];
-    if (form == NB_FORM_Q8X2)
-        return (int8_t)quants[k->t * 2 * NB_BLOCK + i] * 256 + (int8_t)quants[(k->t * 2 + 1) * NB_BLOCK + i];
     int16_t value; /* columns 0 2 1 3 of each four */
     memcpy(&value, quants + 2 * (k->t * NB_BLOCK + i / 4 * 4 + (i & 1) * 2 + (i >> 1 & 1)), 2);
     return value;
@@ -54,8 +52,6 @@ static void run(const nb_matmul_task *task, nb_form form) {
     }
 SCALAR(q4_0, q8, NB_FORM_Q8)
 SCALAR(q4_1, q8, NB_FORM_Q8)
-SCALAR(q4_0, q8x2, NB_FORM_Q8X2)
-SCALAR(q4_1, q8x2, NB_FORM_Q8X2)
 SCALAR(q4_0, q16, NB_FORM_Q16)
 SCALAR(q4_1, q16, NB_FORM_Q16)
 SCALAR(q8_0, q16, NB_FORM_Q16)

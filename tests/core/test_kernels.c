@@ -90,7 +90,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
             for (uint32_t i = 0; i < columns; i++)
                 meant[t * columns + i] = (double)x[t * columns + i];
         else
-            quantized(x + t * columns, meant + t * columns, columns, kernel->form == NB_FORM_Q8 ? 127 : 32512);
+            quantized(x + t * columns, meant + t * columns, columns, kernel->form == NB_FORM_Q8 ? 127 : 32767);
     nb_matrix w = packed(type, file, rows, columns);
     nb_activations activations = {0};
     activations.forms[kernel->form] = form;
@@ -140,7 +140,7 @@ void test_kernels(void) {
                     for (uint32_t tokens = 1; tokens <= MAX_TOKENS; tokens++)
                         check_kernel(k, id, rows[r], columns[c], tokens, &seed);
         }
-    CHECK(kernels >= 12, "only %u kernels are listed", kernels);
+    CHECK(kernels >= 10, "only %u kernels are listed", kernels);
 }
 
 /* The driver: several matrices at once, every way to cut them, with and without threads. */
