@@ -31,11 +31,11 @@ typedef struct plan {
     uint32_t n_jobs;
     nb_activations *x;
     float *scratch;
-    uint64_t groups; /* of four rows, over all jobs */
+    uint64_t groups; /* of NB_GROUP rows, over all jobs */
 } plan;
 
 static uint32_t groups_of(const nb_matrix *w) {
-    return (w->rows + 3) / 4;
+    return (w->rows + NB_GROUP - 1) / NB_GROUP;
 }
 
 /* The jobs' row groups stand in one line; a chunk is a stretch of it. */
@@ -49,8 +49,8 @@ static void run_chunk(void *context, int32_t index, int32_t count, int32_t threa
             uint64_t end = NB_MIN(to, groups);
             nb_matmul_task task = {
                 .w = w,
-                .first_row = (uint32_t)from * 4,
-                .rows = (uint32_t)(NB_MIN(end * 4, w->rows) - from * 4),
+                .first_row = (uint32_t)from * NB_GROUP,
+                .rows = (uint32_t)(NB_MIN(end * NB_GROUP, w->rows) - from * NB_GROUP),
                 .x = p->x,
                 .out = p->jobs[i].out,
                 .scratch = p->scratch + (size_t)thread * 4 * w->columns,
@@ -78,7 +78,7 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
     uint32_t threads = (uint32_t)nb_pool_threads(pool);
     uint64_t chunks = threads == 1 ? 1 : NB_MIN(work / SMALLEST, 8 * (uint64_t)threads);
     if (x->n > NB_PANEL)
-        chunks = NB_MAX(chunks, p.groups * 4 * x->columns / CACHED_WEIGHTS);
+        chunks = NB_MAX(chunks, p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS);
     chunks = NB_MAX(1, NB_MIN(NB_MIN(chunks, p.groups), NB_MAX_CHUNKS));
     nb_parallel(pool, (int32_t)chunks, run_chunk, &p);
 }

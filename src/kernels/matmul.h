@@ -8,7 +8,7 @@
 /* What a kernel is asked: rows [first_row, first_row + rows) of one matrix times all tokens of x. */
 typedef struct nb_matmul_task {
     const nb_matrix *w;
-    uint32_t first_row; /* a multiple of 4 */
+    uint32_t first_row; /* a multiple of NB_GROUP */
     uint32_t rows;
     const nb_activations *x;
     float *out;         /* [x->n, w->rows] */

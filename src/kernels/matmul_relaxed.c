@@ -49,18 +49,19 @@ INLINE v128_t dot32(const v128_t *q, const uint8_t *x) {
     return wasm_i32x4_extadd_pairwise_i16x8(sum);
 }
 
-/* One group of four rows times the panel of four tokens that starts at token t. A block's weights are unpacked once,
+/* One tile's four rows times the panel of four tokens that starts at token t. A block's weights are unpacked once,
  * then each token's activations are read and splatted. */
 INLINE void tile(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
     enum { T = NB_PANEL };
     const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8;
+    const uint32_t tile_bytes = halves + 64;
     const constants c = held_constants();
-    const uint8_t *w = task->w->data + row / 4 * task->w->group_bytes;
+    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes + row % NB_GROUP / NB_TILE * tile_bytes;
     const uint8_t *x = nb_activations_panel(task->x, NB_FORM_Q8, t);
     v128_t out[T];
     for (uint32_t i = 0; i < T; i++)
         out[i] = wasm_f32x4_splat(0);
-    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + 64, x += T * (8 + NB_BLOCK)) {
+    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += 2 * tile_bytes, x += T * (8 + NB_BLOCK)) {
         v128_t q[8];
         for (uint32_t j = 0; j < 4; j++) {
             v128_t both = wasm_v128_load(w + halves + 16 * j);
@@ -75,52 +76,49 @@ INLINE void tile(const nb_matmul_task *task, uint32_t row, uint32_t t, const uin
         NB_STORE_ROWS(task, t + i, row, out[i]);
 }
 
-/* sums[g] += products of each of G groups' vector j with the activations of its columns: first[4] for columns 4j ...
+/* sums[g] += products of each of two tiles' vector j with the activations of its columns: first[4] for columns 4j ...
  * 4j+3, second[4] for columns 16 further. */
-INLINE void step(v128_t *sums, const uint8_t *quants, size_t group_bytes, const uint32_t G, v128_t first, v128_t second, v128_t low) {
-    for (uint32_t g = 0; g < G; g++) {
-        v128_t both = wasm_v128_load(quants + g * group_bytes);
+INLINE void step(v128_t *sums, const uint8_t *quants, const uint32_t tile_bytes, v128_t first, v128_t second, v128_t low) {
+    for (uint32_t g = 0; g < 2; g++) {
+        v128_t both = wasm_v128_load(quants + g * tile_bytes);
         sums[g] = wasm_i16x8_add(sums[g], wasm_i16x8_relaxed_dot_i8x16_i7x16(first, wasm_v128_and(both, low)));
         sums[g] = wasm_i16x8_add(sums[g], wasm_i16x8_relaxed_dot_i8x16_i7x16(second, wasm_v128_and(wasm_u16x8_shr(both, 4), low)));
         nb_pin(sums[g]);
     }
 }
 
-/* G groups of four rows times one token: the groups share the splatting, so each step serves all of them. */
-INLINE void lone(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t G, const uint32_t type) {
+/* A group of eight rows times one token: its two tiles share the splatting. */
+INLINE void lone(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
     const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8;
     const constants c = held_constants();
-    const size_t group_bytes = task->w->group_bytes;
-    const uint8_t *w = task->w->data + row / 4 * group_bytes;
+    const uint32_t tile_bytes = halves + 64;
+    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes;
     const uint8_t *x = nb_activations_panel(task->x, NB_FORM_Q8, t);
     v128_t out[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
-    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + 64, x += 8 + NB_BLOCK) {
+    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += 2 * tile_bytes, x += 8 + NB_BLOCK) {
         v128_t a = wasm_v128_load(x + 8), a16 = wasm_v128_load(x + 24), sums[2] = {wasm_i16x8_splat(0), wasm_i16x8_splat(0)};
-        step(sums, w + halves, group_bytes, G, nb_lane_splat(a, 0), nb_lane_splat(a16, 0), c.low);
-        step(sums, w + halves + 16, group_bytes, G, nb_lane_splat(a, 1), nb_lane_splat(a16, 1), c.low);
-        step(sums, w + halves + 32, group_bytes, G, nb_lane_splat(a, 2), nb_lane_splat(a16, 2), c.low);
-        step(sums, w + halves + 48, group_bytes, G, nb_lane_splat(a, 3), nb_lane_splat(a16, 3), c.low);
+        step(sums, w + halves, tile_bytes, nb_lane_splat(a, 0), nb_lane_splat(a16, 0), c.low);
+        step(sums, w + halves + 16, tile_bytes, nb_lane_splat(a, 1), nb_lane_splat(a16, 1), c.low);
+        step(sums, w + halves + 32, tile_bytes, nb_lane_splat(a, 2), nb_lane_splat(a16, 2), c.low);
+        step(sums, w + halves + 48, tile_bytes, nb_lane_splat(a, 3), nb_lane_splat(a16, 3), c.low);
         v128_t dx = wasm_v128_load32_splat(x), sx = wasm_v128_load32_splat(x + 4);
-        for (uint32_t g = 0; g < G; g++)
-            out[g] = scaled(out[g], wasm_i32x4_extadd_pairwise_i16x8(sums[g]), w + g * group_bytes, dx, sx, type, c);
+        for (uint32_t g = 0; g < 2; g++)
+            out[g] = scaled(out[g], wasm_i32x4_extadd_pairwise_i16x8(sums[g]), w + g * tile_bytes, dx, sx, type, c);
     }
-    for (uint32_t g = 0; g < G; g++)
-        NB_STORE_ROWS(task, t, row + 4 * g, out[g]);
+    for (uint32_t g = 0; g < 2; g++)
+        if (row + NB_TILE * g < task->w->rows)
+            NB_STORE_ROWS(task, t, row + NB_TILE * g, out[g]);
 }
 
 /* Tokens outside, rows inside: a panel and the chunk's rows both stay in the first-level cache. */
 INLINE void run(const nb_matmul_task *task, const uint32_t type) {
     uint32_t end = task->first_row + task->rows, n = task->x->n, t = 0;
     for (; t + NB_PANEL <= n; t += NB_PANEL)
-        for (uint32_t row = task->first_row; row < end; row += 4)
+        for (uint32_t row = task->first_row; row < end; row += NB_TILE)
             tile(task, row, t, type);
-    for (; t < n; t++) {
-        uint32_t row = task->first_row;
-        for (; row + 8 <= end; row += 8)
-            lone(task, row, t, 2, type);
-        for (; row < end; row += 4)
-            lone(task, row, t, 1, type);
-    }
+    for (; t < n; t++)
+        for (uint32_t row = task->first_row; row < end; row += NB_GROUP)
+            lone(task, row, t, type);
 }
 
 void nb_matmul_q4_0_q8__relaxed(const nb_matmul_task *task) {

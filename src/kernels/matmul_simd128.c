@@ -62,18 +62,19 @@ INLINE v128_t scaled(v128_t out, v128_t sum, const uint8_t *w, v128_t dx, v128_t
     return type == NB_TYPE_Q4_1 ? MADD(nb_load_f16x4_with(w + 8, c.mask, c.unit), sx, out) : out; /* (d q + m) x */
 }
 
-/* One group of four rows times the panel of four tokens that starts at token t. Half a block's weights are unpacked,
+/* One tile's four rows times the panel of four tokens that starts at token t. Half a block's weights are unpacked,
  * then each token's activations of those columns are read and splatted. */
 INLINE void tile(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
     enum { T = NB_PANEL };
     const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8, quants = type == NB_TYPE_Q8_0 ? 128 : 64;
+    const uint32_t tile_bytes = halves + quants;
     const constants c = held_constants();
-    const uint8_t *w = task->w->data + row / 4 * task->w->group_bytes;
+    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes + row % NB_GROUP / NB_TILE * tile_bytes;
     const uint8_t *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
     v128_t out[T];
     for (uint32_t i = 0; i < T; i++)
         out[i] = wasm_f32x4_splat(0);
-    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + quants, x += T * (8 + 2 * NB_BLOCK)) {
+    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += 2 * tile_bytes, x += T * (8 + 2 * NB_BLOCK)) {
         v128_t sums[T], q[8];
         for (uint32_t h = 0; h < 2; h++) {
             if (type == NB_TYPE_Q8_0)
@@ -94,12 +95,12 @@ INLINE void tile(const nb_matmul_task *task, uint32_t row, uint32_t t, const uin
         NB_STORE_ROWS(task, t + i, row, out[i]);
 }
 
-/* sums[g] += products of each group's vector j with the activations of its columns (packing.h), for G groups: lanes
+/* sums[g] += products of each of two tiles' vector j with the activations of its columns (packing.h): lanes
  * `lane` and `lane` + 1 of a hold columns 4j, 4j+2 and 4j+1, 4j+3; those of b 16 columns further (4-bit weights). */
-INLINE void step(v128_t *sums, const uint8_t *quants, size_t group_bytes, const uint32_t G, v128_t a0, v128_t a1, v128_t b0,
+INLINE void step(v128_t *sums, const uint8_t *quants, const uint32_t tile_bytes, v128_t a0, v128_t a1, v128_t b0,
                  v128_t b1, const uint32_t type, v128_t low) {
-    for (uint32_t g = 0; g < G; g++) {
-        v128_t q = wasm_v128_load(quants + g * group_bytes);
+    for (uint32_t g = 0; g < 2; g++) {
+        v128_t q = wasm_v128_load(quants + g * tile_bytes);
         if (type == NB_TYPE_Q8_0) {
             sums[g] = wasm_i32x4_add(sums[g], wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(q), a0));
             sums[g] = wasm_i32x4_add(sums[g], wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(q), a1));
@@ -113,43 +114,40 @@ INLINE void step(v128_t *sums, const uint8_t *quants, size_t group_bytes, const 
     }
 }
 
-/* G groups of four rows times one token: the groups share the splatting, so each step serves all of them. */
-INLINE void lone(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t G, const uint32_t type) {
+/* A group of eight rows times one token: its two tiles share the splatting. */
+INLINE void lone(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
     const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8, quants = type == NB_TYPE_Q8_0 ? 128 : 64;
     const constants c = held_constants();
-    const size_t group_bytes = task->w->group_bytes;
-    const uint8_t *w = task->w->data + row / 4 * group_bytes;
+    const uint32_t tile_bytes = halves + quants;
+    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes;
     const uint8_t *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
     v128_t out[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
-    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += halves + quants, x += 8 + 2 * NB_BLOCK) {
+    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += 2 * tile_bytes, x += 8 + 2 * NB_BLOCK) {
         v128_t sums[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
         for (uint32_t j = 0; j < quants / 16; j += 2) { /* two vectors: eight columns, or twice eight */
             v128_t a = wasm_v128_load(x + 8 + 8 * j), b = wasm_v128_load(x + 8 + (type == NB_TYPE_Q8_0 ? 0 : 32) + 8 * j);
             const uint8_t *at = w + halves + 16 * j;
-            step(sums, at, group_bytes, G, nb_lane_splat(a, 0), nb_lane_splat(a, 1), nb_lane_splat(b, 0), nb_lane_splat(b, 1), type, c.low);
-            step(sums, at + 16, group_bytes, G, nb_lane_splat(a, 2), nb_lane_splat(a, 3), nb_lane_splat(b, 2), nb_lane_splat(b, 3), type, c.low);
+            step(sums, at, tile_bytes, nb_lane_splat(a, 0), nb_lane_splat(a, 1), nb_lane_splat(b, 0), nb_lane_splat(b, 1), type, c.low);
+            step(sums, at + 16, tile_bytes, nb_lane_splat(a, 2), nb_lane_splat(a, 3), nb_lane_splat(b, 2), nb_lane_splat(b, 3), type, c.low);
         }
         v128_t dx = wasm_v128_load32_splat(x), sx = wasm_v128_load32_splat(x + 4);
-        for (uint32_t g = 0; g < G; g++)
-            out[g] = scaled(out[g], sums[g], w + g * group_bytes, dx, sx, type, c);
+        for (uint32_t g = 0; g < 2; g++)
+            out[g] = scaled(out[g], sums[g], w + g * tile_bytes, dx, sx, type, c);
     }
-    for (uint32_t g = 0; g < G; g++)
-        NB_STORE_ROWS(task, t, row + 4 * g, out[g]);
+    for (uint32_t g = 0; g < 2; g++)
+        if (row + NB_TILE * g < task->w->rows)
+            NB_STORE_ROWS(task, t, row + NB_TILE * g, out[g]);
 }
 
 /* Tokens outside, rows inside: a panel and the chunk's rows both stay in the first-level cache. */
 INLINE void run(const nb_matmul_task *task, const uint32_t type) {
     uint32_t end = task->first_row + task->rows, n = task->x->n, t = 0;
     for (; t + NB_PANEL <= n; t += NB_PANEL)
-        for (uint32_t row = task->first_row; row < end; row += 4)
+        for (uint32_t row = task->first_row; row < end; row += NB_TILE)
             tile(task, row, t, type);
-    for (; t < n; t++) {
-        uint32_t row = task->first_row;
-        for (; row + 8 <= end; row += 8)
-            lone(task, row, t, 2, type);
-        for (; row < end; row += 4)
-            lone(task, row, t, 1, type);
-    }
+    for (; t < n; t++)
+        for (uint32_t row = task->first_row; row < end; row += NB_GROUP)
+            lone(task, row, t, type);
 }
 
 void nb_matmul_q4_0_q16__simd128(const nb_matmul_task *task) {

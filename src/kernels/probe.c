@@ -8,7 +8,7 @@
 
 #if defined(__wasm__) && defined(NB_RELAXED)
 
-enum { ROWS = 4, COLUMNS = 32 };
+enum { ROWS = NB_GROUP, COLUMNS = 32 };
 
 int32_t nb_probe_relaxed(void) {
     nb_block_q4_1 rows[ROWS];
