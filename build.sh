@@ -131,11 +131,20 @@ compile_math() {
     MATH_OBJECTS=$OBJECTS
 }
 
+# Removes OUT if it was not linked from these objects: a source that is gone changes no object's time.
+relink_if_other() { # OUT OBJECT...
+    local list
+    list=build/o/$(basename "$1").objects
+    [ "$(cat "$list" 2> /dev/null)" = "$*" ] || rm -f "$1"
+    echo "$*" > "$list"
+}
+
 # link BUILD OUT OBJECT...  The stack lies first, so that overflowing it traps. Everybody's initial memory is 16 pages.
 link() {
     local build=$1 out=$2 memory="--max-memory=4294967296 --initial-memory=1048576" object
     shift 2
     case $build in *-threads) memory+=" --shared-memory --import-memory" ;; esac
+    relink_if_other "$out" "$@"
     for object in "$@" "$0"; do
         [ "$object" -nt "$out" ] || continue
         mkdir -p "$(dirname "$out")"
@@ -181,22 +190,23 @@ build_bench() {
     done
 }
 
-# Sets CC, and NATIVE: the flags of every native build.
+# Sets CC, its version, and NATIVE: the flags of every native build.
 find_native() {
     CC=${CC:-$(command -v clang-22 || command -v clang || command -v gcc)} ||
         fail "no native C compiler: run 'make setup', or set CC"
     [ -e /usr/include/simde ] || fail "SIMDe is missing (Debian: libsimde-dev): run 'make setup'"
-    TOOLCHAIN=$($CC --version | head -n 1)
+    CC_VERSION=$($CC --version | head -n 1)
     NATIVE="-O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fsanitize=address,undefined \
 -fno-sanitize-recover=undefined -fno-omit-frame-pointer -pthread -DNB_NATIVE -DNB_THREADS ${CORE_DEFINES:-}"
     mkdir -p build/native
-    echo "build.sh: $CC, $TOOLCHAIN"
+    echo "build.sh: $CC, $CC_VERSION"
 }
 
 # link_native OUT FLAGS OBJECT...
 link_native() {
     local out=$1 flags=$2 object
     shift 2
+    relink_if_other "$out" "$@"
     for object in "$@"; do
         [ "$object" -nt "$out" ] || continue
         $CC $NATIVE $flags "$@" -lm -o "$out"
@@ -207,6 +217,7 @@ link_native() {
 
 build_native() {
     find_native
+    local TOOLCHAIN=$CC_VERSION
     compile native "$CC $NATIVE $WARN -Isrc" $CORE $TESTS tests/core/host_native.c
     link_native build/native/core-tests "" $OBJECTS
 }
@@ -214,6 +225,7 @@ build_native() {
 build_fuzz() {
     local core target
     find_native
+    local TOOLCHAIN=$CC_VERSION
     compile native-fuzz "$CC $NATIVE -fsanitize=fuzzer-no-link $WARN -Isrc" $CORE tests/fuzz/*.c
     core=$(for object in $OBJECTS; do case $object in */fuzz_*) ;; *) echo "$object" ;; esac; done)
     for target in tests/fuzz/fuzz_*.c; do
