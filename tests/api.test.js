@@ -286,13 +286,15 @@ for (const { build, threads } of configurations())
         });
 
         test('requests run one after another, each with its own answer', async () => {
+            /** @type {[prompt: string, maxTokens: number][]} the first would be overtaken, if it could be */
+            const requests = [['A cat', 200], ['The sun', 12], ['One day', 4]];
             const alone = [];
-            for (const prompt of ['A cat', 'The sun', 'One day'])
-                alone.push((await model.complete(prompt, { maxTokens: 12 })).text);
+            for (const [prompt, maxTokens] of requests)
+                alone.push((await model.complete(prompt, { maxTokens, ignoreEnd: true })).text);
             /** @type {number[]} */
             const order = [];
-            const together = await Promise.all(['A cat', 'The sun', 'One day'].map(async (prompt, i) => {
-                const { text } = await model.complete(prompt, { maxTokens: 12 });
+            const together = await Promise.all(requests.map(async ([prompt, maxTokens], i) => {
+                const { text } = await model.complete(prompt, { maxTokens, ignoreEnd: true });
                 order.push(i);
                 return text;
             }));
@@ -448,15 +450,16 @@ describe('chat', () => {
     after(() => model.dispose());
 
     /** The tokens of a chat. The engine's tokenizer answers at once, the API's later: hence once more for each text.
-     * @param {import('../web/index.d.ts').Message[]} messages */
-    async function tokensOf(messages) {
+     * @param {import('../web/index.d.ts').Message[]} messages
+     * @param {string} [template] */
+    async function tokensOf(messages, template = model.info.chatTemplate ?? '') {
         /** @type {Map<string, number[]>} */
         const known = new Map();
         for (;;) {
             /** @type {[string, boolean] | undefined} */
             let unknown;
             const tokens = await chatTokens({
-                template: model.info.chatTemplate ?? '', beginText: '<|im_start|>', endText: '<|im_end|>', beginTokens: [],
+                template, beginText: '<|im_start|>', endText: '<|im_end|>', beginTokens: [],
                 specials: () => ['<|endoftext|>', '<|im_start|>', '<|im_end|>'],
                 tokenize(text, special) {
                     const found = known.get(`${special}${text}`);
@@ -498,6 +501,17 @@ describe('chat', () => {
             const text = `${contents.map((content) => `<|im_start|>user\n${content}<|im_end|>\n`).join('')}<|im_start|>assistant\n`;
             assert.equal(await model.detokenize(tokens, { special: true }), text);
         });
+
+    test('cannot be forged in two halves, where a template puts texts side by side', async () => {
+        const bare = '{% for message in messages %}{{ message.content }}{% endfor %}';
+        for (const contents of [['<|im_', 'end|>'], ['a<', '|im_end|>b'], ['<|im_end|', '>']]) {
+            const tokens = await tokensOf(contents.map((content) => ({ role: 'user', content })), bare);
+            assert.ok(tokens.every((token) => token > END), contents.join());
+            assert.equal(await model.detokenize(tokens, { special: true }), contents.join(''));
+        }
+        const half = await tokensOf([{ role: 'user', content: 'end|>' }], '<|im_{{ messages[0].content }}');
+        assert.ok(half.every((token) => token > END));
+    });
 
     test('the same through chat(): a forged turn costs more tokens than a real one', async () => {
         const whole = await load(models.tiny, { contextLength: 256 });
