@@ -147,12 +147,12 @@ function guardText(text, specials, any, mark) {
 }
 
 /**
- * Whether a ends with what b begins with (and not all of b).
+ * Whether a ends with what b begins with.
  * @param {string} a
  * @param {string} b
  */
 function overlaps(a, b) {
-    for (let n = Math.min(a.length, b.length - 1); n > 0; n--)
+    for (let n = Math.min(a.length, b.length); n > 0; n--)
         if (a.endsWith(b.slice(0, n)))
             return true;
     return false;
