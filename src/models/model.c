@@ -3,6 +3,7 @@
 #include "../base/numbers.h"
 #include "../base/writer.h"
 #include "../kernels/traits.h"
+#include "../text/sampler.h"
 #include "llama.h"
 
 const nb_family *const nb_families[] = {&nb_family_llama, NULL};
@@ -238,10 +239,6 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     return NB_OK;
 }
 
-const nb_tokenizer *nb_model_tokenizer(const nb_model *model) {
-    return model->tokenizer;
-}
-
 uint64_t nb_model_kv_token_bytes(const nb_model *model, uint32_t kv_type) {
     const nb_shape *s = &model->shape;
     return (uint64_t)s->layers * s->kv_heads * (s->head_size + s->value_size) * (kv_type == NB_TYPE_F16 ? 2 : 4);
@@ -267,4 +264,26 @@ int32_t nb_model_context(const nb_model *model) {
 
 int32_t nb_model_is_end(const nb_model *model, int32_t token) {
     return model->tokenizer && nb_tokenizer_is_end(model->tokenizer, token);
+}
+
+/* ---- what text/ does, for a model ---- */
+
+int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
+                    int32_t capacity, nb_error *err) {
+    if (!model->tokenizer)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "this model file has no vocabulary, so it cannot tokenize; pass token ids instead of text");
+    return nb_tokenizer_encode(model->tokenizer, text, text_bytes, flags, tokens, capacity, err);
+}
+
+nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_error *err) {
+    if (!model->tokenizer)
+        return NB_FAIL_NULL(err, NB_ERR_UNSUPPORTED,
+                            "this model file has no vocabulary, so its tokens have no text; use the token ids");
+    return nb_detokenizer_over(model->tokenizer, flags, err);
+}
+
+nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const void *bias, int32_t n_bias,
+                           nb_error *err) {
+    return nb_sampler_for(nb_model_vocabulary(model), params, bias, n_bias, err);
 }

@@ -88,7 +88,6 @@ typedef struct nb_destination {
 } nb_destination;
 int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *err);
 
-const nb_tokenizer *nb_model_tokenizer(const nb_model *model);
 uint64_t nb_model_kv_token_bytes(const nb_model *model, uint32_t kv_type); /* KV cache, one position of all layers */
 
 #endif

@@ -1,6 +1,6 @@
 /* Tokens -> whole UTF-8 characters, as they come. */
 #include "../base/memory.h"
-#include "../models/model.h"
+#include "../base/memory.h"
 #include "tokenizer.h"
 #include "unicode.h"
 
@@ -23,14 +23,6 @@ nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_er
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a detokenizer");
     *d = (nb_detokenizer){.tokenizer = t, .flags = flags, .capacity = 3 + longest, .bytes = (uint8_t *)(d + 1)};
     return d;
-}
-
-nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_error *err) {
-    const nb_tokenizer *t = nb_model_tokenizer(model);
-    if (!t)
-        return NB_FAIL_NULL(err, NB_ERR_UNSUPPORTED,
-                            "this model file has no vocabulary, so its tokens have no text; use the token ids");
-    return nb_detokenizer_over(t, flags, err);
 }
 
 void nb_detokenizer_free(nb_detokenizer *d) {

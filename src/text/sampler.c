@@ -1,4 +1,4 @@
-/* Logits -> one token. The order and the formulas are those of nibble.h; memory is taken once, by nb_sampler_new. */
+/* Logits -> one token. The order and the formulas are those of nibble.h; memory is taken once, by nb_sampler_for. */
 #include "sampler.h"
 
 #include "../base/memory.h"
@@ -98,11 +98,6 @@ nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, 
     s->state += params->seed;
     next_random(s);
     return s;
-}
-
-nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const void *biases, int32_t n_bias,
-                           nb_error *err) {
-    return nb_sampler_for(nb_model_vocabulary(model), params, biases, n_bias, err);
 }
 
 void nb_sampler_free(nb_sampler *s) {

@@ -1,6 +1,6 @@
 #include "tokenizer.h"
 
-#include "../models/model.h"
+#include "../base/memory.h"
 #include "unicode.h"
 #include "vocabulary.h"
 
@@ -156,13 +156,4 @@ nb_text nb_tokenizer_name(const nb_tokenizer *t, int32_t token) {
 
 const char *nb_tokenizer_kind(const nb_tokenizer *t) {
     return t->pre ? "gpt2" : "llama";
-}
-
-int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
-                    int32_t capacity, nb_error *err) {
-    const nb_tokenizer *t = nb_model_tokenizer(model);
-    if (!t)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "this model file has no vocabulary, so it cannot tokenize; pass token ids instead of text");
-    return nb_tokenizer_encode(t, text, text_bytes, flags, tokens, capacity, err);
 }
