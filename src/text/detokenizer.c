@@ -1,6 +1,5 @@
 /* Tokens -> whole UTF-8 characters, as they come. */
 #include "../base/memory.h"
-#include "../base/memory.h"
 #include "tokenizer.h"
 #include "unicode.h"
 
