@@ -52,10 +52,11 @@ oracles: model ## write the oracle vectors anew, from the reference implementati
 	 python3 -m venv build/venv && build/venv/bin/pip install -q -r tests/oracles/requirements.txt && touch build/venv/installed; }
 	@cd tests/oracles
 	@for script in dequantize_vectors text_fixtures random_models; do ../../build/venv/bin/python $$script.py; done
+	@mkdir -p ../../build/oracles
 	@for model in smollm2=../../$(REAL_MODEL) tiny=../../demo/tiny.gguf; do
-	   for kind in greedy logits; do
-	     ../../build/venv/bin/python $${kind}_vectors.py $${model#*=} ../fixtures/llamacpp/$${model%%=*}-$$kind.json
-	   done
+	   name=$${model%%=*} file=$${model#*=}
+	   ../../build/venv/bin/python greedy_vectors.py $$file ../fixtures/llamacpp/$$name-greedy.json
+	   ../../build/venv/bin/python logits_vectors.py $$file ../fixtures/llamacpp/$$name-logits.json --full ../../build/oracles/$$name-logits.f32
 	 done
 
 clean: ## remove what was built; downloads stay
