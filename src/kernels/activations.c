@@ -12,16 +12,21 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
     top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 2, 3, 0, 1));
     top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 1, 0, 3, 2));
     float max = wasm_f32x4_extract_lane(top, 0), most = form == NB_FORM_Q8 ? 127 : 32767, d = max / most;
-    v128_t inverse = wasm_f32x4_splat(max > 0 ? most / max : 0), sum = wasm_i32x4_splat(0);
+    v128_t inverse = wasm_f32x4_splat(max > 0 ? most / max : 0), sums[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
     for (int i = 0; i < 8; i++) {
         v[i] = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(wasm_f32x4_mul(v[i], inverse)));
-        sum = wasm_i32x4_add(sum, v[i]);
+        sums[i / 4] = wasm_i32x4_add(sums[i / 4], v[i]);
     }
-    sum = wasm_i32x4_add(sum, wasm_i32x4_shuffle(sum, sum, 2, 3, 0, 1));
+    /* lanes 0 and 1: halves of the first sum, 2 and 3: of the second */
+    v128_t sum = wasm_i32x4_add(wasm_i32x4_shuffle(sums[0], sums[1], 0, 1, 4, 5), wasm_i32x4_shuffle(sums[0], sums[1], 2, 3, 6, 7));
+    int32_t first = wasm_i32x4_extract_lane(sum, 0) + wasm_i32x4_extract_lane(sum, 1);
+    int32_t second = wasm_i32x4_extract_lane(sum, 2) + wasm_i32x4_extract_lane(sum, 3);
     float *scales = (float *)block;
     scales[t] = d;
-    scales[T + t] = d * (float)(wasm_i32x4_extract_lane(sum, 0) + wasm_i32x4_extract_lane(sum, 1));
-    uint8_t *q = block + 2 * T * sizeof(float) + t * NB_BLOCK * (form == NB_FORM_Q8 ? 1 : 2);
+    scales[T + t] = d * (float)(first + second);
+    scales[2 * T + t] = d * (float)first;
+    scales[3 * T + t] = d * (float)second;
+    uint8_t *q = block + 4 * T * sizeof(float) + t * NB_BLOCK * (form == NB_FORM_Q8 ? 1 : 2);
     for (uint32_t i = 0; i < 8; i += 2)
         v[i] = wasm_i16x8_narrow_i32x4(v[i], v[i + 1]);
     for (uint32_t i = 0; i < 8; i += 4) {

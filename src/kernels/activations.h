@@ -3,10 +3,11 @@
  * Tokens are grouped into panels: four tokens each as long as there are four, then one each. Within a panel, everything
  * that a kernel needs for 32 columns lies together, so that one pointer reaches it by constant offsets:
  *
- *     form Q8     { float d[T], s[T]; int8_t  q[T][32] }      T = 4 or 1 tokens
- *     form Q16    { float d[T], s[T]; int16_t q[T][32] }      each 4 columns in the order 0 2 1 3 (see packing.h)
+ *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4 or 1 tokens
+ *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     each 4 columns in the order 0 2 1 3 (packing.h)
  *
- *     x = d q,  q = round(x / d) to even,  s = d sum(q);  d = max|x| / 127 for 8 bits, max|x| / 32767 for 16
+ *     x = d q,  q = round(x / d) to even;  d = max|x| / 127 for 8 bits, max|x| / 32767 for 16
+ *     s = d sum(q) of all columns, s0 of columns 0 ... 15, s1 of the others
  *
  * Sixteen bits are the default: they keep the logits within 1e-2 of what the weights say. Eight bits, which most engines
  * take, do not (tests/fixtures/llamacpp/README.md has the figures), but where the relaxed instructions exist they are
@@ -35,7 +36,7 @@ typedef struct nb_activations {
 
 /* Bytes of one vector in a form (0 for F32: that is x itself). columns is a multiple of NB_BLOCK for the others. */
 static inline size_t nb_form_token_bytes(nb_form form, size_t columns) {
-    return form == NB_FORM_F32 ? 0 : columns / NB_BLOCK * (2 * sizeof(float) + NB_BLOCK * (form == NB_FORM_Q8 ? 1 : 2));
+    return form == NB_FORM_F32 ? 0 : columns / NB_BLOCK * (4 * sizeof(float) + NB_BLOCK * (form == NB_FORM_Q8 ? 1 : 2));
 }
 
 /* A new batch: nothing is quantized until a kernel asks for it. */

@@ -31,26 +31,22 @@ typedef struct plan {
     uint32_t n_jobs;
     nb_activations *x;
     float *scratch;
-    uint64_t groups; /* of NB_GROUP rows, over all jobs */
+    uint64_t groups; /* of a stretch, over all jobs */
 } plan;
 
-static uint32_t groups_of(const nb_matrix *w) {
-    return (w->rows + NB_GROUP - 1) / NB_GROUP;
-}
-
-/* The jobs' row groups stand in one line; a chunk is a stretch of it. */
+/* The jobs' stretches stand in one line; a chunk is a part of it. */
 static void run_chunk(void *context, int32_t index, int32_t count, int32_t thread) {
     const plan *p = context;
     uint64_t from = p->groups * (uint32_t)index / (uint32_t)count, to = p->groups * ((uint32_t)index + 1) / (uint32_t)count;
     for (uint32_t i = 0; i < p->n_jobs && from < to; i++) {
         const nb_matrix *w = p->jobs[i].w;
-        uint32_t groups = groups_of(w);
+        uint32_t groups = nb_stretch_groups(w);
         if (from < groups) {
             uint64_t end = NB_MIN(to, groups);
             nb_matmul_task task = {
                 .w = w,
-                .first_row = (uint32_t)from * NB_GROUP,
-                .rows = (uint32_t)(NB_MIN(end * NB_GROUP, w->rows) - from * NB_GROUP),
+                .first = (uint32_t)from,
+                .groups = (uint32_t)(end - from),
                 .x = p->x,
                 .out = p->jobs[i].out,
                 .scratch = p->scratch + (size_t)thread * 4 * w->columns,
@@ -68,16 +64,16 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
     uint64_t work = 0; /* weights times tokens */
     for (uint32_t i = 0; i < n_jobs; i++) {
         nb_activations_quantize(x, nb_matmul_kernel_of(jobs[i].w->type, x->precision)->form, pool);
-        p.groups += groups_of(jobs[i].w);
+        p.groups += nb_stretch_groups(jobs[i].w);
         work += (uint64_t)jobs[i].w->rows * x->columns * x->n;
     }
-    /* Alone, a chunk is as many rows as stay in the first-level cache while all tokens pass over them. Together, chunks
-     * are a tenth of a millisecond or less, so that a thread that lost its core holds nobody up for long, yet long
-     * enough (about 5 microseconds) that claiming them costs nothing. */
+    /* Alone, a chunk is as many rows of a stretch as stay in the first-level cache while all tokens pass over them.
+     * Together, chunks are a tenth of a millisecond or less, so that a thread that lost its core holds nobody up for
+     * long, yet long enough (about 5 microseconds) that claiming them costs nothing. */
     enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 128 << 10 };
     uint32_t threads = (uint32_t)nb_pool_threads(pool);
     uint64_t chunks = threads == 1 ? 1 : NB_MIN(work / SMALLEST, 8 * (uint64_t)threads);
-    if (x->n > NB_PANEL)
+    if (x->n >= NB_PANEL)
         chunks = NB_MAX(chunks, p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS);
     chunks = NB_MAX(1, NB_MIN(NB_MIN(chunks, p.groups), NB_MAX_CHUNKS));
     nb_parallel(pool, (int32_t)chunks, run_chunk, &p);

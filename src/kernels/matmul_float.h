@@ -35,14 +35,17 @@ static inline __attribute__((always_inline)) void float_tile(const nb_matmul_tas
 }
 
 static void float_run(const nb_matmul_task *task) {
-    uint32_t end = task->first_row + task->rows, n = task->x->n;
-    for (uint32_t row = task->first_row; row < end; row += 4) {
-        for (uint32_t r = 0; r < 4 && row + r < end; r++)
-            nb_matrix_row(task->w, row + r, task->scratch + (size_t)r * task->x->columns);
-        uint32_t t = 0;
-        for (; t + 2 <= n; t += 2)
-            float_tile(task, row, t, 2);
-        if (t < n)
-            float_tile(task, row, t, 1);
-    }
+    uint32_t n = task->x->n;
+    for (uint32_t i = 0; i < task->groups; i++)
+        for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+            uint32_t row = nb_stretch_row(task->w, s, task->first + i), t = 0;
+            if (row >= task->w->rows)
+                continue;
+            for (uint32_t r = 0; r < NB_GROUP && row + r < task->w->rows; r++)
+                nb_matrix_row(task->w, row + r, task->scratch + (size_t)r * task->x->columns);
+            for (; t + 2 <= n; t += 2)
+                float_tile(task, row, t, 2);
+            if (t < n)
+                float_tile(task, row, t, 1);
+        }
 }

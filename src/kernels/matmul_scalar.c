@@ -26,45 +26,41 @@ static int32_t quant(const token *k, const uint8_t *quants, uint32_t i, nb_form 
 }
 
 /* Σ over columns of w x, with w and x dequantized; nb_matrix_row unpacks, so this is the plainest definition. */
-static void run(const nb_matmul_task *task, nb_form form) {
-    const nb_activations *x = task->x;
+static double dot_quantized(const nb_activations *x, const float *w, uint32_t t, nb_form form) {
     size_t token_bytes = nb_form_token_bytes(form, NB_BLOCK);
-    for (uint32_t row = task->first_row; row < task->first_row + task->rows; row++) {
-        nb_matrix_row(task->w, row, task->scratch);
-        for (uint32_t t = 0; t < x->n; t++) {
-            token k = token_of(x, form, t);
-            double sum = 0;
-            for (uint32_t b = 0; b < x->columns / NB_BLOCK; b++) {
-                const uint8_t *block = k.panel + b * k.T * token_bytes;
-                float d;
-                memcpy(&d, block + 4 * k.t, 4);
-                for (uint32_t i = 0; i < NB_BLOCK; i++)
-                    sum += (double)task->scratch[b * NB_BLOCK + i] * d * quant(&k, block + 8 * k.T, i, form);
-            }
-            task->out[(size_t)t * task->w->rows + row] = (float)sum;
+    token k = token_of(x, form, t);
+    double sum = 0;
+    for (uint32_t b = 0; b < x->columns / NB_BLOCK; b++) {
+        const uint8_t *block = k.panel + b * k.T * token_bytes;
+        float d;
+        memcpy(&d, block + 4 * k.t, 4);
+        for (uint32_t i = 0; i < NB_BLOCK; i++)
+            sum += (double)w[b * NB_BLOCK + i] * d * quant(&k, block + 16 * k.T, i, form);
+    }
+    return sum;
+}
+
+static double dot_float(const nb_activations *x, const float *w, uint32_t t) {
+    double sum = 0;
+    for (uint32_t i = 0; i < x->columns; i++)
+        sum += (double)w[i] * x->x[(size_t)t * x->columns + i];
+    return sum;
+}
+
+static void run(const nb_matmul_task *task, nb_form form) {
+    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+        uint32_t from = nb_stretch_row(task->w, s, task->first), to = nb_stretch_row(task->w, s, task->first + task->groups);
+        for (uint32_t row = from; row < to && row < task->w->rows; row++) {
+            nb_matrix_row(task->w, row, task->scratch);
+            for (uint32_t t = 0; t < task->x->n; t++)
+                task->out[(size_t)t * task->w->rows + row] = (float)(
+                    form == NB_FORM_F32 ? dot_float(task->x, task->scratch, t) : dot_quantized(task->x, task->scratch, t, form));
         }
     }
 }
 
-#define SCALAR(weight, form, FORM)                                              \
-    void nb_matmul_##weight##_##form##__scalar(const nb_matmul_task *task) {    \
-        run(task, FORM);                                                        \
+#define KERNEL(weight, TYPE, form, FORM, isa)                                  \
+    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {    \
+        run(task, NB_FORM_##FORM);                                             \
     }
-SCALAR(q4_0, q8, NB_FORM_Q8)
-SCALAR(q4_1, q8, NB_FORM_Q8)
-SCALAR(q4_0, q16, NB_FORM_Q16)
-SCALAR(q4_1, q16, NB_FORM_Q16)
-SCALAR(q8_0, q16, NB_FORM_Q16)
-
-void nb_matmul_any_f32__scalar(const nb_matmul_task *task) {
-    const nb_activations *x = task->x;
-    for (uint32_t row = task->first_row; row < task->first_row + task->rows; row++) {
-        nb_matrix_row(task->w, row, task->scratch);
-        for (uint32_t t = 0; t < x->n; t++) {
-            double sum = 0;
-            for (uint32_t i = 0; i < x->columns; i++)
-                sum += (double)task->scratch[i] * x->x[(size_t)t * x->columns + i];
-            task->out[(size_t)t * task->w->rows + row] = (float)sum;
-        }
-    }
-}
+NB_MATMUL_KERNELS_SCALAR(KERNEL)

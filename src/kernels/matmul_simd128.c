@@ -1,163 +1,147 @@
-/* Plain SIMD128: activations widened to 16 bits, products summed in pairs by i32x4.dot_i16x8_s. Sums are exact. */
+/* Plain SIMD128: codes widened to 16 bits, products summed in pairs by i32x4.dot_i16x8_s. Sums are exact. */
 #define MADD(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
 #include "matmul_float.h"
+#include "matmul_tiles.h"
 
 void nb_matmul_any_f32__simd128(const nb_matmul_task *task) {
     float_run(task);
 }
 
-#define INLINE static inline __attribute__((always_inline))
-
-/* sum += eight weight vectors times eight pairs of activations: a and b hold four pairs each. */
-INLINE v128_t dot8(v128_t sum, const v128_t *q, v128_t a, v128_t b) {
-    v128_t s = wasm_i32x4_dot_i16x8(q[0], nb_lane_splat(a, 0)), r = wasm_i32x4_dot_i16x8(q[4], nb_lane_splat(b, 0));
-    s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[1], nb_lane_splat(a, 1)));
-    r = wasm_i32x4_add(r, wasm_i32x4_dot_i16x8(q[5], nb_lane_splat(b, 1)));
-    s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[2], nb_lane_splat(a, 2)));
-    r = wasm_i32x4_add(r, wasm_i32x4_dot_i16x8(q[6], nb_lane_splat(b, 2)));
-    s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[3], nb_lane_splat(a, 3)));
-    r = wasm_i32x4_add(r, wasm_i32x4_dot_i16x8(q[7], nb_lane_splat(b, 3)));
-    return wasm_i32x4_add(sum, wasm_i32x4_add(s, r));
-}
-
-/* Half h of a 4-bit block of four rows: columns 8h ... 8h+7 in q[0 ... 3], 16+8h ... 23+8h in q[4 ... 7]. A 16-bit lane
- * holds four weights: columns c, c+2 (or c+1, c+3) of a row in its bytes' low halves, 16 columns further in the high. */
-INLINE void unpack_q4(const uint8_t *w, uint32_t h, v128_t low, v128_t *q) {
-    for (uint32_t j = 0; j < 2; j++) {
-        v128_t four = wasm_v128_load(w + 16 * (2 * h + j));
-        q[2 * j] = wasm_v128_and(four, low);
-        q[2 * j + 1] = wasm_v128_and(wasm_u16x8_shr(four, 8), low);
-        q[4 + 2 * j] = wasm_v128_and(wasm_u16x8_shr(four, 4), low);
-        q[5 + 2 * j] = wasm_u16x8_shr(four, 12);
+/* Codes as 16-bit lanes: out[0] has columns 4j and 4j+2 of the four rows, out[1] 4j+1 and 4j+3; out[2] and out[3] those
+ * of 16 columns further. */
+INLINE void words_of(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, v128_t *out) {
+    const uint32_t bits = nb_layout_of(type).bits;
+    if (bits == 4) { /* straight from the halves */
+        v128_t four = wasm_v128_load(codes + 16 * j);
+        out[0] = wasm_v128_and(four, c.word);
+        out[1] = wasm_v128_and(wasm_u16x8_shr(four, 8), c.word);
+        out[2] = wasm_v128_and(wasm_u16x8_shr(four, 4), c.word);
+        out[3] = wasm_u16x8_shr(four, 12);
+        return;
+    }
+    for (uint32_t n = 0; n < 2 && bits == 8; n++) {
+        v128_t both = wasm_v128_load(codes + 16 * (j + 4 * n));
+        out[2 * n] = wasm_i16x8_extend_low_i8x16(both);
+        out[2 * n + 1] = wasm_i16x8_extend_high_i8x16(both);
+    }
+    if (bits == 8)
+        return;
+    v128_t bytes[2];
+    codes_of(type, codes, j, c, bytes);
+    for (uint32_t n = 0; n < 2; n++) {
+        out[2 * n] = wasm_v128_and(bytes[n], c.word);
+        out[2 * n + 1] = wasm_u16x8_shr(bytes[n], 8);
     }
 }
 
-/* Half h of an 8-bit block: columns 16h ... 16h+15, four to two vectors. */
-INLINE void unpack_q8(const uint8_t *w, uint32_t h, v128_t *q) {
-    for (uint32_t j = 0; j < 4; j++) {
-        v128_t both = wasm_v128_load(w + 16 * (4 * h + j));
-        q[2 * j] = wasm_i16x8_extend_low_i8x16(both);
-        q[2 * j + 1] = wasm_i16x8_extend_high_i8x16(both);
-    }
-}
-
-/* What stays in registers throughout. */
-typedef struct constants {
-    v128_t low, mask, unit;
-} constants;
-
-INLINE constants held_constants(void) {
-    return (constants){nb_held_constant(0x000f000f), nb_held_constant(NB_F16_MASK), nb_held_constant(NB_F16_UNIT)};
-}
-
-/* sum (lanes = rows) of a block's integer products -> out += w x; w: the block's scales, x: its d and s. */
-INLINE v128_t scaled(v128_t out, v128_t sum, const uint8_t *w, v128_t dx, v128_t sx, const uint32_t type, constants c) {
-    v128_t d = nb_load_f16x4_with(w, c.mask, c.unit);
-    sum = wasm_f32x4_convert_i32x4(sum);
-    if (type == NB_TYPE_Q4_0) { /* d (q - 8) x = d (q x - 8 x) */
-        sum = wasm_f32x4_sub(wasm_f32x4_mul(sum, dx), wasm_f32x4_mul(sx, wasm_f32x4_splat(8)));
-        return MADD(sum, d, out);
-    }
-    out = MADD(sum, wasm_f32x4_mul(d, dx), out);
-    return type == NB_TYPE_Q4_1 ? MADD(nb_load_f16x4_with(w + 8, c.mask, c.unit), sx, out) : out; /* (d q + m) x */
-}
-
-/* One tile's four rows times the panel of four tokens that starts at token t. Half a block's weights are unpacked,
- * then each token's activations of those columns are read and splatted. */
-INLINE void tile(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
+/* Four rows times the panel of four tokens that starts at token t. Half a tile's weights are widened, then each token's
+ * activations of those columns are read and splatted. */
+INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
     enum { T = NB_PANEL };
-    const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8, quants = type == NB_TYPE_Q8_0 ? 128 : 64;
-    const uint32_t tile_bytes = halves + quants;
-    const constants c = held_constants();
-    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes + row % NB_GROUP / NB_TILE * tile_bytes;
-    const uint8_t *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
-    v128_t out[T];
+    const nb_layout l = nb_layout_of(type);
+    const uint32_t second = l.columns == 16; /* where the sums of columns 16 ... 31 go */
+    const constants c = held_constants(type);
+    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes, *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
+    v128_t out[T], d = {0}, m = {0};
     for (uint32_t i = 0; i < T; i++)
         out[i] = wasm_f32x4_splat(0);
-    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += 2 * tile_bytes, x += T * (8 + 2 * NB_BLOCK)) {
-        v128_t sums[T], q[8];
-        for (uint32_t h = 0; h < 2; h++) {
-            if (type == NB_TYPE_Q8_0)
-                unpack_q8(w + halves, h, q);
-            else
-                unpack_q4(w + halves, h, c.low, q);
-            for (uint32_t i = 0; i < T; i++) {
-                const uint8_t *a = x + 8 * T + 2 * NB_BLOCK * i + (type == NB_TYPE_Q8_0 ? 32 : 16) * h;
-                sums[i] = dot8(h ? sums[i] : wasm_i32x4_splat(0), q, wasm_v128_load(a),
-                               wasm_v128_load(a + (type == NB_TYPE_Q8_0 ? 16 : 32)));
-                nb_pin(sums[i]);
+    for (uint32_t k = task->x->columns / (32 * l.tiles); k; k--) {
+        if (l.tiles > 1)
+            load_head(type, w, c, &d, &m);
+        w += nb_layout_head(l);
+        NB_LOOP
+        for (uint32_t b = l.tiles; b; b--, w += nb_layout_tile(l), x += T * (16 + 64)) {
+            v128_t sums[T][2], q[8];
+            for (uint32_t h = 0; h < 2; h++) {
+                words_of(type, w + nb_layout_scales(l), 2 * h, c, q);
+                words_of(type, w + nb_layout_scales(l), 2 * h + 1, c, q + 4);
+                for (uint32_t i = 0; i < T; i++) {
+                    v128_t a = wasm_v128_load(x + 16 * T + 64 * i + 16 * h), z = wasm_v128_load(x + 16 * T + 64 * i + 32 + 16 * h);
+                    v128_t s = wasm_i32x4_dot_i16x8(q[0], nb_lane_splat(a, 0)), r = wasm_i32x4_dot_i16x8(q[2], nb_lane_splat(z, 0));
+                    s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[1], nb_lane_splat(a, 1)));
+                    r = wasm_i32x4_add(r, wasm_i32x4_dot_i16x8(q[3], nb_lane_splat(z, 1)));
+                    s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[4], nb_lane_splat(a, 2)));
+                    r = wasm_i32x4_add(r, wasm_i32x4_dot_i16x8(q[6], nb_lane_splat(z, 2)));
+                    s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[5], nb_lane_splat(a, 3)));
+                    r = wasm_i32x4_add(r, wasm_i32x4_dot_i16x8(q[7], nb_lane_splat(z, 3)));
+                    if (!second)
+                        s = wasm_i32x4_add(s, r);
+                    sums[i][0] = h ? wasm_i32x4_add(sums[i][0], s) : s;
+                    nb_pin(sums[i][0]);
+                    if (second) {
+                        sums[i][1] = h ? wasm_i32x4_add(sums[i][1], r) : r;
+                        nb_pin(sums[i][1]);
+                    }
+                }
             }
+            scales s = load_scales(type, w, d, m, c);
+            for (uint32_t i = 0; i < T; i++)
+                out[i] = scaled(type, out[i], sums[i], s, x, i, T);
         }
-        for (uint32_t i = 0; i < T; i++)
-            out[i] = scaled(out[i], sums[i], w, wasm_v128_load32_splat(x + 4 * i), wasm_v128_load32_splat(x + 4 * (T + i)), type, c);
     }
     for (uint32_t i = 0; i < T; i++)
         NB_STORE_ROWS(task, t + i, row, out[i]);
 }
 
-/* sums[g] += products of each of two tiles' vector j with the activations of its columns (packing.h): lanes
- * `lane` and `lane` + 1 of a hold columns 4j, 4j+2 and 4j+1, 4j+3; those of b 16 columns further (4-bit weights). */
-INLINE void step(v128_t *sums, const uint8_t *quants, const uint32_t tile_bytes, v128_t a0, v128_t a1, v128_t b0,
-                 v128_t b1, const uint32_t type, v128_t low) {
-    for (uint32_t g = 0; g < 2; g++) {
-        v128_t q = wasm_v128_load(quants + g * tile_bytes);
-        if (type == NB_TYPE_Q8_0) {
-            sums[g] = wasm_i32x4_add(sums[g], wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(q), a0));
-            sums[g] = wasm_i32x4_add(sums[g], wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(q), a1));
-        } else {
-            sums[g] = wasm_i32x4_add(sums[g], wasm_i32x4_dot_i16x8(wasm_v128_and(q, low), a0));
-            sums[g] = wasm_i32x4_add(sums[g], wasm_i32x4_dot_i16x8(wasm_v128_and(wasm_u16x8_shr(q, 8), low), a1));
-            sums[g] = wasm_i32x4_add(sums[g], wasm_i32x4_dot_i16x8(wasm_v128_and(wasm_u16x8_shr(q, 4), low), b0));
-            sums[g] = wasm_i32x4_add(sums[g], wasm_i32x4_dot_i16x8(wasm_u16x8_shr(q, 12), b1));
+/* sums += products of the j-th words of two tiles: a, b: activations of columns 4j ... and of those 16 further, in lanes
+ * `lane` and `lane` + 1. */
+#define STEP(j, lane)                                                                                               \
+    do {                                                                                                            \
+        v128_t a0 = nb_lane_splat(a, lane), a1 = nb_lane_splat(a, lane + 1);                                        \
+        v128_t b0 = nb_lane_splat(z, lane), b1 = nb_lane_splat(z, lane + 1);                                        \
+        for (uint32_t g = 0; g < 2; g++) {                                                                          \
+            v128_t q[4];                                                                                            \
+            words_of(type, w[p + g] + nb_layout_scales(l), j, c, q);                                                \
+            sums[g][0] = wasm_i32x4_add(sums[g][0], wasm_i32x4_dot_i16x8(q[0], a0));                                \
+            sums[g][0] = wasm_i32x4_add(sums[g][0], wasm_i32x4_dot_i16x8(q[1], a1));                                \
+            sums[g][second] = wasm_i32x4_add(sums[g][second], wasm_i32x4_dot_i16x8(q[2], b0));                      \
+            sums[g][second] = wasm_i32x4_add(sums[g][second], wasm_i32x4_dot_i16x8(q[3], b1));                      \
+            nb_pin(sums[g][0]);                                                                                     \
+            if (second)                                                                                             \
+                nb_pin(sums[g][second]);                                                                            \
+        }                                                                                                           \
+    } while (0)
+
+/* The i-th group of each stretch times one token, two tiles at a time: they share the splatting. */
+INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
+    const nb_layout l = nb_layout_of(type);
+    const uint32_t second = l.columns == 16;
+    const constants c = held_constants(type);
+    const uint8_t *w[NB_STRETCHES], *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
+    v128_t out[NB_STRETCHES], d[NB_STRETCHES], m[NB_STRETCHES];
+    find_groups(task->w, i, w);
+    for (uint32_t s = 0; s < NB_STRETCHES; s++)
+        out[s] = d[s] = m[s] = wasm_f32x4_splat(0);
+    for (uint32_t k = task->x->columns / (32 * l.tiles); k; k--) {
+        for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+            if (l.tiles > 1)
+                load_head(type, w[s], c, &d[s], &m[s]);
+            w[s] += nb_layout_head(l);
         }
-        nb_pin(sums[g]);
+        NB_LOOP
+        for (uint32_t b = l.tiles; b; b--, x += 16 + 64)
+            for (uint32_t p = 0; p < NB_STRETCHES; p += 2) {
+                v128_t sums[2][2], a, z;
+                for (uint32_t g = 0; g < 2; g++)
+                    sums[g][0] = sums[g][1] = wasm_i32x4_splat(0);
+                a = wasm_v128_load(x + 16), z = wasm_v128_load(x + 48);
+                STEP(0, 0);
+                STEP(1, 2);
+                a = wasm_v128_load(x + 32), z = wasm_v128_load(x + 64);
+                STEP(2, 0);
+                STEP(3, 2);
+                for (uint32_t g = 0; g < 2; g++) {
+                    scales s = load_scales(type, w[p + g], d[p + g], m[p + g], c);
+                    out[p + g] = scaled(type, out[p + g], sums[g], s, x, 0, 1);
+                    w[p + g] += nb_layout_tile(l);
+                }
+            }
     }
+    store_groups(task, i, t, out);
 }
 
-/* A group of eight rows times one token: its two tiles share the splatting. */
-INLINE void lone(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
-    const uint32_t halves = type == NB_TYPE_Q4_1 ? 16 : 8, quants = type == NB_TYPE_Q8_0 ? 128 : 64;
-    const constants c = held_constants();
-    const uint32_t tile_bytes = halves + quants;
-    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes;
-    const uint8_t *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
-    v128_t out[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
-    for (uint32_t b = task->x->columns / NB_BLOCK; b; b--, w += 2 * tile_bytes, x += 8 + 2 * NB_BLOCK) {
-        v128_t sums[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
-        for (uint32_t j = 0; j < quants / 16; j += 2) { /* two vectors: eight columns, or twice eight */
-            v128_t a = wasm_v128_load(x + 8 + 8 * j), b = wasm_v128_load(x + 8 + (type == NB_TYPE_Q8_0 ? 0 : 32) + 8 * j);
-            const uint8_t *at = w + halves + 16 * j;
-            step(sums, at, tile_bytes, nb_lane_splat(a, 0), nb_lane_splat(a, 1), nb_lane_splat(b, 0), nb_lane_splat(b, 1), type, c.low);
-            step(sums, at + 16, tile_bytes, nb_lane_splat(a, 2), nb_lane_splat(a, 3), nb_lane_splat(b, 2), nb_lane_splat(b, 3), type, c.low);
-        }
-        v128_t dx = wasm_v128_load32_splat(x), sx = wasm_v128_load32_splat(x + 4);
-        for (uint32_t g = 0; g < 2; g++)
-            out[g] = scaled(out[g], sums[g], w + g * tile_bytes, dx, sx, type, c);
+#define KERNEL(weight, TYPE, form, FORM, isa)                                  \
+    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {    \
+        run_tiles(task, NB_TYPE_##TYPE, panel, lone);                          \
     }
-    for (uint32_t g = 0; g < 2; g++)
-        if (row + NB_TILE * g < task->w->rows)
-            NB_STORE_ROWS(task, t, row + NB_TILE * g, out[g]);
-}
-
-/* Tokens outside, rows inside: a panel and the chunk's rows both stay in the first-level cache. */
-INLINE void run(const nb_matmul_task *task, const uint32_t type) {
-    uint32_t end = task->first_row + task->rows, n = task->x->n, t = 0;
-    for (; t + NB_PANEL <= n; t += NB_PANEL)
-        for (uint32_t row = task->first_row; row < end; row += NB_TILE)
-            tile(task, row, t, type);
-    for (; t < n; t++)
-        for (uint32_t row = task->first_row; row < end; row += NB_GROUP)
-            lone(task, row, t, type);
-}
-
-void nb_matmul_q4_0_q16__simd128(const nb_matmul_task *task) {
-    run(task, NB_TYPE_Q4_0);
-}
-
-void nb_matmul_q4_1_q16__simd128(const nb_matmul_task *task) {
-    run(task, NB_TYPE_Q4_1);
-}
-
-void nb_matmul_q8_0_q16__simd128(const nb_matmul_task *task) {
-    run(task, NB_TYPE_Q8_0);
-}
+NB_MATMUL_TYPES(KERNEL, q16, Q16, simd128)

@@ -4,140 +4,249 @@
 #include "simd.h"
 #include "traits.h"
 
-/* Where the tile of row r's columns 32b ... 32b+31 begins; a tile has four of the file's blocks. */
-static size_t tile_at(size_t b, size_t r, size_t block_bytes) {
-    return (2 * b + r / NB_TILE) * NB_TILE * block_bytes;
+#pragma STDC FP_CONTRACT OFF /* nb_matrix_row rounds as the dequantizers do */
+
+#define INLINE static inline __attribute__((always_inline))
+
+uint32_t nb_group_rows(uint32_t type) {
+    return nb_layout_of(type).bits ? NB_GROUP : 1;
 }
 
-/* 4x4 transpose of 32-bit lanes: out[j] is lane j of the four rows. */
-static inline void transpose(const v128_t *rows, uint8_t *out) {
-    v128_t ab = wasm_i32x4_shuffle(rows[0], rows[1], 0, 4, 1, 5), cd = wasm_i32x4_shuffle(rows[2], rows[3], 0, 4, 1, 5);
-    v128_t ab2 = wasm_i32x4_shuffle(rows[0], rows[1], 2, 6, 3, 7), cd2 = wasm_i32x4_shuffle(rows[2], rows[3], 2, 6, 3, 7);
-    wasm_v128_store(out, wasm_i32x4_shuffle(ab, cd, 0, 1, 4, 5));
-    wasm_v128_store(out + 16, wasm_i32x4_shuffle(ab, cd, 2, 3, 6, 7));
-    wasm_v128_store(out + 32, wasm_i32x4_shuffle(ab2, cd2, 0, 1, 4, 5));
-    wasm_v128_store(out + 48, wasm_i32x4_shuffle(ab2, cd2, 2, 3, 6, 7));
-}
-
-static inline void pack_q4(const uint8_t *rows, uint8_t *group, size_t columns, const size_t halves) {
-    const size_t block = 2 * halves + 16, row = columns / 32 * block;
-    for (size_t b = 0; b < columns / 32; b++)
-        for (size_t r = 0; r < NB_GROUP; r += NB_TILE) {
-            uint8_t *tile = group + tile_at(b, r, block);
-            v128_t q[NB_TILE];
-            for (size_t lane = 0; lane < NB_TILE; lane++) {
-                const uint8_t *in = rows + (r + lane) * row + b * block;
-                for (size_t h = 0; h < halves; h++)
-                    memcpy(tile + 8 * h + 2 * lane, in + 2 * h, 2);
-                q[lane] = wasm_v128_load(in + 2 * halves);
-            }
-            transpose(q, tile + 8 * halves);
-        }
-}
-
-static void pack_q4_0(const uint8_t *rows, uint8_t *group, size_t columns) {
-    pack_q4(rows, group, columns, 1);
-}
-
-static void pack_q4_1(const uint8_t *rows, uint8_t *group, size_t columns) {
-    pack_q4(rows, group, columns, 2);
-}
-
-static void unpack_q4(const uint8_t *group, uint32_t r, float *out, size_t columns, size_t halves) {
-    uint32_t lane = r % NB_TILE;
-    for (size_t b = 0; b < columns / 32; b++, out += 32) {
-        const uint8_t *tile = group + tile_at(b, r, 2 * halves + 16);
-        uint16_t h[2] = {0, 0};
-        for (size_t i = 0; i < halves; i++)
-            memcpy(&h[i], tile + 8 * i + 2 * lane, 2);
-        float d = nb_f16_to_f32(h[0]), m = halves == 2 ? nb_f16_to_f32(h[1]) : 0;
-        int zero = halves == 2 ? 0 : 8;
-        for (size_t i = 0; i < 16; i++) {
-            uint8_t q = tile[8 * halves + i / 4 * 16 + 4 * lane + i % 4];
-            out[i] = d * (float)((q & 15) - zero) + m;
-            out[i + 16] = d * (float)((q >> 4) - zero) + m;
-        }
-    }
-}
-
-static void unpack_q4_0(const uint8_t *group, uint32_t r, float *out, size_t columns) {
-    unpack_q4(group, r, out, columns, 1);
-}
-
-static void unpack_q4_1(const uint8_t *group, uint32_t r, float *out, size_t columns) {
-    unpack_q4(group, r, out, columns, 2);
-}
-
-/* Place of column i (0 ... 31) of a lane among a tile's quants. */
-static size_t place_q8(size_t i, size_t lane) {
-    return i / 4 * 16 + (i & 1) * 8 + 2 * lane + (i >> 1 & 1);
-}
-
-/* Sixteen columns of four rows -> four vectors. Of each row, columns 0 2 1 3 of each four; then pairs of columns, which
- * are 16-bit lanes, are transposed. */
-static inline void pack_q8_part(const uint8_t *const *in, uint8_t *out) {
-    v128_t v[NB_TILE];
-    for (size_t lane = 0; lane < NB_TILE; lane++) {
-        v128_t row = wasm_v128_load(in[lane]);
-        v[lane] = wasm_i8x16_shuffle(row, row, 0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-    }
-    for (size_t half = 0; half < 2; half++, out += 32) {
-        v128_t ab = half ? wasm_i16x8_shuffle(v[0], v[1], 4, 12, 5, 13, 6, 14, 7, 15) : wasm_i16x8_shuffle(v[0], v[1], 0, 8, 1, 9, 2, 10, 3, 11);
-        v128_t cd = half ? wasm_i16x8_shuffle(v[2], v[3], 4, 12, 5, 13, 6, 14, 7, 15) : wasm_i16x8_shuffle(v[2], v[3], 0, 8, 1, 9, 2, 10, 3, 11);
-        wasm_v128_store(out, wasm_i32x4_shuffle(ab, cd, 0, 4, 1, 5));
-        wasm_v128_store(out + 16, wasm_i32x4_shuffle(ab, cd, 2, 6, 3, 7));
-    }
-}
-
-static void pack_q8_0(const uint8_t *rows, uint8_t *group, size_t columns) {
-    const size_t block = sizeof(nb_block_q8_0), row = columns / 32 * block;
-    for (size_t b = 0; b < columns / 32; b++)
-        for (size_t r = 0; r < NB_GROUP; r += NB_TILE) {
-            uint8_t *tile = group + tile_at(b, r, block);
-            const uint8_t *first[NB_TILE], *second[NB_TILE];
-            for (size_t lane = 0; lane < NB_TILE; lane++) {
-                const uint8_t *in = rows + (r + lane) * row + b * block;
-                memcpy(tile + 2 * lane, in, 2);
-                first[lane] = in + 2;
-                second[lane] = in + 18;
-            }
-            pack_q8_part(first, tile + 8);
-            pack_q8_part(second, tile + 72);
-        }
-}
-
-static void unpack_q8_0(const uint8_t *group, uint32_t r, float *out, size_t columns) {
-    for (size_t b = 0; b < columns / 32; b++, out += 32) {
-        const uint8_t *tile = group + tile_at(b, r, sizeof(nb_block_q8_0));
-        uint16_t h;
-        memcpy(&h, tile + 2 * (r % NB_TILE), 2);
-        float d = nb_f16_to_f32(h);
-        for (size_t i = 0; i < 32; i++)
-            out[i] = d * (float)(int8_t)tile[8 + place_q8(i, r % NB_TILE)];
-    }
-}
-
-static const nb_packing PACKED[NB_TYPE_LIMIT] = {
-    [NB_TYPE_Q4_0] = {NB_GROUP, pack_q4_0, unpack_q4_0},
-    [NB_TYPE_Q4_1] = {NB_GROUP, pack_q4_1, unpack_q4_1},
-    [NB_TYPE_Q8_0] = {NB_GROUP, pack_q8_0, unpack_q8_0},
-};
-static const nb_packing AS_IN_FILE = {1, NULL, NULL};
-
-const nb_packing *nb_packing_of(uint32_t type) {
-    return type < NB_TYPE_LIMIT && PACKED[type].rows ? &PACKED[type] : &AS_IN_FILE;
+uint64_t nb_group_bytes(uint32_t type, uint64_t columns) {
+    nb_layout l = nb_layout_of(type);
+    if (l.bits)
+        return columns / (32 * l.tiles) * (nb_layout_head(l) + l.tiles * nb_layout_tile(l));
+    return columns / nb_traits_of(type)->block_weights * nb_traits_of(type)->block_bytes;
 }
 
 uint64_t nb_matrix_bytes(uint32_t type, uint64_t rows, uint64_t columns) {
-    const nb_traits *traits = nb_traits_of(type);
-    return NB_ROUND_UP(rows, nb_packing_of(type)->rows) * (columns / traits->block_weights * traits->block_bytes);
+    uint32_t group = nb_group_rows(type);
+    return (rows + group - 1) / group * nb_group_bytes(type, columns);
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------------ */
+
+/* Bit i of 16 -> byte i, as 0 or 1. */
+INLINE v128_t spread(const uint8_t *bits) {
+    v128_t mask = wasm_i8x16_make(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
+    v128_t both = wasm_v128_load16_splat(bits);
+    both = wasm_i8x16_shuffle(both, both, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    return wasm_v128_and(wasm_i8x16_eq(wasm_v128_and(both, mask), mask), wasm_i8x16_splat(1));
+}
+
+/* Sixteen bytes' bits [from, from + n) moved to `to`. */
+INLINE v128_t field(const uint8_t *bytes, uint32_t from, uint32_t n, uint32_t to) {
+    v128_t v = wasm_u8x16_shr(wasm_v128_load(bytes), from);
+    return wasm_i8x16_shl(wasm_v128_and(v, wasm_i8x16_splat((int8_t)((1 << n) - 1))), to);
+}
+
+/* The codes of columns 16n ... 16n+15 of the tile-th 32 of a block of the file: types.h has where they are. */
+INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile, uint32_t n) {
+    uint32_t half = tile / 4, r = tile % 4;
+    switch (type) {
+    case NB_TYPE_Q4_0: return field(block + offsetof(nb_block_q4_0, q), 4 * n, 4, 0);
+    case NB_TYPE_Q4_1: return field(block + offsetof(nb_block_q4_1, q), 4 * n, 4, 0);
+    case NB_TYPE_Q5_0:
+        return wasm_v128_or(field(block + offsetof(nb_block_q5_0, q), 4 * n, 4, 0),
+                            wasm_i8x16_shl(spread(block + offsetof(nb_block_q5_0, high) + 2 * n), 4));
+    case NB_TYPE_Q5_1:
+        return wasm_v128_or(field(block + offsetof(nb_block_q5_1, q), 4 * n, 4, 0),
+                            wasm_i8x16_shl(spread(block + offsetof(nb_block_q5_1, high) + 2 * n), 4));
+    case NB_TYPE_Q2_K: return field(block + offsetof(nb_block_q2_k, q) + 32 * half + 16 * n, 2 * r, 2, 0);
+    case NB_TYPE_Q3_K:
+        return wasm_v128_or(field(block + offsetof(nb_block_q3_k, q) + 32 * half + 16 * n, 2 * r, 2, 0),
+                            field(block + offsetof(nb_block_q3_k, high) + 16 * n, tile, 1, 2));
+    case NB_TYPE_Q4_K: return field(block + offsetof(nb_block_q4_k, q) + 32 * (tile / 2) + 16 * n, 4 * (tile % 2), 4, 0);
+    case NB_TYPE_Q5_K:
+        return wasm_v128_or(field(block + offsetof(nb_block_q5_k, q) + 32 * (tile / 2) + 16 * n, 4 * (tile % 2), 4, 0),
+                            field(block + offsetof(nb_block_q5_k, high) + 16 * n, tile, 1, 4));
+    default: /* Q6_K */
+        return wasm_v128_or(field(block + offsetof(nb_block_q6_k, q) + 64 * half + 32 * (r % 2) + 16 * n, 4 * (r / 2), 4, 0),
+                            field(block + offsetof(nb_block_q6_k, high) + 32 * half + 16 * n, 2 * r, 2, 4));
+    }
+}
+
+/* 4x4 transpose of 32-bit lanes, in place: v[j] becomes lane j of the four. */
+INLINE void transpose(v128_t *v) {
+    v128_t ab = wasm_i32x4_shuffle(v[0], v[1], 0, 4, 1, 5), cd = wasm_i32x4_shuffle(v[2], v[3], 0, 4, 1, 5);
+    v128_t ab2 = wasm_i32x4_shuffle(v[0], v[1], 2, 6, 3, 7), cd2 = wasm_i32x4_shuffle(v[2], v[3], 2, 6, 3, 7);
+    v[0] = wasm_i32x4_shuffle(ab, cd, 0, 1, 4, 5);
+    v[1] = wasm_i32x4_shuffle(ab, cd, 2, 3, 6, 7);
+    v[2] = wasm_i32x4_shuffle(ab2, cd2, 0, 1, 4, 5);
+    v[3] = wasm_i32x4_shuffle(ab2, cd2, 2, 3, 6, 7);
+}
+
+/* Codes, columns 0 ... 15 and 16 ... 31 of four rows each -> a tile's bit, pair and half. */
+INLINE void place_codes(uint8_t *out, v128_t *first, v128_t *second, const uint32_t bits) {
+    transpose(first);
+    transpose(second);
+    v128_t bit = wasm_i8x16_splat(0), pair[2] = {wasm_i8x16_splat(0), wasm_i8x16_splat(0)};
+    uint8_t *halves = out + (bits & 1) * 16 + (bits & 2) * 16;
+    for (uint32_t i = 0; i < 8; i++) {
+        v128_t v = i % 2 ? second[i / 2] : first[i / 2];
+        uint32_t at = bits & 4;
+        if (bits & 2)
+            pair[i / 4] = wasm_v128_or(pair[i / 4], wasm_i8x16_shl(wasm_v128_and(wasm_u8x16_shr(v, at), wasm_i8x16_splat(3)), 2 * (i % 4)));
+        at += bits & 2;
+        if (bits & 1)
+            bit = wasm_v128_or(bit, wasm_i8x16_shl(wasm_v128_and(wasm_u8x16_shr(v, at), wasm_i8x16_splat(1)), i));
+    }
+    if (bits & 1)
+        wasm_v128_store(out, bit);
+    for (uint32_t i = 0; i < (bits & 2); i++)
+        wasm_v128_store(out + (bits & 1) * 16 + 16 * i, pair[i]);
+    for (uint32_t j = 0; j < (bits & 4); j++)
+        wasm_v128_store(halves + 16 * j, wasm_v128_or(wasm_v128_and(first[j], wasm_i8x16_splat(15)), wasm_i8x16_shl(second[j], 4)));
+}
+
+/* Sixteen columns of four rows of Q8_0 -> four vectors. Of each row, columns 0 2 1 3 of each four; then pairs of columns,
+ * which are 16-bit lanes, are transposed. */
+INLINE void place_q8(uint8_t *out, const v128_t *rows) {
+    v128_t v[NB_GROUP];
+    for (uint32_t r = 0; r < NB_GROUP; r++)
+        v[r] = wasm_i8x16_shuffle(rows[r], rows[r], 0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+    v128_t ab = wasm_i16x8_shuffle(v[0], v[1], 0, 8, 1, 9, 2, 10, 3, 11), cd = wasm_i16x8_shuffle(v[2], v[3], 0, 8, 1, 9, 2, 10, 3, 11);
+    wasm_v128_store(out, wasm_i32x4_shuffle(ab, cd, 0, 4, 1, 5));
+    wasm_v128_store(out + 16, wasm_i32x4_shuffle(ab, cd, 2, 6, 3, 7));
+    ab = wasm_i16x8_shuffle(v[0], v[1], 4, 12, 5, 13, 6, 14, 7, 15), cd = wasm_i16x8_shuffle(v[2], v[3], 4, 12, 5, 13, 6, 14, 7, 15);
+    wasm_v128_store(out + 32, wasm_i32x4_shuffle(ab, cd, 0, 4, 1, 5));
+    wasm_v128_store(out + 48, wasm_i32x4_shuffle(ab, cd, 2, 6, 3, 7));
+}
+
+/* Where a block of the file has its d; m follows. */
+INLINE size_t d_at(const uint32_t type) {
+    return type == NB_TYPE_Q2_K ? offsetof(nb_block_q2_k, d) : type == NB_TYPE_Q3_K ? offsetof(nb_block_q3_k, d)
+         : type == NB_TYPE_Q6_K ? offsetof(nb_block_q6_k, d) : 0;
+}
+
+INLINE void place_halves(uint8_t *out, const uint8_t *const *blocks, size_t at, bool minimum) {
+    for (uint32_t r = 0; r < NB_GROUP; r++) {
+        memcpy(out + 2 * r, blocks[r] + at, 2);
+        if (minimum)
+            memcpy(out + 8 + 2 * r, blocks[r] + at + 2, 2);
+    }
+}
+
+/* A K type's scales of a tile, row r. */
+INLINE void place_scales(const uint32_t type, uint8_t *out, const uint8_t *block, uint32_t tile, uint32_t r) {
+    switch (type) {
+    case NB_TYPE_Q2_K:
+        out[r] = block[2 * tile];
+        out[4 + r] = block[2 * tile + 1];
+        break;
+    case NB_TYPE_Q3_K:
+        out[r] = (uint8_t)nb_q3_k_scale(block + offsetof(nb_block_q3_k, scales), 2 * tile);
+        out[4 + r] = (uint8_t)nb_q3_k_scale(block + offsetof(nb_block_q3_k, scales), 2 * tile + 1);
+        break;
+    case NB_TYPE_Q6_K:
+        out[r] = block[offsetof(nb_block_q6_k, scales) + 2 * tile];
+        out[4 + r] = block[offsetof(nb_block_q6_k, scales) + 2 * tile + 1];
+        break;
+    default: /* Q4_K and Q5_K have them at the same place */
+        out[r] = (uint8_t)nb_q4_k_scale(block + offsetof(nb_block_q4_k, scales), tile);
+        out[4 + r] = (uint8_t)nb_q4_k_minimum(block + offsetof(nb_block_q4_k, scales), tile);
+    }
+}
+
+INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group, size_t columns, size_t block_bytes) {
+    const nb_layout l = nb_layout_of(type);
+    for (size_t b = 0; b < columns / (32 * l.tiles); b++) {
+        const uint8_t *blocks[NB_GROUP];
+        for (uint32_t r = 0; r < NB_GROUP; r++)
+            blocks[r] = rows[r] + b * block_bytes;
+        place_halves(group, blocks, d_at(type), l.minimum); /* of the head, or of the one tile */
+        group += nb_layout_head(l);
+        for (uint32_t tile = 0; tile < l.tiles; tile++, group += nb_layout_tile(l)) {
+            v128_t codes[2][NB_GROUP];
+            for (uint32_t r = 0; r < NB_GROUP; r++) {
+                if (l.tiles > 1)
+                    place_scales(type, group, blocks[r], tile, r);
+                for (uint32_t n = 0; n < 2; n++)
+                    codes[n][r] = l.bits == 8 ? wasm_v128_load(blocks[r] + offsetof(nb_block_q8_0, q) + 16 * n)
+                                              : codes_of(type, blocks[r], tile, n);
+            }
+            if (l.bits == 8) {
+                place_q8(group + nb_layout_scales(l), codes[0]);
+                place_q8(group + nb_layout_scales(l) + 64, codes[1]);
+            } else
+                place_codes(group + nb_layout_scales(l), codes[0], codes[1], l.bits);
+        }
+    }
+}
+
+void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows) {
+    const nb_traits *traits = nb_traits_of(m->type);
+    size_t block_bytes = traits->block_bytes, row_bytes = m->columns / traits->block_weights * block_bytes;
+    uint8_t *group = m->data + first / nb_group_rows(m->type) * m->group_bytes;
+    const uint8_t *each[NB_GROUP];
+    for (uint32_t r = 0; r < NB_GROUP; r++) /* no kernel gives the products of rows that do not exist: any will do */
+        each[r] = rows + NB_MIN(r, m->rows - 1 - first) * row_bytes;
+    switch (m->type) {
+#define PACK(TYPE) case TYPE: pack(TYPE, each, group, m->columns, block_bytes); break;
+    PACK(NB_TYPE_Q4_0)
+    PACK(NB_TYPE_Q4_1)
+    PACK(NB_TYPE_Q5_0)
+    PACK(NB_TYPE_Q5_1)
+    PACK(NB_TYPE_Q8_0)
+    PACK(NB_TYPE_Q2_K)
+    PACK(NB_TYPE_Q3_K)
+    PACK(NB_TYPE_Q4_K)
+    PACK(NB_TYPE_Q5_K)
+    PACK(NB_TYPE_Q6_K)
+    default: memcpy(group, rows, row_bytes);
+    }
+}
+
+/* ---- one row back to F32 ------------------------------------------------------------------------------------ */
+
+static float half_at(const uint8_t *p, uint32_t r) {
+    uint16_t bits;
+    memcpy(&bits, p + 2 * r, 2);
+    return nb_f16_to_f32(bits);
+}
+
+/* Column i (0 ... 31) of row r, from a tile's codes. */
+static int32_t code_of(nb_layout l, const uint8_t *codes, uint32_t r, uint32_t i) {
+    if (l.bits == 8)
+        return (int8_t)codes[i / 4 * 16 + (i & 1) * 8 + 2 * r + (i >> 1 & 1)];
+    uint32_t j = i % 16 / 4, v = 2 * j + i / 16, lane = 4 * r + i % 4, at = l.bits & 4, code = 0;
+    const uint8_t *pairs = codes + (l.bits & 1) * 16, *halves = pairs + (l.bits & 2) * 16;
+    if (l.bits & 4)
+        code = halves[16 * j + lane] >> (i / 16 * 4) & 15;
+    if (l.bits & 2)
+        code |= (uint32_t)(pairs[v / 4 * 16 + lane] >> (2 * (v % 4)) & 3) << at;
+    if (l.bits & 1)
+        code |= (uint32_t)(codes[lane] >> v & 1) << (at + (l.bits & 2));
+    return (int32_t)code;
+}
+
+/* Scale and minimum of column i (0 ... 31) of row r. */
+static void scale_of(uint32_t type, nb_layout l, const uint8_t *scales, uint32_t r, uint32_t i, float *s, float *z) {
+    uint8_t byte = scales[(l.columns == 16 ? i / 16 * 4 : 0) + r];
+    *s = type == NB_TYPE_Q2_K ? (float)(byte & 15) : l.minimum ? (float)byte : (float)(int8_t)byte;
+    *z = type == NB_TYPE_Q2_K ? (float)(byte >> 4) : (float)scales[4 + r];
 }
 
 void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out) {
-    const nb_packing *packing = nb_packing_of(m->type);
-    const uint8_t *group = m->data + row / packing->rows * m->group_bytes;
-    if (packing->unpack)
-        packing->unpack(group, row % packing->rows, out, m->columns);
-    else
-        nb_traits_of(m->type)->dequantize(group, out, m->columns);
+    const nb_layout l = nb_layout_of(m->type);
+    const uint8_t *at = m->data + row / nb_group_rows(m->type) * m->group_bytes;
+    if (!l.bits) {
+        nb_traits_of(m->type)->dequantize(at, out, m->columns);
+        return;
+    }
+    uint32_t r = row % NB_GROUP;
+    for (uint32_t b = 0; b < m->columns / (32 * l.tiles); b++) {
+        float d = half_at(at, r), low = l.minimum ? half_at(at + 8, r) : 0;
+        at += nb_layout_head(l);
+        for (uint32_t tile = 0; tile < l.tiles; tile++, at += nb_layout_tile(l))
+            for (uint32_t i = 0; i < 32; i++) {
+                float code = (float)(code_of(l, at + nb_layout_scales(l), r, i) - l.zero), s, z;
+                if (l.tiles == 1) {
+                    *out++ = l.minimum ? d * code + low : d * code;
+                    continue;
+                }
+                scale_of(m->type, l, at, r, i, &s, &z);
+                *out++ = l.minimum ? d * s * code - low * z : d * s * code;
+            }
+    }
 }

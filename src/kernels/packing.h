@@ -1,43 +1,90 @@
-/* How weights lie in memory once loaded. Most types keep the file's rows. The 4-bit and 8-bit ones with blocks of 32
- * are interleaved, so that a vector register holds the same columns of four rows and its lanes sum up to four outputs
- * without ever being added across. For 32 columns of four rows there is a tile:
+/* How weights lie in memory once loaded. Types without a kernel of their own keep the file's rows. The others are
+ * interleaved by groups of four rows, so that a vector register holds the same columns of four rows and its lanes sum up
+ * to four outputs without ever being added across. A group is read strictly in order; for each 32 columns it has a tile:
  *
- *     Q4_0, Q4_1   { half d[4]; half m[4] (Q4_1 only); uint8_t q[4][4 rows][4] }
- *                  the low halves of q[j][r] are columns 4j ... 4j+3 of row r, the high ones columns 16+4j ... 19+4j
- *     Q8_0         { half d[4]; int8_t q[8][2][4 rows][2] }
- *                  q[j][0][r] are columns 4j and 4j+2 of row r, q[j][1][r] columns 4j+1 and 4j+3
+ *     half d[4]; half m[4] (with a minimum)                       plain types: what scales the tile
+ *     uint8_t s[4], z[4] | int8_t s[2][4] | uint8_t sz[2][4]      K types: Q4_K, Q5_K | Q3_K, Q6_K | Q2_K
+ *     uint8_t bit[16]                                             3 and 5 bits
+ *     uint8_t pair[2][16]                                         2, 3 and 6 bits
+ *     uint8_t half[4][4 rows][4]                                  4, 5 and 6 bits
  *
- * A group is eight rows: for each 32 columns the tile of its first four rows, then that of the other four. So a product
- * with one vector, which takes eight rows at a time, reads memory strictly in order.
- * The Q8_0 order is the one in which masking a 4-bit vector's 16-bit lanes with 0x000f and 0x0f00 yields columns, so
- * both types take the same 16-bit activations (activations.h: Q16). Nothing grows: a group has the bytes of eight rows
- * in the file. The last group is filled up with zeros. */
+ * and the K types begin each 256 columns with half d[4], half m[4] (with a minimum) of the four rows. s and z are the
+ * scale and the minimum of 32 columns, or of 16; those of fewer bits are taken out of the file's packing.
+ *
+ * A weight's code is an unsigned number of `bits` bits. Let v[2j] be the 16 codes [4 rows][4] of columns 4j ... 4j+3 of a
+ * tile, and v[2j+1] those of 16 columns further. The low four bits of v[2j] are the low halves of half[j], those of
+ * v[2j+1] the high ones. Above them (or, in types of less than four bits, from bit 0 on) two bits of v[i] are bits
+ * 2 (i % 4) and up of pair[i / 4], and above these one bit is bit i of bit[].
+ *
+ * Q8_0 has int8_t q[8][2][4 rows][2] instead: q[j][0][r] are columns 4j and 4j+2 of row r, q[j][1][r] 4j+1 and 4j+3. That
+ * is the order in which masking the 16-bit lanes of v with 0x00ff, or of half with 0x000f and 0x0f00, yields columns; so
+ * all types take the same 16-bit activations (activations.h: Q16).
+ *
+ * Only the 6-bit scales grow, by half a byte each: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %. */
 #ifndef NB_PACKING_H
 #define NB_PACKING_H
 
 #include "types.h"
 
-enum { NB_GROUP = 8, NB_TILE = 4 }; /* rows of a group, and of a tile in it */
+#include <stdbool.h>
 
-typedef struct nb_packing {
-    uint32_t rows; /* in a group: 1 (as in the file) or NB_GROUP */
-    /* `rows` consecutive rows of a file -> one group */
-    void (*pack)(const uint8_t *rows, uint8_t *group, size_t columns);
-    /* row r of a group -> F32[columns] */
-    void (*unpack)(const uint8_t *group, uint32_t r, float *out, size_t columns);
-} nb_packing;
+enum { NB_GROUP = 4 }; /* rows of a group */
 
-const nb_packing *nb_packing_of(uint32_t type); /* never NULL for a known type */
+typedef struct nb_layout {
+    uint32_t bits;    /* of a code; 0: the type keeps the file's rows */
+    uint32_t columns; /* that one scale serves: 16 or 32 */
+    uint32_t tiles;   /* that one d serves: 1, or 8 of a K type */
+    bool minimum;     /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
+    int32_t zero;
+} nb_layout;
+
+/* A function, not a table: kernels are compiled for one type each, and everything here folds into constants. */
+static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t type) {
+    switch (type) {
+    case NB_TYPE_Q4_0: return (nb_layout){4, 32, 1, false, 8};
+    case NB_TYPE_Q4_1: return (nb_layout){4, 32, 1, true, 0};
+    case NB_TYPE_Q5_0: return (nb_layout){5, 32, 1, false, 16};
+    case NB_TYPE_Q5_1: return (nb_layout){5, 32, 1, true, 0};
+    case NB_TYPE_Q8_0: return (nb_layout){8, 32, 1, false, 0};
+    case NB_TYPE_Q2_K: return (nb_layout){2, 16, 8, true, 0};
+    case NB_TYPE_Q3_K: return (nb_layout){3, 16, 8, false, 4};
+    case NB_TYPE_Q4_K: return (nb_layout){4, 32, 8, true, 0};
+    case NB_TYPE_Q5_K: return (nb_layout){5, 32, 8, true, 0};
+    case NB_TYPE_Q6_K: return (nb_layout){6, 16, 8, false, 32};
+    default: return (nb_layout){0};
+    }
+}
+
+/* Bytes: of what precedes the first of `tiles` tiles, of a tile's scales, of a tile. */
+static inline uint32_t nb_layout_head(nb_layout l) {
+    return l.tiles == 1 ? 0 : l.minimum ? 16 : 8;
+}
+
+static inline uint32_t nb_layout_scales(nb_layout l) {
+    return l.tiles == 1 && l.minimum ? 16 : 8;
+}
+
+static inline uint32_t nb_layout_tile(nb_layout l) {
+    return nb_layout_scales(l) + NB_GROUP * 32 * l.bits / 8;
+}
 
 /* A matrix of weights, [rows, columns], packed. */
 typedef struct nb_matrix {
     uint32_t type;
     uint32_t rows, columns;
-    size_t group_bytes; /* of one group of nb_packing_of(type)->rows rows */
+    size_t group_bytes; /* nb_group_bytes(type, columns) */
     uint8_t *data;
 } nb_matrix;
 
-uint64_t nb_matrix_bytes(uint32_t type, uint64_t rows, uint64_t columns); /* packed; the caller checked the shape */
-void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out);          /* one row -> F32[columns] */
+uint32_t nb_group_rows(uint32_t type);                                     /* NB_GROUP, or 1: as in the file */
+uint64_t nb_group_bytes(uint32_t type, uint64_t columns);                  /* the caller checked the shape */
+uint64_t nb_matrix_bytes(uint32_t type, uint64_t rows, uint64_t columns);
+
+/* Rows of the file -> the group that begins with row first; as many rows as a group has, or as the matrix has left.
+ * rows may lie at any address. */
+void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows);
+
+/* One row -> F32[columns], bit for bit what the type's dequantizer (traits.h) makes of the file's row. */
+void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out);
 
 #endif

@@ -12,8 +12,8 @@ enum { ROWS = NB_GROUP, COLUMNS = 32 };
 
 int32_t nb_probe_relaxed(void) {
     nb_block_q4_1 rows[ROWS];
-    _Alignas(16) uint8_t group[sizeof rows], panel[8 + COLUMNS];
-    float out[ROWS], expected[ROWS] = {0}, scale_and_sum[2] = {1, 0};
+    _Alignas(16) uint8_t group[sizeof rows], panel[16 + COLUMNS];
+    float out[ROWS], expected[ROWS] = {0}, scale_and_sums[4] = {1};
     for (uint32_t r = 0; r < ROWS; r++) {
         rows[r].d = nb_f32_to_f16(1);
         rows[r].m = nb_f32_to_f16((float)r);
@@ -22,16 +22,17 @@ int32_t nb_probe_relaxed(void) {
     }
     for (uint32_t i = 0; i < COLUMNS; i++) {
         int32_t x = i % 3 ? -127 : (int32_t)(i * 29 % 255) - 127;
-        panel[8 + i] = (uint8_t)x;
-        scale_and_sum[1] += (float)x;
+        panel[16 + i] = (uint8_t)x;
+        scale_and_sums[1] += (float)x;
+        scale_and_sums[2 + i / 16] += (float)x;
         for (uint32_t r = 0; r < ROWS; r++)
             expected[r] += (float)(x * ((i < 16 ? rows[r].q[i] : rows[r].q[i - 16] >> 4) & 15) + x * (int32_t)r);
     }
-    memcpy(panel, scale_and_sum, sizeof scale_and_sum);
-    nb_packing_of(NB_TYPE_Q4_1)->pack((const uint8_t *)rows, group, COLUMNS);
+    memcpy(panel, scale_and_sums, sizeof scale_and_sums);
     nb_matrix w = {NB_TYPE_Q4_1, ROWS, COLUMNS, sizeof group, group};
+    nb_matrix_pack(&w, 0, (const uint8_t *)rows);
     nb_activations x = {.n = 1, .columns = COLUMNS, .forms[NB_FORM_Q8] = panel};
-    nb_matmul_task task = {.w = &w, .rows = ROWS, .x = &x, .out = out};
+    nb_matmul_task task = {.w = &w, .groups = 1, .x = &x, .out = out};
     nb_matmul_kernel_of(NB_TYPE_Q4_1, NB_PRECISION_FAST)->run(&task);
     for (uint32_t r = 0; r < ROWS; r++)
         if (out[r] != expected[r])

@@ -63,6 +63,9 @@ static inline v128_t nb_held_constant(uint32_t bits) {
 #define nb_pin(v) ((void)0)
 #endif
 
+/* Before a loop that is short enough to be unrolled, and too long to gain by it. */
+#define NB_LOOP _Pragma("clang loop unroll(disable)")
+
 /* Lane i everywhere: one instruction, where a splat from memory takes two in V8. */
 #define nb_lane_splat(v, i) wasm_i32x4_shuffle(v, v, i, i, i, i)
 

@@ -64,20 +64,7 @@ uint8_t *nb_loader_space(nb_loader *l, size_t *capacity) {
 static uint64_t unit_bytes(const nb_loader *l, uint64_t tensor) {
     const nb_tensor_info *info = &l->model->checkpoint.tensors[tensor];
     const nb_matrix *m = l->destinations[tensor].matrix;
-    return m ? info->bytes / info->shape[1] * nb_packing_of(info->type)->rows : info->bytes;
-}
-
-/* The last group of a matrix may have fewer rows: the missing ones are zero. */
-static int32_t pack_last(const nb_packing *packing, nb_matrix *m, const uint8_t *rows, size_t row_bytes, nb_error *err) {
-    uint8_t *padded = nb_alloc(row_bytes * packing->rows);
-    if (!padded)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to load the model");
-    uint32_t held = m->rows % packing->rows;
-    memcpy(padded, rows, row_bytes * held);
-    memset(padded + row_bytes * held, 0, row_bytes * (packing->rows - held));
-    packing->pack(padded, m->data + m->rows / packing->rows * m->group_bytes, m->columns);
-    nb_free(padded);
-    return NB_OK;
+    return m ? info->bytes / info->shape[1] * nb_group_rows(info->type) : info->bytes;
 }
 
 /* A vector becomes F32. The buffer may hold it at any address, and blocks are read as structs: hence the copy. */
@@ -109,19 +96,12 @@ static int32_t fill_tensor(nb_loader *l, const uint8_t *bytes, size_t size, size
         return NB_OK;
     }
     nb_matrix *m = to.matrix;
-    const nb_packing *packing = nb_packing_of(info->type);
     size_t row_bytes = (size_t)(info->bytes / m->rows);
     while (l->rows_done < m->rows) {
-        uint64_t rows = NB_MIN(packing->rows, m->rows - l->rows_done);
+        uint64_t rows = NB_MIN(nb_group_rows(info->type), m->rows - l->rows_done);
         if (size - *used < rows * row_bytes)
             return NB_OK;
-        uint8_t *group = m->data + l->rows_done / packing->rows * m->group_bytes;
-        if (!packing->pack)
-            memcpy(group, bytes + *used, row_bytes);
-        else if (rows == packing->rows)
-            packing->pack(bytes + *used, group, m->columns);
-        else
-            NB_TRY(pack_last(packing, m, bytes + *used, row_bytes, err));
+        nb_matrix_pack(m, (uint32_t)l->rows_done, bytes + *used);
         *used += (size_t)rows * row_bytes;
         l->rows_done += rows;
     }

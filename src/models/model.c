@@ -205,12 +205,10 @@ static void take_weights(nb_model *model, const nb_destination *destinations) {
         const nb_tensor_info *info = &c->tensors[i];
         if (destinations[i].matrix) {
             nb_matrix *m = destinations[i].matrix;
-            uint64_t bytes = nb_matrix_bytes(info->type, info->shape[1], info->shape[0]);
-            uint32_t group = nb_packing_of(info->type)->rows;
-            void *data = nb_arena_take(&model->arena, bytes, 1);
+            void *data = nb_arena_take(&model->arena, nb_matrix_bytes(info->type, info->shape[1], info->shape[0]), 1);
             if (model->arena.base)
                 *m = (nb_matrix){info->type, (uint32_t)info->shape[1], (uint32_t)info->shape[0],
-                                 (size_t)(bytes / NB_ROUND_UP(info->shape[1], group) * group), data};
+                                 (size_t)nb_group_bytes(info->type, info->shape[0]), data};
         } else {
             float *data = nb_arena_take(&model->arena, info->shape[0], sizeof(float));
             if (model->arena.base)

@@ -18,8 +18,7 @@ EXPORT const char *bench_name(int32_t i) {
 EXPORT const char *bench_prepare(int32_t i, uint32_t any, uint32_t rows, uint32_t columns, uint32_t tokens) {
     kernel = &nb_matmul_kernels[i];
     uint32_t type = kernel->type == NB_TYPE_ANY ? any : kernel->type;
-    size_t group_bytes = (size_t)nb_matrix_bytes(type, nb_packing_of(type)->rows, columns);
-    w = (nb_matrix){type, rows, columns, group_bytes, nb_alloc(nb_matrix_bytes(type, rows, columns))};
+    w = (nb_matrix){type, rows, columns, nb_group_bytes(type, columns), nb_alloc(nb_matrix_bytes(type, rows, columns))};
     for (size_t b = 0; b < nb_matrix_bytes(type, rows, columns); b++) /* any byte may be of a scale: none subnormal, which is slow */
         w.data[b] = (uint8_t)((b * 2654435761u >> 24 & 0x33) | 0x04);
     float *in = nb_alloc(sizeof(float) * columns * tokens);
@@ -35,11 +34,16 @@ EXPORT const char *bench_prepare(int32_t i, uint32_t any, uint32_t rows, uint32_
 }
 
 EXPORT uint32_t bench_bytes(void) {
-    return (uint32_t)(w.group_bytes * (w.rows / nb_packing_of(w.type)->rows));
+    return (uint32_t)nb_matrix_bytes(w.type, w.rows, w.columns);
 }
 
-EXPORT void bench_run(uint32_t first_row, uint32_t rows) {
-    nb_matmul_task task = {.w = &w, .first_row = first_row, .rows = rows, .x = &x, .out = out, .scratch = scratch};
+/* Groups of every stretch of the matrix: nb_stretch_groups in all, bench_groups. */
+EXPORT uint32_t bench_groups(void) {
+    return nb_stretch_groups(&w);
+}
+
+EXPORT void bench_run(uint32_t first, uint32_t groups) {
+    nb_matmul_task task = {.w = &w, .first = first, .groups = groups, .x = &x, .out = out, .scratch = scratch};
     kernel->run(&task);
 }
 

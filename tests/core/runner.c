@@ -11,6 +11,7 @@
     T(threads) \
     T(gguf) \
     T(dequantize) \
+    T(packing) \
     T(kernels) \
     T(matmul) \
     T(ops) \

@@ -33,40 +33,28 @@ static void fill_rows(uint8_t *file, uint32_t type, size_t bytes, uint32_t *seed
     const nb_traits *traits = nb_traits_of(type);
     for (size_t i = 0; i < bytes; i++)
         file[i] = (uint8_t)test_random(seed);
-    if (type == NB_TYPE_F32 || type == NB_TYPE_F16) {
+    if (type == NB_TYPE_F32 || type == NB_TYPE_F16 || type == NB_TYPE_BF16) {
         for (size_t i = 0; i < bytes / traits->block_bytes; i++) {
             float value = test_random_float(seed);
             uint16_t half = nb_f32_to_f16(value);
-            memcpy(file + i * traits->block_bytes, type == NB_TYPE_F32 ? (void *)&value : (void *)&half, traits->block_bytes);
+            const void *bytes_of = type == NB_TYPE_F32 ? (void *)&value : type == NB_TYPE_F16 ? (void *)&half : (uint8_t *)&value + 2;
+            memcpy(file + i * traits->block_bytes, bytes_of, traits->block_bytes);
         }
         return;
     }
     for (size_t i = 0; i < bytes; i += traits->block_bytes) {
-        uint16_t d = nb_f32_to_f16(0.02f * test_random_float(seed)), m = nb_f32_to_f16(0.2f * test_random_float(seed));
-        if (type == NB_TYPE_Q6_K) {
-            memcpy(file + i + traits->block_bytes - 2, &d, 2);
-            continue;
-        }
-        memcpy(file + i, &d, 2);
-        if (type == NB_TYPE_Q4_1 || type == NB_TYPE_Q5_1)
-            memcpy(file + i + 2, &m, 2);
+        uint16_t halves[2] = {nb_f32_to_f16(0.02f * test_random_float(seed)), nb_f32_to_f16(0.2f * test_random_float(seed))};
+        bool minimum = nb_layout_of(type).minimum;
+        bool ends = type == NB_TYPE_Q2_K || type == NB_TYPE_Q3_K || type == NB_TYPE_Q6_K; /* the block ends with them */
+        memcpy(file + i + (ends ? traits->block_bytes - (minimum ? 4 : 2) : 0), halves, minimum ? 4 : 2);
     }
 }
 
 static nb_matrix packed(uint32_t type, const uint8_t *file, uint32_t rows, uint32_t columns) {
-    const nb_packing *packing = nb_packing_of(type);
+    nb_matrix m = {type, rows, columns, (size_t)nb_group_bytes(type, columns), nb_alloc((size_t)nb_matrix_bytes(type, rows, columns))};
     size_t row_bytes = columns / nb_traits_of(type)->block_weights * nb_traits_of(type)->block_bytes;
-    size_t groups = (rows + packing->rows - 1) / packing->rows, group_bytes = row_bytes * packing->rows;
-    nb_matrix m = {type, rows, columns, group_bytes, nb_alloc(groups * group_bytes)};
-    uint8_t *padded = nb_alloc(groups * group_bytes);
-    memset(padded, 0, groups * group_bytes);
-    memcpy(padded, file, rows * row_bytes);
-    for (size_t g = 0; g < groups; g++)
-        if (packing->pack)
-            packing->pack(padded + g * group_bytes, m.data + g * group_bytes, columns);
-        else
-            memcpy(m.data + g * group_bytes, padded + g * group_bytes, group_bytes);
-    nb_free(padded);
+    for (uint32_t row = 0; row < rows; row += nb_group_rows(type))
+        nb_matrix_pack(&m, row, file + row * row_bytes);
     return m;
 }
 
@@ -98,24 +86,27 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     nb_activations_quantize(&activations, kernel->form, NULL);
     memset(out, 0x7f, tokens * rows * sizeof *out);
     /* in two stretches, as threads would */
-    uint32_t middle = rows / 2 / NB_GROUP * NB_GROUP;
-    nb_matmul_task task = {.w = &w, .rows = middle, .x = &activations, .out = out, .scratch = scratch};
+    uint32_t groups = nb_stretch_groups(&w), middle = groups / 2;
+    nb_matmul_task task = {.w = &w, .groups = middle, .x = &activations, .out = out, .scratch = scratch};
     if (middle)
         kernel->run(&task);
-    task.first_row = middle;
-    task.rows = rows - middle;
+    task.first = middle;
+    task.groups = groups - middle;
     kernel->run(&task);
     for (uint32_t t = 0; t < tokens; t++)
         for (uint32_t r = 0; r < rows; r++) {
             double sum = 0, size = 0;
             for (uint32_t i = 0; i < columns; i++) {
-                double product = (double)weights[r * columns + i] * meant[t * columns + i];
-                sum += product;
-                size += fabs(product);
+                double w = (double)weights[r * columns + i], largest = fabs(w), v = meant[t * columns + i];
+                sum += w * v;
+                /* Kernels add w = ds code + m in two parts, each of which may be larger than their sum; in 16 random
+                 * codes neither is more than a few times the largest |w|. */
+                for (uint32_t k = i / 16 * 16; k < i / 16 * 16 + 16 && nb_layout_of(type).bits && nb_layout_of(type).bits < 8; k++)
+                    largest = NB_MAX(largest, 4 * fabs((double)weights[r * columns + k]));
+                size += largest * fabs(v);
             }
-            /* Higham 2002, section 4.2: n eps Σ|w x|, here eps = 2^-24 and n sums and products; Q4_1's d q and m parts
-             * may be far larger than their sum */
-            double bound = ((double)columns + 8) * 0x1p-24 * (size + (type == NB_TYPE_Q4_1 ? 16 * size : 0)) + 1e-30;
+            /* Higham 2002, section 4.2: n eps Σ|w x|, here eps = 2^-24 and n sums and products */
+            double bound = ((double)columns + 8) * 0x1p-24 * size + 1e-30;
             double got = (double)out[(size_t)t * rows + r];
             if (!CHECK(fabs(got - sum) <= bound, "%s, %s, %u rows x %u columns x %u tokens, row %u token %u: %g, not %g",
                        kernel->name, traits->name, rows, columns, tokens, r, t, got, sum))
@@ -127,8 +118,37 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     nb_free(file);
 }
 
+/* Packed and taken back, a row is bit for bit what its dequantizer makes of it. */
+static void check_packing(uint32_t type, uint32_t *seed) {
+    enum { ROWS = 6, COLUMNS = 512 };
+    static float meant[COLUMNS], got[COLUMNS];
+    const nb_traits *traits = nb_traits_of(type);
+    size_t row_bytes = COLUMNS / traits->block_weights * traits->block_bytes;
+    uint8_t *file = nb_alloc(ROWS * row_bytes);
+    fill_rows(file, type, ROWS * row_bytes, seed);
+    nb_matrix m = packed(type, file, ROWS, COLUMNS);
+    for (uint32_t r = 0; r < ROWS; r++) {
+        traits->dequantize(file + r * row_bytes, meant, COLUMNS);
+        nb_matrix_row(&m, r, got);
+        CHECK(nb_compare(meant, got, sizeof got) == 0, "%s: row %u is not itself after packing", traits->name, r);
+    }
+    nb_free(m.data);
+    nb_free(file);
+}
+
+void test_packing(void) {
+    uint32_t seed = 77, packed_types = 0;
+    for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++)
+        if (nb_layout_of(type).bits) {
+            packed_types++;
+            for (int i = 0; i < 20; i++)
+                check_packing(type, &seed);
+        }
+    CHECK(packed_types >= 10, "only %u types are packed", packed_types);
+}
+
 void test_kernels(void) {
-    static const uint32_t any[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_Q6_K, NB_TYPE_Q5_1, NB_TYPE_Q4_1};
+    static const uint32_t any[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_BF16, NB_TYPE_Q6_K, NB_TYPE_Q4_1};
     static const uint32_t rows[] = {1, 4, 5, 8, 9, 13, 45};
     uint32_t seed = 20240229, kernels = 0;
     for (const nb_matmul_kernel *k = nb_matmul_kernels; k->name; k++, kernels++)

@@ -1,0 +1,156 @@
+/* What the kernels for packed types share (packing.h has the layout): taking codes and scales out of a tile, and the
+ * walk through rows and tokens. `type` is a constant wherever it is passed, so that each kernel is compiled for its type
+ * alone. Included once for each instruction set, which brings MADD(a, b, c) = a b + c. */
+#include "matmul.h"
+#include "simd.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* What stays in registers throughout. */
+typedef struct constants {
+    v128_t half, pair, bit; /* masks of a byte vector's fields */
+    v128_t word;            /* of a 16-bit lane's first column */
+    v128_t sign, unit;      /* for halves */
+} constants;
+
+INLINE uint32_t bytes_of(uint32_t byte) {
+    return byte * 0x01010101u;
+}
+
+INLINE constants held_constants(const uint32_t type) {
+    const uint32_t bits = nb_layout_of(type).bits;
+    return (constants){
+        .half = nb_held_constant(bytes_of(15)),
+        .pair = nb_held_constant(bytes_of(3u << (bits & 4))),
+        .bit = nb_held_constant(bytes_of(1u << (bits & 6))),
+        .word = nb_held_constant(bits == 4 ? 0x000f000f : 0x00ff00ff),
+        .sign = nb_held_constant(NB_F16_MASK),
+        .unit = nb_held_constant(NB_F16_UNIT),
+    };
+}
+
+/* Each byte's bits from `from` on moved to `to`; the mask says how many. */
+INLINE v128_t moved(v128_t v, const uint32_t from, const uint32_t to, v128_t mask) {
+    if (from != to)
+        v = from > to ? wasm_u16x8_shr(v, from - to) : wasm_i16x8_shl(v, to - from);
+    return wasm_v128_and(v, mask);
+}
+
+/* out[n] = codes of columns 16n + 4j ... 16n + 4j + 3 of the four rows, n = 0, 1. */
+INLINE void codes_of(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, v128_t *out) {
+    const uint32_t bits = nb_layout_of(type).bits;
+    const uint8_t *pairs = codes + (bits & 1) * 16, *halves = pairs + (bits & 2) * 16;
+    if (bits & 4) {
+        v128_t both = wasm_v128_load(halves + 16 * j);
+        out[0] = wasm_v128_and(both, c.half);
+        out[1] = moved(both, 4, 0, c.half);
+    }
+    if (bits & 2) {
+        v128_t four = wasm_v128_load(pairs + 16 * (j / 2));
+        for (uint32_t n = 0; n < 2; n++) {
+            v128_t pair = moved(four, 4 * (j % 2) + 2 * n, bits & 4, c.pair);
+            out[n] = bits & 4 ? wasm_v128_or(out[n], pair) : pair;
+        }
+    }
+    if (bits & 1) {
+        v128_t eight = wasm_v128_load(codes);
+        for (uint32_t n = 0; n < 2; n++)
+            out[n] = wasm_v128_or(out[n], moved(eight, 2 * j + n, bits & 6, c.bit));
+    }
+}
+
+/* Of what w = ds code + m consists: for a tile, of the columns 16n ... 16n+15 (n = 0 for all, if a scale serves 32). */
+typedef struct scales {
+    v128_t ds[2], m[2];
+} scales;
+
+INLINE bool has_offset(const uint32_t type) { /* is there an m? */
+    return nb_layout_of(type).minimum || nb_layout_of(type).zero;
+}
+
+/* The halves d[4] and, negated, m[4] that begin a K type's 256 columns. */
+INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v128_t *d, v128_t *m) {
+    *d = nb_load_f16x4_with(head, c.sign, c.unit);
+    if (nb_layout_of(type).minimum)
+        *m = wasm_f32x4_neg(nb_load_f16x4_with(head + 8, c.sign, c.unit));
+}
+
+/* d, m: what load_head gave, for a K type. */
+INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v128_t m, constants c) {
+    const nb_layout l = nb_layout_of(type);
+    scales out = {0};
+    if (l.tiles == 1) {
+        out.ds[0] = nb_load_f16x4_with(tile, c.sign, c.unit);
+        if (l.minimum)
+            out.m[0] = nb_load_f16x4_with(tile + 8, c.sign, c.unit);
+    } else if (type == NB_TYPE_Q2_K) {
+        v128_t both = wasm_u16x8_load8x8(tile), s = wasm_v128_and(both, wasm_i16x8_splat(15)), z = wasm_u16x8_shr(both, 4);
+        out.ds[0] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_u32x4_extend_low_u16x8(s)), d);
+        out.ds[1] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_u32x4_extend_high_u16x8(s)), d);
+        out.m[0] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_u32x4_extend_low_u16x8(z)), m);
+        out.m[1] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_u32x4_extend_high_u16x8(z)), m);
+    } else {
+        v128_t both = l.minimum ? wasm_u16x8_load8x8(tile) : wasm_i16x8_load8x8(tile);
+        v128_t first = wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(both));
+        v128_t second = wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(both));
+        out.ds[0] = wasm_f32x4_mul(first, d);
+        if (l.minimum)
+            out.m[0] = wasm_f32x4_mul(second, m);
+        else
+            out.ds[1] = wasm_f32x4_mul(second, d);
+    }
+    if (l.zero) /* d s (code - zero) */
+        for (uint32_t n = 0; n < 32 / l.columns; n++)
+            out.m[n] = wasm_f32x4_mul(out.ds[n], wasm_f32x4_splat((float)-l.zero));
+    return out;
+}
+
+/* out += w x over a tile. sums: of the products of codes, in 32 bits, lanes = rows; x: a panel's block for T tokens, of
+ * which this is token i. */
+INLINE v128_t scaled(const uint32_t type, v128_t out, const v128_t *sums, scales s, const uint8_t *x, const uint32_t i,
+                     const uint32_t T) {
+    const uint32_t parts = 32 / nb_layout_of(type).columns;
+    v128_t d = wasm_v128_load32_splat(x + 4 * i);
+    for (uint32_t n = 0; n < parts; n++) {
+        out = MADD(wasm_f32x4_convert_i32x4(sums[n]), wasm_f32x4_mul(s.ds[n], d), out);
+        if (has_offset(type)) /* s of all columns, or of sixteen */
+            out = MADD(s.m[n], wasm_v128_load32_splat(x + 4 * ((parts == 1 ? 1 : 2 + n) * T + i)), out);
+    }
+    return out;
+}
+
+/* A group times a panel: the group's columns pass once, out[t ... t+3][row ... row+3] result. */
+typedef void (*panel_function)(const nb_matmul_task *task, uint32_t row, uint32_t t, uint32_t type);
+/* One token times the i-th group of each stretch. */
+typedef void (*lone_function)(const nb_matmul_task *task, uint32_t i, uint32_t t, uint32_t type);
+
+/* Tokens outside, groups inside: a panel and the groups both stay in the first-level cache. */
+INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const panel_function panel, const lone_function lone) {
+    uint32_t n = task->x->n, whole = n / NB_PANEL * NB_PANEL;
+    for (uint32_t s = 0; s < NB_STRETCHES && whole; s++) {
+        uint32_t from = nb_stretch_row(task->w, s, task->first), to = nb_stretch_row(task->w, s, task->first + task->groups);
+        for (uint32_t t = 0; t < whole; t += NB_PANEL)
+            for (uint32_t row = from; row < to && row < task->w->rows; row += NB_GROUP)
+                panel(task, row, t, type);
+    }
+    for (uint32_t t = whole; t < n; t++)
+        for (uint32_t i = 0; i < task->groups; i++)
+            lone(task, task->first + i, t, type);
+}
+
+/* The i-th groups of the four stretches. Where the last stretch is shorter its last group stands in, and the result is
+ * not stored. */
+INLINE void find_groups(const nb_matrix *w, uint32_t i, const uint8_t **groups) {
+    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+        uint32_t row = nb_stretch_row(w, s, i);
+        groups[s] = w->data + (row < w->rows ? row : w->rows - 1) / NB_GROUP * w->group_bytes;
+    }
+}
+
+INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, const v128_t *out) {
+    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+        uint32_t row = nb_stretch_row(task->w, s, i);
+        if (row < task->w->rows)
+            NB_STORE_ROWS(task, t, row, out[s]);
+    }
+}
