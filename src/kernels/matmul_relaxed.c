@@ -28,22 +28,17 @@ INLINE void add_dots(const uint32_t type, running *r, const uint32_t j, const v1
     const uint32_t fit = dots_that_fit(nb_layout_of(type).bits);
     const bool apart = nb_layout_of(type).columns == 16, split = apart || fit < 8, first = fit >= 4 ? j == 0 : j % fit == 0;
     v128_t s = wasm_i16x8_relaxed_dot_i8x16_i7x16(a, q[0]), z = wasm_i16x8_relaxed_dot_i8x16_i7x16(b, q[1]);
-    if (!split) {
-        r->narrow[0] = first ? s : wasm_i16x8_add(r->narrow[0], s);
-        r->narrow[0] = wasm_i16x8_add(r->narrow[0], z);
-    } else {
-        r->narrow[0] = first ? s : wasm_i16x8_add(r->narrow[0], s);
+    r->narrow[0] = first ? s : wasm_i16x8_add(r->narrow[0], s);
+    if (split)
         r->narrow[1] = first ? z : wasm_i16x8_add(r->narrow[1], z);
-    }
-    if (fit >= 4 ? j == 3 : j % fit == fit - 1) {
-        for (uint32_t n = 0; n < (split ? 2 : 1); n++) {
-            v128_t wide = wasm_i32x4_extadd_pairwise_i16x8(r->narrow[n]);
-            const bool fresh = fit < 4 ? j < fit : true;
-            if (apart || n == 0)
-                r->wide[n] = fresh ? wide : wasm_i32x4_add(r->wide[n], wide);
-            else
-                r->wide[0] = wasm_i32x4_add(r->wide[0], wide);
-        }
+    else
+        r->narrow[0] = wasm_i16x8_add(r->narrow[0], z);
+    if (fit >= 4 ? j < 3 : j % fit < fit - 1)
+        return;
+    for (uint32_t n = 0; n < (split ? 2 : 1); n++) {
+        v128_t wide = wasm_i32x4_extadd_pairwise_i16x8(r->narrow[n]);
+        v128_t *to = &r->wide[apart ? n : 0];
+        *to = (fit >= 4 || j < fit) && (apart || !n) ? wide : wasm_i32x4_add(*to, wide);
     }
 }
 
@@ -82,7 +77,17 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
         NB_STORE_ROWS(task, t + i, row, out[i]);
 }
 
-/* The i-th group of each stretch times one token, two tiles at a time: they share the splatting. */
+/* The tiles' codes of columns 4j ... and 16 further times splatted activations. */
+INLINE void step(const uint32_t type, running *r, const uint8_t *const *w, const uint32_t j, v128_t a, v128_t b, constants c) {
+    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+        v128_t q[2];
+        codes_of(type, w[s] + nb_layout_scales(nb_layout_of(type)), j, c, q);
+        add_dots(type, &r[s], j, q, a, b);
+        nb_pin(r[s].narrow[0]);
+    }
+}
+
+/* The i-th group of each stretch times one token: the four tiles share the splatting. */
 INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
     const nb_layout l = nb_layout_of(type);
     const constants c = held_constants(type);
@@ -98,31 +103,19 @@ INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint3
             w[s] += nb_layout_head(l);
         }
         NB_LOOP
-        for (uint32_t b = l.tiles; b; b--, x += 16 + 32)
-            for (uint32_t p = 0; p < NB_STRETCHES; p += 2) {
-                v128_t a = wasm_v128_load(x + 16), z = wasm_v128_load(x + 32);
-                running r[2];
-#define STEP(j)                                                                                 \
-    do {                                                                                        \
-        v128_t a0 = nb_lane_splat(a, j), b0 = nb_lane_splat(z, j);                              \
-        for (uint32_t g = 0; g < 2; g++) {                                                      \
-            v128_t q[2];                                                                        \
-            codes_of(type, w[p + g] + nb_layout_scales(l), j, c, q);                            \
-            add_dots(type, &r[g], j, q, a0, b0);                                                \
-            nb_pin(r[g].narrow[0]);                                                             \
-        }                                                                                       \
-    } while (0)
-                STEP(0);
-                STEP(1);
-                STEP(2);
-                STEP(3);
-#undef STEP
-                for (uint32_t g = 0; g < 2; g++) {
-                    scales s = load_scales(type, w[p + g], d[p + g], m[p + g], c);
-                    out[p + g] = scaled(type, out[p + g], r[g].wide, s, x, 0, 1);
-                    w[p + g] += nb_layout_tile(l);
-                }
+        for (uint32_t b = l.tiles; b; b--, x += 16 + 32) {
+            v128_t a = wasm_v128_load(x + 16), z = wasm_v128_load(x + 32);
+            running r[NB_STRETCHES];
+            step(type, r, w, 0, nb_lane_splat(a, 0), nb_lane_splat(z, 0), c);
+            step(type, r, w, 1, nb_lane_splat(a, 1), nb_lane_splat(z, 1), c);
+            step(type, r, w, 2, nb_lane_splat(a, 2), nb_lane_splat(z, 2), c);
+            step(type, r, w, 3, nb_lane_splat(a, 3), nb_lane_splat(z, 3), c);
+            for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+                scales of = load_scales(type, w[s], d[s], m[s], c);
+                out[s] = scaled(type, out[s], r[s].wide, of, x, 0, 1);
+                w[s] += nb_layout_tile(l);
             }
+        }
     }
     store_groups(task, i, t, out);
 }

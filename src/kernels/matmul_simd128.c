@@ -83,29 +83,28 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
         NB_STORE_ROWS(task, t + i, row, out[i]);
 }
 
-/* sums += products of the j-th words of two tiles: a, b: activations of columns 4j ... and of those 16 further, in lanes
- * `lane` and `lane` + 1. */
-#define STEP(j, lane)                                                                                               \
-    do {                                                                                                            \
-        v128_t a0 = nb_lane_splat(a, lane), a1 = nb_lane_splat(a, lane + 1);                                        \
-        v128_t b0 = nb_lane_splat(z, lane), b1 = nb_lane_splat(z, lane + 1);                                        \
-        for (uint32_t g = 0; g < 2; g++) {                                                                          \
-            v128_t q[4];                                                                                            \
-            words_of(type, w[p + g] + nb_layout_scales(l), j, c, q);                                                \
-            sums[g][0] = wasm_i32x4_add(sums[g][0], wasm_i32x4_dot_i16x8(q[0], a0));                                \
-            sums[g][0] = wasm_i32x4_add(sums[g][0], wasm_i32x4_dot_i16x8(q[1], a1));                                \
-            sums[g][second] = wasm_i32x4_add(sums[g][second], wasm_i32x4_dot_i16x8(q[2], b0));                      \
-            sums[g][second] = wasm_i32x4_add(sums[g][second], wasm_i32x4_dot_i16x8(q[3], b1));                      \
-            nb_pin(sums[g][0]);                                                                                     \
-            if (second)                                                                                             \
-                nb_pin(sums[g][second]);                                                                            \
-        }                                                                                                           \
-    } while (0)
-
-/* The i-th group of each stretch times one token, two tiles at a time: they share the splatting. */
-INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
+/* sums += products of the tiles' j-th words with splatted activations: a0 and a1 of columns 4j, 4j+2 and 4j+1, 4j+3, b0
+ * and b1 of those 16 further. */
+INLINE void step(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint32_t j, v128_t a0, v128_t a1,
+                 v128_t b0, v128_t b1, constants c) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t second = l.columns == 16;
+    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+        v128_t q[4];
+        words_of(type, w[s] + nb_layout_scales(l), j, c, q);
+        sums[s][0] = wasm_i32x4_add(sums[s][0], wasm_i32x4_dot_i16x8(q[0], a0));
+        sums[s][0] = wasm_i32x4_add(sums[s][0], wasm_i32x4_dot_i16x8(q[1], a1));
+        sums[s][second] = wasm_i32x4_add(sums[s][second], wasm_i32x4_dot_i16x8(q[2], b0));
+        sums[s][second] = wasm_i32x4_add(sums[s][second], wasm_i32x4_dot_i16x8(q[3], b1));
+        nb_pin(sums[s][0]);
+        if (second)
+            nb_pin(sums[s][1]);
+    }
+}
+
+/* The i-th group of each stretch times one token: the four tiles share the splatting. */
+INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
+    const nb_layout l = nb_layout_of(type);
     const constants c = held_constants(type);
     const uint8_t *w[NB_STRETCHES], *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
     v128_t out[NB_STRETCHES], d[NB_STRETCHES], m[NB_STRETCHES];
@@ -119,23 +118,21 @@ INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint3
             w[s] += nb_layout_head(l);
         }
         NB_LOOP
-        for (uint32_t b = l.tiles; b; b--, x += 16 + 64)
-            for (uint32_t p = 0; p < NB_STRETCHES; p += 2) {
-                v128_t sums[2][2], a, z;
-                for (uint32_t g = 0; g < 2; g++)
-                    sums[g][0] = sums[g][1] = wasm_i32x4_splat(0);
-                a = wasm_v128_load(x + 16), z = wasm_v128_load(x + 48);
-                STEP(0, 0);
-                STEP(1, 2);
-                a = wasm_v128_load(x + 32), z = wasm_v128_load(x + 64);
-                STEP(2, 0);
-                STEP(3, 2);
-                for (uint32_t g = 0; g < 2; g++) {
-                    scales s = load_scales(type, w[p + g], d[p + g], m[p + g], c);
-                    out[p + g] = scaled(type, out[p + g], sums[g], s, x, 0, 1);
-                    w[p + g] += nb_layout_tile(l);
-                }
+        for (uint32_t b = l.tiles; b; b--, x += 16 + 64) {
+            v128_t sums[NB_STRETCHES][2];
+            for (uint32_t s = 0; s < NB_STRETCHES; s++)
+                sums[s][0] = sums[s][1] = wasm_i32x4_splat(0);
+            for (uint32_t h = 0; h < 2; h++) {
+                v128_t a = wasm_v128_load(x + 16 + 16 * h), z = wasm_v128_load(x + 48 + 16 * h);
+                step(type, sums, w, 2 * h, nb_lane_splat(a, 0), nb_lane_splat(a, 1), nb_lane_splat(z, 0), nb_lane_splat(z, 1), c);
+                step(type, sums, w, 2 * h + 1, nb_lane_splat(a, 2), nb_lane_splat(a, 3), nb_lane_splat(z, 2), nb_lane_splat(z, 3), c);
             }
+            for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+                scales of = load_scales(type, w[s], d[s], m[s], c);
+                out[s] = scaled(type, out[s], sums[s], of, x, 0, 1);
+                w[s] += nb_layout_tile(l);
+            }
+        }
     }
     store_groups(task, i, t, out);
 }

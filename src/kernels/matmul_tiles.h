@@ -119,7 +119,7 @@ INLINE v128_t scaled(const uint32_t type, v128_t out, const v128_t *sums, scales
     return out;
 }
 
-/* A group times a panel: the group's columns pass once, out[t ... t+3][row ... row+3] result. */
+/* A group times a panel: out[t ... t+3][row ... row+3]. */
 typedef void (*panel_function)(const nb_matmul_task *task, uint32_t row, uint32_t t, uint32_t type);
 /* One token times the i-th group of each stretch. */
 typedef void (*lone_function)(const nb_matmul_task *task, uint32_t i, uint32_t t, uint32_t type);
