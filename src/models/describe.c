@@ -63,7 +63,7 @@ static void write_shape(nb_writer *w, const nb_model *model) {
     nb_json_number(w, "context", s->context);
     if (s->window)
         nb_json_number(w, "window", s->window);
-    nb_json_number(w, "ropeBase", s->rope.base);
+    nb_json_number(w, "ropeBase", s->ropes[0].base);
     nb_json_number(w, "kvBytesPerToken", (double)nb_model_kv_token_bytes(&trial, NB_TYPE_F16));
 }
 

@@ -6,6 +6,8 @@
 #include "../text/sampler.h"
 #include "llama.h"
 
+#include <math.h>
+
 const nb_family *const nb_families[] = {&nb_family_llama, NULL};
 
 enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of two still fit 64 bits easily */
@@ -16,17 +18,17 @@ static uint32_t extent_of(const nb_shape *s, nb_extent e) {
     case NB_EXTENT_VOCABULARY: return s->vocabulary;
     case NB_EXTENT_WIDTH: return s->width;
     case NB_EXTENT_FEED_FORWARD: return s->feed_forward;
+    case NB_EXTENT_HEAD: return s->head_size;
     case NB_EXTENT_QUERIES: return s->heads * s->head_size;
     case NB_EXTENT_KEYS: return s->kv_heads * s->head_size;
     case NB_EXTENT_VALUES: return s->kv_heads * s->value_size;
     case NB_EXTENT_MIXED: return s->heads * s->value_size;
-    case NB_EXTENT_PAIRS: return s->rope.pairs;
+    case NB_EXTENT_PAIRS: return s->ropes[0].pairs;
     }
     return 0;
 }
 
-/* "<architecture>.<suffix>" as a number. */
-static double number_of(const nb_model *model, const char *suffix, double fallback) {
+double nb_model_number(const nb_model *model, const char *suffix, double fallback) {
     char key[128];
     nb_writer w = nb_writer_over(key, sizeof key);
     nb_write(&w, "%s.%s", model->family->name, suffix);
@@ -40,41 +42,31 @@ static nb_text string_of(const nb_model *model, const char *suffix) {
     return nb_checkpoint_string(&model->checkpoint, key);
 }
 
-typedef struct entry {
-    const char *suffix;
-    uint32_t *out;
-    double fallback; /* 0: required */
-    uint32_t most;
-} entry;
-
-static int32_t read_sizes(nb_model *model, const entry *entries, size_t n, nb_error *err) {
-    for (size_t i = 0; i < n; i++) {
-        double value = number_of(model, entries[i].suffix, entries[i].fallback);
-        if (!(value >= 1 && value <= entries[i].most) || value != (double)(uint32_t)value)
-            return NB_FAIL(err, NB_ERR_FORMAT, "%s.%s is %s (%g; it should be a whole number from 1 to %u); the file is broken",
-                           model->family->name, entries[i].suffix, value == 0 ? "missing" : "out of range", value,
-                           entries[i].most);
-        *entries[i].out = (uint32_t)value;
-    }
+int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, double fallback, uint32_t most,
+                      nb_error *err) {
+    double value = nb_model_number(model, suffix, fallback);
+    if (!(value >= 1 && value <= most) || value != (double)(uint32_t)value)
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s.%s is %s (%g; it should be a whole number from 1 to %u); the file is broken",
+                       model->family->name, suffix, value == 0 ? "missing" : "out of range", value, most);
+    *out = (uint32_t)value;
     return NB_OK;
 }
 
 static int32_t configure_rope(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
-    nb_rope *r = &s->rope;
+    nb_rope *r = &s->ropes[0];
     uint32_t rotated;
-    const entry sizes[] = {{"rope.dimension_count", &rotated, s->head_size, s->head_size}};
-    NB_TRY(read_sizes(model, sizes, 1, err));
+    NB_TRY(nb_model_size(model, "rope.dimension_count", &rotated, s->head_size, s->head_size, err));
     if (rotated % 2)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.rope.dimension_count is %u; an odd number of elements cannot be rotated in pairs",
                        model->family->name, rotated);
     r->pairs = rotated / 2;
-    r->base = (float)number_of(model, "rope.freq_base", 10000);
-    r->original_context = (float)number_of(model, "rope.scaling.original_context_length", s->context);
-    r->beta_fast = (float)number_of(model, "rope.scaling.yarn_beta_fast", 32);
-    r->beta_slow = (float)number_of(model, "rope.scaling.yarn_beta_slow", 1);
-    r->attention_factor = (float)number_of(model, "rope.scaling.attn_factor", 1);
-    r->factor = (float)number_of(model, "rope.scaling.factor", number_of(model, "rope.scale_linear", 1));
+    r->base = (float)nb_model_number(model, "rope.freq_base", 10000);
+    r->original_context = (float)nb_model_number(model, "rope.scaling.original_context_length", s->context);
+    r->beta_fast = (float)nb_model_number(model, "rope.scaling.yarn_beta_fast", 32);
+    r->beta_slow = (float)nb_model_number(model, "rope.scaling.yarn_beta_slow", 1);
+    r->attention_factor = (float)nb_model_number(model, "rope.scaling.attn_factor", 1);
+    r->factor = (float)nb_model_number(model, "rope.scaling.factor", nb_model_number(model, "rope.scale_linear", 1));
     nb_text kind = string_of(model, "rope.scaling.type");
     if (!kind.data || nb_text_is(kind, "none") || nb_text_is(kind, "llama3"))
         r->scaling = kind.data || r->factor == 1 ? NB_ROPE_NONE : NB_ROPE_LINEAR;
@@ -96,29 +88,23 @@ int32_t nb_model_configure(nb_model *model, nb_error *err) {
     if (!embedding)
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor token_embd.weight is missing; the file is not a whole %s model",
                        model->family->name);
-    const entry sizes[] = {
-        {"block_count", &s->layers, 0, 1024},
-        {"embedding_length", &s->width, 0, 1 << 20},
-        {"feed_forward_length", &s->feed_forward, 0, 1 << 22},
-        {"attention.head_count", &s->heads, 0, 4096},
-        {"context_length", &s->context, 0, 1 << 27},
-    };
-    NB_TRY(read_sizes(model, sizes, sizeof sizes / sizeof *sizes, err));
-    const entry heads[] = {
-        {"attention.head_count_kv", &s->kv_heads, s->heads, s->heads},
-        {"attention.key_length", &s->head_size, s->width / s->heads, 4096},
-    };
-    NB_TRY(read_sizes(model, heads, 2, err));
-    const entry values[] = {{"attention.value_length", &s->value_size, s->head_size, 4096}};
-    NB_TRY(read_sizes(model, values, 1, err));
+    NB_TRY(nb_model_size(model, "block_count", &s->layers, 0, 1024, err));
+    NB_TRY(nb_model_size(model, "embedding_length", &s->width, 0, 1 << 20, err));
+    NB_TRY(nb_model_size(model, "feed_forward_length", &s->feed_forward, 0, 1 << 22, err));
+    NB_TRY(nb_model_size(model, "attention.head_count", &s->heads, 0, 4096, err));
+    NB_TRY(nb_model_size(model, "attention.head_count_kv", &s->kv_heads, s->heads, s->heads, err));
+    NB_TRY(nb_model_size(model, "attention.key_length", &s->head_size, s->width / s->heads, 4096, err));
+    NB_TRY(nb_model_size(model, "attention.value_length", &s->value_size, s->head_size, 4096, err));
+    NB_TRY(nb_model_size(model, "context_length", &s->context, 0, 1 << 27, err));
     if (s->heads % s->kv_heads || s->head_size % 4 || s->value_size % 4)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%u query heads over %u KV heads of %u and %u elements are not supported",
                        s->heads, s->kv_heads, s->head_size, s->value_size);
     if (embedding->n_dimensions > 2 || embedding->shape[1] > MAX_SIDE)
         return NB_FAIL(err, NB_ERR_FORMAT, "token_embd.weight has an impossible shape");
     s->vocabulary = (uint32_t)embedding->shape[1];
-    s->window = (uint32_t)NB_MIN(number_of(model, "attention.sliding_window", 0), 1e9);
-    s->norm_epsilon = (float)number_of(model, "attention.layer_norm_rms_epsilon", 1e-5);
+    s->window = (uint32_t)NB_MIN(nb_model_number(model, "attention.sliding_window", 0), 1e9);
+    s->norm_epsilon = (float)nb_model_number(model, "attention.layer_norm_rms_epsilon", 1e-5);
+    s->attention_scale = 1 / sqrtf((float)s->head_size);
     return configure_rope(model, err);
 }
 

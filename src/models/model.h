@@ -18,6 +18,8 @@ typedef struct nb_rope {
     float *factors;      /* [pairs]: divide the frequencies; NULL: none */
 } nb_rope;
 
+enum { NB_ROPES = 2 };
+
 typedef struct nb_shape {
     uint32_t vocabulary, layers;
     uint32_t width;                     /* of the residual stream (GGUF: embedding_length) */
@@ -26,13 +28,16 @@ typedef struct nb_shape {
     uint32_t head_size, value_size;     /* of a query or key head; of a value head */
     uint32_t context;                   /* trained for */
     uint32_t window;                    /* sliding window of attention; 0: none */
-    float norm_epsilon;
-    nb_rope rope;
+    uint32_t window_period;             /* every so many-th layer has no window all the same; 0: all have it */
+    float norm_epsilon, attention_scale; /* the latter usually 1 / sqrt(head_size) */
+    nb_rope ropes[NB_ROPES];            /* the first, and another if layers differ; an unused one has no pairs */
 } nb_shape;
 
 /* Vectors are F32; an absent one is NULL, an absent matrix has data = NULL. */
 typedef struct nb_layer {
-    float *attention_norm, *feed_forward_norm;      /* [width] */
+    float *attention_norm, *feed_forward_norm;      /* [width]: of what a block is given */
+    float *attention_post_norm, *feed_forward_post_norm; /* [width]: of what it adds */
+    float *q_norm, *k_norm;                         /* [head_size]: of each query and key head */
     nb_matrix q, k, v, o;                           /* [heads * head_size, width], [kv_heads * ...], [width, heads * value_size] */
     float *q_bias, *k_bias, *v_bias, *o_bias;
     nb_matrix gate, up, down;                       /* [feed_forward, width] x 2, [width, feed_forward] */
@@ -55,8 +60,8 @@ struct nb_model {
 
 /* Where a tensor of the file belongs. */
 typedef enum nb_extent {      /* a side of a tensor, in terms of the shape */
-    NB_EXTENT_1, NB_EXTENT_VOCABULARY, NB_EXTENT_WIDTH, NB_EXTENT_FEED_FORWARD, NB_EXTENT_QUERIES, NB_EXTENT_KEYS,
-    NB_EXTENT_VALUES, NB_EXTENT_MIXED /* heads * value_size */, NB_EXTENT_PAIRS
+    NB_EXTENT_1, NB_EXTENT_VOCABULARY, NB_EXTENT_WIDTH, NB_EXTENT_FEED_FORWARD, NB_EXTENT_HEAD, NB_EXTENT_QUERIES,
+    NB_EXTENT_KEYS, NB_EXTENT_VALUES, NB_EXTENT_MIXED /* heads * value_size */, NB_EXTENT_PAIRS
 } nb_extent;
 
 typedef struct nb_slot {
@@ -79,6 +84,11 @@ extern const nb_family *const nb_families[]; /* ends with NULL */
 
 /* Reads what most families share: the sizes, heads, norm and RoPE keys under "<architecture>.". */
 int32_t nb_model_configure(nb_model *model, nb_error *err);
+
+/* What the file says under "<architecture>.<suffix>": any number; a whole one from 1 to most (fallback = 0: required). */
+double nb_model_number(const nb_model *model, const char *suffix, double fallback);
+int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, double fallback, uint32_t most,
+                      nb_error *err);
 
 /* Finds the family, configures it, checks every tensor against the slots, and allocates the weights.
  * destinations: [n_tensors], receives where each tensor goes. */

@@ -19,9 +19,13 @@ static void take(nb_session *s) {
     s->k = nb_arena_take(a, m->layers * (uint64_t)m->kv_heads * s->context, m->head_size * item);
     s->v = nb_arena_take(a, m->layers * (uint64_t)m->kv_heads * s->context, m->value_size * item);
     s->tokens = nb_arena_take(a, s->context, sizeof(int32_t));
-    s->frequencies = nb_arena_take(a, m->rope.pairs, sizeof(float));
-    s->cosines = nb_arena_take(a, batch * m->rope.pairs, sizeof(float));
-    s->sines = nb_arena_take(a, batch * m->rope.pairs, sizeof(float));
+    for (uint32_t i = 0; i < NB_ROPES; i++) {
+        nb_rotation *r = &s->rotations[i];
+        r->rope = &m->ropes[i];
+        r->frequencies = nb_arena_take(a, r->rope->pairs, sizeof(float));
+        r->cosines = nb_arena_take(a, batch * r->rope->pairs, sizeof(float));
+        r->sines = nb_arena_take(a, batch * r->rope->pairs, sizeof(float));
+    }
     s->x = nb_arena_take(a, batch * m->width, sizeof(float));
     s->y = nb_arena_take(a, batch * m->width, sizeof(float));
     s->normed = nb_arena_take(a, batch * m->width, sizeof(float));
@@ -70,7 +74,8 @@ nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t contex
     *s = measured;
     s->activations.precision = precision;
     take(s);
-    nb_rope_frequencies(&model->shape.rope, s->frequencies, &s->rope_magnitude);
+    for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
+        nb_rope_frequencies(r->rope, r->frequencies, &r->magnitude);
     return s;
 }
 
@@ -124,7 +129,8 @@ int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint
         s->tokens[common + i] = tokens[common + i];
         nb_matrix_row(&s->model->embedding, (uint32_t)tokens[common + i], s->x + (size_t)i * m->width);
     }
-    nb_rope_angles(s->frequencies, s->rope_magnitude, m->rope.pairs, common, rows, s->cosines, s->sines);
+    for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
+        nb_rope_angles(r->frequencies, r->magnitude, r->rope->pairs, common, rows, r->cosines, r->sines);
     s->model->family->forward(s, common, rows);
     s->held = common + rows;
     if (flags & NB_LOGITS_ALL)

@@ -6,6 +6,13 @@
 #include "../kernels/activations.h"
 #include "model.h"
 
+typedef struct nb_rotation {
+    const nb_rope *rope;
+    float *frequencies;         /* [pairs] */
+    float magnitude;            /* yarn: scales cosine and sine */
+    float *cosines, *sines;     /* [batch, pairs], of the batch at hand */
+} nb_rotation;
+
 struct nb_session {
     const nb_model *model;
     nb_pool *pool;
@@ -15,9 +22,7 @@ struct nb_session {
     int32_t *tokens;            /* [context]: what they hold */
     uint8_t *k, *v;             /* [layers, kv_heads, context, head_size], [..., value_size] */
     size_t k_layer_bytes, v_layer_bytes;
-    float *frequencies;         /* [pairs] */
-    float rope_magnitude;       /* yarn: scales cosine and sine */
-    float *cosines, *sines;     /* [batch, pairs], of the batch at hand */
+    nb_rotation rotations[NB_ROPES]; /* one for each of the shape's */
     float *x, *y;               /* [batch, width]: the residual stream; what a block adds to it */
     float *normed;              /* [batch, width] */
     float *q, *mixed;           /* [batch, heads * head_size], [batch, heads * value_size] */
