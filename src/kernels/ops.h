@@ -31,6 +31,10 @@ void nb_rms_norm(float *out, const float *x, const float *weight, uint32_t n, fl
 /* gate = gate / (1 + e^-gate) * up (SwiGLU: Shazeer 2020, section 2). [n] each. Relative error <= 1e-6. */
 void nb_silu_multiply(float *gate, const float *up, size_t n);
 
+/* gate = gelu(gate) * up, by the hyperbolic tangent (Hendrycks and Gimpel 2016; GEGLU: Shazeer 2020). [n] each.
+ * gelu(x) = x / 2 (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3). |error| <= 2e-7 |gate up|. */
+void nb_gelu_multiply(float *gate, const float *up, size_t n);
+
 /* x += y. [n] each. */
 void nb_add_to(float *x, const float *y, size_t n);
 

@@ -4,11 +4,12 @@
 #include "../base/writer.h"
 #include "../kernels/traits.h"
 #include "../text/sampler.h"
+#include "gemma3.h"
 #include "llama.h"
 
 #include <math.h>
 
-const nb_family *const nb_families[] = {&nb_family_llama, NULL};
+const nb_family *const nb_families[] = {&nb_family_llama, &nb_family_gemma3, NULL};
 
 enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of two still fit 64 bits easily */
 

@@ -23,6 +23,28 @@ static void check_exp(void) {
     CHECK(exp_of(1e30f) > 1.6e38f && exp_of(1e30f) <= 1.7e38f, "exp(1e30) is %g", (double)exp_of(1e30f));
 }
 
+static double gelu(double x) {
+    double u = sqrt(2 / 3.14159265358979324) * (x + 0.044715 * x * x * x), tanh_u = 1 - 2 / (exp(2 * u) + 1);
+    return x / 2 * (1 + tanh_u);
+}
+
+static void check_gelu(void) {
+    double worst = 0;
+    for (float x = -20; x <= 20; x += 0.00137f) {
+        float gate[5] = {x, -x, x, x, x}, up[5] = {1, 1, -3, 1e6f, 1}; /* four in a vector, and one that is left over */
+        nb_gelu_multiply(gate, up, 5);
+        for (uint32_t i = 0; i < 5; i++) {
+            double in = i == 1 ? -x : x, scale = fabs(in * up[i]);
+            worst = NB_MAX(worst, fabs(gate[i] - gelu(in) * up[i]) / NB_MAX(scale, 1e-30));
+        }
+    }
+    CHECK(worst <= 2e-7, "gelu: error %g of its argument", worst);
+    float far[4] = {-1e30f, 1e30f, -0.0f, 100}, up[4] = {1, 1, 1, 1};
+    nb_gelu_multiply(far, up, 4);
+    CHECK(fabsf(far[0]) < 1e-7f && far[1] == 1e30f && far[2] == 0 && far[3] == 100, "gelu far out: %g, %g, %g, %g", (double)far[0],
+          (double)far[1], (double)far[2], (double)far[3]);
+}
+
 static void check_rows(uint32_t n, uint32_t *seed) {
     float x[40], weight[40], out[40], gate[40];
     double squares = 0;
@@ -64,6 +86,7 @@ static void check_rotation(bool interleaved) {
 void test_ops(void) {
     uint32_t seed = 99;
     check_exp();
+    check_gelu();
     for (uint32_t n = 1; n <= 40; n++)
         check_rows(n, &seed);
     check_rotation(true);

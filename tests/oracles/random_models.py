@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Small Llamas with random weights, one for each hyper-parameter and tensor type that nibble knows.
+"""Small models with random weights, one for each hyper-parameter and tensor type that nibble knows.
 
     random_models.py [OUTPUT = tests/fixtures/models]
 
 Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens (layout: logits_vectors.py). The references are
 transformers' in F32, with the very weights that the file holds: what a quantizer leaves is dequantized by libgguf (by
 gguf where libgguf does not) and put back into the model. Where llama.cpp knows the hyper-parameter too, its logits, with the
-weights as F32, must agree, or nothing is written. llama.cpp does not read a sliding window in files of this family.
+weights as F32, must agree, or nothing is written. llama.cpp does not read a sliding window in files of the Llama family.
 """
 import os
 import sys
@@ -41,6 +41,8 @@ BASE = dict(vocab_size=len(VOCABULARY), hidden_size=64, intermediate_size=96, nu
 WIDE = dict(BASE, hidden_size=256, intermediate_size=64, num_hidden_layers=1, head_dim=16)
 SMALL = dict(BASE, hidden_size=32, intermediate_size=64)
 PLAIN = {"rope_type": "default", "rope_theta": 10000.0}
+GEMMA = dict(vocab_size=len(VOCABULARY), hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
+             num_key_value_heads=2, head_dim=12, max_position_embeddings=128, sliding_window=11, sliding_window_pattern=2)
 
 
 def rope(kind, **more):
@@ -48,6 +50,7 @@ def rope(kind, **more):
 
 
 # name: (hyper-parameters, tensor type of the matrices that it fits; the others are Q8_0)
+# Llama, Mistral where there is a sliding window, Gemma 3 by its name
 MODELS = {
     "biases": (dict(SMALL, attention_bias=True, mlp_bias=True), Type.F32),
     "separate-output": (dict(SMALL, tie_word_embeddings=False), Type.F32),
@@ -66,21 +69,37 @@ MODELS = {
     "type-q5_0": (BASE, Type.Q5_0), "type-q5_1": (BASE, Type.Q5_1), "type-q8_0": (BASE, Type.Q8_0),
     "type-q2_k": (WIDE, Type.Q2_K), "type-q3_k": (WIDE, Type.Q3_K), "type-q4_k": (WIDE, Type.Q4_K), "type-q5_k": (WIDE, Type.Q5_K),
     "type-q6_k": (WIDE, Type.Q6_K),
+    "gemma3": (dict(GEMMA, num_hidden_layers=7, sliding_window_pattern=6), Type.F16),
+    "gemma3-rope-linear": (dict(GEMMA, rope_parameters={"full_attention": rope("linear", factor=8.0),
+                                                        "sliding_attention": PLAIN}), Type.F32),
+    "gemma3-rope-bases": (dict(GEMMA, rope_parameters={"full_attention": PLAIN, "sliding_attention": dict(PLAIN, rope_theta=50.0)}),
+                          Type.F32),
+    "gemma3-no-window": (dict(GEMMA, sliding_window_pattern=1), Type.F32),
+    "gemma3-27b": (dict(GEMMA, num_hidden_layers=62, hidden_size=16, intermediate_size=8, num_attention_heads=2,
+                        num_key_value_heads=1, head_dim=4, sliding_window_pattern=6, query_pre_attn_scalar=8), Type.F16),
 }
 
 
-def random_model(options, seed):
+def random_model(name, options, seed):
     options = dict(options)
-    kind = "Mistral" if "sliding_window" in options else "Llama"
-    options.setdefault("rope_parameters", PLAIN)
-    config = getattr(transformers, kind + "Config")(**options, bos_token_id=0, eos_token_id=1, pad_token_id=None)
+    if name.startswith("gemma3"):
+        options.setdefault("query_pre_attn_scalar", options["head_dim"])
+        config, make = transformers.Gemma3TextConfig, transformers.Gemma3ForCausalLM
+    else:
+        options.setdefault("rope_parameters", PLAIN)
+        kind = "Mistral" if "sliding_window" in options else "Llama"
+        config, make = getattr(transformers, kind + "Config"), getattr(transformers, kind + "ForCausalLM")
+    config = config(**options, bos_token_id=0, eos_token_id=1, pad_token_id=None)
     config._attn_implementation = "eager"
-    model = getattr(transformers, kind + "ForCausalLM")(config).float().eval()
+    model = make(config).float().eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if name.endswith("norm.weight"):
-                p.copy_(1 + 0.2 * torch.randn(p.shape, generator=generator))
+            if is_gemma(config) and "post_" in name:  # so that all blocks together add about as much as there is
+                scale = (2 * config.num_hidden_layers) ** -0.5
+                p.copy_(scale * (1 + 0.5 * torch.randn(p.shape, generator=generator)) - norm_shift(config))
+            elif name.endswith("norm.weight"):
+                p.copy_(1 - norm_shift(config) + 0.2 * torch.randn(p.shape, generator=generator))
             elif p.dim() == 1:
                 p.copy_(0.5 * torch.randn(p.shape, generator=generator))
             else:  # queries and keys larger, so that attention looks somewhere
@@ -102,14 +121,27 @@ NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.
          "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
          "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
          "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+NAMES_GEMMA = NAMES | {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
+                       "post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
+                       "post_feedforward_layernorm": "post_ffw_norm"}
 
 
-def gguf_name(name):
+def is_gemma(config):
+    return config.model_type == "gemma3_text"
+
+
+def norm_shift(config):
+    """What transformers adds to a norm's weights as it runs; files have it added already."""
+    return 1 if is_gemma(config) else 0
+
+
+def gguf_name(name, config):
+    names = NAMES_GEMMA if is_gemma(config) else NAMES
     module, _, leaf = name.rpartition(".")
     if module.startswith("model.layers."):
         _, _, layer, module = module.split(".", 3)
-        return f"blk.{layer}.{NAMES[module]}.{leaf}"
-    return f"{NAMES[module]}.{leaf}"
+        return f"blk.{layer}.{names[module]}.{leaf}"
+    return f"{names[module]}.{leaf}"
 
 
 def quantized(data, kind):
@@ -127,9 +159,11 @@ def fitting(kind, columns):
 
 
 def write_model(path, model, kind):
-    """Writes the file; the model's own weights become what the file holds."""
+    """Writes the file, with the keys that llama.cpp's converter writes and, where it knows only one value of what llama.cpp
+    reads, those; the model's own weights become what the file holds."""
     config = model.config
-    out = gguf.GGUFWriter(path, "llama")
+    gemma = is_gemma(config)
+    out = gguf.GGUFWriter(path, "gemma3" if gemma else "llama")
     out.add_vocab_size(config.vocab_size)
     out.add_context_length(config.max_position_embeddings)
     out.add_embedding_length(config.hidden_size)
@@ -138,12 +172,13 @@ def write_model(path, model, kind):
     out.add_head_count(config.num_attention_heads)
     out.add_head_count_kv(config.num_key_value_heads)
     head = config.head_dim or config.hidden_size // config.num_attention_heads
-    out.add_rope_dimension_count(head)
+    if not gemma:
+        out.add_rope_dimension_count(head)
     if head * config.num_attention_heads != config.hidden_size:
         out.add_key_length(head)
         out.add_value_length(head)
     out.add_layer_norm_rms_eps(config.rms_norm_eps)
-    turns = config.rope_parameters
+    turns = config.rope_parameters["full_attention"] if gemma else config.rope_parameters
     out.add_rope_freq_base(turns["rope_theta"])
     if turns["rope_type"] in ("linear", "yarn"):
         out.add_rope_scaling_type(gguf.RopeScalingType(turns["rope_type"]))
@@ -153,8 +188,13 @@ def write_model(path, model, kind):
     if turns["rope_type"] == "llama3":  # files carry the factors themselves, from the inverse frequencies' ratio
         plain = 10000.0 ** (-torch.arange(0, head, 2, dtype=torch.float32) / head)
         out.add_tensor("rope_freqs.weight", (plain / model.model.rotary_emb.inv_freq).numpy().astype(np.float32))
-    if getattr(config, "sliding_window", None):
+    period = config._sliding_window_pattern if gemma else None
+    if getattr(config, "sliding_window", None) and period != 1:
         out.add_sliding_window(config.sliding_window)
+    if gemma and period not in (1, 6):
+        out.add_uint32("gemma3.attention.sliding_window_pattern", period)
+    if gemma and config.rope_parameters["sliding_attention"]["rope_theta"] != 10000.0:
+        out.add_float32("gemma3.rope.freq_base_swa", config.rope_parameters["sliding_attention"]["rope_theta"])
     out.add_tokenizer_model("gpt2")
     out.add_tokenizer_pre("gpt-2")
     out.add_token_list(VOCABULARY)
@@ -164,14 +204,15 @@ def write_model(path, model, kind):
     out.add_eos_token_id(1)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            heads = (config.num_attention_heads if "q_proj" in name else
+            heads = (None if gemma else config.num_attention_heads if "q_proj" in name else
                      config.num_key_value_heads if "k_proj" in name else None)
-            data = p.numpy()
+            shift = norm_shift(config) if name.endswith("norm.weight") else 0
+            data = p.numpy() + np.float32(shift)
             data = interleaved(data, heads) if heads else data
             used = fitting(kind, p.shape[1]) if p.dim() == 2 else Type.F32
             raw, held = quantized(np.ascontiguousarray(data), used)
-            out.add_tensor(gguf_name(name), raw, raw_dtype=used)
-            p.copy_(torch.from_numpy(np.ascontiguousarray(halves(held, heads) if heads else held)))
+            out.add_tensor(gguf_name(name, config), raw, raw_dtype=used)
+            p.copy_(torch.from_numpy(np.ascontiguousarray(halves(held, heads) if heads else held)) - shift)
     out.write_header_to_file()
     out.write_kv_data_to_file()
     out.write_tensors_to_file()
@@ -184,17 +225,18 @@ def main():
     os.makedirs(output, exist_ok=True)
     for seed, (name, (options, kind)) in enumerate(MODELS.items(), 1):
         path = os.path.join(output, name + ".gguf")
-        model = random_model(options, seed)
+        model = random_model(name, options, seed)
         write_model(path, model, kind)
         tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
         with torch.no_grad():
             logits = model(torch.tensor([tokens])).logits[0].numpy()
         least = None
-        if "sliding_window" not in options:
+        if "sliding_window" not in options or is_gemma(model.config):
             exact = os.path.join(tempfile.mkdtemp(), "exact.gguf")
             llamacpp.exact_copy(path, exact)
             least = cosines(logits, llamacpp.LlamaCpp(exact, context=128).evaluate(tokens)).min()
-            if least < 0.999999:
+            # llama.cpp looks GELU up in a table of halves
+            if least < (0.99999 if is_gemma(model.config) else 0.999999):
                 raise SystemExit(f"{name}: transformers and llama.cpp disagree, cosine {least:.7f}")
         write_vectors(os.path.join(output, name + ".json"), path, tokens, logits, "transformers, F32")
         print(f"{name}: {os.path.getsize(path)} bytes, llama.cpp's cosine with transformers {least}")
