@@ -61,6 +61,16 @@ for (const { name: build, supported } of builds)
         }
     });
 
+test('a byte order mark is text like any other', async () => {
+    const model = await load(`${folder}smollm.gguf`, { threads: 1, headerOnly: true });
+    try {
+        for (const text of ['\ufeff', '\ufeff\ufeffa'])
+            assert.equal(await model.detokenize(await model.tokenize(text)), text);
+    } finally {
+        await model.dispose();
+    }
+});
+
 test('the command prints the tokens', () => {
     for (const special of [false, true]) {
         const wanted = readCases('llama-bpe').find(({ text, flags }) =>

@@ -85,7 +85,7 @@ export class Core {
      * @param {number} length
      */
     string(address, length) {
-        return new TextDecoder().decode(this.bytes(address, length).slice());
+        return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.bytes(address, length).slice());
     }
 
     /** The memory held now. It never shrinks. */
