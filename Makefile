@@ -1,12 +1,13 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build bench bench-kernels fuzz oracles clean checked compilers model peers
+.PHONY: help setup demo test run build bench bench-kernels fuzz oracles gemma clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 
 REAL_MODEL := build/models/SmolLM2-135M-Instruct.Q4_1.gguf
+GEMMA := build/models/gemma-3-270m.Q4_K_M.gguf
 MODEL = $(firstword $(wildcard $(REAL_MODEL)) demo/tiny.gguf)
 PORT ?= 8080
 SECONDS_EACH ?= 60
@@ -33,7 +34,7 @@ run: build model ## answer in the terminal: make run PROMPT="What is gravity?"
 build: compilers build/jinja.js ## compile the core and bundle what comes from npm
 	@./build.sh wasm
 
-bench: build model peers ## speed beside wllama and native llama.cpp
+bench: build model gemma peers ## speed beside wllama and native llama.cpp
 	@tools/setup.sh browser
 	@exec node tests/bench/run.js
 
@@ -46,18 +47,26 @@ fuzz: checked ## fuzz the readers of untrusted bytes for a while (SECONDS_EACH=6
 	@./build.sh fuzz
 	@node tests/fuzz/run.js $(SECONDS_EACH)
 
-oracles: model ## write the oracle vectors anew, from the reference implementations
+oracles: model gemma ## write the oracle vectors anew, from the reference implementations
 	@tools/setup.sh venv
 	@[ build/venv/installed -nt tests/oracles/requirements.txt ] || {
 	 python3 -m venv build/venv && build/venv/bin/pip install -q -r tests/oracles/requirements.txt && touch build/venv/installed; }
 	@cd tests/oracles
 	@for script in dequantize_vectors text_fixtures random_models; do ../../build/venv/bin/python $$script.py; done
 	@mkdir -p ../../build/oracles
+	@[ ! -e ../../$(GEMMA) ] || {
+	   ../../build/venv/bin/python greedy_vectors.py ../../$(GEMMA) ../fixtures/llamacpp/gemma3-greedy.json --tokens 32
+	   ../../build/venv/bin/python logits_vectors.py ../../$(GEMMA) ../fixtures/llamacpp/gemma3-logits.json --skip 384
+	 }
 	@for model in smollm2=../../$(REAL_MODEL) tiny=../../demo/tiny.gguf; do
 	   name=$${model%%=*} file=$${model#*=}
 	   ../../build/venv/bin/python greedy_vectors.py $$file ../fixtures/llamacpp/$$name-greedy.json
 	   ../../build/venv/bin/python logits_vectors.py $$file ../fixtures/llamacpp/$$name-logits.json --full ../../build/oracles/$$name-logits.f32
 	 done
+
+gemma: checked ## get Gemma 3 270M (253 MB, Gemma terms), which the bench and some tests use where it is
+	@tools/setup.sh pip || true
+	@python3 tools/model.py gemma
 
 clean: ## remove what was built; downloads stay
 	@rm -rf $(filter-out build/models build/toolchain build/venv,$(wildcard build/*))

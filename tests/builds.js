@@ -30,11 +30,16 @@ export function missing(reason) {
 }
 
 /** Model files. The tiny one is in the repository; the real one is downloaded by make setup: guard its tests with
- * { skip: missing(models.realMissing) }. */
+ * { skip: missing(models.realMissing) }. Gemma comes with make gemma, for who accepts its terms, so it is optional even
+ * where nothing else is: guard its tests with { skip: models.gemmaMissing }. */
 export const models = {
     tiny: `${root}demo/tiny.gguf`,
     real: `${root}build/models/SmolLM2-135M-Instruct.Q4_1.gguf`,
     get realMissing() {
         return !existsSync(this.real) && `${this.real} is missing: run make setup`;
+    },
+    gemma: `${root}build/models/gemma-3-270m.Q4_K_M.gguf`,
+    get gemmaMissing() {
+        return !existsSync(this.gemma) && `${this.gemma} is missing: run make gemma`;
     },
 };

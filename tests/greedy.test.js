@@ -33,9 +33,10 @@ async function compare(model, expected, t) {
 }
 
 for (const [name, file, skip] of /** @type {[string, string, string | false][]} */ ([
-    ['tiny', models.tiny, false], ['smollm2', models.real, missing(models.realMissing)]])) {
+    ['tiny', models.tiny, false], ['smollm2', models.real, missing(models.realMissing)],
+    ['gemma3', models.gemma, models.gemmaMissing]])) {
     const cases = greedyVectors(`llamacpp/${name}-greedy.json`);
-    for (const { build, threads } of configurations())
+    for (const { build, threads } of configurations(name === 'gemma3'))
         test(`${name}, ${build}, ${threads} threads: greedy text is llama.cpp's`, { skip, timeout: 300_000 }, async t => {
             const model = await load(file, { build, threads, contextLength: 512 });
             try {

@@ -2,10 +2,11 @@
 // goes through all of them: here those with special tokens go all the way through the API and the command).
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../web/index.js';
-import { builds, root } from './builds.js';
+import { builds, models, root } from './builds.js';
 
 const folder = `${root}tests/fixtures/text/`;
 const names = ['smollm', 'gpt-2', 'llama-bpe', 'qwen2', 'default', 'spm', 'spm-spans'];
@@ -60,6 +61,21 @@ for (const { name: build, supported } of builds)
             }
         }
     });
+
+test("Gemma's tokens are llama.cpp's, and so is the text of each", { skip: models.gemmaMissing }, async () => {
+    const expected = JSON.parse(readFileSync(`${folder}gemma3.json`, 'utf8'));
+    const model = await load(models.gemma, { threads: 1, headerOnly: true });
+    try {
+        for (const [i, text] of texts.entries())
+            assert.deepEqual(await model.tokenize(text, { special: true }), expected.tokens[i], text);
+        const pieces = [];
+        for (let token = 0; token < /** @type {number} */ (model.info.vocabulary); token++)
+            pieces.push(await model.detokenize([token], { special: true }));
+        assert.equal(createHash('sha256').update(pieces.join('\n')).digest('hex'), expected.pieces);
+    } finally {
+        await model.dispose();
+    }
+});
 
 test('a byte order mark is text like any other', async () => {
     const model = await load(`${folder}smollm.gguf`, { threads: 1, headerOnly: true });

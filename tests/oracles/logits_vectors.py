@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Logits of llama.cpp at every position of a 256-token text.
 
-    logits_vectors.py MODEL OUTPUT.json [--exact FILE] [--full FILE]   writes OUTPUT.json and OUTPUT.bin
+    logits_vectors.py MODEL OUTPUT.json [--exact FILE] [--full FILE] [--skip N]   writes OUTPUT.json and OUTPUT.bin
     logits_vectors.py MODEL --survey [--exact FILE]                    how far llama.cpp is from itself
 
 All logits of a text would take 50 MB, so the vectors keep the logits of 512 tokens drawn once at random, as int16 times
 a scale a position. Cosines over those estimate the ones over the whole vocabulary (the squared distance of two vectors
 within sqrt(2/512) = 6 %, one standard deviation, for entries that are about normal); the whole vectors' norms and the
-two best tokens are kept beside them. --full writes all logits, F32, for tests/logits.test.js to compare with when there.
+two best tokens are kept beside them. With --skip the text is repeated, and its first N positions are evaluated but not
+kept: what a model with a window of attention does beyond it. --full writes all logits, F32, for tests/logits.test.js to
+compare with when there.
 """
 import argparse
 import json
@@ -27,7 +29,7 @@ def cosines(a, b):
     return (a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1))
 
 
-def write_vectors(output, model, tokens, logits, by="llama.cpp (cyllama 0.2.18), weights as F32, F32 cache"):
+def write_vectors(output, model, tokens, logits, by="llama.cpp (cyllama 0.2.18), weights as F32, F32 cache", skip=0):
     entries = np.sort(np.random.default_rng(1).choice(logits.shape[1], min(ENTRIES, logits.shape[1]), replace=False))
     kept = logits[:, entries]
     scales = np.abs(kept).max(axis=1) / 32767
@@ -39,7 +41,8 @@ def write_vectors(output, model, tokens, logits, by="llama.cpp (cyllama 0.2.18),
         best.append([first, round(float(row[first]), 5), second, round(float(row[second]), 5)])
     head = {"model": os.path.basename(model), "by": by,
             "layout": ".bin: int16 little-endian [tokens, entries], times scales[position]",
-            "best": best, "tokens": tokens, "entries": entries.tolist(), "scales": [float(f"{s:.8g}") for s in scales],
+            "best": best, "tokens": tokens, **({"skip": skip} if skip else {}), "entries": entries.tolist(),
+            "scales": [float(f"{s:.8g}") for s in scales],
             "norms": [float(f"{n:.8g}") for n in np.linalg.norm(logits.astype(np.float64), axis=1)]}
     with open(output, "w", encoding="utf-8") as out:
         out.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in head.items()) + "\n}\n")
@@ -84,6 +87,7 @@ def main():
     parser.add_argument("output", nargs="?")
     parser.add_argument("--exact", help="where the F32 copy is, or is to be kept (default: a temporary file)")
     parser.add_argument("--full")
+    parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--survey", action="store_true")
     args = parser.parse_args()
     exact = args.exact or os.path.join(tempfile.mkdtemp(), "exact.gguf")
@@ -91,14 +95,14 @@ def main():
         llamacpp.exact_copy(args.model, exact)
     engine = llamacpp.LlamaCpp(exact)
     text = json.load(open(os.path.join(fixtures, "prompts.json"), encoding="utf-8"))["logits"]["text"]
-    tokens = engine.tokenize(text)[:POSITIONS]
+    tokens = engine.tokenize(text * (2 + args.skip // POSITIONS))[: args.skip + POSITIONS]
     if args.survey:
         survey(args.model, exact, tokens, json.load(open(os.path.join(fixtures, "smollm2-greedy.json")))["cases"])
         return
-    logits = engine.evaluate(tokens)
+    logits = engine.evaluate(tokens)[args.skip:]
     if args.full:
         logits.astype("<f4").tofile(args.full)
-    write_vectors(args.output, args.model, tokens, logits)
+    write_vectors(args.output, args.model, tokens, logits, skip=args.skip)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,13 @@ NAME.gguf:        a vocabulary
 NAME.expected:    u32 tokens; for each: u8 ends a generation, u8 bytes, text, u8 bytes, text with special tokens
                   (llama.cpp's pieces, decoded with U+FFFD for what is not UTF-8 by itself);
                   u32 n; n times u16: text, flags of nb_tokenize, n_tokens, tokens
+gemma3.json:      where build/models holds it, what llama.cpp makes of the texts with Gemma 3's own vocabulary, special tokens
+                  included; and the SHA-256 of the text of all its tokens, a line each
 All little-endian. llama.cpp comes with cyllama; it refuses files without weights, so it gets a copy with a small layer.
 """
 import collections
+import hashlib
+import json
 import pathlib
 import struct
 import tempfile
@@ -26,6 +30,7 @@ from cyllama.llama import llama_cpp
 from text_cases import CODE, HARD, PROSE, SCRIPTS, all_texts
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "text"
+GEMMA = OUT.parent.parent.parent / "build" / "models" / "gemma-3-270m.Q4_K_M.gguf"
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 CORPUS = (PROSE + CODE) * 2 + "\n".join(SCRIPTS) + "\n".join(
     t for t in HARD if not any(s in t for s in ("<", "[[", "c[", "bcx")))
@@ -157,11 +162,24 @@ def vocabularies():
                                       ids | {"add_space_prefix": False, "add_eos_token": True}, SPECIAL[2:])
 
 
-def expect(path, texts):
+def open_model(path):
     params = llama_cpp.LlamaModelParams()
     params.n_gpu_layers = 0
     params.use_mmap = False
-    model = llama_cpp.LlamaModel(str(path), params)  # owns the vocabulary
+    return llama_cpp.LlamaModel(str(path), params)  # owns the vocabulary
+
+
+def write_gemma3(texts):
+    model = open_model(GEMMA)
+    vocabulary = model.get_vocab()
+    pieces = "\n".join(vocabulary.token_to_piece(token, 0, True) for token in range(vocabulary.n_vocab))
+    head = {"pieces": hashlib.sha256(pieces.encode()).hexdigest()}
+    rows = [json.dumps(list(vocabulary.tokenize(text, True, True)), separators=(",", ":")) for text in texts]
+    (OUT / "gemma3.json").write_text(json.dumps(head)[:-1] + ', "tokens": [\n' + ",\n".join(rows) + "\n]}\n")
+
+
+def expect(path, texts):
+    model = open_model(path)
     vocabulary = model.get_vocab()
     out = [struct.pack("<I", vocabulary.n_vocab)]
     for token in range(vocabulary.n_vocab):
@@ -192,6 +210,8 @@ def main():
             expected, n = expect(stub, texts)
         (OUT / f"{name}.expected").write_bytes(expected)
         print(f"{name}: {len(vocabulary['tokens'])} tokens, {n} cases, {len(expected)} bytes")
+    if GEMMA.exists():
+        write_gemma3(texts)
 
 
 if __name__ == "__main__":
