@@ -1,154 +1,399 @@
 #include "attention.h"
 
 #include "ops.h"
+#include "traits.h"
 
-/* A chunk of work is one KV head and some neighbouring tokens. The query heads that share the KV head, times those
- * tokens, are its "lanes" of work (called queries here): each tile of the cache is widened to F32 once for all. */
-enum { TILE = 32, TOKENS = 8 };
+#define INLINE static inline __attribute__((always_inline))
+
+/* A chunk of work is one KV head and some neighbouring tokens: what shares the KV head are its queries, four of which
+ * meet a tile of positions at a time, as the four lanes of a vector. A lone token's chunk is one segment of positions. */
+enum { TILE = 32, LANES = 4, TOKENS = 8, SEGMENT = 256 };
+
+/* Halves are read as their bits shifted into a float's place, which mean 2^-112 of the value (simd.h); what they meet
+ * makes up for it, in two steps, for 2^112 times a large query would overflow. */
+#define HALF_QUERY 0x1p96f
+#define HALF_SCORE 0x1p16f
+#define HALF_VALUE 0x1p112f
+
+/* Of some positions: softmax's maximum and sum, and the values weighted so far. */
+typedef struct part {
+    float *max, *sum; /* [queries], filled up to whole vectors */
+    float *out;       /* [queries, value_size] */
+} part;
 
 typedef struct workspace {
-    float *k;      /* [TILE, head_size] */
-    float *v;      /* [TILE, value_size] */
-    float *scores; /* [TILE] */
-    float *max;    /* [queries] */
-    float *sum;    /* [queries] */
-    float *out;    /* [queries, value_size] */
+    float *q;       /* [queries, head_size], scaled; filled up to LANES */
+    float *k, *v;   /* [TILE, head_size], [TILE, value_size]: of a Q8_0 cache */
+    float *scores;  /* [TILE, LANES] */
+    part all, next; /* of a chunk's positions so far, and of the segment at hand */
 } workspace;
 
-static uint32_t queries_of(uint32_t heads, uint32_t kv_heads) {
-    return heads / kv_heads * TOKENS;
+static size_t part_floats(size_t queries, size_t value_size) {
+    return NB_ROUND_UP(queries, LANES) * (2 + value_size);
 }
 
-size_t nb_attention_scratch(uint32_t heads, uint32_t kv_heads, uint32_t head_size, uint32_t value_size) {
-    size_t queries = queries_of(heads, kv_heads);
-    return TILE * ((size_t)head_size + value_size + 1) + queries * (2 + (size_t)value_size);
+static part part_at(float *p, size_t queries) {
+    queries = NB_ROUND_UP(queries, LANES);
+    return (part){p, p + queries, p + 2 * queries};
 }
 
-static workspace workspace_at(float *p, const nb_attention *a) {
-    uint32_t queries = queries_of(a->heads, a->kv_heads);
+static size_t workspace_floats(size_t queries, size_t head_size, size_t value_size) {
+    return NB_ROUND_UP(queries, LANES) * head_size + TILE * (head_size + value_size + LANES) + 2 * part_floats(queries, value_size);
+}
+
+static uint32_t segments_of(uint32_t positions) {
+    return (positions + SEGMENT - 1) / SEGMENT;
+}
+
+/* Of a lone token: [kv_heads, segments]. */
+static uint64_t parts_floats(uint32_t heads, uint32_t kv_heads, uint32_t value_size, uint32_t context) {
+    return (uint64_t)kv_heads * segments_of(context) * part_floats(heads / kv_heads, value_size);
+}
+
+uint64_t nb_attention_scratch(uint32_t heads, uint32_t kv_heads, uint32_t head_size, uint32_t value_size, uint32_t context,
+                              uint32_t threads) {
+    return parts_floats(heads, kv_heads, value_size, context) +
+           (uint64_t)threads * workspace_floats((size_t)heads / kv_heads * TOKENS, head_size, value_size);
+}
+
+static part lone_part(const nb_attention *a, uint32_t kv, uint32_t segment) {
+    uint32_t group = a->heads / a->kv_heads;
+    return part_at(a->scratch + ((size_t)kv * segments_of(a->context) + segment) * part_floats(group, a->value_size), group);
+}
+
+static workspace workspace_at(const nb_attention *a, int32_t thread) {
+    size_t queries = a->heads / a->kv_heads * TOKENS;
     workspace w;
-    w.k = p;
+    w.q = a->scratch + parts_floats(a->heads, a->kv_heads, a->value_size, a->context) +
+          (size_t)thread * workspace_floats(queries, a->head_size, a->value_size);
+    w.k = w.q + NB_ROUND_UP(queries, LANES) * a->head_size;
     w.v = w.k + TILE * a->head_size;
-    w.out = w.v + TILE * a->value_size;
-    w.scores = w.out + queries * a->value_size;
-    w.max = w.scores + TILE;
-    w.sum = w.max + queries;
+    w.scores = w.v + TILE * a->value_size;
+    w.all = part_at(w.scores + TILE * LANES, queries);
+    w.next = part_at(w.scores + TILE * LANES + part_floats(queries, a->value_size), queries);
     return w;
 }
 
-static void widen(float *out, const uint8_t *in, size_t n, bool half) {
-    if (half)
-        nb_from_f16(out, (const uint16_t *)in, n);
+/* ---- the cache ---------------------------------------------------------------------------------------------- */
+
+size_t nb_cache_bytes(uint32_t type, uint32_t size) {
+    const nb_traits *traits = nb_traits_of(type);
+    return size / traits->block_weights * traits->block_bytes;
+}
+
+/* To nearest, ties to even, saturating. Below the least normal half, 2^-14, there is zero: read as above, a subnormal half
+ * would be a subnormal float, which costs many times an ordinary one, and it is less than half a last place of 1/8. */
+static void store_f16(uint16_t *out, const float *x, uint32_t size) {
+    for (uint32_t i = 0; i < size; i += 4) {
+        v128_t bits = wasm_v128_load(x + i), magnitude = wasm_v128_and(bits, wasm_i32x4_splat(0x7fffffff));
+        v128_t normal = wasm_i32x4_ge(magnitude, wasm_i32x4_splat(0x38800000)); /* 2^-14 */
+        v128_t h = wasm_i32x4_min(magnitude, wasm_i32x4_splat(0x477fe000));     /* 65504 */
+        h = wasm_i32x4_add(h, wasm_i32x4_add(wasm_i32x4_splat(0xfff), wasm_v128_and(wasm_u32x4_shr(h, 13), wasm_i32x4_splat(1))));
+        h = wasm_u32x4_shr(wasm_i32x4_sub(h, wasm_i32x4_splat(0x38000000)), 13);
+        h = wasm_v128_and(h, normal);
+        h = wasm_v128_or(h, wasm_v128_and(wasm_u32x4_shr(bits, 16), wasm_i32x4_splat(0x8000)));
+        h = wasm_u16x8_narrow_i32x4(h, h);
+        wasm_v128_store64_lane(out + i, h, 0);
+    }
+}
+
+static void store_q8_0(nb_block_q8_0 *block, const float *x) {
+    float max = 0;
+    for (uint32_t i = 0; i < NB_BLOCK; i++)
+        max = NB_MAX(max, x[i] < 0 ? -x[i] : x[i]);
+    block->d = nb_f32_to_f16(max / 127);
+    float d = nb_f16_to_f32(block->d), inverse = d > 0 ? 1 / d : 0;
+    for (uint32_t i = 0; i < NB_BLOCK; i += 4) {
+        v128_t q = wasm_f32x4_nearest(wasm_f32x4_mul(wasm_v128_load(x + i), wasm_f32x4_splat(inverse)));
+        q = wasm_i32x4_trunc_sat_f32x4(q);
+        q = wasm_i16x8_narrow_i32x4(q, q);
+        wasm_v128_store32_lane(block->q + i, wasm_i8x16_narrow_i16x8(q, q), 0); /* rounding d may leave 128: saturates */
+    }
+}
+
+void nb_cache_store(uint32_t type, uint8_t *out, const float *x, uint32_t size) {
+    if (type == NB_TYPE_F16)
+        store_f16((uint16_t *)out, x, size);
+    else if (type == NB_TYPE_F32)
+        memcpy(out, x, size * sizeof(float));
     else
-        memcpy(out, in, n * sizeof(float));
+        for (uint32_t i = 0; i < size / NB_BLOCK; i++)
+            store_q8_0((nb_block_q8_0 *)out + i, x + i * NB_BLOCK);
 }
 
-/* scores[j] = scale * (q . k[j]), j < n; k [n, size]. Four positions at a time. */
-static void score(const float *q, const float *k, float *scores, uint32_t n, uint32_t size, float scale) {
+static void widen_q8_0(float *out, const uint8_t *in, uint32_t blocks) {
+    const nb_block_q8_0 *b = (const nb_block_q8_0 *)in;
+    for (; blocks; blocks--, b++, out += NB_BLOCK) {
+        v128_t d = wasm_f32x4_splat(nb_f16_to_f32(b->d));
+        for (uint32_t i = 0; i < NB_BLOCK; i += 8) {
+            v128_t q = wasm_i16x8_load8x8(b->q + i);
+            wasm_v128_store(out + i, wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(q)), d));
+            wasm_v128_store(out + i + 4, wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(q)), d));
+        }
+    }
+}
+
+/* ---- queries meet positions --------------------------------------------------------------------------------- */
+
+/* Elements i ... i+3 of floats, or of halves as explained above. */
+INLINE v128_t load4(const uint8_t *p, size_t i, const bool half, v128_t mask) {
+    return half ? wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(p + 2 * i), 13), mask) : wasm_v128_load(p + 4 * i);
+}
+
+/* scores[j][lane] = q[lane] . k[j] of `count` positions from j on; lanes < Q are queries. */
+INLINE void score_some(const float *q, const uint8_t *k, float *scores, uint32_t j, uint32_t size, const bool half,
+                       const uint32_t Q, const uint32_t count) {
+    v128_t s[4][LANES], mask = nb_held_constant(NB_F16_MASK);
+    for (uint32_t p = 0; p < count; p++)
+        for (uint32_t lane = 0; lane < LANES; lane++)
+            s[p][lane] = wasm_f32x4_splat(0);
+    for (uint32_t i = 0; i < size; i += 4) {
+        v128_t x[4];
+        for (uint32_t p = 0; p < count; p++)
+            x[p] = load4(k, (size_t)(j + p) * size + i, half, mask);
+        for (uint32_t lane = 0; lane < Q; lane++) {
+            v128_t y = wasm_v128_load(q + (size_t)lane * size + i);
+            for (uint32_t p = 0; p < count; p++)
+                s[p][lane] = nb_madd(x[p], y, s[p][lane]);
+        }
+    }
+    for (uint32_t p = 0; p < count; p++) {
+        v128_t sums = nb_sums_f32x4(s[p][0], s[p][1], s[p][2], s[p][3]);
+        wasm_v128_store(scores + (size_t)(j + p) * LANES, half ? wasm_f32x4_mul(sums, wasm_f32x4_splat(HALF_SCORE)) : sums);
+    }
+}
+
+INLINE void score(const float *q, const uint8_t *k, float *scores, uint32_t n, uint32_t size, const bool half, const uint32_t Q) {
+    const uint32_t count = Q == 1 ? 4 : 2; /* enough sums to hide the latency of one, few enough for the registers */
     uint32_t j = 0;
-    for (; j + 4 <= n; j += 4) {
-        v128_t s[4] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0), wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
-        const float *kj = k + (size_t)j * size;
-        for (uint32_t i = 0; i < size; i += 4) {
-            v128_t qi = wasm_v128_load(q + i);
-            for (uint32_t r = 0; r < 4; r++)
-                s[r] = nb_madd(qi, wasm_v128_load(kj + (size_t)r * size + i), s[r]);
-        }
-        wasm_v128_store(scores + j, wasm_f32x4_mul(nb_sums_f32x4(s[0], s[1], s[2], s[3]), wasm_f32x4_splat(scale)));
-    }
-    for (; j < n; j++) {
-        v128_t s = wasm_f32x4_splat(0);
-        for (uint32_t i = 0; i < size; i += 4)
-            s = nb_madd(wasm_v128_load(q + i), wasm_v128_load(k + (size_t)j * size + i), s);
-        scores[j] = nb_sum_f32x4(s) * scale;
-    }
+    for (; j + count <= n; j += count)
+        score_some(q, k, scores, j, size, half, Q, count);
+    for (; j < n; j++)
+        score_some(q, k, scores, j, size, half, Q, 1);
 }
 
-/* out = out * keep + Σ_j p[j] v[j]; v [n, size]. Sixteen columns at a time, then four. */
-static void accumulate(float *out, const float *v, const float *p, uint32_t n, uint32_t size, float keep) {
+/* out[lane] = out[lane] * keep[lane] + Σ_j p[j][lane] v[j], of `count` vectors of columns from i on. */
+INLINE void accumulate_some(float *out, const uint8_t *v, const float *p, uint32_t i, uint32_t n, uint32_t size, v128_t keep,
+                            const bool half, const uint32_t Q, const uint32_t count) {
+    v128_t o[LANES][4], mask = nb_held_constant(NB_F16_MASK), keeps[LANES];
+    keeps[0] = nb_lane_splat(keep, 0), keeps[1] = nb_lane_splat(keep, 1);
+    keeps[2] = nb_lane_splat(keep, 2), keeps[3] = nb_lane_splat(keep, 3);
+    for (uint32_t lane = 0; lane < Q; lane++)
+        for (uint32_t c = 0; c < count; c++)
+            o[lane][c] = wasm_f32x4_mul(wasm_v128_load(out + (size_t)lane * size + i + 4 * c), keeps[lane]);
+    for (uint32_t j = 0; j < n; j++) {
+        v128_t x[4];
+        for (uint32_t c = 0; c < count; c++)
+            x[c] = load4(v, (size_t)j * size + i + 4 * c, half, mask);
+        for (uint32_t lane = 0; lane < Q; lane++) {
+            v128_t weight = wasm_v128_load32_splat(p + (size_t)j * LANES + lane);
+            for (uint32_t c = 0; c < count; c++)
+                o[lane][c] = nb_madd(x[c], weight, o[lane][c]);
+        }
+    }
+    for (uint32_t lane = 0; lane < Q; lane++)
+        for (uint32_t c = 0; c < count; c++)
+            wasm_v128_store(out + (size_t)lane * size + i + 4 * c, o[lane][c]);
+}
+
+INLINE void accumulate(float *out, const uint8_t *v, const float *p, uint32_t n, uint32_t size, v128_t keep, const bool half,
+                       const uint32_t Q) {
+    const uint32_t count = Q == 1 ? 4 : 2;
     uint32_t i = 0;
-    for (; i + 16 <= size; i += 16) {
-        v128_t o[4];
-        for (uint32_t c = 0; c < 4; c++)
-            o[c] = wasm_f32x4_mul(wasm_v128_load(out + i + 4 * c), wasm_f32x4_splat(keep));
-        for (uint32_t j = 0; j < n; j++) {
-            v128_t pj = wasm_v128_load32_splat(p + j);
-            const float *vj = v + (size_t)j * size + i;
-            for (uint32_t c = 0; c < 4; c++)
-                o[c] = nb_madd(pj, wasm_v128_load(vj + 4 * c), o[c]);
+    for (; i + 4 * count <= size; i += 4 * count)
+        accumulate_some(out, v, p, i, n, size, keep, half, Q, count);
+    for (; i < size; i += 4)
+        accumulate_some(out, v, p, i, n, size, keep, half, Q, 1);
+}
+
+/* n positions of the cache, and which of them each lane's query sees: relative ones, begin <= j < end. */
+typedef struct tile {
+    const uint8_t *k, *v;
+    uint32_t n;
+    bool whole; /* every lane sees all */
+    v128_t begin, end;
+} tile;
+
+/* Q queries meet a tile: scores, running softmax, weighted values. */
+INLINE void meet(const nb_attention *a, const workspace *w, const part *to, uint32_t query, const tile *t, const bool half,
+                 const uint32_t Q) {
+    score(w->q + (size_t)query * a->head_size, t->k, w->scores, t->n, a->head_size, half, Q);
+    v128_t before = wasm_v128_load(to->max + query), max = before, sum = wasm_f32x4_splat(0);
+    for (uint32_t j = 0; j < t->n; j++) {
+        v128_t s = wasm_v128_load(w->scores + j * LANES);
+        if (!t->whole) { /* less than any maximum: weighs nothing as soon as there is a real one */
+            v128_t at = wasm_i32x4_splat((int32_t)j), seen = wasm_v128_and(wasm_i32x4_ge(at, t->begin), wasm_i32x4_lt(at, t->end));
+            s = wasm_v128_bitselect(s, wasm_f32x4_splat(-2e30f), seen);
+            wasm_v128_store(w->scores + j * LANES, s);
         }
-        for (uint32_t c = 0; c < 4; c++)
-            wasm_v128_store(out + i + 4 * c, o[c]);
+        max = wasm_f32x4_pmax(max, s);
     }
-    for (; i < size; i += 4) {
-        v128_t o = wasm_f32x4_mul(wasm_v128_load(out + i), wasm_f32x4_splat(keep));
-        for (uint32_t j = 0; j < n; j++)
-            o = nb_madd(wasm_v128_load32_splat(p + j), wasm_v128_load(v + (size_t)j * size + i), o);
-        wasm_v128_store(out + i, o);
+    for (uint32_t j = 0; j < t->n; j++) {
+        v128_t p = nb_exp_f32x4(wasm_f32x4_sub(wasm_v128_load(w->scores + j * LANES), max));
+        sum = wasm_f32x4_add(sum, p);
+        wasm_v128_store(w->scores + j * LANES, half ? wasm_f32x4_mul(p, wasm_f32x4_splat(HALF_VALUE)) : p);
+    }
+    v128_t keep = nb_exp_f32x4(wasm_f32x4_sub(before, max));
+    wasm_v128_store(to->max + query, max);
+    wasm_v128_store(to->sum + query, wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(to->sum + query), keep), sum));
+    accumulate(to->out + (size_t)query * a->value_size, t->v, w->scores, t->n, a->value_size, keep, half, Q);
+}
+
+/* Compiled for the usual numbers of queries only: where there are fewer, the other lanes compute what nobody reads. */
+static void meet_any(const nb_attention *a, const workspace *w, const part *to, uint32_t query, const tile *t, uint32_t Q) {
+    if (a->type != NB_TYPE_F16)
+        meet(a, w, to, query, t, false, 4);
+    else if (Q == 1)
+        meet(a, w, to, query, t, true, 1);
+    else if (Q <= 3)
+        meet(a, w, to, query, t, true, 3);
+    else
+        meet(a, w, to, query, t, true, 4);
+}
+
+/* ---- the work, cut ------------------------------------------------------------------------------------------ */
+
+/* Some tokens of one KV head. */
+typedef struct span {
+    uint32_t kv, token, tokens;
+} span;
+
+/* Positions that token t of the batch sees. */
+static uint32_t end_of(const nb_attention *a, uint32_t t) {
+    return a->first + t + 1;
+}
+
+static uint32_t begin_of(const nb_attention *a, uint32_t t) {
+    return a->window && end_of(a, t) > a->window ? end_of(a, t) - a->window : 0;
+}
+
+static void scale_queries(const nb_attention *a, const workspace *w, span s) {
+    uint32_t group = a->heads / a->kv_heads;
+    v128_t scale = wasm_f32x4_splat(a->type == NB_TYPE_F16 ? a->scale * HALF_QUERY : a->scale);
+    for (uint32_t t = 0; t < s.tokens; t++)
+        for (uint32_t i = 0; i < group * a->head_size; i += 4)
+            wasm_v128_store(w->q + (size_t)t * group * a->head_size + i, wasm_f32x4_mul(scale, wasm_v128_load(
+                a->q + ((size_t)(s.token + t) * a->heads + s.kv * group) * a->head_size + i)));
+}
+
+/* One tile of the cache meets all the span's queries. */
+static void meet_tile(const nb_attention *a, const workspace *w, const part *to, span s, uint32_t at, uint32_t n) {
+    uint32_t group = a->heads / a->kv_heads, queries = s.tokens * group;
+    size_t k_bytes = nb_cache_bytes(a->type, a->head_size), v_bytes = nb_cache_bytes(a->type, a->value_size);
+    tile t = {.k = a->k + ((size_t)s.kv * a->context + at) * k_bytes, .v = a->v + ((size_t)s.kv * a->context + at) * v_bytes, .n = n};
+    if (a->type == NB_TYPE_Q8_0) {
+        widen_q8_0(w->k, t.k, n * a->head_size / NB_BLOCK);
+        widen_q8_0(w->v, t.v, n * a->value_size / NB_BLOCK);
+        t.k = (const uint8_t *)w->k;
+        t.v = (const uint8_t *)w->v;
+    }
+    for (uint32_t query = 0; query < queries; query += LANES) {
+        uint32_t Q = NB_MIN(LANES, queries - query), first = s.token + query / group, last = s.token + (query + Q - 1) / group;
+        if (at >= end_of(a, last) || at + n <= begin_of(a, first))
+            continue;
+        t.whole = at >= begin_of(a, last) && at + n <= end_of(a, first);
+        int32_t begin[LANES], end[LANES];
+        for (uint32_t lane = 0; lane < LANES && !t.whole; lane++) {
+            uint32_t token = s.token + NB_MIN(query + lane, queries - 1) / group;
+            begin[lane] = (int32_t)begin_of(a, token) - (int32_t)at;
+            end[lane] = (int32_t)end_of(a, token) - (int32_t)at;
+        }
+        if (!t.whole) {
+            t.begin = wasm_v128_load(begin);
+            t.end = wasm_v128_load(end);
+        }
+        meet_any(a, w, to, query, &t, Q);
     }
 }
 
-/* One query meets one tile of n positions: scores, running softmax, weighted values. */
-static void meet(const nb_attention *a, const workspace *w, const float *q, uint32_t query, const float *k, const float *v,
-                 uint32_t n) {
-    score(q, k, w->scores, n, a->head_size, a->scale);
-    float max = w->max[query];
-    for (uint32_t j = 0; j < n; j++)
-        max = NB_MAX(max, w->scores[j]);
-    float keep = wasm_f32x4_extract_lane(nb_exp_f32x4(wasm_f32x4_splat(w->max[query] - max)), 0);
-    for (uint32_t j = n; j < NB_ROUND_UP(n, 4); j++)
-        w->scores[j] = max; /* fills up the last vector; not summed */
-    float sum = 0;
-    for (uint32_t j = 0; j < n; j += 4) {
-        v128_t p = nb_exp_f32x4(wasm_f32x4_sub(wasm_v128_load(w->scores + j), wasm_f32x4_splat(max)));
-        wasm_v128_store(w->scores + j, p);
+/* The span's queries over the positions of one segment. */
+static void run_segment(const nb_attention *a, const workspace *w, const part *to, span s, uint32_t segment) {
+    uint32_t queries = NB_ROUND_UP(s.tokens * (a->heads / a->kv_heads), LANES);
+    for (uint32_t i = 0; i < queries; i++) {
+        to->max[i] = -1e30f;
+        to->sum[i] = 0;
     }
-    for (uint32_t j = 0; j < n; j++)
-        sum += w->scores[j];
-    w->sum[query] = w->sum[query] * keep + sum;
-    w->max[query] = max;
-    accumulate(w->out + (size_t)query * a->value_size, v, w->scores, n, a->value_size, keep);
+    memset(to->out, 0, (size_t)queries * a->value_size * sizeof(float));
+    uint32_t begin = NB_MAX(segment * SEGMENT, begin_of(a, s.token) / TILE * TILE);
+    uint32_t end = NB_MIN((segment + 1) * SEGMENT, end_of(a, s.token + s.tokens - 1));
+    for (uint32_t at = begin; at < end; at += TILE)
+        meet_tile(a, w, to, s, at, NB_MIN(TILE, end - at));
 }
 
-static void run_chunk(void *context, int32_t index, int32_t count, int32_t thread) {
+/* all += next: positions that follow */
+static void merge(const nb_attention *a, const part *all, const part *next, uint32_t queries) {
+    for (uint32_t query = 0; query < queries; query += LANES) {
+        v128_t m = wasm_v128_load(all->max + query), n = wasm_v128_load(next->max + query), max = wasm_f32x4_pmax(m, n);
+        float keep[LANES], add[LANES];
+        m = nb_exp_f32x4(wasm_f32x4_sub(m, max));
+        n = nb_exp_f32x4(wasm_f32x4_sub(n, max));
+        wasm_v128_store(keep, m);
+        wasm_v128_store(add, n);
+        wasm_v128_store(all->max + query, max);
+        wasm_v128_store(all->sum + query, wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(all->sum + query), m),
+                                                         wasm_f32x4_mul(wasm_v128_load(next->sum + query), n)));
+        for (uint32_t lane = 0; lane < LANES && query + lane < queries; lane++)
+            for (uint32_t i = 0; i < a->value_size; i += 4) {
+                float *out = all->out + (size_t)(query + lane) * a->value_size + i;
+                v128_t more = wasm_v128_load(next->out + (size_t)(query + lane) * a->value_size + i);
+                wasm_v128_store(out, wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(out), wasm_f32x4_splat(keep[lane])),
+                                                    wasm_f32x4_mul(more, wasm_f32x4_splat(add[lane]))));
+            }
+    }
+}
+
+static void finish(const nb_attention *a, const part *all, span s) {
+    uint32_t group = a->heads / a->kv_heads;
+    for (uint32_t query = 0; query < s.tokens * group; query++) {
+        float *out = a->out + ((size_t)(s.token + query / group) * a->heads + s.kv * group + query % group) * a->value_size;
+        v128_t scale = wasm_f32x4_splat(1 / all->sum[query]);
+        for (uint32_t i = 0; i < a->value_size; i += 4)
+            wasm_v128_store(out + i, wasm_f32x4_mul(wasm_v128_load(all->out + (size_t)query * a->value_size + i), scale));
+    }
+}
+
+/* Many tokens: a chunk goes through all the segments that its tokens see. */
+static void run_span(void *context, int32_t index, int32_t count, int32_t thread) {
     (void)count;
     const nb_attention *a = context;
-    workspace w = workspace_at(
-        a->scratch + (size_t)thread * nb_attention_scratch(a->heads, a->kv_heads, a->head_size, a->value_size), a);
-    uint32_t group = a->heads / a->kv_heads, kv = (uint32_t)index % a->kv_heads;
-    uint32_t token = (uint32_t)index / a->kv_heads * TOKENS, tokens = NB_MIN(TOKENS, a->n - token);
-    size_t item = a->half ? sizeof(uint16_t) : sizeof(float);
-    const uint8_t *k = a->k + (size_t)kv * a->context * a->head_size * item;
-    const uint8_t *v = a->v + (size_t)kv * a->context * a->value_size * item;
-    for (uint32_t i = 0; i < tokens * group; i++) {
-        w.max[i] = -1e30f;
-        w.sum[i] = 0;
+    workspace w = workspace_at(a, thread);
+    uint32_t token = (uint32_t)index / a->kv_heads * TOKENS;
+    span s = {(uint32_t)index % a->kv_heads, token, NB_MIN(TOKENS, a->n - token)};
+    scale_queries(a, &w, s);
+    uint32_t segment = begin_of(a, token) / SEGMENT, end = segments_of(end_of(a, token + s.tokens - 1));
+    run_segment(a, &w, &w.all, s, segment);
+    while (++segment < end) {
+        run_segment(a, &w, &w.next, s, segment);
+        merge(a, &w.all, &w.next, s.tokens * (a->heads / a->kv_heads));
     }
-    memset(w.out, 0, (size_t)tokens * group * a->value_size * sizeof(float));
-    uint32_t last = a->first + token + tokens, first = a->first + token + 1; /* the first token's positions end here */
-    for (uint32_t at = a->window && first > a->window ? (first - a->window) / TILE * TILE : 0; at < last; at += TILE) {
-        uint32_t held = NB_MIN(TILE, last - at);
-        widen(w.k, k + (size_t)at * a->head_size * item, (size_t)held * a->head_size, a->half);
-        widen(w.v, v + (size_t)at * a->value_size * item, (size_t)held * a->value_size, a->half);
-        for (uint32_t t = 0; t < tokens; t++) {
-            uint32_t end = first + t, begin = a->window && end > a->window ? end - a->window : 0;
-            uint32_t from = begin > at ? begin - at : 0, to = end > at ? NB_MIN(held, end - at) : 0;
-            if (from >= to)
-                continue;
-            for (uint32_t h = 0; h < group; h++)
-                meet(a, &w, a->q + ((size_t)(token + t) * a->heads + kv * group + h) * a->head_size, t * group + h,
-                     w.k + (size_t)from * a->head_size, w.v + (size_t)from * a->value_size, to - from);
-        }
-    }
-    for (uint32_t t = 0; t < tokens; t++)
-        for (uint32_t h = 0; h < group; h++) {
-            float *out = a->out + ((size_t)(token + t) * a->heads + kv * group + h) * a->value_size;
-            v128_t scale = wasm_f32x4_splat(1 / w.sum[t * group + h]);
-            for (uint32_t i = 0; i < a->value_size; i += 4)
-                wasm_v128_store(out + i, wasm_f32x4_mul(wasm_v128_load(w.out + (size_t)(t * group + h) * a->value_size + i), scale));
-        }
+    finish(a, &w.all, s);
+}
+
+/* A lone token: a chunk is one segment. */
+static void run_lone(void *context, int32_t index, int32_t count, int32_t thread) {
+    (void)count;
+    const nb_attention *a = context;
+    workspace w = workspace_at(a, thread);
+    span s = {(uint32_t)index % a->kv_heads, 0, 1};
+    uint32_t segment = begin_of(a, 0) / SEGMENT + (uint32_t)index / a->kv_heads;
+    part to = lone_part(a, s.kv, segment);
+    scale_queries(a, &w, s);
+    run_segment(a, &w, &to, s, segment);
 }
 
 void nb_attend(nb_pool *pool, const nb_attention *a) {
-    nb_parallel(pool, (int32_t)(a->kv_heads * ((a->n + TOKENS - 1) / TOKENS)), run_chunk, (void *)a);
+    if (a->n > 1) {
+        nb_parallel(pool, (int32_t)(a->kv_heads * ((a->n + TOKENS - 1) / TOKENS)), run_span, (void *)a);
+        return;
+    }
+    uint32_t first = begin_of(a, 0) / SEGMENT, end = segments_of(end_of(a, 0));
+    nb_parallel(pool, (int32_t)(a->kv_heads * (end - first)), run_lone, (void *)a);
+    for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
+        part all = lone_part(a, kv, first);
+        for (uint32_t segment = first + 1; segment < end; segment++) {
+            part next = lone_part(a, kv, segment);
+            merge(a, &all, &next, a->heads / a->kv_heads);
+        }
+        finish(a, &all, (span){kv, 0, 1});
+    }
 }

@@ -65,15 +65,3 @@ void nb_rotate(float *head, const float *cosine, const float *sine, uint32_t pai
     }
 }
 
-void nb_to_f16(uint16_t *out, const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        out[i] = nb_f32_to_f16(x[i]);
-}
-
-void nb_from_f16(float *out, const uint16_t *x, size_t n) {
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        wasm_v128_store(out + i, nb_load_f16x4(x + i));
-    for (; i < n; i++)
-        out[i] = nb_f16_to_f32(x[i]);
-}

@@ -42,8 +42,4 @@ void nb_add_to(float *x, const float *y, size_t n);
  * Interleaved: elements 2i and 2i+1 are a pair; else i and i + pairs are (Su et al. 2021, section 3.4.2). */
 void nb_rotate(float *head, const float *cosine, const float *sine, uint32_t pairs, bool interleaved);
 
-/* F32 <-> half, n elements. */
-void nb_to_f16(uint16_t *out, const float *x, size_t n);
-void nb_from_f16(float *out, const uint16_t *x, size_t n);
-
 #endif

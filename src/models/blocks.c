@@ -76,11 +76,7 @@ void nb_add_block(const nb_step *p, const float *bias, const float *norm) {
 /* One head's new vector -> its position in the cache. */
 static void cache(const nb_session *s, uint8_t *layer, const float *head, uint32_t kv, uint32_t position,
                   uint32_t size) {
-    size_t at = ((size_t)kv * s->context + position) * size;
-    if (s->kv_type == NB_TYPE_F16)
-        nb_to_f16((uint16_t *)layer + at, head, size);
-    else
-        memcpy((float *)layer + at, head, size * sizeof(float));
+    nb_cache_store(s->kv_type, layer + ((size_t)kv * s->context + position) * nb_cache_bytes(s->kv_type, size), head, size);
 }
 
 /* A query or key head: its norm, if the layer has one (Henry et al. 2020), and its rotation. */
@@ -120,7 +116,7 @@ void nb_attention_block(const nb_step *p) {
     matmul(s, s->normed, p->n, m->width, qkv, 3); /* [n, heads * head_size], [n, kv_heads * ...] x 2 */
     for_tokens((token_loop){.p = p, .f = place_token});
     nb_attention attention = {
-        .q = s->q, .out = s->mixed, .k = p->k, .v = p->v, .half = s->kv_type == NB_TYPE_F16,
+        .q = s->q, .out = s->mixed, .k = p->k, .v = p->v, .type = s->kv_type,
         .n = p->n, .first = p->first, .heads = m->heads, .kv_heads = m->kv_heads,
         .head_size = m->head_size, .value_size = m->value_size, .context = s->context, .window = p->window,
         .scale = m->attention_scale, .scratch = s->attention_scratch,

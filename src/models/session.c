@@ -13,11 +13,12 @@ enum { BATCH = 128, LOGITS_ROWS = 8 };
 static void take(nb_session *s) {
     const nb_shape *m = &s->model->shape;
     nb_arena *a = &s->arena;
-    uint64_t item = s->kv_type == NB_TYPE_F16 ? 2 : 4, batch = s->batch, threads = (uint64_t)nb_pool_threads(s->pool);
-    s->k_layer_bytes = (size_t)(m->kv_heads * (uint64_t)s->context * m->head_size * item);
-    s->v_layer_bytes = (size_t)(m->kv_heads * (uint64_t)s->context * m->value_size * item);
-    s->k = nb_arena_take(a, m->layers * (uint64_t)m->kv_heads * s->context, m->head_size * item);
-    s->v = nb_arena_take(a, m->layers * (uint64_t)m->kv_heads * s->context, m->value_size * item);
+    uint64_t batch = s->batch, threads = (uint64_t)nb_pool_threads(s->pool);
+    uint64_t rows = (uint64_t)m->kv_heads * s->context; /* of a layer's cache */
+    s->k_layer_bytes = (size_t)(rows * nb_cache_bytes(s->kv_type, m->head_size));
+    s->v_layer_bytes = (size_t)(rows * nb_cache_bytes(s->kv_type, m->value_size));
+    s->k = nb_arena_take(a, m->layers * rows, nb_cache_bytes(s->kv_type, m->head_size));
+    s->v = nb_arena_take(a, m->layers * rows, nb_cache_bytes(s->kv_type, m->value_size));
     s->tokens = nb_arena_take(a, s->context, sizeof(int32_t));
     for (uint32_t i = 0; i < NB_ROPES; i++) {
         nb_rotation *r = &s->rotations[i];
@@ -40,16 +41,19 @@ static void take(nb_session *s) {
     for (nb_form form = NB_FORM_F32 + 1; form < NB_FORM_COUNT; form++)
         s->activations.forms[form] = nb_arena_take(a, batch, nb_form_token_bytes(form, columns));
     s->matmul_scratch = nb_arena_take(a, threads * 4, columns * sizeof(float));
-    s->attention_scratch = nb_arena_take(
-        a, threads, nb_attention_scratch(m->heads, m->kv_heads, m->head_size, m->value_size) * sizeof(float));
+    s->attention_scratch = nb_arena_take(a, nb_attention_scratch(m->heads, m->kv_heads, m->head_size, m->value_size, s->context,
+                                                                 (uint32_t)threads), sizeof(float));
 }
 
 static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
                        nb_error *err) {
     if (!model->family)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file holds a vocabulary but no weights; it can tokenize, not generate");
-    if (kv_type != NB_TYPE_F16 && kv_type != NB_TYPE_F32)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "KV cache type %u is not supported; F32 (0) and F16 (1) are", kv_type);
+    if (kv_type != NB_TYPE_F16 && kv_type != NB_TYPE_F32 && kv_type != NB_TYPE_Q8_0)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "KV cache type %u is not supported; F32 (0), F16 (1) and Q8_0 (8) are", kv_type);
+    if (kv_type == NB_TYPE_Q8_0 && (model->shape.head_size % NB_BLOCK || model->shape.value_size % NB_BLOCK))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a Q8_0 KV cache needs heads of a multiple of 32 elements; this model's have %u and %u: "
+                       "choose F16", model->shape.head_size, model->shape.value_size);
     *s = (nb_session){.model = model, .pool = pool, .kv_type = kv_type};
     s->context = context ? context : model->shape.context;
     s->batch = NB_MIN(batch ? batch : BATCH, s->context);

@@ -1,7 +1,9 @@
 /* The operations between matrix products, and attention, against double precision. */
 #include "../../src/base/numbers.h"
+#include "../../src/base/text.h"
 #include "../../src/kernels/attention.h"
 #include "../../src/kernels/ops.h"
+#include "../../src/kernels/traits.h"
 #include "check.h"
 #include "random.h"
 
@@ -93,32 +95,64 @@ void test_ops(void) {
     check_rotation(false);
 }
 
-enum { CONTEXT = 100, MAX_N = 20, MAX_HEADS = 6, MAX_SIZE = 64 };
+enum { CONTEXT = 600, MAX_N = 20, MAX_HEADS = 6, MAX_SIZE = 64 };
 
 typedef struct shape {
     uint32_t n, first, heads, kv_heads, head_size, value_size, window;
 } shape;
 
-static void check_attention(const shape *s, bool half, nb_pool *pool, uint32_t *seed) {
-    static float q[MAX_N * MAX_HEADS * MAX_SIZE], out[MAX_N * MAX_HEADS * MAX_SIZE];
-    uint32_t cached = s->kv_heads * CONTEXT * MAX_SIZE;
-    float *k = nb_alloc(cached * sizeof *k), *v = nb_alloc(cached * sizeof *v);
-    uint16_t *k16 = nb_alloc(cached * sizeof *k16), *v16 = nb_alloc(cached * sizeof *v16);
+/* Random vectors of a cache of some type, and what they stand for as F32. */
+static uint8_t *random_cache(uint32_t type, uint32_t rows, uint32_t size, float *meant, uint32_t *seed) {
+    size_t bytes = nb_cache_bytes(type, size);
+    uint8_t *cache = nb_alloc(rows * bytes);
+    for (uint32_t r = 0; r < rows; r++) {
+        float x[MAX_SIZE];
+        for (uint32_t i = 0; i < size; i++)
+            x[i] = test_random_float(seed);
+        nb_cache_store(type, cache + r * bytes, x, size);
+        nb_traits_of(type)->dequantize(cache + r * bytes, meant + (size_t)r * size, size);
+        for (uint32_t i = 0; i < size; i++) { /* half a step of the type, of numbers within 1 */
+            double step = type == NB_TYPE_F32 ? 0 : type == NB_TYPE_F16 ? 0x1p-12 : 0.51 / 127; /* 2^-14, what a half may lose, is less */
+            CHECK(fabs((double)x[i] - (double)meant[(size_t)r * size + i]) <= step, "type %u stores %g as %g", type, (double)x[i],
+                  (double)meant[(size_t)r * size + i]);
+        }
+    }
+    return cache;
+}
+
+/* Halves are those of base/numbers.h, where they are normal. */
+static void check_halves(void) {
+    static const float x[] = {0, -0.0f, 1, -1.5f, 0x1p-14f, 0x1.ffcp-14f, 0x1.002p0f, 0x1.006p0f, -0x1.0021p0f, 65504, -65504, 3.14159f,
+                              0x1.ffep15f, 1e30f, 0x1.ff8p-15f, -1e-20f};
+    uint16_t out[16];
+    nb_cache_store(NB_TYPE_F16, (uint8_t *)out, x, 16);
+    for (uint32_t i = 0; i < 12; i++)
+        CHECK(out[i] == nb_f32_to_f16(x[i]), "%g becomes the half %u, not %u", (double)x[i], out[i], nb_f32_to_f16(x[i]));
+    CHECK(out[12] == 0x7bff && out[13] == 0x7bff, "large numbers become the halves %u, %u", out[12], out[13]);
+    CHECK(out[14] == 0 && out[15] == 0x8000, "subnormal halves become %u, %u", out[14], out[15]);
+}
+
+static void check_attention(const shape *s, uint32_t type, nb_pool *pool, uint32_t *seed) {
+    static float q[MAX_N * MAX_HEADS * MAX_SIZE], out[MAX_N * MAX_HEADS * MAX_SIZE], alone[MAX_HEADS * MAX_SIZE];
+    float *k = nb_alloc(s->kv_heads * CONTEXT * MAX_SIZE * sizeof *k), *v = nb_alloc(s->kv_heads * CONTEXT * MAX_SIZE * sizeof *v);
     for (uint32_t i = 0; i < s->n * s->heads * s->head_size; i++)
         q[i] = 3 * test_random_float(seed);
-    for (uint32_t i = 0; i < cached; i++) {
-        k16[i] = nb_f32_to_f16(test_random_float(seed));
-        v16[i] = nb_f32_to_f16(test_random_float(seed));
-        k[i] = nb_f16_to_f32(k16[i]);
-        v[i] = nb_f16_to_f32(v16[i]);
-    }
-    size_t per_thread = nb_attention_scratch(s->heads, s->kv_heads, s->head_size, s->value_size);
-    float *scratch = nb_alloc((size_t)nb_pool_threads(pool) * per_thread * sizeof(float));
-    nb_attention a = {.q = q, .out = out, .k = half ? (void *)k16 : (void *)k, .v = half ? (void *)v16 : (void *)v, .half = half,
-                      .n = s->n, .first = s->first, .heads = s->heads, .kv_heads = s->kv_heads, .head_size = s->head_size,
-                      .value_size = s->value_size, .context = CONTEXT, .window = s->window, .scale = 0.37f, .scratch = scratch};
+    uint8_t *cached_k = random_cache(type, s->kv_heads * CONTEXT, s->head_size, k, seed);
+    uint8_t *cached_v = random_cache(type, s->kv_heads * CONTEXT, s->value_size, v, seed);
+    float *scratch = nb_alloc((size_t)nb_attention_scratch(s->heads, s->kv_heads, s->head_size, s->value_size, CONTEXT,
+                                                           (uint32_t)nb_pool_threads(pool)) * sizeof(float));
+    nb_attention a = {.q = q, .out = out, .k = cached_k, .v = cached_v, .type = type, .n = s->n, .first = s->first,
+                      .heads = s->heads, .kv_heads = s->kv_heads, .head_size = s->head_size, .value_size = s->value_size,
+                      .context = CONTEXT, .window = s->window, .scale = 0.37f, .scratch = scratch};
     nb_attend(pool, &a);
-    for (uint32_t t = 0; t < s->n; t++)
+    for (uint32_t t = 0; t < s->n; t++) {
+        a.q = q + t * s->heads * s->head_size;
+        a.out = alone;
+        a.n = 1;
+        a.first = s->first + t;
+        nb_attend(pool, &a);
+        CHECK(nb_compare(alone, out + t * s->heads * s->value_size, s->heads * s->value_size * sizeof(float)) == 0,
+              "type %u, n %u, first %u: token %u alone differs from itself in a batch", type, s->n, s->first, t);
         for (uint32_t h = 0; h < s->heads; h++) {
             uint32_t kv = h / (s->heads / s->kv_heads), end = s->first + t + 1;
             uint32_t begin = s->window && end > s->window ? end - s->window : 0;
@@ -126,41 +160,46 @@ static void check_attention(const shape *s, bool half, nb_pool *pool, uint32_t *
             for (uint32_t j = begin; j < end; j++) {
                 double dot = 0;
                 for (uint32_t i = 0; i < s->head_size; i++)
-                    dot += (double)q[(t * s->heads + h) * s->head_size + i] * k[(kv * CONTEXT + j) * s->head_size + i];
-                sum += p[j] = exp(dot * 0.37f);
+                    dot += (double)q[(t * s->heads + h) * s->head_size + i] * (double)k[(kv * CONTEXT + j) * s->head_size + i];
+                sum += p[j] = exp(dot * (double)0.37f);
             }
             for (uint32_t i = 0; i < s->value_size; i++) {
                 double right = 0;
                 for (uint32_t j = begin; j < end; j++)
-                    right += p[j] / sum * v[(kv * CONTEXT + j) * s->value_size + i];
-                double got = out[(t * s->heads + h) * s->value_size + i];
+                    right += p[j] / sum * (double)v[(kv * CONTEXT + j) * s->value_size + i];
+                double got = (double)out[(t * s->heads + h) * s->value_size + i];
                 /* values within 1, scores within 3 * 64 * 0.37 = 71 of relative error 64 * 2^-24 each */
-                if (!CHECK(fabs(got - right) <= 3e-4, "n %u first %u heads %u/%u window %u: token %u head %u element %u is %g, not %g",
-                           s->n, s->first, s->heads, s->kv_heads, s->window, t, h, i, got, right))
+                if (!CHECK(fabs(got - right) <= 3e-4, "type %u n %u first %u heads %u/%u window %u: token %u head %u element %u is %g, not %g",
+                           type, s->n, s->first, s->heads, s->kv_heads, s->window, t, h, i, got, right))
                     goto done;
             }
         }
+    }
 done:
     nb_free(k);
     nb_free(v);
-    nb_free(k16);
-    nb_free(v16);
+    nb_free(cached_k);
+    nb_free(cached_v);
     nb_free(scratch);
 }
 
 void test_attention(void) {
+    check_halves();
     static const shape shapes[] = {
         {1, 0, 1, 1, 4, 4, 0},     {1, 31, 3, 1, 64, 64, 0},  {1, 32, 6, 2, 64, 64, 0},  {1, 99, 6, 3, 16, 20, 0},
         {9, 0, 4, 4, 8, 8, 0},     {8, 24, 4, 2, 64, 64, 0},  {20, 80, 6, 2, 36, 12, 0}, {17, 3, 6, 6, 12, 64, 5},
         {20, 70, 4, 1, 16, 16, 33}, {1, 90, 2, 1, 8, 8, 32},  {5, 95, 2, 1, 8, 8, 1},    {3, 64, 2, 2, 64, 32, 64},
+        {9, 250, 6, 2, 64, 32, 0}, {4, 255, 5, 1, 32, 64, 0}, {20, 560, 2, 1, 32, 32, 0}, {12, 511, 6, 1, 32, 32, 260},
+        {1, 599, 6, 6, 64, 64, 0}, {20, 505, 4, 4, 32, 32, 7},
     };
+    static const uint32_t types[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_Q8_0};
     uint32_t seed = 4711;
     for (int32_t threads = 1; threads <= 3; threads += 2) {
         nb_pool *pool = test_pool_new(threads);
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-            check_attention(&shapes[i], true, pool, &seed);
-            check_attention(&shapes[i], false, pool, &seed);
-        }
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+            for (size_t type = 0; type < 3; type++)
+                if (types[type] != NB_TYPE_Q8_0 || (shapes[i].head_size % 32 == 0 && shapes[i].value_size % 32 == 0))
+                    check_attention(&shapes[i], types[type], pool, &seed);
         test_pool_free(pool);
     }
 }
