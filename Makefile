@@ -34,9 +34,9 @@ run: build model ## answer in the terminal: make run PROMPT="What is gravity?"
 build: compilers build/jinja.js ## compile the core and bundle what comes from npm
 	@./build.sh wasm
 
-bench: build model gemma peers ## speed beside wllama and native llama.cpp
+bench: build model gemma peers ## speed beside wllama and native llama.cpp (BENCH="--threads 1 --parts speed")
 	@tools/setup.sh browser
-	@exec node tests/bench/run.js
+	@exec node tests/bench/run.js $(BENCH)
 
 bench-kernels: compilers ## speed of each kernel in each build
 	@./build.sh bench

@@ -203,8 +203,9 @@ describe('sources', () => {
         });
         assert.ok(worst <= 6 * chunk, `${worst} bytes were on their way`);
         assert.ok(heap < 64e6, `${heap} bytes of heap`);
-        const { kvBytesPerToken = 0 } = model.info;
-        assert.ok(model.info.memoryBytes <= 1.35 * bytes + 256 * kvBytesPerToken, `${model.info.memoryBytes} bytes of memory`);
+        const { kvBytesPerToken = 0, sessionBytes, memoryBytes } = model.info;
+        assert.ok(sessionBytes >= 256 * kvBytesPerToken && sessionBytes < memoryBytes, `${sessionBytes} bytes of session`);
+        assert.ok(memoryBytes <= 1.35 * bytes + 256 * kvBytesPerToken, `${memoryBytes} bytes of memory`);
         await model.dispose();
         closeSync(file);
     });

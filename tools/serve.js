@@ -55,9 +55,10 @@ function byteRange(header, size) {
 }
 
 /** Serves root on the loopback. Takes the next free port if that one is taken; 0 is any.
- * @param {{ root?: string, port?: number, isolated?: boolean }} [options] isolated: send the isolation headers
+ * @param {{ root?: string, port?: number, isolated?: boolean, caching?: string }} [options] isolated: send the isolation
+ *     headers; caching: what browsers may keep (ask each time, and get a 304 if nothing changed)
  * @returns {Promise<{ url: string, server: import('node:http').Server, close: () => Promise<void> }>} */
-export async function serve({ root = ROOT, port = 0, isolated = true } = {}) {
+export async function serve({ root = ROOT, port = 0, isolated = true, caching = 'no-cache' } = {}) {
     const server = createServer(async (request, response) => {
         const [pathname] = (request.url ?? '/').split(/[?#]/);
         if (pathname === '/') {
@@ -81,7 +82,7 @@ export async function serve({ root = ROOT, port = 0, isolated = true } = {}) {
         const headers = {
             ...(isolated ? ISOLATION : {}),
             'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream',
-            'Cache-Control': 'no-cache', // ask, and get a 304 if nothing changed
+            'Cache-Control': caching,
             'Accept-Ranges': 'bytes',
             ETag: `"${found.size}-${found.mtimeMs}"`,
         };

@@ -320,7 +320,7 @@ async function commandTokenize(args, signal) {
 async function commandInspect(args, signal) {
     const model = await open(args, signal, { headerOnly: true });
     // what was asked about is the file, not how its header was read
-    const { build, threads, contextLength, memoryBytes, loadMs, ...file } = model.info;
+    const { build, threads, contextLength, memoryBytes, sessionBytes, loadMs, ...file } = model.info;
     await model.dispose();
     if (args.values.json)
         print(file);
@@ -328,7 +328,7 @@ async function commandInspect(args, signal) {
         process.stdout.write(table(file));
 }
 
-/** @param {Omit<import('./index.d.ts').ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'loadMs'>} file */
+/** @param {Omit<import('./index.d.ts').ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} file */
 function table(file) {
     const number = (/** @type {number | undefined} */ value) => value?.toLocaleString('en');
     const { tokenizer: t, types } = file;

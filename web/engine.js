@@ -141,6 +141,11 @@ export class Engine {
         this.session = core.object('nb_session_new', model, pool, this.context, 0, this.kvType, this.precision);
     }
 
+    /** The KV cache and the buffers that a batch passes through; 0 where only the header was loaded. */
+    sessionBytes() {
+        return this.session ? this.core.exports.nb_session_bytes(this.model, this.context, 0, this.kvType) : 0;
+    }
+
     /** What index.js shows as `info`. */
     info() {
         return {
@@ -149,6 +154,7 @@ export class Engine {
             threads: this.threads,
             contextLength: this.context,
             memoryBytes: this.core.size,
+            sessionBytes: this.sessionBytes(),
             loadMs: this.loadMs,
         };
     }

@@ -214,6 +214,8 @@ export interface ModelInfo {
     contextLength: number;
     /** Linear memory held. */
     memoryBytes: number;
+    /** Of it, the attention cache and the buffers that tokens pass through. */
+    sessionBytes: number;
     loadMs: number;
 }
 

@@ -1,77 +1,80 @@
-// In the browser: the two engines behind one small interface, which run.js calls through window.bench.
-// measure() gives times of a clock on this side: to the first piece of text, and from there to the last.
+// In the browser: nibble and wllama behind one small interface, which run.js calls through window.bench.
+import { clock, openNibble } from './nibble.js';
 
-const MODEL = '/build/models/SmolLM2-135M-Instruct.Q4_1.gguf';
+/** @typedef {import('./nibble.js').Opened} Opened */
+/** @typedef {{ threads: number, contextLength: number }} Settings */
 
-const engines = {
-    async nibble(/** @type {number} */ threads) {
-        const { load } = await import('../../web/index.js');
-        const model = await load(MODEL, { threads, contextLength: 512 });
-        return {
-            about: () => model.info.build,
-            memoryBytes: () => model.info.memoryBytes,
-            complete: async (/** @type {string} */ prompt, /** @type {number} */ count, /** @type {() => void} */ onPiece) => {
-                const generation = model.complete(prompt, { maxTokens: count, temperature: 0, ignoreEnd: true });
-                for await (const _ of generation) onPiece();
-                const { text, tokens, promptTokens } = await generation;
-                return { text, tokens: tokens.length, promptTokens };
-            },
-            close: () => model.dispose(),
+/** The simplest of its ways to a model, and the quickest: a Blob that was fetched before.
+ * @param {string} url @param {Settings} settings @returns {Promise<Opened>} */
+async function openWllama(url, { threads, contextLength }) {
+    const base = new URL('node_modules/@wllama/wllama/esm/', import.meta.url);
+    const { Wllama } = await import(new URL('index.js', base).href);
+    const wllama = new Wllama({ default: new URL('wasm/wllama.wasm', base).href }, { suppressNativeLog: true });
+    const file = await (await fetch(url)).blob();
+    await wllama.loadModel([file], { n_threads: threads, n_gpu_layers: 0, n_ctx: contextLength });
+    return {
+        about: `3.8.1, ${wllama.isMultithread() ? 'threads' : 'no threads'}`,
+        measure: (prompt, count) => clock(async onPiece => {
+            let text = '', timings = { prompt_n: 0, predicted_n: 0 };
+            await wllama.createCompletion({
+                prompt, max_tokens: count, temperature: 0, ignore_eos: true, cache_prompt: false, stream: true,
+                onData: (/** @type {any} */ data) => {
+                    const piece = data.choices[0]?.text ?? '';
+                    if (piece) onPiece();
+                    text += piece;
+                    timings = data.timings ?? timings;
+                },
+            });
+            return { text, tokens: timings.predicted_n, promptTokens: timings.prompt_n };
+        }),
+        close: () => wllama.exit(),
+    };
+}
+
+/** Reads a file to its end in a worker of its own, and does nothing with it. The worker's start counts, as it does
+ * where a model is loaded. @param {string} url @returns {Promise<number>} milliseconds */
+function fetchOnly(url) {
+    const began = performance.now();
+    const worker = new Worker(new URL('fetch-worker.js', import.meta.url), { type: 'module' });
+    return new Promise((resolve, reject) => {
+        worker.onerror = event => reject(new Error(event.message));
+        worker.onmessage = () => {
+            resolve(performance.now() - began);
+            worker.terminate();
         };
-    },
+        worker.postMessage(url);
+    });
+}
 
-    async wllama(/** @type {number} */ threads) {
-        const base = new URL('node_modules/@wllama/wllama/esm/', import.meta.url);
-        const { Wllama } = await import(new URL('index.js', base).href);
-        const wllama = new Wllama({ default: new URL('wasm/wllama.wasm', base).href }, { suppressNativeLog: true });
-        await wllama.loadModel([await (await fetch(MODEL)).blob()], { n_threads: threads, n_gpu_layers: 0, n_ctx: 512 });
-        return {
-            about: () => `${wllama.isMultithread() ? 'threads' : 'no threads'}`,
-            memoryBytes: () => 0,
-            complete: async (/** @type {string} */ prompt, /** @type {number} */ count, /** @type {() => void} */ onPiece) => {
-                let text = '', timings = { prompt_n: 0, predicted_n: 0 };
-                await wllama.createCompletion({
-                    prompt, max_tokens: count, temperature: 0, ignore_eos: true, cache_prompt: false, stream: true,
-                    onData: (/** @type {any} */ data) => {
-                        const piece = data.choices[0]?.text ?? '';
-                        if (piece) onPiece();
-                        text += piece;
-                        timings = data.timings ?? timings;
-                    },
-                });
-                return { text, tokens: timings.predicted_n, promptTokens: timings.prompt_n };
-            },
-            close: () => wllama.exit(),
-        };
-    },
-};
+/** Puts the demo's service worker in charge of this page, whose requests for models it answers from its cache.
+ * @param {string} url of a model: fetched once, so that the cache has it */
+async function cacheModel(url) {
+    const controlled = new Promise(resolve => navigator.serviceWorker.addEventListener('controllerchange', resolve));
+    await navigator.serviceWorker.register('/demo/sw.js', { scope: '/' });
+    await controlled;
+    await (await fetch(url)).blob();
+    while (!await caches.match(new URL(url, location.href).href)) await new Promise(resolve => setTimeout(resolve, 50));
+}
 
-/** @type {Awaited<ReturnType<typeof engines.nibble>> | undefined} */
+/** @type {Opened | undefined} */
 let engine;
 
 Object.assign(window, {
     bench: {
-        /** @param {'nibble' | 'wllama'} name @param {number} threads */
-        async open(name, threads) {
+        fetchOnly,
+        cacheModel,
+
+        /** @param {'nibble' | 'wllama'} name @param {string} url @param {any} settings */
+        async open(name, url, settings) {
             const began = performance.now();
-            engine = await engines[name](threads);
-            return { ms: performance.now() - began, about: engine.about(), memoryBytes: engine.memoryBytes() };
+            engine = await (name === 'nibble' ? openNibble(url, settings) : openWllama(url, settings));
+            return { ms: performance.now() - began, about: engine.about, info: engine.info };
         },
 
         /** @param {string} prompt @param {number} count */
-        async measure(prompt, count) {
-            let first = 0, last = 0;
-            const began = performance.now();
-            const result = await /** @type {NonNullable<typeof engine>} */ (engine).complete(prompt, count, () => {
-                last = performance.now();
-                first ||= last;
-            });
-            return { ...result, firstMs: first - began, restMs: last - first };
-        },
+        measure: (prompt, count) => engine?.measure(prompt, count),
 
-        async close() {
-            await engine?.close();
-            engine = undefined;
-        },
+        /** @param {number[]} prompt @param {number} count */
+        rates: (prompt, count) => engine?.rates?.(prompt, count),
     },
 });

@@ -1,0 +1,57 @@
+// What nibble is to reach, and whether this run did: ratios within one run, of medians.
+
+/** @typedef {import('./rates.js').Row} Row */
+/**
+ * @typedef {object} Results of one model; what was not asked for is missing
+ * @property {Row[]} speed
+ * @property {{ length: number, prompt: number, generate: number | null }[]} [lengths]
+ * @property {{ threads: number, prompt: number, generate: number }[]} [crowd]
+ * @property {Awaited<ReturnType<typeof import('./loading.js').measureLoading>>} [loading]
+ */
+/** @typedef {number | null | undefined} Figure */
+/** @typedef {{ goal: string, wanted: number, atMost: boolean, measured: number, met: boolean }} Goal */
+
+/** @param {import('./models.js').BenchModel} model @param {Results} results @returns {Goal[]} */
+export function judge(model, { speed, lengths, crowd, loading }) {
+    /** @type {Goal[]} */
+    const goals = [];
+    /** A ratio of two figures, either of which may not have been measured.
+     * @param {string} goal @param {Figure} a @param {Figure} b @param {number} wanted */
+    const check = (goal, a, b, wanted, atMost = false) => {
+        if (a == null || b == null) return;
+        const measured = a / b;
+        goals.push({ goal, wanted, atMost, measured, met: atMost ? measured <= wanted : measured >= wanted });
+    };
+    const row = (/** @type {string} */ id, threads = 1) => speed.find(r => r.id === id && r.threads === threads);
+    const figures = /** @type {const} */ (['generate', 'prompt']);
+
+    for (const id of ['exact', 'fast'])
+        for (const peer of /** @type {const} */ (['native', 'wllama']))
+            for (const f of figures)
+                check(`${f} / ${peer}, 1 thread, ${id}`, row(id)?.[f], row(peer)?.[f], model.goals[f][peer]);
+    check('generate, simd128 / relaxed, exact', row('simd128')?.generate, row('exact')?.generate, 0.65);
+    check('prompt, simd128 / relaxed, exact', row('simd128')?.prompt, row('exact')?.prompt, 0.5);
+    if (model.plainBeatsNative)
+        check('generate, simd128 / native', row('simd128')?.generate, row('native')?.generate, 1);
+    for (const id of ['exact', 'fast']) {
+        check(`generate, 2 threads / 1, ${id}`, row(id, 2)?.generate, row(id)?.generate, 1.7);
+        check(`prompt, 2 threads / 1, ${id}`, row(id, 2)?.prompt, row(id)?.prompt, 1.8);
+    }
+    if (crowd) // "no loss": what is left of it is noise
+        for (const f of figures)
+            check(`${f}, ${crowd[1].threads} threads / ${crowd[0].threads}`, crowd[1][f], crowd[0][f], 0.95);
+    if (lengths) {
+        const at = (/** @type {number} */ length) => lengths.find(l => l.length === length);
+        check('generate at 1,024 tokens / at 64', at(1024)?.generate, at(64)?.generate, 0.75);
+        check('prompt of 512 tokens / best length', at(512)?.prompt, Math.max(...lengths.map(l => l.prompt)), 0.9);
+    }
+    if (loading) {
+        const { ms, memoryBytes, weightBytes, sessionBytes } = loading;
+        check('load, 1 thread / bare fetch', ms.nibble, ms.fetch, 1.3, true);
+        check('load, a thread a core / bare fetch', ms.threads, ms.fetch, 1.3, true);
+        check('load, 1 thread / wllama', ms.nibble, ms.wllama, 0.2, true);
+        check('load from cache / reading the cache', ms.cached, ms.cachedFetch, 1, true);
+        check('(linear memory - KV and scratch) / weights', memoryBytes - sessionBytes, weightBytes, 1.15, true);
+    }
+    return goals;
+}

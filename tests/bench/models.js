@@ -1,0 +1,47 @@
+// The models that `make bench` measures, and what is asked of nibble with each: ratios to the peers in Chromium, with
+// the relaxed build and one thread.
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * @typedef {object} BenchModel
+ * @property {string} name
+ * @property {string} file its path under the repository's root
+ * @property {string} continues how every engine continues the prompt
+ * @property {Record<'generate' | 'prompt', { native: number, wllama: number }>} goals
+ * @property {boolean} plainBeatsNative whether the simd128 build, too, is to generate faster than native llama.cpp
+ */
+
+export const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** @type {BenchModel[]} */
+export const MODELS = [
+    {
+        name: 'SmolLM2-135M Q4_1', file: 'build/models/SmolLM2-135M-Instruct.Q4_1.gguf',
+        continues: ' Thursday, Friday, Saturday,', plainBeatsNative: true,
+        goals: { generate: { native: 1.8, wllama: 14 }, prompt: { native: 1.5, wllama: 20 } },
+    },
+    {
+        name: 'Gemma 3 270M Q4_K_M', file: 'build/models/gemma-3-270m.Q4_K_M.gguf',
+        continues: ' Thursday, Friday, Saturday', plainBeatsNative: false,
+        goals: { generate: { native: 1.2, wllama: 9 }, prompt: { native: 0.7, wllama: 14 } },
+    },
+];
+
+/** @param {BenchModel} model */
+export const isThere = model => existsSync(root + model.file);
+
+const NUMBERS = ['First', 'Second', 'Third', 'Fourth', 'Fifth', 'Sixth', 'Seventh', 'Eighth'];
+
+const TEXT = 'note. A calendar is a way of giving names to days, and people have made many of them. Farmers ' +
+    'watched the moon and the seasons, priests counted the days between feasts, and sailors wrote down ' +
+    'the tides. Some years began in spring and some in autumn, some months had thirty days and some had ' +
+    'fewer, and now and then a day had to be added so that summer would not slip into winter. The week is ' +
+    'younger than the month and simpler than the year: seven days, always in the same order, without any ' +
+    'exception since antiquity, and nobody remembers who began. In English the names of the days are ' +
+    'Monday, Tuesday, Wednesday,';
+
+/** About 134 tokens that end in something every engine continues alike: that shows that each one computed. They begin
+ * differently in each repetition, so that no engine finds them in its cache.
+ * @param {number} repetition */
+export const prompt = repetition => `${NUMBERS[repetition % NUMBERS.length]} ${TEXT}`;

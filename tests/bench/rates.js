@@ -1,0 +1,101 @@
+// Tokens per second: every engine has the same prompts, and they take turns.
+import { ENGINES, call, openPage } from './engines.js';
+import { prompt } from './models.js';
+
+/** @typedef {import('./engines.js').Site} Site */
+/** @typedef {import('./models.js').BenchModel} BenchModel */
+/** @typedef {import('./nibble.js').Measure} Measure */
+
+/**
+ * A line of the table: medians; tokens a second, and milliseconds to the first piece of text.
+ * @typedef {{ id: string, engine: string, about: string, threads: number, promptTokens: number, prompt: number,
+ *     generate: number, firstMs: number, measures: Measure[] }} Row
+ */
+
+export const GENERATE = 64;
+const WARM_UP = 16; // tokens of the first answer, which is not counted
+
+/** @param {number[]} values */
+export function median(values) {
+    const sorted = [...values].sort((a, b) => a - b);
+    return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+}
+
+/** @param {Site} site @param {BenchModel} model @param {number} threads @param {number} repetitions
+ * @param {(id: string) => boolean} chosen which engines @returns {Promise<Row[]>} */
+export async function measureSpeed(site, model, threads, repetitions, chosen) {
+    const running = [];
+    for (const { id, name, open } of ENGINES.filter(engine => chosen(engine.id)))
+        running.push({ id, name, engine: await open(site, model, threads), measures: /** @type {Measure[]} */ ([]) });
+    for (let i = 0; i <= repetitions; i++)
+        for (const { name, engine, measures } of running) {
+            const count = i === 0 ? WARM_UP : GENERATE;
+            const measure = await engine.measure(prompt(i), count);
+            if (!measure.text.startsWith(model.continues))
+                throw new Error(`${name} continued "${measure.text.slice(0, 60)}", not "${model.continues}"`);
+            if (measure.tokens !== count)
+                throw new Error(`${name} made ${measure.tokens} tokens, not ${count}`);
+            if (i > 0) measures.push(measure);
+        }
+    for (const { engine } of running) await engine.close();
+    return running.map(({ id, name, engine, measures }) => ({
+        id, engine: name, about: engine.about, threads, promptTokens: measures[0].promptTokens, measures,
+        prompt: median(measures.map(m => m.promptTokens / m.firstMs * 1000)),
+        generate: median(measures.map(m => (m.tokens - 1) / m.restMs * 1000)),
+        firstMs: median(measures.map(m => m.firstMs)),
+    }));
+}
+
+const LENGTHS = [64, 128, 512, 1024];
+const STRETCH = 32; // tokens generated after the shortest and after the longest prompt
+const generates = (/** @type {number} */ length) => length === LENGTHS[0] || length === LENGTHS.at(-1);
+
+/** nibble alone, one thread, by its own clock: what prompts of several lengths reach, and what is left of generation
+ * after a long one. @param {Site} site @param {BenchModel} model @param {number} repetitions */
+export async function measureLengths(site, model, repetitions) {
+    const page = await openPage(site);
+    const settings = { threads: 1, contextLength: Math.max(...LENGTHS) + STRETCH };
+    const { info } = await call(page, 'open', 'nibble', `/${model.file}`, settings);
+    let random = 1;
+    const token = () => { // as `nibble bench` makes its prompts
+        random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+        return random % info.vocabulary;
+    };
+    const rates = LENGTHS.map(() => /** @type {import('./nibble.js').Rates[]} */ ([]));
+    for (let i = 0; i <= repetitions; i++)
+        for (const [j, length] of LENGTHS.entries()) {
+            if (i === 0 && length > 128) continue; // warm by then
+            const count = generates(length) ? STRETCH : 1;
+            const rate = await call(page, 'rates', Array.from({ length }, token), count);
+            if (i > 0) rates[j].push(rate);
+        }
+    await page.context().close();
+    return LENGTHS.map((length, j) => ({
+        length,
+        prompt: median(rates[j].map(rate => rate.promptTokensPerSecond ?? 0)),
+        generate: generates(length) ? median(rates[j].map(rate => rate.generateTokensPerSecond ?? 0)) : null,
+    }));
+}
+
+/** nibble with as many threads as there are cores, and with twice as many: medians, in turns.
+ * @param {Site} site @param {BenchModel} model @param {number} cores @param {number} repetitions */
+export async function measureCrowd(site, model, cores, repetitions) {
+    const rows = [];
+    for (const threads of [cores, 2 * cores]) {
+        const page = await openPage(site);
+        await call(page, 'open', 'nibble', `/${model.file}`, { threads, contextLength: 512 });
+        rows.push({ threads, page, measures: /** @type {Measure[]} */ ([]) });
+    }
+    for (let i = 0; i <= repetitions; i++)
+        for (const { page, measures } of rows) {
+            await page.bringToFront();
+            const measure = await call(page, 'measure', prompt(i), i === 0 ? WARM_UP : GENERATE);
+            if (i > 0) measures.push(measure);
+        }
+    for (const { page } of rows) await page.context().close();
+    return rows.map(({ threads, measures }) => ({
+        threads,
+        prompt: median(measures.map(m => m.promptTokens / m.firstMs * 1000)),
+        generate: median(measures.map(m => (m.tokens - 1) / m.restMs * 1000)),
+    }));
+}
