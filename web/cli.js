@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import { interact } from './cli-chat.js';
+import { meanBudget, openProfiler } from './cli-profile.js';
 import { NibbleError, load } from './index.js';
 import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOption, nearest } from './options.js';
 
@@ -78,6 +79,7 @@ const COMMANDS = {
             { name: 'promptTokens', flag: 'prompt-tokens', type: 'integer', min: 1, max: 1 << 20, default: 128, value: 'N', help: 'length of the prompt' },
             { name: 'generateTokens', flag: 'generate-tokens', type: 'integer', min: 2, max: 1 << 20, default: 64, value: 'N', help: 'length of the answer' },
             { name: 'repetitions', flag: 'repetitions', type: 'integer', min: 1, max: 1000, default: 5, value: 'N', help: 'how often' },
+            { name: 'profile', flag: 'profile', type: 'switch', help: 'say where the time goes too: so many ms in which phase of the work' },
             ...options('threads', 'kvType', 'precision', 'build'), JSON_FLAG,
         ],
         run: commandBench,
@@ -356,7 +358,7 @@ function table(file) {
 
 /** @type {Command['run']} */
 async function commandBench(args, signal) {
-    const { promptTokens, generateTokens, repetitions, json } = args.values;
+    const { promptTokens, generateTokens, repetitions, profile, json } = args.values;
     const model = await open(args, signal, { contextLength: promptTokens + generateTokens });
     const vocabulary = model.info.vocabulary ?? 1;
     let random = 1;
@@ -364,18 +366,27 @@ async function commandBench(args, signal) {
         random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
         return random % vocabulary;
     };
-    /** @type {import('./index.d.ts').Result['timings'][]} */
-    const rates = [];
     let first = -1;
-    for (let i = 0; i <= repetitions; i++) {
+    const newPrompt = () => {
         const prompt = Array.from({ length: promptTokens }, token);
         if (prompt[0] === first) // else the cache would hold the beginning already
             prompt[0] = (prompt[0] + 1) % vocabulary;
         first = prompt[0];
-        const { timings } = await model.complete(prompt, { maxTokens: generateTokens, ignoreEnd: true, signal });
+        return prompt;
+    };
+    const complete = (/** @type {number[]} */ prompt, /** @type {number} */ maxTokens) =>
+        model.complete(prompt, { maxTokens, ignoreEnd: true, signal });
+    /** @type {import('./index.d.ts').Result['timings'][]} */
+    const rates = [];
+    for (let i = 0; i <= repetitions; i++) {
+        const { timings } = await complete(newPrompt(), generateTokens);
         if (i > 0)
             rates.push(timings);
     }
+    const budgets = profile && await profileBudgets(() => {
+        const prompt = newPrompt();
+        return [() => complete(prompt, 1), () => complete(prompt, generateTokens)]; // the second finds the prompt cached
+    }, repetitions);
     const { info } = model;
     await model.dispose();
     const median = (/** @type {'promptTokensPerSecond' | 'generateTokensPerSecond'} */ name) => {
@@ -386,13 +397,46 @@ async function commandBench(args, signal) {
         model: info.name ?? args.model, build: info.build, threads: info.threads, promptTokens, generateTokens, repetitions,
         loadMs: info.loadMs, memoryBytes: info.memoryBytes,
         promptTokensPerSecond: median('promptTokensPerSecond'), generateTokensPerSecond: median('generateTokensPerSecond'),
+        ...(budgets ? { profile: budgets } : {}),
     };
     if (json)
         print(result);
     else
         process.stdout.write(`${result.model}, build ${result.build}, threads ${result.threads}\n` +
             `prompt    ${result.promptTokensPerSecond.toFixed(1).padStart(9)} tokens/s (${promptTokens} tokens, median of ${repetitions})\n` +
-            `generate  ${result.generateTokensPerSecond.toFixed(1).padStart(9)} tokens/s (${generateTokens} tokens, median of ${repetitions})\n`);
+            `generate  ${result.generateTokensPerSecond.toFixed(1).padStart(9)} tokens/s (${generateTokens} tokens, median of ${repetitions})\n` +
+            (budgets ? profileTable(budgets) : ''));
+}
+
+/** Of the engine's thread. @typedef {Record<'prompt' | 'generate', import('./cli-profile.js').Budget>} Budgets */
+
+/**
+ * @param {() => (() => Promise<unknown>)[]} newWork a prompt to evaluate, and what to generate after it
+ * @param {number} repetitions
+ * @returns {Promise<Budgets>}
+ */
+async function profileBudgets(newWork, repetitions) {
+    const profile = await openProfiler();
+    const prompts = [], generations = [];
+    for (let i = 0; i < repetitions; i++) {
+        const [prompt, generate] = newWork();
+        prompts.push(await profile(prompt));
+        generations.push(await profile(generate));
+    }
+    return { prompt: meanBudget(prompts), generate: meanBudget(generations) };
+}
+
+/** @param {Budgets} budgets */
+function profileTable({ prompt, generate }) {
+    /** @typedef {{ ms: number, share: number }} Cell */
+    const line = (/** @type {string} */ name, /** @type {Cell[]} */ cells) => name.padEnd(36) + cells.map(({ ms, share }) =>
+        `${ms.toFixed(1).padStart(9)} ms${(share * 100).toFixed(1).padStart(6)} %`).join('  ') + '\n';
+    const parts = [prompt, generate];
+    const names = new Set(parts.flatMap(({ phases }) => phases.map(({ phase }) => phase)));
+    return `\n${'where the time goes'.padEnd(36)}${'prompt'.padStart(20)}  ${'generate'.padStart(20)}\n` +
+        [...names].map((name) => line(name, parts.map(({ phases }) =>
+            phases.find(({ phase }) => phase === name) ?? { ms: 0, share: 0 }))).join('') +
+        line('all', parts.map(({ phases }) => ({ ms: phases.reduce((sum, { ms }) => sum + ms, 0), share: 1 })));
 }
 
 /** @param {unknown} value */
