@@ -6,6 +6,7 @@ import { announce, byId, fillFacts, iconButton, make } from './dom.js';
 import { explain } from './explain.js';
 import { modelFacts } from './facts.js';
 import { formatBytes, formatCount, formatDuration, formatRate } from './format.js';
+import { SMOLLM, TINY, isAbsent } from './known-models.js';
 import { createLoadView } from './load-view.js';
 import { keepWhatWasLoaded, startOffline } from './offline.js';
 import { createOpenView, nameOf } from './open-view.js';
@@ -17,13 +18,6 @@ import { setUpTheme } from './theme.js';
 /** @typedef {import('../web/index.js').Model} Model */
 /** @typedef {import('./open-view.js').Candidate} Candidate */
 /** @typedef {{ role: 'user' | 'assistant', content: string }} Turn */
-
-const here = (/** @type {string} */ path) => new URL(path, import.meta.url).href;
-
-/** @type {Candidate} */
-const SMOLLM = { name: 'SmolLM2 135M Instruct', source: here('../build/models/SmolLM2-135M-Instruct.Q4_1.gguf'), size: '98 MB' };
-/** @type {Candidate} */
-const TINY = { name: 'Tiny stories', source: here('./tiny.gguf'), size: '0.7 MB' };
 
 const SUGGESTIONS = [
     'Why is the sky blue? Explain it to a child.',
@@ -124,6 +118,8 @@ function ready(candidate) {
     byId('chat').hidden = false;
     byId('stat-build').textContent = info.build;
     byId('stat-threads').textContent = String(info.threads);
+    const { source } = candidate;
+    if (typeof source === 'string') byId('bench-link').setAttribute('href', `./bench.html?${new URLSearchParams({ model: source })}`);
     showUse(0);
     fillFacts(byId('facts'), modelFacts(info));
     showSuggestions(candidate === TINY ? STORIES : SUGGESTIONS);
@@ -272,15 +268,6 @@ addEventListener('keydown', event => {
 });
 setUpTheme(byId('theme'), speed.restyle);
 setUpPanel();
-
-/** Whether the server says that there is no such file; where it says nothing, loading will tell. @param {string} url */
-async function isAbsent(url) {
-    try {
-        return (await fetch(url, { method: 'HEAD' })).status === 404;
-    } catch {
-        return false;
-    }
-}
 
 async function start() {
     showModel('starting', 'loading');

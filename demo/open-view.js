@@ -1,5 +1,6 @@
 // The ways to another model: the dialog's file button and address, and a file dropped anywhere on the page.
 import { byId, make } from './dom.js';
+import { acceptDrops } from './drop.js';
 
 /** What the page can load. @typedef {{ name: string, source: string | File, size?: string }} Candidate */
 
@@ -14,7 +15,6 @@ export function createOpenView(builtIn, onOpen) {
     const file = byId('file');
     /** @type {HTMLInputElement} */
     const url = byId('url');
-    const cover = byId('drop-cover');
 
     const open = (/** @type {Candidate} */ candidate) => {
         dialog.close();
@@ -43,26 +43,7 @@ export function createOpenView(builtIn, onOpen) {
         return make('li', {}, button);
     }));
 
-    const carriesFile = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes('Files') ?? false;
-    const setCover = (/** @type {boolean} */ shown) => {
-        cover.hidden = !shown;
-        document.body.classList.toggle('dragging', shown);
-    };
-    addEventListener('dragover', event => {
-        if (!carriesFile(event)) return;
-        event.preventDefault();
-        setCover(true);
-    });
-    addEventListener('dragleave', event => {
-        if (!event.relatedTarget) setCover(false); // it left the window, not just an element
-    });
-    addEventListener('drop', event => {
-        if (!carriesFile(event)) return;
-        event.preventDefault();
-        setCover(false);
-        const dropped = event.dataTransfer?.files[0];
-        if (dropped) openFile(dropped);
-    });
+    acceptDrops(byId('drop-cover'), openFile);
 
     return { show: () => dialog.showModal() };
 }
@@ -81,6 +62,6 @@ export function nameOf(address) {
 }
 
 /** @param {string} name */
-function withoutEnding(name) {
+export function withoutEnding(name) {
     return name.replace(/\.gguf$/i, '');
 }

@@ -39,7 +39,7 @@ test('package: holds what it needs and nothing else', () => {
 });
 
 test('package: a page needs no bundler and no import map', () => {
-    for (const file of packed.filter(name => name.endsWith('.js') && name !== 'web/cli.js' && name !== 'web/cli-chat.js'))
+    for (const file of packed.filter(name => name.endsWith('.js') && !/^web\/cli(-|\.)/.test(name)))
         for (const [, from] of readFileSync(join(root, file), 'utf8').matchAll(/^\s*(?:import|export)\s[^;]*?from '([^']+)'/gm))
             assert.match(from, /^\.\.?\//, `${file} imports ${from}`);
 });

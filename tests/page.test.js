@@ -93,6 +93,20 @@ describe('the demo page', { skip }, () => {
         return () => page.evaluate(() => /** @type {{ seen: number[] }} */ (/** @type {unknown} */ (globalThis)).seen);
     }
 
+    /** Waits until the service worker has kept these files, and all that the page itself loaded. (Playwright's
+     * waitForFunction takes an async function's promise for the answer, and does not wait.)
+     * @param {Page} page @param {string[]} paths */
+    const kept = (page, paths) => page.evaluate(async wanted => {
+        for (let tries = 0; tries < 300; tries++) {
+            const urls = (await (await caches.open('nibble-1')).keys()).map(request => request.url);
+            const own = performance.getEntriesByType('resource').map(entry => entry.name);
+            const missed = [...wanted.map(path => location.origin + path), ...own].filter(url => !urls.includes(url));
+            if (missed.length === 0) return;
+            if (tries === 299) throw new Error(`the service worker has not kept ${missed.join(', ')}`);
+            await new Promise(resolve => setTimeout(resolve, 100));
+        }
+    }, paths);
+
     it('loads, streams an answer, measures it, and does so again after a reload', async () => {
         await visit({ query: '?model=./tiny.gguf&context=2048', settings: BABBLE }, async page => {
             assert.equal(await page.innerText('#model-name'), 'Tiny stories');
@@ -330,10 +344,7 @@ describe('the demo page', { skip }, () => {
         await visit({ base: gone.url }, async page => {
             const first = await ask(page, 'Tell me a story.');
             assert.ok(first.length > 20);
-            await page.waitForFunction(async () => {
-                const kept = (await (await caches.open('nibble-1')).keys()).map(request => new URL(request.url).pathname);
-                return ['/demo/', '/demo/tiny.gguf', '/demo/store.js', '/web/pool-worker.js', '/build/jinja.js', '/build/uplot.js'].every(path => kept.includes(path));
-            });
+            await kept(page, ['/demo/', '/demo/tiny.gguf', '/web/pool-worker.js', '/build/jinja.js', '/build/uplot.js']);
             await gone.close();
             await page.goto(`${gone.url}demo/?model=./tiny.gguf`);
             await page.waitForSelector(READY);
@@ -349,7 +360,7 @@ describe('the demo page', { skip }, () => {
         const changing = await serve({ root: folder });
         try {
             await visit({ base: changing.url }, async page => {
-                await page.waitForFunction(async () => (await caches.match(new URL('./store.js', location.href))) !== undefined);
+                await kept(page, []);
                 await page.reload(); // from now on through the service worker
                 await page.waitForSelector(READY);
                 appendFileSync(join(folder, 'demo/store.js'), 'document.documentElement.dataset.newer = "yes";\n');
@@ -376,6 +387,95 @@ describe('the demo page', { skip }, () => {
                 '<em>slanted</em><br>&lt;img src=x onerror=alert(1)&gt;</p><ol start="3"><li>one</li><li>two</li></ol>' +
                 '<ul><li>[a](javascript:alert(1))</li></ul><pre tabindex="0"><code>**not bold** &lt;/code&gt;&lt;script&gt;</code></pre>' +
                 '<p>after</p><blockquote>said</blockquote>');
+        });
+    });
+
+    /** Forms of nibble that the bench page measures here. @param {Page} page */
+    const formsIn = page => page.evaluate(() => (crossOriginIsolated && navigator.hardwareConcurrency > 1 ? 5 : 3));
+    const MEASURED = '#start:enabled:not([hidden])';
+
+    it('leads to the bench, which measures the model at hand, shows it and copies it', async () => {
+        await visit({ context: { permissions: ['clipboard-read', 'clipboard-write'] } }, async page => {
+            await page.click('#bench-link');
+            await page.waitForSelector(MEASURED);
+            assert.equal(await page.locator('#model option:checked').innerText(), 'Tiny stories, 0.7 MB');
+            await page.click('#start');
+            await page.waitForSelector('#cancel');
+            await page.waitForSelector(MEASURED);
+            const forms = await formsIn(page);
+            for (const chart of ['prompt', 'generate']) {
+                const rates = await page.locator(`#${chart} b`).allInnerTexts();
+                assert.equal(rates.length, forms);
+                assert.ok(rates.every(rate => Number(rate) > 10), `${chart}: ${rates}`);
+                const widths = await page.locator(`#${chart} i`).evaluateAll(bars => bars.map(bar => bar.clientWidth));
+                const most = Math.max(...rates.map(Number)), widest = Math.max(...widths);
+                for (const [i, width] of widths.entries())
+                    assert.ok(Math.abs(width / widest - Number(rates[i]) / most) < 0.02, 'bars as long as their numbers');
+            }
+            const rows = await page.locator('#figures tr').allInnerTexts();
+            assert.equal(rows.length, forms);
+            assert.ok(rows.every(row => /\d (ms|s)\s.*\d (ms|s)\s.*\d MB/s.test(row)), rows.join('\n'));
+            await page.click('#copy');
+            const text = await page.evaluate(() => navigator.clipboard.readText());
+            assert.equal(text, await page.innerText('#report'));
+            assert.match(text, /^1 thread \((relaxed|simd128)\): prompt [\d.]+, generation [\d.]+; first token /m);
+            assert.equal(text.split('\n').length, 3 + forms);
+        });
+    });
+
+    it('bench: by keyboard on a phone, cancelled, and with a file that is no model', async () => {
+        const context = { viewport: { width: 360, height: 640 } };
+        const fits = async (/** @type {Page} */ page) => assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+        const query = missing(models.realMissing) ? 'bench.html?model=./tiny.gguf' : 'bench.html';
+        await visit({ query, wait: MEASURED, context }, async page => {
+            const focused = () => page.evaluate(() => document.activeElement?.id);
+            await fits(page);
+            const reached = [];
+            for (let i = 0; i < 5; i++) {
+                await page.keyboard.press('Tab');
+                reached.push(await focused());
+            }
+            assert.deepEqual(reached.slice(1), ['theme', 'model', 'pick', 'start']);
+            await page.keyboard.press('Enter');
+            await page.waitForSelector('#cancel');
+            assert.equal(await focused(), 'cancel');
+            await page.keyboard.press('Escape');
+            await page.waitForSelector(MEASURED);
+            assert.equal(await focused(), 'start');
+            assert.ok(await page.locator('#prompt li').count() < await formsIn(page));
+            await page.waitForFunction(() => document.querySelector('#announcer')?.textContent === 'Cancelled.');
+
+            await page.setInputFiles('#file', { name: 'notes.gguf', mimeType: '', buffer: Buffer.from('Dear diary, '.repeat(99)) });
+            assert.equal(await page.locator('#model option:checked').innerText(), 'notes');
+            await page.click('#start');
+            await page.waitForSelector('#problem:not([hidden])');
+            assert.match(await page.innerText('#problem'), /not a GGUF file/);
+            await page.setInputFiles('#file', models.tiny);
+            await page.click('#start');
+            await page.waitForSelector('#results:not([hidden])');
+            await page.waitForSelector(MEASURED);
+            assert.ok(!await page.isVisible('#problem'));
+            assert.equal(await page.innerText('#results-title'), 'tiny');
+            await fits(page);
+        });
+    });
+
+    it('bench: measures without a network after the first visit', async () => {
+        const gone = await serve();
+        const query = 'bench.html?model=./tiny.gguf';
+        await visit({ base: gone.url, query, wait: MEASURED }, async page => {
+            const measure = async () => {
+                await page.click('#start');
+                await page.waitForSelector('#cancel');
+                await page.waitForSelector(MEASURED);
+                assert.equal(await page.locator('#prompt li').count(), await formsIn(page));
+            };
+            await measure();
+            await kept(page, ['/demo/bench.html', '/demo/tiny.gguf', '/web/pool-worker.js']);
+            await gone.close();
+            await page.goto(`${gone.url}demo/${query}`);
+            await page.waitForSelector(MEASURED);
+            await measure();
         });
     });
 

@@ -3,6 +3,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { CONTEXT } from '../../demo/bench-work.js';
 import { root } from './models.js';
 
 /** @typedef {import('playwright-core').Browser} Browser */
@@ -17,9 +18,6 @@ import { root } from './models.js';
  * @property {(prompt: string, count: number) => Promise<Measure>} measure
  * @property {() => Promise<void>} close
  */
-
-/** Tokens of context for a prompt of the bench and its answer. */
-const CONTEXT = 512;
 
 /**
  * The lines of the table. `id` is how the command line and the goals name them.

@@ -1,11 +1,9 @@
 // Loading in Chromium, from the loopback: time beside the bare fetch and beside wllama, a second load out of the demo's
 // cache, linear memory, and the JavaScript heap meanwhile.
+import { CONTEXT, median } from '../../demo/bench-work.js';
 import { call, openPage } from './engines.js';
-import { median } from './rates.js';
 
 /** @typedef {import('./engines.js').Site} Site */
-
-const CONTEXT = 512;
 
 /** @param {Site} site @param {import('./models.js').BenchModel} model
  * @param {number} cores @param {number} repetitions */

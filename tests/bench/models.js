@@ -30,18 +30,3 @@ export const MODELS = [
 
 /** @param {BenchModel} model */
 export const isThere = model => existsSync(root + model.file);
-
-const NUMBERS = ['First', 'Second', 'Third', 'Fourth', 'Fifth', 'Sixth', 'Seventh', 'Eighth'];
-
-const TEXT = 'note. A calendar is a way of giving names to days, and people have made many of them. Farmers ' +
-    'watched the moon and the seasons, priests counted the days between feasts, and sailors wrote down ' +
-    'the tides. Some years began in spring and some in autumn, some months had thirty days and some had ' +
-    'fewer, and now and then a day had to be added so that summer would not slip into winter. The week is ' +
-    'younger than the month and simpler than the year: seven days, always in the same order, without any ' +
-    'exception since antiquity, and nobody remembers who began. In English the names of the days are ' +
-    'Monday, Tuesday, Wednesday,';
-
-/** About 134 tokens that end in something every engine continues alike: that shows that each one computed. They begin
- * differently in each repetition, so that no engine finds them in its cache.
- * @param {number} repetition */
-export const prompt = repetition => `${NUMBERS[repetition % NUMBERS.length]} ${TEXT}`;

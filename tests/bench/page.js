@@ -1,5 +1,6 @@
 // In the browser: nibble and wllama behind one small interface, which run.js calls through window.bench.
-import { clock, openNibble } from './nibble.js';
+import { clock } from '../../demo/bench-work.js';
+import { openNibble } from './nibble.js';
 
 /** @typedef {import('./nibble.js').Opened} Opened */
 /** @typedef {{ threads: number, contextLength: number }} Settings */

@@ -1,6 +1,6 @@
 // Tokens per second: every engine has the same prompts, and they take turns.
+import { CONTEXT, GENERATE, WARM_UP, median, prompt, summarize } from '../../demo/bench-work.js';
 import { ENGINES, call, openPage } from './engines.js';
-import { prompt } from './models.js';
 
 /** @typedef {import('./engines.js').Site} Site */
 /** @typedef {import('./models.js').BenchModel} BenchModel */
@@ -11,15 +11,6 @@ import { prompt } from './models.js';
  * @typedef {{ id: string, engine: string, about: string, threads: number, promptTokens: number, prompt: number,
  *     generate: number, firstMs: number, measures: Measure[] }} Row
  */
-
-export const GENERATE = 64;
-const WARM_UP = 16; // tokens of the first answer, which is not counted
-
-/** @param {number[]} values */
-export function median(values) {
-    const sorted = [...values].sort((a, b) => a - b);
-    return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
-}
 
 /** @param {Site} site @param {BenchModel} model @param {number} threads @param {number} repetitions
  * @param {(id: string) => boolean} chosen which engines @returns {Promise<Row[]>} */
@@ -39,10 +30,7 @@ export async function measureSpeed(site, model, threads, repetitions, chosen) {
         }
     for (const { engine } of running) await engine.close();
     return running.map(({ id, name, engine, measures }) => ({
-        id, engine: name, about: engine.about, threads, promptTokens: measures[0].promptTokens, measures,
-        prompt: median(measures.map(m => m.promptTokens / m.firstMs * 1000)),
-        generate: median(measures.map(m => (m.tokens - 1) / m.restMs * 1000)),
-        firstMs: median(measures.map(m => m.firstMs)),
+        id, engine: name, about: engine.about, threads, ...summarize(measures), measures,
     }));
 }
 
@@ -83,7 +71,7 @@ export async function measureCrowd(site, model, cores, repetitions) {
     const rows = [];
     for (const threads of [cores, 2 * cores]) {
         const page = await openPage(site);
-        await call(page, 'open', 'nibble', `/${model.file}`, { threads, contextLength: 512 });
+        await call(page, 'open', 'nibble', `/${model.file}`, { threads, contextLength: CONTEXT });
         rows.push({ threads, page, measures: /** @type {Measure[]} */ ([]) });
     }
     for (let i = 0; i <= repetitions; i++)
@@ -93,9 +81,5 @@ export async function measureCrowd(site, model, cores, repetitions) {
             if (i > 0) measures.push(measure);
         }
     for (const { page } of rows) await page.context().close();
-    return rows.map(({ threads, measures }) => ({
-        threads,
-        prompt: median(measures.map(m => m.promptTokens / m.firstMs * 1000)),
-        generate: median(measures.map(m => (m.tokens - 1) / m.restMs * 1000)),
-    }));
+    return rows.map(({ threads, measures }) => ({ threads, ...summarize(measures) }));
 }

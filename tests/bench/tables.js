@@ -1,5 +1,5 @@
 // What a person reads: Markdown tables, aligned, fit for the README as they are.
-import { GENERATE } from './rates.js';
+import { GENERATE } from '../../demo/bench-work.js';
 
 /** The first column is text, the others are figures, unless they are named in `left`.
  * @param {string[]} head @param {string[][]} rows @param {string[]} [left] */

@@ -1,0 +1,122 @@
+// The bench page: which model, start, cancel, and what comes out.
+import { REPETITIONS, configurations, runConfiguration } from './bench-work.js';
+import { showResults } from './bench-view.js';
+import { announce, byId, make } from './dom.js';
+import { acceptDrops } from './drop.js';
+import { explain } from './explain.js';
+import { SMOLLM, TINY, isAbsent } from './known-models.js';
+import { keepWhatWasLoaded, startOffline } from './offline.js';
+import { nameOf, withoutEnding } from './open-view.js';
+import { setUpTheme } from './theme.js';
+
+/** @typedef {import('./open-view.js').Candidate} Candidate */
+
+/** @type {HTMLSelectElement} */
+const select = byId('model');
+/** @type {HTMLInputElement} */
+const file = byId('file');
+/** @type {HTMLProgressElement} */
+const bar = byId('bar');
+/** @type {Candidate[]} */
+const candidates = [];
+/** @type {AbortController | null} */
+let running = null;
+
+/** @param {Candidate} candidate offered from now on, and chosen */
+function offer(candidate) {
+    if (running) return;
+    let index = candidates.findIndex(known => known.source === candidate.source);
+    if (index < 0) {
+        index = candidates.push(candidate) - 1;
+        const text = [candidate.name, candidate.size].filter(Boolean).join(', ');
+        select.append(make('option', { value: String(index) }, text));
+    }
+    select.value = String(index);
+}
+
+const offerFile = (/** @type {File} */ chosen) => offer({ name: withoutEnding(chosen.name), source: chosen });
+
+/** @param {boolean} busy */
+function setBusy(busy) {
+    for (const id of ['model', 'pick', 'start']) /** @type {HTMLButtonElement} */ (byId(id)).disabled = busy;
+    byId('cancel').hidden = !busy;
+    byId('start').hidden = busy;
+    byId('progress').hidden = !busy;
+}
+
+/** @param {Candidate} candidate */
+async function run({ name, source }) {
+    const { signal } = running = new AbortController();
+    const all = configurations(), steps = REPETITIONS + 2;
+    /** @type {import('./bench-work.js').Outcome[]} */
+    const outcomes = [];
+    showResults(name, outcomes);
+    byId('problem').hidden = true;
+    bar.max = all.length * steps;
+    setBusy(true);
+    byId('cancel').focus();
+    announce(`Measuring ${name}`);
+    try {
+        for (const [i, configuration] of all.entries()) {
+            // without relaxed SIMD there is one form only: the plain build, whose activations are exact
+            const plain = outcomes.length > 0 && !outcomes[0].info.build.startsWith('relaxed');
+            if (plain && (configuration.precision || configuration.build)) continue;
+            let step = 0;
+            outcomes.push(await runConfiguration(source, configuration, signal, what => {
+                bar.value = i * steps + step++;
+                byId('step').textContent = `Form ${i + 1} of ${all.length}: ${what}`;
+            }));
+            showResults(name, outcomes);
+        }
+        announce(`Done: ${outcomes.length} forms of nibble were measured.`);
+        keepWhatWasLoaded();
+    } catch (error) {
+        if (signal.aborted) return announce('Cancelled.');
+        const { title, remedy } = explain(error);
+        byId('problem').replaceChildren(make('strong', {}, title), ` ${remedy}`);
+        byId('problem').hidden = false;
+    } finally {
+        running = null;
+        setBusy(false);
+        byId('start').focus();
+    }
+}
+
+byId('form').addEventListener('submit', event => {
+    event.preventDefault();
+    const candidate = candidates[Number(select.value)];
+    if (candidate && !running) run(candidate);
+});
+byId('cancel').addEventListener('click', () => running?.abort());
+addEventListener('keydown', event => event.key === 'Escape' && running?.abort());
+byId('pick').addEventListener('click', () => file.click());
+file.addEventListener('change', () => {
+    const chosen = file.files?.[0];
+    file.value = ''; // so that the same file, mended, can be chosen again
+    if (chosen) offerFile(chosen);
+});
+byId('copy').addEventListener('click', async () => {
+    try {
+        await navigator.clipboard.writeText(byId('report').textContent ?? '');
+        announce('Copied');
+        byId('copy').textContent = 'Copied';
+    } catch {
+        getSelection()?.selectAllChildren(byId('report')); // where the clipboard is forbidden, there is Ctrl+C
+        announce('Selected');
+    }
+    setTimeout(() => { byId('copy').textContent = 'Copy'; }, 2000);
+});
+acceptDrops(byId('drop-cover'), offerFile);
+setUpTheme(byId('theme'), () => {});
+await startOffline();
+
+const wished = new URLSearchParams(location.search).get('model');
+if (wished) {
+    const source = new URL(wished, location.href).href;
+    offer([SMOLLM, TINY].find(known => known.source === source) ?? { name: nameOf(source), source });
+} else if (!await isAbsent(String(SMOLLM.source))) {
+    offer(SMOLLM);
+}
+offer(TINY);
+select.value = '0';
+setBusy(false);

@@ -1,0 +1,21 @@
+// The models that the demo knows by name.
+
+/** @typedef {import('./open-view.js').Candidate} Candidate */
+
+const here = (/** @type {string} */ path) => new URL(path, import.meta.url).href;
+
+/** @type {Candidate} */
+export const SMOLLM = {
+    name: 'SmolLM2 135M Instruct', source: here('../build/models/SmolLM2-135M-Instruct.Q4_1.gguf'), size: '98 MB',
+};
+/** @type {Candidate} */
+export const TINY = { name: 'Tiny stories', source: here('./tiny.gguf'), size: '0.7 MB' };
+
+/** Whether the server says that there is no such file; where it says nothing, loading will tell. @param {string} url */
+export async function isAbsent(url) {
+    try {
+        return (await fetch(url, { method: 'HEAD' })).status === 404;
+    } catch {
+        return false;
+    }
+}
