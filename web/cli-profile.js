@@ -6,7 +6,10 @@
 import { Session } from 'node:inspector';
 
 /** @typedef {{ phase: string, ms: number }} Phase */
-/** ms is by the clock; the phases add up to about that. @typedef {{ ms: number, phases: (Phase & { share: number })[] }} Budget */
+/**
+ * ms is by the clock; the phases add up to about that.
+ * @typedef {{ ms: number, phases: (Phase & { share: number })[] }} Budget
+ */
 /** @typedef {import('node:inspector').Profiler.Profile} Profile */
 /** @typedef {import('node:inspector').Profiler.ProfileNode} ProfileNode */
 
@@ -86,8 +89,8 @@ export function meanBudget(runs) {
 }
 
 /**
- * @returns {Promise<(act: () => Promise<unknown>) => Promise<{ ms: number, phases: Phase[] }>>} says where the time goes
- *     while something is done
+ * Where the time goes while something is done.
+ * @returns {Promise<(act: () => Promise<unknown>) => Promise<{ ms: number, phases: Phase[] }>>}
  */
 export async function openProfiler() {
     const session = new Session();
