@@ -38,7 +38,7 @@ if (unknown) throw new Error(`"${unknown}" is none of ${[...ENGINES.map(({ id })
 
 /** Why a model cannot be measured here, or nothing. @param {import('./models.js').BenchModel} model */
 async function whyNot(model) {
-    if (!isThere(model)) return `${model.file} is missing: run make setup`;
+    if (!isThere(model)) return `${model.file} is missing: make bench fetches it`;
     const { unsupported } = await load(root + model.file, { headerOnly: true }).then(async loaded => {
         await loaded.dispose();
         return loaded.info;
