@@ -35,8 +35,8 @@ test('a sample\'s phase is that of its innermost function that has one', () => {
         `${layers} nb_matmul nb_parallel run_chunk nb_matmul_any_f32__relaxed`,
         `${layers} nb_matmul nb_parallel`, // of the pool's own: nothing left to do but wait
         `${layers} nb_attend nb_parallel sleep_while`,
-        `${layers} nb_attend nb_parallel attend_chunk nb_from_f16`,
-        `${layers} nb_parallel attend_chunk`, // V8 inlines callers
+        `${layers} nb_attend nb_parallel attend_span attend_segment`,
+        `${layers} nb_parallel attend_alone`, // V8 inlines callers
         `${layers} nb_parallel run_tokens gate nb_silu_multiply`,
         `${layers} nb_parallel quantize_chunk`,
         'engine.generate nb_sampler_next expf', 'engine.push nb_detokenizer_push', 'engine.push (program)',

@@ -25,7 +25,7 @@ const PHASES = /** @type {[RegExp, string][]} */ ([
     [/^nb_dequantize_(.+)/, 'dequantizing $1'],
     [/^(nb_matmul|run_chunk)$/, 'matmul, dividing the work'],
     [/^(nb_activations_|quantize_chunk)/, 'quantizing activations'],
-    [/^(nb_attend|attend_chunk)/, 'attention'],
+    [/^(nb_attend|attend_)/, 'attention'],
     [/^nb_sampler_/, 'sampling'],
     [/^nb_session_advance$/, 'norms, RoPE, activation functions'],
     [/^nb_(de)?tokenize/, 'text'],

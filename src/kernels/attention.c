@@ -307,7 +307,7 @@ static void meet_tile(const nb_attention *a, const workspace *w, const part *to,
 }
 
 /* The span's queries over the positions of one segment. */
-static void run_segment(const nb_attention *a, const workspace *w, const part *to, span s, uint32_t segment) {
+static void attend_segment(const nb_attention *a, const workspace *w, const part *to, span s, uint32_t segment) {
     uint32_t queries = NB_ROUND_UP(s.tokens * (a->heads / a->kv_heads), LANES);
     for (uint32_t i = 0; i < queries; i++) {
         to->max[i] = -1e30f;
@@ -353,7 +353,7 @@ static void finish(const nb_attention *a, const part *all, span s) {
 }
 
 /* Many tokens: a chunk goes through all the segments that its tokens see. */
-static void run_span(void *context, int32_t index, int32_t count, int32_t thread) {
+static void attend_span(void *context, int32_t index, int32_t count, int32_t thread) {
     (void)count;
     const nb_attention *a = context;
     workspace w = workspace_at(a, thread);
@@ -361,16 +361,16 @@ static void run_span(void *context, int32_t index, int32_t count, int32_t thread
     span s = {(uint32_t)index % a->kv_heads, token, NB_MIN(TOKENS, a->n - token)};
     scale_queries(a, &w, s);
     uint32_t segment = begin_of(a, token) / SEGMENT, end = segments_of(end_of(a, token + s.tokens - 1));
-    run_segment(a, &w, &w.all, s, segment);
+    attend_segment(a, &w, &w.all, s, segment);
     while (++segment < end) {
-        run_segment(a, &w, &w.next, s, segment);
+        attend_segment(a, &w, &w.next, s, segment);
         merge(a, &w.all, &w.next, s.tokens * (a->heads / a->kv_heads));
     }
     finish(a, &w.all, s);
 }
 
 /* A lone token: a chunk is one segment. */
-static void run_lone(void *context, int32_t index, int32_t count, int32_t thread) {
+static void attend_alone(void *context, int32_t index, int32_t count, int32_t thread) {
     (void)count;
     const nb_attention *a = context;
     workspace w = workspace_at(a, thread);
@@ -378,16 +378,16 @@ static void run_lone(void *context, int32_t index, int32_t count, int32_t thread
     uint32_t segment = begin_of(a, 0) / SEGMENT + (uint32_t)index / a->kv_heads;
     part to = lone_part(a, s.kv, segment);
     scale_queries(a, &w, s);
-    run_segment(a, &w, &to, s, segment);
+    attend_segment(a, &w, &to, s, segment);
 }
 
 void nb_attend(nb_pool *pool, const nb_attention *a) {
     if (a->n > 1) {
-        nb_parallel(pool, (int32_t)(a->kv_heads * ((a->n + TOKENS - 1) / TOKENS)), run_span, (void *)a);
+        nb_parallel(pool, (int32_t)(a->kv_heads * ((a->n + TOKENS - 1) / TOKENS)), attend_span, (void *)a);
         return;
     }
     uint32_t first = begin_of(a, 0) / SEGMENT, end = segments_of(end_of(a, 0));
-    nb_parallel(pool, (int32_t)(a->kv_heads * (end - first)), run_lone, (void *)a);
+    nb_parallel(pool, (int32_t)(a->kv_heads * (end - first)), attend_alone, (void *)a);
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
         part all = lone_part(a, kv, first);
         for (uint32_t segment = first + 1; segment < end; segment++) {
