@@ -19,7 +19,7 @@ const LOAD_ALL = 0, LOAD_HEADER = 1;
 const TOKENIZE_BARE = 0, TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2;
 const DETOKENIZE_TEXT = 0, DETOKENIZE_SPECIAL = 1;
 const LOGITS_LAST = 0, LOGITS_ALL = 1;
-const KV_TYPES = { f32: 0, f16: 1 };
+const KV_TYPES = { f32: 0, f16: 1, q8_0: 8 };
 const PRECISIONS = { exact: 0, fast: 1 };
 
 /** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
@@ -129,7 +129,7 @@ export class Engine {
 
     /**
      * @param {number | undefined} wanted
-     * @param {'f16' | 'f32'} kvType
+     * @param {'f16' | 'f32' | 'q8_0'} kvType
      * @param {'exact' | 'fast'} precision
      */
     openSession(wanted, kvType, precision) {

@@ -30,8 +30,8 @@ export interface LoadOptions {
     threads?: number;
     /** Tokens that prompt and answer may have together. Default: the model's own, at most 4096. */
     contextLength?: number;
-    /** Number format of the attention cache. Default: 'f16'. */
-    kvType?: 'f16' | 'f32';
+    /** Number format of the attention cache. Default: 'f16'. 'q8_0' takes about half its memory, and needs heads of a multiple of 32. */
+    kvType?: 'f16' | 'f32' | 'q8_0';
     /** Activations in 16 bits (`exact`, the default), or in 8 where that is faster (`fast`, as other engines do). */
     precision?: 'exact' | 'fast';
     /** Called some 20 times a second, and once at the end. */

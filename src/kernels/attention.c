@@ -9,8 +9,9 @@
  * meet a tile of positions at a time, as the four lanes of a vector. A lone token's chunk is one segment of positions. */
 enum { TILE = 32, LANES = 4, TOKENS = 8, SEGMENT = 256 };
 
-/* Halves are read as their bits shifted into a float's place, which mean 2^-112 of the value (simd.h); what they meet
- * makes up for it, in two steps, for 2^112 times a large query would overflow. */
+/* For many queries a tile is widened to floats once. A lone token's few read halves in place, as their bits shifted into a
+ * float's place, which mean 2^-112 of the value (simd.h); what they meet makes up for it, exactly, and in two steps, for
+ * 2^112 times a large query would overflow. */
 #define HALF_QUERY 0x1p96f
 #define HALF_SCORE 0x1p16f
 #define HALF_VALUE 0x1p112f
@@ -23,7 +24,7 @@ typedef struct part {
 
 typedef struct workspace {
     float *q;       /* [queries, head_size], scaled; filled up to LANES */
-    float *k, *v;   /* [TILE, head_size], [TILE, value_size]: of a Q8_0 cache */
+    float *k, *v;   /* [TILE, head_size], [TILE, value_size]: a tile widened */
     float *scores;  /* [TILE, LANES] */
     part all, next; /* of a chunk's positions so far, and of the segment at hand */
 } workspace;
@@ -121,9 +122,17 @@ void nb_cache_store(uint32_t type, uint8_t *out, const float *x, uint32_t size) 
             store_q8_0((nb_block_q8_0 *)out + i, x + i * NB_BLOCK);
 }
 
-static void widen_q8_0(float *out, const uint8_t *in, uint32_t blocks) {
+static bool reads_halves(const nb_attention *a) {
+    return a->type == NB_TYPE_F16 && a->n == 1;
+}
+
+static void widen(uint32_t type, float *out, const uint8_t *in, uint32_t n) {
+    for (uint32_t i = 0; i < n && type == NB_TYPE_F16; i += 4)
+        wasm_v128_store(out + i, nb_load_f16x4(in + 2 * i));
+    if (type == NB_TYPE_F16)
+        return;
     const nb_block_q8_0 *b = (const nb_block_q8_0 *)in;
-    for (; blocks; blocks--, b++, out += NB_BLOCK) {
+    for (; n; n -= NB_BLOCK, b++, out += NB_BLOCK) {
         v128_t d = wasm_f32x4_splat(nb_f16_to_f32(b->d));
         for (uint32_t i = 0; i < NB_BLOCK; i += 8) {
             v128_t q = wasm_i16x8_load8x8(b->q + i);
@@ -140,6 +149,11 @@ INLINE v128_t load4(const uint8_t *p, size_t i, const bool half, v128_t mask) {
     return half ? wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(p + 2 * i), 13), mask) : wasm_v128_load(p + 4 * i);
 }
 
+/* Sums to keep for each query: enough to hide the latency of one, few enough for the registers. */
+INLINE uint32_t sums_of(const uint32_t Q) {
+    return Q == 1 ? 4 : Q == 3 ? 3 : 2;
+}
+
 /* scores[j][lane] = q[lane] . k[j] of `count` positions from j on; lanes < Q are queries. */
 INLINE void score_some(const float *q, const uint8_t *k, float *scores, uint32_t j, uint32_t size, const bool half,
                        const uint32_t Q, const uint32_t count) {
@@ -148,13 +162,13 @@ INLINE void score_some(const float *q, const uint8_t *k, float *scores, uint32_t
         for (uint32_t lane = 0; lane < LANES; lane++)
             s[p][lane] = wasm_f32x4_splat(0);
     for (uint32_t i = 0; i < size; i += 4) {
-        v128_t x[4];
-        for (uint32_t p = 0; p < count; p++)
-            x[p] = load4(k, (size_t)(j + p) * size + i, half, mask);
-        for (uint32_t lane = 0; lane < Q; lane++) {
-            v128_t y = wasm_v128_load(q + (size_t)lane * size + i);
-            for (uint32_t p = 0; p < count; p++)
-                s[p][lane] = nb_madd(x[p], y, s[p][lane]);
+        v128_t y[LANES];
+        for (uint32_t lane = 0; lane < Q; lane++)
+            y[lane] = wasm_v128_load(q + (size_t)lane * size + i);
+        for (uint32_t p = 0; p < count; p++) {
+            v128_t x = load4(k, (size_t)(j + p) * size + i, half, mask);
+            for (uint32_t lane = 0; lane < Q; lane++)
+                s[p][lane] = nb_madd(x, y[lane], s[p][lane]);
         }
     }
     for (uint32_t p = 0; p < count; p++) {
@@ -164,7 +178,7 @@ INLINE void score_some(const float *q, const uint8_t *k, float *scores, uint32_t
 }
 
 INLINE void score(const float *q, const uint8_t *k, float *scores, uint32_t n, uint32_t size, const bool half, const uint32_t Q) {
-    const uint32_t count = Q == 1 ? 4 : 2; /* enough sums to hide the latency of one, few enough for the registers */
+    const uint32_t count = sums_of(Q);
     uint32_t j = 0;
     for (; j + count <= n; j += count)
         score_some(q, k, scores, j, size, half, Q, count);
@@ -182,13 +196,13 @@ INLINE void accumulate_some(float *out, const uint8_t *v, const float *p, uint32
         for (uint32_t c = 0; c < count; c++)
             o[lane][c] = wasm_f32x4_mul(wasm_v128_load(out + (size_t)lane * size + i + 4 * c), keeps[lane]);
     for (uint32_t j = 0; j < n; j++) {
-        v128_t x[4];
-        for (uint32_t c = 0; c < count; c++)
-            x[c] = load4(v, (size_t)j * size + i + 4 * c, half, mask);
-        for (uint32_t lane = 0; lane < Q; lane++) {
-            v128_t weight = wasm_v128_load32_splat(p + (size_t)j * LANES + lane);
-            for (uint32_t c = 0; c < count; c++)
-                o[lane][c] = nb_madd(x[c], weight, o[lane][c]);
+        v128_t all = wasm_v128_load(p + (size_t)j * LANES), weights[LANES];
+        weights[0] = nb_lane_splat(all, 0), weights[1] = nb_lane_splat(all, 1);
+        weights[2] = nb_lane_splat(all, 2), weights[3] = nb_lane_splat(all, 3);
+        for (uint32_t c = 0; c < count; c++) {
+            v128_t x = load4(v, (size_t)j * size + i + 4 * c, half, mask);
+            for (uint32_t lane = 0; lane < Q; lane++)
+                o[lane][c] = nb_madd(x, weights[lane], o[lane][c]);
         }
     }
     for (uint32_t lane = 0; lane < Q; lane++)
@@ -198,7 +212,7 @@ INLINE void accumulate_some(float *out, const uint8_t *v, const float *p, uint32
 
 INLINE void accumulate(float *out, const uint8_t *v, const float *p, uint32_t n, uint32_t size, v128_t keep, const bool half,
                        const uint32_t Q) {
-    const uint32_t count = Q == 1 ? 4 : 2;
+    const uint32_t count = sums_of(Q);
     uint32_t i = 0;
     for (; i + 4 * count <= size; i += 4 * count)
         accumulate_some(out, v, p, i, n, size, keep, half, Q, count);
@@ -241,7 +255,7 @@ INLINE void meet(const nb_attention *a, const workspace *w, const part *to, uint
 
 /* Compiled for the usual numbers of queries only: where there are fewer, the other lanes compute what nobody reads. */
 static void meet_any(const nb_attention *a, const workspace *w, const part *to, uint32_t query, const tile *t, uint32_t Q) {
-    if (a->type != NB_TYPE_F16)
+    if (!reads_halves(a))
         meet(a, w, to, query, t, false, 4);
     else if (Q == 1)
         meet(a, w, to, query, t, true, 1);
@@ -269,7 +283,7 @@ static uint32_t begin_of(const nb_attention *a, uint32_t t) {
 
 static void scale_queries(const nb_attention *a, const workspace *w, span s) {
     uint32_t group = a->heads / a->kv_heads;
-    v128_t scale = wasm_f32x4_splat(a->type == NB_TYPE_F16 ? a->scale * HALF_QUERY : a->scale);
+    v128_t scale = wasm_f32x4_splat(reads_halves(a) ? a->scale * HALF_QUERY : a->scale);
     for (uint32_t t = 0; t < s.tokens; t++)
         for (uint32_t i = 0; i < group * a->head_size; i += 4)
             wasm_v128_store(w->q + (size_t)t * group * a->head_size + i, wasm_f32x4_mul(scale, wasm_v128_load(
@@ -281,9 +295,9 @@ static void meet_tile(const nb_attention *a, const workspace *w, const part *to,
     uint32_t group = a->heads / a->kv_heads, queries = s.tokens * group;
     size_t k_bytes = nb_cache_bytes(a->type, a->head_size), v_bytes = nb_cache_bytes(a->type, a->value_size);
     tile t = {.k = a->k + ((size_t)s.kv * a->context + at) * k_bytes, .v = a->v + ((size_t)s.kv * a->context + at) * v_bytes, .n = n};
-    if (a->type == NB_TYPE_Q8_0) {
-        widen_q8_0(w->k, t.k, n * a->head_size / NB_BLOCK);
-        widen_q8_0(w->v, t.v, n * a->value_size / NB_BLOCK);
+    if (a->type != NB_TYPE_F32 && !reads_halves(a)) {
+        widen(a->type, w->k, t.k, n * a->head_size);
+        widen(a->type, w->v, t.v, n * a->value_size);
         t.k = (const uint8_t *)w->k;
         t.v = (const uint8_t *)w->v;
     }
