@@ -34,24 +34,28 @@ INLINE v128_t spread(const uint8_t *bits) {
     return wasm_v128_and(wasm_i8x16_eq(wasm_v128_and(both, mask), mask), wasm_i8x16_splat(1));
 }
 
-/* Sixteen bytes' bits [from, from + n) moved to `to`. */
-INLINE v128_t field(const uint8_t *bytes, uint32_t from, uint32_t n, uint32_t to) {
-    v128_t v = wasm_u8x16_shr(wasm_v128_load(bytes), from);
-    return wasm_i8x16_shl(wasm_v128_and(v, wasm_i8x16_splat((int8_t)((1 << n) - 1))), to);
+/* Each byte's bits [from, from + n) moved to `to`. By 16-bit shifts, for x86 has none of bytes: what comes from the
+ * neighbour is masked away. */
+INLINE v128_t moved(v128_t v, uint32_t from, uint32_t n, uint32_t to) {
+    v = from > to ? wasm_u16x8_shr(v, from - to) : wasm_i16x8_shl(v, to - from);
+    return wasm_v128_and(v, wasm_i8x16_splat((int8_t)(((1 << n) - 1) << to)));
 }
 
-/* The codes of columns 16n ... 16n+15 of the tile-th 32 of a block of the file: types.h has where they are. */
+INLINE v128_t field(const uint8_t *bytes, uint32_t from, uint32_t n, uint32_t to) {
+    return moved(wasm_v128_load(bytes), from, n, to);
+}
+
+/* The codes of columns 16n ... 16n+15 of the tile-th 32 of a block of the file: types.h has where they are. Not for Q4_0,
+ * Q4_1 and Q8_0, whose bytes need no taking apart. */
 INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile, uint32_t n) {
     uint32_t half = tile / 4, r = tile % 4;
     switch (type) {
-    case NB_TYPE_Q4_0: return field(block + offsetof(nb_block_q4_0, q), 4 * n, 4, 0);
-    case NB_TYPE_Q4_1: return field(block + offsetof(nb_block_q4_1, q), 4 * n, 4, 0);
     case NB_TYPE_Q5_0:
         return wasm_v128_or(field(block + offsetof(nb_block_q5_0, q), 4 * n, 4, 0),
-                            wasm_i8x16_shl(spread(block + offsetof(nb_block_q5_0, high) + 2 * n), 4));
+                            wasm_i16x8_shl(spread(block + offsetof(nb_block_q5_0, high) + 2 * n), 4));
     case NB_TYPE_Q5_1:
         return wasm_v128_or(field(block + offsetof(nb_block_q5_1, q), 4 * n, 4, 0),
-                            wasm_i8x16_shl(spread(block + offsetof(nb_block_q5_1, high) + 2 * n), 4));
+                            wasm_i16x8_shl(spread(block + offsetof(nb_block_q5_1, high) + 2 * n), 4));
     case NB_TYPE_Q2_K: return field(block + offsetof(nb_block_q2_k, q) + 32 * half + 16 * n, 2 * r, 2, 0);
     case NB_TYPE_Q3_K:
         return wasm_v128_or(field(block + offsetof(nb_block_q3_k, q) + 32 * half + 16 * n, 2 * r, 2, 0),
@@ -84,19 +88,17 @@ INLINE void place_codes(uint8_t *out, v128_t *first, v128_t *second, const uint3
     uint8_t *halves = out + (bits & 1) * 16 + (bits & 2) * 16;
     for (uint32_t i = 0; i < 8; i++) {
         v128_t v = i % 2 ? second[i / 2] : first[i / 2];
-        uint32_t at = bits & 4;
         if (bits & 2)
-            pair[i / 4] = wasm_v128_or(pair[i / 4], wasm_i8x16_shl(wasm_v128_and(wasm_u8x16_shr(v, at), wasm_i8x16_splat(3)), 2 * (i % 4)));
-        at += bits & 2;
+            pair[i / 4] = wasm_v128_or(pair[i / 4], moved(v, bits & 4, 2, 2 * (i % 4)));
         if (bits & 1)
-            bit = wasm_v128_or(bit, wasm_i8x16_shl(wasm_v128_and(wasm_u8x16_shr(v, at), wasm_i8x16_splat(1)), i));
+            bit = wasm_v128_or(bit, moved(v, bits & 6, 1, i));
     }
     if (bits & 1)
         wasm_v128_store(out, bit);
     for (uint32_t i = 0; i < (bits & 2); i++)
         wasm_v128_store(out + (bits & 1) * 16 + 16 * i, pair[i]);
     for (uint32_t j = 0; j < (bits & 4); j++)
-        wasm_v128_store(halves + 16 * j, wasm_v128_or(wasm_v128_and(first[j], wasm_i8x16_splat(15)), wasm_i8x16_shl(second[j], 4)));
+        wasm_v128_store(halves + 16 * j, wasm_v128_or(moved(first[j], 0, 4, 0), moved(second[j], 0, 4, 4)));
 }
 
 /* Sixteen columns of four rows of Q8_0 -> four vectors. Of each row, columns 0 2 1 3 of each four; then pairs of columns,
@@ -150,6 +152,8 @@ INLINE void place_scales(const uint32_t type, uint8_t *out, const uint8_t *block
 
 INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group, size_t columns, size_t block_bytes) {
     const nb_layout l = nb_layout_of(type);
+    const bool paired = type == NB_TYPE_Q4_0 || type == NB_TYPE_Q4_1; /* the file's bytes are the layout's */
+    const size_t quants_at = type == NB_TYPE_Q4_0 ? offsetof(nb_block_q4_0, q) : offsetof(nb_block_q4_1, q);
     for (size_t b = 0; b < columns / (32 * l.tiles); b++) {
         const uint8_t *blocks[NB_GROUP];
         for (uint32_t r = 0; r < NB_GROUP; r++)
@@ -158,18 +162,23 @@ INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group
         group += nb_layout_head(l);
         for (uint32_t tile = 0; tile < l.tiles; tile++, group += nb_layout_tile(l)) {
             v128_t codes[2][NB_GROUP];
+            uint8_t *to = group + nb_layout_scales(l);
             for (uint32_t r = 0; r < NB_GROUP; r++) {
                 if (l.tiles > 1)
                     place_scales(type, group, blocks[r], tile, r);
                 for (uint32_t n = 0; n < 2; n++)
                     codes[n][r] = l.bits == 8 ? wasm_v128_load(blocks[r] + offsetof(nb_block_q8_0, q) + 16 * n)
-                                              : codes_of(type, blocks[r], tile, n);
+                                : paired ? wasm_v128_load(blocks[r] + quants_at) : codes_of(type, blocks[r], tile, n);
             }
             if (l.bits == 8) {
-                place_q8(group + nb_layout_scales(l), codes[0]);
-                place_q8(group + nb_layout_scales(l) + 64, codes[1]);
+                place_q8(to, codes[0]);
+                place_q8(to + 64, codes[1]);
+            } else if (paired) {
+                transpose(codes[0]);
+                for (uint32_t j = 0; j < 4; j++)
+                    wasm_v128_store(to + 16 * j, codes[0][j]);
             } else
-                place_codes(group + nb_layout_scales(l), codes[0], codes[1], l.bits);
+                place_codes(to, codes[0], codes[1], l.bits);
         }
     }
 }
