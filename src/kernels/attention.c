@@ -144,80 +144,111 @@ static void widen(uint32_t type, float *out, const uint8_t *in, uint32_t n) {
 
 /* ---- queries meet positions --------------------------------------------------------------------------------- */
 
-/* Elements i ... i+3 of floats, or of halves as explained above. */
-INLINE v128_t load4(const uint8_t *p, size_t i, const bool half, v128_t mask) {
-    return half ? wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(p + 2 * i), 13), mask) : wasm_v128_load(p + 4 * i);
+/* Eight elements of floats, or of halves as explained above: two vectors. */
+INLINE void load8(const uint8_t *p, const bool half, v128_t mask, v128_t *x) {
+    if (!half) {
+        x[0] = wasm_v128_load(p);
+        x[1] = wasm_v128_load(p + 16);
+        return;
+    }
+    v128_t h = wasm_v128_load(p), zero = wasm_i32x4_splat(0); /* shifted left by 16, and back by 3: bits 28 ... 31 are the sign */
+    x[0] = wasm_v128_and(wasm_i32x4_shr(wasm_i16x8_shuffle(zero, h, 0, 8, 1, 9, 2, 10, 3, 11), 3), mask);
+    x[1] = wasm_v128_and(wasm_i32x4_shr(wasm_i16x8_shuffle(zero, h, 4, 12, 5, 13, 6, 14, 7, 15), 3), mask);
 }
 
-/* Sums to keep for each query: enough to hide the latency of one, few enough for the registers. */
-INLINE uint32_t sums_of(const uint32_t Q) {
+INLINE v128_t load4(const uint8_t *p, const bool half, v128_t mask) {
+    return half ? wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13), mask) : wasm_v128_load(p);
+}
+
+/* Positions to score at a time: enough sums to hide the latency of one, few enough for the registers. */
+INLINE uint32_t positions_of(const uint32_t Q) {
     return Q == 1 ? 4 : Q == 3 ? 3 : 2;
 }
 
-/* scores[j][lane] = q[lane] . k[j] of `count` positions from j on; lanes < Q are queries. */
-INLINE void score_some(const float *q, const uint8_t *k, float *scores, uint32_t j, uint32_t size, const bool half,
-                       const uint32_t Q, const uint32_t count) {
+/* scores[p][lane] = q[lane] . k[p] of `count` positions; lanes < Q are queries. (Here and below the pointers walk: the
+ * compiler would compute each address anew.) */
+INLINE void score_some(const float *q, const uint8_t *k, float *scores, uint32_t size, const bool half, const uint32_t Q,
+                       const uint32_t count) {
+    const size_t item = half ? 2 : 4;
+    const float *qs[LANES];
+    const uint8_t *ks[4];
     v128_t s[4][LANES], mask = nb_held_constant(NB_F16_MASK);
-    for (uint32_t p = 0; p < count; p++)
+    for (uint32_t lane = 0; lane < Q; lane++)
+        qs[lane] = q + (size_t)lane * size;
+    for (uint32_t p = 0; p < count; p++) {
+        ks[p] = k + p * size * item;
         for (uint32_t lane = 0; lane < LANES; lane++)
             s[p][lane] = wasm_f32x4_splat(0);
-    for (uint32_t i = 0; i < size; i += 4) {
-        v128_t y[LANES];
-        for (uint32_t lane = 0; lane < Q; lane++)
-            y[lane] = wasm_v128_load(q + (size_t)lane * size + i);
-        for (uint32_t p = 0; p < count; p++) {
-            v128_t x = load4(k, (size_t)(j + p) * size + i, half, mask);
-            for (uint32_t lane = 0; lane < Q; lane++)
-                s[p][lane] = nb_madd(x, y[lane], s[p][lane]);
-        }
     }
+    for (uint32_t n = size / 8; n; n--) {
+        v128_t x[4][2];
+        for (uint32_t p = 0; p < count; p++, ks[p - 1] += 8 * item)
+            load8(ks[p], half, mask, x[p]);
+        for (uint32_t h = 0; h < 2; h++)
+            for (uint32_t lane = 0; lane < Q; lane++) {
+                v128_t y = wasm_v128_load(qs[lane] + 4 * h);
+                for (uint32_t p = 0; p < count; p++)
+                    s[p][lane] = nb_madd(x[p][h], y, s[p][lane]);
+            }
+        for (uint32_t lane = 0; lane < Q; lane++)
+            qs[lane] += 8;
+    }
+    if (size % 8)
+        for (uint32_t p = 0; p < count; p++) {
+            v128_t x = load4(ks[p], half, mask);
+            for (uint32_t lane = 0; lane < Q; lane++)
+                s[p][lane] = nb_madd(x, wasm_v128_load(qs[lane]), s[p][lane]);
+        }
     for (uint32_t p = 0; p < count; p++) {
         v128_t sums = nb_sums_f32x4(s[p][0], s[p][1], s[p][2], s[p][3]);
-        wasm_v128_store(scores + (size_t)(j + p) * LANES, half ? wasm_f32x4_mul(sums, wasm_f32x4_splat(HALF_SCORE)) : sums);
+        wasm_v128_store(scores + p * LANES, half ? wasm_f32x4_mul(sums, wasm_f32x4_splat(HALF_SCORE)) : sums);
     }
 }
 
 INLINE void score(const float *q, const uint8_t *k, float *scores, uint32_t n, uint32_t size, const bool half, const uint32_t Q) {
-    const uint32_t count = sums_of(Q);
+    const uint32_t count = positions_of(Q);
+    const size_t row = size * (half ? 2 : 4);
     uint32_t j = 0;
     for (; j + count <= n; j += count)
-        score_some(q, k, scores, j, size, half, Q, count);
+        score_some(q, k + j * row, scores + j * LANES, size, half, Q, count);
     for (; j < n; j++)
-        score_some(q, k, scores, j, size, half, Q, 1);
+        score_some(q, k + j * row, scores + j * LANES, size, half, Q, 1);
 }
 
-/* out[lane] = out[lane] * keep[lane] + Σ_j p[j][lane] v[j], of `count` vectors of columns from i on. */
-INLINE void accumulate_some(float *out, const uint8_t *v, const float *p, uint32_t i, uint32_t n, uint32_t size, v128_t keep,
+/* out[lane] = out[lane] * keep[lane] + Σ_j p[j][lane] v[j], of 4 `count` columns; row: bytes from v[j] to v[j + 1]. */
+INLINE void accumulate_some(float *out, const uint8_t *v, const float *p, uint32_t n, uint32_t size, size_t row, v128_t keep,
                             const bool half, const uint32_t Q, const uint32_t count) {
-    v128_t o[LANES][4], mask = nb_held_constant(NB_F16_MASK), keeps[LANES];
-    keeps[0] = nb_lane_splat(keep, 0), keeps[1] = nb_lane_splat(keep, 1);
-    keeps[2] = nb_lane_splat(keep, 2), keeps[3] = nb_lane_splat(keep, 3);
+    v128_t o[LANES][2], mask = nb_held_constant(NB_F16_MASK), weights[LANES];
+    weights[0] = nb_lane_splat(keep, 0), weights[1] = nb_lane_splat(keep, 1);
+    weights[2] = nb_lane_splat(keep, 2), weights[3] = nb_lane_splat(keep, 3);
     for (uint32_t lane = 0; lane < Q; lane++)
         for (uint32_t c = 0; c < count; c++)
-            o[lane][c] = wasm_f32x4_mul(wasm_v128_load(out + (size_t)lane * size + i + 4 * c), keeps[lane]);
-    for (uint32_t j = 0; j < n; j++) {
-        v128_t all = wasm_v128_load(p + (size_t)j * LANES), weights[LANES];
+            o[lane][c] = wasm_f32x4_mul(wasm_v128_load(out + (size_t)lane * size + 4 * c), weights[lane]);
+    for (; n; n--, p += LANES, v += row) {
+        v128_t all = wasm_v128_load(p), x[2];
         weights[0] = nb_lane_splat(all, 0), weights[1] = nb_lane_splat(all, 1);
         weights[2] = nb_lane_splat(all, 2), weights[3] = nb_lane_splat(all, 3);
-        for (uint32_t c = 0; c < count; c++) {
-            v128_t x = load4(v, (size_t)j * size + i + 4 * c, half, mask);
+        if (count == 2)
+            load8(v, half, mask, x);
+        else
+            x[0] = load4(v, half, mask);
+        for (uint32_t c = 0; c < count; c++)
             for (uint32_t lane = 0; lane < Q; lane++)
-                o[lane][c] = nb_madd(x, weights[lane], o[lane][c]);
-        }
+                o[lane][c] = nb_madd(x[c], weights[lane], o[lane][c]);
     }
     for (uint32_t lane = 0; lane < Q; lane++)
         for (uint32_t c = 0; c < count; c++)
-            wasm_v128_store(out + (size_t)lane * size + i + 4 * c, o[lane][c]);
+            wasm_v128_store(out + (size_t)lane * size + 4 * c, o[lane][c]);
 }
 
 INLINE void accumulate(float *out, const uint8_t *v, const float *p, uint32_t n, uint32_t size, v128_t keep, const bool half,
                        const uint32_t Q) {
-    const uint32_t count = sums_of(Q);
+    const size_t item = half ? 2 : 4;
     uint32_t i = 0;
-    for (; i + 4 * count <= size; i += 4 * count)
-        accumulate_some(out, v, p, i, n, size, keep, half, Q, count);
-    for (; i < size; i += 4)
-        accumulate_some(out, v, p, i, n, size, keep, half, Q, 1);
+    for (; i + 8 <= size; i += 8)
+        accumulate_some(out + i, v + i * item, p, n, size, size * item, keep, half, Q, 2);
+    if (i < size)
+        accumulate_some(out + i, v + i * item, p, n, size, size * item, keep, half, Q, 1);
 }
 
 /* n positions of the cache, and which of them each lane's query sees: relative ones, begin <= j < end. */
