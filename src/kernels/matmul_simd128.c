@@ -19,13 +19,6 @@ INLINE void words_of(const uint32_t type, const uint8_t *codes, const uint32_t j
         out[3] = wasm_u16x8_shr(four, 12);
         return;
     }
-    for (uint32_t n = 0; n < 2 && bits == 8; n++) {
-        v128_t both = wasm_v128_load(codes + 16 * (j + 4 * n));
-        out[2 * n] = wasm_i16x8_extend_low_i8x16(both);
-        out[2 * n + 1] = wasm_i16x8_extend_high_i8x16(both);
-    }
-    if (bits == 8)
-        return;
     v128_t bytes[2];
     codes_of(type, codes, j, c, bytes);
     for (uint32_t n = 0; n < 2; n++) {

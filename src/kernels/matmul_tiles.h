@@ -40,6 +40,8 @@ INLINE v128_t moved(v128_t v, const uint32_t from, const uint32_t to, v128_t mas
 INLINE void codes_of(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, v128_t *out) {
     const uint32_t bits = nb_layout_of(type).bits;
     const uint8_t *pairs = codes + (bits & 1) * 16, *halves = pairs + (bits & 2) * 16;
+    for (uint32_t n = 0; n < 2 && bits == 8; n++)
+        out[n] = wasm_v128_load(codes + 16 * (2 * j + n));
     if (bits & 4) {
         v128_t both = wasm_v128_load(halves + 16 * j);
         out[0] = wasm_v128_and(both, c.half);

@@ -45,8 +45,8 @@ INLINE v128_t field(const uint8_t *bytes, uint32_t from, uint32_t n, uint32_t to
     return moved(wasm_v128_load(bytes), from, n, to);
 }
 
-/* The codes of columns 16n ... 16n+15 of the tile-th 32 of a block of the file: types.h has where they are. Not for Q4_0,
- * Q4_1 and Q8_0, whose bytes need no taking apart. */
+/* The codes of columns 16n ... 16n+15 of the tile-th 32 of a block of the file: types.h has where they are. Not for Q4_0
+ * and Q4_1, whose bytes need no taking apart. */
 INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile, uint32_t n) {
     uint32_t half = tile / 4, r = tile % 4;
     switch (type) {
@@ -64,6 +64,8 @@ INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile,
     case NB_TYPE_Q5_K:
         return wasm_v128_or(field(block + offsetof(nb_block_q5_k, q) + 32 * (tile / 2) + 16 * n, 4 * (tile % 2), 4, 0),
                             field(block + offsetof(nb_block_q5_k, high) + 16 * n, tile, 1, 4));
+    case NB_TYPE_Q8_0:
+        return wasm_v128_xor(wasm_v128_load(block + offsetof(nb_block_q8_0, q) + 16 * n), wasm_i8x16_splat(-128));
     default: /* Q6_K */
         return wasm_v128_or(field(block + offsetof(nb_block_q6_k, q) + 64 * half + 32 * (r % 2) + 16 * n, 4 * (r / 2), 4, 0),
                             field(block + offsetof(nb_block_q6_k, high) + 32 * half + 16 * n, 2 * r, 2, 4));
@@ -80,10 +82,14 @@ INLINE void transpose(v128_t *v) {
     v[3] = wasm_i32x4_shuffle(ab2, cd2, 2, 3, 6, 7);
 }
 
-/* Codes, columns 0 ... 15 and 16 ... 31 of four rows each -> a tile's bit, pair and half. */
+/* Codes, columns 0 ... 15 and 16 ... 31 of four rows each -> a tile's bit, pair and half, or whole. */
 INLINE void place_codes(uint8_t *out, v128_t *first, v128_t *second, const uint32_t bits) {
     transpose(first);
     transpose(second);
+    for (uint32_t j = 0; j < 4 && bits == 8; j++) {
+        wasm_v128_store(out + 32 * j, first[j]);
+        wasm_v128_store(out + 32 * j + 16, second[j]);
+    }
     v128_t bit = wasm_i8x16_splat(0), pair[2] = {wasm_i8x16_splat(0), wasm_i8x16_splat(0)};
     uint8_t *halves = out + (bits & 1) * 16 + (bits & 2) * 16;
     for (uint32_t i = 0; i < 8; i++) {
@@ -99,20 +105,6 @@ INLINE void place_codes(uint8_t *out, v128_t *first, v128_t *second, const uint3
         wasm_v128_store(out + (bits & 1) * 16 + 16 * i, pair[i]);
     for (uint32_t j = 0; j < (bits & 4); j++)
         wasm_v128_store(halves + 16 * j, wasm_v128_or(moved(first[j], 0, 4, 0), moved(second[j], 0, 4, 4)));
-}
-
-/* Sixteen columns of four rows of Q8_0 -> four vectors. Of each row, columns 0 2 1 3 of each four; then pairs of columns,
- * which are 16-bit lanes, are transposed. */
-INLINE void place_q8(uint8_t *out, const v128_t *rows) {
-    v128_t v[NB_GROUP];
-    for (uint32_t r = 0; r < NB_GROUP; r++)
-        v[r] = wasm_i8x16_shuffle(rows[r], rows[r], 0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-    v128_t ab = wasm_i16x8_shuffle(v[0], v[1], 0, 8, 1, 9, 2, 10, 3, 11), cd = wasm_i16x8_shuffle(v[2], v[3], 0, 8, 1, 9, 2, 10, 3, 11);
-    wasm_v128_store(out, wasm_i32x4_shuffle(ab, cd, 0, 4, 1, 5));
-    wasm_v128_store(out + 16, wasm_i32x4_shuffle(ab, cd, 2, 6, 3, 7));
-    ab = wasm_i16x8_shuffle(v[0], v[1], 4, 12, 5, 13, 6, 14, 7, 15), cd = wasm_i16x8_shuffle(v[2], v[3], 4, 12, 5, 13, 6, 14, 7, 15);
-    wasm_v128_store(out + 32, wasm_i32x4_shuffle(ab, cd, 0, 4, 1, 5));
-    wasm_v128_store(out + 48, wasm_i32x4_shuffle(ab, cd, 2, 6, 3, 7));
 }
 
 /* Where a block of the file has its d; m follows. */
@@ -167,13 +159,9 @@ INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group
                 if (l.tiles > 1)
                     place_scales(type, group, blocks[r], tile, r);
                 for (uint32_t n = 0; n < 2; n++)
-                    codes[n][r] = l.bits == 8 ? wasm_v128_load(blocks[r] + offsetof(nb_block_q8_0, q) + 16 * n)
-                                : paired ? wasm_v128_load(blocks[r] + quants_at) : codes_of(type, blocks[r], tile, n);
+                    codes[n][r] = paired ? wasm_v128_load(blocks[r] + quants_at) : codes_of(type, blocks[r], tile, n);
             }
-            if (l.bits == 8) {
-                place_q8(to, codes[0]);
-                place_q8(to + 64, codes[1]);
-            } else if (paired) {
+            if (paired) {
                 transpose(codes[0]);
                 for (uint32_t j = 0; j < 4; j++)
                     wasm_v128_store(to + 16 * j, codes[0][j]);
@@ -216,9 +204,9 @@ static float half_at(const uint8_t *p, uint32_t r) {
 
 /* Column i (0 ... 31) of row r, from a tile's codes. */
 static int32_t code_of(nb_layout l, const uint8_t *codes, uint32_t r, uint32_t i) {
-    if (l.bits == 8)
-        return (int8_t)codes[i / 4 * 16 + (i & 1) * 8 + 2 * r + (i >> 1 & 1)];
     uint32_t j = i % 16 / 4, v = 2 * j + i / 16, lane = 4 * r + i % 4, at = l.bits & 4, code = 0;
+    if (l.bits == 8)
+        return codes[16 * v + lane];
     const uint8_t *pairs = codes + (l.bits & 1) * 16, *halves = pairs + (l.bits & 2) * 16;
     if (l.bits & 4)
         code = halves[16 * j + lane] >> (i / 16 * 4) & 15;

@@ -7,18 +7,18 @@
  *     uint8_t bit[16]                                             3 and 5 bits
  *     uint8_t pair[2][16]                                         2, 3 and 6 bits
  *     uint8_t half[4][4 rows][4]                                  4, 5 and 6 bits
+ *     uint8_t whole[8][4 rows][4]                                 8 bits
  *
  * and the K types begin each 256 columns with half d[4], half m[4] (with a minimum) of the four rows. s and z are the
  * scale and the minimum of 32 columns, or of 16; those of fewer bits are taken out of the file's packing.
  *
- * A weight's code is an unsigned number of `bits` bits. Let v[2j] be the 16 codes [4 rows][4] of columns 4j ... 4j+3 of a
+ * A weight's code is an unsigned number of `bits` bits (of Q8_0 the file's number plus 128). Let v[2j] be the 16 codes [4 rows][4] of columns 4j ... 4j+3 of a
  * tile, and v[2j+1] those of 16 columns further. The low four bits of v[2j] are the low halves of half[j], those of
  * v[2j+1] the high ones. Above them (or, in types of less than four bits, from bit 0 on) two bits of v[i] are bits
- * 2 (i % 4) and up of pair[i / 4], and above these one bit is bit i of bit[].
+ * 2 (i % 4) and up of pair[i / 4], and above these one bit is bit i of bit[]. v[i] of 8 bits is whole[i].
  *
- * Q8_0 has int8_t q[8][2][4 rows][2] instead: q[j][0][r] are columns 4j and 4j+2 of row r, q[j][1][r] 4j+1 and 4j+3. That
- * is the order in which masking the 16-bit lanes of v with 0x00ff, or of half with 0x000f and 0x0f00, yields columns; so
- * all types take the same 16-bit activations (activations.h: Q16).
+ * Masking the 16-bit lanes of v with 0x00ff and 0xff00, or of half with 0x000f and so on, yields columns 4j and 4j+2, and
+ * 4j+1 and 4j+3; so all types take the same 16-bit activations (activations.h: Q16).
  *
  * Only the 6-bit scales grow, by half a byte each: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %. */
 #ifndef NB_PACKING_H
@@ -45,7 +45,7 @@ static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t typ
     case NB_TYPE_Q4_1: return (nb_layout){4, 32, 1, true, 0};
     case NB_TYPE_Q5_0: return (nb_layout){5, 32, 1, false, 16};
     case NB_TYPE_Q5_1: return (nb_layout){5, 32, 1, true, 0};
-    case NB_TYPE_Q8_0: return (nb_layout){8, 32, 1, false, 0};
+    case NB_TYPE_Q8_0: return (nb_layout){8, 32, 1, false, 128};
     case NB_TYPE_Q2_K: return (nb_layout){2, 16, 8, true, 0};
     case NB_TYPE_Q3_K: return (nb_layout){3, 16, 8, false, 4};
     case NB_TYPE_Q4_K: return (nb_layout){4, 32, 8, true, 0};

@@ -101,7 +101,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
                 sum += w * v;
                 /* Kernels add w = ds code + m in two parts, each of which may be larger than their sum; in 16 random
                  * codes neither is more than a few times the largest |w|. */
-                for (uint32_t k = i / 16 * 16; k < i / 16 * 16 + 16 && nb_layout_of(type).bits && nb_layout_of(type).bits < 8; k++)
+                for (uint32_t k = i / 16 * 16; k < i / 16 * 16 + 16 && nb_layout_of(type).bits; k++)
                     largest = NB_MAX(largest, 4 * fabs((double)weights[r * columns + k]));
                 size += largest * fabs(v);
             }
