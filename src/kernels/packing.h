@@ -12,15 +12,16 @@
  * and the K types begin each 256 columns with half d[4], half m[4] (with a minimum) of the four rows. s and z are the
  * scale and the minimum of 32 columns, or of 16; those of fewer bits are taken out of the file's packing.
  *
- * A weight's code is an unsigned number of `bits` bits (of Q8_0 the file's number plus 128). Let v[2j] be the 16 codes [4 rows][4] of columns 4j ... 4j+3 of a
- * tile, and v[2j+1] those of 16 columns further. The low four bits of v[2j] are the low halves of half[j], those of
- * v[2j+1] the high ones. Above them (or, in types of less than four bits, from bit 0 on) two bits of v[i] are bits
- * 2 (i % 4) and up of pair[i / 4], and above these one bit is bit i of bit[]. v[i] of 8 bits is whole[i].
+ * A weight's code is an unsigned number of `bits` bits (of Q8_0 the file's number plus 128). Let v[2j] be the 16 codes
+ * [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. The low four bits of v[2j] are the
+ * low halves of half[j], those of v[2j+1] the high ones. Above them (or, in types of less than four bits, from bit 0 on)
+ * two bits of v[i] are bits 2 (i % 4) and up of pair[i / 4], and above these one bit is bit i of bit[]. v[i] of 8 bits is
+ * whole[i].
  *
  * Masking the 16-bit lanes of v with 0x00ff and 0xff00, or of half with 0x000f and so on, yields columns 4j and 4j+2, and
  * 4j+1 and 4j+3; so all types take the same 16-bit activations (activations.h: Q16).
  *
- * Only the 6-bit scales grow, by half a byte each: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %. */
+ * Only the 6-bit scales grow, by two bits each: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %. */
 #ifndef NB_PACKING_H
 #define NB_PACKING_H
 
