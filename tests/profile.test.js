@@ -58,24 +58,30 @@ function profile(...args) {
     return JSON.parse(stdout).profile;
 }
 
-const matmul = (/** @type {Budget} */ { phases }) => phases.filter(({ phase }) => phase.startsWith('matmul '))
-    .reduce((sum, { share }) => sum + share, 0);
+/** The phases in which the engine works: with threads, the rest is waiting for a core that others may have.
+ * @param {Budget} budget */
+const working = ({ phases }) => phases.filter(({ phase }) => phase !== 'waiting for threads');
+
+/** @param {import('../web/cli-profile.js').Phase[]} phases */
+const sum = (phases) => phases.reduce((total, { ms }) => total + ms, 0);
 
 for (const { name, threads } of builds.filter(({ supported }) => supported))
-    test(`${name}: matrix products are most of the real model's time, and the phases add up`,
+    test(`${name}: matrix products are most of the real model's work, and the phases add up`,
         { skip: missing(models.realMissing) }, () => {
-            const { prompt, generate } = profile(models.real, '--build', name, '--threads', threads ? '2' : '1',
+            const budgets = profile(models.real, '--build', name, '--threads', threads ? '2' : '1',
                 '--prompt-tokens', '64', '--generate-tokens', '32', '--repetitions', '1');
-            for (const { ms, phases } of [prompt, generate]) {
-                const sum = phases.reduce((total, phase) => total + phase.ms, 0);
-                assert.ok(Math.abs(sum - ms) < 0.1 * ms + 10, `phases of ${sum} ms in ${ms} ms`);
+            for (const [part, budget] of Object.entries(budgets)) {
+                // the clock also counts the messages to the engine's thread and back, which a busy machine delays
+                const all = sum(budget.phases), told = `${part}: phases of ${all} ms in ${budget.ms} ms`;
+                assert.ok(all < 1.05 * budget.ms + 1 && all > 0.75 * budget.ms - 20, told);
+                const work = working(budget), names = work.map(({ phase }) => phase);
                 for (const phase of [/^attention$/, /^norms/])
-                    assert.ok(phases.some(p => phase.test(p.phase)), `no ${phase} in ${phases.map(p => p.phase)}`);
+                    assert.ok(names.some((name) => phase.test(name)), `${part}: no ${phase} in ${names}`);
+                assert.match(names[0], /^matmul q/, part);
+                const share = sum(work.filter(({ phase }) => phase.startsWith('matmul '))) / sum(work);
+                assert.ok(share > 0.5, `${part}: matrix products are ${share} of ${JSON.stringify(work)}`);
             }
-            assert.ok(prompt.phases[0].phase === 'matmul q4_1', prompt.phases[0].phase);
-            // with threads, some of it is waiting for a core that others may have
-            assert.ok(matmul(prompt) > (threads ? 0.4 : 0.6) && matmul(generate) > (threads ? 0.2 : 0.5),
-                `${matmul(prompt)} of the prompt, ${matmul(generate)} of the generation`);
+            assert.equal(working(budgets.prompt)[0].phase, 'matmul q4_1');
         });
 
 test('the tiny model: the table is for people', () => {
