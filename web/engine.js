@@ -25,8 +25,8 @@ const PRECISIONS = { exact: 0, fast: 1 };
 /** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
 const DEFAULT_CONTEXT = 4096;
 
-/** How long, in ms, the engine works before it looks for messages, and text waits before it is sent. */
-const SLICE = 4;
+/** How long, in ms, the engine works before it looks for messages, and text waits before it is sent: about a frame. */
+const SLICE = 15;
 
 const SAMPLER_WORDS = 9; // sizeof(nb_sampler_params) / 4
 

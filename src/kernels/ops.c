@@ -65,3 +65,25 @@ void nb_rotate(float *head, const float *cosine, const float *sine, uint32_t pai
     }
 }
 
+uint32_t nb_argmax(const float *x, uint32_t n) {
+    v128_t tops[4];
+    for (int j = 0; j < 4; j++)
+        tops[j] = wasm_f32x4_splat(-INFINITY);
+    uint32_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (uint32_t j = 0; j < 4; j++)
+            tops[j] = wasm_f32x4_pmax(tops[j], wasm_v128_load(x + i + 4 * j)); /* NaN is not above anything, so it is not taken */
+    v128_t top = wasm_f32x4_max(wasm_f32x4_max(tops[0], tops[1]), wasm_f32x4_max(tops[2], tops[3]));
+    top = wasm_f32x4_max(top, wasm_i32x4_shuffle(top, top, 2, 3, 0, 1));
+    top = wasm_f32x4_max(top, wasm_i32x4_shuffle(top, top, 1, 0, 3, 2));
+    float most = wasm_f32x4_extract_lane(top, 0);
+    for (; i < n; i++)
+        most = x[i] > most ? x[i] : most;
+    top = wasm_f32x4_splat(most);
+    for (i = 0; i + 4 <= n && !wasm_v128_any_true(wasm_f32x4_eq(wasm_v128_load(x + i), top)); i += 4)
+        ;
+    for (; i < n; i++)
+        if (x[i] == most)
+            return i;
+    return 0;
+}

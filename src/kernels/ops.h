@@ -42,4 +42,7 @@ void nb_add_to(float *x, const float *y, size_t n);
  * Interleaved: elements 2i and 2i+1 are a pair; else i and i + pairs are (Su et al. 2021, section 3.4.2). */
 void nb_rotate(float *head, const float *cosine, const float *sine, uint32_t pairs, bool interleaved);
 
+/* Where the largest of x[n] stands, the first of equal ones. NaN never is; 0 where there is nothing else. */
+uint32_t nb_argmax(const float *x, uint32_t n);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "../base/memory.h"
 #include "../base/numbers.h"
+#include "../kernels/ops.h"
 
 #include <float.h>
 #include <math.h>
@@ -223,21 +224,16 @@ int32_t nb_sampler_next(nb_sampler *s, float *logits, const int32_t *tokens, int
         logits[s->biases[i].token] += s->biases[i].value;
     penalize(s, logits, tokens, n);
 
-    /* NaN is never chosen; infinities must not make any */
-    int32_t best = 0;
-    for (int32_t i = 0; i < s->vocabulary; i++) {
-        logits[i] = logits[i] >= -FLT_MAX ? NB_MIN(logits[i], FLT_MAX) : -FLT_MAX;
-        if (logits[i] > logits[best])
-            best = i;
-    }
+    uint32_t best = nb_argmax(logits, (uint32_t)s->vocabulary);
     const nb_sampler_params *p = &s->params;
     if (p->temperature == 0)
-        return best;
+        return (int32_t)best;
 
-    float highest = logits[best];
+    /* NaN is never chosen; infinities must not make any */
     candidate *c = s->candidates;
     for (int32_t i = 0; i < s->vocabulary; i++)
-        c[i] = (candidate){logits[i], i};
+        c[i] = (candidate){logits[i] >= -FLT_MAX ? NB_MIN(logits[i], FLT_MAX) : -FLT_MAX, i};
+    float highest = c[best].logit;
     int32_t kept = keep_top_k(c, s->vocabulary, p->top_k);
     if (p->top_p < 1) {
         int32_t all = kept;

@@ -69,6 +69,18 @@ static void check_rows(uint32_t n, uint32_t *seed) {
     }
 }
 
+static void check_argmax(uint32_t *seed) {
+    float x[50];
+    for (uint32_t n = 1; n <= 50; n++)
+        for (uint32_t best = 0; best < n; best++) {
+            for (uint32_t i = 0; i < n; i++) /* NaN here and there, and an equal one behind the largest */
+                x[i] = i == best ? 1 : i > best && i % 7 == 0 ? 1 : i % 5 == 0 ? NAN : 0.9f * test_random_float(seed);
+            CHECK(nb_argmax(x, n) == best, "argmax of %u is %u, not %u", n, nb_argmax(x, n), best);
+        }
+    CHECK(nb_argmax((float[]){NAN, -INFINITY, -INFINITY, NAN, NAN}, 5) == 1, "argmax of infinities");
+    CHECK(nb_argmax((float[]){NAN, NAN, NAN, NAN, NAN}, 5) == 0, "argmax of nothing");
+}
+
 static void check_rotation(bool interleaved) {
     float head[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, cosines[4], sines[4];
     for (int i = 0; i < 4; i++) {
@@ -91,6 +103,7 @@ void test_ops(void) {
     check_gelu();
     for (uint32_t n = 1; n <= 40; n++)
         check_rows(n, &seed);
+    check_argmax(&seed);
     check_rotation(true);
     check_rotation(false);
 }
