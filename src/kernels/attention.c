@@ -7,7 +7,7 @@
 
 /* A chunk of work is one KV head and some neighbouring tokens: what shares the KV head are its queries, four of which
  * meet a tile of positions at a time, as the four lanes of a vector. A lone token's chunk is one segment of positions. */
-enum { TILE = 32, LANES = 4, TOKENS = 8, SEGMENT = 256 };
+enum { TILE = 32, LANES = 4, TOKENS = 8, SEGMENT = 128 };
 
 /* For many queries a tile is widened to floats once. A lone token's few read halves in place, as their bits shifted into a
  * float's place, which mean 2^-112 of the value (simd.h); what they meet makes up for it, exactly, and in two steps, for
