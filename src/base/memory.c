@@ -130,16 +130,21 @@ void *nb_arena_take(nb_arena *arena, uint64_t count, uint64_t size) {
     return p;
 }
 
-int32_t nb_arena_allocate(nb_arena *arena, const char *what, nb_error *err) {
+int32_t nb_arena_reserve(nb_arena *arena, const char *what, nb_error *err) {
     if (arena->failed)
         return NB_FAIL(err, NB_ERR_MEMORY, "%s needs more memory than this build can address; try a smaller model or context", what);
     arena->base = nb_alloc(arena->used);
     if (!arena->base)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %s (%u MB); try a smaller model or context", what,
                        (uint32_t)(arena->used >> 20));
-    memset(arena->base, 0, arena->used);
     arena->size = arena->used;
     arena->used = 0;
+    return NB_OK;
+}
+
+int32_t nb_arena_allocate(nb_arena *arena, const char *what, nb_error *err) {
+    NB_TRY(nb_arena_reserve(arena, what, err));
+    memset(arena->base, 0, arena->size);
     return NB_OK;
 }
 

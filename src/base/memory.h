@@ -24,10 +24,12 @@ typedef struct nb_arena {
     bool failed;   /* a size overflowed, or the arena was too small */
 } nb_arena;
 
-/* Two passes over the same code: with base = NULL nb_arena_take only counts (and returns NULL); after
- * nb_arena_allocate it hands out the addresses. count * size is checked. */
+/* Two passes over the same code: with base = NULL nb_arena_take only counts (and returns NULL); after nb_arena_reserve
+ * or nb_arena_allocate, where the counting starts anew, it hands out the addresses. count * size is checked. */
 void *nb_arena_take(nb_arena *arena, uint64_t count, uint64_t size);
-int32_t nb_arena_allocate(nb_arena *arena, const char *what, nb_error *err); /* zeroed; the counting starts anew */
+/* For what is large: as it comes. A page of memory that nobody writes to costs nothing; its first byte, microseconds. */
+int32_t nb_arena_reserve(nb_arena *arena, const char *what, nb_error *err);
+int32_t nb_arena_allocate(nb_arena *arena, const char *what, nb_error *err); /* zeroed */
 void nb_arena_free(nb_arena *arena);
 
 /* A zeroed array that grows by doubling: items[count] after the call, with room for one more at least. */

@@ -217,7 +217,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     NB_TRY(nb_grow((void **)&model->layers, &held, model->shape.layers, sizeof(nb_layer), "layers", err));
     NB_TRY(bind(model, destinations, err));
     take_weights(model, destinations);
-    NB_TRY(nb_arena_allocate(&model->arena, "the model's weights", err));
+    NB_TRY(nb_arena_reserve(&model->arena, "the model's weights", err));
     take_weights(model, destinations);
     NB_TRY(check_complete(model, err));
     if (!model->output.rows)

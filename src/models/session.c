@@ -68,7 +68,7 @@ nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t contex
         return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "precision %u is not one of exact (0) and fast (1)", precision);
     nb_session measured;
     if (prepare(&measured, model, pool, context, batch, kv_type, err) < 0 ||
-        nb_arena_allocate(&measured.arena, "the session (KV cache and buffers)", err) < 0)
+        nb_arena_reserve(&measured.arena, "the session (KV cache and buffers)", err) < 0)
         return NULL;
     nb_session *s = nb_alloc(sizeof *s);
     if (!s) {
@@ -78,6 +78,10 @@ nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t contex
     *s = measured;
     s->activations.precision = precision;
     take(s);
+    /* The KV cache, which comes first, is written before it is read. Of the rest, vectors' lanes that nobody needs are
+     * computed too: from zeros, for what lies in memory may be subnormal, which is slow. */
+    uint8_t *rest = (uint8_t *)s->tokens;
+    memset(rest, 0, (size_t)(s->arena.base + s->arena.size - rest));
     for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
         nb_rope_frequencies(r->rope, r->frequencies, &r->magnitude);
     return s;
