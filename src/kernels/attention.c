@@ -7,7 +7,7 @@
 
 /* A chunk of work is one KV head and some neighbouring tokens: what shares the KV head are its queries, four of which
  * meet a tile of positions at a time, as the four lanes of a vector. A lone token's chunk is one segment of positions. */
-enum { TILE = 32, LANES = 4, TOKENS = 8, SEGMENT = 128 };
+enum { TILE = 32, LANES = 4, TOKENS = 16, SEGMENT = 128 };
 
 /* For many queries a tile is widened to floats once. A lone token's few read halves in place, as their bits shifted into a
  * float's place, which mean 2^-112 of the value (simd.h); what they meet makes up for it, exactly, and in two steps, for
@@ -263,6 +263,7 @@ typedef struct tile {
 INLINE void meet(const nb_attention *a, const workspace *w, const part *to, uint32_t query, const tile *t, const bool half,
                  const uint32_t Q) {
     score(w->q + (size_t)query * a->head_size, t->k, w->scores, t->n, a->head_size, half, Q);
+    const nb_exp_constants c = nb_exp_held();
     v128_t before = wasm_v128_load(to->max + query), max = before, sum = wasm_f32x4_splat(0);
     for (uint32_t j = 0; j < t->n; j++) {
         v128_t s = wasm_v128_load(w->scores + j * LANES);
@@ -274,11 +275,11 @@ INLINE void meet(const nb_attention *a, const workspace *w, const part *to, uint
         max = wasm_f32x4_pmax(max, s);
     }
     for (uint32_t j = 0; j < t->n; j++) {
-        v128_t p = nb_exp_f32x4(wasm_f32x4_sub(wasm_v128_load(w->scores + j * LANES), max));
+        v128_t p = nb_exp_f32x4(wasm_f32x4_sub(wasm_v128_load(w->scores + j * LANES), max), &c);
         sum = wasm_f32x4_add(sum, p);
         wasm_v128_store(w->scores + j * LANES, half ? wasm_f32x4_mul(p, wasm_f32x4_splat(HALF_VALUE)) : p);
     }
-    v128_t keep = nb_exp_f32x4(wasm_f32x4_sub(before, max));
+    v128_t keep = nb_exp_f32x4(wasm_f32x4_sub(before, max), &c);
     wasm_v128_store(to->max + query, max);
     wasm_v128_store(to->sum + query, wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(to->sum + query), keep), sum));
     accumulate(to->out + (size_t)query * a->value_size, t->v, w->scores, t->n, a->value_size, keep, half, Q);
@@ -367,11 +368,12 @@ static void attend_segment(const nb_attention *a, const workspace *w, const part
 
 /* all += next: positions that follow */
 static void merge(const nb_attention *a, const part *all, const part *next, uint32_t queries) {
+    const nb_exp_constants c = nb_exp_held();
     for (uint32_t query = 0; query < queries; query += LANES) {
         v128_t m = wasm_v128_load(all->max + query), n = wasm_v128_load(next->max + query), max = wasm_f32x4_pmax(m, n);
         float keep[LANES], add[LANES];
-        m = nb_exp_f32x4(wasm_f32x4_sub(m, max));
-        n = nb_exp_f32x4(wasm_f32x4_sub(n, max));
+        m = nb_exp_f32x4(wasm_f32x4_sub(m, max), &c);
+        n = nb_exp_f32x4(wasm_f32x4_sub(n, max), &c);
         wasm_v128_store(keep, m);
         wasm_v128_store(add, n);
         wasm_v128_store(all->max + query, max);

@@ -21,31 +21,33 @@ void nb_rms_norm(float *out, const float *x, const float *weight, uint32_t n, fl
         out[i] = x[i] * scale * weight[i];
 }
 
-static v128_t silu(v128_t x) {
-    return wasm_f32x4_div(x, wasm_f32x4_add(wasm_f32x4_splat(1), nb_exp_f32x4(wasm_f32x4_neg(x))));
+static inline v128_t silu(v128_t x, const nb_exp_constants *c) {
+    return wasm_f32x4_div(x, wasm_f32x4_add(c->one, nb_exp_f32x4(wasm_f32x4_neg(x), c)));
 }
 
 void nb_silu_multiply(float *gate, const float *up, size_t n) {
+    const nb_exp_constants c = nb_exp_held();
     size_t i = 0;
     for (; i + 4 <= n; i += 4)
-        wasm_v128_store(gate + i, wasm_f32x4_mul(silu(wasm_v128_load(gate + i)), wasm_v128_load(up + i)));
+        wasm_v128_store(gate + i, wasm_f32x4_mul(silu(wasm_v128_load(gate + i), &c), wasm_v128_load(up + i)));
     for (; i < n; i++)
-        gate[i] = wasm_f32x4_extract_lane(silu(wasm_f32x4_splat(gate[i])), 0) * up[i];
+        gate[i] = wasm_f32x4_extract_lane(silu(wasm_f32x4_splat(gate[i]), &c), 0) * up[i];
 }
 
-static v128_t gelu(v128_t x) {
+static inline v128_t gelu(v128_t x, const nb_exp_constants *c) {
     v128_t square = wasm_f32x4_mul(x, x);
     v128_t factor = nb_madd(square, wasm_f32x4_splat(0.07135481f), wasm_f32x4_splat(1.59576912f)); /* 2u / x */
-    v128_t power = nb_exp_f32x4(wasm_f32x4_neg(wasm_f32x4_mul(x, factor)));
-    return wasm_f32x4_div(x, wasm_f32x4_add(wasm_f32x4_splat(1), power));
+    v128_t power = nb_exp_f32x4(wasm_f32x4_neg(wasm_f32x4_mul(x, factor)), c);
+    return wasm_f32x4_div(x, wasm_f32x4_add(c->one, power));
 }
 
 void nb_gelu_multiply(float *gate, const float *up, size_t n) {
+    const nb_exp_constants c = nb_exp_held();
     size_t i = 0;
     for (; i + 4 <= n; i += 4)
-        wasm_v128_store(gate + i, wasm_f32x4_mul(gelu(wasm_v128_load(gate + i)), wasm_v128_load(up + i)));
+        wasm_v128_store(gate + i, wasm_f32x4_mul(gelu(wasm_v128_load(gate + i), &c), wasm_v128_load(up + i)));
     for (; i < n; i++)
-        gate[i] = wasm_f32x4_extract_lane(gelu(wasm_f32x4_splat(gate[i])), 0) * up[i];
+        gate[i] = wasm_f32x4_extract_lane(gelu(wasm_f32x4_splat(gate[i]), &c), 0) * up[i];
 }
 
 void nb_add_to(float *x, const float *y, size_t n) {

@@ -5,24 +5,34 @@
 
 #include "simd.h"
 
+/* What e^x is computed with, for a loop to hold (nb_held_constant says why). */
+typedef struct nb_exp_constants {
+    v128_t least, most, log2_e, magic, ln2_high, ln2_low, one, p[6];
+} nb_exp_constants;
+
+static inline nb_exp_constants nb_exp_held(void) {
+    return (nb_exp_constants){
+        .least = nb_held_float(-87.3f), .most = nb_held_float(88),
+        .log2_e = nb_held_float(0x1.715476p+0f), .magic = nb_held_float(0x1.8p+23f + 127),
+        .ln2_high = nb_held_float(-0x1.63p-1f), .ln2_low = nb_held_float(0x1.bd0106p-13f), .one = nb_held_float(1),
+        .p = {nb_held_float(1 / 5040.0f), nb_held_float(1 / 720.0f), nb_held_float(1 / 120.0f), nb_held_float(1 / 24.0f),
+              nb_held_float(1 / 6.0f), nb_held_float(0.5f)},
+    };
+}
+
 /* e^x in four lanes: |relative error| <= 2e-7 for -87 <= x <= 88; below, 0 ... 1.2e-38; above, at most 1.7e38.
- * x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 (remainder 5e-9), 2^n by the exponent's bits. */
-static inline v128_t nb_exp_f32x4(v128_t x) {
-    x = wasm_f32x4_pmin(wasm_f32x4_splat(88.0f), wasm_f32x4_pmax(wasm_f32x4_splat(-87.3f), x));
-    v128_t n = wasm_f32x4_nearest(wasm_f32x4_mul(x, wasm_f32x4_splat(0x1.715476p+0f)));
+ * x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 (remainder 5e-9). Of numbers as large as
+ * `magic` the last bit counts ones: adding it rounds, and leaves n + 127, which is the exponent of 2^n, in the low bits. */
+static inline v128_t nb_exp_f32x4(v128_t x, const nb_exp_constants *c) {
+    x = wasm_f32x4_pmin(c->most, wasm_f32x4_pmax(c->least, x));
+    v128_t shifted = nb_madd(x, c->log2_e, c->magic), n = wasm_f32x4_sub(shifted, c->magic);
     /* ln 2 in two parts, the first with so few bits that n times it is exact (Cody and Waite 1980) */
-    v128_t r = wasm_f32x4_sub(x, wasm_f32x4_mul(n, wasm_f32x4_splat(0x1.63p-1f)));
-    r = wasm_f32x4_add(r, wasm_f32x4_mul(n, wasm_f32x4_splat(0x1.bd0106p-13f)));
-    v128_t p = wasm_f32x4_splat(1 / 5040.0f);
-    p = nb_madd(p, r, wasm_f32x4_splat(1 / 720.0f));
-    p = nb_madd(p, r, wasm_f32x4_splat(1 / 120.0f));
-    p = nb_madd(p, r, wasm_f32x4_splat(1 / 24.0f));
-    p = nb_madd(p, r, wasm_f32x4_splat(1 / 6.0f));
-    p = nb_madd(p, r, wasm_f32x4_splat(0.5f));
-    p = nb_madd(p, r, wasm_f32x4_splat(1));
-    p = nb_madd(p, r, wasm_f32x4_splat(1));
-    v128_t power = wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_trunc_sat_f32x4(n), wasm_i32x4_splat(127)), 23);
-    return wasm_f32x4_mul(p, power);
+    v128_t r = nb_madd(n, c->ln2_low, nb_madd(n, c->ln2_high, x));
+    v128_t p = c->p[0];
+    for (uint32_t i = 1; i < 6; i++)
+        p = nb_madd(p, r, c->p[i]);
+    p = nb_madd(nb_madd(p, r, c->one), r, c->one);
+    return wasm_f32x4_mul(p, wasm_i32x4_shl(shifted, 23));
 }
 
 /* out = x / sqrt(mean(x^2) + epsilon) * weight (Zhang and Sennrich 2019). x, weight, out: [n]; out may be x. */

@@ -55,6 +55,13 @@ static inline v128_t nb_held_constant(uint32_t bits) {
     return wasm_i32x4_splat((int32_t)bits);
 }
 
+static inline v128_t nb_held_float(float value) {
+#ifdef __wasm__
+    __asm__("" : "+r"(value));
+#endif
+    return wasm_f32x4_splat(value);
+}
+
 /* Computes v here and now. Else the compiler may put off a running sum until its use, with everything that it needs
  * kept alive until then: more than the sixteen registers of x86 hold. */
 #ifdef __wasm__
