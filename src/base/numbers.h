@@ -44,6 +44,11 @@ static inline float nb_bf16_to_f32(uint16_t h) {
     return nb_float_of((uint32_t)h << 16);
 }
 
+/* E8M0, 2^(e - 127), halved: exact, subnormals included. 255, a NaN by the format, counts as 2^128. */
+static inline float nb_half_e8m0_to_f32(uint8_t e) {
+    return nb_float_of(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
+}
+
 static inline bool nb_add(uint64_t a, uint64_t b, uint64_t *out) {
     return !__builtin_add_overflow(a, b, out);
 }

@@ -20,6 +20,9 @@ void nb_dequantize_bf16(const void *blocks, float *out, size_t n) {
         out[i] = nb_bf16_to_f32(in[i]);
 }
 
+/* The others are read so at loading, or for want of a kernel: vectorizing them is not worth its 10 KB. */
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+
 /* ---- 32 weights a block ------------------------------------------------------------------------------------- */
 
 void nb_dequantize_q4_0(const void *blocks, float *out, size_t n) {
@@ -163,3 +166,5 @@ void nb_dequantize_q8_k(const void *blocks, float *out, size_t n) {
         for (int i = 0; i < NB_SUPERBLOCK; i++)
             out[i] = b->d * (float)b->q[i];
 }
+
+#pragma clang attribute pop

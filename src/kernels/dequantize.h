@@ -21,5 +21,8 @@ void nb_dequantize_q4_k(const void *blocks, float *out, size_t n);
 void nb_dequantize_q5_k(const void *blocks, float *out, size_t n);
 void nb_dequantize_q6_k(const void *blocks, float *out, size_t n);
 void nb_dequantize_q8_k(const void *blocks, float *out, size_t n);
+void nb_dequantize_iq4_nl(const void *blocks, float *out, size_t n);
+void nb_dequantize_iq4_xs(const void *blocks, float *out, size_t n);
+void nb_dequantize_mxfp4(const void *blocks, float *out, size_t n);
 
 #endif

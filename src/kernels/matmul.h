@@ -51,7 +51,10 @@ typedef struct nb_matmul_kernel {
     X(q6_k, Q6_K, form, FORM, isa)
 #define NB_MATMUL_TYPES(X, form, FORM, isa)        \
     NB_MATMUL_NARROW_TYPES(X, form, FORM, isa)     \
-    X(q8_0, Q8_0, form, FORM, isa)
+    X(q8_0, Q8_0, form, FORM, isa)                 \
+    X(iq4_nl, IQ4_NL, form, FORM, isa)             \
+    X(iq4_xs, IQ4_XS, form, FORM, isa)             \
+    X(mxfp4, MXFP4, form, FORM, isa)
 
 #define NB_MATMUL_KERNELS_SCALAR(X)                \
     X(any, ANY, f32, F32, scalar)                  \

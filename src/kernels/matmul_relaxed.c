@@ -60,7 +60,7 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
         for (uint32_t b = l.tiles; b; b--, w += nb_layout_tile(l), x += T * (16 + 32)) {
             v128_t q[8];
             for (uint32_t j = 0; j < 4; j++)
-                codes_of(type, w + nb_layout_scales(l), j, c, q + 2 * j);
+                codes_of(type, w + l.scales, j, c, q + 2 * j);
             scales s = load_scales(type, w, d, m, c);
             for (uint32_t i = 0; i < T; i++) {
                 v128_t a = wasm_v128_load(x + 16 * T + 32 * i), z = wasm_v128_load(x + 16 * T + 32 * i + 16);
@@ -81,7 +81,7 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
 INLINE void step(const uint32_t type, running *r, const uint8_t *const *w, const uint32_t j, v128_t a, v128_t b, constants c) {
     for (uint32_t s = 0; s < NB_STRETCHES; s++) {
         v128_t q[2];
-        codes_of(type, w[s] + nb_layout_scales(nb_layout_of(type)), j, c, q);
+        codes_of(type, w[s] + nb_layout_of(type).scales, j, c, q);
         add_dots(type, &r[s], j, q, a, b);
         nb_pin(r[s].narrow[0]);
     }

@@ -10,8 +10,8 @@ void nb_matmul_any_f32__simd128(const nb_matmul_task *task) {
 /* Codes as 16-bit lanes: out[0] has columns 4j and 4j+2 of the four rows, out[1] 4j+1 and 4j+3; out[2] and out[3] those
  * of 16 columns further. */
 INLINE void words_of(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, v128_t *out) {
-    const uint32_t bits = nb_layout_of(type).bits;
-    if (bits == 4) { /* straight from the halves */
+    const nb_layout l = nb_layout_of(type);
+    if (l.bits == 4 && !l.codebook) { /* straight from the halves */
         v128_t four = wasm_v128_load(codes + 16 * j);
         out[0] = wasm_v128_and(four, c.word);
         out[1] = wasm_v128_and(wasm_u16x8_shr(four, 8), c.word);
@@ -46,8 +46,8 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
         for (uint32_t b = l.tiles; b; b--, w += nb_layout_tile(l), x += T * (16 + 64)) {
             v128_t sums[T][2], q[8];
             for (uint32_t h = 0; h < 2; h++) {
-                words_of(type, w + nb_layout_scales(l), 2 * h, c, q);
-                words_of(type, w + nb_layout_scales(l), 2 * h + 1, c, q + 4);
+                words_of(type, w + l.scales, 2 * h, c, q);
+                words_of(type, w + l.scales, 2 * h + 1, c, q + 4);
                 for (uint32_t i = 0; i < T; i++) {
                     v128_t a = wasm_v128_load(x + 16 * T + 64 * i + 16 * h), z = wasm_v128_load(x + 16 * T + 64 * i + 32 + 16 * h);
                     v128_t s = wasm_i32x4_dot_i16x8(q[0], nb_lane_splat(a, 0)), r = wasm_i32x4_dot_i16x8(q[2], nb_lane_splat(z, 0));
@@ -84,7 +84,7 @@ INLINE void step(const uint32_t type, v128_t sums[][2], const uint8_t *const *w,
     const uint32_t second = l.columns == 16;
     for (uint32_t s = 0; s < NB_STRETCHES; s++) {
         v128_t q[4];
-        words_of(type, w[s] + nb_layout_scales(l), j, c, q);
+        words_of(type, w[s] + l.scales, j, c, q);
         sums[s][0] = wasm_i32x4_add(sums[s][0], wasm_i32x4_dot_i16x8(q[0], a0));
         sums[s][0] = wasm_i32x4_add(sums[s][0], wasm_i32x4_dot_i16x8(q[1], a1));
         sums[s][second] = wasm_i32x4_add(sums[s][second], wasm_i32x4_dot_i16x8(q[2], b0));

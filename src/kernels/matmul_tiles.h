@@ -11,6 +11,7 @@ typedef struct constants {
     v128_t half, pair, bit; /* masks of a byte vector's fields */
     v128_t word;            /* of a 16-bit lane's first column */
     v128_t sign, unit;      /* for halves */
+    v128_t codebook;        /* its entries plus zero */
 } constants;
 
 INLINE uint32_t bytes_of(uint32_t byte) {
@@ -18,14 +19,21 @@ INLINE uint32_t bytes_of(uint32_t byte) {
 }
 
 INLINE constants held_constants(const uint32_t type) {
-    const uint32_t bits = nb_layout_of(type).bits;
+    const nb_layout l = nb_layout_of(type);
+    const uint32_t bits = l.bits;
+    v128_t codebook = {0};
+    if (l.codebook) {
+        codebook = wasm_i8x16_add(wasm_v128_load(l.codebook), wasm_i8x16_splat((int8_t)l.zero));
+        nb_pin(codebook); /* in a register, as nb_held_constant */
+    }
     return (constants){
         .half = nb_held_constant(bytes_of(15)),
         .pair = nb_held_constant(bytes_of(3u << (bits & 4))),
         .bit = nb_held_constant(bytes_of(1u << (bits & 6))),
-        .word = nb_held_constant(bits == 4 ? 0x000f000f : 0x00ff00ff),
+        .word = nb_held_constant(bits == 4 && !l.codebook ? 0x000f000f : 0x00ff00ff),
         .sign = nb_held_constant(NB_F16_MASK),
         .unit = nb_held_constant(NB_F16_UNIT),
+        .codebook = codebook,
     };
 }
 
@@ -36,7 +44,7 @@ INLINE v128_t moved(v128_t v, const uint32_t from, const uint32_t to, v128_t mas
     return wasm_v128_and(v, mask);
 }
 
-/* out[n] = codes of columns 16n + 4j ... 16n + 4j + 3 of the four rows, n = 0, 1. */
+/* out[n] = codes, or what the codebook has for them, of columns 16n + 4j ... 16n + 4j + 3 of four rows, n = 0, 1. */
 INLINE void codes_of(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, v128_t *out) {
     const uint32_t bits = nb_layout_of(type).bits;
     const uint8_t *pairs = codes + (bits & 1) * 16, *halves = pairs + (bits & 2) * 16;
@@ -59,6 +67,8 @@ INLINE void codes_of(const uint32_t type, const uint8_t *codes, const uint32_t j
         for (uint32_t n = 0; n < 2; n++)
             out[n] = wasm_v128_or(out[n], moved(eight, 2 * j + n, bits & 6, c.bit));
     }
+    for (uint32_t n = 0; n < 2 && nb_layout_of(type).codebook; n++)
+        out[n] = nb_lookup(c.codebook, out[n]);
 }
 
 /* Of what w = ds code + m consists: for a tile, of the columns 16n ... 16n+15 (n = 0 for all, if a scale serves 32). */
@@ -81,7 +91,13 @@ INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v12
 INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v128_t m, constants c) {
     const nb_layout l = nb_layout_of(type);
     scales out = {0};
-    if (l.tiles == 1) {
+    if (type == NB_TYPE_MXFP4) { /* half of 2^(e - 127); less than 2^-126 counts as 0 here */
+        v128_t e = wasm_u8x16_sub_sat(wasm_v128_load32_zero(tile), wasm_i8x16_splat(1));
+        out.ds[0] = wasm_i32x4_shl(wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(e)), 23);
+    } else if (type == NB_TYPE_IQ4_XS) {
+        v128_t s = wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(tile)));
+        out.ds[0] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(s), d);
+    } else if (l.tiles == 1) {
         out.ds[0] = nb_load_f16x4_with(tile, c.sign, c.unit);
         if (l.minimum)
             out.m[0] = nb_load_f16x4_with(tile + 8, c.sign, c.unit);

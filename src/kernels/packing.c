@@ -45,8 +45,8 @@ INLINE v128_t field(const uint8_t *bytes, uint32_t from, uint32_t n, uint32_t to
     return moved(wasm_v128_load(bytes), from, n, to);
 }
 
-/* The codes of columns 16n ... 16n+15 of the tile-th 32 of a block of the file: types.h has where they are. Not for Q4_0
- * and Q4_1, whose bytes need no taking apart. */
+/* The codes of columns 16n ... 16n+15 of the tile-th 32 of a block of the file: types.h has where they are. Not for
+ * types that have pairs_at. */
 INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile, uint32_t n) {
     uint32_t half = tile / 4, r = tile % 4;
     switch (type) {
@@ -69,6 +69,19 @@ INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile,
     default: /* Q6_K */
         return wasm_v128_or(field(block + offsetof(nb_block_q6_k, q) + 64 * half + 32 * (r % 2) + 16 * n, 4 * (r / 2), 4, 0),
                             field(block + offsetof(nb_block_q6_k, high) + 32 * half + 16 * n, 2 * r, 2, 4));
+    }
+}
+
+/* Where the tile-th 16 bytes of a block are whose halves pair columns i and i + 16, as the layout's do: they need no
+ * taking apart. 0: the type has none. */
+INLINE size_t pairs_at(const uint32_t type, uint32_t tile) {
+    switch (type) {
+    case NB_TYPE_Q4_0: return offsetof(nb_block_q4_0, q);
+    case NB_TYPE_Q4_1: return offsetof(nb_block_q4_1, q);
+    case NB_TYPE_IQ4_NL: return offsetof(nb_block_iq4_nl, q);
+    case NB_TYPE_IQ4_XS: return offsetof(nb_block_iq4_xs, q) + 16 * tile;
+    case NB_TYPE_MXFP4: return offsetof(nb_block_mxfp4, q);
+    default: return 0;
     }
 }
 
@@ -113,8 +126,14 @@ INLINE size_t d_at(const uint32_t type) {
          : type == NB_TYPE_Q6_K ? offsetof(nb_block_q6_k, d) : 0;
 }
 
-INLINE void place_halves(uint8_t *out, const uint8_t *const *blocks, size_t at, bool minimum) {
+/* What scales all of a block, d and m of the four rows. */
+INLINE void place_d(const uint32_t type, uint8_t *out, const uint8_t *const *blocks, bool minimum) {
+    const size_t at = d_at(type);
     for (uint32_t r = 0; r < NB_GROUP; r++) {
+        if (type == NB_TYPE_MXFP4) {
+            out[r] = blocks[r][0];
+            continue;
+        }
         memcpy(out + 2 * r, blocks[r] + at, 2);
         if (minimum)
             memcpy(out + 8 + 2 * r, blocks[r] + at + 2, 2);
@@ -136,6 +155,12 @@ INLINE void place_scales(const uint32_t type, uint8_t *out, const uint8_t *block
         out[r] = block[offsetof(nb_block_q6_k, scales) + 2 * tile];
         out[4 + r] = block[offsetof(nb_block_q6_k, scales) + 2 * tile + 1];
         break;
+    case NB_TYPE_IQ4_XS: {
+        nb_block_iq4_xs b; /* the file's may lie at any address */
+        memcpy(&b, block, offsetof(nb_block_iq4_xs, q));
+        out[r] = (uint8_t)nb_iq4_xs_scale(&b, tile);
+        break;
+    }
     default: /* Q4_K and Q5_K have them at the same place */
         out[r] = (uint8_t)nb_q4_k_scale(block + offsetof(nb_block_q4_k, scales), tile);
         out[4 + r] = (uint8_t)nb_q4_k_minimum(block + offsetof(nb_block_q4_k, scales), tile);
@@ -144,22 +169,22 @@ INLINE void place_scales(const uint32_t type, uint8_t *out, const uint8_t *block
 
 INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group, size_t columns, size_t block_bytes) {
     const nb_layout l = nb_layout_of(type);
-    const bool paired = type == NB_TYPE_Q4_0 || type == NB_TYPE_Q4_1; /* the file's bytes are the layout's */
-    const size_t quants_at = type == NB_TYPE_Q4_0 ? offsetof(nb_block_q4_0, q) : offsetof(nb_block_q4_1, q);
+    const bool paired = pairs_at(type, 0);
     for (size_t b = 0; b < columns / (32 * l.tiles); b++) {
         const uint8_t *blocks[NB_GROUP];
         for (uint32_t r = 0; r < NB_GROUP; r++)
             blocks[r] = rows[r] + b * block_bytes;
-        place_halves(group, blocks, d_at(type), l.minimum); /* of the head, or of the one tile */
+        place_d(type, group, blocks, l.minimum); /* into the head, or the one tile */
         group += nb_layout_head(l);
         for (uint32_t tile = 0; tile < l.tiles; tile++, group += nb_layout_tile(l)) {
             v128_t codes[2][NB_GROUP];
-            uint8_t *to = group + nb_layout_scales(l);
+            uint8_t *to = group + l.scales;
             for (uint32_t r = 0; r < NB_GROUP; r++) {
                 if (l.tiles > 1)
                     place_scales(type, group, blocks[r], tile, r);
                 for (uint32_t n = 0; n < 2; n++)
-                    codes[n][r] = paired ? wasm_v128_load(blocks[r] + quants_at) : codes_of(type, blocks[r], tile, n);
+                    codes[n][r] = paired ? wasm_v128_load(blocks[r] + pairs_at(type, tile))
+                                         : codes_of(type, blocks[r], tile, n);
             }
             if (paired) {
                 transpose(codes[0]);
@@ -190,6 +215,9 @@ void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows) {
     PACK(NB_TYPE_Q4_K)
     PACK(NB_TYPE_Q5_K)
     PACK(NB_TYPE_Q6_K)
+    PACK(NB_TYPE_IQ4_NL)
+    PACK(NB_TYPE_IQ4_XS)
+    PACK(NB_TYPE_MXFP4)
     default: memcpy(group, rows, row_bytes);
     }
 }
@@ -233,11 +261,13 @@ void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out) {
     }
     uint32_t r = row % NB_GROUP;
     for (uint32_t b = 0; b < m->columns / (32 * l.tiles); b++) {
-        float d = half_at(at, r), low = l.minimum ? half_at(at + 8, r) : 0;
+        float d = m->type == NB_TYPE_MXFP4 ? nb_half_e8m0_to_f32(at[r]) : half_at(at, r);
+        float low = l.minimum ? half_at(at + 8, r) : 0;
         at += nb_layout_head(l);
         for (uint32_t tile = 0; tile < l.tiles; tile++, at += nb_layout_tile(l))
             for (uint32_t i = 0; i < 32; i++) {
-                float code = (float)(code_of(l, at + nb_layout_scales(l), r, i) - l.zero), s, z;
+                int32_t q = code_of(l, at + l.scales, r, i);
+                float code = (float)(l.codebook ? l.codebook[q] : q - l.zero), s, z;
                 if (l.tiles == 1) {
                     *out++ = l.minimum ? d * code + low : d * code;
                     continue;

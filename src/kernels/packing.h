@@ -2,8 +2,9 @@
  * interleaved by groups of four rows, so that a vector register holds the same columns of four rows and its lanes sum up
  * to four outputs without ever being added across. A group is read strictly in order; for each 32 columns it has a tile:
  *
- *     half d[4]; half m[4] (with a minimum)                       plain types: what scales the tile
+ *     half d[4]; half m[4] (with a minimum) | uint8_t e[4]        plain types: what scales the tile | MXFP4
  *     uint8_t s[4], z[4] | int8_t s[2][4] | uint8_t sz[2][4]      K types: Q4_K, Q5_K | Q3_K, Q6_K | Q2_K
+ *     int8_t s[4]                                                 IQ4_XS, which counts as a K type
  *     uint8_t bit[16]                                             3 and 5 bits
  *     uint8_t pair[2][16]                                         2, 3 and 6 bits
  *     uint8_t half[4][4 rows][4]                                  4, 5 and 6 bits
@@ -16,12 +17,13 @@
  * [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. The low four bits of v[2j] are the
  * low halves of half[j], those of v[2j+1] the high ones. Above them (or, in types of less than four bits, from bit 0 on)
  * two bits of v[i] are bits 2 (i % 4) and up of pair[i / 4], and above these one bit is bit i of bit[]. v[i] of 8 bits is
- * whole[i].
+ * whole[i]. With a codebook, the code is the place of a number in that.
  *
  * Masking the 16-bit lanes of v with 0x00ff and 0xff00, or of half with 0x000f and so on, yields columns 4j and 4j+2, and
  * 4j+1 and 4j+3; so all types take the same 16-bit activations (activations.h: Q16).
  *
- * Only the 6-bit scales grow, by two bits each: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %. */
+ * Only the 6-bit scales grow, by two bits each: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %, IQ4_XS by
+ * 1.5 %. */
 #ifndef NB_PACKING_H
 #define NB_PACKING_H
 
@@ -35,38 +37,39 @@ typedef struct nb_layout {
     uint32_t bits;    /* of a code; 0: the type keeps the file's rows */
     uint32_t columns; /* that one scale serves: 16 or 32 */
     uint32_t tiles;   /* that one d serves: 1, or 8 of a K type */
+    uint32_t scales;  /* bytes of a tile's scales */
     bool minimum;     /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
     int32_t zero;
+    const int8_t *codebook; /* 16 numbers: w = d s codebook[code]; kernels multiply them plus zero, unsigned */
 } nb_layout;
 
 /* A function, not a table: kernels are compiled for one type each, and everything here folds into constants. */
 static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t type) {
     switch (type) {
-    case NB_TYPE_Q4_0: return (nb_layout){4, 32, 1, false, 8};
-    case NB_TYPE_Q4_1: return (nb_layout){4, 32, 1, true, 0};
-    case NB_TYPE_Q5_0: return (nb_layout){5, 32, 1, false, 16};
-    case NB_TYPE_Q5_1: return (nb_layout){5, 32, 1, true, 0};
-    case NB_TYPE_Q8_0: return (nb_layout){8, 32, 1, false, 128};
-    case NB_TYPE_Q2_K: return (nb_layout){2, 16, 8, true, 0};
-    case NB_TYPE_Q3_K: return (nb_layout){3, 16, 8, false, 4};
-    case NB_TYPE_Q4_K: return (nb_layout){4, 32, 8, true, 0};
-    case NB_TYPE_Q5_K: return (nb_layout){5, 32, 8, true, 0};
-    case NB_TYPE_Q6_K: return (nb_layout){6, 16, 8, false, 32};
+    case NB_TYPE_Q4_0: return (nb_layout){4, 32, 1, 8, false, 8, NULL};
+    case NB_TYPE_Q4_1: return (nb_layout){4, 32, 1, 16, true, 0, NULL};
+    case NB_TYPE_Q5_0: return (nb_layout){5, 32, 1, 8, false, 16, NULL};
+    case NB_TYPE_Q5_1: return (nb_layout){5, 32, 1, 16, true, 0, NULL};
+    case NB_TYPE_Q8_0: return (nb_layout){8, 32, 1, 8, false, 128, NULL};
+    case NB_TYPE_Q2_K: return (nb_layout){2, 16, 8, 8, true, 0, NULL};
+    case NB_TYPE_Q3_K: return (nb_layout){3, 16, 8, 8, false, 4, NULL};
+    case NB_TYPE_Q4_K: return (nb_layout){4, 32, 8, 8, true, 0, NULL};
+    case NB_TYPE_Q5_K: return (nb_layout){5, 32, 8, 8, true, 0, NULL};
+    case NB_TYPE_Q6_K: return (nb_layout){6, 16, 8, 8, false, 32, NULL};
+    case NB_TYPE_IQ4_NL: return (nb_layout){4, 32, 1, 8, false, 127, nb_iq4_codebook};
+    case NB_TYPE_IQ4_XS: return (nb_layout){4, 32, 8, 4, false, 127, nb_iq4_codebook};
+    case NB_TYPE_MXFP4: return (nb_layout){4, 32, 1, 4, false, 12, nb_mxfp4_codebook};
     default: return (nb_layout){0};
     }
 }
 
-/* Bytes: of what precedes the first of `tiles` tiles, of a tile's scales, of a tile. */
+/* Bytes: of what precedes the first of `tiles` tiles, of a tile. */
 static inline uint32_t nb_layout_head(nb_layout l) {
     return l.tiles == 1 ? 0 : l.minimum ? 16 : 8;
 }
 
-static inline uint32_t nb_layout_scales(nb_layout l) {
-    return l.tiles == 1 && l.minimum ? 16 : 8;
-}
-
 static inline uint32_t nb_layout_tile(nb_layout l) {
-    return nb_layout_scales(l) + NB_GROUP * 32 * l.bits / 8;
+    return l.scales + NB_GROUP * 32 * l.bits / 8;
 }
 
 /* A matrix of weights, [rows, columns], packed. */

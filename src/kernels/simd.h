@@ -90,6 +90,13 @@ static inline v128_t nb_load_f16x4(const void *p) {
     return nb_load_f16x4_with(p, wasm_i32x4_splat((int32_t)NB_F16_MASK), wasm_i32x4_splat((int32_t)NB_F16_UNIT));
 }
 
+/* Lane i: entry index[i] < 16 of the table. */
+#ifdef __wasm_relaxed_simd__ /* an instruction less, as nothing is promised for other indices */
+#define nb_lookup(table, index) wasm_i8x16_relaxed_swizzle(table, index)
+#else
+#define nb_lookup(table, index) wasm_i8x16_swizzle(table, index)
+#endif
+
 static inline float nb_sum_f32x4(v128_t v) {
     v = wasm_f32x4_add(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
     return wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1);

@@ -20,6 +20,9 @@ static const nb_traits table[NB_TYPE_LIMIT] = {
     ROW(Q5_K, q5_k, NB_SUPERBLOCK, nb_block_q5_k),
     ROW(Q6_K, q6_k, NB_SUPERBLOCK, nb_block_q6_k),
     ROW(Q8_K, q8_k, NB_SUPERBLOCK, nb_block_q8_k),
+    ROW(IQ4_NL, iq4_nl, NB_BLOCK, nb_block_iq4_nl),
+    ROW(IQ4_XS, iq4_xs, NB_SUPERBLOCK, nb_block_iq4_xs),
+    ROW(MXFP4, mxfp4, NB_BLOCK, nb_block_mxfp4),
 };
 
 const nb_traits *nb_traits_of(uint32_t type) {

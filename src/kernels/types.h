@@ -9,13 +9,14 @@
 typedef enum nb_type {
     NB_TYPE_F32 = 0, NB_TYPE_F16 = 1, NB_TYPE_Q4_0 = 2, NB_TYPE_Q4_1 = 3, NB_TYPE_Q5_0 = 6, NB_TYPE_Q5_1 = 7,
     NB_TYPE_Q8_0 = 8, NB_TYPE_Q8_1 = 9, NB_TYPE_Q2_K = 10, NB_TYPE_Q3_K = 11, NB_TYPE_Q4_K = 12, NB_TYPE_Q5_K = 13,
-    NB_TYPE_Q6_K = 14, NB_TYPE_Q8_K = 15, NB_TYPE_BF16 = 30,
+    NB_TYPE_Q6_K = 14, NB_TYPE_Q8_K = 15, NB_TYPE_IQ4_NL = 20, NB_TYPE_IQ4_XS = 23, NB_TYPE_BF16 = 30,
+    NB_TYPE_MXFP4 = 39,
     NB_TYPE_LIMIT = 64 /* ids are below this */
 } nb_type;
 
 enum {
     NB_BLOCK = 32,       /* weights in a block of the plain types */
-    NB_SUPERBLOCK = 256, /* weights in a block of the K types */
+    NB_SUPERBLOCK = 256, /* weights in a block of the K and most of the IQ types */
     NB_K_SCALES = 12     /* bytes that hold the 6-bit scales of Q3_K, Q4_K and Q5_K */
 };
 
@@ -52,6 +53,17 @@ typedef struct nb_block_q6_k { uint8_t q[128], high[64]; int8_t scales[16]; uint
 /* w = d q; sums[i / 16]: of the group's q */
 typedef struct nb_block_q8_k { float d; int8_t q[256]; int16_t sums[16]; } nb_block_q8_k;
 
+/* Codebooks: q is one of 16 numbers, chosen by a code of 4 bits that lies as Q4_0's does. IQ4's are ggml-common.h's
+ * kvalues_iq4nl; MXFP4's are the numbers of E2M1 (OCP Microscaling Formats 1.0, section 5.3.3), doubled. */
+static const int8_t nb_iq4_codebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+static const int8_t nb_mxfp4_codebook[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+typedef struct nb_block_iq4_nl { uint16_t d; uint8_t q[16]; } nb_block_iq4_nl; /* w = d q */
+typedef struct nb_block_mxfp4 { uint8_t e; uint8_t q[16]; } nb_block_mxfp4;    /* w = 2^(e - 128) q */
+
+/* w = d s q; s = nb_iq4_xs_scale(block, i / 32); a run of 32 has its codes in 16 bytes as IQ4_NL has */
+typedef struct nb_block_iq4_xs { uint16_t d, high; uint8_t low[4], q[128]; } nb_block_iq4_xs;
+
 _Static_assert(sizeof(nb_block_q4_0) == 18, "GGUF block size");
 _Static_assert(sizeof(nb_block_q4_1) == 20, "GGUF block size");
 _Static_assert(sizeof(nb_block_q5_0) == 22, "GGUF block size");
@@ -64,6 +76,9 @@ _Static_assert(sizeof(nb_block_q4_k) == 144, "GGUF block size");
 _Static_assert(sizeof(nb_block_q5_k) == 176, "GGUF block size");
 _Static_assert(sizeof(nb_block_q6_k) == 210, "GGUF block size");
 _Static_assert(sizeof(nb_block_q8_k) == 292, "GGUF block size");
+_Static_assert(sizeof(nb_block_iq4_nl) == 18, "GGUF block size");
+_Static_assert(sizeof(nb_block_iq4_xs) == 136, "GGUF block size");
+_Static_assert(sizeof(nb_block_mxfp4) == 17, "GGUF block size");
 
 /* The packed 6-bit scales. Q3_K, 16 of them, g = 0 ... 15: the low four bits are half g / 8 of byte g % 8; the high two
  * are bits 2 (g / 4) and up of byte 8 + g % 4. Stored plus 32. */
@@ -81,6 +96,13 @@ static inline uint32_t nb_q4_k_scale(const uint8_t *scales, uint32_t g) {
 
 static inline uint32_t nb_q4_k_minimum(const uint8_t *scales, uint32_t g) {
     return g < 4 ? scales[g + 4] & 63u : (uint32_t)(scales[g + 4] >> 4) | (uint32_t)(scales[g] >> 6) << 4;
+}
+
+/* IQ4_XS, g = 0 ... 7: the low four bits are half g % 2 of low[g / 2], the high two are bits 2g, 2g+1 of high. Stored
+ * plus 32. */
+static inline int32_t nb_iq4_xs_scale(const nb_block_iq4_xs *b, uint32_t g) {
+    uint32_t low = b->low[g / 2] >> (g % 2 * 4) & 15, high = b->high >> (2 * g) & 3;
+    return (int32_t)(low | high << 4) - 32;
 }
 
 #endif

@@ -20,7 +20,7 @@ EXPORT const char *bench_prepare(int32_t i, uint32_t any, uint32_t rows, uint32_
     uint32_t type = kernel->type == NB_TYPE_ANY ? any : kernel->type;
     w = (nb_matrix){type, rows, columns, nb_group_bytes(type, columns), nb_alloc(nb_matrix_bytes(type, rows, columns))};
     for (size_t b = 0; b < nb_matrix_bytes(type, rows, columns); b++) /* any byte may be of a scale: none subnormal, which is slow */
-        w.data[b] = (uint8_t)((b * 2654435761u >> 24 & 0x33) | 0x04);
+        w.data[b] = (uint8_t)((b * 2654435761u >> 24 & 0x33) | 0x44);
     float *in = nb_alloc(sizeof(float) * columns * tokens);
     for (size_t k = 0; k < (size_t)columns * tokens; k++)
         in[k] = (float)((int32_t)(k * 7919 % 255) - 127) / 127;

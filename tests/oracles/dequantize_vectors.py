@@ -25,10 +25,11 @@ import numpy as np
 from gguf import GGMLQuantizationType as T
 
 SEED = 20240815
-# type: byte offsets of the binary16 scales within a block (Q8_K: its F32 scale is drawn below)
+# type: byte offsets of the binary16 scales within a block (other scales are drawn below)
 SCALES = {
     T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0], T.Q8_1: [0, 2],
     T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.Q8_K: [],
+    T.IQ4_NL: [0], T.IQ4_XS: [0], T.MXFP4: [],
 }
 EXTREMES = np.array([65504, -65504, 2**-24, -(2**-24), 1023 * 2**-24, 2**-14, 0.0, -0.0, 1.0, 1 / 3], np.float16)
 
@@ -55,6 +56,9 @@ def random_blocks(rng, qtype, n):
         blocks[:, at : at + 2] = random_scales(rng, n).view(np.uint8).reshape(n, 2)
     if qtype == T.Q8_K:
         blocks[:, :4] = rng.normal(0, 0.01, n).astype(np.float32).view(np.uint8).reshape(n, 4)
+    if qtype == T.MXFP4:  # a power of two; 12 times it is finite
+        blocks[:, 0] = np.minimum(blocks[:, 0], 252)
+        blocks[:6, 0] = [0, 1, 2, 3, 127, 252]
     return blocks
 
 

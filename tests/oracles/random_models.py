@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Small models with random weights, one for each hyper-parameter and tensor type that nibble knows.
 
-    random_models.py [OUTPUT = tests/fixtures/models]
+    random_models.py [--output FOLDER] [NAME ...]
 
 Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens (layout: logits_vectors.py). The references are
 transformers' in F32, with the very weights that the file holds: what a quantizer leaves is dequantized by libgguf (by
 gguf where libgguf does not) and put back into the model. Where llama.cpp knows the hyper-parameter too, its logits, with the
 weights as F32, must agree, or nothing is written. llama.cpp does not read a sliding window in files of the Llama family.
 """
+import argparse
 import os
-import sys
 import tempfile
 
 import gguf
@@ -78,6 +78,14 @@ MODELS = {
     "gemma3-27b": (dict(GEMMA, num_hidden_layers=62, hidden_size=16, intermediate_size=8, num_attention_heads=2,
                         num_key_value_heads=1, head_dim=4, sliding_window_pattern=6, query_pre_attn_scalar=8), Type.F16),
 }
+
+# the same with a type for each matrix, named as in the file: what begins with a name has its type
+TYPES = {
+    "types-4-bits": (WIDE, {"token_embd": Type.IQ4_XS, "attn_q": Type.IQ4_NL, "attn_k": Type.MXFP4,
+                            "attn_v": Type.IQ4_XS, "attn_output": Type.MXFP4, "ffn_gate": Type.MXFP4,
+                            "ffn_up": Type.IQ4_XS, "ffn_down": Type.IQ4_NL}),
+}
+SEEDS = {name: seed for seed, name in [*enumerate(MODELS, 1), *enumerate(TYPES, 1001)]}
 
 
 def random_model(name, options, seed):
@@ -158,6 +166,12 @@ def fitting(kind, columns):
     return kind if columns % gguf.GGML_QUANT_SIZES[kind][0] == 0 else Type.Q8_0
 
 
+def kind_of(tensor, kind, columns):
+    if isinstance(kind, dict):
+        return next(its for name, its in kind.items() if tensor.removeprefix("blk.0.").startswith(name))
+    return fitting(kind, columns)
+
+
 def write_model(path, model, kind):
     """Writes the file, with the keys that llama.cpp's converter writes and, where it knows only one value of what llama.cpp
     reads, those; the model's own weights become what the file holds."""
@@ -209,9 +223,10 @@ def write_model(path, model, kind):
             shift = norm_shift(config) if name.endswith("norm.weight") else 0
             data = p.numpy() + np.float32(shift)
             data = interleaved(data, heads) if heads else data
-            used = fitting(kind, p.shape[1]) if p.dim() == 2 else Type.F32
+            target = gguf_name(name, config)
+            used = Type.F32 if p.dim() == 1 else kind_of(target, kind, p.shape[1])
             raw, held = quantized(np.ascontiguousarray(data), used)
-            out.add_tensor(gguf_name(name, config), raw, raw_dtype=used)
+            out.add_tensor(target, raw, raw_dtype=used)
             p.copy_(torch.from_numpy(np.ascontiguousarray(halves(held, heads) if heads else held)) - shift)
     out.write_header_to_file()
     out.write_kv_data_to_file()
@@ -221,9 +236,17 @@ def write_model(path, model, kind):
 
 def main():
     torch.set_num_threads(1)
-    output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures/models")
+    parser = argparse.ArgumentParser()
+    here = os.path.dirname(os.path.abspath(__file__))
+    parser.add_argument("--output", default=os.path.join(here, "../fixtures/models"))
+    parser.add_argument("names", nargs="*", help="only these")
+    arguments = parser.parse_args()
+    output = arguments.output
     os.makedirs(output, exist_ok=True)
-    for seed, (name, (options, kind)) in enumerate(MODELS.items(), 1):
+    for name, (options, kind) in (MODELS | TYPES).items():
+        if arguments.names and name not in arguments.names:
+            continue
+        seed = SEEDS[name]
         path = os.path.join(output, name + ".gguf")
         model = random_model(name, options, seed)
         write_model(path, model, kind)
