@@ -91,19 +91,25 @@ stale() { # object source
     return 1
 }
 
+# What runs once for a model, or calls kernels for a token, is compiled for size.
+cold_flags() { # source
+    case $1 in src/formats/* | src/models/*) echo -Os ;; esac
+}
+
 # compile FOLDER COMMAND SOURCE...: every source into build/o/FOLDER; sets OBJECTS.
 compile() {
     local folder=build/o/$1 command=$2 source object queue=""
     shift 2
     mkdir -p "$folder"
-    [ "$(cat "$folder/command" 2> /dev/null)" = "$command $TOOLCHAIN" ] || rm -f "$folder"/*.o
-    echo "$command $TOOLCHAIN" > "$folder/command"
+    local key="$command $TOOLCHAIN $(declare -f cold_flags)"
+    [ "$(cat "$folder/command" 2> /dev/null)" = "$key" ] || rm -f "$folder"/*.o
+    echo "$key" > "$folder/command"
     OBJECTS=""
     for source in "$@"; do
         object=$folder/$(basename "$source" .c).o
         OBJECTS+=" $object"
         if stale "$object" "$source"; then
-            queue+="$command -MMD -MF ${object%.o}.d -c $source -o $object"$'\n'
+            queue+="$command $(cold_flags "$source") -MMD -MF ${object%.o}.d -c $source -o $object"$'\n'
         fi
     done
     [ -z "$queue" ] || printf %s "$queue" | xargs -P "$JOBS" -I{} sh -c '{}' || fail "compiling $folder failed"

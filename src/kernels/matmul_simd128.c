@@ -1,11 +1,14 @@
 /* Plain SIMD128: codes widened to 16 bits, products summed in pairs by i32x4.dot_i16x8_s. Sums are exact. */
 #define MADD(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
-#include "matmul_float.h"
 #include "matmul_tiles.h"
+
+#ifndef __wasm_relaxed_simd__
+#include "matmul_float.h"
 
 void nb_matmul_any_f32__simd128(const nb_matmul_task *task) {
     float_run(task);
 }
+#endif
 
 /* Codes as 16-bit lanes: out[0] has columns 4j and 4j+2 of the four rows, out[1] 4j+1 and 4j+3; out[2] and out[3] those
  * of 16 columns further. */

@@ -1,6 +1,7 @@
 /* What kernels.js times: one matrix product at a time, called from JavaScript often enough to reach the top compiler. */
 #include "../../src/base/numbers.h"
 #include "../../src/kernels/matmul.h"
+#include "../../src/kernels/simd.h"
 #include "../../src/kernels/traits.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -45,6 +46,16 @@ EXPORT uint32_t bench_groups(void) {
 EXPORT void bench_run(uint32_t first, uint32_t groups) {
     nb_matmul_task task = {.w = &w, .first = first, .groups = groups, .x = &x, .out = out, .scratch = scratch};
     kernel->run(&task);
+}
+
+/* The matrix's bytes and nothing else, by as many streams as kernels read. */
+EXPORT int32_t bench_read(void) {
+    size_t part = nb_matrix_bytes(w.type, w.rows, w.columns) / NB_STRETCHES / 16 * 16;
+    v128_t sum[NB_STRETCHES] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0), wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
+    for (size_t b = 0; b < part; b += 16)
+        for (size_t s = 0; s < NB_STRETCHES; s++)
+            sum[s] = wasm_v128_xor(sum[s], wasm_v128_load(w.data + s * part + b));
+    return wasm_i32x4_extract_lane(wasm_v128_xor(wasm_v128_xor(sum[0], sum[1]), wasm_v128_xor(sum[2], sum[3])), 0);
 }
 
 EXPORT void bench_release(void) {

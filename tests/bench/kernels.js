@@ -1,45 +1,88 @@
 // Times every matrix kernel of a build: node tests/bench/kernels.js [BUILD ...]   (default: those that this Node runs)
-// Prints giga-weights per second for one token (as in generation: weights stream from the second-level cache) and for
-// 128 (as in a prompt), the best of several repetitions: a kernel's speed is what it reaches undisturbed.
+//
+// Giga-weights per second: for one token with the weights in the second-level cache (generate) and in memory, where a
+// model's are (memory), and for 128 tokens (prompt); the best of several repetitions, as a kernel's speed is what it
+// reaches undisturbed. Beside each rate, what share it is of the best one of the same number of bits, build and
+// activations; beside the bytes that come from memory each second, what merely reading them reaches.
 import fs from 'node:fs';
 
 const SHAPE = { rows: 1536, columns: 512 }; // about SmolLM2's feed-forward matrices, and whole blocks of every type
+const MANY = 40; // times as many rows are more than any cache holds
 const REPETITIONS = 15;
 const TYPES = { any: [0, 1, 30] }; // kernels that take any type are shown with F32, F16 and BF16
 
+/** @typedef {{ type: string, speed: number, bytes: number }} Timing speed: weights/s; bytes: read a second */
+/** @typedef {{ name: string, type: string, group: string, rates: number[], bytes: number }} Row */
+
 const builds = process.argv.length > 2 ? process.argv.slice(2) : ['simd128', 'relaxed'];
-console.log('build     kernel                          type   generate      prompt   (G weights/s)');
 for (const build of builds) {
-    const bytes = fs.readFileSync(new URL(`../../build/bench/kernels-${build}.wasm`, import.meta.url));
-    const module = await WebAssembly.compile(bytes).catch((error) => {
+    const file = fs.readFileSync(new URL(`../../build/bench/kernels-${build}.wasm`, import.meta.url));
+    const module = await WebAssembly.compile(file).catch((error) => {
         console.log(`${build}: not run by this engine (${error.message})`);
     });
     if (!module) continue;
     const core = /** @type {any} */ ((await WebAssembly.instantiate(module, {})).exports);
-    const text = (/** @type {number} */ p) => {
-        const memory = new Uint8Array(core.memory.buffer);
-        return Buffer.from(memory.subarray(p, memory.indexOf(0, p))).toString();
-    };
-    for (let i = 0; core.bench_name(i); i++) {
-        const name = text(core.bench_name(i));
-        if (name.endsWith('scalar')) continue;
-        for (const any of name.includes('_any_') ? TYPES.any : [0]) {
-            const speeds = [1, 128].map((tokens) => time(core, i, any, tokens));
-            console.log(`${build.padEnd(9)} ${name.padEnd(31)} ${speeds[0].type.padEnd(6)}` +
-                speeds.map((s) => s.speed.toFixed(1).padStart(9)).join('   '));
-        }
-    }
+    print(build, measure(core), reading(core));
 }
 
-/** @param {any} core @param {number} kernel @param {number} any @param {number} tokens */
-function time(core, kernel, any, tokens) {
-    const pointer = core.bench_prepare(kernel, any, SHAPE.rows, SHAPE.columns, tokens);
-    const memory = new Uint8Array(core.memory.buffer);
-    const type = Buffer.from(memory.subarray(pointer, memory.indexOf(0, pointer))).toString();
+/** @param {any} core */
+function measure(core) {
+    /** @type {Row[]} */
+    const rows = [];
+    for (let i = 0; core.bench_name(i); i++) {
+        const name = text(core, core.bench_name(i));
+        if (name.endsWith('scalar')) continue;
+        for (const any of name.includes('_any_') ? TYPES.any : [0]) {
+            const [generate, memory, prompt] = [[1, 1], [MANY, 1], [1, 128]].map(([rows, tokens]) => time(core, i, any, rows, tokens));
+            const form = name.match(/_([^_]+)__/)?.[1], bits = generate.type.match(/\d+/)?.[0];
+            rows.push({ name, type: generate.type, group: `${bits} ${form}`, bytes: memory.bytes,
+                rates: [generate, memory, prompt].map(({ speed }) => speed) });
+        }
+    }
+    return rows;
+}
+
+/** @param {string} build @param {Row[]} rows @param {number} ceiling bytes/s */
+function print(build, rows, ceiling) {
+    console.log(`${build.padEnd(32)}   type   ${['generate', 'memory', 'prompt'].map((s) => s.padEnd(12)).join('')}read   (of the best)`);
+    for (const { name, type, group, rates, bytes } of rows) {
+        const best = (/** @type {number} */ i) => Math.max(...rows.filter((row) => row.group === group).map((row) => row.rates[i]));
+        console.log(`${name.padEnd(33)}  ${type.padEnd(7)}` +
+            rates.map((rate, i) => `${(rate / 1e9).toFixed(1).padStart(5)} ${percent(rate / best(i))}  `).join('') +
+            `${(bytes / 1e9).toFixed(1).padStart(5)} GB/s ${percent(bytes / ceiling)}`);
+    }
+    console.log(`merely reading: ${(ceiling / 1e9).toFixed(1)} GB/s\n`);
+}
+
+/** @param {number} share */
+function percent(share) {
+    return `${(100 * share).toFixed(0).padStart(3)} %`;
+}
+
+/** @param {any} core @param {number} kernel @param {number} any @param {number} times as many rows @param {number} tokens
+ * @returns {Timing} */
+function time(core, kernel, any, times, tokens) {
+    const rows = SHAPE.rows * times, type = text(core, core.bench_prepare(kernel, any, rows, SHAPE.columns, tokens));
     const all = core.bench_groups(), groups = tokens === 1 ? all : 16;
-    const once = () => {
+    const seconds = quickest(() => {
         for (let first = 0; first < all; first += groups) core.bench_run(first, groups);
-    };
+    });
+    const bytes = core.bench_bytes() / seconds;
+    core.bench_release();
+    return { type, speed: (rows * SHAPE.columns * tokens) / seconds, bytes };
+}
+
+/** Bytes a second of reading and nothing else. @param {any} core */
+function reading(core) {
+    core.bench_prepare(0, 1, SHAPE.rows * MANY, SHAPE.columns, 1); // F16
+    const seconds = quickest(() => core.bench_read());
+    const bytes = core.bench_bytes() / seconds;
+    core.bench_release();
+    return bytes;
+}
+
+/** The least time in seconds, once it runs in its final form. @param {() => void} once */
+function quickest(once) {
     const warm = performance.now();
     while (performance.now() - warm < 60) once();
     let best = Infinity;
@@ -50,6 +93,11 @@ function time(core, kernel, any, tokens) {
         while (performance.now() - start < 8);
         best = Math.min(best, (performance.now() - start) / times);
     }
-    core.bench_release();
-    return { type, speed: (SHAPE.rows * SHAPE.columns * tokens) / best / 1e6 };
+    return best / 1000;
+}
+
+/** @param {any} core @param {number} at */
+function text(core, at) {
+    const memory = new Uint8Array(core.memory.buffer);
+    return Buffer.from(memory.subarray(at, memory.indexOf(0, at))).toString();
 }
