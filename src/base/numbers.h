@@ -49,6 +49,14 @@ static inline float nb_half_e8m0_to_f32(uint8_t e) {
     return nb_float_of(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
 }
 
+/* E4M3 without its sign, halved. 127, a NaN by the format, counts as 0, as in llama.cpp. */
+static inline float nb_half_e4m3_to_f32(uint8_t x) {
+    if (x == 127)
+        return 0;
+    uint32_t exponent = x >> 3 & 15, mantissa = x & 7;
+    return exponent ? nb_float_of((exponent + 119) << 23 | mantissa << 20) : (float)mantissa * 0x1p-10f;
+}
+
 static inline bool nb_add(uint64_t a, uint64_t b, uint64_t *out) {
     return !__builtin_add_overflow(a, b, out);
 }

@@ -33,6 +33,20 @@ void nb_dequantize_bf16(const void *blocks, float *out, size_t n) {
 /* The others are read so at loading, or for want of a kernel: vectorizing them is not worth its 10 KB. */
 #pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 
+/* ---- numbers ------------------------------------------------------------------------------------------------ */
+
+#define CONVERT(name, type)                                              \
+    void nb_dequantize_##name(const void *blocks, float *out, size_t n) { \
+        const type *in = blocks;                                         \
+        for (size_t i = 0; i < n; i++)                                   \
+            out[i] = (float)in[i];                                       \
+    }
+CONVERT(f64, double)
+CONVERT(i8, int8_t)
+CONVERT(i16, int16_t)
+CONVERT(i32, int32_t)
+CONVERT(i64, int64_t)
+
 /* ---- 32 weights a block ------------------------------------------------------------------------------------- */
 
 void nb_dequantize_q4_0(const void *blocks, float *out, size_t n) {
@@ -175,6 +189,40 @@ void nb_dequantize_q8_k(const void *blocks, float *out, size_t n) {
     for (; n; n -= NB_SUPERBLOCK, out += NB_SUPERBLOCK, b++)
         for (int i = 0; i < NB_SUPERBLOCK; i++)
             out[i] = b->d * (float)b->q[i];
+}
+
+/* ---- one and one and a half bits ---------------------------------------------------------------------------- */
+
+void nb_dequantize_q1_0(const void *blocks, float *out, size_t n) {
+    const nb_block_q1_0 *b = blocks;
+    for (; n; n -= NB_BLOCK_Q1_0, out += NB_BLOCK_Q1_0, b++) {
+        float d = nb_f16_to_f32(b->d);
+        for (int i = 0; i < NB_BLOCK_Q1_0; i++)
+            out[i] = b->q[i / 8] >> (i % 8) & 1 ? d : -d;
+    }
+}
+
+void nb_dequantize_tq1_0(const void *blocks, float *out, size_t n) {
+    static const uint8_t powers[] = {1, 3, 9, 27, 81};
+    const nb_block_tq1_0 *b = blocks;
+    for (; n; n -= NB_SUPERBLOCK, out += NB_SUPERBLOCK, b++) {
+        float d = nb_f16_to_f32(b->d);
+        for (int i = 0; i < NB_SUPERBLOCK; i++) {
+            int k = i < 160 ? i : i < 240 ? i - 160 : i - 240, run = i < 160 ? 32 : i < 240 ? 16 : 4;
+            uint8_t byte = i < 160 ? b->q[k % run] : i < 240 ? b->q[32 + k % run] : b->high[k % run];
+            uint8_t fraction = (uint8_t)(byte * powers[k / run]); /* what follows the point, of 256 */
+            out[i] = d * (float)((fraction * 3 >> 8) - 1);
+        }
+    }
+}
+
+void nb_dequantize_tq2_0(const void *blocks, float *out, size_t n) {
+    const nb_block_tq2_0 *b = blocks;
+    for (; n; n -= NB_SUPERBLOCK, out += NB_SUPERBLOCK, b++) {
+        float d = nb_f16_to_f32(b->d);
+        for (int i = 0; i < NB_SUPERBLOCK; i++)
+            out[i] = d * (float)((b->q[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3) - 1);
+    }
 }
 
 #pragma clang attribute pop

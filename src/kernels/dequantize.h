@@ -24,5 +24,21 @@ void nb_dequantize_q8_k(const void *blocks, float *out, size_t n);
 void nb_dequantize_iq4_nl(const void *blocks, float *out, size_t n);
 void nb_dequantize_iq4_xs(const void *blocks, float *out, size_t n);
 void nb_dequantize_mxfp4(const void *blocks, float *out, size_t n);
+void nb_dequantize_f64(const void *blocks, float *out, size_t n);
+void nb_dequantize_i8(const void *blocks, float *out, size_t n);
+void nb_dequantize_i16(const void *blocks, float *out, size_t n);
+void nb_dequantize_i32(const void *blocks, float *out, size_t n);
+void nb_dequantize_i64(const void *blocks, float *out, size_t n);
+void nb_dequantize_nvfp4(const void *blocks, float *out, size_t n);
+void nb_dequantize_q1_0(const void *blocks, float *out, size_t n);
+void nb_dequantize_iq2_xxs(const void *blocks, float *out, size_t n);
+void nb_dequantize_iq2_xs(const void *blocks, float *out, size_t n);
+void nb_dequantize_iq2_s(const void *blocks, float *out, size_t n);
+void nb_dequantize_iq3_xxs(const void *blocks, float *out, size_t n);
+void nb_dequantize_iq3_s(const void *blocks, float *out, size_t n);
+void nb_dequantize_iq1_s(const void *blocks, float *out, size_t n);
+void nb_dequantize_iq1_m(const void *blocks, float *out, size_t n);
+void nb_dequantize_tq1_0(const void *blocks, float *out, size_t n);
+void nb_dequantize_tq2_0(const void *blocks, float *out, size_t n);
 
 #endif

@@ -9,14 +9,18 @@
 typedef enum nb_type {
     NB_TYPE_F32 = 0, NB_TYPE_F16 = 1, NB_TYPE_Q4_0 = 2, NB_TYPE_Q4_1 = 3, NB_TYPE_Q5_0 = 6, NB_TYPE_Q5_1 = 7,
     NB_TYPE_Q8_0 = 8, NB_TYPE_Q8_1 = 9, NB_TYPE_Q2_K = 10, NB_TYPE_Q3_K = 11, NB_TYPE_Q4_K = 12, NB_TYPE_Q5_K = 13,
-    NB_TYPE_Q6_K = 14, NB_TYPE_Q8_K = 15, NB_TYPE_IQ4_NL = 20, NB_TYPE_IQ4_XS = 23, NB_TYPE_BF16 = 30,
-    NB_TYPE_MXFP4 = 39,
+    NB_TYPE_Q6_K = 14, NB_TYPE_Q8_K = 15, NB_TYPE_IQ2_XXS = 16, NB_TYPE_IQ2_XS = 17, NB_TYPE_IQ3_XXS = 18,
+    NB_TYPE_IQ1_S = 19, NB_TYPE_IQ4_NL = 20, NB_TYPE_IQ3_S = 21, NB_TYPE_IQ2_S = 22, NB_TYPE_IQ4_XS = 23,
+    NB_TYPE_I8 = 24, NB_TYPE_I16 = 25, NB_TYPE_I32 = 26, NB_TYPE_I64 = 27, NB_TYPE_F64 = 28, NB_TYPE_IQ1_M = 29,
+    NB_TYPE_BF16 = 30, NB_TYPE_TQ1_0 = 34, NB_TYPE_TQ2_0 = 35, NB_TYPE_MXFP4 = 39, NB_TYPE_NVFP4 = 40,
+    NB_TYPE_Q1_0 = 41,
     NB_TYPE_LIMIT = 64 /* ids are below this */
 } nb_type;
 
 enum {
     NB_BLOCK = 32,       /* weights in a block of the plain types */
     NB_SUPERBLOCK = 256, /* weights in a block of the K and most of the IQ types */
+    NB_BLOCK_NVFP4 = 64, NB_BLOCK_Q1_0 = 128,
     NB_K_SCALES = 12     /* bytes that hold the 6-bit scales of Q3_K, Q4_K and Q5_K */
 };
 
@@ -64,6 +68,35 @@ typedef struct nb_block_mxfp4 { uint8_t e; uint8_t q[16]; } nb_block_mxfp4;    /
 /* w = d s q; s = nb_iq4_xs_scale(block, i / 32); a run of 32 has its codes in 16 bytes as IQ4_NL has */
 typedef struct nb_block_iq4_xs { uint16_t d, high; uint8_t low[4], q[128]; } nb_block_iq4_xs;
 
+/* w = d[i / 16] q; d is an E4M3 without sign (OCP 8-bit Floating Point 1.0, section 5), halved; q is from MXFP4's
+ * codebook, and here the halves of 8 bytes hold a run of 16. */
+typedef struct nb_block_nvfp4 { uint8_t d[4], q[32]; } nb_block_nvfp4;
+
+/* w = d where bit i of q is 1, else -d */
+typedef struct nb_block_q1_0 { uint16_t d; uint8_t q[16]; } nb_block_q1_0;
+
+/* w = d (q - 1). TQ2_0 has q in bits 2r, 2r+1 of q[32 h + l], as Q2_K. In TQ1_0 a byte over 256 is a fraction to the
+ * base of 3, and each q a digit of one: the first digits of the first 32 bytes, their second ones, and so on until
+ * five; then the same of 16 bytes; then of the bytes high, four digits. */
+typedef struct nb_block_tq1_0 { uint8_t q[48], high[4]; uint16_t d; } nb_block_tq1_0;
+typedef struct nb_block_tq2_0 { uint8_t q[64]; uint16_t d; } nb_block_tq2_0;
+
+/* Eight weights (IQ3: four) share a code, the number of an entry of the type's grid, which gives each a magnitude.
+ * Signs are a bit a weight, 1 for minus; of seven bits for eight weights, the eighth makes the number of minuses even.
+ * Where all the bits are stands in dequantize_codebooks.c.
+ *
+ * IQ2: w = d (s + 1/2) / 4 q, s of 4 bits for 32 weights (XXS) or 16, q = 8, 25 or 43.
+ * IQ3_XXS: w = d (s + 1/2) / 2 q, s of 4 bits for 32 weights, q = 4, 12, 20, 28, 36, 44, 52 or 62.
+ * IQ3_S: w = d (2 s + 1) q, s of 4 bits for 32 weights, q = 1, 3, ... 15.
+ * IQ1: w = d (2 s + 1) (q + e), s of 3 bits for 32 weights (S) or 16 (M), q = -1, 0 or 1, e = 1/8 or -1/8. */
+typedef struct nb_block_iq2_xxs { uint16_t d, q[32]; } nb_block_iq2_xxs; /* of 32 weights: 4 codes, 4 x 7 signs, s */
+typedef struct nb_block_iq2_xs { uint16_t d, q[32]; uint8_t scales[8]; } nb_block_iq2_xs; /* 9 bits of code, 7 signs */
+typedef struct nb_block_iq2_s { uint16_t d; uint8_t q[32], signs[32], high[8], scales[8]; } nb_block_iq2_s;
+typedef struct nb_block_iq3_xxs { uint16_t d; uint8_t q[64], signs[32]; } nb_block_iq3_xxs; /* 4 x 7, s */
+typedef struct nb_block_iq3_s { uint16_t d; uint8_t q[64], high[8], signs[32], scales[4]; } nb_block_iq3_s;
+typedef struct nb_block_iq1_s { uint16_t d; uint8_t q[32]; uint16_t high[8]; } nb_block_iq1_s;
+typedef struct nb_block_iq1_m { uint8_t q[32], high[16]; uint16_t scales[4]; } nb_block_iq1_m;
+
 _Static_assert(sizeof(nb_block_q4_0) == 18, "GGUF block size");
 _Static_assert(sizeof(nb_block_q4_1) == 20, "GGUF block size");
 _Static_assert(sizeof(nb_block_q5_0) == 22, "GGUF block size");
@@ -79,6 +112,17 @@ _Static_assert(sizeof(nb_block_q8_k) == 292, "GGUF block size");
 _Static_assert(sizeof(nb_block_iq4_nl) == 18, "GGUF block size");
 _Static_assert(sizeof(nb_block_iq4_xs) == 136, "GGUF block size");
 _Static_assert(sizeof(nb_block_mxfp4) == 17, "GGUF block size");
+_Static_assert(sizeof(nb_block_nvfp4) == 36, "GGUF block size");
+_Static_assert(sizeof(nb_block_q1_0) == 18, "GGUF block size");
+_Static_assert(sizeof(nb_block_tq1_0) == 54, "GGUF block size");
+_Static_assert(sizeof(nb_block_tq2_0) == 66, "GGUF block size");
+_Static_assert(sizeof(nb_block_iq2_xxs) == 66, "GGUF block size");
+_Static_assert(sizeof(nb_block_iq2_xs) == 74, "GGUF block size");
+_Static_assert(sizeof(nb_block_iq2_s) == 82, "GGUF block size");
+_Static_assert(sizeof(nb_block_iq3_xxs) == 98, "GGUF block size");
+_Static_assert(sizeof(nb_block_iq3_s) == 110, "GGUF block size");
+_Static_assert(sizeof(nb_block_iq1_s) == 50, "GGUF block size");
+_Static_assert(sizeof(nb_block_iq1_m) == 56, "GGUF block size");
 
 /* The packed 6-bit scales. Q3_K, 16 of them, g = 0 ... 15: the low four bits are half g / 8 of byte g % 8; the high two
  * are bits 2 (g / 4) and up of byte 8 + g % 4. Stored plus 32. */

@@ -449,10 +449,12 @@ static void test_tensors(file *f) {
         {"t", NB_TYPE_Q4_0, 0, 1, odd, NB_ERR_FORMAT, "rows of 48 weights (at byte 37), not a multiple of Q4_0's"},
         {"t", NB_TYPE_Q4_K, 0, 2, half, NB_ERR_FORMAT, "rows of 128 weights (at byte 37), not a multiple of Q4_K's"},
         {"t", NB_TYPE_F32, 16, 1, FLAT, NB_ERR_FORMAT, "data offset 16 (at byte 49), not a multiple of the alignment"},
-        {"t", 4, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "type Q4_2 (4, at byte 45), which is not supported yet; supported: F"},
-        {"t", 31, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "type Q4_0_4_4 (31, at byte 45), which is not supported yet"},
+        {"t", 4, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "type Q4_2 (4, at byte 45), which is not supported; supported: F"},
+        {"t", 31, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "type Q4_0_4_4 (31, at byte 45), which is not supported"},
         {"t", 38, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "type IQ4_NL_8_8 (38"},
-        {"t", 42, 0, 1, FLAT, NB_ERR_FORMAT, "unknown type 42 at byte 45; supported: F32, F16, Q4_0"},
+        {"t", 5, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "MXFP4, NVFP4, Q1_0. Get the model in one of these"},
+        {"t", 42, 0, 1, FLAT, NB_ERR_UNSUPPORTED, "type Q2_0 (42"},
+        {"t", 43, 0, 1, FLAT, NB_ERR_FORMAT, "unknown type 43 at byte 45; supported: F32, F16, Q4_0"},
         {"t", UINT32_MAX, 0, 1, FLAT, NB_ERR_FORMAT, "unknown type 4294967295"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -28,30 +28,52 @@ static void quantized(const float *x, double *out, uint32_t columns, float most)
     }
 }
 
-/* `rows` rows of random blocks as a file holds them. Scales are random halves of sane size and either sign. */
+/* A random half of sane size and either sign. */
+static uint16_t random_half(float size, uint32_t *seed) {
+    return nb_f32_to_f16(size * test_random_float(seed));
+}
+
+/* Where a block has the half that scales it. */
+static size_t half_at(uint32_t type) {
+    switch (type) {
+    case NB_TYPE_Q2_K: return offsetof(nb_block_q2_k, d);
+    case NB_TYPE_Q3_K: return offsetof(nb_block_q3_k, d);
+    case NB_TYPE_Q6_K: return offsetof(nb_block_q6_k, d);
+    case NB_TYPE_TQ1_0: return offsetof(nb_block_tq1_0, d);
+    case NB_TYPE_TQ2_0: return offsetof(nb_block_tq2_0, d);
+    default: return 0;
+    }
+}
+
+/* One random block, as a file holds it. */
+static void fill_block(uint8_t *block, uint32_t type, uint32_t *seed) {
+    for (size_t i = 0; i < nb_traits_of(type)->block_bytes; i++)
+        block[i] = (uint8_t)test_random(seed);
+    float value = test_random_float(seed);
+    double wide = (double)value;
+    uint16_t half = random_half(type == NB_TYPE_F16 ? 1 : 0.02f, seed), minimum = random_half(0.2f, seed);
+    switch (type) {
+    case NB_TYPE_F64: memcpy(block, &wide, 8); break;
+    case NB_TYPE_F32:
+    case NB_TYPE_Q8_K: memcpy(block, &value, 4); break;
+    case NB_TYPE_BF16: memcpy(block, (uint8_t *)&value + 2, 2); break;
+    case NB_TYPE_I8:
+    case NB_TYPE_I16:
+    case NB_TYPE_I32:
+    case NB_TYPE_I64: break;
+    case NB_TYPE_MXFP4: block[0] = (uint8_t)(112 + block[0] % 10); break; /* 2^-16 ... 2^-7 */
+    case NB_TYPE_NVFP4: break; /* none of its scales is large */
+    case NB_TYPE_IQ1_M: block[55] = (uint8_t)(0x20 | (block[55] & 0x8f)); break; /* 2^-7 ... 2^-4 */
+    default:
+        memcpy(block + half_at(type), &half, 2);
+        if (nb_layout_of(type).minimum)
+            memcpy(block + half_at(type) + 2, &minimum, 2);
+    }
+}
+
 static void fill_rows(uint8_t *file, uint32_t type, size_t bytes, uint32_t *seed) {
-    const nb_traits *traits = nb_traits_of(type);
-    for (size_t i = 0; i < bytes; i++)
-        file[i] = (uint8_t)test_random(seed);
-    if (type == NB_TYPE_F32 || type == NB_TYPE_F16 || type == NB_TYPE_BF16) {
-        for (size_t i = 0; i < bytes / traits->block_bytes; i++) {
-            float value = test_random_float(seed);
-            uint16_t half = nb_f32_to_f16(value);
-            const void *bytes_of = type == NB_TYPE_F32 ? (void *)&value : type == NB_TYPE_F16 ? (void *)&half : (uint8_t *)&value + 2;
-            memcpy(file + i * traits->block_bytes, bytes_of, traits->block_bytes);
-        }
-        return;
-    }
-    for (size_t i = 0; i < bytes; i += traits->block_bytes) {
-        if (type == NB_TYPE_MXFP4) {
-            file[i] = (uint8_t)(112 + test_random(seed) % 10); /* 2^-16 ... 2^-7, and the half of it */
-            continue;
-        }
-        uint16_t halves[2] = {nb_f32_to_f16(0.02f * test_random_float(seed)), nb_f32_to_f16(0.2f * test_random_float(seed))};
-        bool minimum = nb_layout_of(type).minimum;
-        bool ends = type == NB_TYPE_Q2_K || type == NB_TYPE_Q3_K || type == NB_TYPE_Q6_K; /* the block ends with them */
-        memcpy(file + i + (ends ? traits->block_bytes - (minimum ? 4 : 2) : 0), halves, minimum ? 4 : 2);
-    }
+    for (size_t i = 0; i < bytes; i += nb_traits_of(type)->block_bytes)
+        fill_block(file + i, type, seed);
 }
 
 static nb_matrix packed(uint32_t type, const uint8_t *file, uint32_t rows, uint32_t columns) {
@@ -151,19 +173,31 @@ void test_packing(void) {
     CHECK(packed_types >= 13, "only %u types are packed", packed_types);
 }
 
+/* A kernel over the edges of its tiles. */
+static void check_edges(const nb_matmul_kernel *k, uint32_t type, uint32_t *seed) {
+    static const uint32_t rows[] = {1, 4, 5, 8, 9, 13, 45};
+    uint32_t block = nb_traits_of(type)->block_weights;
+    const uint32_t columns[] = {block, 2 * block, 3 * block, block == 1 ? 13 : 768};
+    for (size_t c = 0; c < 4; c++)
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+            for (uint32_t tokens = 1; tokens <= MAX_TOKENS; tokens++)
+                check_kernel(k, type, rows[r], columns[c], tokens, seed);
+}
+
 void test_kernels(void) {
     static const uint32_t any[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_BF16, NB_TYPE_Q6_K, NB_TYPE_Q4_1};
-    static const uint32_t rows[] = {1, 4, 5, 8, 9, 13, 45};
     uint32_t seed = 20240229, kernels = 0;
-    for (const nb_matmul_kernel *k = nb_matmul_kernels; k->name; k++, kernels++)
-        for (size_t type = 0; type < (k->type == NB_TYPE_ANY ? sizeof any / sizeof *any : 1); type++) {
-            uint32_t id = k->type == NB_TYPE_ANY ? any[type] : k->type, block = nb_traits_of(id)->block_weights;
-            const uint32_t columns[] = {block, 2 * block, 3 * block, block == 1 ? 13 : 768};
-            for (size_t c = 0; c < 4; c++)
-                for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
-                    for (uint32_t tokens = 1; tokens <= MAX_TOKENS; tokens++)
-                        check_kernel(k, id, rows[r], columns[c], tokens, &seed);
+    for (const nb_matmul_kernel *k = nb_matmul_kernels; k->name; k++, kernels++) {
+        if (k->type != NB_TYPE_ANY) {
+            check_edges(k, k->type, &seed);
+            continue;
         }
+        for (size_t i = 0; i < sizeof any / sizeof *any; i++)
+            check_edges(k, any[i], &seed);
+        for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++)
+            for (uint32_t tokens = 1; tokens <= 5 && nb_traits_of(type); tokens += 4)
+                check_kernel(k, type, 5, 512, tokens, &seed);
+    }
     CHECK(kernels >= 10, "only %u kernels are listed", kernels);
 }
 

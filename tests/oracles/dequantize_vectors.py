@@ -3,15 +3,16 @@
 
     dequantize_vectors.py [--output FILE]
 
-The weights are libgguf's (whose results are llama.cpp's), checked here against the numpy code of the package gguf. What
-neither unpacks is written with numpy: F16 and BF16 are conversions, and Q8_1 and Q8_K (activations, never in a libgguf
-row) are d q by the definition of their blocks in ggml-common.h.
+The weights are libgguf's (whose results are llama.cpp's), checked here against the numpy code of the package gguf,
+which has all of them but Q1_0. What neither unpacks is written with numpy: plain numbers are conversions, and Q8_1 and
+Q8_K (activations, never in a libgguf row) are d q by the definition of their blocks in ggml-common.h.
 
 Each type gets blocks of random bits with scales that are finite (among them the extremes: the largest, subnormal and
 negative numbers, zero and minus zero), then blocks quantized from Gaussian weights. NaN is left out, since its sign and
-payload are the processor's own.
+payload are the processor's own. Types with a grid get blocks of every entry of it, too.
 
-The file: for each type u32 type, n_weights, n_bytes; the blocks, padded to 4 bytes; F32 [n_weights]. Little-endian.
+The file: for each type u32 type, n_shown, n_weights, n_bytes; the blocks, padded to 4 bytes; F32 [n_shown], the first
+weights; u32, the FNV-1a hash of the bytes of all weights. Little-endian.
 
 Needs numpy, gguf and libgguf (tests/oracles/requirements.txt).
 """
@@ -29,8 +30,11 @@ SEED = 20240815
 SCALES = {
     T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0], T.Q8_1: [0, 2],
     T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.Q8_K: [],
-    T.IQ4_NL: [0], T.IQ4_XS: [0], T.MXFP4: [],
+    T.IQ4_NL: [0], T.IQ4_XS: [0], T.MXFP4: [], T.NVFP4: [], T.Q1_0: [0], T.TQ1_0: [52], T.TQ2_0: [64],
+    T.IQ2_XXS: [0], T.IQ2_XS: [0], T.IQ2_S: [0], T.IQ3_XXS: [0], T.IQ3_S: [0], T.IQ1_S: [0], T.IQ1_M: [],
 }
+NUMBERS = {T.F32: "f4", T.F64: "f8", T.I8: "i1", T.I16: "i2", T.I32: "i4", T.I64: "i8"}
+SHOWN = 512  # weights of a type, at most
 EXTREMES = np.array([65504, -65504, 2**-24, -(2**-24), 1023 * 2**-24, 2**-14, 0.0, -0.0, 1.0, 1 / 3], np.float16)
 
 
@@ -59,6 +63,42 @@ def random_blocks(rng, qtype, n):
     if qtype == T.MXFP4:  # a power of two; 12 times it is finite
         blocks[:, 0] = np.minimum(blocks[:, 0], 252)
         blocks[:6, 0] = [0, 1, 2, 3, 127, 252]
+    if qtype == T.IQ1_M:  # the scale's four bits are the highest of four words
+        d = random_scales(rng, n)
+        for part in range(4):
+            high = (d >> (4 * part) & 15) << 4
+            blocks[:, 49 + 2 * part] = blocks[:, 49 + 2 * part] & 15 | high.astype(np.uint8)
+    if qtype == T.NVFP4:
+        blocks[: 256 // 4, :4] = np.arange(256, dtype=np.uint8).reshape(64, 4)
+    return blocks
+
+
+# where a grid's type keeps the number of the i-th entry of a block: the byte that the low eight bits are in, the first
+# of the bytes with the high ones, how many those are, and at which bit
+PLACES = {
+    T.IQ2_XXS: (lambda i: 2 + i // 4 * 8 + i % 4, 0, 0, None),
+    T.IQ2_XS: (lambda i: 2 + 2 * i, 2, 1, lambda i: 16 * i + 8),
+    T.IQ2_S: (lambda i: 2 + i, 66, 2, lambda i: 2 * i),
+    T.IQ3_XXS: (lambda i: 2 + i, 0, 0, None),
+    T.IQ3_S: (lambda i: 2 + i, 66, 1, lambda i: i),
+    T.IQ1_S: (lambda i: 2 + i, 34, 3, lambda i: i // 4 * 16 + i % 4 * 3),
+    T.IQ1_M: (lambda i: i, 32, 3, lambda i: 4 * i),
+}
+
+
+def all_entries(rng, qtype):
+    """Blocks that have each entry of the type's grid once."""
+    low_at, high_at, width, bit_of = PLACES[qtype]
+    entries, weights = gguf.quants._type_traits[qtype].grid_shape
+    blocks = random_blocks(rng, qtype, entries * weights // 256)
+    for number in range(entries):
+        i = number % (256 // weights)
+        block = blocks[number // (256 // weights)]
+        block[low_at(i)] = number & 255
+        for k in range(width):
+            at = bit_of(i) + k
+            byte = high_at + at // 8
+            block[byte] = int(block[byte]) & ~(1 << at % 8) | (number >> 8 + k & 1) << at % 8
     return blocks
 
 
@@ -73,12 +113,20 @@ def dequantize(qtype, blocks):
         return (d * blocks[:, 4:260].view(np.int8)).astype(np.float32).ravel()
     raw = libgguf.dequantize_rows_raw(int(qtype), blocks.tobytes(), len(blocks), n_weights)
     weights = np.frombuffer(raw, np.float32)
+    if qtype == T.Q1_0:
+        return weights
     other = gguf.quants.dequantize(blocks, qtype).ravel()
     assert np.array_equal(weights.view(np.uint32), other.view(np.uint32)), f"the two oracles differ on {qtype.name}"
     return weights
 
 
 def vectors(rng, qtype):
+    if qtype in NUMBERS and qtype != T.F32:
+        values = rng.integers(0, 256, 64 * np.dtype(NUMBERS[qtype]).itemsize, dtype=np.uint8).view(NUMBERS[qtype])
+        if qtype == T.F64:
+            special = [0.0, -0.0, 2.0**-149, 3e-45, 1 + 2**-24, 1 + 3 * 2**-24, 1e38]
+            values = np.concatenate([rng.normal(0, 1, 64), special])
+        return values, values.astype(np.float32)
     if qtype in (T.F32, T.F16, T.BF16):
         if qtype == T.F16:
             special = np.array([0, 0x8000, 1, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00], np.uint16)
@@ -94,13 +142,23 @@ def vectors(rng, qtype):
         return values, values
 
     n_weights, _ = block_size(qtype)
-    n = 24 if n_weights == 32 else 6
+    n = 96 if n_weights == 64 else 24 if n_weights == 32 else 6
     parts = [random_blocks(rng, qtype, n)]
     if qtype not in (T.Q8_1, T.Q8_K):
         gaussian = rng.normal(0, 0.02, (n // 3, n_weights)).astype(np.float32)
         parts.append(libgguf.quantize_rows(gaussian, int(qtype)))
+    if qtype in PLACES:
+        parts.append(all_entries(rng, qtype))
     blocks = np.ascontiguousarray(np.concatenate(parts))
     return blocks, dequantize(qtype, blocks)
+
+
+def fnv1a(data):
+    """Fowler, Noll and Vo's hash, of 32 bits."""
+    value = 0x811C9DC5
+    for byte in data:
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value
 
 
 def main():
@@ -109,11 +167,13 @@ def main():
     output = parser.parse_args().output
     rng = np.random.default_rng(SEED)
     data = b""
-    for qtype in [T.F32, T.F16, T.BF16, *SCALES]:
+    for qtype in [*NUMBERS, T.F16, T.BF16, *SCALES]:
         blocks, weights = vectors(rng, qtype)
         assert np.isfinite(weights).all() or qtype in (T.F16, T.BF16)
         raw = blocks.tobytes()
-        data += struct.pack("<III", qtype, weights.size, len(raw)) + raw + bytes(-len(raw) % 4) + weights.tobytes()
+        data += struct.pack("<IIII", qtype, min(weights.size, SHOWN), weights.size, len(raw))
+        data += raw + bytes(-len(raw) % 4)
+        data += weights[:SHOWN].tobytes() + struct.pack("<I", fnv1a(weights.tobytes()))
     output.write_bytes(data)
     print(f"{output}: {len(data)} bytes")
 

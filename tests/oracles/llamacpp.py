@@ -9,6 +9,7 @@ import os
 
 import cyllama.llama.llama_cpp as binding
 import gguf
+import libgguf
 import numpy as np
 from gguf.quants import dequantize
 
@@ -17,6 +18,15 @@ class Model(binding.LlamaModel):
     @property
     def n_vocab(self):  # cyllama 0.2.18's get_logits_ith asks the model for this and does not find it
         return self.get_vocab().n_vocab
+
+
+def weights_of(data, kind):
+    """A tensor's bytes or numbers -> F32, by the package gguf; by libgguf what that lacks."""
+    if kind.name.startswith("I") and kind.name[1:].isdigit() or kind.name == "F64":
+        return data.astype(np.float32)
+    if kind == gguf.GGMLQuantizationType.Q1_0:
+        return libgguf.dequantize_rows(data, int(kind))
+    return dequantize(data, kind).astype(np.float32)
 
 
 def exact_copy(source, target):
@@ -30,7 +40,7 @@ def exact_copy(source, target):
         sub_kind = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
         writer.add_key_value(name, field.contents(), kind, sub_type=sub_kind)
     for tensor in reader.tensors:
-        data = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        data = weights_of(tensor.data, tensor.tensor_type)
         writer.add_tensor(tensor.name, data.reshape(tuple(reversed(tensor.shape))))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

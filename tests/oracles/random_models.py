@@ -17,12 +17,13 @@ import libgguf
 import numpy as np
 import torch
 import transformers
-from gguf.quants import dequantize, quantize
+from gguf.quants import quantize
 
 import llamacpp
 from logits_vectors import cosines, write_vectors
 
 Type = gguf.GGMLQuantizationType
+INTEGERS = {Type.I8: np.int8, Type.I16: np.int16, Type.I32: np.int32, Type.I64: np.int64}
 TOKENS = 40
 
 
@@ -79,11 +80,19 @@ MODELS = {
                         num_key_value_heads=1, head_dim=4, sliding_window_pattern=6, query_pre_attn_scalar=8), Type.F16),
 }
 
-# the same with a type for each matrix, named as in the file: what begins with a name has its type
+# the same with a type for each tensor, named as in the file: what begins with a name has its type. Integers are four
+# times a norm's weights
 TYPES = {
     "types-4-bits": (WIDE, {"token_embd": Type.IQ4_XS, "attn_q": Type.IQ4_NL, "attn_k": Type.MXFP4,
                             "attn_v": Type.IQ4_XS, "attn_output": Type.MXFP4, "ffn_gate": Type.MXFP4,
                             "ffn_up": Type.IQ4_XS, "ffn_down": Type.IQ4_NL}),
+    "types-3-bits": (WIDE, {"token_embd": Type.IQ2_S, "attn_q": Type.IQ2_XXS, "attn_k": Type.IQ2_XS,
+                            "attn_v": Type.IQ3_S, "attn_output": Type.NVFP4, "ffn_gate": Type.IQ3_XXS,
+                            "ffn_up": Type.IQ3_S, "ffn_down": Type.NVFP4, "attn_norm": Type.I16, "ffn_norm": Type.I32}),
+    "types-2-bits": (WIDE, {"token_embd": Type.TQ2_0, "attn_q": Type.IQ1_S, "attn_k": Type.IQ1_M, "attn_v": Type.TQ1_0,
+                            "attn_output": Type.NVFP4, "ffn_gate": Type.IQ1_M, "ffn_up": Type.Q1_0,
+                            "ffn_down": Type.MXFP4, "attn_norm": Type.I8, "ffn_norm": Type.I64,
+                            "output_norm": Type.F64}),
 }
 SEEDS = {name: seed for seed, name in [*enumerate(MODELS, 1), *enumerate(TYPES, 1001)]}
 
@@ -156,9 +165,13 @@ def quantized(data, kind):
     """The tensor's bytes, and what they say."""
     if kind in (Type.F32, Type.F16, Type.BF16):
         raw = quantize(data, kind)
-        return raw, dequantize(raw, kind)
-    raw = np.asarray(libgguf.quantize_rows(data, int(kind))).view(np.uint8).reshape(data.shape[0], -1)
-    return raw, dequantize(raw, kind)
+    elif kind == Type.F64:
+        raw = data.astype(np.float64)
+    elif kind in INTEGERS:
+        raw = np.rint(4 * data).astype(INTEGERS[kind])
+    else:
+        raw = np.asarray(libgguf.quantize_rows(data, int(kind))).view(np.uint8).reshape(data.shape[0], -1)
+    return raw, llamacpp.weights_of(raw, kind)
 
 
 def fitting(kind, columns):
@@ -166,10 +179,10 @@ def fitting(kind, columns):
     return kind if columns % gguf.GGML_QUANT_SIZES[kind][0] == 0 else Type.Q8_0
 
 
-def kind_of(tensor, kind, columns):
+def kind_of(tensor, kind, p):
     if isinstance(kind, dict):
-        return next(its for name, its in kind.items() if tensor.removeprefix("blk.0.").startswith(name))
-    return fitting(kind, columns)
+        return next((its for name, its in kind.items() if tensor.removeprefix("blk.0.").startswith(name)), Type.F32)
+    return Type.F32 if p.dim() == 1 else fitting(kind, p.shape[1])
 
 
 def write_model(path, model, kind):
@@ -224,7 +237,7 @@ def write_model(path, model, kind):
             data = p.numpy() + np.float32(shift)
             data = interleaved(data, heads) if heads else data
             target = gguf_name(name, config)
-            used = Type.F32 if p.dim() == 1 else kind_of(target, kind, p.shape[1])
+            used = kind_of(target, kind, p)
             raw, held = quantized(np.ascontiguousarray(data), used)
             out.add_tensor(target, raw, raw_dtype=used)
             p.copy_(torch.from_numpy(np.ascontiguousarray(halves(held, heads) if heads else held)) - shift)
