@@ -11,14 +11,14 @@ void nb_dequantize_f32(const void *blocks, float *out, size_t n) {
 
 void nb_dequantize_f16(const void *blocks, float *out, size_t n) {
     const uint16_t *in = blocks;
-    const v128_t below = nb_held_constant(0x7fff), least = nb_held_constant(0x7bff), most = nb_held_constant(0x7f800000);
-    const v128_t unit = nb_held_constant(NB_F16_UNIT);
     size_t i = 0;
-    for (; i + 4 <= n; i += 4) { /* nb_f16_to_f32, four at a time */
-        v128_t h = wasm_u32x4_load16x4(in + i), magnitude = wasm_v128_and(h, below);
-        v128_t endless = wasm_v128_and(wasm_i32x4_gt(magnitude, least), most);
-        v128_t value = wasm_v128_or(wasm_f32x4_mul(wasm_i32x4_shl(magnitude, 13), unit), endless);
-        wasm_v128_store(out + i, wasm_v128_or(value, wasm_i32x4_shl(wasm_v128_xor(h, magnitude), 16)));
+    v128_t sign = nb_held_constant(NB_F16_MASK), unit = nb_held_constant(NB_F16_UNIT);
+    v128_t most = nb_held_constant(0x0f800000), endless = nb_held_constant(0x7f800000);
+    for (; i + 4 <= n; i += 4) { /* as nb_load_f16x4, but infinity and NaN keep the largest exponent */
+        v128_t bits = wasm_i32x4_shl(wasm_i32x4_load16x4(in + i), 13);
+        v128_t is_endless = wasm_i32x4_eq(wasm_v128_and(bits, most), most);
+        v128_t value = wasm_f32x4_mul(wasm_v128_and(bits, sign), unit);
+        wasm_v128_store(out + i, wasm_v128_or(value, wasm_v128_and(is_endless, wasm_v128_or(bits, endless))));
     }
     for (; i < n; i++)
         out[i] = nb_f16_to_f32(in[i]);

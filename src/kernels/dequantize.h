@@ -1,4 +1,4 @@
-/* Blocks -> F32, one function a tensor type: the scalar reference, bit-exact to the formulas in types.h computed in
+/* Blocks -> F32, one function a tensor type: the reference, bit-exact to the formulas in types.h computed in
  * F32 from left to right (as llama.cpp's are). blocks: aligned as the block's struct is; n: a multiple of the weights
  * in a block. Reached through the traits table (traits.h). */
 #ifndef NB_DEQUANTIZE_H

@@ -2,6 +2,7 @@
 #include "../base/numbers.h"
 #include "dequantize.h"
 #include "iq_grids.inc"
+#include "simd.h"
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* as in dequantize.c */
@@ -35,31 +36,49 @@ void nb_dequantize_iq4_xs(const void *blocks, float *out, size_t n) {
 
 void nb_dequantize_nvfp4(const void *blocks, float *out, size_t n) {
     const nb_block_nvfp4 *b = blocks;
-    for (; n; n -= NB_BLOCK_NVFP4, out += NB_BLOCK_NVFP4, b++)
-        for (int i = 0; i < NB_BLOCK_NVFP4; i++) {
-            int code = b->q[i / 16 * 8 + i % 8] >> (i / 8 % 2 * 4) & 15;
-            out[i] = nb_half_e4m3_to_f32(b->d[i / 16]) * (float)nb_mxfp4_codebook[code];
+    for (; n; n -= NB_BLOCK_NVFP4, b++)
+        for (int run = 0; run < 4; run++, out += 16) {
+            float d = nb_half_e4m3_to_f32(b->d[run]);
+            for (int i = 0; i < 8; i++) {
+                out[i] = d * (float)nb_mxfp4_codebook[b->q[8 * run + i] & 15];
+                out[i + 8] = d * (float)nb_mxfp4_codebook[b->q[8 * run + i] >> 4];
+            }
         }
 }
 
 /* ---- grids: g numbers the groups of eight weights ----------------------------------------------------------- */
 
-static const uint8_t iq2_magnitudes[] = {8, 25, 43}, iq3_xxs_magnitudes[] = {4, 12, 20, 28, 36, 44, 52, 62},
-                     iq3_s_magnitudes[] = {1, 3, 5, 7, 9, 11, 13, 15};
-
-static void fill_eight(float *out, uint32_t entry, float d, uint32_t signs) {
-    for (uint32_t j = 0; j < 8; j++) {
-        float w = d * (float)iq2_magnitudes[entry >> (2 * j) & 3];
-        out[j] = signs >> j & 1 ? -w : w;
-    }
+/* An entry of eight weights -> the weights' numbers, in 16-bit lanes: up to the top by a product, and down again. */
+static v128_t numbers_of(uint32_t entry) {
+    v128_t places = wasm_i16x8_make(1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6, 1 << 4, 1 << 2, 1);
+    return wasm_u16x8_shr(wasm_i16x8_mul(wasm_i16x8_splat((int16_t)entry), places), 14);
 }
 
-static void fill_four(float *out, uint32_t entry, const uint8_t *magnitudes, float d, uint32_t signs) {
-    for (uint32_t j = 0; j < 4; j++) {
-        float w = d * (float)magnitudes[entry >> (3 * j) & 7];
-        out[j] = signs >> j & 1 ? -w : w;
-    }
+/* The same of two entries of four. */
+static v128_t numbers_of_two(uint32_t first, uint32_t second) {
+    v128_t places = wasm_i16x8_make(1 << 13, 1 << 10, 1 << 7, 1 << 4, 1 << 13, 1 << 10, 1 << 7, 1 << 4);
+    v128_t a = wasm_i16x8_splat((int16_t)first), b = wasm_i16x8_splat((int16_t)second);
+    return wasm_u16x8_shr(wasm_i16x8_mul(wasm_i64x2_shuffle(a, b, 0, 2), places), 13);
 }
+
+static void store_eight(float *out, v128_t w, v128_t shift, float d) {
+    v128_t ds = wasm_f32x4_splat(d), low = wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(w));
+    v128_t high = wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(w));
+    wasm_v128_store(out, wasm_f32x4_mul(wasm_f32x4_add(low, shift), ds));
+    wasm_v128_store(out + 4, wasm_f32x4_mul(wasm_f32x4_add(high, shift), ds));
+}
+
+/* The magnitudes stand in bytes 1 and up, so that the upper bytes of the lanes find the 0 before them. */
+static void fill_eight(float *out, v128_t numbers, v128_t magnitudes, float d, uint32_t signs) {
+    v128_t w = wasm_i8x16_swizzle(magnitudes, wasm_i16x8_add(numbers, wasm_i16x8_splat(1)));
+    v128_t bits = wasm_i16x8_make(1, 2, 4, 8, 16, 32, 64, 128);
+    v128_t minus = wasm_i16x8_eq(wasm_v128_and(wasm_i16x8_splat((int16_t)signs), bits), bits);
+    store_eight(out, wasm_i16x8_sub(wasm_v128_xor(w, minus), minus), wasm_f32x4_splat(0), d);
+}
+
+#define IQ2_MAGNITUDES wasm_i8x16_make(0, 8, 25, 43, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+#define IQ3_XXS_MAGNITUDES wasm_i8x16_make(0, 4, 12, 20, 28, 36, 44, 52, 62, 0, 0, 0, 0, 0, 0, 0)
+#define IQ3_S_MAGNITUDES wasm_i8x16_make(0, 1, 3, 5, 7, 9, 11, 13, 15, 0, 0, 0, 0, 0, 0, 0)
 
 /* Seven signs -> eight. */
 static uint32_t completed(uint32_t signs) {
@@ -68,75 +87,86 @@ static uint32_t completed(uint32_t signs) {
 
 /* Of the 16 weights to which group g belongs: a byte holds two. */
 static float iq2_scale(const uint8_t *scales, uint32_t g) {
-    return (float)(scales[g / 4] >> (g / 2 % 2 * 4) & 15);
+    return 0.5f + (float)(scales[g / 4] >> (g / 2 % 2 * 4) & 15);
 }
 
 void nb_dequantize_iq2_xxs(const void *blocks, float *out, size_t n) {
     const nb_block_iq2_xxs *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++)
+    for (; n; n -= NB_SUPERBLOCK, b++) {
+        float d = nb_f16_to_f32(b->d);
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             const uint16_t *tile = &b->q[g / 4 * 4];
             uint32_t code = tile[g % 4 / 2] >> (g % 2 * 8) & 255, rest = tile[2] | (uint32_t)tile[3] << 16;
-            float d = nb_f16_to_f32(b->d) * (0.5f + (float)(rest >> 28)) * 0.25f;
-            fill_eight(out, iq2_xxs_grid[code], d, completed(rest >> (g % 4 * 7) & 127));
+            fill_eight(out, numbers_of(iq2_xxs_grid[code]), IQ2_MAGNITUDES, d * (0.5f + (float)(rest >> 28)) * 0.25f,
+                       completed(rest >> (g % 4 * 7) & 127));
         }
+    }
 }
 
 void nb_dequantize_iq2_xs(const void *blocks, float *out, size_t n) {
     const nb_block_iq2_xs *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++)
-        for (uint32_t g = 0; g < 32; g++, out += 8) {
-            float d = nb_f16_to_f32(b->d) * (0.5f + iq2_scale(b->scales, g)) * 0.25f;
-            fill_eight(out, iq2_xs_grid[b->q[g] & 511], d, completed(b->q[g] >> 9));
-        }
+    for (; n; n -= NB_SUPERBLOCK, b++) {
+        float d = nb_f16_to_f32(b->d);
+        for (uint32_t g = 0; g < 32; g++, out += 8)
+            fill_eight(out, numbers_of(iq2_xs_grid[b->q[g] & 511]), IQ2_MAGNITUDES, d * iq2_scale(b->scales, g) * 0.25f,
+                       completed(b->q[g] >> 9));
+    }
 }
 
 void nb_dequantize_iq2_s(const void *blocks, float *out, size_t n) {
     const nb_block_iq2_s *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++)
+    for (; n; n -= NB_SUPERBLOCK, b++) {
+        float d = nb_f16_to_f32(b->d);
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t code = b->q[g] | (uint32_t)(b->high[g / 4] >> (g % 4 * 2) & 3) << 8;
-            float d = nb_f16_to_f32(b->d) * (0.5f + iq2_scale(b->scales, g)) * 0.25f;
-            fill_eight(out, iq2_s_grid[code], d, b->signs[g]);
+            fill_eight(out, numbers_of(iq2_s_grid[code]), IQ2_MAGNITUDES, d * iq2_scale(b->scales, g) * 0.25f,
+                       b->signs[g]);
         }
+    }
 }
 
 void nb_dequantize_iq3_xxs(const void *blocks, float *out, size_t n) {
     const nb_block_iq3_xxs *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++)
+    for (; n; n -= NB_SUPERBLOCK, b++) {
+        float d = nb_f16_to_f32(b->d);
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t rest;
             memcpy(&rest, b->signs + g / 4 * 4, 4);
-            float d = nb_f16_to_f32(b->d) * (0.5f + (float)(rest >> 28)) * 0.5f;
-            uint32_t signs = completed(rest >> (g % 4 * 7) & 127);
-            fill_four(out, iq3_xxs_grid[b->q[2 * g]], iq3_xxs_magnitudes, d, signs);
-            fill_four(out + 4, iq3_xxs_grid[b->q[2 * g + 1]], iq3_xxs_magnitudes, d, signs >> 4);
+            fill_eight(out, numbers_of_two(iq3_xxs_grid[b->q[2 * g]], iq3_xxs_grid[b->q[2 * g + 1]]),
+                       IQ3_XXS_MAGNITUDES, d * (0.5f + (float)(rest >> 28)) * 0.5f,
+                       completed(rest >> (g % 4 * 7) & 127));
         }
+    }
 }
 
 void nb_dequantize_iq3_s(const void *blocks, float *out, size_t n) {
     const nb_block_iq3_s *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++)
-        for (uint32_t k = 0; k < 64; k++, out += 4) { /* fours */
-            uint32_t code = b->q[k] | (uint32_t)(b->high[k / 8] >> (k % 8) & 1) << 8;
-            float d = nb_f16_to_f32(b->d) * (float)(1 + 2 * (b->scales[k / 16] >> (k / 8 % 2 * 4) & 15));
-            fill_four(out, iq3_s_grid[code], iq3_s_magnitudes, d, b->signs[k / 2] >> (k % 2 * 4));
+    for (; n; n -= NB_SUPERBLOCK, b++) {
+        float d = nb_f16_to_f32(b->d);
+        for (uint32_t g = 0; g < 32; g++, out += 8) {
+            uint32_t high = (uint32_t)b->high[g / 4] >> (g % 4 * 2), scale = b->scales[g / 8] >> (g / 4 % 2 * 4) & 15;
+            uint32_t first = b->q[2 * g] | (high & 1) << 8, second = b->q[2 * g + 1] | (high & 2) << 7;
+            fill_eight(out, numbers_of_two(iq3_s_grid[first], iq3_s_grid[second]), IQ3_S_MAGNITUDES,
+                       d * (float)(1 + 2 * scale), b->signs[g]);
         }
+    }
 }
 
-static void fill_ternary(float *out, uint32_t entry, float d, float shift) {
-    for (uint32_t j = 0; j < 8; j++)
-        out[j] = d * ((float)(entry >> (2 * j) & 3) - 1 + shift);
+/* -1, 0 or 1, all an eighth more, or less. */
+static void fill_ternary(float *out, uint32_t entry, float d, bool less) {
+    v128_t w = wasm_i16x8_sub(numbers_of(entry), wasm_i16x8_splat(1));
+    store_eight(out, w, wasm_f32x4_splat(less ? -0.125f : 0.125f), d);
 }
 
 void nb_dequantize_iq1_s(const void *blocks, float *out, size_t n) {
     const nb_block_iq1_s *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++)
+    for (; n; n -= NB_SUPERBLOCK, b++) {
+        float d = nb_f16_to_f32(b->d);
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t high = b->high[g / 4], code = b->q[g] | (high >> (g % 4 * 3) & 7) << 8;
-            float d = nb_f16_to_f32(b->d) * (float)(2 * (high >> 12 & 7) + 1);
-            fill_ternary(out, iq1_grid[code], d, high >> 15 ? -0.125f : 0.125f);
+            fill_ternary(out, iq1_grid[code], d * (float)(2 * (high >> 12 & 7) + 1), high >> 15);
         }
+    }
 }
 
 /* The scales of 3 bits lie in four words, four to each; the four bits above them are a quarter of d. */
@@ -147,8 +177,7 @@ void nb_dequantize_iq1_m(const void *blocks, float *out, size_t n) {
         float d = nb_f16_to_f32((uint16_t)(s[0] >> 12 | (s[1] >> 8 & 0xf0) | (s[2] >> 4 & 0xf00) | (s[3] & 0xf000)));
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t high = b->high[g / 2] >> (g % 2 * 4), code = b->q[g] | (high & 7) << 8;
-            float of = d * (float)(2 * (s[g / 8] >> (g / 2 % 4 * 3) & 7) + 1);
-            fill_ternary(out, iq1_grid[code], of, high & 8 ? -0.125f : 0.125f);
+            fill_ternary(out, iq1_grid[code], d * (float)(2 * (s[g / 8] >> (g / 2 % 4 * 3) & 7) + 1), high & 8);
         }
     }
 }
