@@ -10,14 +10,17 @@ import { missing, models, root } from './builds.js';
 import { configurations, cosine, dot, logitsOf, logitsVectors } from './vectors.js';
 
 /** @param {Float32Array[]} rows @param {import('./vectors.js').LogitsVectors} expected @param {number} least
- * @param {string} name
+ * @param {string} name @param {number} within largest difference, the vectors' own rounding apart
  * @returns {number} the least cosine */
-function compare(rows, expected, least, name) {
+function compare(rows, expected, least, name, within = Infinity) {
     assert.equal(rows.length, expected.tokens.length - expected.skip, name);
     let worst = 1;
     rows.forEach((row, position) => {
         const c = cosine(expected.entries.map(entry => row[entry]), expected.rows[position]);
         assert.ok(c >= least, `${name}, position ${position}: cosine ${c}, below ${least}`);
+        const distances = expected.entries.map((entry, i) => Math.abs(row[entry] - expected.rows[position][i]));
+        const farthest = Math.max(...distances) - expected.scales[position] / 2;
+        assert.ok(farthest <= within, `${name}, position ${position}: ${farthest} from the reference`);
         const norm = Math.sqrt(dot(row, row)) / expected.norms[position];
         assert.ok(Math.abs(norm - 1) < 0.02, `${name}, position ${position}: norm ${norm} times the reference's`);
         worst = Math.min(worst, c);
@@ -28,19 +31,23 @@ function compare(rows, expected, least, name) {
 const folder = `${root}tests/fixtures/models/`;
 const random = readdirSync(folder).filter(file => file.endsWith('.gguf'));
 
-test('there is a random model for every kind', () => assert.ok(random.length >= 28));
+test('there is a random model for every kind', () => assert.ok(random.length >= 52));
 
 for (const { build, threads } of configurations()) {
     test(`random models, ${build}, ${threads} threads: logits are transformers'`, { timeout: 120_000 }, async t => {
         for (const file of random) {
             const expected = logitsVectors(`models/${file.replace(/gguf$/, 'json')}`);
             await t.test(file, async () => {
-                const model = await load(folder + file, { build, threads, kvType: threads === 1 ? 'f32' : 'f16' });
+                const kvType = threads === 1 ? 'f32' : 'f16';
+                const model = await load(folder + file, { build, threads, kvType });
+                const floats = model.info.types?.every(({ type }) => ['F32', 'F16', 'BF16'].includes(type));
+                const within = floats && kvType === 'f32' ? 1e-3 : Infinity;
                 try {
                     const whole = await logitsOf(model, expected.tokens);
-                    compare(whole, expected, 0.9999, file);
+                    compare(whole, expected, 0.9999, file, within);
+                    if (file === 'phi3-long.gguf') return; // a shorter text is rotated otherwise
                     const half = await logitsOf(model, expected.tokens.slice(0, 19)); // another way to cut tokens into panels
-                    compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file);
+                    compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file, within);
                 } finally {
                     await model.dispose();
                 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { builds, root } from './builds.js';
 
 /** @typedef {{ name: string, text: string, special: boolean, prompt: number[], tokens: number[], best: number[][] }} GreedyCase */
-/** @typedef {{ tokens: number[], skip: number, entries: number[], norms: number[], best: number[][], rows: Float32Array[] }} LogitsVectors */
+/** @typedef {{ tokens: number[], skip: number, entries: number[], norms: number[], scales: number[], best: number[][], rows: Float32Array[] }} LogitsVectors */
 
 /** @param {string} path within tests/fixtures
  * @returns {GreedyCase[]} */

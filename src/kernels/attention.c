@@ -263,6 +263,8 @@ typedef struct tile {
 INLINE void meet(const nb_attention *a, const workspace *w, const part *to, uint32_t query, const tile *t, const bool half,
                  const uint32_t Q) {
     score(w->q + (size_t)query * a->head_size, t->k, w->scores, t->n, a->head_size, half, Q);
+    if (a->cap > 0)
+        nb_cap(w->scores, a->cap, (size_t)t->n * LANES);
     const nb_exp_constants c = nb_exp_held();
     v128_t before = wasm_v128_load(to->max + query), max = before, sum = wasm_f32x4_splat(0);
     for (uint32_t j = 0; j < t->n; j++) {

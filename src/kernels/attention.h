@@ -15,6 +15,7 @@ typedef struct nb_attention {
     uint32_t context;          /* positions in the cache */
     uint32_t window;           /* a query sees this many positions, its own included; 0: all */
     float scale;               /* of the scores, usually 1 / sqrt(head_size) */
+    float cap;                 /* scores s become cap tanh(s / cap); 0: they stay */
     float *scratch;            /* nb_attention_scratch floats */
 } nb_attention;
 

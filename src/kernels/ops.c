@@ -21,6 +21,21 @@ void nb_rms_norm(float *out, const float *x, const float *weight, uint32_t n, fl
         out[i] = x[i] * scale * weight[i];
 }
 
+void nb_layer_norm(float *out, const float *x, const float *weight, const float *bias, uint32_t n, float epsilon) {
+    float sum = 0, squares = 0;
+    NB_LOOP
+    for (uint32_t i = 0; i < n; i++)
+        sum += x[i];
+    float mean = sum / (float)n;
+    NB_LOOP
+    for (uint32_t i = 0; i < n; i++)
+        squares += (x[i] - mean) * (x[i] - mean);
+    float scale = 1 / sqrtf(squares / (float)n + epsilon);
+    NB_LOOP
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = (x[i] - mean) * scale * weight[i] + (bias ? bias[i] : 0);
+}
+
 static inline v128_t silu(v128_t x, const nb_exp_constants *c) {
     return wasm_f32x4_div(x, wasm_f32x4_add(c->one, nb_exp_f32x4(wasm_f32x4_neg(x), c)));
 }
@@ -41,13 +56,72 @@ static inline v128_t gelu(v128_t x, const nb_exp_constants *c) {
     return wasm_f32x4_div(x, wasm_f32x4_add(c->one, power));
 }
 
-void nb_gelu_multiply(float *gate, const float *up, size_t n) {
+__attribute__((noinline)) void nb_gelu_multiply(float *gate, const float *up, size_t n) {
     const nb_exp_constants c = nb_exp_held();
     size_t i = 0;
     for (; i + 4 <= n; i += 4)
         wasm_v128_store(gate + i, wasm_f32x4_mul(gelu(wasm_v128_load(gate + i), &c), wasm_v128_load(up + i)));
     for (; i < n; i++)
         gate[i] = wasm_f32x4_extract_lane(gelu(wasm_f32x4_splat(gate[i]), &c), 0) * up[i];
+}
+
+/* Not where every nanosecond counts: the instructions are many. */
+static __attribute__((noinline)) v128_t exp_apart(v128_t x) {
+    const nb_exp_constants c = nb_exp_held();
+    return nb_exp_f32x4(x, &c);
+}
+
+static v128_t gelu_exact(v128_t x) {
+    v128_t one = wasm_f32x4_splat(1);
+    v128_t u = wasm_f32x4_mul(wasm_f32x4_abs(x), wasm_f32x4_splat(0.70710678f)); /* |x| / sqrt(2) */
+    v128_t t = wasm_f32x4_div(one, nb_madd(u, wasm_f32x4_splat(0.3275911f), one)), p = wasm_f32x4_splat(1.061405429f);
+    p = nb_madd(p, t, wasm_f32x4_splat(-1.453152027f));
+    p = nb_madd(p, t, wasm_f32x4_splat(1.421413741f));
+    p = nb_madd(p, t, wasm_f32x4_splat(-0.284496736f));
+    p = nb_madd(p, t, wasm_f32x4_splat(0.254829592f));
+    p = wasm_f32x4_mul(wasm_f32x4_mul(p, t), exp_apart(wasm_f32x4_neg(wasm_f32x4_mul(u, u)))); /* 1 - erf(u) */
+    p = wasm_f32x4_mul(p, wasm_f32x4_splat(0.5f));                                                /* Φ(-|x|) */
+    return wasm_f32x4_mul(x, wasm_v128_bitselect(wasm_f32x4_sub(one, p), p, wasm_f32x4_gt(x, wasm_f32x4_splat(0))));
+}
+
+/* cap tanh(x / cap) = cap - 2 cap / (e^(2 x / cap) + 1) */
+static v128_t capped(v128_t x, float cap) {
+    v128_t power = exp_apart(wasm_f32x4_mul(x, wasm_f32x4_splat(2 / cap)));
+    v128_t less = wasm_f32x4_div(wasm_f32x4_splat(2 * cap), wasm_f32x4_add(power, wasm_f32x4_splat(1)));
+    return wasm_f32x4_sub(wasm_f32x4_splat(cap), less);
+}
+
+/* x[i] = expression of v = x[i], for all i < n; the last few in a vector of their own. */
+#define EACH(x, n, expression)                                                 \
+    NB_LOOP                                                                    \
+    for (size_t i = 0; i < (n); i += 4) {                                      \
+        float lanes[4] = {0}, *at = (n) - i < 4 ? lanes : (x) + i;             \
+        if (at == lanes)                                                       \
+            memcpy(lanes, (x) + i, ((n) - i) * sizeof(float));                 \
+        v128_t v = wasm_v128_load(at);                                         \
+        wasm_v128_store(at, expression);                                       \
+        if (at == lanes)                                                       \
+            memcpy((x) + i, lanes, ((n) - i) * sizeof(float));                 \
+    }
+
+void nb_gelu(float *x, size_t n) {
+    float ones[64];
+    for (size_t i = 0; i < 64; i++)
+        ones[i] = 1;
+    for (size_t i = 0; i < n; i += 64)
+        nb_gelu_multiply(x + i, ones, n - i < 64 ? n - i : 64);
+}
+
+void nb_gelu_exact(float *x, size_t n) {
+    EACH(x, n, gelu_exact(v))
+}
+
+void nb_cap(float *x, float cap, size_t n) {
+    EACH(x, n, capped(v, cap))
+}
+
+void nb_scale(float *x, float scale, size_t n) {
+    EACH(x, n, wasm_f32x4_mul(v, wasm_f32x4_splat(scale)))
 }
 
 void nb_add_to(float *x, const float *y, size_t n) {

@@ -38,6 +38,9 @@ static inline v128_t nb_exp_f32x4(v128_t x, const nb_exp_constants *c) {
 /* out = x / sqrt(mean(x^2) + epsilon) * weight (Zhang and Sennrich 2019). x, weight, out: [n]; out may be x. */
 void nb_rms_norm(float *out, const float *x, const float *weight, uint32_t n, float epsilon);
 
+/* out = (x - mean) / sqrt(variance + epsilon) * weight + bias (Ba et al. 2016). bias may be NULL, out may be x. */
+void nb_layer_norm(float *out, const float *x, const float *weight, const float *bias, uint32_t n, float epsilon);
+
 /* gate = gate / (1 + e^-gate) * up (SwiGLU: Shazeer 2020, section 2). [n] each. Relative error <= 1e-6. */
 void nb_silu_multiply(float *gate, const float *up, size_t n);
 
@@ -45,8 +48,19 @@ void nb_silu_multiply(float *gate, const float *up, size_t n);
  * gelu(x) = x / 2 (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3). |error| <= 2e-7 |gate up|. */
 void nb_gelu_multiply(float *gate, const float *up, size_t n);
 
+/* x = gelu(x), as above; and x = x Φ(x) with the normal distribution itself, by Abramowitz and Stegun 1964, 7.1.26:
+ * |error| <= 2e-7 |x|, and 3e-7 |x|. x: [n]. */
+void nb_gelu(float *x, size_t n);
+void nb_gelu_exact(float *x, size_t n);
+
 /* x += y. [n] each. */
 void nb_add_to(float *x, const float *y, size_t n);
+
+/* x *= scale. x: [n]. */
+void nb_scale(float *x, float scale, size_t n);
+
+/* x = cap tanh(x / cap). x: [n]. |error| <= 4e-7 cap. */
+void nb_cap(float *x, float cap, size_t n);
 
 /* Rotates the first 2 * pairs elements of a head by the angles whose cosine and sine are given: [pairs] each.
  * Interleaved: elements 2i and 2i+1 are a pair; else i and i + pairs are (Su et al. 2021, section 3.4.2). */

@@ -24,6 +24,13 @@ uint64_t nb_matrix_bytes(uint32_t type, uint64_t rows, uint64_t columns) {
     return (rows + group - 1) / group * nb_group_bytes(type, columns);
 }
 
+nb_matrix nb_matrix_part(const nb_matrix *m, uint32_t first, uint32_t rows) {
+    nb_matrix part = *m;
+    part.rows = rows;
+    part.data += (size_t)(first / nb_group_rows(m->type)) * m->group_bytes;
+    return part;
+}
+
 /* ---- packing ------------------------------------------------------------------------------------------------ */
 
 /* Bit i of 16 -> byte i, as 0 or 1. */

@@ -88,6 +88,9 @@ uint64_t nb_matrix_bytes(uint32_t type, uint64_t rows, uint64_t columns);
  * rows may lie at any address. */
 void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows);
 
+/* Rows [first, first + rows) as a matrix of their own: of the same bytes. Both are whole groups. */
+nb_matrix nb_matrix_part(const nb_matrix *m, uint32_t first, uint32_t rows);
+
 /* One row -> F32[columns], bit for bit what the type's dequantizer (traits.h) makes of the file's row. */
 void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out);
 

@@ -6,14 +6,33 @@
 #include "../kernels/ops.h"
 #include "../kernels/types.h"
 
+#include <math.h>
+
+/* Whether layer i is the last of a period; 0: there are none. */
+static bool is_last_of(uint32_t period, uint32_t i) {
+    return period && (i + 1) % period == 0;
+}
+
 nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n) {
     const nb_shape *m = &s->model->shape;
     return (nb_step){
         .s = s, .layer = &s->model->layers[i], .k = s->k + i * s->k_layer_bytes, .v = s->v + i * s->v_layer_bytes,
-        .rotation = &s->rotations[0], .window = m->window_period && (i + 1) % m->window_period == 0 ? 0 : m->window,
+        .rotation = &s->rotations[is_last_of(m->unrotated_period, i)],
+        .window = is_last_of(m->window_period, i) ? 0 : m->window,
         .first = first, .n = n,
     };
 }
+
+/* A feed-forward network, and tokens for it. */
+typedef struct network {
+    const float *in;           /* [n, width] */
+    float *out;                /* [n, width] */
+    uint32_t n;
+    nb_matrix gate, up, down;  /* no gate: the plain kind */
+    const float *gate_bias, *up_bias;
+    nb_gate_multiply gate_multiply; /* or */
+    nb_activate activate;
+} network;
 
 /* Runs f for each token of the batch: here if they are few, else shared among the threads. What f needs beyond the step
  * stands in the loop. */
@@ -21,20 +40,25 @@ typedef struct token_loop token_loop;
 struct token_loop {
     const nb_step *p;
     void (*f)(const token_loop *loop, uint32_t t);
-    const float *bias, *norm;
-    nb_gate_multiply gate_multiply;
+    const float *bias;
+    const nb_norm *norm;
+    const network *network;
 };
+
+static uint32_t tokens_of(const token_loop *loop) {
+    return loop->network ? loop->network->n : loop->p->n;
+}
 
 static void run_tokens(void *context, int32_t index, int32_t count, int32_t thread) {
     (void)thread;
     const token_loop *loop = context;
-    uint32_t n = loop->p->n;
+    uint32_t n = tokens_of(loop);
     for (uint32_t t = n * (uint32_t)index / (uint32_t)count; t < n * ((uint32_t)index + 1) / (uint32_t)count; t++)
         loop->f(loop, t);
 }
 
 static void for_tokens(token_loop loop) {
-    uint32_t n = loop.p->n;
+    uint32_t n = tokens_of(&loop);
     nb_parallel(loop.p->s->pool, n < 8 ? 1 : (int32_t)(n / 4), run_tokens, &loop);
 }
 
@@ -49,14 +73,37 @@ static void add_bias(float *row, const float *bias, uint32_t n) {
         nb_add_to(row, bias, n);
 }
 
+void nb_norm_row(const nb_shape *m, float *out, const float *x, const nb_norm *norm, uint32_t n) {
+    if (m->layer_norm)
+        nb_layer_norm(out, x, norm->weight, norm->bias, n, m->norm_epsilon);
+    else
+        nb_rms_norm(out, x, norm->weight, n, m->norm_epsilon);
+}
+
 static void norm_token(const token_loop *loop, uint32_t t) {
     nb_session *s = loop->p->s;
     const nb_shape *m = &s->model->shape;
-    nb_rms_norm(s->normed + (size_t)t * m->width, s->x + (size_t)t * m->width, loop->norm, m->width, m->norm_epsilon);
+    float *out = s->normed + (size_t)t * m->width, *x = s->x + (size_t)t * m->width;
+    if (loop->norm)
+        nb_norm_row(m, out, x, loop->norm, m->width);
+    else
+        memcpy(out, x, m->width * sizeof(float));
 }
 
-void nb_norm_block(const nb_step *p, const float *weight) {
-    for_tokens((token_loop){.p = p, .f = norm_token, .norm = weight});
+void nb_norm_block(const nb_step *p, const nb_norm *norm) {
+    for_tokens((token_loop){.p = p, .f = norm_token, .norm = norm});
+}
+
+void nb_add_positions(nb_session *s, uint32_t first, uint32_t n) {
+    uint32_t width = s->model->shape.width;
+    for (uint32_t t = 0; t < n; t++) {
+        nb_matrix_row(&s->model->positions, first + t, s->y);
+        nb_add_to(s->x + (size_t)t * width, s->y, width);
+    }
+}
+
+void nb_scale_embeddings(nb_session *s, uint32_t n, float scale) {
+    nb_scale(s->x, scale, (size_t)n * s->model->shape.width);
 }
 
 static void add_token(const token_loop *loop, uint32_t t) {
@@ -64,12 +111,14 @@ static void add_token(const token_loop *loop, uint32_t t) {
     const nb_shape *m = &s->model->shape;
     float *y = s->y + (size_t)t * m->width;
     add_bias(y, loop->bias, m->width);
-    if (loop->norm)
-        nb_rms_norm(y, y, loop->norm, m->width, m->norm_epsilon);
+    if (loop->norm && loop->norm->weight)
+        nb_norm_row(m, y, y, loop->norm, m->width);
+    if (m->residual_scale != 1)
+        nb_scale(y, m->residual_scale, m->width);
     nb_add_to(s->x + (size_t)t * m->width, y, m->width);
 }
 
-void nb_add_block(const nb_step *p, const float *bias, const float *norm) {
+void nb_add_block(const nb_step *p, const float *bias, const nb_norm *norm) {
     for_tokens((token_loop){.p = p, .f = add_token, .bias = bias, .norm = norm});
 }
 
@@ -79,12 +128,20 @@ static void cache(const nb_session *s, uint8_t *layer, const float *head, uint32
     nb_cache_store(s->kv_type, layer + ((size_t)kv * s->context + position) * nb_cache_bytes(s->kv_type, size), head, size);
 }
 
-/* A query or key head: its norm, if the layer has one (Henry et al. 2020), and its rotation. */
-static void turn(const nb_step *p, float *head, const float *norm, uint32_t t) {
-    const nb_shape *m = &p->s->model->shape;
+/* Query or key heads: their norms, if the layer has any (Henry et al. 2020). */
+static void norm_heads(const nb_shape *m, float *heads, uint32_t n, float *weight) {
+    uint32_t size = m->head_size;
+    if (weight && m->head_norms == NB_HEAD_NORMS_WHOLE)
+        nb_norm_row(m, heads, heads, &(nb_norm){weight, NULL}, n * size);
+    else if (weight)
+        for (uint32_t h = 0; h < n; h++) {
+            float *own = weight + (m->head_norms == NB_HEAD_NORMS_OWN ? h * size : 0);
+            nb_norm_row(m, heads + h * size, heads + h * size, &(nb_norm){own, NULL}, size);
+        }
+}
+
+static void rotate(const nb_step *p, float *head, uint32_t t) {
     const nb_rope *r = p->rotation->rope;
-    if (norm)
-        nb_rms_norm(head, head, norm, m->head_size, m->norm_epsilon);
     nb_rotate(head, p->rotation->cosines + (size_t)t * r->pairs, p->rotation->sines + (size_t)t * r->pairs, r->pairs,
               r->interleaved);
 }
@@ -100,10 +157,12 @@ static void place_token(const token_loop *loop, uint32_t t) {
     add_bias(q, p->layer->q_bias, m->heads * m->head_size);
     add_bias(k, p->layer->k_bias, m->kv_heads * m->head_size);
     add_bias(v, p->layer->v_bias, m->kv_heads * m->value_size);
+    norm_heads(m, q, m->heads, p->layer->q_norm);
+    norm_heads(m, k, m->kv_heads, p->layer->k_norm);
     for (uint32_t h = 0; h < m->heads; h++)
-        turn(p, q + h * m->head_size, p->layer->q_norm, t);
+        rotate(p, q + h * m->head_size, t);
     for (uint32_t h = 0; h < m->kv_heads; h++) {
-        turn(p, k + h * m->head_size, p->layer->k_norm, t);
+        rotate(p, k + h * m->head_size, t);
         cache(s, p->k, k + h * m->head_size, h, p->first + t, m->head_size);
         cache(s, p->v, v + h * m->value_size, h, p->first + t, m->value_size);
     }
@@ -119,26 +178,132 @@ void nb_attention_block(const nb_step *p) {
         .q = s->q, .out = s->mixed, .k = p->k, .v = p->v, .type = s->kv_type,
         .n = p->n, .first = p->first, .heads = m->heads, .kv_heads = m->kv_heads,
         .head_size = m->head_size, .value_size = m->value_size, .context = s->context, .window = p->window,
-        .scale = m->attention_scale, .scratch = s->attention_scratch,
+        .scale = m->attention_scale, .cap = m->attention_cap, .scratch = s->attention_scratch,
     };
     nb_attend(s->pool, &attention); /* [n, heads * value_size] */
     matmul(s, s->mixed, p->n, m->heads * m->value_size, &(nb_matmul_job){&p->layer->o, s->y}, 1); /* [n, width] */
 }
 
-static void gate_token(const token_loop *loop, uint32_t t) {
-    const nb_step *p = loop->p;
-    uint32_t n = p->s->model->shape.feed_forward;
-    float *gate = p->s->gate + (size_t)t * n, *up = p->s->up + (size_t)t * n;
-    add_bias(gate, p->layer->gate_bias, n);
-    add_bias(up, p->layer->up_bias, n);
-    loop->gate_multiply(gate, up, n);
+/* ---- feed-forward networks ---------------------------------------------------------------------------------- */
+
+static void activate_token(const token_loop *loop, uint32_t t) {
+    const network *f = loop->network;
+    nb_session *s = loop->p->s;
+    uint32_t n = f->up.rows;
+    float *gate = s->gate + (size_t)t * n, *up = s->up + (size_t)t * n;
+    add_bias(up, f->up_bias, n);
+    if (!f->gate.rows) {
+        f->activate(up, n);
+        return;
+    }
+    add_bias(gate, f->gate_bias, n);
+    f->gate_multiply(gate, up, n);
+}
+
+static void run_network(const nb_step *p, const network *f) {
+    nb_session *s = p->s;
+    const nb_matmul_job up_gate[] = {{&f->up, s->up}, {&f->gate, s->gate}};
+    matmul(s, f->in, f->n, f->up.columns, up_gate, f->gate.rows ? 2 : 1); /* [n, feed_forward] x 2 */
+    for_tokens((token_loop){.p = p, .f = activate_token, .network = f});
+    matmul(s, f->gate.rows ? s->gate : s->up, f->n, f->up.rows, &(nb_matmul_job){&f->down, f->out}, 1); /* [n, width] */
+}
+
+static network network_of(const nb_step *p) {
+    const nb_layer *l = p->layer;
+    return (network){.in = p->s->normed, .out = p->s->y, .n = p->n, .gate = l->gate, .up = l->up, .down = l->down,
+                     .gate_bias = l->gate_bias, .up_bias = l->up_bias};
 }
 
 void nb_feed_forward_block(const nb_step *p, nb_gate_multiply gate_multiply) {
+    network f = network_of(p);
+    f.gate_multiply = gate_multiply;
+    run_network(p, &f);
+}
+
+void nb_plain_feed_forward_block(const nb_step *p, nb_activate activate) {
+    network f = network_of(p);
+    f.activate = activate;
+    run_network(p, &f);
+}
+
+/* scores -> softmax, and the best of them as the token's choices. */
+static void choose(const nb_step *p, uint32_t t) {
+    const nb_shape *m = &p->s->model->shape;
+    float *scores = p->s->scores + (size_t)t * m->experts, most = scores[0], sum = 0, chosen = 0;
+    nb_choice *choices = p->s->choices + (size_t)t * m->experts_used;
+    for (uint32_t e = 1; e < m->experts; e++)
+        most = NB_MAX(most, scores[e]);
+    for (uint32_t e = 0; e < m->experts; e++)
+        sum += scores[e] = expf(scores[e] - most);
+    for (uint32_t i = 0; i < m->experts_used; i++) {
+        uint32_t best = 0;
+        for (uint32_t e = 1; e < m->experts; e++)
+            best = scores[e] > scores[best] ? e : best;
+        choices[i] = (nb_choice){best, scores[best] / sum};
+        chosen += choices[i].weight;
+        scores[best] = -1; /* taken */
+    }
+    for (uint32_t i = 0; i < m->experts_used && m->experts_sum_to_1; i++)
+        choices[i].weight /= chosen;
+}
+
+/* Row index of y += weight * its row of what an expert made. */
+static void scatter(nb_session *s, const nb_choice *to, const float *row) {
+    uint32_t width = s->model->shape.width;
+    float *y = s->y + (size_t)to->index * width;
+    for (uint32_t i = 0; i < width; i++)
+        y[i] += to->weight * row[i];
+}
+
+/* Expert e is given those tokens that chose it. */
+static void run_expert(const nb_step *p, uint32_t e, nb_gate_multiply gate_multiply) {
     nb_session *s = p->s;
     const nb_shape *m = &s->model->shape;
-    const nb_matmul_job gate_up[] = {{&p->layer->gate, s->gate}, {&p->layer->up, s->up}};
-    matmul(s, s->normed, p->n, m->width, gate_up, 2); /* [n, feed_forward] x 2 */
-    for_tokens((token_loop){.p = p, .f = gate_token, .gate_multiply = gate_multiply});
-    matmul(s, s->gate, p->n, m->feed_forward, &(nb_matmul_job){&p->layer->down, s->y}, 1); /* [n, width] */
+    const nb_layer *l = p->layer;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->n * m->experts_used; i++)
+        if (s->choices[i].index == e) {
+            uint32_t t = i / m->experts_used;
+            memcpy(s->gathered + (size_t)n * m->width, s->normed + (size_t)t * m->width, m->width * sizeof(float));
+            s->members[n++] = (nb_choice){t, s->choices[i].weight};
+        }
+    if (!n)
+        return;
+    run_network(p, &(network){.in = s->gathered, .out = s->scattered, .n = n, .gate_multiply = gate_multiply,
+                              .gate = nb_matrix_part(&l->expert_gate, e * m->expert_width, m->expert_width),
+                              .up = nb_matrix_part(&l->expert_up, e * m->expert_width, m->expert_width),
+                              .down = nb_matrix_part(&l->expert_down, e * m->width, m->width)});
+    for (uint32_t i = 0; i < n; i++)
+        scatter(s, &s->members[i], s->scattered + (size_t)i * m->width);
+}
+
+/* Those that all tokens go through; a router of their own may weigh them, by the logistic function. */
+static void run_shared(const nb_step *p, nb_gate_multiply gate_multiply) {
+    nb_session *s = p->s;
+    const nb_layer *l = p->layer;
+    uint32_t width = s->model->shape.width;
+    run_network(p, &(network){.in = s->normed, .out = s->scattered, .n = p->n, .gate_multiply = gate_multiply,
+                              .gate = l->shared_gate, .up = l->shared_up, .down = l->shared_down});
+    for (uint32_t t = 0; t < p->n; t++) {
+        nb_choice to = {t, 1};
+        float score = 0;
+        for (uint32_t i = 0; l->shared_router && i < width; i++)
+            score += l->shared_router[i] * s->normed[(size_t)t * width + i];
+        if (l->shared_router)
+            to.weight = 1 / (1 + expf(-score));
+        scatter(s, &to, s->scattered + (size_t)t * width);
+    }
+}
+
+void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply) {
+    nb_session *s = p->s;
+    const nb_shape *m = &s->model->shape;
+    matmul(s, s->normed, p->n, m->width, &(nb_matmul_job){&p->layer->router, s->scores}, 1); /* [n, experts] */
+    for (uint32_t t = 0; t < p->n; t++)
+        choose(p, t);
+    memset(s->y, 0, (size_t)p->n * m->width * sizeof(float));
+    for (uint32_t e = 0; e < m->experts; e++)
+        run_expert(p, e, gate_multiply);
+    if (p->layer->shared_up.rows)
+        run_shared(p, gate_multiply);
 }

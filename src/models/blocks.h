@@ -3,7 +3,9 @@
  *     x       the residual stream           [n, width]
  *     normed  what a block is given         [n, width]
  *     y       what it makes of it           [n, width]
- */
+ *
+ * Most layers go  norm, attention, add, norm, feed-forward, add.  Where the second norm comes before the first add,
+ * both blocks are given the same x, side by side; where there is one norm, the same normed. */
 #ifndef NB_BLOCKS_H
 #define NB_BLOCKS_H
 
@@ -19,21 +21,37 @@ typedef struct nb_step {
     uint32_t first, n;             /* tokens [first, first + n) of the session */
 } nb_step;
 
-/* Layer i as the shape says, with the first rotation. */
+/* Layer i as the shape says. */
 nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n);
 
-/* normed = norm(x); weight: [width] */
-void nb_norm_block(const nb_step *p, const float *weight);
+/* x += positions [first, first + n), the learned ones; x *= scale: what some families do before their first layer. */
+void nb_add_positions(nb_session *s, uint32_t first, uint32_t n);
+void nb_scale_embeddings(nb_session *s, uint32_t n, float scale);
 
-/* y = o(attention(q, k, v)), where q, k and v are the layer's projections of normed, plus their biases, q and k normed
- * head by head, and rotated. Biases and norms where the layer has them. */
+/* normed = norm(x), or x itself if norm is NULL. */
+void nb_norm_block(const nb_step *p, const nb_norm *norm);
+
+/* y = o(attention(q, k, v)), where q, k and v are the layer's projections of normed, plus their biases, q and k normed,
+ * and rotated. Biases and norms where the layer has them. */
 void nb_attention_block(const nb_step *p);
 
 /* y = down(act(gate(normed)) * up(normed)). gate_multiply: gate = act(gate) * up, n elements (ops.h). */
 typedef void (*nb_gate_multiply)(float *gate, const float *up, size_t n);
 void nb_feed_forward_block(const nb_step *p, nb_gate_multiply gate_multiply);
 
-/* x += norm(y + bias); bias, norm: [width], or NULL for none. */
-void nb_add_block(const nb_step *p, const float *bias, const float *norm);
+/* y = down(act(up(normed))). activate: x = act(x), n elements (ops.h). */
+typedef void (*nb_activate)(float *x, size_t n);
+void nb_plain_feed_forward_block(const nb_step *p, nb_activate activate);
+
+/* y = Σ of weight * expert(normed) over each token's experts (Shazeer et al. 2017): those experts_used whose
+ * softmax(router(normed)) is largest, which is the weight; plus the shared experts' result, if there are any. An expert
+ * is a feed-forward network as above, with a gate. */
+void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply);
+
+/* x += norm(y + bias) residual_scale; bias: [width], or NULL for none; norm: NULL, or without a weight, for none. */
+void nb_add_block(const nb_step *p, const float *bias, const nb_norm *norm);
+
+/* A row of n elements, normed as the shape says. */
+void nb_norm_row(const nb_shape *m, float *out, const float *x, const nb_norm *norm, uint32_t n);
 
 #endif

@@ -1,49 +1,89 @@
-#include "llama.h"
-
 #include "../kernels/ops.h"
 #include "blocks.h"
+#include "families.h"
 #include "slots.h"
 
-static const nb_slot SLOTS[] = {
-    NB_MODEL_MATRIX("token_embd.weight", embedding, VOCABULARY, WIDTH, false),
-    NB_MODEL_MATRIX("output.weight", output, VOCABULARY, WIDTH, true),
-    NB_MODEL_VECTOR("output_norm.weight", output_norm, WIDTH, false),
-    NB_MODEL_VECTOR("rope_freqs.weight", shape.ropes[0].factors, PAIRS, true),
-    NB_LAYER_VECTOR("attn_norm.weight", attention_norm, WIDTH, false),
-    NB_LAYER_MATRIX("attn_q.weight", q, QUERIES, WIDTH),
-    NB_LAYER_MATRIX("attn_k.weight", k, KEYS, WIDTH),
-    NB_LAYER_MATRIX("attn_v.weight", v, VALUES, WIDTH),
-    NB_LAYER_MATRIX("attn_output.weight", o, WIDTH, MIXED),
-    NB_LAYER_VECTOR("attn_q.bias", q_bias, QUERIES, true),
-    NB_LAYER_VECTOR("attn_k.bias", k_bias, KEYS, true),
-    NB_LAYER_VECTOR("attn_v.bias", v_bias, VALUES, true),
-    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, true),
-    NB_LAYER_VECTOR("ffn_norm.weight", feed_forward_norm, WIDTH, false),
-    NB_LAYER_MATRIX("ffn_gate.weight", gate, FEED_FORWARD, WIDTH),
-    NB_LAYER_MATRIX("ffn_up.weight", up, FEED_FORWARD, WIDTH),
-    NB_LAYER_MATRIX("ffn_down.weight", down, WIDTH, FEED_FORWARD),
-    NB_LAYER_VECTOR("ffn_gate.bias", gate_bias, FEED_FORWARD, true),
-    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, true),
-    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, true),
+/* ---- llama: Llama 1-3, Mistral, SmolLM2, and with experts Mixtral (Touvron et al. 2023, Jiang et al. 2024) ---- */
+
+static const nb_slot LLAMA[] = {
+    NB_SLOTS_ENDS,
+    NB_SLOTS_NORMS,
+    NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_OPTIONAL),
+    NB_SLOTS_GATED(NB_DENSE),
+    NB_SLOTS_EXPERTS,
+    NB_MODEL_VECTOR("rope_freqs.weight", shape.ropes[0].factors, PAIRS, NB_OPTIONAL),
+    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_OPTIONAL),
+    NB_LAYER_VECTOR("ffn_gate.bias", gate_bias, FEED_FORWARD, NB_OPTIONAL),
+    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, NB_OPTIONAL),
+    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, NB_OPTIONAL),
     {0},
 };
 
-static int32_t configure(nb_model *model, nb_error *err) {
+static int32_t configure_llama(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure(model, err));
     model->shape.ropes[0].interleaved = true; /* GGUF stores Q and K of this family permuted so */
+    model->shape.experts_sum_to_1 = true;
     return NB_OK;
 }
 
-static void forward(nb_session *s, uint32_t first, uint32_t n) {
+void nb_llama_forward(nb_session *s, uint32_t first, uint32_t n) {
     for (uint32_t i = 0; i < s->model->shape.layers; i++) {
         nb_step p = nb_step_of(s, i, first, n);
-        nb_norm_block(&p, p.layer->attention_norm);
+        nb_norm_block(&p, &p.layer->attention_norm);
         nb_attention_block(&p);
         nb_add_block(&p, p.layer->o_bias, NULL);
-        nb_norm_block(&p, p.layer->feed_forward_norm);
-        nb_feed_forward_block(&p, nb_silu_multiply);
+        nb_norm_block(&p, &p.layer->feed_forward_norm);
+        if (p.layer->router.rows)
+            nb_experts_block(&p, nb_silu_multiply);
+        else
+            nb_feed_forward_block(&p, nb_silu_multiply);
         nb_add_block(&p, p.layer->down_bias, NULL);
     }
 }
 
-const nb_family nb_family_llama = {"llama", SLOTS, configure, forward};
+const nb_family nb_family_llama = {"llama", LLAMA, configure_llama, nb_llama_forward};
+
+/* ---- smollm3: every fourth layer is not rotated (Yang et al. 2025) ---- */
+
+static int32_t configure_smollm3(nb_model *model, nb_error *err) {
+    NB_TRY(configure_llama(model, err));
+    model->shape.unrotated_period = 4; /* no key says so */
+    return NB_OK;
+}
+
+const nb_family nb_family_smollm3 = {"smollm3", LLAMA, configure_smollm3, nb_llama_forward};
+
+/* ---- granite: four multipliers ---- */
+
+static int32_t configure_granite(nb_model *model, nb_error *err) {
+    NB_TRY(configure_llama(model, err));
+    nb_shape *s = &model->shape;
+    s->attention_scale = (float)nb_model_number(model, "attention.scale", (double)s->attention_scale);
+    s->embedding_scale = (float)nb_model_number(model, "embedding_scale", 1);
+    s->residual_scale = (float)nb_model_number(model, "residual_scale", 1);
+    s->logit_scale = 1 / (float)nb_model_number(model, "logit_scale", 1);
+    return NB_OK;
+}
+
+static void forward_granite(nb_session *s, uint32_t first, uint32_t n) {
+    nb_scale_embeddings(s, n, s->model->shape.embedding_scale);
+    nb_llama_forward(s, first, n);
+}
+
+const nb_family nb_family_granite = {"granite", LLAMA, configure_granite, forward_granite};
+
+/* ---- deepseek: version 1, some layers without experts, then layers that also have shared ones (Dai et al. 2024) ---- */
+
+static const nb_slot DEEPSEEK[] = {
+    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_GATED(NB_DENSE), NB_SLOTS_EXPERTS, NB_SLOTS_SHARED_EXPERTS,
+    {0},
+};
+
+static int32_t configure_deepseek(nb_model *model, nb_error *err) {
+    NB_TRY(configure_llama(model, err));
+    model->shape.experts_sum_to_1 = false;
+    return NB_OK;
+}
+
+const nb_family nb_family_deepseek = {"deepseek", DEEPSEEK, configure_deepseek, nb_llama_forward};

@@ -64,7 +64,7 @@ uint8_t *nb_loader_space(nb_loader *l, size_t *capacity) {
 static uint64_t unit_bytes(const nb_loader *l, uint64_t tensor) {
     const nb_tensor_info *info = &l->model->checkpoint.tensors[tensor];
     const nb_matrix *m = l->destinations[tensor].matrix;
-    return m ? info->bytes / info->shape[1] * nb_group_rows(info->type) : info->bytes;
+    return m ? info->bytes / (info->shape[1] * info->shape[2]) * nb_group_rows(info->type) : info->bytes;
 }
 
 /* A vector becomes F32. The buffer may hold it at any address, and blocks are read as structs: hence the copy. */
@@ -77,7 +77,7 @@ static int32_t fill_vector(const nb_tensor_info *info, const uint8_t *bytes, flo
     if (!aligned)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory to load the model");
     memcpy(aligned, bytes, (size_t)info->bytes);
-    nb_traits_of(info->type)->dequantize(aligned, out, (size_t)info->shape[0]);
+    nb_traits_of(info->type)->dequantize(aligned, out, (size_t)(info->shape[0] * info->shape[1]));
     nb_free(aligned);
     return NB_OK;
 }

@@ -5,26 +5,37 @@
 #include "../kernels/attention.h"
 #include "../kernels/traits.h"
 #include "../text/sampler.h"
-#include "gemma3.h"
-#include "llama.h"
+#include "families.h"
 
 #include <math.h>
 
-const nb_family *const nb_families[] = {&nb_family_llama, &nb_family_gemma3, NULL};
+const nb_family *const nb_families[] = {
+    &nb_family_llama, &nb_family_qwen2, &nb_family_qwen3, &nb_family_phi3, &nb_family_gemma, &nb_family_gemma2,
+    &nb_family_gemma3, &nb_family_gpt2, &nb_family_smollm3, &nb_family_stablelm, &nb_family_phi2, &nb_family_gptneox,
+    &nb_family_olmo2, &nb_family_granite, &nb_family_falcon, &nb_family_qwen2moe, &nb_family_qwen3moe,
+    &nb_family_deepseek, NULL};
 
 enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of two still fit 64 bits easily */
 
-static uint32_t extent_of(const nb_shape *s, nb_extent e) {
+static uint32_t extent_of(const nb_shape *s, uint32_t e) {
     switch (e) {
     case NB_EXTENT_1: return 1;
     case NB_EXTENT_VOCABULARY: return s->vocabulary;
     case NB_EXTENT_WIDTH: return s->width;
     case NB_EXTENT_FEED_FORWARD: return s->feed_forward;
     case NB_EXTENT_HEAD: return s->head_size;
+    case NB_EXTENT_HEADS: return s->heads;
+    case NB_EXTENT_KV_HEADS: return s->kv_heads;
     case NB_EXTENT_QUERIES: return s->heads * s->head_size;
     case NB_EXTENT_KEYS: return s->kv_heads * s->head_size;
     case NB_EXTENT_VALUES: return s->kv_heads * s->value_size;
     case NB_EXTENT_MIXED: return s->heads * s->value_size;
+    case NB_EXTENT_QKV: return (s->heads + s->kv_heads) * s->head_size + s->kv_heads * s->value_size;
+    case NB_EXTENT_GATE_UP: return 2 * s->feed_forward;
+    case NB_EXTENT_CONTEXT: return s->context;
+    case NB_EXTENT_EXPERTS: return s->experts;
+    case NB_EXTENT_EXPERT: return s->expert_width;
+    case NB_EXTENT_SHARED: return s->shared_width;
     case NB_EXTENT_PAIRS: return s->ropes[0].pairs;
     }
     return 0;
@@ -70,18 +81,33 @@ static int32_t configure_rope(nb_model *model, nb_error *err) {
     r->attention_factor = (float)nb_model_number(model, "rope.scaling.attn_factor", 1);
     r->factor = (float)nb_model_number(model, "rope.scaling.factor", nb_model_number(model, "rope.scale_linear", 1));
     nb_text kind = string_of(model, "rope.scaling.type");
-    if (!kind.data || nb_text_is(kind, "none") || nb_text_is(kind, "llama3"))
+    if (!kind.data || nb_text_is(kind, "none") || nb_text_is(kind, "llama3") || nb_text_is(kind, "longrope"))
         r->scaling = kind.data || r->factor == 1 ? NB_ROPE_NONE : NB_ROPE_LINEAR;
     else if (nb_text_is(kind, "linear"))
         r->scaling = NB_ROPE_LINEAR;
     else if (nb_text_is(kind, "yarn"))
         r->scaling = NB_ROPE_YARN;
     else
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "RoPE scaling \"%t\" is not supported; none, linear, llama3 and yarn are", kind);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "RoPE scaling \"%t\" is not supported; none, linear, llama3, longrope and yarn "
+                       "are", kind);
     if (!(r->base > 1) || !(r->factor > 0) || !(r->original_context >= 1))
         return NB_FAIL(err, NB_ERR_FORMAT, "%s.rope.* has impossible values (base %g, factor %g, original context %g)",
                        model->family->name, (double)r->base, (double)r->factor, (double)r->original_context);
     return NB_OK;
+}
+
+/* A width of 0 is of experts that the model has not: no tensor of theirs fits. */
+static int32_t configure_experts(nb_model *model, nb_error *err) {
+    nb_shape *s = &model->shape;
+    if (nb_model_number(model, "expert_count", 0) == 0)
+        return NB_OK;
+    NB_TRY(nb_model_size(model, "expert_count", &s->experts, 0, 1024, err));
+    NB_TRY(nb_model_size(model, "expert_used_count", &s->experts_used, 0, s->experts, err));
+    NB_TRY(nb_model_size(model, "expert_feed_forward_length", &s->expert_width, s->feed_forward, 1 << 20, err));
+    uint32_t shared;
+    NB_TRY(nb_model_size(model, "expert_shared_count", &shared, 1, 64, err));
+    return nb_model_size(model, "expert_shared_feed_forward_length", &s->shared_width, (double)shared * s->expert_width,
+                         1 << 22, err);
 }
 
 int32_t nb_model_configure(nb_model *model, nb_error *err) {
@@ -105,8 +131,11 @@ int32_t nb_model_configure(nb_model *model, nb_error *err) {
         return NB_FAIL(err, NB_ERR_FORMAT, "token_embd.weight has an impossible shape");
     s->vocabulary = (uint32_t)embedding->shape[1];
     s->window = (uint32_t)NB_MIN(nb_model_number(model, "attention.sliding_window", 0), 1e9);
-    s->norm_epsilon = (float)nb_model_number(model, "attention.layer_norm_rms_epsilon", 1e-5);
+    s->norm_epsilon = (float)nb_model_number(model, "attention.layer_norm_rms_epsilon",
+                                             nb_model_number(model, "attention.layer_norm_epsilon", 1e-5));
     s->attention_scale = 1 / sqrtf((float)s->head_size);
+    s->embedding_scale = s->residual_scale = s->logit_scale = 1;
+    NB_TRY(configure_experts(model, err));
     return configure_rope(model, err);
 }
 
@@ -147,10 +176,16 @@ static const nb_slot *find_slot(const nb_family *family, nb_text name, bool in_l
 
 static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, nb_error *err) {
     uint64_t columns = extent_of(&model->shape, slot->columns), rows = extent_of(&model->shape, slot->rows);
+    uint64_t experts = slot->by_expert ? model->shape.experts : 1;
     nb_text name = nb_checkpoint_tensor_name(&model->checkpoint, info);
-    if (info->shape[0] != columns || info->shape[1] != rows || info->shape[2] != 1 || info->shape[3] != 1)
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for [%l, %l]",
-                       name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows);
+    if (info->shape[0] != columns || info->shape[1] != rows || info->shape[2] != experts || info->shape[3] != 1)
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for "
+                       "[%l, %l, %l]", name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows, experts);
+    /* matrices that are taken apart: experts, and gate and up (q, k and v are multiples of 4 by their heads) */
+    uint64_t part = slot->by_expert ? rows : slot->rows == NB_EXTENT_GATE_UP ? rows / 2 : 0;
+    if (part % nb_group_rows(info->type))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t has parts of %l rows; of a quantized one only multiples of 4 are "
+                       "supported", name, part);
     return NB_OK;
 }
 
@@ -175,14 +210,49 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
     return NB_OK;
 }
 
+static bool is_filled(const void *base, const nb_slot *s) {
+    const uint8_t *place = (const uint8_t *)base + s->at;
+    return s->is_matrix ? ((const nb_matrix *)place)->rows : *(float *const *)place != NULL;
+}
+
 static int32_t check_complete(const nb_model *model, nb_error *err) {
-    for (const nb_slot *s = model->family->slots; s->name; s++)
-        for (uint32_t layer = 0; layer < (s->in_layer ? model->shape.layers : 1) && !s->optional; layer++) {
-            const uint8_t *place = (s->in_layer ? (const uint8_t *)&model->layers[layer] : (const uint8_t *)model) + s->at;
-            if (s->is_matrix ? !((const nb_matrix *)place)->rows : !*(float *const *)place)
-                return s->in_layer ? NB_FAIL(err, NB_ERR_FORMAT, "tensor blk.%u.%s is missing; the file is not whole", layer, s->name)
-                                   : NB_FAIL(err, NB_ERR_FORMAT, "tensor %s is missing; the file is not whole", s->name);
+    for (const nb_slot *s = model->family->slots; s->name; s++) {
+        if (!s->in_layer && s->need == NB_ALWAYS && !is_filled(model, s))
+            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %s is missing; the file is not whole", s->name);
+        for (uint32_t i = 0; s->in_layer && i < model->shape.layers; i++) {
+            const nb_layer *layer = &model->layers[i];
+            nb_need kind = layer->router.rows ? NB_MIXTURE : NB_DENSE;
+            if ((s->need == NB_ALWAYS || s->need == kind) && !is_filled(layer, s))
+                return NB_FAIL(err, NB_ERR_FORMAT, "tensor blk.%u.%s is missing; the file is not whole", i, s->name);
         }
+    }
+    return NB_OK;
+}
+
+/* Tensors that are several in one become parts of it. What the file has besides would be loaded over them: refused. */
+static int32_t take_apart(nb_model *model, nb_error *err) {
+    const nb_shape *m = &model->shape;
+    uint32_t queries = m->heads * m->head_size, keys = m->kv_heads * m->head_size, values = m->kv_heads * m->value_size;
+    for (uint32_t i = 0; i < m->layers; i++) {
+        nb_layer *layer = &model->layers[i];
+        if ((layer->qkv.rows && (layer->q.rows || layer->k.rows || layer->v.rows)) ||
+            (layer->qkv_bias && (layer->q_bias || layer->k_bias || layer->v_bias)))
+            return NB_FAIL(err, NB_ERR_FORMAT, "there is blk.%u.attn_qkv, and its parts besides; the file is broken", i);
+        if (layer->qkv.rows) {
+            layer->q = nb_matrix_part(&layer->qkv, 0, queries);
+            layer->k = nb_matrix_part(&layer->qkv, queries, keys);
+            layer->v = nb_matrix_part(&layer->qkv, queries + keys, values);
+        }
+        if (layer->qkv_bias) {
+            layer->q_bias = layer->qkv_bias;
+            layer->k_bias = layer->qkv_bias + queries;
+            layer->v_bias = layer->qkv_bias + queries + keys;
+        }
+        if (layer->gate_up.rows) {
+            layer->gate = nb_matrix_part(&layer->gate_up, 0, m->feed_forward);
+            layer->up = nb_matrix_part(&layer->gate_up, m->feed_forward, m->feed_forward);
+        }
+    }
     return NB_OK;
 }
 
@@ -193,12 +263,13 @@ static void take_weights(nb_model *model, const nb_destination *destinations) {
         const nb_tensor_info *info = &c->tensors[i];
         if (destinations[i].matrix) {
             nb_matrix *m = destinations[i].matrix;
-            void *data = nb_arena_take(&model->arena, nb_matrix_bytes(info->type, info->shape[1], info->shape[0]), 1);
+            uint64_t rows = info->shape[1] * info->shape[2];
+            void *data = nb_arena_take(&model->arena, nb_matrix_bytes(info->type, rows, info->shape[0]), 1);
             if (model->arena.base)
-                *m = (nb_matrix){info->type, (uint32_t)info->shape[1], (uint32_t)info->shape[0],
+                *m = (nb_matrix){info->type, (uint32_t)rows, (uint32_t)info->shape[0],
                                  (size_t)nb_group_bytes(info->type, info->shape[0]), data};
         } else {
-            float *data = nb_arena_take(&model->arena, info->shape[0], sizeof(float));
+            float *data = nb_arena_take(&model->arena, info->shape[0] * info->shape[1], sizeof(float));
             if (model->arena.base)
                 *destinations[i].vector = data;
         }
@@ -219,6 +290,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     take_weights(model, destinations);
     NB_TRY(nb_arena_reserve(&model->arena, "the model's weights", err));
     take_weights(model, destinations);
+    NB_TRY(take_apart(model, err));
     NB_TRY(check_complete(model, err));
     if (!model->output.rows)
         model->output = model->embedding;

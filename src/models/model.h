@@ -16,9 +16,13 @@ typedef struct nb_rope {
     float factor;        /* linear, yarn: context extension */
     float original_context, beta_fast, beta_slow, attention_factor; /* yarn */
     float *factors;      /* [pairs]: divide the frequencies; NULL: none */
+    float *long_factors; /* [pairs]: instead of those, where the session's context exceeds the original one; NULL: none */
 } nb_rope;
 
 enum { NB_ROPES = 2 };
+
+/* What q_norm and k_norm hold: weights for any head, for each head its own, or for all heads as one row. */
+typedef enum nb_head_norms { NB_HEAD_NORMS_SHARED, NB_HEAD_NORMS_OWN, NB_HEAD_NORMS_WHOLE } nb_head_norms;
 
 typedef struct nb_shape {
     uint32_t vocabulary, layers;
@@ -29,19 +33,40 @@ typedef struct nb_shape {
     uint32_t context;                   /* trained for */
     uint32_t window;                    /* sliding window of attention; 0: none */
     uint32_t window_period;             /* every so many-th layer has no window all the same; 0: all have it */
+    uint32_t unrotated_period;          /* every so many-th layer takes the second of the ropes; 0: none */
+    uint32_t experts, experts_used;     /* of a mixture: in a layer, and of those for one token; 0: no mixture */
+    uint32_t expert_width, shared_width; /* inner widths: of an expert; of those that see all tokens, together */
+    bool experts_sum_to_1;              /* the chosen experts' weights are scaled so */
+    bool parallel;                      /* both blocks of a layer side by side, where a family has it either way */
+    bool layer_norm;                    /* norms are about the mean (Ba et al. 2016), else root mean squares */
+    nb_head_norms head_norms;
     float norm_epsilon, attention_scale; /* the latter usually 1 / sqrt(head_size) */
+    float attention_cap, logit_cap;     /* x becomes cap tanh(x / cap); 0: none */
+    float embedding_scale, residual_scale, logit_scale; /* multiply: what enters, what a block adds, what leaves */
     nb_rope ropes[NB_ROPES];            /* the first, and another if layers differ; an unused one has no pairs */
 } nb_shape;
 
+/* weight = NULL: there is none. */
+typedef struct nb_norm {
+    float *weight, *bias;
+} nb_norm;
+
 /* Vectors are F32; an absent one is NULL, an absent matrix has data = NULL. */
 typedef struct nb_layer {
-    float *attention_norm, *feed_forward_norm;      /* [width]: of what a block is given */
-    float *attention_post_norm, *feed_forward_post_norm; /* [width]: of what it adds */
-    float *q_norm, *k_norm;                         /* [head_size]: of each query and key head */
+    nb_norm attention_norm, feed_forward_norm;      /* [width]: of what a block is given */
+    nb_norm attention_norm_2;                       /* [width]: of what attention alone is given */
+    nb_norm attention_post_norm, feed_forward_post_norm; /* [width]: of what it adds */
+    float *q_norm, *k_norm;                         /* [head_size], or [heads, head_size]: of query and key heads */
+    nb_matrix qkv;                                  /* q, k and v below each other: they are then parts of it */
     nb_matrix q, k, v, o;                           /* [heads * head_size, width], [kv_heads * ...], [width, heads * value_size] */
-    float *q_bias, *k_bias, *v_bias, *o_bias;
+    float *qkv_bias, *q_bias, *k_bias, *v_bias, *o_bias;
+    nb_matrix gate_up;                              /* gate and up below each other, likewise */
     nb_matrix gate, up, down;                       /* [feed_forward, width] x 2, [width, feed_forward] */
     float *gate_bias, *up_bias, *down_bias;
+    nb_matrix router;                               /* [experts, width]; absent: a layer without experts */
+    nb_matrix expert_gate, expert_up, expert_down;  /* the experts' gates below each other, and so on */
+    nb_matrix shared_gate, shared_up, shared_down;  /* [shared_width, width] x 2, [width, shared_width] */
+    float *shared_router;                           /* [width] */
 } nb_layer;
 
 typedef struct nb_family nb_family;
@@ -54,21 +79,29 @@ struct nb_model {
     nb_layer *layers;         /* [shape.layers] */
     nb_arena arena;           /* the weights: */
     nb_matrix embedding;      /* [vocabulary, width] */
+    nb_matrix positions;      /* [context, width]: learned ones, added to the embeddings */
     nb_matrix output;         /* [vocabulary, width]; the embedding again if the file has none */
-    float *output_norm;       /* [width] */
+    nb_norm output_norm;      /* [width] */
+    float *output_bias;       /* [vocabulary] */
 };
 
 /* Where a tensor of the file belongs. */
 typedef enum nb_extent {      /* a side of a tensor, in terms of the shape */
-    NB_EXTENT_1, NB_EXTENT_VOCABULARY, NB_EXTENT_WIDTH, NB_EXTENT_FEED_FORWARD, NB_EXTENT_HEAD, NB_EXTENT_QUERIES,
-    NB_EXTENT_KEYS, NB_EXTENT_VALUES, NB_EXTENT_MIXED /* heads * value_size */, NB_EXTENT_PAIRS
+    NB_EXTENT_1, NB_EXTENT_VOCABULARY, NB_EXTENT_WIDTH, NB_EXTENT_FEED_FORWARD, NB_EXTENT_HEAD, NB_EXTENT_HEADS,
+    NB_EXTENT_KV_HEADS, NB_EXTENT_QUERIES, NB_EXTENT_KEYS, NB_EXTENT_VALUES, NB_EXTENT_MIXED /* heads * value_size */,
+    NB_EXTENT_QKV, NB_EXTENT_PAIRS, NB_EXTENT_GATE_UP, NB_EXTENT_CONTEXT, NB_EXTENT_EXPERTS,
+    NB_EXTENT_EXPERT /* inner width of one */, NB_EXTENT_SHARED
 } nb_extent;
 
-typedef struct nb_slot {
+/* Whether a file must have it: dense in layers without experts, mixture in layers with them. */
+typedef enum nb_need { NB_ALWAYS, NB_OPTIONAL, NB_DENSE, NB_MIXTURE } nb_need;
+
+typedef struct nb_slot {      /* of small fields: there are many */
     const char *name;         /* in a layer: what follows "blk.N." */
-    bool in_layer, is_matrix, optional;
-    size_t at;                /* offset of the nb_matrix or float * in nb_model or nb_layer */
-    nb_extent rows, columns;  /* a vector has rows = NB_EXTENT_1 */
+    uint16_t at;              /* offset of the nb_matrix or float * in nb_model or nb_layer */
+    uint8_t need;             /* nb_need */
+    bool in_layer : 1, is_matrix : 1, by_expert : 1; /* the last: one such matrix for each expert, as a third side */
+    uint8_t rows, columns;    /* nb_extent; a vector has rows = NB_EXTENT_1, or one of HEADS and KV_HEADS */
 } nb_slot;
 
 struct nb_family {

@@ -9,8 +9,9 @@ static float pair_turning(const nb_rope *r, float turns) {
     return (float)r->pairs * logf(r->original_context / (turns * 6.2831853f)) / logf(r->base);
 }
 
-void nb_rope_frequencies(const nb_rope *r, float *frequencies, float *magnitude) {
+void nb_rope_frequencies(const nb_rope *r, uint32_t context, float *frequencies, float *magnitude) {
     float first = 0, last = 0;
+    const float *factors = r->long_factors && (float)context > r->original_context ? r->long_factors : r->factors;
     *magnitude = r->attention_factor;
     if (r->scaling == NB_ROPE_YARN) {
         first = NB_MAX(0, floorf(pair_turning(r, r->beta_fast)));
@@ -20,8 +21,8 @@ void nb_rope_frequencies(const nb_rope *r, float *frequencies, float *magnitude)
     }
     for (uint32_t i = 0; i < r->pairs; i++) {
         float f = 1 / powf(r->base, (float)i / (float)r->pairs);
-        if (r->factors)
-            f /= r->factors[i];
+        if (factors)
+            f /= factors[i];
         if (r->scaling == NB_ROPE_LINEAR)
             f /= r->factor;
         if (r->scaling == NB_ROPE_YARN) {

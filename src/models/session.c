@@ -5,6 +5,7 @@
 #include "../kernels/matmul.h"
 #include "../kernels/ops.h"
 #include "../kernels/types.h"
+#include "blocks.h"
 #include "rope.h"
 
 enum { BATCH = 128, LOGITS_ROWS = 8 };
@@ -34,10 +35,17 @@ static void take(nb_session *s) {
     s->mixed = nb_arena_take(a, batch * m->heads * m->value_size, sizeof(float));
     s->new_k = nb_arena_take(a, batch * m->kv_heads * m->head_size, sizeof(float));
     s->new_v = nb_arena_take(a, batch * m->kv_heads * m->value_size, sizeof(float));
-    s->gate = nb_arena_take(a, batch * m->feed_forward, sizeof(float));
-    s->up = nb_arena_take(a, batch * m->feed_forward, sizeof(float));
+    uint32_t inner = NB_MAX(m->feed_forward, NB_MAX(m->expert_width, m->shared_width));
+    uint64_t gathered = m->experts ? batch : 0;
+    s->gate = nb_arena_take(a, batch * inner, sizeof(float));
+    s->up = nb_arena_take(a, batch * inner, sizeof(float));
+    s->scores = nb_arena_take(a, batch * m->experts, sizeof(float));
+    s->choices = nb_arena_take(a, batch * m->experts_used, sizeof(nb_choice));
+    s->members = nb_arena_take(a, gathered, sizeof(nb_choice));
+    s->gathered = nb_arena_take(a, gathered * m->width, sizeof(float));
+    s->scattered = nb_arena_take(a, gathered * m->width, sizeof(float));
     s->logits = nb_arena_take(a, s->logits_capacity * (uint64_t)m->vocabulary, sizeof(float));
-    uint32_t columns = NB_MAX(NB_MAX(m->width, m->feed_forward), m->heads * m->value_size);
+    uint32_t columns = NB_MAX(NB_MAX(m->width, inner), m->heads * m->value_size);
     for (nb_form form = NB_FORM_F32 + 1; form < NB_FORM_COUNT; form++)
         s->activations.forms[form] = nb_arena_take(a, batch, nb_form_token_bytes(form, columns));
     s->matmul_scratch = nb_arena_take(a, threads * 4, columns * sizeof(float));
@@ -54,6 +62,9 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
     if (kv_type == NB_TYPE_Q8_0 && (model->shape.head_size % NB_BLOCK || model->shape.value_size % NB_BLOCK))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a Q8_0 KV cache needs heads of a multiple of 32 elements; this model's have %u and %u: "
                        "choose F16", model->shape.head_size, model->shape.value_size);
+    if (model->positions.rows && context > model->positions.rows)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "this model has learned %u positions, so its context cannot be %u; choose %u "
+                       "or less", model->positions.rows, context, model->positions.rows);
     *s = (nb_session){.model = model, .pool = pool, .kv_type = kv_type};
     s->context = context ? context : model->shape.context;
     s->batch = NB_MIN(batch ? batch : BATCH, s->context);
@@ -83,7 +94,7 @@ nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t contex
     uint8_t *rest = (uint8_t *)s->tokens;
     memset(rest, 0, (size_t)(s->arena.base + s->arena.size - rest));
     for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
-        nb_rope_frequencies(r->rope, r->frequencies, &r->magnitude);
+        nb_rope_frequencies(r->rope, s->context, r->frequencies, &r->magnitude);
     return s;
 }
 
@@ -104,12 +115,19 @@ double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch,
 /* Logits of rows [row, row + rows) of the residual stream. */
 static void compute_logits(nb_session *s, uint32_t row, uint32_t rows) {
     const nb_model *m = s->model;
+    const nb_shape *shape = &m->shape;
     for (uint32_t i = 0; i < rows; i++)
-        nb_rms_norm(s->normed + (size_t)i * m->shape.width, s->x + (size_t)(row + i) * m->shape.width, m->output_norm,
-                    m->shape.width, m->shape.norm_epsilon);
-    nb_activations_set(&s->activations, s->normed, rows, m->shape.width);
+        nb_norm_row(shape, s->normed + (size_t)i * shape->width, s->x + (size_t)(row + i) * shape->width,
+                    &m->output_norm, shape->width);
+    nb_activations_set(&s->activations, s->normed, rows, shape->width);
     nb_matmul_job job = {&m->output, s->logits};
     nb_matmul(s->pool, &s->activations, &job, 1, s->matmul_scratch);
+    for (uint32_t i = 0; i < rows && m->output_bias; i++)
+        nb_add_to(s->logits + (size_t)i * shape->vocabulary, m->output_bias, shape->vocabulary);
+    if (shape->logit_scale != 1)
+        nb_scale(s->logits, shape->logit_scale, (size_t)rows * shape->vocabulary);
+    if (shape->logit_cap > 0)
+        nb_cap(s->logits, shape->logit_cap, (size_t)rows * shape->vocabulary);
     s->logits_rows = rows;
 }
 

@@ -13,6 +13,12 @@ typedef struct nb_rotation {
     float *cosines, *sines;     /* [batch, pairs], of the batch at hand */
 } nb_rotation;
 
+/* An expert of a token, or a token of an expert, and what its result is multiplied by. */
+typedef struct nb_choice {
+    uint32_t index;
+    float weight;
+} nb_choice;
+
 struct nb_session {
     const nb_model *model;
     nb_pool *pool;
@@ -27,7 +33,11 @@ struct nb_session {
     float *normed;              /* [batch, width] */
     float *q, *mixed;           /* [batch, heads * head_size], [batch, heads * value_size] */
     float *new_k, *new_v;       /* [batch, kv_heads * head_size], [... value_size] */
-    float *gate, *up;           /* [batch, feed_forward] */
+    float *gate, *up;           /* [batch, feed_forward], or what an expert needs */
+    float *scores;              /* [batch, experts]: the router's */
+    nb_choice *choices;         /* [batch, experts_used] */
+    nb_choice *members;         /* [batch]: tokens of the expert at hand */
+    float *gathered, *scattered; /* [batch, width]: what it is given, what it makes of it */
     float *logits;              /* [logits_capacity, vocabulary] */
     uint32_t logits_capacity, logits_rows;
     nb_activations activations;

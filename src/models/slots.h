@@ -1,16 +1,68 @@
-/* Writes a family's table of tensors: one line a tensor, an nb_slot. */
+/* Writes a family's table of tensors: one line a tensor, an nb_slot; and the lines that many families have. */
 #ifndef NB_SLOTS_H
 #define NB_SLOTS_H
 
 #include "model.h"
 
-#define NB_MODEL_MATRIX(name, member, rows, columns, optional) \
-    {name, false, true, optional, offsetof(nb_model, member), NB_EXTENT_##rows, NB_EXTENT_##columns}
-#define NB_MODEL_VECTOR(name, member, columns, optional) \
-    {name, false, false, optional, offsetof(nb_model, member), NB_EXTENT_1, NB_EXTENT_##columns}
-#define NB_LAYER_MATRIX(name, member, rows, columns) \
-    {name, true, true, false, offsetof(nb_layer, member), NB_EXTENT_##rows, NB_EXTENT_##columns}
-#define NB_LAYER_VECTOR(name, member, columns, optional) \
-    {name, true, false, optional, offsetof(nb_layer, member), NB_EXTENT_1, NB_EXTENT_##columns}
+#define NB_MODEL_MATRIX(name, member, rows, columns, need) \
+    {name, offsetof(nb_model, member), need, false, true, false, NB_EXTENT_##rows, NB_EXTENT_##columns}
+#define NB_MODEL_VECTOR(name, member, columns, need) \
+    {name, offsetof(nb_model, member), need, false, false, false, NB_EXTENT_1, NB_EXTENT_##columns}
+#define NB_LAYER_MATRIX(name, member, rows, columns, need) \
+    {name, offsetof(nb_layer, member), need, true, true, false, NB_EXTENT_##rows, NB_EXTENT_##columns}
+#define NB_LAYER_EXPERTS(name, member, rows, columns) \
+    {name, offsetof(nb_layer, member), NB_MIXTURE, true, true, true, NB_EXTENT_##rows, NB_EXTENT_##columns}
+#define NB_LAYER_VECTOR(name, member, columns, need) \
+    {name, offsetof(nb_layer, member), need, true, false, false, NB_EXTENT_1, NB_EXTENT_##columns}
+#define NB_LAYER_NORMS(name, member, heads) /* of each head its own */ \
+    {name, offsetof(nb_layer, member), NB_OPTIONAL, true, false, false, NB_EXTENT_##heads, NB_EXTENT_HEAD}
+
+/* The ends: embedding, last norm, output. */
+#define NB_SLOTS_ENDS                                                            \
+    NB_MODEL_MATRIX("token_embd.weight", embedding, VOCABULARY, WIDTH, NB_ALWAYS), \
+    NB_MODEL_MATRIX("output.weight", output, VOCABULARY, WIDTH, NB_OPTIONAL),    \
+    NB_MODEL_VECTOR("output_norm.weight", output_norm.weight, WIDTH, NB_ALWAYS)
+
+/* Norms of what the blocks are given. */
+#define NB_SLOTS_NORMS                                                           \
+    NB_LAYER_VECTOR("attn_norm.weight", attention_norm.weight, WIDTH, NB_ALWAYS), \
+    NB_LAYER_VECTOR("ffn_norm.weight", feed_forward_norm.weight, WIDTH, NB_ALWAYS)
+
+/* The same, and the last one, with what layer norms have besides. */
+#define NB_SLOTS_NORM_BIASES                                                     \
+    NB_MODEL_VECTOR("output_norm.bias", output_norm.bias, WIDTH, NB_ALWAYS),     \
+    NB_LAYER_VECTOR("attn_norm.bias", attention_norm.bias, WIDTH, NB_ALWAYS)
+
+/* Projections of attention. Files may have q, k and v as one, which then fills the places of all three. */
+#define NB_SLOTS_ATTENTION                                                       \
+    NB_LAYER_MATRIX("attn_qkv.weight", qkv, QKV, WIDTH, NB_OPTIONAL),            \
+    NB_LAYER_MATRIX("attn_q.weight", q, QUERIES, WIDTH, NB_ALWAYS),              \
+    NB_LAYER_MATRIX("attn_k.weight", k, KEYS, WIDTH, NB_ALWAYS),                 \
+    NB_LAYER_MATRIX("attn_v.weight", v, VALUES, WIDTH, NB_ALWAYS),               \
+    NB_LAYER_MATRIX("attn_output.weight", o, WIDTH, MIXED, NB_ALWAYS)
+
+#define NB_SLOTS_ATTENTION_BIASES(need)                                          \
+    NB_LAYER_VECTOR("attn_qkv.bias", qkv_bias, QKV, NB_OPTIONAL),                \
+    NB_LAYER_VECTOR("attn_q.bias", q_bias, QUERIES, need),                       \
+    NB_LAYER_VECTOR("attn_k.bias", k_bias, KEYS, need),                          \
+    NB_LAYER_VECTOR("attn_v.bias", v_bias, VALUES, need)
+
+/* The feed-forward network, with or without a gate. */
+#define NB_SLOTS_PLAIN(need)                                                     \
+    NB_LAYER_MATRIX("ffn_up.weight", up, FEED_FORWARD, WIDTH, need),             \
+    NB_LAYER_MATRIX("ffn_down.weight", down, WIDTH, FEED_FORWARD, need)
+#define NB_SLOTS_GATED(need)                                                     \
+    NB_LAYER_MATRIX("ffn_gate.weight", gate, FEED_FORWARD, WIDTH, need), NB_SLOTS_PLAIN(need)
+
+/* A mixture of experts instead of it. */
+#define NB_SLOTS_EXPERTS                                                         \
+    NB_LAYER_MATRIX("ffn_gate_inp.weight", router, EXPERTS, WIDTH, NB_OPTIONAL), \
+    NB_LAYER_EXPERTS("ffn_gate_exps.weight", expert_gate, EXPERT, WIDTH),        \
+    NB_LAYER_EXPERTS("ffn_up_exps.weight", expert_up, EXPERT, WIDTH),            \
+    NB_LAYER_EXPERTS("ffn_down_exps.weight", expert_down, WIDTH, EXPERT)
+#define NB_SLOTS_SHARED_EXPERTS                                                  \
+    NB_LAYER_MATRIX("ffn_gate_shexp.weight", shared_gate, SHARED, WIDTH, NB_MIXTURE), \
+    NB_LAYER_MATRIX("ffn_up_shexp.weight", shared_up, SHARED, WIDTH, NB_MIXTURE), \
+    NB_LAYER_MATRIX("ffn_down_shexp.weight", shared_down, WIDTH, SHARED, NB_MIXTURE)
 
 #endif

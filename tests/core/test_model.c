@@ -1,4 +1,4 @@
-/* A whole model file through the loader and sessions: a Llama, and what is left of it after harm; a Gemma 3. That the
+/* A whole model file through the loader and sessions: a Llama, and what is left of it after harm; other families. That the
  * numbers are right is checked against oracles elsewhere (greedy.test.js, logits.test.js); here, that they do not
  * depend on how the bytes arrived, on batches, threads, or what the cache held before; and that nothing breaks. */
 #include "../../src/base/numbers.h"
@@ -193,18 +193,12 @@ static void open_file(const char *path) {
     test_read(path, file, file_size);
 }
 
-/* Its layers differ in what they see and in how they are rotated, so a batch must be no other there either. */
-static void check_gemma3(void) {
-    static const contradiction cases[] = {
-        {"blk.1.post_ffw_norm.weight", "blk.1.post_fxw_norm.weight", "post_fxw_norm.weight is not part"},
-        {"gemma3.attention.head_count_kv", "gemma3.final_logit_softcapping", "logits with a cap are not supported"},
-        {"gemma3.attention.layer_norm_rms_epsilon", "gemma3.attention.sliding_window_pattern",
-         "sliding_window_pattern is out of range"},
-    };
+/* What such a file computes depends on no batch and no thread, and its contradictions are refused. */
+static void check_family(const char *path, const contradiction *cases, size_t n_cases) {
     nb_error err = {0};
-    open_file("tests/fixtures/models/gemma3.gguf");
+    open_file(path);
     nb_model *m = load(file, file_size, 0, 0, &err);
-    if (!CHECK(m, "%s", err.message))
+    if (!CHECK(m, "%s: %s", path, err.message))
         return;
     int32_t tokens[TOKENS], vocabulary = nb_model_vocabulary(m);
     some_tokens(tokens, TOKENS, m, 12);
@@ -215,9 +209,49 @@ static void check_gemma3(void) {
     nb_session_free(s);
     test_pool_free(pool);
     check_sessions(m, expected, tokens, vocabulary);
-    check_contradictions(cases, sizeof cases / sizeof *cases);
+    check_contradictions(cases, n_cases);
     nb_free(expected);
     nb_model_free(m);
+}
+
+/* Learned positions end where they end. */
+static void check_positions(void) {
+    nb_error err = {0};
+    open_file("tests/fixtures/models/gpt2.gguf");
+    nb_model *m = load(file, file_size, 0, 0, &err);
+    nb_pool *pool = test_pool_new(1);
+    CHECK(!nb_session_new(m, pool, 65, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_ARGUMENT, "65 of 64 positions");
+    nb_session *s = nb_session_new(m, pool, 0, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err);
+    int32_t tokens[64] = {0};
+    CHECK(nb_session_advance(s, tokens, 64, 0, &err) == 64, "all positions: %s", err.message);
+    nb_session_free(s);
+    test_pool_free(pool);
+    nb_model_free(m);
+}
+
+static void check_families(void) {
+    static const contradiction gemma3[] = {
+        {"blk.1.post_ffw_norm.weight", "blk.1.post_fxw_norm.weight", "post_fxw_norm.weight is not part"},
+        {"gemma3.attention.layer_norm_rms_epsilon", "gemma3.attention.sliding_window_pattern",
+         "sliding_window_pattern is out of range"},
+    };
+    check_family("tests/fixtures/models/gemma3.gguf", gemma3, 2);
+    check_family("tests/fixtures/models/gemma2.gguf", NULL, 0);
+    static const contradiction gpt2[] = {
+        {"position_embd.weight", "positixn_embd.weight", "positixn_embd.weight is not part"},
+        {"gpt2.context_length", "gpt2.cxntext_length", "context_length is missing"},
+        {"blk.1.attn_qkv.bias", "blk.1.ffn_down.biax", "ffn_down.biax is not part"},
+    };
+    check_family("tests/fixtures/models/gpt2.gguf", gpt2, 3);
+    static const contradiction mixture[] = {
+        {"qwen2moe.expert_used_count", "qwen2moe.expert_xsed_count", "expert_used_count is missing"},
+        {"qwen2moe.expert_count", "qwen2moe.expert_cxunt", "ask for [32, 0, 1]"},
+        {"blk.1.ffn_gate_inp.weight", "blk.9.ffn_gate_inp.weight", "is not part"},
+    };
+    check_family("tests/fixtures/models/qwen2moe.gguf", mixture, 3);
+    check_positions();
+    check_family("tests/fixtures/models/falcon-40b.gguf", NULL, 0);
+    check_family("tests/fixtures/models/phi3-long.gguf", NULL, 0);
 }
 
 void test_model(void) {
@@ -268,7 +302,7 @@ void test_model(void) {
     nb_free(got);
     nb_free(expected);
     nb_model_free(m);
-    check_gemma3();
+    check_families();
     nb_free(file);
     file = NULL;
 }

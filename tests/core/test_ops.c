@@ -48,6 +48,40 @@ static void check_gelu(void) {
           (double)far[1], (double)far[2], (double)far[3]);
 }
 
+static double normal(double x) { /* x times its distribution function */
+    return x / 2 * erfc(-x / sqrt(2));
+}
+
+static void check_plain(void) {
+    double worst = 0, worst_exact = 0, worst_cap = 0;
+    for (float x = -20; x <= 20; x += 0.00137f) {
+        float a[7] = {x, -x, x, x, x, x, x}, b[7], c[7];
+        memcpy(b, a, sizeof a);
+        memcpy(c, a, sizeof a);
+        nb_gelu(a, 7);
+        nb_gelu_exact(b, 7);
+        nb_cap(c, 3.5f, 7);
+        for (uint32_t i = 0; i < 7; i++) {
+            double in = i == 1 ? -x : x, scale = NB_MAX(fabs(in), 1e-30);
+            worst = NB_MAX(worst, fabs(a[i] - gelu(in)) / scale);
+            worst_exact = NB_MAX(worst_exact, fabs(b[i] - normal(in)) / scale);
+            worst_cap = NB_MAX(worst_cap, fabs(c[i] - 3.5 * tanh(in / 3.5)) / 3.5);
+        }
+    }
+    CHECK(worst <= 2e-7, "gelu alone: error %g of its argument", worst);
+    CHECK(worst_exact <= 3e-7, "exact gelu: error %g of its argument", worst_exact);
+    CHECK(worst_cap <= 4e-7, "cap: error %g of itself", worst_cap);
+    float far[5] = {-1e30f, 1e30f, -0.0f, 100, -100};
+    nb_gelu_exact(far, 5);
+    CHECK(far[0] == 0 && far[1] == 1e30f && far[2] == 0 && far[3] == 100 && fabsf(far[4]) < 1e-30f,
+          "exact gelu far out: %g, %g, %g, %g", (double)far[0], (double)far[1], (double)far[2], (double)far[3]);
+    float many[131];
+    for (uint32_t i = 0; i < 131; i++)
+        many[i] = 1 + (float)i;
+    nb_gelu(many, 131);
+    CHECK(many[64] == 65 && many[130] == 131, "gelu of many: %g, %g", (double)many[64], (double)many[130]);
+}
+
 static void check_rows(uint32_t n, uint32_t *seed) {
     float x[40], weight[40], out[40], gate[40];
     double squares = 0;
@@ -62,6 +96,22 @@ static void check_rows(uint32_t n, uint32_t *seed) {
         double right = x[i] / sqrt(squares / n + 1e-5) * weight[i];
         CHECK(fabs(out[i] - right) <= 4e-7 * fabs(right), "norm of %u: element %u is %g, not %g", n, i, (double)out[i], right);
     }
+    double mean = 0, variance = 0;
+    for (uint32_t i = 0; i < n; i++)
+        mean += (double)x[i] / n;
+    for (uint32_t i = 0; i < n; i++)
+        variance += ((double)x[i] - mean) * ((double)x[i] - mean) / n;
+    for (int with_bias = 0; with_bias <= 1; with_bias++) {
+        nb_layer_norm(out, x, weight, with_bias ? gate : NULL, n, 1e-5f);
+        for (uint32_t i = 0; i < n; i++) {
+            double right = ((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)weight[i] + (with_bias ? (double)gate[i] : 0);
+            CHECK(fabs((double)out[i] - right) <= 5e-6, "layer norm of %u: element %u is %g, not %g", n, i, (double)out[i], right);
+        }
+    }
+    memcpy(out, gate, sizeof out);
+    nb_scale(out, -2.5f, n);
+    for (uint32_t i = 0; i < n; i++)
+        CHECK(out[i] == -2.5f * gate[i], "scaled: element %u of %u is %g", i, n, (double)out[i]);
     memcpy(out, gate, sizeof out);
     nb_silu_multiply(out, x, n);
     for (uint32_t i = 0; i < n; i++) {
@@ -102,6 +152,7 @@ void test_ops(void) {
     uint32_t seed = 99;
     check_exp();
     check_gelu();
+    check_plain();
     for (uint32_t n = 1; n <= 40; n++)
         check_rows(n, &seed);
     check_argmax(&seed);
@@ -146,7 +197,7 @@ static void check_halves(void) {
     CHECK(out[14] == 0 && out[15] == 0x8000, "subnormal halves become %u, %u", out[14], out[15]);
 }
 
-static void check_attention(const shape *s, uint32_t type, nb_pool *pool, uint32_t *seed) {
+static void check_attention(const shape *s, uint32_t type, float cap, nb_pool *pool, uint32_t *seed) {
     static float q[MAX_N * MAX_HEADS * MAX_SIZE], out[MAX_N * MAX_HEADS * MAX_SIZE], alone[MAX_HEADS * MAX_SIZE];
     float *k = nb_alloc(s->kv_heads * CONTEXT * MAX_SIZE * sizeof *k), *v = nb_alloc(s->kv_heads * CONTEXT * MAX_SIZE * sizeof *v);
     for (uint32_t i = 0; i < s->n * s->heads * s->head_size; i++)
@@ -157,7 +208,7 @@ static void check_attention(const shape *s, uint32_t type, nb_pool *pool, uint32
                                                            (uint32_t)nb_pool_threads(pool)) * sizeof(float));
     nb_attention a = {.q = q, .out = out, .k = cached_k, .v = cached_v, .type = type, .n = s->n, .first = s->first,
                       .heads = s->heads, .kv_heads = s->kv_heads, .head_size = s->head_size, .value_size = s->value_size,
-                      .context = CONTEXT, .window = s->window, .scale = 0.37f, .scratch = scratch};
+                      .context = CONTEXT, .window = s->window, .scale = 0.37f, .cap = cap, .scratch = scratch};
     nb_attend(pool, &a);
     for (uint32_t t = 0; t < s->n; t++) {
         a.q = q + t * s->heads * s->head_size;
@@ -175,7 +226,8 @@ static void check_attention(const shape *s, uint32_t type, nb_pool *pool, uint32
                 double dot = 0;
                 for (uint32_t i = 0; i < s->head_size; i++)
                     dot += (double)q[(t * s->heads + h) * s->head_size + i] * (double)k[(kv * CONTEXT + j) * s->head_size + i];
-                sum += p[j] = exp(dot * (double)0.37f);
+                dot *= (double)0.37f;
+                sum += p[j] = exp(cap > 0 ? (double)cap * tanh(dot / (double)cap) : dot);
             }
             for (uint32_t i = 0; i < s->value_size; i++) {
                 double right = 0;
@@ -212,8 +264,11 @@ void test_attention(void) {
         nb_pool *pool = test_pool_new(threads);
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
             for (size_t type = 0; type < 3; type++)
-                if (types[type] != NB_TYPE_Q8_0 || (shapes[i].head_size % 32 == 0 && shapes[i].value_size % 32 == 0))
-                    check_attention(&shapes[i], types[type], pool, &seed);
+                if (types[type] != NB_TYPE_Q8_0 || (shapes[i].head_size % 32 == 0 && shapes[i].value_size % 32 == 0)) {
+                    check_attention(&shapes[i], types[type], 0, pool, &seed);
+                    if (i % 3 == 0)
+                        check_attention(&shapes[i], types[type], 2.5f, pool, &seed);
+                }
         test_pool_free(pool);
     }
 }

@@ -1,0 +1,39 @@
+/* Falcon (Almazrouei et al. 2023): layer norms, no other biases, both blocks side by side; the larger models give
+ * attention a norm of its own. */
+#include "../kernels/ops.h"
+#include "blocks.h"
+#include "families.h"
+#include "slots.h"
+
+static const nb_slot SLOTS[] = {
+    NB_SLOTS_ENDS,
+    NB_SLOTS_NORM_BIASES,
+    NB_LAYER_VECTOR("attn_norm.weight", attention_norm.weight, WIDTH, NB_ALWAYS),
+    NB_LAYER_VECTOR("attn_norm_2.weight", attention_norm_2.weight, WIDTH, NB_OPTIONAL),
+    NB_LAYER_VECTOR("attn_norm_2.bias", attention_norm_2.bias, WIDTH, NB_OPTIONAL),
+    NB_SLOTS_ATTENTION,
+    NB_SLOTS_PLAIN(NB_ALWAYS),
+    {0},
+};
+
+static int32_t configure(nb_model *model, nb_error *err) {
+    NB_TRY(nb_model_configure(model, err));
+    model->shape.layer_norm = true;
+    return NB_OK;
+}
+
+static void forward(nb_session *s, uint32_t first, uint32_t n) {
+    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
+        nb_step p = nb_step_of(s, i, first, n);
+        bool two = p.layer->attention_norm_2.weight;
+        nb_norm_block(&p, two ? &p.layer->attention_norm_2 : &p.layer->attention_norm);
+        nb_attention_block(&p);
+        if (two)
+            nb_norm_block(&p, &p.layer->attention_norm);
+        nb_add_block(&p, NULL, NULL);
+        nb_plain_feed_forward_block(&p, nb_gelu_exact);
+        nb_add_block(&p, NULL, NULL);
+    }
+}
+
+const nb_family nb_family_falcon = {"falcon", SLOTS, configure, forward};

@@ -1,0 +1,20 @@
+/* The architectures that there are, one file each or a few that are much alike; model.c lists them. */
+#ifndef NB_FAMILIES_H
+#define NB_FAMILIES_H
+
+#include "model.h"
+
+extern const nb_family nb_family_llama, nb_family_smollm3, nb_family_granite, nb_family_deepseek; /* llama.c */
+extern const nb_family nb_family_qwen2, nb_family_qwen3, nb_family_qwen2moe, nb_family_qwen3moe;  /* qwen.c */
+extern const nb_family nb_family_phi2, nb_family_phi3;                                            /* phi.c */
+extern const nb_family nb_family_gemma, nb_family_gemma2, nb_family_gemma3;                       /* gemma.c */
+extern const nb_family nb_family_gpt2;
+extern const nb_family nb_family_stablelm;
+extern const nb_family nb_family_gptneox;
+extern const nb_family nb_family_olmo2;
+extern const nb_family nb_family_falcon;
+
+/* Llama's layer: a norm before each block, gates of SiLU, or experts of that kind. Other families have it too. */
+void nb_llama_forward(nb_session *session, uint32_t first, uint32_t n);
+
+#endif

@@ -1,0 +1,87 @@
+/* Gemma 1, 2 and 3, text (Gemma Team 2024, 2024, 2025): scaled embeddings and gates of GELU; from version 2 on norms of
+ * what the blocks add and windows; version 2 has caps, version 3 norms of heads and two rotations. */
+#include "../kernels/ops.h"
+#include "blocks.h"
+#include "families.h"
+#include "slots.h"
+
+#include <math.h>
+
+#define POST_NORMS                                                                                  \
+    NB_LAYER_VECTOR("post_attention_norm.weight", attention_post_norm.weight, WIDTH, NB_ALWAYS),    \
+    NB_LAYER_VECTOR("post_ffw_norm.weight", feed_forward_post_norm.weight, WIDTH, NB_ALWAYS)
+
+static const nb_slot GEMMA[] = {NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_GATED(NB_ALWAYS), {0}};
+
+static const nb_slot GEMMA2[] = {
+    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_GATED(NB_ALWAYS), POST_NORMS, {0},
+};
+
+static const nb_slot GEMMA3[] = {
+    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_GATED(NB_ALWAYS), POST_NORMS,
+    NB_LAYER_VECTOR("attn_q_norm.weight", q_norm, HEAD, NB_ALWAYS),
+    NB_LAYER_VECTOR("attn_k_norm.weight", k_norm, HEAD, NB_ALWAYS),
+    {0},
+};
+
+/* Layers with a window have a rotation of their own: in version 3 of a smaller base, and never scaled. */
+enum { GLOBAL = 0, LOCAL = 1 };
+
+/* The largest model of versions 2 and 3 scales its queries otherwise; no key says so, its number of layers does. */
+static void configure_scale(nb_shape *s, uint32_t layers_27b) {
+    if (s->layers == layers_27b)
+        s->attention_scale = 1 / sqrtf((float)s->width / (float)s->heads);
+}
+
+static int32_t configure_cap(nb_model *model, const char *key, float *cap, nb_error *err) {
+    *cap = (float)nb_model_number(model, key, 0);
+    if (!(*cap >= 0 && *cap < 1e6f))
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s.%s is %g, which is no cap; the file is broken", model->family->name, key,
+                       (double)*cap);
+    return NB_OK;
+}
+
+static int32_t configure_gemma2(nb_model *model, nb_error *err) {
+    NB_TRY(nb_model_configure(model, err));
+    nb_shape *s = &model->shape;
+    s->window = s->window ? s->window : 4096;
+    NB_TRY(nb_model_size(model, "attention.sliding_window_pattern", &s->window_period, 2, 1024, err));
+    NB_TRY(configure_cap(model, "attn_logit_softcapping", &s->attention_cap, err));
+    NB_TRY(configure_cap(model, "final_logit_softcapping", &s->logit_cap, err));
+    s->ropes[LOCAL] = s->ropes[GLOBAL];
+    configure_scale(s, 46);
+    return NB_OK;
+}
+
+static int32_t configure_gemma3(nb_model *model, nb_error *err) {
+    NB_TRY(nb_model_configure(model, err));
+    nb_shape *s = &model->shape;
+    NB_TRY(nb_model_size(model, "attention.sliding_window_pattern", &s->window_period, 6, 1024, err));
+    NB_TRY(configure_cap(model, "final_logit_softcapping", &s->logit_cap, err));
+    s->ropes[LOCAL] = (nb_rope){.pairs = s->ropes[GLOBAL].pairs, .attention_factor = 1,
+                                .base = (float)nb_model_number(model, "rope.freq_base_swa", 10000)};
+    if (!(s->ropes[LOCAL].base > 1))
+        return NB_FAIL(err, NB_ERR_FORMAT, "gemma3.rope.freq_base_swa is %g, not more than 1; the file is broken",
+                       (double)s->ropes[LOCAL].base);
+    configure_scale(s, 62);
+    return NB_OK;
+}
+
+static void forward(nb_session *s, uint32_t first, uint32_t n) {
+    const nb_shape *m = &s->model->shape;
+    nb_scale_embeddings(s, n, sqrtf((float)m->width));
+    for (uint32_t i = 0; i < m->layers; i++) {
+        nb_step p = nb_step_of(s, i, first, n);
+        p.rotation = &s->rotations[p.window ? LOCAL : GLOBAL];
+        nb_norm_block(&p, &p.layer->attention_norm);
+        nb_attention_block(&p);
+        nb_add_block(&p, NULL, &p.layer->attention_post_norm);
+        nb_norm_block(&p, &p.layer->feed_forward_norm);
+        nb_feed_forward_block(&p, nb_gelu_multiply);
+        nb_add_block(&p, NULL, &p.layer->feed_forward_post_norm);
+    }
+}
+
+const nb_family nb_family_gemma = {"gemma", GEMMA, nb_model_configure, forward};
+const nb_family nb_family_gemma2 = {"gemma2", GEMMA2, configure_gemma2, forward};
+const nb_family nb_family_gemma3 = {"gemma3", GEMMA3, configure_gemma3, forward};

@@ -1,0 +1,40 @@
+/* OLMo 2 (OLMo Team 2025): norms of what the blocks add, none of what they are given; all query heads are normed as one
+ * row, and all key heads. */
+#include "../kernels/ops.h"
+#include "blocks.h"
+#include "families.h"
+#include "slots.h"
+
+static const nb_slot SLOTS[] = {
+    NB_SLOTS_ENDS,
+    NB_SLOTS_ATTENTION,
+    NB_LAYER_VECTOR("attn_q_norm.weight", q_norm, QUERIES, NB_ALWAYS),
+    NB_LAYER_VECTOR("attn_k_norm.weight", k_norm, KEYS, NB_ALWAYS),
+    NB_LAYER_VECTOR("post_attention_norm.weight", attention_post_norm.weight, WIDTH, NB_ALWAYS),
+    NB_SLOTS_GATED(NB_ALWAYS),
+    NB_LAYER_VECTOR("post_ffw_norm.weight", feed_forward_post_norm.weight, WIDTH, NB_ALWAYS),
+    {0},
+};
+
+static int32_t configure(nb_model *model, nb_error *err) {
+    NB_TRY(nb_model_configure(model, err));
+    if (model->shape.window)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "olmo2.attention.sliding_window is %u: this is OLMo 3, which is not "
+                       "supported; OLMo 2 is", model->shape.window);
+    model->shape.head_norms = NB_HEAD_NORMS_WHOLE;
+    return NB_OK;
+}
+
+static void forward(nb_session *s, uint32_t first, uint32_t n) {
+    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
+        nb_step p = nb_step_of(s, i, first, n);
+        nb_norm_block(&p, NULL);
+        nb_attention_block(&p);
+        nb_add_block(&p, NULL, &p.layer->attention_post_norm);
+        nb_norm_block(&p, NULL);
+        nb_feed_forward_block(&p, nb_silu_multiply);
+        nb_add_block(&p, NULL, &p.layer->feed_forward_post_norm);
+    }
+}
+
+const nb_family nb_family_olmo2 = {"olmo2", SLOTS, configure, forward};

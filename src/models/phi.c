@@ -1,0 +1,54 @@
+#include "../kernels/ops.h"
+#include "blocks.h"
+#include "families.h"
+#include "slots.h"
+
+/* ---- phi2: layer norms, a part of each head rotated, both blocks side by side after one norm (Li et al. 2023) ---- */
+
+static const nb_slot PHI2[] = {
+    NB_SLOTS_ENDS,
+    NB_MODEL_VECTOR("output.bias", output_bias, VOCABULARY, NB_ALWAYS),
+    NB_SLOTS_NORM_BIASES,
+    NB_LAYER_VECTOR("attn_norm.weight", attention_norm.weight, WIDTH, NB_ALWAYS),
+    NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_ALWAYS),
+    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_ALWAYS),
+    NB_SLOTS_PLAIN(NB_ALWAYS),
+    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, NB_ALWAYS),
+    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, NB_ALWAYS),
+    {0},
+};
+
+static int32_t configure_phi2(nb_model *model, nb_error *err) {
+    NB_TRY(nb_model_configure(model, err));
+    model->shape.layer_norm = true;
+    return NB_OK;
+}
+
+static void forward_phi2(nb_session *s, uint32_t first, uint32_t n) {
+    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
+        nb_step p = nb_step_of(s, i, first, n);
+        nb_norm_block(&p, &p.layer->attention_norm);
+        nb_attention_block(&p);
+        nb_add_block(&p, p.layer->o_bias, NULL);
+        nb_plain_feed_forward_block(&p, nb_gelu);
+        nb_add_block(&p, p.layer->down_bias, NULL);
+    }
+}
+
+const nb_family nb_family_phi2 = {"phi2", PHI2, configure_phi2, forward_phi2};
+
+/* ---- phi3: Phi 3, 3.5 and 4 (Abdin et al. 2024): Llama's layer, its tensors merged, LongRoPE ---- */
+
+static const nb_slot PHI3[] = {
+    NB_SLOTS_ENDS,
+    NB_SLOTS_NORMS,
+    NB_MODEL_VECTOR("rope_factors_short.weight", shape.ropes[0].factors, PAIRS, NB_OPTIONAL),
+    NB_MODEL_VECTOR("rope_factors_long.weight", shape.ropes[0].long_factors, PAIRS, NB_OPTIONAL),
+    NB_SLOTS_ATTENTION,
+    NB_LAYER_MATRIX("ffn_up.weight", gate_up, GATE_UP, WIDTH, NB_ALWAYS),
+    NB_LAYER_MATRIX("ffn_down.weight", down, WIDTH, FEED_FORWARD, NB_ALWAYS),
+    {0},
+};
+
+const nb_family nb_family_phi3 = {"phi3", PHI3, nb_model_configure, nb_llama_forward};
