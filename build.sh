@@ -22,7 +22,7 @@ WARN="-Wall -Wextra -Werror"
 COMMON="-O3 -std=c11 -ffp-contract=off -fno-math-errno -fno-builtin-strlen -fvisibility=hidden ${CORE_DEFINES:-}"
 WASM="-mbulk-memory -mnontrapping-fptoint -msign-ext -mmutable-globals"
 # The parts of musl's maths that the core may call; the linker takes those that it does call.
-MATH="expf exp2f exp2f_data powf powf_data logf logf_data log2f log2f_data log1pf expm1f tanhf sinf cosf erff roundf fmodf
+MATH="expf exp2f exp2f_data powf powf_data logf logf_data log2f log2f_data log1pf expm1f tanhf sinf cosf erff erf roundf fmodf
     exp exp_data pow pow_data log log_data sin cos __sin __cos __sindf __cosdf __rem_pio2 __rem_pio2f __rem_pio2_large
     scalbn floor __math_oflow __math_uflow __math_xflow __math_divzero __math_invalid
     __math_oflowf __math_uflowf __math_xflowf __math_divzerof __math_invalidf"

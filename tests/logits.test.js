@@ -41,7 +41,7 @@ for (const { build, threads } of configurations()) {
                 const kvType = threads === 1 ? 'f32' : 'f16';
                 const model = await load(folder + file, { build, threads, kvType });
                 const floats = model.info.types?.every(({ type }) => ['F32', 'F16', 'BF16'].includes(type));
-                const within = floats && kvType === 'f32' ? 1e-3 : Infinity;
+                const within = floats && kvType === 'f32' ? 1e-4 : Infinity; // another kind of GELU is 5e-4 off
                 try {
                     const whole = await logitsOf(model, expected.tokens);
                     compare(whole, expected, 0.9999, file, within);
