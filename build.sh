@@ -91,9 +91,12 @@ stale() { # object source
     return 1
 }
 
-# What runs once for a model, or calls kernels for a token, is compiled for size.
+# What reads files, or only calls kernels, is compiled for size.
 cold_flags() { # source
-    case $1 in src/formats/* | src/models/*) echo -Os ;; esac
+    case $1 in
+    src/text/bpe.c | src/text/spm.c | src/text/sampler.c | src/text/vocabulary.c) ;;
+    src/base/* | src/formats/* | src/models/* | src/text/*) echo -Oz ;;
+    esac
 }
 
 # compile FOLDER COMMAND SOURCE...: every source into build/o/FOLDER; sets OBJECTS.
