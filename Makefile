@@ -52,7 +52,7 @@ oracles: model gemma ## write the oracle vectors anew, from the reference implem
 	@[ build/venv/installed -nt tests/oracles/requirements.txt ] || {
 	 python3 -m venv build/venv && build/venv/bin/pip install -q -r tests/oracles/requirements.txt && touch build/venv/installed; }
 	@cd tests/oracles
-	@for script in dequantize_vectors text_fixtures random_models family_models; do ../../build/venv/bin/python $$script.py; done
+	@for script in dequantize_vectors text_fixtures random_models family_models encoder_models; do ../../build/venv/bin/python $$script.py; done
 	@mkdir -p ../../build/oracles
 	@[ ! -e ../../$(GEMMA) ] || {
 	   ../../build/venv/bin/python greedy_vectors.py ../../$(GEMMA) ../fixtures/llamacpp/gemma3-greedy.json --tokens 32

@@ -106,6 +106,7 @@ size_t nb_model_describe(const nb_model *model, char *out, size_t capacity);
 
 int32_t nb_model_vocabulary(const nb_model *model);       /* number of tokens */
 int32_t nb_model_context(const nb_model *model);          /* context length that the model was trained for */
+int32_t nb_model_width(const nb_model *model);            /* numbers in an embedding */
 int32_t nb_model_is_end(const nb_model *model, int32_t token); /* 1 if the token ends a generation (EOS, EOT, ...) */
 
 /* ---- text -------------------------------------------------------------------------------------------------- */
@@ -168,6 +169,18 @@ int32_t nb_session_advance(nb_session *session, const int32_t *tokens, int32_t n
 /* Logits of the last call: [rows, vocabulary] F32. LAST: one row, once the whole prefix is held (else 0 rows);
  * ALL: one row for each token that the call evaluated. */
 float *nb_session_logits(nb_session *session, int32_t *rows);
+
+/* What becomes of the tokens' vectors: GGUF's numbers. */
+enum {
+    NB_POOLING_FILE = 0, /* what the file says; else the mean for an encoder, the last token for other models */
+    NB_POOLING_MEAN = 1,
+    NB_POOLING_CLS = 2,  /* the first token's */
+    NB_POOLING_LAST = 3
+};
+
+/* A text's embedding: the tokens' last hidden states, pooled, scaled to length 1. out: [nb_model_width]. The session holds
+ * these tokens afterwards, or, of an encoder, none. */
+int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, uint32_t pooling, float *out, nb_error *err);
 
 /* ---- sampling ---------------------------------------------------------------------------------------------- */
 

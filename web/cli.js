@@ -66,6 +66,18 @@ const COMMANDS = {
         ],
         run: commandTokenize,
     },
+    embed: {
+        usage: 'nibble embed MODEL (--text TEXT | --tokens IDS) [options]',
+        summary: 'print a text\'s embedding as a JSON array of numbers; its length is 1',
+        flags: [
+            { name: 'text', flag: 'text', type: 'text', value: 'TEXT', help: 'the text' },
+            { name: 'tokens', flag: 'tokens', type: 'tokens', value: 'IDS', help: 'or its token ids, such as 1,2,3' },
+            { name: 'pooling', flag: 'pooling', type: 'choice', choices: ['file', 'mean', 'cls', 'last'], default: 'file', value: 'NAME',
+                help: 'what becomes of the tokens\' vectors' },
+            ...options('threads', 'contextLength', 'kvType', 'precision', 'build'),
+        ],
+        run: commandEmbed,
+    },
     inspect: {
         usage: 'nibble inspect MODEL [--json]',
         summary: 'say what is in a model file; reads its header only',
@@ -315,6 +327,16 @@ async function commandEval(args, signal) {
 async function commandTokenize(args, signal) {
     const model = await open(args, signal, { headerOnly: true });
     print(await model.tokenize(args.values.text, { special: args.values.special }));
+    await model.dispose();
+}
+
+/** @type {Command['run']} */
+async function commandEmbed(args, signal) {
+    const { text, tokens, pooling } = args.values;
+    if ((text === undefined) === (tokens === undefined))
+        throw new UsageError('either --text or --tokens is needed', 'embed');
+    const model = await open(args, signal);
+    print(Array.from(await model.embed(text ?? tokens, { pooling })));
     await model.dispose();
 }
 

@@ -47,6 +47,8 @@ async function handle(message) {
         case 'evaluate':
             return queue(id, (job) => loaded().evaluate(message.tokens, (rows) => post({ id, type: 'piece', rows },
                 [/** @type {ArrayBuffer} */ (rows.buffer)]), job));
+        case 'embed':
+            return queue(id, () => loaded().embed(message.input, message.pooling));
         case 'tokenize':
             return loaded().tokenize(message.text, message.flags);
         case 'detokenize':

@@ -19,6 +19,7 @@ const LOAD_ALL = 0, LOAD_HEADER = 1;
 const TOKENIZE_BARE = 0, TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2;
 const DETOKENIZE_TEXT = 0, DETOKENIZE_SPECIAL = 1;
 const LOGITS_LAST = 0, LOGITS_ALL = 1;
+const POOLINGS = { file: 0, mean: 1, cls: 2, last: 3 };
 const KV_TYPES = { f32: 0, f16: 1, q8_0: 8 };
 const PRECISIONS = { exact: 0, fast: 1 };
 
@@ -369,6 +370,24 @@ export class Engine {
             core.exports.nb_free(prefix);
             core.exports.nb_session_free(session);
         }
+    }
+
+    /**
+     * A text's embedding, of length 1.
+     * @param {string | number[]} input text or tokens
+     * @param {keyof typeof POOLINGS} pooling
+     */
+    async embed(input, pooling) {
+        this.needSession();
+        const { core, model } = this;
+        const tokens = typeof input === 'string' ? this.tokenize(input, TOKENIZE_ADD_SPECIAL) : input;
+        this.checkTokens(tokens);
+        const width = core.exports.nb_model_width(model);
+        return core.borrow(4 * (width + tokens.length), (at) => {
+            core.ints(at + 4 * width, tokens.length).set(tokens);
+            core.count('nb_session_embed', this.session, at + 4 * width, tokens.length, POOLINGS[pooling], at);
+            return core.floats(at, width).slice();
+        });
     }
 
     /**

@@ -83,6 +83,13 @@ export interface Model {
     /** Logits after each of the tokens, as they are computed: each piece is [rows, vocabulary], in order. */
     logits(tokens: ArrayLike<number>): AsyncGenerator<Float32Array, void, undefined>;
 
+    /**
+     * A text's embedding, scaled to length 1: cosines are dot products. Of encoders, and of any other model.
+     * `pooling`: what becomes of the tokens' vectors. Default: what the file says, else their mean for an encoder and the
+     * last one for other models.
+     */
+    embed(input: string | ArrayLike<number>, options?: { pooling?: 'file' | 'mean' | 'cls' | 'last' }): Promise<Float32Array>;
+
     /** Ends the worker and frees the memory. What is still pending rejects with code NB_ERR_STATE. */
     dispose(): Promise<void>;
 }
@@ -189,6 +196,8 @@ export interface ModelInfo {
     headSize?: number;
     /** Context that the model was trained for. */
     context?: number;
+    /** It embeds texts, and continues none. */
+    encoder?: boolean;
     window?: number;
     ropeBase?: number;
     /** Bytes of the attention cache for each token, in F16. */

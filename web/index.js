@@ -104,6 +104,15 @@ class Model {
         yield* stream.read(() => stream.stop());
     }
 
+    /** @type {import('./index.d.ts').Model['embed']} */
+    async embed(input, { pooling = 'file' } = {}) {
+        if (typeof input !== 'string' && !isTokens(input))
+            throw new NibbleError('NB_ERR_ARGUMENT', 'embed(): the input must be a text or an array of token ids');
+        if (!['file', 'mean', 'cls', 'last'].includes(pooling))
+            throw new NibbleError('NB_ERR_ARGUMENT', `embed(): pooling must be 'file', 'mean', 'cls' or 'last', not ${JSON.stringify(pooling)}`);
+        return this.#link.request({ type: 'embed', input: typeof input === 'string' ? input : Array.from(input), pooling });
+    }
+
     /** @type {import('./index.d.ts').Model['dispose']} */
     async dispose() {
         await this.#link.dispose();

@@ -308,7 +308,7 @@ typedef struct span {
 
 /* Positions that token t of the batch sees. */
 static uint32_t end_of(const nb_attention *a, uint32_t t) {
-    return a->first + t + 1;
+    return a->first + (a->both_ways ? a->n : t + 1);
 }
 
 static uint32_t begin_of(const nb_attention *a, uint32_t t) {

@@ -1,8 +1,10 @@
-/* Causal attention of a batch of queries over a KV cache. */
+/* Attention of a batch of queries over a KV cache: causal, or of an encoder. */
 #ifndef NB_ATTENTION_H
 #define NB_ATTENTION_H
 
 #include "../base/threads.h"
+
+#include <stdbool.h>
 
 typedef struct nb_attention {
     const float *q;            /* [n, heads, head_size] */
@@ -13,6 +15,7 @@ typedef struct nb_attention {
     uint32_t heads, kv_heads;  /* query heads h with h / (heads / kv_heads) = g share KV head g */
     uint32_t head_size, value_size; /* multiples of 4 */
     uint32_t context;          /* positions in the cache */
+    bool both_ways;            /* a query sees the whole batch, what follows it included; n > 1 then has no window */
     uint32_t window;           /* a query sees this many positions, its own included; 0: all */
     float scale;               /* of the scores, usually 1 / sqrt(head_size) */
     float cap;                 /* scores s become cap tanh(s / cap); 0: they stay */

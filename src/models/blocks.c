@@ -94,12 +94,27 @@ void nb_norm_block(const nb_step *p, const nb_norm *norm) {
     for_tokens((token_loop){.p = p, .f = norm_token, .norm = norm});
 }
 
-void nb_add_positions(nb_session *s, uint32_t first, uint32_t n) {
+void nb_renorm_block(const nb_step *p, const nb_norm *norm) {
+    nb_norm_block(p, norm);
+    memcpy(p->s->x, p->s->normed, (size_t)p->n * p->s->model->shape.width * sizeof(float));
+}
+
+/* x[t] += row first + t step, for n tokens. */
+static void add_rows(nb_session *s, const nb_matrix *rows, uint32_t first, uint32_t step, uint32_t n) {
     uint32_t width = s->model->shape.width;
     for (uint32_t t = 0; t < n; t++) {
-        nb_matrix_row(&s->model->positions, first + t, s->y);
+        nb_matrix_row(rows, first + t * step, s->y);
         nb_add_to(s->x + (size_t)t * width, s->y, width);
     }
+}
+
+void nb_add_positions(nb_session *s, uint32_t first, uint32_t n) {
+    add_rows(s, &s->model->positions, first, 1, n);
+}
+
+void nb_add_token_types(nb_session *s, uint32_t n) {
+    if (s->model->token_types.rows)
+        add_rows(s, &s->model->token_types, 0, 0, n);
 }
 
 void nb_scale_embeddings(nb_session *s, uint32_t n, float scale) {
@@ -177,7 +192,7 @@ void nb_attention_block(const nb_step *p) {
     nb_attention attention = {
         .q = s->q, .out = s->mixed, .k = p->k, .v = p->v, .type = s->kv_type,
         .n = p->n, .first = p->first, .heads = m->heads, .kv_heads = m->kv_heads,
-        .head_size = m->head_size, .value_size = m->value_size, .context = s->context, .window = p->window,
+        .head_size = m->head_size, .value_size = m->value_size, .context = s->context, .window = p->window, .both_ways = m->encoder,
         .scale = m->attention_scale, .cap = m->attention_cap, .scratch = s->attention_scratch,
     };
     nb_attend(s->pool, &attention); /* [n, heads * value_size] */

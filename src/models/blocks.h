@@ -24,12 +24,17 @@ typedef struct nb_step {
 /* Layer i as the shape says. */
 nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n);
 
-/* x += positions [first, first + n), the learned ones; x *= scale: what some families do before their first layer. */
+/* x += positions [first, first + n), the learned ones; x += the first token type; x *= scale: what some families do before
+ * their first layer. */
 void nb_add_positions(nb_session *s, uint32_t first, uint32_t n);
+void nb_add_token_types(nb_session *s, uint32_t n);
 void nb_scale_embeddings(nb_session *s, uint32_t n, float scale);
 
 /* normed = norm(x), or x itself if norm is NULL. */
 void nb_norm_block(const nb_step *p, const nb_norm *norm);
+
+/* x = normed = norm(x): of families whose norms come last. */
+void nb_renorm_block(const nb_step *p, const nb_norm *norm);
 
 /* y = o(attention(q, k, v)), where q, k and v are the layer's projections of normed, plus their biases, q and k normed,
  * and rotated. Biases and norms where the layer has them. */

@@ -2,7 +2,7 @@
  *
  *   format, version, architecture, name, bytes          of the file
  *   parameters                                           weights, all tensors together
- *   vocabulary, layers, width, feedForward, heads, kvHeads, headSize, context, window, ropeBase
+ *   vocabulary, layers, width, feedForward, heads, kvHeads, headSize, context, encoder, window, ropeBase
  *                                                        the shape (absent without weights, or if not supported)
  *   unsupported                                          why the model cannot run, if it cannot
  *   kvBytesPerToken                                      of an F16 cache
@@ -61,6 +61,8 @@ static void write_shape(nb_writer *w, const nb_model *model) {
     nb_json_number(w, "kvHeads", s->kv_heads);
     nb_json_number(w, "headSize", s->head_size);
     nb_json_number(w, "context", s->context);
+    if (s->encoder)
+        nb_json_bool(w, "encoder", true);
     if (s->window)
         nb_json_number(w, "window", s->window);
     nb_json_number(w, "ropeBase", s->ropes[0].base);

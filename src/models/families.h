@@ -13,6 +13,7 @@ extern const nb_family nb_family_stablelm;
 extern const nb_family nb_family_gptneox;
 extern const nb_family nb_family_olmo2;
 extern const nb_family nb_family_falcon;
+extern const nb_family nb_family_bert, nb_family_nomic_bert; /* bert.c */
 
 /* Llama's layer: a norm before each block, gates of SiLU, or experts of that kind. Other families have it too. */
 void nb_llama_forward(nb_session *session, uint32_t first, uint32_t n);

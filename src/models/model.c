@@ -13,7 +13,7 @@ const nb_family *const nb_families[] = {
     &nb_family_llama, &nb_family_qwen2, &nb_family_qwen3, &nb_family_phi3, &nb_family_gemma, &nb_family_gemma2,
     &nb_family_gemma3, &nb_family_gpt2, &nb_family_smollm3, &nb_family_stablelm, &nb_family_phi2, &nb_family_gptneox,
     &nb_family_olmo2, &nb_family_granite, &nb_family_falcon, &nb_family_qwen2moe, &nb_family_qwen3moe,
-    &nb_family_deepseek, NULL};
+    &nb_family_deepseek, &nb_family_bert, &nb_family_nomic_bert, NULL};
 
 enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of two still fit 64 bits easily */
 
@@ -33,6 +33,7 @@ static uint32_t extent_of(const nb_shape *s, uint32_t e) {
     case NB_EXTENT_QKV: return (s->heads + s->kv_heads) * s->head_size + s->kv_heads * s->value_size;
     case NB_EXTENT_GATE_UP: return 2 * s->feed_forward;
     case NB_EXTENT_CONTEXT: return s->context;
+    case NB_EXTENT_TYPES: return s->token_types;
     case NB_EXTENT_EXPERTS: return s->experts;
     case NB_EXTENT_EXPERT: return s->expert_width;
     case NB_EXTENT_SHARED: return s->shared_width;
@@ -134,6 +135,8 @@ int32_t nb_model_configure(nb_model *model, nb_error *err) {
     s->norm_epsilon = (float)nb_model_number(model, "attention.layer_norm_rms_epsilon",
                                              nb_model_number(model, "attention.layer_norm_epsilon", 1e-5));
     s->attention_scale = 1 / sqrtf((float)s->head_size);
+    double pooling = nb_model_number(model, "pooling_type", NB_POOLING_FILE); /* others: of rerankers, or none */
+    s->pooling = pooling > 0 && pooling <= NB_POOLING_LAST ? (uint32_t)pooling : NB_POOLING_FILE;
     s->embedding_scale = s->residual_scale = s->logit_scale = 1;
     NB_TRY(configure_experts(model, err));
     return configure_rope(model, err);
@@ -318,6 +321,10 @@ int32_t nb_model_vocabulary(const nb_model *model) {
 
 int32_t nb_model_context(const nb_model *model) {
     return (int32_t)model->shape.context;
+}
+
+int32_t nb_model_width(const nb_model *model) {
+    return (int32_t)model->shape.width;
 }
 
 int32_t nb_model_is_end(const nb_model *model, int32_t token) {

@@ -37,6 +37,9 @@ typedef struct nb_shape {
     uint32_t experts, experts_used;     /* of a mixture: in a layer, and of those for one token; 0: no mixture */
     uint32_t expert_width, shared_width; /* inner widths: of an expert; of those that see all tokens, together */
     bool experts_sum_to_1;              /* the chosen experts' weights are scaled so */
+    bool encoder;                       /* tokens see those that follow too: it has embeddings, no logits */
+    uint32_t token_types;               /* kinds of tokens that its embeddings tell apart */
+    uint32_t pooling;                   /* NB_POOLING_...: what the file wants */
     bool parallel;                      /* both blocks of a layer side by side, where a family has it either way */
     bool layer_norm;                    /* norms are about the mean (Ba et al. 2016), else root mean squares */
     nb_head_norms head_norms;
@@ -80,6 +83,8 @@ struct nb_model {
     nb_arena arena;           /* the weights: */
     nb_matrix embedding;      /* [vocabulary, width] */
     nb_matrix positions;      /* [context, width]: learned ones, added to the embeddings */
+    nb_matrix token_types;    /* [token_types, width]: the first is added too */
+    nb_norm embedding_norm;   /* [width]: of the sum, in encoders */
     nb_matrix output;         /* [vocabulary, width]; the embedding again if the file has none */
     nb_norm output_norm;      /* [width] */
     float *output_bias;       /* [vocabulary] */
@@ -89,7 +94,7 @@ struct nb_model {
 typedef enum nb_extent {      /* a side of a tensor, in terms of the shape */
     NB_EXTENT_1, NB_EXTENT_VOCABULARY, NB_EXTENT_WIDTH, NB_EXTENT_FEED_FORWARD, NB_EXTENT_HEAD, NB_EXTENT_HEADS,
     NB_EXTENT_KV_HEADS, NB_EXTENT_QUERIES, NB_EXTENT_KEYS, NB_EXTENT_VALUES, NB_EXTENT_MIXED /* heads * value_size */,
-    NB_EXTENT_QKV, NB_EXTENT_PAIRS, NB_EXTENT_GATE_UP, NB_EXTENT_CONTEXT, NB_EXTENT_EXPERTS,
+    NB_EXTENT_QKV, NB_EXTENT_PAIRS, NB_EXTENT_GATE_UP, NB_EXTENT_CONTEXT, NB_EXTENT_TYPES, NB_EXTENT_EXPERTS,
     NB_EXTENT_EXPERT /* inner width of one */, NB_EXTENT_SHARED
 } nb_extent;
 

@@ -8,6 +8,8 @@
 #include "blocks.h"
 #include "rope.h"
 
+#include <math.h>
+
 enum { BATCH = 128, LOGITS_ROWS = 8 };
 
 /* Cuts the session's arena; run twice, to measure and to take. */
@@ -67,7 +69,8 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
                        "or less", model->positions.rows, context, model->positions.rows);
     *s = (nb_session){.model = model, .pool = pool, .kv_type = kv_type};
     s->context = context ? context : model->shape.context;
-    s->batch = NB_MIN(batch ? batch : BATCH, s->context);
+    /* an encoder's tokens see those that follow: a text is one batch */
+    s->batch = model->shape.encoder ? s->context : NB_MIN(batch ? batch : BATCH, s->context);
     s->logits_capacity = NB_MIN(s->batch, LOGITS_ROWS);
     take(s);
     return NB_OK;
@@ -131,40 +134,98 @@ static void compute_logits(nb_session *s, uint32_t row, uint32_t rows) {
     s->logits_rows = rows;
 }
 
-int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err) {
-    const nb_shape *m = &s->model->shape;
-    s->logits_rows = 0;
+static int32_t check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
+    for (uint32_t i = first; i < first + rows; i++)
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->model->shape.vocabulary)
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "token %d at position %u is not in the vocabulary of %u", tokens[i], i,
+                           s->model->shape.vocabulary);
+    return NB_OK;
+}
+
+static int32_t check_length(const nb_session *s, int32_t n, nb_error *err) {
     if (n < 1)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "there are no tokens to evaluate; a prompt needs one at least");
     if ((uint32_t)n > s->context)
         return NB_FAIL(err, NB_ERR_CONTEXT, "%d tokens do not fit the context of %u; shorten the text or load the model with a larger one",
                        n, s->context);
+    return NB_OK;
+}
+
+/* Tokens [first, first + rows) of the prefix go through the layers. */
+static void evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows) {
+    for (uint32_t i = 0; i < rows; i++) {
+        s->tokens[first + i] = tokens[first + i];
+        nb_matrix_row(&s->model->embedding, (uint32_t)tokens[first + i], s->x + (size_t)i * s->model->shape.width);
+    }
+    for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
+        nb_rope_angles(r->frequencies, r->magnitude, r->rope->pairs, first, rows, r->cosines, r->sines);
+    s->model->family->forward(s, first, rows);
+    s->held = first + rows;
+}
+
+int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err) {
+    s->logits_rows = 0;
+    if (s->model->shape.encoder)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "a %s model is an encoder, which cannot continue a text; ask it for embeddings",
+                       s->model->family->name);
+    NB_TRY(check_length(s, n, err));
     uint32_t common = 0;
     while (common < s->held && common < (uint32_t)n && s->tokens[common] == tokens[common])
         common++;
     if (common == (uint32_t)n)
         common--; /* its logits are wanted, and only evaluating yields them */
     uint32_t rows = NB_MIN((uint32_t)n - common, flags & NB_LOGITS_ALL ? s->logits_capacity : s->batch);
-    for (uint32_t i = 0; i < rows; i++)
-        if (tokens[common + i] < 0 || (uint32_t)tokens[common + i] >= m->vocabulary)
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "token %d at position %u is not in the vocabulary of %u", tokens[common + i],
-                           common + i, m->vocabulary);
-    s->held = common;
+    NB_TRY(check_tokens(s, tokens, common, rows, err));
     nb_forbid_allocation(true);
-    for (uint32_t i = 0; i < rows; i++) {
-        s->tokens[common + i] = tokens[common + i];
-        nb_matrix_row(&s->model->embedding, (uint32_t)tokens[common + i], s->x + (size_t)i * m->width);
-    }
-    for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
-        nb_rope_angles(r->frequencies, r->magnitude, r->rope->pairs, common, rows, r->cosines, r->sines);
-    s->model->family->forward(s, common, rows);
-    s->held = common + rows;
+    evaluate(s, tokens, common, rows);
     if (flags & NB_LOGITS_ALL)
         compute_logits(s, 0, rows);
     else if (s->held == (uint32_t)n)
         compute_logits(s, rows - 1, 1);
     nb_forbid_allocation(false);
     return (int32_t)s->held;
+}
+
+/* out += what n rows of x give, which begin with token first of all. */
+static void pool(nb_session *s, uint32_t pooling, uint32_t first, uint32_t n, uint32_t all, float *out) {
+    const nb_shape *m = &s->model->shape;
+    for (uint32_t t = 0; t < n; t++) {
+        float *row = s->x + (size_t)t * m->width;
+        if (pooling == NB_POOLING_MEAN || first + t == (pooling == NB_POOLING_CLS ? 0 : all - 1)) {
+            if (s->model->output_norm.weight)
+                nb_norm_row(m, row, row, &s->model->output_norm, m->width);
+            nb_add_to(out, row, m->width);
+        }
+    }
+}
+
+int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, uint32_t pooling, float *out, nb_error *err) {
+    const nb_shape *m = &s->model->shape;
+    s->logits_rows = 0;
+    if (pooling > NB_POOLING_LAST)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "pooling %u is none of the file's (0), mean (1), first (2) and last (3)", pooling);
+    NB_TRY(check_length(s, n, err));
+    NB_TRY(check_tokens(s, tokens, 0, (uint32_t)n, err));
+    if (pooling == NB_POOLING_FILE)
+        pooling = m->pooling;
+    if (pooling == NB_POOLING_FILE)
+        pooling = m->encoder ? NB_POOLING_MEAN : NB_POOLING_LAST;
+    memset(out, 0, m->width * sizeof(float));
+    nb_forbid_allocation(true);
+    for (uint32_t first = 0, rows; first < (uint32_t)n; first += rows) {
+        rows = NB_MIN((uint32_t)n - first, s->batch);
+        evaluate(s, tokens, first, rows);
+        pool(s, pooling, first, rows, (uint32_t)n, out);
+    }
+    if (m->encoder)
+        s->held = 0;
+    nb_forbid_allocation(false);
+    float squares = 0;
+    for (uint32_t i = 0; i < m->width; i++)
+        squares += out[i] * out[i];
+    if (squares > 0)
+        nb_scale(out, 1 / sqrtf(squares), m->width);
+    return NB_OK;
 }
 
 float *nb_session_logits(nb_session *s, int32_t *rows) {

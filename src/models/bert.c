@@ -1,0 +1,71 @@
+/* Encoders: BERT (Devlin et al. 2019), as MiniLM, BGE and E5 have it, and Nomic's (Nussbaum et al. 2024), which is rotated and
+ * gated. Norms come last: of the embeddings, and of what the residual stream has become after each block. */
+#include "../kernels/ops.h"
+#include "blocks.h"
+#include "families.h"
+#include "slots.h"
+
+#define COMMON                                                                                  \
+    NB_MODEL_MATRIX("token_embd.weight", embedding, VOCABULARY, WIDTH, NB_ALWAYS),              \
+    NB_MODEL_MATRIX("token_types.weight", token_types, TYPES, WIDTH, NB_OPTIONAL),              \
+    NB_MODEL_VECTOR("token_embd_norm.weight", embedding_norm.weight, WIDTH, NB_ALWAYS),         \
+    NB_MODEL_VECTOR("token_embd_norm.bias", embedding_norm.bias, WIDTH, NB_ALWAYS),             \
+    NB_SLOTS_ATTENTION,                                                                         \
+    NB_LAYER_VECTOR("attn_output_norm.weight", attention_post_norm.weight, WIDTH, NB_ALWAYS),   \
+    NB_LAYER_VECTOR("attn_output_norm.bias", attention_post_norm.bias, WIDTH, NB_ALWAYS),       \
+    NB_LAYER_VECTOR("layer_output_norm.weight", feed_forward_post_norm.weight, WIDTH, NB_ALWAYS), \
+    NB_LAYER_VECTOR("layer_output_norm.bias", feed_forward_post_norm.bias, WIDTH, NB_ALWAYS)
+
+static const nb_slot BERT[] = {
+    COMMON,
+    NB_MODEL_MATRIX("position_embd.weight", positions, CONTEXT, WIDTH, NB_ALWAYS),
+    NB_SLOTS_ATTENTION_BIASES(NB_ALWAYS),
+    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_ALWAYS),
+    NB_SLOTS_PLAIN(NB_ALWAYS),
+    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, NB_ALWAYS),
+    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, NB_ALWAYS),
+    {0},
+};
+
+static const nb_slot NOMIC[] = {COMMON, NB_SLOTS_GATED(NB_ALWAYS), {0}};
+
+static int32_t configure(nb_model *model, nb_error *err) {
+    NB_TRY(nb_model_configure(model, err));
+    nb_shape *s = &model->shape;
+    s->layer_norm = true;
+    s->encoder = true;
+    s->window = 0;
+    double types = nb_checkpoint_number(&model->checkpoint, "tokenizer.ggml.token_type_count", 0);
+    s->token_types = types >= 0 && types < 1 << 20 ? (uint32_t)types : 0;
+    return NB_OK;
+}
+
+static int32_t configure_bert(nb_model *model, nb_error *err) {
+    NB_TRY(configure(model, err));
+    model->shape.ropes[0].pairs = 0;
+    return NB_OK;
+}
+
+static void forward(nb_session *s, uint32_t first, uint32_t n) {
+    bool gated = s->model->layers[0].gate.rows;
+    nb_step p = nb_step_of(s, 0, first, n);
+    nb_add_token_types(s, n);
+    if (s->model->positions.rows)
+        nb_add_positions(s, first, n);
+    nb_renorm_block(&p, &s->model->embedding_norm);
+    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
+        p = nb_step_of(s, i, first, n);
+        nb_attention_block(&p);
+        nb_add_block(&p, p.layer->o_bias, NULL);
+        nb_renorm_block(&p, &p.layer->attention_post_norm);
+        if (gated)
+            nb_feed_forward_block(&p, nb_silu_multiply);
+        else
+            nb_plain_feed_forward_block(&p, nb_gelu_exact);
+        nb_add_block(&p, p.layer->down_bias, NULL);
+        nb_renorm_block(&p, &p.layer->feed_forward_post_norm);
+    }
+}
+
+const nb_family nb_family_bert = {"bert", BERT, configure_bert, forward};
+const nb_family nb_family_nomic_bert = {"nomic-bert", NOMIC, configure, forward};

@@ -1,0 +1,75 @@
+// Embeddings are transformers': of encoders with random weights, in every build; and what may not be asked of them.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { load } from '../web/index.js';
+import { models, root } from './builds.js';
+import { configurations, cosine, dot } from './vectors.js';
+
+const folder = `${root}tests/fixtures/encoders/`;
+const POOLINGS = /** @type {const} */ (['mean', 'cls', 'last']);
+
+/** @param {string} name
+ * @returns {({ tokens: number[] } & Record<'mean' | 'cls' | 'last', number[]>)[]} */
+const vectors = name => JSON.parse(readFileSync(`${folder}${name}.json`, 'utf8')).cases;
+
+/** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
+const distance = (a, b) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
+
+for (const { build, threads } of configurations())
+    for (const name of ['bert', 'nomic-bert'])
+        test(`${name}, ${build}, ${threads} threads: embeddings are transformers'`, async () => {
+            const model = await load(`${folder}${name}.gguf`, { build, threads, kvType: 'f32' });
+            try {
+                assert.equal(model.info.encoder, true);
+                for (const { tokens, ...expected } of vectors(name))
+                    for (const pooling of POOLINGS) {
+                        const embedding = await model.embed(tokens, { pooling });
+                        assert.equal(embedding.length, model.info.width);
+                        const far = distance(embedding, expected[pooling]);
+                        assert.ok(far < 1e-5, `${pooling} of ${tokens.length}: ${far} from the reference`);
+                    }
+            } finally {
+                await model.dispose();
+            }
+        });
+
+test('the file says how to pool, and a cache of halves is good enough', async () => {
+    const model = await load(`${folder}bert.gguf`);
+    const [{ tokens, cls }] = vectors('bert');
+    const embedding = await model.embed(tokens);
+    assert.ok(cosine(embedding, cls) > 0.9999);
+    await model.dispose();
+});
+
+test('an encoder continues no text, and takes no more than its positions', async () => {
+    const model = await load(`${folder}bert.gguf`);
+    await assert.rejects(model.complete('!').then(() => {}), /bert model is an encoder.*embeddings/);
+    await assert.rejects(model.embed([]), /no tokens/);
+    await assert.rejects(model.embed([1, 99999]), /token 1 is 99999/);
+    await assert.rejects(model.embed(Array(129).fill(5)), /129 tokens do not fit the context of 128/);
+    await assert.rejects(model.embed('a', /** @type {any} */ ({ pooling: 'max' })), /pooling must be/);
+    await assert.rejects(model.embed(/** @type {any} */ (7)), /text or an array/);
+    await model.dispose();
+    await assert.rejects(load(`${folder}bert.gguf`, { contextLength: 129 }), /learned 128 positions/);
+});
+
+test('other models embed too: the last token, or all, before and after they generate', async () => {
+    const model = await load(models.tiny);
+    const before = await model.complete('Once upon', { temperature: 0, maxTokens: 8 });
+    const last = await model.embed('Once upon a time'), again = await model.embed('Once upon a time', { pooling: 'last' });
+    const mean = await model.embed('Once upon a time', { pooling: 'mean' });
+    assert.deepEqual(last, again);
+    assert.ok(Math.abs(dot(mean, mean) - 1) < 1e-5 && cosine(mean, last) < 0.999);
+    const after = await model.complete('Once upon', { temperature: 0, maxTokens: 8 });
+    assert.equal(after.text, before.text);
+    await model.dispose();
+});
+
+test('the command embed prints the numbers', () => {
+    const [{ tokens, last }] = vectors('nomic-bert');
+    const out = execFileSync(process.execPath, [`${root}web/cli.js`, 'embed', `${folder}nomic-bert.gguf`, '--tokens', tokens.join(','),
+        '--pooling', 'last', '--kv-type', 'f32'], { encoding: 'utf8' });
+    assert.ok(distance(JSON.parse(out), last) < 1e-5);
+});

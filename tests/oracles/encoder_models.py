@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Small encoders with random weights: BERT and Nomic's.
+
+    encoder_models.py [OUTPUT = tests/fixtures/encoders]
+
+Writes NAME.gguf as family_models.py does, and NAME.json: the embeddings of 40 random tokens, and of the first 7 of them, by
+transformers in F32: mean, first and last of the last hidden states, scaled to length 1. llama.cpp's hidden states must agree,
+or nothing is written.
+"""
+import json
+import os
+import re
+import sys
+
+import cyllama.llama.llama_cpp as binding
+import gguf
+import numpy as np
+import torch
+import transformers
+
+import llamacpp
+from family_models import SIZES, TOKENS, VOCABULARY
+from logits_vectors import cosines
+
+MODELS = {"bert": ("Bert", "bert", {}), "nomic-bert": ("NomicBert", "nomic-bert", dict(head_dim=8))}
+NAMES = [("word_embeddings", "token_embd"), ("position_embeddings", "position_embd"), ("token_type_embeddings", "token_types"),
+         ("attention.output.LayerNorm|post_attention_layernorm", "attn_output_norm"),
+         (r"\.output.LayerNorm|post_mlp_layernorm", "layer_output_norm"), ("embeddings.LayerNorm", "token_embd_norm"),
+         ("query|q_proj", "attn_q"), ("key|k_proj", "attn_k"), ("value|v_proj", "attn_v"),
+         ("attention.output.dense|o_proj", "attn_output"), ("gate_proj", "ffn_gate"), ("intermediate.dense|up_proj", "ffn_up"),
+         ("output.dense|down_proj", "ffn_down")]
+
+
+def random_model(kind, options, seed):
+    options = {k: v for k, v in dict(SIZES, **options).items() if k != "num_key_value_heads"}
+    model = getattr(transformers, kind + "Model")(getattr(transformers, kind + "Config")(**options, pad_token_id=0))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.dim() == 1:
+                p.copy_((1 if name.endswith("weight") else 0) + 0.2 * torch.randn(p.shape, generator=generator))
+            else:
+                scale = 2.0 if re.search("query|key|[qk]_proj|embeddings", name) else 1.0
+                p.copy_((scale * p.shape[1] ** -0.5 * torch.randn(p.shape, generator=generator)).half())
+    return model.float().eval()
+
+
+def tensors(model):
+    state = {}
+    for name, p in model.named_parameters():
+        if "pooler" not in name:
+            layer = re.search(r"(?:layer|layers)\.(\d+)\.", name)
+            new = next(new for old, new in NAMES if re.search(old, name)) + "." + name.rpartition(".")[2]
+            state[(f"blk.{layer[1]}." if layer else "") + new] = p.detach().numpy()
+    for name in [n for n in state if n.endswith("attn_q.weight")]:  # Nomic's files have them as one
+        if name.replace("weight", "bias") not in state:
+            parts = [state.pop(name.replace("attn_q", part)) for part in ("attn_q", "attn_k", "attn_v")]
+            state[name.replace("attn_q", "attn_qkv")] = np.concatenate(parts)
+    return state
+
+
+def write_model(path, model, architecture):
+    config = model.config
+    out = gguf.GGUFWriter(path, architecture)
+    out.add_vocab_size(config.vocab_size)
+    out.add_context_length(config.max_position_embeddings)
+    out.add_embedding_length(config.hidden_size)
+    out.add_feed_forward_length(config.intermediate_size)
+    out.add_block_count(config.num_hidden_layers)
+    out.add_head_count(config.num_attention_heads)
+    out.add_layer_norm_eps(config.layer_norm_eps)
+    out.add_causal_attention(False)
+    out.add_pooling_type(gguf.PoolingType.CLS)
+    if architecture == "nomic-bert":
+        out.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    out.add_token_type_count(config.type_vocab_size)
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre("gpt-2")
+    out.add_token_list(VOCABULARY)
+    out.add_token_types([gguf.TokenType.CONTROL if t.startswith("<|") else gguf.TokenType.NORMAL for t in VOCABULARY])
+    out.add_token_merges(["a b"])
+    out.add_bos_token_id(0)
+    out.add_eos_token_id(1)
+    for name, data in tensors(model).items():
+        narrow = data.ndim > 1 and not re.search("position_embd|token_types", name)
+        out.add_tensor(name, np.ascontiguousarray(data, np.float16 if narrow else np.float32))
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+
+
+def llama_cpp_hidden(path, tokens):
+    binding.set_log_callback(lambda *_: None)
+    params = binding.LlamaModelParams()
+    params.n_gpu_layers = 0
+    model = llamacpp.Model(path, params)
+    params = binding.LlamaContextParams()
+    params.n_ctx = params.n_batch = params.n_ubatch = 128
+    params.n_threads = params.n_threads_batch = 1
+    params.embeddings, params.pooling_type, params.flash_attn_type = True, 0, 0
+    context = binding.LlamaContext(model, params)
+    batch = binding.LlamaBatch(n_tokens=len(tokens), embd=0, n_seq_max=1)
+    for i, token in enumerate(tokens):
+        batch.add(token, i, [0], True)
+    context.encode(batch)
+    return np.stack([np.array(context.get_embeddings_ith(i), dtype=np.float32) for i in range(len(tokens))])
+
+
+def unit(x):
+    return x / np.linalg.norm(x)
+
+
+def main():
+    torch.set_num_threads(1)
+    own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures/encoders")
+    output = sys.argv[1] if len(sys.argv) > 1 else own
+    os.makedirs(output, exist_ok=True)
+    for seed, (name, (kind, architecture, options)) in enumerate(MODELS.items(), 2001):
+        path = os.path.join(output, name + ".gguf")
+        model = random_model(kind, options, seed)
+        write_model(path, model, architecture)
+        tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
+        cases, least = [], 1
+        for n in (TOKENS, 7):
+            with torch.no_grad():
+                hidden = model(torch.tensor([tokens[:n]])).last_hidden_state[0].numpy()
+            pooled = {"mean": unit(hidden.mean(0)), "cls": unit(hidden[0]), "last": unit(hidden[-1])}
+            least = min(least, cosines(hidden, llama_cpp_hidden(path, tokens[:n])).min())
+            cases.append({"tokens": tokens[:n]} | {k: [float(f"{x:.7g}") for x in v] for k, v in pooled.items()})
+        if least < 0.9999:
+            raise SystemExit(f"{name}: transformers and llama.cpp disagree, cosine {least:.7f}")
+        with open(os.path.join(output, name + ".json"), "w", encoding="utf-8") as out:
+            json.dump({"model": name + ".gguf", "by": "transformers, F32", "cases": cases}, out, indent=0)
+            out.write("\n")
+        print(f"{name}: {os.path.getsize(path)} bytes, llama.cpp's least cosine with transformers {least:.7f}")
+
+
+if __name__ == "__main__":
+    main()
