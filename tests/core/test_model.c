@@ -3,9 +3,12 @@
  * depend on how the bytes arrived, on batches, threads, or what the cache held before; and that nothing breaks. */
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
+#include "../../src/models/rope.h"
 #include "../../src/models/session.h"
 #include "check.h"
 #include "random.h"
+
+#include <math.h>
 
 enum { TOKENS = 40, CONTEXT = 64 };
 
@@ -214,6 +217,24 @@ static void check_family(const char *path, const contradiction *cases, size_t n_
     nb_model_free(m);
 }
 
+/* Cosine and sine of positions far out, to half a last place. */
+static void check_angles(void) {
+    const float frequencies[] = {1, 0.7f, 0.31f, 1e-3f, 2.5f};
+    static const uint32_t positions[] = {0, 1, 2, 3, 5, 100, 4095, 131071, 1000003, 16777216};
+    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
+        float cosines[15], sines[15];
+        nb_rope_angles(frequencies, 1, 5, positions[i], 3, cosines, sines);
+        for (uint32_t k = 0; k < 15; k++) {
+            double angle = (double)((float)(positions[i] + k / 5) * frequencies[k % 5]);
+            CHECK(fabs((double)cosines[k] - cos(angle)) <= 3.1e-8 && fabs((double)sines[k] - sin(angle)) <= 3.1e-8,
+                  "angle %g: cosine %g, sine %g", angle, (double)cosines[k], (double)sines[k]);
+        }
+    }
+    float cosine, sine;
+    nb_rope_angles(&(float){1e30f}, 1, 1, 7, 1, &cosine, &sine);
+    CHECK(cosine == 1 && sine == 0, "an angle of no meaning: %g, %g", (double)cosine, (double)sine);
+}
+
 /* Learned positions end where they end. */
 static void check_positions(void) {
     nb_error err = {0};
@@ -302,6 +323,7 @@ void test_model(void) {
     nb_free(got);
     nb_free(expected);
     nb_model_free(m);
+    check_angles();
     check_families();
     nb_free(file);
     file = NULL;
