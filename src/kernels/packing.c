@@ -186,6 +186,7 @@ INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group
         for (uint32_t tile = 0; tile < l.tiles; tile++, group += nb_layout_tile(l)) {
             v128_t codes[2][NB_GROUP];
             uint8_t *to = group + l.scales;
+            NB_LOOP /* unrolled, all types together are 2 KB larger */
             for (uint32_t r = 0; r < NB_GROUP; r++) {
                 if (l.tiles > 1)
                     place_scales(type, group, blocks[r], tile, r);
