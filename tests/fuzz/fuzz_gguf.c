@@ -2,7 +2,7 @@
  * checkpoint that keeps its promises or an error, and the same one however the bytes are cut.
  *
  * clang-22 -g -O1 -std=c11 -DNB_NATIVE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
- *     tests/fuzz/fuzz_gguf.c src/formats/{gguf,checkpoint}.c src/kernels/{traits,dequantize}.c \
+ *     tests/fuzz/fuzz_gguf.c src/formats/{gguf,checkpoint}.c src/kernels/{traits,dequantize,dequantize_codebooks}.c \
  *     src/base/{memory,error,writer}.c -o build/native/fuzz_gguf
  * python3 tests/fuzz/gguf_seeds.py build/fuzz/gguf
  * build/native/fuzz_gguf -max_total_time=60 -timeout=5 build/fuzz/gguf
