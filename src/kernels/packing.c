@@ -102,8 +102,9 @@ INLINE void transpose(v128_t *v) {
     v[3] = wasm_i32x4_shuffle(ab2, cd2, 2, 3, 6, 7);
 }
 
-/* Codes, columns 0 ... 15 and 16 ... 31 of four rows each -> a tile's bit, pair and half, or whole. */
-INLINE void place_codes(uint8_t *out, v128_t *first, v128_t *second, const uint32_t bits) {
+/* Codes, columns 0 ... 15 and 16 ... 31 of four rows each -> a tile's bit, pair and half, or whole. One function for
+ * any number of bits: one for each would be quicker, and 3 KB larger; 2 G weights/s outrun whatever brings them. */
+static __attribute__((noinline)) void place_codes(uint8_t *out, v128_t *first, v128_t *second, uint32_t bits) {
     transpose(first);
     transpose(second);
     for (uint32_t j = 0; j < 4 && bits == 8; j++) {
