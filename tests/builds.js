@@ -29,6 +29,9 @@ export function missing(reason) {
     return reason || false;
 }
 
+/** What make vocabularies fetches: llama.cpp's vocabularies with its tokens for hard texts, and chat templates. */
+export const vocabularies = `${root}build/vocabularies/`;
+
 /** Model files. The tiny one is in the repository; the real one is downloaded by make setup: guard its tests with
  * { skip: missing(models.realMissing) }. Gemma comes with make gemma, for who accepts its terms, so it is optional even
  * where nothing else is: guard its tests with { skip: models.gemmaMissing }. */

@@ -1,4 +1,5 @@
-/* Byte-level BPE: words of bytes, merged by rank. Names of tokens write bytes as characters (nb_byte_character). */
+/* Byte-level BPE: words of bytes, merged by rank. Names of tokens write bytes as characters (nb_byte_character). Some
+ * vocabularies (pre->raw) are spelled as they are read instead, and their words consist of characters. */
 #include "merge.h"
 #include "unicode.h"
 
@@ -44,14 +45,9 @@ static uint32_t pair_rank(const nb_tokenizer *t, const nb_workspace *w, uint32_t
     }
 }
 
-/* "left right" -> a slot. A merge that names a token which the vocabulary lacks can never apply: it is passed over. */
-static void add_merge(nb_tokenizer *t, nb_text merge, uint32_t rank) {
-    size_t space = 1;
-    while (space < merge.size && merge.data[space] != ' ')
-        space++;
-    if (space >= merge.size)
-        return;
-    nb_text first = {merge.data, space}, second = {merge.data + space + 1, merge.size - space - 1}, nothing = {0};
+/* A merge that names a token which the vocabulary lacks can never apply: it is passed over. */
+static void add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32_t rank) {
+    nb_text nothing = {0};
     int32_t left = nb_vocabulary_find(t, first, nothing), right = nb_vocabulary_find(t, second, nothing);
     int32_t merged = nb_vocabulary_find(t, first, second);
     if (left < 0 || right < 0 || merged < 0)
@@ -64,34 +60,28 @@ static void add_merge(nb_tokenizer *t, nb_text merge, uint32_t rank) {
         t->merges[at] = (nb_merge_slot){pair, rank, merged};
 }
 
-int32_t nb_bpe_load(nb_tokenizer *t, const nb_checkpoint *c, nb_error *err) {
-    nb_text name = nb_checkpoint_string(c, "tokenizer.ggml.pre");
-    if (!name.data || !name.size)
-        name = nb_text_of("default");
-    t->pre = nb_pretokenizer_find(name);
-    if (!t->pre)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "the pre-tokenizer \"%t\" (tokenizer.ggml.pre) is not supported; supported are %s", name,
-                       nb_pretokenizer_names());
-    const nb_value *merges = nb_checkpoint_find(c, "tokenizer.ggml.merges");
-    if (!merges || merges->type != NB_VALUE_ARRAY || merges->item_type != NB_VALUE_STRING)
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "tokenizer.ggml.merges is %s, but a \"gpt2\" vocabulary needs an array of strings there; "
-                       "convert the model anew", merges ? "of another type" : "missing");
-    uint64_t slots = 16;
-    while (slots < 2 * merges->count)
+int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
+    uint64_t slots = 16, at = 0;
+    if (source->n_merges > INT32_MAX / 4)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the vocabulary is too large: it has %l merges", source->n_merges);
+    while (slots < 2 * source->n_merges)
         slots *= 2;
+    t->pre = source->pre;
     t->merges = nb_arena_take(&t->arena, slots, sizeof *t->merges);
+    t->merge_mask = (uint32_t)(slots - 1);
     if (!t->merges)
         return NB_OK; /* measuring */
-    t->merge_mask = (uint32_t)(slots - 1);
-    uint64_t at = merges->at;
-    for (uint32_t rank = 0; rank < merges->count; rank++)
-        add_merge(t, nb_checkpoint_next_string(c, &at), rank);
+    nb_pretokenizer_prepare(t->pre, t->unicode, t->isolated);
+    for (uint32_t rank = 0; rank < source->n_merges; rank++) {
+        nb_text left = {0}, right = {0};
+        source->merge(source, rank, &at, &left, &right);
+        add_merge(t, left, right, rank);
+    }
     for (uint32_t byte = 0; byte < 256; byte++) {
         uint8_t character[3];
         nb_text nothing = {0}, text = {(char *)character, nb_utf8_encode(nb_byte_character((uint8_t)byte), character)};
-        t->byte_tokens[byte] = nb_vocabulary_find(t, text, nothing);
+        t->byte_tokens[byte] = t->pre->raw ? nb_vocabulary_find_byte(t, (uint8_t)byte)
+                                           : nb_vocabulary_find(t, text, nothing);
     }
     return NB_OK;
 }
@@ -110,26 +100,57 @@ static int32_t find_word(const nb_tokenizer *t, const uint8_t *bytes, size_t n) 
     return nb_vocabulary_find(t, (nb_text){(char *)name, size}, (nb_text){0});
 }
 
+static int32_t encode_bytes(nb_encoding *e, const uint8_t *word, size_t n) {
+    const nb_tokenizer *t = e->tokenizer;
+    if (t->pre->whole_words) {
+        int32_t token = find_word(t, word, n);
+        if (token >= 0) {
+            nb_token_append(&e->out, token);
+            return NB_OK;
+        }
+    }
+    NB_TRY(nb_workspace_reserve(&e->workspace, n, e->err));
+    nb_workspace *w = &e->workspace;
+    for (size_t i = 0; i < n; i++)
+        w->ids[i] = t->byte_tokens[word[i]];
+    nb_merge(t, w, (uint32_t)n, pair_rank);
+    for (uint32_t i = 0; i != (uint32_t)NB_SYMBOL_END; i = w->next[i])
+        if (w->ids[i] != NB_SYMBOL_UNKNOWN) /* a byte without a token cannot be said: left out, as in llama.cpp */
+            nb_token_append(&e->out, w->ids[i]);
+    return NB_OK;
+}
+
+/* Where characters are spelled as they are; what is no token is written byte by byte. */
+static int32_t encode_characters(nb_encoding *e, const uint8_t *word, size_t size) {
+    uint32_t n;
+    NB_TRY(nb_symbols_of(e, word, size, &n));
+    nb_merge(e->tokenizer, &e->workspace, n, pair_rank);
+    nb_symbols_append(e, word, size);
+    return NB_OK;
+}
+
+static bool is_space(const nb_tokenizer *t, const uint8_t *word, size_t size) {
+    size_t length;
+    return nb_unicode_class(t->unicode, nb_utf8_decode(word, size, &length)) == NB_CLASS_SPACE;
+}
+
 int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
-    nb_words words = nb_words_of(t->pre, text, size);
+    nb_words words = nb_words_of(t->pre, t->isolated, t->unicode, text, size);
     for (size_t start; nb_words_next(&words, &start);) {
+        const uint8_t *word = text + start;
         size_t n = words.at - start;
-        if (t->pre->whole_words) {
-            int32_t token = find_word(t, text + start, n);
-            if (token >= 0) {
-                nb_token_append(&e->out, token);
-                continue;
-            }
-        }
-        NB_TRY(nb_workspace_reserve(&e->workspace, n, e->err));
-        nb_workspace *w = &e->workspace;
-        for (size_t i = 0; i < n; i++)
-            w->ids[i] = t->byte_tokens[text[start + i]];
-        nb_merge(t, w, (uint32_t)n, pair_rank);
-        for (uint32_t i = 0; i != (uint32_t)NB_SYMBOL_END; i = w->next[i])
-            if (w->ids[i] != NB_SYMBOL_UNKNOWN) /* a byte without a token cannot be said: left out, as in llama.cpp */
-                nb_token_append(&e->out, w->ids[i]);
+        int32_t token = -1;
+        if (t->pre->drop_spaces && is_space(t, word, n))
+            continue;
+        if (t->pre->whole_lines && word[0] == '\n')
+            token = nb_vocabulary_find(t, (nb_text){(const char *)word, n}, (nb_text){0});
+        if (token >= 0)
+            nb_token_append(&e->out, token);
+        else if (t->pre->escape_spaces)
+            NB_TRY(nb_encode_escaped(e, word, n, false, encode_characters));
+        else
+            NB_TRY(nb_encode_word(e, word, n, t->pre->raw ? encode_characters : encode_bytes));
     }
     return NB_OK;
 }

@@ -1,43 +1,72 @@
-/* Pre-tokenizers: where a byte-level BPE text is cut into words before any merge. */
+/* Pre-tokenizers: where a text is cut into words before any merge.
+ *
+ * A pre-tokenizer is a sequence of passes, each within the pieces of the one before. A pass is what others write as a
+ * regular expression: what it matches are pieces, and so is each stretch between two matches. */
 #ifndef NB_PRETOKENIZE_H
 #define NB_PRETOKENIZE_H
 
 #include "../base/text.h"
+#include "unicode.h"
 
-/* One pass: a regular expression as a state machine. Returns where the piece that starts at `at` ends (at < result <=
- * end). text[at] is where the pass's previous piece ended or where its input starts, end is where its input ends: for
- * the expression's lookahead there is nothing beyond. */
+/* What a pass does with ASCII characters, as bits, where it isolates some: known beforehand, as most text is ASCII. */
+typedef struct nb_isolated {
+    uint32_t isolated[4];
+    uint32_t starts[4]; /* a match may start with it */
+} nb_isolated;
+
+/* What a pass looks at: for its lookahead there is nothing beyond the end. */
+typedef struct nb_scan {
+    const nb_unicode *unicode;
+    const nb_isolated *ascii; /* the pass's */
+    const uint8_t *text;
+    size_t end;
+} nb_scan;
+
+/* The expressions stand at the functions of pretokenize.c, which say what the fields mean to each. */
 typedef struct nb_pass nb_pass;
 struct nb_pass {
-    size_t (*split)(const nb_pass *pass, const uint8_t *text, size_t at, size_t end);
-    uint32_t classes;  /* what it isolates, or takes for letters: a set of 1 << NB_CLASS_... */
-    uint32_t run;      /* longest run of numbers */
-    const char *extra; /* further ASCII characters that it isolates */
+    size_t (*match)(const nb_pass *pass, const nb_scan *s, size_t at); /* where a match at `at` ends; `at` if none is */
+    uint32_t classes, symbols, no_lead; /* sets of character classes */
+    uint32_t run;                       /* longest run of numbers, or of what is isolated */
+    uint32_t flags;
+    const char *extra;                  /* further ASCII characters that are isolated */
+    const uint32_t *set;                /* further ranges of characters: first, last, ..., 0 */
 };
 
-enum { NB_MAX_PASSES = 4 };
+enum { NB_MAX_PASSES = 6 };
 
 typedef struct nb_pretokenizer {
-    const char *names;  /* values of tokenizer.ggml.pre, each between two spaces */
-    nb_pass passes[NB_MAX_PASSES]; /* each within the pieces of the one before */
+    const char *names;  /* as files have them, each between two spaces */
+    const nb_pass *passes;
+    uint32_t n_passes;  /* at most NB_MAX_PASSES */
     bool whole_words;   /* a word that is a token is that token, whatever the merges say */
+    bool whole_lines;   /* a word of newlines that is a token is that token */
     bool add_begin;     /* unless the file says otherwise */
+    bool raw;           /* tokens are spelled in UTF-8, and bytes as <0xHH>: not byte-level */
+    bool escape_spaces; /* spaces are U+2581 */
+    bool drop_spaces;   /* words of white space are left out */
 } nb_pretokenizer;
 
 const nb_pretokenizer *nb_pretokenizer_find(nb_text name); /* NULL if it is not known */
-const char *nb_pretokenizer_names(void);                   /* for messages: the main ones */
+/* For messages: the first name of each, zero-terminated. */
+void nb_pretokenizer_names(char *out, size_t capacity);
+
+void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unicode, nb_isolated *passes);
 
 /* Walks the words of a text. */
 typedef struct nb_words {
     const nb_pretokenizer *pre;
+    const nb_isolated *passes; /* as prepared */
+    const nb_unicode *unicode;
     const uint8_t *text;
-    size_t at;                  /* the next word starts here */
-    size_t ends[NB_MAX_PASSES]; /* of each pass's current piece; ends[0] is that of the first pass */
+    size_t at;                    /* the next word starts here */
+    size_t ends[NB_MAX_PASSES];   /* of each pass's current piece; ends[0] is that of the first pass */
     size_t size;
 } nb_words;
 
-static inline nb_words nb_words_of(const nb_pretokenizer *pre, const uint8_t *text, size_t size) {
-    return (nb_words){.pre = pre, .text = text, .size = size};
+static inline nb_words nb_words_of(const nb_pretokenizer *pre, const nb_isolated *passes, const nb_unicode *unicode,
+                                   const uint8_t *text, size_t size) {
+    return (nb_words){.pre = pre, .passes = passes, .unicode = unicode, .text = text, .size = size};
 }
 
 /* The next word is text[*start ... words->at); false at the end. */

@@ -22,23 +22,10 @@ static const char *const control_names[] = {
 /* Names that structure an answer and are shown with it. */
 static const char *const shown_names[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
 
-/* Keys of tokens that end a generation, beside the end token itself. */
-static const char *const end_keys[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id",
-                                       "tokenizer.ggml.fim_pad_token_id", "tokenizer.ggml.fim_rep_token_id",
-                                       "tokenizer.ggml.fim_sep_token_id"};
-
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static int32_t find_name(const nb_tokenizer *t, const char *name) {
     return nb_vocabulary_find(t, nb_text_of(name), (nb_text){0});
-}
-
-/* The token that a key names, or the fallback; -1 if that is no token. */
-static int32_t token_of(const nb_tokenizer *t, const nb_checkpoint *c, const char *key, int32_t fallback) {
-    double id = nb_checkpoint_number(c, key, fallback);
-    if (id >= 0 && id < t->size)
-        return (int32_t)id;
-    return fallback < t->size ? fallback : -1;
 }
 
 static bool is_end_name(const nb_tokenizer *t, const char *name) {
@@ -55,7 +42,7 @@ static void except_end(nb_tokenizer *t, const char *name, uint8_t type) {
     }
 }
 
-static void mark_ends(nb_tokenizer *t, const nb_checkpoint *c) {
+static void mark_ends(nb_tokenizer *t, const nb_vocabulary_source *source) {
     for (size_t i = 0; i < COUNT(end_names) + COUNT(control_names); i++) {
         bool ends = i < COUNT(end_names);
         int32_t token = find_name(t, ends ? end_names[i] : control_names[i - COUNT(end_names)]);
@@ -71,21 +58,14 @@ static void mark_ends(nb_tokenizer *t, const nb_checkpoint *c) {
     }
     if (t->end >= 0)
         t->tokens[t->end].is_end = true;
-    for (size_t i = 0; i < COUNT(end_keys); i++) {
-        int32_t token = token_of(t, c, end_keys[i], -1);
-        if (token >= 0)
-            t->tokens[token].is_end = true;
-    }
+    for (size_t i = 0; i < NB_MAX_END_TOKENS; i++)
+        if (source->ends[i] >= 0 && source->ends[i] < t->size)
+            t->tokens[source->ends[i]].is_end = true;
     bool calls = is_end_name(t, "<|call|>") || is_end_name(t, "<|calls|>");
     if (calls && (is_end_name(t, "<|return|>") || is_end_name(t, "<|flush|>")))
         except_end(t, "<|end|>", NB_TOKEN_USER_DEFINED);
     if (is_end_name(t, "<|tool_response>") || is_end_name(t, "<|plamo:eos|>"))
         except_end(t, "</s>", NB_TOKEN_NORMAL);
-}
-
-static bool is_special(const nb_token *token, bool control) {
-    return token->size && (token->type == NB_TOKEN_USER_DEFINED ||
-                           (control && (token->type == NB_TOKEN_CONTROL || token->type == NB_TOKEN_UNKNOWN)));
 }
 
 static void add_start(nb_special_set *set, uint32_t a, uint32_t b) {
@@ -104,33 +84,43 @@ static void add_length(nb_special_set *set, uint32_t length) {
     set->n_lengths++;
 }
 
-void nb_special_load(nb_tokenizer *t, const nb_checkpoint *c) {
-    /* names of n different lengths take n (n + 1) / 2 bytes of the header at least */
+/* The token, or -1 if there is no such. */
+static int32_t token_of(const nb_tokenizer *t, int32_t token) {
+    return token < t->size ? token : -1;
+}
+
+static void load_prefixes(nb_tokenizer *t) {
+    enum { BITS = 1 << 16, ALWAYS = 1 << NB_TOKEN_USER_DEFINED,
+           ASKED_FOR = ALWAYS | 1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN };
+    nb_prefixes_load(t, &t->special[0].prefixes, ALWAYS, BITS);
+    nb_prefixes_load(t, &t->special[1].prefixes, ASKED_FOR, BITS);
+}
+
+void nb_special_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
+    /* names of n different lengths take n (n + 1) / 2 bytes at least */
     uint64_t most = 1;
-    while (most * (most + 1) / 2 < c->header_size)
+    while (most * (most + 1) / 2 < source->n_bytes)
         most *= 2;
     for (int control = 0; control < 2; control++)
         t->special[control].lengths = nb_arena_take(&t->arena, most, sizeof(uint32_t));
-    if (!t->tokens)
-        return; /* measuring */
-
-    nb_text model = nb_checkpoint_string(c, "tokenizer.ggml.model");
-    bool spm = nb_text_is(model, "llama");
-    /* llama.cpp takes token 11 for a "gpt2" file's missing ids (Falcon's): that ends texts at some ordinary token */
-    t->begin = token_of(t, c, "tokenizer.ggml.bos_token_id", spm ? 1 : -1);
-    t->end = token_of(t, c, "tokenizer.ggml.eos_token_id", spm ? 2 : -1);
-    t->unknown = token_of(t, c, "tokenizer.ggml.unknown_token_id", spm ? 0 : -1);
-    mark_ends(t, c);
-    t->add_begin = nb_checkpoint_number(c, "tokenizer.ggml.add_bos_token", t->pre ? t->pre->add_begin : spm) != 0;
-    t->add_end = nb_checkpoint_number(c, "tokenizer.ggml.add_eos_token", 0) != 0;
-    t->add_begin &= t->begin >= 0;
-    t->add_end &= t->end >= 0;
+    if (!t->tokens) { /* measuring */
+        load_prefixes(t);
+        return;
+    }
+    t->begin = token_of(t, source->begin);
+    t->end = token_of(t, source->end);
+    t->closing = token_of(t, source->closing);
+    t->unknown = token_of(t, source->unknown);
+    t->add_begin = source->add_begin && t->begin >= 0;
+    t->add_closing = source->add_closing && t->closing >= 0;
+    mark_ends(t, source);
+    load_prefixes(t);
 
     for (int control = 0; control < 2; control++)
         for (int32_t i = 0; i < t->size; i++) {
-            if (!is_special(&t->tokens[i], control))
-                continue;
             nb_text name = nb_token_name(t, i);
+            if (!name.size || !(t->special[control].prefixes.types >> t->tokens[i].type & 1))
+                continue;
             uint32_t a = (uint8_t)name.data[0];
             if (name.size > 1)
                 add_start(&t->special[control], a, (uint8_t)name.data[1]);
@@ -149,7 +139,19 @@ static inline bool may_start(const nb_special_set *set, const uint8_t *text, siz
 
 static int32_t special_at(const nb_tokenizer *t, const uint8_t *text, size_t size, bool control) {
     int32_t token = nb_vocabulary_find(t, (nb_text){(const char *)text, size}, (nb_text){0});
-    return token >= 0 && is_special(&t->tokens[token], control) ? token : -1;
+    return token >= 0 && t->special[control].prefixes.types >> t->tokens[token].type & 1 ? token : -1;
+}
+
+/* Bytes of the longest name at text[at], or 0. */
+static size_t longest_at(const nb_tokenizer *t, const uint8_t *text, size_t at, size_t size, bool control) {
+    const nb_special_set *set = &t->special[control];
+    size_t longest = 0;
+    if (may_start(set, text, at, size)) {
+        nb_prefix_walk walk = nb_prefix_walk_of(text + at, size - at);
+        while (nb_prefix_next(t, &set->prefixes, &walk) >= 0)
+            longest = walk.at;
+    }
+    return longest;
 }
 
 static bool get_bit(const uint8_t *bits, size_t i) {
@@ -161,26 +163,67 @@ static void set_bit(uint8_t *bits, size_t i) {
 }
 
 static int32_t encode_piece(nb_encoding *e, const uint8_t *text, size_t size) {
-    return e->tokenizer->pre ? nb_bpe_encode(e, text, size) : nb_spm_encode(e, text, size);
+    switch (e->tokenizer->kind) {
+    case NB_KIND_BPE:
+        return nb_bpe_encode(e, text, size);
+    case NB_KIND_SPM:
+        return nb_spm_encode(e, text, size);
+    case NB_KIND_UNIGRAM:
+        return nb_unigram_encode(e, text, size);
+    case NB_KIND_WORDPIECE:
+        return nb_wordpiece_encode(e, text, size);
+    }
+    return NB_OK;
 }
 
-/* taken: bytes that names hold; starts: those with which a name starts. Both zero. Longer names go first wherever they
- * stand, as in llama.cpp, names of one length from left to right (llama.cpp leaves their order to an unstable sort). A
- * name then overlaps one that was found before only if its first or its last byte is taken. */
-static void find_specials(const nb_tokenizer *t, const uint8_t *text, size_t size, bool control, uint8_t *taken,
-                          uint8_t *starts) {
+static bool is_space(uint8_t c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+typedef struct found_specials {
+    uint8_t *taken;  /* bits: bytes that names hold */
+    uint8_t *starts; /* bits: bytes with which a name starts */
+} found_specials;
+
+static void take(found_specials *found, size_t at, size_t length) {
+    set_bit(found->starts, at);
+    for (size_t i = at; i < at + length; i++)
+        set_bit(found->taken, i);
+}
+
+/* Names overlap within text[from ... to). Longer names go first wherever they stand, as in llama.cpp, names of one
+ * length from left to right (llama.cpp leaves their order to an unstable sort). A name then overlaps one that was found
+ * before only if its first or its last byte is taken. */
+static void find_overlapping(const nb_tokenizer *t, const uint8_t *text, size_t from, size_t to, bool control,
+                             found_specials *found) {
     const nb_special_set *set = &t->special[control];
     for (uint32_t l = 0; l < set->n_lengths; l++) {
         size_t length = set->lengths[l];
-        for (size_t at = 0; at + length <= size; at++) {
-            if (!may_start(set, text, at, size) || get_bit(taken, at) || get_bit(taken, at + length - 1) ||
+        for (size_t at = from; at + length <= to; at++) {
+            if (!may_start(set, text, at, to) || get_bit(found->taken, at) || get_bit(found->taken, at + length - 1) ||
                 special_at(t, text + at, length, control) < 0)
                 continue;
-            set_bit(starts, at);
-            for (size_t i = at; i < at + length; i++)
-                set_bit(taken, i);
+            take(found, at, length);
             at += length - 1;
         }
+    }
+}
+
+static void find_specials(const nb_tokenizer *t, const uint8_t *text, size_t size, bool control,
+                          found_specials *found) {
+    for (size_t at = 0; at < size; at++) {
+        size_t longest = longest_at(t, text, at, size, control), end = at + longest;
+        if (!longest)
+            continue;
+        for (size_t i = at + 1; i < end; i++) {
+            size_t other = i + longest_at(t, text, i, size, control);
+            end = NB_MAX(end, other);
+        }
+        if (end == at + longest) /* the others lie within it */
+            take(found, at, longest);
+        else
+            find_overlapping(t, text, at, end, control, found);
+        at = end - 1;
     }
 }
 
@@ -193,21 +236,37 @@ int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool
         return size ? encode_piece(e, text, size) : NB_OK;
 
     size_t bytes = size / 8 + 1;
-    uint8_t *bits = nb_alloc(2 * bytes), *taken = bits, *starts = bits + bytes;
+    uint8_t *bits = nb_alloc(2 * bytes);
+    found_specials found = {bits, bits + bytes};
     if (!bits)
         return NB_FAIL(e->err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", size);
     memset(bits, 0, 2 * bytes);
-    find_specials(t, text, size, control, taken, starts);
-    int32_t code = NB_OK;
+    find_specials(t, text, size, control, &found);
+    int32_t code = NB_OK, before = -1; /* the special token that stands before */
     for (size_t at = 0, end; at < size && code == NB_OK; at = end) {
-        bool special = get_bit(taken, at);
+        bool special = get_bit(found.taken, at);
         end = at + 1; /* of this name, or of the text before the next */
-        while (end < size && get_bit(taken, end) == special && !(special && get_bit(starts, end)))
+        while (end < size && get_bit(found.taken, end) == special && !(special && get_bit(found.starts, end)))
             end++;
-        if (special)
-            nb_token_append(&e->out, special_at(t, text + at, end - at, control));
-        else
-            code = encode_piece(e, text + at, end - at);
+        if (special) {
+            before = special_at(t, text + at, end - at, control);
+            nb_token_append(&e->out, before);
+            continue;
+        }
+        size_t from = at, to = end;
+        if (before >= 0 && t->tokens[before].strip_right)
+            while (from < to && is_space(text[from]))
+                from++;
+        if (end < size) {
+            size_t after = end + 1;
+            while (after < size && get_bit(found.taken, after) && !get_bit(found.starts, after))
+                after++;
+            if (t->tokens[special_at(t, text + end, after - end, control)].strip_left)
+                while (from < to && is_space(text[to - 1]))
+                    to--;
+        }
+        if (from < to)
+            code = encode_piece(e, text + from, to - from);
     }
     nb_free(bits);
     return code;

@@ -4,39 +4,63 @@
 #include "unicode.h"
 #include "vocabulary.h"
 
+/* Where spaces follow other characters within a name. */
+static void find_inner_spaces(nb_tokenizer *t, nb_text name) {
+    const uint8_t *s = (const uint8_t *)name.data;
+    bool after_mark = true;
+    for (size_t i = 0; i < name.size;) {
+        bool mark = nb_is_mark(s + i, name.size - i);
+        if (mark && !after_mark)
+            t->before_spaces[s[i - 1] >> 3] |= (uint8_t)(1 << (s[i - 1] & 7));
+        after_mark = mark;
+        i += mark ? NB_MARK_SIZE : 1;
+    }
+}
+
 /* Run twice: to measure the arena, and to fill it. */
-static int32_t load(nb_tokenizer *t, const nb_checkpoint *c, nb_error *err) {
-    nb_text model = nb_checkpoint_string(c, "tokenizer.ggml.model");
-    NB_TRY(nb_vocabulary_load(t, c, err));
-    if (nb_text_is(model, "gpt2"))
-        NB_TRY(nb_bpe_load(t, c, err));
-    else if (!nb_text_is(model, "llama"))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "the tokenizer \"%t\" (tokenizer.ggml.model) is not supported; supported are gpt2 (byte-level "
-                       "BPE) and llama (SentencePiece BPE)", model);
-    nb_special_load(t, c);
-    if (t->tokens && !t->pre)
+static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
+    t->kind = source->kind;
+    t->add_space = source->add_space;
+    t->merge_spaces = source->merge_spaces;
+    t->lower = source->lower;
+    t->strip_accents = source->strip_accents;
+    NB_TRY(nb_vocabulary_load(t, source, err));
+    if (t->kind == NB_KIND_BPE || t->kind == NB_KIND_WORDPIECE) {
+        t->unicode = nb_arena_take(&t->arena, 1, nb_unicode_bytes());
+        if (t->unicode)
+            nb_unicode_expand(t->unicode);
+    }
+    if (t->kind == NB_KIND_BPE)
+        NB_TRY(nb_bpe_load(t, source, err));
+    nb_special_load(t, source);
+    if (t->kind == NB_KIND_UNIGRAM)
+        NB_TRY(nb_unigram_load(t, source, err));
+    if (t->kind == NB_KIND_WORDPIECE)
+        nb_wordpiece_load(t, source);
+    if (!t->tokens)
+        return NB_OK; /* measuring */
+    if (t->kind == NB_KIND_SPM)
         nb_spm_load(t);
-    t->add_space = nb_checkpoint_number(c, "tokenizer.ggml.add_space_prefix", !t->pre) != 0;
+    for (int32_t i = 0; i < t->size; i++)
+        if (t->tokens[i].type != NB_TOKEN_CONTROL)
+            find_inner_spaces(t, nb_token_name(t, i));
+    for (uint32_t i = 0; i < 128; i++) {
+        char self = (char)i;
+        t->ascii_tokens[i] = nb_vocabulary_find(t, (nb_text){&self, 1}, (nb_text){0});
+    }
     return NB_OK;
 }
 
-nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err) {
-    if (err)
-        err->code = NB_OK;
-    nb_text model = nb_checkpoint_string(c, "tokenizer.ggml.model");
-    bool absent = !model.data && !nb_checkpoint_find(c, "tokenizer.ggml.tokens");
-    if (absent || nb_text_is(model, "none") || nb_text_is(model, "no_vocab"))
-        return NULL;
+nb_tokenizer *nb_tokenizer_build(const nb_vocabulary_source *source, nb_error *err) {
     nb_tokenizer measured = {0};
     nb_tokenizer *t = NULL;
-    if (load(&measured, c, err) < 0)
+    if (load(&measured, source, err) < 0)
         return NULL;
     nb_arena arena = measured.arena;
     if (nb_arena_take(&arena, 1, sizeof *t), nb_arena_allocate(&arena, "the vocabulary", err) < 0)
         return NULL;
     nb_tokenizer filled = {.arena = arena};
-    if (load(&filled, c, err) < 0) {
+    if (load(&filled, source, err) < 0) {
         nb_arena_free(&arena);
         return NULL;
     }
@@ -52,17 +76,30 @@ void nb_tokenizer_free(nb_tokenizer *t) {
     }
 }
 
+/* Words come again: a text that is long enough remembers some of them. Without memory for that it only takes longer. */
+static void open_cache(nb_workspace *w, size_t text_bytes) {
+    enum { BYTES_PER_WORD = 16, LEAST = 16, MOST = 1 << 13 };
+    uint32_t n = LEAST;
+    while (n < MOST && n < text_bytes / BYTES_PER_WORD)
+        n *= 2;
+    w->cache = n > LEAST ? nb_alloc(n * sizeof *w->cache) : NULL;
+    w->cache_mask = n - 1;
+    if (w->cache)
+        memset(w->cache, 0, n * sizeof *w->cache);
+}
+
 int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
                             int32_t capacity, nb_error *err) {
     if (text_bytes > INT32_MAX / 4 || capacity < 0)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "cannot tokenize %z bytes at once; pass at most %d", text_bytes,
                        (int32_t)(INT32_MAX / 4));
     nb_encoding e = {.tokenizer = t, .out = {.tokens = tokens, .capacity = capacity}, .err = err};
+    open_cache(&e.workspace, text_bytes);
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_begin)
         nb_token_append(&e.out, t->begin);
     int32_t code = nb_special_encode(&e, (const uint8_t *)text, text_bytes, (flags & NB_TOKENIZE_PARSE_SPECIAL) != 0);
-    if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_end)
-        nb_token_append(&e.out, t->end);
+    if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_closing)
+        nb_token_append(&e.out, t->closing);
     nb_workspace_free(&e.workspace);
     return code < 0 ? code : e.out.count;
 }
@@ -92,9 +129,9 @@ static void put_byte_level(sink *s, const uint8_t *name, size_t size) {
 
 static void put_sentence_piece(sink *s, const uint8_t *name, size_t size) {
     for (size_t at = 0; at < size; at++)
-        if (size - at >= 3 && name[at] == 0xe2 && name[at + 1] == 0x96 && name[at + 2] == 0x81) {
+        if (nb_is_mark(name + at, size - at)) {
             put(s, ' ');
-            at += 2;
+            at += NB_MARK_SIZE - 1;
         } else {
             put(s, name[at]);
         }
@@ -121,7 +158,7 @@ int32_t nb_tokenizer_bytes(const nb_tokenizer *t, int32_t token, uint32_t flags,
             put(&s, name[i]);
         break;
     case NB_TOKEN_NORMAL:
-        if (t->pre)
+        if (t->pre && !t->pre->raw)
             put_byte_level(&s, name, text.size);
         else
             put_sentence_piece(&s, name, text.size);
@@ -155,5 +192,7 @@ nb_text nb_tokenizer_name(const nb_tokenizer *t, int32_t token) {
 }
 
 const char *nb_tokenizer_kind(const nb_tokenizer *t) {
-    return t->pre ? "gpt2" : "llama";
+    static const char *const names[] = {
+        [NB_KIND_BPE] = "bpe", [NB_KIND_SPM] = "spm", [NB_KIND_UNIGRAM] = "unigram", [NB_KIND_WORDPIECE] = "wordpiece"};
+    return names[t->kind];
 }

@@ -1,9 +1,9 @@
-/* Tokenizers: text -> token ids and back. Built from a checkpoint's values (tokenizer.ggml.*), never from weights.
+/* Tokenizers: text -> token ids and back. Built from what a file says of its vocabulary, never from weights.
  *
- * Kinds: byte-level BPE ("gpt2") behind the pre-tokenizer that tokenizer.ggml.pre names, and SentencePiece-style BPE
- * ("llama"), which merges by score and falls back to byte tokens.
- * Broken UTF-8: byte-level BPE and byte fallback encode the bytes as they are; for the pre-tokenizers' classes a broken
- * sequence is one U+FFFD a byte. */
+ * Kinds: BPE behind a named pre-tokenizer (nearly always byte-level), SentencePiece's BPE, which merges by score and
+ * falls back to byte tokens, SentencePiece's unigram model, and WordPiece.
+ * Broken UTF-8: byte-level BPE and byte fallback encode the bytes as they are; for everything that looks at characters
+ * a broken sequence is one U+FFFD a byte. */
 #ifndef NB_TOKENIZER_H
 #define NB_TOKENIZER_H
 
@@ -11,9 +11,14 @@
 
 typedef struct nb_tokenizer nb_tokenizer;
 
-/* Unknown kinds and pre-tokenizers are refused by name, saying what is supported. NULL without an error when the
- * checkpoint has no vocabulary at all. c must outlive the tokenizer (it points into c->header). */
+/* Of a GGUF file's values (gguf_vocabulary.c). Unknown kinds and pre-tokenizers are refused by name, saying what is
+ * supported. NULL without an error when there is no vocabulary at all. c must outlive the tokenizer, which points into
+ * c->header. */
 nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err);
+
+/* Of what any reader has found (vocabulary.h). */
+struct nb_vocabulary_source;
+nb_tokenizer *nb_tokenizer_build(const struct nb_vocabulary_source *source, nb_error *err);
 void nb_tokenizer_free(nb_tokenizer *t);
 
 /* As nb_tokenize (nibble.h). */
@@ -30,7 +35,7 @@ int32_t nb_tokenizer_begin(const nb_tokenizer *t); /* the beginning token, or -1
 int32_t nb_tokenizer_end(const nb_tokenizer *t);   /* the end token (EOS), or -1 */
 bool nb_tokenizer_is_end(const nb_tokenizer *t, int32_t token); /* EOS, EOT, EOM, <|im_end|>, ...: as llama.cpp's EOG */
 nb_text nb_tokenizer_name(const nb_tokenizer *t, int32_t token); /* as in the vocabulary */
-const char *nb_tokenizer_kind(const nb_tokenizer *t);            /* "gpt2", "llama" */
+const char *nb_tokenizer_kind(const nb_tokenizer *t);            /* "bpe", "spm", "unigram", "wordpiece" */
 
 /* The streaming decoder of nibble.h, over a tokenizer. */
 nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_error *err);

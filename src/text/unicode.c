@@ -1,18 +1,107 @@
 #include "unicode.h"
 
-#include "unicode_classes.inc"
+#include "unicode_tables.inc"
 
-uint32_t nb_unicode_class(uint32_t codepoint) {
-    if (codepoint < 128)
-        return ascii_classes[codepoint];
-    /* ranges[low] starts at or before it, ranges[high] after */
-    uint32_t low = 0, high = sizeof ranges / sizeof *ranges;
-    while (high - low > 1) {
-        uint32_t middle = (low + high) / 2;
-        if (ranges[middle] >> 3 <= codepoint)
-            low = middle;
-        else
-            high = middle;
+static uint32_t next_varint(const uint8_t **p) {
+    uint32_t number = 0, shift = 0;
+    for (; **p & 0x80; (*p)++, shift += 7)
+        number |= (uint32_t)(**p & 0x7f) << shift;
+    return number | (uint32_t)*(*p)++ << shift;
+}
+
+/* ---- classes ----------------------------------------------------------------------------------------------------- */
+
+enum { ALTERNATING = NB_CLASSES }; /* of a run: upper, lower, upper, ... */
+
+size_t nb_unicode_bytes(void) {
+    return sizeof(nb_unicode) + MIXED_BLOCKS * NB_UNICODE_BLOCK;
+}
+
+void nb_unicode_expand(nb_unicode *u) {
+    uint32_t at = 0, n_mixed = 0;
+    for (const uint8_t *p = class_runs; p < class_runs + sizeof class_runs;) {
+        uint32_t class = *p & 15, length = *p++ >> 4;
+        if (!length)
+            length = next_varint(&p);
+        for (uint32_t end = at + length, first = at, next; at < end; at = next) {
+            uint32_t block = at / NB_UNICODE_BLOCK, inside = at % NB_UNICODE_BLOCK;
+            next = end < (block + 1) * NB_UNICODE_BLOCK ? end : (block + 1) * NB_UNICODE_BLOCK;
+            if (next - at == NB_UNICODE_BLOCK && class != ALTERNATING) {
+                u->blocks[block] = (uint16_t)class;
+                continue;
+            }
+            if (!inside)
+                u->blocks[block] = (uint16_t)(NB_CLASSES + n_mixed++);
+            uint8_t *classes = u->mixed[u->blocks[block] - NB_CLASSES];
+            for (uint32_t i = 0; i < next - at; i++)
+                classes[inside + i] = (uint8_t)(class != ALTERNATING        ? class
+                                                : (at - first + i) % 2 ? NB_CLASS_LOWER
+                                                                       : NB_CLASS_UPPER);
+        }
     }
-    return ranges[low] & 7;
+}
+
+/* ---- folding ----------------------------------------------------------------------------------------------------- */
+
+/* Hangul syllables decompose by rule (The Unicode Standard, section 3.12). */
+enum {
+    HANGUL_FIRST = 0xac00, HANGUL_COUNT = 11172, HANGUL_LEADS = 0x1100, HANGUL_VOWELS = 0x1161, HANGUL_TAILS = 0x11a7,
+    N_VOWELS = 21, N_TAILS = 28
+};
+
+static void expand_mapping(const uint8_t *p, const uint8_t *end, nb_mapping *out) {
+    for (uint32_t first = 0; p < end;) {
+        first += next_varint(&p);
+        uint32_t run = next_varint(&p), zigzag = next_varint(&p);
+        uint32_t stride = run % 2 + 1, step = run / 2 % 3, n = run / 6;
+        uint32_t image = first + (zigzag >> 1 ^ (0 - (zigzag & 1)));
+        for (uint32_t i = 0; i < n; i++)
+            *out++ = (nb_mapping){first + i * stride, image + i * step};
+    }
+}
+
+uint32_t nb_folding_pairs(void) {
+    return LOWER_PAIRS + BASE_PAIRS;
+}
+
+void nb_folding_expand(nb_folding *f, nb_mapping *pairs) {
+    f->lower = pairs;
+    f->bases = pairs + LOWER_PAIRS;
+    expand_mapping(lower_runs, lower_runs + sizeof lower_runs, f->lower);
+    expand_mapping(base_runs, base_runs + sizeof base_runs, f->bases);
+}
+
+static uint32_t map(const nb_mapping *pairs, uint32_t n, uint32_t codepoint) {
+    uint32_t low = 0;
+    while (n > 1) { /* it is among pairs[low ... low + n), or nowhere */
+        uint32_t half = n / 2;
+        if (pairs[low + half].from <= codepoint)
+            low += half;
+        n -= half;
+    }
+    return pairs[low].from == codepoint ? pairs[low].to : codepoint;
+}
+
+uint32_t nb_folding_lower(const nb_folding *f, uint32_t codepoint) {
+    if (codepoint < 0x80)
+        return codepoint >= 'A' && codepoint <= 'Z' ? codepoint | 0x20 : codepoint;
+    return map(f->lower, LOWER_PAIRS, codepoint);
+}
+
+uint32_t nb_folding_bases(const nb_folding *f, uint32_t codepoint, uint32_t *out) {
+    uint32_t syllable = codepoint - HANGUL_FIRST;
+    if (syllable < HANGUL_COUNT) {
+        out[0] = HANGUL_LEADS + syllable / (N_VOWELS * N_TAILS);
+        out[1] = HANGUL_VOWELS + syllable / N_TAILS % N_VOWELS;
+        out[2] = HANGUL_TAILS + syllable % N_TAILS;
+        return syllable % N_TAILS ? 3 : 2;
+    }
+    out[0] = codepoint < 0x80 ? codepoint : map(f->bases, BASE_PAIRS, codepoint);
+    if (out[0] != codepoint)
+        for (uint32_t i = 0; i < sizeof split_characters / sizeof *split_characters; i++)
+            if (split_characters[i][0] == codepoint) {
+                out[1] = split_characters[i][2];
+                return 2;
+            }
+    return 1;
 }

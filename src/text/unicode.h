@@ -5,15 +5,59 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Unicode's general categories by their first letter, and White_Space, which comes first. */
+/* Unicode's general categories, as far as anybody here tells them apart. SPACE is White_Space, which comes first. */
 enum {
-    NB_CLASS_OTHER, NB_CLASS_LETTER, NB_CLASS_NUMBER, NB_CLASS_MARK, NB_CLASS_PUNCTUATION, NB_CLASS_SYMBOL,
-    NB_CLASS_SPACE
+    NB_CLASS_OTHER,   /* unassigned, surrogates */
+    NB_CLASS_CONTROL, /* Cc, Cf, Co */
+    NB_CLASS_UPPER,   /* Lu, Lt */
+    NB_CLASS_LOWER, NB_CLASS_LETTER /* Lm, Lo */, NB_CLASS_DIGIT, NB_CLASS_NUMBER /* Nl, No */,
+    NB_CLASS_NONSPACING, NB_CLASS_MARK /* Mc, Me */, NB_CLASS_PUNCTUATION, NB_CLASS_SYMBOL, NB_CLASS_SPACE,
+    NB_CLASSES
 };
 
-enum { NB_REPLACEMENT = 0xfffd };
+/* Sets of classes. */
+enum {
+    NB_LETTERS = 1 << NB_CLASS_UPPER | 1 << NB_CLASS_LOWER | 1 << NB_CLASS_LETTER,
+    NB_NUMBERS = 1 << NB_CLASS_DIGIT | 1 << NB_CLASS_NUMBER,
+    NB_MARKS = 1 << NB_CLASS_NONSPACING | 1 << NB_CLASS_MARK,
+    NB_PUNCTUATION = 1 << NB_CLASS_PUNCTUATION,
+    NB_SYMBOLS = 1 << NB_CLASS_SYMBOL,
+    NB_SPACES = 1 << NB_CLASS_SPACE
+};
 
-uint32_t nb_unicode_class(uint32_t codepoint);
+enum { NB_REPLACEMENT = 0xfffd, NB_CODEPOINTS = 0x110000, NB_UNICODE_BLOCK = 128 };
+
+/* The classes, expanded so that each is two loads away. A block of one class is that class; another is NB_CLASSES + the
+ * number of its place in `mixed`. */
+typedef struct nb_unicode {
+    uint16_t blocks[NB_CODEPOINTS / NB_UNICODE_BLOCK];
+    uint8_t mixed[][NB_UNICODE_BLOCK];
+} nb_unicode;
+
+size_t nb_unicode_bytes(void);         /* of an nb_unicode: about 48 KB */
+void nb_unicode_expand(nb_unicode *u); /* zeroed memory -> classes */
+
+static inline uint32_t nb_unicode_class(const nb_unicode *u, uint32_t codepoint) {
+    uint32_t block = u->blocks[codepoint / NB_UNICODE_BLOCK];
+    return block < NB_CLASSES ? block : u->mixed[block - NB_CLASSES][codepoint % NB_UNICODE_BLOCK];
+}
+
+/* What BERT's normalizer makes of characters: lower case, and canonical decompositions without nonspacing marks. */
+typedef struct nb_mapping {
+    uint32_t from, to; /* in ascending order */
+} nb_mapping;
+
+typedef struct nb_folding {
+    nb_mapping *lower, *bases;
+} nb_folding;
+
+enum { NB_MAX_BASES = 3 };
+
+uint32_t nb_folding_pairs(void); /* of both mappings together */
+void nb_folding_expand(nb_folding *f, nb_mapping *pairs);
+uint32_t nb_folding_lower(const nb_folding *f, uint32_t codepoint);
+/* The code points that are left of it, at most NB_MAX_BASES; itself if nothing is to be taken away. */
+uint32_t nb_folding_bases(const nb_folding *f, uint32_t codepoint, uint32_t *out);
 
 /* How a UTF-8 sequence goes on: `length` bytes in all (0: this byte starts none), the second within low ... high, the
  * others within 80 ... bf (RFC 3629, section 4). */
@@ -57,7 +101,7 @@ static inline uint32_t nb_utf8_decode(const uint8_t *s, size_t n, size_t *length
     return codepoint;
 }
 
-/* Writes at most 3 bytes (codepoint < 0x10000), returns how many. */
+/* Writes at most 4 bytes, returns how many. */
 static inline size_t nb_utf8_encode(uint32_t codepoint, uint8_t *out) {
     if (codepoint < 0x80) {
         out[0] = (uint8_t)codepoint;
@@ -68,10 +112,16 @@ static inline size_t nb_utf8_encode(uint32_t codepoint, uint8_t *out) {
         out[1] = (uint8_t)(0x80 | (codepoint & 0x3f));
         return 2;
     }
-    out[0] = (uint8_t)(0xe0 | codepoint >> 12);
-    out[1] = (uint8_t)(0x80 | (codepoint >> 6 & 0x3f));
-    out[2] = (uint8_t)(0x80 | (codepoint & 0x3f));
-    return 3;
+    size_t n = 0;
+    if (codepoint < 0x10000) {
+        out[n++] = (uint8_t)(0xe0 | codepoint >> 12);
+    } else {
+        out[n++] = (uint8_t)(0xf0 | codepoint >> 18);
+        out[n++] = (uint8_t)(0x80 | (codepoint >> 12 & 0x3f));
+    }
+    out[n++] = (uint8_t)(0x80 | (codepoint >> 6 & 0x3f));
+    out[n++] = (uint8_t)(0x80 | (codepoint & 0x3f));
+    return n;
 }
 
 #endif

@@ -8,12 +8,21 @@ static bool is_name(const nb_tokenizer *t, int32_t token, nb_text a, nb_text b) 
            nb_compare(name.data + a.size, b.data, b.size) == 0;
 }
 
-int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b) {
-    uint32_t hash = nb_hash(nb_hash(NB_HASH_START, a.data, a.size), b.data, b.size);
+/* hash: of a followed by b. */
+static int32_t find_hashed(const nb_tokenizer *t, uint32_t hash, nb_text a, nb_text b) {
     for (uint32_t at = hash & t->slot_mask; t->slots[at].number; at = (at + 1) & t->slot_mask)
         if (t->slots[at].hash == hash && is_name(t, (int32_t)t->slots[at].number - 1, a, b))
             return (int32_t)t->slots[at].number - 1;
     return -1;
+}
+
+int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b) {
+    return find_hashed(t, nb_hash(nb_hash(NB_HASH_START, a.data, a.size), b.data, b.size), a, b);
+}
+
+int32_t nb_vocabulary_find_byte(const nb_tokenizer *t, uint8_t byte) {
+    char name[6] = {'<', '0', 'x', "0123456789ABCDEF"[byte >> 4], "0123456789ABCDEF"[byte & 15], '>'};
+    return nb_vocabulary_find(t, (nb_text){name, sizeof name}, (nb_text){0});
 }
 
 /* Of two tokens with one name the later is found; an empty name is never found. */
@@ -28,50 +37,131 @@ static void add_name(nb_tokenizer *t, int32_t token) {
     t->slots[at] = (nb_token_slot){hash, (uint32_t)token + 1};
 }
 
-/* An array of numbers with an item for each of n tokens; *out = NULL if there is none. */
-static int32_t find_numbers(const nb_checkpoint *c, const char *key, uint64_t n, const nb_value **out, nb_error *err) {
-    *out = nb_checkpoint_find(c, key);
-    if (*out && ((*out)->type != NB_VALUE_ARRAY || (*out)->item_type == NB_VALUE_STRING))
-        return NB_FAIL(err, NB_ERR_FORMAT, "%s is not an array of numbers; convert the model anew", key);
-    if (*out && (*out)->count < n)
-        return NB_FAIL(err, NB_ERR_FORMAT, "%s has %l items for %l tokens; convert the model anew", key, (*out)->count,
-                       n);
-    return NB_OK;
-}
-
-int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_checkpoint *c, nb_error *err) {
-    const nb_value *names = nb_checkpoint_find(c, "tokenizer.ggml.tokens"), *scores, *types;
-    if (!names || names->type != NB_VALUE_ARRAY || names->item_type != NB_VALUE_STRING || !names->count)
-        return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.ggml.tokens is %s; convert the model anew",
-                       names ? "not an array of strings, or is empty" : "missing");
-    if (names->count > INT32_MAX / 4 || c->header_size > UINT32_MAX)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the vocabulary is too large: %l tokens in a header of %z bytes",
-                       names->count, c->header_size);
-    NB_TRY(find_numbers(c, "tokenizer.ggml.scores", names->count, &scores, err));
-    NB_TRY(find_numbers(c, "tokenizer.ggml.token_type", names->count, &types, err));
-    uint64_t slots = 16;
-    while (slots < 2 * names->count)
+int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
+    if (source->n_tokens > INT32_MAX / 4 || source->n_bytes > UINT32_MAX)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the vocabulary is too large: %l tokens among %z bytes",
+                       source->n_tokens, source->n_bytes);
+    uint64_t slots = 16, at = 0;
+    while (slots < 2 * source->n_tokens)
         slots *= 2;
-    t->tokens = nb_arena_take(&t->arena, names->count, sizeof *t->tokens);
+    t->tokens = nb_arena_take(&t->arena, source->n_tokens, sizeof *t->tokens);
     t->slots = nb_arena_take(&t->arena, slots, sizeof *t->slots);
-    t->size = (int32_t)names->count;
+    t->size = (int32_t)source->n_tokens;
     t->slot_mask = (uint32_t)(slots - 1);
-    t->header = c->header;
+    t->bytes = source->bytes;
     if (!t->tokens)
         return NB_OK; /* measuring */
-    uint64_t at = names->at;
     for (int32_t i = 0; i < t->size; i++) {
-        nb_text name = nb_checkpoint_next_string(c, &at);
-        nb_token *token = &t->tokens[i];
-        token->at = name.data ? (uint32_t)((const uint8_t *)name.data - c->header) : 0;
-        token->size = (uint32_t)name.size;
-        token->score = scores ? (float)nb_checkpoint_item(c, scores, (uint64_t)i) : 0;
-        double type = types ? nb_checkpoint_item(c, types, (uint64_t)i) : NB_TOKEN_NORMAL;
-        token->type = type >= NB_TOKEN_NORMAL && type <= NB_TOKEN_BYTE ? (uint8_t)type : NB_TOKEN_UNUSED;
-        t->longest = NB_MAX(t->longest, token->size);
+        nb_token_entry entry = {0};
+        source->token(source, (uint64_t)i, &at, &entry);
+        uint8_t type = entry.type >= NB_TOKEN_NORMAL && entry.type <= NB_TOKEN_BYTE ? entry.type : NB_TOKEN_UNUSED;
+        t->tokens[i] = (nb_token){
+            .at = entry.name.data ? (uint32_t)((const uint8_t *)entry.name.data - source->bytes) : 0,
+            .size = (uint32_t)entry.name.size, .score = entry.score, .type = type,
+            .strip_left = entry.strip_left, .strip_right = entry.strip_right};
+        t->longest = NB_MAX(t->longest, t->tokens[i].size);
         add_name(t, i);
     }
     return NB_OK;
+}
+
+/* ---- prefixes ---------------------------------------------------------------------------------------------------- */
+
+void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, uint64_t bits) {
+    prefixes->bits = nb_arena_take(&t->arena, bits / 32, sizeof *prefixes->bits);
+    prefixes->mask = (uint32_t)(bits - 1);
+    prefixes->types = types;
+    for (int32_t i = 0; prefixes->bits && i < t->size; i++) {
+        nb_text name = nb_token_name(t, i);
+        uint32_t hash = NB_HASH_START;
+        for (size_t at = 0; at < name.size && types >> t->tokens[i].type & 1; at++) {
+            hash = nb_hash(hash, name.data + at, 1);
+            uint32_t bit = hash & prefixes->mask;
+            prefixes->bits[bit / 32] |= 1u << bit % 32;
+        }
+    }
+}
+
+int32_t nb_prefix_next(const nb_tokenizer *t, const nb_prefixes *prefixes, nb_prefix_walk *walk) {
+    while (walk->at < walk->n) {
+        walk->hash = nb_hash(walk->hash, walk->text + walk->at, 1);
+        uint32_t bit = walk->hash & prefixes->mask;
+        if (!(prefixes->bits[bit / 32] >> bit % 32 & 1))
+            break;
+        walk->at++;
+        int32_t token = find_hashed(t, walk->hash, (nb_text){(const char *)walk->text, walk->at}, (nb_text){0});
+        if (token >= 0 && prefixes->types >> t->tokens[token].type & 1)
+            return token;
+    }
+    walk->at = walk->n; /* no more, however often one asks */
+    return -1;
+}
+
+/* ---- words ------------------------------------------------------------------------------------------------------- */
+
+/* The word as three numbers; false if it is too long. end: of the memory that it lies in. */
+static inline bool key_of(const uint8_t *word, size_t size, uint64_t *key) {
+    if (size > NB_CACHED_BYTES)
+        return false;
+    key[0] = key[1] = key[2] = 0;
+    for (size_t i = 0; i < size; i++)
+        key[i / 8] |= (uint64_t)word[i] << 8 * (i % 8);
+    return true;
+}
+
+int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word_encoder encode) {
+    nb_workspace *w = &e->workspace;
+    uint64_t key[NB_CACHED_BYTES / 8];
+    if (!w->cache || !key_of(word, size, key))
+        return encode(e, word, size);
+    /* multiplicative hashing (Knuth), 2^64 / phi */
+    uint64_t hash = ((key[0] ^ key[1] << 23 ^ key[1] >> 41) * 0x9e3779b97f4a7c15u ^ key[2]) * 0x9e3779b97f4a7c15u;
+    nb_cached_word *slot = &w->cache[(uint32_t)(hash >> 32) & w->cache_mask];
+    if (slot->size == size && slot->word[0] == key[0] && slot->word[1] == key[1] && slot->word[2] == key[2]) {
+        for (uint32_t i = 0; i < slot->count; i++)
+            nb_token_append(&e->out, slot->tokens[i]);
+        return NB_OK;
+    }
+    int32_t first = e->out.count;
+    NB_TRY(encode(e, word, size));
+    int32_t count = e->out.count - first;
+    if (count <= NB_CACHED_TOKENS && e->out.count <= e->out.capacity) {
+        memcpy(slot->word, key, sizeof key);
+        for (int32_t i = 0; i < count; i++)
+            slot->tokens[i] = e->out.tokens[first + i];
+        slot->size = (uint16_t)size;
+        slot->count = (uint16_t)count;
+    }
+    return NB_OK;
+}
+
+int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool add_space, nb_word_encoder encode) {
+    nb_workspace *w = &e->workspace;
+    bool in_word = false; /* the last character is no space */
+    w->text_used = 0;
+    if (add_space) {
+        NB_TRY(nb_workspace_reserve_text(w, NB_MARK_SIZE, e->err));
+        memcpy(w->text, NB_SPACE_MARK, NB_MARK_SIZE);
+        w->text_used = NB_MARK_SIZE;
+    }
+    for (size_t i = 0; i < size;) {
+        bool mark = nb_is_mark(text + i, size - i), space = text[i] == ' ' || mark;
+        if (space && in_word && nb_parts_words(e->tokenizer, w->text[w->text_used - 1])) {
+            NB_TRY(nb_encode_word(e, w->text, w->text_used, encode));
+            w->text_used = 0;
+            in_word = false;
+        }
+        in_word = !space;
+        NB_TRY(nb_workspace_reserve_text(w, w->text_used + NB_MARK_SIZE, e->err));
+        if (space) {
+            memcpy(w->text + w->text_used, NB_SPACE_MARK, NB_MARK_SIZE);
+            w->text_used += NB_MARK_SIZE;
+            i += mark ? NB_MARK_SIZE : 1;
+        } else {
+            w->text[w->text_used++] = text[i++];
+        }
+    }
+    return w->text_used ? nb_encode_word(e, w->text, w->text_used, encode) : NB_OK;
 }
 
 int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err) {
@@ -95,9 +185,7 @@ int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err) {
     return NB_OK;
 }
 
-int32_t nb_workspace_reserve_text(nb_workspace *w, size_t bytes, nb_error *err) {
-    if (bytes <= w->text_capacity)
-        return NB_OK;
+int32_t nb_workspace_grow_text(nb_workspace *w, size_t bytes, nb_error *err) {
     size_t capacity = 256;
     while (capacity < bytes)
         capacity *= 2;
@@ -115,4 +203,5 @@ int32_t nb_workspace_reserve_text(nb_workspace *w, size_t bytes, nb_error *err) 
 void nb_workspace_free(nb_workspace *w) {
     nb_free(w->block);
     nb_free(w->text);
+    nb_free(w->cache);
 }

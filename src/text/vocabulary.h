@@ -1,4 +1,5 @@
-/* Inside of a tokenizer: the vocabulary with its hash table, shared by the encoders (bpe.c, spm.c). */
+/* Inside of a tokenizer: the vocabulary with its hash table, shared by the encoders (bpe.c, spm.c, unigram.c,
+ * wordpiece.c), and what a reader of some file format says about it. */
 #ifndef NB_VOCABULARY_H
 #define NB_VOCABULARY_H
 
@@ -6,16 +7,54 @@
 #include "pretokenize.h"
 #include "tokenizer.h"
 
-/* GGUF's tokenizer.ggml.token_type. */
+/* GGUF's numbers for types of tokens. */
 enum {
     NB_TOKEN_NORMAL = 1, NB_TOKEN_UNKNOWN, NB_TOKEN_CONTROL, NB_TOKEN_USER_DEFINED, NB_TOKEN_UNUSED, NB_TOKEN_BYTE
 };
 
+typedef enum nb_vocabulary_kind {
+    NB_KIND_BPE,      /* words of a pre-tokenizer, merged by rank */
+    NB_KIND_SPM,      /* SentencePiece's BPE: merged by the score of what they become */
+    NB_KIND_UNIGRAM,  /* SentencePiece's unigram model: the most probable pieces */
+    NB_KIND_WORDPIECE /* BERT's: the longest pieces from left to right */
+} nb_vocabulary_kind;
+
+typedef struct nb_token_entry {
+    nb_text name; /* spaces as U+2581, which WordPiece has before what begins a word; byte-level BPE: see bpe.c */
+    float score;
+    uint8_t type;
+    bool strip_left, strip_right; /* of a special token: white space there goes with it */
+} nb_token_entry;
+
+enum { NB_MAX_END_TOKENS = 8 };
+
+/* A vocabulary as a file has it: whatever the format, its reader fills this in (gguf_vocabulary.c). */
+typedef struct nb_vocabulary_source nb_vocabulary_source;
+struct nb_vocabulary_source {
+    nb_vocabulary_kind kind;
+    const nb_pretokenizer *pre;  /* BPE */
+    const uint8_t *bytes;        /* all names lie in bytes[n_bytes], and stay there as long as the tokenizer lives */
+    size_t n_bytes;
+    const void *file;            /* for these two, which are called for 0, 1, ... in order, *at being 0 at first */
+    void (*token)(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_token_entry *out);
+    void (*merge)(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_text *left, nb_text *right);
+    uint64_t n_tokens, n_merges;
+    int32_t begin, end, unknown; /* tokens, or -1 */
+    int32_t closing;             /* what is added at a text's end */
+    int32_t ends[NB_MAX_END_TOKENS]; /* more tokens that end a generation, or -1 */
+    bool add_begin, add_closing;
+    bool add_space;              /* SPM, Unigram: before a text's first word */
+    bool merge_spaces;           /* Unigram: runs of spaces are one space, and those at the ends none */
+    bool lower, strip_accents;   /* WordPiece */
+    nb_text charsmap;            /* Unigram: SentencePiece's precompiled normalization, or empty */
+};
+
 typedef struct nb_token {
-    uint32_t at, size; /* its name within the header */
+    uint32_t at, size; /* its name within the source's bytes */
     float score;
     uint8_t type;
     bool is_end; /* ends a generation */
+    bool strip_left, strip_right;
 } nb_token;
 
 /* Open addressing, linear probing, at most half full; a free slot has number 0. */
@@ -29,36 +68,52 @@ typedef struct nb_merge_slot {
     int32_t merged;
 } nb_merge_slot;
 
+/* Which hashes the beginnings of some names have: a longer name is looked for only as long as one may exist. */
+typedef struct nb_prefixes {
+    uint32_t *bits, mask;
+    uint32_t types; /* whose names: a set of 1 << NB_TOKEN_... */
+} nb_prefixes;
+
+enum { NB_ORDINARY_TYPES = 1 << NB_TOKEN_NORMAL | 1 << NB_TOKEN_USER_DEFINED | 1 << NB_TOKEN_UNUSED };
+
 /* Names of special tokens of which a text may hold some: user-defined tokens always, control tokens on request. */
 typedef struct nb_special_set {
     uint8_t starts[8192]; /* bit a | b << 8: some name starts with the bytes a, b */
     uint32_t *lengths;    /* of the names, each once, longest first */
     uint32_t n_lengths;
+    nb_prefixes prefixes;
 } nb_special_set;
 
 struct nb_tokenizer {
     nb_arena arena;
-    const uint8_t *header;
+    nb_vocabulary_kind kind;
+    const uint8_t *bytes;
     nb_token *tokens; /* [size] */
     int32_t size;
     uint32_t longest; /* bytes of the longest name */
     nb_token_slot *slots;
     uint32_t slot_mask;
-    int32_t begin, end, unknown; /* -1: none */
-    bool add_begin, add_end;
+    int32_t begin, end, closing, unknown; /* -1: none */
+    bool add_begin, add_closing, add_space, merge_spaces, lower, strip_accents;
+    uint8_t before_spaces[32]; /* bits: bytes that stand before a space within some token */
     nb_special_set special[2]; /* [1]: control tokens too */
+    nb_unicode *unicode;       /* BPE, WordPiece */
 
-    const nb_pretokenizer *pre; /* byte-level BPE; NULL: SentencePiece */
+    const nb_pretokenizer *pre; /* BPE */
+    nb_isolated isolated[NB_MAX_PASSES];
     nb_merge_slot *merges;
     uint32_t merge_mask;
-    int32_t byte_tokens[256]; /* either kind; -1: none */
+    int32_t byte_tokens[256]; /* BPE, SPM; -1: none */
+    int32_t ascii_tokens[128]; /* of a character that is spelled as it is; -1: none */
 
-    bool add_space;    /* before a text's first word */
-    bool spans_spaces; /* some token has a space after another character, so words cannot be merged one by one */
+    nb_prefixes prefixes; /* Unigram, WordPiece */
+    nb_text charsmap;     /* Unigram */
+    double unknown_score;
+    nb_folding folding;   /* WordPiece */
 };
 
 static inline nb_text nb_token_name(const nb_tokenizer *t, int32_t token) {
-    return (nb_text){(const char *)t->header + t->tokens[token].at, t->tokens[token].size};
+    return (nb_text){(const char *)t->bytes + t->tokens[token].at, t->tokens[token].size};
 }
 
 /* FNV-1a (Fowler, Noll, Vo): one byte after the other, so that a prefix's hash can be gone on with. */
@@ -73,11 +128,36 @@ static inline uint32_t nb_hash(uint32_t hash, const void *bytes, size_t n) {
 /* The token whose name is a followed by b, or -1. */
 int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b);
 
+/* The token of the byte, spelled <0xHH>, or -1. */
+int32_t nb_vocabulary_find_byte(const nb_tokenizer *t, uint8_t byte);
+
+/* Walks the tokens whose names text[n] begins with, the shortest first. */
+typedef struct nb_prefix_walk {
+    const uint8_t *text;
+    size_t n, at; /* at: bytes of the last token */
+    uint32_t hash;
+} nb_prefix_walk;
+
+static inline nb_prefix_walk nb_prefix_walk_of(const uint8_t *text, size_t n) {
+    return (nb_prefix_walk){.text = text, .n = n, .hash = NB_HASH_START};
+}
+
+int32_t nb_prefix_next(const nb_tokenizer *t, const nb_prefixes *prefixes, nb_prefix_walk *walk); /* -1: no more */
+
+/* How many bits serve a whole vocabulary: a name has some six beginnings, most of them shared. */
+static inline uint64_t nb_prefix_bits(uint64_t n_tokens) {
+    uint64_t bits = 1024;
+    while (bits < 64 * n_tokens && bits < 1u << 31)
+        bits *= 2;
+    return bits;
+}
+
 /* Token names, types and scores, and the hash table. Takes from the arena: run it first to measure, then to fill. */
-int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_checkpoint *c, nb_error *err);
+int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);
+void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, uint64_t bits); /* bits: a power of 2 */
 
 /* Beginning, end and unknown tokens; the tokens that end a generation; what special.c needs to split texts. */
-void nb_special_load(nb_tokenizer *t, const nb_checkpoint *c);
+void nb_special_load(nb_tokenizer *t, const nb_vocabulary_source *source);
 
 /* Where the encoders put their tokens. A text has fewer than 2^31 bytes, so a count fits. */
 typedef struct nb_token_list {
@@ -92,19 +172,33 @@ static inline void nb_token_append(nb_token_list *list, int32_t token) {
     list->count++;
 }
 
+/* The tokens of a word that was met before. */
+enum { NB_CACHED_BYTES = 24, NB_CACHED_TOKENS = 9 };
+
+typedef struct nb_cached_word {
+    uint64_t word[NB_CACHED_BYTES / 8]; /* zeros after its end */
+    int32_t tokens[NB_CACHED_TOKENS];
+    uint16_t size, count; /* bytes of the word, 0: nothing is here; tokens */
+} nb_cached_word;
+
 /* Memory for one encoding, grown as words need it. */
 typedef struct nb_workspace {
     int32_t *ids;       /* of a symbol: its token, or < 0 (merge.h) */
     uint32_t *previous, *next, *starts;
-    uint64_t *heap;
+    uint64_t *heap;     /* two for each symbol */
     size_t capacity;    /* symbols */
-    uint8_t *text;      /* SentencePiece: a word with its spaces escaped */
+    uint8_t *text;      /* SentencePiece, WordPiece: a word as names of tokens spell it */
     size_t text_used, text_capacity;
     void *block;        /* holds the arrays of symbols */
+    nb_cached_word *cache;
+    uint32_t cache_mask;
 } nb_workspace;
 
 int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err);
-int32_t nb_workspace_reserve_text(nb_workspace *w, size_t bytes, nb_error *err);
+int32_t nb_workspace_grow_text(nb_workspace *w, size_t bytes, nb_error *err);
+static inline int32_t nb_workspace_reserve_text(nb_workspace *w, size_t bytes, nb_error *err) {
+    return bytes <= w->text_capacity ? NB_OK : nb_workspace_grow_text(w, bytes, err);
+}
 void nb_workspace_free(nb_workspace *w);
 
 /* One call of nb_tokenizer_encode. */
@@ -115,14 +209,41 @@ typedef struct nb_encoding {
     nb_error *err;
 } nb_encoding;
 
+/* A model's tokens for one word. */
+typedef int32_t (*nb_word_encoder)(nb_encoding *e, const uint8_t *word, size_t size);
+
+/* What `encode` makes of the word, or made of it before. */
+int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word_encoder encode);
+
 /* Cuts a text at the special tokens that it holds (control: at control tokens too) and encodes what lies between. */
 int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
 
-/* The encoders of a text without special tokens. */
-int32_t nb_bpe_load(nb_tokenizer *t, const nb_checkpoint *c, nb_error *err); /* as nb_vocabulary_load */
+/* The encoders of a text without special tokens. The loaders take from the arena, as nb_vocabulary_load. */
+int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);
 int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size);
 void nb_spm_load(nb_tokenizer *t);
 int32_t nb_spm_encode(nb_encoding *e, const uint8_t *text, size_t size);
+int32_t nb_unigram_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);
+int32_t nb_unigram_encode(nb_encoding *e, const uint8_t *text, size_t size);
+void nb_wordpiece_load(nb_tokenizer *t, const nb_vocabulary_source *source);
+int32_t nb_wordpiece_encode(nb_encoding *e, const uint8_t *text, size_t size);
+
+/* U+2581, which stands for a space in the names of tokens. */
+#define NB_SPACE_MARK "\xe2\x96\x81"
+enum { NB_MARK_SIZE = 3 };
+
+static inline bool nb_is_mark(const uint8_t *s, size_t n) {
+    return n >= NB_MARK_SIZE && s[0] == 0xe2 && s[1] == 0x96 && s[2] == 0x81;
+}
+
+/* Whether a text may be cut between this byte and a space: no token spans that place, so no merge does. */
+static inline bool nb_parts_words(const nb_tokenizer *t, uint8_t byte) {
+    return !(t->before_spaces[byte >> 3] >> (byte & 7) & 1);
+}
+
+/* Encodes text word by word, spaces escaped: a word is cut before a space where no token spans that place.
+ * add_space: the text is taken to begin with one more space. */
+int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool add_space, nb_word_encoder encode);
 
 /* Byte-level BPE writes each byte as a printable character (Radford et al. 2019; GPT-2's bytes_to_unicode). */
 uint32_t nb_byte_character(uint8_t byte);

@@ -1,0 +1,193 @@
+/* A vocabulary as GGUF files have it: tokenizer.ggml.* (ggml-org/ggml, docs/gguf.md), read as llama.cpp does. */
+#include "vocabulary.h"
+
+#define KEY(name) "tokenizer.ggml." name
+
+typedef struct gguf_vocabulary {
+    const nb_checkpoint *c;
+    const nb_value *names, *scores, *types, *merges;
+    bool strips_right, strips_mask; /* see strips_of */
+} gguf_vocabulary;
+
+static bool contains(nb_text text, const char *part, uint8_t fold) {
+    size_t n = nb_length(part);
+    for (size_t at = 0; at + n <= text.size; at++) {
+        size_t i = 0;
+        while (i < n && ((uint8_t)text.data[at + i] | fold) == ((uint8_t)part[i] | fold))
+            i++;
+        if (i == n)
+            return true;
+    }
+    return false;
+}
+
+/* Whether white space beside a special token goes with it is not in the file: llama.cpp tells it from names. */
+static void find_strips(gguf_vocabulary *v) {
+    nb_text name = nb_checkpoint_string(v->c, "general.name"), pre = nb_checkpoint_string(v->c, KEY("pre"));
+    nb_text architecture = nb_checkpoint_string(v->c, "general.architecture");
+    v->strips_mask = contains(pre, "jina-v2-de", 0) || contains(pre, "jina-v2-es", 0) ||
+                     contains(pre, "jina-v2-code", 0) || contains(architecture, "nomic-bert-moe", 0) ||
+                     contains(architecture, "jina-bert-v3", 0) || contains(name, "modern-bert", 0x20);
+    v->strips_right = !v->strips_mask && (contains(name, "phi-3", 0x20) || contains(name, "phi3", 0x20));
+}
+
+static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_token_entry *out) {
+    const gguf_vocabulary *v = source->file;
+    if (i == 0)
+        *at = v->names->at;
+    out->name = nb_checkpoint_next_string(v->c, at);
+    out->score = v->scores ? (float)nb_checkpoint_item(v->c, v->scores, i) : 0;
+    double type = v->types ? nb_checkpoint_item(v->c, v->types, i) : NB_TOKEN_NORMAL;
+    out->type = type >= NB_TOKEN_NORMAL && type <= NB_TOKEN_BYTE ? (uint8_t)type : NB_TOKEN_UNUSED;
+    bool ordinary = nb_text_is(out->name, "<unk>") || nb_text_is(out->name, "<s>") ||
+                    nb_text_is(out->name, "<|endoftext|>");
+    out->strip_right = v->strips_right && !ordinary;
+    out->strip_left = v->strips_mask && (nb_text_is(out->name, "<mask>") || nb_text_is(out->name, "[MASK]"));
+}
+
+/* "left right": the space that parts them is the first after the first character. */
+static void next_merge(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_text *left, nb_text *right) {
+    const gguf_vocabulary *v = source->file;
+    if (i == 0)
+        *at = v->merges->at;
+    nb_text merge = nb_checkpoint_next_string(v->c, at);
+    size_t space = 1;
+    while (space < merge.size && merge.data[space] != ' ')
+        space++;
+    if (space >= merge.size)
+        return;
+    *left = (nb_text){merge.data, space};
+    *right = (nb_text){merge.data + space + 1, merge.size - space - 1};
+}
+
+/* An array of numbers with an item for each of n tokens; *out = NULL if there is none. */
+static int32_t find_numbers(const nb_checkpoint *c, const char *key, uint64_t n, const nb_value **out, nb_error *err) {
+    *out = nb_checkpoint_find(c, key);
+    if (*out && ((*out)->type != NB_VALUE_ARRAY || (*out)->item_type == NB_VALUE_STRING))
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s is not an array of numbers; convert the model anew", key);
+    if (*out && (*out)->count < n)
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s has %l items for %l tokens; convert the model anew", key, (*out)->count,
+                       n);
+    return NB_OK;
+}
+
+static int32_t find_arrays(gguf_vocabulary *v, nb_error *err) {
+    v->names = nb_checkpoint_find(v->c, KEY("tokens"));
+    if (!v->names || v->names->type != NB_VALUE_ARRAY || v->names->item_type != NB_VALUE_STRING || !v->names->count)
+        return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.ggml.tokens is %s; convert the model anew",
+                       v->names ? "not an array of strings, or is empty" : "missing");
+    NB_TRY(find_numbers(v->c, KEY("scores"), v->names->count, &v->scores, err));
+    return find_numbers(v->c, KEY("token_type"), v->names->count, &v->types, err);
+}
+
+static int32_t find_merges(gguf_vocabulary *v, nb_vocabulary_source *source, nb_error *err) {
+    v->merges = nb_checkpoint_find(v->c, KEY("merges"));
+    if (!v->merges || v->merges->type != NB_VALUE_ARRAY || v->merges->item_type != NB_VALUE_STRING)
+        return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.ggml.merges is %s, but a BPE vocabulary needs an array of "
+                       "strings there; convert the model anew", v->merges ? "of another type" : "missing");
+    source->n_merges = v->merges->count;
+    return NB_OK;
+}
+
+static int32_t find_pre(gguf_vocabulary *v, nb_vocabulary_source *source, nb_text name, nb_error *err) {
+    if (!name.data || !name.size)
+        name = nb_text_of("default");
+    source->pre = nb_pretokenizer_find(name);
+    char known[sizeof err->message];
+    nb_pretokenizer_names(known, sizeof known);
+    if (!source->pre)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "the pre-tokenizer \"%t\" (tokenizer.ggml.pre) is not supported; supported are %s", name, known);
+    return find_merges(v, source, err);
+}
+
+static int32_t find_charsmap(const nb_checkpoint *c, nb_vocabulary_source *source, nb_error *err) {
+    const nb_value *map = nb_checkpoint_find(c, KEY("precompiled_charsmap"));
+    if (!map)
+        return NB_OK;
+    if (map->type != NB_VALUE_ARRAY || nb_value_bytes(map->item_type) != 1)
+        return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.ggml.precompiled_charsmap is not an array of bytes; convert the "
+                       "model anew");
+    source->charsmap = (nb_text){(const char *)c->header + map->at, (size_t)map->count};
+    return NB_OK;
+}
+
+/* The token that a key names, or the fallback. */
+static int32_t token_of(const nb_checkpoint *c, const char *key, int32_t fallback) {
+    double n_tokens = (double)nb_checkpoint_find(c, KEY("tokens"))->count, id = nb_checkpoint_number(c, key, fallback);
+    return id >= 0 && id < n_tokens ? (int32_t)id : fallback;
+}
+
+static bool is_set(const nb_checkpoint *c, const char *key, bool fallback) {
+    return nb_checkpoint_number(c, key, fallback) != 0;
+}
+
+/* What llama.cpp takes for granted of each kind, and the file's own words. */
+static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *err) {
+    static const struct {
+        int32_t begin, end, unknown;
+        bool add_begin, add_end;
+    } defaults[] = {[NB_KIND_BPE] = {-1, -1, -1, false, false}, /* (llama.cpp's 11 would end texts at some word) */
+                    [NB_KIND_SPM] = {1, 2, 0, true, false},
+                    [NB_KIND_UNIGRAM] = {-1, 1, 2, false, true},
+                    [NB_KIND_WORDPIECE] = {101, -1, 100, true, true}};
+    const nb_checkpoint *c = v->c;
+    s->begin = defaults[s->kind].begin;
+    if (s->kind == NB_KIND_WORDPIECE)
+        s->begin = token_of(c, KEY("cls_token_id"), s->begin);
+    s->begin = token_of(c, KEY("bos_token_id"), s->begin);
+    s->end = token_of(c, KEY("eos_token_id"), defaults[s->kind].end);
+    s->unknown = token_of(c, KEY("unknown_token_id"), defaults[s->kind].unknown);
+    s->closing = s->kind == NB_KIND_WORDPIECE ? token_of(c, KEY("seperator_token_id"), 102) : s->end; /* (sic) */
+    static const char *const end_keys[] = {KEY("eot_token_id"), KEY("eom_token_id"), KEY("fim_pad_token_id"),
+                                           KEY("fim_rep_token_id"), KEY("fim_sep_token_id")};
+    for (size_t i = 0; i < NB_MAX_END_TOKENS; i++)
+        s->ends[i] = i < sizeof end_keys / sizeof *end_keys ? token_of(c, end_keys[i], -1) : -1;
+    s->add_begin = is_set(c, KEY("add_bos_token"), s->pre ? s->pre->add_begin : defaults[s->kind].add_begin);
+    s->add_begin |= s->pre && s->pre->whole_lines; /* some Gemma 4 files say that they need none, and do */
+    s->add_closing = is_set(c, KEY("add_eos_token"), defaults[s->kind].add_end);
+    if (s->kind == NB_KIND_WORDPIECE)
+        s->add_begin = s->add_closing = true;
+    s->add_space = is_set(c, KEY("add_space_prefix"), s->kind == NB_KIND_SPM || s->kind == NB_KIND_UNIGRAM);
+    s->merge_spaces = is_set(c, KEY("remove_extra_whitespaces"), false);
+    s->lower = is_set(c, KEY("normalizer.lowercase"), s->kind == NB_KIND_WORDPIECE);
+    s->strip_accents = is_set(c, KEY("normalizer.strip_accents"), s->lower);
+    if (s->kind == NB_KIND_BPE && s->lower)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.ggml.normalizer.lowercase is set, which is supported for "
+                       "WordPiece only");
+    return NB_OK;
+}
+
+nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err) {
+    if (err)
+        err->code = NB_OK;
+    nb_text model = nb_checkpoint_string(c, KEY("model")), pre = nb_checkpoint_string(c, KEY("pre"));
+    bool absent = !model.data && !nb_checkpoint_find(c, KEY("tokens"));
+    if (absent || nb_text_is(model, "none") || nb_text_is(model, "no_vocab"))
+        return NULL;
+    gguf_vocabulary v = {.c = c};
+    nb_vocabulary_source source = {.bytes = c->header, .n_bytes = c->header_size, .file = &v, .token = next_token,
+                                   .merge = next_merge};
+    if (find_arrays(&v, err) < 0)
+        return NULL;
+    source.n_tokens = v.names->count;
+    find_strips(&v);
+    int32_t code = NB_OK;
+    if (nb_text_is(model, "gpt2"))
+        code = find_pre(&v, &source, pre, err);
+    else if (nb_text_is(model, "gemma4") || nb_text_is(model, "whitespace"))
+        code = find_pre(&v, &source, model, err);
+    else if (nb_text_is(model, "llama"))
+        source.kind = NB_KIND_SPM;
+    else if (nb_text_is(model, "bert"))
+        source.kind = NB_KIND_WORDPIECE;
+    else if (nb_text_is(model, "t5"))
+        source.kind = NB_KIND_UNIGRAM, code = find_charsmap(c, &source, err);
+    else
+        code = NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "the tokenizer \"%t\" (tokenizer.ggml.model) is not supported; supported are gpt2, gemma4 and "
+                       "whitespace (BPE), llama (SentencePiece's BPE), t5 (unigram) and bert (WordPiece)", model);
+    if (code < 0 || find_rest(&v, &source, err) < 0)
+        return NULL;
+    return nb_tokenizer_build(&source, err);
+}
