@@ -18,6 +18,7 @@
     T(attention) \
     T(model) \
     T(text) \
+    T(splits) \
     T(sampler)
 
 #define DECLARE(subject) void test_##subject(void);

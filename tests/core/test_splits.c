@@ -1,0 +1,68 @@
+/* Where each pre-tokenizer cuts texts, against Python's regex module (tests/oracles/split_vectors.py). */
+#include "check.h"
+
+#include "../../src/base/cursor.h"
+#include "../../src/base/memory.h"
+#include "../../src/text/pretokenize.h"
+
+static uint8_t *read_file(const char *path, size_t *size) {
+    *size = test_read(path, NULL, 0);
+    uint8_t *bytes = nb_alloc(*size);
+    if (!CHECK(*size && bytes && test_read(path, bytes, *size) == *size, "cannot read %s", path))
+        *size = 0;
+    return bytes;
+}
+
+/* The pieces of text[size] against the bits from `at` on; reports the first that differs. */
+static void check_text(const nb_pretokenizer *pre, const nb_isolated *passes, const nb_unicode *unicode, nb_text name,
+                       const uint8_t *text, size_t size, const uint8_t *bits, size_t at) {
+    nb_words words = nb_words_of(pre, passes, unicode, text, size);
+    size_t end = 0;
+    for (size_t start; nb_words_next(&words, &start); end = words.at) {
+        bool right = start == end && words.at > start;
+        for (size_t i = start; i < words.at; i++)
+            right = right && (bits[(at + i) >> 3] >> ((at + i) & 7) & 1) == (i == start);
+        nb_text shown = {(const char *)text, size};
+        if (!CHECK(right, "%t cuts %z ... %z from '%t'", name, start, words.at, shown))
+            return;
+    }
+    CHECK(end == size, "%t stops at %z of %z", name, end, size);
+}
+
+void test_splits(void) {
+    size_t size, texts_size;
+    uint8_t *splits = read_file("tests/fixtures/text/splits.bin", &size);
+    uint8_t *texts = read_file("tests/fixtures/text/texts.bin", &texts_size);
+    nb_unicode *unicode = nb_alloc(nb_unicode_bytes());
+    memset(unicode, 0, nb_unicode_bytes());
+    nb_unicode_expand(unicode);
+    nb_cursor in = nb_cursor_over(splits, size, 0);
+    uint32_t names = 0;
+    while (in.at < size && !in.is_short) {
+        size_t name_size = nb_cursor_u8(&in), at = 0;
+        nb_text name = {(const char *)nb_cursor_bytes(&in, name_size), name_size};
+        nb_cursor from = nb_cursor_over(texts, texts_size, 0);
+        uint32_t n = nb_cursor_u32(&from);
+        const uint8_t *bits = nb_cursor_bytes(&in, (texts_size - 4 - 4 * (size_t)n + 7) / 8);
+        const nb_pretokenizer *pre = nb_pretokenizer_find(name);
+        nb_isolated passes[NB_MAX_PASSES] = {0};
+        if (!CHECK(pre && bits, "%t", name))
+            break;
+        nb_pretokenizer_prepare(pre, unicode, passes);
+        for (; n; n--) {
+            size_t bytes = nb_cursor_u32(&from);
+            check_text(pre, passes, unicode, name, nb_cursor_bytes(&from, bytes), bytes, bits, at);
+            at += bytes;
+        }
+        names++;
+    }
+    char known[2048];
+    nb_pretokenizer_names(known, sizeof known);
+    uint32_t commas = 0;
+    for (const char *p = known; *p; p++)
+        commas += *p == ',';
+    CHECK(names > commas, "%u of %u pre-tokenizers are tested", names, commas + 1);
+    nb_free(unicode);
+    nb_free(texts);
+    nb_free(splits);
+}
