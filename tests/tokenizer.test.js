@@ -9,7 +9,7 @@ import { load } from '../web/index.js';
 import { builds, models, root } from './builds.js';
 
 const folder = `${root}tests/fixtures/text/`;
-const names = ['smollm', 'gpt-2', 'llama-bpe', 'qwen2', 'default', 'spm', 'spm-spans'];
+const names = ['smollm', 'gpt-2', 'llama-bpe', 'qwen2', 'default', 'spm', 'spm-spans', 'unigram', 'unigram-spaces', 'wordpiece'];
 const ADD_SPECIAL = 1, PARSE_SPECIAL = 2; // flags of nb_tokenize
 
 /** The texts of text_fixtures.py. */
@@ -55,7 +55,7 @@ for (const { name: build, supported } of builds)
                     assert.deepEqual(await model.tokenize(texts[text], { special }), tokens, `${name}: ${texts[text]}`);
                     compared++;
                 }
-                assert.ok(compared > 80, `${compared} texts`);
+                assert.ok(compared > 70, `${compared} texts`);
             } finally {
                 await model.dispose();
             }

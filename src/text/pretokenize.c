@@ -59,6 +59,14 @@ static inline uint32_t kind_at(const nb_pass *pass, const nb_scan *s, size_t at,
     return class;
 }
 
+/* The class of the character that ends at `at`, which a piece before this one holds; 0 if there is none. */
+static uint32_t class_before(const nb_scan *s, size_t at) {
+    size_t start = at, next;
+    while (start > 0 && at - start < 4 && (start == at || (s->text[start] & 0xc0) == 0x80))
+        start--;
+    return start < at ? class_at(s, start, &next) : 0;
+}
+
 static inline bool is_line_end(const nb_scan *s, size_t at) {
     return at < s->end && (s->text[at] == '\r' || s->text[at] == '\n');
 }
@@ -213,7 +221,9 @@ static size_t match_words(const nb_pass *pass, const nb_scan *s, size_t at) {
     if (flags & LINE && is_line_end(s, at))
         return at + 1;
     size_t line = at;
-    if (flags & LINES)
+    /* after white space that was cut by HALVES no more lines end */
+    bool halved = flags & HALVES && class_before(s, at) & NB_SPACES && !is_line_end(s, at - 1);
+    if (flags & LINES && !halved)
         for (size_t i = at; class_at(s, i, &next) & NB_SPACES; i = next)
             if (is_line_end(s, i))
                 line = i + 1;
@@ -263,13 +273,10 @@ static size_t match_run(const nb_pass *pass, const nb_scan *s, size_t at) {
 
 /* [classes]{1,3}(?=(?:[classes]{3})*(?![classes])): numbers in groups of three from the right */
 static size_t match_groups(const nb_pass *pass, const nb_scan *s, size_t at) {
-    size_t next, before = at, n = 0;
+    size_t next, n = 0;
     if (!(class_at(s, at, &next) & pass->classes))
         return at;
-    while (before > 0 && at - before < 4 && (before == at || (s->text[before] & 0xc0) == 0x80))
-        before--;
-    /* the groups after the first are full */
-    if (!(before < at && class_at(s, before, &next) & pass->classes && next == at))
+    if (!(class_before(s, at) & pass->classes)) /* the groups after the first are full */
         for (size_t i = at; class_at(s, i, &next) & pass->classes; i = next)
             n++;
     for (n = n % 3 ? n % 3 : 3; n; n--, at = next)
@@ -496,8 +503,11 @@ void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unico
 
 /* Where the next match is, after `at`, or the end: the stretch before it is a piece too. */
 static size_t next_match(const nb_pass *pass, const nb_scan *s, size_t at) {
-    size_t length;
+    size_t length, next;
     do {
+        if (pass->flags & AT_END) /* nor is one within this run */
+            while (is_isolated(pass, s, at, &next))
+                at = next;
         nb_utf8_decode(s->text + at, s->end - at, &length);
         at += length;
         while (at < s->end && s->text[at] < 0x80 && !get_bit(s->ascii->starts, s->text[at]))

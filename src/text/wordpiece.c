@@ -14,7 +14,9 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     int32_t first = e->out.count;
     for (size_t at = 0, length; at < size; at += length) {
-        nb_prefix_walk walk = nb_prefix_walk_of(word + at, size - at);
+        /* within a word a mark is a character of the text: the pieces that it begins would begin words */
+        bool character = at && nb_is_mark(word + at, size - at);
+        nb_prefix_walk walk = nb_prefix_walk_of(word + at, character ? NB_MARK_SIZE : size - at);
         int32_t longest = -1;
         for (int32_t token; (token = nb_prefix_next(t, &t->prefixes, &walk)) >= 0;) {
             longest = token;

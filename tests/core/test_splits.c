@@ -29,6 +29,24 @@ static void check_text(const nb_pretokenizer *pre, const nb_isolated *passes, co
     CHECK(end == size, "%t stops at %z of %z", name, end, size);
 }
 
+/* Long runs: anything worse than n log n would not come to an end. */
+static void check_long(const nb_pretokenizer *pre, const nb_isolated *passes, const nb_unicode *unicode, nb_text name) {
+    enum { BYTES = 1 << 17 };
+    static const char *const repeated[] = {" ", "\n", "1", "a", "A", "!", "'", "\xe3\x80\x80", "\xcc\x81",
+                                           "\xe4\xba\xba", "a ", " \n", "<sentinel:1", "\x80"};
+    static uint8_t text[BYTES];
+    for (size_t i = 0; i < sizeof repeated / sizeof *repeated; i++) {
+        size_t n = nb_length(repeated[i]), end = 0;
+        for (size_t at = 0; at < BYTES - 1; at++)
+            text[at] = (uint8_t)repeated[i][at % n];
+        text[BYTES - 1] = 'x';
+        nb_words words = nb_words_of(pre, passes, unicode, text, BYTES);
+        for (size_t start; nb_words_next(&words, &start) && start == end;)
+            end = words.at;
+        CHECK(end == BYTES, "%t, a long run of '%s': stops at %z", name, repeated[i], end);
+    }
+}
+
 void test_splits(void) {
     size_t size, texts_size;
     uint8_t *splits = read_file("tests/fixtures/text/splits.bin", &size);
@@ -54,6 +72,7 @@ void test_splits(void) {
             check_text(pre, passes, unicode, name, nb_cursor_bytes(&from, bytes), bytes, bits, at);
             at += bytes;
         }
+        check_long(pre, passes, unicode, name);
         names++;
     }
     char known[2048];

@@ -12,12 +12,13 @@ NAME.gguf:        a vocabulary
 NAME.expected:    u32 tokens; for each: u8 ends a generation, u8 bytes, text, u8 bytes, text with special tokens
                   (llama.cpp's pieces, decoded with U+FFFD for what is not UTF-8 by itself);
                   u32 n; n times u16: text, flags of nb_tokenize, n_tokens, tokens
-gemma3.json:      where build/models holds it, what llama.cpp makes of the texts with Gemma 3's own vocabulary, special tokens
-                  included; and the SHA-256 of the text of all its tokens, a line each
+gemma3.json:      where build/models holds it, what llama.cpp makes of the texts with Gemma 3's own vocabulary, special
+                  tokens included; and the SHA-256 of the text of all its tokens, a line each
 All little-endian. llama.cpp comes with cyllama; it refuses files without weights, so it gets a copy with a small layer.
 """
 import collections
 import hashlib
+import io
 import json
 import pathlib
 import struct
@@ -25,7 +26,10 @@ import tempfile
 
 import gguf
 import numpy as np
+import sentencepiece
+import tokenizers
 from cyllama.llama import llama_cpp
+from sentencepiece import sentencepiece_model_pb2
 
 from text_cases import CODE, HARD, PROSE, SCRIPTS, all_texts
 
@@ -99,10 +103,12 @@ def write_gguf(path, vocabulary, stub):
         writer.add_tokenizer_pre(vocabulary["pre"])
     writer.add_token_list([t for t, _, _ in vocabulary["tokens"]])
     writer.add_token_types([k for _, k, _ in vocabulary["tokens"]])
-    if vocabulary["model"] == "llama":
+    if vocabulary["model"] in ("llama", "t5"):
         writer.add_token_scores([s for _, _, s in vocabulary["tokens"]])
     if "merges" in vocabulary:
         writer.add_token_merges([f"{a} {b}" for a, b in vocabulary["merges"]])
+    if "charsmap" in vocabulary:
+        writer.add_precompiled_charsmap(vocabulary["charsmap"])
     for key, value in vocabulary["keys"].items():
         (writer.add_bool if isinstance(value, bool) else writer.add_uint32)("tokenizer.ggml." + key, value)
     if stub:
@@ -134,6 +140,48 @@ def sentence_piece(merges, characters, score, keys, specials):
     return {"model": "llama", "tokens": tokens, "keys": keys}
 
 
+# What sentencepiece's rules for its own "nmt_nfkc" do, in small: code points -> code points.
+CHARSMAP = [("\ufb01", "fi"), ("\u2026", "..."), ("\u00b2", "2"), ("\u00a0", " "), ("\u3000", " "), ("\t", " "),
+            ("\n", " "), ("\r", ""), ("\u200b", ""), ("e\u0301", "\u00e9"), ("\u0415\u0308", "\u0401"),
+            ("\uff11", "1"), ("\uff12", "2"), ("\uff13", "3"), ("\uff21", "A"), ("\ufffd", " "), ("\u2163", "IV"),
+            ("\u1f80", "\u1f00\u03b9")]
+
+
+def unigram(keys, folder):
+    """A unigram model that sentencepiece trains, with its normalization rules."""
+    rules = pathlib.Path(folder) / "rules.tsv"
+    hexes = lambda text: " ".join(f"{ord(c):X}" for c in text)
+    rules.write_text("".join(f"{hexes(a)}\t{hexes(b)}\n" for a, b in sorted(CHARSMAP)))
+    model = io.BytesIO()
+    lines = [line for line in CORPUS.replace("\0", "").split("\n") if line.strip()]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=model, vocab_size=700, model_type="unigram", pad_id=0, unk_id=2,
+        eos_id=1, bos_id=-1, normalization_rule_tsv=str(rules), character_coverage=0.98, minloglevel=2, num_threads=1)
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model.getvalue())
+    kinds = {1: NORMAL, 2: UNKNOWN, 3: CONTROL, 4: USER_DEFINED, 5: UNUSED, 6: BYTE}
+    tokens = [(p.piece, kinds[p.type], p.score) for p in proto.pieces]
+    tokens += [(n, k, 0.0) for n, k in SPECIAL[3:5] + SPECIAL[6:]]
+    return {"model": "t5", "pre": "default", "tokens": tokens, "keys": keys,
+            "charsmap": proto.normalizer_spec.precompiled_charsmap}
+
+
+def word_piece():
+    """A WordPiece vocabulary that tokenizers trains, spelled as GGUF has it; and its own encoder."""
+    reference = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    reference.normalizer = tokenizers.normalizers.BertNormalizer()
+    reference.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    reference.train_from_iterator(CORPUS.split("\n"), tokenizers.trainers.WordPieceTrainer(
+        vocab_size=900, special_tokens=names, show_progress=False, limit_alphabet=500))
+    reference.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    ids = reference.get_vocab()
+    spelled = {i: n[2:] if n.startswith("##") else "\u2581" + n for n, i in ids.items()}
+    tokens = [(n, CONTROL, 0.0) for n in names] + [(spelled[i], NORMAL, 0.0) for i in range(len(names), len(ids))]
+    keys = {"bos_token_id": 2, "seperator_token_id": 3, "unknown_token_id": 1}  # (sic)
+    return {"model": "bert", "tokens": tokens, "keys": keys}, reference
+
+
 def vocabularies():
     table = byte_characters()
     merges = train([table[b] for b in CORPUS.encode()], 620)
@@ -162,6 +210,15 @@ def vocabularies():
                                       ids | {"add_space_prefix": False, "add_eos_token": True}, SPECIAL[2:])
 
 
+def sentence_piece_models():
+    with tempfile.TemporaryDirectory() as folder:
+        ids = {"eos_token_id": 1, "unknown_token_id": 2}
+        yield "unigram", unigram(ids | {"remove_extra_whitespaces": True}, folder)
+        # spaces stay, one is not added, and the beginning token is
+        yield "unigram-spaces", unigram(ids | {"add_space_prefix": False, "bos_token_id": 0, "add_bos_token": True},
+                                        folder)
+
+
 def open_model(path):
     params = llama_cpp.LlamaModelParams()
     params.n_gpu_layers = 0
@@ -178,7 +235,8 @@ def write_gemma3(texts):
     (OUT / "gemma3.json").write_text(json.dumps(head)[:-1] + ', "tokens": [\n' + ",\n".join(rows) + "\n]}\n")
 
 
-def expect(path, texts):
+def expect(path, texts, reference=None):
+    """reference: tokens are those of this instead of llama.cpp, which for WordPiece knows less of Unicode."""
     model = open_model(path)
     vocabulary = model.get_vocab()
     out = [struct.pack("<I", vocabulary.n_vocab)]
@@ -191,7 +249,12 @@ def expect(path, texts):
     for i, text in enumerate(texts):
         special = any(name in text for name in ("<", "[[", "c[", "bc"))
         for flags in range(4) if i % 10 == 0 else (0, 2) if special else (0,):
-            tokens = vocabulary.tokenize(text, bool(flags & 1), bool(flags & 2))
+            if reference:
+                if ("[" in text and not flags & 2) or "\u2e4d" in text:
+                    continue  # it always parses special tokens, and its punctuation is Unicode 8's
+                tokens = reference.encode(text, add_special_tokens=bool(flags & 1)).ids
+            else:
+                tokens = vocabulary.tokenize(text, bool(flags & 1), bool(flags & 2))
             cases.append(struct.pack(f"<3H{len(tokens)}H", i, flags, len(tokens), *tokens))
     return b"".join(out) + struct.pack("<I", len(cases)) + b"".join(cases), len(cases)
 
@@ -202,12 +265,13 @@ def main():
     encoded = [t.encode() for t in texts]
     (OUT / "texts.bin").write_bytes(
         struct.pack("<I", len(texts)) + b"".join(struct.pack("<I", len(t)) + t for t in encoded))
-    for name, vocabulary in vocabularies():
+    word_pieces, reference = word_piece()
+    for name, vocabulary in [*vocabularies(), *sentence_piece_models(), ("wordpiece", word_pieces)]:
         write_gguf(OUT / f"{name}.gguf", vocabulary, stub=False)
         with tempfile.TemporaryDirectory() as folder:
             stub = pathlib.Path(folder) / "stub.gguf"
             write_gguf(stub, vocabulary, stub=True)
-            expected, n = expect(stub, texts)
+            expected, n = expect(stub, texts, reference if name == "wordpiece" else None)
         (OUT / f"{name}.expected").write_bytes(expected)
         print(f"{name}: {len(vocabulary['tokens'])} tokens, {n} cases, {len(expected)} bytes")
     if GEMMA.exists():
