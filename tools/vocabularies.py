@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Fetches llama.cpp's vocabularies and chat templates into build/vocabularies: tests compare with them where they are.
+
+The source package of llama-cpp-python 0.3.36 (MIT, 77 MB, pinned by its SHA-256) carries llama.cpp's models/: vocabularies
+without weights, for most of them hard texts and their tokens, and chat templates. Nothing of it is run. Exits with 0 and a
+sentence if it cannot be had: nothing else fails for want of it.
+"""
+import os
+import subprocess
+import sys
+import tarfile
+
+from model import ROOT, pip
+
+FOLDER = os.path.join(ROOT, "build", "vocabularies")
+PACKAGE = ("llama-cpp-python==0.3.36 "
+           "--hash=sha256:832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e")
+INSIDE = "/vendor/llama.cpp/models/"
+
+
+def main():
+    done = os.path.join(FOLDER, "complete")
+    if os.path.exists(done):
+        return
+    os.makedirs(FOLDER, exist_ok=True)
+    print("vocabularies: downloading llama.cpp's vocabularies and chat templates (pip; 77 MB)", flush=True)
+    requirements = os.path.join(FOLDER, "requirements.txt")
+    with open(requirements, "w") as file:
+        file.write(PACKAGE + "\n")
+    command = pip() + ["download", "--no-deps", "--require-hashes", "--no-binary=llama-cpp-python", "--retries", "1",
+                       "--timeout", "30", "--disable-pip-version-check", "--progress-bar", "off", "--quiet",
+                       "--dest", FOLDER, "-r", requirements]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    os.remove(requirements)
+    archive = os.path.join(FOLDER, "llama_cpp_python-0.3.36.tar.gz")
+    if result.returncode or not os.path.exists(archive):
+        words = [line for line in result.stdout.splitlines() if line.startswith("ERROR")] or ["pip failed"]
+        print(f"vocabularies: not to be had ({words[-1]}); their tests are skipped. Try again later: make vocabularies")
+        sys.exit(0)
+    with tarfile.open(archive) as source:
+        for member in source:
+            _, inside, name = member.name.partition(INSIDE)
+            parts = name.split("/")
+            if not inside or not member.isfile() or ".." in parts or len(parts) > 2:
+                continue
+            os.makedirs(os.path.dirname(os.path.join(FOLDER, name)), exist_ok=True)
+            with open(os.path.join(FOLDER, name), "wb") as out:
+                out.write(source.extractfile(member).read())
+    os.remove(archive)
+    open(done, "w").close()
+    print(f"vocabularies: {os.path.relpath(FOLDER, ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
