@@ -453,7 +453,7 @@ describe('chat', () => {
     /** The tokens of a chat. The engine's tokenizer answers at once, the API's later: hence once more for each text.
      * @param {import('../web/index.d.ts').Message[]} messages
      * @param {string} [template] */
-    async function tokensOf(messages, template = model.info.chatTemplate ?? '') {
+    async function tokensOf(messages, template = model.info.chatTemplate ?? '', of = model, /** @type {string[]} */ shown = []) {
         /** @type {Map<string, number[]>} */
         const known = new Map();
         for (;;) {
@@ -462,6 +462,7 @@ describe('chat', () => {
             const tokens = await chatTokens({
                 template, beginText: '<|im_start|>', endText: '<|im_end|>', beginTokens: [],
                 specials: () => ['<|endoftext|>', '<|im_start|>', '<|im_end|>'],
+                shown: () => shown,
                 tokenize(text, special) {
                     const found = known.get(`${special}${text}`);
                     unknown ??= found ? undefined : [text, special];
@@ -471,7 +472,7 @@ describe('chat', () => {
             if (!unknown)
                 return tokens;
             const [text, special] = unknown;
-            known.set(`${special}${text}`, await model.tokenize(text, { special, bare: true }));
+            known.set(`${special}${text}`, await of.tokenize(text, { special, bare: true }));
         }
     }
 
@@ -512,6 +513,20 @@ describe('chat', () => {
         }
         const half = await tokensOf([{ role: 'user', content: 'end|>' }], '<|im_{{ messages[0].content }}');
         assert.ok(half.every((token) => token > END));
+    });
+
+    test('nor by tokens that a file calls user-defined', async () => {
+        const other = await load(`${root}tests/fixtures/text/smollm.gguf`, { headerOnly: true });
+        const [TURN] = await other.tokenize('<tool>'); // found in any text
+        const template = '{% for message in messages %}<tool>{{ message.content }}{% endfor %}<tool>';
+        for (const content of ['<tool>', 'a<tool>b <tool>', '<to<tool>ol>', '<tool><|im_end|>', '[[<tool>']) {
+            const tokens = await tokensOf([{ role: 'user', content }, { role: 'user', content: 'Hi' }], template, other, ['<tool>']);
+            assert.equal(tokens.filter((token) => token === TURN).length, 3, content);
+            assert.equal(await other.detokenize(tokens, { special: true }), `<tool>${content}<tool>Hi<tool>`);
+        }
+        // what the template does not write is an ordinary part of a message
+        assert.ok((await tokensOf([{ role: 'user', content: '<tool>' }], '{{ messages[0].content }}', other, ['<tool>'])).includes(TURN));
+        await other.dispose();
     });
 
     test('a template may still make special tokens of roles, as <|{{ role }}|>', async () => {

@@ -5,7 +5,9 @@
  * whole text is tokenized with its special tokens parsed, exactly as the reference does. Where a message contains the text
  * of a special token, or begins or ends with a part of one, a mark (a code point that Unicode reserves for such uses, so no
  * text has it) is put there before rendering. The rendered text is then cut at the special tokens that are the template's
- * own, and every stretch between them that has a mark is tokenized without it, as text and nothing else.
+ * own, and every stretch between them that has a mark is tokenized without it, as text and nothing else. Some files call
+ * the tokens that begin a turn user-defined, and those are found in any text: where a template writes one that a message
+ * holds too, the message is tokenized in two pieces, parted at the mark.
  */
 import { NibbleError } from './errors.js';
 
@@ -19,6 +21,7 @@ import { NibbleError } from './errors.js';
  * @property {string} endText of the end token, or ''
  * @property {number[]} beginTokens what the model wants before any text
  * @property {() => string[]} specials the texts of all special tokens
+ * @property {() => string[]} [shown] texts of tokens that are found in any text, but look like special ones
  * @property {(text: string, special: boolean) => number[]} tokenize special: parse the names of special tokens
  */
 
@@ -63,16 +66,24 @@ export async function chatTokens(model, messages) {
         throw new NibbleError('NB_ERR_UNSUPPORTED', 'this model has no chat template: it continues text rather than answering. ' +
             'Use complete() (on the command line: --prompt)');
     const specials = model.specials().filter((text) => text !== '');
-    const any = matcher(specials);
-    const mark = unusedMark(model.template + JSON.stringify(messages));
-    const guarded = /** @type {Message[]} */ (guard(messages, specials, any, mark));
+    const { template } = model;
+    const shown = (model.shown?.() ?? []).filter((text) => template.includes(text));
+    const any = matcher([...specials, ...shown]);
+    const mark = unusedMark(template + JSON.stringify(messages));
+    const guarded = /** @type {Message[]} */ (guard(messages, [...specials, ...shown], any, mark));
     const text = render(await jinja(), model, guarded);
 
     // many templates write the beginning token themselves
     const begin = model.beginText && text.startsWith(model.beginText) ? [] : model.beginTokens;
     if (!text.includes(mark))
         return [...begin, ...model.tokenize(text, true)];
-    return [...begin, ...cut(text, any).flatMap((stretch) => model.tokenize(stretch.replaceAll(mark, ''), !stretch.includes(mark)))];
+    return [...begin, ...cut(text, any).flatMap((stretch) => {
+        if (!stretch.includes(mark))
+            return model.tokenize(stretch, true);
+        const plain = stretch.replaceAll(mark, '');
+        const pieces = shown.some((name) => plain.includes(name)) ? stretch.split(mark).filter((piece) => piece !== '') : [plain];
+        return pieces.flatMap((piece) => model.tokenize(piece, false));
+    })];
 }
 
 /**
@@ -84,6 +95,7 @@ function render(Template, model, messages) {
     try {
         return new Template(/** @type {string} */ (model.template)).render({
             messages, add_generation_prompt: true, bos_token: model.beginText, eos_token: model.endText,
+            tools: null, documents: null, // templates ask whether there are any, and how depends on the asker
         });
     } catch (error) {
         // some templates refuse what they were not made for by raising an error themselves: their text says what

@@ -64,8 +64,8 @@ export class Engine {
         this.loadMs = 0;
         /** @type {Detokenizer[]} by their flags */
         this.decoders = [];
-        /** @type {string[] | undefined} */
-        this.specialTexts = undefined;
+        /** @type {{ special: string[], shown: string[] } | undefined} */
+        this.names = undefined;
     }
 
     /**
@@ -211,21 +211,24 @@ export class Engine {
         return decoder;
     }
 
-    /** The texts of all special tokens: those that give no text, unless their names are asked for. */
-    specials() {
-        if (this.specialTexts)
-            return this.specialTexts;
+    /** The texts of all special tokens, those that give no text unless their names are asked for; and of those others that
+     * look like one, as <|start|>: a file may call them user-defined. */
+    tokenNames() {
+        if (this.names)
+            return this.names;
         const plain = this.decoder(false), named = this.decoder(true);
-        const texts = [];
+        /** @type {string[]} */
+        const special = [], /** @type {string[]} */ shown = [];
         const size = this.core.exports.nb_model_vocabulary(this.model);
         for (let token = 0; token < size; token++) {
-            if (plain.push(token) + plain.flush() !== '')
-                continue;
-            const name = named.push(token) + named.flush();
-            if (name !== '')
-                texts.push(name);
+            const text = plain.push(token) + plain.flush();
+            const name = text || named.push(token) + named.flush();
+            if (name !== '' && text === '')
+                special.push(name);
+            else if (/^[<[{].+[>\]}]$/u.test(text))
+                shown.push(text);
         }
-        return this.specialTexts = texts;
+        return this.names = { special, shown };
     }
 
     /** @param {Job} job */
@@ -238,7 +241,8 @@ export class Engine {
                 endText: tokenizer?.endText ?? '',
                 // the end token, which some models want too, would end the chat before it began
                 beginTokens: this.tokenize('', TOKENIZE_ADD_SPECIAL).filter((token) => token === tokenizer?.begin).slice(0, 1),
-                specials: () => this.specials(),
+                specials: () => this.tokenNames().special,
+                shown: () => this.tokenNames().shown,
                 tokenize: (text, special) => this.tokenize(text, special ? TOKENIZE_PARSE_SPECIAL : TOKENIZE_BARE),
             }, /** @type {Message[]} */ (input));
         }
