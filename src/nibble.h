@@ -117,7 +117,8 @@ enum {
     NB_TOKENIZE_PARSE_SPECIAL = 2 /* special tokens written in the text become those tokens; else they are text */
 };
 
-/* UTF-8 (broken sequences are tolerated: see text/tokenizer.h) -> token ids. Returns the number of tokens; if that is
+/* UTF-8 (broken sequences are tolerated: see text/tokenizer.h) -> token ids. Some models want texts in Unicode's NFC
+ * (nb_model_describe: tokenizer.nfc), which hosts have at hand and the core has not. Returns the number of tokens; if that is
  * more than capacity, nothing past capacity was written and the call should be repeated with that capacity. */
 int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
                     int32_t capacity, nb_error *err);

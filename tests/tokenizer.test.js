@@ -51,6 +51,8 @@ for (const { name: build, supported } of builds)
                 let compared = 0;
                 for (const { text, flags, tokens } of readCases(name)) {
                     if (!(flags & ADD_SPECIAL)) continue; // the API adds what the model would be fed
+                    // ... and composes texts for Qwen, as its own tokenizer does and llama.cpp does not
+                    if (model.info.tokenizer?.nfc && texts[text] !== texts[text].normalize('NFC')) continue;
                     const special = (flags & PARSE_SPECIAL) !== 0;
                     assert.deepEqual(await model.tokenize(texts[text], { special }), tokens, `${name}: ${texts[text]}`);
                     compared++;

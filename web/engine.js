@@ -167,7 +167,7 @@ export class Engine {
      */
     tokenize(text, flags) {
         const { core, model } = this;
-        const utf8 = new TextEncoder().encode(text);
+        const utf8 = new TextEncoder().encode(this.description.tokenizer?.nfc ? text.normalize('NFC') : text);
         return core.borrow(utf8.length + 1, (at) => {
             core.bytes(at, utf8.length).set(utf8);
             for (let capacity = (utf8.length >> 1) + 16;;) {

@@ -205,6 +205,8 @@ export interface ModelInfo {
     tokenizer?: {
         kind: string;
         pre?: string;
+        /** Texts are composed (Unicode's NFC) before they are tokenized. */
+        nfc?: boolean;
         size: number;
         /** Token ids; -1 for none. */
         begin: number;

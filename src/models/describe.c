@@ -6,7 +6,7 @@
  *                                                        the shape (absent without weights, or if not supported)
  *   unsupported                                          why the model cannot run, if it cannot
  *   kvBytesPerToken                                      of an F16 cache
- *   tokenizer { kind, pre, size, begin, end, beginText, endText }
+ *   tokenizer { kind, pre, nfc (texts are to be in NFC), size, begin, end, beginText, endText }
  *   chatTemplate                                         Jinja source, or absent
  *   types [{ type, tensors, bytes, share }]              largest share first
  *   tensors [{ name, type, shape, bytes }]               shape as the file has it: fastest side first
@@ -78,6 +78,8 @@ static void write_tokenizer(nb_writer *w, const nb_model *model) {
     nb_text pre = nb_checkpoint_string(&model->checkpoint, "tokenizer.ggml.pre");
     if (pre.data)
         nb_json_string(w, "pre", pre);
+    if (nb_tokenizer_composes(t))
+        nb_json_bool(w, "nfc", true);
     nb_json_number(w, "size", nb_tokenizer_size(t));
     int32_t begin = nb_tokenizer_begin(t), end = nb_tokenizer_end(t);
     nb_json_number(w, "begin", begin);

@@ -391,13 +391,15 @@ static const nb_pretokenizer pretokenizers[] = {
     {.names = " glm4 glm5 ", PASSES(LLAMA3(3)), .whole_words = true},
     {.names = " minicpm5 ", PASSES(THREE_NUMBERS, LLAMA3(UINT32_MAX)), .whole_words = true},
     {.names = " jais-2 ", PASSES(WORDS(3, .flags = CONTRACTIONS | TAIL | LINES | HALVES))},
-    {.names = " qwen2 deepseek-r1-qwen stablelm2 hunyuan megrez solar-open grok-2 kormo f2llmv2 bailingmoe bailingmoe2 "
+    {.names = " qwen2 ", PASSES(LLAMA3(1)), .nfc = true},
+    {.names = " deepseek-r1-qwen stablelm2 hunyuan megrez solar-open grok-2 kormo f2llmv2 bailingmoe bailingmoe2 "
               "llada-moe ",
      PASSES(LLAMA3(1))},
     {.names = " qwen35 ",
      PASSES({.match = match_words, .classes = NB_LETTERS | NB_MARKS, .no_lead = NB_LETTERS | NB_NUMBERS,
                  .symbols = ~(uint32_t)(NB_LETTERS | NB_MARKS | NB_NUMBERS | NB_SPACES), .run = 1,
-                 .flags = CONTRACTIONS | TAIL | LINES})},
+                 .flags = CONTRACTIONS | TAIL | LINES}),
+     .nfc = true},
     {.names = " ufakzeka ", PASSES(WORDS(1, .flags = TAIL | LINES))},
     {.names = " seed-coder ", PASSES(WORDS(1, .flags = CONTRACTIONS | LINES))},
     {.names = " exaone-moe ",

@@ -191,6 +191,10 @@ nb_text nb_tokenizer_name(const nb_tokenizer *t, int32_t token) {
     return token >= 0 && token < t->size ? nb_token_name(t, token) : (nb_text){0};
 }
 
+bool nb_tokenizer_composes(const nb_tokenizer *t) {
+    return t->pre && t->pre->nfc;
+}
+
 const char *nb_tokenizer_kind(const nb_tokenizer *t) {
     static const char *const names[] = {
         [NB_KIND_BPE] = "bpe", [NB_KIND_SPM] = "spm", [NB_KIND_UNIGRAM] = "unigram", [NB_KIND_WORDPIECE] = "wordpiece"};
