@@ -21,20 +21,12 @@ int32_t nb_character_byte(uint32_t codepoint) {
     return n <= 0x20 ? (int32_t)n : n <= 0x42 ? (int32_t)(n - 0x21 + 0x7f) : n == 0x43 ? 0xad : -1;
 }
 
-static inline uint32_t slot_of(uint64_t pair, uint32_t mask) {
-    return (uint32_t)((pair * 0x9e3779b97f4a7c15u) >> 32) & mask; /* Knuth's multiplicative hashing, 2^64 / phi */
-}
-
-static inline uint64_t pair_of(int32_t left, int32_t right) {
-    return (uint64_t)(uint32_t)(left + 1) << 32 | (uint32_t)(right + 1);
-}
-
 static uint32_t pair_rank(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right,
                           int32_t *merged) {
     if (w->ids[left] < 0 || w->ids[right] < 0)
         return UINT32_MAX;
-    uint64_t pair = pair_of(w->ids[left], w->ids[right]);
-    for (uint32_t at = slot_of(pair, t->merge_mask);; at = (at + 1) & t->merge_mask) {
+    uint64_t pair = nb_pair_of(w->ids[left], w->ids[right]);
+    for (uint32_t at = nb_pair_slot(pair, t->merge_mask);; at = (at + 1) & t->merge_mask) {
         const nb_merge_slot *slot = &t->merges[at];
         if (slot->pair == pair) {
             *merged = slot->merged;
@@ -52,8 +44,8 @@ static void add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32_t r
     int32_t merged = nb_vocabulary_find(t, first, second);
     if (left < 0 || right < 0 || merged < 0)
         return;
-    uint64_t pair = pair_of(left, right);
-    uint32_t at = slot_of(pair, t->merge_mask);
+    uint64_t pair = nb_pair_of(left, right);
+    uint32_t at = nb_pair_slot(pair, t->merge_mask);
     while (t->merges[at].pair && t->merges[at].pair != pair)
         at = (at + 1) & t->merge_mask;
     if (!t->merges[at].pair) /* of two equal merges the first counts */

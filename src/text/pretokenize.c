@@ -26,12 +26,15 @@ enum {
 
 enum { IN_SET = 1 << NB_CLASSES }; /* the class of a letter of a pass's set */
 
-/* set: in ascending order */
-static bool in_set(const uint32_t *set, uint32_t codepoint) {
-    for (; *set && codepoint >= *set; set += 2)
-        if (codepoint <= set[1])
-            return true;
-    return false;
+static bool in_set(const nb_pass *pass, uint32_t codepoint) {
+    uint32_t low = 0, n = pass->n_set;
+    while (n > 1) { /* it is in one of n ranges from `low` on, or in none */
+        uint32_t half = n / 2;
+        if (pass->set[2 * (low + half)] <= codepoint)
+            low += half;
+        n -= half;
+    }
+    return codepoint >= pass->set[2 * low] && codepoint <= pass->set[2 * low + 1];
 }
 
 /* The class of the character at text[at] as a bit, 0 at the end; *next is where the character after it starts. */
@@ -54,7 +57,7 @@ static __attribute__((noinline)) uint32_t class_at(const nb_scan *s, size_t at, 
 static inline uint32_t kind_at(const nb_pass *pass, const nb_scan *s, size_t at, size_t *next) {
     uint32_t class = class_at(s, at, next);
     size_t length;
-    if (pass->set && class & NB_LETTERS && in_set(pass->set, nb_utf8_decode(s->text + at, s->end - at, &length)))
+    if (pass->set && class & NB_LETTERS && in_set(pass, nb_utf8_decode(s->text + at, s->end - at, &length)))
         return IN_SET;
     return class;
 }
@@ -185,7 +188,7 @@ static size_t match_words(const nb_pass *pass, const nb_scan *s, size_t at) {
         return at + length;
     if (pass->set) {
         size_t end = at;
-        for (; end < s->end && in_set(pass->set, nb_utf8_decode(s->text + end, s->end - end, &length)); end += length)
+        for (; end < s->end && in_set(pass, nb_utf8_decode(s->text + end, s->end - end, &length)); end += length)
             ;
         if (end > at)
             return end;
@@ -237,7 +240,7 @@ static bool get_bit(const uint32_t *bits, uint8_t i) {
 }
 
 static bool isolates(const nb_pass *pass, uint32_t codepoint, uint32_t class) {
-    bool found = 1u << class & pass->classes || (pass->set && in_set(pass->set, codepoint));
+    bool found = 1u << class & pass->classes || (pass->set && in_set(pass, codepoint));
     for (const char *p = pass->extra; p && *p && codepoint < 0x80 && !found; p++)
         found = codepoint == (uint8_t)*p;
     return found != ((pass->flags & NEGATED) != 0);
@@ -326,27 +329,26 @@ static size_t match_indent(const nb_pass *pass, const nb_scan *s, size_t at) {
 
 /* ---- which is which ---------------------------------------------------------------------------------------------- */
 
-static const uint32_t cjk[] = {0x3040, 0x30ff, 0x4e00, 0x9fa5, 0};
-static const uint32_t cjk_hangul[] = {0x0800, 0x9fa5, 0xac00, 0xd7ff, 0};
-static const uint32_t hangul[] = {0x3131, 0x318e, 0xac00, 0xd7a3, 0};
-static const uint32_t bopomofo[] = {0x3105, 0x312f, 0};
+static const uint32_t cjk[] = {0x3040, 0x30ff, 0x4e00, 0x9fa5};
+static const uint32_t cjk_hangul[] = {0x0800, 0x9fa5, 0xac00, 0xd7ff};
+static const uint32_t hangul[] = {0x3131, 0x318e, 0xac00, 0xd7a3};
+static const uint32_t bopomofo[] = {0x3105, 0x312f};
 static const uint32_t wide_punctuation[] = {
     0x2014, 0x2014, 0x2018, 0x2019, 0x201c, 0x201d, 0x2026, 0x2026, 0x3001, 0x303f, 0xfe30, 0xfe4f, 0xff01, 0xff01,
-    0xff0c, 0xff0c, 0xff1a, 0xff1b, 0};
+    0xff0c, 0xff0c, 0xff1a, 0xff1b};
 static const uint32_t asian[] = { /* AFMoE */
     0x0e40, 0x0e7f, 0x0e80, 0x0eff, 0x1000, 0x109f, 0x1100, 0x11ff, 0x1780, 0x17ff, 0x2f00, 0x2fdf, 0x3040, 0x30ff,
-    0x3400, 0x4dbf, 0x4e00, 0x9fff, 0xa9e0, 0xa9ff, 0xaa60, 0xaa7f, 0xac00, 0xd7af, 0xf900, 0xfaff, 0xff65, 0xff9f,
-    0};
+    0x3400, 0x4dbf, 0x4e00, 0x9fff, 0xa9e0, 0xa9ff, 0xaa60, 0xaa7f, 0xac00, 0xd7af, 0xf900, 0xfaff, 0xff65, 0xff9f};
 static const uint32_t stops[] = { /* BLOOM */
-    0x060c, 0x060c, 0x06d4, 0x06d4, 0x0964, 0x0964, 0x2026, 0x2026, 0x3001, 0x3002, 0xff0c, 0xff0c, 0};
+    0x060c, 0x060c, 0x06d4, 0x06d4, 0x0964, 0x0964, 0x2026, 0x2026, 0x3001, 0x3002, 0xff0c, 0xff0c};
 static const uint32_t ascii_and_wide[] = { /* DeepSeek */
-    '!', '/', ':', '~', 0x2018, 0x201f, 0x3000, 0x3002, 0xff01, 0xff0f, 0xff1a, 0xff5e, 0};
-static const uint32_t ascii_symbols[] = {'!', '/', ':', '@', '[', '`', '{', '~', 0};
+    '!', '/', ':', '~', 0x2018, 0x201f, 0x3000, 0x3002, 0xff01, 0xff0f, 0xff1a, 0xff5e};
+static const uint32_t ascii_symbols[] = {'!', '/', ':', '@', '[', '`', '{', '~'};
 static const uint32_t han[] = { /* Scripts.txt */
     0x2e80, 0x2e99, 0x2e9b, 0x2ef3, 0x2f00, 0x2fd5, 0x3005, 0x3005, 0x3007, 0x3007, 0x3021, 0x3029, 0x3038, 0x303b,
     0x3400, 0x4dbf, 0x4e00, 0x9fff, 0xf900, 0xfa6d, 0xfa70, 0xfad9, 0x16fe2, 0x16fe3, 0x16ff0, 0x16ff1, 0x20000,
     0x2a6df, 0x2a700, 0x2b739, 0x2b740, 0x2b81d, 0x2b820, 0x2cea1, 0x2ceb0, 0x2ebe0, 0x2ebf0, 0x2ee5d, 0x2f800,
-    0x2fa1d, 0x30000, 0x3134a, 0x31350, 0x323af, 0};
+    0x2fa1d, 0x30000, 0x3134a, 0x31350, 0x323af};
 static const uint32_t deepseek_letters[] = { /* cased letters, as that model lists them */
     0x41, 0x5a, 0x61, 0x7a, 0xb5, 0xb5, 0xc0, 0xd6, 0xd8, 0xf6, 0xf8, 0x1ba, 0x1bc, 0x1bf, 0x1c4, 0x293, 0x295, 0x2af,
     0x370, 0x373, 0x376, 0x377, 0x37b, 0x37d, 0x37f, 0x37f, 0x386, 0x386, 0x388, 0x38a, 0x38c, 0x38c, 0x38e, 0x3a1,
@@ -359,8 +361,9 @@ static const uint32_t deepseek_letters[] = { /* cased letters, as that model lis
     0x213f, 0x2145, 0x2149, 0x214e, 0x214e, 0x2183, 0x2184, 0x2c00, 0x2c7b, 0x2c7e, 0x2ce4, 0x2ceb, 0x2cee, 0x2cf2,
     0x2cf3, 0xa640, 0xa66d, 0xa680, 0xa69b, 0xa722, 0xa76f, 0xa771, 0xa787, 0xa78b, 0xa78e, 0xab70, 0xabbf, 0xfb00,
     0xfb06, 0xfb13, 0xfb17, 0xff21, 0xff3a, 0xff41, 0xff5a, 0x10400, 0x1044f, 0x104b0, 0x104d3, 0x104d8, 0x104fb,
-    0x10c80, 0x10cb2, 0x10cc0, 0x10cf2, 0x118a0, 0x118df, 0x1e900, 0x1e943, 0};
+    0x10c80, 0x10cb2, 0x10cc0, 0x10cf2, 0x118a0, 0x118df, 0x1e900, 0x1e943};
 
+#define SET(ranges) .set = ranges, .n_set = sizeof ranges / sizeof *ranges / 2
 #define PASSES(...)                                                                                                    \
     .passes = (const nb_pass[]){__VA_ARGS__}, .n_passes = sizeof((const nb_pass[]){__VA_ARGS__}) / sizeof(nb_pass)
 #define EACH_NUMBER {.match = match_run, .classes = NB_NUMBERS, .run = 1}
@@ -397,8 +400,8 @@ static const nb_pretokenizer pretokenizers[] = {
      PASSES(LLAMA3(1))},
     {.names = " qwen35 ",
      PASSES({.match = match_words, .classes = NB_LETTERS | NB_MARKS, .no_lead = NB_LETTERS | NB_NUMBERS,
-                 .symbols = ~(uint32_t)(NB_LETTERS | NB_MARKS | NB_NUMBERS | NB_SPACES), .run = 1,
-                 .flags = CONTRACTIONS | TAIL | LINES}),
+             .symbols = ~(uint32_t)(NB_LETTERS | NB_MARKS | NB_NUMBERS | NB_SPACES), .run = 1,
+             .flags = CONTRACTIONS | TAIL | LINES}),
      .nfc = true},
     {.names = " ufakzeka ", PASSES(WORDS(1, .flags = TAIL | LINES))},
     {.names = " seed-coder ", PASSES(WORDS(1, .flags = CONTRACTIONS | LINES))},
@@ -411,31 +414,31 @@ static const nb_pretokenizer pretokenizers[] = {
     {.names = " tiny_aya cohere2moe ",
      PASSES({.match = match_groups, .classes = 1 << NB_CLASS_DIGIT}, CASED_WORDS(3, SUFFIXES))},
     {.names = " youtu ",
-     PASSES(ISOLATE(.set = hangul), ISOLATE(.set = wide_punctuation), ISOLATE(.set = bopomofo), ISOLATE(.set = cjk),
-                CASED_WORDS(1, SUFFIXES)),
+     PASSES(ISOLATE(SET(hangul)), ISOLATE(SET(wide_punctuation)), ISOLATE(SET(bopomofo)), ISOLATE(SET(cjk)),
+            CASED_WORDS(1, SUFFIXES)),
      .whole_words = true},
     {.names = " kimi-k2 ",
-     PASSES(WORDS(3, .flags = CASED | SUFFIXES | TAIL | LINES, .set = han))},
+     PASSES(WORDS(3, .flags = CASED | SUFFIXES | TAIL | LINES, SET(han)))},
     {.names = " deepseek-v3 hunyuan-dense joyai-llm hy_v4 ",
-     PASSES(THREE_NUMBERS, ISOLATE(.set = cjk), DEEPSEEK3(TAIL | LINES))},
-    {.names = " spark2_5 ", PASSES(THREE_NUMBERS, ISOLATE(.set = cjk), DEEPSEEK3(LINE), EACH_NUMBER)},
+     PASSES(THREE_NUMBERS, ISOLATE(SET(cjk)), DEEPSEEK3(TAIL | LINES))},
+    {.names = " spark2_5 ", PASSES(THREE_NUMBERS, ISOLATE(SET(cjk)), DEEPSEEK3(LINE), EACH_NUMBER)},
     {.names = " afmoe ",
-     PASSES({.match = match_groups, .classes = NB_NUMBERS}, ISOLATE(.set = asian), DEEPSEEK3(TAIL | LINES))},
+     PASSES({.match = match_groups, .classes = NB_NUMBERS}, ISOLATE(SET(asian)), DEEPSEEK3(TAIL | LINES))},
     {.names = " deepseek-llm ",
-     PASSES(LINE_ENDS, ISOLATE(.set = deepseek_letters, .flags = AFTER_BLANK),
-                ISOLATE(.set = ascii_and_wide, .flags = AFTER_BLANK), ISOLATE(.classes = NB_SPACES, .flags = AT_END),
-                ISOLATE(.set = cjk_hangul), ISOLATE(.classes = NB_NUMBERS))},
+     PASSES(LINE_ENDS, ISOLATE(SET(deepseek_letters), .flags = AFTER_BLANK),
+            ISOLATE(SET(ascii_and_wide), .flags = AFTER_BLANK), ISOLATE(.classes = NB_SPACES, .flags = AT_END),
+            ISOLATE(SET(cjk_hangul)), ISOLATE(.classes = NB_NUMBERS))},
     {.names = " deepseek-coder ",
      PASSES(LINE_ENDS, ISOLATE(.classes = NB_LETTERS, .flags = AFTER_BLANK),
-                ISOLATE(.classes = NB_PUNCTUATION, .flags = AFTER_BLANK), ISOLATE(.set = cjk_hangul), EACH_NUMBER)},
+            ISOLATE(.classes = NB_PUNCTUATION, .flags = AFTER_BLANK), ISOLATE(SET(cjk_hangul)), EACH_NUMBER)},
     {.names = " bloom poro-chat gpt3-finnish ",
-     PASSES(ISOLATE(.classes = NB_SPACES, .extra = "(|.,!?)", .set = stops, .flags = NEGATED | AFTER_SPACE))},
+     PASSES(ISOLATE(.classes = NB_SPACES, .extra = "(|.,!?)", SET(stops), .flags = NEGATED | AFTER_SPACE))},
     {.names = " viking ",
-     PASSES(ISOLATE(.classes = NB_SPACES, .extra = "(|.,!?)", .set = stops, .flags = NEGATED | AFTER_SPACE),
-                EACH_NUMBER)},
+     PASSES(ISOLATE(.classes = NB_SPACES, .extra = "(|.,!?)", SET(stops), .flags = NEGATED | AFTER_SPACE),
+            EACH_NUMBER)},
     {.names = " chameleon ",
      PASSES({.match = match_sentinel}, {.match = match_image}, {.match = match_indent}, EACH_NUMBER,
-                {.match = match_run, .classes = NB_PUNCTUATION, .set = ascii_symbols, .run = 1}, GPT2),
+            {.match = match_run, .classes = NB_PUNCTUATION, SET(ascii_symbols), .run = 1}, GPT2),
      .add_begin = true},
     {.names = " superbpe ",
      PASSES(ISOLATE(.classes = NB_NUMBERS), {.match = match_groups, .classes = 1 << NB_CLASS_DIGIT})},
@@ -455,7 +458,7 @@ static const nb_pretokenizer pretokenizers[] = {
     /* for a file that names none */
     {.names = " default ",
      PASSES(ISOLATE(.classes = NB_PUNCTUATION, .extra = "$+<=>^~|"), GPT2, ISOLATE(.classes = NB_NUMBERS),
-                {.match = match_triple})},
+            {.match = match_triple})},
 };
 
 /* Whether name is one of the names of the list. */

@@ -30,7 +30,8 @@ struct nb_pass {
     uint32_t run;                       /* longest run of numbers, or of what is isolated */
     uint32_t flags;
     const char *extra;                  /* further ASCII characters that are isolated */
-    const uint32_t *set;                /* further ranges of characters: first, last, ..., 0 */
+    const uint32_t *set;                /* further ranges of characters, in order: first, last */
+    uint32_t n_set;
 };
 
 enum { NB_MAX_PASSES = 6 };

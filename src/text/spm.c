@@ -22,14 +22,28 @@ static uint32_t priority_of(float score) {
 }
 
 /* The word is w->text[text_used] (nb_encode_escaped puts it there). */
-static uint32_t pair_score(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right,
-                           int32_t *merged) {
+static uint32_t score_of(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right, int32_t *merged) {
     uint32_t end = w->next[right] == (uint32_t)NB_SYMBOL_END ? (uint32_t)w->text_used : w->starts[w->next[right]];
     size_t size = end - w->starts[left];
-    if (size > t->longest)
-        return UINT32_MAX;
-    *merged = nb_vocabulary_find(t, (nb_text){(char *)w->text + w->starts[left], size}, (nb_text){0});
+    *merged = -1;
+    if (size <= t->longest)
+        *merged = nb_vocabulary_find(t, (nb_text){(char *)w->text + w->starts[left], size}, (nb_text){0});
     return *merged < 0 ? UINT32_MAX : priority_of(t->tokens[*merged].score);
+}
+
+/* What two tokens become is looked up once; a symbol that is no token may be part of one (half of a flag). */
+static uint32_t pair_score(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right,
+                           int32_t *merged) {
+    if (!w->pairs || w->ids[left] < 0 || w->ids[right] < 0)
+        return score_of(t, w, left, right, merged);
+    uint64_t pair = nb_pair_of(w->ids[left], w->ids[right]);
+    nb_merge_slot *slot = &w->pairs[nb_pair_slot(pair, w->cache_mask)];
+    if (slot->pair != pair) {
+        uint32_t priority = score_of(t, w, left, right, merged);
+        *slot = (nb_merge_slot){pair, priority, *merged};
+    }
+    *merged = slot->merged;
+    return slot->rank;
 }
 
 static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {

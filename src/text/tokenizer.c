@@ -77,15 +77,20 @@ void nb_tokenizer_free(nb_tokenizer *t) {
 }
 
 /* Words come again: a text that is long enough remembers some of them. Without memory for that it only takes longer. */
-static void open_cache(nb_workspace *w, size_t text_bytes) {
-    enum { BYTES_PER_WORD = 16, LEAST = 16, MOST = 1 << 13 };
+static void open_cache(const nb_tokenizer *t, nb_workspace *w, size_t text_bytes) {
+    enum { BYTES_PER_WORD = 16, LEAST = 16, MOST = 1 << 14 };
     uint32_t n = LEAST;
     while (n < MOST && n < text_bytes / BYTES_PER_WORD)
         n *= 2;
-    w->cache = n > LEAST ? nb_alloc(n * sizeof *w->cache) : NULL;
+    if (n == LEAST)
+        return;
     w->cache_mask = n - 1;
+    w->cache = nb_alloc(n * sizeof *w->cache);
+    w->pairs = t->kind == NB_KIND_SPM ? nb_alloc(n * sizeof *w->pairs) : NULL;
     if (w->cache)
         memset(w->cache, 0, n * sizeof *w->cache);
+    if (w->pairs)
+        memset(w->pairs, 0, n * sizeof *w->pairs);
 }
 
 int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
@@ -94,7 +99,7 @@ int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text
         return NB_FAIL(err, NB_ERR_ARGUMENT, "cannot tokenize %z bytes at once; pass at most %d", text_bytes,
                        (int32_t)(INT32_MAX / 4));
     nb_encoding e = {.tokenizer = t, .out = {.tokens = tokens, .capacity = capacity}, .err = err};
-    open_cache(&e.workspace, text_bytes);
+    open_cache(t, &e.workspace, text_bytes);
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_begin)
         nb_token_append(&e.out, t->begin);
     int32_t code = nb_special_encode(&e, (const uint8_t *)text, text_bytes, (flags & NB_TOKENIZE_PARSE_SPECIAL) != 0);

@@ -90,7 +90,7 @@ int32_t nb_unigram_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_
         return NB_FAIL(err, NB_ERR_FORMAT, "the tokenizer's normalization rules (precompiled charsmap) are broken: "
                        "%z bytes, a trie of %u; convert the model anew", map.size, size);
     t->charsmap = map;
-    nb_prefixes_load(t, &t->prefixes, NB_ORDINARY_TYPES, nb_prefix_bits(source->n_tokens));
+    nb_prefixes_load(t, &t->prefixes, NB_ORDINARY_TYPES, nb_prefix_hashes(source->n_tokens));
     float least = 0;
     for (int32_t i = 0; t->tokens && i < t->size; i++)
         if (t->tokens[i].type == NB_TOKEN_NORMAL && t->tokens[i].score < least)

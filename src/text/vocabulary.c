@@ -67,17 +67,17 @@ int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, 
 
 /* ---- prefixes ---------------------------------------------------------------------------------------------------- */
 
-void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, uint64_t bits) {
-    prefixes->bits = nb_arena_take(&t->arena, bits / 32, sizeof *prefixes->bits);
-    prefixes->mask = (uint32_t)(bits - 1);
+void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, uint64_t hashes) {
+    prefixes->bits = nb_arena_take(&t->arena, hashes / 16, sizeof *prefixes->bits);
+    prefixes->mask = (uint32_t)(hashes - 1);
     prefixes->types = types;
     for (int32_t i = 0; prefixes->bits && i < t->size; i++) {
         nb_text name = nb_token_name(t, i);
         uint32_t hash = NB_HASH_START;
         for (size_t at = 0; at < name.size && types >> t->tokens[i].type & 1; at++) {
             hash = nb_hash(hash, name.data + at, 1);
-            uint32_t bit = hash & prefixes->mask;
-            prefixes->bits[bit / 32] |= 1u << bit % 32;
+            uint32_t slot = hash & prefixes->mask, bits = at + 1 < name.size ? NB_PREFIX : NB_PREFIX | NB_WHOLE_NAME;
+            prefixes->bits[slot / 16] |= bits << 2 * (slot % 16);
         }
     }
 }
@@ -85,10 +85,12 @@ void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, ui
 int32_t nb_prefix_next(const nb_tokenizer *t, const nb_prefixes *prefixes, nb_prefix_walk *walk) {
     while (walk->at < walk->n) {
         walk->hash = nb_hash(walk->hash, walk->text + walk->at, 1);
-        uint32_t bit = walk->hash & prefixes->mask;
-        if (!(prefixes->bits[bit / 32] >> bit % 32 & 1))
+        uint32_t slot = walk->hash & prefixes->mask, bits = prefixes->bits[slot / 16] >> 2 * (slot % 16);
+        if (!(bits & NB_PREFIX))
             break;
         walk->at++;
+        if (!(bits & NB_WHOLE_NAME))
+            continue;
         int32_t token = find_hashed(t, walk->hash, (nb_text){(const char *)walk->text, walk->at}, (nb_text){0});
         if (token >= 0 && prefixes->types >> t->tokens[token].type & 1)
             return token;
@@ -99,13 +101,16 @@ int32_t nb_prefix_next(const nb_tokenizer *t, const nb_prefixes *prefixes, nb_pr
 
 /* ---- words ------------------------------------------------------------------------------------------------------- */
 
-/* The word as three numbers; false if it is too long. end: of the memory that it lies in. */
+/* The word as three numbers; false if it is too long. */
 static inline bool key_of(const uint8_t *word, size_t size, uint64_t *key) {
     if (size > NB_CACHED_BYTES)
         return false;
     key[0] = key[1] = key[2] = 0;
-    for (size_t i = 0; i < size; i++)
-        key[i / 8] |= (uint64_t)word[i] << 8 * (i % 8);
+    size_t whole = size / 8;
+    for (size_t i = 0; i < whole; i++)
+        memcpy(&key[i], word + 8 * i, 8);
+    for (size_t i = 8 * whole; i < size; i++)
+        key[whole] |= (uint64_t)word[i] << 8 * (i % 8);
     return true;
 }
 
@@ -204,4 +209,5 @@ void nb_workspace_free(nb_workspace *w) {
     nb_free(w->block);
     nb_free(w->text);
     nb_free(w->cache);
+    nb_free(w->pairs);
 }

@@ -68,12 +68,14 @@ typedef struct nb_merge_slot {
     int32_t merged;
 } nb_merge_slot;
 
-/* Which hashes the beginnings of some names have: a longer name is looked for only as long as one may exist. */
+/* Which hashes the beginnings of some names have: a longer name is looked for only as long as one may exist. Two bits for
+ * each hash: NB_PREFIX, NB_WHOLE_NAME. */
 typedef struct nb_prefixes {
     uint32_t *bits, mask;
     uint32_t types; /* whose names: a set of 1 << NB_TOKEN_... */
 } nb_prefixes;
 
+enum { NB_PREFIX = 1, NB_WHOLE_NAME = 2 };
 enum { NB_ORDINARY_TYPES = 1 << NB_TOKEN_NORMAL | 1 << NB_TOKEN_USER_DEFINED | 1 << NB_TOKEN_UNUSED };
 
 /* Names of special tokens of which a text may hold some: user-defined tokens always, control tokens on request. */
@@ -144,17 +146,18 @@ static inline nb_prefix_walk nb_prefix_walk_of(const uint8_t *text, size_t n) {
 
 int32_t nb_prefix_next(const nb_tokenizer *t, const nb_prefixes *prefixes, nb_prefix_walk *walk); /* -1: no more */
 
-/* How many bits serve a whole vocabulary: a name has some six beginnings, most of them shared. */
-static inline uint64_t nb_prefix_bits(uint64_t n_tokens) {
-    uint64_t bits = 1024;
-    while (bits < 64 * n_tokens && bits < 1u << 31)
-        bits *= 2;
-    return bits;
+/* How many hashes serve a whole vocabulary: a name has some six beginnings, most of them shared. */
+static inline uint64_t nb_prefix_hashes(uint64_t n_tokens) {
+    uint64_t hashes = 1024;
+    while (hashes < 32 * n_tokens && hashes < 1u << 31)
+        hashes *= 2;
+    return hashes;
 }
 
 /* Token names, types and scores, and the hash table. Takes from the arena: run it first to measure, then to fill. */
 int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);
-void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, uint64_t bits); /* bits: a power of 2 */
+/* hashes: a power of 2 */
+void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, uint64_t hashes);
 
 /* Beginning, end and unknown tokens; the tokens that end a generation; what special.c needs to split texts. */
 void nb_special_load(nb_tokenizer *t, const nb_vocabulary_source *source);
@@ -165,6 +168,15 @@ typedef struct nb_token_list {
     int32_t capacity;
     int32_t count; /* counts on past the capacity */
 } nb_token_list;
+
+/* Of two tokens: where their slot is among merges, and their name there. Multiplicative hashing (Knuth), 2^64 / phi. */
+static inline uint32_t nb_pair_slot(uint64_t pair, uint32_t mask) {
+    return (uint32_t)((pair * 0x9e3779b97f4a7c15u) >> 32) & mask;
+}
+
+static inline uint64_t nb_pair_of(int32_t left, int32_t right) {
+    return (uint64_t)(uint32_t)(left + 1) << 32 | (uint32_t)(right + 1);
+}
 
 static inline void nb_token_append(nb_token_list *list, int32_t token) {
     if (list->count < list->capacity)
@@ -191,7 +203,8 @@ typedef struct nb_workspace {
     size_t text_used, text_capacity;
     void *block;        /* holds the arrays of symbols */
     nb_cached_word *cache;
-    uint32_t cache_mask;
+    nb_merge_slot *pairs; /* SPM: what two tokens become, as met before; pair 0: nothing is here */
+    uint32_t cache_mask;  /* of both */
 } nb_workspace;
 
 int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err);

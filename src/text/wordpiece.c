@@ -3,7 +3,7 @@
 #include "vocabulary.h"
 
 void nb_wordpiece_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
-    nb_prefixes_load(t, &t->prefixes, NB_ORDINARY_TYPES, nb_prefix_bits(source->n_tokens));
+    nb_prefixes_load(t, &t->prefixes, NB_ORDINARY_TYPES, nb_prefix_hashes(source->n_tokens));
     nb_mapping *pairs = nb_arena_take(&t->arena, nb_folding_pairs(), sizeof *pairs);
     if (pairs)
         nb_folding_expand(&t->folding, pairs);
