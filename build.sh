@@ -95,7 +95,7 @@ stale() { # object source
 flags_of() { # source
     case $1 in
     src/kernels/matmul_*.c) echo -O3 ;;
-    src/text/bpe.c | src/text/spm.c | src/text/sampler.c | src/text/vocabulary.c) ;;
+    src/text/sampler.c) ;;
     src/base/* | src/formats/* | src/models/* | src/text/*) echo -Oz ;;
     esac
 }
@@ -120,9 +120,6 @@ compile() {
 }
 
 CORE=$(find src -name '*.c' | LC_ALL=C sort)
-# Compiled for size: what reads files, and of the tokenizers what is not their inner loop.
-SMALL=$(find src/formats src/text -name '*.c' ! -name sampler.c ! -name bpe.c ! -name spm.c ! -name vocabulary.c |
-    LC_ALL=C sort)
 TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
 twice=$(for f in $CORE $TESTS; do basename "$f"; done | sort | uniq -d)
 [ -z "$twice" ] || fail "file names must be unique across the tree: $twice"
@@ -132,16 +129,6 @@ wasm_flags() { # build
     case $1 in relaxed*) flags+=" -mrelaxed-simd" ;; esac
     case $1 in *-threads) flags+=" -pthread -DNB_THREADS" ;; esac
     echo "$flags"
-}
-
-# compile_core BUILD: the core's sources as WebAssembly; sets OBJECTS.
-compile_core() {
-    local command large
-    command="$EMCC $COMMON $WARN $WASM $(wasm_flags "$1") -Isrc"
-    compile "$1" "$command" $(comm -23 <(printf '%s\n' $CORE) <(printf '%s\n' $SMALL))
-    large=$OBJECTS
-    compile "$1-small" "$command -Os" $SMALL
-    OBJECTS="$large $OBJECTS"
 }
 
 compile_math() {
@@ -184,7 +171,7 @@ build_wasm() {
     local build out bytes zipped
     for build in $BUILDS; do
         out=build/wasm/nibble-$build.wasm
-        compile_core "$build"
+        compile "$build" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $CORE
         link "$build" "$out" $OBJECTS
         bytes=$(wc -c < "$out") zipped=$(gzip -9 -c "$out" | wc -c)
         echo "build.sh: $out $bytes bytes, $zipped gzipped"
@@ -196,7 +183,7 @@ build_wasm() {
 build_tests() {
     local build core
     for build in $BUILDS; do
-        compile_core "$build"
+        compile "$build" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $CORE
         core=$OBJECTS
         compile "$build-tests" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $TESTS
         link "$build" "build/tests/core-$build.wasm" $core $OBJECTS
@@ -207,7 +194,7 @@ build_tests() {
 build_bench() {
     local build
     for build in simd128 relaxed; do
-        compile_core "$build"
+        compile "$build" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $CORE
         set -- $OBJECTS
         compile "$build-bench" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" tests/bench/kernels.c
         link "$build" "build/bench/kernels-$build.wasm" "$@" $OBJECTS

@@ -37,6 +37,10 @@ static uint32_t pair_rank(const nb_tokenizer *t, const nb_workspace *w, uint32_t
     }
 }
 
+static __attribute__((noinline)) void merge_by_rank(const nb_tokenizer *t, nb_workspace *w, uint32_t n) {
+    nb_merge(t, w, n, pair_rank);
+}
+
 /* A merge that names a token which the vocabulary lacks can never apply: it is passed over. */
 static void add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32_t rank) {
     nb_text nothing = {0};
@@ -105,7 +109,7 @@ static int32_t encode_bytes(nb_encoding *e, const uint8_t *word, size_t n) {
     nb_workspace *w = &e->workspace;
     for (size_t i = 0; i < n; i++)
         w->ids[i] = t->byte_tokens[word[i]];
-    nb_merge(t, w, (uint32_t)n, pair_rank);
+    merge_by_rank(t, w, (uint32_t)n);
     for (uint32_t i = 0; i != (uint32_t)NB_SYMBOL_END; i = w->next[i])
         if (w->ids[i] != NB_SYMBOL_UNKNOWN) /* a byte without a token cannot be said: left out, as in llama.cpp */
             nb_token_append(&e->out, w->ids[i]);
@@ -116,7 +120,7 @@ static int32_t encode_bytes(nb_encoding *e, const uint8_t *word, size_t n) {
 static int32_t encode_characters(nb_encoding *e, const uint8_t *word, size_t size) {
     uint32_t n;
     NB_TRY(nb_symbols_of(e, word, size, &n));
-    nb_merge(e->tokenizer, &e->workspace, n, pair_rank);
+    merge_by_rank(e->tokenizer, &e->workspace, n);
     nb_symbols_append(e, word, size);
     return NB_OK;
 }

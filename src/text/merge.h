@@ -87,35 +87,9 @@ static inline __attribute__((always_inline)) void nb_merge(const nb_tokenizer *t
 }
 
 /* The characters of a word as symbols: their tokens in w->ids[*n], where they start in w->starts. */
-static inline int32_t nb_symbols_of(nb_encoding *e, const uint8_t *word, size_t size, uint32_t *n) {
-    NB_TRY(nb_workspace_reserve(&e->workspace, size, e->err));
-    nb_workspace *w = &e->workspace;
-    *n = 0;
-    for (size_t at = 0, length; at < size; at += length) {
-        nb_utf8_decode(word + at, size - at, &length);
-        w->starts[*n] = (uint32_t)at;
-        w->ids[(*n)++] = word[at] < 0x80 ? e->tokenizer->ascii_tokens[word[at]]
-                                         : nb_vocabulary_find(e->tokenizer, (nb_text){(const char *)word + at, length},
-                                                              (nb_text){0});
-    }
-    return NB_OK;
-}
+int32_t nb_symbols_of(nb_encoding *e, const uint8_t *word, size_t size, uint32_t *n);
 
 /* What is left of them, as tokens: a symbol that is none byte by byte. */
-static inline void nb_symbols_append(nb_encoding *e, const uint8_t *word, size_t size) {
-    const nb_tokenizer *t = e->tokenizer;
-    const nb_workspace *w = &e->workspace;
-    for (uint32_t i = 0, next; i != (uint32_t)NB_SYMBOL_END; i = next) {
-        next = w->next[i];
-        if (w->ids[i] >= 0) {
-            nb_token_append(&e->out, w->ids[i]);
-            continue;
-        }
-        size_t end = next == (uint32_t)NB_SYMBOL_END ? size : w->starts[next];
-        for (size_t at = w->starts[i]; at < end; at++)
-            if (t->byte_tokens[word[at]] >= 0)
-                nb_token_append(&e->out, t->byte_tokens[word[at]]);
-    }
-}
+void nb_symbols_append(nb_encoding *e, const uint8_t *word, size_t size);
 
 #endif

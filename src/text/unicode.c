@@ -2,6 +2,60 @@
 
 #include "unicode_tables.inc"
 
+nb_utf8_lead nb_utf8_lead_of(uint8_t byte) {
+    nb_utf8_lead lead = {byte < 0x80 ? 1 : byte < 0xc2 ? 0 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : byte < 0xf5 ? 4 : 0,
+                         byte == 0xe0 ? 0xa0 : byte == 0xf0 ? 0x90 : 0x80,
+                         byte == 0xed ? 0x9f : byte == 0xf4 ? 0x8f : 0xbf};
+    return lead;
+}
+
+size_t nb_utf8_prefix(const uint8_t *s, size_t n, int *whole) {
+    nb_utf8_lead lead = nb_utf8_lead_of(s[0]);
+    size_t have = 1;
+    while (have < lead.length && have < n && s[have] >= (have == 1 ? lead.low : 0x80) &&
+           s[have] <= (have == 1 ? lead.high : 0xbf))
+        have++;
+    *whole = have == lead.length;
+    return have;
+}
+
+uint32_t nb_utf8_decode(const uint8_t *s, size_t n, size_t *length) {
+    *length = 1;
+    if (s[0] < 0x80)
+        return s[0];
+    int whole;
+    size_t have = nb_utf8_prefix(s, n, &whole);
+    if (!whole)
+        return NB_REPLACEMENT;
+    *length = have;
+    uint32_t codepoint = s[0] & (0x7fu >> have);
+    for (size_t i = 1; i < have; i++)
+        codepoint = codepoint << 6 | (s[i] & 0x3f);
+    return codepoint;
+}
+
+size_t nb_utf8_encode(uint32_t codepoint, uint8_t *out) {
+    if (codepoint < 0x80) {
+        out[0] = (uint8_t)codepoint;
+        return 1;
+    }
+    if (codepoint < 0x800) {
+        out[0] = (uint8_t)(0xc0 | codepoint >> 6);
+        out[1] = (uint8_t)(0x80 | (codepoint & 0x3f));
+        return 2;
+    }
+    size_t n = 0;
+    if (codepoint < 0x10000) {
+        out[n++] = (uint8_t)(0xe0 | codepoint >> 12);
+    } else {
+        out[n++] = (uint8_t)(0xf0 | codepoint >> 18);
+        out[n++] = (uint8_t)(0x80 | (codepoint >> 12 & 0x3f));
+    }
+    out[n++] = (uint8_t)(0x80 | (codepoint >> 6 & 0x3f));
+    out[n++] = (uint8_t)(0x80 | (codepoint & 0x3f));
+    return n;
+}
+
 static uint32_t next_varint(const uint8_t **p) {
     uint32_t number = 0, shift = 0;
     for (; **p & 0x80; (*p)++, shift += 7)
@@ -50,11 +104,11 @@ enum {
 };
 
 static void expand_mapping(const uint8_t *p, const uint8_t *end, nb_mapping *out) {
-    for (uint32_t first = 0; p < end;) {
+    for (uint32_t first = 0, image = 0; p < end;) {
         first += next_varint(&p);
         uint32_t run = next_varint(&p), zigzag = next_varint(&p);
         uint32_t stride = run % 2 + 1, step = run / 2 % 3, n = run / 6;
-        uint32_t image = first + (zigzag >> 1 ^ (0 - (zigzag & 1)));
+        image += zigzag >> 1 ^ (0 - (zigzag & 1));
         for (uint32_t i = 0; i < n; i++)
             *out++ = (nb_mapping){first + i * stride, image + i * step};
     }

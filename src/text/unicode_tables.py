@@ -54,8 +54,9 @@ def class_runs(classes):
 
 def mapping_runs(pairs):
     """Runs of n code points, `stride` apart, whose images are `step` apart: three varints each, of the distance from
-    the last run's first code point, of (n * 3 + step) * 2 + stride - 1, and of the image's distance (zigzag)."""
-    out, at, last = [], 0, 0
+    the last run's first code point, of (n * 3 + step) * 2 + stride - 1, and of the first image's distance from the last
+    run's first image (zigzag)."""
+    out, at, last, last_image = [], 0, 0, 0
     while at < len(pairs):
         (first, image), best = pairs[at], (1, 0, 1)
         for stride in (1, 2):
@@ -65,10 +66,10 @@ def mapping_runs(pairs):
                     n += 1
                 best = max(best, (n, step, stride), key=lambda b: b[0])
         n, step, stride = best
-        distance = image - first
+        distance = image - last_image
         out += varint(first - last) + varint((n * 3 + step) * 2 + stride - 1)
         out += varint(2 * distance if distance >= 0 else -2 * distance - 1)
-        last = first
+        last, last_image = first, image
         at += n
     return out
 

@@ -8,7 +8,7 @@
  *
  * The rules ("precompiled charsmap"): u32 size of the trie in bytes; the trie; texts that end in zeros. The trie is a
  * double array (Aoe 1989) in the layout of darts-clone: the children of a unit u lie at index ^ offset(u) ^ label, a
- * child is one if its own label is right, and a leaf's value is at index ^ offset(u): where the replacement's text is. */
+ * child is one if its own label is right, and a leaf's value is at index ^ offset(u): where its replacement begins. */
 
 static uint32_t unit_at(const nb_tokenizer *t, uint32_t index, uint32_t n_units) {
     uint32_t unit = 0;

@@ -1,6 +1,17 @@
 #include "vocabulary.h"
 
 #include "../base/numbers.h"
+#include "merge.h"
+
+void nb_token_append(nb_token_list *list, int32_t token) {
+    if (list->count < list->capacity)
+        list->tokens[list->count] = token;
+    list->count++;
+}
+
+bool nb_is_mark(const uint8_t *s, size_t n) {
+    return n >= NB_MARK_SIZE && s[0] == 0xe2 && s[1] == 0x96 && s[2] == 0x81;
+}
 
 static bool is_name(const nb_tokenizer *t, int32_t token, nb_text a, nb_text b) {
     nb_text name = nb_token_name(t, token);
@@ -138,6 +149,36 @@ int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word
         slot->count = (uint16_t)count;
     }
     return NB_OK;
+}
+
+int32_t nb_symbols_of(nb_encoding *e, const uint8_t *word, size_t size, uint32_t *n) {
+    NB_TRY(nb_workspace_reserve(&e->workspace, size, e->err));
+    nb_workspace *w = &e->workspace;
+    *n = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        nb_utf8_decode(word + at, size - at, &length);
+        w->starts[*n] = (uint32_t)at;
+        w->ids[(*n)++] = word[at] < 0x80 ? e->tokenizer->ascii_tokens[word[at]]
+                                         : nb_vocabulary_find(e->tokenizer, (nb_text){(const char *)word + at, length},
+                                                              (nb_text){0});
+    }
+    return NB_OK;
+}
+
+void nb_symbols_append(nb_encoding *e, const uint8_t *word, size_t size) {
+    const nb_tokenizer *t = e->tokenizer;
+    const nb_workspace *w = &e->workspace;
+    for (uint32_t i = 0, next; i != (uint32_t)NB_SYMBOL_END; i = next) {
+        next = w->next[i];
+        if (w->ids[i] >= 0) {
+            nb_token_append(&e->out, w->ids[i]);
+            continue;
+        }
+        size_t end = next == (uint32_t)NB_SYMBOL_END ? size : w->starts[next];
+        for (size_t at = w->starts[i]; at < end; at++)
+            if (t->byte_tokens[word[at]] >= 0)
+                nb_token_append(&e->out, t->byte_tokens[word[at]]);
+    }
 }
 
 int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool add_space, nb_word_encoder encode) {

@@ -68,8 +68,8 @@ typedef struct nb_merge_slot {
     int32_t merged;
 } nb_merge_slot;
 
-/* Which hashes the beginnings of some names have: a longer name is looked for only as long as one may exist. Two bits for
- * each hash: NB_PREFIX, NB_WHOLE_NAME. */
+/* Which hashes the beginnings of some names have: a longer name is looked for only as long as one may exist. Two bits
+ * for each hash: NB_PREFIX, NB_WHOLE_NAME. */
 typedef struct nb_prefixes {
     uint32_t *bits, mask;
     uint32_t types; /* whose names: a set of 1 << NB_TOKEN_... */
@@ -178,11 +178,7 @@ static inline uint64_t nb_pair_of(int32_t left, int32_t right) {
     return (uint64_t)(uint32_t)(left + 1) << 32 | (uint32_t)(right + 1);
 }
 
-static inline void nb_token_append(nb_token_list *list, int32_t token) {
-    if (list->count < list->capacity)
-        list->tokens[list->count] = token;
-    list->count++;
-}
+void nb_token_append(nb_token_list *list, int32_t token);
 
 /* The tokens of a word that was met before. */
 enum { NB_CACHED_BYTES = 24, NB_CACHED_TOKENS = 9 };
@@ -245,9 +241,7 @@ int32_t nb_wordpiece_encode(nb_encoding *e, const uint8_t *text, size_t size);
 #define NB_SPACE_MARK "\xe2\x96\x81"
 enum { NB_MARK_SIZE = 3 };
 
-static inline bool nb_is_mark(const uint8_t *s, size_t n) {
-    return n >= NB_MARK_SIZE && s[0] == 0xe2 && s[1] == 0x96 && s[2] == 0x81;
-}
+bool nb_is_mark(const uint8_t *s, size_t n); /* s[n] begins with it */
 
 /* Whether a text may be cut between this byte and a space: no token spans that place, so no merge does. */
 static inline bool nb_parts_words(const nb_tokenizer *t, uint8_t byte) {
