@@ -57,6 +57,19 @@ static inline float nb_half_e4m3_to_f32(uint8_t x) {
     return exponent ? nb_float_of((exponent + 119) << 23 | mantissa << 20) : (float)mantissa * 0x1p-10f;
 }
 
+/* The 8-bit formats (kernels/types.h) -> binary32, exact. */
+static inline float nb_e4m3_to_f32(uint8_t h) {
+    uint32_t sign = (uint32_t)(h & 0x80) << 24, magnitude = h & 0x7f;
+    if (magnitude == 0x7f)
+        return nb_float_of(sign | 0x7fc00000);
+    /* as a float the bits are 2^-120 of the value, subnormals included */
+    return nb_float_of(sign | nb_bits_of(nb_float_of(magnitude << 20) * 0x1p120f));
+}
+
+static inline float nb_e5m2_to_f32(uint8_t h) {
+    return nb_f16_to_f32((uint16_t)(h << 8));
+}
+
 static inline bool nb_add(uint64_t a, uint64_t b, uint64_t *out) {
     return !__builtin_add_overflow(a, b, out);
 }

@@ -2,6 +2,7 @@
 
 #include "../base/cursor.h"
 #include "../base/memory.h"
+#include "../base/sort.h"
 
 void nb_checkpoint_free(nb_checkpoint *c) {
     nb_free(c->header);
@@ -20,6 +21,54 @@ nb_text nb_checkpoint_key(const nb_checkpoint *c, const nb_value *v) {
 
 nb_text nb_checkpoint_tensor_name(const nb_checkpoint *c, const nb_tensor_info *t) {
     return text_at(c, t->name_at, t->name_size);
+}
+
+static int compare_names(const void *table, uint32_t a, uint32_t b) {
+    const nb_checkpoint *c = table;
+    nb_text x = nb_checkpoint_tensor_name(c, &c->tensors[a]), y = nb_checkpoint_tensor_name(c, &c->tensors[b]);
+    return x.size != y.size ? (x.size < y.size ? -1 : 1) : nb_compare(x.data, y.data, x.size);
+}
+
+static int compare_places(const void *table, uint32_t a, uint32_t b) {
+    const nb_tensor_info *x = &((const nb_checkpoint *)table)->tensors[a],
+                         *y = &((const nb_checkpoint *)table)->tensors[b];
+    if (x->file != y->file)
+        return x->file < y->file ? -1 : 1;
+    return x->at != y->at ? (x->at < y->at ? -1 : 1) : 0;
+}
+
+int32_t nb_checkpoint_arrange(nb_checkpoint *c, nb_error *err) {
+    if (!c->n_tensors)
+        return NB_OK;
+    uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc(n * sizeof *order);
+    nb_tensor_info *sorted = nb_alloc(n * sizeof *sorted);
+    int32_t code = NB_OK;
+    if (!order || !sorted) {
+        nb_free(order);
+        nb_free(sorted);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u tensors", n);
+    }
+    nb_sort(order, n, compare_names, c);
+    for (uint32_t i = 1; i < n && code == NB_OK; i++)
+        if (compare_names(c, order[i - 1], order[i]) == 0)
+            code = NB_FAIL(err, NB_ERR_FORMAT,
+                           "tensor %t is there twice: the files do not belong together, or are damaged",
+                           nb_checkpoint_tensor_name(c, &c->tensors[order[i]]));
+    nb_sort(order, n, compare_places, c);
+    for (uint32_t i = 0; i < n; i++) {
+        sorted[i] = c->tensors[order[i]];
+        const nb_tensor_info *before = i ? &sorted[i - 1] : NULL;
+        if (code == NB_OK && before && before->file == sorted[i].file && before->at + before->bytes > sorted[i].at)
+            code =
+                NB_FAIL(err, NB_ERR_FORMAT,
+                        "the data of tensors %t and %t overlap at byte %l: the file is damaged; download it again",
+                        nb_checkpoint_tensor_name(c, before), nb_checkpoint_tensor_name(c, &sorted[i]), sorted[i].at);
+    }
+    nb_free(order);
+    nb_free(c->tensors);
+    c->tensors = sorted;
+    c->tensors_capacity = n;
+    return code;
 }
 
 const nb_value *nb_checkpoint_find(const nb_checkpoint *c, const char *key) {

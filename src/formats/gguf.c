@@ -3,6 +3,7 @@
 #include "../base/cursor.h"
 #include "../base/memory.h"
 #include "../base/numbers.h"
+#include "../base/sort.h"
 #include "../base/writer.h"
 #include "../kernels/traits.h"
 
@@ -91,8 +92,8 @@ static int32_t refuse_magic(const uint8_t *data, size_t size, nb_error *err) {
     /* safetensors: u64 length of the JSON that follows */
     if (size >= 10 && data[8] == '{' && (data[9] == '"' || data[9] == '}'))
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "this is a safetensors file, not GGUF; convert it, for instance with llama.cpp's "
-                       "convert_hf_to_gguf.py");
+                       "this is a safetensors file: its weights need config.json and tokenizer.json, so load the whole "
+                       "folder (or all of its files)");
     uint8_t head[4] = {0};
     memcpy(head, data, NB_MIN(size, sizeof head));
     return NB_FAIL(err, NB_ERR_FORMAT,
@@ -260,7 +261,7 @@ static const char *foreign_type(uint32_t type) {
 static int32_t refuse_type(uint32_t type, nb_text name, uint64_t at, nb_error *err) {
     char supported[320];
     nb_writer w = nb_writer_over(supported, sizeof supported);
-    for (uint32_t i = 0; i < NB_TYPE_LIMIT; i++)
+    for (uint32_t i = 0; i < NB_TYPE_F8_E4M3; i++) /* the first that is not GGUF's */
         if (nb_traits_of(i))
             nb_write(&w, w.length ? ", %s" : "%s", nb_traits_of(i)->name);
     const char *foreign = foreign_type(type);
@@ -292,7 +293,7 @@ static int32_t parse_tensor(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_erro
     if (in->is_short)
         return need_more(g, in->size, err);
 
-    const nb_traits *traits = nb_traits_of(t.type);
+    const nb_traits *traits = t.type < NB_TYPE_F8_E4M3 ? nb_traits_of(t.type) : NULL;
     if (!traits)
         return refuse_type(t.type, name, in->at - 12, err);
     uint64_t weights = 1;
@@ -327,58 +328,36 @@ static int32_t parse_tensor(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_erro
 
 typedef struct sorting {
     const nb_checkpoint *c;
-    const uint8_t *header;
-    int (*compare)(const struct sorting *s, uint32_t a, uint32_t b); /* < 0: a goes first */
+    const uint8_t *header; /* which c->header is not yet */
 } sorting;
 
 static int compare_texts(const uint8_t *header, uint64_t at_a, uint64_t size_a, uint64_t at_b, uint64_t size_b) {
     return size_a != size_b ? (size_a < size_b ? -1 : 1) : nb_compare(header + at_a, header + at_b, (size_t)size_a);
 }
 
-static int compare_keys(const sorting *s, uint32_t a, uint32_t b) {
+static int compare_keys(const void *table, uint32_t a, uint32_t b) {
+    const sorting *s = table;
     const nb_value *x = &s->c->values[a], *y = &s->c->values[b];
     return compare_texts(s->header, x->key_at, x->key_size, y->key_at, y->key_size);
 }
 
-static int compare_names(const sorting *s, uint32_t a, uint32_t b) {
+static int compare_names(const void *table, uint32_t a, uint32_t b) {
+    const sorting *s = table;
     const nb_tensor_info *x = &s->c->tensors[a], *y = &s->c->tensors[b];
     return compare_texts(s->header, x->name_at, x->name_size, y->name_at, y->name_size);
 }
 
-static int compare_offsets(const sorting *s, uint32_t a, uint32_t b) {
+static int compare_offsets(const void *table, uint32_t a, uint32_t b) {
+    const sorting *s = table;
     uint64_t x = s->c->tensors[a].at, y = s->c->tensors[b].at;
     return x != y ? (x < y ? -1 : 1) : 0;
 }
 
-/* Heapsort: in place, and n log n whatever the file says. order[n] becomes 0 ... n-1, sorted. */
-static void sort(const sorting *s, uint32_t *order, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++)
-        order[i] = i;
-    for (uint32_t start = n / 2, end = n; end > 1;) {
-        uint32_t moving;
-        if (start) { /* still building the heap */
-            moving = order[--start];
-        } else {
-            moving = order[--end];
-            order[end] = order[0];
-        }
-        uint32_t hole = start;
-        for (uint32_t child; (child = 2 * hole + 1) < end; hole = child) {
-            if (child + 1 < end && s->compare(s, order[child], order[child + 1]) < 0)
-                child++;
-            if (s->compare(s, moving, order[child]) >= 0)
-                break;
-            order[hole] = order[child];
-        }
-        order[hole] = moving;
-    }
-}
-
 /* The second of two items that compare equal, by place in the file; false if there are none. */
-static bool find_twin(const sorting *s, uint32_t *order, uint32_t n, uint32_t *twin) {
-    sort(s, order, n);
+static bool find_twin(const sorting *s, nb_compare_items compare, uint32_t *order, uint32_t n, uint32_t *twin) {
+    nb_sort(order, n, compare, s);
     for (uint32_t i = 1; i < n; i++)
-        if (s->compare(s, order[i - 1], order[i]) == 0) {
+        if (compare(s, order[i - 1], order[i]) == 0) {
             *twin = NB_MAX(order[i - 1], order[i]);
             return true;
         }
@@ -387,13 +366,14 @@ static bool find_twin(const sorting *s, uint32_t *order, uint32_t n, uint32_t *t
 
 static int32_t check_names(const nb_checkpoint *c, const nb_cursor *in, uint32_t *order, nb_error *err) {
     uint32_t twin;
-    if (find_twin(&(sorting){c, in->data, compare_keys}, order, (uint32_t)c->n_values, &twin)) {
+    const sorting table = {c, in->data};
+    if (find_twin(&table, compare_keys, order, (uint32_t)c->n_values, &twin)) {
         const nb_value *v = &c->values[twin];
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "the key %t is there twice, the second time at byte %l: " DAMAGED,
                        text_of(in, v->key_at, v->key_size), v->key_at);
     }
-    if (find_twin(&(sorting){c, in->data, compare_names}, order, (uint32_t)c->n_tensors, &twin)) {
+    if (find_twin(&table, compare_names, order, (uint32_t)c->n_tensors, &twin)) {
         const nb_tensor_info *t = &c->tensors[twin];
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "tensor %t is there twice, the second time at byte %l: " DAMAGED,
@@ -413,7 +393,7 @@ static int32_t place_tensors(nb_gguf *g, nb_checkpoint *c, const nb_cursor *in, 
     nb_tensor_info *sorted = nb_alloc((size_t)c->n_tensors * sizeof *sorted);
     if (!sorted)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", c->n_tensors);
-    sort(&(sorting){c, in->data, compare_offsets}, order, (uint32_t)c->n_tensors);
+    nb_sort(order, (uint32_t)c->n_tensors, compare_offsets, &(sorting){c, in->data});
     for (uint32_t i = 0; i < c->n_tensors; i++)
         sorted[i] = c->tensors[order[i]];
     nb_free(c->tensors);

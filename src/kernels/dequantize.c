@@ -30,6 +30,18 @@ void nb_dequantize_bf16(const void *blocks, float *out, size_t n) {
         out[i] = nb_bf16_to_f32(in[i]);
 }
 
+void nb_dequantize_f8_e4m3(const void *blocks, float *out, size_t n) {
+    const uint8_t *in = blocks;
+    for (size_t i = 0; i < n; i++)
+        out[i] = nb_e4m3_to_f32(in[i]);
+}
+
+void nb_dequantize_f8_e5m2(const void *blocks, float *out, size_t n) {
+    const uint8_t *in = blocks;
+    for (size_t i = 0; i < n; i++)
+        out[i] = nb_e5m2_to_f32(in[i]);
+}
+
 /* The others are read so at loading, or for want of a kernel: vectorizing them is not worth its 10 KB. */
 #pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 

@@ -9,6 +9,8 @@
 void nb_dequantize_f32(const void *blocks, float *out, size_t n);
 void nb_dequantize_f16(const void *blocks, float *out, size_t n);
 void nb_dequantize_bf16(const void *blocks, float *out, size_t n);
+void nb_dequantize_f8_e4m3(const void *blocks, float *out, size_t n);
+void nb_dequantize_f8_e5m2(const void *blocks, float *out, size_t n);
 void nb_dequantize_q4_0(const void *blocks, float *out, size_t n);
 void nb_dequantize_q4_1(const void *blocks, float *out, size_t n);
 void nb_dequantize_q5_0(const void *blocks, float *out, size_t n);

@@ -8,6 +8,8 @@ static const nb_traits table[NB_TYPE_LIMIT] = {
     ROW(F32, f32, 1, float),
     ROW(F16, f16, 1, uint16_t),
     ROW(BF16, bf16, 1, uint16_t),
+    ROW(F8_E4M3, f8_e4m3, 1, uint8_t),
+    ROW(F8_E5M2, f8_e5m2, 1, uint8_t),
     ROW(F64, f64, 1, double),
     ROW(I8, i8, 1, int8_t),
     ROW(I16, i16, 1, int16_t),

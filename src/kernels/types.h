@@ -14,6 +14,8 @@ typedef enum nb_type {
     NB_TYPE_I8 = 24, NB_TYPE_I16 = 25, NB_TYPE_I32 = 26, NB_TYPE_I64 = 27, NB_TYPE_F64 = 28, NB_TYPE_IQ1_M = 29,
     NB_TYPE_BF16 = 30, NB_TYPE_TQ1_0 = 34, NB_TYPE_TQ2_0 = 35, NB_TYPE_MXFP4 = 39, NB_TYPE_NVFP4 = 40,
     NB_TYPE_Q1_0 = 41,
+    /* of safetensors files alone: numbers that GGUF is far from */
+    NB_TYPE_F8_E4M3 = 56, NB_TYPE_F8_E5M2 = 57, NB_TYPE_U8 = 58, NB_TYPE_BOOL = 59,
     NB_TYPE_LIMIT = 64 /* ids are below this */
 } nb_type;
 
@@ -24,7 +26,10 @@ enum {
     NB_K_SCALES = 12     /* bytes that hold the 6-bit scales of Q3_K, Q4_K and Q5_K */
 };
 
-/* d and m are binary16, except where they say float. w is a weight, i its index within the block.
+/* F8_E4M3 and F8_E5M2: a sign, so many bits of exponent (bias 7 and 15) and so many of mantissa. The former has no infinity,
+ * and one NaN of either sign, 0x7f (Micikevicius et al. 2022, table 1); the latter is a binary16 cut off.
+ *
+ * d and m are binary16, except where they say float. w is a weight, i its index within the block.
  *
  * 32 weights: q holds two a byte, weight i in the low half of byte i, weight i+16 in the high half. The fifth bit of
  * the Q5 types is bit i of the 32-bit little-endian number high. */

@@ -22,7 +22,7 @@ static const char *const VALUE_NAMES[NB_VALUE_COUNT] = {
 };
 
 static uint64_t weights_in(const nb_tensor_info *t) {
-    return t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
+    return t->part > NB_PART_CODES ? 0 : t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
 }
 
 /* JSON keys are zero-terminated; the file's are not, and may be long. */

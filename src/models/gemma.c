@@ -27,9 +27,10 @@ static const nb_slot GEMMA3[] = {
 /* Layers with a window have a rotation of their own: in version 3 of a smaller base, and never scaled. */
 enum { GLOBAL = 0, LOCAL = 1 };
 
-/* The largest model of versions 2 and 3 scales its queries otherwise; no key says so, its number of layers does. */
-static void configure_scale(nb_shape *s, uint32_t layers_27b) {
-    if (s->layers == layers_27b)
+/* The largest model of versions 2 and 3 scales its queries otherwise; in GGUF no key says so, its number of layers does. */
+static void configure_scale(nb_model *model, uint32_t layers_27b) {
+    nb_shape *s = &model->shape;
+    if (s->layers == layers_27b && nb_model_number(model, "attention.scale", 0) == 0)
         s->attention_scale = 1 / sqrtf((float)s->width / (float)s->heads);
 }
 
@@ -49,7 +50,7 @@ static int32_t configure_gemma2(nb_model *model, nb_error *err) {
     NB_TRY(configure_cap(model, "attn_logit_softcapping", &s->attention_cap, err));
     NB_TRY(configure_cap(model, "final_logit_softcapping", &s->logit_cap, err));
     s->ropes[LOCAL] = s->ropes[GLOBAL];
-    configure_scale(s, 46);
+    configure_scale(model, 46);
     return NB_OK;
 }
 
@@ -63,7 +64,7 @@ static int32_t configure_gemma3(nb_model *model, nb_error *err) {
     if (!(s->ropes[LOCAL].base > 1))
         return NB_FAIL(err, NB_ERR_FORMAT, "gemma3.rope.freq_base_swa is %g, not more than 1; the file is broken",
                        (double)s->ropes[LOCAL].base);
-    configure_scale(s, 62);
+    configure_scale(model, 62);
     return NB_OK;
 }
 

@@ -22,7 +22,8 @@ static const nb_slot LLAMA[] = {
 
 static int32_t configure_llama(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure(model, err));
-    model->shape.ropes[0].interleaved = true; /* GGUF stores Q and K of this family permuted so */
+    /* GGUF stores Q and K of this family permuted so; other formats say that they do not */
+    model->shape.ropes[0].interleaved = nb_model_number(model, "rope.interleaved", 1) != 0;
     model->shape.experts_sum_to_1 = true;
     return NB_OK;
 }

@@ -2,6 +2,7 @@
 
 #include "../base/numbers.h"
 #include "../base/writer.h"
+#include "../formats/columns.h"
 #include "../kernels/attention.h"
 #include "../kernels/traits.h"
 #include "../text/sampler.h"
@@ -82,7 +83,13 @@ static int32_t configure_rope(nb_model *model, nb_error *err) {
     r->attention_factor = (float)nb_model_number(model, "rope.scaling.attn_factor", 1);
     r->factor = (float)nb_model_number(model, "rope.scaling.factor", nb_model_number(model, "rope.scale_linear", 1));
     nb_text kind = string_of(model, "rope.scaling.type");
-    if (!kind.data || nb_text_is(kind, "none") || nb_text_is(kind, "llama3") || nb_text_is(kind, "longrope"))
+    float low = (float)nb_model_number(model, "rope.scaling.low_freq_factor", 0);
+    if (nb_text_is(kind, "llama3") && low > 0) { /* else the file has a tensor of factors */
+        r->scaling = NB_ROPE_LLAMA3;
+        r->beta_fast = (float)nb_model_number(model, "rope.scaling.high_freq_factor", 4);
+        r->beta_slow = low;
+    } else if (!kind.data || nb_text_is(kind, "none") || nb_text_is(kind, "llama3") ||
+               nb_text_is(kind, "longrope"))
         r->scaling = kind.data || r->factor == 1 ? NB_ROPE_NONE : NB_ROPE_LINEAR;
     else if (nb_text_is(kind, "linear"))
         r->scaling = NB_ROPE_LINEAR;
@@ -134,7 +141,7 @@ int32_t nb_model_configure(nb_model *model, nb_error *err) {
     s->window = (uint32_t)NB_MIN(nb_model_number(model, "attention.sliding_window", 0), 1e9);
     s->norm_epsilon = (float)nb_model_number(model, "attention.layer_norm_rms_epsilon",
                                              nb_model_number(model, "attention.layer_norm_epsilon", 1e-5));
-    s->attention_scale = 1 / sqrtf((float)s->head_size);
+    s->attention_scale = (float)nb_model_number(model, "attention.scale", 1 / sqrt((double)s->head_size));
     double pooling = nb_model_number(model, "pooling_type", NB_POOLING_FILE); /* others: of rerankers, or none */
     s->pooling = pooling > 0 && pooling <= NB_POOLING_LAST ? (uint32_t)pooling : NB_POOLING_FILE;
     s->embedding_scale = s->residual_scale = s->logit_scale = 1;
@@ -177,10 +184,42 @@ static const nb_slot *find_slot(const nb_family *family, nb_text name, bool in_l
     return NULL;
 }
 
+/* A part of a quantized matrix. */
+static int32_t check_part(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, nb_error *err) {
+    const nb_quantization *q = &model->checkpoint.quantization;
+    uint64_t columns = extent_of(&model->shape, slot->columns), rows = extent_of(&model->shape, slot->rows);
+    nb_text name = nb_checkpoint_tensor_name(&model->checkpoint, info);
+    uint64_t units = nb_columns_units(q, info->part, rows, columns);
+    if (!slot->is_matrix || !units)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is quantized, of %l rows and %l columns in groups of %u; that is "
+                       "not supported", name, rows, columns, q->group);
+    uint64_t bytes = units * nb_columns_unit(q, info->part, rows, columns);
+    if (info->bytes != bytes)
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has %l bytes, but config.json asks for %l", name, info->bytes, bytes);
+    return NB_OK;
+}
+
+/* Every quantized matrix needs its codes, scales and, if they are not all the same, zeros. */
+static int32_t check_parts(const nb_model *model, const nb_destination *destinations, nb_error *err) {
+    const nb_checkpoint *c = &model->checkpoint;
+    uint32_t needed = 1 << NB_PART_CODES | 1 << NB_PART_SCALES | (c->quantization.symmetric ? 0 : 1 << NB_PART_ZEROS);
+    for (uint64_t i = 0; i < c->n_tensors; i++) {
+        uint32_t found = 0;
+        for (uint64_t k = 0; c->tensors[i].part && k < c->n_tensors; k++)
+            found |= destinations[k].matrix == destinations[i].matrix ? 1u << c->tensors[k].part : 0;
+        if (c->tensors[i].part && (found & (needed | 1 << NB_PART_WHOLE)) != needed)
+            return NB_FAIL(err, NB_ERR_FORMAT, "of the quantized matrix of tensor %t there are not all parts (qweight, "
+                           "scales, qzeros); the file is not whole", nb_checkpoint_tensor_name(c, &c->tensors[i]));
+    }
+    return NB_OK;
+}
+
 static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, nb_error *err) {
     uint64_t columns = extent_of(&model->shape, slot->columns), rows = extent_of(&model->shape, slot->rows);
     uint64_t experts = slot->by_expert ? model->shape.experts : 1;
     nb_text name = nb_checkpoint_tensor_name(&model->checkpoint, info);
+    if (info->part)
+        return check_part(model, slot, info, err);
     if (info->shape[0] != columns || info->shape[1] != rows || info->shape[2] != experts || info->shape[3] != 1)
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for "
                        "[%l, %l, %l]", name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows, experts);
@@ -199,6 +238,8 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
         const nb_tensor_info *info = &c->tensors[i];
         nb_text name = nb_checkpoint_tensor_name(c, info), rest = name;
         int64_t layer = layer_of(&rest);
+        while (info->part > NB_PART_CODES && rest.size && rest.data[--rest.size] != '.')
+            ; /* ".zeros" and the like: the matrix's own name remains */
         const nb_slot *slot = find_slot(model->family, rest, layer >= 0);
         if (!slot || layer >= (int64_t)model->shape.layers)
             return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it", name,
@@ -264,6 +305,8 @@ static void take_weights(nb_model *model, const nb_destination *destinations) {
     const nb_checkpoint *c = &model->checkpoint;
     for (uint64_t i = 0; i < c->n_tensors; i++) {
         const nb_tensor_info *info = &c->tensors[i];
+        if (info->part > NB_PART_CODES)
+            continue; /* goes to where the codes go */
         if (destinations[i].matrix) {
             nb_matrix *m = destinations[i].matrix;
             uint64_t rows = info->shape[1] * info->shape[2];
@@ -290,6 +333,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     uint64_t held = 0;
     NB_TRY(nb_grow((void **)&model->layers, &held, model->shape.layers, sizeof(nb_layer), "layers", err));
     NB_TRY(bind(model, destinations, err));
+    NB_TRY(check_parts(model, destinations, err));
     take_weights(model, destinations);
     NB_TRY(nb_arena_reserve(&model->arena, "the model's weights", err));
     take_weights(model, destinations);

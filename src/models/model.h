@@ -12,9 +12,10 @@ typedef struct nb_rope {
     uint32_t pairs;      /* rotated pairs of a head: half the rotated elements */
     bool interleaved;    /* pairs are neighbours (2i, 2i+1), else (i, i + pairs) */
     float base;          /* Su et al. 2021: frequency i is base^(-i / pairs) */
-    enum { NB_ROPE_NONE, NB_ROPE_LINEAR, NB_ROPE_YARN } scaling; /* llama3's scaling comes as factors */
-    float factor;        /* linear, yarn: context extension */
-    float original_context, beta_fast, beta_slow, attention_factor; /* yarn */
+    enum { NB_ROPE_NONE, NB_ROPE_LINEAR, NB_ROPE_YARN, NB_ROPE_LLAMA3 } scaling; /* GGUF has llama3's as factors */
+    float factor;        /* linear, yarn, llama3: context extension */
+    float original_context, beta_fast, beta_slow, attention_factor; /* yarn; llama3: original_context, and as beta_fast and
+                                                                      beta_slow its high and low frequency factor */
     float *factors;      /* [pairs]: divide the frequencies; NULL: none */
     float *long_factors; /* [pairs]: instead of those, where the session's context exceeds the original one; NULL: none */
 } nb_rope;

@@ -29,6 +29,11 @@ void nb_rope_frequencies(const nb_rope *r, uint32_t context, float *frequencies,
             float keep = 1 - NB_MIN(1, NB_MAX(0, ((float)i - first) / NB_MAX(0.001f, last - first)));
             f = f / r->factor * (1 - keep) + f * keep;
         }
+        if (r->scaling == NB_ROPE_LLAMA3) {
+            float turns = r->original_context * f / 6.2831853f; /* over the original context */
+            float keep = NB_MIN(1, NB_MAX(0, (turns - r->beta_slow) / (r->beta_fast - r->beta_slow)));
+            f = f / r->factor * (1 - keep) + f * keep;
+        }
         frequencies[i] = f;
     }
 }

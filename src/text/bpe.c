@@ -37,7 +37,7 @@ static uint32_t pair_rank(const nb_tokenizer *t, const nb_workspace *w, uint32_t
     }
 }
 
-static __attribute__((noinline)) void merge_by_rank(const nb_tokenizer *t, nb_workspace *w, uint32_t n) {
+__attribute__((noinline)) void nb_merge_by_rank(const nb_tokenizer *t, nb_workspace *w, uint32_t n) {
     nb_merge(t, w, n, pair_rank);
 }
 
@@ -56,23 +56,28 @@ static void add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32_t r
         t->merges[at] = (nb_merge_slot){pair, rank, merged};
 }
 
-int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
+int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
     uint64_t slots = 16, at = 0;
     if (source->n_merges > INT32_MAX / 4)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the vocabulary is too large: it has %l merges", source->n_merges);
     while (slots < 2 * source->n_merges)
         slots *= 2;
-    t->pre = source->pre;
     t->merges = nb_arena_take(&t->arena, slots, sizeof *t->merges);
     t->merge_mask = (uint32_t)(slots - 1);
-    if (!t->merges)
-        return NB_OK; /* measuring */
-    nb_pretokenizer_prepare(t->pre, t->unicode, t->isolated);
-    for (uint32_t rank = 0; rank < source->n_merges; rank++) {
+    for (uint32_t rank = 0; rank < source->n_merges && t->merges; rank++) {
         nb_text left = {0}, right = {0};
         source->merge(source, rank, &at, &left, &right);
         add_merge(t, left, right, rank);
     }
+    return NB_OK;
+}
+
+int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
+    NB_TRY(nb_merges_load(t, source, err));
+    t->pre = source->pre;
+    if (!t->merges)
+        return NB_OK; /* measuring */
+    nb_pretokenizer_prepare(t->pre, t->unicode, t->isolated);
     for (uint32_t byte = 0; byte < 256; byte++) {
         uint8_t character[3];
         nb_text nothing = {0}, text = {(char *)character, nb_utf8_encode(nb_byte_character((uint8_t)byte), character)};
@@ -109,7 +114,7 @@ static int32_t encode_bytes(nb_encoding *e, const uint8_t *word, size_t n) {
     nb_workspace *w = &e->workspace;
     for (size_t i = 0; i < n; i++)
         w->ids[i] = t->byte_tokens[word[i]];
-    merge_by_rank(t, w, (uint32_t)n);
+    nb_merge_by_rank(t, w, (uint32_t)n);
     for (uint32_t i = 0; i != (uint32_t)NB_SYMBOL_END; i = w->next[i])
         if (w->ids[i] != NB_SYMBOL_UNKNOWN) /* a byte without a token cannot be said: left out, as in llama.cpp */
             nb_token_append(&e->out, w->ids[i]);
@@ -120,7 +125,7 @@ static int32_t encode_bytes(nb_encoding *e, const uint8_t *word, size_t n) {
 static int32_t encode_characters(nb_encoding *e, const uint8_t *word, size_t size) {
     uint32_t n;
     NB_TRY(nb_symbols_of(e, word, size, &n));
-    merge_by_rank(e->tokenizer, &e->workspace, n);
+    nb_merge_by_rank(e->tokenizer, &e->workspace, n);
     nb_symbols_append(e, word, size);
     return NB_OK;
 }

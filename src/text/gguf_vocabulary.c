@@ -1,6 +1,8 @@
 /* A vocabulary as GGUF files have it: tokenizer.ggml.* (ggml-org/ggml, docs/gguf.md), read as llama.cpp does. */
+#include "../base/numbers.h"
 #include "vocabulary.h"
 
+#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define KEY(name) "tokenizer.ggml." name
 
 typedef struct gguf_vocabulary {
@@ -89,6 +91,11 @@ static int32_t find_merges(gguf_vocabulary *v, nb_vocabulary_source *source, nb_
     return NB_OK;
 }
 
+/* SentencePiece's BPE has scores, but where tokenizer.json was read it has merges. */
+static int32_t find_ranks(gguf_vocabulary *v, nb_vocabulary_source *source, nb_error *err) {
+    return !v->scores && nb_checkpoint_find(v->c, KEY("merges")) ? find_merges(v, source, err) : NB_OK;
+}
+
 static int32_t find_pre(gguf_vocabulary *v, nb_vocabulary_source *source, nb_text name, nb_error *err) {
     if (!name.data || !name.size)
         name = nb_text_of("default");
@@ -115,7 +122,7 @@ static int32_t find_charsmap(const nb_checkpoint *c, nb_vocabulary_source *sourc
 /* The token that a key names, or the fallback. */
 static int32_t token_of(const nb_checkpoint *c, const char *key, int32_t fallback) {
     double n_tokens = (double)nb_checkpoint_find(c, KEY("tokens"))->count, id = nb_checkpoint_number(c, key, fallback);
-    return id >= 0 && id < n_tokens ? (int32_t)id : fallback;
+    return id < 0 ? -1 : id < n_tokens ? (int32_t)id : fallback;
 }
 
 static bool is_set(const nb_checkpoint *c, const char *key, bool fallback) {
@@ -142,13 +149,18 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     static const char *const end_keys[] = {KEY("eot_token_id"), KEY("eom_token_id"), KEY("fim_pad_token_id"),
                                            KEY("fim_rep_token_id"), KEY("fim_sep_token_id")};
     for (size_t i = 0; i < NB_MAX_END_TOKENS; i++)
-        s->ends[i] = i < sizeof end_keys / sizeof *end_keys ? token_of(c, end_keys[i], -1) : -1;
+        s->ends[i] = i < COUNT(end_keys) ? token_of(c, end_keys[i], -1) : -1;
+    const nb_value *ids = nb_checkpoint_find(c, KEY("end_token_ids")); /* of files that are not GGUF */
+    for (uint64_t i = 0; ids && ids->type == NB_VALUE_ARRAY && i < ids->count && COUNT(end_keys) + i < NB_MAX_END_TOKENS; i++)
+        s->ends[COUNT(end_keys) + i] = (int32_t)NB_MAX(-1, NB_MIN(nb_checkpoint_item(c, ids, i), INT32_MAX));
     s->add_begin = is_set(c, KEY("add_bos_token"), s->pre ? s->pre->add_begin : defaults[s->kind].add_begin);
     s->add_begin |= s->pre && s->pre->whole_lines; /* some Gemma 4 files say that they need none, and do */
     s->add_closing = is_set(c, KEY("add_eos_token"), defaults[s->kind].add_end);
     if (s->kind == NB_KIND_WORDPIECE)
         s->add_begin = s->add_closing = true;
     s->add_space = is_set(c, KEY("add_space_prefix"), s->kind == NB_KIND_SPM || s->kind == NB_KIND_UNIGRAM);
+    s->add_space_at_start = is_set(c, KEY("add_space_prefix_at_start"), false);
+    s->add_space_to_words = is_set(c, KEY("add_space_prefix_to_words"), false);
     s->merge_spaces = is_set(c, KEY("remove_extra_whitespaces"), false);
     s->lower = is_set(c, KEY("normalizer.lowercase"), s->kind == NB_KIND_WORDPIECE);
     s->strip_accents = is_set(c, KEY("normalizer.strip_accents"), s->lower);
@@ -178,7 +190,7 @@ nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err) {
     else if (nb_text_is(model, "gemma4") || nb_text_is(model, "whitespace"))
         code = find_pre(&v, &source, model, err);
     else if (nb_text_is(model, "llama"))
-        source.kind = NB_KIND_SPM;
+        source.kind = NB_KIND_SPM, code = find_ranks(&v, &source, err);
     else if (nb_text_is(model, "bert"))
         source.kind = NB_KIND_WORDPIECE;
     else if (nb_text_is(model, "t5"))

@@ -1,5 +1,6 @@
 /* SentencePiece-style BPE (Kudo and Richardson 2018): neighbours whose concatenation is a token merge, the highest
- * score first; what is no token in the end is written as byte tokens <0xHH>. Spaces are U+2581 in token names. */
+ * score first, or by a list of merges where a file has that; what is no token in the end is written as byte tokens
+ * <0xHH>. Spaces are U+2581 in token names. */
 #include "../base/numbers.h"
 #include "merge.h"
 
@@ -49,12 +50,18 @@ static uint32_t pair_score(const nb_tokenizer *t, const nb_workspace *w, uint32_
 static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     uint32_t n;
     NB_TRY(nb_symbols_of(e, word, size, &n));
-    nb_merge(e->tokenizer, &e->workspace, n, pair_score);
+    if (e->tokenizer->merges)
+        nb_merge_by_rank(e->tokenizer, &e->workspace, n);
+    else
+        nb_merge(e->tokenizer, &e->workspace, n, pair_score);
     nb_symbols_append(e, word, size);
     return NB_OK;
 }
 
 int32_t nb_spm_encode(nb_encoding *e, const uint8_t *text, size_t size) {
+    const nb_tokenizer *t = e->tokenizer;
+    bool spaced = size && (text[0] == ' ' || nb_is_mark(text, size));
     /* the space goes before the text, and before what follows a special token */
-    return nb_encode_escaped(e, text, size, e->tokenizer->add_space, encode_word);
+    bool add_space = t->add_space && !(t->add_space_at_start && text != e->start) && !(t->add_space_to_words && spaced);
+    return nb_encode_escaped(e, text, size, add_space, encode_word);
 }

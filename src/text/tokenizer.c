@@ -21,6 +21,8 @@ static void find_inner_spaces(nb_tokenizer *t, nb_text name) {
 static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
     t->kind = source->kind;
     t->add_space = source->add_space;
+    t->add_space_at_start = source->add_space_at_start;
+    t->add_space_to_words = source->add_space_to_words;
     t->merge_spaces = source->merge_spaces;
     t->lower = source->lower;
     t->strip_accents = source->strip_accents;
@@ -32,6 +34,8 @@ static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
     }
     if (t->kind == NB_KIND_BPE)
         NB_TRY(nb_bpe_load(t, source, err));
+    if (t->kind == NB_KIND_SPM && source->n_merges)
+        NB_TRY(nb_merges_load(t, source, err));
     nb_special_load(t, source);
     if (t->kind == NB_KIND_UNIGRAM)
         NB_TRY(nb_unigram_load(t, source, err));
@@ -98,7 +102,7 @@ int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text
     if (text_bytes > INT32_MAX / 4 || capacity < 0)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "cannot tokenize %z bytes at once; pass at most %d", text_bytes,
                        (int32_t)(INT32_MAX / 4));
-    nb_encoding e = {.tokenizer = t, .out = {.tokens = tokens, .capacity = capacity}, .err = err};
+    nb_encoding e = {.tokenizer = t, .start = (const uint8_t *)text, .out = {.tokens = tokens, .capacity = capacity}, .err = err};
     open_cache(t, &e.workspace, text_bytes);
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_begin)
         nb_token_append(&e.out, t->begin);

@@ -26,7 +26,7 @@ typedef struct nb_token_entry {
     bool strip_left, strip_right; /* of a special token: white space there goes with it */
 } nb_token_entry;
 
-enum { NB_MAX_END_TOKENS = 8 };
+enum { NB_MAX_END_TOKENS = 16 };
 
 /* A vocabulary as a file has it: whatever the format, its reader fills this in (gguf_vocabulary.c). */
 typedef struct nb_vocabulary_source nb_vocabulary_source;
@@ -44,6 +44,7 @@ struct nb_vocabulary_source {
     int32_t ends[NB_MAX_END_TOKENS]; /* more tokens that end a generation, or -1 */
     bool add_begin, add_closing;
     bool add_space;              /* SPM, Unigram: before a text's first word */
+    bool add_space_at_start, add_space_to_words; /* SPM: but not after a special token; not before another space */
     bool merge_spaces;           /* Unigram: runs of spaces are one space, and those at the ends none */
     bool lower, strip_accents;   /* WordPiece */
     nb_text charsmap;            /* Unigram: SentencePiece's precompiled normalization, or empty */
@@ -96,14 +97,14 @@ struct nb_tokenizer {
     nb_token_slot *slots;
     uint32_t slot_mask;
     int32_t begin, end, closing, unknown; /* -1: none */
-    bool add_begin, add_closing, add_space, merge_spaces, lower, strip_accents;
+    bool add_begin, add_closing, add_space, add_space_at_start, add_space_to_words, merge_spaces, lower, strip_accents;
     uint8_t before_spaces[32]; /* bits: bytes that stand before a space within some token */
     nb_special_set special[2]; /* [1]: control tokens too */
     nb_unicode *unicode;       /* BPE, WordPiece */
 
     const nb_pretokenizer *pre; /* BPE */
     nb_isolated isolated[NB_MAX_PASSES];
-    nb_merge_slot *merges;
+    nb_merge_slot *merges;      /* NULL: SPM by scores */
     uint32_t merge_mask;
     int32_t byte_tokens[256]; /* BPE, SPM; -1: none */
     int32_t ascii_tokens[128]; /* of a character that is spelled as it is; -1: none */
@@ -213,6 +214,7 @@ void nb_workspace_free(nb_workspace *w);
 /* One call of nb_tokenizer_encode. */
 typedef struct nb_encoding {
     const nb_tokenizer *tokenizer;
+    const uint8_t *start; /* of the text */
     nb_workspace workspace;
     nb_token_list out;
     nb_error *err;
@@ -226,6 +228,10 @@ int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word
 
 /* Cuts a text at the special tokens that it holds (control: at control tokens too) and encodes what lies between. */
 int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
+
+/* Merges by rank: those of BPE, and of SentencePiece's where a file ranks them rather than score tokens. */
+int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err); /* as nb_vocabulary_load */
+void nb_merge_by_rank(const nb_tokenizer *t, nb_workspace *w, uint32_t n); /* as nb_merge (merge.h) */
 
 /* The encoders of a text without special tokens. The loaders take from the arena, as nb_vocabulary_load. */
 int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);

@@ -10,6 +10,8 @@
     T(runner) \
     T(threads) \
     T(gguf) \
+    T(json) \
+    T(safetensors) \
     T(dequantize) \
     T(packing) \
     T(kernels) \

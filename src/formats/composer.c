@@ -1,0 +1,140 @@
+#include "composer.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+
+enum { MOST_BYTES = 1 << 29 }; /* of a header; the largest vocabularies take some 10 MB */
+
+/* Room for n more bytes at the header's end, or NULL. */
+static uint8_t *room_for(nb_composer *x, uint64_t n) {
+    nb_checkpoint *c = x->c;
+    if (x->code < 0)
+        return NULL;
+    uint64_t needed = c->header_size + n;
+    if (needed > x->capacity) {
+        uint64_t capacity = NB_MAX(NB_MAX(needed, 2 * x->capacity), 4096);
+        uint8_t *larger = n < MOST_BYTES && capacity < MOST_BYTES ? nb_alloc((size_t)capacity) : NULL;
+        if (!larger) {
+            x->code = NB_FAIL(x->err, NB_ERR_MEMORY, "no memory for %l bytes of names and values", capacity);
+            return NULL;
+        }
+        if (c->header_size)
+            memcpy(larger, c->header, c->header_size);
+        nb_free(c->header);
+        c->header = larger;
+        x->capacity = capacity;
+    }
+    return c->header + c->header_size;
+}
+
+static void append(nb_composer *x, const void *bytes, size_t n) {
+    uint8_t *to = room_for(x, n);
+    if (to && n)
+        memcpy(to, bytes, n);
+    x->c->header_size += to ? n : 0;
+}
+
+static void append_node(nb_composer *x, nb_node string) {
+    uint8_t *to = room_for(x, nb_node_raw(string).size);
+    x->c->header_size += to ? nb_node_decode(string, (char *)to) : 0;
+}
+
+/* Begins a value; end_value says that its payload is written. */
+static void begin_value(nb_composer *x, const char *key, uint32_t type, uint32_t item_type) {
+    nb_checkpoint *c = x->c;
+    nb_text name = nb_text_of(key);
+    nb_value v = {.key_at = c->header_size, .key_size = name.size, .type = type, .item_type = item_type, .count = 1};
+    append(x, name.data, name.size);
+    void *values = c->values;
+    if (x->code == NB_OK)
+        x->code = nb_grow(&values, &c->values_capacity, c->n_values, sizeof v, "metadata values", x->err);
+    if (x->code < 0)
+        return;
+    v.at = c->header_size;
+    c->values = values;
+    c->values[c->n_values++] = v;
+}
+
+static void end_value(nb_composer *x) {
+    if (x->code < 0)
+        return;
+    nb_value *v = &x->c->values[x->c->n_values - 1];
+    v->size = x->c->header_size - v->at;
+    if (v->type == NB_VALUE_STRING)
+        v->count = v->size;
+}
+
+void nb_compose_number(nb_composer *x, const char *key, double value) {
+    begin_value(x, key, NB_VALUE_F64, 0);
+    append(x, &value, sizeof value);
+    end_value(x);
+}
+
+void nb_compose_string(nb_composer *x, const char *key, nb_text value) {
+    begin_value(x, key, NB_VALUE_STRING, 0);
+    append(x, value.data, value.size);
+    end_value(x);
+}
+
+void nb_compose_node(nb_composer *x, const char *key, nb_node string) {
+    begin_value(x, key, NB_VALUE_STRING, 0);
+    append_node(x, string);
+    end_value(x);
+}
+
+void nb_compose_array(nb_composer *x, const char *key, uint32_t item_type) {
+    begin_value(x, key, NB_VALUE_ARRAY, item_type);
+    if (x->code == NB_OK)
+        x->c->values[x->c->n_values - 1].count = 0;
+}
+
+static void end_item(nb_composer *x) {
+    end_value(x);
+    if (x->code == NB_OK)
+        x->c->values[x->c->n_values - 1].count++;
+}
+
+void nb_compose_f32(nb_composer *x, float item) {
+    append(x, &item, sizeof item);
+    end_item(x);
+}
+
+void nb_compose_u32(nb_composer *x, uint32_t item) {
+    append(x, &item, sizeof item);
+    end_item(x);
+}
+
+void nb_compose_item(nb_composer *x, nb_node first, nb_node second) {
+    uint64_t at = x->c->header_size, size = 0;
+    append(x, &size, sizeof size);
+    append_node(x, first);
+    if (second.at) {
+        append(x, " ", 1);
+        append_node(x, second);
+    }
+    if (x->code < 0)
+        return;
+    size = x->c->header_size - at - sizeof size;
+    memcpy(x->c->header + at, &size, sizeof size);
+    end_item(x);
+}
+
+void nb_compose_tensor(nb_composer *x, nb_node name, nb_tensor_info info) {
+    nb_checkpoint *c = x->c;
+    info.name_at = c->header_size;
+    append_node(x, name);
+    info.name_size = c->header_size - info.name_at;
+    void *tensors = c->tensors;
+    if (x->code == NB_OK)
+        x->code = nb_grow(&tensors, &c->tensors_capacity, c->n_tensors, sizeof info, "tensors", x->err);
+    if (x->code < 0)
+        return;
+    c->tensors = tensors;
+    c->tensors[c->n_tensors++] = info;
+}
+
+void nb_compose_rename(nb_composer *x, nb_tensor_info *t, nb_text name) {
+    t->name_at = x->c->header_size;
+    t->name_size = name.size;
+    append(x, name.data, name.size);
+}

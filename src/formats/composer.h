@@ -1,0 +1,33 @@
+/* Composes a checkpoint for models whose files are not GGUF: values under the keys, and tensors under the names, that a
+ * GGUF file would have, so that whoever reads a checkpoint need not know where it came from.
+ *
+ * The first failure stays in `code`, and nothing is written after it: ask once, at the end. */
+#ifndef NB_COMPOSER_H
+#define NB_COMPOSER_H
+
+#include "checkpoint.h"
+#include "json.h"
+
+typedef struct nb_composer {
+    nb_checkpoint *c; /* its header is what is written */
+    uint64_t capacity; /* of the header */
+    int32_t code;
+    nb_error *err;
+} nb_composer;
+
+void nb_compose_number(nb_composer *x, const char *key, double value);
+void nb_compose_string(nb_composer *x, const char *key, nb_text value);
+void nb_compose_node(nb_composer *x, const char *key, nb_node string); /* decoded */
+
+/* An array, and then its items one by one, before any other value. item_type: F32, U32 or STRING. */
+void nb_compose_array(nb_composer *x, const char *key, uint32_t item_type);
+void nb_compose_f32(nb_composer *x, float item);
+void nb_compose_u32(nb_composer *x, uint32_t item);
+/* A string item: both nodes decoded, with a space between them if there is a second. */
+void nb_compose_item(nb_composer *x, nb_node first, nb_node second);
+
+/* A tensor; name_at and name_size are set. The name is a JSON string, decoded. */
+void nb_compose_tensor(nb_composer *x, nb_node name, nb_tensor_info info);
+void nb_compose_rename(nb_composer *x, nb_tensor_info *t, nb_text name);
+
+#endif

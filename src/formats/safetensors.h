@@ -1,0 +1,24 @@
+/* safetensors: eight bytes that say how long the header is, a JSON object of tensors, their data.
+ * Format: huggingface/safetensors, README.md, "Format". */
+#ifndef NB_SAFETENSORS_H
+#define NB_SAFETENSORS_H
+
+#include "composer.h"
+
+enum {
+    NB_SAFETENSORS_LENGTH = 8,                /* bytes of the length itself */
+    NB_SAFETENSORS_MAX_HEADER = 100 * 1000000 /* the format's own limit */
+};
+
+/* The file's first NB_SAFETENSORS_LENGTH bytes -> *bytes: where its data begins. file_bytes = 0: not known. */
+int32_t nb_safetensors_begin(const uint8_t *start, uint64_t file_bytes, uint64_t *bytes, nb_error *err);
+
+/* Adds the tensors of a file whose first `size` bytes, up to its data, these are. The sides of a shape are turned
+ * round: GGUF's first one runs fastest. A type may be one that nibble has no traits for. *end: where the last tensor's
+ * data ends. */
+int32_t nb_safetensors_parse(nb_composer *x, uint32_t file, const uint8_t *header, size_t size, uint64_t file_bytes,
+                             uint64_t *end, nb_error *err);
+
+const char *nb_safetensors_type(uint32_t type); /* the format's name for a type that came out of a file */
+
+#endif

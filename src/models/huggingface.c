@@ -1,0 +1,380 @@
+/* The names on the left are transformers' (its configuration_*.py and modeling_*.py), those on the right GGUF's. */
+#include "huggingface.h"
+
+#include "../base/numbers.h"
+#include "../base/writer.h"
+#include "../formats/safetensors.h"
+#include "../kernels/traits.h"
+#include "../text/tokenizer_json.h"
+
+#include <math.h>
+
+typedef struct pair {
+    const char *theirs, *ours;
+} pair;
+
+/* ---- families: one line each ----------------------------------------------------------------------------------- */
+
+enum {
+    TURNED_BY_HALVES = 1, /* GGUF's files of this architecture have the rows of q and k permuted, these files do not */
+    NORMS_LESS_ONE = 2,   /* norms are stored as weight - 1 */
+    WINDOW_IF_ASKED = 4   /* sliding_window counts only with use_sliding_window */
+};
+
+typedef struct family {
+    const char *model_type, *architecture, *activation;
+    uint32_t flags;
+    const pair *modules;  /* within a layer, before the usual ones */
+    const char *defaults; /* of keys that the class knows and files may leave out, as JSON */
+} family;
+
+static const pair four_norms[] = {
+    {"post_attention_layernorm", "post_attention_norm"}, {"pre_feedforward_layernorm", "ffn_norm"},
+    {"post_feedforward_layernorm", "post_ffw_norm"}, {0}};
+
+#define LLAMA_DEFAULTS "{\"rms_norm_eps\":1e-6,\"max_position_embeddings\":2048}"
+#define GEMMA3_DEFAULTS \
+    "{\"num_attention_heads\":8,\"num_key_value_heads\":4,\"head_dim\":256,\"max_position_embeddings\":131072,\"rms_" \
+    "norm_eps\":1e-6," \
+    "\"sliding_window\":4096,\"rope_theta\":1e6,\"query_pre_attn_scalar\":256}"
+
+static const family families[] = {
+    {"llama", "llama", "silu", TURNED_BY_HALVES, NULL, LLAMA_DEFAULTS},
+    {"mistral", "llama", "silu", TURNED_BY_HALVES, NULL, LLAMA_DEFAULTS},
+    {"qwen2", "qwen2", "silu", WINDOW_IF_ASKED, NULL, LLAMA_DEFAULTS},
+    {"qwen3", "qwen3", "silu", WINDOW_IF_ASKED, NULL, LLAMA_DEFAULTS},
+    {"gemma3_text", "gemma3", "gelu_pytorch_tanh", NORMS_LESS_ONE, four_norms, GEMMA3_DEFAULTS},
+};
+
+enum { FAMILIES = sizeof families / sizeof *families };
+
+static const pair layer_modules[] = {
+    {"self_attn.q_proj", "attn_q"}, {"self_attn.k_proj", "attn_k"}, {"self_attn.v_proj", "attn_v"},
+    {"self_attn.o_proj", "attn_output"}, {"self_attn.q_norm", "attn_q_norm"}, {"self_attn.k_norm", "attn_k_norm"},
+    {"mlp.gate_proj", "ffn_gate"}, {"mlp.up_proj", "ffn_up"}, {"mlp.down_proj", "ffn_down"},
+    {"input_layernorm", "attn_norm"}, {"post_attention_layernorm", "ffn_norm"}, {0}};
+static const pair modules[] = {{"embed_tokens", "token_embd"}, {"norm", "output_norm"}, {"lm_head", "output"}, {0}};
+
+/* Numbers of config.json; those of several names take the first that is there. */
+static const pair numbers[] = {{"hidden_size", "embedding_length"},
+                               {"num_hidden_layers", "block_count"},
+                               {"intermediate_size", "feed_forward_length"},
+                               {"num_attention_heads", "attention.head_count"},
+                               {"num_key_value_heads", "attention.head_count_kv"},
+                               {"head_dim", "attention.key_length"},
+                               {"head_dim", "attention.value_length"},
+                               {"max_position_embeddings", "context_length"},
+                               {"rms_norm_eps", "attention.layer_norm_rms_epsilon"},
+                               {"final_logit_softcapping", "final_logit_softcapping"},
+                               {"attn_logit_softcapping", "attn_logit_softcapping"},
+                               {0}};
+static const pair rope_numbers[] = {
+    {"factor", "rope.scaling.factor"}, {"original_max_position_embeddings", "rope.scaling.original_context_length"},
+    {"beta_fast", "rope.scaling.yarn_beta_fast"}, {"beta_slow", "rope.scaling.yarn_beta_slow"},
+    {"low_freq_factor", "rope.scaling.low_freq_factor"}, {"high_freq_factor", "rope.scaling.high_freq_factor"}, {0}};
+
+/* ---- the composition ------------------------------------------------------------------------------------------- */
+
+typedef struct composition {
+    nb_composer *x;
+    const family *family;
+    nb_node config, defaults; /* of the text model */
+    nb_error *err;
+} composition;
+
+/* A member that is there and not null, of the file or by default. */
+static nb_node member(const composition *p, const char *key) {
+    nb_node found = nb_node_find(p->config, key);
+    if (!found.at)
+        found = nb_node_find(p->defaults, key);
+    return nb_node_first(found) == 'n' ? (nb_node){0} : found;
+}
+
+static void put(const composition *p, const char *suffix, double value) {
+    char key[128];
+    nb_writer w = nb_writer_over(key, sizeof key);
+    nb_write(&w, "%s.%s", p->family->architecture, suffix);
+    nb_compose_number(p->x, key, value);
+}
+
+static void put_text(const composition *p, const char *suffix, nb_text value) {
+    char key[128];
+    nb_writer w = nb_writer_over(key, sizeof key);
+    nb_write(&w, "%s.%s", p->family->architecture, suffix);
+    nb_compose_string(p->x, key, value);
+}
+
+static int32_t compose_rope(const composition *p) {
+    nb_node both = member(p, "rope_parameters"), own = both, local = {0};
+    if (!own.at)
+        own = member(p, "rope_scaling");
+    if (nb_node_find(both, "full_attention").at) { /* a set for each kind of layer */
+        own = nb_node_find(both, "full_attention");
+        local = nb_node_find(both, "sliding_attention");
+    }
+    double base = nb_node_number(nb_node_find(own, "rope_theta"), nb_node_number(member(p, "rope_theta"), 10000));
+    put(p, "rope.freq_base", base);
+    double local_base =
+        nb_node_number(nb_node_find(local, "rope_theta"), nb_node_number(member(p, "rope_local_base_freq"), 0));
+    if (local_base > 0)
+        put(p, "rope.freq_base_swa", local_base);
+    nb_node kind = nb_node_find(own, "rope_type");
+    nb_text name = nb_node_raw(kind.at ? kind : nb_node_find(own, "type"));
+    if (!name.data || nb_text_is(name, "default"))
+        return NB_OK;
+    put_text(p, "rope.scaling.type", name); /* the family refuses what it does not know */
+    for (const pair *n = rope_numbers; n->theirs; n++)
+        if (nb_node_find(own, n->theirs).at)
+            put(p, n->ours, nb_node_number(nb_node_find(own, n->theirs), 0));
+    double factor = nb_node_number(nb_node_find(own, "factor"), 1),
+           attention = nb_node_number(nb_node_find(own, "attention_factor"), 0);
+    if (attention > 0) /* GGUF's is what the paper's formula is to be multiplied with */
+        put(p, "rope.scaling.attn_factor", attention / (0.1 * (double)logf((float)factor) + 1));
+    return NB_OK;
+}
+
+/* Which layers have the sliding window: all, or all but every so many-th. */
+static int32_t compose_window(const composition *p) {
+    double window = nb_node_number(member(p, "sliding_window"), 0);
+    double period = nb_node_number(member(p, "sliding_window_pattern"), 0);
+    if (p->family->flags & WINDOW_IF_ASKED && !(nb_node_number(member(p, "use_sliding_window"), 0) != 0))
+        window = 0;
+    uint32_t layers = 0, first_full = 0, sliding = 0;
+    for (nb_walk w = nb_walk_of(member(p, "layer_types")); nb_walk_next(&w);) {
+        bool slides = nb_node_is(w.value, "sliding_attention");
+        layers++;
+        if (!slides && !first_full)
+            first_full = layers;
+        sliding += slides;
+    }
+    if (layers) {
+        uint32_t wrong = 0, i = 0;
+        for (nb_walk w = nb_walk_of(member(p, "layer_types")); nb_walk_next(&w);)
+            wrong += (first_full && ++i % first_full == 0) == nb_node_is(w.value, "sliding_attention");
+        if (wrong)
+            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                           "config.json: layer_types has no regular pattern of sliding_attention and "
+                           "full_attention; that is not supported");
+        period = first_full ? first_full : layers + 1;
+        window = sliding ? window : 0;
+    }
+    if (window > 0)
+        put(p, "attention.sliding_window", window);
+    if (period > 0)
+        put(p, "attention.sliding_window_pattern", period);
+    return NB_OK;
+}
+
+static int32_t compose_config(const composition *p) {
+    nb_compose_string(p->x, "general.architecture", nb_text_of(p->family->architecture));
+    nb_node name = member(p, "_name_or_path");
+    if (nb_node_raw(name).size)
+        nb_compose_node(p->x, "general.name", name);
+    for (const pair *n = numbers; n->theirs; n++)
+        if (member(p, n->theirs).at)
+            put(p, n->ours, nb_node_number(member(p, n->theirs), 0));
+    double scalar = nb_node_number(member(p, "query_pre_attn_scalar"), 0);
+    if (scalar > 0)
+        put(p, "attention.scale", 1 / sqrt(scalar));
+    if (p->family->flags & TURNED_BY_HALVES)
+        put(p, "rope.interleaved", 0);
+    nb_node act = member(p, "hidden_activation");
+    act = act.at ? act : member(p, "hidden_act");
+    if (act.at && !nb_node_is(act, p->family->activation))
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                       "config.json: the activation %t is not what %s models have (%s); it is not supported",
+                       nb_node_raw(act), p->family->model_type, p->family->activation);
+    NB_TRY(compose_window(p));
+    return compose_rope(p);
+}
+
+/* ---- tensors --------------------------------------------------------------------------------------------------- */
+
+static bool take_start(nb_text *text, const char *start) {
+    size_t n = nb_length(start);
+    if (text->size < n || nb_compare(text->data, start, n))
+        return false;
+    *text = (nb_text){text->data + n, text->size - n};
+    return true;
+}
+
+static const char *ours(const pair *table, nb_text name) {
+    for (; table && table->theirs; table++)
+        if (nb_text_is(name, table->theirs))
+            return table->ours;
+    return NULL;
+}
+
+/* GPTQ's and AWQ's tensors (formats/columns.h). */
+static const struct { const char *theirs, *ours; uint32_t part;
+} parts[] = {{"qweight", "weight", NB_PART_CODES},
+             {"qzeros", "weight.zeros", NB_PART_ZEROS},
+             {"scales", "weight.scales", NB_PART_SCALES},
+             {"g_idx", "weight.order", NB_PART_ORDER}};
+
+/* The type that multiplies alike: w = d (code - 8), d (code - 128) or, where zeros differ, d code + m. */
+static void take_part(const composition *p, nb_tensor_info *t, uint32_t part) {
+    const nb_quantization *q = &p->x->c->quantization;
+    t->part = part;
+    t->type = q->bits == 8 ? NB_TYPE_Q8_0 : q->symmetric ? NB_TYPE_Q4_0 : NB_TYPE_Q4_1;
+    if (part != NB_PART_CODES)
+        return;
+    bool awq = q->method == NB_QUANTIZED_AWQ;
+    uint64_t rows = awq ? t->shape[0] * 8 : t->shape[0], columns = awq ? t->shape[1] : t->shape[1] * 32 / q->bits;
+    t->shape[0] = columns;
+    t->shape[1] = rows;
+}
+
+/* "model.layers.7.self_attn.q_proj.weight" -> "blk.7.attn_q.weight"; a name that is not known stays, to be refused by
+ * it. */
+static void rename_tensor(const composition *p, nb_tensor_info *t) {
+    nb_text rest = nb_checkpoint_tensor_name(p->x->c, t), number;
+    static const char *const starts[] = {"model.language_model.", "language_model.model.", "language_model.", "model."};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts && !take_start(&rest, starts[i]); i++)
+        ;
+    bool in_layer = take_start(&rest, "layers.");
+    number = (nb_text){rest.data, 0};
+    while (in_layer && number.size < rest.size && rest.data[number.size] != '.')
+        number.size++;
+    if (in_layer) {
+        size_t skipped = NB_MIN(number.size + 1, rest.size);
+        rest = (nb_text){rest.data + skipped, rest.size - skipped};
+    }
+    size_t leaf = rest.size;
+    while (leaf && rest.data[leaf - 1] != '.')
+        leaf--;
+    nb_text module = {rest.data, leaf ? leaf - 1 : 0};
+    const char *found = in_layer ? ours(p->family->modules, module) : ours(modules, module);
+    if (!found && in_layer)
+        found = ours(layer_modules, module);
+    nb_text last = {rest.data + leaf, rest.size - leaf};
+    for (size_t i = 0; p->x->c->quantization.method && i < sizeof parts / sizeof *parts; i++)
+        if (nb_text_is(last, parts[i].theirs)) {
+            take_part(p, t, parts[i].part);
+            last = nb_text_of(parts[i].ours);
+        }
+    char name[256];
+    nb_writer w = nb_writer_over(name, sizeof name);
+    if (in_layer) {
+        nb_write_bytes(&w, "blk.", 4);
+        nb_write_bytes(&w, number.data, number.size);
+        nb_write_bytes(&w, ".", 1);
+    }
+    if (!found || number.size > 20 || last.size > 100)
+        return;
+    nb_write(&w, "%s.", found);
+    nb_write_bytes(&w, last.data, last.size);
+    if (p->family->flags & NORMS_LESS_ONE && nb_text_ends(module, "norm"))
+        t->shift = 1;
+    nb_compose_rename(p->x, t, (nb_text){name, w.length});
+}
+
+/* What files hold that the text model does not need: buffers that follow from the configuration, parts that see
+ * pictures. */
+static bool is_needless(const composition *p, nb_text name) {
+    nb_text rest = name;
+    take_start(&rest, "model.");
+    return nb_text_ends(name, "rotary_emb.inv_freq") || take_start(&rest, "vision_tower.") ||
+           take_start(&rest, "multi_modal_projector.") ||
+           (nb_text_ends(name, "lm_head.weight") && nb_node_number(member(p, "tie_word_embeddings"), 0) != 0);
+}
+
+static int32_t compose_tensors(const composition *p) {
+    nb_checkpoint *c = p->x->c;
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < c->n_tensors; i++) {
+        nb_tensor_info t = c->tensors[i];
+        if (is_needless(p, nb_checkpoint_tensor_name(c, &t)))
+            continue;
+        rename_tensor(p, &t);
+        if (!nb_traits_of(t.type))
+            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                           "tensor %t has type %s, which is not supported; F32, F16, BF16, F8_E4M3 and "
+                           "F8_E5M2 are",
+                           nb_checkpoint_tensor_name(c, &t), nb_safetensors_type(t.type));
+        c->tensors[kept++] = t;
+    }
+    c->n_tensors = kept;
+    return p->x->code < 0 ? p->x->code : nb_checkpoint_arrange(c, p->err);
+}
+
+/* quantization_config, where there is one. */
+static int32_t take_quantization(nb_checkpoint *c, nb_node config, nb_error *err) {
+    nb_text method = nb_node_raw(nb_node_find(config, "quant_method"));
+    if (!method.data)
+        return NB_OK;
+    bool awq = nb_text_is(method, "awq"), gptq = nb_text_is(method, "gptq");
+    nb_node version = nb_node_find(config, awq ? "version" : "checkpoint_format");
+    bool second = nb_node_is(version, "gptq_v2"), first = !version.at || nb_node_is(version, "gptq");
+    if (awq ? version.at && !nb_node_is(version, "gemm") && !nb_node_is(version, "GEMM") : !gptq || !(first || second))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "config.json: the quantization \"%t\" %t is not supported; gptq and awq (gemm) "
+                       "are. Take the model's floating-point version, or a GGUF file of it",
+                       method, nb_node_raw(version));
+    double bits = nb_node_number(nb_node_find(config, "bits"), 0);
+    double group = nb_node_number(nb_node_find(config, "group_size"), -1);
+    bool symmetric = gptq && nb_node_number(nb_node_find(config, "sym"), 1) != 0;
+    bool known = bits == 4 || (gptq && (bits == 2 || bits == 3 || (bits == 8 && symmetric)));
+    if (!known || !(group == -1 || (group >= 32 && group <= 1 << 20 && (uint32_t)group % 32 == 0)))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "config.json: %t of %g bits in groups of %g is not supported; awq of 4 bits is, and "
+                       "gptq of 2, 3 and 4, of 8 if sym, in groups of a multiple of 32",
+                       method, bits, group);
+    nb_walk exceptions = nb_walk_of(nb_node_find(config, "dynamic"));
+    bool mixed = nb_walk_next(&exceptions);
+    if (mixed || (group != -1 && nb_node_number(nb_node_find(config, "desc_act"), 0) != 0))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "config.json: quantization with %s is not supported; take a version of the model "
+                       "without",
+                       mixed ? "dynamic (other bits for some modules)" : "desc_act (columns in another order)");
+    c->quantization = (nb_quantization){.method = awq ? NB_QUANTIZED_AWQ : NB_QUANTIZED_GPTQ,
+                                        .bits = (uint32_t)bits,
+                                        .group = group > 0 ? (uint32_t)group : 0,
+                                        .symmetric = symmetric,
+                                        .zero_offset = gptq && first};
+    return NB_OK;
+}
+
+static int32_t refuse_model_type(nb_text type, nb_error *err) {
+    char known[256];
+    nb_writer w = nb_writer_over(known, sizeof known);
+    for (size_t i = 0; i < FAMILIES; i++)
+        nb_write(&w, i ? ", %s" : "%s", families[i].model_type);
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "config.json: model_type \"%t\" is not supported; supported: %s", type,
+                   known);
+}
+
+int32_t nb_huggingface_compose(nb_composer *x, const nb_folder *folder, nb_error *err) {
+    composition p = {.x = x, .config = folder->config, .err = err};
+    if (nb_node_first(p.config) != '{')
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "config.json is missing, or holds no JSON object: without it nobody knows what the tensors are; "
+                       "get it from where the model came from");
+    if (nb_node_find(p.config, "text_config").at) /* of a model that sees, too */
+        p.config = nb_node_find(p.config, "text_config");
+    nb_text type = nb_node_raw(nb_node_find(p.config, "model_type"));
+    if (!type.data)
+        return NB_FAIL(err, NB_ERR_FORMAT, "config.json names no model_type; get it from where the model came from");
+    for (size_t i = 0; i < FAMILIES && !p.family; i++)
+        if (nb_text_is(type, families[i].model_type))
+            p.family = &families[i];
+    if (!p.family)
+        return refuse_model_type(type, err);
+    NB_TRY(take_quantization(x->c, nb_node_find(folder->config, "quantization_config"), err));
+    nb_text defaults = nb_text_of(p.family->defaults);
+    NB_TRY(nb_json_check((const uint8_t *)defaults.data, defaults.size, "defaults", &p.defaults, err));
+    NB_TRY(compose_config(&p));
+    NB_TRY(compose_tensors(&p));
+    NB_TRY(nb_tokenizer_compose(x, folder->tokenizer, folder->tokenizer_config, p.config, folder->generation, err));
+    if (folder->chat_template.data) {
+        nb_compose_string(x, "tokenizer.chat_template", folder->chat_template);
+        return x->code;
+    }
+    nb_node template = nb_node_find(folder->tokenizer_config, "chat_template");
+    for (nb_walk w = nb_walk_of(template); nb_walk_next(&w);) /* several, each with its name */
+        if (nb_node_is(nb_node_find(w.value, "name"), "default"))
+            template = nb_node_find(w.value, "template");
+    if (nb_node_raw(template).data)
+        nb_compose_node(x, "tokenizer.chat_template", template);
+    return x->code;
+}

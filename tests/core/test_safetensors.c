@@ -1,0 +1,280 @@
+/* safetensors files and folders of them: the 8-bit types, headers that are wrong, and the loader of several files,
+ * whose bytes come in pieces of any size and whose calls come in any order. That the numbers are right, folder.test.js
+ * checks against oracles. */
+#include "../../src/base/numbers.h"
+#include "../../src/base/text.h"
+#include "../../src/base/writer.h"
+#include "../../src/formats/safetensors.h"
+#include "../../src/kernels/traits.h"
+#include "check.h"
+#include "random.h"
+
+/* Against torch's: tests/oracles/safetensors_models.py. */
+static void test_float8(void) {
+    float expected[2][256], got[256];
+    uint8_t codes[256];
+    if (!CHECK(test_read("tests/fixtures/safetensors/float8.bin", expected, sizeof expected) == sizeof expected, "float"
+                                                                                                                 "8."
+                                                                                                                 "bin"))
+        return;
+    for (int i = 0; i < 256; i++)
+        codes[i] = (uint8_t)i;
+    for (int k = 0; k < 2; k++) {
+        nb_traits_of(k ? NB_TYPE_F8_E5M2 : NB_TYPE_F8_E4M3)->dequantize(codes, got, 256);
+        for (int i = 0; i < 256; i++) {
+            bool nan = expected[k][i] != expected[k][i];
+            CHECK(nan ? got[i] != got[i] : nb_bits_of(got[i]) == nb_bits_of(expected[k][i]),
+                  "type %d, code %d: %g, not %g", k, i, (double)got[i], (double)expected[k][i]);
+        }
+    }
+}
+
+static int32_t parse(const char *json, uint64_t data_bytes, nb_checkpoint *c, nb_error *err) {
+    size_t n = nb_length(json);
+    uint8_t *file = nb_alloc(8 + n);
+    uint64_t size = n, end = 0;
+    memcpy(file, &size, 8);
+    memcpy(file + 8, json, n);
+    *c = (nb_checkpoint){0};
+    nb_composer x = {.c = c, .err = err};
+    uint64_t bytes = 0;
+    int32_t code = nb_safetensors_begin(file, data_bytes ? 8 + n + data_bytes : 0, &bytes, err);
+    if (code == NB_OK)
+        code = nb_safetensors_parse(&x, 3, file, (size_t)bytes, data_bytes ? 8 + n + data_bytes : 0, &end, err);
+    if (code == NB_OK)
+        code = nb_checkpoint_arrange(c, err);
+    CHECK(code < 0 || end >= 8 + n, "the end, %l", end);
+    nb_free(file);
+    return code;
+}
+
+static void test_headers(void) {
+#define TENSOR(name, dtype, shape, from, to) \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" #from "," #to "]}"
+    static const struct { const char *json; uint64_t data; int32_t code; const char *word;
+    } bad[] = {
+        {"[]", 0, NB_ERR_FORMAT, "object"},
+        {"{\"a\":{}}", 0, NB_ERR_FORMAT, "tensor a has no dtype"},
+        {"{\"a\":", 0, NB_ERR_TRUNCATED, "JSON"},
+        {"{" TENSOR("a", "F32", "2", 0, 7) "}", 0, NB_ERR_FORMAT, "data_offsets"},
+        {"{" TENSOR("a", "F32", "2", 8, 0) "}", 0, NB_ERR_FORMAT, "data_offsets"},
+        {"{" TENSOR("a", "F32", "-2", 0, 8) "}", 0, NB_ERR_FORMAT, "shape"},
+        {"{" TENSOR("a", "F32", "1.5", 0, 6) "}", 0, NB_ERR_FORMAT, "shape"},
+        {"{" TENSOR("a", "F32", "true", 0, 4) "}", 0, NB_ERR_FORMAT, "shape"},
+        {"{" TENSOR("a", "F32", "4294967296,4294967296,4294967296", 0, 4) "}", 0, NB_ERR_FORMAT, "shape"},
+        {"{" TENSOR("a", "F32", "1,1,1,1,1", 0, 4) "}", 0, NB_ERR_UNSUPPORTED, "dimensions"},
+        {"{" TENSOR("a", "F4", "2", 0, 1) "}", 0, NB_ERR_UNSUPPORTED, "F4"},
+        {"{" TENSOR("a", "F32", "2", 0, 8) "}", 7, NB_ERR_TRUNCATED, "tensor a ends at byte"},
+        {"{" TENSOR("a", "F32", "2", 0, 8) "," TENSOR("b", "F32", "2", 4, 12) "}", 0, NB_ERR_FORMAT, "a and b overlap"},
+        {"{" TENSOR("a", "F32", "2", 0, 8) "," TENSOR("a", "F32", "2", 8, 16) "}", 0, NB_ERR_FORMAT,
+         "a is there twice"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]}}", 0, NB_ERR_FORMAT, "data_offsets"},
+    };
+    nb_checkpoint c;
+    nb_error err;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int32_t code = parse(bad[i].json, bad[i].data, &c, &err);
+        size_t at = 0, n = nb_length(bad[i].word);
+        while (code < 0 && err.message[at] && nb_compare(err.message + at, bad[i].word, n))
+            at++;
+        CHECK(code == bad[i].code && err.message[at], "%s: code %d, %s", bad[i].json, code,
+              code < 0 ? err.message : "");
+        nb_checkpoint_free(&c);
+    }
+    const char *good = "{\"__metadata__\":{\"format\":\"pt\"}," TENSOR("b.\\u0041", "BF16", "3,5", 8, 38) "," TENSOR(
+        "s", "F16", "", 38, 40) "," TENSOR("none", "I64", "0,4", 40, 40) "," TENSOR("a", "F32", "2", 0, 8) "}";
+    if (!CHECK(parse(good, 40, &c, &err) == NB_OK, "%s", err.message))
+        return;
+    CHECK(c.n_tensors == 3, "%l tensors", c.n_tensors);
+    const nb_tensor_info *t = &c.tensors[1];
+    CHECK(nb_text_is(nb_checkpoint_tensor_name(&c, t), "b.A") && t->type == NB_TYPE_BF16 && t->file == 3, "the second");
+    CHECK(t->shape[0] == 5 && t->shape[1] == 3 && t->shape[2] == 1 && t->n_dimensions == 2 && t->bytes == 30, "its "
+                                                                                                              "shape");
+    CHECK(c.tensors[0].at + 8 == t->at && c.tensors[2].shape[0] == 1, "the others");
+    nb_checkpoint_free(&c);
+}
+
+/* ---- the loader of several files ---- */
+
+static const char FOLDER[] = "tests/fixtures/safetensors/llama-sharded/";
+static const char *const NAMES[] = {
+    "tokenizer.json", "model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors",
+    "config.json", "generation_config.json",    "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors"};
+enum { FILES = sizeof NAMES / sizeof *NAMES };
+static uint8_t *contents[FILES];
+static size_t sizes[FILES];
+
+static bool read_folder(void) {
+    for (int i = 0; i < FILES; i++) {
+        char path[128];
+        nb_writer w = nb_writer_over(path, sizeof path);
+        nb_write(&w, "%s%s", FOLDER, NAMES[i]);
+        static const char ends[] = "{\"eos_token_id\":[7,9]}";
+        sizes[i] = NAMES[i][0] == 'g' ? nb_length(ends) : test_read(path, NULL, 0);
+        if (!CHECK(sizes[i], "%s is absent", path))
+            return false;
+        contents[i] = nb_alloc(sizes[i]);
+        if (NAMES[i][0] == 'g')
+            memcpy(contents[i], ends, sizes[i]);
+        else
+            test_read(path, contents[i], sizes[i]);
+    }
+    return true;
+}
+
+/* Gives bytes [from, size) until no more are needed, or they end. */
+static int32_t give(nb_loader *l, const uint8_t *bytes, size_t from, size_t size, size_t piece, uint32_t *seed,
+                    nb_error *err) {
+    while (from < size) {
+        size_t capacity, n = piece ? piece : 1 + test_random(seed) % 9000;
+        uint8_t *space = nb_loader_space(l, &capacity);
+        if (!capacity)
+            break;
+        n = NB_MIN(NB_MIN(n, capacity), size - from);
+        memcpy(space, bytes + from, n);
+        from += n;
+        int32_t code = nb_loader_commit(l, n, err);
+        if (code < 0)
+            return code;
+    }
+    return NB_OK;
+}
+
+typedef struct harm { /* to the folder: its file `file` is cut off, or not given at all */
+    int32_t file;
+    bool absent;
+    size_t size;
+    int32_t wrong_byte; /* > 0: of the file, becomes '!' */
+} harm;
+
+static nb_model *load(uint32_t flags, harm h, size_t piece, nb_error *err) {
+    uint32_t seed = 7;
+    nb_loader *l = nb_loader_new(0, flags, err);
+    int32_t code = NB_OK, weights[FILES + 1], n = 0;
+    for (int i = 0; i < FILES && code >= 0; i++) {
+        bool harmed = i == h.file;
+        if (harmed && h.absent)
+            continue;
+        if (NAMES[i][0] == 'm')
+            weights[++n] = i;
+        uint8_t kept = contents[i][h.wrong_byte];
+        if (harmed && h.wrong_byte)
+            contents[i][h.wrong_byte] = '!';
+        code = nb_loader_begin(l, NAMES[i], nb_length(NAMES[i]), harmed && h.size ? 0 : (double)sizes[i], err);
+        if (code >= 0)
+            code = give(l, contents[i], 0, harmed && h.size ? h.size : sizes[i], piece, &seed, err);
+        if (code >= 0)
+            code = nb_loader_end(l, err);
+        contents[i][h.wrong_byte] = kept;
+    }
+    double offset;
+    while (code >= 0 && (code = nb_loader_next(l, &offset, err)) > 0) {
+        int32_t i = weights[code];
+        code = give(l, contents[i], (size_t)offset, i == h.file && h.size ? h.size : sizes[i], piece, &seed, err);
+    }
+    nb_model *m = code >= 0 ? nb_loader_finish(l, err) : NULL;
+    nb_loader_free(l);
+    return m;
+}
+
+/* The whole model's last logits. */
+static void evaluate(const nb_model *m, float *out) {
+    int32_t tokens[20], rows;
+    for (int i = 0; i < 20; i++)
+        tokens[i] = 5 + 11 * i;
+    nb_error err;
+    nb_pool *pool = test_pool_new(1);
+    nb_session *s = nb_session_new(m, pool, 64, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    CHECK(s && nb_session_advance(s, tokens, 20, NB_LOGITS_LAST, &err) == 20, "%s", err.message);
+    memcpy(out, nb_session_logits(s, &rows), (size_t)nb_model_vocabulary(m) * sizeof(float));
+    nb_session_free(s);
+    test_pool_free(pool);
+}
+
+static bool has_word(const char *message, const char *word) {
+    size_t n = nb_length(word);
+    while (*message && nb_compare(message, word, NB_MIN(n, nb_length(message))))
+        message++;
+    return nb_length(message) >= n;
+}
+
+static void test_pieces(void) {
+    nb_error err;
+    float expected[300], got[300];
+    nb_model *m = load(NB_LOAD_ALL, (harm){.file = -1}, 1 << 20, &err);
+    if (!CHECK(m, "%s", err.message))
+        return;
+    CHECK(nb_model_vocabulary(m) == 263 && nb_model_context(m) == 128, "its sizes");
+    CHECK(nb_model_is_end(m, 7) && nb_model_is_end(m, 9) && nb_model_is_end(m, 1) && !nb_model_is_end(m, 8), "its "
+                                                                                                             "ends");
+    evaluate(m, expected);
+    nb_model_free(m);
+    static const size_t pieces[] = {0, 1, 777};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        m = load(NB_LOAD_ALL, (harm){.file = -1}, pieces[i], &err);
+        if (!CHECK(m, "%s", err.message))
+            continue;
+        evaluate(m, got);
+        CHECK(nb_compare(expected, got, 263 * sizeof(float)) == 0, "pieces of %z bytes change the logits", pieces[i]);
+        nb_model_free(m);
+    }
+    m = load(NB_LOAD_HEADER, (harm){.file = -1}, 0, &err);
+    CHECK(m && nb_model_vocabulary(m) == 263, "headers alone");
+    nb_model_free(m);
+}
+
+static void test_harm(void) {
+    static const struct { harm h; int32_t code; const char *word; } cases[] = {
+        {{.file = 3, .absent = true}, NB_ERR_FORMAT, "config.json is missing"},
+        {{.file = 2, .absent = true}, NB_ERR_FORMAT, "is missing"},
+        {{.file = 0, .size = 1000}, NB_ERR_TRUNCATED, "tokenizer.json"},
+        {{.file = 3, .size = 100}, NB_ERR_TRUNCATED, "config.json"},
+        {{.file = 3, .wrong_byte = 1}, NB_ERR_FORMAT, "config.json"},
+        {{.file = 1, .size = 5}, NB_ERR_TRUNCATED, "model-00001-of-00004.safetensors: the file is empty or ends"},
+        {{.file = 1, .size = 100}, NB_ERR_TRUNCATED, "model-00001-of-00004.safetensors: the file is empty or ends"},
+        {{.file = 6, .size = 9000}, NB_ERR_TRUNCATED, "the file ends after 9000 bytes"},
+        {{.file = 5, .wrong_byte = 8}, NB_ERR_FORMAT, "model-00003-of-00004.safetensors: the header"},
+        {{.file = 5, .wrong_byte = 5}, NB_ERR_FORMAT, "model-00003-of-00004.safetensors: this is neither"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nb_error err = {0};
+        nb_model *m = load(NB_LOAD_ALL, cases[i].h, 0, &err);
+        CHECK(!m && err.code == cases[i].code && has_word(err.message, cases[i].word), "case %z: %d, %s", i, err.code,
+              err.message);
+        nb_model_free(m);
+    }
+}
+
+static void test_order(void) {
+    nb_error err;
+    double offset;
+    size_t capacity;
+    nb_loader *l = nb_loader_new(0, NB_LOAD_ALL, &err);
+    CHECK(nb_loader_end(l, &err) == NB_ERR_STATE, "an end without a beginning");
+    CHECK(nb_loader_next(l, &offset, &err) == NB_ERR_STATE, "weights of nothing");
+    CHECK(nb_loader_begin(l, "a", 1, -1, &err) == NB_ERR_ARGUMENT, "a file of -1 bytes");
+    CHECK(nb_loader_begin(l, "config.json", 11, 0, &err) == NB_OK, "%s", err.message);
+    CHECK(nb_loader_begin(l, "config.json", 11, 0, &err) == NB_ERR_STATE, "two at once");
+    CHECK(nb_loader_next(l, &offset, &err) == NB_ERR_STATE, "weights, and a file has not ended");
+    CHECK(!nb_loader_finish(l, &err) && err.code == NB_ERR_STATE, "the end, and a file has not ended");
+    CHECK(nb_loader_end(l, &err) == NB_OK, "%s", err.message);
+    nb_loader_space(l, &capacity);
+    CHECK(capacity == 0, "room for %z bytes of no file", capacity);
+    CHECK(nb_loader_begin(l, "config.json", 11, 0, &err) == NB_ERR_ARGUMENT, "twice the same");
+    CHECK(nb_loader_next(l, &offset, &err) == NB_ERR_FORMAT || err.code == NB_ERR_STATE, "no weights");
+    nb_loader_free(l);
+}
+
+void test_safetensors(void) {
+    test_float8();
+    test_headers();
+    if (read_folder()) {
+        test_pieces();
+        test_harm();
+        test_order();
+    }
+    for (int i = 0; i < FILES; i++) {
+        nb_free(contents[i]);
+        contents[i] = NULL;
+    }
+}

@@ -1,0 +1,102 @@
+/* libFuzzer target of the loader of several files: any bytes as the files of a Hugging Face folder, or as parts of a
+ * split GGUF, in pieces of any size, are a model that answers or an error, and the same one however the bytes are cut.
+ *
+ * Input: files one after the other, each a byte for its name (names[], its rest chooses nothing), two for its size, its
+ * bytes; the last one may be cut off. Byte 0 of the input chooses the size of the pieces, byte 1 the loader's flags. */
+#include "../../src/base/memory.h"
+#include "../../src/base/numbers.h"
+#include "../../src/base/text.h"
+
+static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
+                                    "chat_template.jinja", "model.safetensors", "a-00001-of-00002.gguf"};
+enum { NAMES = sizeof names / sizeof *names, FIRST_WEIGHTS = 5, MOST_FILES = 12 };
+
+static void demand(bool holds) {
+    if (!holds)
+        __builtin_trap();
+}
+
+typedef struct file {
+    const char *name;
+    const uint8_t *bytes;
+    size_t size;
+} file;
+
+static int32_t give(nb_loader *l, const file *f, size_t from, size_t piece, nb_error *err) {
+    while (from < f->size) {
+        size_t capacity;
+        uint8_t *space = nb_loader_space(l, &capacity);
+        if (!capacity)
+            break;
+        size_t n = NB_MIN(NB_MIN(piece, capacity), f->size - from);
+        memcpy(space, f->bytes + from, n);
+        from += n;
+        int32_t code = nb_loader_commit(l, n, err);
+        demand(code <= 0);
+        if (code < 0)
+            return code;
+    }
+    return NB_OK;
+}
+
+static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags, nb_error *err) {
+    *err = (nb_error){0};
+    nb_loader *l = nb_loader_new(0, flags, err);
+    int32_t code = NB_OK, weights[MOST_FILES], n_weights = 0;
+    for (int32_t i = 0; i < n && code >= 0; i++) {
+        bool is_weights = true;
+        for (int32_t k = 0; k < FIRST_WEIGHTS; k++)
+            is_weights &= names[k] != files[i].name;
+        if (is_weights)
+            weights[n_weights++] = i;
+        code = nb_loader_begin(l, files[i].name, nb_length(files[i].name), flags & 2 ? (double)files[i].size : 0, err);
+        if (code >= 0)
+            code = give(l, &files[i], 0, piece, err);
+        if (code >= 0)
+            code = nb_loader_end(l, err);
+    }
+    double offset;
+    while (code >= 0 && (code = nb_loader_next(l, &offset, err)) > 0) {
+        demand(code <= n_weights && offset >= 0);
+        const file *f = &files[weights[code - 1]];
+        code = give(l, f, offset < (double)f->size ? (size_t)offset : f->size, piece, err);
+    }
+    nb_model *m = code >= 0 ? nb_loader_finish(l, err) : NULL;
+    demand(m || (err->code < 0 && err->message[0]));
+    nb_loader_free(l);
+    return m;
+}
+
+static void use(const nb_model *m) {
+    char text[256];
+    nb_error err;
+    size_t n = nb_model_describe(m, text, sizeof text);
+    demand(n > 2);
+    int32_t tokens[8];
+    nb_tokenize(m, "a <s> \xff", 7, NB_TOKENIZE_ADD_SPECIAL | NB_TOKENIZE_PARSE_SPECIAL, tokens, 8, &err);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static const size_t pieces[] = {1, 3, 7, 16, 100, 999, 4096, 65536};
+    if (size < 2)
+        return 0;
+    size_t piece = NB_MAX(pieces[data[0] % 8], size / 64);
+    uint32_t flags = data[1] & 3;
+    file files[MOST_FILES];
+    int32_t n = 0;
+    for (size_t at = 2; at + 3 <= size && n < MOST_FILES; n++) {
+        size_t length = NB_MIN((size_t)data[at + 1] | (size_t)data[at + 2] << 8, size - at - 3);
+        files[n] = (file){names[data[at] % NAMES], data + at + 3, length};
+        at += 3 + length;
+    }
+    nb_error whole_error, cut_error;
+    nb_model *whole = load(files, n, size, flags, &whole_error), *cut = load(files, n, piece, flags, &cut_error);
+    demand((whole == NULL) == (cut == NULL));
+    if (!whole)
+        demand(whole_error.code == cut_error.code);
+    if (whole)
+        use(whole);
+    nb_model_free(whole);
+    nb_model_free(cut);
+    return 0;
+}

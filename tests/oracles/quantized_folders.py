@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Small Llamas quantized in the layouts of GPTQ and AWQ, as Hugging Face folders, and their logits.
+
+    quantized_folders.py [OUTPUT = tests/fixtures/safetensors]
+
+Weights are rounded to the nearest code; GPTQModel and AutoAWQ themselves pack them, and unpack them for the reference: logits by
+transformers in F32 (files as safetensors_models.py writes them). Needs gptqmodel 7.7.0 and autoawq 0.2.7.post3 beside
+requirements.txt (both by pip install --no-deps --no-build-isolation, BUILD_CUDA_EXT=0 in the environment).
+"""
+import importlib
+import json
+import os
+import shutil
+import sys
+import types
+
+os.cpu_count = lambda: 8  # gptqmodel counts on some
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from logits_vectors import write_vectors
+from random_models import BASE, TOKENS, VOCABULARY, random_model
+from safetensors_models import write_tokenizer
+
+CONFIG = dict(BASE, num_hidden_layers=1)
+# name: quantization_config
+FOLDERS = {
+    "gptq": dict(quant_method="gptq", bits=4, group_size=32, sym=True, desc_act=False),
+    "gptq-zeros": dict(quant_method="gptq", bits=4, group_size=32, sym=False, desc_act=False, checkpoint_format="gptq_v2"),
+    "gptq-one-group": dict(quant_method="gptq", bits=4, group_size=-1, sym=False, desc_act=False, checkpoint_format="gptq"),
+    "gptq-8-bits": dict(quant_method="gptq", bits=8, group_size=32, sym=True, desc_act=False),
+    "gptq-3-bits": dict(quant_method="gptq", bits=3, group_size=32, sym=True, desc_act=False, checkpoint_format="gptq_v2"),
+    "gptq-2-bits": dict(quant_method="gptq", bits=2, group_size=32, sym=False, desc_act=False, checkpoint_format="gptq_v2"),
+    "awq": dict(quant_method="awq", bits=4, group_size=32, zero_point=True, version="gemm"),
+}
+
+
+def rounded(weight, bits, group, symmetric):
+    """Scales and zeros [rows, groups] (GPTQ, section 3; zeros at least 1, which the first format needs)."""
+    rows, columns = weight.shape
+    w = weight.reshape(rows, -1, columns if group < 0 else group)
+    most = 2**bits - 1
+    low, high = w.amin(2).clamp(max=0), w.amax(2).clamp(min=0)
+    if symmetric:
+        scales = 2 * torch.maximum(-low, high) / most
+        zeros = torch.full_like(scales, (most + 1) // 2)
+    else:
+        scales = (high - low) / most
+        zeros = (-low / scales).round().clamp(1, most)
+    return scales.half().float(), zeros
+
+
+def gptq(linear, config):
+    from gptqmodel.nn_modules.qlinear.torch import TorchLinear
+    from gptqmodel.quantization.config import QuantizeConfig
+    from gptqmodel.utils.model import convert_gptq_v2_to_v1_format_module
+    bits, group = config["bits"], config["group_size"]
+    scales, zeros = rounded(linear.weight, bits, group, config["sym"])
+    packed = TorchLinear(bits=bits, group_size=group, sym=config["sym"], desc_act=False, in_features=linear.in_features,
+                         out_features=linear.out_features)
+    size = linear.in_features if group < 0 else group
+    packed.pack_original(linear, scales, zeros, torch.arange(linear.in_features, dtype=torch.int32) // size)
+    packed.post_init()
+    weight = packed.dequantize_weight().T.float()
+    if config.get("checkpoint_format") != "gptq_v2":
+        convert_gptq_v2_to_v1_format_module(packed, QuantizeConfig(bits=bits))
+    return weight, {n: getattr(packed, n).contiguous() for n in ("qweight", "qzeros", "scales", "g_idx")}
+
+
+def awq(linear, config):
+    if "awq" not in sys.modules:  # without the parts that need a graphics card
+        found = importlib.util.find_spec("awq")
+        sys.modules["awq"] = types.ModuleType("awq")
+        sys.modules["awq"].__path__ = found.submodule_search_locations
+    module = types.ModuleType("awq.modules.linear")
+    module.__path__ = [os.path.join(sys.modules["awq"].__path__[0], "modules/linear")]
+    sys.modules.setdefault("awq.modules.linear", module)
+    from awq.modules.linear.gemm import WQLinear_GEMM
+    from awq.utils.packing_utils import dequantize_gemm
+    group = config["group_size"]
+    scales, zeros = rounded(linear.weight, 4, group, False)
+    packed = WQLinear_GEMM.from_linear(linear, 4, group, False, scales.T.contiguous(), zeros.T.contiguous())
+    weight = dequantize_gemm(packed.qweight, packed.qzeros, packed.scales, 4, group).T.float()
+    return weight, {n: getattr(packed, n).contiguous() for n in ("qweight", "qzeros", "scales")}
+
+
+def main():
+    torch.set_num_threads(1)
+    here = os.path.dirname(os.path.abspath(__file__))
+    output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors")
+    for seed, (name, config) in enumerate(FOLDERS.items(), 201):
+        folder = os.path.join(output, name)
+        shutil.rmtree(folder, ignore_errors=True)
+        model = random_model(name, CONFIG, seed)
+        model.config.save_pretrained(folder)
+        tensors = {"model.embed_tokens.weight": model.model.embed_tokens.weight.detach().half()}
+        with torch.no_grad():
+            model.model.embed_tokens.weight.copy_(tensors["model.embed_tokens.weight"].float())
+            for n, module in model.named_modules():
+                if isinstance(module, torch.nn.Linear) and n != "lm_head":
+                    weight, parts = (awq if config["quant_method"] == "awq" else gptq)(module, config)
+                    module.weight.copy_(weight)
+                    tensors |= {f"{n}.{part}": t for part, t in parts.items()}
+                elif n.endswith("norm"):
+                    tensors[n + ".weight"] = module.weight.detach().clone()
+        safetensors.torch.save_file(tensors, os.path.join(folder, "model.safetensors"), {"format": "pt"})
+        path = os.path.join(folder, "config.json")
+        written = json.load(open(path))
+        json.dump(written | {"quantization_config": config}, open(path, "w"), indent=2)
+        write_tokenizer(folder)
+        tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
+        with torch.no_grad():
+            logits = model(torch.tensor([tokens])).logits[0].numpy()
+        write_vectors(os.path.join(output, name + ".json"), path, tokens, logits, "transformers, F32")
+        print(f"{name}: {sum(e.stat().st_size for e in os.scandir(folder))} bytes")
+
+
+if __name__ == "__main__":
+    main()
