@@ -9,10 +9,14 @@
  */
 
 /**
- * Where a model file comes from: a URL (in a page relative to it), a File or Blob, a stream of bytes, the bytes themselves,
+ * Where a model comes from: a URL (in a page relative to it), a File or Blob, a stream of bytes, the bytes themselves,
  * or, in Node, a path. Bytes go straight into the engine's memory; at no time does JavaScript hold more than a few chunks.
+ *
+ * A model of several files (a Hugging Face folder with its config.json, tokenizer.json and *.safetensors; the parts of a split
+ * GGUF) is an array of Files, URLs or paths, or a folder: a URL that ends with a slash, a path in Node, or 'hf:owner/repo' for
+ * one on the hub. Of a split GGUF the URL or path of any part will do.
  */
-export type Source = string | URL | Blob | ReadableStream<Uint8Array> | Uint8Array;
+export type Source = string | URL | Blob | ReadableStream<Uint8Array> | Uint8Array | (string | URL | File)[];
 
 export type Build = 'simd128' | 'simd128-threads' | 'relaxed' | 'relaxed-threads';
 

@@ -5,6 +5,7 @@
  */
 import { checkMessages } from './chat.js';
 import { NibbleError, fromPlain, toPlain } from './errors.js';
+import { hubUrl } from './files.js';
 import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOptions } from './options.js';
 import { isNode, nodeModule, nodeWorker, webWorker } from './platform.js';
 
@@ -374,8 +375,12 @@ const absolute = (url) => new URL(url, globalThis.document?.baseURI ?? globalThi
  *     itself, or the chunks that it is to be sent
  */
 async function describeSource(source) {
+    if (Array.isArray(source))
+        return { plain: { kind: 'files', files: await Promise.all(source.map(describeFile)) } };
     if (typeof source === 'string' || source instanceof URL) {
         const text = String(source);
+        if (text.startsWith('hf:'))
+            return { plain: { kind: 'url', url: hubUrl(text) } };
         if (isNode && text.startsWith('file:'))
             return { plain: { kind: 'path', path: (await nodeModule('url')).fileURLToPath(text) } };
         // two letters at least: C:\models is a path
@@ -390,8 +395,27 @@ async function describeSource(source) {
         return { plain: { kind: 'port', total: 0 }, chunks: ofStream(source) };
     if (source instanceof Uint8Array)
         return { plain: { kind: 'port', total: source.length }, chunks: { pieces: slices(source), cancel: () => {} } };
-    throw new NibbleError('NB_ERR_ARGUMENT', 'load(): the source must be a URL, a File or Blob, a ReadableStream of bytes, a Uint8Array' +
-        `${isNode ? ', or a path' : ''}`);
+    throw new NibbleError('NB_ERR_ARGUMENT', 'load(): the source must be a URL, a File or Blob, an array of those, a ReadableStream of ' +
+        `bytes, a Uint8Array${isNode ? ', or a path' : ''}`);
+}
+
+/**
+ * One of several files, which the worker opens twice: for its header, and for its weights.
+ * @param {string | URL | Blob} source
+ * @returns {Promise<{ name: string, source: import('./stream.js').Single }>}
+ */
+async function describeFile(source) {
+    if (typeof Blob === 'function' && source instanceof Blob) {
+        const name = /** @type {Partial<File>} */ (source).name;
+        if (typeof name !== 'string')
+            throw new NibbleError('NB_ERR_ARGUMENT', 'load(): of several files each must be a File, whose name says what it is; a Blob has none');
+        return { name, source: { kind: 'blob', blob: isNode ? source.slice() : source } }; // Node does not copy a File to a worker
+    }
+    const { plain } = await describeSource(source);
+    if (plain.kind !== 'url' && plain.kind !== 'path')
+        throw new NibbleError('NB_ERR_ARGUMENT', 'load(): an array of sources may hold Files, URLs and, in Node, paths');
+    const path = plain.kind === 'url' ? decodeURIComponent(new URL(plain.url).pathname) : plain.path;
+    return { name: path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1), source: plain };
 }
 
 const CHUNK = 1 << 20;

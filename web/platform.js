@@ -13,7 +13,7 @@ export function nodeModule(name) {
 }
 
 /**
- * @typedef {{ 'fs/promises': typeof import('node:fs/promises'), os: typeof import('node:os'),
+ * @typedef {{ 'fs/promises': typeof import('node:fs/promises'), os: typeof import('node:os'), path: typeof import('node:path'),
  *     url: typeof import('node:url'), worker_threads: typeof import('node:worker_threads') }} NodeModules
  */
 

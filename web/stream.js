@@ -10,39 +10,72 @@ import { breathe, nodeModule } from './platform.js';
  * @typedef {{ room: () => Uint8Array, commit: (n: number) => void }} Sink
  */
 
+/** A file that a worker can open by itself, as often as it likes. @typedef {{ kind: 'url', url: string } | { kind: 'path', path: string } | { kind: 'blob', blob: Blob }} Single */
+
 /**
- * What a worker can open by itself, or a stream that is pumped through the port.
- * @typedef {{ kind: 'url', url: string } | { kind: 'path', path: string } | { kind: 'blob', blob: Blob } |
- *     { kind: 'port', total: number }} Source
+ * Such a file, or several by their names, or a stream that is pumped through the port.
+ * @typedef {Single | { kind: 'files', files: { name: string, source: Single }[] } | { kind: 'port', total: number }} Source
  */
 
-/** An open source: total is 0 where nobody knows it beforehand. @typedef {{ total: number, into: (sink: Sink) => Promise<void> }} Opened */
+/** An open source: total is the whole file's bytes, 0 where nobody knows them beforehand. @typedef {{ total: number, into: (sink: Sink) => Promise<void> }} Opened */
 
 const PIECE = 1 << 20; // bytes that are read at once from a file
 
 /**
- * @param {Source} source
- * @param {() => Promise<Uint8Array | null>} nextFromPort
+ * @param {Single} source
+ * @param {number} [from] the first byte that is wanted
  * @returns {Promise<Opened>}
  */
-export async function openSource(source, nextFromPort) {
+export async function openOne(source, from = 0) {
     switch (source.kind) {
         case 'url':
-            return openUrl(source.url);
+            return openUrl(source.url, from);
         case 'path':
-            return openPath(source.path);
+            return openPath(source.path, from);
         case 'blob':
-            return openBlob(source.blob);
-        case 'port':
-            return { total: source.total, into: (sink) => pour(nextFromPort, sink) };
+            return openBlob(source.blob, from);
     }
 }
 
-/** @param {string} url */
-async function openUrl(url) {
+/**
+ * @param {number} total
+ * @param {() => Promise<Uint8Array | null>} nextFromPort
+ * @returns {Opened}
+ */
+export const openPort = (total, nextFromPort) => ({ total, into: (sink) => pour(nextFromPort, sink) });
+
+/** What a source says that is not there, and what may be done without. */
+class AbsentError extends NibbleError {}
+
+/** @param {unknown} error */
+export const isAbsent = (error) => error instanceof AbsentError;
+
+/**
+ * A small file as text; null if there is none.
+ * @param {Single} source
+ */
+export async function readWhole(source) {
+    /** @type {Uint8Array[]} */
+    const pieces = [];
+    const room = new Uint8Array(PIECE);
+    try {
+        await (await openOne(source)).into({ room: () => room, commit: (n) => void pieces.push(room.slice(0, n)) });
+    } catch (error) {
+        if (isAbsent(error))
+            return null;
+        throw error;
+    }
+    return new Blob(/** @type {BlobPart[]} */ (pieces)).text();
+}
+
+/**
+ * @param {string} url
+ * @param {number} from
+ */
+async function openUrl(url, from) {
     let response;
     try {
-        response = await fetch(url);
+        response = await fetch(url, from > 0 ? { headers: { Range: `bytes=${from}-` } } : {});
     } catch (error) {
         throw new NibbleError('NB_ERR_NETWORK', `cannot reach ${url}: ${reason(error)}. Check the address and the connection` +
             `${typeof document === 'undefined' && 'importScripts' in globalThis ? ', and that the server allows this page (CORS)' : ''}`,
@@ -50,18 +83,28 @@ async function openUrl(url) {
     }
     if (!response.ok || !response.body) {
         await response.body?.cancel();
-        throw new NibbleError('NB_ERR_NETWORK', `${url} answered ${response.status} ${response.statusText}`.trim() +
+        throw new (response.status === 404 ? AbsentError : NibbleError)('NB_ERR_NETWORK', `${url} answered ${response.status} ${response.statusText}`.trim() +
             (response.status === 404 ? ': there is no such file; check the address'
                 : response.status === 401 || response.status === 403 ? ': it wants a login or does not allow this'
                 : ''));
     }
     // a compressed answer's length is not the file's
-    const total = response.headers.get('content-encoding') ? 0 : Number(response.headers.get('content-length')) || 0;
+    const length = response.headers.get('content-encoding') ? 0 : Number(response.headers.get('content-length')) || 0;
+    const total = response.status === 206 && length > 0 ? from + length : length;
+    let skip = response.status === 206 ? 0 : from; // some servers send the whole file, whatever they are asked for
     const reader = response.body.getReader();
     /** @returns {Promise<Uint8Array | null>} */
     const next = async () => {
         try {
-            return (await reader.read()).value ?? null;
+            for (;;) {
+                const { value } = await reader.read();
+                if (!value || skip === 0)
+                    return value ?? null;
+                const rest = value.subarray(Math.min(skip, value.length));
+                skip -= value.length - rest.length;
+                if (rest.length > 0)
+                    return rest;
+            }
         } catch (error) {
             throw new NibbleError('NB_ERR_NETWORK', `the connection to ${url} broke: ${reason(error)}. Try again`, { cause: error });
         }
@@ -76,8 +119,11 @@ async function openUrl(url) {
     return { total, into };
 }
 
-/** @param {string} path */
-async function openPath(path) {
+/**
+ * @param {string} path
+ * @param {number} from
+ */
+async function openPath(path, from) {
     const { open } = await nodeModule('fs/promises');
     const failure = (/** @type {unknown} */ error) => {
         const code = /** @type {NodeJS.ErrnoException} */ (error)?.code;
@@ -85,7 +131,7 @@ async function openPath(path) {
             : code === 'EACCES' || code === 'EPERM' ? 'permission denied'
             : code === 'EISDIR' ? 'it is a folder, not a model file'
             : reason(error);
-        return new NibbleError('NB_ERR_FILE', `cannot read ${path}: ${why}`, { cause: error });
+        return new (code === 'ENOENT' ? AbsentError : NibbleError)('NB_ERR_FILE', `cannot read ${path}: ${why}`, { cause: error });
     };
     /** @type {import('node:fs/promises').FileHandle} */
     let file;
@@ -98,13 +144,15 @@ async function openPath(path) {
         throw failure(error);
     }
     const into = async (/** @type {Sink} */ sink) => {
+        let at = from > 0 ? from : null; // a pipe has no places, only what comes next
         try {
             for (let room = sink.room(); room.length > 0; room = sink.room()) {
-                const { bytesRead } = await file.read(room, 0, Math.min(room.length, PIECE)).catch((error) => {
+                const { bytesRead } = await file.read(room, 0, Math.min(room.length, PIECE), at).catch((error) => {
                     throw failure(error);
                 });
                 if (bytesRead === 0)
                     return;
+                at = at === null ? at : at + bytesRead;
                 sink.commit(bytesRead);
             }
         } finally {
@@ -114,9 +162,12 @@ async function openPath(path) {
     return { total: stat.isFile() ? stat.size : 0, into };
 }
 
-/** @param {Blob} blob */
-function openBlob(blob) {
-    let at = 0;
+/**
+ * @param {Blob} blob
+ * @param {number} from
+ */
+function openBlob(blob, from) {
+    let at = from;
     const next = async () => {
         if (at >= blob.size)
             return null;
@@ -166,9 +217,10 @@ function reason(error) {
 /**
  * Says what a file is that the core would not take, where its first bytes tell: most wrong files are one of these.
  * @param {Uint8Array} head
+ * @param {boolean} alone whether it is the only one
  * @returns {string | undefined}
  */
-export function recognize(head) {
+export function recognize(head, alone) {
     const text = String.fromCharCode(...head).trimStart();
     if (/^<(!doctype|html|head|\?xml|!--)/i.test(text))
         return 'this is a web page, not a model file: the address is that of a page about the file (on a model hub, take the ' +
@@ -179,8 +231,8 @@ export function recognize(head) {
         return 'this is a zip archive (a PyTorch checkpoint, or a packed file), not GGUF: unpack it, or convert it to GGUF';
     if (text.startsWith('\x1f\x8b'))
         return 'this is a gzip archive: unpack it first';
-    if (/^[^]{8}\{"/.test(String.fromCharCode(...head)))
-        return 'this looks like a safetensors file, which nibble does not read: convert it to GGUF';
+    if (alone && /^[^]{8}\{"/.test(String.fromCharCode(...head)))
+        return 'this looks like a safetensors file: its weights need config.json and tokenizer.json, so load the whole folder (or all of its files)';
     if (/^(tjgg|fmgg|lmgg|algg)/.test(text))
         return 'this is a GGML file from before GGUF: convert it to GGUF';
     if (text.startsWith('{') || text.startsWith('['))

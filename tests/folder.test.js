@@ -1,0 +1,243 @@
+// Models of several files: Hugging Face folders and split GGUF files, from wherever they come; logits are transformers' within 1e-3.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { openAsBlob } from 'node:fs';
+import { copyFile, cp, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { hubUrl } from '../web/files.js';
+import { load } from '../web/index.js';
+import { root } from './builds.js';
+import { configurations, logitsOf, logitsVectors } from './vectors.js';
+
+/** @typedef {import('../web/index.js').Source} Source */
+
+const folder = `${root}tests/fixtures/safetensors/`;
+const names = (await readdir(folder)).filter(file => file.endsWith('.json')).map(file => file.slice(0, -5));
+const sharded = `${folder}llama-sharded`, whole = `${folder}llama-f32`, split = `${folder}split/one-kv-head-00001-of-00003.gguf`;
+const ONE = { threads: 1, kvType: /** @type {'f32'} */ ('f32') };
+
+/** Quantized weights meet activations of 16 bits, and minima are halves: what that costs is several times less than this.
+ * @param {string} name */
+const tolerance = name => (/gptq|awq/.test(name) ? 2e-2 : 1e-3);
+
+/** @param {Source} source @param {string} vectors within tests/fixtures @param {import('../web/index.js').LoadOptions} [options] */
+async function compare(source, vectors, options = ONE) {
+    const expected = logitsVectors(vectors);
+    const model = await load(source, options);
+    try {
+        const rows = await logitsOf(model, expected.tokens);
+        assert.equal(rows.length, expected.tokens.length);
+        for (const [i, row] of rows.entries())
+            for (const [j, entry] of expected.entries.entries())
+                assert.ok(Math.abs(row[entry] - expected.rows[i][j]) < tolerance(vectors), `position ${i}: ${row[entry]}, not ${expected.rows[i][j]}`);
+        return model.info;
+    } finally {
+        await model.dispose();
+    }
+}
+
+test('there is a folder for every kind', () => assert.ok(names.length >= 8));
+
+for (const { build, threads } of configurations())
+    test(`folders, ${build}, ${threads} threads: logits are transformers'`, { timeout: 120_000 }, async t => {
+        for (const name of names)
+            await t.test(name, async () => {
+                const info = await compare(folder + name, `safetensors/${name}.json`, { build, threads, kvType: 'f32' });
+                assert.equal(info.format, 'safetensors');
+                assert.equal(info.vocabulary, 263);
+            });
+    });
+
+// ---- where the files come from ---------------------------------------------------------------------------------
+
+/** @type {string} */
+let temporary;
+/** What the server was asked for: path, and where from. @type {string[]} */
+const asked = [];
+/** Whether it knows ranges. */
+let ranges = true;
+const server = createServer(async ({ url = '', headers }, response) => {
+    const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0);
+    asked.push(from ? `${url} from ${from}` : url);
+    try {
+        const bytes = await readFile(join(temporary, decodeURIComponent(url)));
+        const given = ranges ? bytes.subarray(from) : bytes;
+        response.writeHead(ranges && from ? 206 : 200, { 'Content-Length': given.length }).end(given);
+    } catch {
+        response.writeHead(404).end('<html>no</html>');
+    }
+});
+/** @type {string} */
+let address;
+
+before(async () => {
+    temporary = await mkdtemp(join(tmpdir(), 'nibble-'));
+    await symlink(folder, join(temporary, 'models'));
+    await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+    address = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (server.address()).port}/`;
+});
+after(async () => {
+    server.closeAllConnections();
+    server.close();
+    await rm(temporary, { recursive: true });
+});
+
+/** @param {string} path of a folder @param {string} [but] a file to leave out @returns {Promise<string[]>} */
+const filesOf = async (path, but) => (await readdir(path)).filter(name => name !== but).map(name => join(path, name));
+
+/** @param {string[]} paths @returns {Promise<File[]>} */
+const asFiles = paths => Promise.all(paths.map(async path => new File([await readFile(path)], /** @type {string} */ (path.split('/').pop()))));
+
+test('a sharded model comes from a base URL, each shard by its header and then by its weights', async () => {
+    asked.length = 0;
+    await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json');
+    assert.deepEqual(asked.filter(what => what.includes('00002-of')).length, 2);
+    assert.ok(asked.some(what => /00002-of-00004.safetensors from [1-9]/.test(what)), asked.join('\n'));
+    assert.ok(asked.includes('/models/llama-sharded/chat_template.jinja'), 'it is asked for, and may be absent');
+});
+
+test('a server that knows no ranges will do', async () => {
+    ranges = false;
+    try {
+        await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json');
+        await compare(`${address}models/llama-f32/`, 'safetensors/llama-f32.json');
+    } finally {
+        ranges = true;
+    }
+});
+
+test('a list of Files, of paths and of URLs, in any order', async () => {
+    const paths = (await filesOf(sharded)).reverse();
+    await compare(await asFiles(paths), 'safetensors/llama-sharded.json');
+    await compare(paths, 'safetensors/llama-sharded.json');
+    await compare(paths.filter(path => !path.endsWith('index.json')), 'safetensors/llama-sharded.json');
+    await compare((await filesOf(whole)).map(path => path.replace(folder, `${address}models/`)), 'safetensors/llama-f32.json');
+});
+
+test('progress reaches the whole', async () => {
+    /** @type {import('../web/index.js').Progress[]} */
+    const seen = [];
+    await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json', { ...ONE, onProgress: progress => seen.push(progress) });
+    const last = seen.at(-1);
+    assert.ok(last && last.loaded === last.total && last.total > 70_000, JSON.stringify(last));
+});
+
+test('the folder says how to tokenize, chat and end', async () => {
+    const model = await load(whole, { ...ONE, headerOnly: true });
+    try {
+        assert.deepEqual(await model.tokenize('the in'), [0, ...await model.tokenize('the in', { bare: true })]);
+        assert.equal(await model.detokenize(await model.tokenize('the in\u00e9\u{1f600}')), 'the in\u00e9\u{1f600}');
+        assert.equal(model.info.chatTemplate, '{{ messages[0].content }}');
+        assert.equal(model.info.tokenizer?.endText, '<|end|>');
+        assert.equal(model.info.architecture, 'llama');
+    } finally {
+        await model.dispose();
+    }
+});
+
+test('a split GGUF: by its first part, by any, as a folder, as a list, by URL', async () => {
+    for (const source of [split, split.replace('00001', '00003'), `${folder}split`, await asFiles(await filesOf(`${folder}split`)),
+        (await filesOf(`${folder}split`)).reverse(), `${address}models/split/one-kv-head-00002-of-00003.gguf`])
+        assert.equal((await compare(source, 'models/one-kv-head.json')).format, 'GGUF');
+});
+
+test('the command line takes folders', () => {
+    const run = (/** @type {string[]} */ ...args) => execFileSync(process.execPath, [`${root}web/cli.js`, ...args], { encoding: 'utf8' });
+    assert.match(run('inspect', whole), /llama/);
+    assert.deepEqual(JSON.parse(run('tokenize', sharded, '--text', 'the')), JSON.parse(run('tokenize', whole, '--text', 'the')));
+    assert.ok(run('run', sharded, '--prompt', 'the', '--max-tokens', '3').length > 0);
+    const { status, stderr } = spawnSync(process.execPath, [`${root}web/cli.js`, 'run', `${folder}..`, '--prompt', 'x'], { encoding: 'utf8' });
+    assert.equal(status, 1);
+    assert.match(stderr, /there is no model in/);
+});
+
+test('addresses of the hub', () => {
+    const base = 'https://huggingface.co/owner/repo-1.5/resolve/';
+    assert.equal(hubUrl('hf:owner/repo-1.5'), `${base}main/`);
+    assert.equal(hubUrl('hf:owner/repo-1.5/'), `${base}main/`);
+    assert.equal(hubUrl('hf:owner/repo-1.5@v1'), `${base}v1/`);
+    assert.equal(hubUrl('hf:owner/repo-1.5/sub/a.gguf'), `${base}main/sub/a.gguf`);
+    for (const wrong of ['hf:owner', 'hf:', 'hf:/owner/repo', 'hf:owner repo/x'])
+        assert.throws(() => hubUrl(wrong), /no address of the hub/);
+});
+
+// ---- what is wrong ---------------------------------------------------------------------------------------------
+
+/** A copy of a folder, changed. @param {string} from @param {(path: string) => Promise<unknown>} change */
+async function changed(from, change) {
+    const path = await mkdtemp(join(temporary, 'changed-'));
+    await cp(from, path, { recursive: true });
+    await change(path);
+    return path;
+}
+
+/** @param {string} path of a JSON file @param {(value: any) => void} edit */
+async function editJson(path, edit) {
+    const value = JSON.parse(await readFile(path, 'utf8'));
+    edit(value);
+    await writeFile(path, JSON.stringify(value));
+}
+
+/** The first two entries of the first g_idx become those of different groups. @param {string} path */
+async function swapColumns(path) {
+    const bytes = await readFile(path), header = 8 + Number(bytes.readBigUInt64LE(0));
+    const tensors = JSON.parse(bytes.toString('utf8', 8, header));
+    const name = Object.keys(tensors).find(key => key.endsWith('g_idx')) ?? '';
+    bytes.writeUInt32LE(1, header + tensors[name].data_offsets[0]);
+    await writeFile(path, bytes);
+}
+
+/** @type {[string, string, (path: string) => Promise<unknown>, string, RegExp][]} */
+const wrong = [
+    ['no config.json', whole, path => rm(`${path}/config.json`), 'NB_ERR_FILE', /config\.json is missing in/],
+    ['a shard less', sharded, path => rm(`${path}/model-00003-of-00004.safetensors`), 'NB_ERR_FILE', /model-00003-of-00004\.safetensors is missing.*index\.json/],
+    ['a damaged index', sharded, path => writeFile(`${path}/model.safetensors.index.json`, '{'), 'NB_ERR_FORMAT', /index\.json.*damaged/],
+    ['an index that leaves the folder', sharded, path => writeFile(`${path}/model.safetensors.index.json`, '{"weight_map":{"a":"../x.safetensors"}}'),
+        'NB_ERR_FORMAT', /index\.json.*damaged/],
+    ['a shard that is cut off', sharded, async path => writeFile(`${path}/model-00002-of-00004.safetensors`,
+        (await readFile(`${path}/model-00002-of-00004.safetensors`)).subarray(0, 9000)), 'NB_ERR_TRUNCATED', /model-00002-of-00004\.safetensors.*incomplete/],
+    ['a pointer of Git LFS', sharded, path => writeFile(`${path}/model-00004-of-00004.safetensors`, 'version https://git-lfs.github.com/spec/v1\noid sha256:0\n'),
+        'NB_ERR_FORMAT', /model-00004-of-00004\.safetensors.*git lfs pull/],
+    ['an unknown family', whole, path => editJson(`${path}/config.json`, config => { config.model_type = 'mamba'; }), 'NB_ERR_UNSUPPORTED', /model_type "mamba".*llama/],
+    ['another activation', whole, path => editJson(`${path}/config.json`, config => { config.hidden_act = 'relu'; }), 'NB_ERR_UNSUPPORTED', /relu.*silu/],
+    ['another RoPE', whole, path => editJson(`${path}/config.json`, config => { config.rope_parameters.rope_type = 'dynamic'; }), 'NB_ERR_UNSUPPORTED', /dynamic.*yarn/],
+    ['other sizes', whole, path => editJson(`${path}/config.json`, config => { config.intermediate_size = 65; }), 'NB_ERR_FORMAT', /ffn_.*shape/],
+    ['quantized weights', whole, path => editJson(`${path}/config.json`, config => { config.quantization_config = { quant_method: 'hqq' }; }),
+        'NB_ERR_UNSUPPORTED', /"hqq" .*is not supported/],
+    ['columns in another order', `${folder}gptq`, path => editJson(`${path}/config.json`, config => { config.quantization_config.desc_act = true; }),
+        'NB_ERR_UNSUPPORTED', /desc_act/],
+    ['columns in another order, which nobody told', `${folder}gptq`, path => swapColumns(`${path}/model.safetensors`), 'NB_ERR_UNSUPPORTED', /desc_act/],
+    ['five bits', `${folder}gptq`, path => editJson(`${path}/config.json`, config => { config.quantization_config.bits = 5; }),
+        'NB_ERR_UNSUPPORTED', /gptq of 5 bits in groups of 32/],
+    ['other groups', `${folder}gptq`, path => editJson(`${path}/config.json`, config => { config.quantization_config.group_size = 64; }),
+        'NB_ERR_(FORMAT|UNSUPPORTED)', /./],
+    ['zeros that differ', `${folder}gptq-zeros`, path => editJson(`${path}/config.json`, config => { config.quantization_config.sym = true; }),
+        'NB_ERR_FORMAT', /zero \d+, but.*all are 8/],
+    ['another tokenizer', whole, path => editJson(`${path}/tokenizer.json`, json => { json.model.type = 'Other'; }), 'NB_ERR_UNSUPPORTED', /"Other".*BPE/],
+    ['another pre-tokenizer', whole, path => editJson(`${path}/tokenizer.json`, json => { json.pre_tokenizer = { type: 'Whitespace' }; }),
+        'NB_ERR_UNSUPPORTED', /pre_tokenizer/],
+    ['a part less of a split file', `${folder}split`, path => rm(`${path}/one-kv-head-00002-of-00003.gguf`), 'NB_ERR_FILE', /00002-of-00003\.gguf is missing/],
+    ['parts in the wrong order', `${folder}split`, async path => {
+        await copyFile(`${folder}split/one-kv-head-00003-of-00003.gguf`, `${path}/one-kv-head-00002-of-00003.gguf`);
+    }, 'NB_ERR_FORMAT', /this is part 3 of a split model, where part 2 is expected/],
+];
+for (const [what, from, change, code, message] of wrong)
+    test(`refused: ${what}`, async () => {
+        await assert.rejects(load(await changed(from, change), ONE), error => {
+            assert.match(/** @type {any} */ (error).code, new RegExp(`^${code}$`), String(error));
+            assert.match(String(error), message);
+            return true;
+        });
+    });
+
+test('refused: one file of several', async () => {
+    await assert.rejects(load(`${whole}/model.safetensors`), /safetensors file.*whole folder/);
+    await assert.rejects(load(await openAsBlob(split)), /part 1 of a model in 3 files/);
+    await assert.rejects(load(`${address}models/nothing/`), /nothing\/config\.json answered 404/);
+    await assert.rejects(load([]), /there is no model in the list/);
+    await assert.rejects(load(/** @type {any} */ ([new Blob(['x'])])), /File, whose name/);
+    await assert.rejects(load([`${whole}/config.json`, `${sharded}/config.json`]), /one name/);
+});
