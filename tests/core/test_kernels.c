@@ -60,7 +60,11 @@ static void fill_block(uint8_t *block, uint32_t type, uint32_t *seed) {
     case NB_TYPE_I8:
     case NB_TYPE_I16:
     case NB_TYPE_I32:
-    case NB_TYPE_I64: break;
+    case NB_TYPE_I64:
+    case NB_TYPE_U8:
+    case NB_TYPE_BOOL: break;
+    case NB_TYPE_F8_E4M3:
+    case NB_TYPE_F8_E5M2: block[0] &= 0xbf; break; /* no infinity, no NaN */
     case NB_TYPE_MXFP4: block[0] = (uint8_t)(112 + block[0] % 10); break; /* 2^-16 ... 2^-7 */
     case NB_TYPE_NVFP4: break; /* none of its scales is large */
     case NB_TYPE_IQ1_M: block[55] = (uint8_t)(0x20 | (block[55] & 0x8f)); break; /* 2^-7 ... 2^-4 */
