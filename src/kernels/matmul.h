@@ -43,7 +43,6 @@ typedef struct nb_matmul_kernel {
     X(q4_0, Q4_0, form, FORM, isa)                 \
     X(q4_1, Q4_1, form, FORM, isa)                 \
     X(q5_0, Q5_0, form, FORM, isa)                 \
-    X(q5_1, Q5_1, form, FORM, isa)                 \
     X(q2_k, Q2_K, form, FORM, isa)                 \
     X(q3_k, Q3_K, form, FORM, isa)                 \
     X(q4_k, Q4_K, form, FORM, isa)                 \
@@ -51,10 +50,10 @@ typedef struct nb_matmul_kernel {
     X(q6_k, Q6_K, form, FORM, isa)
 #define NB_MATMUL_TYPES(X, form, FORM, isa)        \
     NB_MATMUL_NARROW_TYPES(X, form, FORM, isa)     \
+    X(q5_1, Q5_1, form, FORM, isa)                 \
     X(q8_0, Q8_0, form, FORM, isa)                 \
     X(iq4_nl, IQ4_NL, form, FORM, isa)             \
-    X(iq4_xs, IQ4_XS, form, FORM, isa)             \
-    X(mxfp4, MXFP4, form, FORM, isa)
+    X(iq4_xs, IQ4_XS, form, FORM, isa)
 
 #define NB_MATMUL_KERNELS_SCALAR(X)                \
     X(any, ANY, f32, F32, scalar)                  \

@@ -91,10 +91,7 @@ INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v12
 INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v128_t m, constants c) {
     const nb_layout l = nb_layout_of(type);
     scales out = {0};
-    if (type == NB_TYPE_MXFP4) { /* half of 2^(e - 127); less than 2^-126 counts as 0 here */
-        v128_t e = wasm_u8x16_sub_sat(wasm_v128_load32_zero(tile), wasm_i8x16_splat(1));
-        out.ds[0] = wasm_i32x4_shl(wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(e)), 23);
-    } else if (type == NB_TYPE_IQ4_XS) {
+    if (type == NB_TYPE_IQ4_XS) {
         v128_t s = wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(tile)));
         out.ds[0] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(s), d);
     } else if (l.tiles == 1) {

@@ -87,7 +87,6 @@ INLINE size_t pairs_at(const uint32_t type, uint32_t tile) {
     case NB_TYPE_Q4_1: return offsetof(nb_block_q4_1, q);
     case NB_TYPE_IQ4_NL: return offsetof(nb_block_iq4_nl, q);
     case NB_TYPE_IQ4_XS: return offsetof(nb_block_iq4_xs, q) + 16 * tile;
-    case NB_TYPE_MXFP4: return offsetof(nb_block_mxfp4, q);
     default: return 0;
     }
 }
@@ -138,10 +137,6 @@ INLINE size_t d_at(const uint32_t type) {
 INLINE void place_d(const uint32_t type, uint8_t *out, const uint8_t *const *blocks, bool minimum) {
     const size_t at = d_at(type);
     for (uint32_t r = 0; r < NB_GROUP; r++) {
-        if (type == NB_TYPE_MXFP4) {
-            out[r] = blocks[r][0];
-            continue;
-        }
         memcpy(out + 2 * r, blocks[r] + at, 2);
         if (minimum)
             memcpy(out + 8 + 2 * r, blocks[r] + at + 2, 2);
@@ -226,7 +221,6 @@ void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows) {
     PACK(NB_TYPE_Q6_K)
     PACK(NB_TYPE_IQ4_NL)
     PACK(NB_TYPE_IQ4_XS)
-    PACK(NB_TYPE_MXFP4)
     default: memcpy(group, rows, row_bytes);
     }
 }
@@ -270,7 +264,7 @@ void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out) {
     }
     uint32_t r = row % NB_GROUP;
     for (uint32_t b = 0; b < m->columns / (32 * l.tiles); b++) {
-        float d = m->type == NB_TYPE_MXFP4 ? nb_half_e8m0_to_f32(at[r]) : half_at(at, r);
+        float d = half_at(at, r);
         float low = l.minimum ? half_at(at + 8, r) : 0;
         at += nb_layout_head(l);
         for (uint32_t tile = 0; tile < l.tiles; tile++, at += nb_layout_tile(l))

@@ -2,7 +2,7 @@
  * interleaved by groups of four rows, so that a vector register holds the same columns of four rows and its lanes sum up
  * to four outputs without ever being added across. A group is read strictly in order; for each 32 columns it has a tile:
  *
- *     half d[4]; half m[4] (with a minimum) | uint8_t e[4]        plain types: what scales the tile | MXFP4
+ *     half d[4]; half m[4] (with a minimum)                       plain types: what scales the tile
  *     uint8_t s[4], z[4] | int8_t s[2][4] | uint8_t sz[2][4]      K types: Q4_K, Q5_K | Q3_K, Q6_K | Q2_K
  *     int8_t s[4]                                                 IQ4_XS, which counts as a K type
  *     uint8_t bit[16]                                             3 and 5 bits
@@ -58,7 +58,6 @@ static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t typ
     case NB_TYPE_Q6_K: return (nb_layout){6, 16, 8, 8, false, 32, NULL};
     case NB_TYPE_IQ4_NL: return (nb_layout){4, 32, 1, 8, false, 127, nb_iq4_codebook};
     case NB_TYPE_IQ4_XS: return (nb_layout){4, 32, 8, 4, false, 127, nb_iq4_codebook};
-    case NB_TYPE_MXFP4: return (nb_layout){4, 32, 1, 4, false, 12, nb_mxfp4_codebook};
     default: return (nb_layout){0};
     }
 }
