@@ -91,9 +91,10 @@ stale() { # object source
     return 1
 }
 
-# Matrix products gain by -O3, 6 % of their time for prompts. What reads files or only calls kernels is compiled for size.
-flags_of() { # source
-    case $1 in
+# Of the core as WebAssembly. Matrix products gain by -O3, 6 % of their time for prompts. What reads files or only calls kernels is compiled for size.
+flags_of() { # command source
+    case $1 in "$EMCC "*) ;; *) return ;; esac
+    case $2 in
     src/kernels/matmul_*.c) echo -O3 ;;
     src/base/threads.c | src/text/sampler.c) ;;
     src/base/* | src/formats/* | src/models/* | src/text/* | src/kernels/packing_columns.c) echo -Oz ;;
@@ -113,7 +114,7 @@ compile() {
         object=$folder/$(basename "$source" .c).o
         OBJECTS+=" $object"
         if stale "$object" "$source"; then
-            queue+="$command $(flags_of "$source") -MMD -MF ${object%.o}.d -c $source -o $object"$'\n'
+            queue+="$command $(flags_of "$command" "$source") -MMD -MF ${object%.o}.d -c $source -o $object"$'\n'
         fi
     done
     [ -z "$queue" ] || printf %s "$queue" | xargs -P "$JOBS" -I{} sh -c '{}' || fail "compiling $folder failed"

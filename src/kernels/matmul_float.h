@@ -40,17 +40,17 @@ static inline __attribute__((always_inline)) v128_t float_weights(const uint8_t 
          : type == NB_TYPE_F16 ? nb_load_f16x4_with(p, sign, unit) : wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16);
 }
 
-/* One token times the i-th groups of the four stretches, in place: a row of each at a time. */
-static inline __attribute__((always_inline)) void float_lone(const nb_matmul_task *task, uint32_t i, const uint32_t type) {
+/* One token, the weights in place: a row of each of the four stretches at a time. */
+static inline __attribute__((always_inline)) void float_lone(const nb_matmul_task *task, const uint32_t type) {
     const nb_matrix *w = task->w;
     const uint32_t columns = w->columns, size = type == NB_TYPE_F32 ? 4 : 2;
     const v128_t sign = nb_held_constant(NB_F16_MASK), unit = nb_held_constant(NB_F16_UNIT);
     NB_LOOP
-    for (uint32_t r = 0; r < NB_GROUP; r++) {
+    for (uint32_t r = 0; r < NB_GROUP * task->groups; r++) {
         const uint8_t *rows[NB_STRETCHES];
         v128_t sums[NB_STRETCHES];
         for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-            uint32_t row = nb_stretch_row(w, s, i) + r;
+            uint32_t row = nb_stretch_row(w, s, task->first) + r;
             rows[s] = w->data + (row < w->rows ? row : w->rows - 1) * w->group_bytes;
             sums[s] = wasm_f32x4_splat(0);
         }
@@ -62,7 +62,7 @@ static inline __attribute__((always_inline)) void float_lone(const nb_matmul_tas
         float out[NB_STRETCHES];
         wasm_v128_store(out, nb_sums_f32x4(sums[0], sums[1], sums[2], sums[3]));
         for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-            uint32_t row = nb_stretch_row(w, s, i) + r;
+            uint32_t row = nb_stretch_row(w, s, task->first) + r;
             if (row < w->rows)
                 task->out[row] = out[s];
         }
@@ -71,15 +71,12 @@ static inline __attribute__((always_inline)) void float_lone(const nb_matmul_tas
 
 static void float_run(const nb_matmul_task *task) {
     uint32_t n = task->x->n, type = task->w->type;
-    const bool in_place = n == 1 && task->w->columns % 4 == 0;
-    for (uint32_t i = 0; i < task->groups && in_place && type == NB_TYPE_F32; i++)
-        float_lone(task, task->first + i, NB_TYPE_F32);
-    for (uint32_t i = 0; i < task->groups && in_place && type == NB_TYPE_F16; i++)
-        float_lone(task, task->first + i, NB_TYPE_F16);
-    for (uint32_t i = 0; i < task->groups && in_place && type == NB_TYPE_BF16; i++)
-        float_lone(task, task->first + i, NB_TYPE_BF16);
-    if (in_place && (type == NB_TYPE_F32 || type == NB_TYPE_F16 || type == NB_TYPE_BF16))
-        return;
+    if (n == 1 && task->w->columns % 4 == 0)
+        switch (type) {
+        case NB_TYPE_F32: float_lone(task, NB_TYPE_F32); return;
+        case NB_TYPE_F16: float_lone(task, NB_TYPE_F16); return;
+        case NB_TYPE_BF16: float_lone(task, NB_TYPE_BF16); return;
+        }
     for (uint32_t i = 0; i < task->groups; i++)
         for (uint32_t s = 0; s < NB_STRETCHES; s++) {
             uint32_t row = nb_stretch_row(task->w, s, task->first + i), t = 0;

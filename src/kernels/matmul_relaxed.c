@@ -124,6 +124,6 @@ INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint3
     void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {    \
         run_tiles(task, NB_TYPE_##TYPE, panel, lone);                          \
     }
-NB_MATMUL_NARROW_TYPES(KERNEL, q8, Q8, relaxed)
+NB_MATMUL_Q8_TYPES(KERNEL, q8, Q8, relaxed)
 
 #endif

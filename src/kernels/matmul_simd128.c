@@ -137,4 +137,4 @@ INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint3
     void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {    \
         run_tiles(task, NB_TYPE_##TYPE, panel, lone);                          \
     }
-NB_MATMUL_TYPES(KERNEL, q16, Q16, simd128)
+NB_MATMUL_Q16_TYPES(KERNEL, q16, Q16, simd128)

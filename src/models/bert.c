@@ -19,20 +19,15 @@
 static const nb_slot BERT[] = {
     COMMON,
     NB_MODEL_MATRIX("position_embd.weight", positions, CONTEXT, WIDTH, NB_ALWAYS),
-    NB_SLOTS_ATTENTION_BIASES(NB_ALWAYS),
-    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_ALWAYS),
-    NB_SLOTS_PLAIN(NB_ALWAYS),
-    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, NB_ALWAYS),
-    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, NB_ALWAYS),
+    NB_SLOTS_BIASES_AND_PLAIN,
     {0},
 };
 
 static const nb_slot NOMIC[] = {COMMON, NB_SLOTS_GATED(NB_ALWAYS), {0}};
 
 static int32_t configure(nb_model *model, nb_error *err) {
-    NB_TRY(nb_model_configure(model, err));
+    NB_TRY(nb_model_configure_layer_norm(model, err));
     nb_shape *s = &model->shape;
-    s->layer_norm = true;
     s->encoder = true;
     s->window = 0;
     double types = nb_checkpoint_number(&model->checkpoint, "tokenizer.ggml.token_type_count", 0);

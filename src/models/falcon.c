@@ -16,12 +16,6 @@ static const nb_slot SLOTS[] = {
     {0},
 };
 
-static int32_t configure(nb_model *model, nb_error *err) {
-    NB_TRY(nb_model_configure(model, err));
-    model->shape.layer_norm = true;
-    return NB_OK;
-}
-
 static void forward(nb_session *s, uint32_t first, uint32_t n) {
     for (uint32_t i = 0; i < s->model->shape.layers; i++) {
         nb_step p = nb_step_of(s, i, first, n);
@@ -36,4 +30,4 @@ static void forward(nb_session *s, uint32_t first, uint32_t n) {
     }
 }
 
-const nb_family nb_family_falcon = {"falcon", SLOTS, configure, forward};
+const nb_family nb_family_falcon = {"falcon", SLOTS, nb_model_configure_layer_norm, forward};

@@ -11,17 +11,12 @@ static const nb_slot SLOTS[] = {
     NB_SLOTS_NORM_BIASES,
     NB_LAYER_VECTOR("ffn_norm.bias", feed_forward_norm.bias, WIDTH, NB_ALWAYS),
     NB_SLOTS_ATTENTION,
-    NB_SLOTS_ATTENTION_BIASES(NB_ALWAYS),
-    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_ALWAYS),
-    NB_SLOTS_PLAIN(NB_ALWAYS),
-    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, NB_ALWAYS),
-    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, NB_ALWAYS),
+    NB_SLOTS_BIASES_AND_PLAIN,
     {0},
 };
 
 static int32_t configure(nb_model *model, nb_error *err) {
-    NB_TRY(nb_model_configure(model, err));
-    model->shape.layer_norm = true;
+    NB_TRY(nb_model_configure_layer_norm(model, err));
     model->shape.parallel = nb_model_number(model, "use_parallel_residual", 1) != 0;
     return NB_OK;
 }

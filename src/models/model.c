@@ -149,6 +149,12 @@ int32_t nb_model_configure(nb_model *model, nb_error *err) {
     return configure_rope(model, err);
 }
 
+int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err) {
+    NB_TRY(nb_model_configure(model, err));
+    model->shape.layer_norm = true;
+    return NB_OK;
+}
+
 static const nb_family *find_family(const nb_checkpoint *c, nb_error *err) {
     nb_text name = nb_checkpoint_string(c, "general.architecture");
     if (!name.data)

@@ -123,6 +123,7 @@ extern const nb_family *const nb_families[]; /* ends with NULL */
 
 /* Reads what most families share: the sizes, heads, norm and RoPE keys under "<architecture>.". */
 int32_t nb_model_configure(nb_model *model, nb_error *err);
+int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err); /* the same, where norms are about the mean */
 
 /* What the file says under "<architecture>.<suffix>": any number; a whole one from 1 to most (fallback = 0: required). */
 double nb_model_number(const nb_model *model, const char *suffix, double fallback);

@@ -11,19 +11,9 @@ static const nb_slot PHI2[] = {
     NB_SLOTS_NORM_BIASES,
     NB_LAYER_VECTOR("attn_norm.weight", attention_norm.weight, WIDTH, NB_ALWAYS),
     NB_SLOTS_ATTENTION,
-    NB_SLOTS_ATTENTION_BIASES(NB_ALWAYS),
-    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_ALWAYS),
-    NB_SLOTS_PLAIN(NB_ALWAYS),
-    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, NB_ALWAYS),
-    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, NB_ALWAYS),
+    NB_SLOTS_BIASES_AND_PLAIN,
     {0},
 };
-
-static int32_t configure_phi2(nb_model *model, nb_error *err) {
-    NB_TRY(nb_model_configure(model, err));
-    model->shape.layer_norm = true;
-    return NB_OK;
-}
 
 static void forward_phi2(nb_session *s, uint32_t first, uint32_t n) {
     for (uint32_t i = 0; i < s->model->shape.layers; i++) {
@@ -36,7 +26,7 @@ static void forward_phi2(nb_session *s, uint32_t first, uint32_t n) {
     }
 }
 
-const nb_family nb_family_phi2 = {"phi2", PHI2, configure_phi2, forward_phi2};
+const nb_family nb_family_phi2 = {"phi2", PHI2, nb_model_configure_layer_norm, forward_phi2};
 
 /* ---- phi3: Phi 3, 3.5 and 4 (Abdin et al. 2024): Llama's layer, its tensors merged, LongRoPE ---- */
 

@@ -51,6 +51,13 @@
 #define NB_SLOTS_PLAIN(need)                                                     \
     NB_LAYER_MATRIX("ffn_up.weight", up, FEED_FORWARD, WIDTH, need),             \
     NB_LAYER_MATRIX("ffn_down.weight", down, WIDTH, FEED_FORWARD, need)
+/* The biases of attention, and a network without a gate, with biases too. */
+#define NB_SLOTS_BIASES_AND_PLAIN                                                \
+    NB_SLOTS_ATTENTION_BIASES(NB_ALWAYS),                                        \
+    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_ALWAYS),               \
+    NB_SLOTS_PLAIN(NB_ALWAYS),                                                   \
+    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, NB_ALWAYS),            \
+    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, NB_ALWAYS)
 #define NB_SLOTS_GATED(need)                                                     \
     NB_LAYER_MATRIX("ffn_gate.weight", gate, FEED_FORWARD, WIDTH, need), NB_SLOTS_PLAIN(need)
 

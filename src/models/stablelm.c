@@ -20,8 +20,7 @@ static const nb_slot SLOTS[] = {
 };
 
 static int32_t configure(nb_model *model, nb_error *err) {
-    NB_TRY(nb_model_configure(model, err));
-    model->shape.layer_norm = true;
+    NB_TRY(nb_model_configure_layer_norm(model, err));
     model->shape.head_norms = NB_HEAD_NORMS_OWN;
     return NB_OK;
 }

@@ -20,6 +20,7 @@ import transformers
 
 import llamacpp
 from family_models import SIZES, TOKENS, VOCABULARY
+from gguf_files import add_vocabulary, write
 from logits_vectors import cosines
 
 MODELS = {"bert": ("Bert", "bert", {}), "nomic-bert": ("NomicBert", "nomic-bert", dict(head_dim=8))}
@@ -74,20 +75,11 @@ def write_model(path, model, architecture):
     if architecture == "nomic-bert":
         out.add_rope_freq_base(config.rope_parameters["rope_theta"])
     out.add_token_type_count(config.type_vocab_size)
-    out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("gpt-2")
-    out.add_token_list(VOCABULARY)
-    out.add_token_types([gguf.TokenType.CONTROL if t.startswith("<|") else gguf.TokenType.NORMAL for t in VOCABULARY])
-    out.add_token_merges(["a b"])
-    out.add_bos_token_id(0)
-    out.add_eos_token_id(1)
+    add_vocabulary(out, VOCABULARY, ["a b"])
     for name, data in tensors(model).items():
         narrow = data.ndim > 1 and not re.search("position_embd|token_types", name)
         out.add_tensor(name, np.ascontiguousarray(data, np.float16 if narrow else np.float32))
-    out.write_header_to_file()
-    out.write_kv_data_to_file()
-    out.write_tensors_to_file()
-    out.close()
+    write(out)
 
 
 def llama_cpp_hidden(path, tokens):

@@ -20,6 +20,7 @@ import torch
 import transformers
 
 import llamacpp
+from gguf_files import add_vocabulary, write
 from logits_vectors import cosines, write_vectors
 
 TOKENS, WIDTH = 40, 32
@@ -237,20 +238,11 @@ def write_model(path, model, architecture):
         out.add_leading_dense_block_count(len(config.mlp_only_layers))
         out.add_expert_weights_scale(1.0)
         out.add_expert_shared_count(config.shared_expert_intermediate_size // config.moe_intermediate_size)
-    out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("gpt-2")
-    out.add_token_list(VOCABULARY)
-    out.add_token_types([gguf.TokenType.CONTROL if t.startswith("<|") else gguf.TokenType.NORMAL for t in VOCABULARY])
-    out.add_token_merges(["a b"])
-    out.add_bos_token_id(0)
-    out.add_eos_token_id(1)
+    add_vocabulary(out, VOCABULARY, ["a b"])
     for name, data in tensors(model, architecture):
         narrow = data.ndim > 1 and not re.search("norm|gate_inp|position", name)
         out.add_tensor(name, np.ascontiguousarray(data, np.float16 if narrow else np.float32))
-    out.write_header_to_file()
-    out.write_kv_data_to_file()
-    out.write_tensors_to_file()
-    out.close()
+    write(out)
 
 
 def main():

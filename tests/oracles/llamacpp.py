@@ -13,6 +13,8 @@ import libgguf
 import numpy as np
 from gguf.quants import dequantize
 
+import gguf_files
+
 
 class Model(binding.LlamaModel):
     @property
@@ -42,10 +44,7 @@ def exact_copy(source, target):
     for tensor in reader.tensors:
         data = weights_of(tensor.data, tensor.tensor_type)
         writer.add_tensor(tensor.name, data.reshape(tuple(reversed(tensor.shape))))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    gguf_files.write(writer)
 
 
 class LlamaCpp:

@@ -20,6 +20,7 @@ import transformers
 from gguf.quants import quantize
 
 import llamacpp
+from gguf_files import add_vocabulary, write
 from logits_vectors import cosines, write_vectors
 
 Type = gguf.GGMLQuantizationType
@@ -222,13 +223,7 @@ def write_model(path, model, kind):
         out.add_uint32("gemma3.attention.sliding_window_pattern", period)
     if gemma and config.rope_parameters["sliding_attention"]["rope_theta"] != 10000.0:
         out.add_float32("gemma3.rope.freq_base_swa", config.rope_parameters["sliding_attention"]["rope_theta"])
-    out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("gpt-2")
-    out.add_token_list(VOCABULARY)
-    out.add_token_types([gguf.TokenType.CONTROL if t.startswith("<|") else gguf.TokenType.NORMAL for t in VOCABULARY])
-    out.add_token_merges(MERGES)
-    out.add_bos_token_id(0)
-    out.add_eos_token_id(1)
+    add_vocabulary(out, VOCABULARY, MERGES)
     with torch.no_grad():
         for name, p in model.named_parameters():
             heads = (None if gemma else config.num_attention_heads if "q_proj" in name else
@@ -241,10 +236,7 @@ def write_model(path, model, kind):
             raw, held = quantized(np.ascontiguousarray(data), used)
             out.add_tensor(target, raw, raw_dtype=used)
             p.copy_(torch.from_numpy(np.ascontiguousarray(halves(held, heads) if heads else held)) - shift)
-    out.write_header_to_file()
-    out.write_kv_data_to_file()
-    out.write_tensors_to_file()
-    out.close()
+    write(out)
 
 
 def main():

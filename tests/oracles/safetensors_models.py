@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 import transformers
 
+import gguf_files
 from logits_vectors import write_vectors
 from random_models import GEMMA, MERGES, SMALL, TOKENS, VOCABULARY, random_model, rope
 
@@ -90,10 +91,7 @@ def write_split(folder, path):
             out.add_key_value(field.name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
     for t in reader.tensors:
         out.add_tensor(t.name, np.array(t.data), raw_dtype=t.tensor_type)
-    out.write_header_to_file()
-    out.write_kv_data_to_file()
-    out.write_tensors_to_file()
-    out.close()
+    gguf_files.write(out)
     print(f"{folder}: {len(os.listdir(folder))} parts")
 
 

@@ -31,6 +31,7 @@ import tokenizers
 from cyllama.llama import llama_cpp
 from sentencepiece import sentencepiece_model_pb2
 
+import gguf_files
 from text_cases import CODE, HARD, PROSE, SCRIPTS, all_texts
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "text"
@@ -113,10 +114,7 @@ def write_gguf(path, vocabulary, stub):
         (writer.add_bool if isinstance(value, bool) else writer.add_uint32)("tokenizer.ggml." + key, value)
     if stub:
         add_stub_layer(writer, len(vocabulary["tokens"]))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    gguf_files.write(writer)
 
 
 def byte_level(pre, merges, keys):

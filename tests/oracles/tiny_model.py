@@ -29,6 +29,8 @@ import torch.nn.functional as F
 from gguf.quants import quantize
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+import gguf_files
+
 WIDTH, LAYERS, HEADS, KV_HEADS, FEED_FORWARD, CONTEXT, VOCABULARY = 96, 6, 6, 2, 256, 512, 1024
 HEAD = WIDTH // HEADS
 ROPE_BASE, EPSILON = 10000.0, 1e-5
@@ -219,10 +221,7 @@ def write_gguf(path, w, vocabulary, merges):
         data = tensor.detach().numpy()
         kind = TYPES.get(name.split(".")[-1], gguf.GGMLQuantizationType.F32)
         out.add_tensor(name + ".weight", quantize(data, kind), raw_dtype=kind)
-    out.write_header_to_file()
-    out.write_kv_data_to_file()
-    out.write_tensors_to_file()
-    out.close()
+    gguf_files.write(out)
     print(f"wrote {path}", flush=True)
 
 
