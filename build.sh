@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Compiles the core. Usage: ./build.sh [wasm] [native] [tests] [bench] [fuzz]   (default: wasm)
-#   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm
+#   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm, the engine, and
+#           build/wasm/nibble-convert.wasm, the converter
 #   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
 #   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
 #   fuzz    build/native/fuzz_*: the core with the targets of tests/fuzz under libFuzzer, ASan and UBSan
@@ -93,11 +94,11 @@ stale() { # object source
 
 # Of the core as WebAssembly. Matrix products gain by -O3, 6 % of their time for prompts. What reads files or only calls kernels is compiled for size.
 flags_of() { # command source
-    case $1 in "$EMCC "*) ;; *) return ;; esac
+    case $1 in "${EMCC:-none} "*) ;; *) return ;; esac
     case $2 in
     src/kernels/matmul_*.c) echo -O3 ;;
     src/base/threads.c | src/text/sampler.c) ;;
-    src/base/* | src/formats/* | src/models/* | src/text/* | src/kernels/packing_columns.c) echo -Oz ;;
+    src/base/* | src/formats/* | src/models/* | src/text/* | src/convert/*) echo -Oz ;;
     esac
 }
 
@@ -121,6 +122,10 @@ compile() {
 }
 
 CORE=$(find src -name '*.c' | LC_ALL=C sort)
+ENGINE=$(find src -name '*.c' ! -path 'src/convert/*' | LC_ALL=C sort)
+# What the converter needs of the others: how files are read, what types there are, UTF-8.
+CONVERTER=$(find src/base src/formats src/convert src/kernels/traits.c src/kernels/dequantize*.c src/text/unicode.c -name '*.c' ! -name threads.c |
+    LC_ALL=C sort)
 TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
 twice=$(for f in $CORE $TESTS; do basename "$f"; done | sort | uniq -d)
 [ -z "$twice" ] || fail "file names must be unique across the tree: $twice"
@@ -169,17 +174,32 @@ link() {
     done
 }
 
-build_wasm() {
-    local build out bytes zipped
-    for build in $BUILDS; do
-        out=build/wasm/nibble-$build.wasm
-        compile "$build" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $CORE
-        link "$build" "$out" $OBJECTS
-        bytes=$(wc -c < "$out") zipped=$(gzip -9 -c "$out" | wc -c)
-        echo "build.sh: $out $bytes bytes, $zipped gzipped"
-        [ "$bytes" -le $MAX_BYTES ] && [ "$zipped" -le $MAX_GZIP_BYTES ] ||
-            fail "$out is larger than $MAX_BYTES bytes, or $MAX_GZIP_BYTES gzipped"
+# link_small BUILD OUT OBJECT...: as link; fails if what comes out is too large.
+link_small() {
+    local out=$2 bytes zipped
+    link "$@"
+    bytes=$(wc -c < "$out") zipped=$(gzip -9 -c "$out" | wc -c)
+    echo "build.sh: $out $bytes bytes, $zipped gzipped"
+    [ "$bytes" -le $MAX_BYTES ] && [ "$zipped" -le $MAX_GZIP_BYTES ] ||
+        fail "$out is larger than $MAX_BYTES bytes, or $MAX_GZIP_BYTES gzipped"
+}
+
+# Of objects compiled into FOLDER, those of these sources.
+objects_of() { # FOLDER SOURCE...
+    local folder=build/o/$1 source
+    shift
+    for source in "$@"; do
+        echo "$folder/$(basename "$source" .c).o"
     done
+}
+
+build_wasm() {
+    local build
+    for build in $BUILDS; do
+        compile "$build" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $CORE
+        link_small "$build" "build/wasm/nibble-$build.wasm" $(objects_of "$build" $ENGINE)
+    done
+    link_small simd128 build/wasm/nibble-convert.wasm $(objects_of simd128 $CONVERTER)
 }
 
 build_tests() {

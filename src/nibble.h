@@ -2,7 +2,7 @@
  *
  * The object model
  *
- *   nb_loader     takes a model file's bytes in pieces, in order, and becomes
+ *   nb_loader     takes a GGUF file's bytes in pieces, in order (nibble_convert.h makes one of other files), and becomes
  *   nb_model      what the file said: hyper-parameters, vocabulary, weights. Immutable, shared by any number of
  *   nb_session    one timeline: a KV cache and how many tokens of it are filled. The caller always passes the whole
  *                 token prefix; the session evaluates only what its cache does not hold yet, and yields logits.
@@ -91,16 +91,7 @@ uint8_t *nb_loader_space(nb_loader *loader, size_t *capacity);
 /* Takes the n <= capacity bytes that were written there. */
 int32_t nb_loader_commit(nb_loader *loader, size_t n, nb_error *err);
 
-/* A model of several files: the parts of a split GGUF, or a Hugging Face folder's config.json, generation_config.json,
- * tokenizer.json, tokenizer_config.json, chat_template.jinja and *.safetensors. First each of them is begun (name:
- * UTF-8, without folders; total_bytes: as above; parts in their order), its bytes are given as above until no more are
- * needed, which of weights is the header, and it is ended. Then nb_loader_next says which weights to give: those of the
- * N-th file of weights, N = 1, 2, ..., from *offset on. It returns 0 when all are there. */
-int32_t nb_loader_begin(nb_loader *loader, const char *name, size_t name_bytes, double total_bytes, nb_error *err);
-int32_t nb_loader_end(nb_loader *loader, nb_error *err);
-int32_t nb_loader_next(nb_loader *loader, double *offset, nb_error *err);
-
-/* Bytes of the whole file (of all files of weights): as told, or as its header implies; 0 while neither is known. */
+/* Bytes of the whole file: as told, or as its header implies; 0 while neither is known. */
 double nb_loader_total(const nb_loader *loader);
 
 /* The model; the loader stays to be freed. NB_ERR_TRUNCATED if bytes are missing. */

@@ -181,7 +181,7 @@ async function editJson(path, edit) {
     await writeFile(path, JSON.stringify(value));
 }
 
-/** The first two entries of the first g_idx become those of different groups. @param {string} path */
+/** The first column of a matrix comes into its second group. @param {string} path */
 async function swapColumns(path) {
     const bytes = await readFile(path), header = 8 + Number(bytes.readBigUInt64LE(0));
     const tensors = JSON.parse(bytes.toString('utf8', 8, header));
@@ -207,9 +207,11 @@ const wrong = [
     ['other sizes', whole, path => editJson(`${path}/config.json`, config => { config.intermediate_size = 65; }), 'NB_ERR_FORMAT', /ffn_.*shape/],
     ['quantized weights', whole, path => editJson(`${path}/config.json`, config => { config.quantization_config = { quant_method: 'hqq' }; }),
         'NB_ERR_UNSUPPORTED', /"hqq" .*is not supported/],
-    ['columns in another order', `${folder}gptq`, path => editJson(`${path}/config.json`, config => { config.quantization_config.desc_act = true; }),
-        'NB_ERR_UNSUPPORTED', /desc_act/],
-    ['columns in another order, which nobody told', `${folder}gptq`, path => swapColumns(`${path}/model.safetensors`), 'NB_ERR_UNSUPPORTED', /desc_act/],
+    ['columns in another order, which nobody told', `${folder}gptq`, path => swapColumns(`${path}/model.safetensors`), 'NB_ERR_FORMAT', /desc_act/],
+    ['groups of unequal size', `${folder}gptq`, async path => {
+        await swapColumns(`${path}/model.safetensors`);
+        await editJson(`${path}/config.json`, config => { config.quantization_config.desc_act = true; });
+    }, 'NB_ERR_FORMAT', /g_idx.*unequal/],
     ['five bits', `${folder}gptq`, path => editJson(`${path}/config.json`, config => { config.quantization_config.bits = 5; }),
         'NB_ERR_UNSUPPORTED', /gptq of 5 bits in groups of 32/],
     ['other groups', `${folder}gptq`, path => editJson(`${path}/config.json`, config => { config.quantization_config.group_size = 64; }),

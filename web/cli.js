@@ -359,7 +359,7 @@ function table(file) {
     /** @type {[string, string | undefined][]} */
     const rows = [
         ['name', file.name],
-        ['format', `${file.format} ${file.version}`],
+        ['format', file.version ? `${file.format} ${file.version}` : file.format],
         ['architecture', file.architecture],
         ['file size', `${number(file.bytes)} bytes`],
         ['parameters', number(file.parameters)],

@@ -40,7 +40,7 @@ const mayShare = () => typeof SharedArrayBuffer === 'function' && (isNode || glo
 
 export class Core {
     /**
-     * @param {Build} build
+     * @param {Build | 'convert'} build
      * @param {WebAssembly.Module} module
      * @param {WebAssembly.Memory} memory
      * @param {Exports} exports
@@ -160,7 +160,7 @@ export class Core {
 /**
  * Where a build's file is. A folder's URL may lack its slash; a file's URL names one build for good.
  * @param {string | undefined} wasmUrl
- * @param {Build} build
+ * @param {Build | 'convert'} build
  */
 function buildUrl(wasmUrl, build) {
     if (!wasmUrl)
@@ -212,7 +212,7 @@ async function instantiate(module, shared) {
 }
 
 /**
- * @param {Build} build
+ * @param {Build | 'convert'} build
  * @param {string | undefined} wasmUrl
  */
 async function start(build, wasmUrl) {
@@ -270,3 +270,9 @@ export async function startCore({ threads, build, wasmUrl }) {
     }
     return { core: await start(/** @type {Build} */ (`simd128${suffix}`), wasmUrl), threads: wanted };
 }
+
+/**
+ * The converter (src/nibble_convert.h), from beside the engine's build.
+ * @param {string | undefined} wasmUrl
+ */
+export const startConverter = (wasmUrl) => start('convert', wasmUrl?.replace(/[^/]*\.wasm$/, ''));

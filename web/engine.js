@@ -3,12 +3,14 @@
  * asks for. It knows nothing of how the messages come and go (engine-worker.js does).
  */
 import { chatTokens } from './chat.js';
+import { convert } from './convert.js';
 import { startCore } from './core.js';
 import { NibbleError } from './errors.js';
-import { isWeights, severalFiles } from './files.js';
+import { explained, feedSink } from './feed.js';
+import { severalFiles } from './files.js';
 import { breathe, isNode, nodeWorker, webWorker } from './platform.js';
 import { StopFinder } from './stops.js';
-import { isAbsent, openOne, openPort, recognize } from './stream.js';
+import { openOne, openPort } from './stream.js';
 
 /** @typedef {import('./index.d.ts').Progress} Progress */
 /** @typedef {import('./index.d.ts').Result} Result */
@@ -77,16 +79,14 @@ export class Engine {
     static async load(source, options, port) {
         const began = performance.now();
         // the download is under way while the core compiles
-        const opening = openModel(source, port.nextFromPort);
+        const opening = openModel(source, options, port.nextFromPort);
         opening.catch(() => {});
         const { core, threads } = await startCore(options.headerOnly ? { ...options, threads: 1 } : options);
         const engine = new Engine(core, threads);
         engine.pool = core.object('nb_pool_new', threads);
         const workers = engine.startWorkers(options.alarm);
         workers.catch(() => {});
-        const opened = await opening, flags = options.headerOnly ? LOAD_HEADER : LOAD_ALL;
-        engine.model = Array.isArray(opened) ? await loadFiles(core, opened, flags, port.progress)
-            : await loadModel(core, opened, flags, port.progress);
+        engine.model = await loadModel(core, await opening, options.headerOnly ? LOAD_HEADER : LOAD_ALL, port.progress);
         engine.description = engine.describe();
         if (!options.headerOnly) {
             await workers;
@@ -154,7 +154,7 @@ export class Engine {
     info() {
         return {
             ...this.description,
-            build: this.core.build,
+            build: /** @type {import('./index.d.ts').Build} */ (this.core.build),
             threads: this.threads,
             contextLength: this.context,
             memoryBytes: this.core.size,
@@ -311,7 +311,7 @@ export class Engine {
             this.held = [...prompt, ...output.tokens];
             return {
                 text: output.text, tokens: output.tokens, promptTokens: prompt.length, finishReason, seed,
-                build: core.build, threads: this.threads,
+                build: /** @type {import('./index.d.ts').Build} */ (core.build), threads: this.threads,
                 timings: {
                     loadMs: round(this.loadMs),
                     promptTokensPerSecond: rate(fresh, generateBegan - promptBegan),
@@ -438,123 +438,15 @@ export class Engine {
 
 /**
  * @param {import('./stream.js').Source} source
+ * @param {{ headerOnly?: boolean, wasmUrl?: string }} options
  * @param {() => Promise<Uint8Array | null>} nextFromPort
- * @returns {Promise<import('./stream.js').Opened | import('./files.js').NamedSource[]>} one open file, or several to be opened
+ * @returns {Promise<import('./stream.js').Opened>} a GGUF's bytes, or those of what is made into one
  */
-async function openModel(source, nextFromPort) {
+async function openModel(source, options, nextFromPort) {
     const several = await severalFiles(source);
     if (several)
-        return several.length === 1 && several[0].name.endsWith('.gguf') ? openOne(several[0].source) : several;
+        return several.length === 1 && several[0].name.endsWith('.gguf') ? openOne(several[0].source) : convert(several, options);
     return source.kind === 'port' ? openPort(source.total, nextFromPort) : openOne(/** @type {import('./stream.js').Single} */ (source));
-}
-
-/**
- * What the core's loader takes, and how much of it there was.
- * @param {import('./core.js').Core} core
- * @param {number} loader
- * @param {() => void} [tick] called after each piece
- */
-function loaderSink(core, loader, tick) {
-    let address = 0;
-    const capacity = core.take(4, 'a counter');
-    const head = new Uint8Array(64); // the file's first bytes, to say what it is when it is not a model
-    return {
-        loaded: 0, filled: false, head,
-        room() {
-            address = core.exports.nb_loader_space(loader, capacity) >>> 0;
-            const n = core.ints(capacity, 1)[0] >>> 0;
-            this.filled = n === 0;
-            return core.bytes(address, n);
-        },
-        /** @param {number} n */
-        commit(n) {
-            if (this.loaded < head.length)
-                head.set(core.bytes(address, Math.min(n, head.length - this.loaded)), this.loaded);
-            this.loaded += n;
-            core.count('nb_loader_commit', loader, n);
-            tick?.();
-        },
-        free: () => core.exports.nb_free(capacity),
-    };
-}
-
-/**
- * An error of the core's, or a better word for it: most wrong files are easily recognized.
- * @param {unknown} error
- * @param {Uint8Array} head the file's first bytes
- * @param {string} [name]
- */
-function explained(error, head, name) {
-    const what = error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED)$/.test(error.code) && head.length > 0 && recognize(head, !name);
-    return what ? new NibbleError('NB_ERR_FORMAT', name ? `${name}: ${what}` : what, { cause: error }) : error;
-}
-
-/**
- * The bytes of several files -> the model: first what says what there is, then the weights.
- * @param {import('./core.js').Core} core
- * @param {import('./files.js').NamedSource[]} files
- * @param {number} flags
- * @param {(progress: Progress) => void} report
- */
-async function loadFiles(core, files, flags, report) {
-    const loader = core.object('nb_loader_new', 0, flags);
-    const meter = new Meter(report);
-    const weights = files.filter(isWeights);
-    let loaded = 0;
-    const total = () => core.exports.nb_loader_total(loader);
-    const sinks = [];
-    try {
-        for (const file of files) {
-            const opened = await openOne(file.source).catch((error) => {
-                if (file.optional && isAbsent(error))
-                    return null;
-                throw error;
-            });
-            if (!opened)
-                continue;
-            const name = new TextEncoder().encode(file.name);
-            core.borrow(name.length + 1, (at) => {
-                core.bytes(at, name.length).set(name);
-                core.count('nb_loader_begin', loader, at, name.length, opened.total);
-            });
-            const sink = loaderSink(core, loader);
-            sinks.push(sink);
-            try {
-                await opened.into(sink);
-                core.count('nb_loader_end', loader);
-            } catch (error) {
-                throw isWeights(file) ? explained(error, sink.head.subarray(0, sink.loaded), file.name) : error;
-            }
-        }
-        for (;;) {
-            const { number, offset } = core.borrow(8, (at) => {
-                const number = core.count('nb_loader_next', loader, at);
-                return { number, offset: new DataView(core.memory.buffer).getFloat64(at, true) };
-            });
-            if (number === 0)
-                break;
-            const file = weights[number - 1];
-            loaded += offset;
-            const before = loaded;
-            const sink = loaderSink(core, loader, () => {
-                loaded = before + sink.loaded;
-                meter.tick(loaded, total());
-            });
-            sinks.push(sink);
-            await (await openOne(file.source, offset)).into(sink);
-            sink.room();
-            if (!sink.filled)
-                throw new NibbleError('NB_ERR_TRUNCATED', `${file.name} ends after ${offset + sink.loaded} bytes, within its weights: ` +
-                    'the download or copy was cut off; get it again');
-        }
-        const model = core.object('nb_loader_finish', loader);
-        meter.end(loaded, total() || loaded);
-        return model;
-    } finally {
-        for (const sink of sinks)
-            sink.free();
-        core.exports.nb_loader_free(loader);
-    }
 }
 
 /**
@@ -569,17 +461,18 @@ async function loadModel(core, source, flags, report) {
     const loader = core.object('nb_loader_new', source.total, flags);
     const meter = new Meter(report);
     const total = () => source.total || exports.nb_loader_total(loader);
-    const sink = loaderSink(core, loader, () => meter.tick(sink.loaded, total()));
+    const sink = feedSink(core, 'nb_loader', loader, () => meter.tick(sink.loaded, total()));
     try {
         await source.into(sink);
+        sink.room(); // whether it wants more
         if (!sink.filled && sink.loaded < total())
             throw new NibbleError('NB_ERR_TRUNCATED', `the file ends after ${sink.loaded} bytes of ${total()}: ` +
                 'the download or copy was cut off; get it again');
-        const model = core.object('nb_loader_finish', loader);
-        meter.end(sink.loaded, total());
+        const whole = total(), model = core.object('nb_loader_finish', loader);
+        meter.end(sink.loaded, whole);
         return model;
     } catch (error) {
-        throw explained(error, sink.head.subarray(0, sink.loaded));
+        throw explained(error, sink);
     } finally {
         sink.free();
         exports.nb_loader_free(loader);

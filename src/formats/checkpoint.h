@@ -22,17 +22,6 @@ typedef struct nb_value {
 
 enum { NB_MAX_DIMENSIONS = 4 };
 
-/* A quantized matrix may lie in several tensors, and otherwise than its type says (columns.h). */
-enum { NB_PART_WHOLE, NB_PART_CODES, NB_PART_ZEROS, NB_PART_SCALES, NB_PART_ORDER };
-
-typedef struct nb_quantization {
-    enum { NB_QUANTIZED_NOT, NB_QUANTIZED_GPTQ, NB_QUANTIZED_AWQ } method;
-    uint32_t bits;        /* of a code: 2, 3, 4 or 8 */
-    uint32_t group;       /* columns that a scale serves; 0: all of a row */
-    bool symmetric;       /* every zero is half of what codes can say */
-    uint32_t zero_offset; /* zeros are stored less so much */
-} nb_quantization;
-
 typedef struct nb_tensor_info {
     uint64_t name_at, name_size;
     uint32_t type;                      /* NB_TYPE_... (kernels/types.h), known to be valid */
@@ -41,8 +30,7 @@ typedef struct nb_tensor_info {
     uint64_t at;                        /* absolute offset within the file */
     uint64_t bytes;                     /* size within the file */
     uint32_t file;                      /* of a model of several files: which one, from 0 */
-    float shift;                        /* of a vector: what is to be added to its weights */
-    uint32_t part, reserved;            /* NB_PART_...: of the matrix whose name it has, with ".zeros" and so on behind */
+    uint32_t reserved;
 } nb_tensor_info;
 
 typedef struct nb_checkpoint {
@@ -54,7 +42,6 @@ typedef struct nb_checkpoint {
     uint64_t n_values, values_capacity;
     nb_tensor_info *tensors; /* owned; in the order of their data, file by file, not overlapping */
     uint64_t n_tensors, tensors_capacity;
-    nb_quantization quantization; /* of the tensors that are parts */
     uint64_t data_at;     /* where tensor data begins */
     uint64_t total_bytes; /* to the end of the last tensor: a file may be padded beyond it, but not shorter;
                              of several files the sum */

@@ -219,6 +219,7 @@ static int32_t parse_value(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error
         return need_more(g, in->size, err);
     if (v.type == NB_VALUE_BOOL || (v.type == NB_VALUE_ARRAY && v.item_type == NB_VALUE_BOOL))
         NB_TRY(check_bools(payload, v.size, v.at, key, err));
+    g->own |= nb_text_is(key, "nibble.source");
     if (nb_text_is(key, "general.alignment"))
         NB_TRY(take_alignment(g, &v, payload, err));
 
@@ -293,7 +294,7 @@ static int32_t parse_tensor(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_erro
     if (in->is_short)
         return need_more(g, in->size, err);
 
-    const nb_traits *traits = t.type < NB_TYPE_F8_E4M3 ? nb_traits_of(t.type) : NULL;
+    const nb_traits *traits = t.type < NB_TYPE_F8_E4M3 || g->own ? nb_traits_of(t.type) : NULL;
     if (!traits)
         return refuse_type(t.type, name, in->at - 12, err);
     uint64_t weights = 1;

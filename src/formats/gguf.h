@@ -11,6 +11,7 @@ typedef struct nb_gguf {
     uint64_t items_left; /* of the array being walked */
     uint64_t n_values, n_tensors; /* as the header announces */
     uint64_t alignment;
+    bool own;            /* written by nibble's converter: it may have nibble's own types */
     int stage;           /* gguf.c: enum stage */
 } nb_gguf;
 

@@ -77,6 +77,7 @@ typedef struct nb_matrix {
     uint32_t rows, columns;
     size_t group_bytes; /* nb_group_bytes(type, columns) */
     uint8_t *data;
+    const int32_t *order; /* [columns]: which number of a vector meets column i; NULL: the i-th */
 } nb_matrix;
 
 uint32_t nb_group_rows(uint32_t type);                                     /* NB_GROUP, or 1: as in the file */
@@ -86,12 +87,6 @@ uint64_t nb_matrix_bytes(uint32_t type, uint64_t rows, uint64_t columns);
 /* Rows of the file -> the group that begins with row first; as many rows as a group has, or as the matrix has left.
  * rows may lie at any address. */
 void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows);
-
-/* The same from columns (packing_columns.c), of Q4_0, Q4_1 or Q8_0: the codes of tile i, [rows][32]; what stands
- * in the place of d (which = 0) or of m (1) in tiles [from, to), a half for each row. */
-void nb_matrix_pack_tile(nb_matrix *m, uint32_t i, const uint8_t *codes);
-void nb_matrix_pack_scales(nb_matrix *m, uint32_t from, uint32_t to, uint32_t which, const uint16_t *halves);
-uint16_t nb_matrix_scale(const nb_matrix *m, uint32_t tile, uint32_t which, uint32_t row); /* what stands there */
 
 /* Rows [first, first + rows) as a matrix of their own: of the same bytes. Both are whole groups. */
 nb_matrix nb_matrix_part(const nb_matrix *m, uint32_t first, uint32_t rows);

@@ -62,10 +62,25 @@ static void for_tokens(token_loop loop) {
     nb_parallel(loop.p->s->pool, n < 8 ? 1 : (int32_t)(n / 4), run_tokens, &loop);
 }
 
+/* x: [n, columns] in the order that a matrix wants (nb_matrix). */
+static const float *ordered(nb_session *s, const float *x, uint32_t n, uint32_t columns, const int32_t *order) {
+    if (!order)
+        return x;
+    for (uint32_t t = 0; t < n; t++, x += columns)
+        for (uint32_t i = 0; i < columns; i++)
+            s->ordered[(size_t)t * columns + i] = x[order[i]];
+    return s->ordered;
+}
+
 static void matmul(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs,
                    uint32_t n_jobs) {
-    nb_activations_set(&s->activations, x, n, columns);
-    nb_matmul(s->pool, &s->activations, jobs, n_jobs, s->matmul_scratch);
+    for (uint32_t i = 0, end; i < n_jobs; i = end) {
+        const int32_t *order = jobs[i].w->order;
+        for (end = i + 1; end < n_jobs && jobs[end].w->order == order;)
+            end++;
+        nb_activations_set(&s->activations, ordered(s, x, n, columns, order), n, columns);
+        nb_matmul(s->pool, &s->activations, jobs + i, end - i, s->matmul_scratch);
+    }
 }
 
 static void add_bias(float *row, const float *bias, uint32_t n) {

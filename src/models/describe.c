@@ -22,7 +22,7 @@ static const char *const VALUE_NAMES[NB_VALUE_COUNT] = {
 };
 
 static uint64_t weights_in(const nb_tensor_info *t) {
-    return t->part > NB_PART_CODES ? 0 : t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
+    return t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
 }
 
 /* JSON keys are zero-terminated; the file's are not, and may be long. */
@@ -161,8 +161,9 @@ size_t nb_model_describe(const nb_model *model, char *out, size_t capacity) {
     const nb_checkpoint *c = &model->checkpoint;
     nb_writer w = nb_writer_over(out, capacity);
     nb_json_open(&w, NULL, '{');
-    nb_json_string(&w, "format", nb_text_of(c->format));
-    nb_json_number(&w, "version", c->version);
+    nb_text source = nb_checkpoint_string(c, "nibble.source");
+    nb_json_string(&w, "format", source.data ? source : nb_text_of(c->format));
+    nb_json_number(&w, "version", source.data ? 0 : c->version);
     nb_text architecture = nb_checkpoint_string(c, "general.architecture"), name = nb_checkpoint_string(c, "general.name");
     if (architecture.data)
         nb_json_string(&w, "architecture", architecture);

@@ -2,7 +2,6 @@
 
 #include "../base/numbers.h"
 #include "../base/writer.h"
-#include "../formats/columns.h"
 #include "../kernels/attention.h"
 #include "../kernels/traits.h"
 #include "../text/sampler.h"
@@ -190,42 +189,10 @@ static const nb_slot *find_slot(const nb_family *family, nb_text name, bool in_l
     return NULL;
 }
 
-/* A part of a quantized matrix. */
-static int32_t check_part(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, nb_error *err) {
-    const nb_quantization *q = &model->checkpoint.quantization;
-    uint64_t columns = extent_of(&model->shape, slot->columns), rows = extent_of(&model->shape, slot->rows);
-    nb_text name = nb_checkpoint_tensor_name(&model->checkpoint, info);
-    uint64_t units = nb_columns_units(q, info->part, rows, columns);
-    if (!slot->is_matrix || !units)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is quantized, of %l rows and %l columns in groups of %u; that is "
-                       "not supported", name, rows, columns, q->group);
-    uint64_t bytes = units * nb_columns_unit(q, info->part, rows, columns);
-    if (info->bytes != bytes)
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has %l bytes, but config.json asks for %l", name, info->bytes, bytes);
-    return NB_OK;
-}
-
-/* Every quantized matrix needs its codes, scales and, if they are not all the same, zeros. */
-static int32_t check_parts(const nb_model *model, const nb_destination *destinations, nb_error *err) {
-    const nb_checkpoint *c = &model->checkpoint;
-    uint32_t needed = 1 << NB_PART_CODES | 1 << NB_PART_SCALES | (c->quantization.symmetric ? 0 : 1 << NB_PART_ZEROS);
-    for (uint64_t i = 0; i < c->n_tensors; i++) {
-        uint32_t found = 0;
-        for (uint64_t k = 0; c->tensors[i].part && k < c->n_tensors; k++)
-            found |= destinations[k].matrix == destinations[i].matrix ? 1u << c->tensors[k].part : 0;
-        if (c->tensors[i].part && (found & (needed | 1 << NB_PART_WHOLE)) != needed)
-            return NB_FAIL(err, NB_ERR_FORMAT, "of the quantized matrix of tensor %t there are not all parts (qweight, "
-                           "scales, qzeros); the file is not whole", nb_checkpoint_tensor_name(c, &c->tensors[i]));
-    }
-    return NB_OK;
-}
-
 static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, nb_error *err) {
     uint64_t columns = extent_of(&model->shape, slot->columns), rows = extent_of(&model->shape, slot->rows);
     uint64_t experts = slot->by_expert ? model->shape.experts : 1;
     nb_text name = nb_checkpoint_tensor_name(&model->checkpoint, info);
-    if (info->part)
-        return check_part(model, slot, info, err);
     if (info->shape[0] != columns || info->shape[1] != rows || info->shape[2] != experts || info->shape[3] != 1)
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for "
                        "[%l, %l, %l]", name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows, experts);
@@ -237,6 +204,24 @@ static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_
     return NB_OK;
 }
 
+/* "attn_q.order" (nb_matrix: order) of the matrix "attn_q.weight". */
+static int32_t bind_order(nb_model *model, const nb_tensor_info *info, nb_text rest, int64_t layer, nb_destination *to,
+                          nb_error *err) {
+    char name[64];
+    nb_writer w = nb_writer_over(name, sizeof name);
+    nb_write_bytes(&w, rest.data, rest.size - nb_length("order"));
+    nb_write(&w, "weight");
+    const nb_slot *slot = find_slot(model->family, (nb_text){name, NB_MIN(w.length, sizeof name)}, true);
+    if (!slot || !slot->is_matrix || slot->by_expert || layer < 0 || layer >= (int64_t)model->shape.layers ||
+        info->type != NB_TYPE_I32 || info->shape[0] != extent_of(&model->shape, slot->columns) || info->shape[1] != 1 ||
+        info->shape[2] != 1 || info->shape[3] != 1)
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no order of the columns of a matrix",
+                       nb_checkpoint_tensor_name(&model->checkpoint, info));
+    to->order = &((nb_matrix *)((uint8_t *)&model->layers[layer] + slot->at))->order;
+    model->ordered = true;
+    return NB_OK;
+}
+
 /* Binds each tensor of the file to its place; every required place must be met. */
 static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err) {
     const nb_checkpoint *c = &model->checkpoint;
@@ -244,8 +229,10 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
         const nb_tensor_info *info = &c->tensors[i];
         nb_text name = nb_checkpoint_tensor_name(c, info), rest = name;
         int64_t layer = layer_of(&rest);
-        while (info->part > NB_PART_CODES && rest.size && rest.data[--rest.size] != '.')
-            ; /* ".zeros" and the like: the matrix's own name remains */
+        if (nb_text_ends(rest, ".order")) {
+            NB_TRY(bind_order(model, info, rest, layer, &destinations[i], err));
+            continue;
+        }
         const nb_slot *slot = find_slot(model->family, rest, layer >= 0);
         if (!slot || layer >= (int64_t)model->shape.layers)
             return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it", name,
@@ -311,15 +298,17 @@ static void take_weights(nb_model *model, const nb_destination *destinations) {
     const nb_checkpoint *c = &model->checkpoint;
     for (uint64_t i = 0; i < c->n_tensors; i++) {
         const nb_tensor_info *info = &c->tensors[i];
-        if (info->part > NB_PART_CODES)
-            continue; /* goes to where the codes go */
         if (destinations[i].matrix) {
             nb_matrix *m = destinations[i].matrix;
             uint64_t rows = info->shape[1] * info->shape[2];
             void *data = nb_arena_take(&model->arena, nb_matrix_bytes(info->type, rows, info->shape[0]), 1);
             if (model->arena.base)
                 *m = (nb_matrix){info->type, (uint32_t)rows, (uint32_t)info->shape[0],
-                                 (size_t)nb_group_bytes(info->type, info->shape[0]), data};
+                                 (size_t)nb_group_bytes(info->type, info->shape[0]), data, m->order};
+        } else if (destinations[i].order) {
+            int32_t *data = nb_arena_take(&model->arena, info->shape[0], sizeof(int32_t));
+            if (model->arena.base)
+                *destinations[i].order = data;
         } else {
             float *data = nb_arena_take(&model->arena, info->shape[0] * info->shape[1], sizeof(float));
             if (model->arena.base)
@@ -339,7 +328,6 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     uint64_t held = 0;
     NB_TRY(nb_grow((void **)&model->layers, &held, model->shape.layers, sizeof(nb_layer), "layers", err));
     NB_TRY(bind(model, destinations, err));
-    NB_TRY(check_parts(model, destinations, err));
     take_weights(model, destinations);
     NB_TRY(nb_arena_reserve(&model->arena, "the model's weights", err));
     take_weights(model, destinations);

@@ -89,6 +89,7 @@ struct nb_model {
     nb_matrix output;         /* [vocabulary, width]; the embedding again if the file has none */
     nb_norm output_norm;      /* [width] */
     float *output_bias;       /* [vocabulary] */
+    bool ordered;             /* some matrix has an order of its own */
 };
 
 /* Where a tensor of the file belongs. */
@@ -134,7 +135,8 @@ int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, 
  * destinations: [n_tensors], receives where each tensor goes. */
 typedef struct nb_destination {
     nb_matrix *matrix; /* or */
-    float **vector;
+    float **vector;    /* or */
+    const int32_t **order;
 } nb_destination;
 int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *err);
 

@@ -50,6 +50,7 @@ static void take(nb_session *s) {
     uint32_t columns = NB_MAX(NB_MAX(m->width, inner), m->heads * m->value_size);
     for (nb_form form = NB_FORM_F32 + 1; form < NB_FORM_COUNT; form++)
         s->activations.forms[form] = nb_arena_take(a, batch, nb_form_token_bytes(form, columns));
+    s->ordered = nb_arena_take(a, s->model->ordered ? batch : 0, columns * sizeof(float));
     s->matmul_scratch = nb_arena_take(a, threads * 4, columns * sizeof(float));
     s->attention_scratch = nb_arena_take(a, nb_attention_scratch(m->heads, m->kv_heads, m->head_size, m->value_size, s->context,
                                                                  (uint32_t)threads), sizeof(float));

@@ -41,6 +41,7 @@ struct nb_session {
     float *logits;              /* [logits_capacity, vocabulary] */
     uint32_t logits_capacity, logits_rows;
     nb_activations activations;
+    float *ordered;             /* [batch, columns] in a matrix's own order, if any has one */
     float *matmul_scratch, *attention_scratch;
 };
 

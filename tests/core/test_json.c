@@ -2,7 +2,7 @@
 #include "check.h"
 
 #include "../../src/base/text.h"
-#include "../../src/formats/json.h"
+#include "../../src/convert/json.h"
 
 static int32_t check(const char *text, nb_node *root, nb_error *err) {
     size_t size = nb_length(text);

@@ -1,11 +1,13 @@
-/* safetensors files and folders of them: the 8-bit types, headers that are wrong, and the loader of several files,
+/* safetensors files and folders of them: the 8-bit types, headers that are wrong, and the converter,
  * whose bytes come in pieces of any size and whose calls come in any order. That the numbers are right, folder.test.js
  * checks against oracles. */
+#include "../../src/base/error.h"
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
 #include "../../src/base/writer.h"
-#include "../../src/formats/safetensors.h"
+#include "../../src/convert/safetensors.h"
 #include "../../src/kernels/traits.h"
+#include "../../src/nibble_convert.h"
 #include "check.h"
 #include "random.h"
 
@@ -94,7 +96,7 @@ static void test_headers(void) {
     nb_checkpoint_free(&c);
 }
 
-/* ---- the loader of several files ---- */
+/* ---- the converter ---- */
 
 static const char FOLDER[] = "tests/fixtures/safetensors/llama-sharded/";
 static const char *const NAMES[] = {
@@ -122,20 +124,35 @@ static bool read_folder(void) {
     return true;
 }
 
+/* What the converter has ready goes to the loader. */
+static int32_t drain(nb_converter *x, nb_loader *l, nb_error *err) {
+    const uint8_t *bytes;
+    int32_t n;
+    while ((n = nb_converter_take(x, &bytes, err)) > 0)
+        for (size_t capacity, some; n; n -= (int32_t)some, bytes += some) {
+            uint8_t *space = nb_loader_space(l, &capacity);
+            if (!capacity)
+                break;
+            some = NB_MIN((size_t)n, capacity);
+            memcpy(space, bytes, some);
+            NB_TRY(nb_loader_commit(l, some, err));
+        }
+    return n;
+}
+
 /* Gives bytes [from, size) until no more are needed, or they end. */
-static int32_t give(nb_loader *l, const uint8_t *bytes, size_t from, size_t size, size_t piece, uint32_t *seed,
-                    nb_error *err) {
+static int32_t give(nb_converter *x, nb_loader *l, const uint8_t *bytes, size_t from, size_t size, size_t piece,
+                    uint32_t *seed, nb_error *err) {
     while (from < size) {
         size_t capacity, n = piece ? piece : 1 + test_random(seed) % 9000;
-        uint8_t *space = nb_loader_space(l, &capacity);
+        uint8_t *space = nb_converter_space(x, &capacity);
         if (!capacity)
             break;
         n = NB_MIN(NB_MIN(n, capacity), size - from);
         memcpy(space, bytes + from, n);
         from += n;
-        int32_t code = nb_loader_commit(l, n, err);
-        if (code < 0)
-            return code;
+        NB_TRY(nb_converter_commit(x, n, err));
+        NB_TRY(drain(x, l, err));
     }
     return NB_OK;
 }
@@ -149,6 +166,7 @@ typedef struct harm { /* to the folder: its file `file` is cut off, or not given
 
 static nb_model *load(uint32_t flags, harm h, size_t piece, nb_error *err) {
     uint32_t seed = 7;
+    nb_converter *x = nb_converter_new(flags & NB_LOAD_HEADER ? NB_CONVERT_HEADER : NB_CONVERT_ALL, err);
     nb_loader *l = nb_loader_new(0, flags, err);
     int32_t code = NB_OK, weights[FILES + 1], n = 0;
     for (int i = 0; i < FILES && code >= 0; i++) {
@@ -160,20 +178,24 @@ static nb_model *load(uint32_t flags, harm h, size_t piece, nb_error *err) {
         uint8_t kept = contents[i][h.wrong_byte];
         if (harmed && h.wrong_byte)
             contents[i][h.wrong_byte] = '!';
-        code = nb_loader_begin(l, NAMES[i], nb_length(NAMES[i]), harmed && h.size ? 0 : (double)sizes[i], err);
+        code = nb_converter_begin(x, NAMES[i], nb_length(NAMES[i]), harmed && h.size ? 0 : (double)sizes[i], err);
         if (code >= 0)
-            code = give(l, contents[i], 0, harmed && h.size ? h.size : sizes[i], piece, &seed, err);
+            code = give(x, l, contents[i], 0, harmed && h.size ? h.size : sizes[i], piece, &seed, err);
         if (code >= 0)
-            code = nb_loader_end(l, err);
+            code = nb_converter_end(x, err);
         contents[i][h.wrong_byte] = kept;
     }
     double offset;
-    while (code >= 0 && (code = nb_loader_next(l, &offset, err)) > 0) {
-        int32_t i = weights[code];
-        code = give(l, contents[i], (size_t)offset, i == h.file && h.size ? h.size : sizes[i], piece, &seed, err);
+    while (code >= 0 && (code = nb_converter_next(x, &offset, err)) >= 0) {
+        int32_t i = weights[code], of = code;
+        code = drain(x, l, err);
+        if (code < 0 || of == 0)
+            break;
+        code = give(x, l, contents[i], (size_t)offset, i == h.file && h.size ? h.size : sizes[i], piece, &seed, err);
     }
     nb_model *m = code >= 0 ? nb_loader_finish(l, err) : NULL;
     nb_loader_free(l);
+    nb_converter_free(x);
     return m;
 }
 
@@ -245,24 +267,28 @@ static void test_harm(void) {
     }
 }
 
-static void test_order(void) {
+static void test_calls(void) {
     nb_error err;
     double offset;
     size_t capacity;
-    nb_loader *l = nb_loader_new(0, NB_LOAD_ALL, &err);
-    CHECK(nb_loader_end(l, &err) == NB_ERR_STATE, "an end without a beginning");
-    CHECK(nb_loader_next(l, &offset, &err) == NB_ERR_STATE, "weights of nothing");
-    CHECK(nb_loader_begin(l, "a", 1, -1, &err) == NB_ERR_ARGUMENT, "a file of -1 bytes");
-    CHECK(nb_loader_begin(l, "config.json", 11, 0, &err) == NB_OK, "%s", err.message);
-    CHECK(nb_loader_begin(l, "config.json", 11, 0, &err) == NB_ERR_STATE, "two at once");
-    CHECK(nb_loader_next(l, &offset, &err) == NB_ERR_STATE, "weights, and a file has not ended");
-    CHECK(!nb_loader_finish(l, &err) && err.code == NB_ERR_STATE, "the end, and a file has not ended");
-    CHECK(nb_loader_end(l, &err) == NB_OK, "%s", err.message);
-    nb_loader_space(l, &capacity);
+    const uint8_t *bytes;
+    nb_converter *x = nb_converter_new(NB_CONVERT_ALL, &err);
+    CHECK(nb_converter_end(x, &err) == NB_ERR_STATE, "an end without a beginning");
+    CHECK(nb_converter_begin(x, "a", 1, -1, &err) == NB_ERR_ARGUMENT, "a file of -1 bytes");
+    CHECK(nb_converter_begin(x, "config.json", 11, 0, &err) == NB_OK, "%s", err.message);
+    CHECK(nb_converter_begin(x, "config.json", 11, 0, &err) == NB_ERR_STATE, "two at once");
+    CHECK(nb_converter_next(x, &offset, &err) == NB_ERR_STATE, "weights, and a file has not ended");
+    CHECK(nb_converter_take(x, &bytes, &err) == 0, "bytes of nothing");
+    CHECK(nb_converter_end(x, &err) == NB_OK, "%s", err.message);
+    nb_converter_space(x, &capacity);
     CHECK(capacity == 0, "room for %z bytes of no file", capacity);
-    CHECK(nb_loader_begin(l, "config.json", 11, 0, &err) == NB_ERR_ARGUMENT, "twice the same");
-    CHECK(nb_loader_next(l, &offset, &err) == NB_ERR_FORMAT || err.code == NB_ERR_STATE, "no weights");
-    nb_loader_free(l);
+    CHECK(nb_converter_commit(x, 1, &err) == NB_ERR_STATE, "bytes of no file");
+    CHECK(nb_converter_begin(x, "config.json", 11, 0, &err) == NB_ERR_ARGUMENT, "twice the same");
+    nb_converter_free(x);
+    x = nb_converter_new(NB_CONVERT_ALL, &err);
+    CHECK(nb_converter_next(x, &offset, &err) == NB_ERR_FORMAT, "no weights");
+    CHECK(nb_converter_next(x, &offset, &err) == NB_ERR_STATE, "after a failure");
+    nb_converter_free(x);
 }
 
 void test_safetensors(void) {
@@ -271,7 +297,7 @@ void test_safetensors(void) {
     if (read_folder()) {
         test_pieces();
         test_harm();
-        test_order();
+        test_calls();
     }
     for (int i = 0; i < FILES; i++) {
         nb_free(contents[i]);

@@ -1,4 +1,4 @@
-/* libFuzzer target of the loader of several files: any bytes as the files of a Hugging Face folder, or as parts of a
+/* libFuzzer target of the converter and of the loader behind it: any bytes as the files of a Hugging Face folder, or as parts of a
  * split GGUF, in pieces of any size, are a model that answers or an error, and the same one however the bytes are cut.
  *
  * Input: files one after the other, each a byte for its name (names[], its rest chooses nothing), two for its size, its
@@ -6,6 +6,7 @@
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
+#include "../../src/nibble_convert.h"
 
 static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
                                     "chat_template.jinja", "model.safetensors", "a-00001-of-00002.gguf"};
@@ -22,26 +23,47 @@ typedef struct file {
     size_t size;
 } file;
 
-static int32_t give(nb_loader *l, const file *f, size_t from, size_t piece, nb_error *err) {
-    while (from < f->size) {
+/* What the converter has ready goes to the loader. */
+static int32_t drain(nb_converter *x, nb_loader *l, nb_error *err) {
+    const uint8_t *bytes;
+    int32_t n;
+    while ((n = nb_converter_take(x, &bytes, err)) > 0)
+        for (size_t capacity, some; n; n -= (int32_t)some, bytes += some) {
+            uint8_t *space = nb_loader_space(l, &capacity);
+            if (!capacity)
+                break;
+            some = NB_MIN((size_t)n, capacity);
+            memcpy(space, bytes, some);
+            int32_t code = nb_loader_commit(l, some, err);
+            demand(code <= 0);
+            if (code < 0)
+                return code;
+        }
+    return n;
+}
+
+static int32_t give(nb_converter *x, nb_loader *l, const file *f, size_t from, size_t piece, nb_error *err) {
+    int32_t code = NB_OK;
+    while (from < f->size && code >= 0) {
         size_t capacity;
-        uint8_t *space = nb_loader_space(l, &capacity);
+        uint8_t *space = nb_converter_space(x, &capacity);
         if (!capacity)
             break;
         size_t n = NB_MIN(NB_MIN(piece, capacity), f->size - from);
         memcpy(space, f->bytes + from, n);
         from += n;
-        int32_t code = nb_loader_commit(l, n, err);
+        code = nb_converter_commit(x, n, err);
         demand(code <= 0);
-        if (code < 0)
-            return code;
+        if (code >= 0)
+            code = drain(x, l, err);
     }
-    return NB_OK;
+    return code;
 }
 
 static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags, nb_error *err) {
     *err = (nb_error){0};
-    nb_loader *l = nb_loader_new(0, flags, err);
+    nb_converter *x = nb_converter_new(flags & 1 ? NB_CONVERT_HEADER : NB_CONVERT_ALL, err);
+    nb_loader *l = nb_loader_new(0, flags & 1 ? NB_LOAD_HEADER : NB_LOAD_ALL, err);
     int32_t code = NB_OK, weights[MOST_FILES], n_weights = 0;
     for (int32_t i = 0; i < n && code >= 0; i++) {
         bool is_weights = true;
@@ -49,21 +71,26 @@ static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags
             is_weights &= names[k] != files[i].name;
         if (is_weights)
             weights[n_weights++] = i;
-        code = nb_loader_begin(l, files[i].name, nb_length(files[i].name), flags & 2 ? (double)files[i].size : 0, err);
+        code = nb_converter_begin(x, files[i].name, nb_length(files[i].name), flags & 2 ? (double)files[i].size : 0, err);
         if (code >= 0)
-            code = give(l, &files[i], 0, piece, err);
+            code = give(x, l, &files[i], 0, piece, err);
         if (code >= 0)
-            code = nb_loader_end(l, err);
+            code = nb_converter_end(x, err);
     }
     double offset;
-    while (code >= 0 && (code = nb_loader_next(l, &offset, err)) > 0) {
+    while (code >= 0 && (code = nb_converter_next(x, &offset, err)) >= 0) {
         demand(code <= n_weights && offset >= 0);
-        const file *f = &files[weights[code - 1]];
-        code = give(l, f, offset < (double)f->size ? (size_t)offset : f->size, piece, err);
+        int32_t number = code;
+        code = drain(x, l, err);
+        if (code < 0 || number == 0)
+            break;
+        const file *f = &files[weights[number - 1]];
+        code = give(x, l, f, offset < (double)f->size ? (size_t)offset : f->size, piece, err);
     }
     nb_model *m = code >= 0 ? nb_loader_finish(l, err) : NULL;
     demand(m || (err->code < 0 && err->message[0]));
     nb_loader_free(l);
+    nb_converter_free(x);
     return m;
 }
 

@@ -1,7 +1,7 @@
 /* libFuzzer target of the JSON reader: any bytes are JSON or an error that says where not; what walks over the former
  * ends, stays within, and finds every value once. */
 #include "../../src/base/memory.h"
-#include "../../src/formats/json.h"
+#include "../../src/convert/json.h"
 
 static void demand(bool holds) {
     if (!holds)

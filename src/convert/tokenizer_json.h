@@ -3,7 +3,7 @@
 #ifndef NB_TOKENIZER_JSON_H
 #define NB_TOKENIZER_JSON_H
 
-#include "../formats/composer.h"
+#include "composer.h"
 
 /* Without a tokenizer (none) nothing is added. What nibble does not know is refused by its name. */
 int32_t nb_tokenizer_compose(nb_composer *x, nb_node tokenizer, nb_node tokenizer_config, nb_node config,

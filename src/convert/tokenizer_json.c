@@ -2,7 +2,7 @@
 
 #include "../base/memory.h"
 #include "../base/numbers.h"
-#include "vocabulary.h"
+#include "../text/vocabulary.h"
 
 enum { MOST_TOKENS = 1 << 24 };
 

@@ -119,11 +119,11 @@ void nb_compose_item(nb_composer *x, nb_node first, nb_node second) {
     end_item(x);
 }
 
-void nb_compose_tensor(nb_composer *x, nb_node name, nb_tensor_info info) {
+/* The name is what was appended since name_at. */
+static void add_tensor(nb_composer *x, uint64_t name_at, nb_tensor_info info) {
     nb_checkpoint *c = x->c;
-    info.name_at = c->header_size;
-    append_node(x, name);
-    info.name_size = c->header_size - info.name_at;
+    info.name_at = name_at;
+    info.name_size = c->header_size - name_at;
     void *tensors = c->tensors;
     if (x->code == NB_OK)
         x->code = nb_grow(&tensors, &c->tensors_capacity, c->n_tensors, sizeof info, "tensors", x->err);
@@ -133,8 +133,14 @@ void nb_compose_tensor(nb_composer *x, nb_node name, nb_tensor_info info) {
     c->tensors[c->n_tensors++] = info;
 }
 
-void nb_compose_rename(nb_composer *x, nb_tensor_info *t, nb_text name) {
-    t->name_at = x->c->header_size;
-    t->name_size = name.size;
+void nb_compose_tensor(nb_composer *x, nb_node name, nb_tensor_info info) {
+    uint64_t at = x->c->header_size;
+    append_node(x, name);
+    add_tensor(x, at, info);
+}
+
+void nb_compose_named_tensor(nb_composer *x, nb_text name, nb_tensor_info info) {
+    uint64_t at = x->c->header_size;
     append(x, name.data, name.size);
+    add_tensor(x, at, info);
 }

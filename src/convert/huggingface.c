@@ -3,9 +3,10 @@
 
 #include "../base/numbers.h"
 #include "../base/writer.h"
-#include "../formats/safetensors.h"
 #include "../kernels/traits.h"
-#include "../text/tokenizer_json.h"
+#include "arrangement.h"
+#include "safetensors.h"
+#include "tokenizer_json.h"
 
 #include <math.h>
 
@@ -76,7 +77,8 @@ static const pair rope_numbers[] = {
 /* ---- the composition ------------------------------------------------------------------------------------------- */
 
 typedef struct composition {
-    nb_composer *x;
+    nb_plan *plan;
+    nb_composer *x; /* the plan's */
     const family *family;
     nb_node config, defaults; /* of the text model */
     nb_error *err;
@@ -205,68 +207,87 @@ static const char *ours(const pair *table, nb_text name) {
     return NULL;
 }
 
-/* GPTQ's and AWQ's tensors (formats/columns.h). */
-static const struct { const char *theirs, *ours; uint32_t part;
-} parts[] = {{"qweight", "weight", NB_PART_CODES},
-             {"qzeros", "weight.zeros", NB_PART_ZEROS},
-             {"scales", "weight.scales", NB_PART_SCALES},
-             {"g_idx", "weight.order", NB_PART_ORDER}};
+/* What a quantized matrix is made of (arrangement.h). */
+static const struct { nb_arrangement method; const char *leaf; nb_role role;
+} parts[] = {{NB_AS_GPTQ, "qweight", NB_ROLE_CODES}, {NB_AS_GPTQ, "qzeros", NB_ROLE_ZEROS},
+             {NB_AS_GPTQ, "scales", NB_ROLE_SCALES}, {NB_AS_GPTQ, "g_idx", NB_ROLE_ORDER},
+             {NB_AS_AWQ, "qweight", NB_ROLE_CODES},  {NB_AS_AWQ, "qzeros", NB_ROLE_ZEROS},
+             {NB_AS_AWQ, "scales", NB_ROLE_SCALES}};
 
-/* The type that multiplies alike: w = d (code - 8), d (code - 128) or, where zeros differ, d code + m. */
-static void take_part(const composition *p, nb_tensor_info *t, uint32_t part) {
-    const nb_quantization *q = &p->x->c->quantization;
-    t->part = part;
-    t->type = q->bits == 8 ? NB_TYPE_Q8_0 : q->symmetric ? NB_TYPE_Q4_0 : NB_TYPE_Q4_1;
-    if (part != NB_PART_CODES)
-        return;
-    bool awq = q->method == NB_QUANTIZED_AWQ;
-    uint64_t rows = awq ? t->shape[0] * 8 : t->shape[0], columns = awq ? t->shape[1] : t->shape[1] * 32 / q->bits;
-    t->shape[0] = columns;
-    t->shape[1] = rows;
-}
-
-/* "model.layers.7.self_attn.q_proj.weight" -> "blk.7.attn_q.weight"; a name that is not known stays, to be refused by
- * it. */
-static void rename_tensor(const composition *p, nb_tensor_info *t) {
-    nb_text rest = nb_checkpoint_tensor_name(p->x->c, t), number;
+/* "model.layers.7.self_attn.q_proj.weight" -> "blk.7.attn_q" and "weight"; false: a name that is not known. */
+static bool split_name(const composition *p, nb_text rest, nb_writer *module, nb_text *leaf) {
     static const char *const starts[] = {"model.language_model.", "language_model.model.", "language_model.", "model."};
     for (size_t i = 0; i < sizeof starts / sizeof *starts && !take_start(&rest, starts[i]); i++)
         ;
     bool in_layer = take_start(&rest, "layers.");
-    number = (nb_text){rest.data, 0};
+    nb_text number = {rest.data, 0};
     while (in_layer && number.size < rest.size && rest.data[number.size] != '.')
         number.size++;
     if (in_layer) {
         size_t skipped = NB_MIN(number.size + 1, rest.size);
         rest = (nb_text){rest.data + skipped, rest.size - skipped};
     }
-    size_t leaf = rest.size;
-    while (leaf && rest.data[leaf - 1] != '.')
-        leaf--;
-    nb_text module = {rest.data, leaf ? leaf - 1 : 0};
-    const char *found = in_layer ? ours(p->family->modules, module) : ours(modules, module);
+    size_t at = rest.size;
+    while (at && rest.data[at - 1] != '.')
+        at--;
+    nb_text theirs = {rest.data, at ? at - 1 : 0};
+    const char *found = in_layer ? ours(p->family->modules, theirs) : ours(modules, theirs);
     if (!found && in_layer)
-        found = ours(layer_modules, module);
-    nb_text last = {rest.data + leaf, rest.size - leaf};
-    for (size_t i = 0; p->x->c->quantization.method && i < sizeof parts / sizeof *parts; i++)
-        if (nb_text_is(last, parts[i].theirs)) {
-            take_part(p, t, parts[i].part);
-            last = nb_text_of(parts[i].ours);
-        }
-    char name[256];
-    nb_writer w = nb_writer_over(name, sizeof name);
+        found = ours(layer_modules, theirs);
+    *leaf = (nb_text){rest.data + at, rest.size - at};
+    if (!found || number.size > 20)
+        return false;
     if (in_layer) {
-        nb_write_bytes(&w, "blk.", 4);
-        nb_write_bytes(&w, number.data, number.size);
-        nb_write_bytes(&w, ".", 1);
+        nb_write_bytes(module, "blk.", 4);
+        nb_write_bytes(module, number.data, number.size);
+        nb_write_bytes(module, ".", 1);
     }
-    if (!found || number.size > 20 || last.size > 100)
-        return;
-    nb_write(&w, "%s.", found);
-    nb_write_bytes(&w, last.data, last.size);
-    if (p->family->flags & NORMS_LESS_ONE && nb_text_ends(module, "norm"))
-        t->shift = 1;
-    nb_compose_rename(p->x, t, (nb_text){name, w.length});
+    nb_write(module, "%s", found);
+    return true;
+}
+
+/* Gives a tensor of the files to a tensor of the GGUF; one whose name is not known keeps it, and the engine refuses it by
+ * that. */
+static int32_t place_tensor(const composition *p, uint32_t source, nb_error *err) {
+    const nb_tensor_info *t = &p->plan->in.tensors[source];
+    nb_text name = nb_checkpoint_tensor_name(&p->plan->in, t), leaf;
+    char text[256];
+    nb_writer w = nb_writer_over(text, sizeof text);
+    bool known = split_name(p, name, &w, &leaf);
+    nb_role role = NB_ROLE_CODES;
+    nb_arrangement arrangement = NB_AS_ROWS;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (p->plan->quantization.method == parts[i].method && nb_text_is(leaf, parts[i].leaf)) {
+            role = parts[i].role;
+            arrangement = parts[i].method;
+            leaf = nb_text_of("weight");
+        }
+    bool is_norm = nb_text_ends((nb_text){text, w.length}, "norm");
+    nb_write_bytes(&w, ".", 1);
+    nb_write_bytes(&w, leaf.data, leaf.size);
+    uint32_t target = nb_plan_target(p->plan, known && w.length < sizeof text ? (nb_text){text, w.length} : name);
+    if (target == NB_NONE)
+        return p->x->code;
+    nb_plan_assign(p->plan, source, target, role);
+    nb_target *to = &p->plan->targets[target];
+    to->arrangement = arrangement;
+    if (arrangement != NB_AS_ROWS)
+        return NB_OK;
+    if (!nb_traits_of(t->type))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tensor %t has type %s, which is not supported; F32, F16, BF16, F8_E4M3 and "
+                       "F8_E5M2 are",
+                       name, nb_safetensors_type(t->type));
+    to->source_type = t->type;
+    nb_tensor_info *info = &p->plan->out.tensors[target];
+    info->type = t->type;
+    info->n_dimensions = t->n_dimensions;
+    memcpy(info->shape, t->shape, sizeof info->shape);
+    if (p->family->flags & NORMS_LESS_ONE && is_norm) {
+        to->shift = 1;
+        info->type = NB_TYPE_F32;
+    }
+    return NB_OK;
 }
 
 /* What files hold that the text model does not need: buffers that follow from the configuration, parts that see
@@ -279,27 +300,25 @@ static bool is_needless(const composition *p, nb_text name) {
            (nb_text_ends(name, "lm_head.weight") && nb_node_number(member(p, "tie_word_embeddings"), 0) != 0);
 }
 
-static int32_t compose_tensors(const composition *p) {
-    nb_checkpoint *c = p->x->c;
-    uint64_t kept = 0;
-    for (uint64_t i = 0; i < c->n_tensors; i++) {
-        nb_tensor_info t = c->tensors[i];
-        if (is_needless(p, nb_checkpoint_tensor_name(c, &t)))
-            continue;
-        rename_tensor(p, &t);
-        if (!nb_traits_of(t.type))
-            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
-                           "tensor %t has type %s, which is not supported; F32, F16, BF16, F8_E4M3 and "
-                           "F8_E5M2 are",
-                           nb_checkpoint_tensor_name(c, &t), nb_safetensors_type(t.type));
-        c->tensors[kept++] = t;
+static int32_t place_tensors(const composition *p) {
+    nb_plan *plan = p->plan;
+    for (uint32_t i = 0; i < plan->in.n_tensors; i++)
+        if (!is_needless(p, nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[i])))
+            NB_TRY(place_tensor(p, i, p->err));
+    for (uint32_t i = 0; i < plan->out.n_tensors; i++) {
+        const nb_target *t = &plan->targets[i];
+        const nb_tensor_info *from = &plan->in.tensors[t->first == NB_NONE ? 0 : t->first];
+        if (t->arrangement == NB_AS_ROWS && t->missing > 1)
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "tensor %t is there twice, under two names",
+                           nb_checkpoint_tensor_name(&plan->in, from));
+        if (t->arrangement != NB_AS_ROWS && t->arrangement != NB_AS_ORDER)
+            NB_TRY(nb_arrangement_check(plan, i, p->err));
     }
-    c->n_tensors = kept;
-    return p->x->code < 0 ? p->x->code : nb_checkpoint_arrange(c, p->err);
+    return p->x->code;
 }
 
 /* quantization_config, where there is one. */
-static int32_t take_quantization(nb_checkpoint *c, nb_node config, nb_error *err) {
+static int32_t take_quantization(nb_plan *plan, nb_node config, nb_error *err) {
     nb_text method = nb_node_raw(nb_node_find(config, "quant_method"));
     if (!method.data)
         return NB_OK;
@@ -321,17 +340,17 @@ static int32_t take_quantization(nb_checkpoint *c, nb_node config, nb_error *err
                        "gptq of 2, 3 and 4, of 8 if sym, in groups of a multiple of 32",
                        method, bits, group);
     nb_walk exceptions = nb_walk_of(nb_node_find(config, "dynamic"));
-    bool mixed = nb_walk_next(&exceptions);
-    if (mixed || (group != -1 && nb_node_number(nb_node_find(config, "desc_act"), 0) != 0))
+    if (nb_walk_next(&exceptions))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "config.json: quantization with %s is not supported; take a version of the model "
-                       "without",
-                       mixed ? "dynamic (other bits for some modules)" : "desc_act (columns in another order)");
-    c->quantization = (nb_quantization){.method = awq ? NB_QUANTIZED_AWQ : NB_QUANTIZED_GPTQ,
-                                        .bits = (uint32_t)bits,
-                                        .group = group > 0 ? (uint32_t)group : 0,
-                                        .symmetric = symmetric,
-                                        .zero_offset = gptq && first};
+                       "config.json: quantization with dynamic (other bits for some modules) is not supported; take a "
+                       "version of the model without");
+    plan->quantization =
+        (nb_quantization){.method = awq ? NB_AS_AWQ : NB_AS_GPTQ,
+                          .bits = (uint32_t)bits,
+                          .group = group > 0 ? (uint32_t)group : 0,
+                          .symmetric = symmetric,
+                          .ordered = group != -1 && nb_node_number(nb_node_find(config, "desc_act"), 0) != 0,
+                          .zero_offset = gptq && first};
     return NB_OK;
 }
 
@@ -344,8 +363,9 @@ static int32_t refuse_model_type(nb_text type, nb_error *err) {
                    known);
 }
 
-int32_t nb_huggingface_compose(nb_composer *x, const nb_folder *folder, nb_error *err) {
-    composition p = {.x = x, .config = folder->config, .err = err};
+int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *err) {
+    nb_composer *x = &plan->composer;
+    composition p = {.plan = plan, .x = x, .config = folder->config, .err = err};
     if (nb_node_first(p.config) != '{')
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "config.json is missing, or holds no JSON object: without it nobody knows what the tensors are; "
@@ -360,11 +380,12 @@ int32_t nb_huggingface_compose(nb_composer *x, const nb_folder *folder, nb_error
             p.family = &families[i];
     if (!p.family)
         return refuse_model_type(type, err);
-    NB_TRY(take_quantization(x->c, nb_node_find(folder->config, "quantization_config"), err));
+    NB_TRY(take_quantization(plan, nb_node_find(folder->config, "quantization_config"), err));
     nb_text defaults = nb_text_of(p.family->defaults);
     NB_TRY(nb_json_check((const uint8_t *)defaults.data, defaults.size, "defaults", &p.defaults, err));
+    nb_compose_string(x, "nibble.source", nb_text_of("safetensors"));
     NB_TRY(compose_config(&p));
-    NB_TRY(compose_tensors(&p));
+    NB_TRY(place_tensors(&p));
     NB_TRY(nb_tokenizer_compose(x, folder->tokenizer, folder->tokenizer_config, p.config, folder->generation, err));
     if (folder->chat_template.data) {
         nb_compose_string(x, "tokenizer.chat_template", folder->chat_template);

@@ -1,11 +1,10 @@
-/* Composes a checkpoint for models whose files are not GGUF: values under the keys, and tensors under the names, that a
- * GGUF file would have, so that whoever reads a checkpoint need not know where it came from.
+/* Composes a checkpoint: values and tensors, one after the other, as a GGUF file has them.
  *
  * The first failure stays in `code`, and nothing is written after it: ask once, at the end. */
 #ifndef NB_COMPOSER_H
 #define NB_COMPOSER_H
 
-#include "checkpoint.h"
+#include "../formats/checkpoint.h"
 #include "json.h"
 
 typedef struct nb_composer {
@@ -26,8 +25,8 @@ void nb_compose_u32(nb_composer *x, uint32_t item);
 /* A string item: both nodes decoded, with a space between them if there is a second. */
 void nb_compose_item(nb_composer *x, nb_node first, nb_node second);
 
-/* A tensor; name_at and name_size are set. The name is a JSON string, decoded. */
+/* A tensor; name_at and name_size are set. The name is a JSON string, decoded; or bytes as they are. */
 void nb_compose_tensor(nb_composer *x, nb_node name, nb_tensor_info info);
-void nb_compose_rename(nb_composer *x, nb_tensor_info *t, nb_text name);
+void nb_compose_named_tensor(nb_composer *x, nb_text name, nb_tensor_info info);
 
 #endif

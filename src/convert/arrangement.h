@@ -1,0 +1,32 @@
+/* How a matrix that is quantized by others lies in their tensors: w[row][column] = scale (code - zero), one scale and one
+ * zero for each row and each group of columns. It becomes Q4_0 (of 2 to 4 bits, all zeros alike), Q4_1 (where they are
+ * not: w = d code + m, m = -scale zero as a half) or Q8_0.
+ *
+ *     GPTQ    qweight        u32 [columns bits / 32, rows]   down a column of it, the codes are one stream of bits
+ *             qzeros         u32 [groups, rows bits / 32]    along a row, the zeros are one (less 1 in the first format)
+ *     AWQ     qweight        u32 [columns, rows / 8]         eight rows a word, in the order 0 2 4 6 1 3 5 7
+ *             qzeros         u32 [groups, rows / 8]          so, too
+ *     both    scales         f16 [groups, rows]
+ *     GPTQ    g_idx          u32 [columns]                   the group of a column
+ *
+ * Where the columns of a group lie anywhere (desc_act), they are put side by side, and the target NAME.order says what
+ * column of the file each is: the engine puts its activations into that order.
+ *
+ * Sources: AutoGPTQ, qlinear_cuda_old.py (pack); GPTQModel, nn_modules/qlinear; AutoAWQ, utils/packing_utils.py. */
+#ifndef NB_ARRANGEMENT_H
+#define NB_ARRANGEMENT_H
+
+#include "plan.h"
+
+/* The target of codes: its sources must fit each other. Sets its type and shape, and adds the target of its order if it
+ * has one. */
+int32_t nb_arrangement_check(nb_plan *plan, uint32_t target, nb_error *err);
+
+/* All sources of the target are there: what can be wrong in them is said. */
+int32_t nb_arrangement_begin(nb_plan *plan, uint32_t target, nb_error *err);
+
+/* Rows [first, first + rows) of the target, as the GGUF has them. */
+int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out,
+                            nb_error *err);
+
+#endif

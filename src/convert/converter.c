@@ -1,0 +1,521 @@
+/* The files' bytes in, the GGUF's out. First every file's header (of documents: all of it) is gathered in a growing
+ * buffer; then everything is planned (plan.h), and the GGUF's header can be given; then the weights come, file by file.
+ * What the GGUF has as the file has it is handed out where it lies in the staging buffer. */
+#include "../nibble_convert.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../formats/gguf.h"
+#include "../kernels/traits.h"
+#include "arrangement.h"
+#include "huggingface.h"
+#include "safetensors.h"
+
+enum {
+    FIRST_HEADER = 1 << 20, STAGING = 1 << 20,
+    OUTPUT = 1 << 20, /* bytes that are made at once, or a row */
+    MOST_DOCUMENT = 1 << 28, MOST_PARTS = 10000
+};
+
+/* Files that are taken whole. */
+enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, DOCUMENTS };
+static const char *const document_names[DOCUMENTS] = {
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"};
+
+typedef struct document {
+    uint8_t *bytes; /* owned; NULL: not given */
+    size_t size;
+} document;
+
+struct nb_converter {
+    nb_plan plan;
+    uint32_t flags;
+    enum { BETWEEN, HEADER, WEIGHTS, COMPLETE, FAILED } stage; /* BETWEEN: two files */
+    bool open, planned;       /* a file has begun; all headers are there */
+
+    char name[128];           /* of the file at hand */
+    double told;              /* its size; 0: not known */
+    int32_t kind;             /* a document, or DOCUMENTS: weights */
+    enum { UNKNOWN, GGUF, SAFETENSORS } format; /* of the weights */
+    uint32_t parts;           /* files of weights so far */
+    nb_gguf gguf;
+    nb_checkpoint part;       /* of a GGUF whose header is being read */
+    document documents[DOCUMENTS];
+
+    uint8_t *buffer;          /* HEADER: the file so far; WEIGHTS: what has not been used */
+    size_t capacity, filled, used;
+    uint32_t file;            /* WEIGHTS: which one */
+    uint64_t file_at;         /* offset in it of buffer[0] */
+    uint64_t source, arrived; /* the tensor of the files that arrives, and how much of it has */
+
+    uint8_t *header;          /* of the GGUF */
+    size_t header_size;
+    bool header_given;
+    uint64_t target, row;     /* the tensor of the GGUF that is being written, and how many rows of it have been */
+    uint64_t written;         /* bytes behind the header */
+    uint8_t *output;          /* what is made of several sources, or otherwise */
+    size_t output_capacity;
+    float *weights;           /* [weights_capacity], of a row */
+    size_t weights_capacity;
+};
+
+nb_converter *nb_converter_new(uint32_t flags, nb_error *err) {
+    nb_converter *x = nb_alloc(sizeof *x);
+    if (!x)
+        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory to begin converting");
+    *x = (nb_converter){.flags = flags};
+    return x;
+}
+
+void nb_converter_free(nb_converter *x) {
+    if (!x)
+        return;
+    nb_plan_free(&x->plan);
+    nb_checkpoint_free(&x->part);
+    for (int i = 0; i < DOCUMENTS; i++)
+        nb_free(x->documents[i].bytes);
+    nb_free(x->buffer);
+    nb_free(x->header);
+    nb_free(x->output);
+    nb_free(x->weights);
+    nb_free(x);
+}
+
+/* ---- headers --------------------------------------------------------------------------------------------------- */
+
+static int32_t grow_buffer(nb_converter *x, size_t capacity, nb_error *err) {
+    uint8_t *larger = nb_alloc(capacity);
+    if (!larger)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", capacity);
+    if (x->filled)
+        memcpy(larger, x->buffer, x->filled);
+    nb_free(x->buffer);
+    x->buffer = larger;
+    x->capacity = capacity;
+    return NB_OK;
+}
+
+/* A GGUF's header goes behind those of the parts before it, and its tensors too; its values say nothing new. */
+static int32_t add_part(nb_converter *x, nb_error *err) {
+    nb_checkpoint *c = &x->plan.in, *part = &x->part;
+    if (nb_checkpoint_number(part, "split.no", 0) != (double)x->parts)
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "this is part %g of a split model, where part %u is expected: give the parts in their order, "
+                       "-00001-of- first",
+                       nb_checkpoint_number(part, "split.no", 0) + 1, x->parts + 1);
+    for (uint64_t i = 0; i < part->n_tensors; i++)
+        part->tensors[i].file = x->parts;
+    if (!x->parts) {
+        *c = *part;
+        *part = (nb_checkpoint){0};
+        return NB_OK;
+    }
+    uint64_t n = c->n_tensors + part->n_tensors, size = c->header_size + part->header_size;
+    nb_tensor_info *tensors = nb_alloc((size_t)n * sizeof *tensors);
+    uint8_t *header = nb_alloc((size_t)size);
+    if (!tensors || !header) {
+        nb_free(tensors);
+        nb_free(header);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", n);
+    }
+    memcpy(header, c->header, c->header_size);
+    memcpy(header + c->header_size, part->header, part->header_size);
+    for (uint64_t i = 0; i < n; i++) {
+        tensors[i] = i < c->n_tensors ? c->tensors[i] : part->tensors[i - c->n_tensors];
+        tensors[i].name_at += i < c->n_tensors ? 0 : c->header_size;
+    }
+    nb_free(c->header);
+    nb_free(c->tensors);
+    c->header = header;
+    c->header_size = (size_t)size;
+    c->tensors = tensors;
+    c->n_tensors = c->tensors_capacity = n;
+    nb_checkpoint_free(part);
+    return NB_OK;
+}
+
+static int32_t gather_gguf(nb_converter *x, nb_error *err) {
+    int32_t code = nb_gguf_parse(&x->gguf, &x->part, x->buffer, x->filled, err);
+    NB_TRY(code);
+    if (code == NB_GGUF_MORE)
+        return x->filled == x->capacity ? grow_buffer(x, 2 * x->capacity, err) : NB_OK;
+    x->stage = BETWEEN;
+    x->part.header_size = x->gguf.at;
+    x->part.header = nb_alloc(x->gguf.at);
+    if (!x->part.header)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", x->gguf.at);
+    memcpy(x->part.header, x->buffer, x->gguf.at);
+    return add_part(x, err);
+}
+
+static int32_t gather_safetensors(nb_converter *x, nb_error *err) {
+    uint64_t bytes, end;
+    NB_TRY(nb_safetensors_begin(x->buffer, (uint64_t)x->told, &bytes, err));
+    if (x->filled < bytes)
+        return x->capacity < bytes ? grow_buffer(x, (size_t)bytes, err) : NB_OK;
+    x->plan.sources.c = &x->plan.in;
+    x->plan.sources.err = err;
+    NB_TRY(nb_safetensors_parse(&x->plan.sources, x->parts, x->buffer, (size_t)bytes,
+                                x->flags & NB_CONVERT_HEADER ? 0 : (uint64_t)x->told, &end, err));
+    x->stage = BETWEEN;
+    return NB_OK;
+}
+
+/* A piece of a file. */
+static int32_t gather(nb_converter *x, nb_error *err) {
+    if (x->kind < DOCUMENTS) {
+        if (x->filled < x->capacity)
+            return NB_OK;
+        if (x->capacity >= MOST_DOCUMENT)
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file is larger than any of its kind (%u bytes)",
+                           (uint32_t)MOST_DOCUMENT);
+        return grow_buffer(x, 2 * x->capacity, err);
+    }
+    if (x->filled < NB_SAFETENSORS_LENGTH)
+        return NB_OK;
+    bool gguf = nb_compare(x->buffer, "GGUF", 4) == 0 || nb_compare(x->buffer, "FUGG", 4) == 0;
+    if (x->format != UNKNOWN && gguf != (x->format == GGUF))
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "GGUF and safetensors files do not make one model: give those of one format");
+    x->format = gguf ? GGUF : SAFETENSORS;
+    return gguf ? gather_gguf(x, err) : gather_safetensors(x, err);
+}
+
+/* Whose fault it was, in front of the message. */
+static int32_t with_name(const nb_converter *x, int32_t code, nb_error *err) {
+    if (code >= 0 || !err)
+        return code;
+    nb_error plain = *err;
+    return NB_FAIL(err, code, "%s: %s", x->name, plain.message);
+}
+
+int32_t nb_converter_begin(nb_converter *x, const char *name, size_t name_bytes, double total_bytes, nb_error *err) {
+    if (x->stage != BETWEEN || x->open || x->planned)
+        return NB_FAIL(err, NB_ERR_STATE, "no file can begin here: the one before has not ended");
+    if (!(total_bytes >= 0 && total_bytes < 0x1p53) || x->parts == MOST_PARTS)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a file cannot have %g bytes, nor a model more than %u files", total_bytes,
+                       (uint32_t)MOST_PARTS);
+    size_t n = NB_MIN(name_bytes, sizeof x->name - 1);
+    memcpy(x->name, name, n);
+    x->name[n] = 0;
+    x->filled = 0;
+    if (!x->buffer) /* at first, or it went to a document */
+        NB_TRY(grow_buffer(x, FIRST_HEADER, err));
+    x->open = true;
+    x->told = total_bytes;
+    x->gguf = (nb_gguf){.file_bytes = x->flags & NB_CONVERT_HEADER ? 0 : (uint64_t)total_bytes};
+    x->stage = HEADER;
+    for (x->kind = 0; x->kind < DOCUMENTS && !nb_text_is(nb_text_of(x->name), document_names[x->kind]); x->kind++)
+        ;
+    if (x->kind < DOCUMENTS && x->documents[x->kind].bytes)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%s is there twice", x->name);
+    return NB_OK;
+}
+
+static int32_t end_file(nb_converter *x, nb_error *err) {
+    if (x->kind < DOCUMENTS) {
+        x->documents[x->kind] = (document){x->buffer, x->filled};
+        x->buffer = NULL;
+        x->capacity = 0;
+        return NB_OK;
+    }
+    if (x->stage == HEADER) {
+        x->gguf.file_bytes = x->filled; /* the parser says best what is missing once it knows that nothing follows */
+        if (x->format == GGUF && x->filled)
+            NB_TRY(nb_gguf_parse(&x->gguf, &x->part, x->buffer, x->filled, err));
+        return NB_FAIL(err, NB_ERR_TRUNCATED,
+                       "the file is empty or ends within its header, after %z bytes; fetch it again", x->filled);
+    }
+    x->parts++;
+    return NB_OK;
+}
+
+int32_t nb_converter_end(nb_converter *x, nb_error *err) {
+    if (!x->open || x->stage == FAILED)
+        return NB_FAIL(err, NB_ERR_STATE, "no file has begun that could end");
+    int32_t code = with_name(x, end_file(x, err), err);
+    x->stage = code < 0 ? FAILED : BETWEEN;
+    x->filled = 0;
+    x->open = false;
+    return code;
+}
+
+/* ---- the plan -------------------------------------------------------------------------------------------------- */
+
+static int32_t plan_folder(nb_converter *x, nb_error *err) {
+    nb_node nodes[DOCUMENTS] = {0};
+    for (int i = 0; i < CHAT_TEMPLATE; i++)
+        if (x->documents[i].bytes)
+            NB_TRY(nb_json_check(x->documents[i].bytes, x->documents[i].size, document_names[i], &nodes[i], err));
+    const document *template = &x->documents[CHAT_TEMPLATE];
+    nb_folder folder = {.config = nodes[CONFIG],
+                        .generation = nodes[GENERATION],
+                        .tokenizer = nodes[TOKENIZER],
+                        .tokenizer_config = nodes[TOKENIZER_CONFIG],
+                        .chat_template = {(char *)template->bytes, template->size}};
+    return nb_huggingface_plan(&x->plan, &folder, err);
+}
+
+/* All headers are there. */
+static int32_t plan(nb_converter *x, nb_error *err) {
+    if (!x->parts)
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "there are no weights among the files: give *.safetensors, or the parts of a GGUF");
+    double count = nb_checkpoint_number(&x->plan.in, "split.count", 1);
+    if (x->format == GGUF && count != (double)x->parts)
+        return NB_FAIL(err, NB_ERR_FORMAT, "the model is split into %g files, but %u were given: give all of them",
+                       count, x->parts);
+    NB_TRY(nb_plan_begin(&x->plan, err));
+    NB_TRY(x->format == GGUF ? nb_plan_gguf(&x->plan, err) : plan_folder(x, err));
+    NB_TRY(nb_plan_settle(&x->plan, err));
+    for (int i = 0; i < DOCUMENTS; i++) { /* the weights' memory is needed more */
+        nb_free(x->documents[i].bytes);
+        x->documents[i].bytes = NULL;
+    }
+    x->planned = true;
+    NB_TRY(nb_plan_header(&x->plan, &x->header, &x->header_size, err));
+    x->filled = 0;
+    return x->capacity < STAGING ? grow_buffer(x, STAGING, err) : NB_OK;
+}
+
+/* ---- weights --------------------------------------------------------------------------------------------------- */
+
+static const nb_tensor_info *source_of(const nb_converter *x) {
+    return &x->plan.in.tensors[x->source];
+}
+
+static int32_t cut_off(const nb_converter *x, nb_error *err) {
+    return NB_FAIL(err, NB_ERR_TRUNCATED, "the file ends after %l bytes, within tensor %t; fetch it again",
+                   x->file_at + x->filled, nb_checkpoint_tensor_name(&x->plan.in, source_of(x)));
+}
+
+int32_t nb_converter_next(nb_converter *x, double *offset, nb_error *err) {
+    *offset = 0;
+    if (x->stage == WEIGHTS)
+        return cut_off(x, err);
+    if (x->stage == COMPLETE)
+        return 0;
+    if (x->stage != BETWEEN || x->open)
+        return NB_FAIL(err, NB_ERR_STATE, "no weights are asked for: a file has not ended, or converting failed before");
+    if (!x->planned) {
+        int32_t code = plan(x, err);
+        if (code < 0) {
+            x->stage = FAILED;
+            return code;
+        }
+    }
+    const nb_plan *p = &x->plan;
+    while (x->source < p->in.n_tensors && p->origins[x->source].target == NB_NONE)
+        x->source++;
+    if (x->flags & NB_CONVERT_HEADER || x->source == p->in.n_tensors) {
+        x->stage = COMPLETE;
+        return 0;
+    }
+    x->filled = x->used = 0;
+    x->file = source_of(x)->file;
+    x->file_at = source_of(x)->at;
+    x->stage = WEIGHTS;
+    *offset = (double)x->file_at;
+    return (int32_t)source_of(x)->file + 1;
+}
+
+uint8_t *nb_converter_space(nb_converter *x, size_t *capacity) {
+    bool wants = x->stage == HEADER || x->stage == WEIGHTS;
+    if (x->stage == WEIGHTS && x->used) {
+        x->filled -= x->used;
+        memmove(x->buffer, x->buffer + x->used, x->filled);
+        x->file_at += x->used;
+        x->used = 0;
+    }
+    *capacity = wants ? x->capacity - x->filled : 0;
+    return x->buffer + x->filled;
+}
+
+int32_t nb_converter_commit(nb_converter *x, size_t n, nb_error *err) {
+    if (x->stage != HEADER && x->stage != WEIGHTS && n)
+        return NB_FAIL(err, NB_ERR_STATE, "the converter takes no more bytes: it has %s",
+                       x->stage == FAILED ? "failed" : "all that it needs");
+    if (n > x->capacity - x->filled)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%z bytes were committed where %z fit", n, x->capacity - x->filled);
+    x->filled += n;
+    int32_t code = x->stage == HEADER ? with_name(x, gather(x, err), err) : NB_OK;
+    if (code < 0)
+        x->stage = FAILED;
+    return code;
+}
+
+/* Room for n bytes of output; NULL: there is no memory. */
+static uint8_t *output_for(nb_converter *x, size_t n) {
+    if (n > x->output_capacity) {
+        nb_free(x->output);
+        x->output = nb_alloc(n);
+        x->output_capacity = x->output ? n : 0;
+    }
+    return x->output;
+}
+
+static float *weights_for(nb_converter *x, size_t n) {
+    if (n > x->weights_capacity) {
+        nb_free(x->weights);
+        x->weights = nb_alloc(n * sizeof(float));
+        x->weights_capacity = x->weights ? n : 0;
+    }
+    return x->weights;
+}
+
+static uint64_t rows_of(const nb_tensor_info *t) {
+    return t->shape[1] * t->shape[2] * t->shape[3];
+}
+
+/* Zeros up to where the tensor that is written begins. */
+static int32_t pad(nb_converter *x, const uint8_t **bytes) {
+    static const uint8_t zeros[NB_GGUF_ALIGNMENT];
+    *bytes = zeros;
+    return (int32_t)(x->plan.out.tensors[x->target].at - x->written);
+}
+
+static void end_target(nb_converter *x) {
+    for (uint32_t i = x->plan.targets[x->target].first; i != NB_NONE; i = x->plan.origins[i].next) {
+        nb_free(x->plan.origins[i].bytes);
+        x->plan.origins[i].bytes = NULL;
+    }
+    x->target++;
+    x->row = 0;
+}
+
+/* Some rows of a target whose sources are all here. */
+static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    const nb_tensor_info *to = &x->plan.out.tensors[x->target];
+    uint64_t rows = rows_of(to), row_bytes = to->bytes / rows;
+    uint64_t n = NB_MIN(rows - x->row, NB_MAX(OUTPUT / row_bytes, 1));
+    uint8_t *out = output_for(x, (size_t)(n * row_bytes));
+    if (!out)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for rows of %l bytes", row_bytes);
+    if (!x->row)
+        NB_TRY(nb_arrangement_begin(&x->plan, (uint32_t)x->target, err));
+    NB_TRY(nb_arrangement_rows(&x->plan, (uint32_t)x->target, x->row, n, out, err));
+    x->row += n;
+    if (x->row == rows)
+        end_target(x);
+    *bytes = out;
+    return (int32_t)(n * row_bytes);
+}
+
+/* The source's next n bytes were used. */
+static void advance(nb_converter *x, size_t n) {
+    x->used += n;
+    x->arrived += n;
+    if (x->arrived == source_of(x)->bytes) {
+        x->source++;
+        x->arrived = 0;
+    }
+}
+
+/* What has arrived of the target's only source, as its rows. 0: not enough for one. */
+static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[x->target];
+    const nb_target *target = &x->plan.targets[x->target];
+    size_t n = (size_t)NB_MIN(x->filled - x->used, from->bytes - x->arrived);
+    bool last = x->arrived + n == from->bytes;
+    const uint8_t *in = x->buffer + x->used;
+    if (from->type == to->type && target->shift == 0) {
+        *bytes = in;
+        advance(x, n);
+        if (last)
+            end_target(x);
+        return (int32_t)n;
+    }
+    const nb_traits *traits = nb_traits_of(from->type);
+    size_t columns = (size_t)from->shape[0], row_bytes = columns / traits->block_weights * traits->block_bytes;
+    if (n < row_bytes) {
+        return row_bytes > x->capacity ? grow_buffer(x, row_bytes, err) : 0;
+    }
+    float *weights = weights_for(x, columns);
+    uint8_t *out = output_for(x, columns * sizeof(float)), *aligned = NULL;
+    if (weights && out)
+        aligned = nb_alloc(row_bytes); /* the buffer may hold it at any address, and blocks are read as structs */
+    if (!aligned)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of %z weights", columns);
+    memcpy(aligned, in, row_bytes);
+    traits->dequantize(aligned, weights, columns);
+    nb_free(aligned);
+    for (size_t i = 0; i < columns; i++)
+        weights[i] += target->shift;
+    memcpy(out, weights, columns * sizeof(float)); /* F32 is all that a shift makes */
+    bool whole = x->arrived + row_bytes == from->bytes;
+    advance(x, row_bytes);
+    if (whole)
+        end_target(x);
+    *bytes = out;
+    return (int32_t)(columns * sizeof(float));
+}
+
+/* What has arrived of a source that waits for others. */
+static int32_t collect(nb_converter *x, nb_error *err) {
+    const nb_tensor_info *from = source_of(x);
+    nb_origin *origin = &x->plan.origins[x->source];
+    if (!origin->bytes)
+        origin->bytes = nb_alloc((size_t)from->bytes);
+    if (!origin->bytes)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to hold tensor %t (%l bytes) until its matrix is whole",
+                       nb_checkpoint_tensor_name(&x->plan.in, from), from->bytes);
+    size_t n = (size_t)NB_MIN(x->filled - x->used, from->bytes - x->arrived);
+    memcpy(origin->bytes + x->arrived, x->buffer + x->used, n);
+    if (x->arrived + n == from->bytes)
+        x->plan.targets[origin->target].missing--;
+    advance(x, n);
+    return NB_OK;
+}
+
+/* The GGUF's next bytes behind its header, or 0. */
+static int32_t produce(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    const nb_plan *p = &x->plan;
+    for (;;) {
+        const nb_target *to = x->target < p->out.n_tensors ? &p->targets[x->target] : NULL;
+        bool streams = to && to->arrangement == NB_AS_ROWS;
+        if (to && !streams && !to->missing)
+            return x->written < p->out.tensors[x->target].at ? pad(x, bytes) : write_rows(x, bytes, err);
+        if (x->stage != WEIGHTS)
+            return 0;
+        if (x->source == p->in.n_tensors || source_of(x)->file != x->file) {
+            x->stage = BETWEEN;
+            return 0;
+        }
+        if (!x->arrived && x->file_at + x->used < source_of(x)->at) { /* alignment, or a gap */
+            x->used += (size_t)NB_MIN(source_of(x)->at - x->file_at - x->used, x->filled - x->used);
+            if (x->file_at + x->used < source_of(x)->at)
+                return 0;
+        }
+        if (x->used == x->filled)
+            return 0;
+        uint32_t target = p->origins[x->source].target;
+        if (target == NB_NONE) {
+            advance(x, (size_t)NB_MIN(x->filled - x->used, source_of(x)->bytes - x->arrived));
+        } else if (p->targets[target].arrangement != NB_AS_ROWS) {
+            NB_TRY(collect(x, err));
+        } else if (x->written < p->out.tensors[x->target].at) {
+            return pad(x, bytes);
+        } else {
+            return stream_rows(x, bytes, err);
+        }
+    }
+}
+
+int32_t nb_converter_take(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    *bytes = NULL;
+    if (x->stage == FAILED || !x->planned)
+        return 0;
+    if (!x->header_given) {
+        x->header_given = true;
+        *bytes = x->header;
+        return (int32_t)x->header_size;
+    }
+    if (x->flags & NB_CONVERT_HEADER)
+        return 0;
+    int32_t n = produce(x, bytes, err);
+    if (n < 0)
+        x->stage = FAILED;
+    else
+        x->written += (uint32_t)n;
+    return n;
+}

@@ -1,0 +1,226 @@
+#include "plan.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../base/sort.h"
+#include "../formats/gguf.h"
+#include "../kernels/traits.h"
+
+void nb_plan_free(nb_plan *plan) {
+    for (uint64_t i = 0; plan->origins && i < plan->in.n_tensors; i++)
+        nb_free(plan->origins[i].bytes);
+    for (uint64_t i = 0; plan->targets && i < plan->out.n_tensors; i++)
+        nb_free(plan->targets[i].order);
+    nb_free(plan->origins);
+    nb_free(plan->targets);
+    nb_checkpoint_free(&plan->in);
+    nb_checkpoint_free(&plan->out);
+}
+
+int32_t nb_plan_begin(nb_plan *plan, nb_error *err) {
+    NB_TRY(nb_checkpoint_arrange(&plan->in, err));
+    plan->composer = (nb_composer){.c = &plan->out, .err = err};
+    uint64_t n = plan->in.n_tensors;
+    plan->origins = nb_alloc((size_t)NB_MAX(n, 1) * sizeof *plan->origins);
+    if (!plan->origins)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", n);
+    for (uint64_t i = 0; i < n; i++)
+        plan->origins[i] = (nb_origin){.target = NB_NONE, .next = NB_NONE};
+    return NB_OK;
+}
+
+uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
+    nb_checkpoint *c = &plan->out;
+    for (uint64_t i = c->n_tensors; i--;) /* sources of one target follow each other, mostly */
+        if (nb_text_equal(nb_checkpoint_tensor_name(c, &c->tensors[i]), name))
+            return (uint32_t)i;
+    nb_compose_named_tensor(&plan->composer, name, (nb_tensor_info){.shape = {1, 1, 1, 1}});
+    void *targets = plan->targets;
+    if (plan->composer.code == NB_OK)
+        plan->composer.code = nb_grow(&targets, &plan->targets_capacity, c->n_tensors - 1, sizeof *plan->targets,
+                                      "tensors", plan->composer.err);
+    if (plan->composer.code < 0)
+        return NB_NONE;
+    plan->targets = targets;
+    plan->targets[c->n_tensors - 1] = (nb_target){.first = NB_NONE, .with = NB_NONE};
+    return (uint32_t)c->n_tensors - 1;
+}
+
+void nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role role) {
+    nb_target *t = &plan->targets[target];
+    plan->origins[source] = (nb_origin){.target = target, .role = role, .next = t->first};
+    t->first = source;
+    t->missing++;
+}
+
+uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role) {
+    uint32_t i = plan->targets[target].first;
+    while (i != NB_NONE && plan->origins[i].role != role)
+        i = plan->origins[i].next;
+    return i;
+}
+
+int32_t nb_plan_gguf(nb_plan *plan, nb_error *err) {
+    (void)err;
+    for (uint32_t i = 0; i < plan->in.n_tensors; i++) {
+        const nb_tensor_info *t = &plan->in.tensors[i];
+        uint32_t target = nb_plan_target(plan, nb_checkpoint_tensor_name(&plan->in, t));
+        if (target == NB_NONE)
+            return plan->composer.code;
+        nb_tensor_info *to = &plan->out.tensors[target];
+        uint64_t name_at = to->name_at, name_size = to->name_size;
+        *to = *t;
+        to->name_at = name_at;
+        to->name_size = name_size;
+        plan->targets[target].source_type = t->type;
+        nb_plan_assign(plan, i, target, NB_ROLE_CODES);
+    }
+    return NB_OK;
+}
+
+/* ---- the order ------------------------------------------------------------------------------------------------- */
+
+/* A target is written when the last of its sources has arrived. */
+static uint32_t last_source(const nb_plan *plan, const nb_target *t) {
+    uint32_t last = 0;
+    for (uint32_t i = t->first; i != NB_NONE; i = plan->origins[i].next)
+        last = NB_MAX(last, i);
+    return last;
+}
+
+static int compare_targets(const void *table, uint32_t a, uint32_t b) {
+    const nb_plan *plan = table;
+    const nb_target *x = &plan->targets[a], *y = &plan->targets[b];
+    uint32_t of_x = last_source(plan, x->with == NB_NONE ? x : &plan->targets[x->with]);
+    uint32_t of_y = last_source(plan, y->with == NB_NONE ? y : &plan->targets[y->with]);
+    if (of_x != of_y)
+        return of_x < of_y ? -1 : 1;
+    return (x->with != NB_NONE) - (y->with != NB_NONE);
+}
+
+int32_t nb_plan_settle(nb_plan *plan, nb_error *err) {
+    nb_checkpoint *c = &plan->out;
+    uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc((n + 1) * sizeof *order), *place = nb_alloc((n + 1) * sizeof *place);
+    nb_tensor_info *tensors = nb_alloc((n + 1) * sizeof *tensors);
+    nb_target *targets = nb_alloc((n + 1) * sizeof *targets);
+    bool enough = order && place && tensors && targets;
+    if (enough) {
+        nb_sort(order, n, compare_targets, plan);
+        for (uint32_t i = 0; i < n; i++)
+            place[order[i]] = i;
+        uint64_t at = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            tensors[i] = c->tensors[order[i]];
+            targets[i] = plan->targets[order[i]];
+            if (targets[i].with != NB_NONE)
+                targets[i].with = place[targets[i].with];
+            const nb_traits *traits = nb_traits_of(tensors[i].type);
+            tensors[i].bytes = tensors[i].shape[0] * tensors[i].shape[1] * tensors[i].shape[2] * tensors[i].shape[3] /
+                               traits->block_weights * traits->block_bytes;
+            tensors[i].at = at;
+            at = NB_ROUND_UP(at + tensors[i].bytes, NB_GGUF_ALIGNMENT);
+        }
+        for (uint64_t i = 0; i < plan->in.n_tensors; i++)
+            if (plan->origins[i].target != NB_NONE)
+                plan->origins[i].target = place[plan->origins[i].target];
+        nb_free(c->tensors);
+        nb_free(plan->targets);
+        c->tensors = tensors;
+        plan->targets = targets;
+        c->tensors_capacity = plan->targets_capacity = n + 1;
+    } else {
+        nb_free(tensors);
+        nb_free(targets);
+    }
+    nb_free(order);
+    nb_free(place);
+    return enough ? NB_OK : NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u tensors", n);
+}
+
+/* ---- the header ------------------------------------------------------------------------------------------------ */
+
+typedef struct output { /* bytes = NULL: only counts */
+    uint8_t *bytes;
+    size_t at;
+} output;
+
+static void put(output *o, const void *bytes, size_t n) {
+    if (o->bytes && n)
+        memcpy(o->bytes + o->at, bytes, n);
+    o->at += n;
+}
+
+static void put_u32(output *o, uint32_t x) {
+    put(o, &x, sizeof x);
+}
+
+static void put_u64(output *o, uint64_t x) {
+    put(o, &x, sizeof x);
+}
+
+static void put_text(output *o, nb_text text) {
+    put_u64(o, text.size);
+    put(o, text.data, text.size);
+}
+
+static bool starts(nb_text text, const char *with) {
+    size_t n = nb_length(with);
+    return text.size >= n && nb_compare(text.data, with, n) == 0;
+}
+
+/* Values; those that are no longer so are left out. Returns how many. */
+static uint64_t put_values(output *o, const nb_checkpoint *c) {
+    uint64_t n = 0;
+    for (uint64_t i = 0; i < c->n_values; i++) {
+        const nb_value *v = &c->values[i];
+        nb_text key = nb_checkpoint_key(c, v);
+        if (starts(key, "split.") || nb_text_is(key, "general.alignment"))
+            continue;
+        put_text(o, key);
+        put_u32(o, v->type);
+        if (v->type == NB_VALUE_ARRAY) {
+            put_u32(o, v->item_type);
+            put_u64(o, v->count);
+        }
+        if (v->type == NB_VALUE_STRING)
+            put_u64(o, v->size);
+        put(o, c->header + v->at, (size_t)v->size);
+        n++;
+    }
+    return n;
+}
+
+static void put_header(output *o, const nb_plan *plan) {
+    const nb_checkpoint *c = &plan->out;
+    output none = {0};
+    put(o, "GGUF", 4);
+    put_u32(o, 3);
+    put_u64(o, c->n_tensors);
+    put_u64(o, put_values(&none, &plan->in) + put_values(&none, c));
+    put_values(o, &plan->in);
+    put_values(o, c);
+    for (uint64_t i = 0; i < c->n_tensors; i++) {
+        const nb_tensor_info *t = &c->tensors[i];
+        put_text(o, nb_checkpoint_tensor_name(c, t));
+        put_u32(o, t->n_dimensions);
+        for (uint32_t k = 0; k < t->n_dimensions; k++)
+            put_u64(o, t->shape[k]);
+        put_u32(o, t->type);
+        put_u64(o, t->at);
+    }
+    while (c->n_tensors && o->at % NB_GGUF_ALIGNMENT)
+        put(o, "", 1);
+}
+
+int32_t nb_plan_header(const nb_plan *plan, uint8_t **bytes, size_t *size, nb_error *err) {
+    output o = {0};
+    put_header(&o, plan);
+    uint8_t *out = nb_alloc(o.at);
+    if (!out)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", o.at);
+    o = (output){.bytes = out};
+    put_header(&o, plan);
+    *bytes = out;
+    *size = o.at;
+    return NB_OK;
+}

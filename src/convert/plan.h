@@ -1,0 +1,78 @@
+/* What a converter is going to write, known before the first weight arrives: the GGUF's values and tensors, and of which
+ * tensors of the files each is made, and how. */
+#ifndef NB_PLAN_H
+#define NB_PLAN_H
+
+#include "composer.h"
+
+enum { NB_NONE = UINT32_MAX };
+
+/* What a tensor of the files (a source) is to one of the GGUF (its target). */
+typedef enum nb_role { NB_ROLE_CODES /* or all there is */, NB_ROLE_SCALES, NB_ROLE_ZEROS, NB_ROLE_ORDER } nb_role;
+
+typedef struct nb_origin { /* of a source */
+    uint32_t target;       /* NB_NONE: nobody needs it */
+    uint32_t role;
+    uint32_t next;         /* source of the same target, or NB_NONE */
+    uint8_t *bytes;        /* owned; NULL unless it has to wait for others */
+} nb_origin;
+
+/* How a target's weights lie in its sources (arrangement.h). */
+typedef enum nb_arrangement {
+    NB_AS_ROWS,  /* one source, row by row */
+    NB_AS_GPTQ, NB_AS_AWQ,
+    NB_AS_ORDER  /* the order of another target's columns */
+} nb_arrangement;
+
+typedef struct nb_target {
+    nb_arrangement arrangement;
+    uint32_t source_type; /* of the weights in a source, where they are numbers and not codes */
+    float shift;          /* of a vector: what is to be added */
+    uint32_t first;       /* of its sources */
+    uint32_t missing;     /* how many of them have not arrived */
+    uint32_t with;        /* the target that it is written behind, or NB_NONE */
+    uint32_t *order;      /* owned: [columns], of the files' columns; NULL: as they are */
+} nb_target;
+
+typedef struct nb_quantization { /* of a folder whose weights are quantized */
+    nb_arrangement method;       /* NB_AS_ROWS: they are not */
+    uint32_t bits;               /* of a code: 2, 3, 4 or 8 */
+    uint32_t group;              /* columns that a scale serves; 0: all of a row */
+    bool symmetric;              /* every zero is half of what codes can say */
+    bool ordered;                /* columns of a group lie anywhere */
+    uint32_t zero_offset;        /* zeros are stored less so much */
+} nb_quantization;
+
+typedef struct nb_plan {
+    nb_checkpoint in;    /* the files': tensors in their order; values where they are GGUF */
+    nb_checkpoint out;   /* the GGUF's: tensors in the order in which they are written; values that in has not */
+    nb_composer sources; /* composes in, if that is not GGUF */
+    nb_composer composer; /* composes out */
+    nb_origin *origins;  /* [in.n_tensors] */
+    nb_target *targets;  /* [out.n_tensors] */
+    uint64_t targets_capacity;
+    nb_quantization quantization;
+} nb_plan;
+
+void nb_plan_free(nb_plan *plan);
+
+/* in's tensors are known: their origins, without targets. */
+int32_t nb_plan_begin(nb_plan *plan, nb_error *err);
+
+/* The target of this name, new (without type and shape) if there is none; NB_NONE: plan->composer.code has failed. */
+uint32_t nb_plan_target(nb_plan *plan, nb_text name);
+void nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role role);
+
+/* A target's source in a role; NB_NONE if there is none. */
+uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role);
+
+/* A split GGUF, or a whole one: every tensor as it is. */
+int32_t nb_plan_gguf(nb_plan *plan, nb_error *err);
+
+/* All targets are there: puts them in order, and places them in the file. */
+int32_t nb_plan_settle(nb_plan *plan, nb_error *err);
+
+/* The GGUF's bytes up to the first tensor. */
+int32_t nb_plan_header(const nb_plan *plan, uint8_t **bytes, size_t *size, nb_error *err);
+
+#endif

@@ -1,0 +1,51 @@
+/* nibble's converter: any files that make a model -> one GGUF file, byte by byte, as the engine (nibble.h) reads it. It
+ * is a WebAssembly module of its own, which is fetched only for models that are not one GGUF file already: a Hugging
+ * Face folder, or a GGUF that is split.
+ *
+ *   nb_converter  takes the files' bytes in pieces and gives the GGUF's, as soon as they are known: what waits in
+ *                 memory is the header, and those tensors that are not whole yet of which one matrix is made.
+ *
+ * The way of the data: each file is begun, its bytes given until no more are needed (of weights: the header), and it is
+ * ended. nb_converter_next then says which weights to give. After each of these calls nb_converter_take is asked for
+ * the GGUF's next bytes until it has none.
+ *
+ * The rules of nibble.h hold, and its errors; nb_alloc and nb_free are there too. */
+#ifndef NIBBLE_CONVERT_H
+#define NIBBLE_CONVERT_H
+
+#include "nibble.h"
+
+#pragma GCC visibility push(default)
+
+typedef struct nb_converter nb_converter;
+
+enum {
+    NB_CONVERT_ALL = 0,
+    NB_CONVERT_HEADER = 1 /* the GGUF's header only; files may be cut off after theirs */
+};
+
+nb_converter *nb_converter_new(uint32_t flags, nb_error *err);
+void nb_converter_free(nb_converter *converter); /* NULL is fine */
+
+/* A file of the model: a part of a split GGUF, in their order, or a Hugging Face folder's config.json,
+ * generation_config.json, tokenizer.json, tokenizer_config.json, chat_template.jinja or *.safetensors. name: UTF-8,
+ * without folders. total_bytes: the file's size if known, else 0 (a double, exact to 2^53). */
+int32_t nb_converter_begin(nb_converter *converter, const char *name, size_t name_bytes, double total_bytes,
+                           nb_error *err);
+int32_t nb_converter_end(nb_converter *converter, nb_error *err);
+
+/* Where the file's next bytes go, and how many fit; *capacity = 0: no more are needed. Good until the next call. */
+uint8_t *nb_converter_space(nb_converter *converter, size_t *capacity);
+/* Takes the n <= capacity bytes that were written there. All that nb_converter_take gave is used up then. */
+int32_t nb_converter_commit(nb_converter *converter, size_t n, nb_error *err);
+
+/* All files have been begun and ended: which weights to give now, those of the N-th file of weights, N = 1, 2, ...,
+ * from *offset on. 0: all are there. */
+int32_t nb_converter_next(nb_converter *converter, double *offset, nb_error *err);
+
+/* The GGUF's next bytes, and how many; 0: more of the files is needed for more. Good until the next call. */
+int32_t nb_converter_take(nb_converter *converter, const uint8_t **bytes, nb_error *err);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,129 @@
+/**
+ * Any files that make a model -> the bytes of one GGUF, as the engine takes them: by the converter (src/nibble_convert.h), a
+ * core of its own, which is fetched only where it is needed.
+ */
+import { startConverter } from './core.js';
+import { NibbleError } from './errors.js';
+import { explained, feedSink } from './feed.js';
+import { isWeights } from './files.js';
+import { isAbsent, openOne } from './stream.js';
+
+/** Flags of src/nibble_convert.h. */
+const CONVERT_ALL = 0, CONVERT_HEADER = 1;
+
+/** @typedef {import('./stream.js').Sink} Sink */
+
+/**
+ * @param {import('./files.js').NamedSource[]} files
+ * @param {{ headerOnly?: boolean, wasmUrl?: string }} options
+ * @returns {import('./stream.js').Opened}
+ */
+export const convert = (files, options) => ({ total: 0, into: (sink) => new Conversion(files).run(sink, options) });
+
+class Conversion {
+    /** @param {import('./files.js').NamedSource[]} files */
+    constructor(files) {
+        this.files = files;
+        /** @type {ReturnType<typeof feedSink>[]} */
+        this.sinks = [];
+    }
+
+    /**
+     * @param {Sink} out
+     * @param {{ headerOnly?: boolean, wasmUrl?: string }} options
+     */
+    async run(out, { headerOnly, wasmUrl }) {
+        const core = this.core = await startConverter(wasmUrl);
+        this.converter = core.object('nb_converter_new', headerOnly ? CONVERT_HEADER : CONVERT_ALL);
+        this.out = out;
+        try {
+            for (const file of this.files)
+                await this.readHeader(file);
+            const weights = this.files.filter(isWeights);
+            for (let next = this.next(); ; next = this.next()) {
+                this.drain();
+                if (next.number === 0)
+                    return;
+                await this.readWeights(weights[next.number - 1], next.offset);
+            }
+        } finally {
+            for (const sink of this.sinks)
+                sink.free();
+            core.exports.nb_converter_free(this.converter);
+        }
+    }
+
+    /** @param {() => void} [tick] */
+    sink(tick) {
+        const sink = feedSink(/** @type {import('./core.js').Core} */ (this.core), 'nb_converter', /** @type {number} */ (this.converter), tick);
+        this.sinks.push(sink);
+        return sink;
+    }
+
+    /** A document, or weights as far as their header goes. @param {import('./files.js').NamedSource} file */
+    async readHeader(file) {
+        const core = /** @type {import('./core.js').Core} */ (this.core), converter = /** @type {number} */ (this.converter);
+        const opened = await openOne(file.source).catch((error) => {
+            if (file.optional && isAbsent(error))
+                return null;
+            throw error;
+        });
+        if (!opened)
+            return;
+        const name = new TextEncoder().encode(file.name);
+        core.borrow(name.length + 1, (at) => {
+            core.bytes(at, name.length).set(name);
+            core.count('nb_converter_begin', converter, at, name.length, opened.total);
+        });
+        const sink = this.sink();
+        try {
+            await opened.into(sink);
+            core.count('nb_converter_end', converter);
+        } catch (error) {
+            throw isWeights(file) ? explained(error, sink, file.name) : error;
+        }
+    }
+
+    /** Which weights the converter wants. */
+    next() {
+        const core = /** @type {import('./core.js').Core} */ (this.core);
+        return core.borrow(8, (at) => {
+            const number = core.count('nb_converter_next', /** @type {number} */ (this.converter), at);
+            return { number, offset: new DataView(core.memory.buffer).getFloat64(at, true) };
+        });
+    }
+
+    /**
+     * @param {import('./files.js').NamedSource} file
+     * @param {number} offset
+     */
+    async readWeights(file, offset) {
+        const sink = this.sink(() => this.drain());
+        await (await openOne(file.source, offset)).into(sink);
+        sink.room();
+        if (!sink.filled)
+            throw new NibbleError('NB_ERR_TRUNCATED', `${file.name} ends after ${offset + sink.loaded} bytes, within its weights: ` +
+                'the download or copy was cut off; get it again');
+    }
+
+    /** What is ready goes on to the engine. */
+    drain() {
+        const core = /** @type {import('./core.js').Core} */ (this.core), out = /** @type {Sink} */ (this.out);
+        core.borrow(4, (at) => {
+            for (;;) {
+                const n = core.count('nb_converter_take', /** @type {number} */ (this.converter), at);
+                if (n === 0)
+                    return;
+                const address = core.ints(at, 1)[0] >>> 0;
+                for (let done = 0; done < n;) {
+                    const room = out.room(), some = Math.min(room.length, n - done);
+                    if (some === 0)
+                        return; // the engine has all that it wants
+                    room.set(core.bytes(address + done, some));
+                    out.commit(some);
+                    done += some;
+                }
+            }
+        });
+    }
+}
