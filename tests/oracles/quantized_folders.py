@@ -16,13 +16,11 @@ import types
 
 os.cpu_count = lambda: 8  # gptqmodel counts on some
 
-import numpy as np
 import safetensors.torch
 import torch
 
-from logits_vectors import write_vectors
-from random_models import BASE, TOKENS, VOCABULARY, random_model
-from safetensors_models import write_tokenizer
+from random_models import BASE, random_model
+from safetensors_models import write_logits, write_tokenizer
 
 CONFIG = dict(BASE, num_hidden_layers=1)
 # name: quantization_config
@@ -110,11 +108,7 @@ def main():
         written = json.load(open(path))
         json.dump(written | {"quantization_config": config}, open(path, "w"), indent=2)
         write_tokenizer(folder)
-        tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
-        with torch.no_grad():
-            logits = model(torch.tensor([tokens])).logits[0].numpy()
-        write_vectors(os.path.join(output, name + ".json"), path, tokens, logits, "transformers, F32")
-        print(f"{name}: {sum(e.stat().st_size for e in os.scandir(folder))} bytes")
+        write_logits(output, name, model, seed)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,16 @@ def write_model(folder, model, kind, shard):
     return model
 
 
+def write_logits(output, name, model, seed):
+    """OUTPUT/NAME.json and NAME.bin: the model's logits of random tokens."""
+    tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
+    with torch.no_grad():
+        logits = model(torch.tensor([tokens])).logits[0].numpy()
+    write_vectors(os.path.join(output, name + ".json"), "config.json", tokens, logits, "transformers, F32")
+    folder = os.path.join(output, name)
+    print(f"{name}: {sum(e.stat().st_size for e in os.scandir(folder))} bytes, {len(os.listdir(folder))} files")
+
+
 def write_float8(path):
     codes = torch.arange(256, dtype=torch.uint8)
     values = [codes.view(kind).float().numpy() for kind in (torch.float8_e4m3fn, torch.float8_e5m2)]
@@ -106,12 +116,7 @@ def main():
         folder = os.path.join(output, name)
         model = random_model(name, options, seed)
         model = write_model(folder, model, kind, shard)
-        tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
-        with torch.no_grad():
-            logits = model(torch.tensor([tokens])).logits[0].numpy()
-        vectors, config = os.path.join(output, name + ".json"), os.path.join(folder, "config.json")
-        write_vectors(vectors, config, tokens, logits, "transformers, F32")
-        print(f"{name}: {sum(e.stat().st_size for e in os.scandir(folder))} bytes, {len(os.listdir(folder))} files")
+        write_logits(output, name, model, seed)
 
 
 if __name__ == "__main__":
