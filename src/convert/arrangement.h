@@ -1,6 +1,7 @@
-/* How a matrix that is quantized by others lies in their tensors: w[row][column] = scale (code - zero), one scale and one
- * zero for each row and each group of columns. It becomes Q4_0 (of 2 to 4 bits, all zeros alike), Q4_1 (where they are
- * not: w = d code + m, m = -scale zero as a half) or Q8_0.
+/* How a matrix that is quantized by others lies in their tensors, and what becomes of it.
+ *
+ * w[row][column] = scale (code - zero), one scale and one zero for each row and each group of columns, becomes Q4_0 (of 2
+ * to 4 bits, all zeros alike), Q4_1 (where they are not: w = d code + m, m = -scale zero as a half) or Q8_0:
  *
  *     GPTQ    qweight        u32 [columns bits / 32, rows]   down a column of it, the codes are one stream of bits
  *             qzeros         u32 [groups, rows bits / 32]    along a row, the zeros are one (less 1 in the first format)
@@ -8,11 +9,21 @@
  *             qzeros         u32 [groups, rows / 8]          so, too
  *     both    scales         f16 [groups, rows]
  *     GPTQ    g_idx          u32 [columns]                   the group of a column
+ *     LLM.int8()  weight     i8 [rows, columns];  SCB  f32 [rows]: the largest magnitude, which 127 stands for
  *
  * Where the columns of a group lie anywhere (desc_act), they are put side by side, and the target NAME.order says what
  * column of the file each is: the engine puts its activations into that order.
  *
- * Sources: AutoGPTQ, qlinear_cuda_old.py (pack); GPTQModel, nn_modules/qlinear; AutoAWQ, utils/packing_utils.py. */
+ * bitsandbytes' NF4 and FP4: w[i] = absmax[i / blocksize] quant_map[code], i over the whole matrix, which is two codes a
+ * byte, the first in the high half. It becomes those types, or F32 if its rows are no whole blocks of 64.
+ *
+ *     weight                 [rows columns / 2 bytes] of any type
+ *     weight.absmax          f32 [blocks], or u8: nested_quant_map[code] nested_absmax[block / nested_blocksize] + nested_offset
+ *     weight.quant_map       f32 [16];  weight.nested_quant_map  f32 [256]
+ *     weight.quant_state.bitsandbytes__nf4 (or __fp4)   JSON: shape, blocksize, nested_blocksize, nested_offset
+ *
+ * Sources: AutoGPTQ, qlinear_cuda_old.py (pack); GPTQModel, nn_modules/qlinear; AutoAWQ, utils/packing_utils.py;
+ * bitsandbytes, functional.py (QuantState). */
 #ifndef NB_ARRANGEMENT_H
 #define NB_ARRANGEMENT_H
 

@@ -207,12 +207,30 @@ static const char *ours(const pair *table, nb_text name) {
     return NULL;
 }
 
-/* What a quantized matrix is made of (arrangement.h). */
+/* What a quantized matrix is made of (arrangement.h), beside a "weight" that may be its codes. */
 static const struct { nb_arrangement method; const char *leaf; nb_role role;
-} parts[] = {{NB_AS_GPTQ, "qweight", NB_ROLE_CODES}, {NB_AS_GPTQ, "qzeros", NB_ROLE_ZEROS},
-             {NB_AS_GPTQ, "scales", NB_ROLE_SCALES}, {NB_AS_GPTQ, "g_idx", NB_ROLE_ORDER},
-             {NB_AS_AWQ, "qweight", NB_ROLE_CODES},  {NB_AS_AWQ, "qzeros", NB_ROLE_ZEROS},
-             {NB_AS_AWQ, "scales", NB_ROLE_SCALES}};
+} parts[] = {
+    {NB_AS_GPTQ, "qweight", NB_ROLE_CODES}, {NB_AS_GPTQ, "qzeros", NB_ROLE_ZEROS}, {NB_AS_GPTQ, "scales", NB_ROLE_SCALES},
+    {NB_AS_GPTQ, "g_idx", NB_ROLE_ORDER}, {NB_AS_AWQ, "qweight", NB_ROLE_CODES}, {NB_AS_AWQ, "qzeros", NB_ROLE_ZEROS},
+    {NB_AS_AWQ, "scales", NB_ROLE_SCALES}, {NB_AS_BYTES, "SCB", NB_ROLE_SCALES},
+    {NB_AS_BLOCKS, "weight.absmax", NB_ROLE_SCALES}, {NB_AS_BLOCKS, "weight.quant_map", NB_ROLE_CODEBOOK},
+    {NB_AS_BLOCKS, "weight.nested_absmax", NB_ROLE_SCALE_SCALES},
+    {NB_AS_BLOCKS, "weight.nested_quant_map", NB_ROLE_SCALE_CODEBOOK},
+    {NB_AS_BLOCKS, "weight.quant_state.bitsandbytes__nf4", NB_ROLE_STATE},
+    {NB_AS_BLOCKS, "weight.quant_state.bitsandbytes__fp4", NB_ROLE_STATE},
+};
+
+/* Where a tensor's name stops to be its module's: before ".weight." or the last dot. */
+static size_t module_end(nb_text name) {
+    size_t last = 0;
+    for (size_t i = 0; i < name.size; i++) {
+        nb_text rest = {name.data + i, name.size - i};
+        if (take_start(&rest, ".weight."))
+            return i;
+        last = name.data[i] == '.' ? i : last;
+    }
+    return last;
+}
 
 /* "model.layers.7.self_attn.q_proj.weight" -> "blk.7.attn_q" and "weight"; false: a name that is not known. */
 static bool split_name(const composition *p, nb_text rest, nb_writer *module, nb_text *leaf) {
@@ -227,14 +245,13 @@ static bool split_name(const composition *p, nb_text rest, nb_writer *module, nb
         size_t skipped = NB_MIN(number.size + 1, rest.size);
         rest = (nb_text){rest.data + skipped, rest.size - skipped};
     }
-    size_t at = rest.size;
-    while (at && rest.data[at - 1] != '.')
-        at--;
-    nb_text theirs = {rest.data, at ? at - 1 : 0};
+    size_t end = module_end(rest);
+    nb_text theirs = {rest.data, end};
     const char *found = in_layer ? ours(p->family->modules, theirs) : ours(modules, theirs);
     if (!found && in_layer)
         found = ours(layer_modules, theirs);
-    *leaf = (nb_text){rest.data + at, rest.size - at};
+    size_t after = end ? end + 1 : 0;
+    *leaf = (nb_text){rest.data + after, rest.size - after};
     if (!found || number.size > 20)
         return false;
     if (in_layer) {
@@ -246,9 +263,17 @@ static bool split_name(const composition *p, nb_text rest, nb_writer *module, nb
     return true;
 }
 
+/* Columns of a matrix by its name in GGUF. */
+static double columns_of(const composition *p, nb_text name) {
+    double width = nb_node_number(member(p, "hidden_size"), 0), heads = nb_node_number(member(p, "num_attention_heads"), 1);
+    if (nb_text_ends(name, "attn_output"))
+        return heads * nb_node_number(member(p, "head_dim"), width / heads);
+    return nb_text_ends(name, "ffn_down") ? nb_node_number(member(p, "intermediate_size"), 0) : width;
+}
+
 /* Gives a tensor of the files to a tensor of the GGUF; one whose name is not known keeps it, and the engine refuses it by
  * that. */
-static int32_t place_tensor(const composition *p, uint32_t source, nb_error *err) {
+static int32_t place_tensor(const composition *p, uint32_t source) {
     const nb_tensor_info *t = &p->plan->in.tensors[source];
     nb_text name = nb_checkpoint_tensor_name(&p->plan->in, t), leaf;
     char text[256];
@@ -262,7 +287,9 @@ static int32_t place_tensor(const composition *p, uint32_t source, nb_error *err
             arrangement = parts[i].method;
             leaf = nb_text_of("weight");
         }
-    bool is_norm = nb_text_ends((nb_text){text, w.length}, "norm");
+    nb_text module = {text, w.length};
+    bool is_norm = nb_text_ends(module, "norm");
+    double columns = columns_of(p, module);
     nb_write_bytes(&w, ".", 1);
     nb_write_bytes(&w, leaf.data, leaf.size);
     uint32_t target = nb_plan_target(p->plan, known && w.length < sizeof text ? (nb_text){text, w.length} : name);
@@ -270,14 +297,11 @@ static int32_t place_tensor(const composition *p, uint32_t source, nb_error *err
         return p->x->code;
     nb_plan_assign(p->plan, source, target, role);
     nb_target *to = &p->plan->targets[target];
-    to->arrangement = arrangement;
+    to->columns = columns >= 1 && columns < 1 << 24 ? (uint64_t)columns : 1;
     if (arrangement != NB_AS_ROWS)
+        to->arrangement = arrangement;
+    if (role != NB_ROLE_CODES)
         return NB_OK;
-    if (!nb_traits_of(t->type))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "tensor %t has type %s, which is not supported; F32, F16, BF16, F8_E4M3 and "
-                       "F8_E5M2 are",
-                       name, nb_safetensors_type(t->type));
     to->source_type = t->type;
     nb_tensor_info *info = &p->plan->out.tensors[target];
     info->type = t->type;
@@ -295,7 +319,7 @@ static int32_t place_tensor(const composition *p, uint32_t source, nb_error *err
 static bool is_needless(const composition *p, nb_text name) {
     nb_text rest = name;
     take_start(&rest, "model.");
-    return nb_text_ends(name, "rotary_emb.inv_freq") || take_start(&rest, "vision_tower.") ||
+    return nb_text_ends(name, "rotary_emb.inv_freq") || nb_text_ends(name, ".weight_format") || take_start(&rest, "vision_tower.") ||
            take_start(&rest, "multi_modal_projector.") ||
            (nb_text_ends(name, "lm_head.weight") && nb_node_number(member(p, "tie_word_embeddings"), 0) != 0);
 }
@@ -304,36 +328,34 @@ static int32_t place_tensors(const composition *p) {
     nb_plan *plan = p->plan;
     for (uint32_t i = 0; i < plan->in.n_tensors; i++)
         if (!is_needless(p, nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[i])))
-            NB_TRY(place_tensor(p, i, p->err));
+            NB_TRY(place_tensor(p, i));
     for (uint32_t i = 0; i < plan->out.n_tensors; i++) {
         const nb_target *t = &plan->targets[i];
-        const nb_tensor_info *from = &plan->in.tensors[t->first == NB_NONE ? 0 : t->first];
-        if (t->arrangement == NB_AS_ROWS && t->missing > 1)
-            return NB_FAIL(p->err, NB_ERR_FORMAT, "tensor %t is there twice, under two names",
-                           nb_checkpoint_tensor_name(&plan->in, from));
-        if (t->arrangement != NB_AS_ROWS && t->arrangement != NB_AS_ORDER)
+        if (t->arrangement == NB_AS_ORDER)
+            continue;
+        if (t->arrangement != NB_AS_ROWS) {
             NB_TRY(nb_arrangement_check(plan, i, p->err));
+            continue;
+        }
+        const nb_tensor_info *from = &plan->in.tensors[t->first];
+        nb_text name = nb_checkpoint_tensor_name(&plan->in, from);
+        if (t->missing > 1)
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "tensor %t is there twice, under two names", name);
+        if (!nb_traits_of(t->source_type))
+            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                           "tensor %t has type %s, which is not supported here; F32, F16, BF16, F8_E4M3 and F8_E5M2 are",
+                           name, nb_safetensors_type(from->type));
     }
     return p->x->code;
 }
 
 /* quantization_config, where there is one. */
-static int32_t take_quantization(nb_plan *plan, nb_node config, nb_error *err) {
+static int32_t take_columns(nb_plan *plan, nb_node config, bool awq, nb_error *err) {
     nb_text method = nb_node_raw(nb_node_find(config, "quant_method"));
-    if (!method.data)
-        return NB_OK;
-    bool awq = nb_text_is(method, "awq"), gptq = nb_text_is(method, "gptq");
-    nb_node version = nb_node_find(config, awq ? "version" : "checkpoint_format");
-    bool second = nb_node_is(version, "gptq_v2"), first = !version.at || nb_node_is(version, "gptq");
-    if (awq ? version.at && !nb_node_is(version, "gemm") && !nb_node_is(version, "GEMM") : !gptq || !(first || second))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "config.json: the quantization \"%t\" %t is not supported; gptq and awq (gemm) "
-                       "are. Take the model's floating-point version, or a GGUF file of it",
-                       method, nb_node_raw(version));
     double bits = nb_node_number(nb_node_find(config, "bits"), 0);
     double group = nb_node_number(nb_node_find(config, "group_size"), -1);
-    bool symmetric = gptq && nb_node_number(nb_node_find(config, "sym"), 1) != 0;
-    bool known = bits == 4 || (gptq && (bits == 2 || bits == 3 || (bits == 8 && symmetric)));
+    bool symmetric = !awq && nb_node_number(nb_node_find(config, "sym"), 1) != 0;
+    bool known = bits == 4 || (!awq && (bits == 2 || bits == 3 || (bits == 8 && symmetric)));
     if (!known || !(group == -1 || (group >= 32 && group <= 1 << 20 && (uint32_t)group % 32 == 0)))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "config.json: %t of %g bits in groups of %g is not supported; awq of 4 bits is, and "
@@ -350,8 +372,29 @@ static int32_t take_quantization(nb_plan *plan, nb_node config, nb_error *err) {
                           .group = group > 0 ? (uint32_t)group : 0,
                           .symmetric = symmetric,
                           .ordered = group != -1 && nb_node_number(nb_node_find(config, "desc_act"), 0) != 0,
-                          .zero_offset = gptq && first};
+                          .zero_offset = !awq && !nb_node_is(nb_node_find(config, "checkpoint_format"), "gptq_v2")};
     return NB_OK;
+}
+
+static int32_t take_quantization(nb_plan *plan, nb_node config, nb_error *err) {
+    nb_text method = nb_node_raw(nb_node_find(config, "quant_method"));
+    if (!method.data)
+        return NB_OK;
+    if (nb_text_is(method, "bitsandbytes")) {
+        bool eight = nb_node_number(nb_node_find(config, "load_in_8bit"), 0) != 0;
+        plan->quantization =
+            (nb_quantization){.method = eight ? NB_AS_BYTES : NB_AS_BLOCKS, .bits = eight ? 8 : 4, .symmetric = true};
+        return NB_OK;
+    }
+    nb_node version = nb_node_find(config, nb_text_is(method, "awq") ? "version" : "checkpoint_format");
+    if (nb_text_is(method, "awq") && (!version.at || nb_node_is(version, "gemm") || nb_node_is(version, "GEMM")))
+        return take_columns(plan, config, true, err);
+    if (nb_text_is(method, "gptq") && (!version.at || nb_node_is(version, "gptq") || nb_node_is(version, "gptq_v2")))
+        return take_columns(plan, config, false, err);
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                   "config.json: the quantization \"%t\" %t is not supported; gptq, awq (gemm) and bitsandbytes are. Take "
+                   "the model's floating-point version, or a GGUF file of it",
+                   method, nb_node_raw(version));
 }
 
 static int32_t refuse_model_type(nb_text type, nb_error *err) {

@@ -8,7 +8,11 @@
 enum { NB_NONE = UINT32_MAX };
 
 /* What a tensor of the files (a source) is to one of the GGUF (its target). */
-typedef enum nb_role { NB_ROLE_CODES /* or all there is */, NB_ROLE_SCALES, NB_ROLE_ZEROS, NB_ROLE_ORDER } nb_role;
+typedef enum nb_role {
+    NB_ROLE_CODES, /* or all there is */
+    NB_ROLE_SCALES, NB_ROLE_ZEROS, NB_ROLE_ORDER,
+    NB_ROLE_CODEBOOK, NB_ROLE_STATE, NB_ROLE_SCALE_CODEBOOK, NB_ROLE_SCALE_SCALES /* bitsandbytes' */
+} nb_role;
 
 typedef struct nb_origin { /* of a source */
     uint32_t target;       /* NB_NONE: nobody needs it */
@@ -21,6 +25,8 @@ typedef struct nb_origin { /* of a source */
 typedef enum nb_arrangement {
     NB_AS_ROWS,  /* one source, row by row */
     NB_AS_GPTQ, NB_AS_AWQ,
+    NB_AS_BYTES,  /* a code of eight bits a weight */
+    NB_AS_BLOCKS, /* bitsandbytes' NF4 and FP4 */
     NB_AS_ORDER  /* the order of another target's columns */
 } nb_arrangement;
 
@@ -30,6 +36,7 @@ typedef struct nb_target {
     float shift;          /* of a vector: what is to be added */
     uint32_t first;       /* of its sources */
     uint32_t missing;     /* how many of them have not arrived */
+    uint64_t columns;     /* NB_AS_BLOCKS: as config.json says */
     uint32_t with;        /* the target that it is written behind, or NB_NONE */
     uint32_t *order;      /* owned: [columns], of the files' columns; NULL: as they are */
 } nb_target;
