@@ -24,6 +24,7 @@ from gguf_files import add_vocabulary, write
 from logits_vectors import cosines
 
 MODELS = {"bert": ("Bert", "bert", {}), "nomic-bert": ("NomicBert", "nomic-bert", dict(head_dim=8))}
+LENGTHS = (TOKENS, 7)
 NAMES = [("word_embeddings", "token_embd"), ("position_embeddings", "position_embd"), ("token_type_embeddings", "token_types"),
          ("attention.output.LayerNorm|post_attention_layernorm", "attn_output_norm"),
          (r"\.output.LayerNorm|post_mlp_layernorm", "layer_output_norm"), ("embeddings.LayerNorm", "token_embd_norm"),
@@ -103,6 +104,22 @@ def unit(x):
     return x / np.linalg.norm(x)
 
 
+def hidden_of(model, tokens):
+    with torch.no_grad():
+        return model(torch.tensor([tokens])).last_hidden_state[0].numpy()
+
+
+def write_embeddings(output, path, model, tokens):
+    cases = []
+    for n in LENGTHS:
+        hidden = hidden_of(model, tokens[:n])
+        pooled = {"mean": unit(hidden.mean(0)), "cls": unit(hidden[0]), "last": unit(hidden[-1])}
+        cases.append({"tokens": tokens[:n]} | {k: [float(f"{x:.7g}") for x in v] for k, v in pooled.items()})
+    with open(output, "w", encoding="utf-8") as out:
+        json.dump({"model": os.path.basename(path), "by": "transformers, F32", "cases": cases}, out, indent=0)
+        out.write("\n")
+
+
 def main():
     torch.set_num_threads(1)
     own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures/encoders")
@@ -113,18 +130,12 @@ def main():
         model = random_model(kind, options, seed)
         write_model(path, model, architecture)
         tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
-        cases, least = [], 1
-        for n in (TOKENS, 7):
-            with torch.no_grad():
-                hidden = model(torch.tensor([tokens[:n]])).last_hidden_state[0].numpy()
-            pooled = {"mean": unit(hidden.mean(0)), "cls": unit(hidden[0]), "last": unit(hidden[-1])}
-            least = min(least, cosines(hidden, llama_cpp_hidden(path, tokens[:n])).min())
-            cases.append({"tokens": tokens[:n]} | {k: [float(f"{x:.7g}") for x in v] for k, v in pooled.items()})
+        least = 1
+        for n in LENGTHS:
+            least = min(least, cosines(hidden_of(model, tokens[:n]), llama_cpp_hidden(path, tokens[:n])).min())
         if least < 0.9999:
             raise SystemExit(f"{name}: transformers and llama.cpp disagree, cosine {least:.7f}")
-        with open(os.path.join(output, name + ".json"), "w", encoding="utf-8") as out:
-            json.dump({"model": name + ".gguf", "by": "transformers, F32", "cases": cases}, out, indent=0)
-            out.write("\n")
+        write_embeddings(os.path.join(output, name + ".json"), path, model, tokens)
         print(f"{name}: {os.path.getsize(path)} bytes, llama.cpp's least cosine with transformers {least:.7f}")
 
 

@@ -124,6 +124,14 @@ def random_model(kind, values, seed):
     return model
 
 
+def without_gates(model):
+    """A Qwen 2 MoE that computes what a DeepSeek does."""
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.endswith("bias") or "shared_expert_gate" in name:
+                p.zero_()
+
+
 def interleaved(data, heads):
     """transformers turns (x[i], x[i + n/2]), these files (x[2i], x[2i + 1]): rows of q and k change places."""
     return data.reshape(heads, 2, data.shape[0] // heads // 2, *data.shape[1:]).swapaxes(1, 2).reshape(data.shape)
@@ -185,8 +193,8 @@ def write_model(path, model, architecture):
     out.add_context_length(config.max_position_embeddings)
     out.add_embedding_length(config.hidden_size)
     out.add_block_count(config.num_hidden_layers)
-    inner = [getattr(config, name, None) for name in ("ffn_hidden_size", "intermediate_size")]  # Falcon's is the first
-    out.add_feed_forward_length(inner[0] or inner[1] or 4 * config.hidden_size)
+    inner = (getattr(config, name, None) for name in ("ffn_hidden_size", "intermediate_size", "n_inner"))
+    out.add_feed_forward_length(next((n for n in inner if n), 4 * config.hidden_size))  # Falcon's is the first
     out.add_head_count(heads)
     if architecture == "falcon":
         out.add_tensor_data_layout("jploski")
@@ -255,10 +263,7 @@ def main():
         path = os.path.join(output, name + ".gguf")
         model = random_model(kind, values, seed)
         if architecture == "deepseek":
-            with torch.no_grad():
-                for parameter, p in model.named_parameters():
-                    if parameter.endswith("bias") or "shared_expert_gate" in parameter:
-                        p.zero_()
+            without_gates(model)
         with torch.no_grad():
             write_model(path, model, architecture)
             tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
