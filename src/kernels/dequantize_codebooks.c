@@ -46,6 +46,22 @@ void nb_dequantize_nvfp4(const void *blocks, float *out, size_t n) {
         }
 }
 
+static void fill_from_pairs(float *out, const nb_block_nf4 *b, const float *codebook, size_t n) {
+    for (; n; n -= NB_BLOCK_NF4, b++)
+        for (int i = 0; i < 32; i++) {
+            *out++ = codebook[b->q[i] >> 4] * b->d;
+            *out++ = codebook[b->q[i] & 15] * b->d;
+        }
+}
+
+void nb_dequantize_nf4(const void *blocks, float *out, size_t n) {
+    fill_from_pairs(out, blocks, nb_nf4_codebook, n);
+}
+
+void nb_dequantize_fp4(const void *blocks, float *out, size_t n) {
+    fill_from_pairs(out, blocks, nb_fp4_codebook, n);
+}
+
 /* ---- grids: g numbers the groups of eight weights ----------------------------------------------------------- */
 
 /* An entry of eight weights -> the weights' numbers, in 16-bit lanes: up to the top by a product, and down again. */

@@ -31,6 +31,8 @@ static const nb_traits table[NB_TYPE_LIMIT] = {
     ROW(IQ4_XS, iq4_xs, NB_SUPERBLOCK, nb_block_iq4_xs),
     ROW(MXFP4, mxfp4, NB_BLOCK, nb_block_mxfp4),
     ROW(NVFP4, nvfp4, NB_BLOCK_NVFP4, nb_block_nvfp4),
+    ROW(NF4, nf4, NB_BLOCK_NF4, nb_block_nf4),
+    ROW(FP4, fp4, NB_BLOCK_NF4, nb_block_fp4),
     ROW(Q1_0, q1_0, NB_BLOCK_Q1_0, nb_block_q1_0),
     ROW(IQ2_XXS, iq2_xxs, NB_SUPERBLOCK, nb_block_iq2_xxs),
     ROW(IQ2_XS, iq2_xs, NB_SUPERBLOCK, nb_block_iq2_xs),

@@ -16,13 +16,15 @@ typedef enum nb_type {
     NB_TYPE_Q1_0 = 41,
     /* of safetensors files alone: numbers that GGUF is far from */
     NB_TYPE_F8_E4M3 = 56, NB_TYPE_F8_E5M2 = 57, NB_TYPE_U8 = 58, NB_TYPE_BOOL = 59,
+    /* bitsandbytes' */
+    NB_TYPE_NF4 = 60, NB_TYPE_FP4 = 61,
     NB_TYPE_LIMIT = 64 /* ids are below this */
 } nb_type;
 
 enum {
     NB_BLOCK = 32,       /* weights in a block of the plain types */
     NB_SUPERBLOCK = 256, /* weights in a block of the K and most of the IQ types */
-    NB_BLOCK_NVFP4 = 64, NB_BLOCK_Q1_0 = 128,
+    NB_BLOCK_NVFP4 = 64, NB_BLOCK_NF4 = 64, NB_BLOCK_Q1_0 = 128,
     NB_K_SCALES = 12     /* bytes that hold the 6-bit scales of Q3_K, Q4_K and Q5_K */
 };
 
@@ -77,6 +79,19 @@ typedef struct nb_block_iq4_xs { uint16_t d, high; uint8_t low[4], q[128]; } nb_
  * codebook, and here the halves of 8 bytes hold a run of 16. */
 typedef struct nb_block_nvfp4 { uint8_t d[4], q[32]; } nb_block_nvfp4;
 
+/* bitsandbytes' types. w = d q, q by its code from the codebook of the type; weight 2i is in the high half of q[i],
+ * 2i+1 in the low. NF4's numbers are quantiles of a normal distribution (Dettmers et al. 2023, appendix E); FP4's have two
+ * bits of exponent and one of mantissa, over the largest, in F32. */
+typedef struct nb_block_nf4 { float d; uint8_t q[32]; } nb_block_nf4;
+typedef nb_block_nf4 nb_block_fp4;
+static const float nb_nf4_codebook[16] = {
+    -1.0f, -0x1.647362p-1f, -0x1.0cd66p-1f, -0x1.94654p-2f, -0x1.23449ap-2f, -0x1.7a6a7ep-3f, -0x1.74f0e2p-4f, 0.0f,
+    0x1.45f5fep-4f, 0x1.4995c6p-3f, 0x1.f809bap-3f, 0x1.5a0674p-2f, 0x1.c3497p-2f, 0x1.200f56p-1f, 0x1.722766p-1f,
+    1.0f};
+static const float nb_fp4_codebook[16] = {
+    0.0f, 0.0625f / 12, 8 / 12.0f, 1.0f, 4 / 12.0f, 0.5f, 2 / 12.0f, 0.25f,
+    -0.0f, -0.0625f / 12, -8 / 12.0f, -1.0f, -4 / 12.0f, -0.5f, -2 / 12.0f, -0.25f};
+
 /* w = d where bit i of q is 1, else -d */
 typedef struct nb_block_q1_0 { uint16_t d; uint8_t q[16]; } nb_block_q1_0;
 
@@ -118,6 +133,7 @@ _Static_assert(sizeof(nb_block_iq4_nl) == 18, "GGUF block size");
 _Static_assert(sizeof(nb_block_iq4_xs) == 136, "GGUF block size");
 _Static_assert(sizeof(nb_block_mxfp4) == 17, "GGUF block size");
 _Static_assert(sizeof(nb_block_nvfp4) == 36, "GGUF block size");
+_Static_assert(sizeof(nb_block_nf4) == 36, "no padding");
 _Static_assert(sizeof(nb_block_q1_0) == 18, "GGUF block size");
 _Static_assert(sizeof(nb_block_tq1_0) == 54, "GGUF block size");
 _Static_assert(sizeof(nb_block_tq2_0) == 66, "GGUF block size");

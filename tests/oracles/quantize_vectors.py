@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Writes tests/fixtures/formats/quantize.bin: rows of F32 and the blocks that they become.
+
+    quantize_vectors.py [--output FILE]
+
+Blocks of GGUF's types are libgguf's (whose bytes are llama.cpp's), those of NF4, FP4 and LLM.int8() bitsandbytes'. The
+latter's rows are written as Q8_0 whose blocks all have the row's scale, SCB / 127 as binary16.
+
+The file, little-endian: u32 rows, types; F32 [rows][256]. For each type u32 type (256 is added for int8), bytes of a
+row, rows shown; their blocks, padded to 4 bytes; u32, the FNV-1a hash of all rows' blocks; for NF4 and FP4 another, of
+the F32 that they stand for. Then double quantization: u32 n; F32 absmax [n], u8 code [n], F32 absmax once more [n].
+
+Needs numpy, libgguf, torch and bitsandbytes (tests/oracles/requirements.txt).
+"""
+import argparse
+import struct
+from pathlib import Path
+
+import bitsandbytes.functional as bnb
+import bitsandbytes.nn
+import libgguf
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType as T
+
+from dequantize_vectors import fnv1a
+
+SEED = 20260411
+COLUMNS, PLAIN_ROWS = 256, 24
+NF4, FP4, INT8 = 60, 61, T.Q8_0 + 256
+KINDS = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0, T.IQ4_NL, T.F16, T.BF16, NF4, FP4, INT8]
+
+
+def special_rows(rng):
+    i = np.arange(COLUMNS)
+    normal = rng.normal(0, 0.02, COLUMNS)
+    huge = rng.normal(0, 1e-3, COLUMNS)
+    huge[77] = -1e4
+    lone = np.zeros(COLUMNS)
+    lone[200] = 0.5
+    islands = np.where(i // 16 % 3 == 0, 0, normal)
+    return [
+        np.zeros(COLUMNS), np.full(COLUMNS, 0.37), np.full(COLUMNS, -2.0), huge,
+        rng.normal(0, 1e-18, COLUMNS), rng.normal(0, 1e-30, COLUMNS), rng.normal(0, 1e-41, COLUMNS),
+        rng.normal(0, 1e30, COLUMNS), -np.abs(normal), np.abs(normal) + 0.1, np.where(i % 2, 1.0, -1.0), lone, islands,
+        rng.integers(-8, 9, COLUMNS) / 16,  # ties
+        i / 16 - 5, normal,
+    ]
+
+
+def plain_rows(rng):
+    """As weights are: some near normal, some with long tails, most of them once rounded to fewer bits."""
+    rows = [rng.normal(0, 0.03, (PLAIN_ROWS // 2, COLUMNS)), rng.laplace(0, 0.02, (PLAIN_ROWS // 2, COLUMNS))]
+    rows = np.concatenate(rows).astype(np.float32)
+    rows[::3] = rows[::3].astype(np.float16)
+    rows[1::3] = torch.from_numpy(rows[1::3]).bfloat16().float().numpy()
+    return rows
+
+
+def four_bits(rows, kind):
+    """Blocks of bitsandbytes' absmax and codes, and what they stand for."""
+    packed, state = bnb.quantize_4bit(torch.from_numpy(rows), blocksize=64, quant_type=kind)
+    blocks = np.concatenate([state.absmax.numpy()[:, None].view(np.uint8), packed.numpy().reshape(-1, 32)], 1)
+    state.shape = torch.Size((rows.size // 64, 64))  # with AVX-512 it misplaces the blocks of longer rows
+    weights = bnb.dequantize_4bit(packed, state).numpy()
+    return blocks.reshape(len(rows), -1), weights
+
+
+def int8(rows):
+    with np.errstate(over="ignore"):
+        parameters = bitsandbytes.nn.Int8Params(torch.from_numpy(rows), requires_grad=False).to("cpu")
+        codes, absmax = parameters.CB.numpy(), parameters.SCB.numpy()
+        d = (absmax / np.float32(127)).astype(np.float16)
+    d = np.repeat(d[:, None], COLUMNS // 32, 1)[..., None].view(np.uint8)
+    blocks = np.concatenate([d, codes.reshape(len(rows), -1, 32).view(np.uint8)], 2)
+    return blocks.reshape(len(rows), -1)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--output", default=Path(__file__).parent.parent / "fixtures/formats/quantize.bin", type=Path)
+    output = parser.parse_args().output
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(SEED)
+    special = special_rows(rng)
+    with np.errstate(under="ignore"):
+        rows = np.concatenate([np.array(special, np.float32), plain_rows(rng)])
+    data = struct.pack("<II", len(rows), len(KINDS)) + rows.tobytes()
+    for kind in KINDS:
+        weights = None
+        if kind in (NF4, FP4):
+            blocks, weights = four_bits(rows, "nf4" if kind == NF4 else "fp4")
+        else:
+            blocks = int8(rows) if kind == INT8 else libgguf.quantize_rows(rows, int(kind)).view(np.uint8)
+        shown = 0 if kind in (T.F16, T.BF16) else len(special)
+        data += struct.pack("<III", kind, blocks.shape[1], shown) + blocks[:shown].tobytes()
+        data += bytes(-len(data) % 4) + struct.pack("<I", fnv1a(blocks.tobytes()))
+        if weights is not None:
+            data += struct.pack("<I", fnv1a(weights.tobytes()))
+
+    tensor = torch.from_numpy(rng.normal(0, 0.05, (600, 64)).astype(np.float32))
+    absmax = bnb.quantize_4bit(tensor, blocksize=64, quant_type="nf4")[1].absmax.numpy()
+    state = bnb.quantize_4bit(tensor, blocksize=64, quant_type="nf4", compress_statistics=True)[1]
+    # torch adds in an order of its own; here the mean is the nearest F32 whatever the order
+    assert state.offset.item() == np.float32(absmax.astype(np.float64).mean()), "take another seed"
+    twice = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset
+    data += struct.pack("<I", absmax.size) + absmax.tobytes() + state.absmax.numpy().tobytes() + twice.numpy().tobytes()
+    output.write_bytes(data)
+    print(f"{output}: {len(data)} bytes")
+
+
+if __name__ == "__main__":
+    main()
