@@ -79,17 +79,18 @@ typedef struct nb_block_iq4_xs { uint16_t d, high; uint8_t low[4], q[128]; } nb_
  * codebook, and here the halves of 8 bytes hold a run of 16. */
 typedef struct nb_block_nvfp4 { uint8_t d[4], q[32]; } nb_block_nvfp4;
 
-/* w = d q, q by its code from the codebook of the type, weight 2i in the high half of byte i, 2i+1 in the low: bitsandbytes'
- * order. NF4's are quantiles of a normal distribution (Dettmers et al. 2023, appendix E); FP4's are numbers of two bits of
- * exponent and one of mantissa over the largest, in F32. */
+/* bitsandbytes' types. w = d q, q by its code from the codebook of the type; weight 2i is in the high half of q[i],
+ * 2i+1 in the low. NF4's numbers are quantiles of a normal distribution (Dettmers et al. 2023, appendix E); FP4's have two
+ * bits of exponent and one of mantissa, over the largest, in F32. */
 typedef struct nb_block_nf4 { float d; uint8_t q[32]; } nb_block_nf4;
 typedef nb_block_nf4 nb_block_fp4;
 static const float nb_nf4_codebook[16] = {
     -1.0f, -0x1.647362p-1f, -0x1.0cd66p-1f, -0x1.94654p-2f, -0x1.23449ap-2f, -0x1.7a6a7ep-3f, -0x1.74f0e2p-4f, 0.0f,
-    0x1.45f5fep-4f, 0x1.4995c6p-3f, 0x1.f809bap-3f, 0x1.5a0674p-2f, 0x1.c3497p-2f, 0x1.200f56p-1f, 0x1.722766p-1f, 1.0f};
+    0x1.45f5fep-4f, 0x1.4995c6p-3f, 0x1.f809bap-3f, 0x1.5a0674p-2f, 0x1.c3497p-2f, 0x1.200f56p-1f, 0x1.722766p-1f,
+    1.0f};
 static const float nb_fp4_codebook[16] = {
     0.0f, 0.0625f / 12, 8 / 12.0f, 1.0f, 4 / 12.0f, 0.5f, 2 / 12.0f, 0.25f,
-    0.0f, -0.0625f / 12, -8 / 12.0f, -1.0f, -4 / 12.0f, -0.5f, -2 / 12.0f, -0.25f};
+    -0.0f, -0.0625f / 12, -8 / 12.0f, -1.0f, -4 / 12.0f, -0.5f, -2 / 12.0f, -0.25f};
 
 /* w = d where bit i of q is 1, else -d */
 typedef struct nb_block_q1_0 { uint16_t d; uint8_t q[16]; } nb_block_q1_0;

@@ -13,6 +13,7 @@
     T(json) \
     T(safetensors) \
     T(dequantize) \
+    T(quantize) \
     T(packing) \
     T(kernels) \
     T(matmul) \

@@ -1,0 +1,29 @@
+/* F32 -> blocks: rows of weights to tensor types, and which type a tensor of a model becomes.
+ *
+ * The types of GGUF get the bytes that llama.cpp gives them without an importance matrix; NF4, FP4 and int8 those of
+ * bitsandbytes on a CPU. They need no memory but a few KB of stack. Numbers that are not finite give a block of some
+ * codes, no error: look for them before, if they matter. */
+#ifndef NB_QUANTIZE_H
+#define NB_QUANTIZE_H
+
+#include "../base/text.h"
+#include "../kernels/types.h"
+
+/* n weights, a row of a tensor, a multiple of the type's block_weights -> blocks of the type, aligned as they are. */
+typedef void nb_quantize(const float *x, void *blocks, size_t n);
+
+nb_quantize *nb_quantizer_of(uint32_t type); /* NULL: nibble does not write this type */
+
+void nb_quantize_nf4(const float *x, void *blocks, size_t n);
+void nb_quantize_fp4(const float *x, void *blocks, size_t n);
+
+/* LLM.int8() (Dettmers et al. 2022, section 3): the row as Q8_0, whose blocks all have the scale of the row. The codes
+ * are bitsandbytes'; its scale, of F32, is rounded to binary16. */
+void nb_quantize_int8(const float *x, void *blocks, size_t n);
+
+/* Double quantization (Dettmers et al. 2023, section 3): the d of all blocks of a tensor of NF4 or FP4, n of them,
+ * become what bitsandbytes makes of them, codes of 8 bits for runs of 256, and are written back as what those stand
+ * for. codes: NULL, or where to put them. */
+void nb_quantize_scales(nb_block_nf4 *blocks, uint8_t *codes, size_t n);
+
+#endif

@@ -1,0 +1,118 @@
+/* Every quantizer against the bytes of libgguf and bitsandbytes (tests/oracles/quantize_vectors.py). */
+#include "check.h"
+
+#include "../../src/base/cursor.h"
+#include "../../src/base/numbers.h"
+#include "../../src/convert/quantize.h"
+#include "../../src/kernels/traits.h"
+
+static const char VECTORS[] = "tests/fixtures/formats/quantize.bin";
+
+enum { COLUMNS = 256, INT8 = 256 }; /* INT8: added to the type of its blocks */
+
+static uint32_t hash_of(const void *data, size_t n) { /* FNV-1a */
+    const uint8_t *bytes = data;
+    uint32_t hash = 0x811c9dc5;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ bytes[i]) * 0x01000193;
+    return hash;
+}
+
+/* One type's blocks; false at the vectors' end, or if they are broken. */
+static bool test_type(nb_cursor *in, const float *rows, uint32_t n_rows) {
+    uint32_t kind = nb_cursor_u32(in), row_bytes = nb_cursor_u32(in), shown = nb_cursor_u32(in);
+    const uint8_t *expected = nb_cursor_bytes(in, NB_ROUND_UP((uint64_t)shown * row_bytes, 4u));
+    uint32_t hash = nb_cursor_u32(in);
+    const nb_traits *traits = nb_traits_of(kind % INT8);
+    if (!CHECK(!in->is_short && traits, "%s, type %u", VECTORS, kind))
+        return false;
+    nb_quantize *quantize = kind < INT8 ? nb_quantizer_of(kind) : nb_quantize_int8;
+    const char *name = kind < INT8 ? traits->name : "int8";
+    if (!CHECK(quantize && COLUMNS / traits->block_weights * traits->block_bytes == row_bytes, "%s", name))
+        return false;
+    uint8_t *out = nb_alloc((size_t)n_rows * row_bytes);
+    for (uint32_t row = 0; row < n_rows; row++) {
+        uint8_t *blocks = nb_alloc(row_bytes); /* exactly: the sanitizer sees a write past it */
+        memset(blocks, 0xa5, row_bytes);
+        quantize(rows + (size_t)row * COLUMNS, blocks, COLUMNS);
+        memcpy(out + (size_t)row * row_bytes, blocks, row_bytes);
+        for (uint32_t i = 0; row < shown && i < row_bytes; i++)
+            CHECK(blocks[i] == expected[row * row_bytes + i], "%s: row %u, byte %u is %u, not %u", name, row, i,
+                  blocks[i], expected[row * row_bytes + i]);
+        nb_free(blocks);
+    }
+    CHECK(hash_of(out, (size_t)n_rows * row_bytes) == hash, "%s: the hash of %u rows", name, n_rows);
+    if (kind == NB_TYPE_NF4 || kind == NB_TYPE_FP4) {
+        float *weights = nb_alloc((size_t)n_rows * COLUMNS * 4);
+        traits->dequantize(out, weights, (size_t)n_rows * COLUMNS);
+        CHECK(hash_of(weights, (size_t)n_rows * COLUMNS * 4) == nb_cursor_u32(in), "%s: what it stands for", name);
+        nb_free(weights);
+    }
+    nb_free(out);
+    return true;
+}
+
+static void test_scales(nb_cursor *in) {
+    uint32_t n = nb_cursor_u32(in);
+    const uint8_t *absmax = nb_cursor_bytes(in, (uint64_t)n * 4), *codes = nb_cursor_bytes(in, n);
+    const uint8_t *twice = nb_cursor_bytes(in, (uint64_t)n * 4);
+    if (!CHECK(!in->is_short && n > 512, "%s: %u scales", VECTORS, n))
+        return;
+    nb_block_nf4 *blocks = nb_alloc(n * sizeof *blocks);
+    uint8_t *out = nb_alloc(n);
+    for (uint32_t i = 0; i < n; i++)
+        memcpy(&blocks[i].d, absmax + 4 * i, 4);
+    nb_quantize_scales(blocks, out, n);
+    for (uint32_t i = 0; i < n; i++) {
+        float want;
+        memcpy(&want, twice + 4 * i, 4);
+        CHECK(out[i] == codes[i] && nb_bits_of(blocks[i].d) == nb_bits_of(want), "scale %u: %u, %g; not %u, %g", i,
+              out[i], (double)blocks[i].d, codes[i], (double)want);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        blocks[i].d = 0.75f;
+    nb_quantize_scales(blocks, NULL, n);
+    CHECK(blocks[0].d == 0.75f && blocks[n - 1].d == 0.75f, "scales that are all one number stay");
+    nb_free(out);
+    nb_free(blocks);
+}
+
+/* What is no number harms nothing: the sanitizers watch. */
+static void test_not_finite(void) {
+    static const uint32_t bits[] = {0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345, 0x7f7fffff, 0x3f800000, 0};
+    float row[COLUMNS];
+    for (uint32_t step = 1; step < COLUMNS; step *= 4) {
+        for (uint32_t i = 0; i < COLUMNS; i++)
+            row[i] = i % step ? (float)i : nb_float_of(bits[i / step % 7]);
+        for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++) {
+            uint8_t blocks[COLUMNS * 4];
+            if (nb_quantizer_of(type))
+                nb_quantizer_of(type)(row, blocks, COLUMNS);
+        }
+        nb_block_q8_0 blocks[COLUMNS / NB_BLOCK];
+        nb_quantize_int8(row, blocks, COLUMNS);
+        nb_block_nf4 scales[COLUMNS];
+        for (uint32_t i = 0; i < COLUMNS; i++)
+            scales[i].d = row[i];
+        nb_quantize_scales(scales, NULL, COLUMNS);
+    }
+}
+
+void test_quantize(void) {
+    test_not_finite();
+    CHECK(!nb_quantizer_of(NB_TYPE_IQ1_S) && !nb_quantizer_of(UINT32_MAX), "a type that is not written");
+    size_t size = test_read(VECTORS, NULL, 0);
+    if (!CHECK(size > 0, "%s is absent", VECTORS))
+        return;
+    uint8_t *data = nb_alloc(size);
+    test_read(VECTORS, data, size);
+    nb_cursor in = nb_cursor_over(data, size, 0);
+    uint32_t n_rows = nb_cursor_u32(&in), types = nb_cursor_u32(&in);
+    const float *rows = (const float *)nb_cursor_bytes(&in, (uint64_t)n_rows * COLUMNS * 4);
+    if (CHECK(!in.is_short && n_rows > 0, "%s is cut off", VECTORS))
+        for (uint32_t i = 0; i < types && test_type(&in, rows, n_rows); i++)
+            ;
+    test_scales(&in);
+    CHECK(in.at == in.size, "%s goes on", VECTORS);
+    nb_free(data);
+}
