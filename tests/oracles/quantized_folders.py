@@ -4,8 +4,7 @@
     quantized_folders.py [OUTPUT = tests/fixtures/safetensors, with desc_act safetensors-next]
 
 Weights are rounded to the nearest code; GPTQModel and AutoAWQ themselves pack them, and unpack them for the reference: logits by
-transformers in F32 (files as safetensors_models.py writes them). Needs gptqmodel 7.7.0 and autoawq 0.2.7.post3 beside
-requirements.txt (both by pip install --no-deps --no-build-isolation, BUILD_CUDA_EXT=0 in the environment).
+transformers in F32 (files as safetensors_models.py writes them). Needs requirements-gptq.txt beside requirements.txt.
 """
 import importlib
 import json
