@@ -50,10 +50,13 @@ fuzz: checked ## fuzz the readers of untrusted bytes for a while (SECONDS_EACH=6
 oracles: model gemma vocabularies ## write the oracle vectors anew, from the reference implementations
 	@tools/setup.sh venv
 	@[ build/venv/installed -nt tests/oracles/requirements.txt ] || {
-	 python3 -m venv build/venv && build/venv/bin/pip install -q -r tests/oracles/requirements.txt && touch build/venv/installed; }
+	 python3 -m venv build/venv && build/venv/bin/pip install -q -r tests/oracles/requirements.txt
+	 BUILD_CUDA_EXT=0 build/venv/bin/pip install -q --no-deps --no-build-isolation -r tests/oracles/requirements-gptq.txt
+	 touch build/venv/installed; }
 	@cd tests/oracles
-	@for script in dequantize_vectors quantize_vectors text_fixtures random_models family_models encoder_models safetensors_models \
-	   family_folders tokenizer_json split_vectors corpus_vectors template_vectors; do \
+	@for script in dequantize_vectors quantize_vectors text_fixtures random_models family_models encoder_models \
+	   safetensors_models family_folders quantized_folders bitsandbytes_folders compressed_folders tokenizer_json \
+	   split_vectors corpus_vectors template_vectors; do \
 	   ../../build/venv/bin/python $$script.py; done
 	@mkdir -p ../../build/oracles
 	@[ ! -e ../../$(GEMMA) ] || {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small Llamas quantized by bitsandbytes, as Hugging Face folders, and their logits.
 
-    bitsandbytes_folders.py [OUTPUT = tests/fixtures/safetensors-next]
+    bitsandbytes_folders.py [OUTPUT = tests/fixtures/safetensors]
 
 transformers loads a model with a BitsAndBytesConfig and saves it again, as people do; bitsandbytes quantizes and, for
 the reference, dequantizes: logits by transformers in F32 (files as safetensors_models.py writes them). In use
@@ -85,7 +85,7 @@ def write_model(folder, model, kind, options):
 def main():
     torch.set_num_threads(1)
     here = os.path.dirname(os.path.abspath(__file__))
-    output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors-next")
+    output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors")
     for seed, (name, (hyper, kind, options)) in enumerate(FOLDERS.items(), 301):
         model = random_model(name, hyper, seed)
         if options is EIGHT:

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Small Llamas quantized in the layouts of GPTQ and AWQ, as Hugging Face folders, and their logits.
 
-    quantized_folders.py [OUTPUT = tests/fixtures/safetensors]
+    quantized_folders.py [OUTPUT = tests/fixtures/safetensors, with desc_act safetensors-next]
 
 Weights are rounded to the nearest code; GPTQModel and AutoAWQ themselves pack them, and unpack them for the reference: logits by
-transformers in F32 (files as safetensors_models.py writes them). Needs gptqmodel 7.7.0 and autoawq 0.2.7.post3 beside
-requirements.txt (both by pip install --no-deps --no-build-isolation, BUILD_CUDA_EXT=0 in the environment).
+transformers in F32 (files as safetensors_models.py writes them). Needs requirements-gptq.txt beside requirements.txt.
 """
 import importlib
 import json
@@ -13,6 +12,7 @@ import os
 import shutil
 import sys
 import types
+import zlib
 
 os.cpu_count = lambda: 8  # gptqmodel counts on some
 
@@ -32,6 +32,10 @@ FOLDERS = {
     "gptq-3-bits": dict(quant_method="gptq", bits=3, group_size=32, sym=True, desc_act=False, checkpoint_format="gptq_v2"),
     "gptq-2-bits": dict(quant_method="gptq", bits=2, group_size=32, sym=False, desc_act=False, checkpoint_format="gptq_v2"),
     "awq": dict(quant_method="awq", bits=4, group_size=32, zero_point=True, version="gemm"),
+    # columns in groups by their weight in the inputs, the same where the inputs are; and each matrix in an order of its own
+    "gptq-desc-act": dict(quant_method="gptq", bits=4, group_size=32, sym=True, desc_act=True),
+    "gptq-desc-act-zeros": dict(quant_method="gptq", bits=4, group_size=32, sym=False, desc_act=True,
+                                checkpoint_format="gptq_v2"),
 }
 
 
@@ -50,16 +54,27 @@ def rounded(weight, bits, group, symmetric):
     return scales.half().float(), zeros
 
 
-def gptq(linear, config):
+def order_of(columns, name, config):
+    """The columns as GPTQ meets them, group by group."""
+    if not config.get("desc_act"):
+        return torch.arange(columns)
+    if config["sym"]:
+        name = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "gate_proj": "up_proj"}.get(name, name)
+    return torch.randperm(columns, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+
+
+def gptq(linear, name, config):
     from gptqmodel.nn_modules.qlinear.torch import TorchLinear
     from gptqmodel.quantization.config import QuantizeConfig
     from gptqmodel.utils.model import convert_gptq_v2_to_v1_format_module
     bits, group = config["bits"], config["group_size"]
-    scales, zeros = rounded(linear.weight, bits, group, config["sym"])
-    packed = TorchLinear(bits=bits, group_size=group, sym=config["sym"], desc_act=False, in_features=linear.in_features,
-                         out_features=linear.out_features)
-    size = linear.in_features if group < 0 else group
-    packed.pack_original(linear, scales, zeros, torch.arange(linear.in_features, dtype=torch.int32) // size)
+    order = order_of(linear.in_features, name, config)
+    scales, zeros = rounded(linear.weight[:, order], bits, group, config["sym"])
+    packed = TorchLinear(bits=bits, group_size=group, sym=config["sym"], desc_act=config["desc_act"],
+                         in_features=linear.in_features, out_features=linear.out_features)
+    g_idx = torch.empty(linear.in_features, dtype=torch.int32)
+    g_idx[order] = torch.arange(linear.in_features, dtype=torch.int32) // (linear.in_features if group < 0 else group)
+    packed.pack_original(linear, scales, zeros, g_idx)
     packed.post_init()
     weight = packed.dequantize_weight().T.float()
     if config.get("checkpoint_format") != "gptq_v2":
@@ -67,7 +82,7 @@ def gptq(linear, config):
     return weight, {n: getattr(packed, n).contiguous() for n in ("qweight", "qzeros", "scales", "g_idx")}
 
 
-def awq(linear, config):
+def awq(linear, name, config):
     if "awq" not in sys.modules:  # without the parts that need a graphics card
         found = importlib.util.find_spec("awq")
         sys.modules["awq"] = types.ModuleType("awq")
@@ -87,8 +102,9 @@ def awq(linear, config):
 def main():
     torch.set_num_threads(1)
     here = os.path.dirname(os.path.abspath(__file__))
-    output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors")
     for seed, (name, config) in enumerate(FOLDERS.items(), 201):
+        next_ones = "-next" if config.get("desc_act") else ""
+        output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors" + next_ones)
         folder = os.path.join(output, name)
         shutil.rmtree(folder, ignore_errors=True)
         model = random_model(name, CONFIG, seed)
@@ -98,7 +114,7 @@ def main():
             model.model.embed_tokens.weight.copy_(tensors["model.embed_tokens.weight"].float())
             for n, module in model.named_modules():
                 if isinstance(module, torch.nn.Linear) and n != "lm_head":
-                    weight, parts = (awq if config["quant_method"] == "awq" else gptq)(module, config)
+                    weight, parts = (awq if config["quant_method"] == "awq" else gptq)(module, n.split(".")[-1], config)
                     module.weight.copy_(weight)
                     tensors |= {f"{n}.{part}": t for part, t in parts.items()}
                 elif n.endswith("norm"):
