@@ -10,6 +10,8 @@ enum { ROWS = 16 /* that are unpacked together: of codes that lie by columns, a 
 /* A matrix that is being unpacked. */
 typedef struct matrix {
     const nb_plan *plan;
+    nb_arrangement arrangement;
+    nb_quantization q;
     const nb_tensor_info *to;
     nb_text name;
     uint64_t rows, columns, group, groups;
@@ -30,9 +32,10 @@ static const nb_tensor_info *source_of(const nb_plan *plan, uint32_t target, nb_
 
 static matrix matrix_of(const nb_plan *plan, uint32_t target) {
     const nb_tensor_info *to = &plan->out.tensors[target];
-    matrix m = {.plan = plan, .to = to, .name = nb_checkpoint_tensor_name(&plan->out, to), .rows = to->shape[1],
-                .columns = to->shape[0]};
-    m.group = plan->quantization.group ? plan->quantization.group : m.columns;
+    const nb_target *t = &plan->targets[target];
+    matrix m = {.plan = plan, .arrangement = t->arrangement, .q = t->quantization, .to = to,
+                .name = nb_checkpoint_tensor_name(&plan->out, to), .rows = to->shape[1], .columns = to->shape[0]};
+    m.group = m.q.group ? m.q.group : m.columns;
     m.groups = m.columns / m.group;
     source_of(plan, target, NB_ROLE_CODES, &m.codes);
     const nb_tensor_info *scales = source_of(plan, target, NB_ROLE_SCALES, &m.scales);
@@ -79,38 +82,63 @@ static int32_t add_order(nb_plan *plan, uint32_t target, uint64_t columns) {
     return NB_OK;
 }
 
-/* Of codes in words: rows and columns by the codes' shape. */
-static int32_t check_words(nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_error *err) {
-    const nb_quantization *q = &plan->quantization;
+static int32_t refuse_shape(const nb_plan *plan, uint32_t target, uint64_t rows, uint64_t columns, nb_error *err) {
+    const nb_quantization *q = &plan->targets[target].quantization;
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                   "tensor %t is quantized, of %l rows and %l columns in groups of %l, %u bits each; that is not supported",
+                   nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]), rows, columns, q->group, q->bits);
+}
+
+/* The target's type and shape; the sources fit them, but for the scales. */
+static int32_t settle(nb_plan *plan, uint32_t target, uint64_t rows, uint64_t columns, nb_error *err) {
+    const nb_quantization *q = &plan->targets[target].quantization;
     nb_tensor_info *to = &plan->out.tensors[target];
-    bool awq = q->method == NB_AS_AWQ;
-    uint64_t rows = awq ? t->shape[0] * 8 : t->shape[0], columns = awq ? t->shape[1] : t->shape[1] * 32 / q->bits;
     uint64_t group = q->group ? q->group : columns;
-    if (t->n_dimensions != 2 || columns % 32 || group % 32 || columns % group || rows * q->bits % 32)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "tensor %t is quantized, of %l rows and %l columns in groups of %l; that is not supported",
-                       nb_checkpoint_tensor_name(&plan->out, to), rows, columns, group);
-    uint64_t groups = columns / group;
+    if (!rows || !columns || columns % 32 || group % 32 || columns % group || rows * q->bits % 32)
+        return refuse_shape(plan, target, rows, columns, err);
     NB_TRY(check_source(plan, target, NB_ROLE_CODES, columns / 32 * rows * q->bits * 4, err));
-    NB_TRY(check_source(plan, target, NB_ROLE_SCALES, groups * rows * 2, err));
-    NB_TRY(check_source(plan, target, NB_ROLE_ZEROS, groups * rows * q->bits / 8, err));
+    NB_TRY(check_source(plan, target, NB_ROLE_ZEROS, columns / group * rows * q->bits / 8, err));
     NB_TRY(check_source(plan, target, NB_ROLE_ORDER, columns * 4, err));
-    to->type = q->bits == 8 ? NB_TYPE_Q8_0 : q->symmetric ? NB_TYPE_Q4_0 : NB_TYPE_Q4_1;
+    to->type = q->bits <= 4 ? (q->symmetric ? NB_TYPE_Q4_0 : NB_TYPE_Q4_1) : q->symmetric ? NB_TYPE_Q8_0 : NB_TYPE_F16;
     to->shape[0] = columns;
     to->shape[1] = rows;
     return q->ordered && nb_plan_source(plan, target, NB_ROLE_ORDER) != NB_NONE ? add_order(plan, target, columns) : NB_OK;
 }
 
+/* GPTQ's and AWQ's: rows and columns by the codes' shape. */
+static int32_t check_columns(nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_error *err) {
+    const nb_quantization *q = &plan->targets[target].quantization;
+    bool awq = plan->targets[target].arrangement == NB_AS_AWQ;
+    uint64_t rows = awq ? t->shape[0] * 8 : t->shape[0], columns = awq ? t->shape[1] : t->shape[1] * 32 / q->bits;
+    NB_TRY(settle(plan, target, rows, columns, err));
+    return check_source(plan, target, NB_ROLE_SCALES, columns / (q->group ? q->group : columns) * rows * 2, err);
+}
+
+/* compressed-tensors': columns by config.json, bits and groups by what is left of the shapes. */
+static int32_t check_rows(nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_error *err) {
+    nb_target *to = &plan->targets[target];
+    nb_quantization *q = &to->quantization;
+    const nb_tensor_info *scales = &plan->in.tensors[nb_plan_source(plan, target, NB_ROLE_SCALES)];
+    bool packed = to->arrangement == NB_AS_PACKED;
+    uint64_t columns = packed ? to->columns : t->shape[0], rows = t->shape[1], groups = scales->shape[0];
+    q->bits = packed ? (uint32_t)(t->shape[0] * 32 / columns) : 8;
+    q->group = columns % groups == 0 ? columns / groups : 1;
+    q->symmetric = nb_plan_source(plan, target, NB_ROLE_ZEROS) == NB_NONE;
+    q->ordered = true;
+    bool kind = scales->type == NB_TYPE_F32 || scales->type == NB_TYPE_F16 || scales->type == NB_TYPE_BF16;
+    if ((q->bits != 2 && q->bits != 4 && q->bits != 8) || scales->shape[1] != rows || !kind ||
+        (!packed && t->type != NB_TYPE_I8))
+        return refuse_shape(plan, target, rows, columns, err);
+    return settle(plan, target, rows, columns, err);
+}
+
+/* LLM.int8()'s. */
 static int32_t check_bytes(nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_error *err) {
-    nb_tensor_info *to = &plan->out.tensors[target];
-    uint64_t rows = t->shape[1], columns = t->shape[0];
-    if (t->n_dimensions != 2 || t->type != NB_TYPE_I8 || columns % 32)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "tensor %t, of 8-bit codes, has %l rows of %l columns; only multiples of 32 columns are supported",
-                       nb_checkpoint_tensor_name(&plan->out, to), rows, columns);
-    NB_TRY(check_source(plan, target, NB_ROLE_SCALES, rows * 4, err));
-    to->type = NB_TYPE_Q8_0;
-    return NB_OK;
+    plan->targets[target].quantization.bits = 8;
+    if (t->type != NB_TYPE_I8)
+        return refuse_shape(plan, target, t->shape[1], t->shape[0], err);
+    NB_TRY(settle(plan, target, t->shape[1], t->shape[0], err));
+    return check_source(plan, target, NB_ROLE_SCALES, t->shape[1] * 4, err);
 }
 
 static int32_t check_blocks(nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_error *err) {
@@ -142,18 +170,26 @@ static int32_t check_blocks(nb_plan *plan, uint32_t target, const nb_tensor_info
 }
 
 int32_t nb_arrangement_check(nb_plan *plan, uint32_t target, nb_error *err) {
-    const nb_quantization *q = &plan->quantization;
+    nb_target *to = &plan->targets[target];
+    to->quantization = plan->quantization;
     uint32_t codes = nb_plan_source(plan, target, NB_ROLE_CODES), zeros = nb_plan_source(plan, target, NB_ROLE_ZEROS);
-    if (codes == NB_NONE || nb_plan_source(plan, target, NB_ROLE_SCALES) == NB_NONE || (!q->symmetric && zeros == NB_NONE))
+    bool needs_zeros = to->arrangement <= NB_AS_AWQ && !to->quantization.symmetric;
+    if (codes == NB_NONE || nb_plan_source(plan, target, NB_ROLE_SCALES) == NB_NONE || (needs_zeros && zeros == NB_NONE))
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "of the quantized matrix %t there are not all parts (codes, scales and, where they differ, zeros); "
                        "the files are not whole",
                        nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]));
     const nb_tensor_info *t = &plan->in.tensors[codes];
     plan->out.tensors[target].n_dimensions = 2;
-    return q->method == NB_AS_BYTES    ? check_bytes(plan, target, t, err)
-           : q->method == NB_AS_BLOCKS ? check_blocks(plan, target, t, err)
-                                       : check_words(plan, target, t, err);
+    if (t->bytes > (uint64_t)1 << 40)
+        return refuse_shape(plan, target, t->shape[1], t->shape[0], err);
+    if (to->arrangement == NB_AS_BLOCKS)
+        return check_blocks(plan, target, t, err);
+    if (t->n_dimensions != 2)
+        return refuse_shape(plan, target, t->shape[1], t->shape[0], err);
+    return to->quantization.library == NB_BY_COMPRESSED ? check_rows(plan, target, t, err)
+           : to->arrangement == NB_AS_BYTES             ? check_bytes(plan, target, t, err)
+                                                        : check_columns(plan, target, t, err);
 }
 
 /* ---- bits ------------------------------------------------------------------------------------------------------ */
@@ -180,25 +216,34 @@ static uint8_t awq_at(const uint8_t *in, uint64_t row) {
 }
 
 static uint8_t code_at(const matrix *m, uint64_t row, uint64_t column) {
-    const nb_quantization *q = &m->plan->quantization;
-    return q->method == NB_AS_AWQ     ? awq_at(m->codes + column * (m->rows / 2), row)
-           : q->method == NB_AS_BYTES ? (uint8_t)(m->codes[row * m->columns + column] + 128)
-                                      : bits_at(m->codes, row, m->rows, column, q->bits);
+    switch (m->arrangement) {
+    case NB_AS_AWQ: return awq_at(m->codes + column * (m->rows / 2), row);
+    case NB_AS_BYTES: return (uint8_t)(m->codes[row * m->columns + column] + 128);
+    case NB_AS_PACKED: return bits_at(m->codes, row * (m->columns * m->q.bits / 32), 1, column, m->q.bits);
+    default: return bits_at(m->codes, row, m->rows, column, m->q.bits);
+    }
 }
 
 static uint32_t zero_at(const matrix *m, uint64_t row, uint64_t group) {
-    const nb_quantization *q = &m->plan->quantization;
-    const uint8_t *zeros = m->zeros + group * m->rows * q->bits / 8;
-    uint32_t zero = q->method == NB_AS_AWQ ? awq_at(zeros, row) : bits_at(zeros, 0, 1, row, q->bits);
-    return (zero + q->zero_offset) & ((1u << q->bits) - 1); /* the packer's -1 is all ones */
+    const uint8_t *zeros = m->zeros;
+    uint64_t line = group * m->rows * m->q.bits / 32; /* in words */
+    switch (m->arrangement) {
+    case NB_AS_AWQ: return awq_at(zeros + 4 * line, row);
+    case NB_AS_BYTES: return (uint8_t)(zeros[row * m->groups + group] + 128);
+    case NB_AS_PACKED: return bits_at(zeros, group, m->groups, row, m->q.bits);
+    default: /* the packer's -1 is all ones */
+        return (bits_at(zeros, line, 1, row, m->q.bits) + m->q.zero_offset) & ((1u << m->q.bits) - 1);
+    }
 }
 
-static uint16_t scale_at(const matrix *m, uint64_t row, uint64_t group) {
-    uint16_t half;
+static float scale_at(const matrix *m, uint64_t row, uint64_t group) {
+    bool columns = m->arrangement == NB_AS_GPTQ || m->arrangement == NB_AS_AWQ;
+    uint64_t i = columns ? group * m->rows + row : row * m->groups + group;
     if (m->scale_type == NB_TYPE_F32)
-        return nb_f32_to_f16(float_at(m->scales, row) / 127);
-    memcpy(&half, m->scales + 2 * (group * m->rows + row), sizeof half);
-    return half;
+        return m->q.library == NB_BY_BITSANDBYTES ? float_at(m->scales, i) / 127 : float_at(m->scales, i);
+    uint16_t half;
+    memcpy(&half, m->scales + 2 * i, sizeof half);
+    return m->scale_type == NB_TYPE_BF16 ? nb_bf16_to_f32(half) : nb_f16_to_f32(half);
 }
 
 /* bitsandbytes': of block i, and the number that the code of weight i stands for. */
@@ -277,15 +322,29 @@ static int32_t read_state(matrix *m, uint32_t target, nb_error *err) {
     return NB_OK;
 }
 
+/* weight_shape, where there is one. */
+static int32_t check_shape(const matrix *m, uint32_t target, nb_error *err) {
+    const uint8_t *state;
+    const nb_tensor_info *t = source_of(m->plan, target, NB_ROLE_STATE, &state);
+    uint64_t sides[2];
+    if (!t || t->bytes != sizeof sides)
+        return NB_OK;
+    memcpy(sides, state, sizeof sides);
+    if (sides[0] != m->rows || sides[1] != m->columns)
+        return NB_FAIL(err, NB_ERR_FORMAT, "the weight_shape of the matrix %t is [%l, %l], but config.json asks for [%l, %l]",
+                       m->name, sides[0], sides[1], m->rows, m->columns);
+    return NB_OK;
+}
+
 int32_t nb_arrangement_begin(nb_plan *plan, uint32_t target, nb_error *err) {
     if (plan->targets[target].arrangement == NB_AS_ORDER)
         return NB_OK;
     matrix m = matrix_of(plan, target);
-    const nb_quantization *q = &plan->quantization;
-    if (q->method == NB_AS_BLOCKS)
+    if (m.arrangement == NB_AS_BLOCKS)
         return read_state(&m, target, err);
-    uint32_t middle = 1u << (q->bits - 1);
-    for (uint64_t g = 0; m.zeros && q->symmetric && g < m.groups; g++)
+    NB_TRY(check_shape(&m, target, err));
+    uint32_t middle = 1u << (m.q.bits - 1);
+    for (uint64_t g = 0; m.zeros && m.q.symmetric && g < m.groups; g++)
         for (uint64_t row = 0; row < m.rows; row++)
             if (zero_at(&m, row, g) != middle)
                 return NB_FAIL(err, NB_ERR_FORMAT,
@@ -293,7 +352,7 @@ int32_t nb_arrangement_begin(nb_plan *plan, uint32_t target, nb_error *err) {
                                zero_at(&m, row, g), middle);
     if (!m.order)
         return NB_OK;
-    if (!q->ordered) {
+    if (!m.q.ordered) {
         for (uint64_t i = 0; i < m.columns; i++)
             if (word_at(m.order, i) != i / m.group)
                 return NB_FAIL(err, NB_ERR_FORMAT,
@@ -310,25 +369,32 @@ int32_t nb_arrangement_begin(nb_plan *plan, uint32_t target, nb_error *err) {
     return find_order(&m, order, err);
 }
 
+static uint8_t *put_half(uint8_t *out, float x) {
+    uint16_t half = nb_f32_to_f16(x);
+    memcpy(out, &half, sizeof half);
+    return out + sizeof half;
+}
+
 /* codes: [columns] -> a row of the target */
 static uint8_t *put_row(const matrix *m, uint64_t row, uint8_t *codes, uint8_t *out) {
-    const nb_quantization *q = &m->plan->quantization;
+    uint32_t middle = 1u << (m->q.bits - 1);
     for (uint64_t tile = 0; tile < m->columns / 32; tile++, codes += 32) {
         uint64_t g = tile * 32 / m->group;
-        uint16_t d = scale_at(m, row, g), minimum;
-        memcpy(out, &d, sizeof d);
-        out += sizeof d;
+        float d = scale_at(m, row, g), zero = m->q.symmetric ? (float)middle : (float)zero_at(m, row, g);
+        if (m->to->type == NB_TYPE_F16) {
+            for (int i = 0; i < 32; i++)
+                out = put_half(out, d * ((float)codes[i] - zero));
+            continue;
+        }
+        out = put_half(out, d);
         if (m->to->type == NB_TYPE_Q8_0) {
             for (int i = 0; i < 32; i++)
                 *out++ = (uint8_t)(codes[i] - 128);
             continue;
         }
-        if (m->to->type == NB_TYPE_Q4_1) {
-            minimum = nb_f32_to_f16(-(float)zero_at(m, row, g) * nb_f16_to_f32(d));
-            memcpy(out, &minimum, sizeof minimum);
-            out += sizeof minimum;
-        }
-        uint32_t more = q->symmetric ? 8 - (1u << (q->bits - 1)) : 0; /* Q4_0's zero is 8 */
+        if (m->to->type == NB_TYPE_Q4_1)
+            out = put_half(out, -zero * d);
+        uint32_t more = m->q.symmetric ? 8 - middle : 0; /* Q4_0's zero is 8 */
         for (int i = 0; i < 16; i++)
             *out++ = (uint8_t)((codes[i] + more) | (codes[i + 16] + more) << 4);
     }
@@ -358,7 +424,7 @@ int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first
         return NB_OK;
     }
     matrix m = matrix_of(plan, target);
-    if (plan->quantization.method == NB_AS_BLOCKS) {
+    if (m.arrangement == NB_AS_BLOCKS) {
         NB_TRY(read_state(&m, target, err));
         put_blocks(&m, first * m.columns, rows * m.columns, out);
         return NB_OK;

@@ -1,7 +1,8 @@
 /* How a matrix that is quantized by others lies in their tensors, and what becomes of it.
  *
  * w[row][column] = scale (code - zero), one scale and one zero for each row and each group of columns, becomes Q4_0 (of 2
- * to 4 bits, all zeros alike), Q4_1 (where they are not: w = d code + m, m = -scale zero as a half) or Q8_0:
+ * to 4 bits, all zeros alike), Q4_1 (where they are not: w = d code + m, m = -scale zero as a half) or Q8_0; codes of 8 bits
+ * whose zeros differ become F16, as no type has them:
  *
  *     GPTQ    qweight        u32 [columns bits / 32, rows]   down a column of it, the codes are one stream of bits
  *             qzeros         u32 [groups, rows bits / 32]    along a row, the zeros are one (less 1 in the first format)
@@ -10,8 +11,13 @@
  *     both    scales         f16 [groups, rows]
  *     GPTQ    g_idx          u32 [columns]                   the group of a column
  *     LLM.int8()  weight     i8 [rows, columns];  SCB  f32 [rows]: the largest magnitude, which 127 stands for
+ *     compressed-tensors
+ *         pack-quantized     weight_packed  u32 [rows, columns bits / 32];  weight_shape  i64 [2]
+ *                            weight_zero_point  u32 [rows bits / 32, groups]: down a column
+ *         int-quantized      weight  i8 [rows, columns];  weight_zero_point  i8 [rows, groups]
+ *         both               weight_scale  f32, f16 or bf16 [rows, groups];  weight_g_idx  i32 [columns]
  *
- * Where the columns of a group lie anywhere (desc_act), they are put side by side, and the target NAME.order says what
+ * Where the columns of a group lie anywhere (desc_act, actorder), they are put side by side, and the target NAME.order says what
  * column of the file each is: the engine puts its activations into that order.
  *
  * bitsandbytes' NF4 and FP4: w[i] = absmax[i / blocksize] quant_map[code], i over the whole matrix, which is two codes a
@@ -23,7 +29,7 @@
  *     weight.quant_state.bitsandbytes__nf4 (or __fp4)   JSON: shape, blocksize, nested_blocksize, nested_offset
  *
  * Sources: AutoGPTQ, qlinear_cuda_old.py (pack); GPTQModel, nn_modules/qlinear; AutoAWQ, utils/packing_utils.py;
- * bitsandbytes, functional.py (QuantState). */
+ * bitsandbytes, functional.py (QuantState); compressed-tensors, compressors/pack_quantized. */
 #ifndef NB_ARRANGEMENT_H
 #define NB_ARRANGEMENT_H
 

@@ -208,16 +208,27 @@ static const char *ours(const pair *table, nb_text name) {
 }
 
 /* What a quantized matrix is made of (arrangement.h), beside a "weight" that may be its codes. */
-static const struct { nb_arrangement method; const char *leaf; nb_role role;
+static const struct part { nb_library library; const char *leaf; nb_role role; nb_arrangement arrangement;
 } parts[] = {
-    {NB_AS_GPTQ, "qweight", NB_ROLE_CODES}, {NB_AS_GPTQ, "qzeros", NB_ROLE_ZEROS}, {NB_AS_GPTQ, "scales", NB_ROLE_SCALES},
-    {NB_AS_GPTQ, "g_idx", NB_ROLE_ORDER}, {NB_AS_AWQ, "qweight", NB_ROLE_CODES}, {NB_AS_AWQ, "qzeros", NB_ROLE_ZEROS},
-    {NB_AS_AWQ, "scales", NB_ROLE_SCALES}, {NB_AS_BYTES, "SCB", NB_ROLE_SCALES},
-    {NB_AS_BLOCKS, "weight.absmax", NB_ROLE_SCALES}, {NB_AS_BLOCKS, "weight.quant_map", NB_ROLE_CODEBOOK},
-    {NB_AS_BLOCKS, "weight.nested_absmax", NB_ROLE_SCALE_SCALES},
-    {NB_AS_BLOCKS, "weight.nested_quant_map", NB_ROLE_SCALE_CODEBOOK},
-    {NB_AS_BLOCKS, "weight.quant_state.bitsandbytes__nf4", NB_ROLE_STATE},
-    {NB_AS_BLOCKS, "weight.quant_state.bitsandbytes__fp4", NB_ROLE_STATE},
+    {NB_BY_GPTQ, "qweight", NB_ROLE_CODES, NB_AS_GPTQ},
+    {NB_BY_GPTQ, "qzeros", NB_ROLE_ZEROS, NB_AS_GPTQ},
+    {NB_BY_GPTQ, "scales", NB_ROLE_SCALES, NB_AS_GPTQ},
+    {NB_BY_GPTQ, "g_idx", NB_ROLE_ORDER, NB_AS_GPTQ},
+    {NB_BY_AWQ, "qweight", NB_ROLE_CODES, NB_AS_AWQ},
+    {NB_BY_AWQ, "qzeros", NB_ROLE_ZEROS, NB_AS_AWQ},
+    {NB_BY_AWQ, "scales", NB_ROLE_SCALES, NB_AS_AWQ},
+    {NB_BY_BITSANDBYTES, "SCB", NB_ROLE_SCALES, NB_AS_BYTES},
+    {NB_BY_BITSANDBYTES, "weight.absmax", NB_ROLE_SCALES, NB_AS_BLOCKS},
+    {NB_BY_BITSANDBYTES, "weight.quant_map", NB_ROLE_CODEBOOK, NB_AS_BLOCKS},
+    {NB_BY_BITSANDBYTES, "weight.nested_absmax", NB_ROLE_SCALE_SCALES, NB_AS_BLOCKS},
+    {NB_BY_BITSANDBYTES, "weight.nested_quant_map", NB_ROLE_SCALE_CODEBOOK, NB_AS_BLOCKS},
+    {NB_BY_BITSANDBYTES, "weight.quant_state.bitsandbytes__nf4", NB_ROLE_STATE, NB_AS_BLOCKS},
+    {NB_BY_BITSANDBYTES, "weight.quant_state.bitsandbytes__fp4", NB_ROLE_STATE, NB_AS_BLOCKS},
+    {NB_BY_COMPRESSED, "weight_packed", NB_ROLE_CODES, NB_AS_PACKED},
+    {NB_BY_COMPRESSED, "weight_shape", NB_ROLE_STATE, NB_AS_PACKED},
+    {NB_BY_COMPRESSED, "weight_scale", NB_ROLE_SCALES, NB_AS_BYTES}, /* or packed: the codes say so */
+    {NB_BY_COMPRESSED, "weight_zero_point", NB_ROLE_ZEROS, NB_AS_BYTES},
+    {NB_BY_COMPRESSED, "weight_g_idx", NB_ROLE_ORDER, NB_AS_BYTES},
 };
 
 /* Where a tensor's name stops to be its module's: before ".weight." or the last dot. */
@@ -281,10 +292,10 @@ static int32_t place_tensor(const composition *p, uint32_t source) {
     bool known = split_name(p, name, &w, &leaf);
     nb_role role = NB_ROLE_CODES;
     nb_arrangement arrangement = NB_AS_ROWS;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (p->plan->quantization.method == parts[i].method && nb_text_is(leaf, parts[i].leaf)) {
-            role = parts[i].role;
-            arrangement = parts[i].method;
+    for (const struct part *i = parts; i < parts + sizeof parts / sizeof *parts; i++)
+        if (p->plan->quantization.library == i->library && nb_text_is(leaf, i->leaf)) {
+            role = i->role;
+            arrangement = i->arrangement;
             leaf = nb_text_of("weight");
         }
     nb_text module = {text, w.length};
@@ -298,7 +309,7 @@ static int32_t place_tensor(const composition *p, uint32_t source) {
     nb_plan_assign(p->plan, source, target, role);
     nb_target *to = &p->plan->targets[target];
     to->columns = columns >= 1 && columns < 1 << 24 ? (uint64_t)columns : 1;
-    if (arrangement != NB_AS_ROWS)
+    if (arrangement != NB_AS_ROWS && to->arrangement != NB_AS_PACKED)
         to->arrangement = arrangement;
     if (role != NB_ROLE_CODES)
         return NB_OK;
@@ -350,29 +361,54 @@ static int32_t place_tensors(const composition *p) {
 }
 
 /* quantization_config, where there is one. */
+static bool is_empty(nb_node container) {
+    nb_walk w = nb_walk_of(container);
+    return !nb_walk_next(&w);
+}
+
 static int32_t take_columns(nb_plan *plan, nb_node config, bool awq, nb_error *err) {
     nb_text method = nb_node_raw(nb_node_find(config, "quant_method"));
     double bits = nb_node_number(nb_node_find(config, "bits"), 0);
     double group = nb_node_number(nb_node_find(config, "group_size"), -1);
     bool symmetric = !awq && nb_node_number(nb_node_find(config, "sym"), 1) != 0;
-    bool known = bits == 4 || (!awq && (bits == 2 || bits == 3 || (bits == 8 && symmetric)));
+    bool known = bits == 4 || (!awq && (bits == 2 || bits == 3 || bits == 8));
     if (!known || !(group == -1 || (group >= 32 && group <= 1 << 20 && (uint32_t)group % 32 == 0)))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "config.json: %t of %g bits in groups of %g is not supported; awq of 4 bits is, and "
-                       "gptq of 2, 3 and 4, of 8 if sym, in groups of a multiple of 32",
+                       "gptq of 2, 3, 4 and 8, in groups of a multiple of 32",
                        method, bits, group);
-    nb_walk exceptions = nb_walk_of(nb_node_find(config, "dynamic"));
-    if (nb_walk_next(&exceptions))
+    if (!is_empty(nb_node_find(config, "dynamic")))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "config.json: quantization with dynamic (other bits for some modules) is not supported; take a "
                        "version of the model without");
     plan->quantization =
-        (nb_quantization){.method = awq ? NB_AS_AWQ : NB_AS_GPTQ,
+        (nb_quantization){.library = awq ? NB_BY_AWQ : NB_BY_GPTQ,
                           .bits = (uint32_t)bits,
-                          .group = group > 0 ? (uint32_t)group : 0,
+                          .group = group > 0 ? (uint64_t)group : 0,
                           .symmetric = symmetric,
                           .ordered = group != -1 && nb_node_number(nb_node_find(config, "desc_act"), 0) != 0,
                           .zero_offset = !awq && !nb_node_is(nb_node_find(config, "checkpoint_format"), "gptq_v2")};
+    return NB_OK;
+}
+
+static int32_t take_compressed(nb_plan *plan, nb_node config, nb_error *err) {
+    nb_node general = nb_node_find(config, "format"), sparsity = nb_node_find(config, "sparsity_config");
+    for (nb_walk w = nb_walk_of(nb_node_find(config, "config_groups")); nb_walk_next(&w);) {
+        nb_node format = nb_node_find(w.value, "format"), weights = nb_node_find(w.value, "weights");
+        nb_text name = nb_node_raw(format.at && nb_node_first(format) == '"' ? format : general);
+        nb_node type = nb_node_find(weights, "type");
+        if ((!nb_text_is(name, "pack-quantized") && !nb_text_is(name, "int-quantized")) || (type.at && !nb_node_is(type, "int")))
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                           "config.json: compressed-tensors of the format \"%t\" and the type \"%t\" is not supported; "
+                           "pack-quantized and int-quantized are, of int",
+                           name, nb_node_raw(type));
+    }
+    bool sparse = nb_node_find(sparsity, "format").at && !nb_node_is(nb_node_find(sparsity, "format"), "dense");
+    if (sparse || !is_empty(nb_node_find(nb_node_find(config, "transform_config"), "config_groups")))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "config.json: compressed-tensors with %s is not supported; take a version of the model without",
+                       sparse ? "sparsity_config" : "transform_config");
+    plan->quantization = (nb_quantization){.library = NB_BY_COMPRESSED};
     return NB_OK;
 }
 
@@ -381,19 +417,19 @@ static int32_t take_quantization(nb_plan *plan, nb_node config, nb_error *err) {
     if (!method.data)
         return NB_OK;
     if (nb_text_is(method, "bitsandbytes")) {
-        bool eight = nb_node_number(nb_node_find(config, "load_in_8bit"), 0) != 0;
-        plan->quantization =
-            (nb_quantization){.method = eight ? NB_AS_BYTES : NB_AS_BLOCKS, .bits = eight ? 8 : 4, .symmetric = true};
+        plan->quantization = (nb_quantization){.library = NB_BY_BITSANDBYTES, .symmetric = true};
         return NB_OK;
     }
+    if (nb_text_is(method, "compressed-tensors"))
+        return take_compressed(plan, config, err);
     nb_node version = nb_node_find(config, nb_text_is(method, "awq") ? "version" : "checkpoint_format");
     if (nb_text_is(method, "awq") && (!version.at || nb_node_is(version, "gemm") || nb_node_is(version, "GEMM")))
         return take_columns(plan, config, true, err);
     if (nb_text_is(method, "gptq") && (!version.at || nb_node_is(version, "gptq") || nb_node_is(version, "gptq_v2")))
         return take_columns(plan, config, false, err);
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                   "config.json: the quantization \"%t\" %t is not supported; gptq, awq (gemm) and bitsandbytes are. Take "
-                   "the model's floating-point version, or a GGUF file of it",
+                   "config.json: the quantization \"%t\" %t is not supported; gptq, awq (gemm), bitsandbytes and "
+                   "compressed-tensors are. Take the model's floating-point version, or a GGUF file of it",
                    method, nb_node_raw(version));
 }
 

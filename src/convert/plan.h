@@ -11,7 +11,8 @@ enum { NB_NONE = UINT32_MAX };
 typedef enum nb_role {
     NB_ROLE_CODES, /* or all there is */
     NB_ROLE_SCALES, NB_ROLE_ZEROS, NB_ROLE_ORDER,
-    NB_ROLE_CODEBOOK, NB_ROLE_STATE, NB_ROLE_SCALE_CODEBOOK, NB_ROLE_SCALE_SCALES /* bitsandbytes' */
+    NB_ROLE_STATE /* its shape, and what else bitsandbytes says of it */,
+    NB_ROLE_CODEBOOK, NB_ROLE_SCALE_CODEBOOK, NB_ROLE_SCALE_SCALES /* bitsandbytes' */
 } nb_role;
 
 typedef struct nb_origin { /* of a source */
@@ -25,10 +26,23 @@ typedef struct nb_origin { /* of a source */
 typedef enum nb_arrangement {
     NB_AS_ROWS,  /* one source, row by row */
     NB_AS_GPTQ, NB_AS_AWQ,
+    NB_AS_PACKED, /* compressed-tensors' words of codes, along the rows */
     NB_AS_BYTES,  /* a code of eight bits a weight */
     NB_AS_BLOCKS, /* bitsandbytes' NF4 and FP4 */
     NB_AS_ORDER  /* the order of another target's columns */
 } nb_arrangement;
+
+/* Who quantized a folder's weights. */
+typedef enum nb_library { NB_BY_NOBODY, NB_BY_GPTQ, NB_BY_AWQ, NB_BY_BITSANDBYTES, NB_BY_COMPRESSED } nb_library;
+
+typedef struct nb_quantization {
+    nb_library library;
+    uint32_t bits;        /* of a code: 2, 3, 4 or 8 */
+    uint64_t group;       /* columns that a scale serves; 0: all of a row */
+    bool symmetric;       /* every zero is half of what codes can say */
+    bool ordered;         /* columns of a group lie anywhere */
+    uint32_t zero_offset; /* zeros are stored less so much */
+} nb_quantization;
 
 typedef struct nb_target {
     nb_arrangement arrangement;
@@ -36,19 +50,11 @@ typedef struct nb_target {
     float shift;          /* of a vector: what is to be added */
     uint32_t first;       /* of its sources */
     uint32_t missing;     /* how many of them have not arrived */
-    uint64_t columns;     /* NB_AS_BLOCKS: as config.json says */
+    uint64_t columns;     /* as config.json says, where codes do not */
+    nb_quantization quantization; /* its own: what the folder says, and its tensors */
     uint32_t with;        /* the target that it is written behind, or NB_NONE */
     uint32_t *order;      /* owned: [columns], of the files' columns; NULL: as they are */
 } nb_target;
-
-typedef struct nb_quantization { /* of a folder whose weights are quantized */
-    nb_arrangement method;       /* NB_AS_ROWS: they are not */
-    uint32_t bits;               /* of a code: 2, 3, 4 or 8 */
-    uint32_t group;              /* columns that a scale serves; 0: all of a row */
-    bool symmetric;              /* every zero is half of what codes can say */
-    bool ordered;                /* columns of a group lie anywhere */
-    uint32_t zero_offset;        /* zeros are stored less so much */
-} nb_quantization;
 
 typedef struct nb_plan {
     nb_checkpoint in;    /* the files': tensors in their order; values where they are GGUF */
@@ -58,7 +64,7 @@ typedef struct nb_plan {
     nb_origin *origins;  /* [in.n_tensors] */
     nb_target *targets;  /* [out.n_tensors] */
     uint64_t targets_capacity;
-    nb_quantization quantization;
+    nb_quantization quantization; /* the folder's */
 } nb_plan;
 
 void nb_plan_free(nb_plan *plan);
