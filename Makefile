@@ -54,7 +54,7 @@ oracles: model gemma vocabularies ## write the oracle vectors anew, from the ref
 	 BUILD_CUDA_EXT=0 build/venv/bin/pip install -q --no-deps --no-build-isolation -r tests/oracles/requirements-gptq.txt
 	 touch build/venv/installed; }
 	@cd tests/oracles
-	@for script in dequantize_vectors quantize_vectors text_fixtures random_models family_models encoder_models \
+	@for script in dequantize_vectors quantize_vectors preset_types text_fixtures random_models family_models encoder_models \
 	   safetensors_models family_folders quantized_folders bitsandbytes_folders bitsandbytes_vectors compressed_folders \
 	   tokenizer_json split_vectors corpus_vectors template_vectors; do \
 	   ../../build/venv/bin/python $$script.py; done

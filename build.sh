@@ -97,7 +97,7 @@ flags_of() { # command source
     case $1 in "${EMCC:-none} "*) ;; *) return ;; esac
     case $2 in
     src/kernels/matmul_*.c) echo -O3 ;;
-    src/base/threads.c | src/text/sampler.c) ;;
+    src/base/threads.c | src/text/sampler.c | src/convert/quantize*.c) ;;
     src/base/* | src/formats/* | src/models/* | src/text/* | src/convert/*) echo -Oz ;;
     esac
 }

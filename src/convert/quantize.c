@@ -122,33 +122,38 @@ static void quantize_q8_0(const float *x, void *blocks, size_t n) {
 
 /* ---- IQ4_NL -------------------------------------------------------------------------------------------------- */
 
-/* The code of the number nearest to x, the upper of two that are as near. */
-static uint32_t nearest_iq4(float x) {
-    uint32_t low = 0, high = 15;
-    if (x <= (float)nb_iq4_codebook[0])
-        return 0;
-    if (x >= (float)nb_iq4_codebook[15])
-        return 15;
-    while (high - low > 1) {
-        uint32_t middle = (low + high) / 2;
-        if (x < (float)nb_iq4_codebook[middle])
-            high = middle;
-        else
-            low = middle;
+enum { IQ4_LOW = -254, IQ4_HIGH = 226 }; /* twice the codebook's ends */
+
+/* By whole halves (bounds between numbers are such): the code of the number nearest to them, the upper of two. */
+static void fill_nearest_iq4(uint8_t codes[IQ4_HIGH - IQ4_LOW + 1]) {
+    uint32_t code = 0;
+    for (int twice = IQ4_LOW; twice <= IQ4_HIGH; twice++) {
+        while (code < 15 && twice >= nb_iq4_codebook[code] + nb_iq4_codebook[code + 1])
+            code++;
+        codes[twice - IQ4_LOW] = (uint8_t)code;
     }
-    return x - (float)nb_iq4_codebook[high - 1] < (float)nb_iq4_codebook[high] - x ? high - 1 : high;
 }
 
-/* Codes of x / d -> the scale whose products with them have the least error, weighted with x^2, and how much it takes
- * off that error: sum (w x q)^2 / sum (w q^2). */
+static uint32_t nearest_iq4(const uint8_t *codes, float x) {
+    float twice = x + x;
+    if (twice <= IQ4_LOW)
+        return 0;
+    if (!(twice < IQ4_HIGH)) /* NaN, too */
+        return 15;
+    int32_t whole = (int32_t)twice;
+    return codes[whole - ((float)whole > twice) - IQ4_LOW];
+}
+
+/* Codes of x / d -> the scale whose products with them have the least error, weighted with x^2, and what tells how
+ * much it takes off that error: sum (w x q)^2 / sum (w q^2). */
 typedef struct fit {
     float scale, xq, qq;
 } fit;
 
-static fit fit_of(const float *x, float reciprocal_d) {
+static fit fit_of(const uint8_t *codes, const float *x, float reciprocal_d) {
     fit f = {0};
     for (int i = 0; i < NB_BLOCK; i++) {
-        float q = (float)nb_iq4_codebook[nearest_iq4(reciprocal_d * x[i])], w = x[i] * x[i];
+        float q = (float)nb_iq4_codebook[nearest_iq4(codes, reciprocal_d * x[i])], w = x[i] * x[i];
         f.xq += w * q * x[i];
         f.qq += w * q * q;
     }
@@ -159,14 +164,16 @@ static fit fit_of(const float *x, float reciprocal_d) {
 /* The weight farthest from zero becomes one of 15 numbers about the codebook's first, whichever fits the block best. */
 static void quantize_iq4_nl(const float *x, void *blocks, size_t n) {
     nb_block_iq4_nl *b = blocks;
+    uint8_t codes[IQ4_HIGH - IQ4_LOW + 1];
+    fill_nearest_iq4(codes);
     for (; n; n -= NB_BLOCK, x += NB_BLOCK, b++) {
         float far = farthest(x), d = 0;
         if (__builtin_fabsf(far) >= 1e-15f) {
-            fit first = fit_of(x, 1 / (-far / (float)nb_iq4_codebook[0]));
+            fit first = fit_of(codes, x, 1 / (-far / (float)nb_iq4_codebook[0]));
             float best = first.scale * first.xq;
             d = first.scale;
             for (int step = -7; step <= 7; step++) {
-                fit f = fit_of(x, (float)(step + nb_iq4_codebook[0]) / far);
+                fit f = fit_of(codes, x, (float)(step + nb_iq4_codebook[0]) / far);
                 if (f.qq > 0 && f.xq * f.xq > best * f.qq) {
                     d = f.scale;
                     best = d * f.xq;
@@ -174,8 +181,9 @@ static void quantize_iq4_nl(const float *x, void *blocks, size_t n) {
             }
         }
         b->d = nb_f32_to_f16(d);
+        float scale = reciprocal(d);
         for (int i = 0; i < 16; i++)
-            b->q[i] = (uint8_t)(nearest_iq4(reciprocal(d) * x[i]) | nearest_iq4(reciprocal(d) * x[i + 16]) << 4);
+            b->q[i] = (uint8_t)(nearest_iq4(codes, scale * x[i]) | nearest_iq4(codes, scale * x[i + 16]) << 4);
     }
 }
 
@@ -206,6 +214,11 @@ nb_quantize *nb_quantizer_of(uint32_t type) {
     case NB_TYPE_Q5_1: return quantize_q5_1;
     case NB_TYPE_Q8_0: return quantize_q8_0;
     case NB_TYPE_IQ4_NL: return quantize_iq4_nl;
+    case NB_TYPE_Q2_K: return nb_quantize_q2_k;
+    case NB_TYPE_Q3_K: return nb_quantize_q3_k;
+    case NB_TYPE_Q4_K: return nb_quantize_q4_k;
+    case NB_TYPE_Q5_K: return nb_quantize_q5_k;
+    case NB_TYPE_Q6_K: return nb_quantize_q6_k;
     case NB_TYPE_NF4: return nb_quantize_nf4;
     case NB_TYPE_FP4: return nb_quantize_fp4;
     default: return NULL;

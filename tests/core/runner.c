@@ -14,6 +14,7 @@
     T(safetensors) \
     T(dequantize) \
     T(quantize) \
+    T(presets) \
     T(packing) \
     T(kernels) \
     T(matmul) \

@@ -28,7 +28,8 @@ from dequantize_vectors import fnv1a
 SEED = 20260411
 COLUMNS, PLAIN_ROWS = 256, 24
 NF4, FP4, INT8 = 60, 61, T.Q8_0 + 256
-KINDS = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0, T.IQ4_NL, T.F16, T.BF16, NF4, FP4, INT8]
+KINDS = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0, T.IQ4_NL, T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K,
+         T.F16, T.BF16, NF4, FP4, INT8]
 
 
 def special_rows(rng):

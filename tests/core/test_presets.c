@@ -1,0 +1,93 @@
+/* The types of tensors against those that llama.cpp chooses (tests/oracles/preset_types.py). */
+#include "check.h"
+
+#include "../../src/base/cursor.h"
+#include "../../src/base/numbers.h"
+#include "../../src/convert/quantize.h"
+#include "../../src/kernels/traits.h"
+
+static const char VECTORS[] = "tests/fixtures/formats/presets.bin";
+
+enum { PRESET_LIMIT = 32, REFUSED = 255 };
+
+static nb_text next_text(nb_cursor *in) {
+    uint32_t size = nb_cursor_u32(in);
+    return (nb_text){(const char *)nb_cursor_bytes(in, NB_ROUND_UP((uint64_t)size, 4u)), size};
+}
+
+static void test_tensor(nb_cursor *in, const nb_text *names, uint32_t n_presets, const nb_preset_facts *facts) {
+    nb_text name = next_text(in);
+    uint32_t dimensions = nb_cursor_u32(in), columns = nb_cursor_u32(in);
+    const uint8_t *types = nb_cursor_bytes(in, NB_ROUND_UP(n_presets, 4u));
+    for (uint32_t i = 0; !in->is_short && i < n_presets; i++) {
+        const nb_preset *preset = nb_preset_of(names[i]);
+        if (!CHECK(preset, "no preset %.*s", (int)names[i].size, names[i].data))
+            continue;
+        uint32_t type = nb_preset_type(preset, name, dimensions, columns, facts);
+        uint32_t want = types[i] == NB_TYPE_F32 ? NB_TYPE_LIMIT : types[i];
+        if (want != REFUSED) /* for rows of no whole block; ours become F16 */
+            CHECK(type == want, "%.*s of %u layers, %.*s, %u columns: type %u, not %u", (int)facts->architecture.size,
+                  facts->architecture.data, facts->layers, (int)name.size, name.data, columns, type, want);
+        CHECK(type == NB_TYPE_LIMIT || (nb_preset_quantizer(preset, type) &&
+              columns % nb_traits_of(type)->block_weights == 0), "type %u of %u columns", type, columns);
+    }
+}
+
+/* What bitsandbytes replaces: linear layers, none of those beside the layers. */
+static void test_bitsandbytes(void) {
+    nb_preset_facts facts = {nb_text_of("llama"), 2, 4, 4, 0, false};
+    static const struct {
+        const char *name;
+        uint32_t dimensions, columns;
+        bool is_linear;
+    } tensors[] = {
+        {"blk.0.attn_q.weight", 2, 64, true},       {"blk.1.ffn_down.weight", 2, 192, true},
+        {"blk.1.ffn_up_exps.weight", 3, 64, true},  {"blk.1.ffn_gate_inp.weight", 2, 64, false},
+        {"blk.0.attn_norm.weight", 1, 64, false},   {"blk.0.attn_q_norm.weight", 2, 64, false},
+        {"blk.0.attn_q.bias", 1, 64, false},        {"blk.0.attn_q.weight", 2, 96, false},
+        {"token_embd.weight", 2, 64, false},        {"output.weight", 2, 64, false},
+    };
+    static const struct {
+        const char *name;
+        uint32_t type;
+    } presets[] = {{"nf4", NB_TYPE_NF4}, {"fp4", NB_TYPE_FP4}, {"int8", NB_TYPE_Q8_0}};
+    for (size_t p = 0; p < 3; p++)
+        for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+            const nb_preset *preset = nb_preset_of(nb_text_of(presets[p].name));
+            uint32_t want = tensors[i].is_linear ? presets[p].type : NB_TYPE_LIMIT;
+            uint32_t type = nb_preset_type(preset, nb_text_of(tensors[i].name), tensors[i].dimensions,
+                                           tensors[i].columns, &facts);
+            CHECK(type == want, "%s, %s: %u, not %u", presets[p].name, tensors[i].name, type, want);
+        }
+    CHECK(nb_preset_quantizer(nb_preset_of(nb_text_of("int8")), NB_TYPE_Q8_0) == nb_quantize_int8, "int8");
+    CHECK(nb_preset_quantizer(nb_preset_of(nb_text_of("q8_0")), NB_TYPE_Q8_0) != nb_quantize_int8, "q8_0");
+    CHECK(!nb_preset_of(nb_text_of("q4_k_x")) && !nb_preset_of(nb_text_of("")), "presets that are none");
+}
+
+void test_presets(void) {
+    test_bitsandbytes();
+    size_t size = test_read(VECTORS, NULL, 0);
+    if (!CHECK(size > 0, "%s is absent", VECTORS))
+        return;
+    uint8_t *data = nb_alloc(size);
+    test_read(VECTORS, data, size);
+    nb_cursor in = nb_cursor_over(data, size, 0);
+    nb_text names[PRESET_LIMIT];
+    uint32_t n_presets = nb_cursor_u32(&in);
+    if (CHECK(n_presets > 0 && n_presets <= PRESET_LIMIT, "%u presets", n_presets)) {
+        for (uint32_t i = 0; i < n_presets; i++)
+            names[i] = next_text(&in);
+        for (uint32_t models = nb_cursor_u32(&in); models && !in.is_short; models--) {
+            nb_preset_facts facts = {.architecture = next_text(&in)};
+            facts.layers = nb_cursor_u32(&in);
+            facts.heads = nb_cursor_u32(&in);
+            facts.kv_heads = nb_cursor_u32(&in);
+            facts.experts = nb_cursor_u32(&in);
+            facts.is_tied = nb_cursor_u32(&in) != 0;
+            for (uint32_t n = nb_cursor_u32(&in); n && !in.is_short; n--)
+                test_tensor(&in, names, n_presets, &facts);
+        }
+        CHECK(!in.is_short && in.at == in.size, "%s has another length", VECTORS);
+    }
+    nb_free(data);
+}
