@@ -17,8 +17,8 @@ function readTexts() {
         texts.push(file.toString('utf8', at + 4, end));
         at = end;
     }
-    // ... nor with letters that not every Unicode has: hieroglyphs of version 16
-    return texts.filter(text => !/[<[\u2581\u{13460}-\u{143ff}]/u.test(text) && text.length < 2000 && text.trim() !== '');
+    // ... nor with characters that not every Unicode has: those of version 16
+    return texts.filter(text => !/[<[\u2581\u{13460}-\u{143ff}\u{1cc00}-\u{1cebf}\u{1fae9}]/u.test(text) && text.length < 2000 && text.trim() !== '');
 }
 
 export function corpus() {

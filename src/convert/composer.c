@@ -104,6 +104,18 @@ void nb_compose_u32(nb_composer *x, uint32_t item) {
     end_item(x);
 }
 
+void nb_compose_u8(nb_composer *x, uint8_t item) {
+    append(x, &item, sizeof item);
+    end_item(x);
+}
+
+void nb_compose_text(nb_composer *x, nb_text item) {
+    uint64_t size = item.size;
+    append(x, &size, sizeof size);
+    append(x, item.data, item.size);
+    end_item(x);
+}
+
 void nb_compose_item(nb_composer *x, nb_node first, nb_node second) {
     uint64_t at = x->c->header_size, size = 0;
     append(x, &size, sizeof size);

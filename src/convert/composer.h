@@ -18,12 +18,14 @@ void nb_compose_number(nb_composer *x, const char *key, double value);
 void nb_compose_string(nb_composer *x, const char *key, nb_text value);
 void nb_compose_node(nb_composer *x, const char *key, nb_node string); /* decoded */
 
-/* An array, and then its items one by one, before any other value. item_type: F32, U32 or STRING. */
+/* An array, and then its items one by one, before any other value. item_type: F32, U32, U8 or STRING. */
 void nb_compose_array(nb_composer *x, const char *key, uint32_t item_type);
 void nb_compose_f32(nb_composer *x, float item);
 void nb_compose_u32(nb_composer *x, uint32_t item);
+void nb_compose_u8(nb_composer *x, uint8_t item);
 /* A string item: both nodes decoded, with a space between them if there is a second. */
 void nb_compose_item(nb_composer *x, nb_node first, nb_node second);
+void nb_compose_text(nb_composer *x, nb_text item); /* as it is */
 
 /* A tensor; name_at and name_size are set. The name is a JSON string, decoded; or bytes as they are. */
 void nb_compose_tensor(nb_composer *x, nb_node name, nb_tensor_info info);

@@ -3,83 +3,71 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../text/vocabulary.h"
+#include "tokenizer_steps.h"
 
 enum { MOST_TOKENS = 1 << 24 };
 
 typedef struct entry {
     nb_node name;
-    uint32_t type; /* NB_TOKEN_...; 0: no token has this id */
+    float score;
+    uint8_t type;   /* NB_TOKEN_...; 0: no token has this id */
+    uint8_t strips; /* NB_STRIP_... */
 } entry;
 
 typedef struct composition {
     nb_composer *x;
     nb_node tokenizer, config, model; /* config: tokenizer_config.json; model: the tokenizer's */
+    nb_tokenizer_form form;
     entry *tokens;                    /* [size], by id */
     uint32_t size;
-    bool pieces;                      /* SentencePiece's way: spaces are U+2581, bytes are <0xHH> */
+    size_t longest;                   /* bytes of the longest name, as it is written */
+    double unknown;                   /* tokens, or -1 */
     nb_error *err;
 } composition;
 
-static nb_node find2(nb_node object, const char *first, const char *second) {
-    return nb_node_find(nb_node_find(object, first), second);
-}
-
-/* A node of this type, the node itself or the first one of a Sequence of them. */
-static nb_node of_type(nb_node node, const char *list, const char *type) {
-    if (nb_node_is(nb_node_find(node, "type"), type))
-        return node;
-    for (nb_walk w = nb_walk_of(nb_node_find(node, list)); nb_walk_next(&w);)
-        if (nb_node_is(nb_node_find(w.value, "type"), type))
-            return w.value;
-    return (nb_node){0};
-}
-
-/* ---- pre-tokenizers -------------------------------------------------------------------------------------------- */
-
-/* The regular expressions of Split, as JSON writes them, and whose they are in GGUF. */
-#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define REST "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
-static const struct { const char *regex, *whole_words, *merged; } splits[] = {
-    {CONTRACTIONS "|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}" REST, "llama-bpe", "dbrx"},
-    {CONTRACTIONS "|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}" REST, NULL, "qwen2"},
-};
-
-/* GGUF's name for what cuts a text into words before byte-level BPE; NULL if nibble has none. */
-static const char *pretokenizer_of(const composition *p) {
-    nb_node pre = nb_node_find(p->tokenizer, "pre_tokenizer"), bytes = of_type(pre, "pretokenizers", "ByteLevel");
-    nb_node split = of_type(pre, "pretokenizers", "Split"), digits = of_type(pre, "pretokenizers", "Digits");
-    bool whole_words = nb_node_number(nb_node_find(p->model, "ignore_merges"), 0) != 0;
-    uint32_t steps = 0;
-    for (nb_walk w = nb_walk_of(nb_node_find(pre, "pretokenizers")); nb_walk_next(&w);)
-        steps++;
-    if (!bytes.at || nb_node_number(nb_node_find(bytes, "add_prefix_space"), 1) != 0)
-        return NULL;
-    if (nb_node_number(nb_node_find(bytes, "use_regex"), 1) != 0) {
-        if (steps <= 1)
-            return whole_words ? NULL : "gpt-2";
-        bool single = steps == 2 && nb_node_number(nb_node_find(digits, "individual_digits"), 0) != 0;
-        return single && !whole_words ? "smollm" : NULL;
-    }
-    nb_text regex = nb_node_raw(find2(split, "pattern", "Regex"));
-    for (size_t i = 0; i < sizeof splits / sizeof *splits && steps == 2; i++)
-        if (regex.data && nb_text_is(regex, splits[i].regex) && nb_node_is(nb_node_find(split, "behavior"), "Isolated"))
-            return whole_words ? splits[i].whole_words : splits[i].merged;
-    return NULL;
-}
-
 /* ---- the vocabulary -------------------------------------------------------------------------------------------- */
 
-static int32_t add_token(composition *p, nb_node name, nb_node id, uint32_t type) {
-    double number = nb_node_number(id, -1);
-    if (!(number >= 0 && number < p->size) || number != (double)(uint32_t)number)
-        return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json gives token %t an impossible id; the file is damaged",
-                       nb_node_raw(name));
-    p->tokens[(uint32_t)number] = (entry){name, type};
-    return NB_OK;
+static int32_t bad_id(const composition *p, nb_node name) {
+    return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json gives token %t an impossible id; the file is damaged",
+                   nb_node_raw(name));
 }
 
-static void find_largest(nb_node id, double *largest) {
-    *largest = NB_MAX(*largest, nb_node_number(id, -1));
+/* The entry of that id, or NULL. */
+static entry *entry_at(const composition *p, double id) {
+    return id >= 0 && id < p->size && id == (double)(uint32_t)id ? &p->tokens[(uint32_t)id] : NULL;
+}
+
+/* A string's bytes, out[capacity]; .data = NULL if it is none, or longer. */
+static nb_text decoded(nb_node string, char *out, size_t capacity) {
+    nb_text raw = nb_node_raw(string);
+    return raw.data && raw.size <= capacity ? (nb_text){out, nb_node_decode(string, out)} : (nb_text){0};
+}
+
+static bool same_string(nb_node a, nb_node b) {
+    char x[256], y[256];
+    nb_text raw_a = nb_node_raw(a), raw_b = nb_node_raw(b);
+    if (!raw_a.data || !raw_b.data || nb_text_equal(raw_a, raw_b))
+        return raw_a.data && raw_b.data;
+    bool plain = true; /* one file may write as it is what the other escapes */
+    for (size_t i = 0; i < raw_a.size; i++)
+        plain &= raw_a.data[i] != '\\';
+    for (size_t i = 0; i < raw_b.size; i++)
+        plain &= raw_b.data[i] != '\\';
+    if (plain)
+        return false;
+    raw_a = decoded(a, x, sizeof x);
+    raw_b = decoded(b, y, sizeof y);
+    return raw_a.data && raw_b.data && nb_text_equal(raw_a, raw_b);
+}
+
+/* The id of a token by its name, or -1. The name may come as { content }. */
+static double id_of(const composition *p, nb_node name) {
+    if (nb_node_first(name) == '{')
+        name = nb_node_find(name, "content");
+    for (uint32_t i = 0; name.at && i < p->size; i++)
+        if (p->tokens[i].type && same_string(p->tokens[i].name, name))
+            return i;
+    return -1;
 }
 
 /* <0xHH> */
@@ -88,14 +76,57 @@ static bool is_byte_name(nb_node name) {
     return raw.size == 6 && nb_compare(raw.data, "<0x", 3) == 0 && raw.data[5] == '>';
 }
 
+/* The model's own: { name: id }, or of Unigram [[name, score], ...]. */
+static int32_t collect_vocabulary(composition *p) {
+    double place = 0;
+    for (nb_walk w = nb_walk_of(nb_node_find(p->model, "vocab")); nb_walk_next(&w); place++) {
+        nb_walk pair = nb_walk_of(w.value);
+        bool scored = p->form == NB_FORM_UNIGRAM && nb_walk_next(&pair);
+        nb_node name = scored ? pair.value : w.key;
+        entry *e = entry_at(p, scored ? place : nb_node_number(w.value, -1));
+        if (!e || !nb_node_raw(name).data)
+            return bad_id(p, name);
+        bool byte = p->form == NB_FORM_PIECES && is_byte_name(name);
+        *e = (entry){.name = name, .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL};
+        if (scored && nb_walk_next(&pair))
+            e->score = (float)nb_node_number(pair.value, 0);
+    }
+    return NB_OK;
+}
+
+static bool is_set(nb_node object, const char *key) {
+    return nb_node_number(nb_node_find(object, key), 0) != 0;
+}
+
+static int32_t collect_added(composition *p) {
+    for (nb_walk w = nb_walk_of(nb_node_find(p->tokenizer, "added_tokens")); nb_walk_next(&w);) {
+        nb_node name = nb_node_find(w.value, "content");
+        entry *e = entry_at(p, nb_node_number(nb_node_find(w.value, "id"), -1));
+        if (!e || !nb_node_raw(name).data)
+            return bad_id(p, name);
+        if (is_set(w.value, "single_word"))
+            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "tokenizer.json: the added token %t is to be found as a whole "
+                           "word only (single_word), which is not supported", nb_node_raw(name));
+        e->name = name;
+        e->type = is_set(w.value, "special") ? NB_TOKEN_CONTROL : NB_TOKEN_USER_DEFINED;
+        e->strips = (uint8_t)((is_set(w.value, "lstrip") ? NB_STRIP_LEFT : 0) |
+                              (is_set(w.value, "rstrip") ? NB_STRIP_RIGHT : 0));
+    }
+    return NB_OK;
+}
+
 static int32_t collect_tokens(composition *p) {
-    nb_node vocabulary = nb_node_find(p->model, "vocab"), added = nb_node_find(p->tokenizer, "added_tokens");
-    double largest = -1;
-    for (nb_walk w = nb_walk_of(vocabulary); nb_walk_next(&w);)
-        find_largest(w.value, &largest);
-    for (nb_walk w = nb_walk_of(added); nb_walk_next(&w);)
-        find_largest(nb_node_find(w.value, "id"), &largest);
-    if (nb_node_first(vocabulary) != '{' || largest < 0 || largest >= MOST_TOKENS)
+    nb_node vocabulary = nb_node_find(p->model, "vocab");
+    double largest = -1, place = 0;
+    for (nb_walk w = nb_walk_of(vocabulary); nb_walk_next(&w); place++) {
+        double id = p->form == NB_FORM_UNIGRAM ? place : nb_node_number(w.value, -1);
+        largest = NB_MAX(largest, id);
+    }
+    for (nb_walk w = nb_walk_of(nb_node_find(p->tokenizer, "added_tokens")); nb_walk_next(&w);) {
+        double id = nb_node_number(nb_node_find(w.value, "id"), -1);
+        largest = NB_MAX(largest, id);
+    }
+    if (nb_node_first(vocabulary) != (p->form == NB_FORM_UNIGRAM ? '[' : '{') || largest < 0 || largest >= MOST_TOKENS)
         return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json has no vocabulary of 1 to %u tokens; the file is damaged",
                        (uint32_t)MOST_TOKENS);
     p->size = (uint32_t)largest + 1;
@@ -103,36 +134,48 @@ static int32_t collect_tokens(composition *p) {
     if (!p->tokens)
         return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for %u tokens", p->size);
     memset(p->tokens, 0, p->size * sizeof *p->tokens);
-    nb_text unknown = nb_node_raw(nb_node_find(p->model, "unk_token"));
-    for (nb_walk w = nb_walk_of(vocabulary); nb_walk_next(&w);) {
-        bool is_unknown = p->pieces && unknown.data && nb_text_equal(nb_node_raw(w.key), unknown);
-        NB_TRY(add_token(p, w.key, w.value,
-                         is_unknown                         ? NB_TOKEN_UNKNOWN
-                         : p->pieces && is_byte_name(w.key) ? NB_TOKEN_BYTE
-                                                            : NB_TOKEN_NORMAL));
-    }
-    for (nb_walk w = nb_walk_of(added); nb_walk_next(&w);) {
-        nb_node name = nb_node_find(w.value, "content");
-        bool special = nb_node_number(nb_node_find(w.value, "special"), 0) != 0;
-        bool is_unknown = p->pieces && unknown.data && nb_text_equal(nb_node_raw(name), unknown);
-        NB_TRY(add_token(p, name, nb_node_find(w.value, "id"),
-                         is_unknown ? NB_TOKEN_UNKNOWN
-                         : special  ? NB_TOKEN_CONTROL
-                                    : NB_TOKEN_USER_DEFINED));
-    }
+    NB_TRY(collect_vocabulary(p));
+    NB_TRY(collect_added(p));
+    for (uint32_t i = 0; i < p->size; i++)
+        p->longest = NB_MAX(p->longest, nb_node_raw(p->tokens[i].name).size);
+    nb_node by_id = nb_node_find(p->model, "unk_id");
+    p->unknown = by_id.at ? nb_node_number(by_id, -1) : id_of(p, nb_node_find(p->model, "unk_token"));
+    entry *unknown = p->form == NB_FORM_BYTES ? NULL : entry_at(p, p->unknown);
+    if (unknown)
+        unknown->type = NB_TOKEN_UNKNOWN;
     return NB_OK;
 }
 
-static void compose_vocabulary(const composition *p) {
-    nb_composer *x = p->x;
-    nb_compose_array(x, "tokenizer.ggml.tokens", NB_VALUE_STRING);
+/* In GGUF, WordPiece's names have U+2581 where a word begins, rather than ## where it goes on. */
+static int32_t compose_words(const composition *p) {
+    char *buffer = nb_alloc(NB_MARK_SIZE + p->longest);
+    if (!buffer)
+        return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for a token's name of %z bytes", p->longest);
+    memcpy(buffer, NB_SPACE_MARK, NB_MARK_SIZE);
+    for (uint32_t i = 0; i < p->size; i++) {
+        nb_text name = decoded(p->tokens[i].name, buffer + NB_MARK_SIZE, p->longest);
+        bool within = name.size > 2 && name.data[0] == '#' && name.data[1] == '#';
+        bool word = p->tokens[i].type == NB_TOKEN_NORMAL;
+        nb_compose_text(p->x, !word    ? name
+                              : within ? (nb_text){name.data + 2, name.size - 2}
+                                       : (nb_text){buffer, NB_MARK_SIZE + name.size});
+    }
+    nb_free(buffer);
+    return NB_OK;
+}
+
+static int32_t compose_names(const composition *p) {
+    nb_compose_array(p->x, "tokenizer.ggml.tokens", NB_VALUE_STRING);
+    if (p->form == NB_FORM_WORDPIECE)
+        return compose_words(p);
     for (uint32_t i = 0; i < p->size; i++)
-        nb_compose_item(x, p->tokens[i].name, (nb_node){0});
-    nb_compose_array(x, "tokenizer.ggml.token_type", NB_VALUE_U32);
-    for (uint32_t i = 0; i < p->size; i++)
-        nb_compose_u32(x, p->tokens[i].type ? p->tokens[i].type : NB_TOKEN_UNUSED);
+        nb_compose_item(p->x, p->tokens[i].name, (nb_node){0});
+    return NB_OK;
+}
+
+static void compose_merges(nb_composer *x, nb_node merges) {
     nb_compose_array(x, "tokenizer.ggml.merges", NB_VALUE_STRING);
-    for (nb_walk w = nb_walk_of(nb_node_find(p->model, "merges")); nb_walk_next(&w);) {
+    for (nb_walk w = nb_walk_of(merges); nb_walk_next(&w);) {
         if (nb_node_first(w.value) == '"') { /* "left right" */
             nb_compose_item(x, w.value, (nb_node){0});
             continue;
@@ -144,18 +187,30 @@ static void compose_vocabulary(const composition *p) {
     }
 }
 
-/* ---- beginnings and ends --------------------------------------------------------------------------------------- */
-
-/* The id of a token by its name, or -1. The name may come as { content }. */
-static double id_of(const composition *p, nb_node name) {
-    if (nb_node_first(name) == '{')
-        name = nb_node_find(name, "content");
-    nb_text wanted = nb_node_raw(name);
-    for (uint32_t i = 0; wanted.data && i < p->size; i++)
-        if (p->tokens[i].type && nb_text_equal(nb_node_raw(p->tokens[i].name), wanted))
-            return i;
-    return -1;
+static int32_t compose_vocabulary(const composition *p) {
+    nb_composer *x = p->x;
+    bool strips = false;
+    NB_TRY(compose_names(p));
+    nb_compose_array(x, "tokenizer.ggml.token_type", NB_VALUE_U32);
+    for (uint32_t i = 0; i < p->size; i++) {
+        nb_compose_u32(x, p->tokens[i].type ? p->tokens[i].type : NB_TOKEN_UNUSED);
+        strips |= p->tokens[i].strips != 0;
+    }
+    if (strips)
+        nb_compose_array(x, "tokenizer.ggml.token_strips", NB_VALUE_U32);
+    for (uint32_t i = 0; strips && i < p->size; i++)
+        nb_compose_u32(x, p->tokens[i].strips);
+    if (p->form == NB_FORM_UNIGRAM) {
+        nb_compose_array(x, "tokenizer.ggml.scores", NB_VALUE_F32);
+        for (uint32_t i = 0; i < p->size; i++)
+            nb_compose_f32(x, p->tokens[i].score);
+    } else if (p->form != NB_FORM_WORDPIECE) {
+        compose_merges(x, nb_node_find(p->model, "merges"));
+    }
+    return NB_OK;
 }
+
+/* ---- beginnings and ends --------------------------------------------------------------------------------------- */
 
 /* A token id, or the first of a list of them; -1 if there is none. */
 static double first_id(nb_node n) {
@@ -163,93 +218,120 @@ static double first_id(nb_node n) {
     return nb_walk_next(&w) ? nb_node_number(w.value, -1) : nb_node_number(n, -1);
 }
 
-static void compose_id(const composition *p, const char *key, nb_node name, nb_node id, nb_node other_id) {
+static double id_among(const composition *p, nb_node name, nb_node id, nb_node other_id) {
     double value = id_of(p, name);
     value = value >= 0 ? value : first_id(id);
-    value = value >= 0 ? value : first_id(other_id);
-    nb_compose_number(p->x, key, value); /* -1: none, and then GGUF's fallbacks do not count either */
+    return value >= 0 ? value : first_id(other_id); /* -1: none, and then GGUF's fallbacks do not count either */
 }
 
-/* What the post-processor puts around a text, or what tokenizer_config.json says where it puts nothing. */
-static void compose_template(const composition *p) {
-    nb_node template = of_type(nb_node_find(p->tokenizer, "post_processor"), "processors", "TemplateProcessing");
-    bool begins = false, ends = false, text_seen = false;
+/* What a post-processor puts before and after a text: at most a token each. */
+typedef struct around {
+    double begin, end; /* or -1 */
+    bool any, too_many;
+} around;
+
+static void read_template(const composition *p, nb_node template, around *out) {
+    bool text_seen = false;
     for (nb_walk w = nb_walk_of(nb_node_find(template, "single")); nb_walk_next(&w);) {
-        bool special = nb_node_find(w.value, "SpecialToken").at != NULL;
-        begins |= special && !text_seen;
-        ends |= special && text_seen;
-        text_seen |= !special;
+        nb_node special = nb_node_find(w.value, "SpecialToken");
+        double *slot = text_seen ? &out->end : &out->begin;
+        text_seen |= !special.at;
+        out->too_many |= special.at && *slot >= 0;
+        if (special.at)
+            *slot = id_of(p, nb_node_find(special, "id"));
     }
-    if (!template.at) {
-        begins = nb_node_number(nb_node_find(p->config, "add_bos_token"), 0) != 0;
-        ends = nb_node_number(nb_node_find(p->config, "add_eos_token"), 0) != 0;
-    }
-    nb_compose_number(p->x, "tokenizer.ggml.add_bos_token", begins);
-    nb_compose_number(p->x, "tokenizer.ggml.add_eos_token", ends);
+    out->any = true;
 }
 
-/* ---- the kinds ------------------------------------------------------------------------------------------------- */
-
-/* Whether a text gets a space in front: by Prepend, in the normalizer, always; by Metaspace as it says. */
-static void compose_space(const composition *p) {
-    nb_node metaspace = of_type(nb_node_find(p->tokenizer, "pre_tokenizer"), "pretokenizers", "Metaspace");
-    nb_node scheme = nb_node_find(metaspace, "prepend_scheme"), old = nb_node_find(metaspace, "add_prefix_space");
-    bool prepend = of_type(nb_node_find(p->tokenizer, "normalizer"), "normalizers", "Prepend").at != NULL;
-    bool space = metaspace.at && (scheme.at ? !nb_node_is(scheme, "never") : nb_node_number(old, 1) != 0);
-    nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix", prepend || space);
-    nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix_at_start", space && nb_node_is(scheme, "first"));
-    nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix_to_words", space);
+/* ["[SEP]", 102] */
+static double second_of(nb_node pair) {
+    nb_walk w = nb_walk_of(pair);
+    return nb_walk_next(&w) && nb_walk_next(&w) ? nb_node_number(w.value, -1) : -1;
 }
 
-static int32_t compose_kind(composition *p) {
-    nb_text type = nb_node_raw(nb_node_find(p->model, "type"));
-    bool bpe = type.data ? nb_text_is(type, "BPE") : nb_node_find(p->model, "merges").at != NULL;
-    if (!bpe)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
-                       "tokenizer.json: a tokenizer of the type \"%t\" is not supported; BPE is", type);
-    p->pieces = nb_node_number(nb_node_find(p->model, "byte_fallback"), 0) != 0;
-    nb_compose_string(p->x, "tokenizer.ggml.model", nb_text_of(p->pieces ? "llama" : "gpt2"));
-    if (p->pieces) {
-        compose_space(p);
-        return NB_OK;
+static int32_t compose_around(const composition *p, double begin, double end) {
+    around a = {-1, -1, false, false};
+    nb_steps s = nb_steps_of(p->tokenizer, "post_processor", "processors");
+    bool known = !s.too_many;
+    for (uint32_t i = 0; i < s.n; i++) {
+        if (nb_step_is(s.step[i], "TemplateProcessing"))
+            read_template(p, s.step[i], &a);
+        else if (nb_step_is(s.step[i], "BertProcessing") || nb_step_is(s.step[i], "RobertaProcessing"))
+            a = (around){.begin = second_of(nb_node_find(s.step[i], "cls")),
+                         .end = second_of(nb_node_find(s.step[i], "sep")),
+                         .any = true};
+        else
+            known &= nb_step_is(s.step[i], "ByteLevel"); /* it only counts characters */
     }
-    const char *pre = pretokenizer_of(p);
-    if (!pre)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
-                       "tokenizer.json: this pre_tokenizer is none of those that nibble knows for byte-level BPE "
-                       "(GPT-2's, SmolLM's, Llama 3's, Qwen 2's); take a GGUF file of the model");
-    nb_compose_string(p->x, "tokenizer.ggml.pre", nb_text_of(pre));
+    if (!known || a.too_many)
+        return nb_steps_refuse(p->err, p->form, "post_processor", &s, "TemplateProcessing with one token before and "
+                               "one after a text, BertProcessing, RobertaProcessing, ByteLevel");
+    nb_compose_number(p->x, "tokenizer.ggml.bos_token_id", a.begin >= 0 ? a.begin : begin);
+    nb_compose_number(p->x, "tokenizer.ggml.eos_token_id", end);
+    if (a.any || p->form == NB_FORM_WORDPIECE)
+        nb_compose_number(p->x, "tokenizer.ggml.closing_token_id", a.end);
+    nb_compose_number(p->x, "tokenizer.ggml.add_bos_token", a.any ? a.begin >= 0 : is_set(p->config, "add_bos_token"));
+    nb_compose_number(p->x, "tokenizer.ggml.add_eos_token", a.any ? a.end >= 0 : is_set(p->config, "add_eos_token"));
     return NB_OK;
+}
+
+static int32_t compose_tokens(const composition *p, nb_node config, nb_node generation) {
+    NB_TRY(compose_vocabulary(p));
+    nb_node ends = nb_node_find(generation, "eos_token_id"), tokens = p->config;
+    ends = ends.at ? ends : nb_node_find(config, "eos_token_id");
+    double begin = id_among(p, nb_node_find(tokens, "bos_token"), nb_node_find(generation, "bos_token_id"),
+                            nb_node_find(config, "bos_token_id"));
+    NB_TRY(compose_around(p, begin, id_among(p, nb_node_find(tokens, "eos_token"), ends, (nb_node){0})));
+    nb_compose_number(p->x, "tokenizer.ggml.unknown_token_id", p->unknown);
+    nb_compose_array(p->x, "tokenizer.ggml.end_token_ids", NB_VALUE_F32);
+    if (nb_node_first(ends) != '[')
+        nb_compose_f32(p->x, (float)nb_node_number(ends, -1));
+    for (nb_walk w = nb_walk_of(ends); nb_walk_next(&w);)
+        nb_compose_f32(p->x, (float)nb_node_number(w.value, -1));
+    return p->x->code;
+}
+
+/* ---- the forms ------------------------------------------------------------------------------------------------- */
+
+static bool is_said(nb_node object, const char *key) {
+    nb_text text = nb_node_raw(nb_node_find(object, key));
+    return text.data && text.size;
+}
+
+/* The form that the model has, or -1. Old files do not name its type. */
+static int32_t form_of(nb_node model) {
+    nb_node type = nb_node_find(model, "type"), vocabulary = nb_node_find(model, "vocab");
+    bool merges = nb_node_find(model, "merges").at, list = nb_node_first(vocabulary) == '[';
+    bool bytes = is_set(model, "byte_fallback");
+    if (type.at ? nb_node_is(type, "BPE") : merges) /* prefixes and suffixes of words: as CLIP's has them */
+        return is_said(model, "continuing_subword_prefix") || is_said(model, "end_of_word_suffix") ? -1
+               : bytes                                                                             ? NB_FORM_PIECES
+                                                                                                   : NB_FORM_BYTES;
+    if (type.at ? nb_node_is(type, "Unigram") : list)
+        return bytes ? -1 : NB_FORM_UNIGRAM;
+    bool words = type.at ? nb_node_is(type, "WordPiece") : is_said(model, "continuing_subword_prefix");
+    return words ? NB_FORM_WORDPIECE : -1;
 }
 
 int32_t nb_tokenizer_compose(nb_composer *x, nb_node tokenizer, nb_node tokenizer_config, nb_node config,
                              nb_node generation, nb_error *err) {
+    static const char *const models[] = {[NB_FORM_BYTES] = "gpt2", [NB_FORM_PIECES] = "llama",
+                                         [NB_FORM_UNIGRAM] = "t5", [NB_FORM_WORDPIECE] = "bert"};
     if (!tokenizer.at)
         return NB_OK;
-    composition p = {.x = x,
-                     .tokenizer = tokenizer,
-                     .config = tokenizer_config,
-                     .model = nb_node_find(tokenizer, "model"),
-                     .err = err};
-    NB_TRY(compose_kind(&p));
+    nb_node model = nb_node_find(tokenizer, "model");
+    int32_t form = form_of(model);
+    if (form < 0)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.json: a tokenizer of the type \"%t\" is not supported as it "
+                       "is here; supported are BPE without prefixes and suffixes of words, Unigram without byte_fallback "
+                       "and WordPiece", nb_node_raw(nb_node_find(model, "type")));
+    composition p = {.x = x, .tokenizer = tokenizer, .config = tokenizer_config, .model = model,
+                     .form = (nb_tokenizer_form)form, .err = err};
+    nb_compose_string(x, "tokenizer.ggml.model", nb_text_of(models[form]));
+    NB_TRY(nb_steps_compose(x, tokenizer, p.form, err));
     int32_t code = collect_tokens(&p);
-    if (code == NB_OK) {
-        compose_vocabulary(&p);
-        compose_id(&p, "tokenizer.ggml.bos_token_id", nb_node_find(tokenizer_config, "bos_token"),
-                   nb_node_find(generation, "bos_token_id"), nb_node_find(config, "bos_token_id"));
-        nb_node ends = nb_node_find(generation, "eos_token_id");
-        ends = ends.at ? ends : nb_node_find(config, "eos_token_id");
-        compose_id(&p, "tokenizer.ggml.eos_token_id", nb_node_find(tokenizer_config, "eos_token"), ends, (nb_node){0});
-        compose_id(&p, "tokenizer.ggml.unknown_token_id", nb_node_find(p.model, "unk_token"), (nb_node){0},
-                   (nb_node){0});
-        compose_template(&p);
-        nb_compose_array(x, "tokenizer.ggml.end_token_ids", NB_VALUE_F32);
-        if (nb_node_first(ends) != '[')
-            nb_compose_f32(x, (float)nb_node_number(ends, -1));
-        for (nb_walk w = nb_walk_of(ends); nb_walk_next(&w);)
-            nb_compose_f32(x, (float)nb_node_number(w.value, -1));
-        code = x->code;
-    }
+    if (code == NB_OK)
+        code = compose_tokens(&p, config, generation);
     nb_free(p.tokens);
     return code;
 }

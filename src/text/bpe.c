@@ -103,7 +103,7 @@ static int32_t find_word(const nb_tokenizer *t, const uint8_t *bytes, size_t n) 
 
 static int32_t encode_bytes(nb_encoding *e, const uint8_t *word, size_t n) {
     const nb_tokenizer *t = e->tokenizer;
-    if (t->pre->whole_words) {
+    if (t->whole_words) {
         int32_t token = find_word(t, word, n);
         if (token >= 0) {
             nb_token_append(&e->out, token);
@@ -137,6 +137,13 @@ static bool is_space(const nb_tokenizer *t, const uint8_t *word, size_t size) {
 
 int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
+    if (t->add_space && text[0] != ' ') {
+        NB_TRY(nb_workspace_reserve_text(&e->workspace, size + 1, e->err));
+        e->workspace.text[0] = ' ';
+        memcpy(e->workspace.text + 1, text, size);
+        text = e->workspace.text;
+        size++;
+    }
     nb_words words = nb_words_of(t->pre, t->isolated, t->unicode, text, size);
     for (size_t start; nb_words_next(&words, &start);) {
         const uint8_t *word = text + start;

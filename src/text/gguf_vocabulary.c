@@ -7,7 +7,7 @@
 
 typedef struct gguf_vocabulary {
     const nb_checkpoint *c;
-    const nb_value *names, *scores, *types, *merges;
+    const nb_value *names, *scores, *types, *merges, *strips;
     bool strips_right, strips_mask; /* see strips_of */
 } gguf_vocabulary;
 
@@ -43,8 +43,10 @@ static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t 
     out->type = type >= NB_TOKEN_NORMAL && type <= NB_TOKEN_BYTE ? (uint8_t)type : NB_TOKEN_UNUSED;
     bool ordinary = nb_text_is(out->name, "<unk>") || nb_text_is(out->name, "<s>") ||
                     nb_text_is(out->name, "<|endoftext|>");
-    out->strip_right = v->strips_right && !ordinary;
-    out->strip_left = v->strips_mask && (nb_text_is(out->name, "<mask>") || nb_text_is(out->name, "[MASK]"));
+    uint32_t strips = v->strips ? (uint32_t)nb_checkpoint_item(v->c, v->strips, i) : 0;
+    out->strip_right = (v->strips_right && !ordinary) || strips & NB_STRIP_RIGHT;
+    bool mask = v->strips_mask && (nb_text_is(out->name, "<mask>") || nb_text_is(out->name, "[MASK]"));
+    out->strip_left = mask || strips & NB_STRIP_LEFT;
 }
 
 /* "left right": the space that parts them is the first after the first character. */
@@ -79,6 +81,7 @@ static int32_t find_arrays(gguf_vocabulary *v, nb_error *err) {
         return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.ggml.tokens is %s; convert the model anew",
                        v->names ? "not an array of strings, or is empty" : "missing");
     NB_TRY(find_numbers(v->c, KEY("scores"), v->names->count, &v->scores, err));
+    NB_TRY(find_numbers(v->c, KEY("token_strips"), v->names->count, &v->strips, err));
     return find_numbers(v->c, KEY("token_type"), v->names->count, &v->types, err);
 }
 
@@ -146,6 +149,7 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     s->end = token_of(c, KEY("eos_token_id"), defaults[s->kind].end);
     s->unknown = token_of(c, KEY("unknown_token_id"), defaults[s->kind].unknown);
     s->closing = s->kind == NB_KIND_WORDPIECE ? token_of(c, KEY("seperator_token_id"), 102) : s->end; /* (sic) */
+    s->closing = token_of(c, KEY("closing_token_id"), s->closing);
     static const char *const end_keys[] = {KEY("eot_token_id"), KEY("eom_token_id"), KEY("fim_pad_token_id"),
                                            KEY("fim_rep_token_id"), KEY("fim_sep_token_id")};
     for (size_t i = 0; i < NB_MAX_END_TOKENS; i++)
@@ -158,9 +162,13 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     s->add_closing = is_set(c, KEY("add_eos_token"), defaults[s->kind].add_end);
     if (s->kind == NB_KIND_WORDPIECE)
         s->add_begin = s->add_closing = true;
-    s->add_space = is_set(c, KEY("add_space_prefix"), s->kind == NB_KIND_SPM || s->kind == NB_KIND_UNIGRAM);
     s->add_space_at_start = is_set(c, KEY("add_space_prefix_at_start"), false);
     s->add_space_to_words = is_set(c, KEY("add_space_prefix_to_words"), false);
+    s->add_space = is_set(c, KEY("add_space_prefix"), s->kind == NB_KIND_SPM || s->kind == NB_KIND_UNIGRAM);
+    if (s->kind == NB_KIND_BPE) /* (some GGUF files say add_space_prefix and do not mean it) */
+        s->add_space = s->add_space_to_words && !s->pre->raw;
+    s->whole_words = is_set(c, KEY("ignore_merges"), s->pre && s->pre->whole_words);
+    s->nfc = is_set(c, KEY("normalizer.nfc"), s->pre && s->pre->nfc);
     s->merge_spaces = is_set(c, KEY("remove_extra_whitespaces"), false);
     s->lower = is_set(c, KEY("normalizer.lowercase"), s->kind == NB_KIND_WORDPIECE);
     s->strip_accents = is_set(c, KEY("normalizer.strip_accents"), s->lower);

@@ -20,6 +20,8 @@ static void find_inner_spaces(nb_tokenizer *t, nb_text name) {
 /* Run twice: to measure the arena, and to fill it. */
 static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
     t->kind = source->kind;
+    t->whole_words = source->whole_words;
+    t->nfc = source->nfc;
     t->add_space = source->add_space;
     t->add_space_at_start = source->add_space_at_start;
     t->add_space_to_words = source->add_space_to_words;
@@ -201,7 +203,7 @@ nb_text nb_tokenizer_name(const nb_tokenizer *t, int32_t token) {
 }
 
 bool nb_tokenizer_composes(const nb_tokenizer *t) {
-    return t->pre && t->pre->nfc;
+    return t->nfc;
 }
 
 const char *nb_tokenizer_kind(const nb_tokenizer *t) {

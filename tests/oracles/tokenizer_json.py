@@ -4,15 +4,27 @@
     tokenizer_json.py [OUTPUT = tests/fixtures/tokenizers]
 
 Each is trained on the texts of tests/fixtures/text/texts.bin and written as NAME.json: { tokenizer, config (what
-tokenizer_config.json says beside it), cases: [[text, ids, their text]], added: the ids of the first text with what the
-post-processor adds }. The texts are every third of texts.bin that is whole UTF-8, and three that hold special tokens.
+tokenizer_config.json says beside it), cases: [[text, ids, their text if that is another]], added: the ids of the first
+text with what the post-processor adds }. The texts are every fourth of texts.bin that is whole UTF-8, other ones from
+form to form, and three that hold special tokens.
+
+The parts are those that the models named beside them have, as their tokenizer.json spells them. Unigram's are what
+transformers makes of a sentencepiece model. Texts of which the library makes something else than sentencepiece, or than
+what nibble holds to be right, are left out (`excepted` says which and why) and counted.
 """
 import json
 import os
 import struct
 import sys
+import tempfile
 import unicodedata
 
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
+
+from split_vectors import DEEPSEEK_LETTERS
+from text_cases import PROSE
+from text_fixtures import CHARSMAP
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -60,7 +72,8 @@ def pieces(corpus, prefix, metaspace=None):
     names = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
     names += [n for n in sorted(model["vocab"], key=model["vocab"].get) if n not in names]
     vocabulary, merges = {n: i for i, n in enumerate(names)}, [tuple(m) for m in model["merges"]]
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer = Tokenizer(models.BPE(
+        vocab=vocabulary, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     steps = [normalizers.Prepend("▁")] if prefix else []
     if metaspace:
         tokenizer.pre_tokenizer = metaspace
@@ -79,6 +92,121 @@ def begins(tokenizer, name):
     return tokenizer
 
 
+
+def sequence(*expressions):
+    """Split by each, Digits for a number, and ByteLevel."""
+    steps = [pre_tokenizers.Digits(individual_digits=e) if isinstance(e, bool) else
+             e if isinstance(e, pre_tokenizers.PreTokenizer) else pre_tokenizers.Split(Regex(e), "isolated")
+             for e in expressions]
+    return pre_tokenizers.Sequence(steps + [BYTES])
+
+
+def cased(numbers, suffix):
+    lead, upper, lower = r"[^\r\n\p{L}\p{N}]?", r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+    return (f"{lead}{upper}*{lower}+{suffix}|{lead}{upper}+{lower}*{suffix}|" + r"\p{N}" + numbers +
+            r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+SUFFIX = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+DEEPSEEK3 = ("[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+             "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+")  # with line ends as they are, not as escapes
+WIDE = "[一-龥ࠀ-一가-\ud7ff]+"
+
+
+def byte_level_kinds(corpus):
+    """Names, tokenizers and configurations: Nemo, GPT-4o as Xenova's files have it, gpt-oss, DeepSeek, Falcon, NeoX."""
+    begin = {"bos_token": "<|begin|>", "eos_token": "<|end|>"}
+    yield "tekken", begins(byte_level(corpus, sequence(cased("", "")), ignore_merges=True), "<|begin|>"), begin
+    removed = pre_tokenizers.Split(Regex(cased("{1,3}", SUFFIX)), "removed", invert=True)
+    yield "gpt-4o", byte_level(corpus, sequence(removed)), begin
+    yield "gpt-oss", byte_level(corpus, sequence(cased("{1,3}", SUFFIX)), ignore_merges=True), begin
+    v3 = sequence(r"\p{N}{1,3}", "[一-龥\u3040-ゟ゠-ヿ]+", DEEPSEEK3)
+    yield "deepseek-v3", byte_level(corpus, v3, normalizer=normalizers.Sequence([])), begin
+    symbols = "\\s?[!-/:-~！-／：-～‘-‟\u3000-。]+"
+    llm = sequence("[\r\n]", rf"\s?[{DEEPSEEK_LETTERS}]+", symbols, r"\s+$", WIDE, True)
+    yield "deepseek-llm", begins(byte_level(corpus, llm), "<|begin|>"), begin
+    yield "deepseek-coder", byte_level(corpus, sequence("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", WIDE, True)), begin
+    plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    falcon = pre_tokenizers.Sequence([
+        pre_tokenizers.Punctuation("contiguous"), plain, pre_tokenizers.Digits(individual_digits=False),
+        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")])
+    yield "falcon", byte_level(corpus, falcon), begin
+    neox = byte_level(corpus, plain, normalizer=normalizers.NFC())
+    neox.add_tokens([AddedToken(" " * n, normalized=True) for n in range(24, 1, -1)])
+    neox.post_processor = processors.ByteLevel()
+    yield "gptneox", neox, begin
+    roberta = byte_level(corpus, pre_tokenizers.ByteLevel(add_prefix_space=True))
+    roberta.post_processor = processors.RobertaProcessing(("<|end|>", 1), ("<|begin|>", 0))
+    roberta.add_special_tokens([AddedToken("<mask>", lstrip=True)])
+    yield "roberta", roberta, begin
+
+
+def unigrams():
+    """T5, XLM-R (as transformers wrote it at first, and writes it now), Flan-T5, and T5 without `legacy`."""
+    with tempfile.TemporaryDirectory() as folder:
+        rules = os.path.join(folder, "rules.tsv")
+        hexes = lambda text: " ".join(f"{ord(c):X}" for c in text)
+        with open(rules, "w") as f:
+            f.writelines(f"{hexes(a)}\t{hexes(b)}\n" for a, b in [*CHARSMAP, ("▁", " ")])
+        with open(os.path.join(folder, "corpus.txt"), "w") as f:
+            f.write(PROSE)
+        sentencepiece.SentencePieceTrainer.train(
+            input=f.name, model_prefix=os.path.join(folder, "m"), vocab_size=240, model_type="unigram", pad_id=0,
+            eos_id=1, unk_id=2, bos_id=3, normalization_rule_tsv=rules, character_coverage=0.98, minloglevel=2,
+            num_threads=1)
+        proto = sentencepiece_model_pb2.ModelProto()
+        proto.ParseFromString(open(os.path.join(folder, "m.model"), "rb").read())
+    pieces = [(p.piece, p.score) for p in proto.pieces]
+    charsmap = proto.normalizer_spec.precompiled_charsmap
+    proto.normalizer_spec.add_dummy_prefix = proto.normalizer_spec.remove_extra_whitespaces = False
+    proto.normalizer_spec.escape_whitespaces = False
+    reference = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
+
+    def differs(text):
+        """The library puts the first rule's outcome for a whole cluster of characters where sentencepiece replaces what
+        its rules say, and takes U+0085 and others for white space that no rule has made spaces."""
+        normal = reference.normalize(text)
+        return normalizers.Precompiled(charsmap).normalize_str(text) != normal or any(
+            c.isspace() and c != " " for c in normal)
+
+    split, strip = pre_tokenizers.WhitespaceSplit(), normalizers.Strip(left=False, right=True)
+    join = lambda by: normalizers.Replace(Regex(" {2,}"), by)
+    space = lambda scheme: pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    both = pre_tokenizers.Sequence([split, space("always")])
+    for name, more, pre, single in [("t5", [], both, "$A </s>"), ("xlm-r", [join(" ")], both, "<s> $A </s>"),
+                                    ("xlm-r-strip", [strip, join("▁")], space("always"), "<s> $A </s>"),
+                                    ("unigram-join", [join(" ")], space("always"), "$A </s>"),
+                                    ("flan-t5", [], space("always"), "$A </s>"),
+                                    ("unigram-first", [strip, join("▁")], space("first"), "$A </s>")]:
+        tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2))
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Precompiled(charsmap), *more])
+        tokenizer.pre_tokenizer, tokenizer.decoder = pre, decoders.Metaspace()
+        tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>", "<s>", AddedToken("<mask>", lstrip=True)])
+        special = [(t, tokenizer.token_to_id(t)) for t in ("<s>", "</s>")]
+        tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=special)
+        yield name, tokenizer, {"eos_token": "</s>"}, differs
+
+
+def word_pieces(corpus):
+    """BERT, uncased (MiniLM, bge, e5, nomic) and cased. What nibble shows of U+2581 is a space, and the library's
+    punctuation is Unicode 8's."""
+    for name, lower in ("bert", True), ("bert-cased", False):
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.WordPiece(cleanup=False)
+        tokenizer.train_from_iterator(corpus, trainers.WordPieceTrainer(
+            vocab_size=500, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], show_progress=False,
+            limit_alphabet=200))
+        ends = [(t, tokenizer.token_to_id(t)) for t in ("[SEP]", "[CLS]")]
+        tokenizer.post_processor = processors.BertProcessing(*ends) if name == "bert-cased" else (
+            processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends))
+        tokenizer.enable_truncation(128)
+        tokenizer.enable_padding(length=128)
+        yield name, tokenizer, {"cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}, (
+            lambda text: "▁" in text or "\u2e4d" in text)
+
+
 def kinds(corpus):
     begin = {"bos_token": "<|begin|>", "eos_token": "<|end|>"}
     yield "gpt2", byte_level(corpus, pre_tokenizers.ByteLevel(add_prefix_space=False)), begin
@@ -95,27 +223,43 @@ def kinds(corpus):
     yield "llama2", begins(pieces(corpus, True), "<s>"), ends
     yield "gemma", begins(pieces(corpus, False), "<s>"), ends
     for scheme in ("always", "first"):
-        yield "metaspace-" + scheme, pieces(corpus, True, pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)), ends
+        space = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
+        yield "metaspace-" + scheme, pieces(corpus, True, space), ends
+    phi3 = pieces(corpus, True)
+    phi3.add_special_tokens([AddedToken("<|end|>", rstrip=True, normalized=False)])
+    yield "phi3", begins(phi3, "<s>"), {"bos_token": "<s>", "eos_token": "<|end|>"}
+    yield from byte_level_kinds(corpus)
+    yield from unigrams()
+    yield from word_pieces(corpus)
 
 
 def main():
     output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "../fixtures/tokenizers")
     os.makedirs(output, exist_ok=True)
     corpus = texts()
-    for name, tokenizer, config in kinds([t for t in corpus if "<" not in t]):
-        end = config["eos_token"] if isinstance(config["eos_token"], str) else config["eos_token"]["content"]
-        cases = [*corpus[::3], f"one{end}two{end}", f"{end} a <tool> b", f"{end}   {end}"]
-        if name == "qwen2":  # llama.cpp and nibble leave texts as they are
-            cases = [t for t in cases if unicodedata.is_normalized("NFC", t)]
+    for n, (name, tokenizer, config, *excepted) in enumerate(kinds([t for t in corpus if "<" not in t])):
+        end = config.get("eos_token", "[SEP]")
+        end = end if isinstance(end, str) else end["content"]
+        cases = [*corpus[n % 4::4], f"one{end}two{end}", f"{end} a <tool> b", f"a {end} <mask> {end}  b"]
+        kept = [t for t in cases if not (excepted and excepted[0](t))]
+        written = json.loads(tokenizer.to_str())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         rows = []
-        for text in cases:
+        for text in kept:
             ids = tokenizer.encode(text, add_special_tokens=False).ids
-            rows.append([text, ids, tokenizer.decode(ids)])
+            decoded = tokenizer.decode(ids)
+            rows.append([text, ids] if decoded == text else [text, ids, decoded])
+        if name == "falcon":  # as files had it before tokenizers 0.20
+            written["model"]["merges"] = [" ".join(pair) for pair in written["model"]["merges"]]
         path = os.path.join(output, name + ".json")
         with open(path, "w") as f:
-            json.dump({"tokenizer": json.loads(tokenizer.to_str()), "config": config, "cases": rows,
-                       "added": tokenizer.encode(cases[0]).ids}, f, ensure_ascii=False, separators=(",", ":"))
-        print(f"{path}: {os.path.getsize(path)} bytes, {tokenizer.get_vocab_size()} tokens, {len(rows)} texts")
+            json.dump({"tokenizer": written, "config": config, "cases": rows,
+                       "added": tokenizer.encode(kept[0]).ids}, f, ensure_ascii=False, separators=(",", ":"))
+        print(f"{path}: {os.path.getsize(path)} bytes, {tokenizer.get_vocab_size()} tokens, {len(rows)} texts, "
+              f"{len(cases) - len(kept)} left out")
+
+
 
 
 if __name__ == "__main__":

@@ -1,0 +1,383 @@
+#include "tokenizer_steps.h"
+
+#include "../base/writer.h"
+#include "../text/vocabulary.h"
+
+static const char *const form_words[] = {[NB_FORM_BYTES] = "byte-level BPE",
+                                         [NB_FORM_PIECES] = "BPE with byte_fallback",
+                                         [NB_FORM_UNIGRAM] = "Unigram",
+                                         [NB_FORM_WORDPIECE] = "WordPiece"};
+
+typedef struct composition {
+    nb_composer *x;
+    nb_node tokenizer, model;
+    nb_tokenizer_form form;
+    bool nfc, prepends, escapes, strips_end, joins_spaces; /* what the normalizers do */
+    nb_node charsmap;
+    nb_error *err;
+} composition;
+
+static bool is_set(nb_node object, const char *key, bool fallback) {
+    return nb_node_number(nb_node_find(object, key), fallback) != 0;
+}
+
+static nb_node find2(nb_node object, const char *first, const char *second) {
+    return nb_node_find(nb_node_find(object, first), second);
+}
+
+bool nb_step_is(nb_node step, const char *type) {
+    return nb_node_is(nb_node_find(step, "type"), type);
+}
+
+/* ---- steps ----------------------------------------------------------------------------------------------------- */
+
+static void add_steps(nb_node part, const char *list, nb_steps *out) {
+    if (nb_node_first(part) != '{')
+        return; /* null */
+    if (nb_step_is(part, "Sequence")) {
+        for (nb_walk w = nb_walk_of(nb_node_find(part, list)); nb_walk_next(&w);)
+            add_steps(w.value, list, out); /* no deeper than nb_json_check lets a text be */
+    } else if (out->n < NB_MOST_STEPS) {
+        out->step[out->n++] = part;
+    } else {
+        out->too_many = true;
+    }
+}
+
+nb_steps nb_steps_of(nb_node tokenizer, const char *part, const char *list) {
+    nb_steps out = {0};
+    add_steps(nb_node_find(tokenizer, part), list, &out);
+    return out;
+}
+
+/* The expression or the text that a step looks for. */
+static nb_text pattern_of(nb_node step) {
+    nb_text regex = nb_node_raw(find2(step, "pattern", "Regex"));
+    return regex.data ? regex : nb_node_raw(find2(step, "pattern", "String"));
+}
+
+int32_t nb_steps_refuse(nb_error *err, nb_tokenizer_form form, const char *part, const nb_steps *s,
+                        const char *supported) {
+    char listed[320] = "";
+    nb_writer w = nb_writer_over(listed, sizeof listed);
+    for (uint32_t i = 0; i < s->n; i++) {
+        nb_write(&w, i ? ", %t" : "%t", nb_node_raw(nb_node_find(s->step[i], "type")));
+        if (pattern_of(s->step[i]).data)
+            nb_write(&w, " \"%t\"", pattern_of(s->step[i]));
+    }
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.json: this %s of %s is not supported; supported: %s; it is: %s",
+                   part, form_words[form], supported, s->n ? listed : "none");
+}
+
+/* Whether a string says this, \r and \n in it being written as escapes. */
+static bool spells(nb_node string, const char *expected) {
+    char text[4096];
+    nb_text raw = nb_node_raw(string);
+    if (!raw.data || raw.size > sizeof text)
+        return false;
+    size_t n = nb_node_decode(string, text);
+    for (size_t i = 0; i < n; i++, expected++) {
+        char c = text[i];
+        if (c == '\r' || c == '\n') {
+            if (*expected++ != '\\')
+                return false;
+            c = c == '\r' ? 'r' : 'n';
+        }
+        if (*expected != c)
+            return false;
+    }
+    return !*expected;
+}
+
+/* ---- pre-tokenizers of byte-level BPE -------------------------------------------------------------------------- */
+
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define CONTRACTION "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define SPACES "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define LLAMA3(numbers) \
+    CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" numbers "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" SPACES
+#define CASED(numbers, suffix)                                                                                    \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" suffix            \
+    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" suffix           \
+    "|\\p{N}" numbers "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES
+#define DEEPSEEK3                                                                                                 \
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"           \
+    "| ?[\\p{P}\\p{S}]+[\\r\\n]*" SPACES
+#define DEEPSEEK_LETTERS \
+    "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373\u0376" \
+    "\u0377\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f" \
+    "\u0531-\u0556\u10a0-\u10c5\u13a0-\u13f5\u13f8-\u13fd\u1c90-\u1cba\u1cbd-\u1cbf\u1d00-\u1d2b\u1d6b-\u1d77" \
+    "\u1d79-\u1d9a\u1e00-\u1f15\u1f18-\u1f1d\u1f20-\u1f45\u1f48-\u1f4d\u1f50-\u1f57\u1f59\u1f5b\u1f5d\u1f5f-\u1f7d" \
+    "\u1f80-\u1fb4\u1fb6-\u1fbc\u1fbe\u1fc2-\u1fc4\u1fc6-\u1fcc\u1fd0-\u1fd3\u1fd6-\u1fdb\u1fe0-\u1fec\u1ff2-\u1ff4" \
+    "\u1ff6-\u1ffc\u2102\u2107\u210a-\u2113\u2115\u2119-\u211d\u2124\u2126\u2128\u212a-\u212d\u212f-\u2134\u2139" \
+    "\u213c-\u213f\u2145-\u2149\u214e\u2183\u2184\u2c00-\u2c7b\u2c7e-\u2ce4\u2ceb-\u2cee\u2cf2\u2cf3\ua640-\ua66d" \
+    "\ua680-\ua69b\ua722-\ua76f\ua771-\ua787\ua78b-\ua78e\uab70-\uabbf\ufb00-\ufb06\ufb13-\ufb17\uff21-\uff3a" \
+    "\uff41-\uff5a\U00010400-\U0001044f\U000104b0-\U000104d3\U000104d8-\U000104fb\U00010c80-\U00010cb2" \
+    "\U00010cc0-\U00010cf2\U000118a0-\U000118df\U0001e900-\U0001e943"
+#define DEEPSEEK_SYMBOLS "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+"
+#define KANA_HAN "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
+#define WIDE "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
+/* Digits is the expression that does the same. */
+#define DIGIT "\\p{N}"
+#define DIGITS "\\p{N}+"
+#define PUNCTUATION "Punctuation"     /* Contiguous */
+#define BYTES "ByteLevel"             /* without its own expression */
+#define GPT2_BYTES "GPT-2, ByteLevel" /* with it, which is GPT-2's */
+
+/* The steps, and what GGUF calls a pre-tokenizer that does the same. whole: the expression leaves nothing out, so that
+ * to isolate what it matches is to remove what it does not. */
+static const struct { const char *pre; bool whole; const char *steps[8]; } pretokenizers[] = {
+    {"gpt-2", false, {GPT2_BYTES}},
+    {"gpt-2", true, {GPT2, BYTES}},
+    {"smollm", false, {DIGIT, GPT2_BYTES}},
+    {"llama-bpe", true, {LLAMA3("{1,3}"), BYTES}},
+    {"qwen2", true, {LLAMA3(""), BYTES}},
+    {"qwen35", true,
+     {CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" SPACES, BYTES}},
+    {"tekken", true, {CASED("", ""), BYTES}},
+    {"gpt-4o", true, {CASED("{1,3}", CONTRACTION "?"), BYTES}},
+    {"deepseek-v3", false, {"\\p{N}{1,3}", KANA_HAN, DEEPSEEK3, BYTES}},
+    /* (GGUF's takes DIGITS, and merges learned behind DIGIT join none) */
+    {"deepseek-llm", false,
+     {"[\\r\\n]", "\\s?[" DEEPSEEK_LETTERS "]+", DEEPSEEK_SYMBOLS, "\\s+$", WIDE, DIGIT, BYTES}},
+    {"deepseek-coder", false, {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", WIDE, DIGIT, BYTES}},
+    /* (nor does GGUF's cut before and after DIGITS, of which no merge here knows either) */
+    {"falcon", false, {PUNCTUATION, GPT2_BYTES, DIGITS, "[0-9][0-9][0-9]"}},
+};
+
+static bool is_step(nb_node step, const char *expected, bool whole) {
+    if (nb_step_is(step, "Split")) {
+        nb_node behavior = nb_node_find(step, "behavior");
+        bool inverted = is_set(step, "invert", false);
+        bool isolates = inverted ? whole && nb_node_is(behavior, "Removed") : nb_node_is(behavior, "Isolated");
+        return isolates && spells(find2(step, "pattern", "Regex"), expected);
+    }
+    nb_text name = nb_text_of(expected);
+    if (nb_step_is(step, "Digits"))
+        return nb_text_is(name, is_set(step, "individual_digits", false) ? DIGIT : DIGITS);
+    if (nb_step_is(step, "Punctuation"))
+        return nb_text_is(name, PUNCTUATION) && nb_node_is(nb_node_find(step, "behavior"), "Contiguous");
+    return nb_step_is(step, "ByteLevel") && nb_text_is(name, is_set(step, "use_regex", true) ? GPT2_BYTES : BYTES);
+}
+
+static int32_t compose_pretokenizer(composition *p) {
+    nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
+    bool spaced = false;
+    for (uint32_t i = 0; i < s.n; i++)
+        spaced |= nb_step_is(s.step[i], "ByteLevel") && is_set(s.step[i], "add_prefix_space", true);
+    bool known = !s.too_many && !(spaced && s.n > 1); /* else each piece of the steps before would get a space */
+    for (size_t i = 0; i < sizeof pretokenizers / sizeof *pretokenizers && known; i++) {
+        uint32_t n = 0;
+        while (pretokenizers[i].steps[n] && n < s.n &&
+               is_step(s.step[n], pretokenizers[i].steps[n], pretokenizers[i].whole))
+            n++;
+        if (n != s.n || pretokenizers[i].steps[n])
+            continue;
+        nb_compose_string(p->x, "tokenizer.ggml.pre", nb_text_of(pretokenizers[i].pre));
+        nb_compose_number(p->x, "tokenizer.ggml.ignore_merges", is_set(p->model, "ignore_merges", false));
+        nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix_to_words", spaced);
+        return NB_OK;
+    }
+    return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s,
+                           "those of GPT-2, SmolLM, Llama 3, Qwen, Tekken, GPT-4o, DeepSeek, Falcon");
+}
+
+/* ---- normalizers ----------------------------------------------------------------------------------------------- */
+
+static bool is_replacement(nb_node step, const char *pattern, const char *from, const char *to) {
+    return nb_step_is(step, "Replace") && spells(find2(step, "pattern", pattern), from) &&
+           spells(nb_node_find(step, "content"), to);
+}
+
+static bool read_bert_normalizer(composition *p, nb_node step) {
+    bool lower = is_set(step, "lowercase", true);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.lowercase", lower);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.strip_accents", is_set(step, "strip_accents", lower));
+    return is_set(step, "clean_text", true) && is_set(step, "handle_chinese_chars", true);
+}
+
+static bool read_normalizer(composition *p, nb_node step) {
+    if (nb_step_is(step, "NFC")) /* which the host does, before all else */
+        return p->nfc = !p->charsmap.at;
+    if (p->form == NB_FORM_PIECES) {
+        bool prepends = nb_step_is(step, "Prepend") && spells(nb_node_find(step, "prepend"), NB_SPACE_MARK);
+        bool escapes = is_replacement(step, "String", " ", NB_SPACE_MARK);
+        p->prepends |= prepends;
+        p->escapes |= escapes;
+        return prepends || escapes;
+    }
+    if (p->form == NB_FORM_UNIGRAM) {
+        bool strips = nb_step_is(step, "Strip") && is_set(step, "strip_right", false);
+        bool joins = is_replacement(step, "Regex", " {2,}", " ") ||
+                     is_replacement(step, "Regex", " {2,}", NB_SPACE_MARK);
+        bool maps = nb_step_is(step, "Precompiled") && !p->charsmap.at && !p->joins_spaces && !p->strips_end;
+        if (maps)
+            p->charsmap = nb_node_find(step, "precompiled_charsmap");
+        p->strips_end |= strips;
+        p->joins_spaces |= joins;
+        return strips || joins || maps;
+    }
+    return p->form == NB_FORM_WORDPIECE && nb_step_is(step, "BertNormalizer") && read_bert_normalizer(p, step);
+}
+
+static int32_t read_normalizers(composition *p) {
+    static const char *const supported[] = {
+        [NB_FORM_BYTES] = "none, NFC",
+        [NB_FORM_PIECES] = "NFC, Prepend U+2581, Replace \" \" by U+2581",
+        [NB_FORM_UNIGRAM] = "NFC, Precompiled, Strip on the right, Replace \" {2,}\" by one space",
+        [NB_FORM_WORDPIECE] = "BertNormalizer that cleans texts and parts Chinese characters"};
+    nb_steps s = nb_steps_of(p->tokenizer, "normalizer", "normalizers");
+    bool known = !s.too_many && (s.n == 1 || p->form != NB_FORM_WORDPIECE);
+    for (uint32_t i = 0; i < s.n && known; i++)
+        known = read_normalizer(p, s.step[i]);
+    if (!known)
+        return nb_steps_refuse(p->err, p->form, "normalizer", &s, supported[p->form]);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.nfc", p->nfc);
+    return NB_OK;
+}
+
+static int32_t sextet(char c) {
+    return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Base64 (RFC 4648). */
+static int32_t compose_charsmap(const composition *p) {
+    nb_text raw = nb_node_raw(p->charsmap);
+    if (!raw.size)
+        return NB_OK;
+    nb_compose_array(p->x, "tokenizer.ggml.precompiled_charsmap", NB_VALUE_U8);
+    uint32_t bits = 0, n = 0;
+    for (size_t i = 0; i < raw.size && raw.data[i] != '='; i++) {
+        bool escape = raw.data[i] == '\\' && i + 1 < raw.size && raw.data[i + 1] == '/';
+        int32_t value = sextet(raw.data[i += escape]);
+        if (value < 0)
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json: precompiled_charsmap is no base64 at its character "
+                           "%z; the file is damaged", i);
+        bits = bits << 6 | (uint32_t)value;
+        n += 6;
+        if (n >= 8)
+            nb_compose_u8(p->x, (uint8_t)(bits >> (n -= 8)));
+    }
+    return NB_OK;
+}
+
+/* ---- where the space before a word comes from ------------------------------------------------------------------ */
+
+/* Whether some merge joins a word and the space after it, which to split at spaces forbids. */
+static bool merges_over_spaces(const composition *p) {
+    for (nb_walk w = nb_walk_of(nb_node_find(p->model, "merges")); nb_walk_next(&w);) {
+        nb_node pair = w.value;
+        nb_walk two = nb_walk_of(pair);
+        if (nb_node_first(pair) == '[' && nb_walk_next(&two) && nb_walk_next(&two))
+            pair = two.value; /* the right one: else all after the first space, below */
+        nb_text text = nb_node_raw(pair);
+        bool right = nb_node_first(w.value) == '[';
+        for (size_t i = 0; i + NB_MARK_SIZE <= text.size; i++) {
+            right |= i && text.data[i - 1] == ' ';
+            if (right && nb_is_mark((const uint8_t *)text.data + i, NB_MARK_SIZE))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Metaspace makes spaces U+2581 and puts one before a text that has none there. */
+typedef struct metaspace {
+    bool known, spaces, first; /* first: not after a special token */
+} metaspace;
+
+static metaspace read_metaspace(const composition *p, nb_node step) {
+    nb_node scheme = nb_node_find(step, "prepend_scheme");
+    bool never = nb_node_is(scheme, "never"), first = nb_node_is(scheme, "first");
+    return (metaspace){.known = spells(nb_node_find(step, "replacement"), NB_SPACE_MARK) &&
+                                (!scheme.at || never || first || nb_node_is(scheme, "always")) &&
+                                (p->form != NB_FORM_PIECES || !is_set(step, "split", true) || !merges_over_spaces(p)),
+                       .spaces = scheme.at ? !never : is_set(step, "add_prefix_space", true),
+                       .first = first};
+}
+
+static void compose_space(const composition *p, bool space, bool at_start, bool to_words) {
+    nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix", space);
+    nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix_at_start", at_start);
+    nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix_to_words", to_words);
+}
+
+static int32_t compose_pieces_spaces(const composition *p) {
+    nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
+    nb_node step = s.n ? s.step[0] : (nb_node){0};
+    bool nothing = s.n == 0 || (s.n == 1 && nb_step_is(step, "Split") && spells(find2(step, "pattern", "String"), " "));
+    metaspace m = nb_step_is(step, "Metaspace") && s.n == 1 ? read_metaspace(p, step) : (metaspace){0};
+    if (!m.known && !(nothing && p->escapes)) /* (Gemma's splits at spaces when there are none any more) */
+        return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s,
+                               "Metaspace, or none after a normalizer that replaces spaces by U+2581");
+    compose_space(p, p->prepends || m.spaces, m.first, m.spaces);
+    return NB_OK;
+}
+
+static int32_t compose_unigram_spaces(const composition *p) {
+    nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
+    bool words = s.n == 2 && nb_step_is(s.step[0], "WhitespaceSplit");
+    metaspace m = {0};
+    if ((words || s.n == 1) && nb_step_is(s.step[s.n - 1], "Metaspace"))
+        m = read_metaspace(p, s.step[s.n - 1]);
+    bool each = m.spaces && !m.first, joins = words || p->joins_spaces;
+    if (!m.known || (words && !each) || (p->strips_end && !joins) || (joins && !m.spaces))
+        return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s,
+                               "Metaspace, WhitespaceSplit and Metaspace (which then prepends always)");
+    bool ends = !words && !p->strips_end; /* a space at the end stays */
+    compose_space(p, m.spaces, m.first, joins ? ends : m.spaces);
+    nb_compose_number(p->x, "tokenizer.ggml.remove_extra_whitespaces", joins);
+    return compose_charsmap(p);
+}
+
+static int32_t check_wordpiece(const composition *p) {
+    nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
+    if (s.n != 1 || !nb_step_is(s.step[0], "BertPreTokenizer"))
+        return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s, "BertPreTokenizer");
+    if (!nb_node_is(nb_node_find(p->model, "continuing_subword_prefix"), "##") ||
+        nb_node_number(nb_node_find(p->model, "max_input_chars_per_word"), 100) != 100)
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "tokenizer.json: a WordPiece model whose continuing_subword_prefix "
+                       "is not \"##\" or whose max_input_chars_per_word is not 100 is not supported");
+    return NB_OK;
+}
+
+/* Decoders only join what tokens say, so what nibble does by itself is all that each kind has. (It does not take away
+ * the spaces before punctuation that WordPiece's `cleanup` does.) */
+static int32_t check_decoders(const composition *p) {
+    static const char *const supported[][6] = {
+        [NB_FORM_BYTES] = {"ByteLevel"},
+        [NB_FORM_PIECES] = {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"},
+        [NB_FORM_UNIGRAM] = {"Metaspace", "Replace", "Fuse", "Strip"},
+        [NB_FORM_WORDPIECE] = {"WordPiece"}};
+    static const char *const words[] = {[NB_FORM_BYTES] = "ByteLevel",
+                                        [NB_FORM_PIECES] = "Replace, ByteFallback, Fuse, Strip, Metaspace",
+                                        [NB_FORM_UNIGRAM] = "Metaspace, Replace, Fuse, Strip",
+                                        [NB_FORM_WORDPIECE] = "WordPiece"};
+    nb_steps s = nb_steps_of(p->tokenizer, "decoder", "decoders");
+    bool known = !s.too_many;
+    for (uint32_t i = 0, k; i < s.n && known; i++) {
+        for (k = 0; supported[p->form][k] && !nb_step_is(s.step[i], supported[p->form][k]); k++)
+            ;
+        known = supported[p->form][k] != NULL;
+    }
+    return known ? NB_OK : nb_steps_refuse(p->err, p->form, "decoder", &s, words[p->form]);
+}
+
+int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_tokenizer_form form, nb_error *err) {
+    composition p = {.x = x, .tokenizer = tokenizer, .form = form, .err = err};
+    p.model = nb_node_find(tokenizer, "model");
+    NB_TRY(read_normalizers(&p));
+    NB_TRY(check_decoders(&p));
+    switch (form) {
+    case NB_FORM_BYTES:
+        return compose_pretokenizer(&p);
+    case NB_FORM_PIECES:
+        return compose_pieces_spaces(&p);
+    case NB_FORM_UNIGRAM:
+        return compose_unigram_spaces(&p);
+    case NB_FORM_WORDPIECE:
+        return check_wordpiece(&p);
+    }
+    return NB_OK;
+}
