@@ -1,6 +1,7 @@
 // Files and folders dropped anywhere on the page, or chosen in the browser's own dialog.
 
-/** Files that a person gave together; folder: the name of the folder that they lie in. @typedef {{ files: File[], folder?: string }} Given */
+/** Files that a person gave together; folder: the name of the one that they lie in.
+ * @typedef {{ files: File[], folder?: string }} Given */
 
 /**
  * @param {HTMLElement} cover shown while a file is dragged over the page

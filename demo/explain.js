@@ -2,8 +2,8 @@
 
 /** @typedef {{ title: string, remedy: string, detail?: string, calm?: boolean }} Explanation */
 
-/** By NibbleError's code. Where there is no remedy it is what the engine said, which file is missing or wrong and what to do;
- * and something more. @type {Record<string, { title: string, remedy?: string, more?: string }>} */
+/** By NibbleError's code. Where there is no remedy it is what the engine said, which file is missing or wrong and what to
+ * do; and something more. @type {Record<string, { title: string, remedy?: string, more?: string }>} */
 const KNOWN = {
     NB_ERR_TRUNCATED: {
         title: 'The file is not complete',

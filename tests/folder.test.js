@@ -10,6 +10,7 @@ import { after, before, test } from 'node:test';
 import { hubUrl } from '../web/files.js';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
+import { tested } from './tested.js';
 import { configurations, logitsOf, logitsVectors } from './vectors.js';
 
 /** @typedef {import('../web/index.js').Source} Source */
@@ -49,6 +50,7 @@ for (const { build, threads } of configurations())
                 const info = await compare(folder + name, `safetensors/${name}.json`, { build, threads, kvType: 'f32' });
                 assert.equal(info.format, 'safetensors');
                 assert.equal(info.vocabulary, 263);
+                tested(folder + name, info);
             });
     });
 
