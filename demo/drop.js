@@ -1,10 +1,13 @@
-// A file dropped anywhere on the page.
+// Files and folders dropped anywhere on the page, or chosen in the browser's own dialog.
+
+/** Files that a person gave together; folder: the name of the one that they lie in.
+ * @typedef {{ files: File[], folder?: string }} Given */
 
 /**
  * @param {HTMLElement} cover shown while a file is dragged over the page
- * @param {(file: File) => void} onFile
+ * @param {(given: Given) => void} onFiles
  */
-export function acceptDrops(cover, onFile) {
+export function acceptDrops(cover, onFiles) {
     const carriesFile = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes('Files') ?? false;
     const setCover = (/** @type {boolean} */ shown) => {
         cover.hidden = !shown;
@@ -18,11 +21,59 @@ export function acceptDrops(cover, onFile) {
     addEventListener('dragleave', event => {
         if (!event.relatedTarget) setCover(false); // it left the window, not just an element
     });
-    addEventListener('drop', event => {
+    addEventListener('drop', async event => {
         if (!carriesFile(event)) return;
         event.preventDefault();
         setCover(false);
-        const dropped = event.dataTransfer?.files[0];
-        if (dropped) onFile(dropped);
+        const given = await filesOf(/** @type {DataTransfer} */ (event.dataTransfer));
+        if (given) onFiles(given);
+    });
+}
+
+/** @param {DataTransfer} transfer @returns {Promise<Given | undefined>} */
+async function filesOf(transfer) {
+    const files = [...transfer.files]; // both lists are empty once this function has waited
+    const entries = [...transfer.items].map(item => item.webkitGetAsEntry?.() ?? null);
+    const folders = /** @type {FileSystemDirectoryEntry[]} */ (entries.filter(entry => entry?.isDirectory));
+    if (folders.length === 0) return files.length > 0 ? { files } : undefined;
+    const single = /** @type {FileSystemFileEntry[]} */ (entries.filter(entry => entry?.isFile));
+    const inside = (await Promise.all(folders.map(filesIn))).flat();
+    return { files: await Promise.all([...single, ...inside].map(toFile)), folder: folders[0].name };
+}
+
+/** What lies in a folder itself: no model has files in folders of that. @param {FileSystemDirectoryEntry} folder */
+async function filesIn(folder) {
+    const reader = folder.createReader();
+    /** @type {FileSystemFileEntry[]} */
+    const found = [];
+    for (;;) { // a reader gives a hundred at a time, and none at the end
+        const entries = await new Promise((/** @type {(entries: FileSystemEntry[]) => void} */ resolve) =>
+            reader.readEntries(resolve, () => resolve([])));
+        if (entries.length === 0) return found;
+        found.push(.../** @type {FileSystemFileEntry[]} */ (entries.filter(entry => entry.isFile)));
+    }
+}
+
+/** A file that may not be read is there, and empty: the engine then says which one is not whole.
+ * @param {FileSystemFileEntry} entry @returns {Promise<File>} */
+const toFile = entry => new Promise(resolve => entry.file(resolve, () => resolve(new File([], entry.name))));
+
+/**
+ * Calls onFiles with what a person chooses; the same files, mended, can be chosen again.
+ * @param {HTMLInputElement} input of type "file", for files or for a folder
+ * @param {HTMLElement} button what opens it
+ * @param {(given: Given) => void} onFiles
+ */
+export function acceptChoice(input, button, onFiles) {
+    button.addEventListener('click', () => input.click());
+    input.addEventListener('change', () => {
+        const chosen = [...input.files ?? []];
+        input.value = '';
+        if (!input.webkitdirectory) return void (chosen.length > 0 && onFiles({ files: chosen }));
+        // A folder's files come with their paths: "folder/file", "folder/inner/file".
+        onFiles({
+            files: chosen.filter(file => file.webkitRelativePath.split('/').length === 2),
+            folder: chosen[0]?.webkitRelativePath.split('/')[0],
+        });
     });
 }

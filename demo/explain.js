@@ -2,20 +2,17 @@
 
 /** @typedef {{ title: string, remedy: string, detail?: string, calm?: boolean }} Explanation */
 
-/** @type {Record<string, { title: string, remedy: string }>} by NibbleError's code */
+/** By NibbleError's code. Where there is no remedy it is what the engine said, which file is missing or wrong and what to
+ * do; and something more. @type {Record<string, { title: string, remedy?: string, more?: string }>} */
 const KNOWN = {
     NB_ERR_TRUNCATED: {
         title: 'The file is not complete',
         remedy: 'It ends before everything that it promises. Download it again, and compare its size with the original’s.',
     },
-    NB_ERR_FORMAT: {
-        title: 'This is not a GGUF file that can be read',
-        remedy: 'Choose a file whose name ends in .gguf, downloaded whole: not a web page, not an archive.',
-    },
-    NB_ERR_UNSUPPORTED: {
-        title: 'nibble does not know this kind of model',
-        remedy: 'Take a GGUF file of the Llama family (Llama, SmolLM, …) in a common type such as Q4_K_M, Q4_1 or Q8_0.',
-    },
+    NB_ERR_FORMAT: { title: 'This is not a model that can be read' },
+    NB_ERR_UNSUPPORTED: { title: 'nibble does not know this kind of model' },
+    NB_ERR_ARGUMENT: { title: 'This cannot be loaded as it is' },
+    NB_ERR_FILE: { title: 'A file is missing, or cannot be read' },
     NB_ERR_MEMORY: {
         title: 'The model does not fit into memory',
         remedy: 'Close other tabs, or take a smaller model or a smaller quantization. A page can hold 4 GB at most.',
@@ -26,11 +23,7 @@ const KNOWN = {
     },
     NB_ERR_NETWORK: {
         title: 'The model could not be fetched',
-        remedy: 'Check the address and the connection. Another site must allow pages to read its files (CORS); if it does not, download the file and open it from here.',
-    },
-    NB_ERR_FILE: {
-        title: 'The file could not be read',
-        remedy: 'It may have been moved or changed since it was chosen. Choose it again.',
+        more: 'What another site does not give to pages (CORS) can be downloaded, and opened from here.',
     },
     NB_ERR_WORKER: {
         title: 'The engine stopped',
@@ -50,11 +43,19 @@ export function explain(error) {
     if (isAbort(error)) {
         return { title: 'Loading was cancelled', remedy: 'Nothing was kept. Load it again, or open another model.', calm: true };
     }
-    const { code = '', message = String(error) } = /** @type {{ code?: string, message?: string }} */ (error ?? {});
+    const { code = error instanceof RangeError ? 'NB_ERR_MEMORY' : '', message = String(error) } =
+        /** @type {{ code?: string, message?: string }} */ (error ?? {});
     const known = KNOWN[code];
-    if (known) return { ...known, detail: message };
-    if (error instanceof RangeError) return { ...KNOWN.NB_ERR_MEMORY, detail: message };
+    if (known?.remedy) return { title: known.title, remedy: known.remedy, detail: message };
+    if (known) return { title: known.title, remedy: [sentence(message), known.more].filter(Boolean).join(' ') };
     return { title: 'Something went wrong', remedy: 'Reload the page and try again.', detail: message };
+}
+
+/** The engine's words, which may begin with a file's name, as a sentence. @param {string} message */
+function sentence(message) {
+    const said = message.replace(/^load\(\): /, '');
+    const begun = /^[a-z]+ /.test(said) ? said[0].toUpperCase() + said.slice(1) : said;
+    return /[.?!]$/.test(begun) ? begun : `${begun}.`;
 }
 
 /** @param {unknown} error */

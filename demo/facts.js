@@ -11,7 +11,7 @@ export function modelFacts(info) {
     const rows = [
         ['Name', info.name],
         ['Architecture', info.architecture],
-        ['File', info.bytes > 0 && `${formatBytes(info.bytes)}, ${String(info.format).toUpperCase()} v${info.version}`],
+        ['File', info.bytes > 0 && `${formatBytes(info.bytes)}, ${info.format}${info.version ? ` v${info.version}` : ''}`],
         ['Weights', info.parameters > 0 && formatCount(info.parameters)],
         ['Types', info.types.map(({ type, share }) => `${type} ${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`).join(', ')],
         ['Layers', info.layers],

@@ -1,8 +1,8 @@
-// The ways to another model: the dialog's file button and address, and a file dropped anywhere on the page.
+// The ways to another model: the dialog's buttons and address, and files or a folder dropped anywhere on the page.
 import { byId, make } from './dom.js';
-import { acceptDrops } from './drop.js';
+import { acceptChoice, acceptDrops } from './drop.js';
 
-/** What the page can load. @typedef {{ name: string, source: string | File, size?: string }} Candidate */
+/** What the page can load. @typedef {{ name: string, source: string | File | File[], size?: string }} Candidate */
 
 /**
  * @param {Candidate[]} builtIn
@@ -12,23 +12,18 @@ export function createOpenView(builtIn, onOpen) {
     /** @type {HTMLDialogElement} */
     const dialog = byId('open-dialog');
     /** @type {HTMLInputElement} */
-    const file = byId('file');
-    /** @type {HTMLInputElement} */
     const url = byId('url');
 
     const open = (/** @type {Candidate} */ candidate) => {
         dialog.close();
         onOpen(candidate);
     };
-    const openFile = (/** @type {File} */ chosen) => open({ name: withoutEnding(chosen.name), source: chosen });
+    const openFiles = (/** @type {import('./drop.js').Given} */ given) => open(candidateOf(given));
 
     byId('open-close').addEventListener('click', () => dialog.close());
-    byId('pick-file').addEventListener('click', () => file.click());
-    file.addEventListener('change', () => {
-        const chosen = file.files?.[0];
-        file.value = ''; // so that the same file, mended, can be chosen again
-        if (chosen) openFile(chosen);
-    });
+    acceptChoice(byId('files'), byId('pick-files'), openFiles);
+    acceptChoice(byId('folder'), byId('pick-folder'), openFiles);
+    byId('pick-folder').hidden = !('webkitdirectory' in HTMLInputElement.prototype); // some phones choose files only
     byId('url-form').addEventListener('submit', event => {
         event.preventDefault();
         const address = new URL(url.value, location.href);
@@ -43,17 +38,25 @@ export function createOpenView(builtIn, onOpen) {
         return make('li', {}, button);
     }));
 
-    acceptDrops(byId('drop-cover'), openFile);
+    acceptDrops(byId('drop-cover'), openFiles);
 
     return { show: () => dialog.showModal() };
 }
 
+/** A file by itself, or the several of one model. @param {import('./drop.js').Given} given @returns {Candidate} */
+export function candidateOf({ files, folder }) {
+    const weights = files.find(({ name }) => /\.(gguf|safetensors)$/i.test(name)) ?? files[0];
+    const name = folder ?? (weights ? withoutEnding(weights.name) : 'no file');
+    return { name, source: files.length === 1 && folder === undefined ? files[0] : files };
+}
+
 /**
- * A file's name as a person would say it: the last part of the address, without its ending.
+ * A model's name as a person would say it: the last part of its address, without its ending; on the hub, its repository.
  * @param {string} address
  */
 export function nameOf(address) {
-    const last = new URL(address).pathname.split('/').filter(Boolean).at(-1) ?? address;
+    const parts = new URL(address).pathname.split('/').filter(Boolean);
+    const last = (address.endsWith('/') && parts.at(-2) === 'resolve' ? parts.at(-3) : parts.at(-1)) ?? address;
     try {
         return withoutEnding(decodeURIComponent(last));
     } catch {
@@ -61,7 +64,5 @@ export function nameOf(address) {
     }
 }
 
-/** @param {string} name */
-export function withoutEnding(name) {
-    return name.replace(/\.gguf$/i, '');
-}
+/** A file's name without its ending, and without its number among the parts of a split file. @param {string} name */
+const withoutEnding = name => name.replace(/(-\d{5}-of-\d{5})?\.(gguf|safetensors)$/i, '');

@@ -39,7 +39,8 @@ worker.addEventListener('message', event => {
 worker.addEventListener('fetch', event => {
     const { request } = event;
     // A part of a file is not the file; anything that is not ours is none of our business.
-    if (!isOurs(request.url) || request.headers.has('range')) return;
+    // (Of a model's several files the header comes first and the rest later: kept ones would be downloaded twice.)
+    if (!isOurs(request.url) || request.headers.has('range') || isPart(request.url)) return;
     if (request.method === 'GET') {
         event.respondWith(isModel(request.url) ? model(event) : code(event));
     } else if (request.method === 'HEAD') {
@@ -55,6 +56,11 @@ function isOurs(url) {
 /** @param {string} url */
 function isModel(url) {
     return new URL(url).pathname.endsWith('.gguf');
+}
+
+/** @param {string} url */
+function isPart(url) {
+    return /(\.safetensors|-\d{5}-of-\d{5}\.gguf)$/.test(new URL(url).pathname);
 }
 
 /** The page is one page, whatever parameters it is opened with. @param {string} url */

@@ -1,15 +1,14 @@
 // Runs everything, as `make test` does, and closes with one line that counts it: node tests/all.js
-// The JavaScript suite runs twice: on this Node, and on Node 24, which has relaxed SIMD (an npm package carries it).
+// The JavaScript suite runs twice: on this Node, and on Node 24, which has relaxed SIMD (builds.js).
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { node24, root } from './builds.js';
+import { forget } from './tested.js';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const node24 = `${root}node_modules/node24/bin/node`;
 const TIMEOUT_MINUTES = 20; // of one step
 
 /** Files whose tests do not depend on the Node that runs them: once is enough. */
-const onceOnly = /^(package|page|runner|serve)/;
+const onceOnly = /^(package|page|runner|serve|tables)/;
 
 /** @type {{ name: string, command: string[] }[]} */
 const steps = [
@@ -34,6 +33,9 @@ for (const node of [process.execPath, node24]) {
         command: [node, '--test', '--test-reporter=spec', ...chosen],
     });
 }
+
+steps.push({ name: 'README\'s tables', command: [process.execPath, 'tests/tables.js'] }); // what those before it showed
+forget();
 
 /** @param {string[]} command @returns {Promise<{ output: string, ok: boolean }>} */
 function run([program, ...args]) {

@@ -7,6 +7,9 @@ import { fileURLToPath } from 'node:url';
 /** The repository's root, with a slash at its end. */
 export const root = fileURLToPath(new URL('../', import.meta.url));
 
+/** A Node that runs every build: an npm package carries it. */
+export const node24 = `${root}node_modules/node24/bin/node`;
+
 // Node 20 has relaxed SIMD behind a flag, but its first compiler tier computes the dot product wrongly: the flag does
 // not count. make test runs the suite a second time on a Node that has it.
 const relaxed = Number(process.versions.node.split('.')[0]) >= 22;
@@ -34,7 +37,7 @@ export const vocabularies = `${root}build/vocabularies/`;
 
 /** Model files. The tiny one is in the repository; the real one is downloaded by make setup: guard its tests with
  * { skip: missing(models.realMissing) }. Gemma comes with make gemma, for who accepts its terms, so it is optional even
- * where nothing else is: guard its tests with { skip: models.gemmaMissing }. */
+ * where nothing else is: guard its tests with { skip: models.gemmaMissing }. So is MiniLM, of make minilm. */
 export const models = {
     tiny: `${root}demo/tiny.gguf`,
     real: `${root}build/models/SmolLM2-135M-Instruct.Q4_1.gguf`,
@@ -44,5 +47,9 @@ export const models = {
     gemma: `${root}build/models/gemma-3-270m.Q4_K_M.gguf`,
     get gemmaMissing() {
         return !existsSync(this.gemma) && `${this.gemma} is missing: run make gemma`;
+    },
+    minilm: `${root}build/models/all-MiniLM-L6-v2`,
+    get minilmMissing() {
+        return !existsSync(`${this.minilm}/model.safetensors`) && `${this.minilm} is missing: run make minilm`;
     },
 };

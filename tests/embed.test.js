@@ -5,9 +5,11 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../web/index.js';
 import { models, root } from './builds.js';
+import { tested } from './tested.js';
 import { configurations, cosine, dot } from './vectors.js';
 
 const folder = `${root}tests/fixtures/encoders/`;
+const MINILM = { skip: models.minilmMissing, timeout: 300_000 };
 const POOLINGS = /** @type {const} */ (['mean', 'cls', 'last']);
 
 /** @param {string} name
@@ -30,6 +32,7 @@ for (const { build, threads } of configurations())
                         const far = distance(embedding, expected[pooling]);
                         assert.ok(far < 1e-5, `${pooling} of ${tokens.length}: ${far} from the reference`);
                     }
+                tested(`${folder}${name}.gguf`, model.info);
             } finally {
                 await model.dispose();
             }
@@ -42,6 +45,29 @@ test('the file says how to pool, and a cache of halves is good enough', async ()
     assert.ok(cosine(embedding, cls) > 0.9999);
     await model.dispose();
 });
+
+for (const { build, threads } of configurations(true))
+    test(`all-MiniLM-L6-v2, ${build}, ${threads} threads: transformers' tokens and embeddings`, MINILM, async t => {
+        const { cases, scales } = JSON.parse(readFileSync(`${folder}minilm.json`, 'utf8'));
+        const coded = readFileSync(`${folder}minilm.bin`);
+        const model = await load(models.minilm, { build, threads });
+        try {
+            const { width = 0 } = model.info;
+            assert.equal(coded.length, 2 * cases.length * width);
+            let least = 1;
+            for (const [i, { text, tokens }] of cases.entries()) {
+                assert.deepEqual(await model.tokenize(text), tokens, text);
+                const expected = Float32Array.from({ length: width }, (_, j) =>
+                    scales[i] * coded.readInt16LE(2 * (i * width + j)));
+                const c = cosine(await model.embed(text, { pooling: 'mean' }), expected);
+                assert.ok(c >= 0.9999, `cosine ${c}: ${text}`);
+                least = Math.min(least, c);
+            }
+            t.diagnostic(`least cosine of ${cases.length} texts: ${least.toFixed(7)}`);
+        } finally {
+            await model.dispose();
+        }
+    });
 
 test('an encoder continues no text, and takes no more than its positions', async () => {
     const model = await load(`${folder}bert.gguf`);

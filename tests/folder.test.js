@@ -10,6 +10,7 @@ import { after, before, test } from 'node:test';
 import { hubUrl } from '../web/files.js';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
+import { tested } from './tested.js';
 import { configurations, logitsOf, logitsVectors } from './vectors.js';
 
 /** @typedef {import('../web/index.js').Source} Source */
@@ -49,6 +50,7 @@ for (const { build, threads } of configurations())
                 const info = await compare(folder + name, `safetensors/${name}.json`, { build, threads, kvType: 'f32' });
                 assert.equal(info.format, 'safetensors');
                 assert.equal(info.vocabulary, 263);
+                tested(folder + name, info);
             });
     });
 
@@ -241,6 +243,8 @@ test('refused: one file of several', async () => {
     await assert.rejects(load(await openAsBlob(split)), /part 1 of a model in 3 files/);
     await assert.rejects(load(`${address}models/nothing/`), /nothing\/config\.json answered 404/);
     await assert.rejects(load([]), /there is no model in the list/);
+    const shards = (await filesOf(sharded)).filter(path => !/index|00002/.test(path));
+    await assert.rejects(load(shards), /model-00002-of-00004\.safetensors is missing in the list/);
     await assert.rejects(load(/** @type {any} */ ([new Blob(['x'])])), /File, whose name/);
     await assert.rejects(load([`${whole}/config.json`, `${sharded}/config.json`]), /one name/);
 });

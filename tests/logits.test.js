@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { load } from '../web/index.js';
 import { missing, models, root } from './builds.js';
+import { tested } from './tested.js';
 import { configurations, cosine, dot, logitsOf, logitsVectors } from './vectors.js';
 
 /** @param {Float32Array[]} rows @param {import('./vectors.js').LogitsVectors} expected @param {number} least
@@ -45,6 +46,7 @@ for (const { build, threads } of configurations()) {
                 try {
                     const whole = await logitsOf(model, expected.tokens);
                     compare(whole, expected, 0.9999, file, within);
+                    tested(folder + file, model.info);
                     if (file === 'phi3-long.gguf') return; // a shorter text is rotated otherwise
                     const half = await logitsOf(model, expected.tokens.slice(0, 19)); // another way to cut tokens into panels
                     compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file, within);

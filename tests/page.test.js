@@ -1,6 +1,6 @@
 // The demo in a real Chromium: what a person would do with it, on the tiny model that the repository keeps.
 import assert from 'node:assert/strict';
-import { appendFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +22,7 @@ const skip = missing(!playwright ? 'playwright-core is missing: run make setup'
 const BABBLE = { temperature: 2, topK: 0, topP: 1, minP: 0, repeatPenalty: 1.5, maxTokens: 2048, seed: 1 };
 // The tiny model babbles through its answer in a tenth of a second: where a person has to be quicker, the real one serves.
 const SLOW = missing(models.realMissing) ? '?model=./tiny.gguf&context=4096' : '';
+const folders = `${root}tests/fixtures/safetensors/`;
 const READY = '#chat:not([hidden])';
 const FAILED = '#load[data-state=failed]';
 const DONE = '.message.assistant:last-child .foot';
@@ -43,18 +44,21 @@ describe('the demo page', { skip }, () => {
 
     /**
      * Opens the demo in a fresh profile, does something, and checks what must hold for every page: no error in the
-     * console, nothing thrown, and no request to anywhere but this machine.
-     * @param {{ query?: string, base?: string, settings?: object, wait?: string, context?: import('playwright-core').BrowserContextOptions }} options
+     * console, nothing thrown, and no request to anywhere but this machine, or the hosts that are named.
+     * @param {{ query?: string, base?: string, settings?: object, wait?: string, hosts?: string[],
+     *     context?: import('playwright-core').BrowserContextOptions }} options
      * @param {(page: Page) => Promise<void>} act
      */
-    async function visit({ query = '?model=./tiny.gguf', base = site.url, settings, wait = READY, context: wishes }, act) {
+    async function visit(options, act) {
+        const { query = '?model=./tiny.gguf', base = site.url, settings, wait = READY, hosts = [], context: wishes } = options;
         const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...wishes });
         try {
             /** @type {string[]} */
             const problems = [];
             context.on('request', request => {
                 const { protocol, hostname } = new URL(request.url());
-                if (protocol.startsWith('http') && !['localhost', '127.0.0.1'].includes(hostname)) problems.push(`a request left: ${request.url()}`);
+                const known = ['localhost', '127.0.0.1', ...hosts].includes(hostname);
+                if (protocol.startsWith('http') && !known) problems.push(`a request left: ${request.url()}`);
             });
             if (settings) {
                 await context.addInitScript(values => localStorage.setItem('nibble.settings', JSON.stringify(values)), settings);
@@ -106,6 +110,13 @@ describe('the demo page', { skip }, () => {
             await new Promise(resolve => setTimeout(resolve, 100));
         }
     }, paths);
+
+    /** Waits until the page says that it cannot load something, and why. @param {Page} page @param {RegExp} message */
+    async function refused(page, message) {
+        const said = () => page.innerText(FAILED);
+        for (let tries = 0; tries < 50 && !message.test(await said()); tries++) await page.waitForTimeout(100);
+        assert.match(await said(), message);
+    }
 
     it('loads, streams an answer, measures it, and does so again after a reload', async () => {
         await visit({ query: '?model=./tiny.gguf&context=2048', settings: BABBLE }, async page => {
@@ -267,15 +278,14 @@ describe('the demo page', { skip }, () => {
         alien.write('klama', tiny.indexOf('llama'));
         await visit({}, async page => {
             for (const [name, bytes, message] of /** @type {[string, Buffer, RegExp][]} */ ([
-                ['page.gguf', Buffer.from('<!doctype html><title>Not found</title>'), /not a GGUF file/],
+                ['page.gguf', Buffer.from('<!doctype html><title>Not found</title>'), /not a model that can be read.*a web page/s],
                 ['empty.gguf', Buffer.alloc(0), /not complete/],
-                ['half.gguf', tiny.subarray(0, tiny.length / 2), /not complete/],
-                ['alien.gguf', alien, /does not know this kind of model/],
+                ['half.gguf', tiny.subarray(0, tiny.length / 2), /not complete.*What the engine said./s],
+                ['alien.gguf', alien, /does not know this kind of model.*klama/s],
+                ['model.safetensors', readFileSync(`${folders}llama-f32/model.safetensors`), /needs? config\.json.*whole folder/s],
             ])) {
                 await drop(page, name, bytes);
-                await page.waitForSelector(`${FAILED}:has-text("could not be loaded")`);
-                await page.waitForFunction(([source]) => new RegExp(source).test(document.querySelector('#load')?.textContent ?? ''), [message.source], { timeout: 5000 });
-                assert.ok((await page.textContent('#load-text details code'))?.length, 'the engine\'s own words are there');
+                await refused(page, message);
                 assert.equal(await page.evaluate(() => document.activeElement?.id), 'load-title', 'the focus is where the news is');
             }
             await drop(page, 'mended.gguf', tiny);
@@ -283,9 +293,103 @@ describe('the demo page', { skip }, () => {
             assert.equal(await page.innerText('#model-name'), 'mended');
             assert.ok((await ask(page, 'Tell me a story.')).length > 20);
 
-            await page.setInputFiles('#file', { name: 'chosen.gguf', mimeType: '', buffer: tiny });
+            await page.setInputFiles('#files', { name: 'chosen.gguf', mimeType: '', buffer: tiny });
             await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'chosen');
             await page.waitForSelector(READY);
+        });
+    });
+
+    /** Drops files and folders of this machine, as the browser itself tells of them. (The first dragover goes to what
+     * the cover then hides.)
+     * @param {Page} page @param {...string} paths */
+    async function dropPaths(page, ...paths) {
+        const devTools = await page.context().newCDPSession(page);
+        const data = { items: [], files: paths, dragOperationsMask: 1 };
+        for (const type of /** @type {const} */ (['dragEnter', 'dragOver', 'dragOver', 'drop']))
+            await devTools.send('Input.dispatchDragEvent', { type, x: 99, y: 99, data });
+        await devTools.detach();
+    }
+
+    /** Waits until a model of that name has been opened, and lets it answer.
+     * @param {Page} page @param {string} name @param {RegExp} fact about it */
+    async function opened(page, name, fact) {
+        await page.waitForFunction(wanted => document.querySelector('#model-name')?.textContent === wanted, name);
+        await page.waitForSelector(READY);
+        assert.match(await page.textContent('#facts') ?? '', fact);
+        await page.fill('#prompt', 'the in');
+        await page.press('#prompt', 'Enter');
+        await page.waitForSelector(DONE);
+        assert.match(await page.innerText('.message.assistant:last-child .meta'), /^\d+ tokens/);
+    }
+
+    const parts = ['1', '2', '3'].map(n => `${folders}split/one-kv-head-0000${n}-of-00003.gguf`);
+
+    it('takes folders and several files, dropped or chosen', async () => {
+        await visit({ settings: { maxTokens: 4 } }, async page => {
+            await dropPaths(page, `${folders}llama-sharded`);
+            await opened(page, 'llama-sharded', /llama.*safetensors/s);
+            await dropPaths(page, ...parts);
+            await opened(page, 'one-kv-head', /llama.*GGUF v3/s);
+            await page.click('#open-model');
+            assert.ok(await page.isVisible('#pick-folder'));
+            await page.setInputFiles('#folder', `${folders}llama-f32`);
+            assert.ok(!await page.isVisible('#open-dialog'));
+            await opened(page, 'llama-f32', /llama.*safetensors/s);
+            await page.setInputFiles('#files', parts);
+            await opened(page, 'one-kv-head', /GGUF v3/);
+            const names = ['config.json', 'model.safetensors', 'tokenizer.json'];
+            await page.setInputFiles('#files', names.map(name => `${folders}llama-f32/${name}`));
+            await opened(page, 'model', /llama.*safetensors/s);
+        });
+    });
+
+    it('says which file of several is missing', async () => {
+        const shard = `${folders}llama-sharded/model-00001-of-00004.safetensors`;
+        const [config, tokenizer, weights] = ['config.json', 'tokenizer.json', 'model.safetensors'].map(name => `${folders}llama-f32/${name}`);
+        const empty = mkdtempSync(join(tmpdir(), 'nibble-page-'));
+        mkdirSync(join(empty, 'inner'));
+        cpSync(models.tiny, join(empty, 'inner/tiny.gguf')); // no model has its files further inside
+        try {
+            await visit({}, async page => {
+                for (const [paths, message] of /** @type {[string[], RegExp][]} */ ([
+                    [[shard, config], /A file is missing.*model-00002-of-00004\.safetensors is missing/s],
+                    [[shard], /whole folder/],
+                    [[tokenizer, weights], /config\.json is missing/],
+                    [parts.slice(0, 2), /one-kv-head-00003-of-00003\.gguf is missing/],
+                    [parts.slice(1, 2), /part 2 of a model in 3 files/],
+                    [[empty], /There is no model in the list of files: neither \*\.gguf nor \*\.safetensors\./],
+                    [[`${folders}llama-f32`, `${folders}llama-sharded`], /two of the files have one name/i],
+                    [[models.tiny, parts[0]], /missing|several models/],
+                    [[config], /JSON, not a model file/],
+                ])) {
+                    await dropPaths(page, ...paths);
+                    await refused(page, message);
+                }
+            });
+        } finally {
+            rmSync(empty, { recursive: true });
+        }
+    });
+
+    it('loads a folder from its address, and from the hub', async () => {
+        const context = /** @type {const} */ ({ serviceWorkers: 'block' }); // else the test cannot answer for the hub
+        await visit({ settings: { maxTokens: 4 }, hosts: ['huggingface.co'], context }, async page => {
+            await page.context().route('https://huggingface.co/owner/llama-sharded/resolve/main/*', route => {
+                const path = `${folders}llama-sharded/${new URL(route.request().url()).pathname.split('/').pop()}`;
+                const headers = { 'Access-Control-Allow-Origin': '*' };
+                return existsSync(path) ? route.fulfill({ path, headers }) : route.fulfill({ status: 404, headers });
+            });
+            const open = async (/** @type {string} */ address) => {
+                await page.click('#open-model');
+                await page.fill('#url', address);
+                await page.press('#url', 'Enter');
+            };
+            await open(`${site.url}tests/fixtures/safetensors/llama-f32/`);
+            await opened(page, 'llama-f32', /llama.*safetensors/s);
+            await open('hf:owner/llama-sharded');
+            await opened(page, 'llama-sharded', /llama.*safetensors/s);
+            await open('hf:owner');
+            await refused(page, /hf:owner is no address of the hub.*hf:owner\/repo/);
         });
     });
 
@@ -445,12 +549,12 @@ describe('the demo page', { skip }, () => {
             assert.ok(await page.locator('#prompt li').count() < await formsIn(page));
             await page.waitForFunction(() => document.querySelector('#announcer')?.textContent === 'Cancelled.');
 
-            await page.setInputFiles('#file', { name: 'notes.gguf', mimeType: '', buffer: Buffer.from('Dear diary, '.repeat(99)) });
+            await page.setInputFiles('#files', { name: 'notes.gguf', mimeType: '', buffer: Buffer.from('Dear diary, '.repeat(99)) });
             assert.equal(await page.locator('#model option:checked').innerText(), 'notes');
             await page.click('#start');
             await page.waitForSelector('#problem:not([hidden])');
-            assert.match(await page.innerText('#problem'), /not a GGUF file/);
-            await page.setInputFiles('#file', models.tiny);
+            assert.match(await page.innerText('#problem'), /not a model that can be read\. Not a GGUF file/);
+            await page.setInputFiles('#files', models.tiny);
             await page.click('#start');
             await page.waitForSelector('#results:not([hidden])');
             await page.waitForSelector(MEASURED);

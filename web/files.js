@@ -16,8 +16,8 @@ import { readWhole } from './stream.js';
 const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'];
 const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
 
-/** A part of a split GGUF: what stands before its number, its number, how many there are. */
-const PART = /^([^]*)-(\d{5})-of-(\d{5})\.gguf$/;
+/** One of several files of weights: what stands before its number, its number, how many there are. */
+const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/;
 
 /** @param {string} name */
 const isDocument = (name) => DOCUMENTS.includes(name);
@@ -67,12 +67,13 @@ export async function severalFiles(source) {
 /**
  * All parts' names, from any one's; null if that is no part of several.
  * @param {string} name
+ * @param {string} kind its ending
  */
-function partNames(name) {
-    const [, stem, , count] = PART.exec(name) ?? [];
-    if (!stem || Number(count) < 2)
+function partNames(name, kind = 'gguf') {
+    const [, stem, , count, ending] = PART.exec(name) ?? [];
+    if (!stem || Number(count) < 2 || ending !== kind)
         return null;
-    return Array.from({ length: Number(count) }, (_, i) => `${stem}-${String(i + 1).padStart(5, '0')}-of-${count}.gguf`);
+    return Array.from({ length: Number(count) }, (_, i) => `${stem}-${String(i + 1).padStart(5, '0')}-of-${count}.${ending}`);
 }
 
 /** @param {string} path */
@@ -112,11 +113,14 @@ async function ofList(files) {
 async function ofNames(names, at, where) {
     const gguf = names.filter((name) => name.endsWith('.gguf')).sort();
     const tensors = names.filter((name) => name.endsWith('.safetensors')).sort();
-    if (gguf.length > 0 && tensors.length === 0) {
-        const wanted = partNames(gguf[0]) ?? gguf;
+    const complete = (/** @type {string[]} */ wanted) => {
         const lacking = wanted.find((name) => !names.includes(name));
         if (lacking)
             throw new NibbleError('NB_ERR_FILE', `${lacking} is missing in ${where}: all parts of a model are needed`);
+        return wanted;
+    };
+    if (gguf.length > 0 && tensors.length === 0) {
+        const wanted = complete(partNames(gguf[0]) ?? gguf);
         if (gguf.length > wanted.length || (wanted.length > 1 && !PART.test(gguf[0])))
             throw new NibbleError('NB_ERR_ARGUMENT', `there are several models in ${where} (${gguf.slice(0, 3).join(', ')}${
                 gguf.length > 3 ? ', ...' : ''}); name one of the files`);
@@ -126,7 +130,8 @@ async function ofNames(names, at, where) {
         throw new NibbleError('NB_ERR_FILE', `there is no model in ${where}: neither *.gguf nor *.safetensors${
             names.some((name) => /\.(bin|pth?)$/.test(name)) ? '. (PyTorch\'s .bin and .pt files are not read: take the safetensors version.)' : ''}`);
     const named = names.includes(WHOLE) || names.includes(INDEX);
-    return ofFolder(async (name) => (names.includes(name) ? at(name) : null), where, false, named ? undefined : tensors);
+    return ofFolder(async (name) => (names.includes(name) ? at(name) : null), where, false,
+        named ? undefined : complete(partNames(tensors[0], 'safetensors') ?? tensors));
 }
 
 /**
