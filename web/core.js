@@ -223,9 +223,13 @@ async function start(build, wasmUrl) {
 
 /**
  * Whether the relaxed dot product computes what the kernels rely on, in the first tier of compilation and in the last.
+ * Only products with 8-bit activations want to know: of other relaxed instructions any answer that they may give will do.
  * @param {Core} core
+ * @param {'exact' | 'fast' | undefined} precision
  */
-async function relaxedIsRight(core) {
+async function relaxedIsRight(core, precision) {
+    if (precision !== 'fast')
+        return true;
     const { nb_probe_relaxed } = core.exports;
     for (let i = 0; i < PROBE_CALLS; i++)
         if (nb_probe_relaxed() !== 1)
@@ -236,10 +240,10 @@ async function relaxedIsRight(core) {
 
 /**
  * Instantiates the build that serves best here, or the one asked for.
- * @param {{ threads?: number, build?: Build, wasmUrl?: string }} wishes
+ * @param {{ threads?: number, build?: Build, wasmUrl?: string, precision?: 'exact' | 'fast' }} wishes
  * @returns {Promise<{ core: Core, threads: number }>} threads: how many it may use
  */
-export async function startCore({ threads, build, wasmUrl }) {
+export async function startCore({ threads, build, wasmUrl, precision }) {
     if (typeof WebAssembly !== 'object' || !knowsSimd())
         throw new NibbleError('NB_ERR_ENGINE', 'this engine has no WebAssembly SIMD, which nibble computes with; ' +
             'it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4');
@@ -256,7 +260,7 @@ export async function startCore({ threads, build, wasmUrl }) {
             throw new NibbleError('NB_ERR_ENGINE', `the build ${forced} needs relaxed SIMD, which this engine lacks ` +
                 '(it came with Chrome 114, Firefox 145 and Node 22): leave build out');
         const core = await start(forced, wasmUrl);
-        if (forced.startsWith('relaxed') && !await relaxedIsRight(core))
+        if (forced.startsWith('relaxed') && !await relaxedIsRight(core, precision))
             throw new NibbleError('NB_ERR_ENGINE', `the build ${forced} would compute wrongly here: this engine's relaxed dot ` +
                 'product gives other sums than the kernels rely on; leave build out');
         return { core, threads: shared ? threads ?? await defaultThreads() : 1 };
@@ -265,7 +269,7 @@ export async function startCore({ threads, build, wasmUrl }) {
     const suffix = wanted > 1 ? '-threads' : '';
     if (knowsRelaxed()) {
         const core = await start(/** @type {Build} */ (`relaxed${suffix}`), wasmUrl);
-        if (await relaxedIsRight(core))
+        if (await relaxedIsRight(core, precision))
             return { core, threads: wanted };
     }
     return { core: await start(/** @type {Build} */ (`simd128${suffix}`), wasmUrl), threads: wanted };

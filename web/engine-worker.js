@@ -7,6 +7,13 @@ import { Engine } from './engine.js';
 import { NibbleError, fromPlain, toPlain } from './errors.js';
 import { listen } from './platform.js';
 import { feeder } from './stream.js';
+// what those import: asked for here, all files of the worker come at once, not one after the other
+import './chat.js';
+import './convert.js';
+import './core.js';
+import './feed.js';
+import './files.js';
+import './stops.js';
 
 /** @type {Engine | undefined} */
 let engine;

@@ -92,14 +92,14 @@ async function openUrl(url, from) {
     const length = response.headers.get('content-encoding') ? 0 : Number(response.headers.get('content-length')) || 0;
     const total = response.status === 206 && length > 0 ? from + length : length;
     let skip = response.status === 206 ? 0 : from; // some servers send the whole file, whatever they are asked for
-    const reader = response.body.getReader();
+    const { read, cancel } = readerOf(response.body);
     /** @returns {Promise<Uint8Array | null>} */
     const next = async () => {
         try {
             for (;;) {
-                const { value } = await reader.read();
+                const value = await read();
                 if (!value || skip === 0)
-                    return value ?? null;
+                    return value;
                 const rest = value.subarray(Math.min(skip, value.length));
                 skip -= value.length - rest.length;
                 if (rest.length > 0)
@@ -113,10 +113,36 @@ async function openUrl(url, from) {
         try {
             await pour(next, sink);
         } finally {
-            reader.cancel().catch(() => {}); // done, or not wanted any more: either way the download ends
+            cancel().catch(() => {}); // done, or not wanted any more: either way the download ends
         }
     };
     return { total, into };
+}
+
+/**
+ * Pieces of a body, each good until the next one is asked for. Where the engine reads into a given buffer (Safari does
+ * not), one serves for all: it stays in the cache, where the memory of a new one for each piece must be found first.
+ * @param {ReadableStream<Uint8Array>} body
+ */
+function readerOf(body) {
+    const BUFFER = 1 << 18;
+    let buffer = new ArrayBuffer(BUFFER);
+    try {
+        const reader = body.getReader({ mode: 'byob' });
+        return {
+            read: async () => {
+                const { value, done } = await reader.read(new Uint8Array(buffer));
+                if (done || !value)
+                    return null;
+                buffer = value.buffer;
+                return value;
+            },
+            cancel: () => reader.cancel(),
+        };
+    } catch {
+        const reader = body.getReader();
+        return { read: async () => (await reader.read()).value ?? null, cancel: () => reader.cancel() };
+    }
 }
 
 /**

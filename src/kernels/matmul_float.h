@@ -1,5 +1,6 @@
 /* Any type times F32: four rows are dequantized at a time, then multiplied with all tokens, but that a lone token reads
- * floating point as it is. Correct for everything; types with a kernel of their own do better. Included once for each instruction set, which brings MADD. */
+ * floating point as it is. Correct for everything; types with a kernel of their own do better. Included once for each
+ * instruction set. */
 #include "matmul.h"
 #include "simd.h"
 
@@ -18,17 +19,17 @@ static inline __attribute__((always_inline)) void float_tile(const nb_matmul_tas
                w2 = wasm_v128_load(w + 2 * columns + i), w3 = wasm_v128_load(w + 3 * columns + i);
         for (uint32_t j = 0; j < T; j++) {
             v128_t v = wasm_v128_load(x + (size_t)j * columns + i);
-            sum[j][0] = MADD(w0, v, sum[j][0]);
-            sum[j][1] = MADD(w1, v, sum[j][1]);
-            sum[j][2] = MADD(w2, v, sum[j][2]);
-            sum[j][3] = MADD(w3, v, sum[j][3]);
+            sum[j][0] = nb_madd(w0, v, sum[j][0]);
+            sum[j][1] = nb_madd(w1, v, sum[j][1]);
+            sum[j][2] = nb_madd(w2, v, sum[j][2]);
+            sum[j][3] = nb_madd(w3, v, sum[j][3]);
         }
     }
     for (uint32_t j = 0; j < T; j++) {
         v128_t out = nb_sums_f32x4(sum[j][0], sum[j][1], sum[j][2], sum[j][3]);
         for (uint32_t k = i; k < columns; k++) {
             v128_t wk = wasm_f32x4_make(w[k], w[columns + k], w[2 * columns + k], w[3 * columns + k]);
-            out = MADD(wk, wasm_f32x4_splat(x[(size_t)j * columns + k]), out);
+            out = nb_madd(wk, wasm_f32x4_splat(x[(size_t)j * columns + k]), out);
         }
         NB_STORE_ROWS(task, t + j, row, out);
     }
@@ -58,7 +59,7 @@ static inline __attribute__((always_inline)) void float_lone(const nb_matmul_tas
         NB_LOOP
         for (uint32_t k = columns / 4; k; k--, x += 4)
             for (uint32_t s = 0; s < NB_STRETCHES; s++, rows[s - 1] += 4 * size)
-                sums[s] = MADD(float_weights(rows[s], type, sign, unit), wasm_v128_load(x), sums[s]);
+                sums[s] = nb_madd(float_weights(rows[s], type, sign, unit), wasm_v128_load(x), sums[s]);
         float out[NB_STRETCHES];
         wasm_v128_store(out, nb_sums_f32x4(sums[0], sums[1], sums[2], sums[3]));
         for (uint32_t s = 0; s < NB_STRETCHES; s++) {

@@ -4,7 +4,6 @@
 
 #ifdef NB_RELAXED
 
-#define MADD(a, b, c) nb_madd_relaxed(a, b, c)
 #include "matmul_float.h"
 #include "matmul_tiles.h"
 

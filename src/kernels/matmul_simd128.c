@@ -1,5 +1,5 @@
-/* Plain SIMD128: codes widened to 16 bits, products summed in pairs by i32x4.dot_i16x8_s. Sums are exact. */
-#define MADD(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
+/* Plain SIMD128: codes widened to 16 bits, products summed in pairs by i32x4.dot_i16x8_s. Sums within
+ * a scale are exact; a relaxed build adds them up by its own multiply-add. */
 #include "matmul_tiles.h"
 
 #ifndef __wasm_relaxed_simd__

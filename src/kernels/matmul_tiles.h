@@ -1,6 +1,6 @@
 /* What the kernels for packed types share (packing.h has the layout): taking codes and scales out of a tile, and the
  * walk through rows and tokens. `type` is a constant wherever it is passed, so that each kernel is compiled for its type
- * alone. Included once for each instruction set, which brings MADD(a, b, c) = a b + c. */
+ * alone. Included once for each instruction set. */
 #include "matmul.h"
 #include "simd.h"
 
@@ -127,9 +127,9 @@ INLINE v128_t scaled(const uint32_t type, v128_t out, const v128_t *sums, scales
     const uint32_t parts = 32 / nb_layout_of(type).columns;
     v128_t d = wasm_v128_load32_splat(x + 4 * i);
     for (uint32_t n = 0; n < parts; n++) {
-        out = MADD(wasm_f32x4_convert_i32x4(sums[n]), wasm_f32x4_mul(s.ds[n], d), out);
+        out = nb_madd(wasm_f32x4_convert_i32x4(sums[n]), wasm_f32x4_mul(s.ds[n], d), out);
         if (has_offset(type)) /* s of all columns, or of sixteen */
-            out = MADD(s.m[n], wasm_v128_load32_splat(x + 4 * ((parts == 1 ? 1 : 2 + n) * T + i)), out);
+            out = nb_madd(s.m[n], wasm_v128_load32_splat(x + 4 * ((parts == 1 ? 1 : 2 + n) * T + i)), out);
     }
     return out;
 }

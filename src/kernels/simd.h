@@ -33,13 +33,9 @@ static inline v128_t wasm_i16x8_relaxed_dot_i8x16_i7x16(v128_t a, v128_t b) {
     }
     return wasm_v128_load(sum);
 }
-#define nb_madd_relaxed(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
-#elif defined(NB_RELAXED)
-/* a * b + c, rounded once or twice, as the device likes. */
-#define nb_madd_relaxed(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
 #endif
 
-/* For code that is the same in every instruction set. */
+/* a * b + c; of relaxed builds rounded once or twice, as the device likes. */
 #if defined(__wasm_relaxed_simd__)
 #define nb_madd(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
 #else
