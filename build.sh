@@ -92,12 +92,15 @@ stale() { # object source
     return 1
 }
 
-# Of the core as WebAssembly. Matrix products gain by -O3, 6 % of their time for prompts. What reads files or only calls kernels is compiled for size.
+# Of the core as WebAssembly. Matrix products gain by -O3, 6 % of their time for prompts. What reads files or only calls
+# kernels is compiled for size, and what text passes through byte by byte nearly so: -Oz inlines nothing.
 flags_of() { # command source
     case $1 in "${EMCC:-none} "*) ;; *) return ;; esac
     case $2 in
     src/kernels/matmul_*.c) echo -O3 ;;
     src/base/threads.c | src/text/sampler.c | src/convert/quantize*.c) ;;
+    src/text/bpe.c | src/text/merge.c | src/text/spm.c | src/text/unigram.c | src/text/vocabulary.c | \
+        src/text/pretokenize.c) echo -Os ;;
     src/base/* | src/formats/* | src/models/* | src/text/* | src/convert/*) echo -Oz ;;
     esac
 }

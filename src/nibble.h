@@ -119,7 +119,8 @@ enum {
 
 /* UTF-8 (broken sequences are tolerated: see text/tokenizer.h) -> token ids. Some models want texts in Unicode's NFC
  * (nb_model_describe: tokenizer.nfc), which hosts have at hand and the core has not. Returns the number of tokens; if that is
- * more than capacity, nothing past capacity was written and the call should be repeated with that capacity. */
+ * more than capacity, nothing past capacity was written and the call should be repeated with that capacity. A model
+ * remembers words of long texts, so only one thread at a time may tokenize with it. */
 int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
                     int32_t capacity, nb_error *err);
 

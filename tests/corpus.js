@@ -21,7 +21,8 @@ function readTexts() {
     return texts.filter(text => !/[<[\u2581\u{13460}-\u{143ff}\u{1cc00}-\u{1cebf}\u{1fae9}]/u.test(text) && text.length < 2000 && text.trim() !== '');
 }
 
-export function corpus() {
+/** @param {number} [count] of lines: the first of them are always the same */
+export function corpus(count = LINES) {
     const texts = readTexts(), words = texts.flatMap(text => text.split(' ')).filter(word => word !== '');
     let state = 20240517; // Numerical Recipes' generator
     const below = (/** @type {number} */ n) => {
@@ -41,7 +42,7 @@ export function corpus() {
         for (let n = i % 7 === 0 ? 3 : 0; n > 0; n--) whole[below(whole.length)] = 0x80 + below(0x80); // broken
         return whole.toString('utf8');
     };
-    return Array.from({ length: LINES }, (_, i) => line(i));
+    return Array.from({ length: count }, (_, i) => line(i));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(JSON.stringify(corpus()));

@@ -57,7 +57,7 @@ async function handle(message) {
         case 'embed':
             return queue(id, () => loaded().embed(message.input, message.pooling));
         case 'tokenize':
-            return loaded().tokenize(message.text, message.flags);
+            return loaded().encode(message.text, message.flags);
         case 'detokenize':
             return loaded().detokenize(message.tokens, message.special);
         case 'stop': {

@@ -32,6 +32,9 @@ const DEFAULT_CONTEXT = 4096;
 /** How long, in ms, the engine works before it looks for messages, and text waits before it is sent: about a frame. */
 const SLICE = 15;
 
+/** Tokens that a text always gets room for. */
+const ROOM = 1 << 20;
+
 const SAMPLER_WORDS = 9; // sizeof(nb_sampler_params) / 4
 
 /** @typedef {{ progress: (progress: Progress) => void, nextFromPort: () => Promise<Uint8Array | null> }} LoadPort */
@@ -169,14 +172,24 @@ export class Engine {
      * @returns {number[]}
      */
     tokenize(text, flags) {
+        return Array.from(this.encode(text, flags));
+    }
+
+    /**
+     * The same as it lies in memory: it is quick to send, which an array of numbers is not.
+     * @param {string} text
+     * @param {number} flags
+     */
+    encode(text, flags) {
         const { core, model } = this;
         const utf8 = new TextEncoder().encode(this.description.tokenizer?.nfc ? text.normalize('NFC') : text);
         return core.borrow(utf8.length + 1, (at) => {
             core.bytes(at, utf8.length).set(utf8);
-            for (let capacity = (utf8.length >> 1) + 16;;) {
+            // for most texts a token for two bytes is plenty; a second try costs a long text more than room for a token a byte
+            for (let capacity = Math.max(utf8.length >> 1, Math.min(utf8.length, ROOM)) + 16;;) {
                 const { tokens, n } = core.borrow(4 * capacity, (out) => {
                     const n = core.count('nb_tokenize', model, at, utf8.length, flags, out, capacity);
-                    return { n, tokens: Array.from(core.ints(out, Math.min(n, capacity))) };
+                    return { n, tokens: core.ints(out, Math.min(n, capacity)).slice() };
                 });
                 if (n <= capacity)
                     return tokens;

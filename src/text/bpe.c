@@ -21,20 +21,27 @@ int32_t nb_character_byte(uint32_t codepoint) {
     return n <= 0x20 ? (int32_t)n : n <= 0x42 ? (int32_t)(n - 0x21 + 0x7f) : n == 0x43 ? 0xad : -1;
 }
 
-static uint32_t pair_rank(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right,
-                          int32_t *merged) {
+/* UINT32_MAX if they do not merge. */
+static uint32_t rank_of(const nb_merge_table *m, int32_t left, int32_t right) {
+    uint32_t hash = nb_pair_hash(nb_pair_of(left, right)), slot;
+    for (uint32_t at = hash & m->slot_mask; (slot = m->slots[at]); at = (at + 1) & m->slot_mask) {
+        if ((slot ^ hash) & ~m->rank_mask)
+            continue;
+        uint32_t rank = (slot & m->rank_mask) - 1;
+        if (m->rules[rank].left == left && m->rules[rank].right == right)
+            return rank;
+    }
+    return UINT32_MAX;
+}
+
+static __attribute__((noinline)) uint32_t pair_rank(const nb_tokenizer *t, const nb_workspace *w, uint32_t left,
+                                                    uint32_t right, int32_t *merged) {
     if (w->ids[left] < 0 || w->ids[right] < 0)
         return UINT32_MAX;
-    uint64_t pair = nb_pair_of(w->ids[left], w->ids[right]);
-    for (uint32_t at = nb_pair_slot(pair, t->merge_mask);; at = (at + 1) & t->merge_mask) {
-        const nb_merge_slot *slot = &t->merges[at];
-        if (slot->pair == pair) {
-            *merged = slot->merged;
-            return slot->rank;
-        }
-        if (!slot->pair)
-            return UINT32_MAX;
-    }
+    uint32_t rank = rank_of(&t->merges, w->ids[left], w->ids[right]);
+    if (rank != UINT32_MAX)
+        *merged = t->merges.rules[rank].merged;
+    return rank;
 }
 
 __attribute__((noinline)) void nb_merge_by_rank(const nb_tokenizer *t, nb_workspace *w, uint32_t n) {
@@ -46,25 +53,27 @@ static void add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32_t r
     nb_text nothing = {0};
     int32_t left = nb_vocabulary_find(t, first, nothing), right = nb_vocabulary_find(t, second, nothing);
     int32_t merged = nb_vocabulary_find(t, first, second);
-    if (left < 0 || right < 0 || merged < 0)
-        return;
-    uint64_t pair = nb_pair_of(left, right);
-    uint32_t at = nb_pair_slot(pair, t->merge_mask);
-    while (t->merges[at].pair && t->merges[at].pair != pair)
-        at = (at + 1) & t->merge_mask;
-    if (!t->merges[at].pair) /* of two equal merges the first counts */
-        t->merges[at] = (nb_merge_slot){pair, rank, merged};
+    nb_merge_table *m = &t->merges;
+    if (left < 0 || right < 0 || merged < 0 || rank_of(m, left, right) != UINT32_MAX)
+        return; /* of two equal ones the first counts */
+    uint32_t hash = nb_pair_hash(nb_pair_of(left, right)), at = hash & m->slot_mask;
+    while (m->slots[at])
+        at = (at + 1) & m->slot_mask;
+    m->slots[at] = (hash & ~m->rank_mask) | (rank + 1);
+    m->rules[rank] = (nb_merge_rule){left, right, merged};
 }
 
 int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
     uint64_t slots = 16, at = 0;
+    nb_merge_table *m = &t->merges;
     if (source->n_merges > INT32_MAX / 4)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the vocabulary is too large: it has %l merges", source->n_merges);
     while (slots < 2 * source->n_merges)
         slots *= 2;
-    t->merges = nb_arena_take(&t->arena, slots, sizeof *t->merges);
-    t->merge_mask = (uint32_t)(slots - 1);
-    for (uint32_t rank = 0; rank < source->n_merges && t->merges; rank++) {
+    m->slots = nb_arena_take(&t->arena, slots, sizeof *m->slots);
+    m->rules = nb_arena_take(&t->arena, source->n_merges, sizeof *m->rules);
+    m->slot_mask = m->rank_mask = (uint32_t)(slots - 1); /* twice as many as there are ranks */
+    for (uint32_t rank = 0; rank < source->n_merges && m->slots; rank++) {
         nb_text left = {0}, right = {0};
         source->merge(source, rank, &at, &left, &right);
         add_merge(t, left, right, rank);
@@ -75,7 +84,7 @@ int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_e
 int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
     NB_TRY(nb_merges_load(t, source, err));
     t->pre = source->pre;
-    if (!t->merges)
+    if (!t->tokens)
         return NB_OK; /* measuring */
     nb_pretokenizer_prepare(t->pre, t->unicode, t->isolated);
     for (uint32_t byte = 0; byte < 256; byte++) {

@@ -38,7 +38,7 @@ static bool in_set(const nb_pass *pass, uint32_t codepoint) {
 }
 
 /* The class of the character at text[at] as a bit, 0 at the end; *next is where the character after it starts. */
-static __attribute__((noinline)) uint32_t class_at(const nb_scan *s, size_t at, size_t *next) {
+static inline uint32_t class_here(const nb_scan *s, size_t at, size_t *next) {
     if (at >= s->end) {
         *next = s->end;
         return 0;
@@ -53,11 +53,16 @@ static __attribute__((noinline)) uint32_t class_at(const nb_scan *s, size_t at, 
     return 1u << nb_unicode_class(s->unicode, codepoint);
 }
 
-/* The same, letters of the pass's set being a class of their own. */
+static __attribute__((noinline)) uint32_t class_at(const nb_scan *s, size_t at, size_t *next) {
+    return class_here(s, at, next);
+}
+
+/* The same, letters of the pass's set, none of which is ASCII, being a class of their own. */
 static inline uint32_t kind_at(const nb_pass *pass, const nb_scan *s, size_t at, size_t *next) {
-    uint32_t class = class_at(s, at, next);
+    uint32_t class = class_here(s, at, next);
     size_t length;
-    if (pass->set && class & NB_LETTERS && in_set(pass, nb_utf8_decode(s->text + at, s->end - at, &length)))
+    if (pass->set && class & NB_LETTERS && s->text[at] >= 0x80 &&
+        in_set(pass, nb_utf8_decode(s->text + at, s->end - at, &length)))
         return IN_SET;
     return class;
 }
@@ -75,7 +80,7 @@ static inline bool is_line_end(const nb_scan *s, size_t at) {
 }
 
 /* The end of the run of characters of these classes that starts at `at`. */
-static inline size_t run_of(const nb_pass *pass, const nb_scan *s, size_t at, uint32_t classes) {
+static __attribute__((noinline)) size_t run_of(const nb_pass *pass, const nb_scan *s, size_t at, uint32_t classes) {
     for (size_t next; kind_at(pass, s, at, &next) & classes; at = next)
         ;
     return at;

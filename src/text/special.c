@@ -132,7 +132,8 @@ void nb_special_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
 }
 
 /* Whether a name may start at text[at]; at the text's end only names of one byte may, whose every follower is set. */
-static inline bool may_start(const nb_special_set *set, const uint8_t *text, size_t at, size_t size) {
+static inline __attribute__((always_inline)) bool may_start(const nb_special_set *set, const uint8_t *text, size_t at,
+                                                            size_t size) {
     uint32_t a = text[at], b = at + 1 < size ? text[at + 1] : 0;
     return set->starts[(a | b << 8) >> 3] >> (a & 7) & 1;
 }
@@ -144,13 +145,10 @@ static int32_t special_at(const nb_tokenizer *t, const uint8_t *text, size_t siz
 
 /* Bytes of the longest name at text[at], or 0. */
 static size_t longest_at(const nb_tokenizer *t, const uint8_t *text, size_t at, size_t size, bool control) {
-    const nb_special_set *set = &t->special[control];
     size_t longest = 0;
-    if (may_start(set, text, at, size)) {
-        nb_prefix_walk walk = nb_prefix_walk_of(text + at, size - at);
-        while (nb_prefix_next(t, &set->prefixes, &walk) >= 0)
-            longest = walk.at;
-    }
+    nb_prefix_walk walk = nb_prefix_walk_of(text + at, size - at);
+    while (nb_prefix_next(t, &t->special[control].prefixes, &walk) >= 0)
+        longest = walk.at;
     return longest;
 }
 
@@ -212,6 +210,8 @@ static void find_overlapping(const nb_tokenizer *t, const uint8_t *text, size_t 
 static void find_specials(const nb_tokenizer *t, const uint8_t *text, size_t size, bool control,
                           found_specials *found) {
     for (size_t at = 0; at < size; at++) {
+        if (!may_start(&t->special[control], text, at, size))
+            continue;
         size_t longest = longest_at(t, text, at, size, control), end = at + longest;
         if (!longest)
             continue;
@@ -247,7 +247,8 @@ int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool
         bool special = get_bit(found.taken, at);
         end = at + 1; /* of this name, or of the text before the next */
         while (end < size && get_bit(found.taken, end) == special && !(special && get_bit(found.starts, end)))
-            end++;
+            end += !special && !(end % 8) && !found.taken[end / 8] ? 8 : 1;
+        end = NB_MIN(end, size);
         if (special) {
             before = special_at(t, text + at, end - at, control);
             nb_token_append(&e->out, before);

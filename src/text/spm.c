@@ -33,24 +33,24 @@ static uint32_t score_of(const nb_tokenizer *t, const nb_workspace *w, uint32_t 
 }
 
 /* What two tokens become is looked up once; a symbol that is no token may be part of one (half of a flag). */
-static uint32_t pair_score(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right,
-                           int32_t *merged) {
-    if (!w->pairs || w->ids[left] < 0 || w->ids[right] < 0)
+static __attribute__((noinline)) uint32_t pair_score(const nb_tokenizer *t, const nb_workspace *w, uint32_t left,
+                                                     uint32_t right, int32_t *merged) {
+    if (!t->cache->pairs || w->ids[left] < 0 || w->ids[right] < 0)
         return score_of(t, w, left, right, merged);
     uint64_t pair = nb_pair_of(w->ids[left], w->ids[right]);
-    nb_merge_slot *slot = &w->pairs[nb_pair_slot(pair, w->cache_mask)];
+    nb_cached_pair *slot = &t->cache->pairs[nb_pair_hash(pair) & t->cache->pair_mask];
     if (slot->pair != pair) {
         uint32_t priority = score_of(t, w, left, right, merged);
-        *slot = (nb_merge_slot){pair, priority, *merged};
+        *slot = (nb_cached_pair){pair, priority, *merged};
     }
     *merged = slot->merged;
-    return slot->rank;
+    return slot->priority;
 }
 
 static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     uint32_t n;
     NB_TRY(nb_symbols_of(e, word, size, &n));
-    if (e->tokenizer->merges)
+    if (e->tokenizer->merges.slots)
         nb_merge_by_rank(e->tokenizer, &e->workspace, n);
     else
         nb_merge(e->tokenizer, &e->workspace, n, pair_score);

@@ -17,6 +17,8 @@ static void find_inner_spaces(nb_tokenizer *t, nb_text name) {
     }
 }
 
+enum { LONG_TEXT = 4096 }; /* bytes of one for which remembering words pays */
+
 /* Run twice: to measure the arena, and to fill it. */
 static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
     t->kind = source->kind;
@@ -28,6 +30,7 @@ static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
     t->merge_spaces = source->merge_spaces;
     t->lower = source->lower;
     t->strip_accents = source->strip_accents;
+    t->cache = nb_arena_take(&t->arena, 1, sizeof *t->cache);
     NB_TRY(nb_vocabulary_load(t, source, err));
     if (t->kind == NB_KIND_BPE || t->kind == NB_KIND_WORDPIECE) {
         t->unicode = nb_arena_take(&t->arena, 1, nb_unicode_bytes());
@@ -77,26 +80,29 @@ nb_tokenizer *nb_tokenizer_build(const nb_vocabulary_source *source, nb_error *e
 
 void nb_tokenizer_free(nb_tokenizer *t) {
     if (t) {
+        nb_free(t->cache->words);
         nb_arena arena = t->arena; /* holds t itself */
         nb_arena_free(&arena);
     }
 }
 
-/* Words come again: a text that is long enough remembers some of them. Without memory for that it only takes longer. */
-static void open_cache(const nb_tokenizer *t, nb_workspace *w, size_t text_bytes) {
-    enum { BYTES_PER_WORD = 16, LEAST = 16, MOST = 1 << 14 };
+/* Without memory for what is remembered it only takes longer. */
+static void open_cache(const nb_tokenizer *t) {
+    enum { LEAST = 1 << 14, MOST = 1 << 16 };
+    nb_word_cache *cache = t->cache;
+    bool characters = t->kind == NB_KIND_SPM || (t->pre && t->pre->raw);
     uint32_t n = LEAST;
-    while (n < MOST && n < text_bytes / BYTES_PER_WORD)
+    while (n < MOST && n < (uint32_t)t->size / 4)
         n *= 2;
-    if (n == LEAST)
+    uint32_t n_pairs = characters ? 2 * n : 0;
+    size_t bytes = n * sizeof *cache->words + n_pairs * sizeof *cache->pairs;
+    cache->words = nb_alloc(bytes);
+    if (!cache->words)
         return;
-    w->cache_mask = n - 1;
-    w->cache = nb_alloc(n * sizeof *w->cache);
-    w->pairs = t->kind == NB_KIND_SPM ? nb_alloc(n * sizeof *w->pairs) : NULL;
-    if (w->cache)
-        memset(w->cache, 0, n * sizeof *w->cache);
-    if (w->pairs)
-        memset(w->pairs, 0, n * sizeof *w->pairs);
+    memset(cache->words, 0, bytes);
+    cache->pairs = characters ? (nb_cached_pair *)(cache->words + n) : NULL;
+    cache->word_mask = n - 1;
+    cache->pair_mask = n_pairs - 1;
 }
 
 int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
@@ -105,7 +111,8 @@ int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text
         return NB_FAIL(err, NB_ERR_ARGUMENT, "cannot tokenize %z bytes at once; pass at most %d", text_bytes,
                        (int32_t)(INT32_MAX / 4));
     nb_encoding e = {.tokenizer = t, .start = (const uint8_t *)text, .out = {.tokens = tokens, .capacity = capacity}, .err = err};
-    open_cache(t, &e.workspace, text_bytes);
+    if (text_bytes >= LONG_TEXT && !t->cache->words)
+        open_cache(t);
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_begin)
         nb_token_append(&e.out, t->begin);
     int32_t code = nb_special_encode(&e, (const uint8_t *)text, text_bytes, (flags & NB_TOKENIZE_PARSE_SPECIAL) != 0);

@@ -23,6 +23,13 @@ uint32_t nb_utf8_decode(const uint8_t *s, size_t n, size_t *length) {
     *length = 1;
     if (s[0] < 0x80)
         return s[0];
+    if (n >= 3 && (s[0] & 0xf0) == 0xe0 && ((s[1] & 0xc0) | (s[2] & 0xc0) << 8) == 0x8080) { /* most scripts, in short */
+        uint32_t codepoint = (uint32_t)(s[0] & 0x0f) << 12 | (uint32_t)(s[1] & 0x3f) << 6 | (s[2] & 0x3f);
+        if (codepoint >= 0x800 && codepoint - 0xd800 >= 0x800) {
+            *length = 3;
+            return codepoint;
+        }
+    }
     int whole;
     size_t have = nb_utf8_prefix(s, n, &whole);
     if (!whole)

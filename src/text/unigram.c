@@ -50,6 +50,24 @@ static nb_text replacement_of(const nb_tokenizer *t, const uint8_t *text, size_t
     return found;
 }
 
+/* Most of a text is such: ASCII for which there is no rule, nor one that goes on with ASCII. */
+static void find_plain(nb_tokenizer *t) {
+    uint32_t size;
+    memcpy(&size, t->charsmap.data, 4);
+    uint32_t n_units = size / 4, root = offset_of(unit_at(t, 0, n_units));
+    for (uint32_t a = 0; a < 128; a++) {
+        uint32_t unit = unit_at(t, root ^ a, n_units), next = root ^ a ^ offset_of(unit);
+        bool begins = (unit & 0x800000ffu) == a, plain = !begins || !(unit >> 8 & 1);
+        for (uint32_t b = 1; b < 128 && begins; b++)
+            plain &= (unit_at(t, next ^ b, n_units) & 0x800000ffu) != b;
+        t->plain[a / 32] |= (uint32_t)plain << a % 32;
+    }
+}
+
+static inline bool is_plain(const nb_tokenizer *t, const uint8_t *text, size_t n) {
+    return text[0] < 0x80 && (n == 1 || text[1] < 0x80) && t->plain[text[0] / 32] >> text[0] % 32 & 1;
+}
+
 static void put_mark(nb_workspace *w) {
     memcpy(w->text + w->text_used, NB_SPACE_MARK, NB_MARK_SIZE);
     w->text_used += NB_MARK_SIZE;
@@ -64,7 +82,9 @@ static int32_t normalize(nb_encoding *e, const uint8_t *text, size_t size) {
     bool bare = t->add_space_at_start && text != e->start;
     w->text_used = 0;
     for (size_t at = 0, used; at < size; at += used) {
-        nb_text piece = replacement_of(t, text + at, size - at, &used);
+        nb_text piece = {(const char *)text + at, used = 1};
+        if (!is_plain(t, text + at, size - at))
+            piece = replacement_of(t, text + at, size - at, &used);
         if (!used) {
             nb_utf8_decode(text + at, size - at, &used);
             bool broken = used == 1 && text[at] >= 0x80;
@@ -101,6 +121,8 @@ int32_t nb_unigram_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_
         return NB_FAIL(err, NB_ERR_FORMAT, "the tokenizer's normalization rules (precompiled charsmap) are broken: "
                        "%z bytes, a trie of %u; convert the model anew", map.size, size);
     t->charsmap = map;
+    if (map.size && t->tokens)
+        find_plain(t);
     nb_prefixes_load(t, &t->prefixes, NB_ORDINARY_TYPES, nb_prefix_hashes(source->n_tokens));
     float least = 0;
     for (int32_t i = 0; t->tokens && i < t->size; i++)

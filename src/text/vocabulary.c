@@ -3,12 +3,6 @@
 #include "../base/numbers.h"
 #include "merge.h"
 
-void nb_token_append(nb_token_list *list, int32_t token) {
-    if (list->count < list->capacity)
-        list->tokens[list->count] = token;
-    list->count++;
-}
-
 static bool is_name(const nb_tokenizer *t, int32_t token, nb_text a, nb_text b) {
     nb_text name = nb_token_name(t, token);
     return name.size == a.size + b.size && nb_compare(name.data, a.data, a.size) == 0 &&
@@ -122,13 +116,13 @@ static inline bool key_of(const uint8_t *word, size_t size, uint64_t *key) {
 }
 
 int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word_encoder encode) {
-    nb_workspace *w = &e->workspace;
     uint64_t key[NB_CACHED_BYTES / 8];
-    if (!w->cache || !key_of(word, size, key))
+    const nb_word_cache *cache = e->tokenizer->cache;
+    if (!cache->words || !key_of(word, size, key))
         return encode(e, word, size);
     /* multiplicative hashing (Knuth), 2^64 / phi */
     uint64_t hash = ((key[0] ^ key[1] << 23 ^ key[1] >> 41) * 0x9e3779b97f4a7c15u ^ key[2]) * 0x9e3779b97f4a7c15u;
-    nb_cached_word *slot = &w->cache[(uint32_t)(hash >> 32) & w->cache_mask];
+    nb_cached_word *slot = &cache->words[(uint32_t)(hash >> 32) & cache->word_mask];
     if (slot->size == size && slot->word[0] == key[0] && slot->word[1] == key[1] && slot->word[2] == key[2]) {
         for (uint32_t i = 0; i < slot->count; i++)
             nb_token_append(&e->out, slot->tokens[i]);
@@ -147,16 +141,29 @@ int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word
     return NB_OK;
 }
 
+/* The token that is spelled as this character; it shares the memory of pairs, as a pair that there is not. */
+static inline int32_t character_of(nb_encoding *e, const uint8_t *s, uint32_t codepoint, size_t length) {
+    if (length == 1 && s[0] < 0x80)
+        return e->tokenizer->ascii_tokens[s[0]];
+    const nb_word_cache *cache = e->tokenizer->cache;
+    nb_text name = {(const char *)s, length}, nothing = {0};
+    if (length == 1 || !cache->pairs)
+        return nb_vocabulary_find(e->tokenizer, name, nothing);
+    uint64_t pair = nb_pair_of(-1, (int32_t)codepoint);
+    nb_cached_pair *slot = &cache->pairs[nb_pair_hash(pair) & cache->pair_mask];
+    if (slot->pair != pair)
+        *slot = (nb_cached_pair){pair, 0, nb_vocabulary_find(e->tokenizer, name, nothing)};
+    return slot->merged;
+}
+
 int32_t nb_symbols_of(nb_encoding *e, const uint8_t *word, size_t size, uint32_t *n) {
     NB_TRY(nb_workspace_reserve(&e->workspace, size, e->err));
     nb_workspace *w = &e->workspace;
     *n = 0;
     for (size_t at = 0, length; at < size; at += length) {
-        nb_utf8_decode(word + at, size - at, &length);
+        uint32_t codepoint = nb_utf8_decode(word + at, size - at, &length);
         w->starts[*n] = (uint32_t)at;
-        w->ids[(*n)++] = word[at] < 0x80 ? e->tokenizer->ascii_tokens[word[at]]
-                                         : nb_vocabulary_find(e->tokenizer, (nb_text){(const char *)word + at, length},
-                                                              (nb_text){0});
+        w->ids[(*n)++] = character_of(e, word + at, codepoint, length);
     }
     return NB_OK;
 }
@@ -245,6 +252,4 @@ int32_t nb_workspace_grow_text(nb_workspace *w, size_t bytes, nb_error *err) {
 void nb_workspace_free(nb_workspace *w) {
     nb_free(w->block);
     nb_free(w->text);
-    nb_free(w->cache);
-    nb_free(w->pairs);
 }

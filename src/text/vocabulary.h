@@ -67,11 +67,17 @@ typedef struct nb_token_slot {
     uint32_t hash, number; /* token + 1 */
 } nb_token_slot;
 
-typedef struct nb_merge_slot {
-    uint64_t pair; /* (left + 1) << 32 | right + 1 */
-    uint32_t rank; /* lower merges first */
-    int32_t merged;
-} nb_merge_slot;
+typedef struct nb_merge_rule {
+    int32_t left, right, merged;
+} nb_merge_rule;
+
+/* Merges by rank, and where a pair's hash leads to its rank: a slot is rank + 1 in its low bits, which rank_mask covers,
+ * and above them what the hash has there, so that a pair that does not merge, as most do not, is told by few bytes. */
+typedef struct nb_merge_table {
+    nb_merge_rule *rules; /* [rank], lower merges first */
+    uint32_t *slots;      /* open addressing, linear probing, at most half full; 0: free. NULL: SPM by scores */
+    uint32_t slot_mask, rank_mask;
+} nb_merge_table;
 
 /* Which hashes the beginnings of some names have: a longer name is looked for only as long as one may exist. Two bits
  * for each hash: NB_PREFIX, NB_WHOLE_NAME. */
@@ -91,6 +97,29 @@ typedef struct nb_special_set {
     nb_prefixes prefixes;
 } nb_special_set;
 
+/* The tokens of a word that was met before. */
+enum { NB_CACHED_BYTES = 24, NB_CACHED_TOKENS = 9 };
+
+typedef struct nb_cached_word {
+    uint64_t word[NB_CACHED_BYTES / 8]; /* zeros after its end */
+    int32_t tokens[NB_CACHED_TOKENS];
+    uint16_t size, count; /* bytes of the word, 0: nothing is here; tokens */
+} nb_cached_word;
+
+/* What two tokens become and how soon (SPM), or which token a character is. */
+typedef struct nb_cached_pair {
+    uint64_t pair; /* nb_pair_of; 0: nothing is here */
+    uint32_t priority;
+    int32_t merged;
+} nb_cached_pair;
+
+/* Words come again, in this text or in the next: a tokenizer remembers some of them once there was a long text. */
+typedef struct nb_word_cache {
+    nb_cached_word *words; /* [word_mask + 1] */
+    nb_cached_pair *pairs; /* [pair_mask + 1], SPM and BPE of characters */
+    uint32_t word_mask, pair_mask;
+} nb_word_cache;
+
 struct nb_tokenizer {
     nb_arena arena;
     nb_vocabulary_kind kind;
@@ -109,15 +138,16 @@ struct nb_tokenizer {
 
     const nb_pretokenizer *pre; /* BPE */
     nb_isolated isolated[NB_MAX_PASSES];
-    nb_merge_slot *merges;      /* NULL: SPM by scores */
-    uint32_t merge_mask;
+    nb_merge_table merges;
     int32_t byte_tokens[256]; /* BPE, SPM; -1: none */
     int32_t ascii_tokens[128]; /* of a character that is spelled as it is; -1: none */
 
     nb_prefixes prefixes; /* Unigram, WordPiece */
     nb_text charsmap;     /* Unigram */
     double unknown_score;
+    uint32_t plain[4];    /* bits: ASCII that stands for itself before ASCII */
     nb_folding folding;   /* WordPiece */
+    nb_word_cache *cache;
 };
 
 static inline nb_text nb_token_name(const nb_tokenizer *t, int32_t token) {
@@ -175,25 +205,20 @@ typedef struct nb_token_list {
     int32_t count; /* counts on past the capacity */
 } nb_token_list;
 
-/* Of two tokens: where their slot is among merges, and their name there. Multiplicative hashing (Knuth), 2^64 / phi. */
-static inline uint32_t nb_pair_slot(uint64_t pair, uint32_t mask) {
-    return (uint32_t)((pair * 0x9e3779b97f4a7c15u) >> 32) & mask;
-}
-
+/* Two tokens as one number, never 0, and its hash. Multiplicative hashing (Knuth), 2^64 / phi. */
 static inline uint64_t nb_pair_of(int32_t left, int32_t right) {
     return (uint64_t)(uint32_t)(left + 1) << 32 | (uint32_t)(right + 1);
 }
 
-void nb_token_append(nb_token_list *list, int32_t token);
+static inline uint32_t nb_pair_hash(uint64_t pair) {
+    return (uint32_t)((pair * 0x9e3779b97f4a7c15u) >> 32);
+}
 
-/* The tokens of a word that was met before. */
-enum { NB_CACHED_BYTES = 24, NB_CACHED_TOKENS = 9 };
-
-typedef struct nb_cached_word {
-    uint64_t word[NB_CACHED_BYTES / 8]; /* zeros after its end */
-    int32_t tokens[NB_CACHED_TOKENS];
-    uint16_t size, count; /* bytes of the word, 0: nothing is here; tokens */
-} nb_cached_word;
+static inline void nb_token_append(nb_token_list *list, int32_t token) {
+    if (list->count < list->capacity)
+        list->tokens[list->count] = token;
+    list->count++;
+}
 
 /* Memory for one encoding, grown as words need it. */
 typedef struct nb_workspace {
@@ -204,9 +229,6 @@ typedef struct nb_workspace {
     uint8_t *text;      /* SentencePiece, WordPiece: a word as names of tokens spell it */
     size_t text_used, text_capacity;
     void *block;        /* holds the arrays of symbols */
-    nb_cached_word *cache;
-    nb_merge_slot *pairs; /* SPM: what two tokens become, as met before; pair 0: nothing is here */
-    uint32_t cache_mask;  /* of both */
 } nb_workspace;
 
 int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err);

@@ -1,6 +1,7 @@
 // In the browser: nibble and wllama behind one small interface, which run.js calls through window.bench.
 import { clock } from '../../demo/bench-work.js';
 import { openNibble } from './nibble.js';
+import { timeTokenize } from './tokenize-work.js';
 
 /** @typedef {import('./nibble.js').Opened} Opened */
 /** @typedef {{ threads: number, contextLength: number }} Settings */
@@ -74,6 +75,9 @@ Object.assign(window, {
 
         /** @param {string} prompt @param {number} count */
         measure: (prompt, count) => engine?.measure(prompt, count),
+
+        /** @param {string} source @param {string} url of the text @param {number} repetitions */
+        tokenize: async (source, url, repetitions) => timeTokenize(source, await (await fetch(url)).text(), repetitions),
 
         /** @param {number[]} prompt @param {number} count */
         rates: (prompt, count) => engine?.rates?.(prompt, count),

@@ -1,37 +1,109 @@
-// How fast the tokenizers are: node tests/bench/tokenize.js TEXT [VOCABULARY.gguf ...]
-// Prints MB/s of the core alone (the UTF-8 lies in linear memory, the tokens stay there), the text given in pieces of
-// 1 MB, and how many tokens it has. Seconds are the processor's, so that what else runs disturbs little. Without
-// vocabularies: all that make vocabularies has fetched, and Gemma's where it is.
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+// How fast model.tokenize() is: texts in pieces of 1 MB, by the clock, messages to the worker and back included.
+//
+//     node tests/bench/tokenize.js [--engines node,chromium,core] [--megabytes 50] [--repetitions 3] [--text FILE]
+//                                  [VOCABULARY.gguf ...]
+//
+// Prints a table of MB/s, medians. The text `mixed` is that of tests/corpus.js, in all scripts; FILE may be repeated. core:
+// without messages, the UTF-8 in linear memory and the tokens left there; its seconds are the processor's. Without
+// vocabularies: all that make vocabularies has fetched, SmolLM2's, and Gemma's where it is.
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { serve } from '../../tools/serve.js';
 import { Engine } from '../../web/engine.js';
 import { models, root, vocabularies } from '../builds.js';
+import { corpus } from '../corpus.js';
+import { call, openPage } from './engines.js';
+import { timeTokenize } from './tokenize-work.js';
 
-const PIECE = 1 << 20;
+const PIECE = 1 << 20, LINE = 60; // bytes; of a line of the corpus, at least
+const folder = `${root}build/bench/`; // where a page finds the texts
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'];
 
-/** @param {string} path @param {Buffer} text */
-async function time(path, text) {
+/** @typedef {{ name: string, file: string, bytes: number }} Text */
+/** @typedef {(path: string, text: Text, repetitions: number) => Promise<number[]>} Clock seconds */
+
+/** At most `bytes` of it, as whole characters. @param {string} name @param {Buffer} all @param {number} bytes @returns {Text} */
+function textOf(name, all, bytes) {
+    while (bytes < all.length && (all[bytes] & 0xc0) === 0x80) bytes--;
+    const file = `${folder}${name}.txt`, text = Buffer.from(all.toString('utf8', 0, bytes));
+    writeFileSync(file, text);
+    return { name, file, bytes: text.length };
+}
+
+/** @type {Clock} */
+async function inCore(path, { file }, repetitions) {
     const { core, model } = await Engine.load({ kind: 'path', path }, { headerOnly: true, build: 'simd128' },
         /** @type {any} */ ({ progress: () => {}, nextFromPort: () => {} }));
+    const text = readFileSync(file), seconds = [];
     const at = core.take(PIECE, 'text'), out = core.take(4 * PIECE, 'tokens');
     const encode = (/** @type {number} */ from) => {
         const piece = text.subarray(from, from + PIECE);
         core.bytes(at, piece.length).set(piece);
         return core.count('nb_tokenize', model, at, piece.length, 0, out, PIECE);
     };
-    encode(0); // the engine compiles it anew, for speed, while it runs
-    const start = process.cpuUsage();
-    let tokens = 0;
-    for (let from = 0; from < text.length; from += PIECE) tokens += encode(from);
-    const { user, system } = process.cpuUsage(start);
-    return { speed: text.length / (user + system), tokens };
+    encode(0);
+    for (let i = 0; i < repetitions; i++) {
+        const start = process.cpuUsage();
+        for (let from = 0; from < text.length; from += PIECE) encode(from);
+        const { user, system } = process.cpuUsage(start);
+        seconds.push((user + system) / 1e6);
+    }
+    return seconds;
 }
 
-const [textFile, ...files] = process.argv.slice(2);
-if (!textFile) throw new Error('usage: node tests/bench/tokenize.js TEXT [VOCABULARY.gguf ...]');
-const text = readFileSync(textFile);
-const found = existsSync(vocabularies) ? readdirSync(vocabularies).filter(name => name.endsWith('.gguf')).sort() : [];
-const all = [...found.map(name => vocabularies + name), models.gemma].filter(existsSync);
-for (const path of files.length > 0 ? files : all) {
-    const { speed, tokens } = await time(path, text);
-    console.log(`${path.replace(root, '').padEnd(50)} ${speed.toFixed(1).padStart(6)} MB/s  ${tokens} tokens`);
+/** @type {Clock} */
+const inNode = (path, { file }, repetitions) => timeTokenize(path, readFileSync(file, 'utf8'), repetitions);
+
+/** @returns {Promise<{ about: string, clock: Clock, close: () => Promise<void> }>} */
+async function openChromium() {
+    const { chromium } = await import('playwright-core');
+    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+    const site = await serve({ root, caching: 'no-store' });
+    return {
+        about: `Chromium ${browser.version()}`,
+        clock: async (path, { file }, repetitions) => {
+            const page = await openPage({ browser, url: site.url });
+            const [source, url] = [path, file].map(name => name.replace(root, '/'));
+            const seconds = await call(page, 'tokenize', source, url, repetitions);
+            await page.context().close();
+            return seconds;
+        },
+        close: async () => {
+            await browser.close();
+            await site.close();
+        },
+    };
 }
+
+const { values: options, positionals } = parseArgs({ allowPositionals: true, options: {
+    engines: { type: 'string', default: 'node,chromium' }, megabytes: { type: 'string', default: '50' },
+    repetitions: { type: 'string', default: '3' }, text: { type: 'string', multiple: true, default: [] },
+} });
+const bytes = Number(options.megabytes) * 1e6, repetitions = Number(options.repetitions), wanted = options.engines.split(',');
+mkdirSync(folder, { recursive: true });
+const texts = options.text.map(file => textOf(basename(file, '.txt'), readFileSync(file), bytes));
+texts.push(textOf('mixed', Buffer.from(corpus(Math.ceil(bytes / LINE)).join('\n')), bytes));
+const found = existsSync(vocabularies) ? readdirSync(vocabularies).filter(name => name.endsWith('.gguf')).sort() : [];
+const all = [...found.map(name => vocabularies + name), models.real, models.gemma].filter(existsSync);
+const files = positionals.length > 0 ? positionals.map(file => resolve(file)) : all;
+
+const chromium = wanted.includes('chromium') ? await openChromium() : undefined;
+/** @type {[string, Clock][]} */
+const engines = [];
+if (wanted.includes('node')) engines.push([`Node ${process.versions.node}`, inNode]);
+if (chromium) engines.push([chromium.about, chromium.clock]);
+if (wanted.includes('core')) engines.push(['core alone', inCore]);
+const columns = engines.flatMap(([engine]) => texts.map(({ name, bytes: size }) => `${engine}, ${name} (${Math.round(size / 1e6)} MB)`));
+console.log(`| MB/s | ${columns.join(' | ')} |\n|---|${columns.map(() => '---:|').join('')}`);
+for (const path of files) {
+    const cells = [];
+    for (const [, clock] of engines)
+        for (const text of texts) {
+            const seconds = await clock(path, text, repetitions);
+            const median = seconds.sort((a, b) => a - b)[seconds.length >> 1];
+            cells.push((text.bytes / 1e6 / median).toFixed(1));
+        }
+    console.log(`| ${basename(path, '.gguf').replace('ggml-vocab-', '')} | ${cells.join(' | ')} |`);
+}
+await chromium?.close();
