@@ -23,7 +23,12 @@ uint32_t nb_utf8_decode(const uint8_t *s, size_t n, size_t *length) {
     *length = 1;
     if (s[0] < 0x80)
         return s[0];
-    if (n >= 3 && (s[0] & 0xf0) == 0xe0 && ((s[1] & 0xc0) | (s[2] & 0xc0) << 8) == 0x8080) { /* most scripts, in short */
+    /* in short, what most scripts consist of */
+    if (n >= 2 && s[0] >= 0xc2 && s[0] < 0xe0 && (s[1] & 0xc0) == 0x80) {
+        *length = 2;
+        return (uint32_t)(s[0] & 0x1f) << 6 | (s[1] & 0x3f);
+    }
+    if (n >= 3 && (s[0] & 0xf0) == 0xe0 && ((s[1] & 0xc0) | (s[2] & 0xc0) << 8) == 0x8080) {
         uint32_t codepoint = (uint32_t)(s[0] & 0x0f) << 12 | (uint32_t)(s[1] & 0x3f) << 6 | (s[2] & 0x3f);
         if (codepoint >= 0x800 && codepoint - 0xd800 >= 0x800) {
             *length = 3;
