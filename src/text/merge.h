@@ -1,9 +1,9 @@
 /* Merging the symbols of a word, the best pair first: the loop that both kinds of BPE share.
  *
- * Of a short word, as nearly all are, the best pair is looked for among all. For a longer one a heap holds one entry for
- * each pair of neighbours that may merge, ordered by priority and then from left to right (Sennrich et al. 2016,
- * algorithm 1, in O(n log n)). Entries are not removed when one of their symbols is merged away: an entry counts only if,
- * when it comes up, the pair now there still has that priority. */
+ * Of a short word, as nearly all are, the best pair is looked for among all. For a longer one a heap holds one entry
+ * for each pair of neighbours that may merge, ordered by priority and then from left to right (Sennrich et al. 2016,
+ * algorithm 1, in O(n log n)). Entries are not removed when one of their symbols is merged away: an entry counts only
+ * if, when it comes up, the pair now there still has that priority. */
 #ifndef NB_MERGE_H
 #define NB_MERGE_H
 

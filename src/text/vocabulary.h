@@ -71,7 +71,7 @@ typedef struct nb_merge_rule {
     int32_t left, right, merged;
 } nb_merge_rule;
 
-/* Merges by rank, and where a pair's hash leads to its rank: a slot is rank + 1 in its low bits, which rank_mask covers,
+/* Merges by rank, and where a pair's hash leads to its rank: a slot is rank + 1 in its low bits, those of rank_mask,
  * and above them what the hash has there, so that a pair that does not merge, as most do not, is told by few bytes. */
 typedef struct nb_merge_table {
     nb_merge_rule *rules; /* [rank], lower merges first */

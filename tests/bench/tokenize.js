@@ -3,7 +3,7 @@
 //     node tests/bench/tokenize.js [--engines node,chromium,core] [--megabytes 50] [--repetitions 3] [--text FILE]
 //                                  [VOCABULARY.gguf ...]
 //
-// Prints a table of MB/s, medians. The text `mixed` is that of tests/corpus.js, in all scripts; FILE may be repeated. core:
+// Prints a table of MB/s, medians. The text `mixed` is tests/corpus.js, in all scripts; FILE may be repeated. core:
 // without messages, the UTF-8 in linear memory and the tokens left there; its seconds are the processor's. Without
 // vocabularies: all that make vocabularies has fetched, SmolLM2's, and Gemma's where it is.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -23,7 +23,8 @@ const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking
 /** @typedef {{ name: string, file: string, bytes: number }} Text */
 /** @typedef {(path: string, text: Text, repetitions: number) => Promise<number[]>} Clock seconds */
 
-/** At most `bytes` of it, as whole characters. @param {string} name @param {Buffer} all @param {number} bytes @returns {Text} */
+/** At most `bytes` of it, as whole characters.
+ * @param {string} name @param {Buffer} all @param {number} bytes @returns {Text} */
 function textOf(name, all, bytes) {
     while (bytes < all.length && (all[bytes] & 0xc0) === 0x80) bytes--;
     const file = `${folder}${name}.txt`, text = Buffer.from(all.toString('utf8', 0, bytes));
@@ -80,7 +81,8 @@ const { values: options, positionals } = parseArgs({ allowPositionals: true, opt
     engines: { type: 'string', default: 'node,chromium' }, megabytes: { type: 'string', default: '50' },
     repetitions: { type: 'string', default: '3' }, text: { type: 'string', multiple: true, default: [] },
 } });
-const bytes = Number(options.megabytes) * 1e6, repetitions = Number(options.repetitions), wanted = options.engines.split(',');
+const bytes = Number(options.megabytes) * 1e6, repetitions = Number(options.repetitions);
+const wanted = options.engines.split(',');
 mkdirSync(folder, { recursive: true });
 const texts = options.text.map(file => textOf(basename(file, '.txt'), readFileSync(file), bytes));
 texts.push(textOf('mixed', Buffer.from(corpus(Math.ceil(bytes / LINE)).join('\n')), bytes));
@@ -94,7 +96,8 @@ const engines = [];
 if (wanted.includes('node')) engines.push([`Node ${process.versions.node}`, inNode]);
 if (chromium) engines.push([chromium.about, chromium.clock]);
 if (wanted.includes('core')) engines.push(['core alone', inCore]);
-const columns = engines.flatMap(([engine]) => texts.map(({ name, bytes: size }) => `${engine}, ${name} (${Math.round(size / 1e6)} MB)`));
+const columns = engines.flatMap(([engine]) => texts.map(text =>
+    `${engine}, ${text.name} (${Math.round(text.bytes / 1e6)} MB)`));
 console.log(`| MB/s | ${columns.join(' | ')} |\n|---|${columns.map(() => '---:|').join('')}`);
 for (const path of files) {
     const cells = [];
