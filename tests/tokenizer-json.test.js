@@ -34,3 +34,69 @@ for (const name of names)
             await model.dispose();
         }
     });
+
+const read = (/** @type {string} */ name) => JSON.parse(readFileSync(`${folder}${name}.json`, 'utf8')).tokenizer;
+const split = (/** @type {string} */ Regex) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false });
+const special = (/** @type {string} */ id) => ({ SpecialToken: { id, type_id: 0 } });
+
+/** What is changed, of which form, and what the refusal names. @type {[string, string, object, RegExp][]} */
+const refused = [
+    ['an unknown expression', 'llama3', { pre_tokenizer: { type: 'Sequence', pretokenizers: [split('\\w+'), read('gpt2').pre_tokenizer] } },
+        /pre_tokenizer .*supported: .*Llama 3.*; it is: Split "\\\\w\+", ByteLevel$/],
+    ['steps in another order', 'smollm', { pre_tokenizer: { ...read('smollm').pre_tokenizer,
+        pretokenizers: read('smollm').pre_tokenizer.pretokenizers.toReversed() } }, /it is: ByteLevel, Digits$/],
+    ['matches left out', 'deepseek-coder', { pre_tokenizer: { type: 'Sequence', pretokenizers:
+        read('deepseek-coder').pre_tokenizer.pretokenizers.map((/** @type {object} */ step, /** @type {number} */ i) =>
+            i === 1 ? { ...step, behavior: 'Removed', invert: true } : step) } }, /pre_tokenizer/],
+    ['a space before each digit', 'smollm', { pre_tokenizer: { type: 'Sequence', pretokenizers:
+        [{ type: 'Digits', individual_digits: true }, { type: 'ByteLevel', add_prefix_space: true }] } }, /pre_tokenizer/],
+    ['no pre-tokenizer', 'gpt2', { pre_tokenizer: null }, /pre_tokenizer .*it is: none$/],
+    ['NFKC', 'gpt2', { normalizer: { type: 'NFKC' } }, /normalizer of byte-level BPE .*supported: none, NFC; it is: NFKC$/],
+    ['Lowercase', 't5', { normalizer: { type: 'Sequence', normalizers: [{ type: 'Lowercase' }] } }, /normalizer of Unigram/],
+    ['accents by themselves', 'bert', { normalizer: { type: 'StripAccents' } }, /normalizer of WordPiece .*BertNormalizer/],
+    ['Chinese that is not parted', 'bert', { normalizer: { ...read('bert').normalizer, handle_chinese_chars: false } }, /normalizer/],
+    ['a prefix of its own', 'llama2', { normalizer: { type: 'Prepend', prepend: '_' } }, /normalizer of BPE with byte_fallback/],
+    ['spaces that stay', 'gemma', { normalizer: null }, /pre_tokenizer of BPE with byte_fallback/],
+    ...[[['▁', '▁']], ['a ▁']].map(merges => /** @type {[string, string, object, RegExp]} */ (
+        [`the merge ${merges}, over spaces that are cut at`, 'metaspace-always', { model: { ...read('metaspace-always').model, merges },
+            pre_tokenizer: { type: 'Metaspace', replacement: '▁', add_prefix_space: true } }, /pre_tokenizer .*Metaspace/])),
+    ['words by white space only', 'bert', { pre_tokenizer: { type: 'WhitespaceSplit' } }, /BertPreTokenizer; it is: WhitespaceSplit$/],
+    ['Unigram without U+2581', 't5', { pre_tokenizer: { type: 'WhitespaceSplit' } }, /pre_tokenizer of Unigram/],
+    ['a decoder of something else', 'gpt2', { decoder: { type: 'CTC' } }, /decoder .*supported: ByteLevel; it is: CTC$/],
+    ['two tokens before a text', 'bert', { post_processor: { ...read('bert').post_processor,
+        single: [special('[CLS]'), special('[SEP]'), { Sequence: { id: 'A', type_id: 0 } }] } }, /post_processor/],
+    ['WordLevel', 'bert', { model: { ...read('bert').model, type: 'WordLevel' } }, /type "WordLevel".*supported are BPE/],
+    ['suffixes of words', 'gpt2', { model: { ...read('gpt2').model, end_of_word_suffix: '</w>' } }, /type "BPE" is not supported/],
+    ['Unigram of bytes', 't5', { model: { ...read('t5').model, byte_fallback: true } }, /Unigram without byte_fallback/],
+    ['other prefixes within words', 'bert', { model: { ...read('bert').model, continuing_subword_prefix: '@@' } }, /not "##"/],
+    ['whole words', 'gpt2', { added_tokens: [{ id: 0, content: 'x', single_word: true }] }, /token x .*single_word/],
+    ['base64 that is none', 't5', { normalizer: { type: 'Precompiled', precompiled_charsmap: 'AA*A' } }, /base64 at its character 2/],
+    ['a vocabulary that is a number', 't5', { model: { ...read('t5').model, vocab: 1 } }, /no vocabulary/],
+    ['a piece without a name', 't5', { model: { ...read('t5').model, vocab: [[1, 2]] } }, /impossible id/],
+];
+
+for (const [what, name, change, message] of refused)
+    test(`refused: ${what}`, async () => {
+        const { config } = JSON.parse(readFileSync(`${folder}${name}.json`, 'utf8'));
+        await assert.rejects(load(filesOf({ ...read(name), ...change }, config), { threads: 1, headerOnly: true }), { message });
+    });
+
+test('where nothing is put around texts, tokenizer_config.json says whether something is', async () => {
+    const { tokenizer, config, cases } = JSON.parse(readFileSync(`${folder}gpt2.json`, 'utf8'));
+    for (const add of [false, true]) {
+        const model = await load(filesOf(tokenizer, { ...config, add_bos_token: add, add_eos_token: add }), { threads: 1, headerOnly: true });
+        const [[text, ids]] = cases;
+        assert.deepEqual(await model.tokenize(text), add ? [0, ...ids, 1] : ids);
+        await model.dispose();
+    }
+});
+
+test('a name that one file writes with escapes is the same name', async () => {
+    const { tokenizer, config, cases } = JSON.parse(readFileSync(`${folder}gpt2.json`, 'utf8'));
+    const files = filesOf(tokenizer, {});
+    files[2] = new File([JSON.stringify(config).replace('<|end|>', '\\u003c|end|\\u003e')], 'tokenizer_config.json');
+    const model = await load(files, { threads: 1, headerOnly: true });
+    assert.equal(model.info.tokenizer?.endText, '<|end|>');
+    assert.deepEqual(await model.tokenize(cases[0][0]), cases[0][1]);
+    await model.dispose();
+});

@@ -232,7 +232,7 @@ typedef struct around {
 
 static void read_template(const composition *p, nb_node template, around *out) {
     bool text_seen = false;
-    for (nb_walk w = nb_walk_of(nb_node_find(template, "single")); nb_walk_next(&w);) {
+    for (nb_walk w = nb_walk_of(nb_node_find(template, "single")); !out->too_many && nb_walk_next(&w);) {
         nb_node special = nb_node_find(w.value, "SpecialToken");
         double *slot = text_seen ? &out->end : &out->begin;
         text_seen |= !special.at;
@@ -323,8 +323,8 @@ int32_t nb_tokenizer_compose(nb_composer *x, nb_node tokenizer, nb_node tokenize
     int32_t form = form_of(model);
     if (form < 0)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.json: a tokenizer of the type \"%t\" is not supported as it "
-                       "is here; supported are BPE without prefixes and suffixes of words, Unigram without byte_fallback "
-                       "and WordPiece", nb_node_raw(nb_node_find(model, "type")));
+                       "is here; supported are BPE without prefixes and suffixes of words, Unigram without "
+                       "byte_fallback and WordPiece", nb_node_raw(nb_node_find(model, "type")));
     composition p = {.x = x, .tokenizer = tokenizer, .config = tokenizer_config, .model = model,
                      .form = (nb_tokenizer_form)form, .err = err};
     nb_compose_string(x, "tokenizer.ggml.model", nb_text_of(models[form]));

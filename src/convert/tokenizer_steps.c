@@ -83,8 +83,8 @@ static bool spells(nb_node string, const char *expected) {
                 return false;
             c = c == '\r' ? 'r' : 'n';
         }
-        if (*expected != c)
-            return false;
+        if (!*expected || *expected != c)
+            return false; /* (a string may hold a zero) */
     }
     return !*expected;
 }

@@ -55,6 +55,10 @@ def byte_level(corpus, pre, ignore_merges=False, normalizer=None):
     tokenizer.train_from_iterator(corpus, trainers.BpeTrainer(
         vocab_size=460, special_tokens=["<|begin|>", "<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False))
+    if ignore_merges:  # some words are tokens that no merge makes
+        written = json.loads(tokenizer.to_str())
+        del written["model"]["merges"][3::7]
+        tokenizer = Tokenizer.from_str(json.dumps(written))
     return tokenizer
 
 
@@ -195,9 +199,14 @@ def word_pieces(corpus):
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece(cleanup=False)
-        tokenizer.train_from_iterator(corpus, trainers.WordPieceTrainer(
-            vocab_size=500, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], show_progress=False,
-            limit_alphabet=200))
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        normal = [tokenizer.normalizer.normalize_str(t) for t in corpus]
+        words = sorted({w for t in normal for w, _ in tokenizer.pre_tokenizer.pre_tokenize_str(t) if w.isalnum()})
+        letters = sorted({c for w in words for c in w if c < "\u0500"})  # trainers of WordPiece differ from run to run
+        names = special + letters + ["##" + c for c in letters] + list("!,.'-()") + [w for w in words if 1 < len(w) < 6]
+        names += [f"##{w[k:]}" for w in words if 5 < len(w) < 12 for k in (3, 5)]
+        tokenizer.model = models.WordPiece({n: i for i, n in enumerate(dict.fromkeys(names))}, unk_token="[UNK]")
+        tokenizer.add_special_tokens(special)
         ends = [(t, tokenizer.token_to_id(t)) for t in ("[SEP]", "[CLS]")]
         tokenizer.post_processor = processors.BertProcessing(*ends) if name == "bert-cased" else (
             processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends))
