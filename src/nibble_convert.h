@@ -1,6 +1,6 @@
 /* nibble's converter: any files that make a model -> one GGUF file, byte by byte, as the engine (nibble.h) reads it. It
- * is a WebAssembly module of its own, which is fetched only for models that are not one GGUF file already: a Hugging
- * Face folder, or a GGUF that is split.
+ * is a WebAssembly module of its own, which is fetched only for models that are not one GGUF file already, as a
+ * Hugging Face folder or a GGUF that is split, and where weights are to be quantized while they are loaded.
  *
  *   nb_converter  takes the files' bytes in pieces and gives the GGUF's, as soon as they are known: what waits in
  *                 memory is the header, and those tensors that are not whole yet of which one matrix is made.
@@ -27,7 +27,14 @@ enum {
 nb_converter *nb_converter_new(uint32_t flags, nb_error *err);
 void nb_converter_free(nb_converter *converter); /* NULL is fine */
 
-/* A file of the model: a part of a split GGUF, in their order, or a Hugging Face folder's config.json,
+enum { NB_QUANTIZE_PLAINLY = 0, NB_QUANTIZE_DOUBLY = 1 /* NF4's and FP4's scales, too (Dettmers et al. 2023, section 3) */ };
+
+/* Before the first file: the model's floating-point matrices are quantized as they pass. preset: "q8_0", "q4_k_m", ...,
+ * what llama.cpp puts into files of those names; or "nf4", "fp4", "int8", what bitsandbytes does with a model. */
+int32_t nb_converter_quantize(nb_converter *converter, const char *preset, size_t preset_bytes, uint32_t flags,
+                              nb_error *err);
+
+/* A file of the model: a GGUF, the parts of a split one in their order, or a Hugging Face folder's config.json,
  * generation_config.json, tokenizer.json, tokenizer_config.json, chat_template.jinja or *.safetensors. name: UTF-8,
  * without folders. total_bytes: the file's size if known, else 0 (a double, exact to 2^53). */
 int32_t nb_converter_begin(nb_converter *converter, const char *name, size_t name_bytes, double total_bytes,

@@ -6,22 +6,30 @@ import { startConverter } from './core.js';
 import { NibbleError } from './errors.js';
 import { explained, feedSink } from './feed.js';
 import { isWeights } from './files.js';
-import { isAbsent, openOne } from './stream.js';
+import { isAbsent } from './stream.js';
 
 /** Flags of src/nibble_convert.h. */
 const CONVERT_ALL = 0, CONVERT_HEADER = 1;
+const QUANTIZE_PLAINLY = 0, QUANTIZE_DOUBLY = 1;
 
 /** @typedef {import('./stream.js').Sink} Sink */
 
 /**
- * @param {import('./files.js').NamedSource[]} files
- * @param {{ headerOnly?: boolean, wasmUrl?: string }} options
+ * A file, which is opened twice if it has weights: from the beginning, and from where they begin.
+ * @typedef {{ name: string, open: (from?: number) => Promise<import('./stream.js').Opened>, optional?: boolean }} InputFile
+ */
+
+/** @typedef {{ headerOnly?: boolean, wasmUrl?: string, quantize?: string, doubleQuant?: boolean }} ConvertOptions */
+
+/**
+ * @param {InputFile[]} files
+ * @param {ConvertOptions} options
  * @returns {import('./stream.js').Opened}
  */
 export const convert = (files, options) => ({ total: 0, into: (sink) => new Conversion(files).run(sink, options) });
 
 class Conversion {
-    /** @param {import('./files.js').NamedSource[]} files */
+    /** @param {InputFile[]} files */
     constructor(files) {
         this.files = files;
         /** @type {ReturnType<typeof feedSink>[]} */
@@ -30,13 +38,16 @@ class Conversion {
 
     /**
      * @param {Sink} out
-     * @param {{ headerOnly?: boolean, wasmUrl?: string }} options
+     * @param {ConvertOptions} options
      */
-    async run(out, { headerOnly, wasmUrl }) {
+    async run(out, { headerOnly, wasmUrl, quantize, doubleQuant }) {
         const core = this.core = await startConverter(wasmUrl);
-        this.converter = core.object('nb_converter_new', headerOnly ? CONVERT_HEADER : CONVERT_ALL);
+        const converter = this.converter = core.object('nb_converter_new', headerOnly ? CONVERT_HEADER : CONVERT_ALL);
         this.out = out;
         try {
+            if (quantize)
+                this.withText(quantize, (at, length) => core.count('nb_converter_quantize', converter, at, length,
+                    doubleQuant ? QUANTIZE_DOUBLY : QUANTIZE_PLAINLY));
             for (const file of this.files)
                 await this.readHeader(file);
             const weights = this.files.filter(isWeights);
@@ -53,6 +64,18 @@ class Conversion {
         }
     }
 
+    /**
+     * @param {string} text
+     * @param {(at: number, length: number) => void} use
+     */
+    withText(text, use) {
+        const core = /** @type {import('./core.js').Core} */ (this.core), bytes = new TextEncoder().encode(text);
+        core.borrow(bytes.length + 1, (at) => {
+            core.bytes(at, bytes.length).set(bytes);
+            use(at, bytes.length);
+        });
+    }
+
     /** @param {() => void} [tick] */
     sink(tick) {
         const sink = feedSink(/** @type {import('./core.js').Core} */ (this.core), 'nb_converter', /** @type {number} */ (this.converter), tick);
@@ -60,21 +83,17 @@ class Conversion {
         return sink;
     }
 
-    /** A document, or weights as far as their header goes. @param {import('./files.js').NamedSource} file */
+    /** A document, or weights as far as their header goes. @param {InputFile} file */
     async readHeader(file) {
         const core = /** @type {import('./core.js').Core} */ (this.core), converter = /** @type {number} */ (this.converter);
-        const opened = await openOne(file.source).catch((error) => {
+        const opened = await file.open().catch((error) => {
             if (file.optional && isAbsent(error))
                 return null;
             throw error;
         });
         if (!opened)
             return;
-        const name = new TextEncoder().encode(file.name);
-        core.borrow(name.length + 1, (at) => {
-            core.bytes(at, name.length).set(name);
-            core.count('nb_converter_begin', converter, at, name.length, opened.total);
-        });
+        this.withText(file.name, (at, length) => core.count('nb_converter_begin', converter, at, length, opened.total));
         const sink = this.sink();
         try {
             await opened.into(sink);
@@ -94,12 +113,12 @@ class Conversion {
     }
 
     /**
-     * @param {import('./files.js').NamedSource} file
+     * @param {InputFile} file
      * @param {number} offset
      */
     async readWeights(file, offset) {
         const sink = this.sink(() => this.drain());
-        await (await openOne(file.source, offset)).into(sink);
+        await (await file.open(offset)).into(sink);
         sink.room();
         if (!sink.filled)
             throw new NibbleError('NB_ERR_TRUNCATED', `${file.name} ends after ${offset + sink.loaded} bytes, within its weights: ` +

@@ -10,7 +10,7 @@ import { explained, feedSink } from './feed.js';
 import { severalFiles } from './files.js';
 import { breathe, isNode, nodeWorker, webWorker } from './platform.js';
 import { StopFinder } from './stops.js';
-import { openOne, openPort } from './stream.js';
+import { openOne, openPort, twice } from './stream.js';
 
 /** @typedef {import('./index.d.ts').Progress} Progress */
 /** @typedef {import('./index.d.ts').Result} Result */
@@ -451,15 +451,20 @@ export class Engine {
 
 /**
  * @param {import('./stream.js').Source} source
- * @param {{ headerOnly?: boolean, wasmUrl?: string }} options
+ * @param {import('./convert.js').ConvertOptions} options
  * @param {() => Promise<Uint8Array | null>} nextFromPort
  * @returns {Promise<import('./stream.js').Opened>} a GGUF's bytes, or those of what is made into one
  */
 async function openModel(source, options, nextFromPort) {
     const several = await severalFiles(source);
-    if (several)
-        return several.length === 1 && several[0].name.endsWith('.gguf') ? openOne(several[0].source) : convert(several, options);
-    return source.kind === 'port' ? openPort(source.total, nextFromPort) : openOne(/** @type {import('./stream.js').Single} */ (source));
+    if (several && (several.length > 1 || options.quantize || !several[0].name.endsWith('.gguf')))
+        return convert(several.map((file) => ({ ...file, open: (from) => openOne(file.source, from) })), options);
+    const single = /** @type {import('./stream.js').Single} */ (several ? several[0].source : source);
+    if (options.quantize && !options.headerOnly) {
+        const open = source.kind === 'port' ? twice(source.total, nextFromPort) : (/** @type {number} */ from = 0) => openOne(single, from);
+        return convert([{ name: 'the model', open }], options);
+    }
+    return source.kind === 'port' ? openPort(source.total, nextFromPort) : openOne(single);
 }
 
 /**

@@ -22,7 +22,7 @@ const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/;
 /** @param {string} name */
 const isDocument = (name) => DOCUMENTS.includes(name);
 
-/** Whether the core takes this file's header only, at first. @param {NamedSource} file */
+/** Whether the core takes this file's header only, at first. @param {{ name: string }} file */
 export const isWeights = (file) => !isDocument(file.name);
 
 /**

@@ -34,6 +34,14 @@ export interface LoadOptions {
     threads?: number;
     /** Tokens that prompt and answer may have together. Default: the model's own, at most 4096. */
     contextLength?: number;
+    /**
+     * Quantizes floating-point weights while they are loaded, tensor by tensor: 'nf4', 'fp4' and 'int8' as bitsandbytes
+     * does (a layer's matrices), the others as llama.cpp's files of those names. What is quantized already stays as it is.
+     */
+    quantize?: 'nf4' | 'fp4' | 'int8' | 'q8_0' | 'q6_k' | 'q5_k_m' | 'q5_k_s' | 'q5_1' | 'q5_0' | 'q4_k_m' | 'q4_k_s' | 'q4_1' | 'q4_0'
+        | 'iq4_nl' | 'q3_k_l' | 'q3_k_m' | 'q3_k_s' | 'q2_k' | 'f16' | 'bf16';
+    /** With quantize 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
+    doubleQuant?: boolean;
     /** Number format of the attention cache. Default: 'f16'. 'q8_0' takes about half its memory, and needs heads of a multiple of 32. */
     kvType?: 'f16' | 'f32' | 'q8_0';
     /** Activations in 16 bits (`exact`, the default), or in 8 where that is faster (`fast`, as other engines do). */

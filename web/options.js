@@ -34,6 +34,16 @@ export const LOAD_OPTIONS = {
         flag: 'precision', type: 'choice', choices: ['exact', 'fast'], default: 'exact', value: 'NAME',
         help: 'activations in 16 bits (exact), or in 8 where that is faster (fast, as other engines do)',
     },
+    quantize: {
+        flag: 'quantize', type: 'choice', value: 'NAME',
+        choices: ['nf4', 'fp4', 'int8', 'q8_0', 'q6_k', 'q5_k_m', 'q5_k_s', 'q5_1', 'q5_0', 'q4_k_m', 'q4_k_s', 'q4_1', 'q4_0',
+            'iq4_nl', 'q3_k_l', 'q3_k_m', 'q3_k_s', 'q2_k', 'f16', 'bf16'],
+        help: 'quantize floating-point weights while they are loaded: nf4, fp4 or int8 as bitsandbytes does, or a type of GGUF\'s',
+    },
+    doubleQuant: {
+        flag: 'double-quant', type: 'switch', default: false,
+        help: 'with quantize nf4 or fp4: quantize their scales, too',
+    },
     build: {
         flag: 'build', type: 'choice', choices: ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'],
         value: 'NAME', help: 'force one WebAssembly build (default: the fastest that this engine runs correctly)',

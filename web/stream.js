@@ -44,6 +44,37 @@ export async function openOne(source, from = 0) {
  */
 export const openPort = (total, nextFromPort) => ({ total, into: (sink) => pour(nextFromPort, sink) });
 
+/**
+ * A stream that is opened twice, the second time from where the first time has been: keeps what was read until then.
+ * @param {number} total
+ * @param {() => Promise<Uint8Array | null>} next
+ * @returns {(from?: number) => Promise<Opened>}
+ */
+export function twice(total, next) {
+    /** @type {Uint8Array[]} */
+    const kept = [];
+    let first = true;
+    return async (from = 0) => {
+        const keep = first;
+        let skip = from;
+        first = false;
+        /** @returns {Promise<Uint8Array | null>} */
+        const read = async () => {
+            const piece = (keep ? undefined : kept.shift()) ?? await next();
+            if (piece && keep)
+                kept.push(piece);
+            if (!piece || skip < piece.length) {
+                const rest = piece && piece.subarray(skip);
+                skip = 0;
+                return rest;
+            }
+            skip -= piece.length;
+            return read();
+        };
+        return openPort(total, read);
+    };
+}
+
 /** What a source says that is not there, and what may be done without. */
 class AbsentError extends NibbleError {}
 

@@ -30,6 +30,8 @@ typedef struct document {
 struct nb_converter {
     nb_plan plan;
     uint32_t flags;
+    const nb_preset *preset;  /* NULL: weights stay what they are */
+    bool doubly;              /* their scales are quantized, too */
     enum { BETWEEN, HEADER, WEIGHTS, COMPLETE, FAILED } stage; /* BETWEEN: two files */
     bool open, planned;       /* a file has begun; all headers are there */
 
@@ -79,6 +81,18 @@ void nb_converter_free(nb_converter *x) {
     nb_free(x->output);
     nb_free(x->weights);
     nb_free(x);
+}
+
+int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset_bytes, uint32_t flags, nb_error *err) {
+    char known[256];
+    nb_writer w = nb_writer_over(known, sizeof known);
+    nb_preset_list(&w);
+    x->preset = nb_preset_of((nb_text){preset, preset_bytes});
+    x->doubly = flags & NB_QUANTIZE_DOUBLY;
+    if (!x->preset)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "weights cannot be quantized to \"%t\"; to these they can: %s",
+                       (nb_text){preset, preset_bytes}, known);
+    return NB_OK;
 }
 
 /* ---- headers --------------------------------------------------------------------------------------------------- */
@@ -267,6 +281,8 @@ static int32_t plan(nb_converter *x, nb_error *err) {
                        count, x->parts);
     NB_TRY(nb_plan_begin(&x->plan, err));
     NB_TRY(x->format == GGUF ? nb_plan_gguf(&x->plan, err) : plan_folder(x, err));
+    if (x->preset)
+        nb_plan_quantize(&x->plan, x->preset);
     NB_TRY(nb_plan_settle(&x->plan, err));
     for (int i = 0; i < DOCUMENTS; i++) { /* the weights' memory is needed more */
         nb_free(x->documents[i].bytes);
@@ -411,43 +427,71 @@ static void advance(nb_converter *x, size_t n) {
     }
 }
 
-/* What has arrived of the target's only source, as its rows. 0: not enough for one. */
-static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+/* The target's scales are quantized, too: that takes all of them. */
+static bool waits_for_scales(const nb_converter *x, const nb_tensor_info *to) {
+    return x->doubly && (to->type == NB_TYPE_NF4 || to->type == NB_TYPE_FP4);
+}
+
+/* n rows of weights, as they came -> as the target has them. */
+static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t *out, nb_error *err) {
     const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[x->target];
     const nb_target *target = &x->plan.targets[x->target];
+    const nb_traits *traits = nb_traits_of(from->type);
+    size_t columns = (size_t)from->shape[0], row_bytes = (size_t)(from->bytes / rows_of(from));
+    size_t out_bytes = (size_t)(to->bytes / rows_of(to));
+    float *weights = weights_for(x, columns);
+    uint8_t *aligned = nb_alloc(row_bytes); /* the buffer may hold it at any address, and blocks are read as structs */
+    if (!weights || !aligned) {
+        nb_free(aligned);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of %z weights", columns);
+    }
+    for (size_t row = 0; row < n; row++, in += row_bytes, out += out_bytes) {
+        memcpy(aligned, in, row_bytes);
+        traits->dequantize(aligned, weights, columns);
+        for (size_t i = 0; i < columns && target->shift != 0; i++)
+            weights[i] += target->shift;
+        if (target->quantize)
+            target->quantize(weights, out, columns);
+        else
+            memcpy(out, weights, columns * sizeof(float)); /* F32 is all that a shift makes */
+    }
+    nb_free(aligned);
+    return NB_OK;
+}
+
+/* What has arrived of the target's only source, as its rows. 0: more is needed for more. */
+static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[x->target];
     size_t n = (size_t)NB_MIN(x->filled - x->used, from->bytes - x->arrived);
-    bool last = x->arrived + n == from->bytes;
     const uint8_t *in = x->buffer + x->used;
-    if (from->type == to->type && target->shift == 0) {
+    if (from->type == to->type && x->plan.targets[x->target].shift == 0) {
         *bytes = in;
+        bool last = x->arrived + n == from->bytes;
         advance(x, n);
         if (last)
             end_target(x);
         return (int32_t)n;
     }
-    const nb_traits *traits = nb_traits_of(from->type);
-    size_t columns = (size_t)from->shape[0], row_bytes = columns / traits->block_weights * traits->block_bytes;
-    if (n < row_bytes) {
+    size_t row_bytes = (size_t)(from->bytes / rows_of(from)), out_bytes = (size_t)(to->bytes / rows_of(to));
+    bool whole = waits_for_scales(x, to);
+    size_t rows = NB_MIN(n / row_bytes, whole ? SIZE_MAX : NB_MAX(OUTPUT / out_bytes, 1));
+    if (!rows)
         return row_bytes > x->capacity ? grow_buffer(x, row_bytes, err) : 0;
-    }
-    float *weights = weights_for(x, columns);
-    uint8_t *out = output_for(x, columns * sizeof(float)), *aligned = NULL;
-    if (weights && out)
-        aligned = nb_alloc(row_bytes); /* the buffer may hold it at any address, and blocks are read as structs */
-    if (!aligned)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of %z weights", columns);
-    memcpy(aligned, in, row_bytes);
-    traits->dequantize(aligned, weights, columns);
-    nb_free(aligned);
-    for (size_t i = 0; i < columns; i++)
-        weights[i] += target->shift;
-    memcpy(out, weights, columns * sizeof(float)); /* F32 is all that a shift makes */
-    bool whole = x->arrived + row_bytes == from->bytes;
-    advance(x, row_bytes);
-    if (whole)
-        end_target(x);
+    uint8_t *out = output_for(x, whole ? (size_t)to->bytes : rows * out_bytes);
+    if (!out)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z rows of tensor %t", rows,
+                       nb_checkpoint_tensor_name(&x->plan.out, to));
+    NB_TRY(change_rows(x, in, rows, whole ? out + x->arrived / row_bytes * out_bytes : out, err));
+    bool last = x->arrived + rows * row_bytes == from->bytes;
+    advance(x, rows * row_bytes);
     *bytes = out;
-    return (int32_t)(columns * sizeof(float));
+    if (last)
+        end_target(x);
+    if (!whole)
+        return (int32_t)(rows * out_bytes);
+    if (last)
+        nb_quantize_scales((nb_block_nf4 *)out, NULL, (size_t)(to->bytes / sizeof(nb_block_nf4)));
+    return last ? (int32_t)to->bytes : 0;
 }
 
 /* What has arrived of a source that waits for others. */
@@ -496,7 +540,10 @@ static int32_t produce(nb_converter *x, const uint8_t **bytes, nb_error *err) {
         } else if (x->written < p->out.tensors[x->target].at) {
             return pad(x, bytes);
         } else {
-            return stream_rows(x, bytes, err);
+            size_t used = x->used;
+            int32_t n = stream_rows(x, bytes, err);
+            if (n || x->used == used)
+                return n;
         }
     }
 }

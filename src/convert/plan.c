@@ -3,6 +3,7 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/sort.h"
+#include "../base/writer.h"
 #include "../formats/gguf.h"
 #include "../kernels/traits.h"
 
@@ -76,6 +77,49 @@ int32_t nb_plan_gguf(nb_plan *plan, nb_error *err) {
         nb_plan_assign(plan, i, target, NB_ROLE_CODES);
     }
     return NB_OK;
+}
+
+static const nb_value *find_value(const nb_plan *plan, const nb_checkpoint **c, const char *key) {
+    *c = nb_checkpoint_find(&plan->out, key) ? &plan->out : &plan->in;
+    return nb_checkpoint_find(*c, key);
+}
+
+/* A number under "<architecture>.<suffix>"; 0: there is none. */
+static uint32_t number_of(const nb_plan *plan, nb_text architecture, const char *suffix) {
+    char key[128];
+    nb_writer w = nb_writer_over(key, sizeof key);
+    nb_write(&w, "%t.%s", architecture, suffix);
+    const nb_checkpoint *c;
+    find_value(plan, &c, key);
+    double x = nb_checkpoint_number(c, key, 0);
+    return x >= 0 && x < 1 << 24 ? (uint32_t)x : 0;
+}
+
+void nb_plan_quantize(nb_plan *plan, const nb_preset *preset) {
+    const nb_checkpoint *c;
+    const char *key = "general.architecture";
+    find_value(plan, &c, key);
+    nb_preset_facts facts = {.architecture = nb_checkpoint_string(c, key)};
+    facts.layers = number_of(plan, facts.architecture, "block_count");
+    facts.heads = number_of(plan, facts.architecture, "attention.head_count");
+    facts.kv_heads = number_of(plan, facts.architecture, "attention.head_count_kv");
+    facts.experts = number_of(plan, facts.architecture, "expert_count");
+    facts.is_tied = !nb_checkpoint_find_tensor(&plan->out, "output.weight");
+    if (!find_value(plan, &c, "nibble.source"))
+        nb_compose_string(&plan->composer, "nibble.source", nb_text_of("GGUF"));
+    for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
+        nb_tensor_info *info = &plan->out.tensors[i];
+        nb_target *t = &plan->targets[i];
+        uint32_t from = t->source_type;
+        bool floating = from == NB_TYPE_F32 || from == NB_TYPE_F16 || from == NB_TYPE_BF16 || from == NB_TYPE_F8_E4M3 ||
+                        from == NB_TYPE_F8_E5M2;
+        uint32_t to = nb_preset_type(preset, nb_checkpoint_tensor_name(&plan->out, info), info->n_dimensions,
+                                     info->shape[0], &facts);
+        if (t->arrangement != NB_AS_ROWS || !floating || to == NB_TYPE_LIMIT || to == from)
+            continue;
+        t->quantize = nb_preset_quantizer(preset, to);
+        info->type = t->quantize ? to : info->type;
+    }
 }
 
 /* ---- the order ------------------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #define NB_PLAN_H
 
 #include "composer.h"
+#include "quantize.h"
 
 enum { NB_NONE = UINT32_MAX };
 
@@ -52,6 +53,7 @@ typedef struct nb_target {
     uint32_t missing;     /* how many of them have not arrived */
     uint64_t columns;     /* as config.json says, where codes do not */
     nb_quantization quantization; /* its own: what the folder says, and its tensors */
+    nb_quantize *quantize; /* what makes blocks of such weights; NULL: they stay what they are */
     uint32_t with;        /* the target that it is written behind, or NB_NONE */
     uint32_t *order;      /* owned: [columns], of the files' columns; NULL: as they are */
 } nb_target;
@@ -81,6 +83,9 @@ uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role);
 
 /* A split GGUF, or a whole one: every tensor as it is. */
 int32_t nb_plan_gguf(nb_plan *plan, nb_error *err);
+
+/* Floating-point matrices become what the preset says. */
+void nb_plan_quantize(nb_plan *plan, const nb_preset *preset);
 
 /* All targets are there: puts them in order, and places them in the file. */
 int32_t nb_plan_settle(nb_plan *plan, nb_error *err);

@@ -32,6 +32,11 @@ const nb_preset *nb_preset_of(nb_text name) {
     return NULL;
 }
 
+void nb_preset_list(nb_writer *w) {
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
+        nb_write(w, i ? ", %s" : "%s", presets[i].name);
+}
+
 nb_quantize *nb_preset_quantizer(const nb_preset *preset, uint32_t type) {
     return preset->mixture == BNB && type == NB_TYPE_Q8_0 ? nb_quantize_int8 : nb_quantizer_of(type);
 }

@@ -6,7 +6,7 @@
 #ifndef NB_QUANTIZE_H
 #define NB_QUANTIZE_H
 
-#include "../base/text.h"
+#include "../base/writer.h"
 #include "../kernels/types.h"
 
 /* n weights, a row of a tensor, a multiple of the type's block_weights -> blocks of the type, aligned as they are. */
@@ -45,6 +45,7 @@ typedef struct nb_preset_facts {
 } nb_preset_facts;
 
 const nb_preset *nb_preset_of(nb_text name); /* NULL: there is none of that name */
+void nb_preset_list(nb_writer *w);           /* their names, with commas between them */
 
 /* The type that a tensor becomes, by its name in GGUF, the number of its dimensions and the length of its rows;
  * NB_TYPE_LIMIT: it stays what it is. */

@@ -55,6 +55,8 @@ static void fill_block(uint8_t *block, uint32_t type, uint32_t *seed) {
     switch (type) {
     case NB_TYPE_F64: memcpy(block, &wide, 8); break;
     case NB_TYPE_F32:
+    case NB_TYPE_NF4:
+    case NB_TYPE_FP4:
     case NB_TYPE_Q8_K: memcpy(block, &value, 4); break;
     case NB_TYPE_BF16: memcpy(block, (uint8_t *)&value + 2, 2); break;
     case NB_TYPE_I8:

@@ -18,7 +18,7 @@ import torch
 import transformers
 
 from random_models import BASE, random_model
-from safetensors_models import write_logits, write_tokenizer
+from safetensors_models import write_logits, write_model_logits, write_tokenizer
 
 LLAMA = dict(BASE, num_hidden_layers=1)
 FOUR, EIGHT = {"load_in_4bit": True}, {"load_in_8bit": True}
@@ -75,11 +75,37 @@ def write_model(folder, model, kind, options):
                                                 quantization_config=transformers.BitsAndBytesConfig(**options))
     quantized.save_pretrained(folder)
     write_tokenizer(folder)
+    take_weights(exact, quantized)
+    return exact
+
+
+def take_weights(exact, quantized):
     with torch.no_grad():
         for name, module in quantized.named_modules():
             if isinstance(module, (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)):
                 exact.get_submodule(name).weight.copy_(dequantized(module))
-    return exact
+
+
+# What is to be quantized while it is loaded, and in which ways.
+PLAIN = dict(LLAMA, intermediate_size=64)
+WAYS = {"nf4": dict(FOUR, bnb_4bit_quant_type="nf4"), "fp4": FOUR, "nf4-double": dict(DOUBLE, bnb_4bit_quant_type="nf4"),
+        "int8": EIGHT}
+
+
+def write_plain(output, name, seed):
+    """The folder as it is, and for each way the logits of what bitsandbytes makes of it."""
+    folder = os.path.join(output, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    random_model(name, PLAIN, seed).to(torch.bfloat16).save_pretrained(folder)
+    write_tokenizer(folder)
+    for way, options in WAYS.items():
+        exact = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+        with tempfile.TemporaryDirectory() as temporary:
+            shutil.copytree(folder, temporary, dirs_exist_ok=True)
+            quantized = type(exact).from_pretrained(temporary, dtype=torch.bfloat16, device_map="cpu",
+                                                    quantization_config=transformers.BitsAndBytesConfig(**options))
+        take_weights(exact, quantized)
+        write_model_logits(os.path.join(output, f"{name}-{way}.json"), exact, seed)
 
 
 def main():
@@ -91,6 +117,7 @@ def main():
         if options is EIGHT:
             add_outliers(model)
         write_logits(output, name, write_model(os.path.join(output, name), model, kind, options), seed)
+    write_plain(os.path.join(output, "../quantize"), "plain", 321)
 
 
 if __name__ == "__main__":

@@ -75,12 +75,17 @@ def write_model(folder, model, kind, shard):
     return model
 
 
-def write_logits(output, name, model, seed):
-    """OUTPUT/NAME.json and NAME.bin: the model's logits of random tokens."""
+def write_model_logits(path, model, seed):
+    """PATH and the .bin beside it: the model's logits of random tokens."""
     tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
     with torch.no_grad():
         logits = model(torch.tensor([tokens])).logits[0].numpy()
-    write_vectors(os.path.join(output, name + ".json"), "config.json", tokens, logits, "transformers, F32")
+    write_vectors(path, "config.json", tokens, logits, "transformers, F32")
+
+
+def write_logits(output, name, model, seed):
+    """OUTPUT/NAME.json and NAME.bin, of the folder OUTPUT/NAME."""
+    write_model_logits(os.path.join(output, name + ".json"), model, seed)
     folder = os.path.join(output, name)
     print(f"{name}: {sum(e.stat().st_size for e in os.scandir(folder))} bytes, {len(os.listdir(folder))} files")
 
