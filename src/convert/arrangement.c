@@ -5,6 +5,7 @@
 #include "../kernels/traits.h"
 #include "json.h"
 
+enum { MOST_COLUMNS = 1 << 24 };
 enum { ROWS = 16 /* that are unpacked together: of codes that lie by columns, a line of the cache */ };
 
 /* A matrix that is being unpacked. */
@@ -94,7 +95,7 @@ static int32_t settle(nb_plan *plan, uint32_t target, uint64_t rows, uint64_t co
     const nb_quantization *q = &plan->targets[target].quantization;
     nb_tensor_info *to = &plan->out.tensors[target];
     uint64_t group = q->group ? q->group : columns;
-    if (!rows || !columns || columns % 32 || group % 32 || columns % group || rows * q->bits % 32)
+    if (!rows || !columns || columns > MOST_COLUMNS || columns % 32 || group % 32 || columns % group || rows * q->bits % 32)
         return refuse_shape(plan, target, rows, columns, err);
     NB_TRY(check_source(plan, target, NB_ROLE_CODES, columns / 32 * rows * q->bits * 4, err));
     NB_TRY(check_source(plan, target, NB_ROLE_ZEROS, columns / group * rows * q->bits / 8, err));
@@ -110,6 +111,9 @@ static int32_t check_columns(nb_plan *plan, uint32_t target, const nb_tensor_inf
     const nb_quantization *q = &plan->targets[target].quantization;
     bool awq = plan->targets[target].arrangement == NB_AS_AWQ;
     uint64_t rows = awq ? t->shape[0] * 8 : t->shape[0], columns = awq ? t->shape[1] : t->shape[1] * 32 / q->bits;
+    const nb_tensor_info *scales = &plan->in.tensors[nb_plan_source(plan, target, NB_ROLE_SCALES)];
+    if (scales->type != NB_TYPE_F16 && scales->type != NB_TYPE_BF16)
+        return refuse_shape(plan, target, rows, columns, err);
     NB_TRY(settle(plan, target, rows, columns, err));
     return check_source(plan, target, NB_ROLE_SCALES, columns / (q->group ? q->group : columns) * rows * 2, err);
 }
@@ -135,7 +139,7 @@ static int32_t check_rows(nb_plan *plan, uint32_t target, const nb_tensor_info *
 /* LLM.int8()'s. */
 static int32_t check_bytes(nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_error *err) {
     plan->targets[target].quantization.bits = 8;
-    if (t->type != NB_TYPE_I8)
+    if (t->type != NB_TYPE_I8 || plan->in.tensors[nb_plan_source(plan, target, NB_ROLE_SCALES)].type != NB_TYPE_F32)
         return refuse_shape(plan, target, t->shape[1], t->shape[0], err);
     NB_TRY(settle(plan, target, t->shape[1], t->shape[0], err));
     return check_source(plan, target, NB_ROLE_SCALES, t->shape[1] * 4, err);
@@ -161,6 +165,9 @@ static int32_t check_blocks(nb_plan *plan, uint32_t target, const nb_tensor_info
                    nb_plan_source(plan, target, NB_ROLE_SCALE_SCALES) == NB_NONE))
         return NB_FAIL(err, NB_ERR_FORMAT, "the matrix %t lacks nested_absmax or nested_quant_map; the files are not whole",
                        name);
+    uint32_t more = nb_plan_source(plan, target, NB_ROLE_SCALE_SCALES);
+    if (more != NB_NONE)
+        NB_TRY(check_source(plan, target, NB_ROLE_SCALE_SCALES, plan->in.tensors[more].shape[0] * 4, err));
     bool normal = nb_text_ends(nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[state]), "nf4");
     to->type = !whole ? NB_TYPE_F32 : normal ? NB_TYPE_NF4 : NB_TYPE_FP4;
     to->n_dimensions = 2;

@@ -97,15 +97,20 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
 
 /* ---- headers --------------------------------------------------------------------------------------------------- */
 
-static int32_t grow_buffer(nb_converter *x, size_t capacity, nb_error *err) {
-    uint8_t *larger = nb_alloc(capacity);
+/* NULL, too, if so many bytes have no addresses. */
+static void *allocate(uint64_t bytes) {
+    return bytes < SIZE_MAX / 2 ? nb_alloc((size_t)bytes) : NULL;
+}
+
+static int32_t grow_buffer(nb_converter *x, uint64_t capacity, nb_error *err) {
+    uint8_t *larger = allocate(capacity);
     if (!larger)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", capacity);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l bytes of the file", capacity);
     if (x->filled)
         memcpy(larger, x->buffer, x->filled);
     nb_free(x->buffer);
     x->buffer = larger;
-    x->capacity = capacity;
+    x->capacity = (size_t)capacity;
     return NB_OK;
 }
 
@@ -166,7 +171,7 @@ static int32_t gather_safetensors(nb_converter *x, nb_error *err) {
     uint64_t bytes, end;
     NB_TRY(nb_safetensors_begin(x->buffer, (uint64_t)x->told, &bytes, err));
     if (x->filled < bytes)
-        return x->capacity < bytes ? grow_buffer(x, (size_t)bytes, err) : NB_OK;
+        return x->capacity < bytes ? grow_buffer(x, bytes, err) : NB_OK;
     x->plan.sources.c = &x->plan.in;
     x->plan.sources.err = err;
     NB_TRY(nb_safetensors_parse(&x->plan.sources, x->parts, x->buffer, (size_t)bytes,
@@ -361,11 +366,11 @@ int32_t nb_converter_commit(nb_converter *x, size_t n, nb_error *err) {
 }
 
 /* Room for n bytes of output; NULL: there is no memory. */
-static uint8_t *output_for(nb_converter *x, size_t n) {
+static uint8_t *output_for(nb_converter *x, uint64_t n) {
     if (n > x->output_capacity) {
         nb_free(x->output);
-        x->output = nb_alloc(n);
-        x->output_capacity = x->output ? n : 0;
+        x->output = allocate(n);
+        x->output_capacity = x->output ? (size_t)n : 0;
     }
     return x->output;
 }
@@ -404,7 +409,7 @@ static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err)
     const nb_tensor_info *to = &x->plan.out.tensors[x->target];
     uint64_t rows = rows_of(to), row_bytes = to->bytes / rows;
     uint64_t n = NB_MIN(rows - x->row, NB_MAX(OUTPUT / row_bytes, 1));
-    uint8_t *out = output_for(x, (size_t)(n * row_bytes));
+    uint8_t *out = output_for(x, n * row_bytes);
     if (!out)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for rows of %l bytes", row_bytes);
     if (!x->row)
@@ -472,18 +477,18 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
             end_target(x);
         return (int32_t)n;
     }
-    size_t row_bytes = (size_t)(from->bytes / rows_of(from)), out_bytes = (size_t)(to->bytes / rows_of(to));
+    uint64_t row_bytes = from->bytes / rows_of(from), out_bytes = to->bytes / rows_of(to);
     bool whole = waits_for_scales(x, to);
-    size_t rows = NB_MIN(n / row_bytes, whole ? SIZE_MAX : NB_MAX(OUTPUT / out_bytes, 1));
+    size_t rows = (size_t)NB_MIN(n / row_bytes, whole ? UINT64_MAX : NB_MAX(OUTPUT / out_bytes, 1));
     if (!rows)
         return row_bytes > x->capacity ? grow_buffer(x, row_bytes, err) : 0;
-    uint8_t *out = output_for(x, whole ? (size_t)to->bytes : rows * out_bytes);
+    uint8_t *out = output_for(x, whole ? to->bytes : rows * out_bytes);
     if (!out)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z rows of tensor %t", rows,
                        nb_checkpoint_tensor_name(&x->plan.out, to));
     NB_TRY(change_rows(x, in, rows, whole ? out + x->arrived / row_bytes * out_bytes : out, err));
     bool last = x->arrived + rows * row_bytes == from->bytes;
-    advance(x, rows * row_bytes);
+    advance(x, rows * (size_t)row_bytes);
     *bytes = out;
     if (last)
         end_target(x);
@@ -499,7 +504,7 @@ static int32_t collect(nb_converter *x, nb_error *err) {
     const nb_tensor_info *from = source_of(x);
     nb_origin *origin = &x->plan.origins[x->source];
     if (!origin->bytes)
-        origin->bytes = nb_alloc((size_t)from->bytes);
+        origin->bytes = allocate(from->bytes);
     if (!origin->bytes)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory to hold tensor %t (%l bytes) until its matrix is whole",
                        nb_checkpoint_tensor_name(&x->plan.in, from), from->bytes);
