@@ -90,7 +90,7 @@ static int32_t refuse_shape(const nb_plan *plan, uint32_t target, uint64_t rows,
                    nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]), rows, columns, q->group, q->bits);
 }
 
-/* The target's type and shape; the sources fit them, but for the scales. */
+/* The target's type and shape; the sources fit them, but for the scales. Adding a target may move all others. */
 static int32_t settle(nb_plan *plan, uint32_t target, uint64_t rows, uint64_t columns, nb_error *err) {
     const nb_quantization *q = &plan->targets[target].quantization;
     nb_tensor_info *to = &plan->out.tensors[target];
@@ -114,8 +114,8 @@ static int32_t check_columns(nb_plan *plan, uint32_t target, const nb_tensor_inf
     const nb_tensor_info *scales = &plan->in.tensors[nb_plan_source(plan, target, NB_ROLE_SCALES)];
     if (scales->type != NB_TYPE_F16 && scales->type != NB_TYPE_BF16)
         return refuse_shape(plan, target, rows, columns, err);
-    NB_TRY(settle(plan, target, rows, columns, err));
-    return check_source(plan, target, NB_ROLE_SCALES, columns / (q->group ? q->group : columns) * rows * 2, err);
+    NB_TRY(check_source(plan, target, NB_ROLE_SCALES, columns / (q->group ? q->group : NB_MAX(columns, 1)) * rows * 2, err));
+    return settle(plan, target, rows, columns, err);
 }
 
 /* compressed-tensors': columns by config.json, bits and groups by what is left of the shapes. */

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes a seed corpus for fuzz_folder: folder_seeds.py FOLDER
 
-A Llama of a few weights, its tokenizers in both kinds, and harm to each. Only the standard library is needed.
+A Llama of a few weights, its tokenizers in both kinds, and harm to each; and the folders that quantizers wrote, of tests/fixtures.
+Only the standard library is needed.
 """
 import json
 import struct
@@ -60,9 +61,13 @@ def main():
         "gemma": seed(config__json={"text_config": {**CONFIG, "model_type": "gemma3_text", "hidden_act": None, "layer_types": [
             "sliding_attention", "full_attention"]}}, model__safetensors=whole),
     }
+    for path in Path(__file__).parent.parent.glob("fixtures/safetensors/*/model.safetensors"):
+        config = json.loads((path.parent / "config.json").read_text())
+        if "quantization_config" in config and path.stat().st_size < 1 << 16:
+            seeds[path.parent.name] = seed(config__json=config, model__safetensors=path.read_bytes())
     for name, data in seeds.items():
         for first in (0, 3):
-            for flags in (0, 1, 2):
+            for flags in (0, 1, 2, 4 << 2 | 2):
                 (folder / f"{name}-{first}-{flags}").write_bytes(bytes([first, flags]) + data)
 
 

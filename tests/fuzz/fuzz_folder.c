@@ -2,7 +2,8 @@
  * split GGUF, in pieces of any size, are a model that answers or an error, and the same one however the bytes are cut.
  *
  * Input: files one after the other, each a byte for its name (names[], its rest chooses nothing), two for its size, its
- * bytes; the last one may be cut off. Byte 0 of the input chooses the size of the pieces, byte 1 the loader's flags. */
+ * bytes; the last one may be cut off. Byte 0 of the input chooses the size of the pieces, byte 1 the flags, and what weights
+ * are quantized to. */
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
@@ -10,6 +11,7 @@
 
 static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
                                     "chat_template.jinja", "model.safetensors", "a-00001-of-00002.gguf"};
+static const char *const presets[8] = {NULL, "nf4", "fp4", "int8", "q8_0", "q4_k_m", "q4_0", "bf16"};
 enum { NAMES = sizeof names / sizeof *names, FIRST_WEIGHTS = 5, MOST_FILES = 12 };
 
 static void demand(bool holds) {
@@ -63,6 +65,9 @@ static int32_t give(nb_converter *x, nb_loader *l, const file *f, size_t from, s
 static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags, nb_error *err) {
     *err = (nb_error){0};
     nb_converter *x = nb_converter_new(flags & 1 ? NB_CONVERT_HEADER : NB_CONVERT_ALL, err);
+    const char *preset = presets[flags >> 2 & 7];
+    if (preset)
+        demand(nb_converter_quantize(x, preset, nb_length(preset), flags >> 5 & 1, err) == NB_OK);
     nb_loader *l = nb_loader_new(0, flags & 1 ? NB_LOAD_HEADER : NB_LOAD_ALL, err);
     int32_t code = NB_OK, weights[MOST_FILES], n_weights = 0;
     for (int32_t i = 0; i < n && code >= 0; i++) {
@@ -108,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2)
         return 0;
     size_t piece = NB_MAX(pieces[data[0] % 8], size / 64);
-    uint32_t flags = data[1] & 3;
+    uint32_t flags = data[1];
     file files[MOST_FILES];
     int32_t n = 0;
     for (size_t at = 2; at + 3 <= size && n < MOST_FILES; n++) {
