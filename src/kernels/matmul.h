@@ -54,7 +54,9 @@ typedef struct nb_matmul_kernel {
     X(q5_1, Q5_1, form, FORM, isa)                 \
     X(q8_0, Q8_0, form, FORM, isa)                 \
     X(iq4_nl, IQ4_NL, form, FORM, isa)             \
-    X(iq4_xs, IQ4_XS, form, FORM, isa)
+    X(iq4_xs, IQ4_XS, form, FORM, isa)             \
+    X(nf4, NF4, form, FORM, isa)                   \
+    X(fp4, FP4, form, FORM, isa)
 
 #define NB_MATMUL_KERNELS_SCALAR(X)                \
     X(any, ANY, f32, F32, scalar)                  \

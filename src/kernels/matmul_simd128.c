@@ -14,6 +14,16 @@ void nb_matmul_any_f32__simd128(const nb_matmul_task *task) {
  * of 16 columns further. */
 INLINE void words_of(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, v128_t *out) {
     const nb_layout l = nb_layout_of(type);
+    if (l.numbers) { /* of two bytes each */
+        v128_t both = wasm_v128_load(codes + 16 * j);
+        for (uint32_t n = 0; n < 2; n++) {
+            v128_t code = n ? moved(both, 4, 0, c.half) : wasm_v128_and(both, c.half);
+            v128_t low = nb_lookup(c.codebook, code), high = nb_lookup(c.high, code);
+            out[2 * n] = wasm_v128_or(wasm_v128_and(low, c.word), wasm_i16x8_shl(high, 8));
+            out[2 * n + 1] = wasm_v128_or(wasm_u16x8_shr(low, 8), wasm_v128_andnot(high, c.word));
+        }
+        return;
+    }
     if (l.bits == 4 && !l.codebook) { /* straight from the halves */
         v128_t four = wasm_v128_load(codes + 16 * j);
         out[0] = wasm_v128_and(four, c.word);

@@ -11,8 +11,16 @@ typedef struct constants {
     v128_t half, pair, bit; /* masks of a byte vector's fields */
     v128_t word;            /* of a 16-bit lane's first column */
     v128_t sign, unit;      /* for halves */
-    v128_t codebook;        /* its entries plus zero */
+    v128_t codebook;        /* its entries plus zero; of numbers, their low bytes, and */
+    v128_t high;            /* their high ones */
 } constants;
+
+/* The numbers of NF4 and FP4 in units of 1 / NB_NUMBER_UNITS, byte by byte. */
+#define UNITS(x) ((int)((x) * NB_NUMBER_UNITS + ((x) < 0 ? -0.5f : 0.5f)))
+#define LOW(x) (uint8_t)(UNITS(x) & 255),
+#define HIGH(x) (uint8_t)(UNITS(x) >> 8 & 255),
+static const uint8_t number_bytes[2][2][16] = {{{NB_NF4_NUMBERS(LOW)}, {NB_NF4_NUMBERS(HIGH)}},
+                                               {{NB_FP4_NUMBERS(LOW)}, {NB_FP4_NUMBERS(HIGH)}}};
 
 INLINE uint32_t bytes_of(uint32_t byte) {
     return byte * 0x01010101u;
@@ -21,7 +29,13 @@ INLINE uint32_t bytes_of(uint32_t byte) {
 INLINE constants held_constants(const uint32_t type) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t bits = l.bits;
-    v128_t codebook = {0};
+    v128_t codebook = {0}, high = {0};
+    if (l.numbers) {
+        codebook = wasm_v128_load(number_bytes[type == NB_TYPE_FP4][0]);
+        high = wasm_v128_load(number_bytes[type == NB_TYPE_FP4][1]);
+        nb_pin(codebook);
+        nb_pin(high);
+    }
     if (l.codebook) {
         codebook = wasm_i8x16_add(wasm_v128_load(l.codebook), wasm_i8x16_splat((int8_t)l.zero));
         nb_pin(codebook); /* in a register, as nb_held_constant */
@@ -30,10 +44,11 @@ INLINE constants held_constants(const uint32_t type) {
         .half = nb_held_constant(bytes_of(15)),
         .pair = nb_held_constant(bytes_of(3u << (bits & 4))),
         .bit = nb_held_constant(bytes_of(1u << (bits & 6))),
-        .word = nb_held_constant(bits == 4 && !l.codebook ? 0x000f000f : 0x00ff00ff),
+        .word = nb_held_constant(bits == 4 && !l.codebook && !l.numbers ? 0x000f000f : 0x00ff00ff),
         .sign = nb_held_constant(NB_F16_MASK),
         .unit = nb_held_constant(NB_F16_UNIT),
         .codebook = codebook,
+        .high = high,
     };
 }
 
@@ -80,8 +95,12 @@ INLINE bool has_offset(const uint32_t type) { /* is there an m? */
     return nb_layout_of(type).minimum || nb_layout_of(type).zero;
 }
 
-/* The halves d[4] and, negated, m[4] that begin a K type's 256 columns. */
+/* The halves d[4] and, negated, m[4] that begin a K type's 256 columns; of NF4 and FP4, d[4] in their numbers' units. */
 INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v128_t *d, v128_t *m) {
+    if (nb_layout_of(type).numbers) {
+        *d = wasm_f32x4_mul(wasm_v128_load(head), wasm_f32x4_splat(1.0f / NB_NUMBER_UNITS));
+        return;
+    }
     *d = nb_load_f16x4_with(head, c.sign, c.unit);
     if (nb_layout_of(type).minimum)
         *m = wasm_f32x4_neg(nb_load_f16x4_with(head + 8, c.sign, c.unit));
@@ -91,6 +110,10 @@ INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v12
 INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v128_t m, constants c) {
     const nb_layout l = nb_layout_of(type);
     scales out = {0};
+    if (l.numbers) {
+        out.ds[0] = out.ds[1] = d;
+        return out;
+    }
     if (type == NB_TYPE_IQ4_XS) {
         v128_t s = wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(tile)));
         out.ds[0] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(s), d);

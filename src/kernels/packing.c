@@ -71,6 +71,12 @@ INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile,
     case NB_TYPE_Q5_K:
         return wasm_v128_or(field(block + offsetof(nb_block_q5_k, q) + 32 * (tile / 2) + 16 * n, 4 * (tile % 2), 4, 0),
                             field(block + offsetof(nb_block_q5_k, high) + 16 * n, tile, 1, 4));
+    case NB_TYPE_NF4:
+    case NB_TYPE_FP4: { /* two a byte, the first in the high half */
+        v128_t both = wasm_v128_load64_zero(block + offsetof(nb_block_nf4, q) + 16 * tile + 8 * n);
+        v128_t first = moved(both, 4, 4, 0), second = moved(both, 0, 4, 0);
+        return wasm_i8x16_shuffle(first, second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    }
     case NB_TYPE_Q8_0:
         return wasm_v128_xor(wasm_v128_load(block + offsetof(nb_block_q8_0, q) + 16 * n), wasm_i8x16_splat(-128));
     default: /* Q6_K */
@@ -135,9 +141,9 @@ INLINE size_t d_at(const uint32_t type) {
 
 /* What scales all of a block, d and m of the four rows. */
 INLINE void place_d(const uint32_t type, uint8_t *out, const uint8_t *const *blocks, bool minimum) {
-    const size_t at = d_at(type);
+    const size_t at = d_at(type), size = nb_layout_of(type).numbers ? sizeof(float) : 2;
     for (uint32_t r = 0; r < NB_GROUP; r++) {
-        memcpy(out + 2 * r, blocks[r] + at, 2);
+        memcpy(out + size * r, blocks[r] + at, size);
         if (minimum)
             memcpy(out + 8 + 2 * r, blocks[r] + at + 2, 2);
     }
@@ -184,7 +190,7 @@ INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group
             uint8_t *to = group + l.scales;
             NB_LOOP /* unrolled, all types together are 2 KB larger */
             for (uint32_t r = 0; r < NB_GROUP; r++) {
-                if (l.tiles > 1)
+                if (l.scales && l.tiles > 1)
                     place_scales(type, group, blocks[r], tile, r);
                 for (uint32_t n = 0; n < 2; n++)
                     codes[n][r] = paired ? wasm_v128_load(blocks[r] + pairs_at(type, tile))
@@ -221,6 +227,8 @@ void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows) {
     PACK(NB_TYPE_Q6_K)
     PACK(NB_TYPE_IQ4_NL)
     PACK(NB_TYPE_IQ4_XS)
+    PACK(NB_TYPE_NF4)
+    PACK(NB_TYPE_FP4)
     default: memcpy(group, rows, row_bytes);
     }
 }
@@ -264,12 +272,20 @@ void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out) {
     }
     uint32_t r = row % NB_GROUP;
     for (uint32_t b = 0; b < m->columns / (32 * l.tiles); b++) {
-        float d = half_at(at, r);
+        float d;
+        if (l.numbers)
+            memcpy(&d, at + 4 * r, sizeof d);
+        else
+            d = half_at(at, r);
         float low = l.minimum ? half_at(at + 8, r) : 0;
         at += nb_layout_head(l);
         for (uint32_t tile = 0; tile < l.tiles; tile++, at += nb_layout_tile(l))
             for (uint32_t i = 0; i < 32; i++) {
                 int32_t q = code_of(l, at + l.scales, r, i);
+                if (l.numbers) {
+                    *out++ = l.numbers[q] * d;
+                    continue;
+                }
                 float code = (float)(l.codebook ? l.codebook[q] : q - l.zero), s, z;
                 if (l.tiles == 1) {
                     *out++ = l.minimum ? d * code + low : d * code;

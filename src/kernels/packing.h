@@ -5,13 +5,14 @@
  *     half d[4]; half m[4] (with a minimum)                       plain types: what scales the tile
  *     uint8_t s[4], z[4] | int8_t s[2][4] | uint8_t sz[2][4]      K types: Q4_K, Q5_K | Q3_K, Q6_K | Q2_K
  *     int8_t s[4]                                                 IQ4_XS, which counts as a K type
+ *     nothing                                                     NF4 and FP4
  *     uint8_t bit[16]                                             3 and 5 bits
  *     uint8_t pair[2][16]                                         2, 3 and 6 bits
  *     uint8_t half[4][4 rows][4]                                  4, 5 and 6 bits
  *     uint8_t whole[8][4 rows][4]                                 8 bits
  *
- * and the K types begin each 256 columns with half d[4], half m[4] (with a minimum) of the four rows. s and z are the
- * scale and the minimum of 32 columns, or of 16; those of fewer bits are taken out of the file's packing.
+ * and the K types begin each 256 columns with half d[4], half m[4] (with a minimum) of the four rows, NF4 and FP4 each 64
+ * with float d[4]. s and z are the scale and the minimum of 32 columns, or of 16; those of fewer bits are taken out of the file's packing.
  *
  * A weight's code is an unsigned number of `bits` bits (of Q8_0 the file's number plus 128). Let v[2j] be the 16 codes
  * [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. The low four bits of v[2j] are the
@@ -36,35 +37,41 @@ enum { NB_GROUP = 4 }; /* rows of a group */
 typedef struct nb_layout {
     uint32_t bits;    /* of a code; 0: the type keeps the file's rows */
     uint32_t columns; /* that one scale serves: 16 or 32 */
-    uint32_t tiles;   /* that one d serves: 1, or 8 of a K type */
+    uint32_t tiles;   /* that one d serves: 1, or 8 of a K type, or 2 of NF4 and FP4 */
     uint32_t scales;  /* bytes of a tile's scales */
     bool minimum;     /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
     int32_t zero;
     const int8_t *codebook; /* 16 numbers: w = d s codebook[code]; kernels multiply them plus zero, unsigned */
+    const float *numbers;   /* 16 of them, -1 ... 1: w = d numbers[code]; kernels round them to 1 / NB_NUMBER_UNITS */
 } nb_layout;
+
+/* So that 16 products with 16-bit activations fit 32 bits: 4095 * 32767 * 16 < 2^31. */
+enum { NB_NUMBER_UNITS = 4095 };
 
 /* A function, not a table: kernels are compiled for one type each, and everything here folds into constants. */
 static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t type) {
     switch (type) {
-    case NB_TYPE_Q4_0: return (nb_layout){4, 32, 1, 8, false, 8, NULL};
-    case NB_TYPE_Q4_1: return (nb_layout){4, 32, 1, 16, true, 0, NULL};
-    case NB_TYPE_Q5_0: return (nb_layout){5, 32, 1, 8, false, 16, NULL};
-    case NB_TYPE_Q5_1: return (nb_layout){5, 32, 1, 16, true, 0, NULL};
-    case NB_TYPE_Q8_0: return (nb_layout){8, 32, 1, 8, false, 128, NULL};
-    case NB_TYPE_Q2_K: return (nb_layout){2, 16, 8, 8, true, 0, NULL};
-    case NB_TYPE_Q3_K: return (nb_layout){3, 16, 8, 8, false, 4, NULL};
-    case NB_TYPE_Q4_K: return (nb_layout){4, 32, 8, 8, true, 0, NULL};
-    case NB_TYPE_Q5_K: return (nb_layout){5, 32, 8, 8, true, 0, NULL};
-    case NB_TYPE_Q6_K: return (nb_layout){6, 16, 8, 8, false, 32, NULL};
-    case NB_TYPE_IQ4_NL: return (nb_layout){4, 32, 1, 8, false, 127, nb_iq4_codebook};
-    case NB_TYPE_IQ4_XS: return (nb_layout){4, 32, 8, 4, false, 127, nb_iq4_codebook};
+    case NB_TYPE_Q4_0: return (nb_layout){4, 32, 1, 8, false, 8, NULL, NULL};
+    case NB_TYPE_Q4_1: return (nb_layout){4, 32, 1, 16, true, 0, NULL, NULL};
+    case NB_TYPE_Q5_0: return (nb_layout){5, 32, 1, 8, false, 16, NULL, NULL};
+    case NB_TYPE_Q5_1: return (nb_layout){5, 32, 1, 16, true, 0, NULL, NULL};
+    case NB_TYPE_Q8_0: return (nb_layout){8, 32, 1, 8, false, 128, NULL, NULL};
+    case NB_TYPE_Q2_K: return (nb_layout){2, 16, 8, 8, true, 0, NULL, NULL};
+    case NB_TYPE_Q3_K: return (nb_layout){3, 16, 8, 8, false, 4, NULL, NULL};
+    case NB_TYPE_Q4_K: return (nb_layout){4, 32, 8, 8, true, 0, NULL, NULL};
+    case NB_TYPE_Q5_K: return (nb_layout){5, 32, 8, 8, true, 0, NULL, NULL};
+    case NB_TYPE_Q6_K: return (nb_layout){6, 16, 8, 8, false, 32, NULL, NULL};
+    case NB_TYPE_IQ4_NL: return (nb_layout){4, 32, 1, 8, false, 127, nb_iq4_codebook, NULL};
+    case NB_TYPE_IQ4_XS: return (nb_layout){4, 32, 8, 4, false, 127, nb_iq4_codebook, NULL};
+    case NB_TYPE_NF4: return (nb_layout){4, 16, 2, 0, false, 0, NULL, nb_nf4_codebook};
+    case NB_TYPE_FP4: return (nb_layout){4, 16, 2, 0, false, 0, NULL, nb_fp4_codebook};
     default: return (nb_layout){0};
     }
 }
 
 /* Bytes: of what precedes the first of `tiles` tiles, of a tile. */
 static inline uint32_t nb_layout_head(nb_layout l) {
-    return l.tiles == 1 ? 0 : l.minimum ? 16 : 8;
+    return l.tiles == 1 ? 0 : l.minimum || l.numbers ? 16 : 8;
 }
 
 static inline uint32_t nb_layout_tile(nb_layout l) {

@@ -84,13 +84,16 @@ typedef struct nb_block_nvfp4 { uint8_t d[4], q[32]; } nb_block_nvfp4;
  * bits of exponent and one of mantissa, over the largest, in F32. */
 typedef struct nb_block_nf4 { float d; uint8_t q[32]; } nb_block_nf4;
 typedef nb_block_nf4 nb_block_fp4;
-static const float nb_nf4_codebook[16] = {
-    -1.0f, -0x1.647362p-1f, -0x1.0cd66p-1f, -0x1.94654p-2f, -0x1.23449ap-2f, -0x1.7a6a7ep-3f, -0x1.74f0e2p-4f, 0.0f,
-    0x1.45f5fep-4f, 0x1.4995c6p-3f, 0x1.f809bap-3f, 0x1.5a0674p-2f, 0x1.c3497p-2f, 0x1.200f56p-1f, 0x1.722766p-1f,
-    1.0f};
-static const float nb_fp4_codebook[16] = {
-    0.0f, 0.0625f / 12, 8 / 12.0f, 1.0f, 4 / 12.0f, 0.5f, 2 / 12.0f, 0.25f,
-    -0.0f, -0.0625f / 12, -8 / 12.0f, -1.0f, -4 / 12.0f, -0.5f, -2 / 12.0f, -0.25f};
+#define NB_NF4_NUMBERS(X) \
+    X(-1.0f) X(-0x1.647362p-1f) X(-0x1.0cd66p-1f) X(-0x1.94654p-2f) X(-0x1.23449ap-2f) X(-0x1.7a6a7ep-3f) \
+    X(-0x1.74f0e2p-4f) X(0.0f) X(0x1.45f5fep-4f) X(0x1.4995c6p-3f) X(0x1.f809bap-3f) X(0x1.5a0674p-2f) \
+    X(0x1.c3497p-2f) X(0x1.200f56p-1f) X(0x1.722766p-1f) X(1.0f)
+#define NB_FP4_NUMBERS(X) \
+    X(0.0f) X(0.0625f / 12) X(8 / 12.0f) X(1.0f) X(4 / 12.0f) X(0.5f) X(2 / 12.0f) X(0.25f) \
+    X(-0.0f) X(-0.0625f / 12) X(-8 / 12.0f) X(-1.0f) X(-4 / 12.0f) X(-0.5f) X(-2 / 12.0f) X(-0.25f)
+#define NB_NUMBER(x) x,
+static const float nb_nf4_codebook[16] = {NB_NF4_NUMBERS(NB_NUMBER)};
+static const float nb_fp4_codebook[16] = {NB_FP4_NUMBERS(NB_NUMBER)};
 
 /* w = d where bit i of q is 1, else -d */
 typedef struct nb_block_q1_0 { uint16_t d; uint8_t q[16]; } nb_block_q1_0;

@@ -128,7 +128,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     kernel->run(&task);
     for (uint32_t t = 0; t < tokens; t++)
         for (uint32_t r = 0; r < rows; r++) {
-            double sum = 0, size = 0;
+            double sum = 0, size = 0, rounding = 0; /* the last: of the numbers of NF4 and FP4 */
             for (uint32_t i = 0; i < columns; i++) {
                 double w = (double)weights[r * columns + i], largest = fabs(w), v = meant[t * columns + i];
                 sum += w * v;
@@ -137,9 +137,13 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
                 for (uint32_t k = i / 16 * 16; k < i / 16 * 16 + 16 && nb_layout_of(type).bits; k++)
                     largest = NB_MAX(largest, 4 * fabs((double)weights[r * columns + k]));
                 size += largest * fabs(v);
+                if (nb_layout_of(type).numbers && kernel->type == type) {
+                    const nb_block_nf4 *block = (const nb_block_nf4 *)file + (r * columns + i) / NB_BLOCK_NF4;
+                    rounding += 0.5 / NB_NUMBER_UNITS * fabs((double)block->d) * fabs(v);
+                }
             }
             /* Higham 2002, section 4.2: n eps Σ|w x|, here eps = 2^-24 and n sums and products */
-            double bound = ((double)columns + 8) * 0x1p-24 * size + 1e-30;
+            double bound = ((double)columns + 8) * 0x1p-24 * size + rounding + 1e-30;
             double got = (double)out[(size_t)t * rows + r];
             if (!CHECK(fabs(got - sum) <= bound, "%s, %s, %u rows x %u columns x %u tokens, row %u token %u: %g, not %g",
                        kernel->name, traits->name, rows, columns, tokens, r, t, got, sum))
