@@ -134,7 +134,8 @@ int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, 
 /* Finds the family, configures it, checks every tensor against the slots, and allocates the weights.
  * destinations: [n_tensors], receives where each tensor goes. */
 typedef struct nb_destination {
-    nb_matrix *matrix; /* or */
+    nb_matrix *matrix; /* from row `first` on; or */
+    uint32_t first, rows; /* rows: of the whole matrix; 0: another tensor has it made */
     float **vector;    /* or */
     const int32_t **order;
 } nb_destination;
