@@ -59,7 +59,7 @@ async function compareEmbeddings(source, vectors, options) {
 /** What a folder says. @param {string} name */
 const configOf = async name => JSON.parse(await readFile(`${folder}${name}/config.json`, 'utf8'));
 
-test('there is a folder for every kind', () => assert.ok(names.length >= 47));
+test('there is a folder for every kind', () => assert.ok(names.length >= 56));
 
 /** Beyond these, Phi 3's rotation would be that of long texts. @type {Record<string, number>} */
 const CONTEXTS = { 'phi3-short': 512 };
@@ -246,6 +246,7 @@ const wrong = [
         ['qwen3-moe', 'norm_topk_prob', undefined, 'true'], ['qwen2-moe', 'norm_topk_prob', true, 'false'], ['qwen3', 'attention_bias', true, 'false'],
         ['deepseek', 'scoring_func', 'sigmoid', 'softmax'], ['smollm3', 'no_rope_layer_interval', 5, '4'], ['smollm3', 'use_sliding_window', true, 'false'],
         ['falcon', 'alibi', true, 'false'], ['falcon', 'parallel_attn', false, 'true'], ['gpt2', 'scale_attn_by_inverse_layer_idx', true, 'false'],
+        ['opt', '_remove_final_layer_norm', true, 'false'], ['opt', 'enable_bias', false, 'true'],
         ['bert', 'position_embedding_type', 'relative_key', 'absolute'], ['nomic-bert', 'prenorm', true, 'false'], ['phi', 'qk_layernorm', true, 'false'],
     ].map(([name, key, value, wanted]) => /** @type {(typeof wrong)[0]} */ ([`${name} with ${key} ${value}`, folder + name,
         path => editJson(`${path}/config.json`, config => { config[String(key)] = value; }), 'NB_ERR_UNSUPPORTED',
@@ -264,6 +265,12 @@ const wrong = [
         'NB_ERR_FORMAT', /no short_factor/],
     ['other factors', `${folder}phi3-long`, path => editJson(`${path}/config.json`, config => { config.rope_parameters.long_factor.pop(); }),
         'NB_ERR_FORMAT', /rope_factors_long.*shape/],
+    ['narrow embeddings alone', `${folder}opt-350m`, path => editTensors(`${path}/model.safetensors`, tensors => {
+        delete tensors['model.decoder.project_out.weight'];
+    }), 'NB_ERR_FORMAT', /token_embd\.weight has 16 columns.*project_out/],
+    ['no last norm', `${folder}opt`, path => editTensors(`${path}/model.safetensors`, tensors => {
+        delete tensors['model.decoder.final_layer_norm.bias'];
+    }), 'NB_ERR_FORMAT', /output_norm\.bias is missing/],
     ['an expert less', `${folder}mixtral`, path => editTensors(`${path}/model.safetensors`, tensors => {
         delete tensors['model.layers.0.block_sparse_moe.experts.2.w1.weight'];
     }), 'NB_ERR_FORMAT', /blk\.0\.ffn_gate_exps\.weight.*4 experts/],

@@ -436,9 +436,16 @@ static double columns_of(const composition *p, nb_text name) {
         return told(p, "expert_shared_feed_forward_length", told(p, "expert_shared_count", 1) * expert);
     if (nb_text_ends(name, "ffn_down"))
         return inner;
+    if (nb_text_ends(name, "project_in"))
+        return number(p, "word_embed_proj_dim", width);
     while (name.size && name.data[name.size - 1] >= '0' && name.data[name.size - 1] <= '9')
         name.size--;
     return nb_text_ends(name, "ffn_down.") ? expert : width;
+}
+
+/* Rows of learned positions that no token has. */
+static uint64_t skipped_positions(const composition *p) {
+    return has(p, NB_HF_POSITIONS_FROM_2) ? 2 : 0;
 }
 
 /* What must happen to a module's tensor, beyond its new name. */
@@ -457,6 +464,11 @@ static void arrange(const composition *p, const tensor_name *name, nb_target *to
             to->arrangement = NB_AS_REGROUPED;
         to->groups = (uint32_t)kv_heads;
         to->group_heads = (uint32_t)(heads / kv_heads) + 2;
+    }
+    uint64_t skipped = skipped_positions(p);
+    if (nb_text_ends(name->module, "position_embd") && matrix && plain && skipped < info->shape[1]) {
+        to->skipped = info->bytes / info->shape[1] * skipped;
+        info->shape[1] -= skipped;
     }
     if (has(p, NB_HF_NORMS_LESS_ONE) && nb_text_ends(name->module, "norm")) {
         to->shift = 1;
@@ -500,6 +512,7 @@ static int32_t place_tensor(const composition *p, uint32_t source) {
     nb_tensor_info *info = &p->plan->out.tensors[target];
     info->type = t->type;
     info->n_dimensions = t->n_dimensions;
+    info->bytes = t->bytes;
     memcpy(info->shape, t->shape, sizeof info->shape);
     arrange(p, &name, to, info);
     return NB_OK;

@@ -12,6 +12,10 @@ static const nb_hf_pair gemma_norms[] = {
 static const nb_hf_pair olmo_norms[] = {
     {"post_attention_layernorm", "post_attention_norm"}, {"post_feedforward_layernorm", "post_ffw_norm"}, {0}};
 
+static const nb_hf_pair opt_layer[] = {
+    {"self_attn_layer_norm", "attn_norm"}, {"final_layer_norm", "ffn_norm"}, {"self_attn.out_proj", "attn_output"},
+    {"fc1", "ffn_up"}, {"fc2", "ffn_down"}, {0}};
+
 enum {
     QWEN_WINDOW = NB_HF_WINDOW | NB_HF_WINDOW_IF_ASKED,
     GEMMA_2 = NB_HF_NORMS_LESS_ONE | NB_HF_WINDOW | NB_HF_WINDOW_BY_PERIOD
@@ -79,6 +83,9 @@ const nb_hf_family nb_hf_families[] = {
     {"gpt2", "gpt2", "gelu_new", NB_HF_FOUR_TIMES | NB_HF_UNROTATED | NB_HF_CONV1D, NULL,
      JSON("layer_norm_epsilon": 1e-5, "n_positions": 1024, "tie_word_embeddings": true),
      JSON("scale_attn_weights": true, "scale_attn_by_inverse_layer_idx": false, "add_cross_attention": false)},
+    {"opt", "opt", "relu", NB_HF_UNROTATED | NB_HF_POSITIONS_FROM_2, opt_layer,
+     JSON("max_position_embeddings": 2048, "tie_word_embeddings": true, "do_layer_norm_before": true),
+     JSON("enable_bias": true, "layer_norm_elementwise_affine": true, "_remove_final_layer_norm": false)},
     {"bert", "bert", "gelu", NB_HF_ENCODER | NB_HF_UNROTATED, NULL,
      JSON("layer_norm_eps": 1e-12, "max_position_embeddings": 512, "type_vocab_size": 2),
      JSON("is_decoder": false, "position_embedding_type": "absolute")},
@@ -91,8 +98,8 @@ const nb_hf_family nb_hf_families[] = {
 
 /* ---- names of modules ------------------------------------------------------------------------------------------- */
 
-const char *const nb_hf_prefixes[] = {"model.language_model.", "language_model.model.", "language_model.", "model.",
-                                      "transformer.", "gpt_neox.", "bert.", NULL};
+const char *const nb_hf_prefixes[] = {"model.language_model.", "language_model.model.", "language_model.", "model.decoder.",
+                                      "model.", "decoder.", "transformer.", "gpt_neox.", "bert.", NULL};
 const char *const nb_hf_layers[] = {"layers.", "h.", "encoder.layer.", "encoder.layers.", NULL};
 
 /* What one family calls so, no other calls otherwise, a few norms apart. */
@@ -102,6 +109,7 @@ const nb_hf_pair nb_hf_modules[] = {
     {"wte", "token_embd"}, {"wpe", "position_embd"}, {"ln_f", "output_norm"}, /* GPT-2; ln_f: Falcon, too */
     {"embed_in", "token_embd"}, {"final_layer_norm", "output_norm"}, {"embed_out", "output"}, /* GPT-NeoX */
     {"word_embeddings", "token_embd"}, /* Falcon */
+    {"embed_positions", "position_embd"}, {"project_in", "project_in"}, {"project_out", "project_out"}, /* OPT */
     {"embeddings.word_embeddings", "token_embd"}, {"embeddings.position_embeddings", "position_embd"}, /* BERT, Nomic */
     {"embeddings.token_type_embeddings", "token_types"}, {"embeddings.LayerNorm", "token_embd_norm"},
     {"emb_ln", "token_embd_norm"},
@@ -165,6 +173,7 @@ const nb_hf_pair nb_hf_numbers[] = {
     {"final_logit_softcapping", "final_logit_softcapping"},
     {"attn_logit_softcapping", "attn_logit_softcapping"},
     {"use_parallel_residual", "use_parallel_residual"},
+    {"do_layer_norm_before", "do_layer_norm_before"},
     {"attention_multiplier", "attention.scale"},
     {"embedding_multiplier", "embedding_scale"},
     {"residual_multiplier", "residual_scale"},

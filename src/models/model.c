@@ -13,7 +13,7 @@ const nb_family *const nb_families[] = {
     &nb_family_llama, &nb_family_qwen2, &nb_family_qwen3, &nb_family_phi3, &nb_family_gemma, &nb_family_gemma2,
     &nb_family_gemma3, &nb_family_gpt2, &nb_family_smollm3, &nb_family_stablelm, &nb_family_phi2, &nb_family_gptneox,
     &nb_family_olmo2, &nb_family_granite, &nb_family_falcon, &nb_family_qwen2moe, &nb_family_qwen3moe,
-    &nb_family_deepseek, &nb_family_bert, &nb_family_nomic_bert, NULL};
+    &nb_family_deepseek, &nb_family_bert, &nb_family_nomic_bert, &nb_family_opt, NULL};
 
 enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of two still fit 64 bits easily */
 
@@ -22,6 +22,7 @@ static uint32_t extent_of(const nb_shape *s, uint32_t e) {
     case NB_EXTENT_1: return 1;
     case NB_EXTENT_VOCABULARY: return s->vocabulary;
     case NB_EXTENT_WIDTH: return s->width;
+    case NB_EXTENT_EMBEDDING: return s->embedding_width;
     case NB_EXTENT_FEED_FORWARD: return s->feed_forward;
     case NB_EXTENT_HEAD: return s->head_size;
     case NB_EXTENT_HEADS: return s->heads;
