@@ -6,18 +6,14 @@ import { test } from 'node:test';
 import { load } from '../web/index.js';
 import { models, root } from './builds.js';
 import { tested } from './tested.js';
-import { configurations, cosine, dot } from './vectors.js';
+import { configurations, cosine, dot, embeddingVectors, maxDistance } from './vectors.js';
 
 const folder = `${root}tests/fixtures/encoders/`;
 const MINILM = { skip: models.minilmMissing, timeout: 300_000 };
 const POOLINGS = /** @type {const} */ (['mean', 'cls', 'last']);
 
-/** @param {string} name
- * @returns {({ tokens: number[] } & Record<'mean' | 'cls' | 'last', number[]>)[]} */
-const vectors = name => JSON.parse(readFileSync(`${folder}${name}.json`, 'utf8')).cases;
-
-/** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
-const distance = (a, b) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
+/** @param {string} name */
+const vectors = name => embeddingVectors(`encoders/${name}.json`);
 
 for (const { build, threads } of configurations())
     for (const name of ['bert', 'nomic-bert'])
@@ -29,7 +25,7 @@ for (const { build, threads } of configurations())
                     for (const pooling of POOLINGS) {
                         const embedding = await model.embed(tokens, { pooling });
                         assert.equal(embedding.length, model.info.width);
-                        const far = distance(embedding, expected[pooling]);
+                        const far = maxDistance(embedding, expected[pooling]);
                         assert.ok(far < 1e-5, `${pooling} of ${tokens.length}: ${far} from the reference`);
                     }
                 tested(`${folder}${name}.gguf`, model.info);
@@ -97,5 +93,5 @@ test('the command embed prints the numbers', () => {
     const [{ tokens, last }] = vectors('nomic-bert');
     const out = execFileSync(process.execPath, [`${root}web/cli.js`, 'embed', `${folder}nomic-bert.gguf`, '--tokens', tokens.join(','),
         '--pooling', 'last', '--kv-type', 'f32'], { encoding: 'utf8' });
-    assert.ok(distance(JSON.parse(out), last) < 1e-5);
+    assert.ok(maxDistance(JSON.parse(out), last) < 1e-5);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { openAsBlob } from 'node:fs';
-import { copyFile, cp, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { hubUrl } from '../web/files.js';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
 import { tested } from './tested.js';
-import { configurations, logitsOf, logitsVectors } from './vectors.js';
+import { configurations, embeddingVectors, logitsOf, logitsVectors, maxDistance } from './vectors.js';
 
 /** @typedef {import('../web/index.js').Source} Source */
 
@@ -41,15 +41,39 @@ async function compare(source, vectors, options = ONE) {
     }
 }
 
-test('there is a folder for every kind', () => assert.ok(names.length >= 8));
+/** @param {Source} source @param {string} vectors within tests/fixtures @param {import('../web/index.js').LoadOptions} options */
+async function compareEmbeddings(source, vectors, options) {
+    const model = await load(source, options);
+    try {
+        for (const { tokens, ...expected } of embeddingVectors(vectors))
+            for (const pooling of /** @type {const} */ (['mean', 'cls', 'last'])) {
+                const far = maxDistance(await model.embed(tokens, { pooling }), expected[pooling]);
+                assert.ok(far < 1e-5, `${pooling} of ${tokens.length}: ${far} from the reference`);
+            }
+        return model.info;
+    } finally {
+        await model.dispose();
+    }
+}
+
+/** What a folder says. @param {string} name */
+const configOf = async name => JSON.parse(await readFile(`${folder}${name}/config.json`, 'utf8'));
+
+test('there is a folder for every kind', () => assert.ok(names.length >= 56));
+
+/** Beyond these, Phi 3's rotation would be that of long texts. @type {Record<string, number>} */
+const CONTEXTS = { 'phi3-short': 512 };
 
 for (const { build, threads } of configurations())
     test(`folders, ${build}, ${threads} threads: logits are transformers'`, { timeout: 120_000 }, async t => {
         for (const name of names)
             await t.test(name, async () => {
-                const info = await compare(folder + name, `safetensors/${name}.json`, { build, threads, kvType: 'f32' });
+                const options = { build, threads, kvType: /** @type {'f32'} */ ('f32'), contextLength: CONTEXTS[name] };
+                const config = await configOf(name);
+                const check = /bert/.test(config.model_type) ? compareEmbeddings : compare;
+                const info = await check(folder + name, `safetensors/${name}.json`, options);
                 assert.equal(info.format, 'safetensors');
-                assert.equal(info.vocabulary, 263);
+                assert.equal(info.vocabulary, (config.text_config ?? config).vocab_size);
                 tested(folder + name, info);
             });
     });
@@ -184,6 +208,16 @@ async function editJson(path, edit) {
     await writeFile(path, JSON.stringify(value));
 }
 
+/** @param {string} path of a .safetensors file @param {(tensors: Record<string, { dtype: string, shape: number[], data_offsets: number[] }>) => void} edit */
+async function editTensors(path, edit) {
+    const bytes = await readFile(path), end = 8 + Number(bytes.readBigUInt64LE(0));
+    const tensors = JSON.parse(bytes.toString('utf8', 8, end));
+    edit(tensors);
+    const header = Buffer.from(JSON.stringify(tensors)), size = Buffer.alloc(8);
+    size.writeBigUInt64LE(BigInt(header.length));
+    await writeFile(path, Buffer.concat([size, header, bytes.subarray(end)]));
+}
+
 /** The first column of a matrix comes into its second group. @param {string} path */
 async function swapColumns(path) {
     const bytes = await readFile(path), header = 8 + Number(bytes.readBigUInt64LE(0));
@@ -208,6 +242,61 @@ const wrong = [
     ['another activation', whole, path => editJson(`${path}/config.json`, config => { config.hidden_act = 'relu'; }), 'NB_ERR_UNSUPPORTED', /relu.*silu/],
     ['another RoPE', whole, path => editJson(`${path}/config.json`, config => { config.rope_parameters.rope_type = 'dynamic'; }), 'NB_ERR_UNSUPPORTED', /dynamic.*yarn/],
     ['other sizes', whole, path => editJson(`${path}/config.json`, config => { config.intermediate_size = 65; }), 'NB_ERR_FORMAT', /ffn_.*shape/],
+    ...[ // configurations that ask for another computation: folder, key, value, what it should be
+        ['qwen3-moe', 'norm_topk_prob', undefined, 'true'], ['qwen2-moe', 'norm_topk_prob', true, 'false'], ['qwen3', 'attention_bias', true, 'false'],
+        ['deepseek', 'scoring_func', 'sigmoid', 'softmax'], ['smollm3', 'no_rope_layer_interval', 5, '4'], ['smollm3', 'use_sliding_window', true, 'false'],
+        ['falcon', 'alibi', true, 'false'], ['falcon', 'parallel_attn', false, 'true'], ['gpt2', 'scale_attn_by_inverse_layer_idx', true, 'false'],
+        ['opt', '_remove_final_layer_norm', true, 'false'], ['opt', 'enable_bias', false, 'true'],
+        ['bert', 'position_embedding_type', 'relative_key', 'absolute'], ['nomic-bert', 'prenorm', true, 'false'], ['phi', 'qk_layernorm', true, 'false'],
+    ].map(([name, key, value, wanted]) => /** @type {(typeof wrong)[0]} */ ([`${name} with ${key} ${value}`, folder + name,
+        path => editJson(`${path}/config.json`, config => { config[String(key)] = value; }), 'NB_ERR_UNSUPPORTED',
+        new RegExp(`${key} is ${value ?? false}; of .* models only ${wanted} is supported`)])),
+    ['layers that are not rotated, elsewhere', `${folder}smollm3`, path => editJson(`${path}/config.json`, config => { config.no_rope_layers = [1, 1, 0, 1]; }),
+        'NB_ERR_UNSUPPORTED', /no_rope_layers has 0 for layer 2/],
+    ['a window in some layers', `${folder}qwen2`, path => editJson(`${path}/config.json`, config => {
+        Object.assign(config, { use_sliding_window: true, sliding_window: 9, max_window_layers: 1 });
+    }), 'NB_ERR_UNSUPPORTED', /sliding_window is 9 in some layers only \(max_window_layers\)/],
+    ['a window in the layers of a list', `${folder}qwen2`, path => editJson(`${path}/config.json`, config => {
+        Object.assign(config, { use_sliding_window: true, sliding_window: 9, layer_types: ['full_attention', 'sliding_attention'] });
+    }), 'NB_ERR_UNSUPPORTED', /sliding_window is 9 in some layers only \(layer_types\)/],
+    ['Phi 3\'s RoPE elsewhere', whole, path => editJson(`${path}/config.json`, config => { config.rope_parameters.rope_type = 'longrope'; }),
+        'NB_ERR_UNSUPPORTED', /RoPE of type longrope.*llama/],
+    ['no factors', `${folder}phi3-long`, path => editJson(`${path}/config.json`, config => { delete config.rope_parameters.short_factor; }),
+        'NB_ERR_FORMAT', /no short_factor/],
+    ['other factors', `${folder}phi3-long`, path => editJson(`${path}/config.json`, config => { config.rope_parameters.long_factor.pop(); }),
+        'NB_ERR_FORMAT', /rope_factors_long.*shape/],
+    ['narrow embeddings alone', `${folder}opt-350m`, path => editTensors(`${path}/model.safetensors`, tensors => {
+        delete tensors['model.decoder.project_out.weight'];
+    }), 'NB_ERR_FORMAT', /token_embd\.weight has 16 columns.*project_out/],
+    ['no last norm', `${folder}opt`, path => editTensors(`${path}/model.safetensors`, tensors => {
+        delete tensors['model.decoder.final_layer_norm.bias'];
+    }), 'NB_ERR_FORMAT', /output_norm\.bias is missing/],
+    ['an expert less', `${folder}mixtral`, path => editTensors(`${path}/model.safetensors`, tensors => {
+        delete tensors['model.layers.0.block_sparse_moe.experts.2.w1.weight'];
+    }), 'NB_ERR_FORMAT', /blk\.0\.ffn_gate_exps\.weight.*4 experts/],
+    ['an expert of another type', `${folder}mixtral`, path => editTensors(`${path}/model.safetensors`, tensors => {
+        tensors['model.layers.0.block_sparse_moe.experts.2.w1.weight'].dtype = 'F16';
+    }), 'NB_ERR_UNSUPPORTED', /blk\.0\.ffn_gate\.2\.weight is of another type/],
+    ['an expert too much', `${folder}mixtral`, path => editTensors(`${path}/model.safetensors`, tensors => {
+        tensors['model.layers.0.block_sparse_moe.experts.4.w1.weight'] = { dtype: 'U8', shape: [1], data_offsets: [0, 1] };
+    }), 'NB_ERR_(FORMAT|UNSUPPORTED)', /./],
+    ['a head\'s norm less', `${folder}stablelm-12b`, path => editTensors(`${path}/model.safetensors`, tensors => {
+        delete tensors['model.layers.0.self_attn.q_layernorm.norms.1.weight'];
+    }), 'NB_ERR_FORMAT', /norms\.3\.weight is one of 3/],
+    ['groups that are none', `${folder}gpt-neox`, path => editTensors(`${path}/model.safetensors`, tensors => {
+        const bias = tensors['gpt_neox.layers.0.attention.query_key_value.bias'];
+        bias.shape = [95];
+        bias.data_offsets[1] -= 2;
+    }), 'NB_ERR_FORMAT', /95 rows, which are no 4 groups of 3 heads/],
+    ['quantized rows in another order', `${folder}gpt-neox`, async path => {
+        await editJson(`${path}/config.json`, config => { config.quantization_config = { quant_method: 'gptq', bits: 4, group_size: 32, sym: true }; });
+        await editTensors(`${path}/model.safetensors`, tensors => {
+            const module = 'gpt_neox.layers.0.attention.query_key_value', at = tensors[`${module}.weight`].data_offsets[0];
+            delete tensors[`${module}.weight`];
+            tensors[`${module}.qweight`] = { dtype: 'I32', shape: [4, 96], data_offsets: [at, at + 1536] };
+            tensors[`${module}.scales`] = { dtype: 'F16', shape: [1, 96], data_offsets: [at + 1536, at + 1728] };
+        });
+    }, 'NB_ERR_UNSUPPORTED', /attn_qkv.*regrouped/],
     ['quantized weights', whole, path => editJson(`${path}/config.json`, config => { config.quantization_config = { quant_method: 'hqq' }; }),
         'NB_ERR_UNSUPPORTED', /"hqq" .*is not supported/],
     ['columns in another order, which nobody told', `${folder}gptq`, path => swapColumns(`${path}/model.safetensors`), 'NB_ERR_FORMAT', /desc_act/],
@@ -237,6 +326,48 @@ for (const [what, from, change, code, message] of wrong)
             return true;
         });
     });
+
+test('a window, where Qwen has it', async () => {
+    const cases = /** @type {const} */ ([[0, 9], [2, undefined], [undefined, undefined]]); // of 2 layers; 28 by default
+    for (const [max_window_layers, window] of cases) {
+        const path = await changed(`${folder}qwen2`, to => editJson(`${to}/config.json`, config => {
+            Object.assign(config, { use_sliding_window: true, sliding_window: 9, max_window_layers });
+        }));
+        const model = await load(path, { ...ONE, headerOnly: true });
+        assert.equal(model.info.window, window);
+        await model.dispose();
+    }
+});
+
+test('names of the first BERTs', async () => {
+    const path = await changed(`${folder}bert`, to => editTensors(`${to}/model.safetensors`, tensors => {
+        for (const name of Object.keys(tensors).filter(key => key !== '__metadata__')) {
+            const older = name.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta');
+            tensors[`bert.${older}`] = tensors[name];
+            delete tensors[name];
+        }
+    }));
+    await compareEmbeddings(path, 'safetensors/bert.json', ONE);
+});
+
+test('a folder of its own says how to pool', async () => {
+    const [{ tokens, cls, mean }] = embeddingVectors('safetensors/bert.json');
+    const path = await changed(`${folder}bert`, async to => {
+        await mkdir(`${to}/onnx`);
+        await copyFile(`${to}/config.json`, `${to}/onnx/config.json`);
+    });
+    const inside = ['config.json', 'tokenizer.json', 'model.safetensors', '1_Pooling/config.json', 'onnx/config.json'].map(name => `${path}/${name}`);
+    const chosen = await Promise.all(inside.map(async (name, i) => Object.defineProperty((await asFiles([name]))[0], 'webkitRelativePath',
+        { value: inside[i].replace(path, 'a/chosen') })));
+    const apart = inside.slice(0, 3);
+    /** @type {[Source, number[]][]} */
+    const sources = [[path, cls], [`${address}models/bert/`, cls], [inside.slice(0, 4), cls], [chosen, cls], [apart, mean], [await asFiles(apart), mean]];
+    for (const [source, expected] of sources) {
+        const model = await load(source, ONE);
+        assert.ok(maxDistance(await model.embed(tokens), expected) < 1e-5, String(source));
+        await model.dispose();
+    }
+});
 
 test('refused: one file of several', async () => {
     await assert.rejects(load(`${whole}/model.safetensors`), /safetensors file.*whole folder/);

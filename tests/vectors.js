@@ -35,6 +35,13 @@ export async function logitsOf(model, tokens, skip = 0) {
     return rows;
 }
 
+/** @param {string} path within tests/fixtures
+ * @returns {({ tokens: number[] } & Record<'mean' | 'cls' | 'last', number[]>)[]} */
+export const embeddingVectors = path => JSON.parse(readFileSync(`${root}tests/fixtures/${path}`, 'utf8')).cases;
+
+/** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
+export const maxDistance = (a, b) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
+
 /** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 export function dot(a, b) {
     let sum = 0;

@@ -8,12 +8,13 @@ import { readWhole } from './stream.js';
 
 /** @typedef {import('./stream.js').Single} Single */
 
-/** A file by its name, without folders. optional: it may turn out not to exist. @typedef {{ name: string, source: Single, optional?: boolean }} NamedSource */
+/** A file by its name, in the model's folder. optional: it may turn out not to exist. @typedef {{ name: string, source: Single, optional?: boolean }} NamedSource */
 
 /** A place that files are taken from by name; null: it has none of that name. @typedef {(name: string) => Promise<Single | null>} Place */
 
 /** What the core wants of a folder beside the weights; all but the first may be absent. */
-const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'];
+const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja',
+    '1_Pooling/config.json'];
 const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
 
 /** One of several files of weights: what stands before its number, its number, how many there are. */
@@ -21,6 +22,15 @@ const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/;
 
 /** @param {string} name */
 const isDocument = (name) => DOCUMENTS.includes(name);
+
+/**
+ * A file's name within the model's folder, as far as its path tells.
+ * @param {string} path
+ */
+export function nameOf(path) {
+    const parts = path.split(/[/\\]/), inFolder = parts.slice(-2).join('/');
+    return isDocument(inFolder) ? inFolder : parts[parts.length - 1];
+}
 
 /** Whether the core takes this file's header only, at first. @param {{ name: string }} file */
 export const isWeights = (file) => !isDocument(file.name);
@@ -51,7 +61,7 @@ export async function severalFiles(source) {
             const { pathname } = new URL(source.url);
             const sibling = (/** @type {string} */ name) => {
                 const url = new URL(source.url);
-                url.pathname = pathname.slice(0, pathname.lastIndexOf('/') + 1) + encodeURIComponent(name);
+                url.pathname = pathname.slice(0, pathname.lastIndexOf('/') + 1) + name.split('/').map(encodeURIComponent).join('/');
                 return /** @type {Single} */ ({ kind: 'url', url: url.href });
             };
             if (pathname.endsWith('/'))
@@ -89,16 +99,23 @@ async function ofPath(path) {
     const names = await readdir(path).catch((error) => {
         throw new NibbleError('NB_ERR_FILE', `cannot read the folder ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
     });
-    return ofNames(names, at(path), `the folder ${path}`);
+    const within = DOCUMENTS.filter((name) => name.includes('/'));
+    const found = await Promise.all(within.map((name) => stat(join(path, name)).then(() => true, () => false)));
+    return ofNames([...names, ...within.filter((_, i) => found[i])], at(path), `the folder ${path}`);
 }
 
 /**
+ * Of a folder that was chosen as a whole, names are paths; what does not lie beside the weights is none of the model's.
  * @param {{ name: string, source: Single }[]} files
  * @returns {Promise<NamedSource[]>}
  */
 async function ofList(files) {
-    const sources = new Map(files.map(({ name, source }) => [name, source]));
-    if (sources.size < files.length)
+    const folders = files.filter(({ name }) => /\.(gguf|safetensors)$/.test(name)).map(({ name }) => name.slice(0, name.lastIndexOf('/') + 1));
+    const folder = folders.sort((a, b) => a.split('/').length - b.split('/').length)[0] ?? '';
+    const own = files.filter(({ name }) => name.startsWith(folder)).map(({ name, source }) => ({ name: name.slice(folder.length), source }))
+        .filter(({ name }) => !name.includes('/') || isDocument(name));
+    const sources = new Map(own.map(({ name, source }) => [name, source]));
+    if (sources.size < own.length)
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): two of the files have one name; give those of one model');
     return ofNames([...sources.keys()], (name) => /** @type {Single} */ (sources.get(name)), 'the list of files');
 }

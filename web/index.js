@@ -5,7 +5,7 @@
  */
 import { checkMessages } from './chat.js';
 import { NibbleError, fromPlain, toPlain } from './errors.js';
-import { hubUrl } from './files.js';
+import { hubUrl, nameOf } from './files.js';
 import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOptions } from './options.js';
 import { isNode, nodeModule, nodeWorker, webWorker } from './platform.js';
 
@@ -410,16 +410,16 @@ async function describeSource(source) {
  */
 async function describeFile(source) {
     if (typeof Blob === 'function' && source instanceof Blob) {
-        const name = /** @type {Partial<File>} */ (source).name;
+        const { name, webkitRelativePath } = /** @type {Partial<File>} */ (source);
         if (typeof name !== 'string')
             throw new NibbleError('NB_ERR_ARGUMENT', 'load(): of several files each must be a File, whose name says what it is; a Blob has none');
-        return { name, source: { kind: 'blob', blob: isNode ? source.slice() : source } }; // Node does not copy a File to a worker
+        return { name: webkitRelativePath || name, source: { kind: 'blob', blob: isNode ? source.slice() : source } }; // Node does not copy a File to a worker
     }
     const { plain } = await describeSource(source);
     if (plain.kind !== 'url' && plain.kind !== 'path')
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): an array of sources may hold Files, URLs and, in Node, paths');
     const path = plain.kind === 'url' ? decodeURIComponent(new URL(plain.url).pathname) : plain.path;
-    return { name: path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1), source: plain };
+    return { name: nameOf(path), source: plain };
 }
 
 const CHUNK = 1 << 20;

@@ -4,6 +4,7 @@
 #include "../base/numbers.h"
 #include "../kernels/traits.h"
 #include "json.h"
+#include "reshape.h"
 
 enum { MOST_COLUMNS = 1 << 24 };
 enum { ROWS = 16 /* that are unpacked together: of codes that lie by columns, a line of the cache */ };
@@ -177,6 +178,13 @@ static int32_t check_blocks(nb_plan *plan, uint32_t target, const nb_tensor_info
 }
 
 int32_t nb_arrangement_check(nb_plan *plan, uint32_t target, nb_error *err) {
+    if (nb_is_reshaped(&plan->targets[target]))
+        return nb_reshape_check(plan, target, err);
+    if (plan->targets[target].groups)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tensor %t is quantized, and its rows would have to be regrouped; that is not supported. Take the "
+                       "model's floating-point version, or a GGUF file of it",
+                       nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]));
     nb_target *to = &plan->targets[target];
     to->quantization = plan->quantization;
     uint32_t codes = nb_plan_source(plan, target, NB_ROLE_CODES), zeros = nb_plan_source(plan, target, NB_ROLE_ZEROS);
@@ -344,7 +352,7 @@ static int32_t check_shape(const matrix *m, uint32_t target, nb_error *err) {
 }
 
 int32_t nb_arrangement_begin(nb_plan *plan, uint32_t target, nb_error *err) {
-    if (plan->targets[target].arrangement == NB_AS_ORDER)
+    if (plan->targets[target].arrangement == NB_AS_ORDER || nb_is_reshaped(&plan->targets[target]))
         return NB_OK;
     matrix m = matrix_of(plan, target);
     if (m.arrangement == NB_AS_BLOCKS)
@@ -428,6 +436,10 @@ int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first
                             nb_error *err) {
     if (plan->targets[target].arrangement == NB_AS_ORDER) {
         memcpy(out, plan->targets[plan->targets[target].with].order, (size_t)plan->out.tensors[target].bytes);
+        return NB_OK;
+    }
+    if (nb_is_reshaped(&plan->targets[target])) {
+        nb_reshape_rows(plan, target, first, rows, out);
         return NB_OK;
     }
     matrix m = matrix_of(plan, target);

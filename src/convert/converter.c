@@ -18,9 +18,10 @@ enum {
 };
 
 /* Files that are taken whole. */
-enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, DOCUMENTS };
+enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, POOLING, CHAT_TEMPLATE, DOCUMENTS };
 static const char *const document_names[DOCUMENTS] = {
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"};
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+    "1_Pooling/config.json", "chat_template.jinja"};
 
 typedef struct document {
     uint8_t *bytes; /* owned; NULL: not given */
@@ -271,6 +272,7 @@ static int32_t plan_folder(nb_converter *x, nb_error *err) {
                         .generation = nodes[GENERATION],
                         .tokenizer = nodes[TOKENIZER],
                         .tokenizer_config = nodes[TOKENIZER_CONFIG],
+                        .pooling = nodes[POOLING],
                         .chat_template = {(char *)template->bytes, template->size}};
     return nb_huggingface_plan(&x->plan, &folder, err);
 }
@@ -542,6 +544,8 @@ static int32_t produce(nb_converter *x, const uint8_t **bytes, nb_error *err) {
             advance(x, (size_t)NB_MIN(x->filled - x->used, source_of(x)->bytes - x->arrived));
         } else if (p->targets[target].arrangement != NB_AS_ROWS) {
             NB_TRY(collect(x, err));
+        } else if (x->arrived < p->targets[target].skipped) {
+            advance(x, (size_t)NB_MIN(x->filled - x->used, p->targets[target].skipped - x->arrived));
         } else if (x->written < p->out.tensors[x->target].at) {
             return pad(x, bytes);
         } else {

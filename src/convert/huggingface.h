@@ -11,6 +11,7 @@ typedef struct nb_folder {
     nb_node generation;        /* generation_config.json */
     nb_node tokenizer;         /* tokenizer.json */
     nb_node tokenizer_config;  /* tokenizer_config.json */
+    nb_node pooling;           /* 1_Pooling/config.json, of sentence-transformers */
     nb_text chat_template;     /* chat_template.jinja */
 } nb_folder;
 

@@ -10,8 +10,10 @@
 void nb_plan_free(nb_plan *plan) {
     for (uint64_t i = 0; plan->origins && i < plan->in.n_tensors; i++)
         nb_free(plan->origins[i].bytes);
-    for (uint64_t i = 0; plan->targets && i < plan->out.n_tensors; i++)
+    for (uint64_t i = 0; plan->targets && i < plan->out.n_tensors; i++) {
         nb_free(plan->targets[i].order);
+        nb_free(plan->targets[i].numbers);
+    }
     nb_free(plan->origins);
     nb_free(plan->targets);
     nb_checkpoint_free(&plan->in);
@@ -47,9 +49,24 @@ uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
     return (uint32_t)c->n_tensors - 1;
 }
 
+int32_t nb_plan_numbers(nb_plan *plan, nb_text name, float *numbers, uint32_t n) {
+    uint32_t target = nb_plan_target(plan, name);
+    if (target == NB_NONE) {
+        nb_free(numbers);
+        return plan->composer.code;
+    }
+    plan->targets[target].arrangement = NB_AS_NUMBERS;
+    plan->targets[target].numbers = numbers;
+    nb_tensor_info *info = &plan->out.tensors[target];
+    info->type = NB_TYPE_F32;
+    info->n_dimensions = 1;
+    info->shape[0] = n;
+    return NB_OK;
+}
+
 void nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role role) {
     nb_target *t = &plan->targets[target];
-    plan->origins[source] = (nb_origin){.target = target, .role = role, .next = t->first};
+    plan->origins[source] = (nb_origin){.target = target, .role = role, .next = t->first, .row = NB_NONE};
     t->first = source;
     t->missing++;
 }

@@ -20,6 +20,7 @@ typedef struct nb_origin { /* of a source */
     uint32_t target;       /* NB_NONE: nobody needs it */
     uint32_t role;
     uint32_t next;         /* source of the same target, or NB_NONE */
+    uint32_t row;          /* NB_AS_STACKED: of the target */
     uint8_t *bytes;        /* owned; NULL unless it has to wait for others */
 } nb_origin;
 
@@ -30,7 +31,10 @@ typedef enum nb_arrangement {
     NB_AS_PACKED, /* compressed-tensors' words of codes, along the rows */
     NB_AS_BYTES,  /* a code of eight bits a weight */
     NB_AS_BLOCKS, /* bitsandbytes' NF4 and FP4 */
-    NB_AS_ORDER  /* the order of another target's columns */
+    NB_AS_ORDER, /* the order of another target's columns */
+    /* reshape.h: */
+    NB_AS_TRANSPOSED, NB_AS_REGROUPED, NB_AS_STACKED,
+    NB_AS_NUMBERS /* no source: numbers of config.json */
 } nb_arrangement;
 
 /* Who quantized a folder's weights. */
@@ -49,6 +53,8 @@ typedef struct nb_target {
     nb_arrangement arrangement;
     uint32_t source_type; /* of the weights in a source, where they are numbers and not codes */
     float shift;          /* of a vector: what is to be added */
+    uint64_t skipped;     /* bytes at the source's beginning that are left out */
+    uint32_t groups, group_heads; /* NB_AS_REGROUPED: and heads in each; 0: its rows need no regrouping */
     uint32_t first;       /* of its sources */
     uint32_t missing;     /* how many of them have not arrived */
     uint64_t columns;     /* as config.json says, where codes do not */
@@ -56,6 +62,7 @@ typedef struct nb_target {
     nb_quantize *quantize; /* what makes blocks of such weights; NULL: they stay what they are */
     uint32_t with;        /* the target that it is written behind, or NB_NONE */
     uint32_t *order;      /* owned: [columns], of the files' columns; NULL: as they are */
+    float *numbers;       /* owned: NB_AS_NUMBERS */
 } nb_target;
 
 typedef struct nb_plan {
@@ -76,6 +83,8 @@ int32_t nb_plan_begin(nb_plan *plan, nb_error *err);
 
 /* The target of this name, new (without type and shape) if there is none; NB_NONE: plan->composer.code has failed. */
 uint32_t nb_plan_target(nb_plan *plan, nb_text name);
+/* A vector of numbers, which become the plan's to free. */
+int32_t nb_plan_numbers(nb_plan *plan, nb_text name, float *numbers, uint32_t n);
 void nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role role);
 
 /* A target's source in a role; NB_NONE if there is none. */

@@ -116,6 +116,10 @@ void nb_gelu_exact(float *x, size_t n) {
     EACH(x, n, gelu_exact(v))
 }
 
+void nb_relu(float *x, size_t n) {
+    EACH(x, n, wasm_f32x4_max(v, wasm_f32x4_splat(0)))
+}
+
 void nb_cap(float *x, float cap, size_t n) {
     EACH(x, n, capped(v, cap))
 }

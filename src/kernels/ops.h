@@ -53,6 +53,9 @@ void nb_gelu_multiply(float *gate, const float *up, size_t n);
 void nb_gelu(float *x, size_t n);
 void nb_gelu_exact(float *x, size_t n);
 
+/* x = max(x, 0). [n]. */
+void nb_relu(float *x, size_t n);
+
 /* x += y. [n] each. */
 void nb_add_to(float *x, const float *y, size_t n);
 

@@ -114,6 +114,15 @@ void nb_renorm_block(const nb_step *p, const nb_norm *norm) {
     memcpy(p->s->x, p->s->normed, (size_t)p->n * p->s->model->shape.width * sizeof(float));
 }
 
+void nb_project_embeddings(nb_session *s, uint32_t n) {
+    const nb_matrix *in = &s->model->project_in;
+    if (!in->rows)
+        return;
+    for (uint32_t t = 0; t < n; t++)
+        memcpy(s->normed + (size_t)t * in->columns, s->x + (size_t)t * in->rows, in->columns * sizeof(float));
+    matmul(s, s->normed, n, in->columns, &(nb_matmul_job){in, s->x}, 1); /* [n, width] */
+}
+
 /* x[t] += row first + t step, for n tokens. */
 static void add_rows(nb_session *s, const nb_matrix *rows, uint32_t first, uint32_t step, uint32_t n) {
     uint32_t width = s->model->shape.width;

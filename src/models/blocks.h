@@ -24,6 +24,9 @@ typedef struct nb_step {
 /* Layer i as the shape says. */
 nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n);
 
+/* x = project_in(x), the first embedding_width of it, if there is that. */
+void nb_project_embeddings(nb_session *s, uint32_t n);
+
 /* x += positions [first, first + n), the learned ones; x += the first token type; x *= scale: what some families do before
  * their first layer. */
 void nb_add_positions(nb_session *s, uint32_t first, uint32_t n);

@@ -9,6 +9,7 @@ extern const nb_family nb_family_qwen2, nb_family_qwen3, nb_family_qwen2moe, nb_
 extern const nb_family nb_family_phi2, nb_family_phi3;                                            /* phi.c */
 extern const nb_family nb_family_gemma, nb_family_gemma2, nb_family_gemma3;                       /* gemma.c */
 extern const nb_family nb_family_gpt2;
+extern const nb_family nb_family_opt;
 extern const nb_family nb_family_stablelm;
 extern const nb_family nb_family_gptneox;
 extern const nb_family nb_family_olmo2;

@@ -104,12 +104,13 @@ static int32_t fill_tensor(nb_loader *l, const uint8_t *bytes, size_t size, size
         return NB_OK;
     }
     nb_matrix *m = to.matrix;
-    size_t row_bytes = (size_t)(info->bytes / m->rows);
-    while (l->rows_done < m->rows) {
-        uint64_t rows = NB_MIN(nb_group_rows(info->type), m->rows - l->rows_done);
+    uint64_t all = info->shape[1] * info->shape[2];
+    size_t row_bytes = (size_t)(info->bytes / all);
+    while (l->rows_done < all) {
+        uint64_t rows = NB_MIN(nb_group_rows(info->type), all - l->rows_done);
         if (size - *used < rows * row_bytes)
             return NB_OK;
-        nb_matrix_pack(m, (uint32_t)l->rows_done, bytes + *used);
+        nb_matrix_pack(m, to.first + (uint32_t)l->rows_done, bytes + *used);
         *used += (size_t)rows * row_bytes;
         l->rows_done += rows;
     }

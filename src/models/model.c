@@ -13,7 +13,7 @@ const nb_family *const nb_families[] = {
     &nb_family_llama, &nb_family_qwen2, &nb_family_qwen3, &nb_family_phi3, &nb_family_gemma, &nb_family_gemma2,
     &nb_family_gemma3, &nb_family_gpt2, &nb_family_smollm3, &nb_family_stablelm, &nb_family_phi2, &nb_family_gptneox,
     &nb_family_olmo2, &nb_family_granite, &nb_family_falcon, &nb_family_qwen2moe, &nb_family_qwen3moe,
-    &nb_family_deepseek, &nb_family_bert, &nb_family_nomic_bert, NULL};
+    &nb_family_deepseek, &nb_family_bert, &nb_family_nomic_bert, &nb_family_opt, NULL};
 
 enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of two still fit 64 bits easily */
 
@@ -22,6 +22,7 @@ static uint32_t extent_of(const nb_shape *s, uint32_t e) {
     case NB_EXTENT_1: return 1;
     case NB_EXTENT_VOCABULARY: return s->vocabulary;
     case NB_EXTENT_WIDTH: return s->width;
+    case NB_EXTENT_EMBEDDING: return s->embedding_width;
     case NB_EXTENT_FEED_FORWARD: return s->feed_forward;
     case NB_EXTENT_HEAD: return s->head_size;
     case NB_EXTENT_HEADS: return s->heads;
@@ -189,9 +190,11 @@ static const nb_slot *find_slot(const nb_family *family, nb_text name, bool in_l
     return NULL;
 }
 
-static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, nb_error *err) {
+/* single: it is one expert's. */
+static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, bool single,
+                           nb_error *err) {
     uint64_t columns = extent_of(&model->shape, slot->columns), rows = extent_of(&model->shape, slot->rows);
-    uint64_t experts = slot->by_expert ? model->shape.experts : 1;
+    uint64_t experts = slot->by_expert && !single ? model->shape.experts : 1;
     nb_text name = nb_checkpoint_tensor_name(&model->checkpoint, info);
     if (info->shape[0] != columns || info->shape[1] != rows || info->shape[2] != experts || info->shape[3] != 1)
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for "
@@ -201,6 +204,54 @@ static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_
     if (part % nb_group_rows(info->type))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t has parts of %l rows; of a quantized one only multiples of 4 are "
                        "supported", name, part);
+    return NB_OK;
+}
+
+/* The slot of "ffn_gate_exps.weight" for "ffn_gate.7.weight", as files may have experts one by one, and *expert = 7; NULL for
+ * other names. */
+static const nb_slot *find_expert_slot(const nb_model *model, nb_text name, uint32_t *expert) {
+    size_t dot = 0, end;
+    while (dot < name.size && name.data[dot] != '.')
+        dot++;
+    for (end = dot + 1, *expert = 0; end < name.size && name.data[end] >= '0' && name.data[end] <= '9'; end++)
+        *expert = *expert * 10 + (uint32_t)(name.data[end] - '0');
+    bool canonical = end - dot == 2 || (end - dot <= 5 && name.data[dot + 1] != '0'); /* else two names would be one */
+    if (end >= name.size || !canonical || *expert >= model->shape.experts)
+        return NULL;
+    char stacked[64];
+    nb_writer w = nb_writer_over(stacked, sizeof stacked);
+    nb_write_bytes(&w, name.data, dot);
+    nb_write(&w, "_exps");
+    nb_write_bytes(&w, name.data + end, name.size - end);
+    const nb_slot *slot = find_slot(model->family, (nb_text){stacked, NB_MIN(w.length, sizeof stacked)}, true);
+    return slot && slot->by_expert ? slot : NULL;
+}
+
+/* The experts' matrix is made for the first tensor of it: for the only one, or for that of any one expert. While tensors are
+ * bound, its rows are those that were found. */
+static int32_t bind_experts(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, uint32_t first_row,
+                            nb_matrix *matrix, nb_destination *to, nb_error *err) {
+    if (!matrix->rows) {
+        matrix->type = info->type;
+        to->rows = extent_of(&model->shape, slot->rows) * model->shape.experts;
+    }
+    if (matrix->type != info->type)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is of another type than those of other experts; that is not "
+                       "supported", nb_checkpoint_tensor_name(&model->checkpoint, info));
+    matrix->rows += (uint32_t)(info->shape[1] * info->shape[2]);
+    to->matrix = matrix;
+    to->first = first_row;
+    return NB_OK;
+}
+
+static int32_t check_experts(const nb_model *model, nb_error *err) {
+    for (const nb_slot *s = model->family->slots; s->name; s++)
+        for (uint32_t i = 0; s->by_expert && i < model->shape.layers; i++) {
+            uint32_t rows = ((const nb_matrix *)((const uint8_t *)&model->layers[i] + s->at))->rows;
+            if (rows && rows != extent_of(&model->shape, s->rows) * model->shape.experts)
+                return NB_FAIL(err, NB_ERR_FORMAT, "of blk.%u.%s there are not the tensors of %u experts, each once; the file "
+                               "is not whole", i, s->name, model->shape.experts);
+        }
     return NB_OK;
 }
 
@@ -233,18 +284,26 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
             NB_TRY(bind_order(model, info, rest, layer, &destinations[i], err));
             continue;
         }
-        const nb_slot *slot = find_slot(model->family, rest, layer >= 0);
+        uint32_t expert = 0;
+        const nb_slot *slot = find_slot(model->family, rest, layer >= 0), *single = NULL;
+        if (!slot && layer >= 0)
+            slot = single = find_expert_slot(model, rest, &expert);
         if (!slot || layer >= (int64_t)model->shape.layers)
             return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it", name,
                            model->family->name);
-        NB_TRY(check_shape(model, slot, info, err));
+        NB_TRY(check_shape(model, slot, info, single, err));
         uint8_t *place = layer >= 0 ? (uint8_t *)&model->layers[layer] : (uint8_t *)model;
-        if (slot->is_matrix)
-            destinations[i].matrix = (nb_matrix *)(place + slot->at);
-        else
+        nb_matrix *matrix = (nb_matrix *)(place + slot->at);
+        if (slot->by_expert) {
+            NB_TRY(bind_experts(model, slot, info, expert * extent_of(&model->shape, slot->rows), matrix, &destinations[i], err));
+        } else if (slot->is_matrix) {
+            destinations[i].matrix = matrix;
+            destinations[i].rows = (uint32_t)(info->shape[1] * info->shape[2]);
+        } else {
             destinations[i].vector = (float **)(place + slot->at);
+        }
     }
-    return NB_OK;
+    return check_experts(model, err);
 }
 
 static bool is_filled(const void *base, const nb_slot *s) {
@@ -300,7 +359,9 @@ static void take_weights(nb_model *model, const nb_destination *destinations) {
         const nb_tensor_info *info = &c->tensors[i];
         if (destinations[i].matrix) {
             nb_matrix *m = destinations[i].matrix;
-            uint64_t rows = info->shape[1] * info->shape[2];
+            uint64_t rows = destinations[i].rows;
+            if (!rows)
+                continue;
             void *data = nb_arena_take(&model->arena, nb_matrix_bytes(info->type, rows, info->shape[0]), 1);
             if (model->arena.base)
                 *m = (nb_matrix){info->type, (uint32_t)rows, (uint32_t)info->shape[0],

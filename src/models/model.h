@@ -28,6 +28,7 @@ typedef enum nb_head_norms { NB_HEAD_NORMS_SHARED, NB_HEAD_NORMS_OWN, NB_HEAD_NO
 typedef struct nb_shape {
     uint32_t vocabulary, layers;
     uint32_t width;                     /* of the residual stream (GGUF: embedding_length) */
+    uint32_t embedding_width;           /* of embeddings that have one of their own */
     uint32_t feed_forward;              /* inner width of the feed-forward network */
     uint32_t heads, kv_heads;
     uint32_t head_size, value_size;     /* of a query or key head; of a value head */
@@ -42,6 +43,7 @@ typedef struct nb_shape {
     uint32_t token_types;               /* kinds of tokens that its embeddings tell apart */
     uint32_t pooling;                   /* NB_POOLING_...: what the file wants */
     bool parallel;                      /* both blocks of a layer side by side, where a family has it either way */
+    bool norms_last;                    /* of what the stream has become, where a family has them either way */
     bool layer_norm;                    /* norms are about the mean (Ba et al. 2016), else root mean squares */
     nb_head_norms head_norms;
     float norm_epsilon, attention_scale; /* the latter usually 1 / sqrt(head_size) */
@@ -86,6 +88,7 @@ struct nb_model {
     nb_matrix positions;      /* [context, width]: learned ones, added to the embeddings */
     nb_matrix token_types;    /* [token_types, width]: the first is added too */
     nb_norm embedding_norm;   /* [width]: of the sum, in encoders */
+    nb_matrix project_in, project_out; /* [width, embedding_width], [embedding_width, width]: absent if these are one */
     nb_matrix output;         /* [vocabulary, width]; the embedding again if the file has none */
     nb_norm output_norm;      /* [width] */
     float *output_bias;       /* [vocabulary] */
@@ -97,7 +100,7 @@ typedef enum nb_extent {      /* a side of a tensor, in terms of the shape */
     NB_EXTENT_1, NB_EXTENT_VOCABULARY, NB_EXTENT_WIDTH, NB_EXTENT_FEED_FORWARD, NB_EXTENT_HEAD, NB_EXTENT_HEADS,
     NB_EXTENT_KV_HEADS, NB_EXTENT_QUERIES, NB_EXTENT_KEYS, NB_EXTENT_VALUES, NB_EXTENT_MIXED /* heads * value_size */,
     NB_EXTENT_QKV, NB_EXTENT_PAIRS, NB_EXTENT_GATE_UP, NB_EXTENT_CONTEXT, NB_EXTENT_TYPES, NB_EXTENT_EXPERTS,
-    NB_EXTENT_EXPERT /* inner width of one */, NB_EXTENT_SHARED
+    NB_EXTENT_EXPERT /* inner width of one */, NB_EXTENT_SHARED, NB_EXTENT_EMBEDDING
 } nb_extent;
 
 /* Whether a file must have it: dense in layers without experts, mixture in layers with them. */
@@ -134,7 +137,8 @@ int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, 
 /* Finds the family, configures it, checks every tensor against the slots, and allocates the weights.
  * destinations: [n_tensors], receives where each tensor goes. */
 typedef struct nb_destination {
-    nb_matrix *matrix; /* or */
+    nb_matrix *matrix; /* from row `first` on; or */
+    uint32_t first, rows; /* rows: of the whole matrix; 0: another tensor has it made */
     float **vector;    /* or */
     const int32_t **order;
 } nb_destination;

@@ -120,11 +120,16 @@ double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch,
 static void compute_logits(nb_session *s, uint32_t row, uint32_t rows) {
     const nb_model *m = s->model;
     const nb_shape *shape = &m->shape;
-    for (uint32_t i = 0; i < rows; i++)
-        nb_norm_row(shape, s->normed + (size_t)i * shape->width, s->x + (size_t)(row + i) * shape->width,
-                    &m->output_norm, shape->width);
-    nb_activations_set(&s->activations, s->normed, rows, shape->width);
+    const float *x = s->x + (size_t)row * shape->width;
+    for (uint32_t i = 0; i < rows && m->output_norm.weight; i++)
+        nb_norm_row(shape, s->normed + (size_t)i * shape->width, x + (size_t)i * shape->width, &m->output_norm, shape->width);
+    nb_activations_set(&s->activations, m->output_norm.weight ? s->normed : x, rows, shape->width);
     nb_matmul_job job = {&m->output, s->logits};
+    if (m->project_out.rows) {
+        nb_matmul_job projection = {&m->project_out, s->y};
+        nb_matmul(s->pool, &s->activations, &projection, 1, s->matmul_scratch); /* [rows, embedding_width] */
+        nb_activations_set(&s->activations, s->y, rows, shape->embedding_width);
+    }
     nb_matmul(s->pool, &s->activations, &job, 1, s->matmul_scratch);
     for (uint32_t i = 0; i < rows && m->output_bias; i++)
         nb_add_to(s->logits + (size_t)i * shape->vocabulary, m->output_bias, shape->vocabulary);

@@ -59,16 +59,19 @@ static double capped(double x, double cap) {
 static void check_plain(void) {
     double worst = 0, worst_exact = 0, worst_cap = 0;
     for (float x = -20; x <= 20; x += 0.00137f) {
-        float a[7] = {x, -x, x, x, x, x, x}, b[7], c[7];
+        float a[7] = {x, -x, x, x, x, x, x}, b[7], c[7], d[7];
         memcpy(b, a, sizeof a);
+        memcpy(d, a, sizeof a);
         memcpy(c, a, sizeof a);
         nb_gelu(a, 7);
         nb_gelu_exact(b, 7);
         nb_cap(c, 3.5f, 7);
+        nb_relu(d, 7);
         for (uint32_t i = 0; i < 7; i++) {
             double in = i == 1 ? -x : x, scale = NB_MAX(fabs(in), 1e-30);
             worst = NB_MAX(worst, fabs(a[i] - gelu(in)) / scale);
             worst_exact = NB_MAX(worst_exact, fabs(b[i] - normal(in)) / scale);
+            CHECK(d[i] == (float)NB_MAX(in, 0), "relu of %g: %g", in, (double)d[i]);
             worst_cap = NB_MAX(worst_cap, fabs(c[i] - capped(in, 3.5)) / 3.5);
         }
     }

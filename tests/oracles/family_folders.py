@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small models with random weights as Hugging Face folders, one for each family that GGUF files are read of, and OPT.
 
-    family_folders.py [OUTPUT = tests/fixtures/safetensors-next] [NAME ...]
+    family_folders.py [OUTPUT = tests/fixtures/safetensors] [NAME ...]
 
 Models are those of family_models.py, other numbers apart; beside each folder are the logits of 40 random tokens by
 transformers in F32 with the weights that the folder holds (NAME.json with NAME.bin, layout: logits_vectors.py), of
@@ -272,7 +272,7 @@ def same(a, b):
 def main():
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures/safetensors-next")
+    own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures/safetensors")
     output = sys.argv[1] if len(sys.argv) > 1 else own
     os.makedirs(output, exist_ok=True)
     for seed, (name, (source, others, kind, today)) in enumerate(FOLDERS.items(), 3001):

@@ -1,0 +1,105 @@
+#include "reshape.h"
+
+#include "../kernels/traits.h"
+#include "safetensors.h"
+
+static const nb_tensor_info *source_of(const nb_plan *plan, uint32_t target, const uint8_t **bytes) {
+    uint32_t i = plan->targets[target].first;
+    *bytes = plan->origins[i].bytes;
+    return &plan->in.tensors[i];
+}
+
+static uint64_t element_bytes(const nb_tensor_info *t) {
+    return t->bytes / (t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3]);
+}
+
+/* Rows, or of a vector elements. */
+static uint64_t units_of(const nb_tensor_info *t) {
+    return t->n_dimensions == 1 ? t->shape[0] : t->shape[1];
+}
+
+static int32_t check_stack(nb_plan *plan, uint32_t target, nb_error *err) {
+    const nb_target *t = &plan->targets[target];
+    const nb_tensor_info *first = &plan->in.tensors[t->first];
+    nb_tensor_info *to = &plan->out.tensors[target];
+    uint64_t rows = t->missing, sum = 0;
+    for (uint32_t i = t->first; i != NB_NONE; i = plan->origins[i].next) {
+        const nb_tensor_info *one = &plan->in.tensors[i];
+        for (uint32_t k = plan->origins[i].next; k != NB_NONE; k = plan->origins[k].next)
+            sum += plan->origins[k].row == plan->origins[i].row; /* twice there */
+        if (one->type != first->type || one->n_dimensions != 1 || one->shape[0] != first->shape[0] ||
+            plan->origins[i].row >= rows || sum)
+            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is one of %l that make one, but it does not fit the others",
+                           nb_checkpoint_tensor_name(&plan->in, one), rows);
+    }
+    to->n_dimensions = 2;
+    to->shape[0] = first->shape[0];
+    to->shape[1] = rows;
+    return NB_OK;
+}
+
+int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err) {
+    const nb_target *t = &plan->targets[target];
+    const nb_tensor_info *from = &plan->in.tensors[t->first];
+    nb_tensor_info *to = &plan->out.tensors[target];
+    nb_text name = nb_checkpoint_tensor_name(&plan->in, from);
+    if (!nb_traits_of(from->type) || nb_traits_of(from->type)->block_weights != 1)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tensor %t has type %s, which is not supported here; F32, F16, BF16, F8_E4M3 and F8_E5M2 are",
+                       name, nb_safetensors_type(from->type));
+    if (t->arrangement == NB_AS_STACKED)
+        return check_stack(plan, target, err);
+    if (t->missing > 1)
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is there twice, under two names", name);
+    if (t->arrangement == NB_AS_TRANSPOSED) {
+        to->shape[0] = from->shape[1];
+        to->shape[1] = from->shape[0];
+    } else if (from->n_dimensions > 2 || units_of(from) % ((uint64_t)t->groups * t->group_heads)) {
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "tensor %t has %l rows, which are no %u groups of %u heads, as config.json says", name,
+                       units_of(from), t->groups, t->group_heads);
+    }
+    return NB_OK;
+}
+
+static void put_transposed(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out) {
+    const uint8_t *in;
+    const nb_tensor_info *from = source_of(plan, target, &in);
+    uint64_t size = element_bytes(from), columns = from->shape[1];
+    for (uint64_t i = 0; i < columns; i++)
+        for (uint64_t row = 0; row < rows; row++)
+            memcpy(out + (row * columns + i) * size, in + (i * from->shape[0] + first + row) * size, size);
+}
+
+/* Which of the files' rows becomes row i of n. */
+static uint64_t regrouped(const nb_target *t, uint64_t i, uint64_t n) {
+    uint64_t queries = t->group_heads - 2, size = n / ((uint64_t)t->groups * t->group_heads), head = i / size;
+    uint64_t all_queries = queries * t->groups;
+    uint64_t group = head < all_queries ? head / queries : (head - all_queries) % t->groups;
+    uint64_t place = head < all_queries ? head % queries : queries + (head - all_queries) / t->groups;
+    return (group * t->group_heads + place) * size + i % size;
+}
+
+static void put_regrouped(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out) {
+    const uint8_t *in;
+    const nb_tensor_info *from = source_of(plan, target, &in);
+    uint64_t n = units_of(from), size = from->bytes / n, last = from->n_dimensions == 1 ? n : first + rows;
+    for (uint64_t i = first; i < last; i++, out += size)
+        memcpy(out, in + regrouped(&plan->targets[target], i, n) * size, (size_t)size);
+}
+
+void nb_reshape_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out) {
+    const nb_target *t = &plan->targets[target];
+    const nb_tensor_info *to = &plan->out.tensors[target];
+    switch (t->arrangement) {
+    case NB_AS_TRANSPOSED: put_transposed(plan, target, first, rows, out); break;
+    case NB_AS_REGROUPED: put_regrouped(plan, target, first, rows, out); break;
+    case NB_AS_NUMBERS: memcpy(out, t->numbers, (size_t)to->bytes); break;
+    default:
+        for (uint32_t i = t->first; i != NB_NONE; i = plan->origins[i].next) {
+            uint64_t row = plan->origins[i].row, size = plan->in.tensors[i].bytes;
+            if (row >= first && row < first + rows)
+                memcpy(out + (row - first) * size, plan->origins[i].bytes, (size_t)size);
+        }
+    }
+}

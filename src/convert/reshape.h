@@ -1,0 +1,23 @@
+/* Tensors whose numbers stay what they are, but not where they are. Elements are of any type.
+ *
+ *     NB_AS_TRANSPOSED  [in, out] -> [out, in]: Conv1D of GPT-2
+ *     NB_AS_REGROUPED   [groups, queries + a key + a value, head] -> all queries, all keys, all values: fused projections
+ *                       of GPT-NeoX and Falcon, and their biases
+ *     NB_AS_STACKED     [columns], many of them -> [rows, columns], by the number in their names
+ *     NB_AS_NUMBERS     written down in config.json */
+#ifndef NB_RESHAPE_H
+#define NB_RESHAPE_H
+
+#include "plan.h"
+
+static inline bool nb_is_reshaped(const nb_target *t) {
+    return t->arrangement >= NB_AS_TRANSPOSED;
+}
+
+/* The sources must make one tensor, whose type and shape are set. */
+int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err);
+
+/* Rows [first, first + rows) of the target, all of whose sources are here; a vector is one row. */
+void nb_reshape_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out);
+
+#endif
