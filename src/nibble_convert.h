@@ -51,6 +51,10 @@ int32_t nb_converter_commit(nb_converter *converter, size_t n, nb_error *err);
  * from *offset on. 0: all are there. */
 int32_t nb_converter_next(nb_converter *converter, double *offset, nb_error *err);
 
+/* Where the weights begin that are needed of the N-th such file, which may be fetched ahead of its turn; 0: none are.
+ * Known from the first nb_converter_next on. */
+double nb_converter_offset(const nb_converter *converter, int32_t number);
+
 /* The GGUF's next bytes, and how many; 0: more of the files is needed for more. Good until the next call. */
 int32_t nb_converter_take(nb_converter *converter, const uint8_t **bytes, nb_error *err);
 

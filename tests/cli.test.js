@@ -91,6 +91,7 @@ test('inspect: a table for people, everything for programs', async () => {
     assert.match(out, /^architecture +llama$/m);
     assert.match(out, /^file size +698,240 bytes$/m);
     assert.match(out, /Q4_1 +24 tensors/);
+    assert.match((await nibble(['inspect', tiny, '--context', '100'])).out, /^memory +1 MB at 100 tokens: weights 1 MB, cache 1 MB/m);
     const file = await json('inspect', tiny, '--json');
     assert.equal(file.bytes, 698240);
     assert.equal(file.architecture, 'llama');

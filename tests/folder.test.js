@@ -86,12 +86,15 @@ let temporary;
 const asked = [];
 /** Whether it knows ranges. */
 let ranges = true;
+/** What an answer waits for. @type {((url: string) => Promise<unknown> | undefined) | undefined} */
+let delay;
 const server = createServer(async ({ url = '', headers }, response) => {
     const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0);
     asked.push(from ? `${url} from ${from}` : url);
     try {
         const bytes = await readFile(join(temporary, decodeURIComponent(url)));
         const given = ranges ? bytes.subarray(from) : bytes;
+        await delay?.(url);
         response.writeHead(ranges && from ? 206 : 200, { 'Content-Length': given.length }).end(given);
     } catch {
         response.writeHead(404).end('<html>no</html>');
@@ -124,6 +127,22 @@ test('a sharded model comes from a base URL, each shard by its header and then b
     assert.deepEqual(asked.filter(what => what.includes('00002-of')).length, 2);
     assert.ok(asked.some(what => /00002-of-00004.safetensors from [1-9]/.test(what)), asked.join('\n'));
     assert.ok(asked.includes('/models/llama-sharded/chat_template.jinja'), 'it is asked for, and may be absent');
+});
+
+test('shards are fetched ahead: the next one before the one at hand has ended', { timeout: 60_000 }, async () => {
+    /** @type {(() => void) | undefined} */
+    let release;
+    const next = new Promise(resolve => { release = () => resolve(undefined); });
+    asked.length = 0;
+    delay = url => {
+        if (asked.filter(what => what.includes('00003-of')).length > 1) release?.();
+        return /00002-of/.test(url) && asked.filter(what => what.includes('00002-of')).length > 1 ? next : undefined;
+    };
+    try {
+        await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json');
+    } finally {
+        delay = undefined;
+    }
 });
 
 test('a server that knows no ranges will do', async () => {

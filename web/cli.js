@@ -79,9 +79,13 @@ const COMMANDS = {
         run: commandEmbed,
     },
     inspect: {
-        usage: 'nibble inspect MODEL [--json]',
+        usage: 'nibble inspect MODEL [--context N] [--json]',
         summary: 'say what is in a model file; reads its header only',
-        flags: [{ ...JSON_FLAG, help: 'print everything, tensors and metadata too, as one JSON object' }, ...options('build')],
+        flags: [
+            { name: 'contextLength', flag: 'context', type: 'integer', min: 1, max: 1 << 24, value: 'N',
+                help: 'say how much memory so many tokens take (default: the model\'s own context, at most 4096)' },
+            { ...JSON_FLAG, help: 'print everything, tensors and metadata too, as one JSON object' }, ...options('quantize', 'build'),
+        ],
         run: commandInspect,
     },
     bench: {
@@ -349,13 +353,16 @@ async function commandInspect(args, signal) {
     if (args.values.json)
         print(file);
     else
-        process.stdout.write(table(file));
+        process.stdout.write(table(file, args.values.contextLength ?? Math.min(file.context || 4096, 4096)));
 }
 
-/** @param {Omit<import('./index.d.ts').ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} file */
-function table(file) {
+/** @param {Omit<import('./index.d.ts').ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} file
+ * @param {number} context tokens */
+function table(file, context) {
     const number = (/** @type {number | undefined} */ value) => value?.toLocaleString('en');
     const { tokenizer: t, types } = file;
+    const weights = types.reduce((sum, { bytes }) => sum + bytes, 0), cache = context * (file.kvBytesPerToken ?? 0);
+    const megabytes = (/** @type {number} */ bytes) => `${number(Math.ceil(bytes / 1e6))} MB`;
     /** @type {[string, string | undefined][]} */
     const rows = [
         ['name', file.name],
@@ -369,6 +376,8 @@ function table(file) {
         ['heads', file.heads === undefined ? undefined : `${file.heads}, of keys and values ${file.kvHeads}, size ${file.headSize}`],
         ['context', file.context === undefined ? undefined : `${number(file.context)} tokens, window ${number(file.window) ?? 'all'}, ` +
             `${number(file.kvBytesPerToken)} bytes of cache each`],
+        ['memory', file.kvBytesPerToken === undefined ? undefined : `${megabytes(weights + cache)} at ${number(context)} tokens: weights ${
+            megabytes(weights)}, cache ${megabytes(cache)}; and some for buffers`],
         ['tokenizer', t && `${t.kind}${t.pre ? ` (${t.pre})` : ''}, ${number(t.size)} tokens`],
         ['begin, end', t && [[t.begin, t.beginText], [t.end, t.endText]].map(([id, text]) => (id === -1 ? 'none' : `${id} ${text}`)).join(', ')],
         ['chat', file.chatTemplate ? 'has a template' : 'no template: continues text'],

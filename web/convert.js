@@ -6,7 +6,7 @@ import { startConverter } from './core.js';
 import { NibbleError } from './errors.js';
 import { explained, feedSink } from './feed.js';
 import { isWeights } from './files.js';
-import { isAbsent } from './stream.js';
+import { isAbsent, readAhead } from './stream.js';
 
 /** Flags of src/nibble_convert.h. */
 const CONVERT_ALL = 0, CONVERT_HEADER = 1;
@@ -15,9 +15,13 @@ const QUANTIZE_PLAINLY = 0, QUANTIZE_DOUBLY = 1;
 /** @typedef {import('./stream.js').Sink} Sink */
 
 /**
- * A file, which is opened twice if it has weights: from the beginning, and from where they begin.
- * @typedef {{ name: string, open: (from?: number) => Promise<import('./stream.js').Opened>, optional?: boolean }} InputFile
+ * A file, which is opened twice if it has weights: from the beginning, and from where they begin. remote: it is worth the while to do
+ * so ahead of its turn.
+ * @typedef {{ name: string, open: (from?: number) => Promise<import('./stream.js').Opened>, remote?: boolean, optional?: boolean }} InputFile
  */
+
+/** How many files are opened before their headers' turn: together with those that are read, fewer than a browser allows for a host. */
+const OPENED_AHEAD = 3;
 
 /** @typedef {{ headerOnly?: boolean, wasmUrl?: string, quantize?: string, doubleQuant?: boolean }} ConvertOptions */
 
@@ -34,6 +38,8 @@ class Conversion {
         this.files = files;
         /** @type {ReturnType<typeof feedSink>[]} */
         this.sinks = [];
+        /** The file after the one at hand. @type {{ number: number, stream: ReturnType<typeof readAhead> } | undefined} */
+        this.ahead = undefined;
     }
 
     /**
@@ -48,16 +54,10 @@ class Conversion {
             if (quantize)
                 this.withText(quantize, (at, length) => core.count('nb_converter_quantize', converter, at, length,
                     doubleQuant ? QUANTIZE_DOUBLY : QUANTIZE_PLAINLY));
-            for (const file of this.files)
-                await this.readHeader(file);
-            const weights = this.files.filter(isWeights);
-            for (let next = this.next(); ; next = this.next()) {
-                this.drain();
-                if (next.number === 0)
-                    return;
-                await this.readWeights(weights[next.number - 1], next.offset);
-            }
+            await this.readHeaders();
+            await this.readAllWeights();
         } finally {
+            this.ahead?.stream.cancel();
             for (const sink of this.sinks)
                 sink.free();
             core.exports.nb_converter_free(this.converter);
@@ -83,16 +83,34 @@ class Conversion {
         return sink;
     }
 
-    /** A document, or weights as far as their header goes. @param {InputFile} file */
-    async readHeader(file) {
+    async readHeaders() {
+        /** @type {Promise<import('./stream.js').Opened | null>[]} */
+        const opening = [];
+        for (const [i, file] of this.files.entries()) {
+            for (const next of this.files.slice(opening.length, i + 1 + OPENED_AHEAD)) {
+                if (opening.length > i && !next.remote)
+                    break;
+                const opened = next.open().catch((error) => {
+                    if (next.optional && isAbsent(error))
+                        return null;
+                    throw error;
+                });
+                opened.catch(() => {}); // heard when its turn comes
+                opening.push(opened);
+            }
+            const opened = await opening[i];
+            if (opened)
+                await this.readHeader(file, opened);
+        }
+    }
+
+    /**
+     * A document, or weights as far as their header goes.
+     * @param {InputFile} file
+     * @param {import('./stream.js').Opened} opened
+     */
+    async readHeader(file, opened) {
         const core = /** @type {import('./core.js').Core} */ (this.core), converter = /** @type {number} */ (this.converter);
-        const opened = await file.open().catch((error) => {
-            if (file.optional && isAbsent(error))
-                return null;
-            throw error;
-        });
-        if (!opened)
-            return;
         this.withText(file.name, (at, length) => core.count('nb_converter_begin', converter, at, length, opened.total));
         const sink = this.sink();
         try {
@@ -112,13 +130,31 @@ class Conversion {
         });
     }
 
+    /** File by file; the next one is read ahead. */
+    async readAllWeights() {
+        const weights = this.files.filter(isWeights);
+        for (let next = this.next(); ; next = this.next()) {
+            this.drain();
+            const { number, offset } = next;
+            if (number === 0)
+                return;
+            const file = weights[number - 1], ready = this.ahead?.number === number ? this.ahead.stream : null;
+            const later = number < weights.length ? /** @type {import('./core.js').Core} */ (this.core).exports.nb_converter_offset(
+                /** @type {number} */ (this.converter), number + 1) : 0;
+            this.ahead = later > 0 && weights[number].remote
+                ? { number: number + 1, stream: readAhead(weights[number].open(later)) } : undefined;
+            await this.readWeights(file, offset, ready ?? await file.open(offset));
+        }
+    }
+
     /**
      * @param {InputFile} file
      * @param {number} offset
+     * @param {{ into: (sink: Sink) => Promise<void> }} stream from there on
      */
-    async readWeights(file, offset) {
+    async readWeights(file, offset, stream) {
         const sink = this.sink(() => this.drain());
-        await (await file.open(offset)).into(sink);
+        await stream.into(sink);
         sink.room();
         if (!sink.filled)
             throw new NibbleError('NB_ERR_TRUNCATED', `${file.name} ends after ${offset + sink.loaded} bytes, within its weights: ` +

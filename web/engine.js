@@ -458,9 +458,9 @@ export class Engine {
 async function openModel(source, options, nextFromPort) {
     const several = await severalFiles(source);
     if (several && (several.length > 1 || options.quantize || !several[0].name.endsWith('.gguf')))
-        return convert(several.map((file) => ({ ...file, open: (from) => openOne(file.source, from) })), options);
+        return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: (from) => openOne(file.source, from) })), options);
     const single = /** @type {import('./stream.js').Single} */ (several ? several[0].source : source);
-    if (options.quantize && !options.headerOnly) {
+    if (options.quantize) {
         const open = source.kind === 'port' ? twice(source.total, nextFromPort) : (/** @type {number} */ from = 0) => openOne(single, from);
         return convert([{ name: 'the model', open }], options);
     }

@@ -17,7 +17,11 @@ import { breathe, nodeModule } from './platform.js';
  * @typedef {Single | { kind: 'files', files: { name: string, source: Single }[] } | { kind: 'port', total: number }} Source
  */
 
-/** An open source: total is the whole file's bytes, 0 where nobody knows them beforehand. @typedef {{ total: number, into: (sink: Sink) => Promise<void> }} Opened */
+/**
+ * An open source: total is the whole file's bytes, 0 where nobody knows them beforehand. From a network, its pieces can be had by
+ * themselves too, each good until the next is asked for.
+ * @typedef {{ total: number, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array | null>, cancel?: () => void }} Opened
+ */
 
 const PIECE = 1 << 20; // bytes that are read at once from a file
 
@@ -75,6 +79,42 @@ export function twice(total, next) {
     };
 }
 
+/**
+ * Goes on reading a download some megabytes before whoever takes it.
+ * @param {Promise<Opened>} opening
+ * @returns {{ into: (sink: Sink) => Promise<void>, cancel: () => void }}
+ */
+export function readAhead(opening) {
+    const AHEAD = 64; // pieces, of 256 KB at most
+    /** @type {Promise<Uint8Array | null>[]} */
+    const pieces = [];
+    /** @type {Promise<unknown>} */
+    let last = opening;
+    const ask = () => {
+        const piece = last.then(async () => (await (await opening).next?.())?.slice() ?? null);
+        piece.catch(() => {}); // whoever takes it hears of it
+        pieces.push(last = piece);
+        return piece;
+    };
+    for (let i = 0; i < AHEAD; i++)
+        ask();
+    const cancel = () => void opening.then((opened) => opened.cancel?.(), () => {});
+    return {
+        async into(sink) {
+            try {
+                await opening;
+                await pour(() => {
+                    ask();
+                    return /** @type {Promise<Uint8Array | null>} */ (pieces.shift());
+                }, sink);
+            } finally {
+                cancel();
+            }
+        },
+        cancel,
+    };
+}
+
 /** What a source says that is not there, and what may be done without. */
 class AbsentError extends NibbleError {}
 
@@ -123,7 +163,8 @@ async function openUrl(url, from) {
     const length = response.headers.get('content-encoding') ? 0 : Number(response.headers.get('content-length')) || 0;
     const total = response.status === 206 && length > 0 ? from + length : length;
     let skip = response.status === 206 ? 0 : from; // some servers send the whole file, whatever they are asked for
-    const { read, cancel } = readerOf(response.body);
+    const { read, cancel: end } = readerOf(response.body);
+    const cancel = () => void end().catch(() => {});
     /** @returns {Promise<Uint8Array | null>} */
     const next = async () => {
         try {
@@ -144,10 +185,10 @@ async function openUrl(url, from) {
         try {
             await pour(next, sink);
         } finally {
-            cancel().catch(() => {}); // done, or not wanted any more: either way the download ends
+            cancel(); // done, or not wanted any more: either way the download ends
         }
     };
-    return { total, into };
+    return { total, into, next, cancel };
 }
 
 /**

@@ -342,6 +342,14 @@ int32_t nb_converter_next(nb_converter *x, double *offset, nb_error *err) {
     return (int32_t)source_of(x)->file + 1;
 }
 
+double nb_converter_offset(const nb_converter *x, int32_t number) {
+    const nb_plan *p = &x->plan;
+    for (uint64_t i = 0; x->planned && i < p->in.n_tensors; i++)
+        if ((int64_t)p->in.tensors[i].file + 1 == number && p->origins[i].target != NB_NONE)
+            return (double)p->in.tensors[i].at;
+    return 0;
+}
+
 uint8_t *nb_converter_space(nb_converter *x, size_t *capacity) {
     bool wants = x->stage == HEADER || x->stage == WEIGHTS;
     if (x->stage == WEIGHTS && x->used) {
