@@ -30,37 +30,43 @@ const OPENED_AHEAD = 3;
  * @param {ConvertOptions} options
  * @returns {import('./stream.js').Opened}
  */
-export const convert = (files, options) => ({ total: 0, into: (sink) => new Conversion(files).run(sink, options) });
+export const convert = (files, options) => ({
+    total: 0,
+    into: async (sink) => new Conversion(await startConverter(options.wasmUrl), files, options, sink).run(),
+});
 
 class Conversion {
-    /** @param {InputFile[]} files */
-    constructor(files) {
+    /**
+     * @param {import('./core.js').Core} core the converter's
+     * @param {InputFile[]} files
+     * @param {ConvertOptions} options
+     * @param {Sink} out
+     */
+    constructor(core, files, options, out) {
+        this.core = core;
         this.files = files;
+        this.options = options;
+        this.out = out;
+        this.converter = core.object('nb_converter_new', options.headerOnly ? CONVERT_HEADER : CONVERT_ALL);
         /** @type {ReturnType<typeof feedSink>[]} */
         this.sinks = [];
         /** The file after the one at hand. @type {{ number: number, stream: ReturnType<typeof readAhead> } | undefined} */
         this.ahead = undefined;
     }
 
-    /**
-     * @param {Sink} out
-     * @param {ConvertOptions} options
-     */
-    async run(out, { headerOnly, wasmUrl, quantize, doubleQuant }) {
-        const core = this.core = await startConverter(wasmUrl);
-        const converter = this.converter = core.object('nb_converter_new', headerOnly ? CONVERT_HEADER : CONVERT_ALL);
-        this.out = out;
+    async run() {
+        const { core, converter, options } = this;
         try {
-            if (quantize)
-                this.withText(quantize, (at, length) => core.count('nb_converter_quantize', converter, at, length,
-                    doubleQuant ? QUANTIZE_DOUBLY : QUANTIZE_PLAINLY));
+            if (options.quantize)
+                this.withText(options.quantize, (at, length) => core.count('nb_converter_quantize', converter, at, length,
+                    options.doubleQuant ? QUANTIZE_DOUBLY : QUANTIZE_PLAINLY));
             await this.readHeaders();
             await this.readAllWeights();
         } finally {
             this.ahead?.stream.cancel();
             for (const sink of this.sinks)
                 sink.free();
-            core.exports.nb_converter_free(this.converter);
+            core.exports.nb_converter_free(converter);
         }
     }
 
@@ -69,38 +75,43 @@ class Conversion {
      * @param {(at: number, length: number) => void} use
      */
     withText(text, use) {
-        const core = /** @type {import('./core.js').Core} */ (this.core), bytes = new TextEncoder().encode(text);
-        core.borrow(bytes.length + 1, (at) => {
-            core.bytes(at, bytes.length).set(bytes);
+        const bytes = new TextEncoder().encode(text);
+        this.core.borrow(bytes.length + 1, (at) => {
+            this.core.bytes(at, bytes.length).set(bytes);
             use(at, bytes.length);
         });
     }
 
     /** @param {() => void} [tick] */
     sink(tick) {
-        const sink = feedSink(/** @type {import('./core.js').Core} */ (this.core), 'nb_converter', /** @type {number} */ (this.converter), tick);
+        const sink = feedSink(this.core, 'nb_converter', this.converter, tick);
         this.sinks.push(sink);
         return sink;
     }
 
+    /** One file after the other; those of a network are opened a few ahead. */
     async readHeaders() {
-        /** @type {Promise<import('./stream.js').Opened | null>[]} */
-        const opening = [];
-        for (const [i, file] of this.files.entries()) {
-            for (const next of this.files.slice(opening.length, i + 1 + OPENED_AHEAD)) {
-                if (opening.length > i && !next.remote)
-                    break;
-                const opened = next.open().catch((error) => {
-                    if (next.optional && isAbsent(error))
-                        return null;
-                    throw error;
-                });
-                opened.catch(() => {}); // heard when its turn comes
-                opening.push(opened);
-            }
-            const opened = await opening[i];
-            if (opened)
-                await this.readHeader(file, opened);
+        const { files } = this;
+        /** @type {Map<number, Promise<import('./stream.js').Opened | null>>} */
+        const opening = new Map();
+        const open = (/** @type {number} */ i) => {
+            const { optional } = files[i];
+            const opened = opening.get(i) ?? files[i].open().catch((error) => {
+                if (optional && isAbsent(error))
+                    return null;
+                throw error;
+            });
+            opened.catch(() => {}); // heard when its turn comes
+            opening.set(i, opened);
+            return opened;
+        };
+        for (const [i, file] of files.entries()) {
+            const opened = open(i);
+            for (let k = i + 1; k <= i + OPENED_AHEAD && files[k]?.remote; k++)
+                open(k);
+            const found = await opened;
+            if (found)
+                await this.readHeader(file, found);
         }
     }
 
@@ -110,7 +121,7 @@ class Conversion {
      * @param {import('./stream.js').Opened} opened
      */
     async readHeader(file, opened) {
-        const core = /** @type {import('./core.js').Core} */ (this.core), converter = /** @type {number} */ (this.converter);
+        const { core, converter } = this;
         this.withText(file.name, (at, length) => core.count('nb_converter_begin', converter, at, length, opened.total));
         const sink = this.sink();
         try {
@@ -123,9 +134,9 @@ class Conversion {
 
     /** Which weights the converter wants. */
     next() {
-        const core = /** @type {import('./core.js').Core} */ (this.core);
+        const { core } = this;
         return core.borrow(8, (at) => {
-            const number = core.count('nb_converter_next', /** @type {number} */ (this.converter), at);
+            const number = core.count('nb_converter_next', this.converter, at);
             return { number, offset: new DataView(core.memory.buffer).getFloat64(at, true) };
         });
     }
@@ -139,8 +150,7 @@ class Conversion {
             if (number === 0)
                 return;
             const file = weights[number - 1], ready = this.ahead?.number === number ? this.ahead.stream : null;
-            const later = number < weights.length ? /** @type {import('./core.js').Core} */ (this.core).exports.nb_converter_offset(
-                /** @type {number} */ (this.converter), number + 1) : 0;
+            const later = number < weights.length ? this.core.exports.nb_converter_offset(this.converter, number + 1) : 0;
             this.ahead = later > 0 && weights[number].remote
                 ? { number: number + 1, stream: readAhead(weights[number].open(later)) } : undefined;
             await this.readWeights(file, offset, ready ?? await file.open(offset));
@@ -163,10 +173,10 @@ class Conversion {
 
     /** What is ready goes on to the engine. */
     drain() {
-        const core = /** @type {import('./core.js').Core} */ (this.core), out = /** @type {Sink} */ (this.out);
+        const { core, out } = this;
         core.borrow(4, (at) => {
             for (;;) {
-                const n = core.count('nb_converter_take', /** @type {number} */ (this.converter), at);
+                const n = core.count('nb_converter_take', this.converter, at);
                 if (n === 0)
                     return;
                 const address = core.ints(at, 1)[0] >>> 0;
