@@ -470,6 +470,8 @@ static void arrange(const composition *p, const tensor_name *name, nb_target *to
         to->skipped = info->bytes / info->shape[1] * skipped;
         info->shape[1] -= skipped;
     }
+    if (nb_text_ends(name->module, "ffn_gate_inp_shexp")) /* [1, width]: a vector */
+        info->n_dimensions = 1;
     if (has(p, NB_HF_NORMS_LESS_ONE) && nb_text_ends(name->module, "norm")) {
         to->shift = 1;
         info->type = NB_TYPE_F32;

@@ -6,6 +6,7 @@
 #include "../base/writer.h"
 #include "../formats/gguf.h"
 #include "../kernels/traits.h"
+#include "reshape.h"
 
 void nb_plan_free(nb_plan *plan) {
     for (uint64_t i = 0; plan->origins && i < plan->in.n_tensors; i++)
@@ -132,7 +133,8 @@ void nb_plan_quantize(nb_plan *plan, const nb_preset *preset) {
                         from == NB_TYPE_F8_E5M2;
         uint32_t to = nb_preset_type(preset, nb_checkpoint_tensor_name(&plan->out, info), info->n_dimensions,
                                      info->shape[0], &facts);
-        if (t->arrangement != NB_AS_ROWS || !floating || to == NB_TYPE_LIMIT || to == from)
+        bool quantized = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
+        if (quantized || !floating || to == NB_TYPE_LIMIT || to == from)
             continue;
         t->quantize = nb_preset_quantizer(preset, to);
         info->type = t->quantize ? to : info->type;
