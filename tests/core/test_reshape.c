@@ -1,5 +1,5 @@
-/* Tensors put into another order (convert/reshape.h), in pieces of any number of rows, by what their comments say. That it is
- * the order that families have, folder.test.js checks. */
+/* Tensors put into another order (convert/reshape.h), in pieces of any number of rows. That it is the order that
+ * families have, folder.test.js checks. */
 #include "../../src/convert/reshape.h"
 #include "../../src/kernels/types.h"
 #include "check.h"
@@ -12,7 +12,7 @@ static uint16_t in[ROWS * COLUMNS], out[ROWS * COLUMNS];
 static uint32_t expected(nb_arrangement arrangement, uint32_t r, uint32_t c) {
     if (arrangement == NB_AS_TRANSPOSED)
         return c * ROWS + r;
-    uint32_t head = r / HEAD, group, place; /* of two groups with two queries each: heads 0 to 3 are queries, 4 and 5 keys */
+    uint32_t head = r / HEAD, group, place; /* of two groups with two queries each: 0 to 3 are queries, 4 and 5 keys */
     group = head < 4 ? head / 2 : head % 2;
     place = head < 4 ? head % 2 : head < 6 ? 2 : 3;
     return ((group * GROUP_HEADS + place) * HEAD + r % HEAD) * COLUMNS + c;
@@ -40,7 +40,7 @@ static void check_matrix(nb_arrangement arrangement) {
         uint32_t wrong = 0;
         for (uint32_t i = 0; i < ROWS * COLUMNS; i++)
             wrong += out[i] != expected(arrangement, i / COLUMNS, i % COLUMNS);
-        CHECK(wrong == 0, "arrangement %u, %u rows at once: %u of the numbers are elsewhere", (uint32_t)arrangement, n, wrong);
+        CHECK(wrong == 0, "arrangement %u, %u rows at once: %u numbers are elsewhere", (uint32_t)arrangement, n, wrong);
     }
 }
 
