@@ -59,7 +59,7 @@ async function compareEmbeddings(source, vectors, options) {
 /** What a folder says. @param {string} name */
 const configOf = async name => JSON.parse(await readFile(`${folder}${name}/config.json`, 'utf8'));
 
-test('there is a folder for every kind', () => assert.ok(names.length >= 56));
+test('there is a folder for every kind', () => assert.ok(names.length >= 57));
 
 /** Beyond these, Phi 3's rotation would be that of long texts. @type {Record<string, number>} */
 const CONTEXTS = { 'phi3-short': 512 };
@@ -367,6 +367,19 @@ test('names of the first BERTs', async () => {
         }
     }));
     await compareEmbeddings(path, 'safetensors/bert.json', ONE);
+});
+
+test('XLM-RoBERTa is RoBERTa, with its head or without', async () => {
+    const path = await changed(`${folder}roberta`, async to => {
+        await editJson(`${to}/config.json`, config => { config.model_type = 'xlm-roberta'; });
+        await editTensors(`${to}/model.safetensors`, tensors => {
+            tensors['roberta.embeddings.LayerNorm.weight'] = tensors['embeddings.LayerNorm.weight'];
+            tensors['lm_head.dense.weight'] = tensors['pooler.dense.weight'];
+            delete tensors['embeddings.LayerNorm.weight'];
+            delete tensors['pooler.dense.weight'];
+        });
+    });
+    assert.equal((await compareEmbeddings(path, 'safetensors/roberta.json', ONE)).context, 61);
 });
 
 test('a folder of its own says how to pool', async () => {

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { load } from '../web/index.js';
 import { LOAD_OPTIONS } from '../web/options.js';
 import { root } from './builds.js';
-import { configurations, logitsOf, logitsVectors } from './vectors.js';
+import { configurations, cosine, logitsOf, logitsVectors } from './vectors.js';
 
 /** @typedef {import('../web/index.js').LoadOptions} LoadOptions */
 /** @typedef {NonNullable<LoadOptions['quantize']>} Name */
@@ -68,6 +68,22 @@ test('one GGUF: from a path, a Blob, a stream, quantized alike; what is quantize
     const quantized = `${root}tests/fixtures/models/type-q4_0.gguf`, same = logitsVectors('models/type-q4_0.json').tokens;
     const before = await run(quantized, {}, same), after = await run(quantized, { quantize: 'q8_0' }, same);
     assert.equal(after.info.types.find(({ type }) => type === 'Q4_0')?.tensors, before.info.types.find(({ type }) => type === 'Q4_0')?.tensors);
+});
+
+test('what is transposed or regrouped first is quantized too, and experts one by one', async () => {
+    /** @type {[string, Name, boolean, string, RegExp, number][]} model, how, a type that it makes, of which tensors, how many */
+    const cases = [
+        ['gpt2', 'q8_0', false, 'Q8_0', /attn_qkv|attn_output|ffn/, 4], ['gpt2', 'nf4', false, 'NF4', /ffn_down/, 1],
+        ['gpt2', 'nf4', true, 'NF4', /ffn_down/, 1], ['gpt-neox', 'q8_0', false, 'Q8_0', /attn_qkv/, 2],
+        ['falcon-40b', 'q8_0', false, 'Q8_0', /attn_qkv/, 2], ['mixtral', 'q8_0', false, 'Q8_0', /ffn_(gate|up)\.\d/, 8],
+    ];
+    for (const [name, quantize, doubleQuant, type, tensors, count] of cases) {
+        const { tokens, entries, rows: expected } = logitsVectors(`safetensors/${name}.json`);
+        const { rows, info } = await run(`${root}tests/fixtures/safetensors/${name}`, { quantize, doubleQuant }, tokens);
+        assert.equal(info.tensors.filter(t => t.type === type && tensors.test(t.name)).length, count, JSON.stringify(info.tensors));
+        const alike = cosine(rows.flatMap(row => entries.map(entry => row[entry])), expected.flatMap(row => [...row]));
+        assert.ok(alike > 0.995, `${name} as ${quantize}: ${alike}`);
+    }
 });
 
 test('wrong names are refused, and the command line quantizes', async () => {

@@ -414,24 +414,6 @@ static void end_target(nb_converter *x) {
     x->row = 0;
 }
 
-/* Some rows of a target whose sources are all here. */
-static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
-    const nb_tensor_info *to = &x->plan.out.tensors[x->target];
-    uint64_t rows = rows_of(to), row_bytes = to->bytes / rows;
-    uint64_t n = NB_MIN(rows - x->row, NB_MAX(OUTPUT / row_bytes, 1));
-    uint8_t *out = output_for(x, n * row_bytes);
-    if (!out)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for rows of %l bytes", row_bytes);
-    if (!x->row)
-        NB_TRY(nb_arrangement_begin(&x->plan, (uint32_t)x->target, err));
-    NB_TRY(nb_arrangement_rows(&x->plan, (uint32_t)x->target, x->row, n, out, err));
-    x->row += n;
-    if (x->row == rows)
-        end_target(x);
-    *bytes = out;
-    return (int32_t)(n * row_bytes);
-}
-
 /* The source's next n bytes were used. */
 static void advance(nb_converter *x, size_t n) {
     x->used += n;
@@ -449,10 +431,10 @@ static bool waits_for_scales(const nb_converter *x, const nb_tensor_info *to) {
 
 /* n rows of weights, as they came -> as the target has them. */
 static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t *out, nb_error *err) {
-    const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[x->target];
+    const nb_tensor_info *to = &x->plan.out.tensors[x->target];
     const nb_target *target = &x->plan.targets[x->target];
-    const nb_traits *traits = nb_traits_of(from->type);
-    size_t columns = (size_t)from->shape[0], row_bytes = (size_t)(from->bytes / rows_of(from));
+    const nb_traits *traits = nb_traits_of(target->source_type);
+    size_t columns = (size_t)to->shape[0], row_bytes = columns / traits->block_weights * traits->block_bytes;
     size_t out_bytes = (size_t)(to->bytes / rows_of(to));
     float *weights = weights_for(x, columns);
     uint8_t *aligned = nb_alloc(row_bytes); /* the buffer may hold it at any address, and blocks are read as structs */
@@ -472,6 +454,42 @@ static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t
     }
     nb_free(aligned);
     return NB_OK;
+}
+
+/* Rows of numbers that had to be put in place first (reshape.h), quantized. */
+static int32_t quantize_reshaped(nb_converter *x, uint64_t n, uint8_t *out, nb_error *err) {
+    const nb_tensor_info *from = &x->plan.in.tensors[x->plan.targets[x->target].first];
+    uint8_t *rows = allocate(n * (from->bytes / rows_of(&x->plan.out.tensors[x->target])));
+    if (!rows)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l rows of tensor %t", n,
+                       nb_checkpoint_tensor_name(&x->plan.in, from));
+    int32_t code = nb_arrangement_rows(&x->plan, (uint32_t)x->target, x->row, n, rows, err);
+    if (code >= 0)
+        code = change_rows(x, rows, (size_t)n, out, err);
+    nb_free(rows);
+    return code;
+}
+
+/* Some rows of a target whose sources are all here. */
+static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    const nb_tensor_info *to = &x->plan.out.tensors[x->target];
+    bool quantizes = x->plan.targets[x->target].quantize, whole = quantizes && waits_for_scales(x, to);
+    uint64_t rows = rows_of(to), row_bytes = to->bytes / rows;
+    uint64_t n = whole ? rows : NB_MIN(rows - x->row, NB_MAX(OUTPUT / row_bytes, 1));
+    uint8_t *out = output_for(x, n * row_bytes);
+    if (!out)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for rows of %l bytes", row_bytes);
+    if (!x->row)
+        NB_TRY(nb_arrangement_begin(&x->plan, (uint32_t)x->target, err));
+    NB_TRY(quantizes ? quantize_reshaped(x, n, out, err)
+                     : nb_arrangement_rows(&x->plan, (uint32_t)x->target, x->row, n, out, err));
+    if (whole)
+        nb_quantize_scales((nb_block_nf4 *)out, NULL, (size_t)(to->bytes / sizeof(nb_block_nf4)));
+    x->row += n;
+    if (x->row == rows)
+        end_target(x);
+    *bytes = out;
+    return (int32_t)(n * row_bytes);
 }
 
 /* What has arrived of the target's only source, as its rows. 0: more is needed for more. */
@@ -496,7 +514,8 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
     if (!out)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z rows of tensor %t", rows,
                        nb_checkpoint_tensor_name(&x->plan.out, to));
-    NB_TRY(change_rows(x, in, rows, whole ? out + x->arrived / row_bytes * out_bytes : out, err));
+    uint64_t done = (x->arrived - x->plan.targets[x->target].skipped) / row_bytes;
+    NB_TRY(change_rows(x, in, rows, whole ? out + done * out_bytes : out, err));
     bool last = x->arrived + rows * row_bytes == from->bytes;
     advance(x, rows * (size_t)row_bytes);
     *bytes = out;

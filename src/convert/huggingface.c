@@ -191,8 +191,8 @@ static int32_t compose_rope(const composition *p) {
     return NB_OK;
 }
 
-/* layer_types: every so many-th layer is without a window; *period = 0: all layers are alike. *any: some have it. False:
- * there is no such pattern. */
+/* layer_types: every so many-th layer is without a window; *period = 0: all layers are alike. *any: some have it.
+ * False: there is no such pattern. */
 static bool find_period(nb_node types, double *period, bool *any) {
     uint32_t layers = 0, first_full = 0, sliding = 0, wrong = 0, i = 0;
     for (nb_walk w = nb_walk_of(types); nb_walk_next(&w);) {
@@ -266,6 +266,14 @@ static double pooling_of(nb_node pooling) {
     return 0;
 }
 
+/* Rows of learned positions that no token has. */
+static uint32_t skipped_positions(const composition *p) {
+    double padding = number(p, "pad_token_id", 0);
+    if (has(p, NB_HF_PADDED_POSITIONS) && padding >= 0 && padding < 1 << 20)
+        return (uint32_t)padding + 1;
+    return has(p, NB_HF_POSITIONS_FROM_2) ? 2 : 0;
+}
+
 static int32_t compose_config(const composition *p, nb_node pooling) {
     nb_compose_string(p->x, "general.architecture", nb_text_of(p->family->architecture));
     nb_node name = member(p, "_name_or_path");
@@ -276,9 +284,12 @@ static int32_t compose_config(const composition *p, nb_node pooling) {
     double trained = number(p, "max_trained_positions", 0); /* Nomic's further ones are of another rotation */
     for (const nb_hf_pair *n = nb_hf_numbers; n->theirs; n++) {
         double value = number(p, n->theirs, 0);
-        bool is_context = nb_text_is(nb_text_of(n->ours), "context_length");
+        if (nb_text_is(nb_text_of(n->ours), "context_length")) {
+            value -= has(p, NB_HF_PADDED_POSITIONS) ? skipped_positions(p) : 0;
+            value = trained > 0 ? NB_MIN(trained, value) : value;
+        }
         if (member(p, n->theirs).at)
-            put(p, n->ours, is_context && trained > 0 ? NB_MIN(trained, value) : value);
+            put(p, n->ours, value);
     }
     if (has(p, NB_HF_FOUR_TIMES) && told(p, "feed_forward_length", 0) == 0)
         put(p, "feed_forward_length", 4 * told(p, "embedding_length", 0));
@@ -443,11 +454,6 @@ static double columns_of(const composition *p, nb_text name) {
     return nb_text_ends(name, "ffn_down.") ? expert : width;
 }
 
-/* Rows of learned positions that no token has. */
-static uint64_t skipped_positions(const composition *p) {
-    return has(p, NB_HF_POSITIONS_FROM_2) ? 2 : 0;
-}
-
 /* What must happen to a module's tensor, beyond its new name. */
 static void arrange(const composition *p, const tensor_name *name, nb_target *to, nb_tensor_info *info) {
     bool qkv = nb_text_ends(name->module, "attn_qkv"), matrix = info->n_dimensions == 2;
@@ -459,7 +465,7 @@ static void arrange(const composition *p, const tensor_name *name, nb_target *to
         (qkv || nb_text_ends(name->module, "attn_output") || nb_text_ends(name->module, "ffn_up") ||
          nb_text_ends(name->module, "ffn_down")))
         to->arrangement = NB_AS_TRANSPOSED;
-    if (has(p, NB_HF_QKV_BY_GROUP) && qkv && kv_heads > 1 && kv_heads <= heads) {
+    if (has(p, NB_HF_QKV_BY_GROUP) && qkv && kv_heads > 1 && kv_heads <= heads && heads < 1 << 16) {
         if (plain)
             to->arrangement = NB_AS_REGROUPED;
         to->groups = (uint32_t)kv_heads;
@@ -470,6 +476,8 @@ static void arrange(const composition *p, const tensor_name *name, nb_target *to
         to->skipped = info->bytes / info->shape[1] * skipped;
         info->shape[1] -= skipped;
     }
+    if (nb_text_ends(name->module, "ffn_gate_inp_shexp")) /* [1, width]: a vector */
+        info->n_dimensions = 1;
     if (has(p, NB_HF_NORMS_LESS_ONE) && nb_text_ends(name->module, "norm")) {
         to->shift = 1;
         info->type = NB_TYPE_F32;
@@ -525,6 +533,7 @@ static bool is_needless(const composition *p, nb_text name) {
     bool needless = take_start_of(&rest, nb_hf_needless_starts);
     for (const char *const *end = nb_hf_needless_ends; *end; end++)
         needless |= nb_text_ends(name, *end);
+    needless |= has(p, NB_HF_ENCODER) && take_start(&rest, "lm_head."); /* RoBERTa's, of several tensors */
     return needless || (nb_text_ends(name, "lm_head.weight") && number(p, "tie_word_embeddings", 0) != 0);
 }
 

@@ -21,6 +21,9 @@ enum {
     GEMMA_2 = NB_HF_NORMS_LESS_ONE | NB_HF_WINDOW | NB_HF_WINDOW_BY_PERIOD
 };
 
+#define ROBERTA_DEFAULTS \
+    JSON("layer_norm_eps": 1e-12, "max_position_embeddings": 512, "type_vocab_size": 2, "pad_token_id": 1)
+
 const nb_hf_family nb_hf_families[] = {
     {"llama", "llama", "silu", NB_HF_TURNED_BY_HALVES, NULL,
      JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 2048), NULL},
@@ -89,6 +92,10 @@ const nb_hf_family nb_hf_families[] = {
     {"bert", "bert", "gelu", NB_HF_ENCODER | NB_HF_UNROTATED, NULL,
      JSON("layer_norm_eps": 1e-12, "max_position_embeddings": 512, "type_vocab_size": 2),
      JSON("is_decoder": false, "position_embedding_type": "absolute")},
+    {"roberta", "bert", "gelu", NB_HF_ENCODER | NB_HF_UNROTATED | NB_HF_PADDED_POSITIONS, NULL, ROBERTA_DEFAULTS,
+     JSON("is_decoder": false, "position_embedding_type": "absolute")},
+    {"xlm-roberta", "bert", "gelu", NB_HF_ENCODER | NB_HF_UNROTATED | NB_HF_PADDED_POSITIONS, NULL, ROBERTA_DEFAULTS,
+     JSON("is_decoder": false, "position_embedding_type": "absolute")},
     {"nomic_bert", "nomic-bert", "silu swiglu", NB_HF_ENCODER | NB_HF_FOUR_TIMES, NULL,
      JSON("layer_norm_eps": 1e-12, "max_position_embeddings": 2048, "type_vocab_size": 2, "rope_theta": 1000),
      JSON("qkv_proj_bias": false, "mlp_fc1_bias": false, "mlp_fc2_bias": false, "prenorm": false, "causal": false,
@@ -98,8 +105,9 @@ const nb_hf_family nb_hf_families[] = {
 
 /* ---- names of modules ------------------------------------------------------------------------------------------- */
 
-const char *const nb_hf_prefixes[] = {"model.language_model.", "language_model.model.", "language_model.", "model.decoder.",
-                                      "model.", "decoder.", "transformer.", "gpt_neox.", "bert.", NULL};
+const char *const nb_hf_prefixes[] = {
+    "model.language_model.", "language_model.model.", "language_model.", "model.decoder.", "model.", "decoder.",
+    "transformer.", "gpt_neox.", "bert.", "roberta.", NULL};
 const char *const nb_hf_layers[] = {"layers.", "h.", "encoder.layer.", "encoder.layers.", NULL};
 
 /* What one family calls so, no other calls otherwise, a few norms apart. */

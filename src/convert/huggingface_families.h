@@ -24,7 +24,8 @@ enum { /* what is particular about a family */
     NB_HF_QKV_BY_GROUP = 1024,    /* attn_qkv: the queries of a key, the key, the value, and so for each key */
     NB_HF_MANY_KV_HEADS = 2048,   /* how many key heads there are depends on three keys */
     NB_HF_ENCODER = 4096,
-    NB_HF_POSITIONS_FROM_2 = 8192 /* of learned positions the first two rows are for none */
+    NB_HF_POSITIONS_FROM_2 = 8192, /* of learned positions the first two rows are for none, */
+    NB_HF_PADDED_POSITIONS = 16384 /* or those up to padding's own, and the context counts them */
 };
 
 typedef struct nb_hf_family {

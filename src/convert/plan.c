@@ -6,6 +6,7 @@
 #include "../base/writer.h"
 #include "../formats/gguf.h"
 #include "../kernels/traits.h"
+#include "reshape.h"
 
 void nb_plan_free(nb_plan *plan) {
     for (uint64_t i = 0; plan->origins && i < plan->in.n_tensors; i++)
@@ -16,6 +17,7 @@ void nb_plan_free(nb_plan *plan) {
     }
     nb_free(plan->origins);
     nb_free(plan->targets);
+    nb_free(plan->index);
     nb_checkpoint_free(&plan->in);
     nb_checkpoint_free(&plan->out);
 }
@@ -32,11 +34,43 @@ int32_t nb_plan_begin(nb_plan *plan, nb_error *err) {
     return NB_OK;
 }
 
+/* Where the index has the target of this name, or would have it. Half of it is free. */
+static uint32_t *place_of(const nb_plan *plan, nb_text name) {
+    uint32_t hash = 2166136261u; /* FNV-1a (Fowler, Noll and Vo) */
+    for (size_t i = 0; i < name.size; i++)
+        hash = (hash ^ (uint8_t)name.data[i]) * 16777619u;
+    uint64_t at = hash & (plan->index_size - 1);
+    const nb_checkpoint *c = &plan->out;
+    while (plan->index[at] != NB_NONE &&
+           !nb_text_equal(nb_checkpoint_tensor_name(c, &c->tensors[plan->index[at]]), name))
+        at = (at + 1) & (plan->index_size - 1);
+    return &plan->index[at];
+}
+
+static int32_t grow_index(nb_plan *plan) {
+    uint64_t size = NB_MAX(4 * plan->out.n_tensors, 256), power = 1;
+    while (power < size)
+        power *= 2;
+    nb_free(plan->index);
+    plan->index = power < SIZE_MAX / 8 ? nb_alloc((size_t)power * sizeof *plan->index) : NULL;
+    plan->index_size = plan->index ? power : 0;
+    if (!plan->index)
+        return NB_FAIL(plan->composer.err, NB_ERR_MEMORY, "no memory for %l tensors", plan->out.n_tensors);
+    memset(plan->index, 0xff, (size_t)power * sizeof *plan->index);
+    for (uint32_t i = 0; i < plan->out.n_tensors; i++)
+        *place_of(plan, nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[i])) = i;
+    return NB_OK;
+}
+
 uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
     nb_checkpoint *c = &plan->out;
-    for (uint64_t i = c->n_tensors; i--;) /* sources of one target follow each other, mostly */
-        if (nb_text_equal(nb_checkpoint_tensor_name(c, &c->tensors[i]), name))
-            return (uint32_t)i;
+    if (2 * c->n_tensors >= plan->index_size && plan->composer.code == NB_OK)
+        plan->composer.code = grow_index(plan);
+    if (plan->composer.code < 0)
+        return NB_NONE;
+    uint32_t *place = place_of(plan, name);
+    if (*place != NB_NONE)
+        return *place;
     nb_compose_named_tensor(&plan->composer, name, (nb_tensor_info){.shape = {1, 1, 1, 1}});
     void *targets = plan->targets;
     if (plan->composer.code == NB_OK)
@@ -46,6 +80,7 @@ uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
         return NB_NONE;
     plan->targets = targets;
     plan->targets[c->n_tensors - 1] = (nb_target){.first = NB_NONE, .with = NB_NONE};
+    *place = (uint32_t)c->n_tensors - 1;
     return (uint32_t)c->n_tensors - 1;
 }
 
@@ -132,7 +167,8 @@ void nb_plan_quantize(nb_plan *plan, const nb_preset *preset) {
                         from == NB_TYPE_F8_E5M2;
         uint32_t to = nb_preset_type(preset, nb_checkpoint_tensor_name(&plan->out, info), info->n_dimensions,
                                      info->shape[0], &facts);
-        if (t->arrangement != NB_AS_ROWS || !floating || to == NB_TYPE_LIMIT || to == from)
+        bool quantized = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
+        if (quantized || !floating || to == NB_TYPE_LIMIT || to == from)
             continue;
         t->quantize = nb_preset_quantizer(preset, to);
         info->type = t->quantize ? to : info->type;

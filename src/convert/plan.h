@@ -73,6 +73,8 @@ typedef struct nb_plan {
     nb_origin *origins;  /* [in.n_tensors] */
     nb_target *targets;  /* [out.n_tensors] */
     uint64_t targets_capacity;
+    uint32_t *index;     /* owned: [index_size], a power of two: targets by their names' hash, NB_NONE between */
+    uint64_t index_size;
     nb_quantization quantization; /* the folder's */
 } nb_plan;
 

@@ -1,8 +1,8 @@
 /* Tensors whose numbers stay what they are, but not where they are. Elements are of any type.
  *
  *     NB_AS_TRANSPOSED  [in, out] -> [out, in]: Conv1D of GPT-2
- *     NB_AS_REGROUPED   [groups, queries + a key + a value, head] -> all queries, all keys, all values: fused projections
- *                       of GPT-NeoX and Falcon, and their biases
+ *     NB_AS_REGROUPED   [groups, queries + a key + a value, head] -> all queries, all keys, all values: fused
+ *                       projections of GPT-NeoX and Falcon, and their biases
  *     NB_AS_STACKED     [columns], many of them -> [rows, columns], by the number in their names
  *     NB_AS_NUMBERS     written down in config.json */
 #ifndef NB_RESHAPE_H

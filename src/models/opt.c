@@ -1,6 +1,6 @@
-/* OPT (Zhang et al. 2022): GPT-2's layer with ReLU. The model of 350M has its norms behind the sums, none at the end, and
- * embeddings narrower than the rest, projected on the way in and out. No GGUF file of llama.cpp's has this architecture:
- * names and keys are nibble's own, from folders. */
+/* OPT (Zhang et al. 2022): GPT-2's layer with ReLU. The model of 350M has its norms behind the sums, none at the end,
+ * and embeddings narrower than the rest, projected on the way in and out. llama.cpp has no such architecture: names and
+ * keys are nibble's own, from folders. */
 #include "../base/numbers.h"
 #include "../kernels/ops.h"
 #include "blocks.h"
@@ -34,12 +34,14 @@ static int32_t configure(nb_model *model, nb_error *err) {
     s->norms_last = nb_model_number(model, "do_layer_norm_before", 1) == 0;
     uint64_t columns = nb_checkpoint_find_tensor(&model->checkpoint, "token_embd.weight")->shape[0];
     s->embedding_width = (uint32_t)NB_MIN(columns, UINT32_MAX);
-    if (s->embedding_width > s->width ||
-        (s->embedding_width < s->width && (is_absent(model, "project_in.weight") || is_absent(model, "project_out.weight"))))
-        return NB_FAIL(err, NB_ERR_FORMAT, "token_embd.weight has %u columns, but opt.embedding_length is %u, and there are "
-                       "no project_in.weight and project_out.weight; the file is not whole", s->embedding_width, s->width);
+    bool projects = !is_absent(model, "project_in.weight") && !is_absent(model, "project_out.weight");
+    if (s->embedding_width > s->width || (s->embedding_width < s->width && !projects))
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "token_embd.weight has %u columns, but opt.embedding_length is %u, and there are no "
+                       "project_in.weight and project_out.weight; the file is not whole", s->embedding_width, s->width);
     if (!s->norms_last && (is_absent(model, "output_norm.weight") || is_absent(model, "output_norm.bias")))
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor output_norm.weight or output_norm.bias is missing; the file is not whole");
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "tensor output_norm.weight or output_norm.bias is missing; the file is not whole");
     return NB_OK;
 }
 

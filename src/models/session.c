@@ -122,7 +122,8 @@ static void compute_logits(nb_session *s, uint32_t row, uint32_t rows) {
     const nb_shape *shape = &m->shape;
     const float *x = s->x + (size_t)row * shape->width;
     for (uint32_t i = 0; i < rows && m->output_norm.weight; i++)
-        nb_norm_row(shape, s->normed + (size_t)i * shape->width, x + (size_t)i * shape->width, &m->output_norm, shape->width);
+        nb_norm_row(shape, s->normed + (size_t)i * shape->width, x + (size_t)i * shape->width, &m->output_norm,
+                    shape->width);
     nb_activations_set(&s->activations, m->output_norm.weight ? s->normed : x, rows, shape->width);
     nb_matmul_job job = {&m->output, s->logits};
     if (m->project_out.rows) {

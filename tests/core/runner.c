@@ -12,6 +12,7 @@
     T(gguf) \
     T(json) \
     T(safetensors) \
+    T(reshape) \
     T(dequantize) \
     T(quantize) \
     T(presets) \

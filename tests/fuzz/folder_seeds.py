@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes a seed corpus for fuzz_folder: folder_seeds.py FOLDER
 
-A Llama of a few weights, its tokenizers in both kinds, and harm to each; and the folders that quantizers wrote, of tests/fixtures.
+A Llama of a few weights, its tokenizers in both kinds, and harm to each; and the small folders of tests/fixtures.
 Only the standard library is needed.
 """
 import json
@@ -24,7 +24,7 @@ PIECES = {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend",
           "model": {"type": "BPE", "byte_fallback": True, "unk_token": "<unk>", "vocab": {"<unk>": 0, "<0x61>": 1, "▁a": 2, "▁": 3, "a": 4},
                     "merges": [["▁", "a"]]}}
 KINDS = {"config.json": 0, "tokenizer.json": 1, "tokenizer_config.json": 2, "generation_config.json": 3, "chat_template.jinja": 4,
-         "model.safetensors": 5}
+         "1_Pooling/config.json": 5, "model.safetensors": 6}
 
 
 def safetensors(kind, size, names, norms=()):
@@ -62,9 +62,9 @@ def main():
             "sliding_attention", "full_attention"]}}, model__safetensors=whole),
     }
     for path in Path(__file__).parent.parent.glob("fixtures/safetensors/*/model.safetensors"):
-        config = json.loads((path.parent / "config.json").read_text())
-        if "quantization_config" in config and path.stat().st_size < 1 << 16:
-            seeds[path.parent.name] = seed(config__json=config, model__safetensors=path.read_bytes())
+        files = {name: path.parent / name for name in ("config.json", "1_Pooling/config.json", "model.safetensors")}
+        if path.stat().st_size < 1 << 16:
+            seeds[path.parent.name] = seed(**{name.replace(".", "__"): file.read_bytes() for name, file in files.items() if file.exists()})
     for name, data in seeds.items():
         for first in (0, 3):
             for flags in (0, 1, 2, 4 << 2 | 2):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small Llamas quantized by compressed-tensors, as Hugging Face folders, and their logits.
 
-    compressed_folders.py [OUTPUT = tests/fixtures/safetensors-next]
+    compressed_folders.py [OUTPUT = tests/fixtures/safetensors]
 
 Weights are rounded to the nearest code between their extremes; compressed-tensors itself packs them, writes its
 quantization_config, and unpacks for the reference: logits by transformers in F32 (files as safetensors_models.py writes
@@ -87,7 +87,7 @@ def write_model(folder, model, kind, groups, ignore):
 def main():
     torch.set_num_threads(1)
     here = os.path.dirname(os.path.abspath(__file__))
-    output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors-next")
+    output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors")
     for seed, (name, (hyper, kind, groups, ignore)) in enumerate(FOLDERS.items(), 401):
         model = random_model(name, hyper, seed)
         write_logits(output, name, write_model(os.path.join(output, name), model, kind, groups, ignore), seed)

@@ -25,6 +25,7 @@ from logits_vectors import cosines
 
 MODELS = {"bert": ("Bert", "bert", {}), "nomic-bert": ("NomicBert", "nomic-bert", dict(head_dim=8))}
 LENGTHS = (TOKENS, 7)
+POSITIONS = "position_embd.weight"
 NAMES = [("word_embeddings", "token_embd"), ("position_embeddings", "position_embd"), ("token_type_embeddings", "token_types"),
          ("attention.output.LayerNorm|post_attention_layernorm", "attn_output_norm"),
          (r"\.output.LayerNorm|post_mlp_layernorm", "layer_output_norm"), ("embeddings.LayerNorm", "token_embd_norm"),
@@ -47,13 +48,18 @@ def random_model(kind, options, seed):
     return model.float().eval()
 
 
+def skipped(model):
+    """Positions of RoBERTa's that no token has."""
+    return model.config.pad_token_id + 1 if model.config.model_type == "roberta" else 0
+
+
 def tensors(model):
     state = {}
     for name, p in model.named_parameters():
         if "pooler" not in name:
             layer = re.search(r"(?:layer|layers)\.(\d+)\.", name)
             new = next(new for old, new in NAMES if re.search(old, name)) + "." + name.rpartition(".")[2]
-            state[(f"blk.{layer[1]}." if layer else "") + new] = p.detach().numpy()
+            state[(f"blk.{layer[1]}." if layer else "") + new] = p.detach().numpy()[skipped(model) if new == POSITIONS else 0:]
     for name in [n for n in state if n.endswith("attn_q.weight")]:  # Nomic's files have them as one
         if name.replace("weight", "bias") not in state:
             parts = [state.pop(name.replace("attn_q", part)) for part in ("attn_q", "attn_k", "attn_v")]
@@ -65,7 +71,7 @@ def write_model(path, model, architecture):
     config = model.config
     out = gguf.GGUFWriter(path, architecture)
     out.add_vocab_size(config.vocab_size)
-    out.add_context_length(config.max_position_embeddings)
+    out.add_context_length(config.max_position_embeddings - skipped(model))
     out.add_embedding_length(config.hidden_size)
     out.add_feed_forward_length(config.intermediate_size)
     out.add_block_count(config.num_hidden_layers)

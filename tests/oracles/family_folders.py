@@ -68,8 +68,11 @@ FOLDERS = {
     "deepseek": ("deepseek", dict(EXPERTS, shared_expert_intermediate_size=24), BF16, False),
     "bert": ("Bert", dict(max_position_embeddings=64), F16, False),
     "nomic-bert": ("NomicBert", {}, F16, False),
+    "roberta": ("Roberta", dict(max_position_embeddings=62, type_vocab_size=1), F16, False),
 }
 
+
+ENCODERS = {"Bert": "bert", "Roberta": "bert", "NomicBert": "nomic-bert"}
 
 # What family_models.py gives configurations that do not know it.
 STRAY = {"falcon": ("intermediate_size", "num_key_value_heads"), "gpt_neox": ("num_key_value_heads",)}
@@ -279,9 +282,9 @@ def main():
         if len(sys.argv) > 2 and name not in sys.argv[2:]:
             continue
         folder = os.path.join(output, name)
-        encoder = source in ("Bert", "NomicBert")
+        encoder = source in ENCODERS
         if encoder:
-            _, architecture, options = encoder_models.MODELS[{"Bert": "bert", "NomicBert": "nomic-bert"}[source]]
+            _, architecture, options = encoder_models.MODELS[ENCODERS[source]]
             model = encoder_models.random_model(source, dict(options, **others), seed)
         else:
             architecture, class_name, values = MODELS[source] if isinstance(source, str) else source

@@ -36,7 +36,7 @@ NUMBERS = [
 ]
 ACTIVATIONS = "hidden_activation hidden_act activation_function activation"
 PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.", "transformer.", "gpt_neox.",
-            "bert.")
+            "bert.", "roberta.")
 LAYER = re.compile(r"(?:encoder\.layers|encoder\.layer|layers|h)\.(\d+)\.(.*)")
 
 # Outside the layers. What one family calls so, no other calls otherwise.
@@ -157,6 +157,9 @@ FAMILIES = {
                              add_cross_attention=False)),
     "bert": Family("bert", "gelu", dict(layer_norm_eps=1e-12, max_position_embeddings=512, type_vocab_size=2),
                    fits=dict(is_decoder=False, position_embedding_type="absolute")),
+    # the first pad_token_id + 1 positions are for no token
+    "roberta": Family("bert", "gelu", dict(layer_norm_eps=1e-12, max_position_embeddings=512, type_vocab_size=2,
+                                           pad_token_id=1), fits=dict(is_decoder=False)),
     "nomic_bert": Family("nomic-bert", "silu swiglu", dict(layer_norm_eps=1e-12, max_position_embeddings=2048,
                                                            type_vocab_size=2, rope_theta=1000.0),
                          {"post_attention_layernorm": "attn_output_norm", "post_mlp_layernorm": "layer_output_norm"},
@@ -164,7 +167,7 @@ FAMILIES = {
                                    causal=False, rotary_emb_fraction=1.0, rotary_emb_interleaved=False,
                                    use_rms_norm=False)),
 }
-ROTATED_NOT = ("gpt2", "bert")
+ROTATED_NOT = ("gpt2", "bert", "roberta")
 PERMUTED = ("llama", "smollm3", "granite", "deepseek")
 NORMS_LESS_ONE = ("gemma", "gemma2", "gemma3")
 # The feed-forward network's width where no key has it.
@@ -265,7 +268,9 @@ def keys_of(config, folder):
     scalar = config.get("query_pre_attn_scalar")
     if scalar:
         keys[f"{arch}.attention.scale"] = 1 / math.sqrt(scalar)
-    if kind in ("bert", "nomic_bert"):
+    if kind == "roberta":
+        keys[f"{arch}.context_length"] -= config.get("pad_token_id") + 1
+    if kind in ("bert", "roberta", "nomic_bert"):
         keys[f"{arch}.attention.causal"] = False
         keys["tokenizer.ggml.token_type_count"] = config.get("type_vocab_size")
         if pooling(folder) is not None:
@@ -336,6 +341,8 @@ def transformed(config, name, data):
         return data.T
     if arch in ("gptneox", "falcon") and part == "attn_qkv":
         return by_kind(data, heads, kv_heads)
+    if config.own["model_type"] == "roberta" and part == "position_embd":
+        return data[config.get("pad_token_id") + 1:]
     if part == "ffn_gate_inp_shexp":
         return data[0]
     return data

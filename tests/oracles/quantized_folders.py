@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small Llamas quantized in the layouts of GPTQ and AWQ, as Hugging Face folders, and their logits.
 
-    quantized_folders.py [OUTPUT = tests/fixtures/safetensors, with desc_act safetensors-next]
+    quantized_folders.py [OUTPUT = tests/fixtures/safetensors]
 
 Weights are rounded to the nearest code; GPTQModel and AutoAWQ themselves pack them, and unpack them for the reference: logits by
 transformers in F32 (files as safetensors_models.py writes them). Needs requirements-gptq.txt beside requirements.txt.
@@ -102,9 +102,8 @@ def awq(linear, name, config):
 def main():
     torch.set_num_threads(1)
     here = os.path.dirname(os.path.abspath(__file__))
+    output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors")
     for seed, (name, config) in enumerate(FOLDERS.items(), 201):
-        next_ones = "-next" if config.get("desc_act") else ""
-        output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors" + next_ones)
         folder = os.path.join(output, name)
         shutil.rmtree(folder, ignore_errors=True)
         model = random_model(name, CONFIG, seed)
