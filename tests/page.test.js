@@ -374,8 +374,8 @@ describe('the demo page', { skip }, () => {
     it('loads a folder from its address, and from the hub', async () => {
         const context = /** @type {const} */ ({ serviceWorkers: 'block' }); // else the test cannot answer for the hub
         await visit({ settings: { maxTokens: 4 }, hosts: ['huggingface.co'], context }, async page => {
-            await page.context().route('https://huggingface.co/owner/llama-sharded/resolve/main/*', route => {
-                const path = `${folders}llama-sharded/${new URL(route.request().url()).pathname.split('/').pop()}`;
+            await page.context().route('https://huggingface.co/owner/llama-sharded/resolve/main/**', route => {
+                const path = `${folders}llama-sharded/${new URL(route.request().url()).pathname.split('/resolve/main/')[1]}`;
                 const headers = { 'Access-Control-Allow-Origin': '*' };
                 return existsSync(path) ? route.fulfill({ path, headers }) : route.fulfill({ status: 404, headers });
             });
