@@ -369,6 +369,23 @@ test('names of the first BERTs', async () => {
     await compareEmbeddings(path, 'safetensors/bert.json', ONE);
 });
 
+test('what a configuration leaves out is what transformers\' classes say', async () => {
+    const classes = JSON.parse(await readFile(`${root}tests/fixtures/formats/folder-defaults.json`, 'utf8'));
+    assert.ok(Object.keys(classes).length >= 21);
+    for (const [model_type, { keys, tied, ...sizes }] of Object.entries(classes)) {
+        const path = await changed(`${folder}llama-f32`, async to => {
+            const asked = model_type === 'qwen3_moe' && { norm_topk_prob: true }; // refused as the class has it
+            await writeFile(`${to}/config.json`, JSON.stringify({ model_type, ...sizes, ...asked }));
+            await editTensors(`${to}/model.safetensors`, tensors => { tensors['lm_head.weight'] = tensors['model.norm.weight']; delete tensors['model.norm.weight']; });
+        });
+        const model = await load(path, { ...ONE, headerOnly: true }), { info } = model;
+        for (const [key, value] of /** @type {[string, number][]} */ (Object.entries(keys)))
+            assert.ok(Math.abs(Number(info.metadata[key]) - value) < 1e-12, `${model_type}: ${key} is ${info.metadata[key]}, not ${value}`);
+        assert.equal(!info.tensors.some(({ name }) => name === 'output.weight'), tied || /bert/.test(model_type), `${model_type}: tied`);
+        await model.dispose();
+    }
+});
+
 test('XLM-RoBERTa is RoBERTa, with its head or without', async () => {
     const path = await changed(`${folder}roberta`, async to => {
         await editJson(`${to}/config.json`, config => { config.model_type = 'xlm-roberta'; });

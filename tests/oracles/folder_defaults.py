@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""What transformers' configuration classes take where config.json says nothing, under GGUF's keys.
+
+    folder_defaults.py [OUTPUT = tests/fixtures/formats/folder-defaults.json]
+
+Sizes that every file has are left out, and what is so without a key: heads of hidden_size / heads, as many for keys.
+"""
+import json
+import os
+import sys
+
+import transformers
+
+import folder_mapping
+
+ALWAYS_THERE = ("embedding_length", "block_count", "feed_forward_length", "attention.head_count", "attention.value_length")
+SILENT = {"attention.key_length": lambda c: c.hidden_size // c.num_attention_heads,
+          "attention.head_count_kv": lambda c: c.num_attention_heads, "embedding_scale": lambda c: 1,
+          "residual_scale": lambda c: 1, "logit_scale": lambda c: 1, "expert_shared_count": lambda c: 0}
+
+
+def defaults(kind):
+    config, family = transformers.CONFIG_MAPPING[kind](), folder_mapping.FAMILIES[kind]
+    keys = {}
+    for names, key in folder_mapping.NUMBERS:
+        values = [getattr(config, name, None) for name in names.split()]
+        value = next((v for v in values if isinstance(v, (int, float))), None)
+        if value is not None and key not in ALWAYS_THERE and not (key in SILENT and value == SILENT[key](config)):
+            keys[f"{family.architecture}.{key}"] = value
+    if kind == "roberta":
+        keys["bert.context_length"] -= config.pad_token_id + 1
+    turns = getattr(config, "rope_parameters", None)
+    if turns and "rope_theta" in turns and kind not in folder_mapping.ROTATED_NOT:
+        keys[f"{family.architecture}.rope.freq_base"] = turns["rope_theta"]
+        part = turns.get("partial_rotary_factor", 1)
+        if part != 1:
+            head = config.hidden_size // config.num_attention_heads
+            keys[f"{family.architecture}.rope.dimension_count"] = int(head * part)
+    return {"hidden_size": config.hidden_size, "num_attention_heads": config.num_attention_heads,
+            "tied": bool(config.tie_word_embeddings), "keys": keys}
+
+
+def main():
+    own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures/formats/folder-defaults.json")
+    found = {kind: defaults(kind) for kind in folder_mapping.FAMILIES if kind in transformers.CONFIG_MAPPING}
+    with open(sys.argv[1] if len(sys.argv) > 1 else own, "w", encoding="utf-8") as out:
+        json.dump(found, out, indent=1)
+        out.write("\n")
+
+
+if __name__ == "__main__":
+    main()
