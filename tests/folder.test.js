@@ -358,6 +358,17 @@ test('a window, where Qwen has it', async () => {
     }
 });
 
+test('null is none, not the default', async () => {
+    for (const [name, key, inFile, value] of /** @type {const} */ ([['mistral', 'sliding_window', 'llama.attention.sliding_window', 4096],
+        ['gemma2', 'final_logit_softcapping', 'gemma2.final_logit_softcapping', 30]]))
+        for (const given of [null, undefined]) {
+            const path = await changed(folder + name, to => editJson(`${to}/config.json`, config => { config[key] = given; }));
+            const model = await load(path, { ...ONE, headerOnly: true });
+            assert.equal(model.info.metadata[inFile], given === null ? undefined : value);
+            await model.dispose();
+        }
+});
+
 test('names of the first BERTs', async () => {
     const path = await changed(`${folder}bert`, to => editTensors(`${to}/model.safetensors`, tensors => {
         for (const name of Object.keys(tensors).filter(key => key !== '__metadata__')) {

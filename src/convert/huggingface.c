@@ -32,15 +32,17 @@ static bool next_name(const char **names, char *name, size_t capacity) {
     return n > 0;
 }
 
-/* A member by the first of its names that is there and not null, in the file or by default. */
+/* A member by the first of its names that is there and not null; by default if none is there. A null is none: of a window,
+ * say, that the class has and the file has not. */
 static nb_node member(const composition *p, const char *names) {
-    nb_node sources[] = {p->config, p->defaults};
+    nb_node sources[] = {p->config, p->defaults}, found = {0};
     char name[64];
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2 && !found.at; i++)
         for (const char *rest = names; next_name(&rest, name, sizeof name);) {
-            nb_node found = nb_node_find(sources[i], name);
-            if (found.at && nb_node_first(found) != 'n')
-                return found;
+            nb_node node = nb_node_find(sources[i], name);
+            if (node.at && nb_node_first(node) != 'n')
+                return node;
+            found = node.at ? node : found;
         }
     return (nb_node){0};
 }

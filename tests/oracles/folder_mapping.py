@@ -14,7 +14,7 @@ import safetensors.torch
 
 # ---- names that mean the same in every family -------------------------------------------------------------------
 
-# The first of several that is there and not null; then the family's default; else the key is left out.
+# The first of several that is there and not null; if none is there the family's default; else the key is left out.
 NUMBERS = [
     ("hidden_size n_embd d_model", "embedding_length"),
     ("num_hidden_layers n_layer", "block_count"),
@@ -184,6 +184,8 @@ class Config:
             for name in names.split():
                 if source.get(name) is not None:
                     return source[name]
+            if any(name in source for name in names.split()):
+                break  # null: the class's default does not count
         return otherwise
 
     def check(self):
