@@ -98,10 +98,10 @@ flags_of() { # command source
     case $1 in "${EMCC:-none} "*) ;; *) return ;; esac
     case $2 in
     src/kernels/matmul_*.c) echo -O3 ;;
-    src/base/threads.c | src/text/sampler.c | src/convert/quantize*.c) ;;
+    src/base/threads.c | src/text/sampler.c | src/quant/quantize*.c) ;;
     src/text/bpe.c | src/text/merge.c | src/text/spm.c | src/text/unigram.c | src/text/vocabulary.c | \
         src/text/pretokenize.c) echo -Os ;;
-    src/base/* | src/formats/* | src/models/* | src/text/* | src/convert/*) echo -Oz ;;
+    src/base/* | src/formats/* | src/models/* | src/text/* | src/convert/* | src/quant/*) echo -Oz ;;
     esac
 }
 
@@ -125,10 +125,10 @@ compile() {
 }
 
 CORE=$(find src -name '*.c' | LC_ALL=C sort)
-ENGINE=$(find src -name '*.c' ! -path 'src/convert/*' | LC_ALL=C sort)
+ENGINE=$(find src -name '*.c' ! -path "src/convert/*" ! -path "src/quant/*" | LC_ALL=C sort)
 # What the converter needs of the others: how files are read, what types there are, UTF-8.
-CONVERTER=$(find src/base src/formats src/convert src/kernels/traits.c src/kernels/dequantize*.c src/text/unicode.c -name '*.c' ! -name threads.c |
-    LC_ALL=C sort)
+CONVERTER=$(find src/base src/formats src/convert src/quant src/kernels/traits.c src/kernels/dequantize*.c \
+    src/text/unicode.c -name '*.c' ! -name threads.c | LC_ALL=C sort)
 TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
 twice=$(for f in $CORE $TESTS; do basename "$f"; done | sort | uniq -d)
 [ -z "$twice" ] || fail "file names must be unique across the tree: $twice"

@@ -4,7 +4,7 @@
 #define NB_PLAN_H
 
 #include "composer.h"
-#include "quantize.h"
+#include "../quant/quantize.h"
 
 enum { NB_NONE = UINT32_MAX };
 

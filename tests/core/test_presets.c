@@ -3,7 +3,7 @@
 
 #include "../../src/base/cursor.h"
 #include "../../src/base/numbers.h"
-#include "../../src/convert/quantize.h"
+#include "../../src/quant/quantize.h"
 #include "../../src/kernels/traits.h"
 
 static const char VECTORS[] = "tests/fixtures/formats/presets.bin";
