@@ -88,6 +88,7 @@ test('what is transposed or regrouped first is quantized too, and experts one by
 
 test('wrong names are refused, and the command line quantizes', async () => {
     await assert.rejects(load(folder, { ...ONE, quantize: /** @type {any} */ ('q3') }), /quantize.*one of.*nf4/);
+    await assert.rejects(load(folder, { ...ONE, quantize: 'q8_0', doubleQuant: true }), /doubleQuant.*needs quantize.*nf4 or fp4/);
     const said = execFileSync(process.execPath, [`${root}web/cli.js`, 'run', folder, '--quantize', 'nf4', '--double-quant', '--prompt', 'the', '--max-tokens', '2', '--json'],
         { encoding: 'utf8' });
     assert.match(said, /"tokens"/);

@@ -23,6 +23,9 @@ export async function load(source, options = {}) {
     const { onProgress, signal, wasmUrl, headerOnly = false } = options;
     if (onProgress !== undefined && typeof onProgress !== 'function')
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): onProgress must be a function');
+    if (checked.doubleQuant && !/^(nf4|fp4)$/.test(checked.quantize ?? ''))
+        throw new NibbleError('NB_ERR_ARGUMENT', 'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs quantize ' +
+            '(--quantize) nf4 or fp4 beside it');
     signal?.throwIfAborted();
     const { plain, chunks } = await describeSource(source);
     const link = await Link.open();
