@@ -58,7 +58,7 @@ class Conversion {
         const { core, converter, options } = this;
         try {
             if (options.quantize)
-                this.withText(options.quantize, (at, length) => core.count('nb_converter_quantize', converter, at, length,
+                core.borrowText(options.quantize, (at, length) => core.count('nb_converter_quantize', converter, at, length,
                     options.doubleQuant ? QUANTIZE_DOUBLY : QUANTIZE_PLAINLY));
             await this.readHeaders();
             await this.readAllWeights();
@@ -68,18 +68,6 @@ class Conversion {
                 sink.free();
             core.exports.nb_converter_free(converter);
         }
-    }
-
-    /**
-     * @param {string} text
-     * @param {(at: number, length: number) => void} use
-     */
-    withText(text, use) {
-        const bytes = new TextEncoder().encode(text);
-        this.core.borrow(bytes.length + 1, (at) => {
-            this.core.bytes(at, bytes.length).set(bytes);
-            use(at, bytes.length);
-        });
     }
 
     /** @param {() => void} [tick] */
@@ -122,7 +110,7 @@ class Conversion {
      */
     async readHeader(file, opened) {
         const { core, converter } = this;
-        this.withText(file.name, (at, length) => core.count('nb_converter_begin', converter, at, length, opened.total));
+        core.borrowText(file.name, (at, length) => core.count('nb_converter_begin', converter, at, length, opened.total));
         const sink = this.sink();
         try {
             await opened.into(sink);

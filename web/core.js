@@ -155,6 +155,21 @@ export class Core {
             this.exports.nb_free(address);
         }
     }
+
+    /**
+     * A text's UTF-8 in memory for as long as f runs.
+     * @template T
+     * @param {string} text
+     * @param {(address: number, length: number) => T} f
+     * @returns {T}
+     */
+    borrowText(text, f) {
+        const utf8 = new TextEncoder().encode(text);
+        return this.borrow(utf8.length + 1, (address) => {
+            this.bytes(address, utf8.length).set(utf8);
+            return f(address, utf8.length);
+        });
+    }
 }
 
 /**

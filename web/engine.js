@@ -182,13 +182,11 @@ export class Engine {
      */
     encode(text, flags) {
         const { core, model } = this;
-        const utf8 = new TextEncoder().encode(this.description.tokenizer?.nfc ? text.normalize('NFC') : text);
-        return core.borrow(utf8.length + 1, (at) => {
-            core.bytes(at, utf8.length).set(utf8);
+        return core.borrowText(this.description.tokenizer?.nfc ? text.normalize('NFC') : text, (at, length) => {
             // for most texts a token for two bytes is plenty; a second try costs a long text more than room for a token a byte
-            for (let capacity = Math.max(utf8.length >> 1, Math.min(utf8.length, ROOM)) + 16;;) {
+            for (let capacity = Math.max(length >> 1, Math.min(length, ROOM)) + 16;;) {
                 const { tokens, n } = core.borrow(4 * capacity, (out) => {
-                    const n = core.count('nb_tokenize', model, at, utf8.length, flags, out, capacity);
+                    const n = core.count('nb_tokenize', model, at, length, flags, out, capacity);
                     return { n, tokens: core.ints(out, Math.min(n, capacity)).slice() };
                 });
                 if (n <= capacity)

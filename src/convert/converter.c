@@ -28,6 +28,11 @@ typedef struct document {
     size_t size;
 } document;
 
+typedef struct room { /* memory that is used again and again */
+    void *bytes; /* owned */
+    size_t capacity;
+} room;
+
 struct nb_converter {
     nb_plan plan;
     uint32_t flags;
@@ -56,10 +61,8 @@ struct nb_converter {
     bool header_given;
     uint64_t target, row;     /* the tensor of the GGUF that is being written, and how many rows of it have been */
     uint64_t written;         /* bytes behind the header */
-    uint8_t *output;          /* what is made of several sources, or otherwise */
-    size_t output_capacity;
-    float *weights;           /* [weights_capacity], of a row */
-    size_t weights_capacity;
+    room output;              /* what is made of several sources, or otherwise */
+    room weights;             /* floats, of a row */
 };
 
 nb_converter *nb_converter_new(uint32_t flags, nb_error *err) {
@@ -79,8 +82,8 @@ void nb_converter_free(nb_converter *x) {
         nb_free(x->documents[i].bytes);
     nb_free(x->buffer);
     nb_free(x->header);
-    nb_free(x->output);
-    nb_free(x->weights);
+    nb_free(x->output.bytes);
+    nb_free(x->weights.bytes);
     nb_free(x);
 }
 
@@ -160,11 +163,7 @@ static int32_t gather_gguf(nb_converter *x, nb_error *err) {
     if (code == NB_GGUF_MORE)
         return x->filled == x->capacity ? grow_buffer(x, 2 * x->capacity, err) : NB_OK;
     x->stage = BETWEEN;
-    x->part.header_size = x->gguf.at;
-    x->part.header = nb_alloc(x->gguf.at);
-    if (!x->part.header)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", x->gguf.at);
-    memcpy(x->part.header, x->buffer, x->gguf.at);
+    NB_TRY(nb_checkpoint_keep_header(&x->part, x->buffer, x->gguf.at, err));
     return add_part(x, err);
 }
 
@@ -287,7 +286,7 @@ static int32_t plan(nb_converter *x, nb_error *err) {
         return NB_FAIL(err, NB_ERR_FORMAT, "the model is split into %g files, but %u were given: give all of them",
                        count, x->parts);
     NB_TRY(nb_plan_begin(&x->plan, err));
-    NB_TRY(x->format == GGUF ? nb_plan_gguf(&x->plan, err) : plan_folder(x, err));
+    NB_TRY(x->format == GGUF ? nb_plan_gguf(&x->plan) : plan_folder(x, err));
     if (x->preset)
         nb_plan_quantize(&x->plan, x->preset);
     NB_TRY(nb_plan_settle(&x->plan, err));
@@ -375,23 +374,14 @@ int32_t nb_converter_commit(nb_converter *x, size_t n, nb_error *err) {
     return code;
 }
 
-/* Room for n bytes of output; NULL: there is no memory. */
-static uint8_t *output_for(nb_converter *x, uint64_t n) {
-    if (n > x->output_capacity) {
-        nb_free(x->output);
-        x->output = allocate(n);
-        x->output_capacity = x->output ? (size_t)n : 0;
+/* Room for so many bytes, whose old contents go; NULL: there is no memory. */
+static void *room_for(room *r, uint64_t bytes) {
+    if (bytes > r->capacity) {
+        nb_free(r->bytes);
+        r->bytes = allocate(bytes);
+        r->capacity = r->bytes ? (size_t)bytes : 0;
     }
-    return x->output;
-}
-
-static float *weights_for(nb_converter *x, size_t n) {
-    if (n > x->weights_capacity) {
-        nb_free(x->weights);
-        x->weights = nb_alloc(n * sizeof(float));
-        x->weights_capacity = x->weights ? n : 0;
-    }
-    return x->weights;
+    return r->bytes;
 }
 
 static uint64_t rows_of(const nb_tensor_info *t) {
@@ -429,6 +419,11 @@ static bool waits_for_scales(const nb_converter *x, const nb_tensor_info *to) {
     return x->doubly && (to->type == NB_TYPE_NF4 || to->type == NB_TYPE_FP4);
 }
 
+/* All of such a target is here. */
+static void quantize_scales(const nb_tensor_info *to, uint8_t *blocks) {
+    nb_quantize_scales((nb_block_nf4 *)blocks, NULL, (size_t)(to->bytes / sizeof(nb_block_nf4)));
+}
+
 /* n rows of weights, as they came -> as the target has them. */
 static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t *out, nb_error *err) {
     const nb_tensor_info *to = &x->plan.out.tensors[x->target];
@@ -436,7 +431,7 @@ static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t
     const nb_traits *traits = nb_traits_of(target->source_type);
     size_t columns = (size_t)to->shape[0], row_bytes = columns / traits->block_weights * traits->block_bytes;
     size_t out_bytes = (size_t)(to->bytes / rows_of(to));
-    float *weights = weights_for(x, columns);
+    float *weights = room_for(&x->weights, (uint64_t)columns * sizeof(float));
     uint8_t *aligned = nb_alloc(row_bytes); /* the buffer may hold it at any address, and blocks are read as structs */
     if (!weights || !aligned) {
         nb_free(aligned);
@@ -476,7 +471,7 @@ static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err)
     bool quantizes = x->plan.targets[x->target].quantize, whole = quantizes && waits_for_scales(x, to);
     uint64_t rows = rows_of(to), row_bytes = to->bytes / rows;
     uint64_t n = whole ? rows : NB_MIN(rows - x->row, NB_MAX(OUTPUT / row_bytes, 1));
-    uint8_t *out = output_for(x, n * row_bytes);
+    uint8_t *out = room_for(&x->output, n * row_bytes);
     if (!out)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for rows of %l bytes", row_bytes);
     if (!x->row)
@@ -484,7 +479,7 @@ static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err)
     NB_TRY(quantizes ? quantize_reshaped(x, n, out, err)
                      : nb_arrangement_rows(&x->plan, (uint32_t)x->target, x->row, n, out, err));
     if (whole)
-        nb_quantize_scales((nb_block_nf4 *)out, NULL, (size_t)(to->bytes / sizeof(nb_block_nf4)));
+        quantize_scales(to, out);
     x->row += n;
     if (x->row == rows)
         end_target(x);
@@ -510,7 +505,7 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
     size_t rows = (size_t)NB_MIN(n / row_bytes, whole ? UINT64_MAX : NB_MAX(OUTPUT / out_bytes, 1));
     if (!rows)
         return row_bytes > x->capacity ? grow_buffer(x, row_bytes, err) : 0;
-    uint8_t *out = output_for(x, whole ? to->bytes : rows * out_bytes);
+    uint8_t *out = room_for(&x->output, whole ? to->bytes : rows * out_bytes);
     if (!out)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z rows of tensor %t", rows,
                        nb_checkpoint_tensor_name(&x->plan.out, to));
@@ -524,7 +519,7 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
     if (!whole)
         return (int32_t)(rows * out_bytes);
     if (last)
-        nb_quantize_scales((nb_block_nf4 *)out, NULL, (size_t)(to->bytes / sizeof(nb_block_nf4)));
+        quantize_scales(to, out);
     return last ? (int32_t)to->bytes : 0;
 }
 

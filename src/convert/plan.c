@@ -113,8 +113,7 @@ uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role) {
     return i;
 }
 
-int32_t nb_plan_gguf(nb_plan *plan, nb_error *err) {
-    (void)err;
+int32_t nb_plan_gguf(nb_plan *plan) {
     for (uint32_t i = 0; i < plan->in.n_tensors; i++) {
         const nb_tensor_info *t = &plan->in.tensors[i];
         uint32_t target = nb_plan_target(plan, nb_checkpoint_tensor_name(&plan->in, t));

@@ -93,7 +93,7 @@ void nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role rol
 uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role);
 
 /* A split GGUF, or a whole one: every tensor as it is. */
-int32_t nb_plan_gguf(nb_plan *plan, nb_error *err);
+int32_t nb_plan_gguf(nb_plan *plan);
 
 /* Floating-point matrices become what the preset says. */
 void nb_plan_quantize(nb_plan *plan, const nb_preset *preset);

@@ -11,6 +11,15 @@ void nb_checkpoint_free(nb_checkpoint *c) {
     *c = (nb_checkpoint){0};
 }
 
+int32_t nb_checkpoint_keep_header(nb_checkpoint *c, const uint8_t *bytes, size_t size, nb_error *err) {
+    c->header = nb_alloc(size);
+    c->header_size = size;
+    if (!c->header)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", size);
+    memcpy(c->header, bytes, size);
+    return NB_OK;
+}
+
 static nb_text text_at(const nb_checkpoint *c, uint64_t at, uint64_t size) {
     return (nb_text){(const char *)c->header + at, (size_t)size};
 }

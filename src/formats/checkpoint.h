@@ -49,6 +49,9 @@ typedef struct nb_checkpoint {
 
 void nb_checkpoint_free(nb_checkpoint *c);
 
+/* A copy of these bytes becomes the header. */
+int32_t nb_checkpoint_keep_header(nb_checkpoint *c, const uint8_t *bytes, size_t size, nb_error *err);
+
 /* Puts the tensors of several files into the order that they promise; NB_ERR_FORMAT if two have one name or overlap. */
 int32_t nb_checkpoint_arrange(nb_checkpoint *c, nb_error *err);
 

@@ -209,11 +209,7 @@ static int32_t gather_header(nb_loader *l, nb_error *err) {
     NB_TRY(code);
     if (code == NB_GGUF_MORE)
         return l->filled == l->capacity ? grow_buffer(l, 2 * l->capacity, err) : NB_OK;
-    c->header_size = l->gguf.at;
-    c->header = nb_alloc(c->header_size);
-    if (!c->header)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", c->header_size);
-    memcpy(c->header, l->buffer, c->header_size);
+    NB_TRY(nb_checkpoint_keep_header(c, l->buffer, l->gguf.at, err));
     if (!(l->flags & NB_LOAD_HEADER))
         NB_TRY(refuse_split(c, err));
     NB_TRY(open_model(l, err));

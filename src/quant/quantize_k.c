@@ -275,6 +275,14 @@ void nb_quantize_q5_k(const float *x, void *blocks, size_t n) {
 /* The scale d and the codes that have the least error, weighted with w^2, are those with the largest (sum w x q)^2 /
  * sum (w q^2), and d = sum w x q / sum w q^2. */
 
+/* The first of 16 that are the farthest from zero. */
+static float farthest_scale(const float *scales) {
+    float far = 0;
+    for (int g = 0; g < 16; g++)
+        far = __builtin_fabsf(scales[g]) > __builtin_fabsf(far) ? scales[g] : far;
+    return far;
+}
+
 /* Four groups of 16 -> scales; codes plus 32. The weight farthest from zero becomes -31.1, -31.2, ... -32.9. */
 static void search_scales(const float *x, float *scales, uint8_t *codes) {
     lanes v[16], most, far;
@@ -304,12 +312,11 @@ static void search_scales(const float *x, float *scales, uint8_t *codes) {
 void nb_quantize_q6_k(const float *x, void *blocks, size_t n) {
     nb_block_q6_k *b = blocks;
     for (; n; n -= NB_SUPERBLOCK, x += NB_SUPERBLOCK, b++) {
-        float scales[16], far = 0;
+        float scales[16];
         uint8_t codes[NB_SUPERBLOCK];
         for (int g = 0; g < 16; g += LANES)
             search_scales(x + 16 * g, scales + g, codes + 16 * g);
-        for (int g = 0; g < 16; g++)
-            far = __builtin_fabsf(scales[g]) > __builtin_fabsf(far) ? scales[g] : far;
+        float far = farthest_scale(scales);
         if (__builtin_fabsf(far) < NOTHING) {
             memset(b, 0, sizeof *b);
             continue;
@@ -365,12 +372,11 @@ static void refine_scales(const float *x, float *scales, uint8_t *codes) {
 void nb_quantize_q3_k(const float *x, void *blocks, size_t n) {
     nb_block_q3_k *b = blocks;
     for (; n; n -= NB_SUPERBLOCK, x += NB_SUPERBLOCK, b++) {
-        float scales[16], far = 0;
+        float scales[16];
         uint8_t codes[NB_SUPERBLOCK];
         for (int g = 0; g < 16; g += LANES)
             refine_scales(x + 16 * g, scales + g, codes + 16 * g);
-        for (int g = 0; g < 16; g++)
-            far = __builtin_fabsf(scales[g]) > __builtin_fabsf(far) ? scales[g] : far;
+        float far = farthest_scale(scales);
         memset(b->scales, 0, sizeof b->scales);
         float steps = -32 / far;
         b->d = far != 0 ? nb_f32_to_f16(1 / steps) : 0;

@@ -21,6 +21,9 @@ void test_fail(const char *file, int32_t line, const char *condition, const char
 nb_pool *test_pool_new(int32_t n_threads);
 void test_pool_free(nb_pool *pool);
 
+/* A whole file, to be freed with nb_free; *size = 0, and a failed check, if there is none. */
+uint8_t *test_read_all(const char *path, size_t *size);
+
 /* ---- what the host gives: host_native.c, or run.js for WebAssembly ---- */
 
 #ifdef __wasm__

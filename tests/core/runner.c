@@ -63,6 +63,14 @@ void test_fail(const char *file, int32_t line, const char *condition, const char
         print("    (further failures of this test are only counted)\n");
 }
 
+uint8_t *test_read_all(const char *path, size_t *size) {
+    *size = test_read(path, NULL, 0);
+    uint8_t *bytes = nb_alloc(*size);
+    if (!CHECK(*size && bytes && test_read(path, bytes, *size) == *size, "cannot read %s", path))
+        *size = 0;
+    return bytes;
+}
+
 nb_pool *test_pool_new(int32_t n_threads) {
 #ifndef NB_THREADS
     n_threads = 1;

@@ -57,11 +57,8 @@ static void test_traits(void) {
 
 void test_dequantize(void) {
     test_traits();
-    size_t size = test_read(VECTORS, NULL, 0);
-    if (!CHECK(size > 0, "%s is absent", VECTORS))
-        return;
-    uint8_t *data = nb_alloc(size);
-    test_read(VECTORS, data, size);
+    size_t size;
+    uint8_t *data = test_read_all(VECTORS, &size);
     nb_cursor in = nb_cursor_over(data, size, 0);
     uint32_t types = 0;
     while (in.at < in.size && test_type(&in))

@@ -66,11 +66,8 @@ static void test_bitsandbytes(void) {
 
 void test_presets(void) {
     test_bitsandbytes();
-    size_t size = test_read(VECTORS, NULL, 0);
-    if (!CHECK(size > 0, "%s is absent", VECTORS))
-        return;
-    uint8_t *data = nb_alloc(size);
-    test_read(VECTORS, data, size);
+    size_t size;
+    uint8_t *data = test_read_all(VECTORS, &size);
     nb_cursor in = nb_cursor_over(data, size, 0);
     nb_text names[PRESET_LIMIT];
     uint32_t n_presets = nb_cursor_u32(&in);

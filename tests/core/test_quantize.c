@@ -101,11 +101,8 @@ static void test_not_finite(void) {
 void test_quantize(void) {
     test_not_finite();
     CHECK(!nb_quantizer_of(NB_TYPE_IQ1_S) && !nb_quantizer_of(UINT32_MAX), "a type that is not written");
-    size_t size = test_read(VECTORS, NULL, 0);
-    if (!CHECK(size > 0, "%s is absent", VECTORS))
-        return;
-    uint8_t *data = nb_alloc(size);
-    test_read(VECTORS, data, size);
+    size_t size;
+    uint8_t *data = test_read_all(VECTORS, &size);
     nb_cursor in = nb_cursor_over(data, size, 0);
     uint32_t n_rows = nb_cursor_u32(&in), types = nb_cursor_u32(&in);
     const float *rows = (const float *)nb_cursor_bytes(&in, (uint64_t)n_rows * COLUMNS * 4);

@@ -7,8 +7,8 @@
 #include "../../src/base/writer.h"
 #include "../../src/convert/safetensors.h"
 #include "../../src/kernels/traits.h"
-#include "../../src/nibble_convert.h"
 #include "check.h"
+#include "drain.h"
 #include "random.h"
 
 /* Against torch's: tests/oracles/safetensors_models.py. */
@@ -124,22 +124,6 @@ static bool read_folder(void) {
     return true;
 }
 
-/* What the converter has ready goes to the loader. */
-static int32_t drain(nb_converter *x, nb_loader *l, nb_error *err) {
-    const uint8_t *bytes;
-    int32_t n;
-    while ((n = nb_converter_take(x, &bytes, err)) > 0)
-        for (size_t capacity, some; n; n -= (int32_t)some, bytes += some) {
-            uint8_t *space = nb_loader_space(l, &capacity);
-            if (!capacity)
-                break;
-            some = NB_MIN((size_t)n, capacity);
-            memcpy(space, bytes, some);
-            NB_TRY(nb_loader_commit(l, some, err));
-        }
-    return n;
-}
-
 /* Gives bytes [from, size) until no more are needed, or they end. */
 static int32_t give(nb_converter *x, nb_loader *l, const uint8_t *bytes, size_t from, size_t size, size_t piece,
                     uint32_t *seed, nb_error *err) {
@@ -152,7 +136,7 @@ static int32_t give(nb_converter *x, nb_loader *l, const uint8_t *bytes, size_t 
         memcpy(space, bytes + from, n);
         from += n;
         NB_TRY(nb_converter_commit(x, n, err));
-        NB_TRY(drain(x, l, err));
+        NB_TRY(test_drain(x, l, err));
     }
     return NB_OK;
 }
@@ -188,7 +172,7 @@ static nb_model *load(uint32_t flags, harm h, size_t piece, nb_error *err) {
     double offset;
     while (code >= 0 && (code = nb_converter_next(x, &offset, err)) >= 0) {
         int32_t i = weights[code], of = code;
-        code = drain(x, l, err);
+        code = test_drain(x, l, err);
         if (code < 0 || of == 0)
             break;
         code = give(x, l, contents[i], (size_t)offset, i == h.file && h.size ? h.size : sizes[i], piece, &seed, err);

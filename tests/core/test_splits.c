@@ -5,14 +5,6 @@
 #include "../../src/base/memory.h"
 #include "../../src/text/pretokenize.h"
 
-static uint8_t *read_file(const char *path, size_t *size) {
-    *size = test_read(path, NULL, 0);
-    uint8_t *bytes = nb_alloc(*size);
-    if (!CHECK(*size && bytes && test_read(path, bytes, *size) == *size, "cannot read %s", path))
-        *size = 0;
-    return bytes;
-}
-
 /* The pieces of text[size] against the bits from `at` on; reports the first that differs. */
 static void check_text(const nb_pretokenizer *pre, const nb_isolated *passes, const nb_unicode *unicode, nb_text name,
                        const uint8_t *text, size_t size, const uint8_t *bits, size_t at) {
@@ -49,8 +41,8 @@ static void check_long(const nb_pretokenizer *pre, const nb_isolated *passes, co
 
 void test_splits(void) {
     size_t size, texts_size;
-    uint8_t *splits = read_file("tests/fixtures/text/splits.bin", &size);
-    uint8_t *texts = read_file("tests/fixtures/text/texts.bin", &texts_size);
+    uint8_t *splits = test_read_all("tests/fixtures/text/splits.bin", &size);
+    uint8_t *texts = test_read_all("tests/fixtures/text/texts.bin", &texts_size);
     nb_unicode *unicode = nb_alloc(nb_unicode_bytes());
     memset(unicode, 0, nb_unicode_bytes());
     nb_unicode_expand(unicode);

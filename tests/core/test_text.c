@@ -19,11 +19,7 @@ static uint8_t *read_file(const char *name, const char *end, size_t *size) {
     char path[80];
     nb_writer w = nb_writer_over(path, sizeof path);
     nb_write(&w, "tests/fixtures/text/%s%s", name, end);
-    *size = test_read(path, NULL, 0);
-    uint8_t *bytes = nb_alloc(*size);
-    if (!CHECK(*size && bytes && test_read(path, bytes, *size) == *size, "cannot read %s", path))
-        *size = 0;
-    return bytes;
+    return test_read_all(path, size);
 }
 
 typedef struct fixture {

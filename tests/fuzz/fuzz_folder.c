@@ -7,7 +7,7 @@
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
-#include "../../src/nibble_convert.h"
+#include "../core/drain.h"
 
 static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
                                     "chat_template.jinja", "1_Pooling/config.json", "model.safetensors",
@@ -26,25 +26,6 @@ typedef struct file {
     size_t size;
 } file;
 
-/* What the converter has ready goes to the loader. */
-static int32_t drain(nb_converter *x, nb_loader *l, nb_error *err) {
-    const uint8_t *bytes;
-    int32_t n;
-    while ((n = nb_converter_take(x, &bytes, err)) > 0)
-        for (size_t capacity, some; n; n -= (int32_t)some, bytes += some) {
-            uint8_t *space = nb_loader_space(l, &capacity);
-            if (!capacity)
-                break;
-            some = NB_MIN((size_t)n, capacity);
-            memcpy(space, bytes, some);
-            int32_t code = nb_loader_commit(l, some, err);
-            demand(code <= 0);
-            if (code < 0)
-                return code;
-        }
-    return n;
-}
-
 static int32_t give(nb_converter *x, nb_loader *l, const file *f, size_t from, size_t piece, nb_error *err) {
     int32_t code = NB_OK;
     while (from < f->size && code >= 0) {
@@ -58,7 +39,8 @@ static int32_t give(nb_converter *x, nb_loader *l, const file *f, size_t from, s
         code = nb_converter_commit(x, n, err);
         demand(code <= 0);
         if (code >= 0)
-            code = drain(x, l, err);
+            code = test_drain(x, l, err);
+        demand(code <= 0);
     }
     return code;
 }
@@ -87,7 +69,8 @@ static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags
     while (code >= 0 && (code = nb_converter_next(x, &offset, err)) >= 0) {
         demand(code <= n_weights && offset >= 0);
         int32_t number = code;
-        code = drain(x, l, err);
+        code = test_drain(x, l, err);
+        demand(code <= 0);
         if (code < 0 || number == 0)
             break;
         const file *f = &files[weights[number - 1]];

@@ -1,0 +1,26 @@
+/* From the converter to the loader, as the tests and the fuzz target need it. */
+#ifndef NB_DRAIN_H
+#define NB_DRAIN_H
+
+#include "../../src/base/numbers.h"
+#include "../../src/nibble_convert.h"
+
+/* What the converter has ready goes to the loader. NB_OK, or the first code of either that is another. */
+static inline int32_t test_drain(nb_converter *x, nb_loader *l, nb_error *err) {
+    const uint8_t *bytes;
+    int32_t n;
+    while ((n = nb_converter_take(x, &bytes, err)) > 0)
+        for (size_t capacity, some; n; n -= (int32_t)some, bytes += some) {
+            uint8_t *space = nb_loader_space(l, &capacity);
+            if (!capacity)
+                break;
+            some = NB_MIN((size_t)n, capacity);
+            memcpy(space, bytes, some);
+            int32_t code = nb_loader_commit(l, some, err);
+            if (code)
+                return code;
+        }
+    return n;
+}
+
+#endif
