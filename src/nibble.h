@@ -152,7 +152,8 @@ enum {
 };
 
 /* context: tokens that the KV cache holds (0: the model's own). batch: tokens evaluated together in a prompt, at most
- * (0: a good default). kv_type: NB_TYPE_F16 (1), NB_TYPE_F32 (0) or NB_TYPE_Q8_0 (8). The pool must outlive the session. */
+ * (0: a good default). kv_type: NB_TYPE_I16 (25), which is fast, NB_TYPE_Q8_0 (8),
+ * half as large, NB_TYPE_F16 (1) or NB_TYPE_F32 (0): kernels/kv_cache.h. The pool must outlive the session. */
 nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
                            uint32_t precision, nb_error *err);
 void nb_session_free(nb_session *session); /* NULL is fine */

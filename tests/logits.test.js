@@ -38,22 +38,22 @@ for (const { build, threads } of configurations()) {
     test(`random models, ${build}, ${threads} threads: logits are transformers'`, { timeout: 120_000 }, async t => {
         for (const file of random) {
             const expected = logitsVectors(`models/${file.replace(/gguf$/, 'json')}`);
-            await t.test(file, async () => {
-                const kvType = threads === 1 ? 'f32' : 'f16';
-                const model = await load(folder + file, { build, threads, kvType });
-                const floats = model.info.types?.every(({ type }) => ['F32', 'F16', 'BF16'].includes(type));
-                const within = floats && kvType === 'f32' ? 1e-4 : Infinity; // another kind of GELU is 5e-4 off
-                try {
-                    const whole = await logitsOf(model, expected.tokens);
-                    compare(whole, expected, 0.9999, file, within);
-                    tested(folder + file, model.info);
-                    if (file === 'phi3-long.gguf') return; // a shorter text is rotated otherwise
-                    const half = await logitsOf(model, expected.tokens.slice(0, 19)); // another way to cut tokens into panels
-                    compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file, within);
-                } finally {
-                    await model.dispose();
-                }
-            });
+            for (const kvType of /** @type {('f32' | 'i16' | 'f16')[]} */ (threads === 1 ? ['f32'] : ['i16', 'f16']))
+                await t.test(`${file}, ${kvType}`, async () => {
+                    const model = await load(folder + file, { build, threads, kvType });
+                    const floats = model.info.types?.every(({ type }) => ['F32', 'F16', 'BF16'].includes(type));
+                    const within = floats && kvType === 'f32' ? 1e-4 : Infinity; // another kind of GELU is 5e-4 off
+                    try {
+                        const whole = await logitsOf(model, expected.tokens);
+                        compare(whole, expected, 0.9999, file, within);
+                        tested(folder + file, model.info);
+                        if (file === 'phi3-long.gguf') return; // a shorter text is rotated otherwise
+                        const half = await logitsOf(model, expected.tokens.slice(0, 19)); // another way to cut tokens into panels
+                        compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file, within);
+                    } finally {
+                        await model.dispose();
+                    }
+                });
         }
     });
 }
@@ -91,26 +91,37 @@ function compareWhole(rows, file, t) {
     assert.ok(worst >= 0.999, `cosine ${worst}`);
 }
 
-/* What rounds to 8 bits is as far from the oracle as llama.cpp is from itself (tests/fixtures/llamacpp/README.md), or about. */
-for (const [what, options, least, leastMean] of /** @type {[string, import('../web/index.js').LoadOptions, number, number][]} */ ([
-    ['a Q8_0 cache', { kvType: 'q8_0' }, 0.9938, 0.9998], ['fast precision', { precision: 'fast' }, 0.975, 0.999]]))
+/* What rounds to 8 bits is no farther from the oracle than llama.cpp, which rounds so, is from itself: its median cosine is .99973
+ * at worst, and 48 positions are below .999 (tests/fixtures/llamacpp/README.md). The least cosine tells nothing: such a position
+ * amplifies the last bit of anything. */
+for (const [what, options] of /** @type {[string, import('../web/index.js').LoadOptions][]} */ ([
+    ['a Q8_0 cache', { kvType: 'q8_0' }], ['fast precision', { precision: 'fast' }],
+    ['both', { kvType: 'q8_0', precision: 'fast' }]]))
     test(`smollm2 with ${what} is close`, { skip: missing(models.realMissing), timeout: 120_000 }, async t => {
         const expected = logitsVectors('llamacpp/smollm2-logits.json');
         const model = await load(models.real, { contextLength: 512, ...options });
         try {
             const rows = await logitsOf(model, expected.tokens);
             const cosines = rows.map((row, position) => cosine(expected.entries.map(entry => row[entry]), expected.rows[position]));
-            const worst = Math.min(...cosines), mean = cosines.reduce((sum, c) => sum + c) / cosines.length;
-            t.diagnostic(`${model.info.build}, cosine: least ${worst.toFixed(6)}, mean ${mean.toFixed(6)}`);
-            assert.ok(worst >= least && mean >= leastMean, `least ${worst}, mean ${mean}`);
+            const far = cosines.filter(c => c < 0.999).length, mean = cosines.reduce((sum, c) => sum + c) / cosines.length;
+            const [worst, median] = [0, cosines.length >> 1].map(i => [...cosines].sort((a, b) => a - b)[i]);
+            t.diagnostic(`${model.info.build}, cosine: median ${median.toFixed(6)}, mean ${mean.toFixed(6)}, least ${worst.toFixed(6)}, ` +
+                `${far} positions below 0.999`);
+            assert.ok(median >= 0.99973 && mean >= 0.999 && far <= 48, `median ${median}, mean ${mean}, ${far} positions below 0.999`);
             assert.equal(worst < 0.99999, 'kvType' in options || model.info.build.startsWith('relaxed'), 'eight bits round, where there are any');
         } finally {
             await model.dispose();
         }
     });
 
-test('a Q8_0 cache needs heads of whole blocks, and says so', async () => {
-    await assert.rejects(load(models.tiny, { kvType: 'q8_0' }), /multiple of 32.*16 and 16.*choose F16/);
+test('a Q8_0 cache takes heads of less than a block', async () => {
+    const expected = logitsVectors('llamacpp/tiny-logits.json');
+    const model = await load(models.tiny, { kvType: 'q8_0', contextLength: expected.tokens.length });
+    try {
+        compare(await logitsOf(model, expected.tokens, expected.skip), expected, 0.99, 'tiny');
+    } finally {
+        await model.dispose();
+    }
 });
 
 test('the command eval writes the same logits', () => {

@@ -23,7 +23,7 @@ const TOKENIZE_BARE = 0, TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2;
 const DETOKENIZE_TEXT = 0, DETOKENIZE_SPECIAL = 1;
 const LOGITS_LAST = 0, LOGITS_ALL = 1;
 const POOLINGS = { file: 0, mean: 1, cls: 2, last: 3 };
-const KV_TYPES = { f32: 0, f16: 1, q8_0: 8 };
+const KV_TYPES = { f32: 0, f16: 1, q8_0: 8, i16: 25 };
 const PRECISIONS = { exact: 0, fast: 1 };
 
 /** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
@@ -61,7 +61,7 @@ export class Engine {
         this.model = 0;
         this.session = 0;
         this.context = 0;
-        this.kvType = KV_TYPES.f16;
+        this.kvType = KV_TYPES.i16;
         this.precision = PRECISIONS.exact;
         /** @type {number[]} what the session was last advanced to: only to know how much of a prompt is new */
         this.held = [];
@@ -136,7 +136,7 @@ export class Engine {
 
     /**
      * @param {number | undefined} wanted
-     * @param {'f16' | 'f32' | 'q8_0'} kvType
+     * @param {'i16' | 'f16' | 'f32' | 'q8_0'} kvType
      * @param {'exact' | 'fast'} precision
      */
     openSession(wanted, kvType, precision) {

@@ -27,8 +27,8 @@ export const LOAD_OPTIONS = {
         help: 'tokens that prompt and answer may have together (default: the model\'s own, at most 4096)',
     },
     kvType: {
-        flag: 'kv-type', type: 'choice', choices: ['f16', 'f32', 'q8_0'], default: 'f16', value: 'TYPE',
-        help: 'number format of the attention cache: f16, f32, or q8_0 (about half the memory of f16)',
+        flag: 'kv-type', type: 'choice', choices: ['i16', 'f16', 'f32', 'q8_0'], default: 'i16', value: 'TYPE',
+        help: 'numbers of the attention cache: i16 (16-bit integers and scales), q8_0 (about half the memory), f16 or f32 (slower)',
     },
     precision: {
         flag: 'precision', type: 'choice', choices: ['exact', 'fast'], default: 'exact', value: 'NAME',

@@ -16,7 +16,7 @@ static bool is_last_of(uint32_t period, uint32_t i) {
 nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n) {
     const nb_shape *m = &s->model->shape;
     return (nb_step){
-        .s = s, .layer = &s->model->layers[i], .k = s->k + i * s->k_layer_bytes, .v = s->v + i * s->v_layer_bytes,
+        .s = s, .layer = &s->model->layers[i], .tiles = s->tiles + i * s->layer_bytes,
         .rotation = &s->rotations[is_last_of(m->unrotated_period, i)],
         .window = is_last_of(m->window_period, i) ? 0 : m->window,
         .first = first, .n = n,
@@ -161,12 +161,6 @@ void nb_add_block(const nb_step *p, const float *bias, const nb_norm *norm) {
     for_tokens((token_loop){.p = p, .f = add_token, .bias = bias, .norm = norm});
 }
 
-/* One head's new vector -> its position in the cache. */
-static void cache(const nb_session *s, uint8_t *layer, const float *head, uint32_t kv, uint32_t position,
-                  uint32_t size) {
-    nb_cache_store(s->kv_type, layer + ((size_t)kv * s->context + position) * nb_cache_bytes(s->kv_type, size), head, size);
-}
-
 /* Query or key heads: their norms, if the layer has any (Henry et al. 2020). */
 static void norm_heads(const nb_shape *m, float *heads, uint32_t n, float *weight) {
     uint32_t size = m->head_size;
@@ -202,8 +196,9 @@ static void place_token(const token_loop *loop, uint32_t t) {
         rotate(p, q + h * m->head_size, t);
     for (uint32_t h = 0; h < m->kv_heads; h++) {
         rotate(p, k + h * m->head_size, t);
-        cache(s, p->k, k + h * m->head_size, h, p->first + t, m->head_size);
-        cache(s, p->v, v + h * m->value_size, h, p->first + t, m->value_size);
+        uint32_t position = p->first + t;
+        uint8_t *tile = p->tiles + ((size_t)h * nb_cache_tiles(s->context) + position / NB_TILE) * s->cache.tile_bytes;
+        nb_cache_store(&s->cache, tile, position % NB_TILE, k + h * m->head_size, v + h * m->value_size);
     }
 }
 
@@ -214,9 +209,9 @@ void nb_attention_block(const nb_step *p) {
     matmul(s, s->normed, p->n, m->width, qkv, 3); /* [n, heads * head_size], [n, kv_heads * ...] x 2 */
     for_tokens((token_loop){.p = p, .f = place_token});
     nb_attention attention = {
-        .q = s->q, .out = s->mixed, .k = p->k, .v = p->v, .type = s->kv_type,
+        .q = s->q, .out = s->mixed, .cache = &s->cache, .tiles = p->tiles,
         .n = p->n, .first = p->first, .heads = m->heads, .kv_heads = m->kv_heads,
-        .head_size = m->head_size, .value_size = m->value_size, .context = s->context, .window = p->window, .both_ways = m->encoder,
+        .context = s->context, .window = p->window, .both_ways = m->encoder,
         .scale = m->attention_scale, .cap = m->attention_cap, .scratch = s->attention_scratch,
     };
     nb_attend(s->pool, &attention); /* [n, heads * value_size] */

@@ -15,7 +15,7 @@
 typedef struct nb_step {
     nb_session *s;
     const nb_layer *layer;
-    uint8_t *k, *v;                /* the layer's cache: [kv_heads, context, head_size], [..., value_size] */
+    uint8_t *tiles;                /* the layer's cache: [kv_heads, nb_cache_tiles(context)] */
     const nb_rotation *rotation;   /* how its heads are rotated */
     uint32_t window;               /* positions that a token sees, its own included; 0: all */
     uint32_t first, n;             /* tokens [first, first + n) of the session */

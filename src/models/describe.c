@@ -66,7 +66,7 @@ static void write_shape(nb_writer *w, const nb_model *model) {
     if (s->window)
         nb_json_number(w, "window", s->window);
     nb_json_number(w, "ropeBase", s->ropes[0].base);
-    nb_json_number(w, "kvBytesPerToken", (double)nb_model_kv_token_bytes(&trial, NB_TYPE_F16));
+    nb_json_number(w, "kvBytesPerToken", (double)nb_model_kv_token_bytes(&trial, NB_TYPE_I16));
 }
 
 static void write_tokenizer(nb_writer *w, const nb_model *model) {

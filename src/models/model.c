@@ -2,7 +2,7 @@
 
 #include "../base/numbers.h"
 #include "../base/writer.h"
-#include "../kernels/attention.h"
+#include "../kernels/kv_cache.h"
 #include "../kernels/traits.h"
 #include "../text/sampler.h"
 #include "families.h"
@@ -401,7 +401,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
 
 uint64_t nb_model_kv_token_bytes(const nb_model *model, uint32_t kv_type) {
     const nb_shape *s = &model->shape;
-    return (uint64_t)s->layers * s->kv_heads * (nb_cache_bytes(kv_type, s->head_size) + nb_cache_bytes(kv_type, s->value_size));
+    return (uint64_t)s->layers * s->kv_heads * (nb_cache_of(kv_type, s->head_size, s->value_size).tile_bytes / NB_TILE);
 }
 
 void nb_model_free(nb_model *model) {

@@ -17,11 +17,9 @@ static void take(nb_session *s) {
     const nb_shape *m = &s->model->shape;
     nb_arena *a = &s->arena;
     uint64_t batch = s->batch, threads = (uint64_t)nb_pool_threads(s->pool);
-    uint64_t rows = (uint64_t)m->kv_heads * s->context; /* of a layer's cache */
-    s->k_layer_bytes = (size_t)(rows * nb_cache_bytes(s->kv_type, m->head_size));
-    s->v_layer_bytes = (size_t)(rows * nb_cache_bytes(s->kv_type, m->value_size));
-    s->k = nb_arena_take(a, m->layers * rows, nb_cache_bytes(s->kv_type, m->head_size));
-    s->v = nb_arena_take(a, m->layers * rows, nb_cache_bytes(s->kv_type, m->value_size));
+    uint64_t tiles = (uint64_t)m->kv_heads * nb_cache_tiles(s->context); /* of a layer */
+    s->layer_bytes = (size_t)(tiles * s->cache.tile_bytes);
+    s->tiles = nb_arena_take(a, m->layers * tiles, s->cache.tile_bytes);
     s->tokens = nb_arena_take(a, s->context, sizeof(int32_t));
     for (uint32_t i = 0; i < NB_ROPES; i++) {
         nb_rotation *r = &s->rotations[i];
@@ -52,23 +50,21 @@ static void take(nb_session *s) {
         s->activations.forms[form] = nb_arena_take(a, batch, nb_form_token_bytes(form, columns));
     s->ordered = nb_arena_take(a, s->model->ordered ? batch : 0, columns * sizeof(float));
     s->matmul_scratch = nb_arena_take(a, threads * 4, columns * sizeof(float));
-    s->attention_scratch = nb_arena_take(a, nb_attention_scratch(m->heads, m->kv_heads, m->head_size, m->value_size, s->context,
-                                                                 (uint32_t)threads), sizeof(float));
+    s->attention_scratch = nb_arena_take(a, nb_attention_scratch(&s->cache, m->heads, m->kv_heads, s->context, (uint32_t)threads),
+                                         sizeof(float));
 }
 
 static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
                        nb_error *err) {
     if (!model->family)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file holds a vocabulary but no weights; it can tokenize, not generate");
-    if (kv_type != NB_TYPE_F16 && kv_type != NB_TYPE_F32 && kv_type != NB_TYPE_Q8_0)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "KV cache type %u is not supported; F32 (0), F16 (1) and Q8_0 (8) are", kv_type);
-    if (kv_type == NB_TYPE_Q8_0 && (model->shape.head_size % NB_BLOCK || model->shape.value_size % NB_BLOCK))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "a Q8_0 KV cache needs heads of a multiple of 32 elements; this model's have %u and %u: "
-                       "choose F16", model->shape.head_size, model->shape.value_size);
+    if (!nb_cache_takes(kv_type))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0) and Q8_0 (8) are", kv_type);
     if (model->positions.rows && context > model->positions.rows)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "this model has learned %u positions, so its context cannot be %u; choose %u "
                        "or less", model->positions.rows, context, model->positions.rows);
-    *s = (nb_session){.model = model, .pool = pool, .kv_type = kv_type};
+    *s = (nb_session){.model = model, .pool = pool};
+    s->cache = nb_cache_of(kv_type, model->shape.head_size, model->shape.value_size);
     s->context = context ? context : model->shape.context;
     /* an encoder's tokens see those that follow: a text is one batch */
     s->batch = model->shape.encoder ? s->context : NB_MIN(batch ? batch : BATCH, s->context);

@@ -4,6 +4,7 @@
 
 #include "../base/threads.h"
 #include "../kernels/activations.h"
+#include "../kernels/kv_cache.h"
 #include "model.h"
 
 typedef struct nb_rotation {
@@ -23,11 +24,12 @@ struct nb_session {
     const nb_model *model;
     nb_pool *pool;
     nb_arena arena;             /* everything below */
-    uint32_t context, batch, kv_type;
+    uint32_t context, batch;
     uint32_t held;              /* positions of the cache that are filled */
     int32_t *tokens;            /* [context]: what they hold */
-    uint8_t *k, *v;             /* [layers, kv_heads, context, head_size], [..., value_size] */
-    size_t k_layer_bytes, v_layer_bytes;
+    nb_cache cache;             /* the layout of: */
+    uint8_t *tiles;             /* [layers, kv_heads, nb_cache_tiles(context)] */
+    size_t layer_bytes;         /* of a layer's tiles */
     nb_rotation rotations[NB_ROPES]; /* one for each of the shape's */
     float *x, *y;               /* [batch, width]: the residual stream; what a block adds to it */
     float *normed;              /* [batch, width] */

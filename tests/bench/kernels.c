@@ -1,5 +1,6 @@
 /* What kernels.js times: one matrix product at a time, called from JavaScript often enough to reach the top compiler. */
 #include "../../src/base/numbers.h"
+#include "../../src/kernels/attention.h"
 #include "../../src/kernels/matmul.h"
 #include "../../src/kernels/simd.h"
 #include "../../src/kernels/traits.h"
@@ -65,4 +66,47 @@ EXPORT void bench_release(void) {
         nb_free(x.forms[f]);
     nb_free(out);
     nb_free(scratch);
+}
+
+/* ---- attention ---------------------------------------------------------------------------------------------- */
+
+static nb_cache cache;
+static nb_attention attention;
+static uint32_t layers;
+
+/* `n` queries, the last ones of so many positions, of SmolLM2-135M's shape or, with 4 heads to a KV head of 256, Gemma 3 270M's. */
+EXPORT void bench_prepare_attention(uint32_t type, uint32_t heads, uint32_t kv_heads, uint32_t size, uint32_t positions, uint32_t n,
+                                    uint32_t n_layers) {
+    cache = nb_cache_of(type, size, size);
+    layers = n_layers;
+    uint32_t tiles = kv_heads * nb_cache_tiles(positions) * layers, width = heads * size;
+    uint8_t *bytes = nb_alloc(tiles * cache.tile_bytes);
+    float *q = nb_alloc(sizeof(float) * n * width);
+    for (uint32_t i = 0; i < n * width; i++)
+        q[i] = (float)((int32_t)(i * 7919 % 255) - 127) / 127;
+    for (uint32_t t = 0; t < tiles * NB_TILE; t++)
+        nb_cache_store(&cache, bytes + t / NB_TILE * cache.tile_bytes, t % NB_TILE, q + t * 4 % (width - size), q + t * 12 % (width - size));
+    attention = (nb_attention){
+        .q = q, .out = nb_alloc(sizeof(float) * n * width), .cache = &cache, .tiles = bytes, .n = n, .first = positions - n,
+        .heads = heads, .kv_heads = kv_heads, .context = positions, .scale = 0.125f,
+        .scratch = nb_alloc(nb_attention_scratch(&cache, heads, kv_heads, positions, 1) * sizeof(float)),
+    };
+}
+
+/* Layer after layer, as a token passes them. */
+EXPORT void bench_attend(void) {
+    nb_attention a = attention;
+    for (uint32_t i = 0; i < layers; i++, a.tiles += a.kv_heads * nb_cache_tiles(a.context) * cache.tile_bytes)
+        nb_attend(NULL, &a);
+}
+
+EXPORT uint32_t bench_attention_bytes(void) {
+    return (uint32_t)(layers * attention.kv_heads * nb_cache_tiles(attention.context) * cache.tile_bytes);
+}
+
+EXPORT void bench_release_attention(void) {
+    nb_free((void *)attention.tiles);
+    nb_free((void *)attention.q);
+    nb_free(attention.out);
+    nb_free(attention.scratch);
 }

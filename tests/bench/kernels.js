@@ -3,13 +3,18 @@
 // Giga-weights per second: for one token with the weights in the second-level cache (generate) and in memory, where a
 // model's are (memory), and for 128 tokens (prompt); the best of several repetitions, as a kernel's speed is what it
 // reaches undisturbed. Beside each rate, what share it is of the best one of the same number of bits, build and
-// activations; beside the bytes that come from memory each second, what merely reading them reaches.
+// activations; beside the bytes that come from memory each second, what merely reading them reaches. Then attention over
+// 1,024 positions, in giga-multiplications per second, for each type of cache: of one token with one layer's cache, of one with
+// thirty layers' caches, which come from memory, and of 64 tokens.
 import fs from 'node:fs';
 
 const SHAPE = { rows: 1536, columns: 512 }; // about SmolLM2's feed-forward matrices, and whole blocks of every type
 const MANY = 40; // times as many rows are more than any cache holds
 const REPETITIONS = 15;
 const TYPES = { any: [0, 1, 30] }; // kernels that take any type are shown with F32, F16 and BF16
+const CACHES = { I16: 25, Q8_0: 8, F16: 1, F32: 0 };
+const HEADS = { 'SmolLM2-135M': [9, 3, 64], 'Gemma 3 270M': [4, 1, 256] }; // queries', keys', and elements of each
+const POSITIONS = 1024;
 
 /** @typedef {{ type: string, speed: number, bytes: number }} Timing speed: weights/s; bytes: read a second */
 /** @typedef {{ name: string, type: string, group: string, rates: number[], bytes: number }} Row */
@@ -23,6 +28,7 @@ for (const build of builds) {
     if (!module) continue;
     const core = /** @type {any} */ ((await WebAssembly.instantiate(module, {})).exports);
     print(build, measure(core), reading(core));
+    printAttention(build, core);
 }
 
 /** @param {any} core */
@@ -52,6 +58,24 @@ function print(build, rows, ceiling) {
             `${(bytes / 1e9).toFixed(1).padStart(5)} GB/s ${percent(bytes / ceiling)}`);
     }
     console.log(`merely reading: ${(ceiling / 1e9).toFixed(1)} GB/s\n`);
+}
+
+/** @param {string} build @param {any} core */
+function printAttention(build, core) {
+    for (const [model, [heads, kvHeads, size]] of Object.entries(HEADS)) {
+        console.log(`${`${build}, attention as in ${model}`.padEnd(43)}${['generate', 'memory', 'prompt'].map((s) => s.padEnd(12)).join('')}read`);
+        for (const [name, type] of Object.entries(CACHES)) {
+            const timings = [[1, 1], [1, 30], [64, 1]].map(([tokens, layers]) => {
+                core.bench_prepare_attention(type, heads, kvHeads, size, POSITIONS, tokens, layers);
+                const seconds = quickest(() => core.bench_attend()), bytes = core.bench_attention_bytes() / seconds;
+                core.bench_release_attention();
+                return { speed: (2 * POSITIONS * heads * size * tokens * layers) / seconds, bytes };
+            });
+            console.log(name.padEnd(43) + timings.map(({ speed }) => (speed / 1e9).toFixed(1).padStart(5).padEnd(12)).join('') +
+                `${(timings[1].bytes / 1e9).toFixed(1).padStart(5)} GB/s`);
+        }
+    }
+    console.log();
 }
 
 /** @param {number} share */

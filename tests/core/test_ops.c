@@ -173,48 +173,139 @@ typedef struct shape {
     uint32_t n, first, heads, kv_heads, head_size, value_size, window;
 } shape;
 
-/* Random vectors of a cache of some type, and what they stand for as F32. */
-static uint8_t *random_cache(uint32_t type, uint32_t rows, uint32_t size, float *meant, uint32_t *seed) {
-    size_t bytes = nb_cache_bytes(type, size);
-    uint8_t *cache = nb_alloc(rows * bytes);
-    for (uint32_t r = 0; r < rows; r++) {
-        float x[MAX_SIZE];
-        for (uint32_t i = 0; i < size; i++)
-            x[i] = test_random_float(seed);
-        nb_cache_store(type, cache + r * bytes, x, size);
-        nb_traits_of(type)->dequantize(cache + r * bytes, meant + (size_t)r * size, size);
-        for (uint32_t i = 0; i < size; i++) { /* half a step of the type, of numbers within 1 */
-            double step = type == NB_TYPE_F32 ? 0 : type == NB_TYPE_F16 ? 0x1p-12 : 0.51 / 127; /* 2^-14, what a half may lose, is less */
-            CHECK(fabs((double)x[i] - (double)meant[(size_t)r * size + i]) <= step, "type %u stores %g as %g", type, (double)x[i],
-                  (double)meant[(size_t)r * size + i]);
+/* What place `at` of a tile holds of element i: as kv_cache.h says. */
+static float key_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_t i) {
+    const float *scales = (const float *)tile;
+    size_t place = nb_cache_of_integers(c) ? (((size_t)at / 8 * c->head_size / 2 + i / 2) * 8 + at % 8) * 2 + i % 2
+                                           : (size_t)at * c->head_size + i;
+    const uint8_t *p = tile + c->k_at + place * c->item;
+    float scale = nb_cache_of_integers(c) ? scales[i / 32 * NB_TILE + at] : 1;
+    return c->type == NB_TYPE_F32   ? *(const float *)p
+           : c->type == NB_TYPE_F16 ? nb_f16_to_f32(*(const uint16_t *)p)
+                                    : scale * (float)(c->type == NB_TYPE_I16 ? *(const int16_t *)p : *(const int8_t *)p);
+}
+
+static float value_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_t i) {
+    const float *scales = (const float *)(tile + c->v_scales_at);
+    size_t place = nb_cache_of_integers(c) ? (((size_t)i / 8 * NB_TILE / 2 + at / 2) * 8 + i % 8) * 2 + at % 2
+                                           : (size_t)at * c->value_size + i;
+    const uint8_t *p = tile + c->v_at + place * c->item;
+    float scale = nb_cache_of_integers(c) ? scales[(c->type == NB_TYPE_I16 ? 0 : i / 32) * NB_TILE + at] : 1;
+    return c->type == NB_TYPE_F32   ? *(const float *)p
+           : c->type == NB_TYPE_F16 ? nb_f16_to_f32(*(const uint16_t *)p)
+                                    : scale * (float)(c->type == NB_TYPE_I16 ? *(const int16_t *)p : *(const int8_t *)p);
+}
+
+/* Random keys and values of [heads, CONTEXT] in a cache, and what they stand for there. Memory that nobody wrote holds what
+ * would be NaN. */
+static uint8_t *random_cache(const nb_cache *c, uint32_t heads, uint32_t written, float *k, float *v, uint32_t *seed) {
+    size_t bytes = (size_t)heads * nb_cache_tiles(CONTEXT) * c->tile_bytes;
+    uint8_t *tiles = nb_alloc(bytes);
+    memset(tiles, 255, bytes);
+    /* half a step, of numbers within 1; 2^-14, which a half may lose, is less than its own */
+    double key_step = c->type == NB_TYPE_F32 ? 0 : c->type == NB_TYPE_F16 ? 0x1p-12 : 0.51 / (c->type == NB_TYPE_I16 ? 16383 : 127);
+    double value_step = c->type == NB_TYPE_I16 ? 0.51 / 32767 : key_step;
+    for (uint32_t h = 0; h < heads; h++)
+        for (uint32_t j = 0; j < written; j++, k += c->head_size, v += c->value_size) {
+            float x[MAX_SIZE], y[MAX_SIZE];
+            uint8_t *tile = tiles + ((size_t)h * nb_cache_tiles(CONTEXT) + j / NB_TILE) * c->tile_bytes;
+            for (uint32_t i = 0; i < MAX_SIZE; i++) {
+                x[i] = test_random_float(seed);
+                y[i] = test_random_float(seed);
+            }
+            nb_cache_store(c, tile, j % NB_TILE, x, y);
+            for (uint32_t i = 0; i < c->head_size; i++)
+                CHECK(fabs((double)(k[i] = key_at(c, tile, j % NB_TILE, i)) - (double)x[i]) <= key_step, "type %u stores key %g as %g",
+                      c->type, (double)x[i], (double)k[i]);
+            for (uint32_t i = 0; i < c->value_size; i++)
+                CHECK(fabs((double)(v[i] = value_at(c, tile, j % NB_TILE, i)) - (double)y[i]) <= value_step,
+                      "type %u stores value %g as %g", c->type, (double)y[i], (double)v[i]);
         }
-    }
-    return cache;
+    return tiles;
 }
 
 /* Halves are those of base/numbers.h, where they are normal. */
 static void check_halves(void) {
     static const float x[] = {0, -0.0f, 1, -1.5f, 0x1p-14f, 0x1.ffcp-14f, 0x1.002p0f, 0x1.006p0f, -0x1.0021p0f, 65504, -65504, 3.14159f,
                               0x1.ffep15f, 1e30f, 0x1.ff8p-15f, -1e-20f};
-    uint16_t out[16];
-    nb_cache_store(NB_TYPE_F16, (uint8_t *)out, x, 16);
+    nb_cache c = nb_cache_of(NB_TYPE_F16, 16, 4);
+    uint8_t *tile = nb_alloc(c.tile_bytes);
+    const uint16_t *out = (const uint16_t *)(tile + c.k_at);
+    nb_cache_store(&c, tile, 0, x, x);
     for (uint32_t i = 0; i < 12; i++)
         CHECK(out[i] == nb_f32_to_f16(x[i]), "%g becomes the half %u, not %u", (double)x[i], out[i], nb_f32_to_f16(x[i]));
     CHECK(out[12] == 0x7bff && out[13] == 0x7bff, "large numbers become the halves %u, %u", out[12], out[13]);
     CHECK(out[14] == 0 && out[15] == 0x8000, "subnormal halves become %u, %u", out[14], out[15]);
+    nb_free(tile);
+}
+
+/* The scales of Q8_0 are those of its blocks, and its integers, too (kernels/dequantize.c has the formula). */
+static void check_bytes(uint32_t *seed) {
+    nb_cache c = nb_cache_of(NB_TYPE_Q8_0, 64, 32);
+    uint8_t *tile = nb_alloc(c.tile_bytes);
+    float x[64];
+    for (uint32_t i = 0; i < 64; i++)
+        x[i] = (i < 32 ? 1 : 0.01f) * test_random_float(seed);
+    nb_cache_store(&c, tile, 5, x, x);
+    for (uint32_t b = 0; b < 2; b++) {
+        nb_block_q8_0 block;
+        float most = 0, meant[32];
+        for (uint32_t i = 0; i < 32; i++)
+            most = NB_MAX(most, fabsf(x[32 * b + i]));
+        block.d = nb_f32_to_f16(most / 127);
+        for (uint32_t i = 0; i < 32; i++)
+            block.q[i] = (int8_t)nearbyintf(x[32 * b + i] / nb_f16_to_f32(block.d));
+        nb_traits_of(NB_TYPE_Q8_0)->dequantize(&block, meant, 32);
+        for (uint32_t i = 0; i < 32; i++)
+            CHECK(meant[i] == key_at(&c, tile, 5, 32 * b + i), "block %u: element %u is %g, not %g", b, i,
+                  (double)key_at(&c, tile, 5, 32 * b + i), (double)meant[i]);
+    }
+    nb_free(tile);
+}
+
+/* The largest sums of products that integers can come to: two positions with much the same keys. */
+static void check_extremes(uint32_t type, float sign) {
+    nb_cache c = nb_cache_of(type, 64, 32);
+    uint8_t *tile = nb_alloc(c.tile_bytes);
+    float q[64], k[2][64], v[2][32], out[32];
+    size_t scratch_bytes = (size_t)nb_attention_scratch(&c, 1, 1, 32, 1) * sizeof(float);
+    float *scratch = nb_alloc(scratch_bytes);
+    memset(scratch, 0, scratch_bytes);
+    for (uint32_t i = 0; i < 64; i++) {
+        q[i] = 3 * sign;
+        k[0][i] = 5;
+        k[1][i] = 4.99f;
+        v[0][i % 32] = 7;
+        v[1][i % 32] = -7;
+    }
+    for (uint32_t j = 0; j < 2; j++)
+        nb_cache_store(&c, tile, j, k[j], v[j]);
+    nb_attention a = {.q = q, .out = out, .cache = &c, .tiles = tile, .n = 1, .first = 1, .heads = 1, .kv_heads = 1, .context = 32,
+                      .scale = 0.37f, .scratch = scratch};
+    nb_attend(NULL, &a);
+    double difference = 0, right;
+    for (uint32_t i = 0; i < 64; i++)
+        difference += (double)(0.37f * q[i]) * (double)(key_at(&c, tile, 0, i) - key_at(&c, tile, 1, i));
+    right = 7 * (1 - 2 / (exp(difference) + 1)); /* the hyperbolic tangent of its half */
+    for (uint32_t i = 0; i < 32; i++)
+        CHECK(fabs((double)out[i] - right) <= 1e-3, "type %u: element %u is %g, not %g", type, i, (double)out[i], right);
+    nb_free(tile);
+    nb_free(scratch);
 }
 
 static void check_attention(const shape *s, uint32_t type, float cap, nb_pool *pool, uint32_t *seed) {
     static float q[MAX_N * MAX_HEADS * MAX_SIZE], out[MAX_N * MAX_HEADS * MAX_SIZE], alone[MAX_HEADS * MAX_SIZE];
+    uint32_t written = s->first + s->n;
     float *k = nb_alloc(s->kv_heads * CONTEXT * MAX_SIZE * sizeof *k), *v = nb_alloc(s->kv_heads * CONTEXT * MAX_SIZE * sizeof *v);
+    nb_cache cache = nb_cache_of(type, s->head_size, s->value_size);
     for (uint32_t i = 0; i < s->n * s->heads * s->head_size; i++)
         q[i] = 3 * test_random_float(seed);
-    uint8_t *cached_k = random_cache(type, s->kv_heads * CONTEXT, s->head_size, k, seed);
-    uint8_t *cached_v = random_cache(type, s->kv_heads * CONTEXT, s->value_size, v, seed);
-    float *scratch = nb_alloc((size_t)nb_attention_scratch(s->heads, s->kv_heads, s->head_size, s->value_size, CONTEXT,
-                                                           (uint32_t)nb_pool_threads(pool)) * sizeof(float));
-    nb_attention a = {.q = q, .out = out, .k = cached_k, .v = cached_v, .type = type, .n = s->n, .first = s->first,
-                      .heads = s->heads, .kv_heads = s->kv_heads, .head_size = s->head_size, .value_size = s->value_size,
+    uint8_t *tiles = random_cache(&cache, s->kv_heads, written, k, v, seed);
+    size_t floats = (size_t)nb_attention_scratch(&cache, s->heads, s->kv_heads, CONTEXT, (uint32_t)nb_pool_threads(pool));
+    float *scratch = nb_alloc(floats * sizeof(float));
+    memset(scratch, 0, floats * sizeof(float));
+    nb_attention a = {.q = q, .out = out, .cache = &cache, .tiles = tiles, .n = s->n, .first = s->first,
+                      .heads = s->heads, .kv_heads = s->kv_heads,
                       .context = CONTEXT, .window = s->window, .scale = 0.37f, .cap = cap, .scratch = scratch};
     nb_attend(pool, &a);
     for (uint32_t t = 0; t < s->n; t++) {
@@ -232,14 +323,14 @@ static void check_attention(const shape *s, uint32_t type, float cap, nb_pool *p
             for (uint32_t j = begin; j < end; j++) {
                 double dot = 0;
                 for (uint32_t i = 0; i < s->head_size; i++)
-                    dot += (double)q[(t * s->heads + h) * s->head_size + i] * (double)k[(kv * CONTEXT + j) * s->head_size + i];
+                    dot += (double)q[(t * s->heads + h) * s->head_size + i] * (double)k[(kv * written + j) * s->head_size + i];
                 dot *= (double)0.37f;
                 sum += p[j] = exp(cap > 0 ? capped(dot, (double)cap) : dot);
             }
             for (uint32_t i = 0; i < s->value_size; i++) {
                 double right = 0;
                 for (uint32_t j = begin; j < end; j++)
-                    right += p[j] / sum * (double)v[(kv * CONTEXT + j) * s->value_size + i];
+                    right += p[j] / sum * (double)v[(kv * written + j) * s->value_size + i];
                 double got = (double)out[(t * s->heads + h) * s->value_size + i];
                 /* values within 1, scores within 3 * 64 * 0.37 = 71 of relative error 64 * 2^-24 each */
                 if (!CHECK(fabs(got - right) <= 3e-4, "type %u n %u first %u heads %u/%u window %u: token %u head %u element %u is %g, not %g",
@@ -251,8 +342,7 @@ static void check_attention(const shape *s, uint32_t type, float cap, nb_pool *p
 done:
     nb_free(k);
     nb_free(v);
-    nb_free(cached_k);
-    nb_free(cached_v);
+    nb_free(tiles);
     nb_free(scratch);
 }
 
@@ -265,17 +355,21 @@ void test_attention(void) {
         {9, 250, 6, 2, 64, 32, 0}, {4, 255, 5, 1, 32, 64, 0}, {20, 560, 2, 1, 32, 32, 0}, {12, 511, 6, 1, 32, 32, 260},
         {1, 599, 6, 6, 64, 64, 0}, {20, 505, 4, 4, 32, 32, 7},
     };
-    static const uint32_t types[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_Q8_0};
+    static const uint32_t types[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_I16, NB_TYPE_Q8_0};
     uint32_t seed = 4711;
+    check_bytes(&seed);
+    for (size_t type = 0; type < sizeof types / sizeof *types; type++) {
+        check_extremes(types[type], 1);
+        check_extremes(types[type], -1);
+    }
     for (int32_t threads = 1; threads <= 3; threads += 2) {
         nb_pool *pool = test_pool_new(threads);
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-            for (size_t type = 0; type < 3; type++)
-                if (types[type] != NB_TYPE_Q8_0 || (shapes[i].head_size % 32 == 0 && shapes[i].value_size % 32 == 0)) {
-                    check_attention(&shapes[i], types[type], 0, pool, &seed);
-                    if (i % 3 == 0)
-                        check_attention(&shapes[i], types[type], 2.5f, pool, &seed);
-                }
+            for (size_t type = 0; type < sizeof types / sizeof *types; type++) {
+                check_attention(&shapes[i], types[type], 0, pool, &seed);
+                if (i % 3 == 0)
+                    check_attention(&shapes[i], types[type], 2.5f, pool, &seed);
+            }
         test_pool_free(pool);
     }
 }

@@ -1,0 +1,291 @@
+#include "attention_tile.h"
+
+#include "ops.h"
+#include "types.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct scratch {
+    float *scores;  /* [4, 32], which become weights */
+    float *units;   /* [v_scales, 4]: what the rounded weights are in units of */
+    int16_t *codes; /* [v_scales, 4, 32]: the rounded weights */
+} scratch;
+
+size_t nb_meeting_scratch(const nb_cache *c) {
+    return NB_LANES * (NB_TILE + c->v_scales * (1 + NB_TILE / 2));
+}
+
+static scratch scratch_of(const nb_meeting *m) {
+    float *units = m->scratch + NB_LANES * NB_TILE;
+    return (scratch){m->scratch, units, (int16_t *)(units + m->cache->v_scales * NB_LANES)};
+}
+
+/* ---- queries ------------------------------------------------------------------------------------------------ */
+
+/* Of floats: [4, head_size]. Of integers: [head_size / 2, 4, 2]. */
+void nb_place_query(const nb_cache *c, uint8_t *four, uint32_t lane, const float *q, float scale, float *unit) {
+    uint32_t size = c->head_size;
+    *unit = scale;
+    if (!nb_cache_of_integers(c)) {
+        memcpy((float *)four + (size_t)lane * size, q, size * sizeof(float));
+        return;
+    }
+    /* 32 products of integers within K and of others whose magnitudes sum up to S are within K S < 2^31; rounding adds 1/2 to each */
+    float most_of_sum = (float)(INT32_MAX / (c->type == NB_TYPE_Q8_0 ? 127 : NB_KEY_MOST) - NB_SCALED), step = 0;
+    for (uint32_t from = 0; from < size; from += NB_SCALED) {
+        float sum, largest = nb_largest(q + from, NB_MIN(NB_SCALED, size - from), &sum);
+        step = NB_MAX(step, NB_MAX(largest / INT16_MAX, sum / most_of_sum));
+    }
+    *unit = scale * step;
+    for (uint32_t from = 0; from < size; from += NB_SCALED) {
+        int16_t codes[NB_SCALED];
+        uint32_t n = NB_MIN(NB_SCALED, size - from);
+        nb_round_to(codes, q + from, n, step, INT16_MAX);
+        for (uint32_t i = 0; i < n; i += 2)
+            memcpy(four + ((size_t)(from + i) / 2 * NB_LANES + lane) * 4, codes + i, 4);
+    }
+}
+
+/* ---- scores ------------------------------------------------------------------------------------------------- */
+
+/* Eight pairs of elements from memory -> 16 bits each: two vectors. */
+INLINE void load_pairs(const uint8_t *p, const uint32_t item, v128_t *x) {
+    x[0] = item == 1 ? wasm_i16x8_load8x8(p) : wasm_v128_load(p);
+    x[1] = item == 1 ? wasm_i16x8_load8x8(p + 8) : wasm_v128_load(p + 16);
+}
+
+/* scores[lane][j] of all n positions, and of those up to the next multiple of 8; Q: lanes that are computed. (The pointers
+ * walk: the compiler would compute each address anew.) */
+INLINE void score_integers(const nb_meeting *m, float *scores, const uint32_t item, const uint32_t Q) {
+    const float *scales = (const float *)m->tile;
+    const uint8_t *k = m->tile + m->cache->k_at;
+    for (uint32_t j = 0; j < m->n; j += 8, scores += 8, scales += 8) {
+        const uint8_t *q = m->q;
+        const float *d = scales;
+        for (uint32_t left = m->cache->head_size; left; d += NB_TILE) {
+            uint32_t n = NB_MIN(left, NB_SCALED);
+            v128_t sums[NB_LANES][2];
+            for (uint32_t lane = 0; lane < Q; lane++)
+                sums[lane][0] = sums[lane][1] = wasm_i32x4_splat(0);
+            bool more = left != m->cache->head_size;
+            left -= n;
+            for (n /= 4; n; n--) {
+                for (uint32_t pair = 0; pair < 2; pair++, k += 16 * item, q += 4 * NB_LANES) {
+                    v128_t x[2];
+                    load_pairs(k, item, x);
+                    for (uint32_t lane = 0; lane < Q; lane++) {
+                        v128_t y = wasm_v128_load32_splat(q + 4 * lane);
+                        sums[lane][0] = wasm_i32x4_add(sums[lane][0], wasm_i32x4_dot_i16x8(x[0], y));
+                        sums[lane][1] = wasm_i32x4_add(sums[lane][1], wasm_i32x4_dot_i16x8(x[1], y));
+                    }
+                }
+            }
+            for (uint32_t lane = 0; lane < Q; lane++)
+                for (uint32_t h = 0; h < 2; h++) {
+                    float *s = scores + lane * NB_TILE + 4 * h;
+                    v128_t sum = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[lane][h]), wasm_v128_load(d + 4 * h));
+                    wasm_v128_store(s, more ? wasm_f32x4_add(wasm_v128_load(s), sum) : sum);
+                }
+        }
+    }
+}
+
+/* The same of floats, a position at a time. */
+static void score_floats(const nb_meeting *m, float *scores) {
+    uint32_t size = m->cache->head_size;
+    const float *k = (const float *)(m->tile + m->cache->k_at);
+    for (uint32_t j = 0; j < m->n; j++, k += size) {
+        const float *q = (const float *)m->q;
+        v128_t s[NB_LANES] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0), wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
+        for (uint32_t i = 0; i < size; i += 4)
+            for (uint32_t lane = 0; lane < NB_LANES; lane++)
+                s[lane] = nb_madd(wasm_v128_load(k + i), wasm_v128_load(q + (size_t)lane * size + i), s[lane]);
+        v128_t sums = nb_sums_f32x4(s[0], s[1], s[2], s[3]);
+        wasm_v128_store32_lane(scores + j, sums, 0);
+        wasm_v128_store32_lane(scores + NB_TILE + j, sums, 1);
+        wasm_v128_store32_lane(scores + 2 * NB_TILE + j, sums, 2);
+        wasm_v128_store32_lane(scores + 3 * NB_TILE + j, sums, 3);
+    }
+}
+
+/* ---- softmax ------------------------------------------------------------------------------------------------ */
+
+/* Which of positions j ... j + 3 a lane sees. */
+static v128_t seen(const nb_meeting *m, uint32_t lane, uint32_t j) {
+    v128_t at = wasm_i32x4_add(wasm_i32x4_splat((int32_t)j), wasm_i32x4_make(0, 1, 2, 3));
+    int32_t begin = m->whole ? 0 : m->begin[lane], end = m->whole ? (int32_t)m->n : NB_MIN(m->end[lane], (int32_t)m->n);
+    return wasm_v128_and(wasm_i32x4_ge(at, wasm_i32x4_splat(begin)), wasm_i32x4_lt(at, wasm_i32x4_splat(end)));
+}
+
+/* The largest of each argument: lane i of the result is that of the i-th. */
+static v128_t largest_of(const v128_t *x) {
+    v128_t ab = wasm_f32x4_pmax(wasm_i32x4_shuffle(x[0], x[1], 0, 4, 1, 5), wasm_i32x4_shuffle(x[0], x[1], 2, 6, 3, 7));
+    v128_t cd = wasm_f32x4_pmax(wasm_i32x4_shuffle(x[2], x[3], 0, 4, 1, 5), wasm_i32x4_shuffle(x[2], x[3], 2, 6, 3, 7));
+    return wasm_f32x4_pmax(wasm_i32x4_shuffle(ab, cd, 0, 1, 4, 5), wasm_i32x4_shuffle(ab, cd, 2, 3, 6, 7));
+}
+
+/* Scores, in units -> weights relative to the largest score so far; what went before keeps `keep` of its weight. What a query
+ * does not see weighs nothing beside any real score, be it before or after. */
+static v128_t weigh(const nb_meeting *m, float *scores) {
+    const nb_exp_constants c = nb_exp_held();
+    bool all = m->whole && m->n % 4 == 0;
+    v128_t none = wasm_f32x4_splat(-3e38f), largest[NB_LANES] = {none, none, none, none}, sums[NB_LANES] = {0};
+    v128_t units = wasm_v128_load(m->units);
+    if (m->cap > 0) {
+        for (uint32_t lane = 0; lane < m->queries; lane++) {
+            nb_scale(scores + lane * NB_TILE, m->units[lane], NB_ROUND_UP(m->n, 4));
+            nb_cap(scores + lane * NB_TILE, m->cap, NB_ROUND_UP(m->n, 4));
+        }
+        units = wasm_f32x4_splat(1);
+    }
+    for (uint32_t lane = 0; lane < m->queries; lane++)
+        for (uint32_t j = 0; j < m->n; j += 4) {
+            float *s = scores + lane * NB_TILE + j;
+            v128_t x = wasm_v128_load(s);
+            if (!all)
+                wasm_v128_store(s, x = wasm_v128_bitselect(x, none, seen(m, lane, j)));
+            largest[lane] = wasm_f32x4_pmax(largest[lane], x);
+        }
+    v128_t before = wasm_v128_load(m->max), max = wasm_f32x4_pmax(before, wasm_f32x4_mul(largest_of(largest), units));
+    v128_t keep = nb_exp_f32x4(wasm_f32x4_sub(before, max), &c);
+    float unit_of[NB_LANES];
+    wasm_v128_store(unit_of, units);
+    wasm_v128_store(m->max, max);
+    for (uint32_t lane = 0; lane < m->queries; lane++) {
+        v128_t own = wasm_f32x4_neg(wasm_v128_load32_splat(m->max + lane)), unit = wasm_v128_load32_splat(unit_of + lane);
+        float *s = scores + lane * NB_TILE;
+        for (uint32_t j = 0; j < m->n; j += 4) {
+            v128_t p = nb_exp_f32x4(nb_madd(wasm_v128_load(s + j), unit, own), &c);
+            wasm_v128_store(s + j, p);
+            sums[lane] = wasm_f32x4_add(sums[lane], p);
+        }
+    }
+    wasm_v128_store(m->sum, wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(m->sum), keep),
+                                           nb_sums_f32x4(sums[0], sums[1], sums[2], sums[3])));
+    return keep;
+}
+
+/* Weights times the values' scales -> integers, in units of 2^-15 of their sum: so that the sum of integers, and its products
+ * with values, stays within 31 bits. */
+static void round_weights(const nb_meeting *m, const scratch *w) {
+    bool all = m->whole && m->n % 8 == 0;
+    v128_t magic = wasm_f32x4_splat(0x1.8p23f); /* adding it rounds */
+    for (uint32_t b = 0; b < m->cache->v_scales; b++)
+        for (uint32_t lane = 0; lane < m->queries; lane++) {
+            const float *d = (const float *)(m->tile + m->cache->v_scales_at) + b * NB_TILE, *p = w->scores + lane * NB_TILE;
+            int16_t *codes = w->codes + (b * NB_LANES + lane) * NB_TILE;
+            v128_t x[NB_TILE / 4], sum = wasm_f32x4_splat(0);
+            uint32_t n = 0;
+            for (; n * 4 < m->n; n++) {
+                x[n] = wasm_f32x4_mul(wasm_v128_load(p + 4 * n), wasm_v128_load(d + 4 * n));
+                if (!all)
+                    x[n] = wasm_v128_and(x[n], seen(m, lane, 4 * n));
+                sum = wasm_f32x4_add(sum, x[n]);
+            }
+            if (n % 2)
+                x[n++] = wasm_f32x4_splat(0);
+            float total = nb_sum_f32x4(sum);
+            v128_t f = wasm_f32x4_splat(total > 0x1p-100f ? NB_VALUE_MOST / total : 0);
+            w->units[b * NB_LANES + lane] = total * (1.0f / NB_VALUE_MOST);
+            for (uint32_t i = 0; i < n; i += 2) {
+                v128_t low = wasm_i32x4_sub(nb_madd(x[i], f, magic), magic);
+                v128_t high = wasm_i32x4_sub(nb_madd(x[i + 1], f, magic), magic);
+                wasm_v128_store(codes + 4 * i, wasm_i16x8_narrow_i32x4(low, high));
+            }
+        }
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------- */
+
+/* out[lane] = out[lane] keep[lane] + Σ_j codes[lane][j] v[j] unit[lane], eight columns at a time. */
+INLINE void add_integers(const nb_meeting *m, const scratch *w, v128_t keep, const uint32_t item, const uint32_t Q) {
+    const uint8_t *v = m->tile + m->cache->v_at;
+    float *out = m->out, keeps[NB_LANES];
+    uint32_t columns = m->cache->value_columns, pairs = NB_ROUND_UP(m->n, 4) / 2;
+    wasm_v128_store(keeps, keep);
+    for (uint32_t c = 0; c < columns; c += NB_COLUMNS, out += NB_COLUMNS, v += NB_COLUMNS * NB_TILE * item) {
+        uint32_t b = c / m->cache->v_scaled;
+        const uint8_t *x = v;
+        const int16_t *y = w->codes + b * NB_LANES * NB_TILE;
+        v128_t sums[NB_LANES][2];
+        for (uint32_t lane = 0; lane < Q; lane++)
+            sums[lane][0] = sums[lane][1] = wasm_i32x4_splat(0);
+        for (uint32_t left = pairs; left; left -= 2)
+            for (uint32_t pair = 0; pair < 2; pair++, x += 16 * item, y += 2) {
+                v128_t values[2];
+                load_pairs(x, item, values);
+                for (uint32_t lane = 0; lane < Q; lane++) {
+                    v128_t weights = wasm_v128_load32_splat(y + lane * NB_TILE);
+                    sums[lane][0] = wasm_i32x4_add(sums[lane][0], wasm_i32x4_dot_i16x8(values[0], weights));
+                    sums[lane][1] = wasm_i32x4_add(sums[lane][1], wasm_i32x4_dot_i16x8(values[1], weights));
+                }
+            }
+        for (uint32_t lane = 0; lane < Q; lane++)
+            for (uint32_t h = 0; h < 2; h++) {
+                float *o = out + (size_t)lane * columns + 4 * h;
+                v128_t kept = wasm_f32x4_mul(wasm_v128_load(o), wasm_v128_load32_splat(keeps + lane));
+                v128_t unit = wasm_v128_load32_splat(w->units + b * NB_LANES + lane);
+                wasm_v128_store(o, nb_madd(wasm_f32x4_convert_i32x4(sums[lane][h]), unit, kept));
+            }
+    }
+}
+
+static void add_floats(const nb_meeting *m, const float *weights, v128_t keep) {
+    uint32_t size = m->cache->value_size, columns = m->cache->value_columns;
+    float keeps[NB_LANES];
+    wasm_v128_store(keeps, keep);
+    for (uint32_t c = 0; c < size; c += 4) {
+        const float *v = (const float *)(m->tile + m->cache->v_at) + c;
+        v128_t o[NB_LANES];
+        for (uint32_t lane = 0; lane < NB_LANES; lane++)
+            o[lane] = wasm_f32x4_mul(wasm_v128_load(m->out + (size_t)lane * columns + c), wasm_v128_load32_splat(keeps + lane));
+        for (uint32_t j = 0; j < m->n; j++, v += size)
+            for (uint32_t lane = 0; lane < NB_LANES; lane++)
+                o[lane] = nb_madd(wasm_v128_load(v), wasm_v128_load32_splat(weights + lane * NB_TILE + j), o[lane]);
+        for (uint32_t lane = 0; lane < NB_LANES; lane++)
+            wasm_v128_store(m->out + (size_t)lane * columns + c, o[lane]);
+    }
+}
+
+/* Compiled for the usual numbers of queries only: where there are fewer, the other lanes compute what nobody reads. */
+INLINE void meet_integers(const nb_meeting *m, const uint32_t item, const uint32_t Q) {
+    scratch w = scratch_of(m);
+    score_integers(m, w.scores, item, Q);
+    v128_t keep = weigh(m, w.scores);
+    round_weights(m, &w);
+    add_integers(m, &w, keep, item, Q);
+}
+
+static void meet_bytes(const nb_meeting *m) {
+    if (m->queries == 1)
+        meet_integers(m, 1, 1);
+    else if (m->queries <= 3)
+        meet_integers(m, 1, 3);
+    else
+        meet_integers(m, 1, 4);
+}
+
+static void meet_words(const nb_meeting *m) {
+    if (m->queries == 1)
+        meet_integers(m, 2, 1);
+    else if (m->queries <= 3)
+        meet_integers(m, 2, 3);
+    else
+        meet_integers(m, 2, 4);
+}
+
+static void meet_floats(const nb_meeting *m) {
+    scratch w = scratch_of(m);
+    score_floats(m, w.scores);
+    v128_t keep = weigh(m, w.scores);
+    add_floats(m, w.scores, keep);
+}
+
+void nb_meet(const nb_meeting *m) {
+    if (!nb_cache_of_integers(m->cache))
+        meet_floats(m);
+    else if (m->cache->item == 1)
+        meet_bytes(m);
+    else
+        meet_words(m);
+}

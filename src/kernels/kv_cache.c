@@ -1,0 +1,141 @@
+#include "kv_cache.h"
+
+#include "simd.h"
+#include "types.h"
+
+bool nb_cache_takes(uint32_t type) {
+    return type == NB_TYPE_F32 || type == NB_TYPE_F16 || type == NB_TYPE_I16 || type == NB_TYPE_Q8_0;
+}
+
+nb_cache nb_cache_of(uint32_t type, uint32_t head_size, uint32_t value_size) {
+    nb_cache c = {.type = type, .head_size = head_size, .value_size = value_size,
+                  .value_columns = NB_ROUND_UP(value_size, NB_COLUMNS)};
+    uint32_t stored = value_size;
+    c.item = type == NB_TYPE_F32 ? 4 : type == NB_TYPE_Q8_0 ? 1 : 2;
+    if (type == NB_TYPE_I16 || type == NB_TYPE_Q8_0) {
+        c.v_scaled = type == NB_TYPE_I16 ? value_size : NB_SCALED;
+        c.k_scales = (head_size + NB_SCALED - 1) / NB_SCALED;
+        c.v_scales = (value_size + c.v_scaled - 1) / c.v_scaled;
+        stored = c.value_columns;
+    }
+    c.v_scales_at = c.k_scales * NB_TILE * sizeof(float);
+    c.k_at = c.v_scales_at + c.v_scales * NB_TILE * sizeof(float);
+    c.v_at = c.k_at + (size_t)NB_TILE * head_size * c.item;
+    c.tile_bytes = c.v_at + (size_t)NB_TILE * stored * c.item;
+    return c;
+}
+
+/* ---- integers ----------------------------------------------------------------------------------------------- */
+
+float nb_largest(const float *x, uint32_t n, float *sum) {
+    v128_t top = wasm_f32x4_splat(0), all = top;
+    for (uint32_t i = 0; i < n; i += 4) {
+        v128_t magnitude = wasm_f32x4_abs(wasm_v128_load(x + i));
+        top = wasm_f32x4_pmax(top, magnitude);
+        all = wasm_f32x4_add(all, magnitude);
+    }
+    top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 2, 3, 0, 1));
+    top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 1, 0, 3, 2));
+    *sum = nb_sum_f32x4(all);
+    return wasm_f32x4_extract_lane(top, 0);
+}
+
+void nb_round_to(int16_t *out, const float *x, uint32_t n, float scale, int32_t most) {
+    v128_t inverse = wasm_f32x4_splat(scale > 0x1p-120f ? 1 / scale : 0), magic = wasm_f32x4_splat(0x1.8p23f); /* adding it rounds */
+    for (uint32_t i = 0; i < n; i += 4) {
+        v128_t q = wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(x + i), inverse), magic);
+        q = wasm_i32x4_sub(q, magic);
+        q = wasm_i32x4_max(wasm_i32x4_min(q, wasm_i32x4_splat(most)), wasm_i32x4_splat(-most));
+        wasm_v128_store64_lane(out + i, wasm_i16x8_narrow_i32x4(q, q), 0);
+    }
+}
+
+static int32_t most_of(const nb_cache *c, bool key) {
+    return c->type == NB_TYPE_Q8_0 ? 127 : key ? NB_KEY_MOST : NB_VALUE_MOST;
+}
+
+static float scale_of(const nb_cache *c, const float *x, uint32_t n, int32_t most) {
+    float sum, d = nb_largest(x, n, &sum) / (float)most;
+    return c->type == NB_TYPE_Q8_0 ? nb_f16_to_f32(nb_f32_to_f16(d)) : d;
+}
+
+static void place(const nb_cache *c, uint8_t *elements, size_t i, int16_t x) {
+    if (c->item == 1)
+        ((int8_t *)elements)[i] = (int8_t)x;
+    else
+        ((int16_t *)elements)[i] = x;
+}
+
+static void store_key(const nb_cache *c, uint8_t *tile, uint32_t at, const float *x) {
+    uint8_t *elements = tile + c->k_at + (size_t)at / 8 * 8 * c->head_size * c->item;
+    int32_t most = most_of(c, true);
+    for (uint32_t from = 0; from < c->head_size; from += NB_SCALED) {
+        int16_t q[NB_SCALED];
+        uint32_t n = NB_MIN(NB_SCALED, c->head_size - from);
+        float d = scale_of(c, x + from, n, most);
+        ((float *)tile)[from / NB_SCALED * NB_TILE + at] = d;
+        nb_round_to(q, x + from, n, d, most);
+        for (uint32_t i = 0; i < n; i++)
+            place(c, elements, (size_t)(from + i) / 2 * 16 + at % 8 * 2 + i % 2, q[i]);
+    }
+}
+
+static void store_value(const nb_cache *c, uint8_t *tile, uint32_t at, const float *x) {
+    int32_t most = most_of(c, false);
+    float d = 0;
+    for (uint32_t from = 0; from < c->value_size; from += NB_SCALED) {
+        int16_t q[NB_SCALED] = {0};
+        uint32_t n = NB_MIN(NB_SCALED, c->value_size - from);
+        if (from % c->v_scaled == 0) {
+            d = scale_of(c, x + from, NB_MIN(c->v_scaled, c->value_size - from), most);
+            ((float *)(tile + c->v_scales_at))[from / c->v_scaled * NB_TILE + at] = d;
+        }
+        nb_round_to(q, x + from, n, d, most);
+        for (uint32_t i = 0; i < NB_ROUND_UP(n, NB_COLUMNS); i++)
+            place(c, tile + c->v_at, (size_t)(from + i) / 8 * 8 * NB_TILE + at / 2 * 16 + (from + i) % 8 * 2 + at % 2, q[i]);
+    }
+}
+
+/* ---- floats ------------------------------------------------------------------------------------------------- */
+
+/* To nearest, ties to even, saturating. Subnormal halves would be slow to read (simd.h), and are worth little. */
+static void store_halves(uint16_t *out, const float *x, uint32_t size) {
+    for (uint32_t i = 0; i < size; i += 4) {
+        v128_t bits = wasm_v128_load(x + i), magnitude = wasm_v128_and(bits, wasm_i32x4_splat(0x7fffffff));
+        v128_t normal = wasm_i32x4_ge(magnitude, wasm_i32x4_splat(0x38800000)); /* 2^-14 */
+        v128_t h = wasm_i32x4_min(magnitude, wasm_i32x4_splat(0x477fe000));     /* 65504 */
+        h = wasm_i32x4_add(h, wasm_i32x4_add(wasm_i32x4_splat(0xfff), wasm_v128_and(wasm_u32x4_shr(h, 13), wasm_i32x4_splat(1))));
+        h = wasm_u32x4_shr(wasm_i32x4_sub(h, wasm_i32x4_splat(0x38000000)), 13);
+        h = wasm_v128_and(h, normal);
+        h = wasm_v128_or(h, wasm_v128_and(wasm_u32x4_shr(bits, 16), wasm_i32x4_splat(0x8000)));
+        h = wasm_u16x8_narrow_i32x4(h, h);
+        wasm_v128_store64_lane(out + i, h, 0);
+    }
+}
+
+static void store_floats(const nb_cache *c, uint8_t *out, const float *x, uint32_t size) {
+    if (c->type == NB_TYPE_F16)
+        store_halves((uint16_t *)out, x, size);
+    else
+        memcpy(out, x, size * sizeof(float));
+}
+
+void nb_cache_store(const nb_cache *c, uint8_t *tile, uint32_t at, const float *k, const float *v) {
+    if (nb_cache_of_integers(c)) {
+        store_key(c, tile, at, k);
+        store_value(c, tile, at, v);
+    } else {
+        store_floats(c, tile + c->k_at + (size_t)at * c->head_size * c->item, k, c->head_size);
+        store_floats(c, tile + c->v_at + (size_t)at * c->value_size * c->item, v, c->value_size);
+    }
+}
+
+static void widen(float *out, const uint8_t *halves, size_t n) {
+    for (size_t i = 0; i < n; i += 4)
+        wasm_v128_store(out + i, nb_load_f16x4(halves + 2 * i));
+}
+
+void nb_cache_widen(const nb_cache *c, float *out, const uint8_t *tile, uint32_t n) {
+    widen(out, tile + c->k_at, (size_t)n * c->head_size);
+    widen(out + NB_TILE * c->head_size, tile + c->v_at, (size_t)n * c->value_size);
+}
