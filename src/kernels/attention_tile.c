@@ -90,22 +90,35 @@ INLINE void score_integers(const nb_meeting *m, float *scores, const uint32_t it
     }
 }
 
-/* The same of floats, a position at a time. */
-static void score_floats(const nb_meeting *m, float *scores) {
+/* The same of floats, `count` positions from j on. */
+INLINE void score_some_floats(const nb_meeting *m, float *scores, uint32_t j, const uint32_t count) {
     uint32_t size = m->cache->head_size;
-    const float *k = (const float *)(m->tile + m->cache->k_at);
-    for (uint32_t j = 0; j < m->n; j++, k += size) {
-        const float *q = (const float *)m->q;
-        v128_t s[NB_LANES] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0), wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
-        for (uint32_t i = 0; i < size; i += 4)
-            for (uint32_t lane = 0; lane < NB_LANES; lane++)
-                s[lane] = nb_madd(wasm_v128_load(k + i), wasm_v128_load(q + (size_t)lane * size + i), s[lane]);
-        v128_t sums = nb_sums_f32x4(s[0], s[1], s[2], s[3]);
-        wasm_v128_store32_lane(scores + j, sums, 0);
-        wasm_v128_store32_lane(scores + NB_TILE + j, sums, 1);
-        wasm_v128_store32_lane(scores + 2 * NB_TILE + j, sums, 2);
-        wasm_v128_store32_lane(scores + 3 * NB_TILE + j, sums, 3);
+    const float *k = (const float *)(m->tile + m->cache->k_at) + (size_t)j * size, *q = (const float *)m->q;
+    v128_t s[2][NB_LANES];
+    for (uint32_t p = 0; p < count; p++)
+        for (uint32_t lane = 0; lane < NB_LANES; lane++)
+            s[p][lane] = wasm_f32x4_splat(0);
+    for (uint32_t i = 0; i < size; i += 4)
+        for (uint32_t lane = 0; lane < NB_LANES; lane++) {
+            v128_t y = wasm_v128_load(q + (size_t)lane * size + i);
+            for (uint32_t p = 0; p < count; p++)
+                s[p][lane] = nb_madd(wasm_v128_load(k + (size_t)p * size + i), y, s[p][lane]);
+        }
+    for (uint32_t p = 0; p < count; p++) {
+        v128_t sums = nb_sums_f32x4(s[p][0], s[p][1], s[p][2], s[p][3]);
+        wasm_v128_store32_lane(scores + j + p, sums, 0);
+        wasm_v128_store32_lane(scores + NB_TILE + j + p, sums, 1);
+        wasm_v128_store32_lane(scores + 2 * NB_TILE + j + p, sums, 2);
+        wasm_v128_store32_lane(scores + 3 * NB_TILE + j + p, sums, 3);
     }
+}
+
+static void score_floats(const nb_meeting *m, float *scores) {
+    uint32_t j = 0;
+    for (; j + 2 <= m->n; j += 2)
+        score_some_floats(m, scores, j, 2);
+    if (j < m->n)
+        score_some_floats(m, scores, j, 1);
 }
 
 /* ---- softmax ------------------------------------------------------------------------------------------------ */
@@ -230,21 +243,33 @@ INLINE void add_integers(const nb_meeting *m, const scratch *w, v128_t keep, con
     }
 }
 
-static void add_floats(const nb_meeting *m, const float *weights, v128_t keep) {
+/* The same of floats, 4 `count` columns from c on. */
+INLINE void add_some_floats(const nb_meeting *m, const float *weights, const float *keeps, uint32_t c, const uint32_t count) {
     uint32_t size = m->cache->value_size, columns = m->cache->value_columns;
+    const float *v = (const float *)(m->tile + m->cache->v_at) + c;
+    v128_t o[NB_LANES][2];
+    for (uint32_t lane = 0; lane < NB_LANES; lane++)
+        for (uint32_t h = 0; h < count; h++)
+            o[lane][h] = wasm_f32x4_mul(wasm_v128_load(m->out + (size_t)lane * columns + c + 4 * h), wasm_v128_load32_splat(keeps + lane));
+    for (uint32_t j = 0; j < m->n; j++, v += size)
+        for (uint32_t lane = 0; lane < NB_LANES; lane++) {
+            v128_t weight = wasm_v128_load32_splat(weights + lane * NB_TILE + j);
+            for (uint32_t h = 0; h < count; h++)
+                o[lane][h] = nb_madd(wasm_v128_load(v + 4 * h), weight, o[lane][h]);
+        }
+    for (uint32_t lane = 0; lane < NB_LANES; lane++)
+        for (uint32_t h = 0; h < count; h++)
+            wasm_v128_store(m->out + (size_t)lane * columns + c + 4 * h, o[lane][h]);
+}
+
+static void add_floats(const nb_meeting *m, const float *weights, v128_t keep) {
     float keeps[NB_LANES];
+    uint32_t c = 0;
     wasm_v128_store(keeps, keep);
-    for (uint32_t c = 0; c < size; c += 4) {
-        const float *v = (const float *)(m->tile + m->cache->v_at) + c;
-        v128_t o[NB_LANES];
-        for (uint32_t lane = 0; lane < NB_LANES; lane++)
-            o[lane] = wasm_f32x4_mul(wasm_v128_load(m->out + (size_t)lane * columns + c), wasm_v128_load32_splat(keeps + lane));
-        for (uint32_t j = 0; j < m->n; j++, v += size)
-            for (uint32_t lane = 0; lane < NB_LANES; lane++)
-                o[lane] = nb_madd(wasm_v128_load(v), wasm_v128_load32_splat(weights + lane * NB_TILE + j), o[lane]);
-        for (uint32_t lane = 0; lane < NB_LANES; lane++)
-            wasm_v128_store(m->out + (size_t)lane * columns + c, o[lane]);
-    }
+    for (; c + 8 <= m->cache->value_size; c += 8)
+        add_some_floats(m, weights, keeps, c, 2);
+    if (c < m->cache->value_size)
+        add_some_floats(m, weights, keeps, c, 1);
 }
 
 /* Compiled for the usual numbers of queries only: where there are fewer, the other lanes compute what nobody reads. */

@@ -131,8 +131,9 @@ void nb_cache_store(const nb_cache *c, uint8_t *tile, uint32_t at, const float *
 }
 
 static void widen(float *out, const uint8_t *halves, size_t n) {
+    v128_t mask = nb_held_constant(NB_F16_MASK), unit = nb_held_constant(NB_F16_UNIT);
     for (size_t i = 0; i < n; i += 4)
-        wasm_v128_store(out + i, nb_load_f16x4(halves + 2 * i));
+        wasm_v128_store(out + i, nb_load_f16x4_with(halves + 2 * i, mask, unit));
 }
 
 void nb_cache_widen(const nb_cache *c, float *out, const uint8_t *tile, uint32_t n) {
