@@ -36,7 +36,7 @@ tables: setup build ## run what README's tables tell of, and write them
 run: build model ## answer in the terminal: make run PROMPT="What is gravity?"
 	@exec node web/cli.js run "$(MODEL)" --chat "$$PROMPT"
 
-build: compilers build/jinja.js ## compile the core and bundle what comes from npm
+build: compilers build/engine-worker.js ## compile the core and bundle what comes from npm
 	@./build.sh wasm
 
 bench: build model gemma peers ## speed beside wllama and native llama.cpp (BENCH="--threads 1 --parts speed")
@@ -103,7 +103,7 @@ node_modules/.package-lock.json: package-lock.json | checked
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-build/jinja.js: node_modules/.package-lock.json tools/bundle.js
+build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js $(wildcard web/*.js)
 	@node tools/bundle.js
 
 # Without the model the demo has its tiny one, so nothing here fails for want of a network.

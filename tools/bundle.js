@@ -1,5 +1,6 @@
 // Makes of npm packages what a page can import as it is: build/jinja.js, build/uplot.js (each with its types) and
-// build/uplot.css.
+// build/uplot.css. And of the engine's worker with all that it imports one file, build/engine-worker.js: a page asks for it and
+// has everything, where each file by itself would cost some milliseconds, and those behind the first one another round trip.
 import { build } from 'esbuild';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -28,3 +29,12 @@ async function bundle(name, entry, out) {
 await bundle('@huggingface/jinja', 'dist/index.js', 'build/jinja.js');
 await bundle('uplot', 'dist/uPlot.esm.js', 'build/uplot.js');
 copyFileSync(`${root}node_modules/uplot/dist/uPlot.min.css`, `${root}build/uplot.css`);
+
+await build({
+    entryPoints: [`${root}web/engine-worker.js`],
+    outfile: `${root}build/engine-worker.js`,
+    bundle: true,
+    format: 'esm',
+    target: 'es2022', // not minified: what a trace of an error names can be read
+    logLevel: 'warning',
+});

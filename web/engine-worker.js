@@ -1,5 +1,6 @@
 /**
- * The module worker that a loaded model lives in (in Node: the same code in a worker thread). It takes requests, each with
+ * The module worker that a loaded model lives in (in Node: the same code in a worker thread; pages are given it as one file,
+ * build/engine-worker.js, which `make build` makes of it, so every URL in here names what it means from both). It takes requests, each with
  * an id, and answers `{ id, type: 'done' | 'error' }` once, with 'progress', 'piece' or 'pull' before that.
  * Generations run one after another; the short requests are answered between two tokens.
  */
@@ -7,13 +8,6 @@ import { Engine } from './engine.js';
 import { NibbleError, fromPlain, toPlain } from './errors.js';
 import { listen } from './platform.js';
 import { feeder } from './stream.js';
-// what those import: asked for here, all files of the worker come at once, not one after the other
-import './chat.js';
-import './convert.js';
-import './core.js';
-import './feed.js';
-import './files.js';
-import './stops.js';
 
 /** @type {Engine | undefined} */
 let engine;

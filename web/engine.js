@@ -118,8 +118,8 @@ export class Engine {
                     reason || 'its script did not load; is the web/ folder served whole?'}`));
             });
             const worker = isNode
-                ? await nodeWorker(new URL('./pool-worker.js', import.meta.url), ready, crash)
-                : webWorker(new Worker(new URL('./pool-worker.js', import.meta.url), { type: 'module' }), ready, crash);
+                ? await nodeWorker(new URL('../web/pool-worker.js', import.meta.url), ready, crash)
+                : webWorker(new Worker(new URL('../web/pool-worker.js', import.meta.url), { type: 'module' }), ready, crash);
             worker.post({ module: core.module, memory: core.memory, pool, index, stack, alarm });
             await started;
         }));

@@ -273,7 +273,7 @@ class Link {
         const onCrash = (/** @type {string} */ reason) => link.close(crash(reason));
         link.#worker = isNode
             ? await nodeWorker(new URL('./engine-worker.js', import.meta.url), onMessage, onCrash)
-            : webWorker(new Worker(new URL('./engine-worker.js', import.meta.url), { type: 'module' }), onMessage, onCrash);
+            : webWorker(new Worker(new URL('../build/engine-worker.js', import.meta.url), { type: 'module' }), onMessage, onCrash);
         link.#worker.keepAlive(false);
         return link;
     }
@@ -361,8 +361,8 @@ class Link {
 function crash(reason) {
     return new NibbleError('NB_ERR_WORKER', reason
         ? `nibble's worker died: ${reason}. Load the model again; if it happens again, please report it with this message`
-        : `nibble's worker could not start: ${new URL('./engine-worker.js', import.meta.url)} or a file that it imports did ` +
-            'not load. Serve the web/ and build/ folders whole, scripts as text/javascript');
+        : `nibble's worker could not start: ${new URL(isNode ? './engine-worker.js' : '../build/engine-worker.js', import.meta.url)} did not ` +
+            'load. Serve the web/ and build/ folders whole, scripts as text/javascript; in a checkout, run make build');
 }
 
 /** @param {unknown} value */
