@@ -19,6 +19,7 @@ export async function measureLoading(site, model, cores, repetitions) {
     };
     const ways = [
         { id: 'fetch', load: (/** @type {import('playwright-core').Page} */ page) => call(page, 'fetchOnly', url) },
+        { id: 'keptFetch', load: (/** @type {import('playwright-core').Page} */ page) => call(page, 'fetchOnly', url, true) },
         { id: 'nibble', load: open('nibble', 1) },
         { id: 'threads', load: open('nibble', cores) },
         { id: 'wllama', load: open('wllama', 1) },
@@ -32,7 +33,8 @@ export async function measureLoading(site, model, cores, repetitions) {
 
     const cached = [
         { id: 'cachedFetch', load: ways[0].load, times: /** @type {number[]} */ ([]) },
-        { id: 'cached', load: ways[1].load, times: /** @type {number[]} */ ([]) },
+        { id: 'keptCachedFetch', load: ways[1].load, times: /** @type {number[]} */ ([]) },
+        { id: 'cached', load: ways[2].load, times: /** @type {number[]} */ ([]) },
     ];
     const first = await openPage(site);
     await call(first, 'cacheModel', url);

@@ -35,7 +35,7 @@ async function openWllama(url, { threads, contextLength }) {
 
 /** Reads a file to its end in a worker of its own, and does nothing with it. The worker's start counts, as it does
  * where a model is loaded. @param {string} url @returns {Promise<number>} milliseconds */
-function fetchOnly(url) {
+function fetchOnly(url, keep = false) {
     const began = performance.now();
     const worker = new Worker(new URL('fetch-worker.js', import.meta.url), { type: 'module' });
     return new Promise((resolve, reject) => {
@@ -44,7 +44,7 @@ function fetchOnly(url) {
             resolve(performance.now() - began);
             worker.terminate();
         };
-        worker.postMessage(url);
+        worker.postMessage({ url, keep });
     });
 }
 

@@ -45,9 +45,11 @@ export const crowdTable = (model, crowd) => `${model}, nibble in Chromium, beyon
 /** @param {string} model @param {NonNullable<import('./goals.js').Results['loading']>} loading @param {number} cores */
 export function loadingTable(model, { ms: of, memoryBytes, weightBytes, sessionBytes, heapBytes }, cores) {
     const rows = [
-        ['bare fetch, in a worker', of.fetch, of.fetch], ['nibble, 1 thread', of.nibble, of.fetch],
+        ['bare fetch, in a worker', of.fetch, of.fetch], ['the same, kept in memory', of.keptFetch, of.fetch],
+        ['nibble, 1 thread', of.nibble, of.fetch],
         [`nibble, ${threadsOf(cores)}`, of.threads, of.fetch], ['wllama', of.wllama, of.fetch],
         ['the demo\'s cache, only read', of.cachedFetch, of.cachedFetch],
+        ['read and kept in memory', of.keptCachedFetch, of.cachedFetch],
         ['nibble, from it', of.cached, of.cachedFetch],
     ].map(([way, time, base]) => [String(way), ms(Number(time)), (Number(time) / Number(base)).toFixed(2)]);
     return `${model}, loading in Chromium:\n${table(['way', 'time', 'x fetch'], rows)}\n` +
