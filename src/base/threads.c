@@ -3,14 +3,16 @@
 #include "memory.h"
 #include "numbers.h"
 
-/* One 64-bit ticket publishes a job and hands out its chunks:
+/* A job's chunks are cut into one queue for each thread: neighbouring chunks, so that a thread reads on where it stopped. (When
+ * two threads took turns along a matrix, each had to find its place in memory anew every few microseconds, which cost a
+ * quarter of their time.) Whose queue is empty helps with the others'. One 64-bit ticket publishes a queue and hands out its chunks:
  *
  *     generation (32 bits) | number of chunks (16) | next chunk (16)
  *
  * A thread claims a chunk by adding 1. Because generation, count and index come out of the same atomic operation, a
  * thread that was late can never mistake one job's chunk for another's, so nobody has to wait for all workers to
- * check in or out: a job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function` and
- * `context` may be read after claiming. Every worker overshoots by at most one claim a job, so the 16 bits hold. */
+ * check in or out: a job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function`, `context` and
+ * `count` may be read after claiming. A worker overshoots by a few claims a job at most, so the 16 bits hold. */
 
 enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
 static const uint8_t GUARD = 0xA5;
@@ -18,21 +20,22 @@ static const uint8_t GUARD = 0xA5;
 #define COUNT_SHIFT 16
 #define GENERATION_SHIFT 32
 
-typedef union ticket {
-    uint64_t whole;
-    uint32_t half[2]; /* half[1] is the generation (little-endian, as WebAssembly is): what sleeping workers wait on */
-} ticket;
+typedef struct queue {
+    _Alignas(64) uint64_t ticket; /* on a line of its own: mostly one thread writes it */
+} queue;
 
 struct nb_pool {
     int32_t n_threads;
-    ticket job;
     nb_chunk_function function;
     void *context;
-    /* on lines of their own: threads write these while others poll the ticket */
+    uint32_t count;               /* chunks of the job at hand */
+    /* on lines of their own: threads write these while others poll */
+    _Alignas(64) uint32_t generation; /* of the job; what idle workers wait on */
     _Alignas(64) uint32_t done;   /* chunks of this job */
     uint32_t caller_sleeps;
     _Alignas(64) uint32_t sleepers;
     uint32_t stopped;
+    queue *queues;                /* [n_threads] */
     uint8_t *stacks;              /* [n_threads - 1, STACK_BYTES]; the lowest GUARD_BYTES of each must stay as they are */
 #ifdef NB_NATIVE
     void *handles;
@@ -68,25 +71,42 @@ static void wake_all(uint32_t *word) {
 }
 #endif
 
-/* Claims and runs chunks until there is none; returns the generation that had none left. */
-static uint32_t run_chunks(nb_pool *pool, int32_t thread) {
-    for (;;) {
-        ticket t = {.whole = __atomic_fetch_add(&pool->job.whole, 1, __ATOMIC_SEQ_CST)};
-        uint32_t next = t.half[0] & 0xffff, count = t.half[0] >> COUNT_SHIFT;
-        if (next >= count)
-            return t.half[1];
-        pool->function(pool->context, (int32_t)next, (int32_t)count, thread);
-        if (__atomic_add_fetch(&pool->done, 1, __ATOMIC_SEQ_CST) == count &&
+/* The first chunk of a queue; that of the queue behind the last is the number of chunks. */
+static uint32_t first_of(uint32_t count, int32_t queue, int32_t n_queues) {
+    return (uint32_t)((uint64_t)count * (uint32_t)queue / (uint32_t)n_queues);
+}
+
+static bool is_empty(uint64_t ticket) {
+    return (ticket & 0xffff) >= (ticket >> COUNT_SHIFT & 0xffff);
+}
+
+/* Claims and runs chunks, first of the thread's own queue, until there is none. */
+static void run_chunks(nb_pool *pool, int32_t thread) {
+    for (int32_t i = 0; i < pool->n_threads; i++) {
+        int32_t q = (thread + i) % pool->n_threads;
+        uint64_t *queue = &pool->queues[q].ticket, ticket;
+        uint32_t ran = 0, count = 0;
+        while (!is_empty(__atomic_load_n(queue, __ATOMIC_SEQ_CST)) &&
+               !is_empty(ticket = __atomic_fetch_add(queue, 1, __ATOMIC_SEQ_CST))) {
+            count = pool->count;
+            pool->function(pool->context, (int32_t)(first_of(count, q, pool->n_threads) + (ticket & 0xffff)), (int32_t)count, thread);
+            ran++;
+        }
+        if (ran && __atomic_add_fetch(&pool->done, ran, __ATOMIC_SEQ_CST) == count &&
             __atomic_load_n(&pool->caller_sleeps, __ATOMIC_SEQ_CST))
             wake_all(&pool->done);
     }
 }
 
 static void publish(nb_pool *pool, uint32_t count) {
-    uint64_t generation = (uint64_t)pool->job.half[1] + 1;
-    __atomic_store_n(&pool->job.whole, generation << GENERATION_SHIFT | (uint64_t)count << COUNT_SHIFT, __ATOMIC_SEQ_CST);
+    uint32_t generation = pool->generation + 1;
+    for (int32_t q = 0; q < pool->n_threads; q++) {
+        uint64_t own = first_of(count, q + 1, pool->n_threads) - first_of(count, q, pool->n_threads);
+        __atomic_store_n(&pool->queues[q].ticket, (uint64_t)generation << GENERATION_SHIFT | own << COUNT_SHIFT, __ATOMIC_SEQ_CST);
+    }
+    __atomic_store_n(&pool->generation, generation, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&pool->sleepers, __ATOMIC_SEQ_CST))
-        wake_all(&pool->job.half[1]);
+        wake_all(&pool->generation);
 }
 
 /* Own stacks have no guard page: an overflow would silently destroy what lies below. */
@@ -109,6 +129,7 @@ void nb_parallel(nb_pool *pool, int32_t count, nb_chunk_function f, void *contex
     }
     pool->function = f;
     pool->context = context;
+    pool->count = (uint32_t)count;
     __atomic_store_n(&pool->done, 0, __ATOMIC_SEQ_CST);
     publish(pool, (uint32_t)count);
     run_chunks(pool, 0);
@@ -127,15 +148,16 @@ void nb_parallel(nb_pool *pool, int32_t count, nb_chunk_function f, void *contex
 
 void nb_pool_work(nb_pool *pool, int32_t worker) {
     while (!__atomic_load_n(&pool->stopped, __ATOMIC_SEQ_CST)) {
-        uint32_t generation = run_chunks(pool, worker);
+        uint32_t generation = __atomic_load_n(&pool->generation, __ATOMIC_SEQ_CST);
+        run_chunks(pool, worker);
         int32_t spin = 0;
-        while (__atomic_load_n(&pool->job.half[1], __ATOMIC_SEQ_CST) == generation && ++spin < SPIN)
+        while (__atomic_load_n(&pool->generation, __ATOMIC_SEQ_CST) == generation && ++spin < SPIN)
             ;
         if (spin < SPIN)
             continue;
         __atomic_fetch_add(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
         if (!__atomic_load_n(&pool->stopped, __ATOMIC_SEQ_CST))
-            sleep_while(&pool->job.half[1], generation);
+            sleep_while(&pool->generation, generation);
         __atomic_fetch_sub(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
     }
 }
@@ -172,12 +194,15 @@ nb_pool *nb_pool_new(int32_t n_threads, nb_error *err) {
     size_t stacks = (size_t)(n_threads - 1) * STACK_BYTES;
     nb_pool *pool = nb_alloc(sizeof *pool);
     uint8_t *memory = nb_alloc(stacks);
-    if (!pool || !memory) {
+    queue *queues = nb_alloc((size_t)n_threads * sizeof *queues);
+    if (!pool || !memory || !queues) {
         nb_free(pool);
         nb_free(memory);
+        nb_free(queues);
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for %d threads", n_threads);
     }
-    *pool = (nb_pool){.n_threads = n_threads, .stacks = memory};
+    *pool = (nb_pool){.n_threads = n_threads, .stacks = memory, .queues = queues};
+    memset(queues, 0, (size_t)n_threads * sizeof *queues);
     for (int32_t i = 0; i + 1 < n_threads; i++)
         memset(memory + (size_t)i * STACK_BYTES, GUARD, GUARD_BYTES);
 #ifdef NB_NATIVE
@@ -210,5 +235,6 @@ void nb_pool_free(nb_pool *pool) {
     nb_free(pool->handles);
 #endif
     nb_free(pool->stacks);
+    nb_free(pool->queues);
     nb_free(pool);
 }

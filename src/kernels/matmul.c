@@ -69,10 +69,10 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
     }
     /* Alone, a chunk is as many rows of a stretch as stay in the first-level cache while all tokens pass over them.
      * Together, chunks are a tenth of a millisecond or less, so that a thread that lost its core holds nobody up for
-     * long, yet long enough (about 5 microseconds) that claiming them costs nothing. */
-    enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 64 << 10 };
+     * long, yet long enough (a few microseconds) that claiming them costs nothing. */
+    enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 32 << 10 };
     uint32_t threads = (uint32_t)nb_pool_threads(pool);
-    uint64_t chunks = threads == 1 ? 1 : NB_MIN(work / SMALLEST, 8 * (uint64_t)threads);
+    uint64_t chunks = threads == 1 ? 1 : NB_MIN(work / SMALLEST, 16 * (uint64_t)threads);
     if (x->n >= NB_PANEL)
         chunks = NB_MAX(chunks, p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS);
     chunks = NB_MAX(1, NB_MIN(NB_MIN(chunks, p.groups), NB_MAX_CHUNKS));
