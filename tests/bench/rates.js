@@ -65,21 +65,35 @@ export async function measureLengths(site, model, repetitions) {
     }));
 }
 
-/** nibble with as many threads as there are cores, and with twice as many: medians, in turns.
- * @param {Site} site @param {BenchModel} model @param {number} cores @param {number} repetitions */
-export async function measureCrowd(site, model, cores, repetitions) {
+/** @typedef {{ engines: number, threads: number, prompt: number, generate: number }} CoresRow what so many engines reach together */
+
+/** nibble with one thread; two engines of one thread each at the same time, which is what two cores can give when nobody waits
+ * for anybody; with two threads, with as many as there are cores, and with twice as many: medians, in turns.
+ * @param {Site} site @param {BenchModel} model @param {number} cores @param {number} repetitions @returns {Promise<CoresRow[]>} */
+export async function measureCores(site, model, cores, repetitions) {
+    const ways = [[1, 1], [2, 1], ...[...new Set([2, cores, 2 * cores])].map(threads => [1, threads])];
     const rows = [];
-    for (const threads of [cores, 2 * cores]) {
-        const page = await openPage(site);
-        await call(page, 'open', 'nibble', `/${model.file}`, { threads, contextLength: CONTEXT });
-        rows.push({ threads, page, measures: /** @type {Measure[]} */ ([]) });
+    for (const [engines, threads] of ways) {
+        const pages = await Promise.all(Array.from({ length: engines }, async () => {
+            const page = await openPage(site);
+            await call(page, 'open', 'nibble', `/${model.file}`, { threads, contextLength: CONTEXT });
+            return { page, measures: /** @type {Measure[]} */ ([]) };
+        }));
+        rows.push({ engines, threads, pages });
     }
     for (let i = 0; i <= repetitions; i++)
-        for (const { page, measures } of rows) {
-            await page.bringToFront();
-            const measure = await call(page, 'measure', prompt(i), i === 0 ? WARM_UP : GENERATE);
-            if (i > 0) measures.push(measure);
+        for (const { pages } of rows) {
+            await pages[0].page.bringToFront();
+            await Promise.all(pages.map(async ({ page, measures }) => {
+                const measure = await call(page, 'measure', prompt(i), i === 0 ? WARM_UP : GENERATE);
+                if (i > 0) measures.push(measure);
+            }));
         }
-    for (const { page } of rows) await page.context().close();
-    return rows.map(({ threads, measures }) => ({ threads, ...summarize(measures) }));
+    for (const { pages } of rows)
+        for (const { page } of pages) await page.context().close();
+    return rows.map(({ engines, threads, pages }) => {
+        const each = pages.map(({ measures }) => summarize(measures));
+        const sum = (/** @type {'prompt' | 'generate'} */ figure) => each.reduce((all, one) => all + one[figure], 0);
+        return { engines, threads, prompt: sum('prompt'), generate: sum('generate') };
+    });
 }

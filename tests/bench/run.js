@@ -1,7 +1,7 @@
 // make bench: nibble, wllama and native llama.cpp on the same models, prompts and machine, taking turns in one run.
 //
 //     node tests/bench/run.js [--models smollm2,gemma] [--engines exact,native] [--threads 1,2] [--repetitions 5]
-//                             [--parts speed,lengths,crowd,loading]
+//                             [--parts speed,lengths,cores,loading]
 //
 // Times are of a clock outside the engines: prompt tokens a second = prompt tokens / time to the first piece of text
 // (which includes choosing that token), generation = the tokens after the first / the time that they took. Prints
@@ -16,13 +16,13 @@ import { ENGINES } from './engines.js';
 import { judge } from './goals.js';
 import { measureLoading } from './loading.js';
 import { MODELS, isThere, root } from './models.js';
-import { measureCrowd, measureLengths, measureSpeed } from './rates.js';
-import { crowdTable, goalsTable, lengthsTable, loadingTable, speedTable } from './tables.js';
+import { measureCores, measureLengths, measureSpeed } from './rates.js';
+import { coresTable, goalsTable, lengthsTable, loadingTable, speedTable } from './tables.js';
 
 const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
     '--disable-background-networking', '--disable-component-update', '--disable-renderer-backgrounding',
     '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows'];
-const PARTS = ['speed', 'lengths', 'crowd', 'loading'];
+const PARTS = ['speed', 'lengths', 'cores', 'loading'];
 
 const list = (/** @type {string} */ text) => text.toLowerCase().split(',').filter(Boolean);
 const { values: options } = parseArgs({ options: {
@@ -76,9 +76,9 @@ try {
             results.lengths = await measureLengths(site, model, repetitions);
             say(lengthsTable(model.name, results.lengths));
         }
-        if (parts.includes('crowd')) {
-            results.crowd = await measureCrowd(site, model, cores, repetitions);
-            say(crowdTable(model.name, results.crowd));
+        if (parts.includes('cores')) {
+            results.cores = await measureCores(site, model, cores, repetitions);
+            say(coresTable(model.name, results.cores));
         }
         if (parts.includes('loading')) {
             results.loading = await measureLoading(site, model, cores, repetitions);

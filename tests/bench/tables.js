@@ -37,10 +37,12 @@ export const lengthsTable = (model, lengths) => `${model}, nibble in Chromium, 1
     lengths.map(({ length, prompt, generate }) =>
         [`${length} tokens`, prompt.toFixed(1), generate?.toFixed(1) ?? '']))}`;
 
-/** @param {string} model @param {{ threads: number, prompt: number, generate: number }[]} crowd */
-export const crowdTable = (model, crowd) => `${model}, nibble in Chromium, beyond the cores; tokens/s:\n${table(
-    ['threads', 'prompt', 'generate'],
-    crowd.map(({ threads, prompt, generate }) => [String(threads), prompt.toFixed(1), generate.toFixed(1)]))}`;
+/** @param {string} model @param {import('./rates.js').CoresRow[]} rows the first is one thread */
+export const coresTable = (model, rows) => `${model}, nibble in Chromium, what the cores give; tokens/s:\n${table(
+    ['', 'prompt', 'x 1 thread', 'generate', 'x 1 thread'],
+    rows.map(({ engines, threads, prompt, generate }) => [
+        engines > 1 ? `${engines} engines at once, together` : threadsOf(threads),
+        prompt.toFixed(1), (prompt / rows[0].prompt).toFixed(2), generate.toFixed(1), (generate / rows[0].generate).toFixed(2)]))}`;
 
 /** @param {string} model @param {NonNullable<import('./goals.js').Results['loading']>} loading @param {number} cores */
 export function loadingTable(model, { ms: of, memoryBytes, weightBytes, sessionBytes, heapBytes }, cores) {
