@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -237,6 +237,12 @@ test('options: what is wrong is named', async () => {
     ];
     for (const [call, message] of wrong)
         await assert.rejects(async () => await call(), nibbleError('NB_ERR_ARGUMENT', message));
+    await model.dispose();
+});
+
+test('there are no more threads than cores', async () => {
+    const model = await load(models.tiny, { threads: 64, contextLength: 64 });
+    assert.equal(model.info.threads, Math.min(64, availableParallelism()));
     await model.dispose();
 });
 

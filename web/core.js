@@ -5,7 +5,7 @@
  * until the core allocates, hence views are made anew where they are used and never kept.
  */
 import { NibbleError, coreError } from './errors.js';
-import { breathe, defaultThreads, fetchOwn, isNode } from './platform.js';
+import { breathe, usefulThreads, fetchOwn, isNode } from './platform.js';
 
 /** @typedef {import('./index.d.ts').Build} Build */
 /** @typedef {Record<string, (...args: number[]) => number> & { __stack_pointer: WebAssembly.Global }} Exports */
@@ -256,7 +256,7 @@ async function relaxedIsRight(core, precision) {
 /**
  * Instantiates the build that serves best here, or the one asked for.
  * @param {{ threads?: number, build?: Build, wasmUrl?: string, precision?: 'exact' | 'fast' }} wishes
- * @returns {Promise<{ core: Core, threads: number }>} threads: how many it may use
+ * @returns {Promise<{ core: Core, threads: number }>} threads: how many it may use; with a build that was asked for, as many as were
  */
 export async function startCore({ threads, build, wasmUrl, precision }) {
     if (typeof WebAssembly !== 'object' || !knowsSimd())
@@ -278,9 +278,9 @@ export async function startCore({ threads, build, wasmUrl, precision }) {
         if (forced.startsWith('relaxed') && !await relaxedIsRight(core, precision))
             throw new NibbleError('NB_ERR_ENGINE', `the build ${forced} would compute wrongly here: this engine's relaxed dot ` +
                 'product gives other sums than the kernels rely on; leave build out');
-        return { core, threads: shared ? threads ?? await defaultThreads() : 1 };
+        return { core, threads: shared ? threads ?? await usefulThreads() : 1 };
     }
-    const wanted = mayShare() ? threads ?? await defaultThreads() : 1;
+    const wanted = mayShare() ? await usefulThreads(threads) : 1;
     const suffix = wanted > 1 ? '-threads' : '';
     if (knowsRelaxed()) {
         const core = await start(/** @type {Build} */ (`relaxed${suffix}`), wasmUrl);

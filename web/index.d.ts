@@ -28,8 +28,9 @@ export function load(source: Source, options?: LoadOptions): Promise<Model>;
 
 export interface LoadOptions {
     /**
-     * Threads to compute with. Default: about the number of cores, at most 8. Without shared memory (a page that is not
-     * cross-origin isolated) it is 1, whatever is asked for: see `info.threads`.
+     * Threads to compute with. Default: about the number of cores, at most 8. There are never more than cores (unless `build` is
+     * given), and without shared memory (a page that is not cross-origin isolated) there is 1, whatever is asked for: see
+     * `info.threads`.
      */
     threads?: number;
     /** Tokens that prompt and answer may have together. Default: the model's own, at most 4096. */

@@ -20,7 +20,7 @@ import { NibbleError } from './errors.js';
 export const LOAD_OPTIONS = {
     threads: {
         flag: 'threads', type: 'integer', min: 1, max: 64, value: 'N',
-        help: 'threads to compute with (default: about the number of cores, at most 8)',
+        help: 'threads to compute with, at most one for each core (default: about the number of cores, at most 8)',
     },
     contextLength: {
         flag: 'context', type: 'integer', min: 1, max: 1 << 24, value: 'N',

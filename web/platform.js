@@ -120,14 +120,16 @@ export function breathe() {
 }
 
 /**
- * Threads to use where nobody said how many: about the number of real cores. Hyper-threads and efficiency cores make a
- * barrier slower, not faster, and beyond 8 the memory is the limit.
+ * Threads to use: those asked for, but no more than there are cores, for beyond that each waits for the others. Where nobody
+ * said how many, about the number of real cores: hyper-threads and efficiency cores make a barrier slower, not faster, and
+ * beyond 8 the memory is the limit.
+ * @param {number} [asked]
  * @returns {Promise<number>}
  */
-export async function defaultThreads() {
+export async function usefulThreads(asked) {
     const { availableParallelism } = isNode ? await nodeModule('os') : { availableParallelism: undefined };
-    const logical = availableParallelism?.() ?? globalThis.navigator?.hardwareConcurrency ?? 1;
-    return Math.max(1, Math.min(8, logical <= 4 ? logical : Math.ceil(logical / 2)));
+    const logical = Math.max(1, availableParallelism?.() ?? globalThis.navigator?.hardwareConcurrency ?? 1);
+    return Math.min(asked ?? 8, logical <= 4 || asked ? logical : Math.ceil(logical / 2));
 }
 
 /**

@@ -38,9 +38,11 @@ export function judge(model, { speed, lengths, cores, loading }) {
         check(`prompt, 2 threads / 1, ${id}`, row(id, 2)?.prompt, row(id)?.prompt, 1.8);
     }
     if (cores) { // "no loss": what is left of it is noise
-        const [some, many] = cores.slice(-2);
-        for (const f of figures)
-            check(`${f}, ${many.threads} threads / ${some.threads}`, many[f], some[f], 0.95);
+        const [, , two, many, , oneBusy, twoBusy] = cores;
+        for (const f of figures) {
+            check(`${f}, ${many.name} / ${two.name}`, many[f], two[f], 0.95);
+            check(`${f}, ${twoBusy.name} / ${oneBusy.name}`, twoBusy[f], oneBusy[f], 0.95);
+        }
     }
     if (lengths) {
         const at = (/** @type {number} */ length) => lengths.find(l => l.length === length);

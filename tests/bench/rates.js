@@ -65,35 +65,44 @@ export async function measureLengths(site, model, repetitions) {
     }));
 }
 
-/** @typedef {{ engines: number, threads: number, prompt: number, generate: number }} CoresRow what so many engines reach together */
+/** @typedef {{ name: string, prompt: number, generate: number }} CoresRow */
 
-/** nibble with one thread; two engines of one thread each at the same time, which is what two cores can give when nobody waits
- * for anybody; with two threads, with as many as there are cores, and with twice as many: medians, in turns.
+/** nibble with one thread; two engines of one thread each at the same time, together, which is what two cores give when nobody
+ * waits for anybody; with two threads; with more than there are cores, asked for (there are not more, then) and by force; and
+ * with one and two threads while another page keeps a core busy: medians, in turns.
  * @param {Site} site @param {BenchModel} model @param {number} cores @param {number} repetitions @returns {Promise<CoresRow[]>} */
 export async function measureCores(site, model, cores, repetitions) {
-    const ways = [[1, 1], [2, 1], ...[...new Set([2, cores, 2 * cores])].map(threads => [1, threads])];
-    const rows = [];
-    for (const [engines, threads] of ways) {
-        const pages = await Promise.all(Array.from({ length: engines }, async () => {
-            const page = await openPage(site);
-            await call(page, 'open', 'nibble', `/${model.file}`, { threads, contextLength: CONTEXT });
-            return { page, measures: /** @type {Measure[]} */ ([]) };
-        }));
-        rows.push({ engines, threads, pages });
-    }
+    const open = async (/** @type {number} */ threads, /** @type {string | undefined} */ build = undefined) => {
+        const page = await openPage(site);
+        await call(page, 'open', 'nibble', `/${model.file}`, { threads, build, contextLength: CONTEXT });
+        return page;
+    };
+    const one = await open(1), other = await open(1), two = await open(2), many = await open(2 * cores);
+    const forced = await open(2 * cores, 'relaxed-threads'), busy = await openPage(site);
+    const ways = [
+        { name: '1 thread', pages: [one] }, { name: '2 engines at once, together', pages: [one, other] },
+        { name: '2 threads', pages: [two] }, { name: `${2 * cores} threads asked for`, pages: [many] },
+        { name: `${2 * cores} threads by force`, pages: [forced] },
+        { name: '1 thread, a core is busy', pages: [one], busy }, { name: '2 threads, a core is busy', pages: [two], busy },
+    ].map(way => ({ ...way, measures: way.pages.map(() => /** @type {Measure[]} */ ([])) }));
     for (let i = 0; i <= repetitions; i++)
-        for (const { pages } of rows) {
-            await pages[0].page.bringToFront();
-            await Promise.all(pages.map(async ({ page, measures }) => {
-                const measure = await call(page, 'measure', prompt(i), i === 0 ? WARM_UP : GENERATE);
-                if (i > 0) measures.push(measure);
+        for (const [way, { pages, measures, busy }] of ways.entries()) {
+            const text = prompt(i * ways.length + way); // a page that finds its last prompt again has nothing to do
+            await busy?.evaluate(() => {
+                const worker = new Worker(URL.createObjectURL(new Blob(['for (;;);'])));
+                Object.assign(window, { stop: () => worker.terminate() });
+            });
+            await pages[0].bringToFront();
+            await Promise.all(pages.map(async (page, j) => {
+                const measure = await call(page, 'measure', text, i === 0 ? WARM_UP : GENERATE);
+                if (i > 0) measures[j].push(measure);
             }));
+            await busy?.evaluate('window.stop()');
         }
-    for (const { pages } of rows)
-        for (const { page } of pages) await page.context().close();
-    return rows.map(({ engines, threads, pages }) => {
-        const each = pages.map(({ measures }) => summarize(measures));
-        const sum = (/** @type {'prompt' | 'generate'} */ figure) => each.reduce((all, one) => all + one[figure], 0);
-        return { engines, threads, prompt: sum('prompt'), generate: sum('generate') };
+    for (const page of [one, other, two, many, forced, busy]) await page.context().close();
+    return ways.map(({ name, measures }) => {
+        const each = measures.map(summarize);
+        const sum = (/** @type {'prompt' | 'generate'} */ figure) => each.reduce((all, row) => all + row[figure], 0);
+        return { name, prompt: sum('prompt'), generate: sum('generate') };
     });
 }

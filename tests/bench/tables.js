@@ -40,9 +40,8 @@ export const lengthsTable = (model, lengths) => `${model}, nibble in Chromium, 1
 /** @param {string} model @param {import('./rates.js').CoresRow[]} rows the first is one thread */
 export const coresTable = (model, rows) => `${model}, nibble in Chromium, what the cores give; tokens/s:\n${table(
     ['', 'prompt', 'x 1 thread', 'generate', 'x 1 thread'],
-    rows.map(({ engines, threads, prompt, generate }) => [
-        engines > 1 ? `${engines} engines at once, together` : threadsOf(threads),
-        prompt.toFixed(1), (prompt / rows[0].prompt).toFixed(2), generate.toFixed(1), (generate / rows[0].generate).toFixed(2)]))}`;
+    rows.map(({ name, prompt, generate }) => [name, prompt.toFixed(1), (prompt / rows[0].prompt).toFixed(2),
+        generate.toFixed(1), (generate / rows[0].generate).toFixed(2)]))}`;
 
 /** @param {string} model @param {NonNullable<import('./goals.js').Results['loading']>} loading @param {number} cores */
 export function loadingTable(model, { ms: of, memoryBytes, weightBytes, sessionBytes, heapBytes }, cores) {
