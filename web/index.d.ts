@@ -216,7 +216,7 @@ export interface ModelInfo {
     encoder?: boolean;
     window?: number;
     ropeBase?: number;
-    /** Bytes of the attention cache for each token, in F16. */
+    /** Bytes of the attention cache for each token, as 'i16'. */
     kvBytesPerToken?: number;
     tokenizer?: {
         kind: string;

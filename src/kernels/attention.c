@@ -27,13 +27,13 @@ typedef struct workspace {
     part all, next; /* of a chunk's positions so far, and of the segment at hand */
 } workspace;
 
-static size_t part_floats(const nb_cache *c, uint32_t queries) {
-    return (size_t)NB_ROUND_UP(queries, NB_LANES) * (2 + c->value_columns);
+static size_t part_floats(const nb_cache *c, uint32_t n) {
+    return (size_t)NB_ROUND_UP(n, NB_LANES) * (2 + c->value_columns);
 }
 
-static part part_at(float *p, uint32_t queries) {
-    queries = NB_ROUND_UP(queries, NB_LANES);
-    return (part){p, p + queries, p + 2 * (size_t)queries};
+static part part_at(float *p, uint32_t n) {
+    n = NB_ROUND_UP(n, NB_LANES);
+    return (part){p, p + n, p + 2 * (size_t)n};
 }
 
 /* What queries meet: the cache's own tiles, or halves widened. */
@@ -53,8 +53,8 @@ static queries queries_at(const nb_cache *c, float *p, uint32_t n) {
     return (queries){(uint8_t *)p, p + queries_floats(c, n) - NB_ROUND_UP(n, NB_LANES)};
 }
 
-static size_t workspace_floats(const nb_cache *c, uint32_t queries) {
-    return queries_floats(c, queries) + widened_floats(c) + nb_meeting_scratch(c) + 2 * part_floats(c, queries);
+static size_t workspace_floats(const nb_cache *c, uint32_t n) {
+    return queries_floats(c, n) + widened_floats(c) + nb_meeting_scratch(c) + 2 * part_floats(c, n);
 }
 
 static uint32_t segments_of(uint32_t positions) {
@@ -121,7 +121,7 @@ static void place_queries(const nb_attention *a, const queries *to, span s) {
 
 /* The first n positions of one tile of the cache meet all the span's queries. */
 static void meet_tile(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s, uint32_t at, uint32_t n) {
-    uint32_t group = a->heads / a->kv_heads, queries = s.tokens * group;
+    uint32_t group = a->heads / a->kv_heads, all = s.tokens * group;
     nb_cache cache = met(a->cache);
     nb_meeting m = {.cache = &cache, .n = n, .cap = a->cap, .scratch = w->scratch};
     m.tile = a->tiles + ((size_t)s.kv * nb_cache_tiles(a->context) + at / NB_TILE) * a->cache->tile_bytes;
@@ -129,8 +129,8 @@ static void meet_tile(const nb_attention *a, const workspace *w, const queries *
         nb_cache_widen(a->cache, w->tile, m.tile, n);
         m.tile = (const uint8_t *)w->tile;
     }
-    for (uint32_t query = 0; query < queries; query += NB_LANES) {
-        m.queries = NB_MIN(NB_LANES, queries - query);
+    for (uint32_t query = 0; query < all; query += NB_LANES) {
+        m.queries = NB_MIN(NB_LANES, all - query);
         uint32_t first = s.token + query / group, last = s.token + (query + m.queries - 1) / group;
         if (at >= end_of(a, last) || at + n <= begin_of(a, first))
             continue;
@@ -154,12 +154,12 @@ static void meet_tile(const nb_attention *a, const workspace *w, const queries *
 
 /* The span's queries over the positions of one segment. */
 static void attend_segment(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s, uint32_t segment) {
-    uint32_t queries = NB_ROUND_UP(s.tokens * (a->heads / a->kv_heads), NB_LANES);
-    for (uint32_t i = 0; i < queries; i++) {
+    uint32_t n = NB_ROUND_UP(s.tokens * (a->heads / a->kv_heads), NB_LANES);
+    for (uint32_t i = 0; i < n; i++) {
         to->max[i] = -1e30f;
         to->sum[i] = 0;
     }
-    memset(to->out, 0, (size_t)queries * a->cache->value_columns * sizeof(float));
+    memset(to->out, 0, (size_t)n * a->cache->value_columns * sizeof(float));
     uint32_t begin = NB_MAX(segment * SEGMENT, begin_of(a, s.token) / NB_TILE * NB_TILE);
     uint32_t end = NB_MIN((segment + 1) * SEGMENT, end_of(a, s.token + s.tokens - 1));
     for (uint32_t at = begin; at < end; at += NB_TILE)
@@ -167,10 +167,10 @@ static void attend_segment(const nb_attention *a, const workspace *w, const quer
 }
 
 /* all += next: positions that follow */
-static void merge(const nb_attention *a, const part *all, const part *next, uint32_t queries) {
+static void merge(const nb_attention *a, const part *all, const part *next, uint32_t n_queries) {
     const nb_exp_constants c = nb_exp_held();
     uint32_t columns = a->cache->value_columns;
-    for (uint32_t query = 0; query < queries; query += NB_LANES) {
+    for (uint32_t query = 0; query < n_queries; query += NB_LANES) {
         v128_t m = wasm_v128_load(all->max + query), n = wasm_v128_load(next->max + query), max = wasm_f32x4_pmax(m, n);
         float keep[NB_LANES], add[NB_LANES];
         m = nb_exp_f32x4(wasm_f32x4_sub(m, max), &c);
@@ -180,7 +180,7 @@ static void merge(const nb_attention *a, const part *all, const part *next, uint
         wasm_v128_store(all->max + query, max);
         wasm_v128_store(all->sum + query, wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(all->sum + query), m),
                                                          wasm_f32x4_mul(wasm_v128_load(next->sum + query), n)));
-        for (uint32_t lane = 0; lane < NB_LANES && query + lane < queries; lane++)
+        for (uint32_t lane = 0; lane < NB_LANES && query + lane < n_queries; lane++)
             for (uint32_t i = 0; i < columns; i += 4) {
                 float *out = all->out + (size_t)(query + lane) * columns + i;
                 v128_t more = wasm_v128_load(next->out + (size_t)(query + lane) * columns + i);

@@ -8,8 +8,8 @@
  *     value   within 32767, one scale for all      as keys
  *
  * Integers, because one instruction multiplies eight of them and adds pairs, where floats take four that have to be widened
- * from halves first. And 15 bits of a block's largest element err less than F16's 11 of each: the error of a dot product is
- * that of its large elements. */
+ * from halves first. They are not less exact: an integer errs by 2^-15 of the largest element of its block, a half by 2^-12 of
+ * itself, and what a dot product errs by is mostly its large elements' doing. */
 #ifndef NB_KV_CACHE_H
 #define NB_KV_CACHE_H
 

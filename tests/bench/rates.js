@@ -97,7 +97,9 @@ export async function measureCores(site, model, cores, repetitions) {
                 const measure = await call(page, 'measure', text, i === 0 ? WARM_UP : GENERATE);
                 if (i > 0) measures[j].push(measure);
             }));
-            await busy?.evaluate('window.stop()');
+            if (!busy) continue;
+            await busy.evaluate('window.stop()');
+            await new Promise(resolve => setTimeout(resolve, 300)); // a thread does not end at once
         }
     for (const page of [one, other, two, many, forced, busy]) await page.context().close();
     return ways.map(({ name, measures }) => {
