@@ -14,7 +14,7 @@
  * check in or out: a job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function`, `context` and
  * `count` may be read after claiming. A worker overshoots by a few claims a job at most, so the 16 bits hold. */
 
-enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
+enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000, LEAST_SPIN = 300 };
 static const uint8_t GUARD = 0xA5;
 
 #define COUNT_SHIFT 16
@@ -29,6 +29,7 @@ struct nb_pool {
     nb_chunk_function function;
     void *context;
     uint32_t count;               /* chunks of the job at hand */
+    int32_t spin;                 /* the caller's */
     /* on lines of their own: threads write these while others poll */
     _Alignas(64) uint32_t generation; /* of the job; what idle workers wait on */
     _Alignas(64) uint32_t done;   /* chunks of this job */
@@ -109,6 +110,12 @@ static void publish(nb_pool *pool, uint32_t count) {
         wake_all(&pool->generation);
 }
 
+/* Until when to spin before sleeping, after a time that was or was not enough. Half a time that was not: where threads share a core,
+ * who spins keeps it from the very thread that it waits for. */
+static int32_t next_spin(int32_t spin, bool enough) {
+    return enough ? NB_MIN(2 * spin, SPIN) : NB_MAX(spin / 2, LEAST_SPIN);
+}
+
 /* Own stacks have no guard page: an overflow would silently destroy what lies below. */
 static void check_guards(const nb_pool *pool) {
 #ifdef __wasm__
@@ -134,8 +141,10 @@ void nb_parallel(nb_pool *pool, int32_t count, nb_chunk_function f, void *contex
     publish(pool, (uint32_t)count);
     run_chunks(pool, 0);
     uint32_t done;
+    bool enough = true;
     for (int32_t spin = 0; (done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != (uint32_t)count; spin++)
-        if (spin >= SPIN) {
+        if (spin >= pool->spin) {
+            enough = false;
             __atomic_store_n(&pool->caller_sleeps, 1, __ATOMIC_SEQ_CST);
             /* Only the last chunk wakes the caller, so sleep on the value read after announcing it. */
             while ((done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != (uint32_t)count)
@@ -143,17 +152,21 @@ void nb_parallel(nb_pool *pool, int32_t count, nb_chunk_function f, void *contex
             __atomic_store_n(&pool->caller_sleeps, 0, __ATOMIC_SEQ_CST);
             break;
         }
+    pool->spin = next_spin(pool->spin, enough);
     check_guards(pool);
 }
 
 void nb_pool_work(nb_pool *pool, int32_t worker) {
+    int32_t most = SPIN;
     while (!__atomic_load_n(&pool->stopped, __ATOMIC_SEQ_CST)) {
         uint32_t generation = __atomic_load_n(&pool->generation, __ATOMIC_SEQ_CST);
         run_chunks(pool, worker);
         int32_t spin = 0;
-        while (__atomic_load_n(&pool->generation, __ATOMIC_SEQ_CST) == generation && ++spin < SPIN)
+        while (__atomic_load_n(&pool->generation, __ATOMIC_SEQ_CST) == generation && ++spin < most)
             ;
-        if (spin < SPIN)
+        bool enough = spin < most;
+        most = next_spin(most, enough);
+        if (enough)
             continue;
         __atomic_fetch_add(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
         if (!__atomic_load_n(&pool->stopped, __ATOMIC_SEQ_CST))
@@ -201,7 +214,7 @@ nb_pool *nb_pool_new(int32_t n_threads, nb_error *err) {
         nb_free(queues);
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for %d threads", n_threads);
     }
-    *pool = (nb_pool){.n_threads = n_threads, .stacks = memory, .queues = queues};
+    *pool = (nb_pool){.n_threads = n_threads, .spin = SPIN, .stacks = memory, .queues = queues};
     memset(queues, 0, (size_t)n_threads * sizeof *queues);
     for (int32_t i = 0; i + 1 < n_threads; i++)
         memset(memory + (size_t)i * STACK_BYTES, GUARD, GUARD_BYTES);
