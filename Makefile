@@ -43,9 +43,9 @@ bench: build model gemma peers ## speed beside wllama and native llama.cpp (BENC
 	@tools/setup.sh browser
 	@exec node tests/bench/run.js $(BENCH)
 
-bench-kernels: compilers ## speed of each kernel in each build
+bench-kernels: compilers node_modules/.package-lock.json ## speed of each kernel in each build
 	@./build.sh bench
-	@exec node tests/bench/kernels.js
+	@exec node_modules/node24/bin/node tests/bench/kernels.js # Node 20 has no relaxed SIMD
 
 fuzz: checked ## fuzz the readers of untrusted bytes for a while (SECONDS_EACH=60)
 	@tools/setup.sh native
