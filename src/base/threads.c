@@ -85,10 +85,10 @@ static bool is_empty(uint64_t ticket) {
 static void run_chunks(nb_pool *pool, int32_t thread) {
     for (int32_t i = 0; i < pool->n_threads; i++) {
         int32_t q = (thread + i) % pool->n_threads;
-        uint64_t *queue = &pool->queues[q].ticket, ticket;
+        uint64_t *at = &pool->queues[q].ticket, ticket;
         uint32_t ran = 0, count = 0;
-        while (!is_empty(__atomic_load_n(queue, __ATOMIC_SEQ_CST)) &&
-               !is_empty(ticket = __atomic_fetch_add(queue, 1, __ATOMIC_SEQ_CST))) {
+        while (!is_empty(__atomic_load_n(at, __ATOMIC_SEQ_CST)) &&
+               !is_empty(ticket = __atomic_fetch_add(at, 1, __ATOMIC_SEQ_CST))) {
             count = pool->count;
             pool->function(pool->context, (int32_t)(first_of(count, q, pool->n_threads) + (ticket & 0xffff)), (int32_t)count, thread);
             ran++;

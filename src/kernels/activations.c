@@ -9,9 +9,7 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
         v[i] = wasm_v128_load(x + 4 * i);
         top = wasm_f32x4_pmax(top, wasm_f32x4_abs(v[i]));
     }
-    top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 2, 3, 0, 1));
-    top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 1, 0, 3, 2));
-    float max = wasm_f32x4_extract_lane(top, 0), most = form == NB_FORM_Q8 ? 127 : 32767, d = max / most;
+    float max = nb_max_f32x4(top), most = form == NB_FORM_Q8 ? 127 : 32767, d = max / most;
     v128_t inverse = wasm_f32x4_splat(max > 0 ? most / max : 0), sums[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
     for (int i = 0; i < 8; i++) {
         v[i] = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(wasm_f32x4_mul(v[i], inverse)));

@@ -124,7 +124,7 @@ static void meet_tile(const nb_attention *a, const workspace *w, const queries *
     uint32_t group = a->heads / a->kv_heads, all = s.tokens * group;
     nb_cache cache = met(a->cache);
     nb_meeting m = {.cache = &cache, .n = n, .cap = a->cap, .scratch = w->scratch};
-    m.tile = a->tiles + ((size_t)s.kv * nb_cache_tiles(a->context) + at / NB_TILE) * a->cache->tile_bytes;
+    m.tile = a->tiles + nb_cache_tile_at(a->cache, a->context, s.kv, at);
     if (a->cache->type == NB_TYPE_F16) {
         nb_cache_widen(a->cache, w->tile, m.tile, n);
         m.tile = (const uint8_t *)w->tile;

@@ -1,7 +1,6 @@
 #include "attention_tile.h"
 
 #include "ops.h"
-#include "types.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -31,7 +30,7 @@ void nb_place_query(const nb_cache *c, uint8_t *four, uint32_t lane, const float
         return;
     }
     /* 32 products of integers within K and of others whose magnitudes sum up to S are within K S < 2^31; rounding adds 1/2 to each */
-    float most_of_sum = (float)(INT32_MAX / (c->type == NB_TYPE_Q8_0 ? 127 : NB_KEY_MOST) - NB_SCALED), step = 0;
+    float most_of_sum = (float)(INT32_MAX / c->k_most - NB_SCALED), step = 0;
     for (uint32_t from = 0; from < size; from += NB_SCALED) {
         float sum, largest = nb_largest(q + from, NB_MIN(NB_SCALED, size - from), &sum);
         step = NB_MAX(step, NB_MAX(largest / INT16_MAX, sum / most_of_sum));
@@ -198,8 +197,8 @@ static void round_weights(const nb_meeting *m, const scratch *w) {
             if (n % 2)
                 x[n++] = wasm_f32x4_splat(0);
             float total = nb_sum_f32x4(sum);
-            v128_t f = wasm_f32x4_splat(total > 0x1p-100f ? NB_VALUE_MOST / total : 0);
-            w->units[b * NB_LANES + lane] = total * (1.0f / NB_VALUE_MOST);
+            v128_t f = wasm_f32x4_splat(total > 0x1p-100f ? INT16_MAX / total : 0);
+            w->units[b * NB_LANES + lane] = total * (1.0f / INT16_MAX);
             for (uint32_t i = 0; i < n; i += 2) {
                 v128_t low = wasm_i32x4_sub(nb_madd(x[i], f, magic), magic);
                 v128_t high = wasm_i32x4_sub(nb_madd(x[i + 1], f, magic), magic);
@@ -281,22 +280,13 @@ INLINE void meet_integers(const nb_meeting *m, const uint32_t item, const uint32
     add_integers(m, &w, keep, item, Q);
 }
 
-static void meet_bytes(const nb_meeting *m) {
+INLINE void meet_queries(const nb_meeting *m, const uint32_t item) {
     if (m->queries == 1)
-        meet_integers(m, 1, 1);
+        meet_integers(m, item, 1);
     else if (m->queries <= 3)
-        meet_integers(m, 1, 3);
+        meet_integers(m, item, 3);
     else
-        meet_integers(m, 1, 4);
-}
-
-static void meet_words(const nb_meeting *m) {
-    if (m->queries == 1)
-        meet_integers(m, 2, 1);
-    else if (m->queries <= 3)
-        meet_integers(m, 2, 3);
-    else
-        meet_integers(m, 2, 4);
+        meet_integers(m, item, 4);
 }
 
 static void meet_floats(const nb_meeting *m) {
@@ -310,7 +300,7 @@ void nb_meet(const nb_meeting *m) {
     if (!nb_cache_of_integers(m->cache))
         meet_floats(m);
     else if (m->cache->item == 1)
-        meet_bytes(m);
+        meet_queries(m, 1);
     else
-        meet_words(m);
+        meet_queries(m, 2);
 }

@@ -14,7 +14,7 @@ void nb_dequantize_f16(const void *blocks, float *out, size_t n) {
     size_t i = 0;
     v128_t sign = nb_held_constant(NB_F16_MASK), unit = nb_held_constant(NB_F16_UNIT);
     v128_t most = nb_held_constant(0x0f800000), endless = nb_held_constant(0x7f800000);
-    for (; i + 4 <= n; i += 4) { /* as nb_load_f16x4, but infinity and NaN keep the largest exponent */
+    for (; i + 4 <= n; i += 4) { /* as nb_load_f16x4_with, but infinity and NaN keep the largest exponent */
         v128_t bits = wasm_i32x4_shl(wasm_i32x4_load16x4(in + i), 13);
         v128_t is_endless = wasm_i32x4_eq(wasm_v128_and(bits, most), most);
         v128_t value = wasm_f32x4_mul(wasm_v128_and(bits, sign), unit);

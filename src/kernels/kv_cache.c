@@ -14,6 +14,8 @@ nb_cache nb_cache_of(uint32_t type, uint32_t head_size, uint32_t value_size) {
     c.item = type == NB_TYPE_F32 ? 4 : type == NB_TYPE_Q8_0 ? 1 : 2;
     if (type == NB_TYPE_I16 || type == NB_TYPE_Q8_0) {
         c.v_scaled = type == NB_TYPE_I16 ? value_size : NB_SCALED;
+        c.k_most = type == NB_TYPE_I16 ? 16383 : INT8_MAX;
+        c.v_most = type == NB_TYPE_I16 ? INT16_MAX : INT8_MAX;
         c.k_scales = (head_size + NB_SCALED - 1) / NB_SCALED;
         c.v_scales = (value_size + c.v_scaled - 1) / c.v_scaled;
         stored = c.value_columns;
@@ -34,10 +36,8 @@ float nb_largest(const float *x, uint32_t n, float *sum) {
         top = wasm_f32x4_pmax(top, magnitude);
         all = wasm_f32x4_add(all, magnitude);
     }
-    top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 2, 3, 0, 1));
-    top = wasm_f32x4_pmax(top, wasm_i32x4_shuffle(top, top, 1, 0, 3, 2));
     *sum = nb_sum_f32x4(all);
-    return wasm_f32x4_extract_lane(top, 0);
+    return nb_max_f32x4(top);
 }
 
 void nb_round_to(int16_t *out, const float *x, uint32_t n, float scale, int32_t most) {
@@ -48,10 +48,6 @@ void nb_round_to(int16_t *out, const float *x, uint32_t n, float scale, int32_t 
         q = wasm_i32x4_max(wasm_i32x4_min(q, wasm_i32x4_splat(most)), wasm_i32x4_splat(-most));
         wasm_v128_store64_lane(out + i, wasm_i16x8_narrow_i32x4(q, q), 0);
     }
-}
-
-static int32_t most_of(const nb_cache *c, bool key) {
-    return c->type == NB_TYPE_Q8_0 ? 127 : key ? NB_KEY_MOST : NB_VALUE_MOST;
 }
 
 static float scale_of(const nb_cache *c, const float *x, uint32_t n, int32_t most) {
@@ -68,29 +64,27 @@ static void place(const nb_cache *c, uint8_t *elements, size_t i, int16_t x) {
 
 static void store_key(const nb_cache *c, uint8_t *tile, uint32_t at, const float *x) {
     uint8_t *elements = tile + c->k_at + (size_t)at / 8 * 8 * c->head_size * c->item;
-    int32_t most = most_of(c, true);
     for (uint32_t from = 0; from < c->head_size; from += NB_SCALED) {
         int16_t q[NB_SCALED];
         uint32_t n = NB_MIN(NB_SCALED, c->head_size - from);
-        float d = scale_of(c, x + from, n, most);
+        float d = scale_of(c, x + from, n, c->k_most);
         ((float *)tile)[from / NB_SCALED * NB_TILE + at] = d;
-        nb_round_to(q, x + from, n, d, most);
+        nb_round_to(q, x + from, n, d, c->k_most);
         for (uint32_t i = 0; i < n; i++)
             place(c, elements, (size_t)(from + i) / 2 * 16 + at % 8 * 2 + i % 2, q[i]);
     }
 }
 
 static void store_value(const nb_cache *c, uint8_t *tile, uint32_t at, const float *x) {
-    int32_t most = most_of(c, false);
     float d = 0;
     for (uint32_t from = 0; from < c->value_size; from += NB_SCALED) {
         int16_t q[NB_SCALED] = {0};
         uint32_t n = NB_MIN(NB_SCALED, c->value_size - from);
         if (from % c->v_scaled == 0) {
-            d = scale_of(c, x + from, NB_MIN(c->v_scaled, c->value_size - from), most);
+            d = scale_of(c, x + from, NB_MIN(c->v_scaled, c->value_size - from), c->v_most);
             ((float *)(tile + c->v_scales_at))[from / c->v_scaled * NB_TILE + at] = d;
         }
-        nb_round_to(q, x + from, n, d, most);
+        nb_round_to(q, x + from, n, d, c->v_most);
         for (uint32_t i = 0; i < NB_ROUND_UP(n, NB_COLUMNS); i++)
             place(c, tile + c->v_at, (size_t)(from + i) / 8 * 8 * NB_TILE + at / 2 * 16 + (from + i) % 8 * 2 + at % 2, q[i]);
     }

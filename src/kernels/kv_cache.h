@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NB_TILE = 32, NB_SCALED = 32, NB_COLUMNS = 8, NB_KEY_MOST = 16383, NB_VALUE_MOST = 32767 };
+enum { NB_TILE = 32, NB_SCALED = 32, NB_COLUMNS = 8 };
 
 /* The layout of a tile. Of floats:   keys [32, head_size], values [32, value_size].
  * Of integers:  scales of keys [k_scales, 32], of values [v_scales, 32], as floats;
@@ -30,6 +30,7 @@ typedef struct nb_cache {
     uint32_t item;                  /* bytes of an element */
     uint32_t k_scales, v_scales;    /* of a position; 0 of floats */
     uint32_t v_scaled;              /* elements of a value with one scale */
+    int32_t k_most, v_most;         /* the largest integers */
     size_t v_scales_at, k_at, v_at; /* in a tile; keys' scales come first */
     size_t tile_bytes;              /* a multiple of 32 */
 } nb_cache;
@@ -42,6 +43,11 @@ nb_cache nb_cache_of(uint32_t type, uint32_t head_size, uint32_t value_size);
 /* Of one layer: all of a session's positions, or at least as many. */
 static inline uint32_t nb_cache_tiles(uint32_t positions) {
     return (positions + NB_TILE - 1) / NB_TILE;
+}
+
+/* Where the tile of a head's position begins among [kv_heads, nb_cache_tiles(positions)], in bytes. */
+static inline size_t nb_cache_tile_at(const nb_cache *c, uint32_t positions, uint32_t head, uint32_t position) {
+    return ((size_t)head * nb_cache_tiles(positions) + position / NB_TILE) * c->tile_bytes;
 }
 
 static inline bool nb_cache_of_integers(const nb_cache *c) {

@@ -82,10 +82,6 @@ static inline v128_t nb_load_f16x4_with(const void *p, v128_t mask, v128_t unit)
 #define NB_F16_MASK 0x8fffe000u
 #define NB_F16_UNIT 0x77800000u /* 2^112 */
 
-static inline v128_t nb_load_f16x4(const void *p) {
-    return nb_load_f16x4_with(p, wasm_i32x4_splat((int32_t)NB_F16_MASK), wasm_i32x4_splat((int32_t)NB_F16_UNIT));
-}
-
 /* Lane i: entry index[i] < 16 of the table. */
 #ifdef __wasm_relaxed_simd__ /* an instruction less, as nothing is promised for other indices */
 #define nb_lookup(table, index) wasm_i8x16_relaxed_swizzle(table, index)
@@ -96,6 +92,12 @@ static inline v128_t nb_load_f16x4(const void *p) {
 static inline float nb_sum_f32x4(v128_t v) {
     v = wasm_f32x4_add(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
     return wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1);
+}
+
+static inline float nb_max_f32x4(v128_t v) {
+    v = wasm_f32x4_pmax(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
+    v = wasm_f32x4_pmax(v, wasm_i32x4_shuffle(v, v, 1, 0, 3, 2));
+    return wasm_f32x4_extract_lane(v, 0);
 }
 
 /* Lane i of the result is the sum of the lanes of the i-th argument. */

@@ -197,7 +197,7 @@ static void place_token(const token_loop *loop, uint32_t t) {
     for (uint32_t h = 0; h < m->kv_heads; h++) {
         rotate(p, k + h * m->head_size, t);
         uint32_t position = p->first + t;
-        uint8_t *tile = p->tiles + ((size_t)h * nb_cache_tiles(s->context) + position / NB_TILE) * s->cache.tile_bytes;
+        uint8_t *tile = p->tiles + nb_cache_tile_at(&s->cache, s->context, h, position);
         nb_cache_store(&s->cache, tile, position % NB_TILE, k + h * m->head_size, v + h * m->value_size);
     }
 }

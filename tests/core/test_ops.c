@@ -173,6 +173,12 @@ typedef struct shape {
     uint32_t n, first, heads, kv_heads, head_size, value_size, window;
 } shape;
 
+static float element_at(const nb_cache *c, const uint8_t *p) {
+    return c->type == NB_TYPE_F32   ? *(const float *)p
+           : c->type == NB_TYPE_F16 ? nb_f16_to_f32(*(const uint16_t *)p)
+                                    : (float)(c->type == NB_TYPE_I16 ? *(const int16_t *)p : *(const int8_t *)p);
+}
+
 /* What place `at` of a tile holds of element i: as kv_cache.h says. */
 static float key_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_t i) {
     const float *scales = (const float *)tile;
@@ -180,9 +186,7 @@ static float key_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_
                                            : (size_t)at * c->head_size + i;
     const uint8_t *p = tile + c->k_at + place * c->item;
     float scale = nb_cache_of_integers(c) ? scales[i / 32 * NB_TILE + at] : 1;
-    return c->type == NB_TYPE_F32   ? *(const float *)p
-           : c->type == NB_TYPE_F16 ? nb_f16_to_f32(*(const uint16_t *)p)
-                                    : scale * (float)(c->type == NB_TYPE_I16 ? *(const int16_t *)p : *(const int8_t *)p);
+    return scale * element_at(c, p);
 }
 
 static float value_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_t i) {
@@ -191,9 +195,7 @@ static float value_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint3
                                            : (size_t)at * c->value_size + i;
     const uint8_t *p = tile + c->v_at + place * c->item;
     float scale = nb_cache_of_integers(c) ? scales[(c->type == NB_TYPE_I16 ? 0 : i / 32) * NB_TILE + at] : 1;
-    return c->type == NB_TYPE_F32   ? *(const float *)p
-           : c->type == NB_TYPE_F16 ? nb_f16_to_f32(*(const uint16_t *)p)
-                                    : scale * (float)(c->type == NB_TYPE_I16 ? *(const int16_t *)p : *(const int8_t *)p);
+    return scale * element_at(c, p);
 }
 
 /* Random keys and values of [heads, CONTEXT] in a cache, and what they stand for there. Memory that nobody wrote holds what
@@ -208,7 +210,7 @@ static uint8_t *random_cache(const nb_cache *c, uint32_t heads, uint32_t written
     for (uint32_t h = 0; h < heads; h++)
         for (uint32_t j = 0; j < written; j++, k += c->head_size, v += c->value_size) {
             float x[MAX_SIZE], y[MAX_SIZE];
-            uint8_t *tile = tiles + ((size_t)h * nb_cache_tiles(CONTEXT) + j / NB_TILE) * c->tile_bytes;
+            uint8_t *tile = tiles + nb_cache_tile_at(c, CONTEXT, h, j);
             for (uint32_t i = 0; i < MAX_SIZE; i++) {
                 x[i] = test_random_float(seed);
                 y[i] = test_random_float(seed);
