@@ -15,6 +15,7 @@
  * `count` may be read after claiming. A worker overshoots by a few claims a job at most, so the 16 bits hold. */
 
 enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000, LEAST_SPIN = 300 };
+enum { SHORT_WORK = 32 << 20, FAIR_CHUNKS = 8, ROUND = 32, ALONE = 1024, LEAST_ALONE = 32 };
 static const uint8_t GUARD = 0xA5;
 
 #define COUNT_SHIFT 16
@@ -30,6 +31,8 @@ struct nb_pool {
     void *context;
     uint32_t count;               /* chunks of the job at hand */
     int32_t spin;                 /* the caller's */
+    uint32_t looked_at, unshared; /* short jobs of this round, and those of them in which nobody helped anybody (see look_at) */
+    uint32_t alone, next_alone;   /* short jobs that the caller is still to run alone, and after the next such round */
     /* on lines of their own: threads write these while others poll */
     _Alignas(64) uint32_t generation; /* of the job; what idle workers wait on */
     _Alignas(64) uint32_t done;   /* chunks of this job */
@@ -81,8 +84,9 @@ static bool is_empty(uint64_t ticket) {
     return (ticket & 0xffff) >= (ticket >> COUNT_SHIFT & 0xffff);
 }
 
-/* Claims and runs chunks, first of the thread's own queue, until there is none. */
-static void run_chunks(nb_pool *pool, int32_t thread) {
+/* Claims and runs chunks, first of the thread's own queue, until there is none. Returns how many. */
+static uint32_t run_chunks(nb_pool *pool, int32_t thread) {
+    uint32_t all = 0;
     for (int32_t i = 0; i < pool->n_threads; i++) {
         int32_t q = (thread + i) % pool->n_threads;
         uint64_t *at = &pool->queues[q].ticket, ticket;
@@ -96,7 +100,9 @@ static void run_chunks(nb_pool *pool, int32_t thread) {
         if (ran && __atomic_add_fetch(&pool->done, ran, __ATOMIC_SEQ_CST) == count &&
             __atomic_load_n(&pool->caller_sleeps, __ATOMIC_SEQ_CST))
             wake_all(&pool->done);
+        all += ran;
     }
+    return all;
 }
 
 static void publish(nb_pool *pool, uint32_t count) {
@@ -116,6 +122,33 @@ static int32_t next_spin(int32_t spin, bool enough) {
     return enough ? NB_MIN(2 * spin, SPIN) : NB_MAX(spin / 2, LEAST_SPIN);
 }
 
+/* Where threads outnumber the free cores, two of them may sit on one core for seconds, while the other is a neighbour's. Then
+ * either runs a whole job before the other gets the core, and being woken for it costs more than a short job; or a thread
+ * loses its core amid a chunk, and the rest wait longer than the job is. A thread that never wakes leaves the caller a core
+ * of its own. So after a round of short jobs most of which were not shared, the caller runs some of them alone, and more
+ * each time, for neighbours stay; a later round finds out when they are gone. Long jobs gain even so. */
+static void look_at(nb_pool *pool, bool was_shared) {
+    pool->unshared += !was_shared;
+    if (++pool->looked_at < ROUND)
+        return;
+    if (pool->unshared < ROUND / 2) {
+        pool->next_alone = NB_MAX(pool->next_alone / 2, LEAST_ALONE);
+    } else {
+        pool->alone = pool->next_alone;
+        pool->next_alone = NB_MIN(2 * pool->next_alone, ALONE);
+    }
+    pool->looked_at = pool->unshared = 0;
+}
+
+static bool runs_alone(nb_pool *pool, int32_t count, bool is_short) {
+    if (!pool || pool->n_threads == 1 || count <= 1)
+        return true;
+    if (!is_short || !pool->alone)
+        return false;
+    pool->alone--;
+    return true;
+}
+
 /* Own stacks have no guard page: an overflow would silently destroy what lies below. */
 static void check_guards(const nb_pool *pool) {
 #ifdef __wasm__
@@ -128,8 +161,9 @@ static void check_guards(const nb_pool *pool) {
 #endif
 }
 
-void nb_parallel(nb_pool *pool, int32_t count, nb_chunk_function f, void *context) {
-    if (!pool || pool->n_threads == 1 || count <= 1) {
+void nb_parallel(nb_pool *pool, int32_t count, uint64_t work, nb_chunk_function f, void *context) {
+    bool is_short = work < SHORT_WORK;
+    if (runs_alone(pool, count, is_short)) {
         for (int32_t i = 0; i < count; i++)
             f(context, i, count, 0);
         return;
@@ -139,8 +173,7 @@ void nb_parallel(nb_pool *pool, int32_t count, nb_chunk_function f, void *contex
     pool->count = (uint32_t)count;
     __atomic_store_n(&pool->done, 0, __ATOMIC_SEQ_CST);
     publish(pool, (uint32_t)count);
-    run_chunks(pool, 0);
-    uint32_t done;
+    uint32_t own = run_chunks(pool, 0), done;
     bool enough = true;
     for (int32_t spin = 0; (done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != (uint32_t)count; spin++)
         if (spin >= pool->spin) {
@@ -153,6 +186,8 @@ void nb_parallel(nb_pool *pool, int32_t count, nb_chunk_function f, void *contex
             break;
         }
     pool->spin = next_spin(pool->spin, enough);
+    if (is_short && count >= FAIR_CHUNKS)
+        look_at(pool, enough && own > 0 && own < (uint32_t)count);
     check_guards(pool);
 }
 
@@ -214,7 +249,7 @@ nb_pool *nb_pool_new(int32_t n_threads, nb_error *err) {
         nb_free(queues);
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for %d threads", n_threads);
     }
-    *pool = (nb_pool){.n_threads = n_threads, .spin = SPIN, .stacks = memory, .queues = queues};
+    *pool = (nb_pool){.n_threads = n_threads, .spin = SPIN, .next_alone = LEAST_ALONE, .stacks = memory, .queues = queues};
     memset(queues, 0, (size_t)n_threads * sizeof *queues);
     for (int32_t i = 0; i + 1 < n_threads; i++)
         memset(memory + (size_t)i * STACK_BYTES, GUARD, GUARD_BYTES);

@@ -10,8 +10,9 @@ typedef void (*nb_chunk_function)(void *context, int32_t index, int32_t count, i
 enum { NB_MAX_THREADS = 64, NB_MAX_CHUNKS = 32768 };
 
 /* Calls f for every chunk 0 ... count-1 and returns when all are done. The caller takes part; it never waits for a
- * worker that has not claimed a chunk. count <= NB_MAX_CHUNKS. pool = NULL: runs them all here. */
-void nb_parallel(nb_pool *pool, int32_t count, nb_chunk_function f, void *context);
+ * worker that has not claimed a chunk. count <= NB_MAX_CHUNKS. work: of the whole loop, in multiply-adds, about; it tells
+ * whether sharing is worth its cost while other programs want the cores, too. pool = NULL: runs them all here. */
+void nb_parallel(nb_pool *pool, int32_t count, uint64_t work, nb_chunk_function f, void *context);
 
 int32_t nb_pool_threads(const nb_pool *pool); /* 1 for NULL */
 

@@ -89,8 +89,13 @@ export async function measureCores(site, model, cores, repetitions) {
         for (const [way, { pages, measures, busy }] of ways.entries()) {
             const text = prompt(i * ways.length + way); // a page that finds its last prompt again has nothing to do
             await busy?.evaluate(() => {
-                const worker = new Worker(URL.createObjectURL(new Blob(['for (;;);'])));
-                Object.assign(window, { stop: () => worker.terminate() });
+                // not one that ends by terminate(): in the midst of a loop that takes two seconds
+                const stopped = new Int32Array(new SharedArrayBuffer(4));
+                const loop = 'onmessage = ({ data }) => { postMessage("busy"); while (!Atomics.load(data, 0)); close(); };';
+                const worker = new Worker(URL.createObjectURL(new Blob([loop])));
+                Object.assign(window, { stop: () => Atomics.store(stopped, 0, 1) });
+                worker.postMessage(stopped);
+                return new Promise(resolve => { worker.onmessage = () => resolve(undefined); });
             });
             await pages[0].bringToFront();
             await Promise.all(pages.map(async (page, j) => {
@@ -99,7 +104,6 @@ export async function measureCores(site, model, cores, repetitions) {
             }));
             if (!busy) continue;
             await busy.evaluate('window.stop()');
-            await new Promise(resolve => setTimeout(resolve, 300)); // a thread does not end at once
         }
     for (const page of [one, other, two, many, forced, busy]) await page.context().close();
     return ways.map(({ name, measures }) => {

@@ -1,4 +1,5 @@
-/* The pool: every chunk runs exactly once, on a thread that exists, before nb_parallel returns. */
+/* The pool: every chunk runs exactly once, on a thread that exists, before nb_parallel returns; who was better off alone is helped
+ * again. */
 #include "check.h"
 
 #include "../../src/base/threads.h"
@@ -28,7 +29,7 @@ static void check_pool(int32_t n_threads) {
     int32_t missed = 0;
     for (int32_t round = 0; round < 300; round++) {
         w = (work){.n_threads = nb_pool_threads(pool), .count = COUNTS[round % 6]};
-        nb_parallel(pool, w.count, run_chunk, &w);
+        nb_parallel(pool, w.count, round % 4 ? 0 : UINT64_MAX, run_chunk, &w); /* short jobs and long ones */
         for (int32_t i = 0; i < CHUNKS; i++)
             missed += w.times[i] != (i < w.count);
         missed += w.wrong;
@@ -37,16 +38,52 @@ static void check_pool(int32_t n_threads) {
     test_pool_free(pool);
 }
 
+typedef struct hope {
+    int32_t patience; /* how often the caller looks whether a worker has come */
+    int32_t helped;
+} hope;
+
+static void run_hoping(void *context, int32_t index, int32_t count, int32_t thread) {
+    (void)index, (void)count;
+    hope *h = context;
+    if (thread > 0)
+        __atomic_store_n(&h->helped, 1, __ATOMIC_SEQ_CST);
+    for (int32_t i = 0; i < h->patience && !__atomic_load_n(&h->helped, __ATOMIC_SEQ_CST); i++)
+        ;
+}
+
+/* Empty jobs are over before a worker comes, so the caller learns to run them alone. */
+static void check_help(void) {
+    nb_pool *pool = test_pool_new(2);
+    if (!pool || nb_pool_threads(pool) == 1) {
+        test_pool_free(pool);
+        return;
+    }
+    static work w;
+    hope in_short = {.patience = 10000}, in_long = {.patience = 1 << 28};
+    for (int32_t job = 0; job < 5000; job++) {
+        w = (work){.n_threads = 2, .count = 64};
+        nb_parallel(pool, w.count, 0, run_chunk, &w);
+    }
+    nb_parallel(pool, 64, UINT64_MAX, run_hoping, &in_long);
+    CHECK(in_long.helped, "a long job is shared whatever short ones were");
+    for (int32_t job = 0; job < 5000 && !in_short.helped; job++)
+        nb_parallel(pool, 64, 0, run_hoping, &in_short);
+    CHECK(in_short.helped, "short jobs are shared again");
+    test_pool_free(pool);
+}
+
 void test_threads(void) {
     nb_error err;
     for (int32_t n_threads = 1; n_threads <= 8; n_threads *= 2)
         check_pool(n_threads);
+    check_help();
     check_pool(2); /* workers that have left one pool serve another */
     CHECK(!nb_pool_new(0, &err) && err.code == NB_ERR_ARGUMENT, "%s", err.message);
     CHECK(!nb_pool_new(NB_MAX_THREADS + 1, &err) && err.code == NB_ERR_ARGUMENT, "%s", err.message);
     nb_pool_free(NULL);
 
     work alone = {.n_threads = 1, .count = 3};
-    nb_parallel(NULL, 3, run_chunk, &alone);
+    nb_parallel(NULL, 3, 0, run_chunk, &alone);
     CHECK(alone.times[0] == 1 && alone.times[1] == 1 && alone.times[2] == 1 && !alone.wrong, "without a pool");
 }
