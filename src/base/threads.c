@@ -14,8 +14,8 @@
  * check in or out: a job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function`, `context` and
  * `count` may be read after claiming. A worker overshoots by a few claims a job at most, so the 16 bits hold. */
 
-enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000, LEAST_SPIN = 300 };
-enum { SHORT_WORK = 32 << 20, FAIR_CHUNKS = 8, ROUND = 32, ALONE = 1024, LEAST_ALONE = 32 };
+enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
+enum { SHORT_WORK = 32 << 20, FAIR_CHUNKS = 8, ROUND = 16, ALONE = 2048, LEAST_ALONE = 32 };
 static const uint8_t GUARD = 0xA5;
 
 #define COUNT_SHIFT 16
@@ -30,7 +30,6 @@ struct nb_pool {
     nb_chunk_function function;
     void *context;
     uint32_t count;               /* chunks of the job at hand */
-    int32_t spin;                 /* the caller's */
     uint32_t looked_at, unshared; /* short jobs of this round, and those of them in which nobody helped anybody (see look_at) */
     uint32_t alone, next_alone;   /* short jobs that the caller is still to run alone, and after the next such round */
     /* on lines of their own: threads write these while others poll */
@@ -116,12 +115,6 @@ static void publish(nb_pool *pool, uint32_t count) {
         wake_all(&pool->generation);
 }
 
-/* Until when to spin before sleeping, after a time that was or was not enough. Half a time that was not: where threads share a core,
- * who spins keeps it from the very thread that it waits for. */
-static int32_t next_spin(int32_t spin, bool enough) {
-    return enough ? NB_MIN(2 * spin, SPIN) : NB_MAX(spin / 2, LEAST_SPIN);
-}
-
 /* Where threads outnumber the free cores, two of them may sit on one core for seconds, while the other is a neighbour's. Then
  * either runs a whole job before the other gets the core, and being woken for it costs more than a short job; or a thread
  * loses its core amid a chunk, and the rest wait longer than the job is. A thread that never wakes leaves the caller a core
@@ -176,7 +169,7 @@ void nb_parallel(nb_pool *pool, int32_t count, uint64_t work, nb_chunk_function 
     uint32_t own = run_chunks(pool, 0), done;
     bool enough = true;
     for (int32_t spin = 0; (done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != (uint32_t)count; spin++)
-        if (spin >= pool->spin) {
+        if (spin == SPIN) {
             enough = false;
             __atomic_store_n(&pool->caller_sleeps, 1, __ATOMIC_SEQ_CST);
             /* Only the last chunk wakes the caller, so sleep on the value read after announcing it. */
@@ -185,23 +178,19 @@ void nb_parallel(nb_pool *pool, int32_t count, uint64_t work, nb_chunk_function 
             __atomic_store_n(&pool->caller_sleeps, 0, __ATOMIC_SEQ_CST);
             break;
         }
-    pool->spin = next_spin(pool->spin, enough);
     if (is_short && count >= FAIR_CHUNKS)
         look_at(pool, enough && own > 0 && own < (uint32_t)count);
     check_guards(pool);
 }
 
 void nb_pool_work(nb_pool *pool, int32_t worker) {
-    int32_t most = SPIN;
     while (!__atomic_load_n(&pool->stopped, __ATOMIC_SEQ_CST)) {
         uint32_t generation = __atomic_load_n(&pool->generation, __ATOMIC_SEQ_CST);
         run_chunks(pool, worker);
         int32_t spin = 0;
-        while (__atomic_load_n(&pool->generation, __ATOMIC_SEQ_CST) == generation && ++spin < most)
+        while (__atomic_load_n(&pool->generation, __ATOMIC_SEQ_CST) == generation && ++spin < SPIN)
             ;
-        bool enough = spin < most;
-        most = next_spin(most, enough);
-        if (enough)
+        if (spin < SPIN)
             continue;
         __atomic_fetch_add(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
         if (!__atomic_load_n(&pool->stopped, __ATOMIC_SEQ_CST))
@@ -249,7 +238,7 @@ nb_pool *nb_pool_new(int32_t n_threads, nb_error *err) {
         nb_free(queues);
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for %d threads", n_threads);
     }
-    *pool = (nb_pool){.n_threads = n_threads, .spin = SPIN, .next_alone = LEAST_ALONE, .stacks = memory, .queues = queues};
+    *pool = (nb_pool){.n_threads = n_threads, .next_alone = LEAST_ALONE, .stacks = memory, .queues = queues};
     memset(queues, 0, (size_t)n_threads * sizeof *queues);
     for (int32_t i = 0; i + 1 < n_threads; i++)
         memset(memory + (size_t)i * STACK_BYTES, GUARD, GUARD_BYTES);
