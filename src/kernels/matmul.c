@@ -68,8 +68,8 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
         work += (uint64_t)jobs[i].w->rows * x->columns * x->n;
     }
     /* Alone, a chunk is as many rows of a stretch as stay in the first-level cache while all tokens pass over them.
-     * Together, chunks are a tenth of a millisecond or less, so that a thread that lost its core holds nobody up for
-     * long, yet long enough (a few microseconds) that claiming them costs nothing. */
+     * Together, each thread has 16 chunks, so that one on a slow core holds the others up for a small part of the job, but
+     * none takes less than a microsecond or two, so that claiming them costs nothing. */
     enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 32 << 10 };
     uint32_t threads = (uint32_t)nb_pool_threads(pool);
     uint64_t chunks = threads == 1 ? 1 : NB_MIN(work / SMALLEST, 16 * (uint64_t)threads);
