@@ -15,7 +15,7 @@
  * `count` may be read after claiming. A worker overshoots by a few claims a job at most, so the 16 bits hold. */
 
 enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
-enum { SHORT_WORK = 32 << 20, FAIR_CHUNKS = 8, ROUND = 16, ALONE = 2048, LEAST_ALONE = 32 };
+enum { FAIR_CHUNKS = 8, ROUND = 16, ALONE = 2048, LEAST_ALONE = 32 };
 static const uint8_t GUARD = 0xA5;
 
 #define COUNT_SHIFT 16
@@ -154,8 +154,7 @@ static void check_guards(const nb_pool *pool) {
 #endif
 }
 
-void nb_parallel(nb_pool *pool, int32_t count, uint64_t work, nb_chunk_function f, void *context) {
-    bool is_short = work < SHORT_WORK;
+void nb_parallel(nb_pool *pool, int32_t count, bool is_short, nb_chunk_function f, void *context) {
     if (runs_alone(pool, count, is_short)) {
         for (int32_t i = 0; i < count; i++)
             f(context, i, count, 0);

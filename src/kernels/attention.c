@@ -230,10 +230,8 @@ static void attend_alone(void *context, int32_t index, int32_t count, int32_t th
 }
 
 void nb_attend(nb_pool *pool, const nb_attention *a) {
-    uint64_t pairs = (uint64_t)a->n * a->heads * (end_of(a, a->n - 1) - begin_of(a, 0)); /* of a query and a position, at most */
-    uint64_t work = pairs * (a->cache->head_size + a->cache->value_size);
     if (a->n > 1) {
-        nb_parallel(pool, (int32_t)(a->kv_heads * ((a->n + TOKENS - 1) / TOKENS)), work, attend_span, (void *)a);
+        nb_parallel(pool, (int32_t)(a->kv_heads * ((a->n + TOKENS - 1) / TOKENS)), false, attend_span, (void *)a);
         return;
     }
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
@@ -241,7 +239,7 @@ void nb_attend(nb_pool *pool, const nb_attention *a) {
         place_queries(a, &to, (span){kv, 0, 1});
     }
     uint32_t first = begin_of(a, 0) / SEGMENT, end = segments_of(end_of(a, 0));
-    nb_parallel(pool, (int32_t)(a->kv_heads * (end - first)), work, attend_alone, (void *)a);
+    nb_parallel(pool, (int32_t)(a->kv_heads * (end - first)), true, attend_alone, (void *)a);
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
         part all = lone_part(a, kv, first);
         for (uint32_t segment = first + 1; segment < end; segment++) {

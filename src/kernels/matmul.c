@@ -76,5 +76,5 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
     if (x->n >= NB_PANEL)
         chunks = NB_MAX(chunks, p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS);
     chunks = NB_MAX(1, NB_MIN(NB_MIN(chunks, p.groups), NB_MAX_CHUNKS));
-    nb_parallel(pool, (int32_t)chunks, work, run_chunk, &p);
+    nb_parallel(pool, (int32_t)chunks, x->n == 1, run_chunk, &p);
 }

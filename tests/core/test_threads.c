@@ -29,7 +29,7 @@ static void check_pool(int32_t n_threads) {
     int32_t missed = 0;
     for (int32_t round = 0; round < 300; round++) {
         w = (work){.n_threads = nb_pool_threads(pool), .count = COUNTS[round % 6]};
-        nb_parallel(pool, w.count, round % 4 ? 0 : UINT64_MAX, run_chunk, &w); /* short jobs and long ones */
+        nb_parallel(pool, w.count, round % 4 != 0, run_chunk, &w); /* short jobs and long ones */
         for (int32_t i = 0; i < CHUNKS; i++)
             missed += w.times[i] != (i < w.count);
         missed += w.wrong;
@@ -63,12 +63,12 @@ static void check_help(void) {
     hope in_short = {.patience = 10000}, in_long = {.patience = 1 << 28};
     for (int32_t job = 0; job < 5000; job++) {
         w = (work){.n_threads = 2, .count = 64};
-        nb_parallel(pool, w.count, 0, run_chunk, &w);
+        nb_parallel(pool, w.count, true, run_chunk, &w);
     }
-    nb_parallel(pool, 64, UINT64_MAX, run_hoping, &in_long);
+    nb_parallel(pool, 64, false, run_hoping, &in_long);
     CHECK(in_long.helped, "a long job is shared whatever short ones were");
     for (int32_t job = 0; job < 5000 && !in_short.helped; job++)
-        nb_parallel(pool, 64, 0, run_hoping, &in_short);
+        nb_parallel(pool, 64, true, run_hoping, &in_short);
     CHECK(in_short.helped, "short jobs are shared again");
     test_pool_free(pool);
 }
@@ -84,6 +84,6 @@ void test_threads(void) {
     nb_pool_free(NULL);
 
     work alone = {.n_threads = 1, .count = 3};
-    nb_parallel(NULL, 3, 0, run_chunk, &alone);
+    nb_parallel(NULL, 3, false, run_chunk, &alone);
     CHECK(alone.times[0] == 1 && alone.times[1] == 1 && alone.times[2] == 1 && !alone.wrong, "without a pool");
 }
