@@ -64,6 +64,6 @@ void nb_activations_quantize(nb_activations *a, nb_form form, nb_pool *pool) {
     job j = {a, form};
     /* a few tokens are quicker than waking anybody */
     int32_t chunks = a->n < 8 ? 1 : (int32_t)NB_MIN(a->n / 4, (uint32_t)nb_pool_threads(pool) * 4);
-    nb_parallel(pool, chunks, a->n == 1, quantize_chunk, &j);
+    nb_parallel(pool, chunks, false, quantize_chunk, &j);
     a->have[form] = true;
 }

@@ -59,7 +59,7 @@ static void run_tokens(void *context, int32_t index, int32_t count, int32_t thre
 
 static void for_tokens(token_loop loop) {
     uint32_t n = tokens_of(&loop);
-    nb_parallel(loop.p->s->pool, n < 8 ? 1 : (int32_t)(n / 4), n == 1, run_tokens, &loop);
+    nb_parallel(loop.p->s->pool, n < 8 ? 1 : (int32_t)(n / 4), false, run_tokens, &loop);
 }
 
 /* x: [n, columns] in the order that a matrix wants (nb_matrix). */

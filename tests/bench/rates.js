@@ -102,8 +102,7 @@ export async function measureCores(site, model, cores, repetitions) {
                 const measure = await call(page, 'measure', text, i === 0 ? WARM_UP : GENERATE);
                 if (i > 0) measures[j].push(measure);
             }));
-            if (!busy) continue;
-            await busy.evaluate('window.stop()');
+            await busy?.evaluate('window.stop()');
         }
     for (const page of [one, other, two, many, forced, busy]) await page.context().close();
     return ways.map(({ name, measures }) => {
