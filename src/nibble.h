@@ -10,8 +10,8 @@
  *   nb_detokenizer  tokens -> text that is always whole UTF-8.
  *   nb_pool       the threads that a session computes with.
  *
- * The way of the data: bytes -> nb_loader -> nb_model; text -> nb_tokenize -> nb_session_advance -> nb_session_logits
- * -> nb_sampler_next -> nb_detokenizer_push -> text.
+ * The way of the data: bytes -> nb_loader -> nb_model; text -> nb_tokenize -> nb_session_advance -> nb_session_generate
+ * (nb_session_logits, nb_sampler_next) -> nb_detokenizer_push -> text.
  *
  * Rules that hold everywhere
  *   - Nothing here prints, exits, or does I/O. Bad input is an error, never undefined behaviour.
@@ -209,6 +209,12 @@ nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *param
 /* logits[vocabulary] is changed in place. tokens[n]: the prefix so far, for the penalties. Returns the chosen token. */
 int32_t nb_sampler_next(nb_sampler *sampler, float *logits, const int32_t *tokens, int32_t n);
 void nb_sampler_free(nb_sampler *sampler); /* NULL is fine */
+
+/* Writes the tokens that follow tokens[n]: `count` of them, or fewer where one ends a generation and past_end is 0. Room for
+ * n + count; n + count - 1 <= the context. Returns how many. The last of them is not evaluated: the next call does that. A prompt is
+ * evaluated here too, but in one go: nb_session_advance first lets others have a turn. No logits are left: they are the sampler's. */
+int32_t nb_session_generate(nb_session *session, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count, uint32_t past_end,
+                            nb_error *err);
 
 #pragma GCC visibility pop
 

@@ -39,7 +39,7 @@ test('a sample\'s phase is that of its innermost function that has one', () => {
         `${layers} nb_parallel attend_alone`, // V8 inlines callers
         `${layers} nb_parallel run_tokens gate nb_silu_multiply`,
         `${layers} nb_parallel quantize_chunk`,
-        'engine.generate nb_sampler_next expf', 'engine.push nb_detokenizer_push', 'engine.push (program)',
+        'engine.generate nb_session_generate nb_sampler_next expf', 'engine.push nb_detokenizer_push', 'engine.push (program)',
         'engine.breathe', '(idle)', '(program)'));
     assert.deepEqual(Object.fromEntries(phases.map(({ phase, ms }) => [phase, ms])), {
         'matmul q4_1': 1, 'matmul q6_k': 1, 'dequantizing bf16': 1, 'matmul as F32': 1, 'waiting for threads': 2,

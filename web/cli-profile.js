@@ -27,7 +27,7 @@ const PHASES = /** @type {[RegExp, string][]} */ ([
     [/^(nb_activations_|quantize_chunk)/, 'quantizing activations'],
     [/^(nb_attend|attend_)/, 'attention'],
     [/^nb_sampler_/, 'sampling'],
-    [/^nb_session_advance$/, 'norms, RoPE, activation functions'],
+    [/^nb_session_(advance|generate)$/, 'norms, RoPE, activation functions'],
     [/^nb_(de)?tokenize/, 'text'],
 ]);
 

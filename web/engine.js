@@ -273,7 +273,7 @@ export class Engine {
      */
     async generate(job) {
         this.needSession();
-        const { core, model, context } = this;
+        const { core, context } = this;
         const { options } = job;
         const prompt = await this.promptTokens(job);
         if (prompt.length === 0)
@@ -284,7 +284,7 @@ export class Engine {
         const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
         const sampler = this.newSampler(options, seed);
         const output = new Output(this.decoder(false), new StopFinder(options.stop), job.emit);
-        const prefix = core.take(4 * context, 'the prompt'); // all tokens so far, where the core reads them
+        const prefix = core.take(4 * (context + 1), 'the prompt'); // all tokens so far, where the core reads and writes them
         const slice = new Slice();
         try {
             core.ints(prefix, prompt.length).set(prompt);
@@ -295,26 +295,22 @@ export class Engine {
 
             /** @type {Result['finishReason'] | undefined} */
             let finishReason = job.stopped ? 'abort' : undefined;
-            let steps = 0;
+            let chosen = 0; // the first of them needs no evaluation
+            let burst = 1; // tokens of a call: what a slice holds, for JavaScript's caches are cold after each
             while (!finishReason) {
-                const n = prompt.length + output.tokens.length;
-                const { logits } = this.logits();
-                const token = core.exports.nb_sampler_next(sampler, logits, prefix, n);
-                if (!options.ignoreEnd && core.exports.nb_model_is_end(model, token)) {
-                    finishReason = 'stop';
-                } else if (output.push(token)) {
-                    finishReason = 'stop';
-                } else if (output.tokens.length === options.maxTokens || n === context) {
+                const n = prompt.length + output.tokens.length, began = performance.now();
+                const count = Math.min(burst, options.maxTokens - output.tokens.length, context + 1 - n);
+                const made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, options.ignoreEnd ? 1 : 0);
+                if (chosen > 0)
+                    burst = Math.min(2 * burst, Math.max(1, Math.floor(SLICE * made / (performance.now() - began))));
+                chosen += made;
+                finishReason = this.takeTokens([...core.ints(prefix + 4 * n, made)], output, options);
+                if (!finishReason && prompt.length + output.tokens.length > context)
                     finishReason = 'length';
-                } else {
-                    if (slice.over())
-                        output.send();
-                    core.ints(prefix, n + 1)[n] = token;
-                    await this.advance(prefix, n + 1, slice, job);
-                    if (job.stopped)
-                        finishReason = 'abort';
-                    else
-                        steps++;
+                if (!finishReason && slice.over()) {
+                    output.send();
+                    await slice.breathe();
+                    finishReason = job.stopped ? 'abort' : undefined;
                 }
             }
             const ended = performance.now();
@@ -326,13 +322,26 @@ export class Engine {
                 timings: {
                     loadMs: round(this.loadMs),
                     promptTokensPerSecond: rate(fresh, generateBegan - promptBegan),
-                    generateTokensPerSecond: rate(steps, ended - generateBegan),
+                    generateTokensPerSecond: rate(Math.max(0, chosen - 1), ended - generateBegan),
                 },
             };
         } finally {
             core.exports.nb_free(prefix);
             core.exports.nb_sampler_free(sampler);
         }
+    }
+
+    /**
+     * @param {number[]} tokens what the core chose
+     * @param {Output} output takes them, but nothing behind an end
+     * @param {Record<string, any>} options checked
+     * @returns {Result['finishReason'] | undefined} whether the answer ends with them
+     */
+    takeTokens(tokens, output, { ignoreEnd, maxTokens }) {
+        for (const token of tokens)
+            if ((!ignoreEnd && this.core.exports.nb_model_is_end(this.model, token)) || output.push(token))
+                return 'stop';
+        return output.tokens.length === maxTokens ? 'length' : undefined;
     }
 
     /**

@@ -69,12 +69,15 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
     }
     /* Alone, a chunk is as many rows of a stretch as stay in the first-level cache while all tokens pass over them.
      * Together, each thread has 16 chunks, so that one on a slow core holds the others up for a small part of the job, but
-     * none takes less than a microsecond or two, so that claiming them costs nothing. */
-    enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 32 << 10 };
+     * none takes less than a microsecond or two, so that claiming them costs nothing, and none much more than 50: at the end
+     * of a large matrix, threads wait for half a chunk. */
+    enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 32 << 10, LARGEST = 1 << 20 };
     uint32_t threads = (uint32_t)nb_pool_threads(pool);
     uint64_t chunks = threads == 1 ? 1 : NB_MIN(work / SMALLEST, 16 * (uint64_t)threads);
     if (x->n >= NB_PANEL)
         chunks = NB_MAX(chunks, p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS);
+    else if (threads > 1)
+        chunks = NB_MAX(chunks, work / LARGEST);
     chunks = NB_MAX(1, NB_MIN(NB_MIN(chunks, p.groups), NB_MAX_CHUNKS));
     nb_parallel(pool, (int32_t)chunks, x->n == 1, run_chunk, &p);
 }

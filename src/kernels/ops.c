@@ -137,33 +137,49 @@ void nb_add_to(float *x, const float *y, size_t n) {
 }
 
 void nb_rotate(float *head, const float *cosine, const float *sine, uint32_t pairs, bool interleaved) {
-    for (uint32_t i = 0; i < pairs; i++) {
-        float *a = head + (interleaved ? 2 * i : i), *b = head + (interleaved ? 2 * i + 1 : i + pairs);
-        float x = *a, y = *b;
+    uint32_t step = interleaved ? 2 : 1, other = interleaved ? 1 : pairs, i = 0;
+    for (; i + 4 <= pairs; i += 4) {
+        float *first = head + step * i, *second = interleaved ? first + 4 : first + pairs;
+        v128_t a = wasm_v128_load(first), b = wasm_v128_load(second), x = a, y = b;
+        if (interleaved) {
+            x = wasm_i32x4_shuffle(a, b, 0, 2, 4, 6);
+            y = wasm_i32x4_shuffle(a, b, 1, 3, 5, 7);
+        }
+        v128_t c = wasm_v128_load(cosine + i), s = wasm_v128_load(sine + i);
+        a = wasm_f32x4_sub(wasm_f32x4_mul(x, c), wasm_f32x4_mul(y, s));
+        b = wasm_f32x4_add(wasm_f32x4_mul(x, s), wasm_f32x4_mul(y, c));
+        wasm_v128_store(first, interleaved ? wasm_i32x4_shuffle(a, b, 0, 4, 1, 5) : a);
+        wasm_v128_store(second, interleaved ? wasm_i32x4_shuffle(a, b, 2, 6, 3, 7) : b);
+    }
+    for (; i < pairs; i++) {
+        float *a = head + step * i, *b = a + other, x = *a, y = *b;
         *a = x * cosine[i] - y * sine[i];
         *b = x * sine[i] + y * cosine[i];
     }
 }
 
+uint32_t nb_find_above(const float *x, uint32_t from, uint32_t n, float level) {
+    v128_t limit = wasm_f32x4_splat(level);
+    uint32_t i = from;
+    for (; i + 16 <= n; i += 16) {
+        v128_t top = limit; /* by pmax, which never takes NaN: of comparisons LLVM makes relaxed maxima, which may */
+        for (uint32_t j = 0; j < 16; j += 4)
+            top = wasm_f32x4_pmax(top, wasm_v128_load(x + i + j));
+        if (wasm_v128_any_true(wasm_f32x4_gt(top, limit)))
+            break;
+    }
+    while (i < n && !(x[i] > level))
+        i++;
+    return i;
+}
+
 uint32_t nb_argmax(const float *x, uint32_t n) {
-    v128_t tops[4];
-    for (int j = 0; j < 4; j++)
-        tops[j] = wasm_f32x4_splat(-INFINITY);
-    uint32_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (uint32_t j = 0; j < 4; j++)
-            tops[j] = wasm_f32x4_pmax(tops[j], wasm_v128_load(x + i + 4 * j)); /* NaN is not above anything, so it is not taken */
-    v128_t top = wasm_f32x4_max(wasm_f32x4_max(tops[0], tops[1]), wasm_f32x4_max(tops[2], tops[3]));
-    top = wasm_f32x4_max(top, wasm_i32x4_shuffle(top, top, 2, 3, 0, 1));
-    top = wasm_f32x4_max(top, wasm_i32x4_shuffle(top, top, 1, 0, 3, 2));
-    float most = wasm_f32x4_extract_lane(top, 0);
-    for (; i < n; i++)
-        most = x[i] > most ? x[i] : most;
-    top = wasm_f32x4_splat(most);
-    for (i = 0; i + 4 <= n && !wasm_v128_any_true(wasm_f32x4_eq(wasm_v128_load(x + i), top)); i += 4)
-        ;
-    for (; i < n; i++)
-        if (x[i] == most)
-            return i;
-    return 0;
+    uint32_t best = 0;
+    while (best < n && x[best] != x[best])
+        best++;
+    if (best == n)
+        return 0;
+    for (uint32_t i = best; (i = nb_find_above(x, i, n, x[best])) < n;)
+        best = i;
+    return best;
 }

@@ -69,6 +69,9 @@ void nb_cap(float *x, float cap, size_t n);
  * Interleaved: elements 2i and 2i+1 are a pair; else i and i + pairs are (Su et al. 2021, section 3.4.2). */
 void nb_rotate(float *head, const float *cosine, const float *sine, uint32_t pairs, bool interleaved);
 
+/* The first of x[from] ... x[n - 1] that is above the level; n if none is. NaN never is. */
+uint32_t nb_find_above(const float *x, uint32_t from, uint32_t n, float level);
+
 /* Where the largest of x[n] stands, the first of equal ones. NaN never is; 0 where there is nothing else. */
 uint32_t nb_argmax(const float *x, uint32_t n);
 

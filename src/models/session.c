@@ -166,15 +166,21 @@ static void evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint3
     s->held = first + rows;
 }
 
+/* How many of tokens[n], from the first on, the cache holds. */
+static uint32_t common_length(const nb_session *s, const int32_t *tokens, int32_t n) {
+    uint32_t common = 0;
+    while (common < s->held && common < (uint32_t)n && s->tokens[common] == tokens[common])
+        common++;
+    return common;
+}
+
 int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err) {
     s->logits_rows = 0;
     if (s->model->shape.encoder)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "a %s model is an encoder, which cannot continue a text; ask it for embeddings",
                        s->model->family->name);
     NB_TRY(check_length(s, n, err));
-    uint32_t common = 0;
-    while (common < s->held && common < (uint32_t)n && s->tokens[common] == tokens[common])
-        common++;
+    uint32_t common = common_length(s, tokens, n);
     if (common == (uint32_t)n)
         common--; /* its logits are wanted, and only evaluating yields them */
     uint32_t rows = NB_MIN((uint32_t)n - common, flags & NB_LOGITS_ALL ? s->logits_capacity : s->batch);
@@ -187,6 +193,23 @@ int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint
         compute_logits(s, rows - 1, 1);
     nb_forbid_allocation(false);
     return (int32_t)s->held;
+}
+
+int32_t nb_session_generate(nb_session *s, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count, uint32_t past_end,
+                            nb_error *err) {
+    int32_t made = 0;
+    while (made < count) {
+        bool ready = s->logits_rows == 1 && s->held == (uint32_t)n && common_length(s, tokens, n) == s->held;
+        for (int32_t held = ready ? n : -1; held < n;)
+            NB_TRY(held = nb_session_advance(s, tokens, n, NB_LOGITS_LAST, err));
+        int32_t token = nb_sampler_next(sampler, s->logits, tokens, n);
+        s->logits_rows = 0; /* the sampler has changed them */
+        tokens[n++] = token;
+        made++;
+        if (!past_end && nb_model_is_end(s->model, token))
+            break;
+    }
+    return made;
 }
 
 /* out += what n rows of x give, which begin with token first of all. */

@@ -152,17 +152,29 @@ static void make_heap(candidate *heap, int32_t n, bool last) {
         sift_down(heap, n, i, last);
 }
 
-/* The k first of c[n], in no order: the last of those seen so far stands at the top of a heap, and nearly all others
- * do not come before it. */
-static int32_t keep_top_k(candidate *c, int32_t n, int32_t k) {
-    if (k == 0 || k >= n)
+/* NaN is never chosen, and infinities must not make any. */
+static candidate candidate_of(const float *logits, int32_t token) {
+    float logit = logits[token];
+    return (candidate){logit >= -FLT_MAX ? NB_MIN(logit, FLT_MAX) : -FLT_MAX, token};
+}
+
+/* The k first of the vocabulary, in no order; k = 0: all. The last of those seen so far stands at the top of a heap, and of
+ * those that follow nearly none comes before it: only one with a higher logit can. */
+static int32_t keep_top_k(nb_sampler *s, const float *logits) {
+    candidate *c = s->candidates;
+    int32_t n = s->vocabulary, k = s->params.top_k == 0 ? n : NB_MIN(s->params.top_k, n);
+    for (int32_t i = 0; i < k; i++)
+        c[i] = candidate_of(logits, i);
+    if (k == n)
         return n;
     make_heap(c, k, true);
-    for (int32_t i = k; i < n; i++)
-        if (is_before(c[i], c[0])) {
-            c[0] = c[i];
-            sift_down(c, k, 0, true);
-        }
+    for (uint32_t i = (uint32_t)k; (i = nb_find_above(logits, i, (uint32_t)n, c[0].logit)) < (uint32_t)n; i++) {
+        candidate next = candidate_of(logits, (int32_t)i);
+        if (!is_before(next, c[0]))
+            continue;
+        c[0] = next;
+        sift_down(c, k, 0, true);
+    }
     return k;
 }
 
@@ -229,12 +241,9 @@ int32_t nb_sampler_next(nb_sampler *s, float *logits, const int32_t *tokens, int
     if (p->temperature == 0)
         return (int32_t)best;
 
-    /* NaN is never chosen; infinities must not make any */
     candidate *c = s->candidates;
-    for (int32_t i = 0; i < s->vocabulary; i++)
-        c[i] = (candidate){logits[i] >= -FLT_MAX ? NB_MIN(logits[i], FLT_MAX) : -FLT_MAX, i};
-    float highest = c[best].logit;
-    int32_t kept = keep_top_k(c, s->vocabulary, p->top_k);
+    int32_t kept = keep_top_k(s, logits);
+    float highest = candidate_of(logits, (int32_t)best).logit;
     if (p->top_p < 1) {
         int32_t all = kept;
         kept = keep_top_p(c, all, p->top_p, highest);

@@ -126,6 +126,51 @@ static void check_misuse(const nb_model *m, const int32_t *tokens) {
     test_pool_free(pool);
 }
 
+/* Tokens behind a prompt of 8, so many a call: those that advancing and drawing one by one yields. */
+static void check_generation(const nb_model *m, const int32_t *prompt) {
+    enum { N = 8, ALL = 25, ROOM = N + ALL - 1 };
+    static const int32_t counts[] = {1, 3, ALL};
+    nb_error err = {0};
+    nb_pool *pool = test_pool_new(2);
+    nb_sampler_params params = {.temperature = 2, .top_k = 40, .top_p = 1, .repeat_penalty = 1.5f, .penalty_last = -1, .seed = 3};
+    int32_t expected[N + ALL], tokens[N + ALL], rows, end = 0;
+    memcpy(expected, prompt, N * sizeof *prompt);
+    nb_session *s = nb_session_new(m, pool, ROOM, 3, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_sampler *sampler = nb_sampler_new(m, &params, NULL, 0, &err);
+    for (int32_t n = N; n < N + ALL; n++) {
+        for (int32_t held = 0; held < n;)
+            held = nb_session_advance(s, expected, n, NB_LOGITS_LAST, &err);
+        expected[n] = nb_sampler_next(sampler, nb_session_logits(s, &rows), expected, n);
+    }
+    nb_sampler_free(sampler);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        memcpy(tokens, prompt, N * sizeof *prompt);
+        sampler = nb_sampler_new(m, &params, NULL, 0, &err);
+        for (int32_t n = N, made = 1; made > 0 && n < N + ALL; n += made) {
+            made = nb_session_generate(s, sampler, tokens, n, NB_MIN(counts[i], N + ALL - n), 1, &err);
+            CHECK(made == NB_MIN(counts[i], N + ALL - n), "%d made of %d: %s", made, counts[i], err.message);
+        }
+        for (int32_t n = N; n < N + ALL; n++)
+            CHECK(tokens[n] == expected[n], "%d a call: token %d is %d, not %d", counts[i], n, tokens[n], expected[n]);
+        nb_sampler_free(sampler);
+    }
+
+    while (!nb_model_is_end(m, end))
+        end++;
+    struct {
+        int32_t token;
+        float value;
+    } bias = {end, 1e30f};
+    sampler = nb_sampler_new(m, &params, &bias, 1, &err);
+    CHECK(nb_session_generate(s, sampler, tokens, N, 5, 0, &err) == 1 && tokens[N] == end, "the end is the last");
+    CHECK(nb_session_generate(s, sampler, tokens, N, 5, 1, &err) == 5 && tokens[N + 4] == end, "past the end");
+    CHECK(nb_session_generate(s, sampler, tokens, 0, 1, 0, &err) == NB_ERR_ARGUMENT, "no tokens");
+    CHECK(nb_session_generate(s, sampler, tokens, N, ALL + 1, 1, &err) == NB_ERR_CONTEXT, "more than the context");
+    nb_sampler_free(sampler);
+    nb_session_free(s);
+    test_pool_free(pool);
+}
+
 static void check_cut(void) {
     uint32_t seed = 77;
     /* every kilobyte or so, and the last bytes; with the size told or not */
@@ -323,6 +368,7 @@ void test_model(void) {
     check_sessions(m, expected, tokens, vocabulary);
     check_all_logits(m, tokens, expected, vocabulary);
     check_misuse(m, tokens);
+    check_generation(m, tokens);
     size_t length = nb_model_describe(m, NULL, 0);
     char *text = nb_alloc(length + 1);
     CHECK(nb_model_describe(m, text, length + 1) == length && text[0] == '{' && text[length - 1] == '}' && !text[length],

@@ -139,20 +139,24 @@ static void check_argmax(uint32_t *seed) {
     CHECK(nb_argmax((float[]){NAN, NAN, NAN, NAN, NAN}, 5) == 0, "argmax of nothing");
 }
 
-static void check_rotation(bool interleaved) {
-    float head[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, cosines[4], sines[4];
-    for (int i = 0; i < 4; i++) {
+static void check_rotation(int pairs, bool interleaved) {
+    enum { MOST = 14 };
+    float head[2 * MOST + 2], cosines[MOST], sines[MOST];
+    for (int i = 0; i < 2 * pairs + 2; i++)
+        head[i] = (float)(i + 1);
+    for (int i = 0; i < pairs; i++) {
         cosines[i] = (float)cos(0.3 * (i + 1));
         sines[i] = (float)sin(0.3 * (i + 1));
     }
-    nb_rotate(head, cosines, sines, 4, interleaved);
-    for (int i = 0; i < 4; i++) {
-        int a = interleaved ? 2 * i : i, b = interleaved ? 2 * i + 1 : i + 4;
+    nb_rotate(head, cosines, sines, (uint32_t)pairs, interleaved);
+    for (int i = 0; i < pairs; i++) {
+        int a = interleaved ? 2 * i : i, b = interleaved ? 2 * i + 1 : i + pairs;
         double c = cos(0.3 * (i + 1)), s = sin(0.3 * (i + 1)), x = a + 1, y = b + 1;
-        CHECK(fabs(head[a] - (x * c - y * s)) < 1e-5 && fabs(head[b] - (x * s + y * c)) < 1e-5, "pair %d is %g, %g", (int32_t)i,
-              (double)head[a], (double)head[b]);
+        CHECK(fabs(head[a] - (x * c - y * s)) < 1e-5 && fabs(head[b] - (x * s + y * c)) < 1e-5, "pair %d of %d is %g, %g", (int32_t)i,
+              (int32_t)pairs, (double)head[a], (double)head[b]);
     }
-    CHECK(head[8] == 9 && head[9] == 10, "elements beyond the pairs changed");
+    CHECK(head[2 * pairs] == (float)(2 * pairs + 1) && head[2 * pairs + 1] == (float)(2 * pairs + 2), "elements beyond %d pairs changed",
+          (int32_t)pairs);
 }
 
 void test_ops(void) {
@@ -163,8 +167,10 @@ void test_ops(void) {
     for (uint32_t n = 1; n <= 40; n++)
         check_rows(n, &seed);
     check_argmax(&seed);
-    check_rotation(true);
-    check_rotation(false);
+    for (int pairs = 1; pairs <= 14; pairs++) {
+        check_rotation(pairs, true);
+        check_rotation(pairs, false);
+    }
 }
 
 enum { CONTEXT = 600, MAX_N = 20, MAX_HEADS = 6, MAX_SIZE = 64 };

@@ -74,6 +74,10 @@ static void check_filters(void) {
     check_draws("top-k 2", q, logits, (double[]){0, 0.4, 0, 0.3, 0}, 5);
     q.top_k = 9;
     check_draws("top-k beyond the vocabulary", q, logits, p, 5);
+    q.top_k = 3;
+    const float infinite[8] = {0, 1, INFINITY, NAN, INFINITY, INFINITY, 2, INFINITY};
+    check_draws("top-k 3 of equal ones", q, (float[16]){0}, (double[16]){1, 1, 1}, 16);
+    check_draws("top-k 3 of infinite ones", q, infinite, (double[]){0, 0, 1, 0, 1, 1, 0, 0}, 8);
     q.top_k = 1;
     check_draws("top-k 1", q, logits, (double[]){0, 1, 0, 0, 0}, 5);
 
