@@ -38,6 +38,9 @@ const knowsRelaxed = () => knows([...SPLAT, ...SPLAT, ...SPLAT, 0xfd, 0x93, 0x02
 /** Whether threads can share memory: a page needs cross-origin isolation for that. */
 const mayShare = () => typeof SharedArrayBuffer === 'function' && (isNode || globalThis.crossOriginIsolated === true);
 
+/** One for all: making it takes longer than a token's text. */
+const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 export class Core {
     /**
      * @param {Build | 'convert'} build
@@ -85,7 +88,7 @@ export class Core {
      * @param {number} length
      */
     string(address, length) {
-        return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.bytes(address, length).slice());
+        return UTF8.decode(this.bytes(address, length).slice());
     }
 
     /** The memory held now. It never shrinks. */
