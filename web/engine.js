@@ -297,7 +297,7 @@ export class Engine {
             /** @type {Result['finishReason'] | undefined} */
             let finishReason = job.stopped ? 'abort' : undefined;
             let chosen = 0; // the first of them needs no evaluation
-            let each = Infinity; // ms that one takes. A call makes what the slice has time for: JavaScript's caches are cold after it
+            let each = Infinity; // ms that one takes. A call makes what the slice has time for: JavaScript's caches are cold after it.
             while (!finishReason) {
                 const n = prompt.length + output.tokens.length, began = performance.now();
                 const count = Math.min(Math.max(1, Math.round(slice.left() / each)), options.maxTokens - output.tokens.length, context + 1 - n);
@@ -308,7 +308,7 @@ export class Engine {
                 finishReason = this.takeTokens([...core.ints(prefix + 4 * n, made)], output, options);
                 if (!finishReason && prompt.length + output.tokens.length > context)
                     finishReason = 'length';
-                if (!finishReason && (output.sentTokens === 0 || slice.over())) { // the first at once
+                if (!finishReason && slice.left() < each / 2) {
                     output.send();
                     await slice.breathe();
                     finishReason = job.stopped ? 'abort' : undefined;
