@@ -12,12 +12,14 @@ import { ENGINES, call, openPage } from './engines.js';
  *     generate: number, firstMs: number, measures: Measure[] }} Row
  */
 
-/** @param {Site} site @param {BenchModel} model @param {number} threads @param {number} repetitions
+/** Every engine with every number of threads in turn, so that no two of them are compared across minutes.
+ * @param {Site} site @param {BenchModel} model @param {number[]} threads @param {number} repetitions
  * @param {(id: string) => boolean} chosen which engines @returns {Promise<Row[]>} */
 export async function measureSpeed(site, model, threads, repetitions, chosen) {
     const running = [];
     for (const { id, name, open } of ENGINES.filter(engine => chosen(engine.id)))
-        running.push({ id, name, engine: await open(site, model, threads), measures: /** @type {Measure[]} */ ([]) });
+        for (const n of threads)
+            running.push({ id, name, threads: n, engine: await open(site, model, n), measures: /** @type {Measure[]} */ ([]) });
     for (let i = 0; i <= repetitions; i++)
         for (const { name, engine, measures } of running) {
             const count = i === 0 ? WARM_UP : GENERATE;
@@ -29,8 +31,8 @@ export async function measureSpeed(site, model, threads, repetitions, chosen) {
             if (i > 0) measures.push(measure);
         }
     for (const { engine } of running) await engine.close();
-    return running.map(({ id, name, engine, measures }) => ({
-        id, engine: name, about: engine.about, threads, ...summarize(measures), measures,
+    return running.map(({ id, name, threads: n, engine, measures }) => ({
+        id, engine: name, about: engine.about, threads: n, ...summarize(measures), measures,
     }));
 }
 

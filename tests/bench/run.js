@@ -67,10 +67,10 @@ try {
         }
         /** @type {import('./goals.js').Results} */
         const results = { speed: [] };
-        for (const n of parts.includes('speed') ? threads : []) {
-            const rows = await measureSpeed(site, model, n, repetitions, id => engines.includes(id));
-            say(speedTable(model.name, rows, repetitions));
-            results.speed.push(...rows);
+        if (parts.includes('speed')) {
+            results.speed = await measureSpeed(site, model, threads, repetitions, id => engines.includes(id));
+            for (const n of threads)
+                say(speedTable(model.name, results.speed.filter(row => row.threads === n), repetitions));
         }
         if (parts.includes('lengths')) {
             results.lengths = await measureLengths(site, model, repetitions);
