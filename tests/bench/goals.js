@@ -5,7 +5,7 @@
  * @typedef {object} Results of one model; what was not asked for is missing
  * @property {Row[]} speed
  * @property {{ length: number, prompt: number, generate: number | null }[]} [lengths]
- * @property {import('./rates.js').CoresRow[]} [cores]
+ * @property {import('./rates.js').Cores} [cores]
  * @property {Awaited<ReturnType<typeof import('./loading.js').measureLoading>>} [loading]
  */
 /** @typedef {number | null | undefined} Figure */
@@ -41,7 +41,7 @@ export function judge(model, { speed, lengths, cores, loading }) {
         check(`prompt, 2 threads / 1, ${id}`, row(id, 2)?.prompt, row(id)?.prompt, 1.8);
     }
     if (cores) { // "no loss": what is left of it is noise
-        const [, , two, many, , oneBusy, twoBusy] = cores;
+        const [, , two, many, , oneBusy, twoBusy] = cores.rows;
         for (const f of figures) {
             check(`${f}, ${many.name} / ${two.name}`, many[f], two[f], 0.95);
             check(`${f}, ${twoBusy.name} / ${oneBusy.name}`, twoBusy[f], oneBusy[f], 0.95);

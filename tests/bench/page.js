@@ -48,6 +48,29 @@ function fetchOnly(url, keep = false) {
     });
 }
 
+/** How long a word takes from one core to another and back, in nanoseconds: what threads pay for meeting. */
+async function pingCores() {
+    const ROUNDS = 50_000;
+    const words = new Int32Array(new SharedArrayBuffer(256)); // two of them, on lines of their own
+    const echo = `onmessage = ({ data }) => {
+        postMessage("ready");
+        for (let i = 1; i <= ${ROUNDS}; i++) {
+            while (Atomics.load(data, 0) !== i);
+            Atomics.store(data, 32, i);
+        }
+        close();
+    };`;
+    const worker = new Worker(URL.createObjectURL(new Blob([echo])));
+    worker.postMessage(words);
+    await new Promise(resolve => { worker.onmessage = resolve; });
+    const began = performance.now();
+    for (let i = 1; i <= ROUNDS; i++) {
+        Atomics.store(words, 0, i);
+        while (Atomics.load(words, 32) !== i);
+    }
+    return (performance.now() - began) / ROUNDS * 1e6;
+}
+
 /** Puts the demo's service worker in charge of this page, whose requests for models it answers from its cache.
  * @param {string} url of a model: fetched once, so that the cache has it */
 async function cacheModel(url) {
@@ -65,6 +88,7 @@ Object.assign(window, {
     bench: {
         fetchOnly,
         cacheModel,
+        pingCores,
 
         /** @param {'nibble' | 'wllama'} name @param {string} url @param {any} settings */
         async open(name, url, settings) {

@@ -68,11 +68,13 @@ export async function measureLengths(site, model, repetitions) {
 }
 
 /** @typedef {{ name: string, prompt: number, generate: number }} CoresRow */
+/** pings: how long a word takes from one core to another and back, in nanoseconds, from the quickest of the run to the slowest.
+ * @typedef {{ rows: CoresRow[], pings: number[] }} Cores */
 
 /** nibble with one thread; two engines of one thread each at the same time, together, which is what two cores give when nobody
  * waits for anybody; with two threads; with more than there are cores, asked for (there are not more, then) and by force; and
  * with one and two threads while another page keeps a core busy: medians, in turns.
- * @param {Site} site @param {BenchModel} model @param {number} cores @param {number} repetitions @returns {Promise<CoresRow[]>} */
+ * @param {Site} site @param {BenchModel} model @param {number} cores @param {number} repetitions @returns {Promise<Cores>} */
 export async function measureCores(site, model, cores, repetitions) {
     const open = async (/** @type {number} */ threads, /** @type {string | undefined} */ build = undefined) => {
         const page = await openPage(site);
@@ -87,6 +89,7 @@ export async function measureCores(site, model, cores, repetitions) {
         { name: `${2 * cores} threads by force`, pages: [forced] },
         { name: '1 thread, a core is busy', pages: [one], busy }, { name: '2 threads, a core is busy', pages: [two], busy },
     ].map(way => ({ ...way, measures: way.pages.map(() => /** @type {Measure[]} */ ([])) }));
+    const pings = [];
     for (let i = 0; i <= repetitions; i++)
         for (const [way, { pages, measures, busy }] of ways.entries()) {
             const text = prompt(i * ways.length + way); // a page that finds its last prompt again has nothing to do
@@ -105,11 +108,13 @@ export async function measureCores(site, model, cores, repetitions) {
                 if (i > 0) measures[j].push(measure);
             }));
             await busy?.evaluate('window.stop()');
+            if (pages[0] === two && !busy) pings.push(await call(two, 'pingCores'));
         }
     for (const page of [one, other, two, many, forced, busy]) await page.context().close();
-    return ways.map(({ name, measures }) => {
+    const rows = ways.map(({ name, measures }) => {
         const each = measures.map(summarize);
         const sum = (/** @type {'prompt' | 'generate'} */ figure) => each.reduce((all, row) => all + row[figure], 0);
         return { name, prompt: sum('prompt'), generate: sum('generate') };
     });
+    return { rows, pings: pings.sort((a, b) => a - b) };
 }
