@@ -362,8 +362,8 @@ export class Engine {
         }
     }
 
-    /** Where the last logits are: [rows, vocabulary] F32. */
-    logits(session = this.session) {
+    /** Where the last logits are: [rows, vocabulary] F32. @param {number} session */
+    logits(session) {
         return this.core.borrow(4, (at) => {
             const logits = this.core.exports.nb_session_logits(session, at) >>> 0;
             return { logits, rows: this.core.ints(at, 1)[0] };
