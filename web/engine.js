@@ -296,17 +296,19 @@ export class Engine {
 
             /** @type {Result['finishReason'] | undefined} */
             let finishReason = job.stopped ? 'abort' : undefined;
+            const most = Math.min(options.maxTokens, context + 1 - prompt.length); // the last of a full context is not evaluated
             let chosen = 0; // the first of them needs no evaluation
             let each = Infinity; // ms that one takes. A call makes what the slice has time for: JavaScript's caches are cold after it.
             while (!finishReason) {
                 const n = prompt.length + output.tokens.length, began = performance.now();
-                const count = Math.min(Math.max(1, Math.round(slice.left() / each)), options.maxTokens - output.tokens.length, context + 1 - n);
+                const count = Math.min(Math.max(1, Math.round(slice.left() / each)), most - output.tokens.length);
                 const made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, options.ignoreEnd ? 1 : 0);
                 if (chosen > 0)
                     each = (performance.now() - began) / made;
                 chosen += made;
-                finishReason = this.takeTokens([...core.ints(prefix + 4 * n, made)], output, options);
-                if (!finishReason && prompt.length + output.tokens.length > context)
+                if (this.takeTokens([...core.ints(prefix + 4 * n, made)], output, options.ignoreEnd))
+                    finishReason = 'stop';
+                else if (output.tokens.length === most)
                     finishReason = 'length';
                 if (!finishReason && slice.left() < each / 2) {
                     output.send();
@@ -333,16 +335,14 @@ export class Engine {
     }
 
     /**
-     * @param {number[]} tokens what the core chose
-     * @param {Output} output takes them, but nothing behind an end
-     * @param {Record<string, any>} options checked
-     * @returns {Result['finishReason'] | undefined} whether the answer ends with them
+     * @param {number[]} tokens what one call of the core made: no more than the last of them is an end
+     * @param {Output} output
+     * @param {boolean} ignoreEnd
+     * @returns {boolean} whether the text ends with them
      */
-    takeTokens(tokens, output, { ignoreEnd, maxTokens }) {
-        for (const token of tokens)
-            if ((!ignoreEnd && this.core.exports.nb_model_is_end(this.model, token)) || output.push(token))
-                return 'stop';
-        return output.tokens.length === maxTokens ? 'length' : undefined;
+    takeTokens(tokens, output, ignoreEnd) {
+        const ends = !ignoreEnd && this.core.exports.nb_model_is_end(this.model, tokens[tokens.length - 1]) === 1;
+        return (ends ? tokens.slice(0, -1) : tokens).some((token) => output.push(token)) || ends;
     }
 
     /**

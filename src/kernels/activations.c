@@ -10,11 +10,9 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
         top = wasm_f32x4_pmax(top, wasm_f32x4_abs(v[i]));
     }
     float max = nb_max_f32x4(top), most = form == NB_FORM_Q8 ? 127 : 32767, d = max / most;
-    /* adding 1.5 * 2^23 rounds to nearest, ties to even, in one instruction; engines make ten of a saturating conversion */
-    v128_t magic = wasm_f32x4_splat(0x1.8p23f);
     v128_t inverse = wasm_f32x4_splat(max > 0 ? most / max : 0), sums[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
     for (int i = 0; i < 8; i++) {
-        v[i] = wasm_i32x4_sub(wasm_f32x4_add(wasm_f32x4_mul(v[i], inverse), magic), magic);
+        v[i] = nb_round_i32x4(wasm_f32x4_mul(v[i], inverse));
         sums[i / 4] = wasm_i32x4_add(sums[i / 4], v[i]);
     }
     /* lanes 0 and 1: halves of the first sum, 2 and 3: of the second */

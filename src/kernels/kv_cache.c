@@ -41,10 +41,9 @@ float nb_largest(const float *x, uint32_t n, float *sum) {
 }
 
 void nb_round_to(int16_t *out, const float *x, uint32_t n, float scale, int32_t most) {
-    v128_t inverse = wasm_f32x4_splat(scale > 0x1p-120f ? 1 / scale : 0), magic = wasm_f32x4_splat(0x1.8p23f); /* adding it rounds */
+    v128_t inverse = wasm_f32x4_splat(scale > 0x1p-120f ? 1 / scale : 0);
     for (uint32_t i = 0; i < n; i += 4) {
-        v128_t q = wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(x + i), inverse), magic);
-        q = wasm_i32x4_sub(q, magic);
+        v128_t q = nb_round_i32x4(wasm_f32x4_mul(wasm_v128_load(x + i), inverse));
         q = wasm_i32x4_max(wasm_i32x4_min(q, wasm_i32x4_splat(most)), wasm_i32x4_splat(-most));
         wasm_v128_store64_lane(out + i, wasm_i16x8_narrow_i32x4(q, q), 0);
     }

@@ -100,6 +100,12 @@ static inline float nb_max_f32x4(v128_t v) {
     return wasm_f32x4_extract_lane(v, 0);
 }
 
+/* |x| < 2^22 -> the nearest integers, ties to even: adding 1.5 * 2^23 rounds. Engines make ten instructions of a conversion. */
+static inline v128_t nb_round_i32x4(v128_t x) {
+    v128_t magic = wasm_f32x4_splat(0x1.8p23f);
+    return wasm_i32x4_sub(wasm_f32x4_add(x, magic), magic);
+}
+
 /* Lane i of the result is the sum of the lanes of the i-th argument. */
 static inline v128_t nb_sums_f32x4(v128_t a, v128_t b, v128_t c, v128_t d) {
     v128_t ab = wasm_f32x4_add(wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), wasm_i32x4_shuffle(a, b, 2, 6, 3, 7));

@@ -236,14 +236,15 @@ int32_t nb_sampler_next(nb_sampler *s, float *logits, const int32_t *tokens, int
         logits[s->biases[i].token] += s->biases[i].value;
     penalize(s, logits, tokens, n);
 
-    uint32_t best = nb_argmax(logits, (uint32_t)s->vocabulary);
     const nb_sampler_params *p = &s->params;
     if (p->temperature == 0)
-        return (int32_t)best;
+        return (int32_t)nb_argmax(logits, (uint32_t)s->vocabulary);
 
     candidate *c = s->candidates;
     int32_t kept = keep_top_k(s, logits);
-    float highest = candidate_of(logits, (int32_t)best).logit;
+    float highest = c[0].logit;
+    for (int32_t i = 1; i < kept; i++)
+        highest = NB_MAX(highest, c[i].logit);
     if (p->top_p < 1) {
         int32_t all = kept;
         kept = keep_top_p(c, all, p->top_p, highest);
