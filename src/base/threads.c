@@ -5,41 +5,49 @@
 
 /* A job's chunks are cut into one queue for each thread: neighbouring chunks, so that a thread reads on where it stopped. (When
  * two threads took turns along a matrix, each had to find its place in memory anew every few microseconds, which cost a
- * quarter of their time.) Whose queue is empty helps with the others'. One 64-bit ticket publishes a queue and hands out its chunks:
+ * quarter of their time.) Whose queue is empty helps with the others'.
  *
- *     generation (32 bits) | number of chunks (16) | next chunk (16)
+ * A job of a lone token takes some tens of microseconds, and a cache line takes up to half of one from core to core. So a
+ * job is published by writing a single line, and each thread claims chunks on one that mostly stays with it:
  *
- * A thread claims a chunk by adding 1. Because generation, count and index come out of the same atomic operation, a
- * thread that was late can never mistake one job's chunk for another's, so nobody has to wait for all workers to
- * check in or out: a job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function`, `context` and
- * `count` may be read after claiming. A worker overshoots by a few claims a job at most, so the 16 bits hold. */
+ *     job       number of the job (48 bits) | its chunks (16)
+ *     ticket    number of the job that was last claimed from (48) | chunks of the queue that are claimed (16)
+ *
+ * A chunk is claimed by exchanging the ticket for the next, which fails if anybody else has. A ticket of an earlier job
+ * is one of which nothing is claimed. So a thread that is late can never mistake one job's chunk for another's: the
+ * queues that its job had are exhausted, or of a later number. Nobody has to wait for all workers to check in or out: a
+ * job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function` and `context` may be
+ * read after claiming. 48 bits last for centuries. */
 
 enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
 enum { FAIR_CHUNKS = 8, ROUND = 16, ALONE = 2048, LEAST_ALONE = 32 };
 static const uint8_t GUARD = 0xA5;
 
-#define COUNT_SHIFT 16
-#define GENERATION_SHIFT 32
+#define COUNT_BITS 16
+#define COUNT_OF(word) ((uint32_t)(word) & 0xffff)
+#define NUMBER_OF(word) ((word) >> COUNT_BITS)
 
 typedef struct queue {
-    _Alignas(64) uint64_t ticket; /* on a line of its own: mostly one thread writes it */
+    _Alignas(64) uint64_t ticket;
 } queue;
 
 struct nb_pool {
+    /* only the caller's */
     int32_t n_threads;
-    nb_chunk_function function;
-    void *context;
-    uint32_t count;               /* chunks of the job at hand */
+    uint32_t due;                 /* what `done` will be when the job at hand is over */
     uint32_t looked_at, unshared; /* short jobs of this round, and those of them in which nobody helped anybody (see look_at) */
     uint32_t alone, next_alone;   /* short jobs that the caller is still to run alone, and after the next such round */
-    /* on lines of their own: threads write these while others poll */
-    _Alignas(64) uint32_t generation; /* of the job; what idle workers wait on */
-    _Alignas(64) uint32_t done;   /* chunks of this job */
+    queue *queues;                /* [n_threads] */
+    uint8_t *stacks;              /* [n_threads - 1, STACK_BYTES]; the lowest GUARD_BYTES of each must stay as they are */
+    /* the caller writes, and idle workers watch */
+    _Alignas(64) uint64_t job;
+    nb_chunk_function function;
+    void *context;
+    /* workers write, and the caller watches */
+    _Alignas(64) uint32_t done;   /* chunks that workers have done, of all jobs */
     uint32_t caller_sleeps;
     _Alignas(64) uint32_t sleepers;
     uint32_t stopped;
-    queue *queues;                /* [n_threads] */
-    uint8_t *stacks;              /* [n_threads - 1, STACK_BYTES]; the lowest GUARD_BYTES of each must stay as they are */
 #ifdef NB_NATIVE
     void *handles;
 #endif
@@ -79,40 +87,50 @@ static uint32_t first_of(uint32_t count, int32_t queue, int32_t n_queues) {
     return (uint32_t)((uint64_t)count * (uint32_t)queue / (uint32_t)n_queues);
 }
 
-static bool is_empty(uint64_t ticket) {
-    return (ticket & 0xffff) >= (ticket >> COUNT_SHIFT & 0xffff);
+/* Claims the next chunk of a queue that has `count` of them in this job; false: there is none. */
+static bool claim(queue *q, uint64_t number, uint32_t count, uint32_t *index) {
+    uint64_t ticket = __atomic_load_n(&q->ticket, __ATOMIC_SEQ_CST);
+    do {
+        *index = NUMBER_OF(ticket) == number ? COUNT_OF(ticket) : 0;
+        if (NUMBER_OF(ticket) > number || *index >= count)
+            return false;
+    } while (!__atomic_compare_exchange_n(&q->ticket, &ticket, number << COUNT_BITS | (*index + 1), false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
+    return true;
 }
 
-/* Claims and runs chunks, first of the thread's own queue, until there is none. Returns how many. */
-static uint32_t run_chunks(nb_pool *pool, int32_t thread) {
-    uint32_t all = 0;
+/* Runs chunks of a job, first of the thread's own queue, until there is none. Returns how many. */
+static uint32_t run_chunks(nb_pool *pool, uint64_t job, int32_t thread) {
+    uint32_t all = 0, count = COUNT_OF(job);
     for (int32_t i = 0; i < pool->n_threads; i++) {
         int32_t q = (thread + i) % pool->n_threads;
-        uint64_t *at = &pool->queues[q].ticket, ticket;
-        uint32_t ran = 0, count = 0;
-        while (!is_empty(__atomic_load_n(at, __ATOMIC_SEQ_CST)) &&
-               !is_empty(ticket = __atomic_fetch_add(at, 1, __ATOMIC_SEQ_CST))) {
-            count = pool->count;
-            pool->function(pool->context, (int32_t)(first_of(count, q, pool->n_threads) + (ticket & 0xffff)), (int32_t)count, thread);
+        uint32_t first = first_of(count, q, pool->n_threads), size = first_of(count, q + 1, pool->n_threads) - first;
+        uint32_t index, ran = 0;
+        while (claim(&pool->queues[q], NUMBER_OF(job), size, &index)) {
+            pool->function(pool->context, (int32_t)(first + index), (int32_t)count, thread);
             ran++;
         }
-        if (ran && __atomic_add_fetch(&pool->done, ran, __ATOMIC_SEQ_CST) == count &&
-            __atomic_load_n(&pool->caller_sleeps, __ATOMIC_SEQ_CST))
-            wake_all(&pool->done);
+        if (ran && thread) {
+            __atomic_fetch_add(&pool->done, ran, __ATOMIC_SEQ_CST);
+            if (__atomic_load_n(&pool->caller_sleeps, __ATOMIC_SEQ_CST))
+                wake_all(&pool->done);
+        }
         all += ran;
     }
     return all;
 }
 
-static void publish(nb_pool *pool, uint32_t count) {
-    uint32_t generation = pool->generation + 1;
-    for (int32_t q = 0; q < pool->n_threads; q++) {
-        uint64_t own = first_of(count, q + 1, pool->n_threads) - first_of(count, q, pool->n_threads);
-        __atomic_store_n(&pool->queues[q].ticket, (uint64_t)generation << GENERATION_SHIFT | own << COUNT_SHIFT, __ATOMIC_SEQ_CST);
-    }
-    __atomic_store_n(&pool->generation, generation, __ATOMIC_SEQ_CST);
+/* The half of a job that changes with each. */
+static uint32_t *watched(nb_pool *pool) {
+    return (uint32_t *)&pool->job;
+}
+
+static uint64_t publish(nb_pool *pool, uint32_t count) {
+    uint64_t job = (NUMBER_OF(pool->job) + 1) << COUNT_BITS | count;
+    __atomic_store_n(&pool->job, job, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&pool->sleepers, __ATOMIC_SEQ_CST))
-        wake_all(&pool->generation);
+        wake_all(watched(pool));
+    return job;
 }
 
 /* Where threads outnumber the free cores, two of them may sit on one core for seconds, while the other is a neighbour's. Then
@@ -162,17 +180,16 @@ void nb_parallel(nb_pool *pool, int32_t count, bool is_short, nb_chunk_function 
     }
     pool->function = f;
     pool->context = context;
-    pool->count = (uint32_t)count;
-    __atomic_store_n(&pool->done, 0, __ATOMIC_SEQ_CST);
-    publish(pool, (uint32_t)count);
-    uint32_t own = run_chunks(pool, 0), done;
+    uint64_t job = publish(pool, (uint32_t)count);
+    uint32_t own = run_chunks(pool, job, 0), done;
+    pool->due += (uint32_t)count - own;
     bool enough = true;
-    for (int32_t spin = 0; (done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != (uint32_t)count; spin++)
+    for (int32_t spin = 0; (done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != pool->due; spin++)
         if (spin == SPIN) {
             enough = false;
             __atomic_store_n(&pool->caller_sleeps, 1, __ATOMIC_SEQ_CST);
-            /* Only the last chunk wakes the caller, so sleep on the value read after announcing it. */
-            while ((done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != (uint32_t)count)
+            /* A worker that adds to `done` wakes the caller, so sleep on the value read after announcing it. */
+            while ((done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != pool->due)
                 sleep_while(&pool->done, done);
             __atomic_store_n(&pool->caller_sleeps, 0, __ATOMIC_SEQ_CST);
             break;
@@ -184,16 +201,16 @@ void nb_parallel(nb_pool *pool, int32_t count, bool is_short, nb_chunk_function 
 
 void nb_pool_work(nb_pool *pool, int32_t worker) {
     while (!__atomic_load_n(&pool->stopped, __ATOMIC_SEQ_CST)) {
-        uint32_t generation = __atomic_load_n(&pool->generation, __ATOMIC_SEQ_CST);
-        run_chunks(pool, worker);
+        uint64_t job = __atomic_load_n(&pool->job, __ATOMIC_SEQ_CST);
+        run_chunks(pool, job, worker);
         int32_t spin = 0;
-        while (__atomic_load_n(&pool->generation, __ATOMIC_SEQ_CST) == generation && ++spin < SPIN)
+        while (__atomic_load_n(&pool->job, __ATOMIC_SEQ_CST) == job && ++spin < SPIN)
             ;
         if (spin < SPIN)
             continue;
         __atomic_fetch_add(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
         if (!__atomic_load_n(&pool->stopped, __ATOMIC_SEQ_CST))
-            sleep_while(&pool->generation, generation);
+            sleep_while(watched(pool), (uint32_t)job);
         __atomic_fetch_sub(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
     }
 }

@@ -2,8 +2,6 @@
 
 #include "ops.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 typedef struct scratch {
     float *scores;  /* [4, 32], which become weights */
     float *units;   /* [v_scales, 4]: what the rounded weights are in units of */

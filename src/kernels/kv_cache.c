@@ -40,7 +40,7 @@ float nb_largest(const float *x, uint32_t n, float *sum) {
     return nb_max_f32x4(top);
 }
 
-void nb_round_to(int16_t *out, const float *x, uint32_t n, float scale, int32_t most) {
+__attribute__((noinline)) void nb_round_to(int16_t *out, const float *x, uint32_t n, float scale, int32_t most) {
     v128_t inverse = wasm_f32x4_splat(scale > 0x1p-120f ? 1 / scale : 0);
     for (uint32_t i = 0; i < n; i += 4) {
         v128_t q = nb_round_i32x4(wasm_f32x4_mul(wasm_v128_load(x + i), inverse));
@@ -49,43 +49,68 @@ void nb_round_to(int16_t *out, const float *x, uint32_t n, float scale, int32_t 
     }
 }
 
-static float scale_of(const nb_cache *c, const float *x, uint32_t n, int32_t most) {
+static __attribute__((noinline)) float scale_of(const nb_cache *c, const float *x, uint32_t n, int32_t most) {
     float sum, d = nb_largest(x, n, &sum) / (float)most;
     return c->type == NB_TYPE_Q8_0 ? nb_f16_to_f32(nb_f32_to_f16(d)) : d;
 }
 
-static void place(const nb_cache *c, uint8_t *elements, size_t i, int16_t x) {
-    if (c->item == 1)
-        ((int8_t *)elements)[i] = (int8_t)x;
+/* Two neighbouring elements of a key, which stand side by side, at pair i of elements. item: bytes of an element */
+INLINE void place_pair(uint8_t *elements, size_t i, const int16_t *q, const uint32_t item) {
+    if (item == 1)
+        memcpy(elements + 2 * i, (int8_t[]){(int8_t)q[0], (int8_t)q[1]}, 2);
     else
-        ((int16_t *)elements)[i] = x;
+        memcpy(elements + 4 * i, q, 4);
 }
 
-static void store_key(const nb_cache *c, uint8_t *tile, uint32_t at, const float *x) {
-    uint8_t *elements = tile + c->k_at + (size_t)at / 8 * 8 * c->head_size * c->item;
-    for (uint32_t from = 0; from < c->head_size; from += NB_SCALED) {
+INLINE void store_key(const nb_cache *c, uint8_t *tile, uint32_t at, const float *x, const uint32_t item) {
+    const uint32_t size = c->head_size;
+    const int32_t most = c->k_most;
+    uint8_t *elements = tile + c->k_at + (size_t)at / 8 * 8 * size * item;
+    for (uint32_t from = 0; from < size; from += NB_SCALED) {
         int16_t q[NB_SCALED];
-        uint32_t n = NB_MIN(NB_SCALED, c->head_size - from);
-        float d = scale_of(c, x + from, n, c->k_most);
+        uint32_t n = NB_MIN(NB_SCALED, size - from);
+        float d = scale_of(c, x + from, n, most);
         ((float *)tile)[from / NB_SCALED * NB_TILE + at] = d;
-        nb_round_to(q, x + from, n, d, c->k_most);
-        for (uint32_t i = 0; i < n; i++)
-            place(c, elements, (size_t)(from + i) / 2 * 16 + at % 8 * 2 + i % 2, q[i]);
+        nb_round_to(q, x + from, n, d, most);
+        NB_LOOP
+        for (uint32_t i = 0; i < n; i += 2)
+            place_pair(elements, (size_t)(from + i) / 2 * 8 + at % 8, q + i, item);
     }
 }
 
-static void store_value(const nb_cache *c, uint8_t *tile, uint32_t at, const float *x) {
+/* Of eight elements those of this position only: its neighbour may be another thread's. */
+INLINE void place_column(uint8_t *column, const int16_t *q, const uint32_t item) {
+    for (uint32_t i = 0; i < NB_COLUMNS; i++)
+        if (item == 1)
+            column[2 * i] = (uint8_t)q[i];
+        else
+            memcpy(column + 4 * i, q + i, 2);
+}
+
+INLINE void store_value(const nb_cache *c, uint8_t *tile, uint32_t at, const float *x, const uint32_t item) {
+    const uint32_t size = c->value_size, scaled = c->v_scaled;
+    const int32_t most = c->v_most;
+    float *scales = (float *)(tile + c->v_scales_at) + at;
+    uint8_t *elements = tile + c->v_at + (at / 2 * 16 + at % 2) * item;
     float d = 0;
-    for (uint32_t from = 0; from < c->value_size; from += NB_SCALED) {
+    for (uint32_t from = 0; from < size; from += NB_SCALED) {
         int16_t q[NB_SCALED] = {0};
-        uint32_t n = NB_MIN(NB_SCALED, c->value_size - from);
-        if (from % c->v_scaled == 0) {
-            d = scale_of(c, x + from, NB_MIN(c->v_scaled, c->value_size - from), c->v_most);
-            ((float *)(tile + c->v_scales_at))[from / c->v_scaled * NB_TILE + at] = d;
-        }
-        nb_round_to(q, x + from, n, d, c->v_most);
-        for (uint32_t i = 0; i < NB_ROUND_UP(n, NB_COLUMNS); i++)
-            place(c, tile + c->v_at, (size_t)(from + i) / 8 * 8 * NB_TILE + at / 2 * 16 + (from + i) % 8 * 2 + at % 2, q[i]);
+        uint32_t n = NB_MIN(NB_SCALED, size - from);
+        if (from % scaled == 0)
+            scales[from / scaled * NB_TILE] = d = scale_of(c, x + from, NB_MIN(scaled, size - from), most);
+        nb_round_to(q, x + from, n, d, most);
+        for (uint32_t i = 0; i < n; i += NB_COLUMNS)
+            place_column(elements + (size_t)(from + i) * NB_TILE * item, q + i, item);
+    }
+}
+
+static void store_integers(const nb_cache *c, uint8_t *tile, uint32_t at, const float *k, const float *v) {
+    if (c->type == NB_TYPE_Q8_0) {
+        store_key(c, tile, at, k, 1);
+        store_value(c, tile, at, v, 1);
+    } else {
+        store_key(c, tile, at, k, 2);
+        store_value(c, tile, at, v, 2);
     }
 }
 
@@ -115,8 +140,7 @@ static void store_floats(const nb_cache *c, uint8_t *out, const float *x, uint32
 
 void nb_cache_store(const nb_cache *c, uint8_t *tile, uint32_t at, const float *k, const float *v) {
     if (nb_cache_of_integers(c)) {
-        store_key(c, tile, at, k);
-        store_value(c, tile, at, v);
+        store_integers(c, tile, at, k, v);
     } else {
         store_floats(c, tile + c->k_at + (size_t)at * c->head_size * c->item, k, c->head_size);
         store_floats(c, tile + c->v_at + (size_t)at * c->value_size * c->item, v, c->value_size);

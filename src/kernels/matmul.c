@@ -18,40 +18,53 @@ const nb_matmul_kernel nb_matmul_kernels[] = {
     {0}};
 
 const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision) {
-    const nb_matmul_kernel *best = NULL;
-    for (const nb_matmul_kernel *k = nb_matmul_kernels; k->name; k++)
-        if ((k->form != NB_FORM_Q8 || precision == NB_PRECISION_FAST) &&
-            (k->type == type || (k->type == NB_TYPE_ANY && (!best || best->type == NB_TYPE_ANY))))
-            best = k;
-    return best;
+    const nb_matmul_kernel *any = NULL;
+    for (const nb_matmul_kernel *k = nb_matmul_kernels + sizeof nb_matmul_kernels / sizeof *k - 1; k-- > nb_matmul_kernels;)
+        if (k->type == type && (k->form != NB_FORM_Q8 || precision == NB_PRECISION_FAST))
+            return k;
+        else if (k->type == NB_TYPE_ANY && !any)
+            any = k;
+    return any;
 }
 
+/* All that a thread must know, in one place, for fetching each of its lines from the caller's core takes time. */
 typedef struct plan {
-    const nb_matmul_job *jobs;
+    nb_matmul_job jobs[NB_MATMUL_JOBS];
+    const nb_matmul_kernel *kernels[NB_MATMUL_JOBS];
     uint32_t n_jobs;
-    nb_activations *x;
-    float *scratch;
+    uint32_t queues; /* into which the pool cuts the chunks; 0: chunks of equal size */
     uint64_t groups; /* of a stretch, over all jobs */
+    float *scratch;
+    nb_activations x;
 } plan;
+
+/* Where chunk `index` begins. The chunks of a queue become smaller, evenly, up to its end: few of them have to be claimed, and
+ * still the threads end their jobs together. */
+static uint64_t begin_of(const plan *p, uint32_t index, uint32_t count) {
+    if (!p->queues)
+        return p->groups * index / count;
+    uint64_t each = count / p->queues, queue = index / each, left = each - index % each;
+    uint64_t from = p->groups * queue / p->queues, to = p->groups * (queue + 1) / p->queues;
+    return to - (to - from) * left * left / (each * each);
+}
 
 /* The jobs' stretches stand in one line; a chunk is a part of it. */
 static void run_chunk(void *context, int32_t index, int32_t count, int32_t thread) {
     const plan *p = context;
-    uint64_t from = p->groups * (uint32_t)index / (uint32_t)count, to = p->groups * ((uint32_t)index + 1) / (uint32_t)count;
+    uint64_t from = begin_of(p, (uint32_t)index, (uint32_t)count), to = begin_of(p, (uint32_t)index + 1, (uint32_t)count);
     for (uint32_t i = 0; i < p->n_jobs && from < to; i++) {
         const nb_matrix *w = p->jobs[i].w;
         uint32_t groups = nb_stretch_groups(w);
         if (from < groups) {
             uint64_t end = NB_MIN(to, groups);
-            nb_matmul_task task = {
+            p->kernels[i]->run(&(nb_matmul_task){
                 .w = w,
                 .first = (uint32_t)from,
                 .groups = (uint32_t)(end - from),
-                .x = p->x,
+                .x = &p->x,
                 .out = p->jobs[i].out,
                 .scratch = p->scratch + (size_t)thread * 4 * w->columns,
-            };
-            nb_matmul_kernel_of(w->type, p->x->precision)->run(&task);
+            });
             from = end;
         }
         from -= groups;
@@ -59,25 +72,35 @@ static void run_chunk(void *context, int32_t index, int32_t count, int32_t threa
     }
 }
 
+/* The largest number whose square is at most n. */
+static uint32_t root(uint64_t n) {
+    uint32_t r = 0;
+    while ((uint64_t)(r + 1) * (r + 1) <= n)
+        r++;
+    return r;
+}
+
 void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint32_t n_jobs, float *scratch) {
-    plan p = {jobs, n_jobs, x, scratch, 0};
+    plan p = {.n_jobs = n_jobs, .scratch = scratch};
     uint64_t work = 0; /* weights times tokens */
     for (uint32_t i = 0; i < n_jobs; i++) {
-        nb_activations_quantize(x, nb_matmul_kernel_of(jobs[i].w->type, x->precision)->form, pool);
+        p.jobs[i] = jobs[i];
+        p.kernels[i] = nb_matmul_kernel_of(jobs[i].w->type, x->precision);
+        nb_activations_quantize(x, p.kernels[i]->form, pool);
         p.groups += nb_stretch_groups(jobs[i].w);
         work += (uint64_t)jobs[i].w->rows * x->columns * x->n;
     }
-    /* Alone, a chunk is as many rows of a stretch as stay in the first-level cache while all tokens pass over them.
-     * Together, each thread has 16 chunks, so that one on a slow core holds the others up for a small part of the job, but
-     * none takes less than a microsecond or two, so that claiming them costs nothing, and none much more than 50: at the end
-     * of a large matrix, threads wait for half a chunk. */
-    enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 32 << 10, LARGEST = 1 << 20 };
+    p.x = *x;
+    /* Where there is more than a token, a chunk is at most as many rows of a stretch as stay in the first-level cache while all
+     * tokens pass over them. A thread's queue begins with large chunks and ends with some of few rows; no more than 16 are
+     * needed for that. Sharing less than a microsecond or two of work would cost as much. */
+    enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 32 << 10, MOST = 16 };
+    uint64_t chunks = x->n < NB_PANEL ? 0 : p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS;
     uint32_t threads = (uint32_t)nb_pool_threads(pool);
-    uint64_t chunks = threads == 1 ? 1 : NB_MIN(work / SMALLEST, 16 * (uint64_t)threads);
-    if (x->n >= NB_PANEL)
-        chunks = NB_MAX(chunks, p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS);
-    else if (threads > 1)
-        chunks = NB_MAX(chunks, work / LARGEST);
-    chunks = NB_MAX(1, NB_MIN(NB_MIN(chunks, p.groups), NB_MAX_CHUNKS));
-    nb_parallel(pool, (int32_t)chunks, x->n == 1, run_chunk, &p);
+    if (threads > 1 && work >= (uint64_t)threads * SMALLEST) {
+        p.queues = threads;
+        chunks = NB_MAX(2 * chunks / threads, NB_MIN(root(p.groups / threads), MOST));
+        chunks = NB_MIN(NB_MAX(1, chunks), NB_MAX_CHUNKS / threads) * threads;
+    }
+    nb_parallel(pool, (int32_t)NB_MIN(NB_MAX(1, chunks), NB_MAX_CHUNKS), x->n == 1, run_chunk, &p);
 }

@@ -83,6 +83,8 @@ typedef struct nb_matmul_job {
     float *out; /* [x->n, w->rows] */
 } nb_matmul_job;
 
+enum { NB_MATMUL_JOBS = 4 }; /* at most, at once */
+
 /* Products of one batch with several matrices of x->columns columns each, as one parallel loop.
  * scratch: [nb_pool_threads(pool), 4, columns]. */
 void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint32_t n_jobs, float *scratch);

@@ -4,8 +4,6 @@
 #include "matmul.h"
 #include "simd.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* What stays in registers throughout. */
 typedef struct constants {
     v128_t half, pair, bit; /* masks of a byte vector's fields */

@@ -6,8 +6,6 @@
 
 #pragma STDC FP_CONTRACT OFF /* nb_matrix_row rounds as the dequantizers do */
 
-#define INLINE static inline __attribute__((always_inline))
-
 uint32_t nb_group_rows(uint32_t type) {
     return nb_layout_of(type).bits ? NB_GROUP : 1;
 }

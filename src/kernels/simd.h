@@ -14,6 +14,9 @@
 #include <simde/wasm/simd128.h>
 #endif
 
+/* Of what is compiled anew for each constant that it is given. */
+#define INLINE static inline __attribute__((always_inline))
+
 /* Relaxed kernels are compiled where the instructions exist, and natively for the tests. */
 #if defined(__wasm_relaxed_simd__) || defined(NB_NATIVE)
 #define NB_RELAXED 1
