@@ -5,8 +5,9 @@
 #include "types.h"
 
 /* A chunk of work is one KV head and some neighbouring tokens: what shares the KV head are its queries, four of which meet a
- * tile of positions at a time. A lone token's chunk is one segment of positions. */
-enum { TOKENS = 16, SEGMENT = 128 };
+ * tile of positions at a time. A lone token's chunk is one segment of positions: of 64 up to position 256, so that a few heads
+ * are work for some threads, and of 128 from there on, for each has to be merged. */
+enum { TOKENS = 16, SEGMENT = 128, FINE_POSITIONS = 256, FINE_SEGMENT = 64, FINE_SEGMENTS = FINE_POSITIONS / FINE_SEGMENT };
 
 /* Of some positions: softmax's maximum and sum, and the values weighted so far. */
 typedef struct part {
@@ -57,8 +58,16 @@ static size_t workspace_floats(const nb_cache *c, uint32_t n) {
     return queries_floats(c, n) + widened_floats(c) + nb_meeting_scratch(c) + 2 * part_floats(c, n);
 }
 
+static uint32_t segment_at(uint32_t position) {
+    return position < FINE_POSITIONS ? position / FINE_SEGMENT : FINE_SEGMENTS + (position - FINE_POSITIONS) / SEGMENT;
+}
+
+static uint32_t segment_begin(uint32_t i) {
+    return i < FINE_SEGMENTS ? i * FINE_SEGMENT : FINE_POSITIONS + (i - FINE_SEGMENTS) * SEGMENT;
+}
+
 static uint32_t segments_of(uint32_t positions) {
-    return (positions + SEGMENT - 1) / SEGMENT;
+    return segment_at(positions - 1) + 1;
 }
 
 /* Of a lone token: [kv_heads] of queries, and [kv_heads, segments] of parts. */
@@ -160,8 +169,8 @@ static void attend_segment(const nb_attention *a, const workspace *w, const quer
         to->sum[i] = 0;
     }
     memset(to->out, 0, (size_t)n * a->cache->value_columns * sizeof(float));
-    uint32_t begin = NB_MAX(segment * SEGMENT, begin_of(a, s.token) / NB_TILE * NB_TILE);
-    uint32_t end = NB_MIN((segment + 1) * SEGMENT, end_of(a, s.token + s.tokens - 1));
+    uint32_t begin = NB_MAX(segment_begin(segment), begin_of(a, s.token) / NB_TILE * NB_TILE);
+    uint32_t end = NB_MIN(segment_begin(segment + 1), end_of(a, s.token + s.tokens - 1));
     for (uint32_t at = begin; at < end; at += NB_TILE)
         meet_tile(a, w, from, to, s, at, NB_MIN(NB_TILE, end - at));
 }
@@ -208,7 +217,7 @@ static void attend_span(void *context, int32_t index, int32_t count, int32_t thr
     uint32_t token = (uint32_t)index / a->kv_heads * TOKENS;
     span s = {(uint32_t)index % a->kv_heads, token, NB_MIN(TOKENS, a->n - token)};
     place_queries(a, &w.own, s);
-    uint32_t segment = begin_of(a, token) / SEGMENT, end = segments_of(end_of(a, token + s.tokens - 1));
+    uint32_t segment = segment_at(begin_of(a, token)), end = segments_of(end_of(a, token + s.tokens - 1));
     attend_segment(a, &w, &w.own, &w.all, s, segment);
     while (++segment < end) {
         attend_segment(a, &w, &w.own, &w.next, s, segment);
@@ -217,13 +226,12 @@ static void attend_span(void *context, int32_t index, int32_t count, int32_t thr
     finish(a, &w.all, s);
 }
 
-/* A lone token: a chunk is one segment. */
+/* A lone token: a chunk is one segment, its neighbours are of the same head. */
 static void attend_alone(void *context, int32_t index, int32_t count, int32_t thread) {
-    (void)count;
     const nb_attention *a = context;
     workspace w = workspace_at(a, thread);
-    span s = {(uint32_t)index % a->kv_heads, 0, 1};
-    uint32_t segment = begin_of(a, 0) / SEGMENT + (uint32_t)index / a->kv_heads;
+    uint32_t segments = (uint32_t)count / a->kv_heads, segment = segment_at(begin_of(a, 0)) + (uint32_t)index % segments;
+    span s = {(uint32_t)index / segments, 0, 1};
     queries from = lone_queries(a, s.kv);
     part to = lone_part(a, s.kv, segment);
     attend_segment(a, &w, &from, &to, s, segment);
@@ -238,7 +246,7 @@ void nb_attend(nb_pool *pool, const nb_attention *a) {
         queries to = lone_queries(a, kv);
         place_queries(a, &to, (span){kv, 0, 1});
     }
-    uint32_t first = begin_of(a, 0) / SEGMENT, end = segments_of(end_of(a, 0));
+    uint32_t first = segment_at(begin_of(a, 0)), end = segments_of(end_of(a, 0));
     nb_parallel(pool, (int32_t)(a->kv_heads * (end - first)), true, attend_alone, (void *)a);
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
         part all = lone_part(a, kv, first);
