@@ -33,16 +33,16 @@ typedef struct queue {
 
 struct nb_pool {
     /* only the caller's */
-    int32_t n_threads;
     uint32_t due;                 /* what `done` will be when the job at hand is over */
     uint32_t looked_at, unshared; /* short jobs of this round, and those of them in which nobody helped anybody (see look_at) */
     uint32_t alone, next_alone;   /* short jobs that the caller is still to run alone, and after the next such round */
-    queue *queues;                /* [n_threads] */
     uint8_t *stacks;              /* [n_threads - 1, STACK_BYTES]; the lowest GUARD_BYTES of each must stay as they are */
     /* the caller writes, and idle workers watch */
     _Alignas(64) uint64_t job;
     nb_chunk_function function;
     void *context;
+    int32_t n_threads;
+    queue *queues;                /* [n_threads] */
     /* workers write, and the caller watches */
     _Alignas(64) uint32_t done;   /* chunks that workers have done, of all jobs */
     uint32_t caller_sleeps;

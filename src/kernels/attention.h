@@ -6,7 +6,7 @@
 #include "kv_cache.h"
 
 typedef struct nb_attention {
-    const float *q;            /* [n, heads, head_size] */
+    _Alignas(64) const float *q; /* [n, heads, head_size]. (Threads read what follows: it shares no line with what the caller writes.) */
     float *out;                /* [n, heads, value_size] */
     const nb_cache *cache;
     const uint8_t *tiles;      /* [kv_heads, nb_cache_tiles(context)] of the layer */

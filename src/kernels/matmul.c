@@ -27,9 +27,10 @@ const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision) {
     return any;
 }
 
-/* All that a thread must know, in one place, for fetching each of its lines from the caller's core takes time. */
+/* All that a thread must know, in lines of its own: beside it on the stack stands what the caller writes with each chunk, and
+ * every time it does, other cores would have to fetch a shared line anew. */
 typedef struct plan {
-    nb_matmul_job jobs[NB_MATMUL_JOBS];
+    _Alignas(64) nb_matmul_job jobs[NB_MATMUL_JOBS];
     const nb_matmul_kernel *kernels[NB_MATMUL_JOBS];
     uint32_t n_jobs;
     uint32_t queues; /* into which the pool cuts the chunks; 0: chunks of equal size */
