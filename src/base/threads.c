@@ -10,21 +10,21 @@
  * A job of a lone token takes some tens of microseconds, and a cache line takes up to half of one from core to core. So a
  * job is published by writing a single line, and each thread claims chunks on one that mostly stays with it:
  *
- *     job       number of the job (48 bits) | its chunks (16)
- *     ticket    number of the job that was last claimed from (48) | chunks of the queue that are claimed (16)
+ *     job       number of the job (44 bits) | its chunks (20)
+ *     ticket    number of the job that was last claimed from (44) | chunks of the queue that are claimed (20)
  *
  * A chunk is claimed by exchanging the ticket for the next, which fails if anybody else has. A ticket of an earlier job
  * is one of which nothing is claimed. So a thread that is late can never mistake one job's chunk for another's: the
  * queues that its job had are exhausted, or of a later number. Nobody has to wait for all workers to check in or out: a
  * job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function` and `context` may be
- * read after claiming. 48 bits last for centuries. */
+ * read after claiming. 44 bits last for years. */
 
 enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
 enum { FAIR_CHUNKS = 8, ROUND = 16, ALONE = 2048, LEAST_ALONE = 32 };
 static const uint8_t GUARD = 0xA5;
 
-#define COUNT_BITS 16
-#define COUNT_OF(word) ((uint32_t)(word) & 0xffff)
+#define COUNT_BITS 20
+#define COUNT_OF(word) ((uint32_t)(word) & NB_MAX_CHUNKS)
 #define NUMBER_OF(word) ((word) >> COUNT_BITS)
 
 typedef struct queue {

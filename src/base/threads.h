@@ -9,7 +9,7 @@
 /* Runs chunk `index` of `count`; `thread` (0: the caller) tells which thread's scratch memory may be used. */
 typedef void (*nb_chunk_function)(void *context, int32_t index, int32_t count, int32_t thread);
 
-enum { NB_MAX_THREADS = 64, NB_MAX_CHUNKS = 32768 };
+enum { NB_MAX_THREADS = 64, NB_MAX_CHUNKS = (1 << 20) - 1 };
 
 /* Calls f for every chunk 0 ... count-1 and returns when all are done. The caller takes part; it never waits for a
  * worker that has not claimed a chunk. count <= NB_MAX_CHUNKS. is_short: of a lone token, say; while

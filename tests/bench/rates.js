@@ -82,12 +82,13 @@ export async function measureCores(site, model, cores, repetitions) {
         return page;
     };
     const one = await open(1), other = await open(1), two = await open(2), many = await open(2 * cores);
-    const forced = await open(2 * cores, 'relaxed-threads'), busy = await openPage(site);
+    const forced = await open(2 * cores, 'relaxed-threads'), beside = await open(2), busy = await openPage(site);
     const ways = [
         { name: '1 thread', pages: [one] }, { name: '2 engines at once, together', pages: [one, other] },
         { name: '2 threads', pages: [two] }, { name: `${2 * cores} threads asked for`, pages: [many] },
         { name: `${2 * cores} threads by force`, pages: [forced] },
-        { name: '1 thread, a core is busy', pages: [one], busy }, { name: '2 threads, a core is busy', pages: [two], busy },
+        // not `two`: threads remember for some tokens that there was a neighbour
+        { name: '1 thread, a core is busy', pages: [one], busy }, { name: '2 threads, a core is busy', pages: [beside], busy },
     ].map(way => ({ ...way, measures: way.pages.map(() => /** @type {Measure[]} */ ([])) }));
     const pings = [];
     for (let i = 0; i <= repetitions; i++)
@@ -108,9 +109,9 @@ export async function measureCores(site, model, cores, repetitions) {
                 if (i > 0) measures[j].push(measure);
             }));
             await busy?.evaluate('window.stop()');
-            if (pages[0] === two && !busy) pings.push(await call(two, 'pingCores'));
+            if (pages[0] === two) pings.push(await call(two, 'pingCores'));
         }
-    for (const page of [one, other, two, many, forced, busy]) await page.context().close();
+    for (const page of [one, other, two, many, forced, beside, busy]) await page.context().close();
     const rows = ways.map(({ name, measures }) => {
         const each = measures.map(summarize);
         const sum = (/** @type {'prompt' | 'generate'} */ figure) => each.reduce((all, row) => all + row[figure], 0);

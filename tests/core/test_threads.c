@@ -4,25 +4,26 @@
 
 #include "../../src/base/threads.h"
 
-enum { CHUNKS = 1000 };
+enum { CHUNKS = 70000 }; /* more than 16 bits hold: a long context has as many */
 
 typedef struct work {
-    int32_t times[CHUNKS]; /* each chunk's runs */
+    uint8_t times[CHUNKS]; /* each chunk's runs */
     int32_t wrong;         /* calls with a count or a thread that cannot be */
     int32_t n_threads, count;
 } work;
 
+static work w;
+
 static void run_chunk(void *context, int32_t index, int32_t count, int32_t thread) {
-    work *w = context;
-    if (count != w->count || index < 0 || index >= count || thread < 0 || thread >= w->n_threads)
-        __atomic_fetch_add(&w->wrong, 1, __ATOMIC_SEQ_CST);
+    work *of = context;
+    if (count != of->count || index < 0 || index >= count || thread < 0 || thread >= of->n_threads)
+        __atomic_fetch_add(&of->wrong, 1, __ATOMIC_SEQ_CST);
     else
-        w->times[index]++;
+        of->times[index]++;
 }
 
 static void check_pool(int32_t n_threads) {
-    static const int32_t COUNTS[] = {0, 1, 2, 7, 64, CHUNKS};
-    static work w;
+    static const int32_t COUNTS[] = {0, 1, 2, 7, 1000, CHUNKS};
     nb_pool *pool = test_pool_new(n_threads);
     if (!pool)
         return;
@@ -59,7 +60,6 @@ static void check_help(void) {
         test_pool_free(pool);
         return;
     }
-    static work w;
     hope in_short = {.patience = 10000}, in_long = {.patience = 1 << 28};
     for (int32_t job = 0; job < 5000; job++) {
         w = (work){.n_threads = 2, .count = 64};
@@ -83,7 +83,7 @@ void test_threads(void) {
     CHECK(!nb_pool_new(NB_MAX_THREADS + 1, &err) && err.code == NB_ERR_ARGUMENT, "%s", err.message);
     nb_pool_free(NULL);
 
-    work alone = {.n_threads = 1, .count = 3};
-    nb_parallel(NULL, 3, false, run_chunk, &alone);
-    CHECK(alone.times[0] == 1 && alone.times[1] == 1 && alone.times[2] == 1 && !alone.wrong, "without a pool");
+    w = (work){.n_threads = 1, .count = 3};
+    nb_parallel(NULL, 3, false, run_chunk, &w);
+    CHECK(w.times[0] == 1 && w.times[1] == 1 && w.times[2] == 1 && !w.wrong, "without a pool");
 }
