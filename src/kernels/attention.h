@@ -5,8 +5,9 @@
 #include "../base/threads.h"
 #include "kv_cache.h"
 
+/* On lines of its own: all threads read it, and beside it on the stack stands what the caller writes. */
 typedef struct nb_attention {
-    _Alignas(64) const float *q; /* [n, heads, head_size]. (Threads read what follows: it shares no line with what the caller writes.) */
+    _Alignas(64) const float *q; /* [n, heads, head_size] */
     float *out;                /* [n, heads, value_size] */
     const nb_cache *cache;
     const uint8_t *tiles;      /* [kv_heads, nb_cache_tiles(context)] of the layer */

@@ -73,14 +73,6 @@ static void run_chunk(void *context, int32_t index, int32_t count, int32_t threa
     }
 }
 
-/* The largest number whose square is at most n. */
-static uint32_t root(uint64_t n) {
-    uint32_t r = 0;
-    while ((uint64_t)(r + 1) * (r + 1) <= n)
-        r++;
-    return r;
-}
-
 void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint32_t n_jobs, float *scratch) {
     plan p = {.n_jobs = n_jobs, .scratch = scratch};
     uint64_t work = 0; /* weights times tokens */
@@ -93,15 +85,16 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
     }
     p.x = *x;
     /* Where there is more than a token, a chunk is at most as many rows of a stretch as stay in the first-level cache while all
-     * tokens pass over them. A thread's queue begins with large chunks and ends with some of few rows; no more than 16 are
-     * needed for that. Sharing less than a microsecond or two of work would cost as much. */
+     * tokens pass over them. A thread's queue begins with large chunks and ends with one of a row or a few, for which as many
+     * are needed as the root of its rows, or 16. Sharing less than a microsecond or two of work would cost as much. */
     enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 32 << 10, MOST = 16 };
-    uint64_t chunks = x->n < NB_PANEL ? 0 : p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS;
+    uint64_t chunks = x->n < NB_PANEL ? 0 : p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS, own = 1;
     uint32_t threads = (uint32_t)nb_pool_threads(pool);
     if (threads > 1 && work >= (uint64_t)threads * SMALLEST) {
+        while (own < MOST && (own + 1) * (own + 1) <= p.groups / threads)
+            own++;
         p.queues = threads;
-        chunks = NB_MAX(2 * chunks / threads, NB_MIN(root(p.groups / threads), MOST));
-        chunks = NB_MIN(NB_MAX(1, chunks), NB_MAX_CHUNKS / threads) * threads;
+        chunks = NB_MIN(NB_MAX(2 * chunks / threads, own), NB_MAX_CHUNKS / threads) * threads;
     }
     nb_parallel(pool, (int32_t)NB_MIN(NB_MAX(1, chunks), NB_MAX_CHUNKS), x->n == 1, run_chunk, &p);
 }

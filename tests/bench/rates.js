@@ -68,13 +68,11 @@ export async function measureLengths(site, model, repetitions) {
 }
 
 /** @typedef {{ name: string, prompt: number, generate: number }} CoresRow */
-/** pings: how long a word takes from one core to another and back, in nanoseconds, from the quickest of the run to the slowest.
- * @typedef {{ rows: CoresRow[], pings: number[] }} Cores */
 
 /** nibble with one thread; two engines of one thread each at the same time, together, which is what two cores give when nobody
  * waits for anybody; with two threads; with more than there are cores, asked for (there are not more, then) and by force; and
  * with one and two threads while another page keeps a core busy: medians, in turns.
- * @param {Site} site @param {BenchModel} model @param {number} cores @param {number} repetitions @returns {Promise<Cores>} */
+ * @param {Site} site @param {BenchModel} model @param {number} cores @param {number} repetitions @returns {Promise<CoresRow[]>} */
 export async function measureCores(site, model, cores, repetitions) {
     const open = async (/** @type {number} */ threads, /** @type {string | undefined} */ build = undefined) => {
         const page = await openPage(site);
@@ -90,7 +88,6 @@ export async function measureCores(site, model, cores, repetitions) {
         // not `two`: threads remember for some tokens that there was a neighbour
         { name: '1 thread, a core is busy', pages: [one], busy }, { name: '2 threads, a core is busy', pages: [beside], busy },
     ].map(way => ({ ...way, measures: way.pages.map(() => /** @type {Measure[]} */ ([])) }));
-    const pings = [];
     for (let i = 0; i <= repetitions; i++)
         for (const [way, { pages, measures, busy }] of ways.entries()) {
             const text = prompt(i * ways.length + way); // a page that finds its last prompt again has nothing to do
@@ -109,13 +106,48 @@ export async function measureCores(site, model, cores, repetitions) {
                 if (i > 0) measures[j].push(measure);
             }));
             await busy?.evaluate('window.stop()');
-            if (pages[0] === two) pings.push(await call(two, 'pingCores'));
         }
     for (const page of [one, other, two, many, forced, beside, busy]) await page.context().close();
-    const rows = ways.map(({ name, measures }) => {
+    return ways.map(({ name, measures }) => {
         const each = measures.map(summarize);
         const sum = (/** @type {'prompt' | 'generate'} */ figure) => each.reduce((all, row) => all + row[figure], 0);
         return { name, prompt: sum('prompt'), generate: sum('generate') };
     });
-    return { rows, pings: pings.sort((a, b) => a - b) };
+}
+
+/** Of some of the times that two threads were measured beside one: how long a word took from one core to the other and back, in
+ * nanoseconds, and the median ratio of their rates of generation.
+ * @typedef {{ precision: string, from: number, to: number, ratio: number }} Meeting */
+
+/** What two threads gain depends on how quickly the cores of the moment meet, and a virtual machine's move. So one thread and
+ * two take turns many times, each time beside that figure, and the times are summed up by thirds of it.
+ * @param {Site} site @param {BenchModel} model @param {number} repetitions @returns {Promise<Meeting[]>} */
+export async function measureMeeting(site, model, repetitions) {
+    const THIRDS = 3, PROMPT = 64;
+    const meetings = [];
+    let token = 0; // no prompt begins as the last one did
+    for (const precision of ['exact', 'fast']) {
+        const [one, two] = await Promise.all([1, 2].map(async threads => {
+            const page = await openPage(site);
+            await call(page, 'open', 'nibble', `/${model.file}`, { threads, precision, contextLength: CONTEXT });
+            return page;
+        }));
+        const generate = async (/** @type {import('playwright-core').Page} */ page) => {
+            await page.bringToFront();
+            return (await call(page, 'rates', Array.from({ length: PROMPT }, () => 1000 + token++ % 5000), GENERATE)).generateTokensPerSecond;
+        };
+        const times = [];
+        for (let i = 0; i <= THIRDS * repetitions; i++) {
+            const before = await call(two, 'pingCores'), rates = [await generate(two), await generate(one)];
+            const ns = (before + await call(two, 'pingCores')) / 2;
+            if (i > 0) times.push({ ns, ratio: rates[0] / rates[1] });
+        }
+        times.sort((a, b) => a.ns - b.ns);
+        for (let i = 0; i < THIRDS; i++) {
+            const some = times.slice(i * repetitions, (i + 1) * repetitions);
+            meetings.push({ precision, from: some[0].ns, to: some[some.length - 1].ns, ratio: median(some.map(time => time.ratio)) });
+        }
+        for (const page of [one, two]) await page.context().close();
+    }
+    return meetings;
 }

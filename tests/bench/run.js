@@ -1,7 +1,7 @@
 // make bench: nibble, wllama and native llama.cpp on the same models, prompts and machine, taking turns in one run.
 //
 //     node tests/bench/run.js [--models smollm2,gemma] [--engines exact,native] [--threads 1,2] [--repetitions 5]
-//                             [--parts speed,lengths,cores,loading]
+//                             [--parts speed,lengths,cores,meeting,loading]
 //
 // Times are of a clock outside the engines: prompt tokens a second = prompt tokens / time to the first piece of text
 // (which includes choosing that token), generation = the tokens after the first / the time that they took. Prints
@@ -16,13 +16,13 @@ import { ENGINES } from './engines.js';
 import { judge } from './goals.js';
 import { measureLoading } from './loading.js';
 import { MODELS, isThere, root } from './models.js';
-import { measureCores, measureLengths, measureSpeed } from './rates.js';
-import { coresTable, goalsTable, lengthsTable, loadingTable, speedTable } from './tables.js';
+import { measureCores, measureLengths, measureMeeting, measureSpeed } from './rates.js';
+import { coresTable, goalsTable, lengthsTable, loadingTable, meetingTable, speedTable } from './tables.js';
 
 const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
     '--disable-background-networking', '--disable-component-update', '--disable-renderer-backgrounding',
     '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows'];
-const PARTS = ['speed', 'lengths', 'cores', 'loading'];
+const PARTS = ['speed', 'lengths', 'cores', 'meeting', 'loading'];
 
 const list = (/** @type {string} */ text) => text.toLowerCase().split(',').filter(Boolean);
 const { values: options } = parseArgs({ options: {
@@ -79,6 +79,10 @@ try {
         if (parts.includes('cores')) {
             results.cores = await measureCores(site, model, cores, repetitions);
             say(coresTable(model.name, results.cores));
+        }
+        if (parts.includes('meeting')) {
+            results.meetings = await measureMeeting(site, model, repetitions);
+            say(meetingTable(model.name, results.meetings));
         }
         if (parts.includes('loading')) {
             results.loading = await measureLoading(site, model, cores, repetitions);

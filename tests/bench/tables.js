@@ -37,12 +37,17 @@ export const lengthsTable = (model, lengths) => `${model}, nibble in Chromium, 1
     lengths.map(({ length, prompt, generate }) =>
         [`${length} tokens`, prompt.toFixed(1), generate?.toFixed(1) ?? '']))}`;
 
-/** @param {string} model @param {import('./rates.js').Cores} cores the first row is one thread */
-export const coresTable = (model, { rows, pings }) => `${model}, nibble in Chromium, what the cores give; tokens/s:\n${table(
+/** @param {string} model @param {import('./rates.js').CoresRow[]} rows the first one is one thread */
+export const coresTable = (model, rows) => `${model}, nibble in Chromium, what the cores give; tokens/s:\n${table(
     ['', 'prompt', 'x 1 thread', 'generate', 'x 1 thread'],
     rows.map(({ name, prompt, generate }) => [name, prompt.toFixed(1), (prompt / rows[0].prompt).toFixed(2),
-        generate.toFixed(1), (generate / rows[0].generate).toFixed(2)]))}\n` +
-    `From one core to the other and back: ${pings.map(ns => ns.toFixed(0)).join(', ')} ns.`;
+        generate.toFixed(1), (generate / rows[0].generate).toFixed(2)]))}`;
+
+/** @param {string} model @param {import('./rates.js').Meeting[]} meetings */
+export const meetingTable = (model, meetings) =>
+    `${model}, nibble in Chromium, 2 threads / 1 when generating, by how long a word takes from core to core and back:\n${table(
+        ['precision', 'there and back', '2 threads / 1'],
+        meetings.map(({ precision, from, to, ratio }) => [precision, `${from.toFixed(0)} to ${to.toFixed(0)} ns`, ratio.toFixed(2)]))}`;
 
 /** @param {string} model @param {NonNullable<import('./goals.js').Results['loading']>} loading @param {number} cores */
 export function loadingTable(model, { ms: of, memoryBytes, weightBytes, sessionBytes, heapBytes }, cores) {
