@@ -24,8 +24,9 @@ enum { FAIR_CHUNKS = 8, ROUND = 16, ALONE = 2048, LEAST_ALONE = 32 };
 static const uint8_t GUARD = 0xA5;
 
 #define COUNT_BITS 20
-#define COUNT_OF(word) ((uint32_t)(word) & NB_MAX_CHUNKS)
+#define COUNT_OF(word) ((uint32_t)(word) & ((1u << COUNT_BITS) - 1))
 #define NUMBER_OF(word) ((word) >> COUNT_BITS)
+_Static_assert(NB_MAX_CHUNKS < 1 << COUNT_BITS, "a job's number begins where its chunks end");
 
 typedef struct queue {
     _Alignas(64) uint64_t ticket;

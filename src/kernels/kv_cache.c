@@ -40,6 +40,7 @@ float nb_largest(const float *x, uint32_t n, float *sum) {
     return nb_max_f32x4(top);
 }
 
+/* Not inlined, nor is scale_of: they would stand in what stores keys and values of either size. */
 __attribute__((noinline)) void nb_round_to(int16_t *out, const float *x, uint32_t n, float scale, int32_t most) {
     v128_t inverse = wasm_f32x4_splat(scale > 0x1p-120f ? 1 / scale : 0);
     for (uint32_t i = 0; i < n; i += 4) {

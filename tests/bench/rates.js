@@ -40,23 +40,28 @@ const LENGTHS = [64, 128, 512, 1024];
 const STRETCH = 32; // tokens generated after the shortest and after the longest prompt
 const generates = (/** @type {number} */ length) => length === LENGTHS[0] || length === LENGTHS.at(-1);
 
+/** Prompts of random tokens, as `nibble bench` makes them: no two begin alike. @param {number} vocabulary */
+function prompts(vocabulary) {
+    let random = 1;
+    return (/** @type {number} */ length) => Array.from({ length }, () => {
+        random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+        return random % vocabulary;
+    });
+}
+
 /** nibble alone, one thread, by its own clock: what prompts of several lengths reach, and what is left of generation
  * after a long one. @param {Site} site @param {BenchModel} model @param {number} repetitions */
 export async function measureLengths(site, model, repetitions) {
     const page = await openPage(site);
     const settings = { threads: 1, contextLength: Math.max(...LENGTHS) + STRETCH };
     const { info } = await call(page, 'open', 'nibble', `/${model.file}`, settings);
-    let random = 1;
-    const token = () => { // as `nibble bench` makes its prompts
-        random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
-        return random % info.vocabulary;
-    };
+    const tokens = prompts(info.vocabulary);
     const rates = LENGTHS.map(() => /** @type {import('./nibble.js').Rates[]} */ ([]));
     for (let i = 0; i <= repetitions; i++)
         for (const [j, length] of LENGTHS.entries()) {
             if (i === 0 && length > 128) continue; // warm by then
             const count = generates(length) ? STRETCH : 1;
-            const rate = await call(page, 'rates', Array.from({ length }, token), count);
+            const rate = await call(page, 'rates', tokens(length), count);
             if (i > 0) rates[j].push(rate);
         }
     await page.context().close();
@@ -125,16 +130,16 @@ export async function measureCores(site, model, cores, repetitions) {
 export async function measureMeeting(site, model, repetitions) {
     const THIRDS = 3, PROMPT = 64;
     const meetings = [];
-    let token = 0; // no prompt begins as the last one did
     for (const precision of ['exact', 'fast']) {
-        const [one, two] = await Promise.all([1, 2].map(async threads => {
-            const page = await openPage(site);
-            await call(page, 'open', 'nibble', `/${model.file}`, { threads, precision, contextLength: CONTEXT });
-            return page;
-        }));
-        const generate = async (/** @type {import('playwright-core').Page} */ page) => {
+        const [one, two] = [await openPage(site), await openPage(site)];
+        const open = (/** @type {typeof one} */ page, /** @type {number} */ threads) =>
+            call(page, 'open', 'nibble', `/${model.file}`, { threads, precision, contextLength: CONTEXT });
+        const { info } = await open(one, 1);
+        await open(two, 2);
+        const tokens = prompts(info.vocabulary);
+        const generate = async (/** @type {typeof one} */ page) => {
             await page.bringToFront();
-            return (await call(page, 'rates', Array.from({ length: PROMPT }, () => 1000 + token++ % 5000), GENERATE)).generateTokensPerSecond;
+            return (await call(page, 'rates', tokens(PROMPT), GENERATE)).generateTokensPerSecond;
         };
         const times = [];
         for (let i = 0; i <= THIRDS * repetitions; i++) {
