@@ -47,10 +47,11 @@ bench-kernels: compilers node_modules/.package-lock.json ## speed of each kernel
 	@./build.sh bench
 	@exec node_modules/node24/bin/node tests/bench/kernels.js # Node 20 has no relaxed SIMD
 
-fuzz: checked ## fuzz the readers of untrusted bytes for a while (SECONDS_EACH=60)
+fuzz: checked ## fuzz all that takes untrusted bytes for a while, and say which lines ran (SECONDS_EACH=60)
 	@tools/setup.sh native
-	@./build.sh fuzz
-	@node tests/fuzz/run.js $(SECONDS_EACH)
+	@tools/setup.sh fuzz
+	@./build.sh fuzz fuzz-memory fuzz-32 fuzz-lines
+	@node tests/fuzz/run.js $(SECONDS_EACH) checked memory 32 lines
 
 oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from the reference implementations
 	@tools/setup.sh venv

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Compiles the core. Usage: ./build.sh [wasm] [native] [tests] [bench] [fuzz]   (default: wasm)
+# Compiles the core. Usage: ./build.sh [wasm] [native] [tests] [bench] [fuzz] [fuzz-memory] [fuzz-32] [fuzz-lines]   (default: wasm)
 #   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm, the engine, and
 #           build/wasm/nibble-convert.wasm, the converter
 #   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
 #   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
-#   fuzz    build/native/fuzz_*: the core with the targets of tests/fuzz under libFuzzer, ASan and UBSan
+#   fuzz    build/fuzz-checked/fuzz_*: the core with the targets of tests/fuzz under libFuzzer, ASan and UBSan
+#   fuzz-memory, fuzz-32, fuzz-lines   the same under MSan; with addresses of 32 bits, as WebAssembly has them; and
+#           counting the lines that run
 #   bench   build/bench/kernels-<build>.wasm, for tests/bench/kernels.js
 # Emscripten compiles (emcc -c), wasm-ld of the same LLVM links; no JavaScript of Emscripten's is used, nor binaryen.
 # CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once.
@@ -154,7 +156,7 @@ compile_math() {
 # Removes OUT if it was not linked from these objects: a source that is gone changes no object's time.
 relink_if_other() { # OUT OBJECT...
     local list
-    list=build/o/$(basename "$1").objects
+    list=build/o/${1//\//-}.objects
     [ "$(cat "$list" 2> /dev/null)" = "$*" ] || rm -f "$1"
     echo "$*" > "$list"
 }
@@ -227,14 +229,26 @@ build_bench() {
     done
 }
 
-# Sets CC, its version, and NATIVE: the flags of every native build.
+# The flags of one way to watch a native build.
+watched_by() { # checked | 32 | memory | lines
+    local undefined="-fno-sanitize-recover=undefined"
+    case $1 in
+    checked) echo "-fsanitize=address,undefined $undefined" ;;
+    32) echo "-m32 -msse4.1 -fsanitize=address,undefined,float-cast-overflow $undefined,float-cast-overflow" ;;
+    memory) echo "-fsanitize=memory" ;;
+    lines) echo "-fprofile-instr-generate -fcoverage-mapping" ;;
+    esac
+}
+
+# Sets CC, its version, BARE, the flags of every native build, and NATIVE, those of the C suite.
 find_native() {
     CC=${CC:-$(command -v clang-22 || command -v clang || command -v gcc)} ||
         fail "no native C compiler: run 'make setup', or set CC"
     [ -e /usr/include/simde ] || fail "SIMDe is missing (Debian: libsimde-dev): run 'make setup'"
     CC_VERSION=$($CC --version | head -n 1)
-    NATIVE="-O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fsanitize=address,undefined \
--fno-sanitize-recover=undefined -fno-omit-frame-pointer -pthread -DNB_NATIVE -DNB_THREADS ${CORE_DEFINES:-}"
+    BARE="-O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fno-omit-frame-pointer -pthread -DNB_NATIVE -DNB_THREADS \
+${CORE_DEFINES:-}"
+    NATIVE="$BARE $(watched_by checked)"
     mkdir -p build/native
     echo "build.sh: $CC, $CC_VERSION"
 }
@@ -246,7 +260,8 @@ link_native() {
     relink_if_other "$out" "$@"
     for object in "$@"; do
         [ "$object" -nt "$out" ] || continue
-        $CC $NATIVE $flags "$@" -lm -o "$out"
+        mkdir -p "$(dirname "$out")"
+        $CC $flags "$@" -lm -o "$out"
         break
     done
     echo "build.sh: $out"
@@ -256,18 +271,19 @@ build_native() {
     find_native
     local TOOLCHAIN=$CC_VERSION
     compile native "$CC $NATIVE $WARN -Isrc" $CORE $TESTS tests/core/host_native.c
-    link_native build/native/core-tests "" $OBJECTS
+    link_native build/native/core-tests "$NATIVE" $OBJECTS
 }
 
-build_fuzz() {
-    local core target
+build_fuzz() { # as watched_by
+    local core target flags
     find_native
     local TOOLCHAIN=$CC_VERSION
-    compile native-fuzz "$CC $NATIVE -fsanitize=fuzzer-no-link $WARN -Isrc" $CORE tests/fuzz/*.c
+    flags="$BARE $(watched_by "$1")"
+    compile "fuzz-$1" "$CC $flags -fsanitize=fuzzer-no-link $WARN -Isrc" $CORE tests/fuzz/*.c
     core=$(for object in $OBJECTS; do case $object in */fuzz_*) ;; *) echo "$object" ;; esac; done)
     for target in tests/fuzz/fuzz_*.c; do
         target=$(basename "$target" .c)
-        link_native "build/native/$target" -fsanitize=fuzzer build/o/native-fuzz/$target.o $core
+        link_native "build/fuzz-$1/$target" "$flags -fsanitize=fuzzer" "build/o/fuzz-$1/$target.o" $core
     done
 }
 
@@ -277,7 +293,9 @@ for goal in "$@"; do
 done
 for goal in "$@"; do
     case $goal in
-    wasm | tests | bench | native | fuzz) "build_$goal" ;;
+    wasm | tests | bench | native) "build_$goal" ;;
+    fuzz) build_fuzz checked ;;
+    fuzz-memory | fuzz-32 | fuzz-lines) build_fuzz "${goal#fuzz-}" ;;
     *) fail "unknown goal '$goal'; see the first lines of build.sh" ;;
     esac
 done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gets what the Makefile's goals need and the machine lacks. Usage: tools/setup.sh node|compilers|native|browser|pip|venv
+# Gets what the Makefile's goals need and the machine lacks. Usage: tools/setup.sh node|compilers|native|fuzz|browser|pip|venv
 # Debian's packages are installed as root, or through sudo where it asks no password; where that is not allowed, one
 # line says what to type. Nothing here installs, replaces or shadows `node`.
 set -euo pipefail
@@ -75,6 +75,7 @@ compilers) # for the WebAssembly builds
     fi
     ;;
 native) need clang-22 libclang-rt-22-dev libsimde-dev ;; # for the native tests
+fuzz) need llvm-22 libc6-dev-i386 lib32gcc-12-dev lib32stdc++-12-dev ;; # to count lines, and for addresses of 32 bits
 browser) command -v chromium > /dev/null || need chromium ;; # for the page's tests and benches
 pip) # for the model's download: pip, or what makes a virtual environment that has it
     python3 -m pip --version > /dev/null 2>&1 || python3 -c 'import venv, ensurepip' 2> /dev/null || need python3-venv

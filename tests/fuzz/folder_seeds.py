@@ -67,7 +67,7 @@ def main():
             seeds[path.parent.name] = seed(**{name.replace(".", "__"): file.read_bytes() for name, file in files.items() if file.exists()})
     for name, data in seeds.items():
         for first in (0, 3):
-            for flags in (0, 1, 2, 4 << 2 | 2):
+            for flags in (0, 1, 2, 4 << 2 | 2, 64, 64 | 5 << 2):
                 (folder / f"{name}-{first}-{flags}").write_bytes(bytes([first, flags]) + data)
 
 

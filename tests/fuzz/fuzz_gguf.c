@@ -1,22 +1,11 @@
 /* libFuzzer target of the GGUF parser: any bytes, in pieces of any size, with the file's size known or not, give a
  * checkpoint that keeps its promises or an error, and the same one however the bytes are cut.
  *
- * clang-22 -g -O1 -std=c11 -DNB_NATIVE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
- *     tests/fuzz/fuzz_gguf.c src/formats/{gguf,checkpoint}.c src/kernels/{traits,dequantize,dequantize_codebooks}.c \
- *     src/base/{memory,error,writer}.c -o build/native/fuzz_gguf
- * python3 tests/fuzz/gguf_seeds.py build/fuzz/gguf
- * build/native/fuzz_gguf -max_total_time=60 -timeout=5 build/fuzz/gguf
- *
  * Input: byte 0 chooses the size of the pieces, byte 1 whether the file's size is known; the rest is the file. */
-#include "../../src/base/memory.h"
-#include "../../src/base/numbers.h"
+#include "fuzz.h"
+
 #include "../../src/formats/gguf.h"
 #include "../../src/kernels/traits.h"
-
-static void demand(bool holds) {
-    if (!holds)
-        __builtin_trap();
-}
 
 /* Feeds the file in pieces, each in a block that ends where its bytes do; *c owns the last one. */
 static int32_t feed(const uint8_t *data, size_t size, size_t piece, uint64_t file_bytes, nb_checkpoint *c,

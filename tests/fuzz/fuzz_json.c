@@ -1,12 +1,8 @@
 /* libFuzzer target of the JSON reader: any bytes are JSON or an error that says where not; what walks over the former
  * ends, stays within, and finds every value once. */
-#include "../../src/base/memory.h"
-#include "../../src/convert/json.h"
+#include "fuzz.h"
 
-static void demand(bool holds) {
-    if (!holds)
-        __builtin_trap();
-}
+#include "../../src/convert/json.h"
 
 /* Values in a container, itself included. The depth is bounded, so this may recurse. */
 static size_t visit(nb_node n, const uint8_t *end, char *scratch) {

@@ -1,0 +1,159 @@
+/* libFuzzer target of vocabularies: any pieces, scores, kinds, merges and character map are refused, or make of every text
+ * tokens, and of tokens text.
+ *
+ * Input: a byte each for the model, eight switches, the pre-tokenizer, and the number of tokens less 1; each token: a byte for the
+ * length of its name, one for its type, four for its score (F32), the name; a byte for the number of merges, each a byte for its
+ * length and its text; two bytes for the length of the character map, and the map. The rest is the text. */
+#include "fuzz.h"
+
+#include <stdlib.h>
+
+static const char *const models[] = {"gpt2", "llama", "t5", "bert", "gemma4", "whitespace", "llama", "t5"};
+static const char *const pre[] = {"default", "gpt-2", "llama-bpe", "qwen2", "smollm", "deepseek-llm", "deepseek-coder", "deepseek-v3",
+                                  "tekken", "gpt-4o", "falcon", "qwen35", "starcoder", "refact", "command-r", "bloom", "mpt", "dbrx",
+                                  "olmo", "viking", "jais", "poro-chat", "chatglm-bpe", "exaone", "chameleon", "minerva-7b", "superbpe",
+                                  "trillion", "bailingmoe", "seed-coder", "hunyuan", "kimi-k2"};
+static const char *const switches[8] = {"add_bos_token", "add_eos_token", "add_space_prefix", "remove_extra_whitespaces",
+                                        "add_space_prefix_at_start", "add_space_prefix_to_words", "ignore_merges", "normalizer.lowercase"};
+enum { PRES = sizeof pre / sizeof *pre, U8 = 0, U32 = 4, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9 };
+
+/* ---- the input ---- */
+
+typedef struct input {
+    const uint8_t *at, *end;
+} input;
+
+static uint8_t take(input *in) {
+    return in->at < in->end ? *in->at++ : 0;
+}
+
+static const uint8_t *take_bytes(input *in, size_t *n) {
+    *n = NB_MIN(*n, (size_t)(in->end - in->at));
+    in->at += *n;
+    return in->at - *n;
+}
+
+/* ---- the GGUF that it becomes ---- */
+
+static uint8_t *file;
+static size_t written, capacity;
+
+static void put(const void *bytes, size_t n) {
+    if (written + n > capacity) {
+        capacity = 2 * (written + n) + 1024;
+        file = realloc(file, capacity);
+        demand(file != NULL);
+    }
+    if (n)
+        memcpy(file + written, bytes, n);
+    written += n;
+}
+
+static void put_32(uint32_t x) {
+    put(&x, sizeof x);
+}
+
+static void put_64(uint64_t x) {
+    put(&x, sizeof x);
+}
+
+static void put_string(const void *bytes, size_t n) {
+    put_64(n);
+    put(bytes, n);
+}
+
+static void put_key(const char *name, uint32_t type) {
+    put_64(sizeof "tokenizer.ggml." - 1 + strlen(name));
+    put("tokenizer.ggml.", sizeof "tokenizer.ggml." - 1);
+    put(name, strlen(name));
+    put_32(type);
+}
+
+static void put_array(const char *name, uint32_t type, uint64_t n) {
+    put_key(name, ARRAY);
+    put_32(type);
+    put_64(n);
+}
+
+/* n times a byte for the length, `between` bytes of another use, and so much text: an array of strings, where `name` is one. */
+static void put_strings(input in, const char *name, uint32_t n, size_t between) {
+    put_array(name, STRING, n);
+    for (uint32_t i = 0; i < n; i++) {
+        size_t size = take(&in), skipped = between;
+        take_bytes(&in, &skipped);
+        const uint8_t *text = take_bytes(&in, &size);
+        put_string(text, size);
+    }
+}
+
+static void put_scores_and_types(input in, uint32_t n) {
+    uint8_t types[256], scores[256][4];
+    for (uint32_t i = 0; i < n; i++) {
+        size_t size = take(&in);
+        types[i] = take(&in) % 8;
+        for (int k = 0; k < 4; k++)
+            scores[i][k] = take(&in);
+        take_bytes(&in, &size);
+    }
+    put_array("scores", F32, n);
+    put(scores, n * sizeof *scores);
+    put_array("token_type", U32, n);
+    for (uint32_t i = 0; i < n; i++)
+        put_32(types[i]);
+}
+
+static void skip_strings(input *in, uint32_t n, size_t between) {
+    for (uint32_t i = 0; i < n; i++) {
+        size_t size = take(in) + between;
+        take_bytes(in, &size);
+    }
+}
+
+static void write_file(input *in) {
+    enum { VALUES = 6 + 8 };
+    uint8_t model = take(in) % 8, switched = take(in);
+    const char *name = pre[take(in) % PRES];
+    uint32_t tokens = take(in) + 1u;
+    written = 0;
+    put("GGUF", 4);
+    put_32(3);
+    put_64(0);
+    size_t count_at = written;
+    put_64(VALUES);
+    put_key("model", STRING);
+    put_string(models[model], strlen(models[model]));
+    put_key("pre", STRING);
+    put_string(name, strlen(name));
+    put_strings(*in, "tokens", tokens, 5);
+    put_scores_and_types(*in, tokens);
+    skip_strings(in, tokens, 5);
+    uint32_t merges = take(in);
+    put_strings(*in, "merges", merges, 0);
+    skip_strings(in, merges, 0);
+    for (int k = 0; k < 8; k++) {
+        uint8_t on = switched >> k & 1;
+        put_key(switches[k], BOOL);
+        put(&on, 1);
+    }
+    size_t size = take(in);
+    size |= (size_t)take(in) << 8;
+    const uint8_t *map = take_bytes(in, &size);
+    if (size) {
+        put_array("precompiled_charsmap", U8, size);
+        put(map, size);
+        memcpy(file + count_at, &(uint64_t){VALUES + 1}, 8);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    input in = {data, data + size};
+    write_file(&in);
+    nb_error err;
+    nb_model *m = fuzz_load(file, written, SIZE_MAX, NB_LOAD_HEADER, &err);
+    if (!m)
+        return 0;
+    demand(nb_model_describe(m, NULL, 0) > 2);
+    fuzz_text(m, in.at, (size_t)(in.end - in.at), NULL, 0);
+    nb_model_free(m);
+    return 0;
+}
