@@ -1,11 +1,18 @@
 // What every JavaScript test needs to know: the builds, the models, and how to skip.
-import { existsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** @typedef {import('../web/index.d.ts').Build} Build */
 
 /** The repository's root, with a slash at its end. */
 export const root = fileURLToPath(new URL('../', import.meta.url));
+
+// The workers are bundles of web/ (tools/bundle.js): after a change there they are made anew, so that the tests see it.
+const changed = (/** @type {string} */ path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+const bundles = ['engine-worker', 'pool-worker'].map(name => changed(`${root}build/${name}.js`));
+if (Math.min(...bundles) < Math.max(...readdirSync(`${root}web`).map(name => changed(`${root}web/${name}`))))
+    execFileSync(process.execPath, [`${root}tools/bundle.js`]);
 
 /** A Node that runs every build: an npm package carries it. */
 export const node24 = `${root}node_modules/node24/bin/node`;

@@ -448,7 +448,7 @@ describe('the demo page', { skip }, () => {
         await visit({ base: gone.url }, async page => {
             const first = await ask(page, 'Tell me a story.');
             assert.ok(first.length > 20);
-            await kept(page, ['/demo/', '/demo/tiny.gguf', '/web/pool-worker.js', '/build/jinja.js', '/build/uplot.js']);
+            await kept(page, ['/demo/', '/demo/tiny.gguf', '/build/pool-worker.js', '/build/jinja.js', '/build/uplot.js']);
             await gone.close();
             await page.goto(`${gone.url}demo/?model=./tiny.gguf`);
             await page.waitForSelector(READY);
@@ -575,7 +575,7 @@ describe('the demo page', { skip }, () => {
                 assert.equal(await page.locator('#prompt li').count(), await formsIn(page));
             };
             await measure();
-            await kept(page, ['/demo/bench.html', '/demo/tiny.gguf', '/web/pool-worker.js']);
+            await kept(page, ['/demo/bench.html', '/demo/tiny.gguf', '/build/pool-worker.js']);
             await gone.close();
             await page.goto(`${gone.url}demo/${query}`);
             await page.waitForSelector(MEASURED);

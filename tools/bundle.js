@@ -1,8 +1,8 @@
 // Makes of npm packages what a page can import as it is: build/jinja.js, build/uplot.js (each with its types) and
-// build/uplot.css. And of the engine's worker with all that it imports one file, build/engine-worker.js: a page asks for it and
-// has everything, where each file by itself would cost some milliseconds, and those behind the first one another round trip.
+// build/uplot.css. And of each worker with all that it imports one file, build/engine-worker.js and build/pool-worker.js: bundlers copy
+// such a file as it is, a page has everything with one request, and it runs as a module and as a classic script alike.
 import { build } from 'esbuild';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -30,11 +30,21 @@ await bundle('@huggingface/jinja', 'dist/index.js', 'build/jinja.js');
 await bundle('uplot', 'dist/uPlot.esm.js', 'build/uplot.js');
 copyFileSync(`${root}node_modules/uplot/dist/uPlot.min.css`, `${root}build/uplot.css`);
 
-await build({
-    entryPoints: [`${root}web/engine-worker.js`],
-    outfile: `${root}build/engine-worker.js`,
-    bundle: true,
-    format: 'esm',
-    target: 'es2022', // not minified: what a trace of an error names can be read
-    logLevel: 'warning',
-});
+for (const name of ['engine-worker', 'pool-worker']) {
+    const { outputFiles } = await build({
+        entryPoints: [`${root}web/${name}.js`],
+        bundle: true,
+        format: 'iife',
+        target: 'es2022', // not minified: what a trace of an error names can be read
+        define: { 'import.meta.url': 'undefined' }, // it is told where nibble's files are
+        banner: { js: `/*! nibble-llm\n\n${readFileSync(`${root}LICENSE`, 'utf8').trim()}\n*/` },
+        write: false,
+        logLevel: 'warning',
+    });
+    // Vite makes a data: address of a file below 4 KB, which a strict page forbids
+    const padding = Math.max(0, 4100 - outputFiles[0].contents.length);
+    // another process may read it at this moment
+    const out = `${root}build/${name}.js`;
+    writeFileSync(`${out}.${process.pid}`, outputFiles[0].text + (padding ? `/*${' '.repeat(padding)}*/\n` : ''));
+    renameSync(`${out}.${process.pid}`, out);
+}

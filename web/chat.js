@@ -9,6 +9,7 @@
  * the tokens that begin a turn user-defined, and those are found in any text: where a template writes one that a message
  * holds too, the message is tokenized in two pieces, parted at the mark.
  */
+import { ownTemplateUrl } from './assets.js';
 import { NibbleError } from './errors.js';
 
 /** @typedef {import('./index.d.ts').Message} Message */
@@ -17,6 +18,7 @@ import { NibbleError } from './errors.js';
  * What this needs to know of a model.
  * @typedef {object} ChatModel
  * @property {string | null} template
+ * @property {string} [templateUrl] of the renderer, build/jinja.js
  * @property {string} beginText of the beginning token, or ''
  * @property {string} endText of the end token, or ''
  * @property {number[]} beginTokens what the model wants before any text
@@ -25,14 +27,16 @@ import { NibbleError } from './errors.js';
  * @property {(text: string, special: boolean) => number[]} tokenize special: parse the names of special tokens
  */
 
-/** @returns {Promise<typeof import('@huggingface/jinja').Template>} */
-async function jinja() {
-    const url = new URL('../build/jinja.js', import.meta.url).href;
+/**
+ * @param {string | undefined} url
+ * @returns {Promise<typeof import('@huggingface/jinja').Template>}
+ */
+async function jinja(url = ownTemplateUrl()) {
     try {
         return (await import(/* webpackIgnore: true */ /* @vite-ignore */ url)).Template;
     } catch (error) {
         throw new NibbleError('NB_ERR_ENGINE', `cannot load the chat templates' renderer from ${url}: ` +
-            `${error instanceof Error ? error.message : error}. Run ./build.sh in a checkout`, { cause: error });
+            `${error instanceof Error ? error.message : error}. In a checkout run make build, or tell load() where it is with templateUrl`, { cause: error });
     }
 }
 
@@ -71,7 +75,7 @@ export async function chatTokens(model, messages) {
     const any = matcher([...specials, ...shown]);
     const mark = unusedMark(template + JSON.stringify(messages));
     const guarded = /** @type {Message[]} */ (guard(messages, [...specials, ...shown], any, mark));
-    const text = render(await jinja(), model, guarded);
+    const text = render(await jinja(model.templateUrl), model, guarded);
 
     // many templates write the beginning token themselves
     const begin = model.beginText && text.startsWith(model.beginText) ? [] : model.beginTokens;

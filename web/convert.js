@@ -23,7 +23,7 @@ const QUANTIZE_PLAINLY = 0, QUANTIZE_DOUBLY = 1;
 /** How many files are opened before their headers' turn: together with those that are read, fewer than a browser allows for a host. */
 const OPENED_AHEAD = 3;
 
-/** @typedef {{ headerOnly?: boolean, wasmUrl?: string, quantize?: string, doubleQuant?: boolean }} ConvertOptions */
+/** @typedef {{ headerOnly?: boolean, assets: { wasm: import('./assets.js').WasmUrls }, quantize?: string, doubleQuant?: boolean }} ConvertOptions */
 
 /**
  * @param {InputFile[]} files
@@ -32,7 +32,7 @@ const OPENED_AHEAD = 3;
  */
 export const convert = (files, options) => ({
     total: 0,
-    into: async (sink) => new Conversion(await startConverter(options.wasmUrl), files, options, sink).run(),
+    into: async (sink) => new Conversion(await startConverter(options.assets.wasm), files, options, sink).run(),
 });
 
 class Conversion {

@@ -4,10 +4,11 @@
  * Rules: an address that comes out of WebAssembly is signed here, hence `>>> 0`; a view on the memory is good only
  * until the core allocates, hence views are made anew where they are used and never kept.
  */
-import { NibbleError, coreError } from './errors.js';
+import { NibbleError, coreError, messageOf } from './errors.js';
 import { breathe, usefulThreads, fetchOwn, isNode } from './platform.js';
 
 /** @typedef {import('./index.d.ts').Build} Build */
+/** @typedef {import('./assets.js').WasmUrls} WasmUrls */
 /** @typedef {Record<string, (...args: number[]) => number> & { __stack_pointer: WebAssembly.Global }} Exports */
 
 const ERROR_SIZE = 512; // sizeof(nb_error): the code, then the message
@@ -175,18 +176,7 @@ export class Core {
     }
 }
 
-/**
- * Where a build's file is. A folder's URL may lack its slash; a file's URL names one build for good.
- * @param {string | undefined} wasmUrl
- * @param {Build | 'convert'} build
- */
-function buildUrl(wasmUrl, build) {
-    if (!wasmUrl)
-        return new URL(`../build/wasm/nibble-${build}.wasm`, import.meta.url);
-    return wasmUrl.endsWith('.wasm') ? wasmUrl : `${wasmUrl.replace(/\/?$/, '/')}nibble-${build}.wasm`;
-}
-
-/** @param {string | URL} url */
+/** @param {string} url */
 async function compile(url) {
     try {
         const source = await fetchOwn(url);
@@ -194,12 +184,20 @@ async function compile(url) {
             return await WebAssembly.compile(/** @type {BufferSource} */ (source));
         // compiling while it arrives, and from the engine's code cache; a server that names the type wrongly only costs that
         if (source.headers.get('content-type')?.startsWith('application/wasm'))
-            return await WebAssembly.compileStreaming(source);
+            try {
+                return await WebAssembly.compileStreaming(source);
+            } catch (error) {
+                if (!(error instanceof TypeError)) // such as a type with parameters: nothing that the bytes could tell
+                    throw error;
+                const again = await fetchOwn(url);
+                return await WebAssembly.compile(await /** @type {Response} */ (again).arrayBuffer());
+            }
         return await WebAssembly.compile(await source.arrayBuffer());
     } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        throw new NibbleError('NB_ERR_ENGINE', `cannot load nibble's WebAssembly from ${url}: ${why}. ` +
-            'Run ./build.sh in a checkout, or tell load() where the files are with wasmUrl', { cause: error });
+        const why = messageOf(error);
+        throw new NibbleError('NB_ERR_ENGINE', `cannot load nibble's WebAssembly from ${url}: ${why}. ${/unsafe-eval/.test(why)
+            ? 'Allow \'wasm-unsafe-eval\' in the script-src of the Content-Security-Policy'
+            : 'In a checkout run ./build.sh, or tell load() where the files are with wasmUrl'}`, { cause: error });
     }
 }
 
@@ -231,10 +229,10 @@ async function instantiate(module, shared) {
 
 /**
  * @param {Build | 'convert'} build
- * @param {string | undefined} wasmUrl
+ * @param {WasmUrls} wasm
  */
-async function start(build, wasmUrl) {
-    const module = await compile(buildUrl(wasmUrl, build));
+async function start(build, wasm) {
+    const module = await compile(/** @type {string} */ (wasm[build]));
     const { exports, memory } = await instantiate(module, build.endsWith('-threads'));
     return new Core(build, module, memory, /** @type {Exports} */ (/** @type {unknown} */ (exports)));
 }
@@ -258,43 +256,56 @@ async function relaxedIsRight(core, precision) {
 
 /**
  * Instantiates the build that serves best here, or the one asked for.
- * @param {{ threads?: number, build?: Build, wasmUrl?: string, precision?: 'exact' | 'fast' }} wishes
+ * @param {{ threads?: number, build?: Build, assets: { wasm: WasmUrls }, precision?: 'exact' | 'fast' }} wishes
  * @returns {Promise<{ core: Core, threads: number }>} threads: how many it may use; with a build that was asked for, as many as were
  */
-export async function startCore({ threads, build, wasmUrl, precision }) {
+export async function startCore({ threads, build, assets: { wasm }, precision }) {
     if (typeof WebAssembly !== 'object' || !knowsSimd())
-        throw new NibbleError('NB_ERR_ENGINE', 'this engine has no WebAssembly SIMD, which nibble computes with; ' +
-            'it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4');
-    const named = wasmUrl?.match(/nibble-([a-z0-9-]+)\.wasm$/)?.[1];
-    if (wasmUrl?.endsWith('.wasm') && !named)
-        throw new NibbleError('NB_ERR_ARGUMENT', `wasmUrl must be a folder, or a file named nibble-BUILD.wasm, not ${wasmUrl}`);
-    const forced = build ?? /** @type {Build | undefined} */ (named);
-    if (forced) {
-        const shared = forced.endsWith('-threads');
-        if (shared && !mayShare())
-            throw new NibbleError('NB_ERR_ENGINE', `the build ${forced} needs shared memory: serve the page with the headers ` +
-                '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp", or leave build out');
-        if (forced.startsWith('relaxed') && !knowsRelaxed())
-            throw new NibbleError('NB_ERR_ENGINE', `the build ${forced} needs relaxed SIMD, which this engine lacks ` +
-                '(it came with Chrome 114, Firefox 145 and Node 22): leave build out');
-        const core = await start(forced, wasmUrl);
-        if (forced.startsWith('relaxed') && !await relaxedIsRight(core, precision))
-            throw new NibbleError('NB_ERR_ENGINE', `the build ${forced} would compute wrongly here: this engine's relaxed dot ` +
-                'product gives other sums than the kernels rely on; leave build out');
-        return { core, threads: shared ? threads ?? await usefulThreads() : 1 };
-    }
+        throw new NibbleError('NB_ERR_ENGINE', `this engine has no WebAssembly${typeof WebAssembly === 'object' ? ' SIMD' : ''}, which nibble ` +
+            'computes with; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4, and flags such as --jitless take it away');
+    const given = BUILDS.filter((name) => wasm[name]);
+    const forced = build ?? (given.length === 1 ? given[0] : undefined);
+    if (forced)
+        return startForced(forced, wasm, threads, precision);
     const wanted = mayShare() ? await usefulThreads(threads) : 1;
-    const suffix = wanted > 1 ? '-threads' : '';
-    if (knowsRelaxed()) {
-        const core = await start(/** @type {Build} */ (`relaxed${suffix}`), wasmUrl);
-        if (await relaxedIsRight(core, precision))
-            return { core, threads: wanted };
+    const shared = given.filter((name) => name.endsWith('-threads')), alone = given.filter((name) => !name.endsWith('-threads'));
+    const usable = wanted > 1 ? [...shared, ...alone] : mayShare() ? [...alone, ...shared] : alone;
+    for (const name of usable.filter((name) => !name.startsWith('relaxed') || knowsRelaxed())) {
+        const core = await start(name, wasm);
+        if (!name.startsWith('relaxed') || await relaxedIsRight(core, precision))
+            return { core, threads: name.endsWith('-threads') ? wanted : 1 };
     }
-    return { core: await start(/** @type {Build} */ (`simd128${suffix}`), wasmUrl), threads: wanted };
+    throw new NibbleError('NB_ERR_ENGINE', `none of the builds that wasmUrl names (${given.join(', ')}) runs here; simd128 runs everywhere`);
+}
+
+/** From the fastest to the one that runs everywhere. @type {Build[]} */
+const BUILDS = ['relaxed', 'relaxed-threads', 'simd128', 'simd128-threads'];
+
+/**
+ * @param {Build} build
+ * @param {WasmUrls} wasm
+ * @param {number | undefined} threads
+ * @param {'exact' | 'fast' | undefined} precision
+ */
+async function startForced(build, wasm, threads, precision) {
+    const shared = build.endsWith('-threads');
+    if (!wasm[build])
+        throw new NibbleError('NB_ERR_ARGUMENT', `the build ${build} was asked for, and wasmUrl does not say where it is`);
+    if (shared && !mayShare())
+        throw new NibbleError('NB_ERR_ENGINE', `the build ${build} needs shared memory: serve the page with the headers ` +
+            '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp", or leave build out');
+    if (build.startsWith('relaxed') && !knowsRelaxed())
+        throw new NibbleError('NB_ERR_ENGINE', `the build ${build} needs relaxed SIMD, which this engine lacks ` +
+            '(it came with Chrome 114, Firefox 145 and Node 22): leave build out');
+    const core = await start(build, wasm);
+    if (build.startsWith('relaxed') && !await relaxedIsRight(core, precision))
+        throw new NibbleError('NB_ERR_ENGINE', `the build ${build} would compute wrongly here: this engine's relaxed dot ` +
+            'product gives other sums than the kernels rely on; leave build out');
+    return { core, threads: shared ? threads ?? await usefulThreads() : 1 };
 }
 
 /**
- * The converter (src/nibble_convert.h), from beside the engine's build.
- * @param {string | undefined} wasmUrl
+ * The converter (src/nibble_convert.h).
+ * @param {WasmUrls} wasm
  */
-export const startConverter = (wasmUrl) => start('convert', wasmUrl?.replace(/[^/]*\.wasm$/, ''));
+export const startConverter = (wasm) => start('convert', wasm);

@@ -1,11 +1,11 @@
 /**
- * The module worker that a loaded model lives in (in Node: the same code in a worker thread; pages are given it as one file,
- * build/engine-worker.js, which `make build` makes of it, so every URL in here names what it means from both). It takes requests, each with
- * an id, and answers `{ id, type: 'done' | 'error' }` once, with 'progress', 'piece' or 'pull' before that.
- * Generations run one after another; the short requests are answered between two tokens.
+ * The worker that a loaded model lives in: a page's, or a thread of Node's. What runs is one file, build/engine-worker.js, which
+ * `make build` makes of this and all that it imports; it is told the addresses of nibble's other files. It takes requests, each with
+ * an id, and answers `{ id, type: 'done' | 'error' }` once, with 'progress', 'piece' or 'pull' before that. An error is always
+ * a NibbleError. Generations run one after another; the short requests are answered between two tokens.
  */
 import { Engine } from './engine.js';
-import { NibbleError, fromPlain, toPlain } from './errors.js';
+import { NibbleError, asNibbleError, toPlain } from './errors.js';
 import { listen } from './platform.js';
 import { feeder } from './stream.js';
 
@@ -19,10 +19,10 @@ let feed;
 let last = Promise.resolve();
 
 const post = listen((message) => {
-    handle(message).then(
-        (result) => message.id !== undefined && post({ id: message.id, type: 'done', result }),
-        (error) => post({ id: message.id, type: 'error', ...failure(error) }));
-});
+    const { id } = message;
+    handle(message).then((result) => id !== undefined && post({ id, type: 'done', result }))
+        .catch((error) => post({ id, type: 'error', ...failure(error) })); // also of an answer that cannot be cloned
+}, (error) => post({ type: 'error', error: toPlain(asNibbleError(error)), fatal: true }));
 
 /**
  * @param {any} message
@@ -36,11 +36,12 @@ async function handle(message) {
             engine = await Engine.load(message.source, message.options, {
                 progress: (progress) => post({ id, type: 'progress', progress }),
                 nextFromPort: () => feeding.next(),
+                watch: (port) => post({ type: 'thread', port }, [port]),
             });
             return engine.info();
         }
         case 'chunk':
-            return feed?.take(message.error ? fromPlain(message.error) : message.bytes);
+            return feed?.take(message.bytes);
         case 'generate':
             return queue(id, (job) => loaded().generate(Object.assign(job, message, {
                 emit: (/** @type {string} */ text, /** @type {number[]} */ tokens) => post({ id, type: 'piece', text, tokens }),
@@ -93,7 +94,6 @@ function queue(id, run) {
  * @param {unknown} error
  */
 function failure(error) {
-    if (!(error instanceof WebAssembly.RuntimeError))
-        return { error: toPlain(error), fatal: false };
-    return { error: { name: 'NibbleError', code: 'NB_ERR_WORKER', message: `the engine stopped: ${error.message}` }, fatal: true };
+    const trap = typeof WebAssembly === 'object' && error instanceof WebAssembly.RuntimeError;
+    return { error: toPlain(trap ? new NibbleError('NB_ERR_WORKER', `the engine stopped: ${error.message}`) : asNibbleError(error)), fatal: trap };
 }

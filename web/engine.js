@@ -8,14 +8,14 @@ import { startCore } from './core.js';
 import { NibbleError } from './errors.js';
 import { explained, feedSink } from './feed.js';
 import { severalFiles } from './files.js';
-import { breathe, isNode, nodeWorker, webWorker } from './platform.js';
+import { breathe } from './platform.js';
+import { startWorker } from './spawn.js';
 import { StopFinder } from './stops.js';
 import { openOne, openPort, twice } from './stream.js';
 
 /** @typedef {import('./index.d.ts').Progress} Progress */
 /** @typedef {import('./index.d.ts').Result} Result */
 /** @typedef {import('./index.d.ts').Message} Message */
-/** @typedef {import('./platform.js').WorkerHandle} WorkerHandle */
 
 /** Flags and ids of src/nibble.h. */
 const LOAD_ALL = 0, LOAD_HEADER = 1;
@@ -38,7 +38,10 @@ const ROOM = 1 << 20;
 
 const SAMPLER_WORDS = 9; // sizeof(nb_sampler_params) / 4
 
-/** @typedef {{ progress: (progress: Progress) => void, nextFromPort: () => Promise<Uint8Array | null> }} LoadPort */
+/**
+ * watch: hands on the port by which a thread of the pool tells of its death (see pool-worker.js).
+ * @typedef {{ progress: (progress: Progress) => void, nextFromPort: () => Promise<Uint8Array | null>, watch: (port: MessagePort) => void }} LoadPort
+ */
 
 /**
  * A generation as it runs: the caller may set `stopped` at any time.
@@ -69,6 +72,8 @@ export class Engine {
         /** @type {any} what nb_model_describe says */
         this.description = null;
         this.loadMs = 0;
+        /** @type {string | undefined} of the renderer of chat templates */
+        this.templateUrl = undefined;
         /** @type {Detokenizer[]} by their flags */
         this.decoders = [];
         /** @type {{ special: string[], shown: string[] } | undefined} */
@@ -77,7 +82,7 @@ export class Engine {
 
     /**
      * @param {import('./stream.js').Source} source
-     * @param {Record<string, any>} options checked, with headerOnly, wasmUrl and alarm (see pool-worker.js)
+     * @param {Record<string, any> & { assets: import('./assets.js').Assets }} options checked, with headerOnly
      * @param {LoadPort} port
      */
     static async load(source, options, port) {
@@ -87,43 +92,42 @@ export class Engine {
         opening.catch(() => {});
         const { core, threads } = await startCore(options.headerOnly ? { ...options, threads: 1 } : options);
         const engine = new Engine(core, threads);
+        engine.templateUrl = options.assets.templateUrl;
         engine.pool = core.object('nb_pool_new', threads);
-        const workers = engine.startWorkers(options.alarm);
-        workers.catch(() => {});
-        engine.model = await loadModel(core, await opening, options.headerOnly ? LOAD_HEADER : LOAD_ALL, port.progress);
+        // the first to fail ends the load: a thread that does not start is told before a long download ends
+        [engine.model] = await Promise.all([
+            opening.then((opened) => loadModel(core, opened, options.headerOnly ? LOAD_HEADER : LOAD_ALL, port.progress)),
+            engine.startWorkers(options.assets.poolWorkerUrl, port.watch),
+        ]);
         engine.description = engine.describe();
-        if (!options.headerOnly) {
-            await workers;
+        if (!options.headerOnly)
             engine.openSession(options.contextLength, options.kvType, options.precision);
-        }
         engine.loadMs = performance.now() - began;
         return engine;
     }
 
     /**
      * Starts the pool's other threads and waits until each runs.
-     * @param {string} alarm
+     * @param {string} url of their script
+     * @param {(port: MessagePort) => void} watch
      */
-    async startWorkers(alarm) {
+    async startWorkers(url, watch) {
         const { core, pool } = this;
-        await Promise.all(Array.from({ length: this.threads - 1 }, async (_, i) => {
+        await Promise.all(Array.from({ length: this.threads - 1 }, (_, i) => new Promise((resolve, reject) => {
             const index = i + 1;
             const stack = core.exports.nb_pool_stack(pool, index) >>> 0;
-            /** @type {() => void} */
-            let ready = () => {};
-            /** @type {(reason: string) => void} */
-            let crash = () => {};
-            const started = new Promise((resolve, reject) => {
-                ready = () => resolve(undefined);
-                crash = (reason) => reject(new NibbleError('NB_ERR_WORKER', `thread ${index} of ${this.threads} could not start: ${
-                    reason || 'its script did not load; is the web/ folder served whole?'}`));
-            });
-            const worker = isNode
-                ? await nodeWorker(new URL('../web/pool-worker.js', import.meta.url), ready, crash)
-                : webWorker(new Worker(new URL('../web/pool-worker.js', import.meta.url), { type: 'module' }), ready, crash);
-            worker.post({ module: core.module, memory: core.memory, pool, index, stack, alarm });
-            await started;
-        }));
+            const { port1, port2 } = new MessageChannel();
+            watch(port1);
+            const name = `thread ${index} of ${this.threads}`;
+            startWorker({ url, option: 'poolWorkerUrl', name }, ({ ready, failed }) => {
+                if (ready)
+                    resolve(undefined);
+                else if (failed)
+                    reject(new NibbleError('NB_ERR_WORKER', `nibble's ${name} could not start: ${failed}`));
+            }, reject)
+                .then((worker) => worker.post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 }, [port2]))
+                .catch(reject);
+        })));
     }
 
     describe() {
@@ -252,6 +256,7 @@ export class Engine {
             const { chatTemplate = null, tokenizer } = this.description;
             return chatTokens({
                 template: chatTemplate,
+                templateUrl: this.templateUrl,
                 beginText: tokenizer?.beginText ?? '',
                 endText: tokenizer?.endText ?? '',
                 // the end token, which some models want too, would end the chat before it began

@@ -36,26 +36,51 @@ export function coreError(number, message) {
     return new NibbleError(code, message);
 }
 
-/** @typedef {{ name: string, code?: string, message: string }} PlainError */
+/**
+ * Whatever was thrown, as a NibbleError with its cause: nothing else leaves the API but the reason of an abort.
+ * @param {unknown} error
+ * @returns {NibbleError}
+ */
+export function asNibbleError(error) {
+    if (error instanceof NibbleError)
+        return error;
+    const message = messageOf(error);
+    // the engine's own words for it: an array buffer, a memory or a piece of code that there is no room for
+    if (/** @type {any} */ (error)?.name === 'RangeError' && /memory|alloc/i.test(message))
+        return new NibbleError('NB_ERR_MEMORY', `there is not enough memory (${message}): close other pages or programs, or load a smaller model`,
+            { cause: error });
+    return new NibbleError('NB_ERR_WORKER', `nibble failed unexpectedly: ${message}. Please report it with this message`, { cause: error });
+}
+
+/** @param {unknown} error of any realm */
+export const messageOf = (error) => String(/** @type {any} */ (error)?.message || error);
+
+/** @typedef {{ name: string, code?: string, message: string, cause?: PlainError }} PlainError */
+
+/** How many causes of causes are kept. */
+const DEEPEST = 4;
 
 /**
  * What of an error survives postMessage in every engine.
  * @param {unknown} error
+ * @param {number} [depth]
  * @returns {PlainError}
  */
-export function toPlain(error) {
-    if (!(error instanceof Error))
-        return { name: 'Error', message: String(error) };
-    const { name, message } = error;
-    return { name, message, code: error instanceof NibbleError ? error.code : undefined };
+export function toPlain(error, depth = 0) {
+    const { name, code, cause } = /** @type {any} */ (error) ?? {};
+    return {
+        name: typeof name === 'string' ? name : 'Error', message: messageOf(error), code: typeof code === 'string' ? code : undefined,
+        cause: cause === undefined || depth === DEEPEST ? undefined : toPlain(cause, depth + 1),
+    };
 }
 
 /**
  * @param {PlainError} plain
  * @returns {Error}
  */
-export function fromPlain(plain) {
-    if (plain.code)
-        return new NibbleError(/** @type {ErrorCode} */ (plain.code), plain.message);
-    return Object.assign(new Error(plain.message), { name: plain.name });
+export function fromPlain({ name, code, message, cause }) {
+    const options = cause && { cause: fromPlain(cause) };
+    if (name === 'NibbleError')
+        return new NibbleError(/** @type {ErrorCode} */ (code), message, options);
+    return Object.assign(new Error(message, options), code === undefined ? { name } : { name, code });
 }

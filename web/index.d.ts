@@ -16,13 +16,44 @@
  * GGUF) is an array of Files, URLs or paths, or a folder: a URL that ends with a slash, a path in Node, or 'hf:owner/repo' for
  * one on the hub. Of a split GGUF the URL or path of any part will do.
  */
-export type Source = string | URL | Blob | ReadableStream<Uint8Array> | Uint8Array | (string | URL | File)[];
+export type Source = string | UrlLike | BlobLike | StreamLike | Uint8Array | readonly (string | UrlLike | FileLike)[];
+
+/** A URL: of the page, of Node, or of another realm. (Such types name what nibble uses, so that they ask for no library of types.) */
+export interface UrlLike {
+    readonly href: string;
+    toString(): string;
+}
+
+/** A Blob. */
+export interface BlobLike {
+    readonly size: number;
+    readonly type: string;
+    slice(start?: number, end?: number): BlobLike;
+}
+
+/** A File. */
+export interface FileLike extends BlobLike {
+    readonly name: string;
+}
+
+/** A ReadableStream of bytes. */
+export interface StreamLike {
+    getReader(): { read(): Promise<{ done: boolean; value?: Uint8Array }>; cancel(reason?: any): Promise<void> };
+}
+
+/** An AbortSignal. */
+export interface SignalLike {
+    readonly aborted: boolean;
+    readonly reason?: any;
+    addEventListener(type: 'abort', listener: () => void): void;
+    removeEventListener(type: 'abort', listener: () => void): void;
+}
 
 export type Build = 'simd128' | 'simd128-threads' | 'relaxed' | 'relaxed-threads';
 
 /**
- * Loads a model into a worker of its own. Rejects with a NibbleError, or with the signal's reason. (In Node a loaded model
- * does not keep the process running; a request does.)
+ * Loads a model into a worker of its own. Whatever fails, it rejects: with a NibbleError, whose `cause` is what it came from, or with the
+ * signal's reason. (In Node a loaded model does not keep the process running; a request does.)
  */
 export function load(source: Source, options?: LoadOptions): Promise<Model>;
 
@@ -50,12 +81,22 @@ export interface LoadOptions {
     kvType?: 'i16' | 'f16' | 'f32' | 'q8_0';
     /** Activations in 16 bits (`exact`, the default), or in 8 where that is faster (`fast`, as other engines do). */
     precision?: 'exact' | 'fast';
-    /** Called some 20 times a second, and once at the end. */
-    onProgress?: (progress: Progress) => void;
+    /** Called some 20 times a second, and once at the end. If it throws, the load fails. */
+    onProgress?: (progress: Progress) => unknown;
     /** Aborting it ends the load and frees everything; `load` rejects with its reason. */
-    signal?: AbortSignal;
-    /** The folder that the .wasm files are served from. Default: build/wasm/ of the package. */
-    wasmUrl?: string | URL;
+    signal?: SignalLike;
+    /**
+     * Where the .wasm files are: a folder; the file of one build, named nibble-BUILD.wasm or with `build` beside it; or the files by
+     * their builds and 'convert', under any names. Of a map only the builds that it names are used. In a page it is relative to the
+     * page, in Node what has no scheme is a path. Default: build/wasm/ of the package, which most bundlers find and copy.
+     */
+    wasmUrl?: string | UrlLike | { readonly [build in Build | 'convert']?: string | UrlLike };
+    /** The script of the engine's worker. Default: build/engine-worker.js of the package. */
+    workerUrl?: string | UrlLike;
+    /** The script of the other threads. Default: build/pool-worker.js of the package. */
+    poolWorkerUrl?: string | UrlLike;
+    /** The renderer of chat templates, loaded when chat() needs it. Default: build/jinja.js of the package. */
+    templateUrl?: string | UrlLike;
     /** Forces a build, for tests. Default: the fastest that this engine runs correctly. */
     build?: Build;
     /** Reads the file's header only: `info`, `tokenize` and `detokenize` work, nothing else. */
@@ -88,7 +129,7 @@ export interface Model {
      * Answers a conversation, by the model's own chat template. A text stands for one message of the user.
      * Whatever the messages contain, they cannot write special tokens, so nobody can forge a turn.
      */
-    chat(messages: string | Message[], options?: GenerateOptions): Generation;
+    chat(messages: string | readonly Message[], options?: GenerateOptions): Generation;
 
     /** Token ids of a text, with the beginning and end tokens that the model would be fed. */
     tokenize(text: string, options?: TokenizeOptions): Promise<number[]>;
@@ -120,9 +161,9 @@ export interface TokenizeOptions {
 export interface Message {
     /** 'system', 'user', 'assistant', or what else the model's template knows. */
     role: string;
-    content: string | { type: 'text'; text: string }[];
-    /** Anything else that the template reads. */
-    [key: string]: unknown;
+    content: string | readonly { readonly type: 'text'; readonly text: string }[];
+    /** Anything else that the template reads. (`any`: an interface without an index signature fits that, and does not fit `unknown`.) */
+    [key: string]: any;
 }
 
 export interface GenerateOptions {
@@ -147,15 +188,15 @@ export interface GenerateOptions {
     /** The same seed gives the same draw. Default: a new one each time; the result tells it. */
     seed?: number;
     /** End before any of these texts. It is not part of the result's text; its tokens are among the result's. */
-    stop?: string | string[];
+    stop?: string | readonly string[];
     /** Added to the logits of these token ids. */
-    logitBias?: Record<number, number>;
+    logitBias?: { readonly [token: number]: number };
     /** complete(): special tokens written in the prompt are parsed as such. Default: they are text. */
     special?: boolean;
     /** Go on when the model ends its answer (for measuring). */
     ignoreEnd?: boolean;
     /** Aborting it ends the generation; iterating and awaiting then throw its reason, as fetch does. */
-    signal?: AbortSignal;
+    signal?: SignalLike;
 }
 
 /**
@@ -257,6 +298,8 @@ export type ErrorCode =
     | 'NB_ERR_STATE' | 'NB_ERR_NETWORK' | 'NB_ERR_FILE' | 'NB_ERR_WORKER' | 'NB_ERR_ENGINE';
 
 export class NibbleError extends Error {
-    constructor(code: ErrorCode, message: string, options?: ErrorOptions);
+    constructor(code: ErrorCode, message: string, options?: { cause?: unknown });
     readonly code: ErrorCode;
+    /** What it came from, where there is something. */
+    readonly cause?: unknown;
 }

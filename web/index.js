@@ -4,50 +4,86 @@
  * says what each thing does.
  */
 import { checkMessages } from './chat.js';
-import { NibbleError, fromPlain, toPlain } from './errors.js';
+import { ASSET_OPTIONS, absolute, findAssets, hasScheme, isUrl } from './assets.js';
+import { NibbleError, asNibbleError, fromPlain, messageOf } from './errors.js';
 import { hubUrl, nameOf } from './files.js';
 import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOptions } from './options.js';
-import { isNode, nodeModule, nodeWorker, webWorker } from './platform.js';
+import { isNode, nodeModule } from './platform.js';
+import { died, startWorker } from './spawn.js';
 
 export { NibbleError };
 
 /** @typedef {import('./index.d.ts').Result} Result */
-/** @typedef {import('./platform.js').WorkerHandle} WorkerHandle */
+/** @typedef {import('./spawn.js').WorkerHandle} WorkerHandle */
 
 const TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2; // src/nibble.h
 
 /** @type {typeof import('./index.d.ts').load} */
 export async function load(source, options = {}) {
-    const others = ['onProgress', 'signal', 'wasmUrl', 'headerOnly'];
+    const others = ['onProgress', 'signal', 'headerOnly', ...ASSET_OPTIONS];
     const checked = checkOptions(LOAD_OPTIONS, options, 'load()', others);
-    const { onProgress, signal, wasmUrl, headerOnly = false } = options;
+    const { onProgress, headerOnly = false } = options, signal = checkSignal('load()', options.signal);
     if (onProgress !== undefined && typeof onProgress !== 'function')
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): onProgress must be a function');
     if (checked.doubleQuant && !/^(nf4|fp4)$/.test(checked.quantize ?? ''))
         throw new NibbleError('NB_ERR_ARGUMENT', 'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs quantize ' +
             '(--quantize) nf4 or fp4 beside it');
-    signal?.throwIfAborted();
-    const { plain, chunks } = await describeSource(source);
-    const link = await Link.open();
-    const abort = () => link.close(signal?.reason);
-    signal?.addEventListener('abort', abort);
+    /** @type {Link | undefined} */
+    let link;
+    /** @type {Chunks | undefined} */
+    let chunks;
+    const abort = () => link?.close(abortReason(signal));
+    const checkAborted = () => {
+        if (signal?.aborted)
+            throw abortReason(signal);
+    };
     try {
-        signal?.throwIfAborted();
+        checkAborted();
+        const assets = await findAssets(options);
+        const described = await describeSource(source);
+        chunks = described.chunks;
+        link = await Link.open(assets.workerUrl);
+        signal?.addEventListener('abort', abort);
+        checkAborted();
+        const { pieces } = chunks ?? {};
         const info = await link.request({
-            type: 'load', source: plain, options: { ...checked, headerOnly, wasmUrl: wasmUrl && absolute(String(wasmUrl)), alarm: link.alarm },
-        }, ({ type, progress, id }) => {
-            if (type === 'progress')
-                onProgress?.(progress);
-            else if (chunks)
-                feedOne(link, chunks.pieces);
-        });
+            type: 'load', source: described.plain, options: { ...checked, headerOnly, assets },
+        }, ({ type, progress }) => (type === 'progress' ? report(onProgress, progress) : pieces && feedOne(link, pieces)));
         return new Model(link, info);
     } catch (error) {
-        link.close(error);
-        throw error;
+        const reason = signal?.aborted && error === abortReason(signal) ? error : asNibbleError(error);
+        link?.close(reason);
+        throw reason;
     } finally {
         signal?.removeEventListener('abort', abort);
         chunks?.cancel();
+    }
+}
+
+/**
+ * @param {string} caller
+ * @param {unknown} signal
+ */
+function checkSignal(caller, signal) {
+    const { aborted, addEventListener } = /** @type {any} */ (signal ?? {});
+    if (signal !== undefined && (typeof aborted !== 'boolean' || typeof addEventListener !== 'function'))
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: signal must be an AbortSignal${
+            /** @type {any} */ (signal)?.signal ? ': pass the controller\'s signal, not the controller' : ''}`);
+    return /** @type {AbortSignal | undefined} */ (signal);
+}
+
+/** @param {AbortSignal | undefined} signal */
+const abortReason = (signal) => signal?.reason ?? new NibbleError('NB_ERR_STATE', 'the request was aborted');
+
+/**
+ * @param {import('./index.d.ts').LoadOptions['onProgress']} onProgress
+ * @param {import('./index.d.ts').Progress} progress
+ */
+async function report(onProgress, progress) {
+    try {
+        await onProgress?.(progress);
+    } catch (error) {
+        throw new NibbleError('NB_ERR_ARGUMENT', `load(): onProgress threw: ${messageOf(error)}`, { cause: error });
     }
 }
 
@@ -82,7 +118,7 @@ class Model {
      */
     #generate(what, input, options) {
         const checked = checkOptions(GENERATE_OPTIONS, options, `${what}()`, ['signal']);
-        return new Generation(this.#link, { type: 'generate', what, input, options: checked }, options?.signal);
+        return new Generation(this.#link, { type: 'generate', what, input, options: checked }, checkSignal(`${what}()`, options?.signal));
     }
 
     /** @type {import('./index.d.ts').Model['tokenize']} */
@@ -212,7 +248,7 @@ class Generation {
             this.tokens.push(...tokens);
             return /** @type {string} */ (text);
         });
-        const abort = () => stream.cancel(signal?.reason);
+        const abort = () => stream.cancel(abortReason(signal));
         if (signal?.aborted)
             abort();
         signal?.addEventListener('abort', abort);
@@ -260,27 +296,21 @@ class Link {
     /** @type {unknown} why there is no worker any more */
     #ended;
 
-    /** Name of the channel on which a thread of the pool says that it died (see pool-worker.js). */
-    alarm = `nibble-${Math.random()}-${performance.now()}`;
-    #alarm = new BroadcastChannel(this.alarm);
+    /** By these a thread of the pool tells of its death (see pool-worker.js). @type {MessagePort[]} */
+    #alarms = [];
 
-    static async open() {
+    /** @param {string} url of the worker's script */
+    static async open(url) {
         const link = new Link();
-        link.#alarm.onmessage = (event) => link.close(crash(/** @type {MessageEvent} */ (event).data));
-        if (isNode)
-            /** @type {any} */ (link.#alarm).unref();
-        const onMessage = (/** @type {any} */ message) => link.#receive(message);
-        const onCrash = (/** @type {string} */ reason) => link.close(crash(reason));
-        link.#worker = isNode
-            ? await nodeWorker(new URL('./engine-worker.js', import.meta.url), onMessage, onCrash)
-            : webWorker(new Worker(new URL('../build/engine-worker.js', import.meta.url), { type: 'module' }), onMessage, onCrash);
+        link.#worker = await startWorker({ url, option: 'workerUrl', name: 'worker' }, (message) => link.#receive(message), (error) => link.close(error));
         link.#worker.keepAlive(false);
         return link;
     }
 
     /**
+     * Settles in any case: by the answer, by what the listener throws, by close(), or at once if the message cannot be sent.
      * @param {object} message
-     * @param {(message: any) => void} [listener] gets what comes before the answer
+     * @param {(message: any) => unknown} [listener] gets what comes before the answer; if it throws or rejects, so does the request
      * @returns {Promise<any>}
      */
     request(message, listener) {
@@ -290,8 +320,25 @@ class Link {
         return new Promise((resolve, reject) => {
             this.#pending.set(id, { resolve, reject, listener });
             this.#worker?.keepAlive(true); // a Node process lives while something is pending, and no longer
-            this.#worker?.post({ ...message, id });
+            try {
+                this.#worker?.post({ ...message, id });
+            } catch (error) {
+                this.#settle(id)?.reject(new NibbleError('NB_ERR_ARGUMENT', 'what was passed holds something that cannot be sent to the worker, such as ' +
+                    `a function or a proxy: ${messageOf(error)}`, { cause: error }));
+            }
         });
+    }
+
+    /**
+     * A request that is over.
+     * @param {number} id
+     */
+    #settle(id) {
+        const request = this.#pending.get(id);
+        this.#pending.delete(id);
+        if (this.#pending.size === 0)
+            this.#worker?.keepAlive(false);
+        return request;
     }
 
     /**
@@ -304,23 +351,28 @@ class Link {
     }
 
     /** @param {any} message */
-    #receive(message) {
-        if (message.fatal) {
-            this.close(crash(message.error.message));
-            return;
+    async #receive(message) {
+        const { id, type, fatal, error } = message;
+        if (fatal)
+            return this.close(died('worker', error.message, fromPlain(error)));
+        if (type === 'thread')
+            return this.#watch(message.port);
+        if (type === 'done')
+            return this.#settle(id)?.resolve(message.result);
+        if (type === 'error')
+            return this.#settle(id)?.reject(fromPlain(error));
+        try {
+            await this.#pending.get(id)?.listener?.(message);
+        } catch (thrown) {
+            this.#settle(id)?.reject(thrown);
         }
-        const request = this.#pending.get(message.id);
-        if (message.type !== 'done' && message.type !== 'error') {
-            request?.listener?.(message);
-            return;
-        }
-        this.#pending.delete(message.id);
-        if (this.#pending.size === 0)
-            this.#worker?.keepAlive(false);
-        if (message.type === 'done')
-            request?.resolve(message.result);
-        else
-            request?.reject(fromPlain(message.error));
+    }
+
+    /** @param {MessagePort} alarm */
+    #watch(alarm) {
+        this.#alarms.push(alarm);
+        alarm.onmessage = ({ data }) => this.close(died('worker', data));
+        /** @type {any} */ (alarm).unref?.(); // in Node
     }
 
     /**
@@ -332,7 +384,8 @@ class Link {
             return;
         this.#worker.terminate();
         this.#worker = undefined;
-        this.#alarm.close();
+        for (const alarm of this.#alarms)
+            alarm.close();
         this.#ended = reason;
         for (const { reject } of this.#pending.values())
             reject(reason);
@@ -357,22 +410,8 @@ class Link {
     }
 }
 
-/** @param {string} reason */
-function crash(reason) {
-    return new NibbleError('NB_ERR_WORKER', reason
-        ? `nibble's worker died: ${reason}. Load the model again; if it happens again, please report it with this message`
-        : `nibble's worker could not start: ${new URL(isNode ? './engine-worker.js' : '../build/engine-worker.js', import.meta.url)} did not ` +
-            'load. Serve the web/ and build/ folders whole, scripts as text/javascript; in a checkout, run make build');
-}
-
 /** @param {unknown} value */
 const isTokens = (value) => Array.isArray(value) || ArrayBuffer.isView(value) && !(value instanceof DataView);
-
-/**
- * An address as the worker, whose own base is another, understands it.
- * @param {string} url
- */
-const absolute = (url) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href ?? 'file:///').href;
 
 /** Chunks for the worker. @typedef {{ pieces: AsyncGenerator<Uint8Array>, cancel: () => void }} Chunks */
 
@@ -384,45 +423,94 @@ const absolute = (url) => new URL(url, globalThis.document?.baseURI ?? globalThi
 async function describeSource(source) {
     if (Array.isArray(source))
         return { plain: { kind: 'files', files: await Promise.all(source.map(describeFile)) } };
-    if (typeof source === 'string' || source instanceof URL) {
+    if (typeof source === 'string' || isUrl(source)) {
         const text = String(source);
         if (text.startsWith('hf:'))
             return { plain: { kind: 'url', url: hubUrl(text) } };
         if (isNode && text.startsWith('file:'))
-            return { plain: { kind: 'path', path: (await nodeModule('url')).fileURLToPath(text) } };
-        // two letters at least: C:\models is a path
-        if (isNode && !/^[a-z][a-z0-9+.-]+:/i.test(text))
+            return { plain: { kind: 'path', path: await pathOf(text) } };
+        if (isNode && !hasScheme(text))
             return { plain: { kind: 'path', path: text } };
-        return { plain: { kind: 'url', url: absolute(text) } };
+        return { plain: { kind: 'url', url: await absolute(text, 'the source') } };
     }
-    if (typeof Blob === 'function' && source instanceof Blob)
-        return isNode ? { plain: { kind: 'port', total: source.size }, chunks: ofStream(source.stream()) }
-            : { plain: { kind: 'blob', blob: source } };
-    if (typeof ReadableStream === 'function' && source instanceof ReadableStream)
-        return { plain: { kind: 'port', total: 0 }, chunks: ofStream(source) };
-    if (source instanceof Uint8Array)
+    // by what they can do: in a test of pages, or beside an iframe, they are of another realm
+    if (isBlob(source))
+        return isNode ? { plain: { kind: 'port', total: source.size }, chunks: ofBlob(source) } : { plain: { kind: 'blob', blob: source } };
+    if (typeof (/** @type {any} */ (source)?.getReader) === 'function')
+        return { plain: { kind: 'port', total: 0 }, chunks: ofStream(/** @type {ReadableStream<Uint8Array>} */ (source)) };
+    if (isBytes(source))
         return { plain: { kind: 'port', total: source.length }, chunks: { pieces: slices(source), cancel: () => {} } };
     throw new NibbleError('NB_ERR_ARGUMENT', 'load(): the source must be a URL, a File or Blob, an array of those, a ReadableStream of ' +
         `bytes, a Uint8Array${isNode ? ', or a path' : ''}`);
 }
 
+/** @param {any} value @returns {value is Blob} */
+const isBlob = (value) => typeof value?.size === 'number' && typeof value.slice === 'function' && typeof value.type === 'string';
+
+/** @param {unknown} value @returns {value is Uint8Array} */
+const isBytes = (value) => ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]';
+
+/** @param {string} url of a file of this machine */
+async function pathOf(url) {
+    try {
+        return (await nodeModule('url')).fileURLToPath(url);
+    } catch (error) {
+        throw new NibbleError('NB_ERR_ARGUMENT', `load(): ${url} is no address of a file here: ${messageOf(error)}`, { cause: error });
+    }
+}
+
 /**
  * One of several files, which the worker opens twice: for its header, and for its weights.
- * @param {string | URL | Blob} source
+ * @param {unknown} source
  * @returns {Promise<{ name: string, source: import('./stream.js').Single }>}
  */
 async function describeFile(source) {
-    if (typeof Blob === 'function' && source instanceof Blob) {
+    if (isBlob(source)) {
         const { name, webkitRelativePath } = /** @type {Partial<File>} */ (source);
         if (typeof name !== 'string')
             throw new NibbleError('NB_ERR_ARGUMENT', 'load(): of several files each must be a File, whose name says what it is; a Blob has none');
-        return { name: webkitRelativePath || name, source: { kind: 'blob', blob: isNode ? source.slice() : source } }; // Node does not copy a File to a worker
+        return { name: webkitRelativePath || name, source: { kind: 'blob', blob: isNode ? await nodeBlob(source) : source } };
     }
-    const { plain } = await describeSource(source);
+    const { plain } = await describeSource(/** @type {import('./index.d.ts').Source} */ (source));
     if (plain.kind !== 'url' && plain.kind !== 'path')
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): an array of sources may hold Files, URLs and, in Node, paths');
-    const path = plain.kind === 'url' ? decodeURIComponent(new URL(plain.url).pathname) : plain.path;
+    const path = plain.kind === 'url' ? unescaped(new URL(plain.url).pathname) : plain.path;
     return { name: nameOf(path), source: plain };
+}
+
+/** @param {string} path of a URL */
+function unescaped(path) {
+    try {
+        return decodeURIComponent(path);
+    } catch {
+        return path; // a percent sign that escapes nothing
+    }
+}
+
+/**
+ * A Blob that Node copies to a worker: of a File only this part of it, and of another library's Blob its bytes.
+ * @param {Blob} blob
+ */
+async function nodeBlob(blob) {
+    const { Blob: NodeBlob } = await nodeModule('buffer');
+    return /** @type {Blob} */ (/** @type {unknown} */ (blob instanceof NodeBlob ? blob.slice() : new NodeBlob([await bytesOf(blob)])));
+}
+
+/**
+ * @param {Blob} blob
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
+ */
+async function bytesOf(blob) {
+    if (typeof blob.arrayBuffer === 'function')
+        return new Uint8Array(await blob.arrayBuffer());
+    // jsdom's Blob has no arrayBuffer(), and only its FileReader reads it
+    const reader = new FileReader();
+    await new Promise((resolve, reject) => {
+        reader.onload = resolve;
+        reader.onerror = () => reject(reader.error);
+        reader.readAsArrayBuffer(blob);
+    });
+    return new Uint8Array(/** @type {ArrayBuffer} */ (reader.result));
 }
 
 const CHUNK = 1 << 20;
@@ -447,7 +535,7 @@ function ofStream(stream) {
             const { done, value } = await reader.read();
             if (done)
                 return;
-            if (!(value instanceof Uint8Array))
+            if (!isBytes(value))
                 throw new NibbleError('NB_ERR_ARGUMENT', `load(): the stream must give Uint8Arrays, not ${typeof value}`);
             yield* slices(value);
         }
@@ -457,16 +545,29 @@ function ofStream(stream) {
 }
 
 /**
+ * @param {Blob} blob
+ * @returns {Chunks}
+ */
+function ofBlob(blob) {
+    async function* pieces() {
+        for (let at = 0; at < blob.size; at += CHUNK)
+            yield bytesOf(blob.slice(at, at + CHUNK));
+    }
+    return { pieces: pieces(), cancel: () => {} };
+}
+
+/**
  * Answers one pull of the worker's. The generator itself keeps the order.
- * @param {Link} link
+ * @param {Link | undefined} link
  * @param {AsyncGenerator<Uint8Array>} chunks
  */
 async function feedOne(link, chunks) {
+    let bytes;
     try {
-        const { value } = await chunks.next();
-        const bytes = value ?? null;
-        link.post({ type: 'chunk', bytes }, bytes ? [/** @type {ArrayBuffer} */ (bytes.buffer)] : []);
+        bytes = (await chunks.next()).value ?? null;
     } catch (error) {
-        link.post({ type: 'chunk', error: toPlain(error) });
+        throw error instanceof NibbleError ? error
+            : new NibbleError('NB_ERR_FILE', `load(): the source cannot be read: ${messageOf(error)}`, { cause: error });
     }
+    link?.post({ type: 'chunk', bytes }, bytes ? [/** @type {ArrayBuffer} */ (bytes.buffer)] : []);
 }

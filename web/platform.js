@@ -1,89 +1,48 @@
 /** The few things that a page and Node spell differently. Everything else in web/ is the same code in both. */
 
-export const isNode = typeof process === 'object' && Boolean(process.versions?.node);
+/**
+ * Whether this is Node, or what is like it (Deno, Bun). A property of `process` alone does not tell: pages have shims of it, and a
+ * window of Electron or NW.js has Node's own process, but the scripts, workers and addresses of a page.
+ */
+export const isNode = (() => {
+    const { process } = /** @type {any} */ (globalThis);
+    return Object.prototype.toString.call(process) === '[object process]' && typeof process.versions?.node === 'string' &&
+        process.type !== 'renderer' && process.type !== 'worker' && !process.versions.nw;
+})();
 
 /**
- * Node's own modules, by a name that no bundler for the web tries to resolve.
+ * Node's own modules, by a name that no bundler for the web tries to resolve. (Where import() does not work, as in a sandbox of
+ * the vm module, getBuiltinModule does.)
  * @template {keyof NodeModules} Name
  * @param {Name} name
  * @returns {Promise<NodeModules[Name]>}
  */
-export function nodeModule(name) {
-    return import(/* webpackIgnore: true */ /* @vite-ignore */ `node:${name}`);
+export async function nodeModule(name) {
+    const { process } = /** @type {any} */ (globalThis);
+    return process.getBuiltinModule?.(`node:${name}`) ?? import(/* webpackIgnore: true */ /* @vite-ignore */ `node:${name}`);
 }
 
 /**
  * @typedef {{ 'fs/promises': typeof import('node:fs/promises'), os: typeof import('node:os'), path: typeof import('node:path'),
- *     url: typeof import('node:url'), worker_threads: typeof import('node:worker_threads') }} NodeModules
+ *     url: typeof import('node:url'), buffer: typeof import('node:buffer'), worker_threads: typeof import('node:worker_threads') }} NodeModules
  */
-
-/**
- * A worker of either kind, reduced to what nibble needs of it.
- * @typedef {object} WorkerHandle
- * @property {(message: unknown, transfer?: ArrayBuffer[]) => void} post
- * @property {() => void} terminate
- * @property {(alive: boolean) => void} keepAlive whether the worker alone keeps a Node process running
- */
-
-/**
- * @param {Worker} worker a page's worker; the caller writes `new Worker(new URL(...), ...)`, which bundlers recognize
- * @param {(message: any) => void} onMessage
- * @param {(reason: string) => void} onCrash called at most once; an empty reason when the engine gave none
- * @returns {WorkerHandle}
- */
-export function webWorker(worker, onMessage, onCrash) {
-    worker.onmessage = (event) => onMessage(event.data);
-    worker.onmessageerror = () => onCrash('a message could not be read');
-    worker.onerror = (event) => {
-        event.preventDefault();
-        onCrash(event.message ?? '');
-    };
-    return {
-        post: (message, transfer = []) => worker.postMessage(message, transfer),
-        terminate: () => worker.terminate(),
-        keepAlive: () => {},
-    };
-}
-
-/**
- * @param {URL} url
- * @param {(message: any) => void} onMessage
- * @param {(reason: string) => void} onCrash
- * @returns {Promise<WorkerHandle>}
- */
-export async function nodeWorker(url, onMessage, onCrash) {
-    const { Worker } = await nodeModule('worker_threads');
-    const worker = new Worker(url);
-    let over = false;
-    const crash = (/** @type {string} */ reason) => {
-        if (!over)
-            onCrash(reason);
-        over = true;
-    };
-    worker.on('message', onMessage);
-    worker.on('messageerror', (error) => crash(error.message));
-    worker.on('error', (error) => crash(error instanceof Error ? error.message : String(error)));
-    worker.on('exit', (code) => crash(`it exited with code ${code}`));
-    return {
-        post: (message, transfer = []) => worker.postMessage(message, transfer),
-        terminate: () => {
-            over = true;
-            worker.terminate();
-        },
-        keepAlive: (alive) => (alive ? worker.ref() : worker.unref()),
-    };
-}
 
 /**
  * Within a worker: listens to the thread that started it, and returns the way to answer. The listener is in place
  * before the first message can arrive: in a page because nothing is awaited, in Node because the port queues.
+ * The first message, `{ type: 'started' }`, tells the other side that the script runs.
  * @param {(message: any) => void} onMessage
- * @returns {(message: unknown, transfer?: ArrayBuffer[]) => void}
+ * @param {(error: unknown) => void} onFailure what nobody caught, and messages that cannot be read
+ * @returns {(message: unknown, transfer?: Transferable[]) => void}
  */
-export function listen(onMessage) {
+export function listen(onMessage, onFailure) {
+    const unreadable = () => onFailure(new Error('a message could not be read'));
     if (!isNode) {
         const scope = /** @type {Worker} */ (/** @type {unknown} */ (globalThis));
         scope.onmessage = (event) => onMessage(event.data);
+        scope.onmessageerror = unreadable;
+        globalThis.addEventListener('unhandledrejection', (event) => onFailure(event.reason)); // a page is not told of these
+        scope.postMessage({ type: 'started' });
         return (message, transfer = []) => scope.postMessage(message, transfer);
     }
     /** @type {import('node:worker_threads').MessagePort | null} */
@@ -91,8 +50,10 @@ export function listen(onMessage) {
     nodeModule('worker_threads').then(({ parentPort }) => {
         port = parentPort;
         port?.on('message', onMessage);
+        port?.on('messageerror', unreadable);
+        port?.postMessage({ type: 'started' });
     });
-    return (message, transfer = []) => port?.postMessage(message, transfer);
+    return (message, transfer = []) => port?.postMessage(message, /** @type {any} */ (transfer));
 }
 
 /** @type {MessageChannel | undefined} */

@@ -1,7 +1,8 @@
 /**
  * A thread of the core's pool: its own instance of the same module over the same memory. It is told once what to join,
- * says that it did, and is then inside WebAssembly until the pool stops.
+ * says that it did, and is then inside WebAssembly until the pool stops. What runs is one file, build/pool-worker.js.
  */
+import { messageOf } from './errors.js';
 import { listen } from './platform.js';
 
 /**
@@ -12,10 +13,11 @@ import { listen } from './platform.js';
  * @property {number} index of this worker: 1 ... threads-1
  * @property {number} stack nb_pool_stack(pool, index), asked of the engine's instance: until __stack_pointer is set,
  *     a call in this one would write over the engine's stack
- * @property {string} alarm name of the channel that hears of this worker's death. The engine cannot be told: it may be
- *     inside WebAssembly, waiting for what this worker was doing
+ * @property {MessagePort} alarm where to tell of this worker's death: the thread that called load(). The engine cannot be told: it may
+ *     be inside WebAssembly, waiting for what this worker was doing
  */
 
+const fail = (/** @type {unknown} */ error) => post({ failed: messageOf(error) });
 const post = listen(async (/** @type {Join} */ { module, memory, pool, index, stack, alarm }) => {
     try {
         const instance = await WebAssembly.instantiate(module, { env: { memory } });
@@ -24,6 +26,6 @@ const post = listen(async (/** @type {Join} */ { module, memory, pool, index, st
         post({ ready: true });
         core.nb_pool_work(pool, index);
     } catch (error) {
-        new BroadcastChannel(alarm).postMessage(`its thread ${index} stopped: ${error instanceof Error ? error.message : error}`);
+        alarm.postMessage(`its thread ${index} stopped: ${messageOf(error)}`);
     }
-});
+}, fail);

@@ -10,6 +10,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serve } from '../../tools/serve.js';
+import { findAssets } from '../../web/assets.js';
 import { Engine } from '../../web/engine.js';
 import { models, root, vocabularies } from '../builds.js';
 import { corpus } from '../corpus.js';
@@ -34,7 +35,7 @@ function textOf(name, all, bytes) {
 
 /** @type {Clock} */
 async function inCore(path, { file }, repetitions) {
-    const { core, model } = await Engine.load({ kind: 'path', path }, { headerOnly: true, build: 'simd128' },
+    const { core, model } = await Engine.load({ kind: 'path', path }, { headerOnly: true, build: 'simd128', assets: await findAssets({}) },
         /** @type {any} */ ({ progress: () => {}, nextFromPort: () => {} }));
     const text = readFileSync(file), seconds = [];
     const at = core.take(PIECE, 'text'), out = core.take(4 * PIECE, 'tokens');

@@ -1,0 +1,146 @@
+/**
+ * Where nibble's own files are. Each address is one literal `new URL('...', import.meta.url)`: bundlers look for such a line,
+ * copy the file, and write its new address there. The worker is told every address, because the place it runs from says nothing.
+ */
+import { NibbleError } from './errors.js';
+import { nearest } from './options.js';
+import { isNode, nodeModule } from './platform.js';
+
+/** @typedef {import('./index.d.ts').Build} Build */
+/** @typedef {'workerUrl' | 'poolWorkerUrl' | 'templateUrl'} ScriptOption */
+
+/** The .wasm files by their builds. @typedef {Partial<Record<Build | 'convert', string>>} WasmUrls */
+
+/** What the worker is told. @typedef {{ wasm: WasmUrls, workerUrl: string, poolWorkerUrl: string, templateUrl: string }} Assets */
+
+/** @type {Record<Build | 'convert', () => URL>} */
+const WASM = {
+    'simd128': () => new URL('../build/wasm/nibble-simd128.wasm', import.meta.url),
+    'simd128-threads': () => new URL('../build/wasm/nibble-simd128-threads.wasm', import.meta.url),
+    'relaxed': () => new URL('../build/wasm/nibble-relaxed.wasm', import.meta.url),
+    'relaxed-threads': () => new URL('../build/wasm/nibble-relaxed-threads.wasm', import.meta.url),
+    'convert': () => new URL('../build/wasm/nibble-convert.wasm', import.meta.url),
+};
+
+/** @type {Record<ScriptOption, () => URL>} */
+const SCRIPTS = {
+    workerUrl: () => new URL('../build/engine-worker.js', import.meta.url),
+    poolWorkerUrl: () => new URL('../build/pool-worker.js', import.meta.url),
+    templateUrl: () => new URL('../build/jinja.js', import.meta.url),
+};
+
+/** The load options that this file reads. */
+export const ASSET_OPTIONS = ['wasmUrl', 'workerUrl', 'poolWorkerUrl', 'templateUrl'];
+
+const NAMES = /** @type {(Build | 'convert')[]} */ (Object.keys(WASM));
+const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', `load(): ${message}`);
+
+/**
+ * @param {import('./index.d.ts').LoadOptions} options
+ * @returns {Promise<Assets>}
+ */
+export async function findAssets(options) {
+    const script = async (/** @type {ScriptOption} */ option) =>
+        (options[option] === undefined ? own(SCRIPTS[option], option) : absolute(options[option], option));
+    return {
+        wasm: await wasmUrls(options),
+        workerUrl: await script('workerUrl'),
+        poolWorkerUrl: await script('poolWorkerUrl'),
+        templateUrl: await script('templateUrl'),
+    };
+}
+
+/**
+ * Where the renderer of chat templates is, for who has no answer of findAssets().
+ */
+export const ownTemplateUrl = () => own(SCRIPTS.templateUrl, 'templateUrl');
+
+/**
+ * @param {() => URL} find
+ * @param {string} option
+ */
+function own(find, option) {
+    try {
+        return find().href;
+    } catch (error) {
+        throw new NibbleError('NB_ERR_ENGINE', 'nibble does not know where its own files are, because this bundle has no import.meta.url: ' +
+            `pass ${option} to load() (and the others of ${ASSET_OPTIONS.join(', ')}), or leave nibble-llm out of the bundle ("external")`,
+        { cause: error });
+    }
+}
+
+/**
+ * What wasmUrl may be: a folder, the file of one build, or a map from builds to files. Where it is a map, only the builds it names
+ * are used.
+ * @param {import('./index.d.ts').LoadOptions} options
+ * @returns {Promise<WasmUrls>}
+ */
+async function wasmUrls({ wasmUrl, build }) {
+    /** @type {WasmUrls} */
+    const found = {};
+    if (wasmUrl === undefined) {
+        for (const name of NAMES)
+            found[name] = own(WASM[name], 'wasmUrl');
+        return found;
+    }
+    if (typeof wasmUrl === 'object' && wasmUrl !== null && !isUrl(wasmUrl)) {
+        for (const [name, url] of Object.entries(wasmUrl)) {
+            if (!Object.hasOwn(WASM, name))
+                throw refuse(`wasmUrl names a build "${name}"; there are ${NAMES.join(', ')}${didYouMean(name)}`);
+            if (url !== undefined)
+                found[/** @type {Build} */ (name)] = await absolute(url, `wasmUrl's ${name}`);
+        }
+        found.convert ??= own(WASM.convert, 'wasmUrl');
+        return found;
+    }
+    const url = new URL(await absolute(wasmUrl, 'wasmUrl'));
+    const beside = (/** @type {string} */ name) => {
+        const file = new URL(url.href);
+        file.pathname = file.pathname.replace(/[^/]*\.wasm$/, '').replace(/\/?$/, '/') + `nibble-${name}.wasm`;
+        return file.href;
+    };
+    if (!/\.wasm$/.test(url.pathname)) {
+        for (const name of NAMES)
+            found[name] = beside(name);
+        return found;
+    }
+    // longest first: "simd128" begins "simd128-threads"
+    const sorted = [...NAMES].sort((a, b) => b.length - a.length);
+    const file = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
+    const named = build ?? sorted.find((name) => file === `nibble-${name}.wasm`) ?? sorted.find((name) => file.startsWith(`nibble-${name}`));
+    if (!named || named === 'convert')
+        throw refuse(`wasmUrl must be a folder, a file named nibble-BUILD.wasm, or a map from build to file, not ${url}`);
+    // beside a file that a bundler renamed there is no converter of that name
+    return { [named]: url.href, convert: file === `nibble-${named}.wasm` ? beside('convert') : own(WASM.convert, 'wasmUrl') };
+}
+
+/** @param {string} name */
+function didYouMean(name) {
+    const near = nearest(name, NAMES);
+    return near ? `; did you mean "${near}"?` : '';
+}
+
+/** Whether this is a URL, of this realm or of another. @param {unknown} value */
+export const isUrl = (value) => typeof value === 'object' && value !== null && typeof (/** @type {any} */ (value).href) === 'string';
+
+/** Whether an address names its scheme. Two letters at least: C:\models is a path. @param {string} text */
+export const hasScheme = (text) => /^[a-z][a-z0-9+.-]+:/i.test(text);
+
+/**
+ * An address as the worker, whose own base is another, understands it. In Node what has no scheme is a path.
+ * @param {unknown} url
+ * @param {string} what it is, for the message
+ * @returns {Promise<string>}
+ */
+export async function absolute(url, what) {
+    if (typeof url !== 'string' && !isUrl(url))
+        throw refuse(`${what} must be a URL, not ${typeof url}`);
+    const text = String(url);
+    try {
+        if (isNode && !hasScheme(text))
+            return (await nodeModule('url')).pathToFileURL(text).href;
+        return new URL(text, isNode ? undefined : globalThis.document?.baseURI ?? globalThis.location?.href).href;
+    } catch (error) {
+        throw new NibbleError('NB_ERR_ARGUMENT', `load(): ${what} is no valid address: ${JSON.stringify(text.slice(0, 200))}`, { cause: error });
+    }
+}
