@@ -45,4 +45,26 @@ static inline bool nb_text_ends(nb_text a, const char *s) {
     return a.size >= n && nb_compare(a.data + a.size - n, s, n) == 0;
 }
 
+/* Removes the start if the text has it. */
+static inline bool nb_text_take(nb_text *text, const char *start) {
+    size_t n = nb_length(start);
+    if (text->size < n || nb_compare(text->data, start, n))
+        return false;
+    *text = (nb_text){text->data + n, text->size - n};
+    return true;
+}
+
+/* Removes the number that the text begins with, which is at most NB_MAX_NUMBER. Each number has one spelling, or two names
+ * could mean one place: "00" and "07" are no numbers. */
+enum { NB_MAX_NUMBER = 999999 };
+static inline bool nb_text_take_number(nb_text *text, uint32_t *number) {
+    size_t n = 0;
+    for (*number = 0; n < text->size && text->data[n] >= '0' && text->data[n] <= '9' && *number <= NB_MAX_NUMBER; n++)
+        *number = *number * 10 + (uint32_t)(text->data[n] - '0');
+    if (!n || *number > NB_MAX_NUMBER || (n > 1 && text->data[0] == '0'))
+        return false;
+    *text = (nb_text){text->data + n, text->size - n};
+    return true;
+}
+
 #endif

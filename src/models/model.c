@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "../base/numbers.h"
+#include "../base/sort.h"
 #include "../base/writer.h"
 #include "../kernels/kv_cache.h"
 #include "../kernels/traits.h"
@@ -171,15 +172,11 @@ static const nb_family *find_family(const nb_checkpoint *c, nb_error *err) {
 
 /* "blk.17.attn_q.weight" -> 17 and "attn_q.weight"; -1 for a tensor outside the layers. */
 static int64_t layer_of(nb_text *name) {
-    if (name->size < 5 || nb_compare(name->data, "blk.", 4))
+    nb_text rest = *name;
+    uint32_t layer;
+    if (!nb_text_take(&rest, "blk.") || !nb_text_take_number(&rest, &layer) || !nb_text_take(&rest, "."))
         return -1;
-    int64_t layer = 0;
-    size_t i = 4;
-    for (; i < name->size && name->data[i] >= '0' && name->data[i] <= '9' && layer < 1 << 20; i++)
-        layer = layer * 10 + (name->data[i] - '0');
-    if (i == 4 || i == name->size || name->data[i] != '.')
-        return -1;
-    *name = (nb_text){name->data + i + 1, name->size - i - 1};
+    *name = rest;
     return layer;
 }
 
@@ -210,19 +207,17 @@ static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_
 /* The slot of "ffn_gate_exps.weight" for "ffn_gate.7.weight", as files may have experts one by one, and *expert = 7; NULL for
  * other names. */
 static const nb_slot *find_expert_slot(const nb_model *model, nb_text name, uint32_t *expert) {
-    size_t dot = 0, end;
+    size_t dot = 0;
     while (dot < name.size && name.data[dot] != '.')
         dot++;
-    for (end = dot + 1, *expert = 0; end < name.size && name.data[end] >= '0' && name.data[end] <= '9'; end++)
-        *expert = *expert * 10 + (uint32_t)(name.data[end] - '0');
-    bool canonical = end - dot == 2 || (end - dot <= 5 && name.data[dot + 1] != '0'); /* else two names would be one */
-    if (end >= name.size || !canonical || *expert >= model->shape.experts)
+    nb_text rest = {name.data + dot, name.size - dot};
+    if (!nb_text_take(&rest, ".") || !nb_text_take_number(&rest, expert) || *expert >= model->shape.experts)
         return NULL;
     char stacked[64];
     nb_writer w = nb_writer_over(stacked, sizeof stacked);
     nb_write_bytes(&w, name.data, dot);
     nb_write(&w, "_exps");
-    nb_write_bytes(&w, name.data + end, name.size - end);
+    nb_write_bytes(&w, rest.data, rest.size);
     const nb_slot *slot = find_slot(model->family, (nb_text){stacked, NB_MIN(w.length, sizeof stacked)}, true);
     return slot && slot->by_expert ? slot : NULL;
 }
@@ -273,6 +268,40 @@ static int32_t bind_order(nb_model *model, const nb_tensor_info *info, nb_text r
     return NB_OK;
 }
 
+typedef struct binding {
+    const nb_checkpoint *c;
+    const nb_destination *destinations;
+} binding;
+
+static uintptr_t place_of(const nb_destination *d) {
+    return d->matrix ? (uintptr_t)d->matrix : d->order ? (uintptr_t)d->order : (uintptr_t)d->vector;
+}
+
+static int compare_destinations(const void *table, uint32_t a, uint32_t b) {
+    const nb_destination *x = &((const binding *)table)->destinations[a], *y = &((const binding *)table)->destinations[b];
+    if (place_of(x) != place_of(y))
+        return place_of(x) < place_of(y) ? -1 : 1;
+    return x->first != y->first ? (x->first < y->first ? -1 : 1) : 0;
+}
+
+/* Loading writes each tensor to its place without another look. So no two may have the same, whatever their names are. */
+static int32_t check_places(const nb_checkpoint *c, const nb_destination *destinations, nb_error *err) {
+    uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc((size_t)n * sizeof *order);
+    if (!order)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u tensors", n);
+    nb_sort(order, n, compare_destinations, &(binding){c, destinations});
+    int32_t code = NB_OK;
+    for (uint32_t i = 1; i < n && code == NB_OK; i++) {
+        const nb_destination *a = &destinations[order[i - 1]], *b = &destinations[order[i]];
+        const nb_tensor_info *one = &c->tensors[order[i - 1]], *other = &c->tensors[order[i]];
+        if (place_of(a) == place_of(b) && a->first + one->shape[1] * one->shape[2] > b->first)
+            code = NB_FAIL(err, NB_ERR_FORMAT, "tensors %t and %t are the same part of the model; the file is broken",
+                           nb_checkpoint_tensor_name(c, one), nb_checkpoint_tensor_name(c, other));
+    }
+    nb_free(order);
+    return code;
+}
+
 /* Binds each tensor of the file to its place; every required place must be met. */
 static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err) {
     const nb_checkpoint *c = &model->checkpoint;
@@ -303,6 +332,7 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
             destinations[i].vector = (float **)(place + slot->at);
         }
     }
+    NB_TRY(check_places(c, destinations, err));
     return check_experts(model, err);
 }
 

@@ -1,0 +1,203 @@
+#include "edit.h"
+
+#include "../../src/base/memory.h"
+#include "../../src/base/numbers.h"
+#include "../../src/formats/gguf.h"
+#include "../../src/kernels/types.h"
+#include "check.h"
+
+typedef struct output {
+    uint8_t *bytes; /* NULL: only counts */
+    size_t at;
+} output;
+
+typedef struct editor {
+    const uint8_t *file;
+    nb_checkpoint c;
+    const test_edit *edits;
+    size_t n_edits;
+    output out;
+    uint64_t n_values, n_tensors, data_at; /* of what is written; the last one relative to the data */
+} editor;
+
+static void put(editor *e, const void *bytes, size_t n) {
+    if (e->out.bytes && n)
+        memcpy(e->out.bytes + e->out.at, bytes, n);
+    e->out.at += n;
+}
+
+static void put_u32(editor *e, uint32_t x) { put(e, &x, sizeof x); }
+static void put_u64(editor *e, uint64_t x) { put(e, &x, sizeof x); }
+
+static void put_text(editor *e, nb_text text) {
+    put_u64(e, text.size);
+    put(e, text.data, text.size);
+}
+
+static void put_number(editor *e, uint32_t type, double x) {
+    float single = (float)x;
+    int64_t whole = x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : 0;
+    if (type == NB_VALUE_F32)
+        put(e, &single, sizeof single);
+    else if (type == NB_VALUE_F64)
+        put(e, &x, sizeof x);
+    else
+        put(e, &whole, nb_value_bytes(type));
+}
+
+static void pad(editor *e) {
+    while (e->out.at % NB_GGUF_ALIGNMENT)
+        put(e, "", 1);
+}
+
+static bool is_value(const test_edit *edit) {
+    return edit->what <= TEST_DROP;
+}
+
+static bool adds_tensor(const test_edit *edit) {
+    return edit->what == TEST_COPY || edit->what == TEST_PART;
+}
+
+static const test_edit *find(const editor *e, nb_text name, bool value) {
+    for (size_t i = 0; i < e->n_edits; i++)
+        if (is_value(&e->edits[i]) == value && !adds_tensor(&e->edits[i]) && nb_text_is(name, e->edits[i].key))
+            return &e->edits[i];
+    return NULL;
+}
+
+static void put_new_value(editor *e, const test_edit *edit) {
+    if (edit->what == TEST_DROP)
+        return;
+    e->n_values++;
+    put_text(e, nb_text_of(edit->key));
+    if (edit->what == TEST_SET_TEXT) {
+        put_u32(e, NB_VALUE_STRING);
+        put_text(e, nb_text_of(edit->text));
+        return;
+    }
+    put_u32(e, edit->what == TEST_SET_ARRAY ? NB_VALUE_ARRAY : edit->type);
+    if (edit->what == TEST_SET) {
+        put_number(e, edit->type, edit->number);
+        return;
+    }
+    put_u32(e, edit->type);
+    put_u64(e, edit->n);
+    for (uint64_t i = 0; i < edit->n; i++)
+        put_number(e, edit->type, edit->items[i]);
+}
+
+static void put_values(editor *e) {
+    for (uint64_t i = 0; i < e->c.n_values; i++) {
+        const nb_value *v = &e->c.values[i];
+        if (find(e, nb_checkpoint_key(&e->c, v), true))
+            continue;
+        e->n_values++;
+        put_text(e, nb_checkpoint_key(&e->c, v));
+        put_u32(e, v->type);
+        if (v->type == NB_VALUE_ARRAY) {
+            put_u32(e, v->item_type);
+            put_u64(e, v->count);
+        }
+        if (v->type == NB_VALUE_STRING)
+            put_u64(e, v->size);
+        put(e, e->c.header + v->at, (size_t)v->size);
+    }
+    for (size_t i = 0; i < e->n_edits; i++)
+        if (is_value(&e->edits[i])) {
+            CHECK(e->edits[i].what != TEST_DROP || nb_checkpoint_find(&e->c, e->edits[i].key), "there is no %s",
+                  e->edits[i].key);
+            put_new_value(e, &e->edits[i]);
+        }
+}
+
+static bool is_reshaped(const test_edit *edit) {
+    return edit && edit->what == TEST_RESHAPE;
+}
+
+static uint64_t bytes_of(const nb_tensor_info *t, const test_edit *edit) {
+    return !is_reshaped(edit) ? t->bytes : edit->n * (edit->type == NB_TYPE_F32 ? sizeof(float) : 1);
+}
+
+static void put_info(editor *e, const nb_tensor_info *t, nb_text name, const test_edit *edit) {
+    e->n_tensors++;
+    put_text(e, name);
+    put_u32(e, is_reshaped(edit) ? 1 : t->n_dimensions);
+    for (uint32_t i = 0; i < t->n_dimensions && !is_reshaped(edit); i++)
+        put_u64(e, t->shape[i]);
+    if (is_reshaped(edit))
+        put_u64(e, edit->n);
+    put_u32(e, is_reshaped(edit) ? edit->type : t->type);
+    put_u64(e, e->data_at);
+    e->data_at = NB_ROUND_UP(e->data_at + bytes_of(t, edit), NB_GGUF_ALIGNMENT);
+}
+
+static void put_data(editor *e, const nb_tensor_info *t, const test_edit *edit) {
+    pad(e);
+    if (!is_reshaped(edit))
+        put(e, e->file + t->at, (size_t)t->bytes);
+    for (uint64_t i = 0; is_reshaped(edit) && i < edit->n; i++)
+        put_number(e, edit->type == NB_TYPE_F32 ? NB_VALUE_F32 : NB_VALUE_U8, edit->items[i]);
+}
+
+static nb_tensor_info part_of(const nb_tensor_info *t, uint64_t index) {
+    nb_tensor_info part = *t;
+    part.n_dimensions = 2;
+    part.bytes /= t->shape[2];
+    part.at += index * part.bytes;
+    return part;
+}
+
+/* Tensors' infos, or their data, which lie in the same order. */
+static void put_tensors(editor *e, bool data) {
+    for (uint64_t i = 0; i < e->c.n_tensors; i++) {
+        const nb_tensor_info *t = &e->c.tensors[i];
+        nb_text name = nb_checkpoint_tensor_name(&e->c, t);
+        const test_edit *edit = find(e, name, false);
+        if (edit && edit->what == TEST_OMIT)
+            continue;
+        if (data)
+            put_data(e, t, edit);
+        else
+            put_info(e, t, edit && edit->what == TEST_RENAME ? nb_text_of(edit->text) : name, edit);
+    }
+    for (size_t i = 0; i < e->n_edits; i++) {
+        const test_edit *edit = &e->edits[i];
+        const nb_tensor_info *t = is_value(edit) ? NULL : nb_checkpoint_find_tensor(&e->c, edit->key);
+        if (is_value(edit) || !CHECK(t, "there is no tensor %s", edit->key) || !adds_tensor(edit))
+            continue;
+        nb_tensor_info added = edit->what == TEST_PART ? part_of(t, (uint64_t)edit->number) : *t;
+        if (data)
+            put_data(e, &added, NULL);
+        else
+            put_info(e, &added, nb_text_of(edit->text), NULL);
+    }
+}
+
+static void put_all(editor *e) {
+    uint64_t values = e->n_values, tensors = e->n_tensors; /* counted by the first pass */
+    e->n_values = e->n_tensors = e->data_at = 0;
+    put(e, "GGUF", 4);
+    put_u32(e, 3);
+    put_u64(e, tensors);
+    put_u64(e, values);
+    put_values(e);
+    put_tensors(e, false);
+    pad(e);
+    put_tensors(e, true);
+}
+
+uint8_t *test_edit_gguf(const uint8_t *file, size_t size, const test_edit *edits, size_t n_edits, size_t *out_size) {
+    editor e = {.file = file, .edits = edits, .n_edits = n_edits};
+    nb_gguf g = {.file_bytes = size};
+    nb_error err;
+    *out_size = 0;
+    if (!CHECK(nb_gguf_parse(&g, &e.c, file, size, &err) == NB_GGUF_DONE, "%s", err.message) ||
+        nb_checkpoint_keep_header(&e.c, file, g.at, &err) < 0)
+        return NULL;
+    put_all(&e);
+    e.out = (output){.bytes = nb_alloc(e.out.at)};
+    put_all(&e);
+    *out_size = e.out.at;
+    nb_checkpoint_free(&e.c);
+    return e.out.bytes;
+}
