@@ -73,13 +73,12 @@ static int32_t add_order(nb_plan *plan, uint32_t target, uint64_t columns) {
         return NB_OK; /* no name of a model's: the engine will say so */
     memcpy(name, of.data, n);
     memcpy(name + n, "order", 5);
-    uint32_t order = nb_plan_target(plan, (nb_text){name, n + 5});
+    uint32_t order = nb_plan_generate(plan, (nb_text){name, n + 5}, NB_AS_ORDER);
     if (order == NB_NONE)
         return plan->composer.code;
     plan->out.tensors[order].type = NB_TYPE_I32;
     plan->out.tensors[order].n_dimensions = 1;
     plan->out.tensors[order].shape[0] = columns;
-    plan->targets[order].arrangement = NB_AS_ORDER;
     plan->targets[order].with = target;
     return NB_OK;
 }
@@ -195,6 +194,8 @@ int32_t nb_arrangement_check(nb_plan *plan, uint32_t target, nb_error *err) {
                        "the files are not whole",
                        nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]));
     const nb_tensor_info *t = &plan->in.tensors[codes];
+    if (plan->origins[codes].row != NB_NONE) /* of several that would be stacked */
+        return refuse_shape(plan, target, t->shape[1], t->shape[0], err);
     plan->out.tensors[target].n_dimensions = 2;
     if (t->bytes > (uint64_t)1 << 40)
         return refuse_shape(plan, target, t->shape[1], t->shape[0], err);

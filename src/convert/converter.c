@@ -374,11 +374,11 @@ int32_t nb_converter_commit(nb_converter *x, size_t n, nb_error *err) {
     return code;
 }
 
-/* Room for so many bytes, whose old contents go; NULL: there is no memory. */
+/* Room for so many bytes, whose old contents go; NULL: there is no memory, or nb_converter_take could not count them. */
 static void *room_for(room *r, uint64_t bytes) {
     if (bytes > r->capacity) {
         nb_free(r->bytes);
-        r->bytes = allocate(bytes);
+        r->bytes = bytes <= INT32_MAX ? allocate(bytes) : NULL;
         r->capacity = r->bytes ? (size_t)bytes : 0;
     }
     return r->bytes;
@@ -424,12 +424,18 @@ static void quantize_scales(const nb_tensor_info *to, uint8_t *blocks) {
     nb_quantize_scales((nb_block_nf4 *)blocks, NULL, (size_t)(to->bytes / sizeof(nb_block_nf4)));
 }
 
+/* Bytes of a row of the target's weights as they came, before they are changed. */
+static uint64_t source_row_bytes(const nb_converter *x) {
+    const nb_traits *traits = nb_traits_of(x->plan.targets[x->target].source_type);
+    return x->plan.out.tensors[x->target].shape[0] / traits->block_weights * traits->block_bytes;
+}
+
 /* n rows of weights, as they came -> as the target has them. */
 static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t *out, nb_error *err) {
     const nb_tensor_info *to = &x->plan.out.tensors[x->target];
     const nb_target *target = &x->plan.targets[x->target];
     const nb_traits *traits = nb_traits_of(target->source_type);
-    size_t columns = (size_t)to->shape[0], row_bytes = columns / traits->block_weights * traits->block_bytes;
+    size_t columns = (size_t)to->shape[0], row_bytes = (size_t)source_row_bytes(x);
     size_t out_bytes = (size_t)(to->bytes / rows_of(to));
     float *weights = room_for(&x->weights, (uint64_t)columns * sizeof(float));
     uint8_t *aligned = nb_alloc(row_bytes); /* the buffer may hold it at any address, and blocks are read as structs */
@@ -453,11 +459,11 @@ static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t
 
 /* Rows of numbers that had to be put in place first (reshape.h), quantized. */
 static int32_t quantize_reshaped(nb_converter *x, uint64_t n, uint8_t *out, nb_error *err) {
-    const nb_tensor_info *from = &x->plan.in.tensors[x->plan.targets[x->target].first];
-    uint8_t *rows = allocate(n * (from->bytes / rows_of(&x->plan.out.tensors[x->target])));
+    uint64_t bytes;
+    uint8_t *rows = nb_multiply(n, source_row_bytes(x), &bytes) ? allocate(bytes) : NULL;
     if (!rows)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l rows of tensor %t", n,
-                       nb_checkpoint_tensor_name(&x->plan.in, from));
+                       nb_checkpoint_tensor_name(&x->plan.out, &x->plan.out.tensors[x->target]));
     int32_t code = nb_arrangement_rows(&x->plan, (uint32_t)x->target, x->row, n, rows, err);
     if (code >= 0)
         code = change_rows(x, rows, (size_t)n, out, err);

@@ -11,31 +11,22 @@
 
 /* ---- tensors --------------------------------------------------------------------------------------------------- */
 
-static bool take_start(nb_text *text, const char *start) {
-    size_t n = nb_length(start);
-    if (text->size < n || nb_compare(text->data, start, n))
-        return false;
-    *text = (nb_text){text->data + n, text->size - n};
-    return true;
-}
-
 static bool take_start_of(nb_text *text, const char *const *starts) {
-    while (*starts && !take_start(text, *starts))
+    while (*starts && !nb_text_take(text, *starts))
         starts++;
     return *starts;
 }
 
-/* The digits that a text begins with. */
+/* The number that a text begins with, as it is written there (nb_text_take_number); empty if there is none. */
 static nb_text take_number(nb_text *text) {
-    nb_text number = {text->data, 0};
-    while (number.size < text->size && number.data[number.size] >= '0' && number.data[number.size] <= '9')
-        number.size++;
-    *text = (nb_text){text->data + number.size, text->size - number.size};
-    return number;
+    nb_text before = *text;
+    uint32_t number;
+    return nb_text_take_number(text, &number) ? (nb_text){before.data, (size_t)(text->data - before.data)} : (nb_text){0};
 }
 
 /* Whether it is a name of that pattern, in which "*" is a number. */
 static bool fits(nb_text name, const char *pattern, nb_text *number) {
+    *number = (nb_text){0};
     for (; *pattern; pattern++) {
         if (*pattern == '*') {
             *number = take_number(&name);
@@ -86,7 +77,7 @@ static size_t module_end(nb_text name) {
     size_t last = 0;
     for (size_t i = 0; i < name.size; i++) {
         nb_text rest = {name.data + i, name.size - i};
-        if (take_start(&rest, ".weight."))
+        if (nb_text_take(&rest, ".weight."))
             return i;
         last = name.data[i] == '.' ? i : last;
     }
@@ -104,10 +95,13 @@ typedef struct tensor_name {
 /* "model.layers.7.self_attn.q_proj.weight" -> "blk.7.attn_q" and "weight" */
 static void split_name(const nb_hf_model *p, nb_text rest, tensor_name *out) {
     take_start_of(&rest, nb_hf_prefixes);
-    nb_text layer = {0}, number = {0};
-    if (take_start_of(&rest, nb_hf_layers)) {
-        layer = take_number(&rest);
-        take_start(&rest, ".");
+    nb_text layer = {0}, number = {0}, within = rest;
+    if (take_start_of(&within, nb_hf_layers)) {
+        layer = take_number(&within);
+        if (layer.size && nb_text_take(&within, "."))
+            rest = within;
+        else
+            layer.size = 0;
     }
     size_t end = module_end(rest), after = end ? end + 1 : 0;
     nb_text theirs = {rest.data, end};
@@ -128,9 +122,8 @@ static void split_name(const nb_hf_model *p, nb_text rest, tensor_name *out) {
         else
             nb_write_bytes(&w, found, 1);
     }
-    out->row = stacked ? 0 : NB_NONE;
-    for (size_t i = 0; stacked && i < NB_MIN(number.size, 9); i++)
-        out->row = 10 * out->row + (uint32_t)(number.data[i] - '0');
+    if (!stacked || !nb_text_take_number(&number, &out->row))
+        out->row = NB_NONE;
     out->module = (nb_text){out->text, NB_MIN(w.length, sizeof out->text - 1)};
     out->known = found && w.length + out->leaf.size + 2 < sizeof out->text;
 }
@@ -206,8 +199,7 @@ static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
     uint32_t target = nb_plan_target(p->plan, name.known ? (nb_text){text, w.length} : theirs);
     if (target == NB_NONE)
         return p->x->code;
-    nb_plan_assign(p->plan, source, target, role);
-    p->plan->origins[source].row = name.row;
+    NB_TRY(nb_plan_assign(p->plan, source, target, role, name.row));
     nb_target *to = &p->plan->targets[target];
     to->columns = columns >= 1 && columns < 1 << 24 ? (uint64_t)columns : 1;
     if (arrangement != NB_AS_ROWS && to->arrangement != NB_AS_PACKED)
@@ -231,7 +223,7 @@ static bool is_needless(const nb_hf_model *p, nb_text name) {
     bool needless = take_start_of(&rest, nb_hf_needless_starts);
     for (const char *const *end = nb_hf_needless_ends; *end; end++)
         needless |= nb_text_ends(name, *end);
-    needless |= nb_hf_has(p, NB_HF_ENCODER) && take_start(&rest, "lm_head."); /* RoBERTa's, of several tensors */
+    needless |= nb_hf_has(p, NB_HF_ENCODER) && nb_text_take(&rest, "lm_head."); /* RoBERTa's, of several tensors */
     return needless || (nb_text_ends(name, "lm_head.weight") && nb_hf_number(p, "tie_word_embeddings", 0) != 0);
 }
 

@@ -84,13 +84,34 @@ uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
     return (uint32_t)c->n_tensors - 1;
 }
 
-int32_t nb_plan_numbers(nb_plan *plan, nb_text name, float *numbers, uint32_t n) {
+static int32_t refuse_generated(const nb_plan *plan, nb_text name) {
+    return NB_FAIL(plan->composer.err, NB_ERR_FORMAT,
+                   "the files hold a tensor %t, but nibble makes the one of that name itself; the files are damaged", name);
+}
+
+static bool is_generated(const nb_target *t) {
+    return t->arrangement == NB_AS_ORDER || t->arrangement == NB_AS_NUMBERS;
+}
+
+uint32_t nb_plan_generate(nb_plan *plan, nb_text name, nb_arrangement arrangement) {
+    uint64_t before = plan->out.n_tensors;
     uint32_t target = nb_plan_target(plan, name);
+    if (target == NB_NONE)
+        return NB_NONE;
+    if (target < before) {
+        plan->composer.code = refuse_generated(plan, name);
+        return NB_NONE;
+    }
+    plan->targets[target].arrangement = arrangement;
+    return target;
+}
+
+int32_t nb_plan_numbers(nb_plan *plan, nb_text name, float *numbers, uint32_t n) {
+    uint32_t target = nb_plan_generate(plan, name, NB_AS_NUMBERS);
     if (target == NB_NONE) {
         nb_free(numbers);
         return plan->composer.code;
     }
-    plan->targets[target].arrangement = NB_AS_NUMBERS;
     plan->targets[target].numbers = numbers;
     nb_tensor_info *info = &plan->out.tensors[target];
     info->type = NB_TYPE_F32;
@@ -99,18 +120,27 @@ int32_t nb_plan_numbers(nb_plan *plan, nb_text name, float *numbers, uint32_t n)
     return NB_OK;
 }
 
-void nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role role) {
-    nb_target *t = &plan->targets[target];
-    plan->origins[source] = (nb_origin){.target = target, .role = role, .next = t->first, .row = NB_NONE};
-    t->first = source;
-    t->missing++;
-}
-
 uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role) {
     uint32_t i = plan->targets[target].first;
     while (i != NB_NONE && plan->origins[i].role != role)
         i = plan->origins[i].next;
     return i;
+}
+
+int32_t nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role role, uint32_t row) {
+    nb_target *t = &plan->targets[target];
+    nb_text name = nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[source]);
+    uint32_t other = nb_plan_source(plan, target, role);
+    if (is_generated(t))
+        return refuse_generated(plan, name);
+    if (other != NB_NONE && (row == NB_NONE || plan->origins[other].row == NB_NONE))
+        return NB_FAIL(plan->composer.err, NB_ERR_FORMAT,
+                       "tensors %t and %t are the same part of the model; the files do not belong together", name,
+                       nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[other]));
+    plan->origins[source] = (nb_origin){.target = target, .role = role, .next = t->first, .row = row};
+    t->first = source;
+    t->missing++;
+    return NB_OK;
 }
 
 int32_t nb_plan_gguf(nb_plan *plan) {
@@ -125,7 +155,7 @@ int32_t nb_plan_gguf(nb_plan *plan) {
         to->name_at = name_at;
         to->name_size = name_size;
         plan->targets[target].source_type = t->type;
-        nb_plan_assign(plan, i, target, NB_ROLE_CODES);
+        NB_TRY(nb_plan_assign(plan, i, target, NB_ROLE_CODES, NB_NONE));
     }
     return NB_OK;
 }
@@ -167,7 +197,7 @@ void nb_plan_quantize(nb_plan *plan, const nb_preset *preset) {
         uint32_t to = nb_preset_type(preset, nb_checkpoint_tensor_name(&plan->out, info), info->n_dimensions,
                                      info->shape[0], &facts);
         bool quantized = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
-        if (quantized || !floating || to == NB_TYPE_LIMIT || to == from)
+        if (quantized || is_generated(t) || !floating || to == NB_TYPE_LIMIT || to == from)
             continue;
         t->quantize = nb_preset_quantizer(preset, to);
         info->type = t->quantize ? to : info->type;

@@ -85,9 +85,13 @@ int32_t nb_plan_begin(nb_plan *plan, nb_error *err);
 
 /* The target of this name, new (without type and shape) if there is none; NB_NONE: plan->composer.code has failed. */
 uint32_t nb_plan_target(nb_plan *plan, nb_text name);
+/* A target that the converter makes itself, as nb_plan_target. It must be new: the files may hold no tensor of its name. */
+uint32_t nb_plan_generate(nb_plan *plan, nb_text name, nb_arrangement arrangement);
 /* A vector of numbers, which become the plan's to free. */
 int32_t nb_plan_numbers(nb_plan *plan, nb_text name, float *numbers, uint32_t n);
-void nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role role);
+/* A role has one source; or, where sources are stacked, one for each row. row: NB_NONE if they are not. A target that the
+ * converter makes itself has none. */
+int32_t nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role role, uint32_t row);
 
 /* A target's source in a role; NB_NONE if there is none. */
 uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role);

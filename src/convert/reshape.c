@@ -1,5 +1,6 @@
 #include "reshape.h"
 
+#include "../base/memory.h"
 #include "../kernels/traits.h"
 #include "safetensors.h"
 
@@ -22,20 +23,27 @@ static int32_t check_stack(nb_plan *plan, uint32_t target, nb_error *err) {
     const nb_target *t = &plan->targets[target];
     const nb_tensor_info *first = &plan->in.tensors[t->first];
     nb_tensor_info *to = &plan->out.tensors[target];
-    uint64_t rows = t->missing, sum = 0;
-    for (uint32_t i = t->first; i != NB_NONE; i = plan->origins[i].next) {
+    uint32_t rows = t->missing;
+    uint8_t *filled = nb_alloc(rows); /* [rows]: whether a source for that row was found */
+    if (!filled)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u tensors", rows);
+    memset(filled, 0, rows);
+    int32_t code = NB_OK;
+    for (uint32_t i = t->first; i != NB_NONE && code == NB_OK; i = plan->origins[i].next) {
         const nb_tensor_info *one = &plan->in.tensors[i];
-        for (uint32_t k = plan->origins[i].next; k != NB_NONE; k = plan->origins[k].next)
-            sum += plan->origins[k].row == plan->origins[i].row; /* twice there */
-        if (one->type != first->type || one->n_dimensions != 1 || one->shape[0] != first->shape[0] ||
-            plan->origins[i].row >= rows || sum)
-            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is one of %l that make one, but it does not fit the others",
+        uint32_t row = plan->origins[i].row;
+        if (one->type != first->type || one->n_dimensions != 1 || one->shape[0] != first->shape[0] || row >= rows ||
+            filled[row])
+            code = NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is one of %u that make one, but it does not fit the others",
                            nb_checkpoint_tensor_name(&plan->in, one), rows);
+        else
+            filled[row] = 1;
     }
+    nb_free(filled);
     to->n_dimensions = 2;
     to->shape[0] = first->shape[0];
     to->shape[1] = rows;
-    return NB_OK;
+    return code;
 }
 
 int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err) {

@@ -13,6 +13,7 @@
     T(json) \
     T(safetensors) \
     T(reshape) \
+    T(conversion) \
     T(dequantize) \
     T(quantize) \
     T(presets) \
@@ -22,6 +23,7 @@
     T(ops) \
     T(attention) \
     T(model) \
+    T(loading) \
     T(text) \
     T(splits) \
     T(sampler)

@@ -1,0 +1,193 @@
+/* The converter alone, without the loader that refuses much of what it writes: folders of a few tensors, made here. What is
+ * wrong in them must be refused, and no byte be written past an end (the sanitizers watch). */
+#include "../../src/base/error.h"
+#include "../../src/base/numbers.h"
+#include "../../src/base/text.h"
+#include "../../src/base/writer.h"
+#include "../../src/nibble_convert.h"
+#include "check.h"
+
+enum { MOST_TENSORS = 8, ROOM = 1 << 18 };
+
+typedef struct tensor {
+    const char *name, *dtype, *shape; /* as JSON has them, slowest side first */
+    uint32_t bytes;
+} tensor;
+
+typedef struct folder {
+    const char *config;
+    tensor tensors[MOST_TENSORS]; /* ends with name = NULL */
+    const char *preset;           /* NULL: nothing is quantized */
+    const char *message;          /* a part of the refusal; NULL: it is converted */
+} folder;
+
+/* A safetensors file of these tensors, whose data is all ones: as codes, scales and indexes small numbers. */
+static size_t write_safetensors(const tensor *tensors, uint8_t *out) {
+    nb_writer w = nb_writer_over((char *)out + 8, ROOM - 8);
+    uint64_t at = 0;
+    nb_write(&w, "{");
+    for (const tensor *t = tensors; t < tensors + MOST_TENSORS && t->name; at += t->bytes, t++)
+        nb_write(&w, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%l,%l]}", t == tensors ? "" : ",", t->name,
+                 t->dtype, t->shape, at, at + t->bytes);
+    nb_write(&w, "}");
+    uint64_t length = w.length;
+    memcpy(out, &length, sizeof length);
+    memset(out + 8 + length, 1, (size_t)at);
+    CHECK(8 + length + at <= ROOM, "the file has no room");
+    return (size_t)(8 + length + at);
+}
+
+/* Takes all that is ready and counts it. */
+static int32_t drain(nb_converter *x, uint64_t *bytes, nb_error *err) {
+    const uint8_t *at;
+    int32_t n;
+    while ((n = nb_converter_take(x, &at, err)) > 0)
+        for (*bytes += (uint32_t)n; n; n--)
+            (void)((volatile const uint8_t *)at)[n - 1]; /* read, so that the sanitizers see it */
+    return n;
+}
+
+static int32_t give(nb_converter *x, const uint8_t *bytes, size_t size, uint64_t *made, nb_error *err) {
+    for (size_t at = 0, capacity; at < size;) {
+        uint8_t *space = nb_converter_space(x, &capacity);
+        if (!capacity)
+            break;
+        capacity = NB_MIN(capacity, NB_MIN(size - at, 1000));
+        memcpy(space, bytes + at, capacity);
+        at += capacity;
+        NB_TRY(nb_converter_commit(x, capacity, err));
+        NB_TRY(drain(x, made, err));
+    }
+    return NB_OK;
+}
+
+static int32_t give_file(nb_converter *x, const char *name, const uint8_t *bytes, size_t size, nb_error *err) {
+    uint64_t none = 0;
+    NB_TRY(nb_converter_begin(x, name, nb_length(name), (double)size, err));
+    NB_TRY(give(x, bytes, size, &none, err));
+    return nb_converter_end(x, err);
+}
+
+static int32_t convert(const folder *f, uint64_t *made, nb_error *err) {
+    uint8_t *weights = nb_alloc(ROOM);
+    size_t size = write_safetensors(f->tensors, weights);
+    nb_converter *x = nb_converter_new(NB_CONVERT_ALL, err);
+    int32_t code = f->preset ? nb_converter_quantize(x, f->preset, nb_length(f->preset), 0, err) : NB_OK;
+    if (code >= 0)
+        code = give_file(x, "config.json", (const uint8_t *)f->config, nb_length(f->config), err);
+    if (code >= 0)
+        code = give_file(x, "model.safetensors", weights, size, err);
+    double offset;
+    while (code >= 0 && (code = nb_converter_next(x, &offset, err)) > 0) {
+        code = drain(x, made, err);
+        if (code >= 0)
+            code = give(x, weights + (size_t)offset, size - (size_t)offset, made, err);
+    }
+    if (code >= 0)
+        code = drain(x, made, err);
+    nb_converter_free(x);
+    nb_free(weights);
+    return code;
+}
+
+static bool contains(const char *text, const char *part) {
+    size_t n = nb_length(text), k = nb_length(part);
+    for (size_t i = 0; i + k <= n; i++)
+        if (nb_compare(text + i, part, k) == 0)
+            return true;
+    return false;
+}
+
+static void check_folders(const folder *folders, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        nb_error err = {0};
+        uint64_t made = 0;
+        int32_t code = convert(&folders[i], &made, &err);
+        if (folders[i].message)
+            CHECK(code < 0 && contains(err.message, folders[i].message), "%s: \"%s\", not \"...%s...\"",
+                  folders[i].tensors[0].name, code < 0 ? err.message : "it was converted", folders[i].message);
+        else
+            CHECK(code >= 0 && made > 100, "%s: %s", folders[i].tensors[0].name, err.message);
+    }
+}
+
+#define SIZES(type)                                                                                               \
+    "{\"model_type\":\"" type "\",\"hidden_size\":32,\"num_hidden_layers\":1,\"intermediate_size\":64," \
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"max_position_embeddings\":128"
+
+/* Two names for one tensor: numbers have one spelling, and a part of the model one source. */
+static void test_names(void) {
+    static const char *const llama = SIZES("llama") "}";
+    static const folder folders[] = {
+        {llama, {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
+                 {"model.layers.00.self_attn.q_proj.weight", "F32", "[32,32]", 4096}}, NULL, NULL}, /* unknown: kept */
+        {llama, {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
+                 {"layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096}}, NULL, "are the same part"},
+        {llama, {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
+                 {"model.layers.0.self_attn.q_proj.gamma", "F16", "[32,32]", 2048}}, NULL, "are the same part"},
+        {llama, {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
+                 {"blk.0.attn_q.weight", "F32", "[16,32]", 2048}}, "q8_0", "are the same part"},
+        {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
+                                 {"model.layers.0.self_attn.q_layernorm.norms.00.weight", "F32", "[8]", 32}}, NULL, NULL},
+        {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
+                                 {"layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32}}, NULL, "does not fit"},
+        {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
+                                 {"model.layers.0.self_attn.q_layernorm.norms.2.weight", "F32", "[8]", 32}}, NULL, "does not fit"},
+        {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
+                                 {"model.layers.0.self_attn.q_norm.weight", "F32", "[8]", 32}}, NULL, "are the same part"},
+    };
+    check_folders(folders, sizeof folders / sizeof *folders);
+}
+
+/* Tensors that the converter makes, and the files hold too. */
+static void test_generated(void) {
+    static const char *const phi3 = SIZES("phi3") ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1,1,1],"
+                                                  "\"long_factor\":[2,2,2,2]}}";
+    static const char *const gptq = SIZES("llama") ",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4,"
+                                                   "\"group_size\":32,\"desc_act\":true,\"sym\":true}}";
+#define Q_PROJ "model.layers.0.self_attn.q_proj."
+#define GPTQ {Q_PROJ "qweight", "I32", "[8,64]", 2048}, {Q_PROJ "qzeros", "I32", "[2,8]", 64}, \
+             {Q_PROJ "scales", "F16", "[2,64]", 256}, {Q_PROJ "g_idx", "I32", "[64]", 256}
+    static const folder folders[] = {
+        {phi3, {{"rope_factors_long.weight", "F32", "[4]", 16}}, NULL, "nibble makes the one of that name"},
+        {phi3, {{"rope_factors_short.weight", "U8", "[4]", 4}}, NULL, "nibble makes the one of that name"},
+        {phi3, {{"rope_factors_short.weight", "F32", "[2,64]", 512}}, "q8_0", "nibble makes the one of that name"},
+        {phi3, {{"norm.weight", "F32", "[32]", 128}}, "q8_0", NULL},
+        {gptq, {{"blk.0.attn_q.order", "F32", "[32]", 128}, GPTQ}, NULL, "nibble makes the one of that name"},
+        {gptq, {GPTQ, {"zz.order", "F32", "[32]", 128}, {"blk.0.attn_q.order", "I32", "[2,2]", 16}}, NULL, "nibble makes"},
+        {gptq, {GPTQ, {Q_PROJ "weight", "F32", "[64,64]", 16384}}, NULL, "are the same part"},
+        {gptq, {GPTQ, {"layers.0.self_attn.q_proj.scales", "F16", "[2,64]", 256}}, NULL, "are the same part"},
+        {gptq, {{"model.layers.0.self_attn.q_layernorm.norms.0.qweight", "I32", "[8,64]", 2048},
+                {"model.layers.0.self_attn.q_layernorm.norms.0.qzeros", "I32", "[2,8]", 64},
+                {"model.layers.0.self_attn.q_layernorm.norms.0.scales", "F16", "[2,64]", 256}}, NULL, "is not supported"},
+    };
+    check_folders(folders, sizeof folders / sizeof *folders);
+}
+
+/* What is put in place first and quantized then. */
+static void test_reshaped(void) {
+    static const char *const gpt2 = SIZES("gpt2") "}", *const neox = SIZES("gpt_neox") "}", *const stable = SIZES("stablelm") "}";
+#define STACK(leaf, dtype, shape, bytes)                                            \
+    {"model.layers.0.self_attn.q_layernorm.norms.0." leaf, dtype, shape, bytes},    \
+        {"model.layers.0.self_attn.q_layernorm.norms.1." leaf, dtype, shape, bytes}, \
+        {"model.layers.0.self_attn.q_layernorm.norms.2." leaf, dtype, shape, bytes}
+    static const folder folders[] = {
+        {gpt2, {{"h.0.attn.c_attn.weight", "F32", "[32,96]", 12288}}, "q8_0", NULL},
+        {gpt2, {{"h.0.attn.c_attn.weight", "F16", "[256,96]", 49152}}, "q4_k_m", NULL},
+        {neox, {{"gpt_neox.layers.0.attention.query_key_value.weight", "BF16", "[96,32]", 6144}}, "nf4", NULL},
+        {neox, {{"gpt_neox.layers.0.attention.query_key_value.weight", "F32", "[64,32]", 8192}}, "q8_0", NULL},
+        {neox, {{"gpt_neox.layers.0.attention.query_key_value.bias", "F32", "[64]", 256}}, "q8_0", NULL},
+        {stable, {STACK("weight", "F32", "[64]", 256)}, "q8_0", NULL},
+        {stable, {STACK("weight", "F32", "[64]", 256)}, "f16", NULL},
+        {stable, {STACK("xweight", "F32", "[64]", 256)}, "q8_0", NULL},
+        {stable, {STACK("xweight", "BF16", "[64]", 128)}, "nf4", NULL},
+        {stable, {STACK("weight", "F32", "[3,64]", 768)}, "q8_0", "does not fit"},
+    };
+    check_folders(folders, sizeof folders / sizeof *folders);
+}
+
+void test_conversion(void) {
+    test_names();
+    test_generated();
+    test_reshaped();
+}
