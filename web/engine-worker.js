@@ -18,11 +18,11 @@ let feed;
 /** The end of the queue. @type {Promise<unknown>} */
 let last = Promise.resolve();
 
-const post = listen((message) => {
+const post = listen('engine-worker', (message) => {
     const { id } = message;
     handle(message).then((result) => id !== undefined && post({ id, type: 'done', result }))
         .catch((error) => post({ id, type: 'error', ...failure(error) })); // also of an answer that cannot be cloned
-}, (error) => post({ type: 'error', error: toPlain(asNibbleError(error)), fatal: true }));
+}, (error) => post({ fatal: true, error: toPlain(asNibbleError(error)) }));
 
 /**
  * @param {any} message

@@ -11,7 +11,7 @@ import { severalFiles } from './files.js';
 import { breathe } from './platform.js';
 import { startWorker } from './spawn.js';
 import { StopFinder } from './stops.js';
-import { openOne, openPort, twice } from './stream.js';
+import { openOne, openPort, reopening, twice } from './stream.js';
 
 /** @typedef {import('./index.d.ts').Progress} Progress */
 /** @typedef {import('./index.d.ts').Result} Result */
@@ -119,12 +119,7 @@ export class Engine {
             const { port1, port2 } = new MessageChannel();
             watch(port1);
             const name = `thread ${index} of ${this.threads}`;
-            startWorker({ url, option: 'poolWorkerUrl', name }, ({ ready, failed }) => {
-                if (ready)
-                    resolve(undefined);
-                else if (failed)
-                    reject(new NibbleError('NB_ERR_WORKER', `nibble's ${name} could not start: ${failed}`));
-            }, reject)
+            startWorker({ url, script: 'pool-worker', name }, resolve, reject)
                 .then((worker) => worker.post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 }, [port2]))
                 .catch(reject);
         })));
@@ -474,7 +469,7 @@ async function openModel(source, options, nextFromPort) {
         return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: (from) => openOne(file.source, from) })), options);
     const single = /** @type {import('./stream.js').Single} */ (several ? several[0].source : source);
     if (options.quantize) {
-        const open = source.kind === 'port' ? twice(source.total, nextFromPort) : (/** @type {number} */ from = 0) => openOne(single, from);
+        const open = source.kind === 'port' ? twice(source.total, nextFromPort) : await reopening(single);
         return convert([{ name: 'the model', open }], options);
     }
     return source.kind === 'port' ? openPort(source.total, nextFromPort) : openOne(single);

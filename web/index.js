@@ -65,11 +65,13 @@ export async function load(source, options = {}) {
  * @param {unknown} signal
  */
 function checkSignal(caller, signal) {
-    const { aborted, addEventListener } = /** @type {any} */ (signal ?? {});
-    if (signal !== undefined && (typeof aborted !== 'boolean' || typeof addEventListener !== 'function'))
+    if (signal === undefined || signal === null)
+        return undefined;
+    const { aborted, addEventListener } = /** @type {any} */ (signal);
+    if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function')
         throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: signal must be an AbortSignal${
-            /** @type {any} */ (signal)?.signal ? ': pass the controller\'s signal, not the controller' : ''}`);
-    return /** @type {AbortSignal | undefined} */ (signal);
+            /** @type {any} */ (signal).signal ? ': pass the controller\'s signal, not the controller' : ''}`);
+    return /** @type {AbortSignal} */ (signal);
 }
 
 /** @param {AbortSignal | undefined} signal */
@@ -302,7 +304,7 @@ class Link {
     /** @param {string} url of the worker's script */
     static async open(url) {
         const link = new Link();
-        link.#worker = await startWorker({ url, option: 'workerUrl', name: 'worker' }, (message) => link.#receive(message), (error) => link.close(error));
+        link.#worker = await startWorker({ url, script: 'engine-worker', name: 'worker' }, (message) => link.#receive(message), (error) => link.close(error));
         link.#worker.keepAlive(false);
         return link;
     }
@@ -352,9 +354,7 @@ class Link {
 
     /** @param {any} message */
     async #receive(message) {
-        const { id, type, fatal, error } = message;
-        if (fatal)
-            return this.close(died('worker', error.message, fromPlain(error)));
+        const { id, type, error } = message;
         if (type === 'thread')
             return this.#watch(message.port);
         if (type === 'done')
@@ -529,7 +529,13 @@ async function* slices(bytes) {
  * @returns {Chunks}
  */
 function ofStream(stream) {
-    const reader = stream.getReader();
+    /** @type {ReadableStreamDefaultReader<Uint8Array>} */
+    let reader;
+    try {
+        reader = stream.getReader();
+    } catch (error) {
+        throw new NibbleError('NB_ERR_ARGUMENT', `load(): the stream is locked, as somebody reads it already (${messageOf(error)})`, { cause: error });
+    }
     async function* pieces() {
         for (;;) {
             const { done, value } = await reader.read();

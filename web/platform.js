@@ -30,19 +30,21 @@ export async function nodeModule(name) {
 /**
  * Within a worker: listens to the thread that started it, and returns the way to answer. The listener is in place
  * before the first message can arrive: in a page because nothing is awaited, in Node because the port queues.
- * The first message, `{ type: 'started' }`, tells the other side that the script runs.
+ * The first message, `{ type: 'started', script }`, tells the other side which script runs.
+ * @param {string} script this one's name
  * @param {(message: any) => void} onMessage
  * @param {(error: unknown) => void} onFailure what nobody caught, and messages that cannot be read
  * @returns {(message: unknown, transfer?: Transferable[]) => void}
  */
-export function listen(onMessage, onFailure) {
+export function listen(script, onMessage, onFailure) {
+    const started = { type: 'started', script };
     const unreadable = () => onFailure(new Error('a message could not be read'));
     if (!isNode) {
         const scope = /** @type {Worker} */ (/** @type {unknown} */ (globalThis));
         scope.onmessage = (event) => onMessage(event.data);
         scope.onmessageerror = unreadable;
         globalThis.addEventListener('unhandledrejection', (event) => onFailure(event.reason)); // a page is not told of these
-        scope.postMessage({ type: 'started' });
+        scope.postMessage(started);
         return (message, transfer = []) => scope.postMessage(message, transfer);
     }
     /** @type {import('node:worker_threads').MessagePort | null} */
@@ -51,7 +53,7 @@ export function listen(onMessage, onFailure) {
         port = parentPort;
         port?.on('message', onMessage);
         port?.on('messageerror', unreadable);
-        port?.postMessage({ type: 'started' });
+        port?.postMessage(started);
     });
     return (message, transfer = []) => port?.postMessage(message, /** @type {any} */ (transfer));
 }

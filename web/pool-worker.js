@@ -2,7 +2,7 @@
  * A thread of the core's pool: its own instance of the same module over the same memory. It is told once what to join,
  * says that it did, and is then inside WebAssembly until the pool stops. What runs is one file, build/pool-worker.js.
  */
-import { messageOf } from './errors.js';
+import { messageOf, toPlain } from './errors.js';
 import { listen } from './platform.js';
 
 /**
@@ -17,8 +17,7 @@ import { listen } from './platform.js';
  *     be inside WebAssembly, waiting for what this worker was doing
  */
 
-const fail = (/** @type {unknown} */ error) => post({ failed: messageOf(error) });
-const post = listen(async (/** @type {Join} */ { module, memory, pool, index, stack, alarm }) => {
+const post = listen('pool-worker', async (/** @type {Join} */ { module, memory, pool, index, stack, alarm }) => {
     try {
         const instance = await WebAssembly.instantiate(module, { env: { memory } });
         const core = /** @type {import('./core.js').Exports} */ (/** @type {unknown} */ (instance.exports));
@@ -28,4 +27,4 @@ const post = listen(async (/** @type {Join} */ { module, memory, pool, index, st
     } catch (error) {
         alarm.postMessage(`its thread ${index} stopped: ${messageOf(error)}`);
     }
-}, fail);
+}, (error) => post({ fatal: true, error: toPlain(error) }));

@@ -1,15 +1,20 @@
 /**
- * Starts a worker of either kind. Where one does not start, a page is told next to nothing: the rest of this file finds out why,
- * and says what to do. However a start fails, the caller hears of it: by an exception, or later by `onEnd`.
+ * Starts a worker of either kind, and is the one place that knows how its life can go:
+ *
+ *     starting --'started'--> running --(terminate, a crash, a fatal message)--> over
+ *         \\--(no such script, another script, forbidden, an exception, silence)--> over
+ *
+ * However a worker fails, its owner hears of it: by an exception of startWorker(), or later by `onEnd`. Where one does not start, a
+ * page is told next to nothing: the rest of this file finds out why, and says what to do.
  */
-import { NibbleError, messageOf } from './errors.js';
+import { NibbleError, fromPlain, messageOf } from './errors.js';
 import { isNode, nodeModule } from './platform.js';
 
 /** For a page that asks for Trusted Types: the name of the policy that makes nibble's addresses trusted ones. */
 const POLICY = 'nibble-llm';
 
-/** ms without a word from a page's worker, until its script is looked for; and after that was found, until it counts as dead. */
-export const PATIENCE = { silent: 10_000, found: 10_000 };
+/** ms: without a word from a worker, until its script is looked for; for that; and after it was found, until the worker counts as dead. */
+export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
 
 /**
  * A worker, reduced to what nibble needs of it.
@@ -22,8 +27,14 @@ export const PATIENCE = { silent: 10_000, found: 10_000 };
 /**
  * @typedef {object} Wanted
  * @property {string} url of the script
- * @property {string} option of load() that says where it is
+ * @property {'engine-worker' | 'pool-worker'} script which of nibble's it is
  * @property {string} name what the messages call the worker
+ */
+
+/**
+ * What a worker of Node or of a page tells: a message, or that it failed. explain: why it does not start, in words.
+ * @typedef {{ receive: (message: any) => void, fail: (message: string, cause?: unknown) => void }} Hooks
+ * @typedef {WorkerHandle & { explain: (message: string) => Promise<string>, probe: () => Promise<string | undefined>, settle: () => void }} Spawned
  */
 
 /**
@@ -33,19 +44,54 @@ export const PATIENCE = { silent: 10_000, found: 10_000 };
  * @returns {Promise<WorkerHandle>}
  */
 export async function startWorker(wanted, onMessage, onEnd) {
-    let over = false;
-    /** @param {NibbleError} error */
-    const end = (error) => {
-        if (!over) {
-            over = true;
-            onEnd(error);
+    const { script, name } = wanted;
+    /** @type {'starting' | 'running' | 'over'} */
+    let state = 'starting';
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    const settle = (/** @type {'running' | 'over'} */ next) => {
+        state = next;
+        clearTimeout(timer);
+        worker.settle();
+    };
+    const fail = async (/** @type {string} */ message, /** @type {unknown} */ cause = message ? new Error(message) : undefined) => {
+        const before = state;
+        if (before === 'over')
+            return;
+        state = 'over';
+        worker.terminate();
+        const error = before === 'running' ? died(name, message || 'nothing tells why', cause)
+            : notStarted(name, await worker.explain(message), cause);
+        settle('over');
+        onEnd(error);
+    };
+    const receive = (/** @type {any} */ message) => {
+        if (state === 'starting') {
+            if (message?.type !== 'started' || message.script !== script)
+                return void fail(`another script answers, not nibble's ${script}.js`);
+            settle('running');
+        } else if (state === 'running') {
+            if (message.fatal)
+                fail(message.error.message, fromPlain(message.error));
+            else
+                onMessage(message);
         }
     };
-    const worker = await (isNode ? nodeWorker : webWorker)(wanted, onMessage, end);
+    const worker = await (isNode ? nodeWorker : webWorker)(wanted, { receive, fail });
+    // Nothing tells of a script that loads, runs, and is not nibble's. A slow network is no reason to give up: the script is fetched first.
+    timer = setTimeout(async () => {
+        const problem = await worker.probe();
+        if (state !== 'starting')
+            return;
+        if (problem)
+            return fail('');
+        timer = setTimeout(fail, PATIENCE.found, `its script runs and says nothing: is it nibble's ${script}.js?`);
+    }, PATIENCE.silent);
     return {
-        ...worker,
+        post: worker.post,
+        keepAlive: worker.keepAlive,
         terminate() {
-            over = true;
+            settle('over');
             worker.terminate();
         },
     };
@@ -60,110 +106,91 @@ export const died = (name, why, cause) => new NibbleError(isOutOfMemory(cause) ?
     `nibble's ${name} died: ${why}. Load the model again; if it happens again, please report it with this message`, { cause });
 
 /**
- * @param {Wanted} wanted
+ * @param {string} name
  * @param {string} why
  * @param {unknown} [cause]
  */
-const notStarted = ({ name }, why, cause) => new NibbleError('NB_ERR_WORKER', `nibble's ${name} could not start: ${why}`, { cause });
+const notStarted = (name, why, cause) => new NibbleError(isOutOfMemory(cause) ? 'NB_ERR_MEMORY' : 'NB_ERR_WORKER',
+    `nibble's ${name} could not start: ${why}`, { cause });
 
 /** @param {any} error */
-const isOutOfMemory = (error) => error?.code === 'ERR_WORKER_OUT_OF_MEMORY';
+const isOutOfMemory = (error) => error?.code === 'ERR_WORKER_OUT_OF_MEMORY' || error?.code === 'NB_ERR_MEMORY';
 
-/** @typedef {(wanted: Wanted, onMessage: (message: any) => void, end: (error: NibbleError) => void) => Promise<WorkerHandle>} Start */
+/** The option of load() that says where a script is. @param {Wanted} wanted */
+const optionOf = ({ script }) => (script === 'engine-worker' ? 'workerUrl' : 'poolWorkerUrl');
 
-/** @type {Start} */
-async function nodeWorker(wanted, onMessage, end) {
+/**
+ * @param {Wanted} wanted
+ * @param {Hooks} hooks
+ * @returns {Promise<Spawned>}
+ */
+async function nodeWorker(wanted, { receive, fail }) {
     const { Worker } = await nodeModule('worker_threads');
     const { fileURLToPath } = await nodeModule('url');
-    const { url, name, option } = wanted;
-    let started = false;
-    const fail = (/** @type {string} */ why, /** @type {unknown} */ cause) => end(started ? died(name, why, cause)
-        : notStarted(wanted, `${url}: ${why}. In a checkout run make build; in a bundle leave nibble-llm out ("external"), or pass ${option} ` +
-            'to load()', cause));
+    const { url, name } = wanted;
     /** @type {import('node:worker_threads').Worker} */
     let worker;
     try {
         // flags of the process, such as --input-type=module, are not for this script
         worker = new Worker(url.startsWith('file:') ? fileURLToPath(url) : new URL(url), { execArgv: [] });
     } catch (error) {
-        throw notStarted(wanted, `this process cannot start a thread of ${url}: ${messageOf(error)}`, error);
+        throw notStarted(name, `this process starts no thread of ${url}: ${messageOf(error)}`, error);
     }
-    worker.on('message', (message) => {
-        started = true;
-        onMessage(message);
-    });
-    worker.on('messageerror', (error) => fail(messageOf(error), error));
-    worker.on('error', (error) => fail(messageOf(error), error));
-    worker.on('exit', (code) => fail(`it exited with code ${code}`, undefined));
+    worker.on('message', receive);
+    for (const event of ['messageerror', 'error'])
+        worker.on(event, (error) => fail(messageOf(error), error));
+    worker.on('exit', (code) => fail(`it exited with code ${code}`));
     return {
         post: (message, transfer = []) => worker.postMessage(message, /** @type {any} */ (transfer)),
         terminate: () => void worker.terminate(),
         keepAlive: (alive) => (alive ? worker.ref() : worker.unref()),
+        explain: async (message) => `${url}: ${message}. In a checkout run make build; in a bundle leave nibble-llm out ("external"), or pass ` +
+            `${optionOf(wanted)} to load()`,
+        probe: async () => undefined,
+        settle: () => {},
     };
 }
 
-/** @type {Start} */
-async function webWorker(wanted, onMessage, end) {
+/**
+ * @param {Wanted} wanted
+ * @param {Hooks} hooks
+ * @returns {Promise<Spawned>}
+ */
+async function webWorker(wanted, { receive, fail }) {
     if (typeof Worker !== 'function')
         throw new NibbleError('NB_ERR_ENGINE', `nibble computes in a worker, and ${scopeName()} has no Worker to start one with: call load() in a ` +
             'page or in a worker of a page, and send messages from there');
     const { url, name } = wanted;
     const violations = watchPolicy();
     const script = scriptFor(url);
-    let started = false, over = false;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let timer;
     const settle = () => {
-        clearTimeout(timer);
         violations.end();
         if (script !== url)
             URL.revokeObjectURL(script);
     };
+    const explain = (/** @type {string} */ message) => whyNot(wanted, script, violations, message);
     /** @type {Worker} */
     let worker;
     try {
         worker = new Worker(trusted(script), { type: 'module' });
     } catch (error) {
-        const why = await whyNot(wanted, script, violations, messageOf(error));
+        const why = await explain(messageOf(error));
         settle();
-        throw notStarted(wanted, why, error);
+        throw notStarted(name, why, error);
     }
-    const fail = async (/** @type {string} */ message) => {
-        if (over)
-            return;
-        over = true;
-        worker.terminate();
-        const cause = message ? new Error(message) : undefined;
-        const error = started ? died(name, message || 'the browser does not say why', cause)
-            : notStarted(wanted, await whyNot(wanted, script, violations, message), cause);
-        settle();
-        end(error);
-    };
-    worker.onmessage = (event) => {
-        if (!started)
-            settle();
-        started = true;
-        onMessage(event.data);
-    };
+    worker.onmessage = (event) => receive(event.data);
     worker.onmessageerror = () => fail('a message could not be read');
     worker.onerror = (event) => {
         event.preventDefault();
         fail(event.message ?? '');
     };
-    // Nothing tells of a script that loads, runs, and is not nibble's. A slow network is no reason to give up: the script is fetched first.
-    timer = setTimeout(async () => {
-        if (violations.first() || await probe(wanted))
-            return fail('');
-        timer = over || started ? undefined : setTimeout(() => fail('its script runs, but says nothing: is it the file that nibble has?'), PATIENCE.found);
-    }, PATIENCE.silent);
     return {
         post: (message, transfer = []) => worker.postMessage(message, transfer),
-        terminate() {
-            over = true;
-            settle();
-            worker.terminate();
-        },
+        terminate: () => worker.terminate(),
         keepAlive: () => {},
+        explain,
+        probe: async () => (violations.first() ? 'forbidden' : probe(wanted)),
+        settle,
     };
 }
 
@@ -221,7 +248,7 @@ function watchPolicy() {
  * @param {string} message the browser's, often empty
  */
 async function whyNot(wanted, script, violations, message) {
-    const { url, option } = wanted;
+    const { url } = wanted;
     if (/TrustedScriptURL|Trusted ?Type/i.test(message))
         return `the page asks for Trusted Types (${message}): allow nibble's policy in its Content-Security-Policy, "trusted-types ${POLICY}"`;
     if (new URL(url).protocol === 'file:')
@@ -232,7 +259,7 @@ async function whyNot(wanted, script, violations, message) {
         const { effectiveDirective, blockedURI } = violation;
         const needed = script === url ? originOf(url) : `${originOf(url)} and blob: (a script of another origin is imported through a blob)`;
         return `the page's Content-Security-Policy forbids ${blockedURI} by ${effectiveDirective}: allow ${needed} in worker-src and script-src, or ` +
-            `serve nibble's files with the page and pass ${option} to load()`;
+            `serve nibble's files with the page and pass ${optionOf(wanted)} to load()`;
     }
     return found ?? (message ? `${url}: ${message}` : `${url} did not run, and the browser does not say why. ${HINT_COEP}`);
 }
@@ -247,13 +274,14 @@ const HINT_COEP = 'On a page with the header Cross-Origin-Embedder-Policy the sc
  * @param {Wanted} wanted
  * @returns {Promise<string | undefined>} what is wrong with the answer, and what to do
  */
-async function probe({ url, option }) {
-    const remedy = `serve nibble's web/ and build/ folders whole, or pass ${option} to load(); in a checkout run make build` +
+async function probe(wanted) {
+    const { url } = wanted;
+    const remedy = `serve nibble's web/ and build/ folders whole, or pass ${optionOf(wanted)} to load(); in a checkout run make build` +
         (url.includes('/.vite/') ? '. With Vite\'s server add optimizeDeps: { exclude: [\'nibble-llm\'] } to vite.config.js' : '');
     /** @type {Response} */
     let response;
     try {
-        response = await fetch(url);
+        response = await fetch(url, { signal: AbortSignal.timeout?.(PATIENCE.search) });
     } catch (error) {
         const other = new URL(url).origin !== globalThis.origin;
         return `${url} cannot be fetched (${messageOf(error)}): check the address` +

@@ -222,7 +222,7 @@ function readerOf(body) {
  * @param {number} from
  */
 async function openPath(path, from) {
-    const { open } = await nodeModule('fs/promises');
+    const { open, stat } = await nodeModule('fs/promises');
     const failure = (/** @type {unknown} */ error) => {
         const code = /** @type {NodeJS.ErrnoException} */ (error)?.code;
         const why = code === 'ENOENT' ? 'there is no such file'
@@ -234,30 +234,60 @@ async function openPath(path, from) {
     /** @type {import('node:fs/promises').FileHandle} */
     let file;
     /** @type {import('node:fs').Stats} */
-    let stat;
+    let found;
     try {
+        if (from > 0 && !(await stat(path)).isFile()) // opening a pipe again would wait for a second writer
+            throw new Error('it is a pipe or a device, which can be read once only, and this model is read in two goes: save it to a file');
         file = await open(path);
-        stat = await file.stat();
+        found = await file.stat();
     } catch (error) {
         throw failure(error);
     }
+    let at = from > 0 ? from : null; // a pipe has no places, only what comes next
+    const read = async (/** @type {Uint8Array} */ room) => {
+        const { bytesRead } = await file.read(room, 0, Math.min(room.length, PIECE), at).catch((error) => {
+            throw failure(error);
+        });
+        at = at === null ? at : at + bytesRead;
+        return bytesRead;
+    };
     const into = async (/** @type {Sink} */ sink) => {
-        let at = from > 0 ? from : null; // a pipe has no places, only what comes next
         try {
             for (let room = sink.room(); room.length > 0; room = sink.room()) {
-                const { bytesRead } = await file.read(room, 0, Math.min(room.length, PIECE), at).catch((error) => {
-                    throw failure(error);
-                });
-                if (bytesRead === 0)
+                const n = await read(room);
+                if (n === 0)
                     return;
-                at = at === null ? at : at + bytesRead;
-                sink.commit(bytesRead);
+                sink.commit(n);
             }
         } finally {
             await file.close();
         }
     };
-    return { total: stat.isFile() ? stat.size : 0, into };
+    const next = async () => {
+        const room = new Uint8Array(PIECE), n = await read(room);
+        return n > 0 ? room.subarray(0, n) : null;
+    };
+    return { total: found.isFile() ? found.size : 0, into, next, cancel: () => void file.close().catch(() => {}) };
+}
+
+/**
+ * How to open a file twice, the second time from where its weights begin. Of a pipe, which is read once, what came before is kept.
+ * @param {Single} source
+ * @returns {Promise<(from?: number) => Promise<Opened>>}
+ */
+export async function reopening(source) {
+    if (source.kind === 'path') {
+        const { stat } = await nodeModule('fs/promises');
+        const once = await stat(source.path).then((found) => !found.isFile() && !found.isDirectory(), () => false);
+        if (once) {
+            const { next, cancel } = await openPath(source.path, 0), open = twice(0, next);
+            return async (from = 0) => {
+                const opened = await open(from);
+                return from === 0 ? opened : { ...opened, into: (sink) => opened.into(sink).finally(cancel) };
+            };
+        }
+    }
+    return (from = 0) => openOne(source, from);
 }
 
 /**
