@@ -6,7 +6,7 @@ import { startConverter } from './core.js';
 import { NibbleError } from './errors.js';
 import { explained, feedSink } from './feed.js';
 import { isWeights } from './files.js';
-import { isAbsent, readAhead } from './stream.js';
+import { isAbsent, readAhead, unlessVacant } from './stream.js';
 
 /** Flags of src/nibble_convert.h. */
 const CONVERT_ALL = 0, CONVERT_HEADER = 1;
@@ -84,7 +84,7 @@ class Conversion {
         const opening = new Map();
         const open = (/** @type {number} */ i) => {
             const { optional } = files[i];
-            const opened = opening.get(i) ?? files[i].open().catch((error) => {
+            const opened = opening.get(i) ?? files[i].open().then((found) => (optional ? unlessVacant(found) : found)).catch((error) => {
                 if (optional && isAbsent(error))
                     return null;
                 throw error;
