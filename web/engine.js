@@ -465,7 +465,7 @@ export class Engine {
  */
 async function openModel(source, options, nextFromPort) {
     const several = await severalFiles(source);
-    if (several && (several.length > 1 || options.quantize || !several[0].name.endsWith('.gguf')))
+    if (several && (several.length > 1 || options.quantize || !/\.gguf$/i.test(several[0].name)))
         return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) })), options);
     const single = /** @type {import('./stream.js').Single} */ (several ? several[0].source : source);
     if (options.quantize) {
