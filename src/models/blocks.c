@@ -49,17 +49,17 @@ static uint32_t tokens_of(const token_loop *loop) {
     return loop->network ? loop->network->n : loop->p->n;
 }
 
-static void run_tokens(void *context, int32_t index, int32_t count, int32_t thread) {
+static void run_tokens(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)thread;
     const token_loop *loop = context;
-    uint32_t n = tokens_of(loop);
-    for (uint32_t t = n * (uint32_t)index / (uint32_t)count; t < n * ((uint32_t)index + 1) / (uint32_t)count; t++)
+    uint32_t n = tokens_of(loop), end = nb_share(n, index + 1, count);
+    for (uint32_t t = nb_share(n, index, count); t < end; t++)
         loop->f(loop, t);
 }
 
 static void for_tokens(token_loop loop) {
     uint32_t n = tokens_of(&loop);
-    nb_parallel(loop.p->s->pool, n < 8 ? 1 : (int32_t)(n / 4), false, run_tokens, &loop);
+    nb_parallel(loop.p->s->pool, n < 8 ? 1 : n / 4, false, run_tokens, &loop);
 }
 
 /* x: [n, columns] in the order that a matrix wants (nb_matrix). */
