@@ -24,6 +24,7 @@
     T(attention) \
     T(model) \
     T(loading) \
+    T(finite) \
     T(text) \
     T(splits) \
     T(sampler)
