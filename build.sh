@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the core. Usage: ./build.sh [wasm] [native] [native-32] [tests] [bench] [fuzz] [fuzz-memory] [fuzz-32] [fuzz-lines]   (default: wasm)
+# Compiles the core. Usage: ./build.sh [GOAL ...], where a goal is one of (default: wasm)
 #   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm, the engine, and
 #           build/wasm/nibble-convert.wasm, the converter
 #   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
