@@ -26,7 +26,7 @@ demo: build model ## build, serve the chat page, and print its address (PORT=808
 	@exec node tools/serve.js $(PORT)
 
 test: setup build ## everything that must hold: C suite, JavaScript suite, types, the page
-	@./build.sh native native-32 tests fuzz
+	@./build.sh native tests fuzz
 	@exec node tests/all.js
 
 tables: setup build ## run what README's tables tell of, and write them
@@ -62,7 +62,7 @@ oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from 
 	@cd tests/oracles
 	@for script in dequantize_vectors quantize_vectors preset_types text_fixtures random_models family_models encoder_models \
 	   safetensors_models family_folders folder_defaults quantized_folders quantized_families bitsandbytes_folders \
-	   bitsandbytes_vectors compressed_folders tokenizer_json split_vectors corpus_vectors template_vectors; do \
+	   bitsandbytes_vectors compressed_folders sentence_folders sentence_keys tokenizer_json split_vectors corpus_vectors template_vectors; do \
 	   ../../build/venv/bin/python $$script.py; done
 	@mkdir -p ../../build/oracles
 	@[ ! -e ../../$(GEMMA) ] || {

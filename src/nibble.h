@@ -106,7 +106,8 @@ size_t nb_model_describe(const nb_model *model, char *out, size_t capacity);
 
 int32_t nb_model_vocabulary(const nb_model *model);       /* number of tokens */
 int32_t nb_model_context(const nb_model *model);          /* context length that the model was trained for */
-int32_t nb_model_width(const nb_model *model);            /* numbers in an embedding */
+int32_t nb_model_width(const nb_model *model);            /* numbers in a token's vector */
+int32_t nb_model_embedding_size(const nb_model *model);   /* numbers in an embedding, by the file's own pooling */
 int32_t nb_model_is_end(const nb_model *model, int32_t token); /* 1 if the token ends a generation (EOS, EOT, ...) */
 
 /* ---- text -------------------------------------------------------------------------------------------------- */
@@ -123,23 +124,6 @@ enum {
  * remembers words of long texts, so only one thread at a time may tokenize with it. */
 int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
                     int32_t capacity, nb_error *err);
-
-/* A stretch of a text whose author may not write special tokens, such as a message within a chat's prompt. */
-typedef struct nb_quote {
-    uint32_t from, to; /* bytes [from, to) */
-    uint32_t kind;     /* 0 to 31, for nb_plain */
-} nb_quote;
-
-/* A user-defined token that is text, too, within quotes of some kinds. */
-typedef struct nb_plain {
-    int32_t token;
-    uint32_t kinds; /* bits 1 << kind */
-} nb_plain;
-
-/* As nb_tokenize, of a text with quotes, which are in ascending order and do not overlap. Where a quote touches the name of a
- * special token, the name is text: that of a control token always, that of a user-defined one if `plain` says so. */
-int32_t nb_tokenize_quoted(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
-                           size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity, nb_error *err);
 
 typedef struct nb_detokenizer nb_detokenizer;
 
@@ -192,15 +176,18 @@ float *nb_session_logits(nb_session *session, int32_t *rows);
 
 /* What becomes of the tokens' vectors: GGUF's numbers. */
 enum {
-    NB_POOLING_FILE = 0, /* what the file says; else the mean for an encoder, the last token for other models */
+    NB_POOLING_FILE = 0, /* what the file says (models/embedding.h); else the mean for an encoder, the last token for others */
     NB_POOLING_MEAN = 1,
     NB_POOLING_CLS = 2,  /* the first token's */
     NB_POOLING_LAST = 3
 };
 
-/* A text's embedding: the tokens' last hidden states, pooled, scaled to length 1. out: [nb_model_width]. The session holds
- * these tokens afterwards, or, of an encoder, none. */
-int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, uint32_t pooling, float *out, nb_error *err);
+/* A text's embedding: the tokens' last hidden states, pooled. The first `unpooled` tokens, a prompt's, are left out of that.
+ * NB_POOLING_FILE: then the steps that the file names. out: [nb_model_embedding_size].
+ * Others: the result is scaled to length 1. out: [nb_model_width].
+ * The session holds these tokens afterwards, or, of an encoder, none. */
+int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, uint32_t unpooled, uint32_t pooling, float *out,
+                         nb_error *err);
 
 /* ---- sampling ---------------------------------------------------------------------------------------------- */
 

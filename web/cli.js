@@ -68,12 +68,14 @@ const COMMANDS = {
     },
     embed: {
         usage: 'nibble embed MODEL (--text TEXT | --tokens IDS) [options]',
-        summary: 'print a text\'s embedding as a JSON array of numbers; its length is 1',
+        summary: 'print a text\'s embedding as a JSON array of numbers',
         flags: [
             { name: 'text', flag: 'text', type: 'text', value: 'TEXT', help: 'the text' },
             { name: 'tokens', flag: 'tokens', type: 'tokens', value: 'IDS', help: 'or its token ids, such as 1,2,3' },
             { name: 'pooling', flag: 'pooling', type: 'choice', choices: ['file', 'mean', 'cls', 'last'], default: 'file', value: 'NAME',
                 help: 'what becomes of the tokens\' vectors' },
+            { name: 'prompt', flag: 'prompt', type: 'text', value: 'TEXT', help: 'what stands before the text' },
+            { name: 'promptName', flag: 'prompt-name', type: 'text', value: 'NAME', help: 'or its name among the folder\'s prompts' },
             ...options('threads', 'contextLength', 'kvType', 'precision', 'quantize', 'doubleQuant', 'build'),
         ],
         run: commandEmbed,
@@ -336,11 +338,11 @@ async function commandTokenize(args, signal) {
 
 /** @type {Command['run']} */
 async function commandEmbed(args, signal) {
-    const { text, tokens, pooling } = args.values;
+    const { text, tokens, pooling, prompt, promptName } = args.values;
     if ((text === undefined) === (tokens === undefined))
         throw new UsageError('either --text or --tokens is needed', 'embed');
     const model = await open(args, signal);
-    print(Array.from(await model.embed(text ?? tokens, { pooling })));
+    print(Array.from(await model.embed(text ?? tokens, { pooling, prompt, promptName })));
     await model.dispose();
 }
 

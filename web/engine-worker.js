@@ -50,7 +50,7 @@ async function handle(message) {
             return queue(id, (job) => loaded().evaluate(message.tokens, (rows) => post({ id, type: 'piece', rows },
                 [/** @type {ArrayBuffer} */ (rows.buffer)]), job));
         case 'embed':
-            return queue(id, () => loaded().embed(message.input, message.pooling));
+            return queue(id, () => loaded().embed(message.input, message.options));
         case 'tokenize':
             return loaded().encode(message.text, message.flags);
         case 'detokenize':

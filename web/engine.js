@@ -11,7 +11,7 @@ import { severalFiles } from './files.js';
 import { breathe } from './platform.js';
 import { startWorker } from './spawn.js';
 import { StopFinder } from './stops.js';
-import { openOne, openPort, opener, reopening, twice } from './stream.js';
+import { openOne, openPort, reopening, twice } from './stream.js';
 
 /** @typedef {import('./index.d.ts').Progress} Progress */
 /** @typedef {import('./index.d.ts').Result} Result */
@@ -401,21 +401,64 @@ export class Engine {
     }
 
     /**
-     * A text's embedding, of length 1.
+     * A text's embedding.
      * @param {string | number[]} input text or tokens
-     * @param {keyof typeof POOLINGS} pooling
+     * @param {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} options
      */
-    async embed(input, pooling) {
+    async embed(input, { pooling, prompt, promptName }) {
         this.needSession();
         const { core, model } = this;
-        const tokens = typeof input === 'string' ? this.tokenize(input, TOKENIZE_ADD_SPECIAL) : input;
+        const text = typeof input === 'string', before = text ? prompt ?? this.promptOf(promptName) : '';
+        const tokens = text ? this.textTokens(before + input) : input;
         this.checkTokens(tokens);
-        const width = core.exports.nb_model_width(model);
-        return core.borrow(4 * (width + tokens.length), (at) => {
-            core.ints(at + 4 * width, tokens.length).set(tokens);
-            core.count('nb_session_embed', this.session, at + 4 * width, tokens.length, POOLINGS[pooling], at);
-            return core.floats(at, width).slice();
+        const unpooled = before !== '' && !this.description.embedding.includePrompt ? this.promptLength(before) : 0;
+        const size = pooling === 'file' ? core.exports.nb_model_embedding_size(model) : core.exports.nb_model_width(model);
+        return core.borrow(4 * (size + tokens.length), (at) => {
+            core.ints(at + 4 * size, tokens.length).set(tokens);
+            core.count('nb_session_embed', this.session, at + 4 * size, tokens.length, unpooled, POOLINGS[pooling], at);
+            return core.floats(at, size).slice();
         });
+    }
+
+    /**
+     * What stands before a text, by its name; by default what the file says.
+     * @param {string | undefined} name
+     * @returns {string}
+     */
+    promptOf(name) {
+        const { prompts = {}, defaultPrompt } = this.description.embedding;
+        const chosen = name ?? defaultPrompt;
+        if (chosen === undefined)
+            return '';
+        if (!Object.hasOwn(prompts, chosen))
+            throw new NibbleError('NB_ERR_ARGUMENT', `embed(): the model has no prompt ${JSON.stringify(chosen)}; it has ${
+                Object.keys(prompts).map((known) => JSON.stringify(known)).join(', ') || 'none'}`);
+        return prompts[chosen];
+    }
+
+    /**
+     * Tokens of a text, as many as sentence-transformers would feed: what a longer one has too much goes, but for the special tokens
+     * around it.
+     * @param {string} text
+     */
+    textTokens(text) {
+        const { maxTokens = Infinity, cutsLeft = false } = this.description.embedding;
+        const tokens = this.tokenize(text, TOKENIZE_ADD_SPECIAL);
+        if (tokens.length <= maxTokens)
+            return tokens;
+        const bare = this.tokenize(text, TOKENIZE_BARE), around = tokens.length - bare.length;
+        let before = 0;
+        while (before < around && bare.some((token, i) => token !== tokens[before + i]))
+            before++;
+        const most = Math.max(0, maxTokens - around);
+        const kept = cutsLeft ? bare.slice(bare.length - most) : bare.slice(0, most);
+        return [...tokens.slice(0, before), ...kept, ...tokens.slice(before + bare.length)];
+    }
+
+    /** How many of a text's first tokens are its prompt's. @param {string} prompt */
+    promptLength(prompt) {
+        const tokens = this.textTokens(prompt), ends = this.detokenize(tokens.slice(-1), false) === '';
+        return tokens.length - (ends ? 1 : 0);
     }
 
     /**
@@ -465,8 +508,8 @@ export class Engine {
  */
 async function openModel(source, options, nextFromPort) {
     const several = await severalFiles(source);
-    if (several && (several.length > 1 || options.quantize || !/\.gguf$/i.test(several[0].name)))
-        return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) })), options);
+    if (several && (several.length > 1 || options.quantize || !several[0].name.endsWith('.gguf')))
+        return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: (from) => openOne(file.source, from) })), options);
     const single = /** @type {import('./stream.js').Single} */ (several ? several[0].source : source);
     if (options.quantize) {
         const open = source.kind === 'port' ? twice(source.total, nextFromPort) : await reopening(single);

@@ -2,82 +2,39 @@
  * Models of several files: the parts of a split GGUF, or a Hugging Face folder, wherever they lie. What is decided here is
  * which files there are and in which order the core gets them; what is in them the core knows.
  */
-import { openUrl } from './download.js';
 import { NibbleError } from './errors.js';
 import { nodeModule } from './platform.js';
+import { moduleFiles, modulesOf } from './sentence.js';
 import { readWhole } from './stream.js';
 
 /** @typedef {import('./stream.js').Single} Single */
 
-/**
- * A file by its name, in the model's folder. absent: what to do if it turns out not to exist; it may throw.
- * @typedef {{ name: string, source: Single, absent?: (error?: unknown) => Promise<null> }} NamedSource
- */
+/** A file by its name, in the model's folder. optional: it may turn out not to exist. @typedef {{ name: string, source: Single, optional?: boolean }} NamedSource */
 
 /** A place that files are taken from by name; null: it has none of that name. @typedef {(name: string) => Promise<Single | null>} Place */
 
 /** What the core wants of a folder beside the weights; all but the first may be absent. */
-const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja',
-    '1_Pooling/config.json'];
+const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'];
 const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
 
 /** One of several files of weights: what stands before its number, its number, how many there are. */
-const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/i;
+const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/;
 
-/**
- * Files of weights that lie beside a model and are none: projectors of images, adapters, vocabularies, importance matrices (after
- * which some models are named, too).
- */
-const COMPANIONS = ['mmproj', 'lora|adapters?', 'vocab', 'imatrix'].map((words) => new RegExp(`(^|[^a-z])(${words})([^a-z]|$)`, 'i'));
-
-/** Hidden files, and what macOS adds for each file that it copies or packs ("._model.gguf"), are none of the model's. @param {string} path */
-const isHidden = (path) => /(^|[/\\])(\.|__MACOSX[/\\])/.test(path);
-
-/** A browser writes "name (1).gguf" where it has downloaded a "name.gguf" before. @param {string} name */
-const withoutCount = (name) => name.replace(/ ?\(\d+\)(?=\.[^./]*$)/, '');
-
-/** As text, or as it stands where a stray % makes that impossible. @param {string} part of an address */
-export function decoded(part) {
-    try {
-        return decodeURIComponent(part);
-    } catch {
-        return part;
-    }
-}
-
-/** @param {string} name */
-const isDocument = (name) => DOCUMENTS.includes(name);
-
-/**
- * A file's name within the model's folder, as far as its path tells.
- * @param {string} path
- */
-export function nameOf(path) {
-    const parts = path.split(/[/\\]/), inFolder = parts.slice(-2).join('/');
-    return isDocument(inFolder) ? inFolder : parts[parts.length - 1];
-}
+/** In a folder without modules.json: how to pool. */
+const POOLING = '1_Pooling/config.json';
 
 /** Whether the core takes this file's header only, at first. @param {{ name: string }} file */
-export const isWeights = (file) => !isDocument(file.name);
+export const isWeights = ({ name }) => !/\.(json|jinja)$/.test(name);
 
 /**
- * hf:OWNER/REPO[@REVISION][/FILE] -> where the hub has it: a folder's address, or a file's. What is copied from the hub's own
- * addresses is understood, too: hf://..., .../blob/REVISION/FILE, and names that are percent-encoded.
+ * hf:OWNER/REPO[@REVISION][/FILE] -> where the hub has it: a folder's address, or a file's.
  * @param {string} text
  */
 export function hubUrl(text) {
-    const [, owner, repo, revision, rest = ''] = /^hf:(?:\/\/)?([\w.-]+)\/([\w.-]+)(?:@([^/]+))?(\/[^?]*)?(?:\?.*)?$/.exec(text) ?? [];
-    const refuse = (/** @type {string} */ why) => new NibbleError('NB_ERR_ARGUMENT', `${text} is no address of the hub: ${why}`);
+    const [, owner, repo, revision = 'main', file = ''] = /^hf:([\w.-]+)\/([\w.-]+)(?:@([^/]+))?(?:\/(.+?))?\/?$/.exec(text) ?? [];
     if (!owner)
-        throw refuse('it should look like hf:owner/repo, or hf:owner/repo/file.gguf');
-    const names = rest.replace(/^\/|\/+$/g, '').split('/').map(decoded);
-    const [at, ...path] = !revision && /^(blob|raw|resolve|tree)$/.test(names[0]) && names.length > 1
-        ? names.slice(1) : [decoded(revision ?? 'main'), ...names[0] === '' && names.length === 1 ? [] : names];
-    // an address ends where it says, and these lead elsewhere
-    if ([owner, repo, ...[at, ...path].flatMap((part) => part.split(/[/\\]/))].some((part) => /^\.*$/.test(part)))
-        throw refuse('it has a part that is empty or only dots');
-    const isFolder = path.length === 0 || rest.endsWith('/');
-    return `https://huggingface.co/${owner}/${repo}/resolve/${[at, ...path].map(encodeURIComponent).join('/')}${isFolder ? '/' : ''}`;
+        throw new NibbleError('NB_ERR_ARGUMENT', `${text} is no address of the hub: it should look like hf:owner/repo, or hf:owner/repo/file.gguf`);
+    return `https://huggingface.co/${owner}/${repo}/resolve/${encodeURIComponent(revision)}/${file}`;
 }
 
 /**
@@ -100,7 +57,7 @@ export async function severalFiles(source) {
             };
             if (pathname.endsWith('/'))
                 return ofFolder(async (name) => sibling(name), source.url, true);
-            const parts = partNames(decoded(pathname.slice(pathname.lastIndexOf('/') + 1)));
+            const parts = partNames(decodeURIComponent(pathname.slice(pathname.lastIndexOf('/') + 1)));
             return parts && parts.map((name) => ({ name, source: sibling(name) }));
         }
         default:
@@ -114,69 +71,50 @@ export async function severalFiles(source) {
  * @param {string} kind its ending
  */
 function partNames(name, kind = 'gguf') {
-    const [, stem, , count, ending] = PART.exec(withoutCount(name)) ?? [];
-    if (!stem || Number(count) < 2 || ending.toLowerCase() !== kind)
+    const [, stem, , count, ending] = PART.exec(name) ?? [];
+    if (!stem || Number(count) < 2 || ending !== kind)
         return null;
     return Array.from({ length: Number(count) }, (_, i) => `${stem}-${String(i + 1).padStart(5, '0')}-of-${count}.${ending}`);
 }
 
-/**
- * Finds a file among others: by its name, or else by what a browser or another system made of it.
- * @param {string[]} names
- * @param {string} where for messages
- * @returns {(wanted: string) => string | undefined}
- */
-function finder(names, where) {
-    const plain = (/** @type {string} */ name) => withoutCount(name).toLowerCase();
-    return (wanted) => {
-        if (names.includes(wanted))
-            return wanted;
-        const [found, other] = names.filter((name) => plain(name) === plain(wanted));
-        if (other)
-            throw new NibbleError('NB_ERR_ARGUMENT', `both ${found} and ${other} in ${where} could be ${wanted}; leave one of them`);
-        return found;
-    };
-}
-
 /** @param {string} path */
 async function ofPath(path) {
-    const { readdir, realpath, stat } = await nodeModule('fs/promises');
+    const { readdir, stat } = await nodeModule('fs/promises');
     const { basename, dirname, join } = await nodeModule('path');
     const at = (/** @type {string} */ folder) => (/** @type {string} */ name) => /** @type {Single} */ ({ kind: 'path', path: join(folder, name) });
     const isFolder = await stat(path).then((found) => found.isDirectory(), () => false); // what is wrong with it, opening it says
     if (!isFolder) {
-        // a link may have any name; the parts lie beside what it leads to
-        const real = partNames(basename(path)) ? path : await realpath(path).catch(() => path);
-        const parts = partNames(basename(real));
-        const find = finder(parts ? await readdir(dirname(real)).catch(() => []) : [], dirname(real));
-        return parts && parts.map((name) => ({ name, source: at(dirname(real))(find(name) ?? name) }));
+        const parts = partNames(basename(path));
+        return parts && parts.map((name) => ({ name, source: at(dirname(path))(name) }));
     }
-    const entries = await readdir(path, { withFileTypes: true }).catch((error) => {
+    const names = await readdir(path).catch((error) => {
         throw new NibbleError('NB_ERR_FILE', `cannot read the folder ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
     });
-    const names = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
-    const within = DOCUMENTS.filter((name) => name.includes('/'));
-    const found = await Promise.all(within.map((name) => stat(join(path, name)).then(() => true, () => false)));
-    return ofNames([...names, ...within.filter((_, i) => found[i])], at(path), `the folder ${path}`);
+    const where = `the folder ${path}`;
+    const modules = await modulesOf(async (name) => (names.includes(name) ? at(path)(name) : null), where);
+    for (const folder of new Set([POOLING.split('/')[0], ...modules.map((module) => module.path).filter((folder) => folder)]))
+        names.push(...(await readdir(join(path, folder)).catch(() => [])).map((name) => `${folder}/${name}`));
+    return ofNames(names, at(path), where);
 }
 
+/** A path's last part; of a module's folder, as sentence-transformers names them, the last two. @param {string} path */
+const lastOf = (path) => /(\d+_[A-Za-z]+\/)?[^/]*$/.exec(path)?.[0] ?? path;
+
 /**
- * Of a folder that was chosen as a whole, names are paths; what does not lie beside the weights is none of the model's.
- * @param {{ name: string, source: Single }[]} all
+ * Names are paths. What does not lie in the folder of the weights, or of modules.json, is none of the model's in a folder that was
+ * chosen as a whole; a file that was given by its own address (loose) counts by its name alone.
+ * @param {{ name: string, source: Single, loose?: boolean }[]} files
  * @returns {Promise<NamedSource[]>}
  */
-async function ofList(all) {
-    const files = all.filter(({ name }) => !isHidden(name));
-    const folderOf = (/** @type {string} */ name) => name.slice(0, name.lastIndexOf('/') + 1), depth = (/** @type {string} */ name) => name.split('/').length;
-    const weights = [...weightsAmong(files.map(({ name }) => name), 'gguf'), ...weightsAmong(files.map(({ name }) => name), 'safetensors')];
-    const least = Math.min(...weights.map(depth));
-    const folders = [...new Set(weights.filter((name) => depth(name) === least).map(folderOf))];
-    if (folders.length > 1)
-        throw new NibbleError('NB_ERR_ARGUMENT', `there are models in several folders (${folders.slice(0, 3).join(', ')}${
-            folders.length > 3 ? ', ...' : ''}); give the files of one`);
-    const folder = folders[0] ?? '';
-    const own = files.filter(({ name }) => name.startsWith(folder)).map(({ name, source }) => ({ name: name.slice(folder.length), source }))
-        .filter(({ name }) => !name.includes('/') || isDocument(name));
+async function ofList(files) {
+    const depth = (/** @type {string} */ path) => path.split('/').length;
+    const paths = files.map((file) => ({ ...file, name: file.name.replace(/\\/g, '/') }));
+    const folders = (/** @type {RegExp} */ wanted) => paths.filter(({ name }) => wanted.test(name)).map(({ name }) => name.slice(0, name.lastIndexOf('/') + 1))
+        .sort((a, b) => depth(a) - depth(b));
+    const folder = folders(/(^|\/)modules\.json$/)[0] ?? folders(/\.(gguf|safetensors)$/)[0];
+    const isWithin = (/** @type {string} */ name) => folder !== undefined && name.startsWith(folder);
+    const own = paths.filter(({ name, loose }) => loose || isWithin(name))
+        .map(({ name, source }) => ({ name: isWithin(name) ? name.slice(folder.length) : lastOf(name), source }));
     const sources = new Map(own.map(({ name, source }) => [name, source]));
     if (sources.size < own.length)
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): two of the files have one name; give those of one model');
@@ -184,54 +122,41 @@ async function ofList(all) {
 }
 
 /**
- * The files of weights, without those that only lie beside a model.
- * @param {string[]} names
- * @param {'gguf' | 'safetensors'} kind
- */
-function weightsAmong(names, kind) {
-    const all = names.filter((name) => name.toLowerCase().endsWith(`.${kind}`)).sort();
-    return COMPANIONS.reduce((left, companion) => {
-        const models = left.filter((name) => !companion.test(name.slice(name.lastIndexOf('/') + 1)));
-        return models.length > 0 ? models : left;
-    }, all);
-}
-
-/**
  * Out of a place whose files are known.
- * @param {string[]} all
+ * @param {string[]} names
  * @param {(name: string) => Single} at
  * @param {string} where for messages
  * @returns {Promise<NamedSource[]>}
  */
-async function ofNames(all, at, where) {
-    const names = all.filter((name) => !isHidden(name));
-    const find = finder(names, where);
-    const place = async (/** @type {string} */ name) => {
-        const found = find(name);
-        return found === undefined ? null : at(found);
-    };
+async function ofNames(names, at, where) {
+    /** @type {Place} */
+    const place = async (name) => (names.includes(name) ? at(name) : null);
+    const modules = await modulesOf(place, where), root = rootOf(modules);
+    const own = names.filter((name) => name.startsWith(root)).map((name) => name.slice(root.length)).filter((name) => !name.includes('/'));
+    const gguf = own.filter((name) => name.endsWith('.gguf')).sort();
+    const tensors = own.filter((name) => name.endsWith('.safetensors')).sort();
     const complete = (/** @type {string[]} */ wanted) => {
-        const lacking = wanted.find((name) => !find(name));
+        const lacking = wanted.find((name) => !own.includes(name));
         if (lacking)
             throw new NibbleError('NB_ERR_FILE', `${lacking} is missing in ${where}: all parts of a model are needed`);
         return wanted;
     };
-    const gguf = weightsAmong(names, 'gguf'), tensors = weightsAmong(names, 'safetensors');
-    if (gguf.length > 0 && (tensors.length === 0 || !find(DOCUMENTS[0]))) {
-        const parts = partNames(gguf[0]), wanted = complete(parts ?? gguf);
-        if (gguf.length > wanted.length || (wanted.length > 1 && !parts))
+    if (gguf.length > 0 && tensors.length === 0) {
+        const wanted = complete(partNames(gguf[0]) ?? gguf);
+        if (gguf.length > wanted.length || (wanted.length > 1 && !PART.test(gguf[0])))
             throw new NibbleError('NB_ERR_ARGUMENT', `there are several models in ${where} (${gguf.slice(0, 3).join(', ')}${
                 gguf.length > 3 ? ', ...' : ''}); name one of the files`);
-        return Promise.all(wanted.map(async (name) => ({ name, source: /** @type {Single} */ (await place(name)) })));
+        return wanted.map((name) => ({ name, source: at(root + name) }));
     }
     if (tensors.length === 0)
         throw new NibbleError('NB_ERR_FILE', `there is no model in ${where}: neither *.gguf nor *.safetensors${
-            names.some((name) => /\.(bin|pth?)$/i.test(name)) ? '. (PyTorch\'s .bin and .pt files are not read: take the safetensors version.)' : ''}`);
-    const sharded = tensors.find((name) => partNames(name, 'safetensors'));
-    const weights = find(WHOLE) ? [WHOLE] // as transformers does, whatever else there is
-        : find(INDEX) ? undefined : sharded ? complete(/** @type {string[]} */ (partNames(sharded, 'safetensors'))) : tensors;
-    return ofFolder(place, where, false, weights);
+            names.some((name) => /\.(bin|pth?)$/.test(name)) ? '. (PyTorch\'s .bin and .pt files are not read: take the safetensors version.)' : ''}`);
+    const named = own.includes(WHOLE) || own.includes(INDEX);
+    return ofFolder(place, where, false, named ? undefined : complete(partNames(tensors[0], 'safetensors') ?? tensors));
 }
+
+/** Where the transformer's own files lie: in the folder itself, but for models of long ago. @param {import('./sentence.js').Module[]} modules */
+const rootOf = (modules) => (modules[0]?.path ? `${modules[0].path}/` : '');
 
 /**
  * A Hugging Face folder's files.
@@ -244,53 +169,30 @@ async function ofNames(all, at, where) {
 async function ofFolder(place, where, blind, weights) {
     /** @type {NamedSource[]} */
     const files = [];
+    const modules = await modulesOf(place, where), root = rootOf(modules);
+    /** @type {Place} */
+    const within = (name) => place(root + name);
     for (const name of DOCUMENTS) {
-        const source = await place(name);
+        const source = await within(name);
         if (source)
-            files.push({ name, source, ...(blind ? { absent: name === DOCUMENTS[0] ? (error) => noConfig(where, error) : async () => null } : {}) });
+            files.push({ name, source, optional: blind && name !== DOCUMENTS[0] });
         else if (name === DOCUMENTS[0])
             throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: a model of safetensors files needs it`);
     }
-    for (const name of weights ?? await shardNames(place, where)) {
-        const source = await place(name);
+    if (modules.length > 0) {
+        files.push(...await moduleFiles(place, modules, where, blind));
+    } else {
+        const source = await place(POOLING);
+        if (source)
+            files.push({ name: POOLING, source, optional: blind });
+    }
+    for (const name of weights ?? await shardNames(within, where)) {
+        const source = await within(name);
         if (!source)
             throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: ${INDEX} names it`);
         files.push({ name, source });
     }
     return files;
-}
-
-/**
- * A folder's address without a config.json: says so, and what is there instead where the server lists it.
- * @param {string} url
- * @param {unknown} error why, if there was no answer
- * @returns {Promise<null>}
- */
-async function noConfig(url, error) {
-    const found = await ggufsListed(url);
-    throw new NibbleError('NB_ERR_NETWORK', `${error instanceof Error ? error.message : `${DOCUMENTS[0]} in ${url} is empty or a web page`}. ` +
-        `A folder of safetensors files has a ${DOCUMENTS[0]}. ${found.length > 0 ? `This one has GGUF files (${found.join(', ')})` : 'If this one has GGUF files'}` +
-        `: name one of them, as ${url}${found[0] ?? 'NAME.gguf'}`, { cause: error });
-}
-
-/**
- * A few of the GGUF files that a folder's address lists, where the server shows its folders as pages.
- * @param {string} url
- * @returns {Promise<string[]>}
- */
-async function ggufsListed(url) {
-    const ENOUGH = 1 << 18;
-    let text = '';
-    try {
-        const page = await openUrl(url, 0, {});
-        for (let piece; text.length < ENOUGH && (piece = await page.next());)
-            text += new TextDecoder().decode(piece);
-        page.cancel();
-    } catch {
-        return []; // most servers list nothing
-    }
-    const links = [...text.matchAll(/href="(?:[^"?#]*\/)?([^"/?#]+\.gguf)["?#]/gi)].map(([, name]) => name);
-    return [...new Set(links)].filter((name) => !isHidden(decoded(name))).slice(0, 3);
 }
 
 /**
@@ -305,7 +207,7 @@ async function shardNames(place, where) {
         return [WHOLE];
     try {
         const names = [...new Set(Object.values(JSON.parse(text).weight_map))].sort();
-        if (names.length > 0 && names.every((name) => typeof name === 'string' && /^[^/\\]+\.safetensors$/i.test(name)))
+        if (names.length > 0 && names.every((name) => typeof name === 'string' && /^[^/\\]+\.safetensors$/.test(name)))
             return /** @type {string[]} */ (names);
     } catch {
         // said below

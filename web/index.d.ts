@@ -141,14 +141,26 @@ export interface Model {
     logits(tokens: ArrayLike<number>): AsyncGenerator<Float32Array, void, undefined>;
 
     /**
-     * A text's embedding, scaled to length 1: cosines are dot products. Of encoders, and of any other model.
-     * `pooling`: what becomes of the tokens' vectors. Default: what the file says, else their mean for an encoder and the
-     * last one for other models.
+     * A text's embedding. Of encoders, and of any other model.
+     *
+     * A folder with modules.json is computed as sentence-transformers does: its ways to pool, its Dense and LayerNorm modules, its
+     * default prompt; a text longer than the model takes is cut. The vector has length 1 if the folder has a Normalize module.
+     * Of all other models the vector is scaled to length 1, so that cosines are dot products: their tokens' vectors are pooled as
+     * the file says, else their mean is taken for an encoder and the last one for other models.
      */
-    embed(input: string | ArrayLike<number>, options?: { pooling?: 'file' | 'mean' | 'cls' | 'last' }): Promise<Float32Array>;
+    embed(input: string | ArrayLike<number>, options?: EmbedOptions): Promise<Float32Array>;
 
     /** Ends the worker and frees the memory. What is still pending rejects with code NB_ERR_STATE. */
     dispose(): Promise<void>;
+}
+
+export interface EmbedOptions {
+    /** What becomes of the tokens' vectors. Others than 'file' pool so, scale to length 1, and leave out the folder's modules. */
+    pooling?: 'file' | 'mean' | 'cls' | 'last';
+    /** What is put before the text. Default: the folder's default prompt, if it has one; '' for none. */
+    prompt?: string;
+    /** Or its name among the folder's prompts (`info.embedding.prompts`). */
+    promptName?: string;
 }
 
 export interface TokenizeOptions {
@@ -259,6 +271,19 @@ export interface ModelInfo {
     ropeBase?: number;
     /** Bytes of the attention cache for each token, as 'i16'. */
     kvBytesPerToken?: number;
+    /** What embed() makes of texts. */
+    embedding?: {
+        /** Numbers in a vector. */
+        size: number;
+        /** By their names, of folders with modules.json. */
+        prompts?: Record<string, string>;
+        defaultPrompt?: string;
+        /** Whether a prompt's tokens are pooled, too. */
+        includePrompt: boolean;
+        /** Longer texts are cut: from their end, or from their beginning. */
+        maxTokens?: number;
+        cutsLeft?: boolean;
+    };
     tokenizer?: {
         kind: string;
         pre?: string;

@@ -6,7 +6,7 @@
 import { checkMessages } from './chat.js';
 import { ASSET_OPTIONS, absolute, findAssets, hasScheme, isUrl } from './assets.js';
 import { NibbleError, asNibbleError, fromPlain, messageOf } from './errors.js';
-import { decoded, hubUrl, nameOf } from './files.js';
+import { hubUrl } from './files.js';
 import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOptions } from './options.js';
 import { isNode, nodeModule } from './platform.js';
 import { died, startWorker } from './spawn.js';
@@ -151,12 +151,17 @@ class Model {
     }
 
     /** @type {import('./index.d.ts').Model['embed']} */
-    async embed(input, { pooling = 'file' } = {}) {
+    async embed(input, { pooling = 'file', prompt, promptName } = {}) {
         if (typeof input !== 'string' && !isTokens(input))
             throw new NibbleError('NB_ERR_ARGUMENT', 'embed(): the input must be a text or an array of token ids');
         if (!['file', 'mean', 'cls', 'last'].includes(pooling))
             throw new NibbleError('NB_ERR_ARGUMENT', `embed(): pooling must be 'file', 'mean', 'cls' or 'last', not ${JSON.stringify(pooling)}`);
-        return this.#link.request({ type: 'embed', input: typeof input === 'string' ? input : Array.from(input), pooling });
+        for (const [name, value] of Object.entries({ prompt, promptName }))
+            if (value !== undefined && (typeof value !== 'string' || typeof input !== 'string'))
+                throw new NibbleError('NB_ERR_ARGUMENT', `embed(): ${name} must be a text, and goes with an input that is one`);
+        if (prompt !== undefined && promptName !== undefined)
+            throw new NibbleError('NB_ERR_ARGUMENT', 'embed(): prompt and promptName are two ways to say one thing; give one of them');
+        return this.#link.request({ type: 'embed', input: typeof input === 'string' ? input : Array.from(input), options: { pooling, prompt, promptName } });
     }
 
     /** @type {import('./index.d.ts').Model['dispose']} */
@@ -462,7 +467,7 @@ async function pathOf(url) {
 /**
  * One of several files, which the worker opens twice: for its header, and for its weights.
  * @param {unknown} source
- * @returns {Promise<{ name: string, source: import('./stream.js').Single }>}
+ * @returns {Promise<{ name: string, source: import('./stream.js').Single, loose?: boolean }>}
  */
 async function describeFile(source) {
     if (isBlob(source)) {
@@ -474,8 +479,17 @@ async function describeFile(source) {
     const { plain } = await describeSource(/** @type {import('./index.d.ts').Source} */ (source));
     if (plain.kind !== 'url' && plain.kind !== 'path')
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): an array of sources may hold Files, URLs and, in Node, paths');
-    const path = plain.kind === 'url' ? decoded(new URL(plain.url).pathname) : plain.path;
-    return { name: nameOf(path), source: plain };
+    const path = plain.kind === 'url' ? unescaped(new URL(plain.url).pathname) : plain.path;
+    return { name: path, source: plain, loose: true };
+}
+
+/** @param {string} path of a URL */
+function unescaped(path) {
+    try {
+        return decodeURIComponent(path);
+    } catch {
+        return path; // a percent sign that escapes nothing
+    }
 }
 
 /**

@@ -145,8 +145,9 @@ static void add_tensor(nb_composer *x, uint64_t name_at, nb_tensor_info info) {
     c->tensors[c->n_tensors++] = info;
 }
 
-void nb_compose_tensor(nb_composer *x, nb_node name, nb_tensor_info info) {
+void nb_compose_tensor(nb_composer *x, nb_text prefix, nb_node name, nb_tensor_info info) {
     uint64_t at = x->c->header_size;
+    append(x, prefix.data, prefix.size);
     append_node(x, name);
     add_tensor(x, at, info);
 }

@@ -17,15 +17,17 @@ enum {
     MOST_DOCUMENT = 1 << 28, MOST_PARTS = 10000
 };
 
-/* Files that are taken whole. */
-enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, POOLING, CHAT_TEMPLATE, DOCUMENTS };
-static const char *const document_names[DOCUMENTS] = {
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-    "1_Pooling/config.json", "chat_template.jinja"};
+/* Files that are taken whole. Those of MODULES are FOLDER/config.json, of any folder. */
+enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, MODULE_LIST, SENTENCE, TRANSFORMER, CHAT_TEMPLATE, MODULES,
+       DOCUMENTS = MODULES + NB_MODULES };
+static const char *const document_names[MODULES] = {
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "modules.json",
+    "config_sentence_transformers.json", "sentence_bert_config.json", "chat_template.jinja"};
 
 typedef struct document {
     uint8_t *bytes; /* owned; NULL: not given */
     size_t size;
+    char folder[64]; /* of a module */
 } document;
 
 typedef struct room { /* memory that is used again and again */
@@ -167,6 +169,14 @@ static int32_t gather_gguf(nb_converter *x, nb_error *err) {
     return add_part(x, err);
 }
 
+/* "2_Dense/" of "2_Dense/model.safetensors": what its tensors' names begin with. */
+static nb_text folder_of(const char *name) {
+    size_t n = 0;
+    for (size_t i = 0; name[i]; i++)
+        n = name[i] == '/' ? i + 1 : n;
+    return (nb_text){name, n};
+}
+
 static int32_t gather_safetensors(nb_converter *x, nb_error *err) {
     uint64_t bytes, end;
     NB_TRY(nb_safetensors_begin(x->buffer, (uint64_t)x->told, &bytes, err));
@@ -174,7 +184,7 @@ static int32_t gather_safetensors(nb_converter *x, nb_error *err) {
         return x->capacity < bytes ? grow_buffer(x, bytes, err) : NB_OK;
     x->plan.sources.c = &x->plan.in;
     x->plan.sources.err = err;
-    NB_TRY(nb_safetensors_parse(&x->plan.sources, x->parts, x->buffer, (size_t)bytes,
+    NB_TRY(nb_safetensors_parse(&x->plan.sources, x->parts, folder_of(x->name), x->buffer, (size_t)bytes,
                                 x->flags & NB_CONVERT_HEADER ? 0 : (uint64_t)x->told, &end, err));
     x->stage = BETWEEN;
     return NB_OK;
@@ -208,6 +218,20 @@ static int32_t with_name(const nb_converter *x, int32_t code, nb_error *err) {
     return NB_FAIL(err, code, "%s: %s", x->name, plain.message);
 }
 
+/* Which document the file at hand is, or DOCUMENTS; the last one if it is one too many. */
+static int32_t kind_of(const nb_converter *x) {
+    nb_text name = nb_text_of(x->name), folder = folder_of(x->name);
+    int32_t kind = 0;
+    while (kind < MODULES && !nb_text_is(name, document_names[kind]))
+        kind++;
+    bool module = folder.size && nb_text_is((nb_text){name.data + folder.size, name.size - folder.size}, "config.json");
+    if (kind < MODULES || !module || folder.size > sizeof x->documents->folder)
+        return kind < MODULES ? kind : DOCUMENTS;
+    while (kind < DOCUMENTS - 1 && x->documents[kind].bytes && !nb_text_equal(nb_text_of(x->documents[kind].folder), (nb_text){folder.data, folder.size - 1}))
+        kind++;
+    return kind;
+}
+
 int32_t nb_converter_begin(nb_converter *x, const char *name, size_t name_bytes, double total_bytes, nb_error *err) {
     if (x->stage != BETWEEN || x->open || x->planned)
         return NB_FAIL(err, NB_ERR_STATE, "no file can begin here: the one before has not ended");
@@ -224,16 +248,19 @@ int32_t nb_converter_begin(nb_converter *x, const char *name, size_t name_bytes,
     x->told = total_bytes;
     x->gguf = (nb_gguf){.file_bytes = x->flags & NB_CONVERT_HEADER ? 0 : (uint64_t)total_bytes};
     x->stage = HEADER;
-    for (x->kind = 0; x->kind < DOCUMENTS && !nb_text_is(nb_text_of(x->name), document_names[x->kind]); x->kind++)
-        ;
+    x->kind = kind_of(x);
     if (x->kind < DOCUMENTS && x->documents[x->kind].bytes)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "%s is there twice", x->name);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%s is there twice, or there are more than %u such files", x->name, (uint32_t)NB_MODULES);
     return NB_OK;
 }
 
 static int32_t end_file(nb_converter *x, nb_error *err) {
     if (x->kind < DOCUMENTS) {
-        x->documents[x->kind] = (document){x->buffer, x->filled};
+        document *d = &x->documents[x->kind];
+        *d = (document){.bytes = x->buffer, .size = x->filled};
+        nb_text folder = folder_of(x->name);
+        if (folder.size)
+            memcpy(d->folder, folder.data, folder.size - 1);
         x->buffer = NULL;
         x->capacity = 0;
         return NB_OK;
@@ -263,16 +290,21 @@ int32_t nb_converter_end(nb_converter *x, nb_error *err) {
 
 static int32_t plan_folder(nb_converter *x, nb_error *err) {
     nb_node nodes[DOCUMENTS] = {0};
-    for (int i = 0; i < CHAT_TEMPLATE; i++)
-        if (x->documents[i].bytes)
-            NB_TRY(nb_json_check(x->documents[i].bytes, x->documents[i].size, document_names[i], &nodes[i], err));
+    for (int i = 0; i < DOCUMENTS; i++)
+        if (x->documents[i].bytes && i != CHAT_TEMPLATE)
+            NB_TRY(nb_json_check(x->documents[i].bytes, x->documents[i].size,
+                                 i < MODULES ? document_names[i] : x->documents[i].folder, &nodes[i], err));
     const document *template = &x->documents[CHAT_TEMPLATE];
     nb_folder folder = {.config = nodes[CONFIG],
                         .generation = nodes[GENERATION],
                         .tokenizer = nodes[TOKENIZER],
                         .tokenizer_config = nodes[TOKENIZER_CONFIG],
-                        .pooling = nodes[POOLING],
+                        .module_list = nodes[MODULE_LIST],
+                        .sentence = nodes[SENTENCE],
+                        .transformer = nodes[TRANSFORMER],
                         .chat_template = {(char *)template->bytes, template->size}};
+    for (int i = MODULES; i < DOCUMENTS && nodes[i].at; i++)
+        folder.modules[folder.n_modules++] = (nb_module){nb_text_of(x->documents[i].folder), nodes[i]};
     return nb_huggingface_plan(&x->plan, &folder, err);
 }
 

@@ -7,6 +7,7 @@
 #include "huggingface_config.h"
 #include "huggingface_quantization.h"
 #include "safetensors.h"
+#include "sentence.h"
 #include "tokenizer_json.h"
 
 /* ---- tensors --------------------------------------------------------------------------------------------------- */
@@ -206,13 +207,8 @@ static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
         to->arrangement = arrangement;
     if (role != NB_ROLE_CODES)
         return NB_OK;
-    to->source_type = t->type;
-    nb_tensor_info *info = &p->plan->out.tensors[target];
-    info->type = t->type;
-    info->n_dimensions = t->n_dimensions;
-    info->bytes = t->bytes;
-    memcpy(info->shape, t->shape, sizeof info->shape);
-    arrange(p, &name, to, info);
+    nb_plan_take_shape(p->plan, source, target);
+    arrange(p, &name, to, &p->plan->out.tensors[target]);
     return NB_OK;
 }
 
@@ -227,11 +223,14 @@ static bool is_needless(const nb_hf_model *p, nb_text name) {
     return needless || (nb_text_ends(name, "lm_head.weight") && nb_hf_number(p, "tie_word_embeddings", 0) != 0);
 }
 
-static int32_t place_tensors(const nb_hf_model *p) {
+static int32_t place_tensors(const nb_hf_model *p, const nb_sentence *sentence) {
     nb_plan *plan = p->plan;
-    for (uint32_t i = 0; i < plan->in.n_tensors; i++)
-        if (!is_needless(p, nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[i])))
+    for (uint32_t i = 0; i < plan->in.n_tensors; i++) {
+        bool is_module;
+        NB_TRY(nb_sentence_place(p, sentence, i, &is_module));
+        if (!is_module && !is_needless(p, nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[i])))
             NB_TRY(place_tensor(p, i));
+    }
     for (uint32_t i = 0; i < plan->out.n_tensors; i++) {
         const nb_target *t = &plan->targets[i];
         if (t->arrangement == NB_AS_ORDER || t->arrangement == NB_AS_NUMBERS)
@@ -282,8 +281,10 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
     nb_text defaults = nb_text_of(p.family->defaults);
     NB_TRY(nb_json_check((const uint8_t *)defaults.data, defaults.size, "defaults", &p.defaults, err));
     nb_compose_string(x, "nibble.source", nb_text_of("safetensors"));
-    NB_TRY(nb_hf_compose_config(&p, folder->pooling));
-    NB_TRY(place_tensors(&p));
+    NB_TRY(nb_hf_compose_config(&p));
+    nb_sentence sentence;
+    NB_TRY(nb_sentence_compose(&p, folder, &sentence));
+    NB_TRY(place_tensors(&p, &sentence));
     NB_TRY(nb_tokenizer_compose(x, folder->tokenizer, folder->tokenizer_config, p.config, folder->generation, err));
     if (folder->chat_template.data) {
         nb_compose_string(x, "tokenizer.chat_template", folder->chat_template);

@@ -5,13 +5,25 @@
 
 #include "plan.h"
 
+enum { NB_MODULES = 16 };
+
+/* A file config.json in a folder of its own, "1_Pooling". */
+typedef struct nb_module {
+    nb_text path;
+    nb_node config;
+} nb_module;
+
 /* The folder's files, each one's value; none where the file is absent. */
 typedef struct nb_folder {
     nb_node config;            /* config.json */
     nb_node generation;        /* generation_config.json */
     nb_node tokenizer;         /* tokenizer.json */
     nb_node tokenizer_config;  /* tokenizer_config.json */
-    nb_node pooling;           /* 1_Pooling/config.json, of sentence-transformers */
+    nb_node module_list;       /* modules.json, of sentence-transformers, as what follows (sentence.h) */
+    nb_node sentence;          /* config_sentence_transformers.json */
+    nb_node transformer;       /* sentence_bert_config.json */
+    nb_module modules[NB_MODULES]; /* [n_modules] */
+    uint32_t n_modules;
     nb_text chat_template;     /* chat_template.jinja */
 } nb_folder;
 

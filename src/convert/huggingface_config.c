@@ -245,16 +245,6 @@ static double kv_heads_of(const nb_hf_model *p, double heads) {
     return nb_hf_number(p, "multi_query", 0) != 0 ? 1 : heads;
 }
 
-/* GGUF's pooling_type, by the file that sentence-transformers have for it: 1 mean, 2 first token, 3 last; 0: none. */
-static double pooling_of(nb_node pooling) {
-    static const char *const kinds[] = {"pooling_mode_mean_tokens", "pooling_mode_cls_token",
-                                        "pooling_mode_lasttoken"};
-    for (int i = 0; i < 3; i++)
-        if (nb_node_number(nb_node_find(pooling, kinds[i]), 0) != 0)
-            return i + 1;
-    return 0;
-}
-
 /* Rows of learned positions that no token has. */
 uint32_t nb_hf_skipped_positions(const nb_hf_model *p) {
     double padding = nb_hf_number(p, "pad_token_id", 0);
@@ -263,7 +253,7 @@ uint32_t nb_hf_skipped_positions(const nb_hf_model *p) {
     return nb_hf_has(p, NB_HF_POSITIONS_FROM_2) ? 2 : 0;
 }
 
-int32_t nb_hf_compose_config(const nb_hf_model *p, nb_node pooling) {
+int32_t nb_hf_compose_config(const nb_hf_model *p) {
     nb_compose_string(p->x, "general.architecture", nb_text_of(p->family->architecture));
     nb_node name = member(p, "_name_or_path");
     if (nb_node_raw(name).size)
@@ -291,8 +281,6 @@ int32_t nb_hf_compose_config(const nb_hf_model *p, nb_node pooling) {
     if (nb_hf_has(p, NB_HF_ENCODER)) {
         put(p, "attention.causal", 0);
         nb_compose_number(p->x, "tokenizer.ggml.token_type_count", nb_hf_number(p, "type_vocab_size", 0));
-        if (pooling_of(pooling) > 0)
-            put(p, "pooling_type", pooling_of(pooling));
     }
     if (nb_hf_has(p, NB_HF_EVERY_4TH_UNROTATED))
         NB_TRY(check_unrotated(p));

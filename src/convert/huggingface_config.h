@@ -14,8 +14,8 @@ typedef struct nb_hf_model {
     nb_error *err;
 } nb_hf_model;
 
-/* Writes the values of config.json. pooling: 1_Pooling/config.json. */
-int32_t nb_hf_compose_config(const nb_hf_model *p, nb_node pooling);
+/* Writes the values of config.json. */
+int32_t nb_hf_compose_config(const nb_hf_model *p);
 
 /* A number of config.json, by the first of several names ("a b") that is there and not null. */
 double nb_hf_number(const nb_hf_model *p, const char *names, double fallback);

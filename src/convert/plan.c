@@ -8,6 +8,11 @@
 #include "../kernels/traits.h"
 #include "reshape.h"
 
+static bool starts(nb_text text, const char *with) {
+    size_t n = nb_length(with);
+    return text.size >= n && nb_compare(text.data, with, n) == 0;
+}
+
 void nb_plan_free(nb_plan *plan) {
     for (uint64_t i = 0; plan->origins && i < plan->in.n_tensors; i++)
         nb_free(plan->origins[i].bytes);
@@ -120,6 +125,15 @@ int32_t nb_plan_numbers(nb_plan *plan, nb_text name, float *numbers, uint32_t n)
     return NB_OK;
 }
 
+void nb_plan_take_shape(nb_plan *plan, uint32_t source, uint32_t target) {
+    const nb_tensor_info *t = &plan->in.tensors[source];
+    nb_tensor_info *info = &plan->out.tensors[target];
+    plan->targets[target].source_type = info->type = t->type;
+    info->n_dimensions = t->n_dimensions;
+    info->bytes = t->bytes;
+    memcpy(info->shape, t->shape, sizeof info->shape);
+}
+
 uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role) {
     uint32_t i = plan->targets[target].first;
     while (i != NB_NONE && plan->origins[i].role != role)
@@ -149,12 +163,7 @@ int32_t nb_plan_gguf(nb_plan *plan) {
         uint32_t target = nb_plan_target(plan, nb_checkpoint_tensor_name(&plan->in, t));
         if (target == NB_NONE)
             return plan->composer.code;
-        nb_tensor_info *to = &plan->out.tensors[target];
-        uint64_t name_at = to->name_at, name_size = to->name_size;
-        *to = *t;
-        to->name_at = name_at;
-        to->name_size = name_size;
-        plan->targets[target].source_type = t->type;
+        nb_plan_take_shape(plan, i, target);
         NB_TRY(nb_plan_assign(plan, i, target, NB_ROLE_CODES, NB_NONE));
     }
     return NB_OK;
@@ -197,7 +206,8 @@ void nb_plan_quantize(nb_plan *plan, const nb_preset *preset) {
         uint32_t to = nb_preset_type(preset, nb_checkpoint_tensor_name(&plan->out, info), info->n_dimensions,
                                      info->shape[0], &facts);
         bool quantized = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
-        if (quantized || is_generated(t) || !floating || to == NB_TYPE_LIMIT || to == from)
+        bool embeds = starts(nb_checkpoint_tensor_name(&plan->out, info), "embedding."); /* few weights, behind all others */
+        if (quantized || embeds || is_generated(t) || !floating || to == NB_TYPE_LIMIT || to == from)
             continue;
         t->quantize = nb_preset_quantizer(preset, to);
         info->type = t->quantize ? to : info->type;
@@ -287,11 +297,6 @@ static void put_u64(output *o, uint64_t x) {
 static void put_text(output *o, nb_text text) {
     put_u64(o, text.size);
     put(o, text.data, text.size);
-}
-
-static bool starts(nb_text text, const char *with) {
-    size_t n = nb_length(with);
-    return text.size >= n && nb_compare(text.data, with, n) == 0;
 }
 
 /* Values; those that are no longer so are left out. Returns how many. */

@@ -92,6 +92,8 @@ int32_t nb_plan_numbers(nb_plan *plan, nb_text name, float *numbers, uint32_t n)
 /* A role has one source; or, where sources are stacked, one for each row. row: NB_NONE if they are not. A target that the
  * converter makes itself has none. */
 int32_t nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role role, uint32_t row);
+/* The target gets the type and shape of the source. */
+void nb_plan_take_shape(nb_plan *plan, uint32_t source, uint32_t target);
 
 /* A target's source in a role; NB_NONE if there is none. */
 uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role);

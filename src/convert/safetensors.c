@@ -67,7 +67,7 @@ static int32_t parse_shape(nb_node node, nb_tensor_info *t, uint64_t *weights, n
     return NB_OK;
 }
 
-static int32_t parse_tensor(nb_composer *x, nb_node key, nb_node tensor, uint64_t data_at, uint64_t file_bytes,
+static int32_t parse_tensor(nb_composer *x, nb_text folder, nb_node key, nb_node tensor, uint64_t data_at, uint64_t file_bytes,
                             nb_tensor_info t, uint64_t *end, nb_error *err) {
     nb_text name = nb_node_raw(key), type = nb_node_raw(nb_node_find(tensor, "dtype"));
     nb_node shape = nb_node_find(tensor, "shape"), offsets = nb_node_find(tensor, "data_offsets");
@@ -100,11 +100,11 @@ static int32_t parse_tensor(nb_composer *x, nb_node key, nb_node tensor, uint64_
         return NB_OK;
     t.type = types[i].type;
     t.at = data_at + from;
-    nb_compose_tensor(x, key, t);
+    nb_compose_tensor(x, folder, key, t);
     return x->code;
 }
 
-int32_t nb_safetensors_parse(nb_composer *x, uint32_t file, const uint8_t *header, size_t size, uint64_t file_bytes,
+int32_t nb_safetensors_parse(nb_composer *x, uint32_t file, nb_text folder, const uint8_t *header, size_t size, uint64_t file_bytes,
                              uint64_t *end, nb_error *err) {
     nb_node root;
     NB_TRY(nb_json_check(header + NB_SAFETENSORS_LENGTH, size - NB_SAFETENSORS_LENGTH, "the header", &root, err));
@@ -113,7 +113,7 @@ int32_t nb_safetensors_parse(nb_composer *x, uint32_t file, const uint8_t *heade
     *end = size;
     for (nb_walk w = nb_walk_of(root); nb_walk_next(&w);)
         if (!nb_node_is(w.key, "__metadata__"))
-            NB_TRY(parse_tensor(x, w.key, w.value, size, file_bytes,
+            NB_TRY(parse_tensor(x, folder, w.key, w.value, size, file_bytes,
                                 (nb_tensor_info){.shape = {1, 1, 1, 1}, .file = file}, end, err));
     return NB_OK;
 }

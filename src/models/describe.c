@@ -6,6 +6,9 @@
  *                                                        the shape (absent without weights, or if not supported)
  *   unsupported                                          why the model cannot run, if it cannot
  *   kvBytesPerToken                                      of an F16 cache
+ *   embedding { size, prompts { name: text }, defaultPrompt, includePrompt (false: prompts are not pooled),
+ *               maxTokens (longer texts are cut), cutsLeft }
+ *                                                        what a text's embedding is (models/embedding.h)
  *   tokenizer { kind, pre, nfc (texts are to be in NFC), size, begin, end, beginText, endText }
  *   chatTemplate                                         Jinja source, or absent
  *   types [{ type, tensors, bytes, share }]              largest share first
@@ -32,6 +35,35 @@ static void write_key(nb_text key, char *out, size_t capacity) {
     out[n] = 0;
 }
 
+/* What sentence-transformers' files say of texts, which hosts heed. */
+static void write_embedding(nb_writer *w, const nb_model *model) {
+    const nb_checkpoint *c = &model->checkpoint;
+    const nb_value *names = nb_checkpoint_find(c, "nibble.embedding.prompt_names");
+    const nb_value *prompts = nb_checkpoint_find(c, "nibble.embedding.prompts");
+    nb_text chosen = nb_checkpoint_string(c, "nibble.embedding.default_prompt");
+    double most = nb_checkpoint_number(c, "nibble.embedding.max_tokens", 0);
+    nb_json_open(w, "embedding", '{');
+    nb_json_number(w, "size", model->embedding_steps.size);
+    if (names && prompts && names->item_type == NB_VALUE_STRING && prompts->item_type == NB_VALUE_STRING && names->count == prompts->count) {
+        uint64_t name_at = names->at, prompt_at = prompts->at;
+        nb_json_open(w, "prompts", '{');
+        for (uint64_t i = 0; i < names->count; i++) {
+            char key[256];
+            write_key(nb_checkpoint_next_string(c, &name_at), key, sizeof key);
+            nb_json_string(w, key, nb_checkpoint_next_string(c, &prompt_at));
+        }
+        nb_json_close(w, '}');
+    }
+    if (chosen.data)
+        nb_json_string(w, "defaultPrompt", chosen);
+    nb_json_bool(w, "includePrompt", nb_checkpoint_number(c, "nibble.embedding.include_prompt", 1) != 0);
+    if (most >= 1)
+        nb_json_number(w, "maxTokens", most);
+    if (nb_checkpoint_number(c, "nibble.embedding.cuts_left", 0) != 0)
+        nb_json_bool(w, "cutsLeft", true);
+    nb_json_close(w, '}');
+}
+
 static void write_shape(nb_writer *w, const nb_model *model) {
     /* A header that was only inspected has no plan: try one on a copy that owns nothing. */
     nb_model trial = {.checkpoint = model->checkpoint, .tokenizer = model->tokenizer, .family = model->family};
@@ -48,7 +80,7 @@ static void write_shape(nb_writer *w, const nb_model *model) {
             return;
         }
     }
-    if (trial.family->configure(&trial, &err) < 0) {
+    if (trial.family->configure(&trial, &err) < 0 || nb_embedding_configure(&trial, &err) < 0) {
         nb_json_string(w, "unsupported", nb_text_of(err.message));
         return;
     }
@@ -67,6 +99,7 @@ static void write_shape(nb_writer *w, const nb_model *model) {
         nb_json_number(w, "window", s->window);
     nb_json_number(w, "ropeBase", s->ropes[0].base);
     nb_json_number(w, "kvBytesPerToken", (double)nb_model_kv_token_bytes(&trial, NB_TYPE_I16));
+    write_embedding(w, &trial);
 }
 
 static void write_tokenizer(nb_writer *w, const nb_model *model) {
@@ -140,16 +173,18 @@ static void write_metadata(nb_writer *w, const nb_checkpoint *c) {
         char key[256];
         write_key(nb_checkpoint_key(c, v), key, sizeof key);
         if (v->type == NB_VALUE_STRING) {
-            nb_json_string(w, key, (nb_text){(const char *)c->header + v->at, (size_t)NB_MIN(v->size, LONGEST)});
+            nb_text text = nb_checkpoint_string(c, key);
+            text.size = NB_MIN(text.size, LONGEST);
+            nb_json_string(w, key, text);
         } else if (v->type == NB_VALUE_ARRAY) {
             nb_json_open(w, key, '{');
             nb_json_string(w, "array", nb_text_of(VALUE_NAMES[v->item_type]));
             nb_json_number(w, "count", (double)v->count);
             nb_json_close(w, '}');
         } else if (v->type == NB_VALUE_BOOL) {
-            nb_json_bool(w, key, nb_checkpoint_number_of(c, v) != 0);
+            nb_json_bool(w, key, nb_checkpoint_number(c, key, 0) != 0);
         } else {
-            nb_json_number(w, key, nb_checkpoint_number_of(c, v));
+            nb_json_number(w, key, nb_checkpoint_number(c, key, 0));
         }
     }
     nb_json_close(w, '}');

@@ -317,6 +317,11 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
         const nb_slot *slot = find_slot(model->family, rest, layer >= 0), *single = NULL;
         if (!slot && layer >= 0)
             slot = single = find_expert_slot(model, rest, &expert);
+        bool embeds = false;
+        if (!slot && layer < 0)
+            NB_TRY(nb_embedding_bind(model, info, name, &destinations[i], &embeds, err));
+        if (embeds)
+            continue;
         if (!slot || layer >= (int64_t)model->shape.layers)
             return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it", name,
                            model->family->name);
@@ -413,6 +418,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     if (!model->family)
         return NB_ERR_UNSUPPORTED;
     NB_TRY(model->family->configure(model, err));
+    NB_TRY(nb_embedding_configure(model, err));
     if (model->tokenizer && (uint32_t)nb_tokenizer_size(model->tokenizer) > model->shape.vocabulary)
         return NB_FAIL(err, NB_ERR_FORMAT, "the vocabulary has %d tokens, but token_embd.weight has %u rows; the file is broken",
                        nb_tokenizer_size(model->tokenizer), model->shape.vocabulary);
@@ -424,6 +430,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     take_weights(model, destinations);
     NB_TRY(take_apart(model, err));
     NB_TRY(check_complete(model, err));
+    NB_TRY(nb_embedding_check(model, err));
     if (!model->output.rows)
         model->output = model->embedding;
     return NB_OK;
@@ -456,6 +463,10 @@ int32_t nb_model_width(const nb_model *model) {
     return (int32_t)model->shape.width;
 }
 
+int32_t nb_model_embedding_size(const nb_model *model) {
+    return (int32_t)model->embedding_steps.size;
+}
+
 int32_t nb_model_is_end(const nb_model *model, int32_t token) {
     return model->tokenizer && nb_tokenizer_is_end(model->tokenizer, token);
 }
@@ -464,16 +475,10 @@ int32_t nb_model_is_end(const nb_model *model, int32_t token) {
 
 int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
                     int32_t capacity, nb_error *err) {
-    return nb_tokenize_quoted(model, text, text_bytes, flags, NULL, 0, NULL, 0, tokens, capacity, err);
-}
-
-int32_t nb_tokenize_quoted(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
-                           size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity, nb_error *err) {
     if (!model->tokenizer)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "this model file has no vocabulary, so it cannot tokenize; pass token ids instead of text");
-    return nb_tokenizer_encode_quoted(model->tokenizer, text, text_bytes, flags, quotes, n_quotes, plain, n_plain, tokens, capacity,
-                                      err);
+    return nb_tokenizer_encode(model->tokenizer, text, text_bytes, flags, tokens, capacity, err);
 }
 
 nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_error *err) {

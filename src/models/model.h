@@ -7,6 +7,7 @@
 #include "../formats/checkpoint.h"
 #include "../kernels/packing.h"
 #include "../text/tokenizer.h"
+#include "embedding.h"
 
 typedef struct nb_rope {
     uint32_t pairs;      /* rotated pairs of a head: half the rotated elements */
@@ -93,6 +94,7 @@ struct nb_model {
     nb_norm output_norm;      /* [width] */
     float *output_bias;       /* [vocabulary] */
     bool ordered;             /* some matrix has an order of its own */
+    nb_embedding embedding_steps; /* from hidden states to a text's embedding */
 };
 
 /* Where a tensor of the file belongs. */

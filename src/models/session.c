@@ -45,7 +45,9 @@ static void take(nb_session *s) {
     s->gathered = nb_arena_take(a, gathered * m->width, sizeof(float));
     s->scattered = nb_arena_take(a, gathered * m->width, sizeof(float));
     s->logits = nb_arena_take(a, s->logits_capacity * (uint64_t)m->vocabulary, sizeof(float));
-    uint32_t columns = NB_MAX(NB_MAX(m->width, inner), m->heads * m->value_size);
+    uint32_t columns = NB_MAX(NB_MAX(m->width, inner), m->heads * m->value_size), widest = s->model->embedding_steps.widest;
+    s->pooled = nb_arena_take(a, 2, widest * sizeof(float));
+    columns = NB_MAX(columns, widest);
     for (nb_form form = NB_FORM_F32 + 1; form < NB_FORM_COUNT; form++)
         s->activations.forms[form] = nb_arena_take(a, batch, nb_form_token_bytes(form, columns));
     s->ordered = nb_arena_take(a, s->model->ordered ? batch : 0, columns * sizeof(float));
@@ -212,45 +214,110 @@ int32_t nb_session_generate(nb_session *s, nb_sampler *sampler, int32_t *tokens,
     return made;
 }
 
-/* out += what n rows of x give, which begin with token first of all. */
-static void pool(nb_session *s, uint32_t pooling, uint32_t first, uint32_t n, uint32_t all, float *out) {
-    const nb_shape *m = &s->model->shape;
-    for (uint32_t t = 0; t < n; t++) {
-        float *row = s->x + (size_t)t * m->width;
-        if (pooling == NB_POOLING_MEAN || first + t == (pooling == NB_POOLING_CLS ? 0 : all - 1)) {
-            if (s->model->output_norm.weight)
-                nb_norm_row(m, row, row, &s->model->output_norm, m->width);
-            nb_add_to(out, row, m->width);
-        }
+/* A text on its way to its embedding. */
+typedef struct embedded {
+    const nb_embedding *steps;
+    uint32_t n, from; /* tokens [from, n) are pooled */
+} embedded;
+
+/* out: what the tokens before gave; row: of token t. */
+static void pool_row(nb_pooling pooling, const embedded *e, uint32_t t, const float *row, float *out, uint32_t width) {
+    bool alone = (pooling == NB_POOL_CLS && t == e->from) || (pooling == NB_POOL_LAST && t == e->n - 1);
+    if (alone || (pooling == NB_POOL_MAX && t == e->from)) {
+        memcpy(out, row, width * sizeof *out);
+    } else if (pooling == NB_POOL_MAX) {
+        for (uint32_t i = 0; i < width; i++)
+            out[i] = NB_MAX(out[i], row[i]);
+    } else if (pooling == NB_POOL_WEIGHTED) {
+        for (uint32_t i = 0; i < width; i++)
+            out[i] += (float)(t + 1) * row[i];
+    } else if (pooling == NB_POOL_MEAN || pooling == NB_POOL_MEAN_SQRT) {
+        nb_add_to(out, row, width);
     }
 }
 
-int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, uint32_t pooling, float *out, nb_error *err) {
+/* Of the rows of x, which begin with token `first`, what belongs to each way to pool. */
+static void pool_rows(nb_session *s, const embedded *e, uint32_t first, uint32_t rows) {
     const nb_shape *m = &s->model->shape;
+    for (uint32_t t = NB_MAX(first, e->from); t < first + rows; t++) {
+        float *row = s->x + (size_t)(t - first) * m->width;
+        if (s->model->output_norm.weight)
+            nb_norm_row(m, row, row, &s->model->output_norm, m->width);
+        for (uint32_t i = 0; i < e->steps->n_poolings; i++)
+            pool_row(e->steps->poolings[i], e, t, row, s->pooled + (size_t)i * m->width, m->width);
+    }
+}
+
+/* Sums become means. */
+static void end_pooling(nb_session *s, const embedded *e) {
+    uint32_t width = s->model->shape.width;
+    float n = (float)(e->n - e->from), weights = n * ((float)e->from + (float)e->n + 1) / 2; /* of positions, from 1 */
+    for (uint32_t i = 0; i < e->steps->n_poolings; i++) {
+        nb_pooling pooling = e->steps->poolings[i];
+        float divisor = pooling == NB_POOL_MEAN ? n : pooling == NB_POOL_MEAN_SQRT ? sqrtf(n) : pooling == NB_POOL_WEIGHTED ? weights : 1;
+        for (float *x = s->pooled + (size_t)i * width; x < s->pooled + (size_t)(i + 1) * width; x++)
+            *x /= divisor;
+    }
+}
+
+/* x: [n], becomes of length 1, if it has one. */
+static void normalize(float *x, uint32_t n) {
+    float squares = 0;
+    for (uint32_t i = 0; i < n; i++)
+        squares += x[i] * x[i];
+    if (squares > 0)
+        nb_scale(x, 1 / sqrtf(squares), n);
+}
+
+/* The steps behind pooling; returns where the result is. */
+static const float *run_steps(nb_session *s, const nb_embedding *e) {
+    float *x = s->pooled, *y = x + s->model->embedding_steps.widest;
+    for (const nb_embedding_step *step = e->steps; step < e->steps + e->n_steps; step++)
+        switch (step->kind) {
+        case NB_STEP_DENSE: {
+            nb_matmul_job job = {&step->weight, y};
+            nb_activations_set(&s->activations, x, 1, step->columns);
+            nb_matmul(s->pool, &s->activations, &job, 1, s->matmul_scratch);
+            if (step->bias)
+                nb_add_to(y, step->bias, step->rows);
+            nb_embedding_activate(step->activation, y, step->rows);
+            float *other = x;
+            x = y;
+            y = other;
+            break;
+        }
+        case NB_STEP_LAYER_NORM: nb_layer_norm(x, x, step->scale, step->bias, step->rows, 1e-5f); break;
+        case NB_STEP_NORMALIZE: normalize(x, step->rows); break;
+        }
+    return x;
+}
+
+int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, uint32_t unpooled, uint32_t pooling, float *out,
+                         nb_error *err) {
+    static const nb_pooling poolings[] = {[NB_POOLING_MEAN] = NB_POOL_MEAN, [NB_POOLING_CLS] = NB_POOL_CLS, [NB_POOLING_LAST] = NB_POOL_LAST};
+    const nb_model *m = s->model;
     s->logits_rows = 0;
     if (pooling > NB_POOLING_LAST)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "pooling %u is none of the file's (0), mean (1), first (2) and last (3)", pooling);
     NB_TRY(check_length(s, n, err));
+    if (unpooled >= (uint32_t)n)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "of %d tokens %u are not to be pooled, which leaves none", n, unpooled);
     NB_TRY(check_tokens(s, tokens, 0, (uint32_t)n, err));
-    if (pooling == NB_POOLING_FILE)
-        pooling = m->pooling;
-    if (pooling == NB_POOLING_FILE)
-        pooling = m->encoder ? NB_POOLING_MEAN : NB_POOLING_LAST;
-    memset(out, 0, m->width * sizeof(float));
+    const nb_embedding plain = {.poolings = {poolings[pooling]}, .n_poolings = 1, .n_steps = 1, .size = m->shape.width,
+                                .steps = {{.kind = NB_STEP_NORMALIZE, .rows = m->shape.width}}};
+    embedded e = {pooling == NB_POOLING_FILE ? &m->embedding_steps : &plain, (uint32_t)n, unpooled};
+    memset(s->pooled, 0, (size_t)e.steps->n_poolings * m->shape.width * sizeof(float));
     nb_forbid_allocation(true);
     for (uint32_t first = 0, rows; first < (uint32_t)n; first += rows) {
         rows = NB_MIN((uint32_t)n - first, s->batch);
         evaluate(s, tokens, first, rows);
-        pool(s, pooling, first, rows, (uint32_t)n, out);
+        pool_rows(s, &e, first, rows);
     }
-    if (m->encoder)
+    if (m->shape.encoder)
         s->held = 0;
+    end_pooling(s, &e);
+    memcpy(out, run_steps(s, e.steps), e.steps->size * sizeof(float));
     nb_forbid_allocation(false);
-    float squares = 0;
-    for (uint32_t i = 0; i < m->width; i++)
-        squares += out[i] * out[i];
-    if (squares > 0)
-        nb_scale(out, 1 / sqrtf(squares), m->width);
     return NB_OK;
 }
 

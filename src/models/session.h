@@ -41,6 +41,7 @@ struct nb_session {
     nb_choice *members;         /* [batch]: tokens of the expert at hand */
     float *gathered, *scattered; /* [batch, width]: what it is given, what it makes of it */
     float *logits;              /* [logits_capacity, vocabulary] */
+    float *pooled;              /* [2, widest]: an embedding between its steps */
     uint32_t logits_capacity, logits_rows;
     nb_activations activations;
     float *ordered;             /* [batch, columns] in a matrix's own order, if any has one */

@@ -24,7 +24,8 @@ PIECES = {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend",
           "model": {"type": "BPE", "byte_fallback": True, "unk_token": "<unk>", "vocab": {"<unk>": 0, "<0x61>": 1, "▁a": 2, "▁": 3, "a": 4},
                     "merges": [["▁", "a"]]}}
 KINDS = {"config.json": 0, "tokenizer.json": 1, "tokenizer_config.json": 2, "generation_config.json": 3, "chat_template.jinja": 4,
-         "1_Pooling/config.json": 5, "model.safetensors": 6}
+         "1_Pooling/config.json": 5, "modules.json": 6, "config_sentence_transformers.json": 7, "sentence_bert_config.json": 8,
+         "2_Dense/config.json": 9, "model.safetensors": 10, "2_Dense/model.safetensors": 11}
 
 
 def safetensors(kind, size, names, norms=()):
@@ -62,9 +63,14 @@ def main():
             "sliding_attention", "full_attention"]}}, model__safetensors=whole),
     }
     for path in Path(__file__).parent.parent.glob("fixtures/safetensors/*/model.safetensors"):
-        files = {name: path.parent / name for name in ("config.json", "1_Pooling/config.json", "model.safetensors")}
+        files = {name: path.parent / name for name in KINDS if "token" not in name}
         if path.stat().st_size < 1 << 16:
             seeds[path.parent.name] = seed(**{name.replace(".", "__"): file.read_bytes() for name, file in files.items() if file.exists()})
+    sentences = Path(__file__).parent.parent / "fixtures/sentence"
+    for beside in ("labse", "prompts", "several", "old-several", "longest"):
+        base = sentences / json.loads((sentences / "cases.json").read_text())[beside]["base"]
+        found = {name: next((f / name for f in (sentences / beside, base) if (f / name).exists()), None) for name in KINDS}
+        seeds["sentence-" + beside] = seed(**{name.replace(".", "__"): file.read_bytes() for name, file in found.items() if file})
     for name, data in seeds.items():
         for first in (0, 3):
             for flags in (0, 1, 2, 4 << 2 | 2, 64, 64 | 5 << 2):

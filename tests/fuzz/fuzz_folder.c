@@ -10,10 +10,11 @@
 #include "../core/drain.h"
 
 static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
-                                    "chat_template.jinja", "1_Pooling/config.json", "model.safetensors",
-                                    "a-00001-of-00002.gguf"};
+                                    "chat_template.jinja", "1_Pooling/config.json", "modules.json",
+                                    "config_sentence_transformers.json", "sentence_bert_config.json", "2_Dense/config.json",
+                                    "model.safetensors", "2_Dense/model.safetensors", "a-00001-of-00002.gguf"};
 static const char *const presets[8] = {NULL, "nf4", "fp4", "int8", "q8_0", "q4_k_m", "q4_0", "bf16"};
-enum { NAMES = sizeof names / sizeof *names, FIRST_WEIGHTS = 6, MOST_FILES = 12 };
+enum { NAMES = sizeof names / sizeof *names, FIRST_WEIGHTS = 10, MOST_FILES = 12 };
 
 typedef struct file {
     const char *name;

@@ -1,0 +1,407 @@
+#include "sentence.h"
+
+#include "../base/numbers.h"
+#include "../base/writer.h"
+#include "../kernels/traits.h"
+#include "safetensors.h"
+
+/* ---- keys ------------------------------------------------------------------------------------------------------- */
+
+/* A key that the library reads. must: what its value has to be, as JSON text, or null; {}: nothing; NULL: any value, which
+ * is heeded or changes no number. */
+typedef struct known_key {
+    const char *key, *must;
+} known_key;
+
+static const known_key transformer_keys[] = {
+    {"transformer_task", "\"feature-extraction\""},
+    {"modality_config", NULL}, /* check_modality */
+    {"module_output_name", "\"token_embeddings\""},
+    {"processing_kwargs", "{}"},
+    {"max_seq_length", NULL}, /* heeded */
+    {"do_lower_case", NULL}, /* check_lower_case */
+    {"tokenizer_name_or_path", "null"},
+    {"model_name_or_path", "null"},
+    {"backend", NULL}, /* the library overwrites it */
+    {"processor_kwargs", NULL}, /* processor_keys */
+    {"tokenizer_args", NULL},
+    {"model_kwargs", NULL}, /* model_keys */
+    {"model_args", NULL},
+    {"config_kwargs", "{}"},
+    {"config_args", "{}"},
+    {"unpad_inputs", NULL}, /* changes no number */
+    {"query_length", NULL}, /* encode_query's and encode_document's */
+    {"document_length", NULL},
+    {"query_expansion", NULL},
+    {0}};
+static const known_key processor_keys[] = {
+    {"model_max_length", NULL}, /* heeded */
+    {"truncation_side", NULL},  /* heeded */
+    {"padding_side", NULL}, {"use_fast", NULL}, {"trust_remote_code", NULL}, {0}};
+static const known_key model_keys[] = {
+    {"dtype", NULL}, {"torch_dtype", NULL}, {"attn_implementation", NULL}, {"trust_remote_code", NULL}, {"use_safetensors", NULL},
+    {"low_cpu_mem_usage", NULL}, {"device_map", NULL}, {"add_pooling_layer", NULL}, {0}};
+static const known_key pooling_keys[] = {
+    {"pooling_mode", NULL}, /* heeded */
+    {"pooling_mode_cls_token", NULL},
+    {"pooling_mode_max_tokens", NULL},
+    {"pooling_mode_mean_tokens", NULL},
+    {"pooling_mode_mean_sqrt_len_tokens", NULL},
+    {"pooling_mode_weightedmean_tokens", NULL},
+    {"pooling_mode_lasttoken", NULL},
+    {"include_prompt", NULL},
+    {"embedding_dimension", NULL}, /* is told, not computed with */
+    {"word_embedding_dimension", NULL},
+    {0}};
+static const known_key dense_keys[] = {
+    {"in_features", NULL}, /* the tensors say so */
+    {"out_features", NULL},
+    {"bias", NULL},
+    {"activation_function", NULL}, /* heeded */
+    {"module_input_name", "\"sentence_embedding\""},
+    {"module_output_name", "\"sentence_embedding\""},
+    {"use_residual", "false"},
+    {"init_weight", "null"},
+    {"init_bias", "null"},
+    {0}};
+static const known_key normalize_keys[] = {
+    {"module_input_name", "\"sentence_embedding\""}, {"module_output_name", "\"sentence_embedding\""}, {0}};
+static const known_key layer_norm_keys[] = {{"dimension", NULL}, /* the tensors say so */ {0}};
+static const known_key dropout_keys[] = {{"dropout", NULL}, /* of training */ {0}};
+static const known_key module_list_keys[] = {
+    {"path", NULL}, /* heeded */
+    {"type", NULL},
+    {"name", NULL},
+    {"idx", NULL},
+    {"kwargs", NULL}, /* which options of encode() the module is given: nobody gives any */
+    {0}};
+static const known_key model_config_keys[] = {
+    {"prompts", NULL}, /* heeded */
+    {"default_prompt_name", NULL},
+    {"truncate_dim", NULL},
+    {"model_type", "\"SentenceTransformer\""},
+    {"similarity_fn_name", NULL}, /* what people do with embeddings */
+    {"requirements", NULL},
+    {"__version__", NULL},
+    {0}};
+
+static bool is_empty(nb_node container) {
+    nb_walk w = nb_walk_of(container);
+    return !nb_walk_next(&w);
+}
+
+static bool is_null(nb_node n) {
+    return !n.at || nb_node_first(n) == 'n';
+}
+
+static bool has_value(nb_node n, const char *must) {
+    if (is_null(n))
+        return true;
+    if (*must == '{')
+        return (nb_node_first(n) == '{' || nb_node_first(n) == '[') && is_empty(n);
+    if (*must == '"') {
+        nb_text raw = nb_node_raw(n);
+        return raw.data && nb_text_equal((nb_text){raw.data - 1, raw.size + 2}, nb_text_of(must));
+    }
+    return *must == 'f' && nb_node_first(n) == 'f';
+}
+
+/* strict: the library fails with keys that it does not know; it ignores them elsewhere. */
+static int32_t check_keys(const known_key *keys, nb_node object, nb_text file, bool strict, nb_error *err) {
+    for (nb_walk w = nb_walk_of(object); nb_walk_next(&w);) {
+        const known_key *k = keys;
+        while (k->key && !nb_node_is(w.key, k->key))
+            k++;
+        if (k->key && k->must && !has_value(w.value, k->must))
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: %s must be %s here; other values of it are not supported", file, k->key,
+                           k->must);
+        if (!k->key && strict)
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: the key %t is not supported", file, nb_node_raw(w.key));
+    }
+    return NB_OK;
+}
+
+/* ---- modules ---------------------------------------------------------------------------------------------------- */
+
+typedef struct sentence {
+    const nb_hf_model *p;
+    const nb_folder *folder;
+    nb_sentence *out;
+    nb_writer steps; /* the value of nibble.embedding */
+    bool pooled;
+} sentence;
+
+static void add_word(sentence *s, const char *word) {
+    nb_write(&s->steps, s->steps.length ? " %s" : "%s", word);
+}
+
+static const char *const modes[] = {"cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"};
+
+static int32_t add_mode(sentence *s, nb_node mode, nb_text file) {
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        if (nb_node_is(mode, modes[i])) {
+            add_word(s, modes[i]);
+            return NB_OK;
+        }
+    return NB_FAIL(s->p->err, NB_ERR_UNSUPPORTED,
+                   "%t: the pooling_mode %t is not supported; cls, max, mean, mean_sqrt_len_tokens, weightedmean and lasttoken are",
+                   file, nb_node_raw(mode));
+}
+
+static int32_t add_pooling(sentence *s, nb_node config, nb_text file) {
+    static const char *const flags[] = {"pooling_mode_cls_token",           "pooling_mode_max_tokens",
+                                        "pooling_mode_mean_tokens",         "pooling_mode_mean_sqrt_len_tokens",
+                                        "pooling_mode_weightedmean_tokens", "pooling_mode_lasttoken"};
+    NB_TRY(check_keys(pooling_keys, config, file, true, s->p->err));
+    nb_node mode = nb_node_find(config, "pooling_mode");
+    size_t before = s->steps.length;
+    if (nb_node_first(mode) == '[')
+        for (nb_walk w = nb_walk_of(mode); nb_walk_next(&w);)
+            NB_TRY(add_mode(s, w.value, file));
+    else if (mode.at)
+        NB_TRY(add_mode(s, mode, file));
+    for (size_t i = 0; i < sizeof flags / sizeof *flags && !mode.at; i++)
+        if (nb_node_number(nb_node_find(config, flags[i]), 0) != 0)
+            add_word(s, modes[i]);
+    if (s->steps.length == before)
+        add_word(s, "mean");
+    if (nb_node_number(nb_node_find(config, "include_prompt"), 1) == 0)
+        nb_compose_number(s->p->x, "nibble.embedding.include_prompt", 0);
+    s->pooled = true;
+    return NB_OK;
+}
+
+/* PyTorch's classes, of which nobody names parameters. None named: what the library takes then. */
+static int32_t add_dense(sentence *s, nb_node config, nb_text file) {
+    static const nb_hf_pair activations[] = {
+        {"torch.nn.modules.linear.Identity", "dense/identity"},   {"torch.nn.modules.activation.Tanh", "dense/tanh"},
+        {"torch.nn.modules.activation.ReLU", "dense/relu"},       {"torch.nn.modules.activation.GELU", "dense/gelu"},
+        {"torch.nn.modules.activation.SiLU", "dense/silu"},       {"torch.nn.modules.activation.Sigmoid", "dense/sigmoid"},
+        {"torch.nn.modules.activation.ELU", "dense/elu"},         {"torch.nn.modules.activation.LeakyReLU", "dense/leakyrelu"},
+        {"torch.nn.modules.activation.Softplus", "dense/softplus"}, {"torch.nn.modules.activation.Mish", "dense/mish"},
+        {"torch.nn.Identity", "dense/identity"}, {"torch.nn.Tanh", "dense/tanh"}, {"torch.nn.ReLU", "dense/relu"},
+        {"torch.nn.GELU", "dense/gelu"}, {0}};
+    NB_TRY(check_keys(dense_keys, config, file, false, s->p->err));
+    nb_node named = nb_node_find(config, "activation_function");
+    const char *word = named.at ? NULL : "dense/tanh";
+    for (const nb_hf_pair *a = activations; a->theirs && !word; a++)
+        word = nb_node_is(named, a->theirs) ? a->ours : NULL;
+    if (!word)
+        return NB_FAIL(s->p->err, NB_ERR_UNSUPPORTED,
+                       "%t: the activation_function %t is not supported; PyTorch's Identity, Tanh, ReLU, GELU, SiLU, Sigmoid, ELU, "
+                       "LeakyReLU, Softplus and Mish are",
+                       file, nb_node_raw(named));
+    add_word(s, word);
+    return NB_OK;
+}
+
+/* Only texts, of which only the last hidden states count. */
+static int32_t check_modality(nb_node modality, nb_text file, nb_error *err) {
+    nb_node text = nb_node_find(modality, "text");
+    if (!nb_node_find(modality, "message").at &&
+        (!modality.at || (nb_node_is(nb_node_find(text, "method"), "forward") &&
+                          nb_node_is(nb_node_find(text, "method_output_name"), "last_hidden_state"))))
+        return NB_OK;
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                   "%t: modality_config must be of a text's last_hidden_state, without messages, here; other values of it are not "
+                   "supported",
+                   file);
+}
+
+/* Whether texts are lower-cased before they are cut into words. */
+static bool lowers(nb_node normalizer) {
+    for (nb_walk w = nb_walk_of(nb_node_find(normalizer, "normalizers")); nb_walk_next(&w);)
+        if (lowers(w.value))
+            return true;
+    return nb_node_is(nb_node_find(normalizer, "type"), "Lowercase") ||
+           (nb_node_is(nb_node_find(normalizer, "type"), "BertNormalizer") && nb_node_number(nb_node_find(normalizer, "lowercase"), 0) != 0);
+}
+
+/* Lower-casing twice is lower-casing. */
+static int32_t check_lower_case(const sentence *s, nb_node asked, nb_text file) {
+    if (nb_node_number(asked, 0) != 0 && !lowers(nb_node_find(s->folder->tokenizer, "normalizer")))
+        return NB_FAIL(s->p->err, NB_ERR_UNSUPPORTED,
+                       "%t: do_lower_case is true, but the normalizer of tokenizer.json does not lower-case; that is not supported", file);
+    return NB_OK;
+}
+
+/* What longer texts are cut to: the number that comes first in the order in which the library looks. */
+static int32_t add_transformer(sentence *s, nb_node config, nb_text file) {
+    const nb_hf_model *p = s->p;
+    nb_node processor = nb_node_find(config, "processor_kwargs"), given = nb_node_find(config, "model_kwargs");
+    processor = processor.at ? processor : nb_node_find(config, "tokenizer_args");
+    given = given.at ? given : nb_node_find(config, "model_args");
+    NB_TRY(check_keys(transformer_keys, config, file, true, p->err));
+    NB_TRY(check_keys(processor_keys, processor, file, true, p->err));
+    NB_TRY(check_keys(model_keys, given, file, true, p->err));
+    NB_TRY(check_lower_case(s, nb_node_find(config, "do_lower_case"), file));
+    NB_TRY(check_modality(nb_node_find(config, "modality_config"), file, p->err));
+    nb_node tokenizer = s->folder->tokenizer_config, own = nb_node_find(processor, "model_max_length");
+    own = is_null(own) ? nb_node_find(config, "max_seq_length") : own;
+    double positions = nb_hf_number(p, "max_position_embeddings n_positions", 0);
+    double most = nb_node_number(own, 0), told = nb_node_number(nb_node_find(tokenizer, "model_max_length"), positions);
+    if (is_null(own))
+        most = positions > 0 && positions < told ? positions : told;
+    if (most >= 1 && most < 1 << 27)
+        nb_compose_number(p->x, "nibble.embedding.max_tokens", most);
+    nb_node side = nb_node_find(processor, "truncation_side");
+    if (nb_node_is(side.at ? side : nb_node_find(tokenizer, "truncation_side"), "left"))
+        nb_compose_number(p->x, "nibble.embedding.cuts_left", 1);
+    return NB_OK;
+}
+
+/* "sentence_transformers.models.Pooling", "sentence_transformers.base.modules.dense.Dense" -> the last name. */
+static nb_text class_of(nb_node type) {
+    static const char *const prefix = "sentence_transformers.";
+    nb_text raw = nb_node_raw(type), name = raw;
+    if (raw.size < nb_length(prefix) || nb_compare(raw.data, prefix, nb_length(prefix)))
+        return (nb_text){0};
+    for (size_t i = 0; i < raw.size; i++)
+        if (raw.data[i] == '.')
+            name = (nb_text){raw.data + i + 1, raw.size - i - 1};
+    return name;
+}
+
+static int32_t add_module(sentence *s, uint32_t i, nb_node type, nb_text path) {
+    nb_error *err = s->p->err;
+    nb_text name = class_of(type);
+    char text[96];
+    nb_writer w = nb_writer_over(text, sizeof text);
+    nb_write(&w, "%t/config.json", path);
+    nb_text file = nb_text_of(text);
+    nb_node config = {0};
+    for (uint32_t k = 0; k < s->folder->n_modules; k++)
+        if (nb_text_equal(s->folder->modules[k].path, path))
+            config = s->folder->modules[k].config;
+    if (nb_text_is(name, "Transformer") && i == 0)
+        return add_transformer(s, s->folder->transformer, nb_text_of("sentence_bert_config.json"));
+    if (nb_text_is(name, "Pooling") && i > 0 && !s->pooled)
+        return add_pooling(s, config, file);
+    if (nb_text_is(name, "Dropout") && s->pooled)
+        return check_keys(dropout_keys, config, file, true, err);
+    bool dense = nb_text_is(name, "Dense"), norm = nb_text_is(name, "LayerNorm"), unit = nb_text_is(name, "Normalize");
+    if (!s->pooled || (!dense && !norm && !unit))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "modules.json: the module \"%t\" is not supported where it stands; a Transformer is, a Pooling behind it, and behind "
+                       "that any of Dense, LayerNorm, Normalize and Dropout",
+                       nb_node_raw(type));
+    s->out->folders[s->out->n++] = path;
+    if (dense)
+        return add_dense(s, config, file);
+    add_word(s, norm ? "layernorm" : "normalize");
+    return norm ? check_keys(layer_norm_keys, config, file, true, err) : check_keys(normalize_keys, config, file, false, err);
+}
+
+/* ---- prompts ---------------------------------------------------------------------------------------------------- */
+
+static nb_node prompt_of(const sentence *s, const char *name) {
+    return nb_node_find(nb_node_find(s->folder->sentence, "prompts"), name);
+}
+
+/* The library always knows these two; a file may say what they are. */
+static const char *const standing[] = {"query", "document"};
+
+static int32_t add_prompts(sentence *s) {
+    nb_composer *x = s->p->x;
+    nb_node prompts = nb_node_find(s->folder->sentence, "prompts"), chosen = nb_node_find(s->folder->sentence, "default_prompt_name");
+    bool found = is_null(chosen);
+    nb_compose_array(x, "nibble.embedding.prompt_names", NB_VALUE_STRING);
+    for (nb_walk w = nb_walk_of(prompts); nb_walk_next(&w);) {
+        nb_compose_item(x, w.key, (nb_node){0});
+        found |= nb_text_equal(nb_node_raw(w.key), nb_node_raw(chosen));
+    }
+    for (int i = 0; i < 2; i++)
+        if (!prompt_of(s, standing[i]).at) {
+            nb_compose_text(x, nb_text_of(standing[i]));
+            found |= nb_node_is(chosen, standing[i]);
+        }
+    nb_compose_array(x, "nibble.embedding.prompts", NB_VALUE_STRING);
+    for (nb_walk w = nb_walk_of(prompts); nb_walk_next(&w);)
+        if (nb_node_raw(w.value).data)
+            nb_compose_item(x, w.value, (nb_node){0});
+        else
+            nb_compose_text(x, nb_text_of(""));
+    for (int i = 0; i < 2; i++)
+        if (!prompt_of(s, standing[i]).at)
+            nb_compose_text(x, nb_text_of(""));
+    if (!found)
+        return NB_FAIL(s->p->err, NB_ERR_FORMAT, "config_sentence_transformers.json: default_prompt_name is %t, which is none of the prompts",
+                       nb_node_raw(chosen));
+    if (!is_null(chosen))
+        nb_compose_node(x, "nibble.embedding.default_prompt", chosen);
+    return x->code;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+/* A folder without modules.json may say how to pool all the same. */
+static int32_t compose_pooling(sentence *s) {
+    for (uint32_t i = 0; i < s->folder->n_modules; i++)
+        if (nb_text_is(s->folder->modules[i].path, "1_Pooling")) {
+            NB_TRY(add_pooling(s, s->folder->modules[i].config, nb_text_of("1_Pooling/config.json")));
+            add_word(s, "normalize");
+        }
+    return NB_OK;
+}
+
+int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_sentence *out) {
+    char text[512];
+    sentence s = {.p = p, .folder = folder, .out = out, .steps = nb_writer_over(text, sizeof text)};
+    *out = (nb_sentence){0};
+    uint32_t n = 0;
+    for (nb_walk w = nb_walk_of(folder->module_list); nb_walk_next(&w); n++) {
+        nb_text path = nb_node_raw(nb_node_find(w.value, "path"));
+        if (n == NB_MODULES || !path.data)
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "modules.json: module %u has no path, or there are more than %u; that is not supported", n,
+                           (uint32_t)NB_MODULES);
+        NB_TRY(check_keys(module_list_keys, w.value, nb_text_of("modules.json"), false, p->err));
+        NB_TRY(add_module(&s, n, nb_node_find(w.value, "type"), path));
+    }
+    if (n && !s.pooled)
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "modules.json names no Pooling module, without which there is no embedding");
+    if (!n)
+        NB_TRY(compose_pooling(&s));
+    if (s.steps.length >= sizeof text)
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "modules.json has more pooling modes and modules than are supported");
+    if (s.steps.length)
+        nb_compose_string(p->x, "nibble.embedding", nb_text_of(text));
+    if (!n)
+        return p->x->code;
+    NB_TRY(check_keys(model_config_keys, folder->sentence, nb_text_of("config_sentence_transformers.json"), false, p->err));
+    double size = nb_node_number(nb_node_find(folder->sentence, "truncate_dim"), 0);
+    if (size > 0)
+        nb_compose_number(p->x, "nibble.embedding.truncate_dim", size);
+    return add_prompts(&s);
+}
+
+/* Of "2_Dense/linear.weight" what follows the folder. */
+static bool is_within(nb_text name, nb_text folder, nb_text *leaf) {
+    if (!folder.size || name.size <= folder.size || name.data[folder.size] != '/' || nb_compare(name.data, folder.data, folder.size))
+        return false;
+    *leaf = (nb_text){name.data + folder.size + 1, name.size - folder.size - 1};
+    return true;
+}
+
+int32_t nb_sentence_place(const nb_hf_model *p, const nb_sentence *sentence, uint32_t source, bool *is_module) {
+    const nb_tensor_info *t = &p->plan->in.tensors[source];
+    nb_text name = nb_checkpoint_tensor_name(&p->plan->in, t), leaf = {0};
+    *is_module = false;
+    uint32_t step = 0;
+    while (step < sentence->n && !is_within(name, sentence->folders[step], &leaf))
+        step++;
+    if (step == sentence->n)
+        return NB_OK;
+    *is_module = true;
+    bool weight = nb_text_is(leaf, "linear.weight") || nb_text_is(leaf, "norm.weight");
+    if (!weight && !nb_text_is(leaf, "linear.bias") && !nb_text_is(leaf, "norm.bias"))
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "tensor %t is none of its module's as nibble knows it", name);
+    char text[64];
+    nb_writer w = nb_writer_over(text, sizeof text);
+    nb_write(&w, "embedding.%u.%s", step, weight ? "weight" : "bias");
+    uint32_t target = nb_plan_target(p->plan, nb_text_of(text));
+    if (target == NB_NONE)
+        return p->x->code;
+    NB_TRY(nb_plan_assign(p->plan, source, target, NB_ROLE_CODES, NB_NONE));
+    nb_plan_take_shape(p->plan, source, target);
+    return NB_OK;
+}
