@@ -24,7 +24,8 @@ WARN="-Wall -Wextra -Werror"
 # fp-contract=off: else clang fuses a*x+y into relaxed_madd, whose rounding is the device's choice.
 # no-builtin-strlen: else clang makes strlen of a loop that counts to a zero byte, and there is no libc.
 COMMON="-O2 -std=c11 -ffp-contract=off -fno-math-errno -fno-builtin-strlen -fvisibility=hidden ${CORE_DEFINES:-}"
-WASM="-mbulk-memory -mnontrapping-fptoint -msign-ext -mmutable-globals"
+# shorten-64-to-32: a size of 64 bits becomes a size_t only where it says so.
+WASM="-mbulk-memory -mnontrapping-fptoint -msign-ext -mmutable-globals -Wshorten-64-to-32"
 # The parts of musl's maths that the core may call; the linker takes those that it does call.
 MATH="expf exp2f exp2f_data powf powf_data logf logf_data log2f log2f_data log1pf expm1f tanhf sinf cosf erff erf roundf fmodf
     exp exp_data pow pow_data log log_data sin cos __sin __cos __sindf __cosdf __rem_pio2 __rem_pio2f __rem_pio2_large

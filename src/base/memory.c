@@ -117,6 +117,11 @@ void nb_free(void *p) {
 
 #endif
 
+void *nb_alloc_items(uint64_t count, uint64_t size) {
+    uint64_t bytes = nb_times(count, size);
+    return bytes <= SIZE_MAX ? nb_alloc((size_t)bytes) : NULL;
+}
+
 void *nb_arena_take(nb_arena *arena, uint64_t count, uint64_t size) {
     uint64_t bytes, end;
     if (!nb_multiply(count, size, &bytes) || bytes > UINT64_MAX - ALIGNMENT ||
@@ -156,11 +161,11 @@ void nb_arena_free(nb_arena *arena) {
 int32_t nb_grow(void **items, uint64_t *capacity, uint64_t count, size_t item_size, const char *what, nb_error *err) {
     if (count < *capacity)
         return NB_OK;
-    uint64_t wanted = NB_MAX(16, count * 2), bytes;
-    void *grown = nb_multiply(wanted, item_size, &bytes) && bytes <= SIZE_MAX / 2 ? nb_alloc((size_t)bytes) : NULL;
+    uint64_t wanted = NB_MAX(16, nb_times(count, 2));
+    void *grown = nb_alloc_items(wanted, item_size);
     if (!grown)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l %s", wanted, what);
-    memset(grown, 0, (size_t)bytes);
+    memset(grown, 0, (size_t)(wanted * item_size));
     if (*items)
         memcpy(grown, *items, (size_t)(count * item_size));
     nb_free(*items);

@@ -17,6 +17,9 @@ static inline void nb_forbid_allocation(bool forbidden) {
 }
 #endif
 
+/* nb_alloc of so many items; NULL, too, where there is no such size. */
+void *nb_alloc_items(uint64_t count, uint64_t size);
+
 typedef struct nb_arena {
     uint8_t *base; /* NULL while measuring */
     size_t size;

@@ -278,7 +278,7 @@ static float block_weight(const matrix *m, uint64_t i) {
 
 /* order[i]: the file's column that becomes column i, so that groups follow each other. */
 static int32_t find_order(const matrix *m, uint32_t *order, nb_error *err) {
-    uint32_t *next = nb_alloc(m->groups * sizeof *next);
+    uint32_t *next = nb_alloc_items(m->groups, sizeof *next);
     if (!next)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l groups", m->groups);
     for (uint32_t g = 0; g < m->groups; g++)
@@ -377,7 +377,7 @@ int32_t nb_arrangement_begin(nb_plan *plan, uint32_t target, nb_error *err) {
                                m.name);
         return NB_OK;
     }
-    uint32_t *order = nb_alloc(m.columns * sizeof *order);
+    uint32_t *order = nb_alloc_items(m.columns, sizeof *order);
     if (!order)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the order of %l columns", m.columns);
     nb_free(plan->targets[target].order);
@@ -450,7 +450,7 @@ int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first
         return NB_OK;
     }
     const uint32_t *order = plan->targets[target].order;
-    uint8_t *codes = nb_alloc((size_t)(ROWS * m.columns)); /* [ROWS][columns] */
+    uint8_t *codes = nb_alloc_items(ROWS, m.columns); /* [ROWS][columns] */
     if (!codes)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory to unpack rows of %l columns", m.columns);
     for (uint64_t row = first; row < first + rows; row += ROWS) {

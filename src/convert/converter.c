@@ -103,9 +103,8 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
 
 /* ---- headers --------------------------------------------------------------------------------------------------- */
 
-/* NULL, too, if so many bytes have no addresses. */
 static void *allocate(uint64_t bytes) {
-    return bytes < SIZE_MAX / 2 ? nb_alloc((size_t)bytes) : NULL;
+    return nb_alloc_items(bytes, 1);
 }
 
 static int32_t grow_buffer(nb_converter *x, uint64_t capacity, nb_error *err) {
@@ -135,9 +134,9 @@ static int32_t add_part(nb_converter *x, nb_error *err) {
         *part = (nb_checkpoint){0};
         return NB_OK;
     }
-    uint64_t n = c->n_tensors + part->n_tensors, size = c->header_size + part->header_size;
-    nb_tensor_info *tensors = nb_alloc((size_t)n * sizeof *tensors);
-    uint8_t *header = nb_alloc((size_t)size);
+    uint64_t n = c->n_tensors + part->n_tensors, size = (uint64_t)c->header_size + part->header_size;
+    nb_tensor_info *tensors = nb_alloc_items(n, sizeof *tensors);
+    uint8_t *header = allocate(size);
     if (!tensors || !header) {
         nb_free(tensors);
         nb_free(header);
@@ -163,7 +162,7 @@ static int32_t gather_gguf(nb_converter *x, nb_error *err) {
     int32_t code = nb_gguf_parse(&x->gguf, &x->part, x->buffer, x->filled, err);
     NB_TRY(code);
     if (code == NB_GGUF_MORE)
-        return x->filled == x->capacity ? grow_buffer(x, 2 * x->capacity, err) : NB_OK;
+        return x->filled == x->capacity ? grow_buffer(x, 2 * (uint64_t)x->capacity, err) : NB_OK;
     x->stage = BETWEEN;
     NB_TRY(nb_checkpoint_keep_header(&x->part, x->buffer, x->gguf.at, err));
     return add_part(x, err);
@@ -198,7 +197,7 @@ static int32_t gather(nb_converter *x, nb_error *err) {
         if (x->capacity >= MOST_DOCUMENT)
             return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file is larger than any of its kind (%u bytes)",
                            (uint32_t)MOST_DOCUMENT);
-        return grow_buffer(x, 2 * x->capacity, err);
+        return grow_buffer(x, 2 * (uint64_t)x->capacity, err);
     }
     if (x->filled < NB_SAFETENSORS_LENGTH)
         return NB_OK;

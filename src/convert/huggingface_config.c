@@ -133,7 +133,7 @@ static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
             n++;
         if (!n)
             return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: the rope_scaling has no %s", factors[i].theirs);
-        float *numbers = nb_alloc(n * sizeof *numbers);
+        float *numbers = nb_alloc_items(n, sizeof *numbers);
         if (!numbers)
             return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for %u factors", n);
         n = 0;

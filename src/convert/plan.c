@@ -31,7 +31,7 @@ int32_t nb_plan_begin(nb_plan *plan, nb_error *err) {
     NB_TRY(nb_checkpoint_arrange(&plan->in, err));
     plan->composer = (nb_composer){.c = &plan->out, .err = err};
     uint64_t n = plan->in.n_tensors;
-    plan->origins = nb_alloc((size_t)NB_MAX(n, 1) * sizeof *plan->origins);
+    plan->origins = nb_alloc_items(NB_MAX(n, 1), sizeof *plan->origins);
     if (!plan->origins)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", n);
     for (uint64_t i = 0; i < n; i++)
@@ -57,7 +57,7 @@ static int32_t grow_index(nb_plan *plan) {
     while (power < size)
         power *= 2;
     nb_free(plan->index);
-    plan->index = power < SIZE_MAX / 8 ? nb_alloc((size_t)power * sizeof *plan->index) : NULL;
+    plan->index = nb_alloc_items(power, sizeof *plan->index);
     plan->index_size = plan->index ? power : 0;
     if (!plan->index)
         return NB_FAIL(plan->composer.err, NB_ERR_MEMORY, "no memory for %l tensors", plan->out.n_tensors);
@@ -236,9 +236,11 @@ static int compare_targets(const void *table, uint32_t a, uint32_t b) {
 
 int32_t nb_plan_settle(nb_plan *plan, nb_error *err) {
     nb_checkpoint *c = &plan->out;
-    uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc((n + 1) * sizeof *order), *place = nb_alloc((n + 1) * sizeof *place);
-    nb_tensor_info *tensors = nb_alloc((n + 1) * sizeof *tensors);
-    nb_target *targets = nb_alloc((n + 1) * sizeof *targets);
+    uint32_t n = (uint32_t)c->n_tensors;
+    uint64_t room = c->n_tensors + 1;
+    uint32_t *order = nb_alloc_items(room, sizeof *order), *place = nb_alloc_items(room, sizeof *place);
+    nb_tensor_info *tensors = nb_alloc_items(room, sizeof *tensors);
+    nb_target *targets = nb_alloc_items(room, sizeof *targets);
     bool enough = order && place && tensors && targets;
     if (enough) {
         nb_sort(order, n, compare_targets, plan);

@@ -76,7 +76,7 @@ static void put_transposed(const nb_plan *plan, uint32_t target, uint64_t first,
     uint64_t size = element_bytes(from), columns = from->shape[1];
     for (uint64_t i = 0; i < columns; i++)
         for (uint64_t row = 0; row < rows; row++)
-            memcpy(out + (row * columns + i) * size, in + (i * from->shape[0] + first + row) * size, size);
+            memcpy(out + (row * columns + i) * size, in + (i * from->shape[0] + first + row) * size, (size_t)size);
 }
 
 /* Which of the files' rows becomes row i of n. */

@@ -130,7 +130,7 @@ static int32_t collect_tokens(composition *p) {
         return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json has no vocabulary of 1 to %u tokens; the file is damaged",
                        (uint32_t)MOST_TOKENS);
     p->size = (uint32_t)largest + 1;
-    p->tokens = nb_alloc(p->size * sizeof *p->tokens);
+    p->tokens = nb_alloc_items(p->size, sizeof *p->tokens);
     if (!p->tokens)
         return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for %u tokens", p->size);
     memset(p->tokens, 0, p->size * sizeof *p->tokens);

@@ -49,8 +49,8 @@ static int compare_places(const void *table, uint32_t a, uint32_t b) {
 int32_t nb_checkpoint_arrange(nb_checkpoint *c, nb_error *err) {
     if (!c->n_tensors)
         return NB_OK;
-    uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc(n * sizeof *order);
-    nb_tensor_info *sorted = nb_alloc(n * sizeof *sorted);
+    uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc_items(n, sizeof *order);
+    nb_tensor_info *sorted = nb_alloc_items(n, sizeof *sorted);
     int32_t code = NB_OK;
     if (!order || !sorted) {
         nb_free(order);

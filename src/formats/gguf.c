@@ -391,7 +391,7 @@ static int32_t place_tensors(nb_gguf *g, nb_checkpoint *c, const nb_cursor *in, 
     }
     c->data_at = NB_ROUND_UP(g->at, g->alignment);
     c->total_bytes = c->data_at;
-    nb_tensor_info *sorted = nb_alloc((size_t)c->n_tensors * sizeof *sorted);
+    nb_tensor_info *sorted = nb_alloc_items(c->n_tensors, sizeof *sorted);
     if (!sorted)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", c->n_tensors);
     nb_sort(order, (uint32_t)c->n_tensors, compare_offsets, &(sorting){c, in->data});
@@ -420,7 +420,7 @@ static int32_t place_tensors(nb_gguf *g, nb_checkpoint *c, const nb_cursor *in, 
 
 static int32_t parse_end(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error *err) {
     uint64_t n = NB_MAX(c->n_values, c->n_tensors);
-    uint32_t *order = nb_alloc((size_t)n * sizeof *order);
+    uint32_t *order = nb_alloc_items(n, sizeof *order);
     if (!order)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the names of %l values and tensors", n);
     int32_t code = check_names(c, in, order, err);

@@ -28,8 +28,8 @@ typedef struct workspace {
     part all, next; /* of a chunk's positions so far, and of the segment at hand */
 } workspace;
 
-static size_t part_floats(const nb_cache *c, uint32_t n) {
-    return (size_t)NB_ROUND_UP(n, NB_LANES) * (2 + c->value_columns);
+static uint64_t part_floats(const nb_cache *c, uint32_t n) {
+    return nb_times(NB_ROUND_UP(n, NB_LANES), 2 + c->value_columns);
 }
 
 static part part_at(float *p, uint32_t n) {
@@ -42,19 +42,19 @@ static nb_cache met(const nb_cache *c) {
     return c->type == NB_TYPE_F16 ? nb_cache_of(NB_TYPE_F32, c->head_size, c->value_size) : *c;
 }
 
-static size_t widened_floats(const nb_cache *c) {
+static uint64_t widened_floats(const nb_cache *c) {
     return c->type == NB_TYPE_F16 ? met(c).tile_bytes / sizeof(float) : 0;
 }
 
-static size_t queries_floats(const nb_cache *c, uint32_t n) {
-    return (n + NB_LANES - 1) / NB_LANES * (nb_lanes_bytes(c) / sizeof(float) + NB_LANES);
+static uint64_t queries_floats(const nb_cache *c, uint32_t n) {
+    return nb_times((n + NB_LANES - 1) / NB_LANES, nb_lanes_bytes(c) / sizeof(float) + NB_LANES);
 }
 
 static queries queries_at(const nb_cache *c, float *p, uint32_t n) {
     return (queries){(uint8_t *)p, p + queries_floats(c, n) - NB_ROUND_UP(n, NB_LANES)};
 }
 
-static size_t workspace_floats(const nb_cache *c, uint32_t n) {
+static uint64_t workspace_floats(const nb_cache *c, uint32_t n) {
     return queries_floats(c, n) + widened_floats(c) + nb_meeting_scratch(c) + 2 * part_floats(c, n);
 }
 
@@ -73,11 +73,12 @@ static uint32_t segments_of(uint32_t positions) {
 /* Of a lone token: [kv_heads] of queries, and [kv_heads, segments] of parts. */
 static uint64_t lone_floats(const nb_cache *c, uint32_t heads, uint32_t kv_heads, uint32_t context) {
     uint32_t group = heads / kv_heads;
-    return (uint64_t)kv_heads * (queries_floats(c, group) + segments_of(context) * part_floats(c, group));
+    return nb_times(kv_heads, nb_plus(queries_floats(c, group), nb_times(segments_of(context), part_floats(c, group))));
 }
 
 uint64_t nb_attention_scratch(const nb_cache *cache, uint32_t heads, uint32_t kv_heads, uint32_t context, uint32_t threads) {
-    return lone_floats(cache, heads, kv_heads, context) + (uint64_t)threads * workspace_floats(cache, heads / kv_heads * TOKENS);
+    uint64_t own = nb_times(threads, workspace_floats(cache, heads / kv_heads * TOKENS));
+    return nb_plus(lone_floats(cache, heads, kv_heads, context), own);
 }
 
 static queries lone_queries(const nb_attention *a, uint32_t kv) {

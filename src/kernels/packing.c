@@ -13,7 +13,7 @@ uint32_t nb_group_rows(uint32_t type) {
 uint64_t nb_group_bytes(uint32_t type, uint64_t columns) {
     nb_layout l = nb_layout_of(type);
     if (l.bits)
-        return columns / (32 * l.tiles) * (nb_layout_head(l) + l.tiles * nb_layout_tile(l));
+        return columns / (32 * l.tiles) * (nb_layout_head(l) + (uint64_t)l.tiles * nb_layout_tile(l));
     return columns / nb_traits_of(type)->block_weights * nb_traits_of(type)->block_bytes;
 }
 

@@ -159,7 +159,7 @@ static int32_t open_model(nb_loader *l, nb_error *err) {
         l->stage = COMPLETE;
         return NB_OK;
     }
-    l->destinations = nb_alloc((size_t)c->n_tensors * sizeof *l->destinations);
+    l->destinations = nb_alloc_items(c->n_tensors, sizeof *l->destinations);
     if (!l->destinations)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", c->n_tensors);
     memset(l->destinations, 0, (size_t)c->n_tensors * sizeof *l->destinations);
@@ -169,7 +169,7 @@ static int32_t open_model(nb_loader *l, nb_error *err) {
     for (uint64_t i = 0; i < c->n_tensors; i++)
         largest = NB_MAX(largest, unit_bytes(l, i));
     uint64_t capacity = NB_MAX(rest, largest) + STAGING;
-    uint8_t *staging = capacity < SIZE_MAX / 2 ? nb_alloc((size_t)capacity) : NULL;
+    uint8_t *staging = nb_alloc_items(capacity, 1);
     if (!staging)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a staging buffer of %l bytes", capacity);
     if (rest)
@@ -192,14 +192,14 @@ static int32_t refuse_split(const nb_checkpoint *c, nb_error *err) {
     return NB_OK;
 }
 
-static int32_t grow_buffer(nb_loader *l, size_t capacity, nb_error *err) {
-    uint8_t *larger = nb_alloc(capacity);
+static int32_t grow_buffer(nb_loader *l, uint64_t capacity, nb_error *err) {
+    uint8_t *larger = nb_alloc_items(capacity, 1);
     if (!larger)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", capacity);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%l bytes)", capacity);
     memcpy(larger, l->buffer, l->filled);
     nb_free(l->buffer);
     l->buffer = larger;
-    l->capacity = capacity;
+    l->capacity = (size_t)capacity;
     return NB_OK;
 }
 
@@ -208,7 +208,7 @@ static int32_t gather_header(nb_loader *l, nb_error *err) {
     int32_t code = nb_gguf_parse(&l->gguf, c, l->buffer, l->filled, err);
     NB_TRY(code);
     if (code == NB_GGUF_MORE)
-        return l->filled == l->capacity ? grow_buffer(l, 2 * l->capacity, err) : NB_OK;
+        return l->filled == l->capacity ? grow_buffer(l, 2 * (uint64_t)l->capacity, err) : NB_OK;
     NB_TRY(nb_checkpoint_keep_header(c, l->buffer, l->gguf.at, err));
     if (!(l->flags & NB_LOAD_HEADER))
         NB_TRY(refuse_split(c, err));

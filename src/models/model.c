@@ -286,7 +286,7 @@ static int compare_destinations(const void *table, uint32_t a, uint32_t b) {
 
 /* Loading writes each tensor to its place without another look. So no two may have the same, whatever their names are. */
 static int32_t check_places(const nb_checkpoint *c, const nb_destination *destinations, nb_error *err) {
-    uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc((size_t)n * sizeof *order);
+    uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc_items(n, sizeof *order);
     if (!order)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u tensors", n);
     nb_sort(order, n, compare_destinations, &(binding){c, destinations});
@@ -406,7 +406,7 @@ static void take_weights(nb_model *model, const nb_destination *destinations) {
             if (model->arena.base)
                 *destinations[i].order = data;
         } else {
-            float *data = nb_arena_take(&model->arena, info->shape[0] * info->shape[1], sizeof(float));
+            float *data = nb_arena_take(&model->arena, nb_times(info->shape[0], info->shape[1]), sizeof(float));
             if (model->arena.base)
                 *destinations[i].vector = data;
         }

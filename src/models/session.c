@@ -12,46 +12,50 @@
 
 enum { BATCH = 128, LOGITS_ROWS = 8 };
 
+static float *take_floats(nb_arena *a, uint64_t rows, uint64_t columns) {
+    return nb_arena_take(a, nb_times(rows, columns), sizeof(float));
+}
+
 /* Cuts the session's arena; run twice, to measure and to take. */
 static void take(nb_session *s) {
     const nb_shape *m = &s->model->shape;
     nb_arena *a = &s->arena;
     uint64_t batch = s->batch, threads = (uint64_t)nb_pool_threads(s->pool);
-    uint64_t tiles = (uint64_t)m->kv_heads * nb_cache_tiles(s->context); /* of a layer */
+    uint64_t tiles = nb_times(m->kv_heads, nb_cache_tiles(s->context)); /* of a layer */
     s->layer_bytes = (size_t)(tiles * s->cache.tile_bytes);
-    s->tiles = nb_arena_take(a, m->layers * tiles, s->cache.tile_bytes);
+    s->tiles = nb_arena_take(a, nb_times(m->layers, tiles), s->cache.tile_bytes);
     s->tokens = nb_arena_take(a, s->context, sizeof(int32_t));
     for (uint32_t i = 0; i < NB_ROPES; i++) {
         nb_rotation *r = &s->rotations[i];
         r->rope = &m->ropes[i];
         r->frequencies = nb_arena_take(a, r->rope->pairs, sizeof(float));
-        r->cosines = nb_arena_take(a, batch * r->rope->pairs, sizeof(float));
-        r->sines = nb_arena_take(a, batch * r->rope->pairs, sizeof(float));
+        r->cosines = take_floats(a, batch, r->rope->pairs);
+        r->sines = take_floats(a, batch, r->rope->pairs);
     }
-    s->x = nb_arena_take(a, batch * m->width, sizeof(float));
-    s->y = nb_arena_take(a, batch * m->width, sizeof(float));
-    s->normed = nb_arena_take(a, batch * m->width, sizeof(float));
-    s->q = nb_arena_take(a, batch * m->heads * m->head_size, sizeof(float));
-    s->mixed = nb_arena_take(a, batch * m->heads * m->value_size, sizeof(float));
-    s->new_k = nb_arena_take(a, batch * m->kv_heads * m->head_size, sizeof(float));
-    s->new_v = nb_arena_take(a, batch * m->kv_heads * m->value_size, sizeof(float));
+    s->x = take_floats(a, batch, m->width);
+    s->y = take_floats(a, batch, m->width);
+    s->normed = take_floats(a, batch, m->width);
+    s->q = take_floats(a, batch, (uint64_t)m->heads * m->head_size);
+    s->mixed = take_floats(a, batch, (uint64_t)m->heads * m->value_size);
+    s->new_k = take_floats(a, batch, (uint64_t)m->kv_heads * m->head_size);
+    s->new_v = take_floats(a, batch, (uint64_t)m->kv_heads * m->value_size);
     uint32_t inner = NB_MAX(m->feed_forward, NB_MAX(m->expert_width, m->shared_width));
     uint64_t gathered = m->experts ? batch : 0;
-    s->gate = nb_arena_take(a, batch * inner, sizeof(float));
-    s->up = nb_arena_take(a, batch * inner, sizeof(float));
-    s->scores = nb_arena_take(a, batch * m->experts, sizeof(float));
-    s->choices = nb_arena_take(a, batch * m->experts_used, sizeof(nb_choice));
+    s->gate = take_floats(a, batch, inner);
+    s->up = take_floats(a, batch, inner);
+    s->scores = take_floats(a, batch, m->experts);
+    s->choices = nb_arena_take(a, nb_times(batch, m->experts_used), sizeof(nb_choice));
     s->members = nb_arena_take(a, gathered, sizeof(nb_choice));
-    s->gathered = nb_arena_take(a, gathered * m->width, sizeof(float));
-    s->scattered = nb_arena_take(a, gathered * m->width, sizeof(float));
-    s->logits = nb_arena_take(a, s->logits_capacity * (uint64_t)m->vocabulary, sizeof(float));
+    s->gathered = take_floats(a, gathered, m->width);
+    s->scattered = take_floats(a, gathered, m->width);
+    s->logits = take_floats(a, s->logits_capacity, m->vocabulary);
     uint32_t columns = NB_MAX(NB_MAX(m->width, inner), m->heads * m->value_size), widest = s->model->embedding_steps.widest;
-    s->pooled = nb_arena_take(a, 2, widest * sizeof(float));
+    s->pooled = take_floats(a, 2, widest);
     columns = NB_MAX(columns, widest);
     for (nb_form form = NB_FORM_F32 + 1; form < NB_FORM_COUNT; form++)
         s->activations.forms[form] = nb_arena_take(a, batch, nb_form_token_bytes(form, columns));
-    s->ordered = nb_arena_take(a, s->model->ordered ? batch : 0, columns * sizeof(float));
-    s->matmul_scratch = nb_arena_take(a, threads * 4, columns * sizeof(float));
+    s->ordered = take_floats(a, s->model->ordered ? batch : 0, columns);
+    s->matmul_scratch = take_floats(a, threads * 4, columns);
     s->attention_scratch = nb_arena_take(a, nb_attention_scratch(&s->cache, m->heads, m->kv_heads, s->context, (uint32_t)threads),
                                          sizeof(float));
 }

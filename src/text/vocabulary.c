@@ -216,13 +216,13 @@ int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool
 int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err) {
     if (symbols <= w->capacity)
         return NB_OK;
-    size_t capacity = 256;
+    uint64_t capacity = 256;
     while (capacity < symbols)
         capacity *= 2;
     nb_free(w->block);
     w->capacity = 0;
     size_t each = 2 * sizeof *w->heap + sizeof *w->ids + 3 * sizeof *w->next;
-    w->block = capacity <= SIZE_MAX / 2 / each ? nb_alloc(capacity * each) : NULL;
+    w->block = nb_alloc_items(capacity, each);
     if (!w->block)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory to tokenize a word of %z bytes; pass less text at once", symbols);
     w->heap = w->block; /* at most 2 entries a symbol (merge.h) */
@@ -230,22 +230,22 @@ int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err) {
     w->previous = (uint32_t *)(w->ids + capacity);
     w->next = w->previous + capacity;
     w->starts = w->next + capacity;
-    w->capacity = capacity;
+    w->capacity = (size_t)capacity;
     return NB_OK;
 }
 
 int32_t nb_workspace_grow_text(nb_workspace *w, size_t bytes, nb_error *err) {
-    size_t capacity = 256;
+    uint64_t capacity = 256;
     while (capacity < bytes)
         capacity *= 2;
-    uint8_t *text = nb_alloc(capacity);
+    uint8_t *text = nb_alloc_items(capacity, 1);
     if (!text)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory to tokenize a word of %z bytes; pass less text at once", bytes);
     if (w->text_used)
         memcpy(text, w->text, w->text_used);
     nb_free(w->text);
     w->text = text;
-    w->text_capacity = capacity;
+    w->text_capacity = (size_t)capacity;
     return NB_OK;
 }
 

@@ -9,6 +9,7 @@
 #define TEST_LIST(T) \
     T(runner) \
     T(threads) \
+    T(sizes) \
     T(gguf) \
     T(json) \
     T(safetensors) \

@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { MAX_ROWS = 45, MAX_COLUMNS = 768, MAX_TOKENS = 9 };
+enum { MAX_COLUMNS = 768, MAX_TOKENS = 9 };
 
 /* x -> what its quantized form stands for. */
 static void quantized(const float *x, double *out, uint32_t columns, float most) {
@@ -93,12 +93,13 @@ static nb_matrix packed(uint32_t type, const uint8_t *file, uint32_t rows, uint3
 
 static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t rows, uint32_t columns, uint32_t tokens,
                          uint32_t *seed) {
-    static float x[MAX_TOKENS * MAX_COLUMNS], weights[MAX_ROWS * MAX_COLUMNS], scratch[4 * MAX_COLUMNS];
+    static float x[MAX_TOKENS * MAX_COLUMNS], scratch[4 * MAX_COLUMNS];
     static double meant[MAX_TOKENS * MAX_COLUMNS];
     const nb_traits *traits = nb_traits_of(type);
     size_t bytes = (size_t)rows * columns / traits->block_weights * traits->block_bytes;
     uint8_t *file = nb_alloc(bytes), *form = nb_alloc(tokens * nb_form_token_bytes(kernel->form, columns));
     float *out = nb_alloc(tokens * rows * sizeof *out); /* exactly: an overrun is seen */
+    float *weights = nb_alloc(rows * columns * sizeof *weights);
     fill_rows(file, type, bytes, seed);
     for (uint32_t r = 0; r < rows; r++)
         traits->dequantize(file + bytes / rows * r, weights + (size_t)r * columns, columns);
@@ -152,6 +153,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     nb_free(w.data);
     nb_free(out);
     nb_free(form);
+    nb_free(weights);
     nb_free(file);
 }
 

@@ -262,7 +262,7 @@ static nb_value *add_value(maker *m, const char *key, uint32_t type) {
 static void add_string(maker *m, const char *key, const char *text) {
     nb_value *v = add_value(m, key, NB_VALUE_STRING);
     v->count = v->size = nb_length(text);
-    memcpy(m->header + m->size, text, v->size);
+    memcpy(m->header + m->size, text, (size_t)v->size);
     m->size += v->size;
 }
 
@@ -301,7 +301,7 @@ static void add_numbers(maker *m, const char *key, uint32_t type, const void *it
     nb_value *v = add_value(m, key, NB_VALUE_ARRAY);
     v->item_type = type;
     v->count = count;
-    add_bytes(v, m, items, count * 4);
+    add_bytes(v, m, items, (size_t)count * 4);
 }
 
 static nb_tokenizer *make(maker *m, nb_error *err) {

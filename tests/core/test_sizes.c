@@ -1,0 +1,43 @@
+/* Sizes that are products: what does not fit is refused, also where a size_t has 32 bits. */
+#include "../../src/base/memory.h"
+#include "../../src/base/numbers.h"
+#include "../../src/kernels/attention.h"
+#include "../../src/models/families.h"
+#include "../../src/models/session.h"
+#include "../../src/kernels/types.h"
+#include "check.h"
+
+static void check_arithmetic(void) {
+    CHECK(nb_times(1ull << 31, 1ull << 31) == 1ull << 62 && nb_plus(1ull << 63, 5) == (1ull << 63) + 5, "what fits is exact");
+    CHECK(nb_times(1ull << 32, 1ull << 32) == UINT64_MAX && nb_times(UINT64_MAX, 2) == UINT64_MAX &&
+          nb_plus(UINT64_MAX, 1) == UINT64_MAX, "what does not fit is as much as there is");
+    CHECK(!nb_alloc_items(1ull << 32, 1ull << 32) && !nb_alloc_items(UINT64_MAX, 1), "no such memory");
+    if (sizeof(size_t) == 4)
+        CHECK(!nb_alloc_items((1ull << 31) + 8, 2), "16 bytes for 2^32 + 16");
+    nb_arena a = {0};
+    nb_arena_take(&a, UINT64_MAX, sizeof(float));
+    CHECK(a.failed, "an arena of any size");
+}
+
+/* 4096 heads of 4 elements over one KV head, and 13 million positions: a lone token's parts of attention alone are 17 GB. */
+static void check_attention(void) {
+    enum { HEADS = 4096, POSITIONS = 13421441 };
+    nb_cache cache = nb_cache_of(NB_TYPE_I16, 4, 4);
+    double parts = 4096.0 * (4 + (POSITIONS - 256) / 128.0) * (2 + 8); /* attention.c: heads, segments, columns */
+    double floats = (double)nb_attention_scratch(&cache, HEADS, 1, POSITIONS, 1);
+    CHECK(floats >= parts && floats < 1.01 * parts, "%g floats, of %g at least", floats, parts);
+    nb_model m = {.family = &nb_family_llama};
+    m.shape = (nb_shape){.vocabulary = 8, .layers = 1, .width = 32, .feed_forward = 32, .heads = HEADS, .kv_heads = 1,
+                         .head_size = 4, .value_size = 4, .context = POSITIONS};
+    double bytes = nb_session_bytes(&m, POSITIONS, 1, NB_TYPE_I16);
+    CHECK(sizeof(size_t) == 4 ? bytes == 0 : bytes > 4 * parts, "a session of %g bytes", bytes);
+    nb_error err = {0};
+    if (sizeof(size_t) == 4)
+        CHECK(!nb_session_new(&m, NULL, POSITIONS, 1, NB_TYPE_I16, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_MEMORY,
+              "a session beyond all addresses: %s", err.message);
+}
+
+void test_sizes(void) {
+    check_arithmetic();
+    check_attention();
+}
