@@ -26,7 +26,7 @@ demo: build model ## build, serve the chat page, and print its address (PORT=808
 	@exec node tools/serve.js $(PORT)
 
 test: setup build ## everything that must hold: C suite, JavaScript suite, types, the page
-	@./build.sh native tests fuzz
+	@./build.sh native native-32 tests fuzz
 	@exec node tests/all.js
 
 tables: setup build ## run what README's tables tell of, and write them

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Compiles the core. Usage: ./build.sh [wasm] [native] [tests] [bench] [fuzz] [fuzz-memory] [fuzz-32] [fuzz-lines]   (default: wasm)
+# Compiles the core. Usage: ./build.sh [GOAL ...], where a goal is one of (default: wasm)
 #   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm, the engine, and
 #           build/wasm/nibble-convert.wasm, the converter
 #   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
+#   native-32   build/native/core-tests-32: the same with addresses of 32 bits, as WebAssembly has them
 #   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
 #   fuzz    build/fuzz-checked/fuzz_*: the core with the targets of tests/fuzz under libFuzzer, ASan and UBSan
-#   fuzz-memory, fuzz-32, fuzz-lines   the same under MSan; with addresses of 32 bits, as WebAssembly has them; and
-#           counting the lines that run
+#   fuzz-memory, fuzz-32, fuzz-lines   the same under MSan; with addresses of 32 bits; and counting the lines that run
 #   bench   build/bench/kernels-<build>.wasm, for tests/bench/kernels.js
 # Emscripten compiles (emcc -c), wasm-ld of the same LLVM links; no JavaScript of Emscripten's is used, nor binaryen.
 # CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once.
@@ -232,16 +232,16 @@ build_bench() {
 
 # The flags of one way to watch a native build.
 watched_by() { # checked | 32 | memory | lines
-    local undefined="-fno-sanitize-recover=undefined"
+    local checked="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=undefined,float-cast-overflow"
     case $1 in
-    checked) echo "-fsanitize=address,undefined $undefined" ;;
-    32) echo "-m32 -msse4.1 -fsanitize=address,undefined,float-cast-overflow $undefined,float-cast-overflow" ;;
+    checked) echo "$checked" ;;
+    32) echo "-m32 -msse4.1 $checked" ;;
     memory) echo "-fsanitize=memory" ;;
     lines) echo "-fprofile-instr-generate -fcoverage-mapping" ;;
     esac
 }
 
-# Sets CC, its version, BARE, the flags of every native build, and NATIVE, those of the C suite.
+# Sets CC, its version, and BARE, the flags of every native build.
 find_native() {
     CC=${CC:-$(command -v clang-22 || command -v clang || command -v gcc)} ||
         fail "no native C compiler: run 'make setup', or set CC"
@@ -249,7 +249,6 @@ find_native() {
     CC_VERSION=$($CC --version | head -n 1)
     BARE="-O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fno-omit-frame-pointer -pthread -DNB_NATIVE -DNB_THREADS \
 ${CORE_DEFINES:-}"
-    NATIVE="$BARE $(watched_by checked)"
     mkdir -p build/native
     echo "build.sh: $CC, $CC_VERSION"
 }
@@ -268,11 +267,13 @@ link_native() {
     echo "build.sh: $out"
 }
 
-build_native() {
+build_native() { # as watched_by
     find_native
-    local TOOLCHAIN=$CC_VERSION
-    compile native "$CC $NATIVE $WARN -Isrc" $CORE $TESTS tests/core/host_native.c
-    link_native build/native/core-tests "$NATIVE" $OBJECTS
+    local TOOLCHAIN=$CC_VERSION out=build/native/core-tests flags
+    [ "$1" = checked ] || out+=-$1
+    flags="$BARE $(watched_by "$1")"
+    compile "native-$1" "$CC $flags $WARN -Isrc" $CORE $TESTS tests/core/host_native.c
+    link_native "$out" "$flags" $OBJECTS
 }
 
 build_fuzz() { # as watched_by
@@ -294,7 +295,9 @@ for goal in "$@"; do
 done
 for goal in "$@"; do
     case $goal in
-    wasm | tests | bench | native) "build_$goal" ;;
+    wasm | tests | bench) "build_$goal" ;;
+    native) build_native checked ;;
+    native-32) build_native 32 ;;
     fuzz) build_fuzz checked ;;
     fuzz-memory | fuzz-32 | fuzz-lines) build_fuzz "${goal#fuzz-}" ;;
     *) fail "unknown goal '$goal'; see the first lines of build.sh" ;;

@@ -125,6 +125,23 @@ enum {
 int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
                     int32_t capacity, nb_error *err);
 
+/* A stretch of a text whose author may not write special tokens, such as a message within a chat's prompt. */
+typedef struct nb_quote {
+    uint32_t from, to; /* bytes [from, to) */
+    uint32_t kind;     /* 0 to 31, for nb_plain */
+} nb_quote;
+
+/* A user-defined token that is text, too, within quotes of some kinds. */
+typedef struct nb_plain {
+    int32_t token;
+    uint32_t kinds; /* bits 1 << kind */
+} nb_plain;
+
+/* As nb_tokenize, of a text with quotes, which are in ascending order and do not overlap. Where a quote touches the name of a
+ * special token, the name is text: that of a control token always, that of a user-defined one if `plain` says so. */
+int32_t nb_tokenize_quoted(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
+                           size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity, nb_error *err);
+
 typedef struct nb_detokenizer nb_detokenizer;
 
 enum {

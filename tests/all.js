@@ -13,6 +13,7 @@ const onceOnly = /^(package|page|runner|serve|tables)/;
 /** @type {{ name: string, command: string[] }[]} */
 const steps = [
     { name: 'C suite, native', command: [`${root}build/native/core-tests`] },
+    { name: 'C suite, native, 32 bits', command: [`${root}build/native/core-tests-32`] },
     ...['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map(build => ({
         name: `C suite, ${build}`,
         command: [build.startsWith('relaxed') ? node24 : process.execPath, 'tests/core/run.js', build],

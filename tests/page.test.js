@@ -7,16 +7,9 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { serve } from '../tools/serve.js';
 import { builds, missing, models, root } from './builds.js';
+import { launch, skip } from './chromium.js';
 
 /** @typedef {import('playwright-core').Page} Page */
-
-const CHROMIUM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
-    .find(path => existsSync(path)) ?? '';
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'];
-const playwright = await import('playwright-core').catch(() => null);
-const skip = missing(!playwright ? 'playwright-core is missing: run make setup'
-    : !existsSync(CHROMIUM) && 'there is no Chromium: apt-get install chromium, or name it in CHROMIUM');
 
 // Answers that go on for thousands of tokens, whatever the model thinks of it: something to stop.
 const BABBLE = { temperature: 2, topK: 0, topP: 1, minP: 0, repeatPenalty: 1.5, maxTokens: 2048, seed: 1 };
@@ -34,7 +27,7 @@ describe('the demo page', { skip }, () => {
     /** @type {Awaited<ReturnType<typeof serve>>} */
     let site;
     before(async () => {
-        browser = await /** @type {NonNullable<typeof playwright>} */ (playwright).chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+        browser = await launch();
         site = await serve();
     });
     after(async () => {

@@ -74,8 +74,8 @@ compilers) # for the WebAssembly builds
         unpack_emscripten
     fi
     ;;
-native) need clang-22 libclang-rt-22-dev libsimde-dev ;; # for the native tests
-fuzz) need llvm-22 libc6-dev-i386 lib32gcc-12-dev lib32stdc++-12-dev ;; # to count lines, and for addresses of 32 bits
+native) need clang-22 libclang-rt-22-dev libsimde-dev libc6-dev-i386 lib32gcc-12-dev ;; # for the native tests, of 64 and 32 bits
+fuzz) need llvm-22 lib32stdc++-12-dev ;; # to count lines, and to fuzz with addresses of 32 bits
 browser) command -v chromium > /dev/null || need chromium ;; # for the page's tests and benches
 pip) # for the model's download: pip, or what makes a virtual environment that has it
     python3 -m pip --version > /dev/null 2>&1 || python3 -c 'import venv, ensurepip' 2> /dev/null || need python3-venv

@@ -123,8 +123,8 @@ function didYouMean(name) {
 /** Whether this is a URL, of this realm or of another. @param {unknown} value */
 export const isUrl = (value) => typeof value === 'object' && value !== null && typeof (/** @type {any} */ (value).href) === 'string';
 
-/** Whether an address names its scheme. Two letters at least: C:\models is a path. @param {string} text */
-export const hasScheme = (text) => /^[a-z][a-z0-9+.-]+:/i.test(text);
+/** Whether an address names its scheme. C:\models and llama3:8b.gguf are paths. @param {string} text */
+export const hasScheme = (text) => /^(https?|file|data|blob):|^[a-z][a-z0-9+.-]+:\/\//i.test(text);
 
 /**
  * An address as the worker, whose own base is another, understands it. In Node what has no scheme is a path.

@@ -6,7 +6,7 @@ import { startConverter } from './core.js';
 import { NibbleError } from './errors.js';
 import { explained, feedSink } from './feed.js';
 import { isWeights } from './files.js';
-import { isAbsent, readAhead } from './stream.js';
+import { isAbsent, readAhead, unlessVacant } from './stream.js';
 
 /** Flags of src/nibble_convert.h. */
 const CONVERT_ALL = 0, CONVERT_HEADER = 1;
@@ -16,8 +16,9 @@ const QUANTIZE_PLAINLY = 0, QUANTIZE_DOUBLY = 1;
 
 /**
  * A file, which is opened twice if it has weights: from the beginning, and from where they begin. remote: it is worth the while to do
- * so ahead of its turn.
- * @typedef {{ name: string, open: (from?: number) => Promise<import('./stream.js').Opened>, remote?: boolean, optional?: boolean }} InputFile
+ * so ahead of its turn. absent: what to do if it is not there.
+ * @typedef {{ name: string, open: (from?: number) => Promise<import('./stream.js').Opened>, remote?: boolean,
+ *     absent?: (error?: unknown) => Promise<null> }} InputFile
  */
 
 /** How many files are opened before their headers' turn: together with those that are read, fewer than a browser allows for a host. */
@@ -83,12 +84,14 @@ class Conversion {
         /** @type {Map<number, Promise<import('./stream.js').Opened | null>>} */
         const opening = new Map();
         const open = (/** @type {number} */ i) => {
-            const { optional } = files[i];
-            const opened = opening.get(i) ?? files[i].open().catch((error) => {
-                if (optional && isAbsent(error))
-                    return null;
-                throw error;
-            });
+            const { absent } = files[i];
+            const opened = opening.get(i) ?? files[i].open().then(
+                async (found) => (absent ? await unlessVacant(found) ?? absent() : found),
+                (error) => {
+                    if (absent && isAbsent(error))
+                        return absent(error);
+                    throw error;
+                });
             opened.catch(() => {}); // heard when its turn comes
             opening.set(i, opened);
             return opened;

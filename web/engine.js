@@ -11,7 +11,7 @@ import { severalFiles } from './files.js';
 import { breathe } from './platform.js';
 import { startWorker } from './spawn.js';
 import { StopFinder } from './stops.js';
-import { openOne, openPort, reopening, twice } from './stream.js';
+import { openOne, openPort, opener, reopening, twice } from './stream.js';
 
 /** @typedef {import('./index.d.ts').Progress} Progress */
 /** @typedef {import('./index.d.ts').Result} Result */
@@ -508,8 +508,8 @@ export class Engine {
  */
 async function openModel(source, options, nextFromPort) {
     const several = await severalFiles(source);
-    if (several && (several.length > 1 || options.quantize || !several[0].name.endsWith('.gguf')))
-        return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: (from) => openOne(file.source, from) })), options);
+    if (several && (several.length > 1 || options.quantize || !/\.gguf$/i.test(several[0].name)))
+        return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) })), options);
     const single = /** @type {import('./stream.js').Single} */ (several ? several[0].source : source);
     if (options.quantize) {
         const open = source.kind === 'port' ? twice(source.total, nextFromPort) : await reopening(single);

@@ -84,3 +84,13 @@ export function fromPlain({ name, code, message, cause }) {
         return new NibbleError(/** @type {ErrorCode} */ (code), message, options);
     return Object.assign(new Error(message, options), code === undefined ? { name } : { name, code });
 }
+
+/**
+ * What an error says, with its cause where it has one: fetch() keeps the reason there.
+ * @param {unknown} error
+ */
+export function reason(error) {
+    if (!(error instanceof Error))
+        return String(error);
+    return error.cause instanceof Error && error.cause.message ? `${error.message} (${error.cause.message})` : error.message;
+}

@@ -2,6 +2,7 @@
  * Models of several files: the parts of a split GGUF, or a Hugging Face folder, wherever they lie. What is decided here is
  * which files there are and in which order the core gets them; what is in them the core knows.
  */
+import { openUrl } from './download.js';
 import { NibbleError } from './errors.js';
 import { nodeModule } from './platform.js';
 import { moduleFiles, modulesOf } from './sentence.js';
@@ -9,7 +10,10 @@ import { readWhole } from './stream.js';
 
 /** @typedef {import('./stream.js').Single} Single */
 
-/** A file by its name, in the model's folder. optional: it may turn out not to exist. @typedef {{ name: string, source: Single, optional?: boolean }} NamedSource */
+/**
+ * A file by its name, in the model's folder. absent: what to do if it turns out not to exist; it may throw.
+ * @typedef {{ name: string, source: Single, absent?: (error?: unknown) => Promise<null> }} NamedSource
+ */
 
 /** A place that files are taken from by name; null: it has none of that name. @typedef {(name: string) => Promise<Single | null>} Place */
 
@@ -18,7 +22,28 @@ const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 't
 const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
 
 /** One of several files of weights: what stands before its number, its number, how many there are. */
-const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/;
+const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/i;
+
+/**
+ * Files of weights that lie beside a model and are none: projectors of images, adapters, vocabularies, importance matrices (after
+ * which some models are named, too).
+ */
+const COMPANIONS = ['mmproj', 'lora|adapters?', 'vocab', 'imatrix'].map((words) => new RegExp(`(^|[^a-z])(${words})([^a-z]|$)`, 'i'));
+
+/** Hidden files, and what macOS adds for each file that it copies or packs ("._model.gguf"), are none of the model's. @param {string} path */
+const isHidden = (path) => /(^|[/\\])(\.|__MACOSX[/\\])/.test(path);
+
+/** A browser writes "name (1).gguf" where it has downloaded a "name.gguf" before. @param {string} name */
+const withoutCount = (name) => name.replace(/ ?\(\d+\)(?=\.[^./]*$)/, '');
+
+/** As text, or as it stands where a stray % makes that impossible. @param {string} part of an address */
+export function decoded(part) {
+    try {
+        return decodeURIComponent(part);
+    } catch {
+        return part;
+    }
+}
 
 /** In a folder without modules.json: how to pool. */
 const POOLING = '1_Pooling/config.json';
@@ -27,14 +52,23 @@ const POOLING = '1_Pooling/config.json';
 export const isWeights = ({ name }) => !/\.(json|jinja)$/.test(name);
 
 /**
- * hf:OWNER/REPO[@REVISION][/FILE] -> where the hub has it: a folder's address, or a file's.
+ * hf:OWNER/REPO[@REVISION][/FILE] -> where the hub has it: a folder's address, or a file's. What is copied from the hub's own
+ * addresses is understood, too: hf://..., .../blob/REVISION/FILE, and names that are percent-encoded.
  * @param {string} text
  */
 export function hubUrl(text) {
-    const [, owner, repo, revision = 'main', file = ''] = /^hf:([\w.-]+)\/([\w.-]+)(?:@([^/]+))?(?:\/(.+?))?\/?$/.exec(text) ?? [];
+    const [, owner, repo, revision, rest = ''] = /^hf:(?:\/\/)?([\w.-]+)\/([\w.-]+)(?:@([^/]+))?(\/[^?]*)?(?:\?.*)?$/.exec(text) ?? [];
+    const refuse = (/** @type {string} */ why) => new NibbleError('NB_ERR_ARGUMENT', `${text} is no address of the hub: ${why}`);
     if (!owner)
-        throw new NibbleError('NB_ERR_ARGUMENT', `${text} is no address of the hub: it should look like hf:owner/repo, or hf:owner/repo/file.gguf`);
-    return `https://huggingface.co/${owner}/${repo}/resolve/${encodeURIComponent(revision)}/${file}`;
+        throw refuse('it should look like hf:owner/repo, or hf:owner/repo/file.gguf');
+    const names = rest.replace(/^\/|\/+$/g, '').split('/').map(decoded);
+    const [at, ...path] = !revision && /^(blob|raw|resolve|tree)$/.test(names[0]) && names.length > 1
+        ? names.slice(1) : [decoded(revision ?? 'main'), ...names[0] === '' && names.length === 1 ? [] : names];
+    // an address ends where it says, and these lead elsewhere
+    if ([owner, repo, ...[at, ...path].flatMap((part) => part.split(/[/\\]/))].some((part) => /^\.*$/.test(part)))
+        throw refuse('it has a part that is empty or only dots');
+    const isFolder = path.length === 0 || rest.endsWith('/');
+    return `https://huggingface.co/${owner}/${repo}/resolve/${[at, ...path].map(encodeURIComponent).join('/')}${isFolder ? '/' : ''}`;
 }
 
 /**
@@ -57,7 +91,7 @@ export async function severalFiles(source) {
             };
             if (pathname.endsWith('/'))
                 return ofFolder(async (name) => sibling(name), source.url, true);
-            const parts = partNames(decodeURIComponent(pathname.slice(pathname.lastIndexOf('/') + 1)));
+            const parts = partNames(decoded(pathname.slice(pathname.lastIndexOf('/') + 1)));
             return parts && parts.map((name) => ({ name, source: sibling(name) }));
         }
         default:
@@ -71,25 +105,47 @@ export async function severalFiles(source) {
  * @param {string} kind its ending
  */
 function partNames(name, kind = 'gguf') {
-    const [, stem, , count, ending] = PART.exec(name) ?? [];
-    if (!stem || Number(count) < 2 || ending !== kind)
+    const [, stem, , count, ending] = PART.exec(withoutCount(name)) ?? [];
+    if (!stem || Number(count) < 2 || ending.toLowerCase() !== kind)
         return null;
     return Array.from({ length: Number(count) }, (_, i) => `${stem}-${String(i + 1).padStart(5, '0')}-of-${count}.${ending}`);
 }
 
+/**
+ * Finds a file among others: by its name, or else by what a browser or another system made of it.
+ * @param {string[]} names
+ * @param {string} where for messages
+ * @returns {(wanted: string) => string | undefined}
+ */
+function finder(names, where) {
+    const plain = (/** @type {string} */ name) => withoutCount(name).toLowerCase();
+    return (wanted) => {
+        if (names.includes(wanted))
+            return wanted;
+        const [found, other] = names.filter((name) => plain(name) === plain(wanted));
+        if (other)
+            throw new NibbleError('NB_ERR_ARGUMENT', `both ${found} and ${other} in ${where} could be ${wanted}; leave one of them`);
+        return found;
+    };
+}
+
 /** @param {string} path */
 async function ofPath(path) {
-    const { readdir, stat } = await nodeModule('fs/promises');
+    const { readdir, realpath, stat } = await nodeModule('fs/promises');
     const { basename, dirname, join } = await nodeModule('path');
     const at = (/** @type {string} */ folder) => (/** @type {string} */ name) => /** @type {Single} */ ({ kind: 'path', path: join(folder, name) });
     const isFolder = await stat(path).then((found) => found.isDirectory(), () => false); // what is wrong with it, opening it says
     if (!isFolder) {
-        const parts = partNames(basename(path));
-        return parts && parts.map((name) => ({ name, source: at(dirname(path))(name) }));
+        // a link may have any name; the parts lie beside what it leads to
+        const real = partNames(basename(path)) ? path : await realpath(path).catch(() => path);
+        const parts = partNames(basename(real));
+        const find = finder(parts ? await readdir(dirname(real)).catch(() => []) : [], dirname(real));
+        return parts && parts.map((name) => ({ name, source: at(dirname(real))(find(name) ?? name) }));
     }
-    const names = await readdir(path).catch((error) => {
+    const entries = await readdir(path, { withFileTypes: true }).catch((error) => {
         throw new NibbleError('NB_ERR_FILE', `cannot read the folder ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
     });
+    const names = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
     const where = `the folder ${path}`;
     const modules = await modulesOf(async (name) => (names.includes(name) ? at(path)(name) : null), where);
     for (const folder of new Set([POOLING.split('/')[0], ...modules.map((module) => module.path).filter((folder) => folder)]))
@@ -103,17 +159,25 @@ const lastOf = (path) => /(\d+_[A-Za-z]+\/)?[^/]*$/.exec(path)?.[0] ?? path;
 /**
  * Names are paths. What does not lie in the folder of the weights, or of modules.json, is none of the model's in a folder that was
  * chosen as a whole; a file that was given by its own address (loose) counts by its name alone.
- * @param {{ name: string, source: Single, loose?: boolean }[]} files
+ * @param {{ name: string, source: Single, loose?: boolean }[]} all
  * @returns {Promise<NamedSource[]>}
  */
-async function ofList(files) {
-    const depth = (/** @type {string} */ path) => path.split('/').length;
-    const paths = files.map((file) => ({ ...file, name: file.name.replace(/\\/g, '/') }));
-    const folders = (/** @type {RegExp} */ wanted) => paths.filter(({ name }) => wanted.test(name)).map(({ name }) => name.slice(0, name.lastIndexOf('/') + 1))
-        .sort((a, b) => depth(a) - depth(b));
-    const folder = folders(/(^|\/)modules\.json$/)[0] ?? folders(/\.(gguf|safetensors)$/)[0];
+async function ofList(all) {
+    const files = all.map((file) => ({ ...file, name: file.name.replace(/\\/g, '/') })).filter(({ name, loose }) => !isHidden(loose ? lastOf(name) : name));
+    const folderOf = (/** @type {string} */ name) => name.slice(0, name.lastIndexOf('/') + 1), depth = (/** @type {string} */ name) => name.split('/').length;
+    const nearest = (/** @type {string[]} */ names) => {
+        const least = Math.min(...names.map(depth));
+        return [...new Set(names.filter((name) => depth(name) === least).map(folderOf))];
+    };
+    const weights = (/** @type {typeof files} */ some) => /** @type {const} */ (['gguf', 'safetensors']).flatMap((kind) => weightsAmong(some.map(({ name }) => name), kind));
+    const listed = nearest(files.map(({ name }) => name).filter((name) => /(^|\/)modules\.json$/.test(name)))[0];
+    const chosen = nearest(weights(files.filter(({ loose }) => !loose)));
+    if (listed === undefined && chosen.length > 1)
+        throw new NibbleError('NB_ERR_ARGUMENT', `there are models in several folders (${chosen.slice(0, 3).join(', ')}${
+            chosen.length > 3 ? ', ...' : ''}); give the files of one`);
+    const folder = listed ?? nearest(weights(files))[0];
     const isWithin = (/** @type {string} */ name) => folder !== undefined && name.startsWith(folder);
-    const own = paths.filter(({ name, loose }) => loose || isWithin(name))
+    const own = files.filter(({ name, loose }) => loose || isWithin(name))
         .map(({ name, source }) => ({ name: isWithin(name) ? name.slice(folder.length) : lastOf(name), source }));
     const sources = new Map(own.map(({ name, source }) => [name, source]));
     if (sources.size < own.length)
@@ -122,37 +186,57 @@ async function ofList(files) {
 }
 
 /**
- * Out of a place whose files are known.
+ * The files of weights, without those that only lie beside a model.
  * @param {string[]} names
+ * @param {'gguf' | 'safetensors'} kind
+ */
+function weightsAmong(names, kind) {
+    const all = names.filter((name) => name.toLowerCase().endsWith(`.${kind}`)).sort();
+    return COMPANIONS.reduce((left, companion) => {
+        const models = left.filter((name) => !companion.test(name.slice(name.lastIndexOf('/') + 1)));
+        return models.length > 0 ? models : left;
+    }, all);
+}
+
+/**
+ * Out of a place whose files are known.
+ * @param {string[]} all
  * @param {(name: string) => Single} at
  * @param {string} where for messages
  * @returns {Promise<NamedSource[]>}
  */
-async function ofNames(names, at, where) {
+async function ofNames(all, at, where) {
+    const names = all.filter((name) => !isHidden(name));
+    const find = finder(names, where);
     /** @type {Place} */
-    const place = async (name) => (names.includes(name) ? at(name) : null);
+    const place = async (name) => {
+        const found = find(name);
+        return found === undefined ? null : at(found);
+    };
     const modules = await modulesOf(place, where), root = rootOf(modules);
     const own = names.filter((name) => name.startsWith(root)).map((name) => name.slice(root.length)).filter((name) => !name.includes('/'));
-    const gguf = own.filter((name) => name.endsWith('.gguf')).sort();
-    const tensors = own.filter((name) => name.endsWith('.safetensors')).sort();
+    const has = (/** @type {string} */ name) => find(root + name) !== undefined;
     const complete = (/** @type {string[]} */ wanted) => {
-        const lacking = wanted.find((name) => !own.includes(name));
+        const lacking = wanted.find((name) => !has(name));
         if (lacking)
             throw new NibbleError('NB_ERR_FILE', `${lacking} is missing in ${where}: all parts of a model are needed`);
         return wanted;
     };
-    if (gguf.length > 0 && tensors.length === 0) {
-        const wanted = complete(partNames(gguf[0]) ?? gguf);
-        if (gguf.length > wanted.length || (wanted.length > 1 && !PART.test(gguf[0])))
+    const gguf = weightsAmong(own, 'gguf'), tensors = weightsAmong(own, 'safetensors');
+    if (gguf.length > 0 && (tensors.length === 0 || !has(DOCUMENTS[0]))) {
+        const parts = partNames(gguf[0]), wanted = complete(parts ?? gguf);
+        if (gguf.length > wanted.length || (wanted.length > 1 && !parts))
             throw new NibbleError('NB_ERR_ARGUMENT', `there are several models in ${where} (${gguf.slice(0, 3).join(', ')}${
                 gguf.length > 3 ? ', ...' : ''}); name one of the files`);
-        return wanted.map((name) => ({ name, source: at(root + name) }));
+        return Promise.all(wanted.map(async (name) => ({ name, source: /** @type {Single} */ (await place(root + name)) })));
     }
     if (tensors.length === 0)
         throw new NibbleError('NB_ERR_FILE', `there is no model in ${where}: neither *.gguf nor *.safetensors${
-            names.some((name) => /\.(bin|pth?)$/.test(name)) ? '. (PyTorch\'s .bin and .pt files are not read: take the safetensors version.)' : ''}`);
-    const named = own.includes(WHOLE) || own.includes(INDEX);
-    return ofFolder(place, where, false, named ? undefined : complete(partNames(tensors[0], 'safetensors') ?? tensors));
+            names.some((name) => /\.(bin|pth?)$/i.test(name)) ? '. (PyTorch\'s .bin and .pt files are not read: take the safetensors version.)' : ''}`);
+    const sharded = tensors.find((name) => partNames(name, 'safetensors'));
+    const weights = has(WHOLE) ? [WHOLE] // as transformers does, whatever else there is
+        : has(INDEX) ? undefined : sharded ? complete(/** @type {string[]} */ (partNames(sharded, 'safetensors'))) : tensors;
+    return ofFolder(place, where, false, weights);
 }
 
 /** Where the transformer's own files lie: in the folder itself, but for models of long ago. @param {import('./sentence.js').Module[]} modules */
@@ -175,7 +259,7 @@ async function ofFolder(place, where, blind, weights) {
     for (const name of DOCUMENTS) {
         const source = await within(name);
         if (source)
-            files.push({ name, source, optional: blind && name !== DOCUMENTS[0] });
+            files.push({ name, source, ...(blind ? { absent: name === DOCUMENTS[0] ? (error) => noConfig(where, error) : async () => null } : {}) });
         else if (name === DOCUMENTS[0])
             throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: a model of safetensors files needs it`);
     }
@@ -184,7 +268,7 @@ async function ofFolder(place, where, blind, weights) {
     } else {
         const source = await place(POOLING);
         if (source)
-            files.push({ name: POOLING, source, optional: blind });
+            files.push({ name: POOLING, source, ...(blind ? { absent: async () => null } : {}) });
     }
     for (const name of weights ?? await shardNames(within, where)) {
         const source = await within(name);
@@ -193,6 +277,39 @@ async function ofFolder(place, where, blind, weights) {
         files.push({ name, source });
     }
     return files;
+}
+
+/**
+ * A folder's address without a config.json: says so, and what is there instead where the server lists it.
+ * @param {string} url
+ * @param {unknown} error why, if there was no answer
+ * @returns {Promise<null>}
+ */
+async function noConfig(url, error) {
+    const found = await ggufsListed(url);
+    throw new NibbleError('NB_ERR_NETWORK', `${error instanceof Error ? error.message : `${DOCUMENTS[0]} in ${url} is empty or a web page`}. ` +
+        `A folder of safetensors files has a ${DOCUMENTS[0]}. ${found.length > 0 ? `This one has GGUF files (${found.join(', ')})` : 'If this one has GGUF files'}` +
+        `: name one of them, as ${url}${found[0] ?? 'NAME.gguf'}`, { cause: error });
+}
+
+/**
+ * A few of the GGUF files that a folder's address lists, where the server shows its folders as pages.
+ * @param {string} url
+ * @returns {Promise<string[]>}
+ */
+async function ggufsListed(url) {
+    const ENOUGH = 1 << 18;
+    let text = '';
+    try {
+        const page = await openUrl(url, 0, {});
+        for (let piece; text.length < ENOUGH && (piece = await page.next());)
+            text += new TextDecoder().decode(piece);
+        page.cancel();
+    } catch {
+        return []; // most servers list nothing
+    }
+    const links = [...text.matchAll(/href="(?:[^"?#]*\/)?([^"/?#]+\.gguf)["?#]/gi)].map(([, name]) => name);
+    return [...new Set(links)].filter((name) => !isHidden(decoded(name))).slice(0, 3);
 }
 
 /**
@@ -207,7 +324,7 @@ async function shardNames(place, where) {
         return [WHOLE];
     try {
         const names = [...new Set(Object.values(JSON.parse(text).weight_map))].sort();
-        if (names.length > 0 && names.every((name) => typeof name === 'string' && /^[^/\\]+\.safetensors$/.test(name)))
+        if (names.length > 0 && names.every((name) => typeof name === 'string' && /^[^/\\]+\.safetensors$/i.test(name)))
             return /** @type {string[]} */ (names);
     } catch {
         // said below

@@ -6,7 +6,7 @@
 import { checkMessages } from './chat.js';
 import { ASSET_OPTIONS, absolute, findAssets, hasScheme, isUrl } from './assets.js';
 import { NibbleError, asNibbleError, fromPlain, messageOf } from './errors.js';
-import { hubUrl } from './files.js';
+import { decoded, hubUrl } from './files.js';
 import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOptions } from './options.js';
 import { isNode, nodeModule } from './platform.js';
 import { died, startWorker } from './spawn.js';
@@ -479,17 +479,8 @@ async function describeFile(source) {
     const { plain } = await describeSource(/** @type {import('./index.d.ts').Source} */ (source));
     if (plain.kind !== 'url' && plain.kind !== 'path')
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): an array of sources may hold Files, URLs and, in Node, paths');
-    const path = plain.kind === 'url' ? unescaped(new URL(plain.url).pathname) : plain.path;
+    const path = plain.kind === 'url' ? decoded(new URL(plain.url).pathname) : plain.path;
     return { name: path, source: plain, loose: true };
-}
-
-/** @param {string} path of a URL */
-function unescaped(path) {
-    try {
-        return decodeURIComponent(path);
-    } catch {
-        return path; // a percent sign that escapes nothing
-    }
 }
 
 /**

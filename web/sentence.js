@@ -52,7 +52,7 @@ export async function moduleFiles(place, modules, where, blind) {
     const add = async (/** @type {string} */ name, optional = true) => {
         const source = await place(name);
         if (source)
-            files.push({ name, source, optional: blind && optional });
+            files.push({ name, source, ...(blind && optional ? { absent: async () => null } : {}) });
         else if (!optional)
             throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: ${LIST} names its folder. (PyTorch's .bin files are not read.)`);
     };
@@ -62,7 +62,7 @@ export async function moduleFiles(place, modules, where, blind) {
     for (const name of TRANSFORMER) {
         const source = await place(root ? `${root}/${name}` : name);
         if (source && (!blind || await readWhole(source) !== null)) {
-            files.push({ name: TRANSFORMER[0], source, optional: blind });
+            files.push({ name: TRANSFORMER[0], source, ...(blind ? { absent: async () => null } : {}) });
             break;
         }
     }

@@ -172,7 +172,7 @@ async function webWorker(wanted, { receive, fail }) {
     /** @type {Worker} */
     let worker;
     try {
-        worker = new Worker(trusted(script), { type: 'module' });
+        worker = new Worker(trusted(script), { type: isOpaque() ? 'classic' : 'module' });
     } catch (error) {
         const why = await explain(messageOf(error));
         settle();
@@ -200,6 +200,9 @@ function scopeName() {
     return kind === 'SharedWorkerGlobalScope' ? 'a shared worker' : kind === 'ServiceWorkerGlobalScope' ? 'a service worker' : 'this engine';
 }
 
+/** Whether this is a page without an origin, as a sandboxed frame is: Chrome runs no module worker there. */
+const isOpaque = () => globalThis.origin === 'null' && globalThis.location?.protocol !== 'file:';
+
 /**
  * What to give `new Worker`, which takes scripts of the page's own origin only: of another origin, a script of one line that imports it.
  * @param {string} url
@@ -208,7 +211,8 @@ function scriptFor(url) {
     const { protocol, host, origin } = new URL(url);
     const own = origin === 'null' ? protocol === globalThis.location?.protocol && host === globalThis.location?.host : origin === globalThis.origin;
     return own || protocol === 'blob:' ? url
-        : URL.createObjectURL(new Blob([`import ${JSON.stringify(url)};`], { type: 'text/javascript' }));
+        : URL.createObjectURL(new Blob([isOpaque() ? `importScripts(${JSON.stringify(url)});` : `import ${JSON.stringify(url)};`],
+            { type: 'text/javascript' }));
 }
 
 /** @type {{ createScriptURL: (url: string) => string } | undefined} */
@@ -261,7 +265,10 @@ async function whyNot(wanted, script, violations, message) {
         return `the page's Content-Security-Policy forbids ${blockedURI} by ${effectiveDirective}: allow ${needed} in worker-src and script-src, or ` +
             `serve nibble's files with the page and pass ${optionOf(wanted)} to load()`;
     }
-    return found ?? (message ? `${url}: ${message}` : `${url} did not run, and the browser does not say why. ${HINT_COEP}`);
+    if (found || message)
+        return found ?? `${url}: ${message}`;
+    return `${url} did not run, and the browser does not say why: the console may. ${script === url ? HINT_COEP
+        : `If the page has a Content-Security-Policy, it must allow ${originOf(url)} and blob: in worker-src and in script-src`}`;
 }
 
 /** @param {string} url */

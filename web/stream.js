@@ -2,7 +2,8 @@
  * Any source of bytes -> linear memory. Each reader asks the sink for room and writes there; JavaScript itself holds one
  * piece at a time. (A page's ReadableStream and Uint8Array come through the port: see feeder() here, pumped by index.js.)
  */
-import { NibbleError } from './errors.js';
+import { AbsentError, openUrl } from './download.js';
+import { NibbleError, reason } from './errors.js';
 import { breathe, nodeModule } from './platform.js';
 
 /**
@@ -19,27 +20,38 @@ import { breathe, nodeModule } from './platform.js';
 
 /**
  * An open source: total is the whole file's bytes, 0 where nobody knows them beforehand. From a network, its pieces can be had by
- * themselves too, each good until the next is asked for.
- * @typedef {{ total: number, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array | null>, cancel?: () => void }} Opened
+ * themselves too, each good until the next is asked for, and isVacant() says whether the answer is no file (see download.js).
+ * @typedef {{ total: number, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array | null>, cancel?: () => void,
+ *     isVacant?: () => Promise<boolean> }} Opened
  */
+
+/** What the first opening told of a file. @typedef {import('./download.js').Identity & { file?: string }} Identity */
 
 const PIECE = 1 << 20; // bytes that are read at once from a file
 
 /**
+ * A file that is opened several times, for its header and then for its weights. Every time it must be the same file: what the
+ * first opening told of it is compared with what the others tell.
  * @param {Single} source
- * @param {number} [from] the first byte that is wanted
- * @returns {Promise<Opened>}
+ * @returns {(from?: number) => Promise<Opened>} from: the first byte that is wanted
  */
-export async function openOne(source, from = 0) {
-    switch (source.kind) {
-        case 'url':
-            return openUrl(source.url, from);
-        case 'path':
-            return openPath(source.path, from);
-        case 'blob':
-            return openBlob(source.blob, from);
-    }
+export function opener(source) {
+    /** @type {Identity} */
+    const known = {};
+    return (from = 0) => {
+        switch (source.kind) {
+            case 'url':
+                return fromUrl(source.url, from, known);
+            case 'path':
+                return openPath(source.path, from, known);
+            case 'blob':
+                return Promise.resolve(openBlob(source.blob, from));
+        }
+    };
 }
+
+/** Opens a file that is read once. @param {Single} source */
+export const openOne = (source) => opener(source)();
 
 /**
  * @param {number} total
@@ -115,11 +127,20 @@ export function readAhead(opening) {
     };
 }
 
-/** What a source says that is not there, and what may be done without. */
-class AbsentError extends NibbleError {}
-
 /** @param {unknown} error */
 export const isAbsent = (error) => error instanceof AbsentError;
+
+/**
+ * An answer that stands for a file, or null: it may hold nothing, or a web page instead.
+ * @param {Opened} opened
+ * @returns {Promise<Opened | null>}
+ */
+export async function unlessVacant(opened) {
+    if (!await opened.isVacant?.())
+        return opened;
+    opened.cancel?.();
+    return null;
+}
 
 /**
  * A small file as text; null if there is none.
@@ -130,98 +151,41 @@ export async function readWhole(source) {
     const pieces = [];
     const room = new Uint8Array(PIECE);
     try {
-        await (await openOne(source)).into({ room: () => room, commit: (n) => void pieces.push(room.slice(0, n)) });
+        const opened = await unlessVacant(await openOne(source));
+        await opened?.into({ room: () => room, commit: (n) => void pieces.push(room.slice(0, n)) });
+        return opened && await new Blob(/** @type {BlobPart[]} */ (pieces)).text();
     } catch (error) {
         if (isAbsent(error))
             return null;
         throw error;
     }
-    return new Blob(/** @type {BlobPart[]} */ (pieces)).text();
 }
 
 /**
  * @param {string} url
  * @param {number} from
+ * @param {Identity} known
+ * @returns {Promise<Opened>}
  */
-async function openUrl(url, from) {
-    let response;
-    try {
-        response = await fetch(url, from > 0 ? { headers: { Range: `bytes=${from}-` } } : {});
-    } catch (error) {
-        throw new NibbleError('NB_ERR_NETWORK', `cannot reach ${url}: ${reason(error)}. Check the address and the connection` +
-            `${typeof document === 'undefined' && 'importScripts' in globalThis ? ', and that the server allows this page (CORS)' : ''}`,
-        { cause: error });
-    }
-    if (!response.ok || !response.body) {
-        await response.body?.cancel();
-        throw new (response.status === 404 ? AbsentError : NibbleError)('NB_ERR_NETWORK', `${url} answered ${response.status} ${response.statusText}`.trim() +
-            (response.status === 404 ? ': there is no such file; check the address'
-                : response.status === 401 || response.status === 403 ? ': it wants a login or does not allow this'
-                : ''));
-    }
-    // a compressed answer's length is not the file's
-    const length = response.headers.get('content-encoding') ? 0 : Number(response.headers.get('content-length')) || 0;
-    const total = response.status === 206 && length > 0 ? from + length : length;
-    let skip = response.status === 206 ? 0 : from; // some servers send the whole file, whatever they are asked for
-    const { read, cancel: end } = readerOf(response.body);
-    const cancel = () => void end().catch(() => {});
-    /** @returns {Promise<Uint8Array | null>} */
-    const next = async () => {
-        try {
-            for (;;) {
-                const value = await read();
-                if (!value || skip === 0)
-                    return value;
-                const rest = value.subarray(Math.min(skip, value.length));
-                skip -= value.length - rest.length;
-                if (rest.length > 0)
-                    return rest;
-            }
-        } catch (error) {
-            throw new NibbleError('NB_ERR_NETWORK', `the connection to ${url} broke: ${reason(error)}. Try again`, { cause: error });
-        }
-    };
+async function fromUrl(url, from, known) {
+    const { cancel, ...opened } = await openUrl(url, from, known);
     const into = async (/** @type {Sink} */ sink) => {
         try {
-            await pour(next, sink);
+            await pour(opened.next, sink);
         } finally {
             cancel(); // done, or not wanted any more: either way the download ends
         }
     };
-    return { total, into, next, cancel };
-}
-
-/**
- * Pieces of a body, each good until the next one is asked for. Where the engine reads into a given buffer (Safari does
- * not), one serves for all: it stays in the cache, where the memory of a new one for each piece must be found first.
- * @param {ReadableStream<Uint8Array>} body
- */
-function readerOf(body) {
-    const BUFFER = 1 << 18;
-    let buffer = new ArrayBuffer(BUFFER);
-    try {
-        const reader = body.getReader({ mode: 'byob' });
-        return {
-            read: async () => {
-                const { value, done } = await reader.read(new Uint8Array(buffer));
-                if (done || !value)
-                    return null;
-                buffer = value.buffer;
-                return value;
-            },
-            cancel: () => reader.cancel(),
-        };
-    } catch {
-        const reader = body.getReader();
-        return { read: async () => (await reader.read()).value ?? null, cancel: () => reader.cancel() };
-    }
+    return { ...opened, cancel, into };
 }
 
 /**
  * @param {string} path
  * @param {number} from
+ * @param {Identity} known
+ * @returns {Promise<Opened & { next: () => Promise<Uint8Array | null>, cancel: () => void }>}
  */
-async function openPath(path, from) {
+async function openPath(path, from, known) {
     const { open, stat } = await nodeModule('fs/promises');
     const failure = (/** @type {unknown} */ error) => {
         const code = /** @type {NodeJS.ErrnoException} */ (error)?.code;
@@ -231,23 +195,32 @@ async function openPath(path, from) {
             : reason(error);
         return new (code === 'ENOENT' ? AbsentError : NibbleError)('NB_ERR_FILE', `cannot read ${path}: ${why}`, { cause: error });
     };
-    /** @type {import('node:fs/promises').FileHandle} */
-    let file;
-    /** @type {import('node:fs').Stats} */
-    let found;
-    try {
-        if (from > 0 && !(await stat(path)).isFile()) // opening a pipe again would wait for a second writer
-            throw new Error('it is a pipe or a device, which can be read once only, and this model is read in two goes: save it to a file');
-        file = await open(path);
-        found = await file.stat();
-    } catch (error) {
-        throw failure(error);
-    }
+    /** @template T @param {() => Promise<T>} act */
+    const attempt = async (act) => {
+        try {
+            return await act();
+        } catch (error) {
+            throw failure(error);
+        }
+    };
+    if (from > 0 && !(await attempt(() => stat(path))).isFile()) // opening a pipe again would wait for a second writer
+        throw failure(new Error('it is a pipe or a device, which can be read once only, and this model is read in two goes: save it to a file'));
+    const file = await attempt(() => open(path));
+    const close = () => void file.close().catch(() => {});
+    /** Size and date must stay what they were when it was opened first. @returns {Promise<number>} its bytes, 0 for a pipe */
+    const check = async () => {
+        const found = await attempt(() => file.stat({ bigint: true }));
+        if (!found.isFile())
+            return 0;
+        const now = `${found.size} ${found.mtimeNs}`;
+        known.file ??= now;
+        if (known.file !== now)
+            throw new NibbleError('NB_ERR_FILE', `${path} was changed while it was being loaded. Load it again when nothing writes to it`);
+        return Number(found.size);
+    };
     let at = from > 0 ? from : null; // a pipe has no places, only what comes next
     const read = async (/** @type {Uint8Array} */ room) => {
-        const { bytesRead } = await file.read(room, 0, Math.min(room.length, PIECE), at).catch((error) => {
-            throw failure(error);
-        });
+        const { bytesRead } = await attempt(() => file.read(room, 0, Math.min(room.length, PIECE), at));
         at = at === null ? at : at + bytesRead;
         return bytesRead;
     };
@@ -256,9 +229,10 @@ async function openPath(path, from) {
             for (let room = sink.room(); room.length > 0; room = sink.room()) {
                 const n = await read(room);
                 if (n === 0)
-                    return;
+                    break;
                 sink.commit(n);
             }
+            await check();
         } finally {
             await file.close();
         }
@@ -267,7 +241,12 @@ async function openPath(path, from) {
         const room = new Uint8Array(PIECE), n = await read(room);
         return n > 0 ? room.subarray(0, n) : null;
     };
-    return { total: found.isFile() ? found.size : 0, into, next, cancel: () => void file.close().catch(() => {}) };
+    try {
+        return { total: await check(), into, next, cancel: close };
+    } catch (error) {
+        close();
+        throw error;
+    }
 }
 
 /**
@@ -280,19 +259,20 @@ export async function reopening(source) {
         const { stat } = await nodeModule('fs/promises');
         const once = await stat(source.path).then((found) => !found.isFile() && !found.isDirectory(), () => false);
         if (once) {
-            const { next, cancel } = await openPath(source.path, 0), open = twice(0, next);
+            const { next, cancel } = await openPath(source.path, 0, {}), open = twice(0, next);
             return async (from = 0) => {
                 const opened = await open(from);
                 return from === 0 ? opened : { ...opened, into: (sink) => opened.into(sink).finally(cancel) };
             };
         }
     }
-    return (from = 0) => openOne(source, from);
+    return opener(source);
 }
 
 /**
  * @param {Blob} blob
  * @param {number} from
+ * @returns {Opened}
  */
 function openBlob(blob, from) {
     let at = from;
@@ -300,11 +280,14 @@ function openBlob(blob, from) {
         if (at >= blob.size)
             return null;
         const part = blob.slice(at, at + PIECE);
-        at += PIECE;
         try {
-            return new Uint8Array(await part.arrayBuffer());
+            const bytes = new Uint8Array(await part.arrayBuffer());
+            if (bytes.length !== part.size)
+                throw new Error(`it gave ${bytes.length} bytes of ${part.size}`);
+            at += PIECE;
+            return bytes;
         } catch (error) {
-            throw new NibbleError('NB_ERR_FILE', `the file could not be read at byte ${at - PIECE}: ${reason(error)}. ` +
+            throw new NibbleError('NB_ERR_FILE', `the file could not be read at byte ${at}: ${reason(error)}. ` +
                 'Was it moved or changed? Choose it again', { cause: error });
         }
     };
@@ -333,13 +316,6 @@ async function pour(next, sink) {
             breathed = performance.now();
         }
     }
-}
-
-/** @param {unknown} error */
-function reason(error) {
-    if (!(error instanceof Error))
-        return String(error);
-    return error.cause instanceof Error && error.cause.message ? `${error.message} (${error.cause.message})` : error.message;
 }
 
 /**

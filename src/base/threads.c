@@ -16,8 +16,8 @@
  * A chunk is claimed by exchanging the ticket for the next, which fails if anybody else has. A ticket of an earlier job
  * is one of which nothing is claimed. So a thread that is late can never mistake one job's chunk for another's: the
  * queues that its job had are exhausted, or of a later number. Nobody has to wait for all workers to check in or out: a
- * job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function` and `context` may be
- * read after claiming. 44 bits last for years. */
+ * job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function`, `context` and
+ * `n_calls` may be read after claiming. 44 bits last for years. */
 
 enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
 enum { FAIR_CHUNKS = 8, ROUND = 16, ALONE = 2048, LEAST_ALONE = 32 };
@@ -42,6 +42,7 @@ struct nb_pool {
     _Alignas(64) uint64_t job;
     nb_chunk_function function;
     void *context;
+    uint64_t n_calls;             /* of the function: more than there are chunks, if they are too many for a job's word */
     int32_t n_threads;
     queue *queues;                /* [n_threads] */
     /* workers write, and the caller watches */
@@ -85,7 +86,7 @@ static void wake_all(uint32_t *word) {
 
 /* The first chunk of a queue; that of the queue behind the last is the number of chunks. */
 static uint32_t first_of(uint32_t count, int32_t queue, int32_t n_queues) {
-    return (uint32_t)((uint64_t)count * (uint32_t)queue / (uint32_t)n_queues);
+    return nb_share(count, (uint32_t)queue, (uint32_t)n_queues);
 }
 
 /* Claims the next chunk of a queue that has `count` of them in this job; false: there is none. */
@@ -100,6 +101,16 @@ static bool claim(queue *q, uint64_t number, uint32_t count, uint32_t *index) {
     return true;
 }
 
+static void run_chunk(const nb_pool *pool, uint64_t chunk, uint64_t count, int32_t thread) {
+    uint64_t calls = pool->n_calls;
+    if (calls == count) {
+        pool->function(pool->context, chunk, count, thread);
+        return;
+    }
+    for (uint64_t i = calls * chunk / count; i < calls * (chunk + 1) / count; i++)
+        pool->function(pool->context, i, calls, thread);
+}
+
 /* Runs chunks of a job, first of the thread's own queue, until there is none. Returns how many. */
 static uint32_t run_chunks(nb_pool *pool, uint64_t job, int32_t thread) {
     uint32_t all = 0, count = COUNT_OF(job);
@@ -108,7 +119,7 @@ static uint32_t run_chunks(nb_pool *pool, uint64_t job, int32_t thread) {
         uint32_t first = first_of(count, q, pool->n_threads), size = first_of(count, q + 1, pool->n_threads) - first;
         uint32_t index, ran = 0;
         while (claim(&pool->queues[q], NUMBER_OF(job), size, &index)) {
-            pool->function(pool->context, (int32_t)(first + index), (int32_t)count, thread);
+            run_chunk(pool, first + index, count, thread);
             ran++;
         }
         if (ran && thread) {
@@ -152,7 +163,7 @@ static void look_at(nb_pool *pool, bool was_shared) {
     pool->looked_at = pool->unshared = 0;
 }
 
-static bool runs_alone(nb_pool *pool, int32_t count, bool is_short) {
+static bool runs_alone(nb_pool *pool, uint64_t count, bool is_short) {
     if (!pool || pool->n_threads == 1 || count <= 1)
         return true;
     if (!is_short || !pool->alone)
@@ -173,17 +184,19 @@ static void check_guards(const nb_pool *pool) {
 #endif
 }
 
-void nb_parallel(nb_pool *pool, int32_t count, bool is_short, nb_chunk_function f, void *context) {
+void nb_parallel(nb_pool *pool, uint64_t count, bool is_short, nb_chunk_function f, void *context) {
     if (runs_alone(pool, count, is_short)) {
-        for (int32_t i = 0; i < count; i++)
+        for (uint64_t i = 0; i < count; i++)
             f(context, i, count, 0);
         return;
     }
+    uint32_t chunks = (uint32_t)NB_MIN(count, NB_MAX_CHUNKS);
     pool->function = f;
     pool->context = context;
-    uint64_t job = publish(pool, (uint32_t)count);
+    pool->n_calls = count;
+    uint64_t job = publish(pool, chunks);
     uint32_t own = run_chunks(pool, job, 0), done;
-    pool->due += (uint32_t)count - own;
+    pool->due += chunks - own;
     bool enough = true;
     for (int32_t spin = 0; (done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != pool->due; spin++)
         if (spin == SPIN) {
@@ -195,8 +208,8 @@ void nb_parallel(nb_pool *pool, int32_t count, bool is_short, nb_chunk_function 
             __atomic_store_n(&pool->caller_sleeps, 0, __ATOMIC_SEQ_CST);
             break;
         }
-    if (is_short && count >= FAIR_CHUNKS)
-        look_at(pool, enough && own > 0 && own < (uint32_t)count);
+    if (is_short && chunks >= FAIR_CHUNKS)
+        look_at(pool, enough && own > 0 && own < chunks);
     check_guards(pool);
 }
 

@@ -123,9 +123,44 @@ static double number_at(const nb_checkpoint *c, uint32_t type, uint64_t at) {
     }
 }
 
+double nb_checkpoint_number_of(const nb_checkpoint *c, const nb_value *v) {
+    return number_at(c, v->type, v->at);
+}
+
 double nb_checkpoint_number(const nb_checkpoint *c, const char *key, double fallback) {
     const nb_value *v = nb_checkpoint_find(c, key);
-    return v && nb_value_bytes(v->type) ? number_at(c, v->type, v->at) : fallback;
+    return v && nb_value_bytes(v->type) ? nb_checkpoint_number_of(c, v) : fallback;
+}
+
+static bool is_within(nb_range range, double x) {
+    return x >= range.least && x <= range.most; /* NaN is within nothing */
+}
+
+int32_t nb_checkpoint_read(const nb_checkpoint *c, const char *key, nb_range range, double *value, nb_error *err) {
+    const nb_value *v = nb_checkpoint_find(c, key);
+    if (!v)
+        return 0;
+    if (!nb_value_bytes(v->type))
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s is not a number; the file is broken", key);
+    double x = nb_checkpoint_number_of(c, v);
+    if (!is_within(range, x))
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s is out of range: it is %g, and should be %g to %g; the file is broken", key, x,
+                       range.least, range.most);
+    *value = x;
+    return 1;
+}
+
+int32_t nb_checkpoint_check_items(const nb_checkpoint *c, const nb_value *array, nb_range range, nb_error *err) {
+    if (array->type != NB_VALUE_ARRAY || !nb_value_bytes(array->item_type))
+        return NB_FAIL(err, NB_ERR_FORMAT, "%t is not a list of numbers; the file is broken", nb_checkpoint_key(c, array));
+    for (uint64_t i = 0; i < array->count; i++) {
+        double x = nb_checkpoint_item(c, array, i);
+        if (!is_within(range, x))
+            return NB_FAIL(err, NB_ERR_FORMAT,
+                           "%t is out of range: number %l of it is %g, and should be %g to %g; the file is broken",
+                           nb_checkpoint_key(c, array), i, x, range.least, range.most);
+    }
+    return NB_OK;
 }
 
 nb_text nb_checkpoint_string(const nb_checkpoint *c, const char *key) {

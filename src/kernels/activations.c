@@ -42,15 +42,14 @@ typedef struct job {
     nb_form form;
 } job;
 
-static void quantize_chunk(void *context, int32_t index, int32_t count, int32_t thread) {
+static void quantize_chunk(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)thread;
     const job *j = context;
     const nb_activations *a = j->a;
     uint32_t whole = a->n / NB_PANEL * NB_PANEL, blocks = a->columns / NB_BLOCK;
     size_t token_bytes = nb_form_token_bytes(j->form, a->columns), block_bytes = token_bytes / blocks;
-    uint32_t from = (uint32_t)((uint64_t)a->n * (uint32_t)index / (uint32_t)count);
-    uint32_t to = (uint32_t)((uint64_t)a->n * ((uint32_t)index + 1) / (uint32_t)count);
-    for (uint32_t t = from; t < to; t++) {
+    uint32_t end = nb_share(a->n, index + 1, count);
+    for (uint32_t t = nb_share(a->n, index, count); t < end; t++) {
         uint32_t T = t < whole ? NB_PANEL : 1, first = t < whole ? t / NB_PANEL * NB_PANEL : t;
         uint8_t *panel = a->forms[j->form] + first * token_bytes;
         for (uint32_t b = 0; b < blocks; b++)
@@ -63,7 +62,7 @@ void nb_activations_quantize(nb_activations *a, nb_form form, nb_pool *pool) {
         return;
     job j = {a, form};
     /* a few tokens are quicker than waking anybody */
-    int32_t chunks = a->n < 8 ? 1 : (int32_t)NB_MIN(a->n / 4, (uint32_t)nb_pool_threads(pool) * 4);
+    uint32_t chunks = a->n < 8 ? 1 : NB_MIN(a->n / 4, (uint32_t)nb_pool_threads(pool) * 4);
     nb_parallel(pool, chunks, false, quantize_chunk, &j);
     a->have[form] = true;
 }

@@ -211,12 +211,12 @@ static void finish(const nb_attention *a, const part *all, span s) {
 }
 
 /* Many tokens: a chunk goes through all the segments that its tokens see. */
-static void attend_span(void *context, int32_t index, int32_t count, int32_t thread) {
+static void attend_span(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count;
     const nb_attention *a = context;
     workspace w = workspace_at(a, thread);
-    uint32_t token = (uint32_t)index / a->kv_heads * TOKENS;
-    span s = {(uint32_t)index % a->kv_heads, token, NB_MIN(TOKENS, a->n - token)};
+    uint32_t token = (uint32_t)(index / a->kv_heads) * TOKENS;
+    span s = {(uint32_t)(index % a->kv_heads), token, NB_MIN(TOKENS, a->n - token)};
     place_queries(a, &w.own, s);
     uint32_t segment = segment_at(begin_of(a, token)), end = segments_of(end_of(a, token + s.tokens - 1));
     attend_segment(a, &w, &w.own, &w.all, s, segment);
@@ -228,11 +228,12 @@ static void attend_span(void *context, int32_t index, int32_t count, int32_t thr
 }
 
 /* A lone token: a chunk is one segment, its neighbours are of the same head. */
-static void attend_alone(void *context, int32_t index, int32_t count, int32_t thread) {
+static void attend_alone(void *context, uint64_t index, uint64_t count, int32_t thread) {
     const nb_attention *a = context;
     workspace w = workspace_at(a, thread);
-    uint32_t segments = (uint32_t)count / a->kv_heads, segment = segment_at(begin_of(a, 0)) + (uint32_t)index % segments;
-    span s = {(uint32_t)index / segments, 0, 1};
+    uint64_t segments = count / a->kv_heads;
+    uint32_t segment = segment_at(begin_of(a, 0)) + (uint32_t)(index % segments);
+    span s = {(uint32_t)(index / segments), 0, 1};
     queries from = lone_queries(a, s.kv);
     part to = lone_part(a, s.kv, segment);
     attend_segment(a, &w, &from, &to, s, segment);
@@ -240,7 +241,7 @@ static void attend_alone(void *context, int32_t index, int32_t count, int32_t th
 
 void nb_attend(nb_pool *pool, const nb_attention *a) {
     if (a->n > 1) {
-        nb_parallel(pool, (int32_t)(a->kv_heads * ((a->n + TOKENS - 1) / TOKENS)), false, attend_span, (void *)a);
+        nb_parallel(pool, (uint64_t)a->kv_heads * (((uint64_t)a->n + TOKENS - 1) / TOKENS), false, attend_span, (void *)a);
         return;
     }
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
@@ -248,7 +249,7 @@ void nb_attend(nb_pool *pool, const nb_attention *a) {
         place_queries(a, &to, (span){kv, 0, 1});
     }
     uint32_t first = segment_at(begin_of(a, 0)), end = segments_of(end_of(a, 0));
-    nb_parallel(pool, (int32_t)(a->kv_heads * (end - first)), true, attend_alone, (void *)a);
+    nb_parallel(pool, (uint64_t)a->kv_heads * (end - first), true, attend_alone, (void *)a);
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
         part all = lone_part(a, kv, first);
         for (uint32_t segment = first + 1; segment < end; segment++) {

@@ -41,7 +41,7 @@ typedef struct plan {
 
 /* Where chunk `index` begins. The chunks of a queue become smaller, evenly, up to its end: few of them have to be claimed, and
  * still the threads end their jobs together. */
-static uint64_t begin_of(const plan *p, uint32_t index, uint32_t count) {
+static uint64_t begin_of(const plan *p, uint64_t index, uint64_t count) {
     if (!p->queues)
         return p->groups * index / count;
     uint64_t each = count / p->queues, queue = index / each, left = each - index % each;
@@ -50,9 +50,9 @@ static uint64_t begin_of(const plan *p, uint32_t index, uint32_t count) {
 }
 
 /* The jobs' stretches stand in one line; a chunk is a part of it. */
-static void run_chunk(void *context, int32_t index, int32_t count, int32_t thread) {
+static void run_chunk(void *context, uint64_t index, uint64_t count, int32_t thread) {
     const plan *p = context;
-    uint64_t from = begin_of(p, (uint32_t)index, (uint32_t)count), to = begin_of(p, (uint32_t)index + 1, (uint32_t)count);
+    uint64_t from = begin_of(p, index, count), to = begin_of(p, index + 1, count);
     for (uint32_t i = 0; i < p->n_jobs && from < to; i++) {
         const nb_matrix *w = p->jobs[i].w;
         uint32_t groups = nb_stretch_groups(w);
@@ -96,5 +96,5 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
         p.queues = threads;
         chunks = NB_MIN(NB_MAX(2 * chunks / threads, own), NB_MAX_CHUNKS / threads) * threads;
     }
-    nb_parallel(pool, (int32_t)NB_MIN(NB_MAX(1, chunks), NB_MAX_CHUNKS), x->n == 1, run_chunk, &p);
+    nb_parallel(pool, NB_MIN(NB_MAX(1, chunks), NB_MAX_CHUNKS), x->n == 1, run_chunk, &p);
 }

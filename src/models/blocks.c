@@ -49,17 +49,17 @@ static uint32_t tokens_of(const token_loop *loop) {
     return loop->network ? loop->network->n : loop->p->n;
 }
 
-static void run_tokens(void *context, int32_t index, int32_t count, int32_t thread) {
+static void run_tokens(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)thread;
     const token_loop *loop = context;
-    uint32_t n = tokens_of(loop);
-    for (uint32_t t = n * (uint32_t)index / (uint32_t)count; t < n * ((uint32_t)index + 1) / (uint32_t)count; t++)
+    uint32_t n = tokens_of(loop), end = nb_share(n, index + 1, count);
+    for (uint32_t t = nb_share(n, index, count); t < end; t++)
         loop->f(loop, t);
 }
 
 static void for_tokens(token_loop loop) {
     uint32_t n = tokens_of(&loop);
-    nb_parallel(loop.p->s->pool, n < 8 ? 1 : (int32_t)(n / 4), false, run_tokens, &loop);
+    nb_parallel(loop.p->s->pool, n < 8 ? 1 : n / 4, false, run_tokens, &loop);
 }
 
 /* x: [n, columns] in the order that a matrix wants (nb_matrix). */
@@ -260,8 +260,10 @@ void nb_plain_feed_forward_block(const nb_step *p, nb_activate activate) {
     run_network(p, &f);
 }
 
-/* scores -> softmax, and the best of them as the token's choices. */
+/* scores -> softmax, and the best of them as the token's choices, each expert once, whatever the scores are. Where a score is
+ * no number no weight is one, so that the logits tell of it. */
 static void choose(const nb_step *p, uint32_t t) {
+    const float TAKEN = -1; /* less than any power of e */
     const nb_shape *m = &p->s->model->shape;
     float *scores = p->s->scores + (size_t)t * m->experts, most = scores[0], sum = 0, chosen = 0;
     nb_choice *choices = p->s->choices + (size_t)t * m->experts_used;
@@ -271,11 +273,13 @@ static void choose(const nb_step *p, uint32_t t) {
         sum += scores[e] = expf(scores[e] - most);
     for (uint32_t i = 0; i < m->experts_used; i++) {
         uint32_t best = 0;
-        for (uint32_t e = 1; e < m->experts; e++)
+        while (scores[best] == TAKEN)
+            best++;
+        for (uint32_t e = best + 1; e < m->experts; e++)
             best = scores[e] > scores[best] ? e : best;
         choices[i] = (nb_choice){best, scores[best] / sum};
         chosen += choices[i].weight;
-        scores[best] = -1; /* taken */
+        scores[best] = TAKEN;
     }
     for (uint32_t i = 0; i < m->experts_used && m->experts_sum_to_1; i++)
         choices[i].weight /= chosen;
@@ -289,18 +293,28 @@ static void scatter(nb_session *s, const nb_choice *to, const float *row) {
         y[i] += to->weight * row[i];
 }
 
+/* What token t has chosen expert e with; NULL: it has not. */
+static const nb_choice *choice_of(const nb_session *s, uint32_t t, uint32_t e) {
+    const nb_choice *own = s->choices + (size_t)t * s->model->shape.experts_used;
+    for (uint32_t i = 0; i < s->model->shape.experts_used; i++)
+        if (own[i].index == e)
+            return &own[i];
+    return NULL;
+}
+
 /* Expert e is given those tokens that chose it. */
 static void run_expert(const nb_step *p, uint32_t e, nb_gate_multiply gate_multiply) {
     nb_session *s = p->s;
     const nb_shape *m = &s->model->shape;
     const nb_layer *l = p->layer;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < p->n * m->experts_used; i++)
-        if (s->choices[i].index == e) {
-            uint32_t t = i / m->experts_used;
+    for (uint32_t t = 0; t < p->n; t++) { /* once each: there is room for n */
+        const nb_choice *choice = choice_of(s, t, e);
+        if (choice) {
             memcpy(s->gathered + (size_t)n * m->width, s->normed + (size_t)t * m->width, m->width * sizeof(float));
-            s->members[n++] = (nb_choice){t, s->choices[i].weight};
+            s->members[n++] = (nb_choice){t, choice->weight};
         }
+    }
     if (!n)
         return;
     run_network(p, &(network){.in = s->gathered, .out = s->scattered, .n = n, .gate_multiply = gate_multiply,

@@ -173,18 +173,16 @@ static void write_metadata(nb_writer *w, const nb_checkpoint *c) {
         char key[256];
         write_key(nb_checkpoint_key(c, v), key, sizeof key);
         if (v->type == NB_VALUE_STRING) {
-            nb_text text = nb_checkpoint_string(c, key);
-            text.size = NB_MIN(text.size, LONGEST);
-            nb_json_string(w, key, text);
+            nb_json_string(w, key, (nb_text){(const char *)c->header + v->at, (size_t)NB_MIN(v->size, LONGEST)});
         } else if (v->type == NB_VALUE_ARRAY) {
             nb_json_open(w, key, '{');
             nb_json_string(w, "array", nb_text_of(VALUE_NAMES[v->item_type]));
             nb_json_number(w, "count", (double)v->count);
             nb_json_close(w, '}');
         } else if (v->type == NB_VALUE_BOOL) {
-            nb_json_bool(w, key, nb_checkpoint_number(c, key, 0) != 0);
+            nb_json_bool(w, key, nb_checkpoint_number_of(c, v) != 0);
         } else {
-            nb_json_number(w, key, nb_checkpoint_number(c, key, 0));
+            nb_json_number(w, key, nb_checkpoint_number_of(c, v));
         }
     }
     nb_json_close(w, '}');

@@ -46,7 +46,7 @@ void nb_quantize_fp4(const float *x, void *blocks, size_t n) {
 
 /* To nearest, ties to even: of the sum with 1.5 * 2^23 the last bit stands for 1. 0 for what is not finite. */
 static int8_t rounded(float x) {
-    return __builtin_fabsf(x) < 256 ? (int8_t)(x + 0x1.8p23f - 0x1.8p23f) : 0;
+    return __builtin_fabsf(x) < 127.5f ? (int8_t)(x + 0x1.8p23f - 0x1.8p23f) : 0;
 }
 
 /* It makes weights binary16 before anything else. */

@@ -143,12 +143,40 @@ static int32_t special_at(const nb_tokenizer *t, const uint8_t *text, size_t siz
     return token >= 0 && t->special[control].prefixes.types >> t->tokens[token].type & 1 ? token : -1;
 }
 
+/* Whether the token is text in a quote of this kind. */
+static bool is_plain(const nb_encoding *e, int32_t token, uint32_t kind) {
+    if (e->tokenizer->tokens[token].type != NB_TOKEN_USER_DEFINED)
+        return true;
+    for (size_t i = 0; i < e->n_plain; i++)
+        if (e->plain[i].token == token && kind < 32 && e->plain[i].kinds >> kind & 1)
+            return true;
+    return false;
+}
+
+/* Whether a name at text[from ... to) is only text, because a quote in which it is touches it. */
+static bool is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token) {
+    size_t low = 0, high = e->n_quotes; /* the first quote that ends after `from` */
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (e->quotes[middle].to <= from)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < e->n_quotes && e->quotes[low].from < to; low++)
+        if (is_plain(e, token, e->quotes[low].kind))
+            return true;
+    return false;
+}
+
 /* Bytes of the longest name at text[at], or 0. */
-static size_t longest_at(const nb_tokenizer *t, const uint8_t *text, size_t at, size_t size, bool control) {
+static size_t longest_at(const nb_encoding *e, const uint8_t *text, size_t at, size_t size, bool control) {
+    const nb_tokenizer *t = e->tokenizer;
     size_t longest = 0;
     nb_prefix_walk walk = nb_prefix_walk_of(text + at, size - at);
-    while (nb_prefix_next(t, &t->special[control].prefixes, &walk) >= 0)
-        longest = walk.at;
+    for (int32_t token; (token = nb_prefix_next(t, &t->special[control].prefixes, &walk)) >= 0;)
+        if (!is_quoted(e, at, at + walk.at, token))
+            longest = walk.at;
     return longest;
 }
 
@@ -192,14 +220,17 @@ static void take(found_specials *found, size_t at, size_t length) {
 /* Names overlap within text[from ... to). Longer names go first wherever they stand, as in llama.cpp, names of one
  * length from left to right (llama.cpp leaves their order to an unstable sort). A name then overlaps one that was found
  * before only if its first or its last byte is taken. */
-static void find_overlapping(const nb_tokenizer *t, const uint8_t *text, size_t from, size_t to, bool control,
+static void find_overlapping(const nb_encoding *e, const uint8_t *text, size_t from, size_t to, bool control,
                              found_specials *found) {
+    const nb_tokenizer *t = e->tokenizer;
     const nb_special_set *set = &t->special[control];
     for (uint32_t l = 0; l < set->n_lengths; l++) {
         size_t length = set->lengths[l];
         for (size_t at = from; at + length <= to; at++) {
-            if (!may_start(set, text, at, to) || get_bit(found->taken, at) || get_bit(found->taken, at + length - 1) ||
-                special_at(t, text + at, length, control) < 0)
+            if (!may_start(set, text, at, to) || get_bit(found->taken, at) || get_bit(found->taken, at + length - 1))
+                continue;
+            int32_t token = special_at(t, text + at, length, control);
+            if (token < 0 || is_quoted(e, at, at + length, token))
                 continue;
             take(found, at, length);
             at += length - 1;
@@ -207,22 +238,23 @@ static void find_overlapping(const nb_tokenizer *t, const uint8_t *text, size_t 
     }
 }
 
-static void find_specials(const nb_tokenizer *t, const uint8_t *text, size_t size, bool control,
+static void find_specials(const nb_encoding *e, const uint8_t *text, size_t size, bool control,
                           found_specials *found) {
+    const nb_tokenizer *t = e->tokenizer;
     for (size_t at = 0; at < size; at++) {
         if (!may_start(&t->special[control], text, at, size))
             continue;
-        size_t longest = longest_at(t, text, at, size, control), end = at + longest;
+        size_t longest = longest_at(e, text, at, size, control), end = at + longest;
         if (!longest)
             continue;
         for (size_t i = at + 1; i < end; i++) {
-            size_t other = i + longest_at(t, text, i, size, control);
+            size_t other = i + longest_at(e, text, i, size, control);
             end = NB_MAX(end, other);
         }
         if (end == at + longest) /* the others lie within it */
             take(found, at, longest);
         else
-            find_overlapping(t, text, at, end, control, found);
+            find_overlapping(e, text, at, end, control, found);
         at = end - 1;
     }
 }
@@ -241,7 +273,7 @@ int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool
     if (!bits)
         return NB_FAIL(e->err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", size);
     memset(bits, 0, 2 * bytes);
-    find_specials(t, text, size, control, &found);
+    find_specials(e, text, size, control, &found);
     int32_t code = NB_OK, before = -1; /* the special token that stands before */
     for (size_t at = 0, end; at < size && code == NB_OK; at = end) {
         bool special = get_bit(found.taken, at);

@@ -107,10 +107,20 @@ static void open_cache(const nb_tokenizer *t) {
 
 int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
                             int32_t capacity, nb_error *err) {
+    return nb_tokenizer_encode_quoted(t, text, text_bytes, flags, NULL, 0, NULL, 0, tokens, capacity, err);
+}
+
+int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
+                                   size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity,
+                                   nb_error *err) {
     if (text_bytes > INT32_MAX / 4 || capacity < 0)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "cannot tokenize %z bytes at once; pass at most %d", text_bytes,
                        (int32_t)(INT32_MAX / 4));
-    nb_encoding e = {.tokenizer = t, .start = (const uint8_t *)text, .out = {.tokens = tokens, .capacity = capacity}, .err = err};
+    for (size_t i = 0; i < n_quotes; i++)
+        if (quotes[i].from >= quotes[i].to || quotes[i].to > text_bytes || (i && quotes[i].from < quotes[i - 1].to))
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "quote %z is not within the text, behind the one before it", i);
+    nb_encoding e = {.tokenizer = t, .start = (const uint8_t *)text, .out = {.tokens = tokens, .capacity = capacity}, .err = err,
+                     .quotes = quotes, .n_quotes = n_quotes, .plain = plain, .n_plain = n_plain};
     if (text_bytes >= LONG_TEXT && !t->cache->words)
         open_cache(t);
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_begin)

@@ -25,6 +25,11 @@ void nb_tokenizer_free(nb_tokenizer *t);
 int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
                             int32_t capacity, nb_error *err);
 
+/* As nb_tokenize_quoted (nibble.h). */
+int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
+                                   size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity,
+                                   nb_error *err);
+
 /* The bytes that a token stands for, as the text would hold them (byte-level decoded, SentencePiece's U+2581 as a
  * space, <0xHH> as that byte). A special token gives its name with NB_DETOKENIZE_SPECIAL, else nothing.
  * Returns the length; writes at most capacity bytes. */

@@ -245,6 +245,9 @@ typedef struct nb_encoding {
     nb_workspace workspace;
     nb_token_list out;
     nb_error *err;
+    const nb_quote *quotes; /* [n_quotes], as nb_tokenize_quoted has them */
+    const nb_plain *plain;  /* [n_plain] */
+    size_t n_quotes, n_plain;
 } nb_encoding;
 
 /* A model's tokens for one word. */

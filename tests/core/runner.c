@@ -25,6 +25,7 @@
     T(attention) \
     T(model) \
     T(loading) \
+    T(finite) \
     T(text) \
     T(splits) \
     T(sampler)
@@ -133,7 +134,9 @@ static bool selected(const char *name, const char *filter) {
     return false;
 }
 
-#if defined(NB_NATIVE)
+#if defined(NB_NATIVE) && defined(__i386__)
+static const char BUILD[] = "native-32";
+#elif defined(NB_NATIVE)
 static const char BUILD[] = "native";
 #elif defined(__wasm_relaxed_simd__) && defined(NB_THREADS)
 static const char BUILD[] = "relaxed-threads";

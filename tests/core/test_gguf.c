@@ -161,6 +161,21 @@ static void expect_refused(const file *f, int32_t code, const char *words, const
 
 /* ---- good files --------------------------------------------------------------------------------------------- */
 
+static void check_ranges(const nb_checkpoint *c, const char *what) {
+    nb_error err = {0};
+    double value = 7;
+    CHECK(nb_checkpoint_read(c, "absent", (nb_range){0, 1}, &value, &err) == 0 && value == 7, "%s: absent", what);
+    CHECK(nb_checkpoint_read(c, "f32", (nb_range){-2, 0}, &value, &err) == 1 && value == -1.5, "%s: f32", what);
+    CHECK(nb_checkpoint_read(c, "f32", (nb_range){-1, 0}, &value, &err) == NB_ERR_FORMAT && contains(err.message, "f32 is"), "%s", what);
+    CHECK(nb_checkpoint_read(c, "string", (nb_range){0, 1}, &value, &err) == NB_ERR_FORMAT && value == -1.5, "%s: string", what);
+    CHECK(nb_checkpoint_read(c, "floats", (nb_range){0, 1}, &value, &err) == NB_ERR_FORMAT, "%s: an array", what);
+    const nb_value *floats = nb_checkpoint_find(c, "floats");
+    CHECK(nb_checkpoint_check_items(c, floats, (nb_range){-2, 1}, &err) == NB_OK, "%s: floats", what);
+    CHECK(nb_checkpoint_check_items(c, floats, (nb_range){-1, 1}, &err) == NB_ERR_FORMAT && contains(err.message, "number 1"), "%s", what);
+    CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "u8"), (nb_range){0, 255}, &err) == NB_ERR_FORMAT, "%s", what);
+    CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "strings"), (nb_range){0, 1}, &err) == NB_ERR_FORMAT, "%s", what);
+}
+
 static void check_good(const nb_checkpoint *c, size_t header, const char *what) {
     static const struct { const char *key; double number; } numbers[] = {
         {"u8", 200}, {"i8", -100}, {"u16", 60000}, {"i16", -30000}, {"u32", 4000000000.0}, {"i32", -2000000000.0},
@@ -169,6 +184,7 @@ static void check_good(const nb_checkpoint *c, size_t header, const char *what) 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         CHECK(nb_checkpoint_number(c, numbers[i].key, 7) == numbers[i].number, "%s: %s", what, numbers[i].key);
     CHECK(nb_checkpoint_number(c, "absent", 7) == 7, "%s: a key that is absent", what);
+    check_ranges(c, what);
     CHECK(nb_checkpoint_number(c, "string", 7) == 7, "%s: a string is no number", what);
     CHECK(nb_text_is(nb_checkpoint_string(c, "string"), "gr\xc3\xbc\xc3\x9f"), "%s: string", what);
     nb_text empty = nb_checkpoint_string(c, "empty");

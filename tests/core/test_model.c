@@ -6,6 +6,7 @@
 #include "../../src/models/rope.h"
 #include "../../src/models/session.h"
 #include "check.h"
+#include "load.h"
 #include "random.h"
 
 #include <math.h>
@@ -14,29 +15,6 @@ enum { TOKENS = 40, CONTEXT = 64 };
 
 static uint8_t *file;
 static size_t file_size;
-
-/* Feeds `size` of the file's bytes in pieces; NULL and *err if it is refused. piece = 0: random sizes. */
-static nb_model *load(const uint8_t *bytes, size_t size, double told, size_t piece, nb_error *err) {
-    uint32_t seed = 5;
-    nb_loader *l = nb_loader_new(told, NB_LOAD_ALL, err);
-    size_t at = 0;
-    while (at < size) {
-        size_t capacity, n = piece ? piece : 1 + test_random(&seed) % 70000;
-        uint8_t *space = nb_loader_space(l, &capacity);
-        if (!capacity)
-            break;
-        n = NB_MIN(NB_MIN(n, capacity), size - at);
-        memcpy(space, bytes + at, n);
-        at += n;
-        if (nb_loader_commit(l, n, err) < 0) {
-            nb_loader_free(l);
-            return NULL;
-        }
-    }
-    nb_model *m = nb_loader_finish(l, err);
-    nb_loader_free(l);
-    return m;
-}
 
 static void some_tokens(int32_t *tokens, int32_t n, const nb_model *m, uint32_t seed) {
     for (int32_t i = 0; i < n; i++)
@@ -176,7 +154,7 @@ static void check_cut(void) {
     /* every kilobyte or so, and the last bytes; with the size told or not */
     for (size_t size = 0; size < file_size; size += size > file_size - 8 ? 1 : NB_MIN(1 + test_random(&seed) % 2000, file_size - 7 - size)) {
         nb_error err = {0};
-        nb_model *m = load(file, size, size & 1 ? (double)size : 0, 4096, &err);
+        nb_model *m = test_load(file, size, size & 1 ? (double)size : 0, 4096, &err);
         CHECK(!m && (err.code == NB_ERR_TRUNCATED || err.code == NB_ERR_FORMAT) && err.message[0], "cut after %z bytes: code %d, \"%s\"",
               size, err.code, err.message);
         nb_model_free(m);
@@ -207,7 +185,7 @@ static void check_contradictions(const contradiction *cases, size_t n) {
         memcpy(copy, file, file_size);
         if (!CHECK(replace(copy, cases[i].from, cases[i].to), "%s is not in the file", cases[i].from))
             continue;
-        nb_model *m = load(copy, file_size, 0, 100000, &err);
+        nb_model *m = test_load(copy, file_size, 0, 100000, &err);
         bool said = false;
         for (size_t k = 0; k + nb_length(cases[i].message) < sizeof err.message && !said; k++)
             said = nb_compare(err.message + k, cases[i].message, nb_length(cases[i].message)) == 0;
@@ -227,7 +205,7 @@ static void check_harm(size_t header, int rounds) {
         memcpy(copy, file, file_size);
         for (int k = 0; k < 3; k++)
             copy[test_random(&seed) % header] = (uint8_t)test_random(&seed);
-        nb_model *m = load(copy, file_size, (double)file_size, 65536, &err);
+        nb_model *m = test_load(copy, file_size, (double)file_size, 65536, &err);
         refused += !m;
         nb_session *s = m ? nb_session_new(m, pool, 8, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err) : NULL;
         float *embedding = m ? nb_alloc((size_t)nb_model_embedding_size(m) * sizeof(float)) : NULL;
@@ -253,7 +231,7 @@ static void open_file(const char *path) {
 static void check_family(const char *path, const contradiction *cases, size_t n_cases) {
     nb_error err = {0};
     open_file(path);
-    nb_model *m = load(file, file_size, 0, 0, &err);
+    nb_model *m = test_load(file, file_size, 0, 0, &err);
     if (!CHECK(m, "%s: %s", path, err.message))
         return;
     int32_t tokens[TOKENS], vocabulary = nb_model_vocabulary(m);
@@ -293,7 +271,7 @@ static void check_angles(void) {
 static void check_positions(void) {
     nb_error err = {0};
     open_file("tests/fixtures/models/gpt2.gguf");
-    nb_model *m = load(file, file_size, 0, 0, &err);
+    nb_model *m = test_load(file, file_size, 0, 0, &err);
     nb_pool *pool = test_pool_new(1);
     CHECK(!nb_session_new(m, pool, 65, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_ARGUMENT, "65 of 64 positions");
     nb_session *s = nb_session_new(m, pool, 0, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err);
@@ -343,7 +321,7 @@ void test_model(void) {
     };
     open_file("demo/tiny.gguf");
     nb_error err = {0};
-    nb_model *m = load(file, file_size, (double)file_size, file_size, &err);
+    nb_model *m = test_load(file, file_size, (double)file_size, file_size, &err);
     if (!CHECK(m, "%s", err.message))
         return;
     int32_t tokens[TOKENS], vocabulary = nb_model_vocabulary(m);
@@ -355,7 +333,7 @@ void test_model(void) {
     nb_session_free(s);
     static const size_t pieces[] = {1, 997, 65536, 0};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
-        nb_model *other = load(file, file_size, 0, pieces[i], &err);
+        nb_model *other = test_load(file, file_size, 0, pieces[i], &err);
         if (!CHECK(other, "pieces of %z: %s", pieces[i], err.message))
             continue;
         s = nb_session_new(other, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);

@@ -9,21 +9,22 @@ enum { CHUNKS = 70000 }; /* more than 16 bits hold: a long context has as many *
 typedef struct work {
     uint8_t times[CHUNKS]; /* each chunk's runs */
     int32_t wrong;         /* calls with a count or a thread that cannot be */
-    int32_t n_threads, count;
+    int32_t n_threads;
+    uint64_t count;
 } work;
 
 static work w;
 
-static void run_chunk(void *context, int32_t index, int32_t count, int32_t thread) {
+static void run_chunk(void *context, uint64_t index, uint64_t count, int32_t thread) {
     work *of = context;
-    if (count != of->count || index < 0 || index >= count || thread < 0 || thread >= of->n_threads)
+    if (count != of->count || index >= count || thread < 0 || thread >= of->n_threads)
         __atomic_fetch_add(&of->wrong, 1, __ATOMIC_SEQ_CST);
     else
         of->times[index]++;
 }
 
 static void check_pool(int32_t n_threads) {
-    static const int32_t COUNTS[] = {0, 1, 2, 7, 1000, CHUNKS};
+    static const uint64_t COUNTS[] = {0, 1, 2, 7, 1000, CHUNKS};
     nb_pool *pool = test_pool_new(n_threads);
     if (!pool)
         return;
@@ -31,7 +32,7 @@ static void check_pool(int32_t n_threads) {
     for (int32_t round = 0; round < 300; round++) {
         w = (work){.n_threads = nb_pool_threads(pool), .count = COUNTS[round % 6]};
         nb_parallel(pool, w.count, round % 4 != 0, run_chunk, &w); /* short jobs and long ones */
-        for (int32_t i = 0; i < CHUNKS; i++)
+        for (uint64_t i = 0; i < CHUNKS; i++)
             missed += w.times[i] != (i < w.count);
         missed += w.wrong;
     }
@@ -39,12 +40,37 @@ static void check_pool(int32_t n_threads) {
     test_pool_free(pool);
 }
 
+static void count_call(void *context, uint64_t index, uint64_t count, int32_t thread) {
+    (void)thread;
+    work *of = context;
+    if (count != of->count || index >= count)
+        __atomic_fetch_add(&of->wrong, 1, __ATOMIC_SEQ_CST);
+    else
+        __atomic_fetch_add(&of->times[index % CHUNKS], 1, __ATOMIC_SEQ_CST);
+}
+
+/* More chunks than a job's word can count. */
+static void check_many(void) {
+    enum { TIMES = 31 };
+    nb_pool *pool = test_pool_new(3);
+    w = (work){.count = (uint64_t)TIMES * CHUNKS};
+    CHECK(w.count > 2 * (uint64_t)NB_MAX_CHUNKS, "%l are not many", w.count);
+    nb_parallel(pool, w.count, false, count_call, &w);
+    int32_t missed = w.wrong;
+    for (uint64_t i = 0; i < CHUNKS; i++)
+        missed += w.times[i] != TIMES;
+    CHECK(missed == 0, "of many chunks %d were missed, repeated or misnumbered", missed);
+    test_pool_free(pool);
+    CHECK(nb_share(131072, 32767, 32768) == 131068 && nb_share(UINT32_MAX, NB_MAX_CHUNKS, NB_MAX_CHUNKS) == UINT32_MAX,
+          "shares of large batches: %u, %u", nb_share(131072, 32767, 32768), nb_share(UINT32_MAX, NB_MAX_CHUNKS, NB_MAX_CHUNKS));
+}
+
 typedef struct hope {
     int32_t patience; /* how often the caller looks whether a worker has come */
     int32_t helped;
 } hope;
 
-static void run_hoping(void *context, int32_t index, int32_t count, int32_t thread) {
+static void run_hoping(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)index, (void)count;
     hope *h = context;
     if (thread > 0)
@@ -78,6 +104,7 @@ void test_threads(void) {
     for (int32_t n_threads = 1; n_threads <= 8; n_threads *= 2)
         check_pool(n_threads);
     check_help();
+    check_many();
     check_pool(2); /* workers that have left one pool serve another */
     CHECK(!nb_pool_new(0, &err) && err.code == NB_ERR_ARGUMENT, "%s", err.message);
     CHECK(!nb_pool_new(NB_MAX_THREADS + 1, &err) && err.code == NB_ERR_ARGUMENT, "%s", err.message);
