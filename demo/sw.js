@@ -2,7 +2,8 @@
 //
 // Code is asked of the network first, always, and taken from the cache only if the network does not answer: old code
 // can never stick. A model is large and does not change under its name: it comes from the cache if the server still
-// names the same size and date (or does not answer), so that a second visit does not download it again.
+// names the same ETag or date (or does not answer), so that a second visit does not download it again. A server that
+// names neither cannot say whether what was kept is right, so it is asked for the model each time.
 // Responses are kept with their headers, so the page is cross-origin isolated (and has threads) from the cache as well.
 
 const CACHE = 'nibble-1'; // another number: everything is fetched anew
@@ -55,12 +56,12 @@ function isOurs(url) {
 
 /** @param {string} url */
 function isModel(url) {
-    return new URL(url).pathname.endsWith('.gguf');
+    return /\.gguf$/i.test(new URL(url).pathname);
 }
 
 /** @param {string} url */
 function isPart(url) {
-    return /(\.safetensors|-\d{5}-of-\d{5}\.gguf)$/.test(new URL(url).pathname);
+    return /(\.safetensors|-\d{5}-of-\d{5}\.gguf)$/i.test(new URL(url).pathname);
 }
 
 /** The page is one page, whatever parameters it is opened with. @param {string} url */
@@ -107,12 +108,52 @@ async function model(event) {
     const { url } = event.request;
     const kept = await cache.match(keyOf(url));
     if (kept && await isCurrent(url, kept)) return kept;
-    const response = await fetch(event.request);
-    event.waitUntil(keep(cache, url, response.clone()));
-    return response;
+    // no-cache: the browser's own cache must not answer in the place of a server that has another file.
+    const response = await fetch(event.request, { cache: 'no-cache' });
+    // A page in the place of a model, as some servers send for every address, is worth nothing offline.
+    if (!response.body || response.status !== 200 || /^text\/html/i.test(response.headers.get('content-type') ?? '')) return response;
+    const { shown, copy } = branch(response);
+    event.waitUntil(keep(cache, url, copy));
+    return shown;
 }
 
 /**
+ * The answer, and a copy of what the page reads of it. When the page leaves, the download ends, and the copy with it: a clone
+ * would go on reading.
+ * @param {Response} response with a body
+ */
+function branch(response) {
+    const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+    /** @type {ReadableStreamDefaultController<Uint8Array> | undefined} */
+    let second;
+    const copy = new ReadableStream({ start: controller => { second = controller; }, cancel: () => { second = undefined; } });
+    const shown = new ReadableStream({
+        async pull(controller) {
+            try {
+                const { done, value } = await reader.read();
+                if (done) {
+                    controller.close();
+                    second?.close();
+                } else {
+                    controller.enqueue(value);
+                    second?.enqueue(value);
+                }
+            } catch (error) {
+                controller.error(error);
+                second?.error(error);
+            }
+        },
+        async cancel(reason) {
+            second?.error(new Error('the page left'));
+            await reader.cancel(reason);
+        },
+    }, { highWaterMark: 0 });
+    const { status, statusText, headers } = response;
+    return { shown: new Response(shown, { status, statusText, headers }), copy: new Response(copy, { status, statusText, headers }) };
+}
+
+/**
+ * Whether the server still names the file that was kept.
  * @param {string} url
  * @param {Response} kept
  */
@@ -120,7 +161,9 @@ async function isCurrent(url, kept) {
     try {
         const now = await fetch(url, { method: 'HEAD', cache: 'no-store' });
         if (!now.ok) return false;
-        return ['content-length', 'last-modified', 'etag'].every(name => now.headers.get(name) === kept.headers.get(name));
+        const told = ['etag', 'last-modified', 'content-length'].map(name => [kept.headers.get(name), now.headers.get(name)]);
+        const [etag, date] = told.map(([before, after]) => before !== null && before === after);
+        return (etag || date) && told.every(([before, after]) => before === null || after === null || before === after);
     } catch {
         return true; // no network: what we have is what there is
     }
