@@ -1,9 +1,9 @@
 // A static file server for the demo, its tests and the benches: node tools/serve.js [PORT]
 // On the loopback only; with the headers that cross-origin isolation, and so threads, ask for.
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { extname, join, normalize, sep } from 'node:path';
+import { extname, join, normalize, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -31,18 +31,34 @@ const ISOLATION = {
     'Service-Worker-Allowed': '/', // demo/sw.js serves web/ and build/ as well when there is no network
 };
 
-/** The file that a request names, or undefined: nothing outside the root, and no hidden files.
- * @param {string} root @param {string} path */
-function locate(root, path) {
+/** Of a path's parts: what is hidden, and what leads out of a folder. @param {string} part */
+const isHidden = part => part.startsWith('.');
+
+/** Where files may lie, links followed: in the root, and in the checkout, whose build/ and models may lie elsewhere.
+ * @param {string} root @returns {Promise<string[]>} */
+async function placesOf(root) {
+    const paths = [root, ...['', 'build', 'build/models'].map(name => join(ROOT, name))];
+    return (await Promise.all(paths.map(path => realpath(path).catch(() => '')))).filter(path => path !== '');
+}
+
+/** The file that a request names, or undefined: nothing outside the places, not by a link either, and no hidden files.
+ * @param {string} root @param {string[]} places @param {string} path @returns {Promise<string | undefined>} */
+async function locate(root, places, path) {
     let name;
     try {
         name = normalize(decodeURIComponent(path));
     } catch {
         return undefined;
     }
-    if (name.includes('\0') || name.split(sep).some(part => part.startsWith('.'))) return undefined;
-    return join(root, name.endsWith('/') ? `${name}index.html` : name);
+    if (name.includes('\0') || name.split(/[/\\]/).some(isHidden)) return undefined;
+    const file = join(root, name.endsWith('/') ? `${name}index.html` : name);
+    const real = await realpath(file).catch(() => '');
+    return real && places.some(place => !relative(place, real).split(sep).some(isHidden)) ? file : undefined;
 }
+
+/** Whether a request names this server: a page of another name that leads to the loopback may not read its files.
+ * @param {string | undefined} host the header, with or without a port */
+const isOurName = host => /^(localhost|127\.0\.0\.1)(:\d+)?$/i.test(host ?? '');
 
 /** The first and last byte of a Range header, [0, size - 1] without one, undefined if it cannot be satisfied.
  * @param {string | undefined} header @param {number} size @returns {[number, number] | undefined} */
@@ -59,8 +75,13 @@ function byteRange(header, size) {
  *     headers; caching: what browsers may keep (ask each time, and get a 304 if nothing changed)
  * @returns {Promise<{ url: string, server: import('node:http').Server, close: () => Promise<void> }>} */
 export async function serve({ root = ROOT, port = 0, isolated = true, caching = 'no-cache' } = {}) {
+    const places = placesOf(root);
     const server = createServer(async (request, response) => {
         const [pathname] = (request.url ?? '/').split(/[?#]/);
+        if (!isOurName(request.headers.host)) {
+            response.writeHead(421, { 'Content-Type': 'text/plain' }).end('this server answers to localhost only\n');
+            return;
+        }
         if (pathname === '/') {
             response.writeHead(302, { Location: '/demo/' }).end();
             return;
@@ -69,14 +90,15 @@ export async function serve({ root = ROOT, port = 0, isolated = true, caching = 
             response.writeHead(405, { Allow: 'GET, HEAD' }).end();
             return;
         }
-        const file = locate(root, pathname);
+        const file = pathname.startsWith('/') ? await locate(root, await places, pathname) : undefined;
         const found = file && await stat(file).catch(() => undefined);
         if (!file || !found) {
             response.writeHead(404, { 'Content-Type': 'text/plain' }).end(`no such file: ${pathname}\n`);
             return;
         }
         if (found.isDirectory()) {
-            response.writeHead(302, { Location: `${pathname}/` }).end();
+            // Not the path as it was asked for: "//host/..%2fdemo/" leads to another server.
+            response.writeHead(302, { Location: `/${relative(root, file).split(sep).map(encodeURIComponent).join('/')}/` }).end();
             return;
         }
         const headers = {
