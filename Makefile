@@ -1,6 +1,6 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build bench bench-kernels fuzz oracles tables gemma minilm vocabularies clean checked compilers model peers
+.PHONY: help setup demo test run build bench bench-kernels bundlers common-bundlers fuzz oracles tables gemma minilm vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -25,7 +25,7 @@ setup: compilers node_modules/.package-lock.json model ## get the compilers, the
 demo: build model ## build, serve the chat page, and print its address (PORT=8080)
 	@exec node tools/serve.js $(PORT)
 
-test: setup build ## everything that must hold: C suite, JavaScript suite, types, the page
+test: setup build common-bundlers ## everything that must hold: C suite, JavaScript suite, types, the page
 	@./build.sh native native-32 tests fuzz
 	@exec node tests/all.js
 
@@ -42,6 +42,13 @@ build: compilers build/engine-worker.js ## compile the core and bundle what come
 bench: build model gemma peers ## speed beside wllama and native llama.cpp (BENCH="--threads 1 --parts speed")
 	@tools/setup.sh browser
 	@exec node tests/bench/run.js $(BENCH)
+
+bundlers: build ## build a small app with every bundler, and open it in Chromium (600 MB of packages)
+	@tools/setup.sh browser
+	@cd tests/bundlers
+	@[ -e node_modules/next ] && [ ! package-lock.json -nt node_modules/.package-lock.json ] ||
+	 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@exec node run.js
 
 bench-kernels: compilers node_modules/.package-lock.json ## speed of each kernel in each build
 	@./build.sh bench
@@ -111,6 +118,13 @@ build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js $(wildca
 model: checked
 	@tools/setup.sh pip || true
 	@python3 tools/model.py
+
+# Without a network the tests of the bundlers are skipped, and say so.
+common-bundlers: checked
+	@cd tests/bundlers
+	@[ -e node_modules/vite ] && [ ! package-lock.json -nt node_modules/.package-lock.json ] || {
+	 echo "setup: installing the bundlers of tests/bundlers"
+	 npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error || echo "setup: there are no bundlers to test with"; }
 
 peers: checked
 	@cd tests/bench

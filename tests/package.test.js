@@ -1,7 +1,7 @@
 // The npm package as a stranger gets it: packed, installed in an empty folder, imported, run, type-checked.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -61,19 +61,61 @@ test('package: the command is there', () => {
     assert.equal(JSON.parse(output).tokens.length, 4);
 });
 
-test('package: its types hold in a strict project, for each way of resolving modules', () => {
-    writeFileSync(join(home, 'answer.ts'), `
-        import { load } from 'nibble-llm';
-        const model = await load('model.gguf', { threads: 1, contextLength: 512, onProgress: () => {} });
+/** What a strict project does with the types: with interfaces and read-only lists of its own, and without them. */
+const TYPED = `
+    import { load, NibbleError, type Model, type Source, type LoadOptions } from 'nibble-llm';
+    interface Turn { role: 'user' | 'assistant'; content: string; at?: number }
+    interface Part { readonly type: 'text'; readonly text: string }
+    interface Parts { readonly role: string; readonly content: readonly Part[] }
+    const turns: readonly Turn[] = [{ role: 'user', content: 'Hello', at: 1 }];
+    const parts: ReadonlyArray<Readonly<Parts>> = [{ role: 'user', content: [{ type: 'text', text: 'Hello' }] }];
+    const files = ['a.safetensors', 'config.json'] as const, stops = ['x', 'y'] as const, tokens: readonly number[] = [1, 2];
+    async function use(model: Model): Promise<string> {
         let all = '';
-        for await (const piece of model.chat([{ role: 'user', content: 'Hello' }], { maxTokens: 8 })) all += piece;
-        const { text, tokens, finishReason } = await model.complete('Hello', { temperature: 0 });
-        const first: number | undefined = tokens[0];
+        for await (const piece of model.chat(turns, { maxTokens: 8, stop: stops, logitBias: { 5: -1 } as const })) all += piece;
+        await model.chat(parts);
+        await model.chat([{ role: 'tool', content: 'Hello', tool_call_id: '1', anything: [1] }] as const);
+        await model.chat('Hello');
+        await model.complete(tokens);
+        await model.detokenize(tokens);
+        const vector: Float32Array = await model.embed(tokens);
+        const { text, tokens: made, finishReason } = await model.complete('Hello', { temperature: 0 });
+        const first: number | undefined = made[0];
         // @ts-expect-error: the option's name is misspelt
         await model.complete('Hello', { maxToken: 1 });
-        await model.dispose();
-        console.log(all, text, first, finishReason);`);
-    for (const resolution of [['--module', 'nodenext'], ['--module', 'esnext', '--moduleResolution', 'bundler']])
-        run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--skipLibCheck', 'false',
-            '--target', 'es2022', '--lib', 'es2023,dom', '--types', '', ...resolution, 'answer.ts']);
+        // @ts-expect-error: a message without a role
+        await model.chat([{ content: 'Hello' }]);
+        return [all, text, first, finishReason, vector.length].join();
+    }
+    const options: Readonly<LoadOptions> = { threads: 1, onProgress: ({ loaded }) => void loaded, wasmUrl: { relaxed: 'a.wasm', convert: 'b.wasm' },
+        workerUrl: 'w.js', poolWorkerUrl: 'p.js', templateUrl: 't.js' };
+    const sources: readonly Source[] = ['model.gguf', files, new Uint8Array(8)];
+    // @ts-expect-error: a build that there is not
+    load('model.gguf', { wasmUrl: { simd: 'a.wasm' } });
+    export const answers = Promise.all(sources.map(async (source) => use(await load(source, options))));
+    answers.catch((error: unknown) => error instanceof NibbleError && error.code === 'NB_ERR_FILE' && error.cause);`;
+
+/** And with what pages have. */
+const IN_A_PAGE = `${TYPED}
+    const controller = new AbortController();
+    load(new URL('https://example.org/model.gguf'), { signal: controller.signal, wasmUrl: new URL('https://example.org/') });
+    load(new Blob([]));
+    load([new File([], 'a.gguf'), 'b.gguf', new URL('https://example.org/c.gguf')]);
+    load(new Blob([]).stream());
+    load(new Response('').body!);
+    // @ts-expect-error: the controller is no signal
+    load('a', { signal: controller });`;
+
+test('package: its types hold in a strict project, for each way of resolving modules and each library of types', () => {
+    writeFileSync(join(home, 'typed.ts'), TYPED);
+    writeFileSync(join(home, 'page.ts'), IN_A_PAGE);
+    const tsc = join(root, 'node_modules/typescript/bin/tsc'), tsc5 = join(root, 'tests/bundlers/node_modules/typescript5/bin/tsc');
+    const nodenext = ['--module', 'nodenext'], node16 = ['--module', 'node16', '--moduleResolution', 'node16'];
+    const bundler = ['--module', 'esnext', '--moduleResolution', 'bundler'], old = ['--module', 'esnext', '--moduleResolution', 'node'];
+    const tries = [[tsc, nodenext, 'typed.ts', 'es2021'], [tsc, node16, 'page.ts', 'es2021,dom'], [tsc, bundler, 'page.ts', 'es2023,dom'],
+        [tsc5, old, 'typed.ts', 'es2021'], [tsc5, old, 'page.ts', 'es2021,dom'], [tsc5, nodenext, 'page.ts', 'es2023,dom']];
+    for (const [compiler, way, file, lib] of /** @type {[string, string[], string, string][]} */ (tries))
+        if (compiler === tsc || existsSync(compiler)) // TypeScript 5 comes with the bundlers; 7 does not know the old way any more
+            run(process.execPath, [compiler, '--noEmit', '--strict', '--skipLibCheck', 'false', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess',
+                '--target', 'es2021', '--lib', lib, ...way, file]);
 });

@@ -61,11 +61,11 @@ export const ownTemplateUrl = () => own(SCRIPTS.templateUrl, 'templateUrl');
  */
 function own(find, option) {
     try {
-        return find().href;
+        return new URL(find().href, baseUrl()).href; // Next.js puts something of its own in place of URL, whose href may be a path
     } catch (error) {
-        throw new NibbleError('NB_ERR_ENGINE', 'nibble does not know where its own files are, because this bundle has no import.meta.url: ' +
-            `pass ${option} to load() (and the others of ${ASSET_OPTIONS.join(', ')}), or leave nibble-llm out of the bundle ("external")`,
-        { cause: error });
+        throw new NibbleError('NB_ERR_ENGINE', 'nibble does not know where its own files are, because this bundle does not say it ' +
+            `(import.meta.url): pass ${option} to load() (and the others of ${ASSET_OPTIONS.join(', ')}), or leave nibble-llm out of the ` +
+            'bundle ("external")', { cause: error });
     }
 }
 
@@ -120,6 +120,9 @@ function didYouMean(name) {
     return near ? `; did you mean "${near}"?` : '';
 }
 
+/** What an address may be relative to: a page's own, or a worker's. */
+const baseUrl = () => (isNode ? undefined : globalThis.document?.baseURI ?? globalThis.location?.href);
+
 /** Whether this is a URL, of this realm or of another. @param {unknown} value */
 export const isUrl = (value) => typeof value === 'object' && value !== null && typeof (/** @type {any} */ (value).href) === 'string';
 
@@ -139,7 +142,7 @@ export async function absolute(url, what) {
     try {
         if (isNode && !hasScheme(text))
             return (await nodeModule('url')).pathToFileURL(text).href;
-        return new URL(text, isNode ? undefined : globalThis.document?.baseURI ?? globalThis.location?.href).href;
+        return new URL(text, baseUrl()).href;
     } catch (error) {
         throw new NibbleError('NB_ERR_ARGUMENT', `load(): ${what} is no valid address: ${JSON.stringify(text.slice(0, 200))}`, { cause: error });
     }

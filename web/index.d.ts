@@ -38,7 +38,7 @@ export interface FileLike extends BlobLike {
 
 /** A ReadableStream of bytes. */
 export interface StreamLike {
-    getReader(): { read(): Promise<{ done: boolean; value?: Uint8Array }>; cancel(reason?: any): Promise<void> };
+    getReader(): { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>; cancel(reason?: any): Promise<void> };
 }
 
 /** An AbortSignal. */
