@@ -149,7 +149,7 @@ export const bundlers = [
             const { Parcel } = await get('@parcel/core');
             await new Parcel({
                 entries: join(folder, 'index.html'), defaultConfig: require.resolve('@parcel/config-default'), mode: 'production',
-                shouldDisableCache: true, defaultTargetOptions: { distDir: join(folder, 'dist'), publicUrl: '/' },
+                shouldDisableCache: true, cacheDir: join(folder, 'cache'), defaultTargetOptions: { distDir: join(folder, 'dist'), publicUrl: '/' },
             }).run();
             return { folder: join(folder, 'dist') };
         },
