@@ -72,6 +72,7 @@ const refused = [
     ['whole words', 'gpt2', { added_tokens: [{ id: 0, content: 'x', single_word: true }] }, /token x .*single_word/],
     ['base64 that is none', 't5', { normalizer: { type: 'Precompiled', precompiled_charsmap: 'AA*A' } }, /base64 at its character 2/],
     ['a vocabulary that is a number', 't5', { model: { ...read('t5').model, vocab: 1 } }, /no vocabulary/],
+    ['a score that no float holds', 't5', { model: { ...read('t5').model, vocab: [['<unk>', 0], ['a', -1e60]] } }, /score of token a is not finite/],
     ['a piece without a name', 't5', { model: { ...read('t5').model, vocab: [[1, 2]] } }, /impossible id/],
 ];
 

@@ -90,6 +90,9 @@ static int32_t collect_vocabulary(composition *p) {
         *e = (entry){.name = name, .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL};
         if (scored && nb_walk_next(&pair))
             e->score = (float)nb_node_number(pair.value, 0);
+        if (!(e->score - e->score == 0))
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json: the score of token %t is not finite as a float; the "
+                           "file is damaged", nb_node_raw(name));
     }
     return NB_OK;
 }

@@ -43,7 +43,8 @@ static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t 
     out->type = type >= NB_TOKEN_NORMAL && type <= NB_TOKEN_BYTE ? (uint8_t)type : NB_TOKEN_UNUSED;
     bool ordinary = nb_text_is(out->name, "<unk>") || nb_text_is(out->name, "<s>") ||
                     nb_text_is(out->name, "<|endoftext|>");
-    uint32_t strips = v->strips ? (uint32_t)nb_checkpoint_item(v->c, v->strips, i) : 0;
+    double bits = v->strips ? nb_checkpoint_item(v->c, v->strips, i) : 0;
+    uint32_t strips = bits >= 0 && bits <= UINT8_MAX ? (uint32_t)bits : 0;
     out->strip_right = (v->strips_right && !ordinary) || strips & NB_STRIP_RIGHT;
     bool mask = v->strips_mask && (nb_text_is(out->name, "<mask>") || nb_text_is(out->name, "[MASK]"));
     out->strip_left = mask || strips & NB_STRIP_LEFT;
@@ -81,6 +82,12 @@ static int32_t find_arrays(gguf_vocabulary *v, nb_error *err) {
         return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.ggml.tokens is %s; convert the model anew",
                        v->names ? "not an array of strings, or is empty" : "missing");
     NB_TRY(find_numbers(v->c, KEY("scores"), v->names->count, &v->scores, err));
+    for (uint64_t i = 0; v->scores && i < v->names->count; i++) {
+        float score = (float)nb_checkpoint_item(v->c, v->scores, i);
+        if (!(score - score == 0))
+            return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.ggml.scores: the score of token %l is not finite; the file is "
+                           "damaged, or the model was converted wrongly: download or convert it anew", i);
+    }
     NB_TRY(find_numbers(v->c, KEY("token_strips"), v->names->count, &v->strips, err));
     return find_numbers(v->c, KEY("token_type"), v->names->count, &v->types, err);
 }

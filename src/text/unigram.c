@@ -134,7 +134,8 @@ int32_t nb_unigram_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_
 
 enum { UNKNOWN = -1 };
 
-/* At the end of each beginning of the word: the best sum, the last piece and where that starts. */
+/* For the end of each prefix of the word: the best sum, the last piece and where that piece starts. Whatever the scores
+ * are, each character has a way to it: by default it is unknown. */
 static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     NB_TRY(nb_workspace_reserve(&e->workspace, size + 1, e->err));
@@ -144,6 +145,10 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
         best[i] = i ? -__builtin_inf() : 0;
     for (size_t at = 0, length; at < size; at += length) {
         nb_utf8_decode(word + at, size - at, &length);
+        if (best[at + length] == -__builtin_inf()) { /* no piece that started before ends here */
+            w->ids[at + length] = UNKNOWN;
+            w->starts[at + length] = (uint32_t)at;
+        }
         nb_prefix_walk walk = nb_prefix_walk_of(word + at, size - at);
         bool known = false; /* the character by itself is a piece */
         for (int32_t token; (token = nb_prefix_next(t, &t->prefixes, &walk)) >= 0;) {

@@ -28,6 +28,7 @@
     T(finite) \
     T(text) \
     T(splits) \
+    T(vocabulary) \
     T(sampler)
 
 #define DECLARE(subject) void test_##subject(void);

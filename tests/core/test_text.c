@@ -457,6 +457,25 @@ static void check_wrong(const wrong *w) {
     nb_tokenizer_free(t);
 }
 
+/* A score that is not finite is refused: it would choose pieces by chance. */
+static void check_score_refusal(void) {
+    static const uint32_t bits[] = {0x7fc00000, 0xffc00001, 0x7f800000, 0xff800000};
+    static const char *const models[] = {"llama", "t5", "bert"};
+    for (int k = 0; k < 12; k++) {
+        static maker m;
+        const wrong w = {.what = "scores", .model = models[k % 3], .tokens = "<unk> <s> a"};
+        uint32_t scores[3] = {0, bits[k / 3], 0};
+        nb_error err = {0};
+        nb_tokenizer *t = make_wrong(&w, &m, &err);
+        CHECK(t, "%s", err.message);
+        nb_tokenizer_free(t);
+        add_numbers(&m, "tokenizer.ggml.scores", NB_VALUE_F32, scores, 3);
+        t = make(&m, &err);
+        CHECK(!t && err.code == NB_ERR_FORMAT, "%s, score %x: %s", models[k % 3], scores[1], err.message);
+        nb_tokenizer_free(t);
+    }
+}
+
 /* No vocabulary is no error: weights can be used by themselves. */
 static void check_none(void) {
     static maker m;
@@ -591,6 +610,7 @@ void test_text(void) {
     check_room();
     for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++)
         check_wrong(&wrongs[i]);
+    check_score_refusal();
     check_none();
     check_strips("Phi-3 mini", "phi3", "a <|end|> \n b<s> b</s> b", "573617626");
     check_strips("Llama", "llama", "a <|end|> \nb", "573786");
