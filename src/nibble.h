@@ -153,7 +153,8 @@ enum {
 nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_error *err);
 /* The text that this token completes: writes at most capacity bytes of whole UTF-8 (not zero-terminated), returns its
  * length, which may be 0; if that is more than capacity nothing was consumed: repeat with that capacity. Invalid bytes
- * come out as U+FFFD. */
+ * come out as U+FFFD. A token that the tokenizer does not know has no text: many models have more rows in their
+ * embedding than their tokenizer has tokens. */
 int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t capacity, nb_error *err);
 /* What is still kept back, as U+FFFD (an incomplete character), and a fresh start. Returns as nb_detokenizer_push. */
 int32_t nb_detokenizer_flush(nb_detokenizer *d, char *out, int32_t capacity);

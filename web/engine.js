@@ -196,9 +196,11 @@ export class Engine {
         });
     }
 
-    /** @param {number[]} tokens */
-    checkTokens(tokens) {
-        const size = this.core.exports.nb_model_vocabulary(this.model);
+    /**
+     * @param {number[]} tokens
+     * @param {number} [size] how many tokens there are
+     */
+    checkTokens(tokens, size = this.core.exports.nb_model_vocabulary(this.model)) {
         for (const [i, token] of tokens.entries())
             if (!Number.isInteger(token) || token < 0 || token >= size)
                 throw new NibbleError('NB_ERR_ARGUMENT', `token ${i} is ${token}; this model's tokens are 0 to ${size - 1}`);
@@ -209,7 +211,8 @@ export class Engine {
      * @param {boolean} special
      */
     detokenize(tokens, special) {
-        this.checkTokens(tokens);
+        // an embedding may have more rows than the tokenizer has tokens, or fewer
+        this.checkTokens(tokens, Math.max(this.core.exports.nb_model_vocabulary(this.model), this.description.tokenizer?.size ?? 0));
         const decoder = this.decoder(special);
         return tokens.map((token) => decoder.push(token)).join('') + decoder.flush();
     }

@@ -355,7 +355,7 @@ static void check_room(void) {
         CHECK(nb_detokenizer_flush(d, out, 3) == 3 && nb_compare(out, FFFD, 3) == 0, "U+FFFD");
         CHECK(nb_detokenizer_flush(d, out, 3) == 0, "once");
         int32_t beyond = nb_tokenizer_size(f.tokenizer);
-        CHECK(nb_detokenizer_push(d, beyond, out, 16, &err) == NB_ERR_ARGUMENT, "no such token");
+        CHECK(nb_detokenizer_push(d, beyond, out, 16, &err) == 0, "a token beyond the vocabulary has no text");
         CHECK(nb_detokenizer_push(d, -1, out, 16, &err) == NB_ERR_ARGUMENT, "no such token");
         nb_detokenizer_free(d);
     }
