@@ -64,6 +64,7 @@ oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from 
 	@tools/setup.sh venv
 	@[ build/venv/installed -nt tests/oracles/requirements.txt ] || {
 	 python3 -m venv build/venv && build/venv/bin/pip install -q -r tests/oracles/requirements.txt
+	 build/venv/bin/pip install -q --no-deps --target build/venv/unicode-15.1 -r tests/oracles/requirements-unicode.txt
 	 BUILD_CUDA_EXT=0 build/venv/bin/pip install -q --no-deps --no-build-isolation -r tests/oracles/requirements-gptq.txt
 	 touch build/venv/installed; }
 	@cd tests/oracles

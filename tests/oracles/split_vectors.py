@@ -14,8 +14,7 @@ whether a piece starts there (bit i of byte i / 8, lowest first). texts.bin: tex
 """
 import pathlib
 import struct
-
-import regex
+import sys
 
 from text_cases import all_texts
 
@@ -117,6 +116,11 @@ def cut(pieces, expression):
 
 
 def main():
+    # Unicode 15.1's classes (requirements-unicode.txt), which are llama.cpp's
+    sys.path.insert(0, str(pathlib.Path(sys.prefix) / "unicode-15.1"))
+    import regex
+    assert not regex.match(r"\p{L}", "\U00010d4a"), "this regex has a later Unicode than 15.1"
+
     texts = all_texts()
     sizes = [len(text.encode()) for text in texts]
     out = []
