@@ -118,8 +118,7 @@ enum {
     NB_TOKENIZE_PARSE_SPECIAL = 2 /* special tokens written in the text become those tokens; else they are text */
 };
 
-/* UTF-8 (broken sequences are tolerated: see text/tokenizer.h) -> token ids. Some models want texts in Unicode's NFC
- * (nb_model_describe: tokenizer.nfc), which hosts have at hand and the core has not. Returns the number of tokens; if that is
+/* UTF-8 (broken sequences are tolerated: see text/tokenizer.h) -> token ids. Returns the number of tokens; if that is
  * more than capacity, nothing past capacity was written and the call should be repeated with that capacity. A model
  * remembers words of long texts, so only one thread at a time may tokenize with it. */
 int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
@@ -146,7 +145,9 @@ typedef struct nb_detokenizer nb_detokenizer;
 
 enum {
     NB_DETOKENIZE_TEXT = 0,   /* special tokens give no text */
-    NB_DETOKENIZE_SPECIAL = 1 /* special tokens give their names */
+    NB_DETOKENIZE_SPECIAL = 1, /* special tokens give their names */
+    NB_DETOKENIZE_WHOLE = 2    /* the tokens are a whole text, and no part of one that goes on: the space that the tokenizer
+                                * puts before a text goes, and all is as the decoders of a tokenizer.json have it */
 };
 
 /* A streaming decoder: the bytes of a character that is not complete yet are kept back. */
@@ -156,7 +157,7 @@ nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_err
  * come out as U+FFFD. A token that the tokenizer does not know has no text: many models have more rows in their
  * embedding than their tokenizer has tokens. */
 int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t capacity, nb_error *err);
-/* What is still kept back, as U+FFFD (an incomplete character), and a fresh start. Returns as nb_detokenizer_push. */
+/* What is still kept back, an incomplete character as U+FFFD, and a fresh start. Returns as nb_detokenizer_push. */
 int32_t nb_detokenizer_flush(nb_detokenizer *d, char *out, int32_t capacity);
 void nb_detokenizer_free(nb_detokenizer *d); /* NULL is fine */
 

@@ -27,8 +27,7 @@ for (const name of names)
             assert.equal(model.info.tokenizer?.endText, end.content ?? end);
             for (const [text, ids, decoded = text] of cases) {
                 assert.deepEqual(await model.tokenize(text, { special: true, bare: true }), ids, JSON.stringify(text));
-                const got = await model.detokenize(ids);
-                assert.ok(got === decoded || got === ` ${decoded}`, `${JSON.stringify(got)}, not ${JSON.stringify(decoded)}`);
+                assert.equal(await model.detokenize(ids), decoded);
             }
         } finally {
             await model.dispose();
@@ -54,12 +53,8 @@ const refused = [
     ['NFKC', 'gpt2', { normalizer: { type: 'NFKC' } }, /normalizer of byte-level BPE .*supported: none, NFC; it is: NFKC$/],
     ['Lowercase', 't5', { normalizer: { type: 'Sequence', normalizers: [{ type: 'Lowercase' }] } }, /normalizer of Unigram/],
     ['accents by themselves', 'bert', { normalizer: { type: 'StripAccents' } }, /normalizer of WordPiece .*BertNormalizer/],
-    ['Chinese that is not parted', 'bert', { normalizer: { ...read('bert').normalizer, handle_chinese_chars: false } }, /normalizer/],
     ['a prefix of its own', 'llama2', { normalizer: { type: 'Prepend', prepend: '_' } }, /normalizer of BPE with byte_fallback/],
     ['spaces that stay', 'gemma', { normalizer: null }, /pre_tokenizer of BPE with byte_fallback/],
-    ...[[['▁', '▁']], ['a ▁']].map(merges => /** @type {[string, string, object, RegExp]} */ (
-        [`the merge ${merges}, over spaces that are cut at`, 'metaspace-always', { model: { ...read('metaspace-always').model, merges },
-            pre_tokenizer: { type: 'Metaspace', replacement: '▁', add_prefix_space: true } }, /pre_tokenizer .*Metaspace/])),
     ['words by white space only', 'bert', { pre_tokenizer: { type: 'WhitespaceSplit' } }, /BertPreTokenizer; it is: WhitespaceSplit$/],
     ['Unigram without U+2581', 't5', { pre_tokenizer: { type: 'WhitespaceSplit' } }, /pre_tokenizer of Unigram/],
     ['a decoder of something else', 'gpt2', { decoder: { type: 'CTC' } }, /decoder .*supported: ByteLevel; it is: CTC$/],
@@ -69,7 +64,7 @@ const refused = [
     ['suffixes of words', 'gpt2', { model: { ...read('gpt2').model, end_of_word_suffix: '</w>' } }, /type "BPE" is not supported/],
     ['Unigram of bytes', 't5', { model: { ...read('t5').model, byte_fallback: true } }, /Unigram without byte_fallback/],
     ['other prefixes within words', 'bert', { model: { ...read('bert').model, continuing_subword_prefix: '@@' } }, /not "##"/],
-    ['whole words', 'gpt2', { added_tokens: [{ id: 0, content: 'x', single_word: true }] }, /token x .*single_word/],
+    ['an id without proportion', 'gpt2', { added_tokens: [{ id: 16777215, content: 'x' }] }, /tokens, and one of them has the id 16777215/],
     ['base64 that is none', 't5', { normalizer: { type: 'Precompiled', precompiled_charsmap: 'AA*A' } }, /base64 at its character 2/],
     ['a vocabulary that is a number', 't5', { model: { ...read('t5').model, vocab: 1 } }, /no vocabulary/],
     ['a score that no float holds', 't5', { model: { ...read('t5').model, vocab: [['<unk>', 0], ['a', -1e60]] } }, /score of token a is not finite/],

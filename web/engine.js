@@ -20,7 +20,7 @@ import { openOne, openPort, opener, reopening, twice } from './stream.js';
 /** Flags and ids of src/nibble.h. */
 const LOAD_ALL = 0, LOAD_HEADER = 1;
 const TOKENIZE_BARE = 0, TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2;
-const DETOKENIZE_TEXT = 0, DETOKENIZE_SPECIAL = 1;
+const DETOKENIZE_SPECIAL = 1, DETOKENIZE_WHOLE = 2;
 const LOGITS_LAST = 0, LOGITS_ALL = 1;
 const POOLINGS = { file: 0, mean: 1, cls: 2, last: 3 };
 const KV_TYPES = { f32: 0, f16: 1, q8_0: 8, i16: 25 };
@@ -182,7 +182,7 @@ export class Engine {
      */
     encode(text, flags) {
         const { core, model } = this;
-        return core.borrowText(this.description.tokenizer?.nfc ? text.normalize('NFC') : text, (at, length) => {
+        return core.borrowText(text, (at, length) => {
             // for most texts a token for two bytes is plenty; a second try costs a long text more than room for a token a byte
             for (let capacity = Math.max(length >> 1, Math.min(length, ROOM)) + 16;;) {
                 const { tokens, n } = core.borrow(4 * capacity, (out) => {
@@ -213,16 +213,17 @@ export class Engine {
     detokenize(tokens, special) {
         // an embedding may have more rows than the tokenizer has tokens, or fewer
         this.checkTokens(tokens, Math.max(this.core.exports.nb_model_vocabulary(this.model), this.description.tokenizer?.size ?? 0));
-        const decoder = this.decoder(special);
+        const decoder = this.decoder(special, true);
         return tokens.map((token) => decoder.push(token)).join('') + decoder.flush();
     }
 
     /**
-     * A decoder with nothing in it. (Making one walks the whole vocabulary, so each kind is made once.)
+     * A decoder with nothing in it.
      * @param {boolean} special
+     * @param {boolean} [whole] the tokens are a whole text, and no part of one
      */
-    decoder(special) {
-        const flags = special ? DETOKENIZE_SPECIAL : DETOKENIZE_TEXT;
+    decoder(special, whole = false) {
+        const flags = (special ? DETOKENIZE_SPECIAL : 0) | (whole ? DETOKENIZE_WHOLE : 0);
         const decoder = this.decoders[flags] ??= new Detokenizer(this.core, this.model, flags);
         decoder.flush();
         return decoder;

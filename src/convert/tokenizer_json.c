@@ -5,13 +5,14 @@
 #include "../text/vocabulary.h"
 #include "tokenizer_steps.h"
 
-enum { MOST_TOKENS = 1 << 24 };
+/* Ids need not be dense; but a file of a few bytes shall not ask for gigabytes by one of them. */
+enum { MOST_TOKENS = 1 << 24, MOST_GAPS = 1 << 16 };
 
 typedef struct entry {
     nb_node name;
     float score;
     uint8_t type;   /* NB_TOKEN_...; 0: no token has this id */
-    uint8_t strips; /* NB_STRIP_... */
+    uint8_t flags;  /* NB_STRIP_LEFT, ... */
 } entry;
 
 typedef struct composition {
@@ -87,7 +88,7 @@ static int32_t collect_vocabulary(composition *p) {
         if (!e || !nb_node_raw(name).data)
             return bad_id(p, name);
         bool byte = p->form == NB_FORM_PIECES && is_byte_name(name);
-        *e = (entry){.name = name, .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL};
+        *e = (entry){.name = name, .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL, .flags = NB_OWN};
         if (scored && nb_walk_next(&pair))
             e->score = (float)nb_node_number(pair.value, 0);
         if (!(e->score - e->score == 0))
@@ -107,31 +108,37 @@ static int32_t collect_added(composition *p) {
         entry *e = entry_at(p, nb_node_number(nb_node_find(w.value, "id"), -1));
         if (!e || !nb_node_raw(name).data)
             return bad_id(p, name);
-        if (is_set(w.value, "single_word"))
-            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "tokenizer.json: the added token %t is to be found as a whole "
-                           "word only (single_word), which is not supported", nb_node_raw(name));
+        bool special = is_set(w.value, "special");
+        uint8_t own = e->flags & NB_OWN && same_string(e->name, name) ? NB_OWN : 0;
+        e->flags = (uint8_t)(own | NB_ADDED | (special ? NB_SPECIAL : 0) | (is_set(w.value, "lstrip") ? NB_STRIP_LEFT : 0) |
+                             (is_set(w.value, "rstrip") ? NB_STRIP_RIGHT : 0) |
+                             (is_set(w.value, "single_word") ? NB_WHOLE_WORD : 0) |
+                             (is_set(w.value, "normalized") ? NB_NORMALIZED : 0));
         e->name = name;
-        e->type = is_set(w.value, "special") ? NB_TOKEN_CONTROL : NB_TOKEN_USER_DEFINED;
-        e->strips = (uint8_t)((is_set(w.value, "lstrip") ? NB_STRIP_LEFT : 0) |
-                              (is_set(w.value, "rstrip") ? NB_STRIP_RIGHT : 0));
+        e->type = special ? NB_TOKEN_CONTROL : NB_TOKEN_USER_DEFINED;
     }
     return NB_OK;
 }
 
 static int32_t collect_tokens(composition *p) {
     nb_node vocabulary = nb_node_find(p->model, "vocab");
-    double largest = -1, place = 0;
+    double largest = -1, place = 0, count = 0;
     for (nb_walk w = nb_walk_of(vocabulary); nb_walk_next(&w); place++) {
         double id = p->form == NB_FORM_UNIGRAM ? place : nb_node_number(w.value, -1);
         largest = NB_MAX(largest, id);
+        count++;
     }
     for (nb_walk w = nb_walk_of(nb_node_find(p->tokenizer, "added_tokens")); nb_walk_next(&w);) {
         double id = nb_node_number(nb_node_find(w.value, "id"), -1);
         largest = NB_MAX(largest, id);
+        count++;
     }
     if (nb_node_first(vocabulary) != (p->form == NB_FORM_UNIGRAM ? '[' : '{') || largest < 0 || largest >= MOST_TOKENS)
         return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json has no vocabulary of 1 to %u tokens; the file is damaged",
                        (uint32_t)MOST_TOKENS);
+    if (largest >= 2 * count + MOST_GAPS)
+        return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json has %u tokens, and one of them has the id %u; the file is "
+                       "damaged", (uint32_t)count, (uint32_t)largest);
     p->size = (uint32_t)largest + 1;
     p->tokens = nb_alloc_items(p->size, sizeof *p->tokens);
     if (!p->tokens)
@@ -149,6 +156,11 @@ static int32_t collect_tokens(composition *p) {
     return NB_OK;
 }
 
+/* Whether an added token is one of WordPiece's words, too (nb_token_spelled). */
+static bool is_marked(const entry *e) {
+    return e->type == NB_TOKEN_USER_DEFINED && e->flags & NB_OWN;
+}
+
 /* In GGUF, WordPiece's names have U+2581 where a word begins, rather than ## where it goes on. */
 static int32_t compose_words(const composition *p) {
     char *buffer = nb_alloc(NB_MARK_SIZE + p->longest);
@@ -158,9 +170,9 @@ static int32_t compose_words(const composition *p) {
     for (uint32_t i = 0; i < p->size; i++) {
         nb_text name = decoded(p->tokens[i].name, buffer + NB_MARK_SIZE, p->longest);
         bool within = name.size > 2 && name.data[0] == '#' && name.data[1] == '#';
-        bool word = p->tokens[i].type == NB_TOKEN_NORMAL;
+        bool word = p->tokens[i].type == NB_TOKEN_NORMAL || is_marked(&p->tokens[i]);
         nb_compose_text(p->x, !word    ? name
-                              : within ? (nb_text){name.data + 2, name.size - 2}
+                              : within && !is_marked(&p->tokens[i]) ? (nb_text){name.data + 2, name.size - 2}
                                        : (nb_text){buffer, NB_MARK_SIZE + name.size});
     }
     nb_free(buffer);
@@ -192,17 +204,13 @@ static void compose_merges(nb_composer *x, nb_node merges) {
 
 static int32_t compose_vocabulary(const composition *p) {
     nb_composer *x = p->x;
-    bool strips = false;
     NB_TRY(compose_names(p));
-    nb_compose_array(x, "tokenizer.ggml.token_type", NB_VALUE_U32);
-    for (uint32_t i = 0; i < p->size; i++) {
-        nb_compose_u32(x, p->tokens[i].type ? p->tokens[i].type : NB_TOKEN_UNUSED);
-        strips |= p->tokens[i].strips != 0;
-    }
-    if (strips)
-        nb_compose_array(x, "tokenizer.ggml.token_strips", NB_VALUE_U32);
-    for (uint32_t i = 0; strips && i < p->size; i++)
-        nb_compose_u32(x, p->tokens[i].strips);
+    nb_compose_array(x, "tokenizer.ggml.token_type", NB_VALUE_U8);
+    for (uint32_t i = 0; i < p->size; i++)
+        nb_compose_u8(x, p->tokens[i].type ? p->tokens[i].type : NB_TOKEN_UNUSED);
+    nb_compose_array(x, "tokenizer.ggml.token_flags", NB_VALUE_U8);
+    for (uint32_t i = 0; i < p->size; i++)
+        nb_compose_u8(x, p->tokens[i].flags);
     if (p->form == NB_FORM_UNIGRAM) {
         nb_compose_array(x, "tokenizer.ggml.scores", NB_VALUE_F32);
         for (uint32_t i = 0; i < p->size; i++)

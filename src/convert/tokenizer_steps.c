@@ -12,7 +12,8 @@ typedef struct composition {
     nb_composer *x;
     nb_node tokenizer, model;
     nb_tokenizer_form form;
-    bool nfc, prepends, escapes, strips_end, joins_spaces; /* what the normalizers do */
+    bool nfc, prepends, escapes, strips_start, strips_end; /* what the normalizers do */
+    uint32_t joins;                                        /* ... with spaces in a row: 1: one space; 2: U+2581 */
     nb_node charsmap;
     nb_error *err;
 } composition;
@@ -189,50 +190,69 @@ static bool is_replacement(nb_node step, const char *pattern, const char *from, 
            spells(nb_node_find(step, "content"), to);
 }
 
-static bool read_bert_normalizer(composition *p, nb_node step) {
+static void read_bert_normalizer(const composition *p, nb_node step) {
     bool lower = is_set(step, "lowercase", true);
     nb_compose_number(p->x, "tokenizer.ggml.normalizer.lowercase", lower);
     nb_compose_number(p->x, "tokenizer.ggml.normalizer.strip_accents", is_set(step, "strip_accents", lower));
-    return is_set(step, "clean_text", true) && is_set(step, "handle_chinese_chars", true);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.clean_text", is_set(step, "clean_text", true));
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.handle_chinese_chars", is_set(step, "handle_chinese_chars", true));
 }
 
-static bool read_normalizer(composition *p, nb_node step) {
-    if (nb_step_is(step, "NFC")) /* which the host does, before all else */
-        return p->nfc = !p->charsmap.at;
+/* The order of the steps that normalize.c has: each may come after those before it. */
+enum { NOTHING, COMPOSES, MAPS, STRIPS, JOINS, MARKS };
+
+static int32_t read_normalizer(composition *p, nb_node step) {
+    if (nb_step_is(step, "NFC"))
+        return p->nfc = true, COMPOSES;
     if (p->form == NB_FORM_PIECES) {
         bool prepends = nb_step_is(step, "Prepend") && spells(nb_node_find(step, "prepend"), NB_SPACE_MARK);
         bool escapes = is_replacement(step, "String", " ", NB_SPACE_MARK);
         p->prepends |= prepends;
         p->escapes |= escapes;
-        return prepends || escapes;
+        return prepends || escapes ? MARKS : NOTHING;
     }
     if (p->form == NB_FORM_UNIGRAM) {
-        bool strips = nb_step_is(step, "Strip") && is_set(step, "strip_right", false);
-        bool joins = is_replacement(step, "Regex", " {2,}", " ") ||
-                     is_replacement(step, "Regex", " {2,}", NB_SPACE_MARK);
-        bool maps = nb_step_is(step, "Precompiled") && !p->charsmap.at && !p->joins_spaces && !p->strips_end;
-        if (maps)
+        if (nb_step_is(step, "Precompiled")) {
             p->charsmap = nb_node_find(step, "precompiled_charsmap");
-        p->strips_end |= strips;
-        p->joins_spaces |= joins;
-        return strips || joins || maps;
+            return MAPS;
+        }
+        if (nb_step_is(step, "Strip")) {
+            p->strips_start |= is_set(step, "strip_left", true);
+            p->strips_end |= is_set(step, "strip_right", true);
+            return STRIPS;
+        }
+        bool mark = is_replacement(step, "Regex", " {2,}", NB_SPACE_MARK);
+        if (!mark && !is_replacement(step, "Regex", " {2,}", " "))
+            return NOTHING;
+        p->joins = mark ? 2 : 1;
+        return JOINS;
     }
-    return p->form == NB_FORM_WORDPIECE && nb_step_is(step, "BertNormalizer") && read_bert_normalizer(p, step);
+    if (p->form != NB_FORM_WORDPIECE || !nb_step_is(step, "BertNormalizer"))
+        return NOTHING;
+    read_bert_normalizer(p, step);
+    return MAPS;
 }
 
 static int32_t read_normalizers(composition *p) {
     static const char *const supported[] = {
         [NB_FORM_BYTES] = "none, NFC",
         [NB_FORM_PIECES] = "NFC, Prepend U+2581, Replace \" \" by U+2581",
-        [NB_FORM_UNIGRAM] = "NFC, Precompiled, Strip on the right, Replace \" {2,}\" by one space",
-        [NB_FORM_WORDPIECE] = "BertNormalizer that cleans texts and parts Chinese characters"};
+        [NB_FORM_UNIGRAM] = "NFC, Precompiled, Strip, Replace \" {2,}\" by one space, in this order",
+        [NB_FORM_WORDPIECE] = "NFC, BertNormalizer"};
     nb_steps s = nb_steps_of(p->tokenizer, "normalizer", "normalizers");
-    bool known = !s.too_many && (s.n == 1 || p->form != NB_FORM_WORDPIECE);
-    for (uint32_t i = 0; i < s.n && known; i++)
-        known = read_normalizer(p, s.step[i]);
+    bool known = !s.too_many && (s.n || p->form != NB_FORM_WORDPIECE);
+    for (int32_t i = 0, last = NOTHING, now; i < (int32_t)s.n && known; i++, last = now) {
+        now = read_normalizer(p, s.step[i]);
+        known = now != NOTHING && (now > last || now == MARKS);
+    }
     if (!known)
         return nb_steps_refuse(p->err, p->form, "normalizer", &s, supported[p->form]);
     nb_compose_number(p->x, "tokenizer.ggml.normalizer.nfc", p->nfc);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.strip_left", p->strips_start);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.strip_right", p->strips_end);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.join_spaces", p->joins);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.prepend", p->prepends);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.escape", p->escapes);
     return NB_OK;
 }
 
@@ -264,71 +284,33 @@ static int32_t compose_charsmap(const composition *p) {
 
 /* ---- where the space before a word comes from ------------------------------------------------------------------ */
 
-/* Whether some merge joins a word and the space after it, which to split at spaces forbids. */
-static bool merges_over_spaces(const composition *p) {
-    for (nb_walk w = nb_walk_of(nb_node_find(p->model, "merges")); nb_walk_next(&w);) {
-        nb_node pair = w.value;
-        nb_walk two = nb_walk_of(pair);
-        if (nb_node_first(pair) == '[' && nb_walk_next(&two) && nb_walk_next(&two))
-            pair = two.value; /* the right one: else all after the first space, below */
-        nb_text text = nb_node_raw(pair);
-        bool right = nb_node_first(w.value) == '[';
-        for (size_t i = 0; i + NB_MARK_SIZE <= text.size; i++) {
-            right |= i && text.data[i - 1] == ' ';
-            if (right && nb_is_mark((const uint8_t *)text.data + i, NB_MARK_SIZE))
-                return true;
-        }
-    }
-    return false;
-}
-
 /* Metaspace makes spaces U+2581 and puts one before a text that has none there. */
-typedef struct metaspace {
-    bool known, spaces, first; /* first: not after a special token */
-} metaspace;
-
-static metaspace read_metaspace(const composition *p, nb_node step) {
+static bool compose_metaspace(const composition *p, nb_node step) {
     nb_node scheme = nb_node_find(step, "prepend_scheme");
     bool never = nb_node_is(scheme, "never"), first = nb_node_is(scheme, "first");
-    return (metaspace){.known = spells(nb_node_find(step, "replacement"), NB_SPACE_MARK) &&
-                                (!scheme.at || never || first || nb_node_is(scheme, "always")) &&
-                                (p->form != NB_FORM_PIECES || !is_set(step, "split", true) || !merges_over_spaces(p)),
-                       .spaces = scheme.at ? !never : is_set(step, "add_prefix_space", true),
-                       .first = first};
+    bool prepends = scheme.at ? !never : is_set(step, "add_prefix_space", true);
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split", is_set(step, "split", true));
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepends",
+                      !prepends ? NB_PREPEND_NEVER : first ? NB_PREPEND_FIRST : NB_PREPEND_ALWAYS);
+    return spells(nb_node_find(step, "replacement"), NB_SPACE_MARK) &&
+           (!scheme.at || never || first || nb_node_is(scheme, "always"));
 }
 
-static void compose_space(const composition *p, bool space, bool at_start, bool to_words) {
-    nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix", space);
-    nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix_at_start", at_start);
-    nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix_to_words", to_words);
-}
-
-static int32_t compose_pieces_spaces(const composition *p) {
+static int32_t compose_spaces(const composition *p) {
     nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
     nb_node step = s.n ? s.step[0] : (nb_node){0};
-    bool nothing = s.n == 0 || (s.n == 1 && nb_step_is(step, "Split") && spells(find2(step, "pattern", "String"), " "));
-    metaspace m = nb_step_is(step, "Metaspace") && s.n == 1 ? read_metaspace(p, step) : (metaspace){0};
-    if (!m.known && !(nothing && p->escapes)) /* (Gemma's splits at spaces when there are none any more) */
-        return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s,
-                               "Metaspace, or none after a normalizer that replaces spaces by U+2581");
-    compose_space(p, p->prepends || m.spaces, m.first, m.spaces);
-    return NB_OK;
-}
-
-static int32_t compose_unigram_spaces(const composition *p) {
-    nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
-    bool words = s.n == 2 && nb_step_is(s.step[0], "WhitespaceSplit");
-    metaspace m = {0};
-    if ((words || s.n == 1) && nb_step_is(s.step[s.n - 1], "Metaspace"))
-        m = read_metaspace(p, s.step[s.n - 1]);
-    bool each = m.spaces && !m.first, joins = words || p->joins_spaces;
-    if (!m.known || (words && !each) || (p->strips_end && !joins) || (joins && !m.spaces))
-        return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s,
-                               "Metaspace, WhitespaceSplit and Metaspace (which then prepends always)");
-    bool ends = !words && !p->strips_end; /* a space at the end stays */
-    compose_space(p, m.spaces, m.first, joins ? ends : m.spaces);
-    nb_compose_number(p->x, "tokenizer.ggml.remove_extra_whitespaces", joins);
-    return compose_charsmap(p);
+    bool words = s.n && nb_step_is(step, "WhitespaceSplit"), known;
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split_white", words);
+    if (s.n == 1u + words && nb_step_is(s.step[words], "Metaspace"))
+        known = compose_metaspace(p, s.step[words]);
+    else /* (Gemma's splits at spaces when there are none any more) */
+        known = p->escapes && (!s.n || (s.n == 1 && nb_step_is(step, "Split") && spells(find2(step, "pattern", "String"), " ")));
+    if (!known)
+        return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s, p->form == NB_FORM_PIECES
+                               ? "Metaspace, WhitespaceSplit and Metaspace, or none after a normalizer that replaces "
+                                 "spaces by U+2581" : "Metaspace, WhitespaceSplit and Metaspace");
+    return p->form == NB_FORM_UNIGRAM ? compose_charsmap(p) : NB_OK;
 }
 
 static int32_t check_wordpiece(const composition *p) {
@@ -342,40 +324,73 @@ static int32_t check_wordpiece(const composition *p) {
     return NB_OK;
 }
 
-/* Decoders only join what tokens say, so what nibble does by itself is all that each kind has. (It does not take away
- * the spaces before punctuation that WordPiece's `cleanup` does.) */
-static int32_t check_decoders(const composition *p) {
-    static const char *const supported[][6] = {
-        [NB_FORM_BYTES] = {"ByteLevel"},
-        [NB_FORM_PIECES] = {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"},
-        [NB_FORM_UNIGRAM] = {"Metaspace", "Replace", "Fuse", "Strip"},
-        [NB_FORM_WORDPIECE] = {"WordPiece"}};
-    static const char *const words[] = {[NB_FORM_BYTES] = "ByteLevel",
-                                        [NB_FORM_PIECES] = "Replace, ByteFallback, Fuse, Strip, Metaspace",
-                                        [NB_FORM_UNIGRAM] = "Metaspace, Replace, Fuse, Strip",
-                                        [NB_FORM_WORDPIECE] = "WordPiece"};
-    nb_steps s = nb_steps_of(p->tokenizer, "decoder", "decoders");
-    bool known = !s.too_many;
-    for (uint32_t i = 0, k; i < s.n && known; i++) {
-        for (k = 0; supported[p->form][k] && !nb_step_is(s.step[i], supported[p->form][k]); k++)
-            ;
-        known = supported[p->form][k] != NULL;
+/* What the decoders do. Strip works on tokens, so only behind Fuse does it strip the text. */
+typedef struct decoding {
+    bool byte_level, byte_fallback, marks, drop_first, cleanup, fused, words;
+    double strip;
+} decoding;
+
+static bool read_decoder(decoding *d, nb_node step, nb_tokenizer_form form) {
+    if (form == NB_FORM_BYTES)
+        return d->byte_level = nb_step_is(step, "ByteLevel");
+    if (form == NB_FORM_WORDPIECE) {
+        nb_node prefix = nb_node_find(step, "prefix");
+        d->cleanup = is_set(step, "cleanup", true);
+        return d->words = nb_step_is(step, "WordPiece") && (!prefix.at || nb_node_is(prefix, "##"));
     }
-    return known ? NB_OK : nb_steps_refuse(p->err, p->form, "decoder", &s, words[p->form]);
+    if (nb_step_is(step, "Metaspace")) {
+        nb_node scheme = nb_node_find(step, "prepend_scheme");
+        d->marks = true;
+        d->drop_first = scheme.at ? !nb_node_is(scheme, "never") : is_set(step, "add_prefix_space", true);
+        return !d->fused && spells(nb_node_find(step, "replacement"), NB_SPACE_MARK);
+    }
+    if (nb_step_is(step, "Strip")) {
+        d->strip = nb_node_number(nb_node_find(step, "start"), 0);
+        return nb_node_number(nb_node_find(step, "stop"), 0) == 0 &&
+               (d->strip == 0 || (d->fused && nb_node_is(nb_node_find(step, "content"), " ")));
+    }
+    bool bytes = nb_step_is(step, "ByteFallback") && form == NB_FORM_PIECES && !d->fused;
+    bool fuses = nb_step_is(step, "Fuse"), marks = is_replacement(step, "String", NB_SPACE_MARK, " ") && !d->drop_first;
+    d->byte_fallback |= bytes;
+    d->fused |= fuses;
+    d->marks |= marks;
+    return bytes || fuses || marks;
+}
+
+static int32_t compose_decoders(const composition *p) {
+    static const char *const supported[] = {
+        [NB_FORM_BYTES] = "ByteLevel",
+        [NB_FORM_PIECES] = "Replace of U+2581 by a space, ByteFallback, Fuse, Strip of spaces at the beginning, Metaspace",
+        [NB_FORM_UNIGRAM] = "Metaspace, Replace of U+2581 by a space, Fuse, Strip of spaces at the beginning",
+        [NB_FORM_WORDPIECE] = "WordPiece"};
+    nb_steps s = nb_steps_of(p->tokenizer, "decoder", "decoders");
+    decoding d = {0};
+    bool known = !s.too_many && (s.n == 1 || p->form == NB_FORM_PIECES || p->form == NB_FORM_UNIGRAM || !s.n);
+    for (uint32_t i = 0; i < s.n && known; i++)
+        known = read_decoder(&d, s.step[i], p->form);
+    if (!known)
+        return nb_steps_refuse(p->err, p->form, "decoder", &s, supported[p->form]);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.byte_level", d.byte_level);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.byte_fallback", d.byte_fallback);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.marks", d.marks);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.drop_first", d.drop_first);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.cleanup", d.cleanup);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.joins", !s.n);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.strip", d.strip);
+    return NB_OK;
 }
 
 int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_tokenizer_form form, nb_error *err) {
     composition p = {.x = x, .tokenizer = tokenizer, .form = form, .err = err};
     p.model = nb_node_find(tokenizer, "model");
     NB_TRY(read_normalizers(&p));
-    NB_TRY(check_decoders(&p));
+    NB_TRY(compose_decoders(&p));
     switch (form) {
     case NB_FORM_BYTES:
         return compose_pretokenizer(&p);
     case NB_FORM_PIECES:
-        return compose_pieces_spaces(&p);
     case NB_FORM_UNIGRAM:
-        return compose_unigram_spaces(&p);
+        return compose_spaces(&p);
     case NB_FORM_WORDPIECE:
         return check_wordpiece(&p);
     }

@@ -23,7 +23,7 @@ int32_t nb_character_byte(uint32_t codepoint) {
 
 /* UINT32_MAX if they do not merge. */
 static uint32_t rank_of(const nb_merge_table *m, int32_t left, int32_t right) {
-    uint32_t hash = nb_pair_hash(nb_pair_of(left, right)), slot;
+    uint32_t hash = nb_pair_hash(nb_pair_of(left, right), m->seed), slot;
     for (uint32_t at = hash & m->slot_mask; (slot = m->slots[at]); at = (at + 1) & m->slot_mask) {
         if ((slot ^ hash) & ~m->rank_mask)
             continue;
@@ -48,23 +48,42 @@ __attribute__((noinline)) void nb_merge_by_rank(const nb_tokenizer *t, nb_worksp
     nb_merge(t, w, n, pair_rank);
 }
 
-/* A merge that names a token which the vocabulary lacks can never apply: it is passed over. */
-static void add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32_t rank) {
+/* A merge that names a token which the vocabulary lacks can never apply: it is passed over. Returns how many slots it
+ * looked at. */
+static uint32_t add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32_t rank) {
     nb_text nothing = {0};
     int32_t left = nb_vocabulary_find(t, first, nothing), right = nb_vocabulary_find(t, second, nothing);
     int32_t merged = nb_vocabulary_find(t, first, second);
     nb_merge_table *m = &t->merges;
-    if (left < 0 || right < 0 || merged < 0 || rank_of(m, left, right) != UINT32_MAX)
-        return; /* of two equal ones the first counts */
-    uint32_t hash = nb_pair_hash(nb_pair_of(left, right)), at = hash & m->slot_mask;
-    while (m->slots[at])
-        at = (at + 1) & m->slot_mask;
+    if (left < 0 || right < 0 || merged < 0)
+        return 0;
+    uint32_t hash = nb_pair_hash(nb_pair_of(left, right), m->seed), at = hash & m->slot_mask, probes = 1, slot;
+    for (; (slot = m->slots[at]); at = (at + 1) & m->slot_mask, probes++) {
+        const nb_merge_rule *rule = &m->rules[(slot & m->rank_mask) - 1];
+        if (rule->left == left && rule->right == right)
+            return probes; /* of two equal ones the first counts */
+    }
     m->slots[at] = (hash & ~m->rank_mask) | (rank + 1);
     m->rules[rank] = (nb_merge_rule){left, right, merged};
+    return probes;
+}
+
+static bool add_merges(nb_tokenizer *t, const nb_vocabulary_source *source) {
+    uint64_t at = 0, most = nb_most_probes(source->n_merges);
+    memset(t->merges.slots, 0, ((size_t)t->merges.slot_mask + 1) * sizeof *t->merges.slots);
+    for (uint32_t rank = 0; rank < source->n_merges; rank++) {
+        nb_text left = {0}, right = {0};
+        source->merge(source, rank, &at, &left, &right);
+        uint32_t probes = add_merge(t, left, right, rank);
+        if (probes > most)
+            return false;
+        most -= probes;
+    }
+    return true;
 }
 
 int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
-    uint64_t slots = 16, at = 0;
+    uint64_t slots = 16;
     nb_merge_table *m = &t->merges;
     if (source->n_merges > INT32_MAX / 4)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the vocabulary is too large: it has %l merges", source->n_merges);
@@ -73,12 +92,15 @@ int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_e
     m->slots = nb_arena_take(&t->arena, slots, sizeof *m->slots);
     m->rules = nb_arena_take(&t->arena, source->n_merges, sizeof *m->rules);
     m->slot_mask = m->rank_mask = (uint32_t)(slots - 1); /* twice as many as there are ranks */
-    for (uint32_t rank = 0; rank < source->n_merges && m->slots; rank++) {
-        nb_text left = {0}, right = {0};
-        source->merge(source, rank, &at, &left, &right);
-        add_merge(t, left, right, rank);
+    if (!m->slots)
+        return NB_OK; /* measuring */
+    for (uint32_t i = 0; i < NB_HASH_SEEDS; i++) {
+        m->seed = nb_hash_seed(i) | 1;
+        if (add_merges(t, source))
+            return NB_OK;
     }
-    return NB_OK;
+    return NB_FAIL(err, NB_ERR_FORMAT, "the vocabulary's %l merges collide: the file was made to waste time",
+                   source->n_merges);
 }
 
 int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
@@ -154,6 +176,7 @@ int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size) {
         size++;
     }
     nb_words words = nb_words_of(t->pre, t->isolated, t->unicode, text, size);
+    words.folds = t->steps.library;
     for (size_t start; nb_words_next(&words, &start);) {
         const uint8_t *word = text + start;
         size_t n = words.at - start;

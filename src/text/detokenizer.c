@@ -1,76 +1,312 @@
 /* Tokens -> whole UTF-8 characters, as they come. */
 #include "../base/memory.h"
-#include "tokenizer.h"
+#include "../base/numbers.h"
 #include "unicode.h"
+#include "vocabulary.h"
 
 struct nb_detokenizer {
     const nb_tokenizer *tokenizer;
     uint32_t flags;
-    int32_t pending;  /* bytes of a character that is not complete, at the start of bytes */
-    int32_t capacity; /* of bytes: 3 and the longest token */
-    uint8_t *bytes;   /* follows this struct */
+    bool begun;          /* a token came that is not left out */
+    uint32_t strip;      /* spaces that a whole text still loses at its beginning */
+    nb_bytes held;       /* the start of a character; or of a whole text of a tokenizer.json, byte tokens in a row */
+    nb_bytes text, next; /* of the token: its text; and what comes out with it, which waits where there is no room */
+    uint32_t strip_after;
 };
-
-nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_error *err) {
-    int32_t longest = 0;
-    for (int32_t i = 0; i < nb_tokenizer_size(t); i++) {
-        int32_t n = nb_tokenizer_bytes(t, i, flags, NULL, 0);
-        longest = n > longest ? n : longest;
-    }
-    nb_detokenizer *d = nb_alloc(sizeof *d + 3 + (size_t)longest);
-    if (!d)
-        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a detokenizer");
-    *d = (nb_detokenizer){.tokenizer = t, .flags = flags, .capacity = 3 + longest, .bytes = (uint8_t *)(d + 1)};
-    return d;
-}
-
-void nb_detokenizer_free(nb_detokenizer *d) {
-    nb_free(d);
-}
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 enum { REPLACEMENT_SIZE = 3 };
 
-/* Writes s[n] with what is no UTF-8 replaced (out = NULL: only counts); *used: up to an incomplete end. */
-static int32_t write_whole(const uint8_t *s, int32_t n, char *out, int32_t *used) {
-    int32_t written = 0, at = 0;
+static bool is_whole(const nb_detokenizer *d) {
+    return d->flags & NB_DETOKENIZE_WHOLE;
+}
+
+/* A whole text loses the space that its tokenizer put before it. */
+static uint32_t strip_of(const nb_detokenizer *d) {
+    const nb_tokenizer *t = d->tokenizer;
+    if (!is_whole(d))
+        return 0;
+    return t->steps.library ? t->steps.decoder.strip : t->kind == NB_KIND_WORDPIECE || t->add_space;
+}
+
+nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_error *err) {
+    nb_detokenizer *d = nb_alloc(sizeof *d);
+    if (!d)
+        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a detokenizer");
+    *d = (nb_detokenizer){.tokenizer = t, .flags = flags};
+    d->strip = strip_of(d);
+    size_t most = 4 * (size_t)t->longest + 64; /* a name's text: the token loop allocates nothing */
+    if (nb_bytes_reserve(&d->held, most, err) < 0 || nb_bytes_reserve(&d->text, most, err) < 0 ||
+        nb_bytes_reserve(&d->next, 3 * most, err) < 0) {
+        nb_detokenizer_free(d);
+        return NULL;
+    }
+    return d;
+}
+
+void nb_detokenizer_free(nb_detokenizer *d) {
+    if (!d)
+        return;
+    nb_free(d->held.data);
+    nb_free(d->text.data);
+    nb_free(d->next.data);
+    nb_free(d);
+}
+
+static int32_t add(nb_bytes *out, const void *bytes, size_t size, nb_error *err) {
+    NB_TRY(nb_bytes_reserve(out, out->used + size, err));
+    if (size)
+        memcpy(out->data + out->used, bytes, size);
+    out->used += size;
+    return NB_OK;
+}
+
+/* ---- as the decoders of a tokenizer.json have it -------------------------------------------------------------------- */
+
+/* What WordPiece's `cleanup` replaces in each token, in this order. */
+static const char *const contractions[][2] = {
+    {" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"}, {" 'm", "'m"},
+    {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+
+static void clean_up(nb_bytes *text) {
+    for (size_t k = 0; k < sizeof contractions / sizeof *contractions; k++) {
+        nb_text from = nb_text_of(contractions[k][0]), to = nb_text_of(contractions[k][1]);
+        size_t out = 0;
+        for (size_t at = 0; at < text->used;) { /* what is put is no longer than what it replaces */
+            bool here = text->used - at >= from.size && nb_compare(text->data + at, from.data, from.size) == 0;
+            if (here)
+                memcpy(text->data + out, to.data, to.size);
+            else
+                text->data[out] = text->data[at];
+            out += here ? to.size : 1;
+            at += here ? from.size : 1;
+        }
+        text->used = out;
+    }
+}
+
+/* WordPiece: a space before each token but the first, unless it goes on with a word. Of a model's own pieces those that
+ * begin a word have a mark instead (tokenizer_json.c). */
+static int32_t put_word(nb_detokenizer *d, nb_text name, bool own, nb_error *err) {
+    const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
+    bool prefixed = name.size >= 2 && nb_compare(name.data, "##", 2) == 0;
+    bool begins = own ? nb_is_mark((const uint8_t *)name.data, name.size) : !prefixed;
+    bool joined = !begins && d->begun && !steps->joins;
+    size_t skip = own && begins ? NB_MARK_SIZE : !own && joined ? 2 : 0;
+    if (d->begun && !joined)
+        NB_TRY(add(&d->text, " ", 1, err));
+    if (own && !begins && !joined)
+        NB_TRY(add(&d->text, "##", 2, err));
+    NB_TRY(add(&d->text, name.data + skip, name.size - skip, err));
+    if (steps->cleanup)
+        clean_up(&d->text);
+    return NB_OK;
+}
+
+/* ByteLevel: characters that stand for bytes; a name with any other is meant as it is. */
+static int32_t put_byte_level(nb_detokenizer *d, nb_text name, nb_error *err) {
+    const uint8_t *s = (const uint8_t *)name.data;
+    size_t length;
+    NB_TRY(nb_bytes_reserve(&d->text, name.size, err));
+    for (size_t at = 0; at < name.size; at += length) {
+        int32_t byte = nb_character_byte(nb_utf8_decode(s + at, name.size - at, &length));
+        if (byte < 0) {
+            d->text.used = 0;
+            return add(&d->text, name.data, name.size, err);
+        }
+        d->text.data[d->text.used++] = (uint8_t)byte;
+    }
+    return NB_OK;
+}
+
+/* Replace and Metaspace: U+2581 is a space, which Metaspace drops from the first token. */
+static int32_t put_marked(nb_detokenizer *d, nb_text name, nb_error *err) {
+    const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
+    const uint8_t *s = (const uint8_t *)name.data;
+    for (size_t at = 0; at < name.size;) {
+        bool mark = steps->marks && nb_is_mark(s + at, name.size - at);
+        if (!mark || !(steps->drop_first && !d->begun))
+            NB_TRY(add(&d->text, mark ? " " : name.data + at, 1, err));
+        at += mark ? NB_MARK_SIZE : 1;
+    }
+    return NB_OK;
+}
+
+static int32_t hex_digit(uint8_t c) {
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
+/* The byte that <0xHH> names, or -1. */
+static int32_t byte_of(nb_text name) {
+    if (name.size != 6 || nb_compare(name.data, "<0x", 3) || name.data[5] != '>')
+        return -1;
+    int32_t high = hex_digit((uint8_t)name.data[3]), low = hex_digit((uint8_t)name.data[4]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+/* The token's name as decoders get it: of a normalized added token, what its normalization left. */
+static nb_text decoded_name(const nb_tokenizer *t, int32_t token) {
+    if (t->tokens[token].flags & NB_NORMALIZED) {
+        const nb_needle *items = t->added->by_number;
+        uint32_t low = 0, high = t->added->n_by_number;
+        while (low < high) {
+            uint32_t middle = low + (high - low) / 2;
+            if (items[middle].token < token)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        if (low < t->added->n_by_number && items[low].token == token)
+            return (nb_text){(const char *)t->added->names.data + items[low].at, items[low].size};
+    }
+    return nb_token_spelled(t, token);
+}
+
+/* The token's text in d->text, or its byte in *byte. */
+static int32_t decode(nb_detokenizer *d, int32_t token, int32_t *byte, nb_error *err) {
+    const nb_tokenizer *t = d->tokenizer;
+    nb_text name = decoded_name(t, token);
+    bool first = !d->begun;
+    if (t->kind == NB_KIND_WORDPIECE)
+        return put_word(d, name, t->tokens[token].type == NB_TOKEN_NORMAL, err);
+    if (t->kind == NB_KIND_BPE && t->steps.decoder.byte_level)
+        return put_byte_level(d, name, err);
+    if (t->steps.decoder.byte_fallback && (*byte = byte_of(name)) >= 0)
+        return NB_OK;
+    if (t->steps.decoder.joins && !first)
+        NB_TRY(add(&d->text, " ", 1, err));
+    return put_marked(d, name, err);
+}
+
+/* ---- both ----------------------------------------------------------------------------------------------------------- */
+
+/* Appends s[n] to d->next with what is no UTF-8 replaced: a U+FFFD for each maximal subpart, or for each byte. Returns how
+ * much of it was used: up to an incomplete end, unless this is the end. */
+static int32_t put_whole(nb_detokenizer *d, const uint8_t *s, size_t n, bool each_byte, bool end, size_t *used, nb_error *err) {
+    size_t at = 0;
     while (at < n) {
         int whole;
-        int32_t length = (int32_t)nb_utf8_prefix(s + at, (size_t)(n - at), &whole);
-        bool incomplete = !whole && at + length == n && nb_utf8_lead_of(s[at]).length;
-        if (incomplete)
+        size_t length = nb_utf8_prefix(s + at, n - at, &whole);
+        if (!end && !whole && at + length == n && nb_utf8_lead_of(s[at]).length)
             break;
-        if (out)
-            memcpy(out + written, whole ? (const char *)s + at : replacement,
-                   whole ? (size_t)length : REPLACEMENT_SIZE);
-        written += whole ? length : REPLACEMENT_SIZE;
+        if (whole)
+            NB_TRY(add(&d->next, s + at, length, err));
+        for (size_t i = 0; !whole && i < (each_byte ? length : 1); i++)
+            NB_TRY(add(&d->next, replacement, REPLACEMENT_SIZE, err));
         at += length;
     }
     *used = at;
-    return written;
+    return NB_OK;
+}
+
+static bool is_utf8(const nb_bytes *b) {
+    for (size_t at = 0; at < b->used;) {
+        int whole;
+        at += nb_utf8_prefix(b->data + at, b->used - at, &whole);
+        if (!whole)
+            return false;
+    }
+    return true;
+}
+
+/* What is held, which nothing completes. Of a whole text byte tokens in a row are UTF-8, or a U+FFFD each. */
+static int32_t put_held(nb_detokenizer *d, nb_error *err) {
+    const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
+    size_t used;
+    bool broken = is_whole(d) && steps->byte_fallback && !is_utf8(&d->held);
+    for (size_t i = 0; broken && i < d->held.used; i++)
+        NB_TRY(add(&d->next, replacement, REPLACEMENT_SIZE, err));
+    return broken ? NB_OK : put_whole(d, d->held.data, d->held.used, steps->byte_fallback, true, &used, err);
+}
+
+/* Takes leading spaces away, as many as are to go. */
+static void strip_spaces(nb_detokenizer *d) {
+    size_t n = 0;
+    d->strip_after = d->strip;
+    while (d->strip_after && n < d->next.used && d->next.data[n] == ' ') {
+        n++;
+        d->strip_after--;
+    }
+    if (n < d->next.used)
+        d->strip_after = 0;
+    d->next.used -= n;
+    memmove(d->next.data, d->next.data + n, d->next.used);
+}
+
+/* Whether the token is not to be seen. */
+static bool is_left_out(const nb_detokenizer *d, int32_t token) {
+    const nb_tokenizer *t = d->tokenizer;
+    if (token >= t->size)
+        return true;
+    if (d->flags & NB_DETOKENIZE_SPECIAL)
+        return false;
+    if (t->steps.library && is_whole(d))
+        return t->tokens[token].flags & NB_SPECIAL;
+    return t->tokens[token].type == NB_TOKEN_CONTROL || t->tokens[token].type == NB_TOKEN_UNKNOWN;
+}
+
+/* The token's own text, or byte. */
+static int32_t read_token(nb_detokenizer *d, int32_t token, int32_t *byte, nb_error *err) {
+    const nb_tokenizer *t = d->tokenizer;
+    d->text.used = 0;
+    if (t->steps.library)
+        return decode(d, token, byte, err);
+    int32_t n = nb_tokenizer_bytes(t, token, d->flags, (char *)d->text.data, (int32_t)d->text.capacity);
+    d->text.used = (size_t)n;
+    if (t->tokens[token].type == NB_TOKEN_BYTE && n == 1)
+        *byte = d->text.data[0];
+    return NB_OK;
 }
 
 int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t capacity, nb_error *err) {
+    const nb_tokenizer *t = d->tokenizer;
     if (token < 0)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "token %d is not in the vocabulary, which has %d", token,
-                       nb_tokenizer_size(d->tokenizer));
-    int32_t room = d->capacity - d->pending;
-    int32_t n = d->pending + nb_tokenizer_bytes(d->tokenizer, token, d->flags, (char *)d->bytes + d->pending, room);
-    int32_t used, written = write_whole(d->bytes, n, NULL, &used);
-    if (written > capacity)
-        return written;
-    write_whole(d->bytes, n, out, &used);
-    d->pending = n - used; /* at most 3: a prefix of a sequence */
-    memmove(d->bytes, d->bytes + used, (size_t)d->pending);
-    return written;
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "token %d is not in the vocabulary, which has %d", token, t->size);
+    d->next.used = 0;
+    if (is_left_out(d, token))
+        return 0;
+    int32_t byte = -1;
+    size_t held = d->held.used, used = 0;
+    NB_TRY(read_token(d, token, &byte, err));
+    bool groups = t->steps.library && t->steps.decoder.byte_fallback; /* texts end a row of byte tokens */
+    if (byte >= 0 && groups) {
+        uint8_t b = (uint8_t)byte;
+        NB_TRY(add(&d->held, &b, 1, err));
+        if (!is_whole(d))
+            NB_TRY(put_whole(d, d->held.data, d->held.used, true, false, &used, err));
+    } else if (groups) {
+        NB_TRY(put_held(d, err));
+        NB_TRY(add(&d->next, d->text.data, d->text.used, err));
+        used = d->held.used;
+    } else {
+        NB_TRY(add(&d->held, d->text.data, d->text.used, err));
+        NB_TRY(put_whole(d, d->held.data, d->held.used, false, false, &used, err));
+    }
+    strip_spaces(d);
+    if (d->next.used > (size_t)NB_MAX(capacity, 0)) {
+        d->held.used = held; /* as if the token had not come */
+        return (int32_t)d->next.used;
+    }
+    d->held.used -= used;
+    memmove(d->held.data, d->held.data + used, d->held.used);
+    d->strip = d->strip_after;
+    d->begun = true;
+    if (d->next.used)
+        memcpy(out, d->next.data, d->next.used);
+    return (int32_t)d->next.used;
 }
 
 int32_t nb_detokenizer_flush(nb_detokenizer *d, char *out, int32_t capacity) {
-    if (!d->pending)
-        return 0;
-    if (capacity >= REPLACEMENT_SIZE) {
-        memcpy(out, replacement, REPLACEMENT_SIZE);
-        d->pending = 0;
-    }
-    return REPLACEMENT_SIZE;
+    d->next.used = 0;
+    if (put_held(d, NULL) < 0)
+        d->next.used = 0; /* no memory for it */
+    strip_spaces(d);
+    if (d->next.used > (size_t)NB_MAX(capacity, 0))
+        return (int32_t)d->next.used;
+    if (d->next.used)
+        memcpy(out, d->next.data, d->next.used);
+    d->held.used = 0;
+    d->begun = false;
+    d->strip = strip_of(d);
+    return (int32_t)d->next.used;
 }

@@ -7,7 +7,7 @@
 
 typedef struct gguf_vocabulary {
     const nb_checkpoint *c;
-    const nb_value *names, *scores, *types, *merges, *strips;
+    const nb_value *names, *scores, *types, *merges, *flags;
     bool strips_right, strips_mask; /* see strips_of */
 } gguf_vocabulary;
 
@@ -43,11 +43,10 @@ static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t 
     out->type = type >= NB_TOKEN_NORMAL && type <= NB_TOKEN_BYTE ? (uint8_t)type : NB_TOKEN_UNUSED;
     bool ordinary = nb_text_is(out->name, "<unk>") || nb_text_is(out->name, "<s>") ||
                     nb_text_is(out->name, "<|endoftext|>");
-    double bits = v->strips ? nb_checkpoint_item(v->c, v->strips, i) : 0;
-    uint32_t strips = bits >= 0 && bits <= UINT8_MAX ? (uint32_t)bits : 0;
-    out->strip_right = (v->strips_right && !ordinary) || strips & NB_STRIP_RIGHT;
+    double flags = v->flags ? nb_checkpoint_item(v->c, v->flags, i) : 0;
     bool mask = v->strips_mask && (nb_text_is(out->name, "<mask>") || nb_text_is(out->name, "[MASK]"));
-    out->strip_left = mask || strips & NB_STRIP_LEFT;
+    out->flags = (uint8_t)((flags >= 0 && flags <= UINT8_MAX ? (uint32_t)flags : 0) | (mask ? NB_STRIP_LEFT : 0) |
+                           (v->strips_right && !ordinary ? NB_STRIP_RIGHT : 0));
 }
 
 /* "left right": the space that parts them is the first after the first character. */
@@ -88,7 +87,7 @@ static int32_t find_arrays(gguf_vocabulary *v, nb_error *err) {
             return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.ggml.scores: the score of token %l is not finite; the file is "
                            "damaged, or the model was converted wrongly: download or convert it anew", i);
     }
-    NB_TRY(find_numbers(v->c, KEY("token_strips"), v->names->count, &v->strips, err));
+    NB_TRY(find_numbers(v->c, KEY("token_flags"), v->names->count, &v->flags, err));
     return find_numbers(v->c, KEY("token_type"), v->names->count, &v->types, err);
 }
 
@@ -169,11 +168,9 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     s->add_closing = is_set(c, KEY("add_eos_token"), defaults[s->kind].add_end);
     if (s->kind == NB_KIND_WORDPIECE)
         s->add_begin = s->add_closing = true;
-    s->add_space_at_start = is_set(c, KEY("add_space_prefix_at_start"), false);
-    s->add_space_to_words = is_set(c, KEY("add_space_prefix_to_words"), false);
     s->add_space = is_set(c, KEY("add_space_prefix"), s->kind == NB_KIND_SPM || s->kind == NB_KIND_UNIGRAM);
     if (s->kind == NB_KIND_BPE) /* (some GGUF files say add_space_prefix and do not mean it) */
-        s->add_space = s->add_space_to_words && !s->pre->raw;
+        s->add_space = is_set(c, KEY("add_space_prefix_to_words"), false) && !s->pre->raw;
     s->whole_words = is_set(c, KEY("ignore_merges"), s->pre && s->pre->whole_words);
     s->nfc = is_set(c, KEY("normalizer.nfc"), s->pre && s->pre->nfc);
     s->merge_spaces = is_set(c, KEY("remove_extra_whitespaces"), false);
@@ -183,6 +180,37 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.ggml.normalizer.lowercase is set, which is supported for "
                        "WordPiece only");
     return NB_OK;
+}
+
+/* What tokenizer_steps.c wrote, under keys that GGUF does not have. */
+static void find_steps(const gguf_vocabulary *v, nb_vocabulary_source *source) {
+    const nb_checkpoint *c = v->c;
+    double join = nb_checkpoint_number(c, KEY("normalizer.join_spaces"), 0);
+    double prepends = nb_checkpoint_number(c, KEY("pre_tokenizer.prepends"), NB_PREPEND_NEVER);
+    source->steps = (nb_library_steps){
+        .library = v->flags != NULL,
+        .clean = is_set(c, KEY("normalizer.clean_text"), true),
+        .part_chinese = is_set(c, KEY("normalizer.handle_chinese_chars"), true),
+        .strip_left = is_set(c, KEY("normalizer.strip_left"), false),
+        .strip_right = is_set(c, KEY("normalizer.strip_right"), false),
+        .join_spaces = join > 0, .join_as_mark = join == 2,
+        .prepend = is_set(c, KEY("normalizer.prepend"), false),
+        .escape = is_set(c, KEY("normalizer.escape"), false),
+        .split_white = is_set(c, KEY("pre_tokenizer.split_white"), false),
+        .metaspace = is_set(c, KEY("pre_tokenizer.metaspace"), false),
+        .split = is_set(c, KEY("pre_tokenizer.split"), false),
+        .prepends = prepends == NB_PREPEND_ALWAYS  ? NB_PREPEND_ALWAYS
+                    : prepends == NB_PREPEND_FIRST ? NB_PREPEND_FIRST
+                                                   : NB_PREPEND_NEVER};
+    double strip = nb_checkpoint_number(c, KEY("decoder.strip"), 0);
+    source->steps.decoder = (nb_decoder_steps){
+        .byte_level = is_set(c, KEY("decoder.byte_level"), false),
+        .byte_fallback = is_set(c, KEY("decoder.byte_fallback"), false),
+        .marks = is_set(c, KEY("decoder.marks"), false),
+        .drop_first = is_set(c, KEY("decoder.drop_first"), false),
+        .cleanup = is_set(c, KEY("decoder.cleanup"), false),
+        .joins = is_set(c, KEY("decoder.joins"), false),
+        .strip = strip >= 0 && strip <= UINT16_MAX ? (uint32_t)strip : 0};
 }
 
 nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err) {
@@ -216,5 +244,6 @@ nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err) {
                        "whitespace (BPE), llama (SentencePiece's BPE), t5 (unigram) and bert (WordPiece)", model);
     if (code < 0 || find_rest(&v, &source, err) < 0)
         return NULL;
+    find_steps(&v, &source);
     return nb_tokenizer_build(&source, err);
 }

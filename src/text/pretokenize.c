@@ -90,6 +90,8 @@ static __attribute__((noinline)) size_t run_of(const nb_pass *pass, const nb_sca
 static size_t contraction(const nb_scan *s, size_t at, uint8_t fold) {
     if (s->end < at + 2 || s->text[at] != '\'')
         return 0;
+    if (fold && s->folds && s->end - at > 2 && s->text[at + 1] == 0xc5 && s->text[at + 2] == 0xbf)
+        return 3; /* 's with U+017F, the long s */
     uint8_t a = s->text[at + 1] | fold, b = s->end - at > 2 ? s->text[at + 2] | fold : 0;
     if (a == 's' || a == 't' || a == 'm' || a == 'd')
         return 2;
@@ -529,7 +531,7 @@ bool nb_words_next(nb_words *words, size_t *start) {
     if (words->at >= words->size)
         return false;
     *start = words->at;
-    nb_scan s = {words->unicode, words->passes, words->text, words->size};
+    nb_scan s = {words->unicode, words->passes, words->text, words->size, words->folds};
     for (uint32_t i = 0; i < words->pre->n_passes; i++, s.ascii++) {
         const nb_pass *pass = &words->pre->passes[i];
         if (words->at >= words->ends[i]) {

@@ -20,6 +20,7 @@ typedef struct nb_scan {
     const nb_isolated *ascii; /* the pass's */
     const uint8_t *text;
     size_t end;
+    bool folds; /* (?i:...) goes beyond ASCII, as in the library tokenizers; llama.cpp's does not */
 } nb_scan;
 
 /* The expressions stand at the functions of pretokenize.c, which say what the fields mean to each. */
@@ -64,6 +65,7 @@ typedef struct nb_words {
     size_t at;                    /* the next word starts here */
     size_t ends[NB_MAX_PASSES];   /* of each pass's current piece; ends[0] is that of the first pass */
     size_t size;
+    bool folds;                   /* as nb_scan has it */
 } nb_words;
 
 static inline nb_words nb_words_of(const nb_pretokenizer *pre, const nb_isolated *passes, const nb_unicode *unicode,

@@ -25,7 +25,12 @@ static const char *const shown_names[] = {"<|channel|>", "<|message|>", "<|start
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static int32_t find_name(const nb_tokenizer *t, const char *name) {
-    return nb_vocabulary_find(t, nb_text_of(name), (nb_text){0});
+    nb_text text = nb_text_of(name);
+    int32_t token = nb_vocabulary_find(t, text, (nb_text){0});
+    for (int32_t i = t->size; token < 0 && t->steps.library && i-- > 0;)
+        if (t->tokens[i].flags & NB_ADDED && t->tokens[i].size == text.size && nb_text_equal(nb_token_name(t, i), text))
+            token = i;
+    return token;
 }
 
 static bool is_end_name(const nb_tokenizer *t, const char *name) {
@@ -68,45 +73,12 @@ static void mark_ends(nb_tokenizer *t, const nb_vocabulary_source *source) {
         except_end(t, "</s>", NB_TOKEN_NORMAL);
 }
 
-static void add_start(nb_special_set *set, uint32_t a, uint32_t b) {
-    set->starts[(a | b << 8) >> 3] |= (uint8_t)(1 << (a & 7));
-}
-
-/* Adds to the lengths, which stay in descending order; `length` cannot be more often than there is room. */
-static void add_length(nb_special_set *set, uint32_t length) {
-    uint32_t at = 0;
-    while (at < set->n_lengths && set->lengths[at] > length)
-        at++;
-    if (at < set->n_lengths && set->lengths[at] == length)
-        return;
-    memmove(set->lengths + at + 1, set->lengths + at, (set->n_lengths - at) * sizeof *set->lengths);
-    set->lengths[at] = length;
-    set->n_lengths++;
-}
-
 /* The token, or -1 if there is no such. */
 static int32_t token_of(const nb_tokenizer *t, int32_t token) {
     return token < t->size ? token : -1;
 }
 
-static void load_prefixes(nb_tokenizer *t) {
-    enum { BITS = 1 << 16, ALWAYS = 1 << NB_TOKEN_USER_DEFINED,
-           ASKED_FOR = ALWAYS | 1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN };
-    nb_prefixes_load(t, &t->special[0].prefixes, ALWAYS, BITS);
-    nb_prefixes_load(t, &t->special[1].prefixes, ASKED_FOR, BITS);
-}
-
 void nb_special_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
-    /* names of n different lengths take n (n + 1) / 2 bytes at least */
-    uint64_t most = 1;
-    while (most * (most + 1) / 2 < source->n_bytes)
-        most *= 2;
-    for (int control = 0; control < 2; control++)
-        t->special[control].lengths = nb_arena_take(&t->arena, most, sizeof(uint32_t));
-    if (!t->tokens) { /* measuring */
-        load_prefixes(t);
-        return;
-    }
     t->begin = token_of(t, source->begin);
     t->end = token_of(t, source->end);
     t->closing = token_of(t, source->closing);
@@ -114,33 +86,6 @@ void nb_special_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
     t->add_begin = source->add_begin && t->begin >= 0;
     t->add_closing = source->add_closing && t->closing >= 0;
     mark_ends(t, source);
-    load_prefixes(t);
-
-    for (int control = 0; control < 2; control++)
-        for (int32_t i = 0; i < t->size; i++) {
-            nb_text name = nb_token_name(t, i);
-            if (!name.size || !(t->special[control].prefixes.types >> t->tokens[i].type & 1))
-                continue;
-            uint32_t a = (uint8_t)name.data[0];
-            if (name.size > 1)
-                add_start(&t->special[control], a, (uint8_t)name.data[1]);
-            else
-                for (uint32_t b = 0; b < 256; b++)
-                    add_start(&t->special[control], a, b);
-            add_length(&t->special[control], (uint32_t)name.size);
-        }
-}
-
-/* Whether a name may start at text[at]; at the text's end only names of one byte may, whose every follower is set. */
-static inline __attribute__((always_inline)) bool may_start(const nb_special_set *set, const uint8_t *text, size_t at,
-                                                            size_t size) {
-    uint32_t a = text[at], b = at + 1 < size ? text[at + 1] : 0;
-    return set->starts[(a | b << 8) >> 3] >> (a & 7) & 1;
-}
-
-static int32_t special_at(const nb_tokenizer *t, const uint8_t *text, size_t size, bool control) {
-    int32_t token = nb_vocabulary_find(t, (nb_text){(const char *)text, size}, (nb_text){0});
-    return token >= 0 && t->special[control].prefixes.types >> t->tokens[token].type & 1 ? token : -1;
 }
 
 /* Whether the token is text in a quote of this kind. */
@@ -153,8 +98,7 @@ static bool is_plain(const nb_encoding *e, int32_t token, uint32_t kind) {
     return false;
 }
 
-/* Whether a name at text[from ... to) is only text, because a quote in which it is touches it. */
-static bool is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token) {
+bool nb_is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token) {
     size_t low = 0, high = e->n_quotes; /* the first quote that ends after `from` */
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -169,15 +113,23 @@ static bool is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t toke
     return false;
 }
 
+const nb_needle *nb_needle_unquoted(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size) {
+    const nb_needle *found = nb_needles_longest(set, text + at, size - at);
+    while (found && nb_is_quoted(e, at, at + found->size, found->token))
+        found = nb_needles_longest(set, text + at, found->size - 1);
+    return found;
+}
+
 /* Bytes of the longest name at text[at], or 0. */
-static size_t longest_at(const nb_encoding *e, const uint8_t *text, size_t at, size_t size, bool control) {
-    const nb_tokenizer *t = e->tokenizer;
-    size_t longest = 0;
-    nb_prefix_walk walk = nb_prefix_walk_of(text + at, size - at);
-    for (int32_t token; (token = nb_prefix_next(t, &t->special[control].prefixes, &walk)) >= 0;)
-        if (!is_quoted(e, at, at + walk.at, token))
-            longest = walk.at;
-    return longest;
+static size_t longest_at(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size) {
+    const nb_needle *found = nb_needle_unquoted(e, set, text, at, size);
+    return found ? found->size : 0;
+}
+
+/* The token whose name is text[size], or -1. */
+static int32_t special_at(const nb_needles *set, const uint8_t *text, size_t size) {
+    const nb_needle *found = nb_needles_longest(set, text, size);
+    return found && found->size == size ? found->token : -1;
 }
 
 static bool get_bit(const uint8_t *bits, size_t i) {
@@ -188,18 +140,24 @@ static void set_bit(uint8_t *bits, size_t i) {
     bits[i >> 3] |= (uint8_t)(1 << (i & 7));
 }
 
-static int32_t encode_piece(nb_encoding *e, const uint8_t *text, size_t size) {
+int32_t nb_encode_piece(nb_encoding *e, const uint8_t *text, size_t size, bool first) {
     switch (e->tokenizer->kind) {
     case NB_KIND_BPE:
         return nb_bpe_encode(e, text, size);
     case NB_KIND_SPM:
-        return nb_spm_encode(e, text, size);
+        return nb_spm_encode(e, text, size, first);
     case NB_KIND_UNIGRAM:
-        return nb_unigram_encode(e, text, size);
+        return nb_unigram_encode(e, text, size, first);
     case NB_KIND_WORDPIECE:
         return nb_wordpiece_encode(e, text, size);
     }
     return NB_OK;
+}
+
+static int32_t encode_piece(nb_encoding *e, const uint8_t *text, size_t size) {
+    bool first = text == e->start;
+    NB_TRY(nb_normalize(e->tokenizer, &e->workspace, &text, &size, e->err));
+    return nb_encode_piece(e, text, size, first);
 }
 
 static bool is_space(uint8_t c) {
@@ -220,17 +178,17 @@ static void take(found_specials *found, size_t at, size_t length) {
 /* Names overlap within text[from ... to). Longer names go first wherever they stand, as in llama.cpp, names of one
  * length from left to right (llama.cpp leaves their order to an unstable sort). A name then overlaps one that was found
  * before only if its first or its last byte is taken. */
-static void find_overlapping(const nb_encoding *e, const uint8_t *text, size_t from, size_t to, bool control,
+static void find_overlapping(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t from, size_t to,
                              found_specials *found) {
-    const nb_tokenizer *t = e->tokenizer;
-    const nb_special_set *set = &t->special[control];
-    for (uint32_t l = 0; l < set->n_lengths; l++) {
-        size_t length = set->lengths[l];
+    for (size_t length = NB_LONGEST_ADDED; length; length--) {
+        if (!get_bit(set->lengths, length))
+            continue;
         for (size_t at = from; at + length <= to; at++) {
-            if (!may_start(set, text, at, to) || get_bit(found->taken, at) || get_bit(found->taken, at + length - 1))
+            if (!nb_needle_may_start(set, text, at, to) || get_bit(found->taken, at) ||
+                get_bit(found->taken, at + length - 1))
                 continue;
-            int32_t token = special_at(t, text + at, length, control);
-            if (token < 0 || is_quoted(e, at, at + length, token))
+            int32_t token = special_at(set, text + at, length);
+            if (token < 0 || nb_is_quoted(e, at, at + length, token))
                 continue;
             take(found, at, length);
             at += length - 1;
@@ -238,31 +196,31 @@ static void find_overlapping(const nb_encoding *e, const uint8_t *text, size_t f
     }
 }
 
-static void find_specials(const nb_encoding *e, const uint8_t *text, size_t size, bool control,
+static void find_specials(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t size,
                           found_specials *found) {
-    const nb_tokenizer *t = e->tokenizer;
     for (size_t at = 0; at < size; at++) {
-        if (!may_start(&t->special[control], text, at, size))
+        if (!nb_needle_may_start(set, text, at, size))
             continue;
-        size_t longest = longest_at(e, text, at, size, control), end = at + longest;
+        size_t longest = longest_at(e, set, text, at, size), end = at + longest;
         if (!longest)
             continue;
         for (size_t i = at + 1; i < end; i++) {
-            size_t other = i + longest_at(e, text, i, size, control);
+            size_t other = i + longest_at(e, set, text, i, size);
             end = NB_MAX(end, other);
         }
         if (end == at + longest) /* the others lie within it */
             take(found, at, longest);
         else
-            find_overlapping(e, text, at, end, control, found);
+            find_overlapping(e, set, text, at, end, found);
         at = end - 1;
     }
 }
 
 int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control) {
     const nb_tokenizer *t = e->tokenizer;
+    const nb_needles *set = &t->added->sets[control];
     size_t first = 0;
-    while (first < size && !may_start(&t->special[control], text, first, size))
+    while (first < size && !nb_needle_may_start(set, text, first, size))
         first++;
     if (first == size)
         return size ? encode_piece(e, text, size) : NB_OK;
@@ -273,7 +231,7 @@ int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool
     if (!bits)
         return NB_FAIL(e->err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", size);
     memset(bits, 0, 2 * bytes);
-    find_specials(e, text, size, control, &found);
+    find_specials(e, set, text, size, &found);
     int32_t code = NB_OK, before = -1; /* the special token that stands before */
     for (size_t at = 0, end; at < size && code == NB_OK; at = end) {
         bool special = get_bit(found.taken, at);
@@ -282,19 +240,19 @@ int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool
             end += !special && !(end % 8) && !found.taken[end / 8] ? 8 : 1;
         end = NB_MIN(end, size);
         if (special) {
-            before = special_at(t, text + at, end - at, control);
+            before = special_at(set, text + at, end - at);
             nb_token_append(&e->out, before);
             continue;
         }
         size_t from = at, to = end;
-        if (before >= 0 && t->tokens[before].strip_right)
+        if (before >= 0 && t->tokens[before].flags & NB_STRIP_RIGHT)
             while (from < to && is_space(text[from]))
                 from++;
         if (end < size) {
             size_t after = end + 1;
             while (after < size && get_bit(found.taken, after) && !get_bit(found.starts, after))
                 after++;
-            if (t->tokens[special_at(t, text + end, after - end, control)].strip_left)
+            if (t->tokens[special_at(set, text + end, after - end)].flags & NB_STRIP_LEFT)
                 while (from < to && is_space(text[to - 1]))
                     to--;
         }

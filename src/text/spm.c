@@ -38,7 +38,7 @@ static __attribute__((noinline)) uint32_t pair_score(const nb_tokenizer *t, cons
     if (!t->cache->pairs || w->ids[left] < 0 || w->ids[right] < 0)
         return score_of(t, w, left, right, merged);
     uint64_t pair = nb_pair_of(w->ids[left], w->ids[right]);
-    nb_cached_pair *slot = &t->cache->pairs[nb_pair_hash(pair) & t->cache->pair_mask];
+    nb_cached_pair *slot = &t->cache->pairs[nb_pair_hash(pair, nb_hash_seed(0)) & t->cache->pair_mask];
     if (slot->pair != pair) {
         uint32_t priority = score_of(t, w, left, right, merged);
         *slot = (nb_cached_pair){pair, priority, *merged};
@@ -58,10 +58,9 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     return NB_OK;
 }
 
-int32_t nb_spm_encode(nb_encoding *e, const uint8_t *text, size_t size) {
+int32_t nb_spm_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first) {
     const nb_tokenizer *t = e->tokenizer;
-    bool spaced = size && (text[0] == ' ' || nb_is_mark(text, size));
-    /* the space goes before the text, and before what follows a special token */
-    bool add_space = t->add_space && !(t->add_space_at_start && text != e->start) && !(t->add_space_to_words && spaced);
-    return nb_encode_escaped(e, text, size, add_space, encode_word);
+    if (t->steps.library)
+        return nb_spaced_encode(e, text, size, first, encode_word);
+    return nb_encode_escaped(e, text, size, t->add_space, encode_word);
 }

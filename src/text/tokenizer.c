@@ -25,23 +25,28 @@ static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
     t->whole_words = source->whole_words;
     t->nfc = source->nfc;
     t->add_space = source->add_space;
-    t->add_space_at_start = source->add_space_at_start;
-    t->add_space_to_words = source->add_space_to_words;
     t->merge_spaces = source->merge_spaces;
     t->lower = source->lower;
     t->strip_accents = source->strip_accents;
+    t->steps = source->steps;
     t->cache = nb_arena_take(&t->arena, 1, sizeof *t->cache);
     NB_TRY(nb_vocabulary_load(t, source, err));
-    if (t->kind == NB_KIND_BPE || t->kind == NB_KIND_WORDPIECE) {
+    if (t->kind == NB_KIND_BPE || t->kind == NB_KIND_WORDPIECE || t->steps.library) {
         t->unicode = nb_arena_take(&t->arena, 1, nb_unicode_bytes());
         if (t->unicode)
             nb_unicode_expand(t->unicode);
+    }
+    if (t->nfc || t->kind == NB_KIND_WORDPIECE) {
+        t->foldings = nb_arena_take(&t->arena, 1, nb_foldings_bytes());
+        if (t->foldings)
+            nb_foldings_expand(t->foldings);
     }
     if (t->kind == NB_KIND_BPE)
         NB_TRY(nb_bpe_load(t, source, err));
     if (t->kind == NB_KIND_SPM && source->n_merges)
         NB_TRY(nb_merges_load(t, source, err));
-    nb_special_load(t, source);
+    if (t->tokens)
+        nb_special_load(t, source);
     if (t->kind == NB_KIND_UNIGRAM)
         NB_TRY(nb_unigram_load(t, source, err));
     if (t->kind == NB_KIND_WORDPIECE)
@@ -57,7 +62,7 @@ static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
         char self = (char)i;
         t->ascii_tokens[i] = nb_vocabulary_find(t, (nb_text){&self, 1}, (nb_text){0});
     }
-    return NB_OK;
+    return nb_added_load(t, err);
 }
 
 nb_tokenizer *nb_tokenizer_build(const nb_vocabulary_source *source, nb_error *err) {
@@ -70,6 +75,7 @@ nb_tokenizer *nb_tokenizer_build(const nb_vocabulary_source *source, nb_error *e
         return NULL;
     nb_tokenizer filled = {.arena = arena};
     if (load(&filled, source, err) < 0) {
+        nb_added_free(filled.added);
         nb_arena_free(&arena);
         return NULL;
     }
@@ -81,6 +87,7 @@ nb_tokenizer *nb_tokenizer_build(const nb_vocabulary_source *source, nb_error *e
 void nb_tokenizer_free(nb_tokenizer *t) {
     if (t) {
         nb_free(t->cache->words);
+        nb_added_free(t->added);
         nb_arena arena = t->arena; /* holds t itself */
         nb_arena_free(&arena);
     }
@@ -105,6 +112,11 @@ static void open_cache(const nb_tokenizer *t) {
     cache->pair_mask = n_pairs - 1;
 }
 
+static int32_t encode_text(nb_encoding *e, size_t size, bool control) {
+    return e->tokenizer->steps.library ? nb_added_encode(e, e->start, size, control)
+                                       : nb_special_encode(e, e->start, size, control);
+}
+
 int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
                             int32_t capacity, nb_error *err) {
     return nb_tokenizer_encode_quoted(t, text, text_bytes, flags, NULL, 0, NULL, 0, tokens, capacity, err);
@@ -125,7 +137,7 @@ int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size
         open_cache(t);
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_begin)
         nb_token_append(&e.out, t->begin);
-    int32_t code = nb_special_encode(&e, (const uint8_t *)text, text_bytes, (flags & NB_TOKENIZE_PARSE_SPECIAL) != 0);
+    int32_t code = encode_text(&e, text_bytes, (flags & NB_TOKENIZE_PARSE_SPECIAL) != 0);
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_closing)
         nb_token_append(&e.out, t->closing);
     nb_workspace_free(&e.workspace);

@@ -1,5 +1,7 @@
 #include "unicode.h"
 
+#include <stdbool.h>
+
 #include "unicode_tables.inc"
 
 nb_utf8_lead nb_utf8_lead_of(uint8_t byte) {
@@ -107,54 +109,82 @@ void nb_unicode_expand(nb_unicode *u) {
     }
 }
 
-/* ---- folding ----------------------------------------------------------------------------------------------------- */
+/* ---- foldings ---------------------------------------------------------------------------------------------------- */
 
 /* Hangul syllables decompose by rule (The Unicode Standard, section 3.12). */
 enum {
     HANGUL_FIRST = 0xac00, HANGUL_COUNT = 11172, HANGUL_LEADS = 0x1100, HANGUL_VOWELS = 0x1161, HANGUL_TAILS = 0x11a7,
-    N_VOWELS = 21, N_TAILS = 28
+    N_LEADS = 19, N_VOWELS = 21, N_TAILS = 28
 };
 
-static void expand_mapping(const uint8_t *p, const uint8_t *end, nb_mapping *out) {
+#define NB_COMPOSED 0x80000000u
+enum { COMPOSED_SLOTS = 4096 };
+
+/* out: `words` numbers for each pair, of which the first two are written. */
+static void expand_mapping(const uint8_t *p, const uint8_t *end, uint32_t *out, uint32_t words) {
     for (uint32_t first = 0, image = 0; p < end;) {
         first += next_varint(&p);
         uint32_t run = next_varint(&p), zigzag = next_varint(&p);
         uint32_t stride = run % 2 + 1, step = run / 2 % 3, n = run / 6;
         image += zigzag >> 1 ^ (0 - (zigzag & 1));
-        for (uint32_t i = 0; i < n; i++)
-            *out++ = (nb_mapping){first + i * stride, image + i * step};
+        for (uint32_t i = 0; i < n; i++, out += words) {
+            out[0] = first + i * stride;
+            out[1] = image + i * step;
+        }
     }
 }
 
-uint32_t nb_folding_pairs(void) {
-    return LOWER_PAIRS + BASE_PAIRS;
+static uint32_t slot_of(uint32_t first, uint32_t second) {
+    return ((first * 0x9e3779b1u) ^ (second * 0x85ebca6bu)) >> 20; /* 12 bits: COMPOSED_SLOTS */
 }
 
-void nb_folding_expand(nb_folding *f, nb_mapping *pairs) {
-    f->lower = pairs;
-    f->bases = pairs + LOWER_PAIRS;
-    expand_mapping(lower_runs, lower_runs + sizeof lower_runs, f->lower);
-    expand_mapping(base_runs, base_runs + sizeof base_runs, f->bases);
+size_t nb_foldings_bytes(void) {
+    return sizeof(nb_foldings) + LOWER_PAIRS * sizeof(nb_mapping) + DECOMPOSITIONS * sizeof(nb_decomposition) +
+           COMBINING_RUNS * sizeof(nb_combining_run) + COMPOSED_SLOTS * sizeof(uint16_t);
 }
 
-static uint32_t map(const nb_mapping *pairs, uint32_t n, uint32_t codepoint) {
-    uint32_t low = 0;
-    while (n > 1) { /* it is among pairs[low ... low + n), or nowhere */
+nb_foldings *nb_foldings_expand(void *zeroed_memory) {
+    nb_foldings *f = zeroed_memory;
+    f->lower = (nb_mapping *)(f + 1);
+    f->decompositions = (nb_decomposition *)(f->lower + LOWER_PAIRS);
+    f->combining = (nb_combining_run *)(f->decompositions + DECOMPOSITIONS);
+    f->composed = (uint16_t *)(f->combining + COMBINING_RUNS);
+    expand_mapping(lower_runs, lower_runs + sizeof lower_runs, &f->lower->from, 2);
+    expand_mapping(first_runs, first_runs + sizeof first_runs, &f->decompositions->from, 3);
+    for (uint32_t i = 0; i < DECOMPOSITIONS; i++) {
+        nb_decomposition *d = &f->decompositions[i];
+        bool composed = second_numbers[i] & 0x80;
+        d->second = seconds[second_numbers[i] & 0x7f] | (composed ? NB_COMPOSED : 0);
+        if (!composed)
+            continue;
+        uint32_t slot = slot_of(d->first, d->second & ~NB_COMPOSED);
+        while (f->composed[slot])
+            slot = (slot + 1) % COMPOSED_SLOTS;
+        f->composed[slot] = (uint16_t)(i + 1);
+    }
+    const uint8_t *p = combining_runs;
+    for (uint32_t i = 0, end = 0; i < COMBINING_RUNS; i++) {
+        uint32_t first = end + next_varint(&p), count = next_varint(&p);
+        f->combining[i] = (nb_combining_run){first, count, *p++};
+        end = first + count;
+    }
+    return f;
+}
+
+uint32_t nb_lower_case(const nb_foldings *f, uint32_t codepoint) {
+    if (codepoint < 0x80)
+        return codepoint >= 'A' && codepoint <= 'Z' ? codepoint | 0x20 : codepoint;
+    uint32_t low = 0, n = LOWER_PAIRS;
+    while (n > 1) { /* it is among lower[low ... low + n), or nowhere */
         uint32_t half = n / 2;
-        if (pairs[low + half].from <= codepoint)
+        if (f->lower[low + half].from <= codepoint)
             low += half;
         n -= half;
     }
-    return pairs[low].from == codepoint ? pairs[low].to : codepoint;
+    return f->lower[low].from == codepoint ? f->lower[low].to : codepoint;
 }
 
-uint32_t nb_folding_lower(const nb_folding *f, uint32_t codepoint) {
-    if (codepoint < 0x80)
-        return codepoint >= 'A' && codepoint <= 'Z' ? codepoint | 0x20 : codepoint;
-    return map(f->lower, LOWER_PAIRS, codepoint);
-}
-
-uint32_t nb_folding_bases(const nb_folding *f, uint32_t codepoint, uint32_t *out) {
+uint32_t nb_decompose(const nb_foldings *f, uint32_t codepoint, uint32_t *out) {
     uint32_t syllable = codepoint - HANGUL_FIRST;
     if (syllable < HANGUL_COUNT) {
         out[0] = HANGUL_LEADS + syllable / (N_VOWELS * N_TAILS);
@@ -162,12 +192,55 @@ uint32_t nb_folding_bases(const nb_folding *f, uint32_t codepoint, uint32_t *out
         out[2] = HANGUL_TAILS + syllable % N_TAILS;
         return syllable % N_TAILS ? 3 : 2;
     }
-    out[0] = codepoint < 0x80 ? codepoint : map(f->bases, BASE_PAIRS, codepoint);
-    if (out[0] != codepoint)
-        for (uint32_t i = 0; i < sizeof split_characters / sizeof *split_characters; i++)
-            if (split_characters[i][0] == codepoint) {
-                out[1] = split_characters[i][2];
-                return 2;
-            }
-    return 1;
+    out[0] = codepoint;
+    uint32_t count = 1;
+    for (bool more = codepoint >= 0xc0; more;) { /* of a pair only the first may decompose again */
+        uint32_t low = 0, n = DECOMPOSITIONS;
+        while (n > 1) {
+            uint32_t half = n / 2;
+            if (f->decompositions[low + half].from <= out[0])
+                low += half;
+            n -= half;
+        }
+        const nb_decomposition *d = &f->decompositions[low];
+        more = d->from == out[0] && count < NB_MAX_DECOMPOSED;
+        if (!more)
+            break;
+        out[0] = d->first;
+        uint32_t second = d->second & ~NB_COMPOSED;
+        if (!second)
+            continue;
+        for (uint32_t i = count++; i > 1; i--)
+            out[i] = out[i - 1];
+        out[1] = second;
+    }
+    return count;
+}
+
+uint32_t nb_compose_pair(const nb_foldings *f, uint32_t first, uint32_t second) {
+    uint32_t lead = first - HANGUL_LEADS, vowel = second - HANGUL_VOWELS, syllable = first - HANGUL_FIRST;
+    if (lead < N_LEADS && vowel < N_VOWELS)
+        return HANGUL_FIRST + (lead * N_VOWELS + vowel) * N_TAILS;
+    if (syllable < HANGUL_COUNT && syllable % N_TAILS == 0 && second > HANGUL_TAILS && second < HANGUL_TAILS + N_TAILS)
+        return first + (second - HANGUL_TAILS);
+    for (uint32_t slot = slot_of(first, second); f->composed[slot]; slot = (slot + 1) % COMPOSED_SLOTS) {
+        const nb_decomposition *d = &f->decompositions[f->composed[slot] - 1];
+        if (d->first == first && d->second == (second | NB_COMPOSED))
+            return d->from;
+    }
+    return 0;
+}
+
+uint32_t nb_combining_class(const nb_foldings *f, uint32_t codepoint) {
+    if (codepoint < 0x300)
+        return 0;
+    uint32_t low = 0, n = COMBINING_RUNS;
+    while (n > 1) {
+        uint32_t half = n / 2;
+        if (f->combining[low + half].first <= codepoint)
+            low += half;
+        n -= half;
+    }
+    const nb_combining_run *run = &f->combining[low];
+    return codepoint - run->first < run->count ? run->class : 0;
 }

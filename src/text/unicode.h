@@ -42,22 +42,35 @@ static inline uint32_t nb_unicode_class(const nb_unicode *u, uint32_t codepoint)
     return block < NB_CLASSES ? block : u->mixed[block - NB_CLASSES][codepoint % NB_UNICODE_BLOCK];
 }
 
-/* What BERT's normalizer makes of characters: lower case, and canonical decompositions without nonspacing marks. */
+/* Lower case, canonical decompositions and combining classes (The Unicode Standard, section 3.11). */
 typedef struct nb_mapping {
-    uint32_t from, to; /* in ascending order */
+    uint32_t from, to; /* in ascending order of from */
 } nb_mapping;
 
-typedef struct nb_folding {
-    nb_mapping *lower, *bases;
-} nb_folding;
+typedef struct nb_decomposition {
+    uint32_t from, first, second; /* second: 0: there is none; with NB_COMPOSED if the pair is composed again */
+} nb_decomposition;
 
-enum { NB_MAX_BASES = 3 };
+typedef struct nb_combining_run {
+    uint32_t first, count, class;
+} nb_combining_run;
 
-uint32_t nb_folding_pairs(void); /* of both mappings together */
-void nb_folding_expand(nb_folding *f, nb_mapping *pairs);
-uint32_t nb_folding_lower(const nb_folding *f, uint32_t codepoint);
-/* The code points that are left of it, at most NB_MAX_BASES; itself if nothing is to be taken away. */
-uint32_t nb_folding_bases(const nb_folding *f, uint32_t codepoint, uint32_t *out);
+typedef struct nb_foldings {
+    nb_mapping *lower;
+    nb_decomposition *decompositions;
+    nb_combining_run *combining;
+    uint16_t *composed; /* hash table of the pairs that are composed: number of the decomposition + 1 */
+} nb_foldings;
+
+enum { NB_MAX_DECOMPOSED = 4 };
+
+size_t nb_foldings_bytes(void);                         /* of an nb_foldings and its tables: about 60 KB */
+nb_foldings *nb_foldings_expand(void *zeroed_memory);
+uint32_t nb_lower_case(const nb_foldings *f, uint32_t codepoint);
+/* The whole canonical decomposition: at most NB_MAX_DECOMPOSED code points; itself if it has none. */
+uint32_t nb_decompose(const nb_foldings *f, uint32_t codepoint, uint32_t *out);
+uint32_t nb_compose_pair(const nb_foldings *f, uint32_t first, uint32_t second); /* 0: they are not composed */
+uint32_t nb_combining_class(const nb_foldings *f, uint32_t codepoint);
 
 /* How a UTF-8 sequence goes on: `length` bytes in all (0: this byte starts none), the second within low ... high, the
  * others within 80 ... bf (RFC 3629, section 4). */

@@ -1,5 +1,6 @@
 #include "vocabulary.h"
 
+#include "../base/memory.h"
 #include "../base/numbers.h"
 #include "merge.h"
 
@@ -18,7 +19,7 @@ static int32_t find_hashed(const nb_tokenizer *t, uint32_t hash, nb_text a, nb_t
 }
 
 int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b) {
-    return find_hashed(t, nb_hash(nb_hash(NB_HASH_START, a.data, a.size), b.data, b.size), a, b);
+    return find_hashed(t, nb_hash(nb_hash(t->hash_start, a.data, a.size), b.data, b.size), a, b);
 }
 
 int32_t nb_vocabulary_find_byte(const nb_tokenizer *t, uint8_t byte) {
@@ -26,16 +27,39 @@ int32_t nb_vocabulary_find_byte(const nb_tokenizer *t, uint8_t byte) {
     return nb_vocabulary_find(t, (nb_text){name, sizeof name}, (nb_text){0});
 }
 
-/* Of two tokens with one name the later is found; an empty name is never found. */
-static void add_name(nb_tokenizer *t, int32_t token) {
+/* Of two tokens with one name the later is found; an empty name is never found, nor one that the model does not have. Returns how many slots it looked at. */
+static uint32_t add_name(nb_tokenizer *t, int32_t token) {
     nb_text name = nb_token_name(t, token), nothing = {0};
-    if (!name.size)
-        return;
-    uint32_t hash = nb_hash(NB_HASH_START, name.data, name.size), at = hash & t->slot_mask;
+    if (!name.size || (t->steps.library && !(t->tokens[token].flags & NB_OWN)))
+        return 0;
+    uint32_t hash = nb_hash(t->hash_start, name.data, name.size), at = hash & t->slot_mask, probes = 1;
     while (t->slots[at].number &&
-           !(t->slots[at].hash == hash && is_name(t, (int32_t)t->slots[at].number - 1, name, nothing)))
+           !(t->slots[at].hash == hash && is_name(t, (int32_t)t->slots[at].number - 1, name, nothing))) {
         at = (at + 1) & t->slot_mask;
+        probes++;
+    }
     t->slots[at] = (nb_token_slot){hash, (uint32_t)token + 1};
+    return probes;
+}
+
+static int32_t add_names(nb_tokenizer *t, nb_error *err) {
+    for (uint32_t seed = 0; seed < NB_HASH_SEEDS; seed++) {
+        uint64_t left = nb_most_probes((uint64_t)t->size);
+        t->hash_start = (uint32_t)(nb_hash_seed(seed) >> 32);
+        memset(t->slots, 0, ((size_t)t->slot_mask + 1) * sizeof *t->slots);
+        int32_t i = 0;
+        for (uint32_t probes; i < t->size && (probes = add_name(t, i)) <= left; i++)
+            left -= probes;
+        if (i == t->size)
+            return NB_OK;
+    }
+    return NB_FAIL(err, NB_ERR_FORMAT, "the names of the vocabulary's %d tokens collide: the file was made to waste time",
+                   t->size);
+}
+
+int32_t nb_vocabulary_refuse_name(int32_t token, size_t size, nb_error *err) {
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "token %d has a name of %z bytes, which would be looked for at each place of "
+                   "a text; supported are %d", token, size, (int32_t)NB_LONGEST_ADDED);
 }
 
 int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
@@ -58,12 +82,13 @@ int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, 
         uint8_t type = entry.type >= NB_TOKEN_NORMAL && entry.type <= NB_TOKEN_BYTE ? entry.type : NB_TOKEN_UNUSED;
         t->tokens[i] = (nb_token){
             .at = entry.name.data ? (uint32_t)((const uint8_t *)entry.name.data - source->bytes) : 0,
-            .size = (uint32_t)entry.name.size, .score = entry.score, .type = type,
-            .strip_left = entry.strip_left, .strip_right = entry.strip_right};
+            .size = (uint32_t)entry.name.size, .score = entry.score, .type = type, .flags = entry.flags};
         t->longest = NB_MAX(t->longest, t->tokens[i].size);
-        add_name(t, i);
+        bool walked = t->kind == NB_KIND_UNIGRAM || t->kind == NB_KIND_WORDPIECE;
+        if (walked && entry.name.size > NB_LONGEST_ADDED)
+            return nb_vocabulary_refuse_name(i, entry.name.size, err);
     }
-    return NB_OK;
+    return add_names(t, err);
 }
 
 /* ---- prefixes ---------------------------------------------------------------------------------------------------- */
@@ -74,7 +99,7 @@ void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, ui
     prefixes->types = types;
     for (int32_t i = 0; prefixes->bits && i < t->size; i++) {
         nb_text name = nb_token_name(t, i);
-        uint32_t hash = NB_HASH_START;
+        uint32_t hash = t->hash_start;
         for (size_t at = 0; at < name.size && types >> t->tokens[i].type & 1; at++) {
             hash = nb_hash(hash, name.data + at, 1);
             uint32_t slot = hash & prefixes->mask, bits = at + 1 < name.size ? NB_PREFIX : NB_PREFIX | NB_WHOLE_NAME;
@@ -150,7 +175,7 @@ static inline int32_t character_of(nb_encoding *e, const uint8_t *s, uint32_t co
     if (length == 1 || !cache->pairs)
         return nb_vocabulary_find(e->tokenizer, name, nothing);
     uint64_t pair = nb_pair_of(-1, (int32_t)codepoint);
-    nb_cached_pair *slot = &cache->pairs[nb_pair_hash(pair) & cache->pair_mask];
+    nb_cached_pair *slot = &cache->pairs[nb_pair_hash(pair, nb_hash_seed(0)) & cache->pair_mask];
     if (slot->pair != pair)
         *slot = (nb_cached_pair){pair, 0, nb_vocabulary_find(e->tokenizer, name, nothing)};
     return slot->merged;
@@ -213,6 +238,72 @@ int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool
     return w->text_used ? nb_encode_word(e, w->text, w->text_used, encode) : NB_OK;
 }
 
+/* Whether a word ends before this mark. in_word: something that is no mark stands before it. */
+static bool ends_before_mark(const nb_tokenizer *t, const nb_workspace *w, bool in_word) {
+    return t->steps.split ? w->text_used : in_word && nb_parts_words(t, w->text[w->text_used - 1]);
+}
+
+/* One word of the pre-tokenizers before Metaspace, which cuts it further. */
+static int32_t encode_spaced(nb_encoding *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
+    const nb_tokenizer *t = e->tokenizer;
+    nb_workspace *w = &e->workspace;
+    bool spaced = text[0] == ' ' || nb_is_mark(text, size), in_word = false;
+    bool prepends = t->steps.prepends == NB_PREPEND_ALWAYS || (t->steps.prepends == NB_PREPEND_FIRST && first);
+    w->text_used = 0;
+    NB_TRY(nb_workspace_reserve_text(w, NB_MARK_SIZE, e->err));
+    if (prepends && !spaced) {
+        memcpy(w->text, NB_SPACE_MARK, NB_MARK_SIZE);
+        w->text_used = NB_MARK_SIZE;
+    }
+    for (size_t i = 0; i < size;) {
+        bool mark = nb_is_mark(text + i, size - i), space = mark || (t->steps.metaspace && text[i] == ' ');
+        if (space && ends_before_mark(t, w, in_word)) {
+            NB_TRY(nb_encode_word(e, w->text, w->text_used, encode));
+            w->text_used = 0;
+        }
+        in_word = !space;
+        NB_TRY(nb_workspace_reserve_text(w, w->text_used + NB_MARK_SIZE, e->err));
+        if (space) {
+            memcpy(w->text + w->text_used, NB_SPACE_MARK, NB_MARK_SIZE);
+            w->text_used += NB_MARK_SIZE;
+            i += mark ? NB_MARK_SIZE : 1;
+        } else {
+            w->text[w->text_used++] = text[i++];
+        }
+    }
+    return w->text_used ? nb_encode_word(e, w->text, w->text_used, encode) : NB_OK;
+}
+
+int32_t nb_spaced_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
+    const nb_tokenizer *t = e->tokenizer;
+    first &= !e->workspace.shifted;
+    if (!t->steps.split_white)
+        return size ? encode_spaced(e, text, size, first, encode) : NB_OK;
+    for (size_t at = 0, end, length; (at = nb_skip_white(t, text, at, size)) < size; at = end) {
+        for (end = at; end < size; end += length)
+            if (nb_unicode_class(t->unicode, nb_utf8_decode(text + end, size - end, &length)) == NB_CLASS_SPACE)
+                break;
+        NB_TRY(encode_spaced(e, text + at, end - at, first && !at, encode));
+    }
+    return NB_OK;
+}
+
+int32_t nb_bytes_reserve(nb_bytes *b, size_t bytes, nb_error *err) {
+    if (bytes <= b->capacity)
+        return NB_OK;
+    size_t capacity = 256;
+    while (capacity < bytes)
+        capacity *= 2;
+    uint8_t *data = nb_alloc(capacity);
+    if (!data)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", bytes);
+    if (b->used)
+        memcpy(data, b->data, b->used);
+    nb_free(b->data);
+    *b = (nb_bytes){data, b->used, capacity};
+    return NB_OK;
+}
+
 int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err) {
     if (symbols <= w->capacity)
         return NB_OK;
@@ -252,4 +343,6 @@ int32_t nb_workspace_grow_text(nb_workspace *w, size_t bytes, nb_error *err) {
 void nb_workspace_free(nb_workspace *w) {
     nb_free(w->block);
     nb_free(w->text);
+    nb_free(w->normal[0].data);
+    nb_free(w->normal[1].data);
 }

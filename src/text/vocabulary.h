@@ -12,8 +12,18 @@ enum {
     NB_TOKEN_NORMAL = 1, NB_TOKEN_UNKNOWN, NB_TOKEN_CONTROL, NB_TOKEN_USER_DEFINED, NB_TOKEN_UNUSED, NB_TOKEN_BYTE
 };
 
-/* Bits of tokenizer.ggml.token_strips, which GGUF does not know: white space beside a special token goes with it. */
-enum { NB_STRIP_LEFT = 1, NB_STRIP_RIGHT = 2 };
+/* Bits of tokenizer.ggml.token_flags, which GGUF does not know: what tokenizer.json says of its added tokens. */
+enum {
+    NB_STRIP_LEFT = 1, NB_STRIP_RIGHT = 2, /* white space beside it goes with it */
+    NB_WHOLE_WORD = 4,                     /* it is found only where no word goes on before or after it */
+    NB_ADDED = 8,                          /* it is looked for in texts */
+    NB_NORMALIZED = 16,                    /* ... after their normalization, and so is its name */
+    NB_SPECIAL = 32,                       /* it gives no text */
+    NB_OWN = 64                            /* the model has it, and may make it of a text; any other is only added */
+};
+
+/* Bytes of a name that is looked for at every place of a text: more would take too long. */
+enum { NB_LONGEST_ADDED = 1024 };
 
 typedef enum nb_vocabulary_kind {
     NB_KIND_BPE,      /* words of a pre-tokenizer, merged by rank */
@@ -25,11 +35,34 @@ typedef enum nb_vocabulary_kind {
 typedef struct nb_token_entry {
     nb_text name; /* spaces as U+2581, which WordPiece has before what begins a word; byte-level BPE: see bpe.c */
     float score;
-    uint8_t type;
-    bool strip_left, strip_right; /* of a special token: white space there goes with it */
+    uint8_t type, flags; /* flags: NB_STRIP_LEFT, ... */
 } nb_token_entry;
 
 enum { NB_MAX_END_TOKENS = 16 };
+
+enum { NB_PREPEND_NEVER, NB_PREPEND_ALWAYS, NB_PREPEND_FIRST /* not after an added token */ };
+
+/* What its decoders do (detokenizer.c). */
+typedef struct nb_decoder_steps {
+    bool byte_level, byte_fallback;
+    bool marks, drop_first; /* U+2581 is a space; but nothing in the first token (Metaspace) */
+    bool cleanup;           /* WordPiece's: no spaces before punctuation */
+    bool joins;             /* no decoder: tokens are joined by spaces */
+    uint32_t strip;         /* Strip: so many spaces go at the beginning */
+} nb_decoder_steps;
+
+/* What a tokenizer.json does, step by step. Of GGUF files only the two for BERT are set. */
+typedef struct nb_library_steps {
+    bool library;                       /* a tokenizer.json: added tokens are found as its library does (added.c) */
+    bool clean, part_chinese;           /* BertNormalizer: see normalize.c */
+    bool strip_left, strip_right;       /* Strip: white space at the ends */
+    bool join_spaces, join_as_mark;     /* Replace: spaces in a row are one; as_mark: as U+2581 */
+    bool prepend, escape;               /* Prepend: U+2581 before the text; Replace: each space is U+2581 */
+    bool split_white;                   /* WhitespaceSplit */
+    bool metaspace, split;              /* Metaspace: spaces are U+2581; split: each begins a word */
+    uint8_t prepends;                   /* ... NB_PREPEND_...: one before a word that begins with none */
+    nb_decoder_steps decoder;
+} nb_library_steps;
 
 /* A vocabulary as a file has it: whatever the format, its reader fills this in (gguf_vocabulary.c). */
 typedef struct nb_vocabulary_source nb_vocabulary_source;
@@ -48,18 +81,17 @@ struct nb_vocabulary_source {
     bool add_begin, add_closing;
     bool whole_words, nfc;       /* BPE: what the pre-tokenizer says, or the file; all: texts are to be in NFC */
     bool add_space;              /* BPE: before a text that begins with none; SPM, Unigram: before the first word */
-    bool add_space_at_start, add_space_to_words; /* but not after a special token; not before another space */
     bool merge_spaces;           /* Unigram: runs of spaces are one space, and those at the ends none */
     bool lower, strip_accents;   /* WordPiece */
     nb_text charsmap;            /* Unigram: SentencePiece's precompiled normalization, or empty */
+    nb_library_steps steps;
 };
 
 typedef struct nb_token {
     uint32_t at, size; /* its name within the source's bytes */
     float score;
-    uint8_t type;
+    uint8_t type, flags;
     bool is_end; /* ends a generation */
-    bool strip_left, strip_right;
 } nb_token;
 
 /* Open addressing, linear probing, at most half full; a free slot has number 0. */
@@ -77,6 +109,7 @@ typedef struct nb_merge_table {
     nb_merge_rule *rules; /* [rank], lower merges first */
     uint32_t *slots;      /* open addressing, linear probing, at most half full; 0: free. NULL: SPM by scores */
     uint32_t slot_mask, rank_mask;
+    uint64_t seed;
 } nb_merge_table;
 
 /* Which hashes the beginnings of some names have: a longer name is looked for only as long as one may exist. Two bits
@@ -89,13 +122,42 @@ typedef struct nb_prefixes {
 enum { NB_PREFIX = 1, NB_WHOLE_NAME = 2 };
 enum { NB_ORDINARY_TYPES = 1 << NB_TOKEN_NORMAL | 1 << NB_TOKEN_USER_DEFINED | 1 << NB_TOKEN_UNUSED };
 
-/* Names of special tokens of which a text may hold some: user-defined tokens always, control tokens on request. */
-typedef struct nb_special_set {
+typedef struct nb_bytes {
+    uint8_t *data;
+    size_t used, capacity;
+} nb_bytes;
+
+/* Names that are looked for in texts. */
+typedef struct nb_needle {
+    uint32_t at, size; /* bytes of the name */
+    int32_t token;
+} nb_needle;
+
+typedef struct nb_needles {
+    const uint8_t *bytes;
+    nb_needle *items;     /* [n], sorted by their names, each once */
+    uint32_t n;
     uint8_t starts[8192]; /* bit a | b << 8: some name starts with the bytes a, b */
-    uint32_t *lengths;    /* of the names, each once, longest first */
-    uint32_t n_lengths;
-    nb_prefixes prefixes;
-} nb_special_set;
+    uint8_t lengths[NB_LONGEST_ADDED / 8 + 1]; /* bits: some name has as many bytes */
+} nb_needles;
+
+/* Of a tokenizer.json: [0] in texts, [1] in normalized texts. Else: [0] user-defined tokens, [1] control tokens too. */
+typedef struct nb_added {
+    nb_needles sets[2];
+    nb_bytes names;        /* normalized ones */
+    nb_needle *by_number;  /* the same, by their tokens' numbers */
+    uint32_t n_by_number;
+} nb_added;
+
+int32_t nb_needles_sort(nb_needles *s, nb_error *err); /* items[n] in any order -> as they are to be */
+const nb_needle *nb_needles_longest(const nb_needles *s, const uint8_t *text, size_t n); /* at its beginning, or NULL */
+
+/* Whether a name may start at text[at]; at the text's end only names of one byte may, whose every follower is set. */
+static inline __attribute__((always_inline)) bool nb_needle_may_start(const nb_needles *s, const uint8_t *text,
+                                                                      size_t at, size_t size) {
+    uint32_t a = text[at], b = at + 1 < size ? text[at + 1] : 0;
+    return s->starts[(a | b << 8) >> 3] >> (a & 7) & 1;
+}
 
 /* The tokens of a word that was met before. */
 enum { NB_CACHED_BYTES = 24, NB_CACHED_TOKENS = 9 };
@@ -128,13 +190,15 @@ struct nb_tokenizer {
     int32_t size;
     uint32_t longest; /* bytes of the longest name */
     nb_token_slot *slots;
-    uint32_t slot_mask;
+    uint32_t slot_mask, hash_start; /* what nb_hash starts with */
     int32_t begin, end, closing, unknown; /* -1: none */
-    bool add_begin, add_closing, add_space, add_space_at_start, add_space_to_words, merge_spaces, lower, strip_accents;
+    bool add_begin, add_closing, add_space, merge_spaces, lower, strip_accents;
     bool whole_words, nfc;
     uint8_t before_spaces[32]; /* bits: bytes that stand before a space within some token */
-    nb_special_set special[2]; /* [1]: control tokens too */
-    nb_unicode *unicode;       /* BPE, WordPiece */
+    nb_added *added;
+    nb_unicode *unicode;   /* all but SPM and Unigram of GGUF files */
+    nb_foldings *foldings; /* NFC, WordPiece */
+    nb_library_steps steps;
 
     const nb_pretokenizer *pre; /* BPE */
     nb_isolated isolated[NB_MAX_PASSES];
@@ -146,12 +210,27 @@ struct nb_tokenizer {
     nb_text charsmap;     /* Unigram */
     double unknown_score;
     uint32_t plain[4];    /* bits: ASCII that stands for itself before ASCII */
-    nb_folding folding;   /* WordPiece */
     nb_word_cache *cache;
 };
 
 static inline nb_text nb_token_name(const nb_tokenizer *t, int32_t token) {
     return (nb_text){(const char *)t->bytes + t->tokens[token].at, t->tokens[token].size};
+}
+
+/* U+2581, which stands for a space in the names of tokens. */
+#define NB_SPACE_MARK "\xe2\x96\x81"
+enum { NB_MARK_SIZE = 3 };
+
+static inline bool nb_is_mark(const uint8_t *s, size_t n) { /* whether s[n] begins with it */
+    return n >= NB_MARK_SIZE && s[0] == 0xe2 && s[1] == 0x96 && s[2] == 0x81;
+}
+
+/* The name as a text has it. (Before WordPiece's words stands a mark, also where such a word is added, too.) */
+static inline nb_text nb_token_spelled(const nb_tokenizer *t, int32_t token) {
+    nb_text name = nb_token_name(t, token);
+    bool marked = t->kind == NB_KIND_WORDPIECE && t->tokens[token].type == NB_TOKEN_USER_DEFINED &&
+                  t->tokens[token].flags & NB_OWN;
+    return marked ? (nb_text){name.data + NB_MARK_SIZE, name.size - NB_MARK_SIZE} : name;
 }
 
 /* FNV-1a (Fowler, Noll, Vo): one byte after the other, so that a prefix's hash can be gone on with. */
@@ -161,7 +240,16 @@ static inline uint32_t nb_hash(uint32_t hash, const void *bytes, size_t n) {
         hash = (hash ^ p[i]) * 0x01000193u;
     return hash;
 }
-#define NB_HASH_START 0x811c9dc5u
+
+/* A file can be made so that all its names or pairs have one hash, and then each look-up would walk through all of them.
+ * Where filling a table takes more steps than a file of good will needs, it is filled anew with the next of these. */
+enum { NB_HASH_SEEDS = 8 };
+static inline uint64_t nb_hash_seed(uint32_t i) { /* odd; the first is 2^64 / phi */
+    return 0x9e3779b97f4a7c15u + i * 0x6a09e667f3bcc908u;
+}
+static inline uint64_t nb_most_probes(uint64_t n) { /* for n entries; usually there are some 1.5 for each */
+    return 32 * n + 1024;
+}
 
 /* The token whose name is a followed by b, or -1. */
 int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b);
@@ -176,8 +264,8 @@ typedef struct nb_prefix_walk {
     uint32_t hash;
 } nb_prefix_walk;
 
-static inline nb_prefix_walk nb_prefix_walk_of(const uint8_t *text, size_t n) {
-    return (nb_prefix_walk){.text = text, .n = n, .hash = NB_HASH_START};
+static inline nb_prefix_walk nb_prefix_walk_of(const nb_tokenizer *t, const uint8_t *text, size_t n) {
+    return (nb_prefix_walk){.text = text, .n = n, .hash = t->hash_start};
 }
 
 int32_t nb_prefix_next(const nb_tokenizer *t, const nb_prefixes *prefixes, nb_prefix_walk *walk); /* -1: no more */
@@ -195,8 +283,15 @@ int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, 
 /* hashes: a power of 2 */
 void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, uint64_t hashes);
 
-/* Beginning, end and unknown tokens; the tokens that end a generation; what special.c needs to split texts. */
+/* NB_ERR_UNSUPPORTED: a token's name of so many bytes. */
+int32_t nb_vocabulary_refuse_name(int32_t token, size_t size, nb_error *err);
+
+/* Beginning, end and unknown tokens; the tokens that end a generation. */
 void nb_special_load(nb_tokenizer *t, const nb_vocabulary_source *source);
+
+/* What is looked for in texts. It has memory of its own. */
+int32_t nb_added_load(nb_tokenizer *t, nb_error *err);
+void nb_added_free(nb_added *a); /* NULL is fine */
 
 /* Where the encoders put their tokens. A text has fewer than 2^31 bytes, so a count fits. */
 typedef struct nb_token_list {
@@ -210,8 +305,8 @@ static inline uint64_t nb_pair_of(int32_t left, int32_t right) {
     return (uint64_t)(uint32_t)(left + 1) << 32 | (uint32_t)(right + 1);
 }
 
-static inline uint32_t nb_pair_hash(uint64_t pair) {
-    return (uint32_t)((pair * 0x9e3779b97f4a7c15u) >> 32);
+static inline uint32_t nb_pair_hash(uint64_t pair, uint64_t seed) {
+    return (uint32_t)((pair * seed) >> 32);
 }
 
 static inline void nb_token_append(nb_token_list *list, int32_t token) {
@@ -229,7 +324,12 @@ typedef struct nb_workspace {
     uint8_t *text;      /* SentencePiece, WordPiece: a word as names of tokens spell it */
     size_t text_used, text_capacity;
     void *block;        /* holds the arrays of symbols */
+    nb_bytes normal[2]; /* normalization writes one and reads the other */
+    bool shifted;       /* normalization took white space away at the beginning */
 } nb_workspace;
+
+/* Room for `bytes` in all; what is there stays. */
+int32_t nb_bytes_reserve(nb_bytes *b, size_t bytes, nb_error *err);
 
 int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err);
 int32_t nb_workspace_grow_text(nb_workspace *w, size_t bytes, nb_error *err);
@@ -256,8 +356,30 @@ typedef int32_t (*nb_word_encoder)(nb_encoding *e, const uint8_t *word, size_t s
 /* What `encode` makes of the word, or made of it before. */
 int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word_encoder encode);
 
-/* Cuts a text at the special tokens that it holds (control: at control tokens too) and encodes what lies between. */
+/* Cuts a text at the special tokens that it holds (control: at control tokens too) and encodes what lies between: by
+ * llama.cpp's rules, and by those of tokenizer.json. */
 int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
+int32_t nb_added_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
+
+/* Whether a name at text[from ... to) is only text, because a quote in which it is touches it. */
+bool nb_is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token);
+/* The longest name at text[at] that is not, or NULL. */
+const nb_needle *nb_needle_unquoted(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size);
+
+/* What lies between special tokens; first: the whole text begins with it. */
+int32_t nb_encode_piece(nb_encoding *e, const uint8_t *text, size_t size, bool first);
+
+/* Normalization (normalize.c). *text and *size: the text, and then what it became, which may lie in w. */
+int32_t nb_normalize(const nb_tokenizer *t, nb_workspace *w, const uint8_t **text, size_t *size, nb_error *err);
+int32_t nb_nfc_text(const nb_foldings *f, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err); /* NFC */
+int32_t nb_charsmap_apply(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err);
+
+/* White space at the beginning and at the end of text[from ... to): where what is left begins, and where it ends. */
+size_t nb_skip_white(const nb_tokenizer *t, const uint8_t *text, size_t from, size_t to);
+size_t nb_skip_white_back(const nb_tokenizer *t, const uint8_t *text, size_t from, size_t to);
+
+/* Of a tokenizer.json: its pre-tokenizers WhitespaceSplit and Metaspace, and then the model. */
+int32_t nb_spaced_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode);
 
 /* Merges by rank: those of BPE, and of SentencePiece's where a file ranks them rather than score tokens. */
 int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err); /* as nb_vocabulary_load */
@@ -267,19 +389,19 @@ void nb_merge_by_rank(const nb_tokenizer *t, nb_workspace *w, uint32_t n); /* as
 int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);
 int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size);
 void nb_spm_load(nb_tokenizer *t);
-int32_t nb_spm_encode(nb_encoding *e, const uint8_t *text, size_t size);
+int32_t nb_spm_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first);
+int32_t nb_charsmap_load(nb_tokenizer *t, nb_text map, nb_error *err);
+/* The replacement of the longest beginning of text[n] that has one, or of the shortest; *used = 0 if none has. */
+nb_text nb_charsmap_find(const nb_tokenizer *t, const uint8_t *text, size_t n, bool shortest, size_t *used);
+
+static inline bool nb_charsmap_is_plain(const nb_tokenizer *t, const uint8_t *text, size_t n) {
+    return text[0] < 0x80 && (n == 1 || text[1] < 0x80) && t->plain[text[0] / 32] >> text[0] % 32 & 1;
+}
+
 int32_t nb_unigram_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);
-int32_t nb_unigram_encode(nb_encoding *e, const uint8_t *text, size_t size);
+int32_t nb_unigram_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first);
 void nb_wordpiece_load(nb_tokenizer *t, const nb_vocabulary_source *source);
 int32_t nb_wordpiece_encode(nb_encoding *e, const uint8_t *text, size_t size);
-
-/* U+2581, which stands for a space in the names of tokens. */
-#define NB_SPACE_MARK "\xe2\x96\x81"
-enum { NB_MARK_SIZE = 3 };
-
-static inline bool nb_is_mark(const uint8_t *s, size_t n) { /* whether s[n] begins with it */
-    return n >= NB_MARK_SIZE && s[0] == 0xe2 && s[1] == 0x96 && s[2] == 0x81;
-}
 
 /* Whether a text may be cut between this byte and a space: no token spans that place, so no merge does. */
 static inline bool nb_parts_words(const nb_tokenizer *t, uint8_t byte) {

@@ -4,9 +4,6 @@
 
 void nb_wordpiece_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
     nb_prefixes_load(t, &t->prefixes, NB_ORDINARY_TYPES, nb_prefix_hashes(source->n_tokens));
-    nb_mapping *pairs = nb_arena_take(&t->arena, nb_folding_pairs(), sizeof *pairs);
-    if (pairs)
-        nb_folding_expand(&t->folding, pairs);
 }
 
 /* word: a mark and characters. What cannot be written as pieces is unknown as a whole. */
@@ -16,7 +13,7 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     for (size_t at = 0, length; at < size; at += length) {
         /* within a word a mark is a character of the text: the pieces that it begins would begin words */
         bool character = at && nb_is_mark(word + at, size - at);
-        nb_prefix_walk walk = nb_prefix_walk_of(word + at, character ? NB_MARK_SIZE : size - at);
+        nb_prefix_walk walk = nb_prefix_walk_of(t, word + at, character ? NB_MARK_SIZE : size - at);
         int32_t longest = -1;
         for (int32_t token; (token = nb_prefix_next(t, &t->prefixes, &walk)) >= 0;) {
             longest = token;
@@ -46,51 +43,34 @@ static int32_t end_word(nb_encoding *e, uint32_t *characters) {
     return NB_OK;
 }
 
-static int32_t add_character(nb_encoding *e, uint32_t codepoint, uint32_t *characters) {
+static int32_t add_character(nb_encoding *e, const uint8_t *text, size_t length, uint32_t *characters) {
     nb_workspace *w = &e->workspace;
     NB_TRY(nb_workspace_reserve_text(w, w->text_used + NB_MARK_SIZE + 4, e->err));
     if (!(*characters)++) {
         memcpy(w->text, NB_SPACE_MARK, NB_MARK_SIZE);
         w->text_used = NB_MARK_SIZE;
     }
-    w->text_used += nb_utf8_encode(codepoint, w->text + w->text_used);
+    memcpy(w->text + w->text_used, text, length);
+    w->text_used += length;
     return NB_OK;
 }
 
-/* The blocks that BERT takes for Chinese. */
-static bool is_chinese(uint32_t c) {
-    return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
-           (c >= 0x2a700 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) || (c >= 0xf900 && c <= 0xfaff) ||
-           (c >= 0x2f800 && c <= 0x2fa1f);
-}
-
+/* text: normalized (normalize.c). White space parts words, and punctuation is a word a character. */
 int32_t nb_wordpiece_encode(nb_encoding *e, const uint8_t *text, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     uint32_t characters = 0;
     e->workspace.text_used = 0;
     for (size_t at = 0, length; at < size; at += length) {
-        uint32_t codepoint = nb_utf8_decode(text + at, size - at, &length), left[NB_MAX_BASES] = {codepoint};
+        uint32_t codepoint = nb_utf8_decode(text + at, size - at, &length);
         uint32_t class = nb_unicode_class(t->unicode, codepoint);
-        bool blank = codepoint == '\t' || codepoint == '\n' || codepoint == '\r', chinese = is_chinese(codepoint);
-        if (blank || (class == NB_CLASS_SPACE && codepoint >= ' ' && codepoint != 0x85)) {
+        bool space = class == NB_CLASS_SPACE;
+        bool alone = class == NB_CLASS_PUNCTUATION || (codepoint < 0x80 && class == NB_CLASS_SYMBOL);
+        if (space || alone)
             NB_TRY(end_word(e, &characters));
-            continue;
-        }
-        if (codepoint == NB_REPLACEMENT || class == NB_CLASS_CONTROL || class == NB_CLASS_SPACE)
-            continue;
-        uint32_t n = t->strip_accents ? nb_folding_bases(&t->folding, codepoint, left) : 1;
-        for (uint32_t i = 0; i < n; i++) {
-            uint32_t c = t->lower ? nb_folding_lower(&t->folding, left[i]) : left[i];
-            uint32_t now = nb_unicode_class(t->unicode, c);
-            if (t->strip_accents && now == NB_CLASS_NONSPACING)
-                continue;
-            bool alone = chinese || now == NB_CLASS_PUNCTUATION || (c < 0x80 && now == NB_CLASS_SYMBOL);
-            if (alone)
-                NB_TRY(end_word(e, &characters));
-            NB_TRY(add_character(e, c, &characters));
-            if (alone)
-                NB_TRY(end_word(e, &characters));
-        }
+        if (!space)
+            NB_TRY(add_character(e, text + at, length, &characters));
+        if (alone)
+            NB_TRY(end_word(e, &characters));
     }
     return end_word(e, &characters);
 }

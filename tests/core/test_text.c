@@ -8,6 +8,7 @@
 #include "../../src/formats/gguf.h"
 #include "../../src/text/tokenizer.h"
 #include "../../src/text/unicode.h"
+#include "../../src/text/vocabulary.h"
 
 static const char *const names[] = {"smollm", "gpt-2", "llama-bpe", "qwen2", "default", "spm", "spm-spans",
                                     "unigram", "unigram-spaces", "wordpiece"};
@@ -78,6 +79,18 @@ static bool is_utf8(const char *text, size_t size) {
             return false;
     }
     return true;
+}
+
+/* Whether the tokenizer would compose the text, as llama.cpp does not. */
+static bool is_composed_first(const nb_tokenizer *t, nb_text text) {
+    if (!nb_tokenizer_composes(t))
+        return false;
+    nb_bytes out = {0};
+    nb_error err = {0};
+    int32_t code = nb_nfc_text(t->foldings, (const uint8_t *)text.data, text.size, &out, &err);
+    bool other = CHECK(code >= 0, "%s", err.message) && !nb_text_equal(text, (nb_text){(const char *)out.data, out.used});
+    nb_free(out.data);
+    return other;
 }
 
 /* Streams tokens into out[MAX_BYTES], checking that every piece is whole UTF-8; returns the bytes. */
@@ -157,12 +170,18 @@ static void check_fixture(int which, const texts *all, bool remembering) {
         check_pieces(name, f.tokenizer, &in);
         for (uint32_t n = nb_cursor_u32(&in); n > 0 && !in.is_short; n--) {
             uint32_t text = nb_cursor_u16(&in), flags = nb_cursor_u16(&in);
-            if (CHECK(text < all->count, "text %u", text))
+            if (!CHECK(text < all->count, "text %u", text))
+                break;
+            if (is_composed_first(f.tokenizer, all->items[text]))
+                nb_cursor_bytes(&in, 2 * (uint64_t)nb_cursor_u16(&in));
+            else
                 check_encoding(name, f.tokenizer, all->items[text], flags, &in);
         }
         CHECK(!in.is_short && in.at == size, "%s: %z bytes, %z were read", name, size, in.at);
         for (uint32_t i = 0; i < all->count && which < BYTE_LEVEL; i++) { /* bytes come back as they were */
             nb_text text = all->items[i], back = {out, 0};
+            if (is_composed_first(f.tokenizer, text))
+                continue;
             int32_t n = nb_tokenizer_encode(f.tokenizer, text.data, text.size, 0, tokens, MAX_TOKENS, NULL);
             back.size = stream(f.tokenizer, 0, tokens, n, out);
             CHECK(nb_text_equal(text, back), "%s: '%t' came back as '%t'", name, text, back);
@@ -190,6 +209,8 @@ static void check_random_bytes(int which) {
             size_t n = random_below(MOST), size = 0;
             for (size_t i = 0; i < n; i++)
                 text[i] = (char)(random_below(2) ? 0x80 + random_below(0x80) : 'a' + random_below(26));
+            if (is_composed_first(f.tokenizer, (nb_text){text, n}))
+                continue;
             int32_t n_tokens = nb_tokenizer_encode(f.tokenizer, text, n, 0, tokens, 8 * MOST, NULL);
             for (int32_t i = 0; i < n_tokens; i++)
                 size += (size_t)nb_tokenizer_bytes(f.tokenizer, tokens[i], 0, back + size,

@@ -1,0 +1,272 @@
+/* Added tokens as the library tokenizers finds them: the leftmost, of those the longest. Those that are not `normalized`
+ * are looked for in the text as it is, the others in what normalization makes of what lies between. */
+#include "vocabulary.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../base/sort.h"
+
+/* ---- needles -------------------------------------------------------------------------------------------------------- */
+
+static nb_text needle_text(const nb_needles *s, uint32_t i) {
+    return (nb_text){(const char *)s->bytes + s->items[i].at, s->items[i].size};
+}
+
+/* By their bytes, the shorter of two first; tokens of one name by number. */
+static int compare_needles(const void *table, uint32_t a, uint32_t b) {
+    const nb_needles *s = table;
+    nb_text x = needle_text(s, a), y = needle_text(s, b);
+    int order = nb_compare(x.data, y.data, NB_MIN(x.size, y.size));
+    if (order || x.size != y.size)
+        return order ? order : x.size < y.size ? -1 : 1;
+    return s->items[a].token < s->items[b].token ? -1 : 1;
+}
+
+static void note_start(nb_needles *s, const nb_needle *needle) {
+    const uint8_t *name = s->bytes + needle->at;
+    uint32_t a = name[0], b = needle->size > 1 ? name[1] : 0, end = needle->size > 1 ? b + 1 : 256;
+    for (; b < end; b++)
+        s->starts[(a | b << 8) >> 3] |= (uint8_t)(1 << (a & 7));
+    s->lengths[needle->size >> 3] |= (uint8_t)(1 << (needle->size & 7));
+}
+
+int32_t nb_needles_sort(nb_needles *s, nb_error *err) {
+    nb_needle *sorted = nb_alloc(s->n * (sizeof *sorted + sizeof(uint32_t)) + 1);
+    if (!sorted)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u added tokens", s->n);
+    uint32_t *order = (uint32_t *)(sorted + s->n), kept = 0;
+    nb_sort(order, s->n, compare_needles, s);
+    for (uint32_t i = 0; i < s->n; i++)
+        if (i + 1 == s->n || !nb_text_equal(needle_text(s, order[i]), needle_text(s, order[i + 1])))
+            sorted[kept++] = s->items[order[i]]; /* of several with one name the last */
+    memcpy(s->items, sorted, kept * sizeof *sorted);
+    s->n = kept;
+    for (uint32_t i = 0; i < kept; i++)
+        note_start(s, &s->items[i]);
+    nb_free(sorted);
+    return NB_OK;
+}
+
+/* Narrows items[*low ... *high), which share their first `depth` bytes, to those that go on with this byte. */
+static void narrow(const nb_needles *s, uint32_t *low, uint32_t *high, uint32_t depth, uint8_t byte) {
+    uint32_t ends[2];
+    for (uint32_t k = 0; k < 2; k++) { /* the first that is not below byte + k */
+        uint32_t from = *low, to = *high;
+        while (from < to) {
+            uint32_t middle = from + (to - from) / 2;
+            if (s->bytes[s->items[middle].at + depth] < byte + k)
+                from = middle + 1;
+            else
+                to = middle;
+        }
+        ends[k] = from;
+    }
+    *low = ends[0];
+    *high = ends[1];
+}
+
+const nb_needle *nb_needles_longest(const nb_needles *s, const uint8_t *text, size_t n) {
+    const nb_needle *found = NULL;
+    uint32_t low = 0, high = s->n;
+    for (uint32_t depth = 0; low < high; depth++) {
+        if (s->items[low].size == depth)
+            found = &s->items[low++];
+        if (depth == n)
+            break;
+        narrow(s, &low, &high, depth, text[depth]);
+    }
+    return found;
+}
+
+/* ---- matches -------------------------------------------------------------------------------------------------------- */
+
+/* What \w matches beside letters, digits and marks: Nl, Pc, Other_Alphabetic, Join_Control. */
+static const uint32_t word_ranges[][2] = {
+    {'_', '_'}, {0x16ee, 0x16f0}, {0x200c, 0x200d}, {0x203f, 0x2040}, {0x2054, 0x2054}, {0x2160, 0x2188},
+    {0x24b6, 0x24e9}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303a}, {0xa6e6, 0xa6ef}, {0xfe33, 0xfe34},
+    {0xfe4d, 0xfe4f}, {0xff3f, 0xff3f}, {0x10140, 0x10174}, {0x10341, 0x10341}, {0x1034a, 0x1034a}, {0x103d1, 0x103d5},
+    {0x12400, 0x1246e}, {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189}};
+
+static bool is_word(const nb_tokenizer *t, uint32_t codepoint) {
+    if ((NB_LETTERS | NB_MARKS | 1 << NB_CLASS_DIGIT) >> nb_unicode_class(t->unicode, codepoint) & 1)
+        return true;
+    for (size_t i = 0; i < sizeof word_ranges / sizeof *word_ranges; i++)
+        if (codepoint >= word_ranges[i][0] && codepoint <= word_ranges[i][1])
+            return true;
+    return false;
+}
+
+/* Whether text[from ... to) stands by itself: no word goes on before it or after it. */
+static bool is_whole_word(const nb_tokenizer *t, const uint8_t *text, size_t size, size_t from, size_t to) {
+    size_t before = from, length;
+    while (before && from - before < 4 && (text[--before] & 0xc0) == 0x80)
+        ;
+    return !(from && is_word(t, nb_utf8_decode(text + before, from - before, &length))) &&
+           !(to < size && is_word(t, nb_utf8_decode(text + to, size - to, &length)));
+}
+
+typedef struct search search;
+struct search {
+    nb_encoding *e;
+    const nb_needles *set;
+    bool control; /* special tokens too */
+    /* SIZE_MAX: the text is as it came. Of a normalized one: what ends here or before lies outside of quotes. */
+    size_t unquoted;
+    size_t from, to; /* where the normalized text came from */
+    int32_t (*between)(const search *s, const uint8_t *text, size_t size, bool first); /* first: the text begins there */
+};
+
+/* Whether a name at text[from ... to) is only text (nb_tokenize_quoted). */
+static bool is_text(const search *s, size_t from, size_t to, int32_t token) {
+    if (s->unquoted == SIZE_MAX) /* the text as it came */
+        return s->e->n_quotes && nb_is_quoted(s->e, from, to, token);
+    return to > s->unquoted && nb_is_quoted(s->e, s->from, s->to, token);
+}
+
+static int32_t encode_matches(const search *s, const uint8_t *text, size_t size, bool first) {
+    const nb_tokenizer *t = s->e->tokenizer;
+    size_t start = 0; /* of what is not encoded yet */
+    for (size_t at = 0; at < size && s->set->n;) {
+        const nb_needle *found = nb_needle_may_start(s->set, text, at, size) ? nb_needles_longest(s->set, text + at, size - at) : NULL;
+        if (!found) {
+            at++;
+            continue;
+        }
+        const nb_token *token = &t->tokens[found->token];
+        size_t from = at, to = at + found->size;
+        at = to;
+        bool special = token->flags & NB_SPECIAL || token->type == NB_TOKEN_CONTROL;
+        if ((special && !s->control) || is_text(s, from, to, found->token) || (token->flags & NB_WHOLE_WORD && !is_whole_word(t, text, size, from, to)))
+            continue;
+        if (token->flags & NB_STRIP_LEFT && start < from)
+            from = nb_skip_white_back(t, text, start, from);
+        if (token->flags & NB_STRIP_RIGHT)
+            to = nb_skip_white(t, text, to, size);
+        if (start < from)
+            NB_TRY(s->between(s, text + start, from - start, first && !start));
+        nb_token_append(&s->e->out, found->token);
+        start = to;
+    }
+    return start < size ? s->between(s, text + start, size - start, first && !start) : NB_OK;
+}
+
+static int32_t encode_rest(const search *s, const uint8_t *text, size_t size, bool first) {
+    return nb_encode_piece(s->e, text, size, first);
+}
+
+/* How much of the normalized text comes of text[n], which lies before the first quote. */
+static int32_t normalized_size(const nb_encoding *e, const uint8_t *text, size_t n, size_t *size) {
+    nb_workspace w = {0};
+    *size = n;
+    int32_t code = n ? nb_normalize(e->tokenizer, &w, &text, size, e->err) : NB_OK;
+    nb_workspace_free(&w);
+    return code;
+}
+
+/* Normalization moves what a quote holds. So within a stretch that quotes touch, names are found before the first of them
+ * only, unless no quote makes them text. */
+static int32_t normalize_and_encode(const search *s, const uint8_t *text, size_t size, bool first) {
+    nb_encoding *e = s->e;
+    size_t from = (size_t)(text - e->start), before = 0;
+    search inner = {e, &e->tokenizer->added->sets[1], s->control, SIZE_MAX - 1, from, from + size, encode_rest};
+    if (inner.set->n && e->n_quotes) {
+        while (before < e->n_quotes && e->quotes[before].to <= from)
+            before++;
+        if (before < e->n_quotes && e->quotes[before].from < from + size) {
+            size_t clear = NB_MAX(e->quotes[before].from, from) - from;
+            NB_TRY(normalized_size(e, text, clear, &inner.unquoted));
+        }
+    }
+    NB_TRY(nb_normalize(e->tokenizer, &e->workspace, &text, &size, e->err));
+    return encode_matches(&inner, text, size, first);
+}
+
+int32_t nb_added_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control) {
+    const search outer = {e, &e->tokenizer->added->sets[0], control, SIZE_MAX, 0, size, normalize_and_encode};
+    return encode_matches(&outer, text, size, true);
+}
+
+/* ---- loading -------------------------------------------------------------------------------------------------------- */
+
+/* Names as normalization leaves them, one after the other. */
+static int32_t normalize_names(const nb_tokenizer *t, nb_added *a, nb_error *err) {
+    nb_needles *s = &a->sets[1];
+    nb_bytes *out = &a->names;
+    nb_workspace w = {0};
+    int32_t code = NB_OK;
+    for (uint32_t i = 0; i < s->n && code == NB_OK; i++) {
+        const uint8_t *name = s->bytes + s->items[i].at;
+        size_t size = s->items[i].size;
+        code = nb_normalize(t, &w, &name, &size, err);
+        if (code == NB_OK && size > NB_LONGEST_ADDED)
+            code = nb_vocabulary_refuse_name(s->items[i].token, size, err);
+        if (code == NB_OK)
+            code = nb_bytes_reserve(out, out->used + size, err);
+        if (code < 0)
+            break;
+        memcpy(out->data + out->used, name, size);
+        s->items[i] = (nb_needle){(uint32_t)out->used, (uint32_t)size, s->items[i].token};
+        out->used += size;
+    }
+    nb_workspace_free(&w);
+    memcpy(a->by_number, s->items, s->n * sizeof *s->items);
+    a->n_by_number = s->n;
+    uint32_t kept = 0; /* of some nothing is left */
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->items[i].size)
+            s->items[kept++] = s->items[i];
+    s->n = kept;
+    s->bytes = out->data;
+    return code;
+}
+
+/* Whether the token's name is looked for: [0], [1] as nb_added has them. */
+static bool is_needle(const nb_tokenizer *t, int32_t token, int set) {
+    const nb_token *it = &t->tokens[token];
+    if (t->steps.library)
+        return it->flags & NB_ADDED && !(it->flags & NB_NORMALIZED) == !set;
+    uint32_t types = set ? 1 << NB_TOKEN_USER_DEFINED | 1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN
+                         : 1 << NB_TOKEN_USER_DEFINED;
+    return types >> it->type & 1 && nb_vocabulary_find(t, nb_token_name(t, token), (nb_text){0}) == token;
+}
+
+static int32_t collect(const nb_tokenizer *t, int set, nb_needles *out, nb_error *err) {
+    out->bytes = t->bytes;
+    for (int32_t i = 0; i < t->size; i++) {
+        if (!t->tokens[i].size || !is_needle(t, i, set))
+            continue;
+        nb_text name = nb_token_spelled(t, i);
+        if (name.size > NB_LONGEST_ADDED)
+            return nb_vocabulary_refuse_name(i, name.size, err);
+        if (out->items)
+            out->items[out->n] = (nb_needle){(uint32_t)((const uint8_t *)name.data - t->bytes), (uint32_t)name.size, i};
+        out->n++;
+    }
+    return NB_OK;
+}
+
+int32_t nb_added_load(nb_tokenizer *t, nb_error *err) {
+    nb_needles counted[2] = {0};
+    NB_TRY(collect(t, 0, &counted[0], err));
+    NB_TRY(collect(t, 1, &counted[1], err));
+    size_t n = (size_t)counted[0].n + 2 * (size_t)counted[1].n;
+    nb_added *a = t->added = nb_alloc(sizeof *a + n * sizeof(nb_needle));
+    if (!a)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z added tokens", n);
+    memset(a, 0, sizeof *a);
+    a->sets[0].items = (nb_needle *)(a + 1);
+    a->sets[1].items = a->sets[0].items + counted[0].n;
+    a->by_number = a->sets[1].items + counted[1].n;
+    NB_TRY(collect(t, 0, &a->sets[0], err));
+    NB_TRY(collect(t, 1, &a->sets[1], err));
+    if (t->steps.library)
+        NB_TRY(normalize_names(t, a, err));
+    NB_TRY(nb_needles_sort(&a->sets[0], err));
+    return nb_needles_sort(&a->sets[1], err);
+}
+
+void nb_added_free(nb_added *a) {
+    if (a)
+        nb_free(a->names.data);
+    nb_free(a);
+}

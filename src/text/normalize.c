@@ -1,0 +1,241 @@
+/* Texts as tokenizers want them, before they are cut: Unicode's NFC, SentencePiece's rules, BERT's cleaning, and what
+ * tokenizer.json does with spaces. The order of the steps is the one that tokenizer_steps.c lets a file have. */
+#include "vocabulary.h"
+
+#include "../base/memory.h"
+
+/* ---- NFC (The Unicode Standard, section 3.11) ---------------------------------------------------------------------- */
+
+enum { BROKEN = 0x110000 }; /* a byte that is no UTF-8, as the code point BROKEN + byte: it stays what it is */
+
+/* Most texts need nothing: below U+0300 there is no character that another one changes. */
+static bool is_composed(const uint8_t *text, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if (text[i] >= 0xcc)
+            return false;
+    return true;
+}
+
+static size_t decompose_text(const nb_foldings *f, const uint8_t *text, size_t size, uint32_t *out) {
+    size_t n = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        uint32_t codepoint = nb_utf8_decode(text + at, size - at, &length);
+        if (length == 1 && text[at] >= 0x80)
+            out[n++] = BROKEN + text[at];
+        else
+            n += nb_decompose(f, codepoint, out + n);
+    }
+    return n;
+}
+
+/* Marks in a row are put in order of their combining classes; those of one class stay as they were. A counting sort,
+ * as somebody may send a million of them. spare[n] */
+static void sort_marks(const nb_foldings *f, uint32_t *marks, size_t n, uint32_t *spare) {
+    uint32_t starts[256] = {0};
+    bool sorted = true;
+    for (size_t i = 1; i < n && sorted; i++)
+        sorted = nb_combining_class(f, marks[i - 1]) <= nb_combining_class(f, marks[i]);
+    if (sorted)
+        return;
+    for (size_t i = 0; i < n; i++)
+        starts[nb_combining_class(f, marks[i]) + 1]++; /* a class is at most 240 */
+    for (uint32_t class = 1; class < 256; class++)
+        starts[class] += starts[class - 1];
+    memcpy(spare, marks, n * sizeof *marks);
+    for (size_t i = 0; i < n; i++)
+        marks[starts[nb_combining_class(f, spare[i])]++] = spare[i];
+}
+
+static void order_marks(const nb_foldings *f, uint32_t *text, size_t n, uint32_t *spare) {
+    for (size_t at = 0, end; at < n; at = end) {
+        end = at + 1;
+        if (!nb_combining_class(f, text[at]))
+            continue;
+        while (end < n && nb_combining_class(f, text[end]))
+            end++;
+        sort_marks(f, text + at, end - at, spare);
+    }
+}
+
+/* In place; returns what is left. */
+static size_t compose_all(const nb_foldings *f, uint32_t *text, size_t n) {
+    size_t out = 0, starter = SIZE_MAX; /* the last character that marks may join */
+    uint32_t last = 0;                  /* the class of what stands before, after that starter */
+    for (size_t i = 0; i < n; i++) {
+        uint32_t class = nb_combining_class(f, text[i]);
+        bool blocked = starter == SIZE_MAX || (starter + 1 < out && last >= class);
+        uint32_t composed = blocked ? 0 : nb_compose_pair(f, text[starter], text[i]);
+        if (composed) {
+            text[starter] = composed;
+            continue;
+        }
+        if (!class)
+            starter = out;
+        last = class;
+        text[out++] = text[i];
+    }
+    return out;
+}
+
+int32_t nb_nfc_text(const nb_foldings *f, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {
+    out->used = 0;
+    if (is_composed(text, size)) {
+        NB_TRY(nb_bytes_reserve(out, size, err));
+        if (size)
+            memcpy(out->data, text, size);
+        out->used = size;
+        return NB_OK;
+    }
+    /* two bytes of a text become three code points at most, and a code point four bytes */
+    size_t most = 3 * (size / 2 + 1);
+    uint32_t *points = nb_alloc(2 * most * sizeof *points);
+    int32_t code = points ? nb_bytes_reserve(out, 4 * most, err)
+                          : NB_FAIL(err, NB_ERR_MEMORY, "no memory to normalize %z bytes; pass less text at once", size);
+    if (code == NB_OK) {
+        size_t n = decompose_text(f, text, size, points);
+        order_marks(f, points, n, points + most);
+        n = compose_all(f, points, n);
+        for (size_t i = 0; i < n; i++)
+            if (points[i] >= BROKEN)
+                out->data[out->used++] = (uint8_t)points[i];
+            else
+                out->used += nb_utf8_encode(points[i], out->data + out->used);
+    }
+    nb_free(points);
+    return code;
+}
+
+/* ---- BERT (google-research/bert, tokenization.py) ------------------------------------------------------------------- */
+
+/* The blocks that BERT takes for Chinese. */
+static bool is_chinese(uint32_t c) {
+    return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
+           (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
+           (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
+}
+
+static void put(nb_bytes *out, uint32_t codepoint) {
+    out->used += nb_utf8_encode(codepoint, out->data + out->used);
+}
+
+static void put_lower(const nb_tokenizer *t, nb_bytes *out, uint32_t codepoint) {
+    enum { DOTTED_I = 0x130, DOT = 0x307 }; /* the one character whose lower case is two */
+    if (t->lower && codepoint == DOTTED_I) {
+        put(out, 'i');
+        codepoint = DOT;
+    }
+    put(out, t->lower ? nb_lower_case(t->foldings, codepoint) : codepoint);
+}
+
+/* Whether cleaning takes the character away, or makes it a space. */
+static bool clean(const nb_tokenizer *t, uint32_t *codepoint) {
+    uint32_t class = nb_unicode_class(t->unicode, *codepoint);
+    bool blank = *codepoint == '\t' || *codepoint == '\n' || *codepoint == '\r';
+    if (*codepoint == NB_REPLACEMENT || class == NB_CLASS_CONTROL ||
+        (class == NB_CLASS_SPACE && !blank && (*codepoint < ' ' || *codepoint == 0x85)))
+        return false;
+    if (class == NB_CLASS_SPACE)
+        *codepoint = ' ';
+    return true;
+}
+
+static int32_t normalize_words(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {
+    out->used = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        uint32_t codepoint = nb_utf8_decode(text + at, size - at, &length), parts[NB_MAX_DECOMPOSED];
+        NB_TRY(nb_bytes_reserve(out, out->used + 2 + 2 * 4 * NB_MAX_DECOMPOSED, err));
+        if (t->steps.clean && !clean(t, &codepoint))
+            continue;
+        bool alone = t->steps.part_chinese && is_chinese(codepoint);
+        if (alone)
+            put(out, ' ');
+        uint32_t n = t->strip_accents ? nb_decompose(t->foldings, codepoint, parts) : 1;
+        if (!t->strip_accents)
+            parts[0] = codepoint;
+        for (uint32_t i = 0; i < n; i++)
+            if (!(t->strip_accents && nb_unicode_class(t->unicode, parts[i]) == NB_CLASS_NONSPACING))
+                put_lower(t, out, parts[i]);
+        if (alone)
+            put(out, ' ');
+    }
+    return NB_OK;
+}
+
+/* ---- spaces --------------------------------------------------------------------------------------------------------- */
+
+/* Bytes of the white space that s[n] begins with, or 0. */
+static size_t white_at(const nb_tokenizer *t, const uint8_t *s, size_t n) {
+    size_t length;
+    return n && nb_unicode_class(t->unicode, nb_utf8_decode(s, n, &length)) == NB_CLASS_SPACE ? length : 0;
+}
+
+/* Bytes of the white space that s[n] ends with, or 0. */
+static size_t white_before(const nb_tokenizer *t, const uint8_t *s, size_t n) {
+    size_t length = n ? 1 : 0;
+    while (length < 4 && length < n && (s[n - length] & 0xc0) == 0x80)
+        length++;
+    return n && white_at(t, s + n - length, length) == length ? length : 0;
+}
+
+size_t nb_skip_white(const nb_tokenizer *t, const uint8_t *text, size_t from, size_t to) {
+    for (size_t n; from < to && (n = white_at(t, text + from, to - from));)
+        from += n;
+    return from;
+}
+
+size_t nb_skip_white_back(const nb_tokenizer *t, const uint8_t *text, size_t from, size_t to) {
+    for (size_t n; from < to && (n = white_before(t, text + from, to - from));)
+        to -= n;
+    return to;
+}
+
+/* Strip, then runs of two spaces and more as one, then U+2581 before the text and for each space. */
+static int32_t normalize_spaces(const nb_tokenizer *t, nb_workspace *w, const uint8_t *text, size_t size, nb_bytes *out,
+                                nb_error *err) {
+    const nb_library_steps *s = &t->steps;
+    size_t from = s->strip_left ? nb_skip_white(t, text, 0, size) : 0;
+    w->shifted = from > 0;
+    size_t to = s->strip_right ? nb_skip_white_back(t, text, from, size) : size;
+    NB_TRY(nb_bytes_reserve(out, NB_MARK_SIZE * (to - from + 1), err));
+    out->used = 0;
+    if (s->prepend && from < to) {
+        memcpy(out->data, NB_SPACE_MARK, NB_MARK_SIZE);
+        out->used = NB_MARK_SIZE;
+    }
+    for (size_t i = from; i < to; i++) {
+        if (s->join_spaces && text[i] == ' ' && i + 1 < to && text[i + 1] == ' ')
+            continue;
+        bool joined = s->join_spaces && text[i] == ' ' && i > from && text[i - 1] == ' ';
+        if (text[i] == ' ' && (s->escape || (joined && s->join_as_mark))) {
+            memcpy(out->data + out->used, NB_SPACE_MARK, NB_MARK_SIZE);
+            out->used += NB_MARK_SIZE;
+        } else {
+            out->data[out->used++] = text[i];
+        }
+    }
+    return NB_OK;
+}
+
+/* ---- all of them ---------------------------------------------------------------------------------------------------- */
+
+int32_t nb_normalize(const nb_tokenizer *t, nb_workspace *w, const uint8_t **text, size_t *size, nb_error *err) {
+    nb_bytes *out = &w->normal[0], *other = &w->normal[1];
+    const nb_library_steps *s = &t->steps;
+    bool spaces = s->strip_left || s->strip_right || s->join_spaces || s->prepend || s->escape;
+    bool wanted[] = {t->nfc, s->library && t->charsmap.size, t->kind == NB_KIND_WORDPIECE, spaces};
+    w->shifted = false;
+    for (int step = 0; step < 4; step++) {
+        if (!wanted[step])
+            continue;
+        NB_TRY(step == 0   ? nb_nfc_text(t->foldings, *text, *size, out, err)
+               : step == 1 ? nb_charsmap_apply(t, *text, *size, out, err)
+               : step == 2 ? normalize_words(t, *text, *size, out, err)
+                           : normalize_spaces(t, w, *text, *size, out, err));
+        *text = out->data;
+        *size = out->used;
+        nb_bytes *swap = out;
+        out = other;
+        other = swap;
+    }
+    return NB_OK;
+}
