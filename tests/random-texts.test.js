@@ -49,7 +49,7 @@ function tokenizerOf(name) {
     const { of = name, change = {}, added = false } = variants[name] ?? {};
     const tokenizer = { ...JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/${of}.json`, 'utf8')).tokenizer, ...change };
     /** @type {Map<string, number>} */
-    const ids = new Map(Array.isArray(tokenizer.model.vocab) ? tokenizer.model.vocab.map(([name], /** @type {number} */ id) => [name, id])
+    const ids = new Map(Array.isArray(tokenizer.model.vocab) ? tokenizer.model.vocab.map((/** @type {[string, number]} */ [name], /** @type {number} */ id) => [name, id])
         : Object.entries(tokenizer.model.vocab));
     /** @type {Set<string>} */
     const known = new Set(tokenizer.added_tokens.map((/** @type {{ content: string }} */ { content }) => content));
