@@ -9,6 +9,7 @@ import { interact } from './cli-chat.js';
 import { meanBudget, openProfiler } from './cli-profile.js';
 import { NibbleError, load } from './index.js';
 import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOption, nearest } from './options.js';
+import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 
 /** @typedef {import('./options.js').Option} Option */
 /** @typedef {import('./index.d.ts').Model} Model */
@@ -162,7 +163,7 @@ function wrap(text, indent) {
 /**
  * @param {string} command
  * @param {string[]} argv what follows the command's name
- * @returns {Arguments}
+ * @returns {Arguments | null} null: help is asked for, and not as the value of a flag
  */
 function parse(command, argv) {
     const { flags } = COMMANDS[command];
@@ -170,6 +171,8 @@ function parse(command, argv) {
     const given = new Map();
     const models = [];
     for (let i = 0; i < argv.length; i++) {
+        if (argv[i] === '--help' || argv[i] === '-h')
+            return null;
         const [, word, attached] = /^--([^=]+)(?:=([^]*))?$/.exec(argv[i]) ?? [];
         if (word === undefined) {
             if (argv[i].startsWith('-') && argv[i].length > 1)
@@ -261,7 +264,7 @@ async function open({ model, values }, signal, extra) {
         const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
         const share = total ? `${Math.floor(loaded / total * 100)} %, ${mb(loaded)} of ${mb(total)} MB` : `${mb(loaded)} MB`;
         const left = secondsLeft === null ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
-        stderr.write(`\r\x1b[KLoading ${share}, ${mb(rate)} MB/s${left}`);
+        writeStatus(`Loading ${share}, ${mb(rate)} MB/s${left}`);
     };
     try {
         return await load(model, { ...pick(LOAD_OPTIONS, values), signal, onProgress: stderr.isTTY ? show : undefined, ...extra });
@@ -271,7 +274,7 @@ async function open({ model, values }, signal, extra) {
         throw error; // the others name the file themselves
     } finally {
         if (stderr.isTTY)
-            stderr.write('\r\x1b[K');
+            writeStatus('');
     }
 }
 
@@ -297,11 +300,11 @@ async function commandRun(args, signal) {
             ? model.complete(prompt, { ...settings, signal })
             : model.chat([...start, { role: 'user', content: chat }], { ...settings, signal });
         if (json) {
-            print(await answer);
+            writeJson(await answer);
         } else {
             for await (const text of answer)
-                process.stdout.write(text);
-            process.stdout.write('\n');
+                write(text);
+            write('\n');
         }
     }
     await model.dispose();
@@ -332,7 +335,7 @@ async function commandEval(args, signal) {
 /** @type {Command['run']} */
 async function commandTokenize(args, signal) {
     const model = await open(args, signal, { headerOnly: true });
-    print(await model.tokenize(args.values.text, { special: args.values.special }));
+    writeJson(await model.tokenize(args.values.text, { special: args.values.special }));
     await model.dispose();
 }
 
@@ -342,7 +345,7 @@ async function commandEmbed(args, signal) {
     if ((text === undefined) === (tokens === undefined))
         throw new UsageError('either --text or --tokens is needed', 'embed');
     const model = await open(args, signal);
-    print(Array.from(await model.embed(text ?? tokens, { pooling, prompt, promptName })));
+    writeJson(Array.from(await model.embed(text ?? tokens, { pooling, prompt, promptName })));
     await model.dispose();
 }
 
@@ -353,9 +356,9 @@ async function commandInspect(args, signal) {
     const { build, threads, contextLength, memoryBytes, sessionBytes, loadMs, ...file } = model.info;
     await model.dispose();
     if (args.values.json)
-        print(file);
+        writeJson(file);
     else
-        process.stdout.write(table(file, args.values.contextLength ?? Math.min(file.context || 4096, 4096)));
+        write(table(file, args.values.contextLength ?? Math.min(file.context || 4096, 4096)));
 }
 
 /** @param {Omit<import('./index.d.ts').ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} file
@@ -386,7 +389,7 @@ function table(file, context) {
         ...types.map(({ type, tensors, bytes, share }, i) => /** @type {[string, string]} */ ([i ? '' : 'tensors',
             `${type.padEnd(6)} ${String(tensors).padStart(4)} tensors ${String(number(bytes)).padStart(15)} bytes ${(share * 100).toFixed(1).padStart(5)} %`])),
     ];
-    return rows.filter(([, value]) => value !== undefined).map(([key, value]) => `${key.padEnd(14)}${value}\n`).join('');
+    return rows.filter(([, value]) => value !== undefined).map(([key, value]) => `${key.padEnd(14)}${oneLine(value ?? '')}\n`).join('');
 }
 
 /** @type {Command['run']} */
@@ -433,9 +436,9 @@ async function commandBench(args, signal) {
         ...(budgets ? { profile: budgets } : {}),
     };
     if (json)
-        print(result);
+        writeJson(result);
     else
-        process.stdout.write(`${result.model}, build ${result.build}, threads ${result.threads}\n` +
+        write(`${oneLine(result.model)}, build ${result.build}, threads ${result.threads}\n` +
             `prompt    ${result.promptTokensPerSecond.toFixed(1).padStart(9)} tokens/s (${promptTokens} tokens, median of ${repetitions})\n` +
             `generate  ${result.generateTokensPerSecond.toFixed(1).padStart(9)} tokens/s (${generateTokens} tokens, median of ${repetitions})\n` +
             (budgets ? profileTable(budgets) : ''));
@@ -472,10 +475,10 @@ function profileTable({ prompt, generate }) {
         line('all', parts.map(({ phases }) => ({ ms: phases.reduce((sum, { ms }) => sum + ms, 0), share: 1 })));
 }
 
-/** @param {unknown} value */
-const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
-
 // ---- the program ----------------------------------------------------------------------------------------------
+
+/** How long, in ms, what runs has to end by itself after Ctrl-C. */
+const GRACE = 300;
 
 /**
  * @param {string[]} argv
@@ -483,38 +486,45 @@ const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
  */
 async function main(argv) {
     const interrupt = new AbortController();
-    process.once('SIGINT', () => interrupt.abort()); // the second one ends the process, as ever
-    process.stdout.on('error', (error) => { // "nibble ... | head" is no failure
+    process.once('SIGINT', () => { // the second one ends the process, as ever
+        interrupt.abort();
+        setTimeout(() => process.exit(130), GRACE).unref(); // not all that the engine does can be left in the middle
+    });
+    process.stdout.on('error', (error) => { // "nibble ... | head" is no failure; a full disk is
         if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EPIPE')
             process.exit(0);
-        throw error;
+        write(`nibble: cannot write the output: ${oneLine(error.message)}\n`, process.stderr);
+        process.exit(1);
     });
+    process.stderr.on('error', () => {}); // there is nobody to tell
     try {
         const [name, ...rest] = argv;
         if (name === undefined)
             throw new UsageError(`which command? ${Object.keys(COMMANDS).join(', ')}`);
         if (name === '--help' || name === '-h' || name === 'help') {
-            process.stdout.write(rest[0] && Object.hasOwn(COMMANDS, rest[0]) ? commandHelp(rest[0]) : overview());
+            write(rest[0] && Object.hasOwn(COMMANDS, rest[0]) ? commandHelp(rest[0]) : overview());
         } else if (name === '--version' || name === '-v') {
-            process.stdout.write(`${version()}\n`);
+            write(`${version()}\n`);
         } else if (!Object.hasOwn(COMMANDS, name)) {
             const near = nearest(name, Object.keys(COMMANDS));
             throw new UsageError(`unknown command ${name}${near ? `; did you mean ${near}?` : ''}`);
-        } else if (rest.includes('--help') || rest.includes('-h')) {
-            process.stdout.write(commandHelp(name));
         } else {
-            await COMMANDS[name].run(parse(name, rest), interrupt.signal);
+            const args = parse(name, rest);
+            if (args)
+                await COMMANDS[name].run(args, interrupt.signal);
+            else
+                write(commandHelp(name));
         }
-        return 0;
+        return interrupt.signal.aborted ? 130 : 0;
     } catch (error) {
         if (interrupt.signal.aborted)
             return 130;
         if (error instanceof UsageError) {
-            process.stderr.write(`nibble: ${error.message}\nTry: nibble ${error.command ? `${error.command} ` : ''}--help\n`);
+            write(`nibble: ${oneLine(error.message)}\nTry: nibble ${error.command ? `${error.command} ` : ''}--help\n`, process.stderr);
             return 2;
         }
         const line = error instanceof Error ? error.message : String(error);
-        process.stderr.write(`nibble: ${line.replace(/\s*\n\s*/g, ' ')}\n`);
+        write(`nibble: ${oneLine(line.replace(/\s*\n\s*/g, ' '))}\n`, process.stderr);
         return 1;
     }
 }
