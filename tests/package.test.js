@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { Script } from 'node:vm';
 import { builds, models, root } from './builds.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'nibble-package-'));
@@ -42,6 +43,14 @@ test('package: a page needs no bundler and no import map', () => {
     for (const file of packed.filter(name => name.endsWith('.js') && !/^web\/cli(-|\.)/.test(name)))
         for (const [, from] of readFileSync(join(root, file), 'utf8').matchAll(/^\s*(?:import|export)\s[^;]*?from '([^']+)'/gm))
             assert.match(from, /^\.\.?\//, `${file} imports ${from}`);
+});
+
+test('package: what bundlers copy runs as a module, as a classic script and as CommonJS', () => {
+    for (const file of packed.filter(name => /^build\/.*\.js$/.test(name))) {
+        const text = readFileSync(join(root, file), 'utf8');
+        assert.doesNotThrow(() => new Script(text), file); // no import, no export, no import.meta
+        assert.ok(text.length > 4096, `${file} is so short that Vite writes it as a data: address`);
+    }
 });
 
 test('package: import { load } from nibble-llm answers', () => {

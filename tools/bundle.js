@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Bundles one package into one ES module that opens with the package's licence.
- * @param {string} name @param {string} entry @param {string} out */
-async function bundle(name, entry, out) {
+/** Bundles one package into one file that opens with the package's licence: an ES module, or a script that importOwn() runs.
+ * @param {string} name @param {string} entry @param {string} out @param {string} [handedOver] by this name: makes it a script */
+async function bundle(name, entry, out, handedOver) {
     const folder = `${root}node_modules/${name}/`;
     const { version } = JSON.parse(readFileSync(`${folder}package.json`, 'utf8'));
     const licence = readFileSync(`${folder}LICENSE`, 'utf8').trim();
@@ -17,16 +17,21 @@ async function bundle(name, entry, out) {
         entryPoints: [folder + entry],
         outfile: root + out,
         bundle: true,
-        format: 'esm',
+        ...(handedOver ? handOver(handedOver) : { format: 'esm' }),
         minify: true,
         target: 'es2022',
         banner: { js: `/*! ${name} ${version}\n\n${licence}\n*/` },
         logLevel: 'warning',
     });
-    writeFileSync(root + out.replace(/js$/, 'd.ts'), `export * from '${name}';\nexport { default } from '${name}';\n`);
+    if (!handedOver) writeFileSync(root + out.replace(/js$/, 'd.ts'), `export * from '${name}';\nexport { default } from '${name}';\n`);
 }
 
-await bundle('@huggingface/jinja', 'dist/index.js', 'build/jinja.js');
+/** A script that hands over what it exports. @param {string} name @returns {import('esbuild').BuildOptions} */
+function handOver(name) {
+    return { format: 'iife', globalName: 'nibbleExports', footer: { js: `globalThis[Symbol.for("nibble-llm/${name}")] = nibbleExports;` } };
+}
+
+await bundle('@huggingface/jinja', 'dist/index.js', 'build/jinja.js', 'jinja');
 await bundle('uplot', 'dist/uPlot.esm.js', 'build/uplot.js');
 copyFileSync(`${root}node_modules/uplot/dist/uPlot.min.css`, `${root}build/uplot.css`);
 

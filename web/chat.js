@@ -11,6 +11,7 @@
  */
 import { ownTemplateUrl } from './assets.js';
 import { NibbleError } from './errors.js';
+import { importOwn } from './platform.js';
 
 /** @typedef {import('./index.d.ts').Message} Message */
 
@@ -33,7 +34,7 @@ import { NibbleError } from './errors.js';
  */
 async function jinja(url = ownTemplateUrl()) {
     try {
-        return (await import(/* webpackIgnore: true */ /* @vite-ignore */ url)).Template;
+        return (await importOwn(url, 'jinja')).Template;
     } catch (error) {
         throw new NibbleError('NB_ERR_ENGINE', `cannot load the chat templates' renderer from ${url}: ` +
             `${error instanceof Error ? error.message : error}. In a checkout run make build, or tell load() where it is with templateUrl`, { cause: error });

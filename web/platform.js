@@ -96,6 +96,21 @@ export async function usefulThreads(asked) {
 }
 
 /**
+ * Runs a script of nibble's once, and gives what it hands over. It is no module: bundlers drop exports that nobody imports, and Node
+ * takes a bundler's copy for CommonJS.
+ * @param {string} url
+ * @param {string} name see tools/bundle.js
+ * @returns {Promise<any>}
+ */
+export async function importOwn(url, name) {
+    await import(/* webpackIgnore: true */ /* @vite-ignore */ url);
+    const given = /** @type {any} */ (globalThis)[Symbol.for(`nibble-llm/${name}`)];
+    if (!given)
+        throw new Error(`it is not nibble's ${name}.js`);
+    return given;
+}
+
+/**
  * @param {string | URL} url of a file that belongs to nibble
  * @returns {Promise<Response | Uint8Array>}
  */

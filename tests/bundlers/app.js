@@ -12,5 +12,5 @@ export async function answer(source) {
 const told = (/** @type {any} */ error) => `${error.name} ${error.code} ${error.message}`;
 if (globalThis.document)
     answer(new URL('/tiny.gguf', location.href)).catch(told).then((text) => { document.body.dataset.answer = text; });
-else if (process.argv[2])
-    answer(process.argv[2]).catch(told).then(console.log);
+else if (globalThis.process?.argv[2])
+    answer(globalThis.process.argv[2]).catch(told).then(console.log);

@@ -1,7 +1,7 @@
 // Each bundler, with no more configuration than README's recipe has: build(folder) bundles folder/app.js and index.html, and returns
 // the folder that is to be served, the address of its own server, or a script for Node.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const require = createRequire(import.meta.url);
 
-/** script: of a bundle for Node. @typedef {{ folder?: string, url?: string, script?: string, close?: () => unknown }} Built */
+/** script: of a bundle for Node. output: what was answered without a page. @typedef {{ folder?: string, url?: string, script?: string, output?: string, close?: () => unknown }} Built */
 /** @typedef {{ name: string, lean?: boolean, build: (folder: string) => Promise<Built> }} Bundler lean: make test has it, too */
 
 const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
@@ -89,12 +89,17 @@ const next = turbopack => ({
                 useEffect(() => { if (text) document.body.dataset.answer = text; }, [text]);
                 return <p>{text}</p>;
             }\n`);
+        // on the server, too: what it answers is written down while it is built
+        mkdirSync(join(folder, 'app/answer'));
+        writeFileSync(join(folder, 'app/answer/route.js'), `import { answer } from '../../app.js';
+            export const dynamic = 'force-static';
+            export const GET = async () => new Response(await answer(${JSON.stringify(join(folder, 'public/tiny.gguf'))}));\n`);
         writeFileSync(join(folder, 'next.config.mjs'), `export default {
             output: 'export', turbopack: { root: ${JSON.stringify(here)} }, outputFileTracingRoot: ${JSON.stringify(here)} };\n`);
         const { status, stdout, stderr } = spawnSync(process.execPath, [join(here, 'node_modules/next/dist/bin/next'), 'build', turbopack ? '--turbopack' : '--webpack'],
             { cwd: folder, encoding: 'utf8', env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' }, timeout: 600_000 });
         if (status !== 0) throw new Error(stdout + stderr);
-        return { folder: join(folder, 'out') };
+        return { folder: join(folder, 'out'), output: readFileSync(join(folder, 'out/answer'), 'utf8') };
     },
 });
 

@@ -70,7 +70,8 @@ export async function tryBundler({ name, build }, browser) {
         await page.waitForSelector('body[data-answer]', { state: 'attached', timeout: 60_000 }).catch(error => {
             throw new Error([error.message, ...said].join('\n'));
         });
-        return await page.evaluate(() => document.body.dataset.answer ?? '');
+        const answer = await page.evaluate(() => document.body.dataset.answer ?? '');
+        return built.output === undefined || built.output === answer ? answer : `${answer}, but on the server: ${built.output}`;
     } finally {
         await page.close();
         await site?.close();
