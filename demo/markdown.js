@@ -6,10 +6,11 @@ import { make } from './dom.js';
 /** @typedef {{ kind: 'p' | 'code' | 'ul' | 'ol' | 'h' | 'quote', lines: string[], level: number }} Block */
 
 const FENCE = /^\s*(```|~~~)/;
-const HEADING = /^(#{1,6})\s+(.*)$/;
-const BULLET = /^\s*[-*+]\s+(.*)$/;
-const NUMBERED = /^\s*(\d{1,9})[.)]\s+(.*)$/;
-const QUOTE = /^\s*>\s?(.*)$/;
+// With the flag s the rest of a line always matches: without it a rare line end would be looked for again from every space.
+const HEADING = /^(#{1,6})\s+(.*)$/s;
+const BULLET = /^\s*[-*+]\s+(.*)$/s;
+const NUMBERED = /^\s*(\d{1,9})[.)]\s+(.*)$/s;
+const QUOTE = /^\s*>\s?(.*)$/s;
 
 /**
  * @param {string} text possibly cut in the middle of anything, while it streams
@@ -63,25 +64,60 @@ export function parseBlocks(text) {
     return blocks;
 }
 
+/** A stretch of a line: plain text, code, or text within marks. @typedef {string | { tag: 'code' | 'strong' | 'em', inner: Span[] }} Span */
+
+const isSpace = (/** @type {string | undefined} */ character) => character === undefined || /\s/.test(character);
+
 /**
+ * The marks of one line. Each character is looked at a few times at most, whatever the text is: a mark that nothing closes must
+ * not send anyone to the end of the text and back.
  * @param {string} text
- * @returns {(Node | string)[]}
+ * @returns {Span[]}
  */
-function inline(text) {
-    /** @type {(Node | string)[]} */
-    const nodes = [];
-    const pattern = /`([^`\n]+)`|\*\*(?=\S)(.+?\S|\S)\*\*|\*(?=[^\s*])([^*\n]*[^\s*])\*/gs;
-    let at = 0;
-    for (const match of text.matchAll(pattern)) {
-        nodes.push(text.slice(at, match.index));
-        if (match[1] !== undefined) nodes.push(make('code', {}, match[1]));
-        else if (match[2] !== undefined) nodes.push(make('strong', {}, ...inline(match[2])));
-        else nodes.push(make('em', {}, ...inline(match[3])));
-        at = match.index + match[0].length;
+export function parseInline(text) {
+    /** @type {Span[]} */
+    const spans = [];
+    const closers = strongClosers(text);
+    let plain = 0; // where the text begins that is in no span yet
+    const add = (/** @type {'code' | 'strong' | 'em'} */ tag, /** @type {number} */ at, /** @type {number} */ end, mark = 1) => {
+        if (at > plain) spans.push(text.slice(plain, at));
+        const inner = text.slice(at + mark, end);
+        spans.push({ tag, inner: tag === 'code' ? [inner] : parseInline(inner) });
+        plain = end + mark;
+        return plain;
+    };
+    for (let at = 0; at < text.length;) {
+        const character = text[at], strongEnd = closers[at];
+        if (character !== '`' && character !== '*') at++;
+        else if (character === '*' && text[at + 1] === '*' && !isSpace(text[at + 2]) && strongEnd > 0) at = add('strong', at, strongEnd, 2);
+        else {
+            // the very next mark of its kind, on the same line
+            const end = text.indexOf(character, at + 1), inner = end > at + 1 ? text.slice(at + 1, end) : '\n';
+            const fits = !inner.includes('\n') && (character === '`' || !(isSpace(inner[0]) || isSpace(inner.at(-1))));
+            at = fits ? add(character === '`' ? 'code' : 'em', at, end) : at + 1;
+        }
     }
-    nodes.push(text.slice(at));
-    return nodes.filter(node => node !== '');
+    if (plain < text.length) spans.push(text.slice(plain));
+    return spans;
 }
+
+/** For each place where "**" may open strong text, where it would be closed: by the next "**" after a character that is no
+ * space, and with something between; 0 if nowhere. @param {string} text */
+function strongClosers(text) {
+    const closers = new Int32Array(text.includes('**') ? text.length : 0);
+    let next = 0; // the first closing mark at or after at + 3
+    for (let at = closers.length - 5; at >= 0; at--) {
+        if (text[at + 3] === '*' && text[at + 4] === '*' && !isSpace(text[at + 2])) next = at + 3;
+        closers[at] = next;
+    }
+    return closers;
+}
+
+/** @param {string} text @returns {(Node | string)[]} */
+const inline = text => parseInline(text).map(toNode);
+
+/** @param {Span} span @returns {Node | string} */
+const toNode = span => (typeof span === 'string' ? span : make(span.tag, {}, ...span.inner.map(toNode)));
 
 /** Lines of a paragraph, kept apart. @param {string[]} lines */
 function paragraph(lines) {
