@@ -9,7 +9,7 @@ import { formatBytes, formatCount, formatDuration, formatRate } from './format.j
 import { SMOLLM, TINY, isAbsent } from './known-models.js';
 import { createLoadView } from './load-view.js';
 import { keepWhatWasLoaded, startOffline } from './offline.js';
-import { createOpenView, nameOf } from './open-view.js';
+import { candidateAt, createOpenView } from './open-view.js';
 import { setUpPanel } from './panel.js';
 import { createSettings } from './settings.js';
 import { createSpeed } from './speed.js';
@@ -56,7 +56,10 @@ function showModel(name, state) {
 function notify(id, ...text) {
     retract(id);
     const notice = make('div', { class: 'notice', id: `notice-${id}`, role: 'status' }, make('p', {}, ...text));
-    notice.append(iconButton('Close this notice', 'close', () => notice.remove()));
+    notice.append(iconButton('Close this notice', 'close', () => {
+        notice.remove();
+        composer.focus();
+    }));
     byId('notices').append(notice);
 }
 
@@ -141,7 +144,10 @@ function ready(candidate) {
 function showSuggestions(texts) {
     byId('suggestions').replaceChildren(...texts.map(text => {
         const button = make('button', { type: 'button' }, text);
-        button.addEventListener('click', () => send(text));
+        button.addEventListener('click', () => {
+            send(text);
+            composer.focus(); // the button is hidden now
+        });
         return make('li', {}, button);
     }));
 }
@@ -169,7 +175,12 @@ function retry() {
     if (turns.at(-1)?.role === 'assistant') turns.pop();
     lastAnswer?.remove();
     answer();
+    composer.focus(); // the button is gone
 }
+
+/** The conversation without questions that have no answer, but for the last: templates want question and answer in turn.
+ * @param {Turn[]} all */
+const answered = all => all.filter(({ role }, i) => role === 'assistant' || i === all.length - 1 || all[i + 1].role === 'assistant');
 
 /** @type {import('./chat-view.js').AnswerView | null} */
 let lastAnswer = null;
@@ -179,6 +190,8 @@ async function answer() {
     if (!speaker) return;
     const view = lastAnswer = chat.addAnswer();
     const asked = turns;
+    const conversation = answered(asked);
+    const isOver = () => asked !== turns; // a new chat has begun: nothing of this one is shown any more
     composer.setAnswering(true);
     announce('nibble is answering');
     speed.begin();
@@ -188,14 +201,16 @@ async function answer() {
     try {
         // Where the context is full, the oldest exchanges are left out, one more at each try.
         for (let from = 0; ; from += 2) {
-            mine = answering = ask(speaker, asked.slice(from));
+            mine = answering = ask(speaker, conversation.slice(from));
             try {
                 for await (const piece of mine) {
+                    if (isOver()) return;
                     text += piece;
                     speed.tick(mine.tokens.length);
                     view.append(piece);
                 }
                 const result = await mine;
+                if (isOver()) return;
                 speed.end(result.timings);
                 showUse(result.promptTokens + result.tokens.length);
                 view.finish(summary(result));
@@ -204,10 +219,11 @@ async function answer() {
                 return;
             } catch (error) {
                 const full = /** @type {{ code?: string }} */ (error)?.code === 'NB_ERR_CONTEXT';
-                if (!full || asked.length - from <= 2) throw error;
+                if (!full || conversation.length - from <= 2) throw error;
             }
         }
     } catch (error) {
+        if (isOver()) return;
         if (speaker !== model) return view.finish('stopped: another model was opened');
         const { title, remedy } = explain(error);
         view.fail(title, remedy);
@@ -274,10 +290,7 @@ async function start() {
     loadView.start('Starting');
     await startOffline();
     const wished = wishes.get('model');
-    if (wished) {
-        const source = new URL(wished, location.href).href;
-        return open([SMOLLM, TINY].find(known => known.source === source) ?? { name: nameOf(source), source });
-    }
+    if (wished) return open(candidateAt(wished, [SMOLLM, TINY]));
     if (!await isAbsent(String(SMOLLM.source))) return open(SMOLLM);
     notify('tiny', 'SmolLM2 was not found on this server, so this is a tiny stand-in that tells very simple stories. With a network, ',
         make('code', {}, 'make demo'), ' fetches the real one (98 MB).');

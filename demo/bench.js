@@ -6,7 +6,7 @@ import { acceptChoice, acceptDrops } from './drop.js';
 import { explain } from './explain.js';
 import { SMOLLM, TINY, isAbsent } from './known-models.js';
 import { keepWhatWasLoaded, startOffline } from './offline.js';
-import { candidateOf, nameOf } from './open-view.js';
+import { candidateAt, candidateOf } from './open-view.js';
 import { setUpTheme } from './theme.js';
 
 /** @typedef {import('./open-view.js').Candidate} Candidate */
@@ -105,8 +105,7 @@ await startOffline();
 
 const wished = new URLSearchParams(location.search).get('model');
 if (wished) {
-    const source = new URL(wished, location.href).href;
-    offer([SMOLLM, TINY].find(known => known.source === source) ?? { name: nameOf(source), source });
+    offer(candidateAt(wished, [SMOLLM, TINY]));
 } else if (!await isAbsent(String(SMOLLM.source))) {
     offer(SMOLLM);
 }

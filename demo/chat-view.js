@@ -33,6 +33,7 @@ export function createChatView({ onRetry }) {
     jump.addEventListener('click', () => {
         following = true;
         follow();
+        scroller.focus({ preventScroll: true }); // the button is hidden now
     });
     // A window that becomes smaller (a phone's keyboard opens) must not hide the end.
     new ResizeObserver(follow).observe(scroller);
@@ -68,14 +69,14 @@ export function createChatView({ onRetry }) {
         /** @param {string} text */
         addUser(text) {
             dropRetry();
-            show(make('article', { class: 'message user', 'aria-label': 'You' }, make('div', { class: 'body' }, text)));
+            show(make('article', { class: 'message user', 'aria-label': 'You' }, make('div', { class: 'body', dir: 'auto' }, text)));
         },
 
         /** @returns {AnswerView} */
         addAnswer() {
             const dots = make('span', { class: 'dots' }, make('i'), make('i'), make('i'), make('i'));
             const waiting = make('div', { class: 'waiting' }, dots, 'Reading the prompt');
-            const body = make('div', { class: 'body' });
+            const body = make('div', { class: 'body', dir: 'auto' });
             const message = make('article', { class: 'message assistant streaming', 'aria-label': 'nibble', 'aria-busy': 'true' },
                 icon('mark', 'mark'), waiting, body);
             dropRetry();

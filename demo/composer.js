@@ -9,11 +9,18 @@ export function createComposer({ onSend, onStop }) {
     const button = byId('send');
     let answering = false;
 
+    const focus = () => {
+        // On a touch screen the box would raise the keyboard over the page, unasked.
+        if (matchMedia('(pointer: coarse)').matches) byId('scroller').focus({ preventScroll: true });
+        else box.focus();
+    };
     const draw = () => {
         // As high as its text, up to style.css's max-height. (While the chat is hidden there is nothing to measure.)
         box.style.height = 'auto';
         if (box.scrollHeight > 0) box.style.height = `${box.scrollHeight}px`;
-        button.disabled = !answering && box.value.trim() === '';
+        const disabled = !answering && box.value.trim() === '';
+        if (disabled && document.activeElement === button) focus(); // a disabled button would lose it
+        button.disabled = disabled;
     };
     const submit = () => {
         if (answering) return onStop();
@@ -26,8 +33,8 @@ export function createComposer({ onSend, onStop }) {
 
     box.addEventListener('input', draw);
     box.addEventListener('keydown', event => {
-        // isComposing: Enter chooses a word in an input method, and must not send.
-        if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+        // Enter chooses a word in an input method, and must not send. (In Safari the composition is over by then: 229 tells.)
+        if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
         event.preventDefault();
         if (!answering) submit();
     });
@@ -46,9 +53,6 @@ export function createComposer({ onSend, onStop }) {
             button.title = value ? 'Stop (Escape)' : '';
             draw();
         },
-        focus() {
-            // On a touch screen this would raise the keyboard over the page, unasked.
-            if (!matchMedia('(pointer: coarse)').matches) box.focus();
-        },
+        focus,
     };
 }

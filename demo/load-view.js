@@ -15,11 +15,13 @@ export function createLoadView() {
 
     /** @param {Action[]} list */
     const setActions = list => {
+        const hadFocus = actions.contains(document.activeElement);
         actions.replaceChildren(...list.map(({ label, run, quiet }) => {
             const button = make('button', { type: 'button', class: quiet ? 'button quiet' : 'button' }, label);
             button.addEventListener('click', run);
             return button;
         }));
+        if (hadFocus) (actions.querySelector('button') ?? title).focus();
     };
 
     return {

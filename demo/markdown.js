@@ -31,6 +31,8 @@ export function parseBlocks(text) {
     };
 
     let fence = '';
+    /** @type {number[]} the headings that the next one may lie under */
+    const above = [];
     for (const line of text.split('\n')) {
         const mark = FENCE.exec(line)?.[1];
         if (fence) {
@@ -48,7 +50,10 @@ export function parseBlocks(text) {
         const bullet = BULLET.exec(line);
         const quote = QUOTE.exec(line);
         if (heading) {
-            start('h', [heading[2]], heading[1].length);
+            const marks = heading[1].length;
+            while (above.length > 0 && above[above.length - 1] >= marks) above.pop();
+            above.push(marks);
+            start('h', [heading[2]], above.length);
             open = null;
         } else if (bullet) extend('ul', bullet[1]);
         else if (numbered) extend('ol', numbered[2], Number(numbered[1]));
@@ -131,8 +136,8 @@ function build(block) {
         case 'code': return make('pre', { tabindex: '0' }, make('code', {}, block.lines.join('\n')));
         case 'ul': return make('ul', {}, ...items());
         case 'ol': return make('ol', { start: String(block.level) }, ...items());
-        // The page's own headings are levels 1 to 3 already.
-        case 'h': return make(block.level <= 2 ? 'h3' : 'h4', {}, ...inline(block.lines[0]));
+        // The page's own headings above it have levels 1 and 2, and no level is left out.
+        case 'h': return make(/** @type {'h3'} */ (`h${Math.min(2 + block.level, 6)}`), {}, ...inline(block.lines[0]));
         case 'quote': return make('blockquote', {}, ...paragraph(block.lines));
         default: return make('p', {}, ...paragraph(block.lines));
     }

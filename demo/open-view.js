@@ -26,8 +26,7 @@ export function createOpenView(builtIn, onOpen) {
     byId('pick-folder').hidden = !('webkitdirectory' in HTMLInputElement.prototype); // some phones choose files only
     byId('url-form').addEventListener('submit', event => {
         event.preventDefault();
-        const address = new URL(url.value, location.href);
-        open({ name: nameOf(address.href), source: address.href });
+        open(candidateAt(url.value, builtIn));
     });
     dialog.addEventListener('click', event => {
         if (event.target === dialog) dialog.close(); // the backdrop
@@ -43,6 +42,22 @@ export function createOpenView(builtIn, onOpen) {
     return { show: () => dialog.showModal() };
 }
 
+/**
+ * What lies at an address. load() says what is wrong with one that is none.
+ * @param {string} address possibly relative to the page
+ * @param {Candidate[]} known
+ * @returns {Candidate}
+ */
+export function candidateAt(address, known) {
+    let source = address;
+    try {
+        source = new URL(address, location.href).href;
+    } catch {
+        return { name: address, source };
+    }
+    return known.find(candidate => candidate.source === source) ?? { name: nameOf(source), source };
+}
+
 /** A file by itself, or the several of one model. @param {import('./drop.js').Given} given @returns {Candidate} */
 export function candidateOf({ files, folder }) {
     const weights = files.find(({ name }) => /\.(gguf|safetensors)$/i.test(name)) ?? files[0];
@@ -54,7 +69,7 @@ export function candidateOf({ files, folder }) {
  * A model's name as a person would say it: the last part of its address, without its ending; on the hub, its repository.
  * @param {string} address
  */
-export function nameOf(address) {
+function nameOf(address) {
     const parts = new URL(address).pathname.split('/').filter(Boolean);
     const last = (address.endsWith('/') && parts.at(-2) === 'resolve' ? parts.at(-3) : parts.at(-1)) ?? address;
     try {

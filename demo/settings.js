@@ -63,7 +63,7 @@ export function createSettings(form, reset) {
         const id = `set-${field.name}`;
         const attributes = /** @type {Record<string, string>} */ ({ id, name: field.name, 'aria-describedby': `${id}-help` });
         const control = field.type === 'text'
-            ? make('textarea', { ...attributes, rows: '3' })
+            ? make('textarea', { ...attributes, rows: '3', dir: 'auto' })
             : make('input', { ...attributes, type: field.type, min: String(field.min), max: String(field.max), step: String(field.step) });
         if (field.type === 'number') control.setAttribute('placeholder', 'random');
         const output = make('output', { for: id });
