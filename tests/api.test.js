@@ -223,7 +223,13 @@ test('options: what is wrong is named', async () => {
         [() => model.complete('a', /** @type {any} */ ({ max_tokens: 5 })), /no option "max_tokens"; did you mean "maxTokens"\?/],
         [() => model.complete('a', { temperature: NaN }), /temperature must be a number from 0 to 100, not NaN/],
         [() => model.complete('a', { topP: 1.1 }), /topP must be a number from 0 to 1, not 1.1/],
-        [() => model.complete('a', { seed: -1 }), /seed must be a whole number/],
+        [() => model.complete('a', { seed: 1.5 }), /seed must be a whole number, not 1.5/],
+        [() => model.complete('a', { seed: Infinity }), /seed must be a whole number/],
+        [() => model.complete('a', /** @type {any} */ ({ seed: 5n })), /seed must be a whole number/],
+        [() => model.complete('a', /** @type {any} */ ({ logitBias: new Set([5]) })), /logitBias must be an object like/],
+        [() => model.complete('a', /** @type {any} */ ({ logitBias: [[5, 1]] })), /logitBias must be an object like/],
+        [() => model.complete('a', { logitBias: new Map([[5000, 1]]) }), /token 0 is 5000/],
+        [() => model.complete('a', /** @type {any} */ ({ logitBias: new Map([[5, 'x']]) })), /gives token 5 the bias "x"/],
         [() => model.complete('a', { stop: [''] }), /stop must be/],
         [() => model.complete('a', { logitBias: { 5000: 1 } }), /token 0 is 5000; this model's tokens are 0 to 1023/],
         [() => model.complete('a', /** @type {any} */ ({ logitBias: { x: 1 } })), /token id is expected/],
@@ -313,11 +319,17 @@ for (const { build, threads } of configurations())
             const options = { maxTokens: 24, temperature: 1.5, topK: 0, topP: 1, minP: 0 };
             const drawn = await model.complete(PROMPT, options);
             assert.deepEqual((await model.complete(PROMPT, { ...options, seed: drawn.seed })).tokens, drawn.tokens);
+            for (const more of [2 ** 32, -(2 ** 32), 2 ** 40]) { // as Date.now() is, larger than the sampler's numbers
+                const again = await model.complete(PROMPT, { ...options, seed: drawn.seed + more });
+                assert.deepEqual([again.seed, again.tokens], [drawn.seed, drawn.tokens]);
+            }
             const other = await model.complete(PROMPT, { ...options, seed: (drawn.seed + 1) >>> 0 });
             assert.notDeepEqual(other.tokens, drawn.tokens);
         });
 
         test('a logit bias decides', async () => {
+            const mapped = await model.complete(PROMPT, { maxTokens: 3, logitBias: new Map([[500, 1000]]) });
+            assert.deepEqual(mapped.tokens, [500, 500, 500]);
             const { tokens } = await model.complete(PROMPT, { maxTokens: 3, logitBias: { 500: 1000 } });
             assert.deepEqual(tokens, [500, 500, 500]);
         });
@@ -380,7 +392,9 @@ for (const { build, threads } of configurations())
             const prompt = Array.from({ length: 10 }, (_, i) => 300 + i);
             const result = await small.complete(prompt, { ignoreEnd: true });
             assert.equal(result.finishReason, 'length');
-            assert.equal(result.tokens.length, 7); // six fit, and the last is computed from the full context
+            assert.equal(result.tokens.length, 6); // together they are the context's 16
+            assert.equal((await small.complete(Array.from({ length: 15 }, () => 300), { ignoreEnd: true })).tokens.length, 1);
+            await assert.rejects(() => small.complete(Array.from({ length: 16 }, () => 300)), nibbleError('NB_ERR_CONTEXT', /16 tokens, and the context holds 16/));
             const long = Array.from({ length: 17 }, (_, i) => 300 + i);
             await assert.rejects(() => small.complete(long), nibbleError('NB_ERR_CONTEXT', /17 tokens, and the context holds 16/));
             await small.dispose();

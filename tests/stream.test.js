@@ -226,7 +226,7 @@ describe('an optional file may be absent in any way', () => {
         ['204', () => [204, {}]],
         ['a rejected fetch', () => null],
     ];
-    const documents = ['generation_config.json', 'tokenizer_config.json', 'chat_template.jinja', '1_Pooling/config.json', 'model.safetensors.index.json'];
+    const documents = ['generation_config.json', 'tokenizer_config.json', 'chat_template.jinja', '1_Pooling/config.json', 'modules.json', 'model.safetensors.index.json'];
     for (const [what, give] of ways)
         test(what, async () => {
             answer = ({ name }) => (documents.includes(name) ? give() : undefined);

@@ -283,8 +283,8 @@ export class Engine {
         const prompt = await this.promptTokens(job);
         if (prompt.length === 0)
             throw new NibbleError('NB_ERR_ARGUMENT', 'the prompt is empty, and this model has no beginning token to start from');
-        if (prompt.length > context)
-            throw new NibbleError('NB_ERR_CONTEXT', `the prompt has ${prompt.length} tokens, and the context holds ${context}: ` +
+        if (prompt.length >= context)
+            throw new NibbleError('NB_ERR_CONTEXT', `the prompt has ${prompt.length} tokens, and the context holds ${context}, the answer included: ` +
                 'shorten it (in a chat, leave out the oldest messages), or load the model with a larger contextLength (--context)');
         const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
         const sampler = this.newSampler(options, seed);
@@ -300,7 +300,7 @@ export class Engine {
 
             /** @type {Result['finishReason'] | undefined} */
             let finishReason = job.stopped ? 'abort' : undefined;
-            const most = Math.min(options.maxTokens, context + 1 - prompt.length); // the last of a full context is not evaluated
+            const most = Math.min(options.maxTokens, context - prompt.length);
             let chosen = 0; // the first of them needs no evaluation
             let each = Infinity; // ms that one takes. A call makes what the slice has time for: JavaScript's caches are cold after it.
             while (!finishReason) {

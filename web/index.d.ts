@@ -197,12 +197,12 @@ export interface GenerateOptions {
     frequencyPenalty?: number;
     /** How many tokens the penalties look back; -1: all. Default: 64. */
     penaltyLast?: number;
-    /** The same seed gives the same draw. Default: a new one each time; the result tells it. */
+    /** The same seed gives the same draw: any whole number, taken modulo 2^32. Default: a new one each time; the result tells it. */
     seed?: number;
     /** End before any of these texts. It is not part of the result's text; its tokens are among the result's. */
     stop?: string | readonly string[];
     /** Added to the logits of these token ids. */
-    logitBias?: { readonly [token: number]: number };
+    logitBias?: { readonly [token: number]: number } | ReadonlyMap<number, number>;
     /** complete(): special tokens written in the prompt are parsed as such. Default: they are text. */
     special?: boolean;
     /** Go on when the model ends its answer (for measuring). */
@@ -315,7 +315,7 @@ export interface ModelInfo {
 /**
  * NB_ERR_TRUNCATED: the bytes end too early. FORMAT: they contradict their format. UNSUPPORTED: well-formed, but nibble does
  * not know this. MEMORY: not enough. ARGUMENT: an option or argument is wrong. CONTEXT: more tokens than the context holds.
- * STATE: a call at the wrong time. NETWORK, FILE: the source cannot be read. WORKER: the worker died or could not start.
+ * STATE: a call at the wrong time. NETWORK, FILE: the source cannot be read, or was changed meanwhile. WORKER: the worker died or could not start.
  * ENGINE: this browser or Node cannot run nibble, or its own files are missing.
  */
 export type ErrorCode =

@@ -11,6 +11,7 @@ import { NibbleError } from './errors.js';
  * @property {string} help
  * @property {number} [min] inclusive
  * @property {number} [max] inclusive
+ * @property {number} [modulo] any whole number is taken, modulo this
  * @property {readonly string[]} [choices]
  * @property {any} [default] none: decided when it is needed, as the help says
  * @property {string} [value] what the help calls the value
@@ -89,8 +90,8 @@ export const GENERATE_OPTIONS = {
         help: 'how many tokens the three penalties look back; -1 all',
     },
     seed: {
-        flag: 'seed', type: 'integer', min: 0, max: 2 ** 32 - 1, value: 'S',
-        help: 'the same seed gives the same draw (default: a new one each time, told in the result)',
+        flag: 'seed', type: 'integer', modulo: 2 ** 32, value: 'S',
+        help: 'a whole number, taken modulo 2^32: the same gives the same draw (default: a new one each time, told in the result)',
     },
     stop: {
         flag: 'stop', type: 'texts', default: [], value: 'TEXT',
@@ -140,7 +141,7 @@ export function checkOption(name, option, value) {
                 const kind = option.type === 'integer' ? 'a whole number' : 'a number';
                 throw refuse(`${name} must be ${kind}${range(option)}, not ${show(value)}`);
             }
-            return value;
+            return option.modulo ? ((value % option.modulo) + option.modulo) % option.modulo : value;
         }
         case 'switch':
             if (typeof value !== 'boolean')
@@ -157,9 +158,13 @@ export function checkOption(name, option, value) {
             return [...texts];
         }
         case 'biases': {
-            if (typeof value !== 'object' || value === null)
-                throw refuse(`${name} must be an object like { "123": -5 }: token id to bias, not ${show(value)}`);
-            const pairs = Object.entries(value).map(([token, bias]) => [Number(token), bias]);
+            // a Map of any realm; other collections have no entries that an object would have
+            const isMap = Object.prototype.toString.call(value) === '[object Map]';
+            if (typeof value !== 'object' || value === null || (!isMap && Symbol.iterator in value))
+                throw refuse(`${name} must be an object like { "123": -5 }, or a Map: token id to bias, not ${show(value)}`);
+            /** @type {[unknown, unknown][]} */
+            const entries = isMap ? [...value] : Object.entries(value);
+            const pairs = entries.map(([token, bias]) => /** @type {[number, unknown]} */ ([token === '' ? NaN : Number(token), bias]));
             for (const [token, bias] of pairs) {
                 if (!Number.isInteger(token) || token < 0)
                     throw refuse(`${name} has ${show(token)} where a token id is expected`);
