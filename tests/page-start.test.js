@@ -99,6 +99,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
      * @property {string} [init] a script that runs before the page's own
      * @property {RegExp} expected
      */
+    const STRICT = 'default-src \'self\'; script-src \'self\' \'wasm-unsafe-eval\'';
     const OK = /^2 tokens/, THREADS = /^2 tokens, \w+-threads, 2 threads/;
     const two = { threads: 2 };
     /** @type {Record<string, Case>} */
@@ -108,10 +109,13 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         'not isolated: one thread': { headers: plain, options: two, expected: /^2 tokens, \w+, 1 threads/ },
         'another origin': { headers: plain, base: 'there', expected: OK },
         'another origin, isolated: threads': { base: 'there', options: two, expected: THREADS },
-        'a policy that allows what is needed': { headers: csp('default-src \'self\'; script-src \'self\' \'unsafe-eval\''), options: two, expected: THREADS },
+        'a policy that allows what is needed, and no more': {
+            headers: csp(STRICT), expected: THREADS,
+            options: { ...two, workerUrl: withHeaders(csp(STRICT), '/build/engine-worker.js'), poolWorkerUrl: withHeaders(csp(STRICT), '/build/pool-worker.js') },
+        },
         'another origin, allowed by a policy': {
             base: 'there', options: two, expected: THREADS,
-            headers: csp('default-src \'self\' http://localhost:*; script-src \'self\' http://localhost:* \'unsafe-eval\'; worker-src \'self\' blob: http://localhost:*'),
+            headers: csp('default-src \'self\' http://localhost:*; script-src \'self\' http://localhost:* \'wasm-unsafe-eval\'; worker-src blob: http://localhost:*'),
         },
         'Trusted Types': { headers: csp('require-trusted-types-for \'script\'; script-src * \'unsafe-eval\' \'trusted-types-eval\''), options: two, expected: THREADS },
         'Trusted Types, another origin': {
