@@ -65,7 +65,7 @@ function own(find, option) {
     } catch (error) {
         throw new NibbleError('NB_ERR_ENGINE', 'nibble does not know where its own files are, because this bundle does not say it ' +
             `(import.meta.url): pass ${option} to load() (and the others of ${ASSET_OPTIONS.join(', ')}), or leave nibble-llm out of the ` +
-            'bundle ("external")', { cause: error });
+            'bundle ("external"; in Next.js serverExternalPackages: [\'nibble-llm\'])', { cause: error });
     }
 }
 

@@ -95,7 +95,7 @@ const next = turbopack => ({
             export const dynamic = 'force-static';
             export const GET = async () => new Response(await answer(${JSON.stringify(join(folder, 'public/tiny.gguf'))}));\n`);
         writeFileSync(join(folder, 'next.config.mjs'), `export default {
-            output: 'export', turbopack: { root: ${JSON.stringify(here)} }, outputFileTracingRoot: ${JSON.stringify(here)} };\n`);
+            output: 'export', ${turbopack ? '' : 'serverExternalPackages: ["nibble-llm"], '}turbopack: { root: ${JSON.stringify(here)} }, outputFileTracingRoot: ${JSON.stringify(here)} };\n`);
         const { status, stdout, stderr } = spawnSync(process.execPath, [join(here, 'node_modules/next/dist/bin/next'), 'build', turbopack ? '--turbopack' : '--webpack'],
             { cwd: folder, encoding: 'utf8', env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' }, timeout: 600_000 });
         if (status !== 0) throw new Error(stdout + stderr);
