@@ -212,15 +212,29 @@ static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
     return NB_OK;
 }
 
+/* A bias that the engine would add, of a module that has none in transformers, which then ignores the tensor. Quantizers give
+ * modules biases of their own. */
+static bool is_ignored_bias(const nb_hf_model *p, nb_text name) {
+    static const struct { const char *key, *modules[4]; } biases[] = {
+        {"attention_bias", {"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias", "self_attn.o_proj.bias"}},
+        {"use_qkv_bias", {"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias", NULL}},
+        {"mlp_bias", {"mlp.gate_proj.bias", "mlp.up_proj.bias", "mlp.down_proj.bias", NULL}}};
+    bool none = nb_hf_has(p, NB_HF_NO_BIASES), ignored = false;
+    for (size_t i = 0; i < 3 && p->plan->quantization.library == NB_BY_NOBODY; i++)
+        for (int k = 0; k < 4 && biases[i].modules[k] && (none || nb_hf_number(p, biases[i].key, 1) == 0); k++)
+            ignored |= nb_text_ends(name, biases[i].modules[k]);
+    return ignored;
+}
+
 /* What files hold that the text model does not need. */
 static bool is_needless(const nb_hf_model *p, nb_text name) {
     nb_text rest = name;
     take_start_of(&rest, nb_hf_prefixes);
-    bool needless = take_start_of(&rest, nb_hf_needless_starts);
+    bool needless = take_start_of(&rest, nb_hf_needless_starts) || is_ignored_bias(p, name);
     for (const char *const *end = nb_hf_needless_ends; *end; end++)
         needless |= nb_text_ends(name, *end);
     needless |= nb_hf_has(p, NB_HF_ENCODER) && nb_text_take(&rest, "lm_head."); /* RoBERTa's, of several tensors */
-    return needless || (nb_text_ends(name, "lm_head.weight") && nb_hf_number(p, "tie_word_embeddings", 0) != 0);
+    return needless || (nb_text_ends(name, "lm_head.weight") && p->tied);
 }
 
 static int32_t place_tensors(const nb_hf_model *p, const nb_sentence *sentence) {
@@ -267,7 +281,7 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "config.json is missing, or holds no JSON object: without it nobody knows what the tensors are; "
                        "get it from where the model came from");
-    if (nb_node_find(p.config, "text_config").at) /* of a model that sees, too */
+    if (nb_node_first(nb_node_find(p.config, "text_config")) == '{') /* of a model that sees, too */
         p.config = nb_node_find(p.config, "text_config");
     nb_text type = nb_node_raw(nb_node_find(p.config, "model_type"));
     if (!type.data)
@@ -278,8 +292,9 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
     if (!p.family)
         return refuse_model_type(type, err);
     NB_TRY(nb_hf_take_quantization(plan, nb_node_find(folder->config, "quantization_config"), err));
-    nb_text defaults = nb_text_of(p.family->defaults);
-    NB_TRY(nb_json_check((const uint8_t *)defaults.data, defaults.size, "defaults", &p.defaults, err));
+    p.tied = nb_hf_number(&p, "tie_word_embeddings", 0) != 0;
+    if (p.config.at != folder->config.at) /* the outer model's output */
+        p.tied = nb_node_number(nb_node_find(folder->config, "tie_word_embeddings"), p.tied) != 0;
     nb_compose_string(x, "nibble.source", nb_text_of("safetensors"));
     NB_TRY(nb_hf_compose_config(&p));
     nb_sentence sentence;

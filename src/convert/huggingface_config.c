@@ -1,6 +1,5 @@
 #include "huggingface_config.h"
 
-#include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/writer.h"
 
@@ -19,23 +18,56 @@ static bool next_name(const char **names, char *name, size_t capacity) {
     return n > 0;
 }
 
-/* A member by the first of its names that is there and not null; by default if none is there. A null is none: of a window,
- * say, that the class has and the file has not. */
-static nb_node member(const nb_hf_model *p, const char *names) {
-    nb_node sources[] = {p->config, p->defaults}, found = {0};
-    char name[64];
-    for (int i = 0; i < 2 && !found.at; i++)
-        for (const char *rest = names; next_name(&rest, name, sizeof name);) {
-            nb_node node = nb_node_find(sources[i], name);
-            if (node.at && nb_node_first(node) != 'n')
-                return node;
-            found = node.at ? node : found;
-        }
-    return (nb_node){0};
+/* A value that the tables have as JSON. */
+static nb_node node_of(const char *json) {
+    return (nb_node){(const uint8_t *)json, (const uint8_t *)json + nb_length(json)};
 }
 
-double nb_hf_number(const nb_hf_model *p, const char *names, double fallback) {
-    return nb_node_number(member(p, names), fallback);
+static bool is_null(nb_node n) {
+    return nb_node_first(n) == 'n';
+}
+
+/* The member of that name; of several the last, as Python reads them. */
+static nb_node last_member(nb_node object, const char *name) {
+    nb_node found = {0};
+    for (nb_walk w = nb_walk_of(object); w.object && nb_walk_next(&w);)
+        if (nb_text_is(nb_node_raw(w.key), name))
+            found = w.value;
+    return found;
+}
+
+static const nb_hf_key *row_of(const nb_hf_key *keys, const char *name) {
+    char first[64];
+    for (; keys->names; keys++) {
+        const char *names = keys->names;
+        if (next_name(&names, first, sizeof first) && nb_text_is(nb_text_of(name), first))
+            return keys;
+    }
+    return NULL;
+}
+
+/* What an object says to a row of the tables. A null is none: of a window, say, that the class has and the file has not. */
+static nb_node value_in(nb_node object, const nb_hf_key *row) {
+    char name[64];
+    bool said = false;
+    for (const char *names = row->names; next_name(&names, name, sizeof name);) {
+        nb_node node = last_member(object, name);
+        if (node.at && !is_null(node))
+            return node;
+        said |= node.at != NULL;
+    }
+    nb_node otherwise = node_of(row->otherwise);
+    return said || is_null(otherwise) ? (nb_node){0} : otherwise;
+}
+
+nb_node nb_hf_value(const nb_hf_model *p, const char *name) {
+    const nb_hf_key *row = row_of(p->family->keys, name);
+    row = row ? row : row_of(nb_hf_everywhere, name);
+    return row ? value_in(p->config, row) : (nb_node){0};
+}
+
+double nb_hf_number(const nb_hf_model *p, const char *name, double fallback) {
+    return nb_node_number(nb_hf_value(p, name), fallback);
 }
 
 bool nb_hf_has(const nb_hf_model *p, uint32_t flag) {
@@ -47,19 +79,18 @@ static void key_of(const nb_hf_model *p, const char *suffix, char *key, size_t c
     nb_write(&w, "%s.%s", p->family->architecture, suffix);
 }
 
-static void put(const nb_hf_model *p, const char *suffix, double value) {
+void nb_hf_put(const nb_hf_model *p, const char *suffix, double value) {
     char key[128];
     key_of(p, suffix, key, sizeof key);
     nb_compose_number(p->x, key, value);
 }
 
-static void put_text(const nb_hf_model *p, const char *suffix, nb_text value) {
+void nb_hf_put_text(const nb_hf_model *p, const char *suffix, nb_text value) {
     char key[128];
     key_of(p, suffix, key, sizeof key);
     nb_compose_string(p->x, key, value);
 }
 
-/* A number that was put. */
 double nb_hf_told(const nb_hf_model *p, const char *suffix, double fallback) {
     char key[128];
     key_of(p, suffix, key, sizeof key);
@@ -67,11 +98,11 @@ double nb_hf_told(const nb_hf_model *p, const char *suffix, double fallback) {
 }
 
 double nb_hf_head_size(const nb_hf_model *p) {
-    return nb_hf_told(p, "attention.key_length", nb_hf_told(p, "embedding_length", 0) / nb_hf_told(p, "attention.head_count", 1));
+    return nb_hf_told(p, "attention.key_length",
+                      nb_hf_told(p, "embedding_length", 0) / nb_hf_told(p, "attention.head_count", 1));
 }
 
-/* What a number, string, true or false looks like in the file. */
-static nb_text literal_of(nb_node n) {
+nb_text nb_hf_literal(nb_node n) {
     nb_text text = nb_node_raw(n);
     if (text.data)
         return text;
@@ -82,170 +113,202 @@ static nb_text literal_of(nb_node n) {
     return text;
 }
 
-/* ---- configuration --------------------------------------------------------------------------------------------- */
+/* ---- the tables ------------------------------------------------------------------------------------------------- */
 
-/* Values that would ask for another computation. */
-static int32_t check_required(const nb_hf_model *p) {
-    nb_text act = nb_node_raw(member(p, "hidden_activation hidden_act activation_function activation"));
-    const char *rest = p->family->activations;
-    bool known = !act.data;
-    for (char name[64]; next_name(&rest, name, sizeof name);)
-        known |= nb_text_is(act, name);
-    if (!known)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
-                       "config.json: the activation %t is not what %s models have (%s); it is not supported", act,
-                       p->family->model_type, p->family->activations);
-    nb_node required = {0};
-    if (p->family->required) {
-        nb_text text = nb_text_of(p->family->required);
-        NB_TRY(nb_json_check((const uint8_t *)text.data, text.size, "required", &required, p->err));
-    }
-    for (nb_walk w = nb_walk_of(required); nb_walk_next(&w);) {
-        char name[64];
-        nb_writer key = nb_writer_over(name, sizeof name);
-        nb_write_bytes(&key, nb_node_raw(w.key).data, nb_node_raw(w.key).size);
-        nb_node is = member(p, name);
-        nb_text wanted = nb_node_raw(w.value);
-        bool same = wanted.data ? nb_text_equal(nb_node_raw(is), wanted)
-                                : nb_node_number(is, -1) == nb_node_number(w.value, 0);
-        if (is.at && !same)
-            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: %s is %t; of %s models only %t is supported", name,
-                           literal_of(is), p->family->model_type, literal_of(w.value));
-    }
-    return NB_OK;
+static bool is_number(nb_node n) {
+    uint8_t first = nb_node_first(n), next = first == '-' && n.end - n.at > 1 ? n.at[1] : first;
+    double value = nb_node_number(n, 0);
+    return first == 't' || first == 'f' || (next >= '0' && next <= '9' && value - value == 0);
 }
 
-/* Phi 3's: two sets of factors, which are tensors in GGUF, and what cosines and sines are multiplied with. */
-static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
-    static const nb_hf_pair factors[] = {{"long_factor", "rope_factors_long.weight"},
-                                         {"short_factor", "rope_factors_short.weight"}};
-    double context = nb_hf_told(p, "context_length", 0);
-    double original = nb_node_number(nb_node_find(own, "original_max_position_embeddings"),
-                                     nb_hf_number(p, "original_max_position_embeddings", context));
-    double factor = nb_node_number(nb_node_find(own, "factor"), context / original);
-    double magnitude = factor > 1 ? sqrt(1 + log(factor) / log(original)) : 1;
-    put(p, "rope.scaling.original_context_length", original);
-    put(p, "rope.scaling.attn_factor", nb_node_number(nb_node_find(own, "attention_factor"), magnitude));
-    for (int i = 0; i < 2; i++) {
-        nb_node list = nb_node_find(own, factors[i].theirs);
-        uint32_t n = 0;
-        for (nb_walk w = nb_walk_of(list); nb_walk_next(&w);)
-            n++;
-        if (!n)
-            return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: the rope_scaling has no %s", factors[i].theirs);
-        float *numbers = nb_alloc_items(n, sizeof *numbers);
-        if (!numbers)
-            return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for %u factors", n);
-        n = 0;
-        for (nb_walk w = nb_walk_of(list); nb_walk_next(&w);)
-            numbers[n++] = (float)nb_node_number(w.value, 1);
-        NB_TRY(nb_plan_numbers(p->plan, nb_text_of(factors[i].ours), numbers, n));
-    }
-    return NB_OK;
+/* Whether a value counts as false: null, false, 0, and what holds nothing. */
+static bool is_nothing(nb_node n) {
+    nb_walk w = nb_walk_of(n);
+    bool container = nb_node_first(n) == '{' || nb_node_first(n) == '[';
+    return is_null(n) || (container && !nb_walk_next(&w)) || (is_number(n) && nb_node_number(n, 1) == 0);
 }
 
-static int32_t compose_rope(const nb_hf_model *p) {
-    nb_node both = member(p, "rope_parameters rope_scaling"), own = both, local = {0};
-    if (nb_node_find(both, "full_attention").at) { /* a set for each kind of layer */
-        own = nb_node_find(both, "full_attention");
-        local = nb_node_find(both, "sliding_attention");
+static bool is_same(nb_node is, nb_node wanted) {
+    if (nb_node_first(wanted) == '"')
+        return nb_text_equal(nb_node_raw(is), nb_node_raw(wanted));
+    return is_nothing(wanted) ? is_nothing(is) : is_number(is) && nb_node_number(is, 0) == nb_node_number(wanted, 1);
+}
+
+/* A value that would ask for another computation. */
+static int32_t check_must(const nb_hf_model *p, const nb_hf_key *row) {
+    char name[64], literal[64], wanted[160];
+    nb_node is = node_of(row->otherwise);
+    const char *names = row->names, *must = row->must;
+    bool said = false, fits = false;
+    while (!said && next_name(&names, name, sizeof name)) {
+        nb_node node = last_member(p->config, name);
+        said = node.at != NULL;
+        is = said ? node : is;
     }
-    double base = nb_node_number(nb_node_find(own, "rope_theta"), nb_hf_number(p, "rope_theta rotary_emb_base", 10000));
-    put(p, "rope.freq_base", base);
-    double local_base = nb_node_number(nb_node_find(local, "rope_theta"), nb_hf_number(p, "rope_local_base_freq", 0));
-    if (local_base > 0)
-        put(p, "rope.freq_base_swa", local_base);
-    double part = nb_node_number(nb_node_find(own, "partial_rotary_factor"),
-                                 nb_hf_number(p, "partial_rotary_factor rotary_pct", 1));
-    if (part != 1)
-        put(p, "rope.dimension_count", floor(nb_hf_head_size(p) * part));
-    nb_node kind = nb_node_find(own, "rope_type");
-    nb_text name = nb_node_raw(kind.at ? kind : nb_node_find(own, "type"));
-    if (!name.data || nb_text_is(name, "default"))
+    if (!said) {
+        names = row->names;
+        next_name(&names, name, sizeof name);
+    }
+    nb_writer w = nb_writer_over(wanted, sizeof wanted);
+    while (next_name(&must, literal, sizeof literal)) {
+        nb_node value = node_of(literal);
+        fits |= is_same(is, value) || (!said && is_null(is));
+        nb_write(&w, w.length ? " or %t" : "%t", nb_hf_literal(value));
+    }
+    if (fits)
         return NB_OK;
-    bool is_long = nb_text_is(name, "longrope") || nb_text_is(name, "su");
-    if (nb_hf_has(p, NB_HF_LONGROPE) && (is_long || nb_text_is(name, "yarn"))) /* as its first files called it */
-        return compose_longrope(p, own);
-    if (is_long)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: RoPE of type %t is not supported in %s models", name,
-                       p->family->model_type);
-    put_text(p, "rope.scaling.type", name); /* the engine refuses what it does not know */
-    for (const nb_hf_pair *n = nb_hf_rope_numbers; n->theirs; n++)
-        if (nb_node_find(own, n->theirs).at)
-            put(p, n->ours, nb_node_number(nb_node_find(own, n->theirs), 0));
-    double factor = nb_node_number(nb_node_find(own, "factor"), 1),
-           attention = nb_node_number(nb_node_find(own, "attention_factor"), 0);
-    if (attention > 0) /* GGUF's is what the paper's formula is to be multiplied with */
-        put(p, "rope.scaling.attn_factor", attention / (0.1 * (double)logf((float)factor) + 1));
+    return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: %s is %t; of %s models only %s is supported", name,
+                   nb_hf_literal(is), p->family->model_type, wanted);
+}
+
+int32_t nb_hf_put_numbers(const nb_hf_model *p, nb_node object, const nb_hf_key *keys) {
+    for (const nb_hf_key *row = keys; row->names; row++) {
+        nb_node value = value_in(object, row);
+        if (!row->ours || !*row->ours || !value.at)
+            continue;
+        if (!is_number(value))
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: %s is %t, which is no number", row->names, nb_hf_literal(value));
+        char suffix[64];
+        for (const char *ours = row->ours; next_name(&ours, suffix, sizeof suffix);)
+            nb_hf_put(p, suffix, nb_node_number(value, 0));
+    }
     return NB_OK;
 }
 
-/* layer_types: every so many-th layer is without a window; *period = 0: all layers are alike. *any: some have it.
- * False: there is no such pattern. */
-static bool find_period(nb_node types, double *period, bool *any) {
-    uint32_t layers = 0, first_full = 0, sliding = 0, wrong = 0, i = 0;
-    for (nb_walk w = nb_walk_of(types); nb_walk_next(&w);) {
-        bool slides = nb_node_is(w.value, "sliding_attention");
-        layers++;
-        if (!slides && !first_full)
-            first_full = layers;
+static int32_t check_keys(const nb_hf_model *p, const nb_hf_key *keys) {
+    for (const nb_hf_key *row = keys; row->names; row++)
+        if (row->must)
+            NB_TRY(check_must(p, row));
+    return NB_OK;
+}
+
+/* A key that is spelt otherwise would be missed. */
+static int32_t check_spelling(const nb_hf_model *p) {
+    for (nb_walk w = nb_walk_of(p->config); nb_walk_next(&w);) {
+        nb_text key = nb_node_raw(w.key);
+        for (size_t i = 0; i < key.size; i++)
+            if (key.data[i] == '\\')
+                return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: the key \"%t\" is written with escapes; write it without",
+                               key);
+    }
+    return NB_OK;
+}
+
+/* ---- what tables cannot say ------------------------------------------------------------------------------------- */
+
+/* Which layers have the sliding window, one after the other. */
+typedef struct layer_kinds {
+    const nb_hf_model *p;
+    nb_walk types;    /* of layer_types, */
+    bool listed;      /* where the file has it */
+    double pattern, last; /* sliding_window_pattern, max_window_layers */
+    uint32_t i;
+} layer_kinds;
+
+static layer_kinds kinds_of(const nb_hf_model *p) {
+    nb_node types = nb_hf_value(p, "layer_types");
+    double pattern = nb_hf_number(p, "sliding_window_pattern", nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) ? 2 : 0);
+    return (layer_kinds){p, nb_walk_of(types), types.at != NULL, pattern, nb_hf_number(p, "max_window_layers", -1), 0};
+}
+
+static bool next_slides(layer_kinds *k) {
+    uint32_t i = k->i++;
+    if (k->listed)
+        return nb_walk_next(&k->types) && nb_node_is(k->types.value, "sliding_attention");
+    if (k->pattern >= 1 && k->pattern <= 1 << 20)
+        return (i + 1) % (uint32_t)k->pattern != 0;
+    if (nb_hf_has(k->p, NB_HF_WINDOW_EVERY_2ND))
+        return i % 2 == 0 && i < k->last;
+    return i >= k->last;
+}
+
+static int32_t check_layer_types(const nb_hf_model *p, uint32_t layers) {
+    nb_node types = nb_hf_value(p, "layer_types");
+    uint32_t n = 0;
+    for (nb_walk w = nb_walk_of(types); nb_walk_next(&w); n++)
+        if (!nb_node_is(w.value, "sliding_attention") && !nb_node_is(w.value, "full_attention") && !nb_node_is(w.value, "attention"))
+            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                           "config.json: layer_types has %t; of %s models only full_attention and sliding_attention are "
+                           "supported", nb_hf_literal(w.value), p->family->model_type);
+    if (types.at && n != layers)
+        return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: layer_types names %u layers, and there are %u", n, layers);
+    return NB_OK;
+}
+
+/* The window counts its own position where attention is causal. Where it is not, it is the greatest distance on either side;
+ * for Gemma 3's use_bidirectional_attention half of it is (and one more, if is_causal is false besides). */
+static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides) {
+    double window = nb_hf_number(p, "sliding_window", 0);
+    double told = nb_hf_told(p, "block_count", 0);
+    uint32_t layers = told >= 1 && told <= 1 << 20 ? (uint32_t)told : 0, sliding = 0, first_full = 0;
+    nb_node asked = nb_hf_value(p, "use_sliding_window");
+    bool any = row_of(p->family->keys, "sliding_window") && (!asked.at || nb_node_number(asked, 0) != 0), regular = true;
+    NB_TRY(check_layer_types(p, layers));
+    layer_kinds kinds = kinds_of(p);
+    any |= kinds.listed;
+    for (uint32_t i = 0; any && i < layers; i++) {
+        bool slides = next_slides(&kinds);
         sliding += slides;
+        first_full = slides || first_full ? first_full : i + 1;
     }
-    for (nb_walk w = nb_walk_of(types); nb_walk_next(&w);)
-        wrong += (first_full && ++i % first_full == 0) == nb_node_is(w.value, "sliding_attention");
-    *any = sliding > 0;
-    *period = sliding == layers || sliding == 0 ? 0 : first_full;
-    return sliding == 0 || wrong == 0;
-}
-
-/* Which layers have the sliding window: all, or all but every so many-th. */
-static int32_t compose_window(const nb_hf_model *p) {
-    double window = nb_hf_number(p, "sliding_window", 0), layers = nb_hf_told(p, "block_count", 0), period = 0;
-    bool asked = !nb_hf_has(p, NB_HF_WINDOW_IF_ASKED) || nb_hf_number(p, "use_sliding_window", 0) != 0;
-    if (!nb_hf_has(p, NB_HF_WINDOW) || !(window > 0) || !asked)
+    if (nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD)) /* all layers may be of one kind */
+        nb_hf_put(p, "attention.sliding_window_pattern", !sliding ? 1 : first_full ? first_full : layers + 1);
+    /* a window of null is for no layer, but a list of layers that have one needs it */
+    if (!sliding || (!kinds.listed && !nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) && !nb_hf_value(p, "sliding_window").at))
         return NB_OK;
-    nb_node types = member(p, "layer_types");
-    bool any = true, regular = !types.at || find_period(types, &period, &any);
-    if (!types.at && nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD)) /* else the engine knows */
-        period = nb_hf_number(p, "sliding_window_pattern", 0);
-    if (!types.at && nb_hf_has(p, NB_HF_WINDOW_IF_ASKED)) {
-        double first = nb_hf_number(p, "max_window_layers", 28);
-        any = first < layers;
-        regular = first <= 0 || first >= layers;
-    }
-    if (!regular || (period > 0 && !nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD)))
+    kinds = kinds_of(p);
+    for (uint32_t i = 0; i < layers; i++)
+        regular &= next_slides(&kinds) == !(first_full && (i + 1) % first_full == 0);
+    const char *key = kinds.listed ? "layer_types" : nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) ? "sliding_window_pattern" : "max_window_layers";
+    window = both_sides ? floor(window / 2) + !causal : window;
+    if (!(window >= 1 && window < 1e9) || (asked.at && nb_node_number(asked, 0) == 0))
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                       "config.json: there are layers with a sliding window (%s), and sliding_window is %g%s", key, window,
+                       asked.at && nb_node_number(asked, 0) == 0 ? ", but use_sliding_window is false" : "");
+    if (!regular || (first_full && !nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD)))
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
                        "config.json: sliding_window is %g in some layers only (%s), in no pattern that %s models have; "
-                       "that is not supported",
-                       window, types.at ? "layer_types" : "max_window_layers", p->family->model_type);
-    if (!any)
-        return NB_OK;
-    put(p, "attention.sliding_window", window);
-    if (nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) && (types.at || period > 0))
-        put(p, "attention.sliding_window_pattern", period > 0 ? period : layers + 1);
+                       "that is not supported", window, key, p->family->model_type);
+    nb_hf_put(p, "attention.sliding_window", window);
     return NB_OK;
+}
+
+/* Whether tokens see those that follow. */
+static int32_t compose_attention(const nb_hf_model *p) {
+    nb_node causal = last_member(p->config, "is_causal");
+    bool known = row_of(p->family->keys, "is_causal"), both_sides = nb_hf_number(p, "use_bidirectional_attention", 0) != 0;
+    if (known && is_null(causal))
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                       "config.json: is_causal is null, which transformers' implementations of attention read differently; "
+                       "write true or false");
+    bool is_causal = !nb_hf_has(p, NB_HF_ENCODER) && nb_hf_number(p, "is_causal", 1) != 0;
+    if (!nb_hf_has(p, NB_HF_ENCODER) && (!is_causal || both_sides))
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: %s; attention in both directions is not supported in %s models yet",
+                       both_sides ? "use_bidirectional_attention is true" : "is_causal is false", p->family->model_type);
+    if (!is_causal || both_sides)
+        nb_hf_put(p, "attention.causal", 0);
+    return compose_window(p, is_causal, both_sides);
 }
 
 /* SmolLM 3: a list of what the engine takes for granted. */
 static int32_t check_unrotated(const nb_hf_model *p) {
     uint32_t i = 0;
-    for (nb_walk w = nb_walk_of(member(p, "no_rope_layers")); nb_walk_next(&w);)
+    for (nb_walk w = nb_walk_of(nb_hf_value(p, "no_rope_layers")); nb_walk_next(&w);)
         if ((nb_node_number(w.value, 1) != 0) == (++i % 4 == 0))
             return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
                            "config.json: no_rope_layers has %t for layer %u; of %s models only a 0 for every fourth "
                            "layer is supported",
-                           literal_of(w.value), i - 1, p->family->model_type);
+                           nb_hf_literal(w.value), i - 1, p->family->model_type);
     return NB_OK;
 }
 
 /* Falcon: num_kv_heads is there even where it does not count. */
 static double kv_heads_of(const nb_hf_model *p, double heads) {
     if (nb_hf_number(p, "new_decoder_architecture", 0) != 0)
-        return nb_hf_number(p, "num_kv_heads n_head_kv", heads);
+        return nb_hf_number(p, "num_kv_heads", heads);
     return nb_hf_number(p, "multi_query", 0) != 0 ? 1 : heads;
 }
 
-/* Rows of learned positions that no token has. */
 uint32_t nb_hf_skipped_positions(const nb_hf_model *p) {
     double padding = nb_hf_number(p, "pad_token_id", 0);
     if (nb_hf_has(p, NB_HF_PADDED_POSITIONS) && padding >= 0 && padding < 1 << 20)
@@ -253,37 +316,41 @@ uint32_t nb_hf_skipped_positions(const nb_hf_model *p) {
     return nb_hf_has(p, NB_HF_POSITIONS_FROM_2) ? 2 : 0;
 }
 
+static void compose_context(const nb_hf_model *p) {
+    double context = nb_hf_number(p, "max_position_embeddings", 0);
+    double trained = nb_hf_number(p, "max_trained_positions", 0); /* Nomic's further ones are of another rotation */
+    context -= nb_hf_has(p, NB_HF_PADDED_POSITIONS) ? nb_hf_skipped_positions(p) : 0;
+    nb_hf_put(p, "context_length", trained > 0 ? NB_MIN(trained, context) : context);
+}
+
 int32_t nb_hf_compose_config(const nb_hf_model *p) {
     nb_compose_string(p->x, "general.architecture", nb_text_of(p->family->architecture));
-    nb_node name = member(p, "_name_or_path");
+    nb_node name = nb_hf_value(p, "_name_or_path");
     if (nb_node_raw(name).size)
         nb_compose_node(p->x, "general.name", name);
-    NB_TRY(check_required(p));
-    double heads = nb_hf_number(p, "num_attention_heads n_head", 0), scalar = nb_hf_number(p, "query_pre_attn_scalar", 0);
-    double trained = nb_hf_number(p, "max_trained_positions", 0); /* Nomic's further ones are of another rotation */
-    for (const nb_hf_pair *n = nb_hf_numbers; n->theirs; n++) {
-        double value = nb_hf_number(p, n->theirs, 0);
-        if (nb_text_is(nb_text_of(n->ours), "context_length")) {
-            value -= nb_hf_has(p, NB_HF_PADDED_POSITIONS) ? nb_hf_skipped_positions(p) : 0;
-            value = trained > 0 ? NB_MIN(trained, value) : value;
-        }
-        if (member(p, n->theirs).at)
-            put(p, n->ours, value);
-    }
+    NB_TRY(check_spelling(p));
+    NB_TRY(check_keys(p, nb_hf_everywhere));
+    NB_TRY(check_keys(p, p->family->keys));
+    NB_TRY(nb_hf_put_numbers(p, p->config, p->family->keys));
+    double heads = nb_hf_told(p, "attention.head_count", 0), scalar = nb_hf_number(p, "query_pre_attn_scalar", 0);
+    double width = nb_hf_told(p, "embedding_length", 0), head_size = nb_hf_number(p, "head_dim", 0);
+    compose_context(p);
+    if (nb_hf_told(p, "attention.key_length", 0) == 0 && head_size > 0 && head_size * heads != width)
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: head_dim is %g; of %s models only hidden_size / "
+                       "num_attention_heads is supported", head_size, p->family->model_type);
     if (nb_hf_has(p, NB_HF_FOUR_TIMES) && nb_hf_told(p, "feed_forward_length", 0) == 0)
-        put(p, "feed_forward_length", 4 * nb_hf_told(p, "embedding_length", 0));
+        nb_hf_put(p, "feed_forward_length", 4 * width);
     if (nb_hf_has(p, NB_HF_MANY_KV_HEADS))
-        put(p, "attention.head_count_kv", kv_heads_of(p, heads));
+        nb_hf_put(p, "attention.head_count_kv", kv_heads_of(p, heads));
     if (scalar > 0)
-        put(p, "attention.scale", 1 / sqrt(scalar));
+        nb_hf_put(p, "attention.scale", 1 / sqrt(scalar));
     if (nb_hf_has(p, NB_HF_TURNED_BY_HALVES))
-        put(p, "rope.interleaved", 0);
+        nb_hf_put(p, "rope.interleaved", 0);
     if (nb_hf_has(p, NB_HF_ENCODER)) {
-        put(p, "attention.causal", 0);
         nb_compose_number(p->x, "tokenizer.ggml.token_type_count", nb_hf_number(p, "type_vocab_size", 0));
     }
     if (nb_hf_has(p, NB_HF_EVERY_4TH_UNROTATED))
         NB_TRY(check_unrotated(p));
-    NB_TRY(compose_window(p));
-    return nb_hf_has(p, NB_HF_UNROTATED) ? NB_OK : compose_rope(p);
+    NB_TRY(compose_attention(p));
+    return nb_hf_has(p, NB_HF_UNROTATED) ? NB_OK : nb_hf_compose_rope(p);
 }

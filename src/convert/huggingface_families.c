@@ -2,8 +2,6 @@
 
 #include <stddef.h>
 
-#define JSON(...) "{" #__VA_ARGS__ "}"
-
 /* ---- families --------------------------------------------------------------------------------------------------- */
 
 static const nb_hf_pair gemma_norms[] = {
@@ -17,89 +15,38 @@ static const nb_hf_pair opt_layer[] = {
     {"fc1", "ffn_up"}, {"fc2", "ffn_down"}, {0}};
 
 enum {
-    QWEN_WINDOW = NB_HF_WINDOW | NB_HF_WINDOW_IF_ASKED,
-    GEMMA_2 = NB_HF_NORMS_LESS_ONE | NB_HF_WINDOW | NB_HF_WINDOW_BY_PERIOD
+    LLAMA = NB_HF_TURNED_BY_HALVES,
+    GEMMA_2 = NB_HF_NORMS_LESS_ONE | NB_HF_WINDOW_BY_PERIOD,
+    BERT = NB_HF_ENCODER | NB_HF_UNROTATED,
+    ROBERTA = BERT | NB_HF_PADDED_POSITIONS
 };
 
-#define ROBERTA_DEFAULTS \
-    JSON("layer_norm_eps": 1e-12, "max_position_embeddings": 512, "type_vocab_size": 2, "pad_token_id": 1)
-
 const nb_hf_family nb_hf_families[] = {
-    {"llama", "llama", "silu", NB_HF_TURNED_BY_HALVES, NULL,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 2048), NULL},
-    {"mistral", "llama", "silu", NB_HF_TURNED_BY_HALVES | NB_HF_WINDOW, NULL,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 131072, "num_key_value_heads": 8,
-          "sliding_window": 4096), NULL},
-    {"mixtral", "llama", "silu", NB_HF_TURNED_BY_HALVES | NB_HF_WINDOW, NULL,
-     JSON("rms_norm_eps": 1e-5, "max_position_embeddings": 131072, "num_key_value_heads": 8, "rope_theta": 1e6,
-          "num_local_experts": 8, "num_experts_per_tok": 2), NULL},
-    {"qwen2", "qwen2", "silu", QWEN_WINDOW, NULL, JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 32768), NULL},
-    {"qwen3", "qwen3", "silu", QWEN_WINDOW, NULL,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 32768, "head_dim": 128), JSON("attention_bias": false)},
-    {"qwen2_moe", "qwen2moe", "silu", QWEN_WINDOW, NULL,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 32768, "num_experts": 60, "num_experts_per_tok": 4,
-          "moe_intermediate_size": 1408, "shared_expert_intermediate_size": 5632),
-     JSON("norm_topk_prob": false, "qkv_bias": true)},
-    {"qwen3_moe", "qwen3moe", "silu", QWEN_WINDOW, NULL,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 32768, "num_key_value_heads": 4, "num_experts": 128,
-          "num_experts_per_tok": 8, "moe_intermediate_size": 768, "norm_topk_prob": false),
-     JSON("norm_topk_prob": true, "attention_bias": false)},
-    {"deepseek", "deepseek", "silu", NB_HF_TURNED_BY_HALVES, NULL,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 2048, "first_k_dense_replace": 0),
-     JSON("norm_topk_prob": false, "scoring_func": "softmax", "attention_bias": false)},
-    {"smollm3", "smollm3", "silu", NB_HF_TURNED_BY_HALVES | NB_HF_EVERY_4TH_UNROTATED, NULL,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 32768, "num_key_value_heads": 4, "rope_theta": 2e6,
-          "tie_word_embeddings": true),
-     JSON("no_rope_layer_interval": 4, "use_sliding_window": false)},
-    {"granite", "granite", "silu", NB_HF_TURNED_BY_HALVES, NULL,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 2048, "attention_multiplier": 1), NULL},
-    {"olmo2", "olmo2", "silu", 0, olmo_norms, JSON("rms_norm_eps": 1e-5, "max_position_embeddings": 2048),
-     JSON("attention_bias": false)},
-    {"phi3", "phi3", "silu", NB_HF_WINDOW | NB_HF_LONGROPE, NULL,
-     JSON("rms_norm_eps": 1e-5, "max_position_embeddings": 4096, "original_max_position_embeddings": 4096), NULL},
-    {"gemma", "gemma", "gelu_pytorch_tanh gelu", NB_HF_NORMS_LESS_ONE, NULL,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 8192, "head_dim": 256, "tie_word_embeddings": true),
-     JSON("attention_bias": false)},
-    {"gemma2", "gemma2", "gelu_pytorch_tanh", GEMMA_2, gemma_norms,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 8192, "head_dim": 256, "tie_word_embeddings": true,
-          "num_key_value_heads": 4, "sliding_window": 4096, "query_pre_attn_scalar": 256, "final_logit_softcapping": 30,
-          "attn_logit_softcapping": 50),
-     JSON("attention_bias": false)},
-    {"gemma3_text", "gemma3", "gelu_pytorch_tanh", GEMMA_2, gemma_norms,
-     JSON("rms_norm_eps": 1e-6, "max_position_embeddings": 131072, "head_dim": 256, "tie_word_embeddings": true,
-          "num_attention_heads": 8, "num_key_value_heads": 4, "sliding_window": 4096, "query_pre_attn_scalar": 256,
-          "rope_theta": 1e6),
-     JSON("attention_bias": false)},
-    {"phi", "phi2", "gelu_new", NB_HF_FOUR_TIMES, NULL,
-     JSON("layer_norm_eps": 1e-5, "max_position_embeddings": 2048, "partial_rotary_factor": 0.5),
-     JSON("qk_layernorm": false)},
-    {"stablelm", "stablelm", "silu", 0, NULL,
-     JSON("layer_norm_eps": 1e-5, "max_position_embeddings": 4096, "partial_rotary_factor": 0.25,
-          "use_parallel_residual": false), NULL},
-    {"gpt_neox", "gptneox", "gelu", NB_HF_FOUR_TIMES | NB_HF_QKV_BY_GROUP, NULL,
-     JSON("layer_norm_eps": 1e-5, "max_position_embeddings": 2048, "rotary_pct": 0.25, "use_parallel_residual": true),
-     JSON("attention_bias": true)},
-    {"falcon", "falcon", "gelu", NB_HF_FOUR_TIMES | NB_HF_QKV_BY_GROUP | NB_HF_MANY_KV_HEADS, NULL,
-     JSON("layer_norm_eps": 1e-5, "max_position_embeddings": 2048, "tie_word_embeddings": true, "multi_query": true,
-          "new_decoder_architecture": false),
-     JSON("alibi": false, "parallel_attn": true, "bias": false)},
-    {"gpt2", "gpt2", "gelu_new", NB_HF_FOUR_TIMES | NB_HF_UNROTATED | NB_HF_CONV1D, NULL,
-     JSON("layer_norm_epsilon": 1e-5, "n_positions": 1024, "tie_word_embeddings": true),
-     JSON("scale_attn_weights": true, "scale_attn_by_inverse_layer_idx": false, "add_cross_attention": false)},
-    {"opt", "opt", "relu", NB_HF_UNROTATED | NB_HF_POSITIONS_FROM_2, opt_layer,
-     JSON("max_position_embeddings": 2048, "tie_word_embeddings": true, "do_layer_norm_before": true),
-     JSON("enable_bias": true, "layer_norm_elementwise_affine": true, "_remove_final_layer_norm": false)},
-    {"bert", "bert", "gelu", NB_HF_ENCODER | NB_HF_UNROTATED, NULL,
-     JSON("layer_norm_eps": 1e-12, "max_position_embeddings": 512, "type_vocab_size": 2),
-     JSON("is_decoder": false, "position_embedding_type": "absolute")},
-    {"roberta", "bert", "gelu", NB_HF_ENCODER | NB_HF_UNROTATED | NB_HF_PADDED_POSITIONS, NULL, ROBERTA_DEFAULTS,
-     JSON("is_decoder": false, "position_embedding_type": "absolute")},
-    {"xlm-roberta", "bert", "gelu", NB_HF_ENCODER | NB_HF_UNROTATED | NB_HF_PADDED_POSITIONS, NULL, ROBERTA_DEFAULTS,
-     JSON("is_decoder": false, "position_embedding_type": "absolute")},
-    {"nomic_bert", "nomic-bert", "silu swiglu", NB_HF_ENCODER | NB_HF_FOUR_TIMES, NULL,
-     JSON("layer_norm_eps": 1e-12, "max_position_embeddings": 2048, "type_vocab_size": 2, "rope_theta": 1000),
-     JSON("qkv_proj_bias": false, "mlp_fc1_bias": false, "mlp_fc2_bias": false, "prenorm": false, "causal": false,
-          "rotary_emb_fraction": 1, "rotary_emb_interleaved": false, "use_rms_norm": false)},
+    {"llama", "llama", LLAMA, NULL, nb_hf_llama_keys},
+    {"mistral", "llama", LLAMA | NB_HF_NO_BIASES, NULL, nb_hf_mistral_keys},
+    {"mixtral", "llama", LLAMA | NB_HF_NO_BIASES, NULL, nb_hf_mixtral_keys},
+    {"qwen2", "qwen2", 0, NULL, nb_hf_qwen2_keys},
+    {"qwen3", "qwen3", 0, NULL, nb_hf_qwen3_keys},
+    {"qwen2_moe", "qwen2moe", NB_HF_WINDOW_EVERY_2ND, NULL, nb_hf_qwen2_moe_keys},
+    {"qwen3_moe", "qwen3moe", 0, NULL, nb_hf_qwen3_moe_keys},
+    {"deepseek", "deepseek", LLAMA | NB_HF_LINEAR_ROPE, NULL, nb_hf_deepseek_keys},
+    {"smollm3", "smollm3", LLAMA | NB_HF_EVERY_4TH_UNROTATED, NULL, nb_hf_smollm3_keys},
+    {"granite", "granite", LLAMA, NULL, nb_hf_granite_keys},
+    {"olmo2", "olmo2", 0, olmo_norms, nb_hf_olmo2_keys},
+    {"phi3", "phi3", NB_HF_LONGROPE | NB_HF_PARTLY_ROTATED, NULL, nb_hf_phi3_keys},
+    {"gemma", "gemma", NB_HF_NORMS_LESS_ONE, NULL, nb_hf_gemma_keys},
+    {"gemma2", "gemma2", GEMMA_2, gemma_norms, nb_hf_gemma2_keys},
+    {"gemma3_text", "gemma3", GEMMA_2 | NB_HF_TWO_ROPES, gemma_norms, nb_hf_gemma3_keys},
+    {"phi", "phi2", NB_HF_FOUR_TIMES | NB_HF_PARTLY_ROTATED, NULL, nb_hf_phi_keys},
+    {"stablelm", "stablelm", NB_HF_PARTLY_ROTATED, NULL, nb_hf_stablelm_keys},
+    {"gpt_neox", "gptneox", NB_HF_FOUR_TIMES | NB_HF_PARTLY_ROTATED | NB_HF_QKV_BY_GROUP, NULL, nb_hf_gpt_neox_keys},
+    {"falcon", "falcon", NB_HF_FOUR_TIMES | NB_HF_QKV_BY_GROUP | NB_HF_MANY_KV_HEADS, NULL, nb_hf_falcon_keys},
+    {"gpt2", "gpt2", NB_HF_FOUR_TIMES | NB_HF_UNROTATED | NB_HF_CONV1D, NULL, nb_hf_gpt2_keys},
+    {"opt", "opt", NB_HF_UNROTATED | NB_HF_POSITIONS_FROM_2, opt_layer, nb_hf_opt_keys},
+    {"bert", "bert", BERT, NULL, nb_hf_bert_keys},
+    {"roberta", "bert", ROBERTA, NULL, nb_hf_roberta_keys},
+    {"xlm-roberta", "bert", ROBERTA, NULL, nb_hf_roberta_keys},
+    {"nomic_bert", "nomic-bert", NB_HF_ENCODER | NB_HF_FOUR_TIMES, NULL, nb_hf_nomic_keys},
     {0},
 };
 
@@ -164,37 +111,3 @@ const char *const nb_hf_needless_starts[] = {"vision_tower.", "multi_modal_proje
 const char *const nb_hf_needless_ends[] = {
     "rotary_emb.inv_freq", "embeddings.position_ids", ".attn.bias", ".attn.masked_bias", ".attention.bias",
     ".attention.masked_bias", ".weight_format", NULL};
-
-/* ---- numbers ---------------------------------------------------------------------------------------------------- */
-
-const nb_hf_pair nb_hf_numbers[] = {
-    {"hidden_size n_embd d_model", "embedding_length"},
-    {"num_hidden_layers n_layer", "block_count"},
-    {"intermediate_size n_inner ffn_hidden_size ffn_dim", "feed_forward_length"},
-    {"num_attention_heads n_head", "attention.head_count"},
-    {"num_key_value_heads", "attention.head_count_kv"},
-    {"head_dim", "attention.key_length"},
-    {"head_dim", "attention.value_length"},
-    {"max_position_embeddings n_positions n_ctx", "context_length"},
-    {"rms_norm_eps", "attention.layer_norm_rms_epsilon"},
-    {"layer_norm_eps layer_norm_epsilon", "attention.layer_norm_epsilon"},
-    {"final_logit_softcapping", "final_logit_softcapping"},
-    {"attn_logit_softcapping", "attn_logit_softcapping"},
-    {"use_parallel_residual", "use_parallel_residual"},
-    {"do_layer_norm_before", "do_layer_norm_before"},
-    {"attention_multiplier", "attention.scale"},
-    {"embedding_multiplier", "embedding_scale"},
-    {"residual_multiplier", "residual_scale"},
-    {"logits_scaling", "logit_scale"},
-    {"num_experts num_local_experts n_routed_experts", "expert_count"},
-    {"num_experts_per_tok", "expert_used_count"},
-    {"moe_intermediate_size", "expert_feed_forward_length"},
-    {"shared_expert_intermediate_size", "expert_shared_feed_forward_length"},
-    {"n_shared_experts", "expert_shared_count"},
-    {"first_k_dense_replace", "leading_dense_block_count"},
-    {0}};
-
-const nb_hf_pair nb_hf_rope_numbers[] = {
-    {"factor", "rope.scaling.factor"}, {"original_max_position_embeddings", "rope.scaling.original_context_length"},
-    {"beta_fast", "rope.scaling.yarn_beta_fast"}, {"beta_slow", "rope.scaling.yarn_beta_slow"},
-    {"low_freq_factor", "rope.scaling.low_freq_factor"}, {"high_freq_factor", "rope.scaling.high_freq_factor"}, {0}};

@@ -4,6 +4,8 @@
 #ifndef NB_HUGGINGFACE_FAMILIES_H
 #define NB_HUGGINGFACE_FAMILIES_H
 
+#include "huggingface_keys.h"
+
 #include <stdint.h>
 
 typedef struct nb_hf_pair {
@@ -13,11 +15,11 @@ typedef struct nb_hf_pair {
 enum { /* what is particular about a family */
     NB_HF_TURNED_BY_HALVES = 1,   /* GGUF's files of it have the rows of q and k permuted, these files do not */
     NB_HF_NORMS_LESS_ONE = 2,     /* norms are stored as weight - 1 */
-    NB_HF_WINDOW = 4,             /* sliding_window counts, */
-    NB_HF_WINDOW_IF_ASKED = 8,    /* but only with use_sliding_window, from layer max_window_layers on, */
-    NB_HF_WINDOW_BY_PERIOD = 16,  /* and in all layers but every so many-th */
-    NB_HF_UNROTATED = 32,         /* nothing is rotated */
-    NB_HF_LONGROPE = 64,          /* its long RoPE is in two tensors of factors */
+    NB_HF_WINDOW_BY_PERIOD = 4,   /* the engine knows a sliding window in all layers but every so many-th; else in all or none */
+    NB_HF_WINDOW_EVERY_2ND = 8,   /* use_sliding_window is for every second layer below max_window_layers, not for those above */
+    NB_HF_UNROTATED = 16,         /* nothing is rotated */
+    NB_HF_PARTLY_ROTATED = 32,    /* partial_rotary_factor counts; elsewhere it must be 1, or is ignored */
+    NB_HF_LONGROPE = 64,          /* its long RoPE is in two tensors of factors, and it has no other */
     NB_HF_EVERY_4TH_UNROTATED = 128,
     NB_HF_FOUR_TIMES = 256,       /* the feed-forward network is so much wider than the rest, if no key says */
     NB_HF_CONV1D = 512,           /* matrices of layers are stored [in, out] */
@@ -25,16 +27,17 @@ enum { /* what is particular about a family */
     NB_HF_MANY_KV_HEADS = 2048,   /* how many key heads there are depends on three keys */
     NB_HF_ENCODER = 4096,
     NB_HF_POSITIONS_FROM_2 = 8192, /* of learned positions the first two rows are for none, */
-    NB_HF_PADDED_POSITIONS = 16384 /* or those up to padding's own, and the context counts them */
+    NB_HF_PADDED_POSITIONS = 16384, /* or those up to padding's own, and the context counts them */
+    NB_HF_LINEAR_ROPE = 32768,    /* of rotations only those, or none but the plain one */
+    NB_HF_TWO_ROPES = 65536,      /* rope_parameters has a set for each kind of layer */
+    NB_HF_NO_BIASES = 131072      /* what the engine would take as biases is ignored by the reference */
 };
 
 typedef struct nb_hf_family {
     const char *model_type, *architecture;
-    const char *activations;   /* any of these */
     uint32_t flags;
     const nb_hf_pair *modules; /* within a layer, before the usual ones; NULL: none */
-    const char *defaults;      /* of keys that the class knows and files may leave out, as JSON */
-    const char *required;      /* values that keys must have which are there, as JSON */
+    const nb_hf_key *keys;
 } nb_hf_family;
 
 extern const nb_hf_family nb_hf_families[]; /* ends with model_type = NULL */
@@ -42,9 +45,6 @@ extern const nb_hf_family nb_hf_families[]; /* ends with model_type = NULL */
 /* All of these end with theirs = NULL. Modules' names: "*" is a number, of an expert or a head; where ours has none,
  * what is so numbered becomes one tensor. */
 extern const nb_hf_pair nb_hf_modules[], nb_hf_layer_modules[];
-
-/* Keys of config.json, of which the first counts that is there; and of rope_parameters. */
-extern const nb_hf_pair nb_hf_numbers[], nb_hf_rope_numbers[];
 
 /* What names begin with: of modules; of a layer's, before its number; and of tensors that are not needed. And what
  * these end with. Each ends with NULL. */

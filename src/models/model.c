@@ -81,6 +81,8 @@ static int32_t configure_rope(nb_model *model, nb_error *err) {
     r->original_context = (float)nb_model_number(model, "rope.scaling.original_context_length", s->context);
     r->beta_fast = (float)nb_model_number(model, "rope.scaling.yarn_beta_fast", 32);
     r->beta_slow = (float)nb_model_number(model, "rope.scaling.yarn_beta_slow", 1);
+    r->ramp_first = (float)nb_model_number(model, "rope.scaling.yarn_ramp_first", -1);
+    r->ramp_last = (float)nb_model_number(model, "rope.scaling.yarn_ramp_last", 0);
     r->attention_factor = (float)nb_model_number(model, "rope.scaling.attn_factor", 1);
     r->factor = (float)nb_model_number(model, "rope.scaling.factor", nb_model_number(model, "rope.scale_linear", 1));
     nb_text kind = string_of(model, "rope.scaling.type");

@@ -17,6 +17,8 @@ typedef struct nb_rope {
     float factor;        /* linear, yarn, llama3: context extension */
     float original_context, beta_fast, beta_slow, attention_factor; /* yarn; llama3: original_context, and as beta_fast and
                                                                       beta_slow its high and low frequency factor */
+    float ramp_first, ramp_last; /* yarn: pairs between which the extension sets in, which need be in no order; first < 0: by
+                                    beta_fast and beta_slow */
     float *factors;      /* [pairs]: divide the frequencies; NULL: none */
     float *long_factors; /* [pairs]: instead of those, where the session's context exceeds the original one; NULL: none */
 } nb_rope;

@@ -14,8 +14,10 @@ void nb_rope_frequencies(const nb_rope *r, uint32_t context, float *frequencies,
     const float *factors = r->long_factors && (float)context > r->original_context ? r->long_factors : r->factors;
     *magnitude = r->attention_factor;
     if (r->scaling == NB_ROPE_YARN) {
-        first = NB_MAX(0, floorf(pair_turning(r, r->beta_fast)));
-        last = NB_MIN((float)(2 * r->pairs - 1), ceilf(pair_turning(r, r->beta_slow)));
+        first = r->ramp_first >= 0 ? r->ramp_first : NB_MAX(0, floorf(pair_turning(r, r->beta_fast)));
+        last = r->ramp_first >= 0 ? r->ramp_last : NB_MIN((float)(2 * r->pairs - 1), ceilf(pair_turning(r, r->beta_slow)));
+        if (r->ramp_first < 0 || first == last)
+            last = NB_MAX(last, first + 0.001f);
         if (r->factor > 1)
             *magnitude *= 0.1f * logf(r->factor) + 1;
     }
@@ -26,7 +28,7 @@ void nb_rope_frequencies(const nb_rope *r, uint32_t context, float *frequencies,
         if (r->scaling == NB_ROPE_LINEAR)
             f /= r->factor;
         if (r->scaling == NB_ROPE_YARN) {
-            float keep = 1 - NB_MIN(1, NB_MAX(0, ((float)i - first) / NB_MAX(0.001f, last - first)));
+            float keep = 1 - NB_MIN(1, NB_MAX(0, ((float)i - first) / (last - first)));
             f = f / r->factor * (1 - keep) + f * keep;
         }
         if (r->scaling == NB_ROPE_LLAMA3) {

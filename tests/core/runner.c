@@ -115,6 +115,7 @@ static void makes_no_check(void) {
 }
 
 void print_lists(void); /* lists.c: so too */
+void print_folder_keys(void); /* folder_keys.c: so too */
 
 /* Returns whether the test passed. */
 static bool run(const char *name, void (*test)(void)) {
@@ -165,6 +166,8 @@ int32_t test_run(const char *filter) {
         *(run(filter, makes_no_check) ? &passed : &failed) += 1;
     if (nb_text_is(nb_text_of(filter), "print_lists"))
         *(run(filter, print_lists) ? &passed : &failed) += 1;
+    if (nb_text_is(nb_text_of(filter), "print_folder_keys"))
+        *(run(filter, print_folder_keys) ? &passed : &failed) += 1;
     if (passed + failed == 0) {
         print("no test's name contains '%s'\n", filter);
         failed = 1;

@@ -1,0 +1,161 @@
+#include "huggingface_config.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+
+#include <math.h>
+
+/* Rotations, as transformers' modeling_rope_utils.py has them. */
+
+static double number_in(nb_node object, const char *name, double fallback) {
+    return nb_node_number(nb_node_find(object, name), fallback);
+}
+
+static bool is_empty(nb_node container) {
+    nb_walk w = nb_walk_of(container);
+    return !nb_walk_next(&w);
+}
+
+/* Of the context before it was extended. The configuration's own goes before that of the rotation. */
+static double original_context(const nb_hf_model *p, nb_node own) {
+    double otherwise = number_in(own, "original_max_position_embeddings", nb_hf_number(p, "max_position_embeddings", 0));
+    return nb_hf_number(p, "original_max_position_embeddings", otherwise);
+}
+
+static int32_t need(const nb_hf_model *p, nb_node own, const char *key, nb_text kind) {
+    if (nb_node_find(own, key).at)
+        return NB_OK;
+    return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: the RoPE of type %t has no %s", kind, key);
+}
+
+/* Phi 3's: two sets of factors, which are tensors in GGUF, and what cosines and sines are multiplied with. */
+static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
+    static const nb_hf_pair factors[] = {{"long_factor", "rope_factors_long.weight"},
+                                         {"short_factor", "rope_factors_short.weight"}};
+    double original = original_context(p, own);
+    double factor = number_in(own, "factor", nb_hf_told(p, "context_length", 0) / original);
+    double magnitude = factor > 1 ? sqrt(1 + log(factor) / log(original)) : 1;
+    nb_hf_put(p, "rope.scaling.original_context_length", original);
+    nb_hf_put(p, "rope.scaling.attn_factor", number_in(own, "attention_factor", magnitude));
+    for (int i = 0; i < 2; i++) {
+        nb_node list = nb_node_find(own, factors[i].theirs);
+        uint32_t n = 0;
+        for (nb_walk w = nb_walk_of(list); nb_walk_next(&w);)
+            n++;
+        if (!n)
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: the rope_scaling has no %s", factors[i].theirs);
+        float *numbers = nb_alloc_items(n, sizeof *numbers);
+        if (!numbers)
+            return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for %u factors", n);
+        n = 0;
+        for (nb_walk w = nb_walk_of(list); nb_walk_next(&w);)
+            numbers[n++] = (float)nb_node_number(w.value, 1);
+        NB_TRY(nb_plan_numbers(p->plan, nb_text_of(factors[i].ours), numbers, n));
+    }
+    return NB_OK;
+}
+
+/* What the paper multiplies with, of a factor and one of DeepSeek's mscales. */
+static double magnitude_of(double factor, double mscale) {
+    return factor > 1 ? 0.1 * mscale * log(factor) + 1 : 1;
+}
+
+/* The (fractional) pair that turns so many times over the original context. */
+static double pair_turning(double pairs, double turns, double base, double original) {
+    return pairs * log(original / (turns * 2 * 3.14159265358979323846)) / log(base);
+}
+
+/* YaRN (Peng et al. 2023). Between two pairs frequencies go from unchanged to divided; GGUF's keys say nothing of pairs that
+ * are not whole, so these are written down in keys of nibble's own. GGUF's attn_factor multiplies the paper's. */
+static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, double rotated) {
+    double original = original_context(p, own);
+    double factor = number_in(own, "factor", nb_hf_number(p, "max_position_embeddings", 0) / original);
+    double mscale = number_in(own, "mscale", 0), all_dim = number_in(own, "mscale_all_dim", 0);
+    double fast = number_in(own, "beta_fast", 0), slow = number_in(own, "beta_slow", 0);
+    double magnitude = mscale != 0 && all_dim != 0 ? magnitude_of(factor, mscale) / magnitude_of(factor, all_dim)
+                                                   : magnitude_of(factor, 1);
+    magnitude = number_in(own, "attention_factor", magnitude);
+    nb_node whole = nb_node_find(own, "truncate");
+    bool rounded = !whole.at || nb_node_number(whole, 0) != 0;
+    fast = fast != 0 ? fast : 32;
+    slow = slow != 0 ? slow : 1;
+    double first = pair_turning(rotated / 2, fast, base, original), last = pair_turning(rotated / 2, slow, base, original);
+    first = NB_MAX(rounded ? floor(first) : first, 0);
+    last = NB_MIN(rounded ? ceil(last) : last, rotated - 1);
+    if (!(factor > 0 && original >= 1 && fast > 0 && slow > 0 && first - first == 0 && last - last == 0))
+        return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: the RoPE of type yarn has impossible values (factor %g, original "
+                       "context %g, beta_fast %g, beta_slow %g)", factor, original, fast, slow);
+    nb_hf_put(p, "rope.scaling.factor", factor);
+    nb_hf_put(p, "rope.scaling.original_context_length", original);
+    nb_hf_put(p, "rope.scaling.yarn_beta_fast", fast);
+    nb_hf_put(p, "rope.scaling.yarn_beta_slow", slow);
+    nb_hf_put(p, "rope.scaling.yarn_ramp_first", first);
+    nb_hf_put(p, "rope.scaling.yarn_ramp_last", last);
+    nb_hf_put(p, "rope.scaling.attn_factor", magnitude / magnitude_of(factor, 1));
+    return NB_OK;
+}
+
+/* The parameters of most layers, and of those with a window where these have their own; with its rope_theta a set is whole. */
+static nb_node find_parameters(const nb_hf_model *p, nb_node *local) {
+    nb_node scaling = nb_hf_value(p, "rope_scaling"), both = nb_hf_value(p, "rope_parameters");
+    *local = (nb_node){0};
+    if (!nb_hf_has(p, NB_HF_TWO_ROPES))
+        return is_empty(scaling) ? both : scaling;
+    *local = nb_node_find(both, "sliding_attention");
+    return scaling.at ? scaling : nb_node_find(both, "full_attention");
+}
+
+static nb_text type_of(nb_node parameters) {
+    nb_node kind = nb_node_find(parameters, "rope_type");
+    nb_text name = nb_node_raw(kind.at ? kind : nb_node_find(parameters, "type"));
+    return name.data ? name : nb_text_of("default");
+}
+
+int32_t nb_hf_compose_rope(const nb_hf_model *p) {
+    nb_node local, own = find_parameters(p, &local);
+    double base = nb_hf_number(p, "rope_theta", nb_hf_number(p, "rotary_emb_base", 10000));
+    if (nb_hf_has(p, NB_HF_TWO_ROPES)) { /* rope_scaling is laid over the other's set */
+        nb_node set = nb_node_find(nb_hf_value(p, "rope_parameters"), "full_attention");
+        base = number_in(set, "rope_theta", base);
+        nb_hf_put(p, "rope.freq_base_swa", number_in(local, "rope_theta", nb_hf_number(p, "rope_local_base_freq", 10000)));
+        if (!nb_text_is(type_of(local), "default"))
+            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: the RoPE of layers with a window is of type %t; of %s models "
+                           "only default is supported", type_of(local), p->family->model_type);
+    }
+    base = number_in(own, "rope_theta", base);
+    nb_hf_put(p, "rope.freq_base", base);
+    nb_text name = type_of(own);
+    bool plain = nb_text_is(name, "default"), partly = nb_hf_has(p, NB_HF_PARTLY_ROTATED);
+    double part = number_in(own, "partial_rotary_factor",
+                            nb_hf_number(p, "partial_rotary_factor", nb_hf_number(p, "rotary_pct", 1)));
+    if (part != 1 && !partly && !plain)
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: partial_rotary_factor is %g with RoPE of type %t; of %s models "
+                       "only 1 is supported", part, name, p->family->model_type);
+    double rotated = floor(nb_hf_head_size(p) * (partly ? part : 1));
+    if (part != 1 && partly)
+        nb_hf_put(p, "rope.dimension_count", rotated);
+    if (plain)
+        return NB_OK;
+    bool is_long = nb_text_is(name, "longrope") || nb_text_is(name, "su"), yarn = nb_text_is(name, "yarn");
+    if (nb_hf_has(p, NB_HF_LONGROPE) && (is_long || yarn)) /* as its first files called it */
+        return compose_longrope(p, own);
+    const nb_hf_rope_type *type = nb_hf_rope_types;
+    while (type->name && !nb_text_is(name, type->name))
+        type++;
+    bool others = !nb_hf_has(p, NB_HF_LONGROPE) && (!nb_hf_has(p, NB_HF_LINEAR_ROPE) || nb_text_is(name, "linear"));
+    if (!type->name || is_long || !others)
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: RoPE of type %t is not supported in %s models; %s", name,
+                       p->family->model_type, nb_hf_has(p, NB_HF_LONGROPE) ? "longrope is" :
+                       nb_hf_has(p, NB_HF_LINEAR_ROPE) ? "linear is" : "linear, llama3 and yarn are");
+    nb_hf_put_text(p, "rope.scaling.type", name);
+    NB_TRY(need(p, own, "factor", name));
+    if (yarn)
+        return compose_yarn(p, own, base, rotated);
+    NB_TRY(nb_hf_put_numbers(p, own, type->keys));
+    if (!nb_text_is(name, "llama3"))
+        return NB_OK;
+    NB_TRY(need(p, own, "low_freq_factor", name));
+    NB_TRY(need(p, own, "high_freq_factor", name));
+    nb_hf_put(p, "rope.scaling.original_context_length", original_context(p, own));
+    return NB_OK;
+}
