@@ -95,6 +95,21 @@ describe('the demo page, on the way', { skip }, () => {
         });
     });
 
+    it('takes the tiny model where the server has no other, in whatever way it says so', async () => {
+        for (const [status, contentType] of /** @type {[number, string][]} */ ([[403, 'text/plain'], [410, 'text/plain'], [200, 'text/html; charset=utf-8']])) {
+            const context = await browser().newContext({ serviceWorkers: 'block' });
+            try {
+                await context.route('**/SmolLM2*', route => route.fulfill({ status, contentType, body: '<!doctype html>' }));
+                const page = await context.newPage();
+                await page.goto(`${url()}demo/`);
+                await page.waitForSelector(READY);
+                assert.equal(await page.innerText('#model-name'), 'Tiny stories');
+            } finally {
+                await context.close();
+            }
+        }
+    });
+
     it('says so when one of its scripts does not load', async () => {
         const context = await browser().newContext({ serviceWorkers: 'block' });
         try {
