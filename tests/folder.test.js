@@ -245,10 +245,40 @@ const wrong = [
         ['deepseek', 'scoring_func', 'sigmoid', 'softmax'], ['smollm3', 'no_rope_layer_interval', 5, '4'], ['smollm3', 'use_sliding_window', true, 'false'],
         ['falcon', 'alibi', true, 'false'], ['falcon', 'parallel_attn', false, 'true'], ['gpt2', 'scale_attn_by_inverse_layer_idx', true, 'false'],
         ['opt', '_remove_final_layer_norm', true, 'false'], ['opt', 'enable_bias', false, 'true'],
-        ['bert', 'position_embedding_type', 'relative_key', 'absolute'], ['nomic-bert', 'prenorm', true, 'false'], ['phi', 'qk_layernorm', true, 'false'],
+        ['bert', 'position_embedding_type', 'relative_key', 'absolute'], ['bert', 'is_causal', true, 'false'], ['nomic-bert', 'is_causal', true, 'false'],
+        ['roberta', 'is_decoder', true, 'false'], ['bert', 'add_cross_attention', true, 'false'], ['stablelm', 'is_causal', false, 'true'],
+        ['gemma', 'use_bidirectional_attention', true, 'false'], ['gemma2', 'use_bidirectional_attention', true, 'false'],
+        ['llama-f32', 'per_layer_config', '1', 'null'], ['deepseek', 'moe_layer_freq', 2, '1'], ['falcon', 'parallel_attn', null, 'true'],
+        ['granite', 'hidden_act', 'relu', 'silu or swish'], ['gpt2', 'add_cross_attention', true, 'false'], ['gemma2', 'attention_bias', true, 'false'],
+        ['nomic-bert', 'moe_every_n_layers', 2, '0'], ['nomic-bert', 'prenorm', true, 'false'], ['phi', 'qk_layernorm', true, 'false'],
     ].map(([name, key, value, wanted]) => /** @type {(typeof wrong)[0]} */ ([`${name} with ${key} ${value}`, folder + name,
         path => editJson(`${path}/config.json`, config => { config[String(key)] = value; }), 'NB_ERR_UNSUPPORTED',
-        new RegExp(`${key} is ${value ?? false}; of .* models only ${wanted} is supported`)])),
+        new RegExp(`${key} is ${value === undefined ? false : value}; of .* models only ${wanted} is supported`)])),
+    ...[ // and those that no list of values can tell: folder, what is set, what the message has
+        ['llama-f32', { is_causal: null }, /is_causal is null/], ['llama-f32', { rms_norm_eps: '1e-5' }, /rms_norm_eps is 1e-5, which is no number/],
+        ['llama-f32', { hidden_size: [32] }, /hidden_size .*no number/],
+        ['llama-f32', { rope_parameters: { rope_type: 'proportional' } }, /RoPE of type proportional is not supported in llama models/],
+        ['llama-f32', { rope_scaling: { type: 'linear' } }, /RoPE of type linear has no factor/],
+        ['llama-f32', { rope_scaling: { rope_type: 'yarn' } }, /RoPE of type yarn has no factor/],
+        ['llama-f32', { rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1 } }, /llama3 has no high_freq_factor/],
+        ['llama-f32', { rope_scaling: { rope_type: 'yarn', factor: 4, partial_rotary_factor: 0.5 } }, /partial_rotary_factor is 0\.5 with RoPE of type yarn/],
+        ['llama-f32', { rope_scaling: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 0 } }, /yarn has impossible values/],
+        ['phi3', { rope_scaling: { rope_type: 'linear', factor: 2 } }, /RoPE of type linear is not supported in phi3 models; longrope is/],
+        ['deepseek', { rope_scaling: { rope_type: 'yarn', factor: 2 } }, /RoPE of type yarn is not supported in deepseek models; linear is/],
+        ['gemma3', { rope_parameters: { sliding_attention: { rope_type: 'linear', factor: 2 } } }, /layers with a window is of type linear/],
+        ['gemma2', { layer_types: ['full_attention', 'linear_attention'] }, /layer_types has linear_attention/],
+        ['gemma2', { layer_types: ['full_attention'] }, /layer_types names 1 layers, and there are 2/],
+        ['gemma2', { sliding_window: null }, /layers with a sliding window \(layer_types\), and sliding_window is 0/],
+        ['gemma2', { layer_types: ['full_attention', 'sliding_attention'] }, /in some layers only \(layer_types\)/],
+        ['mistral', { layer_types: ['full_attention', 'sliding_attention'] }, /in some layers only \(layer_types\)/],
+        ['qwen2', { sliding_window: 9, layer_types: ['sliding_attention', 'sliding_attention'] }, /use_sliding_window is false/],
+        ['qwen2-moe', { use_sliding_window: true, sliding_window: 9, layer_types: undefined }, /in some layers only \(max_window_layers\)/],
+        ['smollm3', { sliding_window: 9, layer_types: Array(4).fill('sliding_attention') }, /use_sliding_window is false/],
+        ['stablelm', { head_dim: 16 }, /head_dim is 16; of stablelm models only hidden_size/],
+    ].map(([name, set, message]) => /** @type {(typeof wrong)[0]} */ ([`${name} with ${JSON.stringify(set)}`, folder + name,
+        path => editJson(`${path}/config.json`, config => { Object.assign(config, set); }), 'NB_ERR_(FORMAT|UNSUPPORTED)', message])),
+    ['a key written with escapes', whole, async path => writeFile(`${path}/config.json`,
+        (await readFile(`${path}/config.json`, 'utf8')).replace('{', '{"is_c\\u0061usal": false,')), 'NB_ERR_UNSUPPORTED', /written with escapes/],
     ['layers that are not rotated, elsewhere', `${folder}smollm3`, path => editJson(`${path}/config.json`, config => { config.no_rope_layers = [1, 1, 0, 1]; }),
         'NB_ERR_UNSUPPORTED', /no_rope_layers has 0 for layer 2/],
     ['a window in some layers', `${folder}qwen2`, path => editJson(`${path}/config.json`, config => {
@@ -343,7 +373,7 @@ test('null is none, not the default', async () => {
         for (const given of [null, undefined]) {
             const path = await changed(folder + name, to => editJson(`${to}/config.json`, config => { config[key] = given; }));
             const model = await load(path, { ...ONE, headerOnly: true });
-            assert.equal(model.info.metadata[inFile], given === null ? undefined : value);
+            assert.equal(model.info.metadata[inFile], given !== null ? value : name === 'gemma2' ? 0 : undefined);
             await model.dispose();
         }
 });

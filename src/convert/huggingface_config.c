@@ -316,6 +316,14 @@ uint32_t nb_hf_skipped_positions(const nb_hf_model *p) {
     return nb_hf_has(p, NB_HF_POSITIONS_FROM_2) ? 2 : 0;
 }
 
+/* A cap of null is none, and the engine takes the usual one where there is no key. */
+static void compose_caps(const nb_hf_model *p) {
+    static const char *const caps[] = {"final_logit_softcapping", "attn_logit_softcapping"};
+    for (int i = 0; i < 2; i++)
+        if (row_of(p->family->keys, caps[i]) && !nb_hf_value(p, caps[i]).at)
+            nb_hf_put(p, caps[i], 0);
+}
+
 static void compose_context(const nb_hf_model *p) {
     double context = nb_hf_number(p, "max_position_embeddings", 0);
     double trained = nb_hf_number(p, "max_trained_positions", 0); /* Nomic's further ones are of another rotation */
@@ -335,6 +343,7 @@ int32_t nb_hf_compose_config(const nb_hf_model *p) {
     double heads = nb_hf_told(p, "attention.head_count", 0), scalar = nb_hf_number(p, "query_pre_attn_scalar", 0);
     double width = nb_hf_told(p, "embedding_length", 0), head_size = nb_hf_number(p, "head_dim", 0);
     compose_context(p);
+    compose_caps(p);
     if (nb_hf_told(p, "attention.key_length", 0) == 0 && head_size > 0 && head_size * heads != width)
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: head_dim is %g; of %s models only hidden_size / "
                        "num_attention_heads is supported", head_size, p->family->model_type);

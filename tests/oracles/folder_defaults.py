@@ -20,29 +20,41 @@ SILENT = {"attention.key_length": lambda c: c.hidden_size // c.num_attention_hea
 
 
 def defaults(kind):
-    config, family = transformers.CONFIG_MAPPING[kind](), folder_mapping.FAMILIES[kind]
+    config = transformers.CONFIG_MAPPING[kind]()
+    architecture = "gemma3" if kind == "gemma3_text" else folder_mapping.FAMILIES[kind].architecture
     keys = {}
     for names, key in folder_mapping.NUMBERS:
         values = [getattr(config, name, None) for name in names.split()]
         value = next((v for v in values if isinstance(v, (int, float))), None)
         if value is not None and key not in ALWAYS_THERE and not (key in SILENT and value == SILENT[key](config)):
-            keys[f"{family.architecture}.{key}"] = value
+            keys[f"{architecture}.{key}"] = value
+    if getattr(config, "query_pre_attn_scalar", None):
+        keys[f"{architecture}.attention.scale"] = config.query_pre_attn_scalar ** -0.5
+    layers = getattr(config, "layer_types", None) or ["sliding_attention"]
+    if getattr(config, "sliding_window", None) and "sliding_attention" in layers:
+        keys[f"{architecture}.attention.sliding_window"] = config.sliding_window
+    if "full_attention" in layers and "sliding_attention" in layers:
+        keys[f"{architecture}.attention.sliding_window_pattern"] = layers.index("full_attention") + 1
     if kind == "roberta":
         keys["bert.context_length"] -= config.pad_token_id + 1
     turns = getattr(config, "rope_parameters", None)
     if turns and "rope_theta" in turns and kind not in folder_mapping.ROTATED_NOT:
-        keys[f"{family.architecture}.rope.freq_base"] = turns["rope_theta"]
+        keys[f"{architecture}.rope.freq_base"] = turns["rope_theta"]
         part = turns.get("partial_rotary_factor", 1)
         if part != 1:
             head = config.hidden_size // config.num_attention_heads
-            keys[f"{family.architecture}.rope.dimension_count"] = int(head * part)
+            keys[f"{architecture}.rope.dimension_count"] = int(head * part)
+    elif turns:  # a set for each kind of layer
+        keys[f"{architecture}.rope.freq_base"] = turns["full_attention"]["rope_theta"]
+        keys[f"{architecture}.rope.freq_base_swa"] = turns["sliding_attention"]["rope_theta"]
     return {"hidden_size": config.hidden_size, "num_attention_heads": config.num_attention_heads,
-            "tied": bool(config.tie_word_embeddings), "keys": keys}
+            "num_hidden_layers": config.num_hidden_layers, "tied": bool(config.tie_word_embeddings), "keys": keys}
 
 
 def main():
     own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures/formats/folder-defaults.json")
-    found = {kind: defaults(kind) for kind in folder_mapping.FAMILIES if kind in transformers.CONFIG_MAPPING}
+    kinds = [*folder_mapping.FAMILIES, "gemma3_text"]
+    found = {kind: defaults(kind) for kind in kinds if kind in transformers.CONFIG_MAPPING}
     with open(sys.argv[1] if len(sys.argv) > 1 else own, "w", encoding="utf-8") as out:
         json.dump(found, out, indent=1)
         out.write("\n")

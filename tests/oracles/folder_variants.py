@@ -112,6 +112,7 @@ CASES = {
                (OTHER, dict(layer_types=DROP, sliding_window_pattern=2)), (OTHER, dict(layer_types=DROP, sliding_window_pattern=1)),
                (OTHER, old(dict(rope_type="linear", factor=8.0), 1000.0, rope_local_base_freq=100.0)),
                (OTHER, dict(rope_parameters={FULL: dict(YARN, truncate=False)})),
+               (OTHER, dict(rope_parameters={FULL: dict(YARN, attention_factor=1.5)})),
                (OTHER, dict(rope_parameters={FULL: dict(rope_type="default", rope_theta=700.0), SLIDES: dict(PLAIN, rope_theta=70.0)}))],
     "phi": [(OTHER, old(None, partial_rotary_factor=1.0)), (OTHER, dict(is_causal=False)),
             (OTHER, turns(dict(YARN, partial_rotary_factor=0.5, truncate=False)))],
