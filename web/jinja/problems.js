@@ -1,0 +1,10 @@
+/** What can be wrong with a chat template. */
+
+/** It is not Jinja, or asks for what is not there. */
+export class SyntaxProblem extends Error {}
+
+/** It asks for too much: steps, text, depth. */
+export class LimitError extends Error {}
+
+/** It fails on what it was given, or raises an error itself. */
+export class TemplateError extends Error {}
