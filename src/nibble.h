@@ -109,6 +109,7 @@ int32_t nb_model_context(const nb_model *model);          /* context length that
 int32_t nb_model_width(const nb_model *model);            /* numbers in a token's vector */
 int32_t nb_model_embedding_size(const nb_model *model);   /* numbers in an embedding, by the file's own pooling */
 int32_t nb_model_is_end(const nb_model *model, int32_t token); /* 1 if the token ends a generation (EOS, EOT, ...) */
+int32_t nb_model_token_type(const nb_model *model, int32_t token); /* GGUF's number, 4: user-defined; 0: no such token */
 
 /* ---- text -------------------------------------------------------------------------------------------------- */
 
@@ -188,6 +189,9 @@ enum {
  * and returns how many tokens of the prefix the cache holds now: repeat until that is n. At least the last token is
  * evaluated anew, so that its logits exist. */
 int32_t nb_session_advance(nb_session *session, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err);
+
+/* How many of tokens[n], from the first on, the cache holds. */
+int32_t nb_session_holds(const nb_session *session, const int32_t *tokens, int32_t n);
 
 /* Logits of the last call: [rows, vocabulary] F32. LAST: one row, once the whole prefix is held (else 0 rows);
  * ALL: one row for each token that the call evaluated. */

@@ -86,6 +86,20 @@ test('tokenize prints an array; --special parses', async () => {
     await model.dispose();
 });
 
+test('template prints the prompt of a conversation; --json its tokens, too', async () => {
+    const messages = [{ role: 'user', content: 'Hi' }, { role: 'assistant', content: '<|im_end|>' }, { role: 'user', content: 'é' }];
+    const model = await load(tiny, { headerOnly: true });
+    const whole = await model.applyTemplate(messages), bare = await model.applyTemplate(messages, { addGenerationPrompt: false });
+    await model.dispose();
+    const file = join(folder, 'chat.json');
+    writeFileSync(file, `\ufeff${JSON.stringify(messages)}`);
+    assert.equal((await nibble(['template', tiny, '--messages', file])).out, `${whole.text}\n`);
+    assert.deepEqual(await json('template', tiny, '--messages', file, '--json'), whole);
+    assert.deepEqual(await json('template', tiny, '--messages', JSON.stringify(messages), '--no-generation-prompt', '--variables', '{"x": 1}', '--json'), bare);
+    for (const [given, told] of /** @type {[string, RegExp][]} */ ([['{}', /must be an array of objects/], ['nowhere.json', /cannot read nowhere\.json/], ['[1', /not JSON/], ['[{"content":"a"}]', /no role/]]))
+        assert.match((await nibble(['template', tiny, '--messages', given])).err, told);
+});
+
 test('inspect: a table for people, everything for programs', async () => {
     const { out } = await nibble(['inspect', tiny]);
     assert.match(out, /^architecture +llama$/m);

@@ -35,7 +35,7 @@ test('package: holds what it needs and nothing else', () => {
     for (const file of ['LICENSE', 'README.md', 'build/engine-worker.js', 'build/pool-worker.js', 'build/jinja.js', ...builds.map(build => `build/wasm/nibble-${build.name}.wasm`)])
         assert.ok(packed.includes(file), `${file} is missing`);
     for (const file of packed)
-        assert.match(file, /^(LICENSE|README\.md|package\.json|build\/(engine-worker|pool-worker|jinja)\.js|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/[a-z-]+\.(js|d\.ts))$/);
+        assert.match(file, /^(LICENSE|README\.md|package\.json|build\/(engine-worker|pool-worker|jinja)\.js|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/(jinja\/)?[a-z-]+\.(js|d\.ts))$/);
     assert.deepEqual(readdirSync(join(home, 'node_modules')).filter(name => !name.startsWith('.')), ['nibble-llm'], 'it brings nothing along');
 });
 

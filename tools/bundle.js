@@ -1,15 +1,16 @@
-// Makes of npm packages what a page can import as it is: build/jinja.js, build/uplot.js (each with its types) and
-// build/uplot.css. And of each worker with all that it imports one file, build/engine-worker.js and build/pool-worker.js: bundlers copy
-// such a file as it is, a page has everything with one request, and it runs as a module and as a classic script alike.
+// Makes of an npm package what the demo can import as it is, build/uplot.js (with its types) and build/uplot.css. Of the renderer
+// of chat templates one script, build/jinja.js, which is loaded when there is a chat. And of each worker with all that it imports one
+// file, build/engine-worker.js and build/pool-worker.js: bundlers copy such a file as it is, a page has everything with one request,
+// and it runs as a module and as a classic script alike.
 import { build } from 'esbuild';
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Bundles one package into one file that opens with the package's licence: an ES module, or a script that importOwn() runs.
- * @param {string} name @param {string} entry @param {string} out @param {string} [handedOver] by this name: makes it a script */
-async function bundle(name, entry, out, handedOver) {
+/** Bundles one package into one ES module that opens with the package's licence.
+ * @param {string} name @param {string} entry @param {string} out */
+async function bundle(name, entry, out) {
     const folder = `${root}node_modules/${name}/`;
     const { version } = JSON.parse(readFileSync(`${folder}package.json`, 'utf8'));
     const licence = readFileSync(`${folder}LICENSE`, 'utf8').trim();
@@ -17,39 +18,42 @@ async function bundle(name, entry, out, handedOver) {
         entryPoints: [folder + entry],
         outfile: root + out,
         bundle: true,
-        ...(handedOver ? handOver(handedOver) : { format: 'esm' }),
+        format: 'esm',
         minify: true,
         target: 'es2022',
         banner: { js: `/*! ${name} ${version}\n\n${licence}\n*/` },
         logLevel: 'warning',
     });
-    if (!handedOver) writeFileSync(root + out.replace(/js$/, 'd.ts'), `export * from '${name}';\nexport { default } from '${name}';\n`);
+    writeFileSync(root + out.replace(/js$/, 'd.ts'), `export * from '${name}';\nexport { default } from '${name}';\n`);
 }
 
-/** A script that hands over what it exports. @param {string} name @returns {import('esbuild').BuildOptions} */
-function handOver(name) {
-    return { format: 'iife', globalName: 'nibbleExports', footer: { js: `globalThis[Symbol.for("nibble-llm/${name}")] = nibbleExports;` } };
-}
-
-await bundle('@huggingface/jinja', 'dist/index.js', 'build/jinja.js', 'jinja');
 await bundle('uplot', 'dist/uPlot.esm.js', 'build/uplot.js');
-copyFileSync(`${root}node_modules/uplot/dist/uPlot.min.css`, `${root}build/uplot.css`);
 
-for (const name of ['engine-worker', 'pool-worker']) {
-    const { outputFiles } = await build({
-        entryPoints: [`${root}web/${name}.js`],
+/** @param {string} entry @param {string} out @param {import('esbuild').BuildOptions} options */
+async function bundleOwn(entry, out, options) {
+    const { outputFiles: [output] = [] } = await build({
+        entryPoints: [`${root}web/${entry}.js`],
         bundle: true,
-        format: 'iife',
-        target: 'es2022', // not minified: what a trace of an error names can be read
-        define: { 'import.meta.url': 'undefined' }, // it is told where nibble's files are
+        target: 'es2022',
         banner: { js: `/*! nibble-llm\n\n${readFileSync(`${root}LICENSE`, 'utf8').trim()}\n*/` },
         write: false,
         logLevel: 'warning',
+        ...options,
     });
     // Vite makes a data: address of a file below 4 KB, which a strict page forbids
-    const padding = Math.max(0, 4100 - outputFiles[0].contents.length);
+    const padding = Math.max(0, 4100 - output.contents.length);
     // another process may read it at this moment
-    const out = `${root}build/${name}.js`;
-    writeFileSync(`${out}.${process.pid}`, outputFiles[0].text + (padding ? `/*${' '.repeat(padding)}*/\n` : ''));
-    renameSync(`${out}.${process.pid}`, out);
+    const file = `${root}build/${out}.js`;
+    writeFileSync(`${file}.${process.pid}`, output.text + (padding ? `/*${' '.repeat(padding)}*/\n` : ''));
+    renameSync(`${file}.${process.pid}`, file);
 }
+
+copyFileSync(`${root}node_modules/uplot/dist/uPlot.min.css`, `${root}build/uplot.css`);
+
+await bundleOwn('jinja/jinja', 'jinja', { format: 'iife', minify: true, globalName: 'nibbleExports', // a script that importOwn() runs
+    footer: { js: 'globalThis[Symbol.for("nibble-llm/jinja")] = nibbleExports;' } });
+for (const name of ['engine-worker', 'pool-worker'])
+    await bundleOwn(name, name, {
+        format: 'iife', // not minified: what a trace of an error names can be read
+        define: { 'import.meta.url': 'undefined' }, // it is told where nibble's files are
+    });

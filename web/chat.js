@@ -1,19 +1,22 @@
 /**
- * Chat: messages -> the model's own Jinja template -> tokens.
+ * Chat: messages -> the model's own Jinja template -> one text -> tokens.
  *
- * Nobody may forge a turn by writing a special token into a message. Ordinary messages are rendered as they are, and the
- * whole text is tokenized with its special tokens parsed, exactly as the reference does. Where a message contains the text
- * of a special token, or begins or ends with a part of one, a mark (a code point that Unicode reserves for such uses, so no
- * text has it) is put there before rendering. The rendered text is then cut at the special tokens that are the template's
- * own, and every stretch between them that has a mark is tokenized without it, as text and nothing else. Some files call
- * the tokens that begin a turn user-defined, and those are found in any text: where a template writes one that a message
- * holds too, the message is tokenized in two pieces, parted at the mark.
+ * Nobody may forge a turn by writing a special token into a message. Template and tokenizer still see exactly what the reference
+ * shows them. The template gets the messages as they are; its renderer (jinja/) remembers, through all that a template does to a
+ * text, which characters came out of a message. The tokenizer gets the whole text at once, and is told where the messages
+ * stand in it: a special token's name that touches a message is text there (nb_tokenize_quoted).
+ *
+ * Control tokens are never parsed in a message. Tokens that a file calls user-defined are found in any text, as the
+ * reference finds them, unless the template writes them itself: those may begin a turn or end it.
  */
 import { ownTemplateUrl } from './assets.js';
-import { NibbleError } from './errors.js';
+import { NibbleError, messageOf } from './errors.js';
 import { importOwn } from './platform.js';
 
 /** @typedef {import('./index.d.ts').Message} Message */
+/** @typedef {import('./index.d.ts').TemplateOptions} TemplateOptions */
+/** @typedef {typeof import('./jinja/jinja.js')} Jinja */
+/** @typedef {{ token: number, kinds: number }} Plain a user-defined token that is text in quotes of these kinds (nb_plain) */
 
 /**
  * What this needs to know of a model.
@@ -23,170 +26,180 @@ import { importOwn } from './platform.js';
  * @property {string} beginText of the beginning token, or ''
  * @property {string} endText of the end token, or ''
  * @property {number[]} beginTokens what the model wants before any text
- * @property {() => string[]} specials the texts of all special tokens
- * @property {() => string[]} [shown] texts of tokens that are found in any text, but look like special ones
- * @property {(text: string, special: boolean) => number[]} tokenize special: parse the names of special tokens
+ * @property {() => { token: number, name: string }[]} userDefined the tokens that are found in any text
+ * @property {(text: string, marks: number[], plain: Plain[]) => number[]} tokenize a text with its special tokens parsed; marks:
+ *     from, to and kind of each quote in turn
  */
 
-/**
- * @param {string | undefined} url
- * @returns {Promise<typeof import('@huggingface/jinja').Template>}
- */
-async function jinja(url = ownTemplateUrl()) {
+/** @typedef {{ text: string, tokens: number[] }} Prompt */
+
+/** What a template yields to: resolves to true if the rendering is to be left. @typedef {() => Promise<boolean> | boolean} Pause */
+
+/** @param {string} url @returns {Promise<Jinja>} */
+async function loadJinja(url = ownTemplateUrl()) {
     try {
-        return (await importOwn(url, 'jinja')).Template;
+        return await importOwn(url, 'jinja');
     } catch (error) {
         throw new NibbleError('NB_ERR_ENGINE', `cannot load the chat templates' renderer from ${url}: ` +
-            `${error instanceof Error ? error.message : error}. In a checkout run make build, or tell load() where it is with templateUrl`, { cause: error });
+            `${messageOf(error)}. In a checkout run make build, or tell load() where it is with templateUrl`, { cause: error });
     }
 }
 
 /**
  * @param {unknown} messages
- * @returns {Message[]} with their contents as one text each
+ * @param {string} [caller]
+ * @returns {Message[]}
  */
-export function checkMessages(messages) {
-    const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', `chat(): ${message}`);
+export function checkMessages(messages, caller = 'chat()') {
+    const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${message}`);
     const list = typeof messages === 'string' ? [{ role: 'user', content: messages }] : messages;
     if (!Array.isArray(list) || list.length === 0)
         throw refuse('messages must be a text, or an array of { role, content } with at least one of them');
     return list.map((/** @type {any} */ message, /** @type {number} */ i) => {
         if (typeof message?.role !== 'string')
             throw refuse(`message ${i} has no role; give it "system", "user" or "assistant"`);
-        const parts = Array.isArray(message.content) ? message.content : [{ type: 'text', text: message.content }];
-        for (const part of parts)
-            if (part?.type !== 'text' || typeof part.text !== 'string')
-                throw refuse(`the content of message ${i} must be a text (or an array of { type: 'text', text })`);
-        return { ...message, content: parts.map((/** @type {{ text: string }} */ part) => part.text).join('') };
+        const { role, content } = message;
+        const bare = content === undefined || content === null;
+        if (bare && (role === 'user' || role === 'system' || Object.keys(message).every((key) => key === 'role' || key === 'content')))
+            throw refuse(`message ${i} has no content, which only a message with something else, such as tool_calls, may lack`);
+        const text = Array.isArray(content) ? content.every((part) => part?.type === 'text' && typeof part.text === 'string') : typeof content === 'string';
+        if (!bare && !text)
+            throw refuse(`the content of message ${i} must be a text (or an array of { type: 'text', text })`);
+        return { ...message };
     });
 }
 
 /**
+ * The prompt up to where the model's answer begins.
  * @param {ChatModel} model
  * @param {Message[]} messages checked
- * @returns {Promise<number[]>} the tokens of the whole conversation, up to where the model's answer begins
+ * @param {TemplateOptions} [options]
+ * @param {Pause} [pause]
+ * @returns {Promise<Prompt | null>} null: it was left
  */
-export async function chatTokens(model, messages) {
+export async function chatPrompt(model, messages, options = {}, pause = () => false) {
     if (!model.template)
         throw new NibbleError('NB_ERR_UNSUPPORTED', 'this model has no chat template: it continues text rather than answering. ' +
             'Use complete() (on the command line: --prompt)');
-    const specials = model.specials().filter((text) => text !== '');
-    const { template } = model;
-    const shown = (model.shown?.() ?? []).filter((text) => template.includes(text));
-    const any = matcher([...specials, ...shown]);
-    const mark = unusedMark(template + JSON.stringify(messages));
-    const guarded = /** @type {Message[]} */ (guard(messages, [...specials, ...shown], any, mark));
-    const text = render(await jinja(model.templateUrl), model, guarded);
+    const jinja = await loadJinja(model.templateUrl);
+    try {
+        const template = new jinja.Template(model.template);
+        const text = await render(jinja, template, model, messages, options, pause);
+        if (!text)
+            return null;
+        const tokens = model.tokenize(text.string, text.marks, plainTokens(jinja, template.literals, model.userDefined()));
+        // many templates write the beginning token themselves
+        const begun = model.beginTokens.length > 0 && tokens[0] === model.beginTokens[0];
+        return { text: text.string, tokens: begun ? tokens : [...model.beginTokens, ...tokens] };
+    } catch (error) {
+        throw explained(jinja, error);
+    }
+}
 
-    // many templates write the beginning token themselves
-    const begin = model.beginText && text.startsWith(model.beginText) ? [] : model.beginTokens;
-    if (!text.includes(mark))
-        return [...begin, ...model.tokenize(text, true)];
-    return [...begin, ...cut(text, any).flatMap((stretch) => {
-        if (!stretch.includes(mark))
-            return model.tokenize(stretch, true);
-        const plain = stretch.replaceAll(mark, '');
-        const pieces = shown.some((name) => plain.includes(name)) ? stretch.split(mark).filter((piece) => piece !== '') : [plain];
-        return pieces.flatMap((piece) => model.tokenize(piece, false));
-    })];
+/** @param {Jinja} jinja @param {unknown} error */
+function explained(jinja, error) {
+    const told = messageOf(error);
+    if (error instanceof jinja.LimitError)
+        return new NibbleError('NB_ERR_FORMAT', `the model's chat template asks for too much: ${told}. Use complete() with a prompt of your own`, { cause: error });
+    if (error instanceof jinja.SyntaxProblem)
+        return new NibbleError('NB_ERR_FORMAT', `the model's chat template cannot be read: ${told}. Use complete() with a prompt of your own`, { cause: error });
+    // some templates refuse what they were not made for by raising an error themselves: their text says what
+    return error instanceof jinja.TemplateError
+        ? new NibbleError('NB_ERR_ARGUMENT', `the model's chat template refuses these messages: ${told}`, { cause: error }) : error;
 }
 
 /**
- * @param {typeof import('@huggingface/jinja').Template} Template
+ * A template that looks into a content of parts gets the parts. One that takes it for a text, and would print a list or fails,
+ * gets the texts of the parts, with line ends between them as llama.cpp puts there.
+ * @param {Jinja} jinja
+ * @param {import('./jinja/interpreter.js').Template} template
  * @param {ChatModel} model
  * @param {Message[]} messages
+ * @param {TemplateOptions} options
+ * @param {Pause} pause
  */
-function render(Template, model, messages) {
+async function render(jinja, template, model, messages, options, pause) {
+    const inParts = messages.some(({ content }) => Array.isArray(content));
+    const parts = new jinja.Parts();
     try {
-        return new Template(/** @type {string} */ (model.template)).render({
-            messages, add_generation_prompt: true, bos_token: model.beginText, eos_token: model.endText,
-            tools: null, documents: null, // templates ask whether there are any, and how depends on the asker
-        });
+        const text = await run(template, variablesOf(jinja, model, messages, options, parts), pause);
+        if (!inParts || !text || parts.seen && !parts.printed)
+            return text;
     } catch (error) {
-        // some templates refuse what they were not made for by raising an error themselves: their text says what
-        throw new NibbleError('NB_ERR_ARGUMENT', `the model's chat template refuses these messages: ${
-            error instanceof Error ? error.message : error}`, { cause: error });
+        if (!inParts || !(error instanceof jinja.TemplateError))
+            throw error;
+    }
+    const joined = messages.map((message) => (Array.isArray(message.content)
+        ? { ...message, content: message.content.map(({ text }) => text).join('\n') } : message));
+    return run(template, variablesOf(jinja, model, joined, options, parts), pause);
+}
+
+/**
+ * @param {import('./jinja/interpreter.js').Template} template
+ * @param {Map<string, unknown>} variables
+ * @param {Pause} pause
+ */
+async function run(template, variables, pause) {
+    const work = template.render(variables);
+    for (;;) {
+        const { done, value } = work.next();
+        if (done)
+            return value;
+        if (await pause())
+            return null;
     }
 }
 
-/**
- * @param {string[]} specials
- * @returns {RegExp} that finds any of them, the longest first, as the tokenizer does
- */
-function matcher(specials) {
-    const escaped = [...specials].sort((a, b) => b.length - a.length).map((text) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
-    return new RegExp(escaped.length > 0 ? escaped.join('|') : '(?!)', 'gu');
-}
-
-/** @param {string} text */
-function unusedMark(text) {
-    for (let code = 0xfdd0; code <= 0xfdef; code++)
-        if (!text.includes(String.fromCharCode(code)))
-            return String.fromCharCode(code);
-    throw new NibbleError('NB_ERR_ARGUMENT', 'chat(): the messages use all 32 of the noncharacters U+FDD0 to U+FDEF; leave one out');
-}
+/** A role that is a word takes part in the template's own text: some write special tokens as <|{{ role }}|>. */
+const isWord = (/** @type {unknown} */ role) => /^[\p{L}\p{N}_.-]+$/u.test(String(role));
 
 /**
- * @param {unknown} value messages, or a part of them: every text in them is the caller's
- * @param {string[]} specials
- * @param {RegExp} any
- * @param {string} mark
- * @returns {unknown}
+ * What a template sees, as transformers gives it.
+ * @param {Jinja} jinja
+ * @param {ChatModel} model
+ * @param {Message[]} messages
+ * @param {TemplateOptions} options
+ * @param {InstanceType<Jinja['Parts']>} parts
  */
-function guard(value, specials, any, mark) {
-    if (typeof value === 'string')
-        return guardText(value, specials, any, mark);
-    if (Array.isArray(value))
-        return value.map((item) => guard(item, specials, any, mark));
-    if (typeof value === 'object' && value !== null)
-        return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, guard(item, specials, any, mark)]));
-    return value;
+function variablesOf({ CALLER, MODEL, TEMPLATE, dictOf, valueOf }, model, messages, { addGenerationPrompt = true, tools, documents, templateVariables = {} }, parts) {
+    const list = messages.map((message) => {
+        const words = message.role === 'assistant' ? MODEL : CALLER;
+        return dictOf(withReasoning(message), (key, value) => (key === 'role' && isWord(value) ? TEMPLATE : words), parts);
+    });
+    const variables = new Map(/** @type {[string, unknown][]} */ ([
+        ['bos_token', valueOf(model.beginText, TEMPLATE)], ['eos_token', valueOf(model.endText, TEMPLATE)],
+        ['messages', list], ['add_generation_prompt', addGenerationPrompt],
+        ['tools', valueOf(tools, CALLER)], ['documents', valueOf(documents, CALLER)], // templates ask whether they are none
+    ]));
+    for (const [name, value] of Object.entries(templateVariables))
+        variables.set(name, valueOf(value, CALLER));
+    return variables;
 }
 
 /**
- * @param {string} text
- * @param {string[]} specials
- * @param {RegExp} any
- * @param {string} mark
+ * Transformers drops what is null (a content beside tool_calls), and knows reasoning by three names.
+ * @param {Message} message
  */
-function guardText(text, specials, any, mark) {
-    let guarded = text;
-    while (guarded.search(any) >= 0) // again, because breaking one may leave another that overlapped it
-        guarded = guarded.replace(any, (found) => {
-            const first = String.fromCodePoint(/** @type {number} */ (found.codePointAt(0)));
-            return first === found ? '' : first + mark + found.slice(first.length); // one character cannot be broken
-        });
-    if (specials.some((special) => overlaps(text, special)))
-        guarded += mark;
-    if (specials.some((special) => overlaps(special, text)))
-        guarded = mark + guarded;
-    return guarded;
+function withReasoning(message) {
+    const kept = Object.fromEntries(Object.entries(message).filter(([, value]) => value !== null && value !== undefined));
+    const reasoning = kept.reasoning_content ?? kept.thinking ?? kept.reasoning;
+    return reasoning === undefined ? kept : { thinking: reasoning, ...kept, reasoning_content: reasoning };
 }
 
 /**
- * Whether a ends with what b begins with.
- * @param {string} a
- * @param {string} b
+ * The user-defined tokens that are text in messages: those that the template writes itself, but for white space. In the model's
+ * own words, those that come in pairs like <think> and </think> stay tokens: they mark parts of an answer, and no turn.
+ * @param {Jinja} jinja
+ * @param {string[]} literals
+ * @param {{ token: number, name: string }[]} userDefined
+ * @returns {Plain[]}
  */
-function overlaps(a, b) {
-    for (let n = Math.min(a.length, b.length); n > 0; n--)
-        if (a.endsWith(b.slice(0, n)))
-            return true;
-    return false;
-}
-
-/**
- * @param {string} text
- * @param {RegExp} any
- * @returns {string[]} the special tokens of the text and what lies between them, in order, none of them empty
- */
-function cut(text, any) {
-    const stretches = [];
-    let at = 0;
-    for (const { 0: found, index } of text.matchAll(any)) {
-        stretches.push(text.slice(at, index), found);
-        at = index + found.length;
-    }
-    stretches.push(text.slice(at));
-    return stretches.filter((stretch) => stretch !== '');
+function plainTokens({ CALLER, MODEL }, literals, userDefined) {
+    const written = literals.join('\0'), names = new Set(userDefined.map(({ name }) => name));
+    const paired = (/** @type {string} */ name) => {
+        const [, slash, tag] = /^<(\/?)([^/<>|]+)>$/.exec(name) ?? [];
+        return tag !== undefined && names.has(slash ? `<${tag}>` : `</${tag}>`);
+    };
+    return userDefined.filter(({ name }) => name.trim() !== '' && written.includes(name))
+        .map(({ token, name }) => ({ token, kinds: paired(name) ? 1 << CALLER : 1 << CALLER | 1 << MODEL }));
 }

@@ -10,7 +10,7 @@ const HELP = `  /reset    forget the conversation
 
 /**
  * @param {import('./index.d.ts').Model} model
- * @param {import('./index.d.ts').GenerateOptions} settings
+ * @param {import('./index.d.ts').ChatOptions} settings
  * @param {string | undefined} system
  */
 export async function interact(model, settings, system) {

@@ -8,7 +8,7 @@ import { open as openFile } from 'node:fs/promises';
 import { interact } from './cli-chat.js';
 import { meanBudget, openProfiler } from './cli-profile.js';
 import { NibbleError, load } from './index.js';
-import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOption, nearest } from './options.js';
+import { GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, checkOption, nearest } from './options.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 
 /** @typedef {import('./options.js').Option} Option */
@@ -28,8 +28,8 @@ import { oneLine, write, writeJson, writeStatus } from './terminal.js';
  * @property {(args: Arguments, signal: AbortSignal) => Promise<void>} run
  */
 
-/** @param {string[]} names of LOAD_OPTIONS and GENERATE_OPTIONS @returns {Flag[]} */
-const options = (...names) => names.map((name) => ({ name, .../** @type {Record<string, Option>} */ ({ ...LOAD_OPTIONS, ...GENERATE_OPTIONS })[name] }));
+/** @param {string[]} names of the API's options @returns {Flag[]} */
+const options = (...names) => names.map((name) => ({ name, .../** @type {Record<string, Option>} */ ({ ...LOAD_OPTIONS, ...GENERATE_OPTIONS, ...TEMPLATE_OPTIONS })[name] }));
 
 const JSON_FLAG = /** @type {Flag} */ ({ name: 'json', flag: 'json', type: 'switch', help: 'print one JSON object' });
 const LOAD_FLAGS = Object.keys(LOAD_OPTIONS);
@@ -43,7 +43,7 @@ const COMMANDS = {
             { name: 'prompt', flag: 'prompt', type: 'text', value: 'TEXT', help: 'text to continue' },
             { name: 'chat', flag: 'chat', type: 'text', value: 'TEXT', help: 'message to answer, by the model\'s chat template' },
             { name: 'system', flag: 'system', type: 'text', value: 'TEXT', help: 'system message of the chat' },
-            ...options(...Object.keys(GENERATE_OPTIONS), ...LOAD_FLAGS), JSON_FLAG,
+            ...options('templateVariables', ...Object.keys(GENERATE_OPTIONS), ...LOAD_FLAGS), JSON_FLAG,
         ],
         run: commandRun,
     },
@@ -66,6 +66,19 @@ const COMMANDS = {
             ...options('build'),
         ],
         run: commandTokenize,
+    },
+    template: {
+        usage: 'nibble template MODEL --messages JSON [options]',
+        summary: 'print the prompt that the model\'s chat template makes of messages',
+        flags: [
+            { name: 'messages', flag: 'messages', type: 'objects', required: true, value: 'JSON',
+                help: 'the conversation: a file with an array of { role, content }, or that array itself' },
+            ...options('tools', 'documents', 'templateVariables'),
+            { name: 'noAnswer', flag: 'no-generation-prompt', type: 'switch', default: false, help: 'leave out the beginning of the answer' },
+            { ...JSON_FLAG, help: 'print { text, tokens } as one JSON object: the tokens are those that a chat feeds the model' },
+            ...options('build'),
+        ],
+        run: commandTemplate,
     },
     embed: {
         usage: 'nibble embed MODEL (--text TEXT | --tokens IDS) [options]',
@@ -241,8 +254,24 @@ function readValue(flag, given) {
                     throw new Error(`${name} must be a token id and a number, such as 123=-5, not ${JSON.stringify(pair)}`);
                 return [token, Number(bias)];
             }));
+        case 'objects':
+        case 'object':
+            return checkOption(name, /** @type {Option} */ (flag), readJson(name, given));
         default:
             return checkOption(name, /** @type {Option} */ (flag), given);
+    }
+}
+
+/** @param {string} name @param {string} given JSON, or the name of a file that has it */
+function readJson(name, given) {
+    const itself = /^\s*[[{]/.test(given);
+    let text = given;
+    try {
+        text = itself ? given : readFileSync(given, 'utf8');
+        return JSON.parse(text.replace(/^\ufeff/, ''));
+    } catch (error) {
+        const told = error instanceof Error ? error.message : error;
+        throw new Error(itself || text !== given ? `${name}: ${itself ? 'this' : given} is not JSON: ${told}` : `${name}: cannot read ${given}: ${told}`);
     }
 }
 
@@ -291,14 +320,14 @@ async function commandRun(args, signal) {
     if (interactive && !(process.stdin.isTTY && process.stdout.isTTY))
         throw new UsageError('a --prompt or a --chat is needed, because this is not a terminal to chat in', 'run');
     const model = await open(args, signal);
-    const settings = pick(GENERATE_OPTIONS, args.values);
+    const settings = pick(GENERATE_OPTIONS, args.values), { templateVariables } = args.values;
     if (interactive) {
-        await interact(model, settings, system);
+        await interact(model, { ...settings, templateVariables }, system);
     } else {
         const start = system === undefined ? [] : [{ role: 'system', content: system }];
         const answer = prompt !== undefined
             ? model.complete(prompt, { ...settings, signal })
-            : model.chat([...start, { role: 'user', content: chat }], { ...settings, signal });
+            : model.chat([...start, { role: 'user', content: chat }], { ...settings, templateVariables, signal });
         if (json) {
             writeJson(await answer);
         } else {
@@ -336,6 +365,18 @@ async function commandEval(args, signal) {
 async function commandTokenize(args, signal) {
     const model = await open(args, signal, { headerOnly: true });
     writeJson(await model.tokenize(args.values.text, { special: args.values.special }));
+    await model.dispose();
+}
+
+/** @type {Command['run']} */
+async function commandTemplate(args, signal) {
+    const { messages, noAnswer, json, tools, documents, templateVariables } = args.values;
+    const model = await open(args, signal, { headerOnly: true });
+    const prompt = await model.applyTemplate(messages, { addGenerationPrompt: !noAnswer, tools, documents, templateVariables, signal });
+    if (json)
+        writeJson(prompt);
+    else
+        write(`${prompt.text}\n`);
     await model.dispose();
 }
 

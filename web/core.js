@@ -168,7 +168,16 @@ export class Core {
      * @returns {T}
      */
     borrowText(text, f) {
-        const utf8 = new TextEncoder().encode(text);
+        return this.borrowUtf8(new TextEncoder().encode(text), f);
+    }
+
+    /**
+     * @template T
+     * @param {Uint8Array} utf8
+     * @param {(address: number, length: number) => T} f
+     * @returns {T}
+     */
+    borrowUtf8(utf8, f) {
         return this.borrow(utf8.length + 1, (address) => {
             this.bytes(address, utf8.length).set(utf8);
             return f(address, utf8.length);

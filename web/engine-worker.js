@@ -6,12 +6,17 @@
  */
 import { Engine } from './engine.js';
 import { NibbleError, asNibbleError, toPlain } from './errors.js';
-import { listen } from './platform.js';
+import { breathe, listen } from './platform.js';
 import { feeder } from './stream.js';
 
 /** @type {Engine | undefined} */
 let engine;
-/** @type {Map<number, { stopped: boolean }>} */
+/** Characters of a text that takes a while to tokenize. */
+const LONG = 1 << 16;
+/** Pieces that are computed before the first of them is read. */
+const MOST_AHEAD = 2;
+
+/** @type {Map<number, Job>} */
 const jobs = new Map();
 /** @type {ReturnType<typeof feeder> | undefined} */
 let feed;
@@ -47,23 +52,31 @@ async function handle(message) {
                 emit: (/** @type {string} */ text, /** @type {number[]} */ tokens) => post({ id, type: 'piece', text, tokens }),
             })));
         case 'evaluate':
-            return queue(id, (job) => loaded().evaluate(message.tokens, (rows) => post({ id, type: 'piece', rows },
-                [/** @type {ArrayBuffer} */ (rows.buffer)]), job));
+            return start(id, (job) => loaded().evaluate(message.tokens, (rows) => {
+                job.ahead++;
+                post({ id, type: 'piece', rows }, [/** @type {ArrayBuffer} */ (rows.buffer)]);
+            }, job, turn));
         case 'embed':
-            return queue(id, () => loaded().embed(message.input, message.options));
+            return queue(id, (job) => (job.stopped ? undefined : loaded().embed(message.input, message.options)));
+        case 'template':
+            return start(id, (job) => loaded().applyTemplate(message.messages, message.options, job));
         case 'tokenize':
-            return loaded().encode(message.text, message.flags);
+            return start(id, async (job) => {
+                if (message.text.length > LONG)
+                    await breathe(); // the caller may have left already
+                return job.stopped ? undefined : loaded().encode(message.text, message.flags);
+            });
         case 'detokenize':
             return loaded().detokenize(message.tokens, message.special);
-        case 'stop': {
-            const job = jobs.get(message.job);
-            if (job)
-                job.stopped = true;
+        case 'more':
+            jobs.get(message.job)?.read();
             return undefined;
-        }
+        case 'stop':
+            jobs.get(message.job)?.stop();
+            return undefined;
         case 'close':
             for (const job of jobs.values())
-                job.stopped = true;
+                job.stop();
             await last.catch(() => {});
             return engine?.close();
     }
@@ -75,19 +88,61 @@ function loaded() {
     return engine;
 }
 
+/** A request that can be stopped, and whose pieces wait for their reader. */
+class Job {
+    stopped = false;
+    /** Pieces that were sent and not read. */
+    ahead = 0;
+    #wake = () => {};
+
+    stop() {
+        this.stopped = true;
+        this.#wake();
+    }
+
+    read() {
+        this.ahead--;
+        this.#wake();
+    }
+
+    /** Until the reader has nearly all that there is. */
+    async room() {
+        while (this.ahead >= MOST_AHEAD && !this.stopped)
+            await new Promise((resolve) => { this.#wake = () => resolve(undefined); });
+    }
+}
+
 /**
  * @template T
  * @param {number} id
  * @param {(job: any) => Promise<T>} run
  * @returns {Promise<T>}
  */
-function queue(id, run) {
-    const job = { stopped: false };
+function start(id, run) {
+    const job = new Job();
     jobs.set(id, job);
-    const turn = last.catch(() => {}).then(() => run(job)).finally(() => jobs.delete(id));
-    last = turn;
-    return turn;
+    return run(job).finally(() => jobs.delete(id));
 }
+
+/**
+ * Runs when everything is over that came before.
+ * @template T
+ * @param {() => T | Promise<T>} run
+ * @returns {Promise<T>}
+ */
+function turn(run) {
+    const mine = last.catch(() => {}).then(run);
+    last = mine;
+    return mine;
+}
+
+/**
+ * @template T
+ * @param {number} id
+ * @param {(job: any) => T | Promise<T>} run
+ * @returns {Promise<T>}
+ */
+const queue = (id, run) => start(id, (job) => turn(() => run(job)));
 
 /**
  * After a trap the core's memory is in an unknown state: such an error is the end of this worker.

@@ -2,13 +2,15 @@
  * The engine behind a loaded model: owns a core, its pool, the model and one session, and does the work that index.js
  * asks for. It knows nothing of how the messages come and go (engine-worker.js does).
  */
-import { chatTokens } from './chat.js';
+import { chatPrompt } from './chat.js';
 import { convert } from './convert.js';
 import { startCore } from './core.js';
 import { NibbleError } from './errors.js';
 import { explained, feedSink } from './feed.js';
 import { severalFiles } from './files.js';
+import { Pace, Slice } from './pace.js';
 import { breathe } from './platform.js';
+import { encodeQuotes } from './quotes.js';
 import { startWorker } from './spawn.js';
 import { StopFinder } from './stops.js';
 import { openOne, openPort, opener, reopening, twice } from './stream.js';
@@ -22,16 +24,13 @@ const LOAD_ALL = 0, LOAD_HEADER = 1;
 const TOKENIZE_BARE = 0, TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2;
 const DETOKENIZE_SPECIAL = 1, DETOKENIZE_WHOLE = 2;
 const LOGITS_LAST = 0, LOGITS_ALL = 1;
+const TYPE_USER_DEFINED = 4; // GGUF's number
 const POOLINGS = { file: 0, mean: 1, cls: 2, last: 3 };
 const KV_TYPES = { f32: 0, f16: 1, q8_0: 8, i16: 25 };
 const PRECISIONS = { exact: 0, fast: 1 };
 
 /** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
 const DEFAULT_CONTEXT = 4096;
-
-/** How long, in ms, the engine works before it looks for messages, and text waits before it is sent: about two frames, for doing
- * so takes 0.2 ms. */
-const SLICE = 30;
 
 /** Tokens that a text always gets room for. */
 const ROOM = 1 << 20;
@@ -67,17 +66,13 @@ export class Engine {
         this.context = 0;
         this.kvType = KV_TYPES.i16;
         this.precision = PRECISIONS.exact;
-        /** @type {number[]} what the session was last advanced to: only to know how much of a prompt is new */
-        this.held = [];
         /** @type {any} what nb_model_describe says */
         this.description = null;
         this.loadMs = 0;
         /** @type {string | undefined} of the renderer of chat templates */
         this.templateUrl = undefined;
-        /** @type {Detokenizer[]} by their flags */
-        this.decoders = [];
-        /** @type {{ special: string[], shown: string[] } | undefined} */
-        this.names = undefined;
+        /** @type {{ token: number, name: string }[] | undefined} */
+        this.userDefined = undefined;
     }
 
     /**
@@ -181,19 +176,34 @@ export class Engine {
      * @param {number} flags
      */
     encode(text, flags) {
+        return this.encodeQuoted(text, [], [], flags);
+    }
+
+    /**
+     * The tokens of a text that has quotes in it (nb_tokenize_quoted).
+     * @param {string} text
+     * @param {import('./quotes.js').Marks} marks
+     * @param {import('./chat.js').Plain[]} plain
+     * @param {number} flags
+     */
+    encodeQuoted(text, marks, plain, flags) {
         const { core, model } = this;
-        return core.borrowText(text, (at, length) => {
+        const { utf8, quotes } = encodeQuotes(text, marks);
+        const words = [...quotes, ...plain.flatMap(({ token, kinds }) => [token, kinds])];
+        return core.borrow(4 * words.length + 4, (rules) => core.borrowUtf8(utf8, (at, length) => {
+            core.ints(rules, words.length).set(words);
             // for most texts a token for two bytes is plenty; a second try costs a long text more than room for a token a byte
             for (let capacity = Math.max(length >> 1, Math.min(length, ROOM)) + 16;;) {
                 const { tokens, n } = core.borrow(4 * capacity, (out) => {
-                    const n = core.count('nb_tokenize', model, at, length, flags, out, capacity);
+                    const n = core.count('nb_tokenize_quoted', model, at, length, flags, rules, quotes.length / 3,
+                        rules + 4 * quotes.length, plain.length, out, capacity);
                     return { n, tokens: core.ints(out, Math.min(n, capacity)).slice() };
                 });
                 if (n <= capacity)
                     return tokens;
                 capacity = n;
             }
-        });
+        }));
     }
 
     /**
@@ -214,57 +224,62 @@ export class Engine {
         // an embedding may have more rows than the tokenizer has tokens, or fewer
         this.checkTokens(tokens, Math.max(this.core.exports.nb_model_vocabulary(this.model), this.description.tokenizer?.size ?? 0));
         const decoder = this.decoder(special, true);
-        return tokens.map((token) => decoder.push(token)).join('') + decoder.flush();
+        try {
+            return tokens.map((token) => decoder.push(token)).join('') + decoder.flush();
+        } finally {
+            decoder.free();
+        }
     }
 
     /**
-     * A decoder with nothing in it.
+     * A decoder for one request, which frees it.
      * @param {boolean} special
      * @param {boolean} [whole] the tokens are a whole text, and no part of one
      */
     decoder(special, whole = false) {
-        const flags = (special ? DETOKENIZE_SPECIAL : 0) | (whole ? DETOKENIZE_WHOLE : 0);
-        const decoder = this.decoders[flags] ??= new Detokenizer(this.core, this.model, flags);
-        decoder.flush();
-        return decoder;
+        return new Detokenizer(this.core, this.model, (special ? DETOKENIZE_SPECIAL : 0) | (whole ? DETOKENIZE_WHOLE : 0));
     }
 
-    /** The texts of all special tokens, those that give no text unless their names are asked for; and of those others that
-     * look like one, as <|start|>: a file may call them user-defined. */
-    tokenNames() {
-        if (this.names)
-            return this.names;
-        const plain = this.decoder(false), named = this.decoder(true);
-        /** @type {string[]} */
-        const special = [], /** @type {string[]} */ shown = [];
-        const size = this.core.exports.nb_model_vocabulary(this.model);
-        for (let token = 0; token < size; token++) {
-            const text = plain.push(token) + plain.flush();
-            const name = text || named.push(token) + named.flush();
-            if (name !== '' && text === '')
-                special.push(name);
-            else if (/^[<[{].+[>\]}]$/u.test(text))
-                shown.push(text);
-        }
-        return this.names = { special, shown };
+    /** The tokens that are found in any text, with their names. */
+    userDefinedTokens() {
+        const { core, model } = this;
+        if (this.userDefined)
+            return this.userDefined;
+        const size = this.description.tokenizer?.size ?? 0;
+        const tokens = Array.from({ length: size }, (_, token) => token).filter((token) => core.exports.nb_model_token_type(model, token) === TYPE_USER_DEFINED);
+        return this.userDefined = tokens.map((token) => ({ token, name: this.detokenize([token], true) }));
     }
 
-    /** @param {Job} job */
-    async promptTokens({ what, input, options }) {
-        if (what === 'chat') {
-            const { chatTemplate = null, tokenizer } = this.description;
-            return chatTokens({
-                template: chatTemplate,
-                templateUrl: this.templateUrl,
-                beginText: tokenizer?.beginText ?? '',
-                endText: tokenizer?.endText ?? '',
-                // the end token, which some models want too, would end the chat before it began
-                beginTokens: this.tokenize('', TOKENIZE_ADD_SPECIAL).filter((token) => token === tokenizer?.begin).slice(0, 1),
-                specials: () => this.tokenNames().special,
-                shown: () => this.tokenNames().shown,
-                tokenize: (text, special) => this.tokenize(text, special ? TOKENIZE_PARSE_SPECIAL : TOKENIZE_BARE),
-            }, /** @type {Message[]} */ (input));
-        }
+    /**
+     * @param {Message[]} messages
+     * @param {import('./index.d.ts').TemplateOptions} options
+     * @param {{ stopped: boolean }} job
+     * @returns {Promise<import('./chat.js').Prompt | null>} null: the job was stopped
+     */
+    applyTemplate(messages, options, job) {
+        const { chatTemplate = null, tokenizer } = this.description;
+        const slice = new Slice();
+        return chatPrompt({
+            template: chatTemplate,
+            templateUrl: this.templateUrl,
+            beginText: tokenizer?.beginText ?? '',
+            endText: tokenizer?.endText ?? '',
+            // the end token, which some models want too, would end the chat before it began
+            beginTokens: this.tokenize('', TOKENIZE_ADD_SPECIAL).filter((token) => token === tokenizer?.begin).slice(0, 1),
+            userDefined: () => this.userDefinedTokens(),
+            tokenize: (text, marks, plain) => Array.from(this.encodeQuoted(text, marks, plain, TOKENIZE_PARSE_SPECIAL)),
+        }, messages, options, async () => {
+            if (slice.over())
+                await slice.breathe();
+            return job.stopped;
+        });
+    }
+
+    /** @param {Job} job @returns {Promise<number[]>} none: the job was stopped while a template was rendered */
+    async promptTokens(job) {
+        const { what, input, options } = job;
+        if (what === 'chat')
+            return (await this.applyTemplate(/** @type {Message[]} */ (input), options, job))?.tokens ?? [];
         if (typeof input === 'string')
             return this.tokenize(input, TOKENIZE_ADD_SPECIAL | (options.special ? TOKENIZE_PARSE_SPECIAL : 0));
         this.checkTokens(/** @type {number[]} */ (input));
@@ -281,6 +296,8 @@ export class Engine {
         const { core, context } = this;
         const { options } = job;
         const prompt = await this.promptTokens(job);
+        if (job.stopped && prompt.length === 0)
+            return this.result('', [], 0, 'abort', options.seed ?? 0, { prompt: null, generate: null });
         if (prompt.length === 0)
             throw new NibbleError('NB_ERR_ARGUMENT', 'the prompt is empty, and this model has no beginning token to start from');
         if (prompt.length >= context)
@@ -288,54 +305,61 @@ export class Engine {
                 'shorten it (in a chat, leave out the oldest messages), or load the model with a larger contextLength (--context)');
         const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
         const sampler = this.newSampler(options, seed);
-        const output = new Output(this.decoder(false), new StopFinder(options.stop), job.emit);
+        const decoder = this.decoder(false), output = new Output(decoder, new StopFinder(options.stop), job.emit);
         const prefix = core.take(4 * (context + 1), 'the prompt'); // all tokens so far, where the core reads and writes them
-        const slice = new Slice();
+        const slice = new Slice(), pace = new Pace(slice);
         try {
             core.ints(prefix, prompt.length).set(prompt);
-            const fresh = prompt.length - Math.min(commonLength(prompt, this.held), prompt.length - 1);
             const promptBegan = performance.now();
-            await this.advance(prefix, prompt.length, slice, job);
+            const evaluated = await this.advance(prefix, prompt.length, slice, job);
             const generateBegan = performance.now();
 
             /** @type {Result['finishReason'] | undefined} */
             let finishReason = job.stopped ? 'abort' : undefined;
             const most = Math.min(options.maxTokens, context - prompt.length);
             let chosen = 0; // the first of them needs no evaluation
-            let each = Infinity; // ms that one takes. A call makes what the slice has time for: JavaScript's caches are cold after it.
             while (!finishReason) {
-                const n = prompt.length + output.tokens.length, began = performance.now();
-                const count = Math.min(Math.max(1, Math.round(slice.left() / each)), most - output.tokens.length);
+                const n = prompt.length + output.tokens.length, count = Math.min(pace.next(), most - output.tokens.length);
                 const made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, options.ignoreEnd ? 1 : 0);
-                if (chosen > 0)
-                    each = (performance.now() - began) / made;
+                pace.took(made);
                 chosen += made;
                 if (this.takeTokens([...core.ints(prefix + 4 * n, made)], output, options.ignoreEnd))
                     finishReason = 'stop';
                 else if (output.tokens.length === most)
                     finishReason = 'length';
-                if (!finishReason && slice.left() < each / 2) {
+                if (!finishReason && pace.over()) {
                     output.send();
-                    await slice.breathe();
+                    await pace.breathe();
                     finishReason = job.stopped ? 'abort' : undefined;
                 }
             }
             const ended = performance.now();
             output.end();
-            this.held = [...prompt, ...output.tokens];
-            return {
-                text: output.text, tokens: output.tokens, promptTokens: prompt.length, finishReason, seed,
-                build: /** @type {import('./index.d.ts').Build} */ (core.build), threads: this.threads,
-                timings: {
-                    loadMs: round(this.loadMs),
-                    promptTokensPerSecond: rate(fresh, generateBegan - promptBegan),
-                    generateTokensPerSecond: rate(Math.max(0, chosen - 1), ended - generateBegan),
-                },
-            };
+            return this.result(output.text, output.tokens, prompt.length, finishReason, seed, {
+                prompt: rate(evaluated, generateBegan - promptBegan), generate: rate(chosen - 1, ended - generateBegan),
+            });
         } finally {
+            decoder.free();
             core.exports.nb_free(prefix);
             core.exports.nb_sampler_free(sampler);
         }
+    }
+
+    /**
+     * @param {string} text
+     * @param {number[]} tokens
+     * @param {number} promptTokens
+     * @param {Result['finishReason']} finishReason
+     * @param {number} seed
+     * @param {{ prompt: number | null, generate: number | null }} rates tokens per second
+     * @returns {Result}
+     */
+    result(text, tokens, promptTokens, finishReason, seed, rates) {
+        return {
+            text, tokens, promptTokens, finishReason, seed,
+            build: /** @type {import('./index.d.ts').Build} */ (this.core.build), threads: this.threads,
+            timings: { loadMs: round(this.loadMs), promptTokensPerSecond: rates.prompt, generateTokensPerSecond: rates.generate },
+        };
     }
 
     /**
@@ -355,13 +379,15 @@ export class Engine {
      * @param {number} n
      * @param {Slice} slice
      * @param {Job} job
+     * @returns {Promise<number>} how many tokens it evaluated
      */
     async advance(tokens, n, slice, job) {
-        for (let held = 0; held < n;) {
+        const known = Math.min(this.core.exports.nb_session_holds(this.session, tokens, n), n - 1);
+        for (let held = known; ;) {
             if (slice.over())
                 await slice.breathe();
-            if (job.stopped)
-                return;
+            if (job.stopped || held === n)
+                return held - known;
             held = this.core.count('nb_session_advance', this.session, tokens, n, LOGITS_LAST);
         }
     }
@@ -378,9 +404,10 @@ export class Engine {
      * The logits that follow each of the tokens, in a session of their own: nothing of them is cached.
      * @param {number[]} tokens
      * @param {(rows: Float32Array) => void} emit [rows, vocabulary], in order
-     * @param {{ stopped: boolean }} job
+     * @param {{ stopped: boolean, room: () => Promise<void> }} job room: until whoever reads wants more
+     * @param {<T>(run: () => T) => Promise<T>} turn runs it when nothing else is computed
      */
-    async evaluate(tokens, emit, job) {
+    async evaluate(tokens, emit, job, turn) {
         this.needSession();
         const { core, model, pool } = this;
         this.checkTokens(tokens);
@@ -392,11 +419,16 @@ export class Engine {
         try {
             prefix = core.take(4 * tokens.length, 'the tokens');
             core.ints(prefix, tokens.length).set(tokens);
-            for (let held = 0; held < tokens.length && !job.stopped;) {
-                held = core.count('nb_session_advance', session, prefix, tokens.length, LOGITS_ALL);
+            const batch = () => {
+                const held = core.count('nb_session_advance', session, prefix, tokens.length, LOGITS_ALL);
                 const { logits, rows } = this.logits(session);
                 emit(core.floats(logits, rows * vocabulary).slice());
+                return held;
+            };
+            for (let held = 0; held < tokens.length && !job.stopped;) {
+                held = await turn(batch);
                 await breathe();
+                await job.room();
             }
         } finally {
             core.exports.nb_free(prefix);
@@ -575,6 +607,11 @@ class Detokenizer {
         return this.collect(() => this.core.exports.nb_detokenizer_flush(this.handle, this.out, this.capacity));
     }
 
+    free() {
+        this.core.exports.nb_free(this.out);
+        this.core.exports.nb_detokenizer_free(this.handle);
+    }
+
     /** @param {() => number} write returns the length; what does not fit is to be asked for again */
     collect(write) {
         let n = write();
@@ -642,25 +679,6 @@ class Output {
     }
 }
 
-/** When to let the event loop in. */
-class Slice {
-    began = performance.now();
-
-    /** ms, negative when it is over. */
-    left() {
-        return this.began + SLICE - performance.now();
-    }
-
-    over() {
-        return this.left() <= 0;
-    }
-
-    async breathe() {
-        await breathe();
-        this.began = performance.now();
-    }
-}
-
 /** Progress, reported a few times a second, with the rate of the last seconds. */
 class Meter {
     /** @param {(progress: Progress) => void} report */
@@ -696,17 +714,6 @@ class Meter {
         this.reported = -Infinity;
         this.tick(loaded, total);
     }
-}
-
-/**
- * @param {number[]} a
- * @param {number[]} b
- */
-function commonLength(a, b) {
-    let n = 0;
-    while (n < a.length && n < b.length && a[n] === b[n])
-        n++;
-    return n;
 }
 
 /** @param {number} x */

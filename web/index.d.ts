@@ -129,7 +129,14 @@ export interface Model {
      * Answers a conversation, by the model's own chat template. A text stands for one message of the user.
      * Whatever the messages contain, they cannot write special tokens, so nobody can forge a turn.
      */
-    chat(messages: string | readonly Message[], options?: GenerateOptions): Generation;
+    chat(messages: string | readonly Message[], options?: ChatOptions): Generation;
+
+    /**
+     * The prompt that chat() would make of these messages, by the model's own chat template, and the tokens that it would feed
+     * the model. `text` has what the messages hold as it is; `tokens` tell a message that merely spells a special token from
+     * the template, which writes one.
+     */
+    applyTemplate(messages: string | readonly Message[], options?: TemplateOptions & Abortable): Promise<{ text: string; tokens: number[] }>;
 
     /** Token ids of a text, with the beginning and end tokens that the model would be fed. */
     tokenize(text: string, options?: TokenizeOptions): Promise<number[]>;
@@ -137,8 +144,11 @@ export interface Model {
     /** Text of token ids. Special tokens give none, unless `special` is set. */
     detokenize(tokens: ArrayLike<number>, options?: { special?: boolean }): Promise<string>;
 
-    /** Logits after each of the tokens, as they are computed: each piece is [rows, vocabulary], in order. */
-    logits(tokens: ArrayLike<number>): AsyncGenerator<Float32Array, void, undefined>;
+    /**
+     * Logits after each of the tokens: each piece is [rows, vocabulary], in order. They are computed as they are read, and not
+     * kept; other requests may come in between.
+     */
+    logits(tokens: ArrayLike<number>, options?: Abortable): AsyncGenerator<Float32Array, void, undefined>;
 
     /**
      * A text's embedding. Of encoders, and of any other model.
@@ -154,7 +164,12 @@ export interface Model {
     dispose(): Promise<void>;
 }
 
-export interface EmbedOptions {
+export interface Abortable {
+    /** Aborting it ends the request: it rejects at once with the signal's reason, and what has not begun never does. */
+    signal?: SignalLike;
+}
+
+export interface EmbedOptions extends Abortable {
     /** What becomes of the tokens' vectors. Others than 'file' pool so, scale to length 1, and leave out the folder's modules. */
     pooling?: 'file' | 'mean' | 'cls' | 'last';
     /** What is put before the text. Default: the folder's default prompt, if it has one; '' for none. */
@@ -163,7 +178,7 @@ export interface EmbedOptions {
     promptName?: string;
 }
 
-export interface TokenizeOptions {
+export interface TokenizeOptions extends Abortable {
     /** Special tokens written in the text are parsed as such. Default: they are text. */
     special?: boolean;
     /** Leave off the beginning and end tokens. */
@@ -173,10 +188,28 @@ export interface TokenizeOptions {
 export interface Message {
     /** 'system', 'user', 'assistant', or what else the model's template knows. */
     role: string;
-    content: string | readonly { readonly type: 'text'; readonly text: string }[];
+    /**
+     * A text, or parts of one: a template that looks into parts gets them, any other gets their texts, with line ends between them.
+     * A message with something else, such as tool_calls, may have none.
+     */
+    content?: string | null | readonly { readonly type: 'text'; readonly text: string }[];
     /** Anything else that the template reads. (`any`: an interface without an index signature fits that, and does not fit `unknown`.) */
     [key: string]: any;
 }
+
+/** What a model's chat template is given beside the messages. */
+export interface TemplateOptions {
+    /** End with the beginning of the model's answer. Default: true. */
+    addGenerationPrompt?: boolean;
+    /** What the model may call, as its template expects it: mostly { type: 'function', function: { name, description, parameters } }. */
+    tools?: readonly object[];
+    /** What the answer may draw on, for templates that know documents. */
+    documents?: readonly object[];
+    /** More of what the template reads, by the template's own names, such as { enable_thinking: false }. */
+    templateVariables?: Readonly<Record<string, unknown>>;
+}
+
+export interface ChatOptions extends GenerateOptions, TemplateOptions {}
 
 export interface GenerateOptions {
     /** Stop after so many tokens. Default: 512. */

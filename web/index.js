@@ -7,7 +7,7 @@ import { checkMessages } from './chat.js';
 import { ASSET_OPTIONS, absolute, findAssets, hasScheme, isUrl } from './assets.js';
 import { NibbleError, asNibbleError, fromPlain, messageOf } from './errors.js';
 import { decoded, hubUrl } from './files.js';
-import { GENERATE_OPTIONS, LOAD_OPTIONS, checkOptions } from './options.js';
+import { GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, checkOptions } from './options.js';
 import { isNode, nodeModule } from './platform.js';
 import { died, startWorker } from './spawn.js';
 
@@ -105,32 +105,40 @@ class Model {
     complete(prompt, options) {
         if (typeof prompt !== 'string' && !isTokens(prompt))
             throw new NibbleError('NB_ERR_ARGUMENT', 'complete(): the prompt must be a text or an array of token ids');
-        return this.#generate('complete', typeof prompt === 'string' ? prompt : Array.from(prompt), options);
+        return this.#generate('complete', typeof prompt === 'string' ? prompt : Array.from(prompt), GENERATE_OPTIONS, options);
     }
 
     /** @type {import('./index.d.ts').Model['chat']} */
     chat(messages, options) {
-        return this.#generate('chat', checkMessages(messages), options);
+        return this.#generate('chat', checkMessages(messages), { ...GENERATE_OPTIONS, ...TEMPLATE_OPTIONS }, options);
+    }
+
+    /** @type {import('./index.d.ts').Model['applyTemplate']} */
+    async applyTemplate(messages, options) {
+        const checked = checkOptions(TEMPLATE_OPTIONS, options, 'applyTemplate()', ['signal']);
+        return this.#link.request({ type: 'template', messages: checkMessages(messages, 'applyTemplate()'), options: checked }, undefined,
+            checkSignal('applyTemplate()', options?.signal));
     }
 
     /**
      * @param {'complete' | 'chat'} what
      * @param {string | number[] | import('./index.d.ts').Message[]} input
-     * @param {import('./index.d.ts').GenerateOptions | undefined} options
+     * @param {Record<string, import('./options.js').Option>} table
+     * @param {import('./index.d.ts').ChatOptions | undefined} options
      */
-    #generate(what, input, options) {
-        const checked = checkOptions(GENERATE_OPTIONS, options, `${what}()`, ['signal']);
+    #generate(what, input, table, options) {
+        const checked = checkOptions(table, options, `${what}()`, ['signal']);
         return new Generation(this.#link, { type: 'generate', what, input, options: checked }, checkSignal(`${what}()`, options?.signal));
     }
 
     /** @type {import('./index.d.ts').Model['tokenize']} */
-    async tokenize(text, { special = false, bare = false } = {}) {
+    async tokenize(text, { special = false, bare = false, signal } = {}) {
         if (typeof text !== 'string')
             throw new NibbleError('NB_ERR_ARGUMENT', 'tokenize(): the text must be a string');
         const flags = (bare ? 0 : TOKENIZE_ADD_SPECIAL) | (special ? TOKENIZE_PARSE_SPECIAL : 0);
         /** @type {number[]} */
         const list = [];
-        for (const token of await this.#link.request({ type: 'tokenize', text, flags }))
+        for (const token of await this.#link.request({ type: 'tokenize', text, flags }, undefined, checkSignal('tokenize()', signal)))
             list.push(token); // quicker than Array.from, by half
         return list;
     }
@@ -143,15 +151,15 @@ class Model {
     }
 
     /** @type {import('./index.d.ts').Model['logits']} */
-    async *logits(tokens) {
+    async *logits(tokens, { signal } = {}) {
         if (!isTokens(tokens))
             throw new NibbleError('NB_ERR_ARGUMENT', 'logits(): the tokens must be an array of token ids');
-        const stream = new Stream(this.#link, { type: 'evaluate', tokens: Array.from(tokens) }, (piece) => piece.rows);
-        yield* stream.read(() => stream.stop());
+        const stream = new Stream(this.#link, { type: 'evaluate', tokens: Array.from(tokens) }, (piece) => piece.rows, checkSignal('logits()', signal));
+        yield* stream.readOnce(() => stream.stop());
     }
 
     /** @type {import('./index.d.ts').Model['embed']} */
-    async embed(input, { pooling = 'file', prompt, promptName } = {}) {
+    async embed(input, { pooling = 'file', prompt, promptName, signal } = {}) {
         if (typeof input !== 'string' && !isTokens(input))
             throw new NibbleError('NB_ERR_ARGUMENT', 'embed(): the input must be a text or an array of token ids');
         if (!['file', 'mean', 'cls', 'last'].includes(pooling))
@@ -161,7 +169,8 @@ class Model {
                 throw new NibbleError('NB_ERR_ARGUMENT', `embed(): ${name} must be a text, and goes with an input that is one`);
         if (prompt !== undefined && promptName !== undefined)
             throw new NibbleError('NB_ERR_ARGUMENT', 'embed(): prompt and promptName are two ways to say one thing; give one of them');
-        return this.#link.request({ type: 'embed', input: typeof input === 'string' ? input : Array.from(input), options: { pooling, prompt, promptName } });
+        const message = { type: 'embed', input: typeof input === 'string' ? input : Array.from(input), options: { pooling, prompt, promptName } };
+        return this.#link.request(message, undefined, checkSignal('embed()', signal));
     }
 
     /** @type {import('./index.d.ts').Model['dispose']} */
@@ -171,7 +180,7 @@ class Model {
 }
 
 /**
- * A request that answers in pieces. They are kept, so it may be read at any time and more than once.
+ * A request that answers in pieces.
  * @template T
  */
 class Stream {
@@ -179,8 +188,9 @@ class Stream {
      * @param {Link} link
      * @param {object} message
      * @param {(piece: any) => T} take
+     * @param {AbortSignal | undefined} signal
      */
-    constructor(link, message, take) {
+    constructor(link, message, take, signal) {
         this.link = link;
         /** @type {T[]} */
         this.pieces = [];
@@ -189,20 +199,10 @@ class Stream {
         this.over = false;
         const wake = () => this.waiting.splice(0).forEach((f) => f());
         this.id = link.nextId;
-        /** Ends it here and now, whatever the worker is doing. @type {(reason: unknown) => void} */
-        this.cancel = () => {};
-        this.done = new Promise((resolve, reject) => {
-            this.cancel = (reason) => {
-                this.stop();
-                reject(reason);
-            };
-            link.request(message, (piece) => {
-                if (this.over)
-                    return;
-                this.pieces.push(take(piece));
-                wake();
-            }).then(resolve, reject);
-        }).finally(() => {
+        this.done = link.request(message, (piece) => {
+            this.pieces.push(take(piece));
+            wake();
+        }, signal).finally(() => {
             this.over = true;
             wake();
         });
@@ -210,15 +210,36 @@ class Stream {
     }
 
     /**
+     * The pieces, which are kept: this may be read at any time and more than once.
      * @param {() => void} leave what to do when the reader leaves before the end
+     */
+    read(leave) {
+        let at = 0;
+        return this.#each(leave, () => at < this.pieces.length, () => this.pieces[at++]);
+    }
+
+    /**
+     * The pieces, which are not kept: the worker waits until they are read.
+     * @param {() => void} leave
+     */
+    readOnce(leave) {
+        return this.#each(leave, () => this.pieces.length > 0, () => {
+            this.link.post({ type: 'more', job: this.id });
+            return /** @type {T} */ (this.pieces.shift());
+        });
+    }
+
+    /**
+     * @param {() => void} leave
+     * @param {() => boolean} some
+     * @param {() => T} next
      * @returns {AsyncGenerator<T, void, undefined>}
      */
-    async *read(leave) {
-        let at = 0;
+    async *#each(leave, some, next) {
         try {
             for (;;) {
-                while (at < this.pieces.length)
-                    yield this.pieces[at++];
+                while (some())
+                    yield next();
                 if (this.over)
                     break;
                 await new Promise((resolve) => this.waiting.push(() => resolve(undefined)));
@@ -251,16 +272,11 @@ class Generation {
      * @param {AbortSignal | undefined} signal
      */
     constructor(link, message, signal) {
-        const stream = this.#stream = new Stream(link, message, ({ text, tokens }) => {
+        this.#stream = new Stream(link, message, ({ text, tokens }) => {
             this.tokens.push(...tokens);
             return /** @type {string} */ (text);
-        });
-        const abort = () => stream.cancel(abortReason(signal));
-        if (signal?.aborted)
-            abort();
-        signal?.addEventListener('abort', abort);
-        this.#result = stream.done.finally(() => signal?.removeEventListener('abort', abort));
-        this.#result.catch(() => {});
+        }, signal);
+        this.#result = this.#stream.done;
     }
 
     async *[Symbol.asyncIterator]() {
@@ -315,15 +331,23 @@ class Link {
     }
 
     /**
-     * Settles in any case: by the answer, by what the listener throws, by close(), or at once if the message cannot be sent.
+     * Settles in any case: by the answer, by what the listener throws, by close(), by the signal, or at once if the message cannot be sent.
      * @param {object} message
      * @param {(message: any) => unknown} [listener] gets what comes before the answer; if it throws or rejects, so does the request
+     * @param {AbortSignal} [signal] ends it here and now, whatever the worker is doing, and in the worker as soon as that looks
      * @returns {Promise<any>}
      */
-    request(message, listener) {
+    request(message, listener, signal) {
         if (!this.#worker)
             return Promise.reject(this.#ended);
+        if (signal?.aborted)
+            return Promise.reject(abortReason(signal));
         const id = this.nextId++;
+        const abort = () => {
+            this.post({ type: 'stop', job: id });
+            this.#settle(id)?.reject(abortReason(signal));
+        };
+        signal?.addEventListener('abort', abort);
         return new Promise((resolve, reject) => {
             this.#pending.set(id, { resolve, reject, listener });
             this.#worker?.keepAlive(true); // a Node process lives while something is pending, and no longer
@@ -333,7 +357,7 @@ class Link {
                 this.#settle(id)?.reject(new NibbleError('NB_ERR_ARGUMENT', 'what was passed holds something that cannot be sent to the worker, such as ' +
                     `a function or a proxy: ${messageOf(error)}`, { cause: error }));
             }
-        });
+        }).finally(() => signal?.removeEventListener('abort', abort));
     }
 
     /**

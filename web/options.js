@@ -7,7 +7,7 @@ import { NibbleError } from './errors.js';
 /**
  * @typedef {object} Option
  * @property {string} flag on the command line
- * @property {'integer' | 'number' | 'switch' | 'texts' | 'biases' | 'choice'} type
+ * @property {'integer' | 'number' | 'switch' | 'texts' | 'biases' | 'choice' | 'objects' | 'object'} type
  * @property {string} help
  * @property {number} [min] inclusive
  * @property {number} [max] inclusive
@@ -111,6 +111,26 @@ export const GENERATE_OPTIONS = {
     },
 };
 
+/** What a chat template is given beside the messages. @type {Record<string, Option>} */
+export const TEMPLATE_OPTIONS = {
+    addGenerationPrompt: {
+        flag: 'generation-prompt', type: 'switch', default: true,
+        help: 'end with the beginning of the model\'s answer',
+    },
+    tools: {
+        flag: 'tools', type: 'objects', value: 'JSON',
+        help: 'what the model may call: an array of descriptions as its template expects them, or a file that has it',
+    },
+    documents: {
+        flag: 'documents', type: 'objects', value: 'JSON',
+        help: 'what the answer may draw on, an array of { title, text }, or a file that has it',
+    },
+    templateVariables: {
+        flag: 'variables', type: 'object', default: {}, value: 'JSON',
+        help: 'more of what the model\'s template reads, such as {"enable_thinking": false}, or a file that has it',
+    },
+};
+
 const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', message);
 
 /** @param {unknown} value */
@@ -157,6 +177,14 @@ export function checkOption(name, option, value) {
                 throw refuse(`${name} must be a text or an array of texts, none of them empty, not ${show(value)}`);
             return [...texts];
         }
+        case 'objects':
+            if (!Array.isArray(value) || value.some((item) => typeof item !== 'object' || item === null))
+                throw refuse(`${name} must be an array of objects, not ${show(value)}`);
+            return value;
+        case 'object':
+            if (typeof value !== 'object' || value === null || Array.isArray(value))
+                throw refuse(`${name} must be an object, not ${show(value)}`);
+            return value;
         case 'biases': {
             // a Map of any realm; other collections have no entries that an object would have
             const isMap = Object.prototype.toString.call(value) === '[object Map]';

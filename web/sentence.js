@@ -16,9 +16,6 @@ const TRANSFORMER = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xl
 /** Those that have weights of their own. */
 const WEIGHTY = /\.(Dense|LayerNorm)$/;
 
-/** Of a file that may turn out not to exist. @param {boolean} optional */
-export const mayLack = (optional) => (optional ? { absent: async () => null } : {});
-
 /**
  * The modules of a model, the transformer first; none if it has no modules.json.
  * @param {import('./files.js').Place} place
@@ -27,7 +24,7 @@ export const mayLack = (optional) => (optional ? { absent: async () => null } : 
  */
 export async function modulesOf(place, where) {
     const source = await place(LIST), text = source && await readWhole(source);
-    if (text === null)
+    if (text === null || /^\s*</.test(text)) // a page, which some servers give for whatever they have not
         return [];
     try {
         const modules = JSON.parse(text);
@@ -55,7 +52,7 @@ export async function moduleFiles(place, modules, where, blind) {
     const add = async (/** @type {string} */ name, optional = true) => {
         const source = await place(name);
         if (source)
-            files.push({ name, source, ...mayLack(blind && optional) });
+            files.push({ name, source, ...(blind && optional ? { absent: async () => null } : {}) });
         else if (!optional)
             throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: ${LIST} names its folder. (PyTorch's .bin files are not read.)`);
     };
@@ -65,7 +62,7 @@ export async function moduleFiles(place, modules, where, blind) {
     for (const name of TRANSFORMER) {
         const source = await place(root ? `${root}/${name}` : name);
         if (source && (!blind || await readWhole(source) !== null)) {
-            files.push({ name: TRANSFORMER[0], source, ...mayLack(blind) });
+            files.push({ name: TRANSFORMER[0], source, ...(blind ? { absent: async () => null } : {}) });
             break;
         }
     }

@@ -180,6 +180,10 @@ static uint32_t common_length(const nb_session *s, const int32_t *tokens, int32_
     return common;
 }
 
+int32_t nb_session_holds(const nb_session *s, const int32_t *tokens, int32_t n) {
+    return (int32_t)common_length(s, tokens, n);
+}
+
 int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err) {
     s->logits_rows = 0;
     if (s->model->shape.encoder)

@@ -227,6 +227,10 @@ bool nb_tokenizer_is_end(const nb_tokenizer *t, int32_t token) {
     return token >= 0 && token < t->size && t->tokens[token].is_end;
 }
 
+int32_t nb_tokenizer_type(const nb_tokenizer *t, int32_t token) {
+    return token >= 0 && token < t->size ? t->tokens[token].type : 0;
+}
+
 nb_text nb_tokenizer_name(const nb_tokenizer *t, int32_t token) {
     return token >= 0 && token < t->size ? nb_token_name(t, token) : (nb_text){0};
 }

@@ -39,6 +39,7 @@ int32_t nb_tokenizer_size(const nb_tokenizer *t);
 int32_t nb_tokenizer_begin(const nb_tokenizer *t); /* the beginning token, or -1 */
 int32_t nb_tokenizer_end(const nb_tokenizer *t);   /* the end token (EOS), or -1 */
 bool nb_tokenizer_is_end(const nb_tokenizer *t, int32_t token); /* EOS, EOT, EOM, <|im_end|>, ...: as llama.cpp's EOG */
+int32_t nb_tokenizer_type(const nb_tokenizer *t, int32_t token); /* as nb_model_token_type */
 nb_text nb_tokenizer_name(const nb_tokenizer *t, int32_t token); /* as in the vocabulary */
 bool nb_tokenizer_composes(const nb_tokenizer *t); /* texts are to be in Unicode's NFC before they are encoded */
 const char *nb_tokenizer_kind(const nb_tokenizer *t);            /* "bpe", "spm", "unigram", "wordpiece" */

@@ -1,0 +1,80 @@
+/** When the engine lets messages in, and how many tokens it makes until then. */
+import { breathe } from './platform.js';
+
+/** How long, in ms, the engine works before it looks for messages, and text waits before it is sent: about two frames, for doing
+ * so takes 0.2 ms. */
+export const SLICE = 30;
+
+/** Tokens of one call where the clock has told nothing yet. */
+const UNTIMED = 16;
+
+/** When to let the event loop in. */
+export class Slice {
+    began = performance.now();
+
+    /** ms, negative when it is over. */
+    left() {
+        return this.began + SLICE - performance.now();
+    }
+
+    over() {
+        return this.left() <= 0;
+    }
+
+    async breathe() {
+        await breathe();
+        this.began = performance.now();
+    }
+}
+
+/**
+ * How many tokens to ask the core for. A call makes what the slice has time for: JavaScript's caches are cold after it. Some
+ * browsers round their clock to as much as 100 ms, so a token's time is only known once the clock has moved; until then the calls
+ * grow slowly, and messages are let in after each.
+ */
+export class Pace {
+    /** ms that one token takes; 0: unknown */
+    each = 0;
+    #made = 0;
+    /** The last time at which the clock had moved, and the tokens since then. */
+    #since = { time: 0, tokens: 0 };
+
+    /** @param {Slice} slice */
+    constructor(slice) {
+        this.slice = slice;
+    }
+
+    /** Tokens of the next call. */
+    next() {
+        return this.each > 0 ? Math.max(1, Math.round(this.slice.left() / this.each)) : Math.max(1, Math.min(UNTIMED, 2 * this.#made));
+    }
+
+    /**
+     * Tells of a call. The first one counts for nothing: its token needed no evaluation.
+     * @param {number} made
+     */
+    took(made) {
+        const time = performance.now();
+        if (this.#made === 0) {
+            this.#since = { time, tokens: 0 };
+        } else {
+            this.#since.tokens += made;
+            if (time > this.#since.time) {
+                this.each = (time - this.#since.time) / this.#since.tokens;
+                this.#since = { time, tokens: 0 };
+            }
+        }
+        this.#made = made;
+    }
+
+    /** Whether to let messages in now. */
+    over() {
+        return this.each === 0 || this.slice.left() < this.each / 2;
+    }
+
+    async breathe() {
+        await this.slice.breathe();
+        if (this.each > 0)
+            this.#since = { time: performance.now(), tokens: 0 }; // what others did meanwhile is no token's time
+    }
+}

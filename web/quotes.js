@@ -1,0 +1,32 @@
+/** A text with quotes in it (nb_quote), on its way into the core's memory. */
+
+/** From, to and kind of each quote in turn, in ascending order; offsets as JavaScript counts. @typedef {number[]} Marks */
+
+/**
+ * UTF-8 of the text, and the quotes with offsets in bytes.
+ * @param {string} text
+ * @param {Marks} marks
+ * @returns {{ utf8: Uint8Array, quotes: number[] }}
+ */
+export function encodeQuotes(text, marks) {
+    const encoder = new TextEncoder(), quotes = [];
+    /** @type {Uint8Array[]} */
+    const pieces = [];
+    let at = 0, bytes = 0;
+    const add = (/** @type {number} */ to) => {
+        const piece = encoder.encode(text.slice(at, to));
+        pieces.push(piece);
+        bytes += piece.length;
+        at = to;
+        return bytes;
+    };
+    for (let i = 0; i < marks.length; i += 3)
+        quotes.push(add(marks[i]), add(marks[i + 1]), marks[i + 2]);
+    const utf8 = new Uint8Array(add(text.length));
+    let offset = 0;
+    for (const piece of pieces) {
+        utf8.set(piece, offset);
+        offset += piece.length;
+    }
+    return { utf8, quotes };
+}
