@@ -118,6 +118,7 @@ const mistakes = [
     ['wasmUrl is null', models.tiny, { wasmUrl: null }, 'NB_ERR_ARGUMENT', /wasmUrl must be a URL/],
     ['wasmUrl names a build that is none', models.tiny, { wasmUrl: { simd: 'x.wasm' } }, 'NB_ERR_ARGUMENT', /a build "simd"/],
     ['wasmUrl names a file of no build', models.tiny, { wasmUrl: '/x/abc.wasm' }, 'NB_ERR_ARGUMENT', /a map from build to file/],
+    ['wasmUrl is a file of no name', models.tiny, { wasmUrl: 'data:application/wasm;base64,AA==' }, 'NB_ERR_ARGUMENT', /a map from build to file/],
     ['wasmUrl lacks the build', models.tiny, { wasmUrl: { relaxed: 'x' }, build: 'simd128' }, 'NB_ERR_ARGUMENT', /wasmUrl does not say where/],
     ['wasmUrl is no WebAssembly', models.tiny, { wasmUrl: { simd128: models.tiny } }, 'NB_ERR_ENGINE', /cannot load nibble's WebAssembly.*magic word/],
     ['workerUrl is no URL', models.tiny, { workerUrl: 'http://[' }, 'NB_ERR_ARGUMENT', /workerUrl is no valid address/],
@@ -192,6 +193,7 @@ describe('nibble\'s files may lie elsewhere', () => {
         ['a map', () => ({ wasmUrl: { 'simd128': `${base}/a?b`, 'simd128-threads': new URL(`${base}/nibble-simd128-threads/c`) }, threads: 2 }), /^simd128-threads$/],
         ['a map of what one thread needs', () => ({ wasmUrl: { simd128: `${base}/a?b` }, threads: 2 }), /^simd128$/, /^\/a\?b$/],
         ['a data: address', () => ({ wasmUrl: { simd128: `data:application/wasm;base64,${readFileSync(`${root}build/wasm/nibble-simd128.wasm`, 'base64')}` } }), /^simd128$/],
+        ['a data: address and its build', () => ({ build: 'simd128', wasmUrl: `data:application/wasm;base64,${readFileSync(`${root}build/wasm/nibble-simd128.wasm`, 'base64')}` }), /^simd128$/],
         ['a relative folder', () => ({ wasmUrl: relative('.', `${root}build/wasm`) }), /./],
         ['scripts', () => ({
             workerUrl: copy('engine-worker.js'), poolWorkerUrl: pathToFileURL(copy('pool-worker.js')), templateUrl: copy('jinja.js'), ...THREADS,

@@ -70,6 +70,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             for (const [name, value] of Object.entries(headers)) if (value !== false) response.setHeader(name, value);
             const file = join(root, path);
             if (path === '/page.html') response.end('<!doctype html><title>a page</title>');
+            else if (path === '/redirect.js') response.writeHead(302, { Location: `${there}/build/engine-worker.js` }).end();
             else if (path in SCRIPTS) response.end(SCRIPTS[path]);
             else if (statSync(file, { throwIfNoEntry: false })?.isFile()) response.end(readFileSync(file));
             else response.writeHead(404).end();
@@ -180,6 +181,13 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         },
         'Vite\'s page instead of the worker': {
             options: { workerUrl: '/.vite/deps/page.js' }, expected: /NB_ERR_WORKER .*optimizeDeps: \{ exclude: \['nibble-llm'\] \}/,
+        },
+        'a worker that leads to another origin': {
+            options: { workerUrl: '/redirect.js' }, expected: /NB_ERR_WORKER .*redirect\.js leads to http:\/\/localhost:\d+\/build\/engine-worker\.js.*workerUrl/,
+        },
+        'no worker there, and a policy that only reports': {
+            headers: { 'Content-Security-Policy-Report-Only': 'worker-src \'none\'' }, options: { workerUrl: '/nowhere.js' },
+            expected: /NB_ERR_WORKER .*server answers 404/,
         },
         'an empty worker': { options: { workerUrl: '/empty.js' }, expected: /NB_ERR_WORKER .*could not start: .*says nothing/ },
         'a worker that throws': { options: { workerUrl: '/throws.js' }, expected: /NB_ERR_WORKER .*could not start: .*broken bundle/ },

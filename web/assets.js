@@ -78,7 +78,7 @@ function own(find, option) {
 async function wasmUrls({ wasmUrl, build }) {
     /** @type {WasmUrls} */
     const found = {};
-    if (wasmUrl === undefined) {
+    if (wasmUrl === undefined || wasmUrl === '') {
         for (const name of NAMES)
             found[name] = own(WASM[name], 'wasmUrl');
         return found;
@@ -99,7 +99,7 @@ async function wasmUrls({ wasmUrl, build }) {
         file.pathname = file.pathname.replace(/[^/]*\.wasm$/, '').replace(/\/?$/, '/') + `nibble-${name}.wasm`;
         return file.href;
     };
-    if (!/\.wasm$/.test(url.pathname)) {
+    if (!/\.wasm$/.test(url.pathname) && !/^(blob|data):$/.test(url.protocol)) {
         for (const name of NAMES)
             found[name] = beside(name);
         return found;
@@ -109,7 +109,7 @@ async function wasmUrls({ wasmUrl, build }) {
     const file = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
     const named = build ?? sorted.find((name) => file === `nibble-${name}.wasm`) ?? sorted.find((name) => file.startsWith(`nibble-${name}`));
     if (!named || named === 'convert')
-        throw refuse(`wasmUrl must be a folder, a file named nibble-BUILD.wasm, or a map from build to file, not ${url}`);
+        throw refuse(`wasmUrl must be a folder, a file named nibble-BUILD.wasm, or a map from build to file, not ${url.href.slice(0, 200)}`);
     // beside a file that a bundler renamed there is no converter of that name
     return { [named]: url.href, convert: file === `nibble-${named}.wasm` ? beside('convert') : own(WASM.convert, 'wasmUrl') };
 }

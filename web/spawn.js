@@ -237,7 +237,7 @@ function watchPolicy() {
     /** @type {SecurityPolicyViolationEvent | undefined} */
     let first;
     const listener = (/** @type {any} */ event) => {
-        if (/^(worker|script|child|default)-src/.test(event.effectiveDirective))
+        if (event.disposition !== 'report' && /^(worker|script|child|default)-src/.test(event.effectiveDirective))
             first ??= event;
     };
     globalThis.addEventListener?.('securitypolicyviolation', listener);
@@ -298,6 +298,8 @@ async function probe(wanted) {
     response.body?.cancel();
     if (!response.ok)
         return `${url} did not load, the server answers ${response.status}: ${remedy}`;
+    if (response.redirected && new URL(response.url).origin !== new URL(url).origin)
+        return `${url} leads to ${response.url}, and browsers run no worker that leads to another origin: pass that address as ${optionOf(wanted)} to load()`;
     if (!/javascript|ecmascript/i.test(type))
         return `${url} did not load, the server sends ${type ? `"${type}"` : 'no type'} where a script (text/javascript) is expected: ${remedy}`;
     if (globalThis.crossOriginIsolated && !coep && new URL(url).origin === globalThis.origin)
