@@ -180,7 +180,8 @@ function retry() {
 
 /** The conversation without questions that have no answer, but for the last: templates want question and answer in turn.
  * @param {Turn[]} all */
-const answered = all => all.filter(({ role }, i) => role === 'assistant' || i === all.length - 1 || all[i + 1].role === 'assistant');
+const answered = all => all.filter(({ role }, i) =>
+    role === 'assistant' || i === all.length - 1 || all[i + 1].role === 'assistant');
 
 /** @type {import('./chat-view.js').AnswerView | null} */
 let lastAnswer = null;

@@ -11,10 +11,13 @@ export const SMOLLM = {
 /** @type {Candidate} */
 export const TINY = { name: 'Tiny stories', source: here('./tiny.gguf'), size: '0.7 MB' };
 
-/** Whether the server says that there is no such file; where it says nothing, loading will tell. @param {string} url */
+/** Whether the server says that there is no such file, or has a page for every address; where it says nothing, loading will tell.
+ * @param {string} url */
 export async function isAbsent(url) {
     try {
-        return (await fetch(url, { method: 'HEAD' })).status === 404;
+        const { ok, status, headers } = await fetch(url, { method: 'HEAD' });
+        if (!ok) return status < 500 && status !== 405; // 405: it answers no HEAD
+        return /^text\/html/i.test(headers.get('content-type') ?? '');
     } catch {
         return false;
     }

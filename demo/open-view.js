@@ -1,4 +1,5 @@
 // The ways to another model: the dialog's buttons and address, and files or a folder dropped anywhere on the page.
+import { allWeights } from '../web/files.js';
 import { byId, make } from './dom.js';
 import { acceptChoice, acceptDrops } from './drop.js';
 
@@ -60,8 +61,8 @@ export function candidateAt(address, known) {
 
 /** A file by itself, or the several of one model. @param {import('./drop.js').Given} given @returns {Candidate} */
 export function candidateOf({ files, folder }) {
-    const weights = files.find(({ name }) => /\.(gguf|safetensors)$/i.test(name)) ?? files[0];
-    const name = folder ?? (weights ? withoutEnding(weights.name) : 'no file');
+    const [weights = files[0]?.name] = allWeights(files.map(file => file.name));
+    const name = folder ?? (weights === undefined ? 'no file' : withoutEnding(weights));
     return { name, source: files.length === 1 && folder === undefined ? files[0] : files };
 }
 
@@ -80,4 +81,4 @@ function nameOf(address) {
 }
 
 /** A file's name without its ending, and without its number among the parts of a split file. @param {string} name */
-const withoutEnding = name => name.replace(/(-\d{5}-of-\d{5})?\.(gguf|safetensors)$/i, '');
+const withoutEnding = name => name.replace(/(-\d{5}-of-\d{5})?( ?\(\d+\))?\.(gguf|safetensors)$/i, '');

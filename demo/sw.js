@@ -73,13 +73,19 @@ function keyOf(url) {
     return key.href;
 }
 
+/** Whether this is a page where there should be something else: some servers, and those that want a login first, send one for
+ * every address. Offline it is worth nothing. @param {string} url @param {Response} response */
+function isPageInstead(url, response) {
+    return /^text\/html/i.test(response.headers.get('content-type') ?? '') && !/(\/|\.html)$/.test(new URL(url).pathname);
+}
+
 /**
  * @param {Cache} cache
  * @param {string} url
  * @param {Response} response
  */
 async function keep(cache, url, response) {
-    if (response.status !== 200 || response.redirected) return;
+    if (response.status !== 200 || response.redirected || isPageInstead(url, response)) return;
     try {
         await cache.put(keyOf(url), response);
     } catch {
@@ -110,8 +116,7 @@ async function model(event) {
     if (kept && await isCurrent(url, kept)) return kept;
     // no-cache: the browser's own cache must not answer in the place of a server that has another file.
     const response = await fetch(event.request, { cache: 'no-cache' });
-    // A page in the place of a model, as some servers send for every address, is worth nothing offline.
-    if (!response.body || response.status !== 200 || /^text\/html/i.test(response.headers.get('content-type') ?? '')) return response;
+    if (!response.body || response.status !== 200 || isPageInstead(url, response)) return response;
     const { shown, copy } = branch(response);
     event.waitUntil(keep(cache, url, copy));
     return shown;

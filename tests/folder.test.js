@@ -10,6 +10,7 @@ import { after, before, test } from 'node:test';
 import { hubUrl } from '../web/files.js';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
+import { changedCopy, editJson, editTensors } from './edits.js';
 import { tested } from './tested.js';
 import { configurations, embeddingVectors, logitsOf, logitsVectors, maxDistance } from './vectors.js';
 
@@ -213,29 +214,7 @@ test('addresses of the hub', () => {
 // ---- what is wrong ---------------------------------------------------------------------------------------------
 
 /** A copy of a folder, changed. @param {string} from @param {(path: string) => Promise<unknown>} change */
-async function changed(from, change) {
-    const path = await mkdtemp(join(temporary, 'changed-'));
-    await cp(from, path, { recursive: true });
-    await change(path);
-    return path;
-}
-
-/** @param {string} path of a JSON file @param {(value: any) => void} edit */
-async function editJson(path, edit) {
-    const value = JSON.parse(await readFile(path, 'utf8'));
-    edit(value);
-    await writeFile(path, JSON.stringify(value));
-}
-
-/** @param {string} path of a .safetensors file @param {(tensors: Record<string, { dtype: string, shape: number[], data_offsets: number[] }>) => void} edit */
-async function editTensors(path, edit) {
-    const bytes = await readFile(path), end = 8 + Number(bytes.readBigUInt64LE(0));
-    const tensors = JSON.parse(bytes.toString('utf8', 8, end));
-    edit(tensors);
-    const header = Buffer.from(JSON.stringify(tensors)), size = Buffer.alloc(8);
-    size.writeBigUInt64LE(BigInt(header.length));
-    await writeFile(path, Buffer.concat([size, header, bytes.subarray(end)]));
-}
+const changed = (from, change) => changedCopy(temporary, [from], change);
 
 /** The first column of a matrix comes into its second group. @param {string} path */
 async function swapColumns(path) {

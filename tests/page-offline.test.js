@@ -29,6 +29,7 @@ describe('the demo\'s service worker', { skip }, () => {
         site.server.removeAllListeners('request').on('request', (request, response) => {
             if (!request.url?.startsWith('/demo/own.gguf')) return others(request, response);
             const isHead = request.method === 'HEAD';
+            if (request.url.endsWith('.js')) return void response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html>Sign in');
             if (!isHead) {
                 asked++;
                 open++;
@@ -103,6 +104,22 @@ describe('the demo\'s service worker', { skip }, () => {
             await refused(page, /web page/);
             await page.waitForTimeout(200);
             assert.ok(!await keepsModel(page, false));
+        });
+    });
+
+    it('keeps no page in the place of a script', async () => {
+        answer = give({});
+        await visit({ base: site.url, query: QUERY }, async page => {
+            await kept(page, ['/demo/own.gguf']);
+            await again(page);
+            const { kept: before, after } = await page.evaluate(async () => {
+                const cache = await caches.open('nibble-1'), name = new URL('./own.gguf.js', location.href).href;
+                await fetch(name).then(response => response.text());
+                await fetch('./').then(response => response.text());
+                await new Promise(resolve => setTimeout(resolve, 300));
+                return { kept: Boolean(await cache.match(name)), after: Boolean(await cache.match('./')) };
+            });
+            assert.deepEqual([before, after], [false, true]);
         });
     });
 

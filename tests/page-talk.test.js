@@ -11,7 +11,7 @@ import { ANSWER, BABBLE, DONE, READY, ask, refused, useDemo } from './demo-page.
 /** @typedef {import('playwright-core').Page} Page */
 
 describe('the demo page, on the way', { skip }, () => {
-    const { visit } = useDemo();
+    const { visit, url, browser } = useDemo();
     const LONG = { query: '?model=./tiny.gguf&context=4096', settings: BABBLE };
 
     /** The tiny model with a template that wants question and answer in turn, as many do, and refuses a word. */
@@ -93,6 +93,36 @@ describe('the demo page, on the way', { skip }, () => {
             await page.waitForSelector('#problem:not([hidden])');
             assert.match(await page.innerText('#problem'), /no valid address/);
         });
+    });
+
+    it('takes the tiny model where the server has no other, in whatever way it says so', async () => {
+        for (const [status, contentType] of /** @type {[number, string][]} */ ([[403, 'text/plain'], [410, 'text/plain'], [200, 'text/html; charset=utf-8']])) {
+            const context = await browser().newContext({ serviceWorkers: 'block' });
+            try {
+                await context.route('**/SmolLM2*', route => route.fulfill({ status, contentType, body: '<!doctype html>' }));
+                const page = await context.newPage();
+                await page.goto(`${url()}demo/`);
+                await page.waitForSelector(READY);
+                assert.equal(await page.innerText('#model-name'), 'Tiny stories');
+            } finally {
+                await context.close();
+            }
+        }
+    });
+
+    it('says so when one of its scripts does not load', async () => {
+        const context = await browser().newContext({ serviceWorkers: 'block' });
+        try {
+            await context.route('**/web/errors.js', route => route.fulfill({ status: 404, body: 'no' }));
+            const page = await context.newPage();
+            for (const [name, selector] of [['', '#load[data-state=failed]'], ['bench.html', '#problem:not([hidden])']]) {
+                await page.goto(`${url()}demo/${name}`);
+                await page.waitForSelector(selector);
+                assert.match(await page.innerText(selector), /A script did not load/);
+            }
+        } finally {
+            await context.close();
+        }
     });
 
     it('never loses the focus', async () => {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
+import { changedCopy, editJson } from './edits.js';
 import { configurations, maxDistance } from './vectors.js';
 
 /** @typedef {{ text: string, prompt?: string, prompt_name?: string, vector: number[] }} Text */
@@ -23,20 +24,7 @@ before(async () => { temporary = await mkdtemp(join(tmpdir(), 'nibble-')); });
 after(() => rm(temporary, { recursive: true }));
 
 /** The model with what lies beside it. @param {string} name @param {(path: string) => Promise<unknown>} [change] */
-async function together(name, change) {
-    const path = await mkdtemp(join(temporary, `${name}-`));
-    await cp(fixtures + cases[name].base, path, { recursive: true });
-    await cp(fixtures + name, path, { recursive: true });
-    await change?.(path);
-    return path;
-}
-
-/** @param {string} path of a JSON file @param {(value: any) => void} edit */
-async function editJson(path, edit) {
-    const value = JSON.parse(await readFile(path, 'utf8'));
-    edit(value);
-    await writeFile(path, JSON.stringify(value));
-}
+const together = (name, change) => changedCopy(temporary, [fixtures + cases[name].base, fixtures + name], change);
 
 /** @param {import('../web/index.js').Model} model @param {Text[]} texts */
 async function compare(model, texts) {
@@ -149,7 +137,7 @@ test('no key that the library reads is unknown', async () => {
     const read = JSON.parse(await readFile(`${fixtures}keys.json`, 'utf8'));
     assert.deepEqual(Object.keys(read).sort(), Object.keys(tables).sort());
     for (const [what, table] of Object.entries(tables)) {
-        const [, rows = ''] = new RegExp(`known_key ${table}_keys\\[\\] = \\{([^]*?)\\{0\\}\\};`).exec(source) ?? [];
+        const [, rows = ''] = new RegExp(`nb_known_key ${table}_keys\\[\\] = \\{([^]*?)\\{0\\}\\};`).exec(source) ?? [];
         const known = [...rows.matchAll(/{"(\w+)",/g)].map(row => row[1]);
         assert.deepEqual(read[what].filter((/** @type {string} */ key) => !known.includes(key)), [], `${what}: keys that are in no table of sentence.c`);
     }

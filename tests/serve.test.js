@@ -66,7 +66,10 @@ test('serve: ranges', async () => {
         const answer = await get('/digits.wasm', { range: String(range) });
         assert.deepEqual([answer.status, answer.body], [status, body], String(range));
     }
-    assert.equal((await get('/digits.wasm', { range: 'bytes=2-4' })).headers['content-range'], 'bytes 2-4/10');
+    const { etag, 'content-range': range } = (await get('/digits.wasm', { range: 'bytes=2-4' })).headers;
+    assert.equal(range, 'bytes 2-4/10');
+    assert.equal((await get('/digits.wasm', { range: 'bytes=2-4', 'if-range': String(etag) })).body, '234');
+    assert.equal((await get('/digits.wasm', { range: 'bytes=2-4', 'if-range': '"another"' })).body, '0123456789');
 });
 
 test('serve: nothing outside the folder, nothing hidden, no other method', async () => {

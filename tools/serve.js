@@ -112,7 +112,8 @@ export async function serve({ root = ROOT, port = 0, isolated = true, caching = 
             response.writeHead(304, headers).end();
             return;
         }
-        const range = byteRange(request.headers.range, found.size);
+        const sameFile = (request.headers['if-range'] ?? headers.ETag) === headers.ETag; // else all of the new one
+        const range = byteRange(sameFile ? request.headers.range : undefined, found.size);
         if (!range && found.size) {
             response.writeHead(416, { ...headers, 'Content-Range': `bytes */${found.size}` }).end();
             return;

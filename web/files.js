@@ -5,7 +5,7 @@
 import { openUrl } from './download.js';
 import { NibbleError } from './errors.js';
 import { nodeModule } from './platform.js';
-import { moduleFiles, modulesOf } from './sentence.js';
+import { mayLack, moduleFiles, modulesOf } from './sentence.js';
 import { readWhole } from './stream.js';
 
 /** @typedef {import('./stream.js').Single} Single */
@@ -18,7 +18,8 @@ import { readWhole } from './stream.js';
 /** A place that files are taken from by name; null: it has none of that name. @typedef {(name: string) => Promise<Single | null>} Place */
 
 /** What the core wants of a folder beside the weights; all but the first may be absent. */
-const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'];
+const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja',
+    'quantize_config.json', 'quant_config.json'];
 const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
 
 /** One of several files of weights: what stands before its number, its number, how many there are. */
@@ -30,7 +31,10 @@ const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/i;
  */
 const COMPANIONS = ['mmproj', 'lora|adapters?', 'vocab', 'imatrix'].map((words) => new RegExp(`(^|[^a-z])(${words})([^a-z]|$)`, 'i'));
 
-/** Hidden files, and what macOS adds for each file that it copies or packs ("._model.gguf"), are none of the model's. @param {string} path */
+/**
+ * Hidden files, and what macOS adds for each file that it copies or packs ("._model.gguf"), are none of the model's.
+ * @param {string} path
+ */
 const isHidden = (path) => /(^|[/\\])(\.|__MACOSX[/\\])/.test(path);
 
 /** A browser writes "name (1).gguf" where it has downloaded a "name.gguf" before. @param {string} name */
@@ -163,13 +167,15 @@ const lastOf = (path) => /(\d+_[A-Za-z]+\/)?[^/]*$/.exec(path)?.[0] ?? path;
  * @returns {Promise<NamedSource[]>}
  */
 async function ofList(all) {
-    const files = all.map((file) => ({ ...file, name: file.name.replace(/\\/g, '/') })).filter(({ name, loose }) => !isHidden(loose ? lastOf(name) : name));
-    const folderOf = (/** @type {string} */ name) => name.slice(0, name.lastIndexOf('/') + 1), depth = (/** @type {string} */ name) => name.split('/').length;
+    const files = all.map((file) => ({ ...file, name: file.name.replace(/\\/g, '/') }))
+        .filter(({ name, loose }) => !isHidden(loose ? lastOf(name) : name));
+    const folderOf = (/** @type {string} */ name) => name.slice(0, name.lastIndexOf('/') + 1);
+    const depth = (/** @type {string} */ name) => name.split('/').length;
     const nearest = (/** @type {string[]} */ names) => {
         const least = Math.min(...names.map(depth));
         return [...new Set(names.filter((name) => depth(name) === least).map(folderOf))];
     };
-    const weights = (/** @type {typeof files} */ some) => /** @type {const} */ (['gguf', 'safetensors']).flatMap((kind) => weightsAmong(some.map(({ name }) => name), kind));
+    const weights = (/** @type {typeof files} */ some) => allWeights(some.map(({ name }) => name));
     const listed = nearest(files.map(({ name }) => name).filter((name) => /(^|\/)modules\.json$/.test(name)))[0];
     const chosen = nearest(weights(files.filter(({ loose }) => !loose)));
     if (listed === undefined && chosen.length > 1)
@@ -196,6 +202,12 @@ function weightsAmong(names, kind) {
         const models = left.filter((name) => !companion.test(name.slice(name.lastIndexOf('/') + 1)));
         return models.length > 0 ? models : left;
     }, all);
+}
+
+/** Of either kind, and not hidden. @param {string[]} names */
+export function allWeights(names) {
+    const visible = names.filter((name) => !isHidden(name));
+    return [...weightsAmong(visible, 'gguf'), ...weightsAmong(visible, 'safetensors')];
 }
 
 /**
@@ -259,7 +271,7 @@ async function ofFolder(place, where, blind, weights) {
     for (const name of DOCUMENTS) {
         const source = await within(name);
         if (source)
-            files.push({ name, source, ...(blind ? { absent: name === DOCUMENTS[0] ? (error) => noConfig(where, error) : async () => null } : {}) });
+            files.push({ name, source, ...(blind && name === DOCUMENTS[0] ? { absent: (error) => noConfig(where, error) } : mayLack(blind)) });
         else if (name === DOCUMENTS[0])
             throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: a model of safetensors files needs it`);
     }
@@ -268,7 +280,7 @@ async function ofFolder(place, where, blind, weights) {
     } else {
         const source = await place(POOLING);
         if (source)
-            files.push({ name: POOLING, source, ...(blind ? { absent: async () => null } : {}) });
+            files.push({ name: POOLING, source, ...mayLack(blind) });
     }
     for (const name of weights ?? await shardNames(within, where)) {
         const source = await within(name);
@@ -287,9 +299,10 @@ async function ofFolder(place, where, blind, weights) {
  */
 async function noConfig(url, error) {
     const found = await ggufsListed(url);
-    throw new NibbleError('NB_ERR_NETWORK', `${error instanceof Error ? error.message : `${DOCUMENTS[0]} in ${url} is empty or a web page`}. ` +
-        `A folder of safetensors files has a ${DOCUMENTS[0]}. ${found.length > 0 ? `This one has GGUF files (${found.join(', ')})` : 'If this one has GGUF files'}` +
-        `: name one of them, as ${url}${found[0] ?? 'NAME.gguf'}`, { cause: error });
+    const what = error instanceof Error ? error.message : `${DOCUMENTS[0]} in ${url} is empty or a web page`;
+    const instead = found.length > 0 ? `This one has GGUF files (${found.join(', ')})` : 'If this one has GGUF files';
+    throw new NibbleError('NB_ERR_NETWORK', `${what}. A folder of safetensors files has a ${DOCUMENTS[0]}. ${instead}: name one of them, ` +
+        `as ${url}${found[0] ?? 'NAME.gguf'}`, { cause: error });
 }
 
 /**

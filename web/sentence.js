@@ -16,6 +16,9 @@ const TRANSFORMER = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xl
 /** Those that have weights of their own. */
 const WEIGHTY = /\.(Dense|LayerNorm)$/;
 
+/** Of a file that may turn out not to exist. @param {boolean} optional */
+export const mayLack = (optional) => (optional ? { absent: async () => null } : {});
+
 /**
  * The modules of a model, the transformer first; none if it has no modules.json.
  * @param {import('./files.js').Place} place
@@ -24,7 +27,7 @@ const WEIGHTY = /\.(Dense|LayerNorm)$/;
  */
 export async function modulesOf(place, where) {
     const source = await place(LIST), text = source && await readWhole(source);
-    if (text === null || /^\s*</.test(text)) // a page, which some servers give for whatever they have not
+    if (text === null)
         return [];
     try {
         const modules = JSON.parse(text);
@@ -52,7 +55,7 @@ export async function moduleFiles(place, modules, where, blind) {
     const add = async (/** @type {string} */ name, optional = true) => {
         const source = await place(name);
         if (source)
-            files.push({ name, source, ...(blind && optional ? { absent: async () => null } : {}) });
+            files.push({ name, source, ...mayLack(blind && optional) });
         else if (!optional)
             throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: ${LIST} names its folder. (PyTorch's .bin files are not read.)`);
     };
@@ -62,7 +65,7 @@ export async function moduleFiles(place, modules, where, blind) {
     for (const name of TRANSFORMER) {
         const source = await place(root ? `${root}/${name}` : name);
         if (source && (!blind || await readWhole(source) !== null)) {
-            files.push({ name: TRANSFORMER[0], source, ...(blind ? { absent: async () => null } : {}) });
+            files.push({ name: TRANSFORMER[0], source, ...mayLack(blind) });
             break;
         }
     }

@@ -106,10 +106,26 @@ static int32_t settle(nb_plan *plan, uint32_t target, uint64_t rows, uint64_t co
     return q->ordered && nb_plan_source(plan, target, NB_ROLE_ORDER) != NB_NONE ? add_order(plan, target, columns) : NB_OK;
 }
 
+/* A module's own bits and group, by the shapes of its tensors; 0 bits if these do not fit each other. */
+static void read_sizes(const nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_quantization *q) {
+    bool awq = plan->targets[target].arrangement == NB_AS_AWQ;
+    uint32_t order = nb_plan_source(plan, target, NB_ROLE_ORDER);
+    uint64_t groups = plan->in.tensors[nb_plan_source(plan, target, NB_ROLE_SCALES)].shape[1];
+    uint64_t columns = awq ? t->shape[1] : order != NB_NONE ? plan->in.tensors[order].shape[0] : plan->targets[target].columns;
+    uint64_t bits = awq ? 4 : t->shape[1] * 32 / columns;
+    bool known = (bits == 2 || bits == 3 || bits == 4 || bits == 8) && (awq || bits * columns == t->shape[1] * 32);
+    q->bits = known ? (uint32_t)bits : 0;
+    q->group = groups && columns % groups == 0 && groups > 1 ? columns / groups : 0;
+}
+
 /* GPTQ's and AWQ's: rows and columns by the codes' shape. */
 static int32_t check_columns(nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_error *err) {
-    const nb_quantization *q = &plan->targets[target].quantization;
+    nb_quantization *q = &plan->targets[target].quantization;
     bool awq = plan->targets[target].arrangement == NB_AS_AWQ;
+    if (q->by_tensors)
+        read_sizes(plan, target, t, q);
+    if (!q->bits)
+        return refuse_shape(plan, target, t->shape[0], t->shape[1], err);
     uint64_t rows = awq ? t->shape[0] * 8 : t->shape[0], columns = awq ? t->shape[1] : t->shape[1] * 32 / q->bits;
     const nb_tensor_info *scales = &plan->in.tensors[nb_plan_source(plan, target, NB_ROLE_SCALES)];
     if (scales->type != NB_TYPE_F16 && scales->type != NB_TYPE_BF16)

@@ -18,11 +18,11 @@ enum {
 };
 
 /* Files that are taken whole. Those of MODULES are FOLDER/config.json, of any folder. */
-enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, MODULE_LIST, SENTENCE, TRANSFORMER, CHAT_TEMPLATE, MODULES,
+enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, MODULE_LIST, SENTENCE, TRANSFORMER, QUANTIZE_CONFIG, QUANT_CONFIG, CHAT_TEMPLATE, MODULES,
        DOCUMENTS = MODULES + NB_MODULES };
 static const char *const document_names[MODULES] = {
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "modules.json",
-    "config_sentence_transformers.json", "sentence_bert_config.json", "chat_template.jinja"};
+    "config_sentence_transformers.json", "sentence_bert_config.json", "quantize_config.json", "quant_config.json", "chat_template.jinja"};
 
 typedef struct document {
     uint8_t *bytes; /* owned; NULL: not given */
@@ -298,6 +298,8 @@ static int32_t plan_folder(nb_converter *x, nb_error *err) {
                         .generation = nodes[GENERATION],
                         .tokenizer = nodes[TOKENIZER],
                         .tokenizer_config = nodes[TOKENIZER_CONFIG],
+                        .quantize_config = nodes[QUANTIZE_CONFIG],
+                        .quant_config = nodes[QUANT_CONFIG],
                         .module_list = nodes[MODULE_LIST],
                         .sentence = nodes[SENTENCE],
                         .transformer = nodes[TRANSFORMER],

@@ -73,6 +73,19 @@ static const struct part { nb_library library; const char *leaf; nb_role role; n
     {NB_BY_COMPRESSED, "weight_g_idx", NB_ROLE_ORDER, NB_AS_BYTES},
 };
 
+/* Of compressed-tensors, beside a module: how activations and a cache are rounded. Here they are not. */
+static const char *const activation_parts[] = {
+    "input_scale", "input_zero_point", "input_global_scale", "input_g_idx", "output_scale", "output_zero_point", "output_global_scale",
+    "q_scale", "q_zero_point", "q_global_scale", "k_scale", "k_zero_point", "k_global_scale", "v_scale", "v_zero_point", "v_global_scale",
+    NULL};
+
+static bool is_of_activations(const nb_hf_model *p, nb_text leaf) {
+    const char *const *part = activation_parts;
+    while (*part && !nb_text_is(leaf, *part))
+        part++;
+    return *part && p->plan->quantization.library == NB_BY_COMPRESSED;
+}
+
 /* Where a tensor's name stops to be its module's: before ".weight." or the last dot. */
 static size_t module_end(nb_text name) {
     size_t last = 0;
@@ -182,6 +195,8 @@ static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
     const nb_tensor_info *t = &p->plan->in.tensors[source];
     tensor_name name;
     split_name(p, nb_checkpoint_tensor_name(&p->plan->in, t), &name);
+    if (is_of_activations(p, name.leaf))
+        return NB_OK;
     nb_role role = NB_ROLE_CODES;
     nb_arrangement arrangement = NB_AS_ROWS;
     for (const struct part *i = parts; i < parts + sizeof parts / sizeof *parts; i++)
@@ -291,7 +306,7 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
             p.family = f;
     if (!p.family)
         return refuse_model_type(type, err);
-    NB_TRY(nb_hf_take_quantization(plan, nb_node_find(folder->config, "quantization_config"), err));
+    NB_TRY(nb_hf_take_quantization(plan, folder, err));
     p.tied = nb_hf_number(&p, "tie_word_embeddings", 0) != 0;
     if (p.config.at != folder->config.at) /* the outer model's output */
         p.tied = nb_node_number(nb_node_find(folder->config, "tie_word_embeddings"), p.tied) != 0;

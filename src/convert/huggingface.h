@@ -19,6 +19,8 @@ typedef struct nb_folder {
     nb_node generation;        /* generation_config.json */
     nb_node tokenizer;         /* tokenizer.json */
     nb_node tokenizer_config;  /* tokenizer_config.json */
+    nb_node quantize_config;   /* quantize_config.json, of AutoGPTQ */
+    nb_node quant_config;      /* quant_config.json, of AutoAWQ */
     nb_node module_list;       /* modules.json, of sentence-transformers, as what follows (sentence.h) */
     nb_node sentence;          /* config_sentence_transformers.json */
     nb_node transformer;       /* sentence_bert_config.json */

@@ -1,73 +1,224 @@
 #include "huggingface_quantization.h"
 
+#include "known_keys.h"
+
+/* The keys of the libraries' own classes: tests/oracles/quantization_keys.py lists them, and no one may be missing here. "The
+ * tensors say so": which modules are quantized, and of what shape their parts are. */
+
+/* GPTQModel's QuantizeConfig, AutoGPTQ's and transformers' GPTQConfig. */
+static const nb_known_key gptq_keys[] = {
+    {"quant_method", NULL}, {"method", NULL}, {"bits", NULL}, {"group_size", NULL}, {"sym", NULL}, {"desc_act", NULL},
+    {"checkpoint_format", NULL}, {"format", NULL}, {"dynamic", NULL}, /* all of these are heeded */
+    {"pack_dtype", "\"int32\"|\"torch.int32\""},
+    {"is_marlin_format", "false"},
+    {"rotation", "null"},
+    {"activation", "null"},
+    {"adapter", "null|{}"},
+    {"mock_quantization", "false"},
+    {"lm_head", NULL}, /* the tensors say so */
+    {"modules_in_block_to_quantize", NULL}, {"block_name_to_quantize", NULL}, {"module_name_preceding_first_block", NULL},
+    {"modules_to_not_convert", NULL},
+    {"act_group_aware", NULL}, {"static_groups", NULL}, {"true_sequential", NULL}, {"damp_percent", NULL}, /* of quantizing */
+    {"damp_auto_increment", NULL}, {"mse", NULL}, {"gptaq", NULL}, {"foem", NULL}, {"hessian", NULL}, {"fallback", NULL},
+    {"preprocessors", NULL}, {"smoother", NULL}, {"smooth", NULL}, {"moe", NULL}, {"meta", NULL}, {"dataset", NULL}, {"tokenizer", NULL},
+    {"batch_size", NULL}, {"pad_token_id", NULL}, {"model_seqlen", NULL}, {"cache_block_outputs", NULL}, {"weight_only", NULL},
+    {"device", NULL}, {"telemetry", NULL}, {"pack_impl", NULL}, {"offload_to_disk", NULL}, {"offload_to_disk_path", NULL}, /* of a */
+    {"_offload_temp_dir", NULL}, {"compute_device_filter", NULL}, {"calibration_data_device", NULL}, {"gc_mode", NULL}, /* machine */
+    {"auto_forward_data_parallel", NULL}, {"dense_vram_strategy", NULL}, {"dense_vram_strategy_devices", NULL},
+    {"moe_vram_strategy", NULL}, {"moe_vram_strategy_devices", NULL}, {"wait_for_submodule_finalizers", NULL},
+    {"backend", NULL}, {"max_input_length", NULL}, {"use_exllama", NULL}, {"disable_exllama", NULL}, {"exllama_config", NULL},
+    {"use_cuda_fp16", NULL},
+    {"model_name_or_path", NULL}, {"model_file_base_name", NULL}, /* names */
+    {0}};
+/* What a rule of "dynamic" may change for the modules that it fits. */
+static const nb_known_key rule_keys[] = {
+    {"bits", NULL}, {"group_size", NULL}, /* the tensors say so */
+    {"sym", NULL}, {"desc_act", NULL},    /* heeded */
+    {"pack_dtype", "\"int32\"|\"torch.int32\""},
+    {"format", "\"gptq\"|\"gptq_v2\"|\"gemm\""},
+    {"method", "\"gptq\"|\"awq\""},
+    {"adapter", "null|{}"},
+    {"rotation", "null"},
+    {0}};
+/* AutoAWQ's AwqConfig, GPTQModel's and transformers'. */
+static const nb_known_key awq_keys[] = {
+    {"w_bit", NULL}, {"q_group_size", NULL}, /* bits and group_size */
+    {"zero_point", "true"},
+    {"version", "\"gemm\"|\"GEMM\""},
+    {"scale_search_chunked_activations", NULL}, {"do_fuse", NULL}, {"modules_to_fuse", NULL}, {"fuse_max_seq_len", NULL},
+    {0}};
+/* transformers' BitsAndBytesConfig. */
+static const nb_known_key bitsandbytes_keys[] = {
+    {"quant_method", NULL}, {"load_in_8bit", NULL}, {"load_in_4bit", NULL}, /* heeded */
+    {"_load_in_8bit", NULL}, {"_load_in_4bit", NULL},
+    {"llm_int8_skip_modules", NULL}, {"bnb_4bit_quant_type", NULL}, {"bnb_4bit_use_double_quant", NULL}, /* the tensors say so */
+    {"bnb_4bit_quant_storage", NULL}, {"llm_int8_has_fp16_weight", NULL},
+    {"llm_int8_threshold", NULL}, {"bnb_4bit_compute_dtype", NULL}, /* of how activations are rounded, which are not here */
+    {"llm_int8_enable_fp32_cpu_offload", NULL},
+    {0}};
+/* compressed-tensors' QuantizationConfig, and what transformers has besides. */
+static const nb_known_key compressed_keys[] = {
+    {"quant_method", NULL}, {"config_groups", NULL}, {"format", NULL}, {"sparsity_config", NULL}, {"transform_config", NULL}, /* heeded */
+    {"quantization_config", NULL},
+    {"moe_sparsity_config", "null|{}"},
+    {"ignore", NULL}, /* the tensors say so */
+    {"kv_cache_scheme", NULL}, /* of how a cache is rounded, which is not here */
+    {"quantization_status", NULL}, {"global_compression_ratio", NULL}, {"version", NULL}, {"run_compressed", NULL}, {"dequantize", NULL},
+    {"use_optimized_inference", NULL},
+    {0}};
+/* QuantizationScheme, of a group of modules. */
+static const nb_known_key scheme_keys[] = {
+    {"weights", NULL}, {"format", NULL}, /* heeded */
+    {"targets", NULL},                   /* the tensors say so */
+    {"input_activations", NULL}, {"output_activations", NULL}, /* of how activations are rounded, which are not here */
+    {0}};
+/* QuantizationArgs, of a group's weights. */
+static const nb_known_key weights_keys[] = {
+    {"type", "\"int\""},
+    {"dynamic", "false"},
+    {"block_structure", "null"},
+    {"num_bits", NULL}, {"symmetric", NULL}, {"group_size", NULL}, {"strategy", NULL}, {"actorder", NULL}, /* the tensors say so */
+    {"scale_dtype", NULL}, {"zp_dtype", NULL},
+    {"observer", NULL}, {"observer_kwargs", NULL}, /* of quantizing */
+    {0}};
+
 static bool is_empty(nb_node container) {
     nb_walk w = nb_walk_of(container);
     return !nb_walk_next(&w);
 }
 
-static int32_t take_columns(nb_plan *plan, nb_node config, bool awq, nb_error *err) {
-    nb_text method = nb_node_raw(nb_node_find(config, "quant_method"));
-    double bits = nb_node_number(nb_node_find(config, "bits"), 0);
-    double group = nb_node_number(nb_node_find(config, "group_size"), -1);
-    bool symmetric = !awq && nb_node_number(nb_node_find(config, "sym"), 1) != 0;
-    bool known = bits == 4 || (!awq && (bits == 2 || bits == 3 || bits == 8));
-    if (!known || !(group == -1 || (group >= 32 && group <= 1 << 20 && (uint32_t)group % 32 == 0)))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "config.json: %t of %g bits in groups of %g is not supported; awq of 4 bits is, and "
-                       "gptq of 2, 3, 4 and 8, in groups of a multiple of 32",
-                       method, bits, group);
-    if (!is_empty(nb_node_find(config, "dynamic")))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "config.json: quantization with dynamic (other bits for some modules) is not supported; take a "
-                       "version of the model without");
-    plan->quantization =
-        (nb_quantization){.library = awq ? NB_BY_AWQ : NB_BY_GPTQ,
-                          .bits = (uint32_t)bits,
-                          .group = group > 0 ? (uint64_t)group : 0,
-                          .symmetric = symmetric,
-                          .ordered = group != -1 && nb_node_number(nb_node_find(config, "desc_act"), 0) != 0,
-                          .zero_offset = !awq && !nb_node_is(nb_node_find(config, "checkpoint_format"), "gptq_v2")};
+/* The first of two names that says something. */
+static nb_node either(nb_node config, const char *first, const char *second) {
+    nb_node n = nb_node_find(config, first);
+    return nb_node_is_null(n) ? nb_node_find(config, second) : n;
+}
+
+/* A string in lower case. */
+static nb_text lower(nb_node string, char *out, size_t capacity) {
+    nb_text raw = nb_node_raw(string);
+    size_t n = raw.size < capacity ? raw.size : capacity;
+    for (size_t i = 0; i < n; i++)
+        out[i] = raw.data[i] >= 'A' && raw.data[i] <= 'Z' ? (char)(raw.data[i] + 'a' - 'A') : raw.data[i];
+    return (nb_text){raw.data ? out : NULL, n};
+}
+
+/* Rules "+:PATTERN" and "PATTERN" change what holds for some modules, "-:PATTERN" leaves some as they are: a module's own tensors
+ * say what it has become, but not whether its zeros differ, nor whether its columns have an order. */
+static int32_t take_rules(nb_quantization *q, nb_node rules, nb_text file, nb_error *err) {
+    q->by_tensors = !is_empty(rules);
+    for (nb_walk w = nb_walk_of(rules); nb_walk_next(&w);) {
+        NB_TRY(nb_keys_check(rule_keys, w.value, file, false, err));
+        q->symmetric &= !nb_node_find(w.value, "sym").at;
+        q->ordered |= nb_node_number(nb_node_find(w.value, "desc_act"), 0) != 0;
+    }
     return NB_OK;
 }
 
-static int32_t take_compressed(nb_plan *plan, nb_node config, nb_error *err) {
+static int32_t take_columns(nb_plan *plan, nb_node config, nb_text file, bool awq, nb_error *err) {
+    if (awq)
+        NB_TRY(nb_keys_check(awq_keys, config, file, false, err));
+    NB_TRY(nb_keys_check(gptq_keys, config, file, false, err));
+    double bits = nb_node_number(either(config, "bits", "w_bit"), awq ? 4 : 0);
+    double group = nb_node_number(either(config, "group_size", "q_group_size"), awq ? 128 : -1);
+    bool known = bits == 4 || (!awq && (bits == 2 || bits == 3 || bits == 8));
+    if (!known || !(group == -1 || (group >= 32 && group <= 1 << 20 && (uint32_t)group % 32 == 0)))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "%t: %s of %g bits in groups of %g is not supported; awq of 4 bits is, and gptq of 2, 3, 4 and 8, in groups "
+                       "of a multiple of 32",
+                       file, awq ? "awq" : "gptq", bits, group);
+    char text[32];
+    nb_text format = lower(either(config, "checkpoint_format", "format"), text, sizeof text);
+    bool other = awq && nb_node_is(nb_node_find(config, "backend"), "llm-awq"); /* packs as no other does */
+    bool layout = !other && (!format.data || nb_text_is(format, awq ? "gemm" : "gptq") || (!awq && nb_text_is(format, "gptq_v2")));
+    if (!layout)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: %s in the format %t is not supported; %s", file, awq ? "awq" : "gptq",
+                       other ? nb_text_of("llm-awq") : format,
+                       awq ? "gemm is" : "gptq and gptq_v2 are");
+    plan->quantization = (nb_quantization){.library = awq ? NB_BY_AWQ : NB_BY_GPTQ,
+                                           .bits = (uint32_t)bits,
+                                           .group = group > 0 ? (uint64_t)group : 0,
+                                           .symmetric = !awq && nb_node_number(nb_node_find(config, "sym"), 1) != 0,
+                                           .ordered = group != -1 && nb_node_number(nb_node_find(config, "desc_act"), 0) != 0,
+                                           .zero_offset = !awq && !nb_text_is(format, "gptq_v2")};
+    return take_rules(&plan->quantization, nb_node_find(config, "dynamic"), file, err);
+}
+
+static int32_t take_compressed(nb_plan *plan, nb_node config, nb_text file, nb_error *err) {
     nb_node general = nb_node_find(config, "format"), sparsity = nb_node_find(config, "sparsity_config");
+    NB_TRY(nb_keys_check(compressed_keys, config, file, false, err));
     for (nb_walk w = nb_walk_of(nb_node_find(config, "config_groups")); nb_walk_next(&w);) {
         nb_node format = nb_node_find(w.value, "format"), weights = nb_node_find(w.value, "weights");
         nb_text name = nb_node_raw(format.at && nb_node_first(format) == '"' ? format : general);
         nb_node type = nb_node_find(weights, "type");
         if ((!nb_text_is(name, "pack-quantized") && !nb_text_is(name, "int-quantized")) || (type.at && !nb_node_is(type, "int")))
             return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                           "config.json: compressed-tensors of the format \"%t\" and the type \"%t\" is not supported; "
+                           "%t: compressed-tensors of the format \"%t\" and the type \"%t\" is not supported; "
                            "pack-quantized and int-quantized are, of int",
-                           name, nb_node_raw(type));
+                           file, name, nb_node_raw(type));
+        NB_TRY(nb_keys_check(scheme_keys, w.value, file, false, err));
+        NB_TRY(nb_keys_check(weights_keys, weights, file, false, err));
     }
     bool sparse = nb_node_find(sparsity, "format").at && !nb_node_is(nb_node_find(sparsity, "format"), "dense");
     if (sparse || !is_empty(nb_node_find(nb_node_find(config, "transform_config"), "config_groups")))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "config.json: compressed-tensors with %s is not supported; take a version of the model without",
-                       sparse ? "sparsity_config" : "transform_config");
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: compressed-tensors with %s is not supported; take a version of the model without",
+                       file, sparse ? "sparsity_config" : "transform_config");
     plan->quantization = (nb_quantization){.library = NB_BY_COMPRESSED};
     return NB_OK;
 }
 
-int32_t nb_hf_take_quantization(nb_plan *plan, nb_node config, nb_error *err) {
-    nb_text method = nb_node_raw(nb_node_find(config, "quant_method"));
+static bool is_set(nb_node config, const char *key) {
+    return nb_node_number(nb_node_find(config, key), 0) != 0;
+}
+
+/* fallback: the method where none is named. */
+static int32_t take(nb_plan *plan, nb_node config, nb_text file, const char *fallback, nb_error *err) {
+    char text[32];
+    nb_text method = lower(either(config, "quant_method", "method"), text, sizeof text);
+    if (is_set(config, "load_in_4bit") || is_set(config, "load_in_8bit")) /* what transformers looks at first */
+        method = nb_text_of("bitsandbytes");
+    if (!method.data && fallback)
+        method = nb_text_of(fallback);
     if (!method.data)
-        return NB_OK;
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: there is a quantization, but no quant_method that names it; that is not supported", file);
     if (nb_text_is(method, "bitsandbytes")) {
+        NB_TRY(nb_keys_check(bitsandbytes_keys, config, file, false, err));
         plan->quantization = (nb_quantization){.library = NB_BY_BITSANDBYTES, .symmetric = true};
         return NB_OK;
     }
-    if (nb_text_is(method, "compressed-tensors"))
-        return take_compressed(plan, config, err);
-    nb_node version = nb_node_find(config, nb_text_is(method, "awq") ? "version" : "checkpoint_format");
-    if (nb_text_is(method, "awq") && (!version.at || nb_node_is(version, "gemm") || nb_node_is(version, "GEMM")))
-        return take_columns(plan, config, true, err);
-    if (nb_text_is(method, "gptq") && (!version.at || nb_node_is(version, "gptq") || nb_node_is(version, "gptq_v2")))
-        return take_columns(plan, config, false, err);
+    if (nb_text_is(method, "compressed-tensors")) {
+        nb_node inner = nb_node_find(config, "quantization_config");
+        return take_compressed(plan, nb_node_first(inner) == '{' ? inner : config, file, err);
+    }
+    if (nb_text_is(method, "awq") || nb_text_is(method, "gptq"))
+        return take_columns(plan, config, file, nb_text_is(method, "awq"), err);
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                   "config.json: the quantization \"%t\" %t is not supported; gptq, awq (gemm), bitsandbytes and "
-                   "compressed-tensors are. Take the model's floating-point version, or a GGUF file of it",
-                   method, nb_node_raw(version));
+                   "%t: the quantization \"%t\" %t is not supported; gptq, awq (gemm), bitsandbytes and compressed-tensors are. Take the "
+                   "model's floating-point version, or a GGUF file of it",
+                   file, method, nb_node_raw(either(config, "checkpoint_format", "version")));
+}
+
+/* Whether there is a matrix as GPTQ and AWQ have it: their files are left beside models that are not quantized, too. */
+static bool has_columns(const nb_plan *plan) {
+    for (uint64_t i = 0; i < plan->in.n_tensors; i++)
+        if (nb_text_ends(nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[i]), ".qweight"))
+            return true;
+    return false;
+}
+
+int32_t nb_hf_take_quantization(nb_plan *plan, const nb_folder *folder, nb_error *err) {
+    nb_node inner = nb_node_find(folder->config, "text_config");
+    nb_node sections[] = {nb_node_find(folder->config, "quantization_config"), nb_node_find(folder->config, "compression_config"),
+                          nb_node_find(inner, "quantization_config"), nb_node_find(inner, "compression_config")};
+    for (int i = 0; i < 4; i++)
+        if (nb_node_first(sections[i]) == '{' && !is_empty(sections[i]))
+            return take(plan, sections[i], nb_text_of("config.json"), i % 2 ? "compressed-tensors" : NULL, err);
+    if (!has_columns(plan))
+        return NB_OK;
+    if (folder->quantize_config.at)
+        return take(plan, folder->quantize_config, nb_text_of("quantize_config.json"), "gptq", err);
+    if (folder->quant_config.at)
+        return take(plan, folder->quant_config, nb_text_of("quant_config.json"), "awq", err);
+    return NB_FAIL(err, NB_ERR_FORMAT,
+                   "the weights are quantized, as GPTQ and AWQ do, but config.json has no quantization_config, and there is neither "
+                   "quantize_config.json nor quant_config.json; get these from where the model came from");
 }

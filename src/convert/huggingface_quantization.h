@@ -2,9 +2,9 @@
 #ifndef NB_HUGGINGFACE_QUANTIZATION_H
 #define NB_HUGGINGFACE_QUANTIZATION_H
 
-#include "plan.h"
+#include "huggingface.h"
 
-/* Fills in plan->quantization. config: the section's value, or none. */
-int32_t nb_hf_take_quantization(nb_plan *plan, nb_node config, nb_error *err);
+/* Fills in plan->quantization: from config.json, or from a file of AutoGPTQ's or AutoAWQ's beside it. */
+int32_t nb_hf_take_quantization(nb_plan *plan, const nb_folder *folder, nb_error *err);
 
 #endif

@@ -47,6 +47,7 @@ typedef struct nb_quantization {
     bool symmetric;       /* every zero is half of what codes can say */
     bool ordered;         /* columns of a group lie anywhere */
     uint32_t zero_offset; /* zeros are stored less so much */
+    bool by_tensors;      /* bits and group differ from module to module: a module's tensors say them */
 } nb_quantization;
 
 typedef struct nb_target {

@@ -2,18 +2,11 @@
 
 #include "../base/numbers.h"
 #include "../base/writer.h"
-#include "../kernels/traits.h"
-#include "safetensors.h"
+#include "known_keys.h"
 
 /* ---- keys ------------------------------------------------------------------------------------------------------- */
 
-/* A key that the library reads. must: what its value has to be, as JSON text, or null; {}: nothing; NULL: any value, which
- * is heeded or changes no number. */
-typedef struct known_key {
-    const char *key, *must;
-} known_key;
-
-static const known_key transformer_keys[] = {
+static const nb_known_key transformer_keys[] = {
     {"transformer_task", "\"feature-extraction\""},
     {"modality_config", NULL}, /* check_modality */
     {"module_output_name", "\"token_embeddings\""},
@@ -34,14 +27,14 @@ static const known_key transformer_keys[] = {
     {"document_length", NULL},
     {"query_expansion", NULL},
     {0}};
-static const known_key processor_keys[] = {
+static const nb_known_key processor_keys[] = {
     {"model_max_length", NULL}, /* heeded */
     {"truncation_side", NULL},  /* heeded */
     {"padding_side", NULL}, {"use_fast", NULL}, {"trust_remote_code", NULL}, {0}};
-static const known_key model_keys[] = {
+static const nb_known_key model_keys[] = {
     {"dtype", NULL}, {"torch_dtype", NULL}, {"attn_implementation", NULL}, {"trust_remote_code", NULL}, {"use_safetensors", NULL},
     {"low_cpu_mem_usage", NULL}, {"device_map", NULL}, {"add_pooling_layer", NULL}, {0}};
-static const known_key pooling_keys[] = {
+static const nb_known_key pooling_keys[] = {
     {"pooling_mode", NULL}, /* heeded */
     {"pooling_mode_cls_token", NULL},
     {"pooling_mode_max_tokens", NULL},
@@ -53,7 +46,7 @@ static const known_key pooling_keys[] = {
     {"embedding_dimension", NULL}, /* is told, not computed with */
     {"word_embedding_dimension", NULL},
     {0}};
-static const known_key dense_keys[] = {
+static const nb_known_key dense_keys[] = {
     {"in_features", NULL}, /* the tensors say so */
     {"out_features", NULL},
     {"bias", NULL},
@@ -64,18 +57,18 @@ static const known_key dense_keys[] = {
     {"init_weight", "null"},
     {"init_bias", "null"},
     {0}};
-static const known_key normalize_keys[] = {
+static const nb_known_key normalize_keys[] = {
     {"module_input_name", "\"sentence_embedding\""}, {"module_output_name", "\"sentence_embedding\""}, {0}};
-static const known_key layer_norm_keys[] = {{"dimension", NULL}, /* the tensors say so */ {0}};
-static const known_key dropout_keys[] = {{"dropout", NULL}, /* of training */ {0}};
-static const known_key module_list_keys[] = {
+static const nb_known_key layer_norm_keys[] = {{"dimension", NULL}, /* the tensors say so */ {0}};
+static const nb_known_key dropout_keys[] = {{"dropout", NULL}, /* of training */ {0}};
+static const nb_known_key module_list_keys[] = {
     {"path", NULL}, /* heeded */
     {"type", NULL},
     {"name", NULL},
     {"idx", NULL},
     {"kwargs", NULL}, /* which options of encode() the module is given: nobody gives any */
     {0}};
-static const known_key model_config_keys[] = {
+static const nb_known_key model_config_keys[] = {
     {"prompts", NULL}, /* heeded */
     {"default_prompt_name", NULL},
     {"truncate_dim", NULL},
@@ -84,42 +77,6 @@ static const known_key model_config_keys[] = {
     {"requirements", NULL},
     {"__version__", NULL},
     {0}};
-
-static bool is_empty(nb_node container) {
-    nb_walk w = nb_walk_of(container);
-    return !nb_walk_next(&w);
-}
-
-static bool is_null(nb_node n) {
-    return !n.at || nb_node_first(n) == 'n';
-}
-
-static bool has_value(nb_node n, const char *must) {
-    if (is_null(n))
-        return true;
-    if (*must == '{')
-        return (nb_node_first(n) == '{' || nb_node_first(n) == '[') && is_empty(n);
-    if (*must == '"') {
-        nb_text raw = nb_node_raw(n);
-        return raw.data && nb_text_equal((nb_text){raw.data - 1, raw.size + 2}, nb_text_of(must));
-    }
-    return *must == 'f' && nb_node_first(n) == 'f';
-}
-
-/* strict: the library fails with keys that it does not know; it ignores them elsewhere. */
-static int32_t check_keys(const known_key *keys, nb_node object, nb_text file, bool strict, nb_error *err) {
-    for (nb_walk w = nb_walk_of(object); nb_walk_next(&w);) {
-        const known_key *k = keys;
-        while (k->key && !nb_node_is(w.key, k->key))
-            k++;
-        if (k->key && k->must && !has_value(w.value, k->must))
-            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: %s must be %s here; other values of it are not supported", file, k->key,
-                           k->must);
-        if (!k->key && strict)
-            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: the key %t is not supported", file, nb_node_raw(w.key));
-    }
-    return NB_OK;
-}
 
 /* ---- modules ---------------------------------------------------------------------------------------------------- */
 
@@ -152,7 +109,7 @@ static int32_t add_pooling(sentence *s, nb_node config, nb_text file) {
     static const char *const flags[] = {"pooling_mode_cls_token",           "pooling_mode_max_tokens",
                                         "pooling_mode_mean_tokens",         "pooling_mode_mean_sqrt_len_tokens",
                                         "pooling_mode_weightedmean_tokens", "pooling_mode_lasttoken"};
-    NB_TRY(check_keys(pooling_keys, config, file, true, s->p->err));
+    NB_TRY(nb_keys_check(pooling_keys, config, file, true, s->p->err));
     nb_node mode = nb_node_find(config, "pooling_mode");
     size_t before = s->steps.length;
     if (nb_node_first(mode) == '[')
@@ -181,7 +138,7 @@ static int32_t add_dense(sentence *s, nb_node config, nb_text file) {
         {"torch.nn.modules.activation.Softplus", "dense/softplus"}, {"torch.nn.modules.activation.Mish", "dense/mish"},
         {"torch.nn.Identity", "dense/identity"}, {"torch.nn.Tanh", "dense/tanh"}, {"torch.nn.ReLU", "dense/relu"},
         {"torch.nn.GELU", "dense/gelu"}, {0}};
-    NB_TRY(check_keys(dense_keys, config, file, false, s->p->err));
+    NB_TRY(nb_keys_check(dense_keys, config, file, false, s->p->err));
     nb_node named = nb_node_find(config, "activation_function");
     const char *word = named.at ? NULL : "dense/tanh";
     for (const nb_hf_pair *a = activations; a->theirs && !word; a++)
@@ -231,16 +188,16 @@ static int32_t add_transformer(sentence *s, nb_node config, nb_text file) {
     nb_node processor = nb_node_find(config, "processor_kwargs"), given = nb_node_find(config, "model_kwargs");
     processor = processor.at ? processor : nb_node_find(config, "tokenizer_args");
     given = given.at ? given : nb_node_find(config, "model_args");
-    NB_TRY(check_keys(transformer_keys, config, file, true, p->err));
-    NB_TRY(check_keys(processor_keys, processor, file, true, p->err));
-    NB_TRY(check_keys(model_keys, given, file, true, p->err));
+    NB_TRY(nb_keys_check(transformer_keys, config, file, true, p->err));
+    NB_TRY(nb_keys_check(processor_keys, processor, file, true, p->err));
+    NB_TRY(nb_keys_check(model_keys, given, file, true, p->err));
     NB_TRY(check_lower_case(s, nb_node_find(config, "do_lower_case"), file));
     NB_TRY(check_modality(nb_node_find(config, "modality_config"), file, p->err));
     nb_node tokenizer = s->folder->tokenizer_config, own = nb_node_find(processor, "model_max_length");
-    own = is_null(own) ? nb_node_find(config, "max_seq_length") : own;
+    own = nb_node_is_null(own) ? nb_node_find(config, "max_seq_length") : own;
     double positions = nb_hf_number(p, "max_position_embeddings n_positions", 0);
     double most = nb_node_number(own, 0), told = nb_node_number(nb_node_find(tokenizer, "model_max_length"), positions);
-    if (is_null(own))
+    if (nb_node_is_null(own))
         most = positions > 0 && positions < told ? positions : told;
     if (most >= 1 && most < 1 << 27)
         nb_compose_number(p->x, "nibble.embedding.max_tokens", most);
@@ -278,7 +235,7 @@ static int32_t add_module(sentence *s, uint32_t i, nb_node type, nb_text path) {
     if (nb_text_is(name, "Pooling") && i > 0 && !s->pooled)
         return add_pooling(s, config, file);
     if (nb_text_is(name, "Dropout") && s->pooled)
-        return check_keys(dropout_keys, config, file, true, err);
+        return nb_keys_check(dropout_keys, config, file, true, err);
     bool dense = nb_text_is(name, "Dense"), norm = nb_text_is(name, "LayerNorm"), unit = nb_text_is(name, "Normalize");
     if (!s->pooled || (!dense && !norm && !unit))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
@@ -289,7 +246,7 @@ static int32_t add_module(sentence *s, uint32_t i, nb_node type, nb_text path) {
     if (dense)
         return add_dense(s, config, file);
     add_word(s, norm ? "layernorm" : "normalize");
-    return norm ? check_keys(layer_norm_keys, config, file, true, err) : check_keys(normalize_keys, config, file, false, err);
+    return norm ? nb_keys_check(layer_norm_keys, config, file, true, err) : nb_keys_check(normalize_keys, config, file, false, err);
 }
 
 /* ---- prompts ---------------------------------------------------------------------------------------------------- */
@@ -304,7 +261,7 @@ static const char *const standing[] = {"query", "document"};
 static int32_t add_prompts(sentence *s) {
     nb_composer *x = s->p->x;
     nb_node prompts = nb_node_find(s->folder->sentence, "prompts"), chosen = nb_node_find(s->folder->sentence, "default_prompt_name");
-    bool found = is_null(chosen);
+    bool found = nb_node_is_null(chosen);
     nb_compose_array(x, "nibble.embedding.prompt_names", NB_VALUE_STRING);
     for (nb_walk w = nb_walk_of(prompts); nb_walk_next(&w);) {
         nb_compose_item(x, w.key, (nb_node){0});
@@ -327,7 +284,7 @@ static int32_t add_prompts(sentence *s) {
     if (!found)
         return NB_FAIL(s->p->err, NB_ERR_FORMAT, "config_sentence_transformers.json: default_prompt_name is %t, which is none of the prompts",
                        nb_node_raw(chosen));
-    if (!is_null(chosen))
+    if (!nb_node_is_null(chosen))
         nb_compose_node(x, "nibble.embedding.default_prompt", chosen);
     return x->code;
 }
@@ -354,7 +311,7 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
         if (n == NB_MODULES || !path.data)
             return NB_FAIL(p->err, NB_ERR_FORMAT, "modules.json: module %u has no path, or there are more than %u; that is not supported", n,
                            (uint32_t)NB_MODULES);
-        NB_TRY(check_keys(module_list_keys, w.value, nb_text_of("modules.json"), false, p->err));
+        NB_TRY(nb_keys_check(module_list_keys, w.value, nb_text_of("modules.json"), false, p->err));
         NB_TRY(add_module(&s, n, nb_node_find(w.value, "type"), path));
     }
     if (n && !s.pooled)
@@ -367,7 +324,7 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
         nb_compose_string(p->x, "nibble.embedding", nb_text_of(text));
     if (!n)
         return p->x->code;
-    NB_TRY(check_keys(model_config_keys, folder->sentence, nb_text_of("config_sentence_transformers.json"), false, p->err));
+    NB_TRY(nb_keys_check(model_config_keys, folder->sentence, nb_text_of("config_sentence_transformers.json"), false, p->err));
     double size = nb_node_number(nb_node_find(folder->sentence, "truncate_dim"), 0);
     if (size > 0)
         nb_compose_number(p->x, "nibble.embedding.truncate_dim", size);

@@ -1,5 +1,6 @@
 #include "matmul.h"
 
+#include "ops.h"
 #include "simd.h"
 
 #define DECLARE(weight, TYPE, form, FORM, isa) void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task);
@@ -97,4 +98,7 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
         chunks = NB_MIN(NB_MAX(2 * chunks / threads, own), NB_MAX_CHUNKS / threads) * threads;
     }
     nb_parallel(pool, NB_MIN(NB_MAX(1, chunks), NB_MAX_CHUNKS), x->n == 1, run_chunk, &p);
+    for (uint32_t i = 0; i < n_jobs; i++)
+        if (jobs[i].w->scales)
+            nb_scale(jobs[i].out, *jobs[i].w->scales, (size_t)x->n * jobs[i].w->rows);
 }

@@ -85,6 +85,8 @@ typedef struct nb_matrix {
     size_t group_bytes; /* nb_group_bytes(type, columns) */
     uint8_t *data;
     const int32_t *order; /* [columns]: which number of a vector meets column i; NULL: the i-th */
+    float *scales;        /* [n_scales]: products are multiplied by one of them for so many-th part of the rows; NULL: by none */
+    uint32_t n_scales;
 } nb_matrix;
 
 uint32_t nb_group_rows(uint32_t type);                                     /* NB_GROUP, or 1: as in the file */

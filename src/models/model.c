@@ -252,21 +252,71 @@ static int32_t check_experts(const nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-/* "attn_q.order" (nb_matrix: order) of the matrix "attn_q.weight". */
-static int32_t bind_order(nb_model *model, const nb_tensor_info *info, nb_text rest, int64_t layer, nb_destination *to,
-                          nb_error *err) {
-    char name[64];
-    nb_writer w = nb_writer_over(name, sizeof name);
-    nb_write_bytes(&w, rest.data, rest.size - nb_length("order"));
+/* "attn_q.scale" -> the slot of "attn_q.weight"; NULL if that is no matrix. leaf: what follows the last dot. */
+static const nb_slot *find_matrix_slot(const nb_model *model, nb_text name, bool in_layer, nb_text *leaf) {
+    size_t dot = name.size;
+    while (dot && name.data[dot - 1] != '.')
+        dot--;
+    *leaf = (nb_text){name.data + dot, name.size - dot};
+    char text[64];
+    nb_writer w = nb_writer_over(text, sizeof text);
+    nb_write_bytes(&w, name.data, dot);
     nb_write(&w, "weight");
-    const nb_slot *slot = find_slot(model->family, (nb_text){name, NB_MIN(w.length, sizeof name)}, true);
-    if (!slot || !slot->is_matrix || slot->by_expert || layer < 0 || layer >= (int64_t)model->shape.layers ||
-        info->type != NB_TYPE_I32 || info->shape[0] != extent_of(&model->shape, slot->columns) || info->shape[1] != 1 ||
-        info->shape[2] != 1 || info->shape[3] != 1)
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no order of the columns of a matrix",
-                       nb_checkpoint_tensor_name(&model->checkpoint, info));
-    to->order = &((nb_matrix *)((uint8_t *)&model->layers[layer] + slot->at))->order;
-    model->ordered = true;
+    uint32_t expert;
+    nb_text weight = {text, NB_MIN(w.length, sizeof text)};
+    const nb_slot *slot = find_slot(model->family, weight, in_layer);
+    slot = slot || !in_layer ? slot : find_expert_slot(model, weight, &expert);
+    return dot && slot && slot->is_matrix ? slot : NULL;
+}
+
+static bool is_vector_of(const nb_tensor_info *info, uint64_t n) {
+    return info->shape[0] == n && info->shape[1] == 1 && info->shape[2] == 1 && info->shape[3] == 1;
+}
+
+/* What there may be beside a matrix: ".order" (nb_matrix), of nibble's converter; ".scale", which its products are multiplied
+ * by, one for each expert where it is theirs, and ".input_scale", which is for hardware that rounds activations to 4 bits, as
+ * llama.cpp's files of NVFP4 have them; and biases that old quantizers wrote for every matrix, which are zeros where a family
+ * has none. *found says whether it is one of these. */
+static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_text rest, int64_t layer, nb_destination *to, bool *found,
+                              nb_error *err) {
+    nb_text leaf, name = nb_checkpoint_tensor_name(&model->checkpoint, info);
+    const nb_slot *slot = find_matrix_slot(model, rest, layer >= 0, &leaf);
+    bool order = nb_text_is(leaf, "order"), scale = nb_text_is(leaf, "scale");
+    bool input = nb_text_is(leaf, "input_scale"), bias = nb_text_is(leaf, "bias");
+    *found = slot && layer < (int64_t)model->shape.layers && (order || scale || input || bias);
+    if (!*found)
+        return NB_OK;
+    nb_matrix *m = (nb_matrix *)((layer < 0 ? (uint8_t *)model : (uint8_t *)&model->layers[layer]) + slot->at);
+    if (order) {
+        if (slot->by_expert || layer < 0 || info->type != NB_TYPE_I32 || !is_vector_of(info, extent_of(&model->shape, slot->columns)))
+            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no order of the columns of a matrix", name);
+        to->order = &m->order;
+        model->ordered = true;
+    } else if (scale) {
+        if (m == &model->embedding || m == &model->positions || m == &model->token_types)
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t scales embeddings, which is not supported", name);
+        if (!is_vector_of(info, slot->by_expert ? model->shape.experts : 1))
+            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has %l numbers, but a matrix has one scale, or one for each expert", name,
+                           info->shape[0] * info->shape[1]);
+        to->vector = &m->scales;
+        m->n_scales = (uint32_t)info->shape[0];
+    } else if (!is_vector_of(info, info->shape[0])) {
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no vector", name);
+    } else {
+        to->left_out = input ? NB_WITHOUT_EFFECT : NB_ONLY_ZEROS;
+    }
+    return NB_OK;
+}
+
+/* A scale without its matrix: of one that the file has merged with others, or not at all. */
+static int32_t check_scales(const nb_model *model, nb_error *err) {
+    for (const nb_slot *s = model->family->slots; s->name; s++)
+        for (uint32_t i = 0; s->is_matrix && i < (s->in_layer ? model->shape.layers : 1); i++) {
+            const uint8_t *base = s->in_layer ? (const uint8_t *)&model->layers[i] : (const uint8_t *)model;
+            const nb_matrix *m = (const nb_matrix *)(base + s->at);
+            if (m->n_scales && !m->rows)
+                return NB_FAIL(err, NB_ERR_FORMAT, "there is a scale of %s (layer %u), but no such tensor; the file is broken", s->name, i);
+        }
     return NB_OK;
 }
 
@@ -276,7 +326,7 @@ typedef struct binding {
 } binding;
 
 static uintptr_t place_of(const nb_destination *d) {
-    return d->matrix ? (uintptr_t)d->matrix : d->order ? (uintptr_t)d->order : (uintptr_t)d->vector;
+    return d->matrix ? (uintptr_t)d->matrix : d->order ? (uintptr_t)d->order : d->left_out ? (uintptr_t)d : (uintptr_t)d->vector;
 }
 
 static int compare_destinations(const void *table, uint32_t a, uint32_t b) {
@@ -311,18 +361,16 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
         const nb_tensor_info *info = &c->tensors[i];
         nb_text name = nb_checkpoint_tensor_name(c, info), rest = name;
         int64_t layer = layer_of(&rest);
-        if (nb_text_ends(rest, ".order")) {
-            NB_TRY(bind_order(model, info, rest, layer, &destinations[i], err));
-            continue;
-        }
         uint32_t expert = 0;
         const nb_slot *slot = find_slot(model->family, rest, layer >= 0), *single = NULL;
         if (!slot && layer >= 0)
             slot = single = find_expert_slot(model, rest, &expert);
-        bool embeds = false;
+        bool found = false;
         if (!slot && layer < 0)
-            NB_TRY(nb_embedding_bind(model, info, name, &destinations[i], &embeds, err));
-        if (embeds)
+            NB_TRY(nb_embedding_bind(model, info, name, &destinations[i], &found, err));
+        if (!slot && !found)
+            NB_TRY(bind_companion(model, info, rest, layer, &destinations[i], &found, err));
+        if (found)
             continue;
         if (!slot || layer >= (int64_t)model->shape.layers)
             return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it", name,
@@ -402,12 +450,12 @@ static void take_weights(nb_model *model, const nb_destination *destinations) {
             void *data = nb_arena_take(&model->arena, nb_matrix_bytes(info->type, rows, info->shape[0]), 1);
             if (model->arena.base)
                 *m = (nb_matrix){info->type, (uint32_t)rows, (uint32_t)info->shape[0],
-                                 (size_t)nb_group_bytes(info->type, info->shape[0]), data, m->order};
+                                 (size_t)nb_group_bytes(info->type, info->shape[0]), data, m->order, m->scales, m->n_scales};
         } else if (destinations[i].order) {
             int32_t *data = nb_arena_take(&model->arena, info->shape[0], sizeof(int32_t));
             if (model->arena.base)
                 *destinations[i].order = data;
-        } else {
+        } else if (!destinations[i].left_out) {
             float *data = nb_arena_take(&model->arena, nb_times(info->shape[0], info->shape[1]), sizeof(float));
             if (model->arena.base)
                 *destinations[i].vector = data;
@@ -430,6 +478,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     take_weights(model, destinations);
     NB_TRY(nb_arena_reserve(&model->arena, "the model's weights", err));
     take_weights(model, destinations);
+    NB_TRY(check_scales(model, err));
     NB_TRY(take_apart(model, err));
     NB_TRY(check_complete(model, err));
     NB_TRY(nb_embedding_check(model, err));

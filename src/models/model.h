@@ -144,7 +144,8 @@ typedef struct nb_destination {
     nb_matrix *matrix; /* from row `first` on; or */
     uint32_t first, rows; /* rows: of the whole matrix; 0: another tensor has it made */
     float **vector;    /* or */
-    const int32_t **order;
+    const int32_t **order; /* or nothing: */
+    enum { NB_TAKEN, NB_WITHOUT_EFFECT, NB_ONLY_ZEROS } left_out; /* the last: it must hold zeros, which change nothing */
 } nb_destination;
 int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *err);
 

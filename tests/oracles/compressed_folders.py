@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small Llamas quantized by compressed-tensors, as Hugging Face folders, and their logits.
 
-    compressed_folders.py [OUTPUT = tests/fixtures/safetensors]
+    compressed_folders.py [OUTPUT = tests/fixtures/safetensors] [NAME ...]
 
 Weights are rounded to the nearest code between their extremes; compressed-tensors itself packs them, writes its
 quantization_config, and unpacks for the reference: logits by transformers in F32 (files as safetensors_models.py writes
@@ -25,6 +25,8 @@ SMALL = dict(LLAMA, intermediate_size=64)
 ROWS = {"num_bits": 8, "strategy": "channel"}
 GROUPS = {"num_bits": 4, "strategy": "group", "group_size": 32}
 TOKENS = {"num_bits": 8, "strategy": "token", "dynamic": True}
+STATIC = {"num_bits": 8, "strategy": "tensor", "dynamic": False, "symmetric": False}
+CACHE = {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": False, "symmetric": True}
 # name: (hyper-parameters, type before, groups of layers and the quantization of each, what is left out)
 FOLDERS = {
     "ct-packed-4-bits": (LLAMA, torch.bfloat16, [(["Linear"], {"weights": GROUPS})], ["lm_head"]),
@@ -42,6 +44,10 @@ FOLDERS = {
     "ct-int8-zeros": (
         dict(SMALL, attention_bias=True), torch.float16,
         [(["Linear"], {"weights": dict(ROWS, symmetric=False), "input_activations": TOKENS})], ["lm_head"]),
+    # input_scale, output_scale, and k_scale and v_scale of a cache
+    "ct-int8-static": (
+        SMALL, torch.float16,
+        [(["Linear"], {"weights": ROWS, "input_activations": STATIC, "output_activations": STATIC})], ["lm_head"], CACHE),
 }
 
 
@@ -55,14 +61,14 @@ def calibrate(module):
         module.weight_zero_point.data.copy_(zeros)
 
 
-def write_model(folder, model, kind, groups, ignore):
+def write_model(folder, model, kind, groups, ignore, cache=None):
     """Writes the folder; returns the model with the weights that it holds."""
     shutil.rmtree(folder, ignore_errors=True)
     inverse_frequencies = model.model.rotary_emb.inv_freq.clone()
     model.to(kind)
     groups = {f"group_{i}": dict(scheme, targets=targets) for i, (targets, scheme) in enumerate(groups)}
-    apply_quantization_config(model, QuantizationConfig(config_groups=groups, ignore=ignore))
-    quantized = {n: m for n, m in model.named_modules() if hasattr(m, "quantization_scheme")}
+    apply_quantization_config(model, QuantizationConfig(config_groups=groups, ignore=ignore, kv_cache_scheme=cache))
+    quantized = {n: m for n, m in model.named_modules() if getattr(getattr(m, "quantization_scheme", None), "weights", None)}
     with torch.no_grad():
         for module in quantized.values():
             calibrate(module)
@@ -88,9 +94,11 @@ def main():
     torch.set_num_threads(1)
     here = os.path.dirname(os.path.abspath(__file__))
     output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors")
-    for seed, (name, (hyper, kind, groups, ignore)) in enumerate(FOLDERS.items(), 401):
+    for seed, (name, (hyper, kind, *rest)) in enumerate(FOLDERS.items(), 401):
+        if len(sys.argv) > 2 and name not in sys.argv[2:]:
+            continue
         model = random_model(name, hyper, seed)
-        write_logits(output, name, write_model(os.path.join(output, name), model, kind, groups, ignore), seed)
+        write_logits(output, name, write_model(os.path.join(output, name), model, kind, *rest), seed)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small Llamas quantized in the layouts of GPTQ and AWQ, as Hugging Face folders, and their logits.
 
-    quantized_folders.py [OUTPUT = tests/fixtures/safetensors]
+    quantized_folders.py [OUTPUT = tests/fixtures/safetensors] [NAME ...]
 
 Weights are rounded to the nearest code; GPTQModel and AutoAWQ themselves pack them, and unpack them for the reference: logits by
 transformers in F32 (files as safetensors_models.py writes them). Needs requirements-gptq.txt beside requirements.txt.
@@ -36,6 +36,10 @@ FOLDERS = {
     "gptq-desc-act": dict(quant_method="gptq", bits=4, group_size=32, sym=True, desc_act=True),
     "gptq-desc-act-zeros": dict(quant_method="gptq", bits=4, group_size=32, sym=False, desc_act=True,
                                 checkpoint_format="gptq_v2"),
+    # modules that GPTQModel leaves as they are, and others with bits, groups, zeros and orders of their own
+    "gptq-dynamic": dict(quant_method="gptq", bits=4, group_size=32, sym=True, desc_act=False, checkpoint_format="gptq_v2", dynamic={
+        r"-:.*\.k_proj": {}, r"+:.*\.(q|o)_proj$": {"bits": 8, "group_size": -1}, r".*\.mlp\.up_": {"bits": 2, "sym": False},
+        r"+:model\.layers\.0\.mlp\.gate_proj": {"desc_act": True}, r"-:.*gate_proj": {}}),
 }
 
 
@@ -99,11 +103,20 @@ def awq(linear, name, config):
     return weight, {n: getattr(packed, n).contiguous() for n in ("qweight", "qzeros", "scales")}
 
 
+def config_of(module, config):
+    """What GPTQModel says of the module; None: it is not quantized."""
+    from gptqmodel.quantization.config import dynamic_get
+    own = dynamic_get(config.get("dynamic"), module, default={})
+    return None if own is False else config | own
+
+
 def main():
     torch.set_num_threads(1)
     here = os.path.dirname(os.path.abspath(__file__))
     output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/safetensors")
     for seed, (name, config) in enumerate(FOLDERS.items(), 201):
+        if len(sys.argv) > 2 and name not in sys.argv[2:]:
+            continue
         folder = os.path.join(output, name)
         shutil.rmtree(folder, ignore_errors=True)
         model = random_model(name, CONFIG, seed)
@@ -113,7 +126,12 @@ def main():
             model.model.embed_tokens.weight.copy_(tensors["model.embed_tokens.weight"].float())
             for n, module in model.named_modules():
                 if isinstance(module, torch.nn.Linear) and n != "lm_head":
-                    weight, parts = (awq if config["quant_method"] == "awq" else gptq)(module, n.split(".")[-1], config)
+                    own = config_of(n, config)
+                    if own is None:
+                        tensors[n + ".weight"] = module.weight.detach().half()
+                        module.weight.copy_(tensors[n + ".weight"].float())
+                        continue
+                    weight, parts = (awq if config["quant_method"] == "awq" else gptq)(module, n.split(".")[-1], own)
                     module.weight.copy_(weight)
                     tensors |= {f"{n}.{part}": t for part, t in parts.items()}
                 elif n.endswith("norm"):
