@@ -148,7 +148,9 @@ enum {
     NB_DETOKENIZE_TEXT = 0,   /* special tokens give no text */
     NB_DETOKENIZE_SPECIAL = 1, /* special tokens give their names */
     NB_DETOKENIZE_WHOLE = 2    /* the tokens are a whole text, and no part of one that goes on: the space that the tokenizer
-                                * puts before a text goes, and all is as the decoders of a tokenizer.json have it */
+                                * puts before a text goes, and all is as the decoders of a tokenizer.json have it.
+                                * (Where the model's description says cleansUp, transformers would take spaces before
+                                * punctuation away, too: that is left to the caller.) */
 };
 
 /* A streaming decoder: the bytes of a character that is not complete yet are kept back. */

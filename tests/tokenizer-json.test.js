@@ -77,16 +77,6 @@ for (const [what, name, change, message] of refused)
         await assert.rejects(load(filesOf({ ...read(name), ...change }, config), { threads: 1, headerOnly: true }), { message });
     });
 
-test('where nothing is put around texts, tokenizer_config.json says whether something is', async () => {
-    const { tokenizer, config, cases } = JSON.parse(readFileSync(`${folder}gpt2.json`, 'utf8'));
-    for (const add of [false, true]) {
-        const model = await load(filesOf(tokenizer, { ...config, add_bos_token: add, add_eos_token: add }), { threads: 1, headerOnly: true });
-        const [[text, ids]] = cases;
-        assert.deepEqual(await model.tokenize(text), add ? [0, ...ids, 1] : ids);
-        await model.dispose();
-    }
-});
-
 test('a name that one file writes with escapes is the same name', async () => {
     const { tokenizer, config, cases } = JSON.parse(readFileSync(`${folder}gpt2.json`, 'utf8'));
     const files = filesOf(tokenizer, {});

@@ -16,9 +16,9 @@ const QUANTIZE_PLAINLY = 0, QUANTIZE_DOUBLY = 1;
 
 /**
  * A file, which is opened twice if it has weights: from the beginning, and from where they begin. remote: it is worth the while to do
- * so ahead of its turn. absent: what to do if it is not there.
+ * so ahead of its turn. absent: what to do if it is not there. unless: a file before it that makes it needless.
  * @typedef {{ name: string, open: (from?: number) => Promise<import('./stream.js').Opened>, remote?: boolean,
- *     absent?: (error?: unknown) => Promise<null> }} InputFile
+ *     absent?: (error?: unknown) => Promise<null>, unless?: string }} InputFile
  */
 
 /** How many files are opened before their headers' turn: together with those that are read, fewer than a browser allows for a host. */
@@ -96,13 +96,20 @@ class Conversion {
             opening.set(i, opened);
             return opened;
         };
+        /** @type {Set<string>} */
+        const read = new Set();
         for (const [i, file] of files.entries()) {
+            if (file.unless && read.has(file.unless))
+                continue;
             const opened = open(i);
             for (let k = i + 1; k <= i + OPENED_AHEAD && files[k]?.remote; k++)
-                open(k);
+                if (!files[k].unless)
+                    open(k);
             const found = await opened;
-            if (found)
-                await this.readHeader(file, found);
+            if (!found)
+                continue;
+            await this.readHeader(file, found);
+            read.add(file.name);
         }
     }
 

@@ -225,7 +225,8 @@ export class Engine {
         this.checkTokens(tokens, Math.max(this.core.exports.nb_model_vocabulary(this.model), this.description.tokenizer?.size ?? 0));
         const decoder = this.decoder(special, true);
         try {
-            return tokens.map((token) => decoder.push(token)).join('') + decoder.flush();
+            const text = tokens.map((token) => decoder.push(token)).join('') + decoder.flush();
+            return this.description.tokenizer?.cleansUp ? cleanedUp(text) : text;
         } finally {
             decoder.free();
         }
@@ -583,6 +584,10 @@ async function loadModel(core, source, flags, report) {
         exports.nb_loader_free(loader);
     }
 }
+
+/** What clean_up_tokenization_spaces does in transformers, in this order. @param {string} text */
+const cleanedUp = (text) => [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"], [" 'm", "'m"],
+    [" 's", "'s"], [" 've", "'ve"], [" 're", "'re"]].reduce((cleaned, [from, to]) => cleaned.replaceAll(from, to), text);
 
 /** Tokens -> whole UTF-8 (nb_detokenizer). */
 class Detokenizer {

@@ -12,14 +12,19 @@ import { readWhole } from './stream.js';
 
 /**
  * A file by its name, in the model's folder. absent: what to do if it turns out not to exist; it may throw.
- * @typedef {{ name: string, source: Single, absent?: (error?: unknown) => Promise<null> }} NamedSource
+ * unless: another file that makes this one needless.
+ * @typedef {{ name: string, source: Single, absent?: (error?: unknown) => Promise<null>, unless?: string }} NamedSource
  */
 
 /** A place that files are taken from by name; null: it has none of that name. @typedef {(name: string) => Promise<Single | null>} Place */
 
 /** What the core wants of a folder beside the weights; all but the first may be absent. */
-const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja',
-    'quantize_config.json', 'quant_config.json'];
+const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json',
+    'special_tokens_map.json', 'chat_template.jinja', 'tokenizer.model', 'added_tokens.json', 'quantize_config.json',
+    'quant_config.json'];
+
+/** Those that only count where another one is not there. @type {Record<string, string>} */
+const UNLESS = { 'tokenizer.model': 'tokenizer.json', 'added_tokens.json': 'tokenizer.json' };
 const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
 
 /** One of several files of weights: what stands before its number, its number, how many there are. */
@@ -271,7 +276,8 @@ async function ofFolder(place, where, blind, weights) {
     for (const name of DOCUMENTS) {
         const source = await within(name);
         if (source)
-            files.push({ name, source, ...(blind && name === DOCUMENTS[0] ? { absent: (error) => noConfig(where, error) } : mayLack(blind)) });
+            files.push({ name, source, ...(UNLESS[name] ? { unless: UNLESS[name] } : {}),
+                ...(blind && name === DOCUMENTS[0] ? { absent: (error) => noConfig(where, error) } : mayLack(blind)) });
         else if (name === DOCUMENTS[0])
             throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: a model of safetensors files needs it`);
     }

@@ -141,7 +141,10 @@ export interface Model {
     /** Token ids of a text, with the beginning and end tokens that the model would be fed. */
     tokenize(text: string, options?: TokenizeOptions): Promise<number[]>;
 
-    /** Text of token ids. Special tokens give none, unless `special` is set. */
+    /**
+     * Text of token ids, taken for a whole text: detokenize(await tokenize(text)) has no space before it that the text has not.
+     * Special tokens give none, unless `special` is set; nor do tokens that the tokenizer does not know.
+     */
     detokenize(tokens: ArrayLike<number>, options?: { special?: boolean }): Promise<string>;
 
     /**
@@ -322,6 +325,8 @@ export interface ModelInfo {
         pre?: string;
         /** Texts are composed (Unicode's NFC) before they are tokenized. */
         nfc?: boolean;
+        /** detokenize() takes spaces before punctuation away (tokenizer_config.json's clean_up_tokenization_spaces). */
+        cleansUp?: boolean;
         size: number;
         /** Token ids; -1 for none. */
         begin: number;

@@ -9,6 +9,7 @@
 #include "../kernels/traits.h"
 #include "arrangement.h"
 #include "huggingface.h"
+#include "sentencepiece.h"
 #include "safetensors.h"
 
 enum {
@@ -18,11 +19,12 @@ enum {
 };
 
 /* Files that are taken whole. Those of MODULES are FOLDER/config.json, of any folder. */
-enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, MODULE_LIST, SENTENCE, TRANSFORMER, QUANTIZE_CONFIG, QUANT_CONFIG, CHAT_TEMPLATE, MODULES,
-       DOCUMENTS = MODULES + NB_MODULES };
+enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_MAP, ADDED_TOKENS, MODULE_LIST, SENTENCE, TRANSFORMER,
+       QUANTIZE_CONFIG, QUANT_CONFIG, CHAT_TEMPLATE, TOKENIZER_MODEL, MODULES, DOCUMENTS = MODULES + NB_MODULES };
 static const char *const document_names[MODULES] = {
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "modules.json",
-    "config_sentence_transformers.json", "sentence_bert_config.json", "quantize_config.json", "quant_config.json", "chat_template.jinja"};
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json",
+    "quantize_config.json", "quant_config.json", "chat_template.jinja", "tokenizer.model"};
 
 typedef struct document {
     uint8_t *bytes; /* owned; NULL: not given */
@@ -287,12 +289,24 @@ int32_t nb_converter_end(nb_converter *x, nb_error *err) {
 
 /* ---- the plan -------------------------------------------------------------------------------------------------- */
 
+/* A folder without tokenizer.json may have sentencepiece's tokenizer.model: it becomes one. */
+static int32_t read_sentencepiece(nb_converter *x, nb_node *nodes, nb_error *err) {
+    document *model = &x->documents[TOKENIZER_MODEL], *json = &x->documents[TOKENIZER];
+    if (!model->bytes || json->bytes)
+        return NB_OK;
+    NB_TRY(nb_sentencepiece_json(model->bytes, model->size, nodes[TOKENIZER_CONFIG], nodes[CONFIG], &json->bytes, &json->size,
+                                 err));
+    return nb_json_check(json->bytes, json->size, "tokenizer.model", &nodes[TOKENIZER], err);
+}
+
 static int32_t plan_folder(nb_converter *x, nb_error *err) {
     nb_node nodes[DOCUMENTS] = {0};
     for (int i = 0; i < DOCUMENTS; i++)
-        if (x->documents[i].bytes && i != CHAT_TEMPLATE)
+        if (x->documents[i].bytes && i != CHAT_TEMPLATE && i != TOKENIZER_MODEL)
             NB_TRY(nb_json_check(x->documents[i].bytes, x->documents[i].size,
                                  i < MODULES ? document_names[i] : x->documents[i].folder, &nodes[i], err));
+    bool has_json = x->documents[TOKENIZER].bytes != NULL;
+    NB_TRY(read_sentencepiece(x, nodes, err));
     const document *template = &x->documents[CHAT_TEMPLATE];
     nb_folder folder = {.config = nodes[CONFIG],
                         .generation = nodes[GENERATION],
@@ -300,6 +314,8 @@ static int32_t plan_folder(nb_converter *x, nb_error *err) {
                         .tokenizer_config = nodes[TOKENIZER_CONFIG],
                         .quantize_config = nodes[QUANTIZE_CONFIG],
                         .quant_config = nodes[QUANT_CONFIG],
+                        .special_map = nodes[SPECIAL_MAP],
+                        .added = has_json ? (nb_node){0} : nodes[ADDED_TOKENS],
                         .module_list = nodes[MODULE_LIST],
                         .sentence = nodes[SENTENCE],
                         .transformer = nodes[TRANSFORMER],

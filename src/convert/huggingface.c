@@ -315,7 +315,9 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
     nb_sentence sentence;
     NB_TRY(nb_sentence_compose(&p, folder, &sentence));
     NB_TRY(place_tensors(&p, &sentence));
-    NB_TRY(nb_tokenizer_compose(x, folder->tokenizer, folder->tokenizer_config, p.config, folder->generation, err));
+    nb_tokenizer_files files = {folder->tokenizer, folder->tokenizer_config, folder->special_map, folder->added, p.config,
+                                folder->generation};
+    NB_TRY(nb_tokenizer_compose(x, &files, err));
     if (folder->chat_template.data) {
         nb_compose_string(x, "tokenizer.chat_template", folder->chat_template);
         return x->code;

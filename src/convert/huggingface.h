@@ -21,6 +21,8 @@ typedef struct nb_folder {
     nb_node tokenizer_config;  /* tokenizer_config.json */
     nb_node quantize_config;   /* quantize_config.json, of AutoGPTQ */
     nb_node quant_config;      /* quant_config.json, of AutoAWQ */
+    nb_node special_map;       /* special_tokens_map.json */
+    nb_node added;             /* added_tokens.json, where tokenizer.json was made of tokenizer.model */
     nb_node module_list;       /* modules.json, of sentence-transformers, as what follows (sentence.h) */
     nb_node sentence;          /* config_sentence_transformers.json */
     nb_node transformer;       /* sentence_bert_config.json */

@@ -8,6 +8,9 @@
 /* Ids need not be dense; but a file of a few bytes shall not ask for gigabytes by one of them. */
 enum { MOST_TOKENS = 1 << 24, MOST_GAPS = 1 << 16 };
 
+/* Tokens that tokenizer_config.json has beyond tokenizer.json's. */
+enum { MOST_FURTHER = 1024 };
+
 typedef struct entry {
     nb_node name;
     float score;
@@ -18,10 +21,14 @@ typedef struct entry {
 typedef struct composition {
     nb_composer *x;
     nb_node tokenizer, config, model; /* config: tokenizer_config.json; model: the tokenizer's */
+    nb_node special_map, added;       /* special_tokens_map.json, added_tokens.json */
     nb_tokenizer_form form;
+    nb_tokenizer_class class;
     entry *tokens;                    /* [size], by id */
-    uint32_t size;
+    uint32_t size, capacity;
     size_t longest;                   /* bytes of the longest name, as it is written */
+    bool listed;                      /* the vocabulary is a list, with scores: Unigram, and BPE of tokenizer.model */
+    uint32_t n_further;               /* tokens that were looked for by their names */
     double unknown;                   /* tokens, or -1 */
     nb_error *err;
 } composition;
@@ -82,7 +89,7 @@ static int32_t collect_vocabulary(composition *p) {
     double place = 0;
     for (nb_walk w = nb_walk_of(nb_node_find(p->model, "vocab")); nb_walk_next(&w); place++) {
         nb_walk pair = nb_walk_of(w.value);
-        bool scored = p->form == NB_FORM_UNIGRAM && nb_walk_next(&pair);
+        bool scored = p->listed && nb_walk_next(&pair);
         nb_node name = scored ? pair.value : w.key;
         entry *e = entry_at(p, scored ? place : nb_node_number(w.value, -1));
         if (!e || !nb_node_raw(name).data)
@@ -102,29 +109,104 @@ static bool is_set(nb_node object, const char *key) {
     return nb_node_number(nb_node_find(object, key), 0) != 0;
 }
 
+/* What an added token's object says. special: it is, whatever the object says. */
+static void set_added(entry *e, nb_node name, nb_node token, bool special) {
+    uint8_t own = e->flags & NB_OWN && same_string(e->name, name) ? NB_OWN : 0;
+    special |= is_set(token, "special");
+    bool normalized = nb_node_number(nb_node_find(token, "normalized"), !special) != 0;
+    e->flags = (uint8_t)(own | NB_ADDED | (special ? NB_SPECIAL : 0) | (is_set(token, "lstrip") ? NB_STRIP_LEFT : 0) |
+                         (is_set(token, "rstrip") ? NB_STRIP_RIGHT : 0) |
+                         (is_set(token, "single_word") ? NB_WHOLE_WORD : 0) | (normalized ? NB_NORMALIZED : 0));
+    e->name = name;
+    e->type = special ? NB_TOKEN_CONTROL : NB_TOKEN_USER_DEFINED;
+}
+
 static int32_t collect_added(composition *p) {
     for (nb_walk w = nb_walk_of(nb_node_find(p->tokenizer, "added_tokens")); nb_walk_next(&w);) {
         nb_node name = nb_node_find(w.value, "content");
         entry *e = entry_at(p, nb_node_number(nb_node_find(w.value, "id"), -1));
         if (!e || !nb_node_raw(name).data)
             return bad_id(p, name);
-        bool special = is_set(w.value, "special");
-        uint8_t own = e->flags & NB_OWN && same_string(e->name, name) ? NB_OWN : 0;
-        e->flags = (uint8_t)(own | NB_ADDED | (special ? NB_SPECIAL : 0) | (is_set(w.value, "lstrip") ? NB_STRIP_LEFT : 0) |
-                             (is_set(w.value, "rstrip") ? NB_STRIP_RIGHT : 0) |
-                             (is_set(w.value, "single_word") ? NB_WHOLE_WORD : 0) |
-                             (is_set(w.value, "normalized") ? NB_NORMALIZED : 0));
-        e->name = name;
-        e->type = special ? NB_TOKEN_CONTROL : NB_TOKEN_USER_DEFINED;
+        set_added(e, name, w.value, false);
     }
+    return NB_OK;
+}
+
+/* ---- tokens of tokenizer_config.json and special_tokens_map.json ------------------------------------------------- */
+
+static const char *const token_keys[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
+                                         "mask_token"};
+static const char *const list_keys[] = {"additional_special_tokens", "extra_special_tokens"};
+
+/* special_tokens_map.json counts where tokenizer_config.json has no added_tokens_decoder. */
+static nb_node config_node(const composition *p, const char *key) {
+    nb_node mapped = nb_node_find(p->config, "added_tokens_decoder").at ? (nb_node){0} : nb_node_find(p->special_map, key);
+    return mapped.at ? mapped : nb_node_find(p->config, key);
+}
+
+static nb_node name_of(nb_node token) {
+    return nb_node_first(token) == '{' ? nb_node_find(token, "content") : token;
+}
+
+/* The entry of a token by its name; a new one if there is none. The id that a file gives it is only looked at first. */
+static int32_t entry_for(composition *p, nb_node name, double id, entry **out) {
+    *out = entry_at(p, id);
+    if (*out && (*out)->type && same_string((*out)->name, name))
+        return NB_OK;
+    if (p->n_further++ == MOST_FURTHER)
+        return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer_config.json has more than %u tokens that are not in tokenizer.json "
+                       "as it says; the files do not belong together", (uint32_t)MOST_FURTHER);
+    id = id_of(p, name);
+    *out = id >= 0 ? entry_at(p, id) : &p->tokens[p->size++];
+    return NB_OK;
+}
+
+/* A special token that some key names is added, unless it is already. */
+static int32_t add_special(composition *p, nb_node token) {
+    nb_node name = name_of(token);
+    entry *e;
+    if (!nb_node_raw(name).size)
+        return NB_OK;
+    NB_TRY(entry_for(p, name, -1, &e));
+    if (!(e->flags & NB_ADDED))
+        set_added(e, name, token, true);
+    return NB_OK;
+}
+
+static int32_t collect_further(composition *p) {
+    for (nb_walk w = nb_walk_of(nb_node_find(p->config, "added_tokens_decoder")); nb_walk_next(&w);) {
+        nb_node name = nb_node_find(w.value, "content");
+        double id = 0; /* the key is a number in letters */
+        nb_text digits = nb_node_raw(w.key);
+        for (size_t i = 0; i < digits.size && digits.data[i] >= '0' && digits.data[i] <= '9'; i++)
+            id = 10 * id + (digits.data[i] - '0');
+        entry *e;
+        if (!nb_node_raw(name).size)
+            continue;
+        NB_TRY(entry_for(p, name, id, &e));
+        set_added(e, name, w.value, false);
+    }
+    bool told = nb_node_find(p->config, "added_tokens_decoder").at || !p->added.at;
+    for (nb_walk w = nb_walk_of(told ? (nb_node){0} : p->added); nb_walk_next(&w);) { /* { name: id } */
+        entry *e;
+        NB_TRY(entry_for(p, w.key, nb_node_number(w.value, -1), &e));
+        if (!(e->flags & NB_ADDED))
+            set_added(e, w.key, (nb_node){0}, false);
+    }
+    for (size_t i = 0; i < sizeof token_keys / sizeof *token_keys; i++)
+        NB_TRY(add_special(p, config_node(p, token_keys[i])));
+    for (size_t i = 0; i < sizeof list_keys / sizeof *list_keys; i++)
+        for (nb_walk w = nb_walk_of(config_node(p, list_keys[i])); nb_walk_next(&w);)
+            NB_TRY(add_special(p, w.value));
     return NB_OK;
 }
 
 static int32_t collect_tokens(composition *p) {
     nb_node vocabulary = nb_node_find(p->model, "vocab");
+    p->listed = nb_node_first(vocabulary) == '[' && (p->form == NB_FORM_UNIGRAM || p->form == NB_FORM_PIECES);
     double largest = -1, place = 0, count = 0;
     for (nb_walk w = nb_walk_of(vocabulary); nb_walk_next(&w); place++) {
-        double id = p->form == NB_FORM_UNIGRAM ? place : nb_node_number(w.value, -1);
+        double id = p->listed ? place : nb_node_number(w.value, -1);
         largest = NB_MAX(largest, id);
         count++;
     }
@@ -133,23 +215,28 @@ static int32_t collect_tokens(composition *p) {
         largest = NB_MAX(largest, id);
         count++;
     }
-    if (nb_node_first(vocabulary) != (p->form == NB_FORM_UNIGRAM ? '[' : '{') || largest < 0 || largest >= MOST_TOKENS)
+    if ((!p->listed && (p->form == NB_FORM_UNIGRAM || nb_node_first(vocabulary) != '{')) || largest < 0 || largest >= MOST_TOKENS)
         return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json has no vocabulary of 1 to %u tokens; the file is damaged",
                        (uint32_t)MOST_TOKENS);
     if (largest >= 2 * count + MOST_GAPS)
         return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json has %u tokens, and one of them has the id %u; the file is "
                        "damaged", (uint32_t)count, (uint32_t)largest);
     p->size = (uint32_t)largest + 1;
-    p->tokens = nb_alloc_items(p->size, sizeof *p->tokens);
+    p->capacity = p->size + MOST_FURTHER;
+    p->tokens = nb_alloc_items(p->capacity, sizeof *p->tokens);
     if (!p->tokens)
         return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for %u tokens", p->size);
-    memset(p->tokens, 0, p->size * sizeof *p->tokens);
+    memset(p->tokens, 0, p->capacity * sizeof *p->tokens);
     NB_TRY(collect_vocabulary(p));
     NB_TRY(collect_added(p));
+    NB_TRY(collect_further(p));
     for (uint32_t i = 0; i < p->size; i++)
         p->longest = NB_MAX(p->longest, nb_node_raw(p->tokens[i].name).size);
     nb_node by_id = nb_node_find(p->model, "unk_id");
-    p->unknown = by_id.at ? nb_node_number(by_id, -1) : id_of(p, nb_node_find(p->model, "unk_token"));
+    if (p->form == NB_FORM_UNIGRAM && p->class.unknown >= 0)
+        p->unknown = p->class.unknown;
+    else
+        p->unknown = by_id.at ? nb_node_number(by_id, -1) : id_of(p, nb_node_find(p->model, "unk_token"));
     entry *unknown = p->form == NB_FORM_BYTES ? NULL : entry_at(p, p->unknown);
     if (unknown)
         unknown->type = NB_TOKEN_UNKNOWN;
@@ -211,7 +298,7 @@ static int32_t compose_vocabulary(const composition *p) {
     nb_compose_array(x, "tokenizer.ggml.token_flags", NB_VALUE_U8);
     for (uint32_t i = 0; i < p->size; i++)
         nb_compose_u8(x, p->tokens[i].flags);
-    if (p->form == NB_FORM_UNIGRAM) {
+    if (p->listed) {
         nb_compose_array(x, "tokenizer.ggml.scores", NB_VALUE_F32);
         for (uint32_t i = 0; i < p->size; i++)
             nb_compose_f32(x, p->tokens[i].score);
@@ -281,18 +368,18 @@ static int32_t compose_around(const composition *p, double begin, double end) {
     nb_compose_number(p->x, "tokenizer.ggml.eos_token_id", end);
     if (a.any || p->form == NB_FORM_WORDPIECE)
         nb_compose_number(p->x, "tokenizer.ggml.closing_token_id", a.end);
-    nb_compose_number(p->x, "tokenizer.ggml.add_bos_token", a.any ? a.begin >= 0 : is_set(p->config, "add_bos_token"));
-    nb_compose_number(p->x, "tokenizer.ggml.add_eos_token", a.any ? a.end >= 0 : is_set(p->config, "add_eos_token"));
+    nb_compose_number(p->x, "tokenizer.ggml.add_bos_token", a.any && a.begin >= 0);
+    nb_compose_number(p->x, "tokenizer.ggml.add_eos_token", a.any && a.end >= 0);
     return NB_OK;
 }
 
 static int32_t compose_tokens(const composition *p, nb_node config, nb_node generation) {
     NB_TRY(compose_vocabulary(p));
-    nb_node ends = nb_node_find(generation, "eos_token_id"), tokens = p->config;
+    nb_node ends = nb_node_find(generation, "eos_token_id");
     ends = ends.at ? ends : nb_node_find(config, "eos_token_id");
-    double begin = id_among(p, nb_node_find(tokens, "bos_token"), nb_node_find(generation, "bos_token_id"),
+    double begin = id_among(p, config_node(p, "bos_token"), nb_node_find(generation, "bos_token_id"),
                             nb_node_find(config, "bos_token_id"));
-    NB_TRY(compose_around(p, begin, id_among(p, nb_node_find(tokens, "eos_token"), ends, (nb_node){0})));
+    NB_TRY(compose_around(p, begin, id_among(p, config_node(p, "eos_token"), ends, (nb_node){0})));
     nb_compose_number(p->x, "tokenizer.ggml.unknown_token_id", p->unknown);
     nb_compose_array(p->x, "tokenizer.ggml.end_token_ids", NB_VALUE_F32);
     if (nb_node_first(ends) != '[')
@@ -316,7 +403,7 @@ static int32_t form_of(nb_node model) {
     bool bytes = is_set(model, "byte_fallback");
     if (type.at ? nb_node_is(type, "BPE") : merges) /* prefixes and suffixes of words: as CLIP's has them */
         return is_said(model, "continuing_subword_prefix") || is_said(model, "end_of_word_suffix") ? -1
-               : bytes                                                                             ? NB_FORM_PIECES
+               : bytes || list                                                                     ? NB_FORM_PIECES
                                                                                                    : NB_FORM_BYTES;
     if (type.at ? nb_node_is(type, "Unigram") : list)
         return bytes ? -1 : NB_FORM_UNIGRAM;
@@ -324,25 +411,31 @@ static int32_t form_of(nb_node model) {
     return words ? NB_FORM_WORDPIECE : -1;
 }
 
-int32_t nb_tokenizer_compose(nb_composer *x, nb_node tokenizer, nb_node tokenizer_config, nb_node config,
-                             nb_node generation, nb_error *err) {
+int32_t nb_tokenizer_compose(nb_composer *x, const nb_tokenizer_files *files, nb_error *err) {
     static const char *const models[] = {[NB_FORM_BYTES] = "gpt2", [NB_FORM_PIECES] = "llama",
                                          [NB_FORM_UNIGRAM] = "t5", [NB_FORM_WORDPIECE] = "bert"};
+    nb_node tokenizer = files->tokenizer;
     if (!tokenizer.at)
         return NB_OK;
+    if (is_set(files->config, "split_special_tokens"))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer_config.json: split_special_tokens is set, which is not supported: "
+                       "it is for the caller to say whether special tokens are parsed");
     nb_node model = nb_node_find(tokenizer, "model");
     int32_t form = form_of(model);
     if (form < 0)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.json: a tokenizer of the type \"%t\" is not supported as it "
                        "is here; supported are BPE without prefixes and suffixes of words, Unigram without "
                        "byte_fallback and WordPiece", nb_node_raw(nb_node_find(model, "type")));
-    composition p = {.x = x, .tokenizer = tokenizer, .config = tokenizer_config, .model = model,
+    composition p = {.x = x, .tokenizer = tokenizer, .config = files->config, .special_map = files->special_map, .added = files->added, .model = model,
                      .form = (nb_tokenizer_form)form, .err = err};
     nb_compose_string(x, "tokenizer.ggml.model", nb_text_of(models[form]));
-    NB_TRY(nb_steps_compose(x, tokenizer, p.form, err));
+    p.class = nb_tokenizer_class_of(files->config, files->model);
+    NB_TRY(nb_steps_compose(x, tokenizer, p.form, &p.class, err));
+    bool pieces = p.form == NB_FORM_UNIGRAM || p.form == NB_FORM_WORDPIECE; /* of BPE the key is ignored */
+    nb_compose_number(x, "tokenizer.ggml.decoder.clean_up", pieces && is_set(files->config, "clean_up_tokenization_spaces"));
     int32_t code = collect_tokens(&p);
     if (code == NB_OK)
-        code = compose_tokens(&p, config, generation);
+        code = compose_tokens(&p, files->model, files->generation);
     nb_free(p.tokens);
     return code;
 }

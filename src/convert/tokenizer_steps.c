@@ -15,6 +15,7 @@ typedef struct composition {
     bool nfc, prepends, escapes, strips_start, strips_end; /* what the normalizers do */
     uint32_t joins;                                        /* ... with spaces in a row: 1: one space; 2: U+2581 */
     nb_node charsmap;
+    nb_tokenizer_class class; /* NB_CLASS_FILE where it is of another form */
     nb_error *err;
 } composition;
 
@@ -166,6 +167,8 @@ static int32_t compose_pretokenizer(composition *p) {
     bool spaced = false;
     for (uint32_t i = 0; i < s.n; i++)
         spaced |= nb_step_is(s.step[i], "ByteLevel") && is_set(s.step[i], "add_prefix_space", true);
+    if (p->class.kind == NB_CLASS_BYTE_LEVEL && s.n == 1)
+        spaced = p->class.prefix_space;
     bool known = !s.too_many && !(spaced && s.n > 1); /* else each piece of the steps before would get a space */
     for (size_t i = 0; i < sizeof pretokenizers / sizeof *pretokenizers && known; i++) {
         uint32_t n = 0;
@@ -190,12 +193,17 @@ static bool is_replacement(nb_node step, const char *pattern, const char *from, 
            spells(nb_node_find(step, "content"), to);
 }
 
+static void compose_bert_normalizer(const composition *p, bool lower, bool strip, bool clean, bool chinese) {
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.lowercase", lower);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.strip_accents", strip);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.clean_text", clean);
+    nb_compose_number(p->x, "tokenizer.ggml.normalizer.handle_chinese_chars", chinese);
+}
+
 static void read_bert_normalizer(const composition *p, nb_node step) {
     bool lower = is_set(step, "lowercase", true);
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.lowercase", lower);
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.strip_accents", is_set(step, "strip_accents", lower));
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.clean_text", is_set(step, "clean_text", true));
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.handle_chinese_chars", is_set(step, "handle_chinese_chars", true));
+    compose_bert_normalizer(p, lower, is_set(step, "strip_accents", lower), is_set(step, "clean_text", true),
+                            is_set(step, "handle_chinese_chars", true));
 }
 
 /* The order of the steps that normalize.c has: each may come after those before it. */
@@ -209,9 +217,10 @@ static int32_t read_normalizer(composition *p, nb_node step) {
         bool escapes = is_replacement(step, "String", " ", NB_SPACE_MARK);
         p->prepends |= prepends;
         p->escapes |= escapes;
-        return prepends || escapes ? MARKS : NOTHING;
+        if (prepends || escapes)
+            return MARKS;
     }
-    if (p->form == NB_FORM_UNIGRAM) {
+    if (p->form == NB_FORM_UNIGRAM || p->form == NB_FORM_PIECES) {
         if (nb_step_is(step, "Precompiled")) {
             p->charsmap = nb_node_find(step, "precompiled_charsmap");
             return MAPS;
@@ -236,10 +245,22 @@ static int32_t read_normalizer(composition *p, nb_node step) {
 static int32_t read_normalizers(composition *p) {
     static const char *const supported[] = {
         [NB_FORM_BYTES] = "none, NFC",
-        [NB_FORM_PIECES] = "NFC, Prepend U+2581, Replace \" \" by U+2581",
+        [NB_FORM_PIECES] = ("NFC, Precompiled, Strip, Replace \" {2,}\" by one space, Prepend U+2581, Replace \" \" "
+                           "by U+2581, in this order"),
         [NB_FORM_UNIGRAM] = "NFC, Precompiled, Strip, Replace \" {2,}\" by one space, in this order",
         [NB_FORM_WORDPIECE] = "NFC, BertNormalizer"};
     nb_steps s = nb_steps_of(p->tokenizer, "normalizer", "normalizers");
+    if (p->class.kind == NB_CLASS_BERT || p->class.kind == NB_CLASS_LLAMA || p->class.kind == NB_CLASS_BYTE_LEVEL)
+        s.n = 0;
+    if (p->class.kind == NB_CLASS_BERT) {
+        compose_bert_normalizer(p, p->class.lower, p->class.strip_accents, true, p->class.part_chinese);
+        return NB_OK;
+    }
+    for (uint32_t i = 0; p->class.kind == NB_CLASS_UNIGRAM && i < s.n;)
+        if (nb_step_is(s.step[i], "Precompiled"))
+            i++;
+        else
+            memmove(&s.step[i], &s.step[i + 1], (--s.n - i) * sizeof *s.step);
     bool known = !s.too_many && (s.n || p->form != NB_FORM_WORDPIECE);
     for (int32_t i = 0, last = NOTHING, now; i < (int32_t)s.n && known; i++, last = now) {
         now = read_normalizer(p, s.step[i]);
@@ -284,11 +305,22 @@ static int32_t compose_charsmap(const composition *p) {
 
 /* ---- where the space before a word comes from ------------------------------------------------------------------ */
 
+static void compose_class_metaspace(const composition *p) {
+    bool llama = p->class.kind == NB_CLASS_LLAMA;
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split", !llama);
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split_white", !llama);
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepends",
+                      !p->class.prefix_space ? NB_PREPEND_NEVER
+                      : llama && !p->class.legacy ? NB_PREPEND_FIRST : NB_PREPEND_ALWAYS);
+}
+
 /* Metaspace makes spaces U+2581 and puts one before a text that has none there. */
 static bool compose_metaspace(const composition *p, nb_node step) {
     nb_node scheme = nb_node_find(step, "prepend_scheme");
     bool never = nb_node_is(scheme, "never"), first = nb_node_is(scheme, "first");
     bool prepends = scheme.at ? !never : is_set(step, "add_prefix_space", true);
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepend_spaced", is_set(step, "prepend_spaced", false));
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split", is_set(step, "split", true));
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepends",
@@ -301,6 +333,10 @@ static int32_t compose_spaces(const composition *p) {
     nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
     nb_node step = s.n ? s.step[0] : (nb_node){0};
     bool words = s.n && nb_step_is(step, "WhitespaceSplit"), known;
+    if (p->class.kind != NB_CLASS_FILE) {
+        compose_class_metaspace(p);
+        return compose_charsmap(p);
+    }
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split_white", words);
     if (s.n == 1u + words && nb_step_is(s.step[words], "Metaspace"))
         known = compose_metaspace(p, s.step[words]);
@@ -310,7 +346,7 @@ static int32_t compose_spaces(const composition *p) {
         return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s, p->form == NB_FORM_PIECES
                                ? "Metaspace, WhitespaceSplit and Metaspace, or none after a normalizer that replaces "
                                  "spaces by U+2581" : "Metaspace, WhitespaceSplit and Metaspace");
-    return p->form == NB_FORM_UNIGRAM ? compose_charsmap(p) : NB_OK;
+    return compose_charsmap(p);
 }
 
 static int32_t check_wordpiece(const composition *p) {
@@ -357,6 +393,25 @@ static bool read_decoder(decoding *d, nb_node step, nb_tokenizer_form form) {
     return bytes || fuses || marks;
 }
 
+static void compose_decoding(const composition *p, decoding d, bool joins) {
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.byte_level", d.byte_level);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.byte_fallback", d.byte_fallback);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.marks", d.marks);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.drop_first", d.drop_first);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.cleanup", d.cleanup);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.joins", joins);
+    nb_compose_number(p->x, "tokenizer.ggml.decoder.strip", d.strip);
+}
+
+/* Of a class that has decoders of its own. */
+static decoding class_decoding(const nb_tokenizer_class *class) {
+    if (class->kind == NB_CLASS_BERT)
+        return (decoding){.words = true, .cleanup = true};
+    if (class->kind == NB_CLASS_LLAMA)
+        return (decoding){.byte_fallback = true, .marks = true, .fused = true, .strip = class->prefix_space};
+    return (decoding){.marks = true, .drop_first = class->prefix_space};
+}
+
 static int32_t compose_decoders(const composition *p) {
     static const char *const supported[] = {
         [NB_FORM_BYTES] = "ByteLevel",
@@ -365,24 +420,27 @@ static int32_t compose_decoders(const composition *p) {
         [NB_FORM_WORDPIECE] = "WordPiece"};
     nb_steps s = nb_steps_of(p->tokenizer, "decoder", "decoders");
     decoding d = {0};
+    if (p->class.kind != NB_CLASS_FILE && p->class.kind != NB_CLASS_BYTE_LEVEL) {
+        compose_decoding(p, class_decoding(&p->class), false);
+        return NB_OK;
+    }
     bool known = !s.too_many && (s.n == 1 || p->form == NB_FORM_PIECES || p->form == NB_FORM_UNIGRAM || !s.n);
     for (uint32_t i = 0; i < s.n && known; i++)
         known = read_decoder(&d, s.step[i], p->form);
     if (!known)
         return nb_steps_refuse(p->err, p->form, "decoder", &s, supported[p->form]);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.byte_level", d.byte_level);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.byte_fallback", d.byte_fallback);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.marks", d.marks);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.drop_first", d.drop_first);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.cleanup", d.cleanup);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.joins", !s.n);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.strip", d.strip);
+    compose_decoding(p, d, !s.n);
     return NB_OK;
 }
 
-int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_tokenizer_form form, nb_error *err) {
+int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_tokenizer_form form, const nb_tokenizer_class *class,
+                         nb_error *err) {
+    static const nb_tokenizer_form forms[] = {[NB_CLASS_BERT] = NB_FORM_WORDPIECE, [NB_CLASS_BYTE_LEVEL] = NB_FORM_BYTES,
+                                              [NB_CLASS_LLAMA] = NB_FORM_PIECES, [NB_CLASS_UNIGRAM] = NB_FORM_UNIGRAM};
     composition p = {.x = x, .tokenizer = tokenizer, .form = form, .err = err};
     p.model = nb_node_find(tokenizer, "model");
+    if (class->kind != NB_CLASS_FILE && forms[class->kind] == form)
+        p.class = *class;
     NB_TRY(read_normalizers(&p));
     NB_TRY(compose_decoders(&p));
     switch (form) {

@@ -3,7 +3,7 @@
 #ifndef NB_TOKENIZER_STEPS_H
 #define NB_TOKENIZER_STEPS_H
 
-#include "composer.h"
+#include "tokenizer_class.h"
 
 /* What the model makes of words; PIECES is SentencePiece's BPE, whose spaces are U+2581 and whose bytes are <0xHH>. */
 typedef enum nb_tokenizer_form {
@@ -26,6 +26,7 @@ int32_t nb_steps_refuse(nb_error *err, nb_tokenizer_form form, const char *part,
                         const char *supported);
 
 /* Writes what the normalizers and pre-tokenizers do as values of GGUF's, and sees that the decoders are usual. */
-int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_tokenizer_form form, nb_error *err);
+int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_tokenizer_form form, const nb_tokenizer_class *class,
+                         nb_error *err);
 
 #endif

@@ -9,7 +9,7 @@
  *   embedding { size, prompts { name: text }, defaultPrompt, includePrompt (false: prompts are not pooled),
  *               maxTokens (longer texts are cut), cutsLeft }
  *                                                        what a text's embedding is (models/embedding.h)
- *   tokenizer { kind, pre, nfc (texts are to be in NFC), size, begin, end, beginText, endText }
+ *   tokenizer { kind, pre, nfc (texts are composed first), cleansUp (see nb_detokenizer_new), size, begin, end, beginText, endText }
  *   chatTemplate                                         Jinja source, or absent
  *   types [{ type, tensors, bytes, share }]              largest share first
  *   tensors [{ name, type, shape, bytes }]               shape as the file has it: fastest side first
@@ -113,6 +113,8 @@ static void write_tokenizer(nb_writer *w, const nb_model *model) {
         nb_json_string(w, "pre", pre);
     if (nb_tokenizer_composes(t))
         nb_json_bool(w, "nfc", true);
+    if (nb_checkpoint_number(&model->checkpoint, "tokenizer.ggml.decoder.clean_up", 0) > 0)
+        nb_json_bool(w, "cleansUp", true);
     nb_json_number(w, "size", nb_tokenizer_size(t));
     int32_t begin = nb_tokenizer_begin(t), end = nb_tokenizer_end(t);
     nb_json_number(w, "begin", begin);

@@ -195,6 +195,7 @@ static void find_steps(const gguf_vocabulary *v, nb_vocabulary_source *source) {
         .split_white = is_set(c, KEY("pre_tokenizer.split_white"), false),
         .metaspace = is_set(c, KEY("pre_tokenizer.metaspace"), false),
         .split = is_set(c, KEY("pre_tokenizer.split"), false),
+        .prepend_spaced = is_set(c, KEY("pre_tokenizer.prepend_spaced"), false),
         .prepends = prepends == NB_PREPEND_ALWAYS  ? NB_PREPEND_ALWAYS
                     : prepends == NB_PREPEND_FIRST ? NB_PREPEND_FIRST
                                                    : NB_PREPEND_NEVER};
@@ -229,7 +230,7 @@ nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err) {
     else if (nb_text_is(model, "gemma4") || nb_text_is(model, "whitespace"))
         code = find_pre(&v, &source, model, err);
     else if (nb_text_is(model, "llama"))
-        source.kind = NB_KIND_SPM, code = find_ranks(&v, &source, err);
+        source.kind = NB_KIND_SPM, code = find_ranks(&v, &source, err) < 0 ? err->code : find_charsmap(c, &source, err);
     else if (nb_text_is(model, "bert"))
         source.kind = NB_KIND_WORDPIECE;
     else if (nb_text_is(model, "t5"))

@@ -47,6 +47,8 @@ static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
         NB_TRY(nb_merges_load(t, source, err));
     if (t->tokens)
         nb_special_load(t, source);
+    if (t->kind == NB_KIND_SPM)
+        NB_TRY(nb_charsmap_load(t, source->charsmap, err));
     if (t->kind == NB_KIND_UNIGRAM)
         NB_TRY(nb_unigram_load(t, source, err));
     if (t->kind == NB_KIND_WORDPIECE)

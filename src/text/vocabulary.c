@@ -196,16 +196,22 @@ int32_t nb_symbols_of(nb_encoding *e, const uint8_t *word, size_t size, uint32_t
 void nb_symbols_append(nb_encoding *e, const uint8_t *word, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     const nb_workspace *w = &e->workspace;
+    bool after_unknown = false;
     for (uint32_t i = 0, next; i != (uint32_t)NB_SYMBOL_END; i = next) {
         next = w->next[i];
         if (w->ids[i] >= 0) {
             nb_token_append(&e->out, w->ids[i]);
+            after_unknown = false;
             continue;
         }
         size_t end = next == (uint32_t)NB_SYMBOL_END ? size : w->starts[next];
-        for (size_t at = w->starts[i]; at < end; at++)
-            if (t->byte_tokens[word[at]] >= 0)
-                nb_token_append(&e->out, t->byte_tokens[word[at]]);
+        for (size_t at = w->starts[i]; at < end; at++) {
+            int32_t token = t->byte_tokens[word[at]];
+            bool again = t->steps.library && token == t->unknown && after_unknown; /* the library fuses them */
+            if (token >= 0 && !again)
+                nb_token_append(&e->out, token);
+            after_unknown = token == t->unknown;
+        }
     }
 }
 
@@ -251,7 +257,7 @@ static int32_t encode_spaced(nb_encoding *e, const uint8_t *text, size_t size, b
     bool prepends = t->steps.prepends == NB_PREPEND_ALWAYS || (t->steps.prepends == NB_PREPEND_FIRST && first);
     w->text_used = 0;
     NB_TRY(nb_workspace_reserve_text(w, NB_MARK_SIZE, e->err));
-    if (prepends && !spaced) {
+    if (prepends && (!spaced || t->steps.prepend_spaced)) {
         memcpy(w->text, NB_SPACE_MARK, NB_MARK_SIZE);
         w->text_used = NB_MARK_SIZE;
     }
@@ -276,7 +282,7 @@ static int32_t encode_spaced(nb_encoding *e, const uint8_t *text, size_t size, b
 
 int32_t nb_spaced_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
     const nb_tokenizer *t = e->tokenizer;
-    first &= !e->workspace.shifted;
+    first &= !e->workspace.shifted || t->steps.prepend_spaced;
     if (!t->steps.split_white)
         return size ? encode_spaced(e, text, size, first, encode) : NB_OK;
     for (size_t at = 0, end, length; (at = nb_skip_white(t, text, at, size)) < size; at = end) {

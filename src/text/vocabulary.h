@@ -61,6 +61,7 @@ typedef struct nb_library_steps {
     bool split_white;                   /* WhitespaceSplit */
     bool metaspace, split;              /* Metaspace: spaces are U+2581; split: each begins a word */
     uint8_t prepends;                   /* ... NB_PREPEND_...: one before a word that begins with none */
+    bool prepend_spaced;                /* ... or with any (sentencepiece) */
     nb_decoder_steps decoder;
 } nb_library_steps;
 

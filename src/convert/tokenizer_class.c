@@ -1,0 +1,61 @@
+/* The rules are those of transformers 5.23: models/auto/tokenization_auto.py chooses the class, and the class's own
+ * __init__ says what it does. tests/oracles/tokenizer_config.py asks it. */
+#include "tokenizer_class.h"
+
+/* The classes that are registered for types of models. "": the class that takes tokenizer.json as it is. */
+static const struct { const char *model_type, *class; } registered[] = {
+    {"bert", "BertTokenizer"}, {"nomic_bert", "BertTokenizer"}, {"roberta", "RobertaTokenizer"},
+    {"xlm-roberta", "XLMRobertaTokenizer"}, {"gpt2", "GPT2Tokenizer"}, {"phi", "GPT2Tokenizer"},
+    {"opt", "GPT2Tokenizer"}, {"qwen2", "Qwen2Tokenizer"}, {"qwen2_moe", "Qwen2Tokenizer"},
+    {"qwen3", "Qwen2Tokenizer"}, {"qwen3_moe", "Qwen2Tokenizer"}, {"gemma", "GemmaTokenizer"},
+    {"gemma2", "GemmaTokenizer"}, {"gemma3", "GemmaTokenizer"}, {"gemma3_text", "GemmaTokenizer"},
+    {"gpt_neox", "GPTNeoXTokenizer"}, {"mistral", ""}, {"mixtral", ""}, {"phi3", ""}, {"stablelm", ""}, {"olmo2", ""},
+    {"granite", ""}};
+
+static const struct { const char *name; int kind; bool prefix_space; int32_t unknown; } classes[] = {
+    {"BertTokenizer", NB_CLASS_BERT, false, -1},          {"GPT2Tokenizer", NB_CLASS_BYTE_LEVEL, false, -1},
+    {"RobertaTokenizer", NB_CLASS_BYTE_LEVEL, false, -1}, {"LlamaTokenizer", NB_CLASS_LLAMA, true, -1},
+    {"XLMRobertaTokenizer", NB_CLASS_UNIGRAM, true, 3},   {"T5Tokenizer", NB_CLASS_UNIGRAM, true, 2}};
+
+enum { REGISTERED = sizeof registered / sizeof *registered, CLASSES = sizeof classes / sizeof *classes };
+
+static bool is_set(nb_node object, const char *key, bool fallback) {
+    return nb_node_number(nb_node_find(object, key), fallback) != 0; /* null counts as absent */
+}
+
+/* The name of a class without "Fast", which is of no importance any more; empty if there is none. */
+static nb_text class_name(nb_node holder) {
+    nb_text name = nb_node_raw(nb_node_find(holder, "tokenizer_class"));
+    if (name.data && nb_text_ends(name, "Fast"))
+        name.size -= 4;
+    return name;
+}
+
+static nb_text chosen(nb_node tokenizer_config, nb_node config) {
+    nb_text own = class_name(tokenizer_config), type = nb_node_raw(nb_node_find(config, "model_type")), ours = {0};
+    if (!own.data)
+        own = class_name(config);
+    for (int i = 0; type.data && i < REGISTERED; i++)
+        if (nb_text_is(type, registered[i].model_type))
+            ours = nb_text_of(registered[i].class);
+    bool takes_file = ours.data && !ours.size, known_wrong = type.data && nb_text_is(type, "qwen2");
+    return takes_file && own.data ? (nb_text){0} : own.data && !(known_wrong && ours.data) ? own : ours;
+}
+
+nb_tokenizer_class nb_tokenizer_class_of(nb_node tokenizer_config, nb_node config) {
+    nb_tokenizer_class out = {.kind = NB_CLASS_FILE, .unknown = -1};
+    nb_text name = chosen(tokenizer_config, config);
+    for (int i = 0; name.data && i < CLASSES; i++)
+        if (nb_text_is(name, classes[i].name)) {
+            out.kind = classes[i].kind;
+            out.unknown = classes[i].unknown;
+            out.prefix_space = is_set(tokenizer_config, "add_prefix_space", classes[i].prefix_space);
+        }
+    if (name.data && nb_text_is(name, "T5Tokenizer"))
+        out.prefix_space = true;
+    out.lower = is_set(tokenizer_config, "do_lower_case", true);
+    out.strip_accents = is_set(tokenizer_config, "strip_accents", out.lower);
+    out.part_chinese = is_set(tokenizer_config, "tokenize_chinese_chars", true);
+    out.legacy = is_set(tokenizer_config, "legacy", false);
+    return out;
+}
