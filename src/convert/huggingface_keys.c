@@ -15,11 +15,11 @@
 #define TANH_GELU "gelu_pytorch_tanh" "gelu_new" "gelu_fast" "gelu_python_tanh" "gelu_accurate" /* one formula, five names */
 #define EXACT_GELU "gelu" "gelu_python"
 
-#define LAYERS(positions)                                          \
-    NUMBER("hidden_size", null, "embedding_length"),               \
-    NUMBER("num_hidden_layers", null, "block_count"),              \
-    NUMBER("num_attention_heads", null, "attention.head_count"),   \
-    NUMBER("intermediate_size", null, "feed_forward_length"),      \
+#define LAYERS(width, layers, heads, inner, positions)              \
+    NUMBER("hidden_size", width, "embedding_length"),              \
+    NUMBER("num_hidden_layers", layers, "block_count"),            \
+    NUMBER("num_attention_heads", heads, "attention.head_count"),  \
+    NUMBER("intermediate_size", inner, "feed_forward_length"),     \
     USED("max_position_embeddings", positions)
 #define KV_HEADS(number) NUMBER("num_key_value_heads", number, "attention.head_count_kv")
 #define HEAD_SIZE(number) NUMBER("head_dim", number, "attention.key_length attention.value_length")
@@ -58,119 +58,119 @@ const nb_hf_key nb_hf_everywhere[] = {
     {0}};
 
 const nb_hf_key nb_hf_llama_keys[] = {
-    LAYERS(2048), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 11008, 2048), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, USED("attention_bias", false), USED("mlp_bias", false), {0}};
 
 const nb_hf_key nb_hf_mistral_keys[] = {
-    LAYERS(131072), KV_HEADS(8), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 14336, 131072), KV_HEADS(8), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, WINDOW(4096), USED("layer_types", null), {0}};
 
 const nb_hf_key nb_hf_mixtral_keys[] = {
-    LAYERS(131072), KV_HEADS(8), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(1e6),
+    LAYERS(4096, 32, 32, 14336, 131072), KV_HEADS(8), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(1e6),
     PART(null), CAUSAL, WINDOW(null), NUMBER("num_experts num_local_experts", 8, "expert_count"),
     NUMBER("num_experts_per_tok", 2, "expert_used_count"), {0}};
 
 const nb_hf_key nb_hf_qwen2_keys[] = {
-    LAYERS(32768), KV_HEADS(32), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 22016, 32768), KV_HEADS(32), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, QWEN_WINDOW, {0}};
 
 const nb_hf_key nb_hf_qwen3_keys[] = {
-    LAYERS(32768), KV_HEADS(32), HEAD_SIZE(128), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 22016, 32768), KV_HEADS(32), HEAD_SIZE(128), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, QWEN_WINDOW, MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_qwen2_moe_keys[] = {
-    LAYERS(32768), KV_HEADS(16), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(2048, 24, 16, 5632, 32768), KV_HEADS(16), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, QWEN_WINDOW, EXPERTS("num_experts", 60, 4, 1408),
     NUMBER("shared_expert_intermediate_size", 5632, "expert_shared_feed_forward_length"),
     MUST("norm_topk_prob", false, false), MUST("qkv_bias", true, true), {0}};
 
 const nb_hf_key nb_hf_qwen3_moe_keys[] = {
-    LAYERS(32768), KV_HEADS(4), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(2048, 24, 32, 6144, 32768), KV_HEADS(4), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, USED("use_sliding_window", false), WINDOW(4096),
     EXPERTS("num_experts num_local_experts", 128, 8, 768), MUST("norm_topk_prob", false, true),
     MUST("attention_bias", false, false), {0}};
 
 /* The first DeepSeek has no class in transformers: these are the keys of the program in its own folder. */
 const nb_hf_key nb_hf_deepseek_keys[] = {
-    LAYERS(2048), KV_HEADS(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(null, null, null, null, 2048), KV_HEADS(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     EXPERTS("n_routed_experts", null, null, 1407), NUMBER("n_shared_experts", null, "expert_shared_count"),
     NUMBER("first_k_dense_replace", 0, "leading_dense_block_count"), MUST("moe_layer_freq", 1, 1),
     MUST("norm_topk_prob", false, false), MUST("scoring_func", "softmax", "softmax"), MUST("attention_bias", false, false),
     {0}};
 
 const nb_hf_key nb_hf_smollm3_keys[] = {
-    LAYERS(32768), KV_HEADS(4), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(true), ROPE(2e6),
+    LAYERS(2048, 36, 16, 11008, 32768), KV_HEADS(4), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(true), ROPE(2e6),
     PART(null), CAUSAL, MUST("use_sliding_window", false, false), WINDOW(null), USED("layer_types", null),
     USED("no_rope_layers", null), MUST("no_rope_layer_interval", 4, 4), USED("attention_bias", false),
     USED("mlp_bias", false), {0}};
 
 const nb_hf_key nb_hf_granite_keys[] = {
-    LAYERS(2048), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 11008, 2048), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, USED("attention_bias", false), USED("mlp_bias", false),
     NUMBER("attention_multiplier", 1, "attention.scale"), NUMBER("embedding_multiplier", 1, "embedding_scale"),
     NUMBER("residual_multiplier", 1, "residual_scale"), NUMBER("logits_scaling", 1, "logit_scale"), {0}};
 
 const nb_hf_key nb_hf_olmo2_keys[] = {
-    LAYERS(2048), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 11008, 2048), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_phi3_keys[] = {
-    LAYERS(4096), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false),
+    LAYERS(3072, 32, 32, 8192, 4096), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false),
     USED("rope_theta", 10000), USED("rope_scaling", null), USED("rope_parameters", null),
     USED("original_max_position_embeddings", 4096), PART(1), CAUSAL, WINDOW(null), {0}};
 
 /* "gelu" is what the first files say, and the other is meant: transformers reads it so. */
 const nb_hf_key nb_hf_gemma_keys[] = {
-    LAYERS(8192), KV_HEADS(16), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_act", "gelu_pytorch_tanh", TANH_GELU "gelu"),
+    LAYERS(3072, 28, 16, 24576, 8192), KV_HEADS(16), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_act", "gelu_pytorch_tanh", TANH_GELU "gelu"),
     TIED(true), ROPE(10000), PART(null), CAUSAL, NO_OTHER_ATTENTION, MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_gemma2_keys[] = {
-    LAYERS(8192), KV_HEADS(4), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
+    LAYERS(2304, 26, 8, 9216, 8192), KV_HEADS(4), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
     TIED(true), ROPE(10000), PART(null), CAUSAL, NO_OTHER_ATTENTION, WINDOW(4096), USED("layer_types", null),
     USED("query_pre_attn_scalar", 256), NUMBER("final_logit_softcapping", 30, "final_logit_softcapping"),
     NUMBER("attn_logit_softcapping", 50, "attn_logit_softcapping"), MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_gemma3_keys[] = {
-    LAYERS(131072), KV_HEADS(4), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
+    LAYERS(2304, 26, 8, 9216, 131072), KV_HEADS(4), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
     TIED(true), ROPE(1e6), PART(null), USED("rope_local_base_freq", 10000), CAUSAL,
     USED("use_bidirectional_attention", false), WINDOW(4096), USED("layer_types", null), USED("sliding_window_pattern", 6),
     USED("query_pre_attn_scalar", 256), NUMBER("final_logit_softcapping", null, "final_logit_softcapping"),
     MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_phi_keys[] = {
-    LAYERS(2048), KV_HEADS(null), HEAD_SIZE(null), LAYER_NORM("layer_norm_eps", 1e-5),
+    LAYERS(2048, 24, 32, 8192, 2048), KV_HEADS(null), HEAD_SIZE(null), LAYER_NORM("layer_norm_eps", 1e-5),
     MUST("hidden_act", "gelu_new", TANH_GELU), TIED(false), ROPE(10000), PART(0.5), CAUSAL,
     MUST("qk_layernorm", false, false), {0}};
 
 const nb_hf_key nb_hf_stablelm_keys[] = {
-    LAYERS(4096), KV_HEADS(32), NO_HEAD_SIZE, LAYER_NORM("layer_norm_eps", 1e-5), MUST("hidden_act", "silu", SILU),
+    LAYERS(2560, 32, 32, 6912, 4096), KV_HEADS(32), NO_HEAD_SIZE, LAYER_NORM("layer_norm_eps", 1e-5), MUST("hidden_act", "silu", SILU),
     TIED(false), ROPE(10000), PART(0.25), ALWAYS_CAUSAL, NUMBER("use_parallel_residual", false, "use_parallel_residual"),
     USED("use_qkv_bias", false), USED("qk_layernorm", false), {0}};
 
 const nb_hf_key nb_hf_gpt_neox_keys[] = {
-    LAYERS(2048), NO_HEAD_SIZE, LAYER_NORM("layer_norm_eps", 1e-5), MUST("hidden_act", "gelu", EXACT_GELU), TIED(false),
+    LAYERS(6144, 44, 64, 24576, 2048), NO_HEAD_SIZE, LAYER_NORM("layer_norm_eps", 1e-5), MUST("hidden_act", "gelu", EXACT_GELU), TIED(false),
     USED("rotary_emb_base", 10000), USED("rotary_pct", 0.25), USED("rope_scaling", null), USED("rope_parameters", null),
     USED("original_max_position_embeddings", null), CAUSAL,
     NUMBER("use_parallel_residual", true, "use_parallel_residual"), MUST("attention_bias", true, true), {0}};
 
 const nb_hf_key nb_hf_falcon_keys[] = {
-    NUMBER("n_embed hidden_size", null, "embedding_length"), NUMBER("num_hidden_layers", null, "block_count"),
-    NUMBER("num_attention_heads", null, "attention.head_count"), NUMBER("ffn_hidden_size", null, "feed_forward_length"),
+    NUMBER("n_embed hidden_size", 4544, "embedding_length"), NUMBER("num_hidden_layers", 32, "block_count"),
+    NUMBER("num_attention_heads", 71, "attention.head_count"), NUMBER("ffn_hidden_size", null, "feed_forward_length"),
     USED("max_position_embeddings", 2048), NO_HEAD_SIZE, USED("num_kv_heads", null),
     USED("new_decoder_architecture", false), USED("multi_query", true), MUST("num_ln_in_parallel_attn", null, null 1 2),
     LAYER_NORM("layer_norm_epsilon", 1e-5), MUST("activation", "gelu", EXACT_GELU), TIED(true), ROPE(10000), PART(null),
     CAUSAL, MUST("alibi", false, false), MUST("parallel_attn", true, true), MUST("bias", false, false), {0}};
 
 const nb_hf_key nb_hf_gpt2_keys[] = {
-    NUMBER("hidden_size n_embd", null, "embedding_length"), NUMBER("num_hidden_layers n_layer", null, "block_count"),
-    NUMBER("num_attention_heads n_head", null, "attention.head_count"), NUMBER("n_inner", null, "feed_forward_length"),
+    NUMBER("hidden_size n_embd", 768, "embedding_length"), NUMBER("num_hidden_layers n_layer", 12, "block_count"),
+    NUMBER("num_attention_heads n_head", 12, "attention.head_count"), NUMBER("n_inner", null, "feed_forward_length"),
     USED("max_position_embeddings n_positions", 1024), LAYER_NORM("layer_norm_epsilon", 1e-5),
     MUST("activation_function", "gelu_new", TANH_GELU), TIED(true), CAUSAL, MUST("scale_attn_weights", true, true),
     MUST("scale_attn_by_inverse_layer_idx", false, false), MUST("add_cross_attention", false, false), {0}};
 
 const nb_hf_key nb_hf_opt_keys[] = {
-    NUMBER("hidden_size", null, "embedding_length"), NUMBER("num_hidden_layers", null, "block_count"),
-    NUMBER("num_attention_heads", null, "attention.head_count"), NUMBER("ffn_dim", null, "feed_forward_length"),
+    NUMBER("hidden_size", 768, "embedding_length"), NUMBER("num_hidden_layers", 12, "block_count"),
+    NUMBER("num_attention_heads", 12, "attention.head_count"), NUMBER("ffn_dim", 3072, "feed_forward_length"),
     USED("max_position_embeddings", 2048), USED("word_embed_proj_dim", null),
     NUMBER("do_layer_norm_before", true, "do_layer_norm_before"), MUST("activation_function", "relu", "relu"), TIED(true),
     CAUSAL, MUST("enable_bias", true, true), MUST("layer_norm_elementwise_affine", true, true),
@@ -178,7 +178,7 @@ const nb_hf_key nb_hf_opt_keys[] = {
 
 /* position_embedding_type: versions before 5 read it, and a file of another type was trained with it. */
 #define BERT(padding)                                                                                              \
-    LAYERS(512), LAYER_NORM("layer_norm_eps", 1e-12), MUST("hidden_act", "gelu", EXACT_GELU),                      \
+    LAYERS(768, 12, 12, 3072, 512), LAYER_NORM("layer_norm_eps", 1e-12), MUST("hidden_act", "gelu", EXACT_GELU),                      \
     USED("type_vocab_size", 2), USED("pad_token_id", padding), MUST("is_decoder", false, false),                   \
     MUST("add_cross_attention", false, false), MUST("is_causal", null, false),                                     \
     MUST("position_embedding_type", "absolute", "absolute")
@@ -187,8 +187,8 @@ const nb_hf_key nb_hf_roberta_keys[] = {BERT(1), {0}};
 
 /* Files have the keys of Nomic's own program, a GPT-2's, or those of the class in transformers. */
 const nb_hf_key nb_hf_nomic_keys[] = {
-    NUMBER("hidden_size n_embd", null, "embedding_length"), NUMBER("num_hidden_layers n_layer", null, "block_count"),
-    NUMBER("num_attention_heads n_head", null, "attention.head_count"),
+    NUMBER("hidden_size n_embd", 768, "embedding_length"), NUMBER("num_hidden_layers n_layer", 12, "block_count"),
+    NUMBER("num_attention_heads n_head", 12, "attention.head_count"),
     NUMBER("intermediate_size n_inner", null, "feed_forward_length"), HEAD_SIZE(null),
     USED("max_position_embeddings n_positions", 2048), USED("max_trained_positions", null),
     LAYER_NORM("layer_norm_eps layer_norm_epsilon", 1e-12),

@@ -3,7 +3,7 @@
 
     folder_defaults.py [OUTPUT = tests/fixtures/formats/folder-defaults.json]
 
-Sizes that every file has are left out, and what is so without a key: heads of hidden_size / heads, as many for keys.
+What is so without a key is left out: heads of hidden_size / heads, as many for keys.
 """
 import json
 import os
@@ -13,8 +13,8 @@ import transformers
 
 import folder_mapping
 
-ALWAYS_THERE = ("embedding_length", "block_count", "feed_forward_length", "attention.head_count", "attention.value_length")
 SILENT = {"attention.key_length": lambda c: c.hidden_size // c.num_attention_heads,
+          "attention.value_length": lambda c: c.hidden_size // c.num_attention_heads,
           "attention.head_count_kv": lambda c: c.num_attention_heads, "embedding_scale": lambda c: 1,
           "residual_scale": lambda c: 1, "logit_scale": lambda c: 1, "expert_shared_count": lambda c: 0}
 
@@ -26,7 +26,7 @@ def defaults(kind):
     for names, key in folder_mapping.NUMBERS:
         values = [getattr(config, name, None) for name in names.split()]
         value = next((v for v in values if isinstance(v, (int, float))), None)
-        if value is not None and key not in ALWAYS_THERE and not (key in SILENT and value == SILENT[key](config)):
+        if value is not None and not (key in SILENT and value == SILENT[key](config)):
             keys[f"{architecture}.{key}"] = value
     if getattr(config, "query_pre_attn_scalar", None):
         keys[f"{architecture}.attention.scale"] = config.query_pre_attn_scalar ** -0.5
@@ -47,8 +47,7 @@ def defaults(kind):
     elif turns:  # a set for each kind of layer
         keys[f"{architecture}.rope.freq_base"] = turns["full_attention"]["rope_theta"]
         keys[f"{architecture}.rope.freq_base_swa"] = turns["sliding_attention"]["rope_theta"]
-    return {"hidden_size": config.hidden_size, "num_attention_heads": config.num_attention_heads,
-            "num_hidden_layers": config.num_hidden_layers, "tied": bool(config.tie_word_embeddings), "keys": keys}
+    return {"tied": bool(config.tie_word_embeddings), "keys": keys}
 
 
 def main():
