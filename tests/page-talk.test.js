@@ -23,10 +23,10 @@ describe('the demo page, on the way', { skip }, () => {
         return { name: 'strict.gguf', mimeType: '', buffer: bytes };
     }
 
-    /** Sends a message, and stops its answer before there can be any of it. @param {Page} page */
+    /** Sends a message that takes a while to read, and stops the answer before there can be any of it. @param {Page} page */
     const sendAndStop = page => page.evaluate(() => {
         const box = /** @type {HTMLTextAreaElement} */ (document.querySelector('#prompt'));
-        box.value = 'Never mind.';
+        box.value = 'Never mind. '.repeat(200);
         box.dispatchEvent(new Event('input'));
         const button = /** @type {HTMLButtonElement} */ (document.querySelector('#send'));
         button.click();
@@ -34,7 +34,7 @@ describe('the demo page, on the way', { skip }, () => {
     });
 
     it('goes on after an answer that was stopped before its first text, or that failed', async () => {
-        await visit({ settings: { maxTokens: 8 } }, async page => {
+        await visit({ ...LONG, settings: { maxTokens: 16 } }, async page => {
             await page.setInputFiles('#files', strictModel());
             await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'strict');
             await page.waitForSelector(READY);
@@ -52,6 +52,7 @@ describe('the demo page, on the way', { skip }, () => {
             assert.match(await meta(), /^[1-9]\d* tokens/);
             await sendAndStop(page);
             await page.waitForSelector(DONE);
+            assert.match(await meta(), /^0 tokens.*stopped/);
             await page.click('.retry');
             await page.waitForSelector(DONE);
             assert.match(await meta(), /^[1-9]\d* tokens/, 'the stopped question can still be answered');
@@ -268,7 +269,7 @@ describe('the demo page, on the way', { skip }, () => {
 
     it('fits a phone and a desktop in each state', async () => {
         for (const viewport of [{ width: 360, height: 640 }, { width: 1280, height: 800 }])
-            await visit({ settings: { maxTokens: 8 }, context: { viewport } }, async page => {
+            await visit({ query: LONG.query, settings: { maxTokens: 16 }, context: { viewport } }, async page => {
                 const fits = async (/** @type {string} */ what) => assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), viewport.width, what);
                 await fits('at first');
                 await ask(page, 'x'.repeat(300));
