@@ -131,7 +131,7 @@ compile() {
 CORE=$(find src -name '*.c' | LC_ALL=C sort)
 ENGINE=$(find src -name '*.c' ! -path "src/convert/*" ! -path "src/quant/*" | LC_ALL=C sort)
 # What the converter needs of the others: how files are read, what types there are, UTF-8.
-CONVERTER=$(find src/base src/formats src/convert src/quant src/kernels/traits.c src/kernels/dequantize*.c \
+CONVERTER=$(find src/base src/formats src/convert src/quant src/kernels/traits.c src/kernels/finite.c src/kernels/dequantize*.c \
     src/text/unicode.c -name '*.c' ! -name threads.c | LC_ALL=C sort)
 TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
 twice=$(for f in $CORE $TESTS; do basename "$f"; done | sort | uniq -d)

@@ -6,6 +6,7 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../formats/gguf.h"
+#include "../kernels/finite.h"
 #include "../kernels/traits.h"
 #include "arrangement.h"
 #include "huggingface.h"
@@ -492,17 +493,22 @@ static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t
         nb_free(aligned);
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of %z weights", columns);
     }
+    bool finite = true;
     for (size_t row = 0; row < n; row++, in += row_bytes, out += out_bytes) {
         memcpy(aligned, in, row_bytes);
         traits->dequantize(aligned, weights, columns);
         for (size_t i = 0; i < columns && target->shift != 0; i++)
             weights[i] += target->shift;
+        finite &= nb_are_finite(weights, columns); /* rounding would hide it */
         if (target->quantize)
             target->quantize(weights, out, columns);
         else
             memcpy(out, weights, columns * sizeof(float)); /* F32 is all that a shift makes */
     }
     nb_free(aligned);
+    if (!finite)
+        return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: tensor %t has infinities or NaN; the file is "
+                       "damaged", nb_checkpoint_tensor_name(&x->plan.out, to));
     return NB_OK;
 }
 

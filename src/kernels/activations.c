@@ -2,15 +2,28 @@
 
 #include "simd.h"
 
+#include <float.h>
+#include <math.h>
+
+static const float LEAST = 0x1p-100f; /* the inverse of its scale is finite still */
+
 /* One token's 32 columns into its place (token t of T) in a panel's block. */
 static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t T, nb_form form) {
-    v128_t v[8], top = wasm_f32x4_splat(0);
-    for (int i = 0; i < 8; i++) {
+    v128_t v[8], top = wasm_i32x4_splat(0);
+    for (int i = 0; i < 8; i++) { /* by bits: of these NaN is the largest */
         v[i] = wasm_v128_load(x + 4 * i);
-        top = wasm_f32x4_pmax(top, wasm_f32x4_abs(v[i]));
+        top = wasm_i32x4_max(top, wasm_f32x4_abs(v[i]));
     }
-    float max = nb_max_f32x4(top), most = form == NB_FORM_Q8 ? 127 : 32767, d = max / most;
-    v128_t inverse = wasm_f32x4_splat(max > 0 ? most / max : 0), sums[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
+    top = wasm_i32x4_max(top, wasm_i32x4_shuffle(top, top, 2, 3, 0, 1));
+    top = wasm_i32x4_max(top, wasm_i32x4_shuffle(top, top, 1, 0, 3, 2));
+    float max = wasm_f32x4_extract_lane(top, 0);
+    if (!(max >= LEAST && max <= FLT_MAX)) {
+        for (int i = 0; i < 8; i++)
+            v[i] = wasm_i32x4_splat(0);
+        max = max < LEAST ? 0 : NAN;
+    }
+    float most = form == NB_FORM_Q8 ? 127 : 32767, d = max / most;
+    v128_t inverse = wasm_f32x4_splat(max >= LEAST ? most / max : 0), sums[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
     for (int i = 0; i < 8; i++) {
         v[i] = nb_round_i32x4(wasm_f32x4_mul(v[i], inverse));
         sums[i / 4] = wasm_i32x4_add(sums[i / 4], v[i]);

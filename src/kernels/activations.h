@@ -7,6 +7,7 @@
  *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     each 4 columns in the order 0 2 1 3 (packing.h)
  *
  *     x = d q,  q = round(x / d) to even;  d = max|x| / 127 for 8 bits, max|x| / 32767 for 16
+ *     a block within 2^-100 is all zeros; one that is not finite has zeros, and d = NaN, so its products are NaN, too
  *     s = d sum(q) of all columns, s0 of columns 0 ... 15, s1 of the others
  *
  * Sixteen bits are the default: they keep the logits within 1e-2 of what the weights say. Eight bits, which most engines

@@ -135,7 +135,7 @@ static v128_t largest_of(const v128_t *x) {
 }
 
 /* Scores, in units -> weights relative to the largest score so far; what went before keeps `keep` of its weight. What a query
- * does not see weighs nothing beside any real score, be it before or after. */
+ * does not see weighs nothing: that is a mask's doing, for a unit may be zero or of any size. */
 static v128_t weigh(const nb_meeting *m, float *scores) {
     const nb_exp_constants c = nb_exp_held();
     bool all = m->whole && m->n % 4 == 0;
@@ -156,7 +156,8 @@ static v128_t weigh(const nb_meeting *m, float *scores) {
                 wasm_v128_store(s, x = wasm_v128_bitselect(x, none, seen(m, lane, j)));
             largest[lane] = wasm_f32x4_pmax(largest[lane], x);
         }
-    v128_t before = wasm_v128_load(m->max), max = wasm_f32x4_pmax(before, wasm_f32x4_mul(largest_of(largest), units));
+    v128_t before = wasm_v128_load(m->max), top = largest_of(largest), max = wasm_f32x4_pmax(before, wasm_f32x4_mul(top, units));
+    max = wasm_v128_bitselect(max, before, wasm_f32x4_gt(top, none)); /* a query that sees none of them stays as it was */
     v128_t keep = nb_exp_f32x4(wasm_f32x4_sub(before, max), &c);
     float unit_of[NB_LANES];
     wasm_v128_store(unit_of, units);
@@ -166,6 +167,8 @@ static v128_t weigh(const nb_meeting *m, float *scores) {
         float *s = scores + lane * NB_TILE;
         for (uint32_t j = 0; j < m->n; j += 4) {
             v128_t p = nb_exp_f32x4(nb_madd(wasm_v128_load(s + j), unit, own), &c);
+            if (!all)
+                p = wasm_v128_and(p, seen(m, lane, j));
             wasm_v128_store(s + j, p);
             sums[lane] = wasm_f32x4_add(sums[lane], p);
         }

@@ -20,11 +20,12 @@ static inline nb_exp_constants nb_exp_held(void) {
     };
 }
 
-/* e^x in four lanes: |relative error| <= 2e-7 for -87 <= x <= 88; below, 0 ... 1.2e-38; above, at most 1.7e38.
+/* e^x in four lanes: |relative error| <= 2e-7 for -87 <= x <= 88; below, 0 ... 1.2e-38; above, at most 1.7e38; of
+ * NaN, NaN.
  * x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 (remainder 5e-9). Of numbers as large as
  * `magic` the last bit counts ones: adding it rounds, and leaves n + 127, which is the exponent of 2^n, in the low bits. */
 static inline v128_t nb_exp_f32x4(v128_t x, const nb_exp_constants *c) {
-    x = wasm_f32x4_pmin(c->most, wasm_f32x4_pmax(c->least, x));
+    x = wasm_f32x4_pmin(wasm_f32x4_pmax(x, c->least), c->most); /* the other way round NaN would become a number */
     v128_t shifted = nb_madd(x, c->log2_e, c->magic), n = wasm_f32x4_sub(shifted, c->magic);
     /* ln 2 in two parts, the first with so few bits that n times it is exact (Cody and Waite 1980) */
     v128_t r = nb_madd(n, c->ln2_low, nb_madd(n, c->ln2_high, x));

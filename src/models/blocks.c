@@ -2,6 +2,7 @@
 
 #include "../base/numbers.h"
 #include "../kernels/attention.h"
+#include "../kernels/finite.h"
 #include "../kernels/matmul.h"
 #include "../kernels/ops.h"
 #include "../kernels/types.h"
@@ -194,8 +195,12 @@ static void place_token(const token_loop *loop, uint32_t t) {
     norm_heads(m, k, m->kv_heads, p->layer->k_norm);
     for (uint32_t h = 0; h < m->heads; h++)
         rotate(p, q + h * m->head_size, t);
-    for (uint32_t h = 0; h < m->kv_heads; h++) {
+    for (uint32_t h = 0; h < m->kv_heads; h++)
         rotate(p, k + h * m->head_size, t);
+    if (!nb_are_finite(q, m->heads * m->head_size) || !nb_are_finite(k, m->kv_heads * m->head_size) ||
+        !nb_are_finite(v, m->kv_heads * m->value_size)) /* the cache's integers and halves would hide it */
+        nb_session_break(s, (uint32_t)(p->layer - s->model->layers));
+    for (uint32_t h = 0; h < m->kv_heads; h++) {
         uint32_t position = p->first + t;
         uint8_t *tile = p->tiles + nb_cache_tile_at(&s->cache, s->context, h, position);
         nb_cache_store(&s->cache, tile, position % NB_TILE, k + h * m->head_size, v + h * m->value_size);

@@ -5,6 +5,7 @@
 #include "../base/cursor.h"
 #include "../base/numbers.h"
 #include "../formats/gguf.h"
+#include "../kernels/finite.h"
 #include "../kernels/traits.h"
 #include "model.h"
 
@@ -68,6 +69,11 @@ static uint64_t unit_bytes(const nb_loader *l, uint64_t tensor) {
     return m ? info->bytes / (info->shape[1] * info->shape[2]) * nb_group_rows(info->type) : info->bytes;
 }
 
+static int32_t not_finite(const nb_loader *l, const nb_tensor_info *info, nb_error *err) {
+    return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: tensor %t has infinities or NaN; the file is damaged",
+                   nb_checkpoint_tensor_name(&l->model->checkpoint, info));
+}
+
 /* A vector becomes F32. The buffer may hold it at any address, and blocks are read as structs: hence the copy. */
 static int32_t fill_vector(const nb_tensor_info *info, const uint8_t *bytes, float *out, nb_error *err) {
     void *aligned = nb_alloc((size_t)info->bytes);
@@ -110,6 +116,8 @@ static int32_t fill_tensor(nb_loader *l, const uint8_t *bytes, size_t size, size
     *used = 0;
     if (!to.matrix) {
         if (size >= info->bytes) {
+            if (!to.order && !nb_blocks_are_finite(info->type, bytes, (size_t)info->bytes))
+                return not_finite(l, info, err);
             NB_TRY(to.order      ? fill_order(l, info, bytes, (int32_t *)*to.order, err)
                    : to.left_out ? check_left_out(l, info, bytes, to.left_out, err)
                                  : fill_vector(info, bytes, *to.vector, err));
@@ -125,6 +133,8 @@ static int32_t fill_tensor(nb_loader *l, const uint8_t *bytes, size_t size, size
         uint64_t rows = NB_MIN(nb_group_rows(info->type), all - l->rows_done);
         if (size - *used < rows * row_bytes)
             return NB_OK;
+        if (!nb_blocks_are_finite(info->type, bytes + *used, (size_t)rows * row_bytes))
+            return not_finite(l, info, err);
         nb_matrix_pack(m, to.first + (uint32_t)l->rows_done, bytes + *used);
         *used += (size_t)rows * row_bytes;
         l->rows_done += rows;

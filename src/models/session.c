@@ -1,7 +1,9 @@
 #include "session.h"
 
 #include "../base/numbers.h"
+#include "../base/writer.h"
 #include "../kernels/attention.h"
+#include "../kernels/finite.h"
 #include "../kernels/matmul.h"
 #include "../kernels/ops.h"
 #include "../kernels/types.h"
@@ -118,8 +120,19 @@ double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch,
     return (double)measured.arena.used;
 }
 
+void nb_session_break(nb_session *s, uint32_t i) {
+    __atomic_store_n(&s->broken, i + 1, __ATOMIC_RELAXED);
+}
+
+/* Nothing that came of such numbers stays. */
+static int32_t not_finite(nb_session *s, const char *what, nb_error *err) {
+    s->held = s->logits_rows = 0;
+    return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: %s; the file is damaged, or its weights are too large "
+                   "to compute with", what);
+}
+
 /* Logits of rows [row, row + rows) of the residual stream. */
-static void compute_logits(nb_session *s, uint32_t row, uint32_t rows) {
+static int32_t compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb_error *err) {
     const nb_model *m = s->model;
     const nb_shape *shape = &m->shape;
     const float *x = s->x + (size_t)row * shape->width;
@@ -138,9 +151,12 @@ static void compute_logits(nb_session *s, uint32_t row, uint32_t rows) {
         nb_add_to(s->logits + (size_t)i * shape->vocabulary, m->output_bias, shape->vocabulary);
     if (shape->logit_scale != 1)
         nb_scale(s->logits, shape->logit_scale, (size_t)rows * shape->vocabulary);
+    if (!nb_are_finite(s->logits, (size_t)rows * shape->vocabulary)) /* a cap would hide it */
+        return not_finite(s, "the logits", err);
     if (shape->logit_cap > 0)
         nb_cap(s->logits, shape->logit_cap, (size_t)rows * shape->vocabulary);
     s->logits_rows = rows;
+    return NB_OK;
 }
 
 static int32_t check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
@@ -161,7 +177,8 @@ static int32_t check_length(const nb_session *s, int32_t n, nb_error *err) {
 }
 
 /* Tokens [first, first + rows) of the prefix go through the layers. */
-static void evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows) {
+static int32_t evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
+    s->broken = 0;
     for (uint32_t i = 0; i < rows; i++) {
         s->tokens[first + i] = tokens[first + i];
         nb_matrix_row(&s->model->embedding, (uint32_t)tokens[first + i], s->x + (size_t)i * s->model->shape.width);
@@ -170,6 +187,13 @@ static void evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint3
         nb_rope_angles(r->frequencies, r->magnitude, r->rope->pairs, first, rows, r->cosines, r->sines);
     s->model->family->forward(s, first, rows);
     s->held = first + rows;
+    if (s->broken) {
+        char what[64];
+        nb_writer w = nb_writer_over(what, sizeof what);
+        nb_write(&w, "queries, keys or values of layer %u", s->broken - 1);
+        return not_finite(s, what, err);
+    }
+    return NB_OK;
 }
 
 /* How many of tokens[n], from the first on, the cache holds. */
@@ -196,13 +220,13 @@ int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint
     uint32_t rows = NB_MIN((uint32_t)n - common, flags & NB_LOGITS_ALL ? s->logits_capacity : s->batch);
     NB_TRY(check_tokens(s, tokens, common, rows, err));
     nb_forbid_allocation(true);
-    evaluate(s, tokens, common, rows);
-    if (flags & NB_LOGITS_ALL)
-        compute_logits(s, 0, rows);
-    else if (s->held == (uint32_t)n)
-        compute_logits(s, rows - 1, 1);
+    int32_t code = evaluate(s, tokens, common, rows, err);
+    if (code == NB_OK && flags & NB_LOGITS_ALL)
+        code = compute_logits(s, 0, rows, err);
+    else if (code == NB_OK && s->held == (uint32_t)n)
+        code = compute_logits(s, rows - 1, 1, err);
     nb_forbid_allocation(false);
-    return (int32_t)s->held;
+    return code < 0 ? code : (int32_t)s->held;
 }
 
 int32_t nb_session_generate(nb_session *s, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count, uint32_t past_end,
@@ -244,16 +268,19 @@ static void pool_row(nb_pooling pooling, const embedded *e, uint32_t t, const fl
     }
 }
 
-/* Of the rows of x, which begin with token `first`, what belongs to each way to pool. */
-static void pool_rows(nb_session *s, const embedded *e, uint32_t first, uint32_t rows) {
+/* Of the rows of x, which begin with token `first`, what belongs to each way to pool; false if one is not finite. */
+static bool pool_rows(nb_session *s, const embedded *e, uint32_t first, uint32_t rows) {
     const nb_shape *m = &s->model->shape;
     for (uint32_t t = NB_MAX(first, e->from); t < first + rows; t++) {
         float *row = s->x + (size_t)(t - first) * m->width;
         if (s->model->output_norm.weight)
             nb_norm_row(m, row, row, &s->model->output_norm, m->width);
+        if (!nb_are_finite(row, m->width))
+            return false;
         for (uint32_t i = 0; i < e->steps->n_poolings; i++)
             pool_row(e->steps->poolings[i], e, t, row, s->pooled + (size_t)i * m->width, m->width);
     }
+    return true;
 }
 
 /* Sums become means. */
@@ -270,11 +297,11 @@ static void end_pooling(nb_session *s, const embedded *e) {
 
 /* x: [n], becomes of length 1, if it has one. */
 static void normalize(float *x, uint32_t n) {
-    float squares = 0;
+    double squares = 0;
     for (uint32_t i = 0; i < n; i++)
-        squares += x[i] * x[i];
+        squares += (double)x[i] * (double)x[i];
     if (squares > 0)
-        nb_scale(x, 1 / sqrtf(squares), n);
+        nb_scale(x, (float)(1 / sqrt(squares)), n);
 }
 
 /* The steps behind pooling; returns where the result is. */
@@ -316,17 +343,23 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, uint32
     embedded e = {pooling == NB_POOLING_FILE ? &m->embedding_steps : &plain, (uint32_t)n, unpooled};
     memset(s->pooled, 0, (size_t)e.steps->n_poolings * m->shape.width * sizeof(float));
     nb_forbid_allocation(true);
-    for (uint32_t first = 0, rows; first < (uint32_t)n; first += rows) {
+    int32_t code = NB_OK;
+    for (uint32_t first = 0, rows; first < (uint32_t)n && code == NB_OK; first += rows) {
         rows = NB_MIN((uint32_t)n - first, s->batch);
-        evaluate(s, tokens, first, rows);
-        pool_rows(s, &e, first, rows);
+        code = evaluate(s, tokens, first, rows, err);
+        if (code == NB_OK && !pool_rows(s, &e, first, rows))
+            code = not_finite(s, "the last hidden states", err);
     }
     if (m->shape.encoder)
         s->held = 0;
-    end_pooling(s, &e);
-    memcpy(out, run_steps(s, e.steps), e.steps->size * sizeof(float));
+    if (code == NB_OK) {
+        end_pooling(s, &e);
+        memcpy(out, run_steps(s, e.steps), e.steps->size * sizeof(float));
+        if (!nb_are_finite(out, e.steps->size))
+            code = not_finite(s, "the embedding", err);
+    }
     nb_forbid_allocation(false);
-    return NB_OK;
+    return code;
 }
 
 float *nb_session_logits(nb_session *s, int32_t *rows) {

@@ -26,6 +26,7 @@ struct nb_session {
     nb_arena arena;             /* everything below */
     uint32_t context, batch;
     uint32_t held;              /* positions of the cache that are filled */
+    uint32_t broken;            /* of what is evaluated, a layer whose numbers are not finite, plus 1; 0: there is none */
     int32_t *tokens;            /* [context]: what they hold */
     nb_cache cache;             /* the layout of: */
     uint8_t *tiles;             /* [layers, kv_heads, nb_cache_tiles(context)] */
@@ -47,5 +48,8 @@ struct nb_session {
     float *ordered;             /* [batch, columns] in a matrix's own order, if any has one */
     float *matmul_scratch, *attention_scratch;
 };
+
+/* Layer i of the model has come to numbers that are not finite; any thread may say so. */
+void nb_session_break(nb_session *s, uint32_t i);
 
 #endif

@@ -18,7 +18,7 @@ static void quantized(const float *x, double *out, uint32_t columns, float most)
         float max = 0;
         for (uint32_t i = b; i < b + 32; i++)
             max = NB_MAX(max, fabsf(x[i]));
-        float d = max / most, inverse = max > 0 ? most / max : 0;
+        float d = max < 0x1p-100f ? 0 : max / most, inverse = d > 0 ? most / max : 0;
         for (uint32_t i = b; i < b + 32; i++) {
             double scaled = (double)(x[i] * inverse), whole = floor(scaled);
             if (scaled - whole > 0.5 || (scaled - whole == 0.5 && fmod(whole, 2) != 0))
@@ -107,6 +107,10 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
         x[i] = test_random_float(seed) * (i % 37 ? 1 : 20);
     for (uint32_t i = 0; i < 32 && tokens > 1; i++)
         x[columns + i] = 0; /* a block of zeros */
+    static const float fills[] = {0, 1.5f, 1e12f, 1e-42f}; /* tokens of one number each: zero, plain, huge, subnormal */
+    for (uint32_t t = 2; t < tokens; t += 2)
+        for (uint32_t i = 0; i < columns; i++)
+            x[t * columns + i] = fills[t / 2 - 1];
     for (uint32_t t = 0; t < tokens; t++)
         if (kernel->form == NB_FORM_F32)
             for (uint32_t i = 0; i < columns; i++)
