@@ -189,7 +189,8 @@ enum {
 
 /* tokens[n]: the whole prefix. Keeps the part that the cache holds already, evaluates at most one batch of the rest,
  * and returns how many tokens of the prefix the cache holds now: repeat until that is n. At least the last token is
- * evaluated anew, so that its logits exist. */
+ * evaluated anew, so that its logits exist. Where tokens see those that follow (attention.causal is false) the first call
+ * evaluates all of the prefix; only NB_LOGITS_ALL is possible, and the result says how many tokens' logits there have been. */
 int32_t nb_session_advance(nb_session *session, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err);
 
 /* How many of tokens[n], from the first on, the cache holds. */
@@ -201,7 +202,7 @@ float *nb_session_logits(nb_session *session, int32_t *rows);
 
 /* What becomes of the tokens' vectors: GGUF's numbers. */
 enum {
-    NB_POOLING_FILE = 0, /* what the file says (models/embedding.h); else the mean for an encoder, the last token for others */
+    NB_POOLING_FILE = 0, /* what the file says (models/embedding.h); else the mean where tokens see those that follow, else the last token */
     NB_POOLING_MEAN = 1,
     NB_POOLING_CLS = 2,  /* the first token's */
     NB_POOLING_LAST = 3
@@ -210,7 +211,7 @@ enum {
 /* A text's embedding: the tokens' last hidden states, pooled. The first `unpooled` tokens, a prompt's, are left out of that.
  * NB_POOLING_FILE: then the steps that the file names. out: [nb_model_embedding_size].
  * Others: the result is scaled to length 1. out: [nb_model_width].
- * The session holds these tokens afterwards, or, of an encoder, none. */
+ * The session holds these tokens afterwards, or, where tokens see those that follow, none. */
 int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, uint32_t unpooled, uint32_t pooling, float *out,
                          nb_error *err);
 

@@ -303,6 +303,8 @@ export interface ModelInfo {
     context?: number;
     /** It embeds texts, and continues none. */
     encoder?: boolean;
+    /** false: tokens see those that follow, so that logits() and embed() take a text as a whole, and none is continued. */
+    causal?: boolean;
     window?: number;
     ropeBase?: number;
     /** Bytes of the attention cache for each token, as 'i16'. */

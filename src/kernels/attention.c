@@ -112,13 +112,14 @@ typedef struct span {
     uint32_t kv, token, tokens;
 } span;
 
-/* Positions that token t of the batch sees. */
+/* Positions that token t of the batch sees: [begin, end). */
 static uint32_t end_of(const nb_attention *a, uint32_t t) {
-    return a->first + (a->both_ways ? a->n : t + 1);
+    return a->first + t + 1 + NB_MIN(a->after, a->n - t - 1);
 }
 
 static uint32_t begin_of(const nb_attention *a, uint32_t t) {
-    return a->window && end_of(a, t) > a->window ? end_of(a, t) - a->window : 0;
+    uint32_t own = a->first + t + 1;
+    return a->window && own > a->window ? own - a->window : 0;
 }
 
 static void place_queries(const nb_attention *a, const queries *to, span s) {

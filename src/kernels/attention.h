@@ -1,4 +1,4 @@
-/* Attention of a batch of queries over a KV cache: causal, or of an encoder. */
+/* Attention of a batch of queries over a KV cache: causal, or not. */
 #ifndef NB_ATTENTION_H
 #define NB_ATTENTION_H
 
@@ -14,8 +14,8 @@ typedef struct nb_attention {
     uint32_t n, first;         /* queries, and the position of the first one */
     uint32_t heads, kv_heads;  /* query heads h with h / (heads / kv_heads) = g share KV head g */
     uint32_t context;          /* positions in the cache */
-    bool both_ways;            /* a query sees the whole batch, what follows it included; n > 1 then has no window */
-    uint32_t window;           /* a query sees this many positions, its own included; 0: all */
+    uint32_t window;           /* a query sees this many positions up to its own; 0: all */
+    uint32_t after;            /* and so many of the batch that follow it */
     float scale;               /* of the scores, usually 1 / sqrt(head_size) */
     float cap;                 /* scores s become cap tanh(s / cap); 0: they stay */
     float *scratch;            /* nb_attention_scratch floats */
@@ -23,7 +23,7 @@ typedef struct nb_attention {
 
 uint64_t nb_attention_scratch(const nb_cache *cache, uint32_t heads, uint32_t kv_heads, uint32_t context, uint32_t threads);
 
-/* out = softmax(scale q k^T) v, each query over the positions 0 ... its own (within the window). One pass with a
+/* out = softmax(scale q k^T) v, each query over the positions that it sees. One pass with a
  * running maximum and sum (Milakov and Gimelshein 2018; Dao et al. 2022, algorithm 1), all sums in F32 or exact. Stretches of
  * positions are summed apart and then merged, in the same order always, so that threads may share them: the result
  * depends neither on the threads nor on how tokens are cut into batches. */

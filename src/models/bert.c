@@ -28,7 +28,7 @@ static const nb_slot NOMIC[] = {COMMON, NB_SLOTS_GATED(NB_ALWAYS), {0}};
 static int32_t configure(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure_layer_norm(model, err));
     nb_shape *s = &model->shape;
-    s->encoder = true;
+    s->encoder = s->both_ways = true;
     s->window = 0;
     double types = nb_checkpoint_number(&model->checkpoint, "tokenizer.ggml.token_type_count", 0);
     s->token_types = types >= 0 && types < 1 << 20 ? (uint32_t)types : 0;

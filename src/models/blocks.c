@@ -16,10 +16,11 @@ static bool is_last_of(uint32_t period, uint32_t i) {
 
 nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n) {
     const nb_shape *m = &s->model->shape;
+    uint32_t window = is_last_of(m->window_period, i) ? 0 : m->window;
     return (nb_step){
         .s = s, .layer = &s->model->layers[i], .tiles = s->tiles + i * s->layer_bytes,
         .rotation = &s->rotations[is_last_of(m->unrotated_period, i)],
-        .window = is_last_of(m->window_period, i) ? 0 : m->window,
+        .window = window, .after = !m->both_ways ? 0 : window ? m->window_after : UINT32_MAX,
         .first = first, .n = n,
     };
 }
@@ -216,7 +217,7 @@ void nb_attention_block(const nb_step *p) {
     nb_attention attention = {
         .q = s->q, .out = s->mixed, .cache = &s->cache, .tiles = p->tiles,
         .n = p->n, .first = p->first, .heads = m->heads, .kv_heads = m->kv_heads,
-        .context = s->context, .window = p->window, .both_ways = m->encoder,
+        .context = s->context, .window = p->window, .after = p->after,
         .scale = m->attention_scale, .cap = m->attention_cap, .scratch = s->attention_scratch,
     };
     nb_attend(s->pool, &attention); /* [n, heads * value_size] */

@@ -17,7 +17,7 @@ typedef struct nb_step {
     const nb_layer *layer;
     uint8_t *tiles;                /* the layer's cache: [kv_heads, nb_cache_tiles(context)] */
     const nb_rotation *rotation;   /* how its heads are rotated */
-    uint32_t window;               /* positions that a token sees, its own included; 0: all */
+    uint32_t window, after;        /* positions that a token sees: up to its own (0: all), and behind it */
     uint32_t first, n;             /* tokens [first, first + n) of the session */
 } nb_step;
 

@@ -2,7 +2,7 @@
  *
  *   format, version, architecture, name, bytes          of the file
  *   parameters                                           weights, all tensors together
- *   vocabulary, layers, width, feedForward, heads, kvHeads, headSize, context, encoder, window, ropeBase
+ *   vocabulary, layers, width, feedForward, heads, kvHeads, headSize, context, encoder, causal, window, ropeBase
  *                                                        the shape (absent without weights, or if not supported)
  *   unsupported                                          why the model cannot run, if it cannot
  *   kvBytesPerToken                                      of an F16 cache
@@ -80,7 +80,7 @@ static void write_shape(nb_writer *w, const nb_model *model) {
             return;
         }
     }
-    if (trial.family->configure(&trial, &err) < 0 || nb_embedding_configure(&trial, &err) < 0) {
+    if (nb_model_configure_family(&trial, &err) < 0 || nb_embedding_configure(&trial, &err) < 0) {
         nb_json_string(w, "unsupported", nb_text_of(err.message));
         return;
     }
@@ -95,6 +95,8 @@ static void write_shape(nb_writer *w, const nb_model *model) {
     nb_json_number(w, "context", s->context);
     if (s->encoder)
         nb_json_bool(w, "encoder", true);
+    if (s->both_ways)
+        nb_json_bool(w, "causal", false);
     if (s->window)
         nb_json_number(w, "window", s->window);
     nb_json_number(w, "ropeBase", s->ropes[0].base);

@@ -103,7 +103,7 @@ static int32_t configure_plain(nb_model *model, nb_error *err) {
     nb_embedding *e = &model->embedding_steps;
     uint32_t pooling = model->shape.pooling;
     if (pooling == NB_POOLING_FILE)
-        pooling = model->shape.encoder ? NB_POOLING_MEAN : NB_POOLING_LAST;
+        pooling = model->shape.both_ways ? NB_POOLING_MEAN : NB_POOLING_LAST;
     e->poolings[e->n_poolings++] = of_file[pooling];
     e->size = e->widest = model->shape.width;
     for (uint32_t i = 0; nb_text_is(nb_text_of(model->family->name), "gemma-embedding") && i < 2 && tensor_of(model, i, "weight"); i++)

@@ -158,6 +158,19 @@ int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
+/* Where tokens see those that follow a window has two sides. For files of the converter its size is the greatest distance on
+ * either side. llama.cpp's have none on the side that follows. */
+int32_t nb_model_configure_family(nb_model *model, nb_error *err) {
+    nb_shape *s = &model->shape;
+    NB_TRY(model->family->configure(model, err));
+    bool ours = nb_text_is(nb_checkpoint_string(&model->checkpoint, "nibble.source"), "safetensors");
+    s->both_ways |= nb_model_number(model, "attention.causal", 1) == 0;
+    s->window_after = ours ? s->window : UINT32_MAX;
+    if (s->both_ways && s->window && ours)
+        s->window++; /* its own position counts */
+    return NB_OK;
+}
+
 static const nb_family *find_family(const nb_checkpoint *c, nb_error *err) {
     nb_text name = nb_checkpoint_string(c, "general.architecture");
     if (!name.data)
@@ -467,7 +480,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     model->family = find_family(&model->checkpoint, err);
     if (!model->family)
         return NB_ERR_UNSUPPORTED;
-    NB_TRY(model->family->configure(model, err));
+    NB_TRY(nb_model_configure_family(model, err));
     NB_TRY(nb_embedding_configure(model, err));
     if (model->tokenizer && (uint32_t)nb_tokenizer_size(model->tokenizer) > model->shape.vocabulary)
         return NB_FAIL(err, NB_ERR_FORMAT, "the vocabulary has %d tokens, but token_embd.weight has %u rows; the file is broken",

@@ -37,12 +37,14 @@ typedef struct nb_shape {
     uint32_t head_size, value_size;     /* of a query or key head; of a value head */
     uint32_t context;                   /* trained for */
     uint32_t window;                    /* sliding window of attention; 0: none */
+    uint32_t window_after;              /* of what follows a token: positions that its window has, if both_ways */
     uint32_t window_period;             /* every so many-th layer has no window all the same; 0: all have it */
     uint32_t unrotated_period;          /* every so many-th layer takes the second of the ropes; 0: none */
     uint32_t experts, experts_used;     /* of a mixture: in a layer, and of those for one token; 0: no mixture */
     uint32_t expert_width, shared_width; /* inner widths: of an expert; of those that see all tokens, together */
     bool experts_sum_to_1;              /* the chosen experts' weights are scaled so */
-    bool encoder;                       /* tokens see those that follow too: it has embeddings, no logits */
+    bool both_ways;                     /* tokens see those that follow too: a text is evaluated as a whole */
+    bool encoder;                       /* so, and it has embeddings, no logits */
     uint32_t token_types;               /* kinds of tokens that its embeddings tell apart */
     uint32_t pooling;                   /* NB_POOLING_...: what the file wants */
     bool parallel;                      /* both blocks of a layer side by side, where a family has it either way */
@@ -128,6 +130,9 @@ struct nb_family {
 };
 
 extern const nb_family *const nb_families[]; /* ends with NULL */
+
+/* All of the shape: what the family makes of the file, and whether tokens see those that follow. */
+int32_t nb_model_configure_family(nb_model *model, nb_error *err);
 
 /* Reads what most families share: the sizes, heads, norm and RoPE keys under "<architecture>.". */
 int32_t nb_model_configure(nb_model *model, nb_error *err);

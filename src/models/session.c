@@ -74,8 +74,8 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
     *s = (nb_session){.model = model, .pool = pool};
     s->cache = nb_cache_of(kv_type, model->shape.head_size, model->shape.value_size);
     s->context = context ? context : model->shape.context;
-    /* an encoder's tokens see those that follow: a text is one batch */
-    s->batch = model->shape.encoder ? s->context : NB_MIN(batch ? batch : BATCH, s->context);
+    /* where tokens see those that follow, a text is one batch */
+    s->batch = model->shape.both_ways ? s->context : NB_MIN(batch ? batch : BATCH, s->context);
     s->logits_capacity = NB_MIN(s->batch, LOGITS_ROWS);
     take(s);
     return NB_OK;
@@ -208,12 +208,35 @@ int32_t nb_session_holds(const nb_session *s, const int32_t *tokens, int32_t n) 
     return (int32_t)common_length(s, tokens, n);
 }
 
+/* Where tokens see those that follow, a text is evaluated as a whole, by the first call; its logits come some rows a call. */
+static int32_t advance_whole(nb_session *s, const int32_t *tokens, uint32_t n, uint32_t flags, nb_error *err) {
+    if (!(flags & NB_LOGITS_ALL))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "this %s model is not causal: its tokens see those that follow, so it cannot continue "
+                       "a text; ask it for embeddings or logits", s->model->family->name);
+    bool goes_on = s->told && s->told < n && s->held == n && common_length(s, tokens, (int32_t)n) == n;
+    int32_t code = NB_OK;
+    NB_TRY(check_tokens(s, tokens, 0, n, err));
+    nb_forbid_allocation(true);
+    if (!goes_on) {
+        s->told = 0;
+        code = evaluate(s, tokens, 0, n, err);
+    }
+    uint32_t rows = NB_MIN(n - s->told, s->logits_capacity);
+    if (code == NB_OK)
+        code = compute_logits(s, s->told, rows, err);
+    nb_forbid_allocation(false);
+    NB_TRY(code);
+    return (int32_t)(s->told += rows);
+}
+
 int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err) {
     s->logits_rows = 0;
     if (s->model->shape.encoder)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "a %s model is an encoder, which cannot continue a text; ask it for embeddings",
                        s->model->family->name);
     NB_TRY(check_length(s, n, err));
+    if (s->model->shape.both_ways)
+        return advance_whole(s, tokens, (uint32_t)n, flags, err);
     uint32_t common = common_length(s, tokens, n);
     if (common == (uint32_t)n)
         common--; /* its logits are wanted, and only evaluating yields them */
@@ -350,7 +373,7 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, uint32
         if (code == NB_OK && !pool_rows(s, &e, first, rows))
             code = not_finite(s, "the last hidden states", err);
     }
-    if (m->shape.encoder)
+    if (m->shape.both_ways)
         s->held = 0;
     if (code == NB_OK) {
         end_pooling(s, &e);

@@ -44,6 +44,7 @@ struct nb_session {
     float *logits;              /* [logits_capacity, vocabulary] */
     float *pooled;              /* [2, widest]: an embedding between its steps */
     uint32_t logits_capacity, logits_rows;
+    uint32_t told;              /* both ways: rows of x whose logits were computed */
     nb_activations activations;
     float *ordered;             /* [batch, columns] in a matrix's own order, if any has one */
     float *matmul_scratch, *attention_scratch;
