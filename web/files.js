@@ -58,7 +58,7 @@ export function decoded(part) {
 const POOLING = '1_Pooling/config.json';
 
 /** Whether the core takes this file's header only, at first. @param {{ name: string }} file */
-export const isWeights = ({ name }) => !/\.(json|jinja)$/.test(name);
+export const isWeights = ({ name }) => !/\.(json|jinja|model)$/.test(name);
 
 /**
  * hf:OWNER/REPO[@REVISION][/FILE] -> where the hub has it: a folder's address, or a file's. What is copied from the hub's own
