@@ -175,7 +175,8 @@ test('progress reaches the whole', async () => {
 test('the folder says how to tokenize, chat and end', async () => {
     const model = await load(whole, { ...ONE, headerOnly: true });
     try {
-        assert.deepEqual(await model.tokenize('the in'), [0, ...await model.tokenize('the in', { bare: true })]);
+        // transformers' AutoTokenizer ignores add_bos_token where there is a tokenizer.json, which adds nothing here
+        assert.deepEqual(await model.tokenize('the in'), await model.tokenize('the in', { bare: true }));
         assert.equal(await model.detokenize(await model.tokenize('the in\u00e9\u{1f600}')), 'the in\u00e9\u{1f600}');
         assert.equal(model.info.chatTemplate, '{{ messages[0].content }}');
         assert.equal(model.info.tokenizer?.endText, '<|end|>');
