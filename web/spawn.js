@@ -2,7 +2,7 @@
  * Starts a worker of either kind, and is the one place that knows how its life can go:
  *
  *     starting --'started'--> running --(terminate, a crash, a fatal message)--> over
- *         \\--(no such script, another script, forbidden, an exception, silence)--> over
+ *         \--(no such script, another script, forbidden, an exception, silence)--> over
  *
  * However a worker fails, its owner hears of it: by an exception of startWorker(), or later by `onEnd`. Where one does not start, a
  * page is told next to nothing: the rest of this file finds out why, and says what to do.
