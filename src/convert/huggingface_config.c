@@ -282,9 +282,6 @@ static int32_t compose_attention(const nb_hf_model *p) {
                        "config.json: is_causal is null, which transformers' implementations of attention read differently; "
                        "write true or false");
     bool is_causal = !nb_hf_has(p, NB_HF_ENCODER) && nb_hf_number(p, "is_causal", 1) != 0;
-    if (!nb_hf_has(p, NB_HF_ENCODER) && (!is_causal || both_sides))
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: %s; attention in both directions is not supported in %s models yet",
-                       both_sides ? "use_bidirectional_attention is true" : "is_causal is false", p->family->model_type);
     if (!is_causal || both_sides)
         nb_hf_put(p, "attention.causal", 0);
     return compose_window(p, is_causal, both_sides);
