@@ -34,6 +34,20 @@ for (const { build, threads } of configurations())
             }
         });
 
+for (const { build, threads } of configurations(true))
+    test(`gemma-embedding, ${build}, ${threads} threads: embeddings are transformers'`, async () => {
+        const model = await load(`${folder}gemma-embedding.gguf`, { build, threads, kvType: 'f32' });
+        try {
+            for (const { tokens, file, mean } of JSON.parse(readFileSync(`${folder}gemma-embedding.json`, 'utf8')).cases) {
+                assert.ok(maxDistance(await model.embed(tokens), file) < 1e-5);
+                assert.ok(maxDistance(await model.embed(tokens, { pooling: 'mean' }), mean) < 1e-5);
+            }
+            tested(`${folder}gemma-embedding.gguf`, model.info);
+        } finally {
+            await model.dispose();
+        }
+    });
+
 test('the file says how to pool, and a cache of halves is good enough', async () => {
     const model = await load(`${folder}bert.gguf`);
     const [{ tokens, cls }] = vectors('bert');

@@ -19,6 +19,7 @@ typedef struct matrix {
     uint64_t rows, columns, group, groups;
     const uint8_t *codes, *scales, *zeros, *order; /* NULL: there is no such source, or it has not arrived */
     uint32_t scale_type;
+    bool one_scale;                      /* of the whole matrix */
     /* NB_AS_BLOCKS: */
     uint64_t block, scale_block;         /* weights of a scale, scales of a scale's scale */
     const uint8_t *scale_codebook, *scale_scales;
@@ -44,6 +45,7 @@ static matrix matrix_of(const nb_plan *plan, uint32_t target) {
     source_of(plan, target, NB_ROLE_ZEROS, &m.zeros);
     source_of(plan, target, NB_ROLE_ORDER, &m.order);
     m.scale_type = scales ? scales->type : NB_TYPE_F16;
+    m.one_scale = scales && m.q.library == NB_BY_COMPRESSED && scales->shape[0] * scales->shape[1] == 1;
     return m;
 }
 
@@ -146,7 +148,8 @@ static int32_t check_rows(nb_plan *plan, uint32_t target, const nb_tensor_info *
     q->symmetric = nb_plan_source(plan, target, NB_ROLE_ZEROS) == NB_NONE;
     q->ordered = true;
     bool kind = scales->type == NB_TYPE_F32 || scales->type == NB_TYPE_F16 || scales->type == NB_TYPE_BF16;
-    if ((q->bits != 2 && q->bits != 4 && q->bits != 8) || scales->shape[1] != rows || !kind ||
+    bool one_scale = scales->shape[0] == 1 && scales->shape[1] == 1;
+    if ((q->bits != 2 && q->bits != 4 && q->bits != 8) || (scales->shape[1] != rows && !one_scale) || !kind ||
         (!packed && t->type != NB_TYPE_I8))
         return refuse_shape(plan, target, rows, columns, err);
     return settle(plan, target, rows, columns, err);
@@ -270,7 +273,7 @@ static uint32_t zero_at(const matrix *m, uint64_t row, uint64_t group) {
 
 static float scale_at(const matrix *m, uint64_t row, uint64_t group) {
     bool columns = m->arrangement == NB_AS_GPTQ || m->arrangement == NB_AS_AWQ;
-    uint64_t i = columns ? group * m->rows + row : row * m->groups + group;
+    uint64_t i = m->one_scale ? 0 : columns ? group * m->rows + row : row * m->groups + group;
     if (m->scale_type == NB_TYPE_F32)
         return m->q.library == NB_BY_BITSANDBYTES ? float_at(m->scales, i) / 127 : float_at(m->scales, i);
     uint16_t half;

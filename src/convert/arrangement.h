@@ -15,7 +15,7 @@
  *         pack-quantized     weight_packed  u32 [rows, columns bits / 32];  weight_shape  i64 [2]
  *                            weight_zero_point  u32 [rows bits / 32, groups]: down a column
  *         int-quantized      weight  i8 [rows, columns];  weight_zero_point  i8 [rows, groups]
- *         both               weight_scale  f32, f16 or bf16 [rows, groups];  weight_g_idx  i32 [columns]
+ *         both               weight_scale  f32, f16 or bf16 [rows, groups], or one number;  weight_g_idx  i32 [columns]
  *
  * Where the columns of a group lie anywhere (desc_act, actorder), they are put side by side, and the target NAME.order says what
  * column of the file each is: the engine puts its activations into that order.

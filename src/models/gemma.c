@@ -68,6 +68,18 @@ static int32_t configure_gemma3(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
+/* EmbeddingGemma's (Vera et al. 2025): version 3, whose tokens see both ways. Its window is as wide as the key says, half of it on
+ * either side. */
+static int32_t configure_embedding(nb_model *model, nb_error *err) {
+    NB_TRY(configure_gemma3(model, err));
+    nb_shape *s = &model->shape;
+    if (s->window < 2)
+        return NB_FAIL(err, NB_ERR_FORMAT, "gemma-embedding.attention.sliding_window is %u, which is no window; the file is broken", s->window);
+    s->window /= 2;
+    s->encoder = s->both_ways = true;
+    return NB_OK;
+}
+
 static void forward(nb_session *s, uint32_t first, uint32_t n) {
     const nb_shape *m = &s->model->shape;
     nb_scale_embeddings(s, n, sqrtf((float)m->width));
@@ -86,3 +98,4 @@ static void forward(nb_session *s, uint32_t first, uint32_t n) {
 const nb_family nb_family_gemma = {"gemma", GEMMA, nb_model_configure, forward};
 const nb_family nb_family_gemma2 = {"gemma2", GEMMA2, configure_gemma2, forward};
 const nb_family nb_family_gemma3 = {"gemma3", GEMMA3, configure_gemma3, forward};
+const nb_family nb_family_gemma_embedding = {"gemma-embedding", GEMMA3, configure_embedding, forward};

@@ -14,7 +14,7 @@ const nb_family *const nb_families[] = {
     &nb_family_llama, &nb_family_qwen2, &nb_family_qwen3, &nb_family_phi3, &nb_family_gemma, &nb_family_gemma2,
     &nb_family_gemma3, &nb_family_gpt2, &nb_family_smollm3, &nb_family_stablelm, &nb_family_phi2, &nb_family_gptneox,
     &nb_family_olmo2, &nb_family_granite, &nb_family_falcon, &nb_family_qwen2moe, &nb_family_qwen3moe,
-    &nb_family_deepseek, &nb_family_bert, &nb_family_nomic_bert, &nb_family_opt, NULL};
+    &nb_family_deepseek, &nb_family_bert, &nb_family_nomic_bert, &nb_family_gemma_embedding, &nb_family_opt, NULL};
 
 enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of two still fit 64 bits easily */
 
@@ -163,7 +163,8 @@ int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err) {
 int32_t nb_model_configure_family(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
     NB_TRY(model->family->configure(model, err));
-    bool ours = nb_text_is(nb_checkpoint_string(&model->checkpoint, "nibble.source"), "safetensors");
+    bool ours = nb_text_is(nb_checkpoint_string(&model->checkpoint, "nibble.source"), "safetensors") ||
+                model->family == &nb_family_gemma_embedding;
     s->both_ways |= nb_model_number(model, "attention.causal", 1) == 0;
     s->window_after = ours ? s->window : UINT32_MAX;
     if (s->both_ways && s->window && ours)
@@ -175,7 +176,7 @@ static const nb_family *find_family(const nb_checkpoint *c, nb_error *err) {
     nb_text name = nb_checkpoint_string(c, "general.architecture");
     if (!name.data)
         return NB_FAIL_NULL(err, NB_ERR_FORMAT, "the file does not name its architecture (general.architecture)");
-    char known[256];
+    char known[384];
     nb_writer w = nb_writer_over(known, sizeof known);
     for (const nb_family *const *f = nb_families; *f; f++) {
         if (nb_text_is(name, (*f)->name))

@@ -48,12 +48,16 @@ FOLDERS = {
     "ct-int8-static": (
         SMALL, torch.float16,
         [(["Linear"], {"weights": ROWS, "input_activations": STATIC, "output_activations": STATIC})], ["lm_head"], CACHE),
+    "ct-int8-tensor": (SMALL, torch.float16, [(["Linear"], {"weights": {"num_bits": 8, "strategy": "tensor"}})], ["lm_head"]),
 }
 
 
 def calibrate(module):
     """Scales and zeros from the extremes of each row or group of it."""
     arguments = module.quantization_scheme.weights
+    if arguments.strategy == "tensor":
+        module.weight_scale.data.copy_(calculate_qparams(module.weight.amin(), module.weight.amax(), arguments)[0])
+        return
     groups = module.weight.unflatten(1, (-1, arguments.group_size or module.weight.shape[1]))
     scales, zeros = calculate_qparams(groups.amin(2), groups.amax(2), arguments)
     module.weight_scale.data.copy_(scales)

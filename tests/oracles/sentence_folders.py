@@ -67,7 +67,10 @@ def write_tokenizer(folder, before, after):
 def base_models():
     bert = encoder_models.random_model("Bert", THIN, 5001)
     qwen = family_models.random_model("Qwen3", dict(SIZES, head_dim=12, **THIN), 5002).model
-    return {"bert": (bert, "<|begin|>", "<|end|>"), "qwen3": (qwen, None, None)}
+    gemma = random_models.random_model("gemma3", dict(
+        random_models.GEMMA, vocab_size=len(VOCABULARY), num_hidden_layers=2, max_position_embeddings=64, sliding_window=7,
+        use_bidirectional_attention=True), 5003).model
+    return {"bert": (bert, "<|begin|>", "<|end|>"), "qwen3": (qwen, None, None), "gemma": (gemma, "<|begin|>", "<|end|>")}
 
 
 def write_base(folder, model, before, after):
@@ -119,6 +122,8 @@ SAVED = {
     "activations": ("bert", lambda: [pooling("max")] + [
         dense(WIDTH if i == 0 else 16, 16, activation(), i % 2 == 0, 10 + i)
         for i, activation in enumerate((nn.ReLU, nn.SiLU, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Mish))], {}),
+    "embedding-gemma": ("gemma", lambda: [pooling("mean"), dense(WIDTH, 48, None, False, 7), dense(48, WIDTH, None, False, 8),
+                                          modules.Normalize()], dict(prompts={"query": "task: find | ask: "})),
     "two-dense": ("qwen3", lambda: [pooling("mean"), dense(WIDTH, 48, None, False, 4), dense(48, WIDTH, None, False, 5),
                                     modules.Normalize()], {}),
 }
