@@ -606,6 +606,29 @@ static void check_charsmap(void) {
     close_fixture(&f);
 }
 
+/* A rule that would make much of one character is refused. */
+static void check_long_replacement(void) {
+    static maker m;
+    static uint8_t map[4 + 4 + 300];
+    for (int size = 200; size <= 300; size += 100) {
+        m.size = 0;
+        m.checkpoint = (nb_checkpoint){0};
+        add_string(&m, "tokenizer.ggml.model", "t5");
+        add_strings(&m, "tokenizer.ggml.tokens", "<unk> a b");
+        memset(map, 'x', sizeof map);
+        memcpy(map, "\4\0\0\0\0\0\0\0", 8);
+        map[8 + size - 1] = 0;
+        nb_value *v = add_value(&m, "tokenizer.ggml.precompiled_charsmap", NB_VALUE_ARRAY);
+        v->item_type = NB_VALUE_U8;
+        v->count = 8 + (uint64_t)size;
+        add_bytes(v, &m, map, 8 + (size_t)size);
+        nb_error err = {0};
+        nb_tokenizer *t = make(&m, &err);
+        CHECK(size == 200 ? t != NULL : !t && err.code == NB_ERR_FORMAT, "%d bytes: %s", size, err.message);
+        nb_tokenizer_free(t);
+    }
+}
+
 void test_text(void) {
     static texts all;
     if (open_texts(&all))
@@ -638,4 +661,5 @@ void test_text(void) {
     check_strips("XLM", "nomic-bert-moe", "a \n<mask> b", "5476");
     check_quotes();
     check_charsmap();
+    check_long_replacement();
 }

@@ -51,7 +51,58 @@ static void check_scores(nb_vocabulary_kind kind, float a, float b) {
     nb_tokenizer_free(t);
 }
 
+enum { COLLIDING = 512, NAME = 8 };
+
+static void next_colliding(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_token_entry *out) {
+    (void)at;
+    *out = (nb_token_entry){.name = {(const char *)source->bytes + NAME * i, NAME}, .type = NB_TOKEN_NORMAL};
+}
+
+/* Names whose hashes all lead to one slot: the table is filled anew with another seed, and each name is found. */
+static void check_collisions(void) {
+    static char bytes[COLLIDING * NAME];
+    uint32_t start = (uint32_t)(nb_hash_seed(0) >> 32), mask = 2 * COLLIDING - 1, number = 0;
+    for (int n = 0; n < COLLIDING;) {
+        char name[NAME];
+        for (int i = 0; i < NAME; i++)
+            name[i] = (char)('a' + (number >> 4 * i & 15));
+        number++;
+        if ((nb_hash(start, name, NAME) & mask) == 0)
+            memcpy(bytes + NAME * n++, name, NAME);
+    }
+    nb_vocabulary_source source = {.kind = NB_KIND_SPM, .bytes = (const uint8_t *)bytes, .n_bytes = sizeof bytes,
+                                   .n_tokens = COLLIDING, .token = next_colliding, .begin = -1, .end = -1, .unknown = -1,
+                                   .closing = -1};
+    for (int i = 0; i < NB_MAX_END_TOKENS; i++)
+        source.ends[i] = -1;
+    nb_error err = {0};
+    nb_tokenizer *t = nb_tokenizer_build(&source, &err);
+    if (!CHECK(t, "%s", err.message))
+        return;
+    CHECK(t->hash_start != start, "the first seed was kept");
+    for (int32_t i = 0; i < COLLIDING; i++)
+        CHECK(nb_vocabulary_find(t, (nb_text){bytes + NAME * i, NAME}, (nb_text){0}) == i, "token %d is not found", i);
+    nb_tokenizer_free(t);
+}
+
+/* A name that would be looked for at each place of a text has its limit; others have none. */
+static void check_long_names(void) {
+    static char name[NB_LONGEST_ADDED + 2], bytes[sizeof name + 8];
+    memset(name, 'x', sizeof name - 1);
+    for (int type = NB_TOKEN_NORMAL; type <= NB_TOKEN_USER_DEFINED; type++)
+        for (int kind = NB_KIND_SPM; kind <= NB_KIND_UNIGRAM; kind++) {
+            made m = {.names = {"<unk>", name}, .types = {NB_TOKEN_UNKNOWN, (uint8_t)type}};
+            nb_error err = {0};
+            nb_tokenizer *t = build(&m, (nb_vocabulary_kind)kind, bytes, &err);
+            bool looked_for = type != NB_TOKEN_NORMAL || kind == NB_KIND_UNIGRAM;
+            CHECK(!t == looked_for && (t || err.code == NB_ERR_UNSUPPORTED), "kind %d, type %d: %s", kind, type, err.message);
+            nb_tokenizer_free(t);
+        }
+}
+
 void test_vocabulary(void) {
+    check_collisions();
+    check_long_names();
     static const float scores[] = {0, -1, -1e38f, 3e38f, -3e38f, __builtin_inff(), -__builtin_inff(), __builtin_nanf("")};
     for (size_t a = 0; a < sizeof scores / sizeof *scores; a++)
         for (size_t b = 0; b < sizeof scores / sizeof *scores; b++) {
