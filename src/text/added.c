@@ -47,22 +47,34 @@ int32_t nb_needles_sort(nb_needles *s, nb_error *err) {
     return NB_OK;
 }
 
-/* Narrows items[*low ... *high), which share their first `depth` bytes, to those that go on with this byte. */
+static uint8_t byte_at(const nb_needles *s, uint32_t i, uint32_t depth) {
+    return s->bytes[s->items[i].at + depth];
+}
+
+/* Narrows items[*low ... *high), which share their first `depth` bytes, to those that go on with this byte. Few leave at
+ * a time, so each end is looked for in steps that double. */
 static void narrow(const nb_needles *s, uint32_t *low, uint32_t *high, uint32_t depth, uint8_t byte) {
-    uint32_t ends[2];
-    for (uint32_t k = 0; k < 2; k++) { /* the first that is not below byte + k */
-        uint32_t from = *low, to = *high;
-        while (from < to) {
-            uint32_t middle = from + (to - from) / 2;
-            if (s->bytes[s->items[middle].at + depth] < byte + k)
-                from = middle + 1;
-            else
-                to = middle;
-        }
-        ends[k] = from;
+    uint32_t from = *low, to = *high, step;
+    for (step = 1; from < to && byte_at(s, from, depth) < byte; step *= 2)
+        from += NB_MIN(step, to - from);
+    for (uint32_t back = from - NB_MIN(step / 2, from - *low), end = from; back < end; from = end) { /* the first not below */
+        uint32_t middle = back + (end - back) / 2;
+        if (byte_at(s, middle, depth) < byte)
+            back = middle + 1;
+        else
+            end = middle;
     }
-    *low = ends[0];
-    *high = ends[1];
+    for (step = 1; from < to && byte_at(s, to - 1, depth) > byte; step *= 2)
+        to -= NB_MIN(step, to - from);
+    for (uint32_t back = to, end = to + NB_MIN(step / 2, *high - to); back < end; to = back) { /* the first above */
+        uint32_t middle = back + (end - back) / 2;
+        if (byte_at(s, middle, depth) <= byte)
+            back = middle + 1;
+        else
+            end = middle;
+    }
+    *low = from;
+    *high = to;
 }
 
 const nb_needle *nb_needles_longest(const nb_needles *s, const uint8_t *text, size_t n) {
