@@ -36,3 +36,15 @@ test('a token that the tokenizer does not know has no text, wherever it is met',
         await model.dispose();
     }
 });
+
+test('of GGUF files, too, a whole text has no space before it that it had not', async () => {
+    for (const name of ['spm', 'spm-spans', 'unigram', 'wordpiece']) {
+        const model = await load(`${root}tests/fixtures/text/${name}.gguf`, { threads: 1, headerOnly: true });
+        try {
+            for (const text of ['the it was', 'was'])
+                assert.equal(await model.detokenize(await model.tokenize(text)), text, name);
+        } finally {
+            await model.dispose();
+        }
+    }
+});
