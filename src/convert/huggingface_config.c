@@ -167,7 +167,8 @@ int32_t nb_hf_put_numbers(const nb_hf_model *p, nb_node object, const nb_hf_key 
         if (!row->ours || !*row->ours || !value.at)
             continue;
         if (!is_number(value))
-            return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: %s is %t, which is no number", row->names, nb_hf_literal(value));
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: %s is %t, which is no number", row->names,
+                           nb_hf_literal(value));
         char suffix[64];
         for (const char *ours = row->ours; next_name(&ours, suffix, sizeof suffix);)
             nb_hf_put(p, suffix, nb_node_number(value, 0));
@@ -188,8 +189,8 @@ static int32_t check_spelling(const nb_hf_model *p) {
         nb_text key = nb_node_raw(w.key);
         for (size_t i = 0; i < key.size; i++)
             if (key.data[i] == '\\')
-                return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: the key \"%t\" is written with escapes; write it without",
-                               key);
+                return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                               "config.json: the key \"%t\" is written with escapes; write it without", key);
     }
     return NB_OK;
 }
@@ -226,7 +227,8 @@ static int32_t check_layer_types(const nb_hf_model *p, uint32_t layers) {
     nb_node types = nb_hf_value(p, "layer_types");
     uint32_t n = 0;
     for (nb_walk w = nb_walk_of(types); nb_walk_next(&w); n++)
-        if (!nb_node_is(w.value, "sliding_attention") && !nb_node_is(w.value, "full_attention") && !nb_node_is(w.value, "attention"))
+        if (!nb_node_is(w.value, "sliding_attention") && !nb_node_is(w.value, "full_attention") &&
+            !nb_node_is(w.value, "attention"))
             return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
                            "config.json: layer_types has %t; of %s models only full_attention and sliding_attention are "
                            "supported", nb_hf_literal(w.value), p->family->model_type);
@@ -259,7 +261,9 @@ static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides
     kinds = kinds_of(p);
     for (uint32_t i = 0; i < layers; i++)
         regular &= next_slides(&kinds) == !(first_full && (i + 1) % first_full == 0);
-    const char *key = kinds.listed ? "layer_types" : nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) ? "sliding_window_pattern" : "max_window_layers";
+    const char *key = kinds.listed                             ? "layer_types"
+                      : nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) ? "sliding_window_pattern"
+                                                             : "max_window_layers";
     window = both_sides ? floor(window / 2) + !causal : window;
     if (!(window >= 1 && window < 1e9) || (asked.at && nb_node_number(asked, 0) == 0))
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,

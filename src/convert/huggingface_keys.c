@@ -58,97 +58,115 @@ const nb_hf_key nb_hf_everywhere[] = {
     {0}};
 
 const nb_hf_key nb_hf_llama_keys[] = {
-    LAYERS(4096, 32, 32, 11008, 2048), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 11008, 2048),
+    KV_HEADS(null), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, USED("attention_bias", false), USED("mlp_bias", false), {0}};
 
 const nb_hf_key nb_hf_mistral_keys[] = {
-    LAYERS(4096, 32, 32, 14336, 131072), KV_HEADS(8), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 14336, 131072),
+    KV_HEADS(8), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, WINDOW(4096), USED("layer_types", null), {0}};
 
 const nb_hf_key nb_hf_mixtral_keys[] = {
-    LAYERS(4096, 32, 32, 14336, 131072), KV_HEADS(8), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(1e6),
+    LAYERS(4096, 32, 32, 14336, 131072),
+    KV_HEADS(8), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(1e6),
     PART(null), CAUSAL, WINDOW(null), NUMBER("num_experts num_local_experts", 8, "expert_count"),
     NUMBER("num_experts_per_tok", 2, "expert_used_count"), {0}};
 
 const nb_hf_key nb_hf_qwen2_keys[] = {
-    LAYERS(4096, 32, 32, 22016, 32768), KV_HEADS(32), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 22016, 32768),
+    KV_HEADS(32), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, QWEN_WINDOW, {0}};
 
 const nb_hf_key nb_hf_qwen3_keys[] = {
-    LAYERS(4096, 32, 32, 22016, 32768), KV_HEADS(32), HEAD_SIZE(128), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 22016, 32768),
+    KV_HEADS(32), HEAD_SIZE(128), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, QWEN_WINDOW, MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_qwen2_moe_keys[] = {
-    LAYERS(2048, 24, 16, 5632, 32768), KV_HEADS(16), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(2048, 24, 16, 5632, 32768),
+    KV_HEADS(16), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, QWEN_WINDOW, EXPERTS("num_experts", 60, 4, 1408),
     NUMBER("shared_expert_intermediate_size", 5632, "expert_shared_feed_forward_length"),
     MUST("norm_topk_prob", false, false), MUST("qkv_bias", true, true), {0}};
 
 const nb_hf_key nb_hf_qwen3_moe_keys[] = {
-    LAYERS(2048, 24, 32, 6144, 32768), KV_HEADS(4), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(2048, 24, 32, 6144, 32768),
+    KV_HEADS(4), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, USED("use_sliding_window", false), WINDOW(4096),
     EXPERTS("num_experts num_local_experts", 128, 8, 768), MUST("norm_topk_prob", false, true),
     MUST("attention_bias", false, false), {0}};
 
 /* The first DeepSeek has no class in transformers: these are the keys of the program in its own folder. */
 const nb_hf_key nb_hf_deepseek_keys[] = {
-    LAYERS(null, null, null, null, 2048), KV_HEADS(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(null, null, null, null, 2048),
+    KV_HEADS(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     EXPERTS("n_routed_experts", null, null, 1407), NUMBER("n_shared_experts", null, "expert_shared_count"),
     NUMBER("first_k_dense_replace", 0, "leading_dense_block_count"), MUST("moe_layer_freq", 1, 1),
     MUST("norm_topk_prob", false, false), MUST("scoring_func", "softmax", "softmax"), MUST("attention_bias", false, false),
     {0}};
 
 const nb_hf_key nb_hf_smollm3_keys[] = {
-    LAYERS(2048, 36, 16, 11008, 32768), KV_HEADS(4), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(true), ROPE(2e6),
+    LAYERS(2048, 36, 16, 11008, 32768),
+    KV_HEADS(4), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(true), ROPE(2e6),
     PART(null), CAUSAL, MUST("use_sliding_window", false, false), WINDOW(null), USED("layer_types", null),
     USED("no_rope_layers", null), MUST("no_rope_layer_interval", 4, 4), USED("attention_bias", false),
     USED("mlp_bias", false), {0}};
 
 const nb_hf_key nb_hf_granite_keys[] = {
-    LAYERS(4096, 32, 32, 11008, 2048), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 11008, 2048),
+    KV_HEADS(null), HEAD_SIZE(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, USED("attention_bias", false), USED("mlp_bias", false),
     NUMBER("attention_multiplier", 1, "attention.scale"), NUMBER("embedding_multiplier", 1, "embedding_scale"),
     NUMBER("residual_multiplier", 1, "residual_scale"), NUMBER("logits_scaling", 1, "logit_scale"), {0}};
 
 const nb_hf_key nb_hf_olmo2_keys[] = {
-    LAYERS(4096, 32, 32, 11008, 2048), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
+    LAYERS(4096, 32, 32, 11008, 2048),
+    KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_phi3_keys[] = {
-    LAYERS(3072, 32, 32, 8192, 4096), KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false),
+    LAYERS(3072, 32, 32, 8192, 4096),
+    KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false),
     USED("rope_theta", 10000), USED("rope_scaling", null), USED("rope_parameters", null),
     USED("original_max_position_embeddings", 4096), PART(1), CAUSAL, WINDOW(null), {0}};
 
 /* "gelu" is what the first files say, and the other is meant: transformers reads it so. */
 const nb_hf_key nb_hf_gemma_keys[] = {
-    LAYERS(3072, 28, 16, 24576, 8192), KV_HEADS(16), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_act", "gelu_pytorch_tanh", TANH_GELU "gelu"),
+    LAYERS(3072, 28, 16, 24576, 8192),
+    KV_HEADS(16), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_act", "gelu_pytorch_tanh", TANH_GELU "gelu"),
     TIED(true), ROPE(10000), PART(null), CAUSAL, NO_OTHER_ATTENTION, MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_gemma2_keys[] = {
-    LAYERS(2304, 26, 8, 9216, 8192), KV_HEADS(4), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
+    LAYERS(2304, 26, 8, 9216, 8192),
+    KV_HEADS(4), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
     TIED(true), ROPE(10000), PART(null), CAUSAL, NO_OTHER_ATTENTION, WINDOW(4096), USED("layer_types", null),
     USED("query_pre_attn_scalar", 256), NUMBER("final_logit_softcapping", 30, "final_logit_softcapping"),
     NUMBER("attn_logit_softcapping", 50, "attn_logit_softcapping"), MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_gemma3_keys[] = {
-    LAYERS(2304, 26, 8, 9216, 131072), KV_HEADS(4), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
+    LAYERS(2304, 26, 8, 9216, 131072),
+    KV_HEADS(4), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
     TIED(true), ROPE(1e6), PART(null), USED("rope_local_base_freq", 10000), CAUSAL,
     USED("use_bidirectional_attention", false), WINDOW(4096), USED("layer_types", null), USED("sliding_window_pattern", 6),
     USED("query_pre_attn_scalar", 256), NUMBER("final_logit_softcapping", null, "final_logit_softcapping"),
     MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_phi_keys[] = {
-    LAYERS(2048, 24, 32, 8192, 2048), KV_HEADS(null), HEAD_SIZE(null), LAYER_NORM("layer_norm_eps", 1e-5),
+    LAYERS(2048, 24, 32, 8192, 2048),
+    KV_HEADS(null), HEAD_SIZE(null), LAYER_NORM("layer_norm_eps", 1e-5),
     MUST("hidden_act", "gelu_new", TANH_GELU), TIED(false), ROPE(10000), PART(0.5), CAUSAL,
     MUST("qk_layernorm", false, false), {0}};
 
 const nb_hf_key nb_hf_stablelm_keys[] = {
-    LAYERS(2560, 32, 32, 6912, 4096), KV_HEADS(32), NO_HEAD_SIZE, LAYER_NORM("layer_norm_eps", 1e-5), MUST("hidden_act", "silu", SILU),
+    LAYERS(2560, 32, 32, 6912, 4096),
+    KV_HEADS(32), NO_HEAD_SIZE, LAYER_NORM("layer_norm_eps", 1e-5), MUST("hidden_act", "silu", SILU),
     TIED(false), ROPE(10000), PART(0.25), ALWAYS_CAUSAL, NUMBER("use_parallel_residual", false, "use_parallel_residual"),
     USED("use_qkv_bias", false), USED("qk_layernorm", false), {0}};
 
 const nb_hf_key nb_hf_gpt_neox_keys[] = {
-    LAYERS(6144, 44, 64, 24576, 2048), NO_HEAD_SIZE, LAYER_NORM("layer_norm_eps", 1e-5), MUST("hidden_act", "gelu", EXACT_GELU), TIED(false),
+    LAYERS(6144, 44, 64, 24576, 2048),
+    NO_HEAD_SIZE, LAYER_NORM("layer_norm_eps", 1e-5), MUST("hidden_act", "gelu", EXACT_GELU), TIED(false),
     USED("rotary_emb_base", 10000), USED("rotary_pct", 0.25), USED("rope_scaling", null), USED("rope_parameters", null),
     USED("original_max_position_embeddings", null), CAUSAL,
     NUMBER("use_parallel_residual", true, "use_parallel_residual"), MUST("attention_bias", true, true), {0}};
@@ -242,15 +260,15 @@ const nb_hf_idle nb_hf_idle_keys[] = {
      "tie_word_embeddings id2label label2id num_labels problem_type classifier_dropout summary_type summary_use_proj summary_activation "
      "summary_proj_to_labels summary_first_dropout"},
     {"how the next token is chosen from the logits: generate() asks for it, and nibble's callers say it themselves",
-     "max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p typical_p "
-     "repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size encoder_repetition_penalty "
+     "max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p "
+     "typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size encoder_repetition_penalty "
      "bad_words_ids num_return_sequences forced_bos_token_id forced_eos_token_id remove_invalid_values "
      "exponential_decay_length_penalty suppress_tokens begin_suppress_tokens epsilon_cutoff eta_cutoff num_assistant_tokens "
      "num_assistant_tokens_schedule assistant_confidence_threshold assistant_lookbehind target_lookbehind"},
     {"which layers have experts: the tensors say it", "decoder_sparse_step mlp_only_layers"},
     {"asked for by code that all families share, for the sake of others: caches, checks, pictures",
-     "layer_types mlp_layer_types mtp_layer_types kv_sharing_modes attention_chunk_size sliding_window use_sliding_window num_heads "
-     "sparse_step attn_logit_softcapping num_key_value_heads intermediate_size head_dim use_bidirectional_attention vision_aspect_ratio "
+     "layer_types mlp_layer_types mtp_layer_types kv_sharing_modes attention_chunk_size sliding_window use_sliding_window "
+     "num_heads sparse_step attn_logit_softcapping num_key_value_heads intermediate_size head_dim use_bidirectional_attention vision_aspect_ratio "
      "vision_feature_layer vision_feature_select_strategy"},
     {"of rotations, in families that rotate nothing",
      "rope_parameters rope_scaling rope_theta partial_rotary_factor original_max_position_embeddings"},

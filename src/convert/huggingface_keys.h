@@ -6,8 +6,8 @@
 typedef struct nb_hf_key {
     const char *names;     /* "hidden_size n_embd": the first of these that is there counts */
     const char *otherwise; /* what the class takes where the file says nothing, as JSON; null: nothing */
-    const char *ours;      /* the number goes under these suffixes in GGUF; "": huggingface_config.c asks for it; NULL: neither, */
-    const char *must;      /* but it must have one of these values, as JSON, with a space between */
+    const char *ours;      /* the number goes under these suffixes in GGUF; "": huggingface_config.c asks for it; NULL: */
+    const char *must;      /* neither, but it must have one of these values, as JSON, with a space between */
 } nb_hf_key; /* lists of them end with names = NULL */
 
 /* The lists of each family, which stand in nb_hf_family; and what must hold in all of them. */
