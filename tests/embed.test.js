@@ -16,7 +16,7 @@ const POOLINGS = /** @type {const} */ (['mean', 'cls', 'last']);
 const vectors = name => embeddingVectors(`encoders/${name}.json`);
 
 for (const { build, threads } of configurations())
-    for (const name of ['bert', 'nomic-bert'])
+    for (const name of ['bert', 'nomic-bert', 'bert-head-9', 'bert-head-13'])
         test(`${name}, ${build}, ${threads} threads: embeddings are transformers'`, async () => {
             const model = await load(`${folder}${name}.gguf`, { build, threads, kvType: 'f32' });
             try {

@@ -8,6 +8,8 @@ bool nb_cache_takes(uint32_t type) {
 }
 
 nb_cache nb_cache_of(uint32_t type, uint32_t head_size, uint32_t value_size) {
+    head_size = NB_ROUND_UP(head_size, 4);
+    value_size = NB_ROUND_UP(value_size, 4);
     nb_cache c = {.type = type, .head_size = head_size, .value_size = value_size,
                   .value_columns = NB_ROUND_UP(value_size, NB_COLUMNS)};
     uint32_t stored = value_size;

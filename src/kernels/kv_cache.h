@@ -25,7 +25,7 @@ enum { NB_TILE = 32, NB_SCALED = 32, NB_COLUMNS = 8 };
  *               values  [value_columns / 8, 32 / 2, 8, 2]:  eight elements of two positions, side by side */
 typedef struct nb_cache {
     uint32_t type;
-    uint32_t head_size, value_size; /* multiples of 4 */
+    uint32_t head_size, value_size; /* filled up to multiples of 4 */
     uint32_t value_columns;         /* value_size, filled up to 8 */
     uint32_t item;                  /* bytes of an element */
     uint32_t k_scales, v_scales;    /* of a position; 0 of floats */
@@ -37,7 +37,7 @@ typedef struct nb_cache {
 
 bool nb_cache_takes(uint32_t type);
 
-/* type: one that it takes; head_size, value_size: multiples of 4. */
+/* type: one that it takes. Heads of other sizes than multiples of 4 end in zeros, which the caller writes: queries, too. */
 nb_cache nb_cache_of(uint32_t type, uint32_t head_size, uint32_t value_size);
 
 /* Of one layer: all of a session's positions, or at least as many. */

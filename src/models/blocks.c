@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+enum { MOST_HEAD = 4096 }; /* elements: model.c refuses larger ones */
+
 /* Whether layer i is the last of a period; 0: there are none. */
 static bool is_last_of(uint32_t period, uint32_t i) {
     return period && (i + 1) % period == 0;
@@ -181,6 +183,36 @@ static void rotate(const nb_step *p, float *head, uint32_t t) {
               r->interleaved);
 }
 
+/* n heads, which become larger, with zeros at the end, or smaller. */
+static void resize_heads(float *to, uint32_t to_size, const float *from, uint32_t from_size, uint32_t n) {
+    uint32_t both = NB_MIN(to_size, from_size);
+    for (; n; n--, to += to_size, from += from_size) {
+        memcpy(to, from, both * sizeof(float));
+        memset(to + both, 0, (to_size - both) * sizeof(float));
+    }
+}
+
+/* q, k and v of a token, as one matrix has made them -> where they would be else. */
+static void take_merged(nb_session *s, uint32_t t, float *q, float *k, float *v) {
+    const nb_shape *m = &s->model->shape;
+    uint32_t queries = m->heads * m->head_size, keys = m->kv_heads * m->head_size, values = m->kv_heads * m->value_size;
+    const float *all = s->merged + (size_t)t * (queries + keys + values);
+    memcpy(q, all, queries * sizeof(float));
+    memcpy(k, all + queries, keys * sizeof(float));
+    memcpy(v, all + queries + keys, values * sizeof(float));
+}
+
+static void store(const nb_session *s, uint8_t *tile, uint32_t at, const float *k, const float *v) {
+    float key[MOST_HEAD], value[MOST_HEAD];
+    if (!s->padded) {
+        nb_cache_store(&s->cache, tile, at, k, v);
+        return;
+    }
+    resize_heads(key, s->cache.head_size, k, s->model->shape.head_size, 1);
+    resize_heads(value, s->cache.value_size, v, s->model->shape.value_size, 1);
+    nb_cache_store(&s->cache, tile, at, key, value);
+}
+
 /* From projections to queries, and to keys and values in the cache. */
 static void place_token(const token_loop *loop, uint32_t t) {
     const nb_step *p = loop->p;
@@ -189,6 +221,8 @@ static void place_token(const token_loop *loop, uint32_t t) {
     float *q = s->q + (size_t)t * m->heads * m->head_size;
     float *k = s->new_k + (size_t)t * m->kv_heads * m->head_size;
     float *v = s->new_v + (size_t)t * m->kv_heads * m->value_size;
+    if (p->layer->qkv_whole)
+        take_merged(s, t, q, k, v);
     add_bias(q, p->layer->q_bias, m->heads * m->head_size);
     add_bias(k, p->layer->k_bias, m->kv_heads * m->head_size);
     add_bias(v, p->layer->v_bias, m->kv_heads * m->value_size);
@@ -201,10 +235,12 @@ static void place_token(const token_loop *loop, uint32_t t) {
     if (!nb_are_finite(q, m->heads * m->head_size) || !nb_are_finite(k, m->kv_heads * m->head_size) ||
         !nb_are_finite(v, m->kv_heads * m->value_size)) /* the cache's integers and halves would hide it */
         nb_session_break(s, (uint32_t)(p->layer - s->model->layers));
+    if (s->padded)
+        resize_heads(s->padded_q + (size_t)t * m->heads * s->cache.head_size, s->cache.head_size, q, m->head_size, m->heads);
     for (uint32_t h = 0; h < m->kv_heads; h++) {
         uint32_t position = p->first + t;
         uint8_t *tile = p->tiles + nb_cache_tile_at(&s->cache, s->context, h, position);
-        nb_cache_store(&s->cache, tile, position % NB_TILE, k + h * m->head_size, v + h * m->value_size);
+        store(s, tile, position % NB_TILE, k + h * m->head_size, v + h * m->value_size);
     }
 }
 
@@ -212,15 +248,18 @@ void nb_attention_block(const nb_step *p) {
     nb_session *s = p->s;
     const nb_shape *m = &s->model->shape;
     const nb_matmul_job qkv[] = {{&p->layer->q, s->q}, {&p->layer->k, s->new_k}, {&p->layer->v, s->new_v}};
-    matmul(s, s->normed, p->n, m->width, qkv, 3); /* [n, heads * head_size], [n, kv_heads * ...] x 2 */
+    const nb_matmul_job whole = {&p->layer->qkv, s->merged};
+    matmul(s, s->normed, p->n, m->width, p->layer->qkv_whole ? &whole : qkv, p->layer->qkv_whole ? 1 : 3);
     for_tokens((token_loop){.p = p, .f = place_token});
     nb_attention attention = {
-        .q = s->q, .out = s->mixed, .cache = &s->cache, .tiles = p->tiles,
+        .q = s->padded ? s->padded_q : s->q, .out = s->padded ? s->padded_mixed : s->mixed, .cache = &s->cache, .tiles = p->tiles,
         .n = p->n, .first = p->first, .heads = m->heads, .kv_heads = m->kv_heads,
         .context = s->context, .window = p->window, .after = p->after,
         .scale = m->attention_scale, .cap = m->attention_cap, .scratch = s->attention_scratch,
     };
     nb_attend(s->pool, &attention); /* [n, heads * value_size] */
+    if (s->padded)
+        resize_heads(s->mixed, m->value_size, s->padded_mixed, s->cache.value_size, p->n * m->heads);
     matmul(s, s->mixed, p->n, m->heads * m->value_size, &(nb_matmul_job){&p->layer->o, s->y}, 1); /* [n, width] */
 }
 

@@ -73,9 +73,7 @@ static int32_t configure_rope(nb_model *model, nb_error *err) {
     nb_rope *r = &s->ropes[0];
     uint32_t rotated;
     NB_TRY(nb_model_size(model, "rope.dimension_count", &rotated, s->head_size, s->head_size, err));
-    if (rotated % 2)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.rope.dimension_count is %u; an odd number of elements cannot be rotated in pairs",
-                       model->family->name, rotated);
+    r->odd = rotated % 2;
     r->pairs = rotated / 2;
     r->base = (float)nb_model_number(model, "rope.freq_base", 10000);
     r->original_context = (float)nb_model_number(model, "rope.scaling.original_context_length", s->context);
@@ -135,7 +133,7 @@ int32_t nb_model_configure(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_size(model, "attention.key_length", &s->head_size, s->width / s->heads, 4096, err));
     NB_TRY(nb_model_size(model, "attention.value_length", &s->value_size, s->head_size, 4096, err));
     NB_TRY(nb_model_size(model, "context_length", &s->context, 0, 1 << 27, err));
-    if (s->heads % s->kv_heads || s->head_size % 4 || s->value_size % 4)
+    if (s->heads % s->kv_heads)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%u query heads over %u KV heads of %u and %u elements are not supported",
                        s->heads, s->kv_heads, s->head_size, s->value_size);
     if (embedding->n_dimensions > 2 || embedding->shape[1] > MAX_SIDE)
@@ -163,6 +161,9 @@ int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err) {
 int32_t nb_model_configure_family(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
     NB_TRY(model->family->configure(model, err));
+    if (s->ropes[0].pairs && s->ropes[0].odd)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.rope.dimension_count is %u; an odd number of elements cannot be rotated in pairs",
+                       model->family->name, 2 * s->ropes[0].pairs + 1);
     bool ours = nb_text_is(nb_checkpoint_string(&model->checkpoint, "nibble.source"), "safetensors") ||
                 model->family == &nb_family_gemma_embedding;
     s->both_ways |= nb_model_number(model, "attention.causal", 1) == 0;
@@ -212,7 +213,7 @@ static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_
     if (info->shape[0] != columns || info->shape[1] != rows || info->shape[2] != experts || info->shape[3] != 1)
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for "
                        "[%l, %l, %l]", name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows, experts);
-    /* matrices that are taken apart: experts, and gate and up (q, k and v are multiples of 4 by their heads) */
+    /* matrices that are taken apart: experts, and gate and up (q, k and v may stay one) */
     uint64_t part = slot->by_expert ? rows : slot->rows == NB_EXTENT_GATE_UP ? rows / 2 : 0;
     if (part % nb_group_rows(info->type))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t has parts of %l rows; of a quantized one only multiples of 4 are "
@@ -434,6 +435,9 @@ static int32_t take_apart(nb_model *model, nb_error *err) {
             (layer->qkv_bias && (layer->q_bias || layer->k_bias || layer->v_bias)))
             return NB_FAIL(err, NB_ERR_FORMAT, "there is blk.%u.attn_qkv, and its parts besides; the file is broken", i);
         if (layer->qkv.rows) {
+            uint32_t group = nb_group_rows(layer->qkv.type);
+            layer->qkv_whole = queries % group || keys % group;
+            model->qkv_whole |= layer->qkv_whole;
             layer->q = nb_matrix_part(&layer->qkv, 0, queries);
             layer->k = nb_matrix_part(&layer->qkv, queries, keys);
             layer->v = nb_matrix_part(&layer->qkv, queries + keys, values);

@@ -10,6 +10,7 @@
 #include "embedding.h"
 
 typedef struct nb_rope {
+    bool odd;            /* the file asks for pairs of an odd number of elements */
     uint32_t pairs;      /* rotated pairs of a head: half the rotated elements */
     bool interleaved;    /* pairs are neighbours (2i, 2i+1), else (i, i + pairs) */
     float base;          /* Su et al. 2021: frequency i is base^(-i / pairs) */
@@ -69,6 +70,7 @@ typedef struct nb_layer {
     nb_norm attention_post_norm, feed_forward_post_norm; /* [width]: of what it adds */
     float *q_norm, *k_norm;                         /* [head_size], or [heads, head_size]: of query and key heads */
     nb_matrix qkv;                                  /* q, k and v below each other: they are then parts of it */
+    bool qkv_whole;                                 /* no, as they do not begin with a group of rows: it is multiplied as it is */
     nb_matrix q, k, v, o;                           /* [heads * head_size, width], [kv_heads * ...], [width, heads * value_size] */
     float *qkv_bias, *q_bias, *k_bias, *v_bias, *o_bias;
     nb_matrix gate_up;                              /* gate and up below each other, likewise */
@@ -98,6 +100,7 @@ struct nb_model {
     nb_norm output_norm;      /* [width] */
     float *output_bias;       /* [vocabulary] */
     bool ordered;             /* some matrix has an order of its own */
+    bool qkv_whole;           /* of some layer */
     nb_embedding embedding_steps; /* from hidden states to a text's embedding */
 };
 

@@ -39,6 +39,12 @@ static void take(nb_session *s) {
     s->normed = take_floats(a, batch, m->width);
     s->q = take_floats(a, batch, (uint64_t)m->heads * m->head_size);
     s->mixed = take_floats(a, batch, (uint64_t)m->heads * m->value_size);
+    bool padded = s->cache.head_size != m->head_size || s->cache.value_size != m->value_size;
+    s->padded_q = take_floats(a, padded ? batch : 0, (uint64_t)m->heads * s->cache.head_size);
+    s->padded_mixed = take_floats(a, padded ? batch : 0, (uint64_t)m->heads * s->cache.value_size);
+    s->padded = padded;
+    uint64_t qkv = (uint64_t)(m->heads + m->kv_heads) * m->head_size + (uint64_t)m->kv_heads * m->value_size;
+    s->merged = take_floats(a, s->model->qkv_whole ? batch : 0, qkv);
     s->new_k = take_floats(a, batch, (uint64_t)m->kv_heads * m->head_size);
     s->new_v = take_floats(a, batch, (uint64_t)m->kv_heads * m->value_size);
     uint32_t inner = NB_MAX(m->feed_forward, NB_MAX(m->expert_width, m->shared_width));

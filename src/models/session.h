@@ -29,12 +29,15 @@ struct nb_session {
     uint32_t broken;            /* of what is evaluated, a layer whose numbers are not finite, plus 1; 0: there is none */
     int32_t *tokens;            /* [context]: what they hold */
     nb_cache cache;             /* the layout of: */
+    bool padded;                /* its heads are larger than the model's */
     uint8_t *tiles;             /* [layers, kv_heads, nb_cache_tiles(context)] */
     size_t layer_bytes;         /* of a layer's tiles */
     nb_rotation rotations[NB_ROPES]; /* one for each of the shape's */
     float *x, *y;               /* [batch, width]: the residual stream; what a block adds to it */
     float *normed;              /* [batch, width] */
     float *q, *mixed;           /* [batch, heads * head_size], [batch, heads * value_size] */
+    float *padded_q, *padded_mixed; /* the same, where the cache's heads end in zeros */
+    float *merged;              /* [batch, q, k and v], where a layer has them as one matrix that is not cut */
     float *new_k, *new_v;       /* [batch, kv_heads * head_size], [... value_size] */
     float *gate, *up;           /* [batch, feed_forward], or what an expert needs */
     float *scores;              /* [batch, experts]: the router's */

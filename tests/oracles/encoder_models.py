@@ -23,7 +23,8 @@ from family_models import SIZES, TOKENS, VOCABULARY
 from gguf_files import add_vocabulary, write
 from logits_vectors import cosines
 
-MODELS = {"bert": ("Bert", "bert", {}), "nomic-bert": ("NomicBert", "nomic-bert", dict(head_dim=8))}
+MODELS = {"bert": ("Bert", "bert", {}), "nomic-bert": ("NomicBert", "nomic-bert", dict(head_dim=8)),
+          "bert-head-9": ("Bert", "bert", dict(hidden_size=36)), "bert-head-13": ("Bert", "bert", dict(hidden_size=39, num_attention_heads=3))}
 LENGTHS = (TOKENS, 7)
 POSITIONS = "position_embd.weight"
 NAMES = [("word_embeddings", "token_embd"), ("position_embeddings", "position_embd"), ("token_type_embeddings", "token_types"),

@@ -10,6 +10,7 @@ weights as F32, must agree, or nothing is written. llama.cpp does not read a sli
 """
 import argparse
 import os
+import re
 import tempfile
 
 import gguf
@@ -79,6 +80,9 @@ MODELS = {
     "gemma3-no-window": (dict(GEMMA, sliding_window_pattern=1), Type.F32),
     "gemma3-27b": (dict(GEMMA, num_hidden_layers=62, hidden_size=16, intermediate_size=8, num_attention_heads=2,
                         num_key_value_heads=1, head_dim=4, sliding_window_pattern=6, query_pre_attn_scalar=8), Type.F16),
+    "head-size-10": (dict(SMALL, head_dim=10, intermediate_size=32), Type.F16),
+    "head-size-14": (dict(SMALL, head_dim=14, intermediate_size=32, attention_bias=True), Type.F16),
+    "head-size-18": (dict(SMALL, head_dim=18, intermediate_size=32), Type.F16),
 }
 
 # the same with a type for each tensor, named as in the file: what begins with a name has its type. Integers are four
@@ -94,6 +98,9 @@ TYPES = {
                             "attn_output": Type.NVFP4, "ffn_gate": Type.IQ1_M, "ffn_up": Type.Q1_0,
                             "ffn_down": Type.MXFP4, "attn_norm": Type.I8, "ffn_norm": Type.I64,
                             "output_norm": Type.F64}),
+    # q, k and v as one matrix, as families write it that llama.cpp reads so: their rows are no multiples of 4
+    "head-size-merged": (dict(SMALL, num_hidden_layers=1, intermediate_size=32, num_attention_heads=1, num_key_value_heads=1,
+                              head_dim=10), {"attn_q": Type.Q8_0, "attn_k": Type.Q8_0, "attn_v": Type.Q8_0}),
 }
 SEEDS = {name: seed for seed, name in [*enumerate(MODELS, 1), *enumerate(TYPES, 1001)]}
 
@@ -186,7 +193,7 @@ def kind_of(tensor, kind, p):
     return Type.F32 if p.dim() == 1 else fitting(kind, p.shape[1])
 
 
-def write_model(path, model, kind):
+def write_model(path, model, kind, merged=False):
     """Writes the file, with the keys that llama.cpp's converter writes and, where it knows only one value of what llama.cpp
     reads, those; the model's own weights become what the file holds."""
     config = model.config
@@ -224,6 +231,7 @@ def write_model(path, model, kind):
     if gemma and config.rope_parameters["sliding_attention"]["rope_theta"] != 10000.0:
         out.add_float32("gemma3.rope.freq_base_swa", config.rope_parameters["sliding_attention"]["rope_theta"])
     add_vocabulary(out, VOCABULARY, MERGES)
+    parts = []
     with torch.no_grad():
         for name, p in model.named_parameters():
             heads = (None if gemma else config.num_attention_heads if "q_proj" in name else
@@ -234,7 +242,12 @@ def write_model(path, model, kind):
             target = gguf_name(name, config)
             used = kind_of(target, kind, p)
             raw, held = quantized(np.ascontiguousarray(data), used)
-            out.add_tensor(target, raw, raw_dtype=used)
+            if merged and re.search("attn_[qkv]", target):
+                parts.append(raw)
+                if len(parts) == 3:
+                    out.add_tensor("blk.0.attn_qkv.weight", np.concatenate(parts), raw_dtype=used)
+            else:
+                out.add_tensor(target, raw, raw_dtype=used)
             p.copy_(torch.from_numpy(np.ascontiguousarray(halves(held, heads) if heads else held)) - shift)
     write(out)
 
@@ -254,12 +267,12 @@ def main():
         seed = SEEDS[name]
         path = os.path.join(output, name + ".gguf")
         model = random_model(name, options, seed)
-        write_model(path, model, kind)
+        write_model(path, model, kind, name == "head-size-merged")
         tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
         with torch.no_grad():
             logits = model(torch.tensor([tokens])).logits[0].numpy()
         least = None
-        if "sliding_window" not in options or is_gemma(model.config):
+        if name != "head-size-merged" and ("sliding_window" not in options or is_gemma(model.config)):
             exact = os.path.join(tempfile.mkdtemp(), "exact.gguf")
             llamacpp.exact_copy(path, exact)
             least = cosines(logits, llamacpp.LlamaCpp(exact, context=128).evaluate(tokens)).min()
