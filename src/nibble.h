@@ -211,9 +211,11 @@ enum {
 /* A text's embedding: the tokens' last hidden states, pooled. The first `unpooled` tokens, a prompt's, are left out of that.
  * NB_POOLING_FILE: then the steps that the file names. out: [nb_model_embedding_size].
  * Others: the result is scaled to length 1. out: [nb_model_width].
+ * Evaluates one batch and returns how many tokens are done: repeat with that as `done`, which is 0 at first, until it is n; only
+ * then is `out` written. In between the session must not be used for anything else.
  * The session holds these tokens afterwards, or, where tokens see those that follow, none. */
-int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, uint32_t unpooled, uint32_t pooling, float *out,
-                         nb_error *err);
+int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled, uint32_t pooling,
+                         float *out, nb_error *err);
 
 /* ---- sampling ---------------------------------------------------------------------------------------------- */
 

@@ -172,6 +172,28 @@ describe('signals', () => {
                 assert.deepEqual([status, reason.message], ['rejected', 'later']);
         }
         assert.ok((await model.embed('a')).length > 0);
+    });
+
+    test('end an embedding between two batches', async () => {
+        const engine = await openEngine({ kind: 'path', path: models.tiny }), job = { stopped: false };
+        let done = 0;
+        engine.needSession = () => {};
+        engine.core.count = (name, ...args) => {
+            assert.deepEqual([name, args[3]], ['nb_session_embed', done]);
+            job.stopped = done === 20;
+            return done += 10;
+        };
+        const tokens = Array.from({ length: 100 }, () => 5);
+        assert.equal(await engine.embed(tokens, { pooling: 'mean' }, job), undefined);
+        assert.equal(done, 30);
+        done = 0;
+        job.stopped = false;
+        engine.core.count = () => done += 10;
+        assert.ok(await engine.embed(tokens, { pooling: 'mean' }, job) instanceof Float32Array);
+        assert.equal(done, 100);
+    });
+
+    test('are signals, and no controllers', async () => {
         await assert.rejects(async () => model.tokenize('a', { signal: /** @type {any} */ (new AbortController()) }), /controller's signal/);
     });
 });

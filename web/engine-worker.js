@@ -57,7 +57,7 @@ async function handle(message) {
                 post({ id, type: 'piece', rows }, [/** @type {ArrayBuffer} */ (rows.buffer)]);
             }, job, turn));
         case 'embed':
-            return queue(id, (job) => (job.stopped ? undefined : loaded().embed(message.input, message.options)));
+            return queue(id, (job) => (job.stopped ? undefined : loaded().embed(message.input, message.options, job)));
         case 'template':
             return start(id, (job) => loaded().applyTemplate(message.messages, message.options, job));
         case 'tokenize':

@@ -441,8 +441,9 @@ export class Engine {
      * A text's embedding.
      * @param {string | number[]} input text or tokens
      * @param {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} options
+     * @param {{ stopped: boolean }} job
      */
-    async embed(input, { pooling, prompt, promptName }) {
+    async embed(input, { pooling, prompt, promptName }, job) {
         this.needSession();
         const { core, model } = this;
         const text = typeof input === 'string', before = text ? prompt ?? this.promptOf(promptName) : '';
@@ -450,11 +451,21 @@ export class Engine {
         this.checkTokens(tokens);
         const unpooled = before !== '' && !this.description.embedding.includePrompt ? this.promptLength(before) : 0;
         const size = pooling === 'file' ? core.exports.nb_model_embedding_size(model) : core.exports.nb_model_width(model);
-        return core.borrow(4 * (size + tokens.length), (at) => {
-            core.ints(at + 4 * size, tokens.length).set(tokens);
-            core.count('nb_session_embed', this.session, at + 4 * size, tokens.length, unpooled, POOLINGS[pooling], at);
-            return core.floats(at, size).slice();
-        });
+        const out = core.take(4 * (size + tokens.length), 'the embedding'), slice = new Slice();
+        try {
+            core.ints(out + 4 * size, tokens.length).set(tokens);
+            for (let done = 0; ;) {
+                done = core.count('nb_session_embed', this.session, out + 4 * size, tokens.length, done, unpooled, POOLINGS[pooling], out);
+                if (done === tokens.length)
+                    return core.floats(out, size).slice();
+                if (slice.over())
+                    await slice.breathe();
+                if (job.stopped)
+                    return undefined;
+            }
+        } finally {
+            core.exports.nb_free(out);
+        }
     }
 
     /**

@@ -356,8 +356,8 @@ static const float *run_steps(nb_session *s, const nb_embedding *e) {
     return x;
 }
 
-int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, uint32_t unpooled, uint32_t pooling, float *out,
-                         nb_error *err) {
+int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled, uint32_t pooling,
+                         float *out, nb_error *err) {
     static const nb_pooling poolings[] = {[NB_POOLING_MEAN] = NB_POOL_MEAN, [NB_POOLING_CLS] = NB_POOL_CLS, [NB_POOLING_LAST] = NB_POOL_LAST};
     const nb_model *m = s->model;
     s->logits_rows = 0;
@@ -366,29 +366,29 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, uint32
     NB_TRY(check_length(s, n, err));
     if (unpooled >= (uint32_t)n)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "of %d tokens %u are not to be pooled, which leaves none", n, unpooled);
+    if (done < 0 || done >= n || (done && s->held != (uint32_t)done))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%d of %d tokens are not what the last call of nb_session_embed returned", done, n);
     NB_TRY(check_tokens(s, tokens, 0, (uint32_t)n, err));
     const nb_embedding plain = {.poolings = {poolings[pooling]}, .n_poolings = 1, .n_steps = 1, .size = m->shape.width,
                                 .steps = {{.kind = NB_STEP_NORMALIZE, .rows = m->shape.width}}};
     embedded e = {pooling == NB_POOLING_FILE ? &m->embedding_steps : &plain, (uint32_t)n, unpooled};
-    memset(s->pooled, 0, (size_t)e.steps->n_poolings * m->shape.width * sizeof(float));
+    uint32_t first = (uint32_t)done, rows = NB_MIN((uint32_t)n - first, s->batch);
+    if (!first)
+        memset(s->pooled, 0, (size_t)e.steps->n_poolings * m->shape.width * sizeof(float));
     nb_forbid_allocation(true);
-    int32_t code = NB_OK;
-    for (uint32_t first = 0, rows; first < (uint32_t)n && code == NB_OK; first += rows) {
-        rows = NB_MIN((uint32_t)n - first, s->batch);
-        code = evaluate(s, tokens, first, rows, err);
-        if (code == NB_OK && !pool_rows(s, &e, first, rows))
-            code = not_finite(s, "the last hidden states", err);
-    }
+    int32_t code = evaluate(s, tokens, first, rows, err);
+    if (code == NB_OK && !pool_rows(s, &e, first, rows))
+        code = not_finite(s, "the last hidden states", err);
     if (m->shape.both_ways)
         s->held = 0;
-    if (code == NB_OK) {
+    if (code == NB_OK && first + rows == (uint32_t)n) {
         end_pooling(s, &e);
         memcpy(out, run_steps(s, e.steps), e.steps->size * sizeof(float));
         if (!nb_are_finite(out, e.steps->size))
             code = not_finite(s, "the embedding", err);
     }
     nb_forbid_allocation(false);
-    return code;
+    return code < 0 ? code : (int32_t)(first + rows);
 }
 
 float *nb_session_logits(nb_session *s, int32_t *rows) {

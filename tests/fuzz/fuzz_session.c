@@ -53,13 +53,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         tokens[n] = text[n] % vocabulary;
     nb_session *s = nb_session_new(m, NULL, 1u + choice[0] % 48, 1u + choice[1] % 8, kv_types[choice[2] % 5], choice[3] >> 1 & 1, &err);
     if (s) {
-        float sum = 0, *vector = nb_alloc((size_t)nb_model_width(m) * sizeof *vector);
+        int32_t width = nb_model_width(m), size = nb_model_embedding_size(m);
+        float sum = 0, *vector = nb_alloc((size_t)(size > width ? size : width) * sizeof *vector);
         nb_sampler *sampler = sampler_of(m, data, choice[3] & 4, &err);
         if (sampler)
             generate(s, m, sampler, tokens, n, choice[3] & 8);
         evaluate_all(s, tokens, n, &sum);
-        if (vector)
-            nb_session_embed(s, tokens, n, choice[3] >> 4 & 3, vector, &err);
+        for (int32_t done = 0; vector && done >= 0 && done < n;)
+            done = nb_session_embed(s, tokens, n, done, 0, choice[3] >> 4 & 3, vector, &err);
         nb_sampler_free(sampler);
         nb_free(vector);
     }
