@@ -123,6 +123,10 @@ static double number_at(const nb_checkpoint *c, uint32_t type, uint64_t at) {
     }
 }
 
+nb_text nb_checkpoint_text_of(const nb_checkpoint *c, const nb_value *v) {
+    return text_at(c, v->at, v->size);
+}
+
 double nb_checkpoint_number_of(const nb_checkpoint *c, const nb_value *v) {
     return number_at(c, v->type, v->at);
 }

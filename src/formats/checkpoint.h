@@ -73,6 +73,7 @@ int32_t nb_checkpoint_check_items(const nb_checkpoint *c, const nb_value *array,
 
 /* Values that are only looked at, converted where that loses nothing; the fallback if the key is absent or of another kind. */
 double nb_checkpoint_number_of(const nb_checkpoint *c, const nb_value *v); /* 0: it is no number */
+nb_text nb_checkpoint_text_of(const nb_checkpoint *c, const nb_value *v);  /* of a STRING */
 double nb_checkpoint_number(const nb_checkpoint *c, const char *key, double fallback); /* any numeric type or BOOL */
 nb_text nb_checkpoint_string(const nb_checkpoint *c, const char *key);                 /* .data = NULL if absent */
 

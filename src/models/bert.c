@@ -30,8 +30,9 @@ static int32_t configure(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
     s->encoder = s->both_ways = true;
     s->window = 0;
-    double types = nb_checkpoint_number(&model->checkpoint, "tokenizer.ggml.token_type_count", 0);
-    s->token_types = types >= 0 && types < 1 << 20 ? (uint32_t)types : 0;
+    double types = 0;
+    NB_TRY(nb_checkpoint_read(&model->checkpoint, "tokenizer.ggml.token_type_count", (nb_range){0, 1 << 20}, &types, err));
+    s->token_types = (uint32_t)types;
     return NB_OK;
 }
 

@@ -18,7 +18,7 @@
 #include "../base/numbers.h"
 #include "../base/writer.h"
 #include "../kernels/traits.h"
-#include "model.h"
+#include "configure.h"
 
 static const char *const VALUE_NAMES[NB_VALUE_COUNT] = {
     "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64",

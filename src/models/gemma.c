@@ -3,6 +3,7 @@
 #include "../kernels/ops.h"
 #include "blocks.h"
 #include "families.h"
+#include "keys.h"
 #include "slots.h"
 
 #include <math.h>
@@ -28,44 +29,38 @@ static const nb_slot GEMMA3[] = {
 enum { GLOBAL = 0, LOCAL = 1 };
 
 /* The largest model of versions 2 and 3 scales its queries otherwise; in GGUF no key says so, its number of layers does. */
-static void configure_scale(nb_model *model, uint32_t layers_27b) {
+static int32_t configure_scale(nb_model *model, uint32_t layers_27b, nb_error *err) {
     nb_shape *s = &model->shape;
-    if (s->layers == layers_27b && nb_model_number(model, "attention.scale", 0) == 0)
-        s->attention_scale = 1 / sqrtf((float)s->width / (float)s->heads);
-}
-
-static int32_t configure_cap(nb_model *model, const char *key, float *cap, nb_error *err) {
-    *cap = (float)nb_model_number(model, key, 0);
-    if (!(*cap >= 0 && *cap < 1e6f))
-        return NB_FAIL(err, NB_ERR_FORMAT, "%s.%s is %g, which is no cap; the file is broken", model->family->name, key,
-                       (double)*cap);
+    float own; /* of folders */
+    NB_TRY(nb_model_float(model, "attention.scale", 0, 0, 1e6, &own, err));
+    if (s->layers == layers_27b && own == 0)
+        s->attention_scale = 1 / sqrtf((float)(s->width / s->heads));
     return NB_OK;
 }
 
 static int32_t configure_gemma2(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure(model, err));
     nb_shape *s = &model->shape;
-    s->window = s->window ? s->window : 4096;
-    NB_TRY(nb_model_size(model, "attention.sliding_window_pattern", &s->window_period, 2, 1024, err));
-    NB_TRY(configure_cap(model, "attn_logit_softcapping", &s->attention_cap, err));
-    NB_TRY(configure_cap(model, "final_logit_softcapping", &s->logit_cap, err));
+    if (!nb_keys_value(model, "attention.sliding_window"))
+        s->window = 4096;
+    NB_TRY(nb_model_configure_pattern(model, 2, err));
+    NB_TRY(nb_model_float(model, "attn_logit_softcapping", 50, 0, 1e6, &s->attention_cap, err));
+    NB_TRY(nb_model_float(model, "final_logit_softcapping", 30, 0, 1e6, &s->logit_cap, err));
     s->ropes[LOCAL] = s->ropes[GLOBAL];
-    configure_scale(model, 46);
-    return NB_OK;
+    NB_TRY(nb_model_base(model, "rope.freq_base_swa", s->ropes[GLOBAL].base, &s->ropes[LOCAL].base, err));
+    return configure_scale(model, 46, err);
 }
 
 static int32_t configure_gemma3(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure(model, err));
     nb_shape *s = &model->shape;
-    NB_TRY(nb_model_size(model, "attention.sliding_window_pattern", &s->window_period, 6, 1024, err));
-    NB_TRY(configure_cap(model, "final_logit_softcapping", &s->logit_cap, err));
-    s->ropes[LOCAL] = (nb_rope){.pairs = s->ropes[GLOBAL].pairs, .attention_factor = 1,
-                                .base = (float)nb_model_number(model, "rope.freq_base_swa", 10000)};
-    if (!(s->ropes[LOCAL].base > 1))
-        return NB_FAIL(err, NB_ERR_FORMAT, "gemma3.rope.freq_base_swa is %g, not more than 1; the file is broken",
-                       (double)s->ropes[LOCAL].base);
-    configure_scale(model, 62);
-    return NB_OK;
+    NB_TRY(nb_model_configure_pattern(model, 6, err));
+    NB_TRY(nb_model_float(model, "final_logit_softcapping", 0, 0, 1e6, &s->logit_cap, err));
+    nb_rope *local = &s->ropes[LOCAL];
+    *local = (nb_rope){.pairs = s->ropes[GLOBAL].pairs, .attention_factor = s->ropes[GLOBAL].attention_factor};
+    NB_TRY(nb_model_base(model, "rope.local.freq_base", 10000, &local->base, err));
+    NB_TRY(nb_model_base(model, "rope.freq_base_swa", local->base, &local->base, err));
+    return configure_scale(model, 62, err);
 }
 
 /* EmbeddingGemma's (Vera et al. 2025): version 3, whose tokens see both ways. Its window is as wide as the key says, half of it on

@@ -17,8 +17,8 @@ static const nb_slot SLOTS[] = {
 
 static int32_t configure(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure_layer_norm(model, err));
-    model->shape.parallel = nb_model_number(model, "use_parallel_residual", 1) != 0;
-    return NB_OK;
+    NB_TRY(nb_model_require(model, "use_parallel_residual", err));
+    return nb_model_flag(model, "use_parallel_residual", true, &model->shape.parallel, err);
 }
 
 static void forward(nb_session *s, uint32_t first, uint32_t n) {

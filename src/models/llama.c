@@ -23,7 +23,7 @@ static const nb_slot LLAMA[] = {
 static int32_t configure_llama(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure(model, err));
     /* GGUF stores Q and K of this family permuted so; other formats say that they do not */
-    model->shape.ropes[0].interleaved = nb_model_number(model, "rope.interleaved", 1) != 0;
+    NB_TRY(nb_model_flag(model, "rope.interleaved", true, &model->shape.ropes[0].interleaved, err));
     model->shape.experts_sum_to_1 = true;
     return NB_OK;
 }
@@ -57,13 +57,25 @@ const nb_family nb_family_smollm3 = {"smollm3", LLAMA, configure_smollm3, nb_lla
 
 /* ---- granite: four multipliers ---- */
 
+/* llama.cpp takes 0 for absent. */
+static int32_t read_scale(const nb_model *model, const char *suffix, float *out, nb_error *err) {
+    NB_TRY(nb_model_float(model, suffix, 1, 0, 1e6, out, err));
+    *out = *out == 0 ? 1 : *out;
+    return NB_OK;
+}
+
 static int32_t configure_granite(nb_model *model, nb_error *err) {
     NB_TRY(configure_llama(model, err));
     nb_shape *s = &model->shape;
-    s->attention_scale = (float)nb_model_number(model, "attention.scale", (double)s->attention_scale);
-    s->embedding_scale = (float)nb_model_number(model, "embedding_scale", 1);
-    s->residual_scale = (float)nb_model_number(model, "residual_scale", 1);
-    s->logit_scale = 1 / (float)nb_model_number(model, "logit_scale", 1);
+    float divisor;
+    bool rotated;
+    NB_TRY(read_scale(model, "embedding_scale", &s->embedding_scale, err));
+    NB_TRY(read_scale(model, "residual_scale", &s->residual_scale, err));
+    NB_TRY(nb_model_float(model, "logit_scale", NB_REQUIRED, 1e-6, 1e6, &divisor, err));
+    NB_TRY(nb_model_flag(model, "rope.scaling.finetuned", true, &rotated, err));
+    s->logit_scale = 1 / divisor;
+    if (!rotated)
+        s->ropes[0].pairs = 0;
     return NB_OK;
 }
 
@@ -84,7 +96,8 @@ static const nb_slot DEEPSEEK[] = {
 static int32_t configure_deepseek(nb_model *model, nb_error *err) {
     NB_TRY(configure_llama(model, err));
     model->shape.experts_sum_to_1 = false;
-    return NB_OK;
+    NB_TRY(nb_model_require(model, "expert_feed_forward_length", err));
+    return nb_model_require(model, "expert_shared_count", err);
 }
 
 const nb_family nb_family_deepseek = {"deepseek", DEEPSEEK, configure_deepseek, nb_llama_forward};

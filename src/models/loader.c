@@ -85,6 +85,14 @@ static int32_t fill_vector(const nb_tensor_info *info, const uint8_t *bytes, flo
     return NB_OK;
 }
 
+static int32_t check_factors(const nb_loader *l, const nb_tensor_info *info, const float *factors, nb_error *err) {
+    for (uint64_t i = 0; i < info->shape[0]; i++)
+        if (!(factors[i] >= 1e-6f && factors[i] <= 1e6f))
+            return NB_FAIL(err, NB_ERR_FORMAT, "number %l of tensor %t is %g, which is no factor of RoPE; the file is damaged", i,
+                           nb_checkpoint_tensor_name(&l->model->checkpoint, info), (double)factors[i]);
+    return NB_OK;
+}
+
 static int32_t fill_order(const nb_loader *l, const nb_tensor_info *info, const uint8_t *bytes, int32_t *out,
                           nb_error *err) {
     memcpy(out, bytes, (size_t)info->bytes);
@@ -121,6 +129,8 @@ static int32_t fill_tensor(nb_loader *l, const uint8_t *bytes, size_t size, size
             NB_TRY(to.order      ? fill_order(l, info, bytes, (int32_t *)*to.order, err)
                    : to.left_out ? check_left_out(l, info, bytes, to.left_out, err)
                                  : fill_vector(info, bytes, *to.vector, err));
+            if (to.divides)
+                NB_TRY(check_factors(l, info, *to.vector, err));
             *used = (size_t)info->bytes;
             l->tensor++;
         }

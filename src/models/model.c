@@ -1,5 +1,7 @@
 #include "model.h"
 
+#include "configure.h"
+
 #include "../base/numbers.h"
 #include "../base/sort.h"
 #include "../base/writer.h"
@@ -8,15 +10,11 @@
 #include "../text/sampler.h"
 #include "families.h"
 
-#include <math.h>
-
 const nb_family *const nb_families[] = {
     &nb_family_llama, &nb_family_qwen2, &nb_family_qwen3, &nb_family_phi3, &nb_family_gemma, &nb_family_gemma2,
     &nb_family_gemma3, &nb_family_gpt2, &nb_family_smollm3, &nb_family_stablelm, &nb_family_phi2, &nb_family_gptneox,
     &nb_family_olmo2, &nb_family_granite, &nb_family_falcon, &nb_family_qwen2moe, &nb_family_qwen3moe,
     &nb_family_deepseek, &nb_family_bert, &nb_family_nomic_bert, &nb_family_gemma_embedding, &nb_family_opt, NULL};
-
-enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of two still fit 64 bits easily */
 
 static uint32_t extent_of(const nb_shape *s, uint32_t e) {
     switch (e) {
@@ -42,135 +40,6 @@ static uint32_t extent_of(const nb_shape *s, uint32_t e) {
     case NB_EXTENT_PAIRS: return s->ropes[0].pairs;
     }
     return 0;
-}
-
-double nb_model_number(const nb_model *model, const char *suffix, double fallback) {
-    char key[128];
-    nb_writer w = nb_writer_over(key, sizeof key);
-    nb_write(&w, "%s.%s", model->family->name, suffix);
-    return nb_checkpoint_number(&model->checkpoint, key, fallback);
-}
-
-static nb_text string_of(const nb_model *model, const char *suffix) {
-    char key[128];
-    nb_writer w = nb_writer_over(key, sizeof key);
-    nb_write(&w, "%s.%s", model->family->name, suffix);
-    return nb_checkpoint_string(&model->checkpoint, key);
-}
-
-int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, double fallback, uint32_t most,
-                      nb_error *err) {
-    double value = nb_model_number(model, suffix, fallback);
-    if (!(value >= 1 && value <= most) || value != (double)(uint32_t)value)
-        return NB_FAIL(err, NB_ERR_FORMAT, "%s.%s is %s (%g; it should be a whole number from 1 to %u); the file is broken",
-                       model->family->name, suffix, value == 0 ? "missing" : "out of range", value, most);
-    *out = (uint32_t)value;
-    return NB_OK;
-}
-
-static int32_t configure_rope(nb_model *model, nb_error *err) {
-    nb_shape *s = &model->shape;
-    nb_rope *r = &s->ropes[0];
-    uint32_t rotated;
-    NB_TRY(nb_model_size(model, "rope.dimension_count", &rotated, s->head_size, s->head_size, err));
-    r->odd = rotated % 2;
-    r->pairs = rotated / 2;
-    r->base = (float)nb_model_number(model, "rope.freq_base", 10000);
-    r->original_context = (float)nb_model_number(model, "rope.scaling.original_context_length", s->context);
-    r->beta_fast = (float)nb_model_number(model, "rope.scaling.yarn_beta_fast", 32);
-    r->beta_slow = (float)nb_model_number(model, "rope.scaling.yarn_beta_slow", 1);
-    r->ramp_first = (float)nb_model_number(model, "rope.scaling.yarn_ramp_first", -1);
-    r->ramp_last = (float)nb_model_number(model, "rope.scaling.yarn_ramp_last", 0);
-    r->attention_factor = (float)nb_model_number(model, "rope.scaling.attn_factor", 1);
-    r->factor = (float)nb_model_number(model, "rope.scaling.factor", nb_model_number(model, "rope.scale_linear", 1));
-    nb_text kind = string_of(model, "rope.scaling.type");
-    float low = (float)nb_model_number(model, "rope.scaling.low_freq_factor", 0);
-    if (nb_text_is(kind, "llama3") && low > 0) { /* else the file has a tensor of factors */
-        r->scaling = NB_ROPE_LLAMA3;
-        r->beta_fast = (float)nb_model_number(model, "rope.scaling.high_freq_factor", 4);
-        r->beta_slow = low;
-    } else if (!kind.data || nb_text_is(kind, "none") || nb_text_is(kind, "llama3") ||
-               nb_text_is(kind, "longrope"))
-        r->scaling = kind.data || r->factor == 1 ? NB_ROPE_NONE : NB_ROPE_LINEAR;
-    else if (nb_text_is(kind, "linear"))
-        r->scaling = NB_ROPE_LINEAR;
-    else if (nb_text_is(kind, "yarn"))
-        r->scaling = NB_ROPE_YARN;
-    else
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "RoPE scaling \"%t\" is not supported; none, linear, llama3, longrope and yarn "
-                       "are", kind);
-    if (!(r->base > 1) || !(r->factor > 0) || !(r->original_context >= 1))
-        return NB_FAIL(err, NB_ERR_FORMAT, "%s.rope.* has impossible values (base %g, factor %g, original context %g)",
-                       model->family->name, (double)r->base, (double)r->factor, (double)r->original_context);
-    return NB_OK;
-}
-
-/* A width of 0 is of experts that the model has not: no tensor of theirs fits. */
-static int32_t configure_experts(nb_model *model, nb_error *err) {
-    nb_shape *s = &model->shape;
-    if (nb_model_number(model, "expert_count", 0) == 0)
-        return NB_OK;
-    NB_TRY(nb_model_size(model, "expert_count", &s->experts, 0, 1024, err));
-    NB_TRY(nb_model_size(model, "expert_used_count", &s->experts_used, 0, s->experts, err));
-    NB_TRY(nb_model_size(model, "expert_feed_forward_length", &s->expert_width, s->feed_forward, 1 << 20, err));
-    uint32_t shared;
-    NB_TRY(nb_model_size(model, "expert_shared_count", &shared, 1, 64, err));
-    return nb_model_size(model, "expert_shared_feed_forward_length", &s->shared_width, (double)shared * s->expert_width,
-                         1 << 22, err);
-}
-
-int32_t nb_model_configure(nb_model *model, nb_error *err) {
-    nb_shape *s = &model->shape;
-    const nb_tensor_info *embedding = nb_checkpoint_find_tensor(&model->checkpoint, "token_embd.weight");
-    if (!embedding)
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor token_embd.weight is missing; the file is not a whole %s model",
-                       model->family->name);
-    NB_TRY(nb_model_size(model, "block_count", &s->layers, 0, 1024, err));
-    NB_TRY(nb_model_size(model, "embedding_length", &s->width, 0, 1 << 20, err));
-    NB_TRY(nb_model_size(model, "feed_forward_length", &s->feed_forward, 0, 1 << 22, err));
-    NB_TRY(nb_model_size(model, "attention.head_count", &s->heads, 0, 4096, err));
-    NB_TRY(nb_model_size(model, "attention.head_count_kv", &s->kv_heads, s->heads, s->heads, err));
-    NB_TRY(nb_model_size(model, "attention.key_length", &s->head_size, s->width / s->heads, 4096, err));
-    NB_TRY(nb_model_size(model, "attention.value_length", &s->value_size, s->head_size, 4096, err));
-    NB_TRY(nb_model_size(model, "context_length", &s->context, 0, 1 << 27, err));
-    if (s->heads % s->kv_heads)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%u query heads over %u KV heads of %u and %u elements are not supported",
-                       s->heads, s->kv_heads, s->head_size, s->value_size);
-    if (embedding->n_dimensions > 2 || embedding->shape[1] > MAX_SIDE)
-        return NB_FAIL(err, NB_ERR_FORMAT, "token_embd.weight has an impossible shape");
-    s->vocabulary = (uint32_t)embedding->shape[1];
-    s->window = (uint32_t)NB_MIN(nb_model_number(model, "attention.sliding_window", 0), 1e9);
-    s->norm_epsilon = (float)nb_model_number(model, "attention.layer_norm_rms_epsilon",
-                                             nb_model_number(model, "attention.layer_norm_epsilon", 1e-5));
-    s->attention_scale = (float)nb_model_number(model, "attention.scale", 1 / sqrt((double)s->head_size));
-    double pooling = nb_model_number(model, "pooling_type", NB_POOLING_FILE); /* others: of rerankers, or none */
-    s->pooling = pooling > 0 && pooling <= NB_POOLING_LAST ? (uint32_t)pooling : NB_POOLING_FILE;
-    s->embedding_scale = s->residual_scale = s->logit_scale = 1;
-    NB_TRY(configure_experts(model, err));
-    return configure_rope(model, err);
-}
-
-int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err) {
-    NB_TRY(nb_model_configure(model, err));
-    model->shape.layer_norm = true;
-    return NB_OK;
-}
-
-/* Where tokens see those that follow a window has two sides. For files of the converter its size is the greatest distance on
- * either side. llama.cpp's have none on the side that follows. */
-int32_t nb_model_configure_family(nb_model *model, nb_error *err) {
-    nb_shape *s = &model->shape;
-    NB_TRY(model->family->configure(model, err));
-    if (s->ropes[0].pairs && s->ropes[0].odd)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.rope.dimension_count is %u; an odd number of elements cannot be rotated in pairs",
-                       model->family->name, 2 * s->ropes[0].pairs + 1);
-    bool ours = nb_text_is(nb_checkpoint_string(&model->checkpoint, "nibble.source"), "safetensors") ||
-                model->family == &nb_family_gemma_embedding;
-    s->both_ways |= nb_model_number(model, "attention.causal", 1) == 0;
-    s->window_after = ours ? s->window : UINT32_MAX;
-    if (s->both_ways && s->window && ours)
-        s->window++; /* its own position counts */
-    return NB_OK;
 }
 
 static const nb_family *find_family(const nb_checkpoint *c, nb_error *err) {
@@ -400,6 +269,7 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
             destinations[i].rows = (uint32_t)(info->shape[1] * info->shape[2]);
         } else {
             destinations[i].vector = (float **)(place + slot->at);
+            destinations[i].divides = slot->columns == NB_EXTENT_PAIRS;
         }
     }
     NB_TRY(check_places(c, destinations, err));

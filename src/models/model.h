@@ -134,18 +134,6 @@ struct nb_family {
 
 extern const nb_family *const nb_families[]; /* ends with NULL */
 
-/* All of the shape: what the family makes of the file, and whether tokens see those that follow. */
-int32_t nb_model_configure_family(nb_model *model, nb_error *err);
-
-/* Reads what most families share: the sizes, heads, norm and RoPE keys under "<architecture>.". */
-int32_t nb_model_configure(nb_model *model, nb_error *err);
-int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err); /* the same, where norms are about the mean */
-
-/* What the file says under "<architecture>.<suffix>": any number; a whole one from 1 to most (fallback = 0: required). */
-double nb_model_number(const nb_model *model, const char *suffix, double fallback);
-int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, double fallback, uint32_t most,
-                      nb_error *err);
-
 /* Finds the family, configures it, checks every tensor against the slots, and allocates the weights.
  * destinations: [n_tensors], receives where each tensor goes. */
 typedef struct nb_destination {
@@ -154,6 +142,7 @@ typedef struct nb_destination {
     float **vector;    /* or */
     const int32_t **order; /* or nothing: */
     enum { NB_TAKEN, NB_WITHOUT_EFFECT, NB_ONLY_ZEROS } left_out; /* the last: it must hold zeros, which change nothing */
+    bool divides;      /* the vector's numbers divide RoPE's frequencies */
 } nb_destination;
 int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *err);
 

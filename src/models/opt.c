@@ -31,7 +31,9 @@ static int32_t configure(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure_layer_norm(model, err));
     nb_shape *s = &model->shape;
     s->ropes[0].pairs = 0;
-    s->norms_last = nb_model_number(model, "do_layer_norm_before", 1) == 0;
+    bool before;
+    NB_TRY(nb_model_flag(model, "do_layer_norm_before", true, &before, err));
+    s->norms_last = !before;
     uint64_t columns = nb_checkpoint_find_tensor(&model->checkpoint, "token_embd.weight")->shape[0];
     s->embedding_width = (uint32_t)NB_MIN(columns, UINT32_MAX);
     bool projects = !is_absent(model, "project_in.weight") && !is_absent(model, "project_out.weight");

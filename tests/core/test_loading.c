@@ -6,6 +6,8 @@
 #include "check.h"
 #include "edit.h"
 
+#include <math.h>
+
 #define MODELS "tests/fixtures/models/"
 
 typedef struct change {
@@ -92,6 +94,102 @@ static void test_places(void) {
     check_changes(changes, sizeof changes / sizeof *changes);
 }
 
+/* Numbers that are computed with: what is not finite, or of no use, is refused by its key. */
+static void test_numbers(void) {
+    static const struct { const char *path, *key; double good, bad; } keys[] = {
+        {MODELS "qwen2.gguf", "qwen2.attention.layer_norm_rms_epsilon", 1e-5, -1e-5},
+        {MODELS "qwen2.gguf", "qwen2.rope.freq_base", 500000, 1},
+        {MODELS "qwen2.gguf", "qwen2.rope.freq_base", 2, -10000},
+        {MODELS "qwen2.gguf", "qwen2.rope.scaling.factor", 8, -8},
+        {MODELS "qwen2.gguf", "qwen2.rope.scaling.factor", 0, 1e-30},
+        {MODELS "qwen2.gguf", "qwen2.rope.scale_linear", 2, 1e30},
+        {MODELS "qwen2.gguf", "qwen2.rope.scaling.attn_factor", 2, 0},
+        {MODELS "qwen2.gguf", "qwen2.rope.scaling.original_context_length", 64, -1},
+        {MODELS "qwen2.gguf", "qwen2.attention.head_count_kv", 2, 2.5},
+        {MODELS "qwen2.gguf", "qwen2.context_length", 100, 1e18},
+        {MODELS "qwen2.gguf", "qwen2.pooling_type", 2, 4},
+        {MODELS "gpt2.gguf", "gpt2.attention.layer_norm_epsilon", 0.1, 2},
+        {MODELS "gemma2.gguf", "gemma2.attn_logit_softcapping", 20, -1},
+        {MODELS "gemma2.gguf", "gemma2.final_logit_softcapping", 0, 1e7},
+        {MODELS "gemma2.gguf", "gemma2.rope.freq_base_swa", 500, 0},
+        {MODELS "gemma3.gguf", "gemma3.rope.freq_base_swa", 500, 0},
+        {MODELS "gemma3.gguf", "gemma3.attention.sliding_window", 3, -3},
+        {MODELS "gemma3.gguf", "gemma3.attention.sliding_window_pattern", 0, 1025},
+        {MODELS "granite.gguf", "granite.logit_scale", 8, 0},
+        {MODELS "granite.gguf", "granite.residual_scale", 0, -1},
+        {MODELS "granite.gguf", "granite.embedding_scale", 0, 1e7},
+        {MODELS "granite.gguf", "granite.attention.scale", 0, -1},
+        {MODELS "granite.gguf", "granite.rope.scaling.finetuned", 0, 2},
+        {MODELS "gptneox.gguf", "gptneox.use_parallel_residual", 0, 3},
+        {MODELS "rope-yarn.gguf", "llama.rope.scaling.factor", 2, -1},
+        {"tests/fixtures/encoders/bert.gguf", "tokenizer.ggml.token_type_count", 2, -1},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const double bad[] = {(double)NAN, (double)INFINITY, (double)-INFINITY, keys[i].bad, 1e300};
+        change c = {keys[i].path, {SET(keys[i].key, F64, keys[i].good)}, NULL};
+        check_changes(&c, 1);
+        c.message = keys[i].key;
+        for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+            c.edits[0].number = bad[k];
+            check_changes(&c, 1);
+        }
+        c.edits[0] = (test_edit)SET_TEXT(keys[i].key, "1");
+        check_changes(&c, 1);
+        c.edits[0] = (test_edit)SET_ARRAY(keys[i].key, F32, 3, 1, 1, 1);
+        check_changes(&c, 1);
+    }
+    static const change factors[] = {
+        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_long.weight", F32, 4, 1, 2, 3, 4)}, NULL},
+        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_long.weight", F32, 4, 1, 2, 0, 4)}, "number 2 of tensor rope_factors_long"},
+        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_short.weight", F32, 4, 1, -2, 1, 4)}, "number 1 of tensor rope_factors_sh"},
+        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_short.weight", F32, 4, NAN, 2, 1, 4)}, "is no factor of RoPE"},
+        {MODELS "rope-llama3.gguf", {RESHAPE("rope_freqs.weight", F32, 4, 1, 2, 3, INFINITY)}, "number 3 of tensor rope_freqs"},
+    };
+    check_changes(factors, sizeof factors / sizeof *factors);
+}
+
+/* Lists of one number for each layer, keys that must have one value, and those that must be there. */
+static void test_keys(void) {
+    static const change changes[] = {
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count", U32, 2, 4, 4)}, NULL},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count_kv", I32, 2, 2, 2)}, NULL},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.feed_forward_length", U64, 2, 48, 48)}, NULL},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.feed_forward_length", U32, 2, 48, 32)}, "qwen2.feed_forward_length differs from layer"},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count_kv", U32, 3, 2, 2, 2)}, "a list of 3 numbers, for 2 layers"},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count_kv", U32, 0, 0)}, "a list of 0 numbers"},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count", F32, 2, NAN, 4)}, "qwen2.attention.head_count is out of range"},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.block_count", U32, 2, 2, 2)}, "qwen2.block_count is not a number"},
+        {MODELS "mixtral.gguf", {SET_ARRAY("llama.expert_used_count", U32, 2, 2, 2)}, NULL},
+        {MODELS "qwen2moe.gguf", {SET_ARRAY("qwen2moe.expert_feed_forward_length", U32, 2, 20, 20)}, NULL},
+        {MODELS "gemma3.gguf", {SET_ARRAY("gemma3.attention.sliding_window_pattern", BOOL, 8, 1, 1, 1, 1, 1, 0, 1, 1)}, NULL},
+        {MODELS "gemma3.gguf", {SET_ARRAY("gemma3.attention.sliding_window_pattern", BOOL, 8, 1, 0, 0, 1, 1, 0, 1, 1)},
+         "gemma3.attention.sliding_window_pattern lists"},
+        {MODELS "qwen2.gguf", {SET("qwen2.embedding_length_out", U32, 32)}, NULL},
+        {MODELS "qwen2.gguf", {SET("qwen2.embedding_length_out", U32, 16)}, "qwen2.embedding_length_out is 16"},
+        {MODELS "qwen2.gguf", {SET("qwen2.nextn_predict_layers", U32, 1)}, "qwen2.nextn_predict_layers is 1; of qwen2 models only 0"},
+        {MODELS "qwen2.gguf", {SET("qwen2.nextn_predict_layers", U32, 0)}, NULL},
+        {MODELS "mixtral.gguf", {SET("llama.expert_group_count", U32, 2)}, "llama.expert_group_count is 2"},
+        {MODELS "mixtral.gguf", {SET("llama.expert_group_count", F32, NAN)}, "llama.expert_group_count is"},
+        {MODELS "qwen2.gguf", {SET("qwen2.attention.key_length_swa", U32, 4)}, "qwen2.attention.key_length_swa is 4"},
+        {MODELS "qwen2.gguf", {SET("qwen2.rope.dimension_count_swa", U32, 6)}, "qwen2.rope.dimension_count_swa is 6"},
+        {MODELS "deepseek.gguf", {SET("deepseek.expert_weights_scale", F32, 2.5)}, "deepseek.expert_weights_scale is 2.5"},
+        {MODELS "granite.gguf", {SET_ARRAY("granite.deepstack_mapping", I32, 2, -1, 0)}, "granite.deepstack_mapping is"},
+        {MODELS "granite.gguf", {SET_ARRAY("granite.deepstack_mapping", I32, 2, -1, -1)}, NULL},
+        {MODELS "qwen2.gguf", {SET_TEXT("qwen2.rope.scaling.type", "ntk")}, "RoPE scaling \"ntk\""},
+        {MODELS "qwen2.gguf", {SET("qwen2.a.key.of.nobodys", F32, NAN)}, NULL},
+        {MODELS "qwen2.gguf", {SET("qwen2.attention.layer_norm_epsilon", F32, NAN)}, NULL}, /* of others */
+        {MODELS "qwen2.gguf", {DROP("qwen2.attention.layer_norm_rms_epsilon")}, "qwen2.attention.layer_norm_rms_epsilon is missing"},
+        {MODELS "gpt2.gguf", {DROP("gpt2.attention.layer_norm_epsilon")}, "gpt2.attention.layer_norm_epsilon is missing"},
+        {MODELS "granite.gguf", {DROP("granite.logit_scale")}, "granite.logit_scale is missing"},
+        {MODELS "gptneox.gguf", {DROP("gptneox.use_parallel_residual")}, "gptneox.use_parallel_residual is missing"},
+        {MODELS "deepseek.gguf", {DROP("deepseek.expert_shared_count")}, "deepseek.expert_shared_count is missing"},
+        {MODELS "deepseek.gguf", {DROP("deepseek.expert_feed_forward_length")}, "deepseek.expert_feed_forward_length is missing"},
+    };
+    check_changes(changes, sizeof changes / sizeof *changes);
+}
+
 void test_loading(void) {
     test_places();
+    test_numbers();
+    test_keys();
 }

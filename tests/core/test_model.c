@@ -286,7 +286,7 @@ static void check_families(void) {
     static const contradiction gemma3[] = {
         {"blk.1.post_ffw_norm.weight", "blk.1.post_fxw_norm.weight", "post_fxw_norm.weight is not part"},
         {"gemma3.attention.layer_norm_rms_epsilon", "gemma3.attention.sliding_window_pattern",
-         "sliding_window_pattern is out of range"},
+         "layer_norm_rms_epsilon is missing"},
     };
     check_family("tests/fixtures/models/gemma3.gguf", gemma3, 2);
     check_family("tests/fixtures/models/gemma2.gguf", NULL, 0);

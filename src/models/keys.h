@@ -1,0 +1,34 @@
+/* Which keys of a GGUF file count for an architecture: those that llama.cpp reads for it (tests/oracles/gguf_keys.py lists them,
+ * and tests/keys.test.js fails for one that is missing here). What llama.cpp does not read is ignored, whatever it says. */
+#ifndef NB_KEYS_H
+#define NB_KEYS_H
+
+#include "model.h"
+
+typedef enum nb_key_rule {
+    NB_KEY_HEEDED,   /* configure reads it */
+    NB_KEY_BY_LAYER, /* the same; it may be a list of one number for each layer, which must be equal */
+    NB_KEY_OURS,     /* configure reads it, though llama.cpp does not: the comment says why */
+    NB_KEY_LIMITED,  /* another number would ask for another computation: only whole ones from `least` to `most` are supported */
+    NB_KEY_HARMLESS  /* llama.cpp reads it, and it changes nothing for this architecture */
+} nb_key_rule;
+
+typedef struct nb_key {
+    const char *architectures; /* "a b c"; NULL: all */
+    const char *suffix;        /* what follows "<architecture>." */
+    nb_key_rule rule;
+    int8_t least, most;
+} nb_key;
+
+/* The line of an architecture's key; NULL: it is ignored. nb_keys ends with suffix = NULL. */
+extern const nb_key nb_keys[];
+const nb_key *nb_key_of(const char *architecture, const char *suffix);
+bool nb_key_is_of(const nb_key *key, const char *architecture);
+
+/* What the file says under "<architecture>.<suffix>"; NULL if that is absent, or to be ignored. */
+const nb_value *nb_keys_value(const nb_model *model, const char *suffix);
+
+/* NB_ERR_UNSUPPORTED if a key asks for what is not supported. */
+int32_t nb_keys_check(const nb_model *model, nb_error *err);
+
+#endif
