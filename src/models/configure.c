@@ -123,6 +123,8 @@ static int32_t configure_rope(nb_model *model, nb_error *err) {
     const char *name = model->family->name;
     uint32_t rotated;
     NB_TRY(nb_model_size(model, "rope.dimension_count", &rotated, s->head_size, s->head_size, err));
+    if (nb_key_of(name, "rope.dimension_count")->rule == NB_KEY_SAME && !nb_keys_are_ours(model))
+        NB_TRY(require_same(model, "rope.dimension_count", s->head_size, err));
     NB_TRY(require_same(model, "rope.dimension_count_swa", rotated, err));
     r->odd = rotated % 2;
     r->pairs = rotated / 2;
@@ -210,6 +212,7 @@ static int32_t configure(nb_model *model, const char *epsilon, nb_error *err) {
     NB_TRY(read(model, "pooling_type", (nb_range){-1, NB_POOLING_LAST}, &pooling, err));
     s->pooling = pooling > 0 ? (uint32_t)pooling : NB_POOLING_FILE;
     s->embedding_scale = s->residual_scale = s->logit_scale = 1;
+    s->dense_layers = UINT32_MAX;
     NB_TRY(configure_experts(model, err));
     return configure_rope(model, err);
 }

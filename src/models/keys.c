@@ -45,7 +45,7 @@ const nb_key nb_keys[] = {
     /* what all have */
     {NULL, "context_length", NB_KEY_HEEDED, 0, 0},
     {NULL, "embedding_length", NB_KEY_HEEDED, 0, 0},
-    {NULL, "embedding_length_out", NB_KEY_HEEDED, 0, 0},
+    {NULL, "embedding_length_out", NB_KEY_SAME, 0, 0},
     {NULL, "block_count", NB_KEY_HEEDED, 0, 0},
     {NULL, "nextn_predict_layers", NB_KEY_LIMITED, 0, 0}, /* layers that predict tokens after the next */
     {NULL, "feed_forward_length", NB_KEY_BY_LAYER, 0, 0},
@@ -53,8 +53,8 @@ const nb_key nb_keys[] = {
     {NULL, "attention.head_count_kv", NB_KEY_BY_LAYER, 0, 0},
     {NULL, "attention.key_length", NB_KEY_HEEDED, 0, 0},
     {NULL, "attention.value_length", NB_KEY_HEEDED, 0, 0},
-    {NULL, "attention.key_length_swa", NB_KEY_HEEDED, 0, 0},
-    {NULL, "attention.value_length_swa", NB_KEY_HEEDED, 0, 0},
+    {NULL, "attention.key_length_swa", NB_KEY_SAME, 0, 0},
+    {NULL, "attention.value_length_swa", NB_KEY_SAME, 0, 0},
     {NULL, "attention.causal", NB_KEY_HEEDED, 0, 0},
     {NULL, "pooling_type", NB_KEY_HEEDED, 0, 0},
     {NULL, "classifier.pooling_type", NB_KEY_HARMLESS, 0, 0}, /* of rerankers, whose tensors are refused */
@@ -63,8 +63,9 @@ const nb_key nb_keys[] = {
     {NULL, "expert_used_count", NB_KEY_BY_LAYER, 0, 0},
     {NULL, "expert_group_count", NB_KEY_LIMITED, 0, 1},
     {NULL, "expert_group_used_count", NB_KEY_HARMLESS, 0, 0}, /* of several groups */
-    {NULL, "rope.dimension_count", NB_KEY_HEEDED, 0, 0},
-    {NULL, "rope.dimension_count_swa", NB_KEY_HEEDED, 0, 0},
+    {"phi2 phi3 gptneox stablelm gemma gemma2 gemma3 gpt2 bert nomic-bert opt", "rope.dimension_count", NB_KEY_HEEDED, 0, 0},
+    {NULL, "rope.dimension_count", NB_KEY_SAME, 0, 0}, /* as the head's size */
+    {NULL, "rope.dimension_count_swa", NB_KEY_SAME, 0, 0},
     {NULL, "rope.freq_base", NB_KEY_HEEDED, 0, 0},
     {NULL, "rope.scale_linear", NB_KEY_HEEDED, 0, 0},
     {NULL, "rope.scaling.type", NB_KEY_HEEDED, 0, 0},
@@ -95,12 +96,14 @@ const nb_key *nb_key_of(const char *architecture, const char *suffix) {
     return NULL;
 }
 
+bool nb_keys_are_ours(const nb_model *model) {
+    return nb_text_is(nb_checkpoint_string(&model->checkpoint, "nibble.source"), "safetensors");
+}
+
 const nb_value *nb_keys_value(const nb_model *model, const char *suffix) {
     const nb_checkpoint *c = &model->checkpoint;
     const nb_key *line = nb_key_of(model->family->name, suffix);
-    /* nibble's converter writes what configure reads and nothing else */
-    bool ours = nb_text_is(nb_checkpoint_string(c, "nibble.source"), "safetensors");
-    if (!ours && (!line || line->rule == NB_KEY_HARMLESS))
+    if (!nb_keys_are_ours(model) && (!line || line->rule == NB_KEY_HARMLESS))
         return NULL;
     char key[128];
     nb_writer w = nb_writer_over(key, sizeof key);

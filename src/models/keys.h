@@ -10,6 +10,7 @@ typedef enum nb_key_rule {
     NB_KEY_BY_LAYER, /* the same; it may be a list of one number for each layer, which must be equal */
     NB_KEY_OURS,     /* configure reads it, though llama.cpp does not: the comment says why */
     NB_KEY_LIMITED,  /* another number would ask for another computation: only whole ones from `least` to `most` are supported */
+    NB_KEY_SAME,     /* configure reads it; another number than that of other keys is refused */
     NB_KEY_HARMLESS  /* llama.cpp reads it, and it changes nothing for this architecture */
 } nb_key_rule;
 
@@ -24,6 +25,9 @@ typedef struct nb_key {
 extern const nb_key nb_keys[];
 const nb_key *nb_key_of(const char *architecture, const char *suffix);
 bool nb_key_is_of(const nb_key *key, const char *architecture);
+
+/* The file comes from nibble's converter, which writes what configure reads and nothing else. */
+bool nb_keys_are_ours(const nb_model *model);
 
 /* What the file says under "<architecture>.<suffix>"; NULL if that is absent, or to be ignored. */
 const nb_value *nb_keys_value(const nb_model *model, const char *suffix);

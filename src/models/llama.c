@@ -96,6 +96,9 @@ static const nb_slot DEEPSEEK[] = {
 static int32_t configure_deepseek(nb_model *model, nb_error *err) {
     NB_TRY(configure_llama(model, err));
     model->shape.experts_sum_to_1 = false;
+    float dense;
+    NB_TRY(nb_model_float(model, "leading_dense_block_count", 0, 0, 1024, &dense, err));
+    model->shape.dense_layers = (uint32_t)dense;
     NB_TRY(nb_model_require(model, "expert_feed_forward_length", err));
     return nb_model_require(model, "expert_shared_count", err);
 }

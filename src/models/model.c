@@ -287,6 +287,9 @@ static int32_t check_complete(const nb_model *model, nb_error *err) {
             return NB_FAIL(err, NB_ERR_FORMAT, "tensor %s is missing; the file is not whole", s->name);
         for (uint32_t i = 0; s->in_layer && i < model->shape.layers; i++) {
             const nb_layer *layer = &model->layers[i];
+            if (model->shape.dense_layers != UINT32_MAX && (i < model->shape.dense_layers) == (layer->router.rows > 0))
+                return NB_FAIL(err, NB_ERR_FORMAT, "blk.%u %s experts, but %s.leading_dense_block_count is %u; the file is broken", i,
+                               layer->router.rows ? "has" : "has no", model->family->name, model->shape.dense_layers);
             nb_need kind = layer->router.rows ? NB_MIXTURE : NB_DENSE;
             if ((s->need == NB_ALWAYS || s->need == kind) && !is_filled(layer, s))
                 return NB_FAIL(err, NB_ERR_FORMAT, "tensor blk.%u.%s is missing; the file is not whole", i, s->name);

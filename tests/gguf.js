@@ -1,0 +1,191 @@
+// GGUF files as the tests change and make them (ggml-org/ggml, docs/gguf.md).
+
+/** GGUF's numbers for value types, and how each is written. */
+const TYPES = { u8: 0, i8: 1, u16: 2, i16: 3, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10, i64: 11, f64: 12 };
+const SIZES = { 0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8 };
+const ALIGNMENT = 32;
+
+/** @typedef {keyof typeof TYPES} Type */
+/** A value: its type, and a number, boolean, string or an array of these. @typedef {[Type, any]} Value */
+/** shape: fastest side first. @typedef {{ name: string, shape: number[], type: number, bytes: number, data?: Uint8Array }} Tensor */
+
+class Bytes {
+    /** @type {Uint8Array[]} */
+    parts = [];
+    length = 0;
+
+    /** @param {Uint8Array} bytes */
+    put(bytes) {
+        this.parts.push(bytes);
+        this.length += bytes.length;
+    }
+
+    /** @param {number} size @param {(view: DataView) => void} write */
+    number(size, write) {
+        const view = new DataView(new ArrayBuffer(size));
+        write(view);
+        this.put(new Uint8Array(view.buffer));
+    }
+
+    /** @param {number} x */
+    u32(x) {
+        this.number(4, (view) => view.setUint32(0, x, true));
+    }
+
+    /** @param {number} x */
+    u64(x) {
+        this.number(8, (view) => view.setBigUint64(0, BigInt(x), true));
+    }
+
+    /** @param {string} text */
+    text(text) {
+        const utf8 = new TextEncoder().encode(text);
+        this.u64(utf8.length);
+        this.put(utf8);
+    }
+
+    /** @param {Type} type @param {any} value */
+    value(type, value) {
+        switch (type) {
+            case 'string': return this.text(value);
+            case 'bool': return this.put(Uint8Array.of(value ? 1 : 0));
+            case 'u8': case 'i8': return this.put(Uint8Array.of(value));
+            case 'u16': case 'i16': return this.number(2, (view) => view.setUint16(0, value, true));
+            case 'u32': case 'i32': return this.u32(value);
+            case 'f32': return this.number(4, (view) => view.setFloat32(0, value, true));
+            case 'f64': return this.number(8, (view) => view.setFloat64(0, value, true));
+            default: return this.number(8, (view) => view.setBigInt64(0, BigInt(value), true));
+        }
+    }
+
+    pad() {
+        this.put(new Uint8Array(-this.length & (ALIGNMENT - 1)));
+    }
+
+    bytes() {
+        const all = new Uint8Array(this.length);
+        let at = 0;
+        for (const part of this.parts) {
+            all.set(part, at);
+            at += part.length;
+        }
+        return all;
+    }
+}
+
+/**
+ * The bytes before the first tensor's data. Tensors lie in their order, each aligned.
+ * @param {Map<string, Value | Uint8Array>} values an array of them is [type, [...]]; bytes are a value as it stood in another file
+ * @param {Tensor[]} tensors
+ */
+export function header(values, tensors) {
+    const out = new Bytes();
+    out.put(new TextEncoder().encode('GGUF'));
+    out.u32(3);
+    out.u64(tensors.length);
+    out.u64(values.size);
+    for (const [key, value] of values) {
+        out.text(key);
+        if (value instanceof Uint8Array) {
+            out.put(value);
+        } else if (Array.isArray(value[1])) {
+            out.u32(TYPES.array);
+            out.u32(TYPES[value[0]]);
+            out.u64(value[1].length);
+            for (const item of value[1])
+                out.value(value[0], item);
+        } else {
+            out.u32(TYPES[value[0]]);
+            out.value(value[0], value[1]);
+        }
+    }
+    let at = 0;
+    for (const tensor of tensors) {
+        out.text(tensor.name);
+        out.u32(tensor.shape.length);
+        for (const side of tensor.shape)
+            out.u64(side);
+        out.u32(tensor.type);
+        out.u64(at);
+        at += Math.ceil(tensor.bytes / ALIGNMENT) * ALIGNMENT;
+    }
+    out.pad();
+    return out.bytes();
+}
+
+/**
+ * A whole file, which has its tensors' data.
+ * @param {Map<string, Value | Uint8Array>} values @param {Tensor[]} tensors
+ */
+export function whole(values, tensors) {
+    const out = new Bytes();
+    out.put(header(values, tensors));
+    for (const tensor of tensors) {
+        out.put(/** @type {Uint8Array} */ (tensor.data));
+        out.pad();
+    }
+    return out.bytes();
+}
+
+/**
+ * A file's values, as bytes, and its tensors.
+ * @param {Uint8Array} file
+ */
+export function parse(file) {
+    const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+    let at = 8;
+    const u32 = () => view.getUint32((at += 4) - 4, true), u64 = () => Number(view.getBigUint64((at += 8) - 8, true));
+    const text = () => {
+        const length = u64();
+        return new TextDecoder().decode(file.subarray(at, at += length));
+    };
+    const skip = (/** @type {number} */ type) => {
+        if (type === TYPES.string) {
+            const length = u64();
+            at += length;
+        } else if (type === TYPES.array) {
+            for (let item = u32(), left = u64(); left > 0; left--)
+                skip(item);
+        } else {
+            at += SIZES[/** @type {keyof typeof SIZES} */ (type)];
+        }
+    };
+    const nTensors = u64(), nValues = u64();
+    /** @type {Map<string, Value | Uint8Array>} */
+    const values = new Map();
+    for (let i = 0; i < nValues; i++) {
+        const key = text(), start = at;
+        skip(u32());
+        values.set(key, file.subarray(start, at));
+    }
+    /** @type {(Tensor & { at: number })[]} */
+    const tensors = [];
+    for (let i = 0; i < nTensors; i++) {
+        const name = text(), shape = Array.from({ length: u32() }, u64);
+        tensors.push({ name, shape, type: u32(), at: u64(), bytes: 0 });
+    }
+    const data = Math.ceil(at / ALIGNMENT) * ALIGNMENT;
+    const ends = [...tensors.map((tensor) => tensor.at), file.length - data].sort((a, b) => a - b);
+    for (const tensor of tensors) {
+        // up to where the next begins: with the padding, which is as good
+        tensor.data = file.subarray(data + tensor.at, data + ends[ends.lastIndexOf(tensor.at) + 1]);
+        tensor.bytes = tensor.data.length;
+    }
+    return { values, tensors };
+}
+
+/**
+ * The file with some values of its architecture changed.
+ * @param {Uint8Array} file
+ * @param {Record<string, Value | null>} edits by what follows "<architecture>."; null: it is taken away
+ */
+export function edited(file, edits) {
+    const { values, tensors } = parse(file);
+    const architecture = new TextDecoder().decode(/** @type {Uint8Array} */ (values.get('general.architecture')).subarray(12));
+    for (const [suffix, value] of Object.entries(edits))
+        if (value)
+            values.set(`${architecture}.${suffix}`, value);
+        else
+            values.delete(`${architecture}.${suffix}`);
+    return whole(values, tensors);
+}
