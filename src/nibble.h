@@ -84,6 +84,11 @@ enum {
 /* total_bytes: the file's size if known, else 0 (a double, exact to 2^53, so that JavaScript can pass it). */
 nb_loader *nb_loader_new(double total_bytes, uint32_t flags, nb_error *err);
 
+/* Also checks, once the header is there and before any weights are wanted, that a session of this pool, context and kv_type
+ * (nb_session_new) fits beside the weights; if not, the error says which context would. at_most: a context of the model's own if
+ * that is smaller. Call it before the first bytes are committed; pool must outlive the loader. */
+void nb_loader_expect(nb_loader *loader, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type);
+
 /* Where the file's next bytes go, and how many fit. *capacity = 0 says that the loader needs no more bytes.
  * The address is good until the next nb_loader_commit. */
 uint8_t *nb_loader_space(nb_loader *loader, size_t *capacity);

@@ -26,6 +26,7 @@ const DETOKENIZE_SPECIAL = 1, DETOKENIZE_WHOLE = 2;
 const LOGITS_LAST = 0, LOGITS_ALL = 1;
 const TYPE_USER_DEFINED = 4; // GGUF's number
 const POOLINGS = { file: 0, mean: 1, cls: 2, last: 3 };
+/** @type {Record<string, number>} */
 const KV_TYPES = { f32: 0, f16: 1, q8_0: 8, i16: 25 };
 const PRECISIONS = { exact: 0, fast: 1 };
 
@@ -91,7 +92,7 @@ export class Engine {
         engine.pool = core.object('nb_pool_new', threads);
         // the first to fail ends the load: a thread that does not start is told before a long download ends
         [engine.model] = await Promise.all([
-            opening.then((opened) => loadModel(core, opened, options.headerOnly ? LOAD_HEADER : LOAD_ALL, port.progress)),
+            opening.then((opened) => loadModel(engine, opened, options, port.progress)),
             engine.startWorkers(options.assets.poolWorkerUrl, port.watch),
         ]);
         engine.description = engine.describe();
@@ -568,14 +569,16 @@ async function openModel(source, options, nextFromPort) {
 
 /**
  * The bytes -> the model.
- * @param {import('./core.js').Core} core
+ * @param {Engine} engine
  * @param {import('./stream.js').Opened} source
- * @param {number} flags
+ * @param {Record<string, any>} options checked
  * @param {(progress: Progress) => void} report
  */
-async function loadModel(core, source, flags, report) {
+async function loadModel({ core, pool }, source, { headerOnly, contextLength, kvType }, report) {
     const { exports } = core;
-    const loader = core.object('nb_loader_new', source.total, flags);
+    const loader = core.object('nb_loader_new', source.total, headerOnly ? LOAD_HEADER : LOAD_ALL);
+    if (!headerOnly) // a context that does not fit is told before the weights are fetched
+        exports.nb_loader_expect(loader, pool, contextLength ?? DEFAULT_CONTEXT, contextLength === undefined ? 1 : 0, KV_TYPES[kvType]);
     const meter = new Meter(report);
     const total = () => source.total || exports.nb_loader_total(loader);
     const sink = feedSink(core, 'nb_loader', loader, () => meter.tick(sink.loaded, total()));

@@ -23,6 +23,10 @@ static uintptr_t top; /* end of what was handed out from the memory's end */
 
 enum { PAGE = 65536 };
 
+/* A memory may have 4 GB, whose end no pointer of 32 bits can name: its last page stays free. */
+#define MOST_ADDRESS ((uint64_t)UINT32_MAX + 1 - PAGE)
+#define MOST_BYTES (MOST_ADDRESS - 2 * ALIGNMENT)
+
 static void release(block *b) {
     block **link = &free_list;
     while (*link && *link < b)
@@ -45,11 +49,10 @@ static void release(block *b) {
 static bool extend(size_t bytes) {
     if (!top)
         top = NB_ROUND_UP((uintptr_t)&__heap_base, ALIGNMENT);
-    uintptr_t have = __builtin_wasm_memory_size(0) * (uintptr_t)PAGE;
-    if (bytes > UINTPTR_MAX - PAGE - top)
+    uint64_t have = (uint64_t)__builtin_wasm_memory_size(0) * PAGE, end = (uint64_t)top + bytes;
+    if (end > MOST_ADDRESS)
         return false;
-    if (top + bytes > have &&
-        __builtin_wasm_memory_grow(0, (top + bytes - have + PAGE - 1) / PAGE) == (uintptr_t)-1)
+    if (end > have && __builtin_wasm_memory_grow(0, (size_t)((end - have + PAGE - 1) / PAGE)) == (uintptr_t)-1)
         return false;
     block *b = (block *)top;
     b->size = bytes;
@@ -58,8 +61,19 @@ static bool extend(size_t bytes) {
     return true;
 }
 
+uint64_t nb_memory_left(void) {
+    uint64_t left = MOST_ADDRESS - NB_MAX(top, (uintptr_t)&__heap_base), largest = 0;
+    for (const block *b = free_list; b; b = b->next) {
+        largest = NB_MAX(largest, b->size);
+        if ((uintptr_t)b + b->size == top)
+            left += b->size;
+    }
+    largest = NB_MAX(largest, left);
+    return largest - NB_MIN(largest, 2 * ALIGNMENT);
+}
+
 void *nb_alloc(size_t bytes) {
-    if (bytes > SIZE_MAX / 2)
+    if (bytes > MOST_BYTES)
         return NULL;
     size_t need = NB_ROUND_UP(bytes, (size_t)ALIGNMENT) + ALIGNMENT;
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -97,6 +111,12 @@ void nb_free(void *p) {
 
 #include <stdlib.h>
 
+#define MOST_BYTES (SIZE_MAX / 2)
+
+uint64_t nb_memory_left(void) {
+    return MOST_BYTES;
+}
+
 static bool allocation_forbidden; /* the native tests use one session at a time */
 
 void nb_forbid_allocation(bool forbidden) {
@@ -108,7 +128,7 @@ void *nb_alloc(size_t bytes) {
         __builtin_trap();
     /* not aligned_alloc, which wants the size rounded up: the sanitizers should see the first byte past the end */
     void *p = NULL;
-    return bytes > SIZE_MAX / 2 || posix_memalign(&p, ALIGNMENT, bytes ? bytes : 1) ? NULL : p;
+    return bytes > MOST_BYTES || posix_memalign(&p, ALIGNMENT, bytes ? bytes : 1) ? NULL : p;
 }
 
 void nb_free(void *p) {
@@ -125,23 +145,34 @@ void *nb_alloc_items(uint64_t count, uint64_t size) {
 void *nb_arena_take(nb_arena *arena, uint64_t count, uint64_t size) {
     uint64_t bytes, end;
     if (!nb_multiply(count, size, &bytes) || bytes > UINT64_MAX - ALIGNMENT ||
-        !nb_add(arena->used, NB_ROUND_UP(bytes, (uint64_t)ALIGNMENT), &end) || end > SIZE_MAX / 2 ||
-        (arena->base && end > arena->size)) {
+        !nb_add(arena->used, NB_ROUND_UP(bytes, (uint64_t)ALIGNMENT), &end) || (arena->base && end > arena->size)) {
         arena->failed = true;
         return NULL;
     }
     void *p = arena->base ? arena->base + arena->used : NULL;
-    arena->used = (size_t)end;
+    arena->used = end;
     return p;
 }
 
+static uint32_t megabytes(uint64_t bytes) {
+    return (uint32_t)NB_MIN(bytes >> 20, UINT32_MAX);
+}
+
+int32_t nb_memory_refuse(const char *what, uint64_t bytes, nb_error *err) {
+    uint64_t left = nb_memory_left();
+    if (bytes > left)
+        return NB_FAIL(err, NB_ERR_MEMORY, "%s: %u MB are needed, and %u MB are left of the %u MB that WebAssembly can address; take a "
+                       "smaller model, one of fewer bits, or a smaller context", what, megabytes(bytes), megabytes(left),
+                       megabytes(MOST_BYTES));
+    return NB_FAIL(err, NB_ERR_MEMORY, "%s: %u MB are needed, and this engine or device gives no more memory; close what else is open, "
+                   "or take a smaller model, one of fewer bits, or a smaller context", what, megabytes(bytes));
+}
+
 int32_t nb_arena_reserve(nb_arena *arena, const char *what, nb_error *err) {
-    if (arena->failed)
-        return NB_FAIL(err, NB_ERR_MEMORY, "%s needs more memory than this build can address; try a smaller model or context", what);
-    arena->base = nb_alloc(arena->used);
+    uint64_t bytes = arena->failed ? UINT64_MAX : arena->used;
+    arena->base = bytes <= MOST_BYTES ? nb_alloc((size_t)bytes) : NULL;
     if (!arena->base)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %s (%u MB); try a smaller model or context", what,
-                       (uint32_t)(arena->used >> 20));
+        return nb_memory_refuse(what, bytes, err);
     arena->size = arena->used;
     arena->used = 0;
     return NB_OK;
@@ -149,7 +180,7 @@ int32_t nb_arena_reserve(nb_arena *arena, const char *what, nb_error *err) {
 
 int32_t nb_arena_allocate(nb_arena *arena, const char *what, nb_error *err) {
     NB_TRY(nb_arena_reserve(arena, what, err));
-    memset(arena->base, 0, arena->size);
+    memset(arena->base, 0, (size_t)arena->size);
     return NB_OK;
 }
 

@@ -20,11 +20,17 @@ static inline void nb_forbid_allocation(bool forbidden) {
 /* nb_alloc of so many items; NULL, too, where there is no such size. */
 void *nb_alloc_items(uint64_t count, uint64_t size);
 
+/* Bytes that an allocation may have at most now: of addresses that nobody has. The engine may give less. */
+uint64_t nb_memory_left(void);
+
+/* NB_ERR_MEMORY, in a sentence: so many bytes were wanted, and how many there are. */
+int32_t nb_memory_refuse(const char *what, uint64_t bytes, nb_error *err);
+
 typedef struct nb_arena {
     uint8_t *base; /* NULL while measuring */
-    size_t size;
-    size_t used;   /* a multiple of 64 */
-    bool failed;   /* a size overflowed, or the arena was too small */
+    uint64_t size;
+    uint64_t used; /* a multiple of 64; while measuring it may be more than any memory has */
+    bool failed;   /* not even 64 bits hold the size, or the arena was too small */
 } nb_arena;
 
 /* Two passes over the same code: with base = NULL nb_arena_take only counts (and returns NULL); after nb_arena_reserve

@@ -8,6 +8,7 @@
 #include "../kernels/finite.h"
 #include "../kernels/traits.h"
 #include "model.h"
+#include "session.h"
 
 enum { FIRST_HEADER = 1 << 20, STAGING = 1 << 20 };
 
@@ -23,6 +24,11 @@ struct nb_loader {
     nb_destination *destinations; /* [n_tensors] */
     uint64_t tensor;              /* being filled */
     uint64_t rows_done;           /* of it */
+    struct {                      /* the session that is to follow */
+        bool known, at_most;
+        nb_pool *pool;
+        uint32_t context, kv_type;
+    } expected;
 };
 
 nb_loader *nb_loader_new(double total_bytes, uint32_t flags, nb_error *err) {
@@ -55,6 +61,14 @@ void nb_loader_free(nb_loader *l) {
 
 double nb_loader_total(const nb_loader *l) {
     return l->told > 0 || l->stage == HEADER || !l->model ? l->told : (double)l->model->checkpoint.total_bytes;
+}
+
+void nb_loader_expect(nb_loader *l, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type) {
+    l->expected.known = true;
+    l->expected.at_most = at_most;
+    l->expected.pool = pool;
+    l->expected.context = context;
+    l->expected.kv_type = kv_type;
 }
 
 uint8_t *nb_loader_space(nb_loader *l, size_t *capacity) {
@@ -214,7 +228,12 @@ static int32_t open_model(nb_loader *l, nb_error *err) {
     l->capacity = (size_t)capacity;
     l->filled = (size_t)rest;
     l->file_at = c->header_size;
-    return NB_OK;
+    if (!l->expected.known)
+        return NB_OK;
+    uint32_t context = l->expected.context;
+    if (l->expected.at_most)
+        context = NB_MIN(context, m->shape.context);
+    return nb_session_check(m, l->expected.pool, context, l->expected.kv_type, err);
 }
 
 /* One part of a split model is none. */

@@ -121,7 +121,7 @@ void nb_session_free(nb_session *s) {
 
 double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type) {
     nb_session measured;
-    if (prepare(&measured, model, NULL, context, batch, kv_type, NULL) < 0 || measured.arena.failed)
+    if (prepare(&measured, model, NULL, context, batch, kv_type, NULL) < 0)
         return 0;
     return (double)measured.arena.used;
 }
@@ -135,6 +135,37 @@ static int32_t not_finite(nb_session *s, const char *what, nb_error *err) {
     s->held = s->logits_rows = 0;
     return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: %s; the file is damaged, or its weights are too large "
                    "to compute with", what);
+}
+
+/* The largest context, smaller than `context`, whose session takes no more than `most` bytes; 0: there is none. */
+static uint32_t fitting_context(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t kv_type, uint64_t most) {
+    uint32_t fits = 0;
+    for (uint32_t too_large = context; too_large - fits > 1;) {
+        uint32_t middle = fits + (too_large - fits) / 2;
+        nb_session measured;
+        bool small = prepare(&measured, model, pool, middle, 0, kv_type, NULL) >= 0 && !measured.arena.failed &&
+                     measured.arena.used <= most;
+        *(small ? &fits : &too_large) = middle;
+    }
+    return fits;
+}
+
+int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t kv_type, nb_error *err) {
+    nb_session measured;
+    NB_TRY(prepare(&measured, model, pool, context, 0, kv_type, err));
+    uint64_t bytes = measured.arena.failed ? UINT64_MAX : measured.arena.used, left = nb_memory_left();
+    /* It is taken and given back: the engine may give less than there are addresses for, and what it gave stays nibble's. */
+    void *taken = nb_alloc_items(bytes, 1);
+    nb_free(taken);
+    if (taken)
+        return NB_OK;
+    uint32_t fits = fitting_context(model, pool, measured.context, kv_type, NB_MIN(bytes - 1, left)), rounded = fits / 256 * 256;
+    fits = rounded ? rounded : fits;
+    if (!fits || bytes <= left)
+        return nb_memory_refuse("the session (KV cache and buffers)", bytes, err);
+    return NB_FAIL(err, NB_ERR_MEMORY, "a context of %u tokens does not fit: it needs %u MB, and beside the model there is room for %u MB; "
+                   "load the model with a contextLength (--context) of %u or less", measured.context, (uint32_t)(bytes >> 20),
+                   (uint32_t)(left >> 20), fits);
 }
 
 /* Logits of rows [row, row + rows) of the residual stream. */

@@ -56,4 +56,7 @@ struct nb_session {
 /* Layer i of the model has come to numbers that are not finite; any thread may say so. */
 void nb_session_break(nb_session *s, uint32_t i);
 
+/* NB_OK if such a session fits into the memory that is left; else what does not fit, and which context would. */
+int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t kv_type, nb_error *err);
+
 #endif
