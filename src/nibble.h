@@ -109,7 +109,9 @@ void nb_model_free(nb_model *model); /* NULL is fine; its sessions must be gone 
  * Writes at most capacity bytes, zero-terminated; returns the length of the whole text, as snprintf does. */
 size_t nb_model_describe(const nb_model *model, char *out, size_t capacity);
 
-int32_t nb_model_vocabulary(const nb_model *model);       /* number of tokens */
+/* How many tokens can be evaluated, and have a logit. A tokenizer may know more, as those of fine-tunes do: such a token is an
+ * error where it is evaluated, and is never sampled. */
+int32_t nb_model_vocabulary(const nb_model *model);
 int32_t nb_model_context(const nb_model *model);          /* context length that the model was trained for */
 int32_t nb_model_width(const nb_model *model);            /* numbers in a token's vector */
 int32_t nb_model_embedding_size(const nb_model *model);   /* numbers in an embedding, by the file's own pooling */

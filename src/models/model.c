@@ -360,9 +360,6 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
         return NB_ERR_UNSUPPORTED;
     NB_TRY(nb_model_configure_family(model, err));
     NB_TRY(nb_embedding_configure(model, err));
-    if (model->tokenizer && (uint32_t)nb_tokenizer_size(model->tokenizer) > model->shape.vocabulary)
-        return NB_FAIL(err, NB_ERR_FORMAT, "the vocabulary has %d tokens, but token_embd.weight has %u rows; the file is broken",
-                       nb_tokenizer_size(model->tokenizer), model->shape.vocabulary);
     uint64_t held = 0;
     NB_TRY(nb_grow((void **)&model->layers, &held, model->shape.layers, sizeof(nb_layer), "layers", err));
     NB_TRY(bind(model, destinations, err));
