@@ -14,7 +14,7 @@ enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of 
 
 /* 1 and the number; 0 if the key is absent or to be ignored. */
 static int32_t read(const nb_model *model, const char *suffix, nb_range range, double *out, nb_error *err) {
-    const nb_value *v = nb_keys_value(model, suffix);
+    const nb_value *v = nb_model_value(model, suffix);
     const nb_key *line = nb_key_of(model->family->name, suffix);
     char key[128];
     nb_writer w = nb_writer_over(key, sizeof key);
@@ -70,7 +70,7 @@ int32_t nb_model_flag(const nb_model *model, const char *suffix, bool fallback, 
 }
 
 int32_t nb_model_require(const nb_model *model, const char *suffix, nb_error *err) {
-    return nb_keys_value(model, suffix) ? NB_OK : refuse_missing(model, suffix, err);
+    return nb_model_value(model, suffix) ? NB_OK : refuse_missing(model, suffix, err);
 }
 
 /* A size that llama.cpp takes for some layers or for the output; only the model's own is supported. */
@@ -88,7 +88,7 @@ static int32_t require_same(const nb_model *model, const char *suffix, uint32_t 
 /* What GGUF's converters write, and, in folders, "llama3", which is a tensor of factors in GGUF. */
 static int32_t configure_scaling(nb_model *model, nb_error *err) {
     nb_rope *r = &model->shape.ropes[0];
-    const nb_value *v = nb_keys_value(model, "rope.scaling.type");
+    const nb_value *v = nb_model_value(model, "rope.scaling.type");
     nb_text kind = v && v->type == NB_VALUE_STRING ? nb_checkpoint_text_of(&model->checkpoint, v) : nb_text_of("linear");
     float low, high;
     NB_TRY(nb_model_float(model, "rope.scaling.low_freq_factor", 0, 0, 1e6, &low, err));
@@ -123,7 +123,7 @@ static int32_t configure_rope(nb_model *model, nb_error *err) {
     const char *name = model->family->name;
     uint32_t rotated;
     NB_TRY(nb_model_size(model, "rope.dimension_count", &rotated, s->head_size, s->head_size, err));
-    if (nb_key_of(name, "rope.dimension_count")->rule == NB_KEY_SAME && !nb_keys_are_ours(model))
+    if (nb_key_of(name, "rope.dimension_count")->rule == NB_KEY_SAME && !nb_model_is_converted(model))
         NB_TRY(require_same(model, "rope.dimension_count", s->head_size, err));
     NB_TRY(require_same(model, "rope.dimension_count_swa", rotated, err));
     r->odd = rotated % 2;
@@ -174,7 +174,7 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_size(model, "block_count", &s->layers, 0, 1024, err));
     NB_TRY(nb_model_size(model, "embedding_length", &s->width, 0, 1 << 20, err));
     NB_TRY(nb_model_size(model, "context_length", &s->context, 0, 1 << 27, err));
-    bool experts_alone = nb_keys_value(model, "expert_feed_forward_length") && !nb_keys_value(model, "feed_forward_length");
+    bool experts_alone = nb_model_value(model, "expert_feed_forward_length") && !nb_model_value(model, "feed_forward_length");
     if (!experts_alone)
         NB_TRY(nb_model_size(model, "feed_forward_length", &s->feed_forward, 0, 1 << 22, err));
     NB_TRY(nb_model_size(model, "attention.head_count", &s->heads, 0, 4096, err));
@@ -197,7 +197,7 @@ static int32_t configure(nb_model *model, const char *epsilon, nb_error *err) {
     if (!embedding)
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor token_embd.weight is missing; the file is not a whole %s model",
                        model->family->name);
-    NB_TRY(nb_keys_check(model, err));
+    NB_TRY(nb_model_check_keys(model, err));
     NB_TRY(configure_sizes(model, err));
     if (embedding->n_dimensions > 2 || embedding->shape[1] > MAX_SIDE)
         return NB_FAIL(err, NB_ERR_FORMAT, "token_embd.weight has an impossible shape");
@@ -242,7 +242,7 @@ static bool find_period(const nb_checkpoint *c, const nb_value *list, uint32_t l
 int32_t nb_model_configure_pattern(nb_model *model, uint32_t fallback, nb_error *err) {
     nb_shape *s = &model->shape;
     const char *suffix = "attention.sliding_window_pattern";
-    const nb_value *v = nb_keys_value(model, suffix);
+    const nb_value *v = nb_model_value(model, suffix);
     double period = fallback;
     if (v && v->type == NB_VALUE_ARRAY) {
         NB_TRY(nb_checkpoint_check_items(&model->checkpoint, v, (nb_range){0, 1}, err));

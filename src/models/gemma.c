@@ -41,7 +41,7 @@ static int32_t configure_scale(nb_model *model, uint32_t layers_27b, nb_error *e
 static int32_t configure_gemma2(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure(model, err));
     nb_shape *s = &model->shape;
-    if (!nb_keys_value(model, "attention.sliding_window"))
+    if (!nb_model_value(model, "attention.sliding_window"))
         s->window = 4096;
     NB_TRY(nb_model_configure_pattern(model, 2, err));
     NB_TRY(nb_model_float(model, "attn_logit_softcapping", 50, 0, 1e6, &s->attention_cap, err));

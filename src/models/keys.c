@@ -6,7 +6,7 @@
 #define LAYER_NORMED "gpt2 stablelm phi2 gptneox falcon bert nomic-bert"
 
 /* The first line that fits counts. */
-const nb_key nb_keys[] = {
+const nb_key nb_gguf_keys[] = {
     /* what one architecture has, or has otherwise than the rest */
     {"granite", "rope.scaling.finetuned", NB_KEY_HEEDED, 0, 0}, /* false: nothing is rotated */
     {"granite", "logit_scale", NB_KEY_HEEDED, 0, 0},
@@ -90,20 +90,20 @@ bool nb_key_is_of(const nb_key *key, const char *architecture) {
 }
 
 const nb_key *nb_key_of(const char *architecture, const char *suffix) {
-    for (const nb_key *key = nb_keys; key->suffix; key++)
+    for (const nb_key *key = nb_gguf_keys; key->suffix; key++)
         if (nb_text_is(nb_text_of(suffix), key->suffix) && nb_key_is_of(key, architecture))
             return key;
     return NULL;
 }
 
-bool nb_keys_are_ours(const nb_model *model) {
+bool nb_model_is_converted(const nb_model *model) {
     return nb_text_is(nb_checkpoint_string(&model->checkpoint, "nibble.source"), "safetensors");
 }
 
-const nb_value *nb_keys_value(const nb_model *model, const char *suffix) {
+const nb_value *nb_model_value(const nb_model *model, const char *suffix) {
     const nb_checkpoint *c = &model->checkpoint;
     const nb_key *line = nb_key_of(model->family->name, suffix);
-    if (!nb_keys_are_ours(model) && (!line || line->rule == NB_KEY_HARMLESS))
+    if (!nb_model_is_converted(model) && (!line || line->rule == NB_KEY_HARMLESS))
         return NULL;
     char key[128];
     nb_writer w = nb_writer_over(key, sizeof key);
@@ -124,12 +124,12 @@ static bool is_limited(const nb_checkpoint *c, const nb_value *v, const nb_key *
     return true;
 }
 
-int32_t nb_keys_check(const nb_model *model, nb_error *err) {
+int32_t nb_model_check_keys(const nb_model *model, nb_error *err) {
     const nb_checkpoint *c = &model->checkpoint;
     const char *name = model->family->name;
-    for (const nb_key *key = nb_keys; key->suffix; key++) {
+    for (const nb_key *key = nb_gguf_keys; key->suffix; key++) {
         bool counts = key->rule == NB_KEY_LIMITED && nb_key_of(name, key->suffix) == key;
-        const nb_value *v = counts ? nb_keys_value(model, key->suffix) : NULL;
+        const nb_value *v = counts ? nb_model_value(model, key->suffix) : NULL;
         if (v && !is_limited(c, v, key))
             return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s is %g; of %s models only %s%d is supported", name, key->suffix,
                            nb_checkpoint_number_of(c, v), name, key->least < key->most ? "up to " : "", (int32_t)key->most);

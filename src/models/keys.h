@@ -21,18 +21,18 @@ typedef struct nb_key {
     int8_t least, most;
 } nb_key;
 
-/* The line of an architecture's key; NULL: it is ignored. nb_keys ends with suffix = NULL. */
-extern const nb_key nb_keys[];
+/* The line of an architecture's key; NULL: it is ignored. nb_gguf_keys ends with suffix = NULL. */
+extern const nb_key nb_gguf_keys[];
 const nb_key *nb_key_of(const char *architecture, const char *suffix);
 bool nb_key_is_of(const nb_key *key, const char *architecture);
 
 /* The file comes from nibble's converter, which writes what configure reads and nothing else. */
-bool nb_keys_are_ours(const nb_model *model);
+bool nb_model_is_converted(const nb_model *model);
 
 /* What the file says under "<architecture>.<suffix>"; NULL if that is absent, or to be ignored. */
-const nb_value *nb_keys_value(const nb_model *model, const char *suffix);
+const nb_value *nb_model_value(const nb_model *model, const char *suffix);
 
 /* NB_ERR_UNSUPPORTED if a key asks for what is not supported. */
-int32_t nb_keys_check(const nb_model *model, nb_error *err);
+int32_t nb_model_check_keys(const nb_model *model, nb_error *err);
 
 #endif

@@ -39,7 +39,7 @@ void test_keys(void) {
     list all = {(const char *)bytes, size}, rest = all;
     for (nb_text architecture, key; next_line(&rest, &architecture, &key); lines++) {
         const nb_key *found = NULL;
-        for (const nb_key *line = nb_keys; line->suffix && !found; line++)
+        for (const nb_key *line = nb_gguf_keys; line->suffix && !found; line++)
             for (const nb_family *const *f = nb_families; *f && nb_text_is(key, line->suffix); f++)
                 if (nb_text_is(architecture, (*f)->name) && nb_key_is_of(line, (*f)->name))
                     found = line;
@@ -47,7 +47,7 @@ void test_keys(void) {
         CHECK(!found || found->rule != NB_KEY_OURS, "%t.%t is said to be nibble's alone", architecture, key);
     }
     CHECK(lines > 500, "only %z keys", lines);
-    for (const nb_key *line = nb_keys; line->suffix; line++)
+    for (const nb_key *line = nb_gguf_keys; line->suffix; line++)
         for (const nb_family *const *f = nb_families; *f; f++) {
             const char *name = (*f)->name;
             bool is_opt = nb_text_is(nb_text_of(name), "opt"); /* llama.cpp has none */
