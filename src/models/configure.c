@@ -261,10 +261,7 @@ int32_t nb_model_configure_pattern(nb_model *model, uint32_t fallback, nb_error 
 int32_t nb_model_configure_family(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
     NB_TRY(model->family->configure(model, err));
-    if (s->ropes[0].pairs && s->ropes[0].odd)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.rope.dimension_count is %u; an odd number of elements cannot be rotated in pairs",
-                       model->family->name, 2 * s->ropes[0].pairs + 1);
-    bool causal, ours = nb_keys_are_ours(model) || model->family == &nb_family_gemma_embedding;
+    bool causal, ours = nb_model_is_converted(model) || model->family == &nb_family_gemma_embedding;
     NB_TRY(nb_model_flag(model, "attention.causal", true, &causal, err));
     s->both_ways |= !causal;
     s->window_after = ours ? s->window : UINT32_MAX;
