@@ -2,7 +2,7 @@
 
 #include "../base/writer.h"
 
-#define RMS_NORMED "llama qwen2 qwen3 phi3 gemma gemma2 gemma3 smollm3 olmo2 granite qwen2moe qwen3moe deepseek"
+#define RMS_NORMED "llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gemma-embedding smollm3 olmo2 granite qwen2moe qwen3moe deepseek"
 #define LAYER_NORMED "gpt2 stablelm phi2 gptneox falcon bert nomic-bert"
 
 /* The first line that fits counts. */
@@ -21,13 +21,17 @@ const nb_key nb_gguf_keys[] = {
     {"deepseek", "expert_weights_scale", NB_KEY_LIMITED, 0, 1}, /* llama.cpp takes 0 for 1 */
     {"qwen2moe qwen3moe deepseek", "expert_feed_forward_length", NB_KEY_BY_LAYER, 0, 0},
     {"qwen2moe", "expert_shared_feed_forward_length", NB_KEY_HEEDED, 0, 0},
-    {"gemma2 gemma3 olmo2", "attention.sliding_window", NB_KEY_HEEDED, 0, 0},
-    {"gemma2 gemma3", "attention.sliding_window_pattern", NB_KEY_HEEDED, 0, 0},
-    {"gemma2 gemma3", "rope.freq_base_swa", NB_KEY_HEEDED, 0, 0},
+    {"gemma2 gemma3 gemma-embedding olmo2", "attention.sliding_window", NB_KEY_HEEDED, 0, 0},
+    {"gemma2 gemma3 gemma-embedding", "attention.sliding_window_pattern", NB_KEY_HEEDED, 0, 0},
+    {"gemma2 gemma3 gemma-embedding", "rope.freq_base_swa", NB_KEY_HEEDED, 0, 0},
     {"olmo2", "attention.sliding_window_pattern", NB_KEY_HARMLESS, 0, 0}, /* of OLMo 3's windows, which are refused */
     {"olmo2", "rope.freq_base_swa", NB_KEY_HARMLESS, 0, 0},
     {"gemma2", "attn_logit_softcapping", NB_KEY_HEEDED, 0, 0},
     {"gemma2 gemma3", "final_logit_softcapping", NB_KEY_HEEDED, 0, 0},
+    {"gemma-embedding", "dense_2_feat_in", NB_KEY_HARMLESS, 0, 0}, /* the tensors' shapes say it too */
+    {"gemma-embedding", "dense_2_feat_out", NB_KEY_HARMLESS, 0, 0},
+    {"gemma-embedding", "dense_3_feat_in", NB_KEY_HARMLESS, 0, 0},
+    {"gemma-embedding", "dense_3_feat_out", NB_KEY_HARMLESS, 0, 0},
     /* Ollama writes these for Gemma 3, and the usual ones not; they count where the usual ones are absent. */
     {"gemma3", "rope.global.freq_base", NB_KEY_OURS, 0, 0},
     {"gemma3", "rope.local.freq_base", NB_KEY_OURS, 0, 0},
@@ -63,7 +67,7 @@ const nb_key nb_gguf_keys[] = {
     {NULL, "expert_used_count", NB_KEY_BY_LAYER, 0, 0},
     {NULL, "expert_group_count", NB_KEY_LIMITED, 0, 1},
     {NULL, "expert_group_used_count", NB_KEY_HARMLESS, 0, 0}, /* of several groups */
-    {"phi2 phi3 gptneox stablelm gemma gemma2 gemma3 gpt2 bert nomic-bert opt", "rope.dimension_count", NB_KEY_HEEDED, 0, 0},
+    {"phi2 phi3 gptneox stablelm gemma gemma2 gemma3 gemma-embedding gpt2 bert nomic-bert opt", "rope.dimension_count", NB_KEY_HEEDED, 0, 0},
     {NULL, "rope.dimension_count", NB_KEY_SAME, 0, 0}, /* as the head's size */
     {NULL, "rope.dimension_count_swa", NB_KEY_SAME, 0, 0},
     {NULL, "rope.freq_base", NB_KEY_HEEDED, 0, 0},

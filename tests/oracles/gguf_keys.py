@@ -20,7 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 FIXTURES = os.path.join(ROOT, "tests", "fixtures")
 PACKAGE = "llama-cpp-python==0.3.36"
 ARCHITECTURES = ("llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gpt2 smollm3 stablelm phi2 gptneox olmo2 granite falcon qwen2moe "
-                 "qwen3moe deepseek bert nomic-bert").split()
+                 "qwen3moe deepseek bert nomic-bert gemma-embedding").split()
 TOKENS = [(7 * i) % 60 + 3 for i in range(20)]
 ENTRIES = list(range(0, 88, 8))
 
