@@ -39,16 +39,23 @@ int32_t nb_plan_begin(nb_plan *plan, nb_error *err) {
     return NB_OK;
 }
 
-/* Where the index has the target of this name, or would have it. Half of it is free. */
-static uint32_t *place_of(const nb_plan *plan, nb_text name) {
+/* Names whose hashes collide are looked at one after the other. A file may be made of such names, so there is a bound: half of
+ * the index is free, and honest names need two steps each. */
+enum { MOST_STEPS = 64, STEPS_AT_LEAST = 4096 };
+
+/* Where the index has the target of this name, or would have it. */
+static uint32_t *place_of(nb_plan *plan, nb_text name) {
     uint32_t hash = 2166136261u; /* FNV-1a (Fowler, Noll and Vo) */
     for (size_t i = 0; i < name.size; i++)
         hash = (hash ^ (uint8_t)name.data[i]) * 16777619u;
     uint64_t at = hash & (plan->index_size - 1);
     const nb_checkpoint *c = &plan->out;
     while (plan->index[at] != NB_NONE &&
-           !nb_text_equal(nb_checkpoint_tensor_name(c, &c->tensors[plan->index[at]]), name))
+           !nb_text_equal(nb_checkpoint_tensor_name(c, &c->tensors[plan->index[at]]), name)) {
         at = (at + 1) & (plan->index_size - 1);
+        plan->steps++;
+    }
+    plan->looked_up++;
     return &plan->index[at];
 }
 
@@ -76,6 +83,12 @@ uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
     uint32_t *place = place_of(plan, name);
     if (*place != NB_NONE)
         return *place;
+    if (plan->steps > MOST_STEPS * plan->looked_up + STEPS_AT_LEAST) {
+        plan->composer.code = NB_FAIL(plan->composer.err, NB_ERR_FORMAT,
+                                      "the names of %l tensors collide, at last %t: the file was made to waste time",
+                                      c->n_tensors, name);
+        return NB_NONE;
+    }
     nb_compose_named_tensor(&plan->composer, name, (nb_tensor_info){.shape = {1, 1, 1, 1}});
     void *targets = plan->targets;
     if (plan->composer.code == NB_OK)

@@ -76,6 +76,7 @@ typedef struct nb_plan {
     uint64_t targets_capacity;
     uint32_t *index;     /* owned: [index_size], a power of two: targets by their names' hash, NB_NONE between */
     uint64_t index_size;
+    uint64_t looked_up, steps; /* how many names were looked up in it, and past how many others that led */
     nb_quantization quantization; /* the folder's */
 } nb_plan;
 

@@ -4,6 +4,7 @@
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
 #include "../../src/base/writer.h"
+#include "../../src/convert/plan.h"
 #include "../../src/nibble_convert.h"
 #include "check.h"
 
@@ -139,6 +140,39 @@ static void test_names(void) {
     check_folders(folders, sizeof folders / sizeof *folders);
 }
 
+/* Names that the plan's index has in one place (FNV-1a): looking past all of them for each would take quadratic time. */
+static void test_colliding(void) {
+    enum { NAMES = 1024, INDEX = 4 * NAMES };
+    nb_error err = {0};
+    nb_plan plan = {0};
+    CHECK(nb_plan_begin(&plan, &err) == NB_OK, "%s", err.message);
+    uint32_t made = 0, target = 0;
+    for (uint32_t number = 0; made < NAMES && target != NB_NONE; number++) {
+        char name[8];
+        uint32_t hash = 2166136261u;
+        for (int i = 0; i < 8; i++) {
+            name[i] = (char)('a' + (number >> 4 * i & 15));
+            hash = (hash ^ (uint8_t)name[i]) * 16777619u;
+        }
+        if (hash % INDEX == 7 && (target = nb_plan_target(&plan, (nb_text){name, sizeof name})) != NB_NONE)
+            made++;
+    }
+    CHECK(made < NAMES && contains(err.message, "collide"), "%u names: %s", made, err.message);
+    nb_plan_free(&plan);
+
+    plan = (nb_plan){0};
+    nb_plan_begin(&plan, &err);
+    for (made = 0; made < 20000; made++) {
+        char name[32];
+        nb_writer w = nb_writer_over(name, sizeof name);
+        nb_write(&w, "blk.%u.attn_q.weight", made);
+        if (nb_plan_target(&plan, (nb_text){name, w.length}) != made)
+            break;
+    }
+    CHECK(made == 20000, "honest names: %s", err.message);
+    nb_plan_free(&plan);
+}
+
 /* Tensors that the converter makes, and the files hold too. */
 static void test_generated(void) {
     static const char *const phi3 = SIZES("phi3") ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1,1,1],"
@@ -188,6 +222,7 @@ static void test_reshaped(void) {
 
 void test_conversion(void) {
     test_names();
+    test_colliding();
     test_generated();
     test_reshaped();
 }
