@@ -94,6 +94,8 @@ const breaking = (chunks, error) => new ReadableStream({
         else controller.error(error);
     },
 });
+/** A stream that stays open within the weights. */
+const unending = () => new ReadableStream({ start: (controller) => controller.enqueue(bytes.subarray(0, 100_000)) });
 const locked = new ReadableStream();
 locked.getReader();
 
@@ -144,7 +146,7 @@ describe('load() rejects', () => {
         for (const ms of [0, 1, 5, 20, 60]) {
             const controller = new AbortController();
             setTimeout(() => controller.abort(MINE), ms);
-            await assert.rejects(settled(load(breaking(1e9, MINE), { signal: controller.signal })), error => error === MINE);
+            await assert.rejects(settled(load(unending(), { signal: controller.signal })), error => error === MINE);
         }
         await assert.rejects(settled(load(models.tiny, { signal: AbortSignal.abort() })), { name: 'AbortError' });
     });

@@ -5,11 +5,11 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { engineOf, promptOf } from './chat-engine.js';
-import { missing, root, vocabularies } from './builds.js';
+import { root, vocabularies } from './builds.js';
 
 process.env.TZ = 'UTC';
 const folder = `${vocabularies}templates/`;
-const skip = missing(!existsSync(folder) && 'the chat templates are missing: make vocabularies');
+const skip = !existsSync(folder) && 'the chat templates are missing: make vocabularies';
 /** @type {{ time: number, tokenizers: string[], conversations: { messages: any[], tools?: object[] }[], templates: Record<string, string> }} */
 const expected = JSON.parse(readFileSync(`${root}tests/fixtures/text/templates.json`, 'utf8'));
 

@@ -356,9 +356,10 @@ int32_t nb_hf_compose_config(const nb_hf_model *p) {
         nb_hf_put(p, "attention.scale", 1 / sqrt(scalar));
     if (nb_hf_has(p, NB_HF_TURNED_BY_HALVES))
         nb_hf_put(p, "rope.interleaved", 0);
-    if (nb_hf_has(p, NB_HF_ENCODER)) {
+    if (nb_hf_has(p, NB_HF_FIXED_EPSILON))
+        nb_hf_put(p, "attention.layer_norm_epsilon", 1e-5);
+    if (nb_hf_has(p, NB_HF_ENCODER))
         nb_compose_number(p->x, "tokenizer.ggml.token_type_count", nb_hf_number(p, "type_vocab_size", 0));
-    }
     if (nb_hf_has(p, NB_HF_EVERY_4TH_UNROTATED))
         NB_TRY(check_unrotated(p));
     NB_TRY(compose_attention(p));

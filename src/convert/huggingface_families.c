@@ -42,7 +42,7 @@ const nb_hf_family nb_hf_families[] = {
     {"gpt_neox", "gptneox", NB_HF_FOUR_TIMES | NB_HF_PARTLY_ROTATED | NB_HF_QKV_BY_GROUP, NULL, nb_hf_gpt_neox_keys},
     {"falcon", "falcon", NB_HF_FOUR_TIMES | NB_HF_QKV_BY_GROUP | NB_HF_MANY_KV_HEADS, NULL, nb_hf_falcon_keys},
     {"gpt2", "gpt2", NB_HF_FOUR_TIMES | NB_HF_UNROTATED | NB_HF_CONV1D, NULL, nb_hf_gpt2_keys},
-    {"opt", "opt", NB_HF_UNROTATED | NB_HF_POSITIONS_FROM_2, opt_layer, nb_hf_opt_keys},
+    {"opt", "opt", NB_HF_UNROTATED | NB_HF_POSITIONS_FROM_2 | NB_HF_FIXED_EPSILON, opt_layer, nb_hf_opt_keys},
     {"bert", "bert", BERT, NULL, nb_hf_bert_keys},
     {"roberta", "bert", ROBERTA, NULL, nb_hf_roberta_keys},
     {"xlm-roberta", "bert", ROBERTA, NULL, nb_hf_roberta_keys},

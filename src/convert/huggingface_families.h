@@ -30,7 +30,8 @@ enum { /* what is particular about a family */
     NB_HF_PADDED_POSITIONS = 16384, /* or those up to padding's own, and the context counts them */
     NB_HF_LINEAR_ROPE = 32768,    /* of rotations only those, or none but the plain one */
     NB_HF_TWO_ROPES = 65536,      /* rope_parameters has a set for each kind of layer */
-    NB_HF_NO_BIASES = 131072      /* what the engine would take as biases is ignored by the reference */
+    NB_HF_NO_BIASES = 131072,     /* what the engine would take as biases is ignored by the reference */
+    NB_HF_FIXED_EPSILON = 262144  /* no key has the norms' epsilon: it is 1e-5, LayerNorm's default in PyTorch */
 };
 
 typedef struct nb_hf_family {

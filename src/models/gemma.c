@@ -57,7 +57,9 @@ static int32_t configure_gemma3(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure_pattern(model, 6, err));
     NB_TRY(nb_model_float(model, "final_logit_softcapping", 0, 0, 1e6, &s->logit_cap, err));
     nb_rope *local = &s->ropes[LOCAL];
-    *local = (nb_rope){.pairs = s->ropes[GLOBAL].pairs, .attention_factor = s->ropes[GLOBAL].attention_factor};
+    /* transformers multiplies in layers whose rotation is scaled, llama.cpp in all */
+    *local = (nb_rope){.pairs = s->ropes[GLOBAL].pairs,
+                       .attention_factor = nb_model_is_converted(model) ? 1 : s->ropes[GLOBAL].attention_factor};
     NB_TRY(nb_model_base(model, "rope.local.freq_base", 10000, &local->base, err));
     NB_TRY(nb_model_base(model, "rope.freq_base_swa", local->base, &local->base, err));
     return configure_scale(model, 62, err);
