@@ -127,7 +127,8 @@ describe('the demo\'s service worker', { skip }, () => {
         answer = (response, isHead) => {
             response.writeHead(200, { 'Content-Length': 50_000_000, ETag: '"1"' });
             if (isHead) return void response.end();
-            const timer = setInterval(() => response.write(tiny.subarray(0, 50_000)), 50);
+            response.write(tiny.subarray(0, 50_000));
+            const timer = setInterval(() => response.write(new Uint8Array(16)), 50); // weights of zero, and never all of them
             response.on('close', () => clearInterval(timer));
         };
         const until = async (/** @type {Page} */ page, /** @type {number} */ wanted) => {

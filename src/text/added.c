@@ -216,7 +216,8 @@ static int32_t normalize_names(const nb_tokenizer *t, nb_added *a, nb_error *err
             code = nb_bytes_reserve(out, out->used + size, err);
         if (code < 0)
             break;
-        memcpy(out->data + out->used, name, size);
+        if (size)
+            memcpy(out->data + out->used, name, size);
         s->items[i] = (nb_needle){(uint32_t)out->used, (uint32_t)size, s->items[i].token};
         out->used += size;
     }

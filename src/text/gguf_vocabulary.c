@@ -181,12 +181,16 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
 /* What tokenizer_steps.c wrote, under keys that GGUF does not have. */
 static void find_steps(const gguf_vocabulary *v, nb_vocabulary_source *source) {
     const nb_checkpoint *c = v->c;
+    source->steps = (nb_library_steps){.clean = is_set(c, KEY("normalizer.clean_text"), true),
+                                       .part_chinese = is_set(c, KEY("normalizer.handle_chinese_chars"), true)};
+    if (!v->flags) /* it was no tokenizer.json, and what its steps need is not there */
+        return;
     double join = nb_checkpoint_number(c, KEY("normalizer.join_spaces"), 0);
     double prepends = nb_checkpoint_number(c, KEY("pre_tokenizer.prepends"), NB_PREPEND_NEVER);
     source->steps = (nb_library_steps){
-        .library = v->flags != NULL,
-        .clean = is_set(c, KEY("normalizer.clean_text"), true),
-        .part_chinese = is_set(c, KEY("normalizer.handle_chinese_chars"), true),
+        .library = true,
+        .clean = source->steps.clean,
+        .part_chinese = source->steps.part_chinese,
         .strip_left = is_set(c, KEY("normalizer.strip_left"), false),
         .strip_right = is_set(c, KEY("normalizer.strip_right"), false),
         .join_spaces = join > 0, .join_as_mark = join == 2,

@@ -1,8 +1,9 @@
 /* libFuzzer target of vocabularies: any pieces, scores, kinds, merges and character map are refused, or make of every text
  * tokens, and of tokens text.
  *
- * Input: a byte each for the model, eight switches, the pre-tokenizer, and the number of tokens less 1; each token: a byte for the
- * length of its name, one for its type, four for its score (F32), the name; a byte for the number of merges, each a byte for its
+ * Input: a byte each for the model and the pre-tokenizer, three of switches, one for numbers of tokenizer.json's steps, and one for
+ * the number of tokens less 1; each token: a byte for the length of its name, one for its type, four for its score (F32; the lowest
+ * byte has the flags of an added token, too), the name; a byte for the number of merges, each a byte for its
  * length and its text; two bytes for the length of the character map, and the map. The rest is the text. */
 #include "fuzz.h"
 
@@ -13,9 +14,13 @@ static const char *const pre[] = {"default", "gpt-2", "llama-bpe", "qwen2", "smo
                                   "tekken", "gpt-4o", "falcon", "qwen35", "starcoder", "refact", "command-r", "bloom", "mpt", "dbrx",
                                   "olmo", "viking", "jais", "poro-chat", "chatglm-bpe", "exaone", "chameleon", "minerva-7b", "superbpe",
                                   "trillion", "bailingmoe", "seed-coder", "hunyuan", "kimi-k2"};
-static const char *const switches[8] = {"add_bos_token", "add_eos_token", "add_space_prefix", "remove_extra_whitespaces",
-                                        "add_space_prefix_at_start", "add_space_prefix_to_words", "ignore_merges", "normalizer.lowercase"};
-enum { PRES = sizeof pre / sizeof *pre, U8 = 0, U32 = 4, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9 };
+static const char *const switches[] = {
+    "add_bos_token", "add_eos_token", "add_space_prefix", "remove_extra_whitespaces", "add_space_prefix_to_words", "ignore_merges",
+    "normalizer.lowercase", "normalizer.clean_text", "normalizer.handle_chinese_chars", "normalizer.strip_left", "normalizer.strip_right",
+    "normalizer.prepend", "normalizer.escape", "pre_tokenizer.split_white", "pre_tokenizer.metaspace", "pre_tokenizer.split",
+    "pre_tokenizer.prepend_spaced", "decoder.byte_level", "decoder.byte_fallback", "decoder.marks", "decoder.drop_first", "decoder.cleanup",
+    "decoder.joins"};
+enum { PRES = sizeof pre / sizeof *pre, SWITCHES = sizeof switches / sizeof *switches, LIBRARY = 1 << 23, U8 = 0, U32 = 4, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9 };
 
 /* ---- the input ---- */
 
@@ -86,7 +91,7 @@ static void put_strings(input in, const char *name, uint32_t n, size_t between) 
     }
 }
 
-static void put_scores_and_types(input in, uint32_t n) {
+static void put_scores_and_types(input in, uint32_t n, bool library) {
     uint8_t types[256], scores[256][4];
     for (uint32_t i = 0; i < n; i++) {
         size_t size = take(&in);
@@ -100,6 +105,9 @@ static void put_scores_and_types(input in, uint32_t n) {
     put_array("token_type", U32, n);
     for (uint32_t i = 0; i < n; i++)
         put_32(types[i]);
+    put_array(library ? "token_flags" : "no_flags", U32, n);
+    for (uint32_t i = 0; i < n; i++)
+        put_32(scores[i][0] & 127);
 }
 
 static void skip_strings(input *in, uint32_t n, size_t between) {
@@ -110,9 +118,13 @@ static void skip_strings(input *in, uint32_t n, size_t between) {
 }
 
 static void write_file(input *in) {
-    enum { VALUES = 6 + 8 };
-    uint8_t model = take(in) % 8, switched = take(in);
+    enum { VALUES = 7 + SWITCHES + 3 };
+    uint8_t model = take(in) % 8;
     const char *name = pre[take(in) % PRES];
+    uint32_t switched = take(in);
+    switched |= (uint32_t)take(in) << 8;
+    switched |= (uint32_t)take(in) << 16;
+    uint8_t numbers = take(in);
     uint32_t tokens = take(in) + 1u;
     written = 0;
     put("GGUF", 4);
@@ -125,15 +137,20 @@ static void write_file(input *in) {
     put_key("pre", STRING);
     put_string(name, strlen(name));
     put_strings(*in, "tokens", tokens, 5);
-    put_scores_and_types(*in, tokens);
+    put_scores_and_types(*in, tokens, switched & LIBRARY);
     skip_strings(in, tokens, 5);
     uint32_t merges = take(in);
     put_strings(*in, "merges", merges, 0);
     skip_strings(in, merges, 0);
-    for (int k = 0; k < 8; k++) {
+    for (int k = 0; k < SWITCHES; k++) {
         uint8_t on = switched >> k & 1;
         put_key(switches[k], BOOL);
         put(&on, 1);
+    }
+    static const char *const counted[] = {"normalizer.join_spaces", "pre_tokenizer.prepends", "decoder.strip"};
+    for (int k = 0; k < 3; k++) {
+        put_key(counted[k], U32);
+        put_32(numbers >> 2 * k & 3);
     }
     size_t size = take(in);
     size |= (size_t)take(in) << 8;

@@ -22,7 +22,7 @@ def charsmap(pairs):
 
 
 def seed(model, switches, pre, tokens, merges, chars=b"", text=TEXT):
-    out = bytes([MODELS[model], switches, pre, len(tokens) - 1])
+    out = bytes([MODELS[model], pre]) + switches.to_bytes(3, "little") + bytes([switches % 251, len(tokens) - 1])
     for name, kind, score in tokens:
         name = name.encode()
         out += bytes([len(name), kind]) + struct.pack("<f", score) + name
@@ -42,7 +42,7 @@ def main():
     merges = ["a b", "b b", "ab ab", "Ġ a", "▁ a", "Ã ©"]
     n = 0
     for model in MODELS:
-        for switches in (0, 0b00010101, 0b11111111, 0b01101010):
+        for switches in (0, 0x15, 0x7FFFFF, 0xFFFFFF, 0xD55555, 0xAAAAAA, 0x9E2233):
             for pre in range(0, N_PRE, 1 if model == "gpt2" and switches == 0 else 11):
                 data = seed(model, switches, pre, special + some_bytes + pieces, merges, charsmap(["x", ""]) if model == "t5" else b"")
                 (folder / f"{model}-{switches}-{pre}").write_bytes(data)
