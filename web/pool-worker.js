@@ -18,6 +18,8 @@ import { listen } from './platform.js';
  */
 
 const post = listen('pool-worker', async (/** @type {Join} */ { module, memory, pool, index, stack, alarm }) => {
+    if (!alarm)
+        return; // the script was loaded in another's place: that it started under its own name says so
     try {
         const instance = await WebAssembly.instantiate(module, { env: { memory } });
         const core = /** @type {import('./core.js').Exports} */ (/** @type {unknown} */ (instance.exports));
