@@ -17,6 +17,9 @@
 bool test_check(bool holds);
 void test_fail(const char *file, int32_t line, const char *condition, const char *format, ...);
 
+/* Whether a part of the text is `part`: of a message, say. */
+bool test_contains(const char *text, const char *part);
+
 /* A pool with its workers running, in any build (one without threads gives a pool of one); and its end. */
 nb_pool *test_pool_new(int32_t n_threads);
 void test_pool_free(nb_pool *pool);

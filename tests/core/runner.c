@@ -129,10 +129,10 @@ static bool run(const char *name, void (*test)(void)) {
     return passed;
 }
 
-static bool selected(const char *name, const char *filter) {
-    size_t size = nb_length(name), want = nb_length(filter);
+bool test_contains(const char *text, const char *part) {
+    size_t size = nb_length(text), want = nb_length(part);
     for (size_t at = 0; at + want <= size; at++)
-        if (nb_compare(name + at, filter, want) == 0)
+        if (nb_compare(text + at, part, want) == 0)
             return true;
     return false;
 }
@@ -158,7 +158,7 @@ __attribute__((export_name("test_run")))
 int32_t test_run(const char *filter) {
     int32_t passed = 0, failed = 0;
 #define RUN(subject)               \
-    if (selected(#subject, filter)) \
+    if (test_contains(#subject, filter)) \
         *(run(#subject, test_##subject) ? &passed : &failed) += 1;
     TEST_LIST(RUN)
     if (nb_text_is(nb_text_of(filter), "fails_on_purpose"))

@@ -91,21 +91,13 @@ static int32_t convert(const folder *f, uint64_t *made, nb_error *err) {
     return code;
 }
 
-static bool contains(const char *text, const char *part) {
-    size_t n = nb_length(text), k = nb_length(part);
-    for (size_t i = 0; i + k <= n; i++)
-        if (nb_compare(text + i, part, k) == 0)
-            return true;
-    return false;
-}
-
 static void check_folders(const folder *folders, size_t n) {
     for (size_t i = 0; i < n; i++) {
         nb_error err = {0};
         uint64_t made = 0;
         int32_t code = convert(&folders[i], &made, &err);
         if (folders[i].message)
-            CHECK(code < 0 && contains(err.message, folders[i].message), "%s: \"%s\", not \"...%s...\"",
+            CHECK(code < 0 && test_contains(err.message, folders[i].message), "%s: \"%s\", not \"...%s...\"",
                   folders[i].tensors[0].name, code < 0 ? err.message : "it was converted", folders[i].message);
         else
             CHECK(code >= 0 && made > 100, "%s: %s", folders[i].tensors[0].name, err.message);
@@ -157,7 +149,7 @@ static void test_colliding(void) {
         if (hash % INDEX == 7 && (target = nb_plan_target(&plan, (nb_text){name, sizeof name})) != NB_NONE)
             made++;
     }
-    CHECK(made < NAMES && contains(err.message, "collide"), "%u names: %s", made, err.message);
+    CHECK(made < NAMES && test_contains(err.message, "collide"), "%u names: %s", made, err.message);
     nb_plan_free(&plan);
 
     plan = (nb_plan){0};

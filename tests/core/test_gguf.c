@@ -132,14 +132,6 @@ static int32_t parse(const uint8_t *data, size_t size, size_t piece, uint64_t fi
     }
 }
 
-static bool contains(const char *text, const char *part) {
-    size_t n = nb_length(part);
-    for (; *text; text++)
-        if (nb_length(text) >= n && nb_compare(text, part, n) == 0)
-            return true;
-    return n == 0;
-}
-
 /* The file is refused with this code and these words, whole and in pieces, whether its size is known or not. */
 static void expect_error(const file *f, bool size_known, int32_t code, const char *words, const char *what) {
     static const size_t pieces[] = {1, 13, 1 << 20};
@@ -149,7 +141,7 @@ static void expect_error(const file *f, bool size_known, int32_t code, const cha
         int32_t got = parse(f->data, f->size, pieces[i], size_known ? f->size : 0, &c, &err);
         CHECK(got == code, "%s: code %d, not %d (%s)", what, (int)got, (int)code, err.message);
         CHECK(got >= 0 || err.code == got, "%s: the error says %d, the function %d", what, (int)err.code, (int)got);
-        CHECK(contains(err.message, words), "%s: \"%s\" does not say \"%s\"", what, err.message, words);
+        CHECK(test_contains(err.message, words), "%s: \"%s\" does not say \"%s\"", what, err.message, words);
         nb_checkpoint_free(&c);
     }
 }
@@ -166,12 +158,12 @@ static void check_ranges(const nb_checkpoint *c, const char *what) {
     double value = 7;
     CHECK(nb_checkpoint_read(c, "absent", (nb_range){0, 1}, &value, &err) == 0 && value == 7, "%s: absent", what);
     CHECK(nb_checkpoint_read(c, "f32", (nb_range){-2, 0}, &value, &err) == 1 && value == -1.5, "%s: f32", what);
-    CHECK(nb_checkpoint_read(c, "f32", (nb_range){-1, 0}, &value, &err) == NB_ERR_FORMAT && contains(err.message, "f32 is"), "%s", what);
+    CHECK(nb_checkpoint_read(c, "f32", (nb_range){-1, 0}, &value, &err) == NB_ERR_FORMAT && test_contains(err.message, "f32 is"), "%s", what);
     CHECK(nb_checkpoint_read(c, "string", (nb_range){0, 1}, &value, &err) == NB_ERR_FORMAT && value == -1.5, "%s: string", what);
     CHECK(nb_checkpoint_read(c, "floats", (nb_range){0, 1}, &value, &err) == NB_ERR_FORMAT, "%s: an array", what);
     const nb_value *floats = nb_checkpoint_find(c, "floats");
     CHECK(nb_checkpoint_check_items(c, floats, (nb_range){-2, 1}, &err) == NB_OK, "%s: floats", what);
-    CHECK(nb_checkpoint_check_items(c, floats, (nb_range){-1, 1}, &err) == NB_ERR_FORMAT && contains(err.message, "number 1"), "%s", what);
+    CHECK(nb_checkpoint_check_items(c, floats, (nb_range){-1, 1}, &err) == NB_ERR_FORMAT && test_contains(err.message, "number 1"), "%s", what);
     CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "u8"), (nb_range){0, 255}, &err) == NB_ERR_FORMAT, "%s", what);
     CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "strings"), (nb_range){0, 1}, &err) == NB_ERR_FORMAT, "%s", what);
 }
@@ -291,7 +283,7 @@ static void test_truncated(file *f) {
         if (!n)
             continue;
         code = parse(f->data, n, 5, n, &c, &err);
-        CHECK(code == NB_ERR_TRUNCATED && contains(err.message, "byte"), "the first %d bytes alone: code %d (%s)",
+        CHECK(code == NB_ERR_TRUNCATED && test_contains(err.message, "byte"), "the first %d bytes alone: code %d (%s)",
               (int)n, (int)code, err.message);
         nb_checkpoint_free(&c);
         /* the size becomes known at the end */
@@ -306,7 +298,7 @@ static void test_truncated(file *f) {
     for (size_t n = header; n <= f->size; n++) {
         int32_t code = parse(f->data, header, header, n, &c, &err);
         CHECK(code == (n < f->size ? NB_ERR_TRUNCATED : NB_GGUF_DONE), "data cut at %d: code %d", (int)n, (int)code);
-        CHECK(code == NB_GGUF_DONE || contains(err.message, "tensor "), "data cut at %d: %s", (int)n, err.message);
+        CHECK(code == NB_GGUF_DONE || test_contains(err.message, "tensor "), "data cut at %d: %s", (int)n, err.message);
         nb_checkpoint_free(&c);
     }
     CHECK(parse(f->data, header, header, 0, &c, &err) == NB_GGUF_DONE, "a header alone: %s", err.message);

@@ -33,14 +33,6 @@ static nb_model *load(const uint8_t *bytes, size_t size, nb_error *err) {
     return m;
 }
 
-static bool contains(const char *text, const char *part) {
-    size_t n = nb_length(text), k = nb_length(part);
-    for (size_t i = 0; i + k <= n; i++)
-        if (nb_compare(text + i, part, k) == 0)
-            return true;
-    return false;
-}
-
 static void check_changes(const change *changes, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const change *c = &changes[i];
@@ -54,7 +46,7 @@ static void check_changes(const change *changes, size_t n) {
         nb_error err = {0};
         nb_model *m = load(changed, changed_size, &err);
         if (c->message)
-            CHECK(!m && contains(err.message, c->message), "%s, %s: \"%s\", not \"...%s...\"", c->path,
+            CHECK(!m && test_contains(err.message, c->message), "%s, %s: \"%s\", not \"...%s...\"", c->path,
                   c->edits[0].key, m ? "it was loaded" : err.message, c->message);
         else
             CHECK(m, "%s, %s: %s", c->path, c->edits[0].key, err.message);
