@@ -117,15 +117,25 @@ uint64_t nb_memory_left(void) {
     return MOST_BYTES;
 }
 
-static bool allocation_forbidden; /* the native tests use one session at a time */
+/* The native tests use one session at a time. */
+static bool allocation_forbidden;
+static uint64_t until_refusal; /* counts down to the call that fails; 0: none does */
 
 void nb_forbid_allocation(bool forbidden) {
     allocation_forbidden = forbidden;
 }
 
+uint64_t nb_refuse_allocation(uint64_t nth) {
+    uint64_t left = until_refusal;
+    until_refusal = nth;
+    return left;
+}
+
 void *nb_alloc(size_t bytes) {
     if (allocation_forbidden)
         __builtin_trap();
+    if (until_refusal && !--until_refusal)
+        return NULL;
     /* not aligned_alloc, which wants the size rounded up: the sanitizers should see the first byte past the end */
     void *p = NULL;
     return bytes > MOST_BYTES || posix_memalign(&p, ALIGNMENT, bytes ? bytes : 1) ? NULL : p;

@@ -11,6 +11,9 @@
 /* While forbidden, the native build traps on nb_alloc: the token loop allocates nothing, and this keeps it so. */
 #ifdef NB_NATIVE
 void nb_forbid_allocation(bool forbidden);
+/* The tests' way to see what happens where memory ends: of the calls of nb_alloc from now on the nth returns NULL; 0: none.
+ * Returns 0, or how many calls there still were until the refusal that was asked for before. */
+uint64_t nb_refuse_allocation(uint64_t nth);
 #else
 static inline void nb_forbid_allocation(bool forbidden) {
     (void)forbidden;

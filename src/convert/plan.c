@@ -89,14 +89,12 @@ uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
                                       c->n_tensors, name);
         return NB_NONE;
     }
+    void *targets = plan->targets; /* grow first: what frees them goes by the number of tensors */
+    plan->composer.code = nb_grow(&targets, &plan->targets_capacity, c->n_tensors, sizeof *plan->targets, "tensors", plan->composer.err);
+    plan->targets = targets;
     nb_compose_named_tensor(&plan->composer, name, (nb_tensor_info){.shape = {1, 1, 1, 1}});
-    void *targets = plan->targets;
-    if (plan->composer.code == NB_OK)
-        plan->composer.code = nb_grow(&targets, &plan->targets_capacity, c->n_tensors - 1, sizeof *plan->targets,
-                                      "tensors", plan->composer.err);
     if (plan->composer.code < 0)
         return NB_NONE;
-    plan->targets = targets;
     plan->targets[c->n_tensors - 1] = (nb_target){.first = NB_NONE, .with = NB_NONE};
     *place = (uint32_t)c->n_tensors - 1;
     return (uint32_t)c->n_tensors - 1;

@@ -199,7 +199,8 @@ static int32_t open_model(nb_loader *l, nb_error *err) {
     nb_checkpoint *c = &m->checkpoint;
     nb_error vocabulary_error = {0};
     m->tokenizer = nb_tokenizer_new(c, &vocabulary_error);
-    if (vocabulary_error.code && !(l->flags & NB_LOAD_HEADER)) { /* inspecting goes on without */
+    bool goes_on = l->flags & NB_LOAD_HEADER && vocabulary_error.code != NB_ERR_MEMORY; /* a header is worth showing without it */
+    if (vocabulary_error.code && !goes_on) {
         if (err)
             *err = vocabulary_error;
         return vocabulary_error.code;

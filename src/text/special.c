@@ -227,9 +227,9 @@ int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool
 
     size_t bytes = size / 8 + 1;
     uint8_t *bits = nb_alloc(2 * bytes);
-    found_specials found = {bits, bits + bytes};
     if (!bits)
         return NB_FAIL(e->err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", size);
+    found_specials found = {bits, bits + bytes};
     memset(bits, 0, 2 * bytes);
     find_specials(e, set, text, size, &found);
     int32_t code = NB_OK, before = -1; /* the special token that stands before */

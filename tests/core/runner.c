@@ -27,6 +27,7 @@
     T(keys) \
     T(loading) \
     T(finite) \
+    T(no_memory) \
     T(text) \
     T(splits) \
     T(vocabulary) \
