@@ -1,4 +1,4 @@
-/* What the fuzz targets share: a condition that must hold, a model out of a GGUF's bytes, and a walk through its text. */
+/* What the fuzz targets share: a condition that must hold, a model out of a GGUF's bytes, a walk through its text, and answers. */
 #ifndef NB_FUZZ_H
 #define NB_FUZZ_H
 
@@ -6,17 +6,40 @@
 #include "../../src/base/numbers.h"
 #include "../../src/nibble.h"
 
+#include <stdlib.h>
+
 static inline void demand(bool holds) {
     if (!holds)
         __builtin_trap();
+}
+
+/* The nth call of nb_alloc fails, so any call of the core's may; 0: none. */
+static uint64_t fuzz_refused;
+
+static inline void fuzz_refuse(uint64_t nth) {
+    fuzz_refused = nth;
+    nb_refuse_allocation(nth);
+}
+
+/* That a call gives what it gave before. */
+static inline void demand_same(int32_t again, int32_t before) {
+    demand(again == before || (again < 0 && fuzz_refused));
+}
+
+/* Memory of the target itself, which is not refused. */
+static inline void *fuzz_memory(size_t bytes) {
+    void *p = malloc(bytes ? bytes : 1);
+    demand(p != NULL);
+    return p;
 }
 
 /* NULL with *err filled, or the model of data[size], given in pieces. */
 static inline nb_model *fuzz_load(const uint8_t *data, size_t size, size_t piece, uint32_t flags, nb_error *err) {
     *err = (nb_error){0};
     nb_loader *l = nb_loader_new((double)size, flags, err);
-    demand(l != NULL);
-    int32_t code = NB_OK;
+    int32_t code = l ? NB_OK : err->code;
+    if (l && flags == NB_LOAD_ALL)
+        nb_loader_expect(l, NULL, 48, 1, 25); /* as web/engine.js does */
     for (size_t at = 0, n; at < size && code >= 0; at += n) {
         size_t capacity;
         uint8_t *space = nb_loader_space(l, &capacity);
@@ -25,13 +48,15 @@ static inline nb_model *fuzz_load(const uint8_t *data, size_t size, size_t piece
         n = NB_MIN(NB_MIN(piece, capacity), size - at);
         memcpy(space, data + at, n);
         code = nb_loader_commit(l, n, err);
-        demand(code <= 0);
+        demand(code <= 0 && nb_loader_total(l) >= 0);
     }
     nb_model *m = code >= 0 ? nb_loader_finish(l, err) : NULL;
     demand(m || (err->code < 0 && err->message[0]));
     nb_loader_free(l);
     return m;
 }
+
+/* ---- text ---- */
 
 /* The text of tokens[n], asked for with room for nothing first: a refusal must consume nothing. */
 static inline void fuzz_detokenize(const nb_model *m, uint32_t flags, const int32_t *tokens, int32_t n) {
@@ -41,14 +66,29 @@ static inline void fuzz_detokenize(const nb_model *m, uint32_t flags, const int3
         return;
     for (int32_t i = 0; i < n; i++) {
         int32_t size = nb_detokenizer_push(d, tokens[i], NULL, 0, &err);
-        demand(size >= 0);
-        char *out = nb_alloc((size_t)size);
-        demand(out && (!size || nb_detokenizer_push(d, tokens[i], out, size, &err) == size));
-        nb_free(out);
+        if (size < 0)
+            break; /* there is no memory */
+        char *out = fuzz_memory((size_t)size);
+        if (size)
+            demand_same(nb_detokenizer_push(d, tokens[i], out, size, &err), size);
+        free(out);
     }
     char rest[16];
     demand(nb_detokenizer_flush(d, rest, sizeof rest) <= (int32_t)sizeof rest);
     nb_detokenizer_free(d);
+}
+
+/* The second half of the text is a quote, in which the first token is text, too. */
+static inline void fuzz_quote(const nb_model *m, const char *text, size_t size, const int32_t *tokens) {
+    nb_error err;
+    nb_quote quote = {(uint32_t)(size / 2), (uint32_t)size, 3};
+    nb_plain plain = {tokens[0], 1 << 3};
+    int32_t n = nb_tokenize_quoted(m, text, size, NB_TOKENIZE_PARSE_SPECIAL, &quote, 1, &plain, 1, NULL, 0, &err);
+    if (n < 0)
+        return;
+    int32_t *all = fuzz_memory((size_t)n * sizeof *all);
+    demand_same(nb_tokenize_quoted(m, text, size, NB_TOKENIZE_PARSE_SPECIAL, &quote, 1, &plain, 1, all, n, &err), n);
+    free(all);
 }
 
 /* Every text becomes tokens of the vocabulary in every way of asking, and these become text. Returns how many tokens the last
@@ -56,27 +96,98 @@ static inline void fuzz_detokenize(const nb_model *m, uint32_t flags, const int3
 static inline int32_t fuzz_text(const nb_model *m, const uint8_t *text, size_t size, int32_t *tokens, int32_t capacity) {
     nb_error err;
     int32_t last = 0;
-    char *copy = nb_alloc(size); /* ends where the text does */
-    demand(copy != NULL);
+    char *copy = fuzz_memory(size); /* ends where the text does */
     if (size)
         memcpy(copy, text, size);
     for (uint32_t flags = NB_TOKENIZE_BARE; flags <= (NB_TOKENIZE_ADD_SPECIAL | NB_TOKENIZE_PARSE_SPECIAL); flags++) {
         int32_t n = nb_tokenize(m, copy, size, flags, NULL, 0, &err);
         if (n < 0)
             continue;
-        int32_t *all = nb_alloc((size_t)n * sizeof *all);
-        demand(all && nb_tokenize(m, copy, size, flags, all, n, &err) == n);
+        int32_t *all = fuzz_memory((size_t)n * sizeof *all);
+        int32_t again = nb_tokenize(m, copy, size, flags, all, n, &err);
+        demand_same(again, n);
+        n = again < 0 ? 0 : n;
         for (int32_t i = 0; i < n; i++)
-            demand(all[i] >= 0 && all[i] < nb_model_vocabulary(m));
+            demand(all[i] >= 0 && all[i] < nb_model_vocabulary(m) && nb_model_token_type(m, all[i]) >= 0);
         fuzz_detokenize(m, NB_DETOKENIZE_TEXT, all, n);
         fuzz_detokenize(m, NB_DETOKENIZE_SPECIAL, all, n);
+        fuzz_detokenize(m, NB_DETOKENIZE_SPECIAL | NB_DETOKENIZE_WHOLE, all, n);
+        if (n && size)
+            fuzz_quote(m, copy, size, all);
         last = NB_MIN(n, capacity);
         if (last)
             memcpy(tokens, all, (size_t)last * sizeof *all);
-        nb_free(all);
+        free(all);
     }
-    nb_free(copy);
+    free(copy);
     return last;
+}
+
+/* ---- answers ---- */
+
+enum { FUZZ_TEXT = 16, FUZZ_CHOICES = sizeof(nb_sampler_params) + 4 };
+
+/* A sampler of any parameters, or of usual ones. */
+static inline nb_sampler *fuzz_sampler(const nb_model *m, const uint8_t *data, bool usual, nb_error *err) {
+    nb_sampler_params params;
+    memcpy(&params, data, sizeof params);
+    if (usual)
+        params = (nb_sampler_params){.temperature = 0.8f, .top_k = 5, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1.1f,
+                                     .penalty_last = 8, .seed = params.seed};
+    struct { int32_t token; float bias; } bias = {0, params.temperature};
+    return nb_sampler_new(m, &params, &bias, usual, err);
+}
+
+static inline void fuzz_evaluate(nb_session *s, const int32_t *tokens, int32_t n) {
+    nb_error err;
+    volatile float sum = 0; /* every row is there to be read */
+    for (int32_t held = 0, rows; held < n;) {
+        held = nb_session_advance(s, tokens, n, NB_LOGITS_ALL, &err);
+        if (held < 0)
+            return;
+        const float *logits = nb_session_logits(s, &rows);
+        demand(rows >= 1 && rows <= held);
+        sum = sum + logits[0];
+    }
+    demand(nb_session_holds(s, tokens, n) <= n);
+}
+
+static inline void fuzz_generate(nb_session *s, const nb_model *m, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count, bool past_end) {
+    nb_error err;
+    int32_t made = nb_session_generate(s, sampler, tokens, n, count, past_end, &err);
+    demand(made <= count);
+    for (int32_t i = 0; i < made; i++)
+        demand(tokens[n + i] >= 0 && tokens[n + i] < nb_model_vocabulary(m));
+}
+
+/* The model describes itself, turns text[FUZZ_TEXT] into tokens and back, evaluates, generates and embeds, as
+ * choices[FUZZ_CHOICES] say: a sampler's parameters, and a byte each for context, batch, type of the cache, and switches. */
+static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const uint8_t *text) {
+    enum { MOST_TOKENS = 40, GENERATED = 4 };
+    static const uint32_t kv_types[] = {25, 8, 1, 0, 7};
+    const uint8_t *choice = choices + sizeof(nb_sampler_params);
+    nb_error err;
+    demand(nb_model_describe(m, NULL, 0) > 2);
+    int32_t tokens[MOST_TOKENS + GENERATED], vocabulary = nb_model_vocabulary(m);
+    int32_t n = fuzz_text(m, text, FUZZ_TEXT, tokens, MOST_TOKENS);
+    for (; n < 3 && vocabulary; n++) /* there need be no tokenizer */
+        tokens[n] = text[n] % vocabulary;
+    uint32_t context = 1u + choice[0] % 48, batch = 1u + choice[1] % 8, kv_type = kv_types[choice[2] % 5];
+    nb_session *s = nb_session_new(m, NULL, context, batch, kv_type, choice[3] >> 1 & 1, &err);
+    demand(!s || nb_session_bytes(m, context, batch, kv_type) > 0); /* asks for no memory */
+    if (s) {
+        int32_t width = nb_model_width(m), size = nb_model_embedding_size(m);
+        float *vector = fuzz_memory((size_t)NB_MAX(size, width) * sizeof *vector);
+        nb_sampler *sampler = fuzz_sampler(m, choices, choice[3] & 4, &err);
+        if (sampler)
+            fuzz_generate(s, m, sampler, tokens, n, GENERATED, choice[3] & 8);
+        fuzz_evaluate(s, tokens, n);
+        for (int32_t done = 0; done >= 0 && done < n;)
+            done = nb_session_embed(s, tokens, n, done, choice[3] >> 6, choice[3] >> 4 & 3, vector, &err);
+        nb_sampler_free(sampler);
+        free(vector);
+    }
+    nb_session_free(s);
 }
 
 #endif

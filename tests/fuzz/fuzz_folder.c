@@ -1,20 +1,25 @@
 /* libFuzzer target of the converter and of the loader behind it: any bytes as the files of a Hugging Face folder, or as parts of a
  * split GGUF, in pieces of any size, are a model that answers or an error, and the same one however the bytes are cut.
  *
- * Input: files one after the other, each a byte for its name (names[], its rest chooses nothing), two for its size, its
- * bytes; the last one may be cut off. Byte 0 of the input chooses the size of the pieces, byte 1 the flags, what weights are
- * quantized to, and whether there is a loader at all: without one the converter also goes on where that refuses. */
+ * Input: byte 0 chooses the size of the pieces, byte 1 the flags, what weights are quantized to, and whether there is a loader at
+ * all (without one the converter also goes on where that would refuse); two bytes for the allocation that fails (0: none); choices
+ * and a text (fuzz.h); then files one after the other, each a byte for its name (names[], its rest chooses nothing), three for its
+ * size, its bytes; the last one may be cut off. */
 #include "fuzz.h"
 
 #include "../../src/base/text.h"
 #include "../core/drain.h"
 
-static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
-                                    "chat_template.jinja", "1_Pooling/config.json", "modules.json",
-                                    "config_sentence_transformers.json", "sentence_bert_config.json", "2_Dense/config.json",
-                                    "model.safetensors", "2_Dense/model.safetensors", "a-00001-of-00002.gguf"};
+/* What a folder may have; folder_seeds.js reads this table. */
+static const char *const names[] = {
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "tokenizer.model", "chat_template.jinja", "quantize_config.json", "quant_config.json", "modules.json",
+    "config_sentence_transformers.json", "sentence_bert_config.json", "1_Pooling/config.json", "2_Dense/config.json",
+    "3_Dense/config.json", "4_Dense/config.json", "3_Dropout/config.json", "3_Normalize/config.json", "4_LayerNorm/config.json",
+    "model.safetensors", "model-00002-of-00002.safetensors", "2_Dense/model.safetensors", "3_Dense/model.safetensors",
+    "4_Dense/model.safetensors", "4_LayerNorm/model.safetensors", "a-00001-of-00002.gguf", "a-00002-of-00002.gguf"};
 static const char *const presets[8] = {NULL, "nf4", "fp4", "int8", "q8_0", "q4_k_m", "q4_0", "bf16"};
-enum { NAMES = sizeof names / sizeof *names, FIRST_WEIGHTS = 10, MOST_FILES = 12 };
+enum { NAMES = sizeof names / sizeof *names, FIRST_WEIGHTS = 20, MOST_FILES = 20, BEFORE = 4 + FUZZ_CHOICES + FUZZ_TEXT };
 
 typedef struct file {
     const char *name;
@@ -56,13 +61,13 @@ static int32_t give(nb_converter *x, nb_loader *l, const file *f, size_t from, s
 
 static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags, nb_error *err) {
     *err = (nb_error){0};
-    nb_converter *x = nb_converter_new(flags & 1 ? NB_CONVERT_HEADER : NB_CONVERT_ALL, err);
-    const char *preset = presets[flags >> 2 & 7];
-    if (preset)
-        demand(nb_converter_quantize(x, preset, nb_length(preset), flags >> 5 & 1, err) == NB_OK);
     bool alone = flags & 64;
-    nb_loader *l = alone ? NULL : nb_loader_new(0, flags & 1 ? NB_LOAD_HEADER : NB_LOAD_ALL, err);
-    int32_t code = NB_OK, weights[MOST_FILES], n_weights = 0;
+    nb_converter *x = nb_converter_new(flags & 1 ? NB_CONVERT_HEADER : NB_CONVERT_ALL, err);
+    nb_loader *l = alone || !x ? NULL : nb_loader_new(0, flags & 1 ? NB_LOAD_HEADER : NB_LOAD_ALL, err);
+    int32_t code = x && (l || alone) ? NB_OK : err->code, weights[MOST_FILES], n_weights = 0;
+    const char *preset = presets[flags >> 2 & 7];
+    if (preset && code >= 0)
+        demand_same(code = nb_converter_quantize(x, preset, nb_length(preset), flags >> 5 & 1, err), NB_OK);
     for (int32_t i = 0; i < n && code >= 0; i++) {
         bool is_weights = true;
         for (int32_t k = 0; k < FIRST_WEIGHTS; k++)
@@ -93,33 +98,34 @@ static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags
     return m;
 }
 
-static void use(const nb_model *m) {
-    static const uint8_t text[] = "a <s> \xff";
-    demand(nb_model_describe(m, NULL, 0) > 2);
-    fuzz_text(m, text, sizeof text - 1, NULL, 0);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const size_t pieces[] = {1, 3, 7, 16, 100, 999, 4096, 65536};
-    if (size < 2)
+    if (size < BEFORE)
         return 0;
     size_t piece = NB_MAX(pieces[data[0] % 8], size / 64);
     uint32_t flags = data[1];
     file files[MOST_FILES];
     int32_t n = 0;
-    for (size_t at = 2; at + 3 <= size && n < MOST_FILES; n++) {
-        size_t length = NB_MIN((size_t)data[at + 1] | (size_t)data[at + 2] << 8, size - at - 3);
-        files[n] = (file){names[data[at] % NAMES], data + at + 3, length};
-        at += 3 + length;
+    for (size_t at = BEFORE; at + 4 <= size && n < MOST_FILES; n++) {
+        size_t told = data[at + 1] | (size_t)data[at + 2] << 8 | (size_t)data[at + 3] << 16, length = NB_MIN(told, size - at - 4);
+        files[n] = (file){names[data[at] % NAMES], data + at + 4, length};
+        at += 4 + length;
     }
     nb_error whole_error, cut_error;
-    nb_model *whole = load(files, n, size, flags, &whole_error), *cut = load(files, n, piece, flags, &cut_error);
-    demand((whole == NULL) == (cut == NULL));
-    if (!whole)
-        demand(whole_error.code == cut_error.code);
-    if (whole)
-        use(whole);
+    fuzz_refuse(data[2] | (uint64_t)data[3] << 8);
+    nb_model *whole = load(files, n, size, flags, &whole_error);
+    if (whole && !(flags & 1))
+        fuzz_answer(whole, data + 4, data + 4 + FUZZ_CHOICES);
+    else if (whole)
+        fuzz_text(whole, data + 4 + FUZZ_CHOICES, FUZZ_TEXT, NULL, 0);
+    if (!fuzz_refused) {
+        nb_model *cut = load(files, n, piece, flags, &cut_error);
+        demand((whole == NULL) == (cut == NULL));
+        if (!whole)
+            demand(whole_error.code == cut_error.code);
+        nb_model_free(cut);
+    }
     nb_model_free(whole);
-    nb_model_free(cut);
+    fuzz_refuse(0);
     return 0;
 }

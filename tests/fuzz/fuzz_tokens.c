@@ -1,13 +1,11 @@
 /* libFuzzer target of vocabularies: any pieces, scores, kinds, merges and character map are refused, or make of every text
  * tokens, and of tokens text.
  *
- * Input: a byte each for the model and the pre-tokenizer, three of switches, one for numbers of tokenizer.json's steps, and one for
- * the number of tokens less 1; each token: a byte for the length of its name, one for its type, four for its score (F32; the lowest
+ * Input: a byte each for the model (8 more: the text is repeated until words are remembered) and the pre-tokenizer, three of
+ * switches, one for numbers of tokenizer.json's steps, and one for the number of tokens less 1; each token: a byte for the length of its name, one for its type, four for its score (F32; the lowest
  * byte has the flags of an added token, too), the name; a byte for the number of merges, each a byte for its
  * length and its text; two bytes for the length of the character map, and the map. The rest is the text. */
 #include "fuzz.h"
-
-#include <stdlib.h>
 
 static const char *const models[] = {"gpt2", "llama", "t5", "bert", "gemma4", "whitespace", "llama", "t5"};
 static const char *const pre[] = {"default", "gpt-2", "llama-bpe", "qwen2", "smollm", "deepseek-llm", "deepseek-coder", "deepseek-v3",
@@ -162,7 +160,19 @@ static void write_file(input *in) {
     }
 }
 
+/* From 4,096 bytes on the tokenizer remembers words. */
+static void use_long_text(const nb_model *m, const uint8_t *text, size_t size) {
+    enum { LONG = 4200 };
+    uint8_t *all = fuzz_memory(LONG);
+    for (size_t i = 0; i < LONG; i++)
+        all[i] = text[i % size];
+    fuzz_text(m, all, LONG, NULL, 0);
+    free(all);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (!size)
+        return 0;
     input in = {data, data + size};
     write_file(&in);
     nb_error err;
@@ -170,7 +180,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!m)
         return 0;
     demand(nb_model_describe(m, NULL, 0) > 2);
-    fuzz_text(m, in.at, (size_t)(in.end - in.at), NULL, 0);
+    size_t text = (size_t)(in.end - in.at);
+    if (data[0] & 8 && text)
+        use_long_text(m, in.at, text);
+    else
+        fuzz_text(m, in.at, text, NULL, 0);
     nb_model_free(m);
     return 0;
 }

@@ -1,11 +1,11 @@
 // Runs every fuzz target: node tests/fuzz/run.js SECONDS [BUILD...]
 //   BUILD: checked (the default), memory, 32: each target runs for so many seconds (build.sh says what they are);
 //          lines: each replays its corpus, and what share of the lines of src/text, src/models and src/convert ran is printed.
-// A target fuzz_<subject>.c is built by `./build.sh fuzz`; <subject>_seeds.py FOLDER, if there, writes seeds for it. Its
-// corpus grows in build/fuzz/<subject>; an input that breaks it lies in build/fuzz/broken-<subject>-*, to be run again with
+// A target fuzz_<subject>.c is built by `./build.sh fuzz`; <subject>_seeds.py or .js FOLDER, if there, writes seeds for it. Its
+// corpus grows in build/fuzz/<subject>, with words of the core's own sources among the fuzzer's (build/fuzz/words); an input that breaks it lies in build/fuzz/broken-<subject>-*, to be run again with
 // build/fuzz-BUILD/fuzz_<subject> FILE.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
@@ -48,16 +48,19 @@ const subjects = readdirSync(new URL('.', import.meta.url)).filter((file) => /^f
 let failed = 0;
 
 for (const subject of subjects) {
-    const seeds = `tests/fuzz/${subject}_seeds.py`;
     mkdirSync(`${root}build/fuzz/${subject}`, { recursive: true });
-    if (existsSync(root + seeds) && !(await run('python3', [seeds, `build/fuzz/${subject}`])).passed)
-        throw new Error(`${seeds} failed`);
+    for (const [program, seeds] of [['python3', `tests/fuzz/${subject}_seeds.py`], [process.execPath, `tests/fuzz/${subject}_seeds.js`]])
+        if (existsSync(root + seeds) && !(await run(program, [seeds, `build/fuzz/${subject}`])).passed)
+            throw new Error(`${seeds} failed`);
 }
+
+const sources = ['src/text', 'src/models', 'src/convert', 'src/formats'].flatMap((folder) => readdirSync(root + folder).map((file) => readFileSync(`${root}${folder}/${file}`, 'utf8')));
+writeFileSync(`${root}build/fuzz/words`, [...new Set(sources.flatMap((source) => source.match(/"[\w.-]{3,40}"/g) ?? []))].join('\n'));
 
 for (const build of builds.filter((build) => build !== 'lines'))
     await each(subjects, async (subject) => {
         const { passed, words } = await run(`build/fuzz-${build}/fuzz_${subject}`, [`-max_total_time=${seconds}`, '-timeout=20',
-            '-verbosity=0', '-print_final_stats=1', `-artifact_prefix=build/fuzz/broken-${subject}-`, `build/fuzz/${subject}`]);
+            '-verbosity=0', '-print_final_stats=1', '-dict=build/fuzz/words', `-artifact_prefix=build/fuzz/broken-${subject}-`, `build/fuzz/${subject}`]);
         console.log(`${passed ? 'ok  ' : 'FAIL'} fuzz_${subject}, ${build}: ${/executed_units: (\d+)/.exec(words)?.[1] ?? 'some'} inputs`);
         failed += passed ? 0 : 1;
     });

@@ -10,6 +10,7 @@ from pathlib import Path
 MODELS = {"gpt2": 0, "llama": 1, "t5": 2, "bert": 3, "gemma4": 4, "whitespace": 5}
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 N_PRE = 32
+LONG = 8  # the text is repeated
 TEXT = "a bb  ab<s> [CLS] Ab'S 12345 東京 é\u0301 ﬁ\u00a0x\n\n\t\ud7ff🙂<x> abab_ab".encode() + b"\xff\xc3"
 ALPHABET = list("abs<>x12345'") + ["▁", "Ġ", "##a", "##b", "ab", "bb", "▁a", "Ġa", "東", "é", "abab", "Ã", "©"]
 SCORES = [float("nan"), float("inf"), float("-inf"), -1e30, 0.0]
@@ -21,8 +22,8 @@ def charsmap(pairs):
     return struct.pack("<I", len(trie)) + trie + b"".join(p.encode() + b"\0" for p in pairs)
 
 
-def seed(model, switches, pre, tokens, merges, chars=b"", text=TEXT):
-    out = bytes([MODELS[model], pre]) + switches.to_bytes(3, "little") + bytes([switches % 251, len(tokens) - 1])
+def seed(model, switches, pre, tokens, merges, chars=b"", text=TEXT, long=False):
+    out = bytes([MODELS[model] | LONG * long, pre]) + switches.to_bytes(3, "little") + bytes([switches % 251, len(tokens) - 1])
     for name, kind, score in tokens:
         name = name.encode()
         out += bytes([len(name), kind]) + struct.pack("<f", score) + name
@@ -46,6 +47,10 @@ def main():
             for pre in range(0, N_PRE, 1 if model == "gpt2" and switches == 0 else 11):
                 data = seed(model, switches, pre, special + some_bytes + pieces, merges, charsmap(["x", ""]) if model == "t5" else b"")
                 (folder / f"{model}-{switches}-{pre}").write_bytes(data)
+                n += 1
+        for switches in (0, 0x7FFFFF):
+            for i, text in enumerate((TEXT, b"abab_" * 9, b"x<s> <x")):
+                (folder / f"{model}-long-{switches}-{i}").write_bytes(seed(model, switches, 0, special + some_bytes + pieces, merges, text=text, long=True))
                 n += 1
         for i, score in enumerate(SCORES):
             odd = [(text, kind, score if k % 2 else s) for k, (text, kind, s) in enumerate(special + pieces)]

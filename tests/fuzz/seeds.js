@@ -1,0 +1,46 @@
+// What the writers of seeds share: fixtures, the bytes that fuzz.h takes its choices from, and files of a corpus.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from '../builds.js';
+
+export const fixtures = `${root}tests/fixtures/`;
+
+/** @param {string} path within the fixtures */
+export const readJson = (path) => JSON.parse(readFileSync(fixtures + path, 'utf8'));
+
+/** The corpus in the folder that the command names: put() adds a seed. */
+export function corpus() {
+    const folder = process.argv[2];
+    mkdirSync(folder, { recursive: true });
+    let n = 0;
+    return {
+        /** @param {string} name @param {...Uint8Array} parts */
+        put(name, ...parts) {
+            writeFileSync(join(folder, name), Buffer.concat(parts));
+            n++;
+        },
+        close: () => console.log(`${folder}: ${n} files`),
+    };
+}
+
+/** @template T @param {T[]} list @param {number} i */
+const of = (list, i) => list[i % list.length];
+const TEXTS = ['ab \xff<s>  The the', 'Ça va, 東京 🙂!', '<s>\n\n def f(x):', "it's 1234 a\tb", ''];
+
+/** The choices, differing with i, and a text (fuzz_answer in fuzz.h). @param {number} i */
+export function answer(i) {
+    const bytes = Buffer.alloc(36 + 4 + 16);
+    const floats = { 0: [0, 0.7, 1.5], 8: [1, 0.9], 12: [0, 0.05], 16: [1, 1.2], 20: [0, 0.5], 24: [0, 0.1] };
+    for (const [at, values] of Object.entries(floats))
+        bytes.writeFloatLE(of(values, i), Number(at));
+    bytes.writeInt32LE(of([0, 5, 40], i), 4);
+    bytes.writeInt32LE(of([0, -1, 8], i), 28);
+    bytes.writeUInt32LE(i, 32);
+    const switches = i % 4 | (i % 3 === 1 ? 4 : 0) | i % 2 << 3 | (i >> 1) % 4 << 4 | (i % 5 === 2 ? 64 : 0);
+    bytes.set([40 + i % 8, 1 + i % 7, i % 4, switches], 36);
+    bytes.set(Buffer.from(of(TEXTS, i), i % 2 ? 'utf8' : 'latin1').subarray(0, 16), 40);
+    return bytes;
+}
+
+/** The number of the allocation that fails; 0: none. @param {number} nth */
+export const refusal = (nth) => Buffer.from([nth & 255, nth >> 8]);
