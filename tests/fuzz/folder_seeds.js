@@ -37,8 +37,13 @@ function safetensors(tensors, data) {
 }
 
 /** Weights without their data, for what is refused before that is needed. @param {Files} files @returns {Files} */
-const headersOf = (files) => Object.fromEntries(Object.entries(files).map(([name, bytes]) =>
-    [name, name.endsWith('.safetensors') ? safetensors(split(bytes).tensors, Buffer.alloc(0)) : bytes]));
+function headersOf(files) {
+    /** @type {Files} */
+    const headers = {};
+    for (const [name, bytes] of Object.entries(files))
+        headers[name] = name.endsWith('.safetensors') ? safetensors(split(bytes).tensors, Buffer.alloc(0)) : bytes;
+    return headers;
+}
 
 const seeds = corpus();
 let count = 0;
@@ -114,10 +119,9 @@ for (const [name, files] of bases) {
     putHarmed(name, files);
     putTensors(name, files);
 }
-const [shards] = ['llama-sharded'].map((name) => readdirSync(`${fixtures}safetensors/${name}`).filter((file) => file.endsWith('.safetensors'))
-    .map((file) => readFileSync(`${fixtures}safetensors/${name}/${file}`)));
-const sharded = filesOf('safetensors/llama-sharded');
-put('shards-missing', { ...sharded, 'model.safetensors': shards[0], 'model-00002-of-00002.safetensors': shards[1] });
+const sharded = `${fixtures}safetensors/llama-sharded`;
+const shards = readdirSync(sharded).filter((file) => file.endsWith('.safetensors')).map((file) => readFileSync(`${sharded}/${file}`));
+put('shards-missing', { ...filesOf('safetensors/llama-sharded'), 'model.safetensors': shards[0], 'model-00002-of-00002.safetensors': shards[1] });
 
 for (const [i, { folder, set, drop }] of readJson('formats/folder-variants.json').entries()) {
     const files = filesOf(`safetensors/${folder}`), config = { ...parsed(files['config.json']), ...set };
