@@ -29,7 +29,7 @@ function split(bytes) {
     return { tensors: parsed(bytes.subarray(8, end)), data: bytes.subarray(end) };
 }
 
-/** @param {Record<string, any>} tensors @param {Uint8Array} data */
+/** @param {Record<string, any>} tensors @param {Uint8Array} data @returns {Uint8Array} */
 function safetensors(tensors, data) {
     const header = json(tensors), size = Buffer.alloc(8);
     size.writeBigUInt64LE(BigInt(header.length));
@@ -50,6 +50,7 @@ let count = 0;
 
 /** @param {string} name @param {Files} files @param {{ flags?: number, refused?: number, piece?: number }} [choices] */
 function put(name, files, { flags = 0, refused = 0, piece = count % 8 } = {}) {
+    /** @type {Uint8Array[]} */
     const parts = [Buffer.from([piece, flags]), refusal(refused), answer(count++)];
     for (const [name, bytes] of Object.entries(files)) {
         if (bytes.length >= LONGEST)
