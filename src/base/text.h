@@ -45,6 +45,11 @@ static inline bool nb_text_ends(nb_text a, const char *s) {
     return a.size >= n && nb_compare(a.data + a.size - n, s, n) == 0;
 }
 
+/* The value of a hexadecimal digit, or -1. */
+static inline int32_t nb_hex_digit(uint8_t c) {
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
 /* Removes the start if the text has it. */
 static inline bool nb_text_take(nb_text *text, const char *start) {
     size_t n = nb_length(start);

@@ -12,15 +12,11 @@ static bool is_digit(uint8_t c) {
     return c >= '0' && c <= '9';
 }
 
-static int32_t hex_of(uint8_t c) {
-    return is_digit(c) ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
 /* The unit of a \u escape whose four digits begin at `at`, or -1. */
 static int32_t unit_at(const uint8_t *at, const uint8_t *end) {
     int32_t unit = 0;
     for (int i = 0; i < 4; i++) {
-        int32_t digit = at + i < end ? hex_of(at[i]) : -1;
+        int32_t digit = at + i < end ? nb_hex_digit(at[i]) : -1;
         if (digit < 0)
             return -1;
         unit = unit << 4 | digit;

@@ -1,5 +1,6 @@
-/* Added tokens as the library tokenizers finds them: the leftmost, of those the longest. Those that are not `normalized`
- * are looked for in the text as it is, the others in what normalization makes of what lies between. */
+/* Added tokens, found as the library tokenizers finds them: the leftmost first, and of several there the longest. Tokens that
+ * are not `normalized` are looked for in the text as it came. What lies between them is normalized, and there the `normalized`
+ * tokens are looked for. */
 #include "vocabulary.h"
 
 #include "../base/memory.h"
@@ -12,7 +13,7 @@ static nb_text needle_text(const nb_needles *s, uint32_t i) {
     return (nb_text){(const char *)s->bytes + s->items[i].at, s->items[i].size};
 }
 
-/* By their bytes, the shorter of two first; tokens of one name by number. */
+/* By their bytes: a name stands before the names that it begins. Tokens of one name are ordered by number. */
 static int compare_needles(const void *table, uint32_t a, uint32_t b) {
     const nb_needles *s = table;
     nb_text x = needle_text(s, a), y = needle_text(s, b);
@@ -31,7 +32,7 @@ static void note_start(nb_needles *s, const nb_needle *needle) {
 }
 
 int32_t nb_needles_sort(nb_needles *s, nb_error *err) {
-    nb_needle *sorted = nb_alloc(s->n * (sizeof *sorted + sizeof(uint32_t)) + 1);
+    nb_needle *sorted = nb_alloc_items((uint64_t)s->n + 1, sizeof *sorted + sizeof(uint32_t));
     if (!sorted)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u added tokens", s->n);
     uint32_t *order = (uint32_t *)(sorted + s->n), kept = 0;
@@ -51,13 +52,13 @@ static uint8_t byte_at(const nb_needles *s, uint32_t i, uint32_t depth) {
     return s->bytes[s->items[i].at + depth];
 }
 
-/* Narrows items[*low ... *high), which share their first `depth` bytes, to those that go on with this byte. Few leave at
- * a time, so each end is looked for in steps that double. */
+/* Narrows items[*low ... *high), which share their first `depth` bytes, to those whose next byte is this one. Both ends usually
+ * move only a little, so each is found by galloping search: steps that double, then a binary search within the last step. */
 static void narrow(const nb_needles *s, uint32_t *low, uint32_t *high, uint32_t depth, uint8_t byte) {
     uint32_t from = *low, to = *high, step;
     for (step = 1; from < to && byte_at(s, from, depth) < byte; step *= 2)
         from += NB_MIN(step, to - from);
-    for (uint32_t back = from - NB_MIN(step / 2, from - *low), end = from; back < end; from = end) { /* the first not below */
+    for (uint32_t back = from - NB_MIN(step / 2, from - *low), end = from; back < end; from = end) { /* not below */
         uint32_t middle = back + (end - back) / 2;
         if (byte_at(s, middle, depth) < byte)
             back = middle + 1;
@@ -66,7 +67,7 @@ static void narrow(const nb_needles *s, uint32_t *low, uint32_t *high, uint32_t 
     }
     for (step = 1; from < to && byte_at(s, to - 1, depth) > byte; step *= 2)
         to -= NB_MIN(step, to - from);
-    for (uint32_t back = to, end = to + NB_MIN(step / 2, *high - to); back < end; to = back) { /* the first above */
+    for (uint32_t back = to, end = to + NB_MIN(step / 2, *high - to); back < end; to = back) { /* above */
         uint32_t middle = back + (end - back) / 2;
         if (byte_at(s, middle, depth) <= byte)
             back = middle + 1;
@@ -92,7 +93,8 @@ const nb_needle *nb_needles_longest(const nb_needles *s, const uint8_t *text, si
 
 /* ---- matches -------------------------------------------------------------------------------------------------------- */
 
-/* What \w matches beside letters, digits and marks: Nl, Pc, Other_Alphabetic, Join_Control. */
+/* What \w of a regular expression matches besides letters, digits and marks: Unicode's Nl, Pc, Other_Alphabetic and
+ * Join_Control. */
 static const uint32_t word_ranges[][2] = {
     {'_', '_'}, {0x16ee, 0x16f0}, {0x200c, 0x200d}, {0x203f, 0x2040}, {0x2054, 0x2054}, {0x2160, 0x2188},
     {0x24b6, 0x24e9}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303a}, {0xa6e6, 0xa6ef}, {0xfe33, 0xfe34},
@@ -108,7 +110,7 @@ static bool is_word(const nb_tokenizer *t, uint32_t codepoint) {
     return false;
 }
 
-/* Whether text[from ... to) stands by itself: no word goes on before it or after it. */
+/* Whether text[from ... to) stands by itself: the characters before and after it belong to no word. */
 static bool is_whole_word(const nb_tokenizer *t, const uint8_t *text, size_t size, size_t from, size_t to) {
     size_t before = from, length;
     while (before && from - before < 4 && (text[--before] & 0xc0) == 0x80)
@@ -121,11 +123,12 @@ typedef struct search search;
 struct search {
     nb_encoding *e;
     const nb_needles *set;
-    bool control; /* special tokens too */
-    /* SIZE_MAX: the text is as it came. Of a normalized one: what ends here or before lies outside of quotes. */
-    size_t unquoted;
-    size_t from, to; /* where the normalized text came from */
-    int32_t (*between)(const search *s, const uint8_t *text, size_t size, bool first); /* first: the text begins there */
+    bool control;    /* special tokens are looked for, too */
+    size_t unquoted; /* SIZE_MAX: this is the text as it came. Else it is normalized, and so many bytes at its beginning are
+                      * outside of quotes */
+    size_t from, to; /* where in the text as it came a normalized one lies */
+    /* Encodes what lies between two tokens. first: it is the beginning of the whole text. */
+    int32_t (*between)(const search *s, const uint8_t *text, size_t size, bool first);
 };
 
 /* Whether a name at text[from ... to) is only text (nb_tokenize_quoted). */
@@ -139,7 +142,9 @@ static int32_t encode_matches(const search *s, const uint8_t *text, size_t size,
     const nb_tokenizer *t = s->e->tokenizer;
     size_t start = 0; /* of what is not encoded yet */
     for (size_t at = 0; at < size && s->set->n;) {
-        const nb_needle *found = nb_needle_may_start(s->set, text, at, size) ? nb_needles_longest(s->set, text + at, size - at) : NULL;
+        const nb_needle *found = NULL;
+        if (nb_needle_may_start(s->set, text, at, size))
+            found = nb_needles_longest(s->set, text + at, size - at);
         if (!found) {
             at++;
             continue;
@@ -148,7 +153,9 @@ static int32_t encode_matches(const search *s, const uint8_t *text, size_t size,
         size_t from = at, to = at + found->size;
         at = to;
         bool special = token->flags & NB_SPECIAL || token->type == NB_TOKEN_CONTROL;
-        if ((special && !s->control) || is_text(s, from, to, found->token) || (token->flags & NB_WHOLE_WORD && !is_whole_word(t, text, size, from, to)))
+        if ((special && !s->control) || is_text(s, from, to, found->token))
+            continue;
+        if (token->flags & NB_WHOLE_WORD && !is_whole_word(t, text, size, from, to))
             continue;
         if (token->flags & NB_STRIP_LEFT && start < from)
             from = nb_skip_white_back(t, text, start, from);
@@ -166,7 +173,7 @@ static int32_t encode_rest(const search *s, const uint8_t *text, size_t size, bo
     return nb_encode_piece(s->e, text, size, first);
 }
 
-/* How much of the normalized text comes of text[n], which lies before the first quote. */
+/* *size: how many bytes the normalized text[n] has. */
 static int32_t normalized_size(const nb_encoding *e, const uint8_t *text, size_t n, size_t *size) {
     nb_workspace w = {0};
     *size = n;
@@ -175,17 +182,16 @@ static int32_t normalized_size(const nb_encoding *e, const uint8_t *text, size_t
     return code;
 }
 
-/* Normalization moves what a quote holds. So within a stretch that quotes touch, names are found before the first of them
- * only, unless no quote makes them text. */
+/* After normalization it is not known where quotes lie. So in a stretch that quotes touch, names that a quote could make text
+ * are found only before the first quote. */
 static int32_t normalize_and_encode(const search *s, const uint8_t *text, size_t size, bool first) {
     nb_encoding *e = s->e;
-    size_t from = (size_t)(text - e->start), before = 0;
+    size_t from = (size_t)(text - e->start);
     search inner = {e, &e->tokenizer->added->sets[1], s->control, SIZE_MAX - 1, from, from + size, encode_rest};
     if (inner.set->n && e->n_quotes) {
-        while (before < e->n_quotes && e->quotes[before].to <= from)
-            before++;
-        if (before < e->n_quotes && e->quotes[before].from < from + size) {
-            size_t clear = NB_MAX(e->quotes[before].from, from) - from;
+        size_t quote = nb_quote_after(e, from);
+        if (quote < e->n_quotes && e->quotes[quote].from < from + size) {
+            size_t clear = NB_MAX(e->quotes[quote].from, from) - from;
             NB_TRY(normalized_size(e, text, clear, &inner.unquoted));
         }
     }
@@ -200,7 +206,7 @@ int32_t nb_added_encode(nb_encoding *e, const uint8_t *text, size_t size, bool c
 
 /* ---- loading -------------------------------------------------------------------------------------------------------- */
 
-/* Names as normalization leaves them, one after the other. */
+/* The names of the `normalized` tokens become what normalization makes of them. */
 static int32_t normalize_names(const nb_tokenizer *t, nb_added *a, nb_error *err) {
     nb_needles *s = &a->sets[1];
     nb_bytes *out = &a->names;
@@ -224,7 +230,7 @@ static int32_t normalize_names(const nb_tokenizer *t, nb_added *a, nb_error *err
     nb_workspace_free(&w);
     memcpy(a->by_number, s->items, s->n * sizeof *s->items);
     a->n_by_number = s->n;
-    uint32_t kept = 0; /* of some nothing is left */
+    uint32_t kept = 0; /* normalization may leave nothing of a name */
     for (uint32_t i = 0; i < s->n; i++)
         if (s->items[i].size)
             s->items[kept++] = s->items[i];
@@ -233,7 +239,7 @@ static int32_t normalize_names(const nb_tokenizer *t, nb_added *a, nb_error *err
     return code;
 }
 
-/* Whether the token's name is looked for: [0], [1] as nb_added has them. */
+/* Whether the token's name is looked for in this set (nb_added). */
 static bool is_needle(const nb_tokenizer *t, int32_t token, int set) {
     const nb_token *it = &t->tokens[token];
     if (t->steps.library)
@@ -262,10 +268,10 @@ int32_t nb_added_load(nb_tokenizer *t, nb_error *err) {
     nb_needles counted[2] = {0};
     NB_TRY(collect(t, 0, &counted[0], err));
     NB_TRY(collect(t, 1, &counted[1], err));
-    size_t n = (size_t)counted[0].n + 2 * (size_t)counted[1].n;
-    nb_added *a = t->added = nb_alloc(sizeof *a + n * sizeof(nb_needle));
+    uint64_t n = counted[0].n + 2 * (uint64_t)counted[1].n;
+    nb_added *a = t->added = nb_alloc_items(sizeof *a + n * sizeof(nb_needle), 1);
     if (!a)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z added tokens", n);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l added tokens", n);
     memset(a, 0, sizeof *a);
     a->sets[0].items = (nb_needle *)(a + 1);
     a->sets[1].items = a->sets[0].items + counted[0].n;

@@ -48,8 +48,7 @@ __attribute__((noinline)) void nb_merge_by_rank(const nb_tokenizer *t, nb_worksp
     nb_merge(t, w, n, pair_rank);
 }
 
-/* A merge that names a token which the vocabulary lacks can never apply: it is passed over. Returns how many slots it
- * looked at. */
+/* A merge of tokens that the vocabulary lacks can never apply: it is left out. Returns how many slots were looked at. */
 static uint32_t add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32_t rank) {
     nb_text nothing = {0};
     int32_t left = nb_vocabulary_find(t, first, nothing), right = nb_vocabulary_find(t, second, nothing);
@@ -99,8 +98,8 @@ int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_e
         if (add_merges(t, source))
             return NB_OK;
     }
-    return NB_FAIL(err, NB_ERR_FORMAT, "the vocabulary's %l merges collide: the file was made to waste time",
-                   source->n_merges);
+    return NB_FAIL(err, NB_ERR_FORMAT, "too many of the vocabulary's %l merges have equal hashes, so that loading would take "
+                   "very long; the file is broken", source->n_merges);
 }
 
 int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {

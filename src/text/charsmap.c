@@ -1,12 +1,13 @@
-/* SentencePiece's normalization rules, which a model brings along ("precompiled charsmap"): u32 size of the trie in
- * bytes; the trie; texts that end in zeros. The trie is a double array (Aoe 1989) in the layout of darts-clone: the
- * children of a unit u lie at index ^ offset(u) ^ label, a child is one if its own label is right, and a leaf's value is
- * at index ^ offset(u): where its replacement begins. */
+/* SentencePiece's normalization rules, which are part of a model ("precompiled charsmap"): the size of a trie in bytes, as u32;
+ * the trie; the replacements, each with a zero at its end. The trie is a double array (Aoe 1989) in the layout of darts-clone:
+ *   - the child with this label of the unit u at `index` lies at index ^ offset(u) ^ label, if the unit there has that label;
+ *   - where a key ends at u, the unit at index ^ offset(u) holds the offset of its replacement. */
 #include "vocabulary.h"
 
 #include "../base/numbers.h"
 
-enum { LONGEST = 256 }; /* bytes of a replacement; Unicode's own have 33 at most */
+/* Bytes of a replacement, and of what a rule replaces. Unicode's own replacements have 33 at most. */
+enum { LONGEST = 256 };
 
 static uint32_t unit_at(const nb_tokenizer *t, uint32_t index, uint32_t n_units) {
     uint32_t unit = 0;
@@ -19,7 +20,7 @@ static uint32_t offset_of(uint32_t unit) {
     return unit >> 10 << (unit >> 9 & 1) * 8;
 }
 
-/* Most of a text is such: ASCII for which there is no rule, nor one that goes on with ASCII. */
+/* Finds the ASCII characters that no rule changes where ASCII follows: most of a text needs no look-up. */
 static void find_plain(nb_tokenizer *t) {
     uint32_t size;
     memcpy(&size, t->charsmap.data, 4);
@@ -62,6 +63,7 @@ nb_text nb_charsmap_find(const nb_tokenizer *t, const uint8_t *text, size_t n, b
     memcpy(&size, t->charsmap.data, 4);
     uint32_t n_units = size / 4, index = offset_of(unit_at(t, 0, n_units));
     nb_text texts = {t->charsmap.data + 4 + size, t->charsmap.size - 4 - size};
+    n = NB_MIN(n, LONGEST); /* a broken trie may lead around in circles */
     for (size_t at = 0; at < n && text[at] && !(shortest && *used); at++) {
         index ^= text[at];
         uint32_t unit = unit_at(t, index, n_units);
@@ -83,12 +85,14 @@ nb_text nb_charsmap_find(const nb_tokenizer *t, const uint8_t *text, size_t n, b
 
 /* ---- as the library tokenizers applies it ----------------------------------------------------------------------------
  *
- * The library looks at clusters of characters (extended grapheme clusters, Unicode Standard Annex #29). Of one with fewer
- * than 6 bytes the first rule that fits its beginning replaces the whole; else each character is looked up by itself. */
+ * The library looks at clusters of characters (extended grapheme clusters, Unicode Standard Annex #29). A cluster of fewer
+ * than 6 bytes is replaced as a whole by the shortest rule that fits its beginning. Otherwise each character is looked up by
+ * itself. */
 
 enum { SMALL_CLUSTER = 6 };
 
-/* Marks that begin a cluster after all, and what else goes on with one: the exceptions of Grapheme_Cluster_Break. */
+/* The property Grapheme_Cluster_Break follows the general category but for these: marks that do not extend a cluster, other
+ * characters that do, and those that begin a cluster with what follows. */
 static const uint16_t no_extend[][2] = {
     {0x102b, 0x102c}, {0x1038, 0x1038}, {0x1062, 0x1064}, {0x1067, 0x106d}, {0x1083, 0x1083}, {0x1087, 0x108c},
     {0x108f, 0x108f}, {0x109a, 0x109c}, {0x1a61, 0x1a61}, {0x1a63, 0x1a64}, {0xaa7b, 0xaa7b}, {0xaa7d, 0xaa7d}};
@@ -116,7 +120,7 @@ static bool extends(const nb_tokenizer *t, uint32_t c) {
     return true;
 }
 
-/* What stands by itself: controls, line and paragraph separators, formats but for those of the lists. */
+/* A character that is a cluster by itself: controls, line and paragraph separators, and formats that are not in the lists. */
 static bool is_control(const nb_tokenizer *t, uint32_t c) {
     uint32_t class = nb_unicode_class(t->unicode, c);
     bool private = (c >= 0xe000 && c < 0xf900) || c >= 0xf0000;
@@ -156,7 +160,7 @@ static size_t cluster_size(const nb_tokenizer *t, const uint8_t *text, size_t n)
     return size;
 }
 
-/* What a rule makes of it; *known: whether there is one. */
+/* Appends what a rule makes of text[n]; *known: whether there is such a rule. */
 static int32_t put_replaced(const nb_tokenizer *t, const uint8_t *text, size_t n, bool *known, nb_bytes *out,
                             nb_error *err) {
     size_t used;

@@ -7,11 +7,11 @@
 struct nb_detokenizer {
     const nb_tokenizer *tokenizer;
     uint32_t flags;
-    bool begun;          /* a token came that is not left out */
-    uint32_t strip;      /* spaces that a whole text still loses at its beginning */
-    nb_bytes held;       /* the start of a character; or of a whole text of a tokenizer.json, byte tokens in a row */
-    nb_bytes text, next; /* of the token: its text; and what comes out with it, which waits where there is no room */
-    uint32_t strip_after;
+    bool begun;           /* a token came that gives text */
+    uint32_t strip;       /* spaces that a whole text still loses at its beginning */
+    uint32_t strip_after; /* the same, once the token at hand is taken */
+    nb_bytes held;        /* bytes of a character that is not whole yet; or byte tokens in a row (put_held) */
+    nb_bytes text, next;  /* the text of the token at hand; and what comes out with it */
 };
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
@@ -21,7 +21,7 @@ static bool is_whole(const nb_detokenizer *d) {
     return d->flags & NB_DETOKENIZE_WHOLE;
 }
 
-/* A whole text loses the space that its tokenizer put before it. */
+/* How many spaces a whole text loses at its beginning: the one that its tokenizer put there. */
 static uint32_t strip_of(const nb_detokenizer *d) {
     const nb_tokenizer *t = d->tokenizer;
     if (!is_whole(d))
@@ -35,7 +35,7 @@ nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_er
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a detokenizer");
     *d = (nb_detokenizer){.tokenizer = t, .flags = flags};
     d->strip = strip_of(d);
-    size_t most = 4 * (size_t)t->longest + 64; /* a name's text: the token loop allocates nothing */
+    size_t most = 4 * (size_t)t->longest + 64; /* of a name's text. It is taken now, as the token loop allocates nothing. */
     if (nb_bytes_reserve(&d->held, most, err) < 0 || nb_bytes_reserve(&d->text, most, err) < 0 ||
         nb_bytes_reserve(&d->next, 3 * most, err) < 0) {
         nb_detokenizer_free(d);
@@ -63,7 +63,7 @@ static int32_t add(nb_bytes *out, const void *bytes, size_t size, nb_error *err)
 
 /* ---- as the decoders of a tokenizer.json have it -------------------------------------------------------------------- */
 
-/* What WordPiece's `cleanup` replaces in each token, in this order. */
+/* WordPiece's `cleanup` makes these replacements in each token, one after the other. */
 static const char *const contractions[][2] = {
     {" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"}, {" 'm", "'m"},
     {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
@@ -72,7 +72,7 @@ static void clean_up(nb_bytes *text) {
     for (size_t k = 0; k < sizeof contractions / sizeof *contractions; k++) {
         nb_text from = nb_text_of(contractions[k][0]), to = nb_text_of(contractions[k][1]);
         size_t out = 0;
-        for (size_t at = 0; at < text->used;) { /* what is put is no longer than what it replaces */
+        for (size_t at = 0; at < text->used;) { /* in place: no replacement is longer than what it replaces */
             bool here = text->used - at >= from.size && nb_compare(text->data + at, from.data, from.size) == 0;
             if (here)
                 memcpy(text->data + out, to.data, to.size);
@@ -85,8 +85,8 @@ static void clean_up(nb_bytes *text) {
     }
 }
 
-/* WordPiece: a space before each token but the first, unless it goes on with a word. Of a model's own pieces those that
- * begin a word have a mark instead (tokenizer_json.c). */
+/* WordPiece: each token but the first gets a space before it, unless it continues a word. The names of a model's own pieces
+ * have a mark where they begin a word, and no "##" where they continue one (tokenizer_json.c). */
 static int32_t put_word(nb_detokenizer *d, nb_text name, bool own, nb_error *err) {
     const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
     bool prefixed = name.size >= 2 && nb_compare(name.data, "##", 2) == 0;
@@ -103,7 +103,7 @@ static int32_t put_word(nb_detokenizer *d, nb_text name, bool own, nb_error *err
     return NB_OK;
 }
 
-/* ByteLevel: characters that stand for bytes; a name with any other is meant as it is. */
+/* ByteLevel: characters stand for bytes. A name with a character that stands for none is taken as it is. */
 static int32_t put_byte_level(nb_detokenizer *d, nb_text name, nb_error *err) {
     const uint8_t *s = (const uint8_t *)name.data;
     size_t length;
@@ -132,19 +132,7 @@ static int32_t put_marked(nb_detokenizer *d, nb_text name, nb_error *err) {
     return NB_OK;
 }
 
-static int32_t hex_digit(uint8_t c) {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
-/* The byte that <0xHH> names, or -1. */
-static int32_t byte_of(nb_text name) {
-    if (name.size != 6 || nb_compare(name.data, "<0x", 3) || name.data[5] != '>')
-        return -1;
-    int32_t high = hex_digit((uint8_t)name.data[3]), low = hex_digit((uint8_t)name.data[4]);
-    return high < 0 || low < 0 ? -1 : high << 4 | low;
-}
-
-/* The token's name as decoders get it: of a normalized added token, what its normalization left. */
+/* The token's name as decoders get it. That of a `normalized` added token is normalized. */
 static nb_text decoded_name(const nb_tokenizer *t, int32_t token) {
     if (t->tokens[token].flags & NB_NORMALIZED) {
         const nb_needle *items = t->added->by_number;
@@ -171,7 +159,7 @@ static int32_t decode(nb_detokenizer *d, int32_t token, int32_t *byte, nb_error 
         return put_word(d, name, t->tokens[token].type == NB_TOKEN_NORMAL, err);
     if (t->kind == NB_KIND_BPE && t->steps.decoder.byte_level)
         return put_byte_level(d, name, err);
-    if (t->steps.decoder.byte_fallback && (*byte = byte_of(name)) >= 0)
+    if (t->steps.decoder.byte_fallback && (*byte = nb_byte_of_name(name)) >= 0)
         return NB_OK;
     if (t->steps.decoder.joins && !first)
         NB_TRY(add(&d->text, " ", 1, err));
@@ -180,9 +168,10 @@ static int32_t decode(nb_detokenizer *d, int32_t token, int32_t *byte, nb_error 
 
 /* ---- both ----------------------------------------------------------------------------------------------------------- */
 
-/* Appends s[n] to d->next with what is no UTF-8 replaced: a U+FFFD for each maximal subpart, or for each byte. Returns how
- * much of it was used: up to an incomplete end, unless this is the end. */
-static int32_t put_whole(nb_detokenizer *d, const uint8_t *s, size_t n, bool each_byte, bool end, size_t *used, nb_error *err) {
+/* Appends s[n] to d->next. What is no UTF-8 becomes U+FFFD: one for each maximal subpart, or for each byte. *used: how much
+ * of s was taken. A character that is not whole at the end of s is not, unless this is the end of the text. */
+static int32_t put_whole(nb_detokenizer *d, const uint8_t *s, size_t n, bool each_byte, bool end, size_t *used,
+                         nb_error *err) {
     size_t at = 0;
     while (at < n) {
         int whole;
@@ -209,7 +198,8 @@ static bool is_utf8(const nb_bytes *b) {
     return true;
 }
 
-/* What is held, which nothing completes. Of a whole text byte tokens in a row are UTF-8, or a U+FFFD each. */
+/* Appends what is held, as nothing will complete it. In a whole text of a tokenizer.json, byte tokens in a row are UTF-8
+ * together, or each is a U+FFFD (ByteFallback). */
 static int32_t put_held(nb_detokenizer *d, nb_error *err) {
     const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
     size_t used;
@@ -219,7 +209,7 @@ static int32_t put_held(nb_detokenizer *d, nb_error *err) {
     return broken ? NB_OK : put_whole(d, d->held.data, d->held.used, steps->byte_fallback, true, &used, err);
 }
 
-/* Takes leading spaces away, as many as are to go. */
+/* Removes the spaces that the text still has to lose at its beginning. */
 static void strip_spaces(nb_detokenizer *d) {
     size_t n = 0;
     d->strip_after = d->strip;
@@ -233,7 +223,7 @@ static void strip_spaces(nb_detokenizer *d) {
     memmove(d->next.data, d->next.data + n, d->next.used);
 }
 
-/* Whether the token is not to be seen. */
+/* Whether the token gives no text. */
 static bool is_left_out(const nb_detokenizer *d, int32_t token) {
     const nb_tokenizer *t = d->tokenizer;
     if (token >= t->size)
@@ -268,7 +258,7 @@ int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t
     int32_t byte = -1;
     size_t held = d->held.used, used = 0;
     NB_TRY(read_token(d, token, &byte, err));
-    bool groups = t->steps.library && t->steps.decoder.byte_fallback; /* texts end a row of byte tokens */
+    bool groups = t->steps.library && t->steps.decoder.byte_fallback; /* byte tokens in a row are decoded together */
     if (byte >= 0 && groups) {
         uint8_t b = (uint8_t)byte;
         NB_TRY(add(&d->held, &b, 1, err));

@@ -23,7 +23,8 @@ static bool contains(nb_text text, const char *part, uint8_t fold) {
     return false;
 }
 
-/* Whether white space beside a special token goes with it is not in the file: llama.cpp tells it from names. */
+/* Some special tokens take the white space beside them with them. No key says which: llama.cpp tells it from the model's
+ * names. */
 static void find_strips(gguf_vocabulary *v) {
     nb_text name = nb_checkpoint_string(v->c, "general.name"), pre = nb_checkpoint_string(v->c, KEY("pre"));
     nb_text architecture = nb_checkpoint_string(v->c, "general.architecture");
@@ -49,7 +50,7 @@ static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t 
                            (v->strips_right && !ordinary ? NB_STRIP_RIGHT : 0));
 }
 
-/* "left right": the space that parts them is the first after the first character. */
+/* "left right". The first character belongs to the left name even if it is a space: the next space divides the two. */
 static void next_merge(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_text *left, nb_text *right) {
     const gguf_vocabulary *v = source->file;
     if (i == 0)
@@ -64,7 +65,7 @@ static void next_merge(const nb_vocabulary_source *source, uint64_t i, uint64_t 
     *right = (nb_text){merge.data + space + 1, merge.size - space - 1};
 }
 
-/* An array of numbers with an item for each of n tokens; *out = NULL if there is none. */
+/* *out: an array of numbers, one for each of n tokens; NULL if the file has none. */
 static int32_t find_numbers(const nb_checkpoint *c, const char *key, uint64_t n, const nb_value **out, nb_error *err) {
     *out = nb_checkpoint_find(c, key);
     if (*out && ((*out)->type != NB_VALUE_ARRAY || (*out)->item_type == NB_VALUE_STRING))
@@ -96,7 +97,7 @@ static int32_t find_merges(gguf_vocabulary *v, nb_vocabulary_source *source, nb_
     return NB_OK;
 }
 
-/* SentencePiece's BPE has scores, but where tokenizer.json was read it has merges. */
+/* SentencePiece's BPE has scores. Only a vocabulary that was made of a tokenizer.json has merges instead. */
 static int32_t find_ranks(gguf_vocabulary *v, nb_vocabulary_source *source, nb_error *err) {
     return !v->scores && nb_checkpoint_find(v->c, KEY("merges")) ? find_merges(v, source, err) : NB_OK;
 }
@@ -134,7 +135,7 @@ static bool is_set(const nb_checkpoint *c, const char *key, bool fallback) {
     return nb_checkpoint_number(c, key, fallback) != 0;
 }
 
-/* What llama.cpp takes for granted of each kind, and the file's own words. */
+/* What the file says of tokens at the ends and of spaces; else llama.cpp's defaults for each kind. */
 static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *err) {
     static const struct {
         int32_t begin, end, unknown;
@@ -156,8 +157,9 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
                                            KEY("fim_rep_token_id"), KEY("fim_sep_token_id")};
     for (size_t i = 0; i < NB_MAX_END_TOKENS; i++)
         s->ends[i] = i < COUNT(end_keys) ? token_of(c, end_keys[i], -1) : -1;
-    const nb_value *ids = nb_checkpoint_find(c, KEY("end_token_ids")); /* of files that are not GGUF */
-    for (uint64_t i = 0; ids && ids->type == NB_VALUE_ARRAY && i < ids->count && COUNT(end_keys) + i < NB_MAX_END_TOKENS; i++)
+    const nb_value *ids = nb_checkpoint_find(c, KEY("end_token_ids")); /* of nibble's converter */
+    uint64_t n_ids = ids && ids->type == NB_VALUE_ARRAY ? NB_MIN(ids->count, NB_MAX_END_TOKENS - COUNT(end_keys)) : 0;
+    for (uint64_t i = 0; i < n_ids; i++)
         s->ends[COUNT(end_keys) + i] = (int32_t)NB_MAX(-1, NB_MIN(nb_checkpoint_item(c, ids, i), INT32_MAX));
     s->add_begin = is_set(c, KEY("add_bos_token"), s->pre ? s->pre->add_begin : defaults[s->kind].add_begin);
     s->add_begin |= s->pre && s->pre->whole_lines; /* some Gemma 4 files say that they need none, and do */
@@ -178,12 +180,12 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     return NB_OK;
 }
 
-/* What tokenizer_steps.c wrote, under keys that GGUF does not have. */
+/* The steps of a tokenizer.json, which tokenizer_steps.c has written under keys of nibble's own. */
 static void find_steps(const gguf_vocabulary *v, nb_vocabulary_source *source) {
     const nb_checkpoint *c = v->c;
     source->steps = (nb_library_steps){.clean = is_set(c, KEY("normalizer.clean_text"), true),
                                        .part_chinese = is_set(c, KEY("normalizer.handle_chinese_chars"), true)};
-    if (!v->flags) /* it was no tokenizer.json, and what its steps need is not there */
+    if (!v->flags) /* this was no tokenizer.json, and its steps would need the tokens' flags */
         return;
     double join = nb_checkpoint_number(c, KEY("normalizer.join_spaces"), 0);
     double prepends = nb_checkpoint_number(c, KEY("pre_tokenizer.prepends"), NB_PREPEND_NEVER);

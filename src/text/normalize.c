@@ -1,5 +1,5 @@
-/* Texts as tokenizers want them, before they are cut: Unicode's NFC, SentencePiece's rules, BERT's cleaning, and what
- * tokenizer.json does with spaces. The order of the steps is the one that tokenizer_steps.c lets a file have. */
+/* Normalization of a text before it is cut into words: Unicode's NFC, SentencePiece's rules, BERT's cleaning, and what
+ * tokenizer.json does with spaces, in this order. tokenizer_steps.c refuses files with another order. */
 #include "vocabulary.h"
 
 #include "../base/memory.h"
@@ -8,7 +8,7 @@
 
 enum { BROKEN = 0x110000 }; /* a byte that is no UTF-8, as the code point BROKEN + byte: it stays what it is */
 
-/* Most texts need nothing: below U+0300 there is no character that another one changes. */
+/* Most texts are in NFC already: characters below U+0300, whose first byte is below 0xcc, never change. */
 static bool is_composed(const uint8_t *text, size_t size) {
     for (size_t i = 0; i < size; i++)
         if (text[i] >= 0xcc)
@@ -28,8 +28,8 @@ static size_t decompose_text(const nb_foldings *f, const uint8_t *text, size_t s
     return n;
 }
 
-/* Marks in a row are put in order of their combining classes; those of one class stay as they were. A counting sort,
- * as somebody may send a million of them. spare[n] */
+/* Sorts marks in a row by their combining classes; marks of one class keep their order. A text may hold a million of them,
+ * hence a counting sort. spare: [n]. */
 static void sort_marks(const nb_foldings *f, uint32_t *marks, size_t n, uint32_t *spare) {
     uint32_t starts[256] = {0};
     bool sorted = true;
@@ -57,7 +57,7 @@ static void order_marks(const nb_foldings *f, uint32_t *text, size_t n, uint32_t
     }
 }
 
-/* In place; returns what is left. */
+/* Composes in place; returns how many code points are left. */
 static size_t compose_all(const nb_foldings *f, uint32_t *text, size_t n) {
     size_t out = 0, starter = SIZE_MAX; /* the last character that marks may join */
     uint32_t last = 0;                  /* the class of what stands before, after that starter */
@@ -86,9 +86,9 @@ int32_t nb_nfc_text(const nb_foldings *f, const uint8_t *text, size_t size, nb_b
         out->used = size;
         return NB_OK;
     }
-    /* two bytes of a text become three code points at most, and a code point four bytes */
-    size_t most = 3 * (size / 2 + 1);
-    uint32_t *points = nb_alloc(2 * most * sizeof *points);
+    /* Two bytes of a text become three code points at most, and a code point four bytes. */
+    uint64_t most = 3 * ((uint64_t)size / 2 + 1);
+    uint32_t *points = nb_alloc_items(2 * most, sizeof *points);
     int32_t code = points ? nb_bytes_reserve(out, 4 * most, err)
                           : NB_FAIL(err, NB_ERR_MEMORY, "no memory to normalize %z bytes; pass less text at once", size);
     if (code == NB_OK) {
@@ -127,7 +127,7 @@ static void put_lower(const nb_tokenizer *t, nb_bytes *out, uint32_t codepoint) 
     put(out, t->lower ? nb_lower_case(t->foldings, codepoint) : codepoint);
 }
 
-/* Whether cleaning takes the character away, or makes it a space. */
+/* False if cleaning removes the character; white space becomes a space. */
 static bool clean(const nb_tokenizer *t, uint32_t *codepoint) {
     uint32_t class = nb_unicode_class(t->unicode, *codepoint);
     bool blank = *codepoint == '\t' || *codepoint == '\n' || *codepoint == '\r';
@@ -189,14 +189,15 @@ size_t nb_skip_white_back(const nb_tokenizer *t, const uint8_t *text, size_t fro
     return to;
 }
 
-/* Strip, then runs of two spaces and more as one, then U+2581 before the text and for each space. */
+/* The steps of tokenizer.json: Strip; Replace of two or more spaces by one; Prepend of U+2581; Replace of each space by
+ * U+2581. */
 static int32_t normalize_spaces(const nb_tokenizer *t, nb_workspace *w, const uint8_t *text, size_t size, nb_bytes *out,
                                 nb_error *err) {
     const nb_library_steps *s = &t->steps;
     size_t from = s->strip_left ? nb_skip_white(t, text, 0, size) : 0;
     w->shifted = from > 0;
     size_t to = s->strip_right ? nb_skip_white_back(t, text, from, size) : size;
-    NB_TRY(nb_bytes_reserve(out, NB_MARK_SIZE * (to - from + 1), err));
+    NB_TRY(nb_bytes_reserve(out, NB_MARK_SIZE * ((uint64_t)to - from + 1), err));
     out->used = 0;
     if (s->prepend && from < to) {
         memcpy(out->data, NB_SPACE_MARK, NB_MARK_SIZE);

@@ -38,7 +38,7 @@ static bool is_end_name(const nb_tokenizer *t, const char *name) {
     return token >= 0 && t->tokens[token].is_end;
 }
 
-/* In some vocabularies a name of the list above is an ordinary part of an answer: their other names tell. */
+/* In some vocabularies a name of the list above does not end an answer. Other names in them tell which these are. */
 static void except_end(nb_tokenizer *t, const char *name, uint8_t type) {
     int32_t token = find_name(t, name);
     if (token >= 0 && t->tokens[token].is_end) {
@@ -88,7 +88,7 @@ void nb_special_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
     mark_ends(t, source);
 }
 
-/* Whether the token is text in a quote of this kind. */
+/* Whether the token's name is only text in a quote of this kind. */
 static bool is_plain(const nb_encoding *e, int32_t token, uint32_t kind) {
     if (e->tokenizer->tokens[token].type != NB_TOKEN_USER_DEFINED)
         return true;
@@ -98,8 +98,8 @@ static bool is_plain(const nb_encoding *e, int32_t token, uint32_t kind) {
     return false;
 }
 
-bool nb_is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token) {
-    size_t low = 0, high = e->n_quotes; /* the first quote that ends after `from` */
+size_t nb_quote_after(const nb_encoding *e, size_t from) {
+    size_t low = 0, high = e->n_quotes;
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (e->quotes[middle].to <= from)
@@ -107,8 +107,12 @@ bool nb_is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token) {
         else
             high = middle;
     }
-    for (; low < e->n_quotes && e->quotes[low].from < to; low++)
-        if (is_plain(e, token, e->quotes[low].kind))
+    return low;
+}
+
+bool nb_is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token) {
+    for (size_t i = nb_quote_after(e, from); i < e->n_quotes && e->quotes[i].from < to; i++)
+        if (is_plain(e, token, e->quotes[i].kind))
             return true;
     return false;
 }
@@ -175,9 +179,9 @@ static void take(found_specials *found, size_t at, size_t length) {
         set_bit(found->taken, i);
 }
 
-/* Names overlap within text[from ... to). Longer names go first wherever they stand, as in llama.cpp, names of one
- * length from left to right (llama.cpp leaves their order to an unstable sort). A name then overlaps one that was found
- * before only if its first or its last byte is taken. */
+/* Chooses among names that overlap within text[from ... to). As in llama.cpp the longest are found first, wherever they stand;
+ * names of one length from left to right (llama.cpp leaves their order to an unstable sort). A name cannot enclose one that was
+ * found before it, which is at least as long: it overlaps that only if its own first or last byte is taken. */
 static void find_overlapping(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t from, size_t to,
                              found_specials *found) {
     for (size_t length = NB_LONGEST_ADDED; length; length--) {

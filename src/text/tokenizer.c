@@ -4,7 +4,7 @@
 #include "unicode.h"
 #include "vocabulary.h"
 
-/* Where spaces follow other characters within a name. */
+/* Notes which bytes stand before a space within the name. */
 static void find_inner_spaces(nb_tokenizer *t, nb_text name) {
     const uint8_t *s = (const uint8_t *)name.data;
     bool after_mark = true;
@@ -17,7 +17,7 @@ static void find_inner_spaces(nb_tokenizer *t, nb_text name) {
     }
 }
 
-enum { LONG_TEXT = 4096 }; /* bytes of one for which remembering words pays */
+enum { LONG_TEXT = 4096 }; /* bytes of a text from which on remembering words pays */
 
 /* Run twice: to measure the arena, and to fill it. */
 static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
@@ -95,7 +95,7 @@ void nb_tokenizer_free(nb_tokenizer *t) {
     }
 }
 
-/* Without memory for what is remembered it only takes longer. */
+/* Where there is no memory for the cache nothing is remembered, and tokenizing only takes longer. */
 static void open_cache(const nb_tokenizer *t) {
     enum { LEAST = 1 << 14, MOST = 1 << 16 };
     nb_word_cache *cache = t->cache;
@@ -124,17 +124,17 @@ int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text
     return nb_tokenizer_encode_quoted(t, text, text_bytes, flags, NULL, 0, NULL, 0, tokens, capacity, err);
 }
 
-int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
-                                   size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity,
-                                   nb_error *err) {
+int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags,
+                                   const nb_quote *quotes, size_t n_quotes, const nb_plain *plain, size_t n_plain,
+                                   int32_t *tokens, int32_t capacity, nb_error *err) {
     if (text_bytes > INT32_MAX / 4 || capacity < 0)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "cannot tokenize %z bytes at once; pass at most %d", text_bytes,
                        (int32_t)(INT32_MAX / 4));
     for (size_t i = 0; i < n_quotes; i++)
         if (quotes[i].from >= quotes[i].to || quotes[i].to > text_bytes || (i && quotes[i].from < quotes[i - 1].to))
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "quote %z is not within the text, behind the one before it", i);
-    nb_encoding e = {.tokenizer = t, .start = (const uint8_t *)text, .out = {.tokens = tokens, .capacity = capacity}, .err = err,
-                     .quotes = quotes, .n_quotes = n_quotes, .plain = plain, .n_plain = n_plain};
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "quote %z must lie within the text, after the quote before it", i);
+    nb_encoding e = {.tokenizer = t, .start = (const uint8_t *)text, .out = {.tokens = tokens, .capacity = capacity},
+                     .err = err, .quotes = quotes, .n_quotes = n_quotes, .plain = plain, .n_plain = n_plain};
     if (text_bytes >= LONG_TEXT && !t->cache->words)
         open_cache(t);
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_begin)
@@ -163,7 +163,7 @@ static void put_byte_level(sink *s, const uint8_t *name, size_t size) {
         int32_t byte = nb_character_byte(nb_utf8_decode(name + at, size - at, &length));
         if (byte >= 0)
             put(s, (uint8_t)byte);
-        else /* the vocabulary means the character itself */
+        else /* this character stands for itself */
             for (size_t i = 0; i < length; i++)
                 put(s, name[at + i]);
     }
@@ -177,10 +177,6 @@ static void put_sentence_piece(sink *s, const uint8_t *name, size_t size) {
         } else {
             put(s, name[at]);
         }
-}
-
-static int32_t hex_digit(uint8_t c) {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
 
 int32_t nb_tokenizer_bytes(const nb_tokenizer *t, int32_t token, uint32_t flags, char *out, int32_t capacity) {
@@ -205,9 +201,9 @@ int32_t nb_tokenizer_bytes(const nb_tokenizer *t, int32_t token, uint32_t flags,
         else
             put_sentence_piece(&s, name, text.size);
         break;
-    case NB_TOKEN_BYTE: /* <0xHH> */
-        if (text.size == 6 && hex_digit(name[3]) >= 0 && hex_digit(name[4]) >= 0)
-            put(&s, (uint8_t)(hex_digit(name[3]) << 4 | hex_digit(name[4])));
+    case NB_TOKEN_BYTE:
+        if (nb_byte_of_name(text) >= 0)
+            put(&s, (uint8_t)nb_byte_of_name(text));
         break;
     }
     return s.size;

@@ -1,9 +1,8 @@
-/* Tokenizers: text -> token ids and back. Built from what a file says of its vocabulary, never from weights.
+/* Tokenizers: text -> token ids and back. They are built from what a file says of its vocabulary, never from weights.
  *
- * Kinds: BPE behind a named pre-tokenizer (nearly always byte-level), SentencePiece's BPE, which merges by score and
- * falls back to byte tokens, SentencePiece's unigram model, and WordPiece.
- * Broken UTF-8: byte-level BPE and byte fallback encode the bytes as they are; for everything that looks at characters
- * a broken sequence is one U+FFFD a byte. */
+ * Kinds: BPE with a named pre-tokenizer (nearly always byte-level); SentencePiece's BPE, which merges by score and falls back
+ * to byte tokens; SentencePiece's unigram model; WordPiece. Broken UTF-8: byte-level BPE and byte fallback encode the bytes
+ * as they are. Elsewhere each byte of a broken sequence counts as one U+FFFD. */
 #ifndef NB_TOKENIZER_H
 #define NB_TOKENIZER_H
 
@@ -11,12 +10,12 @@
 
 typedef struct nb_tokenizer nb_tokenizer;
 
-/* Of a GGUF file's values (gguf_vocabulary.c). Unknown kinds and pre-tokenizers are refused by name, saying what is
- * supported. NULL without an error when there is no vocabulary at all. c must outlive the tokenizer, which points into
- * c->header. */
+/* Builds one from a GGUF file's values (gguf_vocabulary.c). Unknown kinds and pre-tokenizers are refused by name, with a list
+ * of those that are supported. NULL without an error: the file has no vocabulary. c must outlive the tokenizer, which points
+ * into c->header. */
 nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err);
 
-/* Of what any reader has found (vocabulary.h). */
+/* Builds one from what a reader of any format has found (vocabulary.h). */
 struct nb_vocabulary_source;
 nb_tokenizer *nb_tokenizer_build(const struct nb_vocabulary_source *source, nb_error *err);
 void nb_tokenizer_free(nb_tokenizer *t);
@@ -26,9 +25,9 @@ int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text
                             int32_t capacity, nb_error *err);
 
 /* As nb_tokenize_quoted (nibble.h). */
-int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
-                                   size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity,
-                                   nb_error *err);
+int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags,
+                                   const nb_quote *quotes, size_t n_quotes, const nb_plain *plain, size_t n_plain,
+                                   int32_t *tokens, int32_t capacity, nb_error *err);
 
 /* The bytes that a token stands for, as the text would hold them (byte-level decoded, SentencePiece's U+2581 as a
  * space, <0xHH> as that byte). A special token gives its name with NB_DETOKENIZE_SPECIAL, else nothing.

@@ -10,7 +10,7 @@ static void put_mark(nb_workspace *w) {
     w->text_used += NB_MARK_SIZE;
 }
 
-/* Writes w->text; spaces as marks. SentencePiece's handling of white space, as llama.cpp has it. */
+/* The text becomes w->text, with marks for spaces. White space is handled as llama.cpp does it for SentencePiece. */
 static int32_t normalize(nb_encoding *e, const uint8_t *text, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     nb_workspace *w = &e->workspace;
@@ -54,8 +54,8 @@ int32_t nb_unigram_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_
 
 enum { UNKNOWN = -1 };
 
-/* For the end of each prefix of the word: the best sum, the last piece and where that piece starts. Whatever the scores
- * are, each character has a way to it: by default it is unknown. */
+/* For each prefix of the word: its best sum (best), its last piece (ids) and where that piece starts (starts). A character is
+ * unknown until a piece is found that ends with it, so each prefix has a last piece whatever the scores are. */
 static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     NB_TRY(nb_workspace_reserve(&e->workspace, size + 1, e->err));
@@ -89,7 +89,7 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
             w->starts[at + length] = (uint32_t)at;
         }
     }
-    /* backwards to find the way, forwards to tell it */
+    /* The last pieces lead from the word's end to its beginning. They are written in the other direction. */
     uint32_t n = 0;
     for (size_t end = size; end; end = w->starts[end])
         w->next[n++] = (uint32_t)end;

@@ -27,7 +27,8 @@ int32_t nb_vocabulary_find_byte(const nb_tokenizer *t, uint8_t byte) {
     return nb_vocabulary_find(t, (nb_text){name, sizeof name}, (nb_text){0});
 }
 
-/* Of two tokens with one name the later is found; an empty name is never found, nor one that the model does not have. Returns how many slots it looked at. */
+/* Of two tokens with one name the later is found. Empty names and those of tokens that are only added are never found.
+ * Returns how many slots it looked at. */
 static uint32_t add_name(nb_tokenizer *t, int32_t token) {
     nb_text name = nb_token_name(t, token), nothing = {0};
     if (!name.size || (t->steps.library && !(t->tokens[token].flags & NB_OWN)))
@@ -53,18 +54,18 @@ static int32_t add_names(nb_tokenizer *t, nb_error *err) {
         if (i == t->size)
             return NB_OK;
     }
-    return NB_FAIL(err, NB_ERR_FORMAT, "the names of the vocabulary's %d tokens collide: the file was made to waste time",
-                   t->size);
+    return NB_FAIL(err, NB_ERR_FORMAT, "too many of the vocabulary's %d names have equal hashes, so that loading would take "
+                   "very long; the file is broken", t->size);
 }
 
 int32_t nb_vocabulary_refuse_name(int32_t token, size_t size, nb_error *err) {
-    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "token %d has a name of %z bytes, which would be looked for at each place of "
-                   "a text; supported are %d", token, size, (int32_t)NB_LONGEST_ADDED);
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the name of token %d has %z bytes; names that are looked for in texts may have %d "
+                   "at most", token, size, (int32_t)NB_LONGEST_ADDED);
 }
 
 int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
     if (source->n_tokens > INT32_MAX / 4 || source->n_bytes > UINT32_MAX)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the vocabulary is too large: %l tokens among %z bytes",
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the vocabulary is too large: it has %l tokens, and its file's header %z bytes",
                        source->n_tokens, source->n_bytes);
     uint64_t slots = 16, at = 0;
     while (slots < 2 * source->n_tokens)
@@ -127,7 +128,7 @@ int32_t nb_prefix_next(const nb_tokenizer *t, const nb_prefixes *prefixes, nb_pr
 
 /* ---- words ------------------------------------------------------------------------------------------------------- */
 
-/* The word as three numbers; false if it is too long. */
+/* The word as three numbers, key[3]; false if it is too long for them. */
 static inline bool key_of(const uint8_t *word, size_t size, uint64_t *key) {
     if (size > NB_CACHED_BYTES)
         return false;
@@ -166,7 +167,7 @@ int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word
     return NB_OK;
 }
 
-/* The token that is spelled as this character; it shares the memory of pairs, as a pair that there is not. */
+/* The token that is spelled as this character. It is remembered beside the pairs, under a pair that no tokens make. */
 static inline int32_t character_of(nb_encoding *e, const uint8_t *s, uint32_t codepoint, size_t length) {
     if (length == 1 && s[0] < 0x80)
         return e->tokenizer->ascii_tokens[s[0]];
@@ -294,19 +295,19 @@ int32_t nb_spaced_encode(nb_encoding *e, const uint8_t *text, size_t size, bool 
     return NB_OK;
 }
 
-int32_t nb_bytes_reserve(nb_bytes *b, size_t bytes, nb_error *err) {
+int32_t nb_bytes_reserve(nb_bytes *b, uint64_t bytes, nb_error *err) {
     if (bytes <= b->capacity)
         return NB_OK;
-    size_t capacity = 256;
+    uint64_t capacity = 256;
     while (capacity < bytes)
         capacity *= 2;
-    uint8_t *data = nb_alloc(capacity);
+    uint8_t *data = nb_alloc_items(capacity, 1);
     if (!data)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", bytes);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to tokenize %l bytes; pass less text at once", bytes);
     if (b->used)
         memcpy(data, b->data, b->used);
     nb_free(b->data);
-    *b = (nb_bytes){data, b->used, capacity};
+    *b = (nb_bytes){data, b->used, (size_t)capacity};
     return NB_OK;
 }
 

@@ -1,5 +1,5 @@
-/* Inside of a tokenizer: the vocabulary with its hash table, shared by the encoders (bpe.c, spm.c, unigram.c,
- * wordpiece.c), and what a reader of some file format says about it. */
+/* The inside of a tokenizer: the vocabulary with its hash table, which all encoders share (bpe.c, spm.c, unigram.c,
+ * wordpiece.c), and the form in which a reader of a file format hands a vocabulary over. */
 #ifndef NB_VOCABULARY_H
 #define NB_VOCABULARY_H
 
@@ -14,15 +14,15 @@ enum {
 
 /* Bits of tokenizer.ggml.token_flags, which GGUF does not know: what tokenizer.json says of its added tokens. */
 enum {
-    NB_STRIP_LEFT = 1, NB_STRIP_RIGHT = 2, /* white space beside it goes with it */
-    NB_WHOLE_WORD = 4,                     /* it is found only where no word goes on before or after it */
-    NB_ADDED = 8,                          /* it is looked for in texts */
-    NB_NORMALIZED = 16,                    /* ... after their normalization, and so is its name */
-    NB_SPECIAL = 32,                       /* it gives no text */
-    NB_OWN = 64                            /* the model has it, and may make it of a text; any other is only added */
+    NB_STRIP_LEFT = 1, NB_STRIP_RIGHT = 2, /* takes the white space before it, or after it, with it */
+    NB_WHOLE_WORD = 4,                     /* is found only where it is not part of a longer word */
+    NB_ADDED = 8,                          /* is looked for in texts */
+    NB_NORMALIZED = 16,                    /* ... in the normalized text, by its normalized name */
+    NB_SPECIAL = 32,                       /* gives no text */
+    NB_OWN = 64                            /* belongs to the model, which may make it of a text; others are only added */
 };
 
-/* Bytes of a name that is looked for at every place of a text: more would take too long. */
+/* The most bytes of a name that is looked for at every place of a text: longer ones would take too long. */
 enum { NB_LONGEST_ADDED = 1024 };
 
 typedef enum nb_vocabulary_kind {
@@ -33,7 +33,7 @@ typedef enum nb_vocabulary_kind {
 } nb_vocabulary_kind;
 
 typedef struct nb_token_entry {
-    nb_text name; /* spaces as U+2581, which WordPiece has before what begins a word; byte-level BPE: see bpe.c */
+    nb_text name; /* with U+2581 for spaces, and in WordPiece before what begins a word; byte-level BPE: see bpe.c */
     float score;
     uint8_t type, flags; /* flags: NB_STRIP_LEFT, ... */
 } nb_token_entry;
@@ -45,34 +45,34 @@ enum { NB_PREPEND_NEVER, NB_PREPEND_ALWAYS, NB_PREPEND_FIRST /* not after an add
 /* What its decoders do (detokenizer.c). */
 typedef struct nb_decoder_steps {
     bool byte_level, byte_fallback;
-    bool marks, drop_first; /* U+2581 is a space; but nothing in the first token (Metaspace) */
+    bool marks, drop_first; /* U+2581 becomes a space; in the first token nothing (Metaspace) */
     bool cleanup;           /* WordPiece's: no spaces before punctuation */
     bool joins;             /* no decoder: tokens are joined by spaces */
     uint32_t strip;         /* Strip: so many spaces go at the beginning */
 } nb_decoder_steps;
 
-/* What a tokenizer.json does, step by step. Of GGUF files only the two for BERT are set. */
+/* What a tokenizer.json does, step by step. For GGUF files only the two steps of BERT are set. */
 typedef struct nb_library_steps {
-    bool library;                       /* a tokenizer.json: added tokens are found as its library does (added.c) */
+    bool library;                       /* this is a tokenizer.json: added tokens are found as its library does (added.c) */
     bool clean, part_chinese;           /* BertNormalizer: see normalize.c */
     bool strip_left, strip_right;       /* Strip: white space at the ends */
-    bool join_spaces, join_as_mark;     /* Replace: spaces in a row are one; as_mark: as U+2581 */
-    bool prepend, escape;               /* Prepend: U+2581 before the text; Replace: each space is U+2581 */
+    bool join_spaces, join_as_mark;     /* Replace: two or more spaces become one, or one U+2581 */
+    bool prepend, escape;               /* Prepend: U+2581 before the text; Replace: each space becomes U+2581 */
     bool split_white;                   /* WhitespaceSplit */
-    bool metaspace, split;              /* Metaspace: spaces are U+2581; split: each begins a word */
-    uint8_t prepends;                   /* ... NB_PREPEND_...: one before a word that begins with none */
-    bool prepend_spaced;                /* ... or with any (sentencepiece) */
+    bool metaspace, split;              /* Metaspace: spaces become U+2581; split: each begins a word */
+    uint8_t prepends;                   /* ... NB_PREPEND_...: U+2581 is put before a word that does not begin with a space */
+    bool prepend_spaced;                /* ... and before one that does (sentencepiece) */
     nb_decoder_steps decoder;
 } nb_library_steps;
 
-/* A vocabulary as a file has it: whatever the format, its reader fills this in (gguf_vocabulary.c). */
+/* A vocabulary as a file has it. A format's reader fills this in (gguf_vocabulary.c). */
 typedef struct nb_vocabulary_source nb_vocabulary_source;
 struct nb_vocabulary_source {
     nb_vocabulary_kind kind;
     const nb_pretokenizer *pre;  /* BPE */
-    const uint8_t *bytes;        /* all names lie in bytes[n_bytes], and stay there as long as the tokenizer lives */
+    const uint8_t *bytes;        /* [n_bytes]: all names lie in it; it must outlive the tokenizer */
     size_t n_bytes;
-    const void *file;            /* for these two, which are called for 0, 1, ... in order, *at being 0 at first */
+    const void *file;            /* for the two functions below, which are called for i = 0, 1, ...; *at is 0 at first */
     void (*token)(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_token_entry *out);
     void (*merge)(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_text *left, nb_text *right);
     uint64_t n_tokens, n_merges;
@@ -80,9 +80,10 @@ struct nb_vocabulary_source {
     int32_t closing;             /* what is added at a text's end */
     int32_t ends[NB_MAX_END_TOKENS]; /* more tokens that end a generation, or -1 */
     bool add_begin, add_closing;
-    bool whole_words, nfc;       /* BPE: what the pre-tokenizer says, or the file; all: texts are to be in NFC */
-    bool add_space;              /* BPE: before a text that begins with none; SPM, Unigram: before the first word */
-    bool merge_spaces;           /* Unigram: runs of spaces are one space, and those at the ends none */
+    bool whole_words;            /* BPE: a word that is a token is that token, whatever the merges say */
+    bool nfc;                    /* texts are composed first (Unicode's NFC) */
+    bool add_space;              /* BPE: before a text that does not begin with one; SPM, Unigram: before the first word */
+    bool merge_spaces;           /* Unigram: spaces in a row become one space; those at the ends are removed */
     bool lower, strip_accents;   /* WordPiece */
     nb_text charsmap;            /* Unigram: SentencePiece's precompiled normalization, or empty */
     nb_library_steps steps;
@@ -104,8 +105,8 @@ typedef struct nb_merge_rule {
     int32_t left, right, merged;
 } nb_merge_rule;
 
-/* Merges by rank, and where a pair's hash leads to its rank: a slot is rank + 1 in its low bits, those of rank_mask,
- * and above them what the hash has there, so that a pair that does not merge, as most do not, is told by few bytes. */
+/* Merges by rank, and a hash table from pairs to ranks. The low bits of a slot, those of rank_mask, are rank + 1; the bits
+ * above are those of the pair's hash. Most pairs do not merge, and these bits tell it without a look at the rules. */
 typedef struct nb_merge_table {
     nb_merge_rule *rules; /* [rank], lower merges first */
     uint32_t *slots;      /* open addressing, linear probing, at most half full; 0: free. NULL: SPM by scores */
@@ -113,8 +114,8 @@ typedef struct nb_merge_table {
     uint64_t seed;
 } nb_merge_table;
 
-/* Which hashes the beginnings of some names have: a longer name is looked for only as long as one may exist. Two bits
- * for each hash: NB_PREFIX, NB_WHOLE_NAME. */
+/* Which hashes the beginnings of some names have, so that a search for longer names ends where there can be none. Two bits for
+ * each hash: NB_PREFIX, NB_WHOLE_NAME. */
 typedef struct nb_prefixes {
     uint32_t *bits, mask;
     uint32_t types; /* whose names: a set of 1 << NB_TOKEN_... */
@@ -142,18 +143,19 @@ typedef struct nb_needles {
     uint8_t lengths[NB_LONGEST_ADDED / 8 + 1]; /* bits: some name has as many bytes */
 } nb_needles;
 
-/* Of a tokenizer.json: [0] in texts, [1] in normalized texts. Else: [0] user-defined tokens, [1] control tokens too. */
+/* The names that are looked for in texts. Of a tokenizer.json: [0] in the text as it came, [1] in the normalized text. Of other
+ * files: [0] user-defined tokens, [1] user-defined, control and unknown tokens. */
 typedef struct nb_added {
     nb_needles sets[2];
-    nb_bytes names;        /* normalized ones */
-    nb_needle *by_number;  /* the same, by their tokens' numbers */
+    nb_bytes names;        /* the normalized names */
+    nb_needle *by_number;  /* [n_by_number]: the same, by their tokens' numbers */
     uint32_t n_by_number;
 } nb_added;
 
-int32_t nb_needles_sort(nb_needles *s, nb_error *err); /* items[n] in any order -> as they are to be */
-const nb_needle *nb_needles_longest(const nb_needles *s, const uint8_t *text, size_t n); /* at its beginning, or NULL */
+int32_t nb_needles_sort(nb_needles *s, nb_error *err); /* items[n] in any order -> as nb_needles has them */
+const nb_needle *nb_needles_longest(const nb_needles *s, const uint8_t *text, size_t n); /* that text[n] begins with, or NULL */
 
-/* Whether a name may start at text[at]; at the text's end only names of one byte may, whose every follower is set. */
+/* Whether a name may start at text[at]. Only names of one byte start at the text's last byte: any byte may follow these. */
 static inline __attribute__((always_inline)) bool nb_needle_may_start(const nb_needles *s, const uint8_t *text,
                                                                       size_t at, size_t size) {
     uint32_t a = text[at], b = at + 1 < size ? text[at + 1] : 0;
@@ -169,14 +171,14 @@ typedef struct nb_cached_word {
     uint16_t size, count; /* bytes of the word, 0: nothing is here; tokens */
 } nb_cached_word;
 
-/* What two tokens become and how soon (SPM), or which token a character is. */
+/* What two tokens become, and with which priority (SPM); or which token a character is. */
 typedef struct nb_cached_pair {
     uint64_t pair; /* nb_pair_of; 0: nothing is here */
     uint32_t priority;
     int32_t merged;
 } nb_cached_pair;
 
-/* Words come again, in this text or in the next: a tokenizer remembers some of them once there was a long text. */
+/* Words come again, in this text and in the next. After the first long text a tokenizer remembers some of them. */
 typedef struct nb_word_cache {
     nb_cached_word *words; /* [word_mask + 1] */
     nb_cached_pair *pairs; /* [pair_mask + 1], SPM and BPE of characters */
@@ -226,15 +228,24 @@ static inline bool nb_is_mark(const uint8_t *s, size_t n) { /* whether s[n] begi
     return n >= NB_MARK_SIZE && s[0] == 0xe2 && s[1] == 0x96 && s[2] == 0x81;
 }
 
-/* The name as a text has it. (Before WordPiece's words stands a mark, also where such a word is added, too.) */
+/* The name as a text has it. In WordPiece's vocabularies the names of words begin with a mark, which texts do not have. A token
+ * that is both such a word and an added token keeps the mark in its name. */
 static inline nb_text nb_token_spelled(const nb_tokenizer *t, int32_t token) {
     nb_text name = nb_token_name(t, token);
     bool marked = t->kind == NB_KIND_WORDPIECE && t->tokens[token].type == NB_TOKEN_USER_DEFINED &&
-                  t->tokens[token].flags & NB_OWN;
+                  t->tokens[token].flags & NB_OWN && nb_is_mark((const uint8_t *)name.data, name.size);
     return marked ? (nb_text){name.data + NB_MARK_SIZE, name.size - NB_MARK_SIZE} : name;
 }
 
-/* FNV-1a (Fowler, Noll, Vo): one byte after the other, so that a prefix's hash can be gone on with. */
+/* The byte that a name <0xHH> stands for, or -1. */
+static inline int32_t nb_byte_of_name(nb_text name) {
+    if (name.size != 6 || nb_compare(name.data, "<0x", 3) || name.data[5] != '>')
+        return -1;
+    int32_t high = nb_hex_digit((uint8_t)name.data[3]), low = nb_hex_digit((uint8_t)name.data[4]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+/* FNV-1a (Fowler, Noll, Vo). It takes one byte after the other, so the hash of a prefix can be continued. */
 static inline uint32_t nb_hash(uint32_t hash, const void *bytes, size_t n) {
     const uint8_t *p = bytes;
     for (size_t i = 0; i < n; i++)
@@ -242,8 +253,8 @@ static inline uint32_t nb_hash(uint32_t hash, const void *bytes, size_t n) {
     return hash;
 }
 
-/* A file can be made so that all its names or pairs have one hash, and then each look-up would walk through all of them.
- * Where filling a table takes more steps than a file of good will needs, it is filled anew with the next of these. */
+/* A file can be made so that all its names or pairs have one hash; each look-up would then walk through all of them. So a table
+ * whose filling takes more steps than an honest file needs is filled anew, with the next of these seeds. */
 enum { NB_HASH_SEEDS = 8 };
 static inline uint64_t nb_hash_seed(uint32_t i) { /* odd; the first is 2^64 / phi */
     return 0x9e3779b97f4a7c15u + i * 0x6a09e667f3bcc908u;
@@ -271,7 +282,7 @@ static inline nb_prefix_walk nb_prefix_walk_of(const nb_tokenizer *t, const uint
 
 int32_t nb_prefix_next(const nb_tokenizer *t, const nb_prefixes *prefixes, nb_prefix_walk *walk); /* -1: no more */
 
-/* How many hashes serve a whole vocabulary: a name has some six beginnings, most of them shared. */
+/* How many hashes are enough for a whole vocabulary: a name has about six beginnings, and shares most of them with others. */
 static inline uint64_t nb_prefix_hashes(uint64_t n_tokens) {
     uint64_t hashes = 1024;
     while (hashes < 32 * n_tokens && hashes < 1u << 31)
@@ -279,26 +290,26 @@ static inline uint64_t nb_prefix_hashes(uint64_t n_tokens) {
     return hashes;
 }
 
-/* Token names, types and scores, and the hash table. Takes from the arena: run it first to measure, then to fill. */
+/* Token names, types and scores, and the hash table. It takes memory from the arena: run it once to measure, once to fill. */
 int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);
 /* hashes: a power of 2 */
 void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, uint64_t hashes);
 
-/* NB_ERR_UNSUPPORTED: a token's name of so many bytes. */
+/* NB_ERR_UNSUPPORTED: a name of `size` bytes is too long to be looked for in texts. */
 int32_t nb_vocabulary_refuse_name(int32_t token, size_t size, nb_error *err);
 
 /* Beginning, end and unknown tokens; the tokens that end a generation. */
 void nb_special_load(nb_tokenizer *t, const nb_vocabulary_source *source);
 
-/* What is looked for in texts. It has memory of its own. */
+/* The names that are looked for in texts. They have memory of their own. */
 int32_t nb_added_load(nb_tokenizer *t, nb_error *err);
 void nb_added_free(nb_added *a); /* NULL is fine */
 
-/* Where the encoders put their tokens. A text has fewer than 2^31 bytes, so a count fits. */
+/* Where the encoders put their tokens. */
 typedef struct nb_token_list {
     int32_t *tokens;
     int32_t capacity;
-    int32_t count; /* counts on past the capacity */
+    int32_t count; /* goes on past the capacity, up to INT32_MAX: normalization may make a text many times as long */
 } nb_token_list;
 
 /* Two tokens as one number, never 0, and its hash. Multiplicative hashing (Knuth), 2^64 / phi. */
@@ -313,7 +324,7 @@ static inline uint32_t nb_pair_hash(uint64_t pair, uint64_t seed) {
 static inline void nb_token_append(nb_token_list *list, int32_t token) {
     if (list->count < list->capacity)
         list->tokens[list->count] = token;
-    list->count++;
+    list->count += list->count < INT32_MAX;
 }
 
 /* Memory for one encoding, grown as words need it. */
@@ -330,7 +341,7 @@ typedef struct nb_workspace {
 } nb_workspace;
 
 /* Room for `bytes` in all; what is there stays. */
-int32_t nb_bytes_reserve(nb_bytes *b, size_t bytes, nb_error *err);
+int32_t nb_bytes_reserve(nb_bytes *b, uint64_t bytes, nb_error *err);
 
 int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err);
 int32_t nb_workspace_grow_text(nb_workspace *w, size_t bytes, nb_error *err);
@@ -351,38 +362,40 @@ typedef struct nb_encoding {
     size_t n_quotes, n_plain;
 } nb_encoding;
 
-/* A model's tokens for one word. */
+/* Appends a model's tokens for one word. */
 typedef int32_t (*nb_word_encoder)(nb_encoding *e, const uint8_t *word, size_t size);
 
-/* What `encode` makes of the word, or made of it before. */
+/* Appends what `encode` makes of the word, or made of it before. */
 int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word_encoder encode);
 
-/* Cuts a text at the special tokens that it holds (control: at control tokens too) and encodes what lies between: by
- * llama.cpp's rules, and by those of tokenizer.json. */
+/* Cut a text at the special tokens that it holds (control: at control tokens too), and encode what lies between. The first
+ * follows llama.cpp's rules, the second those of tokenizer.json. */
 int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
 int32_t nb_added_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
 
-/* Whether a name at text[from ... to) is only text, because a quote in which it is touches it. */
+/* The first quote that ends after the text's byte `from`, or n_quotes. */
+size_t nb_quote_after(const nb_encoding *e, size_t from);
+/* Whether the name of this token at text[from ... to) is only text, because a quote touches it (nb_tokenize_quoted). */
 bool nb_is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token);
-/* The longest name at text[at] that is not, or NULL. */
+/* The longest name at text[at] that is not quoted, or NULL. */
 const nb_needle *nb_needle_unquoted(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size);
 
-/* What lies between special tokens; first: the whole text begins with it. */
+/* Encodes what lies between special tokens. first: the whole text begins with it. */
 int32_t nb_encode_piece(nb_encoding *e, const uint8_t *text, size_t size, bool first);
 
-/* Normalization (normalize.c). *text and *size: the text, and then what it became, which may lie in w. */
+/* Normalization (normalize.c). *text and *size are the text, and then what it became, which may lie in w. */
 int32_t nb_normalize(const nb_tokenizer *t, nb_workspace *w, const uint8_t **text, size_t *size, nb_error *err);
 int32_t nb_nfc_text(const nb_foldings *f, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err); /* NFC */
 int32_t nb_charsmap_apply(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err);
 
-/* White space at the beginning and at the end of text[from ... to): where what is left begins, and where it ends. */
+/* Skip white space at the beginning or at the end of text[from ... to): where the rest begins, or where it ends. */
 size_t nb_skip_white(const nb_tokenizer *t, const uint8_t *text, size_t from, size_t to);
 size_t nb_skip_white_back(const nb_tokenizer *t, const uint8_t *text, size_t from, size_t to);
 
 /* Of a tokenizer.json: its pre-tokenizers WhitespaceSplit and Metaspace, and then the model. */
 int32_t nb_spaced_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode);
 
-/* Merges by rank: those of BPE, and of SentencePiece's where a file ranks them rather than score tokens. */
+/* Merges by rank: those of BPE, and of SentencePiece where a file has merges instead of scores. */
 int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err); /* as nb_vocabulary_load */
 void nb_merge_by_rank(const nb_tokenizer *t, nb_workspace *w, uint32_t n); /* as nb_merge (merge.h) */
 
@@ -392,7 +405,8 @@ int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size);
 void nb_spm_load(nb_tokenizer *t);
 int32_t nb_spm_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first);
 int32_t nb_charsmap_load(nb_tokenizer *t, nb_text map, nb_error *err);
-/* The replacement of the longest beginning of text[n] that has one, or of the shortest; *used = 0 if none has. */
+/* Of the beginnings of text[n] that a rule replaces, the longest (or the shortest): *used is its size, and the result is what
+ * replaces it. *used = 0: there is no rule. */
 nb_text nb_charsmap_find(const nb_tokenizer *t, const uint8_t *text, size_t n, bool shortest, size_t *used);
 
 static inline bool nb_charsmap_is_plain(const nb_tokenizer *t, const uint8_t *text, size_t n) {
@@ -409,8 +423,8 @@ static inline bool nb_parts_words(const nb_tokenizer *t, uint8_t byte) {
     return !(t->before_spaces[byte >> 3] >> (byte & 7) & 1);
 }
 
-/* Encodes text word by word, spaces escaped: a word is cut before a space where no token spans that place.
- * add_space: the text is taken to begin with one more space. */
+/* Encodes a text word by word, with spaces escaped as U+2581. A word ends before a space where no token spans that place.
+ * add_space: the text gets one more space at its beginning. */
 int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool add_space, nb_word_encoder encode);
 
 /* Byte-level BPE writes each byte as a printable character (Radford et al. 2019; GPT-2's bytes_to_unicode). */

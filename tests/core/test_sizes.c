@@ -5,6 +5,7 @@
 #include "../../src/models/families.h"
 #include "../../src/models/session.h"
 #include "../../src/kernels/types.h"
+#include "../../src/text/vocabulary.h"
 #include "check.h"
 
 static void check_arithmetic(void) {
@@ -43,7 +44,23 @@ static void check_attention(void) {
               "a session beyond all addresses: %s", err.message);
 }
 
+/* Texts are tokenized in memory that is several times as large, and normalization may make many tokens of one byte. */
+static void check_texts(void) {
+    int32_t token;
+    nb_token_list list = {&token, 1, INT32_MAX};
+    nb_token_append(&list, 5);
+    CHECK(list.count == INT32_MAX, "%d tokens", list.count);
+    if (sizeof(size_t) > 4)
+        return;
+    nb_bytes out = {0};
+    nb_error err = {0};
+    CHECK(nb_bytes_reserve(&out, (1ull << 31) + 1, &err) == NB_ERR_MEMORY, "2 GB of text");
+    CHECK(nb_nfc_text(NULL, (const uint8_t *)"\xcc\x81", 400000000, &out, &err) == NB_ERR_MEMORY, "4.8 GB to compose 0.4");
+    nb_free(out.data);
+}
+
 void test_sizes(void) {
+    check_texts();
     check_arithmetic();
     check_attention();
 }

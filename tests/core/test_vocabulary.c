@@ -10,19 +10,22 @@ enum { MOST = 16 };
 typedef struct made {
     const char *names[MOST];
     float scores[MOST];
-    uint8_t types[MOST];
+    uint8_t types[MOST], flags[MOST];
+    nb_library_steps steps;
+    nb_text charsmap;
 } made;
 
 static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_token_entry *out) {
     const made *m = source->file;
     *out = (nb_token_entry){.name = {(const char *)source->bytes + *at, nb_length(m->names[i])}, .score = m->scores[i],
-                            .type = m->types[i]};
+                            .type = m->types[i], .flags = m->flags[i]};
     *at += out->name.size;
 }
 
 static nb_tokenizer *build(const made *m, nb_vocabulary_kind kind, char *bytes, nb_error *err) {
     nb_vocabulary_source source = {.kind = kind, .bytes = (const uint8_t *)bytes, .file = m, .token = next_token,
-                                   .begin = -1, .end = -1, .unknown = 7, .closing = -1};
+                                   .begin = -1, .end = -1, .unknown = 7, .closing = -1, .steps = m->steps,
+                                   .charsmap = m->charsmap};
     for (int i = 0; i < NB_MAX_END_TOKENS; i++)
         source.ends[i] = -1;
     for (; source.n_tokens < MOST && m->names[source.n_tokens]; source.n_tokens++) {
@@ -100,7 +103,77 @@ static void check_long_names(void) {
         }
 }
 
+/* A word of WordPiece that is an added token, too, has a mark before its name. A file may say so of a name without one. */
+static void check_missing_mark(void) {
+    made m = {.names = {"<unk>", "x"}, .types = {NB_TOKEN_UNKNOWN, NB_TOKEN_USER_DEFINED}, .flags = {0, NB_OWN},
+              .steps.library = true};
+    char bytes[16], out[16];
+    nb_error err = {0};
+    nb_tokenizer *t = build(&m, NB_KIND_WORDPIECE, bytes, &err);
+    nb_detokenizer *d = t ? nb_detokenizer_over(t, NB_DETOKENIZE_TEXT, &err) : NULL;
+    if (CHECK(d, "%s", err.message)) {
+        int32_t n = nb_detokenizer_push(d, 1, out, sizeof out, &err);
+        CHECK(n == 1 && out[0] == 'x', "%d bytes", n);
+    }
+    nb_detokenizer_free(d);
+    nb_tokenizer_free(t);
+}
+
+/* A trie whose node for "a" is its own child. From each place of a text it would lead to the text's end: for minutes. */
+static void check_circular_rules(void) {
+    enum { LONG = 1 << 18 };
+    static struct {
+        uint32_t size, units[128];
+        char texts[2];
+    } map = {.size = sizeof map.units, .texts = "x"};
+    char *text = nb_alloc(LONG);
+    int32_t *tokens = nb_alloc(LONG * sizeof *tokens);
+    map.units['a'] = 'a' << 10 | 'a'; /* offset and label: its child "a" is at 'a' ^ 'a' ^ 'a' */
+    memset(text, 'a', LONG);
+    made m = {.names = {"<unk>", "a"}, .types = {NB_TOKEN_UNKNOWN, NB_TOKEN_NORMAL},
+              .charsmap = {(const char *)&map, sizeof map.size + sizeof map.units + sizeof map.texts}};
+    char bytes[16];
+    nb_error err = {0};
+    nb_tokenizer *t = build(&m, NB_KIND_UNIGRAM, bytes, &err);
+    if (CHECK(t, "%s", err.message)) {
+        int32_t n = nb_tokenizer_encode(t, text, LONG, 0, tokens, LONG, &err);
+        CHECK(n == LONG && tokens[0] == 1 && tokens[LONG - 1] == 1, "%d tokens", n);
+    }
+    nb_free(text);
+    nb_free(tokens);
+    nb_tokenizer_free(t);
+}
+
+/* Many quotes, and tokens between them. To look through all quotes for each stretch of text would take a minute. */
+static void check_many_quotes(void) {
+    enum { QUOTES = 1 << 18 };
+    char *text = nb_alloc(4 * QUOTES);
+    int32_t *tokens = nb_alloc(QUOTES * sizeof *tokens);
+    nb_quote *quotes = nb_alloc(QUOTES * sizeof *quotes);
+    for (uint32_t i = 0; i < QUOTES; i++) {
+        memcpy(text + 4 * i, "sa b", 4);
+        quotes[i] = (nb_quote){4 * i + 2, 4 * i + 3, 0};
+    }
+    made m = {.names = {"<unk>", "a", "b", "s", "n"}, .types = {2, 1, 1, 3, 3},
+              .flags = {0, NB_OWN, NB_OWN, NB_ADDED, NB_ADDED | NB_NORMALIZED}, .steps.library = true};
+    char bytes[16];
+    nb_error err = {0};
+    nb_tokenizer *t = build(&m, NB_KIND_WORDPIECE, bytes, &err);
+    if (CHECK(t, "%s", err.message)) {
+        int32_t n = nb_tokenizer_encode_quoted(t, text, 4 * QUOTES, NB_TOKENIZE_PARSE_SPECIAL, quotes, QUOTES, NULL, 0, tokens,
+                                               QUOTES, &err);
+        CHECK(n == QUOTES, "%d tokens: %s", n, err.message); /* only "s" is known */
+    }
+    nb_free(text);
+    nb_free(tokens);
+    nb_free(quotes);
+    nb_tokenizer_free(t);
+}
+
 void test_vocabulary(void) {
+    check_missing_mark();
+    check_circular_rules();
+    check_many_quotes();
     check_collisions();
     check_long_names();
     static const float scores[] = {0, -1, -1e38f, 3e38f, -3e38f, __builtin_inff(), -__builtin_inff(), __builtin_nanf("")};
