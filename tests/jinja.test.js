@@ -99,6 +99,8 @@ describe('bounds', () => {
         ['sorting them', '{{ (["a" * 8000000 ~ "b", "a" * 8000000 ~ "c"] * 10000)|sort|length }}', /sorts|at once/],
         ['letters', '{{ ("a" * 8000000)|list|length }}', /items/],
         ['pieces', '{{ ("a " * 4000000).split()|length }}', /items/],
+        ['a sum of lists', '{{ ([[1]] * 1000000)|sum(start=[])|length }}', /many long texts/],
+        ['a long path', '{% set ns = namespace() %}{% set ns.a = ns %}{{ ([ns] * 100000)|map(attribute="a." * 10000 ~ "a")|list|length }}', /path of attributes/],
         ['tabs', '{{ "\\t".expandtabs(1000000000) }}', /characters/],
         ['long strings, compared again and again', '{% set t = "a" * 10000000 %}{% for i in range(100000) %}{% for j in range(1000) %}{{ t ~ "b" == t }}{% endfor %}{% endfor %}', /steps|characters/],
     ];
@@ -109,6 +111,17 @@ describe('bounds', () => {
         test(`${name} within each other`, () => assert.throws(() => new Template(template), error => error instanceof SyntaxProblem && /more than 200/.test(error.message)));
     test('a chain of operators is only long', () => assert.equal(render(`{{ ${'1 + '.repeat(500)}1 }}`).text.string, '501'));
     test('a longer one is refused', () => assert.throws(() => render(`{{ ${'1 + '.repeat(200000)}1 }}`), LimitError));
+
+    // each took time that grew with the square of the text's length, within one step that nothing can leave
+    for (const [name, template] of [
+        ['cut into many pieces', '{% set t = (a[0] ~ "x") * 500000 %}{{ t.split("x")|length }} {{ t[3:-3]|upper|length }} {{ t|list|length }}'],
+        ['wrapped at a large width', '{{ ("a " * 2000000)|wordwrap(8000000)|length }}'],
+    ])
+        test(`a text that is ${name} takes seconds at most`, () => {
+            const began = performance.now();
+            render(template, { a: 'caller' });
+            assert.ok(performance.now() - began < 30000);
+        });
 
     test('it yields all the time', () => assert.ok(render('{% for a in range(1000) %}{% for b in range(100) %}{{ a * b }}{% endfor %}{% endfor %}').yields > 50));
 

@@ -22,9 +22,15 @@ function newMeter() {
     };
 }
 
+/** Parts of an attribute's path. */
+const MAX_PATH = 100;
+
 /** What an attribute's path leads to: numbers in it are indices. @param {Value} path @returns {(item: Value) => Value} */
 function getter(path, otherwise = undefined) {
-    const keys = path instanceof Text ? path.string.split('.').map((part) => (/^\d+$/.test(part) ? BigInt(part) : text(part))) : path === null ? [] : [path];
+    const keys = path instanceof Text ? path.string.split('.', MAX_PATH + 1).map((part) => (/^\d+$/.test(part) ? BigInt(part) : text(part)))
+        : path === null ? [] : [path];
+    if (keys.length > MAX_PATH)
+        throw new LimitError(`a path of attributes has more than ${MAX_PATH} parts`);
     return (item) => keys.reduce((value, key) => {
         const found = look(value, key, false);
         return found instanceof Undefined && otherwise !== undefined && otherwise !== null ? otherwise : found;
@@ -184,24 +190,24 @@ const quoted = (value, query) => str(value).mapped((s) => {
 /** @param {Text} of @param {number} width */
 function wrappedLine(of, width, breakLong = true) {
     const lines = [], chunks = new RegExp(`[${SPACE}]+|[^${SPACE}]+`, 'g');
-    let line = EMPTY;
-    const flush = () => {
-        lines.push(stripped(line, null, false, true));
-        line = EMPTY;
-    };
+    let from = 0, length = 0; // where the line begins, and how many characters it has
+    const flush = (/** @type {number} */ to) => lines.push(stripped(of.slice(from, to), null, false, true));
     for (const { 0: word, index } of of.string.matchAll(chunks)) {
         let chunk = of.slice(index, index + word.length);
-        if (line.length + chunk.length > width && line.string !== '') {
-            flush();
+        if (length + chunk.length > width && length > 0) {
+            flush(index);
             chunk = stripped(chunk, null, true, false);
+            from = index + word.length - chunk.string.length;
+            length = 0;
         }
         while (breakLong && chunk.length > width) {
             lines.push(chunk.slice(0, chunk.unitAt(width)));
+            from += chunk.unitAt(width);
             chunk = chunk.slice(chunk.unitAt(width));
         }
-        line = joined([line, chunk]);
+        length += chunk.length;
     }
-    flush();
+    flush(of.string.length);
     return lines;
 }
 
@@ -314,7 +320,12 @@ const FILTERS = {
     }),
     string: takes('', (value) => str(value)),
     striptags: takes('', (value) => joinedBy(text(' '), splitAtSpaces(withoutTags(str(value)), -1))),
-    sum: takes('attribute start', (value, attribute = null, start = 0n) => [...iterate(value)].reduce((sum, item) => calculated('+', sum, getter(attribute)(item)), start)),
+    sum: takes('attribute start', (value, attribute = null, start = 0n) => {
+        if (start instanceof Text)
+            fail('sum() does not add strings; use join()');
+        const of = getter(attribute), meter = newMeter();
+        return [...iterate(value)].reduce((sum, item) => meter(calculated('+', sum, of(item))), start);
+    }),
     title: takes('', (value) => str(value).mapped((s) => s.split(new RegExp(`([-({\\[<${SPACE}]+)`)).map(upperFirst).join(''))),
     tojson: takes('ensure_ascii indent separators sort_keys', (value, ascii = false, indent = null, separators = null, sort = false) => {
         const [item, key] = separators === null ? [text(indent === null ? ', ' : ','), text(': ')] : iterate(separators).map((one) => needText(one));

@@ -63,8 +63,16 @@ function number(value, { type, precision, sign, alternate, grouping }) {
     const size = isInteger(value) && 'bcdoxXn'.includes(type || 'd') ? whole(BigInt(value), type || 'd', alternate)
         : fraction(Math.abs(Number(value)), type, precision);
     const [, prefix, digits, rest] = /** @type {RegExpExecArray} */ (/^(0[box])?([\da-z]*)([^]*)$/i.exec(size));
-    const grouped = grouping === '' ? digits : digits.replace(/\B(?=(\d{3})+$)/g, grouping);
+    const grouped = grouping === '' ? digits : inGroups(digits, 'boxX'.includes(type || 'd') ? 4 : 3).join(grouping);
     return text(`${negative ? '-' : sign === '-' ? '' : sign}${prefix ?? ''}${grouped}${rest}`);
+}
+
+/** @param {string} digits @param {number} size of a group; the first may be smaller */
+function inGroups(digits, size) {
+    const groups = [];
+    for (let end = digits.length; end > 0; end -= size)
+        groups.unshift(digits.slice(Math.max(0, end - size), end));
+    return groups;
 }
 
 /** @param {bigint} value @param {string} type @param {boolean} alternate */

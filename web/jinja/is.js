@@ -36,7 +36,7 @@ const TESTS = {
     sameas: takes('other /', (value, other) => value === other || value instanceof Text && other instanceof Text && value.string === other.string),
     sequence: plain((value) => value instanceof Text || Array.isArray(value) || value instanceof Dict || value instanceof Undefined),
     string: plain((value) => value instanceof Text),
-    test: plain((value) => Object.hasOwn(TESTS, ALIASES[needText(value).string] ?? value.string)),
+    test: plain((value) => hasTest(needText(value).string)),
     true: plain((value) => value === true),
     undefined: plain((value) => value instanceof Undefined),
     upper: plain((value) => isCased(str(value).string, str(value).string.toUpperCase())),

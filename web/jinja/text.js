@@ -96,12 +96,22 @@ export class Text {
             return this;
         /** @type {Marks} */
         const marks = [];
-        for (let i = 0; i < this.marks.length; i += 3) {
-            const start = Math.max(this.marks[i], from), end = Math.min(this.marks[i + 1], to);
-            if (start < end)
-                marks.push(start - from, end - from, this.marks[i + 2]);
-        }
+        for (let i = this.#markAfter(from); from < to && this.marks[i] < to; i += 3)
+            marks.push(Math.max(this.marks[i], from) - from, Math.min(this.marks[i + 1], to) - from, this.marks[i + 2]);
         return new Text(this.string.slice(from, to), marks, this.safe);
+    }
+
+    /** The index of the first mark that ends after a unit. A text may have many marks, and be cut into many pieces. @param {number} unit */
+    #markAfter(unit) {
+        let low = 0, high = this.marks.length / 3;
+        while (low < high) {
+            const middle = (low + high) >> 1;
+            if (this.marks[3 * middle + 1] <= unit)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return 3 * low;
     }
 
     /** @returns {Text[]} its stretches, of one origin each */
