@@ -3,35 +3,27 @@
  * asks for. It knows nothing of how the messages come and go (engine-worker.js does).
  */
 import { chatPrompt } from './chat.js';
-import { convert } from './convert.js';
 import { startCore } from './core.js';
+import { Detokenizer, cleanedUp } from './detokenizer.js';
 import { NibbleError } from './errors.js';
-import { explained, feedSink } from './feed.js';
-import { severalFiles } from './files.js';
+import { DEFAULT_CONTEXT, KV_TYPES, loadModel, openModel } from './load-model.js';
+import { Output, rate, round } from './output.js';
 import { Pace, Slice } from './pace.js';
 import { breathe } from './platform.js';
 import { encodeQuotes } from './quotes.js';
 import { startWorker } from './spawn.js';
 import { StopFinder } from './stops.js';
-import { openOne, openPort, opener, reopening, twice } from './stream.js';
 
 /** @typedef {import('./index.d.ts').Progress} Progress */
 /** @typedef {import('./index.d.ts').Result} Result */
 /** @typedef {import('./index.d.ts').Message} Message */
 
 /** Flags and ids of src/nibble.h. */
-const LOAD_ALL = 0, LOAD_HEADER = 1;
 const TOKENIZE_BARE = 0, TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2;
-const DETOKENIZE_SPECIAL = 1, DETOKENIZE_WHOLE = 2;
 const LOGITS_LAST = 0, LOGITS_ALL = 1;
 const TYPE_USER_DEFINED = 4; // GGUF's number
 const POOLINGS = { file: 0, mean: 1, cls: 2, last: 3 };
-/** @type {Record<string, number>} */
-const KV_TYPES = { f32: 0, f16: 1, q8_0: 8, i16: 25 };
 const PRECISIONS = { exact: 0, fast: 1 };
-
-/** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
-const DEFAULT_CONTEXT = 4096;
 
 /** Tokens that a text always gets room for. */
 const ROOM = 1 << 20;
@@ -214,7 +206,8 @@ export class Engine {
     checkTokens(tokens, size = this.core.exports.nb_model_vocabulary(this.model)) {
         for (const [i, token] of tokens.entries())
             if (!Number.isInteger(token) || token < 0 || token >= size)
-                throw new NibbleError('NB_ERR_ARGUMENT', `token ${i} is ${token}; this model's tokens are 0 to ${size - 1}`);
+                throw new NibbleError('NB_ERR_ARGUMENT', `token ${i} is ${typeof token === 'number' ? token
+                    : `the ${typeof token} ${String(token)}`}; this model's tokens are the numbers 0 to ${size - 1}`);
     }
 
     /**
@@ -239,7 +232,7 @@ export class Engine {
      * @param {boolean} [whole] the tokens are a whole text, and no part of one
      */
     decoder(special, whole = false) {
-        return new Detokenizer(this.core, this.model, (special ? DETOKENIZE_SPECIAL : 0) | (whole ? DETOKENIZE_WHOLE : 0));
+        return new Detokenizer(this.core, this.model, special, whole);
     }
 
     /** The tokens that are found in any text, with their names. */
@@ -306,45 +299,62 @@ export class Engine {
             throw new NibbleError('NB_ERR_CONTEXT', `the prompt has ${prompt.length} tokens, and the context holds ${context}, the answer included: ` +
                 'shorten it (in a chat, leave out the oldest messages), or load the model with a larger contextLength (--context)');
         const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
-        const sampler = this.newSampler(options, seed);
-        const decoder = this.decoder(false), output = new Output(decoder, new StopFinder(options.stop), job.emit);
-        const prefix = core.take(4 * (context + 1), 'the prompt'); // all tokens so far, where the core reads and writes them
-        const slice = new Slice(), pace = new Pace(slice);
+        let sampler = 0, prefix = 0;
+        /** @type {Detokenizer | undefined} */
+        let decoder;
         try {
+            sampler = this.newSampler(options, seed);
+            decoder = this.decoder(false);
+            prefix = core.take(4 * (context + 1), 'the prompt');
             core.ints(prefix, prompt.length).set(prompt);
-            const promptBegan = performance.now();
-            const evaluated = await this.advance(prefix, prompt.length, slice, job);
-            const generateBegan = performance.now();
-
-            /** @type {Result['finishReason'] | undefined} */
-            let finishReason = job.stopped ? 'abort' : undefined;
-            const most = Math.min(options.maxTokens, context - prompt.length);
-            let chosen = 0; // the first of them needs no evaluation
-            while (!finishReason) {
-                const n = prompt.length + output.tokens.length, count = Math.min(pace.next(), most - output.tokens.length);
-                const made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, options.ignoreEnd ? 1 : 0);
-                pace.took(made);
-                chosen += made;
-                if (this.takeTokens([...core.ints(prefix + 4 * n, made)], output, options.ignoreEnd))
-                    finishReason = 'stop';
-                else if (output.tokens.length === most)
-                    finishReason = 'length';
-                if (!finishReason && pace.over()) {
-                    output.send();
-                    await pace.breathe();
-                    finishReason = job.stopped ? 'abort' : undefined;
-                }
-            }
-            const ended = performance.now();
-            output.end();
-            return this.result(output.text, output.tokens, prompt.length, finishReason, seed, {
-                prompt: rate(evaluated, generateBegan - promptBegan), generate: rate(chosen - 1, ended - generateBegan),
-            });
+            const output = new Output(decoder, new StopFinder(options.stop), job.emit);
+            const { finishReason, rates } = await this.answer(job, prompt.length, { sampler, prefix, output });
+            return this.result(output.text, output.tokens, prompt.length, finishReason, seed, rates);
         } finally {
-            decoder.free();
+            decoder?.free();
             core.exports.nb_free(prefix);
             core.exports.nb_sampler_free(sampler);
         }
+    }
+
+    /**
+     * Evaluates the prompt, and generates until the answer ends.
+     * @param {Job} job
+     * @param {number} promptTokens
+     * @param {{ sampler: number, prefix: number, output: Output }} means prefix: where the core reads and writes all tokens so far
+     * @returns {Promise<{ finishReason: Result['finishReason'], rates: { prompt: number | null, generate: number | null } }>}
+     */
+    async answer(job, promptTokens, { sampler, prefix, output }) {
+        const { core } = this, { maxTokens, ignoreEnd } = job.options;
+        const slice = new Slice(), pace = new Pace(slice);
+        const promptBegan = performance.now();
+        const evaluated = await this.advance(prefix, promptTokens, slice, job);
+        const generateBegan = performance.now();
+
+        /** @type {Result['finishReason'] | undefined} */
+        let finishReason = job.stopped ? 'abort' : undefined;
+        const most = Math.min(maxTokens, this.context - promptTokens);
+        let chosen = 0; // the first of them needs no evaluation
+        while (!finishReason) {
+            const n = promptTokens + output.tokens.length, count = Math.min(pace.next(), most - output.tokens.length);
+            const made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, ignoreEnd ? 1 : 0);
+            pace.took(made);
+            chosen += made;
+            if (this.takeTokens([...core.ints(prefix + 4 * n, made)], output, ignoreEnd))
+                finishReason = 'stop';
+            else if (output.tokens.length === most)
+                finishReason = 'length';
+            if (!finishReason && pace.over()) {
+                output.send();
+                await pace.breathe();
+                finishReason = job.stopped ? 'abort' : undefined;
+            }
+        }
+        const ended = performance.now();
+        output.end();
+        return { finishReason, rates: {
+            prompt: rate(evaluated, generateBegan - promptBegan), generate: rate(chosen - 1, ended - generateBegan),
+        } };
     }
 
     /**
@@ -517,7 +527,9 @@ export class Engine {
     newSampler(options, seed) {
         const { core, model } = this;
         const biases = Object.entries(options.logitBias).map(([token, bias]) => [Number(token), Number(bias)]);
-        this.checkTokens(biases.map(([token]) => token));
+        const size = core.exports.nb_model_vocabulary(model), unknown = biases.find(([token]) => token >= size);
+        if (unknown)
+            throw new NibbleError('NB_ERR_ARGUMENT', `logitBias names token ${unknown[0]}; this model's tokens are the numbers 0 to ${size - 1}`);
         return core.borrow(4 * SAMPLER_WORDS + 8 * biases.length, (at) => {
             const params = new DataView(core.memory.buffer, at);
             params.setFloat32(0, options.temperature, true);
@@ -548,199 +560,3 @@ export class Engine {
         this.core.exports.nb_pool_stop(this.pool);
     }
 }
-
-/**
- * @param {import('./stream.js').Source} source
- * @param {import('./convert.js').ConvertOptions} options
- * @param {() => Promise<Uint8Array | null>} nextFromPort
- * @returns {Promise<import('./stream.js').Opened>} a GGUF's bytes, or those of what is made into one
- */
-async function openModel(source, options, nextFromPort) {
-    const several = await severalFiles(source);
-    if (several && (several.length > 1 || options.quantize || !/\.gguf$/i.test(several[0].name)))
-        return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) })), options);
-    const single = /** @type {import('./stream.js').Single} */ (several ? several[0].source : source);
-    if (options.quantize) {
-        const open = source.kind === 'port' ? twice(source.total, nextFromPort) : await reopening(single);
-        return convert([{ name: 'the model', open }], options);
-    }
-    return source.kind === 'port' ? openPort(source.total, nextFromPort) : openOne(single);
-}
-
-/**
- * The bytes -> the model.
- * @param {Engine} engine
- * @param {import('./stream.js').Opened} source
- * @param {Record<string, any>} options checked
- * @param {(progress: Progress) => void} report
- */
-async function loadModel({ core, pool }, source, { headerOnly, contextLength, kvType }, report) {
-    const { exports } = core;
-    const loader = core.object('nb_loader_new', source.total, headerOnly ? LOAD_HEADER : LOAD_ALL);
-    if (!headerOnly) // a context that does not fit is told before the weights are fetched
-        exports.nb_loader_expect(loader, pool, contextLength ?? DEFAULT_CONTEXT, contextLength === undefined ? 1 : 0, KV_TYPES[kvType]);
-    const meter = new Meter(report);
-    const total = () => source.total || exports.nb_loader_total(loader);
-    const sink = feedSink(core, 'nb_loader', loader, () => meter.tick(sink.loaded, total()));
-    try {
-        await source.into(sink);
-        sink.room(); // whether it wants more
-        if (!sink.filled && sink.loaded < total())
-            throw new NibbleError('NB_ERR_TRUNCATED', `the file ends after ${sink.loaded} bytes of ${total()}: ` +
-                'the download or copy was cut off; get it again');
-        const whole = total(), model = core.object('nb_loader_finish', loader);
-        meter.end(sink.loaded, whole);
-        return model;
-    } catch (error) {
-        throw explained(error, sink);
-    } finally {
-        sink.free();
-        exports.nb_loader_free(loader);
-    }
-}
-
-/** What clean_up_tokenization_spaces does in transformers, in this order. @param {string} text */
-const cleanedUp = (text) => [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"], [" 'm", "'m"],
-    [" 's", "'s"], [" 've", "'ve"], [" 're", "'re"]].reduce((cleaned, [from, to]) => cleaned.replaceAll(from, to), text);
-
-/** Tokens -> whole UTF-8 (nb_detokenizer). */
-class Detokenizer {
-    /**
-     * @param {import('./core.js').Core} core
-     * @param {number} model
-     * @param {number} flags
-     */
-    constructor(core, model, flags) {
-        this.core = core;
-        this.handle = core.object('nb_detokenizer_new', model, flags);
-        this.capacity = 256;
-        this.out = core.take(this.capacity, 'text');
-    }
-
-    /** @param {number} token */
-    push(token) {
-        return this.collect(() => this.core.count('nb_detokenizer_push', this.handle, token, this.out, this.capacity));
-    }
-
-    flush() {
-        return this.collect(() => this.core.exports.nb_detokenizer_flush(this.handle, this.out, this.capacity));
-    }
-
-    free() {
-        this.core.exports.nb_free(this.out);
-        this.core.exports.nb_detokenizer_free(this.handle);
-    }
-
-    /** @param {() => number} write returns the length; what does not fit is to be asked for again */
-    collect(write) {
-        let n = write();
-        if (n > this.capacity) {
-            this.core.exports.nb_free(this.out);
-            this.out = this.core.take(n, 'text');
-            this.capacity = n;
-            n = write();
-        }
-        return n === 0 ? '' : this.core.string(this.out, n);
-    }
-}
-
-/** What a generation has produced, and how much of it was sent. */
-class Output {
-    /**
-     * @param {Detokenizer} decoder
-     * @param {StopFinder} stops
-     * @param {Job['emit']} emit
-     */
-    constructor(decoder, stops, emit) {
-        this.decoder = decoder;
-        this.stops = stops;
-        this.emit = emit;
-        /** @type {number[]} */
-        this.tokens = [];
-        this.text = '';
-        this.sentTokens = 0;
-        this.sentText = 0;
-        this.stopped = false; // a stop string ended the text
-    }
-
-    /**
-     * @param {number} token
-     * @returns {boolean} whether a stop string ends the text here
-     */
-    push(token) {
-        this.tokens.push(token);
-        this.add(this.decoder.push(token));
-        return this.stopped;
-    }
-
-    /** @param {string} piece */
-    add(piece) {
-        const { text, found } = this.stops.push(piece);
-        this.text += text;
-        this.stopped = found;
-    }
-
-    /** Everything that was held back belongs to the text, unless a stop string cut it off. */
-    end() {
-        if (!this.stopped)
-            this.add(this.decoder.flush());
-        if (!this.stopped)
-            this.text += this.stops.flush();
-        this.send();
-    }
-
-    send() {
-        if (this.sentTokens === this.tokens.length && this.sentText === this.text.length)
-            return;
-        this.emit(this.text.slice(this.sentText), this.tokens.slice(this.sentTokens));
-        this.sentTokens = this.tokens.length;
-        this.sentText = this.text.length;
-    }
-}
-
-/** Progress, reported a few times a second, with the rate of the last seconds. */
-class Meter {
-    /** @param {(progress: Progress) => void} report */
-    constructor(report) {
-        this.report = report;
-        this.marks = [{ time: performance.now(), loaded: 0 }];
-        this.reported = -Infinity;
-    }
-
-    /**
-     * @param {number} loaded
-     * @param {number} total 0: unknown
-     */
-    tick(loaded, total) {
-        const time = performance.now();
-        if (time - this.reported < 50)
-            return;
-        this.reported = time;
-        this.marks.push({ time, loaded });
-        while (this.marks.length > 2 && time - this.marks[0].time > 3000)
-            this.marks.shift();
-        const first = this.marks[0];
-        const bytesPerSecond = time > first.time ? (loaded - first.loaded) / (time - first.time) * 1000 : 0;
-        const secondsLeft = total > 0 && bytesPerSecond > 0 ? Math.max(0, total - loaded) / bytesPerSecond : null;
-        this.report({ loaded, total, rate: bytesPerSecond, secondsLeft });
-    }
-
-    /**
-     * @param {number} loaded
-     * @param {number} total
-     */
-    end(loaded, total) {
-        this.reported = -Infinity;
-        this.tick(loaded, total);
-    }
-}
-
-/** @param {number} x */
-const round = (x) => Math.round(x * 100) / 100;
-
-/**
- * @param {number} count
- * @param {number} ms
- * @returns {number | null} a second; null where nothing was counted
- */
-const rate = (count, ms) => (count > 0 && ms > 0 ? round(count / ms * 1000) : null);

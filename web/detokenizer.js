@@ -1,0 +1,50 @@
+/** Tokens -> text. */
+
+/** Flags of src/nibble.h. */
+const DETOKENIZE_SPECIAL = 1, DETOKENIZE_WHOLE = 2;
+
+/** What clean_up_tokenization_spaces does in transformers, in this order. @param {string} text */
+export const cleanedUp = (text) => [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"], [" 'm", "'m"],
+    [" 's", "'s"], [" 've", "'ve"], [" 're", "'re"]].reduce((cleaned, [from, to]) => cleaned.replaceAll(from, to), text);
+
+/** Tokens -> whole UTF-8 (nb_detokenizer). */
+export class Detokenizer {
+    /**
+     * @param {import('./core.js').Core} core
+     * @param {number} model
+     * @param {boolean} special whether special tokens are written, too
+     * @param {boolean} whole whether the tokens are a whole text, and no part of one
+     */
+    constructor(core, model, special, whole) {
+        this.core = core;
+        this.handle = core.object('nb_detokenizer_new', model, (special ? DETOKENIZE_SPECIAL : 0) | (whole ? DETOKENIZE_WHOLE : 0));
+        this.capacity = 0; // the first text asks for room
+        this.out = 0;
+    }
+
+    /** @param {number} token */
+    push(token) {
+        return this.collect(() => this.core.count('nb_detokenizer_push', this.handle, token, this.out, this.capacity));
+    }
+
+    flush() {
+        return this.collect(() => this.core.exports.nb_detokenizer_flush(this.handle, this.out, this.capacity));
+    }
+
+    free() {
+        this.core.exports.nb_free(this.out);
+        this.core.exports.nb_detokenizer_free(this.handle);
+    }
+
+    /** @param {() => number} write returns the text's length; what does not fit is asked for again */
+    collect(write) {
+        let n = write();
+        if (n > this.capacity) {
+            const capacity = Math.max(n, 256), larger = this.core.take(capacity, 'text');
+            this.core.exports.nb_free(this.out);
+            [this.out, this.capacity] = [larger, capacity];
+            n = write();
+        }
+        return n === 0 ? '' : this.core.string(this.out, n);
+    }
+}

@@ -1,0 +1,103 @@
+/** Bytes -> a model in the core's memory, with reports of how far it is. */
+import { convert } from './convert.js';
+import { NibbleError } from './errors.js';
+import { explained, feedSink } from './feed.js';
+import { severalFiles } from './files.js';
+import { openOne, openPort, opener, reopening, twice } from './stream.js';
+
+/** @typedef {import('./index.d.ts').Progress} Progress */
+
+/** Flags and ids of src/nibble.h. */
+const LOAD_ALL = 0, LOAD_HEADER = 1;
+/** @type {Record<string, number>} */
+export const KV_TYPES = { f32: 0, f16: 1, q8_0: 8, i16: 25 };
+
+/** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
+export const DEFAULT_CONTEXT = 4096;
+
+/**
+ * @param {import('./stream.js').Source} source
+ * @param {import('./convert.js').ConvertOptions} options
+ * @param {() => Promise<Uint8Array | null>} nextFromPort
+ * @returns {Promise<import('./stream.js').Opened>} a GGUF's bytes, or those of what is made into one
+ */
+export async function openModel(source, options, nextFromPort) {
+    const several = await severalFiles(source);
+    if (several && (several.length > 1 || options.quantize || !/\.gguf$/i.test(several[0].name)))
+        return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) })), options);
+    const single = /** @type {import('./stream.js').Single} */ (several ? several[0].source : source);
+    if (options.quantize) {
+        const open = source.kind === 'port' ? twice(source.total, nextFromPort) : await reopening(single);
+        return convert([{ name: 'the model', open }], options);
+    }
+    return source.kind === 'port' ? openPort(source.total, nextFromPort) : openOne(single);
+}
+
+/**
+ * The bytes -> the model.
+ * @param {{ core: import('./core.js').Core, pool: number }} engine
+ * @param {import('./stream.js').Opened} source
+ * @param {Record<string, any>} options checked
+ * @param {(progress: Progress) => void} report
+ */
+export async function loadModel({ core, pool }, source, { headerOnly, contextLength, kvType }, report) {
+    const { exports } = core;
+    const loader = core.object('nb_loader_new', source.total, headerOnly ? LOAD_HEADER : LOAD_ALL);
+    if (!headerOnly) // a context that does not fit is told before the weights are fetched
+        exports.nb_loader_expect(loader, pool, contextLength ?? DEFAULT_CONTEXT, contextLength === undefined ? 1 : 0, KV_TYPES[kvType]);
+    const meter = new Meter(report);
+    const total = () => source.total || exports.nb_loader_total(loader);
+    const sink = feedSink(core, 'nb_loader', loader, () => meter.tick(sink.loaded, total()));
+    try {
+        await source.into(sink);
+        sink.room(); // whether it wants more
+        if (!sink.filled && sink.loaded < total())
+            throw new NibbleError('NB_ERR_TRUNCATED', `the file ends after ${sink.loaded} bytes of ${total()}: ` +
+                'the download or copy was cut off; get it again');
+        const whole = total(), model = core.object('nb_loader_finish', loader);
+        meter.end(sink.loaded, whole);
+        return model;
+    } catch (error) {
+        throw explained(error, sink);
+    } finally {
+        sink.free();
+        exports.nb_loader_free(loader);
+    }
+}
+
+/** Progress, reported a few times a second, with the rate of the last seconds. */
+class Meter {
+    /** @param {(progress: Progress) => void} report */
+    constructor(report) {
+        this.report = report;
+        this.marks = [{ time: performance.now(), loaded: 0 }];
+        this.reported = -Infinity;
+    }
+
+    /**
+     * @param {number} loaded
+     * @param {number} total 0: unknown
+     */
+    tick(loaded, total) {
+        const time = performance.now();
+        if (time - this.reported < 50)
+            return;
+        this.reported = time;
+        this.marks.push({ time, loaded });
+        while (this.marks.length > 2 && time - this.marks[0].time > 3000)
+            this.marks.shift();
+        const first = this.marks[0];
+        const bytesPerSecond = time > first.time ? (loaded - first.loaded) / (time - first.time) * 1000 : 0;
+        const secondsLeft = total > 0 && bytesPerSecond > 0 ? Math.max(0, total - loaded) / bytesPerSecond : null;
+        this.report({ loaded, total, rate: bytesPerSecond, secondsLeft });
+    }
+
+    /**
+     * @param {number} loaded
+     * @param {number} total
+     */
+    end(loaded, total) {
+        this.reported = -Infinity;
+        this.tick(loaded, total);
+    }
+}
