@@ -227,10 +227,10 @@ test('options: what is wrong is named', async () => {
         [() => model.complete('a', /** @type {any} */ ({ seed: 5n })), /seed must be a whole number/],
         [() => model.complete('a', /** @type {any} */ ({ logitBias: new Set([5]) })), /logitBias must be an object like/],
         [() => model.complete('a', /** @type {any} */ ({ logitBias: [[5, 1]] })), /logitBias must be an object like/],
-        [() => model.complete('a', { logitBias: new Map([[5000, 1]]) }), /token 0 is 5000/],
+        [() => model.complete('a', { logitBias: new Map([[5000, 1]]) }), /logitBias names token 5000/],
         [() => model.complete('a', /** @type {any} */ ({ logitBias: new Map([[5, 'x']]) })), /gives token 5 the bias "x"/],
         [() => model.complete('a', { stop: [''] }), /stop must be/],
-        [() => model.complete('a', { logitBias: { 5000: 1 } }), /token 0 is 5000; this model's tokens are 0 to 1023/],
+        [() => model.complete('a', { logitBias: { 5000: 1 } }), /logitBias names token 5000; this model's tokens are the numbers 0 to 1023/],
         [() => model.complete('a', /** @type {any} */ ({ logitBias: { x: 1 } })), /token id is expected/],
         [() => model.complete(/** @type {any} */ (5)), /prompt must be a text or an array/],
         [() => model.complete([1, 1024]), /token 1 is 1024/],
@@ -239,6 +239,24 @@ test('options: what is wrong is named', async () => {
         [() => model.chat(/** @type {any} */ ([{ content: 'x' }])), /message 0 has no role/],
         [() => model.chat(/** @type {any} */ ([{ role: 'user', content: 5 }])), /content of message 0/],
         [() => model.detokenize([-1]), /token 0 is -1/],
+        [() => model.complete(/** @type {any} */ (['5'])), /token 0 is the string 5/],
+        [() => model.complete(/** @type {any} */ (new BigInt64Array([5n]))), /token 0 is the bigint 5/],
+        // every request checks its options: what is not known, and what is of another type
+        ...['complete', 'chat', 'applyTemplate', 'tokenize', 'detokenize', 'embed'].flatMap(name => {
+            const call = (/** @type {any} */ options) => () => /** @type {any} */ (model)[name](name === 'detokenize' ? [5] : 'a', options);
+            return /** @type {[call: () => any, message: RegExp][]} */ ([
+                [call({ specials: true }), new RegExp(`${name}\\(\\) has no option "specials"`)],
+                [call(null), new RegExp(`${name}\\(\\): the options must be an object, not null`)],
+                [call('x'), /the options must be an object/],
+                [call({ signal: 5 }), /signal must be an AbortSignal/],
+            ]);
+        }),
+        [() => model.logits([5], /** @type {any} */ ({ special: true })).next(), /logits\(\) has no option "special"/],
+        [() => model.logits([5], /** @type {any} */ (null)).next(), /logits\(\): the options must be an object/],
+        [() => model.tokenize('a', /** @type {any} */ ({ bare: 1 })), /bare must be true or false, not 1/],
+        [() => model.embed('a', /** @type {any} */ ({ prompt: 5 })), /prompt must be a text, not 5/],
+        [() => model.chat('a', /** @type {any} */ ({ special: true })), /special is an option of complete\(\)/],
+        [() => load(models.tiny, /** @type {any} */ ({ headerOnly: 'no' })), /headerOnly must be true or false/],
     ];
     for (const [call, message] of wrong)
         await assert.rejects(async () => await call(), nibbleError('NB_ERR_ARGUMENT', message));

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { load } from '../web/index.js';
+import { LOAD_OPTIONS } from '../web/options.js';
 import { models, root } from './builds.js';
 import { configurations, logitsOf } from './vectors.js';
 
@@ -142,7 +143,8 @@ test('bench for people', async () => {
 describe('exit code 2 for wrong usage, with what is wrong and where help is', () => {
     /** @type {[args: string[], message: RegExp][]} */
     const wrong = [
-        [[], /which command\? run, eval/],
+        [[], /a command is missing; it is one of run, eval/],
+        [['help', 'templat'], /unknown command templat; did you mean template\?/],
         [['runn', tiny], /unknown command runn; did you mean run\?/],
         [['run'], /which model/],
         [['run', tiny, 'and', 'more'], /one model at a time.*quotes/],
@@ -150,6 +152,10 @@ describe('exit code 2 for wrong usage, with what is wrong and where help is', ()
         [['run', tiny, '--json'], /--json needs a --prompt/],
         [['run', tiny, '--prompt', 'a', '--chat', 'b'], /exclude each other/],
         [['run', tiny, '--prompt', 'a', '--system', 'b'], /--system belongs to a chat/],
+        [['run', tiny, '--prompt', 'a', '--variables', '{"x": 1}'], /--variables are for a chat's template/],
+        [['run', tiny, '--chat', 'a', '--special'], /--special belongs to --prompt/],
+        [['embed', tiny, '--tokens', '5', '--prompt', 'a'], /go with --text/],
+        [['embed', tiny, '--text', 'a', '--prompt', 'a', '--prompt-name', 'b'], /exclude each other/],
         [['run', tiny, '--promt', 'a'], /unknown option --promt; did you mean --prompt\?/],
         [['run', tiny, '--prompt'], /--prompt needs a value: --prompt TEXT/],
         [['run', tiny, '-p', 'a'], /unknown option -p/],
@@ -185,6 +191,7 @@ describe('exit code 1 for a failure, with one line that says which file', () => 
         [['run', join(folder, 'cut.gguf'), '--prompt', 'a'], /cut\.gguf: .*400000 bytes.*incomplete/],
         [['inspect', join(folder, 'page.gguf')], /page\.gguf: this is a web page/],
         [['run', 'http://127.0.0.1:9/a.gguf', '--prompt', 'a'], /cannot reach http:/],
+        [['run', 'https://', '--prompt', 'a'], /^nibble: the source is no valid address/],
         [['eval', tiny, '--tokens', '1,1024', '--logits', beyond], /token 1 is 1024/],
         [['eval', tiny, '--tokens', '1', '--logits', beyond], /cannot write .*logits/],
         [['run', tiny, '--prompt', 'a b c d e f g', '--context', '2'], /the context holds 2/],
@@ -205,14 +212,18 @@ test('help and version', async () => {
     assert.deepEqual(await nibble(['--version']), { code: 0, out: `${version}\n`, err: '' });
     const overview = await nibble(['--help']);
     assert.equal(overview.code, 0);
-    for (const command of ['run', 'eval', 'tokenize', 'inspect', 'bench']) {
+    for (const command of ['run', 'eval', 'tokenize', 'template', 'embed', 'inspect', 'bench']) {
         assert.match(overview.out, new RegExp(`^  ${command} `, 'm'));
         const { code, out } = await nibble([command, '--help']);
         assert.equal(code, 0);
         assert.match(out, new RegExp(`^Usage: nibble ${command} MODEL`));
         assert.ok(out.split('\n').every((line) => line.length <= 120), 'a line is too long');
     }
-    assert.match((await nibble(['run', '--help'])).out, /--max-tokens N .*default: 512/);
+    const { out } = await nibble(['run', '--help']);
+    assert.match(out, /--max-tokens N .*default: 512/);
+    for (const { choices = [] } of Object.values(LOAD_OPTIONS))
+        assert.ok(out.replace(/\s+/g, ' ').includes(choices.join(', ')), `the help does not list ${choices}`);
+    assert.equal((await nibble(['help', 'run'])).out, out);
 });
 
 test('Ctrl-C ends a run with code 130 and says nothing', async () => {

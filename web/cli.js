@@ -8,7 +8,7 @@ import { open as openFile } from 'node:fs/promises';
 import { interact } from './cli-chat.js';
 import { meanBudget, openProfiler } from './cli-profile.js';
 import { NibbleError, load } from './index.js';
-import { GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, checkOption, nearest } from './options.js';
+import { EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS, checkOption, nearest } from './options.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 
 /** @typedef {import('./options.js').Option} Option */
@@ -17,7 +17,7 @@ import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 
 /**
  * A flag of the command line: one of the API's options, or one that only the command has.
- * @typedef {Omit<Option, 'type'> & { name: string, type: Option['type'] | 'text' | 'tokens', required?: boolean }} Flag
+ * @typedef {Omit<Option, 'type'> & { name: string, type: Option['type'] | 'tokens', required?: boolean }} Flag
  */
 
 /**
@@ -28,22 +28,24 @@ import { oneLine, write, writeJson, writeStatus } from './terminal.js';
  * @property {(args: Arguments, signal: AbortSignal) => Promise<void>} run
  */
 
-/** @param {string[]} names of the API's options @returns {Flag[]} */
-const options = (...names) => names.map((name) => ({ name, .../** @type {Record<string, Option>} */ ({ ...LOAD_OPTIONS, ...GENERATE_OPTIONS, ...TEMPLATE_OPTIONS })[name] }));
+/** Options of the API as flags: all of a table, or some. @param {Record<string, Option>} table @param {string[]} names @returns {Flag[]} */
+const options = (table, ...names) => (names.length > 0 ? names : Object.keys(table)).map((name) => ({ name, ...table[name] }));
 
 const JSON_FLAG = /** @type {Flag} */ ({ name: 'json', flag: 'json', type: 'switch', help: 'print one JSON object' });
-const LOAD_FLAGS = Object.keys(LOAD_OPTIONS);
+const BUILD_FLAG = options(LOAD_OPTIONS, 'build');
+/** How a model is computed with, but for the context's length. */
+const COMPUTE_FLAGS = options(LOAD_OPTIONS, 'threads', 'kvType', 'precision', 'quantize', 'doubleQuant', 'build');
 
 /** @type {Record<string, Command>} */
 const COMMANDS = {
     run: {
         usage: 'nibble run MODEL [--prompt TEXT | --chat TEXT] [options]',
-        summary: 'continue a text (--prompt), answer a question (--chat), or chat in the terminal (neither)',
+        summary: 'continue a text (--prompt), answer a message (--chat), or chat in the terminal (neither)',
         flags: [
             { name: 'prompt', flag: 'prompt', type: 'text', value: 'TEXT', help: 'text to continue' },
             { name: 'chat', flag: 'chat', type: 'text', value: 'TEXT', help: 'message to answer, by the model\'s chat template' },
             { name: 'system', flag: 'system', type: 'text', value: 'TEXT', help: 'system message of the chat' },
-            ...options('templateVariables', ...Object.keys(GENERATE_OPTIONS), ...LOAD_FLAGS), JSON_FLAG,
+            ...options(TEMPLATE_OPTIONS, 'templateVariables'), ...options(GENERATE_OPTIONS), ...options(LOAD_OPTIONS), JSON_FLAG,
         ],
         run: commandRun,
     },
@@ -53,17 +55,16 @@ const COMMANDS = {
         flags: [
             { name: 'tokens', flag: 'tokens', type: 'tokens', required: true, value: 'IDS', help: 'token ids, such as 1,2,3' },
             { name: 'logits', flag: 'logits', type: 'text', required: true, value: 'FILE', help: 'file to write' },
-            ...options('threads', 'kvType', 'precision', 'quantize', 'doubleQuant', 'build'),
+            ...COMPUTE_FLAGS,
         ],
         run: commandEval,
     },
     tokenize: {
-        usage: 'nibble tokenize MODEL --text TEXT [--special]',
-        summary: 'print a text\'s token ids as a JSON array, as the model would be fed them',
+        usage: 'nibble tokenize MODEL --text TEXT [options]',
+        summary: 'print the token ids that a text becomes, as a JSON array',
         flags: [
             { name: 'text', flag: 'text', type: 'text', required: true, value: 'TEXT', help: 'the text' },
-            { name: 'special', flag: 'special', type: 'switch', help: 'parse special tokens written in the text' },
-            ...options('build'),
+            ...options(TOKENIZE_OPTIONS), ...BUILD_FLAG,
         ],
         run: commandTokenize,
     },
@@ -72,11 +73,12 @@ const COMMANDS = {
         summary: 'print the prompt that the model\'s chat template makes of messages',
         flags: [
             { name: 'messages', flag: 'messages', type: 'objects', required: true, value: 'JSON',
-                help: 'the conversation: a file with an array of { role, content }, or that array itself' },
-            ...options('tools', 'documents', 'templateVariables'),
-            { name: 'noAnswer', flag: 'no-generation-prompt', type: 'switch', default: false, help: 'leave out the beginning of the answer' },
-            { ...JSON_FLAG, help: 'print { text, tokens } as one JSON object: the tokens are those that a chat feeds the model' },
-            ...options('build'),
+                help: 'the conversation: a JSON array of { role, content }, or a file that holds one' },
+            ...options(TEMPLATE_OPTIONS, 'tools', 'documents', 'templateVariables'),
+            { name: 'noAnswer', flag: 'no-generation-prompt', type: 'switch', default: false,
+                help: 'leave out the beginning of the model\'s answer' },
+            { ...JSON_FLAG, help: 'print { text, tokens } as one JSON object; a chat feeds the model these tokens' },
+            ...BUILD_FLAG,
         ],
         run: commandTemplate,
     },
@@ -86,21 +88,18 @@ const COMMANDS = {
         flags: [
             { name: 'text', flag: 'text', type: 'text', value: 'TEXT', help: 'the text' },
             { name: 'tokens', flag: 'tokens', type: 'tokens', value: 'IDS', help: 'or its token ids, such as 1,2,3' },
-            { name: 'pooling', flag: 'pooling', type: 'choice', choices: ['file', 'mean', 'cls', 'last'], default: 'file', value: 'NAME',
-                help: 'what becomes of the tokens\' vectors' },
-            { name: 'prompt', flag: 'prompt', type: 'text', value: 'TEXT', help: 'what stands before the text' },
-            { name: 'promptName', flag: 'prompt-name', type: 'text', value: 'NAME', help: 'or its name among the folder\'s prompts' },
-            ...options('threads', 'contextLength', 'kvType', 'precision', 'quantize', 'doubleQuant', 'build'),
+            ...options(EMBED_OPTIONS), ...options(LOAD_OPTIONS, 'contextLength'), ...COMPUTE_FLAGS,
         ],
         run: commandEmbed,
     },
     inspect: {
         usage: 'nibble inspect MODEL [--context N] [--json]',
-        summary: 'say what is in a model file; reads its header only',
+        summary: 'say what is in a model\'s files; only their headers are read',
         flags: [
             { name: 'contextLength', flag: 'context', type: 'integer', min: 1, max: 1 << 24, value: 'N',
-                help: 'say how much memory so many tokens take (default: the model\'s own context, at most 4096)' },
-            { ...JSON_FLAG, help: 'print everything, tensors and metadata too, as one JSON object' }, ...options('quantize', 'build'),
+                help: 'tokens to tell the memory for (default: the model\'s own context, at most 4096)' },
+            { ...JSON_FLAG, help: 'print everything, tensors and metadata too, as one JSON object' },
+            ...options(LOAD_OPTIONS, 'quantize', 'doubleQuant'), ...BUILD_FLAG,
         ],
         run: commandInspect,
     },
@@ -108,11 +107,14 @@ const COMMANDS = {
         usage: 'nibble bench MODEL [options]',
         summary: 'measure tokens per second: medians over several repetitions, after one to warm up',
         flags: [
-            { name: 'promptTokens', flag: 'prompt-tokens', type: 'integer', min: 1, max: 1 << 20, default: 128, value: 'N', help: 'length of the prompt' },
-            { name: 'generateTokens', flag: 'generate-tokens', type: 'integer', min: 2, max: 1 << 20, default: 64, value: 'N', help: 'length of the answer' },
-            { name: 'repetitions', flag: 'repetitions', type: 'integer', min: 1, max: 1000, default: 5, value: 'N', help: 'how often' },
-            { name: 'profile', flag: 'profile', type: 'switch', help: 'say where the time goes too: so many ms in which phase of the work' },
-            ...options('threads', 'kvType', 'precision', 'quantize', 'doubleQuant', 'build'), JSON_FLAG,
+            { name: 'promptTokens', flag: 'prompt-tokens', type: 'integer', min: 1, max: 1 << 20, default: 128, value: 'N',
+                help: 'tokens of the prompt' },
+            { name: 'generateTokens', flag: 'generate-tokens', type: 'integer', min: 2, max: 1 << 20, default: 64, value: 'N',
+                help: 'tokens of the answer' },
+            { name: 'repetitions', flag: 'repetitions', type: 'integer', min: 1, max: 1000, default: 5, value: 'N',
+                help: 'number of measurements' },
+            { name: 'profile', flag: 'profile', type: 'switch', help: 'print how many ms each phase of the work takes, too' },
+            ...COMPUTE_FLAGS, JSON_FLAG,
         ],
         run: commandBench,
     },
@@ -130,13 +132,17 @@ class UsageError extends Error {
 
 const version = () => JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
 
+const MODEL = 'MODEL is a GGUF file or a folder of safetensors files: a path, a URL, or hf:owner/repo for one on the hub.';
+
 function overview() {
     const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
-    return `nibble ${version()}: runs quantized language models (GGUF) in WebAssembly
+    return `nibble ${version()}: runs quantized language models in WebAssembly
 
-Usage: nibble COMMAND MODEL [options]     MODEL is a file's path or URL
+Usage: nibble COMMAND MODEL [options]
 
 ${lines.join('\n')}
+
+${MODEL}
 
 nibble COMMAND --help lists a command's options. nibble --version prints the version.
 
@@ -148,16 +154,24 @@ Examples:
 `;
 }
 
+/** @param {string} name as it was typed @returns {string} a command's */
+function known(name) {
+    if (Object.hasOwn(COMMANDS, name))
+        return name;
+    const near = nearest(name, Object.keys(COMMANDS));
+    throw new UsageError(`unknown command ${name}${near ? `; did you mean ${near}?` : ''}`);
+}
+
 /** @param {string} name */
 function commandHelp(name) {
     const { usage, summary, flags } = COMMANDS[name];
     const lines = flags.map((flag) => {
         const head = `  --${flag.flag}${flag.value ? ` ${flag.value}` : ''}`;
+        const choices = flag.choices ? `; one of ${flag.choices.join(', ')}` : '';
         const told = flag.default === undefined || flag.type === 'switch' || typeof flag.default === 'object';
-        const help = `${flag.help}${told ? '' : ` (default: ${flag.default})`}`;
-        return `${head.padEnd(26)}${wrap(help, 26)}`;
+        return `${head.padEnd(26)}${wrap(`${flag.help}${choices}${told ? '' : ` (default: ${flag.default})`}`, 26)}`;
     });
-    return `Usage: ${usage}\n\n${summary[0].toUpperCase()}${summary.slice(1)}.\nMODEL is a file's path or URL.\n\n${lines.join('\n')}\n`;
+    return `Usage: ${usage}\n\n${summary[0].toUpperCase()}${summary.slice(1)}.\n${MODEL}\n\n${lines.join('\n')}\n`;
 }
 
 /** @param {string} text @param {number} indent */
@@ -213,7 +227,7 @@ function parse(command, argv) {
         given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
     }
     if (models.length === 0)
-        throw wrong('which model? Give a file\'s path or URL');
+        throw wrong('which model? Give a path or a URL');
     if (models.length > 1)
         throw wrong(`one model at a time, not ${models.map((model) => JSON.stringify(model)).join(' and ')} (does a text lack its quotes?)`);
     /** @type {Record<string, any>} */
@@ -314,6 +328,10 @@ async function commandRun(args, signal) {
         throw new UsageError('--prompt and --chat exclude each other: one continues a text, the other answers it', 'run');
     if (prompt !== undefined && system !== undefined)
         throw new UsageError('--system belongs to a chat; --prompt has none', 'run');
+    if (prompt !== undefined && Object.keys(args.values.templateVariables).length > 0)
+        throw new UsageError('--variables are for a chat\'s template; --prompt has none', 'run');
+    if (prompt === undefined && args.values.special)
+        throw new UsageError('--special belongs to --prompt: in a chat only the template writes special tokens', 'run');
     const interactive = prompt === undefined && chat === undefined;
     if (interactive && json)
         throw new UsageError('--json needs a --prompt or a --chat', 'run');
@@ -346,8 +364,7 @@ async function commandEval(args, signal) {
     /** @type {import('node:fs/promises').FileHandle | undefined} */
     let file;
     try {
-        for await (const rows of model.logits(tokens)) {
-            signal.throwIfAborted();
+        for await (const rows of model.logits(tokens, { signal })) {
             file ??= await openFile(logits, 'w'); // not before there is something to write
             await file.appendFile(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
         }
@@ -364,7 +381,8 @@ async function commandEval(args, signal) {
 /** @type {Command['run']} */
 async function commandTokenize(args, signal) {
     const model = await open(args, signal, { headerOnly: true });
-    writeJson(await model.tokenize(args.values.text, { special: args.values.special }));
+    const { text, special, bare } = args.values;
+    writeJson(await model.tokenize(text, { special, bare, signal }));
     await model.dispose();
 }
 
@@ -385,8 +403,12 @@ async function commandEmbed(args, signal) {
     const { text, tokens, pooling, prompt, promptName } = args.values;
     if ((text === undefined) === (tokens === undefined))
         throw new UsageError('either --text or --tokens is needed', 'embed');
+    if (tokens !== undefined && (prompt ?? promptName) !== undefined)
+        throw new UsageError('--prompt and --prompt-name go with --text', 'embed');
+    if (prompt !== undefined && promptName !== undefined)
+        throw new UsageError('--prompt and --prompt-name exclude each other', 'embed');
     const model = await open(args, signal);
-    writeJson(Array.from(await model.embed(text ?? tokens, { pooling, prompt, promptName })));
+    writeJson(Array.from(await model.embed(text ?? tokens, { pooling, prompt, promptName, signal })));
     await model.dispose();
 }
 
@@ -541,15 +563,13 @@ async function main(argv) {
     try {
         const [name, ...rest] = argv;
         if (name === undefined)
-            throw new UsageError(`which command? ${Object.keys(COMMANDS).join(', ')}`);
+            throw new UsageError(`a command is missing; it is one of ${Object.keys(COMMANDS).join(', ')}`);
         if (name === '--help' || name === '-h' || name === 'help') {
-            write(rest[0] && Object.hasOwn(COMMANDS, rest[0]) ? commandHelp(rest[0]) : overview());
+            write(rest[0] === undefined ? overview() : commandHelp(known(rest[0])));
         } else if (name === '--version' || name === '-v') {
             write(`${version()}\n`);
-        } else if (!Object.hasOwn(COMMANDS, name)) {
-            const near = nearest(name, Object.keys(COMMANDS));
-            throw new UsageError(`unknown command ${name}${near ? `; did you mean ${near}?` : ''}`);
         } else {
+            known(name);
             const args = parse(name, rest);
             if (args)
                 await COMMANDS[name].run(args, interrupt.signal);
@@ -565,7 +585,8 @@ async function main(argv) {
             return 2;
         }
         const line = error instanceof Error ? error.message : String(error);
-        write(`nibble: ${oneLine(line.replace(/\s*\n\s*/g, ' '))}\n`, process.stderr);
+        // nobody here has called a function such as load()
+        write(`nibble: ${oneLine(line.replace(/^\w+\(\): /, '').replace(/\s*\n\s*/g, ' '))}\n`, process.stderr);
         return 1;
     }
 }

@@ -145,7 +145,7 @@ export interface Model {
      * Text of token ids, taken for a whole text: detokenize(await tokenize(text)) has no space before it that the text has not.
      * Special tokens give none, unless `special` is set; nor do tokens that the tokenizer does not know.
      */
-    detokenize(tokens: ArrayLike<number>, options?: { special?: boolean }): Promise<string>;
+    detokenize(tokens: ArrayLike<number>, options?: DetokenizeOptions): Promise<string>;
 
     /**
      * Logits after each of the tokens: each piece is [rows, vocabulary], in order. They are computed as they are read, and not
@@ -188,6 +188,11 @@ export interface TokenizeOptions extends Abortable {
     bare?: boolean;
 }
 
+export interface DetokenizeOptions extends Abortable {
+    /** Special tokens are written, too. Default: they give no text. */
+    special?: boolean;
+}
+
 export interface Message {
     /** 'system', 'user', 'assistant', or what else the model's template knows. */
     role: string;
@@ -212,7 +217,7 @@ export interface TemplateOptions {
     templateVariables?: Readonly<Record<string, unknown>>;
 }
 
-export interface ChatOptions extends GenerateOptions, TemplateOptions {}
+export interface ChatOptions extends Omit<GenerateOptions, 'special'>, TemplateOptions {}
 
 export interface GenerateOptions {
     /** Stop after so many tokens. Default: 512. */
@@ -239,7 +244,7 @@ export interface GenerateOptions {
     stop?: string | readonly string[];
     /** Added to the logits of these token ids. */
     logitBias?: { readonly [token: number]: number } | ReadonlyMap<number, number>;
-    /** complete(): special tokens written in the prompt are parsed as such. Default: they are text. */
+    /** Special tokens that are written in the prompt are parsed as such. Default: they are text. Of complete() alone. */
     special?: boolean;
     /** Go on when the model ends its answer (for measuring). */
     ignoreEnd?: boolean;

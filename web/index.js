@@ -7,7 +7,9 @@ import { checkMessages } from './chat.js';
 import { ASSET_OPTIONS, absolute, findAssets, hasScheme, isUrl } from './assets.js';
 import { NibbleError, asNibbleError, fromPlain, messageOf } from './errors.js';
 import { decoded, hubUrl } from './files.js';
-import { GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, checkOptions } from './options.js';
+import {
+    DETOKENIZE_OPTIONS, EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS, checkOptions,
+} from './options.js';
 import { isNode, nodeModule } from './platform.js';
 import { died, startWorker } from './spawn.js';
 
@@ -23,6 +25,8 @@ export async function load(source, options = {}) {
     const others = ['onProgress', 'signal', 'headerOnly', ...ASSET_OPTIONS];
     const checked = checkOptions(LOAD_OPTIONS, options, 'load()', others);
     const { onProgress, headerOnly = false } = options, signal = checkSignal('load()', options.signal);
+    if (typeof headerOnly !== 'boolean')
+        throw new NibbleError('NB_ERR_ARGUMENT', 'load(): headerOnly must be true or false');
     if (onProgress !== undefined && typeof onProgress !== 'function')
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): onProgress must be a function');
     if (checked.doubleQuant && !/^(nf4|fp4)$/.test(checked.quantize ?? ''))
@@ -58,6 +62,16 @@ export async function load(source, options = {}) {
         signal?.removeEventListener('abort', abort);
         chunks?.cancel();
     }
+}
+
+/**
+ * The options of one request, checked.
+ * @param {string} caller for messages
+ * @param {Record<string, import('./options.js').Option>} table
+ * @param {import('./index.d.ts').Abortable | undefined} options
+ */
+function checkRequest(caller, table, options) {
+    return { checked: checkOptions(table, options, caller, ['signal']), signal: checkSignal(caller, options?.signal) };
 }
 
 /**
@@ -115,9 +129,8 @@ class Model {
 
     /** @type {import('./index.d.ts').Model['applyTemplate']} */
     async applyTemplate(messages, options) {
-        const checked = checkOptions(TEMPLATE_OPTIONS, options, 'applyTemplate()', ['signal']);
-        return this.#link.request({ type: 'template', messages: checkMessages(messages, 'applyTemplate()'), options: checked }, undefined,
-            checkSignal('applyTemplate()', options?.signal));
+        const { checked, signal } = checkRequest('applyTemplate()', TEMPLATE_OPTIONS, options);
+        return this.#link.request({ type: 'template', messages: checkMessages(messages, 'applyTemplate()'), options: checked }, undefined, signal);
     }
 
     /**
@@ -127,50 +140,55 @@ class Model {
      * @param {import('./index.d.ts').ChatOptions | undefined} options
      */
     #generate(what, input, table, options) {
-        const checked = checkOptions(table, options, `${what}()`, ['signal']);
-        return new Generation(this.#link, { type: 'generate', what, input, options: checked }, checkSignal(`${what}()`, options?.signal));
+        const { checked, signal } = checkRequest(`${what}()`, table, options);
+        if (what === 'chat' && checked.special)
+            throw new NibbleError('NB_ERR_ARGUMENT', 'chat(): special is an option of complete(); in a chat only the template writes special tokens');
+        return new Generation(this.#link, { type: 'generate', what, input, options: checked }, signal);
     }
 
     /** @type {import('./index.d.ts').Model['tokenize']} */
-    async tokenize(text, { special = false, bare = false, signal } = {}) {
+    async tokenize(text, options) {
         if (typeof text !== 'string')
             throw new NibbleError('NB_ERR_ARGUMENT', 'tokenize(): the text must be a string');
+        const { checked: { bare, special }, signal } = checkRequest('tokenize()', TOKENIZE_OPTIONS, options);
         const flags = (bare ? 0 : TOKENIZE_ADD_SPECIAL) | (special ? TOKENIZE_PARSE_SPECIAL : 0);
         /** @type {number[]} */
         const list = [];
-        for (const token of await this.#link.request({ type: 'tokenize', text, flags }, undefined, checkSignal('tokenize()', signal)))
+        for (const token of await this.#link.request({ type: 'tokenize', text, flags }, undefined, signal))
             list.push(token); // quicker than Array.from, by half
         return list;
     }
 
     /** @type {import('./index.d.ts').Model['detokenize']} */
-    async detokenize(tokens, { special = false } = {}) {
+    async detokenize(tokens, options) {
         if (!isTokens(tokens))
             throw new NibbleError('NB_ERR_ARGUMENT', 'detokenize(): the tokens must be an array of token ids');
-        return this.#link.request({ type: 'detokenize', tokens: Array.from(tokens), special });
+        const { checked: { special }, signal } = checkRequest('detokenize()', DETOKENIZE_OPTIONS, options);
+        return this.#link.request({ type: 'detokenize', tokens: Array.from(tokens), special }, undefined, signal);
     }
 
     /** @type {import('./index.d.ts').Model['logits']} */
-    async *logits(tokens, { signal } = {}) {
+    async *logits(tokens, options) {
         if (!isTokens(tokens))
             throw new NibbleError('NB_ERR_ARGUMENT', 'logits(): the tokens must be an array of token ids');
-        const stream = new Stream(this.#link, { type: 'evaluate', tokens: Array.from(tokens) }, (piece) => piece.rows, checkSignal('logits()', signal));
+        const { signal } = checkRequest('logits()', {}, options);
+        const stream = new Stream(this.#link, { type: 'evaluate', tokens: Array.from(tokens) }, (piece) => piece.rows, signal);
         yield* stream.readOnce(() => stream.stop());
     }
 
     /** @type {import('./index.d.ts').Model['embed']} */
-    async embed(input, { pooling = 'file', prompt, promptName, signal } = {}) {
-        if (typeof input !== 'string' && !isTokens(input))
+    async embed(input, options) {
+        const text = typeof input === 'string';
+        if (!text && !isTokens(input))
             throw new NibbleError('NB_ERR_ARGUMENT', 'embed(): the input must be a text or an array of token ids');
-        if (!['file', 'mean', 'cls', 'last'].includes(pooling))
-            throw new NibbleError('NB_ERR_ARGUMENT', `embed(): pooling must be 'file', 'mean', 'cls' or 'last', not ${JSON.stringify(pooling)}`);
-        for (const [name, value] of Object.entries({ prompt, promptName }))
-            if (value !== undefined && (typeof value !== 'string' || typeof input !== 'string'))
-                throw new NibbleError('NB_ERR_ARGUMENT', `embed(): ${name} must be a text, and goes with an input that is one`);
+        const { checked, signal } = checkRequest('embed()', EMBED_OPTIONS, options);
+        const { prompt, promptName } = checked;
+        if (!text && (prompt !== undefined || promptName !== undefined))
+            throw new NibbleError('NB_ERR_ARGUMENT', `embed(): ${prompt === undefined ? 'promptName' : 'prompt'} goes with an input that is a text, ` +
+                'and the input is token ids');
         if (prompt !== undefined && promptName !== undefined)
             throw new NibbleError('NB_ERR_ARGUMENT', 'embed(): prompt and promptName are two ways to say one thing; give one of them');
-        const message = { type: 'embed', input: typeof input === 'string' ? input : Array.from(input), options: { pooling, prompt, promptName } };
-        return this.#link.request(message, undefined, checkSignal('embed()', signal));
+        return this.#link.request({ type: 'embed', input: text ? input : Array.from(input), options: checked }, undefined, signal);
     }
 
     /** @type {import('./index.d.ts').Model['dispose']} */

@@ -7,7 +7,7 @@ import { NibbleError } from './errors.js';
 /**
  * @typedef {object} Option
  * @property {string} flag on the command line
- * @property {'integer' | 'number' | 'switch' | 'texts' | 'biases' | 'choice' | 'objects' | 'object'} type
+ * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'choice' | 'objects' | 'object'} type
  * @property {string} help
  * @property {number} [min] inclusive
  * @property {number} [max] inclusive
@@ -21,33 +21,33 @@ import { NibbleError } from './errors.js';
 export const LOAD_OPTIONS = {
     threads: {
         flag: 'threads', type: 'integer', min: 1, max: 64, value: 'N',
-        help: 'threads to compute with, at most one for each core (default: about the number of cores, at most 8)',
+        help: 'threads to compute with, never more than there are cores (default: about the number of cores, at most 8)',
     },
     contextLength: {
         flag: 'context', type: 'integer', min: 1, max: 1 << 24, value: 'N',
-        help: 'tokens that prompt and answer may have together (default: the model\'s own, at most 4096)',
+        help: 'tokens that prompt and answer may have together (default: the model\'s own context, at most 4096)',
     },
     kvType: {
         flag: 'kv-type', type: 'choice', choices: ['i16', 'f16', 'f32', 'q8_0'], default: 'i16', value: 'TYPE',
-        help: 'numbers of the attention cache: i16 (16-bit integers and scales), q8_0 (about half the memory), f16 or f32 (slower)',
+        help: 'number format of the attention cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, f16 and f32 are slower',
     },
     precision: {
         flag: 'precision', type: 'choice', choices: ['exact', 'fast'], default: 'exact', value: 'NAME',
-        help: 'activations in 16 bits (exact), or in 8 where that is faster (fast, as other engines do)',
+        help: 'exact keeps activations in 16 bits; fast takes 8 bits where that is faster, as other engines do',
     },
     quantize: {
         flag: 'quantize', type: 'choice', value: 'NAME',
         choices: ['nf4', 'fp4', 'int8', 'q8_0', 'q6_k', 'q5_k_m', 'q5_k_s', 'q5_1', 'q5_0', 'q4_k_m', 'q4_k_s', 'q4_1', 'q4_0',
             'iq4_nl', 'q3_k_l', 'q3_k_m', 'q3_k_s', 'q2_k', 'f16', 'bf16'],
-        help: 'quantize floating-point weights while they are loaded: nf4, fp4 or int8 as bitsandbytes does, or a type of GGUF\'s',
+        help: 'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the others as llama.cpp does',
     },
     doubleQuant: {
         flag: 'double-quant', type: 'switch', default: false,
-        help: 'with quantize nf4 or fp4: quantize their scales, too',
+        help: 'with nf4 or fp4: quantize their scales, too',
     },
     build: {
         flag: 'build', type: 'choice', choices: ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'],
-        value: 'NAME', help: 'force one WebAssembly build (default: the fastest that this engine runs correctly)',
+        value: 'NAME', help: 'WebAssembly build to use (default: the fastest that computes correctly here)',
     },
 };
 
@@ -55,47 +55,47 @@ export const LOAD_OPTIONS = {
 export const GENERATE_OPTIONS = {
     maxTokens: {
         flag: 'max-tokens', type: 'integer', min: 1, max: 2 ** 31 - 1, default: 512, value: 'N',
-        help: 'stop after so many tokens',
+        help: 'end the answer after this many tokens',
     },
     temperature: {
         flag: 'temperature', type: 'number', min: 0, max: 100, default: 0, value: 'T',
-        help: '0 always takes the likeliest token; higher is more varied (0.7 is usual)',
+        help: '0 always takes the likeliest token; higher values vary more, and 0.7 is usual',
     },
     topK: {
         flag: 'top-k', type: 'integer', min: 0, max: 2 ** 31 - 1, default: 40, value: 'K',
-        help: 'draw from the K likeliest tokens; 0 from all',
+        help: 'choose among the K likeliest tokens; 0: among all',
     },
     topP: {
         flag: 'top-p', type: 'number', min: 0, max: 1, default: 0.95, value: 'P',
-        help: 'draw from the likeliest tokens that together reach probability P; 1 from all',
+        help: 'choose among the likeliest tokens whose probabilities together reach P; 1: among all',
     },
     minP: {
         flag: 'min-p', type: 'number', min: 0, max: 1, default: 0.05, value: 'P',
-        help: 'leave out tokens less likely than P times the likeliest; 0 none',
+        help: 'leave out tokens whose probability is below P times that of the likeliest; 0: leave out none',
     },
     repeatPenalty: {
         flag: 'repeat-penalty', type: 'number', min: 0.01, max: 100, default: 1, value: 'R',
-        help: 'make tokens that occurred less likely; 1 is off',
+        help: 'make tokens that occurred already less likely; 1: off',
     },
     presencePenalty: {
         flag: 'presence-penalty', type: 'number', min: -100, max: 100, default: 0, value: 'R',
-        help: 'subtracted from the logit of tokens that occurred',
+        help: 'subtract R from the logit of every token that occurred already',
     },
     frequencyPenalty: {
         flag: 'frequency-penalty', type: 'number', min: -100, max: 100, default: 0, value: 'R',
-        help: 'subtracted from the logit of a token for each time it occurred',
+        help: 'subtract R from the logit of a token for each time that it occurred',
     },
     penaltyLast: {
         flag: 'penalty-last', type: 'integer', min: -1, max: 2 ** 31 - 1, default: 64, value: 'N',
-        help: 'how many tokens the three penalties look back; -1 all',
+        help: 'number of tokens that the three penalties look back; -1: all',
     },
     seed: {
         flag: 'seed', type: 'integer', modulo: 2 ** 32, value: 'S',
-        help: 'a whole number, taken modulo 2^32: the same gives the same draw (default: a new one each time, told in the result)',
+        help: 'any whole number, taken modulo 2^32: the same seed gives the same answer (default: a new one each time; the result tells it)',
     },
     stop: {
         flag: 'stop', type: 'texts', default: [], value: 'TEXT',
-        help: 'end before this text (may be given several times)',
+        help: 'end the answer before this text (may be given several times)',
     },
     logitBias: {
         flag: 'logit-bias', type: 'biases', default: {}, value: 'ID=B',
@@ -103,11 +103,11 @@ export const GENERATE_OPTIONS = {
     },
     special: {
         flag: 'special', type: 'switch', default: false,
-        help: 'special tokens written in --prompt are parsed as such',
+        help: 'parse the special tokens that are written in the prompt',
     },
     ignoreEnd: {
         flag: 'ignore-end', type: 'switch', default: false,
-        help: 'go on when the model ends its answer',
+        help: 'go on when the model ends its answer, as measuring needs',
     },
 };
 
@@ -119,15 +119,51 @@ export const TEMPLATE_OPTIONS = {
     },
     tools: {
         flag: 'tools', type: 'objects', value: 'JSON',
-        help: 'what the model may call: an array of descriptions as its template expects them, or a file that has it',
+        help: 'functions that the model may call: a JSON array as its chat template expects it, or a file that holds one',
     },
     documents: {
         flag: 'documents', type: 'objects', value: 'JSON',
-        help: 'what the answer may draw on, an array of { title, text }, or a file that has it',
+        help: 'documents that the answer may draw on: a JSON array of { title, text }, or a file that holds one',
     },
     templateVariables: {
         flag: 'variables', type: 'object', default: {}, value: 'JSON',
-        help: 'more of what the model\'s template reads, such as {"enable_thinking": false}, or a file that has it',
+        help: 'further variables of the chat template, such as {"enable_thinking": false}: a JSON object, or a file that holds one',
+    },
+};
+
+/** @type {Record<string, Option>} */
+export const TOKENIZE_OPTIONS = {
+    special: {
+        flag: 'special', type: 'switch', default: false,
+        help: 'parse the special tokens that are written in the text',
+    },
+    bare: {
+        flag: 'bare', type: 'switch', default: false,
+        help: 'leave off the beginning and end tokens',
+    },
+};
+
+/** @type {Record<string, Option>} */
+export const DETOKENIZE_OPTIONS = {
+    special: {
+        flag: 'special', type: 'switch', default: false,
+        help: 'write special tokens, too',
+    },
+};
+
+/** @type {Record<string, Option>} */
+export const EMBED_OPTIONS = {
+    pooling: {
+        flag: 'pooling', type: 'choice', choices: ['file', 'mean', 'cls', 'last'], default: 'file', value: 'NAME',
+        help: 'how one vector is made of those of all tokens: as the file says, their mean, the first, or the last',
+    },
+    prompt: {
+        flag: 'prompt', type: 'text', value: 'TEXT',
+        help: 'what to put before the text',
+    },
+    promptName: {
+        flag: 'prompt-name', type: 'text', value: 'NAME',
+        help: 'the same by its name, of the prompts that the folder has',
     },
 };
 
@@ -170,6 +206,10 @@ export function checkOption(name, option, value) {
         case 'choice':
             if (!option.choices?.includes(value))
                 throw refuse(`${name} must be one of ${option.choices?.join(', ')}, not ${show(value)}`);
+            return value;
+        case 'text':
+            if (typeof value !== 'string')
+                throw refuse(`${name} must be a text, not ${show(value)}`);
             return value;
         case 'texts': {
             const texts = typeof value === 'string' ? [value] : value;
