@@ -1,7 +1,6 @@
 // The JavaScript API, in Node: sources and their failures, generations and how they end, chats that nobody can forge.
 import assert from 'node:assert/strict';
 import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -9,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { NibbleError, load } from '../web/index.js';
 import { StopFinder } from '../web/stops.js';
 import { missing, models, root } from './builds.js';
+import { listen } from './loopback.js';
 import { withTrapIn } from './trapping.js';
 import { configurations } from './vectors.js';
 
@@ -38,13 +38,13 @@ const streamOf = (pieces) => new ReadableStream({
 const cutInto = (bytes, size) => Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
 
 describe('sources', () => {
-    /** @type {import('node:http').Server} */
+    /** @type {Awaited<ReturnType<typeof listen>>} */
     let server;
     let address = '';
     /** @type {string[]} */
     const closed = [];
     before(async () => {
-        server = createServer((request, response) => {
+        server = await listen((request, response) => {
             const path = request.url ?? '';
             response.on('close', () => closed.push(path));
             if (path === '/tiny.gguf') {
@@ -62,14 +62,9 @@ describe('sources', () => {
                 response.writeHead(404).end('none');
             }
         });
-        await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-        const at = server.address();
-        address = `http://127.0.0.1:${typeof at === 'object' ? at?.port : ''}`;
+        address = server.url;
     });
-    after(() => {
-        server.closeAllConnections();
-        server.close();
-    });
+    after(() => server.close());
 
     test('every kind gives the same model, and leaves the caller\'s bytes alone', async () => {
         const pooled = Buffer.concat([Buffer.from('x'), tiny]).subarray(1);

@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -12,6 +11,7 @@ import vm from 'node:vm';
 import { NibbleError, load } from '../web/index.js';
 import { PATIENCE } from '../web/spawn.js';
 import { models, root } from './builds.js';
+import { listen } from './loopback.js';
 
 /** @typedef {import('../web/index.d.ts').LoadOptions} LoadOptions */
 
@@ -168,20 +168,19 @@ test('chat() says where the renderer of templates is missing', async () => {
 });
 
 describe('nibble\'s files may lie elsewhere', () => {
-    /** @type {import('node:http').Server} */
+    /** @type {Awaited<ReturnType<typeof listen>>} */
     let server;
     let base = '';
     const asked = /** @type {string[]} */ ([]);
     before(async () => {
-        server = createServer((request, response) => {
+        server = await listen((request, response) => {
             const url = request.url ?? '';
             asked.push(url);
             const name = /nibble-[a-z0-9]+(-threads)?/.exec(url)?.[0] ?? 'nibble-simd128';
             response.setHeader('Content-Type', 'application/wasm; charset=utf-8'); // compiling while it arrives refuses this
             response.end(readFileSync(`${root}build/wasm/${name}.wasm`));
         });
-        await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-        base = `http://127.0.0.1:${/** @type {any} */ (server.address()).port}`;
+        base = server.url;
     });
     after(() => server.close());
 

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { openAsBlob } from 'node:fs';
 import { copyFile, cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -11,6 +10,7 @@ import { hubUrl } from '../web/files.js';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
 import { changedCopy, editJson, editTensors } from './edits.js';
+import { listen } from './loopback.js';
 import { tested } from './tested.js';
 import { configurations, embeddingVectors, logitsOf, logitsVectors, maxDistance } from './vectors.js';
 
@@ -89,7 +89,7 @@ const asked = [];
 let ranges = true;
 /** What an answer waits for. @type {((url: string) => Promise<unknown> | undefined) | undefined} */
 let delay;
-const server = createServer(async ({ url = '', headers }, response) => {
+const server = await listen(async ({ url = '', headers }, response) => {
     const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0);
     asked.push(from ? `${url} from ${from}` : url);
     try {
@@ -101,17 +101,13 @@ const server = createServer(async ({ url = '', headers }, response) => {
         response.writeHead(404).end('<html>no</html>');
     }
 });
-/** @type {string} */
-let address;
+const address = `${server.url}/`;
 
 before(async () => {
     temporary = await mkdtemp(join(tmpdir(), 'nibble-'));
     await symlink(folder, join(temporary, 'models'));
-    await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-    address = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (server.address()).port}/`;
 });
 after(async () => {
-    server.closeAllConnections();
     server.close();
     await rm(temporary, { recursive: true });
 });

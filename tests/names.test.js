@@ -1,13 +1,13 @@
 // Which files make a model, by their names and addresses: what browsers, systems and people make of them.
 import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { hubUrl, severalFiles } from '../web/files.js';
 import { load } from '../web/index.js';
 import { models, root } from './builds.js';
+import { listen } from './loopback.js';
 
 const fixtures = `${root}tests/fixtures/safetensors/`;
 /** @type {string} */
@@ -105,14 +105,13 @@ test('paths: colons, slashes at the end, links, parts with a browser\'s numbers,
 });
 
 test('addresses: a query, a fragment, what is percent-encoded, a stray percent sign', async () => {
-    const server = createServer(async ({ url = '' }, response) => {
+    /** @type {string[]} */
+    const asked = [];
+    const server = await listen(({ url = '' }, response) => {
         asked.push(url);
         response.writeHead(404).end();
     });
-    /** @type {string[]} */
-    const asked = [];
-    await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-    const base = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (server.address()).port}/`;
+    const base = `${server.url}/`;
     try {
         for (const [source, wanted] of /** @type {[string | string[], string][]} */ ([
             ['m%20x/a-00002-of-00002.gguf?download=true#top', '/m%20x/a-00001-of-00002.gguf?download=true'],
@@ -127,7 +126,6 @@ test('addresses: a query, a fragment, what is percent-encoded, a stray percent s
             assert.ok(asked.includes(wanted), `${source}: ${asked}`);
         }
     } finally {
-        server.closeAllConnections();
         server.close();
     }
 });

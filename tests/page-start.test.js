@@ -2,11 +2,11 @@
 // the error names it and says what to do. (What fails in Node, too, stands in failures.test.js.)
 import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { extname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { root } from './builds.js';
 import { launch, skip } from './chromium.js';
+import { listen } from './loopback.js';
 
 const TYPES = /** @type {Record<string, string>} */ ({ '.js': 'text/javascript', '.wasm': 'application/wasm', '.html': 'text/html' });
 const ISOLATED = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
@@ -57,13 +57,13 @@ async function tryLoad({ base, options, patience, from }) {
 describe('load() on a page', { skip, concurrency: 3 }, () => {
     /** @type {import('playwright-core').Browser} */
     let browser;
-    /** @type {import('node:http').Server} */
+    /** @type {Awaited<ReturnType<typeof listen>>} */
     let server;
     let here = '', there = ''; // the same files, of the page's origin and of another
     before(async () => {
         browser = await launch();
         // of a path "/~{...}/rest" the JSON are headers for that answer; false takes one away
-        server = createServer((request, response) => {
+        server = await listen((request, response) => {
             const [, wishes, path] = /^(?:\/~(\{.*?\}))?(\/[^?#]*)/.exec(decodeURIComponent(request.url ?? '/')) ?? [];
             const headers = { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin',
                 ...ISOLATED, 'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream', ...JSON.parse(wishes ?? '{}') };
@@ -75,14 +75,11 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             else if (statSync(file, { throwIfNoEntry: false })?.isFile()) response.end(readFileSync(file));
             else response.writeHead(404).end();
         });
-        await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-        const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-        here = `http://127.0.0.1:${port}`;
-        there = `http://localhost:${port}`;
+        here = server.url;
+        there = `http://localhost:${server.port}`;
     });
     after(async () => {
         await browser?.close();
-        server?.closeAllConnections();
         server?.close();
     });
 

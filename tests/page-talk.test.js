@@ -1,12 +1,12 @@
 // The demo's page, in the moments that are easily forgotten: what is stopped, cancelled or fails, where the focus is, and who reads it.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { models, root } from './builds.js';
 import { skip } from './chromium.js';
 import { ANSWER, BABBLE, DONE, READY, ask, refused, useDemo } from './demo-page.js';
+import { listen } from './loopback.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
@@ -127,11 +127,10 @@ describe('the demo page, on the way', { skip }, () => {
     });
 
     it('never loses the focus', async () => {
-        const stalled = createServer((_, response) => {
+        const stalled = await listen((_, response) => {
             response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': 1_000_000 });
             response.write(readFileSync(models.tiny).subarray(0, 200_000)); // and nothing more, ever
         });
-        await new Promise(resolve => stalled.listen(0, '127.0.0.1', () => resolve(undefined)));
         const focused = (/** @type {Page} */ page) => page.evaluate(() => {
             const { id, className, textContent, tagName } = document.activeElement ?? document.body;
             return id || textContent?.trim().slice(0, 20) || className || tagName;
@@ -153,7 +152,7 @@ describe('the demo page, on the way', { skip }, () => {
                 assert.equal(await focused(page), 'prompt', 'the button that sent is disabled');
 
                 await page.click('#open-model');
-                await page.fill('#url', `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (stalled.address()).port}/a.gguf`);
+                await page.fill('#url', `${stalled.url}/a.gguf`);
                 await page.press('#url', 'Enter');
                 for (let i = 0; i < 2; i++) {
                     await page.focus('#load-actions button:has-text("Cancel")');
@@ -167,7 +166,6 @@ describe('the demo page, on the way', { skip }, () => {
                 }
             });
         } finally {
-            stalled.closeAllConnections();
             stalled.close();
         }
     });
@@ -241,7 +239,7 @@ describe('the demo page, on the way', { skip }, () => {
     });
 
     it('loads from another site that compresses, and tells a page neither that nor which part it sends', async () => {
-        const other = createServer(({ url = '', headers }, response) => {
+        const other = await listen(({ url = '', headers }, response) => {
             const path = url === '/tiny.gguf' ? models.tiny : `${root}tests/fixtures/safetensors${url}`;
             if (!existsSync(path)) return void response.writeHead(404).end('no'); // without the header that a page would need to see it
             const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0), bytes = readFileSync(path);
@@ -249,12 +247,11 @@ describe('the demo page, on the way', { skip }, () => {
             response.writeHead(from > 0 ? 206 : 200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': body.length,
                 ...(from > 0 ? { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : { 'Content-Encoding': 'gzip' }) }).end(body);
         });
-        await new Promise(resolve => other.listen(0, '127.0.0.1', () => resolve(undefined)));
         try {
             await visit({ settings: { maxTokens: 4 } }, async page => {
                 for (const [path, name] of [['tiny.gguf', 'tiny'], ['llama-sharded/', 'llama-sharded']]) {
                     await page.click('#open-model');
-                    await page.fill('#url', `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (other.address()).port}/${path}`);
+                    await page.fill('#url', `${other.url}/${path}`);
                     await page.press('#url', 'Enter');
                     await page.waitForFunction(name => document.querySelector('#model-name')?.textContent === name, name);
                     await page.waitForSelector(READY);
@@ -262,7 +259,6 @@ describe('the demo page, on the way', { skip }, () => {
                 }
             });
         } finally {
-            other.closeAllConnections();
             other.close();
         }
     });

@@ -1,7 +1,6 @@
 // The demo in a real Chromium: what a person would do with it, on the tiny model that the repository keeps.
 import assert from 'node:assert/strict';
 import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -9,6 +8,7 @@ import { serve } from '../tools/serve.js';
 import { builds, missing, models, root } from './builds.js';
 import { skip } from './chromium.js';
 import { ANSWER, BABBLE, DONE, READY, SLOW, ask, kept, refused, useDemo } from './demo-page.js';
+import { listen } from './loopback.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
@@ -307,16 +307,14 @@ describe('the demo page', { skip }, () => {
 
     it('loads from another site\'s address, and can be told to leave it', async () => {
         const tiny = readFileSync(models.tiny);
-        const other = createServer((request, response) => {
+        const other = await listen((request, response) => {
             response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': tiny.length });
             if (request.url === '/whole.gguf') response.end(tiny);
             else response.write(tiny.subarray(0, 200_000)); // and nothing more, ever
         });
-        await new Promise(resolve => other.listen(0, '127.0.0.1', () => resolve(undefined)));
-        const { port } = /** @type {import('node:net').AddressInfo} */ (other.address());
         const open = async (/** @type {Page} */ page, /** @type {string} */ file) => {
             await page.click('#open-model');
-            await page.fill('#url', `http://127.0.0.1:${port}/${file}`);
+            await page.fill('#url', `${other.url}/${file}`);
             await page.press('#url', 'Enter');
         };
         try {
@@ -334,7 +332,6 @@ describe('the demo page', { skip }, () => {
                 assert.ok((await ask(page, 'Tell me a story.')).length > 20);
             });
         } finally {
-            other.closeAllConnections();
             other.close();
         }
     });

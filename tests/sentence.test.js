@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
 import { changedCopy, editJson } from './edits.js';
+import { listen } from './loopback.js';
 import { configurations, maxDistance } from './vectors.js';
 
 /** @typedef {{ text: string, prompt?: string, prompt_name?: string, vector: number[] }} Text */
@@ -56,28 +56,25 @@ for (const { build, threads } of configurations(true))
 test('the files come from a server, from a list, from a folder that was chosen', async () => {
     /** @type {string[]} */
     const asked = [];
-    const server = createServer(async ({ url = '' }, response) => {
+    const server = await listen(async ({ url = '' }, response) => {
         asked.push(url);
         const bytes = await readFile(join(temporary, decodeURIComponent(url))).catch(() => null);
         response.writeHead(bytes ? 200 : 404).end(bytes ?? '<html>no</html>');
     });
-    await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(undefined)));
     try {
-        const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
         for (const name of ['several', 'elsewhere', 'old-no-mode']) {
             const path = await together(name);
             const within = (await readdir(path, { recursive: true, withFileTypes: true })).filter(entry => entry.isFile())
                 .map(entry => join(entry.parentPath ?? entry.path, entry.name).slice(path.length + 1));
-            const urls = within.map(file => `http://127.0.0.1:${port}${path.slice(temporary.length)}/${file}`);
+            const urls = within.map(file => `${server.url}${path.slice(temporary.length)}/${file}`);
             const chosen = await Promise.all(within.map(async file => Object.defineProperty(new File([await readFile(join(path, file))], file.split('/').pop() ?? ''),
                 'webkitRelativePath', { value: `chosen/${file}` })));
-            await check(`http://127.0.0.1:${port}${path.slice(temporary.length)}/`, name);
+            await check(`${server.url}${path.slice(temporary.length)}/`, name);
             for (const source of [within.map(file => join(path, file)).reverse(), urls, chosen])
                 await check(source, name);
         }
         assert.ok(asked.some(url => url.endsWith('/Projection/model.safetensors')));
     } finally {
-        server.closeAllConnections();
         server.close();
     }
 });

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { openAsBlob } from 'node:fs';
 import { copyFile, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -10,6 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { load } from '../web/index.js';
 import { opener } from '../web/stream.js';
 import { models, root } from './builds.js';
+import { listen } from './loopback.js';
 import { logitsOf, logitsVectors } from './vectors.js';
 
 const folder = `${root}tests/fixtures/safetensors/llama-f32/`;
@@ -28,7 +28,7 @@ beforeEach(() => {
     seen = [];
 });
 
-const server = createServer(async ({ url = '', headers }, response) => {
+const server = await listen(async ({ url = '', headers }, response) => {
     const name = url.slice(1), bytes = await readFile(folder + name).catch(() => Buffer.alloc(0));
     const asked = { name, bytes, from: Number(/bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? NaN), headers };
     seen.push(asked);
@@ -37,17 +37,13 @@ const server = createServer(async ({ url = '', headers }, response) => {
     const [status, fields, body = ''] = given ?? (bytes.length === 0 ? [404, {}] : Number.isNaN(asked.from) ? whole(asked) : part(asked));
     response.writeHead(status, fields).end(body);
 });
-/** @type {string} */
-let address;
+const address = `${server.url}/`;
 /** @type {string} */
 let temporary;
 before(async () => {
     temporary = await mkdtemp(join(tmpdir(), 'nibble-stream-'));
-    await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-    address = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (server.address()).port}/`;
 });
 after(async () => {
-    server.closeAllConnections();
     server.close();
     await rm(temporary, { recursive: true });
 });

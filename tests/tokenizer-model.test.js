@@ -2,10 +2,10 @@
 // itself (tests/oracles/tokenizer_model.py).
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
+import { listen } from './loopback.js';
 
 /** @typedef {{ model: string, model_type: string, config: object, added?: object, by: string, ids: number[][], decoded?: string[], around: number[] }} Case */
 /** @type {{ texts: string[], cases: Case[] }} */
@@ -48,21 +48,18 @@ test('over HTTP it is fetched only where there is no tokenizer.json', async () =
         const files = { ...filesOf(cases[0], Buffer.from(cases[0].model, 'base64')), ...more };
         /** @type {string[]} */
         const asked = [];
-        const server = createServer((request, response) => {
+        const server = await listen((request, response) => {
             const name = (request.url ?? '').slice(1);
             asked.push(name);
             response.writeHead(name in files ? 200 : 404).end(files[name] ?? '');
         });
-        await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
         try {
-            const address = /** @type {import('node:net').AddressInfo} */ (server.address());
-            const model = await load(`http://127.0.0.1:${address.port}/`, { threads: 1, headerOnly: true });
+            const model = await load(`${server.url}/`, { threads: 1, headerOnly: true });
             if (!('tokenizer.json' in files))
                 assert.deepEqual(await model.tokenize(texts[6], { bare: true }), cases[0].ids[6]);
             assert.equal(asked.includes('tokenizer.model'), !('tokenizer.json' in files));
             await model.dispose();
         } finally {
-            server.closeAllConnections();
             server.close();
         }
     }
