@@ -10,7 +10,6 @@ transformers' has two sides, which the converter's files say by nibble.source; l
 gemma3-window is llama.cpp.
 """
 import base64
-import json
 import os
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import torch
 
 import encoder_models
 import family_models
+import gguf_files
 import llamacpp
 import random_models
 from logits_vectors import cosines
@@ -47,13 +47,9 @@ def keys(path, ours):
     out.add_causal_attention(False)
     if ours:
         out.add_string("nibble.source", "safetensors")
-    for name, field in reader.fields.items():
-        if not name.startswith("GGUF.") and name != "general.architecture":
-            kind = field.types[0]
-            out.add_key_value(name, field.contents(), kind, field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
-    for t in reader.tensors:
-        out.add_tensor(t.name, np.array(t.data), raw_dtype=t.tensor_type)
-    family_models.write(out)
+    gguf_files.copy_keys(reader, out)
+    gguf_files.copy_tensors(reader, out)
+    gguf_files.write(out)
     os.replace(again, path)
 
 
@@ -96,13 +92,10 @@ def main():
                 raise SystemExit(f"{name}: transformers and llama.cpp disagree")
             case = {"tokens": tokens[:n], "logits": base64.b64encode(logits.astype("<f4").tobytes()).decode()}
             if hidden is not None:
-                pooled = {"mean": hidden.mean(0), "cls": hidden[0], "last": hidden[-1]}
-                case |= {k: [float(f"{x:.7g}") for x in encoder_models.unit(v)] for k, v in pooled.items()}
+                case |= encoder_models.pooled(hidden)
             cases.append(case)
         by = "llama.cpp, weights as F32" if name == "gemma3-window" else "transformers, F32"
-        with open(os.path.join(output, name + ".json"), "w", encoding="utf-8") as out:
-            json.dump({"model": name + ".gguf", "by": by, "cases": cases}, out, indent=0)
-            out.write("\n")
+        encoder_models.write_cases(path, cases, by)
 
 
 if __name__ == "__main__":

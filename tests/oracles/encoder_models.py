@@ -12,7 +12,6 @@ import os
 import re
 import sys
 
-import cyllama.llama.llama_cpp as binding
 import gguf
 import numpy as np
 import torch
@@ -90,23 +89,6 @@ def write_model(path, model, architecture):
     write(out)
 
 
-def llama_cpp_hidden(path, tokens):
-    binding.set_log_callback(lambda *_: None)
-    params = binding.LlamaModelParams()
-    params.n_gpu_layers = 0
-    model = llamacpp.Model(path, params)
-    params = binding.LlamaContextParams()
-    params.n_ctx = params.n_batch = params.n_ubatch = 128
-    params.n_threads = params.n_threads_batch = 1
-    params.embeddings, params.pooling_type, params.flash_attn_type = True, 0, 0
-    context = binding.LlamaContext(model, params)
-    batch = binding.LlamaBatch(n_tokens=len(tokens), embd=0, n_seq_max=1)
-    for i, token in enumerate(tokens):
-        batch.add(token, i, [0], True)
-    context.encode(batch)
-    return np.stack([np.array(context.get_embeddings_ith(i), dtype=np.float32) for i in range(len(tokens))])
-
-
 def unit(x):
     return x / np.linalg.norm(x)
 
@@ -116,14 +98,18 @@ def hidden_of(model, tokens):
         return model(torch.tensor([tokens])).last_hidden_state[0].numpy()
 
 
-def write_embeddings(output, path, model, tokens):
-    cases = []
-    for n in LENGTHS:
-        hidden = hidden_of(model, tokens[:n])
-        pooled = {"mean": unit(hidden.mean(0)), "cls": unit(hidden[0]), "last": unit(hidden[-1])}
-        cases.append({"tokens": tokens[:n]} | {k: [float(f"{x:.7g}") for x in v] for k, v in pooled.items()})
-    with open(output, "w", encoding="utf-8") as out:
-        json.dump({"model": os.path.basename(path), "by": "transformers, F32", "cases": cases}, out, indent=0)
+def digits(vectors):
+    return {name: [float(f"{x:.7g}") for x in vector] for name, vector in vectors.items()}
+
+
+def pooled(hidden):
+    return digits({"mean": unit(hidden.mean(0)), "cls": unit(hidden[0]), "last": unit(hidden[-1])})
+
+
+def write_cases(path, cases, by="transformers, F32"):
+    """NAME.json, beside the model NAME.gguf."""
+    with open(path.replace(".gguf", ".json"), "w", encoding="utf-8") as out:
+        json.dump({"model": os.path.basename(path), "by": by, "cases": cases}, out, indent=0)
         out.write("\n")
 
 
@@ -139,10 +125,10 @@ def main():
         tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
         least = 1
         for n in LENGTHS:
-            least = min(least, cosines(hidden_of(model, tokens[:n]), llama_cpp_hidden(path, tokens[:n])).min())
+            least = min(least, cosines(hidden_of(model, tokens[:n]), llamacpp.hidden_states(path, tokens[:n], encoder=True)).min())
         if least < 0.9999:
             raise SystemExit(f"{name}: transformers and llama.cpp disagree, cosine {least:.7f}")
-        write_embeddings(os.path.join(output, name + ".json"), path, model, tokens)
+        write_cases(path, [{"tokens": tokens[:n]} | pooled(hidden_of(model, tokens[:n])) for n in LENGTHS])
         print(f"{name}: {os.path.getsize(path)} bytes, llama.cpp's least cosine with transformers {least:.7f}")
 
 

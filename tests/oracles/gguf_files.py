@@ -1,5 +1,6 @@
 """What the scripts that write small GGUF models have in common."""
 import gguf
+import numpy as np
 
 
 def add_vocabulary(out, tokens, merges):
@@ -11,6 +12,19 @@ def add_vocabulary(out, tokens, merges):
     out.add_token_merges(merges)
     out.add_bos_token_id(0)
     out.add_eos_token_id(1)
+
+
+def copy_keys(reader, out, without=(), renamed=lambda name: name):
+    """All keys of a file but its architecture, which GGUFWriter was given, and those of `without`."""
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture" and name not in without:
+            kind = field.types[0]
+            out.add_key_value(renamed(name), field.contents(), kind, field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
+
+
+def copy_tensors(reader, out):
+    for t in reader.tensors:
+        out.add_tensor(t.name, np.array(t.data), raw_dtype=t.tensor_type)
 
 
 def write(out):

@@ -156,12 +156,7 @@ def write_edited(source, edits, target):
     architecture = reader.fields["general.architecture"].contents()
     edits = {f"{architecture}.{suffix}": edit for suffix, edit in edits.items()}
     writer = gguf.GGUFWriter(target, architecture)
-    for name, field in reader.fields.items():
-        if name.startswith("GGUF.") or name == "general.architecture" or name in edits:
-            continue
-        kind = field.types[0]
-        writer.add_key_value(name, field.contents(), kind,
-                             sub_type=field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
+    gguf_files.copy_keys(reader, writer, without=edits)
     for name, edit in edits.items():
         if edit and isinstance(edit[1], list):
             writer.add_key_value(name, edit[1], gguf.GGUFValueType.ARRAY, sub_type=types[edit[0]])

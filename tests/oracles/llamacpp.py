@@ -35,16 +35,29 @@ def exact_copy(source, target):
     """The same GGUF file, every tensor dequantized to F32."""
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
-    for name, field in reader.fields.items():
-        if name.startswith("GGUF.") or name == "general.architecture":
-            continue
-        kind = field.types[0]
-        sub_kind = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(name, field.contents(), kind, sub_type=sub_kind)
+    gguf_files.copy_keys(reader, writer)
     for tensor in reader.tensors:
         data = weights_of(tensor.data, tensor.tensor_type)
         writer.add_tensor(tensor.name, data.reshape(tuple(reversed(tensor.shape))))
     gguf_files.write(writer)
+
+
+def hidden_states(path, tokens, encoder):
+    """The last hidden states of tokens that all see each other, [len(tokens), width]."""
+    binding.set_log_callback(lambda *_: None)
+    params = binding.LlamaModelParams()
+    params.n_gpu_layers = 0
+    model = Model(path, params)
+    params = binding.LlamaContextParams()
+    params.n_ctx = params.n_batch = params.n_ubatch = 128
+    params.n_threads = params.n_threads_batch = 1
+    params.embeddings, params.pooling_type, params.flash_attn_type = True, 0, 0
+    context = binding.LlamaContext(model, params)
+    batch = binding.LlamaBatch(n_tokens=len(tokens), embd=0, n_seq_max=1)
+    for i, token in enumerate(tokens):
+        batch.add(token, i, [0], True)
+    (context.encode if encoder else context.decode)(batch)
+    return np.stack([np.array(context.get_embeddings_ith(i), dtype=np.float32) for i in range(len(tokens))])
 
 
 class LlamaCpp:

@@ -101,11 +101,8 @@ def write_split(folder, path):
     os.makedirs(folder)
     reader = gguf.GGUFReader(path)
     out = gguf.GGUFWriter(os.path.join(folder, os.path.basename(path)), "llama", split_max_tensors=9)
-    for field in reader.fields.values():
-        if not field.name.startswith("GGUF.") and field.name != "general.architecture":
-            out.add_key_value(field.name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
-    for t in reader.tensors:
-        out.add_tensor(t.name, np.array(t.data), raw_dtype=t.tensor_type)
+    gguf_files.copy_keys(reader, out)
+    gguf_files.copy_tensors(reader, out)
     gguf_files.write(out)
     print(f"{folder}: {len(os.listdir(folder))} parts")
 

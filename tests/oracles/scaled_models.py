@@ -18,7 +18,7 @@ import family_models
 import llamacpp
 import random_models
 from family_models import SIZES
-from gguf_files import write
+from gguf_files import copy_keys, write
 from logits_vectors import cosines, write_vectors
 from random_models import BASE, Type, VOCABULARY
 
@@ -31,9 +31,7 @@ def rewrite(path, scale_of, kind):
     reader = gguf.GGUFReader(path)
     architecture = reader.fields["general.architecture"].contents()
     out = gguf.GGUFWriter(path + ".new", architecture)
-    for field in reader.fields.values():
-        if not field.name.startswith("GGUF.") and field.name != "general.architecture":
-            out.add_key_value(field.name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
+    copy_keys(reader, out)
     worth = {}
     for t in reader.tensors:
         scaled = t.name.endswith(".weight") and len(t.shape) > 1 and "token_embd" not in t.name and "gate_inp" not in t.name
@@ -90,9 +88,7 @@ def llama_cpp_logits(path, tokens):
     tensors.pop("output.input_scale", None)
     tensors["output.weight"] = tensors["output.weight"] * tensors.pop("output.scale", 1)
     out = gguf.GGUFWriter(path + ".exact", reader.fields["general.architecture"].contents())
-    for field in reader.fields.values():
-        if not field.name.startswith("GGUF.") and field.name != "general.architecture":
-            out.add_key_value(field.name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
+    copy_keys(reader, out)
     for name, data in tensors.items():
         out.add_tensor(name, np.ascontiguousarray(data, np.float32))
     write(out)
