@@ -74,6 +74,7 @@ oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from 
 	   tokenizer_json random_texts tokenizer_config tokenizer_model split_vectors corpus_vectors jinja_vectors template_vectors; do \
 	   ../../build/venv/bin/python $$script.py; done
 	@../../build/venv/bin/python gguf_keys.py
+	@../../build/venv/bin/python gguf_tensors.py
 	@mkdir -p ../../build/oracles
 	@[ ! -e ../../$(GEMMA) ] || {
 	   ../../build/venv/bin/python greedy_vectors.py ../../$(GEMMA) ../fixtures/llamacpp/gemma3-greedy.json --tokens 32

@@ -175,12 +175,18 @@ export function parse(file) {
 }
 
 /**
- * The file with some values of its architecture changed.
+ * The file with some values of its architecture changed, and some tensors.
  * @param {Uint8Array} file
  * @param {Record<string, Value | null>} edits by what follows "<architecture>."; null: it is taken away
+ * @param {Record<string, number[] | null>} vectors which F32 vectors it has besides; null: a tensor is taken away
  */
-export function edited(file, edits) {
-    const { values, tensors } = parse(file);
+export function edited(file, edits, vectors = {}) {
+    const { values, tensors: all } = parse(file);
+    /** @type {Tensor[]} */
+    const tensors = all.filter((tensor) => vectors[tensor.name] !== null);
+    for (const [name, vector] of Object.entries(vectors))
+        if (vector)
+            tensors.push({ name, shape: [vector.length], type: 0, bytes: 4 * vector.length, data: new Uint8Array(Float32Array.from(vector).buffer) });
     const architecture = new TextDecoder().decode(/** @type {Uint8Array} */ (values.get('general.architecture')).subarray(12));
     for (const [suffix, value] of Object.entries(edits))
         if (value)

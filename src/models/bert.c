@@ -19,11 +19,14 @@
 static const nb_slot BERT[] = {
     COMMON,
     NB_MODEL_MATRIX("position_embd.weight", positions, CONTEXT, WIDTH, NB_ALWAYS),
-    NB_SLOTS_BIASES_AND_PLAIN,
+    NB_SLOTS_BIASES_AND_PLAIN(NB_FOLDERS_MUST, NB_FOLDERS_MUST),
     {0},
 };
 
-static const nb_slot NOMIC[] = {COMMON, NB_SLOTS_GATED(NB_ALWAYS), {0}};
+static const nb_slot NOMIC[] = {
+    COMMON, NB_SLOTS_GATED(NB_ALWAYS), NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
+    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_GGUF_MAY), {0},
+};
 
 static int32_t configure(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure_layer_norm(model, err));

@@ -11,7 +11,7 @@ static const nb_slot SLOTS[] = {
     NB_SLOTS_NORM_BIASES,
     NB_LAYER_VECTOR("ffn_norm.bias", feed_forward_norm.bias, WIDTH, NB_ALWAYS),
     NB_SLOTS_ATTENTION,
-    NB_SLOTS_BIASES_AND_PLAIN,
+    NB_SLOTS_BIASES_AND_PLAIN(NB_ALWAYS, NB_ALWAYS),
     {0},
 };
 

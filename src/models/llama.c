@@ -13,10 +13,10 @@ static const nb_slot LLAMA[] = {
     NB_SLOTS_GATED(NB_DENSE),
     NB_SLOTS_EXPERTS,
     NB_MODEL_VECTOR("rope_freqs.weight", shape.ropes[0].factors, PAIRS, NB_OPTIONAL),
-    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_OPTIONAL),
+    NB_MODEL_VECTOR("rope_factors_short.weight", shape.ropes[0].factors, PAIRS, NB_GGUF_MAY),
+    NB_MODEL_VECTOR("rope_factors_long.weight", shape.ropes[0].long_factors, PAIRS, NB_GGUF_MAY),
     NB_LAYER_VECTOR("ffn_gate.bias", gate_bias, FEED_FORWARD, NB_OPTIONAL),
-    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, NB_OPTIONAL),
-    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, NB_OPTIONAL),
+    NB_SLOTS_OUTPUT_BIASES(NB_OPTIONAL),
     {0},
 };
 
@@ -89,8 +89,8 @@ const nb_family nb_family_granite = {"granite", LLAMA, configure_granite, forwar
 /* ---- deepseek: version 1, some layers without experts, then layers that also have shared ones (Dai et al. 2024) ---- */
 
 static const nb_slot DEEPSEEK[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_GATED(NB_DENSE), NB_SLOTS_EXPERTS, NB_SLOTS_SHARED_EXPERTS,
-    {0},
+    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), NB_SLOTS_GATED(NB_DENSE),
+    NB_SLOTS_EXPERTS, NB_SLOTS_SHARED_EXPERTS, {0},
 };
 
 static int32_t configure_deepseek(nb_model *model, nb_error *err) {

@@ -9,6 +9,7 @@
 #include "../kernels/traits.h"
 #include "../text/sampler.h"
 #include "families.h"
+#include "keys.h"
 
 const nb_family *const nb_families[] = {
     &nb_family_llama, &nb_family_qwen2, &nb_family_qwen3, &nb_family_phi3, &nb_family_gemma, &nb_family_gemma2,
@@ -66,10 +67,10 @@ static int64_t layer_of(nb_text *name) {
     return layer;
 }
 
-static const nb_slot *find_slot(const nb_family *family, nb_text name, bool in_layer) {
-    for (const nb_slot *s = family->slots; s->name; s++)
+static const nb_slot *find_slot(const nb_model *model, nb_text name, bool in_layer) {
+    for (const nb_slot *s = model->family->slots; s->name; s++)
         if (s->in_layer == in_layer && nb_text_is(name, s->name))
-            return s;
+            return s->need == NB_GGUF_MAY && nb_model_is_converted(model) ? NULL : s;
     return NULL;
 }
 
@@ -104,7 +105,7 @@ static const nb_slot *find_expert_slot(const nb_model *model, nb_text name, uint
     nb_write_bytes(&w, name.data, dot);
     nb_write(&w, "_exps");
     nb_write_bytes(&w, rest.data, rest.size);
-    const nb_slot *slot = find_slot(model->family, (nb_text){stacked, NB_MIN(w.length, sizeof stacked)}, true);
+    const nb_slot *slot = find_slot(model, (nb_text){stacked, NB_MIN(w.length, sizeof stacked)}, true);
     return slot && slot->by_expert ? slot : NULL;
 }
 
@@ -148,7 +149,7 @@ static const nb_slot *find_matrix_slot(const nb_model *model, nb_text name, bool
     nb_write(&w, "weight");
     uint32_t expert;
     nb_text weight = {text, NB_MIN(w.length, sizeof text)};
-    const nb_slot *slot = find_slot(model->family, weight, in_layer);
+    const nb_slot *slot = find_slot(model, weight, in_layer);
     slot = slot || !in_layer ? slot : find_expert_slot(model, weight, &expert);
     return dot && slot && slot->is_matrix ? slot : NULL;
 }
@@ -246,7 +247,7 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
         nb_text name = nb_checkpoint_tensor_name(c, info), rest = name;
         int64_t layer = layer_of(&rest);
         uint32_t expert = 0;
-        const nb_slot *slot = find_slot(model->family, rest, layer >= 0), *single = NULL;
+        const nb_slot *slot = find_slot(model, rest, layer >= 0), *single = NULL;
         if (!slot && layer >= 0)
             slot = single = find_expert_slot(model, rest, &expert);
         bool found = false;
@@ -282,8 +283,10 @@ static bool is_filled(const void *base, const nb_slot *s) {
 }
 
 static int32_t check_complete(const nb_model *model, nb_error *err) {
+    bool is_folder = nb_model_is_converted(model);
     for (const nb_slot *s = model->family->slots; s->name; s++) {
-        if (!s->in_layer && s->need == NB_ALWAYS && !is_filled(model, s))
+        bool always = s->need == NB_ALWAYS || (s->need == NB_FOLDERS_MUST && is_folder);
+        if (!s->in_layer && always && !is_filled(model, s))
             return NB_FAIL(err, NB_ERR_FORMAT, "tensor %s is missing; the file is not whole", s->name);
         for (uint32_t i = 0; s->in_layer && i < model->shape.layers; i++) {
             const nb_layer *layer = &model->layers[i];
@@ -291,7 +294,7 @@ static int32_t check_complete(const nb_model *model, nb_error *err) {
                 return NB_FAIL(err, NB_ERR_FORMAT, "blk.%u %s experts, but %s.leading_dense_block_count is %u; the file is broken", i,
                                layer->router.rows ? "has" : "has no", model->family->name, model->shape.dense_layers);
             nb_need kind = layer->router.rows ? NB_MIXTURE : NB_DENSE;
-            if ((s->need == NB_ALWAYS || s->need == kind) && !is_filled(layer, s))
+            if ((always || s->need == kind) && !is_filled(layer, s))
                 return NB_FAIL(err, NB_ERR_FORMAT, "tensor blk.%u.%s is missing; the file is not whole", i, s->name);
         }
     }

@@ -113,8 +113,9 @@ typedef enum nb_extent {      /* a side of a tensor, in terms of the shape */
     NB_EXTENT_EXPERT /* inner width of one */, NB_EXTENT_SHARED, NB_EXTENT_EMBEDDING
 } nb_extent;
 
-/* Whether a file must have it: dense in layers without experts, mixture in layers with them. */
-typedef enum nb_need { NB_ALWAYS, NB_OPTIONAL, NB_DENSE, NB_MIXTURE } nb_need;
+/* Whether a file must have it: dense in layers without experts, mixture in layers with them. llama.cpp loads some tensors where
+ * they are that the same family has always in transformers (NB_FOLDERS_MUST), or never (NB_GGUF_MAY). */
+typedef enum nb_need { NB_ALWAYS, NB_OPTIONAL, NB_DENSE, NB_MIXTURE, NB_FOLDERS_MUST, NB_GGUF_MAY } nb_need;
 
 typedef struct nb_slot {      /* of small fields: there are many */
     const char *name;         /* in a layer: what follows "blk.N." */

@@ -8,6 +8,7 @@
 static const nb_slot SLOTS[] = {
     NB_SLOTS_ENDS,
     NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
     NB_LAYER_VECTOR("attn_q_norm.weight", q_norm, QUERIES, NB_ALWAYS),
     NB_LAYER_VECTOR("attn_k_norm.weight", k_norm, KEYS, NB_ALWAYS),
     NB_LAYER_VECTOR("post_attention_norm.weight", attention_post_norm.weight, WIDTH, NB_ALWAYS),

@@ -11,7 +11,7 @@ static const nb_slot PHI2[] = {
     NB_SLOTS_NORM_BIASES,
     NB_LAYER_VECTOR("attn_norm.weight", attention_norm.weight, WIDTH, NB_ALWAYS),
     NB_SLOTS_ATTENTION,
-    NB_SLOTS_BIASES_AND_PLAIN,
+    NB_SLOTS_BIASES_AND_PLAIN(NB_FOLDERS_MUST, NB_ALWAYS),
     {0},
 };
 
@@ -36,6 +36,7 @@ static const nb_slot PHI3[] = {
     NB_MODEL_VECTOR("rope_factors_short.weight", shape.ropes[0].factors, PAIRS, NB_OPTIONAL),
     NB_MODEL_VECTOR("rope_factors_long.weight", shape.ropes[0].long_factors, PAIRS, NB_OPTIONAL),
     NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
     NB_LAYER_MATRIX("ffn_up.weight", gate_up, GATE_UP, WIDTH, NB_ALWAYS),
     NB_LAYER_MATRIX("ffn_down.weight", down, WIDTH, FEED_FORWARD, NB_ALWAYS),
     {0},

@@ -42,7 +42,7 @@
     NB_LAYER_MATRIX("attn_output.weight", o, WIDTH, MIXED, NB_ALWAYS)
 
 #define NB_SLOTS_ATTENTION_BIASES(need)                                          \
-    NB_LAYER_VECTOR("attn_qkv.bias", qkv_bias, QKV, NB_OPTIONAL),                \
+    NB_LAYER_VECTOR("attn_qkv.bias", qkv_bias, QKV, (need) == NB_GGUF_MAY ? NB_GGUF_MAY : NB_OPTIONAL), \
     NB_LAYER_VECTOR("attn_q.bias", q_bias, QUERIES, need),                       \
     NB_LAYER_VECTOR("attn_k.bias", k_bias, KEYS, need),                          \
     NB_LAYER_VECTOR("attn_v.bias", v_bias, VALUES, need)
@@ -51,13 +51,14 @@
 #define NB_SLOTS_PLAIN(need)                                                     \
     NB_LAYER_MATRIX("ffn_up.weight", up, FEED_FORWARD, WIDTH, need),             \
     NB_LAYER_MATRIX("ffn_down.weight", down, WIDTH, FEED_FORWARD, need)
-/* The biases of attention, and a network without a gate, with biases too. */
-#define NB_SLOTS_BIASES_AND_PLAIN                                                \
-    NB_SLOTS_ATTENTION_BIASES(NB_ALWAYS),                                        \
-    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_ALWAYS),               \
-    NB_SLOTS_PLAIN(NB_ALWAYS),                                                   \
-    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, NB_ALWAYS),            \
-    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, NB_ALWAYS)
+/* The biases of what follows attention. */
+#define NB_SLOTS_OUTPUT_BIASES(need)                                             \
+    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, need),                    \
+    NB_LAYER_VECTOR("ffn_up.bias", up_bias, FEED_FORWARD, need),                 \
+    NB_LAYER_VECTOR("ffn_down.bias", down_bias, WIDTH, need)
+/* A network without a gate, and the biases of all matrices. */
+#define NB_SLOTS_BIASES_AND_PLAIN(need_of_qkv, need)                             \
+    NB_SLOTS_PLAIN(NB_ALWAYS), NB_SLOTS_ATTENTION_BIASES(need_of_qkv), NB_SLOTS_OUTPUT_BIASES(need)
 #define NB_SLOTS_GATED(need)                                                     \
     NB_LAYER_MATRIX("ffn_gate.weight", gate, FEED_FORWARD, WIDTH, need), NB_SLOTS_PLAIN(need)
 
