@@ -163,10 +163,11 @@ static v128_t weigh(const nb_meeting *m, float *scores) {
     wasm_v128_store(unit_of, units);
     wasm_v128_store(m->max, max);
     for (uint32_t lane = 0; lane < m->queries; lane++) {
-        v128_t own = wasm_f32x4_neg(wasm_v128_load32_splat(m->max + lane)), unit = wasm_v128_load32_splat(unit_of + lane);
+        v128_t own = wasm_v128_load32_splat(m->max + lane), unit = wasm_v128_load32_splat(unit_of + lane);
         float *s = scores + lane * NB_TILE;
         for (uint32_t j = 0; j < m->n; j += 4) {
-            v128_t p = nb_exp_f32x4(nb_madd(wasm_v128_load(s + j), unit, own), &c);
+            /* The product is rounded as the maximum's was. Unrounded, a huge one would exceed the maximum, and its weight 1. */
+            v128_t p = nb_exp_f32x4(wasm_f32x4_sub(wasm_f32x4_mul(wasm_v128_load(s + j), unit), own), &c);
             if (!all)
                 p = wasm_v128_and(p, seen(m, lane, j));
             wasm_v128_store(s + j, p);
