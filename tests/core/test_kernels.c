@@ -45,13 +45,15 @@ static size_t half_at(uint32_t type) {
     }
 }
 
-/* One random block, as a file holds it. */
-static void fill_block(uint8_t *block, uint32_t type, uint32_t *seed) {
+/* One random block, as a file holds it; huge: its scale is the largest of halves, or as large. */
+static void fill_block(uint8_t *block, uint32_t type, bool huge, uint32_t *seed) {
     for (size_t i = 0; i < nb_traits_of(type)->block_bytes; i++)
         block[i] = (uint8_t)test_random(seed);
-    float value = test_random_float(seed);
+    float value = huge ? -65504 : test_random_float(seed);
     double wide = (double)value;
     uint16_t half = random_half(type == NB_TYPE_F16 ? 1 : 0.02f, seed), minimum = random_half(0.2f, seed);
+    if (huge)
+        half = minimum = nb_f32_to_f16(value);
     switch (type) {
     case NB_TYPE_F64: memcpy(block, &wide, 8); break;
     case NB_TYPE_F32:
@@ -79,7 +81,54 @@ static void fill_block(uint8_t *block, uint32_t type, uint32_t *seed) {
 
 static void fill_rows(uint8_t *file, uint32_t type, size_t bytes, uint32_t *seed) {
     for (size_t i = 0; i < bytes; i += nb_traits_of(type)->block_bytes)
-        fill_block(file + i, type, seed);
+        fill_block(file + i, type, false, seed);
+}
+
+/* Four rows such as pruned and damaged models have: of zeros; of zeros but for one block; of one block again and again; huge. */
+static void fill_odd_rows(uint8_t *file, uint32_t type, size_t row_bytes, uint32_t *seed) {
+    size_t block = nb_traits_of(type)->block_bytes;
+    memset(file, 0, 2 * row_bytes);
+    fill_block(file + row_bytes + row_bytes / block / 2 * block, type, false, seed);
+    for (size_t at = 0; at < row_bytes; at += block) {
+        if (at == 0)
+            fill_block(file + 2 * row_bytes, type, false, seed);
+        memcpy(file + 2 * row_bytes + at, file + 2 * row_bytes, block);
+        fill_block(file + 3 * row_bytes + at, type, true, seed);
+    }
+}
+
+/* Tokens of zeros, of one number each: plain, huge, subnormal; with one number alone; huge and of changing signs. */
+static void fill_odd_tokens(float *x, uint32_t columns, uint32_t tokens) {
+    static const float fills[] = {0, 1.5f, 1e12f, 1e-42f}, lone[] = {1, -1e12f};
+    for (uint32_t t = 2; t < tokens; t++)
+        for (uint32_t i = 0; i < columns; i++)
+            x[t * columns + i] = t % 2 == 0 ? fills[t / 2 - 1] : t == 5 ? (i % 2 ? 1e12f : -1e12f) : i == columns / 2 ? lone[t / 7] : 0;
+}
+
+/* A number that is none makes a token's results none, whatever the weights are, and leaves other tokens as they are. */
+static void check_not_finite(const nb_matmul_kernel *kernel, nb_matmul_task task, const float *x, uint32_t *seed) {
+    uint32_t columns = task.w->columns, rows = task.w->rows, tokens = task.x->n, odd = test_random(seed) % tokens;
+    const float kinds[] = {NAN, INFINITY, -INFINITY};
+    float *changed = nb_alloc(tokens * columns * sizeof *changed), *out = nb_alloc(tokens * rows * sizeof *out);
+    nb_activations activations = *task.x;
+    memcpy(changed, x, tokens * columns * sizeof *changed);
+    changed[odd * columns + test_random(seed) % columns] = kinds[test_random(seed) % 3];
+    nb_activations_set(&activations, changed, tokens, columns);
+    nb_activations_quantize(&activations, kernel->form, NULL);
+    float *whole = task.out;
+    task.x = &activations;
+    task.out = out;
+    task.first = 0;
+    task.groups = nb_stretch_groups(task.w);
+    kernel->run(&task);
+    for (uint32_t t = 0; t < tokens; t++)
+        for (uint32_t r = 0; r < rows; r++) {
+            uint32_t i = t * rows + r;
+            CHECK(t == odd ? !isfinite(out[i]) : nb_compare(&out[i], &whole[i], sizeof(float)) == 0,
+                  "%s, token %u is not finite: row %u of token %u is %g, was %g", kernel->name, odd, r, t, (double)out[i], (double)whole[i]);
+        }
+    nb_free(changed);
+    nb_free(out);
 }
 
 static nb_matrix packed(uint32_t type, const uint8_t *file, uint32_t rows, uint32_t columns) {
@@ -101,16 +150,15 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     float *out = nb_alloc(tokens * rows * sizeof *out); /* exactly: an overrun is seen */
     float *weights = nb_alloc(rows * columns * sizeof *weights);
     fill_rows(file, type, bytes, seed);
+    if (rows > 8)
+        fill_odd_rows(file, type, bytes / rows, seed);
     for (uint32_t r = 0; r < rows; r++)
         traits->dequantize(file + bytes / rows * r, weights + (size_t)r * columns, columns);
     for (uint32_t i = 0; i < tokens * columns; i++)
         x[i] = test_random_float(seed) * (i % 37 ? 1 : 20);
     for (uint32_t i = 0; i < 32 && tokens > 1; i++)
         x[columns + i] = 0; /* a block of zeros */
-    static const float fills[] = {0, 1.5f, 1e12f, 1e-42f}; /* tokens of one number each: zero, plain, huge, subnormal */
-    for (uint32_t t = 2; t < tokens; t += 2)
-        for (uint32_t i = 0; i < columns; i++)
-            x[t * columns + i] = fills[t / 2 - 1];
+    fill_odd_tokens(x, columns, tokens);
     for (uint32_t t = 0; t < tokens; t++)
         if (kernel->form == NB_FORM_F32)
             for (uint32_t i = 0; i < columns; i++)
@@ -154,6 +202,8 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
                        kernel->name, traits->name, rows, columns, tokens, r, t, got, sum))
                 t = tokens, r = rows;
         }
+    if (rows > 8)
+        check_not_finite(kernel, task, x, seed);
     nb_free(w.data);
     nb_free(out);
     nb_free(form);
@@ -169,6 +219,7 @@ static void check_packing(uint32_t type, uint32_t *seed) {
     size_t row_bytes = COLUMNS / traits->block_weights * traits->block_bytes;
     uint8_t *file = nb_alloc(ROWS * row_bytes);
     fill_rows(file, type, ROWS * row_bytes, seed);
+    fill_odd_rows(file, type, row_bytes, seed);
     nb_matrix m = packed(type, file, ROWS, COLUMNS);
     for (uint32_t r = 0; r < ROWS; r++) {
         traits->dequantize(file + r * row_bytes, meant, COLUMNS);

@@ -3,8 +3,10 @@
 #include "check.h"
 
 #include "../../src/base/memory.h"
+#include "../../src/base/numbers.h"
 #include "../../src/text/sampler.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -284,7 +286,90 @@ static void check_large(nb_sampler_params params) {
     nb_free(logits);
 }
 
+/* ---- degenerate rows ---- */
+
+enum { MOST = 16 };
+
+/* p[n]: the probabilities, by the definitions in nibble.h; what is NaN or minus infinity counts as the lowest number. Whether
+ * anything in the way is too near to tell is left to rows whose numbers are equal or far apart. */
+static void define(const nb_sampler_params *q, const float *logits, int32_t n, double *p) {
+    double x[MOST], total = 0, sum = 0;
+    int32_t order[MOST], kept = n;
+    for (int32_t i = 0; i < n; i++) {
+        x[i] = logits[i] != logits[i] ? -(double)FLT_MAX : NB_MIN(NB_MAX((double)logits[i], -(double)FLT_MAX), (double)FLT_MAX);
+        p[i] = 0;
+        int32_t at = i; /* the highest first, of equal ones the first */
+        for (; at > 0 && x[order[at - 1]] < x[i]; at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+    double most = x[order[0]];
+    if (q->top_k)
+        kept = NB_MIN(kept, q->top_k);
+    for (int32_t i = 0; i < kept; i++)
+        total += exp(x[order[i]] - most);
+    for (int32_t i = 0; i < kept && q->top_p < 1; i++) {
+        sum += exp(x[order[i]] - most);
+        if (sum >= (double)q->top_p * total)
+            kept = i + 1;
+    }
+    for (int32_t i = 0; i < kept; i++)
+        if (q->min_p == 0 || x[order[i]] - most >= log((double)q->min_p))
+            p[order[i]] = exp((x[order[i]] - most) / (double)q->temperature);
+    total = 0;
+    for (int32_t i = 0; i < n; i++)
+        total += p[i];
+    for (int32_t i = 0; i < n; i++)
+        p[i] /= total;
+}
+
+static void check_degenerate(const float *logits, int32_t n, nb_sampler_params params) {
+    enum { DRAWS = 100 };
+    double p[MOST];
+    int32_t seen[MOST] = {0};
+    define(&params, logits, n, p);
+    nb_sampler *s = sampler_of(n, params);
+    for (int32_t i = 0; s && i < DRAWS; i++) {
+        int32_t token = choose(s, logits, n);
+        if (!CHECK(token >= 0 && token < n && p[token] > 0, "row %g %g %g ... of %d, temperature %g, top-k %d, top-p %g, min-p %g: token %d",
+                   (double)logits[0], (double)logits[1 % n], (double)logits[2 % n], n, (double)params.temperature, params.top_k,
+                   (double)params.top_p, (double)params.min_p, token))
+            break;
+        seen[token]++;
+    }
+    for (int32_t i = 0; s && i < n; i++) /* e^-20 */
+        CHECK(p[i] < 0.2 || seen[i], "row %g %g %g ... of %d: token %d of probability %g never comes", (double)logits[0],
+              (double)logits[1 % n], (double)logits[2 % n], n, i, p[i]);
+    nb_sampler_free(s);
+}
+
+/* Rows such as damaged, untrained and very sure models make, through all filters together. */
+static void check_degenerate_rows(void) {
+    enum { ROWS = 14 };
+    static const float pairs[ROWS][2] = { /* even tokens, odd ones */
+        {0, 0}, {3.5f, 3.5f}, {-3e38f, -3e38f}, {3e38f, 3e38f}, {INFINITY, INFINITY}, {-INFINITY, -INFINITY}, {NAN, NAN}, {1e-42f, -1e-42f},
+        {3e38f, -3e38f}, {INFINITY, -INFINITY}, {NAN, 2}, {NAN, -INFINITY}, {-INFINITY, 0}, {INFINITY, NAN},
+    };
+    static const float lone[] = {100, -100, 3e38f, INFINITY, -INFINITY, NAN}, temperatures[] = {1, 1e-30f, 1e6f}, shares[] = {1, 0.5f, 0};
+    static const int32_t counts[] = {0, 1, 3, 40};
+    float row[MOST];
+    for (size_t r = 0; r < ROWS + sizeof lone / sizeof *lone; r++)
+        for (int32_t n = 1; n <= MOST; n += 15) {
+            for (int32_t i = 0; i < n; i++)
+                row[i] = r < ROWS ? pairs[r][i % 2] : i == n / 3 ? lone[r - ROWS] : 0;
+            for (size_t i = 0; i < 3 * 3 * 3 * 4; i++) {
+                nb_sampler_params params = off;
+                params.temperature = temperatures[i % 3];
+                params.top_p = shares[i / 3 % 3];
+                params.min_p = 1 - shares[i / 9 % 3];
+                params.top_k = counts[i / 27];
+                check_degenerate(row, n, params);
+            }
+        }
+}
+
 void test_sampler(void) {
+    check_degenerate_rows();
     check_greedy();
     check_filters();
     check_penalties();
