@@ -57,7 +57,7 @@ static inline float nb_half_e4m3_to_f32(uint8_t x) {
     return exponent ? nb_float_of((exponent + 119) << 23 | mantissa << 20) : (float)mantissa * 0x1p-10f;
 }
 
-/* The 8-bit formats (kernels/types.h) -> binary32, exact. */
+/* The 8-bit formats (types/types.h) -> binary32, exact. */
 static inline float nb_e4m3_to_f32(uint8_t h) {
     uint32_t sign = (uint32_t)(h & 0x80) << 24, magnitude = h & 0x7f;
     if (magnitude == 0x7f)

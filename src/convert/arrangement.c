@@ -2,7 +2,7 @@
 
 #include "../base/memory.h"
 #include "../base/numbers.h"
-#include "../kernels/traits.h"
+#include "../types/traits.h"
 #include "json.h"
 #include "reshape.h"
 

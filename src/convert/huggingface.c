@@ -2,7 +2,7 @@
 
 #include "../base/numbers.h"
 #include "../base/writer.h"
-#include "../kernels/traits.h"
+#include "../types/traits.h"
 #include "arrangement.h"
 #include "huggingface_config.h"
 #include "huggingface_quantization.h"

@@ -5,7 +5,7 @@
 #include "../base/sort.h"
 #include "../base/writer.h"
 #include "../formats/gguf.h"
-#include "../kernels/traits.h"
+#include "../types/traits.h"
 #include "reshape.h"
 
 static bool starts(nb_text text, const char *with) {

@@ -1,7 +1,7 @@
 #include "reshape.h"
 
 #include "../base/memory.h"
-#include "../kernels/traits.h"
+#include "../types/traits.h"
 #include "safetensors.h"
 
 static const nb_tensor_info *source_of(const nb_plan *plan, uint32_t target, const uint8_t **bytes) {

@@ -2,7 +2,7 @@
 
 #include "../base/cursor.h"
 #include "../base/numbers.h"
-#include "../kernels/types.h"
+#include "../types/types.h"
 
 #define DAMAGED "the file is damaged; download it again"
 

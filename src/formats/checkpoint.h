@@ -24,7 +24,7 @@ enum { NB_MAX_DIMENSIONS = 4 };
 
 typedef struct nb_tensor_info {
     uint64_t name_at, name_size;
-    uint32_t type;                      /* NB_TYPE_... (kernels/types.h), known to be valid */
+    uint32_t type;                      /* NB_TYPE_... (types/types.h), known to be valid */
     uint32_t n_dimensions;
     uint64_t shape[NB_MAX_DIMENSIONS];  /* shape[0] runs fastest, the rest are 1; all >= 1, the product fits 63 bits */
     uint64_t at;                        /* absolute offset within the file */

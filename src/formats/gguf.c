@@ -5,7 +5,7 @@
 #include "../base/numbers.h"
 #include "../base/sort.h"
 #include "../base/writer.h"
-#include "../kernels/traits.h"
+#include "../types/traits.h"
 
 enum stage { AT_START, BETWEEN_ITEMS, IN_ARRAY, FINISHED };
 

@@ -1,6 +1,6 @@
 #include "activations.h"
 
-#include "simd.h"
+#include "../base/simd.h"
 
 #include <float.h>
 #include <math.h>

@@ -20,7 +20,7 @@
 
 #include "../base/text.h"
 #include "../base/threads.h"
-#include "types.h"
+#include "../types/types.h"
 
 #include <stdbool.h>
 

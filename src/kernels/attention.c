@@ -2,7 +2,7 @@
 
 #include "attention_tile.h"
 #include "ops.h"
-#include "types.h"
+#include "../types/types.h"
 
 /* A chunk of work is one KV head and some neighbouring tokens: what shares the KV head are its queries, four of which meet a
  * tile of positions at a time. A lone token's chunk is one segment of positions: of 64 up to position 256, so that a few heads

@@ -1,7 +1,7 @@
 #include "kv_cache.h"
 
-#include "simd.h"
-#include "types.h"
+#include "../base/simd.h"
+#include "../types/types.h"
 
 bool nb_cache_takes(uint32_t type) {
     return type == NB_TYPE_F32 || type == NB_TYPE_F16 || type == NB_TYPE_I16 || type == NB_TYPE_Q8_0;

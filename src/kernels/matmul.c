@@ -1,7 +1,7 @@
 #include "matmul.h"
 
 #include "ops.h"
-#include "simd.h"
+#include "../base/simd.h"
 
 #define DECLARE(weight, TYPE, form, FORM, isa) void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task);
 NB_MATMUL_KERNELS_SCALAR(DECLARE)

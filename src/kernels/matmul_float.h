@@ -2,7 +2,7 @@
  * floating point as it is. Correct for everything; types with a kernel of their own do better. Included once for each
  * instruction set. */
 #include "matmul.h"
-#include "simd.h"
+#include "../base/simd.h"
 
 /* Four rows times T tokens: w [4, columns], x [T, columns] -> lanes = rows. */
 static inline __attribute__((always_inline)) void float_tile(const nb_matmul_task *task, uint32_t row, uint32_t t,

@@ -1,6 +1,6 @@
 /* Relaxed SIMD: 8-bit activations times codes of up to 7 bits by i16x8.relaxed_dot_i8x16_i7x16_s. The codes are the
  * 7-bit operand, so every engine gives the same sums. */
-#include "simd.h"
+#include "../base/simd.h"
 
 #ifdef NB_RELAXED
 

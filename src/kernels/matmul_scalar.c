@@ -1,7 +1,7 @@
 /* The reference kernels: one product at a time, straight from the layouts' definitions. They stay for ever. */
 #include "../base/numbers.h"
 #include "matmul.h"
-#include "traits.h"
+#include "../types/traits.h"
 
 /* One token of a batch as kernels see it: its panel, its place there and the panel's width. */
 typedef struct token {

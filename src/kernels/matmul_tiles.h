@@ -2,7 +2,7 @@
  * walk through rows and tokens. `type` is a constant wherever it is passed, so that each kernel is compiled for its type
  * alone. Included once for each instruction set. */
 #include "matmul.h"
-#include "simd.h"
+#include "../base/simd.h"
 
 /* What stays in registers throughout. */
 typedef struct constants {

@@ -3,7 +3,7 @@
 #ifndef NB_OPS_H
 #define NB_OPS_H
 
-#include "simd.h"
+#include "../base/simd.h"
 
 /* What e^x is computed with, for a loop to hold (nb_held_constant says why). */
 typedef struct nb_exp_constants {

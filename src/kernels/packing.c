@@ -1,8 +1,8 @@
 #include "packing.h"
 
 #include "../base/numbers.h"
-#include "simd.h"
-#include "traits.h"
+#include "../base/simd.h"
+#include "../types/traits.h"
 
 #pragma STDC FP_CONTRACT OFF /* nb_matrix_row rounds as the dequantizers do */
 

@@ -28,7 +28,7 @@
 #ifndef NB_PACKING_H
 #define NB_PACKING_H
 
-#include "types.h"
+#include "../types/types.h"
 
 #include <stdbool.h>
 

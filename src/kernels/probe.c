@@ -4,7 +4,7 @@
  * that relaxed_madd allows. */
 #include "../nibble.h"
 #include "matmul.h"
-#include "simd.h"
+#include "../base/simd.h"
 
 #if defined(__wasm__) && defined(NB_RELAXED)
 

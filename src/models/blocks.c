@@ -2,10 +2,10 @@
 
 #include "../base/numbers.h"
 #include "../kernels/attention.h"
-#include "../kernels/finite.h"
+#include "../types/finite.h"
 #include "../kernels/matmul.h"
 #include "../kernels/ops.h"
-#include "../kernels/types.h"
+#include "../types/types.h"
 
 #include <math.h>
 

@@ -17,7 +17,7 @@
  */
 #include "../base/numbers.h"
 #include "../base/writer.h"
-#include "../kernels/traits.h"
+#include "../types/traits.h"
 #include "configure.h"
 
 static const char *const VALUE_NAMES[NB_VALUE_COUNT] = {

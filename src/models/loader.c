@@ -5,8 +5,8 @@
 #include "../base/cursor.h"
 #include "../base/numbers.h"
 #include "../formats/gguf.h"
-#include "../kernels/finite.h"
-#include "../kernels/traits.h"
+#include "../types/finite.h"
+#include "../types/traits.h"
 #include "model.h"
 #include "session.h"
 

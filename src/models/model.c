@@ -6,8 +6,8 @@
 #include "../base/sort.h"
 #include "../base/writer.h"
 #include "../kernels/kv_cache.h"
-#include "../kernels/traits.h"
-#include "../text/sampler.h"
+#include "../types/traits.h"
+#include "../sampling/sampler.h"
 #include "families.h"
 #include "keys.h"
 

@@ -3,10 +3,10 @@
 #include "../base/numbers.h"
 #include "../base/writer.h"
 #include "../kernels/attention.h"
-#include "../kernels/finite.h"
+#include "../types/finite.h"
 #include "../kernels/matmul.h"
 #include "../kernels/ops.h"
-#include "../kernels/types.h"
+#include "../types/types.h"
 #include "blocks.h"
 #include "rope.h"
 

@@ -3,7 +3,7 @@
  * attention's values and what leads out of the feed-forward network, above all in the first and last layers, and the
  * output. */
 #include "../base/numbers.h"
-#include "../kernels/traits.h"
+#include "../types/traits.h"
 #include "quantize.h"
 
 /* How far a file type goes beyond its plain type: not at all, K_S, K_M, K_L. BNB: a layer's matrices and no others. */

@@ -7,7 +7,7 @@
 #define NB_QUANTIZE_H
 
 #include "../base/writer.h"
-#include "../kernels/types.h"
+#include "../types/types.h"
 
 /* n weights, a row of a tensor, a multiple of the type's block_weights -> blocks of the type, aligned as they are. */
 typedef void nb_quantize(const float *x, void *blocks, size_t n);

@@ -2,8 +2,8 @@
 #include "../../src/base/numbers.h"
 #include "../../src/kernels/attention.h"
 #include "../../src/kernels/matmul.h"
-#include "../../src/kernels/simd.h"
-#include "../../src/kernels/traits.h"
+#include "../../src/base/simd.h"
+#include "../../src/types/traits.h"
 
 #define EXPORT __attribute__((visibility("default")))
 

@@ -3,7 +3,7 @@
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/formats/gguf.h"
-#include "../../src/kernels/types.h"
+#include "../../src/types/types.h"
 #include "check.h"
 
 typedef struct output {

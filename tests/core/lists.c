@@ -4,7 +4,7 @@
 #include "../../src/base/text.h"
 #include "../../src/base/writer.h"
 #include "../../src/kernels/matmul.h"
-#include "../../src/kernels/traits.h"
+#include "../../src/types/traits.h"
 #include "../../src/models/model.h"
 #include "check.h"
 

@@ -3,7 +3,7 @@
 
 #include "../../src/base/cursor.h"
 #include "../../src/base/numbers.h"
-#include "../../src/kernels/traits.h"
+#include "../../src/types/traits.h"
 
 static const char VECTORS[] = "tests/fixtures/formats/dequantize.bin";
 

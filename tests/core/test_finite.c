@@ -1,8 +1,8 @@
 /* Numbers that are not finite, of weights that are or are not: nothing breaks. */
 #include "../../src/base/text.h"
-#include "../../src/kernels/finite.h"
-#include "../../src/kernels/traits.h"
-#include "../../src/kernels/types.h"
+#include "../../src/types/finite.h"
+#include "../../src/types/traits.h"
+#include "../../src/types/types.h"
 #include "../../src/models/session.h"
 #include "check.h"
 #include "load.h"

@@ -5,7 +5,7 @@
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/formats/gguf.h"
-#include "../../src/kernels/traits.h"
+#include "../../src/types/traits.h"
 
 /* ---- a writer ----------------------------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
  * the formula in kernels/activations.h; so packing, quantizing and multiplying are checked together. */
 #include "../../src/base/numbers.h"
 #include "../../src/kernels/matmul.h"
-#include "../../src/kernels/traits.h"
+#include "../../src/types/traits.h"
 #include "check.h"
 #include "random.h"
 

@@ -3,7 +3,7 @@
 #include "../../src/base/text.h"
 #include "../../src/kernels/attention.h"
 #include "../../src/kernels/ops.h"
-#include "../../src/kernels/traits.h"
+#include "../../src/types/traits.h"
 #include "check.h"
 #include "random.h"
 
@@ -379,7 +379,7 @@ static void check_halves(void) {
     nb_free(tile);
 }
 
-/* The scales of Q8_0 are those of its blocks, and its integers, too (kernels/dequantize.c has the formula). */
+/* The scales of Q8_0 are those of its blocks, and its integers, too (types/dequantize.c has the formula). */
 static void check_bytes(uint32_t *seed) {
     nb_cache c = nb_cache_of(NB_TYPE_Q8_0, 64, 32);
     uint8_t *tile = nb_alloc(c.tile_bytes);

@@ -4,7 +4,7 @@
 #include "../../src/base/cursor.h"
 #include "../../src/base/numbers.h"
 #include "../../src/quant/quantize.h"
-#include "../../src/kernels/traits.h"
+#include "../../src/types/traits.h"
 
 static const char VECTORS[] = "tests/fixtures/formats/quantize.bin";
 

@@ -1,7 +1,7 @@
 /* Tensors put into another order (convert/reshape.h), in pieces of any number of rows. That it is the order that
  * families have, folder.test.js checks. */
 #include "../../src/convert/reshape.h"
-#include "../../src/kernels/types.h"
+#include "../../src/types/types.h"
 #include "check.h"
 
 enum { ROWS = 24, COLUMNS = 5, GROUPS = 2, GROUP_HEADS = 4, HEAD = 3 };

@@ -6,7 +6,7 @@
 #include "../../src/base/text.h"
 #include "../../src/base/writer.h"
 #include "../../src/convert/safetensors.h"
-#include "../../src/kernels/traits.h"
+#include "../../src/types/traits.h"
 #include "check.h"
 #include "drain.h"
 #include "random.h"

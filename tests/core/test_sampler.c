@@ -4,7 +4,7 @@
 
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
-#include "../../src/text/sampler.h"
+#include "../../src/sampling/sampler.h"
 
 #include <float.h>
 #include <math.h>

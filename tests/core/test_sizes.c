@@ -4,8 +4,8 @@
 #include "../../src/kernels/attention.h"
 #include "../../src/models/families.h"
 #include "../../src/models/session.h"
-#include "../../src/kernels/types.h"
 #include "../../src/text/vocabulary.h"
+#include "../../src/types/types.h"
 #include "check.h"
 
 static void check_arithmetic(void) {

@@ -5,7 +5,7 @@
 #include "fuzz.h"
 
 #include "../../src/formats/gguf.h"
-#include "../../src/kernels/traits.h"
+#include "../../src/types/traits.h"
 
 /* Feeds the file in pieces, each in a block that ends where its bytes do; *c owns the last one. */
 static int32_t feed(const uint8_t *data, size_t size, size_t piece, uint64_t file_bytes, nb_checkpoint *c,

@@ -1,6 +1,6 @@
 #include "finite.h"
 
-#include "simd.h"
+#include "../base/simd.h"
 #include "traits.h"
 #include "types.h"
 

@@ -3,7 +3,7 @@
 
 An entry is eight weights (IQ3: four), each of three magnitudes (IQ3: of eight). Here a weight is its magnitude's number,
 of two bits (three), the first weight lowest. They are llama.cpp's (ggml-common.h), as the package gguf has them:
-    pip install gguf==0.19.0 && python3 src/kernels/iq_grids.py
+    pip install gguf==0.19.0 && python3 src/types/iq_grids.py
 """
 import pathlib
 

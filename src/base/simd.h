@@ -3,7 +3,7 @@
 #ifndef NB_SIMD_H
 #define NB_SIMD_H
 
-#include "../base/numbers.h"
+#include "numbers.h"
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 #include "dequantize.h"
 
 #include "../base/numbers.h"
-#include "simd.h"
+#include "../base/simd.h"
 
 #pragma STDC FP_CONTRACT OFF /* d q + m rounds twice, on every machine */
 

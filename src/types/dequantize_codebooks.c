@@ -2,7 +2,7 @@
 #include "../base/numbers.h"
 #include "dequantize.h"
 #include "iq_grids.inc"
-#include "simd.h"
+#include "../base/simd.h"
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* as in dequantize.c */
