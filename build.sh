@@ -102,11 +102,17 @@ flags_of() { # command source
     case $1 in "${EMCC:-none} "*) ;; *) return ;; esac
     case $2 in
     src/kernels/matmul_*.c) echo -O3 ;;
-    src/base/threads.c | src/text/sampler.c | src/quant/quantize*.c) ;;
+    src/base/threads.c | src/sampling/sampler.c | src/quant/quantize*.c) ;;
     src/text/bpe.c | src/text/merge.c | src/text/spm.c | src/text/unigram.c | src/text/vocabulary.c | \
         src/text/pretokenize.c) echo -Os ;;
-    src/base/* | src/formats/* | src/models/* | src/text/* | src/convert/* | src/quant/*) echo -Oz ;;
+    src/base/* | src/formats/* | src/models/* | src/text/* | src/sampling/* | src/convert/* | src/quant/*) echo -Oz ;;
     esac
+}
+
+# Where a source's object lies: by its path, so that two rooms may have a file of one name.
+object_of() { # FOLDER SOURCE
+    local path=${2#"${EM_ROOT:-none}/"} # of musl
+    echo "$1/${path%.c}.o"
 }
 
 # compile FOLDER COMMAND SOURCE...: every source into build/o/FOLDER; sets OBJECTS.
@@ -115,12 +121,13 @@ compile() {
     shift 2
     mkdir -p "$folder"
     local key="$command $TOOLCHAIN $(declare -f flags_of)"
-    [ "$(cat "$folder/command" 2> /dev/null)" = "$key" ] || rm -f "$folder"/*.o
+    [ "$(cat "$folder/command" 2> /dev/null)" = "$key" ] || rm -rf "${folder:?}"/*
     echo "$key" > "$folder/command"
     OBJECTS=""
     for source in "$@"; do
-        object=$folder/$(basename "$source" .c).o
+        object=$(object_of "$folder" "$source")
         OBJECTS+=" $object"
+        mkdir -p "${object%/*}"
         if stale "$object" "$source"; then
             queue+="$command $(flags_of "$command" "$source") -MMD -MF ${object%.o}.d -c $source -o $object"$'\n'
         fi
@@ -128,14 +135,24 @@ compile() {
     [ -z "$queue" ] || printf %s "$queue" | xargs -P "$JOBS" -I{} sh -c '{}' || fail "compiling $folder failed"
 }
 
+# ---- the modules ----------------------------------------------------------------------------------------------
+
+# What of src/ each module has: folders and single files. An arrow between two rooms is an #include.
+ENGINE="base types formats kernels text sampling models"
+# base/threads.c is not among it: it exports the engine's pool, which needs shared memory.
+CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats text/unicode.c quant convert"
+
+# The sources of these folders and files, each once.
+sources_of() { # PART...
+    find "${@/#/src/}" -name '*.c' | LC_ALL=C sort -u
+}
+
 CORE=$(find src -name '*.c' | LC_ALL=C sort)
-ENGINE=$(find src -name '*.c' ! -path "src/convert/*" ! -path "src/quant/*" | LC_ALL=C sort)
-# What the converter needs of the others: how files are read, what types there are, UTF-8.
-CONVERTER=$(find src/base src/formats src/convert src/quant src/kernels/traits.c src/kernels/finite.c src/kernels/dequantize*.c \
-    src/text/unicode.c -name '*.c' ! -name threads.c | LC_ALL=C sort)
+homeless=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER))
+[ -z "$homeless" ] || fail "these sources are in no module; name their folder in build.sh: $homeless"
 TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
-twice=$(for f in $CORE $TESTS; do basename "$f"; done | sort | uniq -d)
-[ -z "$twice" ] || fail "file names must be unique across the tree: $twice"
+
+# ---- building -------------------------------------------------------------------------------------------------
 
 wasm_flags() { # build
     local flags=-msimd128
@@ -198,7 +215,7 @@ objects_of() { # FOLDER SOURCE...
     local folder=build/o/$1 source
     shift
     for source in "$@"; do
-        echo "$folder/$(basename "$source" .c).o"
+        object_of "$folder" "$source"
     done
 }
 
@@ -206,9 +223,9 @@ build_wasm() {
     local build
     for build in $BUILDS; do
         compile "$build" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $CORE
-        link_small "$build" "build/wasm/nibble-$build.wasm" $(objects_of "$build" $ENGINE)
+        link_small "$build" "build/wasm/nibble-$build.wasm" $(objects_of "$build" $(sources_of $ENGINE))
     done
-    link_small simd128 build/wasm/nibble-convert.wasm $(objects_of simd128 $CONVERTER)
+    link_small simd128 build/wasm/nibble-convert.wasm $(objects_of simd128 $(sources_of $CONVERTER))
 }
 
 build_tests() {
@@ -284,10 +301,9 @@ build_fuzz() { # as watched_by
     local TOOLCHAIN=$CC_VERSION
     flags="$BARE $(watched_by "$1")"
     compile "fuzz-$1" "$CC $flags -fsanitize=fuzzer-no-link $WARN -Isrc" $CORE tests/fuzz/*.c
-    core=$(for object in $OBJECTS; do case $object in */fuzz_*) ;; *) echo "$object" ;; esac; done)
+    core=$(objects_of "fuzz-$1" $CORE)
     for target in tests/fuzz/fuzz_*.c; do
-        target=$(basename "$target" .c)
-        link_native "build/fuzz-$1/$target" "$flags -fsanitize=fuzzer" "build/o/fuzz-$1/$target.o" $core
+        link_native "build/fuzz-$1/$(basename "$target" .c)" "$flags -fsanitize=fuzzer" $(objects_of "fuzz-$1" "$target") $core
     done
 }
 
