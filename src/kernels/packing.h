@@ -87,6 +87,7 @@ typedef struct nb_matrix {
     const int32_t *order; /* [columns]: which number of a vector meets column i; NULL: the i-th */
     float *scales;        /* [n_scales]: products are multiplied by one of them for so many-th part of the rows; NULL: by none */
     uint32_t n_scales;
+    uint32_t tensor, first; /* which tensor of the file it came from (of several: the first), and its first row in that */
 } nb_matrix;
 
 uint32_t nb_group_rows(uint32_t type);                                     /* NB_GROUP, or 1: as in the file */

@@ -3,7 +3,6 @@
 #include "../base/numbers.h"
 #include "../kernels/attention.h"
 #include "../types/finite.h"
-#include "../kernels/matmul.h"
 #include "../kernels/ops.h"
 #include "../types/types.h"
 
@@ -66,27 +65,6 @@ static void for_tokens(token_loop loop) {
     nb_parallel(loop.p->s->pool, n < 8 ? 1 : n / 4, false, run_tokens, &loop);
 }
 
-/* x: [n, columns] in the order that a matrix wants (nb_matrix). */
-static const float *ordered(nb_session *s, const float *x, uint32_t n, uint32_t columns, const int32_t *order) {
-    if (!order)
-        return x;
-    for (uint32_t t = 0; t < n; t++, x += columns)
-        for (uint32_t i = 0; i < columns; i++)
-            s->ordered[(size_t)t * columns + i] = x[order[i]];
-    return s->ordered;
-}
-
-static void matmul(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs,
-                   uint32_t n_jobs) {
-    for (uint32_t i = 0, end; i < n_jobs; i = end) {
-        const int32_t *order = jobs[i].w->order;
-        for (end = i + 1; end < n_jobs && jobs[end].w->order == order;)
-            end++;
-        nb_activations_set(&s->activations, ordered(s, x, n, columns, order), n, columns);
-        nb_matmul(s->pool, &s->activations, jobs + i, end - i, s->matmul_scratch);
-    }
-}
-
 static void add_bias(float *row, const float *bias, uint32_t n) {
     if (bias)
         nb_add_to(row, bias, n);
@@ -124,7 +102,7 @@ void nb_project_embeddings(nb_session *s, uint32_t n) {
         return;
     for (uint32_t t = 0; t < n; t++)
         memcpy(s->normed + (size_t)t * in->columns, s->x + (size_t)t * in->rows, in->columns * sizeof(float));
-    matmul(s, s->normed, n, in->columns, &(nb_matmul_job){in, s->x}, 1); /* [n, width] */
+    nb_session_multiply(s, s->normed, n, in->columns, &(nb_matmul_job){in, s->x}, 1); /* [n, width] */
 }
 
 /* x[t] += row first + t step, for n tokens. */
@@ -249,7 +227,7 @@ void nb_attention_block(const nb_step *p) {
     const nb_shape *m = &s->model->shape;
     const nb_matmul_job qkv[] = {{&p->layer->q, s->q}, {&p->layer->k, s->new_k}, {&p->layer->v, s->new_v}};
     const nb_matmul_job whole = {&p->layer->qkv, s->merged};
-    matmul(s, s->normed, p->n, m->width, p->layer->qkv_whole ? &whole : qkv, p->layer->qkv_whole ? 1 : 3);
+    nb_session_multiply(s, s->normed, p->n, m->width, p->layer->qkv_whole ? &whole : qkv, p->layer->qkv_whole ? 1 : 3);
     for_tokens((token_loop){.p = p, .f = place_token});
     nb_attention attention = {
         .q = s->padded ? s->padded_q : s->q, .out = s->padded ? s->padded_mixed : s->mixed, .cache = &s->cache, .tiles = p->tiles,
@@ -260,7 +238,7 @@ void nb_attention_block(const nb_step *p) {
     nb_attend(s->pool, &attention); /* [n, heads * value_size] */
     if (s->padded)
         resize_heads(s->mixed, m->value_size, s->padded_mixed, s->cache.value_size, p->n * m->heads);
-    matmul(s, s->mixed, p->n, m->heads * m->value_size, &(nb_matmul_job){&p->layer->o, s->y}, 1); /* [n, width] */
+    nb_session_multiply(s, s->mixed, p->n, m->heads * m->value_size, &(nb_matmul_job){&p->layer->o, s->y}, 1); /* [n, width] */
 }
 
 /* ---- feed-forward networks ---------------------------------------------------------------------------------- */
@@ -282,9 +260,9 @@ static void activate_token(const token_loop *loop, uint32_t t) {
 static void run_network(const nb_step *p, const network *f) {
     nb_session *s = p->s;
     const nb_matmul_job up_gate[] = {{&f->up, s->up}, {&f->gate, s->gate}};
-    matmul(s, f->in, f->n, f->up.columns, up_gate, f->gate.rows ? 2 : 1); /* [n, feed_forward] x 2 */
+    nb_session_multiply(s, f->in, f->n, f->up.columns, up_gate, f->gate.rows ? 2 : 1); /* [n, feed_forward] x 2 */
     for_tokens((token_loop){.p = p, .f = activate_token, .network = f});
-    matmul(s, f->gate.rows ? s->gate : s->up, f->n, f->up.rows, &(nb_matmul_job){&f->down, f->out}, 1); /* [n, width] */
+    nb_session_multiply(s, f->gate.rows ? s->gate : s->up, f->n, f->up.rows, &(nb_matmul_job){&f->down, f->out}, 1); /* [n, width] */
 }
 
 static network network_of(const nb_step *p) {
@@ -391,7 +369,7 @@ static void run_shared(const nb_step *p, nb_gate_multiply gate_multiply) {
 void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply) {
     nb_session *s = p->s;
     const nb_shape *m = &s->model->shape;
-    matmul(s, s->normed, p->n, m->width, &(nb_matmul_job){&p->layer->router, s->scores}, 1); /* [n, experts] */
+    nb_session_multiply(s, s->normed, p->n, m->width, &(nb_matmul_job){&p->layer->router, s->scores}, 1); /* [n, experts] */
     for (uint32_t t = 0; t < p->n; t++)
         choose(p, t);
     memset(s->y, 0, (size_t)p->n * m->width * sizeof(float));

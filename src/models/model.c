@@ -343,8 +343,9 @@ static void take_weights(nb_model *model, const nb_destination *destinations) {
                 continue;
             void *data = nb_arena_take(&model->arena, nb_matrix_bytes(info->type, rows, info->shape[0]), 1);
             if (model->arena.base)
-                *m = (nb_matrix){info->type, (uint32_t)rows, (uint32_t)info->shape[0],
-                                 (size_t)nb_group_bytes(info->type, info->shape[0]), data, m->order, m->scales, m->n_scales};
+                *m = (nb_matrix){.type = info->type, .rows = (uint32_t)rows, .columns = (uint32_t)info->shape[0],
+                                 .group_bytes = (size_t)nb_group_bytes(info->type, info->shape[0]), .data = data,
+                                 .order = m->order, .scales = m->scales, .n_scales = m->n_scales, .tensor = (uint32_t)i};
         } else if (destinations[i].order) {
             int32_t *data = nb_arena_take(&model->arena, info->shape[0], sizeof(int32_t));
             if (model->arena.base)

@@ -176,14 +176,12 @@ static int32_t compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb_err
     for (uint32_t i = 0; i < rows && m->output_norm.weight; i++)
         nb_norm_row(shape, s->normed + (size_t)i * shape->width, x + (size_t)i * shape->width, &m->output_norm,
                     shape->width);
-    nb_activations_set(&s->activations, m->output_norm.weight ? s->normed : x, rows, shape->width);
-    nb_matmul_job job = {&m->output, s->logits};
+    const float *last = m->output_norm.weight ? s->normed : x;
     if (m->project_out.rows) {
-        nb_matmul_job projection = {&m->project_out, s->y};
-        nb_matmul(s->pool, &s->activations, &projection, 1, s->matmul_scratch); /* [rows, embedding_width] */
-        nb_activations_set(&s->activations, s->y, rows, shape->embedding_width);
+        nb_session_multiply(s, last, rows, shape->width, &(nb_matmul_job){&m->project_out, s->y}, 1); /* [rows, embedding_width] */
+        last = s->y;
     }
-    nb_matmul(s->pool, &s->activations, &job, 1, s->matmul_scratch);
+    nb_session_multiply(s, last, rows, m->output.columns, &(nb_matmul_job){&m->output, s->logits}, 1); /* [rows, vocabulary] */
     for (uint32_t i = 0; i < rows && m->output_bias; i++)
         nb_add_to(s->logits + (size_t)i * shape->vocabulary, m->output_bias, shape->vocabulary);
     if (shape->logit_scale != 1)
@@ -370,9 +368,7 @@ static const float *run_steps(nb_session *s, const nb_embedding *e) {
     for (const nb_embedding_step *step = e->steps; step < e->steps + e->n_steps; step++)
         switch (step->kind) {
         case NB_STEP_DENSE: {
-            nb_matmul_job job = {&step->weight, y};
-            nb_activations_set(&s->activations, x, 1, step->columns);
-            nb_matmul(s->pool, &s->activations, &job, 1, s->matmul_scratch);
+            nb_session_multiply(s, x, 1, step->columns, &(nb_matmul_job){&step->weight, y}, 1);
             if (step->bias)
                 nb_add_to(y, step->bias, step->rows);
             nb_embedding_activate(step->activation, y, step->rows);

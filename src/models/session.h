@@ -5,6 +5,7 @@
 #include "../base/threads.h"
 #include "../kernels/activations.h"
 #include "../kernels/kv_cache.h"
+#include "../kernels/matmul.h"
 #include "model.h"
 
 typedef struct nb_rotation {
@@ -19,6 +20,12 @@ typedef struct nb_choice {
     uint32_t index;
     float weight;
 } nb_choice;
+
+/* Calibration's hook: sees what each matrix is about to be multiplied with. x: [n, w->columns], columns as the file has them. */
+typedef struct nb_observer {
+    void (*see)(void *context, const nb_matrix *w, const float *x, uint32_t n); /* NULL in every normal run */
+    void *context;
+} nb_observer;
 
 struct nb_session {
     const nb_model *model;
@@ -48,10 +55,15 @@ struct nb_session {
     float *pooled;              /* [2, widest]: an embedding between its steps */
     uint32_t logits_capacity, logits_rows;
     uint32_t told;              /* both ways: rows of x whose logits were computed */
+    nb_observer observer;
     nb_activations activations;
     float *ordered;             /* [batch, columns] in a matrix's own order, if any has one */
     float *matmul_scratch, *attention_scratch;
 };
+
+/* out = x W^T for each job: of all products with the model's matrices, so that the observer sees them all.
+ * x: [n, columns]; out: [n, rows]; NB_MATMUL_JOBS jobs at most, whose matrices have so many columns. */
+void nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs, uint32_t n_jobs);
 
 /* Layer i of the model has come to numbers that are not finite; any thread may say so. */
 void nb_session_break(nb_session *s, uint32_t i);

@@ -20,7 +20,8 @@ EXPORT const char *bench_name(int32_t i) {
 EXPORT const char *bench_prepare(int32_t i, uint32_t any, uint32_t rows, uint32_t columns, uint32_t tokens) {
     kernel = &nb_matmul_kernels[i];
     uint32_t type = kernel->type == NB_TYPE_ANY ? any : kernel->type;
-    w = (nb_matrix){type, rows, columns, nb_group_bytes(type, columns), nb_alloc(nb_matrix_bytes(type, rows, columns)), NULL, NULL, 0};
+    w = (nb_matrix){.type = type, .rows = rows, .columns = columns, .group_bytes = nb_group_bytes(type, columns),
+                    .data = nb_alloc(nb_matrix_bytes(type, rows, columns))};
     for (size_t b = 0; b < nb_matrix_bytes(type, rows, columns); b++) /* any byte may be of a scale: none subnormal, which is slow */
         w.data[b] = (uint8_t)((b * 2654435761u >> 24 & 0x33) | 0x44);
     float *in = nb_alloc(sizeof(float) * columns * tokens);

@@ -24,6 +24,7 @@
     T(ops) \
     T(attention) \
     T(model) \
+    T(observer) \
     T(keys) \
     T(loading) \
     T(finite) \

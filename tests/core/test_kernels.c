@@ -132,8 +132,8 @@ static void check_not_finite(const nb_matmul_kernel *kernel, nb_matmul_task task
 }
 
 static nb_matrix packed(uint32_t type, const uint8_t *file, uint32_t rows, uint32_t columns) {
-    nb_matrix m = {type, rows, columns, (size_t)nb_group_bytes(type, columns), nb_alloc((size_t)nb_matrix_bytes(type, rows, columns)),
-                   NULL, NULL, 0};
+    nb_matrix m = {.type = type, .rows = rows, .columns = columns, .group_bytes = (size_t)nb_group_bytes(type, columns),
+                   .data = nb_alloc((size_t)nb_matrix_bytes(type, rows, columns))};
     size_t row_bytes = columns / nb_traits_of(type)->block_weights * nb_traits_of(type)->block_bytes;
     for (uint32_t row = 0; row < rows; row += nb_group_rows(type))
         nb_matrix_pack(&m, row, file + row * row_bytes);
