@@ -90,6 +90,7 @@ async function open(candidate) {
     model = null;
     byId('chat').hidden = true;
     showModel(candidate.name, 'loading');
+    showNoFigures();
     loadView.start(candidate.name, () => mine.abort());
     if (candidate !== TINY) retract('tiny');
     await old?.dispose();
@@ -121,8 +122,8 @@ function ready(candidate) {
     byId('chat').hidden = false;
     byId('stat-build').textContent = info.build;
     byId('stat-threads').textContent = String(info.threads);
-    const { source } = candidate;
-    if (typeof source === 'string') byId('bench-link').setAttribute('href', `./bench.html?${new URLSearchParams({ model: source })}`);
+    const { source } = candidate; // files cannot be handed on to another page
+    byId('bench-link').setAttribute('href', `./bench.html${typeof source === 'string' ? `?${new URLSearchParams({ model: source })}` : ''}`);
     showUse(0);
     fillFacts(byId('facts'), modelFacts(info));
     showSuggestions(candidate === TINY ? STORIES : SUGGESTIONS);
@@ -152,7 +153,13 @@ function showSuggestions(texts) {
     }));
 }
 
-/** Memory and context, which grow. @param {number} tokens */
+/** What was shown of the model that is gone. */
+function showNoFigures() {
+    for (const id of ['stat-build', 'stat-threads', 'stat-memory', 'stat-context']) byId(id).textContent = '–';
+    fillFacts(byId('facts'), [['Model', 'not loaded yet']]);
+}
+
+/** The memory, and how much of the context is used. @param {number} tokens */
 function showUse(tokens) {
     if (!model) return;
     byId('stat-memory').textContent = formatBytes(model.info.memoryBytes);

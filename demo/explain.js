@@ -23,7 +23,7 @@ const KNOWN = {
     },
     NB_ERR_NETWORK: {
         title: 'The model could not be fetched',
-        more: 'What another site does not give to pages (CORS) can be downloaded, and opened from here.',
+        more: 'If another site does not let pages read its files (CORS), download the file and open it here.',
     },
     NB_ERR_WORKER: {
         title: 'The engine stopped',

@@ -96,6 +96,23 @@ describe('the demo page, on the way', { skip }, () => {
         });
     });
 
+    it('shows nothing of the model before', async () => {
+        const shown = (/** @type {Page} */ page) => page.evaluate(() => ['stat-build', 'stat-threads', 'stat-memory', 'stat-context', 'facts']
+            .map(id => document.getElementById(id)?.textContent));
+        await visit({}, async page => {
+            const [build] = await shown(page);
+            assert.match(String(build), /simd128|relaxed/);
+            await page.setInputFiles('#files', { name: 'no.gguf', mimeType: '', buffer: Buffer.from('no') });
+            await page.waitForSelector('#load[data-state=failed]');
+            assert.deepEqual(await shown(page), ['–', '–', '–', '–', 'Modelnot loaded yet']);
+            await page.setInputFiles('#files', models.tiny);
+            await page.waitForSelector(READY);
+            assert.equal((await shown(page))[0], build);
+            // the bench could not open this file: it begins with a model of its own
+            assert.equal(await page.getAttribute('#bench-link', 'href'), './bench.html');
+        });
+    });
+
     it('takes the tiny model where the server has no other, in whatever way it says so', async () => {
         for (const [status, contentType] of /** @type {[number, string][]} */ ([[403, 'text/plain'], [410, 'text/plain'], [200, 'text/html; charset=utf-8']])) {
             const context = await browser().newContext({ serviceWorkers: 'block' });
