@@ -1,12 +1,18 @@
-/** jinja2's filters, and transformers' tojson. Left out are those that make HTML or draw lots: urlize, xmlattr, pprint, random. */
+/**
+ * jinja2's filters, and transformers' tojson. Left out are those that make HTML or draw lots: urlize, xmlattr, pprint, random.
+ */
 import { apply, takes } from './arguments.js';
 import { percent } from './format.js';
 import { centred, firstRewritten, joinedBy, look } from './methods.js';
 import { is } from './is.js';
 import { LimitError } from './problems.js';
-import { EMPTY, MAX_TEXT, SPACE, Text, checkItems, escaped, joined, repeated, replaced, splitAtSpaces, splitLines, stripped, text } from './text.js';
-import { Dict, Group, Iterator, Tuple, Undefined, calculated, compare, equal, fail, isInteger, isNumber, iterate, json, kind, lengthOf, limited, needIndex,
-    needText, saying, str, truth, weight } from './values.js';
+import {
+    EMPTY, MAX_TEXT, SPACE, Text, checkItems, escaped, joined, repeated, replaced, splitAtSpaces, splitLines, stripped, text,
+} from './text.js';
+import {
+    Dict, Group, Iterator, Tuple, Undefined, calculated, compare, equal, fail, isInteger, isNumber, iterate, json, kind,
+    lengthOf, limited, needIndex, needText, saying, str, truth, weight,
+} from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
 /** @typedef {import('./arguments.js').Signature} Signature */
@@ -27,7 +33,8 @@ const MAX_PATH = 100;
 
 /** What an attribute's path leads to: numbers in it are indices. @param {Value} path @returns {(item: Value) => Value} */
 function getter(path, otherwise = undefined) {
-    const keys = path instanceof Text ? path.string.split('.', MAX_PATH + 1).map((part) => (/^\d+$/.test(part) ? BigInt(part) : text(part)))
+    const keys = path instanceof Text
+        ? path.string.split('.', MAX_PATH + 1).map((part) => (/^\d+$/.test(part) ? BigInt(part) : text(part)))
         : path === null ? [] : [path];
     if (keys.length > MAX_PATH)
         throw new LimitError(`a path of attributes has more than ${MAX_PATH} parts`);
@@ -76,7 +83,8 @@ const extreme = (sign) => takes('case_sensitive attribute', (value, sensitive = 
  * @param {boolean} keep those that pass the test, or the others
  * @param {boolean} attribute whether an attribute of theirs is tested
  */
-const chosen = (keep, attribute) => (/** @type {Value} */ value, /** @type {Value[]} */ args, /** @type {Map<string, Value>} */ named) => {
+const chosen = (keep, attribute) => (/** @type {Value} */ value, /** @type {Value[]} */ args,
+        /** @type {Map<string, Value>} */ named) => {
     if (!truth(value))
         return new Iterator([]);
     if (attribute && args.length === 0)
@@ -92,15 +100,21 @@ const chosen = (keep, attribute) => (/** @type {Value} */ value, /** @type {Valu
     return new Iterator([...iterate(value)].filter((item) => passes(item) === keep));
 };
 
-/** Filters that hand their arguments on. @type {Record<string, (value: Value, args: Value[], named: Map<string, Value>) => Value>} */
+/**
+ * Filters that hand their arguments on.
+ * @type {Record<string, (value: Value, args: Value[], named: Map<string, Value>) => Value>}
+ */
 const PASSING = {
-    format: (value, args, named) => (named.size > 0 ? percent(needText(str(value)), dictOfNamed(named)) : percent(needText(str(value)), Tuple.from(args))),
+    format: (value, args, named) => (named.size > 0 ? percent(needText(str(value)), dictOfNamed(named))
+        : percent(needText(str(value)), Tuple.from(args))),
     map: (value, args, named) => {
         const items = truth(value) ? [...iterate(value)] : [], meter = newMeter();
         if (args.length === 0 && named.has('attribute'))
             return new Iterator(items.map(getter(named.get('attribute'), named.get('default'))));
         const [name, ...others] = args;
-        return new Iterator(items.map((item) => meter(filtered(needText(name ?? fail('map() needs a filter')).string, meter(item), others, named))));
+        const filter = (/** @type {Value} */ item) => filtered(needText(name ?? fail('map() needs a filter')).string, item,
+            others, named);
+        return new Iterator(items.map((item) => meter(filter(meter(item)))));
     },
     reject: chosen(false, false),
     rejectattr: chosen(false, true),
@@ -183,7 +197,8 @@ const upperFirst = (word) => {
 
 /** What stands between the characters of a URL as %xx. @param {Value} value @param {boolean} query */
 const quoted = (value, query) => str(value).mapped((s) => {
-    const all = encodeURIComponent(s.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, '\ufffd')).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+    const whole = s.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, '\ufffd');
+    const all = encodeURIComponent(whole).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
     return query ? all.replace(/%20/g, '+') : all.replace(/%2F/g, '/');
 });
 
@@ -213,7 +228,8 @@ function wrappedLine(of, width, breakLong = true) {
 
 /** @type {Record<string, Signature>} */
 const FILTERS = {
-    abs: takes('', (value) => (isNumber(value) ? (Number(value) < 0 ? calculated('*', value, -1n) : value) : fail(`${saying(value)} has no absolute value`))),
+    abs: takes('', (value) => (isNumber(value) ? (Number(value) < 0 ? calculated('*', value, -1n) : value)
+        : fail(`${saying(value)} has no absolute value`))),
     attr: takes('name /', (value, name) => (look(value, needText(name), true))),
     batch: takes('linecount / fill_with', (value, size, fill = null) => {
         const n = needIndex(size), items = [...iterate(value)], batches = [];
@@ -249,7 +265,8 @@ const FILTERS = {
         if (bytes < base)
             return text(bytes === 1 ? '1 Byte' : `${Math.trunc(bytes)} Bytes`);
         const power = Math.min(8, Math.max(1, Math.floor(Math.log(bytes) / Math.log(base) + 1e-12)));
-        return text(`${(bytes / base ** power).toFixed(1)} ${(truth(binary) ? 'KMGTPEZY' : 'kMGTPEZY')[power - 1]}${truth(binary) ? 'i' : ''}B`);
+        const [prefixes, unit] = truth(binary) ? ['KMGTPEZY', 'iB'] : ['kMGTPEZY', 'B'];
+        return text(`${(bytes / base ** power).toFixed(1)} ${prefixes[power - 1]}${unit}`);
     }),
     first: takes('', (value) => iterate(value)[0] ?? new Undefined('there is no first item')),
     float: takes('default', (value, otherwise = 0) => parsedFloat(value) ?? otherwise),
@@ -281,22 +298,28 @@ const FILTERS = {
         const float = whole ?? parsedFloat(value);
         return whole ?? (float !== null && Number.isFinite(float) ? BigInt(Math.trunc(Number(float))) : otherwise);
     }),
-    items: takes('', (value) => (value instanceof Undefined ? new Iterator([]) : value instanceof Dict ? new Iterator([...value.items()])
+    items: takes('', (value) => (value instanceof Undefined ? new Iterator([])
+        : value instanceof Dict ? new Iterator([...value.items()])
         : fail(`items needs a dict, not ${kind(value)}`))),
-    join: takes('d attribute', (value, between = EMPTY, attribute = null) => joinedBy(str(between), [...iterate(value)].map((item) => str(getter(attribute)(item))))),
-    last: takes('', (value) => (value instanceof Iterator ? fail('a generator has no last item') : [...iterate(value)].at(-1) ?? new Undefined('there is no last item'))),
+    join: takes('d attribute', (value, between = EMPTY, attribute = null) =>
+        joinedBy(str(between), [...iterate(value)].map((item) => str(getter(attribute)(item))))),
+    last: takes('', (value) => (value instanceof Iterator ? fail('a generator has no last item')
+        : [...iterate(value)].at(-1) ?? new Undefined('there is no last item'))),
     length: takes('', lengthOf),
     list: takes('', (value) => [...iterate(value)]),
     lower: takes('', (value) => str(value).mapped((s) => s.toLowerCase())),
     max: extreme(1),
     min: extreme(-1),
-    replace: takes('old new / count', (value, old, by, count = null) => replaced(str(value), str(old), str(by), count === null ? -1 : needIndex(count))),
-    reverse: takes('', (value) => (value instanceof Text ? joined(value.characters().reverse()) : new Iterator([...iterate(value)].reverse()))),
+    replace: takes('old new / count', (value, old, by, count = null) =>
+        replaced(str(value), str(old), str(by), count === null ? -1 : needIndex(count))),
+    reverse: takes('', (value) => (value instanceof Text ? joined(value.characters().reverse())
+        : new Iterator([...iterate(value)].reverse()))),
     round: takes('precision method', (value, precision = 0n, method = text('common')) => {
         const places = needIndex(precision), how = needText(method).string;
         if (how === 'common')
             return places === 0 && !isInteger(value) ? Number(rounded(value, 0)) : rounded(value, places);
-        return how === 'ceil' || how === 'floor' ? Math[how](Number(value) * 10 ** places) / 10 ** places : fail('round() goes by "common", "ceil" or "floor"');
+        return how === 'ceil' || how === 'floor' ? Math[how](Number(value) * 10 ** places) / 10 ** places
+            : fail('round() goes by "common", "ceil" or "floor"');
     }),
     safe: takes('', (value) => {
         const body = str(value);
@@ -314,7 +337,8 @@ const FILTERS = {
         }));
     }),
     sort: takes('reverse case_sensitive attribute', (value, reverse = false, sensitive = false, attribute = null) => {
-        const paths = attribute instanceof Text ? attribute.string.split(',').map((path) => getter(text(path))) : [getter(attribute)];
+        const paths = attribute instanceof Text ? attribute.string.split(',').map((path) => getter(text(path)))
+            : [getter(attribute)];
         const items = [...iterate(value)];
         return sorted(items, keysOf(items, (item) => paths.map((path) => path(item)), sensitive), reverse);
     }),
@@ -327,10 +351,13 @@ const FILTERS = {
         return [...iterate(value)].reduce((sum, item) => meter(calculated('+', sum, of(item))), start);
     }),
     title: takes('', (value) => str(value).mapped((s) => s.split(new RegExp(`([-({\\[<${SPACE}]+)`)).map(upperFirst).join(''))),
-    tojson: takes('ensure_ascii indent separators sort_keys', (value, ascii = false, indent = null, separators = null, sort = false) => {
-        const [item, key] = separators === null ? [text(indent === null ? ', ' : ','), text(': ')] : iterate(separators).map((one) => needText(one));
-        const step = indent === null ? null : indent instanceof Text ? indent.string : ' '.repeat(Math.min(Math.max(0, needIndex(indent)), 1000));
-        return json(value, { ascii: truth(ascii), indent: step, item, key, sort: truth(sort) });
+    tojson: takes('ensure_ascii indent separators sort_keys',
+            (value, ascii = false, indent = null, separators = null, sort) => {
+        const [item, key] = separators === null ? [text(indent === null ? ', ' : ','), text(': ')]
+            : iterate(separators).map((one) => needText(one));
+        const step = indent === null ? null
+            : indent instanceof Text ? indent.string : ' '.repeat(Math.min(Math.max(0, needIndex(indent)), 1000));
+        return json(value, { ascii: truth(ascii), indent: step, item, key, sort: sort !== undefined && truth(sort) });
     }),
     trim: takes('chars', (value, set = null) => stripped(str(value), set === null ? null : needText(set).string, true, true)),
     truncate: takes('length killwords end leeway', (value, length = 255n, kill = false, end = text('...'), leeway = 5n) => {
@@ -358,8 +385,10 @@ const FILTERS = {
         return joinedBy(text('&'), [...pairs].map(([key, item]) => joined([quoted(key, true), text('='), quoted(item, true)])));
     }),
     wordcount: takes('', (value) => BigInt((str(value).string.match(/[\p{L}\p{N}_\p{M}]+/gu) ?? []).length)),
-    wordwrap: takes('width break_long_words wrapstring break_on_hyphens', (value, width = 79n, breakLong = true, by = null) => joinedBy(by ?? text('\n'),
-        splitLines(needText(value), false).flatMap((line) => wrappedLine(line, Math.max(1, needIndex(width)), truth(breakLong))))),
+    wordwrap: takes('width break_long_words wrapstring break_on_hyphens', (value, width = 79n, breakLong = true, by = null) => {
+        const lines = splitLines(needText(value), false), most = Math.max(1, needIndex(width));
+        return joinedBy(by ?? text('\n'), lines.flatMap((line) => wrappedLine(line, most, truth(breakLong))));
+    }),
 };
 
 const ALIASES = /** @type {Record<string, string>} */ ({ count: 'length', d: 'default', e: 'escape', forceescape: 'escape' });
@@ -378,5 +407,6 @@ export function filtered(name, value, args, named) {
     if (Object.hasOwn(PASSING, name))
         return PASSING[name](value, args, named);
     const known = Object.hasOwn(ALIASES, name) ? ALIASES[name] : name;
-    return Object.hasOwn(FILTERS, known) ? apply(name, FILTERS[known], [value], args, named) : fail(`there is no filter ${name}`);
+    return Object.hasOwn(FILTERS, known) ? apply(name, FILTERS[known], [value], args, named)
+        : fail(`there is no filter ${name}`);
 }

@@ -3,7 +3,10 @@ import { Builder, Text, checkLength, joined, text } from './text.js';
 import { Dict, Tuple, fail, floatText, isInteger, isNumber, needIndex, repr, saying, str } from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
-/** @typedef {{ fill: string, align: string, sign: string, alternate: boolean, width: number, grouping: string, precision: number | null, type: string }} Spec */
+/**
+ * @typedef {{ fill: string, align: string, sign: string, alternate: boolean, width: number, grouping: string,
+ *     precision: number | null, type: string }} Spec
+ */
 
 /** @param {Text} template @param {Value} values a tuple, a dict, or the only value */
 export function percent(template, values) {
@@ -21,12 +24,15 @@ export function percent(template, values) {
         if (type === undefined)
             fail('a format ends after %');
         const next = () => (queue.length > 0 ? queue.shift() : fail('there are too few values to format'));
-        const size = (/** @type {string | undefined} */ given) => (given === '*' ? needIndex(next()) : given === undefined ? null : Number(given));
+        const size = (/** @type {string | undefined} */ given) =>
+            (given === '*' ? needIndex(next()) : given === undefined ? null : Number(given));
         const spec = { fill: flags.includes('0') && 'diouxXeEfFgG'.includes(type) && !flags.includes('-') ? '0' : ' ',
             align: flags.includes('-') ? '<' : '', sign: flags.includes('+') ? '+' : flags.includes(' ') ? ' ' : '-',
             alternate: flags.includes('#'), width: size(width) ?? 0, grouping: '', precision: size(precision), type };
         named ||= key !== undefined;
-        const value = key === undefined ? next() : values instanceof Dict ? values.get(text(key)) ?? fail(`there is no ${key} to format`) : fail('%(name) wants a dict');
+        const value = key === undefined ? next()
+            : values instanceof Dict ? values.get(text(key)) ?? fail(`there is no ${key} to format`)
+            : fail('%(name) wants a dict');
         out.push(padded(percentBody(value, spec), { ...spec, align: spec.align || (spec.fill === '0' ? '=' : '>') }));
     }
     if (queue.length > 0 && !named && !(values instanceof Dict && string.includes('%') === false))
@@ -37,7 +43,8 @@ export function percent(template, values) {
 
 /** @param {Value} value @param {Spec} spec */
 function percentBody(value, spec) {
-    const cut = (/** @type {Text} */ whole) => (spec.precision === null ? whole : whole.slice(0, whole.unitAt(Math.min(spec.precision, whole.length))));
+    const cut = (/** @type {Text} */ whole) => (spec.precision === null
+        ? whole : whole.slice(0, whole.unitAt(Math.min(spec.precision, whole.length))));
     switch (spec.type) {
         case 's': return cut(str(value));
         case 'r': case 'a': return cut(repr(value));
@@ -131,14 +138,16 @@ export function formatted(value, given) {
     if (!found)
         return fail(`${JSON.stringify(given)} is no format`);
     const [, fill, align, sign = '-', alternate, zero, width, grouping = '', precision, type = ''] = found;
-    const spec = { fill: fill ?? (zero ? '0' : ' '), align: align ?? (zero ? '=' : ''), sign, alternate: Boolean(alternate), width: Number(width ?? 0),
+    const spec = { fill: fill ?? (zero ? '0' : ' '), align: align ?? (zero ? '=' : ''), sign, alternate: Boolean(alternate),
+        width: Number(width ?? 0),
         grouping, precision: precision === undefined ? null : Number(precision), type };
     if (isNumber(value) && (typeof value !== 'boolean' || type !== ''))
         return padded(number(value, spec), { ...spec, align: spec.align || '>' });
     if (type !== '' && type !== 's')
         return fail(`${saying(value)} cannot be formatted with ${type}`);
     const whole = str(value);
-    return padded(spec.precision === null ? whole : whole.slice(0, whole.unitAt(Math.min(spec.precision, whole.length))), { ...spec, align: spec.align || '<' });
+    return padded(spec.precision === null ? whole : whole.slice(0, whole.unitAt(Math.min(spec.precision, whole.length))),
+        { ...spec, align: spec.align || '<' });
 }
 
 /**
@@ -152,16 +161,20 @@ export function braces(template, args, named, lookUp) {
     const out = new Builder(), { string } = template;
     let automatic = 0;
     const field = (/** @type {string} */ inner, /** @type {number} */ depth) => {
-        const [, path, conversion, spec = ''] = /^([^!:]*)(?:!([rsa]))?(?::([^]*))?$/.exec(inner) ?? fail(`{${inner}} is no format`);
+        const [, path, conversion, spec = ''] = /^([^!:]*)(?:!([rsa]))?(?::([^]*))?$/.exec(inner) ??
+            fail(`{${inner}} is no format`);
         const [, first, rest] = /** @type {RegExpExecArray} */ (/^([^.[]*)([^]*)$/.exec(path));
         let value = first === '' ? args[automatic++] : /^\d+$/.test(first) ? args[Number(first)] : named.get(first);
         if (value === undefined)
             fail(`there is no ${first === '' ? 'further value' : first} to format`);
         for (const [, attribute, key] of rest.matchAll(/\.([^.[]+)|\[([^\]]+)\]/g))
-            value = lookUp(value, attribute !== undefined ? text(attribute) : /^\d+$/.test(key) ? BigInt(key) : text(key), attribute !== undefined);
+            value = lookUp(value, attribute !== undefined ? text(attribute) : /^\d+$/.test(key) ? BigInt(key) : text(key),
+                attribute !== undefined);
         /** @type {string} */
-        const whole = depth > 0 ? spec : spec.replace(/\{([^{}]*)\}/g, (_, /** @type {string} */ within) => field(within, depth + 1).string);
-        return formatted(conversion === 'r' || conversion === 'a' ? repr(value) : conversion === 's' ? str(value) : value, whole);
+        const whole = depth > 0 ? spec : spec.replace(/\{([^{}]*)\}/g,
+            (_, /** @type {string} */ within) => field(within, depth + 1).string);
+        return formatted(conversion === 'r' || conversion === 'a' ? repr(value) : conversion === 's' ? str(value) : value,
+            whole);
     };
     let at = 0;
     for (const found of string.matchAll(/\{\{|\}\}|\{((?:[^{}]|\{[^{}]*\})*)\}|[{}]/g)) {

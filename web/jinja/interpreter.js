@@ -14,8 +14,10 @@ import { parse } from './parser.js';
 import { hasTest, is } from './is.js';
 import { Builder, EMPTY, Text, joined, text } from './text.js';
 import { strftime } from './time.js';
-import { Attributes, Builtin, Dict, Namespace, Range, Tuple, Undefined, calculated, compared, equal, fail, isNumber, iterate, limited, needIndex, needText,
-    saying, str, truth, weight } from './values.js';
+import {
+    Attributes, Builtin, Dict, Namespace, Range, Tuple, Undefined, calculated, compared, equal, fail, isNumber, iterate,
+    limited, needIndex, needText, saying, str, truth, weight,
+} from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
 /** @typedef {import('./parser.js').Node} Node */
@@ -25,7 +27,10 @@ import { Attributes, Builtin, Dict, Namespace, Range, Tuple, Undefined, calculat
 
 export { LimitError, SyntaxProblem, TemplateError };
 
-/** Steps: some ten for each part of an expression, and one for four characters of a text. A thousand turns take about three million. */
+/**
+ * Steps: some ten for each part of an expression, and one for four characters of a text. A thousand turns take about three
+ * million.
+ */
 export const MAX_STEPS = 2e7;
 /** How many steps to take between two yields: about a millisecond. */
 const BREATH = 20000;
@@ -129,7 +134,9 @@ const GLOBALS = {
     cycler: (args) => {
         let at = 0;
         return new Attributes({
-            current: () => args[at % args.length], next: () => new Builtin('next', () => args[at++ % args.length]), reset: () => new Builtin('reset', () => {
+            current: () => args[at % args.length],
+            next: () => new Builtin('next', () => args[at++ % args.length]),
+            reset: () => new Builtin('reset', () => {
                 at = 0;
                 return null;
             }),
@@ -143,8 +150,10 @@ const GLOBALS = {
             return now;
         });
     },
-    raise_exception: (args, named) => apply('raise_exception', takes('message /', (message) => fail(str(message).string)), [], args, named),
-    strftime_now: (args, named) => apply('strftime_now', takes('format /', (format) => text(strftime(needText(format).string))), [], args, named),
+    raise_exception: (args, named) => apply('raise_exception', takes('message /', (message) => fail(str(message).string)), [],
+        args, named),
+    strftime_now: (args, named) => apply('strftime_now', takes('format /', (format) => text(strftime(needText(format).string))),
+        [], args, named),
 };
 
 /** @param {string} name */
@@ -398,11 +407,13 @@ class Interpreter {
             case 'conditional':
                 if (truth(yield* this.value(node.test, scope)))
                     return yield* this.value(node.value, scope);
-                return node.otherwise ? yield* this.value(node.otherwise, scope) : new Undefined(`line ${node.line}: this "if" has no "else", and is false`);
+                return node.otherwise ? yield* this.value(node.otherwise, scope)
+                    : new Undefined(`line ${node.line}: this "if" has no "else", and is false`);
             case 'compare': return yield* this.comparison(node, scope);
             case 'binary': {
                 const left = yield* this.value(node.left, scope), right = yield* this.value(node.right, scope);
-                return this.weighed(node.operator === '%' && left instanceof Text ? percent(left, right) : calculated(node.operator, left, right));
+                return this.weighed(node.operator === '%' && left instanceof Text
+                    ? percent(left, right) : calculated(node.operator, left, right));
             }
             case 'concat': {
                 const parts = [];
@@ -414,7 +425,8 @@ class Interpreter {
                 const value = yield* this.value(node.value, scope);
                 if (!isNumber(value))
                     fail(`line ${node.line}: ${saying(value)} has no sign`);
-                return node.sign === '+' ? calculated('+', value, 0n) : calculated('*', value, typeof value === 'number' ? -1 : -1n);
+                return node.sign === '+' ? calculated('+', value, 0n)
+                    : calculated('*', value, typeof value === 'number' ? -1 : -1n);
             }
             case 'tuple': return Tuple.from(yield* this.values(node.items, scope));
             case 'list': return yield* this.values(node.items, scope);
@@ -462,7 +474,8 @@ class Interpreter {
 
     /** @param {Node} slice @param {Scope} scope @returns {Generator<void, [Value, Value, Value], void>} */
     *sliceOf({ from, to, step }, scope) {
-        return [from ? yield* this.value(from, scope) : null, to ? yield* this.value(to, scope) : null, step ? yield* this.value(step, scope) : null];
+        return [from ? yield* this.value(from, scope) : null, to ? yield* this.value(to, scope) : null,
+            step ? yield* this.value(step, scope) : null];
     }
 
     /** a < b < c @param {Node} node @param {Scope} scope @returns {Work} */
@@ -490,7 +503,8 @@ class Interpreter {
             args.push(...limited(iterate(yield* this.value(spread, scope))));
         if (spreadNamed) {
             const dict = yield* this.value(spreadNamed, scope);
-            for (const [key, value] of dict instanceof Dict ? dict.entries.values() : fail(`** needs a dict, not ${saying(dict)}`))
+            for (const [key, value] of dict instanceof Dict ? dict.entries.values()
+                : fail(`** needs a dict, not ${saying(dict)}`))
                 names.set(needText(key).string, value);
         }
         return { args, named: names };
@@ -538,7 +552,8 @@ class Interpreter {
                 rest.delete(parameter.name);
             }
             value ??= parameter.value ? undefined : new Undefined(`parameter ${parameter.name} was not given`);
-            inner.names.set(parameter.name, value === undefined ? yield* this.value(/** @type {Node} */ (parameter.value), inner) : value);
+            inner.names.set(parameter.name, value === undefined
+                ? yield* this.value(/** @type {Node} */ (parameter.value), inner) : value);
         }
         if (node.caller) {
             inner.names.set('caller', rest.get('caller') ?? new Undefined('there is no caller'));

@@ -12,7 +12,8 @@ const plain = (test) => takes('', test);
 /** @param {string} operator */
 const order = (operator) => takes('other /', (value, other) => compared(operator, value, other));
 /** @param {Value} value @param {Value} by */
-const rest = (value, by) => (isNumber(value) && isNumber(by) ? ((Number(value) % Number(by)) + Number(by)) % Number(by) : fail('this test is for numbers'));
+const rest = (value, by) => (isNumber(value) && isNumber(by)
+    ? ((Number(value) % Number(by)) + Number(by)) % Number(by) : fail('this test is for numbers'));
 
 /** @type {Record<string, Signature>} */
 const TESTS = {
@@ -27,14 +28,17 @@ const TESTS = {
     float: plain((value) => typeof value === 'number'),
     in: takes('seq /', (value, within) => contains(value, within)),
     integer: plain((value) => typeof value === 'bigint'),
-    iterable: plain((value) => value instanceof Text || Array.isArray(value) || value instanceof Dict || value instanceof Iterator || value instanceof Undefined),
+    iterable: plain((value) => value instanceof Text || Array.isArray(value) || value instanceof Dict ||
+        value instanceof Iterator || value instanceof Undefined),
     lower: plain((value) => isCased(str(value).string, str(value).string.toLowerCase())),
     mapping: plain((value) => value instanceof Dict),
     none: plain((value) => value === null),
     number: plain(isNumber),
     odd: plain((value) => rest(value, 2n) === 1),
-    sameas: takes('other /', (value, other) => value === other || value instanceof Text && other instanceof Text && value.string === other.string),
-    sequence: plain((value) => value instanceof Text || Array.isArray(value) || value instanceof Dict || value instanceof Undefined),
+    sameas: takes('other /', (value, other) => value === other ||
+        value instanceof Text && other instanceof Text && value.string === other.string),
+    sequence: plain((value) => value instanceof Text || Array.isArray(value) || value instanceof Dict ||
+        value instanceof Undefined),
     string: plain((value) => value instanceof Text),
     test: plain((value) => hasTest(needText(value).string)),
     true: plain((value) => value === true),
@@ -46,7 +50,8 @@ const TESTS = {
 /** @param {string} string @param {string} rewritten */
 const isCased = (string, rewritten) => string === rewritten && string.toLowerCase() !== string.toUpperCase();
 
-const ALIASES = /** @type {Record<string, string>} */ ({ eq: '==', equalto: '==', ne: '!=', lt: '<', lessthan: '<', le: '<=', gt: '>', greaterthan: '>', ge: '>=' });
+const ALIASES = /** @type {Record<string, string>} */ ({ eq: '==', equalto: '==', ne: '!=', lt: '<', lessthan: '<', le: '<=',
+    gt: '>', greaterthan: '>', ge: '>=' });
 
 /** @param {string} name */
 export const hasTest = (name) => Object.hasOwn(TESTS, Object.hasOwn(ALIASES, name) ? ALIASES[name] : name);

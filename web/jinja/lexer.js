@@ -3,12 +3,12 @@
  * behind a tag goes), lstrip_blocks (so do the spaces before a tag that begins a line), and the template's last line end goes.
  */
 import { SyntaxProblem } from './problems.js';
-import { SPACE } from './text.js';
+import { SPACE, spelt } from './text.js';
 
 /**
  * @typedef {object} Token
- * @property {'data' | 'block_begin' | 'block_end' | 'variable_begin' | 'variable_end' | 'name' | 'string' | 'integer' | 'float' |
- *     'operator' | 'end'} type
+ * @property {'data' | 'block_begin' | 'block_end' | 'variable_begin' | 'variable_end' | 'name' | 'string' | 'integer' | 'float'
+ *     | 'operator' | 'end'} type
  * @property {string} value
  * @property {number} line
  */
@@ -182,7 +182,8 @@ class Lexer {
      * @param {string} string
      */
     unescaped(string) {
-        return string.replace(/\\(\n|[0-7]{1,3}|x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[^])/gu, (whole, /** @type {string} */ code) => {
+        return string.replace(/\\(\n|[0-7]{1,3}|x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[^])/gu,
+                (whole, /** @type {string} */ code) => {
             const plain = PLAIN[code];
             if (plain !== undefined)
                 return plain;
@@ -195,10 +196,7 @@ class Lexer {
             if (/^[xuUN]$/.test(code))
                 return this.fail(`the escape ${whole} is not complete, or needs the names of characters`);
             const point = /** @type {number} */ (code.codePointAt(0));
-            if (point < 128)
-                return whole;
-            const hex = point.toString(16);
-            return `\\${point < 256 ? `x${hex.padStart(2, '0')}` : point < 65536 ? `u${hex.padStart(4, '0')}` : `U${hex.padStart(8, '0')}`}`;
+            return point < 128 ? whole : spelt(point);
         });
     }
 }

@@ -1,8 +1,14 @@
 /** Methods of strings, lists and dicts that Python has and a sandbox allows: nothing is changed in place. */
 import { apply, bound, takes } from './arguments.js';
 import { braces } from './format.js';
-import { Builder, EMPTY, SPACE, Text, checkLength, checkSearch, joined, occurrences, replaced, repeated, splitAt, splitAtSpaces, splitLines, stripped, text } from './text.js';
-import { Attributes, Builtin, Dict, Group, Namespace, Range, Tuple, Undefined, View, equal, fail, isInteger, iterate, kind, needIndex, needText, str } from './values.js';
+import {
+    Builder, EMPTY, SPACE, Text, checkLength, checkSearch, joined, occurrences, replaced, repeated, splitAt, splitAtSpaces,
+    splitLines, stripped, text,
+} from './text.js';
+import {
+    Attributes, Builtin, Dict, Group, Namespace, Range, Tuple, Undefined, View, equal, fail, isInteger, iterate, kind,
+    needIndex, needText, saying, str,
+} from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
 /** @typedef {import('./arguments.js').Signature} Signature */
@@ -22,8 +28,8 @@ function end(value, length, otherwise) {
 
 /** The part that find() and its kin look at. @param {Text} self @param {Value} from @param {Value} to */
 function window(self, from, to) {
-    const start = end(from, self.length, 0), stop = end(to, self.length, self.length);
-    return { start: self.unitAt(start), string: self.string.slice(self.unitAt(start), Math.max(self.unitAt(start), self.unitAt(stop))) };
+    const start = self.unitAt(end(from, self.length, 0)), stop = self.unitAt(end(to, self.length, self.length));
+    return { start, string: self.string.slice(start, Math.max(start, stop)) };
 }
 
 /** @param {(string: string, sought: string) => number} search @param {boolean} must */
@@ -37,7 +43,8 @@ const finder = (search, must) => takes('sub / start end', (/** @type {Text} */ s
 /** @param {(string: string, affix: string) => boolean} has */
 const affix = (has) => takes('affix / start end', (/** @type {Text} */ self, given, from, to) => {
     const { string } = window(self, from, to);
-    return (given instanceof Tuple ? given : [given]).some((one) => has(string, needText(one, 'what a string starts or ends with').string));
+    return (given instanceof Tuple ? given : [given]).some((one) =>
+        has(string, needText(one, 'what a string starts or ends with').string));
 });
 
 /** @param {boolean} left @param {boolean} right */
@@ -63,7 +70,8 @@ export const capitalized = (string) => {
 };
 
 /** A few letters have a third case. @param {string} c */
-const titled = (c) => ({ 'ß': 'Ss', 'Ǆ': 'ǅ', 'ǅ': 'ǅ', 'ǆ': 'ǅ', 'Ǉ': 'ǈ', 'ǈ': 'ǈ', 'ǉ': 'ǈ', 'Ǌ': 'ǋ', 'ǋ': 'ǋ', 'ǌ': 'ǋ', 'ﬀ': 'Ff', 'ﬁ': 'Fi', 'ﬂ': 'Fl' })[c] ??
+const titled = (c) => ({ 'ß': 'Ss', 'Ǆ': 'ǅ', 'ǅ': 'ǅ', 'ǆ': 'ǅ', 'Ǉ': 'ǈ', 'ǈ': 'ǈ', 'ǉ': 'ǈ', 'Ǌ': 'ǋ', 'ǋ': 'ǋ', 'ǌ': 'ǋ',
+    'ﬀ': 'Ff', 'ﬁ': 'Fi', 'ﬂ': 'Fl' })[c] ??
     c.toUpperCase();
 
 /** @param {Text} self @param {(string: string) => string} rewrite of a word */
@@ -118,7 +126,8 @@ function splitRight(self, most) {
 const STRING = {
     capitalize: takes('', (self) => firstRewritten(self)),
     casefold: rewritten((s) => [...s].map((c) => (c === 'ı' ? c : c.toUpperCase().toLowerCase())).join('')),
-    center: takes('width / fillchar', (self, width, fill) => padded(self, width, fill, (room) => centred(room, needIndex(width)))),
+    center: takes('width / fillchar', (self, width, fill) =>
+        padded(self, width, fill, (room) => centred(room, needIndex(width)))),
     count: takes('sub / start end', (self, sub, from, to) => {
         const { string } = window(self, from, to);
         const sought = needText(sub).string;
@@ -144,27 +153,34 @@ const STRING = {
     ljust: takes('width / fillchar', (self, width, fill) => padded(self, width, fill, () => 0)),
     lower: rewritten((s) => s.toLowerCase()),
     lstrip: strip(true, false),
-    partition: takes('sep /', (self, separator) => parts(self, separator, self.string.indexOf(needText(separator).string)) ?? Tuple.of(self, EMPTY, EMPTY)),
-    removeprefix: takes('prefix /', (self, prefix) => (self.string.startsWith(needText(prefix).string) ? self.slice(prefix.string.length) : self)),
+    partition: takes('sep /', (self, separator) => parts(self, separator, self.string.indexOf(needText(separator).string)) ??
+        Tuple.of(self, EMPTY, EMPTY)),
+    removeprefix: takes('prefix /', (self, prefix) => (self.string.startsWith(needText(prefix).string)
+        ? self.slice(prefix.string.length) : self)),
     removesuffix: takes('suffix /', (self, suffix) =>
-        (needText(suffix).string !== '' && self.string.endsWith(suffix.string) ? self.slice(0, self.string.length - suffix.string.length) : self)),
-    replace: takes('old new / count', (self, old, by, count = -1n) => replaced(self, needText(old), needText(by), needIndex(count))),
+        (needText(suffix).string !== '' && self.string.endsWith(suffix.string)
+            ? self.slice(0, self.string.length - suffix.string.length) : self)),
+    replace: takes('old new / count', (self, old, by, count = -1n) =>
+        replaced(self, needText(old), needText(by), needIndex(count))),
     rfind: finder((s, sub) => s.lastIndexOf(sub), false),
     rindex: finder((s, sub) => s.lastIndexOf(sub), true),
     rjust: takes('width / fillchar', (self, width, fill) => padded(self, width, fill, (room) => room)),
-    rpartition: takes('sep /', (self, separator) => parts(self, separator, self.string.lastIndexOf(needText(separator).string)) ?? Tuple.of(EMPTY, EMPTY, self)),
+    rpartition: takes('sep /', (self, separator) => parts(self, separator,
+        self.string.lastIndexOf(needText(separator).string)) ?? Tuple.of(EMPTY, EMPTY, self)),
     rsplit: split(true),
     rstrip: strip(false, true),
     split: split(false),
     splitlines: takes('keepends', (self, keep = false) => splitLines(self, Boolean(keep))),
     startswith: affix((s, start) => s.startsWith(start)),
     strip: strip(true, true),
-    swapcase: rewritten((s) => s.replace(/[^]/gu, (c, at) => (c !== c.toUpperCase() ? c.toUpperCase() : c === 'Σ' ? sigma(s, at) : c.toLowerCase()))),
+    swapcase: rewritten((s) => s.replace(/[^]/gu,
+        (c, at) => (c !== c.toUpperCase() ? c.toUpperCase() : c === 'Σ' ? sigma(s, at) : c.toLowerCase()))),
     title: takes('', (self) => eachWord(self, capitalized)),
     upper: rewritten((s) => s.toUpperCase()),
     zfill: takes('width /', (self, width) => {
         const sign = /^[-+]/.test(self.string) ? 1 : 0;
-        return joined([self.slice(0, sign), padded(self.slice(sign), BigInt(needIndex(width) - sign), text('0'), (room) => room)]);
+        return joined([self.slice(0, sign), padded(self.slice(sign), BigInt(needIndex(width) - sign), text('0'),
+            (room) => room)]);
     }),
 };
 
@@ -234,14 +250,20 @@ export function copied(dict) {
 }
 
 /** What Python has, and a sandbox refuses to do. */
-const FORBIDDEN = new Set(['append', 'clear', 'extend', 'insert', 'pop', 'popitem', 'remove', 'reverse', 'setdefault', 'sort', 'update']);
+const FORBIDDEN = new Set(['append', 'clear', 'extend', 'insert', 'pop', 'popitem', 'remove', 'reverse', 'setdefault', 'sort',
+    'update']);
+
+/** @param {Value} mapping @returns {Map<string, Value>} */
+const namesOf = (mapping) => (mapping instanceof Dict
+    ? new Map([...mapping.entries.values()].map(([key, value]) => [str(key).string, value]))
+    : fail(`format_map() needs a dict, not ${saying(mapping)}`));
 
 /** @param {Value} object @param {string} name @returns {Value} undefined (JavaScript's) if it has none */
 function method(object, name) {
-    if (object instanceof Text && (name === 'format' || name === 'format_map'))
-        return new Builtin(name, (args, named) => (name === 'format' ? braces(object, args, named, look)
-            : braces(object, [], new Map([...apply(name, takes('mapping /', (given) => given), [], args, named).entries.values()].map(
-                ([key, value]) => [key.string, value])), look)));
+    if (object instanceof Text && name === 'format')
+        return new Builtin(name, (args, named) => braces(object, args, named, look));
+    if (object instanceof Text && name === 'format_map')
+        return bound(name, takes('mapping /', (self, mapping) => braces(self, [], namesOf(mapping), look)), object);
     const tables = object instanceof Text ? [STRING] : object instanceof Dict ? [DICT] : object instanceof View ? []
         : object instanceof Tuple || object instanceof Range ? [LIST] : Array.isArray(object) ? [LIST, LIST_ONLY] : [];
     for (const table of tables)
@@ -290,7 +312,8 @@ export function look(object, key, dot) {
     const name = key instanceof Text ? key.string : null;
     const found = dot ? attribute(object, /** @type {string} */ (name)) ?? item(object, key)
         : item(object, key) ?? (name === null ? undefined : attribute(object, name));
-    return found === undefined ? new Undefined(`${kind(object)} has no ${name === null ? `item ${str(key).string}` : JSON.stringify(name)}`) : found;
+    return found === undefined
+        ? new Undefined(`${kind(object)} has no ${name === null ? `item ${str(key).string}` : JSON.stringify(name)}`) : found;
 }
 
 /**

@@ -7,7 +7,10 @@ import { tokens } from './lexer.js';
 import { Text, text } from './text.js';
 
 /** @typedef {import('./lexer.js').Token} Token */
-/** @typedef {{ type: string, line: number, [key: string]: any }} Node one of a kind: `type` says what else it has (interpreter.js) */
+/**
+ * @typedef {{ type: string, line: number, [key: string]: any }} Node one of a kind: `type` says what else it has
+ *     (interpreter.js)
+ */
 /** @typedef {{ positional: Node[], named: [string, Node][], spread: Node | null, spreadNamed: Node | null }} Arguments */
 
 /** Tags within tags, and brackets within brackets, that are too many for anything but an attack. */
@@ -257,7 +260,8 @@ class Parser {
         this.loops = loops;
         for (const name of names)
             this.read(name);
-        return { parameters, body, call, varargs: names.has('varargs'), kwargs: names.has('kwargs'), caller: names.has('caller') };
+        return { parameters, body, call, varargs: names.has('varargs'), kwargs: names.has('kwargs'),
+            caller: names.has('caller') };
     }
 
     /** @param {number} line @returns {Node} */
@@ -329,7 +333,8 @@ class Parser {
         for (;;) {
             if (items.length > 0)
                 this.expect('operator', ',');
-            if (this.is('variable_end') || this.is('block_end') || this.token.type === 'operator' && TUPLE_ENDS.includes(this.token.value) ||
+            if (this.is('variable_end') || this.is('block_end') ||
+                this.token.type === 'operator' && TUPLE_ENDS.includes(this.token.value) ||
                 this.token.type === 'name' && ends.includes(this.token.value))
                 break;
             items.push(simple ? this.primary(attributes) : conditional ? this.expression() : this.or());
@@ -352,7 +357,8 @@ class Parser {
                 const { line } = this.token;
                 this.at++;
                 const test = this.or();
-                node = { type: 'conditional', line, test, value: node, otherwise: this.skip('name', 'else') ? this.expression() : null };
+                node = { type: 'conditional', line, test, value: node,
+                    otherwise: this.skip('name', 'else') ? this.expression() : null };
             }
             return node;
         });
@@ -384,7 +390,8 @@ class Parser {
 
     /** @returns {Node} */
     or() {
-        return this.chain('or', () => this.take('name', 'or'), () => this.chain('and', () => this.take('name', 'and'), () => this.not()));
+        return this.chain('or', () => this.take('name', 'or'),
+            () => this.chain('and', () => this.take('name', 'and'), () => this.not()));
     }
 
     /** @returns {Node} */
@@ -436,7 +443,8 @@ class Parser {
     unary(filters = true) {
         const { line } = this.token;
         const sign = this.take('operator', '-', '+');
-        let node = this.postfix(sign ? { type: 'sign', line, sign, value: this.nested(() => this.unary(false)) } : this.primary());
+        let node = this.postfix(sign ? { type: 'sign', line, sign, value: this.nested(() => this.unary(false)) }
+            : this.primary());
         while (filters) {
             if (this.operator('|'))
                 node = this.filters(node);
@@ -524,14 +532,16 @@ class Parser {
                 if (type === 'name')
                     node = { type: 'attribute', line, object: node, name: value };
                 else if (type === 'integer')
-                    node = { type: 'item', line, object: node, key: { type: 'constant', line, value: BigInt(value.replace(/_/g, '')) } };
+                    node = { type: 'item', line, object: node,
+                        key: { type: 'constant', line, value: BigInt(value.replace(/_/g, '')) } };
                 else
                     this.fail('expected a name or a number after the dot', line);
             } else if (this.skip('operator', '[')) {
                 const keys = this.separated(']', () => this.subscript());
                 if (keys.length === 0)
                     this.fail('[] has no index', line);
-                node = { type: 'item', line, object: node, key: keys.length === 1 ? keys[0] : { type: 'tuple', line, items: keys } };
+                node = { type: 'item', line, object: node,
+                    key: keys.length === 1 ? keys[0] : { type: 'tuple', line, items: keys } };
             } else if (this.operator('(')) {
                 node = this.call(node);
             } else {
@@ -616,7 +626,8 @@ class Parser {
         let args = NO_ARGUMENTS;
         if (this.operator('(')) {
             args = this.callArguments();
-        } else if (['name', 'string', 'integer', 'float'].includes(this.token.type) && !(this.token.type === 'name' && /^(else|or|and)$/.test(this.token.value)) ||
+        } else if (['name', 'string', 'integer', 'float'].includes(this.token.type) &&
+            !(this.token.type === 'name' && /^(else|or|and)$/.test(this.token.value)) ||
             this.operator('[') || this.operator('{')) {
             if (this.is('name', 'is'))
                 this.fail('tests with "is" cannot be chained');

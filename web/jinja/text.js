@@ -53,7 +53,8 @@ export class Text {
     #starts() {
         if (!this.points && /[\ud800-\udbff][\udc00-\udfff]/.test(this.string)) {
             this.points = [];
-            for (let at = 0; at < this.string.length; at += /** @type {number} */ (this.string.codePointAt(at)) > 0xffff ? 2 : 1)
+            for (let at = 0; at < this.string.length; at += /** @type {number} */ (this.string.codePointAt(at)) > 0xffff
+                ? 2 : 1)
                 this.points.push(at);
         }
         return this.points;
@@ -101,7 +102,10 @@ export class Text {
         return new Text(this.string.slice(from, to), marks, this.safe);
     }
 
-    /** The index of the first mark that ends after a unit. A text may have many marks, and be cut into many pieces. @param {number} unit */
+    /**
+     * The index of the first mark that ends after a unit. A text may have many marks, and be cut into many pieces.
+     * @param {number} unit
+     */
     #markAfter(unit) {
         let low = 0, high = this.marks.length / 3;
         while (low < high) {
@@ -130,7 +134,8 @@ export class Text {
      * @param {(string: string) => string} rewrite
      */
     mapped(rewrite) {
-        return joined(this.stretches().map((stretch) => Text.from(rewrite(stretch.string), stretch.marks[2] ?? TEMPLATE)), this.safe);
+        return joined(this.stretches().map((stretch) => Text.from(rewrite(stretch.string), stretch.marks[2] ?? TEMPLATE)),
+            this.safe);
     }
 
     toString() {
@@ -202,7 +207,8 @@ export function checkSearch(string, sought) {
 }
 
 /** @param {Text} a @param {Text} b */
-export const concat = (a, b) => (a.string === '' && !b.safe ? b : b.string === '' && !b.safe ? a : joined([a, b], a.safe || b.safe));
+export const concat = (a, b) => (a.string === '' && !b.safe ? b
+    : b.string === '' && !b.safe ? a : joined([a, b], a.safe || b.safe));
 
 /**
  * @param {Text} piece
@@ -211,7 +217,8 @@ export const concat = (a, b) => (a.string === '' && !b.safe ? b : b.string === '
 export function repeated(piece, times) {
     const n = piece.string === '' ? 0 : Math.max(0, times);
     checkLength(piece.string.length * n);
-    return piece.marks.length === 0 ? new Text(piece.string.repeat(n), NONE, piece.safe) : joined(Array.from({ length: n }, () => piece), piece.safe);
+    return piece.marks.length === 0 ? new Text(piece.string.repeat(n), NONE, piece.safe)
+        : joined(Array.from({ length: n }, () => piece), piece.safe);
 }
 
 /** What Python calls white space: not U+FEFF, but U+001C to U+001F and U+0085. */
@@ -363,8 +370,16 @@ export function compareStrings(a, b) {
         i++;
     if (i === n)
         return a.length - b.length;
-    const high = (/** @type {string} */ c) => (c >= '\ud800' && c <= '\udfff' ? 1 : 0); // surrogates stand for what comes after U+FFFF
+    // surrogates stand for what comes after U+FFFF
+    const high = (/** @type {string} */ c) => (c >= '\ud800' && c <= '\udfff' ? 1 : 0);
     return high(a[i]) - high(b[i]) || (a[i] < b[i] ? -1 : 1);
+}
+
+/** A character as Python spells it where it cannot be printed. @param {number} point */
+export function spelt(point) {
+    const hex = point.toString(16);
+    return point < 256 ? `\\x${hex.padStart(2, '0')}`
+        : point < 65536 ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`;
 }
 
 /** Escapes HTML as jinja2 does. @param {Text} of */

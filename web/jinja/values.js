@@ -4,7 +4,10 @@
  *   None: null; bool: boolean; int: bigint; float: number; str: Text; list: Array; the others are the classes below.
  */
 import { LimitError, TemplateError } from './problems.js';
-import { Builder, EMPTY, MAX_ITEMS, Text, checkItems, checkSearch, compareStrings, concat, escaped, joined, repeated, text } from './text.js';
+import {
+    Builder, EMPTY, MAX_ITEMS, Text, checkItems, checkSearch, compareStrings, concat, escaped, joined, repeated,
+    spelt, text,
+} from './text.js';
 
 /** @typedef {any} Value */
 
@@ -181,7 +184,8 @@ export const isInteger = (value) => typeof value === 'bigint' || typeof value ==
 
 /** Whether both are lists, or both tuples and so on. @param {Value} a @param {Value} b @returns {boolean} */
 const isList = (a, b) => {
-    const type = (/** @type {Value} */ value) => (value instanceof Parts ? Array : value instanceof Tuple ? Tuple : value.constructor);
+    const type = (/** @type {Value} */ value) => (value instanceof Parts
+        ? Array : value instanceof Tuple ? Tuple : value.constructor);
     return Array.isArray(a) && Array.isArray(b) && type(a) === type(b);
 };
 
@@ -189,7 +193,8 @@ const isList = (a, b) => {
 export function kind(value) {
     if (value === null)
         return 'None';
-    const names = /** @type {[Function, string][]} */ ([[Text, 'a string'], [Tuple, 'a tuple'], [Array, 'a list'], [Dict, 'a dict'],
+    const names = /** @type {[Function, string][]} */ ([[Text, 'a string'], [Tuple, 'a tuple'], [Array, 'a list'],
+        [Dict, 'a dict'],
         [Namespace, 'a namespace'], [Iterator, 'a generator'], [Undefined, 'undefined'], [Builtin, 'a function']]);
     const simple = /** @type {Record<string, string>} */ ({ boolean: 'a bool', bigint: 'an int', number: 'a float' });
     return simple[typeof value] ?? names.find(([type]) => value instanceof type)?.[1] ?? 'an object';
@@ -283,7 +288,8 @@ export function equal(a, b, work = { left: MAX_ITEMS }) {
     if (Array.isArray(a) && Array.isArray(b))
         return isList(a, b) && a.length === b.length && a.every((item, i) => equal(item, b[i], work));
     if (a instanceof Dict && b instanceof Dict)
-        return a.size === b.size && [...a.entries].every(([hash, [, value]]) => b.entries.has(hash) && equal(value, b.entries.get(hash)?.[1], work));
+        return a.size === b.size && [...a.entries].every(([hash, [, value]]) =>
+            b.entries.has(hash) && equal(value, b.entries.get(hash)?.[1], work));
     return a === b || a instanceof Undefined && b instanceof Undefined;
 }
 
@@ -498,8 +504,7 @@ function reprText(value) {
         if (c === '"' || c === '\'')
             return c === quote ? `\\${c}` : c;
         const short = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }[c];
-        const point = /** @type {number} */ (c.codePointAt(0)), hex = point.toString(16);
-        return short ?? (point < 256 ? `\\x${hex.padStart(2, '0')}` : point < 65536 ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`);
+        return short ?? spelt(/** @type {number} */ (c.codePointAt(0)));
     }));
     return joined([text(quote), body, text(quote)]);
 }
@@ -519,7 +524,8 @@ export function json(value, style) {
 function writeJson(value, style, out, depth) {
     checkDepth(depth, out);
     const write = (/** @type {string} */ string) => out.push(text(string));
-    const all = (/** @type {string} */ open, /** @type {string} */ close, /** @type {Value[]} */ items, /** @type {(item: Value) => void} */ one) => {
+    const all = (/** @type {string} */ open, /** @type {string} */ close, /** @type {Value[]} */ items,
+            /** @type {(item: Value) => void} */ one) => {
         const line = style.indent === null ? '' : `\n${style.indent.repeat(depth + 1)}`;
         write(open);
         items.forEach((item, i) => {
@@ -560,12 +566,15 @@ function jsonSimple(value) {
 }
 
 /** @param {Value} key */
-const jsonKey = (key) => (key instanceof Text ? key : key === null || isNumber(key) ? text(jsonSimple(key)) : fail(`${kind(key)} is no key of JSON`));
+const jsonKey = (key) => (key instanceof Text
+    ? key : key === null || isNumber(key) ? text(jsonSimple(key)) : fail(`${kind(key)} is no key of JSON`));
 
 /** @param {Text} value @param {boolean} ascii */
 function jsonText(value, ascii) {
     const unit = (/** @type {string} */ c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
-    const short = /** @type {Record<string, string>} */ ({ '"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\b': '\\b', '\f': '\\f' });
-    const body = new Text(value.string, value.marks).mapped((s) => s.replace(ascii ? /["\\\0-\x1f\x7f-\uffff]/g : /["\\\0-\x1f]/g, (c) => short[c] ?? unit(c)));
+    const short = /** @type {Record<string, string>} */ ({ '"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t',
+        '\b': '\\b', '\f': '\\f' });
+    const body = new Text(value.string, value.marks).mapped((s) =>
+        s.replace(ascii ? /["\\\0-\x1f\x7f-\uffff]/g : /["\\\0-\x1f]/g, (c) => short[c] ?? unit(c)));
     return joined([text('"'), body, text('"')]);
 }
