@@ -11,7 +11,7 @@ import {
 } from './text.js';
 import {
     Dict, Group, Iterator, Tuple, Undefined, calculated, compare, equal, fail, isInteger, isNumber, iterate, json, kind,
-    lengthOf, limited, needIndex, needText, saying, str, truth, weight,
+    lengthOf, limited, needIndex, needText, saying, several, str, truth, weight,
 } from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
@@ -227,7 +227,7 @@ function wrappedLine(of, width, breakLong = true) {
 }
 
 /** @type {Record<string, Signature>} */
-const FILTERS = {
+export const FILTERS = {
     abs: takes('', (value) => (isNumber(value) ? (Number(value) < 0 ? calculated('*', value, -1n) : value)
         : fail(`${saying(value)} has no absolute value`))),
     attr: takes('name /', (value, name) => (look(value, needText(name), true))),
@@ -354,7 +354,7 @@ const FILTERS = {
     tojson: takes('ensure_ascii indent separators sort_keys',
             (value, ascii = false, indent = null, separators = null, sort) => {
         const [item, key] = separators === null ? [text(indent === null ? ', ' : ','), text(': ')]
-            : iterate(separators).map((one) => needText(one));
+            : several(separators, 2, 'separators').map((one) => needText(one));
         const step = indent === null ? null
             : indent instanceof Text ? indent.string : ' '.repeat(Math.min(Math.max(0, needIndex(indent)), 1000));
         return json(value, { ascii: truth(ascii), indent: step, item, key, sort: sort !== undefined && truth(sort) });
@@ -381,13 +381,14 @@ const FILTERS = {
     urlencode: takes('', (value) => {
         if (value instanceof Text || isNumber(value) || value === null)
             return quoted(value, false);
-        const pairs = value instanceof Dict ? value.items() : iterate(value);
-        return joinedBy(text('&'), [...pairs].map(([key, item]) => joined([quoted(key, true), text('='), quoted(item, true)])));
+        const pairs = [...value instanceof Dict ? value.items() : iterate(value)].map((pair) => several(pair, 2, 'urlencode'));
+        return joinedBy(text('&'), pairs.map(([key, item]) => joined([quoted(key, true), text('='), quoted(item, true)])));
     }),
     wordcount: takes('', (value) => BigInt((str(value).string.match(/[\p{L}\p{N}_\p{M}]+/gu) ?? []).length)),
     wordwrap: takes('width break_long_words wrapstring break_on_hyphens', (value, width = 79n, breakLong = true, by = null) => {
         const lines = splitLines(needText(value), false), most = Math.max(1, needIndex(width));
-        return joinedBy(by ?? text('\n'), lines.flatMap((line) => wrappedLine(line, most, truth(breakLong))));
+        return joinedBy(by === null ? text('\n') : needText(by),
+            lines.flatMap((line) => wrappedLine(line, most, truth(breakLong))));
     }),
 };
 

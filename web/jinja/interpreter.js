@@ -16,7 +16,7 @@ import { Builder, EMPTY, Text, joined, text } from './text.js';
 import { strftime } from './time.js';
 import {
     Attributes, Builtin, Dict, Namespace, Range, Tuple, Undefined, calculated, compared, equal, fail, isNumber, iterate,
-    limited, needIndex, needText, saying, str, truth, weight,
+    limited, needIndex, needText, saying, several, str, truth, weight,
 } from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
@@ -115,8 +115,10 @@ const GLOBALS = {
     dict: (args, named) => {
         const dict = args[0] instanceof Dict ? copied(args[0]) : new Dict();
         if (args.length > 0 && !(args[0] instanceof Dict))
-            for (const [key, value] of iterate(args[0]))
+            for (const item of iterate(args[0])) {
+                const [key, value] = several(item, 2, 'dict()');
                 dict.set(key, value);
+            }
         for (const [key, value] of named)
             dict.set(text(key), value);
         return dict;

@@ -16,7 +16,7 @@ const rest = (value, by) => (isNumber(value) && isNumber(by)
     ? ((Number(value) % Number(by)) + Number(by)) % Number(by) : fail('this test is for numbers'));
 
 /** @type {Record<string, Signature>} */
-const TESTS = {
+export const TESTS = {
     boolean: plain((value) => typeof value === 'boolean'),
     callable: plain((value) => value instanceof Builtin || typeof value?.call === 'function'),
     defined: plain((value) => !(value instanceof Undefined)),

@@ -123,7 +123,7 @@ function splitRight(self, most) {
 }
 
 /** @type {Record<string, Signature>} */
-const STRING = {
+export const STRING = {
     capitalize: takes('', (self) => firstRewritten(self)),
     casefold: rewritten((s) => [...s].map((c) => (c === 'ı' ? c : c.toUpperCase().toLowerCase())).join('')),
     center: takes('width / fillchar', (self, width, fill) =>

@@ -241,6 +241,17 @@ export function iterate(value) {
     return value instanceof Undefined ? [] : fail(`cannot loop over ${kind(value)}`);
 }
 
+/**
+ * The items of what has so many.
+ * @param {Value} value
+ * @param {number} n
+ * @param {string} what it is for, if it has another number
+ */
+export function several(value, n, what) {
+    const items = [...iterate(value)];
+    return items.length === n ? items : fail(`${what} needs ${n} items, not ${items.length}`);
+}
+
 /** @param {Value} value */
 export function lengthOf(value) {
     if (value instanceof Text || Array.isArray(value))
@@ -444,7 +455,8 @@ function writeRepr(value, out, depth) {
     if (value instanceof Text) {
         out.push(reprText(value));
     } else if (value instanceof Range) {
-        write(`range(${value[0] ?? 0}, ${value.length ? value[value.length - 1] + (value[1] - value[0] || 1n) : 0})`);
+        const step = value.length > 1 ? value[1] - value[0] : 1n;
+        write(value.length > 0 ? `range(${value[0]}, ${value.at(-1) + step})` : 'range(0, 0)');
     } else if (value instanceof Tuple) {
         write('(');
         list(value);
