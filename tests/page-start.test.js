@@ -147,7 +147,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         },
         'another origin, not allowed': {
             headers: csp('worker-src blob: \'self\'; script-src \'self\' blob: \'unsafe-eval\''), options: '({ workerUrl: THERE + "/build/engine-worker.js" })',
-            expected: /NB_ERR_WORKER .*If the page has a Content-Security-Policy, it must allow http:\/\/localhost:\d+ and blob:/,
+            expected: /NB_ERR_WORKER .*If the page has a Content-Security-Policy, its worker-src and script-src must allow http:\/\/localhost:\d+ and blob:/,
         },
         'another origin without CORS': {
             options: `({ workerUrl: THERE + '${withHeaders({ 'Access-Control-Allow-Origin': false }, '/build/engine-worker.js')}' })`,

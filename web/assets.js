@@ -1,6 +1,7 @@
 /**
  * Where nibble's own files are. Each address is one literal `new URL('...', import.meta.url)`: bundlers look for such a line,
- * copy the file, and write its new address there. The worker is told every address, because the place it runs from says nothing.
+ * copy the file, and write its new address there. The worker is told every address, because the place it runs from says
+ * nothing.
  */
 import { NibbleError } from './errors.js';
 import { nearest } from './options.js';
@@ -11,7 +12,10 @@ import { isNode, nodeModule } from './platform.js';
 
 /** The .wasm files by their builds. @typedef {Partial<Record<Build | 'convert', string>>} WasmUrls */
 
-/** What the worker is told. @typedef {{ wasm: WasmUrls, workerUrl: string, poolWorkerUrl: string, templateUrl: string }} Assets */
+/**
+ * What the worker is told.
+ * @typedef {{ wasm: WasmUrls, workerUrl: string, poolWorkerUrl: string, templateUrl: string }} Assets
+ */
 
 /** @type {Record<Build | 'convert', () => URL>} */
 const WASM = {
@@ -61,17 +65,20 @@ export const ownTemplateUrl = () => own(SCRIPTS.templateUrl, 'templateUrl');
  */
 function own(find, option) {
     try {
-        return new URL(find().href, baseUrl()).href; // Next.js puts something of its own in place of URL, whose href may be a path
+        // Next.js puts something of its own in place of URL, whose href may be a path
+        return new URL(find().href, baseUrl()).href;
     } catch (error) {
-        throw new NibbleError('NB_ERR_ENGINE', 'nibble does not know where its own files are, because this bundle does not say it ' +
-            `(import.meta.url): pass ${option} to load() (and the others of ${ASSET_OPTIONS.join(', ')}), or leave nibble-llm out of the ` +
-            'bundle ("external"; in Next.js serverExternalPackages: [\'nibble-llm\'])', { cause: error });
+        throw new NibbleError('NB_ERR_ENGINE',
+            'nibble does not know where its own files are, because this bundle does not say it ' +
+            `(import.meta.url): pass ${option} to load() (and the others of ${ASSET_OPTIONS.join(', ')}), ` +
+            'or leave nibble-llm out of the bundle ("external"; in Next.js serverExternalPackages: [\'nibble-llm\'])',
+            { cause: error });
     }
 }
 
 /**
- * What wasmUrl may be: a folder, the file of one build, or a map from builds to files. Where it is a map, only the builds it names
- * are used.
+ * What wasmUrl may be: a folder, the file of one build, or a map from builds to files. Where it is a map, only the builds it
+ * names are used.
  * @param {import('./index.d.ts').LoadOptions} options
  * @returns {Promise<WasmUrls>}
  */
@@ -107,9 +114,11 @@ async function wasmUrls({ wasmUrl, build }) {
     // longest first: "simd128" begins "simd128-threads"
     const sorted = [...NAMES].sort((a, b) => b.length - a.length);
     const file = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
-    const named = build ?? sorted.find((name) => file === `nibble-${name}.wasm`) ?? sorted.find((name) => file.startsWith(`nibble-${name}`));
+    const named = build ?? sorted.find((name) => file === `nibble-${name}.wasm`) ??
+        sorted.find((name) => file.startsWith(`nibble-${name}`));
     if (!named || named === 'convert')
-        throw refuse(`wasmUrl must be a folder, a file named nibble-BUILD.wasm, or a map from build to file, not ${url.href.slice(0, 200)}`);
+        throw refuse('wasmUrl must be a folder, a file named nibble-BUILD.wasm, or a map from build to file, ' +
+            `not ${url.href.slice(0, 200)}`);
     // beside a file that a bundler renamed there is no converter of that name
     return { [named]: url.href, convert: file === `nibble-${named}.wasm` ? beside('convert') : own(WASM.convert, 'wasmUrl') };
 }
@@ -124,7 +133,8 @@ function didYouMean(name) {
 const baseUrl = () => (isNode ? undefined : globalThis.document?.baseURI ?? globalThis.location?.href);
 
 /** Whether this is a URL, of this realm or of another. @param {unknown} value */
-export const isUrl = (value) => typeof value === 'object' && value !== null && typeof (/** @type {any} */ (value).href) === 'string';
+export const isUrl = (value) => typeof value === 'object' && value !== null &&
+    typeof (/** @type {any} */ (value).href) === 'string';
 
 /** Whether an address names its scheme. C:\models and llama3:8b.gguf are paths. @param {string} text */
 export const hasScheme = (text) => /^(https?|file|data|blob):|^[a-z][a-z0-9+.-]+:\/\//i.test(text);
@@ -144,6 +154,7 @@ export async function absolute(url, what) {
             return (await nodeModule('url')).pathToFileURL(text).href;
         return new URL(text, baseUrl()).href;
     } catch (error) {
-        throw new NibbleError('NB_ERR_ARGUMENT', `load(): ${what} is no valid address: ${JSON.stringify(text.slice(0, 200))}`, { cause: error });
+        throw new NibbleError('NB_ERR_ARGUMENT', `load(): ${what} is no valid address: ${JSON.stringify(text.slice(0, 200))}`,
+            { cause: error });
     }
 }

@@ -1,10 +1,10 @@
 /**
  * Chat: messages -> the model's own Jinja template -> one text -> tokens.
  *
- * Nobody may forge a turn by writing a special token into a message. Template and tokenizer still see exactly what the reference
- * shows them. The template gets the messages as they are; its renderer (jinja/) remembers, through all that a template does to a
- * text, which characters came out of a message. The tokenizer gets the whole text at once, and is told where the messages
- * stand in it: a special token's name that touches a message is text there (nb_tokenize_quoted).
+ * Nobody may forge a turn by writing a special token into a message. Template and tokenizer still see exactly what the
+ * reference shows them. The template gets the messages as they are; its renderer (jinja/) remembers, through all that a
+ * template does to a text, which characters came out of a message. The tokenizer gets the whole text at once, and is told where
+ * the messages stand in it: a special token's name that touches a message is text there (nb_tokenize_quoted).
  *
  * Control tokens are never parsed in a message. Tokens that a file calls user-defined are found in any text, as the
  * reference finds them, unless the template writes them itself: those may begin a turn or end it.
@@ -27,13 +27,16 @@ import { importOwn } from './platform.js';
  * @property {string} endText of the end token, or ''
  * @property {number[]} beginTokens what the model wants before any text
  * @property {() => { token: number, name: string }[]} userDefined the tokens that are found in any text
- * @property {(text: string, marks: number[], plain: Plain[]) => number[]} tokenize a text with its special tokens parsed; marks:
- *     from, to and kind of each quote in turn
+ * @property {(text: string, marks: number[], plain: Plain[]) => number[]} tokenize a text with its special tokens parsed;
+ *     marks: from, to and kind of each quote in turn
  */
 
 /** @typedef {{ text: string, tokens: number[] }} Prompt */
 
-/** What a template yields to: resolves to true if the rendering is to be left. @typedef {() => Promise<boolean> | boolean} Pause */
+/**
+ * What a template yields to: resolves to true if the rendering is to be left.
+ * @typedef {() => Promise<boolean> | boolean} Pause
+ */
 
 /** @param {string} url @returns {Promise<Jinja>} */
 async function loadJinja(url = ownTemplateUrl()) {
@@ -60,9 +63,11 @@ export function checkMessages(messages, caller = 'chat()') {
             throw refuse(`message ${i} has no role; give it "system", "user" or "assistant"`);
         const { role, content } = message;
         const bare = content === undefined || content === null;
-        if (bare && (role === 'user' || role === 'system' || Object.keys(message).every((key) => key === 'role' || key === 'content')))
+        if (bare && (role === 'user' || role === 'system' ||
+            Object.keys(message).every((key) => key === 'role' || key === 'content')))
             throw refuse(`message ${i} has no content, which only a message with something else, such as tool_calls, may lack`);
-        const text = Array.isArray(content) ? content.every((part) => part?.type === 'text' && typeof part.text === 'string') : typeof content === 'string';
+        const text = Array.isArray(content) ? content.every((part) => part?.type === 'text' && typeof part.text === 'string')
+            : typeof content === 'string';
         if (!bare && !text)
             throw refuse(`the content of message ${i} must be a text (or an array of { type: 'text', text })`);
         return { ...message };
@@ -79,7 +84,8 @@ export function checkMessages(messages, caller = 'chat()') {
  */
 export async function chatPrompt(model, messages, options = {}, pause = () => false) {
     if (!model.template)
-        throw new NibbleError('NB_ERR_UNSUPPORTED', 'this model has no chat template: it continues text rather than answering. ' +
+        throw new NibbleError('NB_ERR_UNSUPPORTED',
+            'this model has no chat template: it continues text rather than answering. ' +
             'Use complete() (on the command line: --prompt)');
     const jinja = await loadJinja(model.templateUrl);
     try {
@@ -100,12 +106,15 @@ export async function chatPrompt(model, messages, options = {}, pause = () => fa
 function explained(jinja, error) {
     const told = messageOf(error);
     if (error instanceof jinja.LimitError)
-        return new NibbleError('NB_ERR_FORMAT', `the model's chat template asks for too much: ${told}. Use complete() with a prompt of your own`, { cause: error });
+        return new NibbleError('NB_ERR_FORMAT',
+            `the model's chat template asks for too much: ${told}. Use complete() with a prompt of your own`, { cause: error });
     if (error instanceof jinja.SyntaxProblem)
-        return new NibbleError('NB_ERR_FORMAT', `the model's chat template cannot be read: ${told}. Use complete() with a prompt of your own`, { cause: error });
+        return new NibbleError('NB_ERR_FORMAT',
+            `the model's chat template cannot be read: ${told}. Use complete() with a prompt of your own`, { cause: error });
     // some templates refuse what they were not made for by raising an error themselves: their text says what
     return error instanceof jinja.TemplateError
-        ? new NibbleError('NB_ERR_ARGUMENT', `the model's chat template refuses these messages: ${told}`, { cause: error }) : error;
+        ? new NibbleError('NB_ERR_ARGUMENT', `the model's chat template refuses these messages: ${told}`, { cause: error })
+            : error;
 }
 
 /**
@@ -161,7 +170,8 @@ const isWord = (/** @type {unknown} */ role) => /^[\p{L}\p{N}_.-]+$/u.test(Strin
  * @param {TemplateOptions} options
  * @param {InstanceType<Jinja['Parts']>} parts
  */
-function variablesOf({ CALLER, MODEL, TEMPLATE, dictOf, valueOf }, model, messages, { addGenerationPrompt = true, tools, documents, templateVariables = {} }, parts) {
+function variablesOf({ CALLER, MODEL, TEMPLATE, dictOf, valueOf }, model, messages,
+        { addGenerationPrompt = true, tools, documents, templateVariables = {} }, parts) {
     const list = messages.map((message) => {
         const words = message.role === 'assistant' ? MODEL : CALLER;
         return dictOf(withReasoning(message), (key, value) => (key === 'role' && isWord(value) ? TEMPLATE : words), parts);

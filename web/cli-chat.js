@@ -15,7 +15,8 @@ const HELP = `  /reset    forget the conversation
  */
 export async function interact(model, settings, system) {
     const { name, build, threads } = model.info;
-    write(`${oneLine(name ?? 'The model')} is ready (${build}, ${threads} thread${threads > 1 ? 's' : ''}). /help lists the commands.\n`);
+    const computes = `${build}, ${threads} thread${threads > 1 ? 's' : ''}`;
+    write(`${oneLine(name ?? 'The model')} is ready (${computes}). /help lists the commands.\n`);
     const start = system === undefined ? [] : [{ role: 'system', content: system }];
     let messages = [...start];
     /** @type {import('./index.d.ts').Generation | undefined} */
@@ -42,7 +43,8 @@ export async function interact(model, settings, system) {
                     write(piece);
                 const result = await answer;
                 messages.push({ role: 'assistant', content: result.text });
-                write(result.finishReason === 'stop' ? '\n' : ` [${result.finishReason === 'abort' ? 'stopped' : 'cut at its length'}]\n`);
+                write(result.finishReason === 'stop'
+                    ? '\n' : ` [${result.finishReason === 'abort' ? 'stopped' : 'cut at its length'}]\n`);
             } catch (error) {
                 messages.pop(); // the conversation goes on without what failed
                 write(`${oneLine(error instanceof Error ? error.message : String(error))}\n`);
@@ -57,8 +59,8 @@ export async function interact(model, settings, system) {
 }
 
 /**
- * The lines that are typed or pasted, each when its turn comes: those that come while an answer is written wait. Ctrl-D ends them
- * after what came before it, as the end of any input does; so does Ctrl-C where there is no answer to stop.
+ * The lines that are typed or pasted, each when its turn comes: those that come while an answer is written wait. Ctrl-D ends
+ * them after what came before it, as the end of any input does; so does Ctrl-C where there is no answer to stop.
  * @param {() => import('./index.d.ts').Generation | undefined} answering
  * @returns {AsyncGenerator<string, void, undefined>}
  */

@@ -8,7 +8,9 @@ import { open as openFile } from 'node:fs/promises';
 import { interact } from './cli-chat.js';
 import { meanBudget, openProfiler } from './cli-profile.js';
 import { NibbleError, load } from './index.js';
-import { EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS, checkOption, nearest } from './options.js';
+import {
+    EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS, checkOption, nearest,
+} from './options.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 
 /** @typedef {import('./options.js').Option} Option */
@@ -28,7 +30,12 @@ import { oneLine, write, writeJson, writeStatus } from './terminal.js';
  * @property {(args: Arguments, signal: AbortSignal) => Promise<void>} run
  */
 
-/** Options of the API as flags: all of a table, or some. @param {Record<string, Option>} table @param {string[]} names @returns {Flag[]} */
+/**
+ * Options of the API as flags: all of a table, or some.
+ * @param {Record<string, Option>} table
+ * @param {string[]} names
+ * @returns {Flag[]}
+ */
 const options = (table, ...names) => (names.length > 0 ? names : Object.keys(table)).map((name) => ({ name, ...table[name] }));
 
 const JSON_FLAG = /** @type {Flag} */ ({ name: 'json', flag: 'json', type: 'switch', help: 'print one JSON object' });
@@ -43,9 +50,11 @@ const COMMANDS = {
         summary: 'continue a text (--prompt), answer a message (--chat), or chat in the terminal (neither)',
         flags: [
             { name: 'prompt', flag: 'prompt', type: 'text', value: 'TEXT', help: 'text to continue' },
-            { name: 'chat', flag: 'chat', type: 'text', value: 'TEXT', help: 'message to answer, by the model\'s chat template' },
+            { name: 'chat', flag: 'chat', type: 'text', value: 'TEXT',
+                help: 'message to answer, by the model\'s chat template' },
             { name: 'system', flag: 'system', type: 'text', value: 'TEXT', help: 'system message of the chat' },
-            ...options(TEMPLATE_OPTIONS, 'templateVariables'), ...options(GENERATE_OPTIONS), ...options(LOAD_OPTIONS), JSON_FLAG,
+            ...options(TEMPLATE_OPTIONS, 'templateVariables'), ...options(GENERATE_OPTIONS), ...options(LOAD_OPTIONS),
+            JSON_FLAG,
         ],
         run: commandRun,
     },
@@ -229,7 +238,8 @@ function parse(command, argv) {
     if (models.length === 0)
         throw wrong('which model? Give a path or a URL');
     if (models.length > 1)
-        throw wrong(`one model at a time, not ${models.map((model) => JSON.stringify(model)).join(' and ')} (does a text lack its quotes?)`);
+        throw wrong(`one model at a time, not ${models.map((model) => JSON.stringify(model)).join(' and ')} (does a text ` +
+            'lack its quotes?)');
     /** @type {Record<string, any>} */
     const values = {};
     for (const flag of flags) {
@@ -260,7 +270,8 @@ function readValue(flag, given) {
             return given.split(',').map(Number);
         case 'integer':
         case 'number':
-            return checkOption(name, /** @type {Option} */ (flag), given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given));
+            return checkOption(name, /** @type {Option} */ (flag),
+                given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given));
         case 'biases':
             return Object.fromEntries(given.map((/** @type {string} */ pair) => {
                 const [, token, bias] = /^(\d+)=(.+)$/.exec(pair) ?? [];
@@ -285,11 +296,16 @@ function readJson(name, given) {
         return JSON.parse(text.replace(/^\ufeff/, ''));
     } catch (error) {
         const told = error instanceof Error ? error.message : error;
-        throw new Error(itself || text !== given ? `${name}: ${itself ? 'this' : given} is not JSON: ${told}` : `${name}: cannot read ${given}: ${told}`);
+        throw new Error(itself || text !== given ? `${name}: ${itself ? 'this' : given} is not JSON: ${told}`
+            : `${name}: cannot read ${given}: ${told}`);
     }
 }
 
-/** The options of a table, out of the flags' values. @param {Record<string, Option>} table @param {Record<string, any>} values */
+/**
+ * The options of a table, out of the flags' values.
+ * @param {Record<string, Option>} table
+ * @param {Record<string, any>} values
+ */
 const pick = (table, values) => Object.fromEntries(Object.keys(table).map((name) => [name, values[name]]));
 
 // ---- the commands ---------------------------------------------------------------------------------------------
@@ -306,11 +322,13 @@ async function open({ model, values }, signal, extra) {
     const show = ({ loaded, total, rate, secondsLeft }) => {
         const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
         const share = total ? `${Math.floor(loaded / total * 100)} %, ${mb(loaded)} of ${mb(total)} MB` : `${mb(loaded)} MB`;
-        const left = secondsLeft === null ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
+        const left = secondsLeft === null
+            ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
         writeStatus(`Loading ${share}, ${mb(rate)} MB/s${left}`);
     };
     try {
-        return await load(model, { ...pick(LOAD_OPTIONS, values), signal, onProgress: stderr.isTTY ? show : undefined, ...extra });
+        return await load(model, { ...pick(LOAD_OPTIONS, values), signal, onProgress: stderr.isTTY ? show : undefined,
+            ...extra });
     } catch (error) {
         if (error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code))
             throw new NibbleError(error.code, `${model}: ${error.message}`, { cause: error });
@@ -390,7 +408,8 @@ async function commandTokenize(args, signal) {
 async function commandTemplate(args, signal) {
     const { messages, noAnswer, json, tools, documents, templateVariables } = args.values;
     const model = await open(args, signal, { headerOnly: true });
-    const prompt = await model.applyTemplate(messages, { addGenerationPrompt: !noAnswer, tools, documents, templateVariables, signal });
+    const prompt = await model.applyTemplate(messages, { addGenerationPrompt: !noAnswer, tools, documents, templateVariables,
+        signal });
     if (json)
         writeJson(prompt);
     else
@@ -424,8 +443,11 @@ async function commandInspect(args, signal) {
         write(table(file, args.values.contextLength ?? Math.min(file.context || 4096, 4096)));
 }
 
-/** @param {Omit<import('./index.d.ts').ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} file
- * @param {number} context tokens */
+/**
+ * @param {Omit<import('./index.d.ts').ModelInfo,
+ *     'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} file
+ * @param {number} context tokens
+ */
 function table(file, context) {
     const number = (/** @type {number | undefined} */ value) => value?.toLocaleString('en');
     const { tokenizer: t, types } = file;
@@ -441,18 +463,23 @@ function table(file, context) {
         ['cannot run', file.unsupported],
         ['layers', number(file.layers)],
         ['width', file.width === undefined ? undefined : `${number(file.width)}, feed-forward ${number(file.feedForward)}`],
-        ['heads', file.heads === undefined ? undefined : `${file.heads}, of keys and values ${file.kvHeads}, size ${file.headSize}`],
-        ['context', file.context === undefined ? undefined : `${number(file.context)} tokens, window ${number(file.window) ?? 'all'}, ` +
+        ['heads', file.heads === undefined
+            ? undefined : `${file.heads}, of keys and values ${file.kvHeads}, size ${file.headSize}`],
+        ['context', file.context === undefined
+            ? undefined : `${number(file.context)} tokens, window ${number(file.window) ?? 'all'}, ` +
             `${number(file.kvBytesPerToken)} bytes of cache each`],
-        ['memory', file.kvBytesPerToken === undefined ? undefined : `${megabytes(weights + cache)} at ${number(context)} tokens: weights ${
-            megabytes(weights)}, cache ${megabytes(cache)}; and some for buffers`],
+        ['memory', file.kvBytesPerToken === undefined ? undefined
+            : `${megabytes(weights + cache)} at ${number(context)} tokens: weights ${megabytes(weights)}, ` +
+            `cache ${megabytes(cache)}; and some for buffers`],
         ['tokenizer', t && `${t.kind}${t.pre ? ` (${t.pre})` : ''}, ${number(t.size)} tokens`],
-        ['begin, end', t && [[t.begin, t.beginText], [t.end, t.endText]].map(([id, text]) => (id === -1 ? 'none' : `${id} ${text}`)).join(', ')],
+        ['begin, end', t && [[t.begin, t.beginText], [t.end, t.endText]].map(([id, text]) =>
+            (id === -1 ? 'none' : `${id} ${text}`)).join(', ')],
         ['chat', file.chatTemplate ? 'has a template' : 'no template: continues text'],
         ...types.map(({ type, tensors, bytes, share }, i) => /** @type {[string, string]} */ ([i ? '' : 'tensors',
-            `${type.padEnd(6)} ${String(tensors).padStart(4)} tensors ${String(number(bytes)).padStart(15)} bytes ${(share * 100).toFixed(1).padStart(5)} %`])),
+            `${type.padEnd(6)} ${String(tensors).padStart(4)} tensors ${String(number(bytes)).padStart(15)} bytes ` +
+            `${(share * 100).toFixed(1).padStart(5)} %`])),
     ];
-    return rows.filter(([, value]) => value !== undefined).map(([key, value]) => `${key.padEnd(14)}${oneLine(value ?? '')}\n`).join('');
+    return rows.map(([key, value]) => (value === undefined ? '' : `${key.padEnd(14)}${oneLine(value)}\n`)).join('');
 }
 
 /** @type {Command['run']} */
@@ -502,10 +529,19 @@ async function commandBench(args, signal) {
         writeJson(result);
     else
         write(`${oneLine(result.model)}, build ${result.build}, threads ${result.threads}\n` +
-            `prompt    ${result.promptTokensPerSecond.toFixed(1).padStart(9)} tokens/s (${promptTokens} tokens, median of ${repetitions})\n` +
-            `generate  ${result.generateTokensPerSecond.toFixed(1).padStart(9)} tokens/s (${generateTokens} tokens, median of ${repetitions})\n` +
+            rateLine('prompt', result.promptTokensPerSecond, promptTokens, repetitions) +
+            rateLine('generate', result.generateTokensPerSecond, generateTokens, repetitions) +
             (budgets ? profileTable(budgets) : ''));
 }
+
+/**
+ * @param {string} what
+ * @param {number} rate
+ * @param {number} tokens
+ * @param {number} repetitions
+ */
+const rateLine = (what, rate, tokens, repetitions) =>
+    `${what.padEnd(10)}${rate.toFixed(1).padStart(9)} tokens/s (${tokens} tokens, median of ${repetitions})\n`;
 
 /** Of the engine's thread. @typedef {Record<'prompt' | 'generate', import('./cli-profile.js').Budget>} Budgets */
 
@@ -581,7 +617,8 @@ async function main(argv) {
         if (interrupt.signal.aborted)
             return 130;
         if (error instanceof UsageError) {
-            write(`nibble: ${oneLine(error.message)}\nTry: nibble ${error.command ? `${error.command} ` : ''}--help\n`, process.stderr);
+            write(`nibble: ${oneLine(error.message)}\nTry: nibble ${error.command ? `${error.command} ` : ''}--help\n`,
+                process.stderr);
             return 2;
         }
         const line = error instanceof Error ? error.message : String(error);

@@ -15,16 +15,22 @@ const QUANTIZE_PLAINLY = 0, QUANTIZE_DOUBLY = 1;
 /** @typedef {import('./stream.js').Sink} Sink */
 
 /**
- * A file, which is opened twice if it has weights: from the beginning, and from where they begin. remote: it is worth the while to do
- * so ahead of its turn. absent: what to do if it is not there. unless: a file before it that makes it needless.
+ * A file, which is opened twice if it has weights: from the beginning, and from where they begin. remote: it is worth the while
+ * to do so ahead of its turn. absent: what to do if it is not there. unless: a file before it that makes it needless.
  * @typedef {{ name: string, open: (from?: number) => Promise<import('./stream.js').Opened>, remote?: boolean,
  *     absent?: (error?: unknown) => Promise<null>, unless?: string }} InputFile
  */
 
-/** How many files are opened before their headers' turn: together with those that are read, fewer than a browser allows for a host. */
+/**
+ * How many files are opened before their headers' turn: together with those that are read, fewer than a browser allows for a
+ * host.
+ */
 const OPENED_AHEAD = 3;
 
-/** @typedef {{ headerOnly?: boolean, assets: { wasm: import('./assets.js').WasmUrls }, quantize?: string, doubleQuant?: boolean }} ConvertOptions */
+/**
+ * @typedef {{ headerOnly?: boolean, assets: { wasm: import('./assets.js').WasmUrls }, quantize?: string,
+ *     doubleQuant?: boolean }} ConvertOptions
+ */
 
 /**
  * @param {InputFile[]} files
@@ -165,7 +171,8 @@ class Conversion {
         await stream.into(sink);
         sink.room();
         if (!sink.filled)
-            throw new NibbleError('NB_ERR_TRUNCATED', `${file.name} ends after ${offset + sink.loaded} bytes, within its weights: ` +
+            throw new NibbleError('NB_ERR_TRUNCATED',
+                `${file.name} ends after ${offset + sink.loaded} bytes, within its weights: ` +
                 'the download or copy was cut off; get it again');
     }
 

@@ -139,7 +139,8 @@ export class Core {
     take(size, what) {
         const address = this.exports.nb_alloc(size) >>> 0;
         if (!address)
-            throw new NibbleError('NB_ERR_MEMORY', `no memory for ${what} (${size} bytes): dispose of other models, or load a ` +
+            throw new NibbleError('NB_ERR_MEMORY',
+                `no memory for ${what} (${size} bytes): dispose of other models, or load a ` +
                 'smaller one, or with a smaller contextLength');
         return address;
     }
@@ -266,25 +267,30 @@ async function relaxedIsRight(core, precision) {
 /**
  * Instantiates the build that serves best here, or the one asked for.
  * @param {{ threads?: number, build?: Build, assets: { wasm: WasmUrls }, precision?: 'exact' | 'fast' }} wishes
- * @returns {Promise<{ core: Core, threads: number }>} threads: how many it may use; with a build that was asked for, as many as were
+ * @returns {Promise<{ core: Core, threads: number }>} threads: how many it may use; with a build that was asked for, as many as
+ *     were
  */
 export async function startCore({ threads, build, assets: { wasm }, precision }) {
     if (typeof WebAssembly !== 'object' || !knowsSimd())
-        throw new NibbleError('NB_ERR_ENGINE', `this engine has no WebAssembly${typeof WebAssembly === 'object' ? ' SIMD' : ''}, which nibble ` +
-            'computes with; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4, and flags such as --jitless take it away');
+        throw new NibbleError('NB_ERR_ENGINE',
+            `this engine has no WebAssembly${typeof WebAssembly === 'object' ? ' SIMD' : ''}, which nibble ` +
+            'computes with; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4, and flags such as --jitless take ' +
+                'it away');
     const given = BUILDS.filter((name) => wasm[name]);
     const forced = build ?? (given.length === 1 ? given[0] : undefined);
     if (forced)
         return startForced(forced, wasm, threads, precision);
     const wanted = mayShare() ? await usefulThreads(threads) : 1;
-    const shared = given.filter((name) => name.endsWith('-threads')), alone = given.filter((name) => !name.endsWith('-threads'));
+    const shared = given.filter((name) => name.endsWith('-threads')),
+        alone = given.filter((name) => !name.endsWith('-threads'));
     const usable = wanted > 1 ? [...shared, ...alone] : mayShare() ? [...alone, ...shared] : alone;
     for (const name of usable.filter((name) => !name.startsWith('relaxed') || knowsRelaxed())) {
         const core = await start(name, wasm);
         if (!name.startsWith('relaxed') || await relaxedIsRight(core, precision))
             return { core, threads: name.endsWith('-threads') ? wanted : 1 };
     }
-    throw new NibbleError('NB_ERR_ENGINE', `none of the builds that wasmUrl names (${given.join(', ')}) runs here; simd128 runs everywhere`);
+    throw new NibbleError('NB_ERR_ENGINE',
+        `none of the builds that wasmUrl names (${given.join(', ')}) runs here; simd128 runs everywhere`);
 }
 
 /** From the fastest to the one that runs everywhere. @type {Build[]} */

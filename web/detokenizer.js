@@ -4,7 +4,8 @@
 const DETOKENIZE_SPECIAL = 1, DETOKENIZE_WHOLE = 2;
 
 /** What clean_up_tokenization_spaces does in transformers, in this order. @param {string} text */
-export const cleanedUp = (text) => [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"], [" 'm", "'m"],
+export const cleanedUp = (text) => [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"],
+    [" 'm", "'m"],
     [" 's", "'s"], [" 've", "'ve"], [" 're", "'re"]].reduce((cleaned, [from, to]) => cleaned.replaceAll(from, to), text);
 
 /** Tokens -> whole UTF-8 (nb_detokenizer). */
@@ -17,7 +18,8 @@ export class Detokenizer {
      */
     constructor(core, model, special, whole) {
         this.core = core;
-        this.handle = core.object('nb_detokenizer_new', model, (special ? DETOKENIZE_SPECIAL : 0) | (whole ? DETOKENIZE_WHOLE : 0));
+        this.handle = core.object('nb_detokenizer_new', model,
+            (special ? DETOKENIZE_SPECIAL : 0) | (whole ? DETOKENIZE_WHOLE : 0));
         this.capacity = 0; // the first text asks for room
         this.out = 0;
     }

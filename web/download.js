@@ -55,9 +55,9 @@ async function request(url, headers) {
         response = await fetch(url, { headers });
     } catch (error) {
         // a page is not told of an answer without CORS headers, and a 404 often has none: the file may just not be there
+        const inPage = typeof document === 'undefined' && 'importScripts' in globalThis;
         throw new AbsentError('NB_ERR_NETWORK', `cannot reach ${url}: ${reason(error)}. Check the address and the connection` +
-            `${typeof document === 'undefined' && 'importScripts' in globalThis ? ', and that the server allows this page (CORS)' : ''}`,
-        { cause: error });
+            (inPage ? ', and that the server allows this page (CORS)' : ''), { cause: error });
     }
     const { ok, status, body } = response;
     if (ok && body)
@@ -121,7 +121,8 @@ function startOf(url, response, told, from, known) {
         return 0; // some servers send the whole file, whatever they are asked for
     const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_NETWORK',
         `${url} was asked for ${from > 0 ? `its bytes from ${from} on` : 'the whole file'}, and answered with ${what}. ` +
-        'The server, or what stands between, does not give parts of files as it should: take the file from elsewhere, or download it first');
+        'The server, or what stands between, does not give parts of files as it should: take the file from elsewhere, or ' +
+            'download it first');
     if (told.multipart)
         throw refuse('several parts in one (multipart/byteranges)');
     if (told.encoded)
@@ -189,7 +190,8 @@ function opened(url, response, total, skip) {
             }
             return null;
         } catch (error) {
-            throw new NibbleError('NB_ERR_NETWORK', `the connection to ${url} broke: ${reason(error)}. Try again`, { cause: error });
+            throw new NibbleError('NB_ERR_NETWORK', `the connection to ${url} broke: ${reason(error)}. Try again`,
+                { cause: error });
         }
     };
     const next = async () => held.shift() ?? receive();

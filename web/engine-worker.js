@@ -1,8 +1,8 @@
 /**
- * The worker that a loaded model lives in: a page's, or a thread of Node's. What runs is one file, build/engine-worker.js, which
- * `make build` makes of this and all that it imports; it is told the addresses of nibble's other files. It takes requests, each with
- * an id, and answers `{ id, type: 'done' | 'error' }` once, with 'progress', 'piece' or 'pull' before that. An error is always
- * a NibbleError. Generations run one after another; the short requests are answered between two tokens.
+ * The worker that a loaded model lives in: a page's, or a thread of Node's. What runs is one file, build/engine-worker.js,
+ * which `make build` makes of this and all that it imports; it is told the addresses of nibble's other files. It takes
+ * requests, each with an id, and answers `{ id, type: 'done' | 'error' }` once, with 'progress', 'piece' or 'pull' before that.
+ * An error is always a NibbleError. Generations run one after another; the short requests are answered between two tokens.
  */
 import { Engine } from './engine.js';
 import { NibbleError, asNibbleError, toPlain } from './errors.js';
@@ -150,5 +150,6 @@ const queue = (id, run) => start(id, (job) => turn(() => run(job)));
  */
 function failure(error) {
     const trap = typeof WebAssembly === 'object' && error instanceof WebAssembly.RuntimeError;
-    return { error: toPlain(trap ? new NibbleError('NB_ERR_WORKER', `the engine stopped: ${error.message}`) : asNibbleError(error)), fatal: trap };
+    return { error: toPlain(trap ? new NibbleError('NB_ERR_WORKER', `the engine stopped: ${error.message}`)
+        : asNibbleError(error)), fatal: trap };
 }

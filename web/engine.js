@@ -32,7 +32,8 @@ const SAMPLER_WORDS = 9; // sizeof(nb_sampler_params) / 4
 
 /**
  * watch: hands on the port by which a thread of the pool tells of its death (see pool-worker.js).
- * @typedef {{ progress: (progress: Progress) => void, nextFromPort: () => Promise<Uint8Array | null>, watch: (port: MessagePort) => void }} LoadPort
+ * @typedef {{ progress: (progress: Progress) => void, nextFromPort: () => Promise<Uint8Array | null>,
+ *     watch: (port: MessagePort) => void }} LoadPort
  */
 
 /**
@@ -108,7 +109,8 @@ export class Engine {
             watch(port1);
             const name = `thread ${index} of ${this.threads}`;
             startWorker({ url, script: 'pool-worker', name }, resolve, reject)
-                .then((worker) => worker.post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 }, [port2]))
+                .then((worker) => worker.post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 },
+                    [port2]))
                 .catch(reject);
         })));
     }
@@ -216,7 +218,8 @@ export class Engine {
      */
     detokenize(tokens, special) {
         // an embedding may have more rows than the tokenizer has tokens, or fewer
-        this.checkTokens(tokens, Math.max(this.core.exports.nb_model_vocabulary(this.model), this.description.tokenizer?.size ?? 0));
+        this.checkTokens(tokens, Math.max(this.core.exports.nb_model_vocabulary(this.model),
+            this.description.tokenizer?.size ?? 0));
         const decoder = this.decoder(special, true);
         try {
             const text = tokens.map((token) => decoder.push(token)).join('') + decoder.flush();
@@ -241,7 +244,8 @@ export class Engine {
         if (this.userDefined)
             return this.userDefined;
         const size = this.description.tokenizer?.size ?? 0;
-        const tokens = Array.from({ length: size }, (_, token) => token).filter((token) => core.exports.nb_model_token_type(model, token) === TYPE_USER_DEFINED);
+        const tokens = Array.from({ length: size }, (_, token) => token).filter((token) =>
+            core.exports.nb_model_token_type(model, token) === TYPE_USER_DEFINED);
         return this.userDefined = tokens.map((token) => ({ token, name: this.detokenize([token], true) }));
     }
 
@@ -294,10 +298,13 @@ export class Engine {
         if (job.stopped && prompt.length === 0)
             return this.result('', [], 0, 'abort', options.seed ?? 0, { prompt: null, generate: null });
         if (prompt.length === 0)
-            throw new NibbleError('NB_ERR_ARGUMENT', 'the prompt is empty, and this model has no beginning token to start from');
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                'the prompt is empty, and this model has no beginning token to start from');
         if (prompt.length >= context)
-            throw new NibbleError('NB_ERR_CONTEXT', `the prompt has ${prompt.length} tokens, and the context holds ${context}, the answer included: ` +
-                'shorten it (in a chat, leave out the oldest messages), or load the model with a larger contextLength (--context)');
+            throw new NibbleError('NB_ERR_CONTEXT',
+                `the prompt has ${prompt.length} tokens, and the context holds ${context}, the answer included: ` +
+                'shorten it (in a chat, leave out the oldest messages), or load the model with a larger contextLength ' +
+                    '(--context)');
         const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
         let sampler = 0, prefix = 0;
         /** @type {Detokenizer | undefined} */
@@ -321,7 +328,8 @@ export class Engine {
      * Evaluates the prompt, and generates until the answer ends.
      * @param {Job} job
      * @param {number} promptTokens
-     * @param {{ sampler: number, prefix: number, output: Output }} means prefix: where the core reads and writes all tokens so far
+     * @param {{ sampler: number, prefix: number, output: Output }} means prefix: where the core reads and writes all tokens so
+     *     far
      * @returns {Promise<{ finishReason: Result['finishReason'], rates: { prompt: number | null, generate: number | null } }>}
      */
     async answer(job, promptTokens, { sampler, prefix, output }) {
@@ -370,7 +378,8 @@ export class Engine {
         return {
             text, tokens, promptTokens, finishReason, seed,
             build: /** @type {import('./index.d.ts').Build} */ (this.core.build), threads: this.threads,
-            timings: { loadMs: round(this.loadMs), promptTokensPerSecond: rates.prompt, generateTokensPerSecond: rates.generate },
+            timings: { loadMs: round(this.loadMs), promptTokensPerSecond: rates.prompt,
+                generateTokensPerSecond: rates.generate },
         };
     }
 
@@ -466,7 +475,8 @@ export class Engine {
         try {
             core.ints(out + 4 * size, tokens.length).set(tokens);
             for (let done = 0; ;) {
-                done = core.count('nb_session_embed', this.session, out + 4 * size, tokens.length, done, unpooled, POOLINGS[pooling], out);
+                done = core.count('nb_session_embed', this.session, out + 4 * size, tokens.length, done, unpooled,
+                    POOLINGS[pooling], out);
                 if (done === tokens.length)
                     return core.floats(out, size).slice();
                 if (slice.over())
@@ -496,8 +506,8 @@ export class Engine {
     }
 
     /**
-     * Tokens of a text, as many as sentence-transformers would feed: what a longer one has too much goes, but for the special tokens
-     * around it.
+     * Tokens of a text, as many as sentence-transformers would feed: what a longer one has too much goes, but for the special
+     * tokens around it.
      * @param {string} text
      */
     textTokens(text) {
@@ -529,7 +539,8 @@ export class Engine {
         const biases = Object.entries(options.logitBias).map(([token, bias]) => [Number(token), Number(bias)]);
         const size = core.exports.nb_model_vocabulary(model), unknown = biases.find(([token]) => token >= size);
         if (unknown)
-            throw new NibbleError('NB_ERR_ARGUMENT', `logitBias names token ${unknown[0]}; this model's tokens are the numbers 0 to ${size - 1}`);
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                `logitBias names token ${unknown[0]}; this model's tokens are the numbers 0 to ${size - 1}`);
         return core.borrow(4 * SAMPLER_WORDS + 8 * biases.length, (at) => {
             const params = new DataView(core.memory.buffer, at);
             params.setFloat32(0, options.temperature, true);
@@ -551,7 +562,8 @@ export class Engine {
 
     needSession() {
         if (!this.session)
-            throw new NibbleError('NB_ERR_STATE', 'only this file\'s header was loaded (headerOnly), so nothing can be computed: ' +
+            throw new NibbleError('NB_ERR_STATE',
+                'only this file\'s header was loaded (headerOnly), so nothing can be computed: ' +
                 'load it without headerOnly');
     }
 

@@ -47,9 +47,11 @@ export function asNibbleError(error) {
     const message = messageOf(error);
     // the engine's own words for it: an array buffer, a memory or a piece of code that there is no room for
     if (/** @type {any} */ (error)?.name === 'RangeError' && /memory|alloc/i.test(message))
-        return new NibbleError('NB_ERR_MEMORY', `there is not enough memory (${message}): close other pages or programs, or load a smaller model`,
+        return new NibbleError('NB_ERR_MEMORY',
+            `there is not enough memory (${message}): close other pages or programs, or load a smaller model`,
             { cause: error });
-    return new NibbleError('NB_ERR_WORKER', `nibble failed unexpectedly: ${message}. Please report it with this message`, { cause: error });
+    return new NibbleError('NB_ERR_WORKER', `nibble failed unexpectedly: ${message}. Please report it with this message`,
+        { cause: error });
 }
 
 /** @param {unknown} error of any realm */
@@ -69,7 +71,8 @@ const DEEPEST = 4;
 export function toPlain(error, depth = 0) {
     const { name, code, cause } = /** @type {any} */ (error) ?? {};
     return {
-        name: typeof name === 'string' ? name : 'Error', message: messageOf(error), code: typeof code === 'string' ? code : undefined,
+        name: typeof name === 'string' ? name : 'Error', message: messageOf(error),
+        code: typeof code === 'string' ? code : undefined,
         cause: cause === undefined || depth === DEEPEST ? undefined : toPlain(cause, depth + 1),
     };
 }

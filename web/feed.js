@@ -41,6 +41,7 @@ export function feedSink(core, kind, handle, tick) {
  */
 export function explained(error, sink, name) {
     const head = sink.head.subarray(0, sink.loaded);
-    const what = error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED)$/.test(error.code) && head.length > 0 && recognize(head, !name);
+    const what = error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED)$/.test(error.code) && head.length > 0 &&
+        recognize(head, !name);
     return what ? new NibbleError('NB_ERR_FORMAT', name ? `${name}: ${what}` : what, { cause: error }) : error;
 }

@@ -16,7 +16,10 @@ import { readWhole } from './stream.js';
  * @typedef {{ name: string, source: Single, absent?: (error?: unknown) => Promise<null>, unless?: string }} NamedSource
  */
 
-/** A place that files are taken from by name; null: it has none of that name. @typedef {(name: string) => Promise<Single | null>} Place */
+/**
+ * A place that files are taken from by name; null: it has none of that name.
+ * @typedef {(name: string) => Promise<Single | null>} Place
+ */
 
 /** What the core wants of a folder beside the weights; all but the first may be absent. */
 const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json',
@@ -31,10 +34,11 @@ const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
 const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/i;
 
 /**
- * Files of weights that lie beside a model and are none: projectors of images, adapters, vocabularies, importance matrices (after
- * which some models are named, too).
+ * Files of weights that lie beside a model and are none: projectors of images, adapters, vocabularies, importance matrices
+ * (after which some models are named, too).
  */
-const COMPANIONS = ['mmproj', 'lora|adapters?', 'vocab', 'imatrix'].map((words) => new RegExp(`(^|[^a-z])(${words})([^a-z]|$)`, 'i'));
+const COMPANIONS = ['mmproj', 'lora|adapters?', 'vocab', 'imatrix'].map((words) =>
+    new RegExp(`(^|[^a-z])(${words})([^a-z]|$)`, 'i'));
 
 /**
  * Hidden files, and what macOS adds for each file that it copies or packs ("._model.gguf"), are none of the model's.
@@ -66,8 +70,10 @@ export const isWeights = ({ name }) => !/\.(json|jinja|model)$/.test(name);
  * @param {string} text
  */
 export function hubUrl(text) {
-    const [, owner, repo, revision, rest = ''] = /^hf:(?:\/\/)?([\w.-]+)\/([\w.-]+)(?:@([^/]+))?(\/[^?]*)?(?:\?.*)?$/.exec(text) ?? [];
-    const refuse = (/** @type {string} */ why) => new NibbleError('NB_ERR_ARGUMENT', `${text} is no address of the hub: ${why}`);
+    const [, owner, repo, revision, rest = ''] = /^hf:(?:\/\/)?([\w.-]+)\/([\w.-]+)(?:@([^/]+))?(\/[^?]*)?(?:\?.*)?$/.exec(
+        text) ?? [];
+    const refuse = (/** @type {string} */ why) => new NibbleError('NB_ERR_ARGUMENT',
+        `${text} is no address of the hub: ${why}`);
     if (!owner)
         throw refuse('it should look like hf:owner/repo, or hf:owner/repo/file.gguf');
     const names = rest.replace(/^\/|\/+$/g, '').split('/').map(decoded);
@@ -77,7 +83,8 @@ export function hubUrl(text) {
     if ([owner, repo, ...[at, ...path].flatMap((part) => part.split(/[/\\]/))].some((part) => /^\.*$/.test(part)))
         throw refuse('it has a part that is empty or only dots');
     const isFolder = path.length === 0 || rest.endsWith('/');
-    return `https://huggingface.co/${owner}/${repo}/resolve/${[at, ...path].map(encodeURIComponent).join('/')}${isFolder ? '/' : ''}`;
+    const whole = [at, ...path].map(encodeURIComponent).join('/');
+    return `https://huggingface.co/${owner}/${repo}/resolve/${whole}${isFolder ? '/' : ''}`;
 }
 
 /**
@@ -95,7 +102,8 @@ export async function severalFiles(source) {
             const { pathname } = new URL(source.url);
             const sibling = (/** @type {string} */ name) => {
                 const url = new URL(source.url);
-                url.pathname = pathname.slice(0, pathname.lastIndexOf('/') + 1) + name.split('/').map(encodeURIComponent).join('/');
+                url.pathname = pathname.slice(0, pathname.lastIndexOf('/') + 1) +
+                    name.split('/').map(encodeURIComponent).join('/');
                 return /** @type {Single} */ ({ kind: 'url', url: url.href });
             };
             if (pathname.endsWith('/'))
@@ -133,7 +141,8 @@ function finder(names, where) {
             return wanted;
         const [found, other] = names.filter((name) => plain(name) === plain(wanted));
         if (other)
-            throw new NibbleError('NB_ERR_ARGUMENT', `both ${found} and ${other} in ${where} could be ${wanted}; leave one of them`);
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                `both ${found} and ${other} in ${where} could be ${wanted}; leave one of them`);
         return found;
     };
 }
@@ -142,8 +151,10 @@ function finder(names, where) {
 async function ofPath(path) {
     const { readdir, realpath, stat } = await nodeModule('fs/promises');
     const { basename, dirname, join } = await nodeModule('path');
-    const at = (/** @type {string} */ folder) => (/** @type {string} */ name) => /** @type {Single} */ ({ kind: 'path', path: join(folder, name) });
-    const isFolder = await stat(path).then((found) => found.isDirectory(), () => false); // what is wrong with it, opening it says
+    const at = (/** @type {string} */ folder) => (/** @type {string} */ name) =>
+        /** @type {Single} */ ({ kind: 'path', path: join(folder, name) });
+    // what is wrong with it, opening it says
+    const isFolder = await stat(path).then((found) => found.isDirectory(), () => false);
     if (!isFolder) {
         // a link may have any name; the parts lie beside what it leads to
         const real = partNames(basename(path)) ? path : await realpath(path).catch(() => path);
@@ -152,7 +163,8 @@ async function ofPath(path) {
         return parts && parts.map((name) => ({ name, source: at(dirname(real))(find(name) ?? name) }));
     }
     const entries = await readdir(path, { withFileTypes: true }).catch((error) => {
-        throw new NibbleError('NB_ERR_FILE', `cannot read the folder ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
+        throw new NibbleError('NB_ERR_FILE',
+            `cannot read the folder ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
     });
     const names = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
     const where = `the folder ${path}`;
@@ -166,8 +178,8 @@ async function ofPath(path) {
 const lastOf = (path) => /(\d+_[A-Za-z]+\/)?[^/]*$/.exec(path)?.[0] ?? path;
 
 /**
- * Names are paths. What does not lie in the folder of the weights, or of modules.json, is none of the model's in a folder that was
- * chosen as a whole; a file that was given by its own address (loose) counts by its name alone.
+ * Names are paths. What does not lie in the folder of the weights, or of modules.json, is none of the model's in a folder that
+ * was chosen as a whole; a file that was given by its own address (loose) counts by its name alone.
  * @param {{ name: string, source: Single, loose?: boolean }[]} all
  * @returns {Promise<NamedSource[]>}
  */
@@ -231,7 +243,8 @@ async function ofNames(all, at, where) {
         return found === undefined ? null : at(found);
     };
     const modules = await modulesOf(place, where), root = rootOf(modules);
-    const own = names.filter((name) => name.startsWith(root)).map((name) => name.slice(root.length)).filter((name) => !name.includes('/'));
+    const own = names.filter((name) => name.startsWith(root)).map((name) => name.slice(root.length)).filter((name) =>
+        !name.includes('/'));
     const has = (/** @type {string} */ name) => find(root + name) !== undefined;
     const complete = (/** @type {string[]} */ wanted) => {
         const lacking = wanted.find((name) => !has(name));
@@ -248,15 +261,19 @@ async function ofNames(all, at, where) {
         return Promise.all(wanted.map(async (name) => ({ name, source: /** @type {Single} */ (await place(root + name)) })));
     }
     if (tensors.length === 0)
-        throw new NibbleError('NB_ERR_FILE', `there is no model in ${where}: neither *.gguf nor *.safetensors${
-            names.some((name) => /\.(bin|pth?)$/i.test(name)) ? '. (PyTorch\'s .bin and .pt files are not read: take the safetensors version.)' : ''}`);
+        throw new NibbleError('NB_ERR_FILE', `there is no model in ${where}: neither *.gguf nor *.safetensors` +
+            (names.some((name) => /\.(bin|pth?)$/i.test(name))
+                ? '. (PyTorch\'s .bin and .pt files are not read: take the safetensors version.)' : ''));
     const sharded = tensors.find((name) => partNames(name, 'safetensors'));
     const weights = has(WHOLE) ? [WHOLE] // as transformers does, whatever else there is
         : has(INDEX) ? undefined : sharded ? complete(/** @type {string[]} */ (partNames(sharded, 'safetensors'))) : tensors;
     return ofFolder(place, where, false, weights);
 }
 
-/** Where the transformer's own files lie: in the folder itself, but for models of long ago. @param {import('./sentence.js').Module[]} modules */
+/**
+ * Where the transformer's own files lie: in the folder itself, but for models of long ago.
+ * @param {import('./sentence.js').Module[]} modules
+ */
 const rootOf = (modules) => (modules[0]?.path ? `${modules[0].path}/` : '');
 
 /**
@@ -307,7 +324,8 @@ async function noConfig(url, error) {
     const found = await ggufsListed(url);
     const what = error instanceof Error ? error.message : `${DOCUMENTS[0]} in ${url} is empty or a web page`;
     const instead = found.length > 0 ? `This one has GGUF files (${found.join(', ')})` : 'If this one has GGUF files';
-    throw new NibbleError('NB_ERR_NETWORK', `${what}. A folder of safetensors files has a ${DOCUMENTS[0]}. ${instead}: name one of them, ` +
+    throw new NibbleError('NB_ERR_NETWORK',
+        `${what}. A folder of safetensors files has a ${DOCUMENTS[0]}. ${instead}: name one of them, ` +
         `as ${url}${found[0] ?? 'NAME.gguf'}`, { cause: error });
 }
 
@@ -348,5 +366,6 @@ async function shardNames(place, where) {
     } catch {
         // said below
     }
-    throw new NibbleError('NB_ERR_FORMAT', `${INDEX} in ${where} is damaged: it should have a weight_map of tensors to files; download it again`);
+    throw new NibbleError('NB_ERR_FORMAT',
+        `${INDEX} in ${where} is damaged: it should have a weight_map of tensors to files; download it again`);
 }

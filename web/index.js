@@ -30,7 +30,8 @@ export async function load(source, options = {}) {
     if (onProgress !== undefined && typeof onProgress !== 'function')
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): onProgress must be a function');
     if (checked.doubleQuant && !/^(nf4|fp4)$/.test(checked.quantize ?? ''))
-        throw new NibbleError('NB_ERR_ARGUMENT', 'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs quantize ' +
+        throw new NibbleError('NB_ERR_ARGUMENT',
+            'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs quantize ' +
             '(--quantize) nf4 or fp4 beside it');
     /** @type {Link | undefined} */
     let link;
@@ -130,7 +131,8 @@ class Model {
     /** @type {import('./index.d.ts').Model['applyTemplate']} */
     async applyTemplate(messages, options) {
         const { checked, signal } = checkRequest('applyTemplate()', TEMPLATE_OPTIONS, options);
-        return this.#link.request({ type: 'template', messages: checkMessages(messages, 'applyTemplate()'), options: checked }, undefined, signal);
+        return this.#link.request({ type: 'template', messages: checkMessages(messages, 'applyTemplate()'), options: checked },
+            undefined, signal);
     }
 
     /**
@@ -142,7 +144,8 @@ class Model {
     #generate(what, input, table, options) {
         const { checked, signal } = checkRequest(`${what}()`, table, options);
         if (what === 'chat' && checked.special)
-            throw new NibbleError('NB_ERR_ARGUMENT', 'chat(): special is an option of complete(); in a chat only the template writes special tokens');
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                'chat(): special is an option of complete(); in a chat only the template writes special tokens');
         return new Generation(this.#link, { type: 'generate', what, input, options: checked }, signal);
     }
 
@@ -184,11 +187,14 @@ class Model {
         const { checked, signal } = checkRequest('embed()', EMBED_OPTIONS, options);
         const { prompt, promptName } = checked;
         if (!text && (prompt !== undefined || promptName !== undefined))
-            throw new NibbleError('NB_ERR_ARGUMENT', `embed(): ${prompt === undefined ? 'promptName' : 'prompt'} goes with an input that is a text, ` +
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                `embed(): ${prompt === undefined ? 'promptName' : 'prompt'} goes with an input that is a text, ` +
                 'and the input is token ids');
         if (prompt !== undefined && promptName !== undefined)
-            throw new NibbleError('NB_ERR_ARGUMENT', 'embed(): prompt and promptName are two ways to say one thing; give one of them');
-        return this.#link.request({ type: 'embed', input: text ? input : Array.from(input), options: checked }, undefined, signal);
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                'embed(): prompt and promptName are two ways to say one thing; give one of them');
+        return this.#link.request({ type: 'embed', input: text ? input : Array.from(input), options: checked }, undefined,
+            signal);
     }
 
     /** @type {import('./index.d.ts').Model['dispose']} */
@@ -330,7 +336,10 @@ class Link {
     static PATIENCE_MS = 2000;
 
     nextId = 1;
-    /** @type {Map<number, { resolve: (value: any) => void, reject: (error: unknown) => void, listener?: (message: any) => void }>} */
+    /**
+     * @type {Map<number, { resolve: (value: any) => void, reject: (error: unknown) => void,
+     *     listener?: (message: any) => void }>}
+     */
     #pending = new Map();
     /** @type {WorkerHandle | undefined} */
     #worker;
@@ -343,15 +352,18 @@ class Link {
     /** @param {string} url of the worker's script */
     static async open(url) {
         const link = new Link();
-        link.#worker = await startWorker({ url, script: 'engine-worker', name: 'worker' }, (message) => link.#receive(message), (error) => link.close(error));
+        link.#worker = await startWorker({ url, script: 'engine-worker', name: 'worker' }, (message) => link.#receive(message),
+            (error) => link.close(error));
         link.#worker.keepAlive(false);
         return link;
     }
 
     /**
-     * Settles in any case: by the answer, by what the listener throws, by close(), by the signal, or at once if the message cannot be sent.
+     * Settles in any case: by the answer, by what the listener throws, by close(), by the signal, or at once if the message
+     * cannot be sent.
      * @param {object} message
-     * @param {(message: any) => unknown} [listener] gets what comes before the answer; if it throws or rejects, so does the request
+     * @param {(message: any) => unknown} [listener] gets what comes before the answer; if it throws or rejects, so does the
+     *     request
      * @param {AbortSignal} [signal] ends it here and now, whatever the worker is doing, and in the worker as soon as that looks
      * @returns {Promise<any>}
      */
@@ -372,7 +384,8 @@ class Link {
             try {
                 this.#worker?.post({ ...message, id });
             } catch (error) {
-                this.#settle(id)?.reject(new NibbleError('NB_ERR_ARGUMENT', 'what was passed holds something that cannot be sent to the worker, such as ' +
+                this.#settle(id)?.reject(new NibbleError('NB_ERR_ARGUMENT',
+                    'what was passed holds something that cannot be sent to the worker, such as ' +
                     `a function or a proxy: ${messageOf(error)}`, { cause: error }));
             }
         }).finally(() => signal?.removeEventListener('abort', abort));
@@ -482,17 +495,20 @@ async function describeSource(source) {
     }
     // by what they can do: in a test of pages, or beside an iframe, they are of another realm
     if (isBlob(source))
-        return isNode ? { plain: { kind: 'port', total: source.size }, chunks: ofBlob(source) } : { plain: { kind: 'blob', blob: source } };
+        return isNode ? { plain: { kind: 'port', total: source.size }, chunks: ofBlob(source) }
+            : { plain: { kind: 'blob', blob: source } };
     if (typeof (/** @type {any} */ (source)?.getReader) === 'function')
         return { plain: { kind: 'port', total: 0 }, chunks: ofStream(/** @type {ReadableStream<Uint8Array>} */ (source)) };
     if (isBytes(source))
         return { plain: { kind: 'port', total: source.length }, chunks: { pieces: slices(source), cancel: () => {} } };
-    throw new NibbleError('NB_ERR_ARGUMENT', 'load(): the source must be a URL, a File or Blob, an array of those, a ReadableStream of ' +
+    throw new NibbleError('NB_ERR_ARGUMENT',
+        'load(): the source must be a URL, a File or Blob, an array of those, a ReadableStream of ' +
         `bytes, a Uint8Array${isNode ? ', or a path' : ''}`);
 }
 
 /** @param {any} value @returns {value is Blob} */
-const isBlob = (value) => typeof value?.size === 'number' && typeof value.slice === 'function' && typeof value.type === 'string';
+const isBlob = (value) => typeof value?.size === 'number' && typeof value.slice === 'function' &&
+    typeof value.type === 'string';
 
 /** @param {unknown} value @returns {value is Uint8Array} */
 const isBytes = (value) => ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]';
@@ -502,7 +518,8 @@ async function pathOf(url) {
     try {
         return (await nodeModule('url')).fileURLToPath(url);
     } catch (error) {
-        throw new NibbleError('NB_ERR_ARGUMENT', `load(): ${url} is no address of a file here: ${messageOf(error)}`, { cause: error });
+        throw new NibbleError('NB_ERR_ARGUMENT', `load(): ${url} is no address of a file here: ${messageOf(error)}`,
+            { cause: error });
     }
 }
 
@@ -515,7 +532,8 @@ async function describeFile(source) {
     if (isBlob(source)) {
         const { name, webkitRelativePath } = /** @type {Partial<File>} */ (source);
         if (typeof name !== 'string')
-            throw new NibbleError('NB_ERR_ARGUMENT', 'load(): of several files each must be a File, whose name says what it is; a Blob has none');
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                'load(): of several files each must be a File, whose name says what it is; a Blob has none');
         return { name: webkitRelativePath || name, source: { kind: 'blob', blob: isNode ? await nodeBlob(source) : source } };
     }
     const { plain } = await describeSource(/** @type {import('./index.d.ts').Source} */ (source));
@@ -531,7 +549,8 @@ async function describeFile(source) {
  */
 async function nodeBlob(blob) {
     const { Blob: NodeBlob } = await nodeModule('buffer');
-    return /** @type {Blob} */ (/** @type {unknown} */ (blob instanceof NodeBlob ? blob.slice() : new NodeBlob([await bytesOf(blob)])));
+    return /** @type {Blob} */ (/** @type {unknown} */ (blob instanceof NodeBlob
+        ? blob.slice() : new NodeBlob([await bytesOf(blob)])));
 }
 
 /**
@@ -572,7 +591,8 @@ function ofStream(stream) {
     try {
         reader = stream.getReader();
     } catch (error) {
-        throw new NibbleError('NB_ERR_ARGUMENT', `load(): the stream is locked, as somebody reads it already (${messageOf(error)})`, { cause: error });
+        throw new NibbleError('NB_ERR_ARGUMENT',
+            `load(): the stream is locked, as somebody reads it already (${messageOf(error)})`, { cause: error });
     }
     async function* pieces() {
         for (;;) {

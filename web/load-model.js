@@ -24,7 +24,8 @@ export const DEFAULT_CONTEXT = 4096;
 export async function openModel(source, options, nextFromPort) {
     const several = await severalFiles(source);
     if (several && (several.length > 1 || options.quantize || !/\.gguf$/i.test(several[0].name)))
-        return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) })), options);
+        return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) })),
+            options);
     const single = /** @type {import('./stream.js').Single} */ (several ? several[0].source : source);
     if (options.quantize) {
         const open = source.kind === 'port' ? twice(source.total, nextFromPort) : await reopening(single);
@@ -44,7 +45,8 @@ export async function loadModel({ core, pool }, source, { headerOnly, contextLen
     const { exports } = core;
     const loader = core.object('nb_loader_new', source.total, headerOnly ? LOAD_HEADER : LOAD_ALL);
     if (!headerOnly) // a context that does not fit is told before the weights are fetched
-        exports.nb_loader_expect(loader, pool, contextLength ?? DEFAULT_CONTEXT, contextLength === undefined ? 1 : 0, KV_TYPES[kvType]);
+        exports.nb_loader_expect(loader, pool, contextLength ?? DEFAULT_CONTEXT, contextLength === undefined ? 1 : 0,
+            KV_TYPES[kvType]);
     const meter = new Meter(report);
     const total = () => source.total || exports.nb_loader_total(loader);
     const sink = feedSink(core, 'nb_loader', loader, () => meter.tick(sink.loaded, total()));

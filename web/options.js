@@ -29,7 +29,8 @@ export const LOAD_OPTIONS = {
     },
     kvType: {
         flag: 'kv-type', type: 'choice', choices: ['i16', 'f16', 'f32', 'q8_0'], default: 'i16', value: 'TYPE',
-        help: 'number format of the attention cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, f16 and f32 are slower',
+        help: 'number format of the attention cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, f16 ' +
+            'and f32 are slower',
     },
     precision: {
         flag: 'precision', type: 'choice', choices: ['exact', 'fast'], default: 'exact', value: 'NAME',
@@ -39,7 +40,8 @@ export const LOAD_OPTIONS = {
         flag: 'quantize', type: 'choice', value: 'NAME',
         choices: ['nf4', 'fp4', 'int8', 'q8_0', 'q6_k', 'q5_k_m', 'q5_k_s', 'q5_1', 'q5_0', 'q4_k_m', 'q4_k_s', 'q4_1', 'q4_0',
             'iq4_nl', 'q3_k_l', 'q3_k_m', 'q3_k_s', 'q2_k', 'f16', 'bf16'],
-        help: 'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the others as llama.cpp does',
+        help: 'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the others as ' +
+            'llama.cpp does',
     },
     doubleQuant: {
         flag: 'double-quant', type: 'switch', default: false,
@@ -91,7 +93,8 @@ export const GENERATE_OPTIONS = {
     },
     seed: {
         flag: 'seed', type: 'integer', modulo: 2 ** 32, value: 'S',
-        help: 'any whole number, taken modulo 2^32: the same seed gives the same answer (default: a new one each time; the result tells it)',
+        help: 'any whole number, taken modulo 2^32: the same seed gives the same answer (default: a new one each time; the ' +
+            'result tells it)',
     },
     stop: {
         flag: 'stop', type: 'texts', default: [], value: 'TEXT',
@@ -127,7 +130,8 @@ export const TEMPLATE_OPTIONS = {
     },
     templateVariables: {
         flag: 'variables', type: 'object', default: {}, value: 'JSON',
-        help: 'further variables of the chat template, such as {"enable_thinking": false}: a JSON object, or a file that holds one',
+        help: 'further variables of the chat template, such as {"enable_thinking": false}: a JSON object, or a file that ' +
+            'holds one',
     },
 };
 
@@ -232,7 +236,8 @@ export function checkOption(name, option, value) {
                 throw refuse(`${name} must be an object like { "123": -5 }, or a Map: token id to bias, not ${show(value)}`);
             /** @type {[unknown, unknown][]} */
             const entries = isMap ? [...value] : Object.entries(value);
-            const pairs = entries.map(([token, bias]) => /** @type {[number, unknown]} */ ([token === '' ? NaN : Number(token), bias]));
+            const pairs = entries.map(([token, bias]) => /** @type {[number, unknown]} */ ([token === '' ? NaN : Number(token),
+                bias]));
             for (const [token, bias] of pairs) {
                 if (!Number.isInteger(token) || token < 0)
                     throw refuse(`${name} has ${show(token)} where a token id is expected`);

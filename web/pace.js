@@ -1,8 +1,8 @@
 /** When the engine lets messages in, and how many tokens it makes until then. */
 import { breathe } from './platform.js';
 
-/** How long, in ms, the engine works before it looks for messages, and text waits before it is sent: about two frames, for doing
- * so takes 0.2 ms. */
+/** How long, in ms, the engine works before it looks for messages, and text waits before it is sent: about two frames, for
+ * doing so takes 0.2 ms. */
 export const SLICE = 30;
 
 /** Tokens of one call where the clock has told nothing yet. */
@@ -29,8 +29,8 @@ export class Slice {
 
 /**
  * How many tokens to ask the core for. A call makes what the slice has time for: JavaScript's caches are cold after it. Some
- * browsers round their clock to as much as 100 ms, so a token's time is only known once the clock has moved; until then the calls
- * grow slowly, and messages are let in after each.
+ * browsers round their clock to as much as 100 ms, so a token's time is only known once the clock has moved; until then the
+ * calls grow slowly, and messages are let in after each.
  */
 export class Pace {
     /** ms that one token takes; 0: unknown */
@@ -46,7 +46,8 @@ export class Pace {
 
     /** Tokens of the next call. */
     next() {
-        return this.each > 0 ? Math.max(1, Math.round(this.slice.left() / this.each)) : Math.max(1, Math.min(UNTIMED, 2 * this.#made));
+        return this.each > 0 ? Math.max(1, Math.round(this.slice.left() / this.each))
+            : Math.max(1, Math.min(UNTIMED, 2 * this.#made));
     }
 
     /**

@@ -1,8 +1,8 @@
 /** The few things that a page and Node spell differently. Everything else in web/ is the same code in both. */
 
 /**
- * Whether this is Node, or what is like it (Deno, Bun). A property of `process` alone does not tell: pages have shims of it, and a
- * window of Electron or NW.js has Node's own process, but the scripts, workers and addresses of a page.
+ * Whether this is Node, or what is like it (Deno, Bun). A property of `process` alone does not tell: pages have shims of it,
+ * and a window of Electron or NW.js has Node's own process, but the scripts, workers and addresses of a page.
  */
 export const isNode = (() => {
     const { process } = /** @type {any} */ (globalThis);
@@ -24,7 +24,8 @@ export async function nodeModule(name) {
 
 /**
  * @typedef {{ 'fs/promises': typeof import('node:fs/promises'), os: typeof import('node:os'), path: typeof import('node:path'),
- *     url: typeof import('node:url'), buffer: typeof import('node:buffer'), worker_threads: typeof import('node:worker_threads') }} NodeModules
+ *     url: typeof import('node:url'), buffer: typeof import('node:buffer'), worker_threads: typeof
+ *     import('node:worker_threads') }} NodeModules
  */
 
 /**
@@ -96,8 +97,8 @@ export async function usefulThreads(asked) {
 }
 
 /**
- * Runs a script of nibble's once, and gives what it hands over. It is no module: bundlers drop exports that nobody imports, and Node
- * takes a bundler's copy for CommonJS.
+ * Runs a script of nibble's once, and gives what it hands over. It is no module: bundlers drop exports that nobody imports, and
+ * Node takes a bundler's copy for CommonJS.
  * @param {string} url
  * @param {string} name see tools/bundle.js
  * @returns {Promise<any>}

@@ -13,8 +13,8 @@ import { listen } from './platform.js';
  * @property {number} index of this worker: 1 ... threads-1
  * @property {number} stack nb_pool_stack(pool, index), asked of the engine's instance: until __stack_pointer is set,
  *     a call in this one would write over the engine's stack
- * @property {MessagePort} alarm where to tell of this worker's death: the thread that called load(). The engine cannot be told: it may
- *     be inside WebAssembly, waiting for what this worker was doing
+ * @property {MessagePort} alarm where to tell of this worker's death: the thread that called load(). The engine cannot be told:
+ *     it may be inside WebAssembly, waiting for what this worker was doing
  */
 
 const post = listen('pool-worker', async (/** @type {Join} */ { module, memory, pool, index, stack, alarm }) => {

@@ -11,7 +11,8 @@ import { readWhole } from './stream.js';
 const LIST = 'modules.json', MODEL = 'config_sentence_transformers.json';
 
 /** The transformer module's own file, and how earlier versions called it. The core knows the first name. */
-const TRANSFORMER = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet'].map((name) => `sentence_${name}_config.json`);
+const TRANSFORMER = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet'].map((name) =>
+    `sentence_${name}_config.json`);
 
 /** Those that have weights of their own. */
 const WEIGHTY = /\.(Dense|LayerNorm)$/;
@@ -31,13 +32,15 @@ export async function modulesOf(place, where) {
         return [];
     try {
         const modules = JSON.parse(text);
-        if (modules.every((/** @type {any} */ { path, type }) => typeof type === 'string' && /^([^/\\]+(\/[^/\\]+)*)?$/.test(path)
+        if (modules.every((/** @type {any} */ { path, type }) =>
+            typeof type === 'string' && /^([^/\\]+(\/[^/\\]+)*)?$/.test(path)
             && !path.split('/').includes('..')))
             return modules;
     } catch {
         // said below
     }
-    throw new NibbleError('NB_ERR_FORMAT', `${LIST} in ${where} is damaged: it should list modules, each with a type, and a path within the folder; ` +
+    throw new NibbleError('NB_ERR_FORMAT',
+        `${LIST} in ${where} is damaged: it should list modules, each with a type, and a path within the folder; ` +
         'download it again');
 }
 
@@ -57,7 +60,8 @@ export async function moduleFiles(place, modules, where, blind) {
         if (source)
             files.push({ name, source, ...mayLack(blind && optional) });
         else if (!optional)
-            throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: ${LIST} names its folder. (PyTorch's .bin files are not read.)`);
+            throw new NibbleError('NB_ERR_FILE',
+                `${name} is missing in ${where}: ${LIST} names its folder. (PyTorch's .bin files are not read.)`);
     };
     await add(LIST);
     await add(MODEL);

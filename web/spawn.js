@@ -4,8 +4,8 @@
  *     starting --'started'--> running --(terminate, a crash, a fatal message)--> over
  *         \--(no such script, another script, forbidden, an exception, silence)--> over
  *
- * However a worker fails, its owner hears of it: by an exception of startWorker(), or later by `onEnd`. Where one does not start, a
- * page is told next to nothing: the rest of this file finds out why, and says what to do.
+ * However a worker fails, its owner hears of it: by an exception of startWorker(), or later by `onEnd`. Where one does not
+ * start, a page is told next to nothing: the rest of this file finds out why, and says what to do.
  */
 import { NibbleError, fromPlain, messageOf } from './errors.js';
 import { isNode, nodeModule } from './platform.js';
@@ -13,7 +13,10 @@ import { isNode, nodeModule } from './platform.js';
 /** For a page that asks for Trusted Types: the name of the policy that makes nibble's addresses trusted ones. */
 const POLICY = 'nibble-llm';
 
-/** ms: without a word from a worker, until its script is looked for; for that; and after it was found, until the worker counts as dead. */
+/**
+ * ms: without a word from a worker, until its script is looked for; for that; and after it was found, until the worker counts
+ * as dead.
+ */
 export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
 
 /**
@@ -34,7 +37,8 @@ export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
 /**
  * What a worker of Node or of a page tells: a message, or that it failed. explain: why it does not start, in words.
  * @typedef {{ receive: (message: any) => void, fail: (message: string, cause?: unknown) => void }} Hooks
- * @typedef {WorkerHandle & { explain: (message: string) => Promise<string>, probe: () => Promise<string | undefined>, settle: () => void }} Spawned
+ * @typedef {WorkerHandle & { explain: (message: string) => Promise<string>, probe: () => Promise<string | undefined>,
+ *     settle: () => void }} Spawned
  */
 
 /**
@@ -54,7 +58,8 @@ export async function startWorker(wanted, onMessage, onEnd) {
         clearTimeout(timer);
         worker.settle();
     };
-    const fail = async (/** @type {string} */ message, /** @type {unknown} */ cause = message ? new Error(message) : undefined) => {
+    const fail = async (/** @type {string} */ message,
+            /** @type {unknown} */ cause = message ? new Error(message) : undefined) => {
         const before = state;
         if (before === 'over')
             return;
@@ -78,7 +83,8 @@ export async function startWorker(wanted, onMessage, onEnd) {
         }
     };
     const worker = await (isNode ? nodeWorker : webWorker)(wanted, { receive, fail });
-    // Nothing tells of a script that loads, runs, and is not nibble's. A slow network is no reason to give up: the script is fetched first.
+    // Nothing tells of a script that loads, runs, and is not nibble's. A slow network is no reason to give up: the script is
+    // fetched first.
     timer = setTimeout(async () => {
         const problem = await worker.probe();
         if (state !== 'starting')
@@ -144,7 +150,8 @@ async function nodeWorker(wanted, { receive, fail }) {
         post: (message, transfer = []) => worker.postMessage(message, /** @type {any} */ (transfer)),
         terminate: () => void worker.terminate(),
         keepAlive: (alive) => (alive ? worker.ref() : worker.unref()),
-        explain: async (message) => `${url}: ${message}. In a checkout run make build; in a bundle leave nibble-llm out ("external"), or pass ` +
+        explain: async (message) =>
+            `${url}: ${message}. In a checkout run make build; in a bundle leave nibble-llm out ("external"), or pass ` +
             `${optionOf(wanted)} to load()`,
         probe: async () => undefined,
         settle: () => {},
@@ -158,7 +165,8 @@ async function nodeWorker(wanted, { receive, fail }) {
  */
 async function webWorker(wanted, { receive, fail }) {
     if (typeof Worker !== 'function')
-        throw new NibbleError('NB_ERR_ENGINE', `nibble computes in a worker, and ${scopeName()} has no Worker to start one with: call load() in a ` +
+        throw new NibbleError('NB_ERR_ENGINE',
+            `nibble computes in a worker, and ${scopeName()} has no Worker to start one with: call load() in a ` +
             'page or in a worker of a page, and send messages from there');
     const { url, name } = wanted;
     const violations = watchPolicy();
@@ -197,21 +205,25 @@ async function webWorker(wanted, { receive, fail }) {
 /** What the script would run in, which has no workers of its own. */
 function scopeName() {
     const kind = Object.prototype.toString.call(globalThis).slice(8, -1);
-    return kind === 'SharedWorkerGlobalScope' ? 'a shared worker' : kind === 'ServiceWorkerGlobalScope' ? 'a service worker' : 'this engine';
+    return kind === 'SharedWorkerGlobalScope' ? 'a shared worker'
+        : kind === 'ServiceWorkerGlobalScope' ? 'a service worker' : 'this engine';
 }
 
 /** Whether this is a page without an origin, as a sandboxed frame is: Chrome runs no module worker there. */
 const isOpaque = () => globalThis.origin === 'null' && globalThis.location?.protocol !== 'file:';
 
 /**
- * What to give `new Worker`, which takes scripts of the page's own origin only: of another origin, a script of one line that imports it.
+ * What to give `new Worker`, which takes scripts of the page's own origin only: of another origin, a script of one line that
+ * imports it.
  * @param {string} url
  */
 function scriptFor(url) {
     const { protocol, host, origin } = new URL(url);
-    const own = origin === 'null' ? protocol === globalThis.location?.protocol && host === globalThis.location?.host : origin === globalThis.origin;
+    const own = origin === 'null' ? protocol === globalThis.location?.protocol && host === globalThis.location?.host
+        : origin === globalThis.origin;
     return own || protocol === 'blob:' ? url
-        : URL.createObjectURL(new Blob([isOpaque() ? `importScripts(${JSON.stringify(url)});` : `import ${JSON.stringify(url)};`],
+        : URL.createObjectURL(new Blob([isOpaque() ? `importScripts(${JSON.stringify(url)});`
+            : `import ${JSON.stringify(url)};`],
             { type: 'text/javascript' }));
 }
 
@@ -219,7 +231,8 @@ function scriptFor(url) {
 let policy;
 
 /**
- * The address as a TrustedScriptURL where a page asks for such; only addresses that load() was given, or nibble's own, come here.
+ * The address as a TrustedScriptURL where a page asks for such; only addresses that load() was given, or nibble's own, come
+ * here.
  * @param {string} url
  */
 function trusted(url) {
@@ -254,21 +267,23 @@ function watchPolicy() {
 async function whyNot(wanted, script, violations, message) {
     const { url } = wanted;
     if (/TrustedScriptURL|Trusted ?Type/i.test(message))
-        return `the page asks for Trusted Types (${message}): allow nibble's policy in its Content-Security-Policy, "trusted-types ${POLICY}"`;
+        return `the page asks for Trusted Types (${message}): allow nibble's policy in its Content-Security-Policy, ` +
+            `"trusted-types ${POLICY}"`;
     if (new URL(url).protocol === 'file:')
         return `browsers start no worker of a file on the disk (${url}): open the page through a web server`;
     const found = await probe(wanted);
     const violation = violations.first();
     if (violation) {
         const { effectiveDirective, blockedURI } = violation;
-        const needed = script === url ? originOf(url) : `${originOf(url)} and blob: (a script of another origin is imported through a blob)`;
-        return `the page's Content-Security-Policy forbids ${blockedURI} by ${effectiveDirective}: allow ${needed} in worker-src and script-src, or ` +
-            `serve nibble's files with the page and pass ${optionOf(wanted)} to load()`;
+        const needed = script === url ? originOf(url)
+            : `${originOf(url)} and blob: (a script of another origin is imported through a blob)`;
+        return `the page's Content-Security-Policy forbids ${blockedURI} by ${effectiveDirective}: allow ${needed} ` +
+            `in worker-src and script-src, or serve nibble's files with the page and pass ${optionOf(wanted)} to load()`;
     }
     if (found || message)
         return found ?? `${url}: ${message}`;
     return `${url} did not run, and the browser does not say why: the console may. ${script === url ? HINT_COEP
-        : `If the page has a Content-Security-Policy, it must allow ${originOf(url)} and blob: in worker-src and in script-src`}`;
+        : `If the page has a Content-Security-Policy, its worker-src and script-src must allow ${originOf(url)} and blob:`}`;
 }
 
 /** @param {string} url */
@@ -283,8 +298,10 @@ const HINT_COEP = 'On a page with the header Cross-Origin-Embedder-Policy the sc
  */
 async function probe(wanted) {
     const { url } = wanted;
-    const remedy = `serve nibble's web/ and build/ folders whole, or pass ${optionOf(wanted)} to load(); in a checkout run make build` +
-        (url.includes('/.vite/') ? '. With Vite\'s server add optimizeDeps: { exclude: [\'nibble-llm\'] } to vite.config.js' : '');
+    const remedy = `serve nibble's web/ and build/ folders whole, or pass ${optionOf(wanted)} to load(); ` +
+        'in a checkout run make build' +
+        (url.includes('/.vite/') ? '. With Vite\'s server add optimizeDeps: { exclude: [\'nibble-llm\'] } to vite.config.js'
+            : '');
     /** @type {Response} */
     let response;
     try {
@@ -292,18 +309,21 @@ async function probe(wanted) {
     } catch (error) {
         const other = new URL(url).origin !== globalThis.origin;
         return `${url} cannot be fetched (${messageOf(error)}): check the address` +
-            (other ? '; a server of another origin must allow it (Access-Control-Allow-Origin)' : ' and the page\'s Content-Security-Policy');
+            (other ? '; a server of another origin must allow it (Access-Control-Allow-Origin)'
+                : ' and the page\'s Content-Security-Policy');
     }
     const type = response.headers.get('content-type') ?? '', coep = response.headers.get('cross-origin-embedder-policy');
-    response.body?.cancel();
+    response.body?.cancel().catch(() => {});
     if (!response.ok)
         return `${url} did not load, the server answers ${response.status}: ${remedy}`;
     if (response.redirected && new URL(response.url).origin !== new URL(url).origin)
-        return `${url} leads to ${response.url}, and browsers run no worker that leads to another origin: pass that address as ${optionOf(wanted)} to load()`;
+        return `${url} leads to ${response.url}, and browsers run no worker that leads to another origin: ` +
+            `pass that address as ${optionOf(wanted)} to load()`;
     if (!/javascript|ecmascript/i.test(type))
-        return `${url} did not load, the server sends ${type ? `"${type}"` : 'no type'} where a script (text/javascript) is expected: ${remedy}`;
+        return `${url} did not load, the server sends ${type ? `"${type}"` : 'no type'} where a script (text/javascript) is ` +
+            `expected: ${remedy}`;
     if (globalThis.crossOriginIsolated && !coep && new URL(url).origin === globalThis.origin)
-        return `${url} is served without the header Cross-Origin-Embedder-Policy. ${HINT_COEP}: send "Cross-Origin-Embedder-Policy: require-corp" ` +
-            'with every file';
+        return `${url} is served without the header Cross-Origin-Embedder-Policy. ${HINT_COEP}: ` +
+            'send "Cross-Origin-Embedder-Policy: require-corp" with every file';
     return undefined;
 }

@@ -11,16 +11,21 @@ import { breathe, nodeModule } from './platform.js';
  * @typedef {{ room: () => Uint8Array, commit: (n: number) => void }} Sink
  */
 
-/** A file that a worker can open by itself, as often as it likes. @typedef {{ kind: 'url', url: string } | { kind: 'path', path: string } | { kind: 'blob', blob: Blob }} Single */
-
 /**
- * Such a file, or several by their names, or a stream that is pumped through the port.
- * @typedef {Single | { kind: 'files', files: { name: string, source: Single, loose?: boolean }[] } | { kind: 'port', total: number }} Source
+ * A file that a worker can open by itself, as often as it likes.
+ * @typedef {{ kind: 'url', url: string } | { kind: 'path', path: string } | { kind: 'blob', blob: Blob }} Single
  */
 
 /**
- * An open source: total is the whole file's bytes, 0 where nobody knows them beforehand. From a network, its pieces can be had by
- * themselves too, each good until the next is asked for, and isVacant() says whether the answer is no file (see download.js).
+ * Such a file, or several by their names, or a stream that is pumped through the port.
+ * @typedef {Single | { kind: 'files', files: { name: string, source: Single, loose?: boolean }[] } | { kind: 'port',
+ *     total: number }} Source
+ */
+
+/**
+ * An open source: total is the whole file's bytes, 0 where nobody knows them beforehand. From a network, its pieces can be had
+ * by themselves too, each good until the next is asked for, and isVacant() says whether the answer is no file (see
+ * download.js).
  * @typedef {{ total: number, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array | null>, cancel?: () => void,
  *     isVacant?: () => Promise<boolean> }} Opened
  */
@@ -193,7 +198,8 @@ async function openPath(path, from, known) {
             : code === 'EACCES' || code === 'EPERM' ? 'permission denied'
             : code === 'EISDIR' ? 'it is a folder, not a model file'
             : reason(error);
-        return new (code === 'ENOENT' ? AbsentError : NibbleError)('NB_ERR_FILE', `cannot read ${path}: ${why}`, { cause: error });
+        return new (code === 'ENOENT' ? AbsentError : NibbleError)('NB_ERR_FILE', `cannot read ${path}: ${why}`,
+            { cause: error });
     };
     /** @template T @param {() => Promise<T>} act */
     const attempt = async (act) => {
@@ -204,7 +210,8 @@ async function openPath(path, from, known) {
         }
     };
     if (from > 0 && !(await attempt(() => stat(path))).isFile()) // opening a pipe again would wait for a second writer
-        throw failure(new Error('it is a pipe or a device, which can be read once only, and this model is read in two goes: save it to a file'));
+        throw failure(new Error(
+            'it is a pipe or a device, which can be read once only, and this model is read in two goes: save it to a file'));
     const file = await attempt(() => open(path));
     const close = () => void file.close().catch(() => {});
     /** Size and date must stay what they were when it was opened first. @returns {Promise<number>} its bytes, 0 for a pipe */
@@ -215,7 +222,8 @@ async function openPath(path, from, known) {
         const now = `${found.size} ${found.mtimeNs}`;
         known.file ??= now;
         if (known.file !== now)
-            throw new NibbleError('NB_ERR_FILE', `${path} was changed while it was being loaded. Load it again when nothing writes to it`);
+            throw new NibbleError('NB_ERR_FILE',
+                `${path} was changed while it was being loaded. Load it again when nothing writes to it`);
         return Number(found.size);
     };
     let at = from > 0 ? from : null; // a pipe has no places, only what comes next
@@ -250,7 +258,8 @@ async function openPath(path, from, known) {
 }
 
 /**
- * How to open a file twice, the second time from where its weights begin. Of a pipe, which is read once, what came before is kept.
+ * How to open a file twice, the second time from where its weights begin. Of a pipe, which is read once, what came before is
+ * kept.
  * @param {Single} source
  * @returns {Promise<(from?: number) => Promise<Opened>>}
  */
@@ -328,7 +337,8 @@ export function recognize(head, alone) {
     const text = String.fromCharCode(...head).trimStart();
     if (/^<(!doctype|html|head|\?xml|!--)/i.test(text))
         return 'this is a web page, not a model file: the address is that of a page about the file (on a model hub, take the ' +
-            'download link, which has /resolve/ where the page has /blob/), or the server answers every address with its own page';
+            'download link, which has /resolve/ where the page has /blob/), or the server answers every address with its ' +
+                'own page';
     if (text.startsWith('version https://git-lfs'))
         return 'this is a Git LFS pointer, not the model itself: run "git lfs pull" where the repository was cloned';
     if (text.startsWith('PK\x03\x04'))
@@ -336,7 +346,8 @@ export function recognize(head, alone) {
     if (text.startsWith('\x1f\x8b'))
         return 'this is a gzip archive: unpack it first';
     if (alone && /^[^]{8}\{"/.test(String.fromCharCode(...head)))
-        return 'this looks like a safetensors file: its weights need config.json and tokenizer.json, so load the whole folder (or all of its files)';
+        return 'this looks like a safetensors file: its weights need config.json and tokenizer.json, so load the whole ' +
+            'folder (or all of its files)';
     if (/^(tjgg|fmgg|lmgg|algg)/.test(text))
         return 'this is a GGML file from before GGUF: convert it to GGUF';
     if (text.startsWith('{') || text.startsWith('['))

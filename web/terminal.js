@@ -22,7 +22,8 @@ export const oneLine = (text) => plain(text).replace(BREAKS, '?');
 export const write = (text, stream = process.stdout) => void stream.write(plain(text));
 
 /** One line of JSON, which reads as the same value without any control character. @param {unknown} value */
-export const writeJson = (value) => write(`${JSON.stringify(value).replace(/[\x7f-\x9f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`)}\n`);
+export const writeJson = (value) =>
+    write(`${JSON.stringify(value).replace(/[\x7f-\x9f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`)}\n`);
 
 /** How far something is, on one line that the next one replaces. @param {string} text */
 export const writeStatus = (text) => void process.stderr.write(`\r\x1b[K${oneLine(text)}`);
