@@ -25,7 +25,8 @@ const SUGGESTIONS = [
     'Give me three names for a ginger cat.',
     'What is the capital of Norway?',
 ];
-const STORIES = ['Tell me a story.', 'Tell me a story about a bird.', 'Tell me a story about a lost ball.', 'Tell me a story about two friends.'];
+const STORIES = ['Tell me a story.', 'Tell me a story about a bird.', 'Tell me a story about a lost ball.',
+    'Tell me a story about two friends.'];
 
 // ?model=ADDRESS&build=NAME&threads=N&context=N: for tests, and to try what another device would get.
 const wishes = new URLSearchParams(location.search);
@@ -52,7 +53,11 @@ function showModel(name, state) {
     byId('model-dot').dataset.state = state;
 }
 
-/** A line under the bar that stays until it is closed. @param {string} id one notice of a kind @param {...(string | Node)} text */
+/**
+ * A line under the bar that stays until it is closed.
+ * @param {string} id one notice of a kind
+ * @param {...(string | Node)} text
+ */
 function notify(id, ...text) {
     retract(id);
     const notice = make('div', { class: 'notice', id: `notice-${id}`, role: 'status' }, make('p', {}, ...text));
@@ -123,7 +128,8 @@ function ready(candidate) {
     byId('stat-build').textContent = info.build;
     byId('stat-threads').textContent = String(info.threads);
     const { source } = candidate; // files cannot be handed on to another page
-    byId('bench-link').setAttribute('href', `./bench.html${typeof source === 'string' ? `?${new URLSearchParams({ model: source })}` : ''}`);
+    byId('bench-link').setAttribute('href',
+        `./bench.html${typeof source === 'string' ? `?${new URLSearchParams({ model: source })}` : ''}`);
     showUse(0);
     fillFacts(byId('facts'), modelFacts(info));
     showSuggestions(candidate === TINY ? STORIES : SUGGESTIONS);
@@ -131,8 +137,8 @@ function ready(candidate) {
         ? 'This tiny model only knows how to tell very simple stories. It runs in this page, and so would a larger one.'
         : 'The whole model runs in this page. Nothing you type leaves it.';
     if (!globalThis.crossOriginIsolated) {
-        notify('threads', 'One thread only: this server does not send the cross-origin isolation headers (COOP and COEP) that ' +
-            'threads need. Everything works, more slowly.');
+        notify('threads', 'One thread only: this server does not send the cross-origin isolation headers (COOP and COEP) ' +
+            'that threads need. Everything works, more slowly.');
     }
     if (info.chatTemplate) retract('template');
     else notify('template', 'This model has no chat template: it was not taught to answer, and continues what you write.');
@@ -223,7 +229,8 @@ async function answer() {
                 showUse(result.promptTokens + result.tokens.length);
                 view.finish(summary(result));
                 announce(result.finishReason === 'abort' ? 'Stopped.' : text);
-                if (from > 0) notify('context', 'The conversation is longer than the model can hold: its oldest messages were left out.');
+                if (from > 0) notify('context',
+                    'The conversation is longer than the model can hold: its oldest messages were left out.');
                 return;
             } catch (error) {
                 const full = /** @type {{ code?: string }} */ (error)?.code === 'NB_ERR_CONTEXT';
@@ -300,8 +307,8 @@ async function start() {
     const wished = wishes.get('model');
     if (wished) return open(candidateAt(wished, [SMOLLM, TINY]));
     if (!await isAbsent(String(SMOLLM.source))) return open(SMOLLM);
-    notify('tiny', 'SmolLM2 was not found on this server, so this is a tiny stand-in that tells very simple stories. With a network, ',
-        make('code', {}, 'make demo'), ' fetches the real one (98 MB).');
+    notify('tiny', 'SmolLM2 was not found on this server, so this is a tiny stand-in that tells very simple stories. ',
+        'With a network, ', make('code', {}, 'make demo'), ' fetches the real one (98 MB).');
     return open(TINY);
 }
 

@@ -69,7 +69,8 @@ export function createChatView({ onRetry }) {
         /** @param {string} text */
         addUser(text) {
             dropRetry();
-            show(make('article', { class: 'message user', 'aria-label': 'You' }, make('div', { class: 'body', dir: 'auto' }, text)));
+            show(make('article', { class: 'message user', 'aria-label': 'You' },
+                make('div', { class: 'body', dir: 'auto' }, text)));
         },
 
         /** @returns {AnswerView} */
@@ -77,7 +78,8 @@ export function createChatView({ onRetry }) {
             const dots = make('span', { class: 'dots' }, make('i'), make('i'), make('i'), make('i'));
             const waiting = make('div', { class: 'waiting' }, dots, 'Reading the prompt');
             const body = make('div', { class: 'body', dir: 'auto' });
-            const message = make('article', { class: 'message assistant streaming', 'aria-label': 'nibble', 'aria-busy': 'true' },
+            const message = make('article', { class: 'message assistant streaming', 'aria-label': 'nibble',
+                'aria-busy': 'true' },
                 icon('mark', 'mark'), waiting, body);
             dropRetry();
             show(message);

@@ -54,7 +54,8 @@ export function iconButton(label, symbol, onClick) {
 
 /** A definition list's rows. @param {HTMLElement} list @param {[string, string][]} rows */
 export function fillFacts(list, rows) {
-    list.replaceChildren(...rows.map(([term, value]) => make('div', {}, make('dt', {}, term), make('dd', { dir: 'auto' }, value))));
+    list.replaceChildren(...rows.map(([term, value]) => make('div', {}, make('dt', {}, term),
+        make('dd', { dir: 'auto' }, value))));
 }
 
 /** Tells screen readers, politely. @param {string} text */

@@ -31,7 +31,8 @@ const KNOWN = {
     },
     NB_ERR_ENGINE: {
         title: 'The engine could not start in this browser',
-        remedy: 'nibble needs WebAssembly with SIMD: Chrome 91, Firefox 89, Safari 16.4, or newer. If this checkout was not built yet, run make demo.',
+        remedy: 'nibble needs WebAssembly with SIMD: Chrome 91, Firefox 89, Safari 16.4, or newer. If this checkout was not ' +
+            'built yet, run make demo.',
     },
 };
 
@@ -41,7 +42,8 @@ const KNOWN = {
  */
 export function explain(error) {
     if (isAbort(error)) {
-        return { title: 'Loading was cancelled', remedy: 'Nothing was kept. Load it again, or open another model.', calm: true };
+        return { title: 'Loading was cancelled', remedy: 'Nothing was kept. Load it again, or open another model.',
+            calm: true };
     }
     const { code = error instanceof RangeError ? 'NB_ERR_MEMORY' : '', message = String(error) } =
         /** @type {{ code?: string, message?: string }} */ (error ?? {});

@@ -17,9 +17,11 @@ export function modelFacts(info) {
         ['Layers', info.layers],
         ['Width', info.width && `${formatCount(info.width)}, feed-forward ${formatCount(info.feedForward ?? 0)}`],
         ['Heads', info.heads && `${info.heads} of ${info.headSize}, ${info.kvHeads} for keys and values`],
-        ['Vocabulary', tokenizer && `${formatCount(tokenizer.size)} tokens (${[tokenizer.kind, tokenizer.pre].filter(Boolean).join(', ')})`],
+        ['Vocabulary', tokenizer &&
+            `${formatCount(tokenizer.size)} tokens (${[tokenizer.kind, tokenizer.pre].filter(Boolean).join(', ')})`],
         ['Trained context', info.context && `${formatCount(info.context)} tokens`],
-        ['Cache', info.kvBytesPerToken && `${formatBytes(info.kvBytesPerToken * info.contextLength)} for ${formatCount(info.contextLength)} tokens`],
+        ['Cache', info.kvBytesPerToken &&
+            `${formatBytes(info.kvBytesPerToken * info.contextLength)} for ${formatCount(info.contextLength)} tokens`],
         ['Loaded in', info.loadMs && formatDuration(info.loadMs / 1000)],
     ];
     return rows.filter(([, value]) => value).map(([name, value]) => [name, String(value)]);

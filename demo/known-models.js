@@ -11,7 +11,8 @@ export const SMOLLM = {
 /** @type {Candidate} */
 export const TINY = { name: 'Tiny stories', source: here('./tiny.gguf'), size: '0.7 MB' };
 
-/** Whether the server says that there is no such file, or has a page for every address; where it says nothing, loading will tell.
+/** Whether the server says that there is no such file, or has a page for every address; where it says nothing, loading will
+ * tell.
  * @param {string} url */
 export async function isAbsent(url) {
     try {

@@ -53,7 +53,8 @@ export function createLoadView() {
             });
             bytes.textContent = total > 0 ? formatPart(loaded, total) : formatBytes(loaded);
             rate.textContent = perSecond > 0 ? `${formatBytes(Math.round(perSecond))}/s` : '';
-            left.textContent = share === 1 ? 'preparing' : secondsLeft === null ? '' : `${formatDuration(Math.max(1, Math.ceil(secondsLeft)))} left`;
+            left.textContent = share === 1
+                ? 'preparing' : secondsLeft === null ? '' : `${formatDuration(Math.max(1, Math.ceil(secondsLeft)))} left`;
             if (total > 0) bar.setAttribute('aria-valuenow', String(Math.round(share * 100)));
             bar.setAttribute('aria-valuetext', `${bytes.textContent}${left.textContent ? `, ${left.textContent}` : ''}`);
         },

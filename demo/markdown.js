@@ -60,7 +60,8 @@ export function parseBlocks(text) {
         else if (quote) extend('quote', quote[1]);
         else if (line.trim() === '') {
             // Models often leave an empty line between items: the list goes on if another item follows.
-            if (/** @type {Block | null} */ (open)?.kind === 'p' || /** @type {Block | null} */ (open)?.kind === 'quote') open = null;
+            if (/** @type {Block | null} */ (open)?.kind === 'p' || /** @type {Block | null} */ (open)?.kind === 'quote')
+                open = null;
         } else if (/^\s{2,}\S/.test(line) && /** @type {Block | null} */ (open)?.lines.length) {
             const last = /** @type {Block} */ (/** @type {unknown} */ (open)).lines;
             last[last.length - 1] += `\n${line.trim()}`;
@@ -69,7 +70,10 @@ export function parseBlocks(text) {
     return blocks;
 }
 
-/** A stretch of a line: plain text, code, or text within marks. @typedef {string | { tag: 'code' | 'strong' | 'em', inner: Span[] }} Span */
+/**
+ * A stretch of a line: plain text, code, or text within marks.
+ * @typedef {string | { tag: 'code' | 'strong' | 'em', inner: Span[] }} Span
+ */
 
 const isSpace = (/** @type {string | undefined} */ character) => character === undefined || /\s/.test(character);
 
@@ -84,7 +88,8 @@ export function parseInline(text) {
     const spans = [];
     const closers = strongClosers(text);
     let plain = 0; // where the text begins that is in no span yet
-    const add = (/** @type {'code' | 'strong' | 'em'} */ tag, /** @type {number} */ at, /** @type {number} */ end, mark = 1) => {
+    const add = (/** @type {'code' | 'strong' | 'em'} */ tag, /** @type {number} */ at, /** @type {number} */ end,
+            mark = 1) => {
         if (at > plain) spans.push(text.slice(plain, at));
         const inner = text.slice(at + mark, end);
         spans.push({ tag, inner: tag === 'code' ? [inner] : parseInline(inner) });
@@ -94,7 +99,8 @@ export function parseInline(text) {
     for (let at = 0; at < text.length;) {
         const character = text[at], strongEnd = closers[at];
         if (character !== '`' && character !== '*') at++;
-        else if (character === '*' && text[at + 1] === '*' && !isSpace(text[at + 2]) && strongEnd > 0) at = add('strong', at, strongEnd, 2);
+        else if (character === '*' && text[at + 1] === '*' && !isSpace(text[at + 2]) && strongEnd > 0)
+            at = add('strong', at, strongEnd, 2);
         else {
             // the very next mark of its kind, on the same line
             const end = text.indexOf(character, at + 1), inner = end > at + 1 ? text.slice(at + 1, end) : '\n';

@@ -109,7 +109,8 @@ export function createSpeed() {
             }
             rateText.textContent = formatRate(rate);
             promptText.textContent = prompt ? `${formatRate(prompt)} tokens/s` : '–';
-            box.setAttribute('aria-label', rate ? `Speed of the last answer: ${formatRate(rate)} tokens per second` : 'The last answer was too short to measure');
+            box.setAttribute('aria-label', rate ? `Speed of the last answer: ${formatRate(rate)} tokens per second`
+                : 'The last answer was too short to measure');
         },
 
         /** Seconds from asking to the first token; 0 if none came. */

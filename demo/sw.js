@@ -154,7 +154,8 @@ function branch(response) {
         },
     }, { highWaterMark: 0 });
     const { status, statusText, headers } = response;
-    return { shown: new Response(shown, { status, statusText, headers }), copy: new Response(copy, { status, statusText, headers }) };
+    return { shown: new Response(shown, { status, statusText, headers }),
+        copy: new Response(copy, { status, statusText, headers }) };
 }
 
 /**

@@ -98,7 +98,8 @@ export async function serve({ root = ROOT, port = 0, isolated = true, caching = 
         }
         if (found.isDirectory()) {
             // Not the path as it was asked for: "//host/..%2fdemo/" leads to another server.
-            response.writeHead(302, { Location: `/${relative(root, file).split(sep).map(encodeURIComponent).join('/')}/` }).end();
+            response.writeHead(302, { Location: `/${relative(root, file).split(sep).map(encodeURIComponent).join('/')}/` })
+                .end();
             return;
         }
         const headers = {
