@@ -1,6 +1,8 @@
 // The JavaScript API, in Node: sources and their failures, generations and how they end, chats that nobody can forge.
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+    closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync,
+} from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -35,7 +37,8 @@ const streamOf = (pieces) => new ReadableStream({
 });
 
 /** @param {Uint8Array} bytes @param {number} size */
-const cutInto = (bytes, size) => Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
+const cutInto = (bytes, size) => Array.from({ length: Math.ceil(bytes.length / size) },
+    (_, i) => bytes.subarray(i * size, (i + 1) * size));
 
 describe('sources', () => {
     /** @type {Awaited<ReturnType<typeof listen>>} */
@@ -53,7 +56,8 @@ describe('sources', () => {
                 response.write(tiny.subarray(0, 100000));
                 response.end(tiny.subarray(100000));
             } else if (path === '/cut.gguf') {
-                response.writeHead(200, { 'content-length': tiny.length }).write(tiny.subarray(0, 300000), () => response.destroy());
+                response.writeHead(200, { 'content-length': tiny.length }).write(tiny.subarray(0, 300000),
+                    () => response.destroy());
             } else if (path === '/slow.gguf') {
                 response.writeHead(200, { 'content-length': tiny.length }).write(tiny.subarray(0, 300000));
             } else if (path === '/page.gguf') {
@@ -111,13 +115,15 @@ describe('sources', () => {
         ['nobody there', () => 'http://127.0.0.1:9/x.gguf', 'NB_ERR_NETWORK', /cannot reach/],
         ['a connection that breaks', () => `${address}/cut.gguf`, 'NB_ERR_NETWORK', /broke.*Try again/],
         ['a web page', () => `${address}/page.gguf`, 'NB_ERR_FORMAT', /web page, not a model/],
-        ['a Git LFS pointer', () => Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:0\n'), 'NB_ERR_FORMAT', /git lfs pull/],
+        ['a Git LFS pointer', () => Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:0\n'), 'NB_ERR_FORMAT',
+            /git lfs pull/],
         ['JSON', () => Buffer.from('{"error": "gated"}'), 'NB_ERR_FORMAT', /JSON.*gated/],
         ['a zip', () => Buffer.from('PK\x03\x04 and so on, and so on'), 'NB_ERR_FORMAT', /zip/],
         ['noise', () => Buffer.alloc(5000, 7), 'NB_ERR_FORMAT', /GGUF/],
         ['nothing at all', () => new Uint8Array(0), 'NB_ERR_TRUNCATED', /./],
         ['a header cut off', () => tiny.subarray(0, 1000), 'NB_ERR_TRUNCATED', /./],
-        ['a stream cut off', () => streamOf(cutInto(tiny.subarray(0, 500000), 65536)), 'NB_ERR_TRUNCATED', /500000 bytes of 698240/],
+        ['a stream cut off', () => streamOf(cutInto(tiny.subarray(0, 500000), 65536)), 'NB_ERR_TRUNCATED',
+            /500000 bytes of 698240/],
         ['a stream of texts', () => streamOf(/** @type {any} */ (['GGUF'])), 'NB_ERR_ARGUMENT', /Uint8Arrays/],
         ['a number', () => 5, 'NB_ERR_ARGUMENT', /source must be/],
     ];
@@ -209,12 +215,14 @@ test('options: what is wrong is named', async () => {
     const model = await load(models.tiny, { contextLength: 64 });
     /** @type {[call: () => any, message: RegExp][]} */
     const wrong = [
-        [() => load(models.tiny, /** @type {any} */ ({ thread: 2 })), /load\(\) has no option "thread"; did you mean "threads"\?/],
+        [() => load(models.tiny, /** @type {any} */ ({ thread: 2 })),
+            /load\(\) has no option "thread"; did you mean "threads"\?/],
         [() => load(models.tiny, { threads: 0 }), /threads must be a whole number from 1 to 64, not 0/],
         [() => load(models.tiny, { contextLength: 1.5 }), /contextLength must be a whole number/],
         [() => load(models.tiny, /** @type {any} */ ({ build: 'fast' })), /build must be one of simd128, /],
         [() => load(models.tiny, /** @type {any} */ ({ onProgress: 1 })), /onProgress must be a function/],
-        [() => model.complete('a', /** @type {any} */ ({ max_tokens: 5 })), /no option "max_tokens"; did you mean "maxTokens"\?/],
+        [() => model.complete('a', /** @type {any} */ ({ max_tokens: 5 })),
+            /no option "max_tokens"; did you mean "maxTokens"\?/],
         [() => model.complete('a', { temperature: NaN }), /temperature must be a number from 0 to 100, not NaN/],
         [() => model.complete('a', { topP: 1.1 }), /topP must be a number from 0 to 1, not 1.1/],
         [() => model.complete('a', { seed: 1.5 }), /seed must be a whole number, not 1.5/],
@@ -225,7 +233,8 @@ test('options: what is wrong is named', async () => {
         [() => model.complete('a', { logitBias: new Map([[5000, 1]]) }), /logitBias names token 5000/],
         [() => model.complete('a', /** @type {any} */ ({ logitBias: new Map([[5, 'x']]) })), /gives token 5 the bias "x"/],
         [() => model.complete('a', { stop: [''] }), /stop must be/],
-        [() => model.complete('a', { logitBias: { 5000: 1 } }), /logitBias names token 5000; this model's tokens are the numbers 0 to 1023/],
+        [() => model.complete('a', { logitBias: { 5000: 1 } }),
+            /logitBias names token 5000; this model's tokens are the numbers 0 to 1023/],
         [() => model.complete('a', /** @type {any} */ ({ logitBias: { x: 1 } })), /token id is expected/],
         [() => model.complete(/** @type {any} */ (5)), /prompt must be a text or an array/],
         [() => model.complete([1, 1024]), /token 1 is 1024/],
@@ -238,7 +247,8 @@ test('options: what is wrong is named', async () => {
         [() => model.complete(/** @type {any} */ (new BigInt64Array([5n]))), /token 0 is the bigint 5/],
         // every request checks its options: what is not known, and what is of another type
         ...['complete', 'chat', 'applyTemplate', 'tokenize', 'detokenize', 'embed'].flatMap(name => {
-            const call = (/** @type {any} */ options) => () => /** @type {any} */ (model)[name](name === 'detokenize' ? [5] : 'a', options);
+            const call = (/** @type {any} */ options) => () =>
+                /** @type {any} */ (model)[name](name === 'detokenize' ? [5] : 'a', options);
             return /** @type {[call: () => any, message: RegExp][]} */ ([
                 [call({ specials: true }), new RegExp(`${name}\\(\\) has no option "specials"`)],
                 [call(null), new RegExp(`${name}\\(\\): the options must be an object, not null`)],
@@ -406,9 +416,11 @@ for (const { build, threads } of configurations())
             assert.equal(result.finishReason, 'length');
             assert.equal(result.tokens.length, 6); // together they are the context's 16
             assert.equal((await small.complete(Array.from({ length: 15 }, () => 300), { ignoreEnd: true })).tokens.length, 1);
-            await assert.rejects(() => small.complete(Array.from({ length: 16 }, () => 300)), nibbleError('NB_ERR_CONTEXT', /16 tokens, and the context holds 16/));
+            await assert.rejects(() => small.complete(Array.from({ length: 16 }, () => 300)),
+                nibbleError('NB_ERR_CONTEXT', /16 tokens, and the context holds 16/));
             const long = Array.from({ length: 17 }, (_, i) => 300 + i);
-            await assert.rejects(() => small.complete(long), nibbleError('NB_ERR_CONTEXT', /17 tokens, and the context holds 16/));
+            await assert.rejects(() => small.complete(long),
+                nibbleError('NB_ERR_CONTEXT', /17 tokens, and the context holds 16/));
             await small.dispose();
         });
 

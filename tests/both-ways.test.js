@@ -35,7 +35,8 @@ for (const { build, threads } of configurations())
                         assert.equal(rows.length, tokens.length);
                         const all = Float32Array.from(rows.flatMap(row => [...row]));
                         const far = maxDistance(all, floats(logits));
-                        assert.ok(far < most, `${name}, ${kvType}: ${far} from the reference's logits of ${tokens.length} tokens`);
+                        assert.ok(far < most,
+                            `${name}, ${kvType}: ${far} from the reference's logits of ${tokens.length} tokens`);
                         for (const pooling of /** @type {('mean' | 'cls' | 'last')[]} */ (Object.keys(expected))) {
                             const embedding = await model.embed(tokens, { pooling });
                             const distance = maxDistance(embedding, expected[pooling] ?? []);
@@ -48,7 +49,8 @@ for (const { build, threads } of configurations())
             }
     });
 
-test('what a text becomes depends on no text before; the mean is taken where the file does not say; none is continued', async () => {
+test('what a text becomes depends on no text before; the mean is taken where the file does not say; none is continued',
+        async () => {
     const model = await load(`${folder}qwen2.gguf`, { kvType: 'f32' });
     const [long, short] = cases('qwen2');
     for (const { tokens, mean } of [long, short, long])

@@ -11,7 +11,8 @@ export const root = fileURLToPath(new URL('../', import.meta.url));
 // The workers are bundles of web/ (tools/bundle.js): after a change there they are made anew, so that the tests see it.
 const changed = (/** @type {string} */ path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 const bundles = ['engine-worker', 'pool-worker', 'jinja'].map(name => changed(`${root}build/${name}.js`));
-if (Math.min(...bundles) < Math.max(...readdirSync(`${root}web`, { recursive: true }).map(name => changed(`${root}web/${name}`))))
+if (Math.min(...bundles) < Math.max(...readdirSync(`${root}web`, { recursive: true }).map(name =>
+    changed(`${root}web/${name}`))))
     execFileSync(process.execPath, [`${root}tools/bundle.js`]);
 
 /** A Node that runs every build: an npm package carries it. */

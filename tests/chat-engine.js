@@ -10,14 +10,17 @@ const SAFETENSORS = new Blob(['\x02\0\0\0\0\0\0\0{}']);
  * @param {object} [options]
  */
 export async function openEngine(source, options = {}) {
-    const checked = { ...checkOptions(LOAD_OPTIONS, { build: 'simd128', ...options }, 'openEngine()'), headerOnly: true, assets: await findAssets({}) };
+    const checked = { ...checkOptions(LOAD_OPTIONS, { build: 'simd128', ...options }, 'openEngine()'), headerOnly: true,
+        assets: await findAssets({}) };
     return Engine.load(source, checked, { progress() {}, nextFromPort: async () => null, watch() {} });
 }
 
 /** A folder's files without weights. @param {object} tokenizer @param {object} [config] of the tokenizer */
 export function engineOf(tokenizer, config = {}) {
-    const file = (/** @type {string} */ name, /** @type {BlobPart} */ data) => ({ name, source: { kind: /** @type {const} */ ('blob'), blob: new Blob([data]) } });
-    return openEngine({ kind: 'files', files: [file('config.json', '{"model_type":"llama"}'), file('tokenizer.json', JSON.stringify(tokenizer)),
+    const file = (/** @type {string} */ name, /** @type {BlobPart} */ data) =>
+        ({ name, source: { kind: /** @type {const} */ ('blob'), blob: new Blob([data]) } });
+    return openEngine({ kind: 'files', files: [file('config.json', '{"model_type":"llama"}'),
+        file('tokenizer.json', JSON.stringify(tokenizer)),
         file('tokenizer_config.json', JSON.stringify(config)), file('model.safetensors', SAFETENSORS)] });
 }
 

@@ -12,4 +12,5 @@ const playwright = await import('playwright-core').catch(() => null);
 export const skip = missing(!playwright ? 'playwright-core is missing: run make setup'
     : !existsSync(CHROMIUM) && 'there is no Chromium: apt-get install chromium, or name it in CHROMIUM');
 
-export const launch = () => /** @type {NonNullable<typeof playwright>} */ (playwright).chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+export const launch = () => /** @type {NonNullable<typeof playwright>} */ (playwright).chromium.launch(
+    { executablePath: CHROMIUM, args: FLAGS });

@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { root } from './builds.js';
 
 const LINES = 5000;
-const EXTRAS = ['😀', '👍🏽', '👨‍👩‍👧‍👦', '🇩🇪', '❤️', '\u200d', '\u0301', '\x00', '\x07', '\x1b[1m', '\x7f', '\t', '\u00a0', '\u3000',
-    '\u2028', '\ufeff', '1', '42', '1234567', '٣٤٥', '१२३', '３', '½', '...', '!?', '"', "'s", "'LL", '—', '$9.99', '://', '_', '(', ')\n', '\n\n',
+const EXTRAS = ['😀', '👍🏽', '👨‍👩‍👧‍👦', '🇩🇪', '❤️', '\u200d', '\u0301', '\x00', '\x07', '\x1b[1m', '\x7f', '\t',
+    '\u00a0', '\u3000',
+    '\u2028', '\ufeff', '1', '42', '1234567', '٣٤٥', '१२३', '３', '½', '...', '!?', '"', "'s", "'LL", '—', '$9.99', '://', '_',
+    '(', ')\n', '\n\n',
     '  ', '    ', '\r\n'];
 
 /** The texts of text_fixtures.py, but for those with names of special tokens. */
@@ -18,7 +20,8 @@ function readTexts() {
         at = end;
     }
     // ... nor with characters that not every Unicode has: those of version 16
-    return texts.filter(text => !/[<[\u2581\u{13460}-\u{143ff}\u{1cc00}-\u{1cebf}\u{1fae9}]/u.test(text) && text.length < 2000 && text.trim() !== '');
+    return texts.filter(text => !/[<[\u2581\u{13460}-\u{143ff}\u{1cc00}-\u{1cebf}\u{1fae9}]/u.test(text) &&
+        text.length < 2000 && text.trim() !== '');
 }
 
 /** @param {number} [count] of lines: the first of them are always the same */
@@ -35,7 +38,8 @@ export function corpus(count = LINES) {
         const parts = [];
         for (let n = 2 + below(12); n > 0; n--) {
             const text = of(texts), from = below(text.length);
-            parts.push(...[() => of(words), () => of(words) + of(words), () => text.slice(from, from + 1 + below(20)), () => of(EXTRAS)][below(4)]()
+            parts.push(...[() => of(words), () => of(words) + of(words), () => text.slice(from, from + 1 + below(20)),
+                () => of(EXTRAS)][below(4)]()
                 .match(/[^]+/g) ?? []);
         }
         const whole = Buffer.from(parts.join(below(3) ? ' ' : ''));

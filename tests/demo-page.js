@@ -50,7 +50,8 @@ export function useDemo() {
                 if (protocol.startsWith('http') && !known) problems.push(`a request left: ${request.url()}`);
             });
             if (settings) {
-                await context.addInitScript(values => localStorage.setItem('nibble.settings', JSON.stringify(values)), settings);
+                await context.addInitScript(values => localStorage.setItem('nibble.settings', JSON.stringify(values)),
+                    settings);
             }
             const page = await context.newPage();
             page.setDefaultTimeout(60_000);

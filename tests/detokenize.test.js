@@ -14,7 +14,9 @@ function paddedFolder(size) {
     tokenizer.model.vocab = Object.fromEntries(Object.entries(vocab).filter(([, id]) => id < size));
     tokenizer.added_tokens = tokenizer.added_tokens?.filter((/** @type {{ id: number }} */ { id }) => id < size);
     tokenizer.model.merges = [];
-    return [new File(['{{ messages[0].content }}'], 'chat_template.jinja'), ...readdirSync(folder).map((name) => new File([name === 'tokenizer.json' ? JSON.stringify(tokenizer) : readFileSync(folder + name)], name))];
+    return [new File(['{{ messages[0].content }}'], 'chat_template.jinja'),
+        ...readdirSync(folder).map((name) =>
+        new File([name === 'tokenizer.json' ? JSON.stringify(tokenizer) : readFileSync(folder + name)], name))];
 }
 
 test('a token that the tokenizer does not know has no text, wherever it is met', async () => {

@@ -4,7 +4,12 @@ import { join } from 'node:path';
 
 /** @typedef {{ dtype: string, shape: number[], data_offsets: number[] }} Tensor */
 
-/** A copy of folders, laid together and changed. @param {string} temporary where it goes @param {string[]} from @param {(path: string) => Promise<unknown>} [change] */
+/**
+ * A copy of folders, laid together and changed.
+ * @param {string} temporary where it goes
+ * @param {string[]} from
+ * @param {(path: string) => Promise<unknown>} [change]
+ */
 export async function changedCopy(temporary, from, change) {
     const path = await mkdtemp(join(temporary, 'changed-'));
     for (const folder of from)
@@ -20,7 +25,10 @@ export async function editJson(path, edit) {
     await writeFile(path, JSON.stringify(value));
 }
 
-/** @param {string} path of a .safetensors file @param {(tensors: Record<string, Tensor>) => Buffer | void} edit may give bytes to put behind the others */
+/**
+ * @param {string} path of a .safetensors file
+ * @param {(tensors: Record<string, Tensor>) => Buffer | void} edit may give bytes to put behind the others
+ */
 export async function editTensors(path, edit) {
     const bytes = await readFile(path), end = 8 + Number(bytes.readBigUInt64LE(0));
     const tensors = JSON.parse(bytes.toString('utf8', 8, end));

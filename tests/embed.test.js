@@ -105,7 +105,8 @@ test('other models embed too: the last token, or all, before and after they gene
 
 test('the command embed prints the numbers', () => {
     const [{ tokens, last }] = vectors('nomic-bert');
-    const out = execFileSync(process.execPath, [`${root}web/cli.js`, 'embed', `${folder}nomic-bert.gguf`, '--tokens', tokens.join(','),
+    const out = execFileSync(process.execPath, [`${root}web/cli.js`, 'embed', `${folder}nomic-bert.gguf`, '--tokens',
+        tokens.join(','),
         '--pooling', 'last', '--kv-type', 'f32'], { encoding: 'utf8' });
     assert.ok(maxDistance(JSON.parse(out), last) < 1e-5);
 });

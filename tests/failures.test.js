@@ -1,5 +1,5 @@
-// Whatever fails, load() settles, as a NibbleError with its cause: one table of everything that can go wrong in Node. (What a page
-// adds stands in page-start.test.js.)
+// Whatever fails, load() settles, as a NibbleError with its cause: one table of everything that can go wrong in Node. (What a
+// page adds stands in page-start.test.js.)
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -59,17 +59,21 @@ const scripts = {
     'is no JavaScript': ['<!doctype html>', /could not start.*Unexpected token/],
     'ends the thread': ['process.exit(3)', /could not start.*exited with code 3/],
     'is another program': ['setInterval(() => {}, 1000)', /could not start.*says nothing/],
-    'answers something else': ['const { parentPort } = require("worker_threads"); parentPort.postMessage("hello"); setInterval(() => {}, 1000)',
+    'answers something else': [
+        'const { parentPort } = require("worker_threads"); parentPort.postMessage("hello"); setInterval(() => {}, 1000)',
         /could not start.*another script answers/],
-    'ends after it started': ['const { parentPort } = require("worker_threads"); for (const script of ["engine-worker", "pool-worker"]) ' +
-        'parentPort.postMessage({ type: "started", script }); setTimeout(() => process.exit(4), 200)', /(died: it exited with code 4)|another script/],
+    'ends after it started': [
+        'const { parentPort } = require("worker_threads"); for (const script of ["engine-worker", "pool-worker"]) ' +
+        'parentPort.postMessage({ type: "started", script }); setTimeout(() => process.exit(4), 200)',
+        /(died: it exited with code 4)|another script/],
 };
 
 describe('a worker whose script', () => {
     for (const [name, [script, message]] of Object.entries(scripts)) {
         const path = join(folder, `${name}.cjs`);
         before(() => script !== null && writeFileSync(path, script));
-        test(`${name}: the engine's`, () => assert.rejects(settled(load(models.tiny, { workerUrl: path })), failure('NB_ERR_WORKER', message)));
+        test(`${name}: the engine's`, () => assert.rejects(settled(load(models.tiny, { workerUrl: path })),
+            failure('NB_ERR_WORKER', message)));
     }
     for (const [name, [script, message]] of Object.entries(scripts).slice(0, 3)) {
         const path = join(folder, `${name} too.cjs`);
@@ -79,7 +83,8 @@ describe('a worker whose script', () => {
     }
     test('is another one of nibble\'s', async () => {
         const engine = join(root, 'build/engine-worker.js'), pool = join(root, 'build/pool-worker.js');
-        await assert.rejects(settled(load(models.tiny, { workerUrl: pool })), failure('NB_ERR_WORKER', /another script answers, not nibble's engine-worker/));
+        await assert.rejects(settled(load(models.tiny, { workerUrl: pool })),
+            failure('NB_ERR_WORKER', /another script answers, not nibble's engine-worker/));
         await assert.rejects(settled(load(models.tiny, { ...THREADS, poolWorkerUrl: engine })),
             failure('NB_ERR_WORKER', /another script answers, not nibble's pool-worker/));
     });
@@ -102,11 +107,15 @@ locked.getReader();
 /** What the caller got wrong, or what broke in the caller's own code.
  * @type {[name: string, source: any, options: any, code: string, message: RegExp, cause?: unknown][]} */
 const mistakes = [
-    ['onProgress throws', models.tiny, { onProgress() { throw MINE; } }, 'NB_ERR_ARGUMENT', /onProgress threw: it is mine/, MINE],
-    ['onProgress rejects', models.tiny, { onProgress: async () => { throw MINE; } }, 'NB_ERR_ARGUMENT', /onProgress threw: it is mine/, MINE],
-    ['onProgress throws for a stream', new Blob([bytes]).stream(), { onProgress() { throw MINE; } }, 'NB_ERR_ARGUMENT', /onProgress threw/, MINE],
+    ['onProgress throws', models.tiny, { onProgress() { throw MINE; } }, 'NB_ERR_ARGUMENT', /onProgress threw: it is mine/,
+        MINE],
+    ['onProgress rejects', models.tiny, { onProgress: async () => { throw MINE; } }, 'NB_ERR_ARGUMENT',
+        /onProgress threw: it is mine/, MINE],
+    ['onProgress throws for a stream', new Blob([bytes]).stream(), { onProgress() { throw MINE; } }, 'NB_ERR_ARGUMENT',
+        /onProgress threw/, MINE],
     ['onProgress is no function', models.tiny, { onProgress: 1 }, 'NB_ERR_ARGUMENT', /onProgress must be a function/],
-    ['an AbortController as signal', models.tiny, { signal: new AbortController() }, 'NB_ERR_ARGUMENT', /pass the controller's signal/],
+    ['an AbortController as signal', models.tiny, { signal: new AbortController() }, 'NB_ERR_ARGUMENT',
+        /pass the controller's signal/],
     ['another thing as signal', models.tiny, { signal: 5 }, 'NB_ERR_ARGUMENT', /must be an AbortSignal/],
     ['no options but null', models.tiny, null, 'NB_ERR_ARGUMENT', /options must be an object/],
     ['an address that is no URL', 'http://[', {}, 'NB_ERR_ARGUMENT', /source is no valid address: "http:\/\/\["/],
@@ -119,18 +128,24 @@ const mistakes = [
     ['wasmUrl is a number', models.tiny, { wasmUrl: 5 }, 'NB_ERR_ARGUMENT', /wasmUrl must be a URL, not number/],
     ['wasmUrl is null', models.tiny, { wasmUrl: null }, 'NB_ERR_ARGUMENT', /wasmUrl must be a URL/],
     ['wasmUrl names a build that is none', models.tiny, { wasmUrl: { simd: 'x.wasm' } }, 'NB_ERR_ARGUMENT', /a build "simd"/],
-    ['wasmUrl names a file of no build', models.tiny, { wasmUrl: '/x/abc.wasm' }, 'NB_ERR_ARGUMENT', /a map from build to file/],
-    ['wasmUrl is a file of no name', models.tiny, { wasmUrl: 'data:application/wasm;base64,AA==' }, 'NB_ERR_ARGUMENT', /a map from build to file/],
-    ['wasmUrl lacks the build', models.tiny, { wasmUrl: { relaxed: 'x' }, build: 'simd128' }, 'NB_ERR_ARGUMENT', /wasmUrl does not say where/],
-    ['wasmUrl is no WebAssembly', models.tiny, { wasmUrl: { simd128: models.tiny } }, 'NB_ERR_ENGINE', /cannot load nibble's WebAssembly.*magic word/],
+    ['wasmUrl names a file of no build', models.tiny, { wasmUrl: '/x/abc.wasm' }, 'NB_ERR_ARGUMENT',
+        /a map from build to file/],
+    ['wasmUrl is a file of no name', models.tiny, { wasmUrl: 'data:application/wasm;base64,AA==' }, 'NB_ERR_ARGUMENT',
+        /a map from build to file/],
+    ['wasmUrl lacks the build', models.tiny, { wasmUrl: { relaxed: 'x' }, build: 'simd128' }, 'NB_ERR_ARGUMENT',
+        /wasmUrl does not say where/],
+    ['wasmUrl is no WebAssembly', models.tiny, { wasmUrl: { simd128: models.tiny } }, 'NB_ERR_ENGINE',
+        /cannot load nibble's WebAssembly.*magic word/],
     ['workerUrl is no URL', models.tiny, { workerUrl: 'http://[' }, 'NB_ERR_ARGUMENT', /workerUrl is no valid address/],
-    ['poolWorkerUrl is no URL', models.tiny, { poolWorkerUrl: 'http://[' }, 'NB_ERR_ARGUMENT', /poolWorkerUrl is no valid address/],
+    ['poolWorkerUrl is no URL', models.tiny, { poolWorkerUrl: 'http://[' }, 'NB_ERR_ARGUMENT',
+        /poolWorkerUrl is no valid address/],
     ['templateUrl is an object', models.tiny, { templateUrl: {} }, 'NB_ERR_ARGUMENT', /templateUrl must be a URL/],
     ['a stream that breaks at once', breaking(0, MINE), {}, 'NB_ERR_FILE', /cannot be read: it is mine/, MINE],
     ['a stream that breaks later', breaking(2, MINE), {}, 'NB_ERR_FILE', /cannot be read: it is mine/, MINE],
     ['a stream that breaks with a text', breaking(1, 'no more'), {}, 'NB_ERR_FILE', /cannot be read: no more/, 'no more'],
     ['a stream that somebody reads', locked, {}, 'NB_ERR_ARGUMENT', /stream.*locked/i],
-    ['a Blob that cannot be read', { size: 100, type: '', slice: () => ({ arrayBuffer: () => Promise.reject(MINE) }) }, {}, 'NB_ERR_FILE', /it is mine/, MINE],
+    ['a Blob that cannot be read', { size: 100, type: '', slice: () => ({ arrayBuffer: () => Promise.reject(MINE) }) }, {},
+        'NB_ERR_FILE', /it is mine/, MINE],
     ['nothing', undefined, {}, 'NB_ERR_ARGUMENT', /the source must be/],
     ['an object', {}, {}, 'NB_ERR_ARGUMENT', /the source must be/],
     ['numbers', new Float32Array(8), {}, 'NB_ERR_ARGUMENT', /the source must be/],
@@ -155,15 +170,18 @@ describe('load() rejects', () => {
 test('a message that cannot be cloned is an error, and the next one is answered', async () => {
     const model = await load(models.tiny, { threads: 1 });
     const forbidden = /** @type {any} */ ([{ role: 'user', content: 'Hi', extra: () => {} }]);
-    await assert.rejects(settled(Promise.resolve(model.chat(forbidden))), failure('NB_ERR_ARGUMENT', /cannot be sent.*could not be cloned/));
+    await assert.rejects(settled(Promise.resolve(model.chat(forbidden))),
+        failure('NB_ERR_ARGUMENT', /cannot be sent.*could not be cloned/));
     assert.equal((await model.complete('Once', { maxTokens: 1 })).tokens.length, 1);
-    await assert.rejects(async () => model.complete('a', /** @type {any} */ ({ signal: new AbortController() })), failure('NB_ERR_ARGUMENT', /controller's signal/));
+    await assert.rejects(async () => model.complete('a', /** @type {any} */ ({ signal: new AbortController() })),
+        failure('NB_ERR_ARGUMENT', /controller's signal/));
     await model.dispose();
 });
 
 test('chat() says where the renderer of templates is missing', async () => {
     const model = await load(models.tiny, { threads: 1, templateUrl: join(folder, 'nothing.js') });
-    await assert.rejects(settled(Promise.resolve(model.chat('Hi'))), failure('NB_ERR_ENGINE', /renderer.*nothing\.js.*templateUrl/));
+    await assert.rejects(settled(Promise.resolve(model.chat('Hi'))),
+        failure('NB_ERR_ENGINE', /renderer.*nothing\.js.*templateUrl/));
     await model.dispose();
 });
 
@@ -186,18 +204,27 @@ describe('nibble\'s files may lie elsewhere', () => {
 
     /** @type {[name: string, options: () => LoadOptions, build: RegExp, asks?: RegExp][]} */
     const places = [
-        ['a folder with a query', () => ({ wasmUrl: `${base}/wasm?v=3`, build: 'simd128' }), /^simd128$/, /^\/wasm\/nibble-simd128\.wasm\?v=3$/],
+        ['a folder with a query', () => ({ wasmUrl: `${base}/wasm?v=3`, build: 'simd128' }), /^simd128$/,
+            /^\/wasm\/nibble-simd128\.wasm\?v=3$/],
         ['a file with a query', () => ({ wasmUrl: `${base}/nibble-simd128.wasm?v=4` }), /^simd128$/, /\?v=4$/],
         ['a file with a hash in its name', () => ({ wasmUrl: `${base}/nibble-simd128-B8x_3.wasm` }), /^simd128$/, /B8x_3/],
-        ['a file with a hash in its name, of threads', () => ({ wasmUrl: `${base}/nibble-simd128-threads.1f2e.wasm`, threads: 1 }), /^simd128-threads$/],
+        ['a file with a hash in its name, of threads',
+            () => ({ wasmUrl: `${base}/nibble-simd128-threads.1f2e.wasm`, threads: 1 }), /^simd128-threads$/],
         ['a file of any name, and its build', () => ({ wasmUrl: `${base}/0815.wasm`, build: 'simd128' }), /^simd128$/, /0815/],
-        ['a map', () => ({ wasmUrl: { 'simd128': `${base}/a?b`, 'simd128-threads': new URL(`${base}/nibble-simd128-threads/c`) }, threads: 2 }), /^simd128-threads$/],
-        ['a map of what one thread needs', () => ({ wasmUrl: { simd128: `${base}/a?b` }, threads: 2 }), /^simd128$/, /^\/a\?b$/],
-        ['a data: address', () => ({ wasmUrl: { simd128: `data:application/wasm;base64,${readFileSync(`${root}build/wasm/nibble-simd128.wasm`, 'base64')}` } }), /^simd128$/],
-        ['a data: address and its build', () => ({ build: 'simd128', wasmUrl: `data:application/wasm;base64,${readFileSync(`${root}build/wasm/nibble-simd128.wasm`, 'base64')}` }), /^simd128$/],
+        ['a map', () => ({ wasmUrl: { 'simd128': `${base}/a?b`,
+            'simd128-threads': new URL(`${base}/nibble-simd128-threads/c`) }, threads: 2 }), /^simd128-threads$/],
+        ['a map of what one thread needs', () => ({ wasmUrl: { simd128: `${base}/a?b` }, threads: 2 }), /^simd128$/,
+            /^\/a\?b$/],
+        ['a data: address', () =>
+            ({ wasmUrl: { simd128: `data:application/wasm;base64,${readFileSync(`${root}build/wasm/nibble-simd128.wasm`, 'base64')}` } }), /^simd128$/],
+        ['a data: address and its build',
+            () => ({ build: 'simd128',
+            wasmUrl: `data:application/wasm;base64,${readFileSync(`${root}build/wasm/nibble-simd128.wasm`, 'base64')}` }),
+            /^simd128$/],
         ['a relative folder', () => ({ wasmUrl: relative('.', `${root}build/wasm`) }), /./],
         ['scripts', () => ({
-            workerUrl: copy('engine-worker.js'), poolWorkerUrl: pathToFileURL(copy('pool-worker.js')), templateUrl: copy('jinja.js'), ...THREADS,
+            workerUrl: copy('engine-worker.js'), poolWorkerUrl: pathToFileURL(copy('pool-worker.js')),
+            templateUrl: copy('jinja.js'), ...THREADS,
         }), /^simd128-threads$/],
     ];
     /** @param {string} name */
@@ -247,7 +274,8 @@ describe('what another realm made is taken', () => {
         }
     }
     /** @type {Record<string, any>} */
-    const sources = { 'a Uint8Array': foreign.bytes, 'a Blob': foreign.blob, 'a File in a list': [foreign.file], 'a URL': new ForeignUrl(),
+    const sources = { 'a Uint8Array': foreign.bytes, 'a Blob': foreign.blob, 'a File in a list': [foreign.file],
+        'a URL': new ForeignUrl(),
         'frozen lists': Object.freeze([models.tiny]) };
     before(() => Object.assign(globalThis, { FileReader: Reader }));
     after(() => Reflect.deleteProperty(globalThis, 'FileReader'));
@@ -255,7 +283,8 @@ describe('what another realm made is taken', () => {
         test(name, async () => {
             const model = await settled(load(source, { threads: 1 }));
             const options = Object.freeze({ maxTokens: 2, stop: Object.freeze(['xyz']) });
-            assert.equal((await model.chat(Object.freeze([Object.freeze({ role: 'user', content: Object.freeze([Object.freeze({ type: 'text', text: 'Hi' })]) })]), options)).tokens.length, 2);
+            assert.equal((await model.chat(Object.freeze([Object.freeze({ role: 'user',
+                content: Object.freeze([Object.freeze({ type: 'text', text: 'Hi' })]) })]), options)).tokens.length, 2);
             await model.dispose();
         });
 });
@@ -263,11 +292,16 @@ describe('what another realm made is taken', () => {
 /** @param {string[]} flags @param {string} script @param {import('node:child_process').SpawnSyncOptions} [options] */
 function node(flags, script, options) {
     const begun = Date.now();
-    const { status, stdout, stderr, signal } = spawnSync(process.execPath, [...flags, script], { encoding: 'utf8', timeout: 60_000, ...options });
+    const { status, stdout, stderr, signal } = spawnSync(process.execPath, [...flags, script],
+        { encoding: 'utf8', timeout: 60_000, ...options });
     return { status, signal, out: String(stdout), problems: String(stderr), ms: Date.now() - begun };
 }
 
-/** A program that loads the tiny model and prints what came. @param {string} source an expression @param {string} [options] one */
+/**
+ * A program that loads the tiny model and prints what came.
+ * @param {string} source an expression
+ * @param {string} [options] one
+ */
 const program = (source, options = '{}') => `
     import { load } from ${JSON.stringify(pathToFileURL(`${root}web/index.js`).href)};
     try {
@@ -304,7 +338,8 @@ describe('a process', () => {
     test('reads a pipe, also where the model is read in two goes', () => {
         for (const options of ['{}', '{ quantize: "q8_0" }']) {
             const script = file('pipe.mjs', program('"/dev/stdin"', options)), command = 'cat "$2" | "$0" "$1"';
-            const { stdout } = spawnSync('sh', ['-c', command, process.execPath, script, models.tiny], { encoding: 'utf8', timeout: 60_000 });
+            const { stdout } = spawnSync('sh', ['-c', command, process.execPath, script, models.tiny],
+                { encoding: 'utf8', timeout: 60_000 });
             assert.match(stdout, /^answered/);
         }
     });
@@ -314,20 +349,24 @@ describe('a process', () => {
         execFileSync('mkfifo', pipes);
         const script = file('pipes.mjs', program(JSON.stringify(pipes)));
         const writers = pipes.map((pipe, i) => `cat '${part(i + 1)}' > '${pipe}' & `).join('');
-        const { stdout } = spawnSync('sh', ['-c', `${writers} "$0" "$1"`, process.execPath, script], { encoding: 'utf8', timeout: 60_000 });
+        const { stdout } = spawnSync('sh', ['-c', `${writers} "$0" "$1"`, process.execPath, script],
+            { encoding: 'utf8', timeout: 60_000 });
         assert.match(stdout, /^NibbleError NB_ERR_FILE .*can be read once only/);
     });
     test('with too little address space is told so, with and without shared memory', () => {
         for (const options of ['{ threads: 1 }', '{ build: "simd128-threads", threads: 2 }']) {
             const script = file('memory.mjs', program(tiny, options));
-            const { stdout } = spawnSync('sh', ['-c', 'ulimit -v 3000000; exec "$0" "$1"', process.execPath, script], { encoding: 'utf8', timeout: 60_000 });
+            const { stdout } = spawnSync('sh', ['-c', 'ulimit -v 3000000; exec "$0" "$1"', process.execPath, script],
+                { encoding: 'utf8', timeout: 60_000 });
             assert.match(stdout, /^(answered|NibbleError NB_ERR_MEMORY)/); // Node 24 finds its way
         }
     });
     test('with shims of a page\'s bundle is no Node', async () => {
         // what platform.js decides, in worlds that have some `process`
         const source = readFileSync(`${root}web/platform.js`, 'utf8').replace(/^export /gm, '');
-        const decide = (/** @type {string} */ process) => vm.runInNewContext(`${source.replace(/import\(.*?\);/, '0;')}; isNode`, { process: vm.runInNewContext(`(${process})`) });
+        const decide = (/** @type {string} */ process) =>
+            vm.runInNewContext(`${source.replace(/import\(.*?\);/, '0;')}; isNode`,
+            { process: vm.runInNewContext(`(${process})`) });
         for (const [process, expected] of /** @type {[string, boolean][]} */ ([
             ['{ versions: { node: "22.0.0" } }', false],
             ['{ versions: {}, [Symbol.toStringTag]: "process" }', false],

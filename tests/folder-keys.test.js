@@ -7,12 +7,17 @@ import { test } from 'node:test';
 import { root } from './builds.js';
 
 /** @typedef {Record<string, string>} Lists words with spaces between, by family or type */
-/** @type {{ all: string, families: Lists, change: Lists, aliases: Record<string, Lists>, attention: Record<string, Lists>, rope: Lists, partial: string[] }} */
+/**
+ * @type {{ all: string, families: Lists, change: Lists, aliases: Record<string, Lists>, attention: Record<string, Lists>,
+ *     rope: Lists, partial: string[] }}
+ */
 const read = JSON.parse(readFileSync(`${root}tests/fixtures/formats/folder-keys.json`, 'utf8'));
-const { stdout, status } = spawnSync(process.execPath, [`${root}tests/core/run.js`, 'simd128', 'print_folder_keys'], { encoding: 'utf8' });
+const { stdout, status } = spawnSync(process.execPath, [`${root}tests/core/run.js`, 'simd128', 'print_folder_keys'],
+    { encoding: 'utf8' });
 const lines = stdout.split('\n').map(line => line.split(' '));
 /** @param {string} kind @param {string} [of] */
-const namesOf = (kind, of) => lines.filter(line => line[0] === kind && (!of || line[1] === of)).flatMap(line => line[of ? 2 : 1].split(','));
+const namesOf = (kind, of) => lines.filter(line => line[0] === kind && (!of || line[1] === of)).flatMap(line =>
+    line[of ? 2 : 1].split(','));
 const idle = new Set(namesOf('idle'));
 /** @param {string} [words] */
 const split = words => (words ?? '').split(' ').filter(Boolean);
@@ -28,7 +33,8 @@ for (const family of Object.keys(read.families))
         assert.ok(known.size > 10);
         const keys = [...split(read.all), ...split(read.families[family]), ...Object.keys(read.aliases[family] ?? {})];
         assert.deepEqual(keys.filter(key => !known.has(key) && !idle.has(key)), []);
-        assert.deepEqual(split(read.change[family]).filter(key => !known.has(key) && !KNOWN_OTHERWISE.includes(key)), [], 'these change the output');
+        assert.deepEqual(split(read.change[family]).filter(key => !known.has(key) && !KNOWN_OTHERWISE.includes(key)), [],
+            'these change the output');
     });
 
 test('each key of a rotation is in the table, or the rotation is refused', () => {

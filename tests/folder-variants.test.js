@@ -1,5 +1,5 @@
-// Folders whose config.json says something else: logits are transformers' (tests/oracles/folder_variants.py), whether a key counts
-// or is one that the family does not read.
+// Folders whose config.json says something else: logits are transformers' (tests/oracles/folder_variants.py), whether a key
+// counts or is one that the family does not read.
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,10 @@ import { load } from '../web/index.js';
 import { root } from './builds.js';
 import { logitsOf } from './vectors.js';
 
-/** @typedef {{ folder: string, same: boolean, set: Record<string, any>, drop: string[], tokens: number[], rows: number[], entries: number[], logits: number[][] }} Variant */
+/**
+ * @typedef {{ folder: string, same: boolean, set: Record<string, any>, drop: string[], tokens: number[],
+ *     rows: number[], entries: number[], logits: number[][] }} Variant
+ */
 /** @type {Variant[]} */
 const variants = JSON.parse(readFileSync(`${root}tests/fixtures/formats/folder-variants.json`, 'utf8'));
 
@@ -31,7 +34,8 @@ async function compareModel(path, { tokens, rows, entries, logits }) {
         const found = await logitsOf(model, tokens);
         for (const [i, row] of rows.entries())
             for (const [j, entry] of entries.entries())
-                assert.ok(Math.abs(found[row][entry] - logits[i][j]) < 1e-3, `position ${row}, entry ${entry}: ${found[row][entry]}, not ${logits[i][j]}`);
+                assert.ok(Math.abs(found[row][entry] - logits[i][j]) < 1e-3,
+                    `position ${row}, entry ${entry}: ${found[row][entry]}, not ${logits[i][j]}`);
     } finally {
         await model.dispose();
     }
@@ -56,9 +60,11 @@ for (const variant of variants) {
 }
 
 test('of a key that is there twice the last counts, as Python reads it', async () => {
-    const { folder, ...variant } = /** @type {Variant} */ (variants.find(({ folder: name, same }) => name === 'llama-f32' && same));
+    const { folder, ...variant } = /** @type {Variant} */ (variants.find(({ folder: name, same }) =>
+        name === 'llama-f32' && same));
     const path = changed(folder, () => {}), file = join(path, 'config.json');
-    writeFileSync(file, readFileSync(file, 'utf8').replace('{', '{"rms_norm_eps": 0.5, "hidden_act": "relu", "rope_parameters": {"rope_theta": 3},'));
+    writeFileSync(file, readFileSync(file, 'utf8').replace('{',
+        '{"rms_norm_eps": 0.5, "hidden_act": "relu", "rope_parameters": {"rope_theta": 3},'));
     try {
         await compareModel(path, { folder, ...variant });
     } finally {

@@ -7,7 +7,10 @@ const ALIGNMENT = 32;
 
 /** @typedef {keyof typeof TYPES} Type */
 /** A value: its type, and a number, boolean, string or an array of these. @typedef {[Type, any]} Value */
-/** shape: fastest side first. @typedef {{ name: string, shape: number[], type: number, bytes: number, data?: Uint8Array }} Tensor */
+/**
+ * shape: fastest side first.
+ * @typedef {{ name: string, shape: number[], type: number, bytes: number, data?: Uint8Array }} Tensor
+ */
 
 class Bytes {
     /** @type {Uint8Array[]} */
@@ -75,7 +78,8 @@ class Bytes {
 
 /**
  * The bytes before the first tensor's data. Tensors lie in their order, each aligned.
- * @param {Map<string, Value | Uint8Array>} values an array of them is [type, [...]]; bytes are a value as it stood in another file
+ * @param {Map<string, Value | Uint8Array>} values an array of them is [type, [...]]; bytes are a value as it stood in another
+ *     file
  * @param {Tensor[]} tensors
  */
 export function header(values, tensors) {

@@ -107,7 +107,8 @@ describe('bounds', () => {
             '{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l|tojson }}',
             /characters|items/],
         ['the same compared',
-            '{% set ns = namespace(l=[1], m=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% set ns.m = [ns.m, ns.m] %}{% endfor %}{{ ns.l == ns.m }}', /compares more than/],
+            '{% set ns = namespace(l=[1], m=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% set ns.m = ' +
+                '[ns.m, ns.m] %}{% endfor %}{{ ns.l == ns.m }}', /compares more than/],
         ['a chain that nests',
             '{% set ns = namespace(l=[]) %}{% for i in range(2000) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l }}', /deep/],
         ['a large power', '{{ 9 ** (9 ** 9) }}', /bits/],
@@ -125,10 +126,12 @@ describe('bounds', () => {
         ['letters', '{{ ("a" * 8000000)|list|length }}', /items/],
         ['pieces', '{{ ("a " * 4000000).split()|length }}', /items/],
         ['a sum of lists', '{{ ([[1]] * 200000)|sum(start=[])|length }}', /many long texts/],
-        ['a long path', '{% set ns = namespace() %}{% set ns.a = ns %}{{ ([ns] * 100000)|map(attribute="a." * 10000 ~ "a")|list|length }}', /path of attributes/],
+        ['a long path', '{% set ns = namespace() %}{% set ns.a = ns %}{{ ([ns] * 100000)|map(attribute="a." * 10000 ~ ' +
+            '"a")|list|length }}', /path of attributes/],
         ['tabs', '{{ "\\t".expandtabs(1000000000) }}', /characters/],
         ['long strings, compared again and again',
-            '{% set t = "a" * 10000000 %}{% for i in range(100000) %}{% for j in range(1000) %}{{ t ~ "b" == t }}{% endfor %}{% endfor %}', /steps|characters/],
+            '{% set t = "a" * 10000000 %}{% for i in range(100000) %}{% for j in range(1000) %}{{ t ~ "b" == t }}{% endfor ' +
+                '%}{% endfor %}', /steps|characters/],
     ];
     for (const [name, template, told] of greedy)
         test(name, () => assert.throws(() => render(template),
@@ -160,7 +163,8 @@ describe('bounds', () => {
         .yields > 50));
 
     test('steps grow with the messages, and no faster', () => {
-        const template = '{% for m in messages %}{% if m.role == "user" and "</think>" not in m.content %}<|{{ m.role }}|>{{ m.content|trim }}{% else %}{{ m.content.split("x")[-1] }}{% endif %}{% endfor %}';
+        const template = '{% for m in messages %}{% if m.role == "user" and "</think>" not in m.content %}<|{{ m.role ' +
+            '}}|>{{ m.content|trim }}{% else %}{{ m.content.split("x")[-1] }}{% endif %}{% endfor %}';
         const yields = (/** @type {number} */ n) => render(template,
             { messages: Array.from({ length: n },
             (_, i) => ({ role: i % 2 ? 'assistant' : 'user', content: `message ${i} `.repeat(10) })) }).yields;

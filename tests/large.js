@@ -1,5 +1,5 @@
-// A model of any size, made while it is streamed: layers that change nothing, between a first and a last one that do. So its logits
-// are those of the two layers alone.
+// A model of any size, made while it is streamed: layers that change nothing, between a first and a last one that do. So its
+// logits are those of the two layers alone.
 import { header } from './gguf.js';
 
 const WIDTH = 1024, INNER = 4096, VOCABULARY = 300, HEADS = 16;
@@ -52,12 +52,15 @@ export const layersFor = (bytes) => Math.floor(bytes / (4 * (2 * WIDTH + 4 * WID
 export function modelOf(layers) {
     const tensors = tensorsOf(layers), zeros = new Uint8Array(1 << 24);
     /** @type {Map<string, import('./gguf.js').Value>} */
-    const values = new Map([['general.architecture', ['string', 'llama']], ['llama.attention.layer_norm_rms_epsilon', ['f32', 1e-5]],
+    const values = new Map([['general.architecture', ['string', 'llama']],
+        ['llama.attention.layer_norm_rms_epsilon', ['f32', 1e-5]],
         ...Object.entries({ context_length: 64, embedding_length: WIDTH, block_count: layers, feed_forward_length: INNER,
-            'attention.head_count': HEADS }).map(([key, value]) => /** @type {[string, import('./gguf.js').Value]} */ ([`llama.${key}`, ['u32', value]]))]);
+            'attention.head_count': HEADS }).map(([key, value]) =>
+                /** @type {[string, import('./gguf.js').Value]} */ ([`llama.${key}`, ['u32', value]]))]);
     const names = Array.from({ length: VOCABULARY }, (_, i) => `t${i}`);
     values.set('tokenizer.ggml.model', ['string', 'llama']).set('tokenizer.ggml.tokens', ['string', names])
-        .set('tokenizer.ggml.scores', ['f32', names.map(() => 0)]).set('tokenizer.ggml.token_type', ['i32', names.map(() => 1)]);
+        .set('tokenizer.ggml.scores', ['f32', names.map(() => 0)]).set('tokenizer.ggml.token_type',
+        ['i32', names.map(() => 1)]);
     let next = -1, left = 0;
     return new ReadableStream({
         pull(controller) {

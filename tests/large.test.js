@@ -54,7 +54,8 @@ for (const build of /** @type {const} */ (['simd128', 'simd128-threads']))
     test(`a context that cannot fit is told before the weights are read, ${build}`, async () => {
         const file = readFileSync(models.tiny), part = file.length - 1000; // the rest never comes
         /** @type {ReadableStream<Uint8Array>} */
-        const stalled = new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(file.subarray(0, part))) });
+        const stalled = new ReadableStream({ start: (controller) =>
+            controller.enqueue(new Uint8Array(file.subarray(0, part))) });
         let fits = 0;
         await assert.rejects(load(stalled, { build, contextLength: 10_000_000 }), (error) => {
             assert.ok(error instanceof Error);

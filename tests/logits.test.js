@@ -48,7 +48,8 @@ for (const { build, threads } of configurations()) {
                         compare(whole, expected, 0.9999, file, within);
                         tested(folder + file, model.info);
                         if (file === 'phi3-long.gguf') return; // a shorter text is rotated otherwise
-                        const half = await logitsOf(model, expected.tokens.slice(0, 19)); // another way to cut tokens into panels
+                        // another way to cut tokens into panels
+                        const half = await logitsOf(model, expected.tokens.slice(0, 19));
                         compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file, within);
                     } finally {
                         await model.dispose();
@@ -92,8 +93,8 @@ function compareWhole(rows, file, t) {
 }
 
 /* What rounds to 8 bits is no farther from the oracle than llama.cpp, which rounds so, is from itself: its median cosine is .99973
- * at worst, and 48 positions are below .999 (tests/fixtures/llamacpp/README.md). The least cosine tells nothing: such a position
- * amplifies the last bit of anything. */
+ * at worst, and 48 positions are below .999 (tests/fixtures/llamacpp/README.md). The least cosine tells nothing: such a
+ * position amplifies the last bit of anything. */
 for (const [what, options] of /** @type {[string, import('../web/index.js').LoadOptions][]} */ ([
     ['a Q8_0 cache', { kvType: 'q8_0' }], ['fast precision', { precision: 'fast' }],
     ['both', { kvType: 'q8_0', precision: 'fast' }]]))
@@ -102,13 +103,16 @@ for (const [what, options] of /** @type {[string, import('../web/index.js').Load
         const model = await load(models.real, { contextLength: 512, ...options });
         try {
             const rows = await logitsOf(model, expected.tokens);
-            const cosines = rows.map((row, position) => cosine(expected.entries.map(entry => row[entry]), expected.rows[position]));
+            const cosines = rows.map((row, position) => cosine(expected.entries.map(entry => row[entry]),
+                expected.rows[position]));
             const far = cosines.filter(c => c < 0.999).length, mean = cosines.reduce((sum, c) => sum + c) / cosines.length;
             const [worst, median] = [0, cosines.length >> 1].map(i => [...cosines].sort((a, b) => a - b)[i]);
             t.diagnostic(`${model.info.build}, cosine: median ${median.toFixed(6)}, mean ${mean.toFixed(6)}, least ${worst.toFixed(6)}, ` +
                 `${far} positions below 0.999`);
-            assert.ok(median >= 0.99973 && mean >= 0.999 && far <= 48, `median ${median}, mean ${mean}, ${far} positions below 0.999`);
-            assert.equal(worst < 0.99999, 'kvType' in options || model.info.build.startsWith('relaxed'), 'eight bits round, where there are any');
+            assert.ok(median >= 0.99973 && mean >= 0.999 && far <= 48,
+                `median ${median}, mean ${mean}, ${far} positions below 0.999`);
+            assert.equal(worst < 0.99999, 'kvType' in options || model.info.build.startsWith('relaxed'),
+                'eight bits round, where there are any');
         } finally {
             await model.dispose();
         }
@@ -129,7 +133,8 @@ test('the command eval writes the same logits', () => {
     const out = mkdtempSync(join(tmpdir(), 'nibble-'));
     try {
         const file = join(out, 'logits.f32');
-        execFileSync(process.execPath, [`${root}web/cli.js`, 'eval', models.tiny, '--tokens', expected.tokens.join(','), '--logits', file]);
+        execFileSync(process.execPath, [`${root}web/cli.js`, 'eval', models.tiny, '--tokens', expected.tokens.join(','),
+            '--logits', file]);
         const bytes = readFileSync(file);
         const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
         const vocabulary = all.length / expected.tokens.length;

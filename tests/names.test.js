@@ -41,7 +41,8 @@ describe('of a list of names, those that make the model', () => {
         // what lies beside a model
         [['model.gguf', 'mmproj-model-f16.gguf'], ['model.gguf']],
         [['Model-mmproj.gguf', 'Model-Q4_K_M.gguf'], ['Model-Q4_K_M.gguf']],
-        [['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf', 'mmproj-BF16.gguf'], ['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf']],
+        [['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf', 'mmproj-BF16.gguf'],
+            ['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf']],
         [['model.gguf', 'my-lora.gguf', 'imatrix.gguf', 'ggml-vocab-llama.gguf'], ['model.gguf']],
         [['model.imatrix.gguf', 'mmproj.gguf'], ['model.imatrix.gguf']],
         [['mmproj-model.gguf'], ['mmproj-model.gguf']], // alone it is loaded, and the core says what it is
@@ -55,10 +56,13 @@ describe('of a list of names, those that make the model', () => {
         // what browsers add to a name that is taken
         [['model (1).gguf'], ['model (1).gguf']],
         [['a-00001-of-00002 (1).gguf', 'a-00002-of-00002.gguf'], ['a-00001-of-00002 (1).gguf', 'a-00002-of-00002.gguf']],
-        [['a-00001-of-00002(2).gguf', 'a-00002-of-00002 (12).gguf'], ['a-00001-of-00002(2).gguf', 'a-00002-of-00002 (12).gguf']],
-        [['config (1).json', 'tokenizer (3).json', 'model (2).safetensors'], ['config (1).json', 'tokenizer (3).json', 'model (2).safetensors']],
+        [['a-00001-of-00002(2).gguf', 'a-00002-of-00002 (12).gguf'],
+            ['a-00001-of-00002(2).gguf', 'a-00002-of-00002 (12).gguf']],
+        [['config (1).json', 'tokenizer (3).json', 'model (2).safetensors'],
+            ['config (1).json', 'tokenizer (3).json', 'model (2).safetensors']],
         [['config.json', 'config (1).json', 'model.safetensors'], ['config.json', 'model.safetensors']],
-        [['config (1).json', 'config (2).json', 'model.safetensors'], /both config \(1\)\.json and config \(2\)\.json in the list of files could be config\.json/],
+        [['config (1).json', 'config (2).json', 'model.safetensors'],
+            /both config \(1\)\.json and config \(2\)\.json in the list of files could be config\.json/],
         [['a-00001-of-00002.gguf', 'a-00001-of-00002 (1).gguf', 'a-00002-of-00002.gguf'], /several models/],
         [['a-00001-of-00002 (1).gguf'], /a-00002-of-00002\.gguf is missing/],
         // folders
@@ -73,7 +77,8 @@ describe('of a list of names, those that make the model', () => {
         });
 });
 
-test('paths: colons, slashes at the end, links, parts with a browser\'s numbers, folders that are called like files', async () => {
+test('paths: colons, slashes at the end, links, parts with a browser\'s numbers, folders that are called like files',
+        async () => {
     const at = (/** @type {string} */ name) => join(temporary, name);
     const opens = async (/** @type {import('../web/index.js').Source} */ source) =>
         (await load(source, { headerOnly: true }).then(async model => (await model.dispose(), model.info))).architecture;
@@ -144,8 +149,10 @@ test('addresses of the hub: what people write, and nothing outside of the reposi
         ['hf:owner/repo/tree/main', 'main/'],
         ['hf:owner/repo/..a/b..gguf', 'main/..a/b..gguf'],
     ]) assert.equal(hubUrl(text), base + wanted);
-    for (const wrong of ['hf:../..', 'hf:owner/..', 'hf:./repo', 'hf:owner/repo/../../../other/repo/resolve/main/a.gguf', 'hf:owner/repo/%2e%2e/a.gguf',
-        'hf:owner/repo@../a.gguf', 'hf:owner/repo@%2e%2e%2f../a.gguf', 'hf:owner/repo/a/..%5cb', 'hf:owner/repo//a.gguf', 'hf:owner/repo/blob/..'])
+    for (const wrong of ['hf:../..', 'hf:owner/..', 'hf:./repo', 'hf:owner/repo/../../../other/repo/resolve/main/a.gguf',
+        'hf:owner/repo/%2e%2e/a.gguf',
+        'hf:owner/repo@../a.gguf', 'hf:owner/repo@%2e%2e%2f../a.gguf', 'hf:owner/repo/a/..%5cb', 'hf:owner/repo//a.gguf',
+        'hf:owner/repo/blob/..'])
         assert.throws(() => hubUrl(wrong), /no address of the hub/, wrong);
 });
 

@@ -23,7 +23,8 @@ function run(program, args, cwd = home) {
 let packed;
 
 before(() => {
-    const [{ filename, files }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], root));
+    const [{ filename, files }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder],
+        root));
     packed = files.map((/** @type {{ path: string }} */ file) => file.path);
     mkdirSync(home);
     writeFileSync(join(home, 'package.json'), '{ "private": true, "type": "module" }');
@@ -32,11 +33,13 @@ before(() => {
 after(() => rmSync(folder, { recursive: true }));
 
 test('package: holds what it needs and nothing else', () => {
-    for (const file of ['LICENSE', 'README.md', 'build/engine-worker.js', 'build/pool-worker.js', 'build/jinja.js', ...builds.map(build => `build/wasm/nibble-${build.name}.wasm`)])
+    for (const file of ['LICENSE', 'README.md', 'build/engine-worker.js', 'build/pool-worker.js', 'build/jinja.js',
+        ...builds.map(build => `build/wasm/nibble-${build.name}.wasm`)])
         assert.ok(packed.includes(file), `${file} is missing`);
     for (const file of packed)
         assert.match(file, /^(LICENSE|README\.md|package\.json|build\/(engine-worker|pool-worker|jinja)\.js|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/(jinja\/)?[a-z-]+\.(js|d\.ts))$/);
-    assert.deepEqual(readdirSync(join(home, 'node_modules')).filter(name => !name.startsWith('.')), ['nibble-llm'], 'it brings nothing along');
+    assert.deepEqual(readdirSync(join(home, 'node_modules')).filter(name => !name.startsWith('.')), ['nibble-llm'],
+        'it brings nothing along');
 });
 
 test('package: a page needs no bundler and no import map', () => {
@@ -66,7 +69,8 @@ test('package: import { load } from nibble-llm answers', () => {
 });
 
 test('package: the command is there', () => {
-    const output = run(join(home, 'node_modules/.bin/nibble'), ['run', models.tiny, '--prompt', 'Once upon a time', '--max-tokens', '4', '--json']);
+    const output = run(join(home, 'node_modules/.bin/nibble'),
+        ['run', models.tiny, '--prompt', 'Once upon a time', '--max-tokens', '4', '--json']);
     assert.equal(JSON.parse(output).tokens.length, 4);
 });
 
@@ -118,13 +122,18 @@ const IN_A_PAGE = `${TYPED}
 test('package: its types hold in a strict project, for each way of resolving modules and each library of types', () => {
     writeFileSync(join(home, 'typed.ts'), TYPED);
     writeFileSync(join(home, 'page.ts'), IN_A_PAGE);
-    const tsc = join(root, 'node_modules/typescript/bin/tsc'), tsc5 = join(root, 'tests/bundlers/node_modules/typescript5/bin/tsc');
+    const tsc = join(root, 'node_modules/typescript/bin/tsc'),
+        tsc5 = join(root, 'tests/bundlers/node_modules/typescript5/bin/tsc');
     const nodenext = ['--module', 'nodenext'], node16 = ['--module', 'node16', '--moduleResolution', 'node16'];
-    const bundler = ['--module', 'esnext', '--moduleResolution', 'bundler'], old = ['--module', 'esnext', '--moduleResolution', 'node'];
-    const tries = [[tsc, nodenext, 'typed.ts', 'es2021'], [tsc, node16, 'page.ts', 'es2021,dom'], [tsc, bundler, 'page.ts', 'es2023,dom'],
+    const bundler = ['--module', 'esnext', '--moduleResolution', 'bundler'],
+        old = ['--module', 'esnext', '--moduleResolution', 'node'];
+    const tries = [[tsc, nodenext, 'typed.ts', 'es2021'], [tsc, node16, 'page.ts', 'es2021,dom'],
+        [tsc, bundler, 'page.ts', 'es2023,dom'],
         [tsc5, old, 'typed.ts', 'es2021'], [tsc5, old, 'page.ts', 'es2021,dom'], [tsc5, nodenext, 'page.ts', 'es2023,dom']];
     for (const [compiler, way, file, lib] of /** @type {[string, string[], string, string][]} */ (tries))
-        if (compiler === tsc || existsSync(compiler)) // TypeScript 5 comes with the bundlers; 7 does not know the old way any more
-            run(process.execPath, [compiler, '--noEmit', '--strict', '--skipLibCheck', 'false', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess',
+        // TypeScript 5 comes with the bundlers; 7 does not know the old way any more
+        if (compiler === tsc || existsSync(compiler))
+            run(process.execPath, [compiler, '--noEmit', '--strict', '--skipLibCheck', 'false', '--exactOptionalPropertyTypes',
+                '--noUncheckedIndexedAccess',
                 '--target', 'es2021', '--lib', lib, ...way, file]);
 });

@@ -14,13 +14,17 @@ describe('the demo\'s service worker', { skip }, () => {
     const tiny = readFileSync(models.tiny), QUERY = '?model=./own.gguf';
     /** @type {Awaited<ReturnType<typeof serve>>} */
     let site;
-    /** How the server answers for demo/own.gguf. @type {(response: import('node:http').ServerResponse, isHead: boolean) => void} */
+    /**
+     * How the server answers for demo/own.gguf.
+     * @type {(response: import('node:http').ServerResponse, isHead: boolean) => void}
+     */
     let answer;
     /** Requests for its bytes, and how many of them are still being answered. */
     let asked = 0, open = 0;
 
     /** @param {Record<string, string>} headers @param {Buffer} [bytes] */
-    const give = (headers, bytes = tiny) => (/** @type {import('node:http').ServerResponse} */ response, /** @type {boolean} */ isHead) =>
+    const give = (headers, bytes = tiny) => (/** @type {import('node:http').ServerResponse} */ response,
+        /** @type {boolean} */ isHead) =>
         void response.writeHead(200, { 'Content-Length': bytes.length, ...headers }).end(isHead ? undefined : bytes);
 
     before(async () => {
@@ -29,7 +33,8 @@ describe('the demo\'s service worker', { skip }, () => {
         site.server.removeAllListeners('request').on('request', (request, response) => {
             if (!request.url?.startsWith('/demo/own.gguf')) return others(request, response);
             const isHead = request.method === 'HEAD';
-            if (request.url.endsWith('.js')) return void response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html>Sign in');
+            if (request.url.endsWith('.js'))
+                return void response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html>Sign in');
             if (!isHead) {
                 asked++;
                 open++;
@@ -56,7 +61,8 @@ describe('the demo\'s service worker', { skip }, () => {
         await page.waitForSelector(wanted);
     }
 
-    it('asks a server that names neither ETag nor date for the model each time; without a network it has what was kept', async () => {
+    it('asks a server that names neither ETag nor date for the model each time; without a network it has what was kept',
+            async () => {
         answer = give({});
         await visit({ base: site.url, query: QUERY }, async page => {
             assert.ok(await keepsModel(page, true));

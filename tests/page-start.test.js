@@ -1,5 +1,5 @@
-// load() on pages of all kinds: with other origins, policies and isolation, in workers, in bundles with shims. Whatever a page forbids,
-// the error names it and says what to do. (What fails in Node, too, stands in failures.test.js.)
+// load() on pages of all kinds: with other origins, policies and isolation, in workers, in bundles with shims. Whatever a page
+// forbids, the error names it and says what to do. (What fails in Node, too, stands in failures.test.js.)
 import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
@@ -8,7 +8,8 @@ import { root } from './builds.js';
 import { launch, skip } from './chromium.js';
 import { listen } from './loopback.js';
 
-const TYPES = /** @type {Record<string, string>} */ ({ '.js': 'text/javascript', '.wasm': 'application/wasm', '.html': 'text/html' });
+const TYPES = /** @type {Record<string, string>} */ ({ '.js': 'text/javascript', '.wasm': 'application/wasm',
+    '.html': 'text/html' });
 const ISOLATED = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
 /** What a script is that is none of nibble's. @type {Record<string, string>} */
@@ -66,7 +67,8 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         server = await listen((request, response) => {
             const [, wishes, path] = /^(?:\/~(\{.*?\}))?(\/[^?#]*)/.exec(decodeURIComponent(request.url ?? '/')) ?? [];
             const headers = { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin',
-                ...ISOLATED, 'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream', ...JSON.parse(wishes ?? '{}') };
+                ...ISOLATED, 'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream',
+                ...JSON.parse(wishes ?? '{}') };
             for (const [name, value] of Object.entries(headers)) if (value !== false) response.setHeader(name, value);
             const file = join(root, path);
             if (path === '/page.html') response.end('<!doctype html><title>a page</title>');
@@ -109,25 +111,32 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         'another origin, isolated: threads': { base: 'there', options: two, expected: THREADS },
         'a policy that allows what is needed, and no more': {
             headers: csp(STRICT), expected: THREADS,
-            options: { ...two, workerUrl: withHeaders(csp(STRICT), '/build/engine-worker.js'), poolWorkerUrl: withHeaders(csp(STRICT), '/build/pool-worker.js') },
+            options: { ...two, workerUrl: withHeaders(csp(STRICT), '/build/engine-worker.js'),
+                poolWorkerUrl: withHeaders(csp(STRICT), '/build/pool-worker.js') },
         },
         'another origin, allowed by a policy': {
             base: 'there', options: two, expected: THREADS,
-            headers: csp('default-src \'self\' http://localhost:*; script-src \'self\' http://localhost:* \'wasm-unsafe-eval\'; worker-src blob: http://localhost:*'),
+            headers: csp('default-src \'self\' http://localhost:*; script-src \'self\' http://localhost:* ' +
+                '\'wasm-unsafe-eval\'; worker-src blob: http://localhost:*'),
         },
-        'Trusted Types': { headers: csp('require-trusted-types-for \'script\'; script-src * \'unsafe-eval\' \'trusted-types-eval\''), options: two, expected: THREADS },
+        'Trusted Types': { headers: csp('require-trusted-types-for \'script\'; script-src * \'unsafe-eval\' ' +
+            '\'trusted-types-eval\''), options: two, expected: THREADS },
         'Trusted Types, another origin': {
             base: 'there', options: two, expected: THREADS,
-            headers: csp('require-trusted-types-for \'script\'; trusted-types nibble-llm; script-src * blob: \'unsafe-eval\' \'trusted-types-eval\''),
+            headers: csp('require-trusted-types-for \'script\'; trusted-types nibble-llm; script-src * blob: ' +
+                '\'unsafe-eval\' \'trusted-types-eval\''),
         },
-        'a shim of process': { init: 'globalThis.process = { env: {}, versions: { node: "22.0.0" }, browser: true }', options: two, expected: THREADS },
+        'a shim of process': { init: 'globalThis.process = { env: {}, versions: { node: "22.0.0" }, browser: true }',
+            options: two, expected: THREADS },
         'Electron\'s process': {
-            init: 'globalThis.process = { type: "renderer", versions: { node: "22.0.0", electron: "40" }, [Symbol.toStringTag]: "process" }',
+            init: 'globalThis.process = { type: "renderer", versions: { node: "22.0.0", electron: "40" }, ' +
+                '[Symbol.toStringTag]: "process" }',
             options: two, expected: THREADS,
         },
         'no BroadcastChannel': { init: 'delete globalThis.BroadcastChannel', options: two, expected: THREADS },
         'scripts as data: addresses, as some bundlers write them': {
-            options: '({ threads: 2, workerUrl: DATA.engine, poolWorkerUrl: DATA.pool, templateUrl: DATA.jinja })', expected: THREADS,
+            options: '({ threads: 2, workerUrl: DATA.engine, poolWorkerUrl: DATA.pool, templateUrl: DATA.jinja })',
+            expected: THREADS,
         },
         'a relative wasmUrl': { options: { wasmUrl: 'build/wasm' }, expected: OK },
         'an iframe\'s Blob': { from: 'new FRAME.Blob([BYTES])', expected: OK },
@@ -139,14 +148,16 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
 
         // what a page forbids
         'a policy without workers': {
-            headers: csp('worker-src \'none\''), expected: /NB_ERR_WORKER .*could not start: the page's Content-Security-Policy forbids .* by worker-src: allow 'self' in worker-src/,
+            headers: csp('worker-src \'none\''),
+            expected: /NB_ERR_WORKER .*could not start: the page's Content-Security-Policy forbids .* by worker-src: allow 'self' in worker-src/,
         },
         'another origin, without blob:': {
             headers: csp('worker-src \'self\' http://localhost:*'), base: 'there',
             expected: /NB_ERR_WORKER .*Content-Security-Policy forbids blob.*allow http:\/\/localhost:\d+ and blob: .*workerUrl/,
         },
         'another origin, not allowed': {
-            headers: csp('worker-src blob: \'self\'; script-src \'self\' blob: \'unsafe-eval\''), options: '({ workerUrl: THERE + "/build/engine-worker.js" })',
+            headers: csp('worker-src blob: \'self\'; script-src \'self\' blob: \'unsafe-eval\''),
+            options: '({ workerUrl: THERE + "/build/engine-worker.js" })',
             expected: /NB_ERR_WORKER .*If the page has a Content-Security-Policy, its worker-src and script-src must allow http:\/\/localhost:\d+ and blob:/,
         },
         'another origin without CORS': {
@@ -162,47 +173,64 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             expected: /NB_ERR_WORKER .*served without the header Cross-Origin-Embedder-Policy.*send "Cross-Origin-Embedder-Policy: require-corp"/,
         },
         'a thread without its own embedder policy': {
-            options: { threads: 2, poolWorkerUrl: withHeaders({ 'Cross-Origin-Embedder-Policy': false }, '/build/pool-worker.js') },
+            options: { threads: 2, poolWorkerUrl: withHeaders({ 'Cross-Origin-Embedder-Policy': false },
+                '/build/pool-worker.js') },
             expected: /NB_ERR_WORKER .*thread 1 of 2 could not start: .*served without the header Cross-Origin-Embedder-Policy/,
         },
         'a worker that may not compile': {
             options: { workerUrl: withHeaders(csp('script-src \'self\''), '/build/engine-worker.js') },
             expected: /NB_ERR_ENGINE .*cannot load nibble's WebAssembly.*Allow 'wasm-unsafe-eval'/,
         },
-        'a worker of the disk': { options: { workerUrl: 'file:///engine-worker.js' }, expected: /NB_ERR_WORKER .*file on the disk.*web server/ },
+        'a worker of the disk': { options: { workerUrl: 'file:///engine-worker.js' },
+            expected: /NB_ERR_WORKER .*file on the disk.*web server/ },
 
         // what is wrong with a script
-        'no worker there': { options: { workerUrl: '/nowhere.js' }, expected: /NB_ERR_WORKER .*\/nowhere\.js did not load, the server answers 404.*workerUrl/ },
+        'no worker there': { options: { workerUrl: '/nowhere.js' },
+            expected: /NB_ERR_WORKER .*\/nowhere\.js did not load, the server answers 404.*workerUrl/ },
         'a page instead of the worker': {
             options: { workerUrl: '/page.html' }, expected: /NB_ERR_WORKER .*sends "text\/html" where a script.*workerUrl/,
         },
         'Vite\'s page instead of the worker': {
-            options: { workerUrl: '/.vite/deps/page.js' }, expected: /NB_ERR_WORKER .*optimizeDeps: \{ exclude: \['nibble-llm'\] \}/,
+            options: { workerUrl: '/.vite/deps/page.js' },
+            expected: /NB_ERR_WORKER .*optimizeDeps: \{ exclude: \['nibble-llm'\] \}/,
         },
         'a worker that leads to another origin': {
-            options: { workerUrl: '/redirect.js' }, expected: /NB_ERR_WORKER .*redirect\.js leads to http:\/\/localhost:\d+\/build\/engine-worker\.js.*workerUrl/,
+            options: { workerUrl: '/redirect.js' },
+            expected: /NB_ERR_WORKER .*redirect\.js leads to http:\/\/localhost:\d+\/build\/engine-worker\.js.*workerUrl/,
         },
         'no worker there, and a policy that only reports': {
             headers: { 'Content-Security-Policy-Report-Only': 'worker-src \'none\'' }, options: { workerUrl: '/nowhere.js' },
             expected: /NB_ERR_WORKER .*server answers 404/,
         },
         'an empty worker': { options: { workerUrl: '/empty.js' }, expected: /NB_ERR_WORKER .*could not start: .*says nothing/ },
-        'a worker that throws': { options: { workerUrl: '/throws.js' }, expected: /NB_ERR_WORKER .*could not start: .*broken bundle/ },
-        'a worker that rejects': { options: { workerUrl: '/rejects.js' }, expected: /NB_ERR_WORKER .*could not start: .*says nothing/ },
-        'a worker that is no JavaScript': { options: { workerUrl: '/syntax.js' }, expected: /NB_ERR_WORKER .*could not start: .*syntax\.js did not run/ },
-        'a worker that imports what is not there': { options: { workerUrl: '/imports.js' }, expected: /NB_ERR_WORKER .*could not start: .*imports\.js did not run/ },
-        'another worker': { options: { workerUrl: '/other.js' }, expected: /NB_ERR_WORKER .*could not start: .*another script answers/ },
+        'a worker that throws': { options: { workerUrl: '/throws.js' },
+            expected: /NB_ERR_WORKER .*could not start: .*broken bundle/ },
+        'a worker that rejects': { options: { workerUrl: '/rejects.js' },
+            expected: /NB_ERR_WORKER .*could not start: .*says nothing/ },
+        'a worker that is no JavaScript': { options: { workerUrl: '/syntax.js' },
+            expected: /NB_ERR_WORKER .*could not start: .*syntax\.js did not run/ },
+        'a worker that imports what is not there': { options: { workerUrl: '/imports.js' },
+            expected: /NB_ERR_WORKER .*could not start: .*imports\.js did not run/ },
+        'another worker': { options: { workerUrl: '/other.js' },
+            expected: /NB_ERR_WORKER .*could not start: .*another script answers/ },
         'a worker that dies': { options: { workerUrl: '/dies.js' }, expected: /NB_ERR_WORKER .*worker died: .*later/ },
-        'a page instead of a thread': { options: { threads: 2, poolWorkerUrl: '/page.html' }, expected: /NB_ERR_WORKER .*thread 1 of 2 could not start: .*text\/html/ },
-        'no thread there': { options: { threads: 2, poolWorkerUrl: '/nowhere.js' }, expected: /NB_ERR_WORKER .*thread 1 of 2 .*404.*poolWorkerUrl/ },
-        'a thread that throws': { options: { threads: 2, poolWorkerUrl: '/throws.js' }, expected: /NB_ERR_WORKER .*thread 1 of 2 .*broken bundle/ },
-        'an empty thread': { options: { threads: 2, poolWorkerUrl: '/build/engine-worker.js' }, expected: /NB_ERR_WORKER .*thread 1 of 2 .*another script answers/ },
-        'no renderer of templates': { options: { templateUrl: '/nowhere.js' }, expected: /NB_ERR_ENGINE .*renderer from .*nowhere\.js.*templateUrl/ },
+        'a page instead of a thread': { options: { threads: 2, poolWorkerUrl: '/page.html' },
+            expected: /NB_ERR_WORKER .*thread 1 of 2 could not start: .*text\/html/ },
+        'no thread there': { options: { threads: 2, poolWorkerUrl: '/nowhere.js' },
+            expected: /NB_ERR_WORKER .*thread 1 of 2 .*404.*poolWorkerUrl/ },
+        'a thread that throws': { options: { threads: 2, poolWorkerUrl: '/throws.js' },
+            expected: /NB_ERR_WORKER .*thread 1 of 2 .*broken bundle/ },
+        'an empty thread': { options: { threads: 2, poolWorkerUrl: '/build/engine-worker.js' },
+            expected: /NB_ERR_WORKER .*thread 1 of 2 .*another script answers/ },
+        'no renderer of templates': { options: { templateUrl: '/nowhere.js' },
+            expected: /NB_ERR_ENGINE .*renderer from .*nowhere\.js.*templateUrl/ },
         'no WebAssembly file': { options: { wasmUrl: '/nowhere' }, expected: /NB_ERR_ENGINE .*nowhere\/nibble-.*404.*wasmUrl/ },
 
         // what the caller got wrong
-        'onProgress throws': { options: '({ onProgress() { throw new Error("mine") } })', expected: /NB_ERR_ARGUMENT .*onProgress threw: mine/ },
-        'an AbortController as signal': { options: '({ signal: new AbortController() })', expected: /NB_ERR_ARGUMENT .*pass the controller's signal/ },
+        'onProgress throws': { options: '({ onProgress() { throw new Error("mine") } })',
+            expected: /NB_ERR_ARGUMENT .*onProgress threw: mine/ },
+        'an AbortController as signal': { options: '({ signal: new AbortController() })',
+            expected: /NB_ERR_ARGUMENT .*pass the controller's signal/ },
         'an address that is no URL': { from: '"http://["', expected: /NB_ERR_ARGUMENT .*no valid address/ },
         'an abort': { options: '({ signal: AbortSignal.abort(new RangeError("mine")) })', expected: /RangeError .*mine/ },
     };
@@ -211,7 +239,8 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         Object.defineProperty(globalThis, 'THERE', { value: THERE });
         Object.defineProperty(globalThis, 'FRAME', { get: () => globalThis.frame ??= document.body.appendChild(document.createElement('iframe')).contentWindow });
     `;
-    const data = (/** @type {string} */ name) => `data:text/javascript;base64,${readFileSync(`${root}build/${name}`, 'base64')}`;
+    const data = (/** @type {string} */ name) =>
+        `data:text/javascript;base64,${readFileSync(`${root}build/${name}`, 'base64')}`;
 
     /** @param {{ headers?: object, init?: string }} [wanted] @returns {Promise<import('playwright-core').Page>} */
     async function open({ headers = {}, init } = {}) {
@@ -228,9 +257,11 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             const page = await open(wanted);
             try {
                 if (from?.includes('BYTES'))
-                    await page.evaluate(async () => Object.assign(globalThis, { BYTES: new Uint8Array(await (await fetch('/demo/tiny.gguf')).arrayBuffer()) }));
+                    await page.evaluate(async () => Object.assign(globalThis,
+                        { BYTES: new Uint8Array(await (await fetch('/demo/tiny.gguf')).arrayBuffer()) }));
                 if (String(options).includes('DATA'))
-                    await page.evaluate(DATA => Object.assign(globalThis, { DATA }), { engine: data('engine-worker.js'), pool: data('pool-worker.js'), jinja: data('jinja.js') });
+                    await page.evaluate(DATA => Object.assign(globalThis, { DATA }),
+                        { engine: data('engine-worker.js'), pool: data('pool-worker.js'), jinja: data('jinja.js') });
                 const said = await page.evaluate(tryLoad, {
                     base: base === 'here' ? here : there, from, options,
                     patience: { silent: 500, found: 500 },
@@ -244,7 +275,8 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
     it('says so in a shared worker and in a service worker; works in a worker of the page', async () => {
         const page = await open();
         const said = (/** @type {string} */ kind) => page.evaluate(async kind => {
-            const hear = (/** @type {any} */ target) => new Promise(resolve => { target.onmessage = (/** @type {MessageEvent} */ { data }) => resolve(data); });
+            const hear = (/** @type {any} */ target) =>
+                new Promise(resolve => { target.onmessage = (/** @type {MessageEvent} */ { data }) => resolve(data); });
             if (kind === 'shared') {
                 const { port } = new SharedWorker('/inner.js', { type: 'module' });
                 return hear(port);
@@ -261,7 +293,8 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             return hear(worker);
         }, kind);
         try {
-            assert.match(await said('shared'), /NibbleError NB_ERR_ENGINE .*a shared worker has no Worker.*in a page or in a worker of a page/);
+            assert.match(await said('shared'),
+                /NibbleError NB_ERR_ENGINE .*a shared worker has no Worker.*in a page or in a worker of a page/);
             assert.match(await said('service'), /NibbleError NB_ERR_ENGINE .*a service worker has no Worker/);
             assert.match(await said('dedicated'), OK);
         } finally {

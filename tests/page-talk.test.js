@@ -1,4 +1,5 @@
-// The demo's page, in the moments that are easily forgotten: what is stopped, cancelled or fails, where the focus is, and who reads it.
+// The demo's page, in the moments that are easily forgotten: what is stopped, cancelled or fails, where the focus is, and who
+// reads it.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -17,7 +18,8 @@ describe('the demo page, on the way', { skip }, () => {
     /** The tiny model with a template that wants question and answer in turn, as many do, and refuses a word. */
     function strictModel() {
         const bytes = readFileSync(models.tiny), at = bytes.indexOf('{%'), old = bytes.readUInt32LE(at - 8);
-        const template = '{%for m in messages%}{%if(m.role=="user")!=(loop.index0%2==0)or"FAIL"in m.content%}{{raise_exception("no")}}{%endif%}{{m.content}}{%endfor%}';
+        const template = '{%for m in messages%}{%if(m.role=="user")!=(loop.index0%2==0)or"FAIL"in ' +
+            'm.content%}{{raise_exception("no")}}{%endif%}{{m.content}}{%endfor%}';
         assert.ok(template.length <= old, `${template.length} of ${old}`);
         bytes.write(template.padEnd(old), at);
         return { name: 'strict.gguf', mimeType: '', buffer: bytes };
@@ -97,7 +99,8 @@ describe('the demo page, on the way', { skip }, () => {
     });
 
     it('shows nothing of the model before', async () => {
-        const shown = (/** @type {Page} */ page) => page.evaluate(() => ['stat-build', 'stat-threads', 'stat-memory', 'stat-context', 'facts']
+        const shown = (/** @type {Page} */ page) =>
+            page.evaluate(() => ['stat-build', 'stat-threads', 'stat-memory', 'stat-context', 'facts']
             .map(id => document.getElementById(id)?.textContent));
         await visit({}, async page => {
             const [build] = await shown(page);
@@ -114,7 +117,8 @@ describe('the demo page, on the way', { skip }, () => {
     });
 
     it('takes the tiny model where the server has no other, in whatever way it says so', async () => {
-        for (const [status, contentType] of /** @type {[number, string][]} */ ([[403, 'text/plain'], [410, 'text/plain'], [200, 'text/html; charset=utf-8']])) {
+        for (const [status, contentType] of /** @type {[number, string][]} */ ([[403, 'text/plain'], [410, 'text/plain'],
+                [200, 'text/html; charset=utf-8']])) {
             const context = await browser().newContext({ serviceWorkers: 'block' });
             try {
                 await context.route('**/SmolLM2*', route => route.fulfill({ status, contentType, body: '<!doctype html>' }));
@@ -243,8 +247,10 @@ describe('the demo page, on the way', { skip }, () => {
             }
             await page.click('#open-model');
             await inOrder('with the dialog');
-            const nameless = await page.evaluate(() => [...document.querySelectorAll('button, input, textarea, select, [role=region], [role=progressbar], dialog')]
-                .filter(element => !(element.getAttribute('aria-label') || element.getAttribute('aria-labelledby') || element.textContent?.trim()
+            const nameless = await page.evaluate(() =>
+                [...document.querySelectorAll('button, input, textarea, select, [role=region], [role=progressbar], dialog')]
+                .filter(element => !(element.getAttribute('aria-label') || element.getAttribute('aria-labelledby') ||
+                    element.textContent?.trim()
                     || /** @type {HTMLInputElement} */ (element).labels?.length)).map(element => element.outerHTML));
             assert.deepEqual(nameless, []);
             const moving = await page.evaluate(() => [...document.querySelectorAll('*')].filter(element => {
@@ -258,11 +264,13 @@ describe('the demo page, on the way', { skip }, () => {
     it('loads from another site that compresses, and tells a page neither that nor which part it sends', async () => {
         const other = await listen(({ url = '', headers }, response) => {
             const path = url === '/tiny.gguf' ? models.tiny : `${root}tests/fixtures/safetensors${url}`;
-            if (!existsSync(path)) return void response.writeHead(404).end('no'); // without the header that a page would need to see it
+            // without the header that a page would need to see it
+            if (!existsSync(path)) return void response.writeHead(404).end('no');
             const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0), bytes = readFileSync(path);
             const body = from > 0 ? bytes.subarray(from) : gzipSync(bytes);
             response.writeHead(from > 0 ? 206 : 200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': body.length,
-                ...(from > 0 ? { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : { 'Content-Encoding': 'gzip' }) }).end(body);
+                ...(from > 0 ? { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }
+                    : { 'Content-Encoding': 'gzip' }) }).end(body);
         });
         try {
             await visit({ settings: { maxTokens: 4 } }, async page => {
@@ -283,14 +291,16 @@ describe('the demo page, on the way', { skip }, () => {
     it('fits a phone and a desktop in each state', async () => {
         for (const viewport of [{ width: 360, height: 640 }, { width: 1280, height: 800 }])
             await visit({ query: LONG.query, settings: { maxTokens: 16 }, context: { viewport } }, async page => {
-                const fits = async (/** @type {string} */ what) => assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), viewport.width, what);
+                const fits = async (/** @type {string} */ what) =>
+                    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), viewport.width, what);
                 await fits('at first');
                 await ask(page, 'x'.repeat(300));
                 await fits('with an answer');
                 await sendAndStop(page);
                 await page.waitForSelector(DONE);
                 await fits('with a stopped one');
-                await page.setInputFiles('#files', { name: `${'long'.repeat(60)}.gguf`, mimeType: '', buffer: Buffer.from('no') });
+                await page.setInputFiles('#files', { name: `${'long'.repeat(60)}.gguf`, mimeType: '',
+                    buffer: Buffer.from('no') });
                 await page.waitForSelector('#load[data-state=failed]');
                 await fits('with a failure');
             });

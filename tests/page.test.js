@@ -25,7 +25,8 @@ describe('the demo page', { skip }, () => {
             new MutationObserver(() => {
                 const length = document.querySelector('.message.assistant:last-child .body')?.textContent?.length ?? 0;
                 if (length > (seen.at(-1) ?? 0)) seen.push(length);
-            }).observe(/** @type {Node} */ (document.querySelector('#messages')), { childList: true, subtree: true, characterData: true });
+            }).observe(/** @type {Node} */ (document.querySelector('#messages')),
+            { childList: true, subtree: true, characterData: true });
         });
         return () => page.evaluate(() => /** @type {{ seen: number[] }} */ (/** @type {unknown} */ (globalThis)).seen);
     }
@@ -61,7 +62,8 @@ describe('the demo page', { skip }, () => {
                 new MutationObserver((_, observer) => {
                     if (!document.querySelector('.message.assistant .body')?.textContent) return;
                     observer.disconnect();
-                    document.querySelector('#send')?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }));
+                    document.querySelector('#send')?.dispatchEvent(new MouseEvent('click',
+                        { bubbles: true, cancelable: true }));
                 }).observe(/** @type {Node} */ (document.querySelector('#messages')), { childList: true, subtree: true });
             });
             const text = await ask(page, 'Tell me a story.');
@@ -81,7 +83,8 @@ describe('the demo page', { skip }, () => {
 
     it('can be used with nothing but a keyboard', async () => {
         await visit({ query: SLOW, settings: BABBLE }, async page => {
-            const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.textContent?.trim());
+            const focused = () => page.evaluate(() => document.activeElement?.id ||
+                document.activeElement?.textContent?.trim());
             assert.equal(await focused(), 'prompt', 'the message box has the focus once the model is there');
             await page.keyboard.type('Tell me');
             await page.keyboard.press('Shift+Enter');
@@ -101,11 +104,14 @@ describe('the demo page', { skip }, () => {
                 await page.keyboard.press('Tab');
                 reached.add(await page.evaluate(() => {
                     const active = /** @type {HTMLElement} */ (document.activeElement);
-                    const shown = getComputedStyle(active).outlineStyle !== 'none' || active.id === 'prompt' || active === document.body;
-                    return shown ? active.id || active.getAttribute('aria-label') || active.textContent?.trim() : `without focus ring: ${active.outerHTML}`;
+                    const shown = getComputedStyle(active).outlineStyle !== 'none' || active.id === 'prompt' ||
+                        active === document.body;
+                    return shown ? active.id || active.getAttribute('aria-label') || active.textContent?.trim()
+                        : `without focus ring: ${active.outerHTML}`;
                 }));
             }
-            for (const name of ['open-model', 'clear', 'theme', 'panel-toggle', 'scroller', 'Copy', 'Try again', 'prompt', 'set-temperature', 'set-seed', 'Model details']) {
+            for (const name of ['open-model', 'clear', 'theme', 'panel-toggle', 'scroller', 'Copy', 'Try again', 'prompt',
+                    'set-temperature', 'set-seed', 'Model details']) {
                 assert.ok(reached.has(name), `Tab reaches ${name}; it reached ${[...reached].join(', ')}`);
             }
             assert.deepEqual([...reached].filter(name => name?.startsWith('without')), []);
@@ -122,7 +128,8 @@ describe('the demo page', { skip }, () => {
     it('fits a phone, with the settings as a sheet', async () => {
         await visit({ context: { viewport: { width: 360, height: 640 }, hasTouch: true } }, async page => {
             const fits = async (/** @type {string} */ when) =>
-                assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360, `no horizontal scrolling ${when}`);
+                assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360,
+                    `no horizontal scrolling ${when}`);
             await fits('before the first message');
             await ask(page, `Tell me ${'averyverylongword'.repeat(20)}`);
             await fits('with a long word');
@@ -190,15 +197,18 @@ describe('the demo page', { skip }, () => {
         alien.write('klama', tiny.indexOf('llama'));
         await visit({}, async page => {
             for (const [name, bytes, message] of /** @type {[string, Buffer, RegExp][]} */ ([
-                ['page.gguf', Buffer.from('<!doctype html><title>Not found</title>'), /not a model that can be read.*a web page/s],
+                ['page.gguf', Buffer.from('<!doctype html><title>Not found</title>'),
+                    /not a model that can be read.*a web page/s],
                 ['empty.gguf', Buffer.alloc(0), /not complete/],
                 ['half.gguf', tiny.subarray(0, tiny.length / 2), /not complete.*What the engine said./s],
                 ['alien.gguf', alien, /does not know this kind of model.*klama/s],
-                ['model.safetensors', readFileSync(`${folders}llama-f32/model.safetensors`), /needs? config\.json.*whole folder/s],
+                ['model.safetensors', readFileSync(`${folders}llama-f32/model.safetensors`),
+                    /needs? config\.json.*whole folder/s],
             ])) {
                 await drop(page, name, bytes);
                 await refused(page, message);
-                assert.equal(await page.evaluate(() => document.activeElement?.id), 'load-title', 'the focus is where the news is');
+                assert.equal(await page.evaluate(() => document.activeElement?.id), 'load-title',
+                    'the focus is where the news is');
             }
             await drop(page, 'mended.gguf', tiny);
             await page.waitForSelector(READY);
@@ -257,7 +267,8 @@ describe('the demo page', { skip }, () => {
 
     it('says which file of several is missing', async () => {
         const shard = `${folders}llama-sharded/model-00001-of-00004.safetensors`;
-        const [config, tokenizer, weights] = ['config.json', 'tokenizer.json', 'model.safetensors'].map(name => `${folders}llama-f32/${name}`);
+        const [config, tokenizer, weights] = ['config.json', 'tokenizer.json', 'model.safetensors'].map(name =>
+            `${folders}llama-f32/${name}`);
         const empty = mkdtempSync(join(tmpdir(), 'nibble-page-'));
         mkdirSync(join(empty, 'inner'));
         cpSync(models.tiny, join(empty, 'inner/tiny.gguf')); // no model has its files further inside
@@ -392,13 +403,16 @@ describe('the demo page', { skip }, () => {
             const html = await page.evaluate(async () => {
                 const { renderMarkdown } = await import(String(new URL('./markdown.js', location.href)));
                 const box = document.createElement('div');
-                renderMarkdown(box, '# A <b>title</b>\n\nSome **bold** and `<i>code</i>` and *slanted*\n<img src=x onerror=alert(1)>\n\n' +
+                renderMarkdown(box, '# A <b>title</b>\n\nSome **bold** and `<i>code</i>` and *slanted*\n<img src=x ' +
+                    'onerror=alert(1)>\n\n' +
                     '3. one\n4. two\n\n- [a](javascript:alert(1))\n\n```js\n**not bold** </code><script>\n```\nafter\n> said');
                 return box.innerHTML;
             });
-            assert.equal(html, '<h3>A &lt;b&gt;title&lt;/b&gt;</h3><p>Some <strong>bold</strong> and <code>&lt;i&gt;code&lt;/i&gt;</code> and ' +
+            assert.equal(html, '<h3>A &lt;b&gt;title&lt;/b&gt;</h3><p>Some <strong>bold</strong> and ' +
+                '<code>&lt;i&gt;code&lt;/i&gt;</code> and ' +
                 '<em>slanted</em><br>&lt;img src=x onerror=alert(1)&gt;</p><ol start="3"><li>one</li><li>two</li></ol>' +
-                '<ul><li>[a](javascript:alert(1))</li></ul><pre tabindex="0"><code>**not bold** &lt;/code&gt;&lt;script&gt;</code></pre>' +
+                '<ul><li>[a](javascript:alert(1))</li></ul><pre tabindex="0"><code>**not bold** ' +
+                    '&lt;/code&gt;&lt;script&gt;</code></pre>' +
                 '<p>after</p><blockquote>said</blockquote>');
         });
     });
@@ -438,7 +452,8 @@ describe('the demo page', { skip }, () => {
 
     it('bench: by keyboard on a phone, cancelled, and with a file that is no model', async () => {
         const context = { viewport: { width: 360, height: 640 } };
-        const fits = async (/** @type {Page} */ page) => assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+        const fits = async (/** @type {Page} */ page) =>
+            assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
         const query = missing(models.realMissing) ? 'bench.html?model=./tiny.gguf' : 'bench.html';
         await visit({ query, wait: MEASURED, context }, async page => {
             const focused = () => page.evaluate(() => document.activeElement?.id);
@@ -458,7 +473,8 @@ describe('the demo page', { skip }, () => {
             assert.ok(await page.locator('#prompt li').count() < await formsIn(page));
             await page.waitForFunction(() => document.querySelector('#announcer')?.textContent === 'Cancelled.');
 
-            await page.setInputFiles('#files', { name: 'notes.gguf', mimeType: '', buffer: Buffer.from('Dear diary, '.repeat(99)) });
+            await page.setInputFiles('#files', { name: 'notes.gguf', mimeType: '',
+                buffer: Buffer.from('Dear diary, '.repeat(99)) });
             assert.equal(await page.locator('#model option:checked').innerText(), 'notes');
             await page.click('#start');
             await page.waitForSelector('#problem:not([hidden])');

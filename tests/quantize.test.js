@@ -39,7 +39,8 @@ for (const { build, threads } of configurations(true))
             assert.equal(info.types.find(entry => entry.type === type)?.tensors, 7, JSON.stringify(info.types));
             for (const [i, row] of rows.entries())
                 for (const [j, entry] of expected.entries.entries())
-                    assert.ok(Math.abs(row[entry] - expected.rows[i][j]) < tolerance, `${name}, position ${i}: ${row[entry]}, not ${expected.rows[i][j]}`);
+                    assert.ok(Math.abs(row[entry] - expected.rows[i][j]) < tolerance,
+                        `${name}, position ${i}: ${row[entry]}, not ${expected.rows[i][j]}`);
         }
     });
 
@@ -54,7 +55,8 @@ test('every name quantizes, and the fewer bits, the smaller', async () => {
         assert.ok(info.bytes < plain.info.bytes || /f16/.test(name), `${name}: ${info.bytes} bytes`);
     }
     // rows of 64 are too short for the K types, which become others, as in llama.cpp
-    assert.ok(bytes.q4_0 < bytes.q4_1 && bytes.q4_1 < bytes.q5_0 + 1 && bytes.q5_0 < bytes.q8_0 && bytes.q8_0 < bytes.f16, JSON.stringify(bytes));
+    assert.ok(bytes.q4_0 < bytes.q4_1 && bytes.q4_1 < bytes.q5_0 + 1 && bytes.q5_0 < bytes.q8_0 && bytes.q8_0 < bytes.f16,
+        JSON.stringify(bytes));
 });
 
 test('one GGUF: from a path, a Blob, a stream, quantized alike; what is quantized stays', async () => {
@@ -67,11 +69,14 @@ test('one GGUF: from a path, a Blob, a stream, quantized alike; what is quantize
         assert.deepEqual((await run(source, { quantize: 'q8_0' }, tokens)).rows, wanted.rows);
     const quantized = `${root}tests/fixtures/models/type-q4_0.gguf`, same = logitsVectors('models/type-q4_0.json').tokens;
     const before = await run(quantized, {}, same), after = await run(quantized, { quantize: 'q8_0' }, same);
-    assert.equal(after.info.types.find(({ type }) => type === 'Q4_0')?.tensors, before.info.types.find(({ type }) => type === 'Q4_0')?.tensors);
+    assert.equal(after.info.types.find(({ type }) => type === 'Q4_0')?.tensors,
+        before.info.types.find(({ type }) => type === 'Q4_0')?.tensors);
 });
 
 test('what is transposed or regrouped first is quantized too, and experts one by one', async () => {
-    /** @type {[string, Name, boolean, string, RegExp, number][]} model, how, a type that it makes, of which tensors, how many */
+    /**
+     * @type {[string, Name, boolean, string, RegExp, number][]} model, how, a type that it makes, of which tensors, how many
+     */
     const cases = [
         ['gpt2', 'q8_0', false, 'Q8_0', /attn_qkv|attn_output|ffn/, 4], ['gpt2', 'nf4', false, 'NF4', /ffn_down/, 1],
         ['gpt2', 'nf4', true, 'NF4', /ffn_down/, 1], ['gpt-neox', 'q8_0', false, 'Q8_0', /attn_qkv/, 2],
@@ -80,7 +85,8 @@ test('what is transposed or regrouped first is quantized too, and experts one by
     for (const [name, quantize, doubleQuant, type, tensors, count] of cases) {
         const { tokens, entries, rows: expected } = logitsVectors(`safetensors/${name}.json`);
         const { rows, info } = await run(`${root}tests/fixtures/safetensors/${name}`, { quantize, doubleQuant }, tokens);
-        assert.equal(info.tensors.filter(t => t.type === type && tensors.test(t.name)).length, count, JSON.stringify(info.tensors));
+        assert.equal(info.tensors.filter(t => t.type === type && tensors.test(t.name)).length, count,
+            JSON.stringify(info.tensors));
         const alike = cosine(rows.flatMap(row => entries.map(entry => row[entry])), expected.flatMap(row => [...row]));
         assert.ok(alike > 0.995, `${name} as ${quantize}: ${alike}`);
     }
@@ -88,8 +94,10 @@ test('what is transposed or regrouped first is quantized too, and experts one by
 
 test('wrong names are refused, and the command line quantizes', async () => {
     await assert.rejects(load(folder, { ...ONE, quantize: /** @type {any} */ ('q3') }), /quantize.*one of.*nf4/);
-    await assert.rejects(load(folder, { ...ONE, quantize: 'q8_0', doubleQuant: true }), /doubleQuant.*needs quantize.*nf4 or fp4/);
-    const said = execFileSync(process.execPath, [`${root}web/cli.js`, 'run', folder, '--quantize', 'nf4', '--double-quant', '--prompt', 'the', '--max-tokens', '2', '--json'],
+    await assert.rejects(load(folder, { ...ONE, quantize: 'q8_0', doubleQuant: true }),
+        /doubleQuant.*needs quantize.*nf4 or fp4/);
+    const said = execFileSync(process.execPath, [`${root}web/cli.js`, 'run', folder, '--quantize', 'nf4', '--double-quant',
+        '--prompt', 'the', '--max-tokens', '2', '--json'],
         { encoding: 'utf8' });
     assert.match(said, /"tokens"/);
 });

@@ -6,8 +6,12 @@ import { load } from '../web/index.js';
 import { root } from './builds.js';
 
 /** @typedef {{ of: string, change: object, added: boolean }} Variant a tokenizer with some members changed, and tokens added */
-/** @type {{ atoms: string[], added: [string, string][], aHash: number, hashes: Record<string, number[]>, variants: Record<string, Variant> }} */
-const { atoms, added: addedTokens, aHash, hashes, variants } = JSON.parse(readFileSync(`${root}tests/fixtures/text/random.json`, 'utf8'));
+/**
+ * @type {{ atoms: string[], added: [string, string][], aHash: number, hashes: Record<string, number[]>,
+ *     variants: Record<string, Variant> }}
+ */
+const { atoms, added: addedTokens, aHash, hashes, variants } = JSON.parse(readFileSync(`${root}tests/fixtures/text/random.json`,
+    'utf8'));
 
 /** Numerical Recipes' generator. @param {number} state */
 const randomFrom = (state) => (/** @type {number} */ n) => {
@@ -47,9 +51,11 @@ const FLAGS = ['single_word', 'lstrip', 'rstrip', 'normalized', 'special'];
 /** The tokenizer.json of that name. @param {string} name */
 function tokenizerOf(name) {
     const { of = name, change = {}, added = false } = variants[name] ?? {};
-    const tokenizer = { ...JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/${of}.json`, 'utf8')).tokenizer, ...change };
+    const tokenizer = { ...JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/${of}.json`, 'utf8')).tokenizer,
+        ...change };
     /** @type {Map<string, number>} */
-    const ids = new Map(Array.isArray(tokenizer.model.vocab) ? tokenizer.model.vocab.map((/** @type {[string, number]} */ [name], /** @type {number} */ id) => [name, id])
+    const ids = new Map(Array.isArray(tokenizer.model.vocab)
+        ? tokenizer.model.vocab.map((/** @type {[string, number]} */ [name], /** @type {number} */ id) => [name, id])
         : Object.entries(tokenizer.model.vocab));
     /** @type {Set<string>} */
     const known = new Set(tokenizer.added_tokens.map((/** @type {{ content: string }} */ { content }) => content));

@@ -1,5 +1,5 @@
-// Requests that run beside each other: what one knows the other does not touch, readers hold back what is computed for them, and
-// each can be ended.
+// Requests that run beside each other: what one knows the other does not touch, readers hold back what is computed for them,
+// and each can be ended.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { load } from '../web/index.js';
@@ -68,7 +68,8 @@ describe('the pace', () => {
         }
         return longest;
     }
-    for (const [grain, each] of [[0.005, 10], [0.005, 0.05], [1, 0.05], [16.7, 5], [100, 10], [100, 1], [100, 50], [Infinity, 2]])
+    for (const [grain, each] of [[0.005, 10], [0.005, 0.05], [1, 0.05], [16.7, 5], [100, 10], [100, 1], [100, 50],
+        [Infinity, 2]])
         test(`a clock of ${grain} ms, tokens of ${each} ms: messages get in`, () => {
             const longest = run(grain, each, 3000);
             assert.ok(longest <= 60 + 17 * each + (Number.isFinite(grain) ? 2 * grain : 0), `${longest} ms without a look`);
@@ -124,7 +125,8 @@ describe('logits()', () => {
 describe('how fast a prompt was', () => {
     const prompt = Array.from({ length: 300 }, (_, i) => 3 + i * 7 % 500);
     /** Within a factor of 4 of the rate of a whole prompt. */
-    const near = (/** @type {number | null} */ rate, /** @type {number} */ whole) => rate !== null && rate > whole / 4 && rate < whole * 4;
+    const near = (/** @type {number | null} */ rate, /** @type {number} */ whole) =>
+        rate !== null && rate > whole / 4 && rate < whole * 4;
     test('is told of what was evaluated, whatever came before', async () => {
         const rate = async () => (await model.complete(prompt, { maxTokens: 1 })).timings.promptTokensPerSecond;
         await rate();
@@ -162,7 +164,8 @@ describe('signals', () => {
     test('end tokenize(), embed() and applyTemplate() at once, and nothing of what had not begun is done', async () => {
         const text = 'a b '.repeat(50000);
         for (const request of /** @type {((signal: AbortSignal) => Promise<unknown>)[]} */ ([
-            signal => model.tokenize(text, { signal }), signal => model.embed('a', { signal }), signal => model.applyTemplate('a', { signal }),
+            signal => model.tokenize(text, { signal }), signal => model.embed('a', { signal }),
+            signal => model.applyTemplate('a', { signal }),
         ])) {
             await assert.rejects(request(AbortSignal.abort(new Error('before'))), /before/);
             const controller = new AbortController();
@@ -194,6 +197,7 @@ describe('signals', () => {
     });
 
     test('are signals, and no controllers', async () => {
-        await assert.rejects(async () => model.tokenize('a', { signal: /** @type {any} */ (new AbortController()) }), /controller's signal/);
+        await assert.rejects(async () => model.tokenize('a', { signal: /** @type {any} */ (new AbortController()) }),
+            /controller's signal/);
     });
 });

@@ -36,7 +36,11 @@ async function compare(model, texts) {
     }
 }
 
-/** @param {import('../web/index.js').Source} source @param {string} name @param {import('../web/index.js').LoadOptions} [options] */
+/**
+ * @param {import('../web/index.js').Source} source
+ * @param {string} name
+ * @param {import('../web/index.js').LoadOptions} [options]
+ */
 async function check(source, name, options = ONE) {
     const model = await load(source, options);
     try {
@@ -67,7 +71,8 @@ test('the files come from a server, from a list, from a folder that was chosen',
             const within = (await readdir(path, { recursive: true, withFileTypes: true })).filter(entry => entry.isFile())
                 .map(entry => join(entry.parentPath ?? entry.path, entry.name).slice(path.length + 1));
             const urls = within.map(file => `${server.url}${path.slice(temporary.length)}/${file}`);
-            const chosen = await Promise.all(within.map(async file => Object.defineProperty(new File([await readFile(join(path, file))], file.split('/').pop() ?? ''),
+            const chosen = await Promise.all(within.map(async file =>
+                Object.defineProperty(new File([await readFile(join(path, file))], file.split('/').pop() ?? ''),
                 'webkitRelativePath', { value: `chosen/${file}` })));
             await check(`${server.url}${path.slice(temporary.length)}/`, name);
             for (const source of [within.map(file => join(path, file)).reverse(), urls, chosen])
@@ -110,16 +115,19 @@ test('prompts: by name, one\'s own, none, and one that is not there', async () =
 
 test('the command line: prompts, and length is what the folder says', async () => {
     const path = await together('prompts-pooled');
-    const run = (/** @type {string[]} */ ...args) => JSON.parse(execFileSync(process.execPath, [`${root}web/cli.js`, 'embed', path, ...args, '--kv-type', 'f32'],
+    const run = (/** @type {string[]} */ ...args) => JSON.parse(execFileSync(process.execPath,
+        [`${root}web/cli.js`, 'embed', path, ...args, '--kv-type', 'f32'],
         { encoding: 'utf8' }));
     for (const { text, prompt, prompt_name: name, vector } of cases['prompts-pooled'].texts.slice(-2))
-        assert.ok(maxDistance(run('--text', text, ...(name ? ['--prompt-name', name] : []), ...(prompt ? ['--prompt', prompt] : [])), vector) < 1e-4);
+        assert.ok(maxDistance(run('--text', text, ...(name ? ['--prompt-name', name] : []),
+            ...(prompt ? ['--prompt', prompt] : [])), vector) < 1e-4);
 });
 
 test('another way to pool leaves the modules out', async () => {
     const path = await together('several'), plain = await together('mean');
     const model = await load(path, ONE), other = await load(plain, ONE);
-    const [embedding, expected] = [await model.embed('a leaf', { pooling: 'mean' }), await other.embed('a leaf', { pooling: 'mean' })];
+    const [embedding, expected] = [await model.embed('a leaf', { pooling: 'mean' }),
+        await other.embed('a leaf', { pooling: 'mean' })];
     assert.deepEqual(embedding, expected);
     assert.ok(Math.abs(embedding.reduce((sum, x) => sum + x * x, 0) - 1) < 1e-5);
     await model.dispose();
@@ -129,39 +137,66 @@ test('another way to pool leaves the modules out', async () => {
 test('no key that the library reads is unknown', async () => {
     const source = await readFile(`${root}src/convert/sentence.c`, 'utf8');
     /** @type {Record<string, string>} */
-    const tables = { 'Transformer': 'transformer', 'Pooling': 'pooling', 'Dense': 'dense', 'LayerNorm': 'layer_norm', 'Normalize': 'normalize', 'Dropout': 'dropout',
-        'config_sentence_transformers.json': 'model_config', 'sentence_bert_config.json': 'transformer', 'modules.json': 'module_list' };
+    const tables = { 'Transformer': 'transformer', 'Pooling': 'pooling', 'Dense': 'dense', 'LayerNorm': 'layer_norm',
+        'Normalize': 'normalize', 'Dropout': 'dropout',
+        'config_sentence_transformers.json': 'model_config', 'sentence_bert_config.json': 'transformer',
+        'modules.json': 'module_list' };
     const read = JSON.parse(await readFile(`${fixtures}keys.json`, 'utf8'));
     assert.deepEqual(Object.keys(read).sort(), Object.keys(tables).sort());
     for (const [what, table] of Object.entries(tables)) {
         const [, rows = ''] = new RegExp(`nb_known_key ${table}_keys\\[\\] = \\{([^]*?)\\{0\\}\\};`).exec(source) ?? [];
         const known = [...rows.matchAll(/{"(\w+)",/g)].map(row => row[1]);
-        assert.deepEqual(read[what].filter((/** @type {string} */ key) => !known.includes(key)), [], `${what}: keys that are in no table of sentence.c`);
+        assert.deepEqual(read[what].filter((/** @type {string} */ key) => !known.includes(key)), [],
+            `${what}: keys that are in no table of sentence.c`);
     }
 });
 
 /** @type {[string, string, (path: string) => Promise<unknown>, RegExp][]} */
 const wrong = [
-    ['another module', 'mean', path => editJson(`${path}/modules.json`, modules => { modules.push({ idx: 2, name: '2', path: '2_LSTM', type: 'sentence_transformers.models.LSTM' }); }),
+    ['another module', 'mean', path => editJson(`${path}/modules.json`,
+        modules => { modules.push({ idx: 2, name: '2', path: '2_LSTM', type: 'sentence_transformers.models.LSTM' }); }),
         /modules\.json: the module "sentence_transformers\.models\.LSTM" is not supported/],
-    ['a module of one\'s own', 'mean', path => editJson(`${path}/modules.json`, modules => { modules[1].type = 'my_module.Pooling'; }), /module "my_module\.Pooling"/],
-    ['a module before pooling', 'labse', path => editJson(`${path}/modules.json`, modules => { modules.splice(1, 0, modules.splice(2, 1)[0]); }), /dense\.Dense" is not supported where it stands/],
+    ['a module of one\'s own', 'mean', path => editJson(`${path}/modules.json`,
+        modules => { modules[1].type = 'my_module.Pooling'; }), /module "my_module\.Pooling"/],
+    ['a module before pooling', 'labse',
+        path => editJson(`${path}/modules.json`, modules => { modules.splice(1, 0, modules.splice(2, 1)[0]); }),
+        /dense\.Dense" is not supported where it stands/],
     ['no pooling', 'mean', path => editJson(`${path}/modules.json`, modules => { modules.pop(); }), /names no Pooling module/],
-    ['a path that leaves the folder', 'mean', path => editJson(`${path}/modules.json`, modules => { modules[1].path = '../1_Pooling'; }), /modules\.json in .* is damaged/],
+    ['a path that leaves the folder', 'mean',
+        path => editJson(`${path}/modules.json`, modules => { modules[1].path = '../1_Pooling'; }),
+        /modules\.json in .* is damaged/],
     ['no list', 'mean', path => writeFile(`${path}/modules.json`, '{"a": 1}'), /modules\.json in .* is damaged/],
-    ['another way to pool', 'mean', path => editJson(`${path}/1_Pooling/config.json`, config => { config.pooling_mode = 'median'; }), /pooling_mode median is not supported/],
-    ['another key of pooling', 'mean', path => editJson(`${path}/1_Pooling/config.json`, config => { config.pooling_heads = 2; }), /1_Pooling\/config\.json: the key pooling_heads/],
-    ['another activation', 'labse', path => editJson(`${path}/2_Dense/config.json`, config => { config.activation_function = 'torch.nn.modules.activation.CELU'; }), /activation_function torch.*CELU/],
-    ['a dense module of tokens', 'labse', path => editJson(`${path}/2_Dense/config.json`, config => { config.module_input_name = 'token_embeddings'; }), /module_input_name must be "sentence_embedding"/],
-    ['a residual', 'labse', path => editJson(`${path}/2_Dense/config.json`, config => { config.use_residual = true; }), /use_residual must be false/],
-    ['a dense module without weights', 'labse', path => rm(`${path}/2_Dense/model.safetensors`), /2_Dense\/model\.safetensors is missing/],
-    ['weights that do not fit', 'labse', async path => cp(`${fixtures}several/2_Dense/model.safetensors`, `${path}/2_Dense/model.safetensors`), /step 0 of the embedding needs a matrix of 32 columns/],
-    ['a default prompt that is none', 'prompts', path => editJson(`${path}/config_sentence_transformers.json`, config => { config.default_prompt_name = 'ask'; }), /default_prompt_name is ask, which is none of the prompts/],
-    ['a sparse encoder', 'mean', path => editJson(`${path}/config_sentence_transformers.json`, config => { config.model_type = 'SparseEncoder'; }), /model_type must be "SentenceTransformer"/],
-    ['a reranker', 'mean', path => editJson(`${path}/sentence_bert_config.json`, config => { config.transformer_task = 'sequence-classification'; }), /transformer_task must be "feature-extraction"/],
-    ['lower case that the tokenizer does not make', 'mean', path => editJson(`${path}/sentence_bert_config.json`, config => { config.do_lower_case = true; }), /do_lower_case is true, but/],
-    ['another output', 'mean', path => editJson(`${path}/sentence_bert_config.json`, config => { config.modality_config.text.method_output_name = 'pooler_output'; }), /modality_config must be of a text's last_hidden_state/],
-    ['chat templates', 'mean', path => editJson(`${path}/sentence_bert_config.json`, config => { config.modality_config.message = config.modality_config.text; }), /modality_config/],
+    ['another way to pool', 'mean', path => editJson(`${path}/1_Pooling/config.json`,
+        config => { config.pooling_mode = 'median'; }), /pooling_mode median is not supported/],
+    ['another key of pooling', 'mean', path => editJson(`${path}/1_Pooling/config.json`,
+        config => { config.pooling_heads = 2; }), /1_Pooling\/config\.json: the key pooling_heads/],
+    ['another activation', 'labse', path => editJson(`${path}/2_Dense/config.json`,
+        config => { config.activation_function = 'torch.nn.modules.activation.CELU'; }), /activation_function torch.*CELU/],
+    ['a dense module of tokens', 'labse',
+        path => editJson(`${path}/2_Dense/config.json`, config => { config.module_input_name = 'token_embeddings'; }),
+        /module_input_name must be "sentence_embedding"/],
+    ['a residual', 'labse', path => editJson(`${path}/2_Dense/config.json`, config => { config.use_residual = true; }),
+        /use_residual must be false/],
+    ['a dense module without weights', 'labse', path => rm(`${path}/2_Dense/model.safetensors`),
+        /2_Dense\/model\.safetensors is missing/],
+    ['weights that do not fit', 'labse',
+        async path => cp(`${fixtures}several/2_Dense/model.safetensors`, `${path}/2_Dense/model.safetensors`),
+        /step 0 of the embedding needs a matrix of 32 columns/],
+    ['a default prompt that is none', 'prompts',
+        path => editJson(`${path}/config_sentence_transformers.json`, config => { config.default_prompt_name = 'ask'; }),
+        /default_prompt_name is ask, which is none of the prompts/],
+    ['a sparse encoder', 'mean', path => editJson(`${path}/config_sentence_transformers.json`,
+        config => { config.model_type = 'SparseEncoder'; }), /model_type must be "SentenceTransformer"/],
+    ['a reranker', 'mean', path => editJson(`${path}/sentence_bert_config.json`,
+        config => { config.transformer_task = 'sequence-classification'; }), /transformer_task must be "feature-extraction"/],
+    ['lower case that the tokenizer does not make', 'mean',
+        path => editJson(`${path}/sentence_bert_config.json`, config => { config.do_lower_case = true; }),
+        /do_lower_case is true, but/],
+    ['another output', 'mean', path => editJson(`${path}/sentence_bert_config.json`,
+        config => { config.modality_config.text.method_output_name = 'pooler_output'; }),
+        /modality_config must be of a text's last_hidden_state/],
+    ['chat templates', 'mean', path => editJson(`${path}/sentence_bert_config.json`,
+        config => { config.modality_config.message = config.modality_config.text; }), /modality_config/],
 ];
 
 for (const [what, name, change, message] of wrong)

@@ -1,4 +1,5 @@
-// What servers answer and disks do while a model is loaded: wrong bytes are refused with a sentence, and harmless ways are taken.
+// What servers answer and disks do while a model is loaded: wrong bytes are refused with a sentence, and harmless ways are
+// taken.
 import assert from 'node:assert/strict';
 import { openAsBlob } from 'node:fs';
 import { copyFile, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
@@ -34,7 +35,8 @@ const server = await listen(async ({ url = '', headers }, response) => {
     seen.push(asked);
     const given = answer(asked);
     if (given === null) return void response.socket?.destroy();
-    const [status, fields, body = ''] = given ?? (bytes.length === 0 ? [404, {}] : Number.isNaN(asked.from) ? whole(asked) : part(asked));
+    const [status, fields, body = ''] = given ?? (bytes.length === 0
+        ? [404, {}] : Number.isNaN(asked.from) ? whole(asked) : part(asked));
     response.writeHead(status, fields).end(body);
 });
 const address = `${server.url}/`;
@@ -54,7 +56,8 @@ const whole = ({ bytes }, more = {}) => [200, { 'Content-Length': bytes.length, 
 /** The bytes from a place on, and what is said of them.
  * @param {Asked} asked @param {Record<string, string>} [more] @returns {[number, Record<string, string | number>, Buffer]} */
 const part = ({ bytes, from }, more = {}) => [206,
-    { 'Content-Length': bytes.length - from, 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`, ...more }, bytes.subarray(from)];
+    { 'Content-Length': bytes.length - from, 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`, ...more },
+    bytes.subarray(from)];
 
 const isWeights = (/** @type {Asked} */ { name }) => name.endsWith('.safetensors');
 const isLater = (/** @type {Asked} */ asked) => isWeights(asked) && asked.from > 0;
@@ -71,28 +74,38 @@ async function loads() {
 }
 
 /** @param {RegExp} message */
-const refuses = message => assert.rejects(load(address, { threads: 1 }), { name: 'NibbleError', code: 'NB_ERR_NETWORK', message });
+const refuses = message => assert.rejects(load(address, { threads: 1 }),
+    { name: 'NibbleError', code: 'NB_ERR_NETWORK', message });
 
 describe('an answer to a request for a part', () => {
-    /** What is done with the later request for weights. @type {[what: string, give: (asked: Asked) => ReturnType<typeof answer>, message?: RegExp][]} */
+    /**
+     * What is done with the later request for weights.
+     * @type {[what: string, give: (asked: Asked) => ReturnType<typeof answer>, message?: RegExp][]}
+     */
     const cases = [
         ['as it should be', asked => part(asked)],
         ['the whole file', asked => whole(asked)],
         ['no Content-Range, and the right length', asked => part(asked, { 'Content-Range': '' })],
-        ['another start', asked => part({ ...asked, from: asked.from - 8 }), /asked for its bytes from \d+ on, and answered with another part: bytes \d+-/],
+        ['another start', asked => part({ ...asked, from: asked.from - 8 }),
+            /asked for its bytes from \d+ on, and answered with another part: bytes \d+-/],
         ['a later start', asked => part({ ...asked, from: asked.from + 4 }), /another part/],
         ['from the beginning', asked => part({ ...asked, from: 0 }), /another part: bytes 0-/],
-        ['a larger file', asked => part({ ...asked, bytes: Buffer.concat([asked.bytes, Buffer.alloc(4)]) }), /is not the file any more.*its size was \d+ bytes/],
+        ['a larger file', asked => part({ ...asked, bytes: Buffer.concat([asked.bytes, Buffer.alloc(4)]) }),
+            /is not the file any more.*its size was \d+ bytes/],
         ['a smaller file', asked => part({ ...asked, bytes: asked.bytes.subarray(0, -4) }), /its size was/],
-        ['not to the end', asked => [206, { 'Content-Range': `bytes ${asked.from}-${asked.from + 9}/${asked.bytes.length}` }, asked.bytes.subarray(asked.from, asked.from + 10)],
+        ['not to the end', asked => [206, { 'Content-Range': `bytes ${asked.from}-${asked.from + 9}/${asked.bytes.length}` },
+            asked.bytes.subarray(asked.from, asked.from + 10)],
             /another part/],
         ['a Content-Range that says nothing', asked => part(asked, { 'Content-Range': 'bytes */*' }), /another part/],
         ['several parts in one', ({ bytes, from }) => [206, { 'Content-Type': 'multipart/byteranges; boundary=x' },
-            Buffer.concat([Buffer.from(`--x\r\nContent-Range: bytes ${from}-${bytes.length - 1}/${bytes.length}\r\n\r\n`), bytes.subarray(from)])], /multipart/],
-        ['a part of a compressed file', ({ bytes, from }) => [206, { 'Content-Encoding': 'gzip', 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` },
+            Buffer.concat([Buffer.from(`--x\r\nContent-Range: bytes ${from}-${bytes.length - 1}/${bytes.length}\r\n\r\n`),
+                bytes.subarray(from)])], /multipart/],
+        ['a part of a compressed file', ({ bytes, from }) =>
+            [206, { 'Content-Encoding': 'gzip', 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` },
             gzipSync(bytes.subarray(from))], /compressed file \(gzip\)/],
         ['416', ({ bytes }) => [416, { 'Content-Range': `bytes */${bytes.length}` }], /416.*changed or cut off/],
-        ['another whole file', ({ bytes }) => whole({ ...seen[0], bytes: Buffer.concat([bytes, Buffer.alloc(8)]) }), /its size was/],
+        ['another whole file', ({ bytes }) => whole({ ...seen[0], bytes: Buffer.concat([bytes, Buffer.alloc(8)]) }),
+            /its size was/],
     ];
     for (const [what, give, message] of cases)
         test(what, async () => {
@@ -108,7 +121,9 @@ describe('an answer to a request for a part', () => {
 
     for (const [what, length] of /** @type {const} */ ([['without any length', false], ['of another length', true]]))
         test(`no Content-Range, ${what}: the whole file is taken`, async () => {
-            answer = asked => (isLater(asked) ? [206, /** @type {Record<string, number>} */ (length ? { 'Content-Length': 8 } : {}), asked.bytes.subarray(asked.from, length ? asked.from + 8 : undefined)] : undefined);
+            answer = asked => (isLater(asked)
+                ? [206, /** @type {Record<string, number>} */ (length ? { 'Content-Length': 8 } : {}),
+                asked.bytes.subarray(asked.from, length ? asked.from + 8 : undefined)] : undefined);
             await loads();
             assert.equal(seen.filter(isWeights).length, 3);
         });
@@ -131,14 +146,18 @@ describe('a file that changes between its header and its weights', () => {
         ['another ETag', { ETag: '"a"' }, { ETag: '"b"' }, /its ETag was "a", and is "b"\. Load the model again/],
         ['another weak ETag', { ETag: 'W/"a"' }, { ETag: 'W/"b"' }, /ETag/],
         ['another date', { 'Last-Modified': date(1) }, { 'Last-Modified': date(2) }, /its date was Thu, 01 Jan 2026/],
-        ['an ETag that only says how it was sent', { ETag: 'W/"a-gzip"', 'Last-Modified': date(1) }, { ETag: '"a"', 'Last-Modified': date(1) }],
-        ['another date under the same ETag', { ETag: '"a"', 'Last-Modified': date(1) }, { ETag: '"a"', 'Last-Modified': date(2) }],
+        ['an ETag that only says how it was sent', { ETag: 'W/"a-gzip"', 'Last-Modified': date(1) },
+            { ETag: '"a"', 'Last-Modified': date(1) }],
+        ['another date under the same ETag', { ETag: '"a"', 'Last-Modified': date(1) },
+            { ETag: '"a"', 'Last-Modified': date(2) }],
         ['nothing said later', { ETag: '"a"' }, {}],
     ];
     for (const [what, first, later, message] of cases)
         for (const give of [part, whole])
             test(`${what}, ${give.name}`, async () => {
-                answer = asked => (isWeights(asked) ? isLater(asked) ? give(message ? { ...asked, bytes: other(asked) } : asked, later) : whole(asked, first) : undefined);
+                answer = asked => (isWeights(asked)
+                    ? isLater(asked) ? give(message ? { ...asked, bytes: other(asked) } : asked, later) : whole(asked, first)
+                    : undefined);
                 await (message ? refuses(message) : loads());
             });
 
@@ -190,9 +209,11 @@ describe('a file that changes between its header and its weights', () => {
         const sink = { room: () => Buffer.alloc(4096), commit: () => {} };
         await (await open()).into(sink);
         await writeFile(path, 'short');
-        await assert.rejects(async () => (await open(4096)).into(sink), { code: 'NB_ERR_FILE', message: /could not be read at byte 4096.*Was it moved or changed/ });
+        await assert.rejects(async () => (await open(4096)).into(sink),
+            { code: 'NB_ERR_FILE', message: /could not be read at byte 4096.*Was it moved or changed/ });
         // where a browser gives what is left, without a word
-        const short = /** @type {Blob} */ ({ size: 9, slice: () => ({ size: 9, arrayBuffer: async () => new ArrayBuffer(5) }) });
+        const short = /** @type {Blob} */ ({ size: 9,
+            slice: () => ({ size: 9, arrayBuffer: async () => new ArrayBuffer(5) }) });
         await assert.rejects(async () => (await opener({ kind: 'blob', blob: short })()).into(sink), /5 bytes of 9/);
     });
 });
@@ -213,7 +234,8 @@ describe('an optional file may be absent in any way', () => {
     const PAGE = '<!DOCTYPE html><html><body>Our app</body></html>';
     /** @type {[what: string, give: () => ReturnType<typeof answer>][]} */
     const ways = [
-        ...[400, 401, 403, 404, 405, 410, 451].map(status => /** @type {[string, () => ReturnType<typeof answer>]} */ ([`${status}`, () => [status, {}, PAGE]])),
+        ...[400, 401, 403, 404, 405, 410, 451].map(status =>
+            /** @type {[string, () => ReturnType<typeof answer>]} */ ([`${status}`, () => [status, {}, PAGE]])),
         ['a page with 200', () => [200, { 'Content-Type': 'text/html' }, `\ufeff\n${PAGE}`]],
         ['a page that is called something else', () => [200, { 'Content-Type': 'application/octet-stream' }, PAGE]],
         ['a long page', () => [200, { 'Content-Type': 'text/html' }, PAGE + 'x'.repeat(1 << 20)]],
@@ -222,7 +244,8 @@ describe('an optional file may be absent in any way', () => {
         ['204', () => [204, {}]],
         ['a rejected fetch', () => null],
     ];
-    const documents = ['generation_config.json', 'tokenizer_config.json', 'chat_template.jinja', '1_Pooling/config.json', 'modules.json', 'model.safetensors.index.json'];
+    const documents = ['generation_config.json', 'tokenizer_config.json', 'chat_template.jinja', '1_Pooling/config.json',
+        'modules.json', 'model.safetensors.index.json'];
     for (const [what, give] of ways)
         test(what, async () => {
             answer = ({ name }) => (documents.includes(name) ? give() : undefined);
@@ -231,7 +254,8 @@ describe('an optional file may be absent in any way', () => {
         });
 
     test('text/html without a page, where JSON should be', async () => {
-        answer = ({ name }) => (name === 'tokenizer_config.json' ? [200, { 'Content-Type': 'text/html; charset=utf-8' }, 'Not found'] : undefined);
+        answer = ({ name }) => (name === 'tokenizer_config.json'
+            ? [200, { 'Content-Type': 'text/html; charset=utf-8' }, 'Not found'] : undefined);
         await loads();
     });
 
@@ -259,7 +283,8 @@ describe('an optional file may be absent in any way', () => {
 
     test('a folder\'s address that has only GGUF files says so', async () => {
         answer = ({ name }) => (name === '' ? [200, { 'Content-Type': 'text/html' },
-            '<a href="../">up</a><a href="a%20b.gguf">a b</a> <a href="/x/c.GGUF?x">c</a><a href="._d.gguf">d</a><a href="notes.txt">n</a>'] : [404, {}]);
+            '<a href="../">up</a><a href="a%20b.gguf">a b</a> <a href="/x/c.GGUF?x">c</a><a href="._d.gguf">d</a><a ' +
+                'href="notes.txt">n</a>'] : [404, {}]);
         await refuses(/config\.json answered 404.*This one has GGUF files \(a%20b\.gguf, c\.GGUF\): name one of them, as http:.*\/a%20b\.gguf/);
     });
 });

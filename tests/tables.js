@@ -103,7 +103,8 @@ function runTests() {
     const files = readdirSync(`${root}tests`).map(name => `tests/${name}`)
         .filter(name => name.endsWith('.test.js') && /from '\.\/tested\.js'/.test(readFileSync(root + name, 'utf8')));
     for (const node of [process.execPath, node24]) {
-        const { status } = spawnSync(node, ['--test', "--test-name-pattern=are transformers'", ...files], { cwd: root, stdio: 'inherit' });
+        const { status } = spawnSync(node, ['--test', "--test-name-pattern=are transformers'", ...files],
+            { cwd: root, stdio: 'inherit' });
         if (status !== 0) throw new Error('the tests failed: the tables stay as they are');
     }
 }

@@ -24,7 +24,8 @@ test('each type has its kernel in each build, and those alike stand together', (
         ['IQ4_NL', { exact: 'nb_matmul_iq4_nl_q16__simd128', fast: fast.replace('TYPE', 'iq4_nl') }],
     ]) });
     const plain = kernels('simd128', 'nb_matmul_TYPE_q16__simd128');
-    const lists = new Map([['simd128', plain], ['simd128-threads', plain], ['relaxed', kernels('relaxed', 'nb_matmul_TYPE_q8__relaxed')]]);
+    const lists = new Map([['simd128', plain], ['simd128-threads', plain],
+        ['relaxed', kernels('relaxed', 'nb_matmul_TYPE_q8__relaxed')]]);
     const all = [...lists.keys()].map(build => ({ ...row('a', 'GGUF', build), types: ['Q4_0', 'IQ4_NL'] }));
     assert.equal(types(lists, all), [
         '| tensor type | simd128, simd128-threads | relaxed |',

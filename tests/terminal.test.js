@@ -14,7 +14,8 @@ after(() => rmSync(folder, { recursive: true }));
 const cli = `${root}web/cli.js`;
 
 /** @param {string[]} args @param {import('node:child_process').StdioOptions} [stdio] */
-const nibble = (args, stdio = ['ignore', 'pipe', 'pipe']) => spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', stdio });
+const nibble = (args, stdio = ['ignore', 'pipe', 'pipe']) =>
+    spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', stdio });
 
 /** The tiny model with something else for the first value that is so. @param {string} from @param {string} to as many bytes */
 function changed(from, to) {
@@ -40,8 +41,10 @@ describe('no file and no model writes control characters to the terminal', () =>
         assert.equal(oneLine('a\nb\tc\u2028d\u202ee'), 'a?b?c?d?e');
     });
 
-    for (const args of [['inspect', path], ['inspect', path, '--json'], ['bench', path, '--prompt-tokens', '4', '--generate-tokens', '2', '--repetitions', '1'],
-        ['inspect', changed('llama', '\x1b[2Ja')], ['inspect', `${folder}/\x1b[2J.gguf`], ['inspect', models.tiny, '--\x1b[2J'], ['\x1b[2J']])
+    for (const args of [['inspect', path], ['inspect', path, '--json'],
+        ['bench', path, '--prompt-tokens', '4', '--generate-tokens', '2', '--repetitions', '1'],
+        ['inspect', changed('llama', '\x1b[2Ja')], ['inspect', `${folder}/\x1b[2J.gguf`], ['inspect', models.tiny, '--\x1b[2J'],
+        ['\x1b[2J']])
         test(args.join(' ').replaceAll(folder, '').replaceAll('\x1b', 'ESC'), () => {
             const { stdout, stderr } = nibble(args);
             assert.ok(stdout + stderr !== '');
@@ -71,7 +74,8 @@ describe('no file and no model writes control characters to the terminal', () =>
 
 describe('one line, and no stack', () => {
     const full = existsSync('/dev/full') ? false : 'this system has no /dev/full';
-    for (const args of [['--help'], ['--version'], ['inspect', models.tiny], ['tokenize', models.tiny, '--text', 'a'], ['run', models.tiny, '--prompt', 'Once', '--max-tokens', '40']])
+    for (const args of [['--help'], ['--version'], ['inspect', models.tiny], ['tokenize', models.tiny, '--text', 'a'],
+        ['run', models.tiny, '--prompt', 'Once', '--max-tokens', '40']])
         test(`a full disk: ${args[0]}`, { skip: missing(full) }, () => {
             const { status, stderr } = nibble(args, ['ignore', openSync('/dev/full', 'w'), 'pipe']);
             assert.equal(status, 1);
@@ -93,7 +97,8 @@ test('--help is help, unless it is the value of a flag', () => {
 
 test('Ctrl-C ends what cannot be left in the middle, too', async () => {
     const tokens = Array.from({ length: 12000 }, (_, i) => 3 + i % 1000).join();
-    const child = spawn(process.execPath, [cli, 'embed', models.tiny, '--context', '12000', '--tokens', tokens], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [cli, 'embed', models.tiny, '--context', '12000', '--tokens', tokens],
+        { stdio: ['ignore', 'pipe', 'pipe'] });
     let out = '', err = '';
     child.stdout.on('data', text => { out += text; });
     child.stderr.on('data', text => { err += text; });
@@ -108,12 +113,14 @@ test('Ctrl-C ends what cannot be left in the middle, too', async () => {
 
 /** @param {[string, string][]} steps @param {string[]} args @returns {{ shown: string, code: number }} */
 function atTerminal(steps, args) {
-    const { stdout, stderr } = spawnSync('python3', [`${root}tests/terminal.py`, JSON.stringify(steps), process.execPath, cli, ...args], { encoding: 'utf8' });
+    const { stdout, stderr } = spawnSync('python3', [`${root}tests/terminal.py`, JSON.stringify(steps), process.execPath, cli,
+        ...args], { encoding: 'utf8' });
     assert.equal(stderr, '');
     return JSON.parse(stdout);
 }
 
-describe('the chat in the terminal', { skip: missing(spawnSync('python3', ['-c', 'import pty']).status !== 0 && 'Python 3 with pty is missing') }, () => {
+describe('the chat in the terminal',
+        { skip: missing(spawnSync('python3', ['-c', 'import pty']).status !== 0 && 'Python 3 with pty is missing') }, () => {
     const LONG = ['run', models.tiny, '--max-tokens', '900', '--ignore-end', '--context', '1000'];
 
     test('Ctrl-D at the prompt, and during an answer, leaves without an error', () => {
@@ -132,7 +139,8 @@ describe('the chat in the terminal', { skip: missing(spawnSync('python3', ['-c',
     });
 
     test('Ctrl-C stops an answer, and then leaves', () => {
-        const { shown, code } = atTerminal([['> ', 'Tell me a story.\r'], ['story.\r\n', '\x03'], ['[stopped]', ''], ['> ', '\x03']], [...LONG.slice(0, 3), '1900', '--ignore-end', '--context', '2048']);
+        const { shown, code } = atTerminal([['> ', 'Tell me a story.\r'], ['story.\r\n', '\x03'], ['[stopped]', ''],
+            ['> ', '\x03']], [...LONG.slice(0, 3), '1900', '--ignore-end', '--context', '2048']);
         assert.equal(code, 0);
         assert.match(shown, /\[stopped\]/);
     });

@@ -6,14 +6,18 @@ import { test } from 'node:test';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
 
-/** @typedef {{ of: string, model_type: string, config: object, map?: object, ids: number[][], decoded: string[], around: number[], end: string }} Case */
+/**
+ * @typedef {{ of: string, model_type: string, config: object, map?: object, ids: number[][], decoded: string[],
+ *     around: number[], end: string }} Case
+ */
 /** @type {{ texts: string[], cases: Case[] }} */
 const { texts, cases } = JSON.parse(readFileSync(`${root}tests/fixtures/text/tokenizer-config.json`, 'utf8'));
 
 /** @param {Pick<Case, 'of' | 'model_type' | 'config' | 'map'>} of */
 const open = ({ of, model_type, config, map }) => load([
     new File([JSON.stringify({ model_type })], 'config.json'),
-    new File([JSON.stringify(JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/${of}.json`, 'utf8')).tokenizer)], 'tokenizer.json'),
+    new File([JSON.stringify(JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/${of}.json`, 'utf8')).tokenizer)],
+        'tokenizer.json'),
     new File([JSON.stringify(config)], 'tokenizer_config.json'),
     ...(map ? [new File([JSON.stringify(map)], 'special_tokens_map.json')] : []),
     new File(['\x02\0\0\0\0\0\0\0{}'], 'model.safetensors'),
@@ -35,4 +39,5 @@ for (const wanted of cases)
     });
 
 test('what nibble does not do is refused by its key', () => assert.rejects(
-    open({ of: 'gpt2', model_type: 'llama', config: { split_special_tokens: true } }), { code: 'NB_ERR_UNSUPPORTED', message: /split_special_tokens/ }));
+    open({ of: 'gpt2', model_type: 'llama', config: { split_special_tokens: true } }),
+    { code: 'NB_ERR_UNSUPPORTED', message: /split_special_tokens/ }));

@@ -1,5 +1,5 @@
-// A folder with sentencepiece's tokenizer.model and no tokenizer.json: tokens and texts are those of transformers, or of the library
-// itself (tests/oracles/tokenizer_model.py).
+// A folder with sentencepiece's tokenizer.model and no tokenizer.json: tokens and texts are those of transformers, or of the
+// library itself (tests/oracles/tokenizer_model.py).
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -7,7 +7,10 @@ import { load } from '../web/index.js';
 import { root } from './builds.js';
 import { listen } from './loopback.js';
 
-/** @typedef {{ model: string, model_type: string, config: object, added?: object, by: string, ids: number[][], decoded?: string[], around: number[] }} Case */
+/**
+ * @typedef {{ model: string, model_type: string, config: object, added?: object, by: string, ids: number[][],
+ *     decoded?: string[], around: number[] }} Case
+ */
 /** @type {{ texts: string[], cases: Case[] }} */
 const { texts, cases } = JSON.parse(readFileSync(`${root}tests/fixtures/text/tokenizer-model.json`, 'utf8'));
 
@@ -18,7 +21,8 @@ const filesOf = ({ model_type, config, added }, model) => ({
 });
 
 /** @param {Record<string, string | Uint8Array>} files */
-const open = (files) => load(Object.entries(files).map(([name, bytes]) => new File([/** @type {BlobPart} */ (bytes)], name)), { threads: 1, headerOnly: true });
+const open = (files) => load(Object.entries(files).map(([name, bytes]) => new File([/** @type {BlobPart} */ (bytes)], name)),
+    { threads: 1, headerOnly: true });
 
 for (const [i, wanted] of cases.entries())
     test(`tokenizer.model ${i}, as ${wanted.by} reads it: ${JSON.stringify(wanted.config)}`, async () => {
@@ -37,12 +41,15 @@ for (const [i, wanted] of cases.entries())
 
 test('one that is damaged, or of another kind, is refused with what helps', async () => {
     const whole = Buffer.from(cases[0].model, 'base64');
-    for (const bytes of [whole.subarray(0, 1000), Buffer.from('version https://git-lfs'), Buffer.alloc(40, 255), Buffer.alloc(1)])
-        await assert.rejects(open(filesOf(cases[0], bytes)), { code: 'NB_ERR_FORMAT', message: /tokenizer\.model.*tokenizer\.json/ });
+    for (const bytes of [whole.subarray(0, 1000), Buffer.from('version https://git-lfs'), Buffer.alloc(40, 255),
+        Buffer.alloc(1)])
+        await assert.rejects(open(filesOf(cases[0], bytes)),
+            { code: 'NB_ERR_FORMAT', message: /tokenizer\.model.*tokenizer\.json/ });
 });
 
 test('over HTTP it is fetched only where there is no tokenizer.json', async () => {
-    const tokenizer = JSON.stringify(JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/llama2.json`, 'utf8')).tokenizer);
+    const tokenizer = JSON.stringify(JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/llama2.json`, 'utf8'))
+        .tokenizer);
     for (const more of /** @type {Record<string, string>[]} */ ([{}, { 'tokenizer.json': tokenizer }])) {
         /** @type {Record<string, string | Uint8Array>} */
         const files = { ...filesOf(cases[0], Buffer.from(cases[0].model, 'base64')), ...more };

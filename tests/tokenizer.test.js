@@ -9,7 +9,8 @@ import { load } from '../web/index.js';
 import { builds, models, root } from './builds.js';
 
 const folder = `${root}tests/fixtures/text/`;
-const names = ['smollm', 'gpt-2', 'llama-bpe', 'qwen2', 'default', 'spm', 'spm-spans', 'unigram', 'unigram-spaces', 'wordpiece'];
+const names = ['smollm', 'gpt-2', 'llama-bpe', 'qwen2', 'default', 'spm', 'spm-spans', 'unigram', 'unigram-spaces',
+    'wordpiece'];
 const ADD_SPECIAL = 1, PARSE_SPECIAL = 2; // flags of nb_tokenize
 
 /** The texts of text_fixtures.py. */

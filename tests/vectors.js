@@ -2,8 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { builds, root } from './builds.js';
 
-/** @typedef {{ name: string, text: string, special: boolean, prompt: number[], tokens: number[], best: number[][] }} GreedyCase */
-/** @typedef {{ tokens: number[], skip: number, entries: number[], norms: number[], scales: number[], best: number[][], rows: Float32Array[] }} LogitsVectors */
+/**
+ * @typedef {{ name: string, text: string, special: boolean, prompt: number[], tokens: number[], best: number[][] }} GreedyCase
+ */
+/**
+ * @typedef {{ tokens: number[], skip: number, entries: number[], norms: number[], scales: number[], best: number[][],
+ *     rows: Float32Array[] }} LogitsVectors
+ */
 
 /** @param {string} path within tests/fixtures
  * @returns {GreedyCase[]} */
@@ -55,4 +60,5 @@ export const cosine = (a, b) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 /** Every supported build, with one thread and, where it has threads, two; or each build once, for what takes long.
  * @param {boolean} once */
 export const configurations = (once = false) => builds.filter(b => b.supported).flatMap(b =>
-    (b.threads ? once ? [2] : [1, 2] : [1]).map(threads => ({ build: /** @type {import('../web/index.d.ts').Build} */ (b.name), threads })));
+    (b.threads ? once ? [2] : [1, 2] : [1]).map(threads => ({ build: /** @type {import('../web/index.d.ts').Build} */ (b.name),
+        threads })));

@@ -1,5 +1,5 @@
-// A tokenizer may have more tokens than the embedding has rows: Gemma 3 1B has one for pictures, fine-tunes one to pad with. Such a
-// model is whole; only to evaluate such a token is an error.
+// A tokenizer may have more tokens than the embedding has rows: Gemma 3 1B has one for pictures, fine-tunes one to pad with.
+// Such a model is whole; only to evaluate such a token is an error.
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,8 @@ test('a GGUF with more tokens than rows', async () => {
     const all = await load(file, { kvType: 'f32' }), expected = await logitsOf(all, some);
     await all.dispose();
     const rows = 86, size = 32;
-    const fewer = tensors.map((tensor) => tensor.shape[1] !== 88 ? tensor : { ...tensor, shape: [size, rows], bytes: 2 * size * rows,
+    const fewer = tensors.map((tensor) => tensor.shape[1] !== 88
+        ? tensor : { ...tensor, shape: [size, rows], bytes: 2 * size * rows,
         data: /** @type {Uint8Array} */ (tensor.data).subarray(0, 2 * size * rows) });
     assert.ok(fewer.some((tensor, i) => tensor !== tensors[i]));
     const model = await load(whole(values, fewer), { kvType: 'f32' });
@@ -44,7 +45,8 @@ test('a folder whose added token has the first missing row', async () => {
     cpSync(`${root}tests/fixtures/safetensors/llama-sharded`, folder, { recursive: true });
     const path = join(folder, 'tokenizer.json'), tokenizer = JSON.parse(readFileSync(path, 'utf8'));
     const { vocab_size: rows } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
-    tokenizer.added_tokens.push({ id: rows, content: '<image_soft_token>', single_word: false, lstrip: false, rstrip: false, normalized: false, special: true });
+    tokenizer.added_tokens.push({ id: rows, content: '<image_soft_token>', single_word: false, lstrip: false, rstrip: false,
+        normalized: false, special: true });
     writeFileSync(path, JSON.stringify(tokenizer));
     const model = await load(folder, { kvType: 'f32' });
     try {

@@ -36,7 +36,8 @@ export function judge(model, { speed, lengths, cores, meetings, loading }) {
         check('generate, simd128 / native', row('simd128')?.generate, row('native')?.generate, 1);
     for (const id of ['exact', 'fast']) {
         check(`generate, 2 threads / 1, ${id}`, row(id, 2)?.generate, row(id)?.generate, 1.7);
-        check(`generate, 2 threads / 1, ${id}, where the cores meet quickest`, meetings?.find(m => m.precision === id)?.ratio, 1, 1.7);
+        check(`generate, 2 threads / 1, ${id}, where the cores meet quickest`, meetings?.find(m => m.precision === id)?.ratio,
+            1, 1.7);
         check(`prompt, 2 threads / 1, ${id}`, row(id, 2)?.prompt, row(id)?.prompt, 1.8);
     }
     if (cores) { // "no loss": what is left of it is noise

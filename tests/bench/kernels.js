@@ -1,11 +1,11 @@
 // Times every matrix kernel of a build: node tests/bench/kernels.js [BUILD ...]   (default: those that this Node runs)
 //
 // Giga-weights per second: for one token with the weights in the second-level cache (generate) and in memory, where a
-// model's are (memory), and for 128 tokens (prompt); the best of several repetitions, in passes some seconds apart, as a kernel's
-// speed is what it reaches undisturbed. Beside each rate, what share it is of the best one of the same number of bits, build and
-// activations; beside the bytes that come from memory each second, what merely reading them reaches. Then attention over
-// 1,024 positions, in giga-multiplications per second, for each type of cache: of one token with one layer's cache, of one with
-// thirty layers' caches, which come from memory, and of 64 tokens.
+// model's are (memory), and for 128 tokens (prompt); the best of several repetitions, in passes some seconds apart, as a
+// kernel's speed is what it reaches undisturbed. Beside each rate, what share it is of the best one of the same number of bits,
+// build and activations; beside the bytes that come from memory each second, what merely reading them reaches. Then attention
+// over 1,024 positions, in giga-multiplications per second, for each type of cache: of one token with one layer's cache, of one
+// with thirty layers' caches, which come from memory, and of 64 tokens.
 import fs from 'node:fs';
 
 const SHAPE = { rows: 1536, columns: 512 }; // about SmolLM2's feed-forward matrices, and whole blocks of every type
@@ -56,7 +56,8 @@ function products(core) {
         const name = text(core, core.bench_name(i));
         if (name.endsWith('scalar')) continue;
         for (const any of name.includes('_any_') ? TYPES.any : [0]) {
-            const [generate, memory, prompt] = [[1, 1], [MANY, 1], [1, 128]].map(([rows, tokens]) => time(core, i, any, rows, tokens));
+            const [generate, memory, prompt] = [[1, 1], [MANY, 1], [1, 128]].map(([rows, tokens]) =>
+                time(core, i, any, rows, tokens));
             const form = name.match(/_([^_]+)__/)?.[1], bits = generate.type.match(/\d+/)?.[0];
             rows.push({ name, type: generate.type, group: `${bits} ${form}`, bytes: memory.bytes,
                 rates: [generate, memory, prompt].map(({ speed }) => speed) });
@@ -69,7 +70,8 @@ function products(core) {
 function print(build, rows, ceiling) {
     console.log(`${build.padEnd(32)}   type   ${['generate', 'memory', 'prompt'].map((s) => s.padEnd(12)).join('')}read   (of the best)`);
     for (const { name, type, group, rates, bytes } of rows) {
-        const best = (/** @type {number} */ i) => Math.max(...rows.filter((row) => row.group === group).map((row) => row.rates[i]));
+        const best = (/** @type {number} */ i) =>
+            Math.max(...rows.filter((row) => row.group === group).map((row) => row.rates[i]));
         console.log(`${name.padEnd(33)}  ${type.padEnd(7)}` +
             rates.map((rate, i) => `${(rate / 1e9).toFixed(1).padStart(5)} ${percent(rate / best(i))}  `).join('') +
             `${(bytes / 1e9).toFixed(1).padStart(5)} GB/s ${percent(bytes / ceiling)}`);

@@ -77,7 +77,11 @@ export async function measureLengths(site, model, repetitions) {
 /** nibble with one thread; two engines of one thread each at the same time, together, which is what two cores give when nobody
  * waits for anybody; with two threads; with more than there are cores, asked for (there are not more, then) and by force; and
  * with one and two threads while another page keeps a core busy: medians, in turns.
- * @param {Site} site @param {BenchModel} model @param {number} cores @param {number} repetitions @returns {Promise<CoresRow[]>} */
+ * @param {Site} site
+ * @param {BenchModel} model
+ * @param {number} cores
+ * @param {number} repetitions
+ * @returns {Promise<CoresRow[]>} */
 export async function measureCores(site, model, cores, repetitions) {
     const open = async (/** @type {number} */ threads, /** @type {string | undefined} */ build = undefined) => {
         const page = await openPage(site);
@@ -150,7 +154,8 @@ export async function measureMeeting(site, model, repetitions) {
         times.sort((a, b) => a.ns - b.ns);
         for (let i = 0; i < THIRDS; i++) {
             const some = times.slice(i * repetitions, (i + 1) * repetitions);
-            meetings.push({ precision, from: some[0].ns, to: some[some.length - 1].ns, ratio: median(some.map(time => time.ratio)) });
+            meetings.push({ precision, from: some[0].ns, to: some[some.length - 1].ns,
+                ratio: median(some.map(time => time.ratio)) });
         }
         for (const page of [one, two]) await page.context().close();
     }

@@ -35,7 +35,8 @@ function textOf(name, all, bytes) {
 
 /** @type {Clock} */
 async function inCore(path, { file }, repetitions) {
-    const { core, model } = await Engine.load({ kind: 'path', path }, { headerOnly: true, build: 'simd128', assets: await findAssets({}) },
+    const { core, model } = await Engine.load({ kind: 'path', path },
+        { headerOnly: true, build: 'simd128', assets: await findAssets({}) },
         /** @type {any} */ ({ progress: () => {}, nextFromPort: () => {} }));
     const text = readFileSync(file), seconds = [];
     const at = core.take(PIECE, 'text'), out = core.take(4 * PIECE, 'tokens');

@@ -1,5 +1,5 @@
-// Each bundler, with no more configuration than README's recipe has: build(folder) bundles folder/app.js and index.html, and returns
-// the folder that is to be served, the address of its own server, or a script for Node.
+// Each bundler, with no more configuration than README's recipe has: build(folder) bundles folder/app.js and index.html, and
+// returns the folder that is to be served, the address of its own server, or a script for Node.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -9,11 +9,17 @@ import { fileURLToPath } from 'node:url';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const require = createRequire(import.meta.url);
 
-/** script: of a bundle for Node. output: what was answered without a page. @typedef {{ folder?: string, url?: string, script?: string, output?: string, close?: () => unknown }} Built */
-/** @typedef {{ name: string, lean?: boolean, build: (folder: string) => Promise<Built> }} Bundler lean: make test has it, too */
+/**
+ * script: of a bundle for Node. output: what was answered without a page.
+ * @typedef {{ folder?: string, url?: string, script?: string, output?: string, close?: () => unknown }} Built
+ */
+/**
+ * @typedef {{ name: string, lean?: boolean, build: (folder: string) => Promise<Built> }} Bundler lean: make test has it, too
+ */
 
 const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
-const page = (/** @type {string} */ script) => `<!doctype html><title>A bundle</title><body><script type="module" src="${script}"></script></body>\n`;
+const page = (/** @type {string} */ script) =>
+    `<!doctype html><title>A bundle</title><body><script type="module" src="${script}"></script></body>\n`;
 
 /** What a package of tests/bundlers exports. @param {string} name @returns {Promise<any>} */
 const get = name => import(name);
@@ -62,7 +68,8 @@ const webpack = (name, target = 'web') => ({
 /** @param {string} folder @param {object} options @param {string} outfile */
 async function esbuild(folder, options, outfile) {
     const { build } = await get('esbuild');
-    await build({ entryPoints: [join(folder, 'app.js')], bundle: true, outfile: join(folder, outfile), logLevel: 'warning', ...options });
+    await build({ entryPoints: [join(folder, 'app.js')], bundle: true, outfile: join(folder, outfile), logLevel: 'warning',
+        ...options });
     return join(folder, outfile);
 }
 
@@ -79,7 +86,8 @@ const next = turbopack => ({
     name: `next ${turbopack ? 'turbopack' : 'webpack'}`,
     async build(folder) {
         mkdirSync(join(folder, 'app'));
-        writeFileSync(join(folder, 'app/layout.js'), `export default ({ children }) => <html><body>{children}</body></html>;\n`);
+        writeFileSync(join(folder, 'app/layout.js'),
+            `export default ({ children }) => <html><body>{children}</body></html>;\n`);
         writeFileSync(join(folder, 'app/page.js'), `'use client';
             import { useEffect, useState } from 'react';
             import { answer } from '../app.js';
@@ -96,7 +104,8 @@ const next = turbopack => ({
             export const GET = async () => new Response(await answer(${JSON.stringify(join(folder, 'public/tiny.gguf'))}));\n`);
         writeFileSync(join(folder, 'next.config.mjs'), `export default {
             output: 'export', ${turbopack ? '' : 'serverExternalPackages: ["nibble-llm"], '}turbopack: { root: ${JSON.stringify(here)} }, outputFileTracingRoot: ${JSON.stringify(here)} };\n`);
-        const { status, stdout, stderr } = spawnSync(process.execPath, [join(here, 'node_modules/next/dist/bin/next'), 'build', turbopack ? '--turbopack' : '--webpack'],
+        const { status, stdout, stderr } = spawnSync(process.execPath,
+            [join(here, 'node_modules/next/dist/bin/next'), 'build', turbopack ? '--turbopack' : '--webpack'],
             { cwd: folder, encoding: 'utf8', env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' }, timeout: 600_000 });
         if (status !== 0) throw new Error(stdout + stderr);
         return { folder: join(folder, 'out'), output: readFileSync(join(folder, 'out/answer'), 'utf8') };
@@ -126,7 +135,8 @@ export const bundlers = [
     {
         name: 'esbuild for Node, external',
         async build(folder) {
-            const options = { platform: 'node', format: 'cjs', external: ['nibble-llm'], supported: { 'dynamic-import': true } };
+            const options = { platform: 'node', format: 'cjs', external: ['nibble-llm'],
+                supported: { 'dynamic-import': true } };
             writeFileSync(join(folder, 'app.js'), `import('nibble-llm').then(async ({ load }) => {
                 const model = await load(process.argv[2], { threads: 2 });
                 const { text } = await model.chat([{ role: 'user', content: 'Tell me a story.' }], { maxTokens: 8, temperature: 0 });
@@ -141,7 +151,8 @@ export const bundlers = [
             const { rollup } = await get('rollup');
             const resolve = { // what @rollup/plugin-node-resolve does
                 name: 'resolve',
-                resolveId: (/** @type {string} */ id) => (id === 'nibble-llm' ? join(folder, 'node_modules/nibble-llm/web/index.js') : null),
+                resolveId: (/** @type {string} */ id) => (id === 'nibble-llm'
+                    ? join(folder, 'node_modules/nibble-llm/web/index.js') : null),
             };
             const bundle = await rollup({ input: join(folder, 'app.js'), plugins: [resolve] });
             await bundle.write({ dir: join(folder, 'dist/js'), format: 'es' });
@@ -153,8 +164,10 @@ export const bundlers = [
         async build(folder) {
             const { Parcel } = await get('@parcel/core');
             await new Parcel({
-                entries: join(folder, 'index.html'), defaultConfig: require.resolve('@parcel/config-default'), mode: 'production',
-                shouldDisableCache: true, cacheDir: join(folder, 'cache'), defaultTargetOptions: { distDir: join(folder, 'dist'), publicUrl: '/' },
+                entries: join(folder, 'index.html'), defaultConfig: require.resolve('@parcel/config-default'),
+                mode: 'production',
+                shouldDisableCache: true, cacheDir: join(folder, 'cache'),
+                defaultTargetOptions: { distDir: join(folder, 'dist'), publicUrl: '/' },
             }).run();
             return { folder: join(folder, 'dist') };
         },

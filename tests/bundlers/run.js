@@ -24,7 +24,8 @@ function install(home) {
 let tarball;
 function packed() {
     if (!tarball) {
-        const { stdout, stderr, status } = spawnSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], { cwd: root, encoding: 'utf8' });
+        const { stdout, stderr, status } = spawnSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work],
+            { cwd: root, encoding: 'utf8' });
         if (status !== 0) throw new Error(stderr);
         tarball = join(work, JSON.parse(stdout)[0].filename);
     }
@@ -48,14 +49,17 @@ export async function tryBundler({ name, build }, browser) {
     const folder = join(work, name.replace(/\W+/g, '-'));
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(join(folder, 'public'), { recursive: true });
-    writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module", "dependencies": { "nibble-llm": "*" } }\n');
-    writeFileSync(join(folder, 'index.html'), '<!doctype html><title>A bundle</title><body><script type="module" src="./app.js"></script></body>\n');
+    writeFileSync(join(folder, 'package.json'),
+        '{ "private": true, "type": "module", "dependencies": { "nibble-llm": "*" } }\n');
+    writeFileSync(join(folder, 'index.html'),
+        '<!doctype html><title>A bundle</title><body><script type="module" src="./app.js"></script></body>\n');
     copyFileSync(fileURLToPath(new URL('app.js', import.meta.url)), join(folder, 'app.js'));
     copyFileSync(models.tiny, join(folder, 'public/tiny.gguf'));
     install(folder);
     const built = await build(folder);
     if (built.script) {
-        const { stdout, stderr } = spawnSync(process.execPath, [built.script, models.tiny], { encoding: 'utf8', timeout: 60_000 });
+        const { stdout, stderr } = spawnSync(process.execPath, [built.script, models.tiny],
+            { encoding: 'utf8', timeout: 60_000 });
         return stdout.trim() || stderr;
     }
     if (built.folder) copyFileSync(models.tiny, join(built.folder, 'tiny.gguf'));
@@ -82,11 +86,13 @@ export async function tryBundler({ name, build }, browser) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
     const names = process.argv.slice(2).filter(word => !word.startsWith('--')), lean = process.argv.includes('--lean');
     const expected = await expectedAnswer(), browser = await launch();
-    for (const bundler of bundlers.filter(({ name, lean: isLean }) => (names.length === 0 || names.includes(name)) && (!lean || isLean))) {
+    for (const bundler of bundlers.filter(({ name, lean: isLean }) =>
+            (names.length === 0 || names.includes(name)) && (!lean || isLean))) {
         const began = performance.now();
         const answer = await tryBundler(bundler, browser).catch(error => `${error.stack ?? error}`);
         const seconds = ((performance.now() - began) / 1000).toFixed(1);
-        console.log(answer === expected ? `ok   ${bundler.name} (${seconds} s)` : `FAIL ${bundler.name} (${seconds} s): ${answer}`);
+        console.log(answer === expected ? `ok   ${bundler.name} (${seconds} s)`
+            : `FAIL ${bundler.name} (${seconds} s): ${answer}`);
         if (answer !== expected) process.exitCode = 1;
     }
     await browser.close();

@@ -79,7 +79,9 @@ async function main() {
 
 async function work() {
     const { parentPort } = await import('node:worker_threads');
-    /** @type {{ module: WebAssembly.Module, memory: WebAssembly.Memory, control: Int32Array<SharedArrayBuffer>, index: number }} */
+    /**
+     * @type {{ module: WebAssembly.Module, memory: WebAssembly.Memory, control: Int32Array<SharedArrayBuffer>, index: number }}
+     */
     const { module, memory, control, index } = workerData;
     // A worker never runs a test, so it gets the same imports but no exports of the first instance.
     const env = { memory, ...hostFunctions(() => memory, control, () => undefined) };
