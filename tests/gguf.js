@@ -190,7 +190,8 @@ export function edited(file, edits, vectors = {}) {
     const tensors = all.filter((tensor) => vectors[tensor.name] !== null);
     for (const [name, vector] of Object.entries(vectors))
         if (vector)
-            tensors.push({ name, shape: [vector.length], type: 0, bytes: 4 * vector.length, data: new Uint8Array(Float32Array.from(vector).buffer) });
+            tensors.push({ name, shape: [vector.length], type: 0, bytes: 4 * vector.length,
+                data: new Uint8Array(Float32Array.from(vector).buffer) });
     const architecture = new TextDecoder().decode(/** @type {Uint8Array} */ (values.get('general.architecture')).subarray(12));
     for (const [suffix, value] of Object.entries(edits))
         if (value)

@@ -9,14 +9,19 @@ import { edited } from './gguf.js';
 import { logitsOf } from './vectors.js';
 
 const fixtures = `${root}tests/fixtures/`;
-/** @type {{ tokens: number[], entries: number[], cases: { file: string, edits: Record<string, any>, logits: number[] | null }[] }} */
+/**
+ * @type {{ tokens: number[], entries: number[], cases: { file: string, edits: Record<string, any>,
+ *     logits: number[] | null }[] }}
+ */
 const { tokens, entries, cases } = JSON.parse(readFileSync(`${fixtures}formats/gguf-key-cases.json`, 'utf8'));
 
 /** @type {{ file: string, edits: Record<string, any>, tensors: Record<string, number[]>, without: string[], logits?: number[],
  *  embedding?: number[] }[]} */
 const tensorCases = JSON.parse(readFileSync(`${fixtures}formats/gguf-tensor-cases.json`, 'utf8'));
 
-/** llama.cpp is in F32 here, as nibble is: the rest is the order of sums. Only GELU it looks up in a table of half precision. */
+/**
+ * llama.cpp is in F32 here, as nibble is: the rest is the order of sums. Only GELU it looks up in a table of half precision.
+ */
 const within = (/** @type {string} */ file) => (/gemma|gpt|phi2|falcon/.test(file) ? 3e-3 : 2e-4);
 
 test('keys of GGUF files change what they change in llama.cpp', { timeout: 120_000 }, async (t) => {
@@ -49,7 +54,8 @@ test('optional tensors of GGUF files change what they change in llama.cpp', { ti
             const model = await load(edited(readFileSync(fixtures + file), edits, changes), { kvType: 'f32', threads: 1 });
             try {
                 const right = /** @type {number[]} */ (logits ?? embedding);
-                const got = logits ? /** @type {Float32Array} */ ((await logitsOf(model, tokens)).at(-1)) : await model.embed(tokens, { pooling: 'mean' });
+                const got = logits ? /** @type {Float32Array} */ ((await logitsOf(model, tokens)).at(-1))
+                    : await model.embed(tokens, { pooling: 'mean' });
                 const farthest = Math.max(...right.map((x, i) => Math.abs(x - got[entries[i]])));
                 assert.ok(farthest <= within(file), `${farthest} from llama.cpp's`);
             } finally {
@@ -60,11 +66,14 @@ test('optional tensors of GGUF files change what they change in llama.cpp', { ti
 
 test('tensors that change the computation, and are not supported, are refused by name', async () => {
     const refused = [
-        ['models/qwen3.gguf', 'cls.output.weight'], ['models/biases.gguf', 'output.bias'], ['models/qwen2.gguf', 'rope_freqs.weight'],
+        ['models/qwen3.gguf', 'cls.output.weight'], ['models/biases.gguf', 'output.bias'],
+        ['models/qwen2.gguf', 'rope_freqs.weight'],
         ['models/gemma3.gguf', 'blk.0.attn_sinks.weight'], ['models/phi3.gguf', 'blk.1.ffn_down.bias'],
-        ['encoders/bert.gguf', 'cls.bias'], ['encoders/nomic-bert.gguf', 'blk.0.ffn_up.bias'], ['models/gemma3.gguf', 'dense_2.weight'],
+        ['encoders/bert.gguf', 'cls.bias'], ['encoders/nomic-bert.gguf', 'blk.0.ffn_up.bias'],
+        ['models/gemma3.gguf', 'dense_2.weight'],
     ];
     for (const [file, tensor] of refused)
         await assert.rejects(load(edited(readFileSync(fixtures + file), {}, { [tensor]: vector(32, 1, 0) })),
-            (/** @type {Error} */ error) => error.name === 'NibbleError' && error.message.includes(tensor), `${file}: ${tensor}`);
+            (/** @type {Error} */ error) => error.name === 'NibbleError' && error.message.includes(tensor),
+            `${file}: ${tensor}`);
 });
