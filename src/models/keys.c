@@ -115,28 +115,35 @@ const nb_value *nb_model_value(const nb_model *model, const char *suffix) {
     return nb_checkpoint_find(c, key);
 }
 
-/* Whether every number that the value holds is a whole one from least to most. */
-static bool is_limited(const nb_checkpoint *c, const nb_value *v, const nb_key *key) {
+static int32_t refuse_value(const char *architecture, const nb_key *key, const char *value, nb_error *err) {
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s is %s; of %s models only %s%d is supported", architecture, key->suffix, value,
+                   architecture, key->least < key->most ? "up to " : "", (int32_t)key->most);
+}
+
+/* Every number that the value holds must be a whole one from least to most. */
+static int32_t check_limits(const nb_model *model, const nb_value *v, const nb_key *key, nb_error *err) {
+    const nb_checkpoint *c = &model->checkpoint;
     bool is_list = v->type == NB_VALUE_ARRAY;
     if (!nb_value_bytes(is_list ? v->item_type : v->type))
-        return false;
+        return refuse_value(model->family->name, key, "no number", err);
     for (uint64_t i = 0; i < v->count; i++) {
         double x = is_list ? nb_checkpoint_item(c, v, i) : nb_checkpoint_number_of(c, v);
+        char value[32];
+        nb_writer w = nb_writer_over(value, sizeof value);
+        nb_write(&w, "%g", x);
         if (!(x >= key->least && x <= key->most) || x != (double)(int32_t)x)
-            return false;
+            return refuse_value(model->family->name, key, value, err);
     }
-    return true;
+    return NB_OK;
 }
 
 int32_t nb_model_check_keys(const nb_model *model, nb_error *err) {
-    const nb_checkpoint *c = &model->checkpoint;
     const char *name = model->family->name;
     for (const nb_key *key = nb_gguf_keys; key->suffix; key++) {
         bool counts = key->rule == NB_KEY_LIMITED && nb_key_of(name, key->suffix) == key;
         const nb_value *v = counts ? nb_model_value(model, key->suffix) : NULL;
-        if (v && !is_limited(c, v, key))
-            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s is %g; of %s models only %s%d is supported", name, key->suffix,
-                           nb_checkpoint_number_of(c, v), name, key->least < key->most ? "up to " : "", (int32_t)key->most);
+        if (v)
+            NB_TRY(check_limits(model, v, key, err));
     }
     return NB_OK;
 }

@@ -117,17 +117,17 @@ static int32_t fill_order(const nb_loader *l, const nb_tensor_info *info, const 
     return NB_OK;
 }
 
-/* A tensor that nothing is computed with. */
-static int32_t check_left_out(const nb_loader *l, const nb_tensor_info *info, const uint8_t *bytes, uint32_t why, nb_error *err) {
+/* A tensor that nothing is computed with: zeros would change nothing, other numbers would. */
+static int32_t check_zeros(const nb_loader *l, const nb_tensor_info *info, const uint8_t *bytes, nb_error *err) {
     uint64_t n = info->shape[0] * info->shape[1] * info->shape[2] * info->shape[3], rest = 0;
-    float *numbers = nb_alloc((size_t)n * sizeof *numbers);
+    float *numbers = nb_alloc_items(n, sizeof *numbers);
     int32_t code = numbers ? fill_vector(info, bytes, numbers, err) : NB_FAIL(err, NB_ERR_MEMORY, "no memory to load the model");
     for (uint64_t i = 0; i < n && code == NB_OK; i++)
         rest += numbers[i] != 0;
     nb_free(numbers);
-    if (code == NB_OK && rest && why == NB_ONLY_ZEROS)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it, and not all of it is zero",
-                       nb_checkpoint_tensor_name(&l->model->checkpoint, info), l->model->family->name);
+    if (code == NB_OK && rest)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it, and not all of "
+                       "it is zero", nb_checkpoint_tensor_name(&l->model->checkpoint, info), l->model->family->name);
     return code;
 }
 
@@ -140,9 +140,12 @@ static int32_t fill_tensor(nb_loader *l, const uint8_t *bytes, size_t size, size
         if (size >= info->bytes) {
             if (!to.order && !nb_blocks_are_finite(info->type, bytes, (size_t)info->bytes))
                 return not_finite(l, info, err);
-            NB_TRY(to.order      ? fill_order(l, info, bytes, (int32_t *)*to.order, err)
-                   : to.left_out ? check_left_out(l, info, bytes, to.left_out, err)
-                                 : fill_vector(info, bytes, *to.vector, err));
+            if (to.order)
+                NB_TRY(fill_order(l, info, bytes, (int32_t *)*to.order, err));
+            else if (to.left_out == NB_ONLY_ZEROS)
+                NB_TRY(check_zeros(l, info, bytes, err));
+            else if (!to.left_out)
+                NB_TRY(fill_vector(info, bytes, *to.vector, err));
             if (to.divides)
                 NB_TRY(check_factors(l, info, *to.vector, err));
             *used = (size_t)info->bytes;

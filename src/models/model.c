@@ -158,12 +158,13 @@ static bool is_vector_of(const nb_tensor_info *info, uint64_t n) {
     return info->shape[0] == n && info->shape[1] == 1 && info->shape[2] == 1 && info->shape[3] == 1;
 }
 
-/* What there may be beside a matrix: ".order" (nb_matrix), of nibble's converter; ".scale", which its products are multiplied
- * by, one for each expert where it is theirs, and ".input_scale", which is for hardware that rounds activations to 4 bits, as
- * llama.cpp's files of NVFP4 have them; and biases that old quantizers wrote for every matrix, which are zeros where a family
- * has none. *found says whether it is one of these. */
-static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_text rest, int64_t layer, nb_destination *to, bool *found,
-                              nb_error *err) {
+/* Binds a vector that stands beside a matrix; *found: whether the tensor is one. They are:
+ *     .order         of nibble's converter (nb_matrix)
+ *     .scale         products are multiplied by it. One number, or one for each expert: of llama.cpp's files of NVFP4
+ *     .input_scale   of the same files: for hardware that rounds activations to 4 bits, so nothing is computed with it
+ *     .bias          where a family has none. Old quantizers wrote one for every matrix. It must be all zeros. */
+static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_text rest, int64_t layer, nb_destination *to,
+                              bool *found, nb_error *err) {
     nb_text leaf, name = nb_checkpoint_tensor_name(&model->checkpoint, info);
     const nb_slot *slot = find_matrix_slot(model, rest, layer >= 0, &leaf);
     bool order = nb_text_is(leaf, "order"), scale = nb_text_is(leaf, "scale");
@@ -172,21 +173,22 @@ static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_te
     if (!*found)
         return NB_OK;
     nb_matrix *m = (nb_matrix *)((layer < 0 ? (uint8_t *)model : (uint8_t *)&model->layers[layer]) + slot->at);
+    uint32_t numbers = order  ? extent_of(&model->shape, slot->columns)
+                       : bias ? extent_of(&model->shape, slot->rows)
+                              : (slot->by_expert ? model->shape.experts : 1);
+    if (!is_vector_of(info, numbers))
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but its matrix asks for [%u]; the file is broken",
+                       name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], numbers);
+    if (order && (slot->by_expert || layer < 0 || info->type != NB_TYPE_I32))
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no order of the columns of a matrix; the file is broken", name);
+    if (scale && (m == &model->embedding || m == &model->positions || m == &model->token_types))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t scales embeddings, which is not supported", name);
     if (order) {
-        if (slot->by_expert || layer < 0 || info->type != NB_TYPE_I32 || !is_vector_of(info, extent_of(&model->shape, slot->columns)))
-            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no order of the columns of a matrix", name);
         to->order = &m->order;
         model->ordered = true;
     } else if (scale) {
-        if (m == &model->embedding || m == &model->positions || m == &model->token_types)
-            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t scales embeddings, which is not supported", name);
-        if (!is_vector_of(info, slot->by_expert ? model->shape.experts : 1))
-            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has %l numbers, but a matrix has one scale, or one for each expert", name,
-                           info->shape[0] * info->shape[1]);
         to->vector = &m->scales;
-        m->n_scales = (uint32_t)info->shape[0];
-    } else if (!is_vector_of(info, info->shape[0])) {
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no vector", name);
+        m->n_scales = numbers;
     } else {
         to->left_out = input ? NB_WITHOUT_EFFECT : NB_ONLY_ZEROS;
     }

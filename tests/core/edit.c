@@ -55,7 +55,7 @@ static bool is_value(const test_edit *edit) {
 }
 
 static bool adds_tensor(const test_edit *edit) {
-    return edit->what == TEST_COPY || edit->what == TEST_PART;
+    return edit->what == TEST_COPY || edit->what == TEST_PART || edit->what == TEST_ADD;
 }
 
 static const test_edit *find(const editor *e, nb_text name, bool value) {
@@ -111,7 +111,7 @@ static void put_values(editor *e) {
 }
 
 static bool is_reshaped(const test_edit *edit) {
-    return edit && edit->what == TEST_RESHAPE;
+    return edit && (edit->what == TEST_RESHAPE || edit->what == TEST_ADD);
 }
 
 static uint64_t bytes_of(const nb_tensor_info *t, const test_edit *edit) {
@@ -136,7 +136,8 @@ static void put_data(editor *e, const nb_tensor_info *t, const test_edit *edit) 
     if (!is_reshaped(edit))
         put(e, e->file + t->at, (size_t)t->bytes);
     for (uint64_t i = 0; is_reshaped(edit) && i < edit->n; i++)
-        put_number(e, edit->type == NB_TYPE_F32 ? NB_VALUE_F32 : NB_VALUE_U8, edit->items[i]);
+        put_number(e, edit->type == NB_TYPE_F32 ? NB_VALUE_F32 : NB_VALUE_U8,
+                   i < sizeof edit->items / sizeof *edit->items ? edit->items[i] : 0);
 }
 
 static nb_tensor_info part_of(const nb_tensor_info *t, uint64_t index) {
@@ -161,15 +162,17 @@ static void put_tensors(editor *e, bool data) {
             put_info(e, t, edit && edit->what == TEST_RENAME ? nb_text_of(edit->text) : name, edit);
     }
     for (size_t i = 0; i < e->n_edits; i++) {
-        const test_edit *edit = &e->edits[i];
-        const nb_tensor_info *t = is_value(edit) ? NULL : nb_checkpoint_find_tensor(&e->c, edit->key);
-        if (is_value(edit) || !CHECK(t, "there is no tensor %s", edit->key) || !adds_tensor(edit))
+        const test_edit *edit = &e->edits[i], *shape = edit->what == TEST_ADD ? edit : NULL;
+        if (is_value(edit))
             continue;
-        nb_tensor_info added = edit->what == TEST_PART ? part_of(t, (uint64_t)edit->number) : *t;
+        const nb_tensor_info *t = nb_checkpoint_find_tensor(&e->c, edit->key);
+        if ((!shape && !CHECK(t, "there is no tensor %s", edit->key)) || !adds_tensor(edit))
+            continue;
+        nb_tensor_info added = shape ? (nb_tensor_info){0} : edit->what == TEST_PART ? part_of(t, (uint64_t)edit->number) : *t;
         if (data)
-            put_data(e, &added, NULL);
+            put_data(e, &added, shape);
         else
-            put_info(e, &added, nb_text_of(edit->text), NULL);
+            put_info(e, &added, nb_text_of(shape ? edit->key : edit->text), shape);
     }
 }
 

@@ -13,7 +13,8 @@ typedef struct test_edit {
         TEST_RENAME,    /* the tensor `key` is called `text` */
         TEST_COPY,      /* there is another tensor `text` that holds the same as the tensor `key` */
         TEST_PART,      /* there is another tensor `text`: matrix `number` of the stack `key`, as of one expert */
-        TEST_RESHAPE,   /* the tensor `key` gets the data type `type` and is [n] long; what it holds are `items` */
+        TEST_RESHAPE,   /* the tensor `key` gets the data type `type` and is [n] long; it holds `items`, and then zeros */
+        TEST_ADD,       /* there is another tensor `key`, of the same form */
         TEST_OMIT       /* there is no tensor `key` */
     } what;
     const char *key, *text;
@@ -33,6 +34,7 @@ typedef struct test_edit {
 #define PART(name, index, other) {.what = TEST_PART, .key = name, .number = index, .text = other}
 #define RESHAPE(name, data_type, count, ...) \
     {.what = TEST_RESHAPE, .key = name, .type = NB_TYPE_##data_type, .n = count, .items = {__VA_ARGS__}}
+#define ADD(name, data_type, count) {.what = TEST_ADD, .key = name, .type = NB_TYPE_##data_type, .n = count}
 #define OMIT(name) {.what = TEST_OMIT, .key = name}
 
 /* The changed file, to be freed with nb_free. A check fails if an edit of a tensor or a drop finds nothing. */

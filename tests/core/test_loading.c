@@ -5,6 +5,7 @@
 #include "../../src/models/model.h"
 #include "check.h"
 #include "edit.h"
+#include "load.h"
 
 #include <math.h>
 
@@ -15,23 +16,6 @@ typedef struct change {
     test_edit edits[8]; /* ends with key = NULL */
     const char *message; /* a part of it; NULL: such a file is loaded */
 } change;
-
-static nb_model *load(const uint8_t *bytes, size_t size, nb_error *err) {
-    nb_loader *l = nb_loader_new((double)size, NB_LOAD_ALL, err);
-    int32_t code = l ? NB_OK : err->code;
-    for (size_t at = 0, capacity; at < size && code == NB_OK;) {
-        uint8_t *space = nb_loader_space(l, &capacity);
-        if (!capacity)
-            break;
-        capacity = NB_MIN(capacity, size - at);
-        memcpy(space, bytes + at, capacity);
-        at += capacity;
-        code = nb_loader_commit(l, capacity, err);
-    }
-    nb_model *m = code < 0 ? NULL : nb_loader_finish(l, err);
-    nb_loader_free(l);
-    return m;
-}
 
 static void check_changes(const change *changes, size_t n) {
     for (size_t i = 0; i < n; i++) {
@@ -44,7 +28,7 @@ static void check_changes(const change *changes, size_t n) {
             n_edits++;
         uint8_t *changed = test_edit_gguf(file, size, c->edits, n_edits, &changed_size);
         nb_error err = {0};
-        nb_model *m = load(changed, changed_size, &err);
+        nb_model *m = test_load(changed, changed_size, (double)changed_size, changed_size, &err);
         if (c->message)
             CHECK(!m && test_contains(err.message, c->message), "%s, %s: \"%s\", not \"...%s...\"", c->path,
                   c->edits[0].key, m ? "it was loaded" : err.message, c->message);
@@ -82,6 +66,22 @@ static void test_places(void) {
         {MODELS "mixtral.gguf", {PART("blk.1.ffn_up_exps.weight", 2, "blk.1.ffn_up.2.weight"),
                                  OMIT("blk.1.ffn_up_exps.weight")}, "not the tensors of 5 experts"},
         {MODELS "qwen2.gguf", {RESHAPE("blk.0.attn_norm.weight", F32, 3, 1, 2, 3)}, "has shape [3, 1, 1, 1]"},
+    };
+    check_changes(changes, sizeof changes / sizeof *changes);
+}
+
+/* Vectors beside a matrix. Each has as many numbers as its matrix asks for, also where nothing is computed with it. */
+static void test_companions(void) {
+    static const change changes[] = {
+        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.bias", F32, 32)}, NULL},
+        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.bias", F32, 31)}, "blk.0.attn_output.bias has shape [31, 1, 1, 1]"},
+        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.bias", F32, 1 << 12)}, "its matrix asks for [32]"},
+        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.scale", F32, 1)}, NULL},
+        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.scale", F32, 2)}, "its matrix asks for [1]"},
+        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.input_scale", F32, 1)}, NULL},
+        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.input_scale", F32, 2)}, "blk.0.attn_output.input_scale has shape [2"},
+        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.order", F32, 48)}, "blk.0.attn_output.order is no order"}, /* it is F32 */
+        {MODELS "qwen3.gguf", {ADD("token_embd.scale", F32, 1)}, "token_embd.scale scales embeddings"},
     };
     check_changes(changes, sizeof changes / sizeof *changes);
 }
@@ -159,13 +159,15 @@ static void test_keys(void) {
         {MODELS "qwen2.gguf", {SET("qwen2.embedding_length_out", U32, 32)}, NULL},
         {MODELS "qwen2.gguf", {SET("qwen2.embedding_length_out", U32, 16)}, "qwen2.embedding_length_out is 16"},
         {MODELS "qwen2.gguf", {SET("qwen2.nextn_predict_layers", U32, 1)}, "qwen2.nextn_predict_layers is 1; of qwen2 models only 0"},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.nextn_predict_layers", U32, 2, 0, 1)}, "qwen2.nextn_predict_layers is 1; of"},
+        {MODELS "qwen2.gguf", {SET_TEXT("qwen2.nextn_predict_layers", "none")}, "qwen2.nextn_predict_layers is no number; of"},
         {MODELS "qwen2.gguf", {SET("qwen2.nextn_predict_layers", U32, 0)}, NULL},
         {MODELS "mixtral.gguf", {SET("llama.expert_group_count", U32, 2)}, "llama.expert_group_count is 2"},
         {MODELS "mixtral.gguf", {SET("llama.expert_group_count", F32, NAN)}, "llama.expert_group_count is"},
         {MODELS "qwen2.gguf", {SET("qwen2.attention.key_length_swa", U32, 4)}, "qwen2.attention.key_length_swa is 4"},
         {MODELS "qwen2.gguf", {SET("qwen2.rope.dimension_count_swa", U32, 6)}, "qwen2.rope.dimension_count_swa is 6"},
         {MODELS "deepseek.gguf", {SET("deepseek.expert_weights_scale", F32, 2.5)}, "deepseek.expert_weights_scale is 2.5"},
-        {MODELS "granite.gguf", {SET_ARRAY("granite.deepstack_mapping", I32, 2, -1, 0)}, "granite.deepstack_mapping is"},
+        {MODELS "granite.gguf", {SET_ARRAY("granite.deepstack_mapping", I32, 2, -1, 3)}, "granite.deepstack_mapping is 3; of"},
         {MODELS "granite.gguf", {SET_ARRAY("granite.deepstack_mapping", I32, 2, -1, -1)}, NULL},
         {MODELS "qwen2.gguf", {SET_TEXT("qwen2.rope.scaling.type", "ntk")}, "RoPE scaling \"ntk\""},
         {MODELS "qwen2.gguf", {SET("qwen2.a.key.of.nobodys", F32, NAN)}, NULL},
@@ -182,6 +184,7 @@ static void test_keys(void) {
 
 void test_loading(void) {
     test_places();
+    test_companions();
     test_numbers();
     test_keys();
 }
