@@ -26,6 +26,9 @@ void *nb_alloc_items(uint64_t count, uint64_t size);
 /* Bytes that an allocation may have at most now: of addresses that nobody has. The engine may give less. */
 uint64_t nb_memory_left(void);
 
+/* For messages: in units of 2^20 bytes. */
+uint32_t nb_megabytes(uint64_t bytes);
+
 /* NB_ERR_MEMORY, in a sentence: so many bytes were wanted, and how many there are. */
 int32_t nb_memory_refuse(const char *what, uint64_t bytes, nb_error *err);
 

@@ -173,7 +173,7 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
     NB_TRY(nb_model_size(model, "block_count", &s->layers, 0, 1024, err));
     NB_TRY(nb_model_size(model, "embedding_length", &s->width, 0, 1 << 20, err));
-    NB_TRY(nb_model_size(model, "context_length", &s->context, 0, 1 << 27, err));
+    NB_TRY(nb_model_size(model, "context_length", &s->context, 0, NB_MOST_POSITIONS, err));
     bool experts_alone = nb_model_value(model, "expert_feed_forward_length") && !nb_model_value(model, "feed_forward_length");
     if (!experts_alone)
         NB_TRY(nb_model_size(model, "feed_forward_length", &s->feed_forward, 0, 1 << 22, err));

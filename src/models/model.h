@@ -26,6 +26,8 @@ typedef struct nb_rope {
 
 enum { NB_ROPES = 2 };
 
+enum { NB_MOST_POSITIONS = 1 << 27 }; /* of a context: positions and their differences fit an int32_t */
+
 /* What q_norm and k_norm hold: weights for any head, for each head its own, or for all heads as one row. */
 typedef enum nb_head_norms { NB_HEAD_NORMS_SHARED, NB_HEAD_NORMS_OWN, NB_HEAD_NORMS_WHOLE } nb_head_norms;
 

@@ -74,6 +74,9 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file holds a vocabulary but no weights; it can tokenize, not generate");
     if (!nb_cache_takes(kv_type))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0) and Q8_0 (8) are", kv_type);
+    if (context > NB_MOST_POSITIONS)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a context of %u tokens is too large; choose %u or less", context,
+                       (uint32_t)NB_MOST_POSITIONS);
     if (model->positions.rows && context > model->positions.rows)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "this model has learned %u positions, so its context cannot be %u; choose %u "
                        "or less", model->positions.rows, context, model->positions.rows);
@@ -159,13 +162,13 @@ int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context,
     nb_free(taken);
     if (taken)
         return NB_OK;
-    uint32_t fits = fitting_context(model, pool, measured.context, kv_type, NB_MIN(bytes - 1, left)), rounded = fits / 256 * 256;
-    fits = rounded ? rounded : fits;
+    uint32_t fits = fitting_context(model, pool, measured.context, kv_type, NB_MIN(bytes - 1, left));
+    fits = fits >= 256 ? fits / 256 * 256 : fits;
     if (!fits || bytes <= left)
         return nb_memory_refuse("the session (KV cache and buffers)", bytes, err);
-    return NB_FAIL(err, NB_ERR_MEMORY, "a context of %u tokens does not fit: it needs %u MB, and beside the model there is room for %u MB; "
-                   "load the model with a contextLength (--context) of %u or less", measured.context, (uint32_t)(bytes >> 20),
-                   (uint32_t)(left >> 20), fits);
+    return NB_FAIL(err, NB_ERR_MEMORY, "a context of %u tokens does not fit: it needs %u MB, and beside the model there is room for "
+                   "%u MB; load the model with a contextLength (--context) of %u or less", measured.context, nb_megabytes(bytes),
+                   nb_megabytes(left), fits);
 }
 
 /* Logits of rows [row, row + rows) of the residual stream. */
