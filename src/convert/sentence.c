@@ -195,7 +195,7 @@ static int32_t add_transformer(sentence *s, nb_node config, nb_text file) {
     NB_TRY(check_modality(nb_node_find(config, "modality_config"), file, p->err));
     nb_node tokenizer = s->folder->tokenizer_config, own = nb_node_find(processor, "model_max_length");
     own = nb_node_is_null(own) ? nb_node_find(config, "max_seq_length") : own;
-    double positions = nb_hf_number(p, "max_position_embeddings n_positions", 0);
+    double positions = nb_hf_number(p, "max_position_embeddings", 0);
     double most = nb_node_number(own, 0), told = nb_node_number(nb_node_find(tokenizer, "model_max_length"), positions);
     if (nb_node_is_null(own))
         most = positions > 0 && positions < told ? positions : told;

@@ -162,6 +162,9 @@ WRITTEN = {
         "1_Pooling/config.json": {"embedding_dimension": WIDTH, "pooling_mode": "mean"},
         "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>",
                                   "pad_token": "<|end|>", "model_max_length": 11, "truncation_side": "left"}}),
+    "positions": ("bert", { # no file has a length: config.json's max_position_embeddings is it
+        "modules.json": old_modules(("", "Transformer"), ("1_Pooling", "Pooling")),
+        "1_Pooling/config.json": {"embedding_dimension": WIDTH, "pooling_mode": "mean"}}),
 }
 
 
@@ -202,7 +205,7 @@ def write(folder, files):
 def cases_of(name, model):
     """(text, options of encode())."""
     cases = [(text, {}) for text in TEXTS]
-    if name in ("old-several", "old-no-mode", "longest"):
+    if name in ("old-several", "old-no-mode", "longest", "positions"):
         cases.append((LONG, {}))
     for prompt in model.prompts:
         if name.startswith("prompt"):
