@@ -153,7 +153,7 @@ static double columns_of(const nb_hf_model *p, nb_text name) {
     if (nb_text_ends(name, "ffn_down"))
         return inner;
     if (nb_text_ends(name, "project_in"))
-        return nb_hf_number(p, "word_embed_proj_dim", width);
+        return p->embedding_columns > 0 ? p->embedding_columns : width;
     while (name.size && name.data[name.size - 1] >= '0' && name.data[name.size - 1] <= '9')
         name.size--;
     return nb_text_ends(name, "ffn_down.") ? expert : width;
@@ -176,7 +176,7 @@ static void arrange(const nb_hf_model *p, const tensor_name *name, nb_target *to
         to->groups = (uint32_t)kv_heads;
         to->group_heads = (uint32_t)(heads / kv_heads) + 2;
     }
-    uint64_t skipped = nb_hf_skipped_positions(p);
+    uint64_t skipped = p->skipped_positions;
     if (nb_text_ends(name->module, "position_embd") && matrix && plain && skipped < info->shape[1]) {
         to->skipped = info->bytes / info->shape[1] * skipped;
         info->shape[1] -= skipped;
@@ -227,17 +227,29 @@ static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
     return NB_OK;
 }
 
-/* A bias that the engine would add, of a module that has none in transformers, which then ignores the tensor. Quantizers give
- * modules biases of their own. */
+/* Biases that the engine would add. Where the key says that the modules have none, transformers ignores the tensors. */
+#define QKV_BIASES "self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"
+static const struct { const char *key, *names[4]; } biases[] = {
+    {"attention_bias", {QKV_BIASES, "self_attn.o_proj.bias"}},
+    {"use_qkv_bias", {QKV_BIASES, NULL}},
+    {"mlp_bias", {"mlp.gate_proj.bias", "mlp.up_proj.bias", "mlp.down_proj.bias", NULL}}};
+
+enum { BIASES = sizeof biases / sizeof *biases };
+
+/* A bit for each line of the table that is ignored. In quantized folders none is: quantizers give modules biases of their own. */
+static uint32_t find_ignored_biases(const nb_hf_model *p) {
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < BIASES && p->plan->quantization.library == NB_BY_NOBODY; i++)
+        if (nb_hf_has(p, NB_HF_NO_BIASES) || nb_hf_number(p, biases[i].key, 1) == 0)
+            bits |= 1u << i;
+    return bits;
+}
+
 static bool is_ignored_bias(const nb_hf_model *p, nb_text name) {
-    static const struct { const char *key, *modules[4]; } biases[] = {
-        {"attention_bias", {"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias", "self_attn.o_proj.bias"}},
-        {"use_qkv_bias", {"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias", NULL}},
-        {"mlp_bias", {"mlp.gate_proj.bias", "mlp.up_proj.bias", "mlp.down_proj.bias", NULL}}};
-    bool none = nb_hf_has(p, NB_HF_NO_BIASES), ignored = false;
-    for (size_t i = 0; i < 3 && p->plan->quantization.library == NB_BY_NOBODY; i++)
-        for (int k = 0; k < 4 && biases[i].modules[k] && (none || nb_hf_number(p, biases[i].key, 1) == 0); k++)
-            ignored |= nb_text_ends(name, biases[i].modules[k]);
+    bool ignored = false;
+    for (uint32_t i = 0; i < BIASES; i++)
+        for (int k = 0; p->ignored_biases >> i & 1 && k < 4 && biases[i].names[k]; k++)
+            ignored |= nb_text_ends(name, biases[i].names[k]);
     return ignored;
 }
 
@@ -310,6 +322,9 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
     p.tied = nb_hf_number(&p, "tie_word_embeddings", 0) != 0;
     if (p.config.at != folder->config.at) /* the outer model's output */
         p.tied = nb_node_number(nb_node_find(folder->config, "tie_word_embeddings"), p.tied) != 0;
+    p.skipped_positions = nb_hf_skipped_positions(&p);
+    p.embedding_columns = nb_hf_number(&p, "word_embed_proj_dim", 0);
+    p.ignored_biases = find_ignored_biases(&p);
     nb_compose_string(x, "nibble.source", nb_text_of("safetensors"));
     NB_TRY(nb_hf_compose_config(&p));
     nb_sentence sentence;

@@ -328,7 +328,7 @@ static void compose_caps(const nb_hf_model *p) {
 static void compose_context(const nb_hf_model *p) {
     double context = nb_hf_number(p, "max_position_embeddings", 0);
     double trained = nb_hf_number(p, "max_trained_positions", 0); /* Nomic's further ones are of another rotation */
-    context -= nb_hf_has(p, NB_HF_PADDED_POSITIONS) ? nb_hf_skipped_positions(p) : 0;
+    context -= nb_hf_has(p, NB_HF_PADDED_POSITIONS) ? p->skipped_positions : 0;
     nb_hf_put(p, "context_length", trained > 0 ? NB_MIN(trained, context) : context);
 }
 

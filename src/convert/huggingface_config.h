@@ -12,6 +12,10 @@ typedef struct nb_hf_model {
     const nb_hf_family *family;
     nb_node config;  /* of the text model */
     bool tied;       /* its output matrix is the embedding */
+    /* Told by config.json, and asked for at each tensor: a file may have many tensors and a long config.json. */
+    uint32_t skipped_positions;  /* rows of learned positions that no token has */
+    double embedding_columns;    /* of embeddings that are narrower than the rest */
+    uint32_t ignored_biases;     /* bits: lines of huggingface.c's table of biases */
     nb_error *err;
 } nb_hf_model;
 
@@ -35,7 +39,6 @@ int32_t nb_hf_put_numbers(const nb_hf_model *p, nb_node object, const nb_hf_key 
 /* A number that was written so. */
 double nb_hf_told(const nb_hf_model *p, const char *suffix, double fallback);
 double nb_hf_head_size(const nb_hf_model *p);
-/* Rows of learned positions that no token has. */
-uint32_t nb_hf_skipped_positions(const nb_hf_model *p);
+uint32_t nb_hf_skipped_positions(const nb_hf_model *p); /* to be the model's skipped_positions */
 
 #endif

@@ -104,6 +104,33 @@ static void check_folders(const folder *folders, size_t n) {
     }
 }
 
+enum { CONFIG = 1 << 18, TENSORS = 2000 };
+
+/* A long config.json and many tensors: what it says is looked up once, not for each tensor. */
+static void test_long_config(void) {
+    char *config = nb_alloc(CONFIG), *header = nb_alloc(ROOM);
+    nb_writer w = nb_writer_over(config, CONFIG);
+    nb_write(&w, "{\"model_type\":\"llama\",\"x\":[0");
+    while (w.length < CONFIG - 16)
+        nb_write(&w, ",1234567");
+    nb_write(&w, "]}");
+    nb_writer h = nb_writer_over(header + 8, ROOM - 8);
+    for (uint32_t i = 0; i < TENSORS; i++)
+        nb_write(&h, "%s\"layers.0.a.%u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%u,%u]}", i ? "," : "{", i, i, i + 1);
+    nb_write(&h, "}");
+    uint64_t length = h.length;
+    memcpy(header, &length, sizeof length);
+    nb_error err = {0};
+    nb_converter *x = nb_converter_new(NB_CONVERT_HEADER, &err);
+    double offset;
+    CHECK(give_file(x, "config.json", (const uint8_t *)config, w.length, &err) >= 0, "%s", err.message);
+    CHECK(give_file(x, "model.safetensors", (const uint8_t *)header, 8 + h.length, &err) >= 0, "%s", err.message);
+    CHECK(nb_converter_next(x, &offset, &err) < 0 && test_contains(err.message, "layers.0.a.0 has type U8"), "%s", err.message);
+    nb_converter_free(x);
+    nb_free(config);
+    nb_free(header);
+}
+
 #define SIZES(type)                                                                                               \
     "{\"model_type\":\"" type "\",\"hidden_size\":32,\"num_hidden_layers\":1,\"intermediate_size\":64," \
     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"max_position_embeddings\":128"
@@ -214,6 +241,7 @@ static void test_reshaped(void) {
 
 void test_conversion(void) {
     test_names();
+    test_long_config();
     test_colliding();
     test_generated();
     test_reshaped();
