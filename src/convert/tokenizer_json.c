@@ -13,6 +13,7 @@ enum { MOST_FURTHER = 1024 };
 
 typedef struct entry {
     nb_node name;
+    uint32_t hash;  /* of the name */
     float score;
     uint8_t type;   /* NB_TOKEN_...; 0: no token has this id */
     uint8_t flags;  /* NB_STRIP_LEFT, ... */
@@ -51,29 +52,36 @@ static nb_text decoded(nb_node string, char *out, size_t capacity) {
     return raw.data && raw.size <= capacity ? (nb_text){out, nb_node_decode(string, out)} : (nb_text){0};
 }
 
+enum { LONGEST_ESCAPED = 256 }; /* bytes of a string whose escapes are resolved to compare it */
+
+/* What a string says, as its bytes: one file may write as it is what another escapes. buffer: [LONGEST_ESCAPED]. */
+static nb_text spelled(nb_node string, char *buffer) {
+    nb_text raw = nb_node_raw(string);
+    for (size_t i = 0; i < raw.size && raw.size <= LONGEST_ESCAPED; i++)
+        if (raw.data[i] == '\\')
+            return decoded(string, buffer, LONGEST_ESCAPED);
+    return raw;
+}
+
 static bool same_string(nb_node a, nb_node b) {
-    char x[256], y[256];
-    nb_text raw_a = nb_node_raw(a), raw_b = nb_node_raw(b);
-    if (!raw_a.data || !raw_b.data || nb_text_equal(raw_a, raw_b))
-        return raw_a.data && raw_b.data;
-    bool plain = true; /* one file may write as it is what the other escapes */
-    for (size_t i = 0; i < raw_a.size; i++)
-        plain &= raw_a.data[i] != '\\';
-    for (size_t i = 0; i < raw_b.size; i++)
-        plain &= raw_b.data[i] != '\\';
-    if (plain)
-        return false;
-    raw_a = decoded(a, x, sizeof x);
-    raw_b = decoded(b, y, sizeof y);
-    return raw_a.data && raw_b.data && nb_text_equal(raw_a, raw_b);
+    char x[LONGEST_ESCAPED], y[LONGEST_ESCAPED];
+    nb_text one = spelled(a, x), other = spelled(b, y);
+    return one.data && other.data && nb_text_equal(one, other);
+}
+
+static uint32_t hash_of(nb_node string) {
+    char buffer[LONGEST_ESCAPED];
+    nb_text text = spelled(string, buffer);
+    return nb_hash(0, text.data, text.size);
 }
 
 /* The id of a token by its name, or -1. The name may come as { content }. */
 static double id_of(const composition *p, nb_node name) {
     if (nb_node_first(name) == '{')
         name = nb_node_find(name, "content");
+    uint32_t hash = hash_of(name);
     for (uint32_t i = 0; name.at && i < p->size; i++)
-        if (p->tokens[i].type && same_string(p->tokens[i].name, name))
+        if (p->tokens[i].hash == hash && p->tokens[i].type && same_string(p->tokens[i].name, name))
             return i;
     return -1;
 }
@@ -95,7 +103,7 @@ static int32_t collect_vocabulary(composition *p) {
         if (!e || !nb_node_raw(name).data)
             return bad_id(p, name);
         bool byte = p->form == NB_FORM_PIECES && is_byte_name(name);
-        *e = (entry){.name = name, .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL, .flags = NB_OWN};
+        *e = (entry){.name = name, .hash = hash_of(name), .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL, .flags = NB_OWN};
         if (scored && nb_walk_next(&pair))
             e->score = (float)nb_node_number(pair.value, 0);
         if (!(e->score - e->score == 0))
@@ -118,6 +126,7 @@ static void set_added(entry *e, nb_node name, nb_node token, bool special) {
                          (is_set(token, "rstrip") ? NB_STRIP_RIGHT : 0) |
                          (is_set(token, "single_word") ? NB_WHOLE_WORD : 0) | (normalized ? NB_NORMALIZED : 0));
     e->name = name;
+    e->hash = hash_of(name);
     e->type = special ? NB_TOKEN_CONTROL : NB_TOKEN_USER_DEFINED;
 }
 

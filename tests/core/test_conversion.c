@@ -135,6 +135,38 @@ static void test_long_config(void) {
     "{\"model_type\":\"" type "\",\"hidden_size\":32,\"num_hidden_layers\":1,\"intermediate_size\":64," \
     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"max_position_embeddings\":128"
 
+/* Many tokens that tokenizer.json does not have, each looked for among all of its own. */
+static void test_further_tokens(void) {
+    enum { TOKENS = 100000, FURTHER = 1000, SIZE = 1 << 22 };
+    static const tensor norm = {"model.norm.weight", "F32", "[32]", 128};
+    char *text = nb_alloc(SIZE);
+    uint8_t *weights = nb_alloc(ROOM);
+    nb_error err = {0};
+    nb_converter *x = nb_converter_new(NB_CONVERT_HEADER, &err);
+    nb_text config = nb_text_of(SIZES("llama") "}");
+    CHECK(give_file(x, "config.json", (const uint8_t *)config.data, config.size, &err) >= 0, "%s", err.message);
+    nb_writer w = nb_writer_over(text, SIZE);
+    nb_write(&w, "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"},"
+             "\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"\\u0061\":0");
+    for (uint32_t i = 1; i < TOKENS; i++)
+        nb_write(&w, ",\"token%u\":%u", i, i);
+    nb_write(&w, "}}}");
+    CHECK(give_file(x, "tokenizer.json", (const uint8_t *)text, w.length, &err) >= 0, "%s", err.message);
+    w = nb_writer_over(text, SIZE);
+    nb_write(&w, "{\"bos_token\":\"a\",\"additional_special_tokens\":[\"more0\"");
+    for (uint32_t i = 1; i < FURTHER; i++)
+        nb_write(&w, ",\"more%u\"", i);
+    nb_write(&w, "]}");
+    CHECK(give_file(x, "tokenizer_config.json", (const uint8_t *)text, w.length, &err) >= 0, "%s", err.message);
+    size_t size = write_safetensors((const tensor[MOST_TENSORS]){norm}, weights);
+    CHECK(give_file(x, "model.safetensors", weights, size, &err) >= 0, "%s", err.message);
+    double offset;
+    CHECK(nb_converter_next(x, &offset, &err) == 0, "%s", err.message);
+    nb_converter_free(x);
+    nb_free(text);
+    nb_free(weights);
+}
+
 /* Two names for one tensor: numbers have one spelling, and a part of the model one source. */
 static void test_names(void) {
     static const char *const llama = SIZES("llama") "}";
@@ -242,6 +274,7 @@ static void test_reshaped(void) {
 void test_conversion(void) {
     test_names();
     test_long_config();
+    test_further_tokens();
     test_colliding();
     test_generated();
     test_reshaped();
