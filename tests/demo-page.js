@@ -12,7 +12,7 @@ export const BABBLE = { temperature: 2, topK: 0, topP: 1, minP: 0, repeatPenalty
 // The tiny model babbles through its answer in a tenth of a second: where a person has to be quicker, the real one serves.
 export const SLOW = missing(models.realMissing) ? '?model=./tiny.gguf&context=4096' : '';
 export const READY = '#chat:not([hidden])';
-export const FAILED = '#load[data-state=failed]';
+const FAILED = '#load[data-state=failed]';
 export const DONE = '.message.assistant:last-child .foot';
 export const ANSWER = '.message.assistant:last-child .body';
 

@@ -281,7 +281,7 @@ describe('the demo page', { skip }, () => {
                     [parts.slice(0, 2), /one-kv-head-00003-of-00003\.gguf is missing/],
                     [parts.slice(1, 2), /part 2 of a model in 3 files/],
                     [[empty], /There is no model in the list of files: neither \*\.gguf nor \*\.safetensors\./],
-                    [[`${folders}llama-f32`, `${folders}llama-sharded`], /two of the files have one name/i],
+                    [[`${folders}llama-f32`, `${folders}llama-sharded`], /two of the files have the same name/i],
                     [[models.tiny, parts[0]], /missing|several models/],
                     [[config], /JSON, not a model file/],
                 ])) {

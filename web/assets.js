@@ -55,7 +55,7 @@ export async function findAssets(options) {
 }
 
 /**
- * Where the renderer of chat templates is, for who has no answer of findAssets().
+ * Where the renderer of chat templates is, for callers without an answer of findAssets().
  */
 export const ownTemplateUrl = () => own(SCRIPTS.templateUrl, 'templateUrl');
 

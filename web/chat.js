@@ -65,7 +65,7 @@ export function checkMessages(messages, caller = 'chat()') {
         const bare = content === undefined || content === null;
         if (bare && (role === 'user' || role === 'system' ||
             Object.keys(message).every((key) => key === 'role' || key === 'content')))
-            throw refuse(`message ${i} has no content, which only a message with something else, such as tool_calls, may lack`);
+            throw refuse(`message ${i} has no content; only a message with something else, such as tool_calls, may do without`);
         const text = Array.isArray(content) ? content.every((part) => part?.type === 'text' && typeof part.text === 'string')
             : typeof content === 'string';
         if (!bare && !text)

@@ -15,8 +15,8 @@ const QUANTIZE_PLAINLY = 0, QUANTIZE_DOUBLY = 1;
 /** @typedef {import('./stream.js').Sink} Sink */
 
 /**
- * A file, which is opened twice if it has weights: from the beginning, and from where they begin. remote: it is worth the while
- * to do so ahead of its turn. absent: what to do if it is not there. unless: a file before it that makes it needless.
+ * A file. If it has weights it is opened twice: at its beginning, and where they begin. remote: opening it before its turn
+ * saves time. absent: what to do if it is not there. unless: a file before it that makes it needless.
  * @typedef {{ name: string, open: (from?: number) => Promise<import('./stream.js').Opened>, remote?: boolean,
  *     absent?: (error?: unknown) => Promise<null>, unless?: string }} InputFile
  */

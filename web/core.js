@@ -56,7 +56,8 @@ export class Core {
         this.exports = exports;
         this.error = this.exports.nb_alloc(ERROR_SIZE) >>> 0;
         if (!this.error)
-            throw new NibbleError('NB_ERR_MEMORY', 'no memory to start with: this engine gave nibble almost none');
+            throw new NibbleError('NB_ERR_MEMORY',
+                'there is no memory to start with: this JavaScript engine gives nibble almost none');
     }
 
     /**

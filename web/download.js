@@ -121,8 +121,8 @@ function startOf(url, response, told, from, known) {
         return 0; // some servers send the whole file, whatever they are asked for
     const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_NETWORK',
         `${url} was asked for ${from > 0 ? `its bytes from ${from} on` : 'the whole file'}, and answered with ${what}. ` +
-        'The server, or what stands between, does not give parts of files as it should: take the file from elsewhere, or ' +
-            'download it first');
+        'The server, or a proxy before it, does not serve parts of files correctly: take the file from elsewhere, or ' +
+        'download it first');
     if (told.multipart)
         throw refuse('several parts in one (multipart/byteranges)');
     if (told.encoded)
@@ -145,7 +145,7 @@ function startOf(url, response, told, from, known) {
  */
 function compare(url, told, known) {
     const changed = (/** @type {string} */ what, /** @type {unknown} */ before, /** @type {unknown} */ now) =>
-        new NibbleError('NB_ERR_NETWORK', `${url} is not the file any more whose beginning was loaded: ` +
+        new NibbleError('NB_ERR_NETWORK', `${url} changed while it was being loaded: ` +
             `its ${what} was ${before}, and is ${now}. Load the model again`);
     const { etag, modified, total, length, partial } = told;
     if (known.total && total && known.total !== total)

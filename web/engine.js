@@ -96,7 +96,7 @@ export class Engine {
     }
 
     /**
-     * Starts the pool's other threads and waits until each runs.
+     * Starts the pool's other threads, and waits until all run.
      * @param {string} url of their script
      * @param {(port: MessagePort) => void} watch
      */
@@ -166,7 +166,7 @@ export class Engine {
     }
 
     /**
-     * The same as it lies in memory: it is quick to send, which an array of numbers is not.
+     * The same as a typed array, which is quicker to send than an array of numbers.
      * @param {string} text
      * @param {number} flags
      */
@@ -490,7 +490,7 @@ export class Engine {
     }
 
     /**
-     * What stands before a text, by its name; by default what the file says.
+     * The prompt of this name, which stands before a text. By default the file's default prompt.
      * @param {string | undefined} name
      * @returns {string}
      */
@@ -506,8 +506,7 @@ export class Engine {
     }
 
     /**
-     * Tokens of a text, as many as sentence-transformers would feed: what a longer one has too much goes, but for the special
-     * tokens around it.
+     * Tokens of a text, cut as sentence-transformers cuts it: a long text loses tokens, but not the special tokens around it.
      * @param {string} text
      */
     textTokens(text) {
@@ -567,7 +566,7 @@ export class Engine {
                 'load it without headerOnly');
     }
 
-    /** Lets the pool's workers come home. The memory goes with the worker itself. */
+    /** Ends the pool's threads. The memory goes with the worker itself. */
     close() {
         this.core.exports.nb_pool_stop(this.pool);
     }

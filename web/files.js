@@ -1,6 +1,6 @@
 /**
- * Models of several files: the parts of a split GGUF, or a Hugging Face folder, wherever they lie. What is decided here is
- * which files there are and in which order the core gets them; what is in them the core knows.
+ * Models of several files: the parts of a split GGUF, or a Hugging Face folder, wherever they lie. This file decides which
+ * files there are, and in which order the core gets them. The core knows what is in them.
  */
 import { openUrl } from './download.js';
 import { NibbleError } from './errors.js';
@@ -26,7 +26,7 @@ const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 't
     'special_tokens_map.json', 'chat_template.jinja', 'tokenizer.model', 'added_tokens.json', 'quantize_config.json',
     'quant_config.json'];
 
-/** Those that only count where another one is not there. @type {Record<string, string>} */
+/** Documents that only count if another one is absent. @type {Record<string, string>} */
 const UNLESS = { 'tokenizer.model': 'tokenizer.json', 'added_tokens.json': 'tokenizer.json' };
 const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
 
@@ -34,8 +34,8 @@ const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
 const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/i;
 
 /**
- * Files of weights that lie beside a model and are none: projectors of images, adapters, vocabularies, importance matrices
- * (after which some models are named, too).
+ * Files of weights that may lie beside a model and are no model: projectors of images, adapters, vocabularies, importance
+ * matrices. Some models have these words in their names, too.
  */
 const COMPANIONS = ['mmproj', 'lora|adapters?', 'vocab', 'imatrix'].map((words) =>
     new RegExp(`(^|[^a-z])(${words})([^a-z]|$)`, 'i'));
@@ -142,7 +142,7 @@ function finder(names, where) {
         const [found, other] = names.filter((name) => plain(name) === plain(wanted));
         if (other)
             throw new NibbleError('NB_ERR_ARGUMENT',
-                `both ${found} and ${other} in ${where} could be ${wanted}; leave one of them`);
+                `both ${found} and ${other} in ${where} could be ${wanted}; keep one of them`);
         return found;
     };
 }
@@ -178,8 +178,8 @@ async function ofPath(path) {
 const lastOf = (path) => /(\d+_[A-Za-z]+\/)?[^/]*$/.exec(path)?.[0] ?? path;
 
 /**
- * Names are paths. What does not lie in the folder of the weights, or of modules.json, is none of the model's in a folder that
- * was chosen as a whole; a file that was given by its own address (loose) counts by its name alone.
+ * Names are paths. Of a folder that was chosen as a whole, only files in the folder of the weights, or of modules.json, belong
+ * to the model. A file that was given by its own address (loose) counts by its name alone.
  * @param {{ name: string, source: Single, loose?: boolean }[]} all
  * @returns {Promise<NamedSource[]>}
  */
@@ -204,7 +204,7 @@ async function ofList(all) {
         .map(({ name, source }) => ({ name: isWithin(name) ? name.slice(folder.length) : lastOf(name), source }));
     const sources = new Map(own.map(({ name, source }) => [name, source]));
     if (sources.size < own.length)
-        throw new NibbleError('NB_ERR_ARGUMENT', 'load(): two of the files have one name; give those of one model');
+        throw new NibbleError('NB_ERR_ARGUMENT', 'load(): two of the files have the same name; give the files of one model');
     return ofNames([...sources.keys()], (name) => /** @type {Single} */ (sources.get(name)), 'the list of files');
 }
 
@@ -228,7 +228,7 @@ export function allWeights(names) {
 }
 
 /**
- * Out of a place whose files are known.
+ * The model's files, from a place whose files are known.
  * @param {string[]} all
  * @param {(name: string) => Single} at
  * @param {string} where for messages
@@ -271,7 +271,7 @@ async function ofNames(all, at, where) {
 }
 
 /**
- * Where the transformer's own files lie: in the folder itself, but for models of long ago.
+ * Where the transformer's own files lie: in the folder itself, or, in old models, in a folder within it.
  * @param {import('./sentence.js').Module[]} modules
  */
 const rootOf = (modules) => (modules[0]?.path ? `${modules[0].path}/` : '');
@@ -315,7 +315,7 @@ async function ofFolder(place, where, blind, weights) {
 }
 
 /**
- * A folder's address without a config.json: says so, and what is there instead where the server lists it.
+ * The error of a folder's address without config.json. It names GGUF files there, if the server lists them.
  * @param {string} url
  * @param {unknown} error why, if there was no answer
  * @returns {Promise<null>}

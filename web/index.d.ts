@@ -9,8 +9,8 @@
  */
 
 /**
- * Where a model comes from: a URL (in a page relative to it), a File or Blob, a stream of bytes, the bytes themselves,
- * or, in Node, a path. Bytes go straight into the engine's memory; at no time does JavaScript hold more than a few chunks.
+ * Where a model comes from: a URL (relative to the page), a File or Blob, a stream of bytes, the bytes themselves, or, in Node,
+ * a path. Bytes go straight into the engine's memory; JavaScript never holds more than a few chunks.
  *
  * A model of several files (a Hugging Face folder with its config.json, tokenizer.json and *.safetensors; the parts of a split
  * GGUF) is an array of Files, URLs or paths, or a folder: a URL that ends with a slash, a path in Node, or 'hf:owner/repo' for
@@ -18,7 +18,8 @@
  */
 export type Source = string | UrlLike | BlobLike | StreamLike | Uint8Array | readonly (string | UrlLike | FileLike)[];
 
-/** A URL: of the page, of Node, or of another realm. (Such types name what nibble uses, so that they ask for no library of types.) */
+/** A URL: of the page, of Node, or of another realm. (These types list only what nibble uses, so that they need no library of
+ * types.) */
 export interface UrlLike {
     readonly href: string;
     toString(): string;
@@ -52,43 +53,46 @@ export interface SignalLike {
 export type Build = 'simd128' | 'simd128-threads' | 'relaxed' | 'relaxed-threads';
 
 /**
- * Loads a model into a worker of its own. Whatever fails, it rejects: with a NibbleError, whose `cause` is what it came from, or with the
- * signal's reason. (In Node a loaded model does not keep the process running; a request does.)
+ * Loads a model into a worker of its own. If anything fails, it rejects with a NibbleError, whose `cause` is the error behind
+ * it; after an abort it rejects with the signal's reason. (In Node a loaded model does not keep the process running; a request
+ * does.)
  */
 export function load(source: Source, options?: LoadOptions): Promise<Model>;
 
 export interface LoadOptions {
     /**
-     * Threads to compute with. Default: about the number of cores, at most 8. There are never more than cores (unless `build` is
-     * given), and without shared memory (a page that is not cross-origin isolated) there is 1, whatever is asked for: see
-     * `info.threads`.
+     * Threads to compute with. Default: about the number of cores, at most 8. There are never more threads than cores, unless
+     * `build` is given. Without shared memory (on a page that is not cross-origin isolated) there is 1 thread. `info.threads`
+     * tells the number.
      */
     threads?: number;
     /** Tokens that prompt and answer may have together. Default: the model's own, at most 4096. */
     contextLength?: number;
     /**
-     * Quantizes floating-point weights while they are loaded, tensor by tensor: 'nf4', 'fp4' and 'int8' as bitsandbytes
-     * does (a layer's matrices), the others as llama.cpp's files of those names. What is quantized already stays as it is.
+     * Quantizes floating-point weights while they are loaded, tensor by tensor: 'nf4', 'fp4' and 'int8' as bitsandbytes does
+     * (the matrices of layers), the others as llama.cpp's files of those names. Weights that are quantized already stay as they
+     * are.
      */
-    quantize?: 'nf4' | 'fp4' | 'int8' | 'q8_0' | 'q6_k' | 'q5_k_m' | 'q5_k_s' | 'q5_1' | 'q5_0' | 'q4_k_m' | 'q4_k_s' | 'q4_1' | 'q4_0'
-        | 'iq4_nl' | 'q3_k_l' | 'q3_k_m' | 'q3_k_s' | 'q2_k' | 'f16' | 'bf16';
+    quantize?: 'nf4' | 'fp4' | 'int8' | 'q8_0' | 'q6_k' | 'q5_k_m' | 'q5_k_s' | 'q5_1' | 'q5_0' | 'q4_k_m' | 'q4_k_s' | 'q4_1'
+        | 'q4_0' | 'iq4_nl' | 'q3_k_l' | 'q3_k_m' | 'q3_k_s' | 'q2_k' | 'f16' | 'bf16';
     /** With quantize 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
     doubleQuant?: boolean;
     /**
-     * Number format of the attention cache. Default: 'i16', 16-bit integers with a scale for every 32 or 64, which are as small
-     * as 'f16', at least as exact, and faster. 'q8_0' takes about half the memory; 'f32' rounds nothing.
+     * Number format of the attention cache. Default: 'i16', 16-bit integers with a scale for every 32 or 64 of them. It is as
+     * small as 'f16', at least as exact, and faster. 'q8_0' takes about half the memory; 'f32' rounds nothing.
      */
     kvType?: 'i16' | 'f16' | 'f32' | 'q8_0';
-    /** Activations in 16 bits (`exact`, the default), or in 8 where that is faster (`fast`, as other engines do). */
+    /** 'exact' (the default) keeps activations in 16 bits; 'fast' takes 8 bits where that is faster, as other engines do. */
     precision?: 'exact' | 'fast';
     /** Called some 20 times a second, and once at the end. If it throws, the load fails. */
     onProgress?: (progress: Progress) => unknown;
     /** Aborting it ends the load and frees everything; `load` rejects with its reason. */
     signal?: SignalLike;
     /**
-     * Where the .wasm files are: a folder; the file of one build, named nibble-BUILD.wasm or with `build` beside it; or the files by
-     * their builds and 'convert', under any names. Of a map only the builds that it names are used. In a page it is relative to the
-     * page, in Node what has no scheme is a path. Default: build/wasm/ of the package, which most bundlers find and copy.
+     * Where the .wasm files are: a folder; one file, named nibble-BUILD.wasm or of the `build` that is given; or a map from
+     * builds and 'convert' to files of any names. With a map, only the builds that it names are used. In a page addresses are
+     * relative to the page; in Node an address without a scheme is a path. Default: build/wasm/ of the package, which most
+     * bundlers find and copy.
      */
     wasmUrl?: string | UrlLike | { readonly [build in Build | 'convert']?: string | UrlLike };
     /** The script of the engine's worker. Default: build/engine-worker.js of the package. */
@@ -132,34 +136,35 @@ export interface Model {
     chat(messages: string | readonly Message[], options?: ChatOptions): Generation;
 
     /**
-     * The prompt that chat() would make of these messages, by the model's own chat template, and the tokens that it would feed
-     * the model. `text` has what the messages hold as it is; `tokens` tell a message that merely spells a special token from
-     * the template, which writes one.
+     * The prompt that chat() would make of these messages by the model's own chat template, and the tokens that it would feed
+     * the model. In `text` a special token that the template writes looks like the same characters in a message; `tokens` tell
+     * them apart.
      */
-    applyTemplate(messages: string | readonly Message[], options?: TemplateOptions & Abortable): Promise<{ text: string; tokens: number[] }>;
+    applyTemplate(messages: string | readonly Message[], options?: TemplateOptions & Abortable)
+        : Promise<{ text: string; tokens: number[] }>;
 
     /** Token ids of a text, with the beginning and end tokens that the model would be fed. */
     tokenize(text: string, options?: TokenizeOptions): Promise<number[]>;
 
     /**
-     * Text of token ids, taken for a whole text: detokenize(await tokenize(text)) has no space before it that the text has not.
-     * Special tokens give none, unless `special` is set; nor do tokens that the tokenizer does not know.
+     * The text of token ids, which are taken for a whole text: detokenize(await tokenize(text)) begins with no space that the
+     * text has not. Special tokens give no text, unless `special` is set; tokens that the tokenizer does not know give none.
      */
     detokenize(tokens: ArrayLike<number>, options?: DetokenizeOptions): Promise<string>;
 
     /**
-     * Logits after each of the tokens: each piece is [rows, vocabulary], in order. They are computed as they are read, and not
+     * The logits after each token, in pieces of [rows, vocabulary], in order. They are computed while they are read, and not
      * kept; other requests may come in between.
      */
     logits(tokens: ArrayLike<number>, options?: Abortable): AsyncGenerator<Float32Array, void, undefined>;
 
     /**
-     * A text's embedding. Of encoders, and of any other model.
+     * The embedding of a text, by an encoder or by any other model.
      *
-     * A folder with modules.json is computed as sentence-transformers does: its ways to pool, its Dense and LayerNorm modules, its
-     * default prompt; a text longer than the model takes is cut. The vector has length 1 if the folder has a Normalize module.
-     * Of all other models the vector is scaled to length 1, so that cosines are dot products: their tokens' vectors are pooled as
-     * the file says, else their mean is taken for an encoder and the last one for other models.
+     * With modules.json, a folder is computed as sentence-transformers does: its pooling, its Dense and LayerNorm modules, its
+     * default prompt; a text that is too long is cut. The vector has length 1 if the folder has a Normalize module. For all
+     * other models the tokens' vectors are pooled as the file says; if it says nothing, an encoder's vector is their mean, and
+     * another model's is the last one. It is scaled to length 1, so that cosines are dot products.
      */
     embed(input: string | ArrayLike<number>, options?: EmbedOptions): Promise<Float32Array>;
 
@@ -168,16 +173,17 @@ export interface Model {
 }
 
 export interface Abortable {
-    /** Aborting it ends the request: it rejects at once with the signal's reason, and what has not begun never does. */
+    /** Aborting it ends the request: it rejects at once with the signal's reason, and work that has not begun is not done. */
     signal?: SignalLike;
 }
 
 export interface EmbedOptions extends Abortable {
-    /** What becomes of the tokens' vectors. Others than 'file' pool so, scale to length 1, and leave out the folder's modules. */
+    /** How one vector is made of the tokens' vectors. With a value other than 'file', it is scaled to length 1, and the
+     * folder's modules are left out. */
     pooling?: 'file' | 'mean' | 'cls' | 'last';
     /** What is put before the text. Default: the folder's default prompt, if it has one; '' for none. */
     prompt?: string;
-    /** Or its name among the folder's prompts (`info.embedding.prompts`). */
+    /** The same by its name, among the folder's prompts (`info.embedding.prompts`). */
     promptName?: string;
 }
 
@@ -197,11 +203,12 @@ export interface Message {
     /** 'system', 'user', 'assistant', or what else the model's template knows. */
     role: string;
     /**
-     * A text, or parts of one: a template that looks into parts gets them, any other gets their texts, with line ends between them.
-     * A message with something else, such as tool_calls, may have none.
+     * A text, or parts of one. A template that looks into parts gets the parts; any other gets their texts, with line ends
+     * between them. A message with something else, such as tool_calls, may have no content.
      */
     content?: string | null | readonly { readonly type: 'text'; readonly text: string }[];
-    /** Anything else that the template reads. (`any`: an interface without an index signature fits that, and does not fit `unknown`.) */
+    /** Anything else that the template reads. (`any`, because an interface without an index signature does not fit
+     * `unknown`.) */
     [key: string]: any;
 }
 
@@ -209,44 +216,47 @@ export interface Message {
 export interface TemplateOptions {
     /** End with the beginning of the model's answer. Default: true. */
     addGenerationPrompt?: boolean;
-    /** What the model may call, as its template expects it: mostly { type: 'function', function: { name, description, parameters } }. */
+    /** What the model may call, as its template expects it; mostly { type: 'function', function: { name, description,
+     * parameters } }. */
     tools?: readonly object[];
-    /** What the answer may draw on, for templates that know documents. */
+    /** Documents that the answer may draw on, for templates that know documents. */
     documents?: readonly object[];
-    /** More of what the template reads, by the template's own names, such as { enable_thinking: false }. */
+    /** Further variables of the template, such as { enable_thinking: false }. */
     templateVariables?: Readonly<Record<string, unknown>>;
 }
 
 export interface ChatOptions extends Omit<GenerateOptions, 'special'>, TemplateOptions {}
 
 export interface GenerateOptions {
-    /** Stop after so many tokens. Default: 512. */
+    /** End the answer after this many tokens. Default: 512. */
     maxTokens?: number;
-    /** 0 always takes the likeliest token; higher is more varied. Default: 0. */
+    /** 0 always takes the likeliest token; higher values vary more. Default: 0. */
     temperature?: number;
-    /** Draw from the K likeliest tokens; 0: all. Default: 40. */
+    /** Choose among the K likeliest tokens; 0: among all. Default: 40. */
     topK?: number;
-    /** Draw from the likeliest tokens that together reach this probability; 1: all. Default: 0.95. */
+    /** Choose among the likeliest tokens whose probabilities together reach this; 1: among all. Default: 0.95. */
     topP?: number;
-    /** Leave out tokens less likely than this times the likeliest; 0: none. Default: 0.05. */
+    /** Leave out tokens whose probability is below this times that of the likeliest; 0: leave out none. Default: 0.05. */
     minP?: number;
-    /** Make tokens that occurred less likely; 1: off. Default: 1. */
+    /** Make tokens that occurred already less likely; 1: off. Default: 1. */
     repeatPenalty?: number;
-    /** Subtracted from the logit of tokens that occurred. Default: 0. */
+    /** Subtracted from the logit of every token that occurred already. Default: 0. */
     presencePenalty?: number;
-    /** Subtracted from the logit of a token for each time it occurred. Default: 0. */
+    /** Subtracted from the logit of a token for each time that it occurred. Default: 0. */
     frequencyPenalty?: number;
-    /** How many tokens the penalties look back; -1: all. Default: 64. */
+    /** Number of tokens that the three penalties look back; -1: all. Default: 64. */
     penaltyLast?: number;
-    /** The same seed gives the same draw: any whole number, taken modulo 2^32. Default: a new one each time; the result tells it. */
+    /** Any whole number, taken modulo 2^32: the same seed gives the same answer. Default: a new one each time; the result tells
+     * it. */
     seed?: number;
-    /** End before any of these texts. It is not part of the result's text; its tokens are among the result's. */
+    /** End the answer before any of these texts. The text is no part of the result's text, but its tokens are among the
+     * result's. */
     stop?: string | readonly string[];
     /** Added to the logits of these token ids. */
     logitBias?: { readonly [token: number]: number } | ReadonlyMap<number, number>;
     /** Special tokens that are written in the prompt are parsed as such. Default: they are text. Of complete() alone. */
     special?: boolean;
-    /** Go on when the model ends its answer (for measuring). */
+    /** Go on when the model ends its answer, as measuring needs. */
     ignoreEnd?: boolean;
     /** Aborting it ends the generation; iterating and awaiting then throw its reason, as fetch does. */
     signal?: SignalLike;
@@ -271,7 +281,8 @@ export interface Result {
     tokens: number[];
     /** Number of tokens of the prompt. */
     promptTokens: number;
-    /** 'stop': the model ended, or a stop string came; 'length': maxTokens or the context is full; 'abort': stop() or a left loop. */
+    /** 'stop': the model ended its answer, or a stop string came. 'length': maxTokens was reached, or the context is full.
+     * 'abort': stop() was called, or the loop was left. */
     finishReason: 'stop' | 'length' | 'abort';
     /** With this seed the same request gives the same answer. */
     seed: number;
@@ -279,9 +290,9 @@ export interface Result {
     threads: number;
     timings: {
         loadMs: number;
-        /** Of the tokens that were not in the cache already. null if none was evaluated. */
+        /** Counts only tokens that were not in the cache already. null if none was evaluated, or the clock did not move. */
         promptTokensPerSecond: number | null;
-        /** null if there was at most one token. */
+        /** null if there was at most one token, or the clock did not move. */
         generateTokensPerSecond: number | null;
     };
 }
@@ -306,9 +317,10 @@ export interface ModelInfo {
     headSize?: number;
     /** Context that the model was trained for. */
     context?: number;
-    /** It embeds texts, and continues none. */
+    /** The model embeds texts, and cannot continue them. */
     encoder?: boolean;
-    /** false: tokens see those that follow, so that logits() and embed() take a text as a whole, and none is continued. */
+    /** false: each token sees those that follow it. logits() and embed() then take a text as a whole, and no text can be
+     * continued. */
     causal?: boolean;
     window?: number;
     ropeBase?: number;
@@ -330,7 +342,7 @@ export interface ModelInfo {
     tokenizer?: {
         kind: string;
         pre?: string;
-        /** Texts are composed (Unicode's NFC) before they are tokenized. */
+        /** Texts are normalized to Unicode's NFC before they are tokenized. */
         nfc?: boolean;
         /** detokenize() takes spaces before punctuation away (tokenizer_config.json's clean_up_tokenization_spaces). */
         cleansUp?: boolean;
@@ -352,16 +364,17 @@ export interface ModelInfo {
     contextLength: number;
     /** Linear memory held. */
     memoryBytes: number;
-    /** Of it, the attention cache and the buffers that tokens pass through. */
+    /** The part of it that the attention cache and the buffers of the computation take. */
     sessionBytes: number;
     loadMs: number;
 }
 
 /**
- * NB_ERR_TRUNCATED: the bytes end too early. FORMAT: they contradict their format. UNSUPPORTED: well-formed, but nibble does
- * not know this. MEMORY: not enough. ARGUMENT: an option or argument is wrong. CONTEXT: more tokens than the context holds.
- * STATE: a call at the wrong time. NETWORK, FILE: the source cannot be read, or was changed meanwhile. WORKER: the worker died or could not start.
- * ENGINE: this browser or Node cannot run nibble, or its own files are missing.
+ * NB_ERR_TRUNCATED: the bytes end too early. FORMAT: they contradict their format. UNSUPPORTED: they are well-formed, but
+ * nibble does not know this. MEMORY: there is not enough. ARGUMENT: an option or argument is wrong. CONTEXT: there are more
+ * tokens than the context holds. STATE: the call came at the wrong time. NETWORK, FILE: the source cannot be read, or was
+ * changed meanwhile. WORKER: the worker died or could not start. ENGINE: this browser or Node cannot run nibble, or nibble's
+ * own files are missing.
  */
 export type ErrorCode =
     | 'NB_ERR_TRUNCATED' | 'NB_ERR_FORMAT' | 'NB_ERR_UNSUPPORTED' | 'NB_ERR_MEMORY' | 'NB_ERR_ARGUMENT' | 'NB_ERR_CONTEXT'
@@ -370,6 +383,6 @@ export type ErrorCode =
 export class NibbleError extends Error {
     constructor(code: ErrorCode, message: string, options?: { cause?: unknown });
     readonly code: ErrorCode;
-    /** What it came from, where there is something. */
+    /** The error behind it, if there is one. */
     readonly cause?: unknown;
 }

@@ -533,7 +533,7 @@ async function describeFile(source) {
         const { name, webkitRelativePath } = /** @type {Partial<File>} */ (source);
         if (typeof name !== 'string')
             throw new NibbleError('NB_ERR_ARGUMENT',
-                'load(): of several files each must be a File, whose name says what it is; a Blob has none');
+                'load(): each of several files must be a File, because its name says what it is; a Blob has no name');
         return { name: webkitRelativePath || name, source: { kind: 'blob', blob: isNode ? await nodeBlob(source) : source } };
     }
     const { plain } = await describeSource(/** @type {import('./index.d.ts').Source} */ (source));
@@ -592,7 +592,7 @@ function ofStream(stream) {
         reader = stream.getReader();
     } catch (error) {
         throw new NibbleError('NB_ERR_ARGUMENT',
-            `load(): the stream is locked, as somebody reads it already (${messageOf(error)})`, { cause: error });
+            `load(): the stream is locked: something else reads it (${messageOf(error)})`, { cause: error });
     }
     async function* pieces() {
         for (;;) {

@@ -1,9 +1,9 @@
 /** When the engine lets messages in, and how many tokens it makes until then. */
 import { breathe } from './platform.js';
 
-/** How long, in ms, the engine works before it looks for messages, and text waits before it is sent: about two frames, for
- * doing so takes 0.2 ms. */
-export const SLICE = 30;
+/** How long, in ms, the engine works before it sends its text and looks for messages: about two frames. Sending and looking
+ * take 0.2 ms. */
+const SLICE = 30;
 
 /** Tokens of one call where the clock has told nothing yet. */
 const UNTIMED = 16;
@@ -28,9 +28,9 @@ export class Slice {
 }
 
 /**
- * How many tokens to ask the core for. A call makes what the slice has time for: JavaScript's caches are cold after it. Some
- * browsers round their clock to as much as 100 ms, so a token's time is only known once the clock has moved; until then the
- * calls grow slowly, and messages are let in after each.
+ * How many tokens to ask the core for. A call makes as many as the slice has time for, because a call leaves the processor's
+ * caches cold for JavaScript. Some browsers round their clock to as much as 100 ms, so a token's time is only known once the
+ * clock has moved; until then the calls grow slowly, and messages are let in after each.
  */
 export class Pace {
     /** ms that one token takes; 0: unknown */

@@ -84,9 +84,9 @@ export function breathe() {
 }
 
 /**
- * Threads to use: those asked for, but no more than there are cores, for beyond that each waits for the others. Where nobody
- * said how many, about the number of real cores: hyper-threads and efficiency cores make a barrier slower, not faster, and
- * beyond 8 the memory is the limit.
+ * Threads to use: as many as were asked for, but never more than cores, because threads that share a core wait for each other.
+ * By default about the number of real cores: hyper-threads and efficiency cores make a barrier slower, and beyond 8 threads the
+ * memory is the limit.
  * @param {number} [asked]
  * @returns {Promise<number>}
  */

@@ -1,6 +1,6 @@
 /**
- * What sentence-transformers puts beside a model: modules.json names folders, in each of which a module lies. What the modules
- * do the core knows.
+ * The files that sentence-transformers puts beside a model: modules.json names folders, and each of them holds a module. The
+ * core knows what the modules do.
  */
 import { NibbleError } from './errors.js';
 import { readWhole } from './stream.js';
@@ -14,10 +14,10 @@ const LIST = 'modules.json', MODEL = 'config_sentence_transformers.json';
 const TRANSFORMER = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet'].map((name) =>
     `sentence_${name}_config.json`);
 
-/** Those that have weights of their own. */
+/** Modules that have weights. */
 const WEIGHTY = /\.(Dense|LayerNorm)$/;
 
-/** Of a file that may turn out not to exist. @param {boolean} optional */
+/** For a file that may turn out not to exist. @param {boolean} optional */
 export const mayLack = (optional) => (optional ? { absent: async () => null } : {});
 
 /**

@@ -14,8 +14,8 @@ import { isNode, nodeModule } from './platform.js';
 const POLICY = 'nibble-llm';
 
 /**
- * ms: without a word from a worker, until its script is looked for; for that; and after it was found, until the worker counts
- * as dead.
+ * How long to wait, in ms. silent: for a worker's first message, before its script is looked for. search: for that. found:
+ * again for the first message, before the worker counts as dead.
  */
 export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
 
@@ -282,7 +282,7 @@ async function whyNot(wanted, script, violations, message) {
     }
     if (found || message)
         return found ?? `${url}: ${message}`;
-    return `${url} did not run, and the browser does not say why: the console may. ${script === url ? HINT_COEP
+    return `${url} did not run, and the browser does not say why; its console may. ${script === url ? HINT_COEP
         : `If the page has a Content-Security-Policy, its worker-src and script-src must allow ${originOf(url)} and blob:`}`;
 }
 

@@ -23,9 +23,8 @@ import { breathe, nodeModule } from './platform.js';
  */
 
 /**
- * An open source: total is the whole file's bytes, 0 where nobody knows them beforehand. From a network, its pieces can be had
- * by themselves too, each good until the next is asked for, and isVacant() says whether the answer is no file (see
- * download.js).
+ * An open source. total: the whole file's bytes, 0 if unknown. A download has more: next() gives one piece, which is good until
+ * the next is asked for, and isVacant() tells whether the answer is no file (see download.js).
  * @typedef {{ total: number, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array | null>, cancel?: () => void,
  *     isVacant?: () => Promise<boolean> }} Opened
  */
@@ -66,7 +65,7 @@ export const openOne = (source) => opener(source)();
 export const openPort = (total, nextFromPort) => ({ total, into: (sink) => pour(nextFromPort, sink) });
 
 /**
- * A stream that is opened twice, the second time from where the first time has been: keeps what was read until then.
+ * A stream that is opened twice. What is read the first time is kept for the second.
  * @param {number} total
  * @param {() => Promise<Uint8Array | null>} next
  * @returns {(from?: number) => Promise<Opened>}
@@ -211,7 +210,7 @@ async function openPath(path, from, known) {
     };
     if (from > 0 && !(await attempt(() => stat(path))).isFile()) // opening a pipe again would wait for a second writer
         throw failure(new Error(
-            'it is a pipe or a device, which can be read once only, and this model is read in two goes: save it to a file'));
+            'it is a pipe or a device, which can be read only once, and this model must be read twice: save it to a file'));
     const file = await attempt(() => open(path));
     const close = () => void file.close().catch(() => {});
     /** Size and date must stay what they were when it was opened first. @returns {Promise<number>} its bytes, 0 for a pipe */
@@ -361,13 +360,13 @@ export function recognize(head, alone) {
  */
 export function feeder(pull) {
     const AHEAD = 3;
-    /** @type {(Uint8Array | Error | null)[]} */
+    /** @type {(Uint8Array | null)[]} */
     const arrived = [];
     /** @type {(() => void) | undefined} */
     let wake;
     let asked = 0;
     return {
-        /** @param {Uint8Array | Error | null} piece null at the end */
+        /** @param {Uint8Array | null} piece null at the end */
         take(piece) {
             arrived.push(piece);
             wake?.();
@@ -380,8 +379,6 @@ export function feeder(pull) {
                 await new Promise((resolve) => { wake = () => resolve(undefined); });
             const piece = arrived.shift() ?? null;
             asked--;
-            if (piece instanceof Error)
-                throw piece;
             return piece;
         },
     };

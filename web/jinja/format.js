@@ -131,7 +131,7 @@ function padded(body, { fill, align, width }) {
 const SPEC = /^(?:([^])?([<>=^]))?([-+ ])?(#)?(0)?(\d+)?([_,])?(?:\.(\d+))?([bcdeEfFgGnosxX%])?$/u;
 
 /** Python's format(value, spec). @param {Value} value @param {string} given */
-export function formatted(value, given) {
+function formatted(value, given) {
     if (given === '')
         return str(value);
     const found = SPEC.exec(given);

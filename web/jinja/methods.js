@@ -64,7 +64,7 @@ const cased = (rewrite) => takes('', (/** @type {Text} */ self) =>
 const sigma = (s, at) => (/\p{L}$/u.test(s.slice(0, at)) && !/^\p{L}/u.test(s.slice(at + 1)) ? 'ς' : 'σ');
 
 /** @param {string} string */
-export const capitalized = (string) => {
+const capitalized = (string) => {
     const first = String.fromCodePoint(string.codePointAt(0) ?? 32);
     return string === '' ? '' : titled(first) + string.slice(first.length).toLowerCase();
 };
@@ -75,7 +75,7 @@ const titled = (c) => ({ 'ß': 'Ss', 'Ǆ': 'ǅ', 'ǅ': 'ǅ', 'ǆ': 'ǅ', 'Ǉ': '
     c.toUpperCase();
 
 /** @param {Text} self @param {(string: string) => string} rewrite of a word */
-export function eachWord(self, rewrite) {
+function eachWord(self, rewrite) {
     return self.mapped((string) => string.replace(/[\p{L}\p{M}\p{Nl}]+/gu, rewrite));
 }
 
