@@ -258,6 +258,9 @@ test('options: what is wrong is named', async () => {
         }),
         [() => model.logits([5], /** @type {any} */ ({ special: true })).next(), /logits\(\) has no option "special"/],
         [() => model.logits([5], /** @type {any} */ (null)).next(), /logits\(\): the options must be an object/],
+        ...[Object.create(null), [5], new Date(), { toString() { throw new Error('none'); } }].map(value =>
+            /** @type {[call: () => any, message: RegExp]} */ ([() => model.complete('a', { maxTokens: value }),
+                /maxTokens must be a whole number, at least 1, not an (array|object \((Object|Date)\))$/])),
         [() => model.tokenize('a', /** @type {any} */ ({ bare: 1 })), /bare must be true or false, not 1/],
         [() => model.embed('a', /** @type {any} */ ({ prompt: 5 })), /prompt must be a text, not 5/],
         [() => model.chat('a', /** @type {any} */ ({ special: true })), /special is an option of complete\(\)/],

@@ -173,9 +173,11 @@ export const EMBED_OPTIONS = {
 
 const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', message);
 
-/** @param {unknown} value */
+/** A value for a message; an object by its kind, as what it says of itself may be long, or an exception. @param {unknown} value */
 const show = (value) => {
-    const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+    if (typeof value === 'object' && value !== null)
+        return Array.isArray(value) ? 'an array' : `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;
+    const text = typeof value === 'string' ? JSON.stringify(value) : typeof value === 'function' ? 'a function' : String(value);
     return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 };
 
