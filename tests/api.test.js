@@ -7,10 +7,11 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { NibbleError, load } from '../web/index.js';
+import { load } from '../web/index.js';
 import { StopFinder } from '../web/stops.js';
 import { missing, models, root } from './builds.js';
 import { listen } from './loopback.js';
+import { nibbleError } from './nibble-error.js';
 import { withTrapIn } from './trapping.js';
 import { configurations } from './vectors.js';
 
@@ -18,14 +19,6 @@ import { configurations } from './vectors.js';
 
 const tiny = readFileSync(models.tiny);
 const PROMPT = 'Once upon a time';
-
-/** @param {string} code @param {RegExp} message */
-const nibbleError = (code, message) => (/** @type {unknown} */ error) => {
-    assert.ok(error instanceof NibbleError, `not a NibbleError: ${error}`);
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, message);
-    return true;
-};
 
 /** @param {Uint8Array[]} pieces */
 const streamOf = (pieces) => new ReadableStream({

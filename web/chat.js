@@ -93,7 +93,10 @@ export async function chatPrompt(model, messages, options = {}, pause = () => fa
         const text = await render(jinja, template, model, messages, options, pause);
         if (!text)
             return null;
-        const tokens = model.tokenize(text.string, text.marks, plainTokens(jinja, template.literals, model.userDefined()));
+        const plain = await plainTokens(jinja, template.literals, model.userDefined(), pause);
+        if (!plain)
+            return null;
+        const tokens = model.tokenize(text.string, text.marks, plain);
         // many templates write the beginning token themselves
         const begun = model.beginTokens.length > 0 && tokens[0] === model.beginTokens[0];
         return { text: text.string, tokens: begun ? tokens : [...model.beginTokens, ...tokens] };
@@ -202,14 +205,37 @@ function withReasoning(message) {
  * @param {Jinja} jinja
  * @param {string[]} literals
  * @param {{ token: number, name: string }[]} userDefined
- * @returns {Plain[]}
+ * @param {Pause} pause
+ * @returns {Promise<Plain[] | null>} null: it was left
  */
-function plainTokens({ CALLER, MODEL }, literals, userDefined) {
-    const written = literals.join('\0'), names = new Set(userDefined.map(({ name }) => name));
+async function plainTokens({ CALLER, MODEL }, literals, userDefined, pause) {
+    const isWritten = searcher(literals.join('\0')), names = new Set(userDefined.map(({ name }) => name));
     const paired = (/** @type {string} */ name) => {
         const [, slash, tag] = /^<(\/?)([^/<>|]+)>$/.exec(name) ?? [];
         return tag !== undefined && names.has(slash ? `<${tag}>` : `</${tag}>`);
     };
-    return userDefined.filter(({ name }) => name.trim() !== '' && written.includes(name))
-        .map(({ token, name }) => ({ token, kinds: paired(name) ? 1 << CALLER : 1 << CALLER | 1 << MODEL }));
+    /** @type {Plain[]} */
+    const plain = [];
+    for (const [i, { token, name }] of userDefined.entries()) {
+        if (i % 64 === 0 && await pause())
+            return null;
+        if (name.trim() !== '' && isWritten(name))
+            plain.push({ token, kinds: paired(name) ? 1 << CALLER : 1 << CALLER | 1 << MODEL });
+    }
+    return plain;
+}
+
+/**
+ * Tells whether a text has a name in it. Models have thousands of names, of which few occur: most are ruled out by their last
+ * characters, without a search.
+ * @param {string} text
+ * @returns {(name: string) => boolean}
+ */
+function searcher(text) {
+    const LENGTH = 6;
+    /** @type {Set<string>} */
+    const endings = new Set();
+    for (let at = 0; at + LENGTH <= text.length; at++)
+        endings.add(text.slice(at, at + LENGTH));
+    return (name) => (name.length < LENGTH || endings.has(name.slice(-LENGTH))) && text.includes(name);
 }
