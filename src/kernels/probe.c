@@ -29,7 +29,7 @@ int32_t nb_probe_relaxed(void) {
             expected[r] += (float)(x * ((i < 16 ? rows[r].q[i] : rows[r].q[i - 16] >> 4) & 15) + x * (int32_t)r);
     }
     memcpy(panel, scale_and_sums, sizeof scale_and_sums);
-    nb_matrix w = {NB_TYPE_Q4_1, ROWS, COLUMNS, sizeof group, group, NULL, NULL, 0};
+    nb_matrix w = {.type = NB_TYPE_Q4_1, .rows = ROWS, .columns = COLUMNS, .group_bytes = sizeof group, .data = group};
     nb_matrix_pack(&w, 0, (const uint8_t *)rows);
     nb_activations x = {.n = 1, .columns = COLUMNS, .forms[NB_FORM_Q8] = panel};
     nb_matmul_task task = {.w = &w, .groups = 1, .x = &x, .out = out};
