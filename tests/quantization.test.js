@@ -134,6 +134,10 @@ const wrong = [
         codes.shape = [11, 64];
         codes.data_offsets[1] -= 256;
     }), /blk\.0\.ffn_down\.weight is quantized.*not supported/],
+    ['blocks that are no whole ones of NF4', 'bnb-nf4-stored-as-bf16', async path => {
+        const file = `${path}/model.safetensors`, text = (await readFile(file)).toString('latin1');
+        await writeFile(file, text.replaceAll('"blocksize": 64', '"blocksize": 65'), 'latin1');
+    }, /quant_state of the matrix .* in blocks of 65/],
     ['compressed floats', 'ct-int8', section(config => { config.config_groups.group_0.weights.type = 'float'; }),
         /"int-quantized" and the type "float" is not supported/],
     ['blocks', 'ct-int8', section(config => { config.config_groups.group_0.weights.block_structure = [128, 128]; }),

@@ -340,8 +340,8 @@ static int32_t read_state(matrix *m, uint32_t target, nb_error *err) {
     const nb_tensor_info *more = source_of(plan, target, NB_ROLE_SCALE_SCALES, &m->scale_scales);
     source_of(plan, target, NB_ROLE_SCALE_CODEBOOK, &m->scale_codebook);
     m->codebook = nb_node_is(nb_node_find(state, "quant_type"), "nf4") ? nb_nf4_codebook : nb_fp4_codebook;
-    bool nested = m->scale_type == NB_TYPE_U8;
-    if (n != 2 || sides[0] != m->rows || sides[1] != m->columns || !m->block ||
+    bool nested = m->scale_type == NB_TYPE_U8, cut = m->to->type != NB_TYPE_F32 && m->block % NB_BLOCK_NF4;
+    if (n != 2 || cut || sides[0] != m->rows || sides[1] != m->columns || !m->block ||
         (weights + m->block - 1) / m->block != scales->shape[0] ||
         (nested && (!m->scale_block || (scales->shape[0] + m->scale_block - 1) / m->scale_block != more->shape[0])))
         return NB_FAIL(err, NB_ERR_FORMAT,
