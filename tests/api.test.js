@@ -1,4 +1,4 @@
-// The JavaScript API, in Node: sources and their failures, generations and how they end, chats that nobody can forge.
+// The JavaScript API, in Node: sources and their failures, options, generations and how they end, crashes.
 import assert from 'node:assert/strict';
 import {
     closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync,

@@ -268,8 +268,8 @@ async function relaxedIsRight(core, precision) {
 /**
  * Instantiates the build that serves best here, or the one asked for.
  * @param {{ threads?: number, build?: Build, assets: { wasm: WasmUrls }, precision?: 'exact' | 'fast' }} wishes
- * @returns {Promise<{ core: Core, threads: number }>} threads: how many it may use; with a build that was asked for, as many as
- *     were
+ * @returns {Promise<{ core: Core, threads: number }>} threads: how many to use; with a build that was asked for, as many as
+ *     were asked for
  */
 export async function startCore({ threads, build, assets: { wasm }, precision }) {
     if (typeof WebAssembly !== 'object' || !knowsSimd())

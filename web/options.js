@@ -173,7 +173,10 @@ export const EMBED_OPTIONS = {
 
 const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', message);
 
-/** A value for a message; an object by its kind, as what it says of itself may be long, or an exception. @param {unknown} value */
+/**
+ * A value for a message; an object by its kind, as what it says of itself may be long, or an exception.
+ * @param {unknown} value
+ */
 const show = (value) => {
     if (typeof value === 'object' && value !== null)
         return Array.isArray(value) ? 'an array' : `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;

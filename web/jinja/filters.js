@@ -1,5 +1,6 @@
 /**
- * jinja2's filters, and transformers' tojson. Left out are those that make HTML or draw lots: urlize, xmlattr, pprint, random.
+ * jinja2's filters, and transformers' tojson. Not here are those that make HTML or random choices: urlize, xmlattr, pprint,
+ * random.
  */
 import { apply, takes } from './arguments.js';
 import { percent } from './format.js';
@@ -17,7 +18,7 @@ import {
 /** @typedef {import('./values.js').Value} Value */
 /** @typedef {import('./arguments.js').Signature} Signature */
 
-/** Counts what is done to many values at once, which may all be the same long text. */
+/** Bounds what one filter does to many values, which may all be the same long text. */
 function newMeter() {
     let left = 8 * MAX_TEXT;
     return (/** @type {Value} */ value) => {
@@ -45,7 +46,7 @@ function getter(path, otherwise = undefined) {
 }
 
 /**
- * By what items are compared: strings, unless `sensitive`, without regard to case.
+ * The keys by which items are compared. Strings are compared without regard to case, unless `sensitive`.
  * @param {Value[]} items
  * @param {(item: Value) => Value} by
  * @param {Value} sensitive
@@ -101,7 +102,7 @@ const chosen = (keep, attribute) => (/** @type {Value} */ value, /** @type {Valu
 };
 
 /**
- * Filters that hand their arguments on.
+ * Filters that pass their arguments on, to another filter, a test or a format.
  * @type {Record<string, (value: Value, args: Value[], named: Map<string, Value>) => Value>}
  */
 const PASSING = {
@@ -195,7 +196,7 @@ const upperFirst = (word) => {
     return first.toUpperCase() + word.slice(first.length).toLowerCase();
 };
 
-/** What stands between the characters of a URL as %xx. @param {Value} value @param {boolean} query */
+/** A value as a part of a URL: other characters become %xx. @param {Value} value @param {boolean} query */
 const quoted = (value, query) => str(value).mapped((s) => {
     const whole = s.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, '\ufffd');
     const all = encodeURIComponent(whole).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);

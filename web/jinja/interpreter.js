@@ -3,7 +3,7 @@
  * wrote them (text.js).
  *
  * A template is a stranger's program: the steps that it takes, the text that it writes and the depth of its calls are bounded.
- * It runs as a generator, which yields now and then, so that whoever drives it can let other work in, or leave it.
+ * It runs as a generator, which yields now and then, so that its caller can let other work in, or leave it.
  */
 import { LimitError, SyntaxProblem, TemplateError } from './problems.js';
 import { apply, takes } from './arguments.js';
@@ -195,7 +195,7 @@ export class Template {
     }
 }
 
-/** JavaScript's own stack may be the first to end. @template T @param {() => T} run @returns {T} */
+/** JavaScript's own stack may end before a bound is reached. @template T @param {() => T} run @returns {T} */
 function guarded(run) {
     try {
         return run();
@@ -460,7 +460,7 @@ class Interpreter {
         throw new SyntaxProblem(`line ${node.line}: ${node.type} is not supported`);
     }
 
-    /** Large values are much work, though they come of one step. @param {Value} value @returns {Value} */
+    /** Counts the size of a value: one step can make a large one. @param {Value} value @returns {Value} */
     weighed(value) {
         this.spend(weight(value) >> 2);
         return value;

@@ -13,7 +13,7 @@ import {
 
 const MAX_DEPTH = 500, MAX_BITS = 1 << 16;
 
-/** What is not there: prints nothing, is false, has no items; everything else with it fails. */
+/** What is not there. It prints nothing, is false and has no items; any other use of it fails. */
 export class Undefined {
     /** @param {string} message */
     constructor(message) {
