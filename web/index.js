@@ -485,6 +485,9 @@ async function describeSource(source) {
         return { plain: { kind: 'files', files: await Promise.all(source.map(describeFile)) } };
     if (typeof source === 'string' || isUrl(source)) {
         const text = String(source);
+        if (text === '')
+            throw new NibbleError('NB_ERR_ARGUMENT', 'load(): the source is an empty text; it must be a URL' +
+                (isNode ? ' or a path' : ''));
         if (text.startsWith('hf:'))
             return { plain: { kind: 'url', url: hubUrl(text) } };
         if (isNode && text.startsWith('file:'))

@@ -222,8 +222,11 @@ export function checkOption(name, option, value) {
             return value;
         case 'texts': {
             const texts = typeof value === 'string' ? [value] : value;
-            if (!Array.isArray(texts) || texts.some((text) => typeof text !== 'string' || text === ''))
-                throw refuse(`${name} must be a text or an array of texts, none of them empty, not ${show(value)}`);
+            if (!Array.isArray(texts))
+                throw refuse(`${name} must be a text or an array of texts, not ${show(value)}`);
+            for (const text of texts)
+                if (typeof text !== 'string' || text === '')
+                    throw refuse(`${name} must be a text that is not empty, not ${show(text)}`);
             return [...texts];
         }
         case 'objects':
