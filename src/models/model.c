@@ -70,7 +70,7 @@ static int64_t layer_of(nb_text *name) {
 static const nb_slot *find_slot(const nb_model *model, nb_text name, bool in_layer) {
     for (const nb_slot *s = model->family->slots; s->name; s++)
         if (s->in_layer == in_layer && nb_text_is(name, s->name))
-            return s->need == NB_GGUF_MAY && nb_model_is_converted(model) ? NULL : s;
+            return s->need == NB_GGUF_MAY && model->is_folder ? NULL : s;
     return NULL;
 }
 
@@ -285,9 +285,8 @@ static bool is_filled(const void *base, const nb_slot *s) {
 }
 
 static int32_t check_complete(const nb_model *model, nb_error *err) {
-    bool is_folder = nb_model_is_converted(model);
     for (const nb_slot *s = model->family->slots; s->name; s++) {
-        bool always = s->need == NB_ALWAYS || (s->need == NB_FOLDERS_MUST && is_folder);
+        bool always = s->need == NB_ALWAYS || (s->need == NB_FOLDERS_MUST && model->is_folder);
         if (!s->in_layer && always && !is_filled(model, s))
             return NB_FAIL(err, NB_ERR_FORMAT, "tensor %s is missing; the file is not whole", s->name);
         for (uint32_t i = 0; s->in_layer && i < model->shape.layers; i++) {
@@ -364,6 +363,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     model->family = find_family(&model->checkpoint, err);
     if (!model->family)
         return NB_ERR_UNSUPPORTED;
+    model->is_folder = nb_model_is_converted(model);
     NB_TRY(nb_model_configure_family(model, err));
     NB_TRY(nb_embedding_configure(model, err));
     uint64_t held = 0;

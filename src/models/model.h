@@ -91,6 +91,7 @@ struct nb_model {
     nb_checkpoint checkpoint;
     nb_tokenizer *tokenizer;  /* NULL: the file has no vocabulary */
     const nb_family *family;  /* NULL: a vocabulary without weights */
+    bool is_folder;           /* before nibble's converter made a GGUF of it */
     nb_shape shape;
     nb_layer *layers;         /* [shape.layers] */
     nb_arena arena;           /* the weights: */
