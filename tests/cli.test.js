@@ -118,6 +118,7 @@ test('inspect: a table for people, everything for programs', async () => {
     assert.match(out, /Q4_1 +24 tensors/);
     assert.match((await nibble(['inspect', tiny, '--context', '100'])).out,
         /^memory +1 MB at 100 tokens: weights 1 MB, cache 1 MB/m);
+    assert.match((await nibble(['inspect', `${root}tests/fixtures/encoders/bert.gguf`])).out, /^chat +none: it embeds texts$/m);
     const file = await json('inspect', tiny, '--json');
     assert.equal(file.bytes, 698240);
     assert.equal(file.architecture, 'llama');

@@ -82,6 +82,7 @@ for (const { build, threads } of configurations(true))
 test('an encoder continues no text, and takes no more than its positions', async () => {
     const model = await load(`${folder}bert.gguf`);
     await assert.rejects(model.complete('!').then(() => {}), /bert model is an encoder.*embeddings/);
+    await assert.rejects(model.chat('!').then(() => {}), /is an encoder.*Use embed\(\)/);
     await assert.rejects(model.embed([]), /no tokens/);
     await assert.rejects(model.embed([1, 99999]), /token 1 is 99999/);
     await assert.rejects(model.embed(Array(129).fill(5)), /129 tokens do not fit the context of 128/);

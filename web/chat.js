@@ -22,6 +22,7 @@ import { importOwn } from './platform.js';
  * What this needs to know of a model.
  * @typedef {object} ChatModel
  * @property {string | null} template
+ * @property {boolean} [encoder] it embeds texts, and continues none
  * @property {string} [templateUrl] of the renderer, build/jinja.js
  * @property {string} beginText of the beginning token, or ''
  * @property {string} endText of the end token, or ''
@@ -84,8 +85,9 @@ export function checkMessages(messages, caller = 'chat()') {
  */
 export async function chatPrompt(model, messages, options = {}, pause = () => false) {
     if (!model.template)
-        throw new NibbleError('NB_ERR_UNSUPPORTED',
-            'this model has no chat template: it continues text rather than answering. ' +
+        throw new NibbleError('NB_ERR_UNSUPPORTED', model.encoder
+            ? 'this model is an encoder, which embeds texts and cannot answer. Use embed() (on the command line: nibble embed)'
+            : 'this model has no chat template: it continues text rather than answering. ' +
             'Use complete() (on the command line: --prompt)');
     const jinja = await loadJinja(model.templateUrl);
     try {

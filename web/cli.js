@@ -464,7 +464,7 @@ function table(file, context) {
         ['layers', number(file.layers)],
         ['width', file.width === undefined ? undefined : `${number(file.width)}, feed-forward ${number(file.feedForward)}`],
         ['heads', file.heads === undefined
-            ? undefined : `${file.heads}, of keys and values ${file.kvHeads}, size ${file.headSize}`],
+            ? undefined : `${file.heads}, for keys and values ${file.kvHeads}, size ${file.headSize}`],
         ['context', file.context === undefined
             ? undefined : `${number(file.context)} tokens, window ${number(file.window) ?? 'all'}, ` +
             `${number(file.kvBytesPerToken)} bytes of cache each`],
@@ -474,7 +474,7 @@ function table(file, context) {
         ['tokenizer', t && `${t.kind}${t.pre ? ` (${t.pre})` : ''}, ${number(t.size)} tokens`],
         ['begin, end', t && [[t.begin, t.beginText], [t.end, t.endText]].map(([id, text]) =>
             (id === -1 ? 'none' : `${id} ${text}`)).join(', ')],
-        ['chat', file.chatTemplate ? 'has a template' : 'no template: continues text'],
+        ['chat', file.chatTemplate ? 'has a template' : file.encoder ? 'none: it embeds texts' : 'no template: continues text'],
         ...types.map(({ type, tensors, bytes, share }, i) => /** @type {[string, string]} */ ([i ? '' : 'tensors',
             `${type.padEnd(6)} ${String(tensors).padStart(4)} tensors ${String(number(bytes)).padStart(15)} bytes ` +
             `${(share * 100).toFixed(1).padStart(5)} %`])),

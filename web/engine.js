@@ -260,6 +260,7 @@ export class Engine {
         const slice = new Slice();
         return chatPrompt({
             template: chatTemplate,
+            encoder: this.description.encoder,
             templateUrl: this.templateUrl,
             beginText: tokenizer?.beginText ?? '',
             endText: tokenizer?.endText ?? '',
