@@ -97,10 +97,9 @@ stale() { # object source
 }
 
 # Of the core as WebAssembly. Matrix products gain by -O3, 6 % of their time for prompts. What reads files or only calls
-# kernels is compiled for size, and what text passes through byte by byte nearly so: -Oz inlines nothing.
-flags_of() { # command source
-    case $1 in "${EMCC:-none} "*) ;; *) return ;; esac
-    case $2 in
+# kernels is compiled for size, and what text passes through byte by byte nearly so.
+flags_of() { # SOURCE
+    case $1 in
     src/kernels/matmul_*.c) echo -O3 ;;
     src/base/threads.c | src/sampling/sampler.c | src/quant/quantize*.c) ;;
     src/text/bpe.c | src/text/merge.c | src/text/spm.c | src/text/unigram.c | src/text/vocabulary.c | \
@@ -115,21 +114,32 @@ object_of() { # FOLDER SOURCE
     echo "$1/${path%.c}.o"
 }
 
+# The clang that emcc starts for this command, with all that it adds. To start that oneself saves emcc's own start, which takes
+# longer than compiling most files. -v says what it is; where that cannot be read, it is the command itself.
+started_by() { # COMMAND
+    local probe=build/toolchain/probe words
+    words=$($1 -c -v $probe.c -o $probe.o 2>&1 |
+        sed -n '1s/^ *"\{0,1\}\([^ "]*clang\)"\{0,1\} \(.*\) -c -v .*/\1 \2/p') || true
+    echo "${words:-$1}"
+}
+
 # compile FOLDER COMMAND SOURCE...: every source into build/o/FOLDER; sets OBJECTS.
 compile() {
-    local folder=build/o/$1 command=$2 source object queue=""
+    local folder=build/o/$1 command=$2 source object flags queue=""
     shift 2
     mkdir -p "$folder"
     local key="$command $TOOLCHAIN $(declare -f flags_of)"
     [ "$(cat "$folder/command" 2> /dev/null)" = "$key" ] || rm -rf "${folder:?}"/*
     echo "$key" > "$folder/command"
+    case $command in "${EMCC:-none} "*) command=$(started_by "$command") ;; esac
     OBJECTS=""
     for source in "$@"; do
         object=$(object_of "$folder" "$source")
         OBJECTS+=" $object"
         mkdir -p "${object%/*}"
         if stale "$object" "$source"; then
-            queue+="$command $(flags_of "$command" "$source") -MMD -MF ${object%.o}.d -c $source -o $object"$'\n'
+            flags=$(case $folder in build/o/native-* | build/o/fuzz-*) ;; *) flags_of "$source" ;; esac)
+            queue+="$command $flags -MMD -MF ${object%.o}.d -c $source -o $object"$'\n'
         fi
     done
     [ -z "$queue" ] || printf %s "$queue" | xargs -P "$JOBS" -I{} sh -c '{}' || fail "compiling $folder failed"

@@ -26,7 +26,8 @@ nb_matrix nb_matrix_part(const nb_matrix *m, uint32_t first, uint32_t rows) {
     nb_matrix part = *m;
     part.rows = rows;
     part.first += first;
-    part.data += (size_t)(first / nb_group_rows(m->type)) * m->group_bytes;
+    if (part.data) /* of a model that is only tried there are no weights */
+        part.data += (size_t)(first / nb_group_rows(m->type)) * m->group_bytes;
     if (m->n_scales > 1) { /* an expert */
         part.scales += first / (m->rows / m->n_scales);
         part.n_scales = 1;

@@ -3,7 +3,7 @@
 
 #include "../base/numbers.h"
 #include "../base/writer.h"
-#include "families.h"
+#include "families/families.h"
 #include "keys.h"
 
 #include <math.h>

@@ -18,7 +18,8 @@
 #include "../base/numbers.h"
 #include "../base/writer.h"
 #include "../types/traits.h"
-#include "configure.h"
+#include "bind.h"
+#include "family.h"
 
 static const char *const VALUE_NAMES[NB_VALUE_COUNT] = {
     "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64",
@@ -65,26 +66,7 @@ static void write_embedding(nb_writer *w, const nb_model *model) {
 }
 
 static void write_shape(nb_writer *w, const nb_model *model) {
-    /* A header that was only inspected has no plan: try one on a copy that owns nothing. */
-    nb_model trial = {.checkpoint = model->checkpoint, .tokenizer = model->tokenizer, .family = model->family};
-    nb_error err = {0};
-    if (!trial.family) {
-        nb_text name = nb_checkpoint_string(&model->checkpoint, "general.architecture");
-        for (const nb_family *const *f = nb_families; *f; f++)
-            if (nb_text_is(name, (*f)->name))
-                trial.family = *f;
-        if (!model->checkpoint.n_tensors)
-            return;
-        if (!trial.family) {
-            nb_json_string(w, "unsupported", nb_text_of("this architecture is not supported"));
-            return;
-        }
-    }
-    if (nb_model_configure_family(&trial, &err) < 0 || nb_embedding_configure(&trial, &err) < 0) {
-        nb_json_string(w, "unsupported", nb_text_of(err.message));
-        return;
-    }
-    const nb_shape *s = &trial.shape;
+    const nb_shape *s = &model->shape;
     nb_json_number(w, "vocabulary", s->vocabulary);
     nb_json_number(w, "layers", s->layers);
     nb_json_number(w, "width", s->width);
@@ -100,8 +82,23 @@ static void write_shape(nb_writer *w, const nb_model *model) {
     if (s->window)
         nb_json_number(w, "window", s->window);
     nb_json_number(w, "ropeBase", s->ropes[0].base);
-    nb_json_number(w, "kvBytesPerToken", (double)nb_model_kv_token_bytes(&trial, NB_TYPE_I16));
-    write_embedding(w, &trial);
+    nb_json_number(w, "kvBytesPerToken", (double)nb_model_kv_token_bytes(model, NB_TYPE_I16));
+    write_embedding(w, model);
+}
+
+/* A header that was only inspected is tried as loading would, so that nothing is promised here which that refuses. */
+static void write_model(nb_writer *w, const nb_model *model) {
+    if (model->family) {
+        write_shape(w, model);
+        return;
+    }
+    nb_model trial = {0};
+    nb_error err = model->tokenizer_error;
+    if (!err.code && model->checkpoint.n_tensors && nb_model_try(model, &trial, &err) == NB_OK)
+        write_shape(w, &trial);
+    else if (err.code)
+        nb_json_string(w, "unsupported", nb_text_of(err.message));
+    nb_model_trial_free(&trial);
 }
 
 static void write_tokenizer(nb_writer *w, const nb_model *model) {
@@ -209,7 +206,7 @@ size_t nb_model_describe(const nb_model *model, char *out, size_t capacity) {
     for (uint64_t i = 0; i < c->n_tensors; i++)
         parameters += weights_in(&c->tensors[i]);
     nb_json_number(&w, "parameters", (double)parameters);
-    write_shape(&w, model);
+    write_model(&w, model);
     write_tokenizer(&w, model);
     nb_text chat = nb_checkpoint_string(c, "tokenizer.chat_template");
     if (chat.data)

@@ -2,7 +2,8 @@
 
 #include "../base/numbers.h"
 #include "../base/writer.h"
-#include "model.h"
+#include "bind.h"
+#include "family.h"
 
 #include <math.h>
 

@@ -1,6 +1,7 @@
 #include "keys.h"
 
 #include "../base/writer.h"
+#include "family.h"
 
 #define RMS_NORMED "llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gemma-embedding smollm3 olmo2 granite qwen2moe qwen3moe deepseek"
 #define LAYER_NORMED "gpt2 stablelm phi2 gptneox falcon bert nomic-bert"

@@ -7,7 +7,8 @@
 #include "../formats/gguf.h"
 #include "../types/finite.h"
 #include "../types/traits.h"
-#include "model.h"
+#include "bind.h"
+#include "family.h"
 #include "session.h"
 
 enum { FIRST_HEADER = 1 << 20, STAGING = 1 << 20 };
@@ -203,6 +204,7 @@ static int32_t open_model(nb_loader *l, nb_error *err) {
     nb_error vocabulary_error = {0};
     m->tokenizer = nb_tokenizer_new(c, &vocabulary_error);
     bool goes_on = l->flags & NB_LOAD_HEADER && vocabulary_error.code != NB_ERR_MEMORY; /* a header is worth showing without it */
+    m->tokenizer_error = vocabulary_error;
     if (vocabulary_error.code && !goes_on) {
         if (err)
             *err = vocabulary_error;

@@ -8,6 +8,7 @@
 #include "../kernels/ops.h"
 #include "../types/types.h"
 #include "blocks.h"
+#include "family.h"
 #include "rope.h"
 
 #include <math.h>

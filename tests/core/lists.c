@@ -5,7 +5,7 @@
 #include "../../src/base/writer.h"
 #include "../../src/kernels/matmul.h"
 #include "../../src/types/traits.h"
-#include "../../src/models/model.h"
+#include "../../src/models/family.h"
 #include "check.h"
 
 static void print_line(const char *kind, const char *name, const char *value) {

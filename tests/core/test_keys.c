@@ -1,6 +1,7 @@
 /* keys.c against the keys that llama.cpp's source reads, and the families' tables of tensors against those that it loads
  * (tests/oracles/gguf_keys.py and gguf_tensors.py wrote the lists). */
 #include "../../src/base/text.h"
+#include "../../src/models/family.h"
 #include "../../src/models/keys.h"
 #include "check.h"
 

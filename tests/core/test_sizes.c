@@ -2,7 +2,7 @@
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/kernels/attention.h"
-#include "../../src/models/families.h"
+#include "../../src/models/families/families.h"
 #include "../../src/models/session.h"
 #include "../../src/text/vocabulary.h"
 #include "../../src/types/types.h"

@@ -1,9 +1,9 @@
 /* OPT (Zhang et al. 2022): GPT-2's layer with ReLU. The model of 350M has its norms behind the sums, none at the end,
  * and embeddings narrower than the rest, projected on the way in and out. llama.cpp has no such architecture: names and
  * keys are nibble's own, from folders. */
-#include "../base/numbers.h"
-#include "../kernels/ops.h"
-#include "blocks.h"
+#include "../../base/numbers.h"
+#include "../../kernels/ops.h"
+#include "../blocks.h"
 #include "families.h"
 #include "slots.h"
 

@@ -1,7 +1,7 @@
 /* OLMo 2 (OLMo Team 2025): norms of what the blocks add, none of what they are given; all query heads are normed as one
  * row, and all key heads. */
-#include "../kernels/ops.h"
-#include "blocks.h"
+#include "../../kernels/ops.h"
+#include "../blocks.h"
 #include "families.h"
 #include "slots.h"
 

@@ -1,8 +1,8 @@
-/* The architectures that there are, one file each or a few that are much alike; model.c lists them. */
+/* The architectures that there are, one file each or a few that are much alike; families.c lists them. */
 #ifndef NB_FAMILIES_H
 #define NB_FAMILIES_H
 
-#include "model.h"
+#include "../family.h"
 
 extern const nb_family nb_family_llama, nb_family_smollm3, nb_family_granite, nb_family_deepseek; /* llama.c */
 extern const nb_family nb_family_qwen2, nb_family_qwen3, nb_family_qwen2moe, nb_family_qwen3moe;  /* qwen.c */

@@ -1,5 +1,5 @@
-#include "../kernels/ops.h"
-#include "blocks.h"
+#include "../../kernels/ops.h"
+#include "../blocks.h"
 #include "families.h"
 #include "slots.h"
 

@@ -1,12 +1,12 @@
-/* GPT-NeoX and Pythia (Black et al. 2022): layer norms, a part of each head rotated, a plain feed-forward network, and
- * both blocks side by side, each after a norm of its own; or, if the file says so, one after the other. */
-#include "../kernels/ops.h"
-#include "blocks.h"
+/* GPT-2 (Radford et al. 2019): layer norms, learned positions, a plain feed-forward network. */
+#include "../../kernels/ops.h"
+#include "../blocks.h"
 #include "families.h"
 #include "slots.h"
 
 static const nb_slot SLOTS[] = {
     NB_SLOTS_ENDS,
+    NB_MODEL_MATRIX("position_embd.weight", positions, CONTEXT, WIDTH, NB_ALWAYS),
     NB_SLOTS_NORMS,
     NB_SLOTS_NORM_BIASES,
     NB_LAYER_VECTOR("ffn_norm.bias", feed_forward_norm.bias, WIDTH, NB_ALWAYS),
@@ -17,24 +17,21 @@ static const nb_slot SLOTS[] = {
 
 static int32_t configure(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure_layer_norm(model, err));
-    NB_TRY(nb_model_require(model, "use_parallel_residual", err));
-    return nb_model_flag(model, "use_parallel_residual", true, &model->shape.parallel, err);
+    model->shape.ropes[0].pairs = 0;
+    return NB_OK;
 }
 
 static void forward(nb_session *s, uint32_t first, uint32_t n) {
-    bool parallel = s->model->shape.parallel;
+    nb_add_positions(s, first, n);
     for (uint32_t i = 0; i < s->model->shape.layers; i++) {
         nb_step p = nb_step_of(s, i, first, n);
         nb_norm_block(&p, &p.layer->attention_norm);
         nb_attention_block(&p);
-        if (parallel)
-            nb_norm_block(&p, &p.layer->feed_forward_norm);
         nb_add_block(&p, p.layer->o_bias, NULL);
-        if (!parallel)
-            nb_norm_block(&p, &p.layer->feed_forward_norm);
-        nb_plain_feed_forward_block(&p, nb_gelu_exact);
+        nb_norm_block(&p, &p.layer->feed_forward_norm);
+        nb_plain_feed_forward_block(&p, nb_gelu);
         nb_add_block(&p, p.layer->down_bias, NULL);
     }
 }
 
-const nb_family nb_family_gptneox = {"gptneox", SLOTS, configure, forward};
+const nb_family nb_family_gpt2 = {"gpt2", SLOTS, configure, forward};

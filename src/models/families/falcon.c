@@ -1,7 +1,7 @@
 /* Falcon (Almazrouei et al. 2023): layer norms, no other biases, both blocks side by side; the larger models give
  * attention a norm of its own. */
-#include "../kernels/ops.h"
-#include "blocks.h"
+#include "../../kernels/ops.h"
+#include "../blocks.h"
 #include "families.h"
 #include "slots.h"
 

@@ -1,9 +1,9 @@
 /* Gemma 1, 2 and 3, text (Gemma Team 2024, 2024, 2025): scaled embeddings and gates of GELU; from version 2 on norms of
  * what the blocks add and windows; version 2 has caps, version 3 norms of heads and two rotations. */
-#include "../kernels/ops.h"
-#include "blocks.h"
+#include "../../kernels/ops.h"
+#include "../blocks.h"
 #include "families.h"
-#include "keys.h"
+#include "../keys.h"
 #include "slots.h"
 
 #include <math.h>

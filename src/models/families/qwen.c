@@ -1,6 +1,6 @@
 /* Qwen 2, 2.5 and 3 (Yang et al. 2024, 2025), and DeepSeek's distillates: Llama's layer; version 2 with biases of q, k
  * and v, version 3 with norms of query and key heads instead. */
-#include "blocks.h"
+#include "../blocks.h"
 #include "families.h"
 #include "slots.h"
 

@@ -1,7 +1,7 @@
 /* Encoders: BERT (Devlin et al. 2019), as MiniLM, BGE and E5 have it, and Nomic's (Nussbaum et al. 2024), which is rotated and
  * gated. Norms come last: of the embeddings, and of what the residual stream has become after each block. */
-#include "../kernels/ops.h"
-#include "blocks.h"
+#include "../../kernels/ops.h"
+#include "../blocks.h"
 #include "families.h"
 #include "slots.h"
 

@@ -2,7 +2,7 @@
 #ifndef NB_SLOTS_H
 #define NB_SLOTS_H
 
-#include "configure.h"
+#include "../configure.h"
 
 #define NB_MODEL_MATRIX(name, member, rows, columns, need) \
     {name, offsetof(nb_model, member), need, false, true, false, NB_EXTENT_##rows, NB_EXTENT_##columns}
