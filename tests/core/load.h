@@ -7,9 +7,9 @@
 #include "random.h"
 
 /* Feeds `size` of the file's bytes in pieces; NULL and *err if it is refused. piece = 0: random sizes. */
-static inline nb_model *test_load(const uint8_t *bytes, size_t size, double told, size_t piece, nb_error *err) {
+static inline nb_model *test_load_as(uint32_t flags, const uint8_t *bytes, size_t size, double told, size_t piece, nb_error *err) {
     uint32_t seed = 5;
-    nb_loader *l = nb_loader_new(told, NB_LOAD_ALL, err);
+    nb_loader *l = nb_loader_new(told, flags, err);
     size_t at = 0;
     while (at < size) {
         size_t capacity, n = piece ? piece : 1 + test_random(&seed) % 70000;
@@ -27,6 +27,10 @@ static inline nb_model *test_load(const uint8_t *bytes, size_t size, double told
     nb_model *m = nb_loader_finish(l, err);
     nb_loader_free(l);
     return m;
+}
+
+static inline nb_model *test_load(const uint8_t *bytes, size_t size, double told, size_t piece, nb_error *err) {
+    return test_load_as(NB_LOAD_ALL, bytes, size, told, piece, err);
 }
 
 #endif

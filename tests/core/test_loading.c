@@ -17,6 +17,31 @@ typedef struct change {
     const char *message; /* a part of it; NULL: such a file is loaded */
 } change;
 
+/* What only the weights show: not what a header could tell. */
+static bool is_of_weights(const char *message) {
+    return test_contains(message, "not finite") || test_contains(message, "no factor of RoPE") || test_contains(message, "names column") ||
+           test_contains(message, "not all of it is zero");
+}
+
+/* `inspect` says of a header that it cannot be loaded where loading refuses it, and only there. */
+static void check_inspected(const change *c, const uint8_t *bytes, size_t size, bool loaded, const char *message) {
+    nb_error err = {0};
+    nb_model *m = test_load_as(NB_LOAD_HEADER, bytes, size, (double)size, size, &err);
+    if (!m) { /* refused at once */
+        CHECK(!loaded, "%s, %s: %s", c->path, c->edits[0].key, err.message);
+        return;
+    }
+    size_t length = nb_model_describe(m, NULL, 0);
+    char *text = nb_alloc(length + 1);
+    nb_model_describe(m, text, length);
+    text[length] = 0;
+    bool refused = test_contains(text, "\"unsupported\":");
+    CHECK(refused == (!loaded && !is_of_weights(message)), "%s, %s: inspect does %s refuse it, but loading %s", c->path, c->edits[0].key,
+          refused ? "indeed" : "not", loaded ? "takes it" : message);
+    nb_free(text);
+    nb_model_free(m);
+}
+
 static void check_changes(const change *changes, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const change *c = &changes[i];
@@ -29,6 +54,7 @@ static void check_changes(const change *changes, size_t n) {
         uint8_t *changed = test_edit_gguf(file, size, c->edits, n_edits, &changed_size);
         nb_error err = {0};
         nb_model *m = test_load(changed, changed_size, (double)changed_size, changed_size, &err);
+        check_inspected(c, changed, changed_size, m, err.message);
         if (c->message)
             CHECK(!m && test_contains(err.message, c->message), "%s, %s: \"%s\", not \"...%s...\"", c->path,
                   c->edits[0].key, m ? "it was loaded" : err.message, c->message);
