@@ -363,7 +363,7 @@ const wrong = [
         const bias = tensors['gpt_neox.layers.0.attention.query_key_value.bias'];
         bias.shape = [95];
         bias.data_offsets[1] -= 2;
-    }), 'NB_ERR_FORMAT', /95 rows, which are no 4 groups of 3 heads/],
+    }), 'NB_ERR_FORMAT', /95 rows, which are not 4 groups of 3 heads/],
     ['quantized rows in another order', `${folder}gpt-neox`, async path => {
         await editJson(`${path}/config.json`,
             config => { config.quantization_config = { quant_method: 'gptq', bits: 4, group_size: 32, sym: true }; });

@@ -1,4 +1,4 @@
-/* How a matrix that is quantized by others lies in their tensors, and what becomes of it.
+/* How other libraries lay a quantized matrix out in tensors, and what it becomes in GGUF.
  *
  * w[row][column] = scale (code - zero), one scale and one zero for each row and each group of columns, becomes Q4_0 (of 2
  * to 4 bits, all zeros alike), Q4_1 (where they are not: w = d code + m, m = -scale zero as a half) or Q8_0; codes of 8 bits
@@ -17,14 +17,15 @@
  *         int-quantized      weight  i8 [rows, columns];  weight_zero_point  i8 [rows, groups]
  *         both               weight_scale  f32, f16 or bf16 [rows, groups], or one number;  weight_g_idx  i32 [columns]
  *
- * Where the columns of a group lie anywhere (desc_act, actorder), they are put side by side, and the target NAME.order says what
- * column of the file each is: the engine puts its activations into that order.
+ * Where the columns of a group do not lie side by side (desc_act, actorder), they are put so, and the target NAME.order says
+ * which column of the file each one is: the engine puts its activations into that order.
  *
  * bitsandbytes' NF4 and FP4: w[i] = absmax[i / blocksize] quant_map[code], i over the whole matrix, which is two codes a
  * byte, the first in the high half. It becomes those types, or F32 if its rows are no whole blocks of 64.
  *
  *     weight                 [rows columns / 2 bytes] of any type
- *     weight.absmax          f32 [blocks], or u8: nested_quant_map[code] nested_absmax[block / nested_blocksize] + nested_offset
+ *     weight.absmax          f32 [blocks], or u8, which stands for
+ *                            nested_quant_map[code] nested_absmax[block / nested_blocksize] + nested_offset
  *     weight.quant_map       f32 [16];  weight.nested_quant_map  f32 [256]
  *     weight.quant_state.bitsandbytes__nf4 (or __fp4)   JSON: shape, blocksize, nested_blocksize, nested_offset
  *

@@ -1,6 +1,6 @@
-/* The files' bytes in, the GGUF's out. First every file's header (of documents: all of it) is gathered in a growing
- * buffer; then everything is planned (plan.h), and the GGUF's header can be given; then the weights come, file by file.
- * What the GGUF has as the file has it is handed out where it lies in the staging buffer. */
+/* Takes the files' bytes and gives the GGUF's. First each file's header is gathered in a growing buffer (a document as a
+ * whole). Then everything is planned (plan.h), and the GGUF's header can be given. Then the weights come, file by file.
+ * Weights that stay what they are are handed out where they lie in the staging buffer. */
 #include "../nibble_convert.h"
 
 #include "../base/memory.h"
@@ -9,8 +9,7 @@
 #include "../types/finite.h"
 #include "../types/traits.h"
 #include "arrangement.h"
-#include "huggingface.h"
-#include "sentencepiece.h"
+#include "documents.h"
 #include "safetensors.h"
 
 enum {
@@ -18,20 +17,6 @@ enum {
     OUTPUT = 1 << 20, /* bytes that are made at once, or a row */
     MOST_DOCUMENT = 1 << 28, MOST_PARTS = 10000
 };
-
-/* Files that are taken whole. Those of MODULES are FOLDER/config.json, of any folder. */
-enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_MAP, ADDED_TOKENS, MODULE_LIST, SENTENCE, TRANSFORMER,
-       QUANTIZE_CONFIG, QUANT_CONFIG, CHAT_TEMPLATE, TOKENIZER_MODEL, MODULES, DOCUMENTS = MODULES + NB_MODULES };
-static const char *const document_names[MODULES] = {
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json",
-    "quantize_config.json", "quant_config.json", "chat_template.jinja", "tokenizer.model"};
-
-typedef struct document {
-    uint8_t *bytes; /* owned; NULL: not given */
-    size_t size;
-    char folder[64]; /* of a module */
-} document;
 
 typedef struct room { /* memory that is used again and again */
     void *bytes; /* owned */
@@ -48,12 +33,12 @@ struct nb_converter {
 
     char name[128];           /* of the file at hand */
     double told;              /* its size; 0: not known */
-    int32_t kind;             /* a document, or DOCUMENTS: weights */
+    int32_t kind;             /* a document, or NB_DOCUMENTS: weights */
     enum { UNKNOWN, GGUF, SAFETENSORS } format; /* of the weights */
     uint32_t parts;           /* files of weights so far */
     nb_gguf gguf;
     nb_checkpoint part;       /* of a GGUF whose header is being read */
-    document documents[DOCUMENTS];
+    nb_documents documents;
 
     uint8_t *buffer;          /* HEADER: the file so far; WEIGHTS: what has not been used */
     size_t capacity, filled, used;
@@ -66,8 +51,8 @@ struct nb_converter {
     bool header_given;
     uint64_t target, row;     /* the tensor of the GGUF that is being written, and how many rows of it have been */
     uint64_t written;         /* bytes behind the header */
-    room output;              /* what is made of several sources, or otherwise */
-    room weights;             /* floats, of a row */
+    room output;              /* rows that were made, and not only passed on */
+    room weights;             /* floats of a row */
 };
 
 nb_converter *nb_converter_new(uint32_t flags, nb_error *err) {
@@ -83,8 +68,7 @@ void nb_converter_free(nb_converter *x) {
         return;
     nb_plan_free(&x->plan);
     nb_checkpoint_free(&x->part);
-    for (int i = 0; i < DOCUMENTS; i++)
-        nb_free(x->documents[i].bytes);
+    nb_documents_free(&x->documents);
     nb_free(x->buffer);
     nb_free(x->header);
     nb_free(x->output.bytes);
@@ -122,7 +106,7 @@ static int32_t grow_buffer(nb_converter *x, uint64_t capacity, nb_error *err) {
     return NB_OK;
 }
 
-/* A GGUF's header goes behind those of the parts before it, and its tensors too; its values say nothing new. */
+/* Appends a part's header and tensors to those of the parts before it. Its values are left: they say nothing new. */
 static int32_t add_part(nb_converter *x, nb_error *err) {
     nb_checkpoint *c = &x->plan.in, *part = &x->part;
     if (nb_checkpoint_number(part, "split.no", 0) != (double)x->parts)
@@ -171,14 +155,6 @@ static int32_t gather_gguf(nb_converter *x, nb_error *err) {
     return add_part(x, err);
 }
 
-/* "2_Dense/" of "2_Dense/model.safetensors": what its tensors' names begin with. */
-static nb_text folder_of(const char *name) {
-    size_t n = 0;
-    for (size_t i = 0; name[i]; i++)
-        n = name[i] == '/' ? i + 1 : n;
-    return (nb_text){name, n};
-}
-
 static int32_t gather_safetensors(nb_converter *x, nb_error *err) {
     uint64_t bytes, end;
     NB_TRY(nb_safetensors_begin(x->buffer, (uint64_t)x->told, &bytes, err));
@@ -186,15 +162,15 @@ static int32_t gather_safetensors(nb_converter *x, nb_error *err) {
         return x->capacity < bytes ? grow_buffer(x, bytes, err) : NB_OK;
     x->plan.sources.c = &x->plan.in;
     x->plan.sources.err = err;
-    NB_TRY(nb_safetensors_parse(&x->plan.sources, x->parts, folder_of(x->name), x->buffer, (size_t)bytes,
+    NB_TRY(nb_safetensors_parse(&x->plan.sources, x->parts, nb_folder_of(nb_text_of(x->name)), x->buffer, (size_t)bytes,
                                 x->flags & NB_CONVERT_HEADER ? 0 : (uint64_t)x->told, &end, err));
     x->stage = BETWEEN;
     return NB_OK;
 }
 
-/* A piece of a file. */
+/* Takes a piece of a file's header. */
 static int32_t gather(nb_converter *x, nb_error *err) {
-    if (x->kind < DOCUMENTS) {
+    if (x->kind < NB_DOCUMENTS) {
         if (x->filled < x->capacity)
             return NB_OK;
         if (x->capacity >= MOST_DOCUMENT)
@@ -212,26 +188,12 @@ static int32_t gather(nb_converter *x, nb_error *err) {
     return gguf ? gather_gguf(x, err) : gather_safetensors(x, err);
 }
 
-/* Whose fault it was, in front of the message. */
+/* Puts the file's name in front of the message. */
 static int32_t with_name(const nb_converter *x, int32_t code, nb_error *err) {
     if (code >= 0 || !err)
         return code;
     nb_error plain = *err;
     return NB_FAIL(err, code, "%s: %s", x->name, plain.message);
-}
-
-/* Which document the file at hand is, or DOCUMENTS; the last one if it is one too many. */
-static int32_t kind_of(const nb_converter *x) {
-    nb_text name = nb_text_of(x->name), folder = folder_of(x->name);
-    int32_t kind = 0;
-    while (kind < MODULES && !nb_text_is(name, document_names[kind]))
-        kind++;
-    bool module = folder.size && nb_text_is((nb_text){name.data + folder.size, name.size - folder.size}, "config.json");
-    if (kind < MODULES || !module || folder.size > sizeof x->documents->folder)
-        return kind < MODULES ? kind : DOCUMENTS;
-    while (kind < DOCUMENTS - 1 && x->documents[kind].bytes && !nb_text_equal(nb_text_of(x->documents[kind].folder), (nb_text){folder.data, folder.size - 1}))
-        kind++;
-    return kind;
 }
 
 int32_t nb_converter_begin(nb_converter *x, const char *name, size_t name_bytes, double total_bytes, nb_error *err) {
@@ -250,19 +212,16 @@ int32_t nb_converter_begin(nb_converter *x, const char *name, size_t name_bytes,
     x->told = total_bytes;
     x->gguf = (nb_gguf){.file_bytes = x->flags & NB_CONVERT_HEADER ? 0 : (uint64_t)total_bytes};
     x->stage = HEADER;
-    x->kind = kind_of(x);
-    if (x->kind < DOCUMENTS && x->documents[x->kind].bytes)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "%s is there twice, or there are more than %u such files", x->name, (uint32_t)NB_MODULES);
+    x->kind = nb_documents_kind(&x->documents, nb_text_of(x->name));
+    if (x->kind < NB_DOCUMENTS && x->documents.items[x->kind].bytes)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%s is there twice, or there are more than %u such files", x->name,
+                       (uint32_t)NB_MODULES);
     return NB_OK;
 }
 
 static int32_t end_file(nb_converter *x, nb_error *err) {
-    if (x->kind < DOCUMENTS) {
-        document *d = &x->documents[x->kind];
-        *d = (document){.bytes = x->buffer, .size = x->filled};
-        nb_text folder = folder_of(x->name);
-        if (folder.size)
-            memcpy(d->folder, folder.data, folder.size - 1);
+    if (x->kind < NB_DOCUMENTS) {
+        nb_documents_keep(&x->documents, x->kind, nb_text_of(x->name), x->buffer, x->filled);
         x->buffer = NULL;
         x->capacity = 0;
         return NB_OK;
@@ -290,42 +249,6 @@ int32_t nb_converter_end(nb_converter *x, nb_error *err) {
 
 /* ---- the plan -------------------------------------------------------------------------------------------------- */
 
-/* A folder without tokenizer.json may have sentencepiece's tokenizer.model: it becomes one. */
-static int32_t read_sentencepiece(nb_converter *x, nb_node *nodes, nb_error *err) {
-    document *model = &x->documents[TOKENIZER_MODEL], *json = &x->documents[TOKENIZER];
-    if (!model->bytes || json->bytes)
-        return NB_OK;
-    NB_TRY(nb_sentencepiece_json(model->bytes, model->size, nodes[TOKENIZER_CONFIG], nodes[CONFIG], &json->bytes, &json->size,
-                                 err));
-    return nb_json_check(json->bytes, json->size, "tokenizer.model", &nodes[TOKENIZER], err);
-}
-
-static int32_t plan_folder(nb_converter *x, nb_error *err) {
-    nb_node nodes[DOCUMENTS] = {0};
-    for (int i = 0; i < DOCUMENTS; i++)
-        if (x->documents[i].bytes && i != CHAT_TEMPLATE && i != TOKENIZER_MODEL)
-            NB_TRY(nb_json_check(x->documents[i].bytes, x->documents[i].size,
-                                 i < MODULES ? document_names[i] : x->documents[i].folder, &nodes[i], err));
-    bool has_json = x->documents[TOKENIZER].bytes != NULL;
-    NB_TRY(read_sentencepiece(x, nodes, err));
-    const document *template = &x->documents[CHAT_TEMPLATE];
-    nb_folder folder = {.config = nodes[CONFIG],
-                        .generation = nodes[GENERATION],
-                        .tokenizer = nodes[TOKENIZER],
-                        .tokenizer_config = nodes[TOKENIZER_CONFIG],
-                        .quantize_config = nodes[QUANTIZE_CONFIG],
-                        .quant_config = nodes[QUANT_CONFIG],
-                        .special_map = nodes[SPECIAL_MAP],
-                        .added = has_json ? (nb_node){0} : nodes[ADDED_TOKENS],
-                        .module_list = nodes[MODULE_LIST],
-                        .sentence = nodes[SENTENCE],
-                        .transformer = nodes[TRANSFORMER],
-                        .chat_template = {(char *)template->bytes, template->size}};
-    for (int i = MODULES; i < DOCUMENTS && nodes[i].at; i++)
-        folder.modules[folder.n_modules++] = (nb_module){nb_text_of(x->documents[i].folder), nodes[i]};
-    return nb_huggingface_plan(&x->plan, &folder, err);
-}
-
 /* All headers are there. */
 static int32_t plan(nb_converter *x, nb_error *err) {
     if (!x->parts)
@@ -336,14 +259,11 @@ static int32_t plan(nb_converter *x, nb_error *err) {
         return NB_FAIL(err, NB_ERR_FORMAT, "the model is split into %g files, but %u were given: give all of them",
                        count, x->parts);
     NB_TRY(nb_plan_begin(&x->plan, err));
-    NB_TRY(x->format == GGUF ? nb_plan_gguf(&x->plan) : plan_folder(x, err));
+    NB_TRY(x->format == GGUF ? nb_plan_gguf(&x->plan) : nb_documents_plan(&x->documents, &x->plan, err));
     if (x->preset)
         nb_plan_quantize(&x->plan, x->preset);
     NB_TRY(nb_plan_settle(&x->plan, err));
-    for (int i = 0; i < DOCUMENTS; i++) { /* the weights' memory is needed more */
-        nb_free(x->documents[i].bytes);
-        x->documents[i].bytes = NULL;
-    }
+    nb_documents_free(&x->documents); /* the weights need the memory */
     x->planned = true;
     NB_TRY(nb_plan_header(&x->plan, &x->header, &x->header_size, err));
     x->filled = 0;
@@ -424,7 +344,7 @@ int32_t nb_converter_commit(nb_converter *x, size_t n, nb_error *err) {
     return code;
 }
 
-/* Room for so many bytes, whose old contents go; NULL: there is no memory, or nb_converter_take could not count them. */
+/* Room for so many bytes; what was there is lost. NULL: there is no memory, or nb_converter_take could not count the bytes. */
 static void *room_for(room *r, uint64_t bytes) {
     if (bytes > r->capacity) {
         nb_free(r->bytes);
@@ -464,12 +384,12 @@ static void advance(nb_converter *x, size_t n) {
     }
 }
 
-/* The target's scales are quantized, too: that takes all of them. */
+/* Whether the target's scales are quantized, too, which needs all of them at once. */
 static bool waits_for_scales(const nb_converter *x, const nb_tensor_info *to) {
     return x->doubly && (to->type == NB_TYPE_NF4 || to->type == NB_TYPE_FP4);
 }
 
-/* All of such a target is here. */
+/* For such a target, once all of it is here. */
 static void quantize_scales(const nb_tensor_info *to, uint8_t *blocks) {
     nb_quantize_scales((nb_block_nf4 *)blocks, NULL, (size_t)(to->bytes / sizeof(nb_block_nf4)));
 }
@@ -480,7 +400,7 @@ static uint64_t source_row_bytes(const nb_converter *x) {
     return x->plan.out.tensors[x->target].shape[0] / traits->block_weights * traits->block_bytes;
 }
 
-/* n rows of weights, as they came -> as the target has them. */
+/* n rows of weights as they came -> rows of the target. */
 static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t *out, nb_error *err) {
     const nb_tensor_info *to = &x->plan.out.tensors[x->target];
     const nb_target *target = &x->plan.targets[x->target];
@@ -512,7 +432,7 @@ static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t
     return NB_OK;
 }
 
-/* Rows of numbers that had to be put in place first (reshape.h), quantized. */
+/* Quantizes n rows of numbers, which are put in place first (reshape.h). */
 static int32_t quantize_reshaped(nb_converter *x, uint64_t n, uint8_t *out, nb_error *err) {
     uint64_t bytes;
     uint8_t *rows = nb_multiply(n, source_row_bytes(x), &bytes) ? allocate(bytes) : NULL;
@@ -526,7 +446,7 @@ static int32_t quantize_reshaped(nb_converter *x, uint64_t n, uint8_t *out, nb_e
     return code;
 }
 
-/* Some rows of a target whose sources are all here. */
+/* Makes some rows of a target whose sources are all here. */
 static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     const nb_tensor_info *to = &x->plan.out.tensors[x->target];
     bool quantizes = x->plan.targets[x->target].quantize, whole = quantizes && waits_for_scales(x, to);
@@ -548,10 +468,10 @@ static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err)
     return (int32_t)(n * row_bytes);
 }
 
-/* What has arrived of the target's only source, as its rows. 0: more is needed for more. */
+/* Makes rows of what has arrived of the target's only source. 0: there is less than a row. */
 static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[x->target];
-    size_t n = (size_t)NB_MIN(x->filled - x->used, from->bytes - x->arrived);
+    size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* the result counts them */
     const uint8_t *in = x->buffer + x->used;
     if (from->type == to->type && x->plan.targets[x->target].shift == 0) {
         *bytes = in;
@@ -584,7 +504,7 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
     return last ? (int32_t)to->bytes : 0;
 }
 
-/* What has arrived of a source that waits for others. */
+/* Keeps what has arrived of a source, until the other sources of its target are here. */
 static int32_t collect(nb_converter *x, nb_error *err) {
     const nb_tensor_info *from = source_of(x);
     nb_origin *origin = &x->plan.origins[x->source];

@@ -73,11 +73,11 @@ static const struct part { nb_library library; const char *leaf; nb_role role; n
     {NB_BY_COMPRESSED, "weight_g_idx", NB_ROLE_ORDER, NB_AS_BYTES},
 };
 
-/* Of compressed-tensors, beside a module: how activations and a cache are rounded. Here they are not. */
+/* What compressed-tensors has beside a module for rounding activations and a cache. nibble does neither by these. */
 static const char *const activation_parts[] = {
-    "input_scale", "input_zero_point", "input_global_scale", "input_g_idx", "output_scale", "output_zero_point", "output_global_scale",
-    "q_scale", "q_zero_point", "q_global_scale", "k_scale", "k_zero_point", "k_global_scale", "v_scale", "v_zero_point", "v_global_scale",
-    NULL};
+    "input_scale", "input_zero_point", "input_global_scale", "input_g_idx", "output_scale", "output_zero_point",
+    "output_global_scale", "q_scale", "q_zero_point", "q_global_scale", "k_scale", "k_zero_point", "k_global_scale", "v_scale",
+    "v_zero_point", "v_global_scale", NULL};
 
 static bool is_of_activations(const nb_hf_model *p, nb_text leaf) {
     const char *const *part = activation_parts;
@@ -86,7 +86,7 @@ static bool is_of_activations(const nb_hf_model *p, nb_text leaf) {
     return *part && p->plan->quantization.library == NB_BY_COMPRESSED;
 }
 
-/* Where a tensor's name stops to be its module's: before ".weight." or the last dot. */
+/* Where the module's name ends within a tensor's: before ".weight." or the last dot. */
 static size_t module_end(nb_text name) {
     size_t last = 0;
     for (size_t i = 0; i < name.size; i++) {
@@ -102,8 +102,8 @@ static size_t module_end(nb_text name) {
 typedef struct tensor_name {
     char text[256];  /* of the module in GGUF, "blk.7.attn_q" */
     nb_text module, leaf;
-    bool known;
-    uint32_t row;    /* of what is stacked; NB_NONE: it is not */
+    bool known;      /* by the tables */
+    uint32_t row;    /* where many tensors become one: its row; else NB_NONE */
 } tensor_name;
 
 /* "model.layers.7.self_attn.q_proj.weight" -> "blk.7.attn_q" and "weight" */
@@ -163,7 +163,7 @@ static double columns_of(const nb_hf_model *p, nb_text name) {
 static void arrange(const nb_hf_model *p, const tensor_name *name, nb_target *to, nb_tensor_info *info) {
     bool qkv = nb_text_ends(name->module, "attn_qkv"), matrix = info->n_dimensions == 2;
     double heads = nb_hf_told(p, "attention.head_count", 1), kv_heads = nb_hf_told(p, "attention.head_count_kv", heads);
-    bool plain = to->arrangement == NB_AS_ROWS; /* quantized ones are as the others are */
+    bool plain = to->arrangement == NB_AS_ROWS; /* not quantized */
     if (name->row != NB_NONE && plain)
         to->arrangement = NB_AS_STACKED;
     if (nb_hf_has(p, NB_HF_CONV1D) && matrix && plain &&
@@ -189,8 +189,8 @@ static void arrange(const nb_hf_model *p, const tensor_name *name, nb_target *to
     }
 }
 
-/* Gives a tensor of the files to a tensor of the GGUF; one whose name is not known keeps it, and the engine refuses it by
- * that. */
+/* Gives a tensor of the files to a tensor of the GGUF. A tensor that no table knows keeps its name: the engine refuses it by
+ * that name. */
 static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
     const nb_tensor_info *t = &p->plan->in.tensors[source];
     tensor_name name;
@@ -236,7 +236,8 @@ static const struct { const char *key, *names[4]; } biases[] = {
 
 enum { BIASES = sizeof biases / sizeof *biases };
 
-/* A bit for each line of the table that is ignored. In quantized folders none is: quantizers give modules biases of their own. */
+/* A bit for each line of the table that is ignored. In quantized folders none is: quantizers give modules biases of their
+ * own. */
 static uint32_t find_ignored_biases(const nb_hf_model *p) {
     uint32_t bits = 0;
     for (uint32_t i = 0; i < BIASES && p->plan->quantization.library == NB_BY_NOBODY; i++)
@@ -253,7 +254,7 @@ static bool is_ignored_bias(const nb_hf_model *p, nb_text name) {
     return ignored;
 }
 
-/* What files hold that the text model does not need. */
+/* Whether the text model does not need the tensor. */
 static bool is_needless(const nb_hf_model *p, nb_text name) {
     nb_text rest = name;
     take_start_of(&rest, nb_hf_prefixes);
@@ -283,7 +284,7 @@ static int32_t place_tensors(const nb_hf_model *p, const nb_sentence *sentence) 
         const nb_tensor_info *from = &plan->in.tensors[t->first];
         nb_text name = nb_checkpoint_tensor_name(&plan->in, from);
         if (t->missing > 1)
-            return NB_FAIL(p->err, NB_ERR_FORMAT, "tensor %t is there twice, under two names", name);
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "tensor %t is there twice, under two names; the files are damaged", name);
         if (!nb_traits_of(t->source_type))
             return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
                            "tensor %t has type %s, which is not supported here; F32, F16, BF16, F8_E4M3 and F8_E5M2 are",
@@ -308,7 +309,7 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "config.json is missing, or holds no JSON object: without it nobody knows what the tensors are; "
                        "get it from where the model came from");
-    if (nb_node_first(nb_node_find(p.config, "text_config")) == '{') /* of a model that sees, too */
+    if (nb_node_first(nb_node_find(p.config, "text_config")) == '{') /* of a model of texts and pictures */
         p.config = nb_node_find(p.config, "text_config");
     nb_text type = nb_node_raw(nb_node_find(p.config, "model_type"));
     if (!type.data)
@@ -320,7 +321,7 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
         return refuse_model_type(type, err);
     NB_TRY(nb_hf_take_quantization(plan, folder, err));
     p.tied = nb_hf_number(&p, "tie_word_embeddings", 0) != 0;
-    if (p.config.at != folder->config.at) /* the outer model's output */
+    if (p.config.at != folder->config.at) /* the output belongs to the outer model */
         p.tied = nb_node_number(nb_node_find(folder->config, "tie_word_embeddings"), p.tied) != 0;
     p.skipped_positions = nb_hf_skipped_positions(&p);
     p.embedding_columns = nb_hf_number(&p, "word_embed_proj_dim", 0);

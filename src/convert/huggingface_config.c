@@ -123,9 +123,8 @@ static bool is_number(nb_node n) {
 
 /* Whether a value counts as false: null, false, 0, and what holds nothing. */
 static bool is_nothing(nb_node n) {
-    nb_walk w = nb_walk_of(n);
     bool container = nb_node_first(n) == '{' || nb_node_first(n) == '[';
-    return is_null(n) || (container && !nb_walk_next(&w)) || (is_number(n) && nb_node_number(n, 1) == 0);
+    return is_null(n) || (container && nb_node_is_empty(n)) || (is_number(n) && nb_node_number(n, 1) == 0);
 }
 
 static bool is_same(nb_node is, nb_node wanted) {

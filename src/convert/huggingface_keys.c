@@ -2,8 +2,8 @@
 
 #include <stddef.h>
 
-/* One line a key. NUMBER(names, default, GGUF's key), USED(names, default) by huggingface_config.c, MUST(names, default,
- * values that it may have). What is null or 0 is false, too. */
+/* One line for each key: NUMBER(names, default, GGUF's key); USED(names, default): huggingface_config.c asks for it;
+ * MUST(names, default, values that it may have). A value of null or 0 counts as false. */
 #define NUMBER(names, otherwise, ours) {names, #otherwise, ours, NULL}
 #define USED(names, otherwise) {names, #otherwise, "", NULL}
 #define MUST(names, otherwise, ...) MUST_BE(names, #otherwise, __VA_ARGS__)
@@ -195,10 +195,11 @@ const nb_hf_key nb_hf_opt_keys[] = {
     MUST("_remove_final_layer_norm", false, false), {0}};
 
 /* position_embedding_type: versions before 5 read it, and a file of another type was trained with it. */
-#define BERT(padding)                                                                                              \
-    LAYERS(768, 12, 12, 3072, 512), LAYER_NORM("layer_norm_eps", 1e-12), MUST("hidden_act", "gelu", EXACT_GELU),                      \
-    USED("type_vocab_size", 2), USED("pad_token_id", padding), MUST("is_decoder", false, false),                   \
-    MUST("add_cross_attention", false, false), MUST("is_causal", null, false),                                     \
+#define BERT(padding)                                                              \
+    LAYERS(768, 12, 12, 3072, 512), LAYER_NORM("layer_norm_eps", 1e-12),           \
+    MUST("hidden_act", "gelu", EXACT_GELU),                                        \
+    USED("type_vocab_size", 2), USED("pad_token_id", padding), MUST("is_decoder", false, false), \
+    MUST("add_cross_attention", false, false), MUST("is_causal", null, false),     \
     MUST("position_embedding_type", "absolute", "absolute")
 const nb_hf_key nb_hf_bert_keys[] = {BERT(0), {0}};
 const nb_hf_key nb_hf_roberta_keys[] = {BERT(1), {0}};
@@ -257,8 +258,8 @@ const nb_hf_idle nb_hf_idle_keys[] = {
      "initializer_range init_std gradient_checkpointing attention_dropout hidden_dropout dropout resid_pdrop embd_pdrop "
      "attn_pdrop attention_probs_dropout_prob hidden_dropout_prob layerdrop router_aux_loss_coef router_jitter_noise"},
     {"heads that classify, summarize and guess words, where a model has embeddings alone",
-     "tie_word_embeddings id2label label2id num_labels problem_type classifier_dropout summary_type summary_use_proj summary_activation "
-     "summary_proj_to_labels summary_first_dropout"},
+     "tie_word_embeddings id2label label2id num_labels problem_type classifier_dropout summary_type summary_use_proj "
+     "summary_activation summary_proj_to_labels summary_first_dropout"},
     {"how the next token is chosen from the logits: generate() asks for it, and nibble's callers say it themselves",
      "max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p "
      "typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size encoder_repetition_penalty "
@@ -268,8 +269,8 @@ const nb_hf_idle nb_hf_idle_keys[] = {
     {"which layers have experts: the tensors say it", "decoder_sparse_step mlp_only_layers"},
     {"asked for by code that all families share, for the sake of others: caches, checks, pictures",
      "layer_types mlp_layer_types mtp_layer_types kv_sharing_modes attention_chunk_size sliding_window use_sliding_window "
-     "num_heads sparse_step attn_logit_softcapping num_key_value_heads intermediate_size head_dim use_bidirectional_attention vision_aspect_ratio "
-     "vision_feature_layer vision_feature_select_strategy"},
+     "num_heads sparse_step attn_logit_softcapping num_key_value_heads intermediate_size head_dim use_bidirectional_attention "
+     "vision_aspect_ratio vision_feature_layer vision_feature_select_strategy"},
     {"of rotations, in families that rotate nothing",
      "rope_parameters rope_scaling rope_theta partial_rotary_factor original_max_position_embeddings"},
     {0}};

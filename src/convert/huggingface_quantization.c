@@ -2,8 +2,8 @@
 
 #include "known_keys.h"
 
-/* The keys of the libraries' own classes: tests/oracles/quantization_keys.py lists them, and no one may be missing here. "The
- * tensors say so": which modules are quantized, and of what shape their parts are. */
+/* The keys of the libraries' own classes. tests/oracles/quantization_keys.py lists them, and none may be missing here. "The
+ * tensors say so" means: which modules are quantized, and which shapes their parts have, is read from the tensors. */
 
 /* GPTQModel's QuantizeConfig, AutoGPTQ's and transformers' GPTQConfig. */
 static const nb_known_key gptq_keys[] = {
@@ -18,19 +18,22 @@ static const nb_known_key gptq_keys[] = {
     {"lm_head", NULL}, /* the tensors say so */
     {"modules_in_block_to_quantize", NULL}, {"block_name_to_quantize", NULL}, {"module_name_preceding_first_block", NULL},
     {"modules_to_not_convert", NULL},
-    {"act_group_aware", NULL}, {"static_groups", NULL}, {"true_sequential", NULL}, {"damp_percent", NULL}, /* of quantizing */
+    /* how the weights were quantized */
+    {"act_group_aware", NULL}, {"static_groups", NULL}, {"true_sequential", NULL}, {"damp_percent", NULL},
     {"damp_auto_increment", NULL}, {"mse", NULL}, {"gptaq", NULL}, {"foem", NULL}, {"hessian", NULL}, {"fallback", NULL},
-    {"preprocessors", NULL}, {"smoother", NULL}, {"smooth", NULL}, {"moe", NULL}, {"meta", NULL}, {"dataset", NULL}, {"tokenizer", NULL},
-    {"batch_size", NULL}, {"pad_token_id", NULL}, {"model_seqlen", NULL}, {"cache_block_outputs", NULL}, {"weight_only", NULL},
-    {"device", NULL}, {"telemetry", NULL}, {"pack_impl", NULL}, {"offload_to_disk", NULL}, {"offload_to_disk_path", NULL}, /* of a */
-    {"_offload_temp_dir", NULL}, {"compute_device_filter", NULL}, {"calibration_data_device", NULL}, {"gc_mode", NULL}, /* machine */
+    {"preprocessors", NULL}, {"smoother", NULL}, {"smooth", NULL}, {"moe", NULL}, {"meta", NULL}, {"dataset", NULL},
+    {"tokenizer", NULL}, {"batch_size", NULL}, {"pad_token_id", NULL}, {"model_seqlen", NULL}, {"cache_block_outputs", NULL},
+    {"weight_only", NULL},
+    /* on which machine, and by which kernels a product is computed */
+    {"device", NULL}, {"telemetry", NULL}, {"pack_impl", NULL}, {"offload_to_disk", NULL}, {"offload_to_disk_path", NULL},
+    {"_offload_temp_dir", NULL}, {"compute_device_filter", NULL}, {"calibration_data_device", NULL}, {"gc_mode", NULL},
     {"auto_forward_data_parallel", NULL}, {"dense_vram_strategy", NULL}, {"dense_vram_strategy_devices", NULL},
     {"moe_vram_strategy", NULL}, {"moe_vram_strategy_devices", NULL}, {"wait_for_submodule_finalizers", NULL},
     {"backend", NULL}, {"max_input_length", NULL}, {"use_exllama", NULL}, {"disable_exllama", NULL}, {"exllama_config", NULL},
     {"use_cuda_fp16", NULL},
     {"model_name_or_path", NULL}, {"model_file_base_name", NULL}, /* names */
     {0}};
-/* What a rule of "dynamic" may change for the modules that it fits. */
+/* What a rule of "dynamic" may change for the modules that it names. */
 static const nb_known_key rule_keys[] = {
     {"bits", NULL}, {"group_size", NULL}, /* the tensors say so */
     {"sym", NULL}, {"desc_act", NULL},    /* heeded */
@@ -51,43 +54,41 @@ static const nb_known_key awq_keys[] = {
 static const nb_known_key bitsandbytes_keys[] = {
     {"quant_method", NULL}, {"load_in_8bit", NULL}, {"load_in_4bit", NULL}, /* heeded */
     {"_load_in_8bit", NULL}, {"_load_in_4bit", NULL},
-    {"llm_int8_skip_modules", NULL}, {"bnb_4bit_quant_type", NULL}, {"bnb_4bit_use_double_quant", NULL}, /* the tensors say so */
+    /* the tensors say so */
+    {"llm_int8_skip_modules", NULL}, {"bnb_4bit_quant_type", NULL}, {"bnb_4bit_use_double_quant", NULL},
     {"bnb_4bit_quant_storage", NULL}, {"llm_int8_has_fp16_weight", NULL},
-    {"llm_int8_threshold", NULL}, {"bnb_4bit_compute_dtype", NULL}, /* of how activations are rounded, which are not here */
+    {"llm_int8_threshold", NULL}, {"bnb_4bit_compute_dtype", NULL}, /* how activations are rounded: nibble does not */
     {"llm_int8_enable_fp32_cpu_offload", NULL},
     {0}};
 /* compressed-tensors' QuantizationConfig, and what transformers has besides. */
 static const nb_known_key compressed_keys[] = {
-    {"quant_method", NULL}, {"config_groups", NULL}, {"format", NULL}, {"sparsity_config", NULL}, {"transform_config", NULL}, /* heeded */
+    /* all of these are heeded */
+    {"quant_method", NULL}, {"config_groups", NULL}, {"format", NULL}, {"sparsity_config", NULL}, {"transform_config", NULL},
     {"quantization_config", NULL},
     {"moe_sparsity_config", "null|{}"},
     {"ignore", NULL}, /* the tensors say so */
-    {"kv_cache_scheme", NULL}, /* of how a cache is rounded, which is not here */
-    {"quantization_status", NULL}, {"global_compression_ratio", NULL}, {"version", NULL}, {"run_compressed", NULL}, {"dequantize", NULL},
-    {"use_optimized_inference", NULL},
+    {"kv_cache_scheme", NULL}, /* how a cache is rounded: nibble has its own */
+    {"quantization_status", NULL}, {"global_compression_ratio", NULL}, {"version", NULL}, {"run_compressed", NULL},
+    {"dequantize", NULL}, {"use_optimized_inference", NULL},
     {0}};
 /* QuantizationScheme, of a group of modules. */
 static const nb_known_key scheme_keys[] = {
     {"weights", NULL}, {"format", NULL}, /* heeded */
     {"targets", NULL},                   /* the tensors say so */
-    {"input_activations", NULL}, {"output_activations", NULL}, /* of how activations are rounded, which are not here */
+    {"input_activations", NULL}, {"output_activations", NULL}, /* how activations are rounded: nibble does not */
     {0}};
 /* QuantizationArgs, of a group's weights. */
 static const nb_known_key weights_keys[] = {
     {"type", "\"int\""},
     {"dynamic", "false"},
     {"block_structure", "null"},
-    {"num_bits", NULL}, {"symmetric", NULL}, {"group_size", NULL}, {"strategy", NULL}, {"actorder", NULL}, /* the tensors say so */
+    /* the tensors say so */
+    {"num_bits", NULL}, {"symmetric", NULL}, {"group_size", NULL}, {"strategy", NULL}, {"actorder", NULL},
     {"scale_dtype", NULL}, {"zp_dtype", NULL},
     {"observer", NULL}, {"observer_kwargs", NULL}, /* of quantizing */
     {0}};
 
-static bool is_empty(nb_node container) {
-    nb_walk w = nb_walk_of(container);
-    return !nb_walk_next(&w);
-}
-
-/* The first of two names that says something. */
+/* The member `first`; `second` where that is null or absent. */
 static nb_node either(nb_node config, const char *first, const char *second) {
     nb_node n = nb_node_find(config, first);
     return nb_node_is_null(n) ? nb_node_find(config, second) : n;
@@ -102,10 +103,11 @@ static nb_text lower(nb_node string, char *out, size_t capacity) {
     return (nb_text){raw.data ? out : NULL, n};
 }
 
-/* Rules "+:PATTERN" and "PATTERN" change what holds for some modules, "-:PATTERN" leaves some as they are: a module's own tensors
- * say what it has become, but not whether its zeros differ, nor whether its columns have an order. */
+/* The rules "+:PATTERN" and "PATTERN" change what holds for some modules; "-:PATTERN" leaves some as they are. A module's
+ * tensors say what became of it, but not whether its zeros differ or its columns have an order: if a rule says so, all
+ * modules may. */
 static int32_t take_rules(nb_quantization *q, nb_node rules, nb_text file, nb_error *err) {
-    q->by_tensors = !is_empty(rules);
+    q->by_tensors = !nb_node_is_empty(rules);
     for (nb_walk w = nb_walk_of(rules); nb_walk_next(&w);) {
         NB_TRY(nb_keys_check(rule_keys, w.value, file, false, err));
         q->symmetric &= !nb_node_find(w.value, "sym").at;
@@ -123,14 +125,14 @@ static int32_t take_columns(nb_plan *plan, nb_node config, nb_text file, bool aw
     bool known = bits == 4 || (!awq && (bits == 2 || bits == 3 || bits == 8));
     if (!known || !(group == -1 || (group >= 32 && group <= 1 << 20 && (uint32_t)group % 32 == 0)))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "%t: %s of %g bits in groups of %g is not supported; awq of 4 bits is, and gptq of 2, 3, 4 and 8, in groups "
-                       "of a multiple of 32",
+                       "%t: %s of %g bits in groups of %g is not supported; awq of 4 bits is, and gptq of 2, 3, 4 and 8, in "
+                       "groups of a multiple of 32",
                        file, awq ? "awq" : "gptq", bits, group);
     char text[32];
     nb_text format = lower(either(config, "checkpoint_format", "format"), text, sizeof text);
     bool other = awq && nb_node_is(nb_node_find(config, "backend"), "llm-awq"); /* packs as no other does */
-    bool layout = !other && (!format.data || nb_text_is(format, awq ? "gemm" : "gptq") || (!awq && nb_text_is(format, "gptq_v2")));
-    if (!layout)
+    bool usual = !format.data || nb_text_is(format, awq ? "gemm" : "gptq") || (!awq && nb_text_is(format, "gptq_v2"));
+    if (other || !usual)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: %s in the format %t is not supported; %s", file, awq ? "awq" : "gptq",
                        other ? nb_text_of("llm-awq") : format,
                        awq ? "gemm is" : "gptq and gptq_v2 are");
@@ -150,7 +152,8 @@ static int32_t take_compressed(nb_plan *plan, nb_node config, nb_text file, nb_e
         nb_node format = nb_node_find(w.value, "format"), weights = nb_node_find(w.value, "weights");
         nb_text name = nb_node_raw(format.at && nb_node_first(format) == '"' ? format : general);
         nb_node type = nb_node_find(weights, "type");
-        if ((!nb_text_is(name, "pack-quantized") && !nb_text_is(name, "int-quantized")) || (type.at && !nb_node_is(type, "int")))
+        bool known = nb_text_is(name, "pack-quantized") || nb_text_is(name, "int-quantized");
+        if (!known || (type.at && !nb_node_is(type, "int")))
             return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                            "%t: compressed-tensors of the format \"%t\" and the type \"%t\" is not supported; "
                            "pack-quantized and int-quantized are, of int",
@@ -159,27 +162,25 @@ static int32_t take_compressed(nb_plan *plan, nb_node config, nb_text file, nb_e
         NB_TRY(nb_keys_check(weights_keys, weights, file, false, err));
     }
     bool sparse = nb_node_find(sparsity, "format").at && !nb_node_is(nb_node_find(sparsity, "format"), "dense");
-    if (sparse || !is_empty(nb_node_find(nb_node_find(config, "transform_config"), "config_groups")))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: compressed-tensors with %s is not supported; take a version of the model without",
-                       file, sparse ? "sparsity_config" : "transform_config");
+    if (sparse || !nb_node_is_empty(nb_node_find(nb_node_find(config, "transform_config"), "config_groups")))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: compressed-tensors with %s is not supported; take a version of the model "
+                       "without it", file, sparse ? "sparsity_config" : "transform_config");
     plan->quantization = (nb_quantization){.library = NB_BY_COMPRESSED};
     return NB_OK;
-}
-
-static bool is_set(nb_node config, const char *key) {
-    return nb_node_number(nb_node_find(config, key), 0) != 0;
 }
 
 /* fallback: the method where none is named. */
 static int32_t take(nb_plan *plan, nb_node config, nb_text file, const char *fallback, nb_error *err) {
     char text[32];
     nb_text method = lower(either(config, "quant_method", "method"), text, sizeof text);
-    if (is_set(config, "load_in_4bit") || is_set(config, "load_in_8bit")) /* what transformers looks at first */
+    /* transformers looks at these two first */
+    if (nb_node_is_set(config, "load_in_4bit", false) || nb_node_is_set(config, "load_in_8bit", false))
         method = nb_text_of("bitsandbytes");
     if (!method.data && fallback)
         method = nb_text_of(fallback);
     if (!method.data)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: there is a quantization, but no quant_method that names it; that is not supported", file);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: the weights are quantized, but no quant_method says how; that is not "
+                       "supported", file);
     if (nb_text_is(method, "bitsandbytes")) {
         NB_TRY(nb_keys_check(bitsandbytes_keys, config, file, false, err));
         plan->quantization = (nb_quantization){.library = NB_BY_BITSANDBYTES, .symmetric = true};
@@ -192,12 +193,12 @@ static int32_t take(nb_plan *plan, nb_node config, nb_text file, const char *fal
     if (nb_text_is(method, "awq") || nb_text_is(method, "gptq"))
         return take_columns(plan, config, file, nb_text_is(method, "awq"), err);
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                   "%t: the quantization \"%t\" %t is not supported; gptq, awq (gemm), bitsandbytes and compressed-tensors are. Take the "
-                   "model's floating-point version, or a GGUF file of it",
+                   "%t: the quantization \"%t\" %t is not supported; gptq, awq (gemm), bitsandbytes and compressed-tensors "
+                   "are. Take the model's floating-point version, or a GGUF file of it",
                    file, method, nb_node_raw(either(config, "checkpoint_format", "version")));
 }
 
-/* Whether there is a matrix as GPTQ and AWQ have it: their files are left beside models that are not quantized, too. */
+/* Whether a matrix is quantized as GPTQ and AWQ do it. Their files also lie beside models that are not quantized. */
 static bool has_columns(const nb_plan *plan) {
     for (uint64_t i = 0; i < plan->in.n_tensors; i++)
         if (nb_text_ends(nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[i]), ".qweight"))
@@ -207,10 +208,11 @@ static bool has_columns(const nb_plan *plan) {
 
 int32_t nb_hf_take_quantization(nb_plan *plan, const nb_folder *folder, nb_error *err) {
     nb_node inner = nb_node_find(folder->config, "text_config");
-    nb_node sections[] = {nb_node_find(folder->config, "quantization_config"), nb_node_find(folder->config, "compression_config"),
-                          nb_node_find(inner, "quantization_config"), nb_node_find(inner, "compression_config")};
+    nb_node sections[] = {
+        nb_node_find(folder->config, "quantization_config"), nb_node_find(folder->config, "compression_config"),
+        nb_node_find(inner, "quantization_config"), nb_node_find(inner, "compression_config")};
     for (int i = 0; i < 4; i++)
-        if (nb_node_first(sections[i]) == '{' && !is_empty(sections[i]))
+        if (nb_node_first(sections[i]) == '{' && !nb_node_is_empty(sections[i]))
             return take(plan, sections[i], nb_text_of("config.json"), i % 2 ? "compressed-tensors" : NULL, err);
     if (!has_columns(plan))
         return NB_OK;
@@ -219,6 +221,6 @@ int32_t nb_hf_take_quantization(nb_plan *plan, const nb_folder *folder, nb_error
     if (folder->quant_config.at)
         return take(plan, folder->quant_config, nb_text_of("quant_config.json"), "awq", err);
     return NB_FAIL(err, NB_ERR_FORMAT,
-                   "the weights are quantized, as GPTQ and AWQ do, but config.json has no quantization_config, and there is neither "
-                   "quantize_config.json nor quant_config.json; get these from where the model came from");
+                   "the weights are quantized, as GPTQ and AWQ do, but config.json has no quantization_config, and there is "
+                   "neither quantize_config.json nor quant_config.json; get these from where the model came from");
 }

@@ -11,12 +11,7 @@ static double number_in(nb_node object, const char *name, double fallback) {
     return nb_node_number(nb_node_find(object, name), fallback);
 }
 
-static bool is_empty(nb_node container) {
-    nb_walk w = nb_walk_of(container);
-    return !nb_walk_next(&w);
-}
-
-/* Of the context before it was extended. The configuration's own goes before that of the rotation. */
+/* The context length before it was extended. config.json's own key counts before that of the rotation's object. */
 static double original_context(const nb_hf_model *p, nb_node own) {
     double otherwise = number_in(own, "original_max_position_embeddings", nb_hf_number(p, "max_position_embeddings", 0));
     return nb_hf_number(p, "original_max_position_embeddings", otherwise);
@@ -28,7 +23,7 @@ static int32_t need(const nb_hf_model *p, nb_node own, const char *key, nb_text 
     return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: the RoPE of type %t has no %s", kind, key);
 }
 
-/* Phi 3's: two sets of factors, which are tensors in GGUF, and what cosines and sines are multiplied with. */
+/* Phi 3's LongRoPE: two lists of factors, which are tensors in GGUF, and the factor of cosines and sines. */
 static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
     static const nb_hf_pair factors[] = {{"long_factor", "rope_factors_long.weight"},
                                          {"short_factor", "rope_factors_short.weight"}};
@@ -55,7 +50,7 @@ static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
     return NB_OK;
 }
 
-/* What the paper multiplies with, of a factor and one of DeepSeek's mscales. */
+/* YaRN's factor of cosines and sines. mscale is 1 in the paper; DeepSeek's files have others. */
 static double magnitude_of(double factor, double mscale) {
     return factor > 1 ? 0.1 * mscale * log(factor) + 1 : 1;
 }
@@ -65,8 +60,9 @@ static double pair_turning(double pairs, double turns, double base, double origi
     return pairs * log(original / (turns * 2 * 3.14159265358979323846)) / log(base);
 }
 
-/* YaRN (Peng et al. 2023). Between two pairs frequencies go from unchanged to divided; GGUF's keys say nothing of pairs that
- * are not whole, so these are written down in keys of nibble's own. GGUF's attn_factor multiplies the paper's. */
+/* YaRN (Peng et al. 2023). Between two pairs of a head the frequencies pass from unchanged to divided. The two need not be
+ * whole numbers, which no key of GGUF can say, so they are written under keys of nibble's own. GGUF's attn_factor is
+ * multiplied with the paper's factor. */
 static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, double rotated) {
     double original = original_context(p, own);
     double factor = number_in(own, "factor", nb_hf_number(p, "max_position_embeddings", 0) / original);
@@ -95,12 +91,12 @@ static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, doub
     return NB_OK;
 }
 
-/* The parameters of most layers, and of those with a window where these have their own; with its rope_theta a set is whole. */
+/* The RoPE parameters of most layers; *local: those of layers with a window, where these have their own. */
 static nb_node find_parameters(const nb_hf_model *p, nb_node *local) {
     nb_node scaling = nb_hf_value(p, "rope_scaling"), both = nb_hf_value(p, "rope_parameters");
     *local = (nb_node){0};
     if (!nb_hf_has(p, NB_HF_TWO_ROPES))
-        return is_empty(scaling) ? both : scaling;
+        return nb_node_is_empty(scaling) ? both : scaling;
     *local = nb_node_find(both, "sliding_attention");
     return scaling.at ? scaling : nb_node_find(both, "full_attention");
 }
@@ -119,8 +115,8 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
         base = number_in(set, "rope_theta", base);
         nb_hf_put(p, "rope.freq_base_swa", number_in(local, "rope_theta", nb_hf_number(p, "rope_local_base_freq", 10000)));
         if (!nb_text_is(type_of(local), "default"))
-            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: the RoPE of layers with a window is of type %t; of %s models "
-                           "only default is supported", type_of(local), p->family->model_type);
+            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: the RoPE of layers with a window is of type %t; of %s "
+                           "models only default is supported", type_of(local), p->family->model_type);
     }
     base = number_in(own, "rope_theta", base);
     nb_hf_put(p, "rope.freq_base", base);
@@ -129,8 +125,8 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
     double part = number_in(own, "partial_rotary_factor",
                             nb_hf_number(p, "partial_rotary_factor", nb_hf_number(p, "rotary_pct", 1)));
     if (part != 1 && !partly && !plain)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: partial_rotary_factor is %g with RoPE of type %t; of %s models "
-                       "only 1 is supported", part, name, p->family->model_type);
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: partial_rotary_factor is %g with RoPE of type %t; of %s "
+                       "models only 1 is supported", part, name, p->family->model_type);
     double rotated = floor(nb_hf_head_size(p) * (partly ? part : 1));
     if (part != 1 && partly)
         nb_hf_put(p, "rope.dimension_count", rotated);

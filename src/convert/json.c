@@ -228,6 +228,19 @@ bool nb_node_is(nb_node n, const char *text) {
     return raw.data && nb_text_is(raw, text);
 }
 
+bool nb_node_is_null(nb_node n) {
+    return !n.at || nb_node_first(n) == 'n';
+}
+
+bool nb_node_is_empty(nb_node n) {
+    nb_walk w = nb_walk_of(n);
+    return !nb_walk_next(&w);
+}
+
+bool nb_node_is_set(nb_node object, const char *key, bool fallback) {
+    return nb_node_number(nb_node_find(object, key), fallback) != 0;
+}
+
 /* Exact for what fits 53 bits and powers of ten to 22 (Clinger 1990), and within a few units of the last place beyond.
  */
 double nb_node_number(nb_node n, double fallback) {

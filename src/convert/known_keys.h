@@ -14,6 +14,4 @@ typedef struct nb_known_key {
  * file: for messages. */
 int32_t nb_keys_check(const nb_known_key *keys, nb_node object, nb_text file, bool strict, nb_error *err);
 
-bool nb_node_is_null(nb_node n); /* or absent */
-
 #endif

@@ -39,8 +39,8 @@ int32_t nb_plan_begin(nb_plan *plan, nb_error *err) {
     return NB_OK;
 }
 
-/* Names whose hashes collide are looked at one after the other. A file may be made of such names, so there is a bound: half of
- * the index is free, and honest names need two steps each. */
+/* The index is at least half free, so an honest name is found within two steps or so. A file may be made of names with equal
+ * hashes, each of which is compared with all others: hence a bound. */
 enum { MOST_STEPS = 64, STEPS_AT_LEAST = 4096 };
 
 /* Where the index has the target of this name, or would have it. */
@@ -85,12 +85,13 @@ uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
         return *place;
     if (plan->steps > MOST_STEPS * plan->looked_up + STEPS_AT_LEAST) {
         plan->composer.code = NB_FAIL(plan->composer.err, NB_ERR_FORMAT,
-                                      "the names of %l tensors collide, at last %t: the file was made to waste time",
-                                      c->n_tensors, name);
+                                      "too many of %l tensors' names have equal hashes, so that converting would take "
+                                      "very long; the files are broken", c->n_tensors);
         return NB_NONE;
     }
     void *targets = plan->targets; /* grow first: what frees them goes by the number of tensors */
-    plan->composer.code = nb_grow(&targets, &plan->targets_capacity, c->n_tensors, sizeof *plan->targets, "tensors", plan->composer.err);
+    plan->composer.code = nb_grow(&targets, &plan->targets_capacity, c->n_tensors, sizeof *plan->targets, "tensors",
+                                  plan->composer.err);
     plan->targets = targets;
     nb_compose_named_tensor(&plan->composer, name, (nb_tensor_info){.shape = {1, 1, 1, 1}});
     if (plan->composer.code < 0)
@@ -102,7 +103,7 @@ uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
 
 static int32_t refuse_generated(const nb_plan *plan, nb_text name) {
     return NB_FAIL(plan->composer.err, NB_ERR_FORMAT,
-                   "the files hold a tensor %t, but nibble makes the one of that name itself; the files are damaged", name);
+                   "the files hold a tensor %t, which nibble makes itself; the files are damaged", name);
 }
 
 static bool is_generated(const nb_target *t) {

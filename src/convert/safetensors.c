@@ -104,8 +104,8 @@ static int32_t parse_tensor(nb_composer *x, nb_text folder, nb_node key, nb_node
     return x->code;
 }
 
-int32_t nb_safetensors_parse(nb_composer *x, uint32_t file, nb_text folder, const uint8_t *header, size_t size, uint64_t file_bytes,
-                             uint64_t *end, nb_error *err) {
+int32_t nb_safetensors_parse(nb_composer *x, uint32_t file, nb_text folder, const uint8_t *header, size_t size,
+                             uint64_t file_bytes, uint64_t *end, nb_error *err) {
     nb_node root;
     NB_TRY(nb_json_check(header + NB_SAFETENSORS_LENGTH, size - NB_SAFETENSORS_LENGTH, "the header", &root, err));
     if (nb_node_first(root) != '{')

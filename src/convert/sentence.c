@@ -32,8 +32,8 @@ static const nb_known_key processor_keys[] = {
     {"truncation_side", NULL},  /* heeded */
     {"padding_side", NULL}, {"use_fast", NULL}, {"trust_remote_code", NULL}, {0}};
 static const nb_known_key model_keys[] = {
-    {"dtype", NULL}, {"torch_dtype", NULL}, {"attn_implementation", NULL}, {"trust_remote_code", NULL}, {"use_safetensors", NULL},
-    {"low_cpu_mem_usage", NULL}, {"device_map", NULL}, {"add_pooling_layer", NULL}, {0}};
+    {"dtype", NULL}, {"torch_dtype", NULL}, {"attn_implementation", NULL}, {"trust_remote_code", NULL},
+    {"use_safetensors", NULL}, {"low_cpu_mem_usage", NULL}, {"device_map", NULL}, {"add_pooling_layer", NULL}, {0}};
 static const nb_known_key pooling_keys[] = {
     {"pooling_mode", NULL}, /* heeded */
     {"pooling_mode_cls_token", NULL},
@@ -101,8 +101,8 @@ static int32_t add_mode(sentence *s, nb_node mode, nb_text file) {
             return NB_OK;
         }
     return NB_FAIL(s->p->err, NB_ERR_UNSUPPORTED,
-                   "%t: the pooling_mode %t is not supported; cls, max, mean, mean_sqrt_len_tokens, weightedmean and lasttoken are",
-                   file, nb_node_raw(mode));
+                   "%t: the pooling_mode %t is not supported; cls, max, mean, mean_sqrt_len_tokens, weightedmean and "
+                   "lasttoken are", file, nb_node_raw(mode));
 }
 
 static int32_t add_pooling(sentence *s, nb_node config, nb_text file) {
@@ -128,7 +128,7 @@ static int32_t add_pooling(sentence *s, nb_node config, nb_text file) {
     return NB_OK;
 }
 
-/* PyTorch's classes, of which nobody names parameters. None named: what the library takes then. */
+/* The activations are classes of PyTorch, with default parameters: files name no others. No name: the library takes Tanh. */
 static int32_t add_dense(sentence *s, nb_node config, nb_text file) {
     static const nb_hf_pair activations[] = {
         {"torch.nn.modules.linear.Identity", "dense/identity"},   {"torch.nn.modules.activation.Tanh", "dense/tanh"},
@@ -145,14 +145,13 @@ static int32_t add_dense(sentence *s, nb_node config, nb_text file) {
         word = nb_node_is(named, a->theirs) ? a->ours : NULL;
     if (!word)
         return NB_FAIL(s->p->err, NB_ERR_UNSUPPORTED,
-                       "%t: the activation_function %t is not supported; PyTorch's Identity, Tanh, ReLU, GELU, SiLU, Sigmoid, ELU, "
-                       "LeakyReLU, Softplus and Mish are",
-                       file, nb_node_raw(named));
+                       "%t: the activation_function %t is not supported; PyTorch's Identity, Tanh, ReLU, GELU, SiLU, Sigmoid, "
+                       "ELU, LeakyReLU, Softplus and Mish are", file, nb_node_raw(named));
     add_word(s, word);
     return NB_OK;
 }
 
-/* Only texts, of which only the last hidden states count. */
+/* Only texts are supported, and only their last hidden states. */
 static int32_t check_modality(nb_node modality, nb_text file, nb_error *err) {
     nb_node text = nb_node_find(modality, "text");
     if (!nb_node_find(modality, "message").at &&
@@ -160,9 +159,8 @@ static int32_t check_modality(nb_node modality, nb_text file, nb_error *err) {
                           nb_node_is(nb_node_find(text, "method_output_name"), "last_hidden_state"))))
         return NB_OK;
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                   "%t: modality_config must be of a text's last_hidden_state, without messages, here; other values of it are not "
-                   "supported",
-                   file);
+                   "%t: modality_config must be of a text's last_hidden_state, without messages, here; other values of it are "
+                   "not supported", file);
 }
 
 /* Whether texts are lower-cased before they are cut into words. */
@@ -171,14 +169,15 @@ static bool lowers(nb_node normalizer) {
         if (lowers(w.value))
             return true;
     return nb_node_is(nb_node_find(normalizer, "type"), "Lowercase") ||
-           (nb_node_is(nb_node_find(normalizer, "type"), "BertNormalizer") && nb_node_number(nb_node_find(normalizer, "lowercase"), 0) != 0);
+           (nb_node_is(nb_node_find(normalizer, "type"), "BertNormalizer") && nb_node_is_set(normalizer, "lowercase", false));
 }
 
-/* Lower-casing twice is lower-casing. */
+/* The library lower-cases texts before the tokenizer. That changes nothing where the tokenizer does it anyway. */
 static int32_t check_lower_case(const sentence *s, nb_node asked, nb_text file) {
     if (nb_node_number(asked, 0) != 0 && !lowers(nb_node_find(s->folder->tokenizer, "normalizer")))
         return NB_FAIL(s->p->err, NB_ERR_UNSUPPORTED,
-                       "%t: do_lower_case is true, but the normalizer of tokenizer.json does not lower-case; that is not supported", file);
+                       "%t: do_lower_case is true, but the normalizer of tokenizer.json does not lower-case; that is not "
+                       "supported", file);
     return NB_OK;
 }
 
@@ -239,14 +238,15 @@ static int32_t add_module(sentence *s, uint32_t i, nb_node type, nb_text path) {
     bool dense = nb_text_is(name, "Dense"), norm = nb_text_is(name, "LayerNorm"), unit = nb_text_is(name, "Normalize");
     if (!s->pooled || (!dense && !norm && !unit))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "modules.json: the module \"%t\" is not supported where it stands; a Transformer is, a Pooling behind it, and behind "
-                       "that any of Dense, LayerNorm, Normalize and Dropout",
+                       "modules.json: the module \"%t\" is not supported where it stands; a Transformer is, a Pooling behind "
+                       "it, and behind that any of Dense, LayerNorm, Normalize and Dropout",
                        nb_node_raw(type));
     s->out->folders[s->out->n++] = path;
     if (dense)
         return add_dense(s, config, file);
     add_word(s, norm ? "layernorm" : "normalize");
-    return norm ? nb_keys_check(layer_norm_keys, config, file, true, err) : nb_keys_check(normalize_keys, config, file, false, err);
+    return norm ? nb_keys_check(layer_norm_keys, config, file, true, err)
+                : nb_keys_check(normalize_keys, config, file, false, err);
 }
 
 /* ---- prompts ---------------------------------------------------------------------------------------------------- */
@@ -260,7 +260,8 @@ static const char *const standing[] = {"query", "document"};
 
 static int32_t add_prompts(sentence *s) {
     nb_composer *x = s->p->x;
-    nb_node prompts = nb_node_find(s->folder->sentence, "prompts"), chosen = nb_node_find(s->folder->sentence, "default_prompt_name");
+    nb_node prompts = nb_node_find(s->folder->sentence, "prompts");
+    nb_node chosen = nb_node_find(s->folder->sentence, "default_prompt_name");
     bool found = nb_node_is_null(chosen);
     nb_compose_array(x, "nibble.embedding.prompt_names", NB_VALUE_STRING);
     for (nb_walk w = nb_walk_of(prompts); nb_walk_next(&w);) {
@@ -282,8 +283,8 @@ static int32_t add_prompts(sentence *s) {
         if (!prompt_of(s, standing[i]).at)
             nb_compose_text(x, nb_text_of(""));
     if (!found)
-        return NB_FAIL(s->p->err, NB_ERR_FORMAT, "config_sentence_transformers.json: default_prompt_name is %t, which is none of the prompts",
-                       nb_node_raw(chosen));
+        return NB_FAIL(s->p->err, NB_ERR_FORMAT, "config_sentence_transformers.json: default_prompt_name is %t, which is none "
+                       "of the prompts", nb_node_raw(chosen));
     if (!nb_node_is_null(chosen))
         nb_compose_node(x, "nibble.embedding.default_prompt", chosen);
     return x->code;
@@ -309,8 +310,8 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
     for (nb_walk w = nb_walk_of(folder->module_list); nb_walk_next(&w); n++) {
         nb_text path = nb_node_raw(nb_node_find(w.value, "path"));
         if (n == NB_MODULES || !path.data)
-            return NB_FAIL(p->err, NB_ERR_FORMAT, "modules.json: module %u has no path, or there are more than %u; that is not supported", n,
-                           (uint32_t)NB_MODULES);
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "modules.json: module %u has no path, or there are more than %u; that is not "
+                           "supported", n, (uint32_t)NB_MODULES);
         NB_TRY(nb_keys_check(module_list_keys, w.value, nb_text_of("modules.json"), false, p->err));
         NB_TRY(add_module(&s, n, nb_node_find(w.value, "type"), path));
     }
@@ -333,7 +334,8 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
 
 /* Of "2_Dense/linear.weight" what follows the folder. */
 static bool is_within(nb_text name, nb_text folder, nb_text *leaf) {
-    if (!folder.size || name.size <= folder.size || name.data[folder.size] != '/' || nb_compare(name.data, folder.data, folder.size))
+    if (!folder.size || name.size <= folder.size || name.data[folder.size] != '/' ||
+        nb_compare(name.data, folder.data, folder.size))
         return false;
     *leaf = (nb_text){name.data + folder.size + 1, name.size - folder.size - 1};
     return true;
@@ -351,7 +353,8 @@ int32_t nb_sentence_place(const nb_hf_model *p, const nb_sentence *sentence, uin
     *is_module = true;
     bool weight = nb_text_is(leaf, "linear.weight") || nb_text_is(leaf, "norm.weight");
     if (!weight && !nb_text_is(leaf, "linear.bias") && !nb_text_is(leaf, "norm.bias"))
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "tensor %t is none of its module's as nibble knows it", name);
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "tensor %t is not supported in its module; linear.weight, linear.bias, "
+                       "norm.weight and norm.bias are", name);
     char text[64];
     nb_writer w = nb_writer_over(text, sizeof text);
     nb_write(&w, "embedding.%u.%s", step, weight ? "weight" : "bias");

@@ -260,10 +260,6 @@ static void write_special(nb_writer *w, nb_text name) {
     nb_json_close(w, '}');
 }
 
-static bool is_set(nb_node object, const char *key) {
-    return nb_node_number(nb_node_find(object, key), 0) != 0;
-}
-
 /* The name of the token that the key names, or of that piece. */
 static nb_text token_name(const proto *p, nb_node config, const char *key, int64_t id) {
     nb_node token = nb_node_find(config, key);
@@ -275,13 +271,13 @@ static void write_around(nb_writer *w, const proto *p, nb_node config, bool unig
     nb_text begin = token_name(p, config, "bos_token", p->begin), end = token_name(p, config, "eos_token", p->end);
     write_type(w, "post_processor", "TemplateProcessing");
     nb_json_open(w, "single", '[');
-    if (is_set(config, "add_bos_token") && begin.size)
+    if (nb_node_is_set(config, "add_bos_token", false) && begin.size)
         write_special(w, begin);
     nb_json_open(w, NULL, '{');
     nb_json_open(w, "Sequence", '{');
     nb_json_close(w, '}');
     nb_json_close(w, '}');
-    if ((unigram_class || is_set(config, "add_eos_token")) && end.size)
+    if ((unigram_class || nb_node_is_set(config, "add_eos_token", false)) && end.size)
         write_special(w, end);
     nb_json_close(w, ']');
     nb_json_close(w, '}');

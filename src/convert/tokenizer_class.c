@@ -19,10 +19,6 @@ static const struct { const char *name; int kind; bool prefix_space; int32_t unk
 
 enum { REGISTERED = sizeof registered / sizeof *registered, CLASSES = sizeof classes / sizeof *classes };
 
-static bool is_set(nb_node object, const char *key, bool fallback) {
-    return nb_node_number(nb_node_find(object, key), fallback) != 0; /* null counts as absent */
-}
-
 /* The name of a class without "Fast", which is of no importance any more; empty if there is none. */
 static nb_text class_name(nb_node holder) {
     nb_text name = nb_node_raw(nb_node_find(holder, "tokenizer_class"));
@@ -49,13 +45,13 @@ nb_tokenizer_class nb_tokenizer_class_of(nb_node tokenizer_config, nb_node confi
         if (nb_text_is(name, classes[i].name)) {
             out.kind = classes[i].kind;
             out.unknown = classes[i].unknown;
-            out.prefix_space = is_set(tokenizer_config, "add_prefix_space", classes[i].prefix_space);
+            out.prefix_space = nb_node_is_set(tokenizer_config, "add_prefix_space", classes[i].prefix_space);
         }
     if (name.data && nb_text_is(name, "T5Tokenizer"))
         out.prefix_space = true;
-    out.lower = is_set(tokenizer_config, "do_lower_case", true);
-    out.strip_accents = is_set(tokenizer_config, "strip_accents", out.lower);
-    out.part_chinese = is_set(tokenizer_config, "tokenize_chinese_chars", true);
-    out.legacy = is_set(tokenizer_config, "legacy", false);
+    out.lower = nb_node_is_set(tokenizer_config, "do_lower_case", true);
+    out.strip_accents = nb_node_is_set(tokenizer_config, "strip_accents", out.lower);
+    out.part_chinese = nb_node_is_set(tokenizer_config, "tokenize_chinese_chars", true);
+    out.legacy = nb_node_is_set(tokenizer_config, "legacy", false);
     return out;
 }

@@ -5,10 +5,10 @@
 #include "../text/vocabulary.h"
 #include "tokenizer_steps.h"
 
-/* Ids need not be dense; but a file of a few bytes shall not ask for gigabytes by one of them. */
+/* Ids may have gaps, but one large id in a small file must not cost gigabytes. */
 enum { MOST_TOKENS = 1 << 24, MOST_GAPS = 1 << 16 };
 
-/* Tokens that tokenizer_config.json has beyond tokenizer.json's. */
+/* The most tokens that the other files may have beyond tokenizer.json's. */
 enum { MOST_FURTHER = 1024 };
 
 typedef struct entry {
@@ -113,18 +113,17 @@ static int32_t collect_vocabulary(composition *p) {
     return NB_OK;
 }
 
-static bool is_set(nb_node object, const char *key) {
-    return nb_node_number(nb_node_find(object, key), 0) != 0;
-}
-
 /* What an added token's object says. special: it is, whatever the object says. */
 static void set_added(entry *e, nb_node name, nb_node token, bool special) {
-    uint8_t own = e->flags & NB_OWN && same_string(e->name, name) ? NB_OWN : 0;
-    special |= is_set(token, "special");
-    bool normalized = nb_node_number(nb_node_find(token, "normalized"), !special) != 0;
-    e->flags = (uint8_t)(own | NB_ADDED | (special ? NB_SPECIAL : 0) | (is_set(token, "lstrip") ? NB_STRIP_LEFT : 0) |
-                         (is_set(token, "rstrip") ? NB_STRIP_RIGHT : 0) |
-                         (is_set(token, "single_word") ? NB_WHOLE_WORD : 0) | (normalized ? NB_NORMALIZED : 0));
+    special |= nb_node_is_set(token, "special", false);
+    uint32_t flags = NB_ADDED;
+    flags |= e->flags & NB_OWN && same_string(e->name, name) ? NB_OWN : 0;
+    flags |= special ? NB_SPECIAL : 0;
+    flags |= nb_node_is_set(token, "lstrip", false) ? NB_STRIP_LEFT : 0;
+    flags |= nb_node_is_set(token, "rstrip", false) ? NB_STRIP_RIGHT : 0;
+    flags |= nb_node_is_set(token, "single_word", false) ? NB_WHOLE_WORD : 0;
+    flags |= nb_node_is_set(token, "normalized", !special) ? NB_NORMALIZED : 0;
+    e->flags = (uint8_t)flags;
     e->name = name;
     e->hash = hash_of(name);
     e->type = special ? NB_TOKEN_CONTROL : NB_TOKEN_USER_DEFINED;
@@ -147,7 +146,8 @@ static const char *const token_keys[] = {"bos_token", "eos_token", "unk_token", 
                                          "mask_token"};
 static const char *const list_keys[] = {"additional_special_tokens", "extra_special_tokens"};
 
-/* special_tokens_map.json counts where tokenizer_config.json has no added_tokens_decoder. */
+/* The value of a key in special_tokens_map.json, which counts only where tokenizer_config.json has no added_tokens_decoder;
+ * else the value in tokenizer_config.json. */
 static nb_node config_node(const composition *p, const char *key) {
     nb_node mapped = nb_node_find(p->config, "added_tokens_decoder").at ? (nb_node){0} : nb_node_find(p->special_map, key);
     return mapped.at ? mapped : nb_node_find(p->config, key);
@@ -157,20 +157,21 @@ static nb_node name_of(nb_node token) {
     return nb_node_first(token) == '{' ? nb_node_find(token, "content") : token;
 }
 
-/* The entry of a token by its name; a new one if there is none. The id that a file gives it is only looked at first. */
+/* *out: the entry of the token of this name, a new one if there is none. The id that the file gives it tells where to look
+ * first, and nothing more. */
 static int32_t entry_for(composition *p, nb_node name, double id, entry **out) {
     *out = entry_at(p, id);
     if (*out && (*out)->type && same_string((*out)->name, name))
         return NB_OK;
     if (p->n_further++ == MOST_FURTHER)
-        return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer_config.json has more than %u tokens that are not in tokenizer.json "
-                       "as it says; the files do not belong together", (uint32_t)MOST_FURTHER);
+        return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer_config.json has more than %u tokens that tokenizer.json does not have "
+                       "under the same ids; the files do not belong together", (uint32_t)MOST_FURTHER);
     id = id_of(p, name);
     *out = id >= 0 ? entry_at(p, id) : &p->tokens[p->size++];
     return NB_OK;
 }
 
-/* A special token that some key names is added, unless it is already. */
+/* Adds the special token that a key names, unless it was added before. */
 static int32_t add_special(composition *p, nb_node token) {
     nb_node name = name_of(token);
     entry *e;
@@ -224,7 +225,8 @@ static int32_t collect_tokens(composition *p) {
         largest = NB_MAX(largest, id);
         count++;
     }
-    if ((!p->listed && (p->form == NB_FORM_UNIGRAM || nb_node_first(vocabulary) != '{')) || largest < 0 || largest >= MOST_TOKENS)
+    bool shaped = p->listed || (p->form != NB_FORM_UNIGRAM && nb_node_first(vocabulary) == '{');
+    if (!shaped || largest < 0 || largest >= MOST_TOKENS)
         return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json has no vocabulary of 1 to %u tokens; the file is damaged",
                        (uint32_t)MOST_TOKENS);
     if (largest >= 2 * count + MOST_GAPS)
@@ -252,12 +254,12 @@ static int32_t collect_tokens(composition *p) {
     return NB_OK;
 }
 
-/* Whether an added token is one of WordPiece's words, too (nb_token_spelled). */
+/* Whether an added token is also a word of WordPiece (nb_token_spelled). */
 static bool is_marked(const entry *e) {
     return e->type == NB_TOKEN_USER_DEFINED && e->flags & NB_OWN;
 }
 
-/* In GGUF, WordPiece's names have U+2581 where a word begins, rather than ## where it goes on. */
+/* In GGUF, WordPiece's names have U+2581 where a word begins; in tokenizer.json they have ## where it continues. */
 static int32_t compose_words(const composition *p) {
     char *buffer = nb_alloc(NB_MARK_SIZE + p->longest);
     if (!buffer)
@@ -405,11 +407,11 @@ static bool is_said(nb_node object, const char *key) {
     return text.data && text.size;
 }
 
-/* The form that the model has, or -1. Old files do not name its type. */
+/* The form of the model, or -1. Old files do not name its type: what the model has tells it. */
 static int32_t form_of(nb_node model) {
     nb_node type = nb_node_find(model, "type"), vocabulary = nb_node_find(model, "vocab");
     bool merges = nb_node_find(model, "merges").at, list = nb_node_first(vocabulary) == '[';
-    bool bytes = is_set(model, "byte_fallback");
+    bool bytes = nb_node_is_set(model, "byte_fallback", false);
     if (type.at ? nb_node_is(type, "BPE") : merges) /* prefixes and suffixes of words: as CLIP's has them */
         return is_said(model, "continuing_subword_prefix") || is_said(model, "end_of_word_suffix") ? -1
                : bytes || list                                                                     ? NB_FORM_PIECES
@@ -426,22 +428,23 @@ int32_t nb_tokenizer_compose(nb_composer *x, const nb_tokenizer_files *files, nb
     nb_node tokenizer = files->tokenizer;
     if (!tokenizer.at)
         return NB_OK;
-    if (is_set(files->config, "split_special_tokens"))
+    if (nb_node_is_set(files->config, "split_special_tokens", false))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer_config.json: split_special_tokens is set, which is not supported: "
                        "it is for the caller to say whether special tokens are parsed");
     nb_node model = nb_node_find(tokenizer, "model");
     int32_t form = form_of(model);
     if (form < 0)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.json: a tokenizer of the type \"%t\" is not supported as it "
-                       "is here; supported are BPE without prefixes and suffixes of words, Unigram without "
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.json: this model of the type \"%t\" is not supported; "
+                       "supported are BPE without prefixes and suffixes of words, Unigram without "
                        "byte_fallback and WordPiece", nb_node_raw(nb_node_find(model, "type")));
-    composition p = {.x = x, .tokenizer = tokenizer, .config = files->config, .special_map = files->special_map, .added = files->added, .model = model,
-                     .form = (nb_tokenizer_form)form, .err = err};
+    composition p = {.x = x, .tokenizer = tokenizer, .config = files->config, .special_map = files->special_map,
+                     .added = files->added, .model = model, .form = (nb_tokenizer_form)form, .err = err};
     nb_compose_string(x, "tokenizer.ggml.model", nb_text_of(models[form]));
     p.class = nb_tokenizer_class_of(files->config, files->model);
     NB_TRY(nb_steps_compose(x, tokenizer, p.form, &p.class, err));
     bool pieces = p.form == NB_FORM_UNIGRAM || p.form == NB_FORM_WORDPIECE; /* of BPE the key is ignored */
-    nb_compose_number(x, "tokenizer.ggml.decoder.clean_up", pieces && is_set(files->config, "clean_up_tokenization_spaces"));
+    nb_compose_number(x, "tokenizer.ggml.decoder.clean_up",
+                      pieces && nb_node_is_set(files->config, "clean_up_tokenization_spaces", false));
     int32_t code = collect_tokens(&p);
     if (code == NB_OK)
         code = compose_tokens(&p, files->model, files->generation);

@@ -19,10 +19,6 @@ typedef struct composition {
     nb_error *err;
 } composition;
 
-static bool is_set(nb_node object, const char *key, bool fallback) {
-    return nb_node_number(nb_node_find(object, key), fallback) != 0;
-}
-
 static nb_node find2(nb_node object, const char *first, const char *second) {
     return nb_node_find(nb_node_find(object, first), second);
 }
@@ -150,23 +146,23 @@ static const struct { const char *pre; bool whole; const char *steps[8]; } preto
 static bool is_step(nb_node step, const char *expected, bool whole) {
     if (nb_step_is(step, "Split")) {
         nb_node behavior = nb_node_find(step, "behavior");
-        bool inverted = is_set(step, "invert", false);
+        bool inverted = nb_node_is_set(step, "invert", false);
         bool isolates = inverted ? whole && nb_node_is(behavior, "Removed") : nb_node_is(behavior, "Isolated");
         return isolates && spells(find2(step, "pattern", "Regex"), expected);
     }
     nb_text name = nb_text_of(expected);
     if (nb_step_is(step, "Digits"))
-        return nb_text_is(name, is_set(step, "individual_digits", false) ? DIGIT : DIGITS);
+        return nb_text_is(name, nb_node_is_set(step, "individual_digits", false) ? DIGIT : DIGITS);
     if (nb_step_is(step, "Punctuation"))
         return nb_text_is(name, PUNCTUATION) && nb_node_is(nb_node_find(step, "behavior"), "Contiguous");
-    return nb_step_is(step, "ByteLevel") && nb_text_is(name, is_set(step, "use_regex", true) ? GPT2_BYTES : BYTES);
+    return nb_step_is(step, "ByteLevel") && nb_text_is(name, nb_node_is_set(step, "use_regex", true) ? GPT2_BYTES : BYTES);
 }
 
 static int32_t compose_pretokenizer(composition *p) {
     nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
     bool spaced = false;
     for (uint32_t i = 0; i < s.n; i++)
-        spaced |= nb_step_is(s.step[i], "ByteLevel") && is_set(s.step[i], "add_prefix_space", true);
+        spaced |= nb_step_is(s.step[i], "ByteLevel") && nb_node_is_set(s.step[i], "add_prefix_space", true);
     if (p->class.kind == NB_CLASS_BYTE_LEVEL && s.n == 1)
         spaced = p->class.prefix_space;
     bool known = !s.too_many && !(spaced && s.n > 1); /* else each piece of the steps before would get a space */
@@ -178,7 +174,7 @@ static int32_t compose_pretokenizer(composition *p) {
         if (n != s.n || pretokenizers[i].steps[n])
             continue;
         nb_compose_string(p->x, "tokenizer.ggml.pre", nb_text_of(pretokenizers[i].pre));
-        nb_compose_number(p->x, "tokenizer.ggml.ignore_merges", is_set(p->model, "ignore_merges", false));
+        nb_compose_number(p->x, "tokenizer.ggml.ignore_merges", nb_node_is_set(p->model, "ignore_merges", false));
         nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix_to_words", spaced);
         return NB_OK;
     }
@@ -201,9 +197,9 @@ static void compose_bert_normalizer(const composition *p, bool lower, bool strip
 }
 
 static void read_bert_normalizer(const composition *p, nb_node step) {
-    bool lower = is_set(step, "lowercase", true);
-    compose_bert_normalizer(p, lower, is_set(step, "strip_accents", lower), is_set(step, "clean_text", true),
-                            is_set(step, "handle_chinese_chars", true));
+    bool lower = nb_node_is_set(step, "lowercase", true);
+    compose_bert_normalizer(p, lower, nb_node_is_set(step, "strip_accents", lower), nb_node_is_set(step, "clean_text", true),
+                            nb_node_is_set(step, "handle_chinese_chars", true));
 }
 
 /* The order of the steps that normalize.c has: each may come after those before it. */
@@ -226,8 +222,8 @@ static int32_t read_normalizer(composition *p, nb_node step) {
             return MAPS;
         }
         if (nb_step_is(step, "Strip")) {
-            p->strips_start |= is_set(step, "strip_left", true);
-            p->strips_end |= is_set(step, "strip_right", true);
+            p->strips_start |= nb_node_is_set(step, "strip_left", true);
+            p->strips_end |= nb_node_is_set(step, "strip_right", true);
             return STRIPS;
         }
         bool mark = is_replacement(step, "Regex", " {2,}", NB_SPACE_MARK);
@@ -240,6 +236,15 @@ static int32_t read_normalizer(composition *p, nb_node step) {
         return NOTHING;
     read_bert_normalizer(p, step);
     return MAPS;
+}
+
+/* The class keeps no other steps. */
+static void keep_precompiled(nb_steps *s) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (nb_step_is(s->step[i], "Precompiled"))
+            s->step[kept++] = s->step[i];
+    s->n = kept;
 }
 
 static int32_t read_normalizers(composition *p) {
@@ -256,11 +261,8 @@ static int32_t read_normalizers(composition *p) {
         compose_bert_normalizer(p, p->class.lower, p->class.strip_accents, true, p->class.part_chinese);
         return NB_OK;
     }
-    for (uint32_t i = 0; p->class.kind == NB_CLASS_UNIGRAM && i < s.n;)
-        if (nb_step_is(s.step[i], "Precompiled"))
-            i++;
-        else
-            memmove(&s.step[i], &s.step[i + 1], (--s.n - i) * sizeof *s.step);
+    if (p->class.kind == NB_CLASS_UNIGRAM)
+        keep_precompiled(&s);
     bool known = !s.too_many && (s.n || p->form != NB_FORM_WORDPIECE);
     for (int32_t i = 0, last = NOTHING, now; i < (int32_t)s.n && known; i++, last = now) {
         now = read_normalizer(p, s.step[i]);
@@ -319,10 +321,10 @@ static void compose_class_metaspace(const composition *p) {
 static bool compose_metaspace(const composition *p, nb_node step) {
     nb_node scheme = nb_node_find(step, "prepend_scheme");
     bool never = nb_node_is(scheme, "never"), first = nb_node_is(scheme, "first");
-    bool prepends = scheme.at ? !never : is_set(step, "add_prefix_space", true);
-    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepend_spaced", is_set(step, "prepend_spaced", false));
+    bool prepends = scheme.at ? !never : nb_node_is_set(step, "add_prefix_space", true);
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepend_spaced", nb_node_is_set(step, "prepend_spaced", false));
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
-    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split", is_set(step, "split", true));
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split", nb_node_is_set(step, "split", true));
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepends",
                       !prepends ? NB_PREPEND_NEVER : first ? NB_PREPEND_FIRST : NB_PREPEND_ALWAYS);
     return spells(nb_node_find(step, "replacement"), NB_SPACE_MARK) &&
@@ -341,7 +343,8 @@ static int32_t compose_spaces(const composition *p) {
     if (s.n == 1u + words && nb_step_is(s.step[words], "Metaspace"))
         known = compose_metaspace(p, s.step[words]);
     else /* (Gemma's splits at spaces when there are none any more) */
-        known = p->escapes && (!s.n || (s.n == 1 && nb_step_is(step, "Split") && spells(find2(step, "pattern", "String"), " ")));
+        known = p->escapes && (!s.n || (s.n == 1 && nb_step_is(step, "Split") &&
+                                        spells(find2(step, "pattern", "String"), " ")));
     if (!known)
         return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s, p->form == NB_FORM_PIECES
                                ? "Metaspace, WhitespaceSplit and Metaspace, or none after a normalizer that replaces "
@@ -371,13 +374,13 @@ static bool read_decoder(decoding *d, nb_node step, nb_tokenizer_form form) {
         return d->byte_level = nb_step_is(step, "ByteLevel");
     if (form == NB_FORM_WORDPIECE) {
         nb_node prefix = nb_node_find(step, "prefix");
-        d->cleanup = is_set(step, "cleanup", true);
+        d->cleanup = nb_node_is_set(step, "cleanup", true);
         return d->words = nb_step_is(step, "WordPiece") && (!prefix.at || nb_node_is(prefix, "##"));
     }
     if (nb_step_is(step, "Metaspace")) {
         nb_node scheme = nb_node_find(step, "prepend_scheme");
         d->marks = true;
-        d->drop_first = scheme.at ? !nb_node_is(scheme, "never") : is_set(step, "add_prefix_space", true);
+        d->drop_first = scheme.at ? !nb_node_is(scheme, "never") : nb_node_is_set(step, "add_prefix_space", true);
         return !d->fused && spells(nb_node_find(step, "replacement"), NB_SPACE_MARK);
     }
     if (nb_step_is(step, "Strip")) {
