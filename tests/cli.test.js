@@ -180,6 +180,7 @@ describe('exit code 2 for wrong usage, with what is wrong and where help is', ()
         [['run', tiny, '--prompt', 'a', '--threads', ''], /--threads must be a whole number/],
         [['run', tiny, '--prompt', 'a', '--logit-bias', '5'], /--logit-bias must be a token id and a number/],
         [['run', tiny, '--prompt', 'a', '--build', 'avx'], /--build must be one of/],
+        [['run', tiny, '--prompt', 'a', '--double-quant'], /it needs quantize \(--quantize\) nf4 or fp4/],
         [['run', tiny, '--prompt', 'a', '--stop', ''], /--stop must be a text that is not empty/],
         [['eval', tiny, '--logits', 'x'], /--tokens IDS is missing/],
         [['eval', tiny, '--tokens', '1,b', '--logits', 'x'], /token ids with commas/],

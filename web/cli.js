@@ -9,7 +9,7 @@ import { interact } from './cli-chat.js';
 import { meanBudget, openProfiler } from './cli-profile.js';
 import { NibbleError, load } from './index.js';
 import {
-    EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS, checkOption, nearest,
+    EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS, checkOption, checkQuantize, nearest,
 } from './options.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 
@@ -204,6 +204,13 @@ function wrap(text, indent) {
 function parse(command, argv) {
     const { flags } = COMMANDS[command];
     const wrong = (/** @type {string} */ message) => new UsageError(message, command);
+    const checked = (/** @type {() => any} */ check) => {
+        try {
+            return check();
+        } catch (error) {
+            throw wrong(error instanceof Error ? error.message : String(error));
+        }
+    };
     const given = new Map();
     const models = [];
     for (let i = 0; i < argv.length; i++) {
@@ -249,12 +256,9 @@ function parse(command, argv) {
             values[flag.name] = flag.default;
             continue;
         }
-        try {
-            values[flag.name] = readValue(flag, given.get(flag));
-        } catch (error) {
-            throw wrong(error instanceof Error ? error.message : String(error));
-        }
+        values[flag.name] = checked(() => readValue(flag, given.get(flag)));
     }
+    checked(() => checkQuantize(values));
     return { model: models[0], values };
 }
 

@@ -9,6 +9,7 @@ import { NibbleError, asNibbleError, fromPlain, messageOf } from './errors.js';
 import { decoded, hubUrl } from './files.js';
 import {
     DETOKENIZE_OPTIONS, EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS, checkOptions,
+    checkQuantize,
 } from './options.js';
 import { isNode, nodeModule } from './platform.js';
 import { died, startWorker } from './spawn.js';
@@ -29,10 +30,7 @@ export async function load(source, options = {}) {
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): headerOnly must be true or false');
     if (onProgress !== undefined && typeof onProgress !== 'function')
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): onProgress must be a function');
-    if (checked.doubleQuant && !/^(nf4|fp4)$/.test(checked.quantize ?? ''))
-        throw new NibbleError('NB_ERR_ARGUMENT',
-            'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs quantize ' +
-            '(--quantize) nf4 or fp4 beside it');
+    checkQuantize(checked);
     /** @type {Link | undefined} */
     let link;
     /** @type {Chunks | undefined} */

@@ -284,6 +284,13 @@ export function checkOptions(table, given, caller, others = []) {
     return checked;
 }
 
+/** What load()'s options must be together. @param {Record<string, any>} options */
+export function checkQuantize({ quantize, doubleQuant }) {
+    if (doubleQuant && !/^(nf4|fp4)$/.test(quantize ?? ''))
+        throw refuse('doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs quantize (--quantize) nf4 ' +
+            'or fp4 beside it');
+}
+
 /**
  * The known word that a mistyped one was likely meant to be.
  * @param {string} word
