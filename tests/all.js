@@ -8,7 +8,7 @@ import { forget } from './tested.js';
 const TIMEOUT_MINUTES = 20; // of one step
 
 /** Files whose tests do not depend on the Node that runs them: once is enough. */
-const onceOnly = /^(markdown|names|not-finite|terminal|bundlers|package|page|runner|serve|tables)/;
+const onceOnly = /^(markdown|names|not-finite|proportion|terminal|bundlers|package|page|runner|serve|tables)/;
 
 /** @type {{ name: string, command: string[] }[]} */
 const steps = [
