@@ -351,7 +351,7 @@ describe('a process', () => {
         const writers = pipes.map((pipe, i) => `cat '${part(i + 1)}' > '${pipe}' & `).join('');
         const { stdout } = spawnSync('sh', ['-c', `${writers} "$0" "$1"`, process.execPath, script],
             { encoding: 'utf8', timeout: 60_000 });
-        assert.match(stdout, /^NibbleError NB_ERR_FILE .*can be read once only/);
+        assert.match(stdout, /^NibbleError NB_ERR_FILE .*can be read only once/);
     });
     test('with too little address space is told so, with and without shared memory', () => {
         for (const options of ['{ threads: 1 }', '{ build: "simd128-threads", threads: 2 }']) {
