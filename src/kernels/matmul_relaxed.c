@@ -86,37 +86,21 @@ INLINE void step(const uint32_t type, running *r, const uint8_t *const *w, const
     }
 }
 
-/* The i-th group of each stretch times one token: the four tiles share the splatting. */
-INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
-    const nb_layout l = nb_layout_of(type);
-    const constants c = held_constants(type);
-    const uint8_t *w[NB_STRETCHES], *x = nb_activations_panel(task->x, NB_FORM_Q8, t);
-    v128_t out[NB_STRETCHES], d[NB_STRETCHES], m[NB_STRETCHES];
-    find_groups(task->w, i, w);
-    for (uint32_t s = 0; s < NB_STRETCHES; s++)
-        out[s] = d[s] = m[s] = wasm_f32x4_splat(0);
-    for (uint32_t k = task->x->columns / (32 * l.tiles); k; k--) {
-        for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-            if (l.tiles > 1)
-                load_head(type, w[s], c, &d[s], &m[s]);
-            w[s] += nb_layout_head(l);
-        }
-        NB_LOOP
-        for (uint32_t b = l.tiles; b; b--, x += 16 + 32) {
-            v128_t a = wasm_v128_load(x + 16), z = wasm_v128_load(x + 32);
-            running r[NB_STRETCHES];
-            step(type, r, w, 0, nb_lane_splat(a, 0), nb_lane_splat(z, 0), c);
-            step(type, r, w, 1, nb_lane_splat(a, 1), nb_lane_splat(z, 1), c);
-            step(type, r, w, 2, nb_lane_splat(a, 2), nb_lane_splat(z, 2), c);
-            step(type, r, w, 3, nb_lane_splat(a, 3), nb_lane_splat(z, 3), c);
-            for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-                scales of = load_scales(type, w[s], d[s], m[s], c);
-                out[s] = scaled(type, out[s], r[s].wide, of, x, 0, 1);
-                w[s] += nb_layout_tile(l);
-            }
-        }
+INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x, constants c) {
+    v128_t a = wasm_v128_load(x + 16), z = wasm_v128_load(x + 32);
+    running r[NB_STRETCHES];
+    step(type, r, w, 0, nb_lane_splat(a, 0), nb_lane_splat(z, 0), c);
+    step(type, r, w, 1, nb_lane_splat(a, 1), nb_lane_splat(z, 1), c);
+    step(type, r, w, 2, nb_lane_splat(a, 2), nb_lane_splat(z, 2), c);
+    step(type, r, w, 3, nb_lane_splat(a, 3), nb_lane_splat(z, 3), c);
+    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+        sums[s][0] = r[s].wide[0];
+        sums[s][1] = r[s].wide[1];
     }
-    store_groups(task, i, t, out);
+}
+
+INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
+    multiply_lone(task, i, t, type, NB_FORM_Q8, 16 + 32, multiply_tiles);
 }
 
 #define KERNEL(weight, TYPE, form, FORM, isa)                                  \

@@ -108,39 +108,18 @@ INLINE void step(const uint32_t type, v128_t sums[][2], const uint8_t *const *w,
     }
 }
 
-/* The i-th group of each stretch times one token: the four tiles share the splatting. */
-INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
-    const nb_layout l = nb_layout_of(type);
-    const constants c = held_constants(type);
-    const uint8_t *w[NB_STRETCHES], *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
-    v128_t out[NB_STRETCHES], d[NB_STRETCHES], m[NB_STRETCHES];
-    find_groups(task->w, i, w);
+INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x, constants c) {
     for (uint32_t s = 0; s < NB_STRETCHES; s++)
-        out[s] = d[s] = m[s] = wasm_f32x4_splat(0);
-    for (uint32_t k = task->x->columns / (32 * l.tiles); k; k--) {
-        for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-            if (l.tiles > 1)
-                load_head(type, w[s], c, &d[s], &m[s]);
-            w[s] += nb_layout_head(l);
-        }
-        NB_LOOP
-        for (uint32_t b = l.tiles; b; b--, x += 16 + 64) {
-            v128_t sums[NB_STRETCHES][2];
-            for (uint32_t s = 0; s < NB_STRETCHES; s++)
-                sums[s][0] = sums[s][1] = wasm_i32x4_splat(0);
-            for (uint32_t h = 0; h < 2; h++) {
-                v128_t a = wasm_v128_load(x + 16 + 16 * h), z = wasm_v128_load(x + 48 + 16 * h);
-                step(type, sums, w, 2 * h, nb_lane_splat(a, 0), nb_lane_splat(a, 1), nb_lane_splat(z, 0), nb_lane_splat(z, 1), c);
-                step(type, sums, w, 2 * h + 1, nb_lane_splat(a, 2), nb_lane_splat(a, 3), nb_lane_splat(z, 2), nb_lane_splat(z, 3), c);
-            }
-            for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-                scales of = load_scales(type, w[s], d[s], m[s], c);
-                out[s] = scaled(type, out[s], sums[s], of, x, 0, 1);
-                w[s] += nb_layout_tile(l);
-            }
-        }
+        sums[s][0] = sums[s][1] = wasm_i32x4_splat(0);
+    for (uint32_t h = 0; h < 2; h++) {
+        v128_t a = wasm_v128_load(x + 16 + 16 * h), z = wasm_v128_load(x + 48 + 16 * h);
+        step(type, sums, w, 2 * h, nb_lane_splat(a, 0), nb_lane_splat(a, 1), nb_lane_splat(z, 0), nb_lane_splat(z, 1), c);
+        step(type, sums, w, 2 * h + 1, nb_lane_splat(a, 2), nb_lane_splat(a, 3), nb_lane_splat(z, 2), nb_lane_splat(z, 3), c);
     }
-    store_groups(task, i, t, out);
+}
+
+INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
+    multiply_lone(task, i, t, type, NB_FORM_Q16, 16 + 64, multiply_tiles);
 }
 
 #define KERNEL(weight, TYPE, form, FORM, isa)                                  \

@@ -190,3 +190,36 @@ INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, con
             NB_STORE_ROWS(task, t, row, out[s]);
     }
 }
+
+/* sums[stretch] = products of the tiles' codes at w[stretch] with a token's block of a panel, columns as in `scaled`. */
+typedef void (*tiles_function)(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x, constants c);
+
+/* The i-th group of each stretch times one token, whose panel has blocks of so many bytes: the four tiles share the splatting. */
+INLINE void multiply_lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type, const nb_form form,
+                          const uint32_t block_bytes, const tiles_function multiply_tiles) {
+    const nb_layout l = nb_layout_of(type);
+    const constants c = held_constants(type);
+    const uint8_t *w[NB_STRETCHES], *x = nb_activations_panel(task->x, form, t);
+    v128_t out[NB_STRETCHES], d[NB_STRETCHES], m[NB_STRETCHES];
+    find_groups(task->w, i, w);
+    for (uint32_t s = 0; s < NB_STRETCHES; s++)
+        out[s] = d[s] = m[s] = wasm_f32x4_splat(0);
+    for (uint32_t k = task->x->columns / (32 * l.tiles); k; k--) {
+        for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+            if (l.tiles > 1)
+                load_head(type, w[s], c, &d[s], &m[s]);
+            w[s] += nb_layout_head(l);
+        }
+        NB_LOOP
+        for (uint32_t b = l.tiles; b; b--, x += block_bytes) {
+            v128_t sums[NB_STRETCHES][2];
+            multiply_tiles(type, sums, w, x, c);
+            for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+                scales of = load_scales(type, w[s], d[s], m[s], c);
+                out[s] = scaled(type, out[s], sums[s], of, x, 0, 1);
+                w[s] += nb_layout_tile(l);
+            }
+        }
+    }
+    store_groups(task, i, t, out);
+}

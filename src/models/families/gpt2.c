@@ -21,17 +21,13 @@ static int32_t configure(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
+static void feed_forward(const nb_step *p) {
+    nb_plain_feed_forward_block(p, nb_gelu);
+}
+
 static void forward(nb_session *s, uint32_t first, uint32_t n) {
     nb_add_positions(s, first, n);
-    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
-        nb_step p = nb_step_of(s, i, first, n);
-        nb_norm_block(&p, &p.layer->attention_norm);
-        nb_attention_block(&p);
-        nb_add_block(&p, p.layer->o_bias, NULL);
-        nb_norm_block(&p, &p.layer->feed_forward_norm);
-        nb_plain_feed_forward_block(&p, nb_gelu);
-        nb_add_block(&p, p.layer->down_bias, NULL);
-    }
+    nb_usual_layers(s, first, n, feed_forward);
 }
 
 const nb_family nb_family_gpt2 = {"gpt2", SLOTS, configure, forward};

@@ -28,19 +28,15 @@ static int32_t configure_llama(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
+static void feed_forward(const nb_step *p) {
+    if (p->layer->router.rows)
+        nb_experts_block(p, nb_silu_multiply);
+    else
+        nb_feed_forward_block(p, nb_silu_multiply);
+}
+
 void nb_llama_forward(nb_session *s, uint32_t first, uint32_t n) {
-    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
-        nb_step p = nb_step_of(s, i, first, n);
-        nb_norm_block(&p, &p.layer->attention_norm);
-        nb_attention_block(&p);
-        nb_add_block(&p, p.layer->o_bias, NULL);
-        nb_norm_block(&p, &p.layer->feed_forward_norm);
-        if (p.layer->router.rows)
-            nb_experts_block(&p, nb_silu_multiply);
-        else
-            nb_feed_forward_block(&p, nb_silu_multiply);
-        nb_add_block(&p, p.layer->down_bias, NULL);
-    }
+    nb_usual_layers(s, first, n, feed_forward);
 }
 
 const nb_family nb_family_llama = {"llama", LLAMA, configure_llama, nb_llama_forward};
