@@ -508,6 +508,6 @@ test('refused: one file of several', async () => {
     await assert.rejects(load([]), /there is no model in the list/);
     const shards = (await filesOf(sharded)).filter(path => !/index|00002/.test(path));
     await assert.rejects(load(shards), /model-00002-of-00004\.safetensors is missing in the list/);
-    await assert.rejects(load(/** @type {any} */ ([new Blob(['x'])])), /File, whose name/);
+    await assert.rejects(load(/** @type {any} */ ([new Blob(['x'])])), /each of several files must be a File/);
     await assert.rejects(load([`${whole}/config.json`, `${sharded}/config.json`]), /one name/);
 });
