@@ -509,5 +509,5 @@ test('refused: one file of several', async () => {
     const shards = (await filesOf(sharded)).filter(path => !/index|00002/.test(path));
     await assert.rejects(load(shards), /model-00002-of-00004\.safetensors is missing in the list/);
     await assert.rejects(load(/** @type {any} */ ([new Blob(['x'])])), /each of several files must be a File/);
-    await assert.rejects(load([`${whole}/config.json`, `${sharded}/config.json`]), /one name/);
+    await assert.rejects(load([`${whole}/config.json`, `${sharded}/config.json`]), /the same name/);
 });
