@@ -216,9 +216,15 @@ void nb_symbols_append(nb_encoding *e, const uint8_t *word, size_t size) {
     }
 }
 
+/* Whether a word ends before this mark. in_word: something that is no mark stands before it. */
+static bool ends_before_mark(const nb_tokenizer *t, const nb_workspace *w, bool in_word) {
+    return t->steps.split ? w->text_used : in_word && nb_parts_words(t, w->text[w->text_used - 1]);
+}
+
 int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool add_space, nb_word_encoder encode) {
+    const nb_tokenizer *t = e->tokenizer;
     nb_workspace *w = &e->workspace;
-    bool in_word = false; /* the last character is no space */
+    bool escapes = !t->steps.library || t->steps.metaspace, in_word = false;
     w->text_used = 0;
     if (add_space) {
         NB_TRY(nb_workspace_reserve_text(w, NB_MARK_SIZE, e->err));
@@ -226,44 +232,7 @@ int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool
         w->text_used = NB_MARK_SIZE;
     }
     for (size_t i = 0; i < size;) {
-        bool mark = nb_is_mark(text + i, size - i), space = text[i] == ' ' || mark;
-        if (space && in_word && nb_parts_words(e->tokenizer, w->text[w->text_used - 1])) {
-            NB_TRY(nb_encode_word(e, w->text, w->text_used, encode));
-            w->text_used = 0;
-            in_word = false;
-        }
-        in_word = !space;
-        NB_TRY(nb_workspace_reserve_text(w, w->text_used + NB_MARK_SIZE, e->err));
-        if (space) {
-            memcpy(w->text + w->text_used, NB_SPACE_MARK, NB_MARK_SIZE);
-            w->text_used += NB_MARK_SIZE;
-            i += mark ? NB_MARK_SIZE : 1;
-        } else {
-            w->text[w->text_used++] = text[i++];
-        }
-    }
-    return w->text_used ? nb_encode_word(e, w->text, w->text_used, encode) : NB_OK;
-}
-
-/* Whether a word ends before this mark. in_word: something that is no mark stands before it. */
-static bool ends_before_mark(const nb_tokenizer *t, const nb_workspace *w, bool in_word) {
-    return t->steps.split ? w->text_used : in_word && nb_parts_words(t, w->text[w->text_used - 1]);
-}
-
-/* One word of the pre-tokenizers before Metaspace, which cuts it further. */
-static int32_t encode_spaced(nb_encoding *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
-    const nb_tokenizer *t = e->tokenizer;
-    nb_workspace *w = &e->workspace;
-    bool spaced = text[0] == ' ' || nb_is_mark(text, size), in_word = false;
-    bool prepends = t->steps.prepends == NB_PREPEND_ALWAYS || (t->steps.prepends == NB_PREPEND_FIRST && first);
-    w->text_used = 0;
-    NB_TRY(nb_workspace_reserve_text(w, NB_MARK_SIZE, e->err));
-    if (prepends && (!spaced || t->steps.prepend_spaced)) {
-        memcpy(w->text, NB_SPACE_MARK, NB_MARK_SIZE);
-        w->text_used = NB_MARK_SIZE;
-    }
-    for (size_t i = 0; i < size;) {
-        bool mark = nb_is_mark(text + i, size - i), space = mark || (t->steps.metaspace && text[i] == ' ');
+        bool mark = nb_is_mark(text + i, size - i), space = mark || (escapes && text[i] == ' ');
         if (space && ends_before_mark(t, w, in_word)) {
             NB_TRY(nb_encode_word(e, w->text, w->text_used, encode));
             w->text_used = 0;
@@ -279,6 +248,14 @@ static int32_t encode_spaced(nb_encoding *e, const uint8_t *text, size_t size, b
         }
     }
     return w->text_used ? nb_encode_word(e, w->text, w->text_used, encode) : NB_OK;
+}
+
+/* One word of the pre-tokenizers before Metaspace, which cuts it further. */
+static int32_t encode_spaced(nb_encoding *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
+    const nb_library_steps *s = &e->tokenizer->steps;
+    bool spaced = text[0] == ' ' || nb_is_mark(text, size);
+    bool prepends = s->prepends == NB_PREPEND_ALWAYS || (s->prepends == NB_PREPEND_FIRST && first);
+    return nb_encode_escaped(e, text, size, prepends && (!spaced || s->prepend_spaced), encode);
 }
 
 int32_t nb_spaced_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {

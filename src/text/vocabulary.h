@@ -423,8 +423,9 @@ static inline bool nb_parts_words(const nb_tokenizer *t, uint8_t byte) {
     return !(t->before_spaces[byte >> 3] >> (byte & 7) & 1);
 }
 
-/* Encodes a text word by word, with spaces escaped as U+2581. A word ends before a space where no token spans that place.
- * add_space: the text gets one more space at its beginning. */
+/* Encodes a text word by word, with spaces escaped as U+2581 (of a tokenizer.json only if Metaspace says so). A word ends
+ * before a space where no token spans that place, or where Metaspace splits. add_space: the text gets one more space at its
+ * beginning. */
 int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool add_space, nb_word_encoder encode);
 
 /* Byte-level BPE writes each byte as a printable character (Radford et al. 2019; GPT-2's bytes_to_unicode). */
