@@ -12,7 +12,7 @@ const names = skip ? [] : readdirSync(vocabularies).filter(name => name.endsWith
 
 test("llama.cpp's vocabularies are there", { skip }, () => assert.equal(names.length, 15));
 
-let cases = 0;
+let cases = 0, decomposed = 0;
 for (const name of names)
     test(name, async () => {
         const texts = readFileSync(`${vocabularies}${name}.inp`, 'utf8').split('\n__ggml_vocab_test__\n');
@@ -22,7 +22,12 @@ for (const name of names)
         try {
             for (const [i, text] of texts.entries()) {
                 const expected = lines[i].trim().split(/\s+/).filter(word => word !== '').map(Number);
-                assert.deepEqual(await model.tokenize(text, { bare: true }), expected, JSON.stringify(text));
+                // Qwen's tokenizers compose texts, as transformers has them (Qwen3_5Tokenizer). llama.cpp does not, nor are its tokens
+                // of such texts those of the library: there the composed text decides.
+                const composed = model.info.tokenizer?.nfc ? text.normalize('NFC') : text;
+                assert.deepEqual(await model.tokenize(text, { bare: true }),
+                    composed === text ? expected : await model.tokenize(composed, { bare: true }), JSON.stringify(text));
+                decomposed += Number(composed !== text);
                 cases++;
             }
         } finally {
@@ -30,4 +35,4 @@ for (const name of names)
         }
     });
 
-test('694 cases in all', { skip }, () => assert.equal(cases, 694));
+test('694 cases in all, of 3 of them the composed text', { skip }, () => assert.deepEqual([cases, decomposed], [694, 3]));

@@ -389,10 +389,12 @@ static const uint32_t deepseek_letters[] = { /* cased letters, as that model lis
 #define NEWLINES ISOLATE(.extra = "\n")
 
 static const nb_pretokenizer pretokenizers[] = {
-    {.names = " gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat a.x-4.0 mellum modern-bert "
+    {.names = " gpt-2 phi-2 jais trillion granite-docling exaone4 gigachat a.x-4.0 mellum modern-bert "
               "roberta-bpe jina-es jina-de jina-v2-es jina-v2-de jina-v1-en jina-v2-code ",
      PASSES(GPT2)},
-    {.names = " smollm starcoder refact command-r codeshell exaone minerva-7b mellum2 ", PASSES(EACH_NUMBER, GPT2)},
+    {.names = " mpt olmo ", PASSES(GPT2), .nfc = true},
+    {.names = " command-r ", PASSES(EACH_NUMBER, GPT2), .nfc = true},
+    {.names = " smollm starcoder refact codeshell exaone minerva-7b mellum2 ", PASSES(EACH_NUMBER, GPT2)},
     {.names = " llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano ",
      PASSES(LLAMA3(3)),
      .whole_words = true,
@@ -408,7 +410,8 @@ static const nb_pretokenizer pretokenizers[] = {
     {.names = " qwen35 ",
      PASSES({.match = match_words, .classes = NB_LETTERS | NB_MARKS, .no_lead = NB_LETTERS | NB_NUMBERS,
              .symbols = ~(uint32_t)(NB_LETTERS | NB_MARKS | NB_NUMBERS | NB_SPACES), .run = 1,
-             .flags = CONTRACTIONS | TAIL | LINES})},
+             .flags = CONTRACTIONS | TAIL | LINES}),
+     .nfc = true},
     {.names = " ufakzeka ", PASSES(WORDS(1, .flags = TAIL | LINES))},
     {.names = " seed-coder ", PASSES(WORDS(1, .flags = CONTRACTIONS | LINES))},
     {.names = " exaone-moe ",

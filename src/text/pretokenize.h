@@ -44,7 +44,7 @@ typedef struct nb_pretokenizer {
     bool whole_words;   /* a word that is a token is that token, whatever the merges say */
     bool whole_lines;   /* a word of newlines that is a token is that token */
     bool add_begin;     /* unless the file says otherwise */
-    bool nfc;           /* texts are to be composed first (Unicode's NFC), which the host does */
+    bool nfc;           /* the model's own tokenizer composes texts first (Unicode's NFC); llama.cpp does not */
     bool raw;           /* tokens are spelled in UTF-8, and bytes as <0xHH>: not byte-level */
     bool escape_spaces; /* spaces are U+2581 */
     bool drop_spaces;   /* words of white space are left out */

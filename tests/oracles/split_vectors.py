@@ -65,6 +65,8 @@ HAN_UPPER, HAN_LOWER = rf"(?:(?!\p{{Han}}){UPPER})", rf"(?:(?!\p{{Han}}){LOWER})
 
 EXPRESSIONS = {
     "gpt-2": [GPT2],
+    "mpt": [GPT2],
+    "command-r": [r"\p{N}", GPT2],
     "smollm": [r"\p{N}", GPT2],
     "llama-bpe": [llama3("{1,3}")],
     "dbrx": [llama3("{1,3}")],
