@@ -128,7 +128,7 @@ static int32_t find_word(const nb_tokenizer *t, const uint8_t *bytes, size_t n) 
             return -1;
         size += nb_utf8_encode(nb_byte_character(bytes[i]), name + size);
     }
-    return nb_vocabulary_find(t, (nb_text){(char *)name, size}, (nb_text){0});
+    return nb_vocabulary_find_word(t, (nb_text){(char *)name, size});
 }
 
 static int32_t encode_bytes(nb_encoding *e, const uint8_t *word, size_t n) {
@@ -183,7 +183,7 @@ int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size) {
         if (t->pre->drop_spaces && is_space(t, word, n))
             continue;
         if (t->pre->whole_lines && word[0] == '\n')
-            token = nb_vocabulary_find(t, (nb_text){(const char *)word, n}, (nb_text){0});
+            token = nb_vocabulary_find_word(t, (nb_text){(const char *)word, n});
         if (token >= 0)
             nb_token_append(&e->out, token);
         else if (t->pre->escape_spaces)

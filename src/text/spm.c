@@ -28,7 +28,7 @@ static uint32_t score_of(const nb_tokenizer *t, const nb_workspace *w, uint32_t 
     size_t size = end - w->starts[left];
     *merged = -1;
     if (size <= t->longest)
-        *merged = nb_vocabulary_find(t, (nb_text){(char *)w->text + w->starts[left], size}, (nb_text){0});
+        *merged = nb_vocabulary_find_word(t, (nb_text){(char *)w->text + w->starts[left], size});
     return *merged < 0 ? UINT32_MAX : priority_of(t->tokens[*merged].score);
 }
 

@@ -62,7 +62,7 @@ static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
             find_inner_spaces(t, nb_token_name(t, i));
     for (uint32_t i = 0; i < 128; i++) {
         char self = (char)i;
-        t->ascii_tokens[i] = nb_vocabulary_find(t, (nb_text){&self, 1}, (nb_text){0});
+        t->ascii_tokens[i] = nb_vocabulary_find_word(t, (nb_text){&self, 1});
     }
     return nb_added_load(t, err);
 }

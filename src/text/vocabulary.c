@@ -22,6 +22,12 @@ int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b) {
     return find_hashed(t, nb_hash(nb_hash(t->hash_start, a.data, a.size), b.data, b.size), a, b);
 }
 
+int32_t nb_vocabulary_find_word(const nb_tokenizer *t, nb_text word) {
+    int32_t token = nb_vocabulary_find(t, word, (nb_text){0});
+    bool special = token >= 0 && (1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN) >> t->tokens[token].type & 1;
+    return special ? -1 : token;
+}
+
 int32_t nb_vocabulary_find_byte(const nb_tokenizer *t, uint8_t byte) {
     char name[6] = {'<', '0', 'x', "0123456789ABCDEF"[byte >> 4], "0123456789ABCDEF"[byte & 15], '>'};
     return nb_vocabulary_find(t, (nb_text){name, sizeof name}, (nb_text){0});
@@ -172,13 +178,13 @@ static inline int32_t character_of(nb_encoding *e, const uint8_t *s, uint32_t co
     if (length == 1 && s[0] < 0x80)
         return e->tokenizer->ascii_tokens[s[0]];
     const nb_word_cache *cache = e->tokenizer->cache;
-    nb_text name = {(const char *)s, length}, nothing = {0};
+    nb_text name = {(const char *)s, length};
     if (length == 1 || !cache->pairs)
-        return nb_vocabulary_find(e->tokenizer, name, nothing);
+        return nb_vocabulary_find_word(e->tokenizer, name);
     uint64_t pair = nb_pair_of(-1, (int32_t)codepoint);
     nb_cached_pair *slot = &cache->pairs[nb_pair_hash(pair, nb_hash_seed(0)) & cache->pair_mask];
     if (slot->pair != pair)
-        *slot = (nb_cached_pair){pair, 0, nb_vocabulary_find(e->tokenizer, name, nothing)};
+        *slot = (nb_cached_pair){pair, 0, nb_vocabulary_find_word(e->tokenizer, name)};
     return slot->merged;
 }
 

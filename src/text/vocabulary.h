@@ -266,6 +266,10 @@ static inline uint64_t nb_most_probes(uint64_t n) { /* for n entries; usually th
 /* The token whose name is a followed by b, or -1. */
 int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b);
 
+/* The same for words of a text: never a control token nor the unknown one, which only its name as a whole may become, where
+ * special tokens are parsed. (SentencePiece has it so; in llama.cpp merges may end in such a token.) */
+int32_t nb_vocabulary_find_word(const nb_tokenizer *t, nb_text word);
+
 /* The token of the byte, spelled <0xHH>, or -1. */
 int32_t nb_vocabulary_find_byte(const nb_tokenizer *t, uint8_t byte);
 
