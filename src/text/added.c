@@ -28,7 +28,6 @@ static void note_start(nb_needles *s, const nb_needle *needle) {
     uint32_t a = name[0], b = needle->size > 1 ? name[1] : 0, end = needle->size > 1 ? b + 1 : 256;
     for (; b < end; b++)
         s->starts[(a | b << 8) >> 3] |= (uint8_t)(1 << (a & 7));
-    s->lengths[needle->size >> 3] |= (uint8_t)(1 << (needle->size & 7));
 }
 
 int32_t nb_needles_sort(nb_needles *s, nb_error *err) {
@@ -78,16 +77,27 @@ static void narrow(const nb_needles *s, uint32_t *low, uint32_t *high, uint32_t 
     *high = to;
 }
 
-const nb_needle *nb_needles_longest(const nb_needles *s, const uint8_t *text, size_t n) {
-    const nb_needle *found = NULL;
-    uint32_t low = 0, high = s->n;
-    for (uint32_t depth = 0; low < high; depth++) {
-        if (s->items[low].size == depth)
-            found = &s->items[low++];
-        if (depth == n)
-            break;
-        narrow(s, &low, &high, depth, text[depth]);
+const nb_needle *nb_needle_next(nb_needle_walk *walk) {
+    const nb_needles *s = walk->set;
+    while (walk->low < walk->high) {
+        bool whole = s->items[walk->low].size == walk->depth;
+        const nb_needle *found = whole ? &s->items[walk->low++] : NULL;
+        if (walk->depth == walk->n)
+            walk->high = walk->low;
+        else if (walk->low < walk->high)
+            narrow(s, &walk->low, &walk->high, walk->depth, walk->text[walk->depth]);
+        walk->depth++;
+        if (found)
+            return found;
     }
+    return NULL;
+}
+
+const nb_needle *nb_needles_longest(const nb_needles *s, const uint8_t *text, size_t n) {
+    nb_needle_walk walk = nb_needle_walk_of(s, text, n);
+    const nb_needle *found = NULL;
+    for (const nb_needle *next; (next = nb_needle_next(&walk));)
+        found = next;
     return found;
 }
 

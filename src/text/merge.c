@@ -1,6 +1,6 @@
 #include "merge.h"
 
-static void heap_sift_down(uint64_t *heap, size_t n, size_t at) {
+void nb_heap_sift_down(uint64_t *heap, size_t n, size_t at) {
     uint64_t item = heap[at];
     for (size_t child; (child = 2 * at + 1) < n; at = child) {
         if (child + 1 < n && heap[child + 1] < heap[child])
@@ -12,7 +12,15 @@ static void heap_sift_down(uint64_t *heap, size_t n, size_t at) {
     heap[at] = item;
 }
 
-static void heap_push(uint64_t *heap, size_t n, uint64_t item) {
+uint64_t nb_heap_pop(uint64_t *heap, size_t n) {
+    uint64_t least = heap[0];
+    heap[0] = heap[n - 1];
+    if (n > 1)
+        nb_heap_sift_down(heap, n - 1, 0);
+    return least;
+}
+
+void nb_heap_push(uint64_t *heap, size_t n, uint64_t item) {
     size_t at = n;
     for (; at && item < heap[(at - 1) / 2]; at = (at - 1) / 2)
         heap[at] = heap[(at - 1) / 2];
@@ -70,12 +78,9 @@ void nb_merge(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_functi
             heap[n_heap++] = (uint64_t)priority << 32 | i;
     }
     for (size_t i = n_heap / 2; i-- > 0;)
-        heap_sift_down(heap, n_heap, i);
+        nb_heap_sift_down(heap, n_heap, i);
     while (n_heap) {
-        uint64_t best = heap[0];
-        heap[0] = heap[--n_heap];
-        if (n_heap)
-            heap_sift_down(heap, n_heap, 0);
+        uint64_t best = nb_heap_pop(heap, n_heap--);
         uint32_t left = (uint32_t)best;
         if (w->ids[left] == NB_SYMBOL_GONE || w->next[left] == none)
             continue;
@@ -91,12 +96,12 @@ void nb_merge(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_functi
             w->previous[following] = left;
             uint32_t priority = pair(t, w, left, following, &merged);
             if (priority != UINT32_MAX)
-                heap_push(heap, n_heap++, (uint64_t)priority << 32 | left);
+                nb_heap_push(heap, n_heap++, (uint64_t)priority << 32 | left);
         }
         if (before != none) {
             uint32_t priority = pair(t, w, before, left, &merged);
             if (priority != UINT32_MAX)
-                heap_push(heap, n_heap++, (uint64_t)priority << 32 | before);
+                nb_heap_push(heap, n_heap++, (uint64_t)priority << 32 | before);
         }
     }
 }

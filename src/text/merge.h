@@ -10,6 +10,11 @@
 #include "unicode.h"
 #include "vocabulary.h"
 
+/* A heap of numbers, the least first: heap[n]. */
+void nb_heap_sift_down(uint64_t *heap, size_t n, size_t at);
+uint64_t nb_heap_pop(uint64_t *heap, size_t n);              /* n before */
+void nb_heap_push(uint64_t *heap, size_t n, uint64_t item); /* n before */
+
 enum {
     NB_SYMBOL_UNKNOWN = -1, /* of ids: a symbol that is no token */
     NB_SYMBOL_GONE = -2,    /* of ids: merged into the symbol before it */

@@ -1,7 +1,9 @@
 /* Special tokens: which begin, end and stop a text, and where a text holds their names. The rules are llama.cpp's. */
 #include "vocabulary.h"
 
+#include "../base/memory.h"
 #include "../base/numbers.h"
+#include "merge.h"
 
 /* Names that end a generation wherever they occur. */
 static const char *const end_names[] = {
@@ -117,17 +119,14 @@ bool nb_is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token) {
     return false;
 }
 
-const nb_needle *nb_needle_unquoted(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size) {
-    const nb_needle *found = nb_needles_longest(set, text + at, size - at);
-    while (found && nb_is_quoted(e, at, at + found->size, found->token))
-        found = nb_needles_longest(set, text + at, found->size - 1);
-    return found;
-}
-
-/* Bytes of the longest name at text[at], or 0. */
+/* Bytes of the longest name at text[at] that is not text because of a quote, or 0. */
 static size_t longest_at(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size) {
-    const nb_needle *found = nb_needle_unquoted(e, set, text, at, size);
-    return found ? found->size : 0;
+    nb_needle_walk walk = nb_needle_walk_of(set, text + at, size - at);
+    size_t longest = 0;
+    for (const nb_needle *next; (next = nb_needle_next(&walk));)
+        if (!e->n_quotes || !nb_is_quoted(e, at, at + next->size, next->token))
+            longest = next->size;
+    return longest;
 }
 
 /* The token whose name is text[size], or -1. */
@@ -179,45 +178,46 @@ static void take(found_specials *found, size_t at, size_t length) {
         set_bit(found->taken, i);
 }
 
-/* Chooses among names that overlap within text[from ... to). As in llama.cpp the longest are found first, wherever they stand;
- * names of one length from left to right (llama.cpp leaves their order to an unstable sort). A name cannot enclose one that was
- * found before it, which is at least as long: it overlaps that only if its own first or last byte is taken. */
-static void find_overlapping(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t from, size_t to,
-                             found_specials *found) {
-    for (size_t length = NB_LONGEST_ADDED; length; length--) {
-        if (!get_bit(set->lengths, length))
-            continue;
-        for (size_t at = from; at + length <= to; at++) {
-            if (!nb_needle_may_start(set, text, at, to) || get_bit(found->taken, at) ||
-                get_bit(found->taken, at + length - 1))
-                continue;
-            int32_t token = special_at(set, text + at, length);
-            if (token < 0 || nb_is_quoted(e, at, at + length, token))
-                continue;
-            take(found, at, length);
-            at += length - 1;
-        }
-    }
+static uint64_t key_of(size_t at, size_t length) {
+    return (uint64_t)(NB_LONGEST_ADDED - length) << 32 | at;
 }
 
-static void find_specials(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t size,
-                          found_specials *found) {
+/* Which names a text holds, where they overlap. As in llama.cpp the longest are found first, wherever they stand; names of one
+ * length from left to right (llama.cpp leaves their order to an unstable sort). A name cannot enclose one that was found before
+ * it, which is at least as long: it overlaps that only if its own first or last byte is taken. In the latter case a shorter name
+ * may fit before the taken bytes. Each place of the text is looked at once, and again for each such overlap. */
+static int32_t find_specials(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t size,
+                             found_specials *found) {
+    size_t n = 0, most = 0;
+    for (size_t at = 0; at < size; at++)
+        most += nb_needle_may_start(set, text, at, size);
+    uint64_t *heap = nb_alloc_items(most, sizeof *heap);
+    if (!heap)
+        return NB_FAIL(e->err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", size);
     for (size_t at = 0; at < size; at++) {
-        if (!nb_needle_may_start(set, text, at, size))
-            continue;
-        size_t longest = longest_at(e, set, text, at, size), end = at + longest;
-        if (!longest)
-            continue;
-        for (size_t i = at + 1; i < end; i++) {
-            size_t other = i + longest_at(e, set, text, i, size);
-            end = NB_MAX(end, other);
-        }
-        if (end == at + longest) /* the others lie within it */
-            take(found, at, longest);
-        else
-            find_overlapping(e, set, text, at, end, found);
-        at = end - 1;
+        size_t length = nb_needle_may_start(set, text, at, size) ? longest_at(e, set, text, at, size) : 0;
+        if (length)
+            heap[n++] = key_of(at, length);
     }
+    for (size_t i = n / 2; i-- > 0;)
+        nb_heap_sift_down(heap, n, i);
+    while (n) {
+        uint64_t key = nb_heap_pop(heap, n--);
+        size_t at = (uint32_t)key, length = NB_LONGEST_ADDED - (size_t)(key >> 32), room = 1;
+        if (get_bit(found->taken, at))
+            continue;
+        if (!get_bit(found->taken, at + length - 1)) {
+            take(found, at, length);
+            continue;
+        }
+        while (!get_bit(found->taken, at + room))
+            room++;
+        length = longest_at(e, set, text, at, at + room);
+        if (length)
+            nb_heap_push(heap, n++, key_of(at, length));
+    }
+    nb_free(heap);
+    return NB_OK;
 }
 
 int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control) {
@@ -235,8 +235,7 @@ int32_t nb_special_encode(nb_encoding *e, const uint8_t *text, size_t size, bool
         return NB_FAIL(e->err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", size);
     found_specials found = {bits, bits + bytes};
     memset(bits, 0, 2 * bytes);
-    find_specials(e, set, text, size, &found);
-    int32_t code = NB_OK, before = -1; /* the special token that stands before */
+    int32_t code = find_specials(e, set, text, size, &found), before = -1; /* the special token that stands before */
     for (size_t at = 0, end; at < size && code == NB_OK; at = end) {
         bool special = get_bit(found.taken, at);
         end = at + 1; /* of this name, or of the text before the next */

@@ -140,7 +140,6 @@ typedef struct nb_needles {
     nb_needle *items;     /* [n], sorted by their names, each once */
     uint32_t n;
     uint8_t starts[8192]; /* bit a | b << 8: some name starts with the bytes a, b */
-    uint8_t lengths[NB_LONGEST_ADDED / 8 + 1]; /* bits: some name has as many bytes */
 } nb_needles;
 
 /* The names that are looked for in texts. Of a tokenizer.json: [0] in the text as it came, [1] in the normalized text. Of other
@@ -153,6 +152,20 @@ typedef struct nb_added {
 } nb_added;
 
 int32_t nb_needles_sort(nb_needles *s, nb_error *err); /* items[n] in any order -> as nb_needles has them */
+
+/* Walks the names that a text begins with, the shortest first. */
+typedef struct nb_needle_walk {
+    const nb_needles *set;
+    const uint8_t *text;
+    size_t n;
+    uint32_t low, high, depth; /* items[low ... high) begin with the text's first `depth` bytes */
+} nb_needle_walk;
+
+static inline nb_needle_walk nb_needle_walk_of(const nb_needles *s, const uint8_t *text, size_t n) {
+    return (nb_needle_walk){.set = s, .text = text, .n = n, .high = s->n};
+}
+
+const nb_needle *nb_needle_next(nb_needle_walk *walk); /* NULL: no more */
 const nb_needle *nb_needles_longest(const nb_needles *s, const uint8_t *text, size_t n); /* that text[n] begins with, or NULL */
 
 /* Whether a name may start at text[at]. Only names of one byte start at the text's last byte: any byte may follow these. */
@@ -381,9 +394,6 @@ int32_t nb_added_encode(nb_encoding *e, const uint8_t *text, size_t size, bool c
 size_t nb_quote_after(const nb_encoding *e, size_t from);
 /* Whether the name of this token at text[from ... to) is only text, because a quote touches it (nb_tokenize_quoted). */
 bool nb_is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token);
-/* The longest name at text[at] that is not quoted, or NULL. */
-const nb_needle *nb_needle_unquoted(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size);
-
 /* Encodes what lies between special tokens. first: the whole text begins with it. */
 int32_t nb_encode_piece(nb_encoding *e, const uint8_t *text, size_t size, bool first);
 
