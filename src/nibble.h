@@ -156,7 +156,7 @@ enum {
     NB_DETOKENIZE_SPECIAL = 1, /* special tokens give their names */
     NB_DETOKENIZE_WHOLE = 2    /* the tokens are a whole text, and no part of one that goes on: the space that the tokenizer
                                 * puts before a text goes, and all is as the decoders of a tokenizer.json have it.
-                                * (Where the model's description says cleansUp, transformers would take spaces before
+                                * (Where the model's description says cleansUp, the reference would take spaces before
                                 * punctuation away, too: that is left to the caller.) */
 };
 

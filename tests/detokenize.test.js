@@ -39,6 +39,17 @@ test('a token that the tokenizer does not know has no text, wherever it is met',
     }
 });
 
+test('of a GGUF file with WordPiece spaces before punctuation go, as in llama.cpp', async () => {
+    const model = await load(`${root}tests/fixtures/text/wordpiece.gguf`, { threads: 1, headerOnly: true });
+    try {
+        assert.equal(model.info.tokenizer?.cleansUp, true);
+        for (const text of ["it's, was! a (the) it's.", 'a.b?'])
+            assert.equal(await model.detokenize(await model.tokenize(text)), text.replace('(the)', '( the )').replace('.b', '. b'));
+    } finally {
+        await model.dispose();
+    }
+});
+
 test('of GGUF files, too, a whole text has no space before it that it had not', async () => {
     for (const name of ['spm', 'spm-spans', 'unigram', 'wordpiece']) {
         const model = await load(`${root}tests/fixtures/text/${name}.gguf`, { threads: 1, headerOnly: true });

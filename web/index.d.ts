@@ -344,7 +344,7 @@ export interface ModelInfo {
         pre?: string;
         /** Texts are normalized to Unicode's NFC before they are tokenized. */
         nfc?: boolean;
-        /** detokenize() takes spaces before punctuation away (tokenizer_config.json's clean_up_tokenization_spaces). */
+        /** detokenize() takes spaces before punctuation away (tokenizer_config.json's clean_up_tokenization_spaces; WordPiece in GGUF files). */
         cleansUp?: boolean;
         size: number;
         /** Token ids; -1 for none. */

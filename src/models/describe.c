@@ -112,7 +112,9 @@ static void write_tokenizer(nb_writer *w, const nb_model *model) {
         nb_json_string(w, "pre", pre);
     if (nb_tokenizer_composes(t))
         nb_json_bool(w, "nfc", true);
-    if (nb_checkpoint_number(&model->checkpoint, "tokenizer.ggml.decoder.clean_up", 0) > 0)
+    /* GGUF has no key for it. llama.cpp cleans up texts of WordPiece, and of some BPE, where transformers never does. */
+    bool pieces = nb_text_is(nb_text_of(nb_tokenizer_kind(t)), "wordpiece");
+    if (nb_checkpoint_number(&model->checkpoint, "tokenizer.ggml.decoder.clean_up", pieces) > 0)
         nb_json_bool(w, "cleansUp", true);
     nb_json_number(w, "size", nb_tokenizer_size(t));
     int32_t begin = nb_tokenizer_begin(t), end = nb_tokenizer_end(t);
