@@ -26,7 +26,7 @@ static uint32_t strip_of(const nb_detokenizer *d) {
     const nb_tokenizer *t = d->tokenizer;
     if (!is_whole(d))
         return 0;
-    return t->steps.library ? t->steps.decoder.strip : t->kind == NB_KIND_WORDPIECE || t->add_space;
+    return t->steps.library ? t->steps.decoder.strip : t->kind == NB_KIND_WORDPIECE || t->add_space || t->merge_spaces;
 }
 
 nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_error *err) {

@@ -166,7 +166,7 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     s->add_closing = is_set(c, KEY("add_eos_token"), defaults[s->kind].add_end);
     if (s->kind == NB_KIND_WORDPIECE)
         s->add_begin = s->add_closing = true;
-    s->add_space = is_set(c, KEY("add_space_prefix"), s->kind == NB_KIND_SPM || s->kind == NB_KIND_UNIGRAM);
+    s->add_space = is_set(c, KEY("add_space_prefix"), s->kind == NB_KIND_SPM);
     if (s->kind == NB_KIND_BPE) /* (some GGUF files say add_space_prefix and do not mean it) */
         s->add_space = is_set(c, KEY("add_space_prefix_to_words"), false) && !s->pre->raw;
     s->whole_words = is_set(c, KEY("ignore_merges"), s->pre && s->pre->whole_words);

@@ -83,7 +83,7 @@ struct nb_vocabulary_source {
     bool whole_words;            /* BPE: a word that is a token is that token, whatever the merges say */
     bool nfc;                    /* texts are composed first (Unicode's NFC) */
     bool add_space;              /* BPE: before a text that does not begin with one; SPM, Unigram: before the first word */
-    bool merge_spaces;           /* Unigram: spaces in a row become one space; those at the ends are removed */
+    bool merge_spaces;           /* Unigram: one space before each word, whatever spaces the text has */
     bool lower, strip_accents;   /* WordPiece */
     nb_text charsmap;            /* Unigram: SentencePiece's precompiled normalization, or empty */
     nb_library_steps steps;
