@@ -179,6 +179,22 @@ export function parse(file) {
 }
 
 /**
+ * An array with more items.
+ * @param {Value | Uint8Array} array @param {Type} type @param {any[]} items
+ */
+export function appended(array, type, items) {
+    if (!(array instanceof Uint8Array))
+        return /** @type {Value} */ ([type, [...array[1], ...items]]);
+    const out = new Bytes(), count = new DataView(array.buffer, array.byteOffset).getBigUint64(8, true);
+    out.put(array.subarray(0, 8)); // that it is an array, and of what
+    out.u64(Number(count) + items.length);
+    out.put(array.subarray(16));
+    for (const item of items)
+        out.value(type, item);
+    return out.bytes();
+}
+
+/**
  * The file with some values of its architecture changed, and some tensors.
  * @param {Uint8Array} file
  * @param {Record<string, Value | null>} edits by what follows "<architecture>."; null: it is taken away

@@ -1,9 +1,9 @@
 // Random texts have the tokens, and these the text, that the library tokenizers gives (tests/oracles/random_texts.py).
-import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
+import { checkHashes } from './random-strings.js';
 
 /** @typedef {{ of: string, change: object, added: boolean }} Variant a tokenizer with some members changed, and tokens added */
 /**
@@ -12,19 +12,6 @@ import { root } from './builds.js';
  */
 const { atoms, added: addedTokens, aHash, hashes, variants } = JSON.parse(readFileSync(`${root}tests/fixtures/text/random.json`,
     'utf8'));
-
-/** Numerical Recipes' generator. @param {number} state */
-const randomFrom = (state) => (/** @type {number} */ n) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Number(BigInt(state) * BigInt(n) >> 32n);
-};
-
-/** FNV-1a. @param {number} hash @param {Iterable<number>} bytes */
-function fnv(hash, bytes) {
-    for (const byte of bytes)
-        hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-    return hash;
-}
 
 /** The atoms of a tokenizer.json's texts. @param {any} tokenizer @returns {string[]} */
 function atomsOf(tokenizer) {
@@ -38,14 +25,6 @@ function atomsOf(tokenizer) {
         ...added.map((name) => name.toLowerCase()), ...added.map((name) => name.slice(0, -1)), ...some];
 }
 
-/** The texts, one after the other. @param {any} tokenizer @param {number} texts */
-function* textsOf(tokenizer, texts) {
-    const own = atomsOf(tokenizer), below = randomFrom(tokenizer.added_tokens.length + 1);
-    for (let i = 0; i < texts; i++)
-        yield Array.from({ length: 1 + below(12) }, () => own[below(own.length)]).join('');
-}
-
-const utf8 = new TextEncoder();
 const FLAGS = ['single_word', 'lstrip', 'rstrip', 'normalized', 'special'];
 
 /** The tokenizer.json of that name. @param {string} name */
@@ -67,24 +46,19 @@ function tokenizerOf(name) {
     return tokenizer;
 }
 
-for (const [name, wanted] of Object.entries(hashes))
-    test(`${name}: ${wanted.length * aHash} random texts`, async () => {
+for (const [name, { length }] of Object.entries(hashes))
+    test(`${name}: ${length * aHash} random texts`, async () => {
         const tokenizer = tokenizerOf(name);
         const model = await load([
             new File(['{"model_type":"llama"}'], 'config.json'), new File([JSON.stringify(tokenizer)], 'tokenizer.json'),
             new File(['\x02\0\0\0\0\0\0\0{}'], 'model.safetensors'),
         ], { threads: 1, headerOnly: true });
         try {
-            let hash = 0x811c9dc5, i = 0;
-            for (const text of textsOf(tokenizer, wanted.length * aHash)) {
+            const wanted = { atoms: atomsOf(tokenizer), seed: tokenizer.added_tokens.length + 1, aHash, hashes: hashes[name] };
+            await checkHashes(wanted, async (text) => {
                 const tokens = await model.tokenize(text, { special: true, bare: true });
-                hash = fnv(hash, tokens.flatMap((token) => [token & 255, token >> 8 & 255, token >> 16]));
-                hash = fnv(hash, utf8.encode(await model.detokenize(tokens)));
-                if (++i % aHash)
-                    continue;
-                assert.equal(hash, wanted[i / aHash - 1], `among these: random_texts.py --show ${name} ${i - aHash}`);
-                hash = 0x811c9dc5;
-            }
+                return { tokens, text: await model.detokenize(tokens) };
+            }, (first) => `random_texts.py --show ${name} ${first}`);
         } finally {
             await model.dispose();
         }
