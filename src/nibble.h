@@ -85,8 +85,8 @@ enum {
 nb_loader *nb_loader_new(double total_bytes, uint32_t flags, nb_error *err);
 
 /* Also checks, once the header is there and before any weights are wanted, that a session of this pool, context and kv_type
- * (nb_session_new) fits beside the weights; if not, the error says which context would. at_most: a context of the model's own if
- * that is smaller. Call it before the first bytes are committed; pool must outlive the loader. */
+ * (nb_session_new) fits beside the weights; if not, the error says which context would. at_most: the context is the model's own
+ * if that is smaller. Call it before the first bytes are committed; pool must outlive the loader. */
 void nb_loader_expect(nb_loader *loader, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type);
 
 /* Where the file's next bytes go, and how many fit. *capacity = 0 says that the loader needs no more bytes.
@@ -147,7 +147,8 @@ typedef struct nb_plain {
 /* As nb_tokenize, of a text with quotes, which are in ascending order and do not overlap. Where a quote touches the name of a
  * special token, the name is text: that of a control token always, that of a user-defined one if `plain` says so. */
 int32_t nb_tokenize_quoted(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
-                           size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity, nb_error *err);
+                           size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity,
+                           nb_error *err);
 
 typedef struct nb_detokenizer nb_detokenizer;
 
@@ -209,20 +210,21 @@ float *nb_session_logits(nb_session *session, int32_t *rows);
 
 /* What becomes of the tokens' vectors: GGUF's numbers. */
 enum {
-    NB_POOLING_FILE = 0, /* what the file says (models/embedding.h); else the mean where tokens see those that follow, else the last token */
+    /* What the file says (models/embedding.h). Where it says nothing: the mean, or the last token if attention is causal. */
+    NB_POOLING_FILE = 0,
     NB_POOLING_MEAN = 1,
     NB_POOLING_CLS = 2,  /* the first token's */
     NB_POOLING_LAST = 3
 };
 
 /* A text's embedding: the tokens' last hidden states, pooled. The first `unpooled` tokens, a prompt's, are left out of that.
- * NB_POOLING_FILE: then the steps that the file names. out: [nb_model_embedding_size].
- * Others: the result is scaled to length 1. out: [nb_model_width].
- * Evaluates one batch and returns how many tokens are done: repeat with that as `done`, which is 0 at first, until it is n; only
- * then is `out` written. In between the session must not be used for anything else.
+ *   NB_POOLING_FILE: then the steps that the file names. out: [nb_model_embedding_size].
+ *   Others: the result is scaled to length 1. out: [nb_model_width].
+ * Evaluates one batch and returns how many tokens are done. Repeat with that as `done`, which is 0 at first, until it is n:
+ * only then is `out` written. In between the session must not be used for anything else.
  * The session holds these tokens afterwards, or, where tokens see those that follow, none. */
-int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled, uint32_t pooling,
-                         float *out, nb_error *err);
+int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled,
+                         uint32_t pooling, float *out, nb_error *err);
 
 /* ---- sampling ---------------------------------------------------------------------------------------------- */
 
@@ -250,10 +252,11 @@ int32_t nb_sampler_next(nb_sampler *sampler, float *logits, const int32_t *token
 void nb_sampler_free(nb_sampler *sampler); /* NULL is fine */
 
 /* Writes the tokens that follow tokens[n]: `count` of them, or fewer where one ends a generation and past_end is 0. Room for
- * n + count; n + count - 1 <= the context. Returns how many. The last of them is not evaluated: the next call does that. A prompt is
- * evaluated here too, but in one go: nb_session_advance first lets others have a turn. No logits are left: they are the sampler's. */
-int32_t nb_session_generate(nb_session *session, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count, uint32_t past_end,
-                            nb_error *err);
+ * n + count; n + count - 1 <= the context. Returns how many. The last of them is not evaluated: the next call does that. A
+ * prompt is evaluated here too, but in one go: with nb_session_advance before it, others get a turn. No logits are left: the
+ * sampler has changed them. */
+int32_t nb_session_generate(nb_session *session, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count,
+                            uint32_t past_end, nb_error *err);
 
 #pragma GCC visibility pop
 

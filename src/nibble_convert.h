@@ -36,10 +36,10 @@ int32_t nb_converter_quantize(nb_converter *converter, const char *preset, size_
 
 /* A file of the model: a GGUF, the parts of a split one in their order, or a Hugging Face folder's config.json,
  * generation_config.json, tokenizer.json (or tokenizer.model and added_tokens.json), tokenizer_config.json,
- * special_tokens_map.json, chat_template.jinja, quantize_config.json, quant_config.json or *.safetensors; of sentence-transformers
- * also modules.json, config_sentence_transformers.json, sentence_bert_config.json, and config.json and model.safetensors in the
- * folders of modules. name: UTF-8, without folders but for these. total_bytes: the file's size if known, else 0 (a double,
- * exact to 2^53). */
+ * special_tokens_map.json, chat_template.jinja, quantize_config.json, quant_config.json or *.safetensors; of
+ * sentence-transformers also modules.json, config_sentence_transformers.json, sentence_bert_config.json, and config.json and
+ * model.safetensors in the folders of modules. name: UTF-8, without folders but for these. total_bytes: the file's size if
+ * known, else 0 (a double, exact to 2^53). */
 int32_t nb_converter_begin(nb_converter *converter, const char *name, size_t name_bytes, double total_bytes,
                            nb_error *err);
 int32_t nb_converter_end(nb_converter *converter, nb_error *err);

@@ -29,7 +29,8 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
         sums[i / 4] = wasm_i32x4_add(sums[i / 4], v[i]);
     }
     /* lanes 0 and 1: halves of the first sum, 2 and 3: of the second */
-    v128_t sum = wasm_i32x4_add(wasm_i32x4_shuffle(sums[0], sums[1], 0, 1, 4, 5), wasm_i32x4_shuffle(sums[0], sums[1], 2, 3, 6, 7));
+    v128_t sum = wasm_i32x4_add(wasm_i32x4_shuffle(sums[0], sums[1], 0, 1, 4, 5),
+                                wasm_i32x4_shuffle(sums[0], sums[1], 2, 3, 6, 7));
     int32_t first = wasm_i32x4_extract_lane(sum, 0) + wasm_i32x4_extract_lane(sum, 1);
     int32_t second = wasm_i32x4_extract_lane(sum, 2) + wasm_i32x4_extract_lane(sum, 3);
     float *scales = (float *)block;

@@ -131,7 +131,8 @@ static void place_queries(const nb_attention *a, const queries *to, span s) {
 }
 
 /* The first n positions of one tile of the cache meet all the span's queries. */
-static void meet_tile(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s, uint32_t at, uint32_t n) {
+static void meet_tile(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s, uint32_t at,
+                      uint32_t n) {
     uint32_t group = a->heads / a->kv_heads, all = s.tokens * group;
     nb_cache cache = met(a->cache);
     nb_meeting m = {.cache = &cache, .n = n, .cap = a->cap, .scratch = w->scratch};
@@ -164,7 +165,8 @@ static void meet_tile(const nb_attention *a, const workspace *w, const queries *
 }
 
 /* The span's queries over the positions of one segment. */
-static void attend_segment(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s, uint32_t segment) {
+static void attend_segment(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s,
+                           uint32_t segment) {
     uint32_t n = NB_ROUND_UP(s.tokens * (a->heads / a->kv_heads), NB_LANES);
     for (uint32_t i = 0; i < n; i++) {
         to->max[i] = -1e30f;
@@ -207,7 +209,8 @@ static void finish(const nb_attention *a, const part *all, span s) {
         float *out = a->out + ((size_t)(s.token + query / group) * a->heads + s.kv * group + query % group) * size;
         v128_t scale = wasm_f32x4_splat(1 / all->sum[query]);
         for (uint32_t i = 0; i < size; i += 4)
-            wasm_v128_store(out + i, wasm_f32x4_mul(wasm_v128_load(all->out + (size_t)query * a->cache->value_columns + i), scale));
+            wasm_v128_store(out + i, wasm_f32x4_mul(wasm_v128_load(all->out + (size_t)query * a->cache->value_columns + i),
+                                                    scale));
     }
 }
 

@@ -27,7 +27,8 @@ void nb_place_query(const nb_cache *c, uint8_t *four, uint32_t lane, const float
         memcpy((float *)four + (size_t)lane * size, q, size * sizeof(float));
         return;
     }
-    /* 32 products of integers within K and of others whose magnitudes sum up to S are within K S < 2^31; rounding adds 1/2 to each */
+    /* 32 products of integers within K and of others whose magnitudes sum up to S are within K S < 2^31; rounding adds 1/2 to
+     * each */
     float most_of_sum = (float)(INT32_MAX / c->k_most - NB_SCALED), step = 0;
     for (uint32_t from = 0; from < size; from += NB_SCALED) {
         float sum, largest = nb_largest(q + from, NB_MIN(NB_SCALED, size - from), &sum);
@@ -156,7 +157,8 @@ static v128_t weigh(const nb_meeting *m, float *scores) {
                 wasm_v128_store(s, x = wasm_v128_bitselect(x, none, seen(m, lane, j)));
             largest[lane] = wasm_f32x4_pmax(largest[lane], x);
         }
-    v128_t before = wasm_v128_load(m->max), top = largest_of(largest), max = wasm_f32x4_pmax(before, wasm_f32x4_mul(top, units));
+    v128_t before = wasm_v128_load(m->max), top = largest_of(largest);
+    v128_t max = wasm_f32x4_pmax(before, wasm_f32x4_mul(top, units));
     max = wasm_v128_bitselect(max, before, wasm_f32x4_gt(top, none)); /* a query that sees none of them stays as it was */
     v128_t keep = nb_exp_f32x4(wasm_f32x4_sub(before, max), &c);
     float unit_of[NB_LANES];
@@ -251,7 +253,8 @@ INLINE void add_some_floats(const nb_meeting *m, const float *weights, const flo
     v128_t o[NB_LANES][2];
     for (uint32_t lane = 0; lane < NB_LANES; lane++)
         for (uint32_t h = 0; h < count; h++)
-            o[lane][h] = wasm_f32x4_mul(wasm_v128_load(m->out + (size_t)lane * columns + c + 4 * h), wasm_v128_load32_splat(keeps + lane));
+            o[lane][h] = wasm_f32x4_mul(wasm_v128_load(m->out + (size_t)lane * columns + c + 4 * h),
+                                        wasm_v128_load32_splat(keeps + lane));
     for (uint32_t j = 0; j < m->n; j++, v += size)
         for (uint32_t lane = 0; lane < NB_LANES; lane++) {
             v128_t weight = wasm_v128_load32_splat(weights + lane * NB_TILE + j);

@@ -125,7 +125,8 @@ static void store_halves(uint16_t *out, const float *x, uint32_t size) {
         v128_t bits = wasm_v128_load(x + i), magnitude = wasm_v128_and(bits, wasm_i32x4_splat(0x7fffffff));
         v128_t normal = wasm_i32x4_ge(magnitude, wasm_i32x4_splat(0x38800000)); /* 2^-14 */
         v128_t h = wasm_i32x4_min(magnitude, wasm_i32x4_splat(0x477fe000));     /* 65504 */
-        h = wasm_i32x4_add(h, wasm_i32x4_add(wasm_i32x4_splat(0xfff), wasm_v128_and(wasm_u32x4_shr(h, 13), wasm_i32x4_splat(1))));
+        h = wasm_i32x4_add(h, wasm_i32x4_add(wasm_i32x4_splat(0xfff),
+                                             wasm_v128_and(wasm_u32x4_shr(h, 13), wasm_i32x4_splat(1))));
         h = wasm_u32x4_shr(wasm_i32x4_sub(h, wasm_i32x4_splat(0x38000000)), 13);
         h = wasm_v128_and(h, normal);
         h = wasm_v128_or(h, wasm_v128_and(wasm_u32x4_shr(bits, 16), wasm_i32x4_splat(0x8000)));

@@ -54,7 +54,8 @@ static void run(const nb_matmul_task *task, nb_form form) {
             nb_matrix_row(task->w, row, task->scratch);
             for (uint32_t t = 0; t < task->x->n; t++)
                 task->out[(size_t)t * task->w->rows + row] = (float)(
-                    form == NB_FORM_F32 ? dot_float(task->x, task->scratch, t) : dot_quantized(task->x, task->scratch, t, form));
+                    form == NB_FORM_F32 ? dot_float(task->x, task->scratch, t)
+                                        : dot_quantized(task->x, task->scratch, t, form));
         }
     }
 }

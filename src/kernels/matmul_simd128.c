@@ -47,7 +47,8 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
     const nb_layout l = nb_layout_of(type);
     const uint32_t second = l.columns == 16; /* where the sums of columns 16 ... 31 go */
     const constants c = held_constants(type);
-    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes, *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
+    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes;
+    const uint8_t *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
     v128_t out[T], d = {0}, m = {0};
     for (uint32_t i = 0; i < T; i++)
         out[i] = wasm_f32x4_splat(0);
@@ -62,8 +63,10 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
                 words_of(type, w + l.scales, 2 * h, c, q);
                 words_of(type, w + l.scales, 2 * h + 1, c, q + 4);
                 for (uint32_t i = 0; i < T; i++) {
-                    v128_t a = wasm_v128_load(x + 16 * T + 64 * i + 16 * h), z = wasm_v128_load(x + 16 * T + 64 * i + 32 + 16 * h);
-                    v128_t s = wasm_i32x4_dot_i16x8(q[0], nb_lane_splat(a, 0)), r = wasm_i32x4_dot_i16x8(q[2], nb_lane_splat(z, 0));
+                    v128_t a = wasm_v128_load(x + 16 * T + 64 * i + 16 * h);
+                    v128_t z = wasm_v128_load(x + 16 * T + 64 * i + 32 + 16 * h);
+                    v128_t s = wasm_i32x4_dot_i16x8(q[0], nb_lane_splat(a, 0));
+                    v128_t r = wasm_i32x4_dot_i16x8(q[2], nb_lane_splat(z, 0));
                     s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[1], nb_lane_splat(a, 1)));
                     r = wasm_i32x4_add(r, wasm_i32x4_dot_i16x8(q[3], nb_lane_splat(z, 1)));
                     s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[4], nb_lane_splat(a, 2)));

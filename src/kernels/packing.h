@@ -12,7 +12,8 @@
  *     uint8_t whole[8][4 rows][4]                                 8 bits
  *
  * and the K types begin each 256 columns with half d[4], half m[4] (with a minimum) of the four rows, NF4 and FP4 each 64
- * with float d[4]. s and z are the scale and the minimum of 32 columns, or of 16; those of fewer bits are taken out of the file's packing.
+ * with float d[4]. s and z are the scale and the minimum of 32 columns, or of 16; those of fewer bits are taken out of the
+ * file's packing.
  *
  * A weight's code is an unsigned number of `bits` bits (of Q8_0 the file's number plus 128). Let v[2j] be the 16 codes
  * [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. The low four bits of v[2j] are the
@@ -85,7 +86,7 @@ typedef struct nb_matrix {
     size_t group_bytes; /* nb_group_bytes(type, columns) */
     uint8_t *data;
     const int32_t *order; /* [columns]: which number of a vector meets column i; NULL: the i-th */
-    float *scales;        /* [n_scales]: products are multiplied by one of them for so many-th part of the rows; NULL: by none */
+    float *scales;        /* [n_scales]: products are multiplied by them, each for an equal part of the rows; NULL: by none */
     uint32_t n_scales;
     uint32_t tensor, first; /* which tensor of the file it came from (of several: the first), and its first row in that */
 } nb_matrix;

@@ -59,7 +59,8 @@ static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_
     nb_text name = nb_checkpoint_tensor_name(&model->checkpoint, info);
     if (info->shape[0] != columns || info->shape[1] != rows || info->shape[2] != experts || info->shape[3] != 1)
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for "
-                       "[%l, %l, %l]", name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows, experts);
+                       "[%l, %l, %l]", name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows,
+                       experts);
     /* matrices that are taken apart: experts, and gate and up (q, k and v may stay one) */
     uint64_t part = slot->by_expert ? rows : slot->rows == NB_EXTENT_GATE_UP ? rows / 2 : 0;
     if (part % nb_group_rows(info->type))
@@ -154,8 +155,8 @@ static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_te
                        : bias ? extent_of(&model->shape, slot->rows)
                               : (slot->by_expert ? model->shape.experts : 1);
     if (!is_vector_of(info, numbers))
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but its matrix asks for [%u]; the file is broken",
-                       name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], numbers);
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but its matrix asks for [%u]; the file is "
+                       "broken", name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], numbers);
     if (order && (slot->by_expert || layer < 0 || info->type != NB_TYPE_I32))
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no order of the columns of a matrix; the file is broken", name);
     if (scale && (m == &model->embedding || m == &model->positions || m == &model->token_types))
@@ -179,7 +180,8 @@ static int32_t check_scales(const nb_model *model, nb_error *err) {
             const uint8_t *base = s->in_layer ? (const uint8_t *)&model->layers[i] : (const uint8_t *)model;
             const nb_matrix *m = (const nb_matrix *)(base + s->at);
             if (m->n_scales && !m->rows)
-                return NB_FAIL(err, NB_ERR_FORMAT, "there is a scale of %s (layer %u), but no such tensor; the file is broken", s->name, i);
+                return NB_FAIL(err, NB_ERR_FORMAT, "there is a scale of %s (layer %u), but no such tensor; the file is "
+                               "broken", s->name, i);
         }
     return NB_OK;
 }
@@ -190,7 +192,10 @@ typedef struct binding {
 } binding;
 
 static uintptr_t place_of(const nb_destination *d) {
-    return d->matrix ? (uintptr_t)d->matrix : d->order ? (uintptr_t)d->order : d->left_out ? (uintptr_t)d : (uintptr_t)d->vector;
+    return d->matrix     ? (uintptr_t)d->matrix
+           : d->order    ? (uintptr_t)d->order
+           : d->left_out ? (uintptr_t)d
+                         : (uintptr_t)d->vector;
 }
 
 static int compare_destinations(const void *table, uint32_t a, uint32_t b) {
@@ -243,7 +248,8 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
         uint8_t *place = layer >= 0 ? (uint8_t *)&model->layers[layer] : (uint8_t *)model;
         nb_matrix *matrix = (nb_matrix *)(place + slot->at);
         if (slot->by_expert) {
-            NB_TRY(bind_experts(model, slot, info, expert * extent_of(&model->shape, slot->rows), matrix, &destinations[i], err));
+            NB_TRY(bind_experts(model, slot, info, expert * extent_of(&model->shape, slot->rows), matrix, &destinations[i],
+                                err));
         } else if (slot->is_matrix) {
             destinations[i].matrix = matrix;
             destinations[i].rows = (uint32_t)(info->shape[1] * info->shape[2]);
@@ -269,8 +275,9 @@ static int32_t check_complete(const nb_model *model, nb_error *err) {
         for (uint32_t i = 0; s->in_layer && i < model->shape.layers; i++) {
             const nb_layer *layer = &model->layers[i];
             if (model->shape.dense_layers != UINT32_MAX && (i < model->shape.dense_layers) == (layer->router.rows > 0))
-                return NB_FAIL(err, NB_ERR_FORMAT, "blk.%u %s experts, but %s.leading_dense_block_count is %u; the file is broken", i,
-                               layer->router.rows ? "has" : "has no", model->family->name, model->shape.dense_layers);
+                return NB_FAIL(err, NB_ERR_FORMAT, "blk.%u %s experts, but %s.leading_dense_block_count is %u; the file is "
+                               "broken", i, layer->router.rows ? "has" : "has no", model->family->name,
+                               model->shape.dense_layers);
             nb_need kind = layer->router.rows ? NB_MIXTURE : NB_DENSE;
             if ((always || s->need == kind) && !is_filled(layer, s))
                 return NB_FAIL(err, NB_ERR_FORMAT, "tensor blk.%u.%s is missing; the file is not whole", i, s->name);

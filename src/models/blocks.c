@@ -230,7 +230,8 @@ void nb_attention_block(const nb_step *p) {
     nb_session_multiply(s, s->normed, p->n, m->width, p->layer->qkv_whole ? &whole : qkv, p->layer->qkv_whole ? 1 : 3);
     for_tokens((token_loop){.p = p, .f = place_token});
     nb_attention attention = {
-        .q = s->padded ? s->padded_q : s->q, .out = s->padded ? s->padded_mixed : s->mixed, .cache = &s->cache, .tiles = p->tiles,
+        .q = s->padded ? s->padded_q : s->q, .out = s->padded ? s->padded_mixed : s->mixed, .cache = &s->cache,
+        .tiles = p->tiles,
         .n = p->n, .first = p->first, .heads = m->heads, .kv_heads = m->kv_heads,
         .context = s->context, .window = p->window, .after = p->after,
         .scale = m->attention_scale, .cap = m->attention_cap, .scratch = s->attention_scratch,
@@ -262,7 +263,8 @@ static void run_network(const nb_step *p, const network *f) {
     const nb_matmul_job up_gate[] = {{&f->up, s->up}, {&f->gate, s->gate}};
     nb_session_multiply(s, f->in, f->n, f->up.columns, up_gate, f->gate.rows ? 2 : 1); /* [n, feed_forward] x 2 */
     for_tokens((token_loop){.p = p, .f = activate_token, .network = f});
-    nb_session_multiply(s, f->gate.rows ? s->gate : s->up, f->n, f->up.rows, &(nb_matmul_job){&f->down, f->out}, 1); /* [n, width] */
+    /* [n, width] */
+    nb_session_multiply(s, f->gate.rows ? s->gate : s->up, f->n, f->up.rows, &(nb_matmul_job){&f->down, f->out}, 1);
 }
 
 static network network_of(const nb_step *p) {

@@ -56,8 +56,8 @@ int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, 
     if (!found && fallback == 0)
         return refuse_missing(model, suffix, err);
     if (!(value >= 1 && value <= most) || value != (double)(uint32_t)value)
-        return NB_FAIL(err, NB_ERR_FORMAT, "%s.%s is out of range: it is %g, and should be a whole number from 1 to %u; the file is "
-                       "broken", model->family->name, suffix, value, most);
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s.%s is out of range: it is %g, and should be a whole number from 1 to %u; the "
+                       "file is broken", model->family->name, suffix, value, most);
     *out = (uint32_t)value;
     return NB_OK;
 }
@@ -78,8 +78,8 @@ static int32_t require_same(const nb_model *model, const char *suffix, uint32_t 
     double value = size;
     NB_TRY(read(model, suffix, (nb_range){0, UINT32_MAX}, &value, err));
     if (value != size)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s is %g; of this model only %u is supported", model->family->name, suffix, value,
-                       size);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s is %g; of this model only %u is supported", model->family->name,
+                       suffix, value, size);
     return NB_OK;
 }
 
@@ -95,8 +95,8 @@ static int32_t configure_scaling(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_float(model, "rope.scaling.high_freq_factor", 4, 0, 1e6, &high, err));
     if (nb_text_is(kind, "llama3") && low > 0) {
         if (!(high > low))
-            return NB_FAIL(err, NB_ERR_FORMAT, "%s.rope.scaling.high_freq_factor is %g, which is not more than low_freq_factor, %g; "
-                           "the file is broken", model->family->name, (double)high, (double)low);
+            return NB_FAIL(err, NB_ERR_FORMAT, "%s.rope.scaling.high_freq_factor is %g, which is not more than "
+                           "low_freq_factor, %g; the file is broken", model->family->name, (double)high, (double)low);
         r->scaling = NB_ROPE_LLAMA3;
         r->beta_fast = high;
         r->beta_slow = low;
@@ -247,8 +247,8 @@ int32_t nb_model_configure_pattern(nb_model *model, uint32_t fallback, nb_error 
     if (v && v->type == NB_VALUE_ARRAY) {
         NB_TRY(nb_checkpoint_check_items(&model->checkpoint, v, (nb_range){0, 1}, err));
         if (!find_period(&model->checkpoint, v, s->layers, &s->window_period))
-            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s lists layers without a window that are not every so many-th one; that is "
-                           "not supported", model->family->name, suffix);
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s lists layers without a window that do not follow at one distance; "
+                           "that is not supported", model->family->name, suffix);
         return NB_OK;
     }
     NB_TRY(read(model, suffix, (nb_range){0, 1024}, &period, err));

@@ -9,7 +9,8 @@
  *   embedding { size, prompts { name: text }, defaultPrompt, includePrompt (false: prompts are not pooled),
  *               maxTokens (longer texts are cut), cutsLeft }
  *                                                        what a text's embedding is (models/embedding.h)
- *   tokenizer { kind, pre, nfc (texts are composed first), cleansUp (see nb_detokenizer_new), size, begin, end, beginText, endText }
+ *   tokenizer { kind, pre, nfc (texts are composed first), cleansUp (see nb_detokenizer_new), size, begin, end,
+ *               beginText, endText }
  *   chatTemplate                                         Jinja source, or absent
  *   types [{ type, tensors, bytes, share }]              largest share first
  *   tensors [{ name, type, shape, bytes }]               shape as the file has it: fastest side first
@@ -45,7 +46,8 @@ static void write_embedding(nb_writer *w, const nb_model *model) {
     double most = nb_checkpoint_number(c, "nibble.embedding.max_tokens", 0);
     nb_json_open(w, "embedding", '{');
     nb_json_number(w, "size", model->embedding_steps.size);
-    if (names && prompts && names->item_type == NB_VALUE_STRING && prompts->item_type == NB_VALUE_STRING && names->count == prompts->count) {
+    bool told = names && prompts && names->item_type == NB_VALUE_STRING && prompts->item_type == NB_VALUE_STRING;
+    if (told && names->count == prompts->count) {
         uint64_t name_at = names->at, prompt_at = prompts->at;
         nb_json_open(w, "prompts", '{');
         for (uint64_t i = 0; i < names->count; i++) {

@@ -7,7 +7,8 @@
 
 #include <math.h>
 
-static const char *const pooling_names[NB_MAX_POOLINGS] = {"cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"};
+static const char *const pooling_names[NB_MAX_POOLINGS] = {"cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean",
+                                                           "lasttoken"};
 
 /* PyTorch's, with the parameters that they have if nobody names any. */
 enum { IDENTITY, TANH, RELU, GELU, SILU, SIGMOID, ELU, LEAKY_RELU, SOFTPLUS, MISH, ACTIVATIONS };
@@ -61,7 +62,8 @@ static const nb_tensor_info *tensor_of(const nb_model *model, uint32_t i, const 
 static int32_t add_step(nb_model *model, uint32_t kind, uint32_t activation, nb_error *err) {
     nb_embedding *e = &model->embedding_steps;
     if (e->n_steps == NB_MAX_STEPS)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "nibble.embedding has more than %u steps, which is not supported", (uint32_t)NB_MAX_STEPS);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "nibble.embedding has more than %u steps, which is not supported",
+                       (uint32_t)NB_MAX_STEPS);
     nb_embedding_step *step = &e->steps[e->n_steps];
     *step = (nb_embedding_step){.kind = kind, .activation = activation, .columns = e->size, .rows = e->size};
     if (kind == NB_STEP_DENSE) {
@@ -100,14 +102,16 @@ static int32_t add_word(nb_model *model, nb_text word, nb_error *err) {
 
 /* What files mean that have no such value: one way to pool, and a vector of length 1. */
 static int32_t configure_plain(nb_model *model, nb_error *err) {
-    static const nb_pooling of_file[] = {[NB_POOLING_MEAN] = NB_POOL_MEAN, [NB_POOLING_CLS] = NB_POOL_CLS, [NB_POOLING_LAST] = NB_POOL_LAST};
+    static const nb_pooling of_file[] = {[NB_POOLING_MEAN] = NB_POOL_MEAN, [NB_POOLING_CLS] = NB_POOL_CLS,
+                                         [NB_POOLING_LAST] = NB_POOL_LAST};
     nb_embedding *e = &model->embedding_steps;
     uint32_t pooling = model->shape.pooling;
     if (pooling == NB_POOLING_FILE)
         pooling = model->shape.both_ways ? NB_POOLING_MEAN : NB_POOLING_LAST;
     e->poolings[e->n_poolings++] = of_file[pooling];
     e->size = e->widest = model->shape.width;
-    for (uint32_t i = 0; nb_text_is(nb_text_of(model->family->name), "gemma-embedding") && i < 2 && tensor_of(model, i, "weight"); i++)
+    for (uint32_t i = 0; nb_text_is(nb_text_of(model->family->name), "gemma-embedding") && i < 2 &&
+         tensor_of(model, i, "weight"); i++)
         NB_TRY(add_step(model, NB_STEP_DENSE, IDENTITY, err));
     return add_step(model, NB_STEP_NORMALIZE, 0, err);
 }
@@ -147,8 +151,8 @@ int32_t nb_embedding_bind(nb_model *model, const nb_tensor_info *info, nb_text n
             continue;
         *found = true;
         if (!matrix && (info->shape[0] != step->rows || info->shape[1] != 1 || info->shape[2] != 1 || info->shape[3] != 1))
-            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has %l numbers in rows of %l, but step %u of the embedding has %u", name,
-                           info->shape[0] * info->shape[1], info->shape[0], i, step->rows);
+            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has %l numbers in rows of %l, but step %u of the embedding has %u",
+                           name, info->shape[0] * info->shape[1], info->shape[0], i, step->rows);
         if (matrix)
             *to = (nb_destination){.matrix = &step->weight, .rows = step->rows};
         else

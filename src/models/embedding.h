@@ -19,7 +19,9 @@ struct nb_destination;
 
 enum { NB_MAX_STEPS = 8, NB_MAX_POOLINGS = 6 };
 
-typedef enum nb_pooling { NB_POOL_CLS, NB_POOL_MAX, NB_POOL_MEAN, NB_POOL_MEAN_SQRT, NB_POOL_WEIGHTED, NB_POOL_LAST } nb_pooling;
+typedef enum nb_pooling {
+    NB_POOL_CLS, NB_POOL_MAX, NB_POOL_MEAN, NB_POOL_MEAN_SQRT, NB_POOL_WEIGHTED, NB_POOL_LAST
+} nb_pooling;
 
 typedef struct nb_embedding_step {
     enum { NB_STEP_DENSE, NB_STEP_LAYER_NORM, NB_STEP_NORMALIZE } kind;
@@ -41,8 +43,8 @@ typedef struct nb_embedding {
 int32_t nb_embedding_configure(struct nb_model *model, nb_error *err);
 
 /* Where the tensor belongs, if it is of a step; *found says whether it is. */
-int32_t nb_embedding_bind(struct nb_model *model, const nb_tensor_info *info, nb_text name, struct nb_destination *to, bool *found,
-                          nb_error *err);
+int32_t nb_embedding_bind(struct nb_model *model, const nb_tensor_info *info, nb_text name, struct nb_destination *to,
+                          bool *found, nb_error *err);
 
 /* Whether all tensors of all steps are there. */
 int32_t nb_embedding_check(const struct nb_model *model, nb_error *err);

@@ -68,7 +68,8 @@ const nb_key nb_gguf_keys[] = {
     {NULL, "expert_used_count", NB_KEY_BY_LAYER, 0, 0},
     {NULL, "expert_group_count", NB_KEY_LIMITED, 0, 1},
     {NULL, "expert_group_used_count", NB_KEY_HARMLESS, 0, 0}, /* of several groups */
-    {"phi2 phi3 gptneox stablelm gemma gemma2 gemma3 gemma-embedding gpt2 bert nomic-bert opt", "rope.dimension_count", NB_KEY_HEEDED, 0, 0},
+    {"phi2 phi3 gptneox stablelm gemma gemma2 gemma3 gemma-embedding gpt2 bert nomic-bert opt", "rope.dimension_count",
+     NB_KEY_HEEDED, 0, 0},
     {NULL, "rope.dimension_count", NB_KEY_SAME, 0, 0}, /* as the head's size */
     {NULL, "rope.dimension_count_swa", NB_KEY_SAME, 0, 0},
     {NULL, "rope.freq_base", NB_KEY_HEEDED, 0, 0},
@@ -117,8 +118,8 @@ const nb_value *nb_model_value(const nb_model *model, const char *suffix) {
 }
 
 static int32_t refuse_value(const char *architecture, const nb_key *key, const char *value, nb_error *err) {
-    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s is %s; of %s models only %s%d is supported", architecture, key->suffix, value,
-                   architecture, key->least < key->most ? "up to " : "", (int32_t)key->most);
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s is %s; of %s models only %s%d is supported", architecture, key->suffix,
+                   value, architecture, key->least < key->most ? "up to " : "", (int32_t)key->most);
 }
 
 /* Every number that the value holds must be a whole one from least to most. */

@@ -1,5 +1,6 @@
-/* Which keys of a GGUF file count for an architecture: those that llama.cpp reads for it (tests/oracles/gguf_keys.py lists them,
- * and tests/keys.test.js fails for one that is missing here). What llama.cpp does not read is ignored, whatever it says. */
+/* Which keys of a GGUF file count for an architecture: those that llama.cpp reads for it (tests/oracles/gguf_keys.py lists
+ * them, and tests/keys.test.js fails for one that is missing here). What llama.cpp does not read is ignored, whatever it
+ * says. */
 #ifndef NB_KEYS_H
 #define NB_KEYS_H
 
@@ -9,7 +10,7 @@ typedef enum nb_key_rule {
     NB_KEY_HEEDED,   /* configure reads it */
     NB_KEY_BY_LAYER, /* the same; it may be a list of one number for each layer, which must be equal */
     NB_KEY_OURS,     /* configure reads it, though llama.cpp does not: the comment says why */
-    NB_KEY_LIMITED,  /* another number would ask for another computation: only whole ones from `least` to `most` are supported */
+    NB_KEY_LIMITED,  /* only whole numbers from `least` to `most` are supported: others ask for another computation */
     NB_KEY_SAME,     /* configure reads it; another number than that of other keys is refused */
     NB_KEY_HARMLESS  /* llama.cpp reads it, and it changes nothing for this architecture */
 } nb_key_rule;

@@ -52,12 +52,13 @@ int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, 
 }
 
 int32_t nb_tokenize_quoted(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
-                           size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity, nb_error *err) {
+                           size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity,
+                           nb_error *err) {
     if (!model->tokenizer)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "this model file has no vocabulary, so it cannot tokenize; pass token ids instead of text");
-    return nb_tokenizer_encode_quoted(model->tokenizer, text, text_bytes, flags, quotes, n_quotes, plain, n_plain, tokens, capacity,
-                                      err);
+    return nb_tokenizer_encode_quoted(model->tokenizer, text, text_bytes, flags, quotes, n_quotes, plain, n_plain, tokens,
+                                      capacity, err);
 }
 
 nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_error *err) {

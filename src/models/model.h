@@ -21,8 +21,10 @@ typedef struct nb_layer {
     nb_norm attention_post_norm, feed_forward_post_norm; /* [width]: of what it adds */
     float *q_norm, *k_norm;                         /* [head_size], or [heads, head_size]: of query and key heads */
     nb_matrix qkv;                                  /* q, k and v below each other: they are then parts of it */
-    bool qkv_whole;                                 /* no, as they do not begin with a group of rows: it is multiplied as it is */
-    nb_matrix q, k, v, o;                           /* [heads * head_size, width], [kv_heads * ...], [width, heads * value_size] */
+    /* k or v begins within a group of rows: qkv is not cut, but multiplied whole */
+    bool qkv_whole;
+    nb_matrix q, k, v;                              /* [heads * head_size, width], [kv_heads * head_size, width], ... */
+    nb_matrix o;                                    /* [width, heads * value_size] */
     float *qkv_bias, *q_bias, *k_bias, *v_bias, *o_bias;
     nb_matrix gate_up;                              /* gate and up below each other, likewise */
     nb_matrix gate, up, down;                       /* [feed_forward, width] x 2, [width, feed_forward] */

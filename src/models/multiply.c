@@ -13,7 +13,8 @@ static const float *ordered(nb_session *s, const float *x, uint32_t n, uint32_t 
     return s->ordered;
 }
 
-void nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs, uint32_t n_jobs) {
+void nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs,
+                         uint32_t n_jobs) {
     for (uint32_t i = 0, end; i < n_jobs; i = end) {
         const int32_t *order = jobs[i].w->order;
         for (end = i + 1; end < n_jobs && jobs[end].w->order == order;)

@@ -65,7 +65,8 @@ static void take(nb_session *s) {
         s->activations.forms[form] = nb_arena_take(a, batch, nb_form_token_bytes(form, columns));
     s->ordered = take_floats(a, s->model->ordered ? batch : 0, columns);
     s->matmul_scratch = take_floats(a, threads * 4, columns);
-    s->attention_scratch = nb_arena_take(a, nb_attention_scratch(&s->cache, m->heads, m->kv_heads, s->context, (uint32_t)threads),
+    s->attention_scratch = nb_arena_take(a, nb_attention_scratch(&s->cache, m->heads, m->kv_heads, s->context,
+                                                                 (uint32_t)threads),
                                          sizeof(float));
 }
 
@@ -74,7 +75,8 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
     if (!model->family)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file holds a vocabulary but no weights; it can tokenize, not generate");
     if (!nb_cache_takes(kv_type))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0) and Q8_0 (8) are", kv_type);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0) and Q8_0 (8) are",
+                       kv_type);
     if (context > NB_MOST_POSITIONS)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a context of %u tokens is too large; choose %u or less", context,
                        (uint32_t)NB_MOST_POSITIONS);
@@ -137,8 +139,8 @@ void nb_session_break(nb_session *s, uint32_t i) {
 /* Nothing that came of such numbers stays. */
 static int32_t not_finite(nb_session *s, const char *what, nb_error *err) {
     s->held = s->logits_rows = 0;
-    return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: %s; the file is damaged, or its weights are too large "
-                   "to compute with", what);
+    return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: %s; the file is damaged, or its weights are too "
+                   "large to compute with", what);
 }
 
 /* The largest context, smaller than `context`, whose session takes no more than `most` bytes; 0: there is none. */
@@ -167,9 +169,9 @@ int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context,
     fits = fits >= 256 ? fits / 256 * 256 : fits;
     if (!fits || bytes <= left)
         return nb_memory_refuse("the session (KV cache and buffers)", bytes, err);
-    return NB_FAIL(err, NB_ERR_MEMORY, "a context of %u tokens does not fit: it needs %u MB, and beside the model there is room for "
-                   "%u MB; load the model with a contextLength (--context) of %u or less", measured.context, nb_megabytes(bytes),
-                   nb_megabytes(left), fits);
+    return NB_FAIL(err, NB_ERR_MEMORY, "a context of %u tokens does not fit: it needs %u MB, and beside the model there is "
+                   "room for %u MB; load the model with a contextLength (--context) of %u or less", measured.context,
+                   nb_megabytes(bytes), nb_megabytes(left), fits);
 }
 
 /* Logits of rows [row, row + rows) of the residual stream. */
@@ -182,7 +184,8 @@ static int32_t compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb_err
                     shape->width);
     const float *last = m->output_norm.weight ? s->normed : x;
     if (m->project_out.rows) {
-        nb_session_multiply(s, last, rows, shape->width, &(nb_matmul_job){&m->project_out, s->y}, 1); /* [rows, embedding_width] */
+        /* [rows, embedding_width] */
+        nb_session_multiply(s, last, rows, shape->width, &(nb_matmul_job){&m->project_out, s->y}, 1);
         last = s->y;
     }
     nb_session_multiply(s, last, rows, m->output.columns, &(nb_matmul_job){&m->output, s->logits}, 1); /* [rows, vocabulary] */
@@ -210,8 +213,8 @@ static int32_t check_length(const nb_session *s, int32_t n, nb_error *err) {
     if (n < 1)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "there are no tokens to evaluate; a prompt needs one at least");
     if ((uint32_t)n > s->context)
-        return NB_FAIL(err, NB_ERR_CONTEXT, "%d tokens do not fit the context of %u; shorten the text or load the model with a larger one",
-                       n, s->context);
+        return NB_FAIL(err, NB_ERR_CONTEXT, "%d tokens do not fit the context of %u; shorten the text or load the model "
+                       "with a larger one", n, s->context);
     return NB_OK;
 }
 
@@ -250,8 +253,8 @@ int32_t nb_session_holds(const nb_session *s, const int32_t *tokens, int32_t n) 
 /* Where tokens see those that follow, a text is evaluated as a whole, by the first call; its logits come some rows a call. */
 static int32_t advance_whole(nb_session *s, const int32_t *tokens, uint32_t n, uint32_t flags, nb_error *err) {
     if (!(flags & NB_LOGITS_ALL))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "this %s model is not causal: its tokens see those that follow, so it cannot continue "
-                       "a text; ask it for embeddings or logits", s->model->family->name);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "this %s model is not causal: its tokens see those that follow, so it cannot "
+                       "continue a text; ask it for embeddings or logits", s->model->family->name);
     bool goes_on = s->told && s->told < n && s->held == n && common_length(s, tokens, (int32_t)n) == n;
     int32_t code = NB_OK;
     NB_TRY(check_tokens(s, tokens, 0, n, err));
@@ -351,7 +354,10 @@ static void end_pooling(nb_session *s, const embedded *e) {
     float n = (float)(e->n - e->from), weights = n * ((float)e->from + (float)e->n + 1) / 2; /* of positions, from 1 */
     for (uint32_t i = 0; i < e->steps->n_poolings; i++) {
         nb_pooling pooling = e->steps->poolings[i];
-        float divisor = pooling == NB_POOL_MEAN ? n : pooling == NB_POOL_MEAN_SQRT ? sqrtf(n) : pooling == NB_POOL_WEIGHTED ? weights : 1;
+        float divisor = pooling == NB_POOL_MEAN        ? n
+                        : pooling == NB_POOL_MEAN_SQRT ? sqrtf(n)
+                        : pooling == NB_POOL_WEIGHTED  ? weights
+                                                       : 1;
         for (float *x = s->pooled + (size_t)i * width; x < s->pooled + (size_t)(i + 1) * width; x++)
             *x /= divisor;
     }
@@ -389,7 +395,8 @@ static const float *run_steps(nb_session *s, const nb_embedding *e) {
 
 int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled, uint32_t pooling,
                          float *out, nb_error *err) {
-    static const nb_pooling poolings[] = {[NB_POOLING_MEAN] = NB_POOL_MEAN, [NB_POOLING_CLS] = NB_POOL_CLS, [NB_POOLING_LAST] = NB_POOL_LAST};
+    static const nb_pooling poolings[] = {[NB_POOLING_MEAN] = NB_POOL_MEAN, [NB_POOLING_CLS] = NB_POOL_CLS,
+                                          [NB_POOLING_LAST] = NB_POOL_LAST};
     const nb_model *m = s->model;
     s->logits_rows = 0;
     if (pooling > NB_POOLING_LAST)
@@ -398,7 +405,8 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_
     if (unpooled >= (uint32_t)n)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "of %d tokens %u are not to be pooled, which leaves none", n, unpooled);
     if (done < 0 || done >= n || (done && s->held != (uint32_t)done))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "%d of %d tokens are not what the last call of nb_session_embed returned", done, n);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%d of %d tokens are not what the last call of nb_session_embed returned", done,
+                       n);
     NB_TRY(check_tokens(s, tokens, 0, (uint32_t)n, err));
     const nb_embedding plain = {.poolings = {poolings[pooling]}, .n_poolings = 1, .n_steps = 1, .size = m->shape.width,
                                 .steps = {{.kind = NB_STEP_NORMALIZE, .rows = m->shape.width}}};

@@ -15,13 +15,14 @@ typedef struct nb_rotation {
     float *cosines, *sines;     /* [batch, pairs], of the batch at hand */
 } nb_rotation;
 
-/* An expert of a token, or a token of an expert, and what its result is multiplied by. */
+/* An (index, weight) pair. In `choices`: an expert chosen for a token. In `members`: a token routed to this expert. The weight
+ * multiplies what the expert makes of the token. */
 typedef struct nb_choice {
     uint32_t index;
     float weight;
 } nb_choice;
 
-/* Calibration's hook: sees what each matrix is about to be multiplied with. x: [n, w->columns], columns as the file has them. */
+/* Calibration's hook: sees what each matrix is about to be multiplied with. x: [n, w->columns], in the file's order. */
 typedef struct nb_observer {
     void (*see)(void *context, const nb_matrix *w, const float *x, uint32_t n); /* NULL in every normal run */
     void *context;
@@ -63,7 +64,8 @@ struct nb_session {
 
 /* out = x W^T for each job: of all products with the model's matrices, so that the observer sees them all.
  * x: [n, columns]; out: [n, rows]; NB_MATMUL_JOBS jobs at most, whose matrices have so many columns. */
-void nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs, uint32_t n_jobs);
+void nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs,
+                         uint32_t n_jobs);
 
 /* Layer i of the model has come to numbers that are not finite; any thread may say so. */
 void nb_session_break(nb_session *s, uint32_t i);

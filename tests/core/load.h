@@ -7,7 +7,8 @@
 #include "random.h"
 
 /* Feeds `size` of the file's bytes in pieces; NULL and *err if it is refused. piece = 0: random sizes. */
-static inline nb_model *test_load_as(uint32_t flags, const uint8_t *bytes, size_t size, double told, size_t piece, nb_error *err) {
+static inline nb_model *test_load_as(uint32_t flags, const uint8_t *bytes, size_t size, double told, size_t piece,
+                                     nb_error *err) {
     uint32_t seed = 5;
     nb_loader *l = nb_loader_new(told, flags, err);
     size_t at = 0;

@@ -116,7 +116,8 @@ static void test_long_config(void) {
     nb_write(&w, "]}");
     nb_writer h = nb_writer_over(header + 8, ROOM - 8);
     for (uint32_t i = 0; i < TENSORS; i++)
-        nb_write(&h, "%s\"layers.0.a.%u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%u,%u]}", i ? "," : "{", i, i, i + 1);
+        nb_write(&h, "%s\"layers.0.a.%u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%u,%u]}", i ? "," : "{", i, i,
+                 i + 1);
     nb_write(&h, "}");
     uint64_t length = h.length;
     memcpy(header, &length, sizeof length);
@@ -184,7 +185,8 @@ static void test_names(void) {
         {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
                                  {"layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32}}, NULL, "does not fit"},
         {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
-                                 {"model.layers.0.self_attn.q_layernorm.norms.2.weight", "F32", "[8]", 32}}, NULL, "does not fit"},
+                                 {"model.layers.0.self_attn.q_layernorm.norms.2.weight", "F32", "[8]", 32}}, NULL,
+         "does not fit"},
         {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
                                  {"model.layers.0.self_attn.q_norm.weight", "F32", "[8]", 32}}, NULL, "are the same part"},
     };
@@ -251,7 +253,8 @@ static void test_generated(void) {
 
 /* What is put in place first and quantized then. */
 static void test_reshaped(void) {
-    static const char *const gpt2 = SIZES("gpt2") "}", *const neox = SIZES("gpt_neox") "}", *const stable = SIZES("stablelm") "}";
+    static const char *const gpt2 = SIZES("gpt2") "}", *const neox = SIZES("gpt_neox") "}";
+    static const char *const stable = SIZES("stablelm") "}";
 #define STACK(leaf, dtype, shape, bytes)                                            \
     {"model.layers.0.self_attn.q_layernorm.norms.0." leaf, dtype, shape, bytes},    \
         {"model.layers.0.self_attn.q_layernorm.norms.1." leaf, dtype, shape, bytes}, \

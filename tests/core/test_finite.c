@@ -89,8 +89,8 @@ static void check_harm(const harm *h) {
         memcpy(file + t->at + t->bytes - h->at - h->size, h->bytes, h->size); /* counted from its end */
     nb_model_free(m);
     m = load(&err);
-    CHECK(!m && err.code == NB_ERR_FORMAT && says(&err, h->tensor) && says(&err, "not finite"), "%s, %s: \"%s\"", h->file, h->tensor,
-          err.message);
+    CHECK(!m && err.code == NB_ERR_FORMAT && says(&err, h->tensor) && says(&err, "not finite"), "%s, %s: \"%s\"", h->file,
+          h->tensor, err.message);
     nb_model_free(m);
 }
 
@@ -130,11 +130,13 @@ static void check_blocks(void) {
         {NB_TYPE_F32, 4, 0, {0, 0, 0x80, 0x7f}}, {NB_TYPE_F32, 4, 0, {1, 0, 0x80, 0xff}}, {NB_TYPE_F16, 2, 0, {0, 0x7c}},
         {NB_TYPE_F16, 2, 0, {0, 0xfe}}, {NB_TYPE_BF16, 2, 0, {0x80, 0x7f}}, {NB_TYPE_F64, 8, 0, {0, 0, 0, 0, 0, 0, 0xf8, 0x7f}},
         {NB_TYPE_F8_E4M3, 1, 0, {0xff}}, {NB_TYPE_F8_E5M2, 1, 0, {0x7c}}, {NB_TYPE_MXFP4, 1, 0, {0xff}},
-        {NB_TYPE_NF4, 4, 0, {0, 0, 0xc0, 0x7f}}, {NB_TYPE_FP4, 4, 0, {0, 0, 0x80, 0xff}}, {NB_TYPE_Q8_K, 4, 0, {0, 0, 0xc0, 0x7f}},
+        {NB_TYPE_NF4, 4, 0, {0, 0, 0xc0, 0x7f}}, {NB_TYPE_FP4, 4, 0, {0, 0, 0x80, 0xff}},
+        {NB_TYPE_Q8_K, 4, 0, {0, 0, 0xc0, 0x7f}},
         {NB_TYPE_Q4_0, 2, 0, {0, 0x7c}}, {NB_TYPE_Q4_1, 2, 2, {0, 0xfc}}, {NB_TYPE_Q5_0, 2, 0, {0, 0x7e}},
         {NB_TYPE_Q5_1, 2, 2, {0, 0x7c}}, {NB_TYPE_Q8_0, 2, 0, {0, 0x7c}}, {NB_TYPE_Q8_1, 2, 0, {0, 0x7c}},
         {NB_TYPE_Q2_K, 2, offsetof(nb_block_q2_k, d) + 2, {0, 0x7c}}, {NB_TYPE_Q3_K, 2, offsetof(nb_block_q3_k, d), {0, 0x7c}},
-        {NB_TYPE_Q4_K, 2, 2, {0, 0x7c}}, {NB_TYPE_Q5_K, 2, 0, {0, 0x7c}}, {NB_TYPE_Q6_K, 2, offsetof(nb_block_q6_k, d), {0, 0xfc}},
+        {NB_TYPE_Q4_K, 2, 2, {0, 0x7c}}, {NB_TYPE_Q5_K, 2, 0, {0, 0x7c}},
+        {NB_TYPE_Q6_K, 2, offsetof(nb_block_q6_k, d), {0, 0xfc}},
         {NB_TYPE_IQ4_NL, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ4_XS, 2, 0, {0, 0x7c}}, {NB_TYPE_Q1_0, 2, 0, {0, 0x7c}},
         {NB_TYPE_IQ2_XXS, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ2_XS, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ2_S, 2, 0, {0, 0x7c}},
         {NB_TYPE_IQ3_XXS, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ3_S, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ1_S, 2, 0, {0, 0x7c}},
@@ -152,7 +154,8 @@ static void check_blocks(void) {
                 bytes[1 + k] = (uint8_t)(test_random(&seed) & 0x0f);
             CHECK(nb_blocks_are_finite(cases[i].type, bytes + 1, BLOCKS * block), "%s: finite", traits->name);
             memcpy(bytes + 1 + b * block + cases[i].at, cases[i].bytes, cases[i].size);
-            CHECK(!nb_blocks_are_finite(cases[i].type, bytes + 1, BLOCKS * block), "%s: block %u is not finite", traits->name, b);
+            CHECK(!nb_blocks_are_finite(cases[i].type, bytes + 1, BLOCKS * block), "%s: block %u is not finite",
+                  traits->name, b);
             float out[256];
             bool finite = true;
             uint8_t *aligned = nb_alloc(block);
@@ -182,7 +185,8 @@ void test_finite(void) {
     static const uint32_t caches[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_I16, NB_TYPE_Q8_0};
     for (size_t i = 0; i < sizeof caches / sizeof *caches; i++) {
         check_overflow("tests/fixtures/models/qwen2.gguf", "blk.0.attn_norm.weight", caches[i]); /* queries and keys */
-        check_overflow("tests/fixtures/models/qwen2.gguf", "blk.1.ffn_norm.weight", caches[i]);  /* the last feed-forward network */
+        /* the last feed-forward network */
+        check_overflow("tests/fixtures/models/qwen2.gguf", "blk.1.ffn_norm.weight", caches[i]);
         check_overflow("tests/fixtures/models/qwen2moe.gguf", "blk.1.ffn_norm.weight", caches[i]);
         check_overflow("tests/fixtures/models/gpt2.gguf", "blk.1.attn_norm.bias", caches[i]);
         check_overflow("tests/fixtures/models/gemma2.gguf", "blk.3.ffn_norm.weight", caches[i]); /* behind it a cap of logits */

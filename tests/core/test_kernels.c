@@ -84,7 +84,7 @@ static void fill_rows(uint8_t *file, uint32_t type, size_t bytes, uint32_t *seed
         fill_block(file + i, type, false, seed);
 }
 
-/* Four rows such as pruned and damaged models have: of zeros; of zeros but for one block; of one block again and again; huge. */
+/* Four rows such as pruned and damaged models have: of zeros; of zeros but for one block; of one block over and over; huge. */
 static void fill_odd_rows(uint8_t *file, uint32_t type, size_t row_bytes, uint32_t *seed) {
     size_t block = nb_traits_of(type)->block_bytes;
     memset(file, 0, 2 * row_bytes);
@@ -102,7 +102,10 @@ static void fill_odd_tokens(float *x, uint32_t columns, uint32_t tokens) {
     static const float fills[] = {0, 1.5f, 1e12f, 1e-42f}, lone[] = {1, -1e12f};
     for (uint32_t t = 2; t < tokens; t++)
         for (uint32_t i = 0; i < columns; i++)
-            x[t * columns + i] = t % 2 == 0 ? fills[t / 2 - 1] : t == 5 ? (i % 2 ? 1e12f : -1e12f) : i == columns / 2 ? lone[t / 7] : 0;
+            x[t * columns + i] = t % 2 == 0         ? fills[t / 2 - 1]
+                                 : t == 5           ? (i % 2 ? 1e12f : -1e12f)
+                                 : i == columns / 2 ? lone[t / 7]
+                                                    : 0;
 }
 
 /* A number that is none makes a token's results none, whatever the weights are, and leaves other tokens as they are. */
@@ -125,7 +128,8 @@ static void check_not_finite(const nb_matmul_kernel *kernel, nb_matmul_task task
         for (uint32_t r = 0; r < rows; r++) {
             uint32_t i = t * rows + r;
             CHECK(t == odd ? !isfinite(out[i]) : nb_compare(&out[i], &whole[i], sizeof(float)) == 0,
-                  "%s, token %u is not finite: row %u of token %u is %g, was %g", kernel->name, odd, r, t, (double)out[i], (double)whole[i]);
+                  "%s, token %u is not finite: row %u of token %u is %g, was %g", kernel->name, odd, r, t, (double)out[i],
+                  (double)whole[i]);
         }
     nb_free(changed);
     nb_free(out);
@@ -269,7 +273,8 @@ void test_kernels(void) {
     CHECK(kernels >= 10, "only %u kernels are listed", kernels);
 }
 
-/* The driver: several matrices at once, every way to cut them, with and without threads: enough for four to share a lone token. */
+/* The driver: several matrices at once, every way to cut them, with and without threads: enough for four to share a lone
+ * token. */
 void test_matmul(void) {
     enum { COLUMNS = 64, TOKENS = 6 };
     static const uint32_t rows[] = {5, 40, 1, 2050};
@@ -287,7 +292,8 @@ void test_matmul(void) {
             for (uint32_t f = NB_FORM_Q8; f < NB_FORM_COUNT; f++)
                 a.forms[f] = nb_alloc(TOKENS * nb_form_token_bytes((nb_form)f, COLUMNS));
             for (int i = 0; i < 4; i++) {
-                size_t bytes = (size_t)rows[i] * COLUMNS / nb_traits_of(types[i])->block_weights * nb_traits_of(types[i])->block_bytes;
+                const nb_traits *traits = nb_traits_of(types[i]);
+                size_t bytes = (size_t)rows[i] * COLUMNS / traits->block_weights * traits->block_bytes;
                 uint8_t *file = nb_alloc(bytes);
                 fill_rows(file, types[i], bytes, &seed);
                 w[i] = packed(types[i], file, rows[i], COLUMNS);

@@ -70,8 +70,9 @@ static void check_tensor(const nb_family *family, nb_text tensor, bool optional)
     bool embeds = nb_text_is(nb_text_of(family->name), "gemma-embedding"); /* embedding.c binds its dense layers */
     bool dense = embeds && (nb_text_is(name, "dense_2.weight") || nb_text_is(name, "dense_3.weight"));
     bool taken = dense || (found && (!optional || found->need == NB_OPTIONAL || found->need >= NB_FOLDERS_MUST));
-    CHECK(taken != is_refused(nb_text_of(family->name), name), "llama.cpp loads %t of %s files (%s), which is %s", tensor, family->name,
-          optional ? "if there is one" : "always", taken ? "said to be refused" : found ? "required here" : "unknown here");
+    CHECK(taken != is_refused(nb_text_of(family->name), name), "llama.cpp loads %t of %s files (%s), which is %s", tensor,
+          family->name, optional ? "if there is one" : "always",
+          taken ? "said to be refused" : found ? "required here" : "unknown here");
 }
 
 static void check_tensors(void) {

@@ -19,7 +19,8 @@ typedef struct change {
 
 /* What only the weights show: not what a header could tell. */
 static bool is_of_weights(const char *message) {
-    return test_contains(message, "not finite") || test_contains(message, "no factor of RoPE") || test_contains(message, "names column") ||
+    return test_contains(message, "not finite") || test_contains(message, "no factor of RoPE") ||
+           test_contains(message, "names column") ||
            test_contains(message, "not all of it is zero");
 }
 
@@ -36,8 +37,8 @@ static void check_inspected(const change *c, const uint8_t *bytes, size_t size, 
     nb_model_describe(m, text, length);
     text[length] = 0;
     bool refused = test_contains(text, "\"unsupported\":");
-    CHECK(refused == (!loaded && !is_of_weights(message)), "%s, %s: inspect does %s refuse it, but loading %s", c->path, c->edits[0].key,
-          refused ? "indeed" : "not", loaded ? "takes it" : message);
+    CHECK(refused == (!loaded && !is_of_weights(message)), "%s, %s: inspect does %s refuse it, but loading %s", c->path,
+          c->edits[0].key, refused ? "indeed" : "not", loaded ? "takes it" : message);
     nb_free(text);
     nb_model_free(m);
 }
@@ -158,10 +159,14 @@ static void test_numbers(void) {
     }
     static const change factors[] = {
         {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_long.weight", F32, 4, 1, 2, 3, 4)}, NULL},
-        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_long.weight", F32, 4, 1, 2, 0, 4)}, "number 2 of tensor rope_factors_long"},
-        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_short.weight", F32, 4, 1, -2, 1, 4)}, "number 1 of tensor rope_factors_sh"},
-        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_short.weight", F32, 4, NAN, 2, 1, 4)}, "rope_factors_short.weight has infinities or NaN"},
-        {MODELS "rope-llama3.gguf", {RESHAPE("rope_freqs.weight", F32, 4, 1, 2, 3, INFINITY)}, "rope_freqs.weight has infinities or NaN"},
+        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_long.weight", F32, 4, 1, 2, 0, 4)},
+         "number 2 of tensor rope_factors_long"},
+        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_short.weight", F32, 4, 1, -2, 1, 4)},
+         "number 1 of tensor rope_factors_sh"},
+        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_short.weight", F32, 4, NAN, 2, 1, 4)},
+         "rope_factors_short.weight has infinities or NaN"},
+        {MODELS "rope-llama3.gguf", {RESHAPE("rope_freqs.weight", F32, 4, 1, 2, 3, INFINITY)},
+         "rope_freqs.weight has infinities or NaN"},
     };
     check_changes(factors, sizeof factors / sizeof *factors);
 }
@@ -172,10 +177,13 @@ static void test_keys(void) {
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count", U32, 2, 4, 4)}, NULL},
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count_kv", I32, 2, 2, 2)}, NULL},
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.feed_forward_length", U64, 2, 48, 48)}, NULL},
-        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.feed_forward_length", U32, 2, 48, 32)}, "qwen2.feed_forward_length differs from layer"},
-        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count_kv", U32, 3, 2, 2, 2)}, "a list of 3 numbers, for 2 layers"},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.feed_forward_length", U32, 2, 48, 32)},
+         "qwen2.feed_forward_length differs from layer"},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count_kv", U32, 3, 2, 2, 2)},
+         "a list of 3 numbers, for 2 layers"},
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count_kv", U32, 0, 0)}, "a list of 0 numbers"},
-        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count", F32, 2, NAN, 4)}, "qwen2.attention.head_count is out of range"},
+        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count", F32, 2, NAN, 4)},
+         "qwen2.attention.head_count is out of range"},
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.block_count", U32, 2, 2, 2)}, "qwen2.block_count is not a number"},
         {MODELS "mixtral.gguf", {SET_ARRAY("llama.expert_used_count", U32, 2, 2, 2)}, NULL},
         {MODELS "qwen2moe.gguf", {SET_ARRAY("qwen2moe.expert_feed_forward_length", U32, 2, 20, 20)}, NULL},
@@ -184,7 +192,8 @@ static void test_keys(void) {
          "gemma3.attention.sliding_window_pattern lists"},
         {MODELS "qwen2.gguf", {SET("qwen2.embedding_length_out", U32, 32)}, NULL},
         {MODELS "qwen2.gguf", {SET("qwen2.embedding_length_out", U32, 16)}, "qwen2.embedding_length_out is 16"},
-        {MODELS "qwen2.gguf", {SET("qwen2.nextn_predict_layers", U32, 1)}, "qwen2.nextn_predict_layers is 1; of qwen2 models only 0"},
+        {MODELS "qwen2.gguf", {SET("qwen2.nextn_predict_layers", U32, 1)},
+         "qwen2.nextn_predict_layers is 1; of qwen2 models only 0"},
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.nextn_predict_layers", U32, 2, 0, 1)}, "qwen2.nextn_predict_layers is 1; of"},
         {MODELS "qwen2.gguf", {SET_TEXT("qwen2.nextn_predict_layers", "none")}, "qwen2.nextn_predict_layers is no number; of"},
         {MODELS "qwen2.gguf", {SET("qwen2.nextn_predict_layers", U32, 0)}, NULL},
@@ -198,12 +207,14 @@ static void test_keys(void) {
         {MODELS "qwen2.gguf", {SET_TEXT("qwen2.rope.scaling.type", "ntk")}, "RoPE scaling \"ntk\""},
         {MODELS "qwen2.gguf", {SET("qwen2.a.key.of.nobodys", F32, NAN)}, NULL},
         {MODELS "qwen2.gguf", {SET("qwen2.attention.layer_norm_epsilon", F32, NAN)}, NULL}, /* of others */
-        {MODELS "qwen2.gguf", {DROP("qwen2.attention.layer_norm_rms_epsilon")}, "qwen2.attention.layer_norm_rms_epsilon is missing"},
+        {MODELS "qwen2.gguf", {DROP("qwen2.attention.layer_norm_rms_epsilon")},
+         "qwen2.attention.layer_norm_rms_epsilon is missing"},
         {MODELS "gpt2.gguf", {DROP("gpt2.attention.layer_norm_epsilon")}, "gpt2.attention.layer_norm_epsilon is missing"},
         {MODELS "granite.gguf", {DROP("granite.logit_scale")}, "granite.logit_scale is missing"},
         {MODELS "gptneox.gguf", {DROP("gptneox.use_parallel_residual")}, "gptneox.use_parallel_residual is missing"},
         {MODELS "deepseek.gguf", {DROP("deepseek.expert_shared_count")}, "deepseek.expert_shared_count is missing"},
-        {MODELS "deepseek.gguf", {DROP("deepseek.expert_feed_forward_length")}, "deepseek.expert_feed_forward_length is missing"},
+        {MODELS "deepseek.gguf", {DROP("deepseek.expert_feed_forward_length")},
+         "deepseek.expert_feed_forward_length is missing"},
     };
     check_changes(changes, sizeof changes / sizeof *changes);
 }

@@ -91,7 +91,8 @@ static void check_all_logits(const nb_model *m, const int32_t *tokens, const flo
 static void check_misuse(const nb_model *m, const int32_t *tokens) {
     nb_error err = {0};
     nb_pool *pool = test_pool_new(1);
-    CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_Q4_0, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_ARGUMENT, "a Q4_0 cache");
+    CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_Q4_0, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_ARGUMENT,
+          "a Q4_0 cache");
     CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_F16, 7, &err) && err.code == NB_ERR_ARGUMENT, "precision 7");
     nb_session *s = nb_session_new(m, pool, 16, 0, NB_TYPE_F16, NB_PRECISION_FAST, &err);
     const int32_t wrong[] = {1, -1}, beyond[] = {1, nb_model_vocabulary(m)};
@@ -110,7 +111,8 @@ static void check_generation(const nb_model *m, const int32_t *prompt) {
     static const int32_t counts[] = {1, 3, ALL};
     nb_error err = {0};
     nb_pool *pool = test_pool_new(2);
-    nb_sampler_params params = {.temperature = 2, .top_k = 40, .top_p = 1, .repeat_penalty = 1.5f, .penalty_last = -1, .seed = 3};
+    nb_sampler_params params = {.temperature = 2, .top_k = 40, .top_p = 1, .repeat_penalty = 1.5f, .penalty_last = -1,
+                                .seed = 3};
     int32_t expected[N + ALL], tokens[N + ALL], rows, end = 0;
     memcpy(expected, prompt, N * sizeof *prompt);
     nb_session *s = nb_session_new(m, pool, ROOM, 3, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
@@ -152,11 +154,12 @@ static void check_generation(const nb_model *m, const int32_t *prompt) {
 static void check_cut(void) {
     uint32_t seed = 77;
     /* every kilobyte or so, and the last bytes; with the size told or not */
-    for (size_t size = 0; size < file_size; size += size > file_size - 8 ? 1 : NB_MIN(1 + test_random(&seed) % 2000, file_size - 7 - size)) {
+    for (size_t size = 0, step; size < file_size; size += step) {
+        step = size > file_size - 8 ? 1 : NB_MIN(1 + test_random(&seed) % 2000, file_size - 7 - size);
         nb_error err = {0};
         nb_model *m = test_load(file, size, size & 1 ? (double)size : 0, 4096, &err);
-        CHECK(!m && (err.code == NB_ERR_TRUNCATED || err.code == NB_ERR_FORMAT) && err.message[0], "cut after %z bytes: code %d, \"%s\"",
-              size, err.code, err.message);
+        CHECK(!m && (err.code == NB_ERR_TRUNCATED || err.code == NB_ERR_FORMAT) && err.message[0],
+              "cut after %z bytes: code %d, \"%s\"", size, err.code, err.message);
         nb_model_free(m);
         if (size >= file_size - 1)
             break;
@@ -273,7 +276,8 @@ static void check_positions(void) {
     open_file("tests/fixtures/models/gpt2.gguf");
     nb_model *m = test_load(file, file_size, 0, 0, &err);
     nb_pool *pool = test_pool_new(1);
-    CHECK(!nb_session_new(m, pool, 65, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_ARGUMENT, "65 of 64 positions");
+    CHECK(!nb_session_new(m, pool, 65, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_ARGUMENT,
+          "65 of 64 positions");
     nb_session *s = nb_session_new(m, pool, 0, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err);
     int32_t tokens[64] = {0};
     CHECK(nb_session_advance(s, tokens, 64, 0, &err) == 64, "all positions: %s", err.message);

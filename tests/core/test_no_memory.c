@@ -24,13 +24,16 @@ static const model_files cases[] = {
     {"tests/fixtures/text/unigram", {"unigram.gguf"}, NULL, NB_LOAD_HEADER},
     {"tests/fixtures/text/qwen2", {"qwen2.gguf"}, NULL, NB_LOAD_HEADER},
     {"tests/fixtures/encoders/bert", {"bert.gguf"}, NULL, NB_LOAD_ALL},
-    {"tests/fixtures/safetensors/llama-f32", {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"}, "q4_k_m", NB_LOAD_ALL},
+    {"tests/fixtures/safetensors/llama-f32", {"config.json", "generation_config.json", "tokenizer.json",
+                                              "tokenizer_config.json", "model.safetensors"}, "q4_k_m", NB_LOAD_ALL},
     {"tests/fixtures/safetensors/phi3-long", {"config.json", "tokenizer.json", "model.safetensors"}, "nf4", NB_LOAD_ALL},
-    {"tests/fixtures/safetensors/gptq-desc-act-zeros", {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"}, NULL, NB_LOAD_ALL},
+    {"tests/fixtures/safetensors/gptq-desc-act-zeros", {"config.json", "tokenizer.json", "tokenizer_config.json",
+                                                        "model.safetensors"}, NULL, NB_LOAD_ALL},
     {"tests/fixtures/safetensors/bnb-nf4-double", {"config.json", "model.safetensors"}, NULL, NB_LOAD_ALL},
     {"tests/fixtures/safetensors/ct-packed-4-bits-zeros", {"config.json", "model.safetensors"}, NULL, NB_LOAD_ALL},
     {"tests/fixtures/safetensors/qwen2-moe", {"config.json", "tokenizer.json", "model.safetensors"}, "int8", NB_LOAD_ALL},
-    {"tests/fixtures/safetensors/bert", {"config.json", "tokenizer.json", "modules.json", "1_Pooling/config.json", "model.safetensors"}, NULL, NB_LOAD_ALL},
+    {"tests/fixtures/safetensors/bert", {"config.json", "tokenizer.json", "modules.json", "1_Pooling/config.json",
+                                         "model.safetensors"}, NULL, NB_LOAD_ALL},
 };
 
 typedef struct contents {

@@ -44,8 +44,8 @@ static void check_gelu(void) {
     CHECK(worst <= 2e-7, "gelu: error %g of its argument", worst);
     float far[4] = {-1e30f, 1e30f, -0.0f, 100}, up[4] = {1, 1, 1, 1};
     nb_gelu_multiply(far, up, 4);
-    CHECK(fabsf(far[0]) < 1e-7f && far[1] == 1e30f && far[2] == 0 && far[3] == 100, "gelu far out: %g, %g, %g, %g", (double)far[0],
-          (double)far[1], (double)far[2], (double)far[3]);
+    CHECK(fabsf(far[0]) < 1e-7f && far[1] == 1e30f && far[2] == 0 && far[3] == 100, "gelu far out: %g, %g, %g, %g",
+          (double)far[0], (double)far[1], (double)far[2], (double)far[3]);
 }
 
 static double normal(double x) { /* x times its distribution function */
@@ -111,8 +111,10 @@ static void check_rows(uint32_t n, uint32_t *seed) {
     for (int with_bias = 0; with_bias <= 1; with_bias++) {
         nb_layer_norm(out, x, weight, with_bias ? gate : NULL, n, 1e-5f);
         for (uint32_t i = 0; i < n; i++) {
-            double right = ((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)weight[i] + (with_bias ? (double)gate[i] : 0);
-            CHECK(fabs((double)out[i] - right) <= 5e-6, "layer norm of %u: element %u is %g, not %g", n, i, (double)out[i], right);
+            double bias = with_bias ? (double)gate[i] : 0;
+            double right = ((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)weight[i] + bias;
+            CHECK(fabs((double)out[i] - right) <= 5e-6, "layer norm of %u: element %u is %g, not %g", n, i, (double)out[i],
+                  right);
         }
     }
     memcpy(out, gate, sizeof out);
@@ -142,14 +144,16 @@ static void check_odd_rows(void) {
         for (uint32_t i = 0; i < N; i++)
             CHECK(fabs(out[i] - norm * (double)weight[i]) <= 4e-7 * fabs(norm) + 1e-44, "norm of %g: %g", fill, (double)out[i]);
         nb_layer_norm(out, x, weight, weight, N, 1e-5f);
-        for (uint32_t i = 0; i < N; i++) /* nothing deviates from the mean, but for what the mean's rounding makes of huge numbers */
-            CHECK(fabs(fill) > 1e6 ? isfinite(out[i]) : fabs((double)(out[i] - weight[i])) <= 1e-4, "layer norm of %g: %g", fill,
-                  (double)out[i]);
+        /* nothing deviates from the mean, but for what the mean's rounding makes of huge numbers */
+        for (uint32_t i = 0; i < N; i++)
+            CHECK(fabs(fill) > 1e6 ? isfinite(out[i]) : fabs((double)(out[i] - weight[i])) <= 1e-4, "layer norm of %g: %g",
+                  fill, (double)out[i]);
         memcpy(out, x, sizeof out);
         nb_silu_multiply(out, weight, N);
         for (uint32_t i = 0; i < N; i++) {
             double right = fill / (1 + exp(-fill)) * (double)weight[i];
-            CHECK(fabs(out[i] - right) <= 1e-6 * fabs(right) + 2e-38 * fabs(fill) + 1e-44, "silu of %g: %g, not %g", fill, (double)out[i], right);
+            CHECK(fabs(out[i] - right) <= 1e-6 * fabs(right) + 2e-38 * fabs(fill) + 1e-44, "silu of %g: %g, not %g", fill,
+                  (double)out[i], right);
         }
         memcpy(out, x, sizeof out);
         nb_gelu_multiply(out, weight, N);
@@ -157,8 +161,8 @@ static void check_odd_rows(void) {
         nb_add_to(out, x, N);
         CHECK(nb_compare(out, x, sizeof x) == 0 || fills[f] == 0, "gelu, scale and add of %g: %g", fill, (double)out[0]);
         nb_rotate(x, zeros, zeros, N / 2, f % 2);
-        CHECK(x[0] == 0 && x[N - 2] == 0 && x[N - 1] == fills[f], "turned into nothing: %g, %g, %g", (double)x[0], (double)x[N - 2],
-              (double)x[N - 1]);
+        CHECK(x[0] == 0 && x[N - 2] == 0 && x[N - 1] == fills[f], "turned into nothing: %g, %g, %g", (double)x[0],
+              (double)x[N - 2], (double)x[N - 1]);
         for (uint32_t i = 0; i < N; i++)
             x[i] = fills[f];
         CHECK(nb_argmax(x, N) == 0, "argmax of equal numbers");
@@ -169,8 +173,8 @@ static void check_odd_rows(void) {
     CHECK(isnan(wasm_f32x4_extract_lane(nb_exp_f32x4(wasm_f32x4_splat(NAN), &c), 0)), "what is no number stays none");
 }
 
-/* A number that is none stays none, and leaves the others as they are: models are told to be broken by what comes out of the last of
- * these. Norms spread it. */
+/* A number that is none stays none, and leaves the others as they are: models are told to be broken by what comes out of the
+ * last of these. Norms spread it. */
 static void check_not_finite(void) {
     enum { N = 11 };
     static const float kinds[] = {NAN, INFINITY, -INFINITY};
@@ -196,8 +200,8 @@ static void check_not_finite(void) {
                 for (uint32_t i = 0; i < N; i++) {
                     /* minus infinity is 0 to an activation, and a cap takes either */
                     bool vanishes = (kinds[k] < 0 && op < 5) || (isinf(kinds[k]) && op == 6);
-                    CHECK(i == at ? vanishes || !isfinite(x[op][i]) : x[op][i] == plain[op][i], "operation %u of %g at %u: element %u is %g",
-                          op, (double)kinds[k], at, i, (double)x[op][i]);
+                    CHECK(i == at ? vanishes || !isfinite(x[op][i]) : x[op][i] == plain[op][i],
+                          "operation %u of %g at %u: element %u is %g", op, (double)kinds[k], at, i, (double)x[op][i]);
                 }
             for (uint32_t i = 0; i < N; i++)
                 x[0][i] = i == at ? kinds[k] : 1;
@@ -225,13 +229,14 @@ static void check_lone(void) {
             nb_rms_norm(out, x, weight, N, 1e-5f);
             for (uint32_t i = 0; i < N; i++) {
                 double right = (double)x[i] / sqrt(lone * lone / N + 1e-5) * (double)weight[i];
-                CHECK(fabs((double)out[i] - right) <= 4e-7 * fabs(right) + 1e-44, "norm of %g alone: %g, not %g", lone, (double)out[i], right);
+                CHECK(fabs((double)out[i] - right) <= 4e-7 * fabs(right) + 1e-44, "norm of %g alone: %g, not %g", lone,
+                      (double)out[i], right);
             }
             nb_layer_norm(out, x, weight, NULL, N, 1e-5f);
             for (uint32_t i = 0; i < N; i++) {
                 double right = ((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)weight[i];
-                CHECK(fabs((double)out[i] - right) <= 2e-6 * (double)weight[i] * 5, "layer norm of %g alone: %g, not %g", lone, (double)out[i],
-                      right);
+                CHECK(fabs((double)out[i] - right) <= 2e-6 * (double)weight[i] * 5, "layer norm of %g alone: %g, not %g",
+                      lone, (double)out[i], right);
             }
             CHECK(nb_argmax(x, N) == (lone > 0 ? at : at == 0 ? 1 : 0), "argmax of %g alone at %u", lone, at);
             CHECK(nb_find_above(x, 0, N, 0) == (lone > 0 ? at : N), "above 0 of %g alone at %u", lone, at);
@@ -263,11 +268,11 @@ static void check_rotation(int pairs, bool interleaved) {
     for (int i = 0; i < pairs; i++) {
         int a = interleaved ? 2 * i : i, b = interleaved ? 2 * i + 1 : i + pairs;
         double c = cos(0.3 * (i + 1)), s = sin(0.3 * (i + 1)), x = a + 1, y = b + 1;
-        CHECK(fabs(head[a] - (x * c - y * s)) < 1e-5 && fabs(head[b] - (x * s + y * c)) < 1e-5, "pair %d of %d is %g, %g", (int32_t)i,
-              (int32_t)pairs, (double)head[a], (double)head[b]);
+        CHECK(fabs(head[a] - (x * c - y * s)) < 1e-5 && fabs(head[b] - (x * s + y * c)) < 1e-5, "pair %d of %d is %g, %g",
+              (int32_t)i, (int32_t)pairs, (double)head[a], (double)head[b]);
     }
-    CHECK(head[2 * pairs] == (float)(2 * pairs + 1) && head[2 * pairs + 1] == (float)(2 * pairs + 2), "elements beyond %d pairs changed",
-          (int32_t)pairs);
+    CHECK(head[2 * pairs] == (float)(2 * pairs + 1) && head[2 * pairs + 1] == (float)(2 * pairs + 2),
+          "elements beyond %d pairs changed", (int32_t)pairs);
 }
 
 void test_ops(void) {
@@ -336,13 +341,14 @@ static float element_of(rows kind, uint32_t r, uint32_t i, uint32_t *seed) {
 
 /* Keys and values of [heads, CONTEXT] in a cache, and what they stand for there. Memory that nobody wrote holds what would be
  * NaN. HUGE ones are up to 1024. */
-static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written, rows of_keys, rows of_values, float *k, float *v,
-                             uint32_t *seed) {
+static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written, rows of_keys, rows of_values, float *k,
+                             float *v, uint32_t *seed) {
     size_t bytes = (size_t)heads * nb_cache_tiles(CONTEXT) * c->tile_bytes;
     uint8_t *tiles = nb_alloc(bytes);
     memset(tiles, 255, bytes);
     /* half a step, of numbers within 1; 2^-14, which a half may lose, is less than its own */
-    double key_step = c->type == NB_TYPE_F32 ? 0 : c->type == NB_TYPE_F16 ? 0x1p-12 : 0.51 / (c->type == NB_TYPE_I16 ? 16383 : 127);
+    double key_step = c->type == NB_TYPE_F32 ? 0 : c->type == NB_TYPE_F16 ? 0x1p-12
+                                                 : 0.51 / (c->type == NB_TYPE_I16 ? 16383 : 127);
     double value_step = c->type == NB_TYPE_I16 ? 0.51 / 32767 : key_step;
     float key_size = of_keys == HUGE ? 1024 : 1, value_size = of_values == HUGE ? 1024 : 1;
     for (uint32_t h = 0; h < heads; h++)
@@ -354,20 +360,24 @@ static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written
                 y[i] = value_size * element_of(of_values, j, i, seed);
             }
             nb_cache_store(c, tile, j % NB_TILE, x, y);
-            for (uint32_t i = 0; i < c->head_size; i++)
-                CHECK(fabs((double)(k[i] = key_at(c, tile, j % NB_TILE, i)) - (double)x[i]) <= key_step * (double)key_size, "type %u stores key %g as %g",
-                      c->type, (double)x[i], (double)k[i]);
-            for (uint32_t i = 0; i < c->value_size; i++)
-                CHECK(fabs((double)(v[i] = value_at(c, tile, j % NB_TILE, i)) - (double)y[i]) <= value_step * (double)value_size,
+            for (uint32_t i = 0; i < c->head_size; i++) {
+                k[i] = key_at(c, tile, j % NB_TILE, i);
+                CHECK(fabs((double)k[i] - (double)x[i]) <= key_step * (double)key_size, "type %u stores key %g as %g", c->type,
+                      (double)x[i], (double)k[i]);
+            }
+            for (uint32_t i = 0; i < c->value_size; i++) {
+                v[i] = value_at(c, tile, j % NB_TILE, i);
+                CHECK(fabs((double)v[i] - (double)y[i]) <= value_step * (double)value_size,
                       "type %u stores value %g as %g", c->type, (double)y[i], (double)v[i]);
+            }
         }
     return tiles;
 }
 
 /* Halves are those of base/numbers.h, where they are normal. */
 static void check_halves(void) {
-    static const float x[] = {0, -0.0f, 1, -1.5f, 0x1p-14f, 0x1.ffcp-14f, 0x1.002p0f, 0x1.006p0f, -0x1.0021p0f, 65504, -65504, 3.14159f,
-                              0x1.ffep15f, 1e30f, 0x1.ff8p-15f, -1e-20f};
+    static const float x[] = {0, -0.0f, 1, -1.5f, 0x1p-14f, 0x1.ffcp-14f, 0x1.002p0f, 0x1.006p0f, -0x1.0021p0f, 65504,
+                              -65504, 3.14159f, 0x1.ffep15f, 1e30f, 0x1.ff8p-15f, -1e-20f};
     nb_cache c = nb_cache_of(NB_TYPE_F16, 16, 4);
     uint8_t *tile = nb_alloc(c.tile_bytes);
     const uint16_t *out = (const uint16_t *)(tile + c.k_at);
@@ -420,8 +430,8 @@ static void check_extremes(uint32_t type, float sign) {
     }
     for (uint32_t j = 0; j < 2; j++)
         nb_cache_store(&c, tile, j, k[j], v[j]);
-    nb_attention a = {.q = q, .out = out, .cache = &c, .tiles = tile, .n = 1, .first = 1, .heads = 1, .kv_heads = 1, .context = 32,
-                      .scale = 0.37f, .scratch = scratch};
+    nb_attention a = {.q = q, .out = out, .cache = &c, .tiles = tile, .n = 1, .first = 1, .heads = 1, .kv_heads = 1,
+                      .context = 32, .scale = 0.37f, .scratch = scratch};
     nb_attend(NULL, &a);
     double difference = 0, right;
     for (uint32_t i = 0; i < 64; i++)
@@ -441,13 +451,14 @@ typedef struct kinds {
 static void check_attention(const shape *s, uint32_t type, float cap, kinds of, nb_pool *pool, uint32_t *seed) {
     static float q[MAX_N * MAX_HEADS * MAX_SIZE], out[MAX_N * MAX_HEADS * MAX_SIZE], alone[MAX_HEADS * MAX_SIZE];
     uint32_t written = s->first + s->n;
-    float *k = nb_alloc(s->kv_heads * CONTEXT * MAX_SIZE * sizeof *k), *v = nb_alloc(s->kv_heads * CONTEXT * MAX_SIZE * sizeof *v);
+    float *k = nb_alloc(s->kv_heads * CONTEXT * MAX_SIZE * sizeof *k);
+    float *v = nb_alloc(s->kv_heads * CONTEXT * MAX_SIZE * sizeof *v);
     nb_cache cache = nb_cache_of(type, s->head_size, s->value_size);
     for (uint32_t i = 0; i < s->n * s->heads * s->head_size; i++)
         q[i] = (of.queries == HUGE ? 1e25f : 3) * element_of(of.queries, i / s->head_size, i % s->head_size, seed);
     uint8_t *tiles = filled_cache(&cache, s->kv_heads, written, of.keys, of.values, k, v, seed);
-    /* Values are within 1 or 1024, scores within 3 * 64 * 0.37 = 71 of relative error 64 * 2^-24 each. Of huge queries and keys only
-     * the largest scores count, and which of two that are nearly equal is larger may differ. */
+    /* Values are within 1 or 1024, scores within 3 * 64 * 0.37 = 71 of relative error 64 * 2^-24 each. Of huge queries and
+     * keys only the largest scores count, and which of two that are nearly equal is larger may differ. */
     bool sharp = of.queries == HUGE || of.keys == HUGE;
     double within = (sharp ? 2 : 3e-4) * (of.values == HUGE ? 1024 : 1);
     size_t floats = (size_t)nb_attention_scratch(&cache, s->heads, s->kv_heads, CONTEXT, (uint32_t)nb_pool_threads(pool));
@@ -466,8 +477,8 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
         uint32_t other = 0;
         for (uint32_t i = 0; i < s->heads * s->value_size; i++) /* not by bits: a sum of subnormal numbers may be either zero */
             other += alone[i] != out[t * s->heads * s->value_size + i];
-        CHECK(other == 0, "kinds %u %u %u type %u, n %u, first %u: token %u alone differs from itself in a batch", (uint32_t)of.queries,
-              (uint32_t)of.keys, (uint32_t)of.values, type, s->n, s->first, t);
+        CHECK(other == 0, "kinds %u %u %u type %u, n %u, first %u: token %u alone differs from itself in a batch",
+              (uint32_t)of.queries, (uint32_t)of.keys, (uint32_t)of.values, type, s->n, s->first, t);
         for (uint32_t h = 0; h < s->heads; h++) {
             uint32_t kv = h / (s->heads / s->kv_heads), end = s->first + t + 1;
             uint32_t begin = s->window && end > s->window ? end - s->window : 0;
@@ -487,8 +498,10 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
                 for (uint32_t j = begin; j < end; j++)
                     right += p[j] / sum * (double)v[(kv * written + j) * s->value_size + i];
                 double got = (double)out[(t * s->heads + h) * s->value_size + i];
-                if (!CHECK(fabs(got - right) <= within, "kinds %u %u %u type %u n %u first %u heads %u/%u window %u: token %u head %u element %u is %g, not %g",
-                           (uint32_t)of.queries, (uint32_t)of.keys, (uint32_t)of.values, type, s->n, s->first, s->heads, s->kv_heads, s->window, t, h, i, got, right))
+                if (!CHECK(fabs(got - right) <= within, "kinds %u %u %u type %u n %u first %u heads %u/%u window %u: token %u "
+                           "head %u element %u is %g, not %g",
+                           (uint32_t)of.queries, (uint32_t)of.keys, (uint32_t)of.values, type, s->n, s->first, s->heads,
+                           s->kv_heads, s->window, t, h, i, got, right))
                     goto done;
             }
         }

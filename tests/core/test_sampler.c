@@ -331,7 +331,8 @@ static void check_degenerate(const float *logits, int32_t n, nb_sampler_params p
     nb_sampler *s = sampler_of(n, params);
     for (int32_t i = 0; s && i < DRAWS; i++) {
         int32_t token = choose(s, logits, n);
-        if (!CHECK(token >= 0 && token < n && p[token] > 0, "row %g %g %g ... of %d, temperature %g, top-k %d, top-p %g, min-p %g: token %d",
+        if (!CHECK(token >= 0 && token < n && p[token] > 0,
+                   "row %g %g %g ... of %d, temperature %g, top-k %d, top-p %g, min-p %g: token %d",
                    (double)logits[0], (double)logits[1 % n], (double)logits[2 % n], n, (double)params.temperature, params.top_k,
                    (double)params.top_p, (double)params.min_p, token))
             break;
@@ -347,10 +348,12 @@ static void check_degenerate(const float *logits, int32_t n, nb_sampler_params p
 static void check_degenerate_rows(void) {
     enum { ROWS = 14 };
     static const float pairs[ROWS][2] = { /* even tokens, odd ones */
-        {0, 0}, {3.5f, 3.5f}, {-3e38f, -3e38f}, {3e38f, 3e38f}, {INFINITY, INFINITY}, {-INFINITY, -INFINITY}, {NAN, NAN}, {1e-42f, -1e-42f},
+        {0, 0}, {3.5f, 3.5f}, {-3e38f, -3e38f}, {3e38f, 3e38f}, {INFINITY, INFINITY}, {-INFINITY, -INFINITY}, {NAN, NAN},
+        {1e-42f, -1e-42f},
         {3e38f, -3e38f}, {INFINITY, -INFINITY}, {NAN, 2}, {NAN, -INFINITY}, {-INFINITY, 0}, {INFINITY, NAN},
     };
-    static const float lone[] = {100, -100, 3e38f, INFINITY, -INFINITY, NAN}, temperatures[] = {1, 1e-30f, 1e6f}, shares[] = {1, 0.5f, 0};
+    static const float lone[] = {100, -100, 3e38f, INFINITY, -INFINITY, NAN}, temperatures[] = {1, 1e-30f, 1e6f};
+    static const float shares[] = {1, 0.5f, 0};
     static const int32_t counts[] = {0, 1, 3, 40};
     float row[MOST];
     for (size_t r = 0; r < ROWS + sizeof lone / sizeof *lone; r++)

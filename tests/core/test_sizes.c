@@ -39,7 +39,8 @@ static void check_attention(void) {
     double bytes = nb_session_bytes(&m, POSITIONS, 1, NB_TYPE_I16);
     CHECK(bytes > 4 * parts, "a session of %g bytes", bytes);
     nb_error err = {0};
-    CHECK(nb_session_check(&m, NULL, 0xffffffff, NB_TYPE_I16, &err) == NB_ERR_ARGUMENT, "positions beyond 32 bits: %s", err.message);
+    CHECK(nb_session_check(&m, NULL, 0xffffffff, NB_TYPE_I16, &err) == NB_ERR_ARGUMENT, "positions beyond 32 bits: %s",
+          err.message);
     if (sizeof(size_t) > 4)
         return;
     CHECK(!nb_session_new(&m, NULL, POSITIONS, 1, NB_TYPE_I16, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_MEMORY,

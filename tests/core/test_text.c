@@ -562,15 +562,16 @@ static void check_quotes(void) {
     static const nb_plain plain[] = {{1, 0}, {2, 1 << 3}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int32_t tokens[32], want = (int32_t)nb_length(cases[i].ids);
-        int32_t n = nb_tokenizer_encode_quoted(t, cases[i].text, nb_length(cases[i].text), NB_TOKENIZE_PARSE_SPECIAL, cases[i].quotes,
-                                               cases[i].n, plain, 2, tokens, 32, &err);
+        int32_t n = nb_tokenizer_encode_quoted(t, cases[i].text, nb_length(cases[i].text), NB_TOKENIZE_PARSE_SPECIAL,
+                                               cases[i].quotes, cases[i].n, plain, 2, tokens, 32, &err);
         CHECK(n == want, "case %z: %d tokens, not %d", i, n, want);
         for (int32_t j = 0; j < n && j < want; j++)
             CHECK(tokens[j] == cases[i].ids[j] - '0', "case %z: token %d is %d", i, j, tokens[j]);
     }
     static const nb_quote wrong[][2] = {{{0, 1, 0}, {0, 2, 0}}, {{2, 2, 0}, {3, 4, 0}}, {{0, 1, 0}, {3, 9, 0}}};
     for (size_t i = 0; i < 3; i++) {
-        int32_t code = nb_tokenizer_encode_quoted(t, "<e>a<t>", 7, NB_TOKENIZE_PARSE_SPECIAL, wrong[i], 2, NULL, 0, NULL, 0, &err);
+        int32_t code = nb_tokenizer_encode_quoted(t, "<e>a<t>", 7, NB_TOKENIZE_PARSE_SPECIAL, wrong[i], 2, NULL, 0, NULL, 0,
+                                                  &err);
         CHECK(code == NB_ERR_ARGUMENT, "wrong quotes %z: code %d", i, code);
     }
     nb_tokenizer_free(t);

@@ -1,5 +1,5 @@
-/* The pool: every chunk runs exactly once, on a thread that exists, before nb_parallel returns; who was better off alone is helped
- * again. */
+/* The pool: every chunk runs exactly once, on a thread that exists, before nb_parallel returns; who was better off alone is
+ * helped again. */
 #include "check.h"
 
 #include "../../src/base/threads.h"
@@ -62,7 +62,8 @@ static void check_many(void) {
     CHECK(missed == 0, "of many chunks %d were missed, repeated or misnumbered", missed);
     test_pool_free(pool);
     CHECK(nb_share(131072, 32767, 32768) == 131068 && nb_share(UINT32_MAX, NB_MAX_CHUNKS, NB_MAX_CHUNKS) == UINT32_MAX,
-          "shares of large batches: %u, %u", nb_share(131072, 32767, 32768), nb_share(UINT32_MAX, NB_MAX_CHUNKS, NB_MAX_CHUNKS));
+          "shares of large batches: %u, %u", nb_share(131072, 32767, 32768),
+          nb_share(UINT32_MAX, NB_MAX_CHUNKS, NB_MAX_CHUNKS));
 }
 
 typedef struct hope {

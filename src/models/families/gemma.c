@@ -17,11 +17,13 @@ static const nb_slot GEMMA[] = {
 };
 
 static const nb_slot GEMMA2[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), NB_SLOTS_GATED(NB_ALWAYS), POST_NORMS, {0},
+    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), NB_SLOTS_GATED(NB_ALWAYS),
+    POST_NORMS, {0},
 };
 
 static const nb_slot GEMMA3[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), NB_SLOTS_GATED(NB_ALWAYS), POST_NORMS,
+    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), NB_SLOTS_GATED(NB_ALWAYS),
+    POST_NORMS,
     NB_LAYER_VECTOR("attn_q_norm.weight", q_norm, HEAD, NB_ALWAYS),
     NB_LAYER_VECTOR("attn_k_norm.weight", k_norm, HEAD, NB_ALWAYS),
     {0},
@@ -67,13 +69,14 @@ static int32_t configure_gemma3(nb_model *model, nb_error *err) {
     return configure_scale(model, 62, err);
 }
 
-/* EmbeddingGemma's (Vera et al. 2025): version 3, whose tokens see both ways. Its window is as wide as the key says, half of it on
- * either side. */
+/* EmbeddingGemma's (Vera et al. 2025): version 3, whose tokens see both ways. Its window is as wide as the key says, half of
+ * it on either side. */
 static int32_t configure_embedding(nb_model *model, nb_error *err) {
     NB_TRY(configure_gemma3(model, err));
     nb_shape *s = &model->shape;
     if (s->window < 2)
-        return NB_FAIL(err, NB_ERR_FORMAT, "gemma-embedding.attention.sliding_window is %u, which is no window; the file is broken", s->window);
+        return NB_FAIL(err, NB_ERR_FORMAT, "gemma-embedding.attention.sliding_window is %u, which is no window; the file is "
+                       "broken", s->window);
     s->window /= 2;
     s->encoder = s->both_ways = true;
     return NB_OK;
