@@ -7,6 +7,9 @@
 /* Formats as base/writer.h does; err may be NULL. Returns code. */
 int32_t nb_fail(nb_error *err, int32_t code, const char *format, ...);
 
+/* Room for a list that goes into a message: it is cut only where the message would be. */
+enum { NB_LIST_BYTES = sizeof((nb_error *)0)->message };
+
 /* return NB_FAIL(...) from a function that returns a code; NB_FAIL_NULL from one that returns a pointer. */
 #define NB_FAIL(err, code, ...) nb_fail((err), (code), __VA_ARGS__)
 #define NB_FAIL_NULL(err, code, ...) (nb_fail((err), (code), __VA_ARGS__), NULL)

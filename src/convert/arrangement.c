@@ -255,7 +255,8 @@ static uint8_t code_at(const matrix *m, uint64_t row, uint64_t column) {
     case NB_AS_AWQ: return awq_at(m->codes + column * (m->rows / 2), row);
     case NB_AS_BYTES: return (uint8_t)(m->codes[row * m->columns + column] + 128);
     case NB_AS_PACKED: return bits_at(m->codes, row * (m->columns * m->q.bits / 32), 1, column, m->q.bits);
-    default: return bits_at(m->codes, row, m->rows, column, m->q.bits);
+    case NB_AS_GPTQ: return bits_at(m->codes, row, m->rows, column, m->q.bits);
+    default: __builtin_trap(); /* no other arrangement has codes */
     }
 }
 
@@ -266,8 +267,9 @@ static uint32_t zero_at(const matrix *m, uint64_t row, uint64_t group) {
     case NB_AS_AWQ: return awq_at(zeros + 4 * line, row);
     case NB_AS_BYTES: return (uint8_t)(zeros[row * m->groups + group] + 128);
     case NB_AS_PACKED: return bits_at(zeros, group, m->groups, row, m->q.bits);
-    default: /* the packer's -1 is all ones */
+    case NB_AS_GPTQ: /* the packer's -1 is all ones */
         return (bits_at(zeros, line, 1, row, m->q.bits) + m->q.zero_offset) & ((1u << m->q.bits) - 1);
+    default: __builtin_trap(); /* no other arrangement has zeros */
     }
 }
 

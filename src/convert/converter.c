@@ -77,7 +77,7 @@ void nb_converter_free(nb_converter *x) {
 }
 
 int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset_bytes, uint32_t flags, nb_error *err) {
-    char known[256];
+    char known[NB_LIST_BYTES];
     nb_writer w = nb_writer_over(known, sizeof known);
     nb_preset_list(&w);
     x->preset = nb_preset_of((nb_text){preset, preset_bytes});

@@ -294,7 +294,7 @@ static int32_t place_tensors(const nb_hf_model *p, const nb_sentence *sentence) 
 }
 
 static int32_t refuse_model_type(nb_text type, nb_error *err) {
-    char known[256];
+    char known[NB_LIST_BYTES];
     nb_writer w = nb_writer_over(known, sizeof known);
     for (const nb_hf_family *f = nb_hf_families; f->model_type; f++)
         nb_write(&w, f == nb_hf_families ? "%s" : ", %s", f->model_type);

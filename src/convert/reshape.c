@@ -103,11 +103,13 @@ void nb_reshape_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint6
     case NB_AS_TRANSPOSED: put_transposed(plan, target, first, rows, out); break;
     case NB_AS_REGROUPED: put_regrouped(plan, target, first, rows, out); break;
     case NB_AS_NUMBERS: memcpy(out, t->numbers, (size_t)to->bytes); break;
-    default:
+    case NB_AS_STACKED:
         for (uint32_t i = t->first; i != NB_NONE; i = plan->origins[i].next) {
             uint64_t row = plan->origins[i].row, size = plan->in.tensors[i].bytes;
             if (row >= first && row < first + rows)
                 memcpy(out + (row - first) * size, plan->origins[i].bytes, (size_t)size);
         }
+        break;
+    default: __builtin_trap(); /* the others are no reshaping (reshape.h) */
     }
 }

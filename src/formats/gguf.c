@@ -260,7 +260,7 @@ static const char *foreign_type(uint32_t type) {
 }
 
 static int32_t refuse_type(uint32_t type, nb_text name, uint64_t at, nb_error *err) {
-    char supported[320];
+    char supported[NB_LIST_BYTES];
     nb_writer w = nb_writer_over(supported, sizeof supported);
     for (uint32_t i = 0; i < NB_TYPE_F8_E4M3; i++) /* the first that is not GGUF's */
         if (nb_traits_of(i))

@@ -83,9 +83,10 @@ INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile,
     }
     case NB_TYPE_Q8_0:
         return wasm_v128_xor(wasm_v128_load(block + offsetof(nb_block_q8_0, q) + 16 * n), wasm_i8x16_splat(-128));
-    default: /* Q6_K */
+    case NB_TYPE_Q6_K:
         return wasm_v128_or(field(block + offsetof(nb_block_q6_k, q) + 64 * half + 32 * (r % 2) + 16 * n, 4 * (r / 2), 4, 0),
                             field(block + offsetof(nb_block_q6_k, high) + 32 * half + 16 * n, 2 * r, 2, 4));
+    default: __builtin_trap(); /* a new type belongs here, or into pairs_at */
     }
 }
 
@@ -174,9 +175,12 @@ INLINE void place_scales(const uint32_t type, uint8_t *out, const uint8_t *block
         out[r] = (uint8_t)nb_iq4_xs_scale(&b, tile);
         break;
     }
-    default: /* Q4_K and Q5_K have them at the same place */
+    case NB_TYPE_Q4_K:
+    case NB_TYPE_Q5_K: /* at the same place */
         out[r] = (uint8_t)nb_q4_k_scale(block + offsetof(nb_block_q4_k, scales), tile);
         out[4 + r] = (uint8_t)nb_q4_k_minimum(block + offsetof(nb_block_q4_k, scales), tile);
+        break;
+    default: __builtin_trap(); /* a new K type belongs here */
     }
 }
 
@@ -217,23 +221,14 @@ void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows) {
     const uint8_t *each[NB_GROUP];
     for (uint32_t r = 0; r < NB_GROUP; r++) /* no kernel gives the products of rows that do not exist: any will do */
         each[r] = rows + NB_MIN(r, m->rows - 1 - first) * row_bytes;
+    if (!nb_layout_of(m->type).bits) {
+        memcpy(group, rows, row_bytes);
+        return;
+    }
     switch (m->type) {
-#define PACK(TYPE) case TYPE: pack(TYPE, each, group, m->columns, block_bytes); break;
-    PACK(NB_TYPE_Q4_0)
-    PACK(NB_TYPE_Q4_1)
-    PACK(NB_TYPE_Q5_0)
-    PACK(NB_TYPE_Q5_1)
-    PACK(NB_TYPE_Q8_0)
-    PACK(NB_TYPE_Q2_K)
-    PACK(NB_TYPE_Q3_K)
-    PACK(NB_TYPE_Q4_K)
-    PACK(NB_TYPE_Q5_K)
-    PACK(NB_TYPE_Q6_K)
-    PACK(NB_TYPE_IQ4_NL)
-    PACK(NB_TYPE_IQ4_XS)
-    PACK(NB_TYPE_NF4)
-    PACK(NB_TYPE_FP4)
-    default: memcpy(group, rows, row_bytes);
+#define PACK(TYPE) case NB_TYPE_##TYPE: pack(NB_TYPE_##TYPE, each, group, m->columns, block_bytes); break;
+    NB_PACKED_TYPES(PACK)
+    default: __builtin_trap(); /* the type has a layout, but is not in the list */
     }
 }
 

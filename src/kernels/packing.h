@@ -49,23 +49,29 @@ typedef struct nb_layout {
 /* So that 16 products with 16-bit activations fit 32 bits: 4095 * 32767 * 16 < 2^31. */
 enum { NB_NUMBER_UNITS = 4095 };
 
+/* The types that are packed. */
+#define NB_PACKED_TYPES(X) \
+    X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS) X(NF4) X(FP4)
+
 /* A function, not a table: kernels are compiled for one type each, and everything here folds into constants. */
 static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t type) {
     switch (type) {
-    case NB_TYPE_Q4_0: return (nb_layout){4, 32, 1, 8, false, 8, NULL, NULL};
-    case NB_TYPE_Q4_1: return (nb_layout){4, 32, 1, 16, true, 0, NULL, NULL};
-    case NB_TYPE_Q5_0: return (nb_layout){5, 32, 1, 8, false, 16, NULL, NULL};
-    case NB_TYPE_Q5_1: return (nb_layout){5, 32, 1, 16, true, 0, NULL, NULL};
-    case NB_TYPE_Q8_0: return (nb_layout){8, 32, 1, 8, false, 128, NULL, NULL};
-    case NB_TYPE_Q2_K: return (nb_layout){2, 16, 8, 8, true, 0, NULL, NULL};
-    case NB_TYPE_Q3_K: return (nb_layout){3, 16, 8, 8, false, 4, NULL, NULL};
-    case NB_TYPE_Q4_K: return (nb_layout){4, 32, 8, 8, true, 0, NULL, NULL};
-    case NB_TYPE_Q5_K: return (nb_layout){5, 32, 8, 8, true, 0, NULL, NULL};
-    case NB_TYPE_Q6_K: return (nb_layout){6, 16, 8, 8, false, 32, NULL, NULL};
-    case NB_TYPE_IQ4_NL: return (nb_layout){4, 32, 1, 8, false, 127, nb_iq4_codebook, NULL};
-    case NB_TYPE_IQ4_XS: return (nb_layout){4, 32, 8, 4, false, 127, nb_iq4_codebook, NULL};
-    case NB_TYPE_NF4: return (nb_layout){4, 16, 2, 0, false, 0, NULL, nb_nf4_codebook};
-    case NB_TYPE_FP4: return (nb_layout){4, 16, 2, 0, false, 0, NULL, nb_fp4_codebook};
+    case NB_TYPE_Q4_0: return (nb_layout){.bits = 4, .columns = 32, .tiles = 1, .scales = 8, .zero = 8};
+    case NB_TYPE_Q4_1: return (nb_layout){.bits = 4, .columns = 32, .tiles = 1, .scales = 16, .minimum = true};
+    case NB_TYPE_Q5_0: return (nb_layout){.bits = 5, .columns = 32, .tiles = 1, .scales = 8, .zero = 16};
+    case NB_TYPE_Q5_1: return (nb_layout){.bits = 5, .columns = 32, .tiles = 1, .scales = 16, .minimum = true};
+    case NB_TYPE_Q8_0: return (nb_layout){.bits = 8, .columns = 32, .tiles = 1, .scales = 8, .zero = 128};
+    case NB_TYPE_Q2_K: return (nb_layout){.bits = 2, .columns = 16, .tiles = 8, .scales = 8, .minimum = true};
+    case NB_TYPE_Q3_K: return (nb_layout){.bits = 3, .columns = 16, .tiles = 8, .scales = 8, .zero = 4};
+    case NB_TYPE_Q4_K: return (nb_layout){.bits = 4, .columns = 32, .tiles = 8, .scales = 8, .minimum = true};
+    case NB_TYPE_Q5_K: return (nb_layout){.bits = 5, .columns = 32, .tiles = 8, .scales = 8, .minimum = true};
+    case NB_TYPE_Q6_K: return (nb_layout){.bits = 6, .columns = 16, .tiles = 8, .scales = 8, .zero = 32};
+    case NB_TYPE_IQ4_NL:
+        return (nb_layout){.bits = 4, .columns = 32, .tiles = 1, .scales = 8, .zero = 127, .codebook = nb_iq4_codebook};
+    case NB_TYPE_IQ4_XS:
+        return (nb_layout){.bits = 4, .columns = 32, .tiles = 8, .scales = 4, .zero = 127, .codebook = nb_iq4_codebook};
+    case NB_TYPE_NF4: return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .scales = 0, .numbers = nb_nf4_codebook};
+    case NB_TYPE_FP4: return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .scales = 0, .numbers = nb_fp4_codebook};
     default: return (nb_layout){0};
     }
 }

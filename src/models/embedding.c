@@ -37,7 +37,7 @@ static float activated(uint32_t activation, float x) {
     case LEAKY_RELU: return x > 0 ? x : 0.01f * x;
     case SOFTPLUS: return softplus(x);
     case MISH: return x * tanhf(softplus(x));
-    default: return x;
+    default: return x; /* IDENTITY: nb_embedding_activate does not come here with it */
     }
 }
 

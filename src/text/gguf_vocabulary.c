@@ -106,7 +106,7 @@ static int32_t find_pre(gguf_vocabulary *v, nb_vocabulary_source *source, nb_tex
     if (!name.data || !name.size)
         name = nb_text_of("default");
     source->pre = nb_pretokenizer_find(name);
-    char known[sizeof err->message];
+    char known[NB_LIST_BYTES];
     nb_pretokenizer_names(known, sizeof known);
     if (!source->pre)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,

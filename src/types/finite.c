@@ -120,6 +120,11 @@ bool nb_blocks_are_finite(uint32_t type, const uint8_t *p, size_t bytes) {
     case NB_TYPE_TQ1_0: return halves_are_finite(p, bytes, block, offsetof(nb_block_tq1_0, d), 1);
     case NB_TYPE_TQ2_0: return halves_are_finite(p, bytes, block, offsetof(nb_block_tq2_0, d), 1);
     case NB_TYPE_IQ1_M: return pieces_are_finite(p, bytes, block);
-    default: return true; /* integers; and NVFP4, whose scale that is no number counts as 0 (numbers.h) */
+    case NB_TYPE_I8:
+    case NB_TYPE_I16:
+    case NB_TYPE_I32:
+    case NB_TYPE_I64:
+    case NB_TYPE_NVFP4: return true; /* whose scale that is no number counts as 0 (numbers.h) */
+    default: __builtin_trap(); /* a new type belongs here */
     }
 }

@@ -10,6 +10,7 @@
     T(runner) \
     T(threads) \
     T(sizes) \
+    T(messages) \
     T(gguf) \
     T(json) \
     T(safetensors) \

@@ -12,7 +12,7 @@ const nb_family *nb_family_find(const nb_checkpoint *c, nb_error *err) {
     nb_text name = nb_checkpoint_string(c, "general.architecture");
     if (!name.data)
         return NB_FAIL_NULL(err, NB_ERR_FORMAT, "the file does not name its architecture (general.architecture)");
-    char known[384];
+    char known[NB_LIST_BYTES];
     nb_writer w = nb_writer_over(known, sizeof known);
     for (const nb_family *const *f = nb_families; *f; f++) {
         if (nb_text_is(name, (*f)->name))

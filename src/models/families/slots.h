@@ -4,18 +4,20 @@
 
 #include "../configure.h"
 
+#define NB_SLOT(owner, of, member, needed, ...) \
+    {.name = of, .at = offsetof(owner, member), .need = needed, __VA_ARGS__}
+#define NB_SIDES(of_rows, of_columns) .rows = NB_EXTENT_##of_rows, .columns = NB_EXTENT_##of_columns
 #define NB_MODEL_MATRIX(name, member, rows, columns, need) \
-    {name, offsetof(nb_model, member), need, false, true, false, NB_EXTENT_##rows, NB_EXTENT_##columns}
-#define NB_MODEL_VECTOR(name, member, columns, need) \
-    {name, offsetof(nb_model, member), need, false, false, false, NB_EXTENT_1, NB_EXTENT_##columns}
+    NB_SLOT(nb_model, name, member, need, .is_matrix = true, NB_SIDES(rows, columns))
+#define NB_MODEL_VECTOR(name, member, columns, need) NB_SLOT(nb_model, name, member, need, NB_SIDES(1, columns))
 #define NB_LAYER_MATRIX(name, member, rows, columns, need) \
-    {name, offsetof(nb_layer, member), need, true, true, false, NB_EXTENT_##rows, NB_EXTENT_##columns}
+    NB_SLOT(nb_layer, name, member, need, .in_layer = true, .is_matrix = true, NB_SIDES(rows, columns))
 #define NB_LAYER_EXPERTS(name, member, rows, columns) \
-    {name, offsetof(nb_layer, member), NB_MIXTURE, true, true, true, NB_EXTENT_##rows, NB_EXTENT_##columns}
+    NB_SLOT(nb_layer, name, member, NB_MIXTURE, .in_layer = true, .is_matrix = true, .by_expert = true, NB_SIDES(rows, columns))
 #define NB_LAYER_VECTOR(name, member, columns, need) \
-    {name, offsetof(nb_layer, member), need, true, false, false, NB_EXTENT_1, NB_EXTENT_##columns}
+    NB_SLOT(nb_layer, name, member, need, .in_layer = true, NB_SIDES(1, columns))
 #define NB_LAYER_NORMS(name, member, heads) /* of each head its own */ \
-    {name, offsetof(nb_layer, member), NB_OPTIONAL, true, false, false, NB_EXTENT_##heads, NB_EXTENT_HEAD}
+    NB_SLOT(nb_layer, name, member, NB_OPTIONAL, .in_layer = true, NB_SIDES(heads, HEAD))
 
 /* The ends: embedding, last norm, output. */
 #define NB_SLOTS_ENDS                                                            \
