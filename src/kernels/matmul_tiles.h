@@ -194,7 +194,8 @@ INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, con
 /* sums[stretch] = products of the tiles' codes at w[stretch] with a token's block of a panel, columns as in `scaled`. */
 typedef void (*tiles_function)(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x, constants c);
 
-/* The i-th group of each stretch times one token, whose panel has blocks of so many bytes: the four tiles share the splatting. */
+/* The i-th group of each stretch times one token, whose panel has blocks of so many bytes: the four tiles share the
+ * splatting. */
 INLINE void multiply_lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type, const nb_form form,
                           const uint32_t block_bytes, const tiles_function multiply_tiles) {
     const nb_layout l = nb_layout_of(type);
