@@ -77,3 +77,50 @@ test('tensors that change the computation, and are not supported, are refused by
             (/** @type {Error} */ error) => error.name === 'NibbleError' && error.message.includes(tensor),
             `${file}: ${tensor}`);
 });
+
+/** Logits of the last token, or a text's embedding, of a fixture with other values.
+ * @param {string} file @param {Record<string, any>} edits @param {boolean} [embeds] */
+async function computed(file, edits, embeds = false) {
+    const model = await load(edited(readFileSync(fixtures + file), edits), { kvType: 'f32', threads: 1 });
+    try {
+        return [...(embeds ? await model.embed(tokens) : /** @type {Float32Array} */ ((await logitsOf(model, tokens)).at(-1)))];
+    } finally {
+        await model.dispose();
+    }
+}
+
+// Its loader renames and adds values before llama.cpp sees them (ollama/ollama, llama/compat/llama-ollama-compat.cpp).
+test('what Ollama calls otherwise, or leaves out, is what its loader makes of it', async () => {
+    const gemma = 'models/gemma3.gguf', none = { 'rope.freq_base': null, 'rope.freq_base_swa': null };
+    /** @type {(base: number, local: number, more?: object) => Record<string, any>} */
+    const plain = (base, local, more) => ({ 'rope.freq_base': ['f32', base], 'rope.freq_base_swa': ['f32', local], ...more });
+    const f32 = (/** @type {number} */ x) => ['f32', x], large = { context_length: ['u32', 131072] };
+    const right = await computed(gemma, plain(500, 20));
+    assert.deepEqual(await computed(gemma, { ...none, 'rope.global.freq_base': f32(500), 'rope.local.freq_base': f32(20) }), right);
+    assert.deepEqual(await computed(gemma, { ...none, 'rope.freq_base': f32(500), 'rope.local.freq_base': f32(20) }), right);
+    assert.notDeepEqual(await computed(gemma, plain(500, 30)), right);
+    assert.deepEqual(await computed(gemma, { ...none, 'rope.local.freq_base': f32(20) }), await computed(gemma, plain(1e6, 20)));
+    assert.deepEqual(await computed(gemma, { ...none, 'rope.global.freq_base': f32(500) }), await computed(gemma, plain(500, 10000)));
+    const scaled = await computed(gemma, plain(500, 20, { ...large, 'rope.scaling.type': ['string', 'linear'], 'rope.scaling.factor': f32(8) }));
+    assert.deepEqual(await computed(gemma, { ...none, 'rope.freq_base': f32(500), 'rope.local.freq_base': f32(20), ...large }), scaled);
+    assert.notDeepEqual(scaled, right);
+    assert.deepEqual(await computed(gemma, plain(500, 20, large)), right);
+    for (const file of ['encoders/bert.gguf', 'encoders/nomic-bert.gguf']) {
+        const raw = await computed(file, { normalize_embeddings: ['bool', false] }, true), length = Math.hypot(...raw);
+        const unit = await computed(file, {}, true);
+        assert.ok(Math.abs(length - 1) > 0.1 && raw.every((x, i) => Math.abs(x / length - unit[i]) < 1e-5), file);
+        assert.deepEqual(await computed(file, { normalize_embeddings: ['bool', true] }, true), unit);
+    }
+});
+
+test('Ollama\'s keys that ask for another computation are refused by name, and not where they ask for this one', async () => {
+    const keys = /** @type {const} */ ([
+        ['gemma3', 'rope.scaling.beta_fast', 64, 32], ['gemma3', 'rope.scaling.beta_slow', 2, 1], ['gemma3', 'rope.scaling.extrapolation_factor', 0.5, 1],
+        ['olmo2', 'rope.scaling.extrapolation_factor', 0, 1], ['qwen3moe', 'norm_top_k_prob', 0, 1],
+    ]);
+    for (const [name, key, other, same] of keys) {
+        const file = `models/${name}.gguf`;
+        await assert.rejects(computed(file, { [key]: ['f32', other] }), { name: 'NibbleError', message: new RegExp(`${name}\\.${key} is ${other};`) });
+        assert.deepEqual(await computed(file, { [key]: ['f32', same] }), await computed(file, {}));
+    }
+});

@@ -3,6 +3,7 @@
 #include "../base/numbers.h"
 #include "../base/writer.h"
 #include "bind.h"
+#include "configure.h"
 #include "family.h"
 
 #include <math.h>
@@ -113,7 +114,9 @@ static int32_t configure_plain(nb_model *model, nb_error *err) {
     for (uint32_t i = 0; nb_text_is(nb_text_of(model->family->name), "gemma-embedding") && i < 2 &&
          tensor_of(model, i, "weight"); i++)
         NB_TRY(add_step(model, NB_STEP_DENSE, IDENTITY, err));
-    return add_step(model, NB_STEP_NORMALIZE, 0, err);
+    bool normalize;
+    NB_TRY(nb_model_flag(model, "normalize_embeddings", true, &normalize, err));
+    return normalize ? add_step(model, NB_STEP_NORMALIZE, 0, err) : NB_OK;
 }
 
 int32_t nb_embedding_configure(nb_model *model, nb_error *err) {

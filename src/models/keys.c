@@ -33,9 +33,15 @@ const nb_key nb_gguf_keys[] = {
     {"gemma-embedding", "dense_2_feat_out", NB_KEY_HARMLESS, 0, 0},
     {"gemma-embedding", "dense_3_feat_in", NB_KEY_HARMLESS, 0, 0},
     {"gemma-embedding", "dense_3_feat_out", NB_KEY_HARMLESS, 0, 0},
-    /* Ollama writes these for Gemma 3, and the usual ones not; they count where the usual ones are absent. */
+    /* What Ollama's converters write (ollama/ollama, convert/), and its loader heeds (llama/compat/). The first two count where the
+     * usual ones are absent; the names of YaRN's numbers have been read in two ways. */
     {"gemma3", "rope.global.freq_base", NB_KEY_OURS, 0, 0},
     {"gemma3", "rope.local.freq_base", NB_KEY_OURS, 0, 0},
+    {"gemma3", "rope.scaling.beta_fast", NB_KEY_OURS_LIMITED, 32, 32},
+    {"gemma3", "rope.scaling.beta_slow", NB_KEY_OURS_LIMITED, 1, 1},
+    {"gemma3 olmo2", "rope.scaling.extrapolation_factor", NB_KEY_OURS_LIMITED, 1, 1},
+    {"qwen3moe", "norm_top_k_prob", NB_KEY_OURS_LIMITED, 1, 1},
+    {"bert nomic-bert", "normalize_embeddings", NB_KEY_OURS, 0, 0},
     /* transformers has windows for these. llama.cpp has none, and says of Phi 3's that it leaves them out. */
     {"llama", "attention.sliding_window", NB_KEY_OURS, 0, 0},
     {"phi3", "attention.sliding_window", NB_KEY_HEEDED, 0, 0},
@@ -142,7 +148,8 @@ static int32_t check_limits(const nb_model *model, const nb_value *v, const nb_k
 int32_t nb_model_check_keys(const nb_model *model, nb_error *err) {
     const char *name = model->family->name;
     for (const nb_key *key = nb_gguf_keys; key->suffix; key++) {
-        bool counts = key->rule == NB_KEY_LIMITED && nb_key_of(name, key->suffix) == key;
+        bool limited = key->rule == NB_KEY_LIMITED || key->rule == NB_KEY_OURS_LIMITED;
+        bool counts = limited && nb_key_of(name, key->suffix) == key;
         const nb_value *v = counts ? nb_model_value(model, key->suffix) : NULL;
         if (v)
             NB_TRY(check_limits(model, v, key, err));

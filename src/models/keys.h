@@ -10,6 +10,7 @@ typedef enum nb_key_rule {
     NB_KEY_HEEDED,   /* configure reads it */
     NB_KEY_BY_LAYER, /* the same; it may be a list of one number for each layer, which must be equal */
     NB_KEY_OURS,     /* configure reads it, though llama.cpp does not: the comment says why */
+    NB_KEY_OURS_LIMITED, /* llama.cpp does not read it, but other numbers ask for another computation; or, where it does: */
     NB_KEY_LIMITED,  /* only whole numbers from `least` to `most` are supported: others ask for another computation */
     NB_KEY_SAME,     /* configure reads it; another number than that of other keys is refused */
     NB_KEY_HARMLESS  /* llama.cpp reads it, and it changes nothing for this architecture */

@@ -158,7 +158,8 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     for (size_t i = 0; i < NB_MAX_END_TOKENS; i++)
         s->ends[i] = i < COUNT(end_keys) ? token_of(c, end_keys[i], -1) : -1;
     const nb_value *ids = nb_checkpoint_find(c, KEY("end_token_ids")); /* of nibble's converter */
-    uint64_t n_ids = ids && ids->type == NB_VALUE_ARRAY ? NB_MIN(ids->count, NB_MAX_END_TOKENS - COUNT(end_keys)) : 0;
+    ids = ids ? ids : nb_checkpoint_find(c, KEY("eos_token_ids"));     /* of Ollama's */
+    uint64_t n_ids = ids && ids->type == NB_VALUE_ARRAY && nb_value_bytes(ids->item_type) ? NB_MIN(ids->count, NB_MAX_END_TOKENS - COUNT(end_keys)) : 0;
     for (uint64_t i = 0; i < n_ids; i++)
         s->ends[COUNT(end_keys) + i] = (int32_t)NB_MAX(-1, NB_MIN(nb_checkpoint_item(c, ids, i), INT32_MAX));
     s->add_begin = is_set(c, KEY("add_bos_token"), s->pre ? s->pre->add_begin : defaults[s->kind].add_begin);

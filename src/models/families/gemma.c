@@ -55,9 +55,25 @@ static int32_t configure_gemma2(nb_model *model, nb_error *err) {
     return configure_scale(model, 46, err);
 }
 
+/* Ollama's files, which tell by the names of their bases, leave out what its loader then adds (handle_gemma3 in
+ * ollama/ollama, llama/compat/llama-ollama-compat.cpp). */
+static void add_ollamas_defaults(nb_model *model) {
+    nb_rope *r = &model->shape.ropes[GLOBAL];
+    bool global = nb_model_value(model, "rope.global.freq_base");
+    if (!global && !nb_model_value(model, "rope.local.freq_base"))
+        return;
+    if (!global && !nb_model_value(model, "rope.freq_base"))
+        r->base = 1e6f;
+    if (model->shape.context >= 131072 && !nb_model_value(model, "rope.scaling.type") && !nb_model_value(model, "rope.scaling.factor")) {
+        r->scaling = NB_ROPE_LINEAR;
+        r->factor = 8;
+    }
+}
+
 static int32_t configure_gemma3(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure(model, err));
     nb_shape *s = &model->shape;
+    add_ollamas_defaults(model);
     NB_TRY(nb_model_configure_pattern(model, 6, err));
     NB_TRY(nb_model_float(model, "final_logit_softcapping", 0, 0, 1e6, &s->logit_cap, err));
     nb_rope *local = &s->ropes[LOCAL];
