@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../web/index.js';
 import { root } from './builds.js';
-import { edited } from './gguf.js';
+import { edited, parse, whole } from './gguf.js';
 import { logitsOf } from './vectors.js';
 
 const fixtures = `${root}tests/fixtures/`;
@@ -122,5 +122,19 @@ test('Ollama\'s keys that ask for another computation are refused by name, and n
         const file = `models/${name}.gguf`;
         await assert.rejects(computed(file, { [key]: ['f32', other] }), { name: 'NibbleError', message: new RegExp(`${name}\\.${key} is ${other};`) });
         assert.deepEqual(await computed(file, { [key]: ['f32', same] }), await computed(file, {}));
+    }
+});
+
+test('every token of Ollama\'s list of end tokens ends an answer', async () => {
+    const { values, tensors } = parse(readFileSync(`${fixtures}models/qwen2.gguf`));
+    for (const list of [null, ['i32', [7, 9]], ['string', ['7']]]) {
+        if (list)
+            values.set('tokenizer.ggml.eos_token_ids', /** @type {any} */ (list));
+        const model = await load(whole(values, tensors), { threads: 1 });
+        for (const token of [0, 7, 9]) {
+            const { tokens: made } = await model.complete([3, 4, 5], { temperature: 0, maxTokens: 3, logitBias: { [token]: 1e9 } });
+            assert.equal(made.length < 3, list?.[0] === 'i32' && token > 0, `${JSON.stringify(list)}, token ${token}: ${made}`);
+        }
+        await model.dispose();
     }
 });
