@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { hubUrl, listingUrl } from '../web/files.js';
 import { load } from '../web/index.js';
 import { opener } from '../web/stream.js';
 import { models, root } from './builds.js';
@@ -286,5 +287,19 @@ describe('an optional file may be absent in any way', () => {
             '<a href="../">up</a><a href="a%20b.gguf">a b</a> <a href="/x/c.GGUF?x">c</a><a href="._d.gguf">d</a><a ' +
                 'href="notes.txt">n</a>'] : [404, {}]);
         await refuses(/config\.json answered 404.*This one has GGUF files \(a%20b\.gguf, c\.GGUF\): name one of them, as http:.*\/a%20b\.gguf/);
+        // with a configuration beside them, and a list as the hub's
+        answer = ({ name }) => (name === '' ? [200, { 'Content-Type': 'application/json' }, JSON.stringify([
+            { type: 'directory', path: 'other.gguf/x' }, { type: 'file', path: 'sub/d.Q4_K_M.gguf' }, { type: 'file', path: 'sub/mmproj.txt' }])]
+            : name === 'model.safetensors' ? [404, {}] : undefined);
+        await refuses(/model\.safetensors answered 404.*has a model\.safetensors\. This one has GGUF files \(d\.Q4_K_M\.gguf\): name one.*\/d\.Q4_K_M\.gguf/);
+    });
+
+    test('a repository of the hub is listed by its API', () => {
+        for (const [address, listing] of [
+            ['hf:owner/repo', 'https://huggingface.co/api/models/owner/repo/tree/main'],
+            ['hf:owner/repo@a%2Fb/sub/dir/', 'https://huggingface.co/api/models/owner/repo/tree/a%2Fb/sub/dir'],
+        ])
+            assert.equal(listingUrl(hubUrl(address)), listing);
+        assert.equal(listingUrl('https://example.org/a/resolve/main/'), 'https://example.org/a/resolve/main/');
     });
 });

@@ -294,7 +294,7 @@ async function ofFolder(place, where, blind, weights) {
         const source = await within(name);
         if (source)
             files.push({ name, source, ...(UNLESS[name] ? { unless: UNLESS[name] } : {}),
-                ...(blind && name === DOCUMENTS[0] ? { absent: (error) => noConfig(where, error) } : mayLack(blind)) });
+                ...(blind && name === DOCUMENTS[0] ? { absent: (error) => noModel(where, name, error) } : mayLack(blind)) });
         else if (name === DOCUMENTS[0])
             throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: a model of safetensors files needs it`);
     }
@@ -309,28 +309,35 @@ async function ofFolder(place, where, blind, weights) {
         const source = await within(name);
         if (!source)
             throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: ${INDEX} names it`);
-        files.push({ name, source });
+        files.push({ name, source, ...(blind ? { absent: (error) => noModel(where, name, error) } : {}) });
     }
     return files;
 }
 
 /**
- * The error of a folder's address without config.json. It names GGUF files there, if the server lists them.
+ * The error of a folder's address without config.json or without the weights. It names GGUF files there, if the server lists them.
  * @param {string} url
+ * @param {string} name of the file that is not there
  * @param {unknown} error why, if there was no answer
  * @returns {Promise<null>}
  */
-async function noConfig(url, error) {
+async function noModel(url, name, error) {
     const found = await ggufsListed(url);
-    const what = error instanceof Error ? error.message : `${DOCUMENTS[0]} in ${url} is empty or a web page`;
+    const what = error instanceof Error ? error.message : `${name} in ${url} is empty or a web page`;
     const instead = found.length > 0 ? `This one has GGUF files (${found.join(', ')})` : 'If this one has GGUF files';
     throw new NibbleError('NB_ERR_NETWORK',
-        `${what}. A folder of safetensors files has a ${DOCUMENTS[0]}. ${instead}: name one of them, ` +
+        `${what}. A folder of safetensors files has a ${name}. ${instead}: name one of them, ` +
         `as ${url}${found[0] ?? 'NAME.gguf'}`, { cause: error });
 }
 
+/** Where a folder's files are listed: at its own address, or, of the hub, at one of its API. @param {string} url */
+export function listingUrl(url) {
+    const [, hub, repo, revision, path] = /^(https:\/\/huggingface\.co)\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/([^?#]*)$/.exec(url) ?? [];
+    return hub ? `${hub}/api/models/${repo}/tree/${revision}/${path}`.replace(/\/$/, '') : url;
+}
+
 /**
- * A few of the GGUF files that a folder's address lists, where the server shows its folders as pages.
+ * A few of the GGUF files that a server lists in a folder: as a page of links, or as JSON with paths.
  * @param {string} url
  * @returns {Promise<string[]>}
  */
@@ -338,14 +345,14 @@ async function ggufsListed(url) {
     const ENOUGH = 1 << 18;
     let text = '';
     try {
-        const page = await openUrl(url, 0, {});
+        const page = await openUrl(listingUrl(url), 0, {});
         for (let piece; text.length < ENOUGH && (piece = await page.next());)
             text += new TextDecoder().decode(piece);
         page.cancel();
     } catch {
         return []; // most servers list nothing
     }
-    const links = [...text.matchAll(/href="(?:[^"?#]*\/)?([^"/?#]+\.gguf)["?#]/gi)].map(([, name]) => name);
+    const links = [...text.matchAll(/(?:href=|"path": ?)"(?:[^"?#]*\/)?([^"/?#]+\.gguf)["?#]/gi)].map(([, name]) => name);
     return [...new Set(links)].filter((name) => !isHidden(decoded(name))).slice(0, 3);
 }
 
