@@ -48,13 +48,14 @@ __attribute__((noinline)) void nb_merge_by_rank(const nb_tokenizer *t, nb_worksp
     nb_merge(t, w, n, pair_rank);
 }
 
-/* A merge of tokens that the vocabulary lacks can never apply: it is left out. Returns how many slots were looked at. */
+/* A merge of tokens that the vocabulary lacks can never apply, and none makes a special token of a text: such are left out. Returns
+ * how many slots were looked at. */
 static uint32_t add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32_t rank) {
     nb_text nothing = {0};
     int32_t left = nb_vocabulary_find(t, first, nothing), right = nb_vocabulary_find(t, second, nothing);
     int32_t merged = nb_vocabulary_find(t, first, second);
     nb_merge_table *m = &t->merges;
-    if (left < 0 || right < 0 || merged < 0)
+    if (left < 0 || right < 0 || merged < 0 || nb_is_special(t, merged))
         return 0;
     uint32_t hash = nb_pair_hash(nb_pair_of(left, right), m->seed), at = hash & m->slot_mask, probes = 1, slot;
     for (; (slot = m->slots[at]); at = (at + 1) & m->slot_mask, probes++) {

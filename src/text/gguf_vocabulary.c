@@ -41,7 +41,7 @@ static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t 
     out->name = nb_checkpoint_next_string(v->c, at);
     out->score = v->scores ? (float)nb_checkpoint_item(v->c, v->scores, i) : 0;
     double type = v->types ? nb_checkpoint_item(v->c, v->types, i) : NB_TOKEN_NORMAL;
-    out->type = type >= NB_TOKEN_NORMAL && type <= NB_TOKEN_BYTE ? (uint8_t)type : NB_TOKEN_UNUSED;
+    out->type = type >= NB_TOKEN_NORMAL && type <= NB_TOKEN_BYTE ? (uint8_t)type : NB_TOKEN_UNDEFINED;
     bool ordinary = nb_text_is(out->name, "<unk>") || nb_text_is(out->name, "<s>") ||
                     nb_text_is(out->name, "<|endoftext|>");
     double flags = v->flags ? nb_checkpoint_item(v->c, v->flags, i) : 0;

@@ -24,8 +24,7 @@ int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b) {
 
 int32_t nb_vocabulary_find_word(const nb_tokenizer *t, nb_text word) {
     int32_t token = nb_vocabulary_find(t, word, (nb_text){0});
-    bool special = token >= 0 && (1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN) >> t->tokens[token].type & 1;
-    return special ? -1 : token;
+    return token >= 0 && nb_is_special(t, token) ? -1 : token;
 }
 
 int32_t nb_vocabulary_find_byte(const nb_tokenizer *t, uint8_t byte) {
@@ -86,7 +85,7 @@ int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, 
     for (int32_t i = 0; i < t->size; i++) {
         nb_token_entry entry = {0};
         source->token(source, (uint64_t)i, &at, &entry);
-        uint8_t type = entry.type >= NB_TOKEN_NORMAL && entry.type <= NB_TOKEN_BYTE ? entry.type : NB_TOKEN_UNUSED;
+        uint8_t type = entry.type <= NB_TOKEN_BYTE ? entry.type : NB_TOKEN_UNDEFINED;
         t->tokens[i] = (nb_token){
             .at = entry.name.data ? (uint32_t)((const uint8_t *)entry.name.data - source->bytes) : 0,
             .size = (uint32_t)entry.name.size, .score = entry.score, .type = type, .flags = entry.flags};

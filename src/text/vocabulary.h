@@ -9,7 +9,8 @@
 
 /* GGUF's numbers for types of tokens. */
 enum {
-    NB_TOKEN_NORMAL = 1, NB_TOKEN_UNKNOWN, NB_TOKEN_CONTROL, NB_TOKEN_USER_DEFINED, NB_TOKEN_UNUSED, NB_TOKEN_BYTE
+    NB_TOKEN_UNDEFINED, NB_TOKEN_NORMAL, NB_TOKEN_UNKNOWN, NB_TOKEN_CONTROL, NB_TOKEN_USER_DEFINED, NB_TOKEN_UNUSED,
+    NB_TOKEN_BYTE
 };
 
 /* Bits of tokenizer.ggml.token_flags, which GGUF does not know: what tokenizer.json says of its added tokens. */
@@ -233,6 +234,11 @@ static inline nb_text nb_token_name(const nb_tokenizer *t, int32_t token) {
     return (nb_text){(const char *)t->bytes + t->tokens[token].at, t->tokens[token].size};
 }
 
+/* Whether only its name as a whole may become the token, where special tokens are parsed: no word of a text does. */
+static inline bool nb_is_special(const nb_tokenizer *t, int32_t token) {
+    return (1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN) >> t->tokens[token].type & 1;
+}
+
 /* U+2581, which stands for a space in the names of tokens. */
 #define NB_SPACE_MARK "\xe2\x96\x81"
 enum { NB_MARK_SIZE = 3 };
@@ -279,8 +285,8 @@ static inline uint64_t nb_most_probes(uint64_t n) { /* for n entries; usually th
 /* The token whose name is a followed by b, or -1. */
 int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b);
 
-/* The same for words of a text: never a control token nor the unknown one, which only its name as a whole may become, where
- * special tokens are parsed. (SentencePiece has it so; in llama.cpp merges may end in such a token.) */
+/* The token whose name is this word of a text, but never a special one, or -1. (SentencePiece has it so; in llama.cpp merges may
+ * end in a special token.) */
 int32_t nb_vocabulary_find_word(const nb_tokenizer *t, nb_text word);
 
 /* The token of the byte, spelled <0xHH>, or -1. */
