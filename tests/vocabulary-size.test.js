@@ -47,11 +47,17 @@ test('a folder whose added token has the first missing row', async () => {
     const { vocab_size: rows } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
     tokenizer.added_tokens.push({ id: rows, content: '<image_soft_token>', single_word: false, lstrip: false, rstrip: false,
         normalized: false, special: true });
+    tokenizer.added_tokens.push({ id: rows + 1, content: '<turn>', single_word: false, lstrip: false, rstrip: false, normalized: false,
+        special: false });
     writeFileSync(path, JSON.stringify(tokenizer));
+    writeFileSync(join(folder, 'chat_template.jinja'), '<turn>{{ messages[0].content }}');
     const model = await load(folder, { kvType: 'f32' });
     try {
         await check(model, rows);
         assert.ok((await model.tokenize('<image_soft_token>', { special: true })).includes(rows));
+        // the template's own token is one, the message's is text: tokens past the rows have names, too
+        const { tokens } = await model.applyTemplate([{ role: 'user', content: 'a<turn>b<image_soft_token>' }]);
+        assert.deepEqual(tokens.filter((token) => token >= rows), [rows + 1]);
     } finally {
         await model.dispose();
         rmSync(join(folder, '..'), { recursive: true });
