@@ -115,7 +115,10 @@ node_modules/.package-lock.json: package-lock.json | checked
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js $(wildcard web/*.js web/jinja/*.js)
+web/abi.js: tools/abi.js src/nibble.h src/nibble_convert.h src/types/types.h src/text/vocabulary.h src/quant/presets.c
+	@node tools/abi.js
+
+build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js web/abi.js $(wildcard web/*.js web/jinja/*.js)
 	@node tools/bundle.js
 
 # Without the model the demo has its tiny one, so nothing here fails for want of a network.

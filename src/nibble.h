@@ -244,8 +244,14 @@ typedef struct nb_sampler_params {
     uint32_t seed;
 } nb_sampler_params;         /* 9 words of 32 bits */
 
-/* bias: n_bias pairs (int32 token, float added to its logit), 8 bytes each. */
-nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const void *bias, int32_t n_bias,
+/* What is added to the logit of a token. */
+typedef struct nb_bias {
+    int32_t token;
+    float bias;
+} nb_bias;
+
+/* biases: [n_biases]. */
+nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const nb_bias *biases, int32_t n_biases,
                            nb_error *err);
 /* logits[vocabulary] is changed in place. tokens[n]: the prefix so far, for the penalties. Returns the chosen token. */
 int32_t nb_sampler_next(nb_sampler *sampler, float *logits, const int32_t *tokens, int32_t n);

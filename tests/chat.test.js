@@ -202,10 +202,10 @@ describe('the tokenizer sees one text', () => {
             const { utf8, quotes } = encodeQuotes(text, marks);
             assert.equal(new TextDecoder().decode(utf8), text);
             let quoted = '';
-            for (let i = 0; i < quotes.length; i += 3)
-                quoted += new TextDecoder('utf-8', { fatal: true }).decode(utf8.slice(quotes[i], quotes[i + 1]));
+            for (const { from, to } of quotes)
+                quoted += new TextDecoder('utf-8', { fatal: true }).decode(utf8.slice(from, to));
             assert.equal(quoted, inside);
-            assert.deepEqual(quotes.filter((_, i) => i % 3 === 2), marks.filter((_, i) => i % 3 === 2));
+            assert.deepEqual(quotes.map(({ kind }) => kind), marks.filter((_, i) => i % 3 === 2));
         }
     });
 

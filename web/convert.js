@@ -2,15 +2,12 @@
  * Any files that make a model -> the bytes of one GGUF, as the engine takes them: by the converter (src/nibble_convert.h), a
  * core of its own, which is fetched only where it is needed.
  */
+import { NB_CONVERT_ALL, NB_CONVERT_HEADER, NB_QUANTIZE_DOUBLY, NB_QUANTIZE_PLAINLY } from './abi.js';
 import { startConverter } from './core.js';
 import { NibbleError } from './errors.js';
 import { explained, feedSink } from './feed.js';
 import { isWeights } from './files.js';
 import { isAbsent, readAhead, unlessVacant } from './stream.js';
-
-/** Flags of src/nibble_convert.h. */
-const CONVERT_ALL = 0, CONVERT_HEADER = 1;
-const QUANTIZE_PLAINLY = 0, QUANTIZE_DOUBLY = 1;
 
 /** @typedef {import('./stream.js').Sink} Sink */
 
@@ -54,7 +51,7 @@ class Conversion {
         this.files = files;
         this.options = options;
         this.out = out;
-        this.converter = core.object('nb_converter_new', options.headerOnly ? CONVERT_HEADER : CONVERT_ALL);
+        this.converter = core.object('nb_converter_new', options.headerOnly ? NB_CONVERT_HEADER : NB_CONVERT_ALL);
         /** @type {ReturnType<typeof feedSink>[]} */
         this.sinks = [];
         /** The file after the one at hand. @type {{ number: number, stream: ReturnType<typeof readAhead> } | undefined} */
@@ -66,7 +63,7 @@ class Conversion {
         try {
             if (options.quantize)
                 core.borrowText(options.quantize, (at, length) => core.count('nb_converter_quantize', converter, at, length,
-                    options.doubleQuant ? QUANTIZE_DOUBLY : QUANTIZE_PLAINLY));
+                    options.doubleQuant ? NB_QUANTIZE_DOUBLY : NB_QUANTIZE_PLAINLY));
             await this.readHeaders();
             await this.readAllWeights();
         } finally {

@@ -4,6 +4,7 @@
  * Rules: an address that comes out of WebAssembly is signed here, hence `>>> 0`; a view on the memory is good only
  * until the core allocates, hence views are made anew where they are used and never kept.
  */
+import { nb_error } from './abi.js';
 import { NibbleError, coreError, messageOf } from './errors.js';
 import { breathe, usefulThreads, fetchOwn, isNode } from './platform.js';
 
@@ -11,7 +12,6 @@ import { breathe, usefulThreads, fetchOwn, isNode } from './platform.js';
 /** @typedef {import('./assets.js').WasmUrls} WasmUrls */
 /** @typedef {Record<string, (...args: number[]) => number> & { __stack_pointer: WebAssembly.Global }} Exports */
 
-const ERROR_SIZE = 512; // sizeof(nb_error): the code, then the message
 const PAGE = 65536;
 
 /** What a threads build starts with; it must hold the data and the first stack, and grows from there. */
@@ -54,7 +54,7 @@ export class Core {
         this.module = module;
         this.memory = memory;
         this.exports = exports;
-        this.error = this.exports.nb_alloc(ERROR_SIZE) >>> 0;
+        this.error = this.exports.nb_alloc(nb_error.size) >>> 0;
         if (!this.error)
             throw new NibbleError('NB_ERR_MEMORY',
                 'there is no memory to start with: this JavaScript engine gives nibble almost none');
@@ -127,8 +127,8 @@ export class Core {
      * @param {number} code
      */
     failure(name, code) {
-        const bytes = this.bytes(this.error + 4, ERROR_SIZE - 4);
-        const message = this.string(this.error + 4, Math.max(0, bytes.indexOf(0)));
+        const { at } = nb_error.fields.message, bytes = this.bytes(this.error + at, nb_error.size - at);
+        const message = this.string(this.error + at, Math.max(0, bytes.indexOf(0)));
         return coreError(code, message || `${name} failed with code ${code}`);
     }
 

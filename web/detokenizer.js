@@ -1,7 +1,5 @@
 /** Tokens -> text. */
-
-/** Flags of src/nibble.h. */
-const DETOKENIZE_SPECIAL = 1, DETOKENIZE_WHOLE = 2;
+import { NB_DETOKENIZE_SPECIAL, NB_DETOKENIZE_WHOLE } from './abi.js';
 
 /** What clean_up_tokenization_spaces does in transformers, in this order. @param {string} text */
 export const cleanedUp = (text) => [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"],
@@ -19,7 +17,7 @@ export class Detokenizer {
     constructor(core, model, special, whole) {
         this.core = core;
         this.handle = core.object('nb_detokenizer_new', model,
-            (special ? DETOKENIZE_SPECIAL : 0) | (whole ? DETOKENIZE_WHOLE : 0));
+            (special ? NB_DETOKENIZE_SPECIAL : 0) | (whole ? NB_DETOKENIZE_WHOLE : 0));
         this.capacity = 0; // the first text asks for room
         this.out = 0;
     }

@@ -2,33 +2,29 @@
  * The engine behind a loaded model: owns a core, its pool, the model and one session, and does the work that index.js
  * asks for. It knows nothing of how the messages come and go (engine-worker.js does).
  */
+import {
+    NB_LOGITS_ALL, NB_LOGITS_LAST, NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_BARE, NB_TOKENIZE_PARSE_SPECIAL, NB_TOKEN_USER_DEFINED, POOLINGS,
+    PRECISIONS, TYPES, nb_bias, nb_plain, nb_quote, nb_sampler_params,
+} from './abi.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './core.js';
 import { Detokenizer, cleanedUp } from './detokenizer.js';
 import { NibbleError } from './errors.js';
-import { DEFAULT_CONTEXT, KV_TYPES, loadModel, openModel } from './load-model.js';
+import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
 import { Output, rate, round } from './output.js';
 import { Pace, Slice } from './pace.js';
 import { breathe } from './platform.js';
 import { encodeQuotes } from './quotes.js';
 import { startWorker } from './spawn.js';
 import { StopFinder } from './stops.js';
+import { writeStructs } from './structs.js';
 
 /** @typedef {import('./index.d.ts').Progress} Progress */
 /** @typedef {import('./index.d.ts').Result} Result */
 /** @typedef {import('./index.d.ts').Message} Message */
 
-/** Flags and ids of src/nibble.h. */
-const TOKENIZE_BARE = 0, TOKENIZE_ADD_SPECIAL = 1, TOKENIZE_PARSE_SPECIAL = 2;
-const LOGITS_LAST = 0, LOGITS_ALL = 1;
-const TYPE_USER_DEFINED = 4; // GGUF's number
-const POOLINGS = { file: 0, mean: 1, cls: 2, last: 3 };
-const PRECISIONS = { exact: 0, fast: 1 };
-
 /** Tokens that a text always gets room for. */
 const ROOM = 1 << 20;
-
-const SAMPLER_WORDS = 9; // sizeof(nb_sampler_params) / 4
 
 /**
  * watch: hands on the port by which a thread of the pool tells of its death (see pool-worker.js).
@@ -58,7 +54,7 @@ export class Engine {
         this.model = 0;
         this.session = 0;
         this.context = 0;
-        this.kvType = KV_TYPES.i16;
+        this.kvType = TYPES.i16;
         this.precision = PRECISIONS.exact;
         /** @type {any} what nb_model_describe says */
         this.description = null;
@@ -133,7 +129,7 @@ export class Engine {
         const { core, model, pool } = this;
         const own = core.exports.nb_model_context(model);
         this.context = wanted ?? Math.min(own || DEFAULT_CONTEXT, DEFAULT_CONTEXT);
-        this.kvType = KV_TYPES[kvType];
+        this.kvType = TYPES[kvType];
         this.precision = PRECISIONS[precision];
         this.session = core.object('nb_session_new', model, pool, this.context, 0, this.kvType, this.precision);
     }
@@ -184,14 +180,15 @@ export class Engine {
     encodeQuoted(text, marks, plain, flags) {
         const { core, model } = this;
         const { utf8, quotes } = encodeQuotes(text, marks);
-        const words = [...quotes, ...plain.flatMap(({ token, kinds }) => [token, kinds])];
-        return core.borrow(4 * words.length + 4, (rules) => core.borrowUtf8(utf8, (at, length) => {
-            core.ints(rules, words.length).set(words);
+        const bytes = quotes.length * nb_quote.size + plain.length * nb_plain.size;
+        return core.borrow(bytes, (rules) => core.borrowUtf8(utf8, (at, length) => {
+            const behind = writeStructs(core.memory, rules, nb_quote, quotes);
+            writeStructs(core.memory, behind, nb_plain, plain);
             // for most texts a token for two bytes is plenty; a second try costs a long text more than room for a token a byte
             for (let capacity = Math.max(length >> 1, Math.min(length, ROOM)) + 16;;) {
                 const { tokens, n } = core.borrow(4 * capacity, (out) => {
-                    const n = core.count('nb_tokenize_quoted', model, at, length, flags, rules, quotes.length / 3,
-                        rules + 4 * quotes.length, plain.length, out, capacity);
+                    const n = core.count('nb_tokenize_quoted', model, at, length, flags, rules, quotes.length, behind,
+                        plain.length, out, capacity);
                     return { n, tokens: core.ints(out, Math.min(n, capacity)).slice() };
                 });
                 if (n <= capacity)
@@ -245,7 +242,7 @@ export class Engine {
             return this.userDefined;
         const size = this.description.tokenizer?.size ?? 0;
         const tokens = Array.from({ length: size }, (_, token) => token).filter((token) =>
-            core.exports.nb_model_token_type(model, token) === TYPE_USER_DEFINED);
+            core.exports.nb_model_token_type(model, token) === NB_TOKEN_USER_DEFINED);
         return this.userDefined = tokens.map((token) => ({ token, name: this.detokenize([token], true) }));
     }
 
@@ -265,9 +262,9 @@ export class Engine {
             beginText: tokenizer?.beginText ?? '',
             endText: tokenizer?.endText ?? '',
             // the end token, which some models want too, would end the chat before it began
-            beginTokens: this.tokenize('', TOKENIZE_ADD_SPECIAL).filter((token) => token === tokenizer?.begin).slice(0, 1),
+            beginTokens: this.tokenize('', NB_TOKENIZE_ADD_SPECIAL).filter((token) => token === tokenizer?.begin).slice(0, 1),
             userDefined: () => this.userDefinedTokens(),
-            tokenize: (text, marks, plain) => Array.from(this.encodeQuoted(text, marks, plain, TOKENIZE_PARSE_SPECIAL)),
+            tokenize: (text, marks, plain) => Array.from(this.encodeQuoted(text, marks, plain, NB_TOKENIZE_PARSE_SPECIAL)),
         }, messages, options, async () => {
             if (slice.over())
                 await slice.breathe();
@@ -281,7 +278,7 @@ export class Engine {
         if (what === 'chat')
             return (await this.applyTemplate(/** @type {Message[]} */ (input), options, job))?.tokens ?? [];
         if (typeof input === 'string')
-            return this.tokenize(input, TOKENIZE_ADD_SPECIAL | (options.special ? TOKENIZE_PARSE_SPECIAL : 0));
+            return this.tokenize(input, NB_TOKENIZE_ADD_SPECIAL | (options.special ? NB_TOKENIZE_PARSE_SPECIAL : 0));
         this.checkTokens(/** @type {number[]} */ (input));
         return /** @type {number[]} */ (input);
     }
@@ -410,7 +407,7 @@ export class Engine {
                 await slice.breathe();
             if (job.stopped || held === n)
                 return held - known;
-            held = this.core.count('nb_session_advance', this.session, tokens, n, LOGITS_LAST);
+            held = this.core.count('nb_session_advance', this.session, tokens, n, NB_LOGITS_LAST);
         }
     }
 
@@ -442,7 +439,7 @@ export class Engine {
             prefix = core.take(4 * tokens.length, 'the tokens');
             core.ints(prefix, tokens.length).set(tokens);
             const batch = () => {
-                const held = core.count('nb_session_advance', session, prefix, tokens.length, LOGITS_ALL);
+                const held = core.count('nb_session_advance', session, prefix, tokens.length, NB_LOGITS_ALL);
                 const { logits, rows } = this.logits(session);
                 emit(core.floats(logits, rows * vocabulary).slice());
                 return held;
@@ -512,10 +509,10 @@ export class Engine {
      */
     textTokens(text) {
         const { maxTokens = Infinity, cutsLeft = false } = this.description.embedding;
-        const tokens = this.tokenize(text, TOKENIZE_ADD_SPECIAL);
+        const tokens = this.tokenize(text, NB_TOKENIZE_ADD_SPECIAL);
         if (tokens.length <= maxTokens)
             return tokens;
-        const bare = this.tokenize(text, TOKENIZE_BARE), around = tokens.length - bare.length;
+        const bare = this.tokenize(text, NB_TOKENIZE_BARE), around = tokens.length - bare.length;
         let before = 0;
         while (before < around && bare.some((token, i) => token !== tokens[before + i]))
             before++;
@@ -541,22 +538,14 @@ export class Engine {
         if (unknown)
             throw new NibbleError('NB_ERR_ARGUMENT',
                 `logitBias names token ${unknown[0]}; this model's tokens are the numbers 0 to ${size - 1}`);
-        return core.borrow(4 * SAMPLER_WORDS + 8 * biases.length, (at) => {
-            const params = new DataView(core.memory.buffer, at);
-            params.setFloat32(0, options.temperature, true);
-            params.setInt32(4, options.topK, true);
-            params.setFloat32(8, options.topP, true);
-            params.setFloat32(12, options.minP, true);
-            params.setFloat32(16, options.repeatPenalty, true);
-            params.setFloat32(20, options.presencePenalty, true);
-            params.setFloat32(24, options.frequencyPenalty, true);
-            params.setInt32(28, options.penaltyLast, true);
-            params.setUint32(32, seed, true);
-            for (const [i, [token, bias]] of biases.entries()) {
-                params.setInt32(4 * SAMPLER_WORDS + 8 * i, token, true);
-                params.setFloat32(4 * SAMPLER_WORDS + 8 * i + 4, bias, true);
-            }
-            return core.object('nb_sampler_new', model, at, at + 4 * SAMPLER_WORDS, biases.length);
+        const { temperature, topK, topP, minP, repeatPenalty, presencePenalty, frequencyPenalty, penaltyLast } = options;
+        return core.borrow(nb_sampler_params.size + biases.length * nb_bias.size, (at) => {
+            const behind = writeStructs(core.memory, at, nb_sampler_params, [{
+                temperature, top_k: topK, top_p: topP, min_p: minP, repeat_penalty: repeatPenalty, presence_penalty: presencePenalty,
+                frequency_penalty: frequencyPenalty, penalty_last: penaltyLast, seed,
+            }]);
+            writeStructs(core.memory, behind, nb_bias, biases.map(([token, bias]) => ({ token, bias })));
+            return core.object('nb_sampler_new', model, at, behind, biases.length);
         });
     }
 

@@ -1,15 +1,6 @@
 /** The one kind of error that nibble throws on purpose: `code` is for programs, `message` for people. */
 
-/** The core's error numbers (src/nibble.h), which never change. */
-const CORE_CODES = /** @type {const} */ ({
-    '-1': 'NB_ERR_TRUNCATED',
-    '-2': 'NB_ERR_FORMAT',
-    '-3': 'NB_ERR_UNSUPPORTED',
-    '-4': 'NB_ERR_MEMORY',
-    '-5': 'NB_ERR_ARGUMENT',
-    '-6': 'NB_ERR_CONTEXT',
-    '-7': 'NB_ERR_STATE',
-});
+import { ERRORS } from './abi.js';
 
 /** @typedef {import('./index.d.ts').ErrorCode} ErrorCode */
 
@@ -32,7 +23,7 @@ export class NibbleError extends Error {
  * @param {string} message
  */
 export function coreError(number, message) {
-    const code = /** @type {Record<string, ErrorCode>} */ (CORE_CODES)[String(number)] ?? 'NB_ERR_STATE';
+    const code = /** @type {Record<string, ErrorCode>} */ (ERRORS)[String(number)] ?? 'NB_ERR_STATE';
     return new NibbleError(code, message);
 }
 

@@ -1,4 +1,5 @@
 /** Bytes -> a model in the core's memory, with reports of how far it is. */
+import { NB_LOAD_ALL, NB_LOAD_HEADER, TYPES } from './abi.js';
 import { convert } from './convert.js';
 import { NibbleError } from './errors.js';
 import { explained, feedSink } from './feed.js';
@@ -6,11 +7,6 @@ import { severalFiles } from './files.js';
 import { openOne, openPort, opener, reopening, twice } from './stream.js';
 
 /** @typedef {import('./index.d.ts').Progress} Progress */
-
-/** Flags and ids of src/nibble.h. */
-const LOAD_ALL = 0, LOAD_HEADER = 1;
-/** @type {Record<string, number>} */
-export const KV_TYPES = { f32: 0, f16: 1, q8_0: 8, i16: 25 };
 
 /** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
 export const DEFAULT_CONTEXT = 4096;
@@ -43,10 +39,10 @@ export async function openModel(source, options, nextFromPort) {
  */
 export async function loadModel({ core, pool }, source, { headerOnly, contextLength, kvType }, report) {
     const { exports } = core;
-    const loader = core.object('nb_loader_new', source.total, headerOnly ? LOAD_HEADER : LOAD_ALL);
+    const loader = core.object('nb_loader_new', source.total, headerOnly ? NB_LOAD_HEADER : NB_LOAD_ALL);
     if (!headerOnly) // a context that does not fit is told before the weights are fetched
         exports.nb_loader_expect(loader, pool, contextLength ?? DEFAULT_CONTEXT, contextLength === undefined ? 1 : 0,
-            KV_TYPES[kvType]);
+            TYPES[kvType]);
     const meter = new Meter(report);
     const total = () => source.total || exports.nb_loader_total(loader);
     const sink = feedSink(core, 'nb_loader', loader, () => meter.tick(sink.loaded, total()));

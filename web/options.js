@@ -2,6 +2,7 @@
  * The one table of options: the API checks its arguments with it, and the command line makes its flags and its help
  * from it. Defaults stand here and nowhere else.
  */
+import { POOLINGS, PRECISIONS, PRESETS } from './abi.js';
 import { NibbleError } from './errors.js';
 
 /**
@@ -33,13 +34,12 @@ export const LOAD_OPTIONS = {
             'and f32 are slower',
     },
     precision: {
-        flag: 'precision', type: 'choice', choices: ['exact', 'fast'], default: 'exact', value: 'NAME',
+        flag: 'precision', type: 'choice', choices: Object.keys(PRECISIONS), default: 'exact', value: 'NAME',
         help: 'exact keeps activations in 16 bits; fast takes 8 bits where that is faster, as other engines do',
     },
     quantize: {
         flag: 'quantize', type: 'choice', value: 'NAME',
-        choices: ['nf4', 'fp4', 'int8', 'q8_0', 'q6_k', 'q5_k_m', 'q5_k_s', 'q5_1', 'q5_0', 'q4_k_m', 'q4_k_s', 'q4_1', 'q4_0',
-            'iq4_nl', 'q3_k_l', 'q3_k_m', 'q3_k_s', 'q2_k', 'f16', 'bf16'],
+        choices: PRESETS,
         help: 'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the others as ' +
             'llama.cpp does',
     },
@@ -158,7 +158,7 @@ export const DETOKENIZE_OPTIONS = {
 /** @type {Record<string, Option>} */
 export const EMBED_OPTIONS = {
     pooling: {
-        flag: 'pooling', type: 'choice', choices: ['file', 'mean', 'cls', 'last'], default: 'file', value: 'NAME',
+        flag: 'pooling', type: 'choice', choices: Object.keys(POOLINGS), default: 'file', value: 'NAME',
         help: 'how one vector is made of those of all tokens: as the file says, their mean, the first, or the last',
     },
     prompt: {

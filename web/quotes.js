@@ -6,7 +6,7 @@
  * UTF-8 of the text, and the quotes with offsets in bytes.
  * @param {string} text
  * @param {Marks} marks
- * @returns {{ utf8: Uint8Array, quotes: number[] }}
+ * @returns {{ utf8: Uint8Array, quotes: { from: number, to: number, kind: number }[] }} quotes as nb_quote has them
  */
 export function encodeQuotes(text, marks) {
     const encoder = new TextEncoder(), quotes = [];
@@ -21,7 +21,7 @@ export function encodeQuotes(text, marks) {
         return bytes;
     };
     for (let i = 0; i < marks.length; i += 3)
-        quotes.push(add(marks[i]), add(marks[i + 1]), marks[i + 2]);
+        quotes.push({ from: add(marks[i]), to: add(marks[i + 1]), kind: marks[i + 2] });
     const utf8 = new Uint8Array(add(text.length));
     let offset = 0;
     for (const piece of pieces) {

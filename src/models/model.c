@@ -68,7 +68,7 @@ nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_err
     return nb_detokenizer_over(model->tokenizer, flags, err);
 }
 
-nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const void *bias, int32_t n_bias,
+nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const nb_bias *biases, int32_t n_biases,
                            nb_error *err) {
-    return nb_sampler_for(nb_model_vocabulary(model), params, bias, n_bias, err);
+    return nb_sampler_for(nb_model_vocabulary(model), params, biases, n_biases, err);
 }

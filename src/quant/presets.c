@@ -16,13 +16,13 @@ struct nb_preset {
 };
 
 static const nb_preset presets[] = {
-    {"f16", NB_TYPE_F16, PURE},      {"bf16", NB_TYPE_BF16, PURE},    {"q4_0", NB_TYPE_Q4_0, PURE},
-    {"q4_1", NB_TYPE_Q4_1, PURE},    {"q5_0", NB_TYPE_Q5_0, PURE},    {"q5_1", NB_TYPE_Q5_1, PURE},
-    {"q8_0", NB_TYPE_Q8_0, PURE},    {"iq4_nl", NB_TYPE_IQ4_NL, PURE}, {"q2_k", NB_TYPE_Q2_K, MEDIUM},
-    {"q3_k_s", NB_TYPE_Q3_K, SMALL}, {"q3_k_m", NB_TYPE_Q3_K, MEDIUM}, {"q3_k_l", NB_TYPE_Q3_K, LARGE},
-    {"q4_k_s", NB_TYPE_Q4_K, SMALL}, {"q4_k_m", NB_TYPE_Q4_K, MEDIUM}, {"q5_k_s", NB_TYPE_Q5_K, SMALL},
-    {"q5_k_m", NB_TYPE_Q5_K, MEDIUM}, {"q6_k", NB_TYPE_Q6_K, PURE},   {"nf4", NB_TYPE_NF4, BNB},
-    {"fp4", NB_TYPE_FP4, BNB},       {"int8", NB_TYPE_Q8_0, BNB},
+    {"nf4", NB_TYPE_NF4, BNB},         {"fp4", NB_TYPE_FP4, BNB},         {"int8", NB_TYPE_Q8_0, BNB},
+    {"q8_0", NB_TYPE_Q8_0, PURE},      {"q6_k", NB_TYPE_Q6_K, PURE},      {"q5_k_m", NB_TYPE_Q5_K, MEDIUM},
+    {"q5_k_s", NB_TYPE_Q5_K, SMALL},   {"q5_1", NB_TYPE_Q5_1, PURE},      {"q5_0", NB_TYPE_Q5_0, PURE},
+    {"q4_k_m", NB_TYPE_Q4_K, MEDIUM},  {"q4_k_s", NB_TYPE_Q4_K, SMALL},   {"q4_1", NB_TYPE_Q4_1, PURE},
+    {"q4_0", NB_TYPE_Q4_0, PURE},      {"iq4_nl", NB_TYPE_IQ4_NL, PURE},  {"q3_k_l", NB_TYPE_Q3_K, LARGE},
+    {"q3_k_m", NB_TYPE_Q3_K, MEDIUM},  {"q3_k_s", NB_TYPE_Q3_K, SMALL},   {"q2_k", NB_TYPE_Q2_K, MEDIUM},
+    {"f16", NB_TYPE_F16, PURE},        {"bf16", NB_TYPE_BF16, PURE},
 };
 
 const nb_preset *nb_preset_of(nb_text name) {

@@ -13,19 +13,14 @@ typedef struct candidate {
     int32_t token;
 } candidate;
 
-typedef struct bias {
-    int32_t token;
-    float value;
-} bias;
-
 struct nb_sampler {
     nb_arena arena; /* holds the sampler itself */
     nb_sampler_params params;
     int32_t vocabulary;
     candidate *candidates; /* [vocabulary] */
     int32_t *counts;       /* [vocabulary], zero between calls */
-    bias *biases;          /* [n_bias] */
-    int32_t n_bias;
+    nb_bias *biases;       /* [n_biases] */
+    int32_t n_biases;
     uint64_t state; /* of the random numbers */
 };
 
@@ -68,30 +63,30 @@ static int32_t check_params(const nb_sampler_params *p, nb_error *err) {
     return NB_OK;
 }
 
-nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, const void *biases, int32_t n_bias,
+nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, const nb_bias *biases, int32_t n_biases,
                            nb_error *err) {
     if (check_params(params, err) < 0)
         return NULL;
-    if (vocabulary < 1 || n_bias < 0)
+    if (vocabulary < 1 || n_biases < 0)
         return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "a vocabulary of %d and %d biases make no sampler", vocabulary,
-                            n_bias);
-    nb_sampler measured = {.params = *params, .vocabulary = vocabulary, .n_bias = n_bias}, *s = NULL;
+                            n_biases);
+    nb_sampler measured = {.params = *params, .vocabulary = vocabulary, .n_biases = n_biases}, *s = NULL;
     for (int pass = 0; pass < 2; pass++) {
         nb_arena *arena = &measured.arena;
         s = nb_arena_take(arena, 1, sizeof *s);
         measured.candidates = nb_arena_take(arena, (uint64_t)vocabulary, sizeof *s->candidates);
         measured.counts = nb_arena_take(arena, (uint64_t)vocabulary, sizeof *s->counts);
-        measured.biases = nb_arena_take(arena, (uint64_t)n_bias, sizeof *s->biases);
+        measured.biases = nb_arena_take(arena, (uint64_t)n_biases, sizeof *s->biases);
         if (pass == 0 && nb_arena_allocate(arena, "a sampler", err) < 0)
             return NULL;
     }
     *s = measured;
-    if (n_bias)
-        memcpy(s->biases, biases, (size_t)n_bias * sizeof *s->biases);
-    for (int32_t i = 0; i < n_bias; i++)
-        if (s->biases[i].token < 0 || s->biases[i].token >= vocabulary || s->biases[i].value != s->biases[i].value) {
+    if (n_biases)
+        memcpy(s->biases, biases, (size_t)n_biases * sizeof *s->biases);
+    for (int32_t i = 0; i < n_biases; i++)
+        if (s->biases[i].token < 0 || s->biases[i].token >= vocabulary || s->biases[i].bias != s->biases[i].bias) {
             nb_fail(err, NB_ERR_ARGUMENT, "the logit bias %g for token %d: the token must be within 0 ... %d and the "
-                    "bias a number", (double)s->biases[i].value, s->biases[i].token, vocabulary - 1);
+                    "bias a number", (double)s->biases[i].bias, s->biases[i].token, vocabulary - 1);
             nb_sampler_free(s);
             return NULL;
         }
@@ -232,8 +227,8 @@ static int32_t draw(nb_sampler *s, const candidate *c, int32_t n, float highest)
 }
 
 int32_t nb_sampler_next(nb_sampler *s, float *logits, const int32_t *tokens, int32_t n) {
-    for (int32_t i = 0; i < s->n_bias; i++)
-        logits[s->biases[i].token] += s->biases[i].value;
+    for (int32_t i = 0; i < s->n_biases; i++)
+        logits[s->biases[i].token] += s->biases[i].bias;
     penalize(s, logits, tokens, n);
 
     const nb_sampler_params *p = &s->params;

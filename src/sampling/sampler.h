@@ -5,7 +5,7 @@
 #include "../base/error.h"
 
 /* As nb_sampler_new, for a vocabulary of which only the size is known. */
-nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, const void *biases, int32_t n_bias,
+nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, const nb_bias *biases, int32_t n_biases,
                            nb_error *err);
 
 #endif

@@ -137,10 +137,7 @@ static void check_generation(const nb_model *m, const int32_t *prompt) {
 
     while (!nb_model_is_end(m, end))
         end++;
-    struct {
-        int32_t token;
-        float value;
-    } bias = {end, 1e30f};
+    nb_bias bias = {end, 1e30f};
     sampler = nb_sampler_new(m, &params, &bias, 1, &err);
     CHECK(nb_session_generate(s, sampler, tokens, N, 5, 0, &err) == 1 && tokens[N] == end, "the end is the last");
     CHECK(nb_session_generate(s, sampler, tokens, N, 5, 1, &err) == 5 && tokens[N + 4] == end, "past the end");

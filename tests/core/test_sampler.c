@@ -172,10 +172,7 @@ static void check_penalties(void) {
 }
 
 static void check_bias(void) {
-    struct {
-        int32_t token;
-        float value;
-    } biases[] = {{1, -INFINITY}, {2, 1.5f}, {2, 1}, {0, -1}};
+    nb_bias biases[] = {{1, -INFINITY}, {2, 1.5f}, {2, 1}, {0, -1}};
     nb_error err = {0};
     nb_sampler_params params = off;
     params.temperature = 0;
@@ -190,7 +187,7 @@ static void check_bias(void) {
     biases[3].token = -1;
     CHECK(!nb_sampler_for(4, &params, biases, 4, &err) && err.code == NB_ERR_ARGUMENT, "token -1");
     biases[3].token = 0;
-    biases[3].value = NAN;
+    biases[3].bias = NAN;
     CHECK(!nb_sampler_for(4, &params, biases, 4, &err) && err.code == NB_ERR_ARGUMENT, "NaN");
 }
 

@@ -134,7 +134,7 @@ static inline nb_sampler *fuzz_sampler(const nb_model *m, const uint8_t *data, b
     if (usual)
         params = (nb_sampler_params){.temperature = 0.8f, .top_k = 5, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1.1f,
                                      .penalty_last = 8, .seed = params.seed};
-    struct { int32_t token; float bias; } bias = {0, params.temperature};
+    nb_bias bias = {0, params.temperature};
     return nb_sampler_new(m, &params, &bias, usual, err);
 }
 

@@ -1,0 +1,120 @@
+// Writes web/abi.js: the numbers and names that JavaScript shares with the core, out of the C headers. `make build` runs it, and
+// tests/abi.test.js holds the file to the headers, so none of them is written by hand.
+//     node tools/abi.js            writes it
+//     node tools/abi.js --print    prints it
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** A C source without comments. @param {string} path */
+const read = (path) => readFileSync(root + path, 'utf8').replace(/\/\*[^]*?\*\//g, '').replace(/\/\/.*/g, '');
+
+/** The constants of a header's enums, in their order; what its values are made of stands before them. @param {string} source */
+function enumsOf(source) {
+    /** @type {Map<string, number>} */
+    const values = new Map();
+    for (const [, body] of source.matchAll(/\benum\s*\w*\s*\{([^}]*)\}/g)) {
+        let next = 0;
+        for (const item of body.split(',').map((text) => text.trim()).filter(Boolean)) {
+            const [, name, expression] = /^(\w+)(?:\s*=\s*([^]+))?$/.exec(item) ?? [];
+            if (!name)
+                throw new Error(`tools/abi.js: cannot read the constant "${item}"`);
+            if (expression !== undefined)
+                next = number(expression, values);
+            values.set(name, next++);
+        }
+    }
+    return values;
+}
+
+/** @param {string} expression sums of shifted numbers and names @param {Map<string, number>} names */
+function number(expression, names) {
+    const js = expression.replace(/\b[A-Z]\w*\b/g, (name) => String(names.get(name) ?? NaN));
+    if (!/^[\d\sx()<|+*-]+$/i.test(js))
+        throw new Error(`tools/abi.js: cannot compute "${expression}"`);
+    return Number(Function(`return ${js}`)());
+}
+
+const TYPES = /** @type {Record<string, { size: number, view: string }>} */ ({
+    int32_t: { size: 4, view: 'Int32' }, uint32_t: { size: 4, view: 'Uint32' }, float: { size: 4, view: 'Float32' },
+});
+
+/** The structs of a header whose fields are words of 32 bits, or text at the end. @param {string} source */
+function structsOf(source) {
+    const structs = [];
+    for (const [, name, body] of source.matchAll(/typedef struct (\w+) \{([^}]*)\}/g)) {
+        let size = 0;
+        const fields = [];
+        for (const line of body.split(';').map((text) => text.trim()).filter(Boolean)) {
+            const [, type, declared] = /^(\w+)\s+([^]+)$/.exec(line) ?? [];
+            for (const declarator of declared.split(',').map((text) => text.trim())) {
+                const [, field, count] = /^(\w+)(?:\[(\d+)\])?$/.exec(declarator) ?? [];
+                const known = type === 'char' && count ? { size: Number(count), view: 'text' } : count ? undefined : TYPES[type];
+                if (!field || !known)
+                    throw new Error(`tools/abi.js: cannot lay out "${line}" of ${name}`);
+                fields.push([field, size, known.view]);
+                size += known.size;
+            }
+        }
+        structs.push({ name, size, fields });
+    }
+    return structs;
+}
+
+/** The words in quotes at the starts of a table's rows. @param {string} source @param {string} table */
+function namesIn(source, table) {
+    const [, rows = ''] = new RegExp(`${table}\\[\\] = \\{([^;]*)\\};`).exec(source) ?? [];
+    const names = [...rows.matchAll(/\{"(\w+)"/g)].map((row) => row[1]);
+    if (names.length === 0)
+        throw new Error(`tools/abi.js: there is no table ${table}`);
+    return names;
+}
+
+/** { rest of the name in small letters: number } of those that begin so. @param {Map<string, number>} values @param {string} prefix */
+const named = (values, prefix) => [...values].filter(([name]) => name.startsWith(prefix))
+    .map(([name, value]) => [name.slice(prefix.length).toLowerCase(), value]);
+
+/** @param {(string | number)[][]} entries */
+const object = (entries) => `{\n${entries.map(([key, value]) => `    ${/^\w+$/.test(String(key)) ? key : `'${key}'`}: ${value},\n`).join('')}}`;
+
+function text() {
+    const header = read('src/nibble.h') + read('src/nibble_convert.h');
+    const values = enumsOf(header), types = enumsOf(read('src/types/types.h')), 
+        tokens = enumsOf(/enum\s*\{[^}]*NB_TOKEN_NORMAL[^}]*\}/.exec(read('src/text/vocabulary.h'))?.[0] ?? '');
+    const errors = [...values].filter(([name]) => name.startsWith('NB_ERR_'));
+    const flags = [...values].filter(([name]) => !name.startsWith('NB_ERR_') && !/^NB_(POOLING|PRECISION)_/.test(name));
+    return `// Written by tools/abi.js out of src/nibble.h, src/nibble_convert.h, src/types/types.h, src/text/vocabulary.h and
+// src/quant/presets.c: do not edit it, run \`make build\`.
+
+${flags.map(([name, value]) => `export const ${name} = ${value};`).join('\n')}
+export const NB_TOKEN_USER_DEFINED = ${tokens.get('NB_TOKEN_USER_DEFINED')};
+
+/** The core's codes. */
+export const ERRORS = /** @type {const} */ (${object(errors.map(([name, value]) => [value, `'${name}'`]))});
+
+/** NB_POOLING_... */
+export const POOLINGS = ${object(named(values, 'NB_POOLING_'))};
+
+/** NB_PRECISION_... */
+export const PRECISIONS = ${object(named(values, 'NB_PRECISION_'))};
+
+/** NB_TYPE_..., of tensors. */
+export const TYPES = /** @type {Record<string, number>} */ (${object(named(types, 'NB_TYPE_').filter(([name]) => name !== 'limit'))});
+
+/** What weights can be quantized to. */
+export const PRESETS = [
+${namesIn(read('src/quant/presets.c'), 'presets').map((name) => `    '${name}',\n`).join('')}];
+
+${structsOf(header).map(({ name, size, fields }) => `export const ${name} = {
+    size: ${size},
+    fields: /** @type {const} */ ({
+${fields.map(([field, at, view]) => `        ${field}: { at: ${at}, view: '${view}' },\n`).join('')}    }),
+};`).join('\n\n')}
+`;
+}
+
+if (process.argv.includes('--print'))
+    process.stdout.write(text());
+else
+    writeFileSync(`${root}web/abi.js`, text());

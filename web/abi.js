@@ -1,0 +1,160 @@
+// Written by tools/abi.js out of src/nibble.h, src/nibble_convert.h, src/types/types.h, src/text/vocabulary.h and
+// src/quant/presets.c: do not edit it, run `make build`.
+
+export const NB_OK = 0;
+export const NB_LOAD_ALL = 0;
+export const NB_LOAD_HEADER = 1;
+export const NB_TOKENIZE_BARE = 0;
+export const NB_TOKENIZE_ADD_SPECIAL = 1;
+export const NB_TOKENIZE_PARSE_SPECIAL = 2;
+export const NB_DETOKENIZE_TEXT = 0;
+export const NB_DETOKENIZE_SPECIAL = 1;
+export const NB_DETOKENIZE_WHOLE = 2;
+export const NB_LOGITS_LAST = 0;
+export const NB_LOGITS_ALL = 1;
+export const NB_CONVERT_ALL = 0;
+export const NB_CONVERT_HEADER = 1;
+export const NB_QUANTIZE_PLAINLY = 0;
+export const NB_QUANTIZE_DOUBLY = 1;
+export const NB_TOKEN_USER_DEFINED = 4;
+
+/** The core's codes. */
+export const ERRORS = /** @type {const} */ ({
+    '-1': 'NB_ERR_TRUNCATED',
+    '-2': 'NB_ERR_FORMAT',
+    '-3': 'NB_ERR_UNSUPPORTED',
+    '-4': 'NB_ERR_MEMORY',
+    '-5': 'NB_ERR_ARGUMENT',
+    '-6': 'NB_ERR_CONTEXT',
+    '-7': 'NB_ERR_STATE',
+});
+
+/** NB_POOLING_... */
+export const POOLINGS = {
+    file: 0,
+    mean: 1,
+    cls: 2,
+    last: 3,
+};
+
+/** NB_PRECISION_... */
+export const PRECISIONS = {
+    exact: 0,
+    fast: 1,
+};
+
+/** NB_TYPE_..., of tensors. */
+export const TYPES = /** @type {Record<string, number>} */ ({
+    f32: 0,
+    f16: 1,
+    q4_0: 2,
+    q4_1: 3,
+    q5_0: 6,
+    q5_1: 7,
+    q8_0: 8,
+    q8_1: 9,
+    q2_k: 10,
+    q3_k: 11,
+    q4_k: 12,
+    q5_k: 13,
+    q6_k: 14,
+    q8_k: 15,
+    iq2_xxs: 16,
+    iq2_xs: 17,
+    iq3_xxs: 18,
+    iq1_s: 19,
+    iq4_nl: 20,
+    iq3_s: 21,
+    iq2_s: 22,
+    iq4_xs: 23,
+    i8: 24,
+    i16: 25,
+    i32: 26,
+    i64: 27,
+    f64: 28,
+    iq1_m: 29,
+    bf16: 30,
+    tq1_0: 34,
+    tq2_0: 35,
+    mxfp4: 39,
+    nvfp4: 40,
+    q1_0: 41,
+    f8_e4m3: 56,
+    f8_e5m2: 57,
+    u8: 58,
+    bool: 59,
+    nf4: 60,
+    fp4: 61,
+});
+
+/** What weights can be quantized to. */
+export const PRESETS = [
+    'nf4',
+    'fp4',
+    'int8',
+    'q8_0',
+    'q6_k',
+    'q5_k_m',
+    'q5_k_s',
+    'q5_1',
+    'q5_0',
+    'q4_k_m',
+    'q4_k_s',
+    'q4_1',
+    'q4_0',
+    'iq4_nl',
+    'q3_k_l',
+    'q3_k_m',
+    'q3_k_s',
+    'q2_k',
+    'f16',
+    'bf16',
+];
+
+export const nb_error = {
+    size: 512,
+    fields: /** @type {const} */ ({
+        code: { at: 0, view: 'Int32' },
+        message: { at: 4, view: 'text' },
+    }),
+};
+
+export const nb_quote = {
+    size: 12,
+    fields: /** @type {const} */ ({
+        from: { at: 0, view: 'Uint32' },
+        to: { at: 4, view: 'Uint32' },
+        kind: { at: 8, view: 'Uint32' },
+    }),
+};
+
+export const nb_plain = {
+    size: 8,
+    fields: /** @type {const} */ ({
+        token: { at: 0, view: 'Int32' },
+        kinds: { at: 4, view: 'Uint32' },
+    }),
+};
+
+export const nb_sampler_params = {
+    size: 36,
+    fields: /** @type {const} */ ({
+        temperature: { at: 0, view: 'Float32' },
+        top_k: { at: 4, view: 'Int32' },
+        top_p: { at: 8, view: 'Float32' },
+        min_p: { at: 12, view: 'Float32' },
+        repeat_penalty: { at: 16, view: 'Float32' },
+        presence_penalty: { at: 20, view: 'Float32' },
+        frequency_penalty: { at: 24, view: 'Float32' },
+        penalty_last: { at: 28, view: 'Int32' },
+        seed: { at: 32, view: 'Uint32' },
+    }),
+};
+
+export const nb_bias = {
+    size: 8,
+    fields: /** @type {const} */ ({
+        token: { at: 0, view: 'Int32' },
+        bias: { at: 4, view: 'Float32' },
+    }),
+};
