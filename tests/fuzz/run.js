@@ -54,8 +54,11 @@ for (const subject of subjects) {
             throw new Error(`${seeds} failed`);
 }
 
-const sources = ['src/text', 'src/models', 'src/convert', 'src/formats'].flatMap((folder) => readdirSync(root + folder).map((file) => readFileSync(`${root}${folder}/${file}`, 'utf8')));
-writeFileSync(`${root}build/fuzz/words`, [...new Set(sources.flatMap((source) => source.match(/"[\w.-]{3,40}"/g) ?? []))].join('\n'));
+// the words of the sources: names of keys, types, modules
+const sources = ['src/text', 'src/models', 'src/convert', 'src/formats'].flatMap((folder) =>
+    readdirSync(root + folder, { recursive: true }).map((file) => `${root}${folder}/${file}`)).filter((path) => path.endsWith('.c'));
+const words = sources.flatMap((path) => readFileSync(path, 'utf8').match(/"[\w.-]{3,40}"/g) ?? []);
+writeFileSync(`${root}build/fuzz/words`, [...new Set(words)].join('\n'));
 
 for (const build of builds.filter((build) => build !== 'lines'))
     await each(subjects, async (subject) => {
