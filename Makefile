@@ -31,7 +31,7 @@ test: setup build common-bundlers ## everything that must hold: C suite, JavaScr
 
 tables: setup build ## run what README's tables tell of, and write them
 	@./build.sh tests
-	@exec node tests/tables.js --run --write
+	@exec node tests/support/tables.js --run --write
 
 run: build model ## answer in the terminal: make run PROMPT="What is gravity?"
 	@exec node web/cli.js run "$(MODEL)" --chat "$$PROMPT"

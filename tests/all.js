@@ -1,14 +1,13 @@
 // Runs everything, as `make test` does, and closes with one line that counts it: node tests/all.js
 // The JavaScript suite runs twice: on this Node, and on Node 24, which has relaxed SIMD (builds.js).
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { node24, root } from './builds.js';
-import { forget } from './tested.js';
+import { node24, root, testFiles } from './support/builds.js';
+import { forget } from './support/tested.js';
 
 const TIMEOUT_MINUTES = 20; // of one step
 
 /** Files whose tests do not depend on the Node that runs them: once is enough. */
-const onceOnly = /^(markdown|names|not-finite|proportion|terminal|bundlers|package|page|runner|serve|tables)/;
+const onceOnly = /^tests\/(page\/|js\/(abi|markdown|names|not-finite|proportion|terminal|package|runner|serve|tables)\.)/;
 
 /** @type {{ name: string, command: string[] }[]} */
 const steps = [
@@ -26,16 +25,15 @@ const steps = [
         command: [process.execPath, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.worker.json'],
     },
 ];
-const files = readdirSync(`${root}tests`).filter(name => name.endsWith('.test.js')).sort();
 for (const node of [process.execPath, node24]) {
-    const chosen = files.filter(name => node === process.execPath || !onceOnly.test(name)).map(name => `tests/${name}`);
+    const chosen = testFiles().filter(name => node === process.execPath || !onceOnly.test(name));
     steps.push({
         name: node === node24 ? 'JavaScript suite, Node 24' : `JavaScript suite, Node ${process.versions.node}`,
         command: [node, '--test', '--test-reporter=spec', ...chosen],
     });
 }
 
-steps.push({ name: 'README\'s tables', command: [process.execPath, 'tests/tables.js'] }); // what those before it showed
+steps.push({ name: 'README\'s tables', command: [process.execPath, 'tests/support/tables.js'] }); // what those before it showed
 forget();
 
 /** @param {string[]} command @returns {Promise<{ output: string, ok: boolean }>} */

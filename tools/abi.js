@@ -1,5 +1,5 @@
 // Writes web/abi.js: the numbers and names that JavaScript shares with the core, out of the C headers. `make build` runs it, and
-// tests/abi.test.js holds the file to the headers, so none of them is written by hand.
+// tests/js/abi.test.js holds the file to the headers, so none of them is written by hand.
 //     node tools/abi.js            writes it
 //     node tools/abi.js --print    prints it
 import { readFileSync, writeFileSync } from 'node:fs';

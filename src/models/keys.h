@@ -1,5 +1,5 @@
 /* Which keys of a GGUF file count for an architecture: those that llama.cpp reads for it (tests/oracles/gguf_keys.py lists
- * them, and tests/keys.test.js fails for one that is missing here). What llama.cpp does not read is ignored, whatever it
+ * them, and tests/js/keys.test.js fails for one that is missing here). What llama.cpp does not read is ignored, whatever it
  * says. */
 #ifndef NB_KEYS_H
 #define NB_KEYS_H

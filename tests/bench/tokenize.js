@@ -3,7 +3,7 @@
 //     node tests/bench/tokenize.js [--engines node,chromium,core] [--megabytes 50] [--repetitions 3] [--text FILE]
 //                                  [VOCABULARY.gguf ...]
 //
-// Prints a table of MB/s, medians. The text `mixed` is tests/corpus.js, in all scripts; FILE may be repeated. core:
+// Prints a table of MB/s, medians. The text `mixed` is tests/support/corpus.js, in all scripts; FILE may be repeated. core:
 // without messages, the UTF-8 in linear memory and the tokens left there; its seconds are the processor's. Without
 // vocabularies: all that make vocabularies has fetched, SmolLM2's, and Gemma's where it is.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -12,8 +12,8 @@ import { parseArgs } from 'node:util';
 import { serve } from '../../tools/serve.js';
 import { findAssets } from '../../web/assets.js';
 import { Engine } from '../../web/engine.js';
-import { models, root, vocabularies } from '../builds.js';
-import { corpus } from '../corpus.js';
+import { models, root, vocabularies } from '../support/builds.js';
+import { corpus } from '../support/corpus.js';
 import { call, openPage } from './engines.js';
 import { timeTokenize } from './tokenize-work.js';
 

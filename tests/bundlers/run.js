@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { load } from '../../web/index.js';
 import { serve } from '../../tools/serve.js';
-import { models, root } from '../builds.js';
-import { launch } from '../chromium.js';
+import { models, root } from '../support/builds.js';
+import { launch } from '../support/chromium.js';
 import { bundlers } from './bundlers.js';
 
 const work = fileURLToPath(new URL('build/', import.meta.url)); // within this folder, so that projects find its node_modules

@@ -2,7 +2,7 @@
 // The folders of tests/fixtures, what other tests change in them, each key of their JSON files harmed in one way or another,
 // their tensors too, and loading where memory ends.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { root } from '../builds.js';
+import { root } from '../support/builds.js';
 import { answer, corpus, fixtures, readJson, refusal } from './seeds.js';
 
 /** A folder's files by their names. @typedef {Record<string, Uint8Array>} Files */

@@ -1,7 +1,7 @@
 // What the writers of seeds share: fixtures, the bytes that fuzz.h takes its choices from, and files of a corpus.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { root } from '../builds.js';
+import { root } from '../support/builds.js';
 
 export const fixtures = `${root}tests/fixtures/`;
 

@@ -3,7 +3,7 @@
 // the changed keys of keys.test.js; and loading and answering where memory ends.
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { edited } from '../gguf.js';
+import { edited } from '../support/gguf.js';
 import { answer, corpus, fixtures, readJson, refusal } from './seeds.js';
 
 const MOST_BYTES = 200_000;

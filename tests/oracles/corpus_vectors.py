@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/text/corpus.json: digests of what tokenizers makes of tests/corpus.js with models' own
+"""Writes tests/fixtures/text/corpus.json: digests of what tokenizers makes of tests/support/corpus.js with models' own
 tokenizer.json.
 
     pip install -r tests/oracles/requirements.txt && python3 tests/oracles/corpus_vectors.py

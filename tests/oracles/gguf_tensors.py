@@ -6,7 +6,7 @@
 The first is read out of llama.cpp's source (gguf_keys.py says where it comes from): a line for each tensor that the
 architecture's load_arch_tensors names, and whether a file may do without it. core-tests tensors holds the families' tables to it.
 The second are fixtures with optional tensors added or taken away, and what llama.cpp (cyllama) computes then: some logits, or of
-encoders some numbers of the mean. tests/keys.test.js holds nibble to them.
+encoders some numbers of the mean. tests/js/keys.test.js holds nibble to them.
 """
 import json
 import os

@@ -1,0 +1,139 @@
+// The npm package as a stranger gets it: packed, installed in an empty folder, imported, run, type-checked.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Script } from 'node:vm';
+import { builds, models, root } from '../support/builds.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'nibble-package-'));
+const home = join(folder, 'project');
+
+/** @param {string} program @param {string[]} args @param {string} [cwd] */
+function run(program, args, cwd = home) {
+    const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8' });
+    assert.ifError(error);
+    assert.equal(status, 0, `${program} ${args.join(' ')} exited with ${status}:\n${stdout}${stderr}`);
+    return stdout;
+}
+
+/** @type {string[]} */
+let packed;
+
+before(() => {
+    const [{ filename, files }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder],
+        root));
+    packed = files.map((/** @type {{ path: string }} */ file) => file.path);
+    mkdirSync(home);
+    writeFileSync(join(home, 'package.json'), '{ "private": true, "type": "module" }');
+    run('npm', ['install', '--offline', '--no-audit', '--no-fund', join(folder, filename)]);
+});
+after(() => rmSync(folder, { recursive: true }));
+
+test('package: holds what it needs and nothing else', () => {
+    for (const file of ['LICENSE', 'README.md', 'build/engine-worker.js', 'build/pool-worker.js', 'build/jinja.js',
+        ...builds.map(build => `build/wasm/nibble-${build.name}.wasm`)])
+        assert.ok(packed.includes(file), `${file} is missing`);
+    for (const file of packed)
+        assert.match(file, /^(LICENSE|README\.md|package\.json|build\/(engine-worker|pool-worker|jinja)\.js|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/(jinja\/)?[a-z-]+\.(js|d\.ts))$/);
+    assert.deepEqual(readdirSync(join(home, 'node_modules')).filter(name => !name.startsWith('.')), ['nibble-llm'],
+        'it brings nothing along');
+});
+
+test('package: a page needs no bundler and no import map', () => {
+    for (const file of packed.filter(name => name.endsWith('.js') && !/^web\/cli(-|\.)/.test(name)))
+        for (const [, from] of readFileSync(join(root, file), 'utf8').matchAll(/^\s*(?:import|export)\s[^;]*?from '([^']+)'/gm))
+            assert.match(from, /^\.\.?\//, `${file} imports ${from}`);
+});
+
+test('package: what bundlers copy runs as a module, as a classic script and as CommonJS', () => {
+    for (const file of packed.filter(name => /^build\/.*\.js$/.test(name))) {
+        const text = readFileSync(join(root, file), 'utf8');
+        assert.doesNotThrow(() => new Script(text), file); // no import, no export, no import.meta
+        assert.ok(text.length > 4096, `${file} is so short that Vite writes it as a data: address`);
+    }
+});
+
+test('package: import { load } from nibble-llm answers', () => {
+    writeFileSync(join(home, 'answer.js'), `
+        import { load } from 'nibble-llm';
+        const model = await load(${JSON.stringify(models.tiny)});
+        const result = await model.complete('Once upon a time', { maxTokens: 8, temperature: 0 });
+        await model.dispose();
+        console.log(JSON.stringify(result));`);
+    const { text, tokens } = JSON.parse(run(process.execPath, ['answer.js']));
+    assert.ok(text.length > 0);
+    assert.equal(tokens.length, 8);
+});
+
+test('package: the command is there', () => {
+    const output = run(join(home, 'node_modules/.bin/nibble'),
+        ['run', models.tiny, '--prompt', 'Once upon a time', '--max-tokens', '4', '--json']);
+    assert.equal(JSON.parse(output).tokens.length, 4);
+});
+
+/** What a strict project does with the types: with interfaces and read-only lists of its own, and without them. */
+const TYPED = `
+    import { load, NibbleError, type Model, type Source, type LoadOptions } from 'nibble-llm';
+    interface Turn { role: 'user' | 'assistant'; content: string; at?: number }
+    interface Part { readonly type: 'text'; readonly text: string }
+    interface Parts { readonly role: string; readonly content: readonly Part[] }
+    const turns: readonly Turn[] = [{ role: 'user', content: 'Hello', at: 1 }];
+    const parts: ReadonlyArray<Readonly<Parts>> = [{ role: 'user', content: [{ type: 'text', text: 'Hello' }] }];
+    const files = ['a.safetensors', 'config.json'] as const, stops = ['x', 'y'] as const, tokens: readonly number[] = [1, 2];
+    async function use(model: Model): Promise<string> {
+        let all = '';
+        for await (const piece of model.chat(turns, { maxTokens: 8, stop: stops, logitBias: { 5: -1 } as const })) all += piece;
+        await model.chat(parts);
+        await model.chat([{ role: 'tool', content: 'Hello', tool_call_id: '1', anything: [1] }] as const);
+        await model.chat('Hello');
+        await model.complete(tokens);
+        await model.detokenize(tokens);
+        const vector: Float32Array = await model.embed(tokens);
+        const { text, tokens: made, finishReason } = await model.complete('Hello', { temperature: 0 });
+        const first: number | undefined = made[0];
+        // @ts-expect-error: the option's name is misspelt
+        await model.complete('Hello', { maxToken: 1 });
+        // @ts-expect-error: a message without a role
+        await model.chat([{ content: 'Hello' }]);
+        return [all, text, first, finishReason, vector.length].join();
+    }
+    const options: Readonly<LoadOptions> = { threads: 1, onProgress: ({ loaded }) => void loaded, wasmUrl: { relaxed: 'a.wasm', convert: 'b.wasm' },
+        workerUrl: 'w.js', poolWorkerUrl: 'p.js', templateUrl: 't.js' };
+    const sources: readonly Source[] = ['model.gguf', files, new Uint8Array(8)];
+    // @ts-expect-error: a build that there is not
+    load('model.gguf', { wasmUrl: { simd: 'a.wasm' } });
+    export const answers = Promise.all(sources.map(async (source) => use(await load(source, options))));
+    answers.catch((error: unknown) => error instanceof NibbleError && error.code === 'NB_ERR_FILE' && error.cause);`;
+
+/** And with what pages have. */
+const IN_A_PAGE = `${TYPED}
+    const controller = new AbortController();
+    load(new URL('https://example.org/model.gguf'), { signal: controller.signal, wasmUrl: new URL('https://example.org/') });
+    load(new Blob([]));
+    load([new File([], 'a.gguf'), 'b.gguf', new URL('https://example.org/c.gguf')]);
+    load(new Blob([]).stream());
+    load(new Response('').body!);
+    // @ts-expect-error: the controller is no signal
+    load('a', { signal: controller });`;
+
+test('package: its types hold in a strict project, for each way of resolving modules and each library of types', () => {
+    writeFileSync(join(home, 'typed.ts'), TYPED);
+    writeFileSync(join(home, 'page.ts'), IN_A_PAGE);
+    const tsc = join(root, 'node_modules/typescript/bin/tsc'),
+        tsc5 = join(root, 'tests/bundlers/node_modules/typescript5/bin/tsc');
+    const nodenext = ['--module', 'nodenext'], node16 = ['--module', 'node16', '--moduleResolution', 'node16'];
+    const bundler = ['--module', 'esnext', '--moduleResolution', 'bundler'],
+        old = ['--module', 'esnext', '--moduleResolution', 'node'];
+    const tries = [[tsc, nodenext, 'typed.ts', 'es2021'], [tsc, node16, 'page.ts', 'es2021,dom'],
+        [tsc, bundler, 'page.ts', 'es2023,dom'],
+        [tsc5, old, 'typed.ts', 'es2021'], [tsc5, old, 'page.ts', 'es2021,dom'], [tsc5, nodenext, 'page.ts', 'es2023,dom']];
+    for (const [compiler, way, file, lib] of /** @type {[string, string[], string, string][]} */ (tries))
+        // TypeScript 5 comes with the bundlers; 7 does not know the old way any more
+        if (compiler === tsc || existsSync(compiler))
+            run(process.execPath, [compiler, '--noEmit', '--strict', '--skipLibCheck', 'false', '--exactOptionalPropertyTypes',
+                '--noUncheckedIndexedAccess',
+                '--target', 'es2021', '--lib', lib, ...way, file]);
+});

@@ -1,0 +1,203 @@
+// Requests that run beside each other: what one knows the other does not touch, readers hold back what is computed for them,
+// and each can be ended.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { load } from '../../web/index.js';
+import { Pace, Slice } from '../../web/pace.js';
+import { openEngine } from '../support/chat-engine.js';
+import { models } from '../support/builds.js';
+
+/** @type {import('../../web/index.d.ts').Model} */
+let model;
+before(async () => {
+    model = await load(models.tiny, { contextLength: 512, threads: 1 });
+});
+after(() => model.dispose());
+
+describe('detokenizing while an answer is generated', () => {
+    test('takes nothing of a character that the answer holds back', async () => {
+        const engine = await openEngine({ kind: 'path', path: models.tiny });
+        const emoji = engine.tokenize('👩', 0);
+        assert.ok(emoji.length > 1);
+        const answer = engine.decoder(false);
+        const first = answer.push(emoji[0]);
+        assert.equal(engine.detokenize(engine.tokenize('x', 0), false), 'x');
+        assert.equal(first + emoji.slice(1).map(token => answer.push(token)).join('') + answer.flush(), '👩');
+        answer.free();
+    });
+
+    test('and a whole answer is the same', async () => {
+        const logitBias = Object.fromEntries((await model.tokenize('👩🎉é你', { bare: true })).map(token => [token, 50]));
+        const options = { maxTokens: 100, temperature: 1, seed: 3, logitBias, ignoreEnd: true };
+        const alone = await model.complete('a', options);
+        const answer = model.complete('a', options);
+        let over = false;
+        const done = answer.then(() => { over = true; });
+        while (!over)
+            await model.detokenize([300, 5, 77]);
+        await done;
+        assert.equal((await answer).text, alone.text);
+        assert.ok(alone.text.length > 10);
+    });
+});
+
+describe('the pace', () => {
+    /** A clock that shows whole multiples of `grain`, and a run of tokens that take `each` ms. */
+    function run(/** @type {number} */ grain, /** @type {number} */ each, /** @type {number} */ most) {
+        const { now } = performance;
+        let time = 1000, longest = 0, sinceBreath = 0;
+        performance.now = () => (Number.isFinite(grain) ? Math.floor(time / grain) * grain : 1000);
+        try {
+            const pace = new Pace(new Slice());
+            pace.slice.breathe = async () => { pace.slice.began = performance.now(); };
+            for (let made = 0; made < most;) {
+                const count = pace.next();
+                assert.ok(Number.isInteger(count) && count >= 1, String(count));
+                time += each * count;
+                sinceBreath += each * count;
+                longest = Math.max(longest, sinceBreath);
+                pace.took(count);
+                made += count;
+                if (pace.over()) {
+                    pace.breathe();
+                    sinceBreath = 0;
+                }
+            }
+        } finally {
+            performance.now = now;
+        }
+        return longest;
+    }
+    for (const [grain, each] of [[0.005, 10], [0.005, 0.05], [1, 0.05], [16.7, 5], [100, 10], [100, 1], [100, 50],
+        [Infinity, 2]])
+        test(`a clock of ${grain} ms, tokens of ${each} ms: messages get in`, () => {
+            const longest = run(grain, each, 3000);
+            assert.ok(longest <= 60 + 17 * each + (Number.isFinite(grain) ? 2 * grain : 0), `${longest} ms without a look`);
+        });
+});
+
+describe('logits()', () => {
+    const tokens = Array.from({ length: 400 }, (_, i) => 3 + i % 200);
+    test('are computed as they are read, and other requests come in between', async () => {
+        const reader = model.logits(tokens)[Symbol.asyncIterator]();
+        const first = await reader.next();
+        assert.ok(!first.done && first.value.length > 0);
+        // the reader waits: everything else goes on
+        const between = await model.complete('Once', { maxTokens: 3 });
+        assert.equal(between.tokens.length, 3);
+        let floats = first.value.length;
+        for (let next = await reader.next(); !next.done; next = await reader.next())
+            floats += next.value.length;
+        assert.equal(floats, tokens.length * /** @type {number} */ (model.info.vocabulary));
+    });
+
+    test('no more than two pieces lie ahead of their reader', async () => {
+        const engine = await openEngine({ kind: 'path', path: models.tiny });
+        let sent = 0, read = 0, ahead = 0, most = 0;
+        engine.core.exports = /** @type {any} */ ({ ...engine.core.exports, nb_session_free() {} });
+        engine.needSession = () => {};
+        // a session whose every call gives one row
+        engine.core.object = () => 1;
+        engine.core.count = () => ++sent;
+        engine.logits = () => ({ logits: 8, rows: 0 });
+        const job = { stopped: false, room: async () => {
+            while (ahead >= 2)
+                await new Promise(resolve => setTimeout(() => { ahead--; read++; resolve(undefined); }, 1));
+        } };
+        await engine.evaluate(tokens.slice(0, 20), () => { most = Math.max(most, ++ahead); }, job, async f => f());
+        assert.ok(sent === 20 && read >= 18 && most <= 2, `${sent} sent, ${read} read, ${most} ahead`);
+    });
+
+    test('a reader that leaves, or aborts, ends them', async () => {
+        for await (const rows of model.logits(tokens)) {
+            assert.ok(rows.length > 0);
+            break;
+        }
+        const controller = new AbortController();
+        await assert.rejects(async () => {
+            for await (const _ of model.logits(tokens, { signal: controller.signal }))
+                controller.abort(new Error('enough'));
+        }, /enough/);
+        assert.ok((await model.tokenize('a')).length > 0);
+    });
+});
+
+describe('how fast a prompt was', () => {
+    const prompt = Array.from({ length: 300 }, (_, i) => 3 + i * 7 % 500);
+    /** Within a factor of 4 of the rate of a whole prompt. */
+    const near = (/** @type {number | null} */ rate, /** @type {number} */ whole) =>
+        rate !== null && rate > whole / 4 && rate < whole * 4;
+    test('is told of what was evaluated, whatever came before', async () => {
+        const rate = async () => (await model.complete(prompt, { maxTokens: 1 })).timings.promptTokensPerSecond;
+        await rate();
+        await model.complete([9], { maxTokens: 1 });
+        const whole = /** @type {number} */ (await rate());
+        await model.embed([5, 6, 7]); // now the session holds other tokens
+        assert.ok(near(await rate(), whole), 'after embed()');
+        await model.complete([9], { maxTokens: 1 });
+        const stopped = model.complete(prompt, { maxTokens: 200, ignoreEnd: true });
+        for await (const _ of stopped)
+            stopped.stop();
+        await model.complete([9], { maxTokens: 1 });
+        const controller = new AbortController();
+        const aborted = model.complete(prompt, { maxTokens: 200, signal: controller.signal });
+        controller.abort();
+        await assert.rejects(async () => aborted);
+        await model.complete([9], { maxTokens: 1 });
+        assert.ok(near(await rate(), whole), 'after an abort');
+    });
+    test('a stopped one counts what it has evaluated', async () => {
+        const engine = await openEngine({ kind: 'path', path: models.tiny });
+        let held = 0, calls = 0;
+        engine.core.exports = /** @type {any} */ ({ ...engine.core.exports, nb_session_holds: () => 2 });
+        const job = { stopped: false };
+        engine.core.count = () => {
+            job.stopped = ++calls === 2;
+            return held = 2 + 10 * calls;
+        };
+        assert.equal(await engine.advance(0, 100, new Slice(), /** @type {any} */ (job)), 20);
+        assert.equal(held, 22);
+    });
+});
+
+describe('signals', () => {
+    test('end tokenize(), embed() and applyTemplate() at once, and nothing of what had not begun is done', async () => {
+        const text = 'a b '.repeat(50000);
+        for (const request of /** @type {((signal: AbortSignal) => Promise<unknown>)[]} */ ([
+            signal => model.tokenize(text, { signal }), signal => model.embed('a', { signal }),
+            signal => model.applyTemplate('a', { signal }),
+        ])) {
+            await assert.rejects(request(AbortSignal.abort(new Error('before'))), /before/);
+            const controller = new AbortController();
+            const all = Array.from({ length: 20 }, () => request(controller.signal));
+            controller.abort(new Error('later'));
+            for (const { status, reason } of /** @type {PromiseRejectedResult[]} */ (await Promise.allSettled(all)))
+                assert.deepEqual([status, reason.message], ['rejected', 'later']);
+        }
+        assert.ok((await model.embed('a')).length > 0);
+    });
+
+    test('end an embedding between two batches', async () => {
+        const engine = await openEngine({ kind: 'path', path: models.tiny }), job = { stopped: false };
+        let done = 0;
+        engine.needSession = () => {};
+        engine.core.count = (name, ...args) => {
+            assert.deepEqual([name, args[3]], ['nb_session_embed', done]);
+            job.stopped = done === 20;
+            return done += 10;
+        };
+        const tokens = Array.from({ length: 100 }, () => 5);
+        assert.equal(await engine.embed(tokens, { pooling: 'mean' }, job), undefined);
+        assert.equal(done, 30);
+        done = 0;
+        job.stopped = false;
+        engine.core.count = () => done += 10;
+        assert.ok(await engine.embed(tokens, { pooling: 'mean' }, job) instanceof Float32Array);
+        assert.equal(done, 100);
+    });
+
+    test('are signals, and no controllers', async () => {
+        await assert.rejects(async () => model.tokenize('a', { signal: /** @type {any} */ (new AbortController()) }),
+            /controller's signal/);
+    });
+});

@@ -1,0 +1,308 @@
+// The demo's page, in the moments that are easily forgotten: what is stopped, cancelled or fails, where the focus is, and who
+// reads it.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { models, root } from '../support/builds.js';
+import { skip } from '../support/chromium.js';
+import { ANSWER, BABBLE, DONE, READY, ask, refused, useDemo } from '../support/demo-page.js';
+import { listen } from '../support/loopback.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+describe('the demo page, on the way', { skip }, () => {
+    const { visit, url, browser } = useDemo();
+    const LONG = { query: '?model=./tiny.gguf&context=4096', settings: BABBLE };
+
+    /** The tiny model with a template that wants question and answer in turn, as many do, and refuses a word. */
+    function strictModel() {
+        const bytes = readFileSync(models.tiny), at = bytes.indexOf('{%'), old = bytes.readUInt32LE(at - 8);
+        const template = '{%for m in messages%}{%if(m.role=="user")!=(loop.index0%2==0)or"FAIL"in ' +
+            'm.content%}{{raise_exception("no")}}{%endif%}{{m.content}}{%endfor%}';
+        assert.ok(template.length <= old, `${template.length} of ${old}`);
+        bytes.write(template.padEnd(old), at);
+        return { name: 'strict.gguf', mimeType: '', buffer: bytes };
+    }
+
+    /** Sends a message that takes a while to read, and stops the answer before there can be any of it. @param {Page} page */
+    const sendAndStop = page => page.evaluate(() => {
+        const box = /** @type {HTMLTextAreaElement} */ (document.querySelector('#prompt'));
+        box.value = 'Never mind. '.repeat(200);
+        box.dispatchEvent(new Event('input'));
+        const button = /** @type {HTMLButtonElement} */ (document.querySelector('#send'));
+        button.click();
+        button.click();
+    });
+
+    it('goes on after an answer that was stopped before its first text, or that failed', async () => {
+        await visit({ ...LONG, settings: { maxTokens: 16 } }, async page => {
+            await page.setInputFiles('#files', strictModel());
+            await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'strict');
+            await page.waitForSelector(READY);
+            const meta = () => page.innerText('.message.assistant:last-child .meta');
+            for (let i = 0; i < 2; i++) {
+                await sendAndStop(page);
+                await page.waitForSelector(DONE);
+                assert.match(await meta(), /^0 tokens.*stopped/);
+            }
+            await ask(page, 'One');
+            assert.match(await meta(), /^\d+ tokens/);
+            await ask(page, 'FAIL');
+            assert.match(await page.innerText('.message.assistant:last-child .problem'), /./);
+            await ask(page, 'Two');
+            assert.match(await meta(), /^[1-9]\d* tokens/);
+            await sendAndStop(page);
+            await page.waitForSelector(DONE);
+            assert.match(await meta(), /^0 tokens.*stopped/);
+            await page.click('.retry');
+            await page.waitForSelector(DONE);
+            assert.match(await meta(), /^[1-9]\d* tokens/, 'the stopped question can still be answered');
+        });
+    });
+
+    it('shows nothing of an answer that a new chat has ended', async () => {
+        await visit(LONG, async page => {
+            await page.evaluate(() => {
+                new MutationObserver((_, observer) => {
+                    if (!document.querySelector('.message.assistant .body')?.textContent) return;
+                    observer.disconnect();
+                    /** @type {HTMLButtonElement} */ (document.querySelector('#clear')).click();
+                }).observe(/** @type {Node} */ (document.querySelector('#messages')), { childList: true, subtree: true });
+            });
+            await page.fill('#prompt', 'Tell me a story.');
+            await page.press('#prompt', 'Enter');
+            await page.waitForSelector('#welcome:not([hidden])');
+            await page.waitForTimeout(500);
+            assert.match(await page.innerText('#stat-context'), /^0 of/);
+            assert.equal(await page.innerText('#stat-prompt'), '–');
+            assert.doesNotMatch(await page.textContent('#announcer') ?? '', /Stopped/);
+            assert.equal(await page.locator('.message').count(), 0);
+            assert.ok((await ask(page, 'Another.')).length > 20);
+            assert.equal(await page.locator('.message').count(), 2);
+        });
+    });
+
+    it('says so when the address of the model is none, and takes another', async () => {
+        const query = `?${new URLSearchParams({ model: 'https://[nowhere' })}`;
+        await visit({ query, wait: '#load[data-state=failed]' }, async page => {
+            await refused(page, /no valid address/);
+            assert.equal(await page.innerText('#model-name'), 'no model');
+            await page.setInputFiles('#files', models.tiny);
+            await page.waitForSelector(READY);
+        });
+        await visit({ query: `bench.html${query}`, wait: '#start:enabled' }, async page => {
+            await page.click('#start');
+            await page.waitForSelector('#problem:not([hidden])');
+            assert.match(await page.innerText('#problem'), /no valid address/);
+        });
+    });
+
+    it('shows nothing of the model before', async () => {
+        const shown = (/** @type {Page} */ page) =>
+            page.evaluate(() => ['stat-build', 'stat-threads', 'stat-memory', 'stat-context', 'facts']
+            .map(id => document.getElementById(id)?.textContent));
+        await visit({}, async page => {
+            const [build] = await shown(page);
+            assert.match(String(build), /simd128|relaxed/);
+            await page.setInputFiles('#files', { name: 'no.gguf', mimeType: '', buffer: Buffer.from('no') });
+            await page.waitForSelector('#load[data-state=failed]');
+            assert.deepEqual(await shown(page), ['–', '–', '–', '–', 'Modelnot loaded yet']);
+            await page.setInputFiles('#files', models.tiny);
+            await page.waitForSelector(READY);
+            assert.equal((await shown(page))[0], build);
+            // the bench could not open this file: it begins with a model of its own
+            assert.equal(await page.getAttribute('#bench-link', 'href'), './bench.html');
+        });
+    });
+
+    it('takes the tiny model where the server has no other, in whatever way it says so', async () => {
+        for (const [status, contentType] of /** @type {[number, string][]} */ ([[403, 'text/plain'], [410, 'text/plain'],
+                [200, 'text/html; charset=utf-8']])) {
+            const context = await browser().newContext({ serviceWorkers: 'block' });
+            try {
+                await context.route('**/SmolLM2*', route => route.fulfill({ status, contentType, body: '<!doctype html>' }));
+                const page = await context.newPage();
+                await page.goto(`${url()}demo/`);
+                await page.waitForSelector(READY);
+                assert.equal(await page.innerText('#model-name'), 'Tiny stories');
+            } finally {
+                await context.close();
+            }
+        }
+    });
+
+    it('says so when one of its scripts does not load', async () => {
+        const context = await browser().newContext({ serviceWorkers: 'block' });
+        try {
+            await context.route('**/web/errors.js', route => route.fulfill({ status: 404, body: 'no' }));
+            const page = await context.newPage();
+            for (const [name, selector] of [['', '#load[data-state=failed]'], ['bench.html', '#problem:not([hidden])']]) {
+                await page.goto(`${url()}demo/${name}`);
+                await page.waitForSelector(selector);
+                assert.match(await page.innerText(selector), /A script did not load/);
+            }
+        } finally {
+            await context.close();
+        }
+    });
+
+    it('never loses the focus', async () => {
+        const stalled = await listen((_, response) => {
+            response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': 1_000_000 });
+            response.write(readFileSync(models.tiny).subarray(0, 200_000)); // and nothing more, ever
+        });
+        const focused = (/** @type {Page} */ page) => page.evaluate(() => {
+            const { id, className, textContent, tagName } = document.activeElement ?? document.body;
+            return id || textContent?.trim().slice(0, 20) || className || tagName;
+        });
+        try {
+            await visit({ query: '?model=./tiny.gguf&context=4096', settings: { maxTokens: 8 } }, async page => {
+                await page.focus('#suggestions button');
+                await page.keyboard.press('Enter');
+                await page.waitForSelector(DONE);
+                assert.equal(await focused(page), 'prompt', 'a suggestion goes away');
+                await page.focus('.retry');
+                await page.keyboard.press('Enter');
+                await page.waitForSelector(DONE);
+                assert.equal(await focused(page), 'prompt', 'the answer that is tried again goes away');
+                await page.fill('#prompt', 'More');
+                await page.focus('#send');
+                await page.keyboard.press('Enter');
+                await page.waitForSelector('.message.assistant:nth-child(4) .foot');
+                assert.equal(await focused(page), 'prompt', 'the button that sent is disabled');
+
+                await page.click('#open-model');
+                await page.fill('#url', `${stalled.url}/a.gguf`);
+                await page.press('#url', 'Enter');
+                for (let i = 0; i < 2; i++) {
+                    await page.focus('#load-actions button:has-text("Cancel")');
+                    await page.keyboard.press('Enter');
+                    await page.waitForSelector('#load[data-state=stopped]');
+                    assert.equal(await focused(page), 'load-title');
+                    await page.focus('#load-actions button:has-text("Try again")');
+                    await page.keyboard.press('Enter');
+                    await page.waitForSelector('#load[data-state=loading]');
+                    assert.equal(await focused(page), 'Cancel');
+                }
+            });
+        } finally {
+            stalled.close();
+        }
+    });
+
+    it('does not send what an input method has only composed', async () => {
+        await visit({}, async page => {
+            await page.fill('#prompt', 'にほん');
+            for (const how of [{ isComposing: true }, { keyCode: 229 }])
+                await page.evaluate(how => document.querySelector('#prompt')?.dispatchEvent(
+                    new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true, ...how })), how);
+            assert.equal(await page.locator('.message').count(), 0);
+            assert.equal(await page.inputValue('#prompt'), 'にほん');
+        });
+    });
+
+    it('writes each text in its own direction', async () => {
+        await visit({ settings: { maxTokens: 4 } }, async page => {
+            const direction = (/** @type {string} */ selector) => page.evaluate(selector =>
+                getComputedStyle(/** @type {Element} */ (document.querySelector(selector))).direction, selector);
+            await page.fill('#prompt', 'שלום עולם');
+            assert.equal(await direction('#prompt'), 'rtl');
+            await ask(page, 'שלום עולם');
+            assert.equal(await direction('.message.user .body'), 'rtl');
+            assert.equal(await direction('#prompt'), 'ltr');
+            assert.equal(await page.getAttribute(ANSWER, 'dir'), 'auto');
+            // an English paragraph among Hebrew ones begins at the left
+            const lefts = await page.evaluate(async () => {
+                const { renderMarkdown } = await import(String(new URL('./markdown.js', location.href)));
+                const box = /** @type {HTMLElement} */ (document.querySelector('.message.assistant .body'));
+                renderMarkdown(box, 'שלום עולם\n\nHello\n\n```\ncode\n```');
+                return [...box.children].map(child => {
+                    const range = document.createRange();
+                    range.selectNodeContents(child);
+                    return Math.round(range.getBoundingClientRect().left - box.getBoundingClientRect().left);
+                });
+            });
+            assert.ok(lefts[0] > 100 && lefts[1] < 50 && lefts[2] < 50, String(lefts));
+        });
+    });
+
+    it('has its headings in order, a name for every control, and no motion for who wants none', async () => {
+        await visit({ settings: { maxTokens: 4 }, context: { reducedMotion: 'reduce' } }, async page => {
+            const headings = () => page.evaluate(() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
+                .filter(heading => heading.checkVisibility()).map(heading => Number(heading.tagName[1])));
+            const inOrder = async (/** @type {string} */ when) => {
+                const levels = await headings();
+                assert.equal(levels[0], 1);
+                levels.forEach((level, i) => assert.ok(i === 0 || level <= levels[i - 1] + 1, `${when}: ${levels}`));
+            };
+            await inOrder('at first');
+            await ask(page, 'Tell me a story.');
+            for (const text of ['### Three', '# One\n### Three\n## Two\n###### Six', '###### Six\n# One']) {
+                await page.evaluate(async text => {
+                    const { renderMarkdown } = await import(String(new URL('./markdown.js', location.href)));
+                    renderMarkdown(document.querySelector('.message.assistant .body'), text);
+                }, text);
+                await inOrder(text);
+            }
+            await page.click('#open-model');
+            await inOrder('with the dialog');
+            const nameless = await page.evaluate(() =>
+                [...document.querySelectorAll('button, input, textarea, select, [role=region], [role=progressbar], dialog')]
+                .filter(element => !(element.getAttribute('aria-label') || element.getAttribute('aria-labelledby') ||
+                    element.textContent?.trim()
+                    || /** @type {HTMLInputElement} */ (element).labels?.length)).map(element => element.outerHTML));
+            assert.deepEqual(nameless, []);
+            const moving = await page.evaluate(() => [...document.querySelectorAll('*')].filter(element => {
+                const { animationName, transitionDuration } = getComputedStyle(element);
+                return animationName !== 'none' || /[1-9]/.test(transitionDuration);
+            }).map(element => element.className));
+            assert.deepEqual(moving, []);
+        });
+    });
+
+    it('loads from another site that compresses, and tells a page neither that nor which part it sends', async () => {
+        const other = await listen(({ url = '', headers }, response) => {
+            const path = url === '/tiny.gguf' ? models.tiny : `${root}tests/fixtures/safetensors${url}`;
+            // without the header that a page would need to see it
+            if (!existsSync(path)) return void response.writeHead(404).end('no');
+            const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0), bytes = readFileSync(path);
+            const body = from > 0 ? bytes.subarray(from) : gzipSync(bytes);
+            response.writeHead(from > 0 ? 206 : 200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': body.length,
+                ...(from > 0 ? { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }
+                    : { 'Content-Encoding': 'gzip' }) }).end(body);
+        });
+        try {
+            await visit({ settings: { maxTokens: 4 } }, async page => {
+                for (const [path, name] of [['tiny.gguf', 'tiny'], ['llama-sharded/', 'llama-sharded']]) {
+                    await page.click('#open-model');
+                    await page.fill('#url', `${other.url}/${path}`);
+                    await page.press('#url', 'Enter');
+                    await page.waitForFunction(name => document.querySelector('#model-name')?.textContent === name, name);
+                    await page.waitForSelector(READY);
+                    await ask(page, 'the in');
+                }
+            });
+        } finally {
+            other.close();
+        }
+    });
+
+    it('fits a phone and a desktop in each state', async () => {
+        for (const viewport of [{ width: 360, height: 640 }, { width: 1280, height: 800 }])
+            await visit({ query: LONG.query, settings: { maxTokens: 16 }, context: { viewport } }, async page => {
+                const fits = async (/** @type {string} */ what) =>
+                    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), viewport.width, what);
+                await fits('at first');
+                await ask(page, 'x'.repeat(300));
+                await fits('with an answer');
+                await sendAndStop(page);
+                await page.waitForSelector(DONE);
+                await fits('with a stopped one');
+                await page.setInputFiles('#files', { name: `${'long'.repeat(60)}.gguf`, mimeType: '',
+                    buffer: Buffer.from('no') });
+                await page.waitForSelector('#load[data-state=failed]');
+                await fits('with a failure');
+            });
+    });
+});

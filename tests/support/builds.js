@@ -1,0 +1,67 @@
+// What every JavaScript test needs to know: the builds, the models, and how to skip.
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** @typedef {import('../../web/index.d.ts').Build} Build */
+
+/** The repository's root, with a slash at its end. */
+export const root = fileURLToPath(new URL('../../', import.meta.url));
+
+// The workers are bundles of web/ (tools/bundle.js): after a change there they are made anew, so that the tests see it.
+const changed = (/** @type {string} */ path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+const bundles = ['engine-worker', 'pool-worker', 'jinja'].map(name => changed(`${root}build/${name}.js`));
+if (Math.min(...bundles) < Math.max(...readdirSync(`${root}web`, { recursive: true }).map(name =>
+    changed(`${root}web/${name}`))))
+    execFileSync(process.execPath, [`${root}tools/bundle.js`]);
+
+/** A Node that runs every build: an npm package carries it. */
+export const node24 = `${root}node_modules/node24/bin/node`;
+
+// Node 20 has relaxed SIMD behind a flag, but its first compiler tier computes the dot product wrongly: the flag does
+// not count. make test runs the suite a second time on a Node that has it.
+const relaxed = Number(process.versions.node.split('.')[0]) >= 22;
+
+/** The WebAssembly builds; a test runs on those that this Node supports.
+ * @type {{ name: Build, threads: boolean, relaxed: boolean, supported: boolean, file: string }[]} */
+export const builds = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map(name => ({
+    name: /** @type {Build} */ (name),
+    threads: name.endsWith('-threads'),
+    relaxed: name.startsWith('relaxed'),
+    supported: relaxed || !name.startsWith('relaxed'),
+    file: `${root}build/wasm/nibble-${name}.wasm`,
+}));
+
+/** The `skip` option of a test that needs something optional: false if nothing is missing. With NIBBLE_REQUIRE_ALL=1
+ * nothing is optional, and what is missing fails the test file instead.
+ * @param {string | false | undefined} reason what is missing and how to get it */
+export function missing(reason) {
+    if (reason && process.env.NIBBLE_REQUIRE_ALL === '1') throw new Error(`NIBBLE_REQUIRE_ALL is set, and ${reason}`);
+    return reason || false;
+}
+
+/** What make vocabularies fetches: llama.cpp's vocabularies with its tokens for hard texts, and chat templates. */
+export const vocabularies = `${root}build/vocabularies/`;
+
+/** Model files. The tiny one is in the repository; the real one is downloaded by make setup: guard its tests with
+ * { skip: missing(models.realMissing) }. Gemma comes with make gemma, for who accepts its terms, so it is optional even
+ * where nothing else is: guard its tests with { skip: models.gemmaMissing }. So is MiniLM, of make minilm. */
+export const models = {
+    tiny: `${root}demo/tiny.gguf`,
+    real: `${root}build/models/SmolLM2-135M-Instruct.Q4_1.gguf`,
+    get realMissing() {
+        return !existsSync(this.real) && `${this.real} is missing: run make setup`;
+    },
+    gemma: `${root}build/models/gemma-3-270m.Q4_K_M.gguf`,
+    get gemmaMissing() {
+        return !existsSync(this.gemma) && `${this.gemma} is missing: run make gemma`;
+    },
+    minilm: `${root}build/models/all-MiniLM-L6-v2`,
+    get minilmMissing() {
+        return !existsSync(`${this.minilm}/model.safetensors`) && `${this.minilm} is missing: run make minilm`;
+    },
+};
+
+/** The files of the JavaScript suite, from the repository's root: those of tests/js run in Node, those of tests/page in Chromium. */
+export const testFiles = () => ['js', 'page'].flatMap(folder => readdirSync(`${root}tests/${folder}`)
+    .filter(name => name.endsWith('.test.js')).map(name => `tests/${folder}/${name}`)).sort();

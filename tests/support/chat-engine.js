@@ -1,0 +1,39 @@
+// An engine in this very process, for tests that look into it: of a tokenizer, with any chat template.
+import { findAssets } from '../../web/assets.js';
+import { Engine } from '../../web/engine.js';
+import { LOAD_OPTIONS, checkOptions } from '../../web/options.js';
+
+const SAFETENSORS = new Blob(['\x02\0\0\0\0\0\0\0{}']);
+
+/**
+ * @param {import('../../web/stream.js').Source} source
+ * @param {object} [options]
+ */
+export async function openEngine(source, options = {}) {
+    const checked = { ...checkOptions(LOAD_OPTIONS, { build: 'simd128', ...options }, 'openEngine()'), headerOnly: true,
+        assets: await findAssets({}) };
+    return Engine.load(source, checked, { progress() {}, nextFromPort: async () => null, watch() {} });
+}
+
+/** A folder's files without weights. @param {object} tokenizer @param {object} [config] of the tokenizer */
+export function engineOf(tokenizer, config = {}) {
+    const file = (/** @type {string} */ name, /** @type {BlobPart} */ data) =>
+        ({ name, source: { kind: /** @type {const} */ ('blob'), blob: new Blob([data]) } });
+    return openEngine({ kind: 'files', files: [file('config.json', '{"model_type":"llama"}'),
+        file('tokenizer.json', JSON.stringify(tokenizer)),
+        file('tokenizer_config.json', JSON.stringify(config)), file('model.safetensors', SAFETENSORS)] });
+}
+
+/**
+ * @param {Engine} engine
+ * @param {string} template
+ * @param {any[]} messages
+ * @param {import('../../web/index.d.ts').TemplateOptions} [options]
+ */
+export async function promptOf(engine, template, messages, options = {}) {
+    engine.description.chatTemplate = template;
+    const prompt = await engine.applyTemplate(messages, options, { stopped: false });
+    if (!prompt)
+        throw new Error('nobody stopped it');
+    return prompt;
+}

@@ -1,0 +1,99 @@
+// What the tests of the demo's page share: a browser and a server, visits, and what a person does there.
+import assert from 'node:assert/strict';
+import { after, before } from 'node:test';
+import { serve } from '../../tools/serve.js';
+import { missing, models } from './builds.js';
+import { launch } from './chromium.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+// Answers that go on for thousands of tokens, whatever the model thinks of it: something to stop.
+export const BABBLE = { temperature: 2, topK: 0, topP: 1, minP: 0, repeatPenalty: 1.5, maxTokens: 2048, seed: 1 };
+// The tiny model babbles through its answer in a tenth of a second: where a person has to be quicker, the real one serves.
+export const SLOW = missing(models.realMissing) ? '?model=./tiny.gguf&context=4096' : '';
+export const READY = '#chat:not([hidden])';
+const FAILED = '#load[data-state=failed]';
+export const DONE = '.message.assistant:last-child .foot';
+export const ANSWER = '.message.assistant:last-child .body';
+
+/** A browser and a server for the tests of the describe() that calls this. */
+export function useDemo() {
+    /** @type {import('playwright-core').Browser} */
+    let browser;
+    /** @type {Awaited<ReturnType<typeof serve>>} */
+    let site;
+    before(async () => {
+        browser = await launch();
+        site = await serve();
+    });
+    after(async () => {
+        await browser?.close();
+        await site?.close();
+    });
+
+    /**
+     * Opens the demo in a fresh profile, does something, and checks what must hold for every page: no error in the
+     * console, nothing thrown, and no request to anywhere but this machine, or the hosts that are named.
+     * @param {{ query?: string, base?: string, settings?: object, wait?: string, hosts?: string[],
+     *     context?: import('playwright-core').BrowserContextOptions }} options
+     * @param {(page: Page) => Promise<void>} act
+     */
+    async function visit(options, act) {
+        const { query = '?model=./tiny.gguf', base = site.url, settings, wait = READY, hosts = [], context: wishes } = options;
+        const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...wishes });
+        try {
+            /** @type {string[]} */
+            const problems = [];
+            context.on('request', request => {
+                const { protocol, hostname } = new URL(request.url());
+                const known = ['localhost', '127.0.0.1', ...hosts].includes(hostname);
+                if (protocol.startsWith('http') && !known) problems.push(`a request left: ${request.url()}`);
+            });
+            if (settings) {
+                await context.addInitScript(values => localStorage.setItem('nibble.settings', JSON.stringify(values)),
+                    settings);
+            }
+            const page = await context.newPage();
+            page.setDefaultTimeout(60_000);
+            page.on('console', message => message.type() === 'error' && problems.push(`console: ${message.text()}`));
+            page.on('pageerror', error => problems.push(`thrown: ${error.message}`));
+            await page.goto(`${base}demo/${query}`);
+            await page.waitForSelector(wait);
+            await act(page);
+            assert.deepEqual(problems, []);
+        } finally {
+            await context.close();
+        }
+    }
+
+    return { visit, url: () => site.url, browser: () => browser };
+}
+
+/** Asks by keyboard, waits for the whole answer. @param {Page} page @param {string} question */
+export async function ask(page, question) {
+    await page.fill('#prompt', question);
+    await page.press('#prompt', 'Enter');
+    await page.waitForSelector(DONE);
+    return (await page.innerText(ANSWER)).trim();
+}
+
+/** Waits until the service worker has kept these files, and all that the page itself loaded. (Playwright's
+ * waitForFunction takes an async function's promise for the answer, and does not wait.)
+ * @param {Page} page @param {string[]} paths */
+export const kept = (page, paths) => page.evaluate(async wanted => {
+    for (let tries = 0; tries < 300; tries++) {
+        const urls = (await (await caches.open('nibble-1')).keys()).map(request => request.url);
+        const own = performance.getEntriesByType('resource').map(entry => entry.name);
+        const missed = [...wanted.map(path => location.origin + path), ...own].filter(url => !urls.includes(url));
+        if (missed.length === 0) return;
+        if (tries === 299) throw new Error(`the service worker has not kept ${missed.join(', ')}`);
+        await new Promise(resolve => setTimeout(resolve, 100));
+    }
+}, paths);
+
+/** Waits until the page says that it cannot load something, and why. @param {Page} page @param {RegExp} message */
+export async function refused(page, message) {
+    const said = () => page.innerText(FAILED);
+    for (let tries = 0; tries < 50 && !message.test(await said()); tries++) await page.waitForTimeout(100);
+    assert.match(await said(), message);
+}

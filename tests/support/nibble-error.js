@@ -1,0 +1,11 @@
+// What a failure must be.
+import assert from 'node:assert/strict';
+import { NibbleError } from '../../web/index.js';
+
+/** For assert.rejects(): a NibbleError with this code and such a message. @param {string} code @param {RegExp} message */
+export const nibbleError = (code, message) => (/** @type {unknown} */ error) => {
+    assert.ok(error instanceof NibbleError, `not a NibbleError: ${error}`);
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, message);
+    return true;
+};

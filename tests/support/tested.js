@@ -1,0 +1,55 @@
+// Keeps what the tests compared with a reference and found equal: tests/support/tables.js makes README's tables of it.
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { test } from 'node:test';
+import { root } from './builds.js';
+
+/** A model that a build ran correctly. form: GGUF, safetensors, or the method that quantized it, as its config.json has
+ * it; types: of its matrices.
+ * @typedef {{ model: string, form: string, architecture: string, build: string, types: string[] }} Tested */
+
+/** Where they are kept: a file for each test file and Node. */
+export const records = `${root}build/tested/`;
+
+/** Before everything is tested anew. */
+export const forget = () => rmSync(records, { recursive: true, force: true });
+
+/** @type {Map<string, Tested>} */
+const seen = new Map();
+
+let comparing = 0;
+
+/** A test that calls tested(): `make tables` runs these alone.
+ * @param {string} name @param {import('node:test').TestOptions} options @param {(t: import('node:test').TestContext) => Promise<void>} f */
+export const comparison = (name, options, f) => test(name, { ...options, only: true }, async t => {
+    comparing++;
+    try {
+        await f(t);
+    } finally {
+        comparing--;
+    }
+});
+
+/** Says that a model was compared, in the build that it was loaded into. Call it in a comparison(), where that has held; of
+ * models that the repository has, so that the tables do not depend on downloads.
+ * @param {string} path of the model, a file or a folder @param {import('../../web/index.d.ts').ModelInfo} info */
+export function tested(path, { architecture = '', build, tensors }) {
+    if (!comparing)
+        throw new Error('tested() was called outside of comparison(): make tables would not run it');
+    const types = [...new Set(tensors.filter(({ shape }) => shape.length > 1).map(({ type }) => type))];
+    const model = basename(path);
+    seen.set(`${model} ${build}`, { model, form: formOf(path), architecture, build, types });
+}
+
+/** @param {string} path */
+function formOf(path) {
+    if (!existsSync(`${path}/config.json`)) return 'GGUF';
+    return JSON.parse(readFileSync(`${path}/config.json`, 'utf8')).quantization_config?.quant_method ?? 'safetensors';
+}
+
+process.on('exit', () => {
+    if (seen.size === 0) return;
+    mkdirSync(records, { recursive: true });
+    const [name] = basename(process.argv[1]).split('.');
+    writeFileSync(`${records}${name}-node${process.versions.node}.json`, JSON.stringify([...seen.values()]));
+});
