@@ -5,6 +5,12 @@
 #include "../../src/base/threads.h"
 #include "../../src/base/writer.h"
 
+#ifdef NB_NATIVE
+#define NATIVE_TESTS(T) T(no_memory)
+#else
+#define NATIVE_TESTS(T)
+#endif
+
 /* Add a line for a new test: T(subject) calls test_subject. */
 #define TEST_LIST(T) \
     T(runner) \
@@ -29,7 +35,7 @@
     T(keys) \
     T(loading) \
     T(finite) \
-    T(no_memory) \
+    NATIVE_TESTS(T) \
     T(text) \
     T(splits) \
     T(vocabulary) \

@@ -182,9 +182,4 @@ void test_no_memory(void) {
         check_case(&cases[i]);
 }
 
-#else
-
-void test_no_memory(void) {
-}
-
 #endif
