@@ -8,7 +8,7 @@
 #   fuzz    build/fuzz-checked/fuzz_*: the core with the targets of tests/fuzz under libFuzzer, ASan and UBSan
 #   fuzz-memory, fuzz-32, fuzz-lines   the same under MSan; with addresses of 32 bits; and counting the lines that run
 #   bench   build/bench/kernels-<build>.wasm, for tests/bench/kernels.js
-# Emscripten compiles (emcc -c), wasm-ld of the same LLVM links; no JavaScript of Emscripten's is used, nor binaryen.
+# Emscripten's clang compiles, wasm-ld of the same LLVM links; no JavaScript of Emscripten's is used, nor binaryen.
 # CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once.
 set -euo pipefail
 cd "$(dirname "$0")"
