@@ -10,30 +10,21 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** A C source without comments. @param {string} path */
 const read = (path) => readFileSync(root + path, 'utf8').replace(/\/\*[^]*?\*\//g, '').replace(/\/\/.*/g, '');
 
-/** The constants of a header's enums, in their order; what its values are made of stands before them. @param {string} source */
+/** The constants of a header's enums, in their order: whole numbers, or one more than before. @param {string} source */
 function enumsOf(source) {
     /** @type {Map<string, number>} */
     const values = new Map();
     for (const [, body] of source.matchAll(/\benum\s*\w*\s*\{([^}]*)\}/g)) {
         let next = 0;
         for (const item of body.split(',').map((text) => text.trim()).filter(Boolean)) {
-            const [, name, expression] = /^(\w+)(?:\s*=\s*([^]+))?$/.exec(item) ?? [];
+            const [, name, value] = /^(\w+)(?:\s*=\s*(-?\d+))?$/.exec(item) ?? [];
             if (!name)
                 throw new Error(`tools/abi.js: cannot read the constant "${item}"`);
-            if (expression !== undefined)
-                next = number(expression, values);
+            next = value === undefined ? next : Number(value);
             values.set(name, next++);
         }
     }
     return values;
-}
-
-/** @param {string} expression sums of shifted numbers and names @param {Map<string, number>} names */
-function number(expression, names) {
-    const js = expression.replace(/\b[A-Z]\w*\b/g, (name) => String(names.get(name) ?? NaN));
-    if (!/^[\d\sx()<|+*-]+$/i.test(js))
-        throw new Error(`tools/abi.js: cannot compute "${expression}"`);
-    return Number(Function(`return ${js}`)());
 }
 
 const TYPES = /** @type {Record<string, { size: number, view: string }>} */ ({
