@@ -144,6 +144,11 @@ static v128_t weigh(const nb_meeting *m, float *scores) {
     v128_t units = wasm_v128_load(m->units);
     if (m->cap > 0) {
         for (uint32_t lane = 0; lane < m->queries; lane++) {
+            /* What a query does not see may never have been written: the cap is computed of zeros there. */
+            for (uint32_t j = 0; j < m->n && !all; j += 4) {
+                v128_t x = wasm_v128_load(scores + lane * NB_TILE + j);
+                wasm_v128_store(scores + lane * NB_TILE + j, wasm_v128_and(x, seen(m, lane, j)));
+            }
             nb_scale(scores + lane * NB_TILE, m->units[lane], NB_ROUND_UP(m->n, 4));
             nb_cap(scores + lane * NB_TILE, m->cap, NB_ROUND_UP(m->n, 4));
         }
