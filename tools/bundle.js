@@ -29,7 +29,7 @@ async function bundle(name, entry, out) {
 
 await bundle('uplot', 'dist/uPlot.esm.js', 'build/uplot.js');
 
-/** @param {string} entry @param {string} out @param {import('esbuild').BuildOptions} options */
+/** @param {string} entry a file of web/ @param {string} out @param {import('esbuild').BuildOptions} options */
 async function bundleOwn(entry, out, options) {
     const { outputFiles: [output] = [] } = await build({
         entryPoints: [`${root}web/${entry}.js`],
@@ -54,7 +54,7 @@ copyFileSync(`${root}node_modules/uplot/dist/uPlot.min.css`, `${root}build/uplot
 await bundleOwn('jinja/jinja', 'jinja', { format: 'iife', minify: true, globalName: 'nibbleExports',
     footer: { js: 'globalThis[Symbol.for("nibble-llm/jinja")] = nibbleExports;' } });
 for (const name of ['engine-worker', 'pool-worker'])
-    await bundleOwn(name, name, {
+    await bundleOwn(`worker/${name}`, name, {
         format: 'iife', // not minified: what a trace of an error names can be read
         define: { 'import.meta.url': 'undefined' }, // it is told where nibble's files are
     });

@@ -1,7 +1,7 @@
 // node tools/trim-names.js FILE.wasm: of the functions' names leaves those by which a profile tells phases apart
-// (web/cli-profile.js). A name costs some 20 bytes, and there are hundreds.
+// (web/cli/profile.js). A name costs some 20 bytes, and there are hundreds.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { isPhase } from '../web/cli-profile.js';
+import { isPhase } from '../web/cli/profile.js';
 
 const [, , path] = process.argv;
 const wasm = readFileSync(path);

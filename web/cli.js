@@ -5,13 +5,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
-import { interact } from './cli-chat.js';
-import { meanBudget, openProfiler } from './cli-profile.js';
+import { interact } from './cli/interact.js';
+import { meanBudget, openProfiler } from './cli/profile.js';
 import { NibbleError, load } from './index.js';
 import {
     EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS, checkOption, checkQuantize, nearest,
 } from './options.js';
-import { oneLine, write, writeJson, writeStatus } from './terminal.js';
+import { oneLine, write, writeJson, writeStatus } from './cli/terminal.js';
 
 /** @typedef {import('./options.js').Option} Option */
 /** @typedef {import('./index.d.ts').Model} Model */
@@ -547,7 +547,7 @@ async function commandBench(args, signal) {
 const rateLine = (what, rate, tokens, repetitions) =>
     `${what.padEnd(10)}${rate.toFixed(1).padStart(9)} tokens/s (${tokens} tokens, median of ${repetitions})\n`;
 
-/** Of the engine's thread. @typedef {Record<'prompt' | 'generate', import('./cli-profile.js').Budget>} Budgets */
+/** Of the engine's thread. @typedef {Record<'prompt' | 'generate', import('./cli/profile.js').Budget>} Budgets */
 
 /**
  * @param {() => (() => Promise<unknown>)[]} newWork a prompt to evaluate, and what to generate after it

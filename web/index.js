@@ -1,12 +1,12 @@
 /**
  * nibble's API: `load` a model, then `complete` or `chat`. This file runs where it is imported, on a page's main thread or
- * in Node, and only talks to the worker (engine-worker.js), where everything is computed. index.d.ts has the types and
+ * in Node, and only talks to the worker (worker/engine-worker.js), where everything is computed. index.d.ts has the types and
  * says what each thing does.
  */
-import { checkMessages } from './chat.js';
+import { checkMessages } from './worker/chat.js';
 import { ASSET_OPTIONS, absolute, findAssets, hasScheme, isUrl } from './assets.js';
 import { NibbleError, asNibbleError, fromPlain, messageOf } from './errors.js';
-import { decoded, hubUrl } from './files.js';
+import { decoded, hubUrl } from './sources/folder.js';
 import {
     DETOKENIZE_OPTIONS, EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS, checkOptions,
     checkQuantize,
@@ -475,7 +475,7 @@ const isTokens = (value) => Array.isArray(value) || ArrayBuffer.isView(value) &&
 
 /**
  * @param {import('./index.d.ts').Source} source
- * @returns {Promise<{ plain: import('./stream.js').Source, chunks?: Chunks }>} what the worker opens by
+ * @returns {Promise<{ plain: import('./sources/open.js').Source, chunks?: Chunks }>} what the worker opens by
  *     itself, or the chunks that it is to be sent
  */
 async function describeSource(source) {
@@ -527,7 +527,7 @@ async function pathOf(url) {
 /**
  * One of several files, which the worker opens twice: for its header, and for its weights.
  * @param {unknown} source
- * @returns {Promise<{ name: string, source: import('./stream.js').Single, loose?: boolean }>}
+ * @returns {Promise<{ name: string, source: import('./sources/open.js').Single, loose?: boolean }>}
  */
 async function describeFile(source) {
     if (isBlob(source)) {

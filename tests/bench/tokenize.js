@@ -11,7 +11,7 @@ import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serve } from '../../tools/serve.js';
 import { findAssets } from '../../web/assets.js';
-import { Engine } from '../../web/engine.js';
+import { Engine } from '../../web/worker/engine.js';
 import { models, root, vocabularies } from '../support/builds.js';
 import { corpus } from '../support/corpus.js';
 import { call, openPage } from './engines.js';

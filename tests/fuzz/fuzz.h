@@ -39,7 +39,7 @@ static inline nb_model *fuzz_load(const uint8_t *data, size_t size, size_t piece
     nb_loader *l = nb_loader_new((double)size, flags, err);
     int32_t code = l ? NB_OK : err->code;
     if (l && flags == NB_LOAD_ALL)
-        nb_loader_expect(l, NULL, 48, 1, 25); /* as web/engine.js does */
+        nb_loader_expect(l, NULL, 48, 1, 25); /* as web/worker/load-model.js does */
     for (size_t at = 0, n; at < size && code >= 0; at += n) {
         size_t capacity;
         uint8_t *space = nb_loader_space(l, &capacity);

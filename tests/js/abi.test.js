@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { ERRORS, POOLINGS, PRESETS, TYPES, nb_sampler_params } from '../../web/abi.js';
 import { EMBED_OPTIONS, LOAD_OPTIONS } from '../../web/options.js';
-import { writeStructs } from '../../web/structs.js';
+import { writeStructs } from '../../web/worker/structs.js';
 import { root } from '../support/builds.js';
 
 const types = readFileSync(`${root}web/index.d.ts`, 'utf8');

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { load } from '../../web/index.js';
-import { StopFinder } from '../../web/stops.js';
+import { StopFinder } from '../../web/worker/stops.js';
 import { missing, models, root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';
 import { nibbleError } from '../support/nibble-error.js';

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { NibbleError, load } from '../../web/index.js';
-import { encodeQuotes } from '../../web/quotes.js';
+import { encodeQuotes } from '../../web/worker/quotes.js';
 import { engineOf, openEngine, promptOf } from '../support/chat-engine.js';
 import { models, root, vocabularies } from '../support/builds.js';
 import { nibbleError } from '../support/nibble-error.js';
 
-/** @typedef {import('../../web/engine.js').Engine} Engine */
+/** @typedef {import('../../web/worker/engine.js').Engine} Engine */
 
 const BEGIN = 1, END = 2; // ids in the tiny model; 0 is <|endoftext|>
 const TOKENIZE_PARSE_SPECIAL = 2;

@@ -37,13 +37,13 @@ test('package: holds what it needs and nothing else', () => {
         ...builds.map(build => `build/wasm/nibble-${build.name}.wasm`)])
         assert.ok(packed.includes(file), `${file} is missing`);
     for (const file of packed)
-        assert.match(file, /^(LICENSE|README\.md|package\.json|build\/(engine-worker|pool-worker|jinja)\.js|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/(jinja\/)?[a-z-]+\.(js|d\.ts))$/);
+        assert.match(file, /^(LICENSE|README\.md|package\.json|build\/(engine-worker|pool-worker|jinja)\.js|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|sources|worker)\/)?[a-z-]+\.(js|d\.ts))$/);
     assert.deepEqual(readdirSync(join(home, 'node_modules')).filter(name => !name.startsWith('.')), ['nibble-llm'],
         'it brings nothing along');
 });
 
 test('package: a page needs no bundler and no import map', () => {
-    for (const file of packed.filter(name => name.endsWith('.js') && !/^web\/cli(-|\.)/.test(name)))
+    for (const file of packed.filter(name => name.endsWith('.js') && !/^web\/cli[/.]/.test(name)))
         for (const [, from] of readFileSync(join(root, file), 'utf8').matchAll(/^\s*(?:import|export)\s[^;]*?from '([^']+)'/gm))
             assert.match(from, /^\.\.?\//, `${file} imports ${from}`);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { phasesOf } from '../../web/cli-profile.js';
+import { phasesOf } from '../../web/cli/profile.js';
 import { builds, missing, models, root } from '../support/builds.js';
 
 /** A profile of samples, each a stack of functions, outermost first, and of one millisecond.
@@ -48,7 +48,7 @@ test('a sample\'s phase is that of its innermost function that has one', () => {
     });
 });
 
-/** @typedef {import('../../web/cli-profile.js').Budget} Budget */
+/** @typedef {import('../../web/cli/profile.js').Budget} Budget */
 
 /** @param {string[]} args @returns {Record<'prompt' | 'generate', Budget>} */
 function profile(...args) {
@@ -62,7 +62,7 @@ function profile(...args) {
  * @param {Budget} budget */
 const working = ({ phases }) => phases.filter(({ phase }) => phase !== 'waiting for threads');
 
-/** @param {import('../../web/cli-profile.js').Phase[]} phases */
+/** @param {import('../../web/cli/profile.js').Phase[]} phases */
 const sum = (phases) => phases.reduce((total, { ms }) => total + ms, 0);
 
 for (const { name, threads } of builds.filter(({ supported }) => supported))

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { load } from '../../web/index.js';
-import { Pace, Slice } from '../../web/pace.js';
+import { Pace, Slice } from '../../web/worker/pace.js';
 import { openEngine } from '../support/chat-engine.js';
 import { models } from '../support/builds.js';
 

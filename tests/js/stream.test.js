@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { hubUrl, listingUrl } from '../../web/files.js';
+import { hubUrl, listingUrl } from '../../web/sources/folder.js';
 import { load } from '../../web/index.js';
-import { opener } from '../../web/stream.js';
+import { opener } from '../../web/sources/open.js';
 import { models, root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';
 import { logitsOf, logitsVectors } from '../support/vectors.js';
@@ -178,7 +178,7 @@ describe('a file that changes between its header and its weights', () => {
     test('on the disk', async () => {
         const path = join(temporary, 'file.gguf');
         await copyFile(models.tiny, path);
-        const text = async (/** @type {import('../../web/stream.js').Opened} */ opened, n = Infinity) => {
+        const text = async (/** @type {import('../../web/sources/open.js').Opened} */ opened, n = Infinity) => {
             let left = n;
             await opened.into({ room: () => Buffer.alloc(Math.min(left, 4096)), commit: read => { left -= read; } });
         };

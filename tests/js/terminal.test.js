@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { load } from '../../web/index.js';
-import { oneLine, plain } from '../../web/terminal.js';
+import { oneLine, plain } from '../../web/cli/terminal.js';
 import { missing, models, root } from '../support/builds.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'nibble-terminal-'));
@@ -67,7 +67,8 @@ describe('no file and no model writes control characters to the terminal', () =>
     });
 
     test('nothing is written but through terminal.js', () => {
-        for (const file of readdirSync(`${root}web`).filter(file => /^cli/.test(file)))
+        const files = ['cli.js', ...readdirSync(`${root}web/cli`).filter(file => file !== 'terminal.js').map(file => `cli/${file}`)];
+        for (const file of files)
             assert.doesNotMatch(readFileSync(`${root}web/${file}`, 'utf8'), /\b(stdout|stderr|output)\.write|console\./, file);
     });
 });

@@ -1,12 +1,12 @@
 // An engine in this very process, for tests that look into it: of a tokenizer, with any chat template.
 import { findAssets } from '../../web/assets.js';
-import { Engine } from '../../web/engine.js';
+import { Engine } from '../../web/worker/engine.js';
 import { LOAD_OPTIONS, checkOptions } from '../../web/options.js';
 
 const SAFETENSORS = new Blob(['\x02\0\0\0\0\0\0\0{}']);
 
 /**
- * @param {import('../../web/stream.js').Source} source
+ * @param {import('../../web/sources/open.js').Source} source
  * @param {object} [options]
  */
 export async function openEngine(source, options = {}) {

@@ -4,12 +4,12 @@
  * Rules: an address that comes out of WebAssembly is signed here, hence `>>> 0`; a view on the memory is good only
  * until the core allocates, hence views are made anew where they are used and never kept.
  */
-import { nb_error } from './abi.js';
-import { NibbleError, coreError, messageOf } from './errors.js';
-import { breathe, usefulThreads, fetchOwn, isNode } from './platform.js';
+import { nb_error } from '../abi.js';
+import { NibbleError, coreError, messageOf } from '../errors.js';
+import { breathe, usefulThreads, fetchOwn, isNode } from '../platform.js';
 
-/** @typedef {import('./index.d.ts').Build} Build */
-/** @typedef {import('./assets.js').WasmUrls} WasmUrls */
+/** @typedef {import('../index.d.ts').Build} Build */
+/** @typedef {import('../assets.js').WasmUrls} WasmUrls */
 /** @typedef {Record<string, (...args: number[]) => number> & { __stack_pointer: WebAssembly.Global }} Exports */
 
 const PAGE = 65536;

@@ -2,7 +2,7 @@
  * A file from an address. Servers answer in many ways: what an answer says is compared with what was asked for, and with what
  * earlier answers said, before a byte of it is believed.
  */
-import { NibbleError, reason } from './errors.js';
+import { NibbleError, reason } from '../errors.js';
 
 /** The error of a file that is not there. A model can do without some files. */
 export class AbsentError extends NibbleError {}

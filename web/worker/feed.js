@@ -1,9 +1,9 @@
 /** Bytes -> an object of a core that is fed in pieces: the engine's loader, the converter. */
-import { NibbleError } from './errors.js';
-import { recognize } from './stream.js';
+import { NibbleError } from '../errors.js';
+import { recognize } from '../sources/open.js';
 
 /**
- * A sink (stream.js) before such an object, whose functions are `${kind}_space` and `${kind}_commit`.
+ * A sink (sources/open.js) before such an object, whose functions are `${kind}_space` and `${kind}_commit`.
  * loaded: how many bytes went in; filled: it wants no more; head: the first bytes, to say what they are if they are no model.
  * @param {import('./core.js').Core} core
  * @param {'nb_loader' | 'nb_converter'} kind

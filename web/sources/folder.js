@@ -3,12 +3,12 @@
  * files there are, and in which order the core gets them. The core knows what is in them.
  */
 import { openUrl } from './download.js';
-import { NibbleError } from './errors.js';
-import { nodeModule } from './platform.js';
+import { NibbleError } from '../errors.js';
+import { nodeModule } from '../platform.js';
 import { mayLack, moduleFiles, modulesOf } from './sentence.js';
-import { readWhole } from './stream.js';
+import { readWhole } from './open.js';
 
-/** @typedef {import('./stream.js').Single} Single */
+/** @typedef {import('./open.js').Single} Single */
 
 /**
  * A file by its name, in the model's folder. absent: what to do if it turns out not to exist; it may throw.
@@ -89,7 +89,7 @@ export function hubUrl(text) {
 
 /**
  * The files of a model that has several; null if the source is one file.
- * @param {import('./stream.js').Source} source
+ * @param {import('./open.js').Source} source
  * @returns {Promise<NamedSource[] | null>}
  */
 export async function severalFiles(source) {

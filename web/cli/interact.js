@@ -9,8 +9,8 @@ const HELP = `  /reset    forget the conversation
 `;
 
 /**
- * @param {import('./index.d.ts').Model} model
- * @param {import('./index.d.ts').ChatOptions} settings
+ * @param {import('../index.d.ts').Model} model
+ * @param {import('../index.d.ts').ChatOptions} settings
  * @param {string | undefined} system
  */
 export async function interact(model, settings, system) {
@@ -19,7 +19,7 @@ export async function interact(model, settings, system) {
     write(`${oneLine(name ?? 'The model')} is ready (${computes}). /help lists the commands.\n`);
     const start = system === undefined ? [] : [{ role: 'system', content: system }];
     let messages = [...start];
-    /** @type {import('./index.d.ts').Generation | undefined} */
+    /** @type {import('../index.d.ts').Generation | undefined} */
     let answer;
     const lines = readLines(() => answer);
     for await (const line of lines) {
@@ -61,7 +61,7 @@ export async function interact(model, settings, system) {
 /**
  * The lines that are typed or pasted, each when its turn comes: those that come while an answer is written wait. Ctrl-D ends
  * them after what came before it, as the end of any input does; so does Ctrl-C where there is no answer to stop.
- * @param {() => import('./index.d.ts').Generation | undefined} answering
+ * @param {() => import('../index.d.ts').Generation | undefined} answering
  * @returns {AsyncGenerator<string, void, undefined>}
  */
 async function* readLines(answering) {

@@ -5,23 +5,23 @@
 import {
     NB_LOGITS_ALL, NB_LOGITS_LAST, NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_BARE, NB_TOKENIZE_PARSE_SPECIAL, NB_TOKEN_USER_DEFINED, POOLINGS,
     PRECISIONS, TYPES, nb_bias, nb_plain, nb_quote, nb_sampler_params,
-} from './abi.js';
+} from '../abi.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './core.js';
 import { Detokenizer, cleanedUp } from './detokenizer.js';
-import { NibbleError } from './errors.js';
+import { NibbleError } from '../errors.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
 import { Output, rate, round } from './output.js';
 import { Pace, Slice } from './pace.js';
-import { breathe } from './platform.js';
+import { breathe } from '../platform.js';
 import { encodeQuotes } from './quotes.js';
-import { startWorker } from './spawn.js';
+import { startWorker } from '../spawn.js';
 import { StopFinder } from './stops.js';
 import { writeStructs } from './structs.js';
 
-/** @typedef {import('./index.d.ts').Progress} Progress */
-/** @typedef {import('./index.d.ts').Result} Result */
-/** @typedef {import('./index.d.ts').Message} Message */
+/** @typedef {import('../index.d.ts').Progress} Progress */
+/** @typedef {import('../index.d.ts').Result} Result */
+/** @typedef {import('../index.d.ts').Message} Message */
 
 /** Tokens that a text always gets room for. */
 const ROOM = 1 << 20;
@@ -66,8 +66,8 @@ export class Engine {
     }
 
     /**
-     * @param {import('./stream.js').Source} source
-     * @param {Record<string, any> & { assets: import('./assets.js').Assets }} options checked, with headerOnly
+     * @param {import('../sources/open.js').Source} source
+     * @param {Record<string, any> & { assets: import('../assets.js').Assets }} options checked, with headerOnly
      * @param {LoadPort} port
      */
     static async load(source, options, port) {
@@ -143,7 +143,7 @@ export class Engine {
     info() {
         return {
             ...this.description,
-            build: /** @type {import('./index.d.ts').Build} */ (this.core.build),
+            build: /** @type {import('../index.d.ts').Build} */ (this.core.build),
             threads: this.threads,
             contextLength: this.context,
             memoryBytes: this.core.size,
@@ -248,7 +248,7 @@ export class Engine {
 
     /**
      * @param {Message[]} messages
-     * @param {import('./index.d.ts').TemplateOptions} options
+     * @param {import('../index.d.ts').TemplateOptions} options
      * @param {{ stopped: boolean }} job
      * @returns {Promise<import('./chat.js').Prompt | null>} null: the job was stopped
      */
@@ -375,7 +375,7 @@ export class Engine {
     result(text, tokens, promptTokens, finishReason, seed, rates) {
         return {
             text, tokens, promptTokens, finishReason, seed,
-            build: /** @type {import('./index.d.ts').Build} */ (this.core.build), threads: this.threads,
+            build: /** @type {import('../index.d.ts').Build} */ (this.core.build), threads: this.threads,
             timings: { loadMs: round(this.loadMs), promptTokensPerSecond: rates.prompt,
                 generateTokensPerSecond: rates.generate },
         };

@@ -1,5 +1,5 @@
 /** When the engine lets messages in, and how many tokens it makes until then. */
-import { breathe } from './platform.js';
+import { breathe } from '../platform.js';
 
 /** How long, in ms, the engine works before it sends its text and looks for messages: about two frames. Sending and looking
  * take 0.2 ms. */

@@ -1,28 +1,28 @@
 /** Bytes -> a model in the core's memory, with reports of how far it is. */
-import { NB_LOAD_ALL, NB_LOAD_HEADER, TYPES } from './abi.js';
+import { NB_LOAD_ALL, NB_LOAD_HEADER, TYPES } from '../abi.js';
 import { convert } from './convert.js';
-import { NibbleError } from './errors.js';
+import { NibbleError } from '../errors.js';
 import { explained, feedSink } from './feed.js';
-import { severalFiles } from './files.js';
-import { openOne, openPort, opener, reopening, twice } from './stream.js';
+import { severalFiles } from '../sources/folder.js';
+import { openOne, openPort, opener, reopening, twice } from '../sources/open.js';
 
-/** @typedef {import('./index.d.ts').Progress} Progress */
+/** @typedef {import('../index.d.ts').Progress} Progress */
 
 /** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
 export const DEFAULT_CONTEXT = 4096;
 
 /**
- * @param {import('./stream.js').Source} source
+ * @param {import('../sources/open.js').Source} source
  * @param {import('./convert.js').ConvertOptions} options
  * @param {() => Promise<Uint8Array | null>} nextFromPort
- * @returns {Promise<import('./stream.js').Opened>} a GGUF's bytes, or those of what is made into one
+ * @returns {Promise<import('../sources/open.js').Opened>} a GGUF's bytes, or those of what is made into one
  */
 export async function openModel(source, options, nextFromPort) {
     const several = await severalFiles(source);
     if (several && (several.length > 1 || options.quantize || !/\.gguf$/i.test(several[0].name)))
         return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) })),
             options);
-    const single = /** @type {import('./stream.js').Single} */ (several ? several[0].source : source);
+    const single = /** @type {import('../sources/open.js').Single} */ (several ? several[0].source : source);
     if (options.quantize) {
         const open = source.kind === 'port' ? twice(source.total, nextFromPort) : await reopening(single);
         return convert([{ name: 'the model', open }], options);
@@ -33,7 +33,7 @@ export async function openModel(source, options, nextFromPort) {
 /**
  * The bytes -> the model.
  * @param {{ core: import('./core.js').Core, pool: number }} engine
- * @param {import('./stream.js').Opened} source
+ * @param {import('../sources/open.js').Opened} source
  * @param {Record<string, any>} options checked
  * @param {(progress: Progress) => void} report
  */

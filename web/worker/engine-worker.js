@@ -5,9 +5,9 @@
  * An error is always a NibbleError. Generations run one after another; the short requests are answered between two tokens.
  */
 import { Engine } from './engine.js';
-import { NibbleError, asNibbleError, toPlain } from './errors.js';
-import { breathe, listen } from './platform.js';
-import { feeder } from './stream.js';
+import { NibbleError, asNibbleError, toPlain } from '../errors.js';
+import { breathe, listen } from '../platform.js';
+import { feeder } from '../sources/open.js';
 
 /** @type {Engine | undefined} */
 let engine;

@@ -2,10 +2,10 @@
  * The files that sentence-transformers puts beside a model: modules.json names folders, and each of them holds a module. The
  * core knows what the modules do.
  */
-import { NibbleError } from './errors.js';
-import { readWhole } from './stream.js';
+import { NibbleError } from '../errors.js';
+import { readWhole } from './open.js';
 
-/** @typedef {import('./files.js').NamedSource} NamedSource */
+/** @typedef {import('./folder.js').NamedSource} NamedSource */
 /** @typedef {{ path: string, type: string }} Module */
 
 const LIST = 'modules.json', MODEL = 'config_sentence_transformers.json';
@@ -22,7 +22,7 @@ export const mayLack = (optional) => (optional ? { absent: async () => null } : 
 
 /**
  * The modules of a model, the transformer first; none if it has no modules.json.
- * @param {import('./files.js').Place} place
+ * @param {import('./folder.js').Place} place
  * @param {string} where for messages
  * @returns {Promise<Module[]>}
  */
@@ -46,7 +46,7 @@ export async function modulesOf(place, where) {
 
 /**
  * The files beside the transformer's own.
- * @param {import('./files.js').Place} place
+ * @param {import('./folder.js').Place} place
  * @param {Module[]} modules
  * @param {string} where for messages
  * @param {boolean} blind whether the place has an answer for every name

@@ -3,8 +3,8 @@
  * piece at a time. (A page's ReadableStream and Uint8Array come through the port: see feeder() here, pumped by index.js.)
  */
 import { AbsentError, openUrl } from './download.js';
-import { NibbleError, reason } from './errors.js';
-import { breathe, nodeModule } from './platform.js';
+import { NibbleError, reason } from '../errors.js';
+import { breathe, nodeModule } from '../platform.js';
 
 /**
  * Where the bytes go. room(): the place for the next bytes, empty when no more are needed; it is good until commit.

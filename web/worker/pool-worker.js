@@ -2,8 +2,8 @@
  * A thread of the core's pool: its own instance of the same module over the same memory. It is told once what to join,
  * says that it did, and is then inside WebAssembly until the pool stops. What runs is one file, build/pool-worker.js.
  */
-import { messageOf, toPlain } from './errors.js';
-import { listen } from './platform.js';
+import { messageOf, toPlain } from '../errors.js';
+import { listen } from '../platform.js';
 
 /**
  * @typedef {object} Join

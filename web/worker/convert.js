@@ -2,19 +2,19 @@
  * Any files that make a model -> the bytes of one GGUF, as the engine takes them: by the converter (src/nibble_convert.h), a
  * core of its own, which is fetched only where it is needed.
  */
-import { NB_CONVERT_ALL, NB_CONVERT_HEADER, NB_QUANTIZE_DOUBLY, NB_QUANTIZE_PLAINLY } from './abi.js';
+import { NB_CONVERT_ALL, NB_CONVERT_HEADER, NB_QUANTIZE_DOUBLY, NB_QUANTIZE_PLAINLY } from '../abi.js';
 import { startConverter } from './core.js';
-import { NibbleError } from './errors.js';
+import { NibbleError } from '../errors.js';
 import { explained, feedSink } from './feed.js';
-import { isWeights } from './files.js';
-import { isAbsent, readAhead, unlessVacant } from './stream.js';
+import { isWeights } from '../sources/folder.js';
+import { isAbsent, readAhead, unlessVacant } from '../sources/open.js';
 
-/** @typedef {import('./stream.js').Sink} Sink */
+/** @typedef {import('../sources/open.js').Sink} Sink */
 
 /**
  * A file. If it has weights it is opened twice: at its beginning, and where they begin. remote: opening it before its turn
  * saves time. absent: what to do if it is not there. unless: a file before it that makes it needless.
- * @typedef {{ name: string, open: (from?: number) => Promise<import('./stream.js').Opened>, remote?: boolean,
+ * @typedef {{ name: string, open: (from?: number) => Promise<import('../sources/open.js').Opened>, remote?: boolean,
  *     absent?: (error?: unknown) => Promise<null>, unless?: string }} InputFile
  */
 
@@ -25,14 +25,14 @@ import { isAbsent, readAhead, unlessVacant } from './stream.js';
 const OPENED_AHEAD = 3;
 
 /**
- * @typedef {{ headerOnly?: boolean, assets: { wasm: import('./assets.js').WasmUrls }, quantize?: string,
+ * @typedef {{ headerOnly?: boolean, assets: { wasm: import('../assets.js').WasmUrls }, quantize?: string,
  *     doubleQuant?: boolean }} ConvertOptions
  */
 
 /**
  * @param {InputFile[]} files
  * @param {ConvertOptions} options
- * @returns {import('./stream.js').Opened}
+ * @returns {import('../sources/open.js').Opened}
  */
 export const convert = (files, options) => ({
     total: 0,
@@ -84,7 +84,7 @@ class Conversion {
     /** One file after the other; those of a network are opened a few ahead. */
     async readHeaders() {
         const { files } = this;
-        /** @type {Map<number, Promise<import('./stream.js').Opened | null>>} */
+        /** @type {Map<number, Promise<import('../sources/open.js').Opened | null>>} */
         const opening = new Map();
         const open = (/** @type {number} */ i) => {
             const { absent } = files[i];
@@ -119,7 +119,7 @@ class Conversion {
     /**
      * A document, or weights as far as their header goes.
      * @param {InputFile} file
-     * @param {import('./stream.js').Opened} opened
+     * @param {import('../sources/open.js').Opened} opened
      */
     async readHeader(file, opened) {
         const { core, converter } = this;

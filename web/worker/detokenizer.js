@@ -1,5 +1,5 @@
 /** Tokens -> text. */
-import { NB_DETOKENIZE_SPECIAL, NB_DETOKENIZE_WHOLE } from './abi.js';
+import { NB_DETOKENIZE_SPECIAL, NB_DETOKENIZE_WHOLE } from '../abi.js';
 
 /** What clean_up_tokenization_spaces does in transformers, in this order. @param {string} text */
 export const cleanedUp = (text) => [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"],

@@ -9,13 +9,13 @@
  * Control tokens are never parsed in a message. Tokens that a file calls user-defined are found in any text, as the
  * reference finds them, unless the template writes them itself: those may begin a turn or end it.
  */
-import { ownTemplateUrl } from './assets.js';
-import { NibbleError, messageOf } from './errors.js';
-import { importOwn } from './platform.js';
+import { ownTemplateUrl } from '../assets.js';
+import { NibbleError, messageOf } from '../errors.js';
+import { importOwn } from '../platform.js';
 
-/** @typedef {import('./index.d.ts').Message} Message */
-/** @typedef {import('./index.d.ts').TemplateOptions} TemplateOptions */
-/** @typedef {typeof import('./jinja/jinja.js')} Jinja */
+/** @typedef {import('../index.d.ts').Message} Message */
+/** @typedef {import('../index.d.ts').TemplateOptions} TemplateOptions */
+/** @typedef {typeof import('../jinja/jinja.js')} Jinja */
 /** @typedef {{ token: number, kinds: number }} Plain a user-defined token that is text in quotes of these kinds (nb_plain) */
 
 /**
@@ -126,7 +126,7 @@ function explained(jinja, error) {
  * A template that looks into a content of parts gets the parts. One that takes it for a text, and would print a list or fails,
  * gets the texts of the parts, with line ends between them as llama.cpp puts there.
  * @param {Jinja} jinja
- * @param {import('./jinja/interpreter.js').Template} template
+ * @param {import('../jinja/interpreter.js').Template} template
  * @param {ChatModel} model
  * @param {Message[]} messages
  * @param {TemplateOptions} options
@@ -149,7 +149,7 @@ async function render(jinja, template, model, messages, options, pause) {
 }
 
 /**
- * @param {import('./jinja/interpreter.js').Template} template
+ * @param {import('../jinja/interpreter.js').Template} template
  * @param {Map<string, unknown>} variables
  * @param {Pause} pause
  */
