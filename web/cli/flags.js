@@ -1,0 +1,118 @@
+/** What was typed -> a model and the values of flags. */
+import { readFileSync } from 'node:fs';
+import { checkOption, checkQuantize, nearest } from '../options.js';
+import { COMMANDS } from './commands.js';
+import { UsageError } from './usage.js';
+
+/** @typedef {import('./usage.js').Arguments} Arguments */
+/** @typedef {import('./usage.js').Flag} Flag */
+/** @typedef {import('../options.js').Option} Option */
+
+/**
+ * @param {string} command
+ * @param {string[]} argv what follows the command's name
+ * @returns {Arguments | null} null: help is asked for, and not as the value of a flag
+ */
+export function parse(command, argv) {
+    const { flags } = COMMANDS[command];
+    const wrong = (/** @type {string} */ message) => new UsageError(message, command);
+    const checked = (/** @type {() => any} */ check) => {
+        try {
+            return check();
+        } catch (error) {
+            throw wrong(error instanceof Error ? error.message : String(error));
+        }
+    };
+    const given = new Map();
+    const models = [];
+    for (let i = 0; i < argv.length; i++) {
+        if (argv[i] === '--help' || argv[i] === '-h')
+            return null;
+        const [, word, attached] = /^--([^=]+)(?:=([^]*))?$/.exec(argv[i]) ?? [];
+        if (word === undefined) {
+            if (argv[i].startsWith('-') && argv[i].length > 1)
+                throw wrong(`unknown option ${argv[i]}`);
+            models.push(argv[i]);
+            continue;
+        }
+        const flag = flags.find((candidate) => candidate.flag === word);
+        if (!flag) {
+            const near = nearest(word, flags.map((candidate) => candidate.flag));
+            throw wrong(`unknown option --${word}${near ? `; did you mean --${near}?` : ''}`);
+        }
+        if (flag.type === 'switch') {
+            if (attached !== undefined)
+                throw wrong(`--${word} takes no value`);
+            given.set(flag, true);
+            continue;
+        }
+        const text = attached ?? argv[++i];
+        if (text === undefined)
+            throw wrong(`--${word} needs a value: --${word} ${flag.value}`);
+        const repeated = flag.type === 'texts' || flag.type === 'biases';
+        if (given.has(flag) && !repeated)
+            throw wrong(`--${word} was given twice`);
+        given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
+    }
+    if (models.length === 0)
+        throw wrong('which model? Give a path or a URL');
+    if (models.length > 1)
+        throw wrong(`one model at a time, not ${models.map((model) => JSON.stringify(model)).join(' and ')} (does a text ` +
+            'lack its quotes?)');
+    /** @type {Record<string, any>} */
+    const values = {};
+    for (const flag of flags) {
+        if (!given.has(flag)) {
+            if (flag.required)
+                throw wrong(`--${flag.flag} ${flag.value} is missing`);
+            values[flag.name] = flag.default;
+            continue;
+        }
+        values[flag.name] = checked(() => readValue(flag, given.get(flag)));
+    }
+    checked(() => checkQuantize(values));
+    return { model: models[0], values };
+}
+
+/** @param {Flag} flag @param {any} given */
+function readValue(flag, given) {
+    const name = `--${flag.flag}`;
+    switch (flag.type) {
+        case 'text':
+            return given;
+        case 'tokens':
+            if (!/^\s*\d+(\s*,\s*\d+)*\s*$/.test(given))
+                throw new Error(`${name} must be token ids with commas between them, such as 1,2,3`);
+            return given.split(',').map(Number);
+        case 'integer':
+        case 'number':
+            return checkOption(name, /** @type {Option} */ (flag),
+                given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given));
+        case 'biases':
+            return Object.fromEntries(given.map((/** @type {string} */ pair) => {
+                const [, token, bias] = /^(\d+)=(.+)$/.exec(pair) ?? [];
+                if (token === undefined || Number.isNaN(Number(bias)))
+                    throw new Error(`${name} must be a token id and a number, such as 123=-5, not ${JSON.stringify(pair)}`);
+                return [token, Number(bias)];
+            }));
+        case 'objects':
+        case 'object':
+            return checkOption(name, /** @type {Option} */ (flag), readJson(name, given));
+        default:
+            return checkOption(name, /** @type {Option} */ (flag), given);
+    }
+}
+
+/** @param {string} name @param {string} given JSON, or the name of a file that has it */
+function readJson(name, given) {
+    const itself = /^\s*[[{]/.test(given);
+    let text = given;
+    try {
+        text = itself ? given : readFileSync(given, 'utf8');
+        return JSON.parse(text.replace(/^\ufeff/, ''));
+    } catch (error) {
+        const told = error instanceof Error ? error.message : error;
+        throw new Error(itself || text !== given ? `${name}: ${itself ? 'this' : given} is not JSON: ${told}`
+            : `${name}: cannot read ${given}: ${told}`);
+    }
+}

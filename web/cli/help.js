@@ -1,0 +1,62 @@
+/** The help, and the words that it is asked with. */
+import { readFileSync } from 'node:fs';
+import { nearest } from '../options.js';
+import { COMMANDS } from './commands.js';
+import { UsageError } from './usage.js';
+
+export const version = () => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+
+const MODEL = 'MODEL is a GGUF file or a folder of safetensors files: a path, a URL, or hf:owner/repo for one on the hub.';
+
+export function overview() {
+    const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
+    return `nibble ${version()}: runs quantized language models in WebAssembly
+
+Usage: nibble COMMAND MODEL [options]
+
+${lines.join('\n')}
+
+${MODEL}
+
+nibble COMMAND --help lists a command's options. nibble --version prints the version.
+
+Examples:
+  nibble run model.gguf                                    chat in the terminal
+  nibble run model.gguf --chat "Why is the sky blue?"
+  nibble run model.gguf --prompt "Once upon a time" --temperature 0.7 --seed 1
+  nibble inspect https://example.org/model.gguf
+`;
+}
+
+/** @param {string} name as it was typed @returns {string} a command's */
+export function known(name) {
+    if (Object.hasOwn(COMMANDS, name))
+        return name;
+    const near = nearest(name, Object.keys(COMMANDS));
+    throw new UsageError(`unknown command ${name}${near ? `; did you mean ${near}?` : ''}`);
+}
+
+/** @param {string} name */
+export function commandHelp(name) {
+    const { usage, summary, flags } = COMMANDS[name];
+    const lines = flags.map((flag) => {
+        const head = `  --${flag.flag}${flag.value ? ` ${flag.value}` : ''}`;
+        const choices = flag.choices ? `; one of ${flag.choices.join(', ')}` : '';
+        const told = flag.default === undefined || flag.type === 'switch' || typeof flag.default === 'object';
+        return `${head.padEnd(26)}${wrap(`${flag.help}${choices}${told ? '' : ` (default: ${flag.default})`}`, 26)}`;
+    });
+    return `Usage: ${usage}\n\n${summary[0].toUpperCase()}${summary.slice(1)}.\n${MODEL}\n\n${lines.join('\n')}\n`;
+}
+
+/** @param {string} text @param {number} indent */
+function wrap(text, indent) {
+    const lines = [''];
+    for (const word of text.split(' ')) {
+        const line = lines[lines.length - 1];
+        if (line && indent + line.length + word.length > 110)
+            lines.push(word);
+        else
+            lines[lines.length - 1] = line ? `${line} ${word}` : word;
+    }
+    return lines.join(`\n${' '.repeat(indent)}`);
+}

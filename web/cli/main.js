@@ -1,0 +1,58 @@
+/** The command `nibble`, from what was typed to the exit code. */
+import { COMMANDS } from './commands.js';
+import { parse } from './flags.js';
+import { commandHelp, known, overview, version } from './help.js';
+import { oneLine, write } from './terminal.js';
+import { UsageError } from './usage.js';
+
+/** How long, in ms, what runs has to end by itself after Ctrl-C. */
+const GRACE = 300;
+
+/**
+ * @param {string[]} argv
+ * @returns {Promise<number>} the exit code
+ */
+export async function main(argv) {
+    const interrupt = new AbortController();
+    process.once('SIGINT', () => { // the second one ends the process, as ever
+        interrupt.abort();
+        setTimeout(() => process.exit(130), GRACE).unref(); // not all that the engine does can be left in the middle
+    });
+    process.stdout.on('error', (error) => { // "nibble ... | head" is no failure; a full disk is
+        if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EPIPE')
+            process.exit(0);
+        write(`nibble: cannot write the output: ${oneLine(error.message)}\n`, process.stderr);
+        process.exit(1);
+    });
+    process.stderr.on('error', () => {}); // there is nobody to tell
+    try {
+        const [name, ...rest] = argv;
+        if (name === undefined)
+            throw new UsageError(`a command is missing; it is one of ${Object.keys(COMMANDS).join(', ')}`);
+        if (name === '--help' || name === '-h' || name === 'help') {
+            write(rest[0] === undefined ? overview() : commandHelp(known(rest[0])));
+        } else if (name === '--version' || name === '-v') {
+            write(`${version()}\n`);
+        } else {
+            known(name);
+            const args = parse(name, rest);
+            if (args)
+                await COMMANDS[name].run(args, interrupt.signal);
+            else
+                write(commandHelp(name));
+        }
+        return interrupt.signal.aborted ? 130 : 0;
+    } catch (error) {
+        if (interrupt.signal.aborted)
+            return 130;
+        if (error instanceof UsageError) {
+            write(`nibble: ${oneLine(error.message)}\nTry: nibble ${error.command ? `${error.command} ` : ''}--help\n`,
+                process.stderr);
+            return 2;
+        }
+        const line = error instanceof Error ? error.message : String(error);
+        // nobody here has called a function such as load()
+        write(`nibble: ${oneLine(line.replace(/^\w+\(\): /, '').replace(/\s*\n\s*/g, ' '))}\n`, process.stderr);
+        return 1;
+    }
+}

@@ -1,0 +1,98 @@
+/** `nibble bench`: how fast a model is, and where its time goes. */
+import { open } from './open-model.js';
+import { meanBudget, openProfiler } from './profile.js';
+import { oneLine, write, writeJson } from './terminal.js';
+
+/** @typedef {import('./usage.js').Command} Command */
+
+/** @type {Command['run']} */
+export async function commandBench(args, signal) {
+    const { promptTokens, generateTokens, repetitions, profile, json } = args.values;
+    const model = await open(args, signal, { contextLength: promptTokens + generateTokens });
+    const vocabulary = model.info.vocabulary ?? 1;
+    let random = 1;
+    const token = () => { // a linear congruential generator (Numerical Recipes): the same prompts every time
+        random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+        return random % vocabulary;
+    };
+    let first = -1;
+    const newPrompt = () => {
+        const prompt = Array.from({ length: promptTokens }, token);
+        if (prompt[0] === first) // else the cache would hold the beginning already
+            prompt[0] = (prompt[0] + 1) % vocabulary;
+        first = prompt[0];
+        return prompt;
+    };
+    const complete = (/** @type {number[]} */ prompt, /** @type {number} */ maxTokens) =>
+        model.complete(prompt, { maxTokens, ignoreEnd: true, signal });
+    /** @type {import('../index.d.ts').Result['timings'][]} */
+    const rates = [];
+    for (let i = 0; i <= repetitions; i++) {
+        const { timings } = await complete(newPrompt(), generateTokens);
+        if (i > 0)
+            rates.push(timings);
+    }
+    const budgets = profile && await profileBudgets(() => {
+        const prompt = newPrompt();
+        return [() => complete(prompt, 1), () => complete(prompt, generateTokens)]; // the second finds the prompt cached
+    }, repetitions);
+    const { info } = model;
+    await model.dispose();
+    const median = (/** @type {'promptTokensPerSecond' | 'generateTokensPerSecond'} */ name) => {
+        const sorted = rates.map((rate) => rate[name] ?? 0).sort((a, b) => a - b);
+        return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+    };
+    const result = {
+        model: info.name ?? args.model, build: info.build, threads: info.threads, promptTokens, generateTokens, repetitions,
+        loadMs: info.loadMs, memoryBytes: info.memoryBytes,
+        promptTokensPerSecond: median('promptTokensPerSecond'), generateTokensPerSecond: median('generateTokensPerSecond'),
+        ...(budgets ? { profile: budgets } : {}),
+    };
+    if (json)
+        writeJson(result);
+    else
+        write(`${oneLine(result.model)}, build ${result.build}, threads ${result.threads}\n` +
+            rateLine('prompt', result.promptTokensPerSecond, promptTokens, repetitions) +
+            rateLine('generate', result.generateTokensPerSecond, generateTokens, repetitions) +
+            (budgets ? profileTable(budgets) : ''));
+}
+
+/**
+ * @param {string} what
+ * @param {number} rate
+ * @param {number} tokens
+ * @param {number} repetitions
+ */
+const rateLine = (what, rate, tokens, repetitions) =>
+    `${what.padEnd(10)}${rate.toFixed(1).padStart(9)} tokens/s (${tokens} tokens, median of ${repetitions})\n`;
+
+/** Of the engine's thread. @typedef {Record<'prompt' | 'generate', import('./profile.js').Budget>} Budgets */
+
+/**
+ * @param {() => (() => Promise<unknown>)[]} newWork a prompt to evaluate, and what to generate after it
+ * @param {number} repetitions
+ * @returns {Promise<Budgets>}
+ */
+async function profileBudgets(newWork, repetitions) {
+    const profile = await openProfiler();
+    const prompts = [], generations = [];
+    for (let i = 0; i < repetitions; i++) {
+        const [prompt, generate] = newWork();
+        prompts.push(await profile(prompt));
+        generations.push(await profile(generate));
+    }
+    return { prompt: meanBudget(prompts), generate: meanBudget(generations) };
+}
+
+/** @param {Budgets} budgets */
+function profileTable({ prompt, generate }) {
+    /** @typedef {{ ms: number, share: number }} Cell */
+    const line = (/** @type {string} */ name, /** @type {Cell[]} */ cells) => name.padEnd(36) + cells.map(({ ms, share }) =>
+        `${ms.toFixed(1).padStart(9)} ms${(share * 100).toFixed(1).padStart(6)} %`).join('  ') + '\n';
+    const parts = [prompt, generate];
+    const names = new Set(parts.flatMap(({ phases }) => phases.map(({ phase }) => phase)));
+    return `\n${'where the time goes'.padEnd(36)}${'prompt'.padStart(20)}  ${'generate'.padStart(20)}\n` +
+        [...names].map((name) => line(name, parts.map(({ phases }) =>
+            phases.find(({ phase }) => phase === name) ?? { ms: 0, share: 0 }))).join('') +
+        line('all', parts.map(({ phases }) => ({ ms: phases.reduce((sum, { ms }) => sum + ms, 0), share: 1 })));
+}

@@ -1,0 +1,42 @@
+import { NibbleError, load } from '../index.js';
+import { LOAD_OPTIONS } from '../options.js';
+import { writeStatus } from './terminal.js';
+
+/** @typedef {import('./usage.js').Arguments} Arguments */
+/** @typedef {import('../options.js').Option} Option */
+
+/**
+ * The options of a table, out of the flags' values.
+ * @param {Record<string, Option>} table
+ * @param {Record<string, any>} values
+ */
+export const pick = (table, values) => Object.fromEntries(Object.keys(table).map((name) => [name, values[name]]));
+
+/**
+ * Loads with a line of progress, where somebody can see it.
+ * @param {Arguments} args
+ * @param {AbortSignal} signal
+ * @param {object} [extra]
+ */
+export async function open({ model, values }, signal, extra) {
+    const { stderr } = process;
+    /** @param {import('../index.d.ts').Progress} progress */
+    const show = ({ loaded, total, rate, secondsLeft }) => {
+        const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
+        const share = total ? `${Math.floor(loaded / total * 100)} %, ${mb(loaded)} of ${mb(total)} MB` : `${mb(loaded)} MB`;
+        const left = secondsLeft === null
+            ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
+        writeStatus(`Loading ${share}, ${mb(rate)} MB/s${left}`);
+    };
+    try {
+        return await load(model, { ...pick(LOAD_OPTIONS, values), signal, onProgress: stderr.isTTY ? show : undefined,
+            ...extra });
+    } catch (error) {
+        if (error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code))
+            throw new NibbleError(error.code, `${model}: ${error.message}`, { cause: error });
+        throw error; // the others name the file themselves
+    } finally {
+        if (stderr.isTTY)
+            writeStatus('');
+    }
+}

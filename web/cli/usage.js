@@ -1,0 +1,26 @@
+/** What a command is, and what is said of one that is used wrongly. */
+
+/** @typedef {import('../options.js').Option} Option */
+/** @typedef {import('../index.d.ts').Model} Model */
+/** @typedef {{ model: string, values: Record<string, any> }} Arguments */
+
+/**
+ * A flag of the command line: one of the API's options, or one that only the command has.
+ * @typedef {Omit<Option, 'type'> & { name: string, type: Option['type'] | 'tokens', required?: boolean }} Flag
+ */
+
+/**
+ * @typedef {object} Command
+ * @property {string} usage
+ * @property {string} summary
+ * @property {Flag[]} flags
+ * @property {(args: Arguments, signal: AbortSignal) => Promise<void>} run
+ */
+
+export class UsageError extends Error {
+    /** @param {string} message @param {string} [command] */
+    constructor(message, command) {
+        super(message);
+        this.command = command;
+    }
+}
