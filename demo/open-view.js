@@ -1,5 +1,5 @@
 // The ways to another model: the dialog's buttons and address, and files or a folder dropped anywhere on the page.
-import { allWeights } from '../web/sources/folder.js';
+import { allWeights } from '../web/sources/names.js';
 import { byId, make } from './dom.js';
 import { acceptChoice, acceptDrops } from './drop.js';
 

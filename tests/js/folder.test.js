@@ -7,7 +7,7 @@ import { copyFile, cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { hubUrl } from '../../web/sources/folder.js';
+import { hubUrl } from '../../web/sources/hub.js';
 import { load } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { changedCopy, editJson, editTensors } from '../support/edits.js';

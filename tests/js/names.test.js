@@ -4,7 +4,8 @@ import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { hubUrl, severalFiles } from '../../web/sources/folder.js';
+import { severalFiles } from '../../web/sources/folder.js';
+import { hubUrl } from '../../web/sources/hub.js';
 import { load } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { hubUrl, listingUrl } from '../../web/sources/folder.js';
+import { hubUrl, listingUrl } from '../../web/sources/hub.js';
 import { load } from '../../web/index.js';
 import { opener } from '../../web/sources/open.js';
 import { models, root } from '../support/builds.js';

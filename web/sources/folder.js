@@ -2,11 +2,12 @@
  * Models of several files: the parts of a split GGUF, or a Hugging Face folder, wherever they lie. This file decides which
  * files there are, and in which order the core gets them. The core knows what is in them.
  */
-import { openUrl } from './download.js';
 import { NibbleError } from '../errors.js';
 import { nodeModule } from '../platform.js';
-import { mayLack, moduleFiles, modulesOf } from './sentence.js';
+import { ggufsListed } from './hub.js';
+import { allWeights, decoded, finder, isHidden, lastOf, partNames, weightsAmong } from './names.js';
 import { readWhole } from './open.js';
+import { mayLack, moduleFiles, modulesOf } from './sentence.js';
 
 /** @typedef {import('./open.js').Single} Single */
 
@@ -30,62 +31,8 @@ const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 't
 const UNLESS = { 'tokenizer.model': 'tokenizer.json', 'added_tokens.json': 'tokenizer.json' };
 const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
 
-/** One of several files of weights: what stands before its number, its number, how many there are. */
-const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/i;
-
-/**
- * Files of weights that may lie beside a model and are no model: projectors of images, adapters, vocabularies, importance
- * matrices. Some models have these words in their names, too.
- */
-const COMPANIONS = ['mmproj', 'lora|adapters?', 'vocab', 'imatrix'].map((words) =>
-    new RegExp(`(^|[^a-z])(${words})([^a-z]|$)`, 'i'));
-
-/**
- * Hidden files, and what macOS adds for each file that it copies or packs ("._model.gguf"), are none of the model's.
- * @param {string} path
- */
-const isHidden = (path) => /(^|[/\\])(\.|__MACOSX[/\\])/.test(path);
-
-/** A browser writes "name (1).gguf" where it has downloaded a "name.gguf" before. @param {string} name */
-const withoutCount = (name) => name.replace(/ ?\(\d+\)(?=\.[^./]*$)/, '');
-
-/** As text, or as it stands where a stray % makes that impossible. @param {string} part of an address */
-export function decoded(part) {
-    try {
-        return decodeURIComponent(part);
-    } catch {
-        return part;
-    }
-}
-
 /** In a folder without modules.json: how to pool. */
 const POOLING = '1_Pooling/config.json';
-
-/** Whether the core takes this file's header only, at first. @param {{ name: string }} file */
-export const isWeights = ({ name }) => !/\.(json|jinja|model)$/.test(name);
-
-/**
- * hf:OWNER/REPO[@REVISION][/FILE] -> where the hub has it: a folder's address, or a file's. What is copied from the hub's own
- * addresses is understood, too: hf://..., .../blob/REVISION/FILE, and names that are percent-encoded.
- * @param {string} text
- */
-export function hubUrl(text) {
-    const [, owner, repo, revision, rest = ''] = /^hf:(?:\/\/)?([\w.-]+)\/([\w.-]+)(?:@([^/]+))?(\/[^?]*)?(?:\?.*)?$/.exec(
-        text) ?? [];
-    const refuse = (/** @type {string} */ why) => new NibbleError('NB_ERR_ARGUMENT',
-        `${text} is no address of the hub: ${why}`);
-    if (!owner)
-        throw refuse('it should look like hf:owner/repo, or hf:owner/repo/file.gguf');
-    const names = rest.replace(/^\/|\/+$/g, '').split('/').map(decoded);
-    const [at, ...path] = !revision && /^(blob|raw|resolve|tree)$/.test(names[0]) && names.length > 1
-        ? names.slice(1) : [decoded(revision ?? 'main'), ...names[0] === '' && names.length === 1 ? [] : names];
-    // an address ends where it says, and these lead elsewhere
-    if ([owner, repo, ...[at, ...path].flatMap((part) => part.split(/[/\\]/))].some((part) => /^\.*$/.test(part)))
-        throw refuse('it has a part that is empty or only dots');
-    const isFolder = path.length === 0 || rest.endsWith('/');
-    const whole = [at, ...path].map(encodeURIComponent).join('/');
-    return `https://huggingface.co/${owner}/${repo}/resolve/${whole}${isFolder ? '/' : ''}`;
-}
 
 /**
  * The files of a model that has several; null if the source is one file.
@@ -116,37 +63,6 @@ export async function severalFiles(source) {
     }
 }
 
-/**
- * All parts' names, from any one's; null if that is no part of several.
- * @param {string} name
- * @param {string} kind its ending
- */
-function partNames(name, kind = 'gguf') {
-    const [, stem, , count, ending] = PART.exec(withoutCount(name)) ?? [];
-    if (!stem || Number(count) < 2 || ending.toLowerCase() !== kind)
-        return null;
-    return Array.from({ length: Number(count) }, (_, i) => `${stem}-${String(i + 1).padStart(5, '0')}-of-${count}.${ending}`);
-}
-
-/**
- * Finds a file among others: by its name, or else by what a browser or another system made of it.
- * @param {string[]} names
- * @param {string} where for messages
- * @returns {(wanted: string) => string | undefined}
- */
-function finder(names, where) {
-    const plain = (/** @type {string} */ name) => withoutCount(name).toLowerCase();
-    return (wanted) => {
-        if (names.includes(wanted))
-            return wanted;
-        const [found, other] = names.filter((name) => plain(name) === plain(wanted));
-        if (other)
-            throw new NibbleError('NB_ERR_ARGUMENT',
-                `both ${found} and ${other} in ${where} could be ${wanted}; keep one of them`);
-        return found;
-    };
-}
-
 /** @param {string} path */
 async function ofPath(path) {
     const { readdir, realpath, stat } = await nodeModule('fs/promises');
@@ -173,9 +89,6 @@ async function ofPath(path) {
         names.push(...(await readdir(join(path, folder)).catch(() => [])).map((name) => `${folder}/${name}`));
     return ofNames(names, at(path), where);
 }
-
-/** A path's last part; of a module's folder, as sentence-transformers names them, the last two. @param {string} path */
-const lastOf = (path) => /(\d+_[A-Za-z]+\/)?[^/]*$/.exec(path)?.[0] ?? path;
 
 /**
  * Names are paths. Of a folder that was chosen as a whole, only files in the folder of the weights, or of modules.json, belong
@@ -206,25 +119,6 @@ async function ofList(all) {
     if (sources.size < own.length)
         throw new NibbleError('NB_ERR_ARGUMENT', 'load(): two of the files have the same name; give the files of one model');
     return ofNames([...sources.keys()], (name) => /** @type {Single} */ (sources.get(name)), 'the list of files');
-}
-
-/**
- * The files of weights, without those that only lie beside a model.
- * @param {string[]} names
- * @param {'gguf' | 'safetensors'} kind
- */
-function weightsAmong(names, kind) {
-    const all = names.filter((name) => name.toLowerCase().endsWith(`.${kind}`)).sort();
-    return COMPANIONS.reduce((left, companion) => {
-        const models = left.filter((name) => !companion.test(name.slice(name.lastIndexOf('/') + 1)));
-        return models.length > 0 ? models : left;
-    }, all);
-}
-
-/** Of either kind, and not hidden. @param {string[]} names */
-export function allWeights(names) {
-    const visible = names.filter((name) => !isHidden(name));
-    return [...weightsAmong(visible, 'gguf'), ...weightsAmong(visible, 'safetensors')];
 }
 
 /**
@@ -328,32 +222,6 @@ async function noModel(url, name, error) {
     throw new NibbleError('NB_ERR_NETWORK',
         `${what}. A folder of safetensors files has a ${name}. ${instead}: name one of them, ` +
         `as ${url}${found[0] ?? 'NAME.gguf'}`, { cause: error });
-}
-
-/** Where a folder's files are listed: at its own address, or, of the hub, at one of its API. @param {string} url */
-export function listingUrl(url) {
-    const [, hub, repo, revision, path] = /^(https:\/\/huggingface\.co)\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/([^?#]*)$/.exec(url) ?? [];
-    return hub ? `${hub}/api/models/${repo}/tree/${revision}/${path}`.replace(/\/$/, '') : url;
-}
-
-/**
- * A few of the GGUF files that a server lists in a folder: as a page of links, or as JSON with paths.
- * @param {string} url
- * @returns {Promise<string[]>}
- */
-async function ggufsListed(url) {
-    const ENOUGH = 1 << 18;
-    let text = '';
-    try {
-        const page = await openUrl(listingUrl(url), 0, {});
-        for (let piece; text.length < ENOUGH && (piece = await page.next());)
-            text += new TextDecoder().decode(piece);
-        page.cancel();
-    } catch {
-        return []; // most servers list nothing
-    }
-    const links = [...text.matchAll(/(?:href=|"path": ?)"(?:[^"?#]*\/)?([^"/?#]+\.gguf)["?#]/gi)].map(([, name]) => name);
-    return [...new Set(links)].filter((name) => !isHidden(decoded(name))).slice(0, 3);
 }
 
 /**

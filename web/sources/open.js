@@ -1,10 +1,10 @@
 /**
  * Any source of bytes -> linear memory. Each reader asks the sink for room and writes there; JavaScript itself holds one
- * piece at a time. (A page's ReadableStream and Uint8Array come through the port: see feeder() here, pumped by index.js.)
+ * piece at a time. (A page's ReadableStream and Uint8Array come through the port: see feeder.js.)
  */
-import { AbsentError, openUrl } from './download.js';
 import { NibbleError, reason } from '../errors.js';
 import { breathe, nodeModule } from '../platform.js';
+import { AbsentError, openUrl } from './download.js';
 
 /**
  * Where the bytes go. room(): the place for the next bytes, empty when no more are needed; it is good until commit.
@@ -92,42 +92,6 @@ export function twice(total, next) {
             return read();
         };
         return openPort(total, read);
-    };
-}
-
-/**
- * Goes on reading a download some megabytes before whoever takes it.
- * @param {Promise<Opened>} opening
- * @returns {{ into: (sink: Sink) => Promise<void>, cancel: () => void }}
- */
-export function readAhead(opening) {
-    const AHEAD = 64; // pieces, of 256 KB at most
-    /** @type {Promise<Uint8Array | null>[]} */
-    const pieces = [];
-    /** @type {Promise<unknown>} */
-    let last = opening;
-    const ask = () => {
-        const piece = last.then(async () => (await (await opening).next?.())?.slice() ?? null);
-        piece.catch(() => {}); // whoever takes it hears of it
-        pieces.push(last = piece);
-        return piece;
-    };
-    for (let i = 0; i < AHEAD; i++)
-        ask();
-    const cancel = () => void opening.then((opened) => opened.cancel?.(), () => {});
-    return {
-        async into(sink) {
-            try {
-                await opening;
-                await pour(() => {
-                    ask();
-                    return /** @type {Promise<Uint8Array | null>} */ (pieces.shift());
-                }, sink);
-            } finally {
-                cancel();
-            }
-        },
-        cancel,
     };
 }
 
@@ -307,7 +271,7 @@ function openBlob(blob, from) {
  * @param {() => Promise<Uint8Array | null>} next
  * @param {Sink} sink
  */
-async function pour(next, sink) {
+export async function pour(next, sink) {
     let breathed = performance.now();
     for (let piece = await next(); piece; piece = await next()) {
         for (let at = 0; at < piece.length;) {
@@ -324,62 +288,4 @@ async function pour(next, sink) {
             breathed = performance.now();
         }
     }
-}
-
-/**
- * Says what a file is that the core would not take, where its first bytes tell: most wrong files are one of these.
- * @param {Uint8Array} head
- * @param {boolean} alone whether it is the only one
- * @returns {string | undefined}
- */
-export function recognize(head, alone) {
-    const text = String.fromCharCode(...head).trimStart();
-    if (/^<(!doctype|html|head|\?xml|!--)/i.test(text))
-        return 'this is a web page, not a model file: the address is that of a page about the file (on a model hub, take the ' +
-            'download link, which has /resolve/ where the page has /blob/), or the server answers every address with its ' +
-                'own page';
-    if (text.startsWith('version https://git-lfs'))
-        return 'this is a Git LFS pointer, not the model itself: run "git lfs pull" where the repository was cloned';
-    if (text.startsWith('PK\x03\x04'))
-        return 'this is a zip archive (a PyTorch checkpoint, or a packed file), not GGUF: unpack it, or convert it to GGUF';
-    if (text.startsWith('\x1f\x8b'))
-        return 'this is a gzip archive: unpack it first';
-    if (alone && /^[^]{8}\{"/.test(String.fromCharCode(...head)))
-        return 'this looks like a safetensors file: its weights need config.json and tokenizer.json, so load the whole ' +
-            'folder (or all of its files)';
-    if (/^(tjgg|fmgg|lmgg|algg)/.test(text))
-        return 'this is a GGML file from before GGUF: convert it to GGUF';
-    if (text.startsWith('{') || text.startsWith('['))
-        return `this is JSON, not a model file; it begins ${JSON.stringify(text.slice(0, 60))}`;
-    return undefined;
-}
-
-/**
- * The worker's side of a stream that the other thread pumps: asks for pieces a few ahead, so that neither side waits.
- * @param {() => void} pull asks the other side for one more piece
- */
-export function feeder(pull) {
-    const AHEAD = 3;
-    /** @type {(Uint8Array | null)[]} */
-    const arrived = [];
-    /** @type {(() => void) | undefined} */
-    let wake;
-    let asked = 0;
-    return {
-        /** @param {Uint8Array | null} piece null at the end */
-        take(piece) {
-            arrived.push(piece);
-            wake?.();
-        },
-        /** @returns {Promise<Uint8Array | null>} */
-        async next() {
-            for (; asked < AHEAD; asked++)
-                pull();
-            while (arrived.length === 0)
-                await new Promise((resolve) => { wake = () => resolve(undefined); });
-            const piece = arrived.shift() ?? null;
-            asked--;
-            return piece;
-        },
-    };
 }

@@ -3,11 +3,12 @@
  * core of its own, which is fetched only where it is needed.
  */
 import { NB_CONVERT_ALL, NB_CONVERT_HEADER, NB_QUANTIZE_DOUBLY, NB_QUANTIZE_PLAINLY } from '../abi.js';
-import { startConverter } from './core.js';
 import { NibbleError } from '../errors.js';
+import { isWeights } from '../sources/names.js';
+import { isAbsent, unlessVacant } from '../sources/open.js';
+import { readAhead } from '../sources/read-ahead.js';
+import { startConverter } from './core.js';
 import { explained, feedSink } from './feed.js';
-import { isWeights } from '../sources/folder.js';
-import { isAbsent, readAhead, unlessVacant } from '../sources/open.js';
 
 /** @typedef {import('../sources/open.js').Sink} Sink */
 

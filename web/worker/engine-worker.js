@@ -4,10 +4,10 @@
  * requests, each with an id, and answers `{ id, type: 'done' | 'error' }` once, with 'progress', 'piece' or 'pull' before that.
  * An error is always a NibbleError. Generations run one after another; the short requests are answered between two tokens.
  */
-import { Engine } from './engine.js';
 import { NibbleError, asNibbleError, toPlain } from '../errors.js';
 import { breathe, listen } from '../platform.js';
-import { feeder } from '../sources/open.js';
+import { feeder } from '../sources/feeder.js';
+import { Engine } from './engine.js';
 
 /** @type {Engine | undefined} */
 let engine;

@@ -6,16 +6,16 @@ import {
     NB_LOGITS_ALL, NB_LOGITS_LAST, NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_BARE, NB_TOKENIZE_PARSE_SPECIAL, NB_TOKEN_USER_DEFINED, POOLINGS,
     PRECISIONS, TYPES, nb_bias, nb_plain, nb_quote, nb_sampler_params,
 } from '../abi.js';
+import { NibbleError } from '../errors.js';
+import { breathe } from '../platform.js';
+import { startWorker } from '../spawn.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './core.js';
 import { Detokenizer, cleanedUp } from './detokenizer.js';
-import { NibbleError } from '../errors.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
 import { Output, rate, round } from './output.js';
 import { Pace, Slice } from './pace.js';
-import { breathe } from '../platform.js';
 import { encodeQuotes } from './quotes.js';
-import { startWorker } from '../spawn.js';
 import { StopFinder } from './stops.js';
 import { writeStructs } from './structs.js';
 

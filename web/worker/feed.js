@@ -1,6 +1,6 @@
 /** Bytes -> an object of a core that is fed in pieces: the engine's loader, the converter. */
 import { NibbleError } from '../errors.js';
-import { recognize } from '../sources/open.js';
+import { recognize } from '../sources/recognize.js';
 
 /**
  * A sink (sources/open.js) before such an object, whose functions are `${kind}_space` and `${kind}_commit`.

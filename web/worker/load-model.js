@@ -1,10 +1,10 @@
 /** Bytes -> a model in the core's memory, with reports of how far it is. */
 import { NB_LOAD_ALL, NB_LOAD_HEADER, TYPES } from '../abi.js';
-import { convert } from './convert.js';
 import { NibbleError } from '../errors.js';
-import { explained, feedSink } from './feed.js';
 import { severalFiles } from '../sources/folder.js';
 import { openOne, openPort, opener, reopening, twice } from '../sources/open.js';
+import { convert } from './convert.js';
+import { explained, feedSink } from './feed.js';
 
 /** @typedef {import('../index.d.ts').Progress} Progress */
 

@@ -1,0 +1,54 @@
+/** An answer on its way, as complete() and chat() give it. */
+import { Stream } from './stream.js';
+
+/** @typedef {import('../index.d.ts').Result} Result */
+/** @typedef {import('./link.js').Link} Link */
+
+/** @implements {PromiseLike<Result>} */
+export class Generation {
+    [Symbol.toStringTag] = 'Generation';
+    /** @type {number[]} */
+    tokens = [];
+    #stream;
+    /** @type {Promise<Result>} */
+    #result;
+
+    /**
+     * @param {Link} link
+     * @param {object} message
+     * @param {AbortSignal | undefined} signal
+     */
+    constructor(link, message, signal) {
+        this.#stream = new Stream(link, message, ({ text, tokens }) => {
+            this.tokens.push(...tokens);
+            return /** @type {string} */ (text);
+        }, signal);
+        this.#result = this.#stream.done;
+    }
+
+    async *[Symbol.asyncIterator]() {
+        for await (const text of this.#stream.read(() => this.stop()))
+            if (text !== '')
+                yield text;
+        await this.#result;
+    }
+
+    stop() {
+        this.#stream.stop();
+    }
+
+    /** @type {Promise<Result>['then']} */
+    then(onResult, onError) {
+        return this.#result.then(onResult, onError);
+    }
+
+    /** @type {Promise<Result>['catch']} */
+    catch(onError) {
+        return this.#result.catch(onError);
+    }
+
+    /** @type {Promise<Result>['finally']} */
+    finally(onEnd) {
+        return this.#result.finally(onEnd);
+    }
+}

@@ -1,0 +1,145 @@
+import { NibbleError, fromPlain, messageOf } from '../errors.js';
+import { died, startWorker } from '../spawn.js';
+import { abortReason } from './requests.js';
+
+/** @typedef {import('../spawn.js').WorkerHandle} WorkerHandle */
+
+/** The way to one worker: requests that wait for their answers, and what happens to them when it dies. */
+export class Link {
+    /** How long dispose() waits for a batch of the prompt to end before it ends the worker regardless. */
+    static PATIENCE_MS = 2000;
+
+    nextId = 1;
+    /**
+     * @type {Map<number, { resolve: (value: any) => void, reject: (error: unknown) => void,
+     *     listener?: (message: any) => void }>}
+     */
+    #pending = new Map();
+    /** @type {WorkerHandle | undefined} */
+    #worker;
+    /** @type {unknown} why there is no worker any more */
+    #ended;
+
+    /** By these a thread of the pool tells of its death (see pool-worker.js). @type {MessagePort[]} */
+    #alarms = [];
+
+    /** @param {string} url of the worker's script */
+    static async open(url) {
+        const link = new Link();
+        link.#worker = await startWorker({ url, script: 'engine-worker', name: 'worker' }, (message) => link.#receive(message),
+            (error) => link.close(error));
+        link.#worker.keepAlive(false);
+        return link;
+    }
+
+    /**
+     * Settles in any case: by the answer, by what the listener throws, by close(), by the signal, or at once if the message
+     * cannot be sent.
+     * @param {object} message
+     * @param {(message: any) => unknown} [listener] gets what comes before the answer; if it throws or rejects, so does the
+     *     request
+     * @param {AbortSignal} [signal] ends it here and now, whatever the worker is doing, and in the worker as soon as that looks
+     * @returns {Promise<any>}
+     */
+    request(message, listener, signal) {
+        if (!this.#worker)
+            return Promise.reject(this.#ended);
+        if (signal?.aborted)
+            return Promise.reject(abortReason(signal));
+        const id = this.nextId++;
+        const abort = () => {
+            this.post({ type: 'stop', job: id });
+            this.#settle(id)?.reject(abortReason(signal));
+        };
+        signal?.addEventListener('abort', abort);
+        return new Promise((resolve, reject) => {
+            this.#pending.set(id, { resolve, reject, listener });
+            this.#worker?.keepAlive(true); // a Node process lives while something is pending, and no longer
+            try {
+                this.#worker?.post({ ...message, id });
+            } catch (error) {
+                this.#settle(id)?.reject(new NibbleError('NB_ERR_ARGUMENT',
+                    'what was passed holds something that cannot be sent to the worker, such as ' +
+                    `a function or a proxy: ${messageOf(error)}`, { cause: error }));
+            }
+        }).finally(() => signal?.removeEventListener('abort', abort));
+    }
+
+    /**
+     * A request that is over.
+     * @param {number} id
+     */
+    #settle(id) {
+        const request = this.#pending.get(id);
+        this.#pending.delete(id);
+        if (this.#pending.size === 0)
+            this.#worker?.keepAlive(false);
+        return request;
+    }
+
+    /**
+     * A message that wants no answer.
+     * @param {object} message
+     * @param {ArrayBuffer[]} [transfer]
+     */
+    post(message, transfer) {
+        this.#worker?.post(message, transfer);
+    }
+
+    /** @param {any} message */
+    async #receive(message) {
+        const { id, type, error } = message;
+        if (type === 'thread')
+            return this.#watch(message.port);
+        if (type === 'done')
+            return this.#settle(id)?.resolve(message.result);
+        if (type === 'error')
+            return this.#settle(id)?.reject(fromPlain(error));
+        try {
+            await this.#pending.get(id)?.listener?.(message);
+        } catch (thrown) {
+            this.#settle(id)?.reject(thrown);
+        }
+    }
+
+    /** @param {MessagePort} alarm */
+    #watch(alarm) {
+        this.#alarms.push(alarm);
+        alarm.onmessage = ({ data }) => this.close(died('worker', data));
+        /** @type {any} */ (alarm).unref?.(); // in Node
+    }
+
+    /**
+     * Ends the worker at once, and everything that waits for it with the reason.
+     * @param {unknown} reason
+     */
+    close(reason) {
+        if (!this.#worker)
+            return;
+        this.#worker.terminate();
+        this.#worker = undefined;
+        for (const alarm of this.#alarms)
+            alarm.close();
+        this.#ended = reason;
+        for (const { reject } of this.#pending.values())
+            reject(reason);
+        this.#pending.clear();
+    }
+
+    async dispose() {
+        const disposed = new NibbleError('NB_ERR_STATE', 'the model was disposed of; load it again');
+        if (!this.#worker)
+            return;
+        const waiting = [...this.#pending.values()];
+        this.#pending.clear();
+        for (const { reject } of waiting)
+            reject(disposed);
+        /** @type {ReturnType<typeof setTimeout> | undefined} */
+        let timer;
+        const late = new Promise((resolve) => { timer = setTimeout(resolve, Link.PATIENCE_MS); });
+        // the pool's threads leave by themselves: then nothing runs in the memory that is dropped
+        await Promise.race([this.request({ type: 'close' }).catch(() => {}), late]);
+        clearTimeout(timer);
+        this.close(disposed);
+    }
+}

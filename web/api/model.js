@@ -1,0 +1,112 @@
+/** A loaded model: its methods check what they are given, and ask the worker. */
+import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL } from '../abi.js';
+import { NibbleError } from '../errors.js';
+import { DETOKENIZE_OPTIONS, EMBED_OPTIONS, GENERATE_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS } from '../options.js';
+import { Generation } from './generation.js';
+import { checkMessages } from './messages.js';
+import { checkRequest } from './requests.js';
+import { Stream } from './stream.js';
+
+/** @typedef {import('./link.js').Link} Link */
+
+/** @param {unknown} value */
+const isTokens = (value) => Array.isArray(value) || ArrayBuffer.isView(value) && !(value instanceof DataView);
+
+export class Model {
+    #link;
+
+    /**
+     * @param {Link} link
+     * @param {import('../index.d.ts').ModelInfo} info
+     */
+    constructor(link, info) {
+        this.#link = link;
+        this.info = info;
+    }
+
+    /** @type {import('../index.d.ts').Model['complete']} */
+    complete(prompt, options) {
+        if (typeof prompt !== 'string' && !isTokens(prompt))
+            throw new NibbleError('NB_ERR_ARGUMENT', 'complete(): the prompt must be a text or an array of token ids');
+        return this.#generate('complete', typeof prompt === 'string' ? prompt : Array.from(prompt), GENERATE_OPTIONS, options);
+    }
+
+    /** @type {import('../index.d.ts').Model['chat']} */
+    chat(messages, options) {
+        return this.#generate('chat', checkMessages(messages), { ...GENERATE_OPTIONS, ...TEMPLATE_OPTIONS }, options);
+    }
+
+    /** @type {import('../index.d.ts').Model['applyTemplate']} */
+    async applyTemplate(messages, options) {
+        const { checked, signal } = checkRequest('applyTemplate()', TEMPLATE_OPTIONS, options);
+        return this.#link.request({ type: 'template', messages: checkMessages(messages, 'applyTemplate()'), options: checked },
+            undefined, signal);
+    }
+
+    /**
+     * @param {'complete' | 'chat'} what
+     * @param {string | number[] | import('../index.d.ts').Message[]} input
+     * @param {Record<string, import('../options.js').Option>} table
+     * @param {import('../index.d.ts').ChatOptions | undefined} options
+     */
+    #generate(what, input, table, options) {
+        const { checked, signal } = checkRequest(`${what}()`, table, options);
+        if (what === 'chat' && checked.special)
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                'chat(): special is an option of complete(); in a chat only the template writes special tokens');
+        return new Generation(this.#link, { type: 'generate', what, input, options: checked }, signal);
+    }
+
+    /** @type {import('../index.d.ts').Model['tokenize']} */
+    async tokenize(text, options) {
+        if (typeof text !== 'string')
+            throw new NibbleError('NB_ERR_ARGUMENT', 'tokenize(): the text must be a string');
+        const { checked: { bare, special }, signal } = checkRequest('tokenize()', TOKENIZE_OPTIONS, options);
+        const flags = (bare ? 0 : NB_TOKENIZE_ADD_SPECIAL) | (special ? NB_TOKENIZE_PARSE_SPECIAL : 0);
+        /** @type {number[]} */
+        const list = [];
+        for (const token of await this.#link.request({ type: 'tokenize', text, flags }, undefined, signal))
+            list.push(token); // quicker than Array.from, by half
+        return list;
+    }
+
+    /** @type {import('../index.d.ts').Model['detokenize']} */
+    async detokenize(tokens, options) {
+        if (!isTokens(tokens))
+            throw new NibbleError('NB_ERR_ARGUMENT', 'detokenize(): the tokens must be an array of token ids');
+        const { checked: { special }, signal } = checkRequest('detokenize()', DETOKENIZE_OPTIONS, options);
+        return this.#link.request({ type: 'detokenize', tokens: Array.from(tokens), special }, undefined, signal);
+    }
+
+    /** @type {import('../index.d.ts').Model['logits']} */
+    async *logits(tokens, options) {
+        if (!isTokens(tokens))
+            throw new NibbleError('NB_ERR_ARGUMENT', 'logits(): the tokens must be an array of token ids');
+        const { signal } = checkRequest('logits()', {}, options);
+        const stream = new Stream(this.#link, { type: 'evaluate', tokens: Array.from(tokens) }, (piece) => piece.rows, signal);
+        yield* stream.readOnce(() => stream.stop());
+    }
+
+    /** @type {import('../index.d.ts').Model['embed']} */
+    async embed(input, options) {
+        const text = typeof input === 'string';
+        if (!text && !isTokens(input))
+            throw new NibbleError('NB_ERR_ARGUMENT', 'embed(): the input must be a text or an array of token ids');
+        const { checked, signal } = checkRequest('embed()', EMBED_OPTIONS, options);
+        const { prompt, promptName } = checked;
+        if (!text && (prompt !== undefined || promptName !== undefined))
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                `embed(): ${prompt === undefined ? 'promptName' : 'prompt'} goes with an input that is a text, ` +
+                'and the input is token ids');
+        if (prompt !== undefined && promptName !== undefined)
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                'embed(): prompt and promptName are two ways to say one thing; give one of them');
+        return this.#link.request({ type: 'embed', input: text ? input : Array.from(input), options: checked }, undefined,
+            signal);
+    }
+
+    /** @type {import('../index.d.ts').Model['dispose']} */
+    async dispose() {
+        await this.#link.dispose();
+    }
+}

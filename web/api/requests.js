@@ -1,0 +1,30 @@
+/** What every request of the API has: options that are checked, and a signal that may end it. */
+import { NibbleError } from '../errors.js';
+import { checkOptions } from '../options.js';
+
+/**
+ * The options of one request, checked.
+ * @param {string} caller for messages
+ * @param {Record<string, import('../options.js').Option>} table
+ * @param {import('../index.d.ts').Abortable | undefined} options
+ */
+export function checkRequest(caller, table, options) {
+    return { checked: checkOptions(table, options, caller, ['signal']), signal: checkSignal(caller, options?.signal) };
+}
+
+/**
+ * @param {string} caller
+ * @param {unknown} signal
+ */
+export function checkSignal(caller, signal) {
+    if (signal === undefined || signal === null)
+        return undefined;
+    const { aborted, addEventListener } = /** @type {any} */ (signal);
+    if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function')
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: signal must be an AbortSignal${
+            /** @type {any} */ (signal).signal ? ': pass the controller\'s signal, not the controller' : ''}`);
+    return /** @type {AbortSignal} */ (signal);
+}
+
+/** @param {AbortSignal | undefined} signal */
+export const abortReason = (signal) => signal?.reason ?? new NibbleError('NB_ERR_STATE', 'the request was aborted');
