@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include "../base/hash.h"
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/sort.h"
@@ -45,10 +46,7 @@ enum { MOST_STEPS = 64, STEPS_AT_LEAST = 4096 };
 
 /* Where the index has the target of this name, or would have it. */
 static uint32_t *place_of(nb_plan *plan, nb_text name) {
-    uint32_t hash = 2166136261u; /* FNV-1a (Fowler, Noll and Vo) */
-    for (size_t i = 0; i < name.size; i++)
-        hash = (hash ^ (uint8_t)name.data[i]) * 16777619u;
-    uint64_t at = hash & (plan->index_size - 1);
+    uint64_t at = nb_hash(2166136261u, name.data, name.size) & (plan->index_size - 1); /* FNV's usual start */
     const nb_checkpoint *c = &plan->out;
     while (plan->index[at] != NB_NONE &&
            !nb_text_equal(nb_checkpoint_tensor_name(c, &c->tensors[plan->index[at]]), name)) {

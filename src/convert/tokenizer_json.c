@@ -1,5 +1,6 @@
 #include "tokenizer_json.h"
 
+#include "../base/hash.h"
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../text/vocabulary.h"

@@ -5,6 +5,7 @@
 #include "../base/cursor.h"
 #include "../base/numbers.h"
 #include "../formats/gguf.h"
+#include "../text/gguf_vocabulary.h"
 #include "../types/finite.h"
 #include "../types/traits.h"
 #include "bind.h"

@@ -3,6 +3,7 @@
 #include "../base/numbers.h"
 #include "../kernels/kv_cache.h"
 #include "../sampling/sampler.h"
+#include "../text/detokenizer.h"
 
 uint64_t nb_model_kv_token_bytes(const nb_model *model, uint32_t kv_type) {
     const nb_shape *s = &model->shape;

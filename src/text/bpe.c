@@ -1,7 +1,12 @@
 /* Byte-level BPE: words of bytes, merged by rank. Names of tokens write bytes as characters (nb_byte_character). Some
  * vocabularies (pre->raw) are spelled as they are read instead, and their words consist of characters. */
+#include "bpe.h"
+
+#include "../base/hash.h"
 #include "merge.h"
-#include "unicode.h"
+#include "metaspace.h"
+#include "names.h"
+#include "word_cache.h"
 
 /* The printable bytes stand for themselves, the 68 others for U+0100 ... U+0143 in order. */
 static bool is_printable(uint32_t byte) {
@@ -169,10 +174,11 @@ static bool is_space(const nb_tokenizer *t, const uint8_t *word, size_t size) {
 int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     if (t->add_space && text[0] != ' ') {
-        NB_TRY(nb_workspace_reserve_text(&e->workspace, size + 1, e->err));
-        e->workspace.text[0] = ' ';
-        memcpy(e->workspace.text + 1, text, size);
-        text = e->workspace.text;
+        nb_bytes *spaced = &e->workspace.text;
+        spaced->used = 0;
+        NB_TRY(nb_bytes_append(spaced, " ", 1, e->err));
+        NB_TRY(nb_bytes_append(spaced, text, size, e->err));
+        text = spaced->data;
         size++;
     }
     nb_words words = nb_words_of(t->pre, t->isolated, t->unicode, text, size);

@@ -2,7 +2,7 @@
  * the trie; the replacements, each with a zero at its end. The trie is a double array (Aoe 1989) in the layout of darts-clone:
  *   - the child with this label of the unit u at `index` lies at index ^ offset(u) ^ label, if the unit there has that label;
  *   - where a key ends at u, the unit at index ^ offset(u) holds the offset of its replacement. */
-#include "vocabulary.h"
+#include "charsmap.h"
 
 #include "../base/numbers.h"
 
@@ -168,10 +168,7 @@ static int32_t put_replaced(const nb_tokenizer *t, const uint8_t *text, size_t n
     *known = used > 0;
     if (!used)
         return NB_OK;
-    NB_TRY(nb_bytes_reserve(out, out->used + piece.size, err));
-    memcpy(out->data + out->used, piece.data, piece.size);
-    out->used += piece.size;
-    return NB_OK;
+    return nb_bytes_append(out, piece.data, piece.size, err);
 }
 
 static int32_t put_characters(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {

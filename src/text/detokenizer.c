@@ -1,8 +1,11 @@
 /* Tokens -> whole UTF-8 characters, as they come. */
+#include "detokenizer.h"
+
 #include "../base/memory.h"
 #include "../base/numbers.h"
-#include "unicode.h"
-#include "vocabulary.h"
+#include "added.h"
+#include "bpe.h"
+#include "names.h"
 
 struct nb_detokenizer {
     const nb_tokenizer *tokenizer;
@@ -53,14 +56,6 @@ void nb_detokenizer_free(nb_detokenizer *d) {
     nb_free(d);
 }
 
-static int32_t add(nb_bytes *out, const void *bytes, size_t size, nb_error *err) {
-    NB_TRY(nb_bytes_reserve(out, out->used + size, err));
-    if (size)
-        memcpy(out->data + out->used, bytes, size);
-    out->used += size;
-    return NB_OK;
-}
-
 /* ---- as the decoders of a tokenizer.json have it -------------------------------------------------------------------- */
 
 /* WordPiece's `cleanup` makes these replacements in each token, one after the other. */
@@ -94,10 +89,10 @@ static int32_t put_word(nb_detokenizer *d, nb_text name, bool own, nb_error *err
     bool joined = !begins && d->begun && !steps->joins;
     size_t skip = own && begins ? NB_MARK_SIZE : !own && joined ? 2 : 0;
     if (d->begun && !joined)
-        NB_TRY(add(&d->text, " ", 1, err));
+        NB_TRY(nb_bytes_append(&d->text, " ", 1, err));
     if (own && !begins && !joined)
-        NB_TRY(add(&d->text, "##", 2, err));
-    NB_TRY(add(&d->text, name.data + skip, name.size - skip, err));
+        NB_TRY(nb_bytes_append(&d->text, "##", 2, err));
+    NB_TRY(nb_bytes_append(&d->text, name.data + skip, name.size - skip, err));
     if (steps->cleanup)
         clean_up(&d->text);
     return NB_OK;
@@ -112,7 +107,7 @@ static int32_t put_byte_level(nb_detokenizer *d, nb_text name, nb_error *err) {
         int32_t byte = nb_character_byte(nb_utf8_decode(s + at, name.size - at, &length));
         if (byte < 0) {
             d->text.used = 0;
-            return add(&d->text, name.data, name.size, err);
+            return nb_bytes_append(&d->text, name.data, name.size, err);
         }
         d->text.data[d->text.used++] = (uint8_t)byte;
     }
@@ -126,7 +121,7 @@ static int32_t put_marked(nb_detokenizer *d, nb_text name, nb_error *err) {
     for (size_t at = 0; at < name.size;) {
         bool mark = steps->marks && nb_is_mark(s + at, name.size - at);
         if (!mark || !(steps->drop_first && !d->begun))
-            NB_TRY(add(&d->text, mark ? " " : name.data + at, 1, err));
+            NB_TRY(nb_bytes_append(&d->text, mark ? " " : name.data + at, 1, err));
         at += mark ? NB_MARK_SIZE : 1;
     }
     return NB_OK;
@@ -162,7 +157,7 @@ static int32_t decode(nb_detokenizer *d, int32_t token, int32_t *byte, nb_error 
     if (t->steps.decoder.byte_fallback && (*byte = nb_byte_of_name(name)) >= 0)
         return NB_OK;
     if (t->steps.decoder.joins && !first)
-        NB_TRY(add(&d->text, " ", 1, err));
+        NB_TRY(nb_bytes_append(&d->text, " ", 1, err));
     return put_marked(d, name, err);
 }
 
@@ -179,9 +174,9 @@ static int32_t put_whole(nb_detokenizer *d, const uint8_t *s, size_t n, bool eac
         if (!end && !whole && at + length == n && nb_utf8_lead_of(s[at]).length)
             break;
         if (whole)
-            NB_TRY(add(&d->next, s + at, length, err));
+            NB_TRY(nb_bytes_append(&d->next, s + at, length, err));
         for (size_t i = 0; !whole && i < (each_byte ? length : 1); i++)
-            NB_TRY(add(&d->next, replacement, REPLACEMENT_SIZE, err));
+            NB_TRY(nb_bytes_append(&d->next, replacement, REPLACEMENT_SIZE, err));
         at += length;
     }
     *used = at;
@@ -205,7 +200,7 @@ static int32_t put_held(nb_detokenizer *d, nb_error *err) {
     size_t used;
     bool broken = is_whole(d) && steps->byte_fallback && !is_utf8(&d->held);
     for (size_t i = 0; broken && i < d->held.used; i++)
-        NB_TRY(add(&d->next, replacement, REPLACEMENT_SIZE, err));
+        NB_TRY(nb_bytes_append(&d->next, replacement, REPLACEMENT_SIZE, err));
     return broken ? NB_OK : put_whole(d, d->held.data, d->held.used, steps->byte_fallback, true, &used, err);
 }
 
@@ -261,15 +256,15 @@ int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t
     bool groups = t->steps.library && t->steps.decoder.byte_fallback; /* byte tokens in a row are decoded together */
     if (byte >= 0 && groups) {
         uint8_t b = (uint8_t)byte;
-        NB_TRY(add(&d->held, &b, 1, err));
+        NB_TRY(nb_bytes_append(&d->held, &b, 1, err));
         if (!is_whole(d))
             NB_TRY(put_whole(d, d->held.data, d->held.used, true, false, &used, err));
     } else if (groups) {
         NB_TRY(put_held(d, err));
-        NB_TRY(add(&d->next, d->text.data, d->text.used, err));
+        NB_TRY(nb_bytes_append(&d->next, d->text.data, d->text.used, err));
         used = d->held.used;
     } else {
-        NB_TRY(add(&d->held, d->text.data, d->text.used, err));
+        NB_TRY(nb_bytes_append(&d->held, d->text.data, d->text.used, err));
         NB_TRY(put_whole(d, d->held.data, d->held.used, false, false, &used, err));
     }
     strip_spaces(d);

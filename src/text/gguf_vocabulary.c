@@ -1,5 +1,9 @@
 /* A vocabulary as GGUF files have it: tokenizer.ggml.* (ggml-org/ggml, docs/gguf.md), read as llama.cpp does. */
+#include "gguf_vocabulary.h"
+
+#include "../base/error.h"
 #include "../base/numbers.h"
+#include "pretokenize.h"
 #include "vocabulary.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))

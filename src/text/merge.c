@@ -1,34 +1,66 @@
 #include "merge.h"
 
-void nb_heap_sift_down(uint64_t *heap, size_t n, size_t at) {
-    uint64_t item = heap[at];
-    for (size_t child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && heap[child + 1] < heap[child])
-            child++;
-        if (item <= heap[child])
-            break;
-        heap[at] = heap[child];
+#include "../base/hash.h"
+#include "heap.h"
+#include "names.h"
+#include "word_cache.h"
+
+/* ---- symbols ---- */
+
+/* The token that is spelled as this character. It is remembered beside the pairs, under a pair that no tokens make. */
+static inline int32_t character_of(nb_encoding *e, const uint8_t *s, uint32_t codepoint, size_t length) {
+    if (length == 1 && s[0] < 0x80)
+        return e->tokenizer->ascii_tokens[s[0]];
+    const nb_word_cache *cache = e->tokenizer->cache;
+    nb_text name = {(const char *)s, length};
+    if (length == 1 || !cache->pairs)
+        return nb_vocabulary_find_word(e->tokenizer, name);
+    uint64_t pair = nb_pair_of(-1, (int32_t)codepoint);
+    nb_cached_pair *slot = &cache->pairs[nb_pair_hash(pair, nb_hash_seed(0)) & cache->pair_mask];
+    if (slot->pair != pair)
+        *slot = (nb_cached_pair){pair, 0, nb_vocabulary_find_word(e->tokenizer, name)};
+    return slot->merged;
+}
+
+int32_t nb_symbols_of(nb_encoding *e, const uint8_t *word, size_t size, uint32_t *n) {
+    NB_TRY(nb_workspace_reserve(&e->workspace, size, e->err));
+    nb_workspace *w = &e->workspace;
+    *n = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        uint32_t codepoint = nb_utf8_decode(word + at, size - at, &length);
+        w->starts[*n] = (uint32_t)at;
+        w->ids[(*n)++] = character_of(e, word + at, codepoint, length);
     }
-    heap[at] = item;
+    return NB_OK;
 }
 
-uint64_t nb_heap_pop(uint64_t *heap, size_t n) {
-    uint64_t least = heap[0];
-    heap[0] = heap[n - 1];
-    if (n > 1)
-        nb_heap_sift_down(heap, n - 1, 0);
-    return least;
+void nb_symbols_append(nb_encoding *e, const uint8_t *word, size_t size) {
+    const nb_tokenizer *t = e->tokenizer;
+    const nb_workspace *w = &e->workspace;
+    bool after_unknown = false;
+    for (uint32_t i = 0, next; i != (uint32_t)NB_SYMBOL_END; i = next) {
+        next = w->next[i];
+        if (w->ids[i] >= 0) {
+            nb_token_append(&e->out, w->ids[i]);
+            after_unknown = false;
+            continue;
+        }
+        size_t end = next == (uint32_t)NB_SYMBOL_END ? size : w->starts[next];
+        for (size_t at = w->starts[i]; at < end; at++) {
+            int32_t token = t->byte_tokens[word[at]];
+            bool again = t->steps.library && token == t->unknown && after_unknown; /* the library fuses them */
+            if (token >= 0 && !again)
+                nb_token_append(&e->out, token);
+            after_unknown = token == t->unknown;
+        }
+    }
 }
 
-void nb_heap_push(uint64_t *heap, size_t n, uint64_t item) {
-    size_t at = n;
-    for (; at && item < heap[(at - 1) / 2]; at = (at - 1) / 2)
-        heap[at] = heap[(at - 1) / 2];
-    heap[at] = item;
-}
+/* ---- merging ---- */
 
 enum { SHORT_WORD = 32 }; /* symbols */
 
+/* Looks for the best pair among all. */
 static void merge_short(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_function pair) {
     const uint32_t none = (uint32_t)NB_SYMBOL_END;
     uint32_t priorities[SHORT_WORD]; /* of merging a symbol with the next */
@@ -59,6 +91,9 @@ static void merge_short(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_p
     }
 }
 
+/* Most words are short. For a longer one a heap holds one entry for each pair of neighbours that may merge, ordered by priority
+ * and then from left to right (Sennrich et al. 2016, algorithm 1, in O(n log n)). Entries stay when one of their symbols is
+ * merged away. So an entry counts only if the pair that is there now still has that priority. */
 void nb_merge(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_function pair) {
     const uint32_t none = (uint32_t)NB_SYMBOL_END;
     uint64_t *heap = w->heap;
@@ -77,8 +112,7 @@ void nb_merge(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_functi
         if (priority != UINT32_MAX)
             heap[n_heap++] = (uint64_t)priority << 32 | i;
     }
-    for (size_t i = n_heap / 2; i-- > 0;)
-        nb_heap_sift_down(heap, n_heap, i);
+    nb_heap_order(heap, n_heap);
     while (n_heap) {
         uint64_t best = nb_heap_pop(heap, n_heap--);
         uint32_t left = (uint32_t)best;
@@ -91,7 +125,7 @@ void nb_merge(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_functi
         w->ids[right] = NB_SYMBOL_GONE;
         uint32_t following = w->next[right], before = w->previous[left];
         w->next[left] = following;
-        /* a merge removes an entry and a symbol and adds at most two entries: never more than 2 n */
+        /* A merge removes an entry and a symbol, and adds at most two entries: there are never more than 2 n. */
         if (following != none) {
             w->previous[following] = left;
             uint32_t priority = pair(t, w, left, following, &merged);

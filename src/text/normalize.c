@@ -1,8 +1,9 @@
 /* Normalization of a text before it is cut into words: Unicode's NFC, SentencePiece's rules, BERT's cleaning, and what
  * tokenizer.json does with spaces, in this order. tokenizer_steps.c refuses files with another order. */
-#include "vocabulary.h"
+#include "normalize.h"
 
 #include "../base/memory.h"
+#include "charsmap.h"
 
 /* ---- NFC (The Unicode Standard, section 3.11) ---------------------------------------------------------------------- */
 
@@ -79,13 +80,8 @@ static size_t compose_all(const nb_foldings *f, uint32_t *text, size_t n) {
 
 int32_t nb_nfc_text(const nb_foldings *f, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {
     out->used = 0;
-    if (is_composed(text, size)) {
-        NB_TRY(nb_bytes_reserve(out, size, err));
-        if (size)
-            memcpy(out->data, text, size);
-        out->used = size;
-        return NB_OK;
-    }
+    if (is_composed(text, size))
+        return nb_bytes_append(out, text, size, err);
     /* Two bytes of a text become three code points at most, and a code point four bytes. */
     uint64_t most = 3 * ((uint64_t)size / 2 + 1);
     uint32_t *points = nb_alloc_items(2 * most, sizeof *points);
@@ -199,19 +195,43 @@ static int32_t normalize_spaces(const nb_tokenizer *t, nb_workspace *w, const ui
     size_t to = s->strip_right ? nb_skip_white_back(t, text, from, size) : size;
     NB_TRY(nb_bytes_reserve(out, NB_MARK_SIZE * ((uint64_t)to - from + 1), err));
     out->used = 0;
-    if (s->prepend && from < to) {
-        memcpy(out->data, NB_SPACE_MARK, NB_MARK_SIZE);
-        out->used = NB_MARK_SIZE;
-    }
+    if (s->prepend && from < to)
+        nb_bytes_put_mark(out);
     for (size_t i = from; i < to; i++) {
         if (s->join_spaces && text[i] == ' ' && i + 1 < to && text[i + 1] == ' ')
             continue;
         bool joined = s->join_spaces && text[i] == ' ' && i > from && text[i - 1] == ' ';
-        if (text[i] == ' ' && (s->escape || (joined && s->join_as_mark))) {
-            memcpy(out->data + out->used, NB_SPACE_MARK, NB_MARK_SIZE);
-            out->used += NB_MARK_SIZE;
-        } else {
+        if (text[i] == ' ' && (s->escape || (joined && s->join_as_mark)))
+            nb_bytes_put_mark(out);
+        else
             out->data[out->used++] = text[i];
+    }
+    return NB_OK;
+}
+
+/* The rules of a GGUF file of a unigram model. White space is handled as llama.cpp does it for SentencePiece, and spaces become
+ * marks. */
+static int32_t normalize_pieces(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {
+    bool in_word = false, begun = false;
+    out->used = 0;
+    for (size_t at = 0, used; at < size; at += used) {
+        nb_text piece = {(const char *)text + at, used = 1};
+        if (!nb_charsmap_is_plain(t, text + at, size - at))
+            piece = nb_charsmap_find(t, text + at, size - at, false, &used);
+        if (!used) {
+            nb_utf8_decode(text + at, size - at, &used);
+            bool broken = used == 1 && text[at] >= 0x80;
+            piece = broken ? (nb_text){"\xef\xbf\xbd", 3} : (nb_text){(const char *)text + at, used};
+        }
+        NB_TRY(nb_bytes_reserve(out, out->used + (1 + NB_MARK_SIZE) * (piece.size + 1), err));
+        for (size_t i = 0; i < piece.size; i++) {
+            bool space = piece.data[i] == ' ';
+            if (space ? !t->merge_spaces : !in_word && (t->merge_spaces || (t->add_space && !begun)))
+                nb_bytes_put_mark(out);
+            if (!space)
+                out->data[out->used++] = (uint8_t)piece.data[i];
+            in_word = !space;
+            begun |= !space;
         }
     }
     return NB_OK;
@@ -219,19 +239,25 @@ static int32_t normalize_spaces(const nb_tokenizer *t, nb_workspace *w, const ui
 
 /* ---- all of them ---------------------------------------------------------------------------------------------------- */
 
+enum { COMPOSE, REPLACE, CLEAN, SPACE, STEPS };
+
 int32_t nb_normalize(const nb_tokenizer *t, nb_workspace *w, const uint8_t **text, size_t *size, nb_error *err) {
     nb_bytes *out = &w->normal[0], *other = &w->normal[1];
     const nb_library_steps *s = &t->steps;
     bool spaces = s->strip_left || s->strip_right || s->join_spaces || s->prepend || s->escape;
-    bool wanted[] = {t->nfc, s->library && t->charsmap.size, t->kind == NB_KIND_WORDPIECE, spaces};
+    bool wanted[STEPS] = {[COMPOSE] = t->nfc,
+                          [REPLACE] = s->library ? t->charsmap.size : t->kind == NB_KIND_UNIGRAM,
+                          [CLEAN] = t->kind == NB_KIND_WORDPIECE,
+                          [SPACE] = spaces};
     w->shifted = false;
-    for (int step = 0; step < 4; step++) {
+    for (int step = 0; step < STEPS; step++) {
         if (!wanted[step])
             continue;
-        NB_TRY(step == 0   ? nb_nfc_text(t->foldings, *text, *size, out, err)
-               : step == 1 ? nb_charsmap_apply(t, *text, *size, out, err)
-               : step == 2 ? normalize_words(t, *text, *size, out, err)
-                           : normalize_spaces(t, w, *text, *size, out, err));
+        NB_TRY(step == COMPOSE   ? nb_nfc_text(t->foldings, *text, *size, out, err)
+               : step == CLEAN   ? normalize_words(t, *text, *size, out, err)
+               : step == SPACE   ? normalize_spaces(t, w, *text, *size, out, err)
+               : s->library      ? nb_charsmap_apply(t, *text, *size, out, err)
+                                 : normalize_pieces(t, *text, *size, out, err));
         *text = out->data;
         *size = out->used;
         nb_bytes *swap = out;

@@ -1,8 +1,15 @@
 /* SentencePiece-style BPE (Kudo and Richardson 2018): neighbours whose concatenation is a token merge, the highest
  * score first, or by a list of merges where a file has that; what is no token in the end is written as byte tokens
  * <0xHH>. Spaces are U+2581 in token names. */
+#include "spm.h"
+
+#include "../base/hash.h"
 #include "../base/numbers.h"
+#include "bpe.h"
 #include "merge.h"
+#include "metaspace.h"
+#include "names.h"
+#include "word_cache.h"
 
 void nb_spm_load(nb_tokenizer *t) {
     for (uint32_t byte = 0; byte < 256; byte++) {
@@ -22,13 +29,13 @@ static uint32_t priority_of(float score) {
     return ~(bits & 0x80000000 ? ~bits : bits | 0x80000000);
 }
 
-/* The word is w->text[text_used] (nb_encode_escaped puts it there). */
+/* The word is w->text (nb_encode_escaped puts it there). */
 static uint32_t score_of(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right, int32_t *merged) {
-    uint32_t end = w->next[right] == (uint32_t)NB_SYMBOL_END ? (uint32_t)w->text_used : w->starts[w->next[right]];
+    uint32_t end = w->next[right] == (uint32_t)NB_SYMBOL_END ? (uint32_t)w->text.used : w->starts[w->next[right]];
     size_t size = end - w->starts[left];
     *merged = -1;
     if (size <= t->longest)
-        *merged = nb_vocabulary_find_word(t, (nb_text){(char *)w->text + w->starts[left], size});
+        *merged = nb_vocabulary_find_word(t, (nb_text){(char *)w->text.data + w->starts[left], size});
     return *merged < 0 ? UINT32_MAX : priority_of(t->tokens[*merged].score);
 }
 

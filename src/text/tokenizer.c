@@ -1,8 +1,15 @@
 #include "tokenizer.h"
 
-#include "../base/memory.h"
-#include "unicode.h"
-#include "vocabulary.h"
+#include "added.h"
+#include "bpe.h"
+#include "charsmap.h"
+#include "names.h"
+#include "partition.h"
+#include "special.h"
+#include "spm.h"
+#include "unigram.h"
+#include "word_cache.h"
+#include "wordpiece.h"
 
 /* Notes which bytes stand before a space within the name. */
 static void find_inner_spaces(nb_tokenizer *t, nb_text name) {
@@ -47,10 +54,10 @@ static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
         NB_TRY(nb_merges_load(t, source, err));
     if (t->tokens)
         nb_special_load(t, source);
-    if (t->kind == NB_KIND_SPM)
+    if (t->kind == NB_KIND_SPM || t->kind == NB_KIND_UNIGRAM)
         NB_TRY(nb_charsmap_load(t, source->charsmap, err));
     if (t->kind == NB_KIND_UNIGRAM)
-        NB_TRY(nb_unigram_load(t, source, err));
+        nb_unigram_load(t, source);
     if (t->kind == NB_KIND_WORDPIECE)
         nb_wordpiece_load(t, source);
     if (!t->tokens)
@@ -95,28 +102,9 @@ void nb_tokenizer_free(nb_tokenizer *t) {
     }
 }
 
-/* Where there is no memory for the cache nothing is remembered, and tokenizing only takes longer. */
-static void open_cache(const nb_tokenizer *t) {
-    enum { LEAST = 1 << 14, MOST = 1 << 16 };
-    nb_word_cache *cache = t->cache;
-    bool characters = t->kind == NB_KIND_SPM || (t->pre && t->pre->raw);
-    uint32_t n = LEAST;
-    while (n < MOST && n < (uint32_t)t->size / 4)
-        n *= 2;
-    uint32_t n_pairs = characters ? 2 * n : 0;
-    size_t bytes = n * sizeof *cache->words + n_pairs * sizeof *cache->pairs;
-    cache->words = nb_alloc(bytes);
-    if (!cache->words)
-        return;
-    memset(cache->words, 0, bytes);
-    cache->pairs = characters ? (nb_cached_pair *)(cache->words + n) : NULL;
-    cache->word_mask = n - 1;
-    cache->pair_mask = n_pairs - 1;
-}
-
 static int32_t encode_text(nb_encoding *e, size_t size, bool control) {
     return e->tokenizer->steps.library ? nb_added_encode(e, e->start, size, control)
-                                       : nb_special_encode(e, e->start, size, control);
+                                       : nb_partition_encode(e, e->start, size, control);
 }
 
 int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
@@ -136,7 +124,7 @@ int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size
     nb_encoding e = {.tokenizer = t, .start = (const uint8_t *)text, .out = {.tokens = tokens, .capacity = capacity},
                      .err = err, .quotes = quotes, .n_quotes = n_quotes, .plain = plain, .n_plain = n_plain};
     if (text_bytes >= LONG_TEXT && !t->cache->words)
-        open_cache(t);
+        nb_word_cache_open(t);
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_begin)
         nb_token_append(&e.out, t->begin);
     int32_t code = encode_text(&e, text_bytes, (flags & NB_TOKENIZE_PARSE_SPECIAL) != 0);

@@ -6,14 +6,10 @@
 #ifndef NB_TOKENIZER_H
 #define NB_TOKENIZER_H
 
-#include "../formats/checkpoint.h"
+#include "../base/text.h"
+#include "../nibble.h"
 
 typedef struct nb_tokenizer nb_tokenizer;
-
-/* Builds one from a GGUF file's values (gguf_vocabulary.c). Unknown kinds and pre-tokenizers are refused by name, with a list
- * of those that are supported. NULL without an error: the file has no vocabulary. c must outlive the tokenizer, which points
- * into c->header. */
-nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err);
 
 /* Builds one from what a reader of any format has found (vocabulary.h). */
 struct nb_vocabulary_source;
@@ -42,8 +38,5 @@ int32_t nb_tokenizer_type(const nb_tokenizer *t, int32_t token); /* as nb_model_
 nb_text nb_tokenizer_name(const nb_tokenizer *t, int32_t token); /* as in the vocabulary */
 bool nb_tokenizer_composes(const nb_tokenizer *t); /* texts are to be in Unicode's NFC before they are encoded */
 const char *nb_tokenizer_kind(const nb_tokenizer *t);            /* "bpe", "spm", "unigram", "wordpiece" */
-
-/* The streaming decoder of nibble.h, over a tokenizer. */
-nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_error *err);
 
 #endif

@@ -1,6 +1,9 @@
 /* WordPiece as in BERT (Devlin et al. 2018; google-research/bert, tokenization.py): words without accents and capitals,
  * each written as the longest pieces from left to right. A piece that begins a word has a mark before it. */
-#include "vocabulary.h"
+#include "wordpiece.h"
+
+#include "names.h"
+#include "word_cache.h"
 
 void nb_wordpiece_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
     nb_prefixes_load(t, &t->prefixes, NB_ORDINARY_TYPES, nb_prefix_hashes(source->n_tokens));
@@ -33,33 +36,29 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
 /* The word in w->text, and a fresh start. */
 static int32_t end_word(nb_encoding *e, uint32_t *characters) {
     enum { LONGEST = 100 }; /* characters of a word that is not unknown without a look */
-    nb_workspace *w = &e->workspace;
+    nb_bytes *word = &e->workspace.text;
     if (*characters > LONGEST && e->tokenizer->unknown >= 0)
         nb_token_append(&e->out, e->tokenizer->unknown);
     else if (*characters)
-        NB_TRY(nb_encode_word(e, w->text, w->text_used, encode_word));
+        NB_TRY(nb_encode_word(e, word->data, word->used, encode_word));
     *characters = 0;
-    w->text_used = 0;
+    word->used = 0;
     return NB_OK;
 }
 
 static int32_t add_character(nb_encoding *e, const uint8_t *text, size_t length, uint32_t *characters) {
-    nb_workspace *w = &e->workspace;
-    NB_TRY(nb_workspace_reserve_text(w, w->text_used + NB_MARK_SIZE + 4, e->err));
-    if (!(*characters)++) {
-        memcpy(w->text, NB_SPACE_MARK, NB_MARK_SIZE);
-        w->text_used = NB_MARK_SIZE;
-    }
-    memcpy(w->text + w->text_used, text, length);
-    w->text_used += length;
-    return NB_OK;
+    nb_bytes *word = &e->workspace.text;
+    NB_TRY(nb_bytes_reserve(word, word->used + NB_MARK_SIZE, e->err));
+    if (!(*characters)++)
+        nb_bytes_put_mark(word);
+    return nb_bytes_append(word, text, length, e->err);
 }
 
 /* text: normalized (normalize.c). White space parts words, and punctuation is a word a character. */
 int32_t nb_wordpiece_encode(nb_encoding *e, const uint8_t *text, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     uint32_t characters = 0;
-    e->workspace.text_used = 0;
+    e->workspace.text.used = 0;
     for (size_t at = 0, length; at < size; at += length) {
         uint32_t codepoint = nb_utf8_decode(text + at, size - at, &length);
         uint32_t class = nb_unicode_class(t->unicode, codepoint);

@@ -4,7 +4,8 @@
 #include "../../src/kernels/attention.h"
 #include "../../src/models/families/families.h"
 #include "../../src/models/session.h"
-#include "../../src/text/vocabulary.h"
+#include "../../src/text/encoding.h"
+#include "../../src/text/normalize.h"
 #include "../../src/types/types.h"
 #include "check.h"
 

@@ -6,9 +6,10 @@
 #include "../../src/base/memory.h"
 #include "../../src/base/writer.h"
 #include "../../src/formats/gguf.h"
+#include "../../src/text/detokenizer.h"
+#include "../../src/text/gguf_vocabulary.h"
+#include "../../src/text/normalize.h"
 #include "../../src/text/tokenizer.h"
-#include "../../src/text/unicode.h"
-#include "../../src/text/vocabulary.h"
 
 static const char *const names[] = {"smollm", "gpt-2", "llama-bpe", "qwen2", "default", "spm", "spm-spans",
                                     "unigram", "unigram-spaces", "wordpiece"};

@@ -1,9 +1,11 @@
 /* Vocabularies that no file format made: what the encoders do with any numbers in them. */
 #include "check.h"
 
+#include "../../src/base/hash.h"
 #include "../../src/base/memory.h"
-#include "../../src/base/text.h"
-#include "../../src/text/vocabulary.h"
+#include "../../src/text/detokenizer.h"
+#include "../../src/text/names.h"
+#include "../../src/text/tokenizer.h"
 
 enum { MOST = 16 };
 

@@ -1,0 +1,38 @@
+/* Hashes for tables with open addressing. */
+#ifndef NB_HASH_H
+#define NB_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* FNV-1a (Fowler, Noll, Vo). It takes one byte after the other, so the hash of a prefix can be continued. */
+static inline uint32_t nb_hash(uint32_t hash, const void *bytes, size_t n) {
+    const uint8_t *p = bytes;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ p[i]) * 0x01000193u;
+    return hash;
+}
+
+/* A malicious file can give all its names or pairs the same hash. Each look-up would then walk through all of them. So whoever
+ * fills a table counts the slots that it looks at. If there are more than nb_most_probes, it starts again with the next seed. */
+enum { NB_HASH_SEEDS = 8 };
+
+static inline uint64_t nb_hash_seed(uint32_t i) { /* odd; the first is 2^64 / phi */
+    return 0x9e3779b97f4a7c15u + i * 0x6a09e667f3bcc908u;
+}
+
+static inline uint64_t nb_most_probes(uint64_t n) { /* for n entries; about 1.5 for each are usual */
+    return 32 * n + 1024;
+}
+
+/* Two numbers, each -1 or more, as one key, which is never 0. */
+static inline uint64_t nb_pair_of(int32_t left, int32_t right) {
+    return (uint64_t)(uint32_t)(left + 1) << 32 | (uint32_t)(right + 1);
+}
+
+/* Multiplicative hashing (Knuth, The Art of Computer Programming, section 6.4). seed: nb_hash_seed. */
+static inline uint32_t nb_pair_hash(uint64_t pair, uint64_t seed) {
+    return (uint32_t)((pair * seed) >> 32);
+}
+
+#endif

@@ -1,0 +1,26 @@
+/* Tokens that are looked for in texts by their names, and where a text holds them by the rules of tokenizer.json. */
+#ifndef NB_ADDED_H
+#define NB_ADDED_H
+
+#include "bytes.h"
+#include "encoding.h"
+#include "needles.h"
+
+/* The sets of names. Of a tokenizer.json: [0] those in the text as it came, [1] those in the normalized text. Of other files:
+ * [0] user-defined tokens, [1] user-defined, control and unknown tokens. */
+typedef struct nb_added {
+    nb_needles sets[2];
+    nb_bytes names;       /* the normalized names */
+    nb_needle *by_number; /* [n_by_number]: the needles of the normalized names, by their tokens' numbers */
+    uint32_t n_by_number;
+} nb_added;
+
+/* Fills t->added, which has memory of its own. */
+int32_t nb_added_load(nb_tokenizer *t, nb_error *err);
+void nb_added_free(nb_added *a); /* NULL is fine */
+
+/* Cuts a text at the added tokens that it holds, as the library tokenizers does, and encodes what lies between them.
+ * control: special tokens are looked for, too. */
+int32_t nb_added_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
+
+#endif

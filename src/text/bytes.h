@@ -1,0 +1,28 @@
+/* Bytes in memory that grows. */
+#ifndef NB_BYTES_H
+#define NB_BYTES_H
+
+#include "../nibble.h"
+#include "vocabulary.h"
+
+typedef struct nb_bytes {
+    uint8_t *data; /* owned */
+    size_t used, capacity;
+} nb_bytes;
+
+int32_t nb_bytes_grow(nb_bytes *b, uint64_t bytes, nb_error *err);
+
+/* Makes room for `bytes` in all; what is there stays. */
+static inline int32_t nb_bytes_reserve(nb_bytes *b, uint64_t bytes, nb_error *err) {
+    return bytes <= b->capacity ? NB_OK : nb_bytes_grow(b, bytes, err);
+}
+
+int32_t nb_bytes_append(nb_bytes *b, const void *bytes, size_t size, nb_error *err);
+
+/* Appends U+2581, for which there must be room. */
+static inline void nb_bytes_put_mark(nb_bytes *b) {
+    memcpy(b->data + b->used, NB_SPACE_MARK, NB_MARK_SIZE);
+    b->used += NB_MARK_SIZE;
+}
+
+#endif

@@ -1,0 +1,142 @@
+#include "partition.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "added.h"
+#include "encoders.h"
+#include "heap.h"
+#include "names.h"
+#include "normalize.h"
+#include "quotes.h"
+
+/* Bytes of the longest name at text[at] that is not text because of a quote, or 0. */
+static size_t longest_at(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size) {
+    nb_needle_walk walk = nb_needle_walk_of(set, text + at, size - at);
+    size_t longest = 0;
+    for (const nb_needle *next; (next = nb_needle_next(&walk));)
+        if (!e->n_quotes || !nb_is_quoted(e, at, at + next->size, next->token))
+            longest = next->size;
+    return longest;
+}
+
+/* The token whose name is text[size], or -1. */
+static int32_t special_at(const nb_needles *set, const uint8_t *text, size_t size) {
+    const nb_needle *found = nb_needles_longest(set, text, size);
+    return found && found->size == size ? found->token : -1;
+}
+
+static bool get_bit(const uint8_t *bits, size_t i) {
+    return bits[i >> 3] >> (i & 7) & 1;
+}
+
+static void set_bit(uint8_t *bits, size_t i) {
+    bits[i >> 3] |= (uint8_t)(1 << (i & 7));
+}
+
+static int32_t encode_piece(nb_encoding *e, const uint8_t *text, size_t size) {
+    bool first = text == e->start;
+    NB_TRY(nb_normalize(e->tokenizer, &e->workspace, &text, &size, e->err));
+    return nb_encode_piece(e, text, size, first);
+}
+
+static bool is_space(uint8_t c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+typedef struct found_specials {
+    uint8_t *taken;  /* bits: bytes that names hold */
+    uint8_t *starts; /* bits: bytes with which a name starts */
+} found_specials;
+
+static void take(found_specials *found, size_t at, size_t length) {
+    set_bit(found->starts, at);
+    for (size_t i = at; i < at + length; i++)
+        set_bit(found->taken, i);
+}
+
+static uint64_t key_of(size_t at, size_t length) {
+    return (uint64_t)(NB_LONGEST_ADDED - length) << 32 | at;
+}
+
+/* Which names a text holds, where they overlap. As in llama.cpp the longest are found first, wherever they stand; names of one
+ * length from left to right (llama.cpp leaves their order to an unstable sort). A name cannot enclose one that was found before
+ * it, which is at least as long: it overlaps that only if its own first or last byte is taken. In the latter case a shorter name
+ * may fit before the taken bytes. Each place of the text is looked at once, and again for each such overlap. */
+static int32_t find_specials(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t size,
+                             found_specials *found) {
+    size_t n = 0, most = 0;
+    for (size_t at = 0; at < size; at++)
+        most += nb_needle_may_start(set, text, at, size);
+    uint64_t *heap = nb_alloc_items(most, sizeof *heap);
+    if (!heap)
+        return NB_FAIL(e->err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", size);
+    for (size_t at = 0; at < size; at++) {
+        size_t length = nb_needle_may_start(set, text, at, size) ? longest_at(e, set, text, at, size) : 0;
+        if (length)
+            heap[n++] = key_of(at, length);
+    }
+    nb_heap_order(heap, n);
+    while (n) {
+        uint64_t key = nb_heap_pop(heap, n--);
+        size_t at = (uint32_t)key, length = NB_LONGEST_ADDED - (size_t)(key >> 32), room = 1;
+        if (get_bit(found->taken, at))
+            continue;
+        if (!get_bit(found->taken, at + length - 1)) {
+            take(found, at, length);
+            continue;
+        }
+        while (!get_bit(found->taken, at + room))
+            room++;
+        length = longest_at(e, set, text, at, at + room);
+        if (length)
+            nb_heap_push(heap, n++, key_of(at, length));
+    }
+    nb_free(heap);
+    return NB_OK;
+}
+
+int32_t nb_partition_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control) {
+    const nb_tokenizer *t = e->tokenizer;
+    const nb_needles *set = &t->added->sets[control];
+    size_t first = 0;
+    while (first < size && !nb_needle_may_start(set, text, first, size))
+        first++;
+    if (first == size)
+        return size ? encode_piece(e, text, size) : NB_OK;
+
+    size_t bytes = size / 8 + 1;
+    uint8_t *bits = nb_alloc(2 * bytes);
+    if (!bits)
+        return NB_FAIL(e->err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", size);
+    found_specials found = {bits, bits + bytes};
+    memset(bits, 0, 2 * bytes);
+    int32_t code = find_specials(e, set, text, size, &found), before = -1; /* the special token that stands before */
+    for (size_t at = 0, end; at < size && code == NB_OK; at = end) {
+        bool special = get_bit(found.taken, at);
+        end = at + 1; /* of this name, or of the text before the next */
+        while (end < size && get_bit(found.taken, end) == special && !(special && get_bit(found.starts, end)))
+            end += !special && !(end % 8) && !found.taken[end / 8] ? 8 : 1;
+        end = NB_MIN(end, size);
+        if (special) {
+            before = special_at(set, text + at, end - at);
+            nb_token_append(&e->out, before);
+            continue;
+        }
+        size_t from = at, to = end;
+        if (before >= 0 && t->tokens[before].flags & NB_STRIP_RIGHT)
+            while (from < to && is_space(text[from]))
+                from++;
+        if (end < size) {
+            size_t after = end + 1;
+            while (after < size && get_bit(found.taken, after) && !get_bit(found.starts, after))
+                after++;
+            if (t->tokens[special_at(set, text + end, after - end)].flags & NB_STRIP_LEFT)
+                while (from < to && is_space(text[to - 1]))
+                    to--;
+        }
+        if (from < to)
+            code = encode_piece(e, text + from, to - from);
+    }
+    nb_free(bits);
+    return code;
+}

@@ -1,0 +1,10 @@
+/* Where a text holds the names of special tokens, by llama.cpp's rules (its tokenizer_st_partition). */
+#ifndef NB_PARTITION_H
+#define NB_PARTITION_H
+
+#include "encoding.h"
+
+/* Cuts a text at the special tokens that it holds, and encodes what lies between them. control: at control tokens, too. */
+int32_t nb_partition_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
+
+#endif

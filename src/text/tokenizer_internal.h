@@ -1,0 +1,91 @@
+/* The inside of a tokenizer: its tokens and the tables that the encoders share. */
+#ifndef NB_TOKENIZER_INTERNAL_H
+#define NB_TOKENIZER_INTERNAL_H
+
+#include "../base/memory.h"
+#include "pretokenize.h"
+#include "unicode.h"
+#include "vocabulary.h"
+
+typedef struct nb_token {
+    uint32_t at, size; /* its name within the source's bytes */
+    float score;
+    uint8_t type, flags;
+    bool is_end; /* it ends a generation */
+} nb_token;
+
+/* A hash table from names to tokens: open addressing, linear probing, at most half full. A free slot has number 0. */
+typedef struct nb_token_slot {
+    uint32_t hash, number; /* number: the token + 1 */
+} nb_token_slot;
+
+typedef struct nb_merge_rule {
+    int32_t left, right, merged;
+} nb_merge_rule;
+
+/* Merges by rank, and a hash table from pairs to ranks. The low bits of a slot, those of rank_mask, are rank + 1. The bits above
+ * are those of the pair's hash: most pairs do not merge, and these bits tell it without a look at the rules. */
+typedef struct nb_merge_table {
+    nb_merge_rule *rules; /* [rank], lower merges first */
+    uint32_t *slots;      /* open addressing, linear probing, at most half full; 0: free. NULL: SPM by scores */
+    uint32_t slot_mask, rank_mask;
+    uint64_t seed;
+} nb_merge_table;
+
+/* Two bits for each hash: whether the beginning of some name has it, and whether a whole name has it (names.c). A search for
+ * longer names ends where there can be none. */
+typedef struct nb_prefixes {
+    uint32_t *bits, mask;
+    uint32_t types; /* whose names: a set of 1 << NB_TOKEN_... */
+} nb_prefixes;
+
+typedef struct nb_tokenizer {
+    nb_arena arena;
+    nb_vocabulary_kind kind;
+    const uint8_t *bytes;
+    nb_token *tokens; /* [size] */
+    int32_t size;
+    uint32_t longest; /* bytes of the longest name */
+    nb_token_slot *slots;
+    uint32_t slot_mask, hash_start;       /* hash_start: what nb_hash starts with */
+    int32_t begin, end, closing, unknown; /* -1: none */
+    bool add_begin, add_closing, add_space, merge_spaces, lower, strip_accents; /* as nb_vocabulary_source has them */
+    bool whole_words, nfc;
+    uint8_t before_spaces[32]; /* bits: bytes that stand before a space within some token */
+    struct nb_added *added;    /* added.h */
+    nb_unicode *unicode;       /* NULL for SPM and Unigram of GGUF files */
+    nb_foldings *foldings;     /* NFC, WordPiece; else NULL */
+    nb_library_steps steps;
+
+    const nb_pretokenizer *pre; /* BPE */
+    nb_isolated isolated[NB_MAX_PASSES];
+    nb_merge_table merges;
+    int32_t byte_tokens[256];  /* BPE, SPM; -1: none */
+    int32_t ascii_tokens[128]; /* tokens whose name is this character alone; -1: none */
+
+    nb_prefixes prefixes; /* Unigram, WordPiece */
+    nb_text charsmap;     /* SPM, Unigram */
+    double unknown_score; /* Unigram */
+    uint32_t plain[4];    /* bits: ASCII characters that the charsmap leaves alone if ASCII follows */
+    struct nb_word_cache *cache; /* word_cache.h */
+} nb_tokenizer;
+
+static inline nb_text nb_token_name(const nb_tokenizer *t, int32_t token) {
+    return (nb_text){(const char *)t->bytes + t->tokens[token].at, t->tokens[token].size};
+}
+
+/* Special tokens: no word of a text becomes one. Only their names do, and only where the caller asks for them. */
+static inline bool nb_is_special(const nb_tokenizer *t, int32_t token) {
+    return (1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN) >> t->tokens[token].type & 1;
+}
+
+/* The name as a text has it. In WordPiece's vocabularies the names of words begin with a mark, which texts do not have. A token
+ * that is both such a word and an added token keeps the mark in its name. */
+static inline nb_text nb_token_spelled(const nb_tokenizer *t, int32_t token) {
+    nb_text name = nb_token_name(t, token);
+    bool marked = t->kind == NB_KIND_WORDPIECE && t->tokens[token].type == NB_TOKEN_USER_DEFINED &&
+                  t->tokens[token].flags & NB_OWN && nb_is_mark((const uint8_t *)name.data, name.size);
+    return marked ? (nb_text){name.data + NB_MARK_SIZE, name.size - NB_MARK_SIZE} : name;
+}
+
+#endif

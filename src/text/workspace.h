@@ -1,0 +1,22 @@
+/* Memory for one encoding. It grows as words need it. */
+#ifndef NB_WORKSPACE_H
+#define NB_WORKSPACE_H
+
+#include "bytes.h"
+
+typedef struct nb_workspace {
+    int32_t *ids; /* of each symbol: its token, or < 0 (merge.h) */
+    uint32_t *previous, *next, *starts;
+    uint64_t *heap;     /* two items for each symbol */
+    size_t capacity;    /* symbols */
+    void *block;        /* owned: holds these arrays */
+    nb_bytes text;      /* a word, or a text, as the names of tokens spell it */
+    nb_bytes normal[2]; /* normalization writes one and reads the other */
+    bool shifted;       /* normalization took white space away at the beginning */
+} nb_workspace;
+
+/* Room for a word of so many symbols; what was there is lost. */
+int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err);
+void nb_workspace_free(nb_workspace *w);
+
+#endif
