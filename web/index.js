@@ -43,9 +43,10 @@ export async function load(source, options = {}) {
         signal?.addEventListener('abort', abort);
         checkAborted();
         const { pieces } = chunks ?? {};
-        const info = await link.request({
-            type: 'load', source: described.plain, options: { ...checked, headerOnly, assets },
-        }, ({ type, progress }) => (type === 'progress' ? report(onProgress, progress) : pieces && feedOne(link, pieces)));
+        const info = await link.request('load', { source: described.plain, options: { ...checked, headerOnly, assets } }, {
+            progress: ({ progress }) => report(onProgress, progress),
+            pull: () => pieces && feedOne(link, pieces),
+        });
         return new Model(link, info);
     } catch (error) {
         const reason = signal?.aborted && error === abortReason(signal) ? error : asNibbleError(error);

@@ -18,7 +18,42 @@ import { NibbleError } from './errors.js';
  * @property {string} [value] what the help calls the value
  */
 
-/** @type {Record<string, Option>} */
+/**
+ * A table of options, which has all that an object of checked options has.
+ * @template Checked
+ * @typedef {{ [name in keyof Checked]-?: Option }} Table
+ */
+
+/** @typedef {import('./index.d.ts').LoadOptions} LoadOptions */
+/** @typedef {import('./index.d.ts').GenerateOptions} GenerateOptions */
+
+// Options as the engine gets them: checked, and with their defaults.
+
+/**
+ * @typedef {Pick<LoadOptions, 'threads' | 'contextLength' | 'quantize' | 'build'>
+ *     & Required<Pick<LoadOptions, 'kvType' | 'precision' | 'doubleQuant'>>} CheckedLoad
+ */
+
+/**
+ * @typedef {Required<Pick<GenerateOptions, 'maxTokens' | 'temperature' | 'topK' | 'topP' | 'minP' | 'repeatPenalty'
+ *     | 'presencePenalty' | 'frequencyPenalty' | 'penaltyLast' | 'special' | 'ignoreEnd'>>
+ *     & { seed?: number, stop: string[], logitBias: Record<string, number> }} CheckedGenerate
+ */
+
+/**
+ * @typedef {{ addGenerationPrompt: boolean, tools?: object[], documents?: object[],
+ *     templateVariables: Record<string, unknown> }} CheckedTemplate
+ */
+
+/** @typedef {CheckedGenerate & CheckedTemplate} CheckedChat */
+
+/** @typedef {{ special: boolean, bare: boolean }} CheckedTokenize */
+
+/** @typedef {{ special: boolean }} CheckedDetokenize */
+
+/** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
+
+/** @type {Table<CheckedLoad>} */
 export const LOAD_OPTIONS = {
     threads: {
         flag: 'threads', type: 'integer', min: 1, max: 64, value: 'N',
@@ -53,7 +88,7 @@ export const LOAD_OPTIONS = {
     },
 };
 
-/** @type {Record<string, Option>} */
+/** @type {Table<CheckedGenerate>} */
 export const GENERATE_OPTIONS = {
     maxTokens: {
         flag: 'max-tokens', type: 'integer', min: 1, max: 2 ** 31 - 1, default: 512, value: 'N',
@@ -114,7 +149,7 @@ export const GENERATE_OPTIONS = {
     },
 };
 
-/** What a chat template is given beside the messages. @type {Record<string, Option>} */
+/** What a chat template is given beside the messages. @type {Table<CheckedTemplate>} */
 export const TEMPLATE_OPTIONS = {
     addGenerationPrompt: {
         flag: 'generation-prompt', type: 'switch', default: true,
@@ -135,7 +170,10 @@ export const TEMPLATE_OPTIONS = {
     },
 };
 
-/** @type {Record<string, Option>} */
+/** @type {Table<CheckedChat>} */
+export const CHAT_OPTIONS = { ...GENERATE_OPTIONS, ...TEMPLATE_OPTIONS };
+
+/** @type {Table<CheckedTokenize>} */
 export const TOKENIZE_OPTIONS = {
     special: {
         flag: 'special', type: 'switch', default: false,
@@ -147,7 +185,7 @@ export const TOKENIZE_OPTIONS = {
     },
 };
 
-/** @type {Record<string, Option>} */
+/** @type {Table<CheckedDetokenize>} */
 export const DETOKENIZE_OPTIONS = {
     special: {
         flag: 'special', type: 'switch', default: false,
@@ -155,7 +193,7 @@ export const DETOKENIZE_OPTIONS = {
     },
 };
 
-/** @type {Record<string, Option>} */
+/** @type {Table<CheckedEmbed>} */
 export const EMBED_OPTIONS = {
     pooling: {
         flag: 'pooling', type: 'choice', choices: Object.keys(POOLINGS), default: 'file', value: 'NAME',
@@ -259,18 +297,20 @@ export function checkOption(name, option, value) {
 
 /**
  * Checks the caller's options and fills in the defaults. A name that nobody knows is refused: it is a typing mistake.
- * @param {Record<string, Option>} table
+ * @template Checked
+ * @param {Table<Checked>} table
  * @param {object | undefined} given
  * @param {string} caller for the message, such as "complete()"
  * @param {string[]} [others] names that are not the table's to check
- * @returns {Record<string, any>}
+ * @returns {Checked}
  */
 export function checkOptions(table, given, caller, others = []) {
     if (given !== undefined && (typeof given !== 'object' || given === null))
         throw refuse(`${caller}: the options must be an object, not ${show(given)}`);
     /** @type {Record<string, any>} */
     const checked = {};
-    for (const [name, option] of Object.entries(table))
+    const options = /** @type {Record<string, Option>} */ (table);
+    for (const [name, option] of Object.entries(options))
         checked[name] = option.default;
     for (const [name, value] of Object.entries(given ?? {})) {
         if (value === undefined || others.includes(name))
@@ -279,12 +319,12 @@ export function checkOptions(table, given, caller, others = []) {
             const near = nearest(name, [...Object.keys(table), ...others]);
             throw refuse(`${caller} has no option "${name}"${near ? `; did you mean "${near}"?` : ''}`);
         }
-        checked[name] = checkOption(`${caller}: ${name}`, table[name], value);
+        checked[name] = checkOption(`${caller}: ${name}`, options[name], value);
     }
-    return checked;
+    return /** @type {Checked} */ (checked);
 }
 
-/** What load()'s options must be together. @param {Record<string, any>} options */
+/** What load()'s options must be together. @param {{ quantize?: string, doubleQuant?: boolean }} options */
 export function checkQuantize({ quantize, doubleQuant }) {
     if (doubleQuant && !/^(nf4|fp4)$/.test(quantize ?? ''))
         throw refuse('doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs quantize (--quantize) nf4 ' +

@@ -31,14 +31,16 @@ export async function nodeModule(name) {
 /**
  * Within a worker: listens to the thread that started it, and returns the way to answer. The listener is in place
  * before the first message can arrive: in a page because nothing is awaited, in Node because the port queues.
- * The first message, `{ type: 'started', script }`, tells the other side which script runs.
- * @param {string} script this one's name
- * @param {(message: any) => void} onMessage
+ * The first message, 'started', tells the other side which script runs.
+ * @template Received
+ * @template Sent
+ * @param {import('./protocol.js').Script} script this one's name
+ * @param {(message: Received) => void} onMessage
  * @param {(error: unknown) => void} onFailure what nobody caught, and messages that cannot be read
- * @returns {(message: unknown, transfer?: Transferable[]) => void}
+ * @returns {(message: Sent, transfer?: Transferable[]) => void}
  */
 export function listen(script, onMessage, onFailure) {
-    const started = { type: 'started', script };
+    const started = /** @type {import('./protocol.js').Started} */ ({ type: 'started', script });
     const unreadable = () => onFailure(new Error('a message could not be read'));
     if (!isNode) {
         const scope = /** @type {Worker} */ (/** @type {unknown} */ (globalThis));

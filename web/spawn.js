@@ -21,8 +21,9 @@ export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
 
 /**
  * A worker, reduced to what nibble needs of it.
+ * @template Sent
  * @typedef {object} WorkerHandle
- * @property {(message: unknown, transfer?: Transferable[]) => void} post throws where the message cannot be cloned
+ * @property {(message: Sent, transfer?: Transferable[]) => void} post throws where the message cannot be cloned
  * @property {() => void} terminate
  * @property {(alive: boolean) => void} keepAlive whether the worker alone keeps a Node process running
  */
@@ -30,22 +31,24 @@ export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
 /**
  * @typedef {object} Wanted
  * @property {string} url of the script
- * @property {'engine-worker' | 'pool-worker'} script which of nibble's it is
+ * @property {import('./protocol.js').Script} script which of nibble's it is
  * @property {string} name what the messages call the worker
  */
 
 /**
  * What a worker of Node or of a page tells: a message, or that it failed. explain: why it does not start, in words.
  * @typedef {{ receive: (message: any) => void, fail: (message: string, cause?: unknown) => void }} Hooks
- * @typedef {WorkerHandle & { explain: (message: string) => Promise<string>, probe: () => Promise<string | undefined>,
+ * @typedef {WorkerHandle<unknown> & { explain: (message: string) => Promise<string>, probe: () => Promise<string | undefined>,
  *     settle: () => void }} Spawned
  */
 
 /**
+ * @template Received
+ * @template Sent
  * @param {Wanted} wanted
- * @param {(message: any) => void} onMessage
+ * @param {(message: Received) => void} onMessage
  * @param {(error: NibbleError) => void} onEnd called at most once, when the worker fails, before it started or later
- * @returns {Promise<WorkerHandle>}
+ * @returns {Promise<WorkerHandle<Sent>>}
  */
 export async function startWorker(wanted, onMessage, onEnd) {
     const { script, name } = wanted;
@@ -70,14 +73,16 @@ export async function startWorker(wanted, onMessage, onEnd) {
         settle('over');
         onEnd(error);
     };
-    const receive = (/** @type {any} */ message) => {
+    /** @typedef {import('./protocol.js').Started | import('./protocol.js').Fatal} Told */
+    const receive = (/** @type {Received} */ message) => {
+        const told = /** @type {Told | undefined} */ (message);
         if (state === 'starting') {
-            if (message?.type !== 'started' || message.script !== script)
+            if (told?.type !== 'started' || told.script !== script)
                 return void fail(`another script answers, not nibble's ${script}.js`);
             settle('running');
         } else if (state === 'running') {
-            if (message.fatal)
-                fail(message.error.message, fromPlain(message.error));
+            if (told?.type === 'fatal')
+                fail(told.error.message, fromPlain(told.error));
             else
                 onMessage(message);
         }

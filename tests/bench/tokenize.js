@@ -11,6 +11,7 @@ import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serve } from '../../tools/serve.js';
 import { findAssets } from '../../web/assets.js';
+import { LOAD_OPTIONS, checkOptions } from '../../web/options.js';
 import { Engine } from '../../web/worker/engine.js';
 import { models, root, vocabularies } from '../support/builds.js';
 import { corpus } from '../support/corpus.js';
@@ -36,7 +37,7 @@ function textOf(name, all, bytes) {
 /** @type {Clock} */
 async function inCore(path, { file }, repetitions) {
     const { core, model } = await Engine.load({ kind: 'path', path },
-        { headerOnly: true, build: 'simd128', assets: await findAssets({}) },
+        { ...checkOptions(LOAD_OPTIONS, { build: 'simd128' }, 'load()'), headerOnly: true, assets: await findAssets({}) },
         /** @type {any} */ ({ progress: () => {}, nextFromPort: () => {} }));
     const text = readFileSync(file), seconds = [];
     const at = core.take(PIECE, 'text'), out = core.take(4 * PIECE, 'tokens');

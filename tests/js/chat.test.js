@@ -19,7 +19,7 @@ let tiny;
 let CHATML;
 before(async () => {
     tiny = await openEngine({ kind: 'path', path: models.tiny });
-    CHATML = tiny.description.chatTemplate;
+    CHATML = tiny.description.chatTemplate ?? '';
 });
 
 /** @param {Engine} engine @param {string} text */

@@ -15,14 +15,16 @@ export class Generation {
 
     /**
      * @param {Link} link
-     * @param {object} message
+     * @param {import('../protocol.js').GenerateAsk} ask
      * @param {AbortSignal | undefined} signal
      */
-    constructor(link, message, signal) {
-        this.#stream = new Stream(link, message, ({ text, tokens }) => {
-            this.tokens.push(...tokens);
-            return /** @type {string} */ (text);
-        }, signal);
+    constructor(link, ask, signal) {
+        this.#stream = new Stream(link, (/** @type {(text: string) => void} */ add) => link.request('generate', ask, {
+            text: ({ text, tokens }) => {
+                this.tokens.push(...tokens);
+                add(text);
+            },
+        }, signal));
         this.#result = this.#stream.done;
     }
 

@@ -2,7 +2,15 @@ import { NibbleError, fromPlain, messageOf } from '../errors.js';
 import { died, startWorker } from '../spawn.js';
 import { abortReason } from './requests.js';
 
-/** @typedef {import('../spawn.js').WorkerHandle} WorkerHandle */
+/** @typedef {import('../protocol.js').FromEngine} FromEngine */
+/** @typedef {import('../protocol.js').RequestType} RequestType */
+/** @typedef {import('../protocol.js').ToEngine} ToEngine */
+
+/**
+ * A request that waits. Its listeners fit the events that come for it.
+ * @typedef {{ resolve: (answer: any) => void, reject: (error: unknown) => void,
+ *     listeners: Record<string, (event: any) => unknown> }} Pending
+ */
 
 /** The way to one worker: requests that wait for their answers, and what happens to them when it dies. */
 export class Link {
@@ -10,12 +18,9 @@ export class Link {
     static PATIENCE_MS = 2000;
 
     nextId = 1;
-    /**
-     * @type {Map<number, { resolve: (value: any) => void, reject: (error: unknown) => void,
-     *     listener?: (message: any) => void }>}
-     */
+    /** @type {Map<number, Pending>} */
     #pending = new Map();
-    /** @type {WorkerHandle | undefined} */
+    /** @type {import('../spawn.js').WorkerHandle<ToEngine> | undefined} */
     #worker;
     /** @type {unknown} why there is no worker any more */
     #ended;
@@ -26,22 +31,25 @@ export class Link {
     /** @param {string} url of the worker's script */
     static async open(url) {
         const link = new Link();
-        link.#worker = await startWorker({ url, script: 'engine-worker', name: 'worker' }, (message) => link.#receive(message),
-            (error) => link.close(error));
-        link.#worker.keepAlive(false);
+        /** @type {import('../spawn.js').WorkerHandle<ToEngine>} */
+        const worker = await startWorker({ url, script: 'engine-worker', name: 'worker' },
+            (/** @type {FromEngine} */ message) => link.#receive(message), (error) => link.close(error));
+        worker.keepAlive(false);
+        link.#worker = worker;
         return link;
     }
 
     /**
-     * Settles in any case: by the answer, by what the listener throws, by close(), by the signal, or at once if the message
+     * Settles in any case: by the answer, by what a listener throws, by close(), by the signal, or at once if the message
      * cannot be sent.
-     * @param {object} message
-     * @param {(message: any) => unknown} [listener] gets what comes before the answer; if it throws or rejects, so does the
-     *     request
+     * @template {RequestType} Type
+     * @param {Type} type
+     * @param {import('../protocol.js').Ask<Type>} ask
+     * @param {import('../protocol.js').Listeners<Type>} listeners if one throws or rejects, so does the request
      * @param {AbortSignal} [signal] ends it here and now, whatever the worker is doing, and in the worker as soon as that looks
-     * @returns {Promise<any>}
+     * @returns {Promise<import('../protocol.js').AnswerOf<Type>>}
      */
-    request(message, listener, signal) {
+    request(type, ask, listeners, signal) {
         if (!this.#worker)
             return Promise.reject(this.#ended);
         if (signal?.aborted)
@@ -53,10 +61,10 @@ export class Link {
         };
         signal?.addEventListener('abort', abort);
         return new Promise((resolve, reject) => {
-            this.#pending.set(id, { resolve, reject, listener });
+            this.#pending.set(id, { resolve, reject, listeners });
             this.#worker?.keepAlive(true); // a Node process lives while something is pending, and no longer
             try {
-                this.#worker?.post({ ...message, id });
+                this.#worker?.post(/** @type {import('../protocol.js').AnyRequest} */ ({ type, id, ...ask }));
             } catch (error) {
                 this.#settle(id)?.reject(new NibbleError('NB_ERR_ARGUMENT',
                     'what was passed holds something that cannot be sent to the worker, such as ' +
@@ -79,24 +87,24 @@ export class Link {
 
     /**
      * A message that wants no answer.
-     * @param {object} message
+     * @param {import('../protocol.js').AnyNotice} message
      * @param {ArrayBuffer[]} [transfer]
      */
     post(message, transfer) {
         this.#worker?.post(message, transfer);
     }
 
-    /** @param {any} message */
+    /** @param {FromEngine} message */
     async #receive(message) {
-        const { id, type, error } = message;
-        if (type === 'thread')
+        if (message.type === 'thread')
             return this.#watch(message.port);
+        const { id, type } = message;
         if (type === 'done')
             return this.#settle(id)?.resolve(message.result);
         if (type === 'error')
-            return this.#settle(id)?.reject(fromPlain(error));
+            return this.#settle(id)?.reject(fromPlain(message.error));
         try {
-            await this.#pending.get(id)?.listener?.(message);
+            await this.#pending.get(id)?.listeners[type](message);
         } catch (thrown) {
             this.#settle(id)?.reject(thrown);
         }
@@ -105,7 +113,8 @@ export class Link {
     /** @param {MessagePort} alarm */
     #watch(alarm) {
         this.#alarms.push(alarm);
-        alarm.onmessage = ({ data }) => this.close(died('worker', data));
+        alarm.onmessage = (/** @type {MessageEvent<import('../protocol.js').Alarm>} */ { data }) =>
+            this.close(died('worker', data));
         /** @type {any} */ (alarm).unref?.(); // in Node
     }
 
@@ -138,7 +147,7 @@ export class Link {
         let timer;
         const late = new Promise((resolve) => { timer = setTimeout(resolve, Link.PATIENCE_MS); });
         // the pool's threads leave by themselves: then nothing runs in the memory that is dropped
-        await Promise.race([this.request({ type: 'close' }).catch(() => {}), late]);
+        await Promise.race([this.request('close', {}, {}).catch(() => {}), late]);
         clearTimeout(timer);
         this.close(disposed);
     }

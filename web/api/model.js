@@ -1,7 +1,9 @@
 /** A loaded model: its methods check what they are given, and ask the worker. */
 import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL } from '../abi.js';
 import { NibbleError } from '../errors.js';
-import { DETOKENIZE_OPTIONS, EMBED_OPTIONS, GENERATE_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS } from '../options.js';
+import {
+    CHAT_OPTIONS, DETOKENIZE_OPTIONS, EMBED_OPTIONS, GENERATE_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS,
+} from '../options.js';
 import { Generation } from './generation.js';
 import { checkMessages } from './messages.js';
 import { checkRequest } from './requests.js';
@@ -28,33 +30,26 @@ export class Model {
     complete(prompt, options) {
         if (typeof prompt !== 'string' && !isTokens(prompt))
             throw new NibbleError('NB_ERR_ARGUMENT', 'complete(): the prompt must be a text or an array of token ids');
-        return this.#generate('complete', typeof prompt === 'string' ? prompt : Array.from(prompt), GENERATE_OPTIONS, options);
+        const { checked, signal } = checkRequest('complete()', GENERATE_OPTIONS, options);
+        const input = typeof prompt === 'string' ? prompt : Array.from(prompt);
+        return new Generation(this.#link, { what: 'complete', input, options: checked }, signal);
     }
 
     /** @type {import('../index.d.ts').Model['chat']} */
     chat(messages, options) {
-        return this.#generate('chat', checkMessages(messages), { ...GENERATE_OPTIONS, ...TEMPLATE_OPTIONS }, options);
+        const input = checkMessages(messages);
+        const { checked, signal } = checkRequest('chat()', CHAT_OPTIONS, options);
+        if (checked.special)
+            throw new NibbleError('NB_ERR_ARGUMENT',
+                'chat(): special is an option of complete(); in a chat only the template writes special tokens');
+        return new Generation(this.#link, { what: 'chat', input, options: checked }, signal);
     }
 
     /** @type {import('../index.d.ts').Model['applyTemplate']} */
     async applyTemplate(messages, options) {
         const { checked, signal } = checkRequest('applyTemplate()', TEMPLATE_OPTIONS, options);
-        return this.#link.request({ type: 'template', messages: checkMessages(messages, 'applyTemplate()'), options: checked },
-            undefined, signal);
-    }
-
-    /**
-     * @param {'complete' | 'chat'} what
-     * @param {string | number[] | import('../index.d.ts').Message[]} input
-     * @param {Record<string, import('../options.js').Option>} table
-     * @param {import('../index.d.ts').ChatOptions | undefined} options
-     */
-    #generate(what, input, table, options) {
-        const { checked, signal } = checkRequest(`${what}()`, table, options);
-        if (what === 'chat' && checked.special)
-            throw new NibbleError('NB_ERR_ARGUMENT',
-                'chat(): special is an option of complete(); in a chat only the template writes special tokens');
-        return new Generation(this.#link, { type: 'generate', what, input, options: checked }, signal);
+        return this.#link.request('template', { messages: checkMessages(messages, 'applyTemplate()'), options: checked },
+            {}, signal);
     }
 
     /** @type {import('../index.d.ts').Model['tokenize']} */
@@ -65,7 +60,7 @@ export class Model {
         const flags = (bare ? 0 : NB_TOKENIZE_ADD_SPECIAL) | (special ? NB_TOKENIZE_PARSE_SPECIAL : 0);
         /** @type {number[]} */
         const list = [];
-        for (const token of await this.#link.request({ type: 'tokenize', text, flags }, undefined, signal))
+        for (const token of await this.#link.request('tokenize', { text, flags }, {}, signal))
             list.push(token); // quicker than Array.from, by half
         return list;
     }
@@ -75,7 +70,7 @@ export class Model {
         if (!isTokens(tokens))
             throw new NibbleError('NB_ERR_ARGUMENT', 'detokenize(): the tokens must be an array of token ids');
         const { checked: { special }, signal } = checkRequest('detokenize()', DETOKENIZE_OPTIONS, options);
-        return this.#link.request({ type: 'detokenize', tokens: Array.from(tokens), special }, undefined, signal);
+        return this.#link.request('detokenize', { tokens: Array.from(tokens), special }, {}, signal);
     }
 
     /** @type {import('../index.d.ts').Model['logits']} */
@@ -83,7 +78,8 @@ export class Model {
         if (!isTokens(tokens))
             throw new NibbleError('NB_ERR_ARGUMENT', 'logits(): the tokens must be an array of token ids');
         const { signal } = checkRequest('logits()', {}, options);
-        const stream = new Stream(this.#link, { type: 'evaluate', tokens: Array.from(tokens) }, (piece) => piece.rows, signal);
+        const stream = new Stream(this.#link, (/** @type {(rows: Float32Array) => void} */ add) => this.#link.request(
+            'evaluate', { tokens: Array.from(tokens) }, { rows: ({ rows }) => add(rows) }, signal));
         yield* stream.readOnce(() => stream.stop());
     }
 
@@ -101,8 +97,7 @@ export class Model {
         if (prompt !== undefined && promptName !== undefined)
             throw new NibbleError('NB_ERR_ARGUMENT',
                 'embed(): prompt and promptName are two ways to say one thing; give one of them');
-        return this.#link.request({ type: 'embed', input: text ? input : Array.from(input), options: checked }, undefined,
-            signal);
+        return this.#link.request('embed', { input: text ? input : Array.from(input), options: checked }, {}, signal);
     }
 
     /** @type {import('../index.d.ts').Model['dispose']} */

@@ -4,8 +4,9 @@ import { checkOptions } from '../options.js';
 
 /**
  * The options of one request, checked.
+ * @template Checked
  * @param {string} caller for messages
- * @param {Record<string, import('../options.js').Option>} table
+ * @param {import('../options.js').Table<Checked>} table
  * @param {import('../index.d.ts').Abortable | undefined} options
  */
 export function checkRequest(caller, table, options) {
@@ -19,10 +20,10 @@ export function checkRequest(caller, table, options) {
 export function checkSignal(caller, signal) {
     if (signal === undefined || signal === null)
         return undefined;
-    const { aborted, addEventListener } = /** @type {any} */ (signal);
+    const { aborted, addEventListener } = /** @type {Record<string, unknown>} */ (signal);
     if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function')
         throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: signal must be an AbortSignal${
-            /** @type {any} */ (signal).signal ? ': pass the controller\'s signal, not the controller' : ''}`);
+            /** @type {Record<string, unknown>} */ (signal).signal ? ': pass the controller\'s signal, not the controller' : ''}`);
     return /** @type {AbortSignal} */ (signal);
 }
 

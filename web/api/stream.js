@@ -2,28 +2,27 @@
 
 /**
  * A request that answers in pieces.
- * @template T
+ * @template Answer
+ * @template Piece
  */
 export class Stream {
     /**
      * @param {Link} link
-     * @param {object} message
-     * @param {(piece: any) => T} take
-     * @param {AbortSignal | undefined} signal
+     * @param {(add: (piece: Piece) => void) => Promise<Answer>} request sends it, and adds its pieces as they come
      */
-    constructor(link, message, take, signal) {
+    constructor(link, request) {
         this.link = link;
-        /** @type {T[]} */
+        /** @type {Piece[]} */
         this.pieces = [];
         /** @type {(() => void)[]} */
         this.waiting = [];
         this.over = false;
         const wake = () => this.waiting.splice(0).forEach((f) => f());
         this.id = link.nextId;
-        this.done = link.request(message, (piece) => {
-            this.pieces.push(take(piece));
+        this.done = request((piece) => {
+            this.pieces.push(piece);
             wake();
-        }, signal).finally(() => {
+        }).finally(() => {
             this.over = true;
             wake();
         });
@@ -46,15 +45,15 @@ export class Stream {
     readOnce(leave) {
         return this.#each(leave, () => this.pieces.length > 0, () => {
             this.link.post({ type: 'more', job: this.id });
-            return /** @type {T} */ (this.pieces.shift());
+            return /** @type {Piece} */ (this.pieces.shift());
         });
     }
 
     /**
      * @param {() => void} leave
      * @param {() => boolean} some
-     * @param {() => T} next
-     * @returns {AsyncGenerator<T, void, undefined>}
+     * @param {() => Piece} next
+     * @returns {AsyncGenerator<Piece, void, undefined>}
      */
     async *#each(leave, some, next) {
         try {

@@ -32,8 +32,6 @@ import { importOwn } from '../platform.js';
  *     marks: from, to and kind of each quote in turn
  */
 
-/** @typedef {{ text: string, tokens: number[] }} Prompt */
-
 /**
  * What a template yields to: resolves to true if the rendering is to be left.
  * @typedef {() => Promise<boolean> | boolean} Pause
@@ -55,7 +53,7 @@ async function loadJinja(url = ownTemplateUrl()) {
  * @param {Message[]} messages checked
  * @param {TemplateOptions} [options]
  * @param {Pause} [pause]
- * @returns {Promise<Prompt | null>} null: it was left
+ * @returns {Promise<import('../protocol.js').Prompt | null>} null: it was left
  */
 export async function chatPrompt(model, messages, options = {}, pause = () => false) {
     if (!model.template)

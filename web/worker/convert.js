@@ -26,13 +26,8 @@ import { explained, feedSink } from './feed.js';
 const OPENED_AHEAD = 3;
 
 /**
- * @typedef {{ headerOnly?: boolean, assets: { wasm: import('../assets.js').WasmUrls }, quantize?: string,
- *     doubleQuant?: boolean }} ConvertOptions
- */
-
-/**
  * @param {InputFile[]} files
- * @param {ConvertOptions} options
+ * @param {import('../protocol.js').EngineOptions} options
  * @returns {import('../sources/open.js').Opened}
  */
 export const convert = (files, options) => ({
@@ -44,7 +39,7 @@ class Conversion {
     /**
      * @param {import('./core.js').Core} core the converter's
      * @param {InputFile[]} files
-     * @param {ConvertOptions} options
+     * @param {import('../protocol.js').EngineOptions} options
      * @param {Sink} out
      */
     constructor(core, files, options, out) {

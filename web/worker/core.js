@@ -267,7 +267,7 @@ async function relaxedIsRight(core, precision) {
 
 /**
  * Instantiates the build that serves best here, or the one asked for.
- * @param {{ threads?: number, build?: Build, assets: { wasm: WasmUrls }, precision?: 'exact' | 'fast' }} wishes
+ * @param {import('../protocol.js').EngineOptions} options
  * @returns {Promise<{ core: Core, threads: number }>} threads: how many to use; with a build that was asked for, as many as
  *     were asked for
  */

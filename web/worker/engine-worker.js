@@ -1,13 +1,16 @@
 /**
  * The worker that a loaded model lives in: a page's, or a thread of Node's. What runs is one file, build/engine-worker.js,
  * which `make build` makes of this and all that it imports; it is told the addresses of nibble's other files. It takes
- * requests, each with an id, and answers `{ id, type: 'done' | 'error' }` once, with 'progress', 'piece' or 'pull' before that.
- * An error is always a NibbleError. Generations run one after another; the short requests are answered between two tokens.
+ * requests, and answers each once (protocol.js). An error is always a NibbleError. Generations run one after another; the short
+ * requests are answered between two tokens.
  */
 import { NibbleError, asNibbleError, toPlain } from '../errors.js';
 import { breathe, listen } from '../platform.js';
 import { feeder } from '../sources/feeder.js';
 import { Engine } from './engine.js';
+
+/** @typedef {import('../protocol.js').NoticeType} NoticeType */
+/** @typedef {import('../protocol.js').RequestType} RequestType */
 
 /** @type {Engine | undefined} */
 let engine;
@@ -23,62 +26,65 @@ let feed;
 /** The end of the queue. @type {Promise<unknown>} */
 let last = Promise.resolve();
 
-const post = listen('engine-worker', (message) => {
-    const { id } = message;
-    handle(message).then((result) => id !== undefined && post({ id, type: 'done', result }))
-        .catch((error) => post({ id, type: 'error', ...failure(error) })); // also of an answer that cannot be cloned
-}, (error) => post({ fatal: true, error: toPlain(asNibbleError(error)) }));
+/** @type {(message: import('../protocol.js').FromEngine | import('../protocol.js').Fatal, transfer?: Transferable[]) => void} */
+const post = listen('engine-worker', receive, (error) => post({ type: 'fatal', error: toPlain(asNibbleError(error)) }));
 
 /**
- * @param {any} message
- * @returns {Promise<unknown>} the answer
+ * Each request's work, and its answer; undefined where the request was stopped.
+ * @type {{ [Type in RequestType]: (message: import('../protocol.js').Request<Type>)
+ *     => Promise<import('../protocol.js').AnswerOf<Type> | undefined> }}
  */
-async function handle(message) {
-    const { id, type } = message;
-    switch (type) {
-        case 'load': {
-            const feeding = feed = feeder(() => post({ id, type: 'pull' }));
-            engine = await Engine.load(message.source, message.options, {
-                progress: (progress) => post({ id, type: 'progress', progress }),
-                nextFromPort: () => feeding.next(),
-                watch: (port) => post({ type: 'thread', port }, [port]),
-            });
-            return engine.info();
-        }
-        case 'chunk':
-            return feed?.take(message.bytes);
-        case 'generate':
-            return queue(id, (job) => loaded().generate(Object.assign(job, message, {
-                emit: (/** @type {string} */ text, /** @type {number[]} */ tokens) => post({ id, type: 'piece', text, tokens }),
-            })));
-        case 'evaluate':
-            return start(id, (job) => loaded().evaluate(message.tokens, (rows) => {
-                job.ahead++;
-                post({ id, type: 'piece', rows }, [/** @type {ArrayBuffer} */ (rows.buffer)]);
-            }, job, turn));
-        case 'embed':
-            return queue(id, (job) => (job.stopped ? undefined : loaded().embed(message.input, message.options, job)));
-        case 'template':
-            return start(id, (job) => loaded().applyTemplate(message.messages, message.options, job));
-        case 'tokenize':
-            return start(id, async (job) => {
-                if (message.text.length > LONG)
-                    await breathe(); // the caller may have left already
-                return job.stopped ? undefined : loaded().encode(message.text, message.flags);
-            });
-        case 'detokenize':
-            return loaded().detokenize(message.tokens, message.special);
-        case 'more':
-            jobs.get(message.job)?.read();
-            return undefined;
-        case 'stop':
-            jobs.get(message.job)?.stop();
-            return undefined;
-        case 'close':
-            for (const job of jobs.values())
-                job.stop();
-            await last.catch(() => {});
-            return engine?.close();
+const requests = {
+    async load({ id, source, options }) {
+        const feeding = feed = feeder(() => post({ id, type: 'pull' }));
+        engine = await Engine.load(source, options, {
+            progress: (progress) => post({ id, type: 'progress', progress }),
+            nextFromPort: () => feeding.next(),
+            watch: (port) => post({ type: 'thread', port }, [port]),
+        });
+        return engine.info();
+    },
+    generate: (message) => queue(message.id, (job) => loaded().generate(message, job, (text, tokens) =>
+        post({ id: message.id, type: 'text', text, tokens }))),
+    evaluate: ({ id, tokens }) => start(id, (job) => loaded().evaluate(tokens, (rows) => {
+        job.ahead++;
+        post({ id, type: 'rows', rows }, [/** @type {ArrayBuffer} */ (rows.buffer)]);
+    }, job, turn)),
+    embed: ({ id, input, options }) => queue(id, (job) => (job.stopped ? undefined : loaded().embed(input, options, job))),
+    template: ({ id, messages, options }) => start(id, async (job) =>
+        await loaded().applyTemplate(messages, options, job) ?? undefined),
+    tokenize: ({ id, text, flags }) => start(id, async (job) => {
+        if (text.length > LONG)
+            await breathe(); // the caller may have left already
+        return job.stopped ? undefined : loaded().encode(text, flags);
+    }),
+    detokenize: async ({ tokens, special }) => loaded().detokenize(tokens, special),
+    async close() {
+        for (const job of jobs.values())
+            job.stop();
+        await last.catch(() => {});
+        engine?.close();
+    },
+};
+
+/** @type {{ [Type in NoticeType]: (message: import('../protocol.js').Notice<Type>) => void }} */
+const notices = {
+    chunk: ({ bytes }) => feed?.take(bytes),
+    more: ({ job }) => jobs.get(job)?.read(),
+    stop: ({ job }) => jobs.get(job)?.stop(),
+};
+
+/** @param {import('../protocol.js').ToEngine} message */
+async function receive(message) {
+    if (!('id' in message))
+        return /** @type {((message: object) => void) | undefined} */ (notices[message.type])?.(message);
+    const { id } = message;
+    try {
+        const result = await /** @type {(message: object) => Promise<any>} */ (requests[message.type])(message);
+        post({ id, type: 'done', result });
+    } catch (error) { // also of an answer that cannot be cloned
+        post(isTrap(error) ? { type: 'fatal', error: toPlain(stopped(error)) }
+            : { id, type: 'error', error: toPlain(asNibbleError(error)) });
     }
 }
 
@@ -115,7 +121,7 @@ class Job {
 /**
  * @template T
  * @param {number} id
- * @param {(job: any) => Promise<T>} run
+ * @param {(job: Job) => Promise<T>} run
  * @returns {Promise<T>}
  */
 function start(id, run) {
@@ -139,7 +145,7 @@ function turn(run) {
 /**
  * @template T
  * @param {number} id
- * @param {(job: any) => T | Promise<T>} run
+ * @param {(job: Job) => T | Promise<T>} run
  * @returns {Promise<T>}
  */
 const queue = (id, run) => start(id, (job) => turn(() => run(job)));
@@ -147,9 +153,9 @@ const queue = (id, run) => start(id, (job) => turn(() => run(job)));
 /**
  * After a trap the core's memory is in an unknown state: such an error is the end of this worker.
  * @param {unknown} error
+ * @returns {error is WebAssembly.RuntimeError}
  */
-function failure(error) {
-    const trap = typeof WebAssembly === 'object' && error instanceof WebAssembly.RuntimeError;
-    return { error: toPlain(trap ? new NibbleError('NB_ERR_WORKER', `the engine stopped: ${error.message}`)
-        : asNibbleError(error)), fatal: trap };
-}
+const isTrap = (error) => typeof WebAssembly === 'object' && error instanceof WebAssembly.RuntimeError;
+
+/** @param {WebAssembly.RuntimeError} error */
+const stopped = (error) => new NibbleError('NB_ERR_WORKER', `the engine stopped: ${error.message}`);

@@ -19,9 +19,19 @@ import { encodeQuotes } from './quotes.js';
 import { StopFinder } from './stops.js';
 import { writeStructs } from './structs.js';
 
+/** @typedef {import('../index.d.ts').Build} Build */
 /** @typedef {import('../index.d.ts').Progress} Progress */
 /** @typedef {import('../index.d.ts').Result} Result */
 /** @typedef {import('../index.d.ts').Message} Message */
+/** @typedef {import('../index.d.ts').ModelInfo} ModelInfo */
+/** @typedef {import('../options.js').CheckedGenerate} CheckedGenerate */
+/** @typedef {import('../protocol.js').EngineOptions} EngineOptions */
+/** @typedef {import('../protocol.js').GenerateAsk} GenerateAsk */
+
+/**
+ * What nb_model_describe says.
+ * @typedef {Omit<ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} Description
+ */
 
 /** Tokens that a text always gets room for. */
 const ROOM = 1 << 20;
@@ -32,15 +42,7 @@ const ROOM = 1 << 20;
  *     watch: (port: MessagePort) => void }} LoadPort
  */
 
-/**
- * A generation as it runs: the caller may set `stopped` at any time.
- * @typedef {object} Job
- * @property {'complete' | 'chat'} what
- * @property {string | number[] | Message[]} input
- * @property {Record<string, any>} options checked
- * @property {boolean} stopped
- * @property {(text: string, tokens: number[]) => void} emit
- */
+/** A request as it runs: it may be stopped at any time. @typedef {{ stopped: boolean }} Job */
 
 export class Engine {
     /**
@@ -56,8 +58,7 @@ export class Engine {
         this.context = 0;
         this.kvType = TYPES.i16;
         this.precision = PRECISIONS.exact;
-        /** @type {any} what nb_model_describe says */
-        this.description = null;
+        this.description = /** @type {Description} */ (/** @type {unknown} */ (undefined)); // load() sets it
         this.loadMs = 0;
         /** @type {string | undefined} of the renderer of chat templates */
         this.templateUrl = undefined;
@@ -67,7 +68,7 @@ export class Engine {
 
     /**
      * @param {import('../sources/open.js').Source} source
-     * @param {Record<string, any> & { assets: import('../assets.js').Assets }} options checked, with headerOnly
+     * @param {EngineOptions} options
      * @param {LoadPort} port
      */
     static async load(source, options, port) {
@@ -104,13 +105,15 @@ export class Engine {
             const { port1, port2 } = new MessageChannel();
             watch(port1);
             const name = `thread ${index} of ${this.threads}`;
-            startWorker({ url, script: 'pool-worker', name }, resolve, reject)
-                .then((worker) => worker.post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 },
-                    [port2]))
-                .catch(reject);
+            /** @type {Promise<import('../spawn.js').WorkerHandle<import('../protocol.js').Join>>} */
+            const worker = startWorker({ url, script: 'pool-worker', name },
+                (/** @type {import('../protocol.js').Ready} */ _ready) => resolve(undefined), reject);
+            worker.then(({ post }) => post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 },
+                [port2])).catch(reject);
         })));
     }
 
+    /** @returns {Description} */
     describe() {
         const { core, model } = this;
         const size = core.exports.nb_model_describe(model, 0, 0);
@@ -139,11 +142,11 @@ export class Engine {
         return this.session ? this.core.exports.nb_session_bytes(this.model, this.context, 0, this.kvType) : 0;
     }
 
-    /** What index.js shows as `info`. */
+    /** What a model shows as `info`. @returns {ModelInfo} */
     info() {
         return {
             ...this.description,
-            build: /** @type {import('../index.d.ts').Build} */ (this.core.build),
+            build: /** @type {Build} */ (this.core.build),
             threads: this.threads,
             contextLength: this.context,
             memoryBytes: this.core.size,
@@ -249,8 +252,8 @@ export class Engine {
     /**
      * @param {Message[]} messages
      * @param {import('../index.d.ts').TemplateOptions} options
-     * @param {{ stopped: boolean }} job
-     * @returns {Promise<import('./chat.js').Prompt | null>} null: the job was stopped
+     * @param {Job} job
+     * @returns {Promise<import('../protocol.js').Prompt | null>} null: the job was stopped
      */
     applyTemplate(messages, options, job) {
         const { chatTemplate = null, tokenizer } = this.description;
@@ -272,27 +275,31 @@ export class Engine {
         });
     }
 
-    /** @param {Job} job @returns {Promise<number[]>} none: the job was stopped while a template was rendered */
-    async promptTokens(job) {
-        const { what, input, options } = job;
+    /**
+     * @param {GenerateAsk} ask
+     * @param {Job} job
+     * @returns {Promise<number[]>} none: the job was stopped while a template was rendered
+     */
+    async promptTokens({ what, input, options }, job) {
         if (what === 'chat')
-            return (await this.applyTemplate(/** @type {Message[]} */ (input), options, job))?.tokens ?? [];
+            return (await this.applyTemplate(input, options, job))?.tokens ?? [];
         if (typeof input === 'string')
             return this.tokenize(input, NB_TOKENIZE_ADD_SPECIAL | (options.special ? NB_TOKENIZE_PARSE_SPECIAL : 0));
-        this.checkTokens(/** @type {number[]} */ (input));
-        return /** @type {number[]} */ (input);
+        this.checkTokens(input);
+        return input;
     }
 
     /**
      * The whole of one request: prompt, tokens, text.
+     * @param {GenerateAsk} ask
      * @param {Job} job
+     * @param {(text: string, tokens: number[]) => void} emit
      * @returns {Promise<Result>}
      */
-    async generate(job) {
+    async generate(ask, job, emit) {
         this.needSession();
-        const { core, context } = this;
-        const { options } = job;
-        const prompt = await this.promptTokens(job);
+        const { core, context } = this, { options } = ask;
+        const prompt = await this.promptTokens(ask, job);
         if (job.stopped && prompt.length === 0)
             return this.result('', [], 0, 'abort', options.seed ?? 0, { prompt: null, generate: null });
         if (prompt.length === 0)
@@ -312,8 +319,8 @@ export class Engine {
             decoder = this.decoder(false);
             prefix = core.take(4 * (context + 1), 'the prompt');
             core.ints(prefix, prompt.length).set(prompt);
-            const output = new Output(decoder, new StopFinder(options.stop), job.emit);
-            const { finishReason, rates } = await this.answer(job, prompt.length, { sampler, prefix, output });
+            const output = new Output(decoder, new StopFinder(options.stop), emit);
+            const { finishReason, rates } = await this.answer(options, job, prompt.length, { sampler, prefix, output });
             return this.result(output.text, output.tokens, prompt.length, finishReason, seed, rates);
         } finally {
             decoder?.free();
@@ -324,14 +331,15 @@ export class Engine {
 
     /**
      * Evaluates the prompt, and generates until the answer ends.
+     * @param {CheckedGenerate} options
      * @param {Job} job
      * @param {number} promptTokens
      * @param {{ sampler: number, prefix: number, output: Output }} means prefix: where the core reads and writes all tokens so
      *     far
      * @returns {Promise<{ finishReason: Result['finishReason'], rates: { prompt: number | null, generate: number | null } }>}
      */
-    async answer(job, promptTokens, { sampler, prefix, output }) {
-        const { core } = this, { maxTokens, ignoreEnd } = job.options;
+    async answer({ maxTokens, ignoreEnd }, job, promptTokens, { sampler, prefix, output }) {
+        const { core } = this;
         const slice = new Slice(), pace = new Pace(slice);
         const promptBegan = performance.now();
         const evaluated = await this.advance(prefix, promptTokens, slice, job);
@@ -375,7 +383,7 @@ export class Engine {
     result(text, tokens, promptTokens, finishReason, seed, rates) {
         return {
             text, tokens, promptTokens, finishReason, seed,
-            build: /** @type {import('../index.d.ts').Build} */ (this.core.build), threads: this.threads,
+            build: /** @type {Build} */ (this.core.build), threads: this.threads,
             timings: { loadMs: round(this.loadMs), promptTokensPerSecond: rates.prompt,
                 generateTokensPerSecond: rates.generate },
         };
@@ -423,7 +431,7 @@ export class Engine {
      * The logits that follow each of the tokens, in a session of their own: nothing of them is cached.
      * @param {number[]} tokens
      * @param {(rows: Float32Array) => void} emit [rows, vocabulary], in order
-     * @param {{ stopped: boolean, room: () => Promise<void> }} job room: until whoever reads wants more
+     * @param {Job & { room: () => Promise<void> }} job room: until whoever reads wants more
      * @param {<T>(run: () => T) => Promise<T>} turn runs it when nothing else is computed
      */
     async evaluate(tokens, emit, job, turn) {
@@ -458,8 +466,8 @@ export class Engine {
     /**
      * A text's embedding.
      * @param {string | number[]} input text or tokens
-     * @param {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} options
-     * @param {{ stopped: boolean }} job
+     * @param {import('../options.js').CheckedEmbed} options
+     * @param {Job} job
      */
     async embed(input, { pooling, prompt, promptName }, job) {
         this.needSession();
@@ -467,7 +475,7 @@ export class Engine {
         const text = typeof input === 'string', before = text ? prompt ?? this.promptOf(promptName) : '';
         const tokens = text ? this.textTokens(before + input) : input;
         this.checkTokens(tokens);
-        const unpooled = before !== '' && !this.description.embedding.includePrompt ? this.promptLength(before) : 0;
+        const unpooled = before !== '' && !this.embedding.includePrompt ? this.promptLength(before) : 0;
         const size = pooling === 'file' ? core.exports.nb_model_embedding_size(model) : core.exports.nb_model_width(model);
         const out = core.take(4 * (size + tokens.length), 'the embedding'), slice = new Slice();
         try {
@@ -487,13 +495,18 @@ export class Engine {
         }
     }
 
+    /** What the description of every model that runs says. */
+    get embedding() {
+        return /** @type {NonNullable<Description['embedding']>} */ (this.description.embedding);
+    }
+
     /**
      * The prompt of this name, which stands before a text. By default the file's default prompt.
      * @param {string | undefined} name
      * @returns {string}
      */
     promptOf(name) {
-        const { prompts = {}, defaultPrompt } = this.description.embedding;
+        const { prompts = {}, defaultPrompt } = this.embedding;
         const chosen = name ?? defaultPrompt;
         if (chosen === undefined)
             return '';
@@ -508,7 +521,7 @@ export class Engine {
      * @param {string} text
      */
     textTokens(text) {
-        const { maxTokens = Infinity, cutsLeft = false } = this.description.embedding;
+        const { maxTokens = Infinity, cutsLeft = false } = this.embedding;
         const tokens = this.tokenize(text, NB_TOKENIZE_ADD_SPECIAL);
         if (tokens.length <= maxTokens)
             return tokens;
@@ -528,7 +541,7 @@ export class Engine {
     }
 
     /**
-     * @param {Record<string, any>} options
+     * @param {CheckedGenerate} options
      * @param {number} seed
      */
     newSampler(options, seed) {

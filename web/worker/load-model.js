@@ -13,7 +13,7 @@ export const DEFAULT_CONTEXT = 4096;
 
 /**
  * @param {import('../sources/open.js').Source} source
- * @param {import('./convert.js').ConvertOptions} options
+ * @param {import('../protocol.js').EngineOptions} options
  * @param {() => Promise<Uint8Array | null>} nextFromPort
  * @returns {Promise<import('../sources/open.js').Opened>} a GGUF's bytes, or those of what is made into one
  */
@@ -34,7 +34,7 @@ export async function openModel(source, options, nextFromPort) {
  * The bytes -> the model.
  * @param {{ core: import('./core.js').Core, pool: number }} engine
  * @param {import('../sources/open.js').Opened} source
- * @param {Record<string, any>} options checked
+ * @param {import('../protocol.js').EngineOptions} options
  * @param {(progress: Progress) => void} report
  */
 export async function loadModel({ core, pool }, source, { headerOnly, contextLength, kvType }, report) {

@@ -5,28 +5,22 @@
 import { messageOf, toPlain } from '../errors.js';
 import { listen } from '../platform.js';
 
-/**
- * @typedef {object} Join
- * @property {WebAssembly.Module} module
- * @property {WebAssembly.Memory} memory
- * @property {number} pool
- * @property {number} index of this worker: 1 ... threads-1
- * @property {number} stack nb_pool_stack(pool, index), asked of the engine's instance: until __stack_pointer is set,
- *     a call in this one would write over the engine's stack
- * @property {MessagePort} alarm where to tell of this worker's death: the thread that called load(). The engine cannot be told:
- *     it may be inside WebAssembly, waiting for what this worker was doing
- */
+/** @typedef {import('../protocol.js').Fatal} Fatal */
+/** @typedef {import('../protocol.js').Ready} Ready */
 
-const post = listen('pool-worker', async (/** @type {Join} */ { module, memory, pool, index, stack, alarm }) => {
+/** @type {(message: Ready | Fatal) => void} */
+const post = listen('pool-worker', async (/** @type {import('../protocol.js').Join} */ { module, memory, pool, index, stack, alarm }) => {
     if (!alarm)
         return; // the script was loaded in another's place: that it started under its own name says so
     try {
         const instance = await WebAssembly.instantiate(module, { env: { memory } });
         const core = /** @type {import('./core.js').Exports} */ (/** @type {unknown} */ (instance.exports));
         core.__stack_pointer.value = stack;
-        post({ ready: true });
+        post({ type: 'ready' });
         core.nb_pool_work(pool, index);
     } catch (error) {
-        alarm.postMessage(`its thread ${index} stopped: ${messageOf(error)}`);
+        /** @type {import('../protocol.js').Alarm} */
+        const told = `its thread ${index} stopped: ${messageOf(error)}`;
+        alarm.postMessage(told);
     }
-}, (error) => post({ fatal: true, error: toPlain(error) }));
+}, (error) => post({ type: 'fatal', error: toPlain(error) }));

@@ -1,0 +1,141 @@
+/**
+ * The messages between the thread that called load() and the workers. Each is typed here, once, and both sides use these types:
+ * tsc finds a message that nobody handles, and a field that is missing. There are only types here, so nothing loads this file.
+ *
+ *     api/link.js  -- a request, with an id ------------------------>  worker/engine-worker.js
+ *                  -- a notice, which wants no answer -------------->
+ *                  <-- events of the request; then Done or Failed ---
+ *                  <-- Thread, once for each further thread --------
+ *                  <-- Alarm, from worker/pool-worker.js -----------
+ *
+ *     worker/engine.js  -- Join -->  worker/pool-worker.js
+ *                       <-- Ready --
+ *
+ * A worker's first message is Started. After Fatal it is of no more use.
+ */
+
+/** @typedef {import('./index.d.ts').Build} Build */
+/** @typedef {import('./index.d.ts').Message} Message */
+/** @typedef {import('./index.d.ts').ModelInfo} ModelInfo */
+/** @typedef {import('./index.d.ts').Progress} Progress */
+/** @typedef {import('./index.d.ts').Result} Result */
+/** @typedef {import('./errors.js').PlainError} PlainError */
+/** @typedef {import('./options.js').CheckedChat} CheckedChat */
+/** @typedef {import('./options.js').CheckedEmbed} CheckedEmbed */
+/** @typedef {import('./options.js').CheckedGenerate} CheckedGenerate */
+/** @typedef {import('./options.js').CheckedTemplate} CheckedTemplate */
+/** @typedef {import('./sources/open.js').Source} Source */
+
+// ---- requests: what each asks, which events come before its answer, and its answer --------------------------------
+
+/**
+ * listeners: what the events are given to, one function for each type of event.
+ * @template Ask
+ * @template {{ type: string }} Event
+ * @template Answer
+ * @typedef {{ ask: Ask, event: Event, answer: Answer,
+ *     listeners: { [Each in Event as Each['type']]: (event: Each) => unknown } }} Kind
+ */
+
+/**
+ * load() comes first, and dispose() last ('close'). logits() is 'evaluate', applyTemplate() is 'template'. complete() and chat()
+ * are both 'generate'.
+ * @typedef {object} Requests
+ * @property {Kind<{ source: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
+ * @property {Kind<GenerateAsk, TextEvent, Result>} generate
+ * @property {Kind<{ tokens: number[] }, RowsEvent, void>} evaluate
+ * @property {Kind<{ input: string | number[], options: CheckedEmbed }, never, Float32Array>} embed
+ * @property {Kind<{ messages: Message[], options: CheckedTemplate }, never, Prompt>} template
+ * @property {Kind<{ text: string, flags: number }, never, Int32Array>} tokenize flags: NB_TOKENIZE_...
+ * @property {Kind<{ tokens: number[], special: boolean }, never, string>} detokenize
+ * @property {Kind<{}, never, void>} close
+ */
+
+/**
+ * load()'s options for the engine, checked.
+ * @typedef {import('./options.js').CheckedLoad & { headerOnly: boolean, assets: import('./assets.js').Assets }} EngineOptions
+ */
+
+/**
+ * @typedef {{ what: 'complete', input: string | number[], options: CheckedGenerate }
+ *     | { what: 'chat', input: Message[], options: CheckedChat }} GenerateAsk
+ */
+
+/** A chat's prompt: its text, and the tokens that the model is fed. @typedef {{ text: string, tokens: number[] }} Prompt */
+
+/** How far a load is. @typedef {{ type: 'progress', progress: Progress }} ProgressEvent */
+
+/** The engine wants the next chunk of a source that it cannot open by itself. @typedef {{ type: 'pull' }} PullEvent */
+
+/** A piece of an answer. @typedef {{ type: 'text', text: string, tokens: number[] }} TextEvent */
+
+/** Logits of some tokens, in order: [rows, vocabulary]. @typedef {{ type: 'rows', rows: Float32Array }} RowsEvent */
+
+// ---- notices ----------------------------------------------------------------------------------------------------
+
+/**
+ * chunk: an answer to a 'pull'; null at the end. more: a piece of that request was read. stop: that request is to end.
+ * @typedef {object} Notices
+ * @property {{ bytes: Uint8Array | null }} chunk
+ * @property {{ job: number }} more
+ * @property {{ job: number }} stop
+ */
+
+// ---- what the engine's worker sends beside events -----------------------------------------------------------------
+
+/**
+ * The answer; undefined if the request was stopped, and whoever asked has left.
+ * @typedef {{ type: 'done', id: number, result: AnswerOf<RequestType> | undefined }} Done
+ */
+
+/** @typedef {{ type: 'error', id: number, error: PlainError }} Failed */
+
+/** A thread of the pool tells of its death by this port, because the engine may be waiting for it inside WebAssembly.
+ * @typedef {{ type: 'thread', port: MessagePort }} Thread */
+
+/** What comes by that port: what happened, in words. @typedef {string} Alarm */
+
+/** Which script runs. @typedef {{ type: 'started', script: Script }} Started */
+
+/** @typedef {'engine-worker' | 'pool-worker'} Script */
+
+/** The worker cannot go on, for this reason. @typedef {{ type: 'fatal', error: PlainError }} Fatal */
+
+// ---- a thread of the pool -----------------------------------------------------------------------------------------
+
+/**
+ * What to join.
+ * @typedef {object} Join
+ * @property {WebAssembly.Module} module
+ * @property {WebAssembly.Memory} memory
+ * @property {number} pool
+ * @property {number} index of this worker: 1 ... threads-1
+ * @property {number} stack nb_pool_stack(pool, index), asked of the engine's instance: until __stack_pointer is set,
+ *     a call in this one would write over the engine's stack
+ * @property {MessagePort} alarm see Thread
+ */
+
+/** It joined. @typedef {{ type: 'ready' }} Ready */
+
+// ---- all of them --------------------------------------------------------------------------------------------------
+
+/** @typedef {keyof Requests} RequestType */
+/** @typedef {keyof Notices} NoticeType */
+
+/** @template {RequestType} Type @typedef {Requests[Type]['ask']} Ask */
+/** @template {RequestType} Type @typedef {Requests[Type]['event']} EventOf */
+/** @template {RequestType} Type @typedef {Requests[Type]['answer']} AnswerOf */
+
+/** @template {RequestType} Type @typedef {Requests[Type]['listeners']} Listeners */
+
+/** @template {RequestType} Type @typedef {{ type: Type, id: number } & Ask<Type>} Request */
+/** @template {NoticeType} Type @typedef {{ type: Type } & Notices[Type]} Notice */
+
+/** @typedef {{ [Type in RequestType]: Request<Type> }[RequestType]} AnyRequest */
+/** @typedef {{ [Type in NoticeType]: Notice<Type> }[NoticeType]} AnyNotice */
+/** @typedef {EventOf<RequestType> & { id: number }} AnyEvent */
+
+/** To the engine's worker. @typedef {AnyRequest | AnyNotice} ToEngine */
+/** From it. @typedef {Done | Failed | Thread | AnyEvent} FromEngine */
+
+export {};
