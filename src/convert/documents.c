@@ -1,6 +1,7 @@
 #include "documents.h"
 
 #include "../base/memory.h"
+#include "huggingface.h"
 #include "sentencepiece.h"
 
 enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_MAP, ADDED_TOKENS, MODULE_LIST, SENTENCE, TRANSFORMER,

@@ -2,7 +2,8 @@
 #ifndef NB_DOCUMENTS_H
 #define NB_DOCUMENTS_H
 
-#include "huggingface.h"
+#include "folder.h"
+#include "plan.h"
 
 typedef struct nb_document {
     uint8_t *bytes; /* owned; NULL: not given */

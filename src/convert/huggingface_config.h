@@ -15,7 +15,6 @@ typedef struct nb_hf_model {
     /* Told by config.json, and asked for at each tensor: a file may have many tensors and a long config.json. */
     uint32_t skipped_positions;  /* rows of learned positions that no token has */
     double embedding_columns;    /* of embeddings that are narrower than the rest */
-    uint32_t ignored_biases;     /* bits: lines of huggingface.c's table of biases */
     nb_error *err;
 } nb_hf_model;
 

@@ -3,7 +3,7 @@
 #ifndef NB_SENTENCE_H
 #define NB_SENTENCE_H
 
-#include "huggingface.h"
+#include "folder.h"
 #include "huggingface_config.h"
 
 /* Of each step of the embedding, the folder that its tensors come from. */

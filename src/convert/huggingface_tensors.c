@@ -1,0 +1,207 @@
+#include "huggingface_tensors.h"
+
+#include "../base/numbers.h"
+#include "../base/writer.h"
+#include "../types/traits.h"
+#include "arrangement.h"
+#include "huggingface_names.h"
+#include "safetensors.h"
+
+/* The tensors that a quantized matrix is made of (arrangement.h). Its codes may also be in "weight". */
+typedef struct part {
+    nb_library library;
+    const char *leaf;
+    nb_role role;
+    nb_arrangement arrangement;
+} part;
+
+static const part parts[] = {
+    {NB_BY_GPTQ, "qweight", NB_ROLE_CODES, NB_AS_GPTQ},
+    {NB_BY_GPTQ, "qzeros", NB_ROLE_ZEROS, NB_AS_GPTQ},
+    {NB_BY_GPTQ, "scales", NB_ROLE_SCALES, NB_AS_GPTQ},
+    {NB_BY_GPTQ, "g_idx", NB_ROLE_ORDER, NB_AS_GPTQ},
+    {NB_BY_AWQ, "qweight", NB_ROLE_CODES, NB_AS_AWQ},
+    {NB_BY_AWQ, "qzeros", NB_ROLE_ZEROS, NB_AS_AWQ},
+    {NB_BY_AWQ, "scales", NB_ROLE_SCALES, NB_AS_AWQ},
+    {NB_BY_BITSANDBYTES, "SCB", NB_ROLE_SCALES, NB_AS_BYTES},
+    {NB_BY_BITSANDBYTES, "weight.absmax", NB_ROLE_SCALES, NB_AS_BLOCKS},
+    {NB_BY_BITSANDBYTES, "weight.quant_map", NB_ROLE_CODEBOOK, NB_AS_BLOCKS},
+    {NB_BY_BITSANDBYTES, "weight.nested_absmax", NB_ROLE_SCALE_SCALES, NB_AS_BLOCKS},
+    {NB_BY_BITSANDBYTES, "weight.nested_quant_map", NB_ROLE_SCALE_CODEBOOK, NB_AS_BLOCKS},
+    {NB_BY_BITSANDBYTES, "weight.quant_state.bitsandbytes__nf4", NB_ROLE_STATE, NB_AS_BLOCKS},
+    {NB_BY_BITSANDBYTES, "weight.quant_state.bitsandbytes__fp4", NB_ROLE_STATE, NB_AS_BLOCKS},
+    {NB_BY_COMPRESSED, "weight_packed", NB_ROLE_CODES, NB_AS_PACKED},
+    {NB_BY_COMPRESSED, "weight_shape", NB_ROLE_STATE, NB_AS_PACKED},
+    {NB_BY_COMPRESSED, "weight_scale", NB_ROLE_SCALES, NB_AS_BYTES}, /* or packed: the codes say so */
+    {NB_BY_COMPRESSED, "weight_zero_point", NB_ROLE_ZEROS, NB_AS_BYTES},
+    {NB_BY_COMPRESSED, "weight_g_idx", NB_ROLE_ORDER, NB_AS_BYTES},
+};
+
+/* Tensors by which compressed-tensors rounds activations and a cache. nibble does not need them. */
+static const char *const activation_parts[] = {
+    "input_scale", "input_zero_point", "input_global_scale", "input_g_idx", "output_scale", "output_zero_point",
+    "output_global_scale", "q_scale", "q_zero_point", "q_global_scale", "k_scale", "k_zero_point", "k_global_scale", "v_scale",
+    "v_zero_point", "v_global_scale", NULL};
+
+static bool is_of_activations(const nb_hf_model *p, nb_text leaf) {
+    const char *const *part = activation_parts;
+    while (*part && !nb_text_is(leaf, *part))
+        part++;
+    return *part && p->plan->quantization.library == NB_BY_COMPRESSED;
+}
+
+/* Columns of a matrix by its name in GGUF. */
+static double columns_of(const nb_hf_model *p, nb_text name) {
+    double width = nb_hf_told(p, "embedding_length", 0), inner = nb_hf_told(p, "feed_forward_length", 0);
+    double expert = nb_hf_told(p, "expert_feed_forward_length", inner);
+    if (nb_text_ends(name, "attn_output"))
+        return nb_hf_told(p, "attention.head_count", 1) * nb_hf_head_size(p);
+    if (nb_text_ends(name, "ffn_down_shexp"))
+        return nb_hf_told(p, "expert_shared_feed_forward_length", nb_hf_told(p, "expert_shared_count", 1) * expert);
+    if (nb_text_ends(name, "ffn_down"))
+        return inner;
+    if (nb_text_ends(name, "project_in"))
+        return p->embedding_columns > 0 ? p->embedding_columns : width;
+    while (name.size && name.data[name.size - 1] >= '0' && name.data[name.size - 1] <= '9')
+        name.size--;
+    return nb_text_ends(name, "ffn_down.") ? expert : width;
+}
+
+/* Says what must happen to a module's tensor, besides its new name. */
+static void arrange(const nb_hf_model *p, const nb_hf_name *name, nb_target *to, nb_tensor_info *info) {
+    bool qkv = nb_text_ends(name->module, "attn_qkv"), matrix = info->n_dimensions == 2;
+    double heads = nb_hf_told(p, "attention.head_count", 1), kv_heads = nb_hf_told(p, "attention.head_count_kv", heads);
+    bool plain = to->arrangement == NB_AS_ROWS; /* not quantized */
+    if (name->row != NB_NONE && plain)
+        to->arrangement = NB_AS_STACKED;
+    if (nb_hf_has(p, NB_HF_CONV1D) && matrix && plain &&
+        (qkv || nb_text_ends(name->module, "attn_output") || nb_text_ends(name->module, "ffn_up") ||
+         nb_text_ends(name->module, "ffn_down")))
+        to->arrangement = NB_AS_TRANSPOSED;
+    if (nb_hf_has(p, NB_HF_QKV_BY_GROUP) && qkv && kv_heads > 1 && kv_heads <= heads && heads < 1 << 16) {
+        if (plain)
+            to->arrangement = NB_AS_REGROUPED;
+        to->groups = (uint32_t)kv_heads;
+        to->group_heads = (uint32_t)(heads / kv_heads) + 2;
+    }
+    uint64_t skipped = p->skipped_positions;
+    if (nb_text_ends(name->module, "position_embd") && matrix && plain && skipped < info->shape[1]) {
+        to->skipped = info->bytes / info->shape[1] * skipped;
+        info->shape[1] -= skipped;
+    }
+    if (nb_text_ends(name->module, "ffn_gate_inp_shexp")) /* [1, width]: a vector */
+        info->n_dimensions = 1;
+    if (nb_hf_has(p, NB_HF_NORMS_LESS_ONE) && nb_text_ends(name->module, "norm")) {
+        to->shift = 1;
+        info->type = NB_TYPE_F32;
+    }
+}
+
+/* Gives a tensor of the files to a target. A tensor that no table knows keeps its name, and the engine refuses it by that name. */
+static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
+    const nb_tensor_info *t = &p->plan->in.tensors[source];
+    nb_hf_name name;
+    nb_hf_name_of(p, nb_checkpoint_tensor_name(&p->plan->in, t), &name);
+    if (is_of_activations(p, name.leaf))
+        return NB_OK;
+    nb_role role = NB_ROLE_CODES;
+    nb_arrangement arrangement = NB_AS_ROWS;
+    for (const part *i = parts; i < parts + sizeof parts / sizeof *parts; i++)
+        if (p->plan->quantization.library == i->library && nb_text_is(name.leaf, i->leaf)) {
+            role = i->role;
+            arrangement = i->arrangement;
+            name.leaf = nb_text_of("weight");
+        }
+    double columns = columns_of(p, name.module);
+    char text[sizeof name.text];
+    nb_writer w = nb_writer_over(text, sizeof text);
+    nb_write_bytes(&w, name.module.data, name.module.size);
+    nb_write_bytes(&w, ".", 1);
+    nb_write_bytes(&w, name.leaf.data, name.leaf.size);
+    nb_text theirs = nb_checkpoint_tensor_name(&p->plan->in, t);
+    uint32_t target = nb_plan_target(p->plan, name.known ? (nb_text){text, w.length} : theirs);
+    if (target == NB_NONE)
+        return p->x->code;
+    NB_TRY(nb_plan_assign(p->plan, source, target, role, name.row));
+    nb_target *to = &p->plan->targets[target];
+    to->columns = columns >= 1 && columns < 1 << 24 ? (uint64_t)columns : 1;
+    if (arrangement != NB_AS_ROWS && to->arrangement != NB_AS_PACKED)
+        to->arrangement = arrangement;
+    if (role != NB_ROLE_CODES)
+        return NB_OK;
+    nb_plan_take_shape(p->plan, source, target);
+    arrange(p, &name, to, &p->plan->out.tensors[target]);
+    return NB_OK;
+}
+
+/* Biases that the engine would add. transformers ignores them if the key says that the modules have none. */
+#define QKV_BIASES "self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"
+static const struct { const char *key, *names[4]; } biases[] = {
+    {"attention_bias", {QKV_BIASES, "self_attn.o_proj.bias"}},
+    {"use_qkv_bias", {QKV_BIASES, NULL}},
+    {"mlp_bias", {"mlp.gate_proj.bias", "mlp.up_proj.bias", "mlp.down_proj.bias", NULL}}};
+
+enum { BIASES = sizeof biases / sizeof *biases };
+
+/* A bit for each line of the table whose biases are ignored. In quantized folders none are: quantizers give modules biases of
+ * their own. config.json may be long, so it is asked once and not for each tensor. */
+static uint32_t find_ignored_biases(const nb_hf_model *p) {
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < BIASES && p->plan->quantization.library == NB_BY_NOBODY; i++)
+        if (nb_hf_has(p, NB_HF_NO_BIASES) || nb_hf_number(p, biases[i].key, 1) == 0)
+            bits |= 1u << i;
+    return bits;
+}
+
+static bool is_ignored_bias(uint32_t ignored_lines, nb_text name) {
+    bool ignored = false;
+    for (uint32_t i = 0; i < BIASES; i++)
+        for (int k = 0; ignored_lines >> i & 1 && k < 4 && biases[i].names[k]; k++)
+            ignored |= nb_text_ends(name, biases[i].names[k]);
+    return ignored;
+}
+
+/* Whether the text model does not need the tensor. */
+static bool is_needless(const nb_hf_model *p, uint32_t ignored_biases, nb_text name) {
+    nb_text rest = name;
+    nb_hf_take_start(&rest, nb_hf_prefixes);
+    bool needless = nb_hf_take_start(&rest, nb_hf_needless_starts) || is_ignored_bias(ignored_biases, name);
+    for (const char *const *end = nb_hf_needless_ends; *end; end++)
+        needless |= nb_text_ends(name, *end);
+    needless |= nb_hf_has(p, NB_HF_ENCODER) && nb_text_take(&rest, "lm_head."); /* RoBERTa's head has several tensors */
+    return needless || (nb_text_ends(name, "lm_head.weight") && p->tied);
+}
+
+/* Checks a target once all its sources are known. */
+static int32_t check_target(const nb_hf_model *p, uint32_t number) {
+    nb_plan *plan = p->plan;
+    const nb_target *t = &plan->targets[number];
+    if (t->arrangement == NB_AS_ORDER || t->arrangement == NB_AS_NUMBERS)
+        return NB_OK;
+    if (t->arrangement != NB_AS_ROWS)
+        return nb_arrangement_check(plan, number, p->err);
+    const nb_tensor_info *from = &plan->in.tensors[t->first];
+    nb_text name = nb_checkpoint_tensor_name(&plan->in, from);
+    if (t->missing > 1)
+        return NB_FAIL(p->err, NB_ERR_FORMAT, "tensor %t is there twice, under two names; the files are damaged", name);
+    if (!nb_traits_of(t->source_type))
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                       "tensor %t has type %s, which is not supported here; F32, F16, BF16, F8_E4M3 and F8_E5M2 are", name,
+                       nb_safetensors_type(from->type));
+    return NB_OK;
+}
+
+int32_t nb_hf_place_tensors(const nb_hf_model *p, const nb_sentence *sentence) {
+    nb_plan *plan = p->plan;
+    uint32_t ignored_biases = find_ignored_biases(p);
+    for (uint32_t i = 0; i < plan->in.n_tensors; i++) {
+        nb_text name = nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[i]);
+        bool is_module;
+        NB_TRY(nb_sentence_place(p, sentence, i, &is_module));
+        if (!is_module && !is_needless(p, ignored_biases, name))
+            NB_TRY(place_tensor(p, i));
+    }
+    for (uint32_t i = 0; i < plan->out.n_tensors; i++)
+        NB_TRY(check_target(p, i));
+    return p->x->code;
+}
