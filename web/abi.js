@@ -79,6 +79,7 @@ export const TYPES = /** @type {Record<string, number>} */ ({
     mxfp4: 39,
     nvfp4: 40,
     q1_0: 41,
+    q2_0: 42,
     f8_e4m3: 56,
     f8_e5m2: 57,
     u8: 58,

@@ -254,7 +254,7 @@ static int32_t parse_strings(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_err
 static const char *foreign_type(uint32_t type) {
     static const char *const names[] = {
         [4] = "Q4_2", [5] = "Q4_3", [31] = "Q4_0_4_4", [32] = "Q4_0_4_8", [33] = "Q4_0_8_8",
-        [36] = "IQ4_NL_4_4", [37] = "IQ4_NL_4_8", [38] = "IQ4_NL_8_8", [42] = "Q2_0",
+        [36] = "IQ4_NL_4_4", [37] = "IQ4_NL_4_8", [38] = "IQ4_NL_8_8",
     };
     return type < sizeof names / sizeof *names ? names[type] : NULL;
 }

@@ -214,6 +214,15 @@ void nb_dequantize_q1_0(const void *blocks, float *out, size_t n) {
     }
 }
 
+void nb_dequantize_q2_0(const void *blocks, float *out, size_t n) {
+    const nb_block_q2_0 *b = blocks;
+    for (; n; n -= NB_BLOCK_Q2_0, out += NB_BLOCK_Q2_0, b++) {
+        float d = nb_f16_to_f32(b->d);
+        for (int i = 0; i < NB_BLOCK_Q2_0; i++)
+            out[i] = (float)((b->q[i / 4] >> (i % 4 * 2) & 3) - 1) * d;
+    }
+}
+
 void nb_dequantize_tq1_0(const void *blocks, float *out, size_t n) {
     static const uint8_t powers[] = {1, 3, 9, 27, 81};
     const nb_block_tq1_0 *b = blocks;

@@ -34,6 +34,7 @@ void nb_dequantize_i64(const void *blocks, float *out, size_t n);
 void nb_dequantize_nvfp4(const void *blocks, float *out, size_t n);
 void nb_dequantize_nf4(const void *blocks, float *out, size_t n);
 void nb_dequantize_fp4(const void *blocks, float *out, size_t n);
+void nb_dequantize_q2_0(const void *blocks, float *out, size_t n);
 void nb_dequantize_q1_0(const void *blocks, float *out, size_t n);
 void nb_dequantize_iq2_xxs(const void *blocks, float *out, size_t n);
 void nb_dequantize_iq2_xs(const void *blocks, float *out, size_t n);

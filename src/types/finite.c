@@ -103,6 +103,7 @@ bool nb_blocks_are_finite(uint32_t type, const uint8_t *p, size_t bytes) {
     case NB_TYPE_IQ4_NL:
     case NB_TYPE_IQ4_XS:
     case NB_TYPE_Q1_0:
+    case NB_TYPE_Q2_0:
     case NB_TYPE_IQ2_XXS:
     case NB_TYPE_IQ2_XS:
     case NB_TYPE_IQ2_S:

@@ -34,6 +34,7 @@ static const nb_traits table[NB_TYPE_LIMIT] = {
     ROW(NF4, nf4, NB_BLOCK_NF4, nb_block_nf4),
     ROW(FP4, fp4, NB_BLOCK_NF4, nb_block_fp4),
     ROW(Q1_0, q1_0, NB_BLOCK_Q1_0, nb_block_q1_0),
+    ROW(Q2_0, q2_0, NB_BLOCK_Q2_0, nb_block_q2_0),
     ROW(IQ2_XXS, iq2_xxs, NB_SUPERBLOCK, nb_block_iq2_xxs),
     ROW(IQ2_XS, iq2_xs, NB_SUPERBLOCK, nb_block_iq2_xs),
     ROW(IQ2_S, iq2_s, NB_SUPERBLOCK, nb_block_iq2_s),

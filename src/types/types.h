@@ -13,7 +13,7 @@ typedef enum nb_type {
     NB_TYPE_IQ1_S = 19, NB_TYPE_IQ4_NL = 20, NB_TYPE_IQ3_S = 21, NB_TYPE_IQ2_S = 22, NB_TYPE_IQ4_XS = 23,
     NB_TYPE_I8 = 24, NB_TYPE_I16 = 25, NB_TYPE_I32 = 26, NB_TYPE_I64 = 27, NB_TYPE_F64 = 28, NB_TYPE_IQ1_M = 29,
     NB_TYPE_BF16 = 30, NB_TYPE_TQ1_0 = 34, NB_TYPE_TQ2_0 = 35, NB_TYPE_MXFP4 = 39, NB_TYPE_NVFP4 = 40,
-    NB_TYPE_Q1_0 = 41,
+    NB_TYPE_Q1_0 = 41, NB_TYPE_Q2_0 = 42,
     /* of safetensors files alone: numbers that GGUF is far from */
     NB_TYPE_F8_E4M3 = 56, NB_TYPE_F8_E5M2 = 57, NB_TYPE_U8 = 58, NB_TYPE_BOOL = 59,
     /* bitsandbytes' */
@@ -24,7 +24,7 @@ typedef enum nb_type {
 enum {
     NB_BLOCK = 32,       /* weights in a block of the plain types */
     NB_SUPERBLOCK = 256, /* weights in a block of the K and most of the IQ types */
-    NB_BLOCK_NVFP4 = 64, NB_BLOCK_NF4 = 64, NB_BLOCK_Q1_0 = 128,
+    NB_BLOCK_NVFP4 = 64, NB_BLOCK_NF4 = 64, NB_BLOCK_Q1_0 = 128, NB_BLOCK_Q2_0 = 64,
     NB_K_SCALES = 12     /* bytes that hold the 6-bit scales of Q3_K, Q4_K and Q5_K */
 };
 
@@ -98,6 +98,9 @@ static const float nb_fp4_codebook[16] = {NB_FP4_NUMBERS(NB_NUMBER)};
 /* w = d where bit i of q is 1, else -d */
 typedef struct nb_block_q1_0 { uint16_t d; uint8_t q[16]; } nb_block_q1_0;
 
+/* w = d (q - 1), q: bits 2 (i % 4), 2 (i % 4) + 1 of q[i / 4] */
+typedef struct nb_block_q2_0 { uint16_t d; uint8_t q[16]; } nb_block_q2_0;
+
 /* w = d (q - 1). TQ2_0 has q in bits 2r, 2r+1 of q[32 h + l], as Q2_K. In TQ1_0 a byte over 256 is a fraction to the
  * base of 3, and each q a digit of one: the first digits of the first 32 bytes, their second ones, and so on until
  * five; then the same of 16 bytes; then of the bytes high, four digits. */
@@ -138,6 +141,7 @@ _Static_assert(sizeof(nb_block_mxfp4) == 17, "GGUF block size");
 _Static_assert(sizeof(nb_block_nvfp4) == 36, "GGUF block size");
 _Static_assert(sizeof(nb_block_nf4) == 36, "no padding");
 _Static_assert(sizeof(nb_block_q1_0) == 18, "GGUF block size");
+_Static_assert(sizeof(nb_block_q2_0) == 18, "GGUF block size");
 _Static_assert(sizeof(nb_block_tq1_0) == 54, "GGUF block size");
 _Static_assert(sizeof(nb_block_tq2_0) == 66, "GGUF block size");
 _Static_assert(sizeof(nb_block_iq2_xxs) == 66, "GGUF block size");

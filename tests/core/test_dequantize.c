@@ -50,7 +50,7 @@ static void test_traits(void) {
     uint32_t known = 0;
     for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++)
         known += nb_traits_of(type) != NULL;
-    CHECK(known == 38, "%u types", known); /* four of them not GGUF's: test_safetensors.c, test_quantize.c */
+    CHECK(known == 39, "%u types", known); /* four of them not GGUF's: test_safetensors.c, test_quantize.c */
     CHECK(!nb_traits_of(NB_TYPE_LIMIT) && !nb_traits_of(UINT32_MAX), "types past the table");
     CHECK(nb_traits_of(NB_TYPE_Q4_K) && nb_text_is(nb_text_of(nb_traits_of(NB_TYPE_Q4_K)->name), "Q4_K"), "a name");
 }
@@ -63,7 +63,7 @@ void test_dequantize(void) {
     uint32_t types = 0;
     while (in.at < in.size && test_type(&in))
         types++;
-    CHECK(types == 34, "vectors of %u types", types);
+    CHECK(types == 35, "vectors of %u types", types);
     nb_free(data);
 
     uint16_t nan[] = {0x7c01, 0x7e00, 0xffff};

@@ -138,6 +138,7 @@ static void check_blocks(void) {
         {NB_TYPE_Q4_K, 2, 2, {0, 0x7c}}, {NB_TYPE_Q5_K, 2, 0, {0, 0x7c}},
         {NB_TYPE_Q6_K, 2, offsetof(nb_block_q6_k, d), {0, 0xfc}},
         {NB_TYPE_IQ4_NL, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ4_XS, 2, 0, {0, 0x7c}}, {NB_TYPE_Q1_0, 2, 0, {0, 0x7c}},
+        {NB_TYPE_Q2_0, 2, 0, {0, 0x7c}},
         {NB_TYPE_IQ2_XXS, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ2_XS, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ2_S, 2, 0, {0, 0x7c}},
         {NB_TYPE_IQ3_XXS, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ3_S, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ1_S, 2, 0, {0, 0x7c}},
         {NB_TYPE_IQ1_M, 8, 48, {0, 0, 0, 0, 0, 0xc0, 0, 0x70}}, {NB_TYPE_TQ1_0, 2, offsetof(nb_block_tq1_0, d), {0, 0x7c}},

@@ -26,12 +26,13 @@ import numpy as np
 from gguf import GGMLQuantizationType as T
 
 SEED = 20240815
+Q2_0 = 42  # of ggml's newest types, which neither package knows: w = d (q - 1), from its ggml-quants.c
 # type: byte offsets of the binary16 scales within a block (other scales are drawn below)
 SCALES = {
     T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0], T.Q8_1: [0, 2],
     T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.Q8_K: [],
     T.IQ4_NL: [0], T.IQ4_XS: [0], T.MXFP4: [], T.NVFP4: [], T.Q1_0: [0], T.TQ1_0: [52], T.TQ2_0: [64],
-    T.IQ2_XXS: [0], T.IQ2_XS: [0], T.IQ2_S: [0], T.IQ3_XXS: [0], T.IQ3_S: [0], T.IQ1_S: [0], T.IQ1_M: [],
+    T.IQ2_XXS: [0], T.IQ2_XS: [0], T.IQ2_S: [0], T.IQ3_XXS: [0], T.IQ3_S: [0], T.IQ1_S: [0], T.IQ1_M: [], Q2_0: [0],
 }
 NUMBERS = {T.F32: "f4", T.F64: "f8", T.I8: "i1", T.I16: "i2", T.I32: "i4", T.I64: "i8"}
 SHOWN = 512  # weights of a type, at most
@@ -40,6 +41,8 @@ EXTREMES = np.array([65504, -65504, 2**-24, -(2**-24), 1023 * 2**-24, 2**-14, 0.
 
 def block_size(qtype):
     """(weights, bytes) of a block. For Q8_1 the package gguf still says 40 bytes; ggml-common.h has 36."""
+    if qtype == Q2_0:
+        return 64, 18
     return (32, 36) if qtype == T.Q8_1 else gguf.GGML_QUANT_SIZES[qtype]
 
 
@@ -111,6 +114,10 @@ def dequantize(qtype, blocks):
     if qtype == T.Q8_K:
         d = blocks[:, :4].copy().view(np.float32)
         return (d * blocks[:, 4:260].view(np.int8)).astype(np.float32).ravel()
+    if qtype == Q2_0:
+        d = blocks[:, :2].copy().view(np.float16).astype(np.float32)
+        codes = blocks[:, 2:, None] >> np.arange(0, 8, 2) & 3
+        return (d * (codes.reshape(-1, 64).astype(np.float32) - 1)).ravel()
     raw = libgguf.dequantize_rows_raw(int(qtype), blocks.tobytes(), len(blocks), n_weights)
     weights = np.frombuffer(raw, np.float32)
     if qtype == T.Q1_0:
@@ -144,7 +151,7 @@ def vectors(rng, qtype):
     n_weights, _ = block_size(qtype)
     n = 96 if n_weights == 64 else 24 if n_weights == 32 else 6
     parts = [random_blocks(rng, qtype, n)]
-    if qtype not in (T.Q8_1, T.Q8_K):
+    if qtype not in (T.Q8_1, T.Q8_K, Q2_0):
         gaussian = rng.normal(0, 0.02, (n // 3, n_weights)).astype(np.float32)
         parts.append(libgguf.quantize_rows(gaussian, int(qtype)))
     if qtype in PLACES:
