@@ -97,11 +97,13 @@ stale() { # object source
 }
 
 # Of the core as WebAssembly. Matrix products gain by -O3, 6 % of their time for prompts. What reads files or only calls
-# kernels is compiled for size, and what text passes through byte by byte nearly so.
+# kernels is compiled for size, and what text passes through byte by byte nearly so. Quantizers must write the same bytes on
+# every device, which relaxed minima and maxima would not.
 flags_of() { # SOURCE
     case $1 in
     src/kernels/matmul_*.c) echo -O3 ;;
-    src/base/threads.c | src/sampling/sampler.c | src/quant/quantize*.c) ;;
+    src/base/threads.c | src/sampling/sampler.c) ;;
+    src/quant/quantize*.c) echo -mno-relaxed-simd ;;
     src/text/bpe.c | src/text/bytes.c | src/text/heap.c | src/text/merge.c | src/text/metaspace.c | src/text/names.c | \
         src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | src/text/word_cache.c | src/text/workspace.c) echo -Os ;;
     src/base/* | src/formats/* | src/models/* | src/text/* | src/sampling/* | src/convert/* | src/quant/*) echo -Oz ;;

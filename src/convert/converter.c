@@ -421,7 +421,7 @@ static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t
             weights[i] += target->shift;
         finite &= nb_are_finite(weights, columns); /* rounding would hide it */
         if (target->quantize)
-            target->quantize(weights, out, columns);
+            target->quantize(&(nb_encoding){0}, weights, out, columns);
         else
             memcpy(out, weights, columns * sizeof(float)); /* F32 is all that a shift makes */
     }

@@ -1,30 +1,40 @@
 /* F32 -> blocks: rows of weights to tensor types, and which type a tensor of a model becomes.
  *
- * The types of GGUF get the bytes that llama.cpp gives them without an importance matrix; NF4, FP4 and int8 those of
- * bitsandbytes on a CPU. They need no memory but a few KB of stack. Numbers that are not finite give a block of some
- * codes, no error: look for them before, if they matter. */
+ * The types of GGUF get the bytes that llama.cpp gives them, with an importance matrix or without; NF4, FP4 and int8
+ * those of bitsandbytes on a CPU. Numbers that are not finite give a block of some codes, no error: look for them before,
+ * if they matter. The encoders allocate nothing. */
 #ifndef NB_QUANTIZE_H
 #define NB_QUANTIZE_H
 
+#include "../base/error.h"
 #include "../base/writer.h"
 #include "../types/types.h"
 
+/* How rows are encoded. All zero: as llama.cpp does without an importance matrix. */
+typedef struct nb_encoding {
+    /* [columns] What the square of an error in each column counts: the mean of the squares that the column is multiplied
+     * with. NULL: all columns count alike, and each type weights errors in its own way. nb_importance_check says whether
+     * the numbers are any good; bad ones give codes that fit badly, and no other harm. Q8_0, MXFP4, NVFP4, TQ1_0, TQ2_0,
+     * Q1_0, Q2_0, F16, BF16 and bitsandbytes' types have no use for it. */
+    const float *importance;
+} nb_encoding;
+
+/* An error if an importance is negative or not finite, or if all n are 0. Some of them may be 0. */
+int32_t nb_importance_check(const float *importance, size_t n, nb_error *err);
+
 /* n weights, a row of a tensor, a multiple of the type's block_weights -> blocks of the type, aligned as they are. */
-typedef void nb_quantize(const float *x, void *blocks, size_t n);
+typedef void nb_quantize(const nb_encoding *how, const float *x, void *blocks, size_t n);
 
 nb_quantize *nb_quantizer_of(uint32_t type); /* NULL: nibble does not write this type */
 
-void nb_quantize_nf4(const float *x, void *blocks, size_t n);
-void nb_quantize_fp4(const float *x, void *blocks, size_t n);
-void nb_quantize_q2_k(const float *x, void *blocks, size_t n);
-void nb_quantize_q3_k(const float *x, void *blocks, size_t n);
-void nb_quantize_q4_k(const float *x, void *blocks, size_t n);
-void nb_quantize_q5_k(const float *x, void *blocks, size_t n);
-void nb_quantize_q6_k(const float *x, void *blocks, size_t n);
+#define NB_QUANTIZERS(X) X(q2_k) X(q3_k) X(q4_k) X(q5_k) X(q6_k) X(iq4_nl) X(iq4_xs) X(mxfp4) X(nvfp4) X(tq1_0) X(tq2_0) \
+    X(q1_0) X(q2_0) X(nf4) X(fp4)
+#define NB_DECLARE_QUANTIZER(name) nb_quantize nb_quantize_##name;
+NB_QUANTIZERS(NB_DECLARE_QUANTIZER)
 
 /* LLM.int8() (Dettmers et al. 2022, section 3): the row as Q8_0, whose blocks all have the scale of the row. The codes
  * are bitsandbytes'; its scale, of F32, is rounded to binary16. */
-void nb_quantize_int8(const float *x, void *blocks, size_t n);
+nb_quantize nb_quantize_int8;
 
 /* Double quantization (Dettmers et al. 2023, section 3): the d of all blocks of a tensor of NF4 or FP4, n of them,
  * become what bitsandbytes makes of them, codes of 8 bits for runs of 256, and are written back as what those stand

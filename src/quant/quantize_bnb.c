@@ -34,11 +34,13 @@ static void quantize_to_codebook(const float *x, nb_block_nf4 *b, size_t n, cons
     }
 }
 
-void nb_quantize_nf4(const float *x, void *blocks, size_t n) {
+void nb_quantize_nf4(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    (void)how;
     quantize_to_codebook(x, blocks, n, nb_nf4_codebook, NULL);
 }
 
-void nb_quantize_fp4(const float *x, void *blocks, size_t n) {
+void nb_quantize_fp4(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    (void)how;
     quantize_to_codebook(x, blocks, n, nb_fp4_codebook, fp4_order);
 }
 
@@ -50,7 +52,8 @@ static int8_t rounded(float x) {
 }
 
 /* It makes weights binary16 before anything else. */
-void nb_quantize_int8(const float *x, void *blocks, size_t n) {
+void nb_quantize_int8(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    (void)how;
     nb_block_q8_0 *b = blocks;
     float most = 0;
     for (size_t i = 0; i < n; i++)

@@ -18,38 +18,82 @@ static uint32_t hash_of(const void *data, size_t n) { /* FNV-1a */
     return hash;
 }
 
+/* Rows to be quantized, and what they become in one type. */
+typedef struct vectors {
+    const float *rows, *importance; /* importance [matrices][columns]: row i has that of i modulo their number */
+    uint32_t n_rows, columns, matrices;
+    bool shows_last; /* the rows whose bytes the file has are the last ones */
+} vectors;
+
+static void check_row(const char *name, uint32_t row, const uint8_t *got, const uint8_t *want, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        CHECK(got[i] == want[i], "%s: row %u, byte %u is %u, not %u", name, row, i, got[i], want[i]);
+}
+
 /* One type's blocks; false at the vectors' end, or if they are broken. */
-static bool test_type(nb_cursor *in, const float *rows, uint32_t n_rows) {
+static bool test_type(nb_cursor *in, const vectors *v) {
     uint32_t kind = nb_cursor_u32(in), row_bytes = nb_cursor_u32(in), shown = nb_cursor_u32(in);
     const uint8_t *expected = nb_cursor_bytes(in, NB_ROUND_UP((uint64_t)shown * row_bytes, 4u));
-    uint32_t hash = nb_cursor_u32(in);
+    uint32_t hash = nb_cursor_u32(in), first = v->shows_last ? v->n_rows - shown : 0;
     const nb_traits *traits = nb_traits_of(kind % INT8);
     if (!CHECK(!in->is_short && traits, "%s, type %u", VECTORS, kind))
         return false;
     nb_quantize *quantize = kind < INT8 ? nb_quantizer_of(kind) : nb_quantize_int8;
     const char *name = kind < INT8 ? traits->name : "int8";
-    if (!CHECK(quantize && COLUMNS / traits->block_weights * traits->block_bytes == row_bytes, "%s", name))
+    if (!CHECK(quantize && v->columns / traits->block_weights * traits->block_bytes == row_bytes, "%s", name))
         return false;
-    uint8_t *out = nb_alloc((size_t)n_rows * row_bytes);
-    for (uint32_t row = 0; row < n_rows; row++) {
+    uint8_t *out = nb_alloc((size_t)v->n_rows * row_bytes);
+    for (uint32_t row = 0; row < v->n_rows; row++) {
+        nb_encoding how = {0};
+        if (v->matrices)
+            how.importance = v->importance + row % v->matrices * (size_t)v->columns;
         uint8_t *blocks = nb_alloc(row_bytes); /* exactly: the sanitizer sees a write past it */
         memset(blocks, 0xa5, row_bytes);
-        quantize(rows + (size_t)row * COLUMNS, blocks, COLUMNS);
+        quantize(&how, v->rows + (size_t)row * v->columns, blocks, v->columns);
         memcpy(out + (size_t)row * row_bytes, blocks, row_bytes);
-        for (uint32_t i = 0; row < shown && i < row_bytes; i++)
-            CHECK(blocks[i] == expected[row * row_bytes + i], "%s: row %u, byte %u is %u, not %u", name, row, i,
-                  blocks[i], expected[row * row_bytes + i]);
+        if (row >= first && row < first + shown)
+            check_row(name, row, blocks, expected + (row - first) * row_bytes, row_bytes);
         nb_free(blocks);
     }
-    CHECK(hash_of(out, (size_t)n_rows * row_bytes) == hash, "%s: the hash of %u rows", name, n_rows);
+    CHECK(hash_of(out, (size_t)v->n_rows * row_bytes) == hash, "%s: the hash of %u rows, %u matrices", name, v->n_rows,
+          v->matrices);
     if (kind == NB_TYPE_NF4 || kind == NB_TYPE_FP4) {
-        float *weights = nb_alloc((size_t)n_rows * COLUMNS * 4);
-        traits->dequantize(out, weights, (size_t)n_rows * COLUMNS);
-        CHECK(hash_of(weights, (size_t)n_rows * COLUMNS * 4) == nb_cursor_u32(in), "%s: what it stands for", name);
+        float *weights = nb_alloc((size_t)v->n_rows * v->columns * 4);
+        traits->dequantize(out, weights, (size_t)v->n_rows * v->columns);
+        for (size_t i = 0; i < (size_t)v->n_rows * v->columns; i++)
+            weights[i] += 0.0f; /* the sign of FP4's zero is another one on other processors */
+        CHECK(hash_of(weights, (size_t)v->n_rows * v->columns * 4) == nb_cursor_u32(in), "%s: what it stands for", name);
         nb_free(weights);
     }
     nb_free(out);
     return true;
+}
+
+/* The same rows, two of them as one, with importance matrices. */
+static void test_importance(nb_cursor *in, const float *rows, uint32_t n_rows) {
+    uint32_t matrices = nb_cursor_u32(in), types = nb_cursor_u32(in), columns = 2 * COLUMNS;
+    const float *importance = (const float *)nb_cursor_bytes(in, (uint64_t)matrices * columns * 4);
+    vectors v = {rows, importance, n_rows / 2, columns, matrices, true};
+    if (CHECK(!in->is_short && types > 0, "%s: %u types with importance", VECTORS, types))
+        for (uint32_t i = 0; i < types && test_type(in, &v); i++)
+            ;
+}
+
+static void test_importance_check(void) {
+    static const struct {
+        uint32_t bits;
+        const char *words;
+    } cases[] = {{0x7fc00000, "column 2 is nan"}, {0x7f800000, "column 2 is inf"}, {0xbf800000, "column 2 is -1"}};
+    float importance[4] = {1, 0, 0, 2};
+    nb_error err;
+    CHECK(nb_importance_check(importance, 4, &err) == NB_OK, "some are 0");
+    CHECK(nb_importance_check(importance + 1, 2, &err) == NB_ERR_FORMAT && test_contains(err.message, "all 2 columns is 0"),
+          "%s", err.message);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        importance[2] = nb_float_of(cases[i].bits);
+        CHECK(nb_importance_check(importance, 4, &err) == NB_ERR_FORMAT && test_contains(err.message, cases[i].words), "%s",
+              err.message);
+    }
 }
 
 static void test_scales(nb_cursor *in) {
@@ -77,20 +121,25 @@ static void test_scales(nb_cursor *in) {
     nb_free(blocks);
 }
 
-/* What is no number harms nothing: the sanitizers watch. */
+/* What is no number harms nothing, neither as a weight nor as an importance: the sanitizers watch. */
 static void test_not_finite(void) {
     static const uint32_t bits[] = {0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345, 0x7f7fffff, 0x3f800000, 0};
-    float row[COLUMNS];
+    float row[COLUMNS], plain[COLUMNS];
+    for (uint32_t i = 0; i < COLUMNS; i++)
+        plain[i] = (float)(i % 17) - 8;
     for (uint32_t step = 1; step < COLUMNS; step *= 4) {
         for (uint32_t i = 0; i < COLUMNS; i++)
             row[i] = i % step ? (float)i : nb_float_of(bits[i / step % 7]);
         for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++) {
-            uint8_t blocks[COLUMNS * 4];
-            if (nb_quantizer_of(type))
-                nb_quantizer_of(type)(row, blocks, COLUMNS);
+            _Alignas(4) uint8_t blocks[COLUMNS * 4];
+            if (!nb_quantizer_of(type))
+                continue;
+            nb_quantizer_of(type)(&(nb_encoding){0}, row, blocks, COLUMNS);
+            nb_quantizer_of(type)(&(nb_encoding){.importance = row}, row, blocks, COLUMNS);
+            nb_quantizer_of(type)(&(nb_encoding){.importance = row}, plain, blocks, COLUMNS);
         }
         nb_block_q8_0 blocks[COLUMNS / NB_BLOCK];
-        nb_quantize_int8(row, blocks, COLUMNS);
+        nb_quantize_int8(&(nb_encoding){0}, row, blocks, COLUMNS);
         nb_block_nf4 scales[COLUMNS];
         for (uint32_t i = 0; i < COLUMNS; i++)
             scales[i].d = row[i];
@@ -106,10 +155,13 @@ void test_quantize(void) {
     nb_cursor in = nb_cursor_over(data, size, 0);
     uint32_t n_rows = nb_cursor_u32(&in), types = nb_cursor_u32(&in);
     const float *rows = (const float *)nb_cursor_bytes(&in, (uint64_t)n_rows * COLUMNS * 4);
+    vectors v = {.rows = rows, .n_rows = n_rows, .columns = COLUMNS};
     if (CHECK(!in.is_short && n_rows > 0, "%s is cut off", VECTORS))
-        for (uint32_t i = 0; i < types && test_type(&in, rows, n_rows); i++)
+        for (uint32_t i = 0; i < types && test_type(&in, &v); i++)
             ;
     test_scales(&in);
+    test_importance(&in, rows, n_rows);
+    test_importance_check();
     CHECK(in.at == in.size, "%s goes on", VECTORS);
     nb_free(data);
 }

@@ -6,9 +6,14 @@
 Blocks of GGUF's types are libgguf's (whose bytes are llama.cpp's), those of NF4, FP4 and LLM.int8() bitsandbytes'. The
 latter's rows are written as Q8_0 whose blocks all have the row's scale, SCB / 127 as binary16.
 
+Importance matrices are of several kinds: nearly even, with a long tail, with zeros here and there and in a whole group,
+with a few huge numbers.
+
 The file, little-endian: u32 rows, types; F32 [rows][256]. For each type u32 type (256 is added for int8), bytes of a
 row, rows shown; their blocks, padded to 4 bytes; u32, the FNV-1a hash of all rows' blocks; for NF4 and FP4 another, of
-the F32 that they stand for. Then double quantization: u32 n; F32 absmax [n], u8 code [n], F32 absmax once more [n].
+the F32 that they stand for, without the sign of zeros. Then double quantization: u32 n; F32 absmax [n], u8 code [n], F32 absmax once more [n].
+Then with importance, for which two rows are joined: u32 matrices, types; F32 [matrices][512]; for each type the same as
+above. Row i has matrix i modulo their number.
 
 Needs numpy, libgguf, torch and bitsandbytes (tests/oracles/requirements.txt).
 """
@@ -23,13 +28,14 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType as T
 
-from dequantize_vectors import fnv1a
+from dequantize_vectors import Q2_0, fnv1a
 
 SEED = 20260411
 COLUMNS, PLAIN_ROWS = 256, 24
 NF4, FP4, INT8 = 60, 61, T.Q8_0 + 256
 KINDS = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0, T.IQ4_NL, T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K,
-         T.F16, T.BF16, NF4, FP4, INT8]
+         T.F16, T.BF16, NF4, FP4, INT8, T.IQ4_XS, T.MXFP4, T.NVFP4, T.TQ1_0, T.TQ2_0, T.Q1_0, Q2_0]
+WEIGHTED = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K, T.IQ4_NL, T.IQ4_XS]
 
 
 def special_rows(rng):
@@ -64,7 +70,7 @@ def four_bits(rows, kind):
     blocks = np.concatenate([state.absmax.numpy()[:, None].view(np.uint8), packed.numpy().reshape(-1, 32)], 1)
     state.shape = torch.Size((rows.size // 64, 64))  # with AVX-512 it misplaces the blocks of longer rows
     weights = bnb.dequantize_4bit(packed, state).numpy()
-    return blocks.reshape(len(rows), -1), weights
+    return blocks.reshape(len(rows), -1), weights + np.float32(0)  # FP4's zero has a sign on some processors
 
 
 def int8(rows):
@@ -75,6 +81,46 @@ def int8(rows):
     d = np.repeat(d[:, None], COLUMNS // 32, 1)[..., None].view(np.uint8)
     blocks = np.concatenate([d, codes.reshape(len(rows), -1, 32).view(np.uint8)], 2)
     return blocks.reshape(len(rows), -1)
+
+
+def q2_0(rows):
+    """As ggml's quantize_row_q2_0_ref rounds: codes of the numbers over the largest magnitude, ties away from zero."""
+    x = rows.reshape(-1, 64)
+    most = np.abs(x).max(1, keepdims=True)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        scaled = x * np.where(most > 0, np.float32(1) / most, np.float32(0))
+        d = most.astype(np.float16)
+    rounded = np.sign(scaled) * np.floor(np.abs(scaled.astype(np.float64)) + 0.5)
+    codes = np.where(np.isfinite(scaled), rounded + 1, 1).astype(np.uint8).reshape(-1, 16, 4)
+    packed = codes[..., 0] | codes[..., 1] << 2 | codes[..., 2] << 4 | codes[..., 3] << 6
+    return np.concatenate([d.view(np.uint8), packed], 1).reshape(len(rows), -1)
+
+
+def gguf_blocks(rows, kind, importance=None):
+    if kind == Q2_0:
+        return q2_0(rows)
+    blocks = libgguf.quantize_rows(rows, int(kind), imatrix=importance).view(np.uint8)
+    if kind == T.MXFP4:  # an exponent below E8M0's range: libgguf converts a negative float to u8, which C leaves undefined
+        blocks[np.abs(rows).max(1) < 2.0**-127] = 0
+    return blocks
+
+
+def importance_rows(rng):
+    holes = np.where(rng.random(2 * COLUMNS) < 0.1, 0, rng.lognormal(0, 1, 2 * COLUMNS))
+    holes[32:64] = 0
+    spikes = np.where(rng.random(2 * COLUMNS) < 0.02, 1e6, 1)
+    return np.array([rng.uniform(0.5, 1, 2 * COLUMNS), rng.lognormal(0, 2, 2 * COLUMNS), holes, spikes], np.float32)
+
+
+def weighted(rows, importance):
+    """The blocks of each kind with importance, as in the file."""
+    data = struct.pack("<II", len(importance), len(WEIGHTED)) + importance.tobytes()
+    for kind in WEIGHTED:
+        blocks = [gguf_blocks(row[None], kind, importance[i % len(importance)]) for i, row in enumerate(rows)]
+        blocks = np.concatenate(blocks)
+        data += struct.pack("<III", kind, blocks.shape[1], 2) + blocks[-2:].tobytes()
+        data += bytes(-len(data) % 4) + struct.pack("<I", fnv1a(blocks.tobytes()))
+    return data
 
 
 def main():
@@ -92,8 +138,8 @@ def main():
         if kind in (NF4, FP4):
             blocks, weights = four_bits(rows, "nf4" if kind == NF4 else "fp4")
         else:
-            blocks = int8(rows) if kind == INT8 else libgguf.quantize_rows(rows, int(kind)).view(np.uint8)
-        shown = 0 if kind in (T.F16, T.BF16) else len(special)
+            blocks = int8(rows) if kind == INT8 else gguf_blocks(rows, kind)
+        shown = 0 if kind in (T.F16, T.BF16) else len(special) if kind in KINDS[: KINDS.index(INT8) + 1] else 2
         data += struct.pack("<III", kind, blocks.shape[1], shown) + blocks[:shown].tobytes()
         data += bytes(-len(data) % 4) + struct.pack("<I", fnv1a(blocks.tobytes()))
         if weights is not None:
@@ -106,6 +152,7 @@ def main():
     assert state.offset.item() == np.float32(absmax.astype(np.float64).mean()), "take another seed"
     twice = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset
     data += struct.pack("<I", absmax.size) + absmax.tobytes() + state.absmax.numpy().tobytes() + twice.numpy().tobytes()
+    data += weighted(rows.reshape(-1, 2 * COLUMNS), importance_rows(rng))
     output.write_bytes(data)
     print(f"{output}: {len(data)} bytes")
 

@@ -1,0 +1,67 @@
+/* Rows to MXFP4 (OCP Microscaling Formats 1.0) and NVFP4: numbers of E2M1 under a scale that is a float of eight bits.
+ * Roundings as in ggml-org/ggml, src/ggml-quants.c. */
+#include "quantize.h"
+#include "quantize_search.h"
+
+#include <math.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+/* The first of the codebook's numbers that, times d, are nearest to x. */
+static uint32_t nearest_code(float x, float d) {
+    uint32_t code = 0;
+    float least = __builtin_fabsf(x);
+    for (uint32_t i = 1; i < 16; i++) {
+        float off = __builtin_fabsf((float)nb_mxfp4_codebook[i] * d - x);
+        if (off < least) {
+            least = off;
+            code = i;
+        }
+    }
+    return code;
+}
+
+/* 2 n weights -> n bytes. */
+static void pack(const float *x, float d, uint8_t *q, int n) {
+    for (int i = 0; i < n; i++)
+        q[i] = (uint8_t)(nearest_code(x[i], d) | nearest_code(x[i + n], d) << 4);
+}
+
+/* The scale 2^(floor(log2 of the largest magnitude) - 2), as its section 6.3 says: 4 is the largest power of two that E2M1
+ * has. Plus the bias of E8M0; what is too small for that counts as 0. */
+static uint8_t e8m0_scale(float most) {
+    float e = most > 0 && most <= 0x1.fffffep127f ? floorf(log2f(most)) - 2 + 127 : 0;
+    return e > 0 ? (uint8_t)e : 0;
+}
+
+void nb_quantize_mxfp4(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    (void)how;
+    nb_block_mxfp4 *b = blocks;
+    for (; n; n -= NB_BLOCK, x += NB_BLOCK, b++) {
+        b->e = e8m0_scale(nb_largest_magnitude(x, NB_BLOCK));
+        pack(x, nb_half_e8m0_to_f32(b->e), b->q, 16);
+    }
+}
+
+/* x >= 0 to E4M3 without its sign, to nearest, halves up; at most 448, which is 0x7e. */
+static uint8_t e4m3_scale(float x) {
+    if (!(x > 0))
+        return 0;
+    if (x >= 448)
+        return 0x7e;
+    if (x < 0x1p-6f) /* subnormal: whole 2^-9; the reference never rounds 7.5 and more up to the first normal number */
+        return (uint8_t)NB_MIN((int)(x * 512 + 0.5f), 7);
+    uint32_t rounded = (nb_bits_of(x) + 0x80000) >> 20; /* sign, exponent, three bits of mantissa */
+    return (uint8_t)NB_MIN(rounded - (120u << 3), 0x7eu);
+}
+
+/* The largest magnitude of 16 becomes 6, E2M1's largest number. */
+void nb_quantize_nvfp4(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    (void)how;
+    nb_block_nvfp4 *b = blocks;
+    for (; n; n -= NB_BLOCK_NVFP4, b++)
+        for (int run = 0; run < 4; run++, x += 16) {
+            b->d[run] = e4m3_scale(nb_largest_magnitude(x, 16) / 6);
+            pack(x, nb_half_e4m3_to_f32(b->d[run]), b->q + 8 * run, 8);
+        }
+}

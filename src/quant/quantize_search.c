@@ -1,0 +1,271 @@
+#include "quantize_search.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+typedef float lanes __attribute__((vector_size(16)));
+typedef int32_t integers __attribute__((vector_size(16))); /* or masks: 0 and -1 */
+
+static lanes all(float x) {
+    return (lanes){x, x, x, x};
+}
+
+static lanes either(integers mask, lanes yes, lanes no) {
+    return (lanes)(((integers)yes & mask) | ((integers)no & ~mask));
+}
+
+static lanes magnitude(lanes x) {
+    return (lanes)((integers)x & 0x7fffffff);
+}
+
+static lanes nearest_lanes(lanes x, int32_t low, int32_t high) { /* as nb_nearest */
+    integers i = ((integers)(x + 0x1.8p23f) & 0x7fffff) - 0x400000;
+    integers lows = {low, low, low, low}, highs = {high, high, high, high};
+    i = (i & (i < highs)) | (highs & (i >= highs));
+    i = (i & (i > lows)) | (lows & (i <= lows));
+    return __builtin_convertvector(i, lanes);
+}
+
+/* Four groups of n numbers, one after the other -> number i of each. */
+static void load_groups(const float *x, int n, lanes *out) {
+    for (int i = 0; i < n; i++)
+        out[i] = (lanes){x[i], x[i + n], x[i + 2 * n], x[i + 3 * n]};
+}
+
+/* The other way round, for code i. */
+static void store_codes(lanes code, int i, int n, uint8_t *codes) {
+    for (int g = 0; g < NB_LANES; g++)
+        codes[g * n + i] = (uint8_t)code[g];
+}
+
+float nb_largest_magnitude(const float *x, size_t n) {
+    float most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = most > __builtin_fabsf(x[i]) ? most : __builtin_fabsf(x[i]);
+    return most;
+}
+
+float nb_sum_of_squares(const float *x, size_t n) {
+    float sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    return sum;
+}
+
+void nb_weigh(const float *x, const float *importance, float spread, float *weight, int n) {
+    for (int i = 0; i < n; i++)
+        weight[i] = importance[i] * __builtin_sqrtf(spread + x[i] * x[i]);
+}
+
+/* ---- scale and minimum --------------------------------------------------------------------------------------- */
+
+static lanes error_of(const nb_ranges *s, const lanes *x, const lanes *weight, const lanes *codes, lanes scale,
+                      lanes low) {
+    lanes sum = all(0);
+    for (int i = 0; i < s->group; i++) {
+        lanes off = scale * codes[i] + low - x[i];
+        sum += weight[i] * (s->absolute ? magnitude(off) : off * off);
+    }
+    return sum;
+}
+
+/* The codes of x in steps of 1 / `steps` above `low`. */
+static lanes code_above(const nb_ranges *s, lanes x, lanes low, lanes steps) {
+    return nearest_lanes(steps * (x - low), 0, s->most);
+}
+
+/* A line that was found better is where the next try starts. */
+void nb_search_ranges(const nb_ranges *s, const float *x, const float *weights, float *scales, float *minima,
+                      uint8_t *codes) {
+    lanes v[NB_GROUP_LIMIT], weight[NB_GROUP_LIMIT], code[NB_GROUP_LIMIT];
+    load_groups(x, s->group, v);
+    load_groups(weights, s->group, weight);
+    lanes low = v[0], high = v[0], sum_w = weight[0], sum_x = weight[0] * v[0];
+    for (int i = 1; i < s->group; i++) {
+        low = either(v[i] < low, v[i], low);
+        high = either(v[i] > high, v[i], high);
+        sum_w += weight[i];
+        sum_x += weight[i] * v[i];
+    }
+    low = either(low > 0, all(0), low);
+    integers flat = high == low;
+    lanes steps = all((float)s->most) / (high - low), scale = 1 / steps;
+    for (int i = 0; i < s->group; i++)
+        code[i] = code_above(s, v[i], low, steps);
+    lanes best = error_of(s, v, weight, code, scale, low), start = low; /* of the codes; low is the line's */
+    for (int try = 0; try <= s->last; try++) {
+        lanes tried = all(s->first + s->step * (float)try + (float)s->most) / (high - low);
+        lanes sum_q = all(0), sum_qq = all(0), sum_xq = all(0);
+        for (int i = 0; i < s->group; i++) {
+            code[i] = code_above(s, v[i], low, tried);
+            lanes wq = weight[i] * code[i];
+            sum_q += wq;
+            sum_qq += wq * code[i];
+            sum_xq += wq * v[i];
+        }
+        /* weighted linear regression of x on q; a line that starts above 0 is made to start there */
+        lanes determinant = sum_w * sum_qq - sum_q * sum_q;
+        lanes slope = (sum_w * sum_xq - sum_x * sum_q) / determinant;
+        lanes origin = (sum_qq * sum_x - sum_q * sum_xq) / determinant;
+        slope = either(origin > 0, sum_xq / sum_qq, slope);
+        origin = either(origin > 0, all(0), origin);
+        lanes error = error_of(s, v, weight, code, slope, origin);
+        integers better = (determinant > 0) & (error < best);
+        best = either(better, error, best);
+        scale = either(better, slope, scale);
+        steps = either(better, tried, steps);
+        start = either(better, low, start);
+        low = either(better & ~flat, origin, low);
+    }
+    for (int i = 0; i < s->group; i++)
+        store_codes(either(flat, all(0), code_above(s, v[i], start, steps)), i, s->group, codes);
+    scale = either(flat, all(0), scale);
+    low = -low;
+    memcpy(scales, &scale, sizeof scale);
+    memcpy(minima, &low, sizeof low);
+}
+
+/* ---- scale alone --------------------------------------------------------------------------------------------- */
+
+/* With codes q the scale sum w x q / sum w q^2 has the least error, sum w x^2 - (sum w x q)^2 / sum w q^2. So the codes
+ * with the largest (sum w x q)^2 / sum w q^2 are the best. */
+
+/* The weights of each group that are the farthest from zero, the first of equals; *most: how far. */
+static lanes farthest_weights(const lanes *x, int n, lanes *most) {
+    lanes found = all(0);
+    *most = all(0);
+    for (int i = 0; i < n; i++) {
+        integers more = magnitude(x[i]) > *most;
+        found = either(more, x[i], found);
+        *most = either(more, magnitude(x[i]), *most);
+    }
+    return found;
+}
+
+/* The weight farthest from zero becomes -(most - 0.9), ... -(most + 0.9), in steps of 0.1. */
+void nb_search_scales(int n, int most, const float *x, const float *weights, float *scales, uint8_t *codes) {
+    lanes v[NB_GROUP_LIMIT], weight[NB_GROUP_LIMIT], size;
+    load_groups(x, n, v);
+    load_groups(weights, n, weight);
+    lanes far = farthest_weights(v, n, &size), best = all(0), scale = all(0), steps = all((float)-most) / far;
+    for (int try = 0; try <= 18; try++) {
+        float offset = 0.1f * (float)(try == 0 ? 0 : try <= 9 ? try - 10 : try - 9); /* 0 first, the others ascending */
+        lanes tried = all(-((float)most + offset)) / far, xq = all(0), qq = all(0);
+        for (int i = 0; i < n; i++) {
+            lanes q = nearest_lanes(tried * v[i], -most, most - 1), w = weight[i];
+            xq += w * v[i] * q;
+            qq += w * q * q;
+        }
+        integers better = try == 0 ? qq != 0 : (qq > 0) & (xq * xq > best * qq);
+        scale = either(better, xq / qq, scale);
+        best = either(better, scale * xq, best);
+        steps = either(better, tried, steps);
+    }
+    integers nothing = size < NB_NOTHING;
+    for (int i = 0; i < n; i++)
+        store_codes(either(nothing, all(0), nearest_lanes(steps * v[i], -most, most - 1) + (float)most), i, n, codes);
+    scale = either(nothing, all(0), scale);
+    memcpy(scales, &scale, sizeof scale);
+}
+
+/* Codes are changed one at a time, each to the one that fits best beside the others, in five rounds. (The reference stops
+ * after one that changed nothing; further ones would not either.) */
+void nb_refine_scales(int n, int most, const float *x, const float *weights, float *scales, uint8_t *codes) {
+    lanes v[NB_GROUP_LIMIT], weight[NB_GROUP_LIMIT], q[NB_GROUP_LIMIT], size, xq = all(0), qq = all(0);
+    load_groups(x, n, v);
+    load_groups(weights, n, weight);
+    lanes far = farthest_weights(v, n, &size);
+    for (int i = 0; i < n; i++) {
+        q[i] = nearest_lanes(all((float)-most) / far * v[i], -most, most - 1);
+        xq += weight[i] * v[i] * q[i];
+        qq += weight[i] * q[i] * q[i];
+    }
+    for (int round = 0; round < 5; round++)
+        for (int i = 0; i < n; i++) {
+            lanes w = weight[i], rest_xq = xq - w * v[i] * q[i], rest_qq = qq - w * q[i] * q[i];
+            lanes other = nearest_lanes(v[i] * rest_qq / rest_xq, -most, most - 1);
+            integers open = (rest_xq > 0) & (other != q[i]);
+            rest_xq += w * v[i] * other;
+            rest_qq += w * other * other;
+            integers better = open & (rest_qq > 0) & (rest_xq * rest_xq * qq > xq * xq * rest_qq);
+            q[i] = either(better, other, q[i]);
+            xq = either(better, rest_xq, xq);
+            qq = either(better, rest_qq, qq);
+        }
+    integers nothing = size < NB_NOTHING;
+    for (int i = 0; i < n; i++)
+        store_codes(either(nothing, all(0), q[i] + (float)most), i, n, codes);
+    lanes scale = either((qq > 0) & ~nothing, xq / qq, all(0));
+    memcpy(scales, &scale, sizeof scale);
+}
+
+/* ---- codes of one sign --------------------------------------------------------------------------------------- */
+
+/* The reference keeps codes in bytes, where a code below 0 counts as 256 more. It searches with those, and so does this. */
+typedef struct steps {
+    int n, most;
+    const float *x, *weight;
+    uint8_t *codes;
+} steps;
+
+/* The scale of which the largest number makes `most` steps, or up to 0.4 more or less: 1 / it. */
+static float search_reciprocal(const steps *s, float largest) {
+    float found = (float)s->most / largest, scale = 1 / found, best = 0;
+    for (int i = 0; i < s->n; i++) {
+        float off = s->x[i] - scale * (float)(uint8_t)nb_nearest(found * s->x[i], INT32_MIN, INT32_MAX);
+        best += s->weight[i] * off * off;
+    }
+    for (int try = -4; try <= 4; try++) {
+        float tried = (0.1f * (float)try + (float)s->most) / largest, error = 0;
+        scale = 1 / tried;
+        for (int i = 0; i < s->n && try != 0; i++) {
+            float off = s->x[i] - scale * (float)nb_nearest(tried * s->x[i], INT32_MIN, s->most);
+            error += s->weight[i] * off * off;
+        }
+        if (try != 0 && error < best) {
+            best = error;
+            found = tried;
+        }
+    }
+    return found;
+}
+
+/* One round of changing codes, each to the one that fits best beside the others. */
+static bool refine_steps(const steps *s, float *xq, float *qq) {
+    bool changed = false;
+    for (int i = 0; i < s->n; i++) {
+        float w = s->weight[i], x = s->x[i], q = s->codes[i];
+        float rest_xq = *xq - w * x * q, rest_qq = *qq - w * q * q;
+        if (!(rest_xq > 0 && rest_qq > 0))
+            continue;
+        int32_t other = nb_nearest(x * rest_qq / rest_xq, INT32_MIN, s->most);
+        rest_xq += w * x * (float)other;
+        rest_qq += w * (float)other * (float)other;
+        if (other != s->codes[i] && rest_xq * rest_xq * *qq > *xq * *xq * rest_qq) {
+            s->codes[i] = (uint8_t)other;
+            *xq = rest_xq;
+            *qq = rest_qq;
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+float nb_search_steps(int n, int most, const float *x, const float *weight, uint8_t *codes) {
+    steps s = {n, most, x, weight, codes};
+    float largest = 0, xq = 0, qq = 0;
+    memset(codes, 0, (size_t)n);
+    for (int i = 0; i < n; i++)
+        largest = NB_MAX(largest, x[i]);
+    if (largest < NB_NOTHING)
+        return 0;
+    float reciprocal = search_reciprocal(&s, largest);
+    for (int i = 0; i < n; i++) {
+        int32_t q = nb_nearest(reciprocal * x[i], INT32_MIN, most);
+        codes[i] = (uint8_t)q;
+        xq += weight[i] * x[i] * (float)q;
+        qq += weight[i] * (float)q * (float)q;
+    }
+    for (int round = 0; round < 5 && refine_steps(&s, &xq, &qq); round++)
+        ;
+    return qq > 0 ? xq / qq : 0;
+}
