@@ -36,7 +36,11 @@
     T(loading) \
     T(finite) \
     NATIVE_TESTS(T) \
-    T(text) \
+    T(tokenizer) \
+    T(detokenizer) \
+    T(gguf_vocabulary) \
+    T(special) \
+    T(charsmap) \
     T(splits) \
     T(vocabulary) \
     T(sampler)

@@ -1,4 +1,4 @@
-// A file with a vocabulary and no weights tokenizes, in every build; the tokens are llama.cpp's (tests/core/test_text.c
+// A file with a vocabulary and no weights tokenizes, in every build; the tokens are llama.cpp's (tests/core/test_tokenizer.c
 // goes through all of them: here those with special tokens go all the way through the API and the command).
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,5 +1,5 @@
 // llama.cpp's own test of its tokenizers: hard texts and their tokens for 15 real vocabularies, where make vocabularies
-// has put them. (test_text.c and test_splits.c check the same with small vocabularies that are in the repository.)
+// has put them. (test_tokenizer.c and test_splits.c check the same with small vocabularies that are in the repository.)
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
