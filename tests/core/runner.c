@@ -18,6 +18,7 @@
     T(sizes) \
     T(messages) \
     T(gguf) \
+    T(gguf_refusals) \
     T(json) \
     T(safetensors) \
     T(reshape) \
