@@ -194,6 +194,16 @@ static void write_base64(nb_writer *w, nb_text bytes) {
     nb_write_bytes(w, "\"", 1);
 }
 
+/* The step Replace, which makes a space of what fits the pattern. */
+static void write_space(nb_writer *w, const char *form, const char *pattern) {
+    write_type(w, NULL, "Replace");
+    nb_json_open(w, "pattern", '{');
+    nb_json_string(w, form, nb_text_of(pattern));
+    nb_json_close(w, '}');
+    nb_json_string(w, "content", nb_text_of(" "));
+    nb_json_close(w, '}');
+}
+
 static void write_normalizers(nb_writer *w, const proto *p) {
     write_type(w, "normalizer", "Sequence");
     nb_json_open(w, "normalizers", '[');
@@ -208,12 +218,7 @@ static void write_normalizers(nb_writer *w, const proto *p) {
         nb_json_bool(w, "strip_left", true);
         nb_json_bool(w, "strip_right", true);
         nb_json_close(w, '}');
-        write_type(w, NULL, "Replace");
-        nb_json_open(w, "pattern", '{');
-        nb_json_string(w, "Regex", nb_text_of(" {2,}"));
-        nb_json_close(w, '}');
-        nb_json_string(w, "content", nb_text_of(" "));
-        nb_json_close(w, '}');
+        write_space(w, "Regex", " {2,}");
     }
     nb_json_close(w, ']');
     nb_json_close(w, '}');
@@ -231,12 +236,7 @@ static void write_metaspace(nb_writer *w, const char *key, const proto *p) {
 static void write_decoders(nb_writer *w, const proto *p) {
     write_type(w, "decoder", "Sequence");
     nb_json_open(w, "decoders", '[');
-    write_type(w, NULL, "Replace");
-    nb_json_open(w, "pattern", '{');
-    nb_json_string(w, "String", nb_text_of("\xe2\x96\x81"));
-    nb_json_close(w, '}');
-    nb_json_string(w, "content", nb_text_of(" "));
-    nb_json_close(w, '}');
+    write_space(w, "String", "\xe2\x96\x81");
     if (p->byte_fallback) {
         write_type(w, NULL, "ByteFallback");
         nb_json_close(w, '}');
