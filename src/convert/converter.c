@@ -6,10 +6,9 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../formats/gguf.h"
-#include "../types/finite.h"
-#include "../types/traits.h"
 #include "arrangement.h"
 #include "documents.h"
+#include "rows.h"
 #include "safetensors.h"
 
 enum {
@@ -18,16 +17,10 @@ enum {
     MOST_DOCUMENT = 1 << 28, MOST_PARTS = 10000
 };
 
-typedef struct room { /* memory that is used again and again */
-    void *bytes; /* owned */
-    size_t capacity;
-} room;
-
 struct nb_converter {
     nb_plan plan;
     uint32_t flags;
     const nb_preset *preset;  /* NULL: weights stay what they are */
-    bool doubly;              /* their scales are quantized, too */
     enum { BETWEEN, HEADER, WEIGHTS, COMPLETE, FAILED } stage; /* BETWEEN: two files */
     bool open, planned;       /* a file has begun; all headers are there */
 
@@ -51,15 +44,14 @@ struct nb_converter {
     bool header_given;
     uint64_t target, row;     /* the tensor of the GGUF that is being written, and how many rows of it have been */
     uint64_t written;         /* bytes behind the header */
-    room output;              /* rows that were made, and not only passed on */
-    room weights;             /* floats of a row */
+    nb_rows rows;             /* makes rows that are not only passed on */
 };
 
 nb_converter *nb_converter_new(uint32_t flags, nb_error *err) {
     nb_converter *x = nb_alloc(sizeof *x);
     if (!x)
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory to begin converting");
-    *x = (nb_converter){.flags = flags};
+    *x = (nb_converter){.flags = flags, .rows.plan = &x->plan};
     return x;
 }
 
@@ -71,8 +63,7 @@ void nb_converter_free(nb_converter *x) {
     nb_documents_free(&x->documents);
     nb_free(x->buffer);
     nb_free(x->header);
-    nb_free(x->output.bytes);
-    nb_free(x->weights.bytes);
+    nb_rows_free(&x->rows);
     nb_free(x);
 }
 
@@ -81,7 +72,7 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
     nb_writer w = nb_writer_over(known, sizeof known);
     nb_preset_list(&w);
     x->preset = nb_preset_of((nb_text){preset, preset_bytes});
-    x->doubly = flags & NB_QUANTIZE_DOUBLY;
+    x->rows.doubly = flags & NB_QUANTIZE_DOUBLY;
     if (!x->preset)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "weights cannot be quantized to \"%t\"; to these they can: %s",
                        (nb_text){preset, preset_bytes}, known);
@@ -90,12 +81,8 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
 
 /* ---- headers --------------------------------------------------------------------------------------------------- */
 
-static void *allocate(uint64_t bytes) {
-    return nb_alloc_items(bytes, 1);
-}
-
 static int32_t grow_buffer(nb_converter *x, uint64_t capacity, nb_error *err) {
-    uint8_t *larger = allocate(capacity);
+    uint8_t *larger = nb_alloc_items(capacity, 1);
     if (!larger)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l bytes of the file", capacity);
     if (x->filled)
@@ -123,7 +110,7 @@ static int32_t add_part(nb_converter *x, nb_error *err) {
     }
     uint64_t n = c->n_tensors + part->n_tensors, size = (uint64_t)c->header_size + part->header_size;
     nb_tensor_info *tensors = nb_alloc_items(n, sizeof *tensors);
-    uint8_t *header = allocate(size);
+    uint8_t *header = nb_alloc_items(size, 1);
     if (!tensors || !header) {
         nb_free(tensors);
         nb_free(header);
@@ -344,20 +331,6 @@ int32_t nb_converter_commit(nb_converter *x, size_t n, nb_error *err) {
     return code;
 }
 
-/* Room for so many bytes; what was there is lost. NULL: there is no memory, or nb_converter_take could not count the bytes. */
-static void *room_for(room *r, uint64_t bytes) {
-    if (bytes > r->capacity) {
-        nb_free(r->bytes);
-        r->bytes = bytes <= INT32_MAX ? allocate(bytes) : NULL;
-        r->capacity = r->bytes ? (size_t)bytes : 0;
-    }
-    return r->bytes;
-}
-
-static uint64_t rows_of(const nb_tensor_info *t) {
-    return t->shape[1] * t->shape[2] * t->shape[3];
-}
-
 /* Zeros up to where the tensor that is written begins. */
 static int32_t pad(nb_converter *x, const uint8_t **bytes) {
     static const uint8_t zeros[NB_GGUF_ALIGNMENT];
@@ -384,83 +357,21 @@ static void advance(nb_converter *x, size_t n) {
     }
 }
 
-/* Whether the target's scales are quantized, too, which needs all of them at once. */
-static bool waits_for_scales(const nb_converter *x, const nb_tensor_info *to) {
-    return x->doubly && (to->type == NB_TYPE_NF4 || to->type == NB_TYPE_FP4);
-}
-
-/* For such a target, once all of it is here. */
-static void quantize_scales(const nb_tensor_info *to, uint8_t *blocks) {
-    nb_quantize_scales((nb_block_nf4 *)blocks, NULL, (size_t)(to->bytes / sizeof(nb_block_nf4)));
-}
-
-/* Bytes of a row of the target's weights as they came, before they are changed. */
-static uint64_t source_row_bytes(const nb_converter *x) {
-    const nb_traits *traits = nb_traits_of(x->plan.targets[x->target].source_type);
-    return x->plan.out.tensors[x->target].shape[0] / traits->block_weights * traits->block_bytes;
-}
-
-/* n rows of weights as they came -> rows of the target. */
-static int32_t change_rows(nb_converter *x, const uint8_t *in, size_t n, uint8_t *out, nb_error *err) {
-    const nb_tensor_info *to = &x->plan.out.tensors[x->target];
-    const nb_target *target = &x->plan.targets[x->target];
-    const nb_traits *traits = nb_traits_of(target->source_type);
-    size_t columns = (size_t)to->shape[0], row_bytes = (size_t)source_row_bytes(x);
-    size_t out_bytes = (size_t)(to->bytes / rows_of(to));
-    float *weights = room_for(&x->weights, (uint64_t)columns * sizeof(float));
-    uint8_t *aligned = nb_alloc(row_bytes); /* the buffer may hold it at any address, and blocks are read as structs */
-    if (!weights || !aligned) {
-        nb_free(aligned);
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of %z weights", columns);
-    }
-    bool finite = true;
-    for (size_t row = 0; row < n; row++, in += row_bytes, out += out_bytes) {
-        memcpy(aligned, in, row_bytes);
-        traits->dequantize(aligned, weights, columns);
-        for (size_t i = 0; i < columns && target->shift != 0; i++)
-            weights[i] += target->shift;
-        finite &= nb_are_finite(weights, columns); /* rounding would hide it */
-        if (target->quantize)
-            target->quantize(&(nb_encoding){0}, weights, out, columns);
-        else
-            memcpy(out, weights, columns * sizeof(float)); /* F32 is all that a shift makes */
-    }
-    nb_free(aligned);
-    if (!finite)
-        return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: tensor %t has infinities or NaN; the file is "
-                       "damaged", nb_checkpoint_tensor_name(&x->plan.out, to));
-    return NB_OK;
-}
-
-/* Quantizes n rows of numbers, which are put in place first (reshape.h). */
-static int32_t quantize_reshaped(nb_converter *x, uint64_t n, uint8_t *out, nb_error *err) {
-    uint64_t bytes;
-    uint8_t *rows = nb_multiply(n, source_row_bytes(x), &bytes) ? allocate(bytes) : NULL;
-    if (!rows)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l rows of tensor %t", n,
-                       nb_checkpoint_tensor_name(&x->plan.out, &x->plan.out.tensors[x->target]));
-    int32_t code = nb_arrangement_rows(&x->plan, (uint32_t)x->target, x->row, n, rows, err);
-    if (code >= 0)
-        code = change_rows(x, rows, (size_t)n, out, err);
-    nb_free(rows);
-    return code;
-}
-
 /* Makes some rows of a target whose sources are all here. */
 static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
-    const nb_tensor_info *to = &x->plan.out.tensors[x->target];
-    bool quantizes = x->plan.targets[x->target].quantize, whole = quantizes && waits_for_scales(x, to);
-    uint64_t rows = rows_of(to), row_bytes = to->bytes / rows;
+    uint32_t target = (uint32_t)x->target;
+    const nb_tensor_info *to = &x->plan.out.tensors[target];
+    bool whole = x->plan.targets[target].quantize && nb_rows_wait(&x->rows, target);
+    uint64_t rows = nb_rows_of(to), row_bytes = to->bytes / rows;
     uint64_t n = whole ? rows : NB_MIN(rows - x->row, NB_MAX(OUTPUT / row_bytes, 1));
-    uint8_t *out = room_for(&x->output, n * row_bytes);
+    uint8_t *out = nb_rows_output(&x->rows, n * row_bytes);
     if (!out)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for rows of %l bytes", row_bytes);
     if (!x->row)
-        NB_TRY(nb_arrangement_begin(&x->plan, (uint32_t)x->target, err));
-    NB_TRY(quantizes ? quantize_reshaped(x, n, out, err)
-                     : nb_arrangement_rows(&x->plan, (uint32_t)x->target, x->row, n, out, err));
+        NB_TRY(nb_arrangement_begin(&x->plan, target, err));
+    NB_TRY(nb_rows_arrange(&x->rows, target, x->row, n, out, err));
     if (whole)
-        quantize_scales(to, out);
+        nb_rows_finish(&x->rows, target, out);
     x->row += n;
     if (x->row == rows)
         end_target(x);
@@ -468,30 +379,35 @@ static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err)
     return (int32_t)(n * row_bytes);
 }
 
-/* Makes rows of what has arrived of the target's only source. 0: there is less than a row. */
+/* Hands out what has arrived of the target's only source, which stays as it is. */
+static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes) {
+    *bytes = x->buffer + x->used;
+    bool last = x->arrived + n == source_of(x)->bytes;
+    advance(x, n);
+    if (last)
+        end_target(x);
+    return (int32_t)n;
+}
+
+/* Makes rows of what has arrived of the target's only source. 0: there is less than a row, or the target waits for more. */
 static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
-    const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[x->target];
+    uint32_t target = (uint32_t)x->target;
+    const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[target];
     size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* the result counts them */
+    if (from->type == to->type && x->plan.targets[target].shift == 0)
+        return pass_on(x, n, bytes);
     const uint8_t *in = x->buffer + x->used;
-    if (from->type == to->type && x->plan.targets[x->target].shift == 0) {
-        *bytes = in;
-        bool last = x->arrived + n == from->bytes;
-        advance(x, n);
-        if (last)
-            end_target(x);
-        return (int32_t)n;
-    }
-    uint64_t row_bytes = from->bytes / rows_of(from), out_bytes = to->bytes / rows_of(to);
-    bool whole = waits_for_scales(x, to);
+    uint64_t row_bytes = from->bytes / nb_rows_of(from), out_bytes = to->bytes / nb_rows_of(to);
+    bool whole = nb_rows_wait(&x->rows, target);
     size_t rows = (size_t)NB_MIN(n / row_bytes, whole ? UINT64_MAX : NB_MAX(OUTPUT / out_bytes, 1));
     if (!rows)
         return row_bytes > x->capacity ? grow_buffer(x, row_bytes, err) : 0;
-    uint8_t *out = room_for(&x->output, whole ? to->bytes : rows * out_bytes);
+    uint8_t *out = nb_rows_output(&x->rows, whole ? to->bytes : rows * out_bytes);
     if (!out)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z rows of tensor %t", rows,
                        nb_checkpoint_tensor_name(&x->plan.out, to));
-    uint64_t done = (x->arrived - x->plan.targets[x->target].skipped) / row_bytes;
-    NB_TRY(change_rows(x, in, rows, whole ? out + done * out_bytes : out, err));
+    uint64_t done = (x->arrived - x->plan.targets[target].skipped) / row_bytes;
+    NB_TRY(nb_rows_change(&x->rows, target, in, rows, whole ? out + done * out_bytes : out, err));
     bool last = x->arrived + rows * row_bytes == from->bytes;
     advance(x, rows * (size_t)row_bytes);
     *bytes = out;
@@ -500,7 +416,7 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
     if (!whole)
         return (int32_t)(rows * out_bytes);
     if (last)
-        quantize_scales(to, out);
+        nb_rows_finish(&x->rows, target, out);
     return last ? (int32_t)to->bytes : 0;
 }
 
@@ -509,7 +425,7 @@ static int32_t collect(nb_converter *x, nb_error *err) {
     const nb_tensor_info *from = source_of(x);
     nb_origin *origin = &x->plan.origins[x->source];
     if (!origin->bytes)
-        origin->bytes = allocate(from->bytes);
+        origin->bytes = nb_alloc_items(from->bytes, 1);
     if (!origin->bytes)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory to hold tensor %t (%l bytes) until its matrix is whole",
                        nb_checkpoint_tensor_name(&x->plan.in, from), from->bytes);

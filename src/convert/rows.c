@@ -1,0 +1,86 @@
+#include "rows.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../types/finite.h"
+#include "../types/traits.h"
+#include "arrangement.h"
+
+void nb_rows_free(nb_rows *r) {
+    nb_free(r->output.bytes);
+    nb_free(r->weights.bytes);
+}
+
+static void *room_for(nb_room *room, uint64_t bytes) {
+    if (bytes > room->capacity) {
+        nb_free(room->bytes);
+        room->bytes = bytes <= INT32_MAX ? nb_alloc_items(bytes, 1) : NULL;
+        room->capacity = room->bytes ? (size_t)bytes : 0;
+    }
+    return room->bytes;
+}
+
+uint8_t *nb_rows_output(nb_rows *r, uint64_t bytes) {
+    return room_for(&r->output, bytes);
+}
+
+/* Bytes of a row of the target's weights as they came. */
+static uint64_t source_row_bytes(const nb_rows *r, uint32_t target) {
+    const nb_traits *traits = nb_traits_of(r->plan->targets[target].source_type);
+    return r->plan->out.tensors[target].shape[0] / traits->block_weights * traits->block_bytes;
+}
+
+int32_t nb_rows_change(nb_rows *r, uint32_t number, const uint8_t *in, size_t n, uint8_t *out, nb_error *err) {
+    const nb_tensor_info *to = &r->plan->out.tensors[number];
+    const nb_target *target = &r->plan->targets[number];
+    const nb_traits *traits = nb_traits_of(target->source_type);
+    size_t columns = (size_t)to->shape[0], row_bytes = (size_t)source_row_bytes(r, number);
+    size_t out_bytes = (size_t)(to->bytes / nb_rows_of(to));
+    float *weights = room_for(&r->weights, (uint64_t)columns * sizeof(float));
+    uint8_t *aligned = nb_alloc(row_bytes); /* `in` may be any address, and blocks are read as structs */
+    if (!weights || !aligned) {
+        nb_free(aligned);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of %z weights", columns);
+    }
+    bool finite = true;
+    for (size_t row = 0; row < n; row++, in += row_bytes, out += out_bytes) {
+        memcpy(aligned, in, row_bytes);
+        traits->dequantize(aligned, weights, columns);
+        for (size_t i = 0; i < columns && target->shift != 0; i++)
+            weights[i] += target->shift;
+        finite &= nb_are_finite(weights, columns); /* before rounding, which would hide it */
+        if (target->quantize)
+            target->quantize(&(nb_encoding){0}, weights, out, columns);
+        else
+            memcpy(out, weights, columns * sizeof(float)); /* a shifted target is F32 */
+    }
+    nb_free(aligned);
+    if (!finite)
+        return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: tensor %t has infinities or NaN; the file is "
+                       "damaged", nb_checkpoint_tensor_name(&r->plan->out, to));
+    return NB_OK;
+}
+
+int32_t nb_rows_arrange(nb_rows *r, uint32_t target, uint64_t row, uint64_t n, uint8_t *out, nb_error *err) {
+    if (!r->plan->targets[target].quantize)
+        return nb_arrangement_rows(r->plan, target, row, n, out, err);
+    uint64_t bytes;
+    uint8_t *rows = nb_multiply(n, source_row_bytes(r, target), &bytes) ? nb_alloc_items(bytes, 1) : NULL;
+    if (!rows)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l rows of tensor %t", n,
+                       nb_checkpoint_tensor_name(&r->plan->out, &r->plan->out.tensors[target]));
+    int32_t code = nb_arrangement_rows(r->plan, target, row, n, rows, err);
+    if (code >= 0)
+        code = nb_rows_change(r, target, rows, (size_t)n, out, err);
+    nb_free(rows);
+    return code;
+}
+
+bool nb_rows_wait(const nb_rows *r, uint32_t target) {
+    uint32_t type = r->plan->out.tensors[target].type;
+    return r->doubly && (type == NB_TYPE_NF4 || type == NB_TYPE_FP4);
+}
+
+void nb_rows_finish(const nb_rows *r, uint32_t target, uint8_t *blocks) {
+    nb_quantize_scales((nb_block_nf4 *)blocks, NULL, (size_t)(r->plan->out.tensors[target].bytes / sizeof(nb_block_nf4)));
+}
