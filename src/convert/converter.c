@@ -6,6 +6,7 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../formats/gguf.h"
+#include "../formats/recognize.h"
 #include "arrangement.h"
 #include "documents.h"
 #include "rows.h"
@@ -165,6 +166,10 @@ static int32_t gather(nb_converter *x, nb_error *err) {
                            (uint32_t)MOST_DOCUMENT);
         return grow_buffer(x, 2 * (uint64_t)x->capacity, err);
     }
+    bool all = x->told > 0 && (double)x->filled >= x->told;
+    if (x->filled < NB_RECOGNIZE_BYTES && !all && !nb_is_safetensors(x->buffer, x->filled))
+        return NB_OK;
+    NB_TRY(nb_refuse_others(x->buffer, x->filled, NB_EXPECT_WEIGHTS, err));
     if (x->filled < NB_SAFETENSORS_LENGTH)
         return NB_OK;
     bool gguf = nb_compare(x->buffer, "GGUF", 4) == 0 || nb_compare(x->buffer, "FUGG", 4) == 0;
@@ -208,18 +213,22 @@ int32_t nb_converter_begin(nb_converter *x, const char *name, size_t name_bytes,
 
 static int32_t end_file(nb_converter *x, nb_error *err) {
     if (x->kind < NB_DOCUMENTS) {
+        bool json = nb_text_ends(nb_text_of(x->name), ".json");
+        NB_TRY(nb_refuse_others(x->buffer, x->filled, json ? NB_EXPECT_JSON : NB_EXPECT_TEXT, err));
         nb_documents_keep(&x->documents, x->kind, nb_text_of(x->name), x->buffer, x->filled);
         x->buffer = NULL;
         x->capacity = 0;
         return NB_OK;
     }
-    if (x->stage == HEADER) {
-        x->gguf.file_bytes = x->filled; /* the parser says best what is missing once it knows that nothing follows */
-        if (x->format == GGUF && x->filled)
-            NB_TRY(nb_gguf_parse(&x->gguf, &x->part, x->buffer, x->filled, err));
+    if (x->stage == HEADER && x->filled && x->format != SAFETENSORS) {
+        /* the parsers say best what is missing once they know that nothing follows */
+        x->gguf.file_bytes = x->filled;
+        x->told = (double)x->filled;
+        NB_TRY(gather(x, err));
+    }
+    if (x->stage == HEADER)
         return NB_FAIL(err, NB_ERR_TRUNCATED,
                        "the file is empty or ends within its header, after %z bytes; fetch it again", x->filled);
-    }
     x->parts++;
     return NB_OK;
 }

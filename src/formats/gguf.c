@@ -6,11 +6,11 @@
 #include "../base/sort.h"
 #include "../base/writer.h"
 #include "../types/traits.h"
+#include "recognize.h"
 
 enum stage { AT_START, BETWEEN_ITEMS, IN_ARRAY, FINISHED };
 
 enum {
-    MAGIC_BYTES = 16,     /* enough to recognize what people pass by mistake */
     MIN_VALUE_BYTES = 14, /* key length, a one-byte key, a type, a one-byte payload */
     MIN_TENSOR_BYTES = 33 /* name length, a one-byte name, the number of dimensions, one of them, type, offset */
 };
@@ -70,27 +70,9 @@ static int32_t read_name(const nb_gguf *g, nb_cursor *in, const char *what, uint
 
 /* ---- the start: magic, version, counts -------------------------------------------------------------------- */
 
-static bool starts_with(const uint8_t *data, size_t size, const char *s) {
-    size_t n = nb_length(s);
-    return size >= n && nb_compare(data, s, n) == 0;
-}
-
 static int32_t refuse_magic(const uint8_t *data, size_t size, nb_error *err) {
-    static const struct { const char *start, *what; } known[] = {
-        {"FUGG", "a big-endian GGUF file; convert the model again for little-endian machines"},
-        {"PK\3\4", "a zip archive (a PyTorch checkpoint, a Python wheel?); the model must be a GGUF file, unpacked"},
-        {"version https:", "a Git LFS pointer, not the model; run `git lfs pull`, or use the file's download link"},
-        {"<", "an HTML or XML page, not a model; use the file's direct download link"},
-        {"lmgg", "a GGML file, older than GGUF; get the model's GGUF version"},
-        {"fmgg", "a GGMF file, older than GGUF; get the model's GGUF version"},
-        {"tjgg", "a GGJT file, older than GGUF; get the model's GGUF version"},
-        {"\x1f\x8b", "a gzip file; unpack it first"},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (starts_with(data, size, known[i].start))
-            return NB_FAIL(err, NB_ERR_FORMAT, "this is %s", known[i].what);
-    /* safetensors: u64 length of the JSON that follows */
-    if (size >= 10 && data[8] == '{' && (data[9] == '"' || data[9] == '}'))
+    NB_TRY(nb_refuse_others(data, size, NB_EXPECT_WEIGHTS, err));
+    if (nb_is_safetensors(data, size))
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "this is a safetensors file: its weights need config.json and tokenizer.json, so load the whole "
                        "folder (or all of its files)");
@@ -121,7 +103,7 @@ static int32_t parse_start(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error
     nb_text start = {(const char *)in->data, NB_MIN(in->size, 4)};
     if (!nb_text_equal(start, (nb_text){"GGUF", start.size})) {
         bool all = g->file_bytes && in->size >= g->file_bytes;
-        return in->size < MAGIC_BYTES && !all ? NB_GGUF_MORE : refuse_magic(in->data, in->size, err);
+        return in->size < NB_RECOGNIZE_BYTES && !all ? NB_GGUF_MORE : refuse_magic(in->data, in->size, err);
     }
     nb_cursor_bytes(in, 4);
     c->version = nb_cursor_u32(in);

@@ -17,6 +17,7 @@
     T(threads) \
     T(sizes) \
     T(messages) \
+    T(recognize) \
     T(gguf) \
     T(gguf_refusals) \
     T(json) \

@@ -8,7 +8,7 @@ import { isWeights } from '../sources/names.js';
 import { isAbsent, unlessVacant } from '../sources/open.js';
 import { readAhead } from '../sources/read-ahead.js';
 import { startConverter } from './core.js';
-import { explained, feedSink } from './feed.js';
+import { feedSink } from './feed.js';
 
 /** @typedef {import('../sources/open.js').Sink} Sink */
 
@@ -120,13 +120,8 @@ class Conversion {
     async readHeader(file, opened) {
         const { core, converter } = this;
         core.borrowText(file.name, (at, length) => core.count('nb_converter_begin', converter, at, length, opened.total));
-        const sink = this.sink();
-        try {
-            await opened.into(sink);
-            core.count('nb_converter_end', converter);
-        } catch (error) {
-            throw isWeights(file) ? explained(error, sink, file.name) : error;
-        }
+        await opened.into(this.sink());
+        core.count('nb_converter_end', converter);
     }
 
     /** Which weights the converter wants. */

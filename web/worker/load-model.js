@@ -4,7 +4,7 @@ import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
 import { openOne, openPort, opener, reopening, twice } from '../sources/open.js';
 import { convert } from './convert.js';
-import { explained, feedSink } from './feed.js';
+import { feedSink } from './feed.js';
 
 /** @typedef {import('../index.d.ts').Progress} Progress */
 
@@ -55,8 +55,6 @@ export async function loadModel({ core, pool }, source, { headerOnly, contextLen
         const whole = total(), model = core.object('nb_loader_finish', loader);
         meter.end(sink.loaded, whole);
         return model;
-    } catch (error) {
-        throw explained(error, sink);
     } finally {
         sink.free();
         exports.nb_loader_free(loader);

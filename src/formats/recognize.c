@@ -1,0 +1,81 @@
+#include "recognize.h"
+
+#include "../base/numbers.h"
+#include "../base/text.h"
+
+/* A file that is recognized at its very first byte, whatever is expected. */
+static const struct { const char *start; size_t size; const char *what; } known[] = {
+    {"FUGG", 4, "a big-endian GGUF file: convert the model again for little-endian machines"},
+    {"lmgg", 4, "a GGML file, older than GGUF: get the model's GGUF version, or convert it"},
+    {"fmgg", 4, "a GGMF file, older than GGUF: get the model's GGUF version, or convert it"},
+    {"tjgg", 4, "a GGJT file, older than GGUF: get the model's GGUF version, or convert it"},
+    {"algg", 4, "a GGLA file, an adapter older than GGUF: get the model itself in its GGUF version"},
+    {"version https:", 14,
+     "a Git LFS pointer, not the file itself: run `git lfs pull` where the repository was cloned, or take the file's "
+     "download link"},
+    {"PK\3\4", 4,
+     "a zip archive (a PyTorch checkpoint, or a packed file), not GGUF: unpack it, or get the model's GGUF or safetensors "
+     "version"},
+    {"\x80\2\x8a\x0al\xfc\x9c\x46", 8,
+     "a PyTorch checkpoint, which is not read: get the model's GGUF or safetensors version"},
+    {"\x1f\x8b", 2, "a gzip file: unpack it first"},
+    {"BZh", 3, "a bzip2 file: unpack it first"},
+    {"\xfd" "7zXZ", 6, "an xz file: unpack it first"}, /* the zero is its sixth byte */
+    {"\x28\xb5\x2f\xfd", 4, "a Zstandard file: unpack it first"},
+};
+
+/* How a web page begins, in lower case. */
+static const char *const pages[] = {"<!doctype", "<html", "<head", "<?xml", "<!--"};
+
+static const char web_page[] =
+    "a web page, not a model file: either the address is that of a page about the file (on a model hub take the download link, "
+    "which has /resolve/ where the page has /blob/), or the server answers every address with an HTML page of its own";
+
+static bool starts_with(const uint8_t *data, size_t size, const char *start, size_t n) {
+    return size >= n && nb_compare(data, start, n) == 0;
+}
+
+/* Whether the text starts with these letters, small or large. */
+static bool starts_like(nb_text text, const char *start) {
+    size_t n = nb_length(start);
+    if (text.size < n)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        char c = text.data[i];
+        if ((c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c) != start[i])
+            return false;
+    }
+    return true;
+}
+
+/* Without a byte order mark and white space at its beginning. */
+static nb_text trimmed(const uint8_t *data, size_t size) {
+    nb_text text = {(const char *)data, size};
+    nb_text_take(&text, "\xef\xbb\xbf");
+    while (text.size && (*text.data == ' ' || (*text.data >= '\t' && *text.data <= '\r')))
+        text = (nb_text){text.data + 1, text.size - 1};
+    return text;
+}
+
+bool nb_is_safetensors(const uint8_t *data, size_t size) {
+    static const uint8_t zeros[4];
+    return size > 8 && nb_compare(data + 4, zeros, 4) == 0 && data[8] == '{';
+}
+
+int32_t nb_refuse_others(const uint8_t *data, size_t size, int32_t expected, nb_error *err) {
+    if (expected == NB_EXPECT_WEIGHTS && nb_is_safetensors(data, size))
+        return NB_OK; /* the length that it begins with may look like anything */
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (starts_with(data, size, known[i].start, known[i].size))
+            return NB_FAIL(err, NB_ERR_FORMAT, "this is %s", known[i].what);
+    if (expected == NB_EXPECT_TEXT)
+        return NB_OK;
+    nb_text text = trimmed(data, size);
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+        if (starts_like(text, pages[i]))
+            return NB_FAIL(err, NB_ERR_FORMAT, "this is %s", web_page);
+    if (expected == NB_EXPECT_WEIGHTS && text.size && (*text.data == '{' || *text.data == '['))
+        return NB_FAIL(err, NB_ERR_FORMAT, "this is JSON, not a model file; it begins %t",
+                       (nb_text){text.data, NB_MIN(text.size, 60)});
+    return NB_OK;
+}

@@ -1,0 +1,23 @@
+/* What people pass by mistake for a model's file. One table knows these files by their first bytes; the readers of weights and
+ * the converter ask it before they call a file damaged. */
+#ifndef NB_RECOGNIZE_H
+#define NB_RECOGNIZE_H
+
+#include "../base/error.h"
+
+#include <stdbool.h>
+
+/* What a file should be. NB_EXPECT_TEXT: a chat template, or anything else that may begin in many ways. */
+enum { NB_EXPECT_WEIGHTS, NB_EXPECT_JSON, NB_EXPECT_TEXT };
+
+/* So many bytes tell nearly all that can be told; more of them show more of a JSON text. */
+enum { NB_RECOGNIZE_BYTES = 16 };
+
+/* NB_ERR_FORMAT, and what the file is instead, if its first bytes tell that it is not what is expected; else NB_OK, also for
+ * GGUF and safetensors files. */
+int32_t nb_refuse_others(const uint8_t *data, size_t size, int32_t expected, nb_error *err);
+
+/* Whether this is the beginning of a safetensors file: the length of its header (u64, below 4 GiB) and the header's brace. */
+bool nb_is_safetensors(const uint8_t *data, size_t size);
+
+#endif
