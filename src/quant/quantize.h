@@ -1,14 +1,24 @@
 /* F32 -> blocks: rows of weights to tensor types, and which type a tensor of a model becomes.
  *
  * The types of GGUF get the bytes that llama.cpp gives them, with an importance matrix or without; NF4, FP4 and int8
- * those of bitsandbytes on a CPU. Numbers that are not finite give a block of some codes, no error: look for them before,
- * if they matter. The encoders allocate nothing. */
+ * those of bitsandbytes on a CPU. (IQ3_S is another one where 32 weights are zeros: llama.cpp misplaces what follows them.)
+ * Numbers that are not finite give a block of some codes, no error: look for them before, if they matter. The encoders
+ * allocate nothing. */
 #ifndef NB_QUANTIZE_H
 #define NB_QUANTIZE_H
 
 #include "../base/error.h"
 #include "../base/writer.h"
 #include "../types/types.h"
+
+/* Which entries of a type's grid are near to the points that it lacks. */
+typedef struct nb_neighbours nb_neighbours;
+
+/* How many bytes they take, up to 0.7 MB; 0 for types without a grid. */
+size_t nb_neighbours_bytes(uint32_t type);
+
+/* Writes them into so many bytes, aligned as a pointer is. It takes some tenths of a second: do it once for many rows. */
+const nb_neighbours *nb_neighbours_fill(void *memory, uint32_t type);
 
 /* How rows are encoded. All zero: as llama.cpp does without an importance matrix. */
 typedef struct nb_encoding {
@@ -17,6 +27,9 @@ typedef struct nb_encoding {
      * the numbers are any good; bad ones give codes that fit badly, and no other harm. Q8_0, MXFP4, NVFP4, TQ1_0, TQ2_0,
      * Q1_0, Q2_0, F16, BF16 and bitsandbytes' types have no use for it. */
     const float *importance;
+
+    /* Of the type, for those that have a grid (IQ1, IQ2, IQ3); others leave it NULL. */
+    const nb_neighbours *neighbours;
 } nb_encoding;
 
 /* An error if an importance is negative or not finite, or if all n are 0. Some of them may be 0. */
@@ -25,12 +38,17 @@ int32_t nb_importance_check(const float *importance, size_t n, nb_error *err);
 /* n weights, a row of a tensor, a multiple of the type's block_weights -> blocks of the type, aligned as they are. */
 typedef void nb_quantize(const nb_encoding *how, const float *x, void *blocks, size_t n);
 
-nb_quantize *nb_quantizer_of(uint32_t type); /* NULL: nibble does not write this type */
+/* NULL: nibble does not write this type, or it has a grid. */
+nb_quantize *nb_quantizer_of(uint32_t type);
 
-#define NB_QUANTIZERS(X) X(q2_k) X(q3_k) X(q4_k) X(q5_k) X(q6_k) X(iq4_nl) X(iq4_xs) X(mxfp4) X(nvfp4) X(tq1_0) X(tq2_0) \
-    X(q1_0) X(q2_0) X(nf4) X(fp4)
-#define NB_DECLARE_QUANTIZER(name) nb_quantize nb_quantize_##name;
-NB_QUANTIZERS(NB_DECLARE_QUANTIZER)
+/* The same for the types with a grid, IQ1, IQ2 and IQ3, whose encoding needs neighbours. No preset names them, so the converter
+ * is linked without their encoders. */
+nb_quantize *nb_grid_quantizer_of(uint32_t type);
+
+nb_quantize nb_quantize_q2_k, nb_quantize_q3_k, nb_quantize_q4_k, nb_quantize_q5_k, nb_quantize_q6_k, nb_quantize_iq4_nl,
+    nb_quantize_iq4_xs, nb_quantize_mxfp4, nb_quantize_nvfp4, nb_quantize_tq1_0, nb_quantize_tq2_0, nb_quantize_q1_0,
+    nb_quantize_q2_0, nb_quantize_nf4, nb_quantize_fp4, nb_quantize_iq3_s, nb_quantize_iq3_xxs, nb_quantize_iq2_s,
+    nb_quantize_iq2_xs, nb_quantize_iq2_xxs, nb_quantize_iq1_s, nb_quantize_iq1_m;
 
 /* LLM.int8() (Dettmers et al. 2022, section 3): the row as Q8_0, whose blocks all have the scale of the row. The codes
  * are bitsandbytes'; its scale, of F32, is rounded to binary16. */

@@ -96,6 +96,25 @@ static void fill_eight(float *out, v128_t numbers, v128_t magnitudes, float d, u
 #define IQ3_XXS_MAGNITUDES wasm_i8x16_make(0, 4, 12, 20, 28, 36, 44, 52, 62, 0, 0, 0, 0, 0, 0, 0)
 #define IQ3_S_MAGNITUDES wasm_i8x16_make(0, 1, 3, 5, 7, 9, 11, 13, 15, 0, 0, 0, 0, 0, 0, 0)
 
+const uint16_t *nb_iq_grid(uint32_t type, int *entries) {
+    static const struct {
+        uint32_t type;
+        int entries;
+        const uint16_t *grid;
+    } grids[] = {
+        {NB_TYPE_IQ2_XXS, 256, iq2_xxs_grid}, {NB_TYPE_IQ2_XS, 512, iq2_xs_grid}, {NB_TYPE_IQ2_S, 1024, iq2_s_grid},
+        {NB_TYPE_IQ3_XXS, 256, iq3_xxs_grid}, {NB_TYPE_IQ3_S, 512, iq3_s_grid},   {NB_TYPE_IQ1_S, 2048, iq1_grid},
+        {NB_TYPE_IQ1_M, 2048, iq1_grid},
+    };
+    for (size_t i = 0; i < sizeof grids / sizeof *grids; i++)
+        if (grids[i].type == type) {
+            *entries = grids[i].entries;
+            return grids[i].grid;
+        }
+    *entries = 0;
+    return NULL;
+}
+
 /* Seven signs -> eight. */
 static uint32_t completed(uint32_t signs) {
     return signs | (uint32_t)__builtin_parity(signs) << 7;

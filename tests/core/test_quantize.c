@@ -30,6 +30,33 @@ static void check_row(const char *name, uint32_t row, const uint8_t *got, const 
         CHECK(got[i] == want[i], "%s: row %u, byte %u is %u, not %u", name, row, i, got[i], want[i]);
 }
 
+static nb_neighbours *neighbours[NB_TYPE_LIMIT]; /* of the types that were needed */
+
+static nb_quantize *quantizer_of(uint32_t type) {
+    nb_quantize *plain = nb_quantizer_of(type), *grid = nb_grid_quantizer_of(type);
+    CHECK(!plain || !grid, "type %u is in both lists", type);
+    CHECK((grid != NULL) == (nb_neighbours_bytes(type) > 0), "type %u: neighbours", type);
+    return plain ? plain : grid;
+}
+
+static nb_encoding encoding_of(uint32_t type, const float *importance) {
+    size_t bytes = nb_neighbours_bytes(type);
+    if (bytes && !neighbours[type]) {
+        neighbours[type] = nb_alloc(bytes);
+        nb_neighbours_fill(neighbours[type], type);
+    }
+    return (nb_encoding){.importance = importance, .neighbours = neighbours[type]};
+}
+
+/* A row, but zeros for types with a grid where its squares overflow: there the reference fails. */
+static const float *row_for(uint32_t type, const float *row, uint32_t n) {
+    static const float zeros[2 * COLUMNS];
+    bool is_large = false;
+    for (uint32_t i = 0; i < n; i++)
+        is_large |= __builtin_fabsf(row[i]) > 1e9f;
+    return is_large && nb_neighbours_bytes(type) ? zeros : row;
+}
+
 /* One type's blocks; false at the vectors' end, or if they are broken. */
 static bool test_type(nb_cursor *in, const vectors *v) {
     uint32_t kind = nb_cursor_u32(in), row_bytes = nb_cursor_u32(in), shown = nb_cursor_u32(in);
@@ -38,18 +65,18 @@ static bool test_type(nb_cursor *in, const vectors *v) {
     const nb_traits *traits = nb_traits_of(kind % INT8);
     if (!CHECK(!in->is_short && traits, "%s, type %u", VECTORS, kind))
         return false;
-    nb_quantize *quantize = kind < INT8 ? nb_quantizer_of(kind) : nb_quantize_int8;
+    nb_quantize *quantize = kind < INT8 ? quantizer_of(kind) : nb_quantize_int8;
     const char *name = kind < INT8 ? traits->name : "int8";
     if (!CHECK(quantize && v->columns / traits->block_weights * traits->block_bytes == row_bytes, "%s", name))
         return false;
     uint8_t *out = nb_alloc((size_t)v->n_rows * row_bytes);
     for (uint32_t row = 0; row < v->n_rows; row++) {
-        nb_encoding how = {0};
-        if (v->matrices)
-            how.importance = v->importance + row % v->matrices * (size_t)v->columns;
+        const float *importance = v->matrices ? v->importance + row % v->matrices * (size_t)v->columns : NULL;
+        const float *weights = row_for(kind % INT8, v->rows + (size_t)row * v->columns, v->columns);
+        nb_encoding how = encoding_of(kind % INT8, importance);
         uint8_t *blocks = nb_alloc(row_bytes); /* exactly: the sanitizer sees a write past it */
         memset(blocks, 0xa5, row_bytes);
-        quantize(&how, v->rows + (size_t)row * v->columns, blocks, v->columns);
+        quantize(&how, weights, blocks, v->columns);
         memcpy(out + (size_t)row * row_bytes, blocks, row_bytes);
         if (row >= first && row < first + shown)
             check_row(name, row, blocks, expected + (row - first) * row_bytes, row_bytes);
@@ -77,6 +104,34 @@ static void test_importance(nb_cursor *in, const float *rows, uint32_t n_rows) {
     if (CHECK(!in->is_short && types > 0, "%s: %u types with importance", VECTORS, types))
         for (uint32_t i = 0; i < types && test_type(in, &v); i++)
             ;
+}
+
+/* What is no number harms nothing, neither as a weight nor as an importance: the sanitizers watch. */
+static void test_not_finite(void) {
+    static const uint32_t bits[] = {0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345, 0x7f7fffff, 0x3f800000, 0};
+    float row[COLUMNS], plain[COLUMNS];
+    for (uint32_t i = 0; i < COLUMNS; i++)
+        plain[i] = (float)(i % 17) - 8;
+    for (uint32_t step = 1; step < COLUMNS; step *= 4) {
+        for (uint32_t i = 0; i < COLUMNS; i++)
+            row[i] = i % step ? (float)i : nb_float_of(bits[i / step % 7]);
+        for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++) {
+            _Alignas(4) uint8_t blocks[COLUMNS * 4];
+            nb_quantize *quantize = quantizer_of(type);
+            if (!quantize)
+                continue;
+            nb_encoding without = encoding_of(type, NULL), with = encoding_of(type, row);
+            quantize(&without, row, blocks, COLUMNS);
+            quantize(&with, row, blocks, COLUMNS);
+            quantize(&with, plain, blocks, COLUMNS);
+        }
+        nb_block_q8_0 blocks[COLUMNS / NB_BLOCK];
+        nb_quantize_int8(&(nb_encoding){0}, row, blocks, COLUMNS);
+        nb_block_nf4 scales[COLUMNS];
+        for (uint32_t i = 0; i < COLUMNS; i++)
+            scales[i].d = row[i];
+        nb_quantize_scales(scales, NULL, COLUMNS);
+    }
 }
 
 static void test_importance_check(void) {
@@ -121,35 +176,9 @@ static void test_scales(nb_cursor *in) {
     nb_free(blocks);
 }
 
-/* What is no number harms nothing, neither as a weight nor as an importance: the sanitizers watch. */
-static void test_not_finite(void) {
-    static const uint32_t bits[] = {0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345, 0x7f7fffff, 0x3f800000, 0};
-    float row[COLUMNS], plain[COLUMNS];
-    for (uint32_t i = 0; i < COLUMNS; i++)
-        plain[i] = (float)(i % 17) - 8;
-    for (uint32_t step = 1; step < COLUMNS; step *= 4) {
-        for (uint32_t i = 0; i < COLUMNS; i++)
-            row[i] = i % step ? (float)i : nb_float_of(bits[i / step % 7]);
-        for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++) {
-            _Alignas(4) uint8_t blocks[COLUMNS * 4];
-            if (!nb_quantizer_of(type))
-                continue;
-            nb_quantizer_of(type)(&(nb_encoding){0}, row, blocks, COLUMNS);
-            nb_quantizer_of(type)(&(nb_encoding){.importance = row}, row, blocks, COLUMNS);
-            nb_quantizer_of(type)(&(nb_encoding){.importance = row}, plain, blocks, COLUMNS);
-        }
-        nb_block_q8_0 blocks[COLUMNS / NB_BLOCK];
-        nb_quantize_int8(&(nb_encoding){0}, row, blocks, COLUMNS);
-        nb_block_nf4 scales[COLUMNS];
-        for (uint32_t i = 0; i < COLUMNS; i++)
-            scales[i].d = row[i];
-        nb_quantize_scales(scales, NULL, COLUMNS);
-    }
-}
-
 void test_quantize(void) {
     test_not_finite();
-    CHECK(!nb_quantizer_of(NB_TYPE_IQ1_S) && !nb_quantizer_of(UINT32_MAX), "a type that is not written");
+    CHECK(!quantizer_of(NB_TYPE_Q8_1) && !quantizer_of(UINT32_MAX), "a type that is not written");
     size_t size;
     uint8_t *data = test_read_all(VECTORS, &size);
     nb_cursor in = nb_cursor_over(data, size, 0);
@@ -164,4 +193,6 @@ void test_quantize(void) {
     test_importance_check();
     CHECK(in.at == in.size, "%s goes on", VECTORS);
     nb_free(data);
+    for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++)
+        nb_free(neighbours[type]);
 }

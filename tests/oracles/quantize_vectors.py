@@ -35,7 +35,9 @@ COLUMNS, PLAIN_ROWS = 256, 24
 NF4, FP4, INT8 = 60, 61, T.Q8_0 + 256
 KINDS = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0, T.IQ4_NL, T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K,
          T.F16, T.BF16, NF4, FP4, INT8, T.IQ4_XS, T.MXFP4, T.NVFP4, T.TQ1_0, T.TQ2_0, T.Q1_0, Q2_0]
-WEIGHTED = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K, T.IQ4_NL, T.IQ4_XS]
+GRIDS = [T.IQ3_S, T.IQ3_XXS, T.IQ2_S, T.IQ1_M, T.IQ2_XS, T.IQ2_XXS, T.IQ1_S]  # the last three never without importance
+KINDS += GRIDS[:4]
+WEIGHTED = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K, T.IQ4_NL, T.IQ4_XS, *GRIDS]
 
 
 def special_rows(rng):
@@ -96,12 +98,29 @@ def q2_0(rows):
     return np.concatenate([d.view(np.uint8), packed], 1).reshape(len(rows), -1)
 
 
+def iq3_s_in_place(blocks, rows):
+    """libgguf, as llama.cpp, does not go on in codes and signs where 32 weights are zeros, so that what follows is misplaced."""
+    blocks = blocks.reshape(-1, 110)
+    for block, x in zip(blocks, rows.reshape(-1, 8, 32)):
+        codes, signs, at = block[2:66].copy().reshape(8, 8), block[74:106].copy().reshape(8, 4), 0
+        for group in range(8):
+            is_zero = not x[group].any()
+            block[2 + 8 * group : 10 + 8 * group] = 0 if is_zero else codes[at]
+            block[74 + 4 * group : 78 + 4 * group] = 0 if is_zero else signs[at]
+            at += not is_zero
+    return blocks.reshape(len(rows), -1)
+
+
 def gguf_blocks(rows, kind, importance=None):
     if kind == Q2_0:
         return q2_0(rows)
+    if kind in GRIDS:  # where squares overflow, libgguf ends the process
+        rows = np.where(np.abs(rows).max(1, keepdims=True) > 1e9, np.float32(0), rows)
     blocks = libgguf.quantize_rows(rows, int(kind), imatrix=importance).view(np.uint8)
     if kind == T.MXFP4:  # an exponent below E8M0's range: libgguf converts a negative float to u8, which C leaves undefined
         blocks[np.abs(rows).max(1) < 2.0**-127] = 0
+    if kind == T.IQ3_S:
+        blocks = iq3_s_in_place(blocks, rows)
     return blocks
 
 

@@ -1,0 +1,38 @@
+/* Rows to IQ3_XXS and IQ3_S: searched for by quantize_grid.c, packed as types.h says. */
+#include "quantize_grid.h"
+
+void nb_quantize_iq3_xxs(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    static const nb_grid_search s = {32, 15, 0.2f, 1e-8f, 2, 0, 1.0125f, true, false, false};
+    nb_block_iq3_xxs *b = blocks;
+    for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
+        nb_grid_block found;
+        nb_search_grid(&s, how, at, x + at, &found);
+        b->d = found.d;
+        for (int k = 0; k < 64; k++)
+            b->q[k] = (uint8_t)found.entries[k];
+        for (int g = 0; g < 8; g++) {
+            uint32_t rest = (uint32_t)found.scales[g] << 28;
+            for (int k = 0; k < 4; k++)
+                rest |= (found.signs[4 * g + k] & 127u) << 7 * k;
+            memcpy(b->signs + 4 * g, &rest, 4);
+        }
+    }
+}
+
+void nb_quantize_iq3_s(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    static const nb_grid_search s = {32, 9, 0.2f, 0, 2, 0, 1.033f, false, false, true};
+    nb_block_iq3_s *b = blocks;
+    for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
+        nb_grid_block found;
+        nb_search_grid(&s, how, at, x + at, &found);
+        b->d = found.d;
+        memset(b->high, 0, sizeof b->high);
+        for (int k = 0; k < 64; k++) {
+            b->q[k] = (uint8_t)found.entries[k];
+            b->high[k / 8] |= (uint8_t)(found.entries[k] >> 8 << k % 8);
+        }
+        memcpy(b->signs, found.signs, sizeof b->signs);
+        for (int i = 0; i < 4; i++)
+            b->scales[i] = (uint8_t)(found.scales[2 * i] | found.scales[2 * i + 1] << 4);
+    }
+}

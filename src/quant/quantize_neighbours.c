@@ -1,0 +1,145 @@
+/* Which entries of a grid are near to each of its points. */
+#include "../types/dequantize.h"
+#include "quantize_grid.h"
+
+enum { ENTRY_LIMIT = 2048, DISTANCE_LIMIT = 256 };
+
+/* How many different distances a type's neighbours have, as in ggml-org/ggml, src/ggml-quants.c, and the numbers in all
+ * lists that follow from it. */
+typedef struct grid_facts {
+    uint32_t type;
+    int distances, listed;
+} grid_facts;
+
+static const grid_facts *facts_of(uint32_t type) {
+    static const grid_facts facts[] = {
+        {NB_TYPE_IQ1_S, 3, 332234}, {NB_TYPE_IQ1_M, 3, 332234},  {NB_TYPE_IQ2_XXS, 2, 119462}, {NB_TYPE_IQ2_XS, 2, 187770},
+        {NB_TYPE_IQ2_S, 1, 50253},  {NB_TYPE_IQ3_XXS, 2, 22825}, {NB_TYPE_IQ3_S, 3, 28317},
+    };
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        if (facts[i].type == type)
+            return &facts[i];
+    return NULL;
+}
+
+static size_t points_of(const nb_neighbours *nb) {
+    return nb->width == 8 ? 6561 : 4096; /* 3^8, 8^4 */
+}
+
+static nb_neighbours grid_of(uint32_t type) {
+    nb_neighbours nb = {.width = 8, .magnitudes = 3};
+    if (type == NB_TYPE_IQ3_XXS || type == NB_TYPE_IQ3_S)
+        nb.width = 4, nb.magnitudes = 8;
+    nb.grid = nb_iq_grid(type, &nb.entries);
+    return nb;
+}
+
+size_t nb_neighbours_bytes(uint32_t type) {
+    const grid_facts *facts = facts_of(type);
+    if (!facts)
+        return 0;
+    nb_neighbours nb = grid_of(type);
+    return sizeof nb + points_of(&nb) * sizeof *nb.points + (size_t)facts->listed * sizeof *nb.lists;
+}
+
+/* The squared distance from a point to every entry; returns the largest that is among the `wanted` smallest ones. */
+static int measure(const nb_neighbours *nb, const uint8_t *point, int wanted, uint8_t *distances) {
+    bool seen[DISTANCE_LIMIT] = {false};
+    for (int entry = 0; entry < nb->entries; entry++) {
+        int sum = 0;
+        for (int i = 0; i < nb->width; i++) {
+            int off = (int)nb_grid_number(nb, (uint32_t)entry, i) - point[i];
+            sum += off * off;
+        }
+        distances[entry] = (uint8_t)sum;
+        seen[sum] = true;
+    }
+    int distance = 0;
+    for (; distance < DISTANCE_LIMIT - 1; distance++)
+        if (seen[distance] && --wanted == 0)
+            break;
+    return distance;
+}
+
+/* A point's list; returns its length. */
+static int list_neighbours(const nb_neighbours *nb, const uint8_t *point, int wanted, uint16_t *list) {
+    uint8_t distances[ENTRY_LIMIT];
+    int farthest = measure(nb, point, wanted, distances), n = 0;
+    for (int distance = 0; distance <= farthest; distance++)
+        for (int entry = 0; entry < nb->entries; entry++)
+            if (distances[entry] == distance)
+                list[++n] = (uint16_t)entry;
+    list[0] = (uint16_t)n;
+    return n + 1;
+}
+
+static size_t index_of(const nb_neighbours *nb, const uint8_t *point) {
+    size_t index = 0;
+    for (int i = nb->width - 1; i >= 0; i--)
+        index = index * (size_t)nb->magnitudes + point[i];
+    return index;
+}
+
+const nb_neighbours *nb_neighbours_fill(void *memory, uint32_t type) {
+    nb_neighbours *nb = memory;
+    *nb = grid_of(type);
+    int32_t *points = (int32_t *)(nb + 1), listed = 0;
+    uint16_t *lists = (uint16_t *)(points + points_of(nb));
+    for (size_t index = 0; index < points_of(nb); index++)
+        points[index] = -1;
+    for (int entry = 0; entry < nb->entries; entry++) {
+        uint8_t point[NB_GRID_WIDTH];
+        for (int i = 0; i < nb->width; i++)
+            point[i] = (uint8_t)nb_grid_number(nb, (uint32_t)entry, i);
+        points[index_of(nb, point)] = entry;
+    }
+    for (size_t index = 0; index < points_of(nb); index++) {
+        uint8_t point[NB_GRID_WIDTH];
+        size_t rest = index;
+        for (int i = 0; i < nb->width; i++, rest /= (size_t)nb->magnitudes)
+            point[i] = (uint8_t)(rest % (size_t)nb->magnitudes);
+        if (points[index] >= 0)
+            continue;
+        points[index] = -1 - listed;
+        listed += list_neighbours(nb, point, facts_of(type)->distances, lists + listed);
+    }
+    nb->points = points;
+    nb->lists = lists;
+    return nb;
+}
+
+uint32_t nb_grid_entry(const nb_neighbours *nb, const uint8_t *point, bool *is_entry, nb_fill_costs *fill,
+                       const void *context, int first) {
+    int32_t at = nb->points[index_of(nb, point)];
+    *is_entry = at >= 0;
+    if (at >= 0)
+        return (uint32_t)at;
+    float cost[NB_GRID_WIDTH][NB_GRID_NUMBERS];
+    fill(context, first, cost);
+    const uint16_t *list = nb->lists + (-1 - at);
+    uint32_t best = list[1]; /* if no cost is a number */
+    float least = 0x1.fffffep127f;
+    for (int k = 1; k <= list[0]; k++) {
+        float sum = 0;
+        for (int i = 0; i < nb->width; i++)
+            sum += cost[i][nb_grid_number(nb, list[k], i)];
+        if (sum < least) {
+            least = sum;
+            best = list[k];
+        }
+    }
+    return best;
+}
+
+nb_quantize *nb_grid_quantizer_of(uint32_t type) {
+    switch (type) {
+    case NB_TYPE_IQ3_S: return nb_quantize_iq3_s;
+    case NB_TYPE_IQ3_XXS: return nb_quantize_iq3_xxs;
+    case NB_TYPE_IQ2_S: return nb_quantize_iq2_s;
+    case NB_TYPE_IQ2_XS: return nb_quantize_iq2_xs;
+    case NB_TYPE_IQ2_XXS: return nb_quantize_iq2_xxs;
+    case NB_TYPE_IQ1_S: return nb_quantize_iq1_s;
+    case NB_TYPE_IQ1_M: return nb_quantize_iq1_m;
+    default: return NULL;
+    }
+}
