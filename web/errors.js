@@ -48,7 +48,10 @@ export function asNibbleError(error) {
 /** @param {unknown} error of any realm */
 export const messageOf = (error) => String(/** @type {any} */ (error)?.message || error);
 
-/** @typedef {{ name: string, code?: string, message: string, cause?: PlainError }} PlainError */
+/**
+ * An error on its way from a worker. stack: where in the worker it was thrown.
+ * @typedef {{ name: string, code?: string, message: string, stack?: string, cause?: PlainError }} PlainError
+ */
 
 /** How many causes of causes are kept. */
 const DEEPEST = 4;
@@ -60,23 +63,26 @@ const DEEPEST = 4;
  * @returns {PlainError}
  */
 export function toPlain(error, depth = 0) {
-    const { name, code, cause } = /** @type {any} */ (error) ?? {};
+    const { name, code, stack, cause } = /** @type {any} */ (error) ?? {};
     return {
         name: typeof name === 'string' ? name : 'Error', message: messageOf(error),
-        code: typeof code === 'string' ? code : undefined,
+        code: typeof code === 'string' ? code : undefined, stack: typeof stack === 'string' ? stack : undefined,
         cause: cause === undefined || depth === DEEPEST ? undefined : toPlain(cause, depth + 1),
     };
 }
 
 /**
+ * The same error here, and its causes, each with the stack that it had there.
  * @param {PlainError} plain
  * @returns {Error}
  */
-export function fromPlain({ name, code, message, cause }) {
+export function fromPlain({ name, code, message, stack, cause }) {
     const options = cause && { cause: fromPlain(cause) };
-    if (name === 'NibbleError')
-        return new NibbleError(/** @type {ErrorCode} */ (code), message, options);
-    return Object.assign(new Error(message, options), code === undefined ? { name } : { name, code });
+    const error = name === 'NibbleError' ? new NibbleError(/** @type {ErrorCode} */ (code), message, options)
+        : Object.assign(new Error(message, options), code === undefined ? { name } : { name, code });
+    if (stack !== undefined)
+        Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true });
+    return error;
 }
 
 /**

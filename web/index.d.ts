@@ -383,6 +383,6 @@ export type ErrorCode =
 export class NibbleError extends Error {
     constructor(code: ErrorCode, message: string, options?: { cause?: unknown });
     readonly code: ErrorCode;
-    /** The error behind it, if there is one. */
+    /** The error behind it, if there is one. Errors of a worker keep the stacks that they had there. */
     readonly cause?: unknown;
 }

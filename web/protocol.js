@@ -93,7 +93,7 @@
 /** A thread of the pool tells of its death by this port, because the engine may be waiting for it inside WebAssembly.
  * @typedef {{ type: 'thread', port: MessagePort }} Thread */
 
-/** What comes by that port: what happened, in words. @typedef {string} Alarm */
+/** What comes by that port: which thread stopped, and why. @typedef {{ index: number, error: PlainError }} Alarm */
 
 /** Which script runs. @typedef {{ type: 'started', script: Script }} Started */
 

@@ -195,7 +195,7 @@ async function webWorker(wanted, { receive, fail }) {
     worker.onmessageerror = () => fail('a message could not be read');
     worker.onerror = (event) => {
         event.preventDefault();
-        fail(event.message ?? '');
+        fail(event.message ?? '', event.message ? uncaught(event) : undefined);
     };
     return {
         post: (message, transfer = []) => worker.postMessage(message, transfer),
@@ -206,6 +206,10 @@ async function webWorker(wanted, { receive, fail }) {
         settle,
     };
 }
+
+/** An exception of a worker, of which a page is told no more than this. @param {ErrorEvent} event */
+const uncaught = ({ message, filename, lineno, colno }) => fromPlain(
+    { name: 'Error', message, stack: `${message}\n    at ${filename}:${lineno}:${colno}` });
 
 /** What the script would run in, which has no workers of its own. */
 function scopeName() {

@@ -1,5 +1,5 @@
 // Whatever fails, load() settles, as a NibbleError with its cause: one table of everything that can go wrong in Node. (What a
-// page adds stands in page-start.test.js.)
+// page adds stands in tests/page/start.test.js.)
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { NibbleError, load } from '../../web/index.js';
 import { PATIENCE } from '../../web/spawn.js';
 import { models, root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';
+import { withTrapIn } from '../support/trapping.js';
 
 /** @typedef {import('../../web/index.d.ts').LoadOptions} LoadOptions */
 
@@ -164,6 +165,62 @@ describe('load() rejects', () => {
             await assert.rejects(settled(load(unending(), { signal: controller.signal })), error => error === MINE);
         }
         await assert.rejects(settled(load(models.tiny, { signal: AbortSignal.abort() })), { name: 'AbortError' });
+    });
+});
+
+describe('what fails in a worker arrives with its causes, and with the stacks that they had there', () => {
+    /** The error and its causes. @param {Promise<unknown>} promise @returns {Promise<any[]>} */
+    const chainOf = async promise => {
+        const chain = [];
+        for (let error = await settled(promise).then(() => undefined, thrown => thrown); error; error = error.cause) chain.push(error);
+        return chain;
+    };
+    /** @param {string} name of a function of the engine @param {'simd128' | 'simd128-threads'} [build] */
+    const trapping = (name, build = 'simd128') => pathToFileURL(file(`nibble-${build}.wasm`,
+        withTrapIn(readFileSync(`${root}build/wasm/nibble-${build}.wasm`), name)));
+    const inWorker = /\bat .*engine-worker\.js/, inWasm = /\bat .*wasm/;
+
+    test('an error of the core', async () => {
+        const [error, ...causes] = await chainOf(load(bytes.subarray(0, 1000)));
+        assert.deepEqual([error.name, error.code, error instanceof NibbleError, causes], ['NibbleError', 'NB_ERR_TRUNCATED', true, []]);
+        assert.match(error.stack, inWorker);
+        assert.ok(error.stack.includes(error.message));
+        assert.ok(!Object.keys(error).includes('stack'), 'as of any error, the stack is not listed');
+    });
+
+    test('an error with causes', async () => {
+        const wasmUrl = { simd128: join(folder, 'nowhere.wasm') };
+        const [error, cause] = await chainOf(load(models.tiny, { wasmUrl }));
+        assert.deepEqual([error.name, error.code, cause.name, cause.code], ['NibbleError', 'NB_ERR_ENGINE', 'Error', 'ENOENT']);
+        assert.match(error.stack, inWorker);
+        assert.match(cause.message, /no such file.*nowhere\.wasm/);
+        assert.match(cause.stack, /no such file.*nowhere\.wasm/);
+    });
+
+    /** @type {[what: string, fails: () => Promise<unknown>][]} */
+    const traps = [
+        ['a trap in load()', () => load(models.tiny, { build: 'simd128', wasmUrl: trapping('nb_loader_commit') })],
+        ['a trap in complete()', async () => (await load(models.tiny,
+            { build: 'simd128', wasmUrl: trapping('nb_sampler_next') })).complete('Once')],
+    ];
+    for (const [what, fails] of traps)
+        test(what, async () => {
+            const [error, stopped, trap] = await chainOf(fails());
+            assert.match(error.message, /nibble's worker died: the engine stopped: unreachable/);
+            assert.deepEqual([error.code, stopped.code, stopped.name], ['NB_ERR_WORKER', 'NB_ERR_WORKER', 'NibbleError']);
+            assert.match(stopped.message, /^the engine stopped: unreachable$/);
+            assert.deepEqual([trap.name, trap.message], ['RuntimeError', 'unreachable']);
+            assert.match(trap.stack, inWasm);
+            assert.match(trap.stack, inWorker);
+        });
+
+    test('a trap in a thread of the pool', async () => {
+        const wasmUrl = trapping('nb_pool_work', 'simd128-threads');
+        const [error, trap] = await chainOf(load(models.tiny, { build: 'simd128-threads', threads: 2, wasmUrl })
+            .then(model => model.complete('Once', { maxTokens: 500, ignoreEnd: true })));
+        assert.match(error.message, /thread 1 stopped: unreachable/);
+        assert.deepEqual([trap.name, trap.message], ['RuntimeError', 'unreachable']);
+        assert.match(trap.stack, inWasm);
     });
 });
 

@@ -272,6 +272,23 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             }
         });
 
+    it('tells where in a worker it failed', async () => {
+        const page = await open();
+        try {
+            const stacks = await page.evaluate(async base => {
+                const { load } = await import(`${base}/web/index.js`);
+                const failed = (/** @type {object} */ options) => load(`${base}/demo/tiny.gguf`, { threads: 1, ...options })
+                    .catch((/** @type {any} */ error) => [error.stack, error.cause?.stack]);
+                return { dies: await failed({ workerUrl: `${base}/dies.js` }), lacks: await failed({ wasmUrl: `${base}/nowhere/` }) };
+            }, here);
+            assert.match(stacks.dies[1], /later\n    at http.*\/dies\.js:1:\d+/);
+            assert.match(stacks.lacks[0], /NibbleError: cannot load nibble's WebAssembly[^]*at .*\/build\/engine-worker\.js:\d+/);
+            assert.match(stacks.lacks[1], /Error: the server answered 404[^]*at .*\/build\/engine-worker\.js:\d+/);
+        } finally {
+            await page.close();
+        }
+    });
+
     it('says so in a shared worker and in a service worker; works in a worker of the page', async () => {
         const page = await open();
         const said = (/** @type {string} */ kind) => page.evaluate(async kind => {

@@ -114,7 +114,7 @@ export class Link {
     #watch(alarm) {
         this.#alarms.push(alarm);
         alarm.onmessage = (/** @type {MessageEvent<import('../protocol.js').Alarm>} */ { data }) =>
-            this.close(died('worker', data));
+            this.close(died('worker', `its thread ${data.index} stopped: ${data.error.message}`, fromPlain(data.error)));
         /** @type {any} */ (alarm).unref?.(); // in Node
     }
 

@@ -158,4 +158,4 @@ const queue = (id, run) => start(id, (job) => turn(() => run(job)));
 const isTrap = (error) => typeof WebAssembly === 'object' && error instanceof WebAssembly.RuntimeError;
 
 /** @param {WebAssembly.RuntimeError} error */
-const stopped = (error) => new NibbleError('NB_ERR_WORKER', `the engine stopped: ${error.message}`);
+const stopped = (error) => new NibbleError('NB_ERR_WORKER', `the engine stopped: ${error.message}`, { cause: error });

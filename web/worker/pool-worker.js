@@ -2,7 +2,7 @@
  * A thread of the core's pool: its own instance of the same module over the same memory. It is told once what to join,
  * says that it did, and is then inside WebAssembly until the pool stops. What runs is one file, build/pool-worker.js.
  */
-import { messageOf, toPlain } from '../errors.js';
+import { toPlain } from '../errors.js';
 import { listen } from '../platform.js';
 
 /** @typedef {import('../protocol.js').Fatal} Fatal */
@@ -20,7 +20,7 @@ const post = listen('pool-worker', async (/** @type {import('../protocol.js').Jo
         core.nb_pool_work(pool, index);
     } catch (error) {
         /** @type {import('../protocol.js').Alarm} */
-        const told = `its thread ${index} stopped: ${messageOf(error)}`;
+        const told = { index, error: toPlain(error) };
         alarm.postMessage(told);
     }
 }, (error) => post({ type: 'fatal', error: toPlain(error) }));
