@@ -13,8 +13,9 @@ static inline uint32_t nb_hash(uint32_t hash, const void *bytes, size_t n) {
     return hash;
 }
 
-/* A malicious file can give all its names or pairs the same hash. Each look-up would then walk through all of them. So whoever
- * fills a table counts the slots that it looks at. If there are more than nb_most_probes, it starts again with the next seed. */
+/* A malicious file can give all its names or pairs the same hash. Each look-up would then walk through all of them.
+ * So whoever fills a table counts the slots that it looks at. If there are more than nb_most_probes, it starts again
+ * with the next seed. */
 enum { NB_HASH_SEEDS = 8 };
 
 static inline uint64_t nb_hash_seed(uint32_t i) { /* odd; the first is 2^64 / phi */

@@ -1,6 +1,6 @@
-/* Takes the files' bytes and gives the GGUF's. First each file's header is gathered in a growing buffer (a document as a
- * whole). Then everything is planned (plan.h), and the GGUF's header can be given. Then the weights come, file by file.
- * Weights that stay what they are are handed out where they lie in the staging buffer. */
+/* Takes the files' bytes and gives the GGUF's. First each file's header is gathered in a growing buffer (a document
+ * as a whole). Then everything is planned (plan.h), and the GGUF's header can be given. Then the weights come, file
+ * by file. Weights that stay what they are are handed out where they lie in the staging buffer. */
 #include "../nibble_convert.h"
 
 #include "../base/memory.h"
@@ -284,7 +284,8 @@ int32_t nb_converter_next(nb_converter *x, double *offset, nb_error *err) {
     if (x->stage == COMPLETE)
         return 0;
     if (x->stage != BETWEEN || x->open)
-        return NB_FAIL(err, NB_ERR_STATE, "no weights are asked for: a file has not ended, or converting failed before");
+        return NB_FAIL(err, NB_ERR_STATE,
+                       "no weights are asked for: a file has not ended, or converting failed before");
     if (!x->planned) {
         int32_t code = plan(x, err);
         if (code < 0) {
@@ -398,11 +399,12 @@ static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes) {
     return (int32_t)n;
 }
 
-/* Makes rows of what has arrived of the target's only source. 0: there is less than a row, or the target waits for more. */
+/* Makes rows of what has arrived of the target's only source. 0: there is less than a row, or the target waits for
+ * more. */
 static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     uint32_t target = (uint32_t)x->target;
     const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[target];
-    size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* the result counts them */
+    size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* an int32_t */
     if (from->type == to->type && x->plan.targets[target].shift == 0)
         return pass_on(x, n, bytes);
     const uint8_t *in = x->buffer + x->used;

@@ -52,8 +52,8 @@ static int32_t read_sentencepiece(nb_documents *d, nb_node *nodes, nb_error *err
     nb_document *model = &d->items[TOKENIZER_MODEL], *json = &d->items[TOKENIZER];
     if (!model->bytes || json->bytes)
         return NB_OK;
-    NB_TRY(nb_sentencepiece_json(model->bytes, model->size, nodes[TOKENIZER_CONFIG], nodes[CONFIG], &json->bytes, &json->size,
-                                 err));
+    NB_TRY(nb_sentencepiece_json(model->bytes, model->size, nodes[TOKENIZER_CONFIG], nodes[CONFIG], &json->bytes,
+                                 &json->size, err));
     return nb_json_check(json->bytes, json->size, "tokenizer.model", &nodes[TOKENIZER], err);
 }
 
@@ -61,8 +61,8 @@ int32_t nb_documents_plan(nb_documents *d, nb_plan *plan, nb_error *err) {
     nb_node nodes[NB_DOCUMENTS] = {0};
     for (int i = 0; i < NB_DOCUMENTS; i++)
         if (d->items[i].bytes && i != CHAT_TEMPLATE && i != TOKENIZER_MODEL)
-            NB_TRY(nb_json_check(d->items[i].bytes, d->items[i].size, i < MODULES ? names[i] : d->items[i].folder, &nodes[i],
-                                 err));
+            NB_TRY(nb_json_check(d->items[i].bytes, d->items[i].size, i < MODULES ? names[i] : d->items[i].folder,
+                                 &nodes[i], err));
     bool has_json = d->items[TOKENIZER].bytes != NULL;
     NB_TRY(read_sentencepiece(d, nodes, err));
     const nb_document *template = &d->items[CHAT_TEMPLATE];

@@ -22,8 +22,8 @@ void nb_documents_free(nb_documents *d); /* none are given then */
 /* "2_Dense/" of "2_Dense/model.safetensors"; empty if there is no folder. */
 nb_text nb_folder_of(nb_text name);
 
-/* Which document has this name; NB_DOCUMENTS: none, these are weights. A module beyond NB_MODULES gets the last place, which is
- * taken. */
+/* Which document has this name; NB_DOCUMENTS: none, these are weights. A module beyond NB_MODULES gets the last
+ * place, which is taken. */
 int32_t nb_documents_kind(const nb_documents *d, nb_text name);
 
 /* The bytes become the documents' to free. */

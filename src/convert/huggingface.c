@@ -33,7 +33,8 @@ static int32_t find_family(nb_hf_model *p, nb_error *err) {
     return p->family ? NB_OK : refuse_model_type(type, err);
 }
 
-/* A file of its own has the chat template, or tokenizer_config.json: as a string, or as a list of templates with names. */
+/* The chat template is a file of its own, or is in tokenizer_config.json: a string, or a list of templates with
+ * names. */
 static void compose_chat_template(nb_composer *x, const nb_folder *folder) {
     if (folder->chat_template.data) {
         nb_compose_string(x, "tokenizer.chat_template", folder->chat_template);
@@ -62,8 +63,12 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
     nb_sentence sentence;
     NB_TRY(nb_sentence_compose(&p, folder, &sentence));
     NB_TRY(nb_hf_place_tensors(&p, &sentence));
-    nb_tokenizer_files files = {folder->tokenizer, folder->tokenizer_config, folder->special_map, folder->added, p.config,
-                                folder->generation};
+    nb_tokenizer_files files = {.tokenizer = folder->tokenizer,
+                                .config = folder->tokenizer_config,
+                                .special_map = folder->special_map,
+                                .added = folder->added,
+                                .model = p.config,
+                                .generation = folder->generation};
     NB_TRY(nb_tokenizer_compose(x, &files, err));
     compose_chat_template(x, folder);
     return x->code;

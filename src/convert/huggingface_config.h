@@ -22,8 +22,8 @@ typedef struct nb_hf_model {
 int32_t nb_hf_compose_config(const nb_hf_model *p);
 int32_t nb_hf_compose_rope(const nb_hf_model *p); /* of these the rotation's (huggingface_rope.c) */
 
-/* What config.json says to a row of the family's table, which is found by its first name; the class's default where it says
- * nothing; none where that is nothing either, where it says null, and where the family has no such row. */
+/* What config.json says to a row of the family's table, which is found by its first name; the class's default where
+ * it says nothing; none where that is nothing either, where it says null, and where the family has no such row. */
 nb_node nb_hf_value(const nb_hf_model *p, const char *name);
 double nb_hf_number(const nb_hf_model *p, const char *name, double fallback);
 bool nb_hf_has(const nb_hf_model *p, uint32_t flag);

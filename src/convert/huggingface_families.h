@@ -1,5 +1,6 @@
-/* What there is in Hugging Face's folders, and what GGUF calls it. On the left are transformers' names (its configuration_*.py and
- * modeling_*.py), on the right GGUF's. tests/oracles/folder_mapping.py has the same in Python, checked with llama.cpp. */
+/* What there is in Hugging Face's folders, and what GGUF calls it. On the left are transformers' names (its
+ * configuration_*.py and modeling_*.py), on the right GGUF's. tests/oracles/folder_mapping.py has the same in Python,
+ * checked with llama.cpp. */
 #ifndef NB_HUGGINGFACE_FAMILIES_H
 #define NB_HUGGINGFACE_FAMILIES_H
 

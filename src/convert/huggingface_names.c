@@ -9,11 +9,14 @@ bool nb_hf_take_start(nb_text *text, const char *const *starts) {
     return *starts;
 }
 
-/* The number that a text begins with, as it is written there (nb_text_take_number); empty if there is none. */
+/* Removes the number that a text begins with (nb_text_take_number), and returns it as it is written; empty if there is
+ * none. */
 static nb_text take_number(nb_text *text) {
     nb_text before = *text;
     uint32_t number;
-    return nb_text_take_number(text, &number) ? (nb_text){before.data, (size_t)(text->data - before.data)} : (nb_text){0};
+    if (!nb_text_take_number(text, &number))
+        return (nb_text){0};
+    return (nb_text){before.data, (size_t)(text->data - before.data)};
 }
 
 /* Whether the name has this pattern, in which "*" is a number; *number is that number. */

@@ -40,8 +40,8 @@ static const part parts[] = {
 /* Tensors by which compressed-tensors rounds activations and a cache. nibble does not need them. */
 static const char *const activation_parts[] = {
     "input_scale", "input_zero_point", "input_global_scale", "input_g_idx", "output_scale", "output_zero_point",
-    "output_global_scale", "q_scale", "q_zero_point", "q_global_scale", "k_scale", "k_zero_point", "k_global_scale", "v_scale",
-    "v_zero_point", "v_global_scale", NULL};
+    "output_global_scale", "q_scale", "q_zero_point", "q_global_scale", "k_scale", "k_zero_point", "k_global_scale",
+    "v_scale", "v_zero_point", "v_global_scale", NULL};
 
 static bool is_of_activations(const nb_hf_model *p, nb_text leaf) {
     const char *const *part = activation_parts;
@@ -97,7 +97,8 @@ static void arrange(const nb_hf_model *p, const nb_hf_name *name, nb_target *to,
     }
 }
 
-/* Gives a tensor of the files to a target. A tensor that no table knows keeps its name, and the engine refuses it by that name. */
+/* Gives a tensor of the files to a target. A tensor that no table knows keeps its name, and the engine refuses it by
+ * that name. */
 static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
     const nb_tensor_info *t = &p->plan->in.tensors[source];
     nb_hf_name name;
@@ -143,8 +144,8 @@ static const struct { const char *key, *names[4]; } biases[] = {
 
 enum { BIASES = sizeof biases / sizeof *biases };
 
-/* A bit for each line of the table whose biases are ignored. In quantized folders none are: quantizers give modules biases of
- * their own. config.json may be long, so it is asked once and not for each tensor. */
+/* A bit for each line of the table whose biases are ignored. In quantized folders none are: quantizers give modules
+ * biases of their own. config.json may be long, so it is asked once and not for each tensor. */
 static uint32_t find_ignored_biases(const nb_hf_model *p) {
     uint32_t bits = 0;
     for (uint32_t i = 0; i < BIASES && p->plan->quantization.library == NB_BY_NOBODY; i++)
@@ -186,8 +187,8 @@ static int32_t check_target(const nb_hf_model *p, uint32_t number) {
         return NB_FAIL(p->err, NB_ERR_FORMAT, "tensor %t is there twice, under two names; the files are damaged", name);
     if (!nb_traits_of(t->source_type))
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
-                       "tensor %t has type %s, which is not supported here; F32, F16, BF16, F8_E4M3 and F8_E5M2 are", name,
-                       nb_safetensors_type(from->type));
+                       "tensor %t has type %s, which is not supported here; F32, F16, BF16, F8_E4M3 and F8_E5M2 are",
+                       name, nb_safetensors_type(from->type));
     return NB_OK;
 }
 

@@ -40,8 +40,8 @@ int32_t nb_plan_begin(nb_plan *plan, nb_error *err) {
     return NB_OK;
 }
 
-/* The index is at least half free, so an honest name is found within two steps or so. A file may be made of names with equal
- * hashes, each of which is compared with all others: hence a bound. */
+/* The index is at least half free, so an honest name is found within two steps or so. A file may be made of names
+ * with equal hashes, each of which is compared with all others: hence a bound. */
 enum { MOST_STEPS = 64, STEPS_AT_LEAST = 4096 };
 
 /* Where the index has the target of this name, or would have it. */
@@ -216,7 +216,8 @@ void nb_plan_quantize(nb_plan *plan, const nb_preset *preset) {
         uint32_t to = nb_preset_type(preset, nb_checkpoint_tensor_name(&plan->out, info), info->n_dimensions,
                                      info->shape[0], &facts);
         bool quantized = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
-        bool embeds = starts(nb_checkpoint_tensor_name(&plan->out, info), "embedding."); /* few weights, behind all others */
+        /* few weights, behind all others */
+    bool embeds = starts(nb_checkpoint_tensor_name(&plan->out, info), "embedding.");
         if (quantized || embeds || is_generated(t) || !floating || to == NB_TYPE_LIMIT || to == from)
             continue;
         t->quantize = nb_preset_quantizer(preset, to);

@@ -56,8 +56,9 @@ int32_t nb_rows_change(nb_rows *r, uint32_t number, const uint8_t *in, size_t n,
     }
     nb_free(aligned);
     if (!finite)
-        return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: tensor %t has infinities or NaN; the file is "
-                       "damaged", nb_checkpoint_tensor_name(&r->plan->out, to));
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "the model's numbers are not finite: tensor %t has infinities or NaN; the file is damaged",
+                       nb_checkpoint_tensor_name(&r->plan->out, to));
     return NB_OK;
 }
 
@@ -82,5 +83,6 @@ bool nb_rows_wait(const nb_rows *r, uint32_t target) {
 }
 
 void nb_rows_finish(const nb_rows *r, uint32_t target, uint8_t *blocks) {
-    nb_quantize_scales((nb_block_nf4 *)blocks, NULL, (size_t)(r->plan->out.tensors[target].bytes / sizeof(nb_block_nf4)));
+    size_t n = (size_t)(r->plan->out.tensors[target].bytes / sizeof(nb_block_nf4));
+    nb_quantize_scales((nb_block_nf4 *)blocks, NULL, n);
 }

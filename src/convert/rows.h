@@ -19,7 +19,8 @@ typedef struct nb_rows {
 
 void nb_rows_free(nb_rows *r);
 
-/* Room for so many bytes of rows; what was there is lost. NULL: there is no memory, or an int32_t could not count them. */
+/* Room for so many bytes of rows; what was there is lost. NULL: there is no memory, or an int32_t could not count
+ * them. */
 uint8_t *nb_rows_output(nb_rows *r, uint64_t bytes);
 
 static inline uint64_t nb_rows_of(const nb_tensor_info *t) {
@@ -29,10 +30,12 @@ static inline uint64_t nb_rows_of(const nb_tensor_info *t) {
 /* Rows whose numbers stay in their places: n rows of a target's only source at `in` become rows of the target. */
 int32_t nb_rows_change(nb_rows *r, uint32_t target, const uint8_t *in, size_t n, uint8_t *out, nb_error *err);
 
-/* Rows whose numbers are arranged anew (arrangement.h): makes the target's rows [row, row + n). All its sources are there. */
+/* Rows whose numbers are arranged anew (arrangement.h): makes the target's rows [row, row + n). All its sources are
+ * there. */
 int32_t nb_rows_arrange(nb_rows *r, uint32_t target, uint64_t row, uint64_t n, uint8_t *out, nb_error *err);
 
-/* Whether the scales of the target's blocks are quantized, too. That needs all its rows at once; nb_rows_finish does it. */
+/* Whether the scales of the target's blocks are quantized, too. That needs all its rows at once; nb_rows_finish does
+ * it. */
 bool nb_rows_wait(const nb_rows *r, uint32_t target);
 void nb_rows_finish(const nb_rows *r, uint32_t target, uint8_t *blocks);
 

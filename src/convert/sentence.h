@@ -1,5 +1,5 @@
-/* The files that sentence-transformers has beside a model: what becomes of the tokens' vectors (models/embedding.h), which
- * prompts there are, and how long a text may be. */
+/* The files that sentence-transformers has beside a model: what becomes of the tokens' vectors (models/embedding.h),
+ * which prompts there are, and how long a text may be. */
 #ifndef NB_SENTENCE_H
 #define NB_SENTENCE_H
 

@@ -1,9 +1,9 @@
-/* What is read of the protocol buffer: pieces (1: text, 2: score, 3: type); of the trainer's settings the model's type (3),
- * treat_whitespace_as_suffix (24), byte_fallback (35), ids (40 to 42); of the normalizer's the charsmap (2), add_dummy_prefix
- * (3), remove_extra_whitespaces (4), escape_whitespaces (5). The rest is for training.
+/* What is read of the protocol buffer: pieces (1: text, 2: score, 3: type); of the trainer's settings the model's
+ * type (3), treat_whitespace_as_suffix (24), byte_fallback (35), ids (40 to 42); of the normalizer's the charsmap
+ * (2), add_dummy_prefix (3), remove_extra_whitespaces (4), escape_whitespaces (5). The rest is for training.
  *
- * A class of transformers that builds its tokenizer anew does so here, too (tokenizer_class.c). Without one the text is
- * normalized as sentencepiece itself does. */
+ * A class of transformers that builds its tokenizer anew does so here, too (tokenizer_class.c). Without one the text
+ * is normalized as sentencepiece itself does. */
 #include "sentencepiece.h"
 
 #include "../base/cursor.h"
@@ -144,7 +144,7 @@ static nb_text piece_of(const proto *p, int64_t id) {
     return (nb_text){0};
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------------------------ */
 
 static void write_type(nb_writer *w, const char *key, const char *type) {
     nb_json_open(w, key, '{');

@@ -141,14 +141,14 @@ static int32_t collect_added(composition *p) {
     return NB_OK;
 }
 
-/* ---- tokens of tokenizer_config.json and special_tokens_map.json ------------------------------------------------- */
+/* ---- tokens of tokenizer_config.json and special_tokens_map.json ----------------------------------------------- */
 
 static const char *const token_keys[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
                                          "mask_token"};
 static const char *const list_keys[] = {"additional_special_tokens", "extra_special_tokens"};
 
-/* The value of a key in special_tokens_map.json, which counts only where tokenizer_config.json has no added_tokens_decoder;
- * else the value in tokenizer_config.json. */
+/* The value of a key in special_tokens_map.json, which counts only where tokenizer_config.json has no
+ * added_tokens_decoder; else the value in tokenizer_config.json. */
 static nb_node config_node(const composition *p, const char *key) {
     nb_node mapped = nb_node_find(p->config, "added_tokens_decoder").at ? (nb_node){0} : nb_node_find(p->special_map, key);
     return mapped.at ? mapped : nb_node_find(p->config, key);
@@ -158,8 +158,8 @@ static nb_node name_of(nb_node token) {
     return nb_node_first(token) == '{' ? nb_node_find(token, "content") : token;
 }
 
-/* *out: the entry of the token of this name, a new one if there is none. The id that the file gives it tells where to look
- * first, and nothing more. */
+/* *out: the entry of the token of this name, a new one if there is none. The id that the file gives it tells where to
+ * look first, and nothing more. */
 static int32_t entry_for(composition *p, nb_node name, double id, entry **out) {
     *out = entry_at(p, id);
     if (*out && (*out)->type && same_string((*out)->name, name))

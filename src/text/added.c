@@ -1,6 +1,6 @@
-/* Added tokens, found as the library tokenizers finds them: the leftmost first, and of several there the longest. Tokens that
- * are not `normalized` are looked for in the text as it came. What lies between them is normalized, and there the `normalized`
- * tokens are looked for. */
+/* Added tokens are found as the library tokenizers finds them: the leftmost first, and of several at one place the
+ * longest. Tokens that are not `normalized` are looked for in the text as it came. What lies between them is
+ * normalized, and the `normalized` tokens are looked for in the result. */
 #include "added.h"
 
 #include "../base/memory.h"
@@ -10,7 +10,7 @@
 #include "normalize.h"
 #include "quotes.h"
 
-/* ---- matches -------------------------------------------------------------------------------------------------------- */
+/* ---- matches --------------------------------------------------------------------------------------------------- */
 
 /* What \w of a regular expression matches besides letters, digits and marks: Unicode's Nl, Pc, Other_Alphabetic and
  * Join_Control. */
@@ -43,23 +43,23 @@ struct search {
     nb_encoding *e;
     const nb_needles *set;
     bool control;    /* special tokens are looked for, too */
-    size_t unquoted; /* SIZE_MAX: this is the text as it came. Else it is normalized, and so many bytes at its beginning are
-                      * outside of quotes */
-    size_t from, to; /* where in the text as it came a normalized one lies */
-    /* Encodes what lies between two tokens. first: it is the beginning of the whole text. */
+    /* Of a normalized text: how many bytes at its beginning no quote touches. SIZE_MAX: this is the text as it came. */
+    size_t unquoted;
+    size_t from, to; /* of a normalized text: which bytes of the text as it came it was made from */
+    /* Encodes what lies between two tokens. first: the whole text begins here. */
     int32_t (*between)(const search *s, const uint8_t *text, size_t size, bool first);
 };
 
 /* Whether a name at text[from ... to) is only text (nb_tokenize_quoted). */
 static bool is_text(const search *s, size_t from, size_t to, int32_t token) {
-    if (s->unquoted == SIZE_MAX) /* the text as it came */
+    if (s->unquoted == SIZE_MAX)
         return s->e->n_quotes && nb_is_quoted(s->e, from, to, token);
     return to > s->unquoted && nb_is_quoted(s->e, s->from, s->to, token);
 }
 
 static int32_t encode_matches(const search *s, const uint8_t *text, size_t size, bool first) {
     const nb_tokenizer *t = s->e->tokenizer;
-    size_t start = 0; /* of what is not encoded yet */
+    size_t start = 0; /* where the part begins that is not encoded yet */
     for (size_t at = 0; at < size && s->set->n;) {
         const nb_needle *found = NULL;
         if (nb_needle_may_start(s->set, text, at, size))
@@ -92,7 +92,7 @@ static int32_t encode_rest(const search *s, const uint8_t *text, size_t size, bo
     return nb_encode_piece(s->e, text, size, first);
 }
 
-/* *size: how many bytes the normalized text[n] has. */
+/* *size: how many bytes text[n] has once it is normalized. */
 static int32_t normalized_size(const nb_encoding *e, const uint8_t *text, size_t n, size_t *size) {
     nb_workspace w = {0};
     *size = n;
@@ -101,8 +101,8 @@ static int32_t normalized_size(const nb_encoding *e, const uint8_t *text, size_t
     return code;
 }
 
-/* After normalization it is not known where quotes lie. So in a stretch that quotes touch, names that a quote could make text
- * are found only before the first quote. */
+/* Normalization loses where quotes lie. So in a normalized stretch, the names that a quote can turn into text are
+ * found only before the first quote. */
 static int32_t normalize_and_encode(const search *s, const uint8_t *text, size_t size, bool first) {
     nb_encoding *e = s->e;
     size_t from = (size_t)(text - e->start);
@@ -123,9 +123,9 @@ int32_t nb_added_encode(nb_encoding *e, const uint8_t *text, size_t size, bool c
     return encode_matches(&outer, text, size, true);
 }
 
-/* ---- loading -------------------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------------------------- */
 
-/* The names of the `normalized` tokens become what normalization makes of them. */
+/* Replaces the names of the `normalized` tokens by their normalized forms. */
 static int32_t normalize_names(const nb_tokenizer *t, nb_added *a, nb_error *err) {
     nb_needles *s = &a->sets[1];
     nb_bytes *out = &a->names;

@@ -6,8 +6,8 @@
 #include "encoding.h"
 #include "needles.h"
 
-/* The sets of names. Of a tokenizer.json: [0] those in the text as it came, [1] those in the normalized text. Of other files:
- * [0] user-defined tokens, [1] user-defined, control and unknown tokens. */
+/* The sets of names. Of a tokenizer.json: [0] those in the text as it came, [1] those in the normalized text. Of
+ * other files: [0] user-defined tokens, [1] user-defined, control and unknown tokens. */
 typedef struct nb_added {
     nb_needles sets[2];
     nb_bytes names;       /* the normalized names */

@@ -1,5 +1,6 @@
-/* Byte-level BPE: words of bytes, merged by rank. Names of tokens write bytes as characters (nb_byte_character). Some
- * vocabularies (pre->raw) are spelled as they are read instead, and their words consist of characters. */
+/* Byte-level BPE merges the bytes of words by rank. The names of its tokens write bytes as characters
+ * (nb_byte_character). In some vocabularies (pre->raw) names are plain UTF-8 instead, and words consist of
+ * characters. */
 #include "bpe.h"
 
 #include "../base/hash.h"
@@ -8,7 +9,7 @@
 #include "names.h"
 #include "word_cache.h"
 
-/* The printable bytes stand for themselves, the 68 others for U+0100 ... U+0143 in order. */
+/* Printable bytes stand for themselves. The 68 others become U+0100 ... U+0143, in order. */
 static bool is_printable(uint32_t byte) {
     return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte != 0xad);
 }
@@ -26,7 +27,7 @@ int32_t nb_character_byte(uint32_t codepoint) {
     return n <= 0x20 ? (int32_t)n : n <= 0x42 ? (int32_t)(n - 0x21 + 0x7f) : n == 0x43 ? 0xad : -1;
 }
 
-/* UINT32_MAX if they do not merge. */
+/* The rank of the merge of two tokens; UINT32_MAX if they do not merge. */
 static uint32_t rank_of(const nb_merge_table *m, int32_t left, int32_t right) {
     uint32_t hash = nb_pair_hash(nb_pair_of(left, right), m->seed), slot;
     for (uint32_t at = hash & m->slot_mask; (slot = m->slots[at]); at = (at + 1) & m->slot_mask) {
@@ -53,8 +54,8 @@ __attribute__((noinline)) void nb_merge_by_rank(const nb_tokenizer *t, nb_worksp
     nb_merge(t, w, n, pair_rank);
 }
 
-/* A merge of tokens that the vocabulary lacks can never apply, and none makes a special token of a text: such are left out. Returns
- * how many slots were looked at. */
+/* Leaves out merges that can never apply, because the vocabulary lacks one of the tokens, and merges that would make
+ * a special token. Returns how many slots it looked at. */
 static uint32_t add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32_t rank) {
     nb_text nothing = {0};
     int32_t left = nb_vocabulary_find(t, first, nothing), right = nb_vocabulary_find(t, second, nothing);
@@ -104,8 +105,9 @@ int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_e
         if (add_merges(t, source))
             return NB_OK;
     }
-    return NB_FAIL(err, NB_ERR_FORMAT, "too many of the vocabulary's %l merges have equal hashes, so that loading would take "
-                   "very long; the file is broken", source->n_merges);
+    return NB_FAIL(err, NB_ERR_FORMAT,
+                   "too many of the vocabulary's %l merges have equal hashes, so that loading would take very long; the "
+                   "file is broken", source->n_merges);
 }
 
 int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
@@ -152,12 +154,12 @@ static int32_t encode_bytes(nb_encoding *e, const uint8_t *word, size_t n) {
         w->ids[i] = t->byte_tokens[word[i]];
     nb_merge_by_rank(t, w, (uint32_t)n);
     for (uint32_t i = 0; i != (uint32_t)NB_SYMBOL_END; i = w->next[i])
-        if (w->ids[i] != NB_SYMBOL_UNKNOWN) /* a byte without a token cannot be said: left out, as in llama.cpp */
+        if (w->ids[i] != NB_SYMBOL_UNKNOWN) /* a byte without a token is left out, as in llama.cpp */
             nb_token_append(&e->out, w->ids[i]);
     return NB_OK;
 }
 
-/* Where characters are spelled as they are; what is no token is written byte by byte. */
+/* For names in plain UTF-8. What is no token is written byte by byte. */
 static int32_t encode_characters(nb_encoding *e, const uint8_t *word, size_t size) {
     uint32_t n;
     NB_TRY(nb_symbols_of(e, word, size, &n));

@@ -1,12 +1,13 @@
-/* SentencePiece's normalization rules, which are part of a model ("precompiled charsmap"): the size of a trie in bytes, as u32;
- * the trie; the replacements, each with a zero at its end. The trie is a double array (Aoe 1989) in the layout of darts-clone:
- *   - the child with this label of the unit u at `index` lies at index ^ offset(u) ^ label, if the unit there has that label;
- *   - where a key ends at u, the unit at index ^ offset(u) holds the offset of its replacement. */
+/* A precompiled charsmap holds, in this order: the size of a trie in bytes, as u32; the trie; the replacements, each
+ * with a zero at its end. The trie is a double array (Aoe 1989) in the layout of darts-clone. Let u be the unit at
+ * `index`:
+ *   - the child of u with a label lies at index ^ offset(u) ^ label, if the unit there has that label;
+ *   - if a key ends at u, the unit at index ^ offset(u) holds the offset of its replacement. */
 #include "charsmap.h"
 
 #include "../base/numbers.h"
 
-/* Bytes of a replacement, and of what a rule replaces. Unicode's own replacements have 33 at most. */
+/* The most bytes of a replacement, and of what it replaces. Unicode's own replacements have 33 at most. */
 enum { LONGEST = 256 };
 
 static uint32_t unit_at(const nb_tokenizer *t, uint32_t index, uint32_t n_units) {
@@ -20,7 +21,7 @@ static uint32_t offset_of(uint32_t unit) {
     return unit >> 10 << (unit >> 9 & 1) * 8;
 }
 
-/* Finds the ASCII characters that no rule changes where ASCII follows: most of a text needs no look-up. */
+/* Finds the ASCII characters that no rule changes if ASCII follows. Most of a text needs no look-up then. */
 static void find_plain(nb_tokenizer *t) {
     uint32_t size;
     memcpy(&size, t->charsmap.data, 4);
@@ -43,8 +44,9 @@ int32_t nb_charsmap_load(nb_tokenizer *t, nb_text map, nb_error *err) {
                        "%z bytes, a trie of %u; convert the model anew", map.size, size);
     for (size_t at = 4 + (size_t)size, start = at; at < map.size; at++) {
         if (at - start > LONGEST)
-            return NB_FAIL(err, NB_ERR_FORMAT, "the tokenizer's normalization rules (precompiled charsmap) make more than "
-                           "%d bytes of a character; the file is damaged", (int32_t)LONGEST);
+            return NB_FAIL(err, NB_ERR_FORMAT,
+                           "the tokenizer's normalization rules (precompiled charsmap) make more than %d bytes of a "
+                           "character; the file is damaged", (int32_t)LONGEST);
         if (!map.data[at])
             start = at + 1;
     }
@@ -77,22 +79,22 @@ nb_text nb_charsmap_find(const nb_tokenizer *t, const uint8_t *text, size_t n, b
             break;
         *used = at + 1;
         found = (nb_text){texts.data + start, 0};
-        while (found.data[found.size]) /* the last text ends in a zero: nb_charsmap_load has seen to it */
+        while (found.data[found.size]) /* nb_charsmap_load has checked that the last text ends with a zero */
             found.size++;
     }
     return found;
 }
 
-/* ---- as the library tokenizers applies it ----------------------------------------------------------------------------
+/* ---- the rules as the library tokenizers applies them -------------------------------------------------------------
  *
- * The library looks at clusters of characters (extended grapheme clusters, Unicode Standard Annex #29). A cluster of fewer
- * than 6 bytes is replaced as a whole by the shortest rule that fits its beginning. Otherwise each character is looked up by
- * itself. */
+ * The library looks at clusters of characters (extended grapheme clusters, Unicode Standard Annex #29). A cluster of
+ * fewer than 6 bytes is replaced as a whole by the shortest rule that fits its beginning. Otherwise each character is
+ * looked up by itself. */
 
 enum { SMALL_CLUSTER = 6 };
 
-/* The property Grapheme_Cluster_Break follows the general category but for these: marks that do not extend a cluster, other
- * characters that do, and those that begin a cluster with what follows. */
+/* Unicode's property Grapheme_Cluster_Break follows the general category, with these exceptions: marks that do not
+ * extend a cluster, other characters that do, and characters that begin a cluster with what follows. */
 static const uint16_t no_extend[][2] = {
     {0x102b, 0x102c}, {0x1038, 0x1038}, {0x1062, 0x1064}, {0x1067, 0x106d}, {0x1083, 0x1083}, {0x1087, 0x108c},
     {0x108f, 0x108f}, {0x109a, 0x109c}, {0x1a61, 0x1a61}, {0x1a63, 0x1a64}, {0xaa7b, 0xaa7b}, {0xaa7d, 0xaa7d}};
@@ -120,7 +122,8 @@ static bool extends(const nb_tokenizer *t, uint32_t c) {
     return true;
 }
 
-/* A character that is a cluster by itself: controls, line and paragraph separators, and formats that are not in the lists. */
+/* Whether the character is a cluster by itself: a control, a line or paragraph separator, or a format that is not in
+ * the lists. */
 static bool is_control(const nb_tokenizer *t, uint32_t c) {
     uint32_t class = nb_unicode_class(t->unicode, c);
     bool private = (c >= 0xe000 && c < 0xf900) || c >= 0xf0000;
@@ -128,7 +131,7 @@ static bool is_control(const nb_tokenizer *t, uint32_t c) {
            !IS_AMONG(extend, c) && !IS_AMONG(prepend, c);
 }
 
-/* Hangul's leads, vowels and tails: which may follow which (GB6 to GB8). */
+/* Which of Hangul's leads, vowels and tails may follow which (the annex's rules GB6 to GB8). */
 enum { NO_HANGUL, LEAD, VOWEL, TAIL, SYLLABLE, CLOSED_SYLLABLE };
 
 static int hangul_of(uint32_t c) {
@@ -160,7 +163,7 @@ static size_t cluster_size(const nb_tokenizer *t, const uint8_t *text, size_t n)
     return size;
 }
 
-/* Appends what a rule makes of text[n]; *known: whether there is such a rule. */
+/* Appends the replacement of text[n]; *known: whether there is one. */
 static int32_t put_replaced(const nb_tokenizer *t, const uint8_t *text, size_t n, bool *known, nb_bytes *out,
                             nb_error *err) {
     size_t used;

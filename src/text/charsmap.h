@@ -7,8 +7,8 @@
 
 int32_t nb_charsmap_load(nb_tokenizer *t, nb_text map, nb_error *err);
 
-/* Of the beginnings of text[n] that a rule replaces, the longest (or the shortest): *used is its size, and the result is what
- * replaces it. *used = 0: there is no rule. */
+/* Of the beginnings of text[n] that a rule replaces, the longest (or the shortest): *used is its size, and the result
+ * is what replaces it. *used = 0: there is no rule. */
 nb_text nb_charsmap_find(const nb_tokenizer *t, const uint8_t *text, size_t n, bool shortest, size_t *used);
 
 /* Whether no rule changes text[0], whatever stands behind text[n]. */

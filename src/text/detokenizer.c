@@ -10,11 +10,11 @@
 struct nb_detokenizer {
     const nb_tokenizer *tokenizer;
     uint32_t flags;
-    bool begun;           /* a token came that gives text */
-    uint32_t strip;       /* spaces that a whole text still loses at its beginning */
-    uint32_t strip_after; /* the same, once the token at hand is taken */
-    nb_bytes held;        /* bytes of a character that is not whole yet; or byte tokens in a row (put_held) */
-    nb_bytes text, next;  /* the text of the token at hand; and what comes out with it */
+    bool begun;           /* a token that gives text has come */
+    uint32_t strip;       /* spaces that a whole text still has to lose at its beginning */
+    uint32_t strip_after; /* the same after the current token */
+    nb_bytes held;        /* bytes of a character that is not whole yet, or of byte tokens in a row (put_held) */
+    nb_bytes text, next;  /* the text of the current token, and what comes out with it */
 };
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
@@ -24,7 +24,7 @@ static bool is_whole(const nb_detokenizer *d) {
     return d->flags & NB_DETOKENIZE_WHOLE;
 }
 
-/* How many spaces a whole text loses at its beginning: the one that its tokenizer put there. */
+/* How many spaces a whole text loses at its beginning. It is the space that the tokenizer puts there. */
 static uint32_t strip_of(const nb_detokenizer *d) {
     const nb_tokenizer *t = d->tokenizer;
     if (!is_whole(d))
@@ -38,7 +38,8 @@ nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_er
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a detokenizer");
     *d = (nb_detokenizer){.tokenizer = t, .flags = flags};
     d->strip = strip_of(d);
-    size_t most = 4 * (size_t)t->longest + 64; /* of a name's text. It is taken now, as the token loop allocates nothing. */
+    /* The most bytes of a name's text. They are allocated now, because the token loop allocates nothing. */
+    size_t most = 4 * (size_t)t->longest + 64;
     if (nb_bytes_reserve(&d->held, most, err) < 0 || nb_bytes_reserve(&d->text, most, err) < 0 ||
         nb_bytes_reserve(&d->next, 3 * most, err) < 0) {
         nb_detokenizer_free(d);
@@ -56,7 +57,7 @@ void nb_detokenizer_free(nb_detokenizer *d) {
     nb_free(d);
 }
 
-/* ---- as the decoders of a tokenizer.json have it -------------------------------------------------------------------- */
+/* ---- the decoders of a tokenizer.json -------------------------------------------------------------------------- */
 
 /* WordPiece's `cleanup` makes these replacements in each token, one after the other. */
 static const char *const contractions[][2] = {
@@ -80,8 +81,8 @@ static void clean_up(nb_bytes *text) {
     }
 }
 
-/* WordPiece: each token but the first gets a space before it, unless it continues a word. The names of a model's own pieces
- * have a mark where they begin a word, and no "##" where they continue one (tokenizer_json.c). */
+/* WordPiece: each token but the first gets a space before it, unless it continues a word. A piece of the model (own)
+ * has a mark at its beginning if it begins a word. It has no "##" if it continues one (tokenizer_json.c). */
 static int32_t put_word(nb_detokenizer *d, nb_text name, bool own, nb_error *err) {
     const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
     bool prefixed = name.size >= 2 && nb_compare(name.data, "##", 2) == 0;
@@ -98,7 +99,7 @@ static int32_t put_word(nb_detokenizer *d, nb_text name, bool own, nb_error *err
     return NB_OK;
 }
 
-/* ByteLevel: characters stand for bytes. A name with a character that stands for none is taken as it is. */
+/* ByteLevel: characters stand for bytes. If one character of a name stands for no byte, the name is taken as it is. */
 static int32_t put_byte_level(nb_detokenizer *d, nb_text name, nb_error *err) {
     const uint8_t *s = (const uint8_t *)name.data;
     size_t length;
@@ -114,7 +115,7 @@ static int32_t put_byte_level(nb_detokenizer *d, nb_text name, nb_error *err) {
     return NB_OK;
 }
 
-/* Replace and Metaspace: U+2581 is a space, which Metaspace drops from the first token. */
+/* Replace and Metaspace: a mark becomes a space. Metaspace drops it from the first token. */
 static int32_t put_marked(nb_detokenizer *d, nb_text name, nb_error *err) {
     const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
     const uint8_t *s = (const uint8_t *)name.data;
@@ -127,7 +128,7 @@ static int32_t put_marked(nb_detokenizer *d, nb_text name, nb_error *err) {
     return NB_OK;
 }
 
-/* The token's name as decoders get it. That of a `normalized` added token is normalized. */
+/* The name that decoders get. For a `normalized` added token it is the normalized name. */
 static nb_text decoded_name(const nb_tokenizer *t, int32_t token) {
     if (t->tokens[token].flags & NB_NORMALIZED) {
         const nb_needle *items = t->added->by_number;
@@ -145,7 +146,7 @@ static nb_text decoded_name(const nb_tokenizer *t, int32_t token) {
     return nb_token_spelled(t, token);
 }
 
-/* The token's text in d->text, or its byte in *byte. */
+/* Writes the token's text to d->text, or its byte to *byte. */
 static int32_t decode(nb_detokenizer *d, int32_t token, int32_t *byte, nb_error *err) {
     const nb_tokenizer *t = d->tokenizer;
     nb_text name = decoded_name(t, token);
@@ -161,10 +162,11 @@ static int32_t decode(nb_detokenizer *d, int32_t token, int32_t *byte, nb_error 
     return put_marked(d, name, err);
 }
 
-/* ---- both ----------------------------------------------------------------------------------------------------------- */
+/* ---- decoding token by token ----------------------------------------------------------------------------------- */
 
-/* Appends s[n] to d->next. What is no UTF-8 becomes U+FFFD: one for each maximal subpart, or for each byte. *used: how much
- * of s was taken. A character that is not whole at the end of s is not, unless this is the end of the text. */
+/* Appends s[n] to d->next. What is no UTF-8 becomes U+FFFD: one for each maximal subpart, or one for each byte.
+ * *used: how many bytes of s were taken. A character that is not whole at the end of s is left, unless the text ends
+ * here. */
 static int32_t put_whole(nb_detokenizer *d, const uint8_t *s, size_t n, bool each_byte, bool end, size_t *used,
                          nb_error *err) {
     size_t at = 0;
@@ -193,8 +195,8 @@ static bool is_utf8(const nb_bytes *b) {
     return true;
 }
 
-/* Appends what is held, as nothing will complete it. In a whole text of a tokenizer.json, byte tokens in a row are UTF-8
- * together, or each is a U+FFFD (ByteFallback). */
+/* Appends the bytes that are held, because nothing will complete them. In a whole text of a tokenizer.json, byte
+ * tokens in a row are decoded together. If they are no UTF-8, each one becomes U+FFFD (ByteFallback). */
 static int32_t put_held(nb_detokenizer *d, nb_error *err) {
     const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
     size_t used;
@@ -230,7 +232,7 @@ static bool is_left_out(const nb_detokenizer *d, int32_t token) {
     return t->tokens[token].type == NB_TOKEN_CONTROL || t->tokens[token].type == NB_TOKEN_UNKNOWN;
 }
 
-/* The token's own text, or byte. */
+/* Writes the token's own text to d->text, or its byte to *byte. */
 static int32_t read_token(nb_detokenizer *d, int32_t token, int32_t *byte, nb_error *err) {
     const nb_tokenizer *t = d->tokenizer;
     d->text.used = 0;
@@ -269,7 +271,7 @@ int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t
     }
     strip_spaces(d);
     if (d->next.used > (size_t)NB_MAX(capacity, 0)) {
-        d->held.used = held; /* as if the token had not come */
+        d->held.used = held; /* nothing was consumed */
         return (int32_t)d->next.used;
     }
     d->held.used -= used;
@@ -284,7 +286,7 @@ int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t
 int32_t nb_detokenizer_flush(nb_detokenizer *d, char *out, int32_t capacity) {
     d->next.used = 0;
     if (put_held(d, NULL) < 0)
-        d->next.used = 0; /* no memory for it */
+        d->next.used = 0; /* there was no memory */
     strip_spaces(d);
     if (d->next.used > (size_t)NB_MAX(capacity, 0))
         return (int32_t)d->next.used;

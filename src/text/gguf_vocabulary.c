@@ -1,4 +1,5 @@
-/* A vocabulary as GGUF files have it: tokenizer.ggml.* (ggml-org/ggml, docs/gguf.md), read as llama.cpp does. */
+/* The vocabulary of a GGUF file lies under the keys tokenizer.ggml.* (ggml-org/ggml, docs/gguf.md). It is read as
+ * llama.cpp reads it. */
 #include "gguf_vocabulary.h"
 
 #include "../base/error.h"
@@ -8,11 +9,12 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define KEY(name) "tokenizer.ggml." name
+#define MOST_FLOAT 0x1.fffffep127
 
 typedef struct gguf_vocabulary {
     const nb_checkpoint *c;
     const nb_value *names, *scores, *types, *merges, *flags;
-    bool strips_right, strips_mask; /* see strips_of */
+    bool strips_right, strips_mask; /* see find_strips */
 } gguf_vocabulary;
 
 static bool contains(nb_text text, const char *part, uint8_t fold) {
@@ -27,8 +29,8 @@ static bool contains(nb_text text, const char *part, uint8_t fold) {
     return false;
 }
 
-/* Some special tokens take the white space beside them with them. No key says which: llama.cpp tells it from the model's
- * names. */
+/* Some special tokens take the white space beside them with them. No key says which ones: llama.cpp tells it from the
+ * model's name, and so does this. */
 static void find_strips(gguf_vocabulary *v) {
     nb_text name = nb_checkpoint_string(v->c, "general.name"), pre = nb_checkpoint_string(v->c, KEY("pre"));
     nb_text architecture = nb_checkpoint_string(v->c, "general.architecture");
@@ -54,7 +56,8 @@ static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t 
                            (v->strips_right && !ordinary ? NB_STRIP_RIGHT : 0));
 }
 
-/* "left right". The first character belongs to the left name even if it is a space: the next space divides the two. */
+/* A merge is "left right". The first character belongs to the left name even if it is a space. The next space divides
+ * the two. */
 static void next_merge(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_text *left, nb_text *right) {
     const gguf_vocabulary *v = source->file;
     if (i == 0)
@@ -69,7 +72,7 @@ static void next_merge(const nb_vocabulary_source *source, uint64_t i, uint64_t 
     *right = (nb_text){merge.data + space + 1, merge.size - space - 1};
 }
 
-/* *out: an array of numbers, one for each of n tokens; NULL if the file has none. */
+/* *out: an array with a number for each of n tokens; NULL if the file has none. */
 static int32_t find_numbers(const nb_checkpoint *c, const char *key, uint64_t n, const nb_value **out, nb_error *err) {
     *out = nb_checkpoint_find(c, key);
     if (*out && ((*out)->type != NB_VALUE_ARRAY || (*out)->item_type == NB_VALUE_STRING))
@@ -87,7 +90,7 @@ static int32_t find_arrays(gguf_vocabulary *v, nb_error *err) {
                        v->names ? "not an array of strings, or is empty" : "missing");
     NB_TRY(find_numbers(v->c, KEY("scores"), v->names->count, &v->scores, err));
     if (v->scores)
-        NB_TRY(nb_checkpoint_check_items(v->c, v->scores, (nb_range){-0x1.fffffep127, 0x1.fffffep127}, err)); /* a float's */
+        NB_TRY(nb_checkpoint_check_items(v->c, v->scores, (nb_range){-MOST_FLOAT, MOST_FLOAT}, err));
     NB_TRY(find_numbers(v->c, KEY("token_flags"), v->names->count, &v->flags, err));
     return find_numbers(v->c, KEY("token_type"), v->names->count, &v->types, err);
 }
@@ -101,7 +104,7 @@ static int32_t find_merges(gguf_vocabulary *v, nb_vocabulary_source *source, nb_
     return NB_OK;
 }
 
-/* SentencePiece's BPE has scores. Only a vocabulary that was made of a tokenizer.json has merges instead. */
+/* SentencePiece's BPE has scores. Only a vocabulary that was converted from a tokenizer.json has merges instead. */
 static int32_t find_ranks(gguf_vocabulary *v, nb_vocabulary_source *source, nb_error *err) {
     return !v->scores && nb_checkpoint_find(v->c, KEY("merges")) ? find_merges(v, source, err) : NB_OK;
 }
@@ -139,12 +142,13 @@ static bool is_set(const nb_checkpoint *c, const char *key, bool fallback) {
     return nb_checkpoint_number(c, key, fallback) != 0;
 }
 
-/* What the file says of tokens at the ends and of spaces; else llama.cpp's defaults for each kind. */
+/* Reads which tokens stand at the ends, and what happens to spaces. Where the file says nothing, llama.cpp's defaults
+ * hold. */
 static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *err) {
     static const struct {
         int32_t begin, end, unknown;
         bool add_begin, add_end;
-    } defaults[] = {[NB_KIND_BPE] = {-1, -1, -1, false, false}, /* (llama.cpp's 11 would end texts at some word) */
+    } defaults[] = {[NB_KIND_BPE] = {-1, -1, -1, false, false}, /* (not llama.cpp's 11, which may be any word) */
                     [NB_KIND_SPM] = {1, 2, 0, true, false},
                     [NB_KIND_UNIGRAM] = {-1, 1, 2, false, true},
                     [NB_KIND_WORDPIECE] = {101, -1, 100, true, true}};
@@ -161,18 +165,18 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
                                            KEY("fim_rep_token_id"), KEY("fim_sep_token_id")};
     for (size_t i = 0; i < NB_MAX_END_TOKENS; i++)
         s->ends[i] = i < COUNT(end_keys) ? token_of(c, end_keys[i], -1) : -1;
-    const nb_value *ids = nb_checkpoint_find(c, KEY("end_token_ids")); /* of nibble's converter */
-    ids = ids ? ids : nb_checkpoint_find(c, KEY("eos_token_ids"));     /* of Ollama's */
-    uint64_t n_ids = ids && ids->type == NB_VALUE_ARRAY && nb_value_bytes(ids->item_type) ? NB_MIN(ids->count, NB_MAX_END_TOKENS - COUNT(end_keys)) : 0;
-    for (uint64_t i = 0; i < n_ids; i++)
+    const nb_value *ids = nb_checkpoint_find(c, KEY("end_token_ids")); /* nibble's converter writes it */
+    ids = ids ? ids : nb_checkpoint_find(c, KEY("eos_token_ids"));     /* Ollama's converter writes it */
+    bool numbers = ids && ids->type == NB_VALUE_ARRAY && nb_value_bytes(ids->item_type);
+    for (uint64_t i = 0; numbers && i < NB_MIN(ids->count, NB_MAX_END_TOKENS - COUNT(end_keys)); i++)
         s->ends[COUNT(end_keys) + i] = (int32_t)NB_MAX(-1, NB_MIN(nb_checkpoint_item(c, ids, i), INT32_MAX));
     s->add_begin = is_set(c, KEY("add_bos_token"), s->pre ? s->pre->add_begin : defaults[s->kind].add_begin);
-    s->add_begin |= s->pre && s->pre->whole_lines; /* some Gemma 4 files say that they need none, and do */
+    s->add_begin |= s->pre && s->pre->whole_lines; /* some Gemma 4 files say false, but need it */
     s->add_closing = is_set(c, KEY("add_eos_token"), defaults[s->kind].add_end);
     if (s->kind == NB_KIND_WORDPIECE)
         s->add_begin = s->add_closing = true;
     s->add_space = is_set(c, KEY("add_space_prefix"), s->kind == NB_KIND_SPM);
-    if (s->kind == NB_KIND_BPE) /* (some GGUF files say add_space_prefix and do not mean it) */
+    if (s->kind == NB_KIND_BPE) /* some files have add_space_prefix, which means nothing for BPE */
         s->add_space = is_set(c, KEY("add_space_prefix_to_words"), false) && !s->pre->raw;
     s->whole_words = is_set(c, KEY("ignore_merges"), s->pre && s->pre->whole_words);
     s->nfc = is_set(c, KEY("normalizer.nfc"), s->pre && s->pre->nfc);
@@ -185,12 +189,12 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     return NB_OK;
 }
 
-/* The steps of a tokenizer.json, which tokenizer_steps.c has written under keys of nibble's own. */
+/* Reads the steps of a tokenizer.json, which the converter (tokenizer_steps.c) writes under keys of nibble's own. */
 static void find_steps(const gguf_vocabulary *v, nb_vocabulary_source *source) {
     const nb_checkpoint *c = v->c;
     source->steps = (nb_library_steps){.clean = is_set(c, KEY("normalizer.clean_text"), true),
                                        .part_chinese = is_set(c, KEY("normalizer.handle_chinese_chars"), true)};
-    if (!v->flags) /* this was no tokenizer.json, and its steps would need the tokens' flags */
+    if (!v->flags) /* not converted from a tokenizer.json: the steps would need the tokens' flags */
         return;
     double join = nb_checkpoint_number(c, KEY("normalizer.join_spaces"), 0);
     double prepends = nb_checkpoint_number(c, KEY("pre_tokenizer.prepends"), NB_PREPEND_NEVER);

@@ -5,9 +5,9 @@
 #include "names.h"
 #include "word_cache.h"
 
-/* ---- symbols ---- */
+/* ---- symbols --------------------------------------------------------------------------------------------------- */
 
-/* The token that is spelled as this character. It is remembered beside the pairs, under a pair that no tokens make. */
+/* The token whose name is this character. It is remembered among the pairs, under a key that no pair of tokens has. */
 static inline int32_t character_of(nb_encoding *e, const uint8_t *s, uint32_t codepoint, size_t length) {
     if (length == 1 && s[0] < 0x80)
         return e->tokenizer->ascii_tokens[s[0]];
@@ -48,7 +48,7 @@ void nb_symbols_append(nb_encoding *e, const uint8_t *word, size_t size) {
         size_t end = next == (uint32_t)NB_SYMBOL_END ? size : w->starts[next];
         for (size_t at = w->starts[i]; at < end; at++) {
             int32_t token = t->byte_tokens[word[at]];
-            bool again = t->steps.library && token == t->unknown && after_unknown; /* the library fuses them */
+            bool again = t->steps.library && token == t->unknown && after_unknown; /* the library makes one of them */
             if (token >= 0 && !again)
                 nb_token_append(&e->out, token);
             after_unknown = token == t->unknown;
@@ -56,14 +56,14 @@ void nb_symbols_append(nb_encoding *e, const uint8_t *word, size_t size) {
     }
 }
 
-/* ---- merging ---- */
+/* ---- merging --------------------------------------------------------------------------------------------------- */
 
 enum { SHORT_WORD = 32 }; /* symbols */
 
-/* Looks for the best pair among all. */
+/* For a short word: looks for the best pair among all. */
 static void merge_short(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_function pair) {
     const uint32_t none = (uint32_t)NB_SYMBOL_END;
-    uint32_t priorities[SHORT_WORD]; /* of merging a symbol with the next */
+    uint32_t priorities[SHORT_WORD]; /* [i]: of merging symbol i with the next */
     int32_t merged[SHORT_WORD];
     for (uint32_t i = 0; i + 1 < n; i++)
         priorities[i] = pair(t, w, i, i + 1, &merged[i]);
@@ -91,9 +91,9 @@ static void merge_short(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_p
     }
 }
 
-/* Most words are short. For a longer one a heap holds one entry for each pair of neighbours that may merge, ordered by priority
- * and then from left to right (Sennrich et al. 2016, algorithm 1, in O(n log n)). Entries stay when one of their symbols is
- * merged away. So an entry counts only if the pair that is there now still has that priority. */
+/* Most words are short. For a longer one a heap holds one entry for each pair of neighbours that may merge, ordered
+ * by priority and then from left to right (Sennrich et al. 2016, algorithm 1, in O(n log n)). Entries stay when one
+ * of their symbols is merged away. So an entry counts only if the pair that is there now still has that priority. */
 void nb_merge(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_function pair) {
     const uint32_t none = (uint32_t)NB_SYMBOL_END;
     uint64_t *heap = w->heap;

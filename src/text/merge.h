@@ -1,5 +1,5 @@
-/* Merging the symbols of a word, the best pair first: the loop that both kinds of BPE share. A symbol is a byte or a character
- * at first, and later what some of these were merged to. */
+/* Merging the symbols of a word, the best pair first: the loop that both kinds of BPE share. A symbol is a byte or a
+ * character at first, and later what some of these were merged to. */
 #ifndef NB_MERGE_H
 #define NB_MERGE_H
 

@@ -9,7 +9,7 @@ static bool is_name(const nb_tokenizer *t, int32_t token, nb_text a, nb_text b) 
            nb_compare(name.data + a.size, b.data, b.size) == 0;
 }
 
-/* hash: of a followed by b. */
+/* The token whose name is a followed by b, which have this hash, or -1. */
 static int32_t find_hashed(const nb_tokenizer *t, uint32_t hash, nb_text a, nb_text b) {
     for (uint32_t at = hash & t->slot_mask; t->slots[at].number; at = (at + 1) & t->slot_mask)
         if (t->slots[at].hash == hash && is_name(t, (int32_t)t->slots[at].number - 1, a, b))
@@ -38,8 +38,8 @@ int32_t nb_byte_of_name(nb_text name) {
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-/* Of two tokens with one name the later is found. Empty names and those of tokens that are only added are never found.
- * Returns how many slots it looked at. */
+/* If two tokens have one name, the later one is found. Empty names, and those of tokens that are only added, are
+ * never found. Returns how many slots it looked at. */
 static uint32_t add_name(nb_tokenizer *t, int32_t token) {
     nb_text name = nb_token_name(t, token), nothing = {0};
     if (!name.size || (t->steps.library && !(t->tokens[token].flags & NB_OWN)))
@@ -65,18 +65,21 @@ static int32_t add_names(nb_tokenizer *t, nb_error *err) {
         if (i == t->size)
             return NB_OK;
     }
-    return NB_FAIL(err, NB_ERR_FORMAT, "too many of the vocabulary's %d names have equal hashes, so that loading would take "
-                   "very long; the file is broken", t->size);
+    return NB_FAIL(err, NB_ERR_FORMAT,
+                   "too many of the vocabulary's %d names have equal hashes, so that loading would take very long; the "
+                   "file is broken", t->size);
 }
 
 int32_t nb_vocabulary_refuse_name(int32_t token, size_t size, nb_error *err) {
-    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the name of token %d has %z bytes; names that are looked for in texts may have %d "
-                   "at most", token, size, (int32_t)NB_LONGEST_ADDED);
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                   "the name of token %d has %z bytes; names that are looked for in texts may have %d at most", token,
+                   size, (int32_t)NB_LONGEST_ADDED);
 }
 
 int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
     if (source->n_tokens > INT32_MAX / 4 || source->n_bytes > UINT32_MAX)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the vocabulary is too large: it has %l tokens, and its file's header %z bytes",
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "the vocabulary is too large: it has %l tokens, and its file's header %z bytes",
                        source->n_tokens, source->n_bytes);
     uint64_t slots = 16, at = 0;
     while (slots < 2 * source->n_tokens)
@@ -103,7 +106,7 @@ int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, 
     return add_names(t, err);
 }
 
-/* ---- prefixes ---------------------------------------------------------------------------------------------------- */
+/* ---- prefixes -------------------------------------------------------------------------------------------------- */
 
 enum { PREFIX = 1, WHOLE_NAME = 2 }; /* the two bits of a hash */
 
@@ -142,6 +145,6 @@ int32_t nb_prefix_next(const nb_tokenizer *t, const nb_prefixes *prefixes, nb_pr
         if (token >= 0 && prefixes->types >> t->tokens[token].type & 1)
             return token;
     }
-    walk->at = walk->n; /* no more, however often one asks */
+    walk->at = walk->n; /* further calls find no more */
     return -1;
 }

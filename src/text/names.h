@@ -4,14 +4,15 @@
 
 #include "tokenizer_internal.h"
 
-/* Loads names, types and scores, and fills the hash table. It takes memory from the arena: the first run only measures. */
+/* Loads names, types and scores, and fills the hash table. It takes memory from the arena: the first run only
+ * measures. */
 int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);
 
 /* The token whose name is a followed by b, or -1. */
 int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b);
 
-/* The token whose name is this word of a text, or -1. It is never a special one. (SentencePiece does the same. In llama.cpp
- * merges may end in a special token.) */
+/* The token whose name is this word of a text, or -1. It is never a special one. (SentencePiece does the same. In
+ * llama.cpp merges may end in a special token.) */
 int32_t nb_vocabulary_find_word(const nb_tokenizer *t, nb_text word);
 
 /* The token of the byte, spelled <0xHH>, or -1. */
@@ -33,7 +34,8 @@ enum { NB_ORDINARY_TYPES = 1 << NB_TOKEN_NORMAL | 1 << NB_TOKEN_USER_DEFINED | 1
 /* Fills `prefixes` with the names of tokens of these types, a set of 1 << NB_TOKEN_.... hashes: a power of 2. */
 void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, uint64_t hashes);
 
-/* How many hashes are enough for a whole vocabulary: a name has about six beginnings, and shares most of them with others. */
+/* How many hashes are enough for a whole vocabulary: a name has about six beginnings, and shares most of them with
+ * others. */
 uint64_t nb_prefix_hashes(uint64_t n_tokens);
 
 /* Walks the tokens whose names text[n] begins with, the shortest first. */

@@ -9,7 +9,8 @@ static nb_text needle_text(const nb_needles *s, uint32_t i) {
     return (nb_text){(const char *)s->bytes + s->items[i].at, s->items[i].size};
 }
 
-/* By their bytes: a name stands before the names that it begins. Tokens of one name are ordered by number. */
+/* Orders names by their bytes, so a name stands before the names that it begins. Tokens of one name are ordered by
+ * number. */
 static int compare_needles(const void *table, uint32_t a, uint32_t b) {
     const nb_needles *s = table;
     nb_text x = needle_text(s, a), y = needle_text(s, b);
@@ -34,7 +35,7 @@ int32_t nb_needles_sort(nb_needles *s, nb_error *err) {
     nb_sort(order, s->n, compare_needles, s);
     for (uint32_t i = 0; i < s->n; i++)
         if (i + 1 == s->n || !nb_text_equal(needle_text(s, order[i]), needle_text(s, order[i + 1])))
-            sorted[kept++] = s->items[order[i]]; /* of several with one name the last */
+            sorted[kept++] = s->items[order[i]]; /* the last of those with one name */
     memcpy(s->items, sorted, kept * sizeof *sorted);
     s->n = kept;
     for (uint32_t i = 0; i < kept; i++)
@@ -47,8 +48,9 @@ static uint8_t byte_at(const nb_needles *s, uint32_t i, uint32_t depth) {
     return s->bytes[s->items[i].at + depth];
 }
 
-/* Narrows items[*low ... *high), which share their first `depth` bytes, to those whose next byte is this one. Both ends usually
- * move only a little, so each is found by galloping search: steps that double, then a binary search within the last step. */
+/* Narrows items[*low ... *high), which share their first `depth` bytes, to those whose next byte is `byte`. Both ends
+ * usually move only a little, so each is found by galloping search: the steps double, and a binary search follows
+ * within the last one. */
 static void narrow(const nb_needles *s, uint32_t *low, uint32_t *high, uint32_t depth, uint8_t byte) {
     uint32_t from = *low, to = *high, step;
     for (step = 1; from < to && byte_at(s, from, depth) < byte; step *= 2)

@@ -18,10 +18,11 @@ typedef struct nb_needles {
     uint8_t starts[8192]; /* bit a | b << 8: some name starts with the bytes a, b */
 } nb_needles;
 
-/* items[n] in any order -> sorted, and starts. Of several needles with one name the last token's stays. */
+/* Sorts items[n], which may be in any order, and fills `starts`. Of several tokens with one name the last one stays. */
 int32_t nb_needles_sort(nb_needles *s, nb_error *err);
 
-/* Whether a name may start at text[at]. Only names of one byte start at the text's last byte: any byte may follow these. */
+/* Whether a name may start at text[at]. Only names of one byte start at the text's last byte: any byte may follow
+ * these. */
 static inline __attribute__((always_inline)) bool nb_needle_may_start(const nb_needles *s, const uint8_t *text,
                                                                       size_t at, size_t size) {
     uint32_t a = text[at], b = at + 1 < size ? text[at + 1] : 0;

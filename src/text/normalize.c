@@ -1,15 +1,16 @@
-/* Normalization of a text before it is cut into words: Unicode's NFC, SentencePiece's rules, BERT's cleaning, and what
- * tokenizer.json does with spaces, in this order. tokenizer_steps.c refuses files with another order. */
+/* The steps come in this order: Unicode's NFC, SentencePiece's rules, BERT's cleaning, and what tokenizer.json does
+ * with spaces. tokenizer_steps.c refuses files with another order. */
 #include "normalize.h"
 
 #include "../base/memory.h"
 #include "charsmap.h"
 
-/* ---- NFC (The Unicode Standard, section 3.11) ---------------------------------------------------------------------- */
+/* ---- NFC (The Unicode Standard, section 3.11) ------------------------------------------------------------------ */
 
-enum { BROKEN = 0x110000 }; /* a byte that is no UTF-8, as the code point BROKEN + byte: it stays what it is */
+enum { BROKEN = 0x110000 }; /* a byte that is no UTF-8 is the code point BROKEN + byte, and stays what it is */
 
-/* Most texts are in NFC already: characters below U+0300, whose first byte is below 0xcc, never change. */
+/* Whether the text is surely in NFC, as most are: characters below U+0300, whose first byte is below 0xcc, never
+ * change. */
 static bool is_composed(const uint8_t *text, size_t size) {
     for (size_t i = 0; i < size; i++)
         if (text[i] >= 0xcc)
@@ -29,8 +30,8 @@ static size_t decompose_text(const nb_foldings *f, const uint8_t *text, size_t s
     return n;
 }
 
-/* Sorts marks in a row by their combining classes; marks of one class keep their order. A text may hold a million of them,
- * hence a counting sort. spare: [n]. */
+/* Sorts marks in a row by their combining classes. Marks of one class keep their order. It is a counting sort,
+ * because a text may hold a million marks in a row. spare: [n]. */
 static void sort_marks(const nb_foldings *f, uint32_t *marks, size_t n, uint32_t *spare) {
     uint32_t starts[256] = {0};
     bool sorted = true;
@@ -60,8 +61,8 @@ static void order_marks(const nb_foldings *f, uint32_t *text, size_t n, uint32_t
 
 /* Composes in place; returns how many code points are left. */
 static size_t compose_all(const nb_foldings *f, uint32_t *text, size_t n) {
-    size_t out = 0, starter = SIZE_MAX; /* the last character that marks may join */
-    uint32_t last = 0;                  /* the class of what stands before, after that starter */
+    size_t out = 0, starter = SIZE_MAX; /* starter: the last character that marks may join */
+    uint32_t last = 0;                  /* the class of the last character after the starter */
     for (size_t i = 0; i < n; i++) {
         uint32_t class = nb_combining_class(f, text[i]);
         bool blocked = starter == SIZE_MAX || (starter + 1 < out && last >= class);
@@ -82,11 +83,12 @@ int32_t nb_nfc_text(const nb_foldings *f, const uint8_t *text, size_t size, nb_b
     out->used = 0;
     if (is_composed(text, size))
         return nb_bytes_append(out, text, size, err);
-    /* Two bytes of a text become three code points at most, and a code point four bytes. */
+    /* Two bytes of a text become three code points at most, and a code point has four bytes at most. */
     uint64_t most = 3 * ((uint64_t)size / 2 + 1);
     uint32_t *points = nb_alloc_items(2 * most, sizeof *points);
-    int32_t code = points ? nb_bytes_reserve(out, 4 * most, err)
-                          : NB_FAIL(err, NB_ERR_MEMORY, "no memory to normalize %z bytes; pass less text at once", size);
+    if (!points)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to normalize %z bytes; pass less text at once", size);
+    int32_t code = nb_bytes_reserve(out, 4 * most, err);
     if (code == NB_OK) {
         size_t n = decompose_text(f, text, size, points);
         order_marks(f, points, n, points + most);
@@ -101,9 +103,9 @@ int32_t nb_nfc_text(const nb_foldings *f, const uint8_t *text, size_t size, nb_b
     return code;
 }
 
-/* ---- BERT (google-research/bert, tokenization.py) ------------------------------------------------------------------- */
+/* ---- BERT (google-research/bert, tokenization.py) -------------------------------------------------------------- */
 
-/* The blocks that BERT takes for Chinese. */
+/* BERT takes these blocks for Chinese. */
 static bool is_chinese(uint32_t c) {
     return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
            (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
@@ -115,7 +117,7 @@ static void put(nb_bytes *out, uint32_t codepoint) {
 }
 
 static void put_lower(const nb_tokenizer *t, nb_bytes *out, uint32_t codepoint) {
-    enum { DOTTED_I = 0x130, DOT = 0x307 }; /* the one character whose lower case is two */
+    enum { DOTTED_I = 0x130, DOT = 0x307 }; /* the only character whose lower case is two characters */
     if (t->lower && codepoint == DOTTED_I) {
         put(out, 'i');
         codepoint = DOT;
@@ -123,7 +125,7 @@ static void put_lower(const nb_tokenizer *t, nb_bytes *out, uint32_t codepoint) 
     put(out, t->lower ? nb_lower_case(t->foldings, codepoint) : codepoint);
 }
 
-/* False if cleaning removes the character; white space becomes a space. */
+/* Turns white space into a space. False: the character is removed. */
 static bool clean(const nb_tokenizer *t, uint32_t *codepoint) {
     uint32_t class = nb_unicode_class(t->unicode, *codepoint);
     bool blank = *codepoint == '\t' || *codepoint == '\n' || *codepoint == '\r';
@@ -157,7 +159,7 @@ static int32_t normalize_words(const nb_tokenizer *t, const uint8_t *text, size_
     return NB_OK;
 }
 
-/* ---- spaces --------------------------------------------------------------------------------------------------------- */
+/* ---- spaces ---------------------------------------------------------------------------------------------------- */
 
 /* Bytes of the white space that s[n] begins with, or 0. */
 static size_t white_at(const nb_tokenizer *t, const uint8_t *s, size_t n) {
@@ -185,8 +187,8 @@ size_t nb_skip_white_back(const nb_tokenizer *t, const uint8_t *text, size_t fro
     return to;
 }
 
-/* The steps of tokenizer.json: Strip; Replace of two or more spaces by one; Prepend of U+2581; Replace of each space by
- * U+2581. */
+/* The steps of a tokenizer.json, in this order: Strip; Replace of two or more spaces by one; Prepend of a mark;
+ * Replace of each space by a mark. */
 static int32_t normalize_spaces(const nb_tokenizer *t, nb_workspace *w, const uint8_t *text, size_t size, nb_bytes *out,
                                 nb_error *err) {
     const nb_library_steps *s = &t->steps;
@@ -209,8 +211,8 @@ static int32_t normalize_spaces(const nb_tokenizer *t, nb_workspace *w, const ui
     return NB_OK;
 }
 
-/* The rules of a GGUF file of a unigram model. White space is handled as llama.cpp does it for SentencePiece, and spaces become
- * marks. */
+/* For a GGUF file of a unigram model. White space is handled as llama.cpp does it for SentencePiece: spaces become
+ * marks, one is added before the text, and several are made one if the file says so. */
 static int32_t normalize_pieces(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {
     bool in_word = false, begun = false;
     out->used = 0;
@@ -237,7 +239,7 @@ static int32_t normalize_pieces(const nb_tokenizer *t, const uint8_t *text, size
     return NB_OK;
 }
 
-/* ---- all of them ---------------------------------------------------------------------------------------------------- */
+/* ---- all of them ----------------------------------------------------------------------------------------------- */
 
 enum { COMPOSE, REPLACE, CLEAN, SPACE, STEPS };
 

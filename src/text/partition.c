@@ -9,7 +9,7 @@
 #include "normalize.h"
 #include "quotes.h"
 
-/* Bytes of the longest name at text[at] that is not text because of a quote, or 0. */
+/* Bytes of the longest name at text[at], or 0. Names that are only text because of a quote do not count. */
 static size_t longest_at(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size) {
     nb_needle_walk walk = nb_needle_walk_of(set, text + at, size - at);
     size_t longest = 0;
@@ -45,7 +45,7 @@ static bool is_space(uint8_t c) {
 
 typedef struct found_specials {
     uint8_t *taken;  /* bits: bytes that names hold */
-    uint8_t *starts; /* bits: bytes with which a name starts */
+    uint8_t *starts; /* bits: bytes at which a name starts */
 } found_specials;
 
 static void take(found_specials *found, size_t at, size_t length) {
@@ -58,10 +58,12 @@ static uint64_t key_of(size_t at, size_t length) {
     return (uint64_t)(NB_LONGEST_ADDED - length) << 32 | at;
 }
 
-/* Which names a text holds, where they overlap. As in llama.cpp the longest are found first, wherever they stand; names of one
- * length from left to right (llama.cpp leaves their order to an unstable sort). A name cannot enclose one that was found before
- * it, which is at least as long: it overlaps that only if its own first or last byte is taken. In the latter case a shorter name
- * may fit before the taken bytes. Each place of the text is looked at once, and again for each such overlap. */
+/* Finds the names that a text holds. If names overlap, the longest is found first, as in llama.cpp, wherever it
+ * stands. Names of one length are found from left to right (llama.cpp leaves their order to an unstable sort).
+ *
+ * A name that was found before is at least as long as this one, so it does not lie within it. Therefore the two
+ * overlap only if the first or the last byte of this one is taken. If it is the last, a shorter name may fit before
+ * the taken bytes. Each place of the text is looked at once, and once more for each such overlap. */
 static int32_t find_specials(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t size,
                              found_specials *found) {
     size_t n = 0, most = 0;

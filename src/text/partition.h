@@ -4,7 +4,8 @@
 
 #include "encoding.h"
 
-/* Cuts a text at the special tokens that it holds, and encodes what lies between them. control: at control tokens, too. */
+/* Cuts a text at the special tokens that it holds, and encodes what lies between them. control: at control tokens,
+ * too. */
 int32_t nb_partition_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
 
 #endif

@@ -1,6 +1,6 @@
 #include "quotes.h"
 
-/* Whether the token's name is only text in a quote of this kind. */
+/* Whether the token's name is only text within a quote of this kind. */
 static bool is_plain(const nb_encoding *e, int32_t token, uint32_t kind) {
     if (e->tokenizer->tokens[token].type != NB_TOKEN_USER_DEFINED)
         return true;

@@ -1,4 +1,4 @@
-/* Special tokens: which begin, end and stop a text, and where a text holds their names. The rules are llama.cpp's. */
+/* The rules are llama.cpp's. */
 #include "special.h"
 
 #include "names.h"
@@ -8,18 +8,18 @@ static const char *const end_names[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
     "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>",
     "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~[",
-    /* fill in the middle: padding, the next repository, the next file */
+    /* fill in the middle: padding, a further repository, a further file */
     "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>",
     "<reponame>", "<|file_sep|>"};
 
-/* Names of control tokens that some files call normal. */
+/* Names of control tokens that some files give the type `normal`. */
 static const char *const control_names[] = {
     "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>", "<|code_prefix|>",
     "<|prefix|>", "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>",
     "<|code_suffix|>", "<|suffix|>", "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>", "<MID>",
     "▁<MID>", "<|code_middle|>", "<|middle|>"};
 
-/* Names that structure an answer and are shown with it. */
+/* Names that structure an answer. They are shown with it. */
 static const char *const shown_names[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -38,7 +38,8 @@ static bool is_end_name(const nb_tokenizer *t, const char *name) {
     return token >= 0 && t->tokens[token].is_end;
 }
 
-/* In some vocabularies a name of the list above does not end an answer. Other names in them tell which these are. */
+/* In some vocabularies a name of the list above does not end an answer. Other names in the vocabulary show that it is
+ * one of these. */
 static void except_end(nb_tokenizer *t, const char *name, uint8_t type) {
     int32_t token = find_name(t, name);
     if (token >= 0 && t->tokens[token].is_end) {
@@ -73,7 +74,7 @@ static void mark_ends(nb_tokenizer *t, const nb_vocabulary_source *source) {
         except_end(t, "</s>", NB_TOKEN_NORMAL);
 }
 
-/* The token, or -1 if there is no such. */
+/* The token, or -1 if the vocabulary has no such token. */
 static int32_t token_of(const nb_tokenizer *t, int32_t token) {
     return token < t->size ? token : -1;
 }

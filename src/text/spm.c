@@ -1,6 +1,6 @@
-/* SentencePiece-style BPE (Kudo and Richardson 2018): neighbours whose concatenation is a token merge, the highest
- * score first, or by a list of merges where a file has that; what is no token in the end is written as byte tokens
- * <0xHH>. Spaces are U+2581 in token names. */
+/* SentencePiece's BPE (Kudo and Richardson 2018): two neighbours merge if together they are a token, the highest
+ * score first. If the file has a list of merges, that counts instead. What is no token in the end is written as byte
+ * tokens <0xHH>. */
 #include "spm.h"
 
 #include "../base/hash.h"
@@ -21,7 +21,7 @@ void nb_spm_load(nb_tokenizer *t) {
     }
 }
 
-/* Orders as the float does, from high to low; never UINT32_MAX. */
+/* A number that is lower if the score is higher; never UINT32_MAX. */
 static uint32_t priority_of(float score) {
     if (score != score)
         return UINT32_MAX - 1;
@@ -39,7 +39,8 @@ static uint32_t score_of(const nb_tokenizer *t, const nb_workspace *w, uint32_t 
     return *merged < 0 ? UINT32_MAX : priority_of(t->tokens[*merged].score);
 }
 
-/* What two tokens become is looked up once; a symbol that is no token may be part of one (half of a flag). */
+/* What two tokens become is looked up once. A symbol that is no token may still be part of one, as half of a flag is:
+ * such pairs are not remembered. */
 static __attribute__((noinline)) uint32_t pair_score(const nb_tokenizer *t, const nb_workspace *w, uint32_t left,
                                                      uint32_t right, int32_t *merged) {
     if (!t->cache->pairs || w->ids[left] < 0 || w->ids[right] < 0)

@@ -24,9 +24,9 @@ static void find_inner_spaces(nb_tokenizer *t, nb_text name) {
     }
 }
 
-enum { LONG_TEXT = 4096 }; /* bytes of a text from which on remembering words pays */
+enum { LONG_TEXT = 4096 }; /* bytes; from this size on it pays to remember words */
 
-/* Run twice: to measure the arena, and to fill it. */
+/* This runs twice: first to measure the arena, and then to fill it. */
 static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
     t->kind = source->kind;
     t->whole_words = source->whole_words;
@@ -134,7 +134,7 @@ int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size
     return code < 0 ? code : e.out.count;
 }
 
-/* out[0 ... capacity) of a text that is written byte by byte. */
+/* A text that is written byte by byte: its beginning goes to out[capacity]. */
 typedef struct sink {
     char *out;
     int32_t capacity, size;

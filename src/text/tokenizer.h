@@ -1,8 +1,8 @@
 /* Tokenizers: text -> token ids and back. They are built from what a file says of its vocabulary, never from weights.
  *
- * Kinds: BPE with a named pre-tokenizer (nearly always byte-level); SentencePiece's BPE, which merges by score and falls back
- * to byte tokens; SentencePiece's unigram model; WordPiece. Broken UTF-8: byte-level BPE and byte fallback encode the bytes
- * as they are. Elsewhere each byte of a broken sequence counts as one U+FFFD. */
+ * Kinds: BPE with a named pre-tokenizer (nearly always byte-level); SentencePiece's BPE, which merges by score and
+ * falls back to byte tokens; SentencePiece's unigram model; WordPiece. Broken UTF-8: byte-level BPE and byte fallback
+ * encode the bytes as they are. Elsewhere each byte of a broken sequence counts as one U+FFFD. */
 #ifndef NB_TOKENIZER_H
 #define NB_TOKENIZER_H
 

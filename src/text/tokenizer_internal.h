@@ -23,8 +23,9 @@ typedef struct nb_merge_rule {
     int32_t left, right, merged;
 } nb_merge_rule;
 
-/* Merges by rank, and a hash table from pairs to ranks. The low bits of a slot, those of rank_mask, are rank + 1. The bits above
- * are those of the pair's hash: most pairs do not merge, and these bits tell it without a look at the rules. */
+/* Merges by rank, and a hash table from pairs to ranks. The low bits of a slot, those of rank_mask, are rank + 1. The
+ * bits above are those of the pair's hash: most pairs do not merge, and these bits tell it without a look at the
+ * rules. */
 typedef struct nb_merge_table {
     nb_merge_rule *rules; /* [rank], lower merges first */
     uint32_t *slots;      /* open addressing, linear probing, at most half full; 0: free. NULL: SPM by scores */
@@ -32,8 +33,8 @@ typedef struct nb_merge_table {
     uint64_t seed;
 } nb_merge_table;
 
-/* Two bits for each hash: whether the beginning of some name has it, and whether a whole name has it (names.c). A search for
- * longer names ends where there can be none. */
+/* Two bits for each hash: whether the beginning of some name has it, and whether a whole name has it (names.c). A
+ * search for longer names ends where there can be none. */
 typedef struct nb_prefixes {
     uint32_t *bits, mask;
     uint32_t types; /* whose names: a set of 1 << NB_TOKEN_... */
@@ -79,8 +80,8 @@ static inline bool nb_is_special(const nb_tokenizer *t, int32_t token) {
     return (1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN) >> t->tokens[token].type & 1;
 }
 
-/* The name as a text has it. In WordPiece's vocabularies the names of words begin with a mark, which texts do not have. A token
- * that is both such a word and an added token keeps the mark in its name. */
+/* The name as a text has it. In WordPiece's vocabularies the names of words begin with a mark, which texts do not
+ * have. A token that is both such a word and an added token keeps the mark in its name. */
 static inline nb_text nb_token_spelled(const nb_tokenizer *t, int32_t token) {
     nb_text name = nb_token_name(t, token);
     bool marked = t->kind == NB_KIND_WORDPIECE && t->tokens[token].type == NB_TOKEN_USER_DEFINED &&

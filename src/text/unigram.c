@@ -1,6 +1,5 @@
-/* SentencePiece's unigram model (Kudo 2018): of all ways to write a text as pieces, the one with the highest sum of
- * their log-probabilities, found by dynamic programming (Viterbi). Before that the text is normalized by rules that the
- * model brings along. */
+/* SentencePiece's unigram model (Kudo 2018). Of all ways to write a word as pieces, it takes the one whose
+ * log-probabilities have the highest sum. Dynamic programming finds it (Viterbi). */
 #include "unigram.h"
 
 #include "metaspace.h"
@@ -17,8 +16,9 @@ void nb_unigram_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
 
 enum { UNKNOWN = -1 };
 
-/* For each prefix of the word: its best sum (best), its last piece (ids) and where that piece starts (starts). A character is
- * unknown until a piece is found that ends with it, so each prefix has a last piece whatever the scores are. */
+/* For each prefix of the word: the best sum (best), the last piece (ids), and where that piece starts (starts). A
+ * character is unknown until a piece is found that ends with it. So each prefix has a last piece, whatever the scores
+ * are. */
 static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     NB_TRY(nb_workspace_reserve(&e->workspace, size + 1, e->err));
@@ -28,12 +28,12 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
         best[i] = i ? -__builtin_inf() : 0;
     for (size_t at = 0, length; at < size; at += length) {
         nb_utf8_decode(word + at, size - at, &length);
-        if (best[at + length] == -__builtin_inf()) { /* no piece that started before ends here */
+        if (best[at + length] == -__builtin_inf()) { /* no earlier piece ends here */
             w->ids[at + length] = UNKNOWN;
             w->starts[at + length] = (uint32_t)at;
         }
         nb_prefix_walk walk = nb_prefix_walk_of(t, word + at, size - at);
-        bool known = false; /* the character by itself is a piece */
+        bool known = false; /* the character alone is a piece */
         for (int32_t token; (token = nb_prefix_next(t, &t->prefixes, &walk)) >= 0;) {
             const nb_token *piece = &t->tokens[token];
             double sum = best[at] + (piece->type == NB_TOKEN_USER_DEFINED ? 0 : (double)piece->score);
@@ -52,7 +52,7 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
             w->starts[at + length] = (uint32_t)at;
         }
     }
-    /* The last pieces lead from the word's end to its beginning. They are written in the other direction. */
+    /* The last pieces lead from the word's end to its beginning, and are written in the other direction. */
     uint32_t n = 0;
     for (size_t end = size; end; end = w->starts[end])
         w->next[n++] = (uint32_t)end;

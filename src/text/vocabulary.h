@@ -10,14 +10,15 @@ enum {
     NB_TOKEN_BYTE
 };
 
-/* Bits of tokenizer.ggml.token_flags, a key of nibble's own. They hold what a tokenizer.json says of its added tokens. */
+/* Bits of tokenizer.ggml.token_flags, a key of nibble's own. They hold what a tokenizer.json says of its added
+ * tokens. */
 enum {
     NB_STRIP_LEFT = 1, NB_STRIP_RIGHT = 2, /* the token takes the white space before it, or after it, with it */
     NB_WHOLE_WORD = 4,                     /* it is found only where it is not part of a longer word */
     NB_ADDED = 8,                          /* it is looked for in texts */
     NB_NORMALIZED = 16,                    /* ... by its normalized name, in the normalized text */
     NB_SPECIAL = 32,                       /* it gives no text */
-    NB_OWN = 64                            /* it belongs to the model, which may produce it; other tokens are only added */
+    NB_OWN = 64                            /* it is one of the model's own tokens; others are only added */
 };
 
 typedef enum nb_vocabulary_kind {

@@ -20,7 +20,7 @@ void nb_word_cache_open(const nb_tokenizer *t) {
     cache->pair_mask = n_pairs - 1;
 }
 
-/* The word as three numbers, key[3]; false if it is too long for them. */
+/* Writes the word as three numbers to key[3]; false if it is too long. */
 static inline bool key_of(const uint8_t *word, size_t size, uint64_t *key) {
     if (size > NB_CACHED_BYTES)
         return false;
@@ -38,7 +38,7 @@ int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word
     const nb_word_cache *cache = e->tokenizer->cache;
     if (!cache->words || !key_of(word, size, key))
         return encode(e, word, size);
-    /* multiplicative hashing (Knuth), 2^64 / phi */
+    /* multiplicative hashing (base/hash.h) by 2^64 / phi */
     uint64_t hash = ((key[0] ^ key[1] << 23 ^ key[1] >> 41) * 0x9e3779b97f4a7c15u ^ key[2]) * 0x9e3779b97f4a7c15u;
     nb_cached_word *slot = &cache->words[(uint32_t)(hash >> 32) & cache->word_mask];
     if (slot->size == size && slot->word[0] == key[0] && slot->word[1] == key[1] && slot->word[2] == key[2]) {

@@ -1,5 +1,5 @@
-/* WordPiece as in BERT (Devlin et al. 2018; google-research/bert, tokenization.py): words without accents and capitals,
- * each written as the longest pieces from left to right. A piece that begins a word has a mark before it. */
+/* WordPiece as in BERT (Devlin et al. 2018; google-research/bert, tokenization.py): each word is written as the
+ * longest pieces from left to right. The name of a piece that begins a word has a mark before it. */
 #include "wordpiece.h"
 
 #include "names.h"
@@ -9,12 +9,12 @@ void nb_wordpiece_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
     nb_prefixes_load(t, &t->prefixes, NB_ORDINARY_TYPES, nb_prefix_hashes(source->n_tokens));
 }
 
-/* word: a mark and characters. What cannot be written as pieces is unknown as a whole. */
+/* word: a mark and characters. A word that cannot be written as pieces is unknown as a whole. */
 static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     int32_t first = e->out.count;
     for (size_t at = 0, length; at < size; at += length) {
-        /* within a word a mark is a character of the text: the pieces that it begins would begin words */
+        /* Within a word a mark is a character of the text. Longer pieces that begin with it would begin words. */
         bool character = at && nb_is_mark(word + at, size - at);
         nb_prefix_walk walk = nb_prefix_walk_of(t, word + at, character ? NB_MARK_SIZE : size - at);
         int32_t longest = -1;
@@ -33,9 +33,9 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     return NB_OK;
 }
 
-/* The word in w->text, and a fresh start. */
+/* Encodes the word that was gathered, and begins a new one. */
 static int32_t end_word(nb_encoding *e, uint32_t *characters) {
-    enum { LONGEST = 100 }; /* characters of a word that is not unknown without a look */
+    enum { LONGEST = 100 }; /* characters; a longer word is unknown */
     nb_bytes *word = &e->workspace.text;
     if (*characters > LONGEST && e->tokenizer->unknown >= 0)
         nb_token_append(&e->out, e->tokenizer->unknown);
@@ -54,7 +54,7 @@ static int32_t add_character(nb_encoding *e, const uint8_t *text, size_t length,
     return nb_bytes_append(word, text, length, e->err);
 }
 
-/* text: normalized (normalize.c). White space parts words, and punctuation is a word a character. */
+/* text: normalized. White space separates words, and each character of punctuation is a word. */
 int32_t nb_wordpiece_encode(nb_encoding *e, const uint8_t *text, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     uint32_t characters = 0;

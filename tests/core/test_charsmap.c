@@ -44,7 +44,8 @@ static void check_long_replacement(void) {
         memset(map, 'x', sizeof map);
         memcpy(map, "\4\0\0\0\0\0\0\0", 8);
         map[8 + size - 1] = 0;
-        test_add_numbers(&m, "tokenizer.ggml.precompiled_charsmap", NB_VALUE_U8, map, 8 + (uint64_t)size, 8 + (size_t)size);
+        test_add_numbers(&m, "tokenizer.ggml.precompiled_charsmap", NB_VALUE_U8, map, 8 + (uint64_t)size,
+                         8 + (size_t)size);
         nb_error err = {0};
         nb_tokenizer *t = test_values_tokenizer(&m, &err);
         CHECK(size == 200 ? t != NULL : !t && err.code == NB_ERR_FORMAT, "%d bytes: %s", size, err.message);

@@ -41,7 +41,7 @@ static size_t put_good(file *f) {
     return header;
 }
 
-/* ---- good files --------------------------------------------------------------------------------------------- */
+/* ---- good files ------------------------------------------------------------------------------------------------ */
 
 static void check_ranges(const nb_checkpoint *c, const char *what) {
     nb_error err = {0};
@@ -160,7 +160,7 @@ static void test_good(file *f) {
     }
 }
 
-/* ---- cut-off files ------------------------------------------------------------------------------------------ */
+/* ---- cut-off files --------------------------------------------------------------------------------------------- */
 
 static void test_truncated(file *f) {
     size_t header = put_good(f);
@@ -198,7 +198,7 @@ static void test_truncated(file *f) {
     nb_checkpoint_free(&c);
 }
 
-/* ---- many items --------------------------------------------------------------------------------------------- */
+/* ---- many items ------------------------------------------------------------------------------------------------ */
 
 static void test_many(file *f) {
     enum { TENSORS = 500, STRINGS = 20000, PIECE = 4096 };
@@ -227,7 +227,7 @@ static void test_many(file *f) {
     nb_checkpoint_free(&c);
 }
 
-/* ---- damage ------------------------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------------------------------------------------------- */
 
 /* Whatever was accepted holds what checkpoint.h promises. */
 static void check_promises(const nb_checkpoint *c, uint64_t file_bytes) {

@@ -58,7 +58,8 @@ static nb_tokenizer *make_wrong(const wrong *w, test_values *m, nb_error *err) {
     if (w->merges)
         test_add_strings(m, "tokenizer.ggml.merges", w->merges);
     if (w->n_scores)
-        test_add_numbers(m, "tokenizer.ggml.scores", w->scores_type ? w->scores_type : NB_VALUE_F32, zeros, w->n_scores, 4 * w->n_scores);
+        test_add_numbers(m, "tokenizer.ggml.scores", w->scores_type ? w->scores_type : NB_VALUE_F32, zeros, w->n_scores,
+                         4 * w->n_scores);
     if (w->n_types)
         test_add_numbers(m, "tokenizer.ggml.token_type", NB_VALUE_I32, zeros, w->n_types, 4 * w->n_types);
     if (w->lower)

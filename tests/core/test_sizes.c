@@ -27,7 +27,8 @@ static void check_arithmetic(void) {
         CHECK(nb_arena_reserve(&a, "a test", &err) == NB_ERR_MEMORY, "a terabyte");
 }
 
-/* 4096 heads of 4 elements over one KV head, and 13 million positions: a lone token's parts of attention alone are 17 GB. */
+/* 4096 heads of 4 elements over one KV head, and 13 million positions: a lone token's parts of attention alone are 17
+ * GB. */
 static void check_attention(void) {
     enum { HEADS = 4096, POSITIONS = 13421441 };
     nb_cache cache = nb_cache_of(NB_TYPE_I16, 4, 4);

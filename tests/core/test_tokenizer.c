@@ -36,7 +36,8 @@ static bool is_composed_first(const nb_tokenizer *t, nb_text text) {
     nb_bytes out = {0};
     nb_error err = {0};
     int32_t code = nb_nfc_text(t->foldings, (const uint8_t *)text.data, text.size, &out, &err);
-    bool other = CHECK(code >= 0, "%s", err.message) && !nb_text_equal(text, (nb_text){(const char *)out.data, out.used});
+    nb_text composed = {(const char *)out.data, out.used};
+    bool other = CHECK(code >= 0, "%s", err.message) && !nb_text_equal(text, composed);
     nb_free(out.data);
     return other;
 }
@@ -130,15 +131,16 @@ static void check_random_bytes(int which) {
         for (int round = 0; round < 2000; round++) {
             size_t n = test_random(&seed) % MOST, size = 0;
             for (size_t i = 0; i < n; i++)
-                text[i] = (char)(test_random(&seed) % 2 ? 0x80 + test_random(&seed) % 0x80 : 'a' + test_random(&seed) % 26);
+                text[i] = (char)(test_random(&seed) % 2 ? 0x80 + test_random(&seed) % 0x80
+                                                        : 'a' + test_random(&seed) % 26);
             if (is_composed_first(f.tokenizer, (nb_text){text, n}))
                 continue;
             int32_t n_tokens = nb_tokenizer_encode(f.tokenizer, text, n, 0, tokens, 8 * MOST, NULL);
             for (int32_t i = 0; i < n_tokens; i++)
                 size += (size_t)nb_tokenizer_bytes(f.tokenizer, tokens[i], 0, back + size,
                                                    (int32_t)(sizeof back - size));
-            CHECK(n == size && nb_compare(text, back, n) == 0, "%s: %z random bytes came back as %z", test_vocabulary_names[which], n,
-                  size);
+            CHECK(n == size && nb_compare(text, back, n) == 0, "%s: %z random bytes came back as %z",
+                  test_vocabulary_names[which], n, size);
         }
     test_vocabulary_close(&f);
 }
@@ -157,8 +159,8 @@ static void check_long(int which, const char *repeated) {
         int32_t n = nb_tokenizer_encode(f.tokenizer, text, BYTES, NB_TOKENIZE_PARSE_SPECIAL, tokens, BYTES, NULL);
         for (int32_t i = 0; i < n && i < BYTES; i++)
             total += (size_t)nb_tokenizer_bytes(f.tokenizer, tokens[i], NB_DETOKENIZE_SPECIAL, NULL, 0);
-        CHECK(which < TEST_UNIGRAM ? total == BYTES : n > 0, "%s: a megabyte of '%s' gives %d tokens of %z bytes", test_vocabulary_names[which],
-              repeated, n, total);
+        CHECK(which < TEST_UNIGRAM ? total == BYTES : n > 0, "%s: a megabyte of '%s' gives %d tokens of %z bytes",
+              test_vocabulary_names[which], repeated, n, total);
     }
     nb_free(text);
     nb_free(tokens);

@@ -105,7 +105,8 @@ static void check_long_names(void) {
         }
 }
 
-/* A word of WordPiece that is an added token, too, has a mark before its name. A file may say so of a name without one. */
+/* A word of WordPiece that is an added token, too, has a mark before its name. A file may say so of a name without
+ * one. */
 static void check_missing_mark(void) {
     made m = {.names = {"<unk>", "x"}, .types = {NB_TOKEN_UNKNOWN, NB_TOKEN_USER_DEFINED}, .flags = {0, NB_OWN},
               .steps.library = true};
@@ -121,7 +122,8 @@ static void check_missing_mark(void) {
     nb_tokenizer_free(t);
 }
 
-/* A trie whose node for "a" is its own child. From each place of a text it would lead to the text's end: for minutes. */
+/* A trie whose node for "a" is its own child. From each place of a text it would lead to the text's end, and that would
+ * take minutes. */
 static void check_circular_rules(void) {
     enum { LONG = 1 << 18 };
     static struct {

@@ -6,7 +6,7 @@
 #include "../../src/text/detokenizer.h"
 #include "../../src/text/unicode.h"
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------------------------- */
 
 const char *const test_vocabulary_names[TEST_VOCABULARIES] = {
     [TEST_SMOLLM] = "smollm", [TEST_GPT2] = "gpt-2", [TEST_LLAMA_BPE] = "llama-bpe", [TEST_QWEN2] = "qwen2",
@@ -40,7 +40,7 @@ void test_vocabulary_close(test_vocabulary *v) {
     nb_checkpoint_free(&v->checkpoint);
 }
 
-/* ---- made ones ---------------------------------------------------------------------------------------------------- */
+/* ---- made ones ------------------------------------------------------------------------------------------------- */
 
 void test_values_begin(test_values *m, const char *model) {
     m->size = 0;
@@ -113,7 +113,7 @@ nb_tokenizer *test_values_tokenizer(test_values *m, nb_error *err) {
     return nb_tokenizer_new(&m->checkpoint, err);
 }
 
-/* ---- texts of tokens ---------------------------------------------------------------------------------------------- */
+/* ---- texts of tokens ------------------------------------------------------------------------------------------- */
 
 static bool is_utf8(const char *text, size_t size) {
     for (size_t at = 0, length; at < size; at += length) {
@@ -125,7 +125,8 @@ static bool is_utf8(const char *text, size_t size) {
     return true;
 }
 
-size_t test_detokenize(const nb_tokenizer *t, uint32_t flags, const int32_t *tokens, int32_t n, char *out, size_t capacity) {
+size_t test_detokenize(const nb_tokenizer *t, uint32_t flags, const int32_t *tokens, int32_t n, char *out,
+                       size_t capacity) {
     nb_error err = {0};
     nb_detokenizer *d = nb_detokenizer_over(t, flags, &err);
     size_t size = 0;

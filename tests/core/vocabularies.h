@@ -5,7 +5,7 @@
 #include "../../src/text/gguf_vocabulary.h"
 #include "check.h"
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------------------------- */
 
 /* The first ones are byte-level BPE. Byte-level BPE and SentencePiece's BPE give the bytes of any text back. */
 enum {
@@ -27,7 +27,7 @@ void test_vocabulary_close(test_vocabulary *v);
 /* The file tests/fixtures/text/<name><end>, to be freed with nb_free. */
 uint8_t *test_read_text(const char *name, const char *end, size_t *size);
 
-/* ---- made ones ---------------------------------------------------------------------------------------------------- */
+/* ---- made ones ------------------------------------------------------------------------------------------------- */
 
 /* Values in a header, as a reader of files would have found them. */
 typedef struct test_values {
@@ -55,9 +55,11 @@ void test_add_item(test_values *m, nb_value *list, const char *text, size_t size
 /* NULL with *err filled if the values are refused. */
 nb_tokenizer *test_values_tokenizer(test_values *m, nb_error *err);
 
-/* ---- texts of tokens ---------------------------------------------------------------------------------------------- */
+/* ---- texts of tokens ------------------------------------------------------------------------------------------- */
 
-/* Streams tokens through a detokenizer into out[capacity], and checks that every piece is whole UTF-8; returns the bytes. */
-size_t test_detokenize(const nb_tokenizer *t, uint32_t flags, const int32_t *tokens, int32_t n, char *out, size_t capacity);
+/* Streams tokens through a detokenizer into out[capacity], and checks that every piece is whole UTF-8; returns the
+ * bytes. */
+size_t test_detokenize(const nb_tokenizer *t, uint32_t flags, const int32_t *tokens, int32_t n, char *out,
+                       size_t capacity);
 
 #endif
