@@ -14,19 +14,19 @@
 
 enum {
     FIRST_HEADER = 1 << 20, STAGING = 1 << 20,
-    OUTPUT = 1 << 20, /* bytes that are made at once, or a row */
+    OUTPUT = 1 << 20, /* bytes that are made at once, unless a row has more */
     MOST_DOCUMENT = 1 << 28, MOST_PARTS = 10000
 };
 
 struct nb_converter {
     nb_plan plan;
     uint32_t flags;
-    const nb_preset *preset;  /* NULL: weights stay what they are */
-    enum { BETWEEN, HEADER, WEIGHTS, COMPLETE, FAILED } stage; /* BETWEEN: two files */
-    bool open, planned;       /* a file has begun; all headers are there */
+    const nb_preset *preset;  /* NULL: weights keep their types */
+    enum { BETWEEN, HEADER, WEIGHTS, COMPLETE, FAILED } stage; /* BETWEEN: no file is being read */
+    bool open, planned;       /* open: a file has begun; planned: all headers are there */
 
-    char name[128];           /* of the file at hand */
-    double told;              /* its size; 0: not known */
+    char name[128];           /* of the current file */
+    double told;              /* its size; 0: unknown */
     int32_t kind;             /* a document, or NB_DOCUMENTS: weights */
     enum { UNKNOWN, GGUF, SAFETENSORS } format; /* of the weights */
     uint32_t parts;           /* files of weights so far */
@@ -34,18 +34,18 @@ struct nb_converter {
     nb_checkpoint part;       /* of a GGUF whose header is being read */
     nb_documents documents;
 
-    uint8_t *buffer;          /* HEADER: the file so far; WEIGHTS: what has not been used */
+    uint8_t *buffer;          /* HEADER: the file so far; WEIGHTS: bytes that are not used yet */
     size_t capacity, filled, used;
-    uint32_t file;            /* WEIGHTS: which one */
-    uint64_t file_at;         /* offset in it of buffer[0] */
-    uint64_t source, arrived; /* the tensor of the files that arrives, and how much of it has */
+    uint32_t file;            /* WEIGHTS: its number */
+    uint64_t file_at;         /* the offset of buffer[0] in it */
+    uint64_t source, arrived; /* the tensor of the files that arrives, and how many of its bytes have */
 
     uint8_t *header;          /* of the GGUF */
     size_t header_size;
     bool header_given;
-    uint64_t target, row;     /* the tensor of the GGUF that is being written, and how many rows of it have been */
+    uint64_t target, row;     /* the tensor of the GGUF that is being written, and how many of its rows are */
     uint64_t written;         /* bytes behind the header */
-    nb_rows rows;             /* makes rows that are not only passed on */
+    nb_rows rows;             /* makes the rows that are not passed on as they are */
 };
 
 nb_converter *nb_converter_new(uint32_t flags, nb_error *err) {
@@ -94,7 +94,7 @@ static int32_t grow_buffer(nb_converter *x, uint64_t capacity, nb_error *err) {
     return NB_OK;
 }
 
-/* Appends a part's header and tensors to those of the parts before it. Its values are left: they say nothing new. */
+/* Appends a part's header and tensors to those of the parts before it. Its values say nothing new and are left out. */
 static int32_t add_part(nb_converter *x, nb_error *err) {
     nb_checkpoint *c = &x->plan.in, *part = &x->part;
     if (nb_checkpoint_number(part, "split.no", 0) != (double)x->parts)
@@ -156,7 +156,7 @@ static int32_t gather_safetensors(nb_converter *x, nb_error *err) {
     return NB_OK;
 }
 
-/* Takes a piece of a file's header. */
+/* Looks whether the file's header is whole, after each piece. */
 static int32_t gather(nb_converter *x, nb_error *err) {
     if (x->kind < NB_DOCUMENTS) {
         if (x->filled < x->capacity)
@@ -198,7 +198,7 @@ int32_t nb_converter_begin(nb_converter *x, const char *name, size_t name_bytes,
     memcpy(x->name, name, n);
     x->name[n] = 0;
     x->filled = 0;
-    if (!x->buffer) /* at first, or it went to a document */
+    if (!x->buffer) /* it is the first file, or a document took the buffer */
         NB_TRY(grow_buffer(x, FIRST_HEADER, err));
     x->open = true;
     x->told = total_bytes;
@@ -245,7 +245,7 @@ int32_t nb_converter_end(nb_converter *x, nb_error *err) {
 
 /* ---- the plan -------------------------------------------------------------------------------------------------- */
 
-/* All headers are there. */
+/* Plans the GGUF, once all headers are there. */
 static int32_t plan(nb_converter *x, nb_error *err) {
     if (!x->parts)
         return NB_FAIL(err, NB_ERR_FORMAT,
@@ -341,7 +341,7 @@ int32_t nb_converter_commit(nb_converter *x, size_t n, nb_error *err) {
     return code;
 }
 
-/* Zeros up to where the tensor that is written begins. */
+/* Hands out zeros up to the beginning of the current target. */
 static int32_t pad(nb_converter *x, const uint8_t **bytes) {
     static const uint8_t zeros[NB_GGUF_ALIGNMENT];
     *bytes = zeros;
@@ -357,7 +357,7 @@ static void end_target(nb_converter *x) {
     x->row = 0;
 }
 
-/* The source's next n bytes were used. */
+/* Notes that the source's next n bytes were used. */
 static void advance(nb_converter *x, size_t n) {
     x->used += n;
     x->arrived += n;
@@ -389,7 +389,7 @@ static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err)
     return (int32_t)(n * row_bytes);
 }
 
-/* Hands out what has arrived of the target's only source, which stays as it is. */
+/* Hands out what has arrived of the target's only source, as it is. */
 static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes) {
     *bytes = x->buffer + x->used;
     bool last = x->arrived + n == source_of(x)->bytes;
@@ -399,8 +399,8 @@ static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes) {
     return (int32_t)n;
 }
 
-/* Makes rows of what has arrived of the target's only source. 0: there is less than a row, or the target waits for
- * more. */
+/* Makes rows from what has arrived of the target's only source. Returns 0 if that is less than a row, or if the
+ * target waits for all its rows. */
 static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     uint32_t target = (uint32_t)x->target;
     const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[target];
@@ -431,7 +431,7 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
     return last ? (int32_t)to->bytes : 0;
 }
 
-/* Keeps what has arrived of a source, until the other sources of its target are here. */
+/* Keeps what has arrived of a source until the other sources of its target are here. */
 static int32_t collect(nb_converter *x, nb_error *err) {
     const nb_tensor_info *from = source_of(x);
     nb_origin *origin = &x->plan.origins[x->source];

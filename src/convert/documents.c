@@ -47,7 +47,7 @@ void nb_documents_keep(nb_documents *d, int32_t kind, nb_text name, uint8_t *byt
         memcpy(d->items[kind].folder, folder.data, folder.size - 1);
 }
 
-/* A folder without tokenizer.json may have sentencepiece's tokenizer.model, of which a tokenizer.json is made. */
+/* A folder without tokenizer.json may have sentencepiece's tokenizer.model. A tokenizer.json is made from it. */
 static int32_t read_sentencepiece(nb_documents *d, nb_node *nodes, nb_error *err) {
     nb_document *model = &d->items[TOKENIZER_MODEL], *json = &d->items[TOKENIZER];
     if (!model->bytes || json->bytes)

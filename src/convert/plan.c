@@ -40,13 +40,13 @@ int32_t nb_plan_begin(nb_plan *plan, nb_error *err) {
     return NB_OK;
 }
 
-/* The index is at least half free, so an honest name is found within two steps or so. A file may be made of names
- * with equal hashes, each of which is compared with all others: hence a bound. */
+/* The index is at least half free, so an honest name is found within about two steps. In a malicious file all names
+ * have one hash, and each would be compared with all others. So the steps have a bound. */
 enum { MOST_STEPS = 64, STEPS_AT_LEAST = 4096 };
 
-/* Where the index has the target of this name, or would have it. */
+/* The place in the index of the target with this name, or the place where it would be. */
 static uint32_t *place_of(nb_plan *plan, nb_text name) {
-    uint64_t at = nb_hash(2166136261u, name.data, name.size) & (plan->index_size - 1); /* FNV's usual start */
+    uint64_t at = nb_hash(2166136261u, name.data, name.size) & (plan->index_size - 1); /* FNV's offset basis */
     const nb_checkpoint *c = &plan->out;
     while (plan->index[at] != NB_NONE &&
            !nb_text_equal(nb_checkpoint_tensor_name(c, &c->tensors[plan->index[at]]), name)) {
@@ -87,7 +87,7 @@ uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
                                       "very long; the files are broken", c->n_tensors);
         return NB_NONE;
     }
-    void *targets = plan->targets; /* grow first: what frees them goes by the number of tensors */
+    void *targets = plan->targets; /* before the tensor: nb_plan_free frees as many targets as there are tensors */
     plan->composer.code = nb_grow(&targets, &plan->targets_capacity, c->n_tensors, sizeof *plan->targets, "tensors",
                                   plan->composer.err);
     plan->targets = targets;

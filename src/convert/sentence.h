@@ -1,21 +1,21 @@
-/* The files that sentence-transformers has beside a model: what becomes of the tokens' vectors (models/embedding.h),
- * which prompts there are, and how long a text may be. */
+/* The files of sentence-transformers. They say what is done with the tokens' vectors (models/embedding.h), which
+ * prompts there are, and how long a text may be. */
 #ifndef NB_SENTENCE_H
 #define NB_SENTENCE_H
 
 #include "folder.h"
 #include "huggingface_config.h"
 
-/* Of each step of the embedding, the folder that its tensors come from. */
+/* For each step of the embedding, the folder of its tensors. */
 typedef struct nb_sentence {
     nb_text folders[NB_MODULES];
     uint32_t n;
 } nb_sentence;
 
-/* Writes the values "nibble.embedding..."; none if the folder has no such files. */
+/* Writes the values "nibble.embedding...", if the folder has such files. */
 int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_sentence *out);
 
-/* Places the tensor if it lies in a module's folder: "2_Dense/linear.weight"; *is_module says whether it does. */
+/* Places the tensor if it lies in a module's folder, as "2_Dense/linear.weight" does. *is_module: whether it does. */
 int32_t nb_sentence_place(const nb_hf_model *p, const nb_sentence *sentence, uint32_t source, bool *is_module);
 
 #endif
