@@ -2,7 +2,6 @@
 
 #include "../base/memory.h"
 #include "../base/numbers.h"
-#include "../types/traits.h"
 #include "json.h"
 #include "reshape.h"
 

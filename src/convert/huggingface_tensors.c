@@ -1,6 +1,5 @@
 #include "huggingface_tensors.h"
 
-#include "../base/numbers.h"
 #include "../base/writer.h"
 #include "../types/traits.h"
 #include "arrangement.h"

@@ -7,7 +7,6 @@
 #include "../base/writer.h"
 #include "../formats/gguf.h"
 #include "../types/traits.h"
-#include "reshape.h"
 
 static bool starts(nb_text text, const char *with) {
     size_t n = nb_length(with);
@@ -217,7 +216,7 @@ void nb_plan_quantize(nb_plan *plan, const nb_preset *preset) {
                                      info->shape[0], &facts);
         bool quantized = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
         /* few weights, behind all others */
-    bool embeds = starts(nb_checkpoint_tensor_name(&plan->out, info), "embedding.");
+        bool embeds = starts(nb_checkpoint_tensor_name(&plan->out, info), "embedding.");
         if (quantized || embeds || is_generated(t) || !floating || to == NB_TYPE_LIMIT || to == from)
             continue;
         t->quantize = nb_preset_quantizer(preset, to);

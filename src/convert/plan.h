@@ -1,5 +1,5 @@
-/* What a converter is going to write, known before the first weight arrives: the GGUF's values and tensors, and of which
- * tensors of the files each is made, and how. */
+/* What a converter is going to write: the GGUF's values and tensors, and for each tensor from which tensors of the
+ * files it is made, and how. All of it is known before the first weight arrives. */
 #ifndef NB_PLAN_H
 #define NB_PLAN_H
 
@@ -10,18 +10,19 @@ enum { NB_NONE = UINT32_MAX };
 
 /* What a tensor of the files (a source) is to one of the GGUF (its target). */
 typedef enum nb_role {
-    NB_ROLE_CODES, /* or all there is */
+    NB_ROLE_CODES, /* or the only source */
     NB_ROLE_SCALES, NB_ROLE_ZEROS, NB_ROLE_ORDER,
     NB_ROLE_STATE /* its shape, and what else bitsandbytes says of it */,
     NB_ROLE_CODEBOOK, NB_ROLE_SCALE_CODEBOOK, NB_ROLE_SCALE_SCALES /* bitsandbytes' */
 } nb_role;
 
-typedef struct nb_origin { /* of a source */
-    uint32_t target;       /* NB_NONE: nobody needs it */
+/* What becomes of a source. */
+typedef struct nb_origin {
+    uint32_t target;       /* NB_NONE: it is not needed */
     uint32_t role;
-    uint32_t next;         /* source of the same target, or NB_NONE */
-    uint32_t row;          /* NB_AS_STACKED: of the target */
-    uint8_t *bytes;        /* owned; NULL unless it has to wait for others */
+    uint32_t next;         /* a further source of the target, or NB_NONE */
+    uint32_t row;          /* NB_AS_STACKED: of the target, it becomes this row */
+    uint8_t *bytes;        /* owned: what has arrived, if it has to wait for others; else NULL */
 } nb_origin;
 
 /* How a target's weights lie in its sources (arrangement.h). */
@@ -37,79 +38,85 @@ typedef enum nb_arrangement {
     NB_AS_NUMBERS /* no source: numbers of config.json */
 } nb_arrangement;
 
-/* Who quantized a folder's weights. */
+/* Which library quantized a folder's weights. */
 typedef enum nb_library { NB_BY_NOBODY, NB_BY_GPTQ, NB_BY_AWQ, NB_BY_BITSANDBYTES, NB_BY_COMPRESSED } nb_library;
 
 typedef struct nb_quantization {
     nb_library library;
-    uint32_t bits;        /* of a code: 2, 3, 4 or 8 */
-    uint64_t group;       /* columns that a scale serves; 0: all of a row */
-    bool symmetric;       /* every zero is half of what codes can say */
-    bool ordered;         /* columns of a group lie anywhere */
-    uint32_t zero_offset; /* zeros are stored less so much */
-    bool by_tensors;      /* bits and group differ from module to module: a module's tensors say them */
+    uint32_t bits;        /* bits of a code: 2, 3, 4 or 8 */
+    uint64_t group;       /* columns that share a scale; 0: the whole row */
+    bool symmetric;       /* every zero point is the middle of the codes' range */
+    bool ordered;         /* the columns of a group lie anywhere */
+    uint32_t zero_offset; /* so much is subtracted from zero points before they are stored */
+    bool by_tensors;      /* bits and group differ from module to module: its tensors tell them */
 } nb_quantization;
 
 typedef struct nb_target {
     nb_arrangement arrangement;
-    uint32_t source_type; /* of the weights in a source, where they are numbers and not codes */
-    float shift;          /* of a vector: what is to be added */
+    uint32_t source_type; /* type of the weights in a source, if they are numbers and no codes */
+    float shift;          /* of a vector: this is added to it */
     uint64_t skipped;     /* bytes at the source's beginning that are left out */
-    uint32_t groups, group_heads; /* NB_AS_REGROUPED: and heads in each; 0: its rows need no regrouping */
-    uint32_t first;       /* of its sources */
-    uint32_t missing;     /* how many of them have not arrived */
-    uint64_t columns;     /* as config.json says, where codes do not */
-    nb_quantization quantization; /* its own: what the folder says, and its tensors */
-    nb_quantize *quantize; /* what makes blocks of such weights; NULL: they stay what they are */
-    uint32_t with;        /* the target that it is written behind, or NB_NONE */
-    uint32_t *order;      /* owned: [columns], of the files' columns; NULL: as they are */
+    uint32_t groups, group_heads; /* NB_AS_REGROUPED: groups, and heads in each; 0: nothing to regroup */
+    uint32_t first;       /* its first source */
+    uint32_t missing;     /* how many of its sources have not arrived */
+    uint64_t columns;     /* as config.json says; needed if codes do not tell it */
+    nb_quantization quantization; /* its own: what the folder and its tensors say */
+    nb_quantize *quantize; /* makes the target's blocks; NULL: weights keep their type */
+    uint32_t with;        /* the target behind which it is written, or NB_NONE */
+    uint32_t *order;      /* owned: [columns], the order of the files' columns; NULL: unchanged */
     float *numbers;       /* owned: NB_AS_NUMBERS */
 } nb_target;
 
+/* Whether its numbers keep their values, but not their places (reshape.h). */
+static inline bool nb_is_reshaped(const nb_target *t) {
+    return t->arrangement >= NB_AS_TRANSPOSED;
+}
+
 typedef struct nb_plan {
-    nb_checkpoint in;    /* the files': tensors in their order; values where they are GGUF */
-    nb_checkpoint out;   /* the GGUF's: tensors in the order in which they are written; values that in has not */
-    nb_composer sources; /* composes in, if that is not GGUF */
-    nb_composer composer; /* composes out */
+    nb_checkpoint in;    /* the files: their tensors in order; values only if they are GGUF */
+    nb_checkpoint out;   /* the GGUF: its tensors in the order of writing; values that `in` lacks */
+    nb_composer sources; /* composes `in`, if that is not GGUF */
+    nb_composer composer; /* composes `out` */
     nb_origin *origins;  /* [in.n_tensors] */
     nb_target *targets;  /* [out.n_tensors] */
     uint64_t targets_capacity;
-    uint32_t *index;     /* owned: [index_size], a power of two: targets by their names' hash, NB_NONE between */
+    uint32_t *index;     /* owned: [index_size], a power of two: targets by the hash of their name; NB_NONE: free */
     uint64_t index_size;
-    uint64_t looked_up, steps; /* how many names were looked up in it, and past how many others that led */
-    nb_quantization quantization; /* the folder's */
+    uint64_t looked_up, steps; /* how many names were looked up, and how many other names were passed */
+    nb_quantization quantization; /* of the folder */
 } nb_plan;
 
 void nb_plan_free(nb_plan *plan);
 
-/* in's tensors are known: their origins, without targets. */
+/* Gives each tensor of `in` an origin without a target. */
 int32_t nb_plan_begin(nb_plan *plan, nb_error *err);
 
-/* The target of this name, new (without type and shape) if there is none; NB_NONE: plan->composer.code has failed. */
+/* The target of this name. If there is none, a new one, without type and shape. NB_NONE: plan->composer.code has
+ * failed. */
 uint32_t nb_plan_target(nb_plan *plan, nb_text name);
-/* A target that the converter makes itself, as nb_plan_target. It must be new: the files may hold no tensor of its name. */
+/* Like nb_plan_target, for a target that the converter makes itself. The files must hold no tensor of this name. */
 uint32_t nb_plan_generate(nb_plan *plan, nb_text name, nb_arrangement arrangement);
-/* A vector of numbers, which become the plan's to free. */
+/* Adds a vector of numbers, which the plan will free. */
 int32_t nb_plan_numbers(nb_plan *plan, nb_text name, float *numbers, uint32_t n);
-/* A role has one source; or, where sources are stacked, one for each row. row: NB_NONE if they are not. A target that the
- * converter makes itself has none. */
+/* Gives the source a role in the target. A role has one source, or one for each row if sources are stacked; row is
+ * NB_NONE if they are not. A target that the converter makes itself has no sources. */
 int32_t nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role role, uint32_t row);
-/* The target gets the type and shape of the source. */
+/* Gives the target the type and shape of the source. */
 void nb_plan_take_shape(nb_plan *plan, uint32_t source, uint32_t target);
 
-/* A target's source in a role; NB_NONE if there is none. */
+/* The target's source in this role, or NB_NONE. */
 uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role);
 
-/* A split GGUF, or a whole one: every tensor as it is. */
+/* Plans a split or whole GGUF: every tensor stays as it is. */
 int32_t nb_plan_gguf(nb_plan *plan);
 
-/* Floating-point matrices become what the preset says. */
+/* Floating-point matrices get the types of the preset. */
 void nb_plan_quantize(nb_plan *plan, const nb_preset *preset);
 
-/* All targets are there: puts them in order, and places them in the file. */
+/* Once all targets are there: puts them in order, and places them in the file. */
 int32_t nb_plan_settle(nb_plan *plan, nb_error *err);
 
-/* The GGUF's bytes up to the first tensor. */
+/* The GGUF's bytes before the first tensor. */
 int32_t nb_plan_header(const nb_plan *plan, uint8_t **bytes, size_t *size, nb_error *err);
 
 #endif

@@ -1,23 +1,19 @@
-/* Tensors whose numbers stay what they are, but not where they are. Elements are of any type.
+/* Tensors whose numbers keep their values, but not their places. Elements are of any type.
  *
  *     NB_AS_TRANSPOSED  [in, out] -> [out, in]: Conv1D of GPT-2
  *     NB_AS_REGROUPED   [groups, queries + a key + a value, head] -> all queries, all keys, all values: fused
  *                       projections of GPT-NeoX and Falcon, and their biases
  *     NB_AS_STACKED     [columns], many of them -> [rows, columns], by the number in their names
- *     NB_AS_NUMBERS     written down in config.json */
+ *     NB_AS_NUMBERS     numbers of config.json */
 #ifndef NB_RESHAPE_H
 #define NB_RESHAPE_H
 
 #include "plan.h"
 
-static inline bool nb_is_reshaped(const nb_target *t) {
-    return t->arrangement >= NB_AS_TRANSPOSED;
-}
-
-/* The sources must make one tensor, whose type and shape are set. */
+/* The sources must be parts of one tensor. Sets its type and shape. */
 int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err);
 
-/* Rows [first, first + rows) of the target, all of whose sources are here; a vector is one row. */
+/* Writes rows [first, first + rows) of the target, whose sources are all here. A vector is one row. */
 void nb_reshape_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out);
 
 #endif

@@ -1,6 +1,5 @@
 #include "sentence.h"
 
-#include "../base/numbers.h"
 #include "../base/writer.h"
 #include "known_keys.h"
 

@@ -1,6 +1,6 @@
 #include "word_cache.h"
 
-#include "../base/memory.h"
+#include "../base/error.h"
 
 void nb_word_cache_open(const nb_tokenizer *t) {
     enum { LEAST = 1 << 14, MOST = 1 << 16 };
