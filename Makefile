@@ -1,6 +1,6 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build bench bench-kernels bundlers common-bundlers fuzz oracles tables gemma minilm vocabularies clean checked compilers model peers
+.PHONY: help setup demo test run build format lint analyze analyzers bench bench-kernels bundlers common-bundlers fuzz oracles tables gemma minilm vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -21,6 +21,7 @@ help: ## this list
 setup: compilers node_modules/.package-lock.json model ## get the compilers, the npm packages and the model; the other goals call it
 	@tools/setup.sh native
 	@tools/setup.sh browser
+	@tools/setup.sh analyzers
 
 demo: build model ## build, serve the chat page, and print its address (PORT=8080)
 	@exec node tools/serve.js $(PORT)
@@ -38,6 +39,17 @@ run: build model ## answer in the terminal: make run PROMPT="What is gravity?"
 
 build: compilers build/engine-worker.js ## compile the core and bundle what comes from npm
 	@./build.sh wasm
+
+format: analyzers node_modules/.package-lock.json ## set all C and JavaScript in the project's form
+	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format-22 -i --style=file
+	@node_modules/.bin/biome check --write --error-on-warnings
+
+lint: analyzers node_modules/.package-lock.json ## what is not in that form, and what Biome finds in JavaScript
+	@tools/lint.sh
+
+analyze: analyzers ## what clang-tidy and the static analyzer find in C (about two minutes, then only what changed)
+	@tools/setup.sh native
+	@./build.sh analyze
 
 bench: build model gemma peers ## speed beside wllama and native llama.cpp (BENCH="--threads 1 --parts speed")
 	@tools/setup.sh browser
@@ -125,6 +137,9 @@ build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js web/abi.
 model: checked
 	@tools/setup.sh pip || true
 	@python3 tools/model.py
+
+analyzers: checked
+	@tools/setup.sh analyzers
 
 # Without a network the tests of the bundlers are skipped, and say so.
 common-bundlers: checked

@@ -8,6 +8,7 @@
 #   fuzz    build/fuzz-checked/fuzz_*: the core with the targets of tests/fuzz under libFuzzer, ASan and UBSan
 #   fuzz-memory, fuzz-32, fuzz-lines   the same under MSan; with addresses of 32 bits; and counting the lines that run
 #   bench   build/bench/kernels-<build>.wasm, for tests/bench/kernels.js
+#   analyze   clang-tidy and the static analyzer over the core, tests/core and tests/fuzz (.clang-tidy)
 # Emscripten's clang compiles, wasm-ld of the same LLVM links; no JavaScript of Emscripten's is used, nor binaryen.
 # CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once.
 set -euo pipefail
@@ -140,7 +141,7 @@ compile() {
         OBJECTS+=" $object"
         mkdir -p "${object%/*}"
         if stale "$object" "$source"; then
-            flags=$(case $folder in build/o/native-* | build/o/fuzz-*) ;; *) flags_of "$source" ;; esac)
+            flags=$(case $folder in build/o/native-* | build/o/fuzz-* | build/o/analyze) ;; *) flags_of "$source" ;; esac)
             queue+="$command $flags -MMD -MF ${object%.o}.d -c $source -o $object"$'\n'
         fi
     done
@@ -319,6 +320,16 @@ build_fuzz() { # as watched_by
     done
 }
 
+# Each source by itself, and again only when it, a header of it or .clang-tidy has changed: the "object" of a source is what
+# says that nothing was found in it.
+build_analyze() {
+    find_native
+    local TOOLCHAIN
+    TOOLCHAIN="$CC_VERSION $(cat .clang-tidy tools/analyze.sh | cksum)"
+    compile analyze "tools/analyze.sh $CC $BARE $WARN -Isrc" $CORE $TESTS tests/core/host_native.c tests/fuzz/*.c
+    echo "build.sh: clang-tidy and the static analyzer find nothing in $(wc -w <<< "$OBJECTS") files"
+}
+
 [ $# -gt 0 ] || set -- wasm
 for goal in "$@"; do
     case $goal in wasm | tests | bench) find_emscripten && compile_math && break ;; esac
@@ -329,6 +340,7 @@ for goal in "$@"; do
     native) build_native checked ;;
     native-32) build_native 32 ;;
     fuzz) build_fuzz checked ;;
+    analyze) build_analyze ;;
     fuzz-memory | fuzz-32 | fuzz-lines) build_fuzz "${goal#fuzz-}" ;;
     *) fail "unknown goal '$goal'; see the first lines of build.sh" ;;
     esac

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Gets what the Makefile's goals need and the machine lacks. Usage: tools/setup.sh node|compilers|native|fuzz|browser|pip|venv
+# Gets what the Makefile's goals need and the machine lacks. Usage: tools/setup.sh GOAL, one of
+# node compilers native analyzers fuzz browser pip venv.
 # Debian's packages are installed as root, or through sudo where it asks no password; where that is not allowed, one
 # line says what to type. Nothing here installs, replaces or shadows `node`.
 set -euo pipefail
@@ -75,6 +76,7 @@ compilers) # for the WebAssembly builds
     fi
     ;;
 native) need clang-22 libclang-rt-22-dev libsimde-dev libc6-dev-i386 lib32gcc-12-dev ;; # for the native tests, of 64 and 32 bits
+analyzers) need clang-22 clang-format-22 clang-tidy-22 ;; # for make format, lint and analyze
 fuzz) need llvm-22 lib32stdc++-12-dev ;; # to count lines, and to fuzz with addresses of 32 bits
 browser) command -v chromium > /dev/null || need chromium ;; # for the page's tests and benches
 pip) # for the model's download: pip, or what makes a virtual environment that has it

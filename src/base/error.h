@@ -11,7 +11,11 @@ int32_t nb_fail(nb_error *err, int32_t code, const char *format, ...);
 enum { NB_LIST_BYTES = sizeof((nb_error *)0)->message };
 
 /* return NB_FAIL(...) from a function that returns a code; NB_FAIL_NULL from one that returns a pointer. */
+#ifdef __clang_analyzer__ /* it sees one file at a time, and should know that this is a failure */
+#define NB_FAIL(err, code, ...) (nb_fail((err), (code), __VA_ARGS__), (code))
+#else
 #define NB_FAIL(err, code, ...) nb_fail((err), (code), __VA_ARGS__)
+#endif
 #define NB_FAIL_NULL(err, code, ...) (nb_fail((err), (code), __VA_ARGS__), NULL)
 
 /* Passes a failure on. */

@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200112L /* posix_memalign */
+#define _POSIX_C_SOURCE 200112L /* posix_memalign */ // NOLINT(bugprone-reserved-identifier): POSIX names it so
 
 #include "memory.h"
 

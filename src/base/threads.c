@@ -68,11 +68,11 @@ static void wake_all(uint32_t *word) {
 #include <pthread.h>
 #include <sched.h>
 /* The native build exists for tests: yielding is a wait that no wake-up can miss. */
-static void sleep_while(uint32_t *word, uint32_t value) {
+static void sleep_while(const uint32_t *word, uint32_t value) {
     if (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value)
         sched_yield();
 }
-static void wake_all(uint32_t *word) {
+static void wake_all(const uint32_t *word) {
     (void)word;
 }
 #else
@@ -195,14 +195,15 @@ void nb_parallel(nb_pool *pool, uint64_t count, bool is_short, nb_chunk_function
     pool->context = context;
     pool->n_calls = count;
     uint64_t job = publish(pool, chunks);
-    uint32_t own = run_chunks(pool, job, 0), done;
+    uint32_t own = run_chunks(pool, job, 0);
     pool->due += chunks - own;
     bool enough = true;
-    for (int32_t spin = 0; (done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != pool->due; spin++)
+    for (int32_t spin = 0; __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST) != pool->due; spin++)
         if (spin == SPIN) {
             enough = false;
             __atomic_store_n(&pool->caller_sleeps, 1, __ATOMIC_SEQ_CST);
             /* A worker that adds to `done` wakes the caller, so sleep on the value read after announcing it. */
+            uint32_t done;
             while ((done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != pool->due)
                 sleep_while(&pool->done, done);
             __atomic_store_n(&pool->caller_sleeps, 0, __ATOMIC_SEQ_CST);

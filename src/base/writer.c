@@ -1,5 +1,7 @@
 #include "writer.h"
 
+#include <math.h>
+
 nb_writer nb_writer_over(char *out, size_t capacity) {
     if (capacity)
         out[0] = 0;
@@ -24,10 +26,16 @@ static void write_unsigned(nb_writer *w, uint64_t value, uint32_t base) {
         nb_write_bytes(w, &digits[--n], 1);
 }
 
+static void write_signed(nb_writer *w, int64_t value) {
+    if (value < 0)
+        nb_write_bytes(w, "-", 1);
+    write_unsigned(w, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10);
+}
+
 /* value to `digits` significant decimal digits: good to 2^53 and for messages; not the shortest round trip. */
 static void write_double(nb_writer *w, double value, int digits) {
-    if (value != value || value - value != 0) {
-        nb_write_bytes(w, value != value ? "nan" : value < 0 ? "-inf" : "inf", value != value || value > 0 ? 3 : 4);
+    if (!isfinite(value)) {
+        nb_write_bytes(w, isnan(value) ? "nan" : value < 0 ? "-inf" : "inf", value < 0 ? 4 : 3);
         return;
     }
     if (value < 0) {
@@ -63,14 +71,18 @@ static void write_double(nb_writer *w, double value, int digits) {
         nb_write_bytes(w, text, 1);
         if (last > 1)
             nb_write_bytes(w, ".", 1), nb_write_bytes(w, text + 1, (size_t)(last - 1));
-        nb_write(w, "e%d", (int32_t)exponent);
+        nb_write_bytes(w, "e", 1);
+        write_signed(w, exponent);
     } else if (exponent < 0) {
-        nb_write_bytes(w, "0.00000", (size_t)(1 - exponent));
+        nb_write_bytes(w, "0.", 2);
+        for (int i = -1; i > exponent; i--)
+            nb_write_bytes(w, "0", 1);
         nb_write_bytes(w, text, (size_t)last);
     } else {
-        nb_write_bytes(w, text, (size_t)(exponent + 1));
-        if (last > exponent + 1)
-            nb_write_bytes(w, ".", 1), nb_write_bytes(w, text + exponent + 1, (size_t)(last - exponent - 1));
+        int whole = exponent + 1; /* digits before the point */
+        nb_write_bytes(w, text, (size_t)whole);
+        if (last > whole)
+            nb_write_bytes(w, ".", 1), nb_write_bytes(w, text + whole, (size_t)(last - whole));
     }
 }
 
@@ -97,20 +109,15 @@ void nb_write_format(nb_writer *w, const char *format, va_list args) {
             break;
         }
         case 't': write_visible(w, va_arg(args, nb_text)); break;
-        case 'd': {
-            int64_t value = va_arg(args, int32_t);
-            if (value < 0)
-                nb_write_bytes(w, "-", 1);
-            write_unsigned(w, (uint64_t)(value < 0 ? -value : value), 10);
-            break;
-        }
+        case 'd': write_signed(w, va_arg(args, int32_t)); break;
         case 'u': write_unsigned(w, va_arg(args, uint32_t), 10); break;
         case 'x': write_unsigned(w, va_arg(args, uint32_t), 16); break;
+        // NOLINTNEXTLINE(bugprone-branch-clone): size_t is not 64 bits wide everywhere
         case 'z': write_unsigned(w, va_arg(args, size_t), 10); break;
         case 'l': write_unsigned(w, va_arg(args, uint64_t), 10); break;
         case 'g': write_double(w, va_arg(args, double), 6); break;
         case '%': nb_write_bytes(w, "%", 1); break;
-        case 0: return;
+        default: __builtin_trap(); /* a format is wrong */
         }
     }
 }
@@ -190,7 +197,7 @@ void nb_json_string(nb_writer *w, const char *key, nb_text value) {
 
 void nb_json_number(nb_writer *w, const char *key, double value) {
     write_key(w, key);
-    if (value != value || value - value != 0)
+    if (!isfinite(value))
         nb_write_bytes(w, "null", 4);
     else
         write_double(w, value, 17);

@@ -412,7 +412,7 @@ static uint8_t *put_half(uint8_t *out, float x) {
 }
 
 /* codes: [columns] -> a row of the target */
-static uint8_t *put_row(const matrix *m, uint64_t row, uint8_t *codes, uint8_t *out) {
+static uint8_t *put_row(const matrix *m, uint64_t row, const uint8_t *codes, uint8_t *out) {
     uint32_t middle = 1u << (m->q.bits - 1);
     for (uint64_t tile = 0; tile < m->columns / 32; tile++, codes += 32) {
         uint64_t g = tile * 32 / m->group;
@@ -469,6 +469,8 @@ int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first
         put_blocks(&m, first * m.columns, rows * m.columns, out);
         return NB_OK;
     }
+    if (!m.codes || m.q.bits > 8)
+        __builtin_trap(); /* planning has let through what it should not */
     const uint32_t *order = plan->targets[target].order;
     uint8_t *codes = nb_alloc_items(ROWS, m.columns); /* [ROWS][columns] */
     if (!codes)

@@ -452,10 +452,11 @@ static int32_t collect(nb_converter *x, nb_error *err) {
 static int32_t produce(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     const nb_plan *p = &x->plan;
     for (;;) {
-        const nb_target *to = x->target < p->out.n_tensors ? &p->targets[x->target] : NULL;
-        bool streams = to && to->arrangement == NB_AS_ROWS;
-        if (to && !streams && !to->missing)
-            return x->written < p->out.tensors[x->target].at ? pad(x, bytes) : write_rows(x, bytes, err);
+        if (x->target < p->out.n_tensors) {
+            const nb_target *to = &p->targets[x->target];
+            if (to->arrangement != NB_AS_ROWS && !to->missing)
+                return x->written < p->out.tensors[x->target].at ? pad(x, bytes) : write_rows(x, bytes, err);
+        }
         if (x->stage != WEIGHTS)
             return 0;
         if (x->source == p->in.n_tensors || source_of(x)->file != x->file) {

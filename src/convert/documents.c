@@ -40,6 +40,7 @@ int32_t nb_documents_kind(const nb_documents *d, nb_text name) {
     return kind;
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): bytes are kept, and freed with the documents
 void nb_documents_keep(nb_documents *d, int32_t kind, nb_text name, uint8_t *bytes, size_t size) {
     nb_text folder = nb_folder_of(name);
     d->items[kind] = (nb_document){.bytes = bytes, .size = size};

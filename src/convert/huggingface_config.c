@@ -118,7 +118,7 @@ nb_text nb_hf_literal(nb_node n) {
 static bool is_number(nb_node n) {
     uint8_t first = nb_node_first(n), next = first == '-' && n.end - n.at > 1 ? n.at[1] : first;
     double value = nb_node_number(n, 0);
-    return first == 't' || first == 'f' || (next >= '0' && next <= '9' && value - value == 0);
+    return first == 't' || first == 'f' || (next >= '0' && next <= '9' && isfinite(value));
 }
 
 /* Whether a value counts as false: null, false, 0, and what holds nothing. */

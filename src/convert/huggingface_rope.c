@@ -78,7 +78,7 @@ static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, doub
     double first = pair_turning(rotated / 2, fast, base, original), last = pair_turning(rotated / 2, slow, base, original);
     first = NB_MAX(rounded ? floor(first) : first, 0);
     last = NB_MIN(rounded ? ceil(last) : last, rotated - 1);
-    if (!(factor > 0 && original >= 1 && fast > 0 && slow > 0 && first - first == 0 && last - last == 0))
+    if (!(factor > 0 && original >= 1 && fast > 0 && slow > 0 && isfinite(first) && isfinite(last)))
         return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: the RoPE of type yarn has impossible values (factor %g, original "
                        "context %g, beta_fast %g, beta_slow %g)", factor, original, fast, slow);
     nb_hf_put(p, "rope.scaling.factor", factor);

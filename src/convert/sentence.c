@@ -162,7 +162,8 @@ static int32_t check_modality(nb_node modality, nb_text file, nb_error *err) {
                    "not supported", file);
 }
 
-/* Whether texts are lower-cased before they are cut into words. */
+/* Whether texts are lower-cased before they are cut into words. A JSON text is never deep (nb_json_check), so this may
+ * recurse. NOLINTNEXTLINE(misc-no-recursion) */
 static bool lowers(nb_node normalizer) {
     for (nb_walk w = nb_walk_of(nb_node_find(normalizer, "normalizers")); nb_walk_next(&w);)
         if (lowers(w.value))

@@ -79,6 +79,7 @@ static bool read_trainer(nb_text text, proto *p) {
         case 40: p->unknown = id; break;
         case 41: p->begin = id; break;
         case 42: p->end = id; break;
+        default: break;
         }
     }
     return !in.is_short;
@@ -92,6 +93,7 @@ static bool read_normalizer(nb_text text, proto *p) {
         case 3: p->dummy_prefix = f.value; break;
         case 4: p->remove_spaces = f.value; break;
         case 5: p->escape = f.value; break;
+        default: break;
         }
     return !in.is_short;
 }
@@ -245,7 +247,7 @@ static void write_decoders(nb_writer *w, const proto *p) {
     nb_json_close(w, '}');
     write_type(w, NULL, "Strip");
     nb_json_string(w, "content", nb_text_of(" "));
-    nb_json_number(w, "start", p->dummy_prefix);
+    nb_json_number(w, "start", (double)p->dummy_prefix);
     nb_json_number(w, "stop", 0);
     nb_json_close(w, '}');
     nb_json_close(w, ']');

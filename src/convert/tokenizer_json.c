@@ -6,6 +6,8 @@
 #include "../text/vocabulary.h"
 #include "tokenizer_steps.h"
 
+#include <math.h>
+
 /* Ids may have gaps, but one large id in a small file must not cost gigabytes. */
 enum { MOST_TOKENS = 1 << 24, MOST_GAPS = 1 << 16 };
 
@@ -107,7 +109,7 @@ static int32_t collect_vocabulary(composition *p) {
         *e = (entry){.name = name, .hash = hash_of(name), .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL, .flags = NB_OWN};
         if (scored && nb_walk_next(&pair))
             e->score = (float)nb_node_number(pair.value, 0);
-        if (!(e->score - e->score == 0))
+        if (!isfinite(e->score))
             return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json: the score of token %t is not finite as a float; the "
                            "file is damaged", nb_node_raw(name));
     }
@@ -356,7 +358,8 @@ static void read_template(const composition *p, nb_node template, around *out) {
 /* ["[SEP]", 102] */
 static double second_of(nb_node pair) {
     nb_walk w = nb_walk_of(pair);
-    return nb_walk_next(&w) && nb_walk_next(&w) ? nb_node_number(w.value, -1) : -1;
+    nb_walk_next(&w);
+    return nb_walk_next(&w) ? nb_node_number(w.value, -1) : -1;
 }
 
 static int32_t compose_around(const composition *p, double begin, double end) {

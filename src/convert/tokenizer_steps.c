@@ -29,12 +29,13 @@ bool nb_step_is(nb_node step, const char *type) {
 
 /* ---- steps ----------------------------------------------------------------------------------------------------- */
 
+/* A JSON text is never deep (nb_json_check), so this may recurse. NOLINTNEXTLINE(misc-no-recursion) */
 static void add_steps(nb_node part, const char *list, nb_steps *out) {
     if (nb_node_first(part) != '{')
         return; /* null */
     if (nb_step_is(part, "Sequence")) {
         for (nb_walk w = nb_walk_of(nb_node_find(part, list)); nb_walk_next(&w);)
-            add_steps(w.value, list, out); /* no deeper than nb_json_check lets a text be */
+            add_steps(w.value, list, out);
     } else if (out->n < NB_MOST_STEPS) {
         out->step[out->n++] = part;
     } else {

@@ -78,6 +78,7 @@ static void float_run(const nb_matmul_task *task) {
         case NB_TYPE_F32: float_lone(task, NB_TYPE_F32); return;
         case NB_TYPE_F16: float_lone(task, NB_TYPE_F16); return;
         case NB_TYPE_BF16: float_lone(task, NB_TYPE_BF16); return;
+        default: break;
         }
     for (uint32_t i = 0; i < task->groups; i++)
         for (uint32_t s = 0; s < NB_STRETCHES; s++) {

@@ -175,7 +175,7 @@ uint32_t nb_find_above(const float *x, uint32_t from, uint32_t n, float level) {
 
 uint32_t nb_argmax(const float *x, uint32_t n) {
     uint32_t best = 0;
-    while (best < n && x[best] != x[best])
+    while (best < n && isnan(x[best]))
         best++;
     if (best == n)
         return 0;

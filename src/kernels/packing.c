@@ -187,6 +187,8 @@ INLINE void place_scales(const uint32_t type, uint8_t *out, const uint8_t *block
 INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group, size_t columns, size_t block_bytes) {
     const nb_layout l = nb_layout_of(type);
     const bool paired = pairs_at(type, 0);
+    if (!l.tiles)
+        __builtin_trap(); /* a new type belongs into nb_layout_of */
     for (size_t b = 0; b < columns / (32 * l.tiles); b++) {
         const uint8_t *blocks[NB_GROUP];
         for (uint32_t r = 0; r < NB_GROUP; r++)

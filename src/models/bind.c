@@ -30,8 +30,8 @@ static uint32_t extent_of(const nb_shape *s, uint32_t e) {
     case NB_EXTENT_EXPERT: return s->expert_width;
     case NB_EXTENT_SHARED: return s->shared_width;
     case NB_EXTENT_PAIRS: return s->ropes[0].pairs;
+    default: __builtin_trap(); /* a new extent belongs here */
     }
-    return 0;
 }
 
 /* "blk.17.attn_q.weight" -> 17 and "attn_q.weight"; -1 for a tensor outside the layers. */

@@ -42,7 +42,7 @@ int32_t nb_model_float(const nb_model *model, const char *suffix, double fallbac
     double value = fallback;
     int32_t found = read(model, suffix, (nb_range){least, most}, &value, err);
     NB_TRY(found);
-    if (!found && fallback != fallback)
+    if (!found && isnan(fallback))
         return refuse_missing(model, suffix, err);
     *out = (float)value;
     return NB_OK;
@@ -179,8 +179,9 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
         NB_TRY(nb_model_size(model, "feed_forward_length", &s->feed_forward, 0, 1 << 22, err));
     NB_TRY(nb_model_size(model, "attention.head_count", &s->heads, 0, 4096, err));
     NB_TRY(nb_model_size(model, "attention.head_count_kv", &s->kv_heads, s->heads, s->heads, err));
-    NB_TRY(nb_model_size(model, "attention.key_length", &s->head_size, s->width / s->heads, 4096, err));
-    NB_TRY(nb_model_size(model, "attention.value_length", &s->value_size, s->width / s->heads, 4096, err));
+    uint32_t usual = s->width / s->heads;
+    NB_TRY(nb_model_size(model, "attention.key_length", &s->head_size, usual, 4096, err));
+    NB_TRY(nb_model_size(model, "attention.value_length", &s->value_size, usual, 4096, err));
     NB_TRY(require_same(model, "attention.key_length_swa", s->head_size, err));
     NB_TRY(require_same(model, "attention.value_length_swa", s->value_size, err));
     if (s->heads % s->kv_heads)

@@ -125,7 +125,7 @@ int32_t nb_embedding_configure(nb_model *model, nb_error *err) {
     *e = (nb_embedding){0};
     if (!words.data)
         NB_TRY(configure_plain(model, err));
-    for (size_t at = 0, end; at < words.size; at = end + 1) {
+    for (size_t at = 0, end; words.data && at < words.size; at = end + 1) {
         for (end = at; end < words.size && words.data[end] != ' ';)
             end++;
         NB_TRY(add_word(model, (nb_text){words.data + at, end - at}, err));

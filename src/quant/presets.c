@@ -82,6 +82,7 @@ static uint32_t type_of_values(const nb_preset *p, uint32_t layer, const nb_pres
     bool is_shared = f->kv_heads && f->heads / f->kv_heads >= 4; /* by four heads or more: small, and worth more */
     bool is_70b = f->layers == 80 && (nb_text_is(f->architecture, "llama") || nb_text_is(f->architecture, "qwen2"));
     uint32_t type = p->type;
+    // NOLINTBEGIN(bugprone-branch-clone): a branch is a rule of the reference
     if (type == NB_TYPE_Q2_K)
         type = is_shared ? NB_TYPE_Q4_K : NB_TYPE_Q3_K;
     else if (type == NB_TYPE_Q3_K && p->mixture == MEDIUM)
@@ -92,6 +93,7 @@ static uint32_t type_of_values(const nb_preset *p, uint32_t layer, const nb_pres
         type = NB_TYPE_Q6_K;
     else if (type == NB_TYPE_Q4_K && p->mixture == SMALL && layer < 4)
         type = NB_TYPE_Q5_K;
+    // NOLINTEND(bugprone-branch-clone)
     if (is_70b && (type == NB_TYPE_Q3_K || type == NB_TYPE_Q4_K))
         type = NB_TYPE_Q5_K;
     return f->experts == 8 ? NB_TYPE_Q8_0 : type;

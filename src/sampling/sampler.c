@@ -84,7 +84,7 @@ nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, 
     if (n_biases)
         memcpy(s->biases, biases, (size_t)n_biases * sizeof *s->biases);
     for (int32_t i = 0; i < n_biases; i++)
-        if (s->biases[i].token < 0 || s->biases[i].token >= vocabulary || s->biases[i].bias != s->biases[i].bias) {
+        if (s->biases[i].token < 0 || s->biases[i].token >= vocabulary || isnan(s->biases[i].bias)) {
             nb_fail(err, NB_ERR_ARGUMENT, "the logit bias %g for token %d: the token must be within 0 ... %d and the "
                     "bias a number", (double)s->biases[i].bias, s->biases[i].token, vocabulary - 1);
             nb_sampler_free(s);

@@ -104,11 +104,6 @@ static int32_t find_merges(gguf_vocabulary *v, nb_vocabulary_source *source, nb_
     return NB_OK;
 }
 
-/* SentencePiece's BPE has scores. Only a vocabulary that was converted from a tokenizer.json has merges instead. */
-static int32_t find_ranks(gguf_vocabulary *v, nb_vocabulary_source *source, nb_error *err) {
-    return !v->scores && nb_checkpoint_find(v->c, KEY("merges")) ? find_merges(v, source, err) : NB_OK;
-}
-
 static int32_t find_pre(gguf_vocabulary *v, nb_vocabulary_source *source, nb_text name, nb_error *err) {
     if (!name.data || !name.size)
         name = nb_text_of("default");
@@ -130,6 +125,14 @@ static int32_t find_charsmap(const nb_checkpoint *c, nb_vocabulary_source *sourc
                        "model anew");
     source->charsmap = (nb_text){(const char *)c->header + map->at, (size_t)map->count};
     return NB_OK;
+}
+
+/* SentencePiece's BPE has scores. Only a vocabulary that was converted from a tokenizer.json has merges instead. */
+static int32_t find_spm(gguf_vocabulary *v, nb_vocabulary_source *source, nb_error *err) {
+    source->kind = NB_KIND_SPM;
+    if (!v->scores && nb_checkpoint_find(v->c, KEY("merges")))
+        NB_TRY(find_merges(v, source, err));
+    return find_charsmap(v->c, source, err);
 }
 
 /* The token that a key names, or the fallback. */
@@ -245,7 +248,7 @@ nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err) {
     else if (nb_text_is(model, "gemma4") || nb_text_is(model, "whitespace"))
         code = find_pre(&v, &source, model, err);
     else if (nb_text_is(model, "llama"))
-        source.kind = NB_KIND_SPM, code = find_ranks(&v, &source, err) < 0 ? err->code : find_charsmap(c, &source, err);
+        code = find_spm(&v, &source, err);
     else if (nb_text_is(model, "bert"))
         source.kind = NB_KIND_WORDPIECE;
     else if (nb_text_is(model, "t5"))

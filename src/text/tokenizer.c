@@ -193,6 +193,7 @@ int32_t nb_tokenizer_bytes(const nb_tokenizer *t, int32_t token, uint32_t flags,
         if (nb_byte_of_name(text) >= 0)
             put(&s, (uint8_t)nb_byte_of_name(text));
         break;
+    default: break; /* unused and undefined ones have no text */
     }
     return s.size;
 }

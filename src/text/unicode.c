@@ -149,8 +149,8 @@ nb_foldings *nb_foldings_expand(void *zeroed_memory) {
     f->decompositions = (nb_decomposition *)(f->lower + LOWER_PAIRS);
     f->combining = (nb_combining_run *)(f->decompositions + DECOMPOSITIONS);
     f->composed = (uint16_t *)(f->combining + COMBINING_RUNS);
-    expand_mapping(lower_runs, lower_runs + sizeof lower_runs, &f->lower->from, 2);
-    expand_mapping(first_runs, first_runs + sizeof first_runs, &f->decompositions->from, 3);
+    expand_mapping(lower_runs, lower_runs + sizeof lower_runs, (uint32_t *)f->lower, 2);
+    expand_mapping(first_runs, first_runs + sizeof first_runs, (uint32_t *)f->decompositions, 3);
     for (uint32_t i = 0; i < DECOMPOSITIONS; i++) {
         nb_decomposition *d = &f->decompositions[i];
         bool composed = second_numbers[i] & 0x80;

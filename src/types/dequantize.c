@@ -191,7 +191,8 @@ void nb_dequantize_q6_k(const void *blocks, float *out, size_t n) {
         for (int i = 0; i < NB_SUPERBLOCK; i++) {
             int h = i / 128, r = i / 32 % 4, l = i % 32;
             int low = b->q[64 * h + 32 * (r % 2) + l] >> (r / 2 * 4) & 15, high = b->high[32 * h + l] >> (2 * r) & 3;
-            out[i] = d * (float)b->scales[i / 16] * (float)((low | high << 4) - 32);
+            int group = i / 16;
+            out[i] = d * (float)b->scales[group] * (float)((low | high << 4) - 32);
         }
     }
 }

@@ -21,8 +21,8 @@ static size_t put_good(file *f) {
     put_text(f, "gr\xc3\xbc\xc3\x9f");
     put_value(f, "empty", NB_VALUE_STRING, NULL, 0);
     put_text(f, "");
-    put_value(f, "u64", NB_VALUE_U64, &(uint64_t){1ull << 40}, 8);
-    put_value(f, "i64", NB_VALUE_I64, &(int64_t){-(1ll << 40)}, 8);
+    put_value(f, "u64", NB_VALUE_U64, &(uint64_t){1ULL << 40}, 8);
+    put_value(f, "i64", NB_VALUE_I64, &(int64_t){-(1LL << 40)}, 8);
     put_value(f, "f64", NB_VALUE_F64, &(double){0.1}, 8);
     put_value(f, "general.alignment", NB_VALUE_U32, &(uint32_t){64}, 4);
     put_array(f, "strings", NB_VALUE_STRING, 4);

@@ -52,7 +52,7 @@ static void test_start(file *f) {
     }
     put_start(f, UINT64_MAX, 0);
     expect_refused(f, NB_ERR_FORMAT, "18446744073709551615 tensors (at byte 8)", "a huge number of tensors");
-    put_start(f, 0, 1ull << 32);
+    put_start(f, 0, 1ULL << 32);
     expect_refused(f, NB_ERR_FORMAT, "4294967296 metadata values (at byte 16)", "a huge number of values");
     put_start(f, 0, NB_GGUF_MAX_VALUES);
     expect_error(f, true, NB_ERR_TRUNCATED, "the list of metadata values", "more values than the file can hold");
@@ -84,7 +84,7 @@ static void test_values(file *f) {
     put_data(f, 1, 20);
     expect_refused(f, NB_ERR_UNSUPPORTED, "array of arrays at byte 37", "a nested array");
 
-    static const uint64_t lengths[] = {UINT64_MAX, 1ull << 63, UINT64_MAX - 45, 1ull << 32, NB_GGUF_MAX_HEADER};
+    static const uint64_t lengths[] = {UINT64_MAX, 1ULL << 63, UINT64_MAX - 45, 1ULL << 32, NB_GGUF_MAX_HEADER};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         put_start(f, 0, 1);
         put_u64(f, lengths[i]);
@@ -148,8 +148,8 @@ static void test_values(file *f) {
 }
 
 static void test_tensors(file *f) {
-    static const uint64_t many[] = {1, 1, 1, 1, 1}, none[] = {64, 0}, huge[] = {1ull << 32, 1ull << 32},
-                          large[] = {1ull << 32, 1ull << 31}, bytes[] = {1ull << 62}, odd[] = {48},
+    static const uint64_t many[] = {1, 1, 1, 1, 1}, none[] = {64, 0}, huge[] = {1ULL << 32, 1ULL << 32},
+                          large[] = {1ULL << 32, 1ULL << 31}, bytes[] = {1ULL << 62}, odd[] = {48},
                           half[] = {128, 2};
     static const struct {
         const char *name;
@@ -168,7 +168,7 @@ static void test_tensors(file *f) {
         {"t", NB_TYPE_F32, 0, 2, large, NB_ERR_FORMAT, "impossible shape [4294967296, 2147483648"},
         {"t", NB_TYPE_F32, 0, 1, bytes, NB_ERR_FORMAT, "larger than any file"},
         {"t", NB_TYPE_F32, ~31ull, 1, FLAT, NB_ERR_FORMAT, "larger than any file"},
-        {"t", NB_TYPE_F32, 1ull << 63, 1, FLAT, NB_ERR_FORMAT, "larger than any file"},
+        {"t", NB_TYPE_F32, 1ULL << 63, 1, FLAT, NB_ERR_FORMAT, "larger than any file"},
         {"t", NB_TYPE_Q4_0, 0, 1, odd, NB_ERR_FORMAT, "rows of 48 weights (at byte 37), not a multiple of Q4_0's"},
         {"t", NB_TYPE_Q4_K, 0, 2, half, NB_ERR_FORMAT, "rows of 128 weights (at byte 37), not a multiple of Q4_K's"},
         {"t", NB_TYPE_F32, 16, 1, FLAT, NB_ERR_FORMAT, "data offset 16 (at byte 49), not a multiple of the alignment"},

@@ -159,7 +159,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     for (uint32_t r = 0; r < rows; r++)
         traits->dequantize(file + bytes / rows * r, weights + (size_t)r * columns, columns);
     for (uint32_t i = 0; i < tokens * columns; i++)
-        x[i] = test_random_float(seed) * (i % 37 ? 1 : 20);
+        x[i] = test_random_float(seed) * (i % 37 ? 1.0f : 20.0f);
     for (uint32_t i = 0; i < 32 && tokens > 1; i++)
         x[columns + i] = 0; /* a block of zeros */
     fill_odd_tokens(x, columns, tokens);

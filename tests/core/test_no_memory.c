@@ -89,6 +89,8 @@ static int32_t give_converter(nb_converter *x, nb_loader *l, const uint8_t *byte
 
 /* The folder, whose last file has the weights. */
 static int32_t convert(nb_converter *x, nb_loader *l, const model_files *f, const contents *c, nb_error *err) {
+    if (!CHECK(c->n > 0, "no files"))
+        return NB_ERR_ARGUMENT;
     if (f->preset)
         NB_TRY(nb_converter_quantize(x, f->preset, nb_length(f->preset), 0, err));
     for (int32_t i = 0; i < c->n; i++) {

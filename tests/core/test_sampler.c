@@ -293,7 +293,7 @@ static void define(const nb_sampler_params *q, const float *logits, int32_t n, d
     double x[MOST], total = 0, sum = 0;
     int32_t order[MOST], kept = n;
     for (int32_t i = 0; i < n; i++) {
-        x[i] = logits[i] != logits[i] ? -(double)FLT_MAX : NB_MIN(NB_MAX((double)logits[i], -(double)FLT_MAX), (double)FLT_MAX);
+        x[i] = isnan(logits[i]) ? -(double)FLT_MAX : NB_MIN(NB_MAX((double)logits[i], -(double)FLT_MAX), (double)FLT_MAX);
         p[i] = 0;
         int32_t at = i; /* the highest first, of equal ones the first */
         for (; at > 0 && x[order[at - 1]] < x[i]; at--)

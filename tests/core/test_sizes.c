@@ -10,19 +10,19 @@
 #include "check.h"
 
 static void check_arithmetic(void) {
-    CHECK(nb_times(1ull << 31, 1ull << 31) == 1ull << 62 && nb_plus(1ull << 63, 5) == (1ull << 63) + 5, "what fits is exact");
-    CHECK(nb_times(1ull << 32, 1ull << 32) == UINT64_MAX && nb_times(UINT64_MAX, 2) == UINT64_MAX &&
+    CHECK(nb_times(1ULL << 31, 1ULL << 31) == 1ULL << 62 && nb_plus(1ULL << 63, 5) == (1ULL << 63) + 5, "what fits is exact");
+    CHECK(nb_times(1ULL << 32, 1ULL << 32) == UINT64_MAX && nb_times(UINT64_MAX, 2) == UINT64_MAX &&
           nb_plus(UINT64_MAX, 1) == UINT64_MAX, "what does not fit is as much as there is");
-    CHECK(!nb_alloc_items(1ull << 32, 1ull << 32) && !nb_alloc_items(UINT64_MAX, 1), "no such memory");
+    CHECK(!nb_alloc_items(1ULL << 32, 1ULL << 32) && !nb_alloc_items(UINT64_MAX, 1), "no such memory");
     if (sizeof(size_t) == 4)
-        CHECK(!nb_alloc_items((1ull << 31) + 8, 2), "16 bytes for 2^32 + 16");
+        CHECK(!nb_alloc_items((1ULL << 31) + 8, 2), "16 bytes for 2^32 + 16");
     nb_arena a = {0};
     nb_arena_take(&a, UINT64_MAX, sizeof(float));
     CHECK(a.failed, "an arena of any size");
     nb_error err = {0};
     a = (nb_arena){0};
-    nb_arena_take(&a, 1ull << 40, 1);
-    CHECK(!a.failed && a.used == 1ull << 40, "an arena measures what it could never take");
+    nb_arena_take(&a, 1ULL << 40, 1);
+    CHECK(!a.failed && a.used == 1ULL << 40, "an arena measures what it could never take");
     if (sizeof(size_t) == 4)
         CHECK(nb_arena_reserve(&a, "a test", &err) == NB_ERR_MEMORY, "a terabyte");
 }
@@ -62,7 +62,7 @@ static void check_texts(void) {
         return;
     nb_bytes out = {0};
     nb_error err = {0};
-    CHECK(nb_bytes_reserve(&out, (1ull << 31) + 1, &err) == NB_ERR_MEMORY, "2 GB of text");
+    CHECK(nb_bytes_reserve(&out, (1ULL << 31) + 1, &err) == NB_ERR_MEMORY, "2 GB of text");
     CHECK(nb_nfc_text(NULL, (const uint8_t *)"\xcc\x81", 400000000, &out, &err) == NB_ERR_MEMORY, "4.8 GB to compose 0.4");
     nb_free(out.data);
 }

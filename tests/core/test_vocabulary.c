@@ -58,6 +58,7 @@ static void check_scores(nb_vocabulary_kind kind, float a, float b) {
 
 enum { COLLIDING = 512, NAME = 8 };
 
+// NOLINTNEXTLINE(readability-non-const-parameter): it is a nb_vocabulary_source.token
 static void next_colliding(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_token_entry *out) {
     (void)at;
     *out = (nb_token_entry){.name = {(const char *)source->bytes + NAME * i, NAME}, .type = NB_TOKEN_NORMAL};

@@ -4,7 +4,8 @@
 
 #include "../../src/convert/json.h"
 
-/* Values in a container, itself included. The depth is bounded, so this may recurse. */
+/* Values in a container, itself included. The depth is bounded, so this may recurse.
+ * NOLINTNEXTLINE(misc-no-recursion) */
 static size_t visit(nb_node n, const uint8_t *end, char *scratch) {
     demand(n.at < end && n.end == end);
     nb_node_number(n, 0);

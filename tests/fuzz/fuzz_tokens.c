@@ -44,8 +44,9 @@ static size_t written, capacity;
 static void put(const void *bytes, size_t n) {
     if (written + n > capacity) {
         capacity = 2 * (written + n) + 1024;
-        file = realloc(file, capacity);
-        demand(file != NULL);
+        uint8_t *larger = realloc(file, capacity);
+        demand(larger != NULL);
+        file = larger;
     }
     if (n)
         memcpy(file + written, bytes, n);

@@ -35,10 +35,11 @@ enum { GLOBAL = 0, LOCAL = 1 };
 /* The largest model of versions 2 and 3 scales its queries otherwise; in GGUF no key says so, its number of layers does. */
 static int32_t configure_scale(nb_model *model, uint32_t layers_27b, nb_error *err) {
     nb_shape *s = &model->shape;
+    uint32_t head = s->width / s->heads;
     float own; /* of folders */
     NB_TRY(nb_model_float(model, "attention.scale", 0, 0, 1e6, &own, err));
     if (s->layers == layers_27b && own == 0)
-        s->attention_scale = 1 / sqrtf((float)(s->width / s->heads));
+        s->attention_scale = 1 / sqrtf((float)head);
     return NB_OK;
 }
 
