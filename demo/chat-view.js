@@ -56,7 +56,9 @@ export function createChatView({ onRetry }) {
     };
 
     /** Only the last answer can be tried again. */
-    const dropRetry = () => list.querySelectorAll('.retry').forEach(button => button.remove());
+    const dropRetry = () => {
+        for (const button of list.querySelectorAll('.retry')) button.remove();
+    };
 
     const show = (/** @type {HTMLElement} */ message) => {
         welcome.hidden = true;

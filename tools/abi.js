@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** A C source without comments. @param {string} path */
-const read = (path) => readFileSync(root + path, 'utf8').replace(/\/\*[^]*?\*\//g, '').replace(/\/\/.*/g, '');
+const read = (path) => readFileSync(root + path, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '').replace(/\/\/.*/g, '');
 
 /** The constants of a header's enums, in their order: whole numbers, or one more than before. @param {string} source */
 function enumsOf(source) {
@@ -38,7 +38,7 @@ function structsOf(source) {
         let size = 0;
         const fields = [];
         for (const line of body.split(';').map((text) => text.trim()).filter(Boolean)) {
-            const [, type, declared] = /^(\w+)\s+([^]+)$/.exec(line) ?? [];
+            const [, type, declared] = /^(\w+)\s+([\s\S]+)$/.exec(line) ?? [];
             for (const declarator of declared.split(',').map((text) => text.trim())) {
                 const [, field, count] = /^(\w+)(?:\[(\d+)\])?$/.exec(declarator) ?? [];
                 const known = type === 'char' && count ? { size: Number(count), view: 'text' } : count ? undefined : TYPES[type];

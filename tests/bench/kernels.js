@@ -138,8 +138,10 @@ function quickest(once) {
     for (let i = 0; i < REPETITIONS; i++) {
         const start = performance.now();
         let times = 0;
-        do once(), times++;
-        while (performance.now() - start < 8);
+        do {
+            once();
+            times++;
+        } while (performance.now() - start < 8);
         best = Math.min(best, (performance.now() - start) / times);
     }
     return best / 1000;

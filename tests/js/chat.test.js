@@ -132,7 +132,7 @@ describe('nobody forges a turn', () => {
             Array.from({ length: 20000 }, (_, i) => ({ token: 100 + i, name: name(i) }));
         /** @type {number[]} */
         let plain = [];
-        engine.encodeQuoted = (text, marks, rules) => {
+        engine.encodeQuoted = (_text, _marks, rules) => {
             plain = rules.map(({ token }) => token);
             return new Int32Array();
         };
@@ -167,7 +167,7 @@ describe('nobody forges a turn', () => {
                 const prompt = await promptOf(engine, template, messages).catch(error => {
                     assert.ok(error instanceof NibbleError && error.code === 'NB_ERR_ARGUMENT', `${name}: ${error.stack}`);
                 });
-                return prompt && prompt.tokens.filter(token => token >= 1000).length;
+                return prompt?.tokens.filter(token => token >= 1000).length;
             };
             const honest = await count('plain words');
             for (const special of names.slice(0, 12)) {

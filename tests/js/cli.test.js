@@ -139,7 +139,8 @@ for (const { build, threads } of configurations())
         const model = await load(tiny, { build, threads });
         const expected = await logitsOf(model, tokens);
         await model.dispose();
-        expected.forEach((row, i) => row.forEach((logit, j) => assert.equal(bytes.readFloatLE(4 * (1024 * i + j)), logit)));
+        for (const [i, row] of expected.entries())
+            for (const [j, logit] of row.entries()) assert.equal(bytes.readFloatLE(4 * (1024 * i + j)), logit);
 
         const result = await json('bench', tiny, '--prompt-tokens', '32', '--generate-tokens', '8', '--repetitions', '2',
             '--json', ...engine);

@@ -30,7 +30,7 @@ test(`weights of ${MEGABYTES} MB compute what they should`, { timeout: 300_000 }
     const few = await logitsOfLayers(2, {}), many = await logitsOfLayers(layers, {});
     assert.ok(many.bytes > 2 ** 31 && many.bytes > (MEGABYTES - 100) * 2 ** 20, `${many.bytes} bytes`);
     assert.deepEqual(many.tokens, few.tokens);
-    few.logits.forEach((row, i) => assert.deepEqual(many.logits[i], row, `position ${i}`));
+    for (const [i, row] of few.logits.entries()) assert.deepEqual(many.logits[i], row, `position ${i}`);
     assert.ok(new Set(few.logits[0]).size > 100, 'the logits tell something');
 });
 

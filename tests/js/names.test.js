@@ -81,8 +81,11 @@ describe('of a list of names, those that make the model', () => {
 test('paths: colons, slashes at the end, links, parts with a browser\'s numbers, folders that are called like files',
         async () => {
     const at = (/** @type {string} */ name) => join(temporary, name);
-    const opens = async (/** @type {import('../../web/index.js').Source} */ source) =>
-        (await load(source, { headerOnly: true }).then(async model => (await model.dispose(), model.info))).architecture;
+    const opens = async (/** @type {import('../../web/index.js').Source} */ source) => {
+        const model = await load(source, { headerOnly: true });
+        await model.dispose();
+        return model.info.architecture;
+    };
     await mkdir(at('one/folder.gguf'), { recursive: true });
     await cp(models.tiny, at('one/llama3:8b.GGUF'));
     await symlink(at('one/llama3:8b.GGUF'), at('latest.gguf'));

@@ -188,7 +188,7 @@ describe('a file that changes between its header and its weights', () => {
             ['its bytes', async () => writeFile(path, Buffer.alloc(length))],
             ['its size', async () => writeFile(path, Buffer.alloc(length + 1))],
             ['its time', async () => utimes(path, 1, 1)],
-            ['another file', async () => (await rm(path), copyFile(models.tiny, path))],
+            ['another file', () => rm(path).then(() => copyFile(models.tiny, path))],
         ])) {
             const open = opener({ kind: 'path', path });
             await text(await open(), 8192);

@@ -59,9 +59,9 @@ describe('no file and no model writes control characters to the terminal', () =>
 
     test('an answer', async () => {
         const model = await load(models.tiny, { headerOnly: true });
-        const [escape] = await model.tokenize('\x1b', { bare: true });
+        const [token] = await model.tokenize('\x1b', { bare: true });
         await model.dispose();
-        const args = ['run', models.tiny, '--prompt', 'Once', '--max-tokens', '3', '--logit-bias', `${escape}=100`];
+        const args = ['run', models.tiny, '--prompt', 'Once', '--max-tokens', '3', '--logit-bias', `${token}=100`];
         assert.equal(nibble(args).stdout, '???\n');
         assert.equal(JSON.parse(nibble([...args, '--json']).stdout).text, '\x1b\x1b\x1b');
     });

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { serve } from '../../tools/serve.js';
 import { builds, missing, models, root } from '../support/builds.js';
 import { skip } from '../support/chromium.js';
-import { ANSWER, BABBLE, DONE, READY, SLOW, ask, kept, refused, useDemo } from '../support/demo-page.js';
+import { BABBLE, DONE, READY, SLOW, ask, kept, refused, useDemo } from '../support/demo-page.js';
 import { listen } from '../support/loopback.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -70,7 +70,7 @@ describe('the demo page', { skip }, () => {
             const meta = await page.innerText('.message.assistant:last-child .meta');
             assert.match(meta, /stopped/);
             assert.ok(text.length > 0);
-            assert.ok(Number.parseInt(meta) < 2000, meta);
+            assert.ok(Number.parseInt(meta, 10) < 2000, meta);
             assert.equal(await page.getAttribute('#send', 'aria-label'), 'Send');
             await page.click('.retry');
             await page.waitForSelector(DONE);

@@ -40,10 +40,12 @@ async function tryLoad({ base, options, patience, from }) {
     const index = `${base}/web/index.js`, spawn = `${base}/web/spawn.js`;
     const { load } = await import(index);
     Object.assign((await import(spawn)).PATIENCE, patience);
+    // biome-ignore lint/security/noGlobalEval: the test's own text becomes the page's object
     const wanted = typeof options === 'string' ? eval(options) : options;
     const hanging = new Promise(resolve => { setTimeout(resolve, 30_000, 'it hangs'); });
     return Promise.race([hanging, (async () => {
         try {
+            // biome-ignore lint/security/noGlobalEval: as above
             const model = await load(from ? eval(from) : `${base}/demo/tiny.gguf`, wanted);
             const { tokens } = await model.chat('Hi', { maxTokens: 2, temperature: 0 });
             await model.dispose();

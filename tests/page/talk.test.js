@@ -234,7 +234,7 @@ describe('the demo page, on the way', { skip }, () => {
             const inOrder = async (/** @type {string} */ when) => {
                 const levels = await headings();
                 assert.equal(levels[0], 1);
-                levels.forEach((level, i) => assert.ok(i === 0 || level <= levels[i - 1] + 1, `${when}: ${levels}`));
+                assert.ok(levels.every((level, i) => i === 0 || level <= levels[i - 1] + 1), `${when}: ${levels}`);
             };
             await inOrder('at first');
             await ask(page, 'Tell me a story.');

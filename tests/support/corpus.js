@@ -40,7 +40,7 @@ export function corpus(count = LINES) {
             const text = of(texts), from = below(text.length);
             parts.push(...[() => of(words), () => of(words) + of(words), () => text.slice(from, from + 1 + below(20)),
                 () => of(EXTRAS)][below(4)]()
-                .match(/[^]+/g) ?? []);
+                .match(/[\s\S]+/g) ?? []);
         }
         const whole = Buffer.from(parts.join(below(3) ? ' ' : ''));
         for (let n = i % 7 === 0 ? 3 : 0; n > 0; n--) whole[below(whole.length)] = 0x80 + below(0x80); // broken
