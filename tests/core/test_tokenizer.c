@@ -153,7 +153,7 @@ static void check_long(int which, const char *repeated) {
     size_t size = nb_length(repeated), total = 0;
     char *text = nb_alloc(BYTES);
     int32_t *tokens = nb_alloc(BYTES * sizeof *tokens);
-    if (test_vocabulary_open(&f, which) && CHECK(text && tokens, "no memory")) {
+    if (test_vocabulary_open(&f, which) && CHECK(text && tokens && size, "no memory, or no text")) {
         for (size_t i = 0; i < BYTES; i++)
             text[i] = repeated[i % size];
         int32_t n = nb_tokenizer_encode(f.tokenizer, text, BYTES, NB_TOKENIZE_PARSE_SPECIAL, tokens, BYTES, NULL);
