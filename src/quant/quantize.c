@@ -2,7 +2,7 @@
  * zero (or both ends of the range), and codes are rounded to nearest; with one, both are searched for. Formulas: types.h;
  * searches and roundings as in ggml-org/ggml, src/ggml-quants.c. */
 #include "quantize.h"
-#include "quantize_search.h"
+#include "quantize_best.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -74,6 +74,18 @@ static void search_blocks(const plain_type *t, const float *x, const float *weig
         out->m[i] = -out->m[i];
 }
 
+/* Block i once more, by the better search. */
+static void improve_block(const plain_type *t, const float *x, const float *importance, four_blocks *out, int i) {
+    int half = t->has_minimum ? 0 : (t->most + 1) / 2;
+    nb_best limits = {1, NB_BLOCK, -half, t->most - half, 1, 1, t->has_minimum, t->has_minimum, NULL};
+    nb_best_block b = {.d = nb_f32_to_f16(out->d[i]), .scales = {1}, .minima = {t->has_minimum}};
+    b.m = t->has_minimum ? nb_f32_to_f16(-out->m[i]) : 0;
+    nb_search_best(&limits, x, importance, &b);
+    out->d[i] = nb_f16_to_f32(b.d);
+    out->m[i] = -nb_f16_to_f32(b.m);
+    memcpy(out->codes + NB_BLOCK * i, b.codes, NB_BLOCK);
+}
+
 /* d, m if the type has one, the fifth bits if it has them, the low four bits; returns where the next block begins. */
 static uint8_t *put_block(const plain_type *t, const four_blocks *from, int i, uint8_t *out) {
     uint16_t d = nb_f32_to_f16(from->d[i]), m = nb_f32_to_f16(from->m[i]);
@@ -109,6 +121,8 @@ static void quantize_plain(const plain_type *t, const nb_encoding *how, const fl
         } else
             for (int i = 0; i < blocks; i++)
                 round_block(t, x + at + NB_BLOCK * i, &four, i);
+        for (int i = 0; i < blocks && how->best; i++)
+            improve_block(t, x + at + NB_BLOCK * i, importance ? importance + at + NB_BLOCK * i : NULL, &four, i);
         for (int i = 0; i < blocks; i++)
             out = put_block(t, &four, i, out);
     }

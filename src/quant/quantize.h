@@ -28,6 +28,10 @@ typedef struct nb_encoding {
      * Q1_0, Q2_0, F16, BF16 and bitsandbytes' types have no use for it. */
     const float *importance;
 
+    /* A wider search than the reference's, for less error: the sum of importance (NULL: 1) times the squares of what the weights
+     * are off. Of the types Q4_0 to Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS; the others have none. */
+    bool best;
+
     /* Of the type, for those that have a grid (IQ1, IQ2, IQ3); others leave it NULL. */
     const nb_neighbours *neighbours;
 } nb_encoding;

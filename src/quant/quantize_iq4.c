@@ -1,7 +1,7 @@
 /* Rows to IQ4_NL and IQ4_XS: w = scale q, with q from a codebook of 16 numbers. Searches and roundings as in
  * ggml-org/ggml, src/ggml-quants.c. */
 #include "quantize.h"
-#include "quantize_search.h"
+#include "quantize_best.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -82,6 +82,20 @@ static void pack(const nearest_codes *codes, const float *x, float d, uint8_t *q
         q[i] = (uint8_t)(nearest_code(codes, steps * x[i]) | nearest_code(codes, steps * x[i + 16]) << 4);
 }
 
+static void pack_codes(const uint8_t *codes, uint8_t *q) {
+    for (int i = 0; i < 16; i++)
+        q[i] = (uint8_t)(codes[i] | codes[i + 16] << 4);
+}
+
+/* A block once more, by the better search. */
+static void improve_nl(const nb_encoding *how, size_t at, const float *x, nb_block_iq4_nl *b) {
+    static const nb_best limits = {1, 32, -127, 113, 1, 1, 0, 0, nb_iq4_codebook};
+    nb_best_block best = {.d = b->d, .scales = {1}};
+    nb_search_best(&limits, x, how->importance ? how->importance + at : NULL, &best);
+    b->d = best.d;
+    pack_codes(best.codes, b->q);
+}
+
 void nb_quantize_iq4_nl(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     nb_block_iq4_nl *b = blocks;
     nearest_codes codes;
@@ -92,10 +106,23 @@ void nb_quantize_iq4_nl(const nb_encoding *how, const float *x, void *blocks, si
         float d = search_scale(&codes, x + at, weight);
         b->d = nb_f32_to_f16(d);
         pack(&codes, x + at, d, b->q);
+        if (how->best)
+            improve_nl(how, at, x + at, b);
+    }
+}
+
+/* As nb_iq4_xs_scale (types.h) unpacks them. */
+static void pack_xs_scales(const int16_t *scales, nb_block_iq4_xs *b) {
+    b->high = 0;
+    memset(b->low, 0, sizeof b->low);
+    for (int g = 0; g < 8; g++) {
+        b->low[g / 2] |= (uint8_t)(((scales[g] + 32) & 15) << g % 2 * 4);
+        b->high |= (uint16_t)((scales[g] + 32) >> 4 << 2 * g);
     }
 }
 
 void nb_quantize_iq4_xs(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    static const nb_best limits = {8, 32, -127, 113, -32, 31, 0, 0, nb_iq4_codebook};
     nb_block_iq4_xs *b = blocks;
     nearest_codes codes;
     fill_nearest(&codes);
@@ -107,13 +134,17 @@ void nb_quantize_iq4_xs(const nb_encoding *how, const float *x, void *blocks, si
             far = __builtin_fabsf(scales[g]) > __builtin_fabsf(far) ? scales[g] : far;
         }
         float d = -far / 32;
-        memset(b, 0, sizeof *b);
-        b->d = nb_f32_to_f16(d);
-        for (int g = 0; g < 8; g++) { /* as nb_iq4_xs_scale (types.h) unpacks them */
-            int32_t scale = nb_nearest(d != 0 ? 1 / d * scales[g] : 0, -32, 31);
-            b->low[g / 2] |= (uint8_t)(((scale + 32) & 15) << g % 2 * 4);
-            b->high |= (uint16_t)((scale + 32) >> 4 << 2 * g);
-            pack(&codes, x + at + 32 * g, d * (float)scale, b->q + 16 * g);
+        nb_best_block found = {.d = nb_f32_to_f16(d)};
+        for (int g = 0; g < 8; g++) {
+            found.scales[g] = (int16_t)nb_nearest(d != 0 ? 1 / d * scales[g] : 0, -32, 31);
+            pack(&codes, x + at + 32 * g, d * (float)found.scales[g], b->q + 16 * g);
         }
+        if (how->best) {
+            nb_search_best(&limits, x + at, how->importance ? how->importance + at : NULL, &found);
+            for (int g = 0; g < 8; g++)
+                pack_codes(found.codes + 32 * g, b->q + 16 * g);
+        }
+        b->d = found.d;
+        pack_xs_scales(found.scales, b);
     }
 }

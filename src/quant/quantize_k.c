@@ -2,7 +2,7 @@
  * searched for; those become integers, and then each weight the nearest code. Formulas: types.h; searches and roundings
  * as in ggml-org/ggml, src/ggml-quants.c. */
 #include "quantize.h"
-#include "quantize_search.h"
+#include "quantize_best.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -46,11 +46,17 @@ static void sum_groups(const float *weight, int n, int group, float *sums) {
     }
 }
 
-/* Weights to the codes nearest to them under the scale and the minimum that a file can hold; a group whose scale became
- * 0 keeps the codes that it has. */
-static void recode(const float *x, int n, float d, float m, int32_t low, int32_t high, uint8_t *codes) {
-    for (int i = 0; d != 0 && i < n; i++)
-        codes[i] = (uint8_t)(nb_nearest((x[i] + m) / d, low, high) - low);
+/* Weights to the codes nearest to them under the scales and minima that a file can hold; a group whose scale became 0 keeps
+ * the codes that it has. Then, if that is asked for, the better search. */
+static void finish(const nb_best *s, const nb_encoding *how, const float *importance, const float *x, nb_best_block *k) {
+    for (int i = 0; i < NB_SUPERBLOCK; i++) {
+        float d = nb_f16_to_f32(k->d) * (float)k->scales[i / s->group];
+        float m = nb_f16_to_f32(k->m) * (float)k->minima[i / s->group];
+        if (d != 0)
+            k->codes[i] = (uint8_t)(nb_nearest((x[i] + m) / d, s->low, s->high) - s->low);
+    }
+    if (how->best)
+        nb_search_best(s, x, importance, k);
 }
 
 /* Codes of two bits: i, i + 32, i + 64, i + 96 of a half share a byte. */
@@ -63,42 +69,36 @@ static void pack_quarters(const uint8_t *codes, uint8_t *q) {
 
 void nb_quantize_q2_k(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     static const nb_ranges plain = {16, 3, -0.5f, 0.1f, 15, true}, weighted = {16, 3, -0.9f, 0.05f, 36, false};
+    static const nb_best limits = {16, 16, 0, 3, 0, 15, 0, 15, NULL};
     nb_block_q2_k *b = blocks;
     for (size_t at = 0; at < n / NB_SUPERBLOCK; at++, x += NB_SUPERBLOCK, b++) {
         const float *importance = importance_at(how, at);
         float scales[16], minima[16], sums[16], weight[NB_SUPERBLOCK];
-        uint8_t codes[NB_SUPERBLOCK], d_codes[16], m_codes[16];
+        uint8_t d_codes[16], m_codes[16];
+        nb_best_block k = {0};
         weigh_block(x, importance, 1, weight);
         for (int i = 0; i < NB_SUPERBLOCK && !importance; i++)
             weight[i] = __builtin_fabsf(x[i]);
         sum_groups(weight, 16, 16, sums);
         for (int g = 0; g < 16; g += NB_LANES)
             nb_search_ranges(importance ? &weighted : &plain, x + 16 * g, weight + 16 * g, scales + g, minima + g,
-                             codes + 16 * g);
-        b->d = nb_f32_to_f16(code_scales(scales, importance ? sums : NULL, 16, 15, d_codes));
-        b->m = nb_f32_to_f16(code_scales(minima, importance ? sums : NULL, 16, 15, m_codes));
+                             k.codes + 16 * g);
+        k.d = nb_f32_to_f16(code_scales(scales, importance ? sums : NULL, 16, 15, d_codes));
+        k.m = nb_f32_to_f16(code_scales(minima, importance ? sums : NULL, 16, 15, m_codes));
         for (int g = 0; g < 16; g++) {
-            b->scales[g] = (uint8_t)(d_codes[g] | m_codes[g] << 4);
-            recode(x + 16 * g, 16, nb_f16_to_f32(b->d) * (float)(b->scales[g] & 15),
-                   nb_f16_to_f32(b->m) * (float)(b->scales[g] >> 4), 0, 3, codes + 16 * g);
+            k.scales[g] = d_codes[g] & 15;
+            k.minima[g] = (m_codes[g] & 15) | d_codes[g] >> 4;
         }
-        pack_quarters(codes, b->q);
+        finish(&limits, how, importance, x, &k);
+        b->d = k.d;
+        b->m = k.m;
+        for (int g = 0; g < 16; g++)
+            b->scales[g] = (uint8_t)(k.scales[g] | k.minima[g] << 4);
+        pack_quarters(k.codes, b->q);
     }
 }
 
 /* ---- Q4_K, Q5_K: eight groups, scales and minima of six bits --------------------------------------------------- */
-
-/* As nb_q4_k_scale and nb_q4_k_minimum (types.h) unpack them. */
-static void pack_six_bits(uint8_t *packed, int g, uint32_t scale, uint32_t minimum) {
-    if (g < 4) {
-        packed[g] = (uint8_t)scale;
-        packed[g + 4] = (uint8_t)minimum;
-    } else {
-        packed[g + 4] = (uint8_t)((scale & 15) | (minimum & 15) << 4);
-        packed[g - 4] |= (uint8_t)(scale >> 4 << 6);
-        packed[g] |= (uint8_t)(minimum >> 4 << 6);
-    }
-}
 
 /* Without a matrix errors are weighted with |w| and the root of the mean of w^2 in the group. */
 static void weigh_eight(const float *x, const float *importance, float *weight) {
@@ -110,24 +110,35 @@ static void weigh_eight(const float *x, const float *importance, float *weight) 
     }
 }
 
-/* One superblock: the block's d, m and scales (their places in Q4_K and Q5_K are the same), and the codes. */
-static void quantize_eight(const nb_ranges *plain, const float *importance, const float *x, nb_block_q4_k *b,
-                           uint8_t *codes) {
-    nb_ranges weighted = {32, plain->most, -0.9f, 0.05f, 36, false};
+/* One superblock. */
+static void encode_eight(const nb_ranges *plain, const nb_encoding *how, size_t at, const float *x, nb_best_block *k) {
+    const nb_ranges weighted = {32, plain->most, -0.9f, 0.05f, 36, false};
+    const nb_best limits = {8, 32, 0, plain->most, 0, 63, 0, 63, NULL};
+    const float *importance = importance_at(how, at);
     float scales[8], minima[8], sums[8], weight[NB_SUPERBLOCK];
     uint8_t d_codes[8], m_codes[8];
     weigh_eight(x, importance, weight);
     sum_groups(weight, 8, 32, sums);
     for (int g = 0; g < 8; g += NB_LANES)
         nb_search_ranges(importance ? &weighted : plain, x + 32 * g, weight + 32 * g, scales + g, minima + g,
-                         codes + 32 * g);
-    b->d = nb_f32_to_f16(code_scales(scales, importance ? sums : NULL, 8, 63, d_codes));
-    b->m = nb_f32_to_f16(code_scales(minima, importance ? sums : NULL, 8, 63, m_codes));
-    for (int g = 0; g < 8; g++)
-        pack_six_bits(b->scales, g, NB_MIN(d_codes[g], 63u), NB_MIN(m_codes[g], 63u));
-    for (uint32_t g = 0; g < 8; g++)
-        recode(x + 32 * g, 32, nb_f16_to_f32(b->d) * (float)nb_q4_k_scale(b->scales, g),
-               nb_f16_to_f32(b->m) * (float)nb_q4_k_minimum(b->scales, g), 0, plain->most, codes + 32 * g);
+                         k->codes + 32 * g);
+    k->d = nb_f32_to_f16(code_scales(scales, importance ? sums : NULL, 8, 63, d_codes));
+    k->m = nb_f32_to_f16(code_scales(minima, importance ? sums : NULL, 8, 63, m_codes));
+    for (int g = 0; g < 8; g++) {
+        k->scales[g] = NB_MIN(d_codes[g], 63);
+        k->minima[g] = NB_MIN(m_codes[g], 63);
+    }
+    finish(&limits, how, importance, x, k);
+}
+
+/* As nb_q4_k_scale and nb_q4_k_minimum (types.h) unpack them. */
+static void pack_six_bits(const nb_best_block *k, uint8_t *packed) {
+    for (int g = 0; g < 4; g++) {
+        int scale = k->scales[g + 4], minimum = k->minima[g + 4];
+        packed[g] = (uint8_t)(k->scales[g] | scale >> 4 << 6);
+        packed[g + 4] = (uint8_t)(k->minima[g] | minimum >> 4 << 6);
+        packed[g + 8] = (uint8_t)((scale & 15) | (minimum & 15) << 4);
+    }
 }
 
 /* The low four bits: groups 2i and 2i + 1 share bytes. */
@@ -142,9 +153,12 @@ void nb_quantize_q4_k(const nb_encoding *how, const float *x, void *blocks, size
     static const nb_ranges plain = {32, 15, -1, 0.1f, 20, false};
     nb_block_q4_k *b = blocks;
     for (size_t at = 0; at < n / NB_SUPERBLOCK; at++, x += NB_SUPERBLOCK, b++) {
-        uint8_t codes[NB_SUPERBLOCK];
-        quantize_eight(&plain, importance_at(how, at), x, b, codes);
-        pack_halves(codes, b->q);
+        nb_best_block k = {0};
+        encode_eight(&plain, how, at, x, &k);
+        b->d = k.d;
+        b->m = k.m;
+        pack_six_bits(&k, b->scales);
+        pack_halves(k.codes, b->q);
     }
 }
 
@@ -159,14 +173,13 @@ void nb_quantize_q5_k(const nb_encoding *how, const float *x, void *blocks, size
     static const nb_ranges plain = {32, 31, -0.5f, 0.1f, 15, false};
     nb_block_q5_k *b = blocks;
     for (size_t at = 0; at < n / NB_SUPERBLOCK; at++, x += NB_SUPERBLOCK, b++) {
-        nb_block_q4_k head;
-        uint8_t codes[NB_SUPERBLOCK];
-        quantize_eight(&plain, importance_at(how, at), x, &head, codes);
-        b->d = head.d;
-        b->m = head.m;
-        memcpy(b->scales, head.scales, NB_K_SCALES);
-        pack_halves(codes, b->q);
-        pack_bits(codes, 4, b->high);
+        nb_best_block k = {0};
+        encode_eight(&plain, how, at, x, &k);
+        b->d = k.d;
+        b->m = k.m;
+        pack_six_bits(&k, b->scales);
+        pack_halves(k.codes, b->q);
+        pack_bits(k.codes, 4, b->high);
     }
 }
 
@@ -186,38 +199,41 @@ static void search_groups(int most, const float *x, const float *weight, float *
 }
 
 void nb_quantize_q6_k(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    static const nb_best limits = {16, 16, -32, 31, -128, 127, 0, 0, NULL};
     nb_block_q6_k *b = blocks;
     for (size_t at = 0; at < n / NB_SUPERBLOCK; at++, x += NB_SUPERBLOCK, b++) {
         const float *importance = importance_at(how, at);
         float scales[16], weight[NB_SUPERBLOCK];
-        uint8_t codes[NB_SUPERBLOCK];
+        nb_best_block k = {0};
         if (!importance)
             weigh_block(x, NULL, 0, weight);
-        search_groups(32, x, importance ? importance : weight, scales, codes);
-        float far = farthest_scale(scales);
-        if (__builtin_fabsf(far) < NB_NOTHING) {
+        search_groups(32, x, importance ? importance : weight, scales, k.codes);
+        float far = farthest_scale(scales), steps = -128 / far;
+        bool exists = !(__builtin_fabsf(far) < NB_NOTHING);
+        k.d = exists ? nb_f32_to_f16(1 / steps) : 0;
+        for (int g = 0; g < 16 && exists; g++)
+            k.scales[g] = (int8_t)nb_nearest(steps * scales[g], INT32_MIN, 127);
+        finish(&limits, how, importance, x, &k);
+        if (k.d == 0 && !exists) {
             memset(b, 0, sizeof *b);
             continue;
         }
-        float steps = -128 / far;
-        b->d = nb_f32_to_f16(1 / steps);
-        for (int g = 0; g < 16; g++) {
-            b->scales[g] = (int8_t)nb_nearest(steps * scales[g], INT32_MIN, 127);
-            recode(x + 16 * g, 16, nb_f16_to_f32(b->d) * (float)b->scales[g], 0, -32, 31, codes + 16 * g);
-        }
+        b->d = k.d;
+        for (int g = 0; g < 16; g++)
+            b->scales[g] = (int8_t)k.scales[g];
         uint8_t fifths[NB_SUPERBLOCK];
         for (int i = 0; i < NB_SUPERBLOCK; i++)
-            fifths[i] = codes[i] >> 4;
+            fifths[i] = k.codes[i] >> 4;
         pack_quarters(fifths, b->high);
         for (int i = 0; i < 128; i++) {
-            const uint8_t *c = codes + i / 64 * 128 + i % 64;
+            const uint8_t *c = k.codes + i / 64 * 128 + i % 64;
             b->q[i] = (uint8_t)((c[0] & 15) | c[64] << 4);
         }
     }
 }
 
-/* The groups' scales as codes of -32 to 31, stored plus 32 as nb_q3_k_scale (types.h) unpacks them; returns d. */
-static float code_q3_k_scales(const float *scales, const float *sums, uint8_t *packed) {
+/* The groups' scales as integers from -32 to 31; returns d. */
+static float code_q3_k_scales(const float *scales, const float *sums, int16_t *integers) {
     float padded[4 * 16] = {0}, weight[4 * 16] = {0}, d[NB_LANES] = {0}, far = farthest_scale(scales);
     uint8_t codes[4 * 16] = {0};
     if (sums) {
@@ -229,31 +245,38 @@ static float code_q3_k_scales(const float *scales, const float *sums, uint8_t *p
         for (int g = 0; g < 16; g++)
             codes[g] = (uint8_t)(nb_nearest(-32 / far * scales[g], -32, 31) + 32);
     }
-    memset(packed, 0, NB_K_SCALES);
-    for (int g = 0; g < 16; g++) {
-        packed[g % 8] |= (uint8_t)((codes[g] & 15) << g / 8 * 4);
-        packed[8 + g % 4] |= (uint8_t)(codes[g] >> 4 << g / 4 * 2);
-    }
+    for (int g = 0; g < 16; g++)
+        integers[g] = (int16_t)(codes[g] - 32);
     return d[0];
 }
 
+/* As nb_q3_k_scale (types.h) unpacks them. */
+static void pack_q3_k_scales(const int16_t *scales, uint8_t *packed) {
+    memset(packed, 0, NB_K_SCALES);
+    for (int g = 0; g < 16; g++) {
+        packed[g % 8] |= (uint8_t)(((scales[g] + 32) & 15) << g / 8 * 4);
+        packed[8 + g % 4] |= (uint8_t)((scales[g] + 32) >> 4 << g / 4 * 2);
+    }
+}
+
 void nb_quantize_q3_k(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    static const nb_best limits = {16, 16, -4, 3, -32, 31, 0, 0, NULL};
     nb_block_q3_k *b = blocks;
     for (size_t at = 0; at < n / NB_SUPERBLOCK; at++, x += NB_SUPERBLOCK, b++) {
         const float *importance = importance_at(how, at);
         float scales[16], sums[16], weight[NB_SUPERBLOCK];
-        uint8_t codes[NB_SUPERBLOCK];
+        nb_best_block k = {0};
         weigh_block(x, importance, 2, weight);
         sum_groups(weight, 16, 16, sums);
         if (importance)
-            search_groups(4, x, weight, scales, codes);
+            search_groups(4, x, weight, scales, k.codes);
         for (int g = 0; g < 16 && !importance; g += NB_LANES)
-            nb_refine_scales(16, 4, x + 16 * g, weight + 16 * g, scales + g, codes + 16 * g);
-        b->d = nb_f32_to_f16(code_q3_k_scales(scales, importance ? sums : NULL, b->scales));
-        for (uint32_t g = 0; g < 16; g++)
-            recode(x + 16 * g, 16, nb_f16_to_f32(b->d) * (float)nb_q3_k_scale(b->scales, g), 0, -4, 3,
-                   codes + 16 * g);
-        pack_quarters(codes, b->q);
-        pack_bits(codes, 2, b->high);
+            nb_refine_scales(16, 4, x + 16 * g, weight + 16 * g, scales + g, k.codes + 16 * g);
+        k.d = nb_f32_to_f16(code_q3_k_scales(scales, importance ? sums : NULL, k.scales));
+        finish(&limits, how, importance, x, &k);
+        b->d = k.d;
+        pack_q3_k_scales(k.scales, b->scales);
+        pack_quarters(k.codes, b->q);
+        pack_bits(k.codes, 2, b->high);
     }
 }

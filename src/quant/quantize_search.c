@@ -1,29 +1,7 @@
 #include "quantize_search.h"
+#include "quantize_lanes.h"
 
 #pragma STDC FP_CONTRACT OFF
-
-typedef float lanes __attribute__((vector_size(16)));
-typedef int32_t integers __attribute__((vector_size(16))); /* or masks: 0 and -1 */
-
-static lanes all(float x) {
-    return (lanes){x, x, x, x};
-}
-
-static lanes either(integers mask, lanes yes, lanes no) {
-    return (lanes)(((integers)yes & mask) | ((integers)no & ~mask));
-}
-
-static lanes magnitude(lanes x) {
-    return (lanes)((integers)x & 0x7fffffff);
-}
-
-static lanes nearest_lanes(lanes x, int32_t low, int32_t high) { /* as nb_nearest */
-    integers i = ((integers)(x + 0x1.8p23f) & 0x7fffff) - 0x400000;
-    integers lows = {low, low, low, low}, highs = {high, high, high, high};
-    i = (i & (i < highs)) | (highs & (i >= highs));
-    i = (i & (i > lows)) | (lows & (i <= lows));
-    return __builtin_convertvector(i, lanes);
-}
 
 /* Four groups of n numbers, one after the other -> number i of each. */
 static void load_groups(const float *x, int n, lanes *out) {

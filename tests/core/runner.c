@@ -26,6 +26,7 @@
     T(conversion) \
     T(dequantize) \
     T(quantize) \
+    T(quantize_best) \
     T(presets) \
     T(packing) \
     T(kernels) \

@@ -124,6 +124,10 @@ static void test_not_finite(void) {
             quantize(&without, row, blocks, COLUMNS);
             quantize(&with, row, blocks, COLUMNS);
             quantize(&with, plain, blocks, COLUMNS);
+            without.best = with.best = true;
+            quantize(&without, row, blocks, COLUMNS);
+            quantize(&with, row, blocks, COLUMNS);
+            quantize(&with, plain, blocks, COLUMNS);
         }
         nb_block_q8_0 blocks[COLUMNS / NB_BLOCK];
         nb_quantize_int8(&(nb_encoding){0}, row, blocks, COLUMNS);
