@@ -1,7 +1,7 @@
-/* The expressions are those of the models' own tokenizers, as llama.cpp documents them (src/llama-vocab.cpp), under the
- * names that it gives them (tokenizer.ggml.pre). \p{..} and \s are Unicode's. Where llama.cpp matches something
- * simpler, as its regular expressions know no upper and lower case beyond ASCII, the model's own expression is what
- * counts. tests/oracles/split_vectors.py spells each of them out. */
+/* The expressions are those of the models' own tokenizers, as llama.cpp documents them (src/llama-vocab.cpp). The
+ * names are llama.cpp's (tokenizer.ggml.pre). \p{..} and \s are Unicode's. llama.cpp's regular expressions know no
+ * upper and lower case beyond ASCII, so it matches something simpler in places. There the model's own expression
+ * counts. tests/oracles/split_vectors.py spells out each of them. */
 #include "pretokenize.h"
 
 #include "../base/writer.h"
@@ -37,7 +37,7 @@ static bool in_set(const nb_pass *pass, uint32_t codepoint) {
     return codepoint >= pass->set[2 * low] && codepoint <= pass->set[2 * low + 1];
 }
 
-/* The class of the character at text[at] as a bit, 0 at the end; *next is where the character after it starts. */
+/* The class of the character at text[at] as a bit, or 0 at the end. *next: where the next character starts. */
 static inline uint32_t class_here(const nb_scan *s, size_t at, size_t *next) {
     if (at >= s->end) {
         *next = s->end;
@@ -57,7 +57,7 @@ static __attribute__((noinline)) uint32_t class_at(const nb_scan *s, size_t at, 
     return class_here(s, at, next);
 }
 
-/* The same, letters of the pass's set, none of which is ASCII, being a class of their own. */
+/* As class_here. But letters of the pass's set, none of which is ASCII, have the class IN_SET. */
 static inline uint32_t kind_at(const nb_pass *pass, const nb_scan *s, size_t at, size_t *next) {
     uint32_t class = class_here(s, at, next);
     size_t length;
@@ -67,7 +67,7 @@ static inline uint32_t kind_at(const nb_pass *pass, const nb_scan *s, size_t at,
     return class;
 }
 
-/* The class of the character that ends at `at`, which a piece before this one holds; 0 if there is none. */
+/* The class of the character that ends at `at`, in an earlier piece; 0 if there is none. */
 static uint32_t class_before(const nb_scan *s, size_t at) {
     size_t start = at, next;
     while (start > 0 && at - start < 4 && (start == at || (s->text[start] & 0xc0) == 0x80))
@@ -86,7 +86,7 @@ static __attribute__((noinline)) size_t run_of(const nb_pass *pass, const nb_sca
     return at;
 }
 
-/* Bytes of 's 't 'm 'd 're 've 'll at text[at], or 0. fold: in upper case too. */
+/* Bytes of 's 't 'm 'd 're 've 'll at text[at], or 0. fold: 0x20 also accepts upper case. */
 static size_t contraction(const nb_scan *s, size_t at, uint8_t fold) {
     if (s->end < at + 2 || s->text[at] != '\'')
         return 0;
@@ -98,7 +98,7 @@ static size_t contraction(const nb_scan *s, size_t at, uint8_t fold) {
     return (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
 }
 
-/* \s+(?!\S)|\s+ at white space: the last character of a run that text follows goes with that text. */
+/* \s+(?!\S)|\s+ at white space: if text follows a run of white space, the run's last character goes with that text. */
 static size_t match_spaces(const nb_scan *s, size_t at) {
     size_t last = at, next, after = at;
     while (class_at(s, after, &next) & NB_SPACES) {
@@ -187,7 +187,7 @@ static size_t match_halves(const nb_scan *s, size_t at) {
 }
 
 /* contraction|[^\r\n no_lead]?WORD|\p{N}{1,run}| ?[symbols]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
- * (Llama 3 and most that came after it; the flags say what differs, `set` which letters are words of their own.) */
+ * (Llama 3 and most models after it. The flags say what differs, and `set` which letters are words of their own.) */
 static size_t match_words(const nb_pass *pass, const nb_scan *s, size_t at) {
     size_t next, after, length;
     uint32_t flags = pass->flags, class = class_at(s, at, &next);
@@ -231,7 +231,7 @@ static size_t match_words(const nb_pass *pass, const nb_scan *s, size_t at) {
     if (flags & LINE && is_line_end(s, at))
         return at + 1;
     size_t line = at;
-    /* after white space that was cut by HALVES no more lines end */
+    /* a line's end does not count after white space that HALVES has cut */
     bool halved = flags & HALVES && class_before(s, at) & NB_SPACES && !is_line_end(s, at - 1);
     if (flags & LINES && !halved)
         for (size_t i = at; class_at(s, i, &next) & NB_SPACES; i = next)
@@ -274,7 +274,7 @@ static size_t match_run(const nb_pass *pass, const nb_scan *s, size_t at) {
     if (pass->flags & AFTER_BLANK && class_at(s, at, &next) & NB_SPACES)
         end = next;
     if (end > at && !is_isolated(pass, s, end, &next))
-        end = at; /* the space may be one of them */
+        end = at; /* the space may be isolated itself */
     uint32_t n = 0;
     for (; n < pass->run && is_isolated(pass, s, end, &next); end = next)
         n++;
@@ -286,7 +286,7 @@ static size_t match_groups(const nb_pass *pass, const nb_scan *s, size_t at) {
     size_t next, n = 0;
     if (!(class_at(s, at, &next) & pass->classes))
         return at;
-    if (!(class_before(s, at) & pass->classes)) /* the groups after the first are full */
+    if (!(class_before(s, at) & pass->classes)) /* only the first group may have fewer than three */
         for (size_t i = at; class_at(s, i, &next) & pass->classes; i = next)
             n++;
     for (n = n % 3 ? n % 3 : 3; n; n--, at = next)
@@ -334,7 +334,7 @@ static size_t match_indent(const nb_pass *pass, const nb_scan *s, size_t at) {
     return at + (n ? n : literal(s, at, "  "));
 }
 
-/* ---- which is which ---------------------------------------------------------------------------------------------- */
+/* ---- which name has which passes --------------------------------------------------------------------------------- */
 
 static const uint32_t cjk[] = {0x3040, 0x30ff, 0x4e00, 0x9fa5};
 static const uint32_t cjk_hangul[] = {0x0800, 0x9fa5, 0xac00, 0xd7ff};
@@ -458,19 +458,19 @@ static const nb_pretokenizer pretokenizers[] = {
      .raw = true,
      .escape_spaces = true},
     {.names = " sarvam-moe ", PASSES(NEWLINES), .raw = true, .escape_spaces = true},
-    {.names = " whitespace ", /* of which encoders get the words only */
+    {.names = " whitespace ", /* the encoder gets the words only, without the white space */
      PASSES(ISOLATE(.classes = NB_SPACES, .flags = NEGATED)),
      .raw = true,
      .drop_spaces = true},
     {.names = " falcon ",
      PASSES(ISOLATE(.classes = NB_PUNCTUATION, .extra = "$+<=>^~|`"), GPT2, {.match = match_triple})},
-    /* for a file that names none */
+    /* for a file without a name */
     {.names = " default ",
      PASSES(ISOLATE(.classes = NB_PUNCTUATION, .extra = "$+<=>^~|"), GPT2, ISOLATE(.classes = NB_NUMBERS),
             {.match = match_triple})},
 };
 
-/* Whether name is one of the names of the list. */
+/* Whether the list has this name. */
 static bool is_among(nb_text name, const char *names) {
     for (const char *p = names + 1; *p;) {
         size_t n = 0;
@@ -515,11 +515,11 @@ void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unico
         }
 }
 
-/* Where the next match is, after `at`, or the end: the stretch before it is a piece too. */
+/* Where the next match after `at` begins, or the end. What lies before it is a piece, too. */
 static size_t next_match(const nb_pass *pass, const nb_scan *s, size_t at) {
     size_t length, next;
     do {
-        if (pass->flags & AT_END) /* nor is one within this run */
+        if (pass->flags & AT_END) /* no match begins within this run */
             while (is_isolated(pass, s, at, &next))
                 at = next;
         nb_utf8_decode(s->text + at, s->end - at, &length);

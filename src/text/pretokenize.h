@@ -1,34 +1,35 @@
-/* Pre-tokenizers: where a text is cut into words before any merge.
+/* Pre-tokenizers cut a text into words before any merge.
  *
- * A pre-tokenizer is a sequence of passes, each within the pieces of the one before. A pass is what others write as a
- * regular expression: what it matches are pieces, and so is each stretch between two matches. */
+ * A pre-tokenizer is a sequence of passes. Each pass cuts the pieces of the pass before it. A pass is what others
+ * write as a regular expression: each match is a piece, and so is the text between two matches. */
 #ifndef NB_PRETOKENIZE_H
 #define NB_PRETOKENIZE_H
 
 #include "../base/text.h"
 #include "unicode.h"
 
-/* What a pass does with ASCII characters, as bits, where it isolates some: known beforehand, as most text is ASCII. */
+/* What a pass does with each ASCII character, as bits. It is computed once, because most text is ASCII. */
 typedef struct nb_isolated {
     uint32_t isolated[4];
     uint32_t starts[4]; /* a match may start with it */
 } nb_isolated;
 
-/* What a pass looks at: for its lookahead there is nothing beyond the end. */
+/* What a pass looks at. Its lookahead sees nothing beyond the end. */
 typedef struct nb_scan {
     const nb_unicode *unicode;
-    const nb_isolated *ascii; /* the pass's */
+    const nb_isolated *ascii; /* of the pass */
     const uint8_t *text;
     size_t end;
-    bool folds; /* (?i:...) goes beyond ASCII, as in the library tokenizers; llama.cpp's does not */
+    bool folds; /* (?i:...) goes beyond ASCII, as in the library tokenizers, but not in llama.cpp */
 } nb_scan;
 
-/* The expressions stand at the functions of pretokenize.c, which say what the fields mean to each. */
+/* The functions of pretokenize.c have their expressions beside them, and say what the fields mean. */
 typedef struct nb_pass nb_pass;
 struct nb_pass {
-    size_t (*match)(const nb_pass *pass, const nb_scan *s, size_t at); /* where a match at `at` ends; `at` if none is */
+    /* Where a match at `at` ends; `at` if there is none. */
+    size_t (*match)(const nb_pass *pass, const nb_scan *s, size_t at);
     uint32_t classes, symbols, no_lead; /* sets of character classes */
-    uint32_t run;                       /* longest run of numbers, or of what is isolated */
+    uint32_t run;                       /* the longest run of numbers, or of isolated characters */
     uint32_t flags;
     const char *extra;                  /* further ASCII characters that are isolated */
     const uint32_t *set;                /* further ranges of characters, in order: first, last */
@@ -38,7 +39,7 @@ struct nb_pass {
 enum { NB_MAX_PASSES = 6 };
 
 typedef struct nb_pretokenizer {
-    const char *names;  /* as files have them, each between two spaces */
+    const char *names;  /* as files spell them, each between two spaces */
     const nb_pass *passes;
     uint32_t n_passes;  /* at most NB_MAX_PASSES */
     bool whole_words;   /* a word that is a token is that token, whatever the merges say */
@@ -51,7 +52,7 @@ typedef struct nb_pretokenizer {
 } nb_pretokenizer;
 
 const nb_pretokenizer *nb_pretokenizer_find(nb_text name); /* NULL if it is not known */
-/* For messages: the first name of each, zero-terminated. */
+/* For messages: writes the first name of each, with a zero at the end. */
 void nb_pretokenizer_names(char *out, size_t capacity);
 
 void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unicode, nb_isolated *passes);
@@ -59,11 +60,11 @@ void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unico
 /* Walks the words of a text. */
 typedef struct nb_words {
     const nb_pretokenizer *pre;
-    const nb_isolated *passes; /* as prepared */
+    const nb_isolated *passes; /* filled by nb_pretokenizer_prepare */
     const nb_unicode *unicode;
     const uint8_t *text;
     size_t at;                    /* the next word starts here */
-    size_t ends[NB_MAX_PASSES];   /* of each pass's current piece; ends[0] is that of the first pass */
+    size_t ends[NB_MAX_PASSES];   /* [i]: where the current piece of pass i ends */
     size_t size;
     bool folds;                   /* as nb_scan has it */
 } nb_words;

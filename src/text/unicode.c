@@ -175,7 +175,7 @@ uint32_t nb_lower_case(const nb_foldings *f, uint32_t codepoint) {
     if (codepoint < 0x80)
         return codepoint >= 'A' && codepoint <= 'Z' ? codepoint | 0x20 : codepoint;
     uint32_t low = 0, n = LOWER_PAIRS;
-    while (n > 1) { /* it is among lower[low ... low + n), or nowhere */
+    while (n > 1) { /* it is in lower[low ... low + n), or there is none */
         uint32_t half = n / 2;
         if (f->lower[low + half].from <= codepoint)
             low += half;
@@ -194,7 +194,7 @@ uint32_t nb_decompose(const nb_foldings *f, uint32_t codepoint, uint32_t *out) {
     }
     out[0] = codepoint;
     uint32_t count = 1;
-    for (bool more = codepoint >= 0xc0; more;) { /* of a pair only the first may decompose again */
+    for (bool more = codepoint >= 0xc0; more;) { /* only the first of a pair may decompose further */
         uint32_t low = 0, n = DECOMPOSITIONS;
         while (n > 1) {
             uint32_t half = n / 2;

@@ -1,11 +1,12 @@
-/* UTF-8 and the character classes that pre-tokenizers split on. */
+/* UTF-8, classes of characters, and normalization of single characters. */
 #ifndef NB_UNICODE_H
 #define NB_UNICODE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Unicode's general categories, as far as anybody here tells them apart. SPACE is White_Space, which comes first. */
+/* Unicode's general categories, as far as the code tells them apart. A character with the property White_Space is
+ * NB_CLASS_SPACE, whatever its category is. */
 enum {
     NB_CLASS_OTHER,   /* unassigned, surrogates */
     NB_CLASS_CONTROL, /* Cc, Cf, Co */
@@ -27,8 +28,8 @@ enum {
 
 enum { NB_REPLACEMENT = 0xfffd, NB_CODEPOINTS = 0x110000, NB_UNICODE_BLOCK = 128 };
 
-/* The classes, expanded so that each is two loads away. A block of one class is that class; another is NB_CLASSES + the
- * number of its place in `mixed`. */
+/* The classes, expanded so that two loads give each of them. If all characters of a block have one class, `blocks`
+ * holds it. Else `blocks` holds NB_CLASSES + the block's place in `mixed`. */
 typedef struct nb_unicode {
     uint16_t blocks[NB_CODEPOINTS / NB_UNICODE_BLOCK];
     uint8_t mixed[][NB_UNICODE_BLOCK];
@@ -48,7 +49,7 @@ typedef struct nb_mapping {
 } nb_mapping;
 
 typedef struct nb_decomposition {
-    uint32_t from, first, second; /* second: 0: there is none; with NB_COMPOSED if the pair is composed again */
+    uint32_t from, first, second; /* second: 0 if there is none; with NB_COMPOSED if NFC composes the pair again */
 } nb_decomposition;
 
 typedef struct nb_combining_run {
@@ -67,25 +68,27 @@ enum { NB_MAX_DECOMPOSED = 4 };
 size_t nb_foldings_bytes(void);                         /* of an nb_foldings and its tables: about 60 KB */
 nb_foldings *nb_foldings_expand(void *zeroed_memory);
 uint32_t nb_lower_case(const nb_foldings *f, uint32_t codepoint);
-/* The whole canonical decomposition: at most NB_MAX_DECOMPOSED code points; itself if it has none. */
+/* Writes the full canonical decomposition, at most NB_MAX_DECOMPOSED code points, and returns how many. A character
+ * without one is its own. */
 uint32_t nb_decompose(const nb_foldings *f, uint32_t codepoint, uint32_t *out);
 uint32_t nb_compose_pair(const nb_foldings *f, uint32_t first, uint32_t second); /* 0: they are not composed */
 uint32_t nb_combining_class(const nb_foldings *f, uint32_t codepoint);
 
-/* How a UTF-8 sequence goes on: `length` bytes in all (0: this byte starts none), the second within low ... high, the
- * others within 80 ... bf (RFC 3629, section 4). */
+/* How a UTF-8 sequence goes on after its first byte (RFC 3629, section 4): it has `length` bytes in all (0: the byte
+ * starts no sequence), the second is within low ... high, and the others are within 80 ... bf. */
 typedef struct nb_utf8_lead {
     uint8_t length, low, high;
 } nb_utf8_lead;
 
 nb_utf8_lead nb_utf8_lead_of(uint8_t byte);
 
-/* Length of the longest prefix of s[n], n >= 1, that is a UTF-8 sequence or the start of one: at least 1 (an invalid
- * lead byte stands alone). *whole tells whether it is a sequence. This prefix, if not whole, is what Unicode calls a
- * maximal subpart (The Unicode Standard, section 3.9: "U+FFFD Substitution of Maximal Subparts"). */
+/* The length of the longest prefix of s[n], n >= 1, that is a UTF-8 sequence or the start of one. It is at least 1:
+ * an invalid lead byte stands alone. *whole: whether it is a sequence. A prefix that is not whole is what Unicode
+ * calls a maximal subpart (The Unicode Standard, section 3.9: "U+FFFD Substitution of Maximal Subparts"). */
 size_t nb_utf8_prefix(const uint8_t *s, size_t n, int *whole);
 
-/* The code point at s[n], n >= 1, and its length; a byte that starts no whole sequence is U+FFFD by itself. */
+/* The code point at the beginning of s[n], n >= 1, and its length. A byte that starts no whole sequence is one
+ * U+FFFD. */
 uint32_t nb_utf8_decode(const uint8_t *s, size_t n, size_t *length);
 
 /* Writes at most 4 bytes, returns how many. */
