@@ -6,35 +6,7 @@
 #define NB_PRETOKENIZE_H
 
 #include "../base/text.h"
-#include "unicode.h"
-
-/* What a pass does with each ASCII character, as bits. It is computed once, because most text is ASCII. */
-typedef struct nb_isolated {
-    uint32_t isolated[4];
-    uint32_t starts[4]; /* a match may start with it */
-} nb_isolated;
-
-/* What a pass looks at. Its lookahead sees nothing beyond the end. */
-typedef struct nb_scan {
-    const nb_unicode *unicode;
-    const nb_isolated *ascii; /* of the pass */
-    const uint8_t *text;
-    size_t end;
-    bool folds; /* (?i:...) goes beyond ASCII, as in the library tokenizers, but not in llama.cpp */
-} nb_scan;
-
-/* The functions of pretokenize.c have their expressions beside them, and say what the fields mean. */
-typedef struct nb_pass nb_pass;
-struct nb_pass {
-    /* Where a match at `at` ends; `at` if there is none. */
-    size_t (*match)(const nb_pass *pass, const nb_scan *s, size_t at);
-    uint32_t classes, symbols, no_lead; /* sets of character classes */
-    uint32_t run;                       /* the longest run of numbers, or of isolated characters */
-    uint32_t flags;
-    const char *extra;                  /* further ASCII characters that are isolated */
-    const uint32_t *set;                /* further ranges of characters, in order: first, last */
-    uint32_t n_set;
-};
+#include "passes.h"
 
 enum { NB_MAX_PASSES = 6 };
 
