@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { load } from '../../web/index.js';
+import { embed } from '../../web/worker/embedding.js';
 import { Pace, Slice } from '../../web/worker/pace.js';
 import { openEngine } from '../support/chat-engine.js';
 import { models } from '../support/builds.js';
@@ -187,12 +188,12 @@ describe('signals', () => {
             return done += 10;
         };
         const tokens = Array.from({ length: 100 }, () => 5);
-        assert.equal(await engine.embed(tokens, { pooling: 'mean' }, job), undefined);
+        assert.equal(await embed(engine, tokens, { pooling: 'mean' }, job), undefined);
         assert.equal(done, 30);
         done = 0;
         job.stopped = false;
         engine.core.count = () => done += 10;
-        assert.ok(await engine.embed(tokens, { pooling: 'mean' }, job) instanceof Float32Array);
+        assert.ok(await embed(engine, tokens, { pooling: 'mean' }, job) instanceof Float32Array);
         assert.equal(done, 100);
     });
 

@@ -7,6 +7,7 @@
 import { NibbleError, asNibbleError, toPlain } from '../errors.js';
 import { breathe, listen } from '../platform.js';
 import { feeder } from '../sources/feeder.js';
+import { embed } from './embedding.js';
 import { Engine } from './engine.js';
 
 /** @typedef {import('../protocol.js').NoticeType} NoticeType */
@@ -50,7 +51,7 @@ const requests = {
         job.ahead++;
         post({ id, type: 'rows', rows }, [/** @type {ArrayBuffer} */ (rows.buffer)]);
     }, job, turn)),
-    embed: ({ id, input, options }) => queue(id, (job) => (job.stopped ? undefined : loaded().embed(input, options, job))),
+    embed: ({ id, input, options }) => queue(id, (job) => (job.stopped ? undefined : embed(loaded(), input, options, job))),
     template: ({ id, messages, options }) => start(id, async (job) =>
         await loaded().applyTemplate(messages, options, job) ?? undefined),
     tokenize: ({ id, text, flags }) => start(id, async (job) => {

@@ -3,14 +3,14 @@
  * asks for. It knows nothing of how the messages come and go (engine-worker.js does).
  */
 import {
-    NB_LOGITS_ALL, NB_LOGITS_LAST, NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_BARE, NB_TOKENIZE_PARSE_SPECIAL, NB_TOKEN_USER_DEFINED, POOLINGS,
+    NB_LOGITS_ALL, NB_LOGITS_LAST, NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL, NB_TOKEN_USER_DEFINED,
     PRECISIONS, TYPES, nb_bias, nb_plain, nb_quote, nb_sampler_params,
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { breathe } from '../platform.js';
 import { startWorker } from '../spawn.js';
 import { chatPrompt } from './chat.js';
-import { startCore } from './core.js';
+import { startCore } from './choose-build.js';
 import { Detokenizer, cleanedUp } from './detokenizer.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
 import { Output, rate, round } from './output.js';
@@ -461,83 +461,6 @@ export class Engine {
             core.exports.nb_free(prefix);
             core.exports.nb_session_free(session);
         }
-    }
-
-    /**
-     * A text's embedding.
-     * @param {string | number[]} input text or tokens
-     * @param {import('../options.js').CheckedEmbed} options
-     * @param {Job} job
-     */
-    async embed(input, { pooling, prompt, promptName }, job) {
-        this.needSession();
-        const { core, model } = this;
-        const text = typeof input === 'string', before = text ? prompt ?? this.promptOf(promptName) : '';
-        const tokens = text ? this.textTokens(before + input) : input;
-        this.checkTokens(tokens);
-        const unpooled = before !== '' && !this.embedding.includePrompt ? this.promptLength(before) : 0;
-        const size = pooling === 'file' ? core.exports.nb_model_embedding_size(model) : core.exports.nb_model_width(model);
-        const out = core.take(4 * (size + tokens.length), 'the embedding'), slice = new Slice();
-        try {
-            core.ints(out + 4 * size, tokens.length).set(tokens);
-            for (let done = 0; ;) {
-                done = core.count('nb_session_embed', this.session, out + 4 * size, tokens.length, done, unpooled,
-                    POOLINGS[pooling], out);
-                if (done === tokens.length)
-                    return core.floats(out, size).slice();
-                if (slice.over())
-                    await slice.breathe();
-                if (job.stopped)
-                    return undefined;
-            }
-        } finally {
-            core.exports.nb_free(out);
-        }
-    }
-
-    /** What the description of every model that runs says. */
-    get embedding() {
-        return /** @type {NonNullable<Description['embedding']>} */ (this.description.embedding);
-    }
-
-    /**
-     * The prompt of this name, which stands before a text. By default the file's default prompt.
-     * @param {string | undefined} name
-     * @returns {string}
-     */
-    promptOf(name) {
-        const { prompts = {}, defaultPrompt } = this.embedding;
-        const chosen = name ?? defaultPrompt;
-        if (chosen === undefined)
-            return '';
-        if (!Object.hasOwn(prompts, chosen))
-            throw new NibbleError('NB_ERR_ARGUMENT', `embed(): the model has no prompt ${JSON.stringify(chosen)}; it has ${
-                Object.keys(prompts).map((known) => JSON.stringify(known)).join(', ') || 'none'}`);
-        return prompts[chosen];
-    }
-
-    /**
-     * Tokens of a text, cut as sentence-transformers cuts it: a long text loses tokens, but not the special tokens around it.
-     * @param {string} text
-     */
-    textTokens(text) {
-        const { maxTokens = Infinity, cutsLeft = false } = this.embedding;
-        const tokens = this.tokenize(text, NB_TOKENIZE_ADD_SPECIAL);
-        if (tokens.length <= maxTokens)
-            return tokens;
-        const bare = this.tokenize(text, NB_TOKENIZE_BARE), around = tokens.length - bare.length;
-        let before = 0;
-        while (before < around && bare.some((token, i) => token !== tokens[before + i]))
-            before++;
-        const most = Math.max(0, maxTokens - around);
-        const kept = cutsLeft ? bare.slice(bare.length - most) : bare.slice(0, most);
-        return [...tokens.slice(0, before), ...kept, ...tokens.slice(before + bare.length)];
-    }
-
-    /** How many of a text's first tokens are its prompt's. @param {string} prompt */
-    promptLength(prompt) {
-        const tokens = this.textTokens(prompt), ends = this.detokenize(tokens.slice(-1), false) === '';
-        return tokens.length - (ends ? 1 : 0);
     }
 
     /**

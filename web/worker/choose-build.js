@@ -1,0 +1,100 @@
+/** Which build of the core serves best here, and with how many threads. */
+import { NibbleError } from '../errors.js';
+import { breathe, isNode, usefulThreads } from '../platform.js';
+import { startBuild } from './core.js';
+
+/** @typedef {import('../index.d.ts').Build} Build */
+/** @typedef {import('../assets.js').WasmUrls} WasmUrls */
+/** @typedef {import('./core.js').Core} Core */
+
+/** How often the probe runs before its answer counts: enough calls for V8 to replace its first, simple compilation. */
+const PROBE_CALLS = 20000;
+
+/**
+ * Two modules that use one instruction each, to ask an engine whether it knows it.
+ * @param {number[]} body a function's code
+ */
+const knows = (body) => WebAssembly.validate(new Uint8Array([
+    0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // "\0asm", version 1
+    1, 5, 1, 0x60, 0, 1, 0x7b, // type 0: () -> v128
+    3, 2, 1, 0, // function 0 has type 0
+    10, body.length + 4, 1, body.length + 2, 0, ...body, 0x0b,
+]));
+const SPLAT = [0x41, 0, 0xfd, 0x0f]; // i32.const 0, i8x16.splat
+const knowsSimd = () => knows(SPLAT);
+const knowsRelaxed = () => knows([...SPLAT, ...SPLAT, ...SPLAT, 0xfd, 0x93, 0x02]); // i32x4.relaxed_dot_i8x16_i7x16_add_s
+
+/** Whether threads can share memory: a page needs cross-origin isolation for that. */
+const mayShare = () => typeof SharedArrayBuffer === 'function' && (isNode || globalThis.crossOriginIsolated === true);
+
+/**
+ * Whether the relaxed dot product computes what the kernels rely on, in the first tier of compilation and in the last.
+ * Only products with 8-bit activations want to know: of other relaxed instructions any answer that they may give will do.
+ * @param {Core} core
+ * @param {'exact' | 'fast' | undefined} precision
+ */
+async function relaxedIsRight(core, precision) {
+    if (precision !== 'fast')
+        return true;
+    const { nb_probe_relaxed } = core.exports;
+    for (let i = 0; i < PROBE_CALLS; i++)
+        if (nb_probe_relaxed() !== 1)
+            return false;
+    await breathe(); // the optimizing compiler works in the background; its code serves the next call
+    return nb_probe_relaxed() === 1;
+}
+
+/**
+ * Instantiates the build that serves best here, or the one asked for.
+ * @param {import('../protocol.js').EngineOptions} options
+ * @returns {Promise<{ core: Core, threads: number }>} threads: how many to use; with a build that was asked for, as many as
+ *     were asked for
+ */
+export async function startCore({ threads, build, assets: { wasm }, precision }) {
+    if (typeof WebAssembly !== 'object' || !knowsSimd())
+        throw new NibbleError('NB_ERR_ENGINE',
+            `this engine has no WebAssembly${typeof WebAssembly === 'object' ? ' SIMD' : ''}, which nibble ` +
+            'computes with; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4, and flags such as --jitless take ' +
+                'it away');
+    const given = BUILDS.filter((name) => wasm[name]);
+    const forced = build ?? (given.length === 1 ? given[0] : undefined);
+    if (forced)
+        return startForced(forced, wasm, threads, precision);
+    const wanted = mayShare() ? await usefulThreads(threads) : 1;
+    const shared = given.filter((name) => name.endsWith('-threads')),
+        alone = given.filter((name) => !name.endsWith('-threads'));
+    const usable = wanted > 1 ? [...shared, ...alone] : mayShare() ? [...alone, ...shared] : alone;
+    for (const name of usable.filter((name) => !name.startsWith('relaxed') || knowsRelaxed())) {
+        const core = await startBuild(name, wasm);
+        if (!name.startsWith('relaxed') || await relaxedIsRight(core, precision))
+            return { core, threads: name.endsWith('-threads') ? wanted : 1 };
+    }
+    throw new NibbleError('NB_ERR_ENGINE',
+        `none of the builds that wasmUrl names (${given.join(', ')}) runs here; simd128 runs everywhere`);
+}
+
+/** From the fastest to the one that runs everywhere. @type {Build[]} */
+const BUILDS = ['relaxed', 'relaxed-threads', 'simd128', 'simd128-threads'];
+
+/**
+ * @param {Build} build
+ * @param {WasmUrls} wasm
+ * @param {number | undefined} threads
+ * @param {'exact' | 'fast' | undefined} precision
+ */
+async function startForced(build, wasm, threads, precision) {
+    const shared = build.endsWith('-threads');
+    if (!wasm[build])
+        throw new NibbleError('NB_ERR_ARGUMENT', `the build ${build} was asked for, and wasmUrl does not say where it is`);
+    if (shared && !mayShare())
+        throw new NibbleError('NB_ERR_ENGINE', `the build ${build} needs shared memory: serve the page with the headers ` +
+            '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp", or leave build out');
+    if (build.startsWith('relaxed') && !knowsRelaxed())
+        throw new NibbleError('NB_ERR_ENGINE', `the build ${build} needs relaxed SIMD, which this engine lacks ` +
+            '(it came with Chrome 114, Firefox 145 and Node 22): leave build out');
+    const core = await startBuild(build, wasm);
+    if (build.startsWith('relaxed') && !await relaxedIsRight(core, precision))
+        throw new NibbleError('NB_ERR_ENGINE', `the build ${build} would compute wrongly here: this engine's relaxed dot ` +
+            'product gives other sums than the kernels rely on; leave build out');
+    return { core, threads: shared ? threads ?? await usefulThreads() : 1 };
+}

@@ -1,0 +1,85 @@
+/** Texts -> vectors, by a model that was loaded for it or by any other. */
+import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_BARE, POOLINGS } from '../abi.js';
+import { NibbleError } from '../errors.js';
+import { Slice } from './pace.js';
+
+/** @typedef {import('./engine.js').Engine} Engine */
+
+/** What the description of every model that runs says. @param {Engine} engine */
+const embeddingOf = (engine) =>
+    /** @type {NonNullable<import('./engine.js').Description['embedding']>} */ (engine.description.embedding);
+
+/**
+ * A text's embedding.
+ * @param {Engine} engine
+ * @param {string | number[]} input text or tokens
+ * @param {import('../options.js').CheckedEmbed} options
+ * @param {import('./engine.js').Job} job
+ */
+export async function embed(engine, input, { pooling, prompt, promptName }, job) {
+    engine.needSession();
+    const { core, model } = engine;
+    const text = typeof input === 'string', before = text ? prompt ?? promptOf(engine, promptName) : '';
+    const tokens = text ? textTokens(engine, before + input) : input;
+    engine.checkTokens(tokens);
+    const unpooled = before !== '' && !embeddingOf(engine).includePrompt ? promptLength(engine, before) : 0;
+    const size = pooling === 'file' ? core.exports.nb_model_embedding_size(model) : core.exports.nb_model_width(model);
+    const out = core.take(4 * (size + tokens.length), 'the embedding'), slice = new Slice();
+    try {
+        core.ints(out + 4 * size, tokens.length).set(tokens);
+        for (let done = 0; ;) {
+            done = core.count('nb_session_embed', engine.session, out + 4 * size, tokens.length, done, unpooled,
+                POOLINGS[pooling], out);
+            if (done === tokens.length)
+                return core.floats(out, size).slice();
+            if (slice.over())
+                await slice.breathe();
+            if (job.stopped)
+                return undefined;
+        }
+    } finally {
+        core.exports.nb_free(out);
+    }
+}
+
+/**
+ * The prompt of this name, which stands before a text. By default the file's default prompt.
+ * @param {Engine} engine
+ * @param {string | undefined} name
+ * @returns {string}
+ */
+function promptOf(engine, name) {
+    const { prompts = {}, defaultPrompt } = embeddingOf(engine);
+    const chosen = name ?? defaultPrompt;
+    if (chosen === undefined)
+        return '';
+    if (!Object.hasOwn(prompts, chosen))
+        throw new NibbleError('NB_ERR_ARGUMENT', `embed(): the model has no prompt ${JSON.stringify(chosen)}; it has ${
+            Object.keys(prompts).map((known) => JSON.stringify(known)).join(', ') || 'none'}`);
+    return prompts[chosen];
+}
+
+/**
+ * Tokens of a text, cut as sentence-transformers cuts it: a long text loses tokens, but not the special tokens around it.
+ * @param {Engine} engine
+ * @param {string} text
+ */
+function textTokens(engine, text) {
+    const { maxTokens = Infinity, cutsLeft = false } = embeddingOf(engine);
+    const tokens = engine.tokenize(text, NB_TOKENIZE_ADD_SPECIAL);
+    if (tokens.length <= maxTokens)
+        return tokens;
+    const bare = engine.tokenize(text, NB_TOKENIZE_BARE), around = tokens.length - bare.length;
+    let before = 0;
+    while (before < around && bare.some((token, i) => token !== tokens[before + i]))
+        before++;
+    const most = Math.max(0, maxTokens - around);
+    const kept = cutsLeft ? bare.slice(bare.length - most) : bare.slice(0, most);
+    return [...tokens.slice(0, before), ...kept, ...tokens.slice(before + bare.length)];
+}
+
+/** How many of a text's first tokens are its prompt's. @param {Engine} engine @param {string} prompt */
+function promptLength(engine, prompt) {
+    const tokens = textTokens(engine, prompt), ends = engine.detokenize(tokens.slice(-1), false) === '';
+    return tokens.length - (ends ? 1 : 0);
+}
