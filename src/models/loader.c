@@ -4,6 +4,7 @@
  * what is left of a group waits for the next piece. */
 #include "../base/cursor.h"
 #include "../base/numbers.h"
+#include "../base/writer.h"
 #include "../formats/gguf.h"
 #include "../text/gguf_vocabulary.h"
 #include "../types/finite.h"
@@ -59,6 +60,16 @@ void nb_loader_free(nb_loader *l) {
     nb_free(l->buffer);
     nb_free(l->destinations);
     nb_free(l);
+}
+
+size_t nb_loader_tensor(const nb_loader *l, char *out, size_t capacity) {
+    const nb_checkpoint *c = l->model ? &l->model->checkpoint : NULL;
+    nb_writer w = nb_writer_over(out, capacity);
+    if (c && l->destinations && l->tensor < c->n_tensors) {
+        nb_text name = nb_checkpoint_tensor_name(c, &c->tensors[l->tensor]);
+        nb_write_bytes(&w, name.data, name.size);
+    }
+    return w.length;
 }
 
 double nb_loader_total(const nb_loader *l) {

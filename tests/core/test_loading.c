@@ -2,6 +2,7 @@
  * accepted ones is checked against oracles elsewhere; here, that the message names what is wrong. */
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
+#include "../../src/formats/gguf.h"
 #include "../../src/models/model.h"
 #include "check.h"
 #include "edit.h"
@@ -219,7 +220,59 @@ static void test_keys(void) {
     check_changes(changes, sizeof changes / sizeof *changes);
 }
 
+/* Takes bytes[from .. to) in pieces, and checks the tensor at hand after each: a name of the file's, in the file's order. */
+static size_t feed(nb_loader *l, const uint8_t *bytes, size_t to, const nb_checkpoint *c) {
+    nb_error err;
+    uint64_t at_hand = 0;
+    size_t capacity, seen = 0;
+    for (size_t at = 0; at < to;) {
+        uint8_t *space = nb_loader_space(l, &capacity);
+        size_t n = NB_MIN(NB_MIN(777, capacity), to - at);
+        memcpy(space, bytes + at, n);
+        at += n;
+        CHECK(nb_loader_commit(l, n, &err) == NB_OK, "%s", err.message);
+        char name[NB_GGUF_MAX_NAME + 1];
+        size_t length = nb_loader_tensor(l, name, sizeof name);
+        if (!length)
+            continue;
+        while (at_hand < c->n_tensors && !nb_text_is(nb_checkpoint_tensor_name(c, &c->tensors[at_hand]), name))
+            at_hand++;
+        CHECK(at_hand < c->n_tensors && length == nb_length(name), "%s is at hand after %z bytes", name, at);
+        seen++;
+    }
+    return seen;
+}
+
+/* The tensor whose bytes are wanted. */
+static void test_tensor_at_hand(void) {
+    size_t size;
+    nb_error err;
+    uint8_t *bytes = test_read_all(MODELS "qwen2.gguf", &size);
+    nb_model *whole = test_load(bytes, size, 0, size, &err);
+    nb_loader *l = nb_loader_new(0, NB_LOAD_ALL, &err);
+    char name[6];
+    if (!CHECK(whole && l, "%s", err.message))
+        return;
+    const nb_checkpoint *c = &whole->checkpoint;
+    nb_text last = nb_checkpoint_tensor_name(c, &c->tensors[c->n_tensors - 1]);
+    CHECK(nb_loader_tensor(l, name, sizeof name) == 0 && !name[0], "there is none before the header");
+    CHECK(feed(l, bytes, c->total_bytes - 1, c) > 10, "some were at hand");
+    CHECK(nb_loader_tensor(l, name, sizeof name) == last.size && nb_text_is((nb_text){last.data, 5}, name),
+          "%t is last, not %s", last, name);
+    CHECK(nb_loader_tensor(l, NULL, 0) == last.size, "its length alone");
+    size_t capacity;
+    *nb_loader_space(l, &capacity) = bytes[c->total_bytes - 1];
+    CHECK(nb_loader_commit(l, 1, &err) == NB_OK, "%s", err.message);
+    CHECK(nb_loader_tensor(l, name, sizeof name) == 0, "there is none at the end");
+    nb_model_free(nb_loader_finish(l, &err));
+    CHECK(nb_loader_tensor(l, name, sizeof name) == 0, "nor without a model");
+    nb_loader_free(l);
+    nb_model_free(whole);
+    nb_free(bytes);
+}
+
 void test_loading(void) {
+    test_tensor_at_hand();
     test_places();
     test_companions();
     test_numbers();

@@ -48,7 +48,9 @@ static inline nb_model *fuzz_load(const uint8_t *data, size_t size, size_t piece
         n = NB_MIN(NB_MIN(piece, capacity), size - at);
         memcpy(space, data + at, n);
         code = nb_loader_commit(l, n, err);
+        char name[16];
         demand(code <= 0 && nb_loader_total(l) >= 0);
+        nb_loader_tensor(l, name, sizeof name);
     }
     nb_model *m = code >= 0 ? nb_loader_finish(l, err) : NULL;
     demand(m || (err->code < 0 && err->message[0]));
