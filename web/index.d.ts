@@ -103,6 +103,13 @@ export interface LoadOptions {
     templateUrl?: string | UrlLike;
     /** Forces a build, for tests. Default: the fastest that this engine runs correctly. */
     build?: Build;
+    /**
+     * Tells what happens, for whoever looks for a problem: each stage of the load with its bytes, tensor and time, which build
+     * was chosen and why not another, and the timings of each request. true prints the lines, in Node on standard error and in
+     * a page with console.debug(); a function gets each line. In Node the environment variable NIBBLE_DEBUG=1 does what true
+     * does, where this option is not given. The words of the lines may change with any version. Default: false.
+     */
+    debug?: boolean | ((line: string) => void);
     /** Reads the file's header only: `info`, `tokenize` and `detokenize` work, nothing else. */
     headerOnly?: boolean;
 }

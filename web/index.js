@@ -7,6 +7,7 @@ import { Link } from './api/link.js';
 import { Model } from './api/model.js';
 import { abortReason, checkSignal } from './api/requests.js';
 import { ASSET_OPTIONS, findAssets } from './assets.js';
+import { printerOf, traceOf } from './debug.js';
 import { NibbleError, asNibbleError, messageOf } from './errors.js';
 import { LOAD_OPTIONS, checkOptions, checkQuantize } from './options.js';
 import { describeSource } from './sources/describe.js';
@@ -17,14 +18,7 @@ export { NibbleError };
 
 /** @type {typeof import('./index.d.ts').load} */
 export async function load(source, options = {}) {
-    const others = ['onProgress', 'signal', 'headerOnly', ...ASSET_OPTIONS];
-    const checked = checkOptions(LOAD_OPTIONS, options, 'load()', others);
-    const { onProgress, headerOnly = false } = options, signal = checkSignal('load()', options.signal);
-    if (typeof headerOnly !== 'boolean')
-        throw new NibbleError('NB_ERR_ARGUMENT', 'load(): headerOnly must be true or false');
-    if (onProgress !== undefined && typeof onProgress !== 'function')
-        throw new NibbleError('NB_ERR_ARGUMENT', 'load(): onProgress must be a function');
-    checkQuantize(checked);
+    const { checked, onProgress, signal, print } = checkLoad(options);
     /** @type {Link | undefined} */
     let link;
     /** @type {Chunks | undefined} */
@@ -39,23 +33,46 @@ export async function load(source, options = {}) {
         const assets = await findAssets(options);
         const described = await describeSource(source);
         chunks = described.chunks;
-        link = await Link.open(assets.workerUrl);
+        print?.(`worker: ${assets.workerUrl.slice(0, 200)}`);
+        link = await Link.open(assets.workerUrl, print);
         signal?.addEventListener('abort', abort);
         checkAborted();
         const { pieces } = chunks ?? {};
-        const info = await link.request('load', { source: described.plain, options: { ...checked, headerOnly, assets } }, {
+        const info = await link.request('load', { source: described.plain, options: { ...checked, assets } }, {
             progress: ({ progress }) => report(onProgress, progress),
             pull: () => pieces && feedOne(link, pieces),
         });
         return new Model(link, info);
     } catch (error) {
         const reason = signal?.aborted && error === abortReason(signal) ? error : asNibbleError(error);
+        if (print)
+            traceOf('load() failed', reason).forEach(print);
         link?.close(reason);
         throw reason;
     } finally {
         signal?.removeEventListener('abort', abort);
         chunks?.cancel();
     }
+}
+
+/**
+ * What load() is given beside the source, checked: what goes to the engine, and what stays here.
+ * @param {import('./index.d.ts').LoadOptions} options
+ */
+function checkLoad(options) {
+    const others = ['onProgress', 'signal', 'headerOnly', 'debug', ...ASSET_OPTIONS];
+    const checked = checkOptions(LOAD_OPTIONS, options, 'load()', others);
+    const { onProgress, headerOnly = false, debug } = options, signal = checkSignal('load()', options.signal);
+    const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `load(): ${what}`);
+    if (typeof headerOnly !== 'boolean')
+        throw refuse('headerOnly must be true or false');
+    if (onProgress !== undefined && typeof onProgress !== 'function')
+        throw refuse('onProgress must be a function');
+    if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
+        throw refuse('debug must be true, false, or a function that gets lines');
+    checkQuantize(checked);
+    const print = printerOf(debug);
+    return { checked: { ...checked, headerOnly, debug: print !== undefined }, onProgress, signal, print };
 }
 
 /**

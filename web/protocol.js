@@ -53,7 +53,8 @@
 
 /**
  * load()'s options for the engine, checked.
- * @typedef {import('./options.js').CheckedLoad & { headerOnly: boolean, assets: import('./assets.js').Assets }} EngineOptions
+ * @typedef {import('./options.js').CheckedLoad & { headerOnly: boolean, debug?: boolean,
+ *     assets: import('./assets.js').Assets }} EngineOptions
  */
 
 /**
@@ -94,6 +95,8 @@
  * @typedef {{ type: 'thread', port: MessagePort }} Thread */
 
 /** What comes by that port: which thread stopped, and why. @typedef {{ index: number, error: PlainError }} Alarm */
+
+/** A line of load()'s option `debug`. @typedef {{ type: 'journal', line: string }} JournalLine */
 
 /** Which script runs. @typedef {{ type: 'started', script: Script }} Started */
 
@@ -136,6 +139,6 @@
 /** @typedef {EventOf<RequestType> & { id: number }} AnyEvent */
 
 /** To the engine's worker. @typedef {AnyRequest | AnyNotice} ToEngine */
-/** From it. @typedef {Done | Failed | Thread | AnyEvent} FromEngine */
+/** From it. @typedef {Done | Failed | Thread | JournalLine | AnyEvent} FromEngine */
 
 export {};

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { load } from '../../web/index.js';
-import { oneLine, plain } from '../../web/cli/terminal.js';
+import { oneLine, plain } from '../../web/visible.js';
 import { missing, models, root } from '../support/builds.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'nibble-terminal-'));

@@ -274,6 +274,26 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             }
         });
 
+    it('prints for debug: true, and says that the page is not isolated', async () => {
+        const page = await open({ headers: plain });
+        try {
+            /** @type {string[]} */
+            const lines = [];
+            page.on('console', message => message.type() === 'debug' && lines.push(message.text()));
+            await page.evaluate(async base => {
+                const { load } = await import(`${base}/web/index.js`);
+                await (await load(`${base}/demo/tiny.gguf`, { debug: true })).dispose();
+            }, here);
+            for (const said of [/^nibble: worker: http.*engine-worker\.js$/, /source: open after .* status 200, application\/octet-stream$/,
+                /build: (relaxed|simd128), threads 1/,
+                /build: not simd128-threads: it needs shared memory, and the page is not cross-origin isolated$/,
+                /load: llama, 56 tensors/])
+                assert.ok(lines.some(line => said.test(line)), `${said} in\n${lines.join('\n')}`);
+        } finally {
+            await page.close();
+        }
+    });
+
     it('tells where in a worker it failed', async () => {
         const page = await open();
         try {

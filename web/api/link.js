@@ -25,12 +25,22 @@ export class Link {
     /** @type {unknown} why there is no worker any more */
     #ended;
 
+    #print;
+
     /** By these a thread of the pool tells of its death (see pool-worker.js). @type {MessagePort[]} */
     #alarms = [];
 
-    /** @param {string} url of the worker's script */
-    static async open(url) {
-        const link = new Link();
+    /** @param {import('../debug.js').Print | undefined} print what the worker tells of its work */
+    constructor(print) {
+        this.#print = print;
+    }
+
+    /**
+     * @param {string} url of the worker's script
+     * @param {import('../debug.js').Print} [print]
+     */
+    static async open(url, print) {
+        const link = new Link(print);
         /** @type {import('../spawn.js').WorkerHandle<ToEngine>} */
         const worker = await startWorker({ url, script: 'engine-worker', name: 'worker' },
             (/** @type {FromEngine} */ message) => link.#receive(message), (error) => link.close(error));
@@ -98,6 +108,8 @@ export class Link {
     async #receive(message) {
         if (message.type === 'thread')
             return this.#watch(message.port);
+        if (message.type === 'journal')
+            return this.#print?.(message.line);
         const { id, type } = message;
         if (type === 'done')
             return this.#settle(id)?.resolve(message.result);

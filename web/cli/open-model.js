@@ -1,6 +1,7 @@
+import { isDebugAsked } from '../debug.js';
 import { NibbleError, load } from '../index.js';
 import { LOAD_OPTIONS } from '../options.js';
-import { writeStatus } from './terminal.js';
+import { write, writeStatus } from './terminal.js';
 
 /** @typedef {import('./usage.js').Arguments} Arguments */
 /** @typedef {import('../options.js').Option} Option */
@@ -28,8 +29,13 @@ export async function open({ model, values }, signal, extra) {
             ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
         writeStatus(`Loading ${share}, ${mb(rate)} MB/s${left}`);
     };
+    const debug = isDebugAsked() && ((/** @type {string} */ line) => {
+        if (stderr.isTTY)
+            writeStatus('');
+        write(`nibble: ${line}\n`, stderr);
+    });
     try {
-        return await load(model, { ...pick(LOAD_OPTIONS, values), signal, onProgress: stderr.isTTY ? show : undefined,
+        return await load(model, { ...pick(LOAD_OPTIONS, values), signal, debug, onProgress: stderr.isTTY ? show : undefined,
             ...extra });
     } catch (error) {
         if (error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code))

@@ -206,7 +206,8 @@ function opened(url, response, total, skip) {
         return plain.trim() === '' || PAGE.test(plain) ||
             (/^text\/html\b/i.test(type) && new URL(url).pathname.endsWith('.json') && !/^\s*[{[]/.test(plain));
     };
-    return { total, next, isVacant, cancel: () => void cancel().catch(() => {}) };
+    const told = `status ${response.status}, ${type || 'no type'}`;
+    return { total, told, next, isVacant, cancel: () => void cancel().catch(() => {}) };
 }
 
 /**

@@ -24,8 +24,8 @@ import { AbsentError, openUrl } from './download.js';
 
 /**
  * An open source. total: the whole file's bytes, 0 if unknown. A download has more: next() gives one piece, which is good until
- * the next is asked for, and isVacant() tells whether the answer is no file (see download.js).
- * @typedef {{ total: number, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array | null>, cancel?: () => void,
+ * the next is asked for, isVacant() tells whether the answer is no file (see download.js), and `told` is what the server said.
+ * @typedef {{ total: number, told?: string, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array | null>, cancel?: () => void,
  *     isVacant?: () => Promise<boolean> }} Opened
  */
 

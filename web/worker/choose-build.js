@@ -2,6 +2,7 @@
 import { NibbleError } from '../errors.js';
 import { breathe, isNode, usefulThreads } from '../platform.js';
 import { startBuild } from './core.js';
+import { stopwatch } from './journal.js';
 
 /** @typedef {import('../index.d.ts').Build} Build */
 /** @typedef {import('../assets.js').WasmUrls} WasmUrls */
@@ -44,37 +45,77 @@ async function relaxedIsRight(core, precision) {
     return nb_probe_relaxed() === 1;
 }
 
+/** From the fastest to the one that runs everywhere. @type {Build[]} */
+const BUILDS = ['relaxed', 'relaxed-threads', 'simd128', 'simd128-threads'];
+
+const isRelaxed = (/** @type {Build} */ build) => build.startsWith('relaxed');
+const isThreaded = (/** @type {Build} */ build) => build.endsWith('-threads');
+
 /**
  * Instantiates the build that serves best here, or the one asked for.
  * @param {import('../protocol.js').EngineOptions} options
+ * @param {import('./journal.js').Journal} [journal]
  * @returns {Promise<{ core: Core, threads: number }>} threads: how many to use; with a build that was asked for, as many as
  *     were asked for
  */
-export async function startCore({ threads, build, assets: { wasm }, precision }) {
+export async function startCore({ threads, build, assets: { wasm }, precision }, journal) {
     if (typeof WebAssembly !== 'object' || !knowsSimd())
         throw new NibbleError('NB_ERR_ENGINE',
             `this engine has no WebAssembly${typeof WebAssembly === 'object' ? ' SIMD' : ''}, which nibble ` +
             'computes with; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4, and flags such as --jitless take ' +
                 'it away');
-    const given = BUILDS.filter((name) => wasm[name]);
+    const time = stopwatch(), given = BUILDS.filter((name) => wasm[name]);
     const forced = build ?? (given.length === 1 ? given[0] : undefined);
-    if (forced)
-        return startForced(forced, wasm, threads, precision);
-    const wanted = mayShare() ? await usefulThreads(threads) : 1;
-    const shared = given.filter((name) => name.endsWith('-threads')),
-        alone = given.filter((name) => !name.endsWith('-threads'));
-    const usable = wanted > 1 ? [...shared, ...alone] : mayShare() ? [...alone, ...shared] : alone;
-    for (const name of usable.filter((name) => !name.startsWith('relaxed') || knowsRelaxed())) {
+    if (forced) {
+        const started = await startForced(forced, wasm, threads, precision);
+        journal?.(`build: ${forced}, ${build ? 'which was asked for' : 'the only one that wasmUrl names'}, threads ${started.threads}, ${time()}`);
+        return started;
+    }
+    const wanted = mayShare() ? await usefulThreads(threads) : 1, able = BUILDS.filter((name) => !obstacle(name, wasm));
+    const fitting = (/** @type {Build} */ name) => isThreaded(name) === wanted > 1;
+    /** @type {Build[]} */
+    const wrong = [];
+    for (const name of [...able.filter(fitting), ...able.filter((name) => !fitting(name))]) {
         const core = await startBuild(name, wasm);
-        if (!name.startsWith('relaxed') || await relaxedIsRight(core, precision))
-            return { core, threads: name.endsWith('-threads') ? wanted : 1 };
+        if (!isRelaxed(name) || await relaxedIsRight(core, precision)) {
+            const chosen = { core, threads: isThreaded(name) ? wanted : 1 };
+            journal?.(`build: ${name}, threads ${chosen.threads}, ${time()}`);
+            if (journal)
+                for (const other of BUILDS.filter((candidate) => candidate !== name))
+                    journal(`build: not ${other}: ${obstacle(other, wasm) ?? whyOther(other, fitting(other), wrong)}`);
+            return chosen;
+        }
+        wrong.push(name);
     }
     throw new NibbleError('NB_ERR_ENGINE',
         `none of the builds that wasmUrl names (${given.join(', ')}) runs here; simd128 runs everywhere`);
 }
 
-/** From the fastest to the one that runs everywhere. @type {Build[]} */
-const BUILDS = ['relaxed', 'relaxed-threads', 'simd128', 'simd128-threads'];
+/**
+ * Why a build cannot run here, if it cannot.
+ * @param {Build} build
+ * @param {WasmUrls} wasm
+ */
+function obstacle(build, wasm) {
+    if (!wasm[build])
+        return 'wasmUrl does not name it';
+    if (isThreaded(build) && !mayShare())
+        return `it needs shared memory, and ${isNode || globalThis.crossOriginIsolated
+            ? 'this engine has none' : 'the page is not cross-origin isolated'}`;
+    if (isRelaxed(build) && !knowsRelaxed())
+        return 'it needs relaxed SIMD, which this engine has not';
+    return undefined;
+}
+
+/**
+ * Why a build that could run was not chosen.
+ * @param {Build} build
+ * @param {boolean} fitting whether it has threads where several are wanted, and none otherwise
+ * @param {Build[]} wrong those whose probe failed
+ */
+const whyOther = (build, fitting, wrong) => (wrong.includes(build)
+    ? 'its 8-bit dot product gives other sums here than the kernels rely on'
+    : fitting ? 'it is slower' : isThreaded(build) ? 'one thread is wanted' : 'it has no threads, and several are wanted');
 
 /**
  * @param {Build} build
@@ -83,17 +124,17 @@ const BUILDS = ['relaxed', 'relaxed-threads', 'simd128', 'simd128-threads'];
  * @param {'exact' | 'fast' | undefined} precision
  */
 async function startForced(build, wasm, threads, precision) {
-    const shared = build.endsWith('-threads');
+    const shared = isThreaded(build);
     if (!wasm[build])
         throw new NibbleError('NB_ERR_ARGUMENT', `the build ${build} was asked for, and wasmUrl does not say where it is`);
     if (shared && !mayShare())
         throw new NibbleError('NB_ERR_ENGINE', `the build ${build} needs shared memory: serve the page with the headers ` +
             '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp", or leave build out');
-    if (build.startsWith('relaxed') && !knowsRelaxed())
+    if (isRelaxed(build) && !knowsRelaxed())
         throw new NibbleError('NB_ERR_ENGINE', `the build ${build} needs relaxed SIMD, which this engine lacks ` +
             '(it came with Chrome 114, Firefox 145 and Node 22): leave build out');
     const core = await startBuild(build, wasm);
-    if (build.startsWith('relaxed') && !await relaxedIsRight(core, precision))
+    if (isRelaxed(build) && !await relaxedIsRight(core, precision))
         throw new NibbleError('NB_ERR_ENGINE', `the build ${build} would compute wrongly here: this engine's relaxed dot ` +
             'product gives other sums than the kernels rely on; leave build out');
     return { core, threads: shared ? threads ?? await usefulThreads() : 1 };

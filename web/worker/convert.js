@@ -9,6 +9,7 @@ import { isAbsent, unlessVacant } from '../sources/open.js';
 import { readAhead } from '../sources/read-ahead.js';
 import { startConverter } from './core.js';
 import { feedSink } from './feed.js';
+import { inBytes, stopwatch } from './journal.js';
 
 /** @typedef {import('../sources/open.js').Sink} Sink */
 
@@ -28,11 +29,16 @@ const OPENED_AHEAD = 3;
 /**
  * @param {InputFile[]} files
  * @param {import('../protocol.js').EngineOptions} options
+ * @param {import('./journal.js').Journal} [journal]
  * @returns {import('../sources/open.js').Opened}
  */
-export const convert = (files, options) => ({
+export const convert = (files, options, journal) => ({
     total: 0,
-    into: async (sink) => new Conversion(await startConverter(options.assets.wasm), files, options, sink).run(),
+    async into(sink) {
+        const time = stopwatch(), core = await startConverter(options.assets.wasm);
+        journal?.(`converter: it runs after ${time()}`);
+        return new Conversion(core, files, options, sink, journal).run();
+    },
 });
 
 class Conversion {
@@ -41,12 +47,14 @@ class Conversion {
      * @param {InputFile[]} files
      * @param {import('../protocol.js').EngineOptions} options
      * @param {Sink} out
+     * @param {import('./journal.js').Journal} [journal]
      */
-    constructor(core, files, options, out) {
+    constructor(core, files, options, out, journal) {
         this.core = core;
         this.files = files;
         this.options = options;
         this.out = out;
+        this.journal = journal;
         this.converter = core.object('nb_converter_new', options.headerOnly ? NB_CONVERT_HEADER : NB_CONVERT_ALL);
         /** @type {ReturnType<typeof feedSink>[]} */
         this.sinks = [];
@@ -104,10 +112,14 @@ class Conversion {
             for (let k = i + 1; k <= i + OPENED_AHEAD && files[k]?.remote; k++)
                 if (!files[k].unless)
                     open(k);
-            const found = await opened;
-            if (!found)
+            const time = stopwatch(), found = await opened;
+            if (!found) {
+                this.journal?.(`${file.name}: it is not there`);
                 continue;
-            await this.readHeader(file, found);
+            }
+            const bytes = await this.readHeader(file, found);
+            this.journal?.(`${file.name}: ${isWeights(file) ? 'header in the first' : 'all'} ${inBytes(bytes)}, ${time()}${
+                found.told ? `; ${found.told}` : ''}`);
             read.add(file.name);
         }
     }
@@ -116,12 +128,15 @@ class Conversion {
      * A document, or weights as far as their header goes.
      * @param {InputFile} file
      * @param {import('../sources/open.js').Opened} opened
+     * @returns {Promise<number>} bytes that were read
      */
     async readHeader(file, opened) {
         const { core, converter } = this;
         core.borrowText(file.name, (at, length) => core.count('nb_converter_begin', converter, at, length, opened.total));
-        await opened.into(this.sink());
+        const sink = this.sink();
+        await opened.into(sink);
         core.count('nb_converter_end', converter);
+        return sink.loaded;
     }
 
     /** Which weights the converter wants. */
@@ -155,13 +170,14 @@ class Conversion {
      * @param {{ into: (sink: Sink) => Promise<void> }} stream from there on
      */
     async readWeights(file, offset, stream) {
-        const sink = this.sink(() => this.drain());
+        const sink = this.sink(() => this.drain()), time = stopwatch();
         await stream.into(sink);
         sink.room();
         if (!sink.filled)
             throw new NibbleError('NB_ERR_TRUNCATED',
                 `${file.name} ends after ${offset + sink.loaded} bytes, within its weights: ` +
                 'the download or copy was cut off; get it again');
+        this.journal?.(`${file.name}: weights, ${inBytes(sink.loaded)} from byte ${offset} on, ${time()}`);
     }
 
     /** What is ready goes on to the engine. */

@@ -4,11 +4,13 @@
  * requests, and answers each once (protocol.js). An error is always a NibbleError. Generations run one after another; the short
  * requests are answered between two tokens.
  */
+import { traceOf } from '../debug.js';
 import { NibbleError, asNibbleError, toPlain } from '../errors.js';
 import { breathe, listen } from '../platform.js';
 import { feeder } from '../sources/feeder.js';
 import { embed } from './embedding.js';
 import { Engine } from './engine.js';
+import { SUMMARIES, openJournal, stopwatch } from './journal.js';
 
 /** @typedef {import('../protocol.js').NoticeType} NoticeType */
 /** @typedef {import('../protocol.js').RequestType} RequestType */
@@ -19,6 +21,9 @@ let engine;
 const LONG = 1 << 16;
 /** Pieces that are computed before the first of them is read. */
 const MOST_AHEAD = 2;
+
+/** @type {import('./journal.js').Journal | undefined} */
+let journal;
 
 /** @type {Map<number, Job>} */
 const jobs = new Map();
@@ -37,11 +42,13 @@ const post = listen('engine-worker', receive, (error) => post({ type: 'fatal', e
  */
 const requests = {
     async load({ id, source, options }) {
+        journal = options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;
         const feeding = feed = feeder(() => post({ id, type: 'pull' }));
         engine = await Engine.load(source, options, {
             progress: (progress) => post({ id, type: 'progress', progress }),
             nextFromPort: () => feeding.next(),
             watch: (port) => post({ type: 'thread', port }, [port]),
+            journal,
         });
         return engine.info();
     },
@@ -79,11 +86,15 @@ const notices = {
 async function receive(message) {
     if (!('id' in message))
         return /** @type {((message: object) => void) | undefined} */ (notices[message.type])?.(message);
-    const { id } = message;
+    const { id, type } = message, time = stopwatch();
     try {
-        const result = await /** @type {(message: object) => Promise<any>} */ (requests[message.type])(message);
+        const result = await /** @type {(message: object) => Promise<any>} */ (requests[type])(message);
+        journal?.(`${result === undefined && type !== 'evaluate' && type !== 'close' ? `${type}: stopped`
+            : /** @type {(ask: object, answer: object) => string} */ (SUMMARIES[type])(message, result)}, ${time()}`);
         post({ id, type: 'done', result });
     } catch (error) { // also of an answer that cannot be cloned
+        if (journal && type !== 'load') // load() itself tells of that
+            traceOf(`${type} failed after ${time()}`, error).forEach(journal);
         post(isTrap(error) ? { type: 'fatal', error: toPlain(stopped(error)) }
             : { id, type: 'error', error: toPlain(asNibbleError(error)) });
     }

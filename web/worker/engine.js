@@ -12,6 +12,7 @@ import { startWorker } from '../spawn.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './choose-build.js';
 import { Detokenizer, cleanedUp } from './detokenizer.js';
+import { inBytes, inMs, inTokens, stopwatch } from './journal.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
 import { Output, rate, round } from './output.js';
 import { Pace, Slice } from './pace.js';
@@ -39,8 +40,10 @@ const ROOM = 1 << 20;
 /**
  * watch: hands on the port by which a thread of the pool tells of its death (see pool-worker.js).
  * @typedef {{ progress: (progress: Progress) => void, nextFromPort: () => Promise<Uint8Array | null>,
- *     watch: (port: MessagePort) => void }} LoadPort
+ *     watch: (port: MessagePort) => void, journal?: Journal }} LoadPort
  */
+
+/** @typedef {import('./journal.js').Journal} Journal */
 
 /** A request as it runs: it may be stopped at any time. @typedef {{ stopped: boolean }} Job */
 
@@ -64,6 +67,8 @@ export class Engine {
         this.templateUrl = undefined;
         /** @type {{ token: number, name: string }[] | undefined} */
         this.userDefined = undefined;
+        /** @type {Journal | undefined} */
+        this.journal = undefined;
     }
 
     /**
@@ -72,17 +77,18 @@ export class Engine {
      * @param {LoadPort} port
      */
     static async load(source, options, port) {
-        const began = performance.now();
+        const began = performance.now(), { journal } = port;
         // the download is under way while the core compiles
-        const opening = openModel(source, options, port.nextFromPort);
+        const opening = openModel(source, options, port.nextFromPort, journal);
         opening.catch(() => {});
-        const { core, threads } = await startCore(options.headerOnly ? { ...options, threads: 1 } : options);
+        const { core, threads } = await startCore(options.headerOnly ? { ...options, threads: 1 } : options, journal);
         const engine = new Engine(core, threads);
+        engine.journal = journal;
         engine.templateUrl = options.assets.templateUrl;
         engine.pool = core.object('nb_pool_new', threads);
         // the first to fail ends the load: a thread that does not start is told before a long download ends
         [engine.model] = await Promise.all([
-            opening.then((opened) => loadModel(engine, opened, options, port.progress)),
+            opening.then((opened) => loadModel(engine, opened, options, port.progress, journal)),
             engine.startWorkers(options.assets.poolWorkerUrl, port.watch),
         ]);
         engine.description = engine.describe();
@@ -98,7 +104,7 @@ export class Engine {
      * @param {(port: MessagePort) => void} watch
      */
     async startWorkers(url, watch) {
-        const { core, pool } = this;
+        const { core, pool } = this, time = stopwatch();
         await Promise.all(Array.from({ length: this.threads - 1 }, (_, i) => new Promise((resolve, reject) => {
             const index = i + 1;
             const stack = core.exports.nb_pool_stack(pool, index) >>> 0;
@@ -111,6 +117,8 @@ export class Engine {
             worker.then(({ post }) => post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 },
                 [port2])).catch(reject);
         })));
+        if (this.threads > 1)
+            this.journal?.(`threads: ${this.threads} run after ${time()}`);
     }
 
     /** @returns {Description} */
@@ -134,7 +142,10 @@ export class Engine {
         this.context = wanted ?? Math.min(own || DEFAULT_CONTEXT, DEFAULT_CONTEXT);
         this.kvType = TYPES[kvType];
         this.precision = PRECISIONS[precision];
+        const time = stopwatch();
         this.session = core.object('nb_session_new', model, pool, this.context, 0, this.kvType, this.precision);
+        this.journal?.(`session: context ${this.context}, cache ${kvType}, precision ${precision}, ${
+            inBytes(this.sessionBytes())}, ${time()}`);
     }
 
     /** The KV cache and the buffers that a batch passes through; 0 where only the header was loaded. */
@@ -364,11 +375,12 @@ export class Engine {
                 finishReason = job.stopped ? 'abort' : undefined;
             }
         }
-        const ended = performance.now();
+        const promptMs = generateBegan - promptBegan, generateMs = performance.now() - generateBegan;
         output.end();
-        return { finishReason, rates: {
-            prompt: rate(evaluated, generateBegan - promptBegan), generate: rate(chosen - 1, ended - generateBegan),
-        } };
+        const rates = { prompt: rate(evaluated, promptMs), generate: rate(chosen - 1, generateMs) };
+        this.journal?.(`prompt: ${promptTokens} tokens, ${promptTokens - evaluated} of them cached, ${inMs(promptMs)}${
+            inTokens(rates.prompt)}; answer: ${output.tokens.length} tokens, ${inMs(generateMs)}${inTokens(rates.generate)}`);
+        return { finishReason, rates };
     }
 
     /**

@@ -5,29 +5,39 @@ import { severalFiles } from '../sources/folder.js';
 import { openOne, openPort, opener, reopening, twice } from '../sources/open.js';
 import { convert } from './convert.js';
 import { feedSink } from './feed.js';
+import { inBytes, nameOf, stopwatch, weightsWatch } from './journal.js';
 
 /** @typedef {import('../index.d.ts').Progress} Progress */
+/** @typedef {import('./journal.js').Journal} Journal */
 
 /** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
 export const DEFAULT_CONTEXT = 4096;
+
+/** Bytes of a tensor's name that are shown, and a zero. */
+const MOST_NAME = 128;
 
 /**
  * @param {import('../sources/open.js').Source} source
  * @param {import('../protocol.js').EngineOptions} options
  * @param {() => Promise<Uint8Array | null>} nextFromPort
+ * @param {Journal} [journal]
  * @returns {Promise<import('../sources/open.js').Opened>} a GGUF's bytes, or those of what is made into one
  */
-export async function openModel(source, options, nextFromPort) {
+export async function openModel(source, options, nextFromPort, journal) {
+    journal?.(`source: ${nameOf(source)}`);
     const several = await severalFiles(source);
     if (several && (several.length > 1 || options.quantize || !/\.gguf$/i.test(several[0].name)))
         return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) })),
-            options);
+            options, journal);
     const single = /** @type {import('../sources/open.js').Single} */ (several ? several[0].source : source);
     if (options.quantize) {
         const open = source.kind === 'port' ? twice(source.total, nextFromPort) : await reopening(single);
-        return convert([{ name: 'the model', open }], options);
+        return convert([{ name: 'the model', open }], options, journal);
     }
-    return source.kind === 'port' ? openPort(source.total, nextFromPort) : openOne(single);
+    const time = stopwatch();
+    const opened = source.kind === 'port' ? openPort(source.total, nextFromPort) : await openOne(single);
+    journal?.(`source: open after ${time()}, ${inBytes(opened.total)}${opened.told ? `, ${opened.told}` : ''}`);
+    return opened;
 }
 
 /**
@@ -36,8 +46,9 @@ export async function openModel(source, options, nextFromPort) {
  * @param {import('../sources/open.js').Opened} source
  * @param {import('../protocol.js').EngineOptions} options
  * @param {(progress: Progress) => void} report
+ * @param {Journal} [journal]
  */
-export async function loadModel({ core, pool }, source, { headerOnly, contextLength, kvType }, report) {
+export async function loadModel({ core, pool }, source, { headerOnly, contextLength, kvType }, report, journal) {
     const { exports } = core;
     const loader = core.object('nb_loader_new', source.total, headerOnly ? NB_LOAD_HEADER : NB_LOAD_ALL);
     if (!headerOnly) // a context that does not fit is told before the weights are fetched
@@ -45,7 +56,12 @@ export async function loadModel({ core, pool }, source, { headerOnly, contextLen
             TYPES[kvType]);
     const meter = new Meter(report);
     const total = () => source.total || exports.nb_loader_total(loader);
-    const sink = feedSink(core, 'nb_loader', loader, () => meter.tick(sink.loaded, total()));
+    const watch = journal && weightsWatch(journal, () => tensorAtHand(core, loader));
+    const sink = feedSink(core, 'nb_loader', loader, () => {
+        meter.tick(sink.loaded, total());
+        watch?.tick(sink.loaded, total());
+    });
+    let done = false;
     try {
         await source.into(sink);
         sink.room(); // whether it wants more
@@ -54,12 +70,21 @@ export async function loadModel({ core, pool }, source, { headerOnly, contextLen
                 'the download or copy was cut off; get it again');
         const whole = total(), model = core.object('nb_loader_finish', loader);
         meter.end(sink.loaded, whole);
+        done = true;
         return model;
     } finally {
+        watch?.end(sink.loaded, done);
         sink.free();
         exports.nb_loader_free(loader);
     }
 }
+
+/**
+ * @param {import('./core.js').Core} core
+ * @param {number} loader
+ */
+const tensorAtHand = (core, loader) => core.borrow(MOST_NAME, (at) =>
+    core.string(at, Math.min(core.exports.nb_loader_tensor(loader, at, MOST_NAME), MOST_NAME - 1)));
 
 /** Progress, reported a few times a second, with the rate of the last seconds. */
 class Meter {

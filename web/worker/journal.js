@@ -1,0 +1,103 @@
+/**
+ * What happens in the engine's worker, and when: the lines of load()'s option `debug`. Without that option there is no journal,
+ * so nobody makes a line: it is written `journal?.(...)`.
+ */
+
+/** Takes a line. @typedef {(line: string) => void} Journal */
+
+/** How often, in ms, a load says how far it is. */
+const PERIOD = 100;
+
+/**
+ * A journal whose lines begin with the time since it was opened.
+ * @param {(line: string) => void} send
+ * @returns {Journal}
+ */
+export function openJournal(send) {
+    const time = stopwatch();
+    return (line) => send(`[${time()}] ${line}`);
+}
+
+/** The time since now, as text. @returns {() => string} */
+export function stopwatch() {
+    const began = performance.now();
+    return () => inMs(performance.now() - began);
+}
+
+/** @param {number} ms */
+export const inMs = (ms) => `${ms.toFixed(1)} ms`;
+
+/** @param {number} bytes 0: unknown */
+export const inBytes = (bytes) => (bytes ? `${bytes.toLocaleString('en')} bytes` : 'an unknown number of bytes');
+
+/** @param {number | null} rate tokens per second */
+export const inTokens = (rate) => (rate === null ? '' : `, ${rate} tokens/s`);
+
+/**
+ * What a source is.
+ * @param {import('../sources/open.js').Source} source
+ * @returns {string}
+ */
+export function nameOf(source) {
+    switch (source.kind) {
+        case 'url':
+            return source.url.slice(0, 200);
+        case 'path':
+            return source.path;
+        case 'blob':
+            return `a file of ${inBytes(source.blob.size)}`;
+        case 'port':
+            return `a stream of ${inBytes(source.total)}`;
+        case 'files':
+            return `${source.files.length} files: ${source.files.slice(0, 5).map(({ name }) => name).join(', ')}`;
+    }
+}
+
+/**
+ * Tells of weights on their way: the header's end, and from time to time the tensor at hand.
+ * @param {Journal} journal
+ * @param {() => string} tensor the name of the tensor at hand; '' for none
+ */
+export function weightsWatch(journal, tensor) {
+    let header = true, told = -Infinity;
+    const began = performance.now(), time = stopwatch();
+    return {
+        /** @param {number} loaded @param {number} total */
+        tick(loaded, total) {
+            const now = performance.now(), name = tensor();
+            if (header && name)
+                journal(`header: all of it is in the first ${inBytes(loaded)}, after ${time()}`);
+            header &&= !name;
+            if (header || !name || now - told < PERIOD)
+                return;
+            told = now;
+            journal(`weights: ${inBytes(loaded)} of ${inBytes(total)}, tensor ${name}`);
+        },
+        /** @param {number} loaded @param {boolean} all whether the load succeeded */
+        end(loaded, all) {
+            const name = tensor();
+            const rate = loaded / 1000 / (performance.now() - began); // bytes per ms are KB per second
+            journal(all ? `file: ${inBytes(loaded)} in ${time()}, ${rate.toFixed(1)} MB/s`
+                : `file: it failed after ${inBytes(loaded)}, ${name ? `at tensor ${name}` : 'in its header'}`);
+        },
+    };
+}
+
+/**
+ * What the engine's worker says of a request that was answered.
+ * @type {{ [Type in import('../protocol.js').RequestType]: (ask: import('../protocol.js').Ask<Type>,
+ *     answer: import('../protocol.js').AnswerOf<Type>) => string }}
+ */
+export const SUMMARIES = {
+    load: (_, { architecture, tensors, types, memoryBytes }) => `load: ${architecture}, ${tensors.length} tensors (${
+        types.map(({ type, tensors }) => `${type} ${tensors}`).join(', ')}), ${inBytes(memoryBytes)} of memory`,
+    generate: ({ what }, { promptTokens, tokens, finishReason }) =>
+        `${what}: ${promptTokens} tokens of prompt, ${tokens.length} generated, ${finishReason}`,
+    evaluate: ({ tokens }) => `logits: ${tokens.length} tokens`,
+    embed: (_, vector) => `embed: a vector of ${vector.length}`,
+    template: ({ messages }, { text, tokens }) =>
+        `template: ${messages.length} messages, ${text.length} characters, ${tokens.length} tokens`,
+    tokenize: ({ text }, tokens) => `tokenize: ${text.length} characters, ${tokens.length} tokens`,
+    detokenize: ({ tokens }, text) => `detokenize: ${tokens.length} tokens, ${text.length} characters`,
+    close: () => 'dispose',
+};
