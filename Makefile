@@ -1,6 +1,6 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build format lint analyze analyzers bench bench-kernels bundlers common-bundlers fuzz oracles tables gemma minilm vocabularies clean checked compilers model peers
+.PHONY: help setup demo test run build format lint analyze analyzers bench bench-kernels bundlers common-bundlers fuzz oracle oracles tables gemma minilm vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -71,6 +71,10 @@ fuzz: checked ## fuzz all that takes untrusted bytes for a while, and say which 
 	@tools/setup.sh fuzz
 	@./build.sh fuzz fuzz-memory fuzz-32 fuzz-lines
 	@node tests/fuzz/run.js $(SECONDS_EACH) checked memory 32 lines
+
+oracle: checked ## write one family's vectors anew, with only the packages that it needs (NAME=gemma2)
+	@tools/setup.sh venv
+	@exec python3 tests/oracles/one.py "$(NAME)"
 
 oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from the reference implementations
 	@tools/setup.sh venv

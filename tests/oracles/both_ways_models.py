@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small decoders with random weights whose tokens see those that follow.
 
-    both_ways_models.py [OUTPUT = tests/fixtures/both-ways]
+    both_ways_models.py [OUTPUT = tests/fixtures/both-ways] [NAME ...]
 
 Writes NAME.gguf, with attention.causal = false, and NAME.json: of 20 random tokens, and of the first 7 of them, the logits at
 every position and the embeddings (mean, first and last of the last hidden states, scaled to length 1), by transformers in F32
@@ -71,6 +71,8 @@ def main():
     output = sys.argv[1] if len(sys.argv) > 1 else own
     os.makedirs(output, exist_ok=True)
     for seed, (name, (kind, values, ours)) in enumerate(MODELS.items(), 3001):
+        if len(sys.argv) > 2 and name not in sys.argv[2:]:
+            continue
         path = os.path.join(output, name + ".gguf")
         model = make(path, name, kind, values, seed)
         keys(path, ours)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small encoders with random weights: BERT and Nomic's.
 
-    encoder_models.py [OUTPUT = tests/fixtures/encoders]
+    encoder_models.py [OUTPUT = tests/fixtures/encoders] [NAME ...]
 
 Writes NAME.gguf as family_models.py does, and NAME.json: the embeddings of 40 random tokens, and of the first 7 of them, by
 transformers in F32: mean, first and last of the last hidden states, scaled to length 1. llama.cpp's hidden states must agree,
@@ -106,9 +106,13 @@ def pooled(hidden):
     return digits({"mean": unit(hidden.mean(0)), "cls": unit(hidden[0]), "last": unit(hidden[-1])})
 
 
-def write_cases(path, cases, by="transformers, F32"):
-    """NAME.json, beside the model NAME.gguf."""
-    with open(path.replace(".gguf", ".json"), "w", encoding="utf-8") as out:
+def cases_of(model, tokens):
+    return [{"tokens": tokens[:n]} | pooled(hidden_of(model, tokens[:n])) for n in LENGTHS]
+
+
+def write_cases(path, cases, by="transformers, F32", output=None):
+    """output: NAME.json beside the model NAME.gguf, unless it is named."""
+    with open(output or path.replace(".gguf", ".json"), "w", encoding="utf-8") as out:
         json.dump({"model": os.path.basename(path), "by": by, "cases": cases}, out, indent=0)
         out.write("\n")
 
@@ -119,6 +123,8 @@ def main():
     output = sys.argv[1] if len(sys.argv) > 1 else own
     os.makedirs(output, exist_ok=True)
     for seed, (name, (kind, architecture, options)) in enumerate(MODELS.items(), 2001):
+        if len(sys.argv) > 2 and name not in sys.argv[2:]:
+            continue
         path = os.path.join(output, name + ".gguf")
         model = random_model(kind, options, seed)
         write_model(path, model, architecture)
@@ -128,7 +134,7 @@ def main():
             least = min(least, cosines(hidden_of(model, tokens[:n]), llamacpp.hidden_states(path, tokens[:n], encoder=True)).min())
         if least < 0.9999:
             raise SystemExit(f"{name}: transformers and llama.cpp disagree, cosine {least:.7f}")
-        write_cases(path, [{"tokens": tokens[:n]} | pooled(hidden_of(model, tokens[:n])) for n in LENGTHS])
+        write_cases(path, cases_of(model, tokens))
         print(f"{name}: {os.path.getsize(path)} bytes, llama.cpp's least cosine with transformers {least:.7f}")
 
 

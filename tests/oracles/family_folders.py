@@ -301,7 +301,7 @@ def main():
             path = os.path.join(tempfile.mkdtemp(), "converted.gguf")
             gguf_of(architecture, keys, tensors, path)
             if encoder:
-                theirs = encoder_models.llama_cpp_hidden(path, tokens)
+                theirs = llamacpp.hidden_states(path, tokens, encoder=True)
             else:
                 context = 512 if name == "phi3-short" else 128
                 theirs = llamacpp.LlamaCpp(path, context=context).evaluate(tokens)
@@ -310,7 +310,8 @@ def main():
                 raise SystemExit(f"{name}: transformers and llama.cpp disagree, cosine {least:.7f}")
         vectors = os.path.join(output, name + ".json")
         if encoder:
-            encoder_models.write_embeddings(vectors, os.path.join(folder, "config.json"), held, tokens)
+            cases = encoder_models.cases_of(held, tokens)
+            encoder_models.write_cases(os.path.join(folder, "config.json"), cases, output=vectors)
         else:
             write_vectors(vectors, os.path.join(folder, "config.json"), tokens, logits, "transformers, F32")
         size = sum(e.stat().st_size for e in os.scandir(folder) if e.is_file())

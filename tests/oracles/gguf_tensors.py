@@ -128,8 +128,8 @@ def write_changed(source, target, leaves, without, keys):
 
 def run_one(path, encodes):
     if encodes:
-        from encoder_models import llama_cpp_hidden
-        row = llama_cpp_hidden(path, TOKENS).mean(0)
+        from llamacpp import hidden_states
+        row = hidden_states(path, TOKENS, encoder=True).mean(0)
         row /= (row ** 2).sum() ** 0.5
     else:
         import llamacpp
