@@ -1,13 +1,14 @@
 // Runs everything, as `make test` does, and closes with one line that counts it: node tests/all.js
 // The JavaScript suite runs twice: on this Node, and on Node 24, which has relaxed SIMD (builds.js).
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { node24, root, testFiles } from './support/builds.js';
 import { forget } from './support/tested.js';
 
 const TIMEOUT_MINUTES = 20; // of one step
 
-/** Files whose tests do not depend on the Node that runs them: once is enough. */
-const onceOnly = /^tests\/(page\/|js\/(abi|markdown|names|not-finite|proportion|terminal|package|runner|serve|tables)\.)/;
+/** Whether one Node is enough: for tests of the page, and for files that say so. @param {string} name */
+const runsOnce = name => name.startsWith('tests/page/') || /^\/\/ Runs once: /m.test(readFileSync(`${root}${name}`, 'utf8'));
 
 /** @type {{ name: string, command: string[] }[]} */
 const steps = [
@@ -27,7 +28,7 @@ const steps = [
     },
 ];
 for (const node of [process.execPath, node24]) {
-    const chosen = testFiles().filter(name => node === process.execPath || !onceOnly.test(name));
+    const chosen = testFiles().filter(name => node === process.execPath || !runsOnce(name));
     steps.push({
         name: node === node24 ? 'JavaScript suite, Node 24' : `JavaScript suite, Node ${process.versions.node}`,
         command: [node, '--test', '--test-reporter=spec', ...chosen],

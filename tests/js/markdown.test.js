@@ -1,5 +1,6 @@
 // The demo's Markdown: what becomes of marks, and that no text makes it work out of proportion (the page draws an answer at
 // each frame).
+// Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseBlocks, parseInline } from '../../demo/markdown.js';

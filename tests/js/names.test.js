@@ -1,4 +1,5 @@
 // Which files make a model, by their names and addresses: what browsers, systems and people make of them.
+// Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,6 @@
 // Folders in which one number is none: they are refused, whatever tensor it is in, and whether weights stay as they are, are
 // arranged anew or are quantized, which would hide it. (Of GGUF files tests/core/test_finite.c says so.)
+// Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,4 +1,5 @@
 // The npm package as a stranger gets it: packed, installed in an empty folder, imported, run, type-checked.
+// Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';

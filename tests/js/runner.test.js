@@ -1,4 +1,5 @@
 // The runners fail when they should: a suite that cannot fail proves nothing.
+// Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';

@@ -1,4 +1,5 @@
 // README's tables say what was tested and no more. (Whether README has today's, make test checks at its end.)
+// Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { architectures, insert, types } from '../support/tables.js';

@@ -1,4 +1,5 @@
 // The command line as a person at a terminal has it: what it shows, how it ends, and that no file can write to the terminal.
+// Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -2,7 +2,8 @@
 """Writes the vectors of one family anew, or of one script, with only the packages that it needs: make oracle NAME=gemma2.
 
     one.py NAME
-    one.py --check      # that every name which a script takes of another is there
+    one.py --names SCRIPT ...   # what these scripts make
+    one.py --check              # that every name which a script takes of another is there
 
 NAME is a model or folder that a script below makes, a family (every variant of it: gemma2, gemma2-27b, awq-gemma2), or a
 script without its ending. Packages come into build/venv, in the versions of requirements.txt, unless they are there. Needs
@@ -119,6 +120,8 @@ def check():
 def main():
     if sys.argv[1:] == ["--check"]:
         return check()
+    if sys.argv[1:2] == ["--names"]:
+        return print("\n".join(name for script in sys.argv[2:] for name in names_of(script)))
     if len(sys.argv) != 2 or not sys.argv[1]:
         raise SystemExit(__doc__.strip())
     scripts = wanted(sys.argv[1])
