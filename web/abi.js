@@ -104,10 +104,13 @@ export const PRESETS = [
     'q4_1',
     'q4_0',
     'iq4_nl',
+    'iq4_xs',
     'q3_k_l',
     'q3_k_m',
     'q3_k_s',
     'q2_k',
+    'tq2_0',
+    'tq1_0',
     'f16',
     'bf16',
 ];

@@ -74,7 +74,7 @@ export interface LoadOptions {
      * are.
      */
     quantize?: 'nf4' | 'fp4' | 'int8' | 'q8_0' | 'q6_k' | 'q5_k_m' | 'q5_k_s' | 'q5_1' | 'q5_0' | 'q4_k_m' | 'q4_k_s' | 'q4_1'
-        | 'q4_0' | 'iq4_nl' | 'q3_k_l' | 'q3_k_m' | 'q3_k_s' | 'q2_k' | 'f16' | 'bf16';
+        | 'q4_0' | 'iq4_nl' | 'iq4_xs' | 'q3_k_l' | 'q3_k_m' | 'q3_k_s' | 'q2_k' | 'tq2_0' | 'tq1_0' | 'f16' | 'bf16';
     /** With quantize 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
     doubleQuant?: boolean;
     /**

@@ -20,8 +20,9 @@ static const nb_preset presets[] = {
     {"q8_0", NB_TYPE_Q8_0, PURE},      {"q6_k", NB_TYPE_Q6_K, PURE},      {"q5_k_m", NB_TYPE_Q5_K, MEDIUM},
     {"q5_k_s", NB_TYPE_Q5_K, SMALL},   {"q5_1", NB_TYPE_Q5_1, PURE},      {"q5_0", NB_TYPE_Q5_0, PURE},
     {"q4_k_m", NB_TYPE_Q4_K, MEDIUM},  {"q4_k_s", NB_TYPE_Q4_K, SMALL},   {"q4_1", NB_TYPE_Q4_1, PURE},
-    {"q4_0", NB_TYPE_Q4_0, PURE},      {"iq4_nl", NB_TYPE_IQ4_NL, PURE},  {"q3_k_l", NB_TYPE_Q3_K, LARGE},
-    {"q3_k_m", NB_TYPE_Q3_K, MEDIUM},  {"q3_k_s", NB_TYPE_Q3_K, SMALL},   {"q2_k", NB_TYPE_Q2_K, MEDIUM},
+    {"q4_0", NB_TYPE_Q4_0, PURE},      {"iq4_nl", NB_TYPE_IQ4_NL, PURE},  {"iq4_xs", NB_TYPE_IQ4_XS, PURE},
+    {"q3_k_l", NB_TYPE_Q3_K, LARGE},   {"q3_k_m", NB_TYPE_Q3_K, MEDIUM},  {"q3_k_s", NB_TYPE_Q3_K, SMALL},
+    {"q2_k", NB_TYPE_Q2_K, MEDIUM},    {"tq2_0", NB_TYPE_TQ2_0, PURE},    {"tq1_0", NB_TYPE_TQ1_0, PURE},
     {"f16", NB_TYPE_F16, PURE},        {"bf16", NB_TYPE_BF16, PURE},
 };
 
@@ -78,6 +79,10 @@ static bool is_chosen(uint32_t layer, uint32_t layers) {
     return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
 }
 
+static bool is_iq4(uint32_t type) {
+    return type == NB_TYPE_IQ4_NL || type == NB_TYPE_IQ4_XS;
+}
+
 static uint32_t type_of_values(const nb_preset *p, uint32_t layer, const nb_preset_facts *f) {
     bool is_shared = f->kv_heads && f->heads / f->kv_heads >= 4; /* by four heads or more: small, and worth more */
     bool is_70b = f->layers == 80 && (nb_text_is(f->architecture, "llama") || nb_text_is(f->architecture, "qwen2"));
@@ -87,7 +92,7 @@ static uint32_t type_of_values(const nb_preset *p, uint32_t layer, const nb_pres
         type = is_shared ? NB_TYPE_Q4_K : NB_TYPE_Q3_K;
     else if (type == NB_TYPE_Q3_K && p->mixture == MEDIUM)
         type = layer < 2 ? NB_TYPE_Q5_K : NB_TYPE_Q4_K;
-    else if (p->mixture == LARGE || (type == NB_TYPE_IQ4_NL && is_shared))
+    else if (p->mixture == LARGE || (is_iq4(type) && is_shared))
         type = NB_TYPE_Q5_K;
     else if (p->mixture == MEDIUM && is_chosen(layer, f->layers))
         type = NB_TYPE_Q6_K;
@@ -112,7 +117,7 @@ static uint32_t type_of_down(const nb_preset *p, uint32_t layer, const nb_preset
         return is_first ? NB_TYPE_Q6_K : chosen ? NB_TYPE_Q5_K : NB_TYPE_Q4_K;
     if (p->mixture == MEDIUM && chosen)
         return NB_TYPE_Q6_K;
-    if (is_early && (p->type == NB_TYPE_IQ4_NL || (p->type == NB_TYPE_Q4_K && p->mixture == SMALL && !is_falcon)))
+    if (is_early && (is_iq4(p->type) || (p->type == NB_TYPE_Q4_K && p->mixture == SMALL && !is_falcon)))
         return NB_TYPE_Q5_K;
     return p->type;
 }
@@ -121,7 +126,7 @@ static uint32_t type_of_attention_output(const nb_preset *p, const nb_preset_fac
     if (nb_text_is(f->architecture, "falcon"))
         return p->mixture == LARGE ? NB_TYPE_Q4_K : p->type;
     if (f->experts == 8) {
-        bool is_raised = p->type == NB_TYPE_Q2_K || p->type == NB_TYPE_Q4_K || p->type == NB_TYPE_IQ4_NL ||
+        bool is_raised = p->type == NB_TYPE_Q2_K || p->type == NB_TYPE_Q4_K || is_iq4(p->type) ||
                          (p->type == NB_TYPE_Q3_K && p->mixture != LARGE);
         return is_raised ? NB_TYPE_Q5_K : p->type;
     }
@@ -141,8 +146,11 @@ static uint32_t fitting(uint32_t type, uint64_t columns) {
     if (divides(type, columns))
         return type;
     switch (type) {
+    case NB_TYPE_TQ1_0:
+    case NB_TYPE_TQ2_0:
     case NB_TYPE_Q2_K:
     case NB_TYPE_Q3_K: type = NB_TYPE_Q4_0; break;
+    case NB_TYPE_IQ4_XS: type = NB_TYPE_IQ4_NL; break;
     case NB_TYPE_Q4_K: type = NB_TYPE_Q5_0; break;
     case NB_TYPE_Q5_K: type = NB_TYPE_Q5_1; break;
     case NB_TYPE_Q6_K: type = NB_TYPE_Q8_0; break;
@@ -165,6 +173,8 @@ uint32_t nb_preset_type(const nb_preset *p, nb_text name, uint32_t dimensions, u
     if (nb_text_is(name, "output.weight") || (facts->is_tied && nb_text_is(name, "token_embd.weight")))
         type = type == NB_TYPE_Q8_0 || nb_text_is(facts->architecture, "falcon") || !divides(type, columns)
                    ? NB_TYPE_Q8_0 : NB_TYPE_Q6_K;
+    else if (nb_text_is(name, "token_embd.weight") && (type == NB_TYPE_TQ1_0 || type == NB_TYPE_TQ2_0))
+        type = NB_TYPE_Q4_K;
     else if (has(name, "attn_v.weight") || has(name, "attn_qkv.weight") || has(name, "attn_kv_b.weight"))
         type = type_of_values(p, layer, facts);
     else if (has(name, "attn_k.weight") && facts->experts == 8)

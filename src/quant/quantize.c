@@ -1,6 +1,6 @@
-/* Rows to the plain types, of 32 weights a block. Without an importance matrix the scale serves the weight farthest from
- * zero (or both ends of the range), and codes are rounded to nearest; with one, both are searched for. Formulas: types.h;
- * searches and roundings as in ggml-org/ggml, src/ggml-quants.c. */
+/* Rows to the plain types, of 32 weights a block. Without an importance matrix the scale serves the weight farthest
+ * from zero (or both ends of the range), and codes are rounded to nearest; with one, both are searched for. Formulas:
+ * types.h; searches and roundings as in ggml-org/ggml, src/ggml-quants.c. */
 #include "quantize.h"
 #include "quantize_best.h"
 
@@ -185,9 +185,10 @@ int32_t nb_importance_check(const float *importance, size_t n, nb_error *err) {
                            "importance matrix is damaged", i, (double)importance[i]);
         says_something |= importance[i] > 0;
     }
-    return says_something ? NB_OK
-                          : NB_FAIL(err, NB_ERR_FORMAT, "the importance of all %z columns is 0: the calibration text never used "
-                                    "this matrix; quantize it without importance", n);
+    if (!says_something)
+        return NB_FAIL(err, NB_ERR_FORMAT, "the importance of all %z columns is 0: the calibration text never used this "
+                       "matrix; quantize it without importance", n);
+    return NB_OK;
 }
 
 nb_quantize *nb_quantizer_of(uint32_t type) {

@@ -1,9 +1,9 @@
 /* F32 -> blocks: rows of weights to tensor types, and which type a tensor of a model becomes.
  *
  * The types of GGUF get the bytes that llama.cpp gives them, with an importance matrix or without; NF4, FP4 and int8
- * those of bitsandbytes on a CPU. (IQ3_S is another one where 32 weights are zeros: llama.cpp misplaces what follows them.)
- * Numbers that are not finite give a block of some codes, no error: look for them before, if they matter. The encoders
- * allocate nothing. */
+ * those of bitsandbytes on a CPU. (IQ3_S is another one where 32 weights are zeros: llama.cpp misplaces what follows
+ * them.) Numbers that are not finite give a block of some codes, no error: look for them before, if they matter. The
+ * encoders allocate nothing. */
 #ifndef NB_QUANTIZE_H
 #define NB_QUANTIZE_H
 
@@ -17,19 +17,20 @@ typedef struct nb_neighbours nb_neighbours;
 /* How many bytes they take, up to 0.7 MB; 0 for types without a grid. */
 size_t nb_neighbours_bytes(uint32_t type);
 
-/* Writes them into so many bytes, aligned as a pointer is. It takes some tenths of a second: do it once for many rows. */
+/* Writes them into so many bytes, aligned as a pointer is. It takes some tenths of a second: do it once for many
+ * rows. */
 const nb_neighbours *nb_neighbours_fill(void *memory, uint32_t type);
 
 /* How rows are encoded. All zero: as llama.cpp does without an importance matrix. */
 typedef struct nb_encoding {
-    /* [columns] What the square of an error in each column counts: the mean of the squares that the column is multiplied
-     * with. NULL: all columns count alike, and each type weights errors in its own way. nb_importance_check says whether
-     * the numbers are any good; bad ones give codes that fit badly, and no other harm. Q8_0, MXFP4, NVFP4, TQ1_0, TQ2_0,
-     * Q1_0, Q2_0, F16, BF16 and bitsandbytes' types have no use for it. */
+    /* [columns] What the square of an error in each column counts: the mean of the squares that the column is
+     * multiplied with. NULL: all columns count alike, and each type weights errors in its own way. nb_importance_check
+     * says whether the numbers are any good; bad ones give codes that fit badly, and no other harm. Q8_0, MXFP4, NVFP4,
+     * TQ1_0, TQ2_0, Q1_0, Q2_0, F16, BF16 and bitsandbytes' types have no use for it. */
     const float *importance;
 
-    /* A wider search than the reference's, for less error: the sum of importance (NULL: 1) times the squares of what the weights
-     * are off. Of the types Q4_0 to Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS; the others have none. */
+    /* A wider search than the reference's, for less error: the sum of importance (NULL: 1) times the squares of what
+     * the weights are off. Of the types Q4_0 to Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS; the others have none. */
     bool best;
 
     /* Of the type, for those that have a grid (IQ1, IQ2, IQ3); others leave it NULL. */
@@ -45,14 +46,14 @@ typedef void nb_quantize(const nb_encoding *how, const float *x, void *blocks, s
 /* NULL: nibble does not write this type, or it has a grid. */
 nb_quantize *nb_quantizer_of(uint32_t type);
 
-/* The same for the types with a grid, IQ1, IQ2 and IQ3, whose encoding needs neighbours. No preset names them, so the converter
- * is linked without their encoders. */
+/* The same for the types with a grid, IQ1, IQ2 and IQ3, whose encoding needs neighbours. No preset names them, so the
+ * converter is linked without their encoders. */
 nb_quantize *nb_grid_quantizer_of(uint32_t type);
 
-nb_quantize nb_quantize_q2_k, nb_quantize_q3_k, nb_quantize_q4_k, nb_quantize_q5_k, nb_quantize_q6_k, nb_quantize_iq4_nl,
-    nb_quantize_iq4_xs, nb_quantize_mxfp4, nb_quantize_nvfp4, nb_quantize_tq1_0, nb_quantize_tq2_0, nb_quantize_q1_0,
-    nb_quantize_q2_0, nb_quantize_nf4, nb_quantize_fp4, nb_quantize_iq3_s, nb_quantize_iq3_xxs, nb_quantize_iq2_s,
-    nb_quantize_iq2_xs, nb_quantize_iq2_xxs, nb_quantize_iq1_s, nb_quantize_iq1_m;
+nb_quantize nb_quantize_q2_k, nb_quantize_q3_k, nb_quantize_q4_k, nb_quantize_q5_k, nb_quantize_q6_k,
+    nb_quantize_iq4_nl, nb_quantize_iq4_xs, nb_quantize_mxfp4, nb_quantize_nvfp4, nb_quantize_tq1_0, nb_quantize_tq2_0,
+    nb_quantize_q1_0, nb_quantize_q2_0, nb_quantize_nf4, nb_quantize_fp4, nb_quantize_iq3_s, nb_quantize_iq3_xxs,
+    nb_quantize_iq2_s, nb_quantize_iq2_xs, nb_quantize_iq2_xxs, nb_quantize_iq1_s, nb_quantize_iq1_m;
 
 /* LLM.int8() (Dettmers et al. 2022, section 3): the row as Q8_0, whose blocks all have the scale of the row. The codes
  * are bitsandbytes'; its scale, of F32, is rounded to binary16. */

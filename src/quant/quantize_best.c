@@ -1,7 +1,7 @@
-/* Alternates, as Lloyd's algorithm does: under given scales each weight gets the nearest code, and for given codes the scales
- * with the least error follow from linear regression. Either step makes the error smaller, until nothing changes. Where that
- * ends depends on where it starts, so there are many starting points: first for each group alone, with scales of F32, then for
- * the block. */
+/* Alternates, as Lloyd's algorithm does: under given scales each weight gets the nearest code, and for given codes the
+ * scales with the least error follow from linear regression. Either step makes the error smaller, until nothing
+ * changes. Where that ends depends on where it starts, so there are many starting points: first for each group alone,
+ * with scales of F32, then for the block. */
 #include "quantize_best.h"
 
 #include "quantize_lanes.h"
@@ -162,7 +162,8 @@ static void try_neighbours(const search *f, candidate *c) {
         for (int i = -1; i <= 1; i++)
             for (int k = -1; k <= 1; k++) {
                 int scale = c->scales[g] + i, minimum = c->minima[g] + k;
-                if (scale < s->scale_low || scale > s->scale_high || minimum < s->minimum_low || minimum > s->minimum_high)
+                if (scale < s->scale_low || scale > s->scale_high || minimum < s->minimum_low ||
+                    minimum > s->minimum_high)
                     continue;
                 candidate moved = {.d = c->d, .m = c->m};
                 moved.scales[g] = (int16_t)scale;

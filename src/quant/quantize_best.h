@@ -1,7 +1,7 @@
 /* A search for scales and minima that looks further than the reference's: `best` of nb_encoding.
  *
- * A block's weights are w = d s q - m z: codes q, a scale s and a minimum z for each group, all of them integers, and two
- * numbers of binary16 for the block. The error that counts is the sum of weight (w - x)^2 over the block. */
+ * A block's weights are w = d s q - m z: codes q, a scale s and a minimum z for each group, all of them integers, and
+ * two numbers of binary16 for the block. The error that counts is the sum of weight (w - x)^2 over the block. */
 #ifndef NB_QUANTIZE_BEST_H
 #define NB_QUANTIZE_BEST_H
 
@@ -23,8 +23,8 @@ typedef struct nb_best_block {
     uint8_t codes[NB_SUPERBLOCK]; /* minus `low`, or of the codebook */
 } nb_best_block;
 
-/* block: any encoding of x; it stays if nothing better is found. Its codes become the nearest ones in any case. weight: NULL
- * if all weights count alike. */
+/* block: any encoding of x; it stays if nothing better is found. Its codes become the nearest ones in any case. weight:
+ * NULL if all weights count alike. */
 void nb_search_best(const nb_best *s, const float *x, const float *weight, nb_best_block *block);
 
 #endif

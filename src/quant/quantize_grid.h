@@ -1,6 +1,6 @@
 /* Types whose weights are points of a grid: IQ1, IQ2, IQ3. A point is eight weights (IQ3: four), each a number of its
- * magnitude; a grid holds only some of the points, and a point that it lacks becomes one of the entries near to it. Which
- * these are is found once for a grid, before any row is quantized (nb_neighbours, quantize.h). */
+ * magnitude; a grid holds only some of the points, and a point that it lacks becomes one of the entries near to it.
+ * Which these are is found once for a grid, before any row is quantized (nb_neighbours, quantize.h). */
 #ifndef NB_QUANTIZE_GRID_H
 #define NB_QUANTIZE_GRID_H
 
@@ -21,25 +21,25 @@ static inline uint32_t nb_grid_number(const nb_neighbours *nb, uint32_t entry, i
     return nb->magnitudes == 3 ? nb->grid[entry] >> 2 * i & 3 : nb->grid[entry] >> 3 * i & 7;
 }
 
-/* The entry for a point: itself if the grid has it, else the neighbour that costs least. *is_entry: which. cost[i][k] is
- * what the number k of weight i costs; it is filled only where it is needed. */
+/* The entry for a point: itself if the grid has it, else the neighbour that costs least. *is_entry: which. cost[i][k]
+ * is what the number k of weight i costs; it is filled only where it is needed. */
 typedef void nb_fill_costs(const void *context, int first, float cost[NB_GRID_WIDTH][NB_GRID_NUMBERS]);
 uint32_t nb_grid_entry(const nb_neighbours *nb, const uint8_t *point, bool *is_entry, nb_fill_costs *fill,
                        const void *context, int first);
 
 /* How IQ2 and IQ3 are searched. Weights are scale (2 number + 1), with signs apart. */
 typedef struct nb_grid_search {
-    int group;               /* weights that share a scale */
-    int tries;               /* scales that are tried: so many on either side of the one under which the largest fits */
-    float step;              /* between them, in magnitudes */
-    float nothing;           /* a group whose weights are all nearer to zero becomes zeros */
-    float spread;            /* of the importance's weighting, in mean squares of the superblock */
-    float floor;             /* without importance errors are weighted with x^2 plus so many mean squares */
-    float stretch;           /* the superblock's scale is made so much larger */
-    bool is_even;            /* minuses of eight weights are even in number: their eighth sign is not stored */
-    bool starts_from_fit;    /* the scales tried are about one that fits the group, not about its largest weight */
-    bool looks_again;        /* a group that is not on the grid throughout is looked up anew under the scale found, whole; */
-} nb_grid_search;            /* else just its points that are not on the grid */
+    int group;            /* weights that share a scale */
+    int tries;            /* scales that are tried: so many on either side of the one under which the largest fits */
+    float step;           /* between them, in magnitudes */
+    float nothing;        /* a group whose weights are all nearer to zero becomes zeros */
+    float spread;         /* of the importance's weighting, in mean squares of the superblock */
+    float floor;          /* without importance errors are weighted with x^2 plus so many mean squares */
+    float stretch;        /* the superblock's scale is made so much larger */
+    bool is_even;         /* minuses of eight weights are even in number: their eighth sign is not stored */
+    bool starts_from_fit; /* the scales tried are about one that fits the group, not about its largest weight */
+    bool looks_again;     /* under the scale found all of the group is looked up anew, not just points off the grid */
+} nb_grid_search;
 
 /* A superblock as its types store it, before packing. */
 typedef struct nb_grid_block {

@@ -3,15 +3,16 @@
  *
  * With three numbers the best codes without a grid can be found exactly: of the weights in ascending order the first i
  * get -1, those up to j get 0, the rest 1, and all i <= j are tried. Then each point that the grid lacks becomes a
- * neighbour. The reference wants an importance matrix for IQ1_S; without one its errors are weighted with x^2, as IQ1_M's. */
+ * neighbour. The reference wants an importance matrix for IQ1_S; without one its errors are weighted with x^2, as
+ * IQ1_M's. */
 #include "quantize_grid.h"
 
 #pragma STDC FP_CONTRACT OFF
 
 #define SHIFT 0.125f
 
-/* The eight weights of a point have one shift. Of IQ1_S's group of 32 all have the same one, of IQ1_M's 16 each half its
- * own. */
+/* The eight weights of a point have one shift. Of IQ1_S's group of 32 all have the same one, of IQ1_M's 16 each half
+ * its own. */
 typedef struct group {
     const nb_neighbours *nb;
     int n, halves;
@@ -39,7 +40,8 @@ static void sort(group *g) {
 
 /* The best way to cut the order in three, and with which shifts. */
 typedef struct cuts {
-    int first, second, shifts; /* shifts: bit 1 for the first half, bit 0 for the second, 1 for minus; -1: nothing found */
+    int first, second;
+    int shifts; /* bit 1 for the first half, bit 0 for the second, 1 for minus; -1: nothing was found */
     float scale, score;
 } cuts;
 
@@ -64,7 +66,8 @@ static cuts cut_as_one(const group *g) {
         for (int j = i; j <= g->n; j++)
             for (int minus = 0; minus < 2; minus++) {
                 float shift = minus ? -SHIFT : SHIFT, low = shift - 1, high = shift + 1;
-                float xq = (sum_x[i] - sum_x[0]) * low + (sum_x[j] - sum_x[i]) * shift + (sum_x[g->n] - sum_x[j]) * high;
+                float xq = (sum_x[i] - sum_x[0]) * low + (sum_x[j] - sum_x[i]) * shift +
+                           (sum_x[g->n] - sum_x[j]) * high;
                 float qq = (sum_w[i] - sum_w[0]) * low * low + (sum_w[j] - sum_w[i]) * shift * shift +
                            (sum_w[g->n] - sum_w[j]) * high * high;
                 compare(&best, xq, qq, i, j, 3 * minus);

@@ -1,5 +1,5 @@
-/* Rows to IQ2_XXS, IQ2_XS, IQ2_S: searched for by quantize_grid.c, packed as types.h says. The reference wants an importance
- * matrix for the first two; without one they are weighted as IQ2_S is. */
+/* Rows to IQ2_XXS, IQ2_XS, IQ2_S: searched for by quantize_grid.c, packed as types.h says. The reference wants an
+ * importance matrix for the first two; without one they are weighted as IQ2_S is. */
 #include "quantize_grid.h"
 
 void nb_quantize_iq2_xxs(const nb_encoding *how, const float *x, void *blocks, size_t n) {

@@ -48,7 +48,8 @@ static fit fit_of(const nearest_codes *codes, const float *x, const float *weigh
     return f;
 }
 
-/* The weight farthest from zero becomes one of 15 numbers about the codebook's first, whichever fits 32 weights best. */
+/* The weight farthest from zero becomes one of 15 numbers about the codebook's first, whichever fits 32 weights
+ * best. */
 static float search_scale(const nearest_codes *codes, const float *x, const float *weight) {
     float far = 0;
     for (int i = 0; i < NB_BLOCK; i++)

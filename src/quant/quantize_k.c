@@ -27,8 +27,8 @@ static float largest(const float *x, int n) {
     return most;
 }
 
-/* The groups' scales, or minima, as codes from 0 to `most`, and the number that they count. sums: NULL, or what errors of
- * each group count. */
+/* The groups' scales, or minima, as codes from 0 to `most`, and the number that they count. sums: NULL, or what errors
+ * of each group count. */
 static float code_scales(const float *x, const float *sums, int n, int most, uint8_t *codes) {
     if (sums)
         return nb_search_steps(n, most, x, sums, codes);
@@ -46,9 +46,10 @@ static void sum_groups(const float *weight, int n, int group, float *sums) {
     }
 }
 
-/* Weights to the codes nearest to them under the scales and minima that a file can hold; a group whose scale became 0 keeps
- * the codes that it has. Then, if that is asked for, the better search. */
-static void finish(const nb_best *s, const nb_encoding *how, const float *importance, const float *x, nb_best_block *k) {
+/* Weights to the codes nearest to them under the scales and minima that a file can hold; a group whose scale became 0
+ * keeps the codes that it has. Then, if that is asked for, the better search. */
+static void finish(const nb_best *s, const nb_encoding *how, const float *importance, const float *x,
+                   nb_best_block *k) {
     for (int i = 0; i < NB_SUPERBLOCK; i++) {
         float d = nb_f16_to_f32(k->d) * (float)k->scales[i / s->group];
         float m = nb_f16_to_f32(k->m) * (float)k->minima[i / s->group];

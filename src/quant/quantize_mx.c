@@ -27,8 +27,8 @@ static void pack(const float *x, float d, uint8_t *q, int n) {
         q[i] = (uint8_t)(nearest_code(x[i], d) | nearest_code(x[i + n], d) << 4);
 }
 
-/* The scale 2^(floor(log2 of the largest magnitude) - 2), as its section 6.3 says: 4 is the largest power of two that E2M1
- * has. Plus the bias of E8M0; what is too small for that counts as 0. */
+/* The scale 2^(floor(log2 of the largest magnitude) - 2), as its section 6.3 says: 4 is the largest power of two that
+ * E2M1 has. Plus the bias of E8M0; what is too small for that counts as 0. */
 static uint8_t e8m0_scale(float most) {
     float e = most > 0 && most <= 0x1.fffffep127f ? floorf(log2f(most)) - 2 + 127 : 0;
     return e > 0 ? (uint8_t)e : 0;

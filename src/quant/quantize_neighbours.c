@@ -13,8 +13,9 @@ typedef struct grid_facts {
 
 static const grid_facts *facts_of(uint32_t type) {
     static const grid_facts facts[] = {
-        {NB_TYPE_IQ1_S, 3, 332234}, {NB_TYPE_IQ1_M, 3, 332234},  {NB_TYPE_IQ2_XXS, 2, 119462}, {NB_TYPE_IQ2_XS, 2, 187770},
-        {NB_TYPE_IQ2_S, 1, 50253},  {NB_TYPE_IQ3_XXS, 2, 22825}, {NB_TYPE_IQ3_S, 3, 28317},
+        {NB_TYPE_IQ1_S, 3, 332234},  {NB_TYPE_IQ1_M, 3, 332234}, {NB_TYPE_IQ2_XXS, 2, 119462},
+        {NB_TYPE_IQ2_XS, 2, 187770}, {NB_TYPE_IQ2_S, 1, 50253},  {NB_TYPE_IQ3_XXS, 2, 22825},
+        {NB_TYPE_IQ3_S, 3, 28317},
     };
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         if (facts[i].type == type)

@@ -145,8 +145,8 @@ void nb_search_scales(int n, int most, const float *x, const float *weights, flo
     memcpy(scales, &scale, sizeof scale);
 }
 
-/* Codes are changed one at a time, each to the one that fits best beside the others, in five rounds. (The reference stops
- * after one that changed nothing; further ones would not either.) */
+/* Codes are changed one at a time, each to the one that fits best beside the others, in five rounds. (The reference
+ * stops after one that changed nothing; further ones would not either.) */
 void nb_refine_scales(int n, int most, const float *x, const float *weights, float *scales, uint8_t *codes) {
     lanes v[NB_GROUP_LIMIT], weight[NB_GROUP_LIMIT], q[NB_GROUP_LIMIT], size, xq = all(0), qq = all(0);
     load_groups(x, n, v);
@@ -178,7 +178,8 @@ void nb_refine_scales(int n, int most, const float *x, const float *weights, flo
 
 /* ---- codes of one sign --------------------------------------------------------------------------------------- */
 
-/* The reference keeps codes in bytes, where a code below 0 counts as 256 more. It searches with those, and so does this. */
+/* The reference keeps codes in bytes, where a code below 0 counts as 256 more. It searches with those, and so does
+ * this. */
 typedef struct steps {
     int n, most;
     const float *x, *weight;

@@ -1,5 +1,5 @@
-/* Rows to types of two bits and fewer whose scale is not searched for. They are meant for weights that were trained to be
- * so (BitNet b1.58, Ma et al. 2024). Roundings as in ggml-org/ggml, src/ggml-quants.c. */
+/* Rows to types of two bits and fewer whose scale is not searched for. They are meant for weights that were trained to
+ * be so (BitNet b1.58, Ma et al. 2024). Roundings as in ggml-org/ggml, src/ggml-quants.c. */
 #include "quantize.h"
 #include "quantize_search.h"
 
@@ -27,8 +27,8 @@ void nb_quantize_tq2_0(const nb_encoding *how, const float *x, void *blocks, siz
     }
 }
 
-/* `digits` codes of n bytes each, number i of digit k at k n + i -> n bytes. A byte is five digits to the base of 3 as a
- * fraction of 256, rounded up: 3^5 = 243. */
+/* `digits` codes of n bytes each, number i of digit k at k n + i -> n bytes. A byte is five digits to the base of 3 as
+ * a fraction of 256, rounded up: 3^5 = 243. */
 static void pack_digits(const uint8_t *codes, int digits, int n, uint8_t *out) {
     for (int i = 0; i < n; i++) {
         uint32_t number = 0;

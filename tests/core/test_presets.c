@@ -21,13 +21,13 @@ static void test_tensor(nb_cursor *in, const nb_text *names, uint32_t n_presets,
     const uint8_t *types = nb_cursor_bytes(in, NB_ROUND_UP(n_presets, 4u));
     for (uint32_t i = 0; !in->is_short && i < n_presets; i++) {
         const nb_preset *preset = nb_preset_of(names[i]);
-        if (!CHECK(preset, "no preset %.*s", (int)names[i].size, names[i].data))
+        if (!CHECK(preset, "no preset %t", names[i]))
             continue;
         uint32_t type = nb_preset_type(preset, name, dimensions, columns, facts);
         uint32_t want = types[i] == NB_TYPE_F32 ? NB_TYPE_LIMIT : types[i];
         if (want != REFUSED) /* for rows of no whole block; ours become F16 */
-            CHECK(type == want, "%.*s of %u layers, %.*s, %u columns: type %u, not %u", (int)facts->architecture.size,
-                  facts->architecture.data, facts->layers, (int)name.size, name.data, columns, type, want);
+            CHECK(type == want, "%t: %t of %u layers, %t, %u columns: type %u, not %u", names[i], facts->architecture,
+                  facts->layers, name, columns, type, want);
         CHECK(type == NB_TYPE_LIMIT || (nb_preset_quantizer(preset, type) &&
               columns % nb_traits_of(type)->block_weights == 0), "type %u of %u columns", type, columns);
     }

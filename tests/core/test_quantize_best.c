@@ -1,4 +1,5 @@
-/* The better search against the reference's (`best` of nb_encoding): less error for each type, on rows as weights are. */
+/* The better search against the reference's (`best` of nb_encoding): less error for each type, on rows as weights
+ * are. */
 #include "check.h"
 #include "random.h"
 
@@ -57,8 +58,8 @@ static void compare(uint32_t type, const char *name, draw *from, const float *im
             nb_encoding plain = {.importance = counts}, wide = {.importance = counts, .best = true};
             double one = error_of(type, &plain, x + at, counts, traits->block_weights);
             double other = error_of(type, &wide, x + at, counts, traits->block_weights);
-            CHECK(other <= one * 1.00001, "%s, %s, row %d, weight %z: the error is %g, not at most %g", traits->name, name, row,
-                  at, other, one);
+            CHECK(other <= one * 1.00001, "%s, %s, row %d, weight %z: the error is %g, not at most %g", traits->name, name,
+                  row, at, other, one);
             reference += one;
             best += other;
         }
@@ -78,14 +79,15 @@ static void test_special(uint32_t type) {
             importance[k] = 0;
         }
         double one = error_of(type, &plain, x, NULL, COLUMNS), other = error_of(type, &wide, x, NULL, COLUMNS);
-        CHECK(other <= one, "%s, all %g: the error is %g, not at most %g", nb_traits_of(type)->name, (double)values[i], other, one);
+        CHECK(other <= one, "%s, all %g: the error is %g, not at most %g", nb_traits_of(type)->name, (double)values[i],
+              other, one);
         error_of(type, &none, x, importance, COLUMNS);
     }
 }
 
 void test_quantize_best(void) {
-    static const uint32_t types[] = {NB_TYPE_Q4_0, NB_TYPE_Q4_1, NB_TYPE_Q5_0, NB_TYPE_Q5_1, NB_TYPE_IQ4_NL, NB_TYPE_IQ4_XS,
-                                     NB_TYPE_Q2_K, NB_TYPE_Q3_K, NB_TYPE_Q4_K, NB_TYPE_Q5_K, NB_TYPE_Q6_K};
+    static const uint32_t types[] = {NB_TYPE_Q4_0,   NB_TYPE_Q4_1,   NB_TYPE_Q5_0, NB_TYPE_Q5_1,
+                                     NB_TYPE_IQ4_NL, NB_TYPE_IQ4_XS, NB_TYPE_Q2_K, NB_TYPE_Q3_K, NB_TYPE_Q4_K, NB_TYPE_Q5_K, NB_TYPE_Q6_K};
     static const struct {
         const char *name;
         draw *from;

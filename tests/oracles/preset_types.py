@@ -23,9 +23,9 @@ import numpy as np
 
 import gguf_files
 
-FILE_TYPES = {"f16": 1, "bf16": 32, "q4_0": 2, "q4_1": 3, "q5_0": 8, "q5_1": 9, "q8_0": 7, "iq4_nl": 25, "q2_k": 10,
+FILE_TYPES = {"f16": 1, "bf16": 32, "q4_0": 2, "q4_1": 3, "q5_0": 8, "q5_1": 9, "q8_0": 7, "iq4_nl": 25, "iq4_xs": 30, "q2_k": 10,
               "q3_k_s": 11, "q3_k_m": 12, "q3_k_l": 13, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16, "q5_k_m": 17,
-              "q6_k": 18}
+              "q6_k": 18, "tq1_0": 36, "tq2_0": 37}
 REFUSED = 255
 DENSE = ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"]
 MERGED = ["attn_qkv", "attn_output", "ffn_up", "ffn_down"]

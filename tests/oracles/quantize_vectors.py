@@ -11,7 +11,8 @@ with a few huge numbers.
 
 The file, little-endian: u32 rows, types; F32 [rows][256]. For each type u32 type (256 is added for int8), bytes of a
 row, rows shown; their blocks, padded to 4 bytes; u32, the FNV-1a hash of all rows' blocks; for NF4 and FP4 another, of
-the F32 that they stand for, without the sign of zeros. Then double quantization: u32 n; F32 absmax [n], u8 code [n], F32 absmax once more [n].
+the F32 that they stand for, without the sign of zeros. Then double quantization: u32 n; F32 absmax [n], u8 code [n],
+F32 absmax once more [n].
 Then with importance, for which two rows are joined: u32 matrices, types; F32 [matrices][512]; for each type the same as
 above. Row i has matrix i modulo their number.
 
@@ -99,7 +100,7 @@ def q2_0(rows):
 
 
 def iq3_s_in_place(blocks, rows):
-    """libgguf, as llama.cpp, does not go on in codes and signs where 32 weights are zeros, so that what follows is misplaced."""
+    """libgguf, as llama.cpp, does not go on in codes and signs where 32 weights are zeros: what follows is off."""
     blocks = blocks.reshape(-1, 110)
     for block, x in zip(blocks, rows.reshape(-1, 8, 32)):
         codes, signs, at = block[2:66].copy().reshape(8, 8), block[74:106].copy().reshape(8, 4), 0
@@ -117,7 +118,7 @@ def gguf_blocks(rows, kind, importance=None):
     if kind in GRIDS:  # where squares overflow, libgguf ends the process
         rows = np.where(np.abs(rows).max(1, keepdims=True) > 1e9, np.float32(0), rows)
     blocks = libgguf.quantize_rows(rows, int(kind), imatrix=importance).view(np.uint8)
-    if kind == T.MXFP4:  # an exponent below E8M0's range: libgguf converts a negative float to u8, which C leaves undefined
+    if kind == T.MXFP4:  # an exponent below E8M0's range: u8 of a negative float, which C leaves undefined
         blocks[np.abs(rows).max(1) < 2.0**-127] = 0
     if kind == T.IQ3_S:
         blocks = iq3_s_in_place(blocks, rows)
