@@ -2,7 +2,7 @@
  *
  * The object model
  *
- *   nb_loader     takes a GGUF file's bytes in pieces, in order (nibble_convert.h makes one of other files), and becomes
+ *   nb_loader     takes a GGUF file's bytes in pieces, in order (nibble_convert.h makes one of others), and becomes
  *   nb_model      what the file said: hyper-parameters, vocabulary, weights. Immutable, shared by any number of
  *   nb_session    one timeline: a KV cache and how many tokens of it are filled. The caller always passes the whole
  *                 token prefix; the session evaluates only what its cache does not hold yet, and yields logits.

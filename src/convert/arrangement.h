@@ -5,7 +5,7 @@
  * whose zeros differ become F16, as no type has them:
  *
  *     GPTQ    qweight        u32 [columns bits / 32, rows]   down a column of it, the codes are one stream of bits
- *             qzeros         u32 [groups, rows bits / 32]    along a row, the zeros are one (less 1 in the first format)
+ *             qzeros         u32 [groups, rows bits / 32]    along a row, the zeros are one (less 1 in version 1)
  *     AWQ     qweight        u32 [columns, rows / 8]         eight rows a word, in the order 0 2 4 6 1 3 5 7
  *             qzeros         u32 [groups, rows / 8]          so, too
  *     both    scales         f16 [groups, rows]

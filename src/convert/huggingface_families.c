@@ -4,6 +4,7 @@
 
 /* ---- families --------------------------------------------------------------------------------------------------- */
 
+// clang-format off: names of one model on a line
 static const nb_hf_pair gemma_norms[] = {
     {"post_attention_layernorm", "post_attention_norm"}, {"pre_feedforward_layernorm", "ffn_norm"},
     {"post_feedforward_layernorm", "post_ffw_norm"}, {0}};
@@ -104,6 +105,7 @@ const nb_hf_pair nb_hf_layer_modules[] = {
     {"attn.Wqkv", "attn_qkv"}, {"attn.out_proj", "attn_output"}, {"norm1", "attn_output_norm"}, {"mlp.fc11", "ffn_up"},
     {"mlp.fc12", "ffn_gate"}, {"norm2", "layer_output_norm"},
     {0}};
+// clang-format on
 
 /* Parts that see pictures, and heads that embeddings do without. */
 const char *const nb_hf_needless_starts[] = {"vision_tower.", "multi_modal_projector.", "pooler.", "cls.", NULL};

@@ -4,6 +4,7 @@
 
 /* One line for each key: NUMBER(names, default, GGUF's key); USED(names, default): huggingface_config.c asks for it;
  * MUST(names, default, values that it may have). A value of null or 0 counts as false. */
+// clang-format off: tables of macros, a subject a line
 #define NUMBER(names, otherwise, ours) {names, #otherwise, ours, NULL}
 #define USED(names, otherwise) {names, #otherwise, "", NULL}
 #define MUST(names, otherwise, ...) MUST_BE(names, #otherwise, __VA_ARGS__)
@@ -12,7 +13,8 @@
 /* ---- what many families have ------------------------------------------------------------------------------------ */
 
 #define SILU "silu" "swish"
-#define TANH_GELU "gelu_pytorch_tanh" "gelu_new" "gelu_fast" "gelu_python_tanh" "gelu_accurate" /* one formula, five names */
+/* One formula, five names. */
+#define TANH_GELU "gelu_pytorch_tanh" "gelu_new" "gelu_fast" "gelu_python_tanh" "gelu_accurate"
 #define EXACT_GELU "gelu" "gelu_python"
 
 #define LAYERS(width, layers, heads, inner, positions)              \
@@ -23,7 +25,8 @@
     USED("max_position_embeddings", positions)
 #define KV_HEADS(number) NUMBER("num_key_value_heads", number, "attention.head_count_kv")
 #define HEAD_SIZE(number) NUMBER("head_dim", number, "attention.key_length attention.value_length")
-#define NO_HEAD_SIZE USED("head_dim", null) /* the class knows none, but its rotation asks for it: it must be the usual one */
+/* The class knows none, but its rotation asks for it: it must be the usual one. */
+#define NO_HEAD_SIZE USED("head_dim", null)
 #define RMS(epsilon) NUMBER("rms_norm_eps", epsilon, "attention.layer_norm_rms_epsilon")
 #define LAYER_NORM(name, epsilon) NUMBER(name, epsilon, "attention.layer_norm_epsilon")
 #define TIED(is) USED("tie_word_embeddings", is)
@@ -34,7 +37,8 @@
     USED("original_max_position_embeddings", null)
 #define PART(is) USED("partial_rotary_factor", is)
 #define CAUSAL USED("is_causal", true)
-#define ALWAYS_CAUSAL MUST("is_causal", null, true) /* transformers' implementations of attention differ where it is not */
+/* Transformers' implementations of attention differ where it is not. */
+#define ALWAYS_CAUSAL MUST("is_causal", null, true)
 #define WINDOW(size) USED("sliding_window", size)
 #define QWEN_WINDOW                     \
     USED("use_sliding_window", false),  \
@@ -103,7 +107,8 @@ const nb_hf_key nb_hf_deepseek_keys[] = {
     KV_HEADS(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     EXPERTS("n_routed_experts", null, null, 1407), NUMBER("n_shared_experts", null, "expert_shared_count"),
     NUMBER("first_k_dense_replace", 0, "leading_dense_block_count"), MUST("moe_layer_freq", 1, 1),
-    MUST("norm_topk_prob", false, false), MUST("scoring_func", "softmax", "softmax"), MUST("attention_bias", false, false),
+    MUST("norm_topk_prob", false, false), MUST("scoring_func", "softmax", "softmax"),
+    MUST("attention_bias", false, false),
     {0}};
 
 const nb_hf_key nb_hf_smollm3_keys[] = {
@@ -148,7 +153,8 @@ const nb_hf_key nb_hf_gemma3_keys[] = {
     LAYERS(2304, 26, 8, 9216, 131072),
     KV_HEADS(4), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
     TIED(true), ROPE(1e6), PART(null), USED("rope_local_base_freq", 10000), CAUSAL,
-    USED("use_bidirectional_attention", false), WINDOW(4096), USED("layer_types", null), USED("sliding_window_pattern", 6),
+    USED("use_bidirectional_attention", false), WINDOW(4096), USED("layer_types", null),
+    USED("sliding_window_pattern", 6),
     USED("query_pre_attn_scalar", 256), NUMBER("final_logit_softcapping", null, "final_logit_softcapping"),
     MUST("attention_bias", false, false), {0}};
 
@@ -161,7 +167,8 @@ const nb_hf_key nb_hf_phi_keys[] = {
 const nb_hf_key nb_hf_stablelm_keys[] = {
     LAYERS(2560, 32, 32, 6912, 4096),
     KV_HEADS(32), NO_HEAD_SIZE, LAYER_NORM("layer_norm_eps", 1e-5), MUST("hidden_act", "silu", SILU),
-    TIED(false), ROPE(10000), PART(0.25), ALWAYS_CAUSAL, NUMBER("use_parallel_residual", false, "use_parallel_residual"),
+    TIED(false), ROPE(10000), PART(0.25), ALWAYS_CAUSAL,
+    NUMBER("use_parallel_residual", false, "use_parallel_residual"),
     USED("use_qkv_bias", false), USED("qk_layernorm", false), {0}};
 
 const nb_hf_key nb_hf_gpt_neox_keys[] = {
@@ -190,7 +197,8 @@ const nb_hf_key nb_hf_opt_keys[] = {
     NUMBER("hidden_size", 768, "embedding_length"), NUMBER("num_hidden_layers", 12, "block_count"),
     NUMBER("num_attention_heads", 12, "attention.head_count"), NUMBER("ffn_dim", 3072, "feed_forward_length"),
     USED("max_position_embeddings", 2048), USED("word_embed_proj_dim", null),
-    NUMBER("do_layer_norm_before", true, "do_layer_norm_before"), MUST("activation_function", "relu", "relu"), TIED(true),
+    NUMBER("do_layer_norm_before", true, "do_layer_norm_before"), MUST("activation_function", "relu", "relu"),
+    TIED(true),
     CAUSAL, MUST("enable_bias", true, true), MUST("layer_norm_elementwise_affine", true, true),
     MUST("_remove_final_layer_norm", false, false), {0}};
 
@@ -248,29 +256,31 @@ const nb_hf_idle nb_hf_idle_keys[] = {
      "model_type architectures auto_map name_or_path dtype torch_dtype transformers_version vocab_size _commit_hash "
      "text_config decoder generator is_encoder_decoder is_decoder"},
     {"how work is laid out, over devices and in memory",
-     "base_model_tp_plan base_model_pp_plan base_model_ep_plan base_model_fsdp_plan sub_configs_defaults attribute_map "
-     "chunk_size_feed_forward use_cache attn_implementation experts_implementation pretraining_tp fusion_config "
-     "reorder_and_upcast_attn"},
+     "base_model_tp_plan base_model_pp_plan base_model_ep_plan base_model_fsdp_plan sub_configs_defaults "
+     "attribute_map chunk_size_feed_forward use_cache attn_implementation experts_implementation pretraining_tp "
+     "fusion_config reorder_and_upcast_attn"},
     {"what is returned beside the result",
      "output_attentions output_hidden_states output_scores output_cross_attentions output_router_logits return_dict "
      "return_dict_in_generate tie_last_hidden_states"},
     {"training: the first weights, what is dropped, what is added to the loss",
-     "initializer_range init_std gradient_checkpointing attention_dropout hidden_dropout dropout resid_pdrop embd_pdrop "
-     "attn_pdrop attention_probs_dropout_prob hidden_dropout_prob layerdrop router_aux_loss_coef router_jitter_noise"},
+     "initializer_range init_std gradient_checkpointing attention_dropout hidden_dropout dropout resid_pdrop "
+     "embd_pdrop attn_pdrop attention_probs_dropout_prob hidden_dropout_prob layerdrop router_aux_loss_coef "
+     "router_jitter_noise"},
     {"heads that classify, summarize and guess words, where a model has embeddings alone",
      "tie_word_embeddings id2label label2id num_labels problem_type classifier_dropout summary_type summary_use_proj "
      "summary_activation summary_proj_to_labels summary_first_dropout"},
     {"how the next token is chosen from the logits: generate() asks for it, and nibble's callers say it themselves",
-     "max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p "
-     "typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size encoder_repetition_penalty "
-     "bad_words_ids num_return_sequences forced_bos_token_id forced_eos_token_id remove_invalid_values "
-     "exponential_decay_length_penalty suppress_tokens begin_suppress_tokens epsilon_cutoff eta_cutoff num_assistant_tokens "
-     "num_assistant_tokens_schedule assistant_confidence_threshold assistant_lookbehind target_lookbehind"},
+     "max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k "
+     "top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size "
+     "encoder_repetition_penalty bad_words_ids num_return_sequences forced_bos_token_id forced_eos_token_id "
+     "remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens epsilon_cutoff "
+     "eta_cutoff num_assistant_tokens num_assistant_tokens_schedule assistant_confidence_threshold "
+     "assistant_lookbehind target_lookbehind"},
     {"which layers have experts: the tensors say it", "decoder_sparse_step mlp_only_layers"},
     {"asked for by code that all families share, for the sake of others: caches, checks, pictures",
-     "layer_types mlp_layer_types mtp_layer_types kv_sharing_modes attention_chunk_size sliding_window use_sliding_window "
-     "num_heads sparse_step attn_logit_softcapping num_key_value_heads intermediate_size head_dim use_bidirectional_attention "
-     "vision_aspect_ratio vision_feature_layer vision_feature_select_strategy"},
+     "layer_types mlp_layer_types mtp_layer_types kv_sharing_modes attention_chunk_size sliding_window "
+     "use_sliding_window num_heads sparse_step attn_logit_softcapping num_key_value_heads intermediate_size head_dim "
+     "use_bidirectional_attention vision_aspect_ratio vision_feature_layer vision_feature_select_strategy"},
     {"of rotations, in families that rotate nothing",
      "rope_parameters rope_scaling rope_theta partial_rotary_factor original_max_position_embeddings"},
     {0}};

@@ -6,6 +6,7 @@
  * tensors say so" means: which modules are quantized, and which shapes their parts have, is read from the tensors. */
 
 /* GPTQModel's QuantizeConfig, AutoGPTQ's and transformers' GPTQConfig. */
+// clang-format off: keys of one subject on a line
 static const nb_known_key gptq_keys[] = {
     {"quant_method", NULL}, {"method", NULL}, {"bits", NULL}, {"group_size", NULL}, {"sym", NULL}, {"desc_act", NULL},
     {"checkpoint_format", NULL}, {"format", NULL}, {"dynamic", NULL}, /* all of these are heeded */
@@ -16,20 +17,25 @@ static const nb_known_key gptq_keys[] = {
     {"adapter", "null|{}"},
     {"mock_quantization", "false"},
     {"lm_head", NULL}, /* the tensors say so */
-    {"modules_in_block_to_quantize", NULL}, {"block_name_to_quantize", NULL}, {"module_name_preceding_first_block", NULL},
+    {"modules_in_block_to_quantize", NULL}, {"block_name_to_quantize", NULL},
+    {"module_name_preceding_first_block", NULL},
     {"modules_to_not_convert", NULL},
     /* how the weights were quantized */
     {"act_group_aware", NULL}, {"static_groups", NULL}, {"true_sequential", NULL}, {"damp_percent", NULL},
-    {"damp_auto_increment", NULL}, {"mse", NULL}, {"gptaq", NULL}, {"foem", NULL}, {"hessian", NULL}, {"fallback", NULL},
+    {"damp_auto_increment", NULL}, {"mse", NULL}, {"gptaq", NULL}, {"foem", NULL}, {"hessian", NULL},
+    {"fallback", NULL},
     {"preprocessors", NULL}, {"smoother", NULL}, {"smooth", NULL}, {"moe", NULL}, {"meta", NULL}, {"dataset", NULL},
-    {"tokenizer", NULL}, {"batch_size", NULL}, {"pad_token_id", NULL}, {"model_seqlen", NULL}, {"cache_block_outputs", NULL},
+    {"tokenizer", NULL}, {"batch_size", NULL}, {"pad_token_id", NULL}, {"model_seqlen", NULL},
+    {"cache_block_outputs", NULL},
     {"weight_only", NULL},
     /* on which machine, and by which kernels a product is computed */
-    {"device", NULL}, {"telemetry", NULL}, {"pack_impl", NULL}, {"offload_to_disk", NULL}, {"offload_to_disk_path", NULL},
+    {"device", NULL}, {"telemetry", NULL}, {"pack_impl", NULL}, {"offload_to_disk", NULL},
+    {"offload_to_disk_path", NULL},
     {"_offload_temp_dir", NULL}, {"compute_device_filter", NULL}, {"calibration_data_device", NULL}, {"gc_mode", NULL},
     {"auto_forward_data_parallel", NULL}, {"dense_vram_strategy", NULL}, {"dense_vram_strategy_devices", NULL},
     {"moe_vram_strategy", NULL}, {"moe_vram_strategy_devices", NULL}, {"wait_for_submodule_finalizers", NULL},
-    {"backend", NULL}, {"max_input_length", NULL}, {"use_exllama", NULL}, {"disable_exllama", NULL}, {"exllama_config", NULL},
+    {"backend", NULL}, {"max_input_length", NULL}, {"use_exllama", NULL}, {"disable_exllama", NULL},
+    {"exllama_config", NULL},
     {"use_cuda_fp16", NULL},
     {"model_name_or_path", NULL}, {"model_file_base_name", NULL}, /* names */
     {0}};
@@ -48,7 +54,8 @@ static const nb_known_key awq_keys[] = {
     {"w_bit", NULL}, {"q_group_size", NULL}, /* bits and group_size */
     {"zero_point", "true"},
     {"version", "\"gemm\"|\"GEMM\""},
-    {"scale_search_chunked_activations", NULL}, {"do_fuse", NULL}, {"modules_to_fuse", NULL}, {"fuse_max_seq_len", NULL},
+    {"scale_search_chunked_activations", NULL}, {"do_fuse", NULL}, {"modules_to_fuse", NULL},
+    {"fuse_max_seq_len", NULL},
     {0}};
 /* transformers' BitsAndBytesConfig. */
 static const nb_known_key bitsandbytes_keys[] = {
@@ -63,7 +70,8 @@ static const nb_known_key bitsandbytes_keys[] = {
 /* compressed-tensors' QuantizationConfig, and what transformers has besides. */
 static const nb_known_key compressed_keys[] = {
     /* all of these are heeded */
-    {"quant_method", NULL}, {"config_groups", NULL}, {"format", NULL}, {"sparsity_config", NULL}, {"transform_config", NULL},
+    {"quant_method", NULL}, {"config_groups", NULL}, {"format", NULL}, {"sparsity_config", NULL},
+    {"transform_config", NULL},
     {"quantization_config", NULL},
     {"moe_sparsity_config", "null|{}"},
     {"ignore", NULL}, /* the tensors say so */
@@ -87,6 +95,7 @@ static const nb_known_key weights_keys[] = {
     {"scale_dtype", NULL}, {"zp_dtype", NULL},
     {"observer", NULL}, {"observer_kwargs", NULL}, /* of quantizing */
     {0}};
+// clang-format on
 
 /* The member `first`; `second` where that is null or absent. */
 static nb_node either(nb_node config, const char *first, const char *second) {

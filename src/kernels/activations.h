@@ -4,7 +4,7 @@
  * that a kernel needs for 32 columns lies together, so that one pointer reaches it by constant offsets:
  *
  *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4 or 1 tokens
- *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     each 4 columns in the order 0 2 1 3 (packing.h)
+ *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     4 columns in the order 0 2 1 3 (packing.h)
  *
  *     x = d q,  q = round(x / d) to even;  d = max|x| / 127 for 8 bits, max|x| / 32767 for 16
  *     a block within 2^-100 is all zeros; one that is not finite has zeros, and d = NaN, so its products are NaN, too

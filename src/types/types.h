@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// clang-format off: numbers as in GGUF, several on a line
 typedef enum nb_type {
     NB_TYPE_F32 = 0, NB_TYPE_F16 = 1, NB_TYPE_Q4_0 = 2, NB_TYPE_Q4_1 = 3, NB_TYPE_Q5_0 = 6, NB_TYPE_Q5_1 = 7,
     NB_TYPE_Q8_0 = 8, NB_TYPE_Q8_1 = 9, NB_TYPE_Q2_K = 10, NB_TYPE_Q3_K = 11, NB_TYPE_Q4_K = 12, NB_TYPE_Q5_K = 13,
@@ -20,6 +21,7 @@ typedef enum nb_type {
     NB_TYPE_NF4 = 60, NB_TYPE_FP4 = 61,
     NB_TYPE_LIMIT = 64 /* ids are below this */
 } nb_type;
+// clang-format on
 
 enum {
     NB_BLOCK = 32,       /* weights in a block of the plain types */
@@ -35,6 +37,7 @@ enum {
  *
  * 32 weights: q holds two a byte, weight i in the low half of byte i, weight i+16 in the high half. The fifth bit of
  * the Q5 types is bit i of the 32-bit little-endian number high. */
+// clang-format off: a format a line
 typedef struct nb_block_q4_0 { uint16_t d; uint8_t q[16]; } nb_block_q4_0;             /* w = d (q - 8) */
 typedef struct nb_block_q4_1 { uint16_t d, m; uint8_t q[16]; } nb_block_q4_1;          /* w = d q + m */
 typedef struct nb_block_q5_0 { uint16_t d; uint8_t high[4], q[16]; } nb_block_q5_0;    /* w = d (q - 16) */
@@ -122,6 +125,7 @@ typedef struct nb_block_iq3_xxs { uint16_t d; uint8_t q[64], signs[32]; } nb_blo
 typedef struct nb_block_iq3_s { uint16_t d; uint8_t q[64], high[8], signs[32], scales[4]; } nb_block_iq3_s;
 typedef struct nb_block_iq1_s { uint16_t d; uint8_t q[32]; uint16_t high[8]; } nb_block_iq1_s;
 typedef struct nb_block_iq1_m { uint8_t q[32], high[16]; uint16_t scales[4]; } nb_block_iq1_m;
+// clang-format on
 
 _Static_assert(sizeof(nb_block_q4_0) == 18, "GGUF block size");
 _Static_assert(sizeof(nb_block_q4_1) == 20, "GGUF block size");

@@ -255,10 +255,12 @@ static void test_generated(void) {
 static void test_reshaped(void) {
     static const char *const gpt2 = SIZES("gpt2") "}", *const neox = SIZES("gpt_neox") "}";
     static const char *const stable = SIZES("stablelm") "}";
+// clang-format off: these braces are no block
 #define STACK(leaf, dtype, shape, bytes)                                            \
     {"model.layers.0.self_attn.q_layernorm.norms.0." leaf, dtype, shape, bytes},    \
         {"model.layers.0.self_attn.q_layernorm.norms.1." leaf, dtype, shape, bytes}, \
         {"model.layers.0.self_attn.q_layernorm.norms.2." leaf, dtype, shape, bytes}
+// clang-format on
     static const folder folders[] = {
         {gpt2, {{"h.0.attn.c_attn.weight", "F32", "[32,96]", 12288}}, "q8_0", NULL},
         {gpt2, {{"h.0.attn.c_attn.weight", "F16", "[256,96]", 49152}}, "q4_k_m", NULL},
