@@ -8,35 +8,56 @@ static bool parts_words(const nb_tokenizer *t, uint8_t byte) {
     return !(t->before_spaces[byte >> 3] >> (byte & 7) & 1);
 }
 
-/* Whether the word ends before this mark. in_word: something that is no mark stands before it. */
-static bool ends_before_mark(const nb_tokenizer *t, const nb_bytes *word, bool in_word) {
-    return t->steps.split ? word->used : in_word && parts_words(t, word->data[word->used - 1]);
+/* Where the word ends that begins at text[from]. begun: it began before, with an added space. *spaces: how many
+ * spaces it has that become marks. */
+static size_t word_end(const nb_tokenizer *t, const uint8_t *text, size_t from, size_t size, bool begun,
+                       size_t *spaces) {
+    bool escapes = !t->steps.library || t->steps.metaspace;
+    bool in_word = false; /* the character before is no mark */
+    size_t at = from;
+    *spaces = 0;
+    while (at < size) {
+        bool space = text[at] == ' ' && escapes, mark = nb_is_mark(text + at, size - at);
+        if (space || mark) {
+            if (t->steps.split ? begun || at > from : in_word && parts_words(t, text[at - 1]))
+                break;
+            *spaces += space;
+        }
+        in_word = !space && !mark;
+        at += mark ? NB_MARK_SIZE : 1;
+    }
+    return at;
+}
+
+/* Writes marks for the word's spaces. *text and *size are the word at first, and then the result. */
+static int32_t escape(nb_encoding *e, const uint8_t **text, size_t *size, size_t spaces, bool add_space) {
+    nb_bytes *kept = &e->workspace.text;
+    kept->used = 0;
+    NB_TRY(nb_bytes_reserve(kept, *size + NB_MARK_SIZE * ((uint64_t)spaces + 1), e->err));
+    nb_bytes out = *kept;
+    if (add_space)
+        nb_bytes_put_mark(&out);
+    for (size_t i = 0; i < *size; i++)
+        if ((*text)[i] == ' ' && spaces)
+            nb_bytes_put_mark(&out);
+        else
+            out.data[out.used++] = (*text)[i];
+    *kept = out;
+    *text = out.data;
+    *size = out.used;
+    return NB_OK;
 }
 
 int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool add_space, nb_word_encoder encode) {
-    const nb_tokenizer *t = e->tokenizer;
-    nb_bytes *word = &e->workspace.text;
-    bool escapes = !t->steps.library || t->steps.metaspace, in_word = false;
-    word->used = 0;
-    if (add_space) {
-        NB_TRY(nb_bytes_reserve(word, NB_MARK_SIZE, e->err));
-        nb_bytes_put_mark(word);
+    for (size_t from = 0, to, spaces; from < size || add_space; from = to, add_space = false) {
+        to = word_end(e->tokenizer, text, from, size, add_space, &spaces);
+        const uint8_t *word = text + from;
+        size_t n = to - from;
+        if (spaces || add_space)
+            NB_TRY(escape(e, &word, &n, spaces, add_space));
+        NB_TRY(nb_encode_word(e, word, n, encode));
     }
-    for (size_t i = 0; i < size;) {
-        bool mark = nb_is_mark(text + i, size - i), space = mark || (escapes && text[i] == ' ');
-        if (space && ends_before_mark(t, word, in_word)) {
-            NB_TRY(nb_encode_word(e, word->data, word->used, encode));
-            word->used = 0;
-        }
-        in_word = !space;
-        NB_TRY(nb_bytes_reserve(word, word->used + NB_MARK_SIZE, e->err));
-        if (space)
-            nb_bytes_put_mark(word);
-        else
-            word->data[word->used++] = text[i];
-        i += mark ? NB_MARK_SIZE : 1;
-    }
-    return word->used ? nb_encode_word(e, word->data, word->used, encode) : NB_OK;
+    return NB_OK;
 }
 
 /* One word of the pre-tokenizers before Metaspace, which cuts it further. */

@@ -29,13 +29,12 @@ static uint32_t priority_of(float score) {
     return ~(bits & 0x80000000 ? ~bits : bits | 0x80000000);
 }
 
-/* The word is w->text (nb_encode_escaped puts it there). */
 static uint32_t score_of(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right, int32_t *merged) {
-    uint32_t end = w->next[right] == (uint32_t)NB_SYMBOL_END ? (uint32_t)w->text.used : w->starts[w->next[right]];
+    uint32_t end = w->next[right] == (uint32_t)NB_SYMBOL_END ? (uint32_t)w->word.size : w->starts[w->next[right]];
     size_t size = end - w->starts[left];
     *merged = -1;
     if (size <= t->longest)
-        *merged = nb_vocabulary_find_word(t, (nb_text){(char *)w->text.data + w->starts[left], size});
+        *merged = nb_vocabulary_find_word(t, (nb_text){w->word.data + w->starts[left], size});
     return *merged < 0 ? UINT32_MAX : priority_of(t->tokens[*merged].score);
 }
 
@@ -58,6 +57,7 @@ static __attribute__((noinline)) uint32_t pair_score(const nb_tokenizer *t, cons
 static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     uint32_t n;
     NB_TRY(nb_symbols_of(e, word, size, &n));
+    e->workspace.word = (nb_text){(const char *)word, size};
     if (e->tokenizer->merges.slots)
         nb_merge_by_rank(e->tokenizer, &e->workspace, n);
     else

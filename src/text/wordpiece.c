@@ -48,10 +48,12 @@ static int32_t end_word(nb_encoding *e, uint32_t *characters) {
 
 static int32_t add_character(nb_encoding *e, const uint8_t *text, size_t length, uint32_t *characters) {
     nb_bytes *word = &e->workspace.text;
-    NB_TRY(nb_bytes_reserve(word, word->used + NB_MARK_SIZE, e->err));
+    NB_TRY(nb_bytes_reserve(word, word->used + NB_MARK_SIZE + length, e->err));
     if (!(*characters)++)
         nb_bytes_put_mark(word);
-    return nb_bytes_append(word, text, length, e->err);
+    memcpy(word->data + word->used, text, length);
+    word->used += length;
+    return NB_OK;
 }
 
 /* text: normalized. White space separates words, and each character of punctuation is a word. */

@@ -11,6 +11,7 @@ typedef struct nb_workspace {
     size_t capacity;    /* symbols */
     void *block;        /* owned: holds these arrays */
     nb_bytes text;      /* a word, or a text, as the names of tokens spell it */
+    nb_text word;       /* SPM: the word whose symbols are merged */
     nb_bytes normal[2]; /* normalization writes one and reads the other */
     bool shifted;       /* normalization took white space away at the beginning */
 } nb_workspace;
