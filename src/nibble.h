@@ -99,8 +99,8 @@ int32_t nb_loader_commit(nb_loader *loader, size_t n, nb_error *err);
 /* Bytes of the whole file: as told, or as its header implies; 0 while neither is known. */
 double nb_loader_total(const nb_loader *loader);
 
-/* The name of the tensor whose bytes are wanted now, or with which loading failed; nothing before the header is whole, and at the
- * end. Writes at most capacity bytes, zero-terminated; returns the name's length. */
+/* The name of the tensor whose bytes are wanted now, or with which loading failed; nothing before the header is whole and found to
+ * be in order, and at the end. Writes at most capacity bytes, zero-terminated; returns the name's length. */
 size_t nb_loader_tensor(const nb_loader *loader, char *out, size_t capacity);
 
 /* The model; the loader stays to be freed. NB_ERR_TRUNCATED if bytes are missing. */

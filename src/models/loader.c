@@ -26,6 +26,7 @@ struct nb_loader {
     uint64_t file_at;             /* WEIGHTS: offset in the file of buffer[0] */
     nb_destination *destinations; /* [n_tensors] */
     uint64_t tensor;              /* being filled */
+    bool begun;                   /* the header is whole, and all that it says is in order: tensors are filled */
     uint64_t rows_done;           /* of it */
     struct {                      /* the session that is to follow */
         bool known, at_most;
@@ -65,7 +66,7 @@ void nb_loader_free(nb_loader *l) {
 size_t nb_loader_tensor(const nb_loader *l, char *out, size_t capacity) {
     const nb_checkpoint *c = l->model ? &l->model->checkpoint : NULL;
     nb_writer w = nb_writer_over(out, capacity);
-    if (c && l->destinations && l->tensor < c->n_tensors) {
+    if (c && l->begun && l->tensor < c->n_tensors) {
         nb_text name = nb_checkpoint_tensor_name(c, &c->tensors[l->tensor]);
         nb_write_bytes(&w, name.data, name.size);
     }
@@ -290,6 +291,7 @@ static int32_t gather_header(nb_loader *l, nb_error *err) {
     if (l->stage == COMPLETE)
         return NB_OK;
     l->stage = WEIGHTS;
+    l->begun = true;
     return fill(l, err);
 }
 

@@ -107,7 +107,10 @@ describe('debug tells each stage of a load', () => {
         found(lines, /^caused by: ENOENT Error: ENOENT/);
         lines.length = 0;
         await assert.rejects(load(tiny.subarray(0, 1000), { debug: line => void lines.push(line) }));
-        found(lines, /file: it failed after 1,000 bytes, in its header$/);
+        found(lines, /file: it failed after 1,000 bytes, before its weights$/);
+        lines.length = 0;
+        await assert.rejects(load(models.tiny, { contextLength: 1 << 24, debug: line => void lines.push(line) }), /does not fit/);
+        found(lines, /file: it failed after [\d,]+ bytes, before its weights$/);
     });
 });
 

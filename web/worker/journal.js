@@ -78,7 +78,7 @@ export function weightsWatch(journal, tensor) {
             const name = tensor();
             const rate = loaded / 1000 / (performance.now() - began); // bytes per ms are KB per second
             journal(all ? `file: ${inBytes(loaded)} in ${time()}, ${rate.toFixed(1)} MB/s`
-                : `file: it failed after ${inBytes(loaded)}, ${name ? `at tensor ${name}` : 'in its header'}`);
+                : `file: it failed after ${inBytes(loaded)}, ${name ? `at tensor ${name}` : 'before its weights'}`);
         },
     };
 }
