@@ -103,7 +103,7 @@ async function wasmUrls({ wasmUrl, build }) {
     const url = new URL(await absolute(wasmUrl, 'wasmUrl'));
     const beside = (/** @type {string} */ name) => {
         const file = new URL(url.href);
-        file.pathname = file.pathname.replace(/[^/]*\.wasm$/, '').replace(/\/?$/, '/') + `nibble-${name}.wasm`;
+        file.pathname = `${file.pathname.replace(/[^/]*\.wasm$/, '').replace(/\/?$/, '/')}nibble-${name}.wasm`;
         return file.href;
     };
     if (!/\.wasm$/.test(url.pathname) && !/^(blob|data):$/.test(url.protocol)) {

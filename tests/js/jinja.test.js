@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { FILTERS } from '../../web/jinja/filters.js';
-import { CALLER, LimitError, SyntaxProblem, Template, TemplateError, valueOf } from '../../web/jinja/jinja.js';
+import { CALLER, LimitError, SyntaxProblem, Template, TemplateError, toValue } from '../../web/jinja/jinja.js';
 import { TESTS } from '../../web/jinja/is.js';
 import { STRING } from '../../web/jinja/methods.js';
 import { MAX_STEPS } from '../../web/jinja/interpreter.js';
@@ -14,7 +14,7 @@ import { root } from '../support/builds.js';
 /** @param {string} source @param {Record<string, unknown>} [variables] */
 function render(source, variables = {}) {
     const work = new Template(source).render(new Map(Object.entries(variables).map(([name, value]) =>
-        [name, valueOf(value, CALLER)])));
+        [name, toValue(value, CALLER)])));
     for (let yields = 0; ; yields++) {
         const { done, value } = work.next();
         if (done)

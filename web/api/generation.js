@@ -40,6 +40,7 @@ export class Generation {
     }
 
     /** @type {Promise<Result>['then']} */
+    // biome-ignore lint/suspicious/noThenProperty: whoever awaits an answer gets its result
     then(onResult, onError) {
         return this.#result.then(onResult, onError);
     }

@@ -17,7 +17,10 @@ export class Stream {
         /** @type {(() => void)[]} */
         this.waiting = [];
         this.over = false;
-        const wake = () => this.waiting.splice(0).forEach((f) => f());
+        const wake = () => {
+            for (const resume of this.waiting.splice(0))
+                resume();
+        };
         this.id = link.nextId;
         this.done = request((piece) => {
             this.pieces.push(piece);

@@ -28,7 +28,7 @@ export function parse(command, argv) {
     for (let i = 0; i < argv.length; i++) {
         if (argv[i] === '--help' || argv[i] === '-h')
             return null;
-        const [, word, attached] = /^--([^=]+)(?:=([^]*))?$/.exec(argv[i]) ?? [];
+        const [, word, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(argv[i]) ?? [];
         if (word === undefined) {
             if (argv[i].startsWith('-') && argv[i].length > 1)
                 throw wrong(`unknown option ${argv[i]}`);

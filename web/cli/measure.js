@@ -87,8 +87,10 @@ async function profileBudgets(newWork, repetitions) {
 /** @param {Budgets} budgets */
 function profileTable({ prompt, generate }) {
     /** @typedef {{ ms: number, share: number }} Cell */
-    const line = (/** @type {string} */ name, /** @type {Cell[]} */ cells) => name.padEnd(36) + cells.map(({ ms, share }) =>
-        `${ms.toFixed(1).padStart(9)} ms${(share * 100).toFixed(1).padStart(6)} %`).join('  ') + '\n';
+    const numbers = (/** @type {Cell} */ { ms, share }) =>
+        `${ms.toFixed(1).padStart(9)} ms${(share * 100).toFixed(1).padStart(6)} %`;
+    const line = (/** @type {string} */ name, /** @type {Cell[]} */ cells) =>
+        `${name.padEnd(36)}${cells.map(numbers).join('  ')}\n`;
     const parts = [prompt, generate];
     const names = new Set(parts.flatMap(({ phases }) => phases.map(({ phase }) => phase)));
     return `\n${'where the time goes'.padEnd(36)}${'prompt'.padStart(20)}  ${'generate'.padStart(20)}\n` +

@@ -192,7 +192,7 @@ function withoutTags(of) {
 
 /** @param {string} word */
 const upperFirst = (word) => {
-    const [first = ''] = /^[^]/u.exec(word) ?? [];
+    const [first = ''] = /^./su.exec(word) ?? [];
     return first.toUpperCase() + word.slice(first.length).toLowerCase();
 };
 

@@ -13,7 +13,7 @@ export function percent(template, values) {
     const out = new Builder(), { string } = template;
     const queue = values instanceof Tuple ? [...values] : [values];
     let at = 0, named = false;
-    for (const found of string.matchAll(/%(?:\(([^)]{0,200})\))?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+))?[hlL]?([^])?/g)) {
+    for (const found of string.matchAll(/%(?:\(([^)]{0,200})\))?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+))?[hlL]?(.)?/gs)) {
         out.push(template.slice(at, found.index));
         at = found.index + found[0].length;
         const [, key, flags, width, precision, type] = found;
@@ -69,7 +69,7 @@ function number(value, { type, precision, sign, alternate, grouping }) {
     const negative = Number(value) < 0 || Object.is(value, -0);
     const size = isInteger(value) && 'bcdoxXn'.includes(type || 'd') ? whole(BigInt(value), type || 'd', alternate)
         : fraction(Math.abs(Number(value)), type, precision);
-    const [, prefix, digits, rest] = /** @type {RegExpExecArray} */ (/^(0[box])?([\da-z]*)([^]*)$/i.exec(size));
+    const [, prefix, digits, rest] = /** @type {RegExpExecArray} */ (/^(0[box])?([\da-z]*)(.*)$/is.exec(size));
     const grouped = grouping === '' ? digits : inGroups(digits, 'boxX'.includes(type || 'd') ? 4 : 3).join(grouping);
     return text(`${negative ? '-' : sign === '-' ? '' : sign}${prefix ?? ''}${grouped}${rest}`);
 }
@@ -128,7 +128,7 @@ function padded(body, { fill, align, width }) {
     return joined([pad(left), body, pad(room - left)]);
 }
 
-const SPEC = /^(?:([^])?([<>=^]))?([-+ ])?(#)?(0)?(\d+)?([_,])?(?:\.(\d+))?([bcdeEfFgGnosxX%])?$/u;
+const SPEC = /^(?:(.)?([<>=^]))?([-+ ])?(#)?(0)?(\d+)?([_,])?(?:\.(\d+))?([bcdeEfFgGnosxX%])?$/su;
 
 /** Python's format(value, spec). @param {Value} value @param {string} given */
 function formatted(value, given) {
@@ -161,9 +161,9 @@ export function braces(template, args, named, lookUp) {
     const out = new Builder(), { string } = template;
     let automatic = 0;
     const field = (/** @type {string} */ inner, /** @type {number} */ depth) => {
-        const [, path, conversion, spec = ''] = /^([^!:]*)(?:!([rsa]))?(?::([^]*))?$/.exec(inner) ??
+        const [, path, conversion, spec = ''] = /^([^!:]*)(?:!([rsa]))?(?::(.*))?$/s.exec(inner) ??
             fail(`{${inner}} is no format`);
-        const [, first, rest] = /** @type {RegExpExecArray} */ (/^([^.[]*)([^]*)$/.exec(path));
+        const [, first, rest] = /** @type {RegExpExecArray} */ (/^([^.[]*)(.*)$/s.exec(path));
         let value = first === '' ? args[automatic++] : /^\d+$/.test(first) ? args[Number(first)] : named.get(first);
         if (value === undefined)
             fail(`there is no ${first === '' ? 'further value' : first} to format`);

@@ -367,7 +367,8 @@ class Interpreter {
             const values = [...iterate(value)];
             if (values.length !== target.items.length)
                 fail(`line ${target.line}: ${values.length} values for ${target.items.length} names`);
-            target.items.forEach((/** @type {Node} */ item, /** @type {number} */ i) => this.assign(item, values[i], scope));
+            for (const [i, item] of target.items.entries())
+                this.assign(item, values[i], scope);
         }
     }
 

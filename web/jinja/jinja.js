@@ -4,4 +4,4 @@
 export { Template } from './interpreter.js';
 export { LimitError, SyntaxProblem, TemplateError } from './problems.js';
 export { CALLER, MODEL, TEMPLATE } from './text.js';
-export { Parts, dictOf, valueOf } from './values.js';
+export { Parts, dictOf, toValue } from './values.js';

@@ -18,7 +18,7 @@ const RULES = /** @type {[Token['type'] | 'space', RegExp][]} */ ([
     ['float', /(?<!\.)(?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+)/iy],
     ['integer', /0b(?:_?[01])+|0o(?:_?[0-7])+|0x(?:_?[\da-f])+|[1-9](?:_?\d)*|0(?:_?0)*/iy],
     ['name', /[\p{L}\p{Nl}\p{Nd}\p{M}\p{Pc}]+/uy],
-    ['string', /'[^'\\]*(?:\\[^][^'\\]*)*'|"[^"\\]*(?:\\[^][^"\\]*)*"/y],
+    ['string', /'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"/sy],
     ['operator', /\/\/|\*\*|==|!=|>=|<=|[-+/*%~[\](){}><=.:|,;]/y],
 ]);
 const LONG_NUMBER = /\d[\d_]{1000}/y;
@@ -182,7 +182,7 @@ class Lexer {
      * @param {string} string
      */
     unescaped(string) {
-        return string.replace(/\\(\n|[0-7]{1,3}|x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[^])/gu,
+        return string.replace(/\\(\n|[0-7]{1,3}|x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|.)/gsu,
                 (whole, /** @type {string} */ code) => {
             const plain = PLAIN[code];
             if (plain !== undefined)

@@ -1,5 +1,5 @@
 /** Methods of strings, lists and dicts that Python has and a sandbox allows: nothing is changed in place. */
-import { apply, bound, takes } from './arguments.js';
+import { bound, takes } from './arguments.js';
 import { braces } from './format.js';
 import {
     Builder, EMPTY, SPACE, Text, checkLength, checkSearch, joined, occurrences, replaced, repeated, splitAt, splitAtSpaces,
@@ -173,7 +173,7 @@ export const STRING = {
     splitlines: takes('keepends', (self, keep = false) => splitLines(self, Boolean(keep))),
     startswith: affix((s, start) => s.startsWith(start)),
     strip: strip(true, true),
-    swapcase: rewritten((s) => s.replace(/[^]/gu,
+    swapcase: rewritten((s) => s.replace(/./gsu,
         (c, at) => (c !== c.toUpperCase() ? c.toUpperCase() : c === 'Σ' ? sigma(s, at) : c.toLowerCase()))),
     title: takes('', (self) => eachWord(self, capitalized)),
     upper: rewritten((s) => s.toUpperCase()),

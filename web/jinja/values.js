@@ -129,7 +129,7 @@ export function fail(message) {
  * @param {number} [depth]
  * @returns {Value}
  */
-export function valueOf(value, origin, depth = 0) {
+export function toValue(value, origin, depth = 0) {
     if (depth > MAX_DEPTH)
         fail(`what it is given is nested more than ${MAX_DEPTH} deep`);
     switch (typeof value) {
@@ -146,7 +146,7 @@ export function valueOf(value, origin, depth = 0) {
             if (value === null)
                 return null;
             if (Array.isArray(value))
-                return value.map((item) => valueOf(item, origin, depth + 1));
+                return value.map((item) => toValue(item, origin, depth + 1));
             return dictOf(value, () => origin, null, depth);
     }
     return fail(`a ${typeof value} is not what a template can be given`);
@@ -169,8 +169,8 @@ export function dictOf(object, originOf, parts = null, depth = 0) {
 /** @param {string} key @param {unknown} value @param {number} origin @param {Parts | null} parts @param {number} depth */
 function memberOf(key, value, origin, parts, depth) {
     if (!parts || key !== 'content' || !Array.isArray(value))
-        return valueOf(value, origin, depth + 1);
-    const list = /** @type {Parts} */ (Parts.from(valueOf(value, origin, depth + 1)));
+        return toValue(value, origin, depth + 1);
+    const list = /** @type {Parts} */ (Parts.from(toValue(value, origin, depth + 1)));
     list.shared = parts;
     return list;
 }
@@ -295,7 +295,8 @@ export function equal(a, b, work = { left: MAX_ITEMS }) {
     if (a instanceof Text || b instanceof Text)
         return a instanceof Text && b instanceof Text && a.string === b.string;
     if (isNumber(a) && isNumber(b))
-        return a == b; // eslint-disable-line eqeqeq
+        // biome-ignore lint/suspicious/noDoubleEquals: a bigint equals the same number
+        return a == b;
     if (Array.isArray(a) && Array.isArray(b))
         return isList(a, b) && a.length === b.length && a.every((item, i) => equal(item, b[i], work));
     if (a instanceof Dict && b instanceof Dict)
@@ -361,7 +362,7 @@ export function calculated(operator, a, b) {
         const [value, times] = isInteger(b) ? [a, b] : [b, a];
         if (value instanceof Text)
             return repeated(value, Number(times));
-        if (value instanceof Array && !(value instanceof View))
+        if (Array.isArray(value) && !(value instanceof View))
             return multiplied(value, Number(times));
     }
     if (!isNumber(a) || !isNumber(b))

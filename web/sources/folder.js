@@ -56,7 +56,7 @@ export async function severalFiles(source) {
             if (pathname.endsWith('/'))
                 return ofFolder(async (name) => sibling(name), source.url, true);
             const parts = partNames(decoded(pathname.slice(pathname.lastIndexOf('/') + 1)));
-            return parts && parts.map((name) => ({ name, source: sibling(name) }));
+            return parts?.map((name) => ({ name, source: sibling(name) })) ?? null;
         }
         default:
             return null;
@@ -76,7 +76,7 @@ async function ofPath(path) {
         const real = partNames(basename(path)) ? path : await realpath(path).catch(() => path);
         const parts = partNames(basename(real));
         const find = finder(parts ? await readdir(dirname(real)).catch(() => []) : [], dirname(real));
-        return parts && parts.map((name) => ({ name, source: at(dirname(real))(find(name) ?? name) }));
+        return parts?.map((name) => ({ name, source: at(dirname(real))(find(name) ?? name) })) ?? null;
     }
     const entries = await readdir(path, { withFileTypes: true }).catch((error) => {
         throw new NibbleError('NB_ERR_FILE',

@@ -4,7 +4,7 @@
 import { NibbleError } from '../errors.js';
 
 /** One of several files of weights: what stands before its number, its number, how many there are. */
-const PART = /^([^]*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/i;
+const PART = /^(.*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/is;
 
 /**
  * Files of weights that may lie beside a model and are no model: projectors of images, adapters, vocabularies, importance

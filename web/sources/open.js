@@ -84,7 +84,7 @@ export function twice(total, next) {
             if (piece && keep)
                 kept.push(piece);
             if (!piece || skip < piece.length) {
-                const rest = piece && piece.subarray(skip);
+                const rest = piece?.subarray(skip) ?? null;
                 skip = 0;
                 return rest;
             }

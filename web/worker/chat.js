@@ -147,19 +147,19 @@ const isWord = (/** @type {unknown} */ role) => /^[\p{L}\p{N}_.-]+$/u.test(Strin
  * @param {TemplateOptions} options
  * @param {InstanceType<Jinja['Parts']>} parts
  */
-function variablesOf({ CALLER, MODEL, TEMPLATE, dictOf, valueOf }, model, messages,
+function variablesOf({ CALLER, MODEL, TEMPLATE, dictOf, toValue }, model, messages,
         { addGenerationPrompt = true, tools, documents, templateVariables = {} }, parts) {
     const list = messages.map((message) => {
         const words = message.role === 'assistant' ? MODEL : CALLER;
         return dictOf(withReasoning(message), (key, value) => (key === 'role' && isWord(value) ? TEMPLATE : words), parts);
     });
     const variables = new Map(/** @type {[string, unknown][]} */ ([
-        ['bos_token', valueOf(model.beginText, TEMPLATE)], ['eos_token', valueOf(model.endText, TEMPLATE)],
+        ['bos_token', toValue(model.beginText, TEMPLATE)], ['eos_token', toValue(model.endText, TEMPLATE)],
         ['messages', list], ['add_generation_prompt', addGenerationPrompt],
-        ['tools', valueOf(tools, CALLER)], ['documents', valueOf(documents, CALLER)], // templates ask whether they are none
+        ['tools', toValue(tools, CALLER)], ['documents', toValue(documents, CALLER)], // templates ask whether they are none
     ]));
     for (const [name, value] of Object.entries(templateVariables))
-        variables.set(name, valueOf(value, CALLER));
+        variables.set(name, toValue(value, CALLER));
     return variables;
 }
 
