@@ -186,8 +186,8 @@ int32_t nb_importance_check(const float *importance, size_t n, nb_error *err) {
         says_something |= importance[i] > 0;
     }
     if (!says_something)
-        return NB_FAIL(err, NB_ERR_FORMAT, "the importance of all %z columns is 0: the calibration text never used this "
-                       "matrix; quantize it without importance", n);
+        return NB_FAIL(err, NB_ERR_FORMAT, "the importance of all %z columns is 0: the calibration text never used "
+                       "this matrix; quantize it without importance", n);
     return NB_OK;
 }
 

@@ -30,7 +30,8 @@ typedef struct nb_encoding {
     const float *importance;
 
     /* A wider search than the reference's, for less error: the sum of importance (NULL: 1) times the squares of what
-     * the weights are off. Of the types Q4_0 to Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS; the others have none. */
+     * the weights are off. Of the types Q4_0 to Q5_1, Q2_K to Q6_K, IQ4, IQ3, IQ2, and without importance IQ1_M; the
+     * others have none. */
     bool best;
 
     /* Of the type, for those that have a grid (IQ1, IQ2, IQ3); others leave it NULL. */

@@ -118,17 +118,25 @@ static bool search_group(group *g, uint16_t *entries, float *scale) {
     return true;
 }
 
-static void weigh(const nb_grid_search *s, const float *importance, const float *x, float mean, group *g) {
-    if (importance)
+/* How a group's errors are weighted: as the reference does it, or by importance alone, which is what the error is
+ * measured with in the end. */
+typedef enum weighting { REFERENCE, EVEN } weighting;
+
+static void weigh(const nb_grid_search *s, weighting way, const float *importance, const float *x, float mean,
+                  group *g) {
+    if (importance || s->needs_importance)
         nb_weigh(x, importance, s->spread * mean, g->weight, s->group);
     for (int i = 0; i < s->group; i++) {
-        if (!importance)
+        if (way == EVEN)
+            g->weight[i] = importance ? importance[i] : 1;
+        else if (!importance && !s->needs_importance)
             g->weight[i] = s->floor * mean + x[i] * x[i];
-        g->root[i] = __builtin_sqrtf(g->weight[i]);
+        g->root[i] = way == EVEN ? g->weight[i] : __builtin_sqrtf(g->weight[i]);
     }
 }
 
-void nb_search_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x, nb_grid_block *out) {
+static void search_superblock(const nb_grid_search *s, weighting way, const nb_encoding *how, size_t at, const float *x,
+                              nb_grid_block *out) {
     group g = {.s = s, .nb = how->neighbours};
     float mean = nb_sum_of_squares(x, NB_SUPERBLOCK) / NB_SUPERBLOCK, scales[16], most = 0;
     int groups = NB_SUPERBLOCK / s->group;
@@ -136,7 +144,7 @@ void nb_search_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, 
     for (int i = 0; i < groups; i++) {
         const float *part = x + s->group * i;
         uint8_t *signs = out->signs + s->group / 8 * i;
-        weigh(s, how->importance ? how->importance + at + s->group * i : NULL, part, mean, &g);
+        weigh(s, way, how->importance ? how->importance + at + s->group * i : NULL, part, mean, &g);
         take_signs(&g, part, signs);
         bool exists = search_group(&g, out->entries + s->group / g.nb->width * i, &scales[i]);
         scales[i] = exists ? scales[i] : 0;
@@ -149,4 +157,18 @@ void nb_search_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, 
     out->d = nb_f32_to_f16(d * s->stretch);
     for (int i = 0; i < groups; i++)
         out->scales[i] = most > 0 ? (uint8_t)nb_nearest(0.5f * (1 / d * scales[i] - 1), 0, 15) : 0;
+}
+
+const float nb_iq2_magnitudes[3] = {1, 25 / 8.0f, 43 / 8.0f};
+const float nb_iq3_xxs_magnitudes[8] = {1, 3, 5, 7, 9, 11, 13, 62 / 4.0f};
+const float nb_iq3_s_magnitudes[8] = {1, 3, 5, 7, 9, 11, 13, 15};
+
+void nb_search_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x, nb_grid_block *out) {
+    search_superblock(s, REFERENCE, how, at, x, out);
+    if (!how->best)
+        return;
+    nb_grid_block other;
+    search_superblock(s, EVEN, how, at, x, &other);
+    if (nb_improve_grid(s, how, at, x, &other) < nb_improve_grid(s, how, at, x, out))
+        *out = other;
 }

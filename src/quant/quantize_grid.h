@@ -39,6 +39,8 @@ typedef struct nb_grid_search {
     bool is_even;         /* minuses of eight weights are even in number: their eighth sign is not stored */
     bool starts_from_fit; /* the scales tried are about one that fits the group, not about its largest weight */
     bool looks_again;     /* under the scale found all of the group is looked up anew, not just points off the grid */
+    bool needs_importance;   /* the reference does not encode without it; here all columns count alike then */
+    const float *magnitudes; /* what numbers stand for: weights over the superblock's scale and the group's odd one */
 } nb_grid_search;
 
 /* A superblock as its types store it, before packing. */
@@ -50,5 +52,10 @@ typedef struct nb_grid_block {
 } nb_grid_block;
 
 void nb_search_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x, nb_grid_block *out);
+
+/* Makes the error smaller, if it can; returns what it is then: the sum of importance times squares. */
+float nb_improve_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x, nb_grid_block *block);
+
+extern const float nb_iq2_magnitudes[3], nb_iq3_xxs_magnitudes[8], nb_iq3_s_magnitudes[8];
 
 #endif

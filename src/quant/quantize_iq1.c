@@ -3,8 +3,8 @@
  *
  * With three numbers the best codes without a grid can be found exactly: of the weights in ascending order the first i
  * get -1, those up to j get 0, the rest 1, and all i <= j are tried. Then each point that the grid lacks becomes a
- * neighbour. The reference wants an importance matrix for IQ1_S; without one its errors are weighted with x^2, as
- * IQ1_M's. */
+ * neighbour. The reference wants an importance matrix for IQ1_S; without one all columns count alike. `best` weights
+ * IQ1_M so, too, which the reference weights with x^2. */
 #include "quantize_grid.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -158,8 +158,8 @@ static void search_group(group *g, float nothing) {
 }
 
 static void weigh(const nb_encoding *how, size_t at, float mean, group *g) {
-    if (how->importance)
-        nb_weigh(g->x, how->importance + at, 2 * mean, g->weight, g->n);
+    if (how->importance || how->best || g->halves == 1)
+        nb_weigh(g->x, how->importance ? how->importance + at : NULL, 2 * mean, g->weight, g->n);
     else
         for (int i = 0; i < g->n; i++)
             g->weight[i] = g->x[i] * g->x[i];

@@ -1,9 +1,8 @@
-/* Rows to IQ2_XXS, IQ2_XS, IQ2_S: searched for by quantize_grid.c, packed as types.h says. The reference wants an
- * importance matrix for the first two; without one they are weighted as IQ2_S is. */
+/* Rows to IQ2_XXS, IQ2_XS, IQ2_S: searched for by quantize_grid.c, packed as types.h says. */
 #include "quantize_grid.h"
 
 void nb_quantize_iq2_xxs(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    static const nb_grid_search s = {32, 6, 0.1f, 1e-15f, 1, 0.5f, 1, true, true, true};
+    static const nb_grid_search s = {32, 6, 0.1f, 1e-15f, 1, 0, 1, true, true, true, true, nb_iq2_magnitudes};
     nb_block_iq2_xxs *b = blocks;
     for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
         nb_grid_block found;
@@ -29,7 +28,7 @@ static void pack_scales(const uint8_t *scales, uint8_t *out) {
 }
 
 void nb_quantize_iq2_xs(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    static const nb_grid_search s = {16, 9, 0.1f, 1e-15f, 1, 0.5f, 1, true, false, false};
+    static const nb_grid_search s = {16, 9, 0.1f, 1e-15f, 1, 0, 1, true, false, false, true, nb_iq2_magnitudes};
     nb_block_iq2_xs *b = blocks;
     for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
         nb_grid_block found;
@@ -42,7 +41,8 @@ void nb_quantize_iq2_xs(const nb_encoding *how, const float *x, void *blocks, si
 }
 
 void nb_quantize_iq2_s(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    static const nb_grid_search s = {16, 9, 0.1f, 1e-8f, 2, 0.5f, 0.9875f, false, false, false};
+    static const nb_grid_search s = {16, 9, 0.1f, 1e-8f, 2, 0.5f, 0.9875f, false, false, false, false,
+                                     nb_iq2_magnitudes};
     nb_block_iq2_s *b = blocks;
     for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
         nb_grid_block found;

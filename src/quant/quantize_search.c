@@ -31,7 +31,7 @@ float nb_sum_of_squares(const float *x, size_t n) {
 
 void nb_weigh(const float *x, const float *importance, float spread, float *weight, int n) {
     for (int i = 0; i < n; i++)
-        weight[i] = importance[i] * __builtin_sqrtf(spread + x[i] * x[i]);
+        weight[i] = (importance ? importance[i] : 1) * __builtin_sqrtf(spread + x[i] * x[i]);
 }
 
 /* ---- scale and minimum --------------------------------------------------------------------------------------- */

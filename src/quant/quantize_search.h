@@ -33,7 +33,8 @@ float nb_largest_magnitude(const float *x, size_t n);
 
 float nb_sum_of_squares(const float *x, size_t n);
 
-/* weight[i] = importance[i] sqrt(spread + x[i]^2): what an error of x[i] counts if there is an importance matrix. */
+/* weight[i] = importance[i] sqrt(spread + x[i]^2): what an error of x[i] counts if there is an importance matrix. NULL:
+ * as one that has 1 everywhere. */
 void nb_weigh(const float *x, const float *importance, float spread, float *weight, int n);
 
 /* How w = scale q + low is searched for: q from 0 to `most`, groups of `group` weights. The scales that are tried make

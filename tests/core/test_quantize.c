@@ -139,6 +139,23 @@ static void test_not_finite(void) {
     }
 }
 
+/* For types that the reference only encodes with importance, none means that all columns count alike. */
+static void test_without_importance(const float *rows, uint32_t n_rows) {
+    static const uint32_t types[] = {NB_TYPE_IQ2_XXS, NB_TYPE_IQ2_XS, NB_TYPE_IQ1_S};
+    float ones[COLUMNS];
+    for (int i = 0; i < COLUMNS; i++)
+        ones[i] = 1;
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (uint32_t row = 0; row < n_rows; row++) {
+            _Alignas(4) uint8_t got[COLUMNS], want[COLUMNS];
+            uint32_t bytes = nb_traits_of(types[t])->block_bytes;
+            nb_encoding without = encoding_of(types[t], NULL), with = encoding_of(types[t], ones);
+            nb_grid_quantizer_of(types[t])(&without, rows + (size_t)row * COLUMNS, got, COLUMNS);
+            nb_grid_quantizer_of(types[t])(&with, rows + (size_t)row * COLUMNS, want, COLUMNS);
+            CHECK(hash_of(got, bytes) == hash_of(want, bytes), "type %u, row %u", types[t], row);
+        }
+}
+
 static void test_importance_check(void) {
     static const struct {
         uint32_t bits;
@@ -195,6 +212,7 @@ void test_quantize(void) {
             ;
     test_scales(&in);
     test_importance(&in, rows, n_rows);
+    test_without_importance(rows, n_rows);
     test_importance_check();
     CHECK(in.at == in.size, "%s goes on", VECTORS);
     nb_free(data);

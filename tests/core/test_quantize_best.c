@@ -31,12 +31,16 @@ static float with_outliers(uint32_t *seed) {
     return gaussian(seed) * (uniform(seed) < 0.01f ? 20 : 1);
 }
 
+static void *neighbours; /* of the type at hand, if it has a grid */
+
 /* The sum of importance (x - w)^2, in F64: it decides by little. */
 static double error_of(uint32_t type, const nb_encoding *how, const float *x, const float *importance, size_t n) {
     _Alignas(4) uint8_t blocks[COLUMNS * 2];
     float w[COLUMNS];
     double sum = 0;
-    nb_quantizer_of(type)(how, x, blocks, n);
+    nb_encoding with = *how;
+    with.neighbours = neighbours;
+    (neighbours ? nb_grid_quantizer_of(type) : nb_quantizer_of(type))(&with, x, blocks, n);
     nb_traits_of(type)->dequantize(blocks, w, n);
     for (size_t i = 0; i < n; i++)
         sum += (importance ? (double)importance[i] : 1) * ((double)x[i] - (double)w[i]) * ((double)x[i] - (double)w[i]);
@@ -87,7 +91,9 @@ static void test_special(uint32_t type) {
 
 void test_quantize_best(void) {
     static const uint32_t types[] = {NB_TYPE_Q4_0,   NB_TYPE_Q4_1,   NB_TYPE_Q5_0, NB_TYPE_Q5_1,
-                                     NB_TYPE_IQ4_NL, NB_TYPE_IQ4_XS, NB_TYPE_Q2_K, NB_TYPE_Q3_K, NB_TYPE_Q4_K, NB_TYPE_Q5_K, NB_TYPE_Q6_K};
+                                     NB_TYPE_IQ4_NL, NB_TYPE_IQ4_XS, NB_TYPE_Q2_K, NB_TYPE_Q3_K,
+                                     NB_TYPE_Q4_K,   NB_TYPE_Q5_K,   NB_TYPE_Q6_K, NB_TYPE_IQ3_S,
+                                     NB_TYPE_IQ3_XXS, NB_TYPE_IQ2_S, NB_TYPE_IQ2_XS, NB_TYPE_IQ2_XXS};
     static const struct {
         const char *name;
         draw *from;
@@ -97,10 +103,15 @@ void test_quantize_best(void) {
     for (int i = 0; i < COLUMNS; i++)
         importance[i] = expf(gaussian(&seed));
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        size_t bytes = nb_neighbours_bytes(types[i]);
+        neighbours = bytes ? nb_alloc(bytes) : NULL;
+        if (neighbours)
+            nb_neighbours_fill(neighbours, types[i]);
         for (size_t k = 0; k < sizeof sorts / sizeof *sorts; k++) {
             compare(types[i], sorts[k].name, sorts[k].from, NULL);
             compare(types[i], sorts[k].name, sorts[k].from, importance);
         }
         test_special(types[i]);
+        nb_free(neighbours);
     }
 }

@@ -1,0 +1,122 @@
+/* The better search for IQ2 and IQ3: from an encoding of a superblock on, groups get other scales and entries, and the
+ * superblock another d, as long as that makes the error smaller. It counts weights as a reader computes them, where the
+ * reference takes their magnitudes as odd numbers. */
+#include "quantize_grid.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+enum { ROUNDS = 4 };
+
+typedef struct superblock {
+    const nb_grid_search *s;
+    const nb_neighbours *nb;
+    const float *x;
+    const float *importance; /* NULL: all weights count alike */
+    const uint8_t *signs;
+    float scale; /* under which points are looked up */
+} superblock;
+
+static float counts(const superblock *b, int i) {
+    return b->importance ? b->importance[i] : 1;
+}
+
+static float without_sign(const superblock *b, int i) {
+    return b->signs[i / 8] >> i % 8 & 1 ? -b->x[i] : b->x[i];
+}
+
+static void fill_costs(const void *context, int first, float cost[NB_GRID_WIDTH][NB_GRID_NUMBERS]) {
+    const superblock *b = context;
+    for (int i = 0; i < b->nb->width; i++)
+        for (int k = 0; k < b->nb->magnitudes; k++) {
+            float off = b->scale * b->s->magnitudes[k] - without_sign(b, first + i);
+            cost[i][k] = counts(b, first + i) * off * off;
+        }
+}
+
+/* The entry for the point that begins at weight `first`. */
+static uint16_t look_up(const superblock *b, int first) {
+    uint8_t point[NB_GRID_WIDTH];
+    bool is_entry;
+    for (int i = 0; i < b->nb->width; i++) {
+        float x = 2 * without_sign(b, first + i);
+        point[i] = 0;
+        for (int k = 0; k + 1 < b->nb->magnitudes; k++)
+            point[i] += x > b->scale * (b->s->magnitudes[k] + b->s->magnitudes[k + 1]);
+    }
+    return (uint16_t)nb_grid_entry(b->nb, point, &is_entry, fill_costs, b, first);
+}
+
+static float magnitude_at(const superblock *b, const uint16_t *entries, int i) {
+    return b->s->magnitudes[nb_grid_number(b->nb, entries[i / b->nb->width], i % b->nb->width)];
+}
+
+/* Of the weights first ... first + n. */
+static float error_of(const superblock *b, const uint16_t *entries, float scale, int first, int n) {
+    float error = 0;
+    for (int i = first; i < first + n; i++) {
+        float off = scale * magnitude_at(b, entries, i) - without_sign(b, i);
+        error += counts(b, i) * off * off;
+    }
+    return error;
+}
+
+static float scale_of(const nb_grid_block *block, int group) {
+    return nb_f16_to_f32(block->d) * (float)(2 * block->scales[group] + 1);
+}
+
+static float error_of_all(const superblock *b, const nb_grid_block *block) {
+    float error = 0;
+    for (int at = 0; at < NB_SUPERBLOCK; at += b->s->group)
+        error += error_of(b, block->entries, scale_of(block, at / b->s->group), at, b->s->group);
+    return error;
+}
+
+/* The group's entries looked up under scales one step up and down, too. */
+static void improve_group(superblock *b, nb_grid_block *block, int group) {
+    int first = group * b->s->group, points = b->s->group / b->nb->width, code = block->scales[group];
+    uint16_t *entries = block->entries + first / b->nb->width;
+    float least = error_of(b, block->entries, scale_of(block, group), first, b->s->group);
+    for (int next = NB_MAX(0, code - 1); next <= NB_MIN(15, code + 1); next++) {
+        nb_grid_block tried = *block;
+        tried.scales[group] = (uint8_t)next;
+        b->scale = scale_of(&tried, group);
+        for (int k = 0; k < points; k++)
+            tried.entries[first / b->nb->width + k] = look_up(b, first + b->nb->width * k);
+        float error = error_of(b, tried.entries, b->scale, first, b->s->group);
+        if (error < least) {
+            least = error;
+            block->scales[group] = (uint8_t)next;
+            memcpy(entries, tried.entries + first / b->nb->width, (size_t)points * sizeof *entries);
+        }
+    }
+}
+
+/* d by linear regression, for the entries that there are. */
+static void fit(const superblock *b, nb_grid_block *block) {
+    float xq = 0, qq = 0;
+    for (int i = 0; i < NB_SUPERBLOCK; i++) {
+        float q = magnitude_at(b, block->entries, i) * (float)(2 * block->scales[i / b->s->group] + 1);
+        xq += counts(b, i) * q * without_sign(b, i);
+        qq += counts(b, i) * q * q;
+    }
+    if (xq > 0 && qq > 0)
+        block->d = nb_f32_to_f16(xq / qq);
+}
+
+float nb_improve_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x,
+                      nb_grid_block *block) {
+    superblock b = {s, how->neighbours, x, how->importance ? how->importance + at : NULL, block->signs, 0};
+    float least = error_of_all(&b, block);
+    for (int round = 0; round < ROUNDS; round++) {
+        nb_grid_block next = *block;
+        fit(&b, &next);
+        for (int group = 0; group < NB_SUPERBLOCK / s->group; group++)
+            improve_group(&b, &next, group);
+        float error = error_of_all(&b, &next);
+        if (!(error < least))
+            break;
+        least = error;
+        *block = next;
+    }
+    return least;
+}
