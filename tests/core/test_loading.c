@@ -256,7 +256,7 @@ static void test_tensor_at_hand(void) {
     const nb_checkpoint *c = &whole->checkpoint;
     nb_text last = nb_checkpoint_tensor_name(c, &c->tensors[c->n_tensors - 1]);
     CHECK(nb_loader_tensor(l, name, sizeof name) == 0 && !name[0], "there is none before the header");
-    CHECK(feed(l, bytes, c->total_bytes - 1, c) > 10, "some were at hand");
+    CHECK(feed(l, bytes, (size_t)c->total_bytes - 1, c) > 10, "some were at hand");
     CHECK(nb_loader_tensor(l, name, sizeof name) == last.size && nb_text_is((nb_text){last.data, 5}, name),
           "%t is last, not %s", last, name);
     CHECK(nb_loader_tensor(l, NULL, 0) == last.size, "its length alone");
