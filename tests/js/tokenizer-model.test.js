@@ -41,10 +41,11 @@ for (const [i, wanted] of cases.entries())
 
 test('one that is damaged, or of another kind, is refused with what helps', async () => {
     const whole = Buffer.from(cases[0].model, 'base64');
-    for (const bytes of [whole.subarray(0, 1000), Buffer.from('version https://git-lfs'), Buffer.alloc(40, 255),
-        Buffer.alloc(1)])
+    for (const bytes of [whole.subarray(0, 1000), Buffer.alloc(40, 255), Buffer.alloc(1)])
         await assert.rejects(open(filesOf(cases[0], bytes)),
             { code: 'NB_ERR_FORMAT', message: /tokenizer\.model.*tokenizer\.json/ });
+    await assert.rejects(open(filesOf(cases[0], Buffer.from('version https://git-lfs'))),
+        { code: 'NB_ERR_FORMAT', message: /tokenizer\.model: this is a Git LFS pointer.*git lfs pull/ });
 });
 
 test('over HTTP it is fetched only where there is no tokenizer.json', async () => {
