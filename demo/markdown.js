@@ -37,7 +37,7 @@ export function parseBlocks(text) {
         const mark = FENCE.exec(line)?.[1];
         if (fence) {
             if (mark === fence) [fence, open] = ['', null];
-            else /** @type {Block} */ (/** @type {unknown} */ (open)).lines.push(line);
+            else blocks[blocks.length - 1].lines.push(line);
             continue;
         }
         if (mark) {
@@ -63,7 +63,7 @@ export function parseBlocks(text) {
             if (/** @type {Block | null} */ (open)?.kind === 'p' || /** @type {Block | null} */ (open)?.kind === 'quote')
                 open = null;
         } else if (/^\s{2,}\S/.test(line) && /** @type {Block | null} */ (open)?.lines.length) {
-            const last = /** @type {Block} */ (/** @type {unknown} */ (open)).lines;
+            const last = blocks[blocks.length - 1].lines;
             last[last.length - 1] += `\n${line.trim()}`;
         } else extend('p', line);
     }
