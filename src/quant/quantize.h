@@ -25,13 +25,13 @@ const nb_neighbours *nb_neighbours_fill(void *memory, uint32_t type);
 typedef struct nb_encoding {
     /* [columns] What the square of an error in each column counts: the mean of the squares that the column is
      * multiplied with. NULL: all columns count alike, and each type weights errors in its own way. nb_importance_check
-     * says whether the numbers are any good; bad ones give codes that fit badly, and no other harm. Q8_0, MXFP4, NVFP4,
-     * TQ1_0, TQ2_0, Q1_0, Q2_0, F16, BF16 and bitsandbytes' types have no use for it. */
+     * says whether the numbers are any good; bad ones give codes that fit badly, and no other harm. Q8_0, TQ1_0, TQ2_0,
+     * Q1_0, Q2_0, F16, BF16 and bitsandbytes' types have no use for it, MXFP4 and NVFP4 only with `best`. */
     const float *importance;
 
     /* A wider search than the reference's, for less error: the sum of importance (NULL: 1) times the squares of what
-     * the weights are off. Of the types Q4_0 to Q5_1, Q2_K to Q6_K, IQ4, IQ3, IQ2, and without importance IQ1_M; the
-     * others have none. */
+     * the weights are off. Of the types Q4_0 to Q5_1, Q2_K to Q6_K, IQ4, IQ3, IQ2, MXFP4, NVFP4, and without importance
+     * IQ1_M; the others have none. */
     bool best;
 
     /* Of the type, for those that have a grid (IQ1, IQ2, IQ3); others leave it NULL. */

@@ -1,5 +1,5 @@
 /* Rows to MXFP4 (OCP Microscaling Formats 1.0) and NVFP4: numbers of E2M1 under a scale that is a float of eight bits.
- * Roundings as in ggml-org/ggml, src/ggml-quants.c. */
+ * Roundings as in ggml-org/ggml, src/ggml-quants.c; the better search tries neighbouring scales. */
 #include "quantize.h"
 #include "quantize_search.h"
 
@@ -34,11 +34,38 @@ static uint8_t e8m0_scale(float most) {
     return e > 0 ? (uint8_t)e : 0;
 }
 
+typedef float scale_of(uint8_t code); /* what a code of a scale stands for, halved */
+
+static float error_of(const float *x, const float *importance, float d, int n) {
+    float sum = 0;
+    for (int i = 0; i < n; i++) {
+        float off = (float)nb_mxfp4_codebook[nearest_code(x[i], d)] * d - x[i];
+        sum += (importance ? importance[i] : 1) * off * off;
+    }
+    return sum;
+}
+
+/* The code from `first` to `last` under which n weights have the least error; `code` if none has less. */
+static uint8_t search_scale(const float *x, const float *importance, int n, scale_of *scale, uint8_t code, int first,
+                            int last) {
+    float least = error_of(x, importance, scale(code), n);
+    for (int tried = NB_MAX(0, first); tried <= last; tried++) {
+        float error = error_of(x, importance, scale((uint8_t)tried), n);
+        if (error < least) {
+            least = error;
+            code = (uint8_t)tried;
+        }
+    }
+    return code;
+}
+
 void nb_quantize_mxfp4(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    (void)how;
     nb_block_mxfp4 *b = blocks;
-    for (; n; n -= NB_BLOCK, x += NB_BLOCK, b++) {
-        b->e = e8m0_scale(nb_largest_magnitude(x, NB_BLOCK));
+    for (size_t at = 0; at < n; at += NB_BLOCK, x += NB_BLOCK, b++) {
+        const float *importance = how->importance ? how->importance + at : NULL;
+        int e = b->e = e8m0_scale(nb_largest_magnitude(x, NB_BLOCK));
+        if (how->best)
+            b->e = search_scale(x, importance, NB_BLOCK, nb_half_e8m0_to_f32, b->e, e - 3, NB_MIN(e + 1, 252));
         pack(x, nb_half_e8m0_to_f32(b->e), b->q, 16);
     }
 }
@@ -57,11 +84,14 @@ static uint8_t e4m3_scale(float x) {
 
 /* The largest magnitude of 16 becomes 6, E2M1's largest number. */
 void nb_quantize_nvfp4(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    (void)how;
     nb_block_nvfp4 *b = blocks;
-    for (; n; n -= NB_BLOCK_NVFP4, b++)
+    for (size_t at = 0; at < n; at += NB_BLOCK_NVFP4, b++)
         for (int run = 0; run < 4; run++, x += 16) {
-            b->d[run] = e4m3_scale(nb_largest_magnitude(x, 16) / 6);
+            const float *importance = how->importance ? how->importance + at + 16 * run : NULL;
+            int code = b->d[run] = e4m3_scale(nb_largest_magnitude(x, 16) / 6);
+            if (how->best) /* from 0.3 to 1.5 times the scale; eight codes double it */
+                b->d[run] = search_scale(x, importance, 16, nb_half_e4m3_to_f32, b->d[run], code - 14,
+                                         NB_MIN(code + 5, 0x7e));
             pack(x, nb_half_e4m3_to_f32(b->d[run]), b->q + 8 * run, 8);
         }
 }

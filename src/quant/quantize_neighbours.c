@@ -109,6 +109,24 @@ const nb_neighbours *nb_neighbours_fill(void *memory, uint32_t type) {
     return nb;
 }
 
+/* The entry of a list that costs least: width, and the bits of a number, are known where this is compiled. */
+static inline __attribute__((always_inline)) uint32_t
+cheapest(const uint16_t *grid, const uint16_t *list, const float cost[NB_GRID_WIDTH][NB_GRID_NUMBERS], int width, int bits) {
+    uint32_t best = list[1]; /* if no cost is a number */
+    float least = 0x1.fffffep127f;
+    for (int k = 1; k <= list[0]; k++) {
+        uint32_t numbers = grid[list[k]];
+        float sum = 0;
+        for (int i = 0; i < width; i++, numbers >>= bits)
+            sum += cost[i][numbers & ((1u << bits) - 1)];
+        if (sum < least) {
+            least = sum;
+            best = list[k];
+        }
+    }
+    return best;
+}
+
 uint32_t nb_grid_entry(const nb_neighbours *nb, const uint8_t *point, bool *is_entry, nb_fill_costs *fill,
                        const void *context, int first) {
     int32_t at = nb->points[index_of(nb, point)];
@@ -118,18 +136,7 @@ uint32_t nb_grid_entry(const nb_neighbours *nb, const uint8_t *point, bool *is_e
     float cost[NB_GRID_WIDTH][NB_GRID_NUMBERS];
     fill(context, first, cost);
     const uint16_t *list = nb->lists + (-1 - at);
-    uint32_t best = list[1]; /* if no cost is a number */
-    float least = 0x1.fffffep127f;
-    for (int k = 1; k <= list[0]; k++) {
-        float sum = 0;
-        for (int i = 0; i < nb->width; i++)
-            sum += cost[i][nb_grid_number(nb, list[k], i)];
-        if (sum < least) {
-            least = sum;
-            best = list[k];
-        }
-    }
-    return best;
+    return nb->width == 8 ? cheapest(nb->grid, list, cost, 8, 2) : cheapest(nb->grid, list, cost, 4, 3);
 }
 
 nb_quantize *nb_grid_quantizer_of(uint32_t type) {

@@ -93,7 +93,8 @@ void test_quantize_best(void) {
     static const uint32_t types[] = {NB_TYPE_Q4_0,   NB_TYPE_Q4_1,   NB_TYPE_Q5_0, NB_TYPE_Q5_1,
                                      NB_TYPE_IQ4_NL, NB_TYPE_IQ4_XS, NB_TYPE_Q2_K, NB_TYPE_Q3_K,
                                      NB_TYPE_Q4_K,   NB_TYPE_Q5_K,   NB_TYPE_Q6_K, NB_TYPE_IQ3_S,
-                                     NB_TYPE_IQ3_XXS, NB_TYPE_IQ2_S, NB_TYPE_IQ2_XS, NB_TYPE_IQ2_XXS};
+                                     NB_TYPE_IQ3_XXS, NB_TYPE_IQ2_S, NB_TYPE_IQ2_XS, NB_TYPE_IQ2_XXS,
+                                     NB_TYPE_MXFP4,  NB_TYPE_NVFP4};
     static const struct {
         const char *name;
         draw *from;
