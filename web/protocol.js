@@ -6,6 +6,7 @@
  *                  -- a notice, which wants no answer -------------->
  *                  <-- events of the request; then Done or Failed ---
  *                  <-- Thread, once for each further thread --------
+ *                  <-- JournalLine, if `debug` is set --------------
  *                  <-- Alarm, from worker/pool-worker.js -----------
  *
  *     worker/engine.js  -- Join -->  worker/pool-worker.js

@@ -4,7 +4,7 @@
  */
 import {
     NB_LOGITS_ALL, NB_LOGITS_LAST, NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL, NB_TOKEN_USER_DEFINED,
-    PRECISIONS, TYPES, nb_bias, nb_plain, nb_quote, nb_sampler_params,
+    PRECISIONS, TYPES, nb_plain, nb_quote,
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { breathe } from '../platform.js';
@@ -17,6 +17,7 @@ import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
 import { Output, rate, round } from './output.js';
 import { Pace, Slice } from './pace.js';
 import { encodeQuotes } from './quotes.js';
+import { newSampler } from './sampler.js';
 import { StopFinder } from './stops.js';
 import { writeStructs } from './structs.js';
 
@@ -326,7 +327,7 @@ export class Engine {
         /** @type {Detokenizer | undefined} */
         let decoder;
         try {
-            sampler = this.newSampler(options, seed);
+            sampler = newSampler(core, this.model, options, seed);
             decoder = this.decoder(false);
             prefix = core.take(4 * (context + 1), 'the prompt');
             core.ints(prefix, prompt.length).set(prompt);
@@ -473,28 +474,6 @@ export class Engine {
             core.exports.nb_free(prefix);
             core.exports.nb_session_free(session);
         }
-    }
-
-    /**
-     * @param {CheckedGenerate} options
-     * @param {number} seed
-     */
-    newSampler(options, seed) {
-        const { core, model } = this;
-        const biases = Object.entries(options.logitBias).map(([token, bias]) => [Number(token), Number(bias)]);
-        const size = core.exports.nb_model_vocabulary(model), unknown = biases.find(([token]) => token >= size);
-        if (unknown)
-            throw new NibbleError('NB_ERR_ARGUMENT',
-                `logitBias names token ${unknown[0]}; this model's tokens are the numbers 0 to ${size - 1}`);
-        const { temperature, topK, topP, minP, repeatPenalty, presencePenalty, frequencyPenalty, penaltyLast } = options;
-        return core.borrow(nb_sampler_params.size + biases.length * nb_bias.size, (at) => {
-            const behind = writeStructs(core.memory, at, nb_sampler_params, [{
-                temperature, top_k: topK, top_p: topP, min_p: minP, repeat_penalty: repeatPenalty, presence_penalty: presencePenalty,
-                frequency_penalty: frequencyPenalty, penalty_last: penaltyLast, seed,
-            }]);
-            writeStructs(core.memory, behind, nb_bias, biases.map(([token, bias]) => ({ token, bias })));
-            return core.object('nb_sampler_new', model, at, behind, biases.length);
-        });
     }
 
     needSession() {
