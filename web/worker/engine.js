@@ -1,6 +1,6 @@
 /**
- * The engine behind a loaded model: owns a core, its pool, the model and one session, and does the work that index.js
- * asks for. It knows nothing of how the messages come and go (engine-worker.js does).
+ * The engine behind a loaded model: owns a core, its pool, the model and one session, and does what requests ask for. It
+ * knows nothing of how the messages come and go (engine-worker.js does).
  */
 import {
     NB_LOGITS_ALL, NB_LOGITS_LAST, NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL, NB_TOKEN_USER_DEFINED,
