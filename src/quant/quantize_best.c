@@ -253,6 +253,44 @@ static void code_block(const search *f, const candidate *c, nb_best_block *block
         }
 }
 
+float nb_unshrinking(float xx, float xw, float ww, float gained) {
+    if (!(xw > 0 && ww > 0 && gained > 0))
+        return 1;
+    return NB_MAX(1, NB_MIN(xx / xw, 1 + __builtin_sqrtf(gained / 2 / ww)));
+}
+
+/* Sums of weight times x^2, x w, w^2 and (w - x)^2, for the codes of `codes` under d and m of `c`. */
+typedef struct moments {
+    float xx, xw, ww, error;
+} moments;
+
+static moments moments_of(const search *f, const candidate *codes, const candidate *c) {
+    lanes xx = all(0), xw = all(0), ww = all(0), error = all(0);
+    for (int g = 0; g < f->s->groups; g++)
+        for (int i = 0; i < f->s->group / 4; i++) {
+            line l = line_of(c, g);
+            lanes x = f->groups[g].x[i], weight = f->groups[g].weight[i];
+            lanes w = l.scale * numbers_under(f->s, line_of(codes, g), x) - l.minimum;
+            xx += weight * x * x;
+            xw += weight * x * w;
+            ww += weight * w * w;
+            error += weight * (w - x) * (w - x);
+        }
+    return (moments){sum_of(xx), sum_of(xw), sum_of(ww), sum_of(error)};
+}
+
+static void stretch(const search *f, const candidate *best, float gained, nb_best_block *block) {
+    moments now = moments_of(f, best, best);
+    float factor = nb_unshrinking(now.xx, now.xw, now.ww, gained);
+    candidate larger = *best;
+    larger.d = rounded(best->d * factor);
+    larger.m = rounded(best->m * factor);
+    if (moments_of(f, best, &larger).error > best->error + gained / 2) /* roundings have cost more than the factor */
+        return;
+    block->d = nb_f32_to_f16(larger.d);
+    block->m = nb_f32_to_f16(larger.m);
+}
+
 void nb_search_best(const nb_best *s, const float *x, const float *weight, nb_best_block *block) {
     search f = {.s = s};
     for (int g = 0; g < s->groups; g++) {
@@ -264,7 +302,9 @@ void nb_search_best(const nb_best *s, const float *x, const float *weight, nb_be
     memcpy(best.minima, block->minima, sizeof best.minima);
     measure_all(&f, &best);
     candidate reference = best, own = start(&f);
+    float before = best.error;
     improve(&f, &reference, &best);
     improve(&f, &own, &best);
     code_block(&f, &best, block);
+    stretch(&f, &best, before - best.error, block);
 }

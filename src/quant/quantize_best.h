@@ -23,6 +23,12 @@ typedef struct nb_best_block {
     uint8_t codes[NB_SUPERBLOCK]; /* minus `low`, or of the codebook */
 } nb_best_block;
 
+/* Codes of least error are too small on the whole: what they stand for has (1 - error / sum weight x^2) of x in it, and
+ * noise. Through the layers of a model the noise averages out, and the loss adds up. So the scale is made larger
+ * afterwards, at most until nothing is lost, and at most until that has cost half of what the search gained. The
+ * factor, from sums of weight times x^2, x w and w^2; gained: how much smaller the error became. */
+float nb_unshrinking(float xx, float xw, float ww, float gained);
+
 /* block: any encoding of x; it stays if nothing better is found. Its codes become the nearest ones in any case. weight:
  * NULL if all weights count alike. */
 void nb_search_best(const nb_best *s, const float *x, const float *weight, nb_best_block *block);

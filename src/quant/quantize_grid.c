@@ -169,6 +169,5 @@ void nb_search_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, 
         return;
     nb_grid_block other;
     search_superblock(s, EVEN, how, at, x, &other);
-    if (nb_improve_grid(s, how, at, x, &other) < nb_improve_grid(s, how, at, x, out))
-        *out = other;
+    nb_improve_grid(s, how, at, x, out, &other);
 }

@@ -53,8 +53,9 @@ typedef struct nb_grid_block {
 
 void nb_search_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x, nb_grid_block *out);
 
-/* Makes the error smaller, if it can; returns what it is then: the sum of importance times squares. */
-float nb_improve_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x, nb_grid_block *block);
+/* Makes the error of two encodings smaller: the sum of importance times squares. block becomes the better one. */
+void nb_improve_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x, nb_grid_block *block,
+                     nb_grid_block *other);
 
 extern const float nb_iq2_magnitudes[3], nb_iq3_xxs_magnitudes[8], nb_iq3_s_magnitudes[8];
 

@@ -1,6 +1,7 @@
 /* The better search for IQ2 and IQ3: from an encoding of a superblock on, groups get other scales and entries, and the
  * superblock another d, as long as that makes the error smaller. It counts weights as a reader computes them, where the
  * reference takes their magnitudes as odd numbers. */
+#include "quantize_best.h"
 #include "quantize_grid.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -103,20 +104,44 @@ static void fit(const superblock *b, nb_grid_block *block) {
         block->d = nb_f32_to_f16(xq / qq);
 }
 
-float nb_improve_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x,
-                      nb_grid_block *block) {
-    superblock b = {s, how->neighbours, x, how->importance ? how->importance + at : NULL, block->signs, 0};
-    float least = error_of_all(&b, block);
+static float improve(superblock *b, nb_grid_block *block) {
+    float least = error_of_all(b, block);
     for (int round = 0; round < ROUNDS; round++) {
         nb_grid_block next = *block;
-        fit(&b, &next);
-        for (int group = 0; group < NB_SUPERBLOCK / s->group; group++)
-            improve_group(&b, &next, group);
-        float error = error_of_all(&b, &next);
+        fit(b, &next);
+        for (int group = 0; group < NB_SUPERBLOCK / b->s->group; group++)
+            improve_group(b, &next, group);
+        float error = error_of_all(b, &next);
         if (!(error < least))
             break;
         least = error;
         *block = next;
     }
     return least;
+}
+
+static void stretch(const superblock *b, float error, float gained, nb_grid_block *block) {
+    float xx = 0, xw = 0, ww = 0;
+    for (int i = 0; i < NB_SUPERBLOCK; i++) {
+        float x = without_sign(b, i), w = scale_of(block, i / b->s->group) * magnitude_at(b, block->entries, i);
+        xx += counts(b, i) * x * x;
+        xw += counts(b, i) * x * w;
+        ww += counts(b, i) * w * w;
+    }
+    uint16_t before = block->d;
+    block->d = nb_f32_to_f16(nb_f16_to_f32(before) * nb_unshrinking(xx, xw, ww, gained));
+    if (error_of_all(b, block) > error + gained / 2)
+        block->d = before;
+}
+
+void nb_improve_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x, nb_grid_block *block,
+                     nb_grid_block *other) {
+    superblock b = {s, how->neighbours, x, how->importance ? how->importance + at : NULL, block->signs, 0};
+    superblock second = b;
+    second.signs = other->signs;
+    float before = error_of_all(&b, block), error = improve(&b, block), others = improve(&second, other);
+    if (others < error)
+        *block = *other;
+    error = NB_MIN(error, others);
+    stretch(&b, error, before - error, block);
 }

@@ -68,7 +68,7 @@ static void compare(uint32_t type, const char *name, draw *from, const float *im
             best += other;
         }
     }
-    CHECK(best < 0.99 * reference, "%s, %s, %s importance: the error is %g, and the reference's %g", traits->name, name,
+    CHECK(best < reference, "%s, %s, %s importance: the error is %g, and the reference's %g", traits->name, name,
           importance ? "with" : "without", best, reference);
 }
 
