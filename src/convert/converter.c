@@ -167,7 +167,7 @@ static int32_t gather(nb_converter *x, nb_error *err) {
         return grow_buffer(x, 2 * (uint64_t)x->capacity, err);
     }
     bool all = x->told > 0 && (double)x->filled >= x->told;
-    if (x->filled < NB_RECOGNIZE_BYTES && !all && !nb_is_safetensors(x->buffer, x->filled))
+    if (x->filled < nb_recognize_bytes(x->buffer, x->filled) && !all && !nb_is_safetensors(x->buffer, x->filled))
         return NB_OK;
     NB_TRY(nb_refuse_others(x->buffer, x->filled, NB_EXPECT_WEIGHTS, err));
     if (x->filled < NB_SAFETENSORS_LENGTH)

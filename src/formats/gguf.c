@@ -103,7 +103,7 @@ static int32_t parse_start(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error
     nb_text start = {(const char *)in->data, NB_MIN(in->size, 4)};
     if (!nb_text_equal(start, (nb_text){"GGUF", start.size})) {
         bool all = g->file_bytes && in->size >= g->file_bytes;
-        return in->size < NB_RECOGNIZE_BYTES && !all ? NB_GGUF_MORE : refuse_magic(in->data, in->size, err);
+        return in->size < nb_recognize_bytes(in->data, in->size) && !all ? NB_GGUF_MORE : refuse_magic(in->data, in->size, err);
     }
     nb_cursor_bytes(in, 4);
     c->version = nb_cursor_u32(in);

@@ -3,6 +3,8 @@
 #include "../base/numbers.h"
 #include "../base/text.h"
 
+enum { LEAST_BYTES = 16, MOST_BYTES = 64 };
+
 /* A file that is recognized at its very first byte, whatever is expected. */
 static const struct { const char *start; size_t size; const char *what; } known[] = {
     {"FUGG", 4, "a big-endian GGUF file: convert the model again for little-endian machines"},
@@ -57,12 +59,20 @@ static nb_text trimmed(const uint8_t *data, size_t size) {
     return text;
 }
 
+size_t nb_recognize_bytes(const uint8_t *data, size_t size) {
+    nb_text text = trimmed(data, NB_MIN(size, MOST_BYTES));
+    if (!text.size || *text.data == '{' || *text.data == '[')
+        return MOST_BYTES;
+    return NB_MIN((size_t)(text.data - (const char *)data) + LEAST_BYTES, MOST_BYTES);
+}
+
 bool nb_is_safetensors(const uint8_t *data, size_t size) {
     static const uint8_t zeros[4];
     return size > 8 && nb_compare(data + 4, zeros, 4) == 0 && data[8] == '{';
 }
 
 int32_t nb_refuse_others(const uint8_t *data, size_t size, int32_t expected, nb_error *err) {
+    size = NB_MIN(size, MOST_BYTES); /* so that an answer does not depend on how many more have come */
     if (expected == NB_EXPECT_WEIGHTS && nb_is_safetensors(data, size))
         return NB_OK; /* the length that it begins with may look like anything */
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

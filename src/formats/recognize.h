@@ -10,8 +10,9 @@
 /* What a file should be. NB_EXPECT_TEXT: a chat template, or anything else that may begin in many ways. */
 enum { NB_EXPECT_WEIGHTS, NB_EXPECT_JSON, NB_EXPECT_TEXT };
 
-/* So many bytes tell nearly all that can be told; more of them show more of a JSON text. */
-enum { NB_RECOGNIZE_BYTES = 16 };
+/* How many bytes tell all that can be told of a file that begins so: 16, more after white space, and 64
+ * of JSON, which is shown. What nb_refuse_others says of that many is what it says of more. */
+size_t nb_recognize_bytes(const uint8_t *data, size_t size);
 
 /* NB_ERR_FORMAT, and what the file is instead, if its first bytes tell that it is not what is expected; else NB_OK, also for
  * GGUF and safetensors files. */

@@ -15,6 +15,7 @@ const PROBE_CALLS = 20000;
  * Two modules that use one instruction each, to ask an engine whether it knows it.
  * @param {number[]} body a function's code
  */
+// biome-ignore format: a line a section of the module
 const knows = (body) => WebAssembly.validate(new Uint8Array([
     0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // "\0asm", version 1
     1, 5, 1, 0x60, 0, 1, 0x7b, // type 0: () -> v128
