@@ -28,6 +28,7 @@
     T(quantize) \
     T(quantize_best) \
     T(presets) \
+    T(imatrix) \
     T(packing) \
     T(kernels) \
     T(matmul) \

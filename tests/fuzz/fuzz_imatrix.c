@@ -1,0 +1,30 @@
+/* libFuzzer target of the reader of importance matrices: any bytes are one, whose numbers are all good and each of which
+ * is found by its name, or an error that says why not. Memory may end anywhere: the last byte says where. */
+#include "fuzz.h"
+
+#include "../../src/quant/imatrix.h"
+#include "../../src/quant/quantize.h"
+#include "../../src/types/finite.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (!size)
+        return 0;
+    nb_error err = {0};
+    fuzz_refuse(data[size - 1] % 16);
+    nb_imatrix *m = nb_imatrix_read(data, size - 1, &err);
+    fuzz_refuse(0);
+    demand(m ? m->n_entries > 0 : err.code < 0 && err.message[0]);
+    volatile char last = m && m->data_set.size ? m->data_set.data[m->data_set.size - 1] : 0; /* it is there */
+    (void)last;
+    for (uint32_t i = 0; m && i < m->n_entries; i++) {
+        const nb_imatrix_entry *e = &m->entries[i];
+        const float *importance = NULL;
+        demand(e->n > 0 && nb_are_finite(e->importance, (size_t)e->n));
+        int32_t code = nb_importance_check(e->importance, (size_t)e->n, &err); /* all may be 0 */
+        demand(code == NB_OK || code == NB_ERR_FORMAT || code == NB_ERR_ARGUMENT);
+        demand(nb_imatrix_find(m, e->name, e->n, 1, &importance, &err) == 1 && importance == e->importance);
+        demand(nb_imatrix_find(m, e->name, e->n, 2, &importance, &err) == NB_ERR_FORMAT);
+    }
+    nb_imatrix_free(m);
+    return 0;
+}
