@@ -47,8 +47,7 @@ typedef void nb_quantize(const nb_encoding *how, const float *x, void *blocks, s
 /* NULL: nibble does not write this type, or it has a grid. */
 nb_quantize *nb_quantizer_of(uint32_t type);
 
-/* The same for the types with a grid, IQ1, IQ2 and IQ3, whose encoding needs neighbours. No preset names them, so the
- * converter is linked without their encoders. */
+/* The same for the types with a grid, IQ1, IQ2 and IQ3, whose encoding needs neighbours. */
 nb_quantize *nb_grid_quantizer_of(uint32_t type);
 
 nb_quantize nb_quantize_q2_k, nb_quantize_q3_k, nb_quantize_q4_k, nb_quantize_q5_k, nb_quantize_q6_k,
@@ -75,16 +74,33 @@ typedef struct nb_preset nb_preset;
 typedef struct nb_preset_facts {
     nb_text architecture;
     uint32_t layers, heads, kv_heads, experts;
-    bool is_tied; /* there is no output.weight: token_embd.weight is it */
+    uint32_t downs;      /* how many tensors' names have "ffn_down" */
+    bool is_tied;        /* there is no output.weight: token_embd.weight is it */
+    bool has_importance; /* there is an importance matrix, with which llama.cpp chooses otherwise in places */
 } nb_preset_facts;
 
 const nb_preset *nb_preset_of(nb_text name); /* NULL: there is none of that name */
 void nb_preset_list(nb_writer *w);           /* their names, with commas between them */
 
-/* The type that a tensor becomes, by its name in GGUF, the number of its dimensions and the length of its rows;
+enum { NB_NO_FILE_TYPE = -1 };
+/* The number of GGUF's general.file_type, or NB_NO_FILE_TYPE: llama.cpp has no such files. */
+int32_t nb_preset_file_type(const nb_preset *preset);
+
+/* The type that a tensor should become, by its name in GGUF, the number of its dimensions and the length of its rows;
  * NB_TYPE_LIMIT: it stays what it is. */
 uint32_t nb_preset_type(const nb_preset *preset, nb_text name, uint32_t dimensions, uint64_t columns,
                         const nb_preset_facts *facts);
+
+/* Whether a tensor of this name counts among `downs`. */
+bool nb_preset_is_down(nb_text name);
+
+/* This type if rows of so many columns are whole blocks of it. Else what llama.cpp takes in its place: a type of blocks
+ * of 32, or half precision. */
+uint32_t nb_fitting_type(uint32_t type, uint64_t columns);
+
+/* Whether llama.cpp refuses to make this type of the tensor without an importance matrix, because the result would be
+ * of little use. */
+bool nb_preset_needs_importance(const nb_preset *preset, nb_text name, uint32_t type);
 
 /* What makes blocks of that type: "int8" fills Q8_0 in a way of its own. */
 nb_quantize *nb_preset_quantizer(const nb_preset *preset, uint32_t type);

@@ -8,34 +8,90 @@
 
 static const char VECTORS[] = "tests/fixtures/formats/presets.bin";
 
-enum { PRESET_LIMIT = 32, REFUSED = 255 };
+enum { PRESET_LIMIT = 48, REFUSED = 255 };
 
 static nb_text next_text(nb_cursor *in) {
     uint32_t size = nb_cursor_u32(in);
     return (nb_text){(const char *)nb_cursor_bytes(in, NB_ROUND_UP((uint64_t)size, 4u)), size};
 }
 
-static void test_tensor(nb_cursor *in, const nb_text *names, uint32_t n_presets, const nb_preset_facts *facts) {
-    nb_text name = next_text(in);
-    uint32_t dimensions = nb_cursor_u32(in), columns = nb_cursor_u32(in);
-    const uint8_t *types = nb_cursor_bytes(in, NB_ROUND_UP(n_presets, 4u));
-    for (uint32_t i = 0; !in->is_short && i < n_presets; i++) {
-        const nb_preset *preset = nb_preset_of(names[i]);
-        if (!CHECK(preset, "no preset %t", names[i]))
-            continue;
-        uint32_t type = nb_preset_type(preset, name, dimensions, columns, facts);
-        uint32_t want = types[i] == NB_TYPE_F32 ? NB_TYPE_LIMIT : types[i];
-        if (want != REFUSED) /* for rows of no whole block; ours become F16 */
-            CHECK(type == want, "%t: %t of %u layers, %t, %u columns: type %u, not %u", names[i], facts->architecture,
-                  facts->layers, name, columns, type, want);
-        CHECK(type == NB_TYPE_LIMIT || (nb_preset_quantizer(preset, type) &&
-              columns % nb_traits_of(type)->block_weights == 0), "type %u of %u columns", type, columns);
+static void test_type(nb_text preset_name, nb_text name, uint32_t dimensions, uint32_t columns, uint32_t want,
+                      const nb_preset_facts *facts) {
+    const nb_preset *preset = nb_preset_of(preset_name);
+    if (!CHECK(preset, "no preset %t", preset_name))
+        return;
+    uint32_t type = nb_preset_type(preset, name, dimensions, columns, facts);
+    if (type != NB_TYPE_LIMIT)
+        type = nb_fitting_type(type, columns);
+    want = want == NB_TYPE_F32 ? NB_TYPE_LIMIT : want;
+    if (want != REFUSED)
+        CHECK(type == want, "%t: %t of %u layers, %t, %u columns, importance %u: type %u, not %u", preset_name,
+              facts->architecture, facts->layers, name, columns, facts->has_importance, type, want);
+    CHECK(type == NB_TYPE_LIMIT || (nb_preset_quantizer(preset, type) &&
+          columns % nb_traits_of(type)->block_weights == 0), "type %u of %u columns", type, columns);
+}
+
+/* A tensor of the file, and the types that llama.cpp chose for it. */
+typedef struct tensor {
+    nb_text name;
+    uint32_t dimensions, columns;
+    const uint8_t *types; /* [2][presets], without importance and with it */
+} tensor;
+
+enum { TENSOR_LIMIT = 256 };
+
+/* llama.cpp refuses a preset without importance exactly where one of its tensors needs that. */
+static void test_need(nb_text preset_name, uint32_t number, const tensor *tensors, uint32_t n, uint32_t n_presets,
+                      const nb_preset_facts *facts) {
+    const nb_preset *preset = nb_preset_of(preset_name);
+    if (!preset || tensors[0].types[n_presets + number] == REFUSED)
+        return; /* whose rows it cannot quantize at all */
+    bool needs = false;
+    for (uint32_t i = 0; i < n; i++) {
+        const tensor *t = &tensors[i];
+        uint32_t type = nb_preset_type(preset, t->name, t->dimensions, t->columns, facts);
+        needs |= type != NB_TYPE_LIMIT &&
+                 nb_preset_needs_importance(preset, t->name, nb_fitting_type(type, t->columns));
+    }
+    bool refused = tensors[0].types[number] == REFUSED;
+    CHECK(needs == refused, "%t, %t of %u layers: importance needed %u, refused without %u", preset_name,
+          facts->architecture, facts->layers, needs, refused);
+}
+
+static void test_model(nb_cursor *in, const nb_text *names, uint32_t n_presets) {
+    static tensor tensors[TENSOR_LIMIT];
+    nb_preset_facts facts = {.architecture = next_text(in)};
+    facts.layers = nb_cursor_u32(in);
+    facts.heads = nb_cursor_u32(in);
+    facts.kv_heads = nb_cursor_u32(in);
+    facts.experts = nb_cursor_u32(in);
+    facts.is_tied = nb_cursor_u32(in) != 0;
+    uint32_t n = nb_cursor_u32(in);
+    if (!CHECK(n > 0 && n <= TENSOR_LIMIT, "%u tensors", n))
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        tensor *t = &tensors[i];
+        t->name = next_text(in);
+        t->dimensions = nb_cursor_u32(in);
+        t->columns = nb_cursor_u32(in);
+        t->types = nb_cursor_bytes(in, NB_ROUND_UP(2 * n_presets, 4u));
+        facts.downs += nb_preset_is_down(t->name);
+    }
+    for (uint32_t p = 0; !in->is_short && p < n_presets; p++) {
+        facts.has_importance = false;
+        test_need(names[p], p, tensors, n, n_presets, &facts);
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t with = 0; with < 2; with++) {
+                facts.has_importance = with;
+                test_type(names[p], tensors[i].name, tensors[i].dimensions, tensors[i].columns,
+                          tensors[i].types[with * n_presets + p], &facts);
+            }
     }
 }
 
 /* What bitsandbytes replaces: linear layers, none of those beside the layers. */
 static void test_bitsandbytes(void) {
-    nb_preset_facts facts = {nb_text_of("llama"), 2, 4, 4, 0, false};
+    nb_preset_facts facts = {.architecture = nb_text_of("llama"), .layers = 2, .heads = 4, .kv_heads = 4};
     static const struct {
         const char *name;
         uint32_t dimensions, columns;
@@ -74,16 +130,8 @@ void test_presets(void) {
     if (CHECK(n_presets > 0 && n_presets <= PRESET_LIMIT, "%u presets", n_presets)) {
         for (uint32_t i = 0; i < n_presets; i++)
             names[i] = next_text(&in);
-        for (uint32_t models = nb_cursor_u32(&in); models && !in.is_short; models--) {
-            nb_preset_facts facts = {.architecture = next_text(&in)};
-            facts.layers = nb_cursor_u32(&in);
-            facts.heads = nb_cursor_u32(&in);
-            facts.kv_heads = nb_cursor_u32(&in);
-            facts.experts = nb_cursor_u32(&in);
-            facts.is_tied = nb_cursor_u32(&in) != 0;
-            for (uint32_t n = nb_cursor_u32(&in); n && !in.is_short; n--)
-                test_tensor(&in, names, n_presets, &facts);
-        }
+        for (uint32_t models = nb_cursor_u32(&in); models && !in.is_short; models--)
+            test_model(&in, names, n_presets);
         CHECK(!in.is_short && in.at == in.size, "%s has another length", VECTORS);
     }
     nb_free(data);

@@ -3,12 +3,13 @@
 
     preset_types.py [--output FILE]
 
-Its models have the keys that it asks and the tensors' names, whose few rows are zeros. Which file type a name stands
-for: llama.h, enum llama_ftype.
+Its models have the keys that it asks and the tensors' names, whose few rows are zeros. Each is quantized twice: without an
+importance matrix, and with one of ones.
 
 The file, little-endian; a text is u32 bytes and those, padded to 4. u32 presets, a text for each; u32 models. A model:
 text architecture; u32 layers, heads, key-value heads, experts, whether its output is its token embedding, tensors. A
-tensor: text name; u32 dimensions, columns; u8 [presets] types, padded to 4; 255 where model_quantize refuses.
+tensor: text name; u32 dimensions, columns; u8 [presets] types without importance, u8 [presets] types with it, padded to 4
+together; 255 where model_quantize refuses, as it does for rows of no whole block and where importance is needed.
 
 Needs cyllama, gguf and numpy (tests/oracles/requirements.txt).
 """
@@ -22,10 +23,9 @@ import gguf
 import numpy as np
 
 import gguf_files
+import model_quantize
 
-FILE_TYPES = {"f16": 1, "bf16": 32, "q4_0": 2, "q4_1": 3, "q5_0": 8, "q5_1": 9, "q8_0": 7, "iq4_nl": 25, "iq4_xs": 30, "q2_k": 10,
-              "q3_k_s": 11, "q3_k_m": 12, "q3_k_l": 13, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16, "q5_k_m": 17,
-              "q6_k": 18, "tq1_0": 36, "tq2_0": 37}
+FILE_TYPES = [name for name in model_quantize.FILE_TYPES if name != "nvfp4"]  # which this llama.cpp does not make
 REFUSED = 255
 DENSE = ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"]
 MERGED = ["attn_qkv", "attn_output", "ffn_up", "ffn_down"]
@@ -41,6 +41,7 @@ MODELS = [
     ("qwen2moe", 8, 8, 4, 4, 256, EXPERTS + ["ffn_down_shexp", "ffn_gate_inp_shexp"], ["token_embd", "output"]),
     ("falcon", 16, 8, 1, 0, 256, MERGED, ["token_embd", "output"]),
     ("gpt2", 8, 4, 4, 0, 256, MERGED, ["token_embd", "position_embd"]),
+    ("llama", 16, 4, 4, 0, 256, DENSE, ["token_embd", "output"]),
     ("bert", 4, 4, 4, 0, 256, ["attn_v", "ffn_down"], ["token_embd", "position_embd", "token_types"]),
 ]
 
@@ -73,17 +74,20 @@ def write_model(path, architecture, layers, heads, kv_heads, experts, columns, o
     gguf_files.write(out)
 
 
-def types_of(path, file_type):
-    """name -> (dimensions, columns, type); None if it refuses."""
+def importance_of(tensors):
+    """Ones: a number for each column, of stacked experts for each column of each."""
+    return {t.name: np.ones(int(t.shape[0]) * (int(t.shape[2]) if len(t.shape) > 2 else 1), np.float32)
+            for t in tensors if len(t.shape) > 1}
+
+
+def types_of(path, preset, importance):
+    """name -> type; None if it refuses."""
     with tempfile.NamedTemporaryFile() as out:
-        params = binding.LlamaModelQuantizeParams()
-        params.ftype = file_type
-        params.nthread = 1
         try:
-            binding.model_quantize(str(path), out.name, params)
+            model_quantize.model_quantize(path, out.name, preset, importance)
         except RuntimeError:
             return None
-        return {t.name: (len(t.shape), int(t.shape[0]), int(t.tensor_type)) for t in gguf.GGUFReader(out.name).tensors}
+        return {t.name: int(t.tensor_type) for t in gguf.GGUFReader(out.name).tensors}
 
 
 def text(value):
@@ -102,13 +106,15 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.gguf"
             write_model(path, *model)
-            plain = {t.name: (len(t.shape), int(t.shape[0])) for t in gguf.GGUFReader(path).tensors}
-            chosen = [types_of(path, file_type) for file_type in FILE_TYPES.values()]
+            tensors = gguf.GGUFReader(path).tensors
+            plain = {t.name: (len(t.shape), int(t.shape[0])) for t in tensors}
+            chosen = [types_of(path, preset, importance)
+                      for importance in (None, importance_of(tensors)) for preset in FILE_TYPES]
         architecture, layers, heads, kv_heads, experts, *_, others = model
         data += text(architecture)
         data += struct.pack("<IIIIII", layers, heads, kv_heads, experts, "output" not in others, len(plain))
         for name, (dimensions, columns) in plain.items():
-            types = bytes(types[name][2] if types else REFUSED for types in chosen)
+            types = bytes(types[name] if types else REFUSED for types in chosen)
             data += text(name) + struct.pack("<II", dimensions, columns) + types + bytes(-len(types) % 4)
     output.write_bytes(data)
     print(f"{output}: {len(data)} bytes")
