@@ -27,7 +27,16 @@ enum {
 nb_converter *nb_converter_new(uint32_t flags, nb_error *err);
 void nb_converter_free(nb_converter *converter); /* NULL is fine */
 
-enum { NB_QUANTIZE_PLAINLY = 0, NB_QUANTIZE_DOUBLY = 1 /* NF4's and FP4's scales, too (Dettmers et al. 2023, section 3) */ };
+/* How weights are quantized. FILE: the GGUF is a file for others to read, and no model that is being loaded. So it says
+ * what llama.cpp's files say of themselves (general.file_type), weights that were quantized before are refused instead
+ * of left as they are, and all numbers must be finite. */
+enum {
+    NB_QUANTIZE_PLAINLY = 0,
+    NB_QUANTIZE_DOUBLY = 1, /* NF4's and FP4's scales, too (Dettmers et al. 2023, section 3) */
+    NB_QUANTIZE_BEST = 2,   /* a wider search than llama.cpp's */
+    NB_QUANTIZE_FILE = 4,
+    NB_QUANTIZE_AGAIN = 8   /* weights that were quantized before, too */
+};
 
 /* Before the first file: the model's floating-point matrices are quantized as they pass. preset: "q8_0", "q4_k_m", ...,
  * what llama.cpp puts into files of those names; or "nf4", "fp4", "int8", what bitsandbytes does with a model. */
@@ -43,6 +52,25 @@ int32_t nb_converter_quantize(nb_converter *converter, const char *preset, size_
 int32_t nb_converter_begin(nb_converter *converter, const char *name, size_t name_bytes, double total_bytes,
                            nb_error *err);
 int32_t nb_converter_end(nb_converter *converter, nb_error *err);
+
+/* A tensor of the GGUF. Types: NB_TYPE_... (types/types.h). */
+typedef struct nb_planned_tensor {
+    uint32_t source_type; /* of the weights in the files */
+    uint32_t wanted_type; /* what the preset, or nb_converter_choose, gives it */
+    uint32_t type;        /* what it gets: another one if its rows are no whole blocks of the wanted type */
+    uint32_t name_bytes;
+    char name[256];       /* UTF-8 with a zero behind it; a longer one is cut */
+} nb_planned_tensor;
+
+/* All files have been begun and ended: plans the GGUF, and returns how many tensors it has. Whoever does not ask for
+ * the plan leaves it to nb_converter_next. */
+int32_t nb_converter_plan(nb_converter *converter, nb_error *err);
+int32_t nb_converter_planned(const nb_converter *converter, uint32_t i, nb_planned_tensor *tensor, nb_error *err);
+/* Before nb_converter_next: the tensor is quantized to this type, whatever the preset says, if it is a matrix that may be
+ * quantized at all. Returns 1 if so, 0 if it stays as it is. */
+int32_t nb_converter_choose(nb_converter *converter, uint32_t i, uint32_t type, nb_error *err);
+/* Bytes of the whole GGUF, once the first nb_converter_next was called; before that 0. */
+double nb_converter_total(const nb_converter *converter);
 
 /* Where the file's next bytes go, and how many fit; *capacity = 0: no more are needed. Good until the next call. */
 uint8_t *nb_converter_space(nb_converter *converter, size_t *capacity);

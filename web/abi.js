@@ -16,6 +16,9 @@ export const NB_CONVERT_ALL = 0;
 export const NB_CONVERT_HEADER = 1;
 export const NB_QUANTIZE_PLAINLY = 0;
 export const NB_QUANTIZE_DOUBLY = 1;
+export const NB_QUANTIZE_BEST = 2;
+export const NB_QUANTIZE_FILE = 4;
+export const NB_QUANTIZE_AGAIN = 8;
 export const NB_TOKEN_USER_DEFINED = 4;
 
 /** The core's codes. */
@@ -108,9 +111,24 @@ export const PRESETS = [
     'q3_k_l',
     'q3_k_m',
     'q3_k_s',
+    'iq3_m',
+    'iq3_s',
+    'iq3_xs',
+    'iq3_xxs',
     'q2_k',
+    'q2_k_s',
+    'iq2_m',
+    'iq2_s',
+    'iq2_xs',
+    'iq2_xxs',
+    'iq1_m',
+    'iq1_s',
     'tq2_0',
     'tq1_0',
+    'q2_0',
+    'q1_0',
+    'nvfp4',
+    'mxfp4_moe',
     'f16',
     'bf16',
 ];
@@ -160,5 +178,16 @@ export const nb_bias = {
     fields: /** @type {const} */ ({
         token: { at: 0, view: 'Int32' },
         bias: { at: 4, view: 'Float32' },
+    }),
+};
+
+export const nb_planned_tensor = {
+    size: 272,
+    fields: /** @type {const} */ ({
+        source_type: { at: 0, view: 'Uint32' },
+        wanted_type: { at: 4, view: 'Uint32' },
+        type: { at: 8, view: 'Uint32' },
+        name_bytes: { at: 12, view: 'Uint32' },
+        name: { at: 16, view: 'text' },
     }),
 };

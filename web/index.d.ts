@@ -59,6 +59,16 @@ export type Build = 'simd128' | 'simd128-threads' | 'relaxed' | 'relaxed-threads
  */
 export function load(source: Source, options?: LoadOptions): Promise<Model>;
 
+/**
+ * What a model's weights are quantized to. 'nf4', 'fp4' and 'int8' do what bitsandbytes does, with the matrices of layers. The
+ * others are llama.cpp's files of those names: which tensor becomes which type, and the bytes. 'q2_k_s', 'iq3_xs', 'iq3_xxs' and
+ * all of 'iq2' and 'iq1' need an importance matrix, as they do in llama.cpp.
+ */
+export type Preset = 'nf4' | 'fp4' | 'int8' | 'q8_0' | 'q6_k' | 'q5_k_m' | 'q5_k_s' | 'q5_1' | 'q5_0' | 'q4_k_m' | 'q4_k_s' | 'q4_1'
+    | 'q4_0' | 'iq4_nl' | 'iq4_xs' | 'q3_k_l' | 'q3_k_m' | 'q3_k_s' | 'iq3_m' | 'iq3_s' | 'iq3_xs' | 'iq3_xxs' | 'q2_k' | 'q2_k_s'
+    | 'iq2_m' | 'iq2_s' | 'iq2_xs' | 'iq2_xxs' | 'iq1_m' | 'iq1_s' | 'tq2_0' | 'tq1_0' | 'q2_0' | 'q1_0' | 'nvfp4' | 'mxfp4_moe'
+    | 'f16' | 'bf16';
+
 export interface LoadOptions {
     /**
      * Threads to compute with. Default: about the number of cores, at most 8. There are never more threads than cores, unless
@@ -69,12 +79,10 @@ export interface LoadOptions {
     /** Tokens that prompt and answer may have together. Default: the model's own, at most 4096. */
     contextLength?: number;
     /**
-     * Quantizes floating-point weights while they are loaded, tensor by tensor: 'nf4', 'fp4' and 'int8' as bitsandbytes does
-     * (the matrices of layers), the others as llama.cpp's files of those names. Weights that are quantized already stay as they
-     * are.
+     * Quantizes floating-point weights while they are loaded, tensor by tensor. Weights that are quantized already stay as they
+     * are. What needs an importance matrix (see Preset) is refused.
      */
-    quantize?: 'nf4' | 'fp4' | 'int8' | 'q8_0' | 'q6_k' | 'q5_k_m' | 'q5_k_s' | 'q5_1' | 'q5_0' | 'q4_k_m' | 'q4_k_s' | 'q4_1'
-        | 'q4_0' | 'iq4_nl' | 'iq4_xs' | 'q3_k_l' | 'q3_k_m' | 'q3_k_s' | 'q2_k' | 'tq2_0' | 'tq1_0' | 'f16' | 'bf16';
+    quantize?: Preset;
     /** With quantize 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
     doubleQuant?: boolean;
     /**

@@ -70,6 +70,12 @@ void nb_compose_number(nb_composer *x, const char *key, double value) {
     end_value(x);
 }
 
+void nb_compose_whole(nb_composer *x, const char *key, uint32_t value) {
+    begin_value(x, key, NB_VALUE_U32, 0);
+    append(x, &value, sizeof value);
+    end_value(x);
+}
+
 void nb_compose_string(nb_composer *x, const char *key, nb_text value) {
     begin_value(x, key, NB_VALUE_STRING, 0);
     append(x, value.data, value.size);

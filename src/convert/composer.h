@@ -15,6 +15,7 @@ typedef struct nb_composer {
 } nb_composer;
 
 void nb_compose_number(nb_composer *x, const char *key, double value);
+void nb_compose_whole(nb_composer *x, const char *key, uint32_t value);
 void nb_compose_string(nb_composer *x, const char *key, nb_text value);
 void nb_compose_node(nb_composer *x, const char *key, nb_node string); /* decoded */
 

@@ -11,6 +11,7 @@
 #include "documents.h"
 #include "rows.h"
 #include "safetensors.h"
+#include "../types/traits.h"
 
 enum {
     FIRST_HEADER = 1 << 20, STAGING = 1 << 20,
@@ -21,9 +22,9 @@ enum {
 struct nb_converter {
     nb_plan plan;
     uint32_t flags;
-    const nb_preset *preset;  /* NULL: weights keep their types */
     enum { BETWEEN, HEADER, WEIGHTS, COMPLETE, FAILED } stage; /* BETWEEN: no file is being read */
     bool open, planned;       /* open: a file has begun; planned: all headers are there */
+    bool settled;             /* the plan is final, and the GGUF's header is made of it */
 
     char name[128];           /* of the current file */
     double told;              /* its size; 0: unknown */
@@ -72,9 +73,14 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
     char known[NB_LIST_BYTES];
     nb_writer w = nb_writer_over(known, sizeof known);
     nb_preset_list(&w);
-    x->preset = nb_preset_of((nb_text){preset, preset_bytes});
-    x->rows.doubly = flags & NB_QUANTIZE_DOUBLY;
-    if (!x->preset)
+    x->plan.recipe = (nb_recipe){
+        .preset = nb_preset_of((nb_text){preset, preset_bytes}),
+        .doubly = flags & NB_QUANTIZE_DOUBLY,
+        .best = flags & NB_QUANTIZE_BEST,
+        .for_file = flags & NB_QUANTIZE_FILE,
+        .again = flags & NB_QUANTIZE_AGAIN,
+    };
+    if (!x->plan.recipe.preset)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "weights cannot be quantized to \"%t\"; to these they can: %s",
                        (nb_text){preset, preset_bytes}, known);
     return NB_OK;
@@ -245,7 +251,7 @@ int32_t nb_converter_end(nb_converter *x, nb_error *err) {
 
 /* ---- the plan -------------------------------------------------------------------------------------------------- */
 
-/* Plans the GGUF, once all headers are there. */
+/* Once all headers are there: which tensors the GGUF has, and of what types. */
 static int32_t plan(nb_converter *x, nb_error *err) {
     if (!x->parts)
         return NB_FAIL(err, NB_ERR_FORMAT,
@@ -256,14 +262,64 @@ static int32_t plan(nb_converter *x, nb_error *err) {
                        count, x->parts);
     NB_TRY(nb_plan_begin(&x->plan, err));
     NB_TRY(x->format == GGUF ? nb_plan_gguf(&x->plan) : nb_documents_plan(&x->documents, &x->plan, err));
-    if (x->preset)
-        nb_plan_quantize(&x->plan, x->preset);
-    NB_TRY(nb_plan_settle(&x->plan, err));
+    if (x->plan.recipe.preset)
+        nb_plan_quantize(&x->plan);
     nb_documents_free(&x->documents); /* the weights need the memory */
     x->planned = true;
+    return NB_OK;
+}
+
+static int32_t settle(nb_converter *x, nb_error *err) {
+    if (x->plan.recipe.preset)
+        NB_TRY(nb_plan_settle_types(&x->plan, err));
+    NB_TRY(nb_plan_settle(&x->plan, err));
+    x->settled = true;
     NB_TRY(nb_plan_header(&x->plan, &x->header, &x->header_size, err));
     x->filled = 0;
     return x->capacity < STAGING ? grow_buffer(x, STAGING, err) : NB_OK;
+}
+
+int32_t nb_converter_plan(nb_converter *x, nb_error *err) {
+    if (x->stage != BETWEEN || x->open || x->settled)
+        return NB_FAIL(err, NB_ERR_STATE, "nothing can be planned: a file has not ended, or weights were asked for");
+    int32_t code = x->planned ? NB_OK : plan(x, err);
+    if (code < 0)
+        x->stage = FAILED;
+    return code < 0 ? code : (int32_t)NB_MIN(x->plan.out.n_tensors, INT32_MAX);
+}
+
+static int32_t check_number(const nb_converter *x, uint32_t i, nb_error *err) {
+    if (!x->planned || i >= x->plan.out.n_tensors)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no tensor %u in the plan", i);
+    return NB_OK;
+}
+
+int32_t nb_converter_planned(const nb_converter *x, uint32_t i, nb_planned_tensor *tensor, nb_error *err) {
+    NB_TRY(check_number(x, i, err));
+    const nb_tensor_info *info = &x->plan.out.tensors[i];
+    const nb_target *t = &x->plan.targets[i];
+    nb_text name = nb_checkpoint_tensor_name(&x->plan.out, info);
+    uint32_t n = (uint32_t)NB_MIN(name.size, sizeof tensor->name - 1);
+    bool wants = x->plan.recipe.preset && t->wanted_type != NB_TYPE_LIMIT;
+    *tensor = (nb_planned_tensor){.source_type = t->source_type, .wanted_type = wants ? t->wanted_type : info->type,
+                                  .type = info->type, .name_bytes = n};
+    memcpy(tensor->name, name.data, n);
+    return NB_OK;
+}
+
+int32_t nb_converter_choose(nb_converter *x, uint32_t i, uint32_t type, nb_error *err) {
+    NB_TRY(check_number(x, i, err));
+    if (x->settled || !x->plan.recipe.preset)
+        return NB_FAIL(err, NB_ERR_STATE, "types are chosen between nb_converter_plan and nb_converter_next");
+    return nb_plan_choose(&x->plan, i, type, err);
+}
+
+double nb_converter_total(const nb_converter *x) {
+    if (!x->settled)
+        return 0;
+    const nb_checkpoint *c = &x->plan.out;
+    const nb_tensor_info *last = c->n_tensors ? &c->tensors[c->n_tensors - 1] : NULL;
+    return (double)x->header_size + (last ? (double)(last->at + last->bytes) : 0);
 }
 
 /* ---- weights --------------------------------------------------------------------------------------------------- */
@@ -286,8 +342,10 @@ int32_t nb_converter_next(nb_converter *x, double *offset, nb_error *err) {
     if (x->stage != BETWEEN || x->open)
         return NB_FAIL(err, NB_ERR_STATE,
                        "no weights are asked for: a file has not ended, or converting failed before");
-    if (!x->planned) {
-        int32_t code = plan(x, err);
+    if (!x->settled) {
+        int32_t code = x->planned ? NB_OK : plan(x, err);
+        if (code >= 0)
+            code = settle(x, err);
         if (code < 0) {
             x->stage = FAILED;
             return code;
@@ -310,7 +368,7 @@ int32_t nb_converter_next(nb_converter *x, double *offset, nb_error *err) {
 
 double nb_converter_offset(const nb_converter *x, int32_t number) {
     const nb_plan *p = &x->plan;
-    for (uint64_t i = 0; x->planned && i < p->in.n_tensors; i++)
+    for (uint64_t i = 0; x->settled && i < p->in.n_tensors; i++)
         if ((int64_t)p->in.tensors[i].file + 1 == number && p->origins[i].target != NB_NONE)
             return (double)p->in.tensors[i].at;
     return 0;
@@ -389,9 +447,17 @@ static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err)
     return (int32_t)(n * row_bytes);
 }
 
-/* Hands out what has arrived of the target's only source, as it is. */
-static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes) {
+/* Hands out what has arrived of the target's only source, as it is. Of a file for others its numbers are looked at. */
+static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes, nb_error *err) {
     *bytes = x->buffer + x->used;
+    if (x->plan.recipe.preset && x->plan.recipe.for_file) {
+        const nb_traits *traits = nb_traits_of(source_of(x)->type);
+        n -= n % traits->block_bytes;
+        if (!n)
+            return 0;
+        uint64_t first = x->arrived / traits->block_bytes * traits->block_weights;
+        NB_TRY(nb_rows_check(&x->rows, (uint32_t)x->target, first, *bytes, n, err));
+    }
     bool last = x->arrived + n == source_of(x)->bytes;
     advance(x, n);
     if (last)
@@ -406,7 +472,7 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
     const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[target];
     size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* an int32_t */
     if (from->type == to->type && x->plan.targets[target].shift == 0)
-        return pass_on(x, n, bytes);
+        return pass_on(x, n, bytes, err);
     const uint8_t *in = x->buffer + x->used;
     uint64_t row_bytes = from->bytes / nb_rows_of(from), out_bytes = to->bytes / nb_rows_of(to);
     bool whole = nb_rows_wait(&x->rows, target);
@@ -418,7 +484,7 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z rows of tensor %t", rows,
                        nb_checkpoint_tensor_name(&x->plan.out, to));
     uint64_t done = (x->arrived - x->plan.targets[target].skipped) / row_bytes;
-    NB_TRY(nb_rows_change(&x->rows, target, in, rows, whole ? out + done * out_bytes : out, err));
+    NB_TRY(nb_rows_change(&x->rows, target, done, in, rows, whole ? out + done * out_bytes : out, err));
     bool last = x->arrived + rows * row_bytes == from->bytes;
     advance(x, rows * (size_t)row_bytes);
     *bytes = out;
@@ -490,7 +556,7 @@ static int32_t produce(nb_converter *x, const uint8_t **bytes, nb_error *err) {
 
 int32_t nb_converter_take(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     *bytes = NULL;
-    if (x->stage == FAILED || !x->planned)
+    if (x->stage == FAILED || !x->settled)
         return 0;
     if (!x->header_given) {
         x->header_given = true;

@@ -103,10 +103,6 @@ static int32_t refuse_generated(const nb_plan *plan, nb_text name) {
                    "the files hold a tensor %t, which nibble makes itself; the files are damaged", name);
 }
 
-static bool is_generated(const nb_target *t) {
-    return t->arrangement == NB_AS_ORDER || t->arrangement == NB_AS_NUMBERS;
-}
-
 uint32_t nb_plan_generate(nb_plan *plan, nb_text name, nb_arrangement arrangement) {
     uint64_t before = plan->out.n_tensors;
     uint32_t target = nb_plan_target(plan, name);
@@ -154,7 +150,7 @@ int32_t nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role 
     nb_target *t = &plan->targets[target];
     nb_text name = nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[source]);
     uint32_t other = nb_plan_source(plan, target, role);
-    if (is_generated(t))
+    if (nb_is_generated(t))
         return refuse_generated(plan, name);
     if (other != NB_NONE && (row == NB_NONE || plan->origins[other].row == NB_NONE))
         return NB_FAIL(plan->composer.err, NB_ERR_FORMAT,
@@ -176,52 +172,6 @@ int32_t nb_plan_gguf(nb_plan *plan) {
         NB_TRY(nb_plan_assign(plan, i, target, NB_ROLE_CODES, NB_NONE));
     }
     return NB_OK;
-}
-
-static const nb_value *find_value(const nb_plan *plan, const nb_checkpoint **c, const char *key) {
-    *c = nb_checkpoint_find(&plan->out, key) ? &plan->out : &plan->in;
-    return nb_checkpoint_find(*c, key);
-}
-
-/* A number under "<architecture>.<suffix>"; 0: there is none. */
-static uint32_t number_of(const nb_plan *plan, nb_text architecture, const char *suffix) {
-    char key[128];
-    nb_writer w = nb_writer_over(key, sizeof key);
-    nb_write(&w, "%t.%s", architecture, suffix);
-    const nb_checkpoint *c;
-    find_value(plan, &c, key);
-    double x = nb_checkpoint_number(c, key, 0);
-    return x >= 0 && x < 1 << 24 ? (uint32_t)x : 0;
-}
-
-void nb_plan_quantize(nb_plan *plan, const nb_preset *preset) {
-    const nb_checkpoint *c;
-    const char *key = "general.architecture";
-    find_value(plan, &c, key);
-    nb_preset_facts facts = {.architecture = nb_checkpoint_string(c, key)};
-    facts.layers = number_of(plan, facts.architecture, "block_count");
-    facts.heads = number_of(plan, facts.architecture, "attention.head_count");
-    facts.kv_heads = number_of(plan, facts.architecture, "attention.head_count_kv");
-    facts.experts = number_of(plan, facts.architecture, "expert_count");
-    facts.is_tied = !nb_checkpoint_find_tensor(&plan->out, "output.weight");
-    if (!find_value(plan, &c, "nibble.source"))
-        nb_compose_string(&plan->composer, "nibble.source", nb_text_of("GGUF"));
-    for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
-        nb_tensor_info *info = &plan->out.tensors[i];
-        nb_target *t = &plan->targets[i];
-        uint32_t from = t->source_type;
-        bool floating = from == NB_TYPE_F32 || from == NB_TYPE_F16 || from == NB_TYPE_BF16 || from == NB_TYPE_F8_E4M3 ||
-                        from == NB_TYPE_F8_E5M2;
-        uint32_t to = nb_preset_type(preset, nb_checkpoint_tensor_name(&plan->out, info), info->n_dimensions,
-                                     info->shape[0], &facts);
-        bool quantized = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
-        /* few weights, behind all others */
-        bool embeds = starts(nb_checkpoint_tensor_name(&plan->out, info), "embedding.");
-        if (quantized || embeds || is_generated(t) || !floating || to == NB_TYPE_LIMIT || to == from)
-            continue;
-        t->quantize = nb_preset_quantizer(preset, to);
-        info->type = t->quantize ? to : info->type;
-    }
 }
 
 /* ---- the order ------------------------------------------------------------------------------------------------- */
@@ -312,12 +262,14 @@ static void put_text(output *o, nb_text text) {
 }
 
 /* Values; those that are no longer so are left out. Returns how many. */
-static uint64_t put_values(output *o, const nb_checkpoint *c) {
+static uint64_t put_values(output *o, const nb_checkpoint *c, bool is_file_type_other) {
     uint64_t n = 0;
     for (uint64_t i = 0; i < c->n_values; i++) {
         const nb_value *v = &c->values[i];
         nb_text key = nb_checkpoint_key(c, v);
         if (starts(key, "split.") || nb_text_is(key, "general.alignment"))
+            continue;
+        if (is_file_type_other && (nb_text_is(key, "general.file_type") || nb_text_is(key, "general.quantization_version")))
             continue;
         put_text(o, key);
         put_u32(o, v->type);
@@ -339,9 +291,10 @@ static void put_header(output *o, const nb_plan *plan) {
     put(o, "GGUF", 4);
     put_u32(o, 3);
     put_u64(o, c->n_tensors);
-    put_u64(o, put_values(&none, &plan->in) + put_values(&none, c));
-    put_values(o, &plan->in);
-    put_values(o, c);
+    bool for_file = plan->recipe.preset && plan->recipe.for_file; /* of which `out` says the file type */
+    put_u64(o, put_values(&none, &plan->in, for_file) + put_values(&none, c, false));
+    put_values(o, &plan->in, for_file);
+    put_values(o, c, false);
     for (uint64_t i = 0; i < c->n_tensors; i++) {
         const nb_tensor_info *t = &c->tensors[i];
         put_text(o, nb_checkpoint_tensor_name(c, t));

@@ -62,6 +62,7 @@ typedef struct nb_target {
     uint64_t columns;     /* as config.json says; needed if codes do not tell it */
     nb_quantization quantization; /* its own: what the folder and its tensors say */
     nb_quantize *quantize; /* makes the target's blocks; NULL: weights keep their type */
+    uint32_t wanted_type;  /* what it should become; its rows may not be whole blocks of that */
     uint32_t with;        /* the target behind which it is written, or NB_NONE */
     uint32_t *order;      /* owned: [columns], the order of the files' columns; NULL: unchanged */
     float *numbers;       /* owned: NB_AS_NUMBERS */
@@ -72,7 +73,19 @@ static inline bool nb_is_reshaped(const nb_target *t) {
     return t->arrangement >= NB_AS_TRANSPOSED;
 }
 
+/* How weights are quantized. */
+typedef struct nb_recipe {
+    const nb_preset *preset; /* NULL: weights keep their types */
+    bool doubly, best, for_file, again; /* NB_QUANTIZE_... */
+} nb_recipe;
+
+/* Whether the converter makes it, and no file has it. */
+static inline bool nb_is_generated(const nb_target *t) {
+    return t->arrangement == NB_AS_ORDER || t->arrangement == NB_AS_NUMBERS;
+}
+
 typedef struct nb_plan {
+    nb_recipe recipe;
     nb_checkpoint in;    /* the files: their tensors in order; values only if they are GGUF */
     nb_checkpoint out;   /* the GGUF: its tensors in the order of writing; values that `in` lacks */
     nb_composer sources; /* composes `in`, if that is not GGUF */
@@ -110,8 +123,12 @@ uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role);
 /* Plans a split or whole GGUF: every tensor stays as it is. */
 int32_t nb_plan_gguf(nb_plan *plan);
 
-/* Floating-point matrices get the types of the preset. */
-void nb_plan_quantize(nb_plan *plan, const nb_preset *preset);
+/* Floating-point matrices get the types of the recipe (recipe.c). */
+void nb_plan_quantize(nb_plan *plan);
+/* One of them gets this type instead. Returns 0 if the target is not quantized at all. */
+int32_t nb_plan_choose(nb_plan *plan, uint32_t target, uint32_t type, nb_error *err);
+/* When all types are chosen: refuses what must not be, and says in the GGUF what was done. */
+int32_t nb_plan_settle_types(nb_plan *plan, nb_error *err);
 
 /* Once all targets are there: puts them in order, and places them in the file. */
 int32_t nb_plan_settle(nb_plan *plan, nb_error *err);

@@ -9,6 +9,8 @@
 void nb_rows_free(nb_rows *r) {
     nb_free(r->output.bytes);
     nb_free(r->weights.bytes);
+    for (int i = 0; i < NB_GRIDS; i++)
+        nb_free(r->grids[i].memory.bytes);
 }
 
 static void *room_for(nb_room *room, uint64_t bytes) {
@@ -30,7 +32,62 @@ static uint64_t source_row_bytes(const nb_rows *r, uint32_t target) {
     return r->plan->out.tensors[target].shape[0] / traits->block_weights * traits->block_bytes;
 }
 
-int32_t nb_rows_change(nb_rows *r, uint32_t number, const uint8_t *in, size_t n, uint8_t *out, nb_error *err) {
+/* Which entries of the type's grid are near to points, for those types that have one. */
+static int32_t find_neighbours(nb_rows *r, uint32_t type, const nb_neighbours **found, nb_error *err) {
+    size_t bytes = nb_neighbours_bytes(type);
+    *found = NULL;
+    for (int i = 0; i < NB_GRIDS && bytes; i++) {
+        if (!r->grids[i].neighbours) {
+            void *memory = room_for(&r->grids[i].memory, bytes);
+            if (!memory)
+                return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the grid of type %s (%z bytes)",
+                               nb_traits_of(type)->name, bytes);
+            r->grids[i].type = type;
+            r->grids[i].neighbours = nb_neighbours_fill(memory, type);
+        }
+        if (r->grids[i].type == type) {
+            *found = r->grids[i].neighbours;
+            break;
+        }
+    }
+    return NB_OK;
+}
+
+/* Names the first of n numbers that is not finite; they begin with weight `first` of the target. */
+static int32_t refuse_number(const nb_rows *r, uint32_t target, uint64_t first, const float *x, size_t n, nb_error *err) {
+    const nb_tensor_info *to = &r->plan->out.tensors[target];
+    size_t i = 0;
+    while (i + 1 < n && nb_are_finite(x + i, 1))
+        i++;
+    uint64_t at = first + i;
+    return NB_FAIL(err, NB_ERR_FORMAT,
+                   "the model's numbers are not finite: tensor %t has infinities or NaN, the first at index %l (row %l, "
+                   "column %l): %s; the file is damaged",
+                   nb_checkpoint_tensor_name(&r->plan->out, to), at, at / to->shape[0], at % to->shape[0],
+                   x[i] != x[i] ? "NaN" : x[i] > 0 ? "infinity" : "-infinity");
+}
+
+int32_t nb_rows_check(const nb_rows *r, uint32_t target, uint64_t first, const uint8_t *in, size_t bytes, nb_error *err) {
+    uint32_t type = r->plan->targets[target].source_type;
+    if (nb_blocks_are_finite(type, in, bytes))
+        return NB_OK;
+    const nb_traits *traits = nb_traits_of(type);
+    enum { LARGEST_BLOCK = 256 };
+    float x[LARGEST_BLOCK];
+    uint64_t aligned[LARGEST_BLOCK / 2];
+    if (!traits->dequantize || traits->block_weights > LARGEST_BLOCK || traits->block_bytes > sizeof aligned)
+        return NB_OK; /* numbers of 64 bits, which no model has as weights */
+    for (size_t at = 0; at + traits->block_bytes <= bytes; at += traits->block_bytes, first += traits->block_weights) {
+        memcpy(aligned, in + at, traits->block_bytes);
+        traits->dequantize(aligned, x, traits->block_weights);
+        if (!nb_are_finite(x, traits->block_weights))
+            return refuse_number(r, target, first, x, traits->block_weights, err);
+    }
+    return NB_OK; /* a scale that no number of its block has */
+}
+
+int32_t nb_rows_change(nb_rows *r, uint32_t number, uint64_t first, const uint8_t *in, size_t n, uint8_t *out,
+                       nb_error *err) {
     const nb_tensor_info *to = &r->plan->out.tensors[number];
     const nb_target *target = &r->plan->targets[number];
     const nb_traits *traits = nb_traits_of(target->source_type);
@@ -42,24 +99,22 @@ int32_t nb_rows_change(nb_rows *r, uint32_t number, const uint8_t *in, size_t n,
         nb_free(aligned);
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of %z weights", columns);
     }
-    bool finite = true;
-    for (size_t row = 0; row < n; row++, in += row_bytes, out += out_bytes) {
+    nb_encoding how = {.best = r->plan->recipe.best};
+    int32_t code = target->quantize ? find_neighbours(r, to->type, &how.neighbours, err) : NB_OK;
+    for (size_t row = 0; row < n && code >= 0; row++, in += row_bytes, out += out_bytes) {
         memcpy(aligned, in, row_bytes);
         traits->dequantize(aligned, weights, columns);
         for (size_t i = 0; i < columns && target->shift != 0; i++)
             weights[i] += target->shift;
-        finite &= nb_are_finite(weights, columns); /* before rounding, which would hide it */
-        if (target->quantize)
-            target->quantize(&(nb_encoding){0}, weights, out, columns);
+        if (!nb_are_finite(weights, columns)) /* before rounding, which would hide it */
+            code = refuse_number(r, number, (first + row) * columns, weights, columns, err);
+        else if (target->quantize)
+            target->quantize(&how, weights, out, columns);
         else
             memcpy(out, weights, columns * sizeof(float)); /* a shifted target is F32 */
     }
     nb_free(aligned);
-    if (!finite)
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "the model's numbers are not finite: tensor %t has infinities or NaN; the file is damaged",
-                       nb_checkpoint_tensor_name(&r->plan->out, to));
-    return NB_OK;
+    return code;
 }
 
 int32_t nb_rows_arrange(nb_rows *r, uint32_t target, uint64_t row, uint64_t n, uint8_t *out, nb_error *err) {
@@ -72,14 +127,14 @@ int32_t nb_rows_arrange(nb_rows *r, uint32_t target, uint64_t row, uint64_t n, u
                        nb_checkpoint_tensor_name(&r->plan->out, &r->plan->out.tensors[target]));
     int32_t code = nb_arrangement_rows(r->plan, target, row, n, rows, err);
     if (code >= 0)
-        code = nb_rows_change(r, target, rows, (size_t)n, out, err);
+        code = nb_rows_change(r, target, row, rows, (size_t)n, out, err);
     nb_free(rows);
     return code;
 }
 
 bool nb_rows_wait(const nb_rows *r, uint32_t target) {
     uint32_t type = r->plan->out.tensors[target].type;
-    return r->doubly && (type == NB_TYPE_NF4 || type == NB_TYPE_FP4);
+    return r->plan->recipe.doubly && (type == NB_TYPE_NF4 || type == NB_TYPE_FP4);
 }
 
 void nb_rows_finish(const nb_rows *r, uint32_t target, uint8_t *blocks) {

@@ -10,9 +10,15 @@ typedef struct nb_room {
     size_t capacity;
 } nb_room;
 
+enum { NB_GRIDS = 7 /* types with a grid */ };
+
 typedef struct nb_rows {
     const nb_plan *plan;
-    bool doubly;    /* the scales of NF4 and FP4 are quantized, too */
+    struct {        /* what the types with a grid need, made when the first row of such a type comes */
+        uint32_t type;
+        nb_room memory;
+        const nb_neighbours *neighbours;
+    } grids[NB_GRIDS];
     nb_room output; /* rows that were made */
     nb_room weights; /* floats of a row */
 } nb_rows;
@@ -27,8 +33,14 @@ static inline uint64_t nb_rows_of(const nb_tensor_info *t) {
     return t->shape[1] * t->shape[2] * t->shape[3];
 }
 
-/* Rows whose numbers stay in their places: n rows of a target's only source at `in` become rows of the target. */
-int32_t nb_rows_change(nb_rows *r, uint32_t target, const uint8_t *in, size_t n, uint8_t *out, nb_error *err);
+/* Rows whose numbers stay in their places: n rows of a target's only source at `in` become the target's rows
+ * [row, row + n). */
+int32_t nb_rows_change(nb_rows *r, uint32_t target, uint64_t row, const uint8_t *in, size_t n, uint8_t *out,
+                       nb_error *err);
+
+/* An error if a number is not finite among the bytes of a target's only source. They are whole blocks and begin with
+ * weight `first`. */
+int32_t nb_rows_check(const nb_rows *r, uint32_t target, uint64_t first, const uint8_t *in, size_t bytes, nb_error *err);
 
 /* Rows whose numbers are arranged anew (arrangement.h): makes the target's rows [row, row + n). All its sources are
  * there. */

@@ -166,6 +166,11 @@ static void quantize_f16(const nb_encoding *how, const float *x, void *blocks, s
         out[i] = nb_f32_to_f16(x[i]);
 }
 
+static void quantize_f32(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    (void)how;
+    memcpy(blocks, x, n * sizeof *x);
+}
+
 /* To nearest, ties to even; a NaN stays one. */
 static void quantize_bf16(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     (void)how;
@@ -193,6 +198,7 @@ int32_t nb_importance_check(const float *importance, size_t n, nb_error *err) {
 
 nb_quantize *nb_quantizer_of(uint32_t type) {
     switch (type) {
+    case NB_TYPE_F32: return quantize_f32;
     case NB_TYPE_F16: return quantize_f16;
     case NB_TYPE_BF16: return quantize_bf16;
     case NB_TYPE_Q4_0: return quantize_q4_0;

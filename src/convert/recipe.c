@@ -1,0 +1,127 @@
+/* Which of a plan's tensors are quantized, and to what. The preset says so first; then single tensors may be chosen to
+ * become something else; then the types are settled. */
+#include "../base/numbers.h"
+#include "../base/writer.h"
+#include "../types/traits.h"
+#include "plan.h"
+
+enum { QUANTIZATION_VERSION = 2 /* ggml.h, GGML_QNT_VERSION */ };
+
+static const nb_value *find_value(const nb_plan *plan, const nb_checkpoint **c, const char *key) {
+    *c = nb_checkpoint_find(&plan->out, key) ? &plan->out : &plan->in;
+    return nb_checkpoint_find(*c, key);
+}
+
+/* A number under "<architecture>.<suffix>"; 0: there is none. */
+static uint32_t number_of(const nb_plan *plan, nb_text architecture, const char *suffix) {
+    char key[128];
+    nb_writer w = nb_writer_over(key, sizeof key);
+    nb_write(&w, "%t.%s", architecture, suffix);
+    const nb_checkpoint *c;
+    find_value(plan, &c, key);
+    double x = nb_checkpoint_number(c, key, 0);
+    return x >= 0 && x < 1 << 24 ? (uint32_t)x : 0;
+}
+
+static nb_text name_of(const nb_plan *plan, uint64_t target) {
+    return nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]);
+}
+
+static nb_preset_facts facts_of(const nb_plan *plan) {
+    const nb_checkpoint *c;
+    const char *key = "general.architecture";
+    find_value(plan, &c, key);
+    nb_preset_facts facts = {.architecture = nb_checkpoint_string(c, key)};
+    facts.layers = number_of(plan, facts.architecture, "block_count");
+    facts.heads = number_of(plan, facts.architecture, "attention.head_count");
+    facts.kv_heads = number_of(plan, facts.architecture, "attention.head_count_kv");
+    facts.experts = number_of(plan, facts.architecture, "expert_count");
+    facts.is_tied = !nb_checkpoint_find_tensor(&plan->out, "output.weight");
+    for (uint64_t i = 0; i < plan->out.n_tensors; i++)
+        facts.downs += nb_preset_is_down(name_of(plan, i));
+    return facts;
+}
+
+static bool is_float(uint32_t type) {
+    return type == NB_TYPE_F32 || type == NB_TYPE_F16 || type == NB_TYPE_BF16 || type == NB_TYPE_F8_E4M3 ||
+           type == NB_TYPE_F8_E5M2;
+}
+
+/* Whether a quantizer makes the target of rows of its source's weights, which are floats or blocks that can be read. */
+static bool has_weights(const nb_plan *plan, uint64_t target) {
+    const nb_target *t = &plan->targets[target];
+    bool codes = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
+    const nb_text name = name_of(plan, target);
+    bool embeds = name.size >= 10 && nb_compare(name.data, "embedding.", 10) == 0; /* few weights, behind all others */
+    return !codes && !embeds && !nb_is_generated(t) && nb_traits_of(t->source_type)->dequantize;
+}
+
+static void set_type(nb_plan *plan, uint64_t target, uint32_t wanted) {
+    nb_target *t = &plan->targets[target];
+    nb_tensor_info *info = &plan->out.tensors[target];
+    uint32_t type = nb_fitting_type(wanted, info->shape[0]);
+    nb_quantize *quantize = type == t->source_type ? NULL : nb_preset_quantizer(plan->recipe.preset, type);
+    t->wanted_type = wanted;
+    t->quantize = quantize;
+    info->type = quantize ? type : t->source_type;
+}
+
+void nb_plan_quantize(nb_plan *plan) {
+    const nb_recipe *recipe = &plan->recipe;
+    nb_preset_facts facts = facts_of(plan);
+    for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
+        nb_tensor_info *info = &plan->out.tensors[i];
+        nb_target *t = &plan->targets[i];
+        t->wanted_type = NB_TYPE_LIMIT;
+        uint32_t to = nb_preset_type(recipe->preset, name_of(plan, i), info->n_dimensions, info->shape[0], &facts);
+        if (to != NB_TYPE_LIMIT && has_weights(plan, i) && (is_float(t->source_type) || recipe->for_file))
+            set_type(plan, i, to);
+    }
+}
+
+int32_t nb_plan_choose(nb_plan *plan, uint32_t target, uint32_t type, nb_error *err) {
+    bool known = type < NB_TYPE_LIMIT && nb_preset_quantizer(plan->recipe.preset, type);
+    if (!known)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "nibble writes no tensors of type %u", type);
+    if (plan->targets[target].wanted_type == NB_TYPE_LIMIT)
+        return 0;
+    set_type(plan, target, type);
+    return 1;
+}
+
+/* What a file for others must not have. */
+static int32_t check_target(const nb_plan *plan, uint64_t target, nb_error *err) {
+    const nb_recipe *recipe = &plan->recipe;
+    const nb_target *t = &plan->targets[target];
+    const nb_tensor_info *info = &plan->out.tensors[target];
+    if (t->quantize && !is_float(t->source_type) && !recipe->again)
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "tensor %t is of type %s, quantized already: quantizing it again loses more than quantizing the "
+                       "original weights would; take those, or ask for it (requantize)",
+                       name_of(plan, target), nb_traits_of(t->source_type)->name);
+    if (t->quantize && nb_preset_needs_importance(recipe->preset, name_of(plan, target), info->type))
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "tensor %t would become %s, which is of little use without an importance matrix; take a type of "
+                       "more bits, such as q2_k or iq3_s",
+                       name_of(plan, target), nb_traits_of(info->type)->name);
+    return NB_OK;
+}
+
+int32_t nb_plan_settle_types(nb_plan *plan, nb_error *err) {
+    const nb_recipe *recipe = &plan->recipe;
+    bool own = !recipe->for_file;
+    for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
+        NB_TRY(check_target(plan, i, err));
+        own |= plan->out.tensors[i].type >= NB_TYPE_F8_E4M3;
+    }
+    const nb_checkpoint *c;
+    if (own && !find_value(plan, &c, "nibble.source")) /* the reader allows types that only nibble has */
+        nb_compose_string(&plan->composer, "nibble.source", nb_text_of("GGUF"));
+    if (recipe->for_file) {
+        int32_t file_type = nb_preset_file_type(recipe->preset);
+        nb_compose_whole(&plan->composer, "general.quantization_version", QUANTIZATION_VERSION);
+        if (file_type != NB_NO_FILE_TYPE)
+            nb_compose_whole(&plan->composer, "general.file_type", (uint32_t)file_type);
+    }
+    return plan->composer.code;
+}
