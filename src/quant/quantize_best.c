@@ -285,7 +285,7 @@ static void stretch(const search *f, const candidate *best, float gained, nb_bes
     candidate larger = *best;
     larger.d = rounded(best->d * factor);
     larger.m = rounded(best->m * factor);
-    if (moments_of(f, best, &larger).error > best->error + gained / 2) /* roundings have cost more than the factor */
+    if (moments_of(f, best, &larger).error > best->error + 0.75f * gained) /* for the factor was rounded, too */
         return;
     block->d = nb_f32_to_f16(larger.d);
     block->m = nb_f32_to_f16(larger.m);

@@ -130,7 +130,7 @@ static void stretch(const superblock *b, float error, float gained, nb_grid_bloc
     }
     uint16_t before = block->d;
     block->d = nb_f32_to_f16(nb_f16_to_f32(before) * nb_unshrinking(xx, xw, ww, gained));
-    if (error_of_all(b, block) > error + gained / 2)
+    if (error_of_all(b, block) > error + 0.75f * gained)
         block->d = before;
 }
 
