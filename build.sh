@@ -108,7 +108,7 @@ flags_of() { # SOURCE
     src/text/bpe.c | src/text/bytes.c | src/text/heap.c | src/text/merge.c | src/text/metaspace.c | src/text/names.c | \
         src/text/normalize.c | src/text/passes.c | src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | \
         src/text/word_cache.c | src/text/workspace.c) echo -Os ;;
-    src/base/* | src/formats/* | src/models/* | src/text/* | src/sampling/* | src/convert/* | src/quant/*) echo -Oz ;;
+    src/base/* | src/formats/* | src/models/* | src/calibrate/* | src/text/* | src/sampling/* | src/convert/* | src/quant/*) echo -Oz ;;
     esac
 }
 
@@ -152,7 +152,7 @@ compile() {
 # ---- the modules ----------------------------------------------------------------------------------------------
 
 # What of src/ each module has: folders and single files. An arrow between two rooms is an #include.
-ENGINE="base types formats kernels text sampling models"
+ENGINE="base types formats kernels text sampling models calibrate"
 # base/threads.c is not among it: it exports the engine's pool, which needs shared memory.
 CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats text/unicode.c quant convert"
 

@@ -6,6 +6,7 @@
  *   nb_model      what the file said: hyper-parameters, vocabulary, weights. Immutable, shared by any number of
  *   nb_session    one timeline: a KV cache and how many tokens of it are filled. The caller always passes the whole
  *                 token prefix; the session evaluates only what its cache does not hold yet, and yields logits.
+ *   nb_collector  watches a session, and becomes an importance matrix, which quantizers need.
  *   nb_sampler    logits -> one token, seeded and reproducible.
  *   nb_detokenizer  tokens -> text that is always whole UTF-8.
  *   nb_pool       the threads that a session computes with.
@@ -229,6 +230,28 @@ enum {
  * The session holds these tokens afterwards, or, where tokens see those that follow, none. */
 int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled,
                          uint32_t pooling, float *out, nb_error *err);
+
+/* How likely the model finds a text: scores[i] = -ln p(tokens[i] | tokens[0 ... i - 1]) for i in [from, n), 1 <= from <= n;
+ * the rest of scores[n] stays. The exponential of their mean is the perplexity. Evaluates one batch and returns how many
+ * tokens are done: repeat as nb_session_embed. With from = n no logits are computed, which is for nb_collector. */
+int32_t nb_session_score(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, int32_t from, float *scores,
+                         nb_error *err);
+
+/* ---- calibration ------------------------------------------------------------------------------------------- */
+
+typedef struct nb_collector nb_collector;
+
+enum { NB_IMATRIX_DAT = 0, NB_IMATRIX_GGUF = 1 }; /* file formats of llama.cpp's tools/imatrix: quant/imatrix.h */
+
+/* From now on adds up, for each matrix of the model's layers, the squares of what its columns are multiplied with as the
+ * session evaluates tokens: an importance matrix. Free the session first. */
+nb_collector *nb_collector_new(nb_session *session, nb_error *err);
+
+/* The file of what was collected. chunk_size: tokens of a window, by which the file counts them; text: what the tokens are
+ * of, a name. Returns the file's size; if capacity is not more than that, nothing of it is of use: repeat with one more. */
+int32_t nb_collector_write(const nb_collector *collector, uint32_t format, uint32_t chunk_size, const char *text,
+                           size_t text_bytes, uint8_t *out, size_t capacity, nb_error *err);
+void nb_collector_free(nb_collector *collector); /* NULL is fine */
 
 /* ---- sampling ---------------------------------------------------------------------------------------------- */
 

@@ -183,3 +183,29 @@ uint32_t nb_argmax(const float *x, uint32_t n) {
         best = i;
     return best;
 }
+
+double nb_log_sum_exp(const float *x, uint32_t n) {
+    enum { STRETCH = 256 };
+    const nb_exp_constants c = nb_exp_held();
+    float most = x[nb_argmax(x, n)];
+    double sum = 0;
+    for (uint32_t from = 0; from < n; from += STRETCH) {
+        uint32_t end = NB_MIN(n, from + STRETCH), i = from;
+        v128_t lanes = wasm_f32x4_splat(0);
+        for (; i + 4 <= end; i += 4)
+            lanes = wasm_f32x4_add(
+                lanes, nb_exp_f32x4(wasm_f32x4_sub(wasm_v128_load(x + i), wasm_f32x4_splat(most)), &c));
+        float four[4];
+        wasm_v128_store(four, lanes);
+        for (uint32_t k = 0; k < 4; k++)
+            sum += (double)four[k];
+        for (; i < end; i++)
+            sum += exp((double)x[i] - (double)most);
+    }
+    return (double)most + log(sum);
+}
+
+void nb_add_squares(double *sums, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        sums[i] += (double)x[i] * (double)x[i];
+}

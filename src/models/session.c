@@ -174,8 +174,7 @@ int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context,
                    nb_megabytes(bytes), nb_megabytes(left), fits);
 }
 
-/* Logits of rows [row, row + rows) of the residual stream. */
-static int32_t compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb_error *err) {
+int32_t nb_session_compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb_error *err) {
     const nb_model *m = s->model;
     const nb_shape *shape = &m->shape;
     const float *x = s->x + (size_t)row * shape->width;
@@ -201,7 +200,7 @@ static int32_t compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb_err
     return NB_OK;
 }
 
-static int32_t check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
+int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
     for (uint32_t i = first; i < first + rows; i++)
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->model->shape.vocabulary)
             return NB_FAIL(err, NB_ERR_ARGUMENT, "token %d at position %u is not in the vocabulary of %u", tokens[i], i,
@@ -209,7 +208,7 @@ static int32_t check_tokens(const nb_session *s, const int32_t *tokens, uint32_t
     return NB_OK;
 }
 
-static int32_t check_length(const nb_session *s, int32_t n, nb_error *err) {
+int32_t nb_session_check_length(const nb_session *s, int32_t n, nb_error *err) {
     if (n < 1)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "there are no tokens to evaluate; a prompt needs one at least");
     if ((uint32_t)n > s->context)
@@ -218,8 +217,7 @@ static int32_t check_length(const nb_session *s, int32_t n, nb_error *err) {
     return NB_OK;
 }
 
-/* Tokens [first, first + rows) of the prefix go through the layers. */
-static int32_t evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
+int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
     s->broken = 0;
     for (uint32_t i = 0; i < rows; i++) {
         s->tokens[first + i] = tokens[first + i];
@@ -257,15 +255,15 @@ static int32_t advance_whole(nb_session *s, const int32_t *tokens, uint32_t n, u
                        "continue a text; ask it for embeddings or logits", s->model->family->name);
     bool goes_on = s->told && s->told < n && s->held == n && common_length(s, tokens, (int32_t)n) == n;
     int32_t code = NB_OK;
-    NB_TRY(check_tokens(s, tokens, 0, n, err));
+    NB_TRY(nb_session_check_tokens(s, tokens, 0, n, err));
     nb_forbid_allocation(true);
     if (!goes_on) {
         s->told = 0;
-        code = evaluate(s, tokens, 0, n, err);
+        code = nb_session_evaluate(s, tokens, 0, n, err);
     }
     uint32_t rows = NB_MIN(n - s->told, s->logits_capacity);
     if (code == NB_OK)
-        code = compute_logits(s, s->told, rows, err);
+        code = nb_session_compute_logits(s, s->told, rows, err);
     nb_forbid_allocation(false);
     NB_TRY(code);
     return (int32_t)(s->told += rows);
@@ -276,20 +274,20 @@ int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint
     if (s->model->shape.encoder)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "a %s model is an encoder, which cannot continue a text; ask it for embeddings",
                        s->model->family->name);
-    NB_TRY(check_length(s, n, err));
+    NB_TRY(nb_session_check_length(s, n, err));
     if (s->model->shape.both_ways)
         return advance_whole(s, tokens, (uint32_t)n, flags, err);
     uint32_t common = common_length(s, tokens, n);
     if (common == (uint32_t)n)
         common--; /* its logits are wanted, and only evaluating yields them */
     uint32_t rows = NB_MIN((uint32_t)n - common, flags & NB_LOGITS_ALL ? s->logits_capacity : s->batch);
-    NB_TRY(check_tokens(s, tokens, common, rows, err));
+    NB_TRY(nb_session_check_tokens(s, tokens, common, rows, err));
     nb_forbid_allocation(true);
-    int32_t code = evaluate(s, tokens, common, rows, err);
+    int32_t code = nb_session_evaluate(s, tokens, common, rows, err);
     if (code == NB_OK && flags & NB_LOGITS_ALL)
-        code = compute_logits(s, 0, rows, err);
+        code = nb_session_compute_logits(s, 0, rows, err);
     else if (code == NB_OK && s->held == (uint32_t)n)
-        code = compute_logits(s, rows - 1, 1, err);
+        code = nb_session_compute_logits(s, rows - 1, 1, err);
     nb_forbid_allocation(false);
     return code < 0 ? code : (int32_t)s->held;
 }
@@ -401,13 +399,13 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_
     s->logits_rows = 0;
     if (pooling > NB_POOLING_LAST)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "pooling %u is none of the file's (0), mean (1), first (2) and last (3)", pooling);
-    NB_TRY(check_length(s, n, err));
+    NB_TRY(nb_session_check_length(s, n, err));
     if (unpooled >= (uint32_t)n)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "of %d tokens %u are not to be pooled, which leaves none", n, unpooled);
     if (done < 0 || done >= n || (done && s->held != (uint32_t)done))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "%d of %d tokens are not what the last call of nb_session_embed returned", done,
                        n);
-    NB_TRY(check_tokens(s, tokens, 0, (uint32_t)n, err));
+    NB_TRY(nb_session_check_tokens(s, tokens, 0, (uint32_t)n, err));
     const nb_embedding plain = {.poolings = {poolings[pooling]}, .n_poolings = 1, .n_steps = 1, .size = m->shape.width,
                                 .steps = {{.kind = NB_STEP_NORMALIZE, .rows = m->shape.width}}};
     embedded e = {pooling == NB_POOLING_FILE ? &m->embedding_steps : &plain, (uint32_t)n, unpooled};
@@ -415,7 +413,7 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_
     if (!first)
         memset(s->pooled, 0, (size_t)e.steps->n_poolings * m->shape.width * sizeof(float));
     nb_forbid_allocation(true);
-    int32_t code = evaluate(s, tokens, first, rows, err);
+    int32_t code = nb_session_evaluate(s, tokens, first, rows, err);
     if (code == NB_OK && !pool_rows(s, &e, first, rows))
         code = not_finite(s, "the last hidden states", err);
     if (m->shape.both_ways)

@@ -67,6 +67,16 @@ struct nb_session {
 void nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs,
                          uint32_t n_jobs);
 
+/* NB_OK if the context has room for n tokens; if tokens [first, first + rows) are in the vocabulary. */
+int32_t nb_session_check_length(const nb_session *s, int32_t n, nb_error *err);
+int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err);
+
+/* Tokens [first, first + rows) of the prefix go through the layers: their residual stream is s->x afterwards. */
+int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err);
+
+/* Logits of rows [row, row + rows) of the residual stream, s->logits_capacity of them at most. */
+int32_t nb_session_compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb_error *err);
+
 /* Layer i of the model has come to numbers that are not finite; any thread may say so. */
 void nb_session_break(nb_session *s, uint32_t i);
 

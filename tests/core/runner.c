@@ -36,6 +36,7 @@
     T(attention) \
     T(model) \
     T(observer) \
+    T(collector) \
     T(keys) \
     T(loading) \
     T(finite) \

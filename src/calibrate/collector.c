@@ -1,0 +1,264 @@
+/* Collects an importance matrix, and writes it in the formats of llama.cpp's tools/imatrix (quant/imatrix.h describes
+ * them; its reader is the converter's). */
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../base/writer.h"
+#include "../formats/checkpoint.h"
+#include "../formats/gguf.h"
+#include "../kernels/ops.h"
+#include "../models/family.h"
+#include "../models/session.h"
+#include "../types/finite.h"
+#include "../types/types.h"
+
+/* A matrix of a layer, or its experts'. */
+typedef struct entry {
+    const char *name; /* what follows "blk.N." */
+    uint32_t layer, columns, rows, matrices;
+    double *sums;     /* [matrices, columns], of squares */
+    uint64_t *counts; /* [matrices] vectors that were added up */
+} entry;
+
+enum { NO_ENTRY = UINT32_MAX };
+
+struct nb_collector {
+    nb_arena arena; /* everything below */
+    entry *entries;
+    uint32_t n_entries;
+    uint32_t *entry_of; /* [tensors of the file]; NO_ENTRY: it is no such matrix */
+    uint64_t n_tensors;
+};
+
+/* The entry of a slot's matrix in a layer; 0 rows: the model has no such matrix, or it is cut out of another one. */
+static entry entry_for(const nb_model *m, const nb_slot *slot, uint32_t layer, uint32_t *tensor) {
+    const nb_matrix *w = (const nb_matrix *)(const void *)((const uint8_t *)&m->layers[layer] + slot->at);
+    entry e = {slot->name, layer, w->columns, w->rows, slot->by_expert ? m->shape.experts : 1, NULL, NULL};
+    if (!w->rows)
+        return (entry){0};
+    *tensor = w->tensor;
+    nb_text name = nb_checkpoint_tensor_name(&m->checkpoint, &m->checkpoint.tensors[w->tensor]);
+    if (!slot->by_expert && !nb_text_ends(name, slot->name))
+        return (entry){0}; /* a part of attn_qkv.weight, say */
+    e.rows /= e.matrices;
+    return e;
+}
+
+/* Cuts the collector's arena; run twice, to measure and to take. */
+static void take(nb_collector *c, const nb_model *m) {
+    uint64_t slots = 0;
+    for (const nb_slot *slot = m->family->slots; slot->name; slot++)
+        slots += slot->is_matrix && slot->in_layer;
+    c->entries = nb_arena_take(&c->arena, nb_times(slots, m->shape.layers), sizeof *c->entries);
+    c->entry_of = nb_arena_take(&c->arena, c->n_tensors, sizeof *c->entry_of);
+    if (c->entry_of)
+        memset(c->entry_of, 0xff, (size_t)c->n_tensors * sizeof *c->entry_of);
+    c->n_entries = 0;
+    for (const nb_slot *slot = m->family->slots; slot->name; slot++)
+        for (uint32_t i = 0; slot->is_matrix && slot->in_layer && i < m->shape.layers; i++) {
+            uint32_t tensor = 0;
+            entry e = entry_for(m, slot, i, &tensor);
+            if (!e.rows)
+                continue;
+            e.sums = nb_arena_take(&c->arena, nb_times(e.matrices, e.columns), sizeof *e.sums);
+            e.counts = nb_arena_take(&c->arena, e.matrices, sizeof *e.counts);
+            if (c->entries) {
+                c->entries[c->n_entries] = e;
+                c->entry_of[tensor] = c->n_entries;
+            }
+            c->n_entries++;
+        }
+}
+
+/* A matrix that the model cuts into parts is given the same vectors for each part: the first part tells. */
+static void see(void *context, const nb_matrix *w, const float *x, uint32_t n) {
+    nb_collector *c = context;
+    uint32_t i = w->tensor < c->n_tensors ? c->entry_of[w->tensor] : NO_ENTRY;
+    if (i == NO_ENTRY || w->columns != c->entries[i].columns || w->first % c->entries[i].rows)
+        return;
+    const entry *e = &c->entries[i];
+    uint32_t matrix = w->first / e->rows;
+    if (matrix >= e->matrices)
+        return;
+    for (uint32_t t = 0; t < n; t++)
+        nb_add_squares(e->sums + (size_t)matrix * e->columns, x + (size_t)t * e->columns, e->columns);
+    e->counts[matrix] += n;
+}
+
+nb_collector *nb_collector_new(nb_session *session, nb_error *err) {
+    nb_collector *c = nb_alloc(sizeof *c);
+    if (!c)
+        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for an importance matrix");
+    *c = (nb_collector){.n_tensors = session->model->checkpoint.n_tensors};
+    take(c, session->model);
+    if (nb_arena_allocate(&c->arena, "the importance matrix", err) < 0) {
+        nb_free(c);
+        return NULL;
+    }
+    take(c, session->model);
+    session->observer = (nb_observer){see, c};
+    return c;
+}
+
+void nb_collector_free(nb_collector *c) {
+    if (!c)
+        return;
+    nb_arena_free(&c->arena);
+    nb_free(c);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+static void put_u32(nb_writer *w, uint32_t x) {
+    nb_write_bytes(w, (const char *)&x, sizeof x);
+}
+
+static void put_u64(nb_writer *w, uint64_t x) {
+    nb_write_bytes(w, (const char *)&x, sizeof x);
+}
+
+static void put_float(nb_writer *w, double x) {
+    put_u32(w, nb_bits_of((float)x));
+}
+
+/* "blk.N." and the name, as a text whose size stands before it: in 4 bytes or 8. */
+static void put_name(nb_writer *w, const entry *e, const char *ending, bool wide) {
+    char text[128];
+    nb_writer name = nb_writer_over(text, sizeof text);
+    nb_write(&name, "blk.%u.%s%s", e->layer, e->name, ending);
+    put_u32(w, (uint32_t)name.length);
+    if (wide)
+        put_u32(w, 0);
+    nb_write_bytes(w, text, name.length);
+}
+
+static uint64_t most_counted(const entry *e) {
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < e->matrices; i++)
+        most = NB_MAX(most, e->counts[i]);
+    return most;
+}
+
+static uint64_t columns_of(const entry *e) {
+    return (uint64_t)e->columns * e->matrices;
+}
+
+typedef struct summary {
+    uint32_t entries, chunks; /* entries that were counted; whole windows that the one counted most has seen */
+} summary;
+
+static int32_t summarize(const nb_collector *c, uint32_t chunk_size, summary *out, nb_error *err) {
+    *out = (summary){0, 0};
+    uint64_t most = 0;
+    for (const entry *e = c->entries; e < c->entries + c->n_entries; e++) {
+        for (uint64_t i = 0; i < columns_of(e); i++) {
+            float sum = (float)e->sums[i];
+            if (!nb_are_finite(&sum, 1))
+                return NB_FAIL(err, NB_ERR_FORMAT,
+                               "what blk.%u.%s is multiplied with is not finite, or too large to be squared and added "
+                               "up; "
+                               "the model is damaged",
+                               e->layer, e->name);
+        }
+        most = NB_MAX(most, most_counted(e));
+        out->entries += most_counted(e) > 0;
+    }
+    if (!out->entries)
+        return NB_FAIL(err, NB_ERR_STATE, "nothing was collected: the session has evaluated nothing since");
+    out->chunks = (uint32_t)NB_MIN(most / chunk_size, INT32_MAX);
+    return NB_OK;
+}
+
+static void write_dat(const nb_collector *c, const summary *all, uint32_t chunk_size, nb_text text, nb_writer *w) {
+    put_u32(w, all->entries);
+    for (const entry *e = c->entries; e < c->entries + c->n_entries; e++) {
+        uint64_t most = most_counted(e), calls = NB_MIN((most + chunk_size - 1) / chunk_size, INT32_MAX);
+        if (!most)
+            continue;
+        put_name(w, e, "", false);
+        put_u32(w, (uint32_t)calls);
+        put_u32(w, (uint32_t)columns_of(e));
+        for (uint64_t i = 0; i < columns_of(e); i++) { /* an expert that was given nothing counts as 1 everywhere */
+            uint64_t count = e->counts[i / e->columns];
+            put_float(w, (count ? e->sums[i] / (double)count : 1) * (double)calls);
+        }
+    }
+    put_u32(w, all->chunks);
+    put_u32(w, (uint32_t)text.size);
+    nb_write_bytes(w, text.data, text.size);
+}
+
+static void put_text(nb_writer *w, nb_text text) {
+    put_u64(w, text.size);
+    nb_write_bytes(w, text.data, text.size);
+}
+
+static void put_key(nb_writer *w, const char *key, uint32_t type) {
+    put_text(w, nb_text_of(key));
+    put_u32(w, type);
+}
+
+/* The header's entry of a tensor of `columns` times `matrices` numbers, whose data begin at *at. */
+static void put_tensor(nb_writer *w, const entry *e, const char *ending, uint64_t columns, uint64_t *at) {
+    put_name(w, e, ending, true);
+    put_u32(w, 2);
+    put_u64(w, columns);
+    put_u64(w, e->matrices);
+    put_u32(w, NB_TYPE_F32);
+    put_u64(w, *at);
+    *at = NB_ROUND_UP(*at + columns * e->matrices * sizeof(float), NB_GGUF_ALIGNMENT);
+}
+
+static void align(nb_writer *w) {
+    while (w->length % NB_GGUF_ALIGNMENT)
+        nb_write_bytes(w, "", 1);
+}
+
+static void write_gguf(const nb_collector *c, const summary *all, uint32_t chunk_size, nb_text text, nb_writer *w) {
+    nb_write_bytes(w, "GGUF", 4);
+    put_u32(w, 3);
+    put_u64(w, 2 * (uint64_t)all->entries);
+    put_u64(w, 4);
+    put_key(w, "general.type", NB_VALUE_STRING);
+    put_text(w, nb_text_of("imatrix"));
+    put_key(w, "imatrix.datasets", NB_VALUE_ARRAY);
+    put_u32(w, NB_VALUE_STRING);
+    put_u64(w, 1);
+    put_text(w, text);
+    put_key(w, "imatrix.chunk_count", NB_VALUE_U32);
+    put_u32(w, all->chunks);
+    put_key(w, "imatrix.chunk_size", NB_VALUE_U32);
+    put_u32(w, chunk_size);
+    uint64_t at = 0;
+    for (const entry *e = c->entries; e < c->entries + c->n_entries; e++)
+        if (most_counted(e)) {
+            put_tensor(w, e, ".in_sum2", e->columns, &at);
+            put_tensor(w, e, ".counts", 1, &at);
+        }
+    for (const entry *e = c->entries; e < c->entries + c->n_entries; e++) {
+        if (!most_counted(e))
+            continue;
+        align(w);
+        for (uint64_t i = 0; i < columns_of(e); i++)
+            put_float(w, e->sums[i]);
+        align(w);
+        for (uint32_t i = 0; i < e->matrices; i++)
+            put_float(w, (double)e->counts[i]);
+    }
+    align(w);
+}
+
+int32_t nb_collector_write(const nb_collector *c, uint32_t format, uint32_t chunk_size, const char *text,
+                           size_t text_bytes, uint8_t *out, size_t capacity, nb_error *err) {
+    if (format > NB_IMATRIX_GGUF || !chunk_size || text_bytes > NB_GGUF_MAX_NAME)
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "an importance matrix of format %u, in windows of %u tokens, of a text whose name has %z bytes, "
+                       "cannot be written",
+                       format, chunk_size, text_bytes);
+    summary all;
+    NB_TRY(summarize(c, chunk_size, &all, err));
+    nb_writer w = nb_writer_over((char *)out, capacity);
+    (format == NB_IMATRIX_GGUF ? write_gguf : write_dat)(c, &all, chunk_size, (nb_text){text, text_bytes}, &w);
+    if (w.length >= INT32_MAX)
+        return NB_FAIL(err, NB_ERR_MEMORY, "the importance matrix is larger than 2 GB");
+    return (int32_t)w.length;
+}
