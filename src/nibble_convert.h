@@ -53,6 +53,10 @@ int32_t nb_converter_begin(nb_converter *converter, const char *name, size_t nam
                            nb_error *err);
 int32_t nb_converter_end(nb_converter *converter, nb_error *err);
 
+/* Before the plan: the file of an importance matrix (llama.cpp's imatrix, .dat or GGUF), which the quantizers heed. The
+ * bytes are copied. */
+int32_t nb_converter_importance(nb_converter *converter, const uint8_t *bytes, size_t n, nb_error *err);
+
 /* A tensor of the GGUF. Types: NB_TYPE_... (types/types.h). */
 typedef struct nb_planned_tensor {
     uint32_t source_type; /* of the weights in the files */

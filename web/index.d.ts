@@ -69,6 +69,66 @@ export type Preset = 'nf4' | 'fp4' | 'int8' | 'q8_0' | 'q6_k' | 'q5_k_m' | 'q5_k
     | 'iq2_m' | 'iq2_s' | 'iq2_xs' | 'iq2_xxs' | 'iq1_m' | 'iq1_s' | 'tq2_0' | 'tq1_0' | 'q2_0' | 'q1_0' | 'nvfp4' | 'mxfp4_moe'
     | 'f16' | 'bf16';
 
+/** What a single tensor becomes. 'f32' is as it is in a floating-point file. */
+export type TensorType = 'f32' | 'f16' | 'bf16' | 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q8_0' | 'q2_k' | 'q3_k' | 'q4_k' | 'q5_k' | 'q6_k'
+    | 'iq2_xxs' | 'iq2_xs' | 'iq3_xxs' | 'iq1_s' | 'iq4_nl' | 'iq3_s' | 'iq2_s' | 'iq4_xs' | 'iq1_m' | 'tq1_0' | 'tq2_0' | 'mxfp4'
+    | 'nvfp4' | 'q1_0' | 'q2_0' | 'nf4' | 'fp4';
+
+/**
+ * Quantizes a model by rounding to nearest, and gives the bytes of the GGUF that it becomes. They are made while the stream is
+ * read, in a worker that lives as long; neither the model nor the GGUF is ever whole in memory. What goes wrong, an abort too,
+ * is the error that reading rejects with. In a page the stream can go to a file of the origin's private file system
+ * (`stream.pipeTo(await handle.createWritable())`), in Node to `Writable.toWeb(createWriteStream(path))`.
+ *
+ * The source is what load() takes: floating-point weights in a GGUF, or in a folder of safetensors files.
+ */
+export function quantize(source: Source, options: QuantizeOptions): ReadableStream<Uint8Array<ArrayBuffer>>;
+
+export interface QuantizeOptions {
+    type: Preset;
+    /**
+     * Types of single tensors, instead of the preset's: pairs of a pattern and a type. A pattern is a regular expression
+     * (JavaScript's, such as 'ffn_down' or 'blk\\.[01]\\.') that is looked for in the tensor's name, as llama-quantize's
+     * --tensor-type does; the first that is found counts. Norms, biases and what else is never quantized stay as they are.
+     */
+    tensors?: { readonly [pattern: string]: TensorType } | readonly (readonly [string, TensorType])[];
+    /** Type of output.weight; of the token embedding in a model where that is the output, too. It goes before `tensors`. */
+    outputType?: TensorType;
+    /** Type of token_embd.weight. It goes before `tensors`. */
+    tokenEmbeddingType?: TensorType;
+    /** 'reference' (the default) gives llama.cpp's bytes; 'best' searches longer, for less error in the same format. */
+    search?: 'reference' | 'best';
+    /** The file of an importance matrix (llama.cpp's imatrix, .dat or GGUF): errors of important columns count more. */
+    imatrix?: Uint8Array;
+    /** Takes weights that are quantized already, too. It loses more than quantizing the original weights. Default: false. */
+    requantize?: boolean;
+    /** With type 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
+    doubleQuant?: boolean;
+    /** Called some 20 times a second with the bytes of the GGUF so far, and once at the end. If it throws, reading rejects. */
+    onProgress?: (progress: Progress) => unknown;
+    /** Called once, before the first byte: what becomes of each tensor. */
+    onPlan?: (tensors: PlannedTensor[]) => unknown;
+    /** Aborting it ends the worker; reading rejects with its reason. */
+    signal?: SignalLike;
+    /** As for load(). */
+    wasmUrl?: LoadOptions['wasmUrl'];
+    workerUrl?: LoadOptions['workerUrl'];
+    poolWorkerUrl?: LoadOptions['poolWorkerUrl'];
+    templateUrl?: LoadOptions['templateUrl'];
+    debug?: LoadOptions['debug'];
+}
+
+export interface PlannedTensor {
+    /** In the GGUF, such as "blk.0.attn_q.weight". */
+    name: string;
+    /** Type of the weights in the source. */
+    from: string;
+    /** What the preset, or one of the patterns, gives it. */
+    wanted: string;
+    /** What it becomes: another type than `wanted` if its rows are no whole blocks of that, as in llama.cpp. */
+    type: string;
+}
+
 export interface LoadOptions {
     /**
      * Threads to compute with. Default: about the number of cores, at most 8. There are never more threads than cores, unless

@@ -10,8 +10,10 @@ import { ASSET_OPTIONS, findAssets } from './assets.js';
 import { printerOf, traceOf } from './debug.js';
 import { NibbleError, asNibbleError, messageOf } from './errors.js';
 import { LOAD_OPTIONS, checkOptions, checkQuantize } from './options.js';
+import { feedOne, report } from './api/pull.js';
 import { describeSource } from './sources/describe.js';
 
+export { quantize } from './api/quantize.js';
 export { NibbleError };
 
 /** @typedef {import('./sources/describe.js').Chunks} Chunks */
@@ -39,8 +41,8 @@ export async function load(source, options = {}) {
         checkAborted();
         const { pieces } = chunks ?? {};
         const info = await link.request('load', { source: described.plain, options: { ...checked, assets } }, {
-            progress: ({ progress }) => report(onProgress, progress),
-            pull: () => pieces && feedOne(link, pieces),
+            progress: ({ progress }) => report('load()', onProgress, progress),
+            pull: () => pieces && feedOne('load()', link, pieces),
         });
         return new Model(link, info);
     } catch (error) {
@@ -73,32 +75,4 @@ function checkLoad(options) {
     checkQuantize(checked);
     const print = printerOf(debug);
     return { checked: { ...checked, headerOnly, debug: print !== undefined }, onProgress, signal, print };
-}
-
-/**
- * @param {import('./index.d.ts').LoadOptions['onProgress']} onProgress
- * @param {import('./index.d.ts').Progress} progress
- */
-async function report(onProgress, progress) {
-    try {
-        await onProgress?.(progress);
-    } catch (error) {
-        throw new NibbleError('NB_ERR_ARGUMENT', `load(): onProgress threw: ${messageOf(error)}`, { cause: error });
-    }
-}
-
-/**
- * Answers one pull of the worker's. The generator itself keeps the order.
- * @param {Link | undefined} link
- * @param {AsyncGenerator<Uint8Array>} chunks
- */
-async function feedOne(link, chunks) {
-    let bytes;
-    try {
-        bytes = (await chunks.next()).value ?? null;
-    } catch (error) {
-        throw error instanceof NibbleError ? error
-            : new NibbleError('NB_ERR_FILE', `load(): the source cannot be read: ${messageOf(error)}`, { cause: error });
-    }
-    link?.post({ type: 'chunk', bytes }, bytes ? [/** @type {ArrayBuffer} */ (bytes.buffer)] : []);
 }

@@ -2,13 +2,13 @@
  * The one table of options: the API checks its arguments with it, and the command line makes its flags and its help
  * from it. Defaults stand here and nowhere else.
  */
-import { POOLINGS, PRECISIONS, PRESETS } from './abi.js';
-import { NibbleError } from './errors.js';
+import { POOLINGS, PRECISIONS, PRESETS, TYPES } from './abi.js';
+import { NibbleError, messageOf } from './errors.js';
 
 /**
  * @typedef {object} Option
  * @property {string} flag on the command line
- * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'choice' | 'objects' | 'object'} type
+ * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' | 'object'} type
  * @property {string} help
  * @property {number} [min] inclusive
  * @property {number} [max] inclusive
@@ -50,6 +50,11 @@ import { NibbleError } from './errors.js';
 /** @typedef {{ special: boolean, bare: boolean }} CheckedTokenize */
 
 /** @typedef {{ special: boolean }} CheckedDetokenize */
+
+/**
+ * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'type' | 'search' | 'requantize' | 'doubleQuant'>>
+ *     & { tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string }} CheckedQuantize
+ */
 
 /** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
 
@@ -209,6 +214,39 @@ export const EMBED_OPTIONS = {
     },
 };
 
+/** Types of tensors that can be written; those that are left out are for activations, or numbers that are no weights. */
+export const TENSOR_TYPES = Object.keys(TYPES).filter((name) => !/^(q8_1|q8_k|i8|i16|i32|i64|f64|u8|bool|f8_.*)$/.test(name));
+
+/** @type {Table<CheckedQuantize>} */
+export const QUANTIZE_OPTIONS = {
+    type: {
+        flag: 'type', type: 'choice', choices: PRESETS, value: 'NAME',
+        help: 'what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as llama.cpp\'s files of those names',
+    },
+    tensors: {
+        flag: 'tensor', type: 'rules', default: [], value: 'PATTERN=TYPE',
+        help: 'give TYPE to the tensors in whose names the regular expression PATTERN is found, such as ffn_down=q6_k or ' +
+            '"blk\\.[01]\\.=q8_0" (may be given several times: the first that is found counts)',
+    },
+    outputType: {
+        flag: 'output-type', type: 'choice', choices: TENSOR_TYPES, value: 'TYPE',
+        help: 'type of output.weight, or of the token embedding if that is the output, too',
+    },
+    tokenEmbeddingType: {
+        flag: 'token-embedding-type', type: 'choice', choices: TENSOR_TYPES, value: 'TYPE',
+        help: 'type of token_embd.weight',
+    },
+    search: {
+        flag: 'search', type: 'choice', choices: ['reference', 'best'], default: 'reference', value: 'NAME',
+        help: 'reference gives llama.cpp\'s bytes; best searches longer, for less error in the same format',
+    },
+    requantize: {
+        flag: 'requantize', type: 'switch', default: false,
+        help: 'take weights that are quantized already, which loses more than quantizing the original ones',
+    },
+    doubleQuant: LOAD_OPTIONS.doubleQuant,
+};
+
 const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', message);
 
 /**
@@ -275,6 +313,8 @@ export function checkOption(name, option, value) {
             if (typeof value !== 'object' || value === null || Array.isArray(value))
                 throw refuse(`${name} must be an object, not ${show(value)}`);
             return value;
+        case 'rules':
+            return checkRules(name, value);
         case 'biases': {
             // a Map of any realm; other collections have no entries that an object would have
             const isMap = Object.prototype.toString.call(value) === '[object Map]';
@@ -293,6 +333,31 @@ export function checkOption(name, option, value) {
             return Object.fromEntries(pairs);
         }
     }
+}
+
+/**
+ * Patterns and types of tensors: an object, or pairs in an array.
+ * @param {string} name
+ * @param {any} value
+ * @returns {[string, string][]}
+ */
+function checkRules(name, value) {
+    if (typeof value !== 'object' || value === null)
+        throw refuse(`${name} must be an object like { "ffn_down": "q6_k" }, not ${show(value)}`);
+    const rules = Array.isArray(value) ? value : Object.entries(value);
+    for (const rule of rules) {
+        if (!Array.isArray(rule) || rule.length !== 2 || typeof rule[0] !== 'string')
+            throw refuse(`${name} must be pairs of a pattern and a type, not ${show(rule)}`);
+        const [pattern, type] = rule;
+        if (!TENSOR_TYPES.includes(type))
+            throw refuse(`${name}: ${show(pattern)} gets the type ${show(type)}, but a tensor's type is one of ${TENSOR_TYPES.join(', ')}`);
+        try {
+            new RegExp(pattern);
+        } catch (error) {
+            throw refuse(`${name}: ${show(pattern)} is no regular expression: ${messageOf(error)}`);
+        }
+    }
+    return rules.map(([pattern, type]) => [pattern, type]);
 }
 
 /**

@@ -25,7 +25,9 @@
 /** @typedef {import('./options.js').CheckedEmbed} CheckedEmbed */
 /** @typedef {import('./options.js').CheckedGenerate} CheckedGenerate */
 /** @typedef {import('./options.js').CheckedTemplate} CheckedTemplate */
+/** @typedef {import('./options.js').CheckedQuantize} CheckedQuantize */
 /** @typedef {import('./sources/open.js').Source} Source */
+/** @typedef {import('./index.d.ts').PlannedTensor} PlannedTensor */
 
 // ---- requests: what each asks, which events come before its answer, and its answer --------------------------------
 
@@ -43,6 +45,8 @@
  * are both 'generate'.
  * @typedef {object} Requests
  * @property {Kind<{ source: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
+ * @property {Kind<{ source: Source, options: QuantizeOptions },
+ *     ProgressEvent | PullEvent | PlannedEvent | PieceEvent, void>} quantize of a worker that loads no model
  * @property {Kind<GenerateAsk, TextEvent, Result>} generate
  * @property {Kind<{ tokens: number[] }, RowsEvent, void>} evaluate
  * @property {Kind<{ input: string | number[], options: CheckedEmbed }, never, Float32Array>} embed
@@ -59,6 +63,11 @@
  */
 
 /**
+ * quantize()'s options for the worker, checked.
+ * @typedef {CheckedQuantize & { imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }} QuantizeOptions
+ */
+
+/**
  * @typedef {{ what: 'complete', input: string | number[], options: CheckedGenerate }
  *     | { what: 'chat', input: Message[], options: CheckedChat }} GenerateAsk
  */
@@ -66,6 +75,10 @@
 /** A chat's prompt: its text, and the tokens that the model is fed. @typedef {{ text: string, tokens: number[] }} Prompt */
 
 /** How far a load is. @typedef {{ type: 'progress', progress: Progress }} ProgressEvent */
+
+/** What quantize() is going to write. @typedef {{ type: 'planned', tensors: PlannedTensor[] }} PlannedEvent */
+
+/** The next bytes of the GGUF that quantize() writes. @typedef {{ type: 'piece', bytes: Uint8Array }} PieceEvent */
 
 /** The engine wants the next chunk of a source that it cannot open by itself. @typedef {{ type: 'pull' }} PullEvent */
 

@@ -74,6 +74,7 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
     nb_writer w = nb_writer_over(known, sizeof known);
     nb_preset_list(&w);
     x->plan.recipe = (nb_recipe){
+        .imatrix = x->plan.recipe.imatrix,
         .preset = nb_preset_of((nb_text){preset, preset_bytes}),
         .doubly = flags & NB_QUANTIZE_DOUBLY,
         .best = flags & NB_QUANTIZE_BEST,
@@ -84,6 +85,14 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
         return NB_FAIL(err, NB_ERR_ARGUMENT, "weights cannot be quantized to \"%t\"; to these they can: %s",
                        (nb_text){preset, preset_bytes}, known);
     return NB_OK;
+}
+
+int32_t nb_converter_importance(nb_converter *x, const uint8_t *bytes, size_t n, nb_error *err) {
+    if (x->planned)
+        return NB_FAIL(err, NB_ERR_STATE, "an importance matrix comes before the plan");
+    nb_imatrix_free(x->plan.recipe.imatrix);
+    x->plan.recipe.imatrix = nb_imatrix_read(bytes, n, err);
+    return x->plan.recipe.imatrix ? NB_OK : err ? err->code : NB_ERR_FORMAT;
 }
 
 /* ---- headers --------------------------------------------------------------------------------------------------- */

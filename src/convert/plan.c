@@ -23,6 +23,7 @@ void nb_plan_free(nb_plan *plan) {
     nb_free(plan->origins);
     nb_free(plan->targets);
     nb_free(plan->index);
+    nb_imatrix_free(plan->recipe.imatrix);
     nb_checkpoint_free(&plan->in);
     nb_checkpoint_free(&plan->out);
 }
@@ -269,7 +270,8 @@ static uint64_t put_values(output *o, const nb_checkpoint *c, bool is_file_type_
         nb_text key = nb_checkpoint_key(c, v);
         if (starts(key, "split.") || nb_text_is(key, "general.alignment"))
             continue;
-        if (is_file_type_other && (nb_text_is(key, "general.file_type") || nb_text_is(key, "general.quantization_version")))
+        if (is_file_type_other && (nb_text_is(key, "general.file_type") || nb_text_is(key, "general.quantization_version") ||
+                                    starts(key, "quantize.imatrix.")))
             continue;
         put_text(o, key);
         put_u32(o, v->type);

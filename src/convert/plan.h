@@ -4,6 +4,7 @@
 #define NB_PLAN_H
 
 #include "composer.h"
+#include "../quant/imatrix.h"
 #include "../quant/quantize.h"
 
 enum { NB_NONE = UINT32_MAX };
@@ -62,6 +63,7 @@ typedef struct nb_target {
     uint64_t columns;     /* as config.json says; needed if codes do not tell it */
     nb_quantization quantization; /* its own: what the folder and its tensors say */
     nb_quantize *quantize; /* makes the target's blocks; NULL: weights keep their type */
+    const float *importance; /* [matrices, columns], in the plan's imatrix; or NULL */
     uint32_t wanted_type;  /* what it should become; its rows may not be whole blocks of that */
     uint32_t with;        /* the target behind which it is written, or NB_NONE */
     uint32_t *order;      /* owned: [columns], the order of the files' columns; NULL: unchanged */
@@ -77,6 +79,7 @@ static inline bool nb_is_reshaped(const nb_target *t) {
 typedef struct nb_recipe {
     const nb_preset *preset; /* NULL: weights keep their types */
     bool doubly, best, for_file, again; /* NB_QUANTIZE_... */
+    nb_imatrix *imatrix;                /* owned; NULL: all columns count alike */
 } nb_recipe;
 
 /* Whether the converter makes it, and no file has it. */

@@ -31,7 +31,7 @@ static nb_preset_facts facts_of(const nb_plan *plan) {
     const nb_checkpoint *c;
     const char *key = "general.architecture";
     find_value(plan, &c, key);
-    nb_preset_facts facts = {.architecture = nb_checkpoint_string(c, key)};
+    nb_preset_facts facts = {.architecture = nb_checkpoint_string(c, key), .has_importance = plan->recipe.imatrix};
     facts.layers = number_of(plan, facts.architecture, "block_count");
     facts.heads = number_of(plan, facts.architecture, "attention.head_count");
     facts.kv_heads = number_of(plan, facts.architecture, "attention.head_count_kv");
@@ -69,6 +69,9 @@ static void set_type(nb_plan *plan, uint64_t target, uint32_t wanted) {
 void nb_plan_quantize(nb_plan *plan) {
     const nb_recipe *recipe = &plan->recipe;
     nb_preset_facts facts = facts_of(plan);
+    const nb_checkpoint *c;
+    /* a folder's norms and biases are F32 in llama.cpp's files, and its engine needs that */
+    bool widens = recipe->for_file && find_value(plan, &c, "nibble.source");
     for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
         nb_tensor_info *info = &plan->out.tensors[i];
         nb_target *t = &plan->targets[i];
@@ -76,6 +79,10 @@ void nb_plan_quantize(nb_plan *plan) {
         uint32_t to = nb_preset_type(recipe->preset, name_of(plan, i), info->n_dimensions, info->shape[0], &facts);
         if (to != NB_TYPE_LIMIT && has_weights(plan, i) && (is_float(t->source_type) || recipe->for_file))
             set_type(plan, i, to);
+        if (to == NB_TYPE_LIMIT && widens && has_weights(plan, i) && is_float(t->source_type)) {
+            set_type(plan, i, NB_TYPE_F32);
+            t->wanted_type = NB_TYPE_LIMIT;
+        }
     }
 }
 
@@ -89,21 +96,25 @@ int32_t nb_plan_choose(nb_plan *plan, uint32_t target, uint32_t type, nb_error *
     return 1;
 }
 
-/* What a file for others must not have. */
-static int32_t check_target(const nb_plan *plan, uint64_t target, nb_error *err) {
+/* The importance of the target's columns, and what must not be done with it. */
+static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
     const nb_recipe *recipe = &plan->recipe;
-    const nb_target *t = &plan->targets[target];
+    nb_target *t = &plan->targets[target];
     const nb_tensor_info *info = &plan->out.tensors[target];
     if (t->quantize && !is_float(t->source_type) && !recipe->again)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "tensor %t is of type %s, quantized already: quantizing it again loses more than quantizing the "
                        "original weights would; take those, or ask for it (requantize)",
                        name_of(plan, target), nb_traits_of(t->source_type)->name);
-    if (t->quantize && nb_preset_needs_importance(recipe->preset, name_of(plan, target), info->type))
+    if (t->quantize && recipe->imatrix)
+        NB_TRY(nb_imatrix_find(recipe->imatrix, name_of(plan, target), info->shape[0], info->shape[2] * info->shape[3],
+                               &t->importance, err));
+    if (t->quantize && !t->importance && nb_preset_needs_importance(recipe->preset, name_of(plan, target), info->type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "tensor %t would become %s, which is of little use without an importance matrix; take a type of "
-                       "more bits, such as q2_k or iq3_s",
-                       name_of(plan, target), nb_traits_of(info->type)->name);
+                       "tensor %t would become %s, which is of little use without an importance matrix, and %s; take a "
+                       "type of more bits, such as q2_k or iq3_s",
+                       name_of(plan, target), nb_traits_of(info->type)->name,
+                       recipe->imatrix ? "the one that is given has nothing for it" : "none is given");
     return NB_OK;
 }
 
@@ -111,7 +122,7 @@ int32_t nb_plan_settle_types(nb_plan *plan, nb_error *err) {
     const nb_recipe *recipe = &plan->recipe;
     bool own = !recipe->for_file;
     for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
-        NB_TRY(check_target(plan, i, err));
+        NB_TRY(settle_target(plan, i, err));
         own |= plan->out.tensors[i].type >= NB_TYPE_F8_E4M3;
     }
     const nb_checkpoint *c;
@@ -122,6 +133,11 @@ int32_t nb_plan_settle_types(nb_plan *plan, nb_error *err) {
         nb_compose_whole(&plan->composer, "general.quantization_version", QUANTIZATION_VERSION);
         if (file_type != NB_NO_FILE_TYPE)
             nb_compose_whole(&plan->composer, "general.file_type", (uint32_t)file_type);
+    }
+    if (recipe->for_file && recipe->imatrix) { /* as llama-quantize says it */
+        nb_compose_string(&plan->composer, "quantize.imatrix.dataset", recipe->imatrix->data_set);
+        nb_compose_whole(&plan->composer, "quantize.imatrix.entries_count", recipe->imatrix->n_entries);
+        nb_compose_whole(&plan->composer, "quantize.imatrix.chunks_count", recipe->imatrix->chunks);
     }
     return plan->composer.code;
 }

@@ -108,8 +108,11 @@ int32_t nb_rows_change(nb_rows *r, uint32_t number, uint64_t first, const uint8_
             weights[i] += target->shift;
         if (!nb_are_finite(weights, columns)) /* before rounding, which would hide it */
             code = refuse_number(r, number, (first + row) * columns, weights, columns, err);
-        else if (target->quantize)
+        else if (target->quantize) {
+            if (target->importance) /* each matrix of stacked experts has its own */
+                how.importance = target->importance + (first + row) / to->shape[1] * columns;
             target->quantize(&how, weights, out, columns);
+        }
         else
             memcpy(out, weights, columns * sizeof(float)); /* a shifted target is F32 */
     }

@@ -1,8 +1,9 @@
 /** The commands: what each is called with, and what runs it. */
-import { EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS } from '../options.js';
+import { EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, QUANTIZE_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS } from '../options.js';
 import { commandRun } from './answer.js';
 import { commandInspect } from './inspect.js';
 import { commandBench } from './measure.js';
+import { commandQuantize } from './quantize.js';
 import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './texts.js';
 
 /** @typedef {import('./usage.js').Command} Command */
@@ -90,6 +91,21 @@ export const COMMANDS = {
             ...options(LOAD_OPTIONS, 'quantize', 'doubleQuant'), ...BUILD_FLAG,
         ],
         run: commandInspect,
+    },
+    quantize: {
+        usage: 'nibble quantize MODEL OUT.gguf --type NAME [options]',
+        summary: 'write a GGUF whose weights are quantized by rounding to nearest',
+        out: 'the GGUF to write',
+        flags: [
+            { ...options(QUANTIZE_OPTIONS, 'type')[0], required: true },
+            ...options(QUANTIZE_OPTIONS, 'tensors', 'outputType', 'tokenEmbeddingType', 'search'),
+            { name: 'imatrix', flag: 'imatrix', type: 'text', value: 'FILE',
+                help: 'an importance matrix (.dat or GGUF): errors of important columns count more' },
+            ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant'),
+            { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },
+            { ...JSON_FLAG, help: 'print what was made as one JSON object' },
+        ],
+        run: commandQuantize,
     },
     bench: {
         usage: 'nibble bench MODEL [options]',

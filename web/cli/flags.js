@@ -14,7 +14,7 @@ import { UsageError } from './usage.js';
  * @returns {Arguments | null} null: help is asked for, and not as the value of a flag
  */
 export function parse(command, argv) {
-    const { flags } = COMMANDS[command];
+    const { flags, out } = COMMANDS[command];
     const wrong = (/** @type {string} */ message) => new UsageError(message, command);
     const checked = (/** @type {() => any} */ check) => {
         try {
@@ -24,7 +24,8 @@ export function parse(command, argv) {
         }
     };
     const given = new Map();
-    const models = [];
+    /** @type {string[]} */
+    const places = [];
     for (let i = 0; i < argv.length; i++) {
         if (argv[i] === '--help' || argv[i] === '-h')
             return null;
@@ -32,7 +33,7 @@ export function parse(command, argv) {
         if (word === undefined) {
             if (argv[i].startsWith('-') && argv[i].length > 1)
                 throw wrong(`unknown option ${argv[i]}`);
-            models.push(argv[i]);
+            places.push(argv[i]);
             continue;
         }
         const flag = flags.find((candidate) => candidate.flag === word);
@@ -49,16 +50,18 @@ export function parse(command, argv) {
         const text = attached ?? argv[++i];
         if (text === undefined)
             throw wrong(`--${word} needs a value: --${word} ${flag.value}`);
-        const repeated = flag.type === 'texts' || flag.type === 'biases';
+        const repeated = flag.type === 'texts' || flag.type === 'biases' || flag.type === 'rules';
         if (given.has(flag) && !repeated)
             throw wrong(`--${word} was given twice`);
         given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
     }
-    if (models.length === 0)
+    if (places.length === 0)
         throw wrong('which model? Give a path or a URL');
-    if (models.length > 1)
-        throw wrong(`one model at a time, not ${models.map((model) => JSON.stringify(model)).join(' and ')} (does a text ` +
-            'lack its quotes?)');
+    if (out && places.length === 1)
+        throw wrong(`where to? Give ${out} behind the model`);
+    if (places.length > (out ? 2 : 1))
+        throw wrong(`${out ? `one model and ${out}` : 'one model at a time'}, not ${
+            places.map((place) => JSON.stringify(place)).join(' and ')} (does a text lack its quotes?)`);
     /** @type {Record<string, any>} */
     const values = {};
     for (const flag of flags) {
@@ -71,7 +74,7 @@ export function parse(command, argv) {
         values[flag.name] = checked(() => readValue(flag, given.get(flag)));
     }
     checked(() => checkQuantize(values));
-    return { model: models[0], values };
+    return { model: places[0], ...(out && { out: places[1] }), values };
 }
 
 /** @param {Flag} flag @param {any} given */
@@ -88,6 +91,13 @@ function readValue(flag, given) {
         case 'number':
             return checkOption(name, /** @type {Option} */ (flag),
                 given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given));
+        case 'rules':
+            return checkOption(name, /** @type {Option} */ (flag), given.map((/** @type {string} */ rule) => {
+                const [, pattern, type] = /^(.+)=([^=]*)$/.exec(rule) ?? [];
+                if (pattern === undefined)
+                    throw new Error(`${name} must be a pattern and a type, such as ffn_down=q6_k, not ${JSON.stringify(rule)}`);
+                return [pattern, type.toLowerCase()];
+            }));
         case 'biases':
             return Object.fromEntries(given.map((/** @type {string} */ pair) => {
                 const [, token, bias] = /^(\d+)=(.+)$/.exec(pair) ?? [];
@@ -98,6 +108,8 @@ function readValue(flag, given) {
         case 'objects':
         case 'object':
             return checkOption(name, /** @type {Option} */ (flag), readJson(name, given));
+        case 'choice': // of types, capitals are usual
+            return checkOption(name, /** @type {Option} */ (flag), flag.choices?.includes(given) ? given : given.toLowerCase());
         default:
             return checkOption(name, /** @type {Option} */ (flag), given);
     }

@@ -14,6 +14,26 @@ import { write, writeStatus } from './terminal.js';
 export const pick = (table, values) => Object.fromEntries(Object.keys(table).map((name) => [name, values[name]]));
 
 /**
+ * How far something is.
+ * @param {string} doing
+ * @param {import('../index.d.ts').Progress} progress
+ */
+export function progressLine(doing, { loaded, total, rate, secondsLeft }) {
+    const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
+    const share = total ? `${Math.floor(loaded / total * 100)} %, ${mb(loaded)} of ${mb(total)} MB` : `${mb(loaded)} MB`;
+    const left = secondsLeft === null
+        ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
+    return `${doing} ${share}, ${mb(rate)} MB/s${left}`;
+}
+
+/** A line of what happens (NIBBLE_DEBUG). @param {string} line */
+export function printLine(line) {
+    if (process.stderr.isTTY)
+        writeStatus('');
+    write(`nibble: ${line}\n`, process.stderr);
+}
+
+/**
  * Loads with a line of progress, where somebody can see it.
  * @param {Arguments} args
  * @param {AbortSignal} signal
@@ -21,19 +41,8 @@ export const pick = (table, values) => Object.fromEntries(Object.keys(table).map
  */
 export async function open({ model, values }, signal, extra) {
     const { stderr } = process;
-    /** @param {import('../index.d.ts').Progress} progress */
-    const show = ({ loaded, total, rate, secondsLeft }) => {
-        const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
-        const share = total ? `${Math.floor(loaded / total * 100)} %, ${mb(loaded)} of ${mb(total)} MB` : `${mb(loaded)} MB`;
-        const left = secondsLeft === null
-            ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
-        writeStatus(`Loading ${share}, ${mb(rate)} MB/s${left}`);
-    };
-    const debug = isDebugAsked() && ((/** @type {string} */ line) => {
-        if (stderr.isTTY)
-            writeStatus('');
-        write(`nibble: ${line}\n`, stderr);
-    });
+    const show = (/** @type {import('../index.d.ts').Progress} */ progress) => writeStatus(progressLine('Loading', progress));
+    const debug = isDebugAsked() && printLine;
     try {
         return await load(model, { ...pick(LOAD_OPTIONS, values), signal, debug, onProgress: stderr.isTTY ? show : undefined,
             ...extra });

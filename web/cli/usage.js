@@ -2,7 +2,7 @@
 
 /** @typedef {import('../options.js').Option} Option */
 /** @typedef {import('../index.d.ts').Model} Model */
-/** @typedef {{ model: string, values: Record<string, any> }} Arguments */
+/** out: the second place, of commands that have one. @typedef {{ model: string, out?: string, values: Record<string, any> }} Arguments */
 
 /**
  * A flag of the command line: one of the API's options, or one that only the command has.
@@ -14,6 +14,7 @@
  * @property {string} usage
  * @property {string} summary
  * @property {Flag[]} flags
+ * @property {string} [out] what its second place is, if it has one
  * @property {(args: Arguments, signal: AbortSignal) => Promise<void>} run
  */
 

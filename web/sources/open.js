@@ -7,8 +7,9 @@ import { breathe, nodeModule } from '../platform.js';
 import { AbsentError, openUrl } from './download.js';
 
 /**
- * Where the bytes go. room(): the place for the next bytes, empty when no more are needed; it is good until commit.
- * @typedef {{ room: () => Uint8Array, commit: (n: number) => void }} Sink
+ * Where the bytes go. room(): the place for the next bytes, empty when no more are needed; it is good until commit. ready():
+ * whoever has bytes for it waits for this before room(), if it is there.
+ * @typedef {{ room: () => Uint8Array, commit: (n: number) => void, ready?: () => Promise<void> }} Sink
  */
 
 /**
@@ -197,7 +198,11 @@ async function openPath(path, from, known) {
     };
     const into = async (/** @type {Sink} */ sink) => {
         try {
-            for (let room = sink.room(); room.length > 0; room = sink.room()) {
+            for (;;) {
+                await sink.ready?.();
+                const room = sink.room();
+                if (room.length === 0)
+                    break;
                 const n = await read(room);
                 if (n === 0)
                     break;
@@ -275,6 +280,7 @@ export async function pour(next, sink) {
     let breathed = performance.now();
     for (let piece = await next(); piece; piece = await next()) {
         for (let at = 0; at < piece.length;) {
+            await sink.ready?.();
             const room = sink.room();
             if (room.length === 0)
                 return;

@@ -27,8 +27,19 @@ import { inBytes, stopwatch } from './journal.js';
 const OPENED_AHEAD = 3;
 
 /**
+ * What a converter is told beside the files. setUp() is called before the first file, and planned() when all headers are there.
+ * @typedef {object} ConvertOptions
+ * @property {import('../assets.js').Assets} assets
+ * @property {boolean} [headerOnly]
+ * @property {string} [quantize]
+ * @property {boolean} [doubleQuant]
+ * @property {(core: import('./core.js').Core, converter: number) => void} [setUp]
+ * @property {(core: import('./core.js').Core, converter: number) => void} [planned]
+ */
+
+/**
  * @param {InputFile[]} files
- * @param {import('../protocol.js').EngineOptions} options
+ * @param {ConvertOptions} options
  * @param {import('./journal.js').Journal} [journal]
  * @returns {import('../sources/open.js').Opened}
  */
@@ -45,7 +56,7 @@ class Conversion {
     /**
      * @param {import('./core.js').Core} core the converter's
      * @param {InputFile[]} files
-     * @param {import('../protocol.js').EngineOptions} options
+     * @param {ConvertOptions} options
      * @param {Sink} out
      * @param {import('./journal.js').Journal} [journal]
      */
@@ -68,7 +79,9 @@ class Conversion {
             if (options.quantize)
                 core.borrowText(options.quantize, (at, length) => core.count('nb_converter_quantize', converter, at, length,
                     options.doubleQuant ? NB_QUANTIZE_DOUBLY : NB_QUANTIZE_PLAINLY));
+            options.setUp?.(core, converter);
             await this.readHeaders();
+            options.planned?.(core, converter);
             await this.readAllWeights();
         } finally {
             this.ahead?.stream.cancel();
@@ -80,7 +93,7 @@ class Conversion {
 
     /** @param {() => void} [tick] */
     sink(tick) {
-        const sink = feedSink(this.core, 'nb_converter', this.converter, tick);
+        const sink = feedSink(this.core, 'nb_converter', this.converter, tick, this.out.ready);
         this.sinks.push(sink);
         return sink;
     }

@@ -11,6 +11,7 @@ import { feeder } from '../sources/feeder.js';
 import { embed } from './embedding.js';
 import { Engine } from './engine.js';
 import { SUMMARIES, openJournal, stopwatch } from './journal.js';
+import { quantize } from './quantize.js';
 
 /** @typedef {import('../protocol.js').NoticeType} NoticeType */
 /** @typedef {import('../protocol.js').RequestType} RequestType */
@@ -52,6 +53,20 @@ const requests = {
         });
         return engine.info();
     },
+    quantize({ id, source, options }) {
+        journal = options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;
+        const feeding = feed = feeder(() => post({ id, type: 'pull' }));
+        return start(id, (job) => quantize(source, options, {
+            nextFromPort: () => feeding.next(),
+            progress: (progress) => post({ id, type: 'progress', progress }),
+            planned: (tensors) => post({ id, type: 'planned', tensors }),
+            piece(bytes) {
+                job.ahead++;
+                post({ id, type: 'piece', bytes }, [/** @type {ArrayBuffer} */ (bytes.buffer)]);
+            },
+            room: () => job.room(),
+        }, journal));
+    },
     generate: (message) => queue(message.id, (job) => loaded().generate(message, job, (text, tokens) =>
         post({ id: message.id, type: 'text', text, tokens }))),
     evaluate: ({ id, tokens }) => start(id, (job) => loaded().evaluate(tokens, (rows) => {
@@ -89,7 +104,7 @@ async function receive(message) {
     const { id, type } = message, time = stopwatch();
     try {
         const result = await /** @type {(message: object) => Promise<any>} */ (requests[type])(message);
-        journal?.(`${result === undefined && type !== 'evaluate' && type !== 'close' ? `${type}: stopped`
+        journal?.(`${result === undefined && type !== 'evaluate' && type !== 'quantize' && type !== 'close' ? `${type}: stopped`
             : /** @type {(ask: object, answer: object) => string} */ (SUMMARIES[type])(message, result)}, ${time()}`);
         post({ id, type: 'done', result });
     } catch (error) { // also of an answer that cannot be cloned

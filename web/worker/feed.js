@@ -7,12 +7,13 @@
  * @param {'nb_loader' | 'nb_converter'} kind
  * @param {number} handle
  * @param {() => void} [tick] called after each piece
+ * @param {() => Promise<void>} [ready] what to wait for before each piece
  */
-export function feedSink(core, kind, handle, tick) {
+export function feedSink(core, kind, handle, tick, ready) {
     let address = 0;
     const capacity = core.take(4, 'a counter');
     return {
-        loaded: 0, filled: false,
+        loaded: 0, filled: false, ready,
         room() {
             address = core.exports[`${kind}_space`](handle, capacity) >>> 0;
             const n = core.ints(capacity, 1)[0] >>> 0;

@@ -93,6 +93,7 @@ export const SUMMARIES = {
         types.map(({ type, tensors }) => `${type} ${tensors}`).join(', ')}), ${inBytes(memoryBytes)} of memory`,
     generate: ({ what }, { promptTokens, tokens, finishReason }) =>
         `${what}: ${promptTokens} tokens of prompt, ${tokens.length} generated, ${finishReason}`,
+    quantize: () => 'quantize: all was read',
     evaluate: ({ tokens }) => `logits: ${tokens.length} tokens`,
     embed: (_, vector) => `embed: a vector of ${vector.length}`,
     template: ({ messages }, { text, tokens }) =>

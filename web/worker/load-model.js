@@ -26,18 +26,28 @@ const MOST_NAME = 128;
 export async function openModel(source, options, nextFromPort, journal) {
     journal?.(`source: ${nameOf(source)}`);
     const several = await severalFiles(source);
-    if (several && (several.length > 1 || options.quantize || !/\.gguf$/i.test(several[0].name)))
-        return convert(several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) })),
-            options, journal);
+    if (options.quantize || (several && (several.length > 1 || !/\.gguf$/i.test(several[0].name))))
+        return convert(await inputFiles(source, several, nextFromPort), options, journal);
     const single = /** @type {import('../sources/open.js').Single} */ (several ? several[0].source : source);
-    if (options.quantize) {
-        const open = source.kind === 'port' ? twice(source.total, nextFromPort) : await reopening(single);
-        return convert([{ name: 'the model', open }], options, journal);
-    }
     const time = stopwatch();
     const opened = source.kind === 'port' ? openPort(source.total, nextFromPort) : await openOne(single);
     journal?.(`source: open after ${time()}, ${inBytes(opened.total)}${opened.told ? `, ${opened.told}` : ''}`);
     return opened;
+}
+
+/**
+ * What the converter reads.
+ * @param {import('../sources/open.js').Source} source
+ * @param {Awaited<ReturnType<typeof severalFiles>>} several
+ * @param {() => Promise<Uint8Array | null>} nextFromPort
+ * @returns {Promise<import('./convert.js').InputFile[]>}
+ */
+export async function inputFiles(source, several, nextFromPort) {
+    if (several)
+        return several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) }));
+    const open = source.kind === 'port' ? twice(source.total, nextFromPort)
+        : await reopening(/** @type {import('../sources/open.js').Single} */ (source));
+    return [{ name: 'the model', open }];
 }
 
 /**
@@ -87,7 +97,7 @@ const tensorAtHand = (core, loader) => core.borrow(MOST_NAME, (at) =>
     core.string(at, Math.min(core.exports.nb_loader_tensor(loader, at, MOST_NAME), MOST_NAME - 1)));
 
 /** Progress, reported a few times a second, with the rate of the last seconds. */
-class Meter {
+export class Meter {
     /** @param {(progress: Progress) => void} report */
     constructor(report) {
         this.report = report;

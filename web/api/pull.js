@@ -1,0 +1,32 @@
+/** What a request that reads a source has: reports of progress, and the chunks of a source that the worker cannot open itself. */
+import { NibbleError, messageOf } from '../errors.js';
+
+/**
+ * @param {string} caller for messages
+ * @param {import('../index.d.ts').LoadOptions['onProgress']} onProgress
+ * @param {import('../index.d.ts').Progress} progress
+ */
+export async function report(caller, onProgress, progress) {
+    try {
+        await onProgress?.(progress);
+    } catch (error) {
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: onProgress threw: ${messageOf(error)}`, { cause: error });
+    }
+}
+
+/**
+ * Answers one pull of the worker's. The generator itself keeps the order.
+ * @param {string} caller
+ * @param {import('./link.js').Link | undefined} link
+ * @param {AsyncGenerator<Uint8Array>} chunks
+ */
+export async function feedOne(caller, link, chunks) {
+    let bytes;
+    try {
+        bytes = (await chunks.next()).value ?? null;
+    } catch (error) {
+        throw error instanceof NibbleError ? error
+            : new NibbleError('NB_ERR_FILE', `${caller}: the source cannot be read: ${messageOf(error)}`, { cause: error });
+    }
+    link?.post({ type: 'chunk', bytes }, bytes ? [/** @type {ArrayBuffer} */ (bytes.buffer)] : []);
+}
