@@ -6,7 +6,7 @@ import { announce, byId, fillFacts, iconButton, make } from './dom.js';
 import { explain } from './explain.js';
 import { modelFacts } from './facts.js';
 import { formatBytes, formatCount, formatDuration, formatRate } from './format.js';
-import { SMOLLM, TINY, isAbsent } from './known-models.js';
+import { isAbsent, SMOLLM, TINY } from './known-models.js';
 import { createLoadView } from './load-view.js';
 import { keepWhatWasLoaded, startOffline } from './offline.js';
 import { candidateAt, createOpenView } from './open-view.js';
@@ -25,8 +25,12 @@ const SUGGESTIONS = [
     'Give me three names for a ginger cat.',
     'What is the capital of Norway?',
 ];
-const STORIES = ['Tell me a story.', 'Tell me a story about a bird.', 'Tell me a story about a lost ball.',
-    'Tell me a story about two friends.'];
+const STORIES = [
+    'Tell me a story.',
+    'Tell me a story about a bird.',
+    'Tell me a story about a lost ball.',
+    'Tell me a story about two friends.',
+];
 
 // ?model=ADDRESS&build=NAME&threads=N&context=N: for tests, and to try what another device would get.
 const wishes = new URLSearchParams(location.search);
@@ -61,10 +65,12 @@ function showModel(name, state) {
 function notify(id, ...text) {
     retract(id);
     const notice = make('div', { class: 'notice', id: `notice-${id}`, role: 'status' }, make('p', {}, ...text));
-    notice.append(iconButton('Close this notice', 'close', () => {
-        notice.remove();
-        composer.focus();
-    }));
+    notice.append(
+        iconButton('Close this notice', 'close', () => {
+            notice.remove();
+            composer.focus();
+        }),
+    );
     byId('notices').append(notice);
 }
 
@@ -89,7 +95,7 @@ function loadOptions() {
 async function open(candidate) {
     loading?.abort();
     answering?.stop();
-    const mine = loading = new AbortController();
+    const mine = (loading = new AbortController());
     // The old model goes first: two at once may not fit.
     const old = model;
     model = null;
@@ -101,18 +107,24 @@ async function open(candidate) {
     await old?.dispose();
 
     try {
-        const opened = await load(candidate.source, { ...loadOptions(), signal: mine.signal, onProgress: loadView.progress });
+        const opened = await load(candidate.source, {
+            ...loadOptions(),
+            signal: mine.signal,
+            onProgress: loadView.progress,
+        });
         if (mine !== loading) return void opened.dispose(); // another was chosen meanwhile
         model = opened;
         ready(candidate);
     } catch (error) {
         if (mine !== loading) return;
         showModel('no model', 'failed');
-        const others = [SMOLLM, TINY].filter(other => other.source !== candidate.source);
+        const others = [SMOLLM, TINY].filter((other) => other.source !== candidate.source);
         loadView.fail(explain(error), [
             { label: 'Try again', run: () => open(candidate) },
             { label: 'Open another model', run: () => openView.show(), quiet: true },
-            ...others.slice(0, 1).map(other => ({ label: `Load ${other.name}`, run: () => void open(other), quiet: true })),
+            ...others
+                .slice(0, 1)
+                .map((other) => ({ label: `Load ${other.name}`, run: () => void open(other), quiet: true })),
         ]);
     } finally {
         if (mine === loading) loading = null;
@@ -128,20 +140,30 @@ function ready(candidate) {
     byId('stat-build').textContent = info.build;
     byId('stat-threads').textContent = String(info.threads);
     const { source } = candidate; // files cannot be handed on to another page
-    byId('bench-link').setAttribute('href',
-        `./bench.html${typeof source === 'string' ? `?${new URLSearchParams({ model: source })}` : ''}`);
+    byId('bench-link').setAttribute(
+        'href',
+        `./bench.html${typeof source === 'string' ? `?${new URLSearchParams({ model: source })}` : ''}`,
+    );
     showUse(0);
     fillFacts(byId('facts'), modelFacts(info));
     showSuggestions(candidate === TINY ? STORIES : SUGGESTIONS);
-    byId('welcome-text').textContent = candidate === TINY
-        ? 'This tiny model only knows how to tell very simple stories. It runs in this page, and so would a larger one.'
-        : 'The whole model runs in this page. Nothing you type leaves it.';
+    byId('welcome-text').textContent =
+        candidate === TINY
+            ? 'This tiny model only knows how to tell very simple stories. It runs in this page, and so would a larger one.'
+            : 'The whole model runs in this page. Nothing you type leaves it.';
     if (!globalThis.crossOriginIsolated) {
-        notify('threads', 'One thread only: this server does not send the cross-origin isolation headers (COOP and COEP) ' +
-            'that threads need. Everything works, more slowly.');
+        notify(
+            'threads',
+            'One thread only: this server does not send the cross-origin isolation headers (COOP and COEP) ' +
+                'that threads need. Everything works, more slowly.',
+        );
     }
     if (info.chatTemplate) retract('template');
-    else notify('template', 'This model has no chat template: it was not taught to answer, and continues what you write.');
+    else
+        notify(
+            'template',
+            'This model has no chat template: it was not taught to answer, and continues what you write.',
+        );
     announce(`${candidate.name} is ready, loaded in ${formatDuration(info.loadMs / 1000)}.`);
     composer.focus();
     keepWhatWasLoaded();
@@ -149,14 +171,16 @@ function ready(candidate) {
 
 /** @param {string[]} texts */
 function showSuggestions(texts) {
-    byId('suggestions').replaceChildren(...texts.map(text => {
-        const button = make('button', { type: 'button' }, text);
-        button.addEventListener('click', () => {
-            send(text);
-            composer.focus(); // the button is hidden now
-        });
-        return make('li', {}, button);
-    }));
+    byId('suggestions').replaceChildren(
+        ...texts.map((text) => {
+            const button = make('button', { type: 'button' }, text);
+            button.addEventListener('click', () => {
+                send(text);
+                composer.focus(); // the button is hidden now
+            });
+            return make('li', {}, button);
+        }),
+    );
 }
 
 /** What was shown of the model that is gone. */
@@ -191,10 +215,11 @@ function retry() {
     composer.focus(); // the button is gone
 }
 
-/** The conversation without questions that have no answer, but for the last: templates want question and answer in turn.
+/** The conversation without questions that have no answer, but for the last: templates want question and answer in
+ * turn.
  * @param {Turn[]} all */
-const answered = all => all.filter(({ role }, i) =>
-    role === 'assistant' || i === all.length - 1 || all[i + 1].role === 'assistant');
+const answered = (all) =>
+    all.filter(({ role }, i) => role === 'assistant' || i === all.length - 1 || all[i + 1].role === 'assistant');
 
 /** @type {import('./chat-view.js').AnswerView | null} */
 let lastAnswer = null;
@@ -202,7 +227,7 @@ let lastAnswer = null;
 async function answer() {
     const speaker = model;
     if (!speaker) return;
-    const view = lastAnswer = chat.addAnswer();
+    const view = (lastAnswer = chat.addAnswer());
     const asked = turns;
     const conversation = answered(asked);
     const isOver = () => asked !== turns; // a new chat has begun: nothing of this one is shown any more
@@ -229,8 +254,11 @@ async function answer() {
                 showUse(result.promptTokens + result.tokens.length);
                 view.finish(summary(result));
                 announce(result.finishReason === 'abort' ? 'Stopped.' : text);
-                if (from > 0) notify('context',
-                    'The conversation is longer than the model can hold: its oldest messages were left out.');
+                if (from > 0)
+                    notify(
+                        'context',
+                        'The conversation is longer than the model can hold: its oldest messages were left out.',
+                    );
                 return;
             } catch (error) {
                 const full = /** @type {{ code?: string }} */ (error)?.code === 'NB_ERR_CONTEXT';
@@ -259,7 +287,8 @@ async function answer() {
  */
 function ask(speaker, said) {
     // A model without a chat template was never taught to answer: it continues the text.
-    if (!speaker.info.chatTemplate) return speaker.complete(said.map(turn => turn.content).join(''), settings.options());
+    if (!speaker.info.chatTemplate)
+        return speaker.complete(said.map((turn) => turn.content).join(''), settings.options());
     const system = settings.system();
     return speaker.chat([...(system ? [{ role: 'system', content: system }] : []), ...said], settings.options());
 }
@@ -292,7 +321,7 @@ function clear() {
 
 byId('open-model').addEventListener('click', () => openView.show());
 byId('clear').addEventListener('click', clear);
-addEventListener('keydown', event => {
+addEventListener('keydown', (event) => {
     if (event.key !== 'Escape' || !answering || document.querySelector('dialog[open]')) return;
     answering.stop();
     composer.focus();
@@ -306,9 +335,14 @@ async function start() {
     await startOffline();
     const wished = wishes.get('model');
     if (wished) return open(candidateAt(wished, [SMOLLM, TINY]));
-    if (!await isAbsent(String(SMOLLM.source))) return open(SMOLLM);
-    notify('tiny', 'SmolLM2 was not found on this server, so this is a tiny stand-in that tells very simple stories. ',
-        'With a network, ', make('code', {}, 'make demo'), ' fetches the real one (98 MB).');
+    if (!(await isAbsent(String(SMOLLM.source)))) return open(SMOLLM);
+    notify(
+        'tiny',
+        'SmolLM2 was not found on this server, so this is a tiny stand-in that tells very simple stories. ',
+        'With a network, ',
+        make('code', {}, 'make demo'),
+        ' fetches the real one (98 MB).',
+    );
     return open(TINY);
 }
 

@@ -10,19 +10,35 @@ export function showResults(name, outcomes) {
     byId('results').hidden = outcomes.length === 0;
     byId('results-title').textContent = name;
     for (const figure of /** @type {const} */ (['prompt', 'generate'])) {
-        const most = Math.max(...outcomes.map(outcome => outcome[figure]));
-        byId(figure).replaceChildren(...outcomes.map(outcome => {
-            const bar = make('i', { 'aria-hidden': 'true' });
-            // what is left beside the widest bar is room for its number
-            bar.style.width = `calc((100% - 3.5rem) * ${outcome[figure] / most})`;
-            return make('li', {}, make('span', {}, outcome.label),
-                make('span', { class: 'track' }, bar, make('b', {}, formatRate(outcome[figure]))));
-        }));
+        const most = Math.max(...outcomes.map((outcome) => outcome[figure]));
+        byId(figure).replaceChildren(
+            ...outcomes.map((outcome) => {
+                const bar = make('i', { 'aria-hidden': 'true' });
+                // what is left beside the widest bar is room for its number
+                bar.style.width = `calc((100% - 3.5rem) * ${outcome[figure] / most})`;
+                return make(
+                    'li',
+                    {},
+                    make('span', {}, outcome.label),
+                    make('span', { class: 'track' }, bar, make('b', {}, formatRate(outcome[figure]))),
+                );
+            }),
+        );
     }
-    byId('figures').replaceChildren(...outcomes.map(({ label, info, firstMs }) => make('tr', {},
-        make('th', { scope: 'row' }, label, make('small', {}, info.build)),
-        ...[formatDuration(firstMs / 1000), formatDuration(info.loadMs / 1000), formatBytes(info.memoryBytes)]
-            .map(text => make('td', {}, text)))));
+    byId('figures').replaceChildren(
+        ...outcomes.map(({ label, info, firstMs }) =>
+            make(
+                'tr',
+                {},
+                make('th', { scope: 'row' }, label, make('small', {}, info.build)),
+                ...[
+                    formatDuration(firstMs / 1000),
+                    formatDuration(info.loadMs / 1000),
+                    formatBytes(info.memoryBytes),
+                ].map((text) => make('td', {}, text)),
+            ),
+        ),
+    );
     byId('report').textContent = report(name, outcomes);
 }
 
@@ -34,8 +50,10 @@ function report(name, outcomes) {
         `nibble in a browser: ${name} (${formatBytes(info.bytes)}), ${new Date().toISOString().slice(0, 10)}`,
         `${navigator.userAgent}, ${navigator.hardwareConcurrency} logical cores`,
         `${promptTokens} prompt tokens, ${GENERATE} generated, medians of ${REPETITIONS}; tokens per second:`,
-        ...outcomes.map(({ label, prompt, generate, firstMs, info: { build, loadMs } }) =>
-            `${label} (${build}): prompt ${formatRate(prompt)}, generation ${formatRate(generate)}; ` +
-            `first token ${formatDuration(firstMs / 1000)}, loaded in ${formatDuration(loadMs / 1000)}`),
+        ...outcomes.map(
+            ({ label, prompt, generate, firstMs, info: { build, loadMs } }) =>
+                `${label} (${build}): prompt ${formatRate(prompt)}, generation ${formatRate(generate)}; ` +
+                `first token ${formatDuration(firstMs / 1000)}, loaded in ${formatDuration(loadMs / 1000)}`,
+        ),
     ].join('\n');
 }

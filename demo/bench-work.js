@@ -9,7 +9,8 @@ export const REPETITIONS = 5;
 export const CONTEXT = 512; // tokens: room for the prompt and the answer
 
 const NUMBERS = ['First', 'Second', 'Third', 'Fourth', 'Fifth', 'Sixth', 'Seventh', 'Eighth'];
-const TEXT = 'note. A calendar is a way of giving names to days, and people have made many of them. Farmers ' +
+const TEXT =
+    'note. A calendar is a way of giving names to days, and people have made many of them. Farmers ' +
     'watched the moon and the seasons, priests counted the days between feasts, and sailors wrote down ' +
     'the tides. Some years began in spring and some in autumn, some months had thirty days and some had ' +
     'fewer, and now and then a day had to be added so that summer would not slip into winter. The week is ' +
@@ -20,7 +21,7 @@ const TEXT = 'note. A calendar is a way of giving names to days, and people have
 /** About 134 tokens that end in something every engine continues alike: that shows that each one computed. They begin
  * differently in each repetition, so that no engine finds them in its cache.
  * @param {number} repetition */
-export const prompt = repetition => `${NUMBERS[repetition % NUMBERS.length]} ${TEXT}`;
+export const prompt = (repetition) => `${NUMBERS[repetition % NUMBERS.length]} ${TEXT}`;
 
 /** @param {number[]} values */
 export function median(values) {
@@ -33,7 +34,8 @@ export function median(values) {
  * @returns {Promise<Measure>} */
 export async function clock(complete) {
     const began = performance.now();
-    let first = 0, last = 0;
+    let first = 0,
+        last = 0;
     const result = await complete(() => {
         last = performance.now();
         first ||= last;
@@ -43,19 +45,20 @@ export async function clock(complete) {
 
 /** @param {import('../web/index.js').Model} model
  * @param {string} text @param {number} count @param {AbortSignal} [signal] */
-export const measure = (model, text, count, signal) => clock(async onPiece => {
-    const generation = model.complete(text, { maxTokens: count, temperature: 0, ignoreEnd: true, signal });
-    for await (const _ of generation) onPiece();
-    const { text: answer, tokens, promptTokens } = await generation;
-    return { text: answer, tokens: tokens.length, promptTokens };
-});
+export const measure = (model, text, count, signal) =>
+    clock(async (onPiece) => {
+        const generation = model.complete(text, { maxTokens: count, temperature: 0, ignoreEnd: true, signal });
+        for await (const _ of generation) onPiece();
+        const { text: answer, tokens, promptTokens } = await generation;
+        return { text: answer, tokens: tokens.length, promptTokens };
+    });
 
 /** Medians: tokens a second, and milliseconds to the first piece of text. @param {Measure[]} measures */
-export const summarize = measures => ({
+export const summarize = (measures) => ({
     promptTokens: measures[0].promptTokens,
-    prompt: median(measures.map(m => m.promptTokens / m.firstMs * 1000)),
-    generate: median(measures.map(m => (m.tokens - 1) / m.restMs * 1000)),
-    firstMs: median(measures.map(m => m.firstMs)),
+    prompt: median(measures.map((m) => (m.promptTokens / m.firstMs) * 1000)),
+    generate: median(measures.map((m) => ((m.tokens - 1) / m.restMs) * 1000)),
+    firstMs: median(measures.map((m) => m.firstMs)),
 });
 
 /** How a model can be run. @typedef {{ threads?: number, precision?: 'fast', build?: 'simd128' }} Configuration */
@@ -73,7 +76,9 @@ export const summarize = measures => ({
 export function configurations() {
     const threads = globalThis.crossOriginIsolated && navigator.hardwareConcurrency > 1;
     return [
-        { threads: 1 }, { threads: 1, precision: 'fast' }, { threads: 1, build: 'simd128' },
+        { threads: 1 },
+        { threads: 1, precision: 'fast' },
+        { threads: 1, build: 'simd128' },
         ...(threads ? /** @type {Configuration[]} */ ([{}, { precision: 'fast' }]) : []),
     ];
 }

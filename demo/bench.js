@@ -1,10 +1,11 @@
 // The bench page: which model, start, cancel, and what comes out.
-import { REPETITIONS, configurations, runConfiguration } from './bench-work.js';
+
 import { showResults } from './bench-view.js';
+import { configurations, REPETITIONS, runConfiguration } from './bench-work.js';
 import { announce, byId, make } from './dom.js';
 import { acceptChoice, acceptDrops } from './drop.js';
 import { explain } from './explain.js';
-import { SMOLLM, TINY, isAbsent } from './known-models.js';
+import { isAbsent, SMOLLM, TINY } from './known-models.js';
 import { keepWhatWasLoaded, startOffline } from './offline.js';
 import { candidateAt, candidateOf } from './open-view.js';
 import { setUpTheme } from './theme.js';
@@ -23,7 +24,7 @@ let running = null;
 /** @param {Candidate} candidate offered from now on, and chosen */
 function offer(candidate) {
     if (running) return;
-    let index = candidates.findIndex(known => known.source === candidate.source);
+    let index = candidates.findIndex((known) => known.source === candidate.source);
     if (index < 0) {
         index = candidates.push(candidate) - 1;
         const text = [candidate.name, candidate.size].filter(Boolean).join(', ');
@@ -44,8 +45,9 @@ function setBusy(busy) {
 
 /** @param {Candidate} candidate */
 async function run({ name, source }) {
-    const { signal } = running = new AbortController();
-    const all = configurations(), steps = REPETITIONS + 2;
+    const { signal } = (running = new AbortController());
+    const all = configurations(),
+        steps = REPETITIONS + 2;
     /** @type {import('./bench-work.js').Outcome[]} */
     const outcomes = [];
     showResults(name, outcomes);
@@ -60,10 +62,12 @@ async function run({ name, source }) {
             const plain = outcomes.length > 0 && !outcomes[0].info.build.startsWith('relaxed');
             if (plain && (configuration.precision || configuration.build)) continue;
             let step = 0;
-            outcomes.push(await runConfiguration(source, configuration, signal, what => {
-                bar.value = i * steps + step++;
-                byId('step').textContent = `Form ${i + 1} of ${all.length}: ${what}`;
-            }));
+            outcomes.push(
+                await runConfiguration(source, configuration, signal, (what) => {
+                    bar.value = i * steps + step++;
+                    byId('step').textContent = `Form ${i + 1} of ${all.length}: ${what}`;
+                }),
+            );
             showResults(name, outcomes);
         }
         announce(`Done: ${outcomes.length} forms of nibble were measured.`);
@@ -80,13 +84,13 @@ async function run({ name, source }) {
     }
 }
 
-byId('form').addEventListener('submit', event => {
+byId('form').addEventListener('submit', (event) => {
     event.preventDefault();
     const candidate = candidates[Number(select.value)];
     if (candidate && !running) run(candidate);
 });
 byId('cancel').addEventListener('click', () => running?.abort());
-addEventListener('keydown', event => event.key === 'Escape' && running?.abort());
+addEventListener('keydown', (event) => event.key === 'Escape' && running?.abort());
 acceptChoice(byId('files'), byId('pick'), offerFiles);
 byId('copy').addEventListener('click', async () => {
     try {
@@ -97,7 +101,9 @@ byId('copy').addEventListener('click', async () => {
         getSelection()?.selectAllChildren(byId('report')); // where the clipboard is forbidden, there is Ctrl+C
         announce('Selected');
     }
-    setTimeout(() => { byId('copy').textContent = 'Copy'; }, 2000);
+    setTimeout(() => {
+        byId('copy').textContent = 'Copy';
+    }, 2000);
 });
 acceptDrops(byId('drop-cover'), offerFiles);
 setUpTheme(byId('theme'), () => {});
@@ -106,7 +112,7 @@ await startOffline();
 const wished = new URLSearchParams(location.search).get('model');
 if (wished) {
     offer(candidateAt(wished, [SMOLLM, TINY]));
-} else if (!await isAbsent(String(SMOLLM.source))) {
+} else if (!(await isAbsent(String(SMOLLM.source)))) {
     offer(SMOLLM);
 }
 offer(TINY);

@@ -21,15 +21,21 @@ export function createChatView({ onRetry }) {
     const jump = byId('jump');
     let following = true;
 
-    const toEnd = () => { scroller.scrollTop = scroller.scrollHeight; };
+    const toEnd = () => {
+        scroller.scrollTop = scroller.scrollHeight;
+    };
     const follow = () => {
         if (following && list.hasChildNodes()) toEnd();
         jump.hidden = following;
     };
-    scroller.addEventListener('scroll', () => {
-        following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END;
-        jump.hidden = following;
-    }, { passive: true });
+    scroller.addEventListener(
+        'scroll',
+        () => {
+            following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END;
+            jump.hidden = following;
+        },
+        { passive: true },
+    );
     jump.addEventListener('click', () => {
         following = true;
         follow();
@@ -39,9 +45,13 @@ export function createChatView({ onRetry }) {
     new ResizeObserver(follow).observe(scroller);
 
     /** @param {() => string} text */
-    const copyButton = text => {
+    const copyButton = (text) => {
         const button = iconButton('Copy', 'copy', async () => {
-            const done = await navigator.clipboard?.writeText(text()).then(() => true, () => false) ?? false;
+            const done =
+                (await navigator.clipboard?.writeText(text()).then(
+                    () => true,
+                    () => false,
+                )) ?? false;
             const label = done ? 'Copied' : 'The browser does not allow copying here';
             button.replaceChildren(icon(done ? 'check' : 'close'));
             button.setAttribute('aria-label', label);
@@ -71,8 +81,13 @@ export function createChatView({ onRetry }) {
         /** @param {string} text */
         addUser(text) {
             dropRetry();
-            show(make('article', { class: 'message user', 'aria-label': 'You' },
-                make('div', { class: 'body', dir: 'auto' }, text)));
+            show(
+                make(
+                    'article',
+                    { class: 'message user', 'aria-label': 'You' },
+                    make('div', { class: 'body', dir: 'auto' }, text),
+                ),
+            );
         },
 
         /** @returns {AnswerView} */
@@ -80,9 +95,13 @@ export function createChatView({ onRetry }) {
             const dots = make('span', { class: 'dots' }, make('i'), make('i'), make('i'), make('i'));
             const waiting = make('div', { class: 'waiting' }, dots, 'Reading the prompt');
             const body = make('div', { class: 'body', dir: 'auto' });
-            const message = make('article', { class: 'message assistant streaming', 'aria-label': 'nibble',
-                'aria-busy': 'true' },
-                icon('mark', 'mark'), waiting, body);
+            const message = make(
+                'article',
+                { class: 'message assistant streaming', 'aria-label': 'nibble', 'aria-busy': 'true' },
+                icon('mark', 'mark'),
+                waiting,
+                body,
+            );
             dropRetry();
             show(message);
 
@@ -94,7 +113,7 @@ export function createChatView({ onRetry }) {
                 follow();
             };
             /** @param {string} meta */
-            const close = meta => {
+            const close = (meta) => {
                 cancelAnimationFrame(frame);
                 draw();
                 waiting.remove();

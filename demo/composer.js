@@ -32,13 +32,14 @@ export function createComposer({ onSend, onStop }) {
     };
 
     box.addEventListener('input', draw);
-    box.addEventListener('keydown', event => {
-        // Enter chooses a word in an input method, and must not send. (In Safari the composition is over by then: 229 tells.)
+    box.addEventListener('keydown', (event) => {
+        // Enter chooses a word in an input method, and must not send. (In Safari the composition is over by then: 229
+        // tells.)
         if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
         event.preventDefault();
         if (!answering) submit();
     });
-    byId('composer').addEventListener('submit', event => {
+    byId('composer').addEventListener('submit', (event) => {
         event.preventDefault();
         submit();
     });

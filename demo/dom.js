@@ -47,15 +47,20 @@ export function icon(name, className = 'icon') {
  * @param {() => void} onClick
  */
 export function iconButton(label, symbol, onClick) {
-    const button = make('button', { type: 'button', class: 'icon-button', 'aria-label': label, title: label }, icon(symbol));
+    const button = make(
+        'button',
+        { type: 'button', class: 'icon-button', 'aria-label': label, title: label },
+        icon(symbol),
+    );
     button.addEventListener('click', onClick);
     return button;
 }
 
 /** A definition list's rows. @param {HTMLElement} list @param {[string, string][]} rows */
 export function fillFacts(list, rows) {
-    list.replaceChildren(...rows.map(([term, value]) => make('div', {}, make('dt', {}, term),
-        make('dd', { dir: 'auto' }, value))));
+    list.replaceChildren(
+        ...rows.map(([term, value]) => make('div', {}, make('dt', {}, term), make('dd', { dir: 'auto' }, value))),
+    );
 }
 
 /** Tells screen readers, politely. @param {string} text */
@@ -63,5 +68,7 @@ export function announce(text) {
     const announcer = byId('announcer');
     // The same text twice is no change, and would not be read: clear first.
     announcer.textContent = '';
-    requestAnimationFrame(() => { announcer.textContent = text; });
+    requestAnimationFrame(() => {
+        announcer.textContent = text;
+    });
 }

@@ -13,15 +13,15 @@ export function acceptDrops(cover, onFiles) {
         cover.hidden = !shown;
         document.body.classList.toggle('dragging', shown);
     };
-    addEventListener('dragover', event => {
+    addEventListener('dragover', (event) => {
         if (!carriesFile(event)) return;
         event.preventDefault();
         setCover(true);
     });
-    addEventListener('dragleave', event => {
+    addEventListener('dragleave', (event) => {
         if (!event.relatedTarget) setCover(false); // it left the window, not just an element
     });
-    addEventListener('drop', async event => {
+    addEventListener('drop', async (event) => {
         if (!carriesFile(event)) return;
         event.preventDefault();
         setCover(false);
@@ -33,10 +33,10 @@ export function acceptDrops(cover, onFiles) {
 /** @param {DataTransfer} transfer @returns {Promise<Given | undefined>} */
 async function filesOf(transfer) {
     const files = [...transfer.files]; // both lists are empty once this function has waited
-    const entries = [...transfer.items].map(item => item.webkitGetAsEntry?.() ?? null);
-    const folders = /** @type {FileSystemDirectoryEntry[]} */ (entries.filter(entry => entry?.isDirectory));
+    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.() ?? null);
+    const folders = /** @type {FileSystemDirectoryEntry[]} */ (entries.filter((entry) => entry?.isDirectory));
     if (folders.length === 0) return files.length > 0 ? { files } : undefined;
-    const single = /** @type {FileSystemFileEntry[]} */ (entries.filter(entry => entry?.isFile));
+    const single = /** @type {FileSystemFileEntry[]} */ (entries.filter((entry) => entry?.isFile));
     const inside = (await Promise.all(folders.map(filesIn))).flat();
     return { files: await Promise.all([...single, ...inside].map(toFile)), folder: folders[0].name };
 }
@@ -46,17 +46,19 @@ async function filesIn(folder) {
     const reader = folder.createReader();
     /** @type {FileSystemFileEntry[]} */
     const found = [];
-    for (;;) { // a reader gives a hundred at a time, and none at the end
+    for (;;) {
+        // a reader gives a hundred at a time, and none at the end
         const entries = await new Promise((/** @type {(entries: FileSystemEntry[]) => void} */ resolve) =>
-            reader.readEntries(resolve, () => resolve([])));
+            reader.readEntries(resolve, () => resolve([])),
+        );
         if (entries.length === 0) return found;
-        found.push(.../** @type {FileSystemFileEntry[]} */ (entries.filter(entry => entry.isFile)));
+        found.push(.../** @type {FileSystemFileEntry[]} */ (entries.filter((entry) => entry.isFile)));
     }
 }
 
 /** A file that may not be read is there, and empty: the engine then says which one is not whole.
  * @param {FileSystemFileEntry} entry @returns {Promise<File>} */
-const toFile = entry => new Promise(resolve => entry.file(resolve, () => resolve(new File([], entry.name))));
+const toFile = (entry) => new Promise((resolve) => entry.file(resolve, () => resolve(new File([], entry.name))));
 
 /**
  * Calls onFiles with what a person chooses; the same files, mended, can be chosen again.
@@ -67,12 +69,12 @@ const toFile = entry => new Promise(resolve => entry.file(resolve, () => resolve
 export function acceptChoice(input, button, onFiles) {
     button.addEventListener('click', () => input.click());
     input.addEventListener('change', () => {
-        const chosen = [...input.files ?? []];
+        const chosen = [...(input.files ?? [])];
         input.value = '';
         if (!input.webkitdirectory) return void (chosen.length > 0 && onFiles({ files: chosen }));
         // A folder's files come with their paths: "folder/file", "folder/inner/file".
         onFiles({
-            files: chosen.filter(file => file.webkitRelativePath.split('/').length === 2),
+            files: chosen.filter((file) => file.webkitRelativePath.split('/').length === 2),
             folder: chosen[0]?.webkitRelativePath.split('/')[0],
         });
     });

@@ -2,8 +2,8 @@
 
 /** @typedef {{ title: string, remedy: string, detail?: string, calm?: boolean }} Explanation */
 
-/** By NibbleError's code. Where there is no remedy it is what the engine said, which file is missing or wrong and what to
- * do; and something more. @type {Record<string, { title: string, remedy?: string, more?: string }>} */
+/** By NibbleError's code. Where there is no remedy it is what the engine said, which file is missing or wrong and
+ * what to do; and something more. @type {Record<string, { title: string, remedy?: string, more?: string }>} */
 const KNOWN = {
     NB_ERR_TRUNCATED: {
         title: 'The file is not complete',
@@ -31,7 +31,8 @@ const KNOWN = {
     },
     NB_ERR_ENGINE: {
         title: 'The engine could not start in this browser',
-        remedy: 'nibble needs WebAssembly with SIMD: Chrome 91, Firefox 89, Safari 16.4, or newer. If this checkout was not ' +
+        remedy:
+            'nibble needs WebAssembly with SIMD: Chrome 91, Firefox 89, Safari 16.4, or newer. If this checkout was not ' +
             'built yet, run make demo.',
     },
 };
@@ -42,8 +43,11 @@ const KNOWN = {
  */
 export function explain(error) {
     if (isAbort(error)) {
-        return { title: 'Loading was cancelled', remedy: 'Nothing was kept. Load it again, or open another model.',
-            calm: true };
+        return {
+            title: 'Loading was cancelled',
+            remedy: 'Nothing was kept. Load it again, or open another model.',
+            calm: true,
+        };
     }
     const { code = error instanceof RangeError ? 'NB_ERR_MEMORY' : '', message = String(error) } =
         /** @type {{ code?: string, message?: string }} */ (error ?? {});

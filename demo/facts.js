@@ -11,17 +11,29 @@ export function modelFacts(info) {
     const rows = [
         ['Name', info.name],
         ['Architecture', info.architecture],
-        ['File', info.bytes > 0 && `${formatBytes(info.bytes)}, ${info.format}${info.version ? ` v${info.version}` : ''}`],
+        [
+            'File',
+            info.bytes > 0 && `${formatBytes(info.bytes)}, ${info.format}${info.version ? ` v${info.version}` : ''}`,
+        ],
         ['Weights', info.parameters > 0 && formatCount(info.parameters)],
-        ['Types', info.types.map(({ type, share }) => `${type} ${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`).join(', ')],
+        [
+            'Types',
+            info.types.map(({ type, share }) => `${type} ${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`).join(', '),
+        ],
         ['Layers', info.layers],
         ['Width', info.width && `${formatCount(info.width)}, feed-forward ${formatCount(info.feedForward ?? 0)}`],
         ['Heads', info.heads && `${info.heads} of ${info.headSize}, ${info.kvHeads} for keys and values`],
-        ['Vocabulary', tokenizer &&
-            `${formatCount(tokenizer.size)} tokens (${[tokenizer.kind, tokenizer.pre].filter(Boolean).join(', ')})`],
+        [
+            'Vocabulary',
+            tokenizer &&
+                `${formatCount(tokenizer.size)} tokens (${[tokenizer.kind, tokenizer.pre].filter(Boolean).join(', ')})`,
+        ],
         ['Trained context', info.context && `${formatCount(info.context)} tokens`],
-        ['Cache', info.kvBytesPerToken &&
-            `${formatBytes(info.kvBytesPerToken * info.contextLength)} for ${formatCount(info.contextLength)} tokens`],
+        [
+            'Cache',
+            info.kvBytesPerToken &&
+                `${formatBytes(info.kvBytesPerToken * info.contextLength)} for ${formatCount(info.contextLength)} tokens`,
+        ],
         ['Loaded in', info.loadMs && formatDuration(info.loadMs / 1000)],
     ];
     return rows.filter(([, value]) => value).map(([name, value]) => [name, String(value)]);

@@ -25,7 +25,8 @@ export function formatRate(perSecond) {
 export function formatDuration(seconds) {
     if (!Number.isFinite(seconds)) return '–';
     if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-    if (seconds < 90) return `${seconds < 10 && !Number.isInteger(seconds) ? seconds.toFixed(1) : Math.round(seconds)} s`;
+    if (seconds < 90)
+        return `${seconds < 10 && !Number.isInteger(seconds) ? seconds.toFixed(1) : Math.round(seconds)} s`;
     return `${Math.round(seconds / 60)} min`;
 }
 

@@ -6,13 +6,15 @@ const here = (/** @type {string} */ path) => new URL(path, import.meta.url).href
 
 /** @type {Candidate} */
 export const SMOLLM = {
-    name: 'SmolLM2 135M Instruct', source: here('../build/models/SmolLM2-135M-Instruct.Q4_1.gguf'), size: '98 MB',
+    name: 'SmolLM2 135M Instruct',
+    source: here('../build/models/SmolLM2-135M-Instruct.Q4_1.gguf'),
+    size: '98 MB',
 };
 /** @type {Candidate} */
 export const TINY = { name: 'Tiny stories', source: here('./tiny.gguf'), size: '0.7 MB' };
 
-/** Whether the server says that there is no such file, or has a page for every address; where it says nothing, loading will
- * tell.
+/** Whether the server says that there is no such file, or has a page for every address; where it says nothing,
+ * loading will tell.
  * @param {string} url */
 export async function isAbsent(url) {
     try {

@@ -10,17 +10,21 @@ export function createLoadView() {
     const section = byId('load');
     const bar = byId('load-cells');
     const cells = Array.from({ length: CELLS }, () => bar.appendChild(document.createElement('span')));
-    const [eyebrow, title, text, actions] = ['load-eyebrow', 'load-title', 'load-text', 'load-actions'].map(id => byId(id));
-    const [bytes, rate, left] = ['load-bytes', 'load-rate', 'load-left'].map(id => byId(id));
+    const [eyebrow, title, text, actions] = ['load-eyebrow', 'load-title', 'load-text', 'load-actions'].map((id) =>
+        byId(id),
+    );
+    const [bytes, rate, left] = ['load-bytes', 'load-rate', 'load-left'].map((id) => byId(id));
 
     /** @param {Action[]} list */
-    const setActions = list => {
+    const setActions = (list) => {
         const hadFocus = actions.contains(document.activeElement);
-        actions.replaceChildren(...list.map(({ label, run, quiet }) => {
-            const button = make('button', { type: 'button', class: quiet ? 'button quiet' : 'button' }, label);
-            button.addEventListener('click', run);
-            return button;
-        }));
+        actions.replaceChildren(
+            ...list.map(({ label, run, quiet }) => {
+                const button = make('button', { type: 'button', class: quiet ? 'button quiet' : 'button' }, label);
+                button.addEventListener('click', run);
+                return button;
+            }),
+        );
         if (hadFocus) (actions.querySelector('button') ?? title).focus();
     };
 
@@ -53,10 +57,17 @@ export function createLoadView() {
             });
             bytes.textContent = total > 0 ? formatPart(loaded, total) : formatBytes(loaded);
             rate.textContent = perSecond > 0 ? `${formatBytes(Math.round(perSecond))}/s` : '';
-            left.textContent = share === 1
-                ? 'preparing' : secondsLeft === null ? '' : `${formatDuration(Math.max(1, Math.ceil(secondsLeft)))} left`;
+            left.textContent =
+                share === 1
+                    ? 'preparing'
+                    : secondsLeft === null
+                      ? ''
+                      : `${formatDuration(Math.max(1, Math.ceil(secondsLeft)))} left`;
             if (total > 0) bar.setAttribute('aria-valuenow', String(Math.round(share * 100)));
-            bar.setAttribute('aria-valuetext', `${bytes.textContent}${left.textContent ? `, ${left.textContent}` : ''}`);
+            bar.setAttribute(
+                'aria-valuetext',
+                `${bytes.textContent}${left.textContent ? `, ${left.textContent}` : ''}`,
+            );
         },
 
         /**

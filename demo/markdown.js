@@ -6,7 +6,8 @@ import { make } from './dom.js';
 /** @typedef {{ kind: 'p' | 'code' | 'ul' | 'ol' | 'h' | 'quote', lines: string[], level: number }} Block */
 
 const FENCE = /^\s*(```|~~~)/;
-// With the flag s the rest of a line always matches: without it a rare line end would be looked for again from every space.
+// With the flag s the rest of a line always matches: without it a rare line end would be looked for again from every
+// space.
 const HEADING = /^(#{1,6})\s+(.*)$/s;
 const BULLET = /^\s*[-*+]\s+(.*)$/s;
 const NUMBERED = /^\s*(\d{1,9})[.)]\s+(.*)$/s;
@@ -60,7 +61,10 @@ export function parseBlocks(text) {
         else if (quote) extend('quote', quote[1]);
         else if (line.trim() === '') {
             // Models often leave an empty line between items: the list goes on if another item follows.
-            if (/** @type {Block | null} */ (open)?.kind === 'p' || /** @type {Block | null} */ (open)?.kind === 'quote')
+            if (
+                /** @type {Block | null} */ (open)?.kind === 'p' ||
+                /** @type {Block | null} */ (open)?.kind === 'quote'
+            )
                 open = null;
         } else if (/^\s{2,}\S/.test(line) && /** @type {Block | null} */ (open)?.lines.length) {
             const last = blocks[blocks.length - 1].lines;
@@ -78,8 +82,8 @@ export function parseBlocks(text) {
 const isSpace = (/** @type {string | undefined} */ character) => character === undefined || /\s/.test(character);
 
 /**
- * The marks of one line. Each character is looked at a few times at most, whatever the text is: a mark that nothing closes must
- * not send anyone to the end of the text and back.
+ * The marks of one line. Each character is looked at a few times at most, whatever the text is: a mark that nothing
+ * closes must not send anyone to the end of the text and back.
  * @param {string} text
  * @returns {Span[]}
  */
@@ -88,22 +92,28 @@ export function parseInline(text) {
     const spans = [];
     const closers = strongClosers(text);
     let plain = 0; // where the text begins that is in no span yet
-    const add = (/** @type {'code' | 'strong' | 'em'} */ tag, /** @type {number} */ at, /** @type {number} */ end,
-            mark = 1) => {
+    const add = (
+        /** @type {'code' | 'strong' | 'em'} */ tag,
+        /** @type {number} */ at,
+        /** @type {number} */ end,
+        mark = 1,
+    ) => {
         if (at > plain) spans.push(text.slice(plain, at));
         const inner = text.slice(at + mark, end);
         spans.push({ tag, inner: tag === 'code' ? [inner] : parseInline(inner) });
         plain = end + mark;
         return plain;
     };
-    for (let at = 0; at < text.length;) {
-        const character = text[at], strongEnd = closers[at];
+    for (let at = 0; at < text.length; ) {
+        const character = text[at],
+            strongEnd = closers[at];
         if (character !== '`' && character !== '*') at++;
         else if (character === '*' && text[at + 1] === '*' && !isSpace(text[at + 2]) && strongEnd > 0)
             at = add('strong', at, strongEnd, 2);
         else {
             // the very next mark of its kind, on the same line
-            const end = text.indexOf(character, at + 1), inner = end > at + 1 ? text.slice(at + 1, end) : '\n';
+            const end = text.indexOf(character, at + 1),
+                inner = end > at + 1 ? text.slice(at + 1, end) : '\n';
             const fits = !inner.includes('\n') && (character === '`' || !(isSpace(inner[0]) || isSpace(inner.at(-1))));
             at = fits ? add(character === '`' ? 'code' : 'em', at, end) : at + 1;
         }
@@ -112,8 +122,8 @@ export function parseInline(text) {
     return spans;
 }
 
-/** For each place where "**" may open strong text, where it would be closed: by the next "**" after a character that is no
- * space, and with something between; 0 if nowhere. @param {string} text */
+/** For each place where "**" may open strong text, where it would be closed: by the next "**" after a character that
+ * is no space, and with something between; 0 if nowhere. @param {string} text */
 function strongClosers(text) {
     const closers = new Int32Array(text.includes('**') ? text.length : 0);
     let next = 0; // the first closing mark at or after at + 3
@@ -125,10 +135,10 @@ function strongClosers(text) {
 }
 
 /** @param {string} text @returns {(Node | string)[]} */
-const inline = text => parseInline(text).map(toNode);
+const inline = (text) => parseInline(text).map(toNode);
 
 /** @param {Span} span @returns {Node | string} */
-const toNode = span => (typeof span === 'string' ? span : make(span.tag, {}, ...span.inner.map(toNode)));
+const toNode = (span) => (typeof span === 'string' ? span : make(span.tag, {}, ...span.inner.map(toNode)));
 
 /** Lines of a paragraph, kept apart. @param {string[]} lines */
 function paragraph(lines) {
@@ -137,15 +147,21 @@ function paragraph(lines) {
 
 /** @param {Block} block */
 function build(block) {
-    const items = () => block.lines.map(line => make('li', {}, ...paragraph(line.split('\n'))));
+    const items = () => block.lines.map((line) => make('li', {}, ...paragraph(line.split('\n'))));
     switch (block.kind) {
-        case 'code': return make('pre', { tabindex: '0' }, make('code', {}, block.lines.join('\n')));
-        case 'ul': return make('ul', {}, ...items());
-        case 'ol': return make('ol', { start: String(block.level) }, ...items());
+        case 'code':
+            return make('pre', { tabindex: '0' }, make('code', {}, block.lines.join('\n')));
+        case 'ul':
+            return make('ul', {}, ...items());
+        case 'ol':
+            return make('ol', { start: String(block.level) }, ...items());
         // The page's own headings above it have levels 1 and 2, and no level is left out.
-        case 'h': return make(/** @type {'h3'} */ (`h${Math.min(2 + block.level, 6)}`), {}, ...inline(block.lines[0]));
-        case 'quote': return make('blockquote', {}, ...paragraph(block.lines));
-        default: return make('p', {}, ...paragraph(block.lines));
+        case 'h':
+            return make(/** @type {'h3'} */ (`h${Math.min(2 + block.level, 6)}`), {}, ...inline(block.lines[0]));
+        case 'quote':
+            return make('blockquote', {}, ...paragraph(block.lines));
+        default:
+            return make('p', {}, ...paragraph(block.lines));
     }
 }
 
@@ -160,7 +176,7 @@ const drawn = new WeakMap();
  */
 export function renderMarkdown(element, text) {
     const blocks = parseBlocks(text);
-    const keys = blocks.map(block => JSON.stringify(block));
+    const keys = blocks.map((block) => JSON.stringify(block));
     const before = drawn.get(element) ?? [];
     for (let i = 0; i < blocks.length; i++) {
         if (keys[i] === before[i]) continue;

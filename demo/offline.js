@@ -17,7 +17,7 @@ export async function startOffline() {
     } catch {
         return false;
     }
-    return new Promise(resolve => {
+    return new Promise((resolve) => {
         navigator.serviceWorker.addEventListener('controllerchange', () => resolve(true), { once: true });
         setTimeout(() => resolve(false), PATIENCE);
     });
@@ -25,6 +25,6 @@ export async function startOffline() {
 
 /** Hands over the list of what came before the worker was there: the page itself and its first files. */
 export function keepWhatWasLoaded() {
-    const urls = [location.href, ...performance.getEntriesByType('resource').map(entry => entry.name)];
+    const urls = [location.href, ...performance.getEntriesByType('resource').map((entry) => entry.name)];
     navigator.serviceWorker.controller?.postMessage({ keep: urls });
 }

@@ -25,18 +25,20 @@ export function createOpenView(builtIn, onOpen) {
     acceptChoice(byId('files'), byId('pick-files'), openFiles);
     acceptChoice(byId('folder'), byId('pick-folder'), openFiles);
     byId('pick-folder').hidden = !('webkitdirectory' in HTMLInputElement.prototype); // some phones choose files only
-    byId('url-form').addEventListener('submit', event => {
+    byId('url-form').addEventListener('submit', (event) => {
         event.preventDefault();
         open(candidateAt(url.value, builtIn));
     });
-    dialog.addEventListener('click', event => {
+    dialog.addEventListener('click', (event) => {
         if (event.target === dialog) dialog.close(); // the backdrop
     });
-    byId('built-in').append(...builtIn.map(candidate => {
-        const button = make('button', { type: 'button' }, candidate.name, make('span', {}, candidate.size ?? ''));
-        button.addEventListener('click', () => open(candidate));
-        return make('li', {}, button);
-    }));
+    byId('built-in').append(
+        ...builtIn.map((candidate) => {
+            const button = make('button', { type: 'button' }, candidate.name, make('span', {}, candidate.size ?? ''));
+            button.addEventListener('click', () => open(candidate));
+            return make('li', {}, button);
+        }),
+    );
 
     acceptDrops(byId('drop-cover'), openFiles);
 
@@ -56,18 +58,19 @@ export function candidateAt(address, known) {
     } catch {
         return { name: address, source };
     }
-    return known.find(candidate => candidate.source === source) ?? { name: nameOf(source), source };
+    return known.find((candidate) => candidate.source === source) ?? { name: nameOf(source), source };
 }
 
 /** A file by itself, or the several of one model. @param {import('./drop.js').Given} given @returns {Candidate} */
 export function candidateOf({ files, folder }) {
-    const [weights = files[0]?.name] = allWeights(files.map(file => file.name));
+    const [weights = files[0]?.name] = allWeights(files.map((file) => file.name));
     const name = folder ?? (weights === undefined ? 'no file' : withoutEnding(weights));
     return { name, source: files.length === 1 && folder === undefined ? files[0] : files };
 }
 
 /**
- * A model's name as a person would say it: the last part of its address, without its ending; on the hub, its repository.
+ * A model's name as a person would say it: the last part of its address, without its ending; on the hub, its
+ * repository.
  * @param {string} address
  */
 function nameOf(address) {
@@ -81,4 +84,4 @@ function nameOf(address) {
 }
 
 /** A file's name without its ending, and without its number among the parts of a split file. @param {string} name */
-const withoutEnding = name => name.replace(/(-\d{5}-of-\d{5})?( ?\(\d+\))?\.(gguf|safetensors)$/i, '');
+const withoutEnding = (name) => name.replace(/(-\d{5}-of-\d{5})?( ?\(\d+\))?\.(gguf|safetensors)$/i, '');

@@ -37,11 +37,15 @@ export function setUpPanel() {
     toggle.addEventListener('click', () => set(!open));
     byId('panel-close').addEventListener('click', () => set(false));
     backdrop.addEventListener('click', () => set(false));
-    addEventListener('keydown', event => {
-        if (event.key !== 'Escape' || !open || wide.matches) return;
-        event.stopImmediatePropagation(); // this Escape closes the sheet, and does not stop an answer as well
-        set(false);
-    }, { capture: true });
+    addEventListener(
+        'keydown',
+        (event) => {
+            if (event.key !== 'Escape' || !open || wide.matches) return;
+            event.stopImmediatePropagation(); // this Escape closes the sheet, and does not stop an answer as well
+            set(false);
+        },
+        { capture: true },
+    );
     wide.addEventListener('change', () => {
         open = wide.matches && recall('panel', 'open') === 'open';
         apply();

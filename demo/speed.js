@@ -19,7 +19,7 @@ async function loadPlot() {
 
 export function createSpeed() {
     const box = byId('plot');
-    const [rateText, firstText, promptText] = ['stat-rate', 'stat-first', 'stat-prompt'].map(id => byId(id));
+    const [rateText, firstText, promptText] = ['stat-rate', 'stat-first', 'stat-prompt'].map((id) => byId(id));
     const library = loadPlot();
     /** @type {import('uplot') | null} */
     let plot = null;
@@ -42,22 +42,40 @@ export function createSpeed() {
         if (box.clientWidth === 0) return; // in a closed panel: drawn when it opens
         const style = getComputedStyle(document.documentElement);
         const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
-        const axis = { stroke: colour('--soft'), font: '11px system-ui', ticks: { show: false },
-            grid: { stroke: colour('--line'), width: 1 } };
+        const axis = {
+            stroke: colour('--soft'),
+            font: '11px system-ui',
+            ticks: { show: false },
+            grid: { stroke: colour('--line'), width: 1 },
+        };
         box.replaceChildren();
-        plot = new Plot({
-            width: box.clientWidth,
-            height: HEIGHT,
-            padding: [8, 2, 0, 0],
-            legend: { show: false },
-            cursor: { show: false },
-            scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.15)] } },
-            axes: [
-                { ...axis, size: 22, gap: 4, space: 48, grid: { show: false }, values: (_, ticks) => ticks.map(t => `${t} s`) },
-                { ...axis, size: 34, gap: 4, space: 28 },
-            ],
-            series: [{}, { stroke: colour('--mark'), width: 2, fill: colour('--accent-wash'), points: { show: false } }],
-        }, points, box);
+        plot = new Plot(
+            {
+                width: box.clientWidth,
+                height: HEIGHT,
+                padding: [8, 2, 0, 0],
+                legend: { show: false },
+                cursor: { show: false },
+                scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.15)] } },
+                axes: [
+                    {
+                        ...axis,
+                        size: 22,
+                        gap: 4,
+                        space: 48,
+                        grid: { show: false },
+                        values: (_, ticks) => ticks.map((t) => `${t} s`),
+                    },
+                    { ...axis, size: 34, gap: 4, space: 28 },
+                ],
+                series: [
+                    {},
+                    { stroke: colour('--mark'), width: 2, fill: colour('--accent-wash'), points: { show: false } },
+                ],
+            },
+            points,
+            box,
+        );
     }
 
     new ResizeObserver(() => {
@@ -92,7 +110,7 @@ export function createSpeed() {
             const [{ time, tokens: before }] = recent;
             if (now - time < 50 || now - drawn < 100) return;
             drawn = now;
-            const rate = (tokens - before) / (now - time) * 1000;
+            const rate = ((tokens - before) / (now - time)) * 1000;
             points[0].push((now - first) / 1000);
             points[1].push(rate);
             rateText.textContent = formatRate(rate);
@@ -104,13 +122,20 @@ export function createSpeed() {
         end({ generateTokensPerSecond: rate, promptTokensPerSecond: prompt }) {
             if (rate && points[0].length < 2) {
                 // Over before the moving rate had anything to look back on: its mean is all that can be drawn.
-                points = [[0, Math.max(0.001, (performance.now() - first) / 1000)], [rate, rate]];
+                points = [
+                    [0, Math.max(0.001, (performance.now() - first) / 1000)],
+                    [rate, rate],
+                ];
                 build();
             }
             rateText.textContent = formatRate(rate);
             promptText.textContent = prompt ? `${formatRate(prompt)} tokens/s` : '–';
-            box.setAttribute('aria-label', rate ? `Speed of the last answer: ${formatRate(rate)} tokens per second`
-                : 'The last answer was too short to measure');
+            box.setAttribute(
+                'aria-label',
+                rate
+                    ? `Speed of the last answer: ${formatRate(rate)} tokens per second`
+                    : 'The last answer was too short to measure',
+            );
         },
 
         /** Seconds from asking to the first token; 0 if none came. */

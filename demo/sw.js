@@ -9,35 +9,39 @@
 const CACHE = 'nibble-1'; // another number: everything is fetched anew
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const HOME = new URL('.', worker.location.href); // .../demo/
-const ROOMS = ['.', '../web/', '../build/'].map(path => new URL(path, HOME).href);
+const ROOMS = ['.', '../web/', '../build/'].map((path) => new URL(path, HOME).href);
 
 worker.addEventListener('install', () => worker.skipWaiting());
 
-worker.addEventListener('activate', event => {
-    event.waitUntil((async () => {
-        for (const name of await caches.keys()) {
-            if (name.startsWith('nibble-') && name !== CACHE) await caches.delete(name);
-        }
-        await worker.clients.claim();
-    })());
-});
-
-worker.addEventListener('message', event => {
-    if (!Array.isArray(event.data?.keep)) return;
-    event.waitUntil((async () => {
-        const cache = await caches.open(CACHE);
-        for (const url of event.data.keep) {
-            if (!isOurs(url) || isModel(url) || await cache.match(keyOf(url))) continue;
-            try {
-                await keep(cache, url, await fetch(url));
-            } catch {
-                // It will be kept the next time it is asked for.
+worker.addEventListener('activate', (event) => {
+    event.waitUntil(
+        (async () => {
+            for (const name of await caches.keys()) {
+                if (name.startsWith('nibble-') && name !== CACHE) await caches.delete(name);
             }
-        }
-    })());
+            await worker.clients.claim();
+        })(),
+    );
 });
 
-worker.addEventListener('fetch', event => {
+worker.addEventListener('message', (event) => {
+    if (!Array.isArray(event.data?.keep)) return;
+    event.waitUntil(
+        (async () => {
+            const cache = await caches.open(CACHE);
+            for (const url of event.data.keep) {
+                if (!isOurs(url) || isModel(url) || (await cache.match(keyOf(url)))) continue;
+                try {
+                    await keep(cache, url, await fetch(url));
+                } catch {
+                    // It will be kept the next time it is asked for.
+                }
+            }
+        })(),
+    );
+});
+
+worker.addEventListener('fetch', (event) => {
     const { request } = event;
     // A part of a file is not the file; anything that is not ours is none of our business.
     // (Of a model's several files the header comes first and the rest later: kept ones would be downloaded twice.)
@@ -51,7 +55,7 @@ worker.addEventListener('fetch', event => {
 
 /** @param {string} url */
 function isOurs(url) {
-    return ROOMS.some(room => url.startsWith(room));
+    return ROOMS.some((room) => url.startsWith(room));
 }
 
 /** @param {string} url */
@@ -73,10 +77,12 @@ function keyOf(url) {
     return key.href;
 }
 
-/** Whether this is a page where there should be something else: some servers, and those that want a login first, send one for
- * every address. Offline it is worth nothing. @param {string} url @param {Response} response */
+/** Whether this is a page where there should be something else: some servers, and those that want a login first,
+ * send one for every address. Offline it is worth nothing. @param {string} url @param {Response} response */
 function isPageInstead(url, response) {
-    return /^text\/html/i.test(response.headers.get('content-type') ?? '') && !/(\/|\.html)$/.test(new URL(url).pathname);
+    return (
+        /^text\/html/i.test(response.headers.get('content-type') ?? '') && !/(\/|\.html)$/.test(new URL(url).pathname)
+    );
 }
 
 /**
@@ -113,7 +119,7 @@ async function model(event) {
     const cache = await caches.open(CACHE);
     const { url } = event.request;
     const kept = await cache.match(keyOf(url));
-    if (kept && await isCurrent(url, kept)) return kept;
+    if (kept && (await isCurrent(url, kept))) return kept;
     // no-cache: the browser's own cache must not answer in the place of a server that has another file.
     const response = await fetch(event.request, { cache: 'no-cache' });
     if (!response.body || response.status !== 200 || isPageInstead(url, response)) return response;
@@ -123,39 +129,51 @@ async function model(event) {
 }
 
 /**
- * The answer, and a copy of what the page reads of it. When the page leaves, the download ends, and the copy with it: a clone
- * would go on reading.
+ * The answer, and a copy of what the page reads of it. When the page leaves, the download ends, and the copy with
+ * it: a clone would go on reading.
  * @param {Response} response with a body
  */
 function branch(response) {
     const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
     /** @type {ReadableStreamDefaultController<Uint8Array> | undefined} */
     let second;
-    const copy = new ReadableStream({ start: controller => { second = controller; }, cancel: () => { second = undefined; } });
-    const shown = new ReadableStream({
-        async pull(controller) {
-            try {
-                const { done, value } = await reader.read();
-                if (done) {
-                    controller.close();
-                    second?.close();
-                } else {
-                    controller.enqueue(value);
-                    second?.enqueue(value);
+    const copy = new ReadableStream({
+        start: (controller) => {
+            second = controller;
+        },
+        cancel: () => {
+            second = undefined;
+        },
+    });
+    const shown = new ReadableStream(
+        {
+            async pull(controller) {
+                try {
+                    const { done, value } = await reader.read();
+                    if (done) {
+                        controller.close();
+                        second?.close();
+                    } else {
+                        controller.enqueue(value);
+                        second?.enqueue(value);
+                    }
+                } catch (error) {
+                    controller.error(error);
+                    second?.error(error);
                 }
-            } catch (error) {
-                controller.error(error);
-                second?.error(error);
-            }
+            },
+            async cancel(reason) {
+                second?.error(new Error('the page left'));
+                await reader.cancel(reason);
+            },
         },
-        async cancel(reason) {
-            second?.error(new Error('the page left'));
-            await reader.cancel(reason);
-        },
-    }, { highWaterMark: 0 });
+        { highWaterMark: 0 },
+    );
     const { status, statusText, headers } = response;
-    return { shown: new Response(shown, { status, statusText, headers }),
-        copy: new Response(copy, { status, statusText, headers }) };
+    return {
+        shown: new Response(shown, { status, statusText, headers }),
+        copy: new Response(copy, { status, statusText, headers }),
+    };
 }
 
 /**
@@ -167,7 +185,10 @@ async function isCurrent(url, kept) {
     try {
         const now = await fetch(url, { method: 'HEAD', cache: 'no-store' });
         if (!now.ok) return false;
-        const told = ['etag', 'last-modified', 'content-length'].map(name => [kept.headers.get(name), now.headers.get(name)]);
+        const told = ['etag', 'last-modified', 'content-length'].map((name) => [
+            kept.headers.get(name),
+            now.headers.get(name),
+        ]);
         const [etag, date] = told.map(([before, after]) => before !== null && before === after);
         return (etag || date) && told.every(([before, after]) => before === null || after === null || before === after);
     } catch {

@@ -44,8 +44,8 @@ enum {
 };
 
 typedef struct nb_error {
-    int32_t code;       /* NB_OK or one of the above */
-    char message[508];  /* UTF-8, zero-terminated */
+    int32_t code;      /* NB_OK or one of the above */
+    char message[508]; /* UTF-8, zero-terminated */
 } nb_error;
 
 /* ---- memory ------------------------------------------------------------------------------------------------ */
@@ -69,7 +69,8 @@ void nb_pool_stop(nb_pool *pool); /* ends the workers; the pool may then be free
 void nb_pool_free(nb_pool *pool); /* NULL is fine */
 
 /* 1 if the relaxed dot product of this engine gives, in the tier that runs now, the sums that the relaxed kernels
- * rely on; 0 if not, or if this is not a relaxed build. Cheap; ask after a few thousand calls, to reach the top tier. */
+ * rely on; 0 if not, or if this is not a relaxed build. Cheap; ask after a few thousand calls, to reach the top
+ * tier. */
 int32_t nb_probe_relaxed(void);
 
 /* ---- loading ----------------------------------------------------------------------------------------------- */
@@ -85,9 +86,9 @@ enum {
 /* total_bytes: the file's size if known, else 0 (a double, exact to 2^53, so that JavaScript can pass it). */
 nb_loader *nb_loader_new(double total_bytes, uint32_t flags, nb_error *err);
 
-/* Also checks, once the header is there and before any weights are wanted, that a session of this pool, context and kv_type
- * (nb_session_new) fits beside the weights; if not, the error says which context would. at_most: the context is the model's own
- * if that is smaller. Call it before the first bytes are committed; pool must outlive the loader. */
+/* Also checks, once the header is there and before any weights are wanted, that a session of this pool, context and
+ * kv_type (nb_session_new) fits beside the weights; if not, the error says which context would. at_most: the context
+ * is the model's own if that is smaller. Call it before the first bytes are committed; pool must outlive the loader. */
 void nb_loader_expect(nb_loader *loader, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type);
 
 /* Where the file's next bytes go, and how many fit. *capacity = 0 says that the loader needs no more bytes.
@@ -100,8 +101,9 @@ int32_t nb_loader_commit(nb_loader *loader, size_t n, nb_error *err);
 /* Bytes of the whole file: as told, or as its header implies; 0 while neither is known. */
 double nb_loader_total(const nb_loader *loader);
 
-/* The name of the tensor whose bytes are wanted now, or with which loading failed; nothing before the header is whole and found to
- * be in order, and at the end. Writes at most capacity bytes, zero-terminated; returns the name's length. */
+/* The name of the tensor whose bytes are wanted now, or with which loading failed; nothing before the header is
+ * whole and found to be in order, and at the end. Writes at most capacity bytes, zero-terminated; returns the name's
+ * length. */
 size_t nb_loader_tensor(const nb_loader *loader, char *out, size_t capacity);
 
 /* The model; the loader stays to be freed. NB_ERR_TRUNCATED if bytes are missing. */
@@ -114,14 +116,15 @@ void nb_model_free(nb_model *model); /* NULL is fine; its sessions must be gone 
  * Writes at most capacity bytes, zero-terminated; returns the length of the whole text, as snprintf does. */
 size_t nb_model_describe(const nb_model *model, char *out, size_t capacity);
 
-/* How many tokens can be evaluated, and have a logit. A tokenizer may know more, as those of fine-tunes do: such a token is an
- * error where it is evaluated, and is never sampled. */
+/* How many tokens can be evaluated, and have a logit. A tokenizer may know more, as those of fine-tunes do: such a
+ * token is an error where it is evaluated, and is never sampled. */
 int32_t nb_model_vocabulary(const nb_model *model);
-int32_t nb_model_context(const nb_model *model);          /* context length that the model was trained for */
-int32_t nb_model_width(const nb_model *model);            /* numbers in a token's vector */
-int32_t nb_model_embedding_size(const nb_model *model);   /* numbers in an embedding, by the file's own pooling */
+int32_t nb_model_context(const nb_model *model);               /* context length that the model was trained for */
+int32_t nb_model_width(const nb_model *model);                 /* numbers in a token's vector */
+int32_t nb_model_embedding_size(const nb_model *model);        /* numbers in an embedding, by the file's own pooling */
 int32_t nb_model_is_end(const nb_model *model, int32_t token); /* 1 if the token ends a generation (EOS, EOT, ...) */
-int32_t nb_model_token_type(const nb_model *model, int32_t token); /* GGUF's number, 4: user-defined; 0: no such token */
+/* GGUF's number, 4: user-defined; 0: no such token */
+int32_t nb_model_token_type(const nb_model *model, int32_t token);
 
 /* ---- text -------------------------------------------------------------------------------------------------- */
 
@@ -149,18 +152,20 @@ typedef struct nb_plain {
     uint32_t kinds; /* bits 1 << kind */
 } nb_plain;
 
-/* As nb_tokenize, of a text with quotes, which are in ascending order and do not overlap. Where a quote touches the name of a
- * special token, the name is text: that of a control token always, that of a user-defined one if `plain` says so. */
-int32_t nb_tokenize_quoted(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
-                           size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity,
-                           nb_error *err);
+/* As nb_tokenize, of a text with quotes, which are in ascending order and do not overlap. Where a quote touches the
+ * name of a special token, the name is text: that of a control token always, that of a user-defined one if `plain`
+ * says so. */
+int32_t nb_tokenize_quoted(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags,
+                           const nb_quote *quotes, size_t n_quotes, const nb_plain *plain, size_t n_plain,
+                           int32_t *tokens, int32_t capacity, nb_error *err);
 
 typedef struct nb_detokenizer nb_detokenizer;
 
 enum {
-    NB_DETOKENIZE_TEXT = 0,   /* special tokens give no text */
+    NB_DETOKENIZE_TEXT = 0,    /* special tokens give no text */
     NB_DETOKENIZE_SPECIAL = 1, /* special tokens give their names */
-    NB_DETOKENIZE_WHOLE = 2    /* the tokens are a whole text, and no part of one that goes on: the space that the tokenizer
+    NB_DETOKENIZE_WHOLE =
+        2 /* the tokens are a whole text, and no part of one that goes on: the space that the tokenizer
                                 * puts before a text goes, and all is as the decoders of a tokenizer.json have it.
                                 * (Where the model's description says cleansUp, the reference would take spaces before
                                 * punctuation away, too: that is left to the caller.) */
@@ -193,7 +198,8 @@ enum {
 nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
                            uint32_t precision, nb_error *err);
 void nb_session_free(nb_session *session); /* NULL is fine */
-double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type); /* memory it takes */
+/* memory it takes */
+double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type);
 
 enum {
     NB_LOGITS_LAST = 0, /* logits of the prefix's last token only */
@@ -202,8 +208,9 @@ enum {
 
 /* tokens[n]: the whole prefix. Keeps the part that the cache holds already, evaluates at most one batch of the rest,
  * and returns how many tokens of the prefix the cache holds now: repeat until that is n. At least the last token is
- * evaluated anew, so that its logits exist. Where tokens see those that follow (attention.causal is false) the first call
- * evaluates all of the prefix; only NB_LOGITS_ALL is possible, and the result says how many tokens' logits there have been. */
+ * evaluated anew, so that its logits exist. Where tokens see those that follow (attention.causal is false) the first
+ * call evaluates all of the prefix; only NB_LOGITS_ALL is possible, and the result says how many tokens' logits
+ * there have been. */
 int32_t nb_session_advance(nb_session *session, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err);
 
 /* How many of tokens[n], from the first on, the cache holds. */
@@ -215,27 +222,30 @@ float *nb_session_logits(nb_session *session, int32_t *rows);
 
 /* What becomes of the tokens' vectors: GGUF's numbers. */
 enum {
-    /* What the file says (models/embedding.h). Where it says nothing: the mean, or the last token if attention is causal. */
+    /* What the file says (models/embedding.h). Where it says nothing: the mean, or the last token if attention is
+     * causal. */
     NB_POOLING_FILE = 0,
     NB_POOLING_MEAN = 1,
-    NB_POOLING_CLS = 2,  /* the first token's */
+    NB_POOLING_CLS = 2, /* the first token's */
     NB_POOLING_LAST = 3
 };
 
-/* A text's embedding: the tokens' last hidden states, pooled. The first `unpooled` tokens, a prompt's, are left out of that.
+/* A text's embedding: the tokens' last hidden states, pooled. The first `unpooled` tokens, a prompt's, are left out
+ * of that.
  *   NB_POOLING_FILE: then the steps that the file names. out: [nb_model_embedding_size].
  *   Others: the result is scaled to length 1. out: [nb_model_width].
- * Evaluates one batch and returns how many tokens are done. Repeat with that as `done`, which is 0 at first, until it is n:
- * only then is `out` written. In between the session must not be used for anything else.
- * The session holds these tokens afterwards, or, where tokens see those that follow, none. */
+ * Evaluates one batch and returns how many tokens are done. Repeat with that as `done`, which is 0 at first, until
+ * it is n: only then is `out` written. In between the session must not be used for anything else. The session holds
+ * these tokens afterwards, or, where tokens see those that follow, none. */
 int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled,
                          uint32_t pooling, float *out, nb_error *err);
 
-/* How likely the model finds a text: scores[i] = -ln p(tokens[i] | tokens[0 ... i - 1]) for i in [from, n), 1 <= from <= n;
- * the rest of scores[n] stays. The exponential of their mean is the perplexity. Evaluates one batch and returns how many
- * tokens are done: repeat as nb_session_embed. With from = n no logits are computed, which is for nb_collector. */
-int32_t nb_session_score(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, int32_t from, float *scores,
-                         nb_error *err);
+/* How likely the model finds a text: scores[i] = -ln p(tokens[i] | tokens[0 ... i - 1]) for i in [from, n), 1 <=
+ * from <= n; the rest of scores[n] stays. The exponential of their mean is the perplexity. Evaluates one batch and
+ * returns how many tokens are done: repeat as nb_session_embed. With from = n no logits are computed, which is for
+ * nb_collector. */
+int32_t nb_session_score(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, int32_t from,
+                         float *scores, nb_error *err);
 
 /* ---- calibration ------------------------------------------------------------------------------------------- */
 
@@ -243,12 +253,13 @@ typedef struct nb_collector nb_collector;
 
 enum { NB_IMATRIX_DAT = 0, NB_IMATRIX_GGUF = 1 }; /* file formats of llama.cpp's tools/imatrix: quant/imatrix.h */
 
-/* From now on adds up, for each matrix of the model's layers, the squares of what its columns are multiplied with as the
- * session evaluates tokens: an importance matrix. Free the session first. */
+/* From now on adds up, for each matrix of the model's layers, the squares of what its columns are multiplied with as
+ * the session evaluates tokens: an importance matrix. Free the session first. */
 nb_collector *nb_collector_new(nb_session *session, nb_error *err);
 
-/* The file of what was collected. chunk_size: tokens of a window, by which the file counts them; text: what the tokens are
- * of, a name. Returns the file's size; if capacity is not more than that, nothing of it is of use: repeat with one more. */
+/* The file of what was collected. chunk_size: tokens of a window, by which the file counts them; text: what the
+ * tokens are of, a name. Returns the file's size; if capacity is not more than that, nothing of it is of use: repeat
+ * with one more. */
 int32_t nb_collector_write(const nb_collector *collector, uint32_t format, uint32_t chunk_size, const char *text,
                            size_t text_bytes, uint8_t *out, size_t capacity, nb_error *err);
 void nb_collector_free(nb_collector *collector); /* NULL is fine */
@@ -269,7 +280,7 @@ typedef struct nb_sampler_params {
     float frequency_penalty; /* 0: off */
     int32_t penalty_last;    /* tokens that the penalties look back; 0: off, -1: all */
     uint32_t seed;
-} nb_sampler_params;         /* 9 words of 32 bits */
+} nb_sampler_params; /* 9 words of 32 bits */
 
 /* What is added to the logit of a token. */
 typedef struct nb_bias {
@@ -278,16 +289,16 @@ typedef struct nb_bias {
 } nb_bias;
 
 /* biases: [n_biases]. */
-nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const nb_bias *biases, int32_t n_biases,
-                           nb_error *err);
+nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const nb_bias *biases,
+                           int32_t n_biases, nb_error *err);
 /* logits[vocabulary] is changed in place. tokens[n]: the prefix so far, for the penalties. Returns the chosen token. */
 int32_t nb_sampler_next(nb_sampler *sampler, float *logits, const int32_t *tokens, int32_t n);
 void nb_sampler_free(nb_sampler *sampler); /* NULL is fine */
 
-/* Writes the tokens that follow tokens[n]: `count` of them, or fewer where one ends a generation and past_end is 0. Room for
- * n + count; n + count - 1 <= the context. Returns how many. The last of them is not evaluated: the next call does that. A
- * prompt is evaluated here too, but in one go: with nb_session_advance before it, others get a turn. No logits are left: the
- * sampler has changed them. */
+/* Writes the tokens that follow tokens[n]: `count` of them, or fewer where one ends a generation and past_end is 0.
+ * Room for n + count; n + count - 1 <= the context. Returns how many. The last of them is not evaluated: the next
+ * call does that. A prompt is evaluated here too, but in one go: with nb_session_advance before it, others get a
+ * turn. No logits are left: the sampler has changed them. */
 int32_t nb_session_generate(nb_session *session, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count,
                             uint32_t past_end, nb_error *err);
 

@@ -35,7 +35,7 @@ enum {
     NB_QUANTIZE_DOUBLY = 1, /* NF4's and FP4's scales, too (Dettmers et al. 2023, section 3) */
     NB_QUANTIZE_BEST = 2,   /* a wider search than llama.cpp's */
     NB_QUANTIZE_FILE = 4,
-    NB_QUANTIZE_AGAIN = 8   /* weights that were quantized before, too */
+    NB_QUANTIZE_AGAIN = 8 /* weights that were quantized before, too */
 };
 
 /* Before the first file: the model's floating-point matrices are quantized as they pass. preset: "q8_0", "q4_k_m", ...,
@@ -46,9 +46,9 @@ int32_t nb_converter_quantize(nb_converter *converter, const char *preset, size_
 /* A file of the model: a GGUF, the parts of a split one in their order, or a Hugging Face folder's config.json,
  * generation_config.json, tokenizer.json (or tokenizer.model and added_tokens.json), tokenizer_config.json,
  * special_tokens_map.json, chat_template.jinja, quantize_config.json, quant_config.json or *.safetensors; of
- * sentence-transformers also modules.json, config_sentence_transformers.json, sentence_bert_config.json, and config.json and
- * model.safetensors in the folders of modules. name: UTF-8, without folders but for these. total_bytes: the file's size if
- * known, else 0 (a double, exact to 2^53). */
+ * sentence-transformers also modules.json, config_sentence_transformers.json, sentence_bert_config.json, and
+ * config.json and model.safetensors in the folders of modules. name: UTF-8, without folders but for these.
+ * total_bytes: the file's size if known, else 0 (a double, exact to 2^53). */
 int32_t nb_converter_begin(nb_converter *converter, const char *name, size_t name_bytes, double total_bytes,
                            nb_error *err);
 int32_t nb_converter_end(nb_converter *converter, nb_error *err);
@@ -63,15 +63,15 @@ typedef struct nb_planned_tensor {
     uint32_t wanted_type; /* what the preset, or nb_converter_choose, gives it */
     uint32_t type;        /* what it gets: another one if its rows are no whole blocks of the wanted type */
     uint32_t name_bytes;
-    char name[256];       /* UTF-8 with a zero behind it; a longer one is cut */
+    char name[256]; /* UTF-8 with a zero behind it; a longer one is cut */
 } nb_planned_tensor;
 
 /* All files have been begun and ended: plans the GGUF, and returns how many tensors it has. Whoever does not ask for
  * the plan leaves it to nb_converter_next. */
 int32_t nb_converter_plan(nb_converter *converter, nb_error *err);
 int32_t nb_converter_planned(const nb_converter *converter, uint32_t i, nb_planned_tensor *tensor, nb_error *err);
-/* Before nb_converter_next: the tensor is quantized to this type, whatever the preset says, if it is a matrix that may be
- * quantized at all. Returns 1 if so, 0 if it stays as it is. */
+/* Before nb_converter_next: the tensor is quantized to this type, whatever the preset says, if it is a matrix that
+ * may be quantized at all. Returns 1 if so, 0 if it stays as it is. */
 int32_t nb_converter_choose(nb_converter *converter, uint32_t i, uint32_t type, nb_error *err);
 /* Bytes of the whole GGUF, once the first nb_converter_next was called; before that 0. */
 double nb_converter_total(const nb_converter *converter);

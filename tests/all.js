@@ -8,17 +8,19 @@ import { forget } from './support/tested.js';
 const TIMEOUT_MINUTES = 20; // of one step
 
 /** Whether one Node is enough: for tests of the page, and for files that say so. @param {string} name */
-const runsOnce = name => name.startsWith('tests/page/') || /^\/\/ Runs once: /m.test(readFileSync(`${root}${name}`, 'utf8'));
+const runsOnce = (name) =>
+    name.startsWith('tests/page/') || /^\/\/ Runs once: /m.test(readFileSync(`${root}${name}`, 'utf8'));
 
 /** @type {{ name: string, command: string[] }[]} */
 const steps = [
     { name: 'C suite, native', command: [`${root}build/native/core-tests`] },
     { name: 'C suite, native, 32 bits', command: [`${root}build/native/core-tests-32`] },
-    ...['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map(build => ({
+    ...['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map((build) => ({
         name: `C suite, ${build}`,
         command: [build.startsWith('relaxed') ? node24 : process.execPath, 'tests/core/run.js', build],
     })),
-    // A short run on fresh seeds finds no deep bug, but keeps the targets and what they found honest: make fuzz runs long.
+    // A short run on fresh seeds finds no deep bug, but keeps the targets and what they found honest: make fuzz runs
+    // long.
     { name: 'fuzz targets, 10 seconds each', command: [process.execPath, 'tests/fuzz/run.js', '10'] },
     { name: 'clang-tidy and the static analyzer', command: ['./build.sh', 'analyze'] },
     { name: 'types', command: [process.execPath, 'node_modules/typescript/bin/tsc'] },
@@ -28,42 +30,46 @@ const steps = [
     },
 ];
 for (const node of [process.execPath, node24]) {
-    const chosen = testFiles().filter(name => node === process.execPath || !runsOnce(name));
+    const chosen = testFiles().filter((name) => node === process.execPath || !runsOnce(name));
     steps.push({
         name: node === node24 ? 'JavaScript suite, Node 24' : `JavaScript suite, Node ${process.versions.node}`,
         command: [node, '--test', '--test-reporter=spec', ...chosen],
     });
 }
 
-steps.push({ name: 'README\'s tables', command: [process.execPath, 'tests/support/tables.js'] }); // what those before it showed
+// what those before it showed
+steps.push({ name: "README's tables", command: [process.execPath, 'tests/support/tables.js'] });
 forget();
 
 /** @param {string[]} command @returns {Promise<{ output: string, ok: boolean }>} */
 function run([program, ...args]) {
-    return new Promise(resolve => {
+    return new Promise((resolve) => {
         let output = '';
         const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
         const timer = setTimeout(() => {
             console.log(`ended: it took more than ${TIMEOUT_MINUTES} minutes`);
             child.kill('SIGKILL');
         }, TIMEOUT_MINUTES * 60_000);
-        child.stdout.setEncoding('utf8').on('data', text => {
+        child.stdout.setEncoding('utf8').on('data', (text) => {
             process.stdout.write(text);
             output += text;
         });
-        child.on('error', error => console.log(error.message));
-        child.on('close', code => {
+        child.on('error', (error) => console.log(error.message));
+        child.on('close', (code) => {
             clearTimeout(timer);
             resolve({ output, ok: code === 0 });
         });
     });
 }
 
-/** What a step counted: the C suite's last line, or the lines with which Node's test runner closes; else itself, as one.
+/** What a step counted: the C suite's last line, or the lines with which Node's test runner closes; else itself, as
+ * one.
  * @param {string} output @param {boolean} ok */
 function count(output, ok) {
     const number = (/** @type {RegExp} */ pattern) => Number(pattern.exec(output)?.[1] ?? NaN);
-    let passed = number(/^core \S+: (\d+) passed/m), failed = number(/^core \S+: \d+ passed, (\d+) failed/m), skipped = 0;
+    let passed = number(/^core \S+: (\d+) passed/m),
+        failed = number(/^core \S+: \d+ passed, (\d+) failed/m),
+        skipped = 0;
     if (Number.isNaN(passed)) {
         passed = number(/^ℹ pass (\d+)$/m);
         failed = number(/^ℹ fail (\d+)$/m) + number(/^ℹ cancelled (\d+)$/m);
@@ -85,7 +91,9 @@ for (const { name, command } of steps) {
     total.failed += failed;
     total.skipped += skipped;
     const seconds = ((Date.now() - start) / 1000).toFixed(1);
-    summary.push(`${failed ? 'FAIL' : 'ok  '} ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`);
+    summary.push(
+        `${failed ? 'FAIL' : 'ok  '} ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`,
+    );
 }
 console.log(`\n${summary.join('\n')}\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed || !total.passed ? 1 : 0;

@@ -1,5 +1,5 @@
-// Writes web/abi.js: the numbers and names that JavaScript shares with the core, out of the C headers. `make build` runs it, and
-// tests/js/abi.test.js holds the file to the headers, so none of them is written by hand.
+// Writes web/abi.js: the numbers and names that JavaScript shares with the core, out of the C headers. `make build`
+// runs it, and tests/js/abi.test.js holds the file to the headers, so none of them is written by hand.
 //     node tools/abi.js            writes it
 //     node tools/abi.js --print    prints it
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,10 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** A C source without comments. @param {string} path */
-const read = (path) => readFileSync(root + path, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '').replace(/\/\/.*/g, '');
+const read = (path) =>
+    readFileSync(root + path, 'utf8')
+        .replace(/\/\*[\s\S]*?\*\//g, '')
+        .replace(/\/\/.*/g, '');
 
 /** The constants of a header's enums, in their order: whole numbers, or one more than before. @param {string} source */
 function enumsOf(source) {
@@ -16,10 +19,12 @@ function enumsOf(source) {
     const values = new Map();
     for (const [, body] of source.matchAll(/\benum\s*\w*\s*\{([^}]*)\}/g)) {
         let next = 0;
-        for (const item of body.split(',').map((text) => text.trim()).filter(Boolean)) {
+        for (const item of body
+            .split(',')
+            .map((text) => text.trim())
+            .filter(Boolean)) {
             const [, name, value] = /^(\w+)(?:\s*=\s*(-?\d+))?$/.exec(item) ?? [];
-            if (!name)
-                throw new Error(`tools/abi.js: cannot read the constant "${item}"`);
+            if (!name) throw new Error(`tools/abi.js: cannot read the constant "${item}"`);
             next = value === undefined ? next : Number(value);
             values.set(name, next++);
         }
@@ -28,7 +33,9 @@ function enumsOf(source) {
 }
 
 const TYPES = /** @type {Record<string, { size: number, view: string }>} */ ({
-    int32_t: { size: 4, view: 'Int32' }, uint32_t: { size: 4, view: 'Uint32' }, float: { size: 4, view: 'Float32' },
+    int32_t: { size: 4, view: 'Int32' },
+    uint32_t: { size: 4, view: 'Uint32' },
+    float: { size: 4, view: 'Float32' },
 });
 
 /** The structs of a header whose fields are words of 32 bits, or text at the end. @param {string} source */
@@ -37,13 +44,16 @@ function structsOf(source) {
     for (const [, name, body] of source.matchAll(/typedef struct (\w+) \{([^}]*)\}/g)) {
         let size = 0;
         const fields = [];
-        for (const line of body.split(';').map((text) => text.trim()).filter(Boolean)) {
+        for (const line of body
+            .split(';')
+            .map((text) => text.trim())
+            .filter(Boolean)) {
             const [, type, declared] = /^(\w+)\s+([\s\S]+)$/.exec(line) ?? [];
             for (const declarator of declared.split(',').map((text) => text.trim())) {
                 const [, field, count] = /^(\w+)(?:\[(\d+)\])?$/.exec(declarator) ?? [];
-                const known = type === 'char' && count ? { size: Number(count), view: 'text' } : count ? undefined : TYPES[type];
-                if (!field || !known)
-                    throw new Error(`tools/abi.js: cannot lay out "${line}" of ${name}`);
+                const known =
+                    type === 'char' && count ? { size: Number(count), view: 'text' } : count ? undefined : TYPES[type];
+                if (!field || !known) throw new Error(`tools/abi.js: cannot lay out "${line}" of ${name}`);
                 fields.push([field, size, known.view]);
                 size += known.size;
             }
@@ -57,21 +67,25 @@ function structsOf(source) {
 function namesIn(source, table) {
     const [, rows = ''] = new RegExp(`${table}\\[\\] = \\{([^;]*)\\};`).exec(source) ?? [];
     const names = [...rows.matchAll(/\{"(\w+)"/g)].map((row) => row[1]);
-    if (names.length === 0)
-        throw new Error(`tools/abi.js: there is no table ${table}`);
+    if (names.length === 0) throw new Error(`tools/abi.js: there is no table ${table}`);
     return names;
 }
 
-/** { rest of the name in small letters: number } of those that begin so. @param {Map<string, number>} values @param {string} prefix */
-const named = (values, prefix) => [...values].filter(([name]) => name.startsWith(prefix))
-    .map(([name, value]) => [name.slice(prefix.length).toLowerCase(), value]);
+/** { rest of the name in small letters: number } of those that begin so. @param {Map<string, number>} values @param
+ * {string} prefix */
+const named = (values, prefix) =>
+    [...values]
+        .filter(([name]) => name.startsWith(prefix))
+        .map(([name, value]) => [name.slice(prefix.length).toLowerCase(), value]);
 
 /** @param {(string | number)[][]} entries */
-const object = (entries) => `{\n${entries.map(([key, value]) => `    ${/^\w+$/.test(String(key)) ? key : `'${key}'`}: ${value},\n`).join('')}}`;
+const object = (entries) =>
+    `{\n${entries.map(([key, value]) => `    ${/^\w+$/.test(String(key)) ? key : `'${key}'`}: ${value},\n`).join('')}}`;
 
 function text() {
     const header = read('src/nibble.h') + read('src/nibble_convert.h');
-    const values = enumsOf(header), types = enumsOf(read('src/types/types.h')), 
+    const values = enumsOf(header),
+        types = enumsOf(read('src/types/types.h')),
         tokens = enumsOf(/enum\s*\{[^}]*NB_TOKEN_NORMAL[^}]*\}/.exec(read('src/text/vocabulary.h'))?.[0] ?? '');
     const errors = [...values].filter(([name]) => name.startsWith('NB_ERR_'));
     const flags = [...values].filter(([name]) => !name.startsWith('NB_ERR_') && !/^NB_(POOLING|PRECISION)_/.test(name));
@@ -95,17 +109,21 @@ export const TYPES = /** @type {Record<string, number>} */ (${object(named(types
 
 /** What weights can be quantized to. */
 export const PRESETS = [
-${namesIn(read('src/quant/presets.c'), 'presets').map((name) => `    '${name}',\n`).join('')}];
+${namesIn(read('src/quant/presets.c'), 'presets')
+    .map((name) => `    '${name}',\n`)
+    .join('')}];
 
-${structsOf(header).map(({ name, size, fields }) => `export const ${name} = {
+${structsOf(header)
+    .map(
+        ({ name, size, fields }) => `export const ${name} = {
     size: ${size},
     fields: /** @type {const} */ ({
 ${fields.map(([field, at, view]) => `        ${field}: { at: ${at}, view: '${view}' },\n`).join('')}    }),
-};`).join('\n\n')}
+};`,
+    )
+    .join('\n\n')}
 `;
 }
 
-if (process.argv.includes('--print'))
-    process.stdout.write(text());
-else
-    writeFileSync(`${root}web/abi.js`, text());
+if (process.argv.includes('--print')) process.stdout.write(text());
+else writeFileSync(`${root}web/abi.js`, text());

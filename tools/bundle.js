@@ -1,10 +1,11 @@
-// Makes of an npm package what the demo can import as it is, build/uplot.js (with its types) and build/uplot.css. Of the
-// renderer of chat templates one script, build/jinja.js, which is loaded when there is a chat. And of each worker with all that
-// it imports one file, build/engine-worker.js and build/pool-worker.js: bundlers copy such a file as it is, a page has
-// everything with one request, and it runs as a module and as a classic script alike.
-import { build } from 'esbuild';
+// Makes of an npm package what the demo can import as it is, build/uplot.js (with its types) and build/uplot.css. Of
+// the renderer of chat templates one script, build/jinja.js, which is loaded when there is a chat. And of each worker
+// with all that it imports one file, build/engine-worker.js and build/pool-worker.js: bundlers copy such a file as it
+// is, a page has everything with one request, and it runs as a module and as a classic script alike.
+
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -51,8 +52,12 @@ async function bundleOwn(entry, out, options) {
 copyFileSync(`${root}node_modules/uplot/dist/uPlot.min.css`, `${root}build/uplot.css`);
 
 // a script that importOwn() runs
-await bundleOwn('jinja/jinja', 'jinja', { format: 'iife', minify: true, globalName: 'nibbleExports',
-    footer: { js: 'globalThis[Symbol.for("nibble-llm/jinja")] = nibbleExports;' } });
+await bundleOwn('jinja/jinja', 'jinja', {
+    format: 'iife',
+    minify: true,
+    globalName: 'nibbleExports',
+    footer: { js: 'globalThis[Symbol.for("nibble-llm/jinja")] = nibbleExports;' },
+});
 for (const name of ['engine-worker', 'pool-worker'])
     await bundleOwn(`worker/${name}`, name, {
         format: 'iife', // not minified: what a trace of an error names can be read

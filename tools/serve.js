@@ -32,13 +32,13 @@ const ISOLATION = {
 };
 
 /** Of a path's parts: what is hidden, and what leads out of a folder. @param {string} part */
-const isHidden = part => part.startsWith('.');
+const isHidden = (part) => part.startsWith('.');
 
 /** Where files may lie, links followed: in the root, and in the checkout, whose build/ and models may lie elsewhere.
  * @param {string} root @returns {Promise<string[]>} */
 async function placesOf(root) {
-    const paths = [root, ...['', 'build', 'build/models'].map(name => join(ROOT, name))];
-    return (await Promise.all(paths.map(path => realpath(path).catch(() => '')))).filter(path => path !== '');
+    const paths = [root, ...['', 'build', 'build/models'].map((name) => join(ROOT, name))];
+    return (await Promise.all(paths.map((path) => realpath(path).catch(() => '')))).filter((path) => path !== '');
 }
 
 /** The file that a request names, or undefined: nothing outside the places, not by a link either, and no hidden files.
@@ -53,12 +53,12 @@ async function locate(root, places, path) {
     if (name.includes('\0') || name.split(/[/\\]/).some(isHidden)) return undefined;
     const file = join(root, name.endsWith('/') ? `${name}index.html` : name);
     const real = await realpath(file).catch(() => '');
-    return real && places.some(place => !relative(place, real).split(sep).some(isHidden)) ? file : undefined;
+    return real && places.some((place) => !relative(place, real).split(sep).some(isHidden)) ? file : undefined;
 }
 
 /** Whether a request names this server: a page of another name that leads to the loopback may not read its files.
  * @param {string | undefined} host the header, with or without a port */
-const isOurName = host => /^(localhost|127\.0\.0\.1)(:\d+)?$/i.test(host ?? '');
+const isOurName = (host) => /^(localhost|127\.0\.0\.1)(:\d+)?$/i.test(host ?? '');
 
 /** The first and last byte of a Range header, [0, size - 1] without one, undefined if it cannot be satisfied.
  * @param {string | undefined} header @param {number} size @returns {[number, number] | undefined} */
@@ -71,7 +71,8 @@ function byteRange(header, size) {
 }
 
 /** Serves root on the loopback. Takes the next free port if that one is taken; 0 is any.
- * @param {{ root?: string, port?: number, isolated?: boolean, caching?: string }} [options] isolated: send the isolation
+ * @param {{ root?: string, port?: number, isolated?: boolean, caching?: string }} [options] isolated: send the
+ *     isolation
  *     headers; caching: what browsers may keep (ask each time, and get a 304 if nothing changed)
  * @returns {Promise<{ url: string, server: import('node:http').Server, close: () => Promise<void> }>} */
 export async function serve({ root = ROOT, port = 0, isolated = true, caching = 'no-cache' } = {}) {
@@ -91,14 +92,15 @@ export async function serve({ root = ROOT, port = 0, isolated = true, caching = 
             return;
         }
         const file = pathname.startsWith('/') ? await locate(root, await places, pathname) : undefined;
-        const found = file && await stat(file).catch(() => undefined);
+        const found = file && (await stat(file).catch(() => undefined));
         if (!file || !found) {
             response.writeHead(404, { 'Content-Type': 'text/plain' }).end(`no such file: ${pathname}\n`);
             return;
         }
         if (found.isDirectory()) {
             // Not the path as it was asked for: "//host/..%2fdemo/" leads to another server.
-            response.writeHead(302, { Location: `/${relative(root, file).split(sep).map(encodeURIComponent).join('/')}/` })
+            response
+                .writeHead(302, { Location: `/${relative(root, file).split(sep).map(encodeURIComponent).join('/')}/` })
                 .end();
             return;
         }
@@ -151,10 +153,11 @@ export async function serve({ root = ROOT, port = 0, isolated = true, caching = 
     return {
         url: `http://localhost:${address.port}/`,
         server,
-        close: () => new Promise(resolve => {
-            server.close(() => resolve());
-            server.closeAllConnections();
-        }),
+        close: () =>
+            new Promise((resolve) => {
+                server.close(() => resolve());
+                server.closeAllConnections();
+            }),
     };
 }
 

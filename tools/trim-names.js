@@ -18,7 +18,7 @@ function number(at) {
 /** @param {number} value */
 function encoded(value) {
     const bytes = [];
-    for (; value > 127; value >>>= 7) bytes.push(value & 127 | 128);
+    for (; value > 127; value >>>= 7) bytes.push((value & 127) | 128);
     return Buffer.from([...bytes, value]);
 }
 
@@ -40,13 +40,19 @@ for (let at = 8, end; at < wasm.length; at = end) {
         if (wasm[sub] !== FUNCTIONS) continue;
         let [count, i] = number(from);
         for (; count > 0; count--) {
-            const [, name] = number(i), [bytes, first] = number(name);
+            const [, name] = number(i),
+                [bytes, first] = number(name);
             if (isPhase(wasm.toString('utf8', first, first + bytes))) kept.push(wasm.subarray(i, first + bytes));
             i = first + bytes;
         }
     }
     const functions = Buffer.concat([encoded(kept.length), ...kept]);
-    const names = Buffer.concat([Buffer.from('\x04name'), Buffer.from([FUNCTIONS]), encoded(functions.length), functions]);
+    const names = Buffer.concat([
+        Buffer.from('\x04name'),
+        Buffer.from([FUNCTIONS]),
+        encoded(functions.length),
+        functions,
+    ]);
     parts.push(Buffer.from([0]), encoded(names.length), names);
 }
 writeFileSync(path, Buffer.concat(parts));

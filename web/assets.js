@@ -1,7 +1,7 @@
 /**
- * Where nibble's own files are. Each address is one literal `new URL('...', import.meta.url)`: bundlers look for such a line,
- * copy the file, and write its new address there. The worker is told every address, because the place it runs from says
- * nothing.
+ * Where nibble's own files are. Each address is one literal `new URL('...', import.meta.url)`: bundlers look for
+ * such a line, copy the file, and write its new address there. The worker is told every address, because the place
+ * it runs from says nothing.
  */
 import { NibbleError } from './errors.js';
 import { nearest } from './options.js';
@@ -19,11 +19,11 @@ import { isNode, nodeModule } from './platform.js';
 
 /** @type {Record<Build | 'convert', () => URL>} */
 const WASM = {
-    'simd128': () => new URL('../build/wasm/nibble-simd128.wasm', import.meta.url),
+    simd128: () => new URL('../build/wasm/nibble-simd128.wasm', import.meta.url),
     'simd128-threads': () => new URL('../build/wasm/nibble-simd128-threads.wasm', import.meta.url),
-    'relaxed': () => new URL('../build/wasm/nibble-relaxed.wasm', import.meta.url),
+    relaxed: () => new URL('../build/wasm/nibble-relaxed.wasm', import.meta.url),
     'relaxed-threads': () => new URL('../build/wasm/nibble-relaxed-threads.wasm', import.meta.url),
-    'convert': () => new URL('../build/wasm/nibble-convert.wasm', import.meta.url),
+    convert: () => new URL('../build/wasm/nibble-convert.wasm', import.meta.url),
 };
 
 /** @type {Record<ScriptOption, () => URL>} */
@@ -45,7 +45,7 @@ const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUME
  */
 export async function findAssets(options) {
     const script = async (/** @type {ScriptOption} */ option) =>
-        (options[option] === undefined ? own(SCRIPTS[option], option) : absolute(options[option], option));
+        options[option] === undefined ? own(SCRIPTS[option], option) : absolute(options[option], option);
     return {
         wasm: await wasmUrls(options),
         workerUrl: await script('workerUrl'),
@@ -68,17 +68,19 @@ function own(find, option) {
         // Next.js puts something of its own in place of URL, whose href may be a path
         return new URL(find().href, baseUrl()).href;
     } catch (error) {
-        throw new NibbleError('NB_ERR_ENGINE',
+        throw new NibbleError(
+            'NB_ERR_ENGINE',
             'nibble does not know where its own files are, because this bundle does not say it ' +
-            `(import.meta.url): pass ${option} to load() (and the others of ${ASSET_OPTIONS.join(', ')}), ` +
-            'or leave nibble-llm out of the bundle ("external"; in Next.js serverExternalPackages: [\'nibble-llm\'])',
-            { cause: error });
+                `(import.meta.url): pass ${option} to load() (and the others of ${ASSET_OPTIONS.join(', ')}), ` +
+                'or leave nibble-llm out of the bundle ("external"; in Next.js serverExternalPackages: [\'nibble-llm\'])',
+            { cause: error },
+        );
     }
 }
 
 /**
- * What wasmUrl may be: a folder, the file of one build, or a map from builds to files. Where it is a map, only the builds it
- * names are used.
+ * What wasmUrl may be: a folder, the file of one build, or a map from builds to files. Where it is a map, only the
+ * builds it names are used.
  * @param {import('./index.d.ts').LoadOptions} options
  * @returns {Promise<WasmUrls>}
  */
@@ -86,16 +88,14 @@ async function wasmUrls({ wasmUrl, build }) {
     /** @type {WasmUrls} */
     const found = {};
     if (wasmUrl === undefined || wasmUrl === '') {
-        for (const name of NAMES)
-            found[name] = own(WASM[name], 'wasmUrl');
+        for (const name of NAMES) found[name] = own(WASM[name], 'wasmUrl');
         return found;
     }
     if (typeof wasmUrl === 'object' && wasmUrl !== null && !isUrl(wasmUrl)) {
         for (const [name, url] of Object.entries(wasmUrl)) {
             if (!Object.hasOwn(WASM, name))
                 throw refuse(`wasmUrl names a build "${name}"; there are ${NAMES.join(', ')}${didYouMean(name)}`);
-            if (url !== undefined)
-                found[/** @type {Build} */ (name)] = await absolute(url, `wasmUrl's ${name}`);
+            if (url !== undefined) found[/** @type {Build} */ (name)] = await absolute(url, `wasmUrl's ${name}`);
         }
         found.convert ??= own(WASM.convert, 'wasmUrl');
         return found;
@@ -107,20 +107,26 @@ async function wasmUrls({ wasmUrl, build }) {
         return file.href;
     };
     if (!/\.wasm$/.test(url.pathname) && !/^(blob|data):$/.test(url.protocol)) {
-        for (const name of NAMES)
-            found[name] = beside(name);
+        for (const name of NAMES) found[name] = beside(name);
         return found;
     }
     // longest first: "simd128" begins "simd128-threads"
     const sorted = [...NAMES].sort((a, b) => b.length - a.length);
     const file = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
-    const named = build ?? sorted.find((name) => file === `nibble-${name}.wasm`) ??
+    const named =
+        build ??
+        sorted.find((name) => file === `nibble-${name}.wasm`) ??
         sorted.find((name) => file.startsWith(`nibble-${name}`));
     if (!named || named === 'convert')
-        throw refuse('wasmUrl must be a folder, a file named nibble-BUILD.wasm, or a map from build to file, ' +
-            `not ${url.href.slice(0, 200)}`);
+        throw refuse(
+            'wasmUrl must be a folder, a file named nibble-BUILD.wasm, or a map from build to file, ' +
+                `not ${url.href.slice(0, 200)}`,
+        );
     // beside a file that a bundler renamed there is no converter of that name
-    return { [named]: url.href, convert: file === `nibble-${named}.wasm` ? beside('convert') : own(WASM.convert, 'wasmUrl') };
+    return {
+        [named]: url.href,
+        convert: file === `nibble-${named}.wasm` ? beside('convert') : own(WASM.convert, 'wasmUrl'),
+    };
 }
 
 /** @param {string} name */
@@ -130,11 +136,11 @@ function didYouMean(name) {
 }
 
 /** What an address may be relative to: a page's own, or a worker's. */
-const baseUrl = () => (isNode ? undefined : globalThis.document?.baseURI ?? globalThis.location?.href);
+const baseUrl = () => (isNode ? undefined : (globalThis.document?.baseURI ?? globalThis.location?.href));
 
 /** Whether this is a URL, of this realm or of another. @param {unknown} value */
-export const isUrl = (value) => typeof value === 'object' && value !== null &&
-    typeof (/** @type {any} */ (value).href) === 'string';
+export const isUrl = (value) =>
+    typeof value === 'object' && value !== null && typeof (/** @type {any} */ (value).href) === 'string';
 
 /** Whether an address names its scheme. C:\models and llama3:8b.gguf are paths. @param {string} text */
 export const hasScheme = (text) => /^(https?|file|data|blob):|^[a-z][a-z0-9+.-]+:\/\//i.test(text);
@@ -146,15 +152,16 @@ export const hasScheme = (text) => /^(https?|file|data|blob):|^[a-z][a-z0-9+.-]+
  * @returns {Promise<string>}
  */
 export async function absolute(url, what) {
-    if (typeof url !== 'string' && !isUrl(url))
-        throw refuse(`${what} must be a URL, not ${typeof url}`);
+    if (typeof url !== 'string' && !isUrl(url)) throw refuse(`${what} must be a URL, not ${typeof url}`);
     const text = String(url);
     try {
-        if (isNode && !hasScheme(text))
-            return (await nodeModule('url')).pathToFileURL(text).href;
+        if (isNode && !hasScheme(text)) return (await nodeModule('url')).pathToFileURL(text).href;
         return new URL(text, baseUrl()).href;
     } catch (error) {
-        throw new NibbleError('NB_ERR_ARGUMENT', `load(): ${what} is no valid address: ${JSON.stringify(text.slice(0, 200))}`,
-            { cause: error });
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `load(): ${what} is no valid address: ${JSON.stringify(text.slice(0, 200))}`,
+            { cause: error },
+        );
     }
 }

@@ -1,4 +1,5 @@
-/** load()'s option `debug`: where the lines go that tell what happens. They are made in worker/journal.js, and by load(). */
+/** load()'s option `debug`: where the lines go that tell what happens. They are made in worker/journal.js, and by
+ * load(). */
 import { isNode } from './platform.js';
 import { oneLine } from './visible.js';
 
@@ -15,10 +16,8 @@ export function isDebugAsked() {
 
 /** @param {string} line */
 function printLine(line) {
-    if (isNode)
-        /** @type {any} */ (globalThis).process.stderr.write(`nibble: ${line}\n`);
-    else
-        console.debug(`nibble: ${line}`);
+    if (isNode) /** @type {any} */ (globalThis).process.stderr.write(`nibble: ${line}\n`);
+    else console.debug(`nibble: ${line}`);
 }
 
 /**
@@ -26,8 +25,7 @@ function printLine(line) {
  * @returns {Print | undefined} undefined: nobody wants to know
  */
 export function printerOf(debug = isDebugAsked()) {
-    if (!debug)
-        return undefined;
+    if (!debug) return undefined;
     const print = typeof debug === 'function' ? debug : printLine;
     return (line) => {
         try {

@@ -33,16 +33,20 @@ export function coreError(number, message) {
  * @returns {NibbleError}
  */
 export function asNibbleError(error) {
-    if (error instanceof NibbleError)
-        return error;
+    if (error instanceof NibbleError) return error;
     const message = messageOf(error);
     // the engine's own words for it: an array buffer, a memory or a piece of code that there is no room for
     if (/** @type {any} */ (error)?.name === 'RangeError' && /memory|alloc/i.test(message))
-        return new NibbleError('NB_ERR_MEMORY',
+        return new NibbleError(
+            'NB_ERR_MEMORY',
             `there is not enough memory (${message}): close other pages or programs, or load a smaller model`,
-            { cause: error });
-    return new NibbleError('NB_ERR_WORKER', `nibble failed unexpectedly: ${message}. Please report it with this message`,
-        { cause: error });
+            { cause: error },
+        );
+    return new NibbleError(
+        'NB_ERR_WORKER',
+        `nibble failed unexpectedly: ${message}. Please report it with this message`,
+        { cause: error },
+    );
 }
 
 /** @param {unknown} error of any realm */
@@ -65,8 +69,10 @@ const DEEPEST = 4;
 export function toPlain(error, depth = 0) {
     const { name, code, stack, cause } = /** @type {any} */ (error) ?? {};
     return {
-        name: typeof name === 'string' ? name : 'Error', message: messageOf(error),
-        code: typeof code === 'string' ? code : undefined, stack: typeof stack === 'string' ? stack : undefined,
+        name: typeof name === 'string' ? name : 'Error',
+        message: messageOf(error),
+        code: typeof code === 'string' ? code : undefined,
+        stack: typeof stack === 'string' ? stack : undefined,
         cause: cause === undefined || depth === DEEPEST ? undefined : toPlain(cause, depth + 1),
     };
 }
@@ -78,8 +84,10 @@ export function toPlain(error, depth = 0) {
  */
 export function fromPlain({ name, code, message, stack, cause }) {
     const options = cause && { cause: fromPlain(cause) };
-    const error = name === 'NibbleError' ? new NibbleError(/** @type {ErrorCode} */ (code), message, options)
-        : Object.assign(new Error(message, options), code === undefined ? { name } : { name, code });
+    const error =
+        name === 'NibbleError'
+            ? new NibbleError(/** @type {ErrorCode} */ (code), message, options)
+            : Object.assign(new Error(message, options), code === undefined ? { name } : { name, code });
     if (stack !== undefined)
         Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true });
     return error;
@@ -90,7 +98,8 @@ export function fromPlain({ name, code, message, stack, cause }) {
  * @param {unknown} error
  */
 export function reason(error) {
-    if (!(error instanceof Error))
-        return String(error);
-    return error.cause instanceof Error && error.cause.message ? `${error.message} (${error.cause.message})` : error.message;
+    if (!(error instanceof Error)) return String(error);
+    return error.cause instanceof Error && error.cause.message
+        ? `${error.message} (${error.cause.message})`
+        : error.message;
 }

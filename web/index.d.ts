@@ -9,17 +9,17 @@
  */
 
 /**
- * Where a model comes from: a URL (relative to the page), a File or Blob, a stream of bytes, the bytes themselves, or, in Node,
- * a path. Bytes go straight into the engine's memory; JavaScript never holds more than a few chunks.
+ * Where a model comes from: a URL (relative to the page), a File or Blob, a stream of bytes, the bytes themselves,
+ * or, in Node, a path. Bytes go straight into the engine's memory; JavaScript never holds more than a few chunks.
  *
- * A model of several files (a Hugging Face folder with its config.json, tokenizer.json and *.safetensors; the parts of a split
- * GGUF) is an array of Files, URLs or paths, or a folder: a URL that ends with a slash, a path in Node, or 'hf:owner/repo' for
- * one on the hub. Of a split GGUF the URL or path of any part will do.
+ * A model of several files (a Hugging Face folder with its config.json, tokenizer.json and *.safetensors; the parts
+ * of a split GGUF) is an array of Files, URLs or paths, or a folder: a URL that ends with a slash, a path in Node,
+ * or 'hf:owner/repo' for one on the hub. Of a split GGUF the URL or path of any part will do.
  */
 export type Source = string | UrlLike | BlobLike | StreamLike | Uint8Array | readonly (string | UrlLike | FileLike)[];
 
-/** A URL: of the page, of Node, or of another realm. (These types list only what nibble uses, so that they need no library of
- * types.) */
+/** A URL: of the page, of Node, or of another realm. (These types list only what nibble uses, so that they need no
+ * library of types.) */
 export interface UrlLike {
     readonly href: string;
     toString(): string;
@@ -39,7 +39,10 @@ export interface FileLike extends BlobLike {
 
 /** A ReadableStream of bytes. */
 export interface StreamLike {
-    getReader(): { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>; cancel(reason?: any): Promise<void> };
+    getReader(): {
+        read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+        cancel(reason?: any): Promise<void>;
+    };
 }
 
 /** An AbortSignal. */
@@ -53,32 +56,96 @@ export interface SignalLike {
 export type Build = 'simd128' | 'simd128-threads' | 'relaxed' | 'relaxed-threads';
 
 /**
- * Loads a model into a worker of its own. If anything fails, it rejects with a NibbleError, whose `cause` is the error behind
- * it; after an abort it rejects with the signal's reason. (In Node a loaded model does not keep the process running; a request
- * does.)
+ * Loads a model into a worker of its own. If anything fails, it rejects with a NibbleError, whose `cause` is the
+ * error behind it; after an abort it rejects with the signal's reason. (In Node a loaded model does not keep the
+ * process running; a request does.)
  */
 export function load(source: Source, options?: LoadOptions): Promise<Model>;
 
 /**
- * What a model's weights are quantized to. 'nf4', 'fp4' and 'int8' do what bitsandbytes does, with the matrices of layers. The
- * others are llama.cpp's files of those names: which tensor becomes which type, and the bytes. 'q2_k_s', 'iq3_xs', 'iq3_xxs' and
- * all of 'iq2' and 'iq1' need an importance matrix, as they do in llama.cpp.
+ * What a model's weights are quantized to. 'nf4', 'fp4' and 'int8' do what bitsandbytes does, with the matrices of
+ * layers. The others are llama.cpp's files of those names: which tensor becomes which type, and the bytes.
+ * 'q2_k_s', 'iq3_xs', 'iq3_xxs' and all of 'iq2' and 'iq1' need an importance matrix, as they do in llama.cpp.
  */
-export type Preset = 'nf4' | 'fp4' | 'int8' | 'q8_0' | 'q6_k' | 'q5_k_m' | 'q5_k_s' | 'q5_1' | 'q5_0' | 'q4_k_m' | 'q4_k_s' | 'q4_1'
-    | 'q4_0' | 'iq4_nl' | 'iq4_xs' | 'q3_k_l' | 'q3_k_m' | 'q3_k_s' | 'iq3_m' | 'iq3_s' | 'iq3_xs' | 'iq3_xxs' | 'q2_k' | 'q2_k_s'
-    | 'iq2_m' | 'iq2_s' | 'iq2_xs' | 'iq2_xxs' | 'iq1_m' | 'iq1_s' | 'tq2_0' | 'tq1_0' | 'q2_0' | 'q1_0' | 'nvfp4' | 'mxfp4_moe'
-    | 'f16' | 'bf16';
+export type Preset =
+    | 'nf4'
+    | 'fp4'
+    | 'int8'
+    | 'q8_0'
+    | 'q6_k'
+    | 'q5_k_m'
+    | 'q5_k_s'
+    | 'q5_1'
+    | 'q5_0'
+    | 'q4_k_m'
+    | 'q4_k_s'
+    | 'q4_1'
+    | 'q4_0'
+    | 'iq4_nl'
+    | 'iq4_xs'
+    | 'q3_k_l'
+    | 'q3_k_m'
+    | 'q3_k_s'
+    | 'iq3_m'
+    | 'iq3_s'
+    | 'iq3_xs'
+    | 'iq3_xxs'
+    | 'q2_k'
+    | 'q2_k_s'
+    | 'iq2_m'
+    | 'iq2_s'
+    | 'iq2_xs'
+    | 'iq2_xxs'
+    | 'iq1_m'
+    | 'iq1_s'
+    | 'tq2_0'
+    | 'tq1_0'
+    | 'q2_0'
+    | 'q1_0'
+    | 'nvfp4'
+    | 'mxfp4_moe'
+    | 'f16'
+    | 'bf16';
 
 /** What a single tensor becomes. 'f32' is as it is in a floating-point file. */
-export type TensorType = 'f32' | 'f16' | 'bf16' | 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q8_0' | 'q2_k' | 'q3_k' | 'q4_k' | 'q5_k' | 'q6_k'
-    | 'iq2_xxs' | 'iq2_xs' | 'iq3_xxs' | 'iq1_s' | 'iq4_nl' | 'iq3_s' | 'iq2_s' | 'iq4_xs' | 'iq1_m' | 'tq1_0' | 'tq2_0' | 'mxfp4'
-    | 'nvfp4' | 'q1_0' | 'q2_0' | 'nf4' | 'fp4';
+export type TensorType =
+    | 'f32'
+    | 'f16'
+    | 'bf16'
+    | 'q4_0'
+    | 'q4_1'
+    | 'q5_0'
+    | 'q5_1'
+    | 'q8_0'
+    | 'q2_k'
+    | 'q3_k'
+    | 'q4_k'
+    | 'q5_k'
+    | 'q6_k'
+    | 'iq2_xxs'
+    | 'iq2_xs'
+    | 'iq3_xxs'
+    | 'iq1_s'
+    | 'iq4_nl'
+    | 'iq3_s'
+    | 'iq2_s'
+    | 'iq4_xs'
+    | 'iq1_m'
+    | 'tq1_0'
+    | 'tq2_0'
+    | 'mxfp4'
+    | 'nvfp4'
+    | 'q1_0'
+    | 'q2_0'
+    | 'nf4'
+    | 'fp4';
 
 /**
- * Quantizes a model by rounding to nearest, and gives the bytes of the GGUF that it becomes. They are made while the stream is
- * read, in a worker that lives as long; neither the model nor the GGUF is ever whole in memory. What goes wrong, an abort too,
- * is the error that reading rejects with. In a page the stream can go to a file of the origin's private file system
- * (`stream.pipeTo(await handle.createWritable())`), in Node to `Writable.toWeb(createWriteStream(path))`.
+ * Quantizes a model by rounding to nearest, and gives the bytes of the GGUF that it becomes. They are made while
+ * the stream is read, in a worker that lives as long; neither the model nor the GGUF is ever whole in memory. What
+ * goes wrong, an abort too, is the error that reading rejects with. In a page the stream can go to a file of the
+ * origin's private file system (`stream.pipeTo(await handle.createWritable())`), in Node to
+ * `Writable.toWeb(createWriteStream(path))`.
  *
  * The source is what load() takes: floating-point weights in a GGUF, or in a folder of safetensors files.
  */
@@ -87,12 +154,14 @@ export function quantize(source: Source, options: QuantizeOptions): ReadableStre
 export interface QuantizeOptions {
     type: Preset;
     /**
-     * Types of single tensors, instead of the preset's: pairs of a pattern and a type. A pattern is a regular expression
-     * (JavaScript's, such as 'ffn_down' or 'blk\\.[01]\\.') that is looked for in the tensor's name, as llama-quantize's
-     * --tensor-type does; the first that is found counts. Norms, biases and what else is never quantized stay as they are.
+     * Types of single tensors, instead of the preset's: pairs of a pattern and a type. A pattern is a regular
+     * expression (JavaScript's, such as 'ffn_down' or 'blk\\.[01]\\.') that is looked for in the tensor's name, as
+     * llama-quantize's --tensor-type does; the first that is found counts. Norms, biases and what else is never
+     * quantized stay as they are.
      */
     tensors?: { readonly [pattern: string]: TensorType } | readonly (readonly [string, TensorType])[];
-    /** Type of output.weight; of the token embedding in a model where that is the output, too. It goes before `tensors`. */
+    /** Type of output.weight; of the token embedding in a model where that is the output, too. It goes before
+     * `tensors`. */
     outputType?: TensorType;
     /** Type of token_embd.weight. It goes before `tensors`. */
     tokenEmbeddingType?: TensorType;
@@ -100,11 +169,13 @@ export interface QuantizeOptions {
     search?: 'reference' | 'best';
     /** The file of an importance matrix (llama.cpp's imatrix, .dat or GGUF): errors of important columns count more. */
     imatrix?: Uint8Array;
-    /** Takes weights that are quantized already, too. It loses more than quantizing the original weights. Default: false. */
+    /** Takes weights that are quantized already, too. It loses more than quantizing the original weights. Default:
+     * false. */
     requantize?: boolean;
     /** With type 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
     doubleQuant?: boolean;
-    /** Called some 20 times a second with the bytes of the GGUF so far, and once at the end. If it throws, reading rejects. */
+    /** Called some 20 times a second with the bytes of the GGUF so far, and once at the end. If it throws, reading
+     * rejects. */
     onProgress?: (progress: Progress) => unknown;
     /** Called once, before the first byte: what becomes of each tensor. */
     onPlan?: (tensors: PlannedTensor[]) => unknown;
@@ -131,36 +202,38 @@ export interface PlannedTensor {
 
 export interface LoadOptions {
     /**
-     * Threads to compute with. Default: about the number of cores, at most 8. There are never more threads than cores, unless
-     * `build` is given. Without shared memory (on a page that is not cross-origin isolated) there is 1 thread. `info.threads`
-     * tells the number.
+     * Threads to compute with. Default: about the number of cores, at most 8. There are never more threads than
+     * cores, unless `build` is given. Without shared memory (on a page that is not cross-origin isolated) there is
+     * 1 thread. `info.threads` tells the number.
      */
     threads?: number;
     /** Tokens that prompt and answer may have together. Default: the model's own, at most 4096. */
     contextLength?: number;
     /**
-     * Quantizes floating-point weights while they are loaded, tensor by tensor. Weights that are quantized already stay as they
-     * are. What needs an importance matrix (see Preset) is refused.
+     * Quantizes floating-point weights while they are loaded, tensor by tensor. Weights that are quantized already
+     * stay as they are. What needs an importance matrix (see Preset) is refused.
      */
     quantize?: Preset;
     /** With quantize 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
     doubleQuant?: boolean;
     /**
-     * Number format of the attention cache. Default: 'i16', 16-bit integers with a scale for every 32 or 64 of them. It is as
-     * small as 'f16', at least as exact, and faster. 'q8_0' takes about half the memory; 'f32' rounds nothing.
+     * Number format of the attention cache. Default: 'i16', 16-bit integers with a scale for every 32 or 64 of
+     * them. It is as small as 'f16', at least as exact, and faster. 'q8_0' takes about half the memory; 'f32'
+     * rounds nothing.
      */
     kvType?: 'i16' | 'f16' | 'f32' | 'q8_0';
-    /** 'exact' (the default) keeps activations in 16 bits; 'fast' takes 8 bits where that is faster, as other engines do. */
+    /** 'exact' (the default) keeps activations in 16 bits; 'fast' takes 8 bits where that is faster, as other
+     * engines do. */
     precision?: 'exact' | 'fast';
     /** Called some 20 times a second, and once at the end. If it throws, the load fails. */
     onProgress?: (progress: Progress) => unknown;
     /** Aborting it ends the load and frees everything; `load` rejects with its reason. */
     signal?: SignalLike;
     /**
-     * Where the .wasm files are: a folder; one file, named nibble-BUILD.wasm or of the `build` that is given; or a map from
-     * builds and 'convert' to files of any names. With a map, only the builds that it names are used. In a page addresses are
-     * relative to the page; in Node an address without a scheme is a path. Default: build/wasm/ of the package, which most
-     * bundlers find and copy.
+     * Where the .wasm files are: a folder; one file, named nibble-BUILD.wasm or of the `build` that is given; or a
+     * map from builds and 'convert' to files of any names. With a map, only the builds that it names are used. In a
+     * page addresses are relative to the page; in Node an address without a scheme is a path. Default: build/wasm/
+     * of the package, which most bundlers find and copy.
      */
     wasmUrl?: string | UrlLike | { readonly [build in Build | 'convert']?: string | UrlLike };
     /** The script of the engine's worker. Default: build/engine-worker.js of the package. */
@@ -172,10 +245,11 @@ export interface LoadOptions {
     /** Forces a build, for tests. Default: the fastest that this engine runs correctly. */
     build?: Build;
     /**
-     * Tells what happens, for whoever looks for a problem: each stage of the load with its bytes, tensor and time, which build
-     * was chosen and why not another, and the timings of each request. true prints the lines, in Node on standard error and in
-     * a page with console.debug(); a function gets each line. In Node the environment variable NIBBLE_DEBUG=1 does what true
-     * does, where this option is not given. The words of the lines may change with any version. Default: false.
+     * Tells what happens, for whoever looks for a problem: each stage of the load with its bytes, tensor and time,
+     * which build was chosen and why not another, and the timings of each request. true prints the lines, in Node
+     * on standard error and in a page with console.debug(); a function gets each line. In Node the environment
+     * variable NIBBLE_DEBUG=1 does what true does, where this option is not given. The words of the lines may
+     * change with any version. Default: false.
      */
     debug?: boolean | ((line: string) => void);
     /** Reads the file's header only: `info`, `tokenize` and `detokenize` work, nothing else. */
@@ -198,9 +272,9 @@ export interface Model {
     readonly info: ModelInfo;
 
     /**
-     * Continues a text, or token ids. A text gets the beginning token that the model wants; special tokens written in it
-     * are plain text unless `special` is set. Generations of one model run one after another; what the previous one
-     * shares with the next is not computed again.
+     * Continues a text, or token ids. A text gets the beginning token that the model wants; special tokens written
+     * in it are plain text unless `special` is set. Generations of one model run one after another; what the
+     * previous one shares with the next is not computed again.
      */
     complete(prompt: string | ArrayLike<number>, options?: GenerateOptions): Generation;
 
@@ -211,35 +285,39 @@ export interface Model {
     chat(messages: string | readonly Message[], options?: ChatOptions): Generation;
 
     /**
-     * The prompt that chat() would make of these messages by the model's own chat template, and the tokens that it would feed
-     * the model. In `text` a special token that the template writes looks like the same characters in a message; `tokens` tell
-     * them apart.
+     * The prompt that chat() would make of these messages by the model's own chat template, and the tokens that it
+     * would feed the model. In `text` a special token that the template writes looks like the same characters in a
+     * message; `tokens` tell them apart.
      */
-    applyTemplate(messages: string | readonly Message[], options?: TemplateOptions & Abortable)
-        : Promise<{ text: string; tokens: number[] }>;
+    applyTemplate(
+        messages: string | readonly Message[],
+        options?: TemplateOptions & Abortable,
+    ): Promise<{ text: string; tokens: number[] }>;
 
     /** Token ids of a text, with the beginning and end tokens that the model would be fed. */
     tokenize(text: string, options?: TokenizeOptions): Promise<number[]>;
 
     /**
-     * The text of token ids, which are taken for a whole text: detokenize(await tokenize(text)) begins with no space that the
-     * text has not. Special tokens give no text, unless `special` is set; tokens that the tokenizer does not know give none.
+     * The text of token ids, which are taken for a whole text: detokenize(await tokenize(text)) begins with no
+     * space that the text has not. Special tokens give no text, unless `special` is set; tokens that the tokenizer
+     * does not know give none.
      */
     detokenize(tokens: ArrayLike<number>, options?: DetokenizeOptions): Promise<string>;
 
     /**
-     * The logits after each token, in pieces of [rows, vocabulary], in order. They are computed while they are read, and not
-     * kept; other requests may come in between.
+     * The logits after each token, in pieces of [rows, vocabulary], in order. They are computed while they are
+     * read, and not kept; other requests may come in between.
      */
     logits(tokens: ArrayLike<number>, options?: Abortable): AsyncGenerator<Float32Array, void, undefined>;
 
     /**
      * The embedding of a text, by an encoder or by any other model.
      *
-     * With modules.json, a folder is computed as sentence-transformers does: its pooling, its Dense and LayerNorm modules, its
-     * default prompt; a text that is too long is cut. The vector has length 1 if the folder has a Normalize module. For all
-     * other models the tokens' vectors are pooled as the file says; if it says nothing, an encoder's vector is their mean, and
-     * another model's is the last one. It is scaled to length 1, so that cosines are dot products.
+     * With modules.json, a folder is computed as sentence-transformers does: its pooling, its Dense and LayerNorm
+     * modules, its default prompt; a text that is too long is cut. The vector has length 1 if the folder has a
+     * Normalize module. For all other models the tokens' vectors are pooled as the file says; if it says nothing,
+     * an encoder's vector is their mean, and another model's is the last one. It is scaled to length 1, so that
+     * cosines are dot products.
      */
     embed(input: string | ArrayLike<number>, options?: EmbedOptions): Promise<Float32Array>;
 
@@ -248,7 +326,8 @@ export interface Model {
 }
 
 export interface Abortable {
-    /** Aborting it ends the request: it rejects at once with the signal's reason, and work that has not begun is not done. */
+    /** Aborting it ends the request: it rejects at once with the signal's reason, and work that has not begun is not
+     * done. */
     signal?: SignalLike;
 }
 
@@ -278,8 +357,8 @@ export interface Message {
     /** 'system', 'user', 'assistant', or what else the model's template knows. */
     role: string;
     /**
-     * A text, or parts of one. A template that looks into parts gets the parts; any other gets their texts, with line ends
-     * between them. A message with something else, such as tool_calls, may have no content.
+     * A text, or parts of one. A template that looks into parts gets the parts; any other gets their texts, with
+     * line ends between them. A message with something else, such as tool_calls, may have no content.
      */
     content?: string | null | readonly { readonly type: 'text'; readonly text: string }[];
     /** Anything else that the template reads. (`any`, because an interface without an index signature does not fit
@@ -311,7 +390,8 @@ export interface GenerateOptions {
     topK?: number;
     /** Choose among the likeliest tokens whose probabilities together reach this; 1: among all. Default: 0.95. */
     topP?: number;
-    /** Leave out tokens whose probability is below this times that of the likeliest; 0: leave out none. Default: 0.05. */
+    /** Leave out tokens whose probability is below this times that of the likeliest; 0: leave out none. Default:
+     * 0.05. */
     minP?: number;
     /** Make tokens that occurred already less likely; 1: off. Default: 1. */
     repeatPenalty?: number;
@@ -321,15 +401,16 @@ export interface GenerateOptions {
     frequencyPenalty?: number;
     /** Number of tokens that the three penalties look back; -1: all. Default: 64. */
     penaltyLast?: number;
-    /** Any whole number, taken modulo 2^32: the same seed gives the same answer. Default: a new one each time; the result tells
-     * it. */
+    /** Any whole number, taken modulo 2^32: the same seed gives the same answer. Default: a new one each time; the
+     * result tells it. */
     seed?: number;
     /** End the answer before any of these texts. The text is no part of the result's text, but its tokens are among the
      * result's. */
     stop?: string | readonly string[];
     /** Added to the logits of these token ids. */
     logitBias?: { readonly [token: number]: number } | ReadonlyMap<number, number>;
-    /** Special tokens that are written in the prompt are parsed as such. Default: they are text. Of complete() alone. */
+    /** Special tokens that are written in the prompt are parsed as such. Default: they are text. Of complete()
+     * alone. */
     special?: boolean;
     /** Go on when the model ends its answer, as measuring needs. */
     ignoreEnd?: boolean;
@@ -356,8 +437,8 @@ export interface Result {
     tokens: number[];
     /** Number of tokens of the prompt. */
     promptTokens: number;
-    /** 'stop': the model ended its answer, or a stop string came. 'length': maxTokens was reached, or the context is full.
-     * 'abort': stop() was called, or the loop was left. */
+    /** 'stop': the model ended its answer, or a stop string came. 'length': maxTokens was reached, or the context is
+     * full. 'abort': stop() was called, or the loop was left. */
     finishReason: 'stop' | 'length' | 'abort';
     /** With this seed the same request gives the same answer. */
     seed: number;
@@ -365,7 +446,8 @@ export interface Result {
     threads: number;
     timings: {
         loadMs: number;
-        /** Counts only tokens that were not in the cache already. null if none was evaluated, or the clock did not move. */
+        /** Counts only tokens that were not in the cache already. null if none was evaluated, or the clock did not
+         * move. */
         promptTokensPerSecond: number | null;
         /** null if there was at most one token, or the clock did not move. */
         generateTokensPerSecond: number | null;
@@ -394,8 +476,8 @@ export interface ModelInfo {
     context?: number;
     /** The model embeds texts, and cannot continue them. */
     encoder?: boolean;
-    /** false: each token sees those that follow it. logits() and embed() then take a text as a whole, and no text can be
-     * continued. */
+    /** false: each token sees those that follow it. logits() and embed() then take a text as a whole, and no text
+     * can be continued. */
     causal?: boolean;
     window?: number;
     ropeBase?: number;
@@ -419,7 +501,8 @@ export interface ModelInfo {
         pre?: string;
         /** Texts are normalized to Unicode's NFC before they are tokenized. */
         nfc?: boolean;
-        /** detokenize() takes spaces before punctuation away (tokenizer_config.json's clean_up_tokenization_spaces; WordPiece in GGUF files). */
+        /** detokenize() takes spaces before punctuation away (tokenizer_config.json's clean_up_tokenization_spaces;
+         * WordPiece in GGUF files). */
         cleansUp?: boolean;
         size: number;
         /** Token ids; -1 for none. */
@@ -445,15 +528,24 @@ export interface ModelInfo {
 }
 
 /**
- * NB_ERR_TRUNCATED: the bytes end too early. FORMAT: they contradict their format. UNSUPPORTED: they are well-formed, but
- * nibble does not know this. MEMORY: there is not enough. ARGUMENT: an option or argument is wrong. CONTEXT: there are more
- * tokens than the context holds. STATE: the call came at the wrong time. NETWORK, FILE: the source cannot be read, or was
- * changed meanwhile. WORKER: the worker died or could not start. ENGINE: this browser or Node cannot run nibble, or nibble's
- * own files are missing.
+ * NB_ERR_TRUNCATED: the bytes end too early. FORMAT: they contradict their format. UNSUPPORTED: they are
+ * well-formed, but nibble does not know this. MEMORY: there is not enough. ARGUMENT: an option or argument is
+ * wrong. CONTEXT: there are more tokens than the context holds. STATE: the call came at the wrong time. NETWORK,
+ * FILE: the source cannot be read, or was changed meanwhile. WORKER: the worker died or could not start. ENGINE:
+ * this browser or Node cannot run nibble, or nibble's own files are missing.
  */
 export type ErrorCode =
-    | 'NB_ERR_TRUNCATED' | 'NB_ERR_FORMAT' | 'NB_ERR_UNSUPPORTED' | 'NB_ERR_MEMORY' | 'NB_ERR_ARGUMENT' | 'NB_ERR_CONTEXT'
-    | 'NB_ERR_STATE' | 'NB_ERR_NETWORK' | 'NB_ERR_FILE' | 'NB_ERR_WORKER' | 'NB_ERR_ENGINE';
+    | 'NB_ERR_TRUNCATED'
+    | 'NB_ERR_FORMAT'
+    | 'NB_ERR_UNSUPPORTED'
+    | 'NB_ERR_MEMORY'
+    | 'NB_ERR_ARGUMENT'
+    | 'NB_ERR_CONTEXT'
+    | 'NB_ERR_STATE'
+    | 'NB_ERR_NETWORK'
+    | 'NB_ERR_FILE'
+    | 'NB_ERR_WORKER'
+    | 'NB_ERR_ENGINE';
 
 export class NibbleError extends Error {
     constructor(code: ErrorCode, message: string, options?: { cause?: unknown });

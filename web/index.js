@@ -1,16 +1,16 @@
 /**
- * nibble's API: `load` a model, then `complete` or `chat`. This file runs where it is imported, on a page's main thread or
- * in Node, and only talks to the worker (worker/engine-worker.js), where everything is computed. index.d.ts has the types and
- * says what each thing does.
+ * nibble's API: `load` a model, then `complete` or `chat`. This file runs where it is imported, on a page's main
+ * thread or in Node, and only talks to the worker (worker/engine-worker.js), where everything is computed.
+ * index.d.ts has the types and says what each thing does.
  */
 import { Link } from './api/link.js';
 import { Model } from './api/model.js';
+import { feedOne, report } from './api/pull.js';
 import { abortReason, checkSignal } from './api/requests.js';
 import { ASSET_OPTIONS, findAssets } from './assets.js';
 import { printerOf, traceOf } from './debug.js';
-import { NibbleError, asNibbleError, messageOf } from './errors.js';
-import { LOAD_OPTIONS, checkOptions, checkQuantize } from './options.js';
-import { feedOne, report } from './api/pull.js';
+import { asNibbleError, messageOf, NibbleError } from './errors.js';
+import { checkOptions, checkQuantize, LOAD_OPTIONS } from './options.js';
 import { describeSource } from './sources/describe.js';
 
 export { quantize } from './api/quantize.js';
@@ -27,8 +27,7 @@ export async function load(source, options = {}) {
     let chunks;
     const abort = () => link?.close(abortReason(signal));
     const checkAborted = () => {
-        if (signal?.aborted)
-            throw abortReason(signal);
+        if (signal?.aborted) throw abortReason(signal);
     };
     try {
         checkAborted();
@@ -40,15 +39,18 @@ export async function load(source, options = {}) {
         signal?.addEventListener('abort', abort);
         checkAborted();
         const { pieces } = chunks ?? {};
-        const info = await link.request('load', { source: described.plain, options: { ...checked, assets } }, {
-            progress: ({ progress }) => report('load()', onProgress, progress),
-            pull: () => pieces && feedOne('load()', link, pieces),
-        });
+        const info = await link.request(
+            'load',
+            { source: described.plain, options: { ...checked, assets } },
+            {
+                progress: ({ progress }) => report('load()', onProgress, progress),
+                pull: () => pieces && feedOne('load()', link, pieces),
+            },
+        );
         return new Model(link, info);
     } catch (error) {
         const reason = signal?.aborted && error === abortReason(signal) ? error : asNibbleError(error);
-        if (print)
-            traceOf('load() failed', reason).forEach(print);
+        if (print) traceOf('load() failed', reason).forEach(print);
         link?.close(reason);
         throw reason;
     } finally {
@@ -64,12 +66,11 @@ export async function load(source, options = {}) {
 function checkLoad(options) {
     const others = ['onProgress', 'signal', 'headerOnly', 'debug', ...ASSET_OPTIONS];
     const checked = checkOptions(LOAD_OPTIONS, options, 'load()', others);
-    const { onProgress, headerOnly = false, debug } = options, signal = checkSignal('load()', options.signal);
+    const { onProgress, headerOnly = false, debug } = options,
+        signal = checkSignal('load()', options.signal);
     const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `load(): ${what}`);
-    if (typeof headerOnly !== 'boolean')
-        throw refuse('headerOnly must be true or false');
-    if (onProgress !== undefined && typeof onProgress !== 'function')
-        throw refuse('onProgress must be a function');
+    if (typeof headerOnly !== 'boolean') throw refuse('headerOnly must be true or false');
+    if (onProgress !== undefined && typeof onProgress !== 'function') throw refuse('onProgress must be a function');
     if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
         throw refuse('debug must be true, false, or a function that gets lines');
     checkQuantize(checked);

@@ -3,12 +3,13 @@
  * from it. Defaults stand here and nowhere else.
  */
 import { POOLINGS, PRECISIONS, PRESETS, TYPES } from './abi.js';
-import { NibbleError, messageOf } from './errors.js';
+import { messageOf, NibbleError } from './errors.js';
 
 /**
  * @typedef {object} Option
  * @property {string} flag on the command line
- * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' | 'object'} type
+ * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' |
+ *     'object'} type
  * @property {string} help
  * @property {number} [min] inclusive
  * @property {number} [max] inclusive
@@ -61,95 +62,179 @@ import { NibbleError, messageOf } from './errors.js';
 /** @type {Table<CheckedLoad>} */
 export const LOAD_OPTIONS = {
     threads: {
-        flag: 'threads', type: 'integer', min: 1, max: 64, value: 'N',
+        flag: 'threads',
+        type: 'integer',
+        min: 1,
+        max: 64,
+        value: 'N',
         help: 'threads to compute with, never more than there are cores (default: about the number of cores, at most 8)',
     },
     contextLength: {
-        flag: 'context', type: 'integer', min: 1, max: 1 << 24, value: 'N',
-        help: 'tokens that prompt and answer may have together (default: the model\'s own context, at most 4096)',
+        flag: 'context',
+        type: 'integer',
+        min: 1,
+        max: 1 << 24,
+        value: 'N',
+        help: "tokens that prompt and answer may have together (default: the model's own context, at most 4096)",
     },
     kvType: {
-        flag: 'kv-type', type: 'choice', choices: ['i16', 'f16', 'f32', 'q8_0'], default: 'i16', value: 'TYPE',
-        help: 'number format of the attention cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, f16 ' +
+        flag: 'kv-type',
+        type: 'choice',
+        choices: ['i16', 'f16', 'f32', 'q8_0'],
+        default: 'i16',
+        value: 'TYPE',
+        help:
+            'number format of the attention cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, f16 ' +
             'and f32 are slower',
     },
     precision: {
-        flag: 'precision', type: 'choice', choices: Object.keys(PRECISIONS), default: 'exact', value: 'NAME',
+        flag: 'precision',
+        type: 'choice',
+        choices: Object.keys(PRECISIONS),
+        default: 'exact',
+        value: 'NAME',
         help: 'exact keeps activations in 16 bits; fast takes 8 bits where that is faster, as other engines do',
     },
     quantize: {
-        flag: 'quantize', type: 'choice', value: 'NAME',
+        flag: 'quantize',
+        type: 'choice',
+        value: 'NAME',
         choices: PRESETS,
-        help: 'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the others as ' +
+        help:
+            'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the others as ' +
             'llama.cpp does',
     },
     doubleQuant: {
-        flag: 'double-quant', type: 'switch', default: false,
+        flag: 'double-quant',
+        type: 'switch',
+        default: false,
         help: 'with nf4 or fp4: quantize their scales, too',
     },
     build: {
-        flag: 'build', type: 'choice', choices: ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'],
-        value: 'NAME', help: 'WebAssembly build to use (default: the fastest that computes correctly here)',
+        flag: 'build',
+        type: 'choice',
+        choices: ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'],
+        value: 'NAME',
+        help: 'WebAssembly build to use (default: the fastest that computes correctly here)',
     },
 };
 
 /** @type {Table<CheckedGenerate>} */
 export const GENERATE_OPTIONS = {
     maxTokens: {
-        flag: 'max-tokens', type: 'integer', min: 1, max: 2 ** 31 - 1, default: 512, value: 'N',
+        flag: 'max-tokens',
+        type: 'integer',
+        min: 1,
+        max: 2 ** 31 - 1,
+        default: 512,
+        value: 'N',
         help: 'end the answer after this many tokens',
     },
     temperature: {
-        flag: 'temperature', type: 'number', min: 0, max: 100, default: 0, value: 'T',
+        flag: 'temperature',
+        type: 'number',
+        min: 0,
+        max: 100,
+        default: 0,
+        value: 'T',
         help: '0 always takes the likeliest token; higher values vary more, and 0.7 is usual',
     },
     topK: {
-        flag: 'top-k', type: 'integer', min: 0, max: 2 ** 31 - 1, default: 40, value: 'K',
+        flag: 'top-k',
+        type: 'integer',
+        min: 0,
+        max: 2 ** 31 - 1,
+        default: 40,
+        value: 'K',
         help: 'choose among the K likeliest tokens; 0: among all',
     },
     topP: {
-        flag: 'top-p', type: 'number', min: 0, max: 1, default: 0.95, value: 'P',
+        flag: 'top-p',
+        type: 'number',
+        min: 0,
+        max: 1,
+        default: 0.95,
+        value: 'P',
         help: 'choose among the likeliest tokens whose probabilities together reach P; 1: among all',
     },
     minP: {
-        flag: 'min-p', type: 'number', min: 0, max: 1, default: 0.05, value: 'P',
+        flag: 'min-p',
+        type: 'number',
+        min: 0,
+        max: 1,
+        default: 0.05,
+        value: 'P',
         help: 'leave out tokens whose probability is below P times that of the likeliest; 0: leave out none',
     },
     repeatPenalty: {
-        flag: 'repeat-penalty', type: 'number', min: 0.01, max: 100, default: 1, value: 'R',
+        flag: 'repeat-penalty',
+        type: 'number',
+        min: 0.01,
+        max: 100,
+        default: 1,
+        value: 'R',
         help: 'make tokens that occurred already less likely; 1: off',
     },
     presencePenalty: {
-        flag: 'presence-penalty', type: 'number', min: -100, max: 100, default: 0, value: 'R',
+        flag: 'presence-penalty',
+        type: 'number',
+        min: -100,
+        max: 100,
+        default: 0,
+        value: 'R',
         help: 'subtract R from the logit of every token that occurred already',
     },
     frequencyPenalty: {
-        flag: 'frequency-penalty', type: 'number', min: -100, max: 100, default: 0, value: 'R',
+        flag: 'frequency-penalty',
+        type: 'number',
+        min: -100,
+        max: 100,
+        default: 0,
+        value: 'R',
         help: 'subtract R from the logit of a token for each time that it occurred',
     },
     penaltyLast: {
-        flag: 'penalty-last', type: 'integer', min: -1, max: 2 ** 31 - 1, default: 64, value: 'N',
+        flag: 'penalty-last',
+        type: 'integer',
+        min: -1,
+        max: 2 ** 31 - 1,
+        default: 64,
+        value: 'N',
         help: 'number of tokens that the three penalties look back; -1: all',
     },
     seed: {
-        flag: 'seed', type: 'integer', modulo: 2 ** 32, value: 'S',
-        help: 'any whole number, taken modulo 2^32: the same seed gives the same answer (default: a new one each time; the ' +
+        flag: 'seed',
+        type: 'integer',
+        modulo: 2 ** 32,
+        value: 'S',
+        help:
+            'any whole number, taken modulo 2^32: the same seed gives the same answer (default: a new one each time; the ' +
             'result tells it)',
     },
     stop: {
-        flag: 'stop', type: 'texts', default: [], value: 'TEXT',
+        flag: 'stop',
+        type: 'texts',
+        default: [],
+        value: 'TEXT',
         help: 'end the answer before this text (may be given several times)',
     },
     logitBias: {
-        flag: 'logit-bias', type: 'biases', default: {}, value: 'ID=B',
+        flag: 'logit-bias',
+        type: 'biases',
+        default: {},
+        value: 'ID=B',
         help: 'add B to the logit of token ID (may be given several times)',
     },
     special: {
-        flag: 'special', type: 'switch', default: false,
+        flag: 'special',
+        type: 'switch',
+        default: false,
         help: 'parse the special tokens that are written in the prompt',
     },
     ignoreEnd: {
-        flag: 'ignore-end', type: 'switch', default: false,
+        flag: 'ignore-end',
+        type: 'switch',
+        default: false,
         help: 'go on when the model ends its answer, as measuring needs',
     },
 };
@@ -157,20 +242,30 @@ export const GENERATE_OPTIONS = {
 /** What a chat template is given beside the messages. @type {Table<CheckedTemplate>} */
 export const TEMPLATE_OPTIONS = {
     addGenerationPrompt: {
-        flag: 'generation-prompt', type: 'switch', default: true,
-        help: 'end with the beginning of the model\'s answer',
+        flag: 'generation-prompt',
+        type: 'switch',
+        default: true,
+        help: "end with the beginning of the model's answer",
     },
     tools: {
-        flag: 'tools', type: 'objects', value: 'JSON',
+        flag: 'tools',
+        type: 'objects',
+        value: 'JSON',
         help: 'functions that the model may call: a JSON array as its chat template expects it, or a file that holds one',
     },
     documents: {
-        flag: 'documents', type: 'objects', value: 'JSON',
+        flag: 'documents',
+        type: 'objects',
+        value: 'JSON',
         help: 'documents that the answer may draw on: a JSON array of { title, text }, or a file that holds one',
     },
     templateVariables: {
-        flag: 'variables', type: 'object', default: {}, value: 'JSON',
-        help: 'further variables of the chat template, such as {"enable_thinking": false}: a JSON object, or a file that ' +
+        flag: 'variables',
+        type: 'object',
+        default: {},
+        value: 'JSON',
+        help:
+            'further variables of the chat template, such as {"enable_thinking": false}: a JSON object, or a file that ' +
             'holds one',
     },
 };
@@ -181,11 +276,15 @@ export const CHAT_OPTIONS = { ...GENERATE_OPTIONS, ...TEMPLATE_OPTIONS };
 /** @type {Table<CheckedTokenize>} */
 export const TOKENIZE_OPTIONS = {
     special: {
-        flag: 'special', type: 'switch', default: false,
+        flag: 'special',
+        type: 'switch',
+        default: false,
         help: 'parse the special tokens that are written in the text',
     },
     bare: {
-        flag: 'bare', type: 'switch', default: false,
+        flag: 'bare',
+        type: 'switch',
+        default: false,
         help: 'leave off the beginning and end tokens',
     },
 };
@@ -193,7 +292,9 @@ export const TOKENIZE_OPTIONS = {
 /** @type {Table<CheckedDetokenize>} */
 export const DETOKENIZE_OPTIONS = {
     special: {
-        flag: 'special', type: 'switch', default: false,
+        flag: 'special',
+        type: 'switch',
+        default: false,
         help: 'write special tokens, too',
     },
 };
@@ -201,47 +302,77 @@ export const DETOKENIZE_OPTIONS = {
 /** @type {Table<CheckedEmbed>} */
 export const EMBED_OPTIONS = {
     pooling: {
-        flag: 'pooling', type: 'choice', choices: Object.keys(POOLINGS), default: 'file', value: 'NAME',
+        flag: 'pooling',
+        type: 'choice',
+        choices: Object.keys(POOLINGS),
+        default: 'file',
+        value: 'NAME',
         help: 'how one vector is made of those of all tokens: as the file says, their mean, the first, or the last',
     },
     prompt: {
-        flag: 'prompt', type: 'text', value: 'TEXT',
+        flag: 'prompt',
+        type: 'text',
+        value: 'TEXT',
         help: 'what to put before the text',
     },
     promptName: {
-        flag: 'prompt-name', type: 'text', value: 'NAME',
+        flag: 'prompt-name',
+        type: 'text',
+        value: 'NAME',
         help: 'the same by its name, of the prompts that the folder has',
     },
 };
 
-/** Types of tensors that can be written; those that are left out are for activations, or numbers that are no weights. */
-export const TENSOR_TYPES = Object.keys(TYPES).filter((name) => !/^(q8_1|q8_k|i8|i16|i32|i64|f64|u8|bool|f8_.*)$/.test(name));
+/** Types of tensors that can be written; those that are left out are for activations, or numbers that are no
+ * weights. */
+export const TENSOR_TYPES = Object.keys(TYPES).filter(
+    (name) => !/^(q8_1|q8_k|i8|i16|i32|i64|f64|u8|bool|f8_.*)$/.test(name),
+);
 
 /** @type {Table<CheckedQuantize>} */
 export const QUANTIZE_OPTIONS = {
     type: {
-        flag: 'type', type: 'choice', choices: PRESETS, value: 'NAME',
-        help: 'what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as llama.cpp\'s files of those names',
+        flag: 'type',
+        type: 'choice',
+        choices: PRESETS,
+        value: 'NAME',
+        help: "what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as llama.cpp's files of those names",
     },
     tensors: {
-        flag: 'tensor', type: 'rules', default: [], value: 'PATTERN=TYPE',
-        help: 'give TYPE to the tensors in whose names the regular expression PATTERN is found, such as ffn_down=q6_k or ' +
+        flag: 'tensor',
+        type: 'rules',
+        default: [],
+        value: 'PATTERN=TYPE',
+        help:
+            'give TYPE to the tensors in whose names the regular expression PATTERN is found, such as ffn_down=q6_k or ' +
             '"blk\\.[01]\\.=q8_0" (may be given several times: the first that is found counts)',
     },
     outputType: {
-        flag: 'output-type', type: 'choice', choices: TENSOR_TYPES, value: 'TYPE',
+        flag: 'output-type',
+        type: 'choice',
+        choices: TENSOR_TYPES,
+        value: 'TYPE',
         help: 'type of output.weight, or of the token embedding if that is the output, too',
     },
     tokenEmbeddingType: {
-        flag: 'token-embedding-type', type: 'choice', choices: TENSOR_TYPES, value: 'TYPE',
+        flag: 'token-embedding-type',
+        type: 'choice',
+        choices: TENSOR_TYPES,
+        value: 'TYPE',
         help: 'type of token_embd.weight',
     },
     search: {
-        flag: 'search', type: 'choice', choices: ['reference', 'best'], default: 'reference', value: 'NAME',
-        help: 'reference gives llama.cpp\'s bytes; best searches longer, for less error in the same format',
+        flag: 'search',
+        type: 'choice',
+        choices: ['reference', 'best'],
+        default: 'reference',
+        value: 'NAME',
+        help: "reference gives llama.cpp's bytes; best searches longer, for less error in the same format",
     },
     requantize: {
-        flag: 'requantize', type: 'switch', default: false,
+        flag: 'requantize',
+        type: 'switch',
+        default: false,
         help: 'take weights that are quantized already, which loses more than quantizing the original ones',
     },
     doubleQuant: LOAD_OPTIONS.doubleQuant,
@@ -256,14 +387,14 @@ const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUME
 const show = (value) => {
     if (typeof value === 'object' && value !== null)
         return Array.isArray(value) ? 'an array' : `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;
-    const text = typeof value === 'string' ? JSON.stringify(value) : typeof value === 'function' ? 'a function' : String(value);
+    const text =
+        typeof value === 'string' ? JSON.stringify(value) : typeof value === 'function' ? 'a function' : String(value);
     return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 };
 
 /** @param {Option} option */
 function range({ min = -Infinity, max = Infinity }) {
-    if (max >= 2 ** 31 - 1)
-        return min === -Infinity ? '' : `, at least ${min}`;
+    if (max >= 2 ** 31 - 1) return min === -Infinity ? '' : `, at least ${min}`;
     return ` from ${min} to ${max}`;
 }
 
@@ -277,7 +408,8 @@ export function checkOption(name, option, value) {
     switch (option.type) {
         case 'integer':
         case 'number': {
-            const fits = typeof value === 'number' && value >= (option.min ?? -Infinity) && value <= (option.max ?? Infinity);
+            const fits =
+                typeof value === 'number' && value >= (option.min ?? -Infinity) && value <= (option.max ?? Infinity);
             if (!fits || (option.type === 'integer' ? !Number.isInteger(value) : !Number.isFinite(value))) {
                 const kind = option.type === 'integer' ? 'a whole number' : 'a number';
                 throw refuse(`${name} must be ${kind}${range(option)}, not ${show(value)}`);
@@ -285,21 +417,18 @@ export function checkOption(name, option, value) {
             return option.modulo ? ((value % option.modulo) + option.modulo) % option.modulo : value;
         }
         case 'switch':
-            if (typeof value !== 'boolean')
-                throw refuse(`${name} must be true or false, not ${show(value)}`);
+            if (typeof value !== 'boolean') throw refuse(`${name} must be true or false, not ${show(value)}`);
             return value;
         case 'choice':
             if (!option.choices?.includes(value))
                 throw refuse(`${name} must be one of ${option.choices?.join(', ')}, not ${show(value)}`);
             return value;
         case 'text':
-            if (typeof value !== 'string')
-                throw refuse(`${name} must be a text, not ${show(value)}`);
+            if (typeof value !== 'string') throw refuse(`${name} must be a text, not ${show(value)}`);
             return value;
         case 'texts': {
             const texts = typeof value === 'string' ? [value] : value;
-            if (!Array.isArray(texts))
-                throw refuse(`${name} must be a text or an array of texts, not ${show(value)}`);
+            if (!Array.isArray(texts)) throw refuse(`${name} must be a text or an array of texts, not ${show(value)}`);
             for (const text of texts)
                 if (typeof text !== 'string' || text === '')
                     throw refuse(`${name} must be a text that is not empty, not ${show(text)}`);
@@ -319,11 +448,14 @@ export function checkOption(name, option, value) {
             // a Map of any realm; other collections have no entries that an object would have
             const isMap = Object.prototype.toString.call(value) === '[object Map]';
             if (typeof value !== 'object' || value === null || (!isMap && Symbol.iterator in value))
-                throw refuse(`${name} must be an object like { "123": -5 }, or a Map: token id to bias, not ${show(value)}`);
+                throw refuse(
+                    `${name} must be an object like { "123": -5 }, or a Map: token id to bias, not ${show(value)}`,
+                );
             /** @type {[unknown, unknown][]} */
             const entries = isMap ? [...value] : Object.entries(value);
-            const pairs = entries.map(([token, bias]) => /** @type {[number, unknown]} */ ([token === '' ? NaN : Number(token),
-                bias]));
+            const pairs = entries.map(
+                ([token, bias]) => /** @type {[number, unknown]} */ ([token === '' ? NaN : Number(token), bias]),
+            );
             for (const [token, bias] of pairs) {
                 if (!Number.isInteger(token) || token < 0)
                     throw refuse(`${name} has ${show(token)} where a token id is expected`);
@@ -350,7 +482,9 @@ function checkRules(name, value) {
             throw refuse(`${name} must be pairs of a pattern and a type, not ${show(rule)}`);
         const [pattern, type] = rule;
         if (!TENSOR_TYPES.includes(type))
-            throw refuse(`${name}: ${show(pattern)} gets the type ${show(type)}, but a tensor's type is one of ${TENSOR_TYPES.join(', ')}`);
+            throw refuse(
+                `${name}: ${show(pattern)} gets the type ${show(type)}, but a tensor's type is one of ${TENSOR_TYPES.join(', ')}`,
+            );
         try {
             new RegExp(pattern);
         } catch (error) {
@@ -375,11 +509,9 @@ export function checkOptions(table, given, caller, others = []) {
     /** @type {Record<string, any>} */
     const checked = {};
     const options = /** @type {Record<string, Option>} */ (table);
-    for (const [name, option] of Object.entries(options))
-        checked[name] = option.default;
+    for (const [name, option] of Object.entries(options)) checked[name] = option.default;
     for (const [name, value] of Object.entries(given ?? {})) {
-        if (value === undefined || others.includes(name))
-            continue;
+        if (value === undefined || others.includes(name)) continue;
         if (!Object.hasOwn(table, name)) {
             const near = nearest(name, [...Object.keys(table), ...others]);
             throw refuse(`${caller} has no option "${name}"${near ? `; did you mean "${near}"?` : ''}`);
@@ -392,8 +524,10 @@ export function checkOptions(table, given, caller, others = []) {
 /** What load()'s options must be together. @param {{ quantize?: string, doubleQuant?: boolean }} options */
 export function checkQuantize({ quantize, doubleQuant }) {
     if (doubleQuant && !/^(nf4|fp4)$/.test(quantize ?? ''))
-        throw refuse('doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs quantize (--quantize) nf4 ' +
-            'or fp4 beside it');
+        throw refuse(
+            'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs quantize (--quantize) nf4 ' +
+                'or fp4 beside it',
+        );
 }
 
 /**
@@ -404,11 +538,11 @@ export function checkQuantize({ quantize, doubleQuant }) {
  */
 export function nearest(word, known) {
     const plain = (/** @type {string} */ text) => text.toLowerCase().replace(/[-_]/g, '');
-    let best, least = Math.max(2, word.length / 3);
+    let best,
+        least = Math.max(2, word.length / 3);
     for (const candidate of known) {
         const d = distance(plain(word), plain(candidate));
-        if (d <= least && (best === undefined || d < least))
-            [best, least] = [candidate, d];
+        if (d <= least && (best === undefined || d < least)) [best, least] = [candidate, d];
     }
     return best;
 }

@@ -1,29 +1,39 @@
 /** The few things that a page and Node spell differently. Everything else in web/ is the same code in both. */
 
 /**
- * Whether this is Node, or what is like it (Deno, Bun). A property of `process` alone does not tell: pages have shims of it,
- * and a window of Electron or NW.js has Node's own process, but the scripts, workers and addresses of a page.
+ * Whether this is Node, or what is like it (Deno, Bun). A property of `process` alone does not tell: pages have
+ * shims of it, and a window of Electron or NW.js has Node's own process, but the scripts, workers and addresses of
+ * a page.
  */
 export const isNode = (() => {
     const { process } = /** @type {any} */ (globalThis);
-    return Object.prototype.toString.call(process) === '[object process]' && typeof process.versions?.node === 'string' &&
-        process.type !== 'renderer' && process.type !== 'worker' && !process.versions.nw;
+    return (
+        Object.prototype.toString.call(process) === '[object process]' &&
+        typeof process.versions?.node === 'string' &&
+        process.type !== 'renderer' &&
+        process.type !== 'worker' &&
+        !process.versions.nw
+    );
 })();
 
 /**
- * Node's own modules, by a name that no bundler for the web tries to resolve. (Where import() does not work, as in a sandbox of
- * the vm module, getBuiltinModule does.)
+ * Node's own modules, by a name that no bundler for the web tries to resolve. (Where import() does not work, as in
+ * a sandbox of the vm module, getBuiltinModule does.)
  * @template {keyof NodeModules} Name
  * @param {Name} name
  * @returns {Promise<NodeModules[Name]>}
  */
 export async function nodeModule(name) {
     const { process } = /** @type {any} */ (globalThis);
-    return process.getBuiltinModule?.(`node:${name}`) ?? import(/* webpackIgnore: true */ /* @vite-ignore */ `node:${name}`);
+    return (
+        process.getBuiltinModule?.(`node:${name}`) ??
+        import(/* webpackIgnore: true */ /* @vite-ignore */ `node:${name}`)
+    );
 }
 
 /**
- * @typedef {{ 'fs/promises': typeof import('node:fs/promises'), os: typeof import('node:os'), path: typeof import('node:path'),
+ * @typedef {{ 'fs/promises': typeof import('node:fs/promises'), os: typeof import('node:os'), path: typeof
+ *     import('node:path'),
  *     url: typeof import('node:url'), buffer: typeof import('node:buffer'), worker_threads: typeof
  *     import('node:worker_threads') }} NodeModules
  */
@@ -46,7 +56,8 @@ export function listen(script, onMessage, onFailure) {
         const scope = /** @type {Worker} */ (/** @type {unknown} */ (globalThis));
         scope.onmessage = (event) => onMessage(event.data);
         scope.onmessageerror = unreadable;
-        globalThis.addEventListener('unhandledrejection', (event) => onFailure(event.reason)); // a page is not told of these
+        // a page is not told of these
+        globalThis.addEventListener('unhandledrejection', (event) => onFailure(event.reason));
         scope.postMessage(started);
         return (message, transfer = []) => scope.postMessage(message, transfer);
     }
@@ -72,8 +83,7 @@ const waiting = [];
  * @returns {Promise<void>}
  */
 export function breathe() {
-    if (isNode)
-        return new Promise((resolve) => setImmediate(resolve));
+    if (isNode) return new Promise((resolve) => setImmediate(resolve));
     if (!channel) {
         channel = new MessageChannel();
         channel.port1.onmessage = () => waiting.shift()?.();
@@ -86,9 +96,9 @@ export function breathe() {
 }
 
 /**
- * Threads to use: as many as were asked for, but never more than cores, because threads that share a core wait for each other.
- * By default about the number of real cores: hyper-threads and efficiency cores make a barrier slower, and beyond 8 threads the
- * memory is the limit.
+ * Threads to use: as many as were asked for, but never more than cores, because threads that share a core wait for
+ * each other. By default about the number of real cores: hyper-threads and efficiency cores make a barrier slower,
+ * and beyond 8 threads the memory is the limit.
  * @param {number} [asked]
  * @returns {Promise<number>}
  */
@@ -99,8 +109,8 @@ export async function usefulThreads(asked) {
 }
 
 /**
- * Runs a script of nibble's once, and gives what it hands over. It is no module: bundlers drop exports that nobody imports, and
- * Node takes a bundler's copy for CommonJS.
+ * Runs a script of nibble's once, and gives what it hands over. It is no module: bundlers drop exports that nobody
+ * imports, and Node takes a bundler's copy for CommonJS.
  * @param {string} url
  * @param {string} name see tools/bundle.js
  * @returns {Promise<any>}
@@ -108,8 +118,7 @@ export async function usefulThreads(asked) {
 export async function importOwn(url, name) {
     await import(/* webpackIgnore: true */ /* @vite-ignore */ url);
     const given = /** @type {any} */ (globalThis)[Symbol.for(`nibble-llm/${name}`)];
-    if (!given)
-        throw new Error(`it is not nibble's ${name}.js`);
+    if (!given) throw new Error(`it is not nibble's ${name}.js`);
     return given;
 }
 
@@ -124,7 +133,6 @@ export async function fetchOwn(url) {
         return readFile(fileURLToPath(String(url)));
     }
     const response = await fetch(url);
-    if (!response.ok)
-        throw new Error(`the server answered ${response.status} ${response.statusText}`.trim());
+    if (!response.ok) throw new Error(`the server answered ${response.status} ${response.statusText}`.trim());
     return response;
 }

@@ -1,6 +1,7 @@
 /**
- * The messages between the thread that called load() and the workers. Each is typed here, once, and both sides use these types:
- * tsc finds a message that nobody handles, and a field that is missing. There are only types here, so nothing loads this file.
+ * The messages between the thread that called load() and the workers. Each is typed here, once, and both sides use
+ * these types: tsc finds a message that nobody handles, and a field that is missing. There are only types here, so
+ * nothing loads this file.
  *
  *     api/link.js  -- a request, with an id ------------------------>  worker/engine-worker.js
  *                  -- a notice, which wants no answer -------------->
@@ -41,8 +42,8 @@
  */
 
 /**
- * load() comes first, and dispose() last ('close'). logits() is 'evaluate', applyTemplate() is 'template'. complete() and chat()
- * are both 'generate'.
+ * load() comes first, and dispose() last ('close'). logits() is 'evaluate', applyTemplate() is 'template'.
+ * complete() and chat() are both 'generate'.
  * @typedef {object} Requests
  * @property {Kind<{ source: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
  * @property {Kind<{ source: Source, options: QuantizeOptions },
@@ -64,7 +65,8 @@
 
 /**
  * quantize()'s options for the worker, checked.
- * @typedef {CheckedQuantize & { imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }} QuantizeOptions
+ * @typedef {CheckedQuantize & { imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }}
+ *     QuantizeOptions
  */
 
 /**
@@ -72,7 +74,8 @@
  *     | { what: 'chat', input: Message[], options: CheckedChat }} GenerateAsk
  */
 
-/** A chat's prompt: its text, and the tokens that the model is fed. @typedef {{ text: string, tokens: number[] }} Prompt */
+/** A chat's prompt: its text, and the tokens that the model is fed. @typedef {{ text: string, tokens: number[] }}
+ * Prompt */
 
 /** How far a load is. @typedef {{ type: 'progress', progress: Progress }} ProgressEvent */
 

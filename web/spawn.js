@@ -4,18 +4,18 @@
  *     starting --'started'--> running --(terminate, a crash, a fatal message)--> over
  *         \--(no such script, another script, forbidden, an exception, silence)--> over
  *
- * However a worker fails, its owner hears of it: by an exception of startWorker(), or later by `onEnd`. Where one does not
- * start, a page is told next to nothing: the rest of this file finds out why, and says what to do.
+ * However a worker fails, its owner hears of it: by an exception of startWorker(), or later by `onEnd`. Where one
+ * does not start, a page is told next to nothing: the rest of this file finds out why, and says what to do.
  */
-import { NibbleError, fromPlain, messageOf } from './errors.js';
+import { fromPlain, messageOf, NibbleError } from './errors.js';
 import { isNode, nodeModule } from './platform.js';
 
 /** For a page that asks for Trusted Types: the name of the policy that makes nibble's addresses trusted ones. */
 const POLICY = 'nibble-llm';
 
 /**
- * How long to wait, in ms. silent: for a worker's first message, before its script is looked for. search: for that. found:
- * again for the first message, before the worker counts as dead.
+ * How long to wait, in ms. silent: for a worker's first message, before its script is looked for. search: for that.
+ * found: again for the first message, before the worker counts as dead.
  */
 export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
 
@@ -38,7 +38,8 @@ export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
 /**
  * What a worker of Node or of a page tells: a message, or that it failed. explain: why it does not start, in words.
  * @typedef {{ receive: (message: any) => void, fail: (message: string, cause?: unknown) => void }} Hooks
- * @typedef {WorkerHandle<unknown> & { explain: (message: string) => Promise<string>, probe: () => Promise<string | undefined>,
+ * @typedef {WorkerHandle<unknown> & { explain: (message: string) => Promise<string>, probe: () => Promise<string |
+ *     undefined>,
  *     settle: () => void }} Spawned
  */
 
@@ -61,15 +62,18 @@ export async function startWorker(wanted, onMessage, onEnd) {
         clearTimeout(timer);
         worker.settle();
     };
-    const fail = async (/** @type {string} */ message,
-            /** @type {unknown} */ cause = message ? new Error(message) : undefined) => {
+    const fail = async (
+        /** @type {string} */ message,
+        /** @type {unknown} */ cause = message ? new Error(message) : undefined,
+    ) => {
         const before = state;
-        if (before === 'over')
-            return;
+        if (before === 'over') return;
         state = 'over';
         worker.terminate();
-        const error = before === 'running' ? died(name, message || 'nothing tells why', cause)
-            : notStarted(name, await worker.explain(message), cause);
+        const error =
+            before === 'running'
+                ? died(name, message || 'nothing tells why', cause)
+                : notStarted(name, await worker.explain(message), cause);
         settle('over');
         onEnd(error);
     };
@@ -81,21 +85,17 @@ export async function startWorker(wanted, onMessage, onEnd) {
                 return void fail(`another script answers, not nibble's ${script}.js`);
             settle('running');
         } else if (state === 'running') {
-            if (told?.type === 'fatal')
-                fail(told.error.message, fromPlain(told.error));
-            else
-                onMessage(message);
+            if (told?.type === 'fatal') fail(told.error.message, fromPlain(told.error));
+            else onMessage(message);
         }
     };
     const worker = await (isNode ? nodeWorker : webWorker)(wanted, { receive, fail });
-    // Nothing tells of a script that loads, runs, and is not nibble's. A slow network is no reason to give up: the script is
-    // fetched first.
+    // Nothing tells of a script that loads, runs, and is not nibble's. A slow network is no reason to give up: the
+    // script is fetched first.
     timer = setTimeout(async () => {
         const problem = await worker.probe();
-        if (state !== 'starting')
-            return;
-        if (problem)
-            return fail('');
+        if (state !== 'starting') return;
+        if (problem) return fail('');
         timer = setTimeout(fail, PATIENCE.found, `its script runs and says nothing: is it nibble's ${script}.js?`);
     }, PATIENCE.silent);
     return {
@@ -113,16 +113,24 @@ export async function startWorker(wanted, onMessage, onEnd) {
  * @param {string} why
  * @param {unknown} [cause]
  */
-export const died = (name, why, cause) => new NibbleError(isOutOfMemory(cause) ? 'NB_ERR_MEMORY' : 'NB_ERR_WORKER',
-    `nibble's ${name} died: ${why}. Load the model again; if it happens again, please report it with this message`, { cause });
+export const died = (name, why, cause) =>
+    new NibbleError(
+        isOutOfMemory(cause) ? 'NB_ERR_MEMORY' : 'NB_ERR_WORKER',
+        `nibble's ${name} died: ${why}. Load the model again; if it happens again, please report it with this message`,
+        { cause },
+    );
 
 /**
  * @param {string} name
  * @param {string} why
  * @param {unknown} [cause]
  */
-const notStarted = (name, why, cause) => new NibbleError(isOutOfMemory(cause) ? 'NB_ERR_MEMORY' : 'NB_ERR_WORKER',
-    `nibble's ${name} could not start: ${why}`, { cause });
+const notStarted = (name, why, cause) =>
+    new NibbleError(
+        isOutOfMemory(cause) ? 'NB_ERR_MEMORY' : 'NB_ERR_WORKER',
+        `nibble's ${name} could not start: ${why}`,
+        { cause },
+    );
 
 /** @param {any} error */
 const isOutOfMemory = (error) => error?.code === 'ERR_WORKER_OUT_OF_MEMORY' || error?.code === 'NB_ERR_MEMORY';
@@ -148,8 +156,7 @@ async function nodeWorker(wanted, { receive, fail }) {
         throw notStarted(name, `this process starts no thread of ${url}: ${messageOf(error)}`, error);
     }
     worker.on('message', receive);
-    for (const event of ['messageerror', 'error'])
-        worker.on(event, (error) => fail(messageOf(error), error));
+    for (const event of ['messageerror', 'error']) worker.on(event, (error) => fail(messageOf(error), error));
     worker.on('exit', (code) => fail(`it exited with code ${code}`));
     return {
         post: (message, transfer = []) => worker.postMessage(message, /** @type {any} */ (transfer)),
@@ -170,16 +177,17 @@ async function nodeWorker(wanted, { receive, fail }) {
  */
 async function webWorker(wanted, { receive, fail }) {
     if (typeof Worker !== 'function')
-        throw new NibbleError('NB_ERR_ENGINE',
+        throw new NibbleError(
+            'NB_ERR_ENGINE',
             `nibble computes in a worker, and ${scopeName()} has no Worker to start one with: call load() in a ` +
-            'page or in a worker of a page, and send messages from there');
+                'page or in a worker of a page, and send messages from there',
+        );
     const { url, name } = wanted;
     const violations = watchPolicy();
     const script = scriptFor(url);
     const settle = () => {
         violations.end();
-        if (script !== url)
-            URL.revokeObjectURL(script);
+        if (script !== url) URL.revokeObjectURL(script);
     };
     const explain = (/** @type {string} */ message) => whyNot(wanted, script, violations, message);
     /** @type {Worker} */
@@ -208,40 +216,48 @@ async function webWorker(wanted, { receive, fail }) {
 }
 
 /** An exception of a worker, of which a page is told no more than this. @param {ErrorEvent} event */
-const uncaught = ({ message, filename, lineno, colno }) => fromPlain(
-    { name: 'Error', message, stack: `${message}\n    at ${filename}:${lineno}:${colno}` });
+const uncaught = ({ message, filename, lineno, colno }) =>
+    fromPlain({ name: 'Error', message, stack: `${message}\n    at ${filename}:${lineno}:${colno}` });
 
 /** What the script would run in, which has no workers of its own. */
 function scopeName() {
     const kind = Object.prototype.toString.call(globalThis).slice(8, -1);
-    return kind === 'SharedWorkerGlobalScope' ? 'a shared worker'
-        : kind === 'ServiceWorkerGlobalScope' ? 'a service worker' : 'this engine';
+    return kind === 'SharedWorkerGlobalScope'
+        ? 'a shared worker'
+        : kind === 'ServiceWorkerGlobalScope'
+          ? 'a service worker'
+          : 'this engine';
 }
 
 /** Whether this is a page without an origin, as a sandboxed frame is: Chrome runs no module worker there. */
 const isOpaque = () => globalThis.origin === 'null' && globalThis.location?.protocol !== 'file:';
 
 /**
- * What to give `new Worker`, which takes scripts of the page's own origin only: of another origin, a script of one line that
- * imports it.
+ * What to give `new Worker`, which takes scripts of the page's own origin only: of another origin, a script of one
+ * line that imports it.
  * @param {string} url
  */
 function scriptFor(url) {
     const { protocol, host, origin } = new URL(url);
-    const own = origin === 'null' ? protocol === globalThis.location?.protocol && host === globalThis.location?.host
-        : origin === globalThis.origin;
-    return own || protocol === 'blob:' ? url
-        : URL.createObjectURL(new Blob([isOpaque() ? `importScripts(${JSON.stringify(url)});`
-            : `import ${JSON.stringify(url)};`],
-            { type: 'text/javascript' }));
+    const own =
+        origin === 'null'
+            ? protocol === globalThis.location?.protocol && host === globalThis.location?.host
+            : origin === globalThis.origin;
+    return own || protocol === 'blob:'
+        ? url
+        : URL.createObjectURL(
+              new Blob([isOpaque() ? `importScripts(${JSON.stringify(url)});` : `import ${JSON.stringify(url)};`], {
+                  type: 'text/javascript',
+              }),
+          );
 }
 
 /** @type {{ createScriptURL: (url: string) => string } | undefined} */
 let policy;
 
 /**
- * The address as a TrustedScriptURL where a page asks for such; only addresses that load() was given, or nibble's own, come
- * here.
+ * The address as a TrustedScriptURL where a page asks for such; only addresses that load() was given, or nibble's
+ * own, come here.
  * @param {string} url
  */
 function trusted(url) {
@@ -249,7 +265,8 @@ function trusted(url) {
     try {
         policy ??= trustedTypes?.createPolicy(POLICY, { createScriptURL: (/** @type {string} */ address) => address });
     } catch {
-        // the page allows no such policy, which matters only if it asks for trusted types, and then `new Worker` says so
+        // the page allows no such policy, which matters only if it asks for trusted types, and then `new Worker` says
+        // so
     }
     return policy?.createScriptURL(url) ?? url;
 }
@@ -276,29 +293,38 @@ function watchPolicy() {
 async function whyNot(wanted, script, violations, message) {
     const { url } = wanted;
     if (/TrustedScriptURL|Trusted ?Type/i.test(message))
-        return `the page asks for Trusted Types (${message}): allow nibble's policy in its Content-Security-Policy, ` +
-            `"trusted-types ${POLICY}"`;
+        return (
+            `the page asks for Trusted Types (${message}): allow nibble's policy in its Content-Security-Policy, ` +
+            `"trusted-types ${POLICY}"`
+        );
     if (new URL(url).protocol === 'file:')
         return `browsers start no worker of a file on the disk (${url}): open the page through a web server`;
     const found = await probe(wanted);
     const violation = violations.first();
     if (violation) {
         const { effectiveDirective, blockedURI } = violation;
-        const needed = script === url ? originOf(url)
-            : `${originOf(url)} and blob: (a script of another origin is imported through a blob)`;
-        return `the page's Content-Security-Policy forbids ${blockedURI} by ${effectiveDirective}: allow ${needed} ` +
-            `in worker-src and script-src, or serve nibble's files with the page and pass ${optionOf(wanted)} to load()`;
+        const needed =
+            script === url
+                ? originOf(url)
+                : `${originOf(url)} and blob: (a script of another origin is imported through a blob)`;
+        return (
+            `the page's Content-Security-Policy forbids ${blockedURI} by ${effectiveDirective}: allow ${needed} ` +
+            `in worker-src and script-src, or serve nibble's files with the page and pass ${optionOf(wanted)} to load()`
+        );
     }
-    if (found || message)
-        return found ?? `${url}: ${message}`;
-    return `${url} did not run, and the browser does not say why; its console may. ${script === url ? HINT_COEP
-        : `If the page has a Content-Security-Policy, its worker-src and script-src must allow ${originOf(url)} and blob:`}`;
+    if (found || message) return found ?? `${url}: ${message}`;
+    return `${url} did not run, and the browser does not say why; its console may. ${
+        script === url
+            ? HINT_COEP
+            : `If the page has a Content-Security-Policy, its worker-src and script-src must allow ${originOf(url)} and blob:`
+    }`;
 }
 
 /** @param {string} url */
-const originOf = (url) => (new URL(url).origin === globalThis.origin ? '\'self\'' : new URL(url).origin);
+const originOf = (url) => (new URL(url).origin === globalThis.origin ? "'self'" : new URL(url).origin);
 
-const HINT_COEP = 'On a page with the header Cross-Origin-Embedder-Policy the scripts of workers must be served with it, too';
+const HINT_COEP =
+    'On a page with the header Cross-Origin-Embedder-Policy the scripts of workers must be served with it, too';
 
 /**
  * Fetches the script of a worker that does not start.
@@ -307,9 +333,11 @@ const HINT_COEP = 'On a page with the header Cross-Origin-Embedder-Policy the sc
  */
 async function probe(wanted) {
     const { url } = wanted;
-    const remedy = `serve nibble's web/ and build/ folders whole, or pass ${optionOf(wanted)} to load(); ` +
+    const remedy =
+        `serve nibble's web/ and build/ folders whole, or pass ${optionOf(wanted)} to load(); ` +
         'in a checkout run make build' +
-        (url.includes('/.vite/') ? '. With Vite\'s server add optimizeDeps: { exclude: [\'nibble-llm\'] } to vite.config.js'
+        (url.includes('/.vite/')
+            ? ". With Vite's server add optimizeDeps: { exclude: ['nibble-llm'] } to vite.config.js"
             : '');
     /** @type {Response} */
     let response;
@@ -317,22 +345,31 @@ async function probe(wanted) {
         response = await fetch(url, { signal: AbortSignal.timeout?.(PATIENCE.search) });
     } catch (error) {
         const other = new URL(url).origin !== globalThis.origin;
-        return `${url} cannot be fetched (${messageOf(error)}): check the address` +
-            (other ? '; a server of another origin must allow it (Access-Control-Allow-Origin)'
-                : ' and the page\'s Content-Security-Policy');
+        return (
+            `${url} cannot be fetched (${messageOf(error)}): check the address` +
+            (other
+                ? '; a server of another origin must allow it (Access-Control-Allow-Origin)'
+                : " and the page's Content-Security-Policy")
+        );
     }
-    const type = response.headers.get('content-type') ?? '', coep = response.headers.get('cross-origin-embedder-policy');
+    const type = response.headers.get('content-type') ?? '',
+        coep = response.headers.get('cross-origin-embedder-policy');
     response.body?.cancel().catch(() => {});
-    if (!response.ok)
-        return `${url} did not load, the server answers ${response.status}: ${remedy}`;
+    if (!response.ok) return `${url} did not load, the server answers ${response.status}: ${remedy}`;
     if (response.redirected && new URL(response.url).origin !== new URL(url).origin)
-        return `${url} leads to ${response.url}, and browsers run no worker that leads to another origin: ` +
-            `pass that address as ${optionOf(wanted)} to load()`;
+        return (
+            `${url} leads to ${response.url}, and browsers run no worker that leads to another origin: ` +
+            `pass that address as ${optionOf(wanted)} to load()`
+        );
     if (!/javascript|ecmascript/i.test(type))
-        return `${url} did not load, the server sends ${type ? `"${type}"` : 'no type'} where a script (text/javascript) is ` +
-            `expected: ${remedy}`;
+        return (
+            `${url} did not load, the server sends ${type ? `"${type}"` : 'no type'} where a script (text/javascript) is ` +
+            `expected: ${remedy}`
+        );
     if (globalThis.crossOriginIsolated && !coep && new URL(url).origin === globalThis.origin)
-        return `${url} is served without the header Cross-Origin-Embedder-Policy. ${HINT_COEP}: ` +
-            'send "Cross-Origin-Embedder-Policy: require-corp" with every file';
+        return (
+            `${url} is served without the header Cross-Origin-Embedder-Policy. ${HINT_COEP}: ` +
+            'send "Cross-Origin-Embedder-Policy: require-corp" with every file'
+        );
     return undefined;
 }

@@ -27,13 +27,13 @@ static inline const uint8_t *nb_cursor_bytes(nb_cursor *c, uint64_t n) {
     return p;
 }
 
-#define NB_CURSOR_READ(name, type)                             \
-    static inline type nb_cursor_##name(nb_cursor *c) {        \
-        type value = 0;                                        \
-        const uint8_t *p = nb_cursor_bytes(c, sizeof(type));   \
-        if (p)                                                 \
-            memcpy(&value, p, sizeof(type)); /* unaligned */   \
-        return value;                                          \
+#define NB_CURSOR_READ(name, type)                           \
+    static inline type nb_cursor_##name(nb_cursor *c) {      \
+        type value = 0;                                      \
+        const uint8_t *p = nb_cursor_bytes(c, sizeof(type)); \
+        if (p)                                               \
+            memcpy(&value, p, sizeof(type)); /* unaligned */ \
+        return value;                                        \
     }
 NB_CURSOR_READ(u8, uint8_t)
 NB_CURSOR_READ(u16, uint16_t)

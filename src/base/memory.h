@@ -11,8 +11,8 @@
 /* While forbidden, the native build traps on nb_alloc: the token loop allocates nothing, and this keeps it so. */
 #ifdef NB_NATIVE
 void nb_forbid_allocation(bool forbidden);
-/* The tests' way to see what happens where memory ends: of the calls of nb_alloc from now on the nth returns NULL; 0: none.
- * Returns 0, or how many calls there still were until the refusal that was asked for before. */
+/* The tests' way to see what happens where memory ends: of the calls of nb_alloc from now on the nth returns NULL;
+ * 0: none. Returns 0, or how many calls there still were until the refusal that was asked for before. */
 uint64_t nb_refuse_allocation(uint64_t nth);
 #else
 static inline void nb_forbid_allocation(bool forbidden) {
@@ -42,7 +42,8 @@ typedef struct nb_arena {
 /* Two passes over the same code: with base = NULL nb_arena_take only counts (and returns NULL); after nb_arena_reserve
  * or nb_arena_allocate, where the counting starts anew, it hands out the addresses. count * size is checked. */
 void *nb_arena_take(nb_arena *arena, uint64_t count, uint64_t size);
-/* For what is large: as it comes. A page of memory that nobody writes to costs nothing; its first byte, microseconds. */
+/* For what is large: as it comes. A page of memory that nobody writes to costs nothing; its first byte,
+ * microseconds. */
 int32_t nb_arena_reserve(nb_arena *arena, const char *what, nb_error *err);
 int32_t nb_arena_allocate(nb_arena *arena, const char *what, nb_error *err); /* zeroed */
 void nb_arena_free(nb_arena *arena);

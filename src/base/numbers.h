@@ -84,8 +84,8 @@ static inline bool nb_multiply(uint64_t a, uint64_t b, uint64_t *out) {
     return cross >> 32 == 0 && nb_add(cross << 32, a0 * b0, out);
 }
 
-/* Sums and products of sizes, for who grants memory: where 64 bits do not hold them UINT64_MAX, which nobody grants. Sizes
- * are computed with these, in 64 bits: a size_t of 32 bits does not show that a product was larger. */
+/* Sums and products of sizes, for who grants memory: where 64 bits do not hold them UINT64_MAX, which nobody grants.
+ * Sizes are computed with these, in 64 bits: a size_t of 32 bits does not show that a product was larger. */
 static inline uint64_t nb_plus(uint64_t a, uint64_t b) {
     uint64_t sum;
     return nb_add(a, b, &sum) ? sum : UINT64_MAX;
@@ -96,7 +96,7 @@ static inline uint64_t nb_times(uint64_t a, uint64_t b) {
     return nb_multiply(a, b, &product) ? product : UINT64_MAX;
 }
 
-#define NB_ROUND_UP(n, multiple) (((n) + (multiple)-1) / (multiple) * (multiple))
+#define NB_ROUND_UP(n, multiple) (((n) + (multiple) - 1) / (multiple) * (multiple))
 #define NB_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define NB_MAX(a, b) ((a) > (b) ? (a) : (b))
 

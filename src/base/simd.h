@@ -103,7 +103,8 @@ static inline float nb_max_f32x4(v128_t v) {
     return wasm_f32x4_extract_lane(v, 0);
 }
 
-/* |x| < 2^22 -> the nearest integers, ties to even: adding 1.5 * 2^23 rounds. Engines make ten instructions of a conversion. */
+/* |x| < 2^22 -> the nearest integers, ties to even: adding 1.5 * 2^23 rounds. Engines make ten instructions of a
+ * conversion. */
 static inline v128_t nb_round_i32x4(v128_t x) {
     v128_t magic = wasm_f32x4_splat(0x1.8p23f);
     return wasm_i32x4_sub(wasm_f32x4_add(x, magic), magic);

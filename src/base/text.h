@@ -59,8 +59,8 @@ static inline bool nb_text_take(nb_text *text, const char *start) {
     return true;
 }
 
-/* Removes the number that the text begins with, which is at most NB_MAX_NUMBER. Each number has one spelling, or two names
- * could mean one place: "00" and "07" are no numbers. */
+/* Removes the number that the text begins with, which is at most NB_MAX_NUMBER. Each number has one spelling, or two
+ * names could mean one place: "00" and "07" are no numbers. */
 enum { NB_MAX_NUMBER = 999999 };
 static inline bool nb_text_take_number(nb_text *text, uint32_t *number) {
     size_t n = 0;

@@ -3,20 +3,20 @@
 #include "memory.h"
 #include "numbers.h"
 
-/* A job's chunks are cut into one queue for each thread: neighbouring chunks, so that a thread reads on where it stopped. (When
- * two threads took turns along a matrix, each had to find its place in memory anew every few microseconds, which cost a
- * quarter of their time.) Whose queue is empty helps with the others'.
+/* A job's chunks are cut into one queue for each thread: neighbouring chunks, so that a thread reads on where it
+ * stopped. (When two threads took turns along a matrix, each had to find its place in memory anew every few
+ * microseconds, which cost a quarter of their time.) Whose queue is empty helps with the others'.
  *
- * A job of a lone token takes some tens of microseconds, and a cache line takes up to half of one from core to core. So a
- * job is published by writing a single line, and each thread claims chunks on one that mostly stays with it:
+ * A job of a lone token takes some tens of microseconds, and a cache line takes up to half of one from core to core.
+ * So a job is published by writing a single line, and each thread claims chunks on one that mostly stays with it:
  *
  *     job       number of the job (44 bits) | its chunks (20)
  *     ticket    number of the job that was last claimed from (44) | chunks of the queue that are claimed (20)
  *
- * A chunk is claimed by exchanging the ticket for the next, which fails if anybody else has. A ticket of an earlier job
- * is one of which nothing is claimed. So a thread that is late can never mistake one job's chunk for another's: the
- * queues that its job had are exhausted, or of a later number. Nobody has to wait for all workers to check in or out: a
- * job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function`, `context` and
+ * A chunk is claimed by exchanging the ticket for the next, which fails if anybody else has. A ticket of an earlier
+ * job is one of which nothing is claimed. So a thread that is late can never mistake one job's chunk for another's:
+ * the queues that its job had are exhausted, or of a later number. Nobody has to wait for all workers to check in or
+ * out: a job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function`, `context` and
  * `n_calls` may be read after claiming. 44 bits last for years. */
 
 enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
@@ -34,19 +34,22 @@ typedef struct queue {
 
 struct nb_pool {
     /* only the caller's */
-    uint32_t due;                 /* what `done` will be when the job at hand is over */
-    uint32_t looked_at, unshared; /* short jobs of this round, and those of them in which nobody helped anybody (see look_at) */
-    uint32_t alone, next_alone;   /* short jobs that the caller is still to run alone, and after the next such round */
-    uint8_t *stacks;              /* [n_threads - 1, STACK_BYTES]; the lowest GUARD_BYTES of each must stay as they are */
+    uint32_t due; /* what `done` will be when the job at hand is over */
+    /* short jobs of this round, and those of them in which nobody helped anybody (see look_at) */
+    uint32_t looked_at, unshared;
+    uint32_t alone, next_alone; /* short jobs that the caller is still to run alone, and after the next such round */
+    /* [n_threads - 1, STACK_BYTES]; the lowest GUARD_BYTES of each must stay as they are */
+    uint8_t *stacks;
     /* the caller writes, and idle workers watch */
     _Alignas(64) uint64_t job;
     nb_chunk_function function;
     void *context;
-    uint64_t n_calls;             /* of the function: more than there are chunks, if they are too many for a job's word */
+    /* of the function: more than there are chunks, if they are too many for a job's word */
+    uint64_t n_calls;
     int32_t n_threads;
-    queue *queues;                /* [n_threads] */
+    queue *queues; /* [n_threads] */
     /* workers write, and the caller watches */
-    _Alignas(64) uint32_t done;   /* chunks that workers have done, of all jobs */
+    _Alignas(64) uint32_t done; /* chunks that workers have done, of all jobs */
     uint32_t caller_sleeps;
     _Alignas(64) uint32_t sleepers;
     uint32_t stopped;
@@ -96,8 +99,8 @@ static bool claim(queue *q, uint64_t number, uint32_t count, uint32_t *index) {
         *index = NUMBER_OF(ticket) == number ? COUNT_OF(ticket) : 0;
         if (NUMBER_OF(ticket) > number || *index >= count)
             return false;
-    } while (!__atomic_compare_exchange_n(&q->ticket, &ticket, number << COUNT_BITS | (*index + 1), false, __ATOMIC_SEQ_CST,
-                                          __ATOMIC_SEQ_CST));
+    } while (!__atomic_compare_exchange_n(&q->ticket, &ticket, number << COUNT_BITS | (*index + 1), false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     return true;
 }
 
@@ -145,11 +148,12 @@ static uint64_t publish(nb_pool *pool, uint32_t count) {
     return job;
 }
 
-/* Where threads outnumber the free cores, two of them may sit on one core for seconds, while the other is a neighbour's. Then
- * either runs a whole job before the other gets the core, and being woken for it costs more than a short job; or a thread
- * loses its core amid a chunk, and the rest wait longer than the job is. A thread that never wakes leaves the caller a core
- * of its own. So after a round of short jobs most of which were not shared, the caller runs some of them alone, and more
- * each time, for neighbours stay; a later round finds out when they are gone. Long jobs gain even so. */
+/* Where threads outnumber the free cores, two of them may sit on one core for seconds, while the other is a
+ * neighbour's. Then either runs a whole job before the other gets the core, and being woken for it costs more than a
+ * short job; or a thread loses its core amid a chunk, and the rest wait longer than the job is. A thread that never
+ * wakes leaves the caller a core of its own. So after a round of short jobs most of which were not shared, the
+ * caller runs some of them alone, and more each time, for neighbours stay; a later round finds out when they are
+ * gone. Long jobs gain even so. */
 static void look_at(nb_pool *pool, bool was_shared) {
     pool->unshared += !was_shared;
     if (++pool->looked_at < ROUND)
@@ -254,7 +258,8 @@ static void *native_worker(void *argument) {
 
 nb_pool *nb_pool_new(int32_t n_threads, nb_error *err) {
     if (n_threads < 1 || n_threads > NB_MAX_THREADS)
-        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "%d threads asked for; take 1 to %d", n_threads, (int32_t)NB_MAX_THREADS);
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "%d threads asked for; take 1 to %d", n_threads,
+                            (int32_t)NB_MAX_THREADS);
 #ifndef NB_THREADS
     if (n_threads > 1)
         return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "%d threads asked for, but this build has one", n_threads);

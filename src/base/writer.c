@@ -133,10 +133,18 @@ void nb_write(nb_writer *w, const char *format, ...) {
 static size_t sequence_length(const uint8_t *s, size_t n) {
     if (s[0] < 0x80)
         return 1;
-    size_t length = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : s[0] >= 0xe0 && s[0] <= 0xef ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
+    size_t length = s[0] >= 0xc2 && s[0] <= 0xdf ? 2
+                  : s[0] >= 0xe0 && s[0] <= 0xef ? 3
+                  : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
+                                                 : 0;
     if (!length || length > n)
         return 0;
-    uint8_t low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80, high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+    uint8_t low = s[0] == 0xe0 ? 0xa0
+                : s[0] == 0xf0 ? 0x90
+                               : 0x80,
+            high = s[0] == 0xed ? 0x9f
+                 : s[0] == 0xf4 ? 0x8f
+                                : 0xbf;
     if (s[1] < low || s[1] > high)
         return 0;
     for (size_t i = 2; i < length; i++)

@@ -155,8 +155,7 @@ static int32_t summarize(const nb_collector *c, uint32_t chunk_size, summary *ou
             if (!nb_are_finite(&sum, 1))
                 return NB_FAIL(err, NB_ERR_FORMAT,
                                "what blk.%u.%s is multiplied with is not finite, or too large to be squared and added "
-                               "up; "
-                               "the model is damaged",
+                               "up; the model is damaged",
                                e->layer, e->name);
         }
         most = NB_MAX(most, most_counted(e));

@@ -18,9 +18,9 @@ typedef struct matrix {
     uint64_t rows, columns, group, groups;
     const uint8_t *codes, *scales, *zeros, *order; /* NULL: there is no such source, or it has not arrived */
     uint32_t scale_type;
-    bool one_scale;                      /* of the whole matrix */
+    bool one_scale; /* of the whole matrix */
     /* NB_AS_BLOCKS: */
-    uint64_t block, scale_block;         /* weights of a scale, scales of a scale's scale */
+    uint64_t block, scale_block; /* weights of a scale, scales of a scale's scale */
     const uint8_t *scale_codebook, *scale_scales;
     float scale_offset;
     const float *codebook;
@@ -35,8 +35,15 @@ static const nb_tensor_info *source_of(const nb_plan *plan, uint32_t target, nb_
 static matrix matrix_of(const nb_plan *plan, uint32_t target) {
     const nb_tensor_info *to = &plan->out.tensors[target];
     const nb_target *t = &plan->targets[target];
-    matrix m = {.plan = plan, .arrangement = t->arrangement, .q = t->quantization, .to = to,
-                .name = nb_checkpoint_tensor_name(&plan->out, to), .rows = to->shape[1], .columns = to->shape[0]};
+    matrix m = {
+        .plan = plan,
+        .arrangement = t->arrangement,
+        .q = t->quantization,
+        .to = to,
+        .name = nb_checkpoint_tensor_name(&plan->out, to),
+        .rows = to->shape[1],
+        .columns = to->shape[0],
+    };
     m.group = m.q.group ? m.q.group : m.columns;
     m.groups = m.columns / m.group;
     source_of(plan, target, NB_ROLE_CODES, &m.codes);
@@ -87,7 +94,8 @@ static int32_t add_order(nb_plan *plan, uint32_t target, uint64_t columns) {
 static int32_t refuse_shape(const nb_plan *plan, uint32_t target, uint64_t rows, uint64_t columns, nb_error *err) {
     const nb_quantization *q = &plan->targets[target].quantization;
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                   "tensor %t is quantized, of %l rows and %l columns in groups of %l, %u bits each; that is not supported",
+                   "tensor %t is quantized, of %l rows and %l columns in groups of %l, %u bits each; that is not "
+                   "supported",
                    nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]), rows, columns, q->group, q->bits);
 }
 
@@ -96,7 +104,8 @@ static int32_t settle(nb_plan *plan, uint32_t target, uint64_t rows, uint64_t co
     const nb_quantization *q = &plan->targets[target].quantization;
     nb_tensor_info *to = &plan->out.tensors[target];
     uint64_t group = q->group ? q->group : columns;
-    if (!rows || !columns || columns > MOST_COLUMNS || columns % 32 || group % 32 || columns % group || rows * q->bits % 32)
+    if (!rows || !columns || columns > MOST_COLUMNS || columns % 32 || group % 32 || columns % group ||
+        rows * q->bits % 32)
         return refuse_shape(plan, target, rows, columns, err);
     NB_TRY(check_source(plan, target, NB_ROLE_CODES, columns / 32 * rows * q->bits * 4, err));
     NB_TRY(check_source(plan, target, NB_ROLE_ZEROS, columns / group * rows * q->bits / 8, err));
@@ -104,7 +113,8 @@ static int32_t settle(nb_plan *plan, uint32_t target, uint64_t rows, uint64_t co
     to->type = q->bits <= 4 ? (q->symmetric ? NB_TYPE_Q4_0 : NB_TYPE_Q4_1) : q->symmetric ? NB_TYPE_Q8_0 : NB_TYPE_F16;
     to->shape[0] = columns;
     to->shape[1] = rows;
-    return q->ordered && nb_plan_source(plan, target, NB_ROLE_ORDER) != NB_NONE ? add_order(plan, target, columns) : NB_OK;
+    return q->ordered && nb_plan_source(plan, target, NB_ROLE_ORDER) != NB_NONE ? add_order(plan, target, columns)
+                                                                                : NB_OK;
 }
 
 /* A module's own bits and group, by the shapes of its tensors; 0 bits if these do not fit each other. */
@@ -112,7 +122,9 @@ static void read_sizes(const nb_plan *plan, uint32_t target, const nb_tensor_inf
     bool awq = plan->targets[target].arrangement == NB_AS_AWQ;
     uint32_t order = nb_plan_source(plan, target, NB_ROLE_ORDER);
     uint64_t groups = plan->in.tensors[nb_plan_source(plan, target, NB_ROLE_SCALES)].shape[1];
-    uint64_t columns = awq ? t->shape[1] : order != NB_NONE ? plan->in.tensors[order].shape[0] : plan->targets[target].columns;
+    uint64_t columns = awq              ? t->shape[1]
+                     : order != NB_NONE ? plan->in.tensors[order].shape[0]
+                                        : plan->targets[target].columns;
     uint64_t bits = awq ? 4 : t->shape[1] * 32 / columns;
     bool known = (bits == 2 || bits == 3 || bits == 4 || bits == 8) && (awq || bits * columns == t->shape[1] * 32);
     q->bits = known ? (uint32_t)bits : 0;
@@ -131,7 +143,8 @@ static int32_t check_columns(nb_plan *plan, uint32_t target, const nb_tensor_inf
     const nb_tensor_info *scales = &plan->in.tensors[nb_plan_source(plan, target, NB_ROLE_SCALES)];
     if (scales->type != NB_TYPE_F16 && scales->type != NB_TYPE_BF16)
         return refuse_shape(plan, target, rows, columns, err);
-    NB_TRY(check_source(plan, target, NB_ROLE_SCALES, columns / (q->group ? q->group : NB_MAX(columns, 1)) * rows * 2, err));
+    NB_TRY(check_source(plan, target, NB_ROLE_SCALES, columns / (q->group ? q->group : NB_MAX(columns, 1)) * rows * 2,
+                        err));
     return settle(plan, target, rows, columns, err);
 }
 
@@ -170,19 +183,19 @@ static int32_t check_blocks(nb_plan *plan, uint32_t target, const nb_tensor_info
     uint64_t weights = t->bytes * 2, columns = plan->targets[target].columns;
     if (state == NB_NONE || weights % columns)
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "the quantized matrix %t has %l weights, which are no rows of the %l that config.json asks for, or "
-                       "no quant_state; the files are not whole, or not of one model",
+                       "the quantized matrix %t has %l weights, which are no rows of the %l that config.json asks for, "
+                       "or no quant_state; the files are not whole, or not of one model",
                        name, weights, columns);
     const nb_tensor_info *s = &plan->in.tensors[scales];
-    bool nested = s->type == NB_TYPE_U8, whole = columns % NB_BLOCK_NF4 == 0 && weights % s->shape[0] == 0 &&
-                                                  weights / s->shape[0] % NB_BLOCK_NF4 == 0;
+    bool nested = s->type == NB_TYPE_U8,
+         whole = columns % NB_BLOCK_NF4 == 0 && weights % s->shape[0] == 0 && weights / s->shape[0] % NB_BLOCK_NF4 == 0;
     NB_TRY(check_source(plan, target, NB_ROLE_SCALES, s->shape[0] * (nested ? 1 : 4), err));
     NB_TRY(check_source(plan, target, NB_ROLE_CODEBOOK, 16 * 4, err));
     NB_TRY(check_source(plan, target, NB_ROLE_SCALE_CODEBOOK, 256 * 4, err));
     if (nested && (nb_plan_source(plan, target, NB_ROLE_SCALE_CODEBOOK) == NB_NONE ||
                    nb_plan_source(plan, target, NB_ROLE_SCALE_SCALES) == NB_NONE))
-        return NB_FAIL(err, NB_ERR_FORMAT, "the matrix %t lacks nested_absmax or nested_quant_map; the files are not whole",
-                       name);
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "the matrix %t lacks nested_absmax or nested_quant_map; the files are not whole", name);
     uint32_t more = nb_plan_source(plan, target, NB_ROLE_SCALE_SCALES);
     if (more != NB_NONE)
         NB_TRY(check_source(plan, target, NB_ROLE_SCALE_SCALES, plan->in.tensors[more].shape[0] * 4, err));
@@ -199,17 +212,18 @@ int32_t nb_arrangement_check(nb_plan *plan, uint32_t target, nb_error *err) {
         return nb_reshape_check(plan, target, err);
     if (plan->targets[target].groups)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "tensor %t is quantized, and its rows would have to be regrouped; that is not supported. Take the "
-                       "model's floating-point version, or a GGUF file of it",
+                       "tensor %t is quantized, and its rows would have to be regrouped; that is not supported. Take "
+                       "the model's floating-point version, or a GGUF file of it",
                        nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]));
     nb_target *to = &plan->targets[target];
     to->quantization = plan->quantization;
     uint32_t codes = nb_plan_source(plan, target, NB_ROLE_CODES), zeros = nb_plan_source(plan, target, NB_ROLE_ZEROS);
     bool needs_zeros = to->arrangement <= NB_AS_AWQ && !to->quantization.symmetric;
-    if (codes == NB_NONE || nb_plan_source(plan, target, NB_ROLE_SCALES) == NB_NONE || (needs_zeros && zeros == NB_NONE))
+    if (codes == NB_NONE || nb_plan_source(plan, target, NB_ROLE_SCALES) == NB_NONE ||
+        (needs_zeros && zeros == NB_NONE))
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "of the quantized matrix %t there are not all parts (codes, scales and, where they differ, zeros); "
-                       "the files are not whole",
+                       "of the quantized matrix %t there are not all parts (codes, scales and, where they differ, "
+                       "zeros); the files are not whole",
                        nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]));
     const nb_tensor_info *t = &plan->in.tensors[codes];
     if (plan->origins[codes].row != NB_NONE) /* of several that would be stacked */
@@ -222,7 +236,7 @@ int32_t nb_arrangement_check(nb_plan *plan, uint32_t target, nb_error *err) {
     if (t->n_dimensions != 2)
         return refuse_shape(plan, target, t->shape[1], t->shape[0], err);
     return to->quantization.library == NB_BY_COMPRESSED ? check_rows(plan, target, t, err)
-           : to->arrangement == NB_AS_BYTES             ? check_bytes(plan, target, t, err)
+         : to->arrangement == NB_AS_BYTES               ? check_bytes(plan, target, t, err)
                                                         : check_columns(plan, target, t, err);
 }
 
@@ -311,10 +325,11 @@ static int32_t find_order(const matrix *m, uint32_t *order, nb_error *err) {
             order[next[g]++] = column;
     }
     nb_free(next);
-    return whole ? NB_OK
-                 : NB_FAIL(err, NB_ERR_FORMAT,
-                           "of the matrix %t the g_idx puts its columns into groups of unequal size; the file is damaged",
-                           m->name);
+    return whole
+             ? NB_OK
+             : NB_FAIL(err, NB_ERR_FORMAT,
+                       "of the matrix %t the g_idx puts its columns into groups of unequal size; the file is damaged",
+                       m->name);
 }
 
 /* A whole number of a block's state, or 0. */
@@ -328,7 +343,8 @@ static int32_t read_state(matrix *m, uint32_t target, nb_error *err) {
     const nb_plan *plan = m->plan;
     uint32_t source = nb_plan_source(plan, target, NB_ROLE_STATE);
     nb_node state;
-    NB_TRY(nb_json_check(plan->origins[source].bytes, (size_t)plan->in.tensors[source].bytes, "a quant_state", &state, err));
+    NB_TRY(nb_json_check(plan->origins[source].bytes, (size_t)plan->in.tensors[source].bytes, "a quant_state", &state,
+                         err));
     uint64_t sides[2] = {0}, n = 0, weights = m->rows * m->columns;
     for (nb_walk w = nb_walk_of(nb_node_find(state, "shape")); nb_walk_next(&w); n++)
         if (n < 2)
@@ -353,8 +369,8 @@ static int32_t read_state(matrix *m, uint32_t target, nb_error *err) {
     source_of(plan, target, NB_ROLE_CODEBOOK, &codebook);
     for (int i = 0; codebook && i < 16; i++)
         if (nb_bits_of(float_at(codebook, (uint64_t)i)) << 1 != nb_bits_of(m->codebook[i]) << 1) /* either zero */
-            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the quant_map of the matrix %t has other numbers than bitsandbytes' own",
-                           m->name);
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                           "the quant_map of the matrix %t has other numbers than bitsandbytes' own", m->name);
     return NB_OK;
 }
 
@@ -367,8 +383,9 @@ static int32_t check_shape(const matrix *m, uint32_t target, nb_error *err) {
         return NB_OK;
     memcpy(sides, state, sizeof sides);
     if (sides[0] != m->rows || sides[1] != m->columns)
-        return NB_FAIL(err, NB_ERR_FORMAT, "the weight_shape of the matrix %t is [%l, %l], but config.json asks for [%l, %l]",
-                       m->name, sides[0], sides[1], m->rows, m->columns);
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "the weight_shape of the matrix %t is [%l, %l], but config.json asks for [%l, %l]", m->name,
+                       sides[0], sides[1], m->rows, m->columns);
     return NB_OK;
 }
 
@@ -392,8 +409,8 @@ int32_t nb_arrangement_begin(nb_plan *plan, uint32_t target, nb_error *err) {
         for (uint64_t i = 0; i < m.columns; i++)
             if (word_at(m.order, i) != i / m.group)
                 return NB_FAIL(err, NB_ERR_FORMAT,
-                               "the matrix %t has columns of other groups between each other, but config.json says that "
-                               "it has not (desc_act)",
+                               "the matrix %t has columns of other groups between each other, but config.json says "
+                               "that it has not (desc_act)",
                                m.name);
         return NB_OK;
     }

@@ -1,8 +1,8 @@
 /* How other libraries lay a quantized matrix out in tensors, and what it becomes in GGUF.
  *
- * w[row][column] = scale (code - zero), one scale and one zero for each row and each group of columns, becomes Q4_0 (of 2
- * to 4 bits, all zeros alike), Q4_1 (where they are not: w = d code + m, m = -scale zero as a half) or Q8_0; codes of 8 bits
- * whose zeros differ become F16, as no type has them:
+ * w[row][column] = scale (code - zero), one scale and one zero for each row and each group of columns, becomes Q4_0
+ * (of 2 to 4 bits, all zeros alike), Q4_1 (where they are not: w = d code + m, m = -scale zero as a half) or Q8_0;
+ * codes of 8 bits whose zeros differ become F16, as no type has them:
  *
  *     GPTQ    qweight        u32 [columns bits / 32, rows]   down a column of it, the codes are one stream of bits
  *             qzeros         u32 [groups, rows bits / 32]    along a row, the zeros are one (less 1 in version 1)
@@ -17,11 +17,11 @@
  *         int-quantized      weight  i8 [rows, columns];  weight_zero_point  i8 [rows, groups]
  *         both               weight_scale  f32, f16 or bf16 [rows, groups], or one number;  weight_g_idx  i32 [columns]
  *
- * Where the columns of a group do not lie side by side (desc_act, actorder), they are put so, and the target NAME.order says
- * which column of the file each one is: the engine puts its activations into that order.
+ * Where the columns of a group do not lie side by side (desc_act, actorder), they are put so, and the target
+ * NAME.order says which column of the file each one is: the engine puts its activations into that order.
  *
- * bitsandbytes' NF4 and FP4: w[i] = absmax[i / blocksize] quant_map[code], i over the whole matrix, which is two codes a
- * byte, the first in the high half. It becomes those types, or F32 if its rows are no whole blocks of 64.
+ * bitsandbytes' NF4 and FP4: w[i] = absmax[i / blocksize] quant_map[code], i over the whole matrix, which is two
+ * codes a byte, the first in the high half. It becomes those types, or F32 if its rows are no whole blocks of 64.
  *
  *     weight                 [rows columns / 2 bytes] of any type
  *     weight.absmax          f32 [blocks], or u8, which stands for

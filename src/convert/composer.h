@@ -8,7 +8,7 @@
 #include "json.h"
 
 typedef struct nb_composer {
-    nb_checkpoint *c; /* its header is what is written */
+    nb_checkpoint *c;  /* its header is what is written */
     uint64_t capacity; /* of the header */
     int32_t code;
     nb_error *err;
@@ -28,7 +28,8 @@ void nb_compose_u8(nb_composer *x, uint8_t item);
 void nb_compose_item(nb_composer *x, nb_node first, nb_node second);
 void nb_compose_text(nb_composer *x, nb_text item); /* as it is */
 
-/* A tensor; name_at and name_size are set. The name is a JSON string, decoded, behind a prefix; or bytes as they are. */
+/* A tensor; name_at and name_size are set. The name is a JSON string, decoded, behind a prefix; or bytes as they
+ * are. */
 void nb_compose_tensor(nb_composer *x, nb_text prefix, nb_node name, nb_tensor_info info);
 void nb_compose_named_tensor(nb_composer *x, nb_text name, nb_tensor_info info);
 

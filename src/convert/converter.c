@@ -14,39 +14,41 @@
 #include "../types/traits.h"
 
 enum {
-    FIRST_HEADER = 1 << 20, STAGING = 1 << 20,
+    FIRST_HEADER = 1 << 20,
+    STAGING = 1 << 20,
     OUTPUT = 1 << 20, /* bytes that are made at once, unless a row has more */
-    MOST_DOCUMENT = 1 << 28, MOST_PARTS = 10000
+    MOST_DOCUMENT = 1 << 28,
+    MOST_PARTS = 10000
 };
 
 struct nb_converter {
     nb_plan plan;
     uint32_t flags;
     enum { BETWEEN, HEADER, WEIGHTS, COMPLETE, FAILED } stage; /* BETWEEN: no file is being read */
-    bool open, planned;       /* open: a file has begun; planned: all headers are there */
-    bool settled;             /* the plan is final, and the GGUF's header is made of it */
+    bool open, planned; /* open: a file has begun; planned: all headers are there */
+    bool settled;       /* the plan is final, and the GGUF's header is made of it */
 
-    char name[128];           /* of the current file */
-    double told;              /* its size; 0: unknown */
-    int32_t kind;             /* a document, or NB_DOCUMENTS: weights */
+    char name[128];                             /* of the current file */
+    double told;                                /* its size; 0: unknown */
+    int32_t kind;                               /* a document, or NB_DOCUMENTS: weights */
     enum { UNKNOWN, GGUF, SAFETENSORS } format; /* of the weights */
-    uint32_t parts;           /* files of weights so far */
+    uint32_t parts;                             /* files of weights so far */
     nb_gguf gguf;
-    nb_checkpoint part;       /* of a GGUF whose header is being read */
+    nb_checkpoint part; /* of a GGUF whose header is being read */
     nb_documents documents;
 
-    uint8_t *buffer;          /* HEADER: the file so far; WEIGHTS: bytes that are not used yet */
+    uint8_t *buffer; /* HEADER: the file so far; WEIGHTS: bytes that are not used yet */
     size_t capacity, filled, used;
     uint32_t file;            /* WEIGHTS: its number */
     uint64_t file_at;         /* the offset of buffer[0] in it */
     uint64_t source, arrived; /* the tensor of the files that arrives, and how many of its bytes have */
 
-    uint8_t *header;          /* of the GGUF */
+    uint8_t *header; /* of the GGUF */
     size_t header_size;
     bool header_given;
-    uint64_t target, row;     /* the tensor of the GGUF that is being written, and how many of its rows are */
-    uint64_t written;         /* bytes behind the header */
-    nb_rows rows;             /* makes the rows that are not passed on as they are */
+    uint64_t target, row; /* the tensor of the GGUF that is being written, and how many of its rows are */
+    uint64_t written;     /* bytes behind the header */
+    nb_rows rows;         /* makes the rows that are not passed on as they are */
 };
 
 nb_converter *nb_converter_new(uint32_t flags, nb_error *err) {
@@ -310,8 +312,12 @@ int32_t nb_converter_planned(const nb_converter *x, uint32_t i, nb_planned_tenso
     nb_text name = nb_checkpoint_tensor_name(&x->plan.out, info);
     uint32_t n = (uint32_t)NB_MIN(name.size, sizeof tensor->name - 1);
     bool wants = x->plan.recipe.preset && t->wanted_type != NB_TYPE_LIMIT;
-    *tensor = (nb_planned_tensor){.source_type = t->source_type, .wanted_type = wants ? t->wanted_type : info->type,
-                                  .type = info->type, .name_bytes = n};
+    *tensor = (nb_planned_tensor){
+        .source_type = t->source_type,
+        .wanted_type = wants ? t->wanted_type : info->type,
+        .type = info->type,
+        .name_bytes = n,
+    };
     memcpy(tensor->name, name.data, n);
     return NB_OK;
 }

@@ -4,13 +4,38 @@
 #include "huggingface.h"
 #include "sentencepiece.h"
 
-enum { CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_MAP, ADDED_TOKENS, MODULE_LIST, SENTENCE, TRANSFORMER,
-       QUANTIZE_CONFIG, QUANT_CONFIG, CHAT_TEMPLATE, TOKENIZER_MODEL, MODULES };
+enum {
+    CONFIG,
+    GENERATION,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    SPECIAL_MAP,
+    ADDED_TOKENS,
+    MODULE_LIST,
+    SENTENCE,
+    TRANSFORMER,
+    QUANTIZE_CONFIG,
+    QUANT_CONFIG,
+    CHAT_TEMPLATE,
+    TOKENIZER_MODEL,
+    MODULES
+};
 _Static_assert(MODULES == NB_NAMED_DOCUMENTS, "each name has its place");
 static const char *const names[MODULES] = {
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json",
-    "quantize_config.json", "quant_config.json", "chat_template.jinja", "tokenizer.model"};
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "quantize_config.json",
+    "quant_config.json",
+    "chat_template.jinja",
+    "tokenizer.model",
+};
 
 void nb_documents_free(nb_documents *d) {
     for (int i = 0; i < NB_DOCUMENTS; i++)
@@ -67,18 +92,20 @@ int32_t nb_documents_plan(nb_documents *d, nb_plan *plan, nb_error *err) {
     bool has_json = d->items[TOKENIZER].bytes != NULL;
     NB_TRY(read_sentencepiece(d, nodes, err));
     const nb_document *template = &d->items[CHAT_TEMPLATE];
-    nb_folder folder = {.config = nodes[CONFIG],
-                        .generation = nodes[GENERATION],
-                        .tokenizer = nodes[TOKENIZER],
-                        .tokenizer_config = nodes[TOKENIZER_CONFIG],
-                        .quantize_config = nodes[QUANTIZE_CONFIG],
-                        .quant_config = nodes[QUANT_CONFIG],
-                        .special_map = nodes[SPECIAL_MAP],
-                        .added = has_json ? (nb_node){0} : nodes[ADDED_TOKENS],
-                        .module_list = nodes[MODULE_LIST],
-                        .sentence = nodes[SENTENCE],
-                        .transformer = nodes[TRANSFORMER],
-                        .chat_template = {(char *)template->bytes, template->size}};
+    nb_folder folder = {
+        .config = nodes[CONFIG],
+        .generation = nodes[GENERATION],
+        .tokenizer = nodes[TOKENIZER],
+        .tokenizer_config = nodes[TOKENIZER_CONFIG],
+        .quantize_config = nodes[QUANTIZE_CONFIG],
+        .quant_config = nodes[QUANT_CONFIG],
+        .special_map = nodes[SPECIAL_MAP],
+        .added = has_json ? (nb_node){0} : nodes[ADDED_TOKENS],
+        .module_list = nodes[MODULE_LIST],
+        .sentence = nodes[SENTENCE],
+        .transformer = nodes[TRANSFORMER],
+        .chat_template = {(char *)template->bytes, template->size},
+    };
     for (int i = MODULES; i < NB_DOCUMENTS && nodes[i].at; i++)
         folder.modules[folder.n_modules++] = (nb_module){nb_text_of(d->items[i].folder), nodes[i]};
     return nb_huggingface_plan(plan, &folder, err);

@@ -27,7 +27,7 @@ typedef struct nb_folder {
     nb_node transformer;           /* sentence_bert_config.json */
     nb_module modules[NB_MODULES]; /* [n_modules] */
     uint32_t n_modules;
-    nb_text chat_template;         /* chat_template.jinja */
+    nb_text chat_template; /* chat_template.jinja */
 } nb_folder;
 
 #endif

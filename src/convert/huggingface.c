@@ -63,12 +63,14 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
     nb_sentence sentence;
     NB_TRY(nb_sentence_compose(&p, folder, &sentence));
     NB_TRY(nb_hf_place_tensors(&p, &sentence));
-    nb_tokenizer_files files = {.tokenizer = folder->tokenizer,
-                                .config = folder->tokenizer_config,
-                                .special_map = folder->special_map,
-                                .added = folder->added,
-                                .model = p.config,
-                                .generation = folder->generation};
+    nb_tokenizer_files files = {
+        .tokenizer = folder->tokenizer,
+        .config = folder->tokenizer_config,
+        .special_map = folder->special_map,
+        .added = folder->added,
+        .model = p.config,
+        .generation = folder->generation,
+    };
     NB_TRY(nb_tokenizer_compose(x, &files, err));
     compose_chat_template(x, folder);
     return x->code;

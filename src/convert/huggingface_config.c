@@ -46,7 +46,8 @@ static const nb_hf_key *row_of(const nb_hf_key *keys, const char *name) {
     return NULL;
 }
 
-/* What an object says to a row of the tables. A null is none: of a window, say, that the class has and the file has not. */
+/* What an object says to a row of the tables. A null is none: of a window, say, that the class has and the file has
+ * not. */
 static nb_node value_in(nb_node object, const nb_hf_key *row) {
     char name[64];
     bool said = false;
@@ -199,8 +200,8 @@ static int32_t check_spelling(const nb_hf_model *p) {
 /* Which layers have the sliding window, one after the other. */
 typedef struct layer_kinds {
     const nb_hf_model *p;
-    nb_walk types;    /* of layer_types, */
-    bool listed;      /* where the file has it */
+    nb_walk types;        /* of layer_types, */
+    bool listed;          /* where the file has it */
     double pattern, last; /* sliding_window_pattern, max_window_layers */
     uint32_t i;
 } layer_kinds;
@@ -229,21 +230,24 @@ static int32_t check_layer_types(const nb_hf_model *p, uint32_t layers) {
         if (!nb_node_is(w.value, "sliding_attention") && !nb_node_is(w.value, "full_attention") &&
             !nb_node_is(w.value, "attention"))
             return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
-                           "config.json: layer_types has %t; of %s models only full_attention and sliding_attention are "
-                           "supported", nb_hf_literal(w.value), p->family->model_type);
+                           "config.json: layer_types has %t; of %s models only full_attention and sliding_attention "
+                           "are supported",
+                           nb_hf_literal(w.value), p->family->model_type);
     if (types.at && n != layers)
         return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: layer_types names %u layers, and there are %u", n, layers);
     return NB_OK;
 }
 
-/* The window counts its own position where attention is causal. Where it is not, it is the greatest distance on either side;
- * for Gemma 3's use_bidirectional_attention half of it is (and one more, if is_causal is false besides). */
+/* The window counts its own position where attention is causal. Where it is not, it is the greatest distance on
+ * either side; for Gemma 3's use_bidirectional_attention half of it is (and one more, if is_causal is false
+ * besides). */
 static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides) {
     double window = nb_hf_number(p, "sliding_window", 0);
     double told = nb_hf_told(p, "block_count", 0);
     uint32_t layers = told >= 1 && told <= 1 << 20 ? (uint32_t)told : 0, sliding = 0, first_full = 0;
     nb_node asked = nb_hf_value(p, "use_sliding_window");
-    bool any = row_of(p->family->keys, "sliding_window") && (!asked.at || nb_node_number(asked, 0) != 0), regular = true;
+    bool any = row_of(p->family->keys, "sliding_window") && (!asked.at || nb_node_number(asked, 0) != 0),
+         regular = true;
     NB_TRY(check_layer_types(p, layers));
     layer_kinds kinds = kinds_of(p);
     any |= kinds.listed;
@@ -260,18 +264,19 @@ static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides
     kinds = kinds_of(p);
     for (uint32_t i = 0; i < layers; i++)
         regular &= next_slides(&kinds) == !(first_full && (i + 1) % first_full == 0);
-    const char *key = kinds.listed                             ? "layer_types"
-                      : nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) ? "sliding_window_pattern"
-                                                             : "max_window_layers";
+    const char *key = kinds.listed                         ? "layer_types"
+                    : nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) ? "sliding_window_pattern"
+                                                           : "max_window_layers";
     window = both_sides ? floor(window / 2) + !causal : window;
     if (!(window >= 1 && window < 1e9) || (asked.at && nb_node_number(asked, 0) == 0))
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
-                       "config.json: there are layers with a sliding window (%s), and sliding_window is %g%s", key, window,
-                       asked.at && nb_node_number(asked, 0) == 0 ? ", but use_sliding_window is false" : "");
+                       "config.json: there are layers with a sliding window (%s), and sliding_window is %g%s", key,
+                       window, asked.at && nb_node_number(asked, 0) == 0 ? ", but use_sliding_window is false" : "");
     if (!regular || (first_full && !nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD)))
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
                        "config.json: sliding_window is %g in some layers only (%s), in no pattern that %s models have; "
-                       "that is not supported", window, key, p->family->model_type);
+                       "that is not supported",
+                       window, key, p->family->model_type);
     nb_hf_put(p, "attention.sliding_window", window);
     return NB_OK;
 }
@@ -279,11 +284,12 @@ static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides
 /* Whether tokens see those that follow. */
 static int32_t compose_attention(const nb_hf_model *p) {
     nb_node causal = last_member(p->config, "is_causal");
-    bool known = row_of(p->family->keys, "is_causal"), both_sides = nb_hf_number(p, "use_bidirectional_attention", 0) != 0;
+    bool known = row_of(p->family->keys, "is_causal"),
+         both_sides = nb_hf_number(p, "use_bidirectional_attention", 0) != 0;
     if (known && is_null(causal))
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
-                       "config.json: is_causal is null, which transformers' implementations of attention read differently; "
-                       "write true or false");
+                       "config.json: is_causal is null, which transformers' implementations of attention read "
+                       "differently; write true or false");
     bool is_causal = !nb_hf_has(p, NB_HF_ENCODER) && nb_hf_number(p, "is_causal", 1) != 0;
     if (!is_causal || both_sides)
         nb_hf_put(p, "attention.causal", 0);
@@ -345,8 +351,9 @@ int32_t nb_hf_compose_config(const nb_hf_model *p) {
     compose_context(p);
     compose_caps(p);
     if (nb_hf_told(p, "attention.key_length", 0) == 0 && head_size > 0 && head_size * heads != width)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: head_dim is %g; of %s models only hidden_size / "
-                       "num_attention_heads is supported", head_size, p->family->model_type);
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                       "config.json: head_dim is %g; of %s models only hidden_size / num_attention_heads is supported",
+                       head_size, p->family->model_type);
     if (nb_hf_has(p, NB_HF_FOUR_TIMES) && nb_hf_told(p, "feed_forward_length", 0) == 0)
         nb_hf_put(p, "feed_forward_length", 4 * width);
     if (nb_hf_has(p, NB_HF_MANY_KV_HEADS))

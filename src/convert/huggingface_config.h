@@ -8,13 +8,13 @@
 /* A folder that is being converted to GGUF. */
 typedef struct nb_hf_model {
     nb_plan *plan;
-    nb_composer *x;  /* the plan's */
+    nb_composer *x; /* the plan's */
     const nb_hf_family *family;
-    nb_node config;  /* of the text model */
-    bool tied;       /* its output matrix is the embedding */
+    nb_node config; /* of the text model */
+    bool tied;      /* its output matrix is the embedding */
     /* Values of config.json that are needed for each tensor. Reading them again each time would take too long. */
-    uint32_t skipped_positions;  /* rows of learned positions that belong to no token */
-    double embedding_columns;    /* of embeddings that are narrower than the layers; else 0 */
+    uint32_t skipped_positions; /* rows of learned positions that belong to no token */
+    double embedding_columns;   /* of embeddings that are narrower than the layers; else 0 */
     nb_error *err;
 } nb_hf_model;
 

@@ -111,5 +111,6 @@ const nb_hf_pair nb_hf_layer_modules[] = {
 const char *const nb_hf_needless_starts[] = {"vision_tower.", "multi_modal_projector.", "pooler.", "cls.", NULL};
 /* Buffers that follow from the configuration: rotations, positions, masks; and LLM.int8()'s note of how it lies. */
 const char *const nb_hf_needless_ends[] = {
-    "rotary_emb.inv_freq", "embeddings.position_ids", ".attn.bias", ".attn.masked_bias", ".attention.bias",
-    ".attention.masked_bias", ".weight_format", NULL};
+    "rotary_emb.inv_freq", "embeddings.position_ids", ".attn.bias",     ".attn.masked_bias",
+    ".attention.bias",     ".attention.masked_bias",  ".weight_format", NULL,
+};

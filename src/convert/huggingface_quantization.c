@@ -2,8 +2,9 @@
 
 #include "known_keys.h"
 
-/* The keys of the libraries' own classes. tests/oracles/quantization_keys.py lists them, and none may be missing here. "The
- * tensors say so" means: which modules are quantized, and which shapes their parts have, is read from the tensors. */
+/* The keys of the libraries' own classes. tests/oracles/quantization_keys.py lists them, and none may be missing
+ * here. "The tensors say so" means: which modules are quantized, and which shapes their parts have, is read from the
+ * tensors. */
 
 /* GPTQModel's QuantizeConfig, AutoGPTQ's and transformers' GPTQConfig. */
 // clang-format off: keys of one subject on a line
@@ -112,9 +113,9 @@ static nb_text lower(nb_node string, char *out, size_t capacity) {
     return (nb_text){raw.data ? out : NULL, n};
 }
 
-/* The rules "+:PATTERN" and "PATTERN" change what holds for some modules; "-:PATTERN" leaves some as they are. A module's
- * tensors say what became of it, but not whether its zeros differ or its columns have an order: if a rule says so, all
- * modules may. */
+/* The rules "+:PATTERN" and "PATTERN" change what holds for some modules; "-:PATTERN" leaves some as they are. A
+ * module's tensors say what became of it, but not whether its zeros differ or its columns have an order: if a rule
+ * says so, all modules may. */
 static int32_t take_rules(nb_quantization *q, nb_node rules, nb_text file, nb_error *err) {
     q->by_tensors = !nb_node_is_empty(rules);
     for (nb_walk w = nb_walk_of(rules); nb_walk_next(&w);) {
@@ -134,23 +135,25 @@ static int32_t take_columns(nb_plan *plan, nb_node config, nb_text file, bool aw
     bool known = bits == 4 || (!awq && (bits == 2 || bits == 3 || bits == 8));
     if (!known || !(group == -1 || (group >= 32 && group <= 1 << 20 && (uint32_t)group % 32 == 0)))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "%t: %s of %g bits in groups of %g is not supported; awq of 4 bits is, and gptq of 2, 3, 4 and 8, in "
-                       "groups of a multiple of 32",
+                       "%t: %s of %g bits in groups of %g is not supported; awq of 4 bits is, and gptq of 2, 3, 4 and "
+                       "8, in groups of a multiple of 32",
                        file, awq ? "awq" : "gptq", bits, group);
     char text[32];
     nb_text format = lower(either(config, "checkpoint_format", "format"), text, sizeof text);
     bool other = awq && nb_node_is(nb_node_find(config, "backend"), "llm-awq"); /* packs as no other does */
     bool usual = !format.data || nb_text_is(format, awq ? "gemm" : "gptq") || (!awq && nb_text_is(format, "gptq_v2"));
     if (other || !usual)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: %s in the format %t is not supported; %s", file, awq ? "awq" : "gptq",
-                       other ? nb_text_of("llm-awq") : format,
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: %s in the format %t is not supported; %s", file,
+                       awq ? "awq" : "gptq", other ? nb_text_of("llm-awq") : format,
                        awq ? "gemm is" : "gptq and gptq_v2 are");
-    plan->quantization = (nb_quantization){.library = awq ? NB_BY_AWQ : NB_BY_GPTQ,
-                                           .bits = (uint32_t)bits,
-                                           .group = group > 0 ? (uint64_t)group : 0,
-                                           .symmetric = !awq && nb_node_number(nb_node_find(config, "sym"), 1) != 0,
-                                           .ordered = group != -1 && nb_node_number(nb_node_find(config, "desc_act"), 0) != 0,
-                                           .zero_offset = !awq && !nb_text_is(format, "gptq_v2")};
+    plan->quantization = (nb_quantization){
+        .library = awq ? NB_BY_AWQ : NB_BY_GPTQ,
+        .bits = (uint32_t)bits,
+        .group = group > 0 ? (uint64_t)group : 0,
+        .symmetric = !awq && nb_node_number(nb_node_find(config, "sym"), 1) != 0,
+        .ordered = group != -1 && nb_node_number(nb_node_find(config, "desc_act"), 0) != 0,
+        .zero_offset = !awq && !nb_text_is(format, "gptq_v2"),
+    };
     return take_rules(&plan->quantization, nb_node_find(config, "dynamic"), file, err);
 }
 
@@ -172,8 +175,9 @@ static int32_t take_compressed(nb_plan *plan, nb_node config, nb_text file, nb_e
     }
     bool sparse = nb_node_find(sparsity, "format").at && !nb_node_is(nb_node_find(sparsity, "format"), "dense");
     if (sparse || !nb_node_is_empty(nb_node_find(nb_node_find(config, "transform_config"), "config_groups")))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: compressed-tensors with %s is not supported; take a version of the model "
-                       "without it", file, sparse ? "sparsity_config" : "transform_config");
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "%t: compressed-tensors with %s is not supported; take a version of the model without it", file,
+                       sparse ? "sparsity_config" : "transform_config");
     plan->quantization = (nb_quantization){.library = NB_BY_COMPRESSED};
     return NB_OK;
 }
@@ -188,8 +192,8 @@ static int32_t take(nb_plan *plan, nb_node config, nb_text file, const char *fal
     if (!method.data && fallback)
         method = nb_text_of(fallback);
     if (!method.data)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: the weights are quantized, but no quant_method says how; that is not "
-                       "supported", file);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "%t: the weights are quantized, but no quant_method says how; that is not supported", file);
     if (nb_text_is(method, "bitsandbytes")) {
         NB_TRY(nb_keys_check(bitsandbytes_keys, config, file, false, err));
         plan->quantization = (nb_quantization){.library = NB_BY_BITSANDBYTES, .symmetric = true};
@@ -202,8 +206,8 @@ static int32_t take(nb_plan *plan, nb_node config, nb_text file, const char *fal
     if (nb_text_is(method, "awq") || nb_text_is(method, "gptq"))
         return take_columns(plan, config, file, nb_text_is(method, "awq"), err);
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                   "%t: the quantization \"%t\" %t is not supported; gptq, awq (gemm), bitsandbytes and compressed-tensors "
-                   "are. Take the model's floating-point version, or a GGUF file of it",
+                   "%t: the quantization \"%t\" %t is not supported; gptq, awq (gemm), bitsandbytes and "
+                   "compressed-tensors are. Take the model's floating-point version, or a GGUF file of it",
                    file, method, nb_node_raw(either(config, "checkpoint_format", "version")));
 }
 
@@ -218,8 +222,11 @@ static bool has_columns(const nb_plan *plan) {
 int32_t nb_hf_take_quantization(nb_plan *plan, const nb_folder *folder, nb_error *err) {
     nb_node inner = nb_node_find(folder->config, "text_config");
     nb_node sections[] = {
-        nb_node_find(folder->config, "quantization_config"), nb_node_find(folder->config, "compression_config"),
-        nb_node_find(inner, "quantization_config"), nb_node_find(inner, "compression_config")};
+        nb_node_find(folder->config, "quantization_config"),
+        nb_node_find(folder->config, "compression_config"),
+        nb_node_find(inner, "quantization_config"),
+        nb_node_find(inner, "compression_config"),
+    };
     for (int i = 0; i < 4; i++)
         if (nb_node_first(sections[i]) == '{' && !nb_node_is_empty(sections[i]))
             return take(plan, sections[i], nb_text_of("config.json"), i % 2 ? "compressed-tensors" : NULL, err);
@@ -230,6 +237,7 @@ int32_t nb_hf_take_quantization(nb_plan *plan, const nb_folder *folder, nb_error
     if (folder->quant_config.at)
         return take(plan, folder->quant_config, nb_text_of("quant_config.json"), "awq", err);
     return NB_FAIL(err, NB_ERR_FORMAT,
-                   "the weights are quantized, as GPTQ and AWQ do, but config.json has no quantization_config, and there is "
-                   "neither quantize_config.json nor quant_config.json; get these from where the model came from");
+                   "the weights are quantized, as GPTQ and AWQ do, but config.json has no quantization_config, and "
+                   "there is neither quantize_config.json nor quant_config.json; get these from where the model came "
+                   "from");
 }

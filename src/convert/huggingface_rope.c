@@ -13,7 +13,8 @@ static double number_in(nb_node object, const char *name, double fallback) {
 
 /* The context length before it was extended. config.json's own key counts before that of the rotation's object. */
 static double original_context(const nb_hf_model *p, nb_node own) {
-    double otherwise = number_in(own, "original_max_position_embeddings", nb_hf_number(p, "max_position_embeddings", 0));
+    double otherwise =
+        number_in(own, "original_max_position_embeddings", nb_hf_number(p, "max_position_embeddings", 0));
     return nb_hf_number(p, "original_max_position_embeddings", otherwise);
 }
 
@@ -25,8 +26,10 @@ static int32_t need(const nb_hf_model *p, nb_node own, const char *key, nb_text 
 
 /* Phi 3's LongRoPE: two lists of factors, which are tensors in GGUF, and the factor of cosines and sines. */
 static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
-    static const nb_hf_pair factors[] = {{"long_factor", "rope_factors_long.weight"},
-                                         {"short_factor", "rope_factors_short.weight"}};
+    static const nb_hf_pair factors[] = {
+        {"long_factor", "rope_factors_long.weight"},
+        {"short_factor", "rope_factors_short.weight"},
+    };
     double original = original_context(p, own);
     double factor = number_in(own, "factor", nb_hf_told(p, "context_length", 0) / original);
     double magnitude = factor > 1 ? sqrt(1 + log(factor) / log(original)) : 1;
@@ -60,9 +63,9 @@ static double pair_turning(double pairs, double turns, double base, double origi
     return pairs * log(original / (turns * 2 * 3.14159265358979323846)) / log(base);
 }
 
-/* YaRN (Peng et al. 2023). Between two pairs of a head the frequencies pass from unchanged to divided. The two need not be
- * whole numbers, which no key of GGUF can say, so they are written under keys of nibble's own. GGUF's attn_factor is
- * multiplied with the paper's factor. */
+/* YaRN (Peng et al. 2023). Between two pairs of a head the frequencies pass from unchanged to divided. The two need
+ * not be whole numbers, which no key of GGUF can say, so they are written under keys of nibble's own. GGUF's
+ * attn_factor is multiplied with the paper's factor. */
 static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, double rotated) {
     double original = original_context(p, own);
     double factor = number_in(own, "factor", nb_hf_number(p, "max_position_embeddings", 0) / original);
@@ -75,12 +78,15 @@ static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, doub
     bool rounded = !whole.at || nb_node_number(whole, 0) != 0;
     fast = fast != 0 ? fast : 32;
     slow = slow != 0 ? slow : 1;
-    double first = pair_turning(rotated / 2, fast, base, original), last = pair_turning(rotated / 2, slow, base, original);
+    double first = pair_turning(rotated / 2, fast, base, original),
+           last = pair_turning(rotated / 2, slow, base, original);
     first = NB_MAX(rounded ? floor(first) : first, 0);
     last = NB_MIN(rounded ? ceil(last) : last, rotated - 1);
     if (!(factor > 0 && original >= 1 && fast > 0 && slow > 0 && isfinite(first) && isfinite(last)))
-        return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: the RoPE of type yarn has impossible values (factor %g, original "
-                       "context %g, beta_fast %g, beta_slow %g)", factor, original, fast, slow);
+        return NB_FAIL(p->err, NB_ERR_FORMAT,
+                       "config.json: the RoPE of type yarn has impossible values (factor %g, original context %g, "
+                       "beta_fast %g, beta_slow %g)",
+                       factor, original, fast, slow);
     nb_hf_put(p, "rope.scaling.factor", factor);
     nb_hf_put(p, "rope.scaling.original_context_length", original);
     nb_hf_put(p, "rope.scaling.yarn_beta_fast", fast);
@@ -113,10 +119,13 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
     if (nb_hf_has(p, NB_HF_TWO_ROPES)) { /* rope_scaling is laid over the other's set */
         nb_node set = nb_node_find(nb_hf_value(p, "rope_parameters"), "full_attention");
         base = number_in(set, "rope_theta", base);
-        nb_hf_put(p, "rope.freq_base_swa", number_in(local, "rope_theta", nb_hf_number(p, "rope_local_base_freq", 10000)));
+        nb_hf_put(p, "rope.freq_base_swa",
+                  number_in(local, "rope_theta", nb_hf_number(p, "rope_local_base_freq", 10000)));
         if (!nb_text_is(type_of(local), "default"))
-            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: the RoPE of layers with a window is of type %t; of %s "
-                           "models only default is supported", type_of(local), p->family->model_type);
+            return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                           "config.json: the RoPE of layers with a window is of type %t; of %s models only default is "
+                           "supported",
+                           type_of(local), p->family->model_type);
     }
     base = number_in(own, "rope_theta", base);
     nb_hf_put(p, "rope.freq_base", base);
@@ -125,8 +134,10 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
     double part = number_in(own, "partial_rotary_factor",
                             nb_hf_number(p, "partial_rotary_factor", nb_hf_number(p, "rotary_pct", 1)));
     if (part != 1 && !partly && !plain)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: partial_rotary_factor is %g with RoPE of type %t; of %s "
-                       "models only 1 is supported", part, name, p->family->model_type);
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                       "config.json: partial_rotary_factor is %g with RoPE of type %t; of %s models only 1 is "
+                       "supported",
+                       part, name, p->family->model_type);
     double rotated = floor(nb_hf_head_size(p) * (partly ? part : 1));
     if (part != 1 && partly)
         nb_hf_put(p, "rope.dimension_count", rotated);
@@ -140,9 +151,11 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
         type++;
     bool others = !nb_hf_has(p, NB_HF_LONGROPE) && (!nb_hf_has(p, NB_HF_LINEAR_ROPE) || nb_text_is(name, "linear"));
     if (!type->name || is_long || !others)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: RoPE of type %t is not supported in %s models; %s", name,
-                       p->family->model_type, nb_hf_has(p, NB_HF_LONGROPE) ? "longrope is" :
-                       nb_hf_has(p, NB_HF_LINEAR_ROPE) ? "linear is" : "linear, llama3 and yarn are");
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "config.json: RoPE of type %t is not supported in %s models; %s",
+                       name, p->family->model_type,
+                       nb_hf_has(p, NB_HF_LONGROPE)      ? "longrope is"
+                       : nb_hf_has(p, NB_HF_LINEAR_ROPE) ? "linear is"
+                                                         : "linear, llama3 and yarn are");
     nb_hf_put_text(p, "rope.scaling.type", name);
     NB_TRY(need(p, own, "factor", name));
     if (yarn)

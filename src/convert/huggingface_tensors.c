@@ -38,9 +38,24 @@ static const part parts[] = {
 
 /* Tensors by which compressed-tensors rounds activations and a cache. nibble does not need them. */
 static const char *const activation_parts[] = {
-    "input_scale", "input_zero_point", "input_global_scale", "input_g_idx", "output_scale", "output_zero_point",
-    "output_global_scale", "q_scale", "q_zero_point", "q_global_scale", "k_scale", "k_zero_point", "k_global_scale",
-    "v_scale", "v_zero_point", "v_global_scale", NULL};
+    "input_scale",
+    "input_zero_point",
+    "input_global_scale",
+    "input_g_idx",
+    "output_scale",
+    "output_zero_point",
+    "output_global_scale",
+    "q_scale",
+    "q_zero_point",
+    "q_global_scale",
+    "k_scale",
+    "k_zero_point",
+    "k_global_scale",
+    "v_scale",
+    "v_zero_point",
+    "v_global_scale",
+    NULL,
+};
 
 static bool is_of_activations(const nb_hf_model *p, nb_text leaf) {
     const char *const *part = activation_parts;
@@ -136,10 +151,13 @@ static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
 
 /* Biases that the engine would add. transformers ignores them if the key says that the modules have none. */
 #define QKV_BIASES "self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"
-static const struct { const char *key, *names[4]; } biases[] = {
+static const struct {
+    const char *key, *names[4];
+} biases[] = {
     {"attention_bias", {QKV_BIASES, "self_attn.o_proj.bias"}},
     {"use_qkv_bias", {QKV_BIASES, NULL}},
-    {"mlp_bias", {"mlp.gate_proj.bias", "mlp.up_proj.bias", "mlp.down_proj.bias", NULL}}};
+    {"mlp_bias", {"mlp.gate_proj.bias", "mlp.up_proj.bias", "mlp.down_proj.bias", NULL}},
+};
 
 enum { BIASES = sizeof biases / sizeof *biases };
 

@@ -36,13 +36,14 @@ bool nb_walk_next(nb_walk *w);
 /* The first member of that name, which is plain ASCII; keys written with escapes are not found. */
 nb_node nb_node_find(nb_node object, const char *key);
 
-bool nb_node_is(nb_node n, const char *text); /* a string that says so, written without escapes */
+bool nb_node_is(nb_node n, const char *text);      /* a string that says so, written without escapes */
 double nb_node_number(nb_node n, double fallback); /* a number, or 1 and 0 for true and false; else the fallback */
 nb_text nb_node_raw(nb_node n); /* a string's bytes as they are written, between the quotes; else .data = NULL */
 
 bool nb_node_is_null(nb_node n);  /* or absent */
 bool nb_node_is_empty(nb_node n); /* no object and no array, or one without members */
-/* Whether the object's member is true, or a number other than 0; the fallback where it is absent, null, or no such value. */
+/* Whether the object's member is true, or a number other than 0; the fallback where it is absent, null, or no such
+ * value. */
 bool nb_node_is_set(nb_node object, const char *key, bool fallback);
 
 /* A string's bytes, escapes resolved (a surrogate without its partner is U+FFFD). out holds nb_node_raw(n).size bytes,

@@ -32,8 +32,8 @@ static int32_t refuse_value(nb_text file, const nb_known_key *key, nb_error *err
             nb_write(&w, " or ");
         else
             nb_write_bytes(&w, at, 1);
-    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: %s must be %s here; other values of it are not supported", file, key->key,
-                   must);
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: %s must be %s here; other values of it are not supported", file,
+                   key->key, must);
 }
 
 int32_t nb_keys_check(const nb_known_key *keys, nb_node object, nb_text file, bool strict, nb_error *err) {

@@ -4,8 +4,8 @@
 
 #include "json.h"
 
-/* must: the value that it has to have, as JSON text, or one of several "a|b"; "{}": an empty object or list. null, which
- * says nothing, is always right. NULL: any value, which is heeded elsewhere, or changes no number. */
+/* must: the value that it has to have, as JSON text, or one of several "a|b"; "{}": an empty object or list. null,
+ * which says nothing, is always right. NULL: any value, which is heeded elsewhere, or changes no number. */
 typedef struct nb_known_key {
     const char *key, *must;
 } nb_known_key;

@@ -84,12 +84,13 @@ uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
     if (plan->steps > MOST_STEPS * plan->looked_up + STEPS_AT_LEAST) {
         plan->composer.code = NB_FAIL(plan->composer.err, NB_ERR_FORMAT,
                                       "too many of %l tensors' names have equal hashes, so that converting would take "
-                                      "very long; the files are broken", c->n_tensors);
+                                      "very long; the files are broken",
+                                      c->n_tensors);
         return NB_NONE;
     }
     void *targets = plan->targets; /* before the tensor: nb_plan_free frees as many targets as there are tensors */
-    plan->composer.code = nb_grow(&targets, &plan->targets_capacity, c->n_tensors, sizeof *plan->targets, "tensors",
-                                  plan->composer.err);
+    plan->composer.code =
+        nb_grow(&targets, &plan->targets_capacity, c->n_tensors, sizeof *plan->targets, "tensors", plan->composer.err);
     plan->targets = targets;
     nb_compose_named_tensor(&plan->composer, name, (nb_tensor_info){.shape = {1, 1, 1, 1}});
     if (plan->composer.code < 0)
@@ -270,8 +271,8 @@ static uint64_t put_values(output *o, const nb_checkpoint *c, bool is_file_type_
         nb_text key = nb_checkpoint_key(c, v);
         if (starts(key, "split.") || nb_text_is(key, "general.alignment"))
             continue;
-        if (is_file_type_other && (nb_text_is(key, "general.file_type") || nb_text_is(key, "general.quantization_version") ||
-                                    starts(key, "quantize.imatrix.")))
+        if (is_file_type_other && (nb_text_is(key, "general.file_type") ||
+                                   nb_text_is(key, "general.quantization_version") || starts(key, "quantize.imatrix.")))
             continue;
         put_text(o, key);
         put_u32(o, v->type);

@@ -12,30 +12,37 @@ enum { NB_NONE = UINT32_MAX };
 /* What a tensor of the files (a source) is to one of the GGUF (its target). */
 typedef enum nb_role {
     NB_ROLE_CODES, /* or the only source */
-    NB_ROLE_SCALES, NB_ROLE_ZEROS, NB_ROLE_ORDER,
+    NB_ROLE_SCALES,
+    NB_ROLE_ZEROS,
+    NB_ROLE_ORDER,
     NB_ROLE_STATE /* its shape, and what else bitsandbytes says of it */,
-    NB_ROLE_CODEBOOK, NB_ROLE_SCALE_CODEBOOK, NB_ROLE_SCALE_SCALES /* bitsandbytes' */
+    NB_ROLE_CODEBOOK,
+    NB_ROLE_SCALE_CODEBOOK,
+    NB_ROLE_SCALE_SCALES /* bitsandbytes' */
 } nb_role;
 
 /* What becomes of a source. */
 typedef struct nb_origin {
-    uint32_t target;       /* NB_NONE: it is not needed */
+    uint32_t target; /* NB_NONE: it is not needed */
     uint32_t role;
-    uint32_t next;         /* a further source of the target, or NB_NONE */
-    uint32_t row;          /* NB_AS_STACKED: of the target, it becomes this row */
-    uint8_t *bytes;        /* owned: what has arrived, if it has to wait for others; else NULL */
+    uint32_t next;  /* a further source of the target, or NB_NONE */
+    uint32_t row;   /* NB_AS_STACKED: of the target, it becomes this row */
+    uint8_t *bytes; /* owned: what has arrived, if it has to wait for others; else NULL */
 } nb_origin;
 
 /* How a target's weights lie in its sources (arrangement.h). */
 typedef enum nb_arrangement {
-    NB_AS_ROWS,  /* one source, row by row */
-    NB_AS_GPTQ, NB_AS_AWQ,
+    NB_AS_ROWS, /* one source, row by row */
+    NB_AS_GPTQ,
+    NB_AS_AWQ,
     NB_AS_PACKED, /* compressed-tensors' words of codes, along the rows */
     NB_AS_BYTES,  /* a code of eight bits a weight */
     NB_AS_BLOCKS, /* bitsandbytes' NF4 and FP4 */
-    NB_AS_ORDER, /* the order of another target's columns */
+    NB_AS_ORDER,  /* the order of another target's columns */
     /* reshape.h: */
-    NB_AS_TRANSPOSED, NB_AS_REGROUPED, NB_AS_STACKED,
+    NB_AS_TRANSPOSED,
+    NB_AS_REGROUPED,
+    NB_AS_STACKED,
     NB_AS_NUMBERS /* no source: numbers of config.json */
 } nb_arrangement;
 
@@ -54,20 +61,20 @@ typedef struct nb_quantization {
 
 typedef struct nb_target {
     nb_arrangement arrangement;
-    uint32_t source_type; /* type of the weights in a source, if they are numbers and no codes */
-    float shift;          /* of a vector: this is added to it */
-    uint64_t skipped;     /* bytes at the source's beginning that are left out */
+    uint32_t source_type;         /* type of the weights in a source, if they are numbers and no codes */
+    float shift;                  /* of a vector: this is added to it */
+    uint64_t skipped;             /* bytes at the source's beginning that are left out */
     uint32_t groups, group_heads; /* NB_AS_REGROUPED: groups, and heads in each; 0: nothing to regroup */
-    uint32_t first;       /* its first source */
-    uint32_t missing;     /* how many of its sources have not arrived */
-    uint64_t columns;     /* as config.json says; needed if codes do not tell it */
+    uint32_t first;               /* its first source */
+    uint32_t missing;             /* how many of its sources have not arrived */
+    uint64_t columns;             /* as config.json says; needed if codes do not tell it */
     nb_quantization quantization; /* its own: what the folder and its tensors say */
-    nb_quantize *quantize; /* makes the target's blocks; NULL: weights keep their type */
-    const float *importance; /* [matrices, columns], in the plan's imatrix; or NULL */
-    uint32_t wanted_type;  /* what it should become; its rows may not be whole blocks of that */
-    uint32_t with;        /* the target behind which it is written, or NB_NONE */
-    uint32_t *order;      /* owned: [columns], the order of the files' columns; NULL: unchanged */
-    float *numbers;       /* owned: NB_AS_NUMBERS */
+    nb_quantize *quantize;        /* makes the target's blocks; NULL: weights keep their type */
+    const float *importance;      /* [matrices, columns], in the plan's imatrix; or NULL */
+    uint32_t wanted_type;         /* what it should become; its rows may not be whole blocks of that */
+    uint32_t with;                /* the target behind which it is written, or NB_NONE */
+    uint32_t *order;              /* owned: [columns], the order of the files' columns; NULL: unchanged */
+    float *numbers;               /* owned: NB_AS_NUMBERS */
 } nb_target;
 
 /* Whether its numbers keep their values, but not their places (reshape.h). */
@@ -77,7 +84,7 @@ static inline bool nb_is_reshaped(const nb_target *t) {
 
 /* How weights are quantized. */
 typedef struct nb_recipe {
-    const nb_preset *preset; /* NULL: weights keep their types */
+    const nb_preset *preset;            /* NULL: weights keep their types */
     bool doubly, best, for_file, again; /* NB_QUANTIZE_... */
     nb_imatrix *imatrix;                /* owned; NULL: all columns count alike */
 } nb_recipe;
@@ -89,16 +96,16 @@ static inline bool nb_is_generated(const nb_target *t) {
 
 typedef struct nb_plan {
     nb_recipe recipe;
-    nb_checkpoint in;    /* the files: their tensors in order; values only if they are GGUF */
-    nb_checkpoint out;   /* the GGUF: its tensors in the order of writing; values that `in` lacks */
-    nb_composer sources; /* composes `in`, if that is not GGUF */
+    nb_checkpoint in;     /* the files: their tensors in order; values only if they are GGUF */
+    nb_checkpoint out;    /* the GGUF: its tensors in the order of writing; values that `in` lacks */
+    nb_composer sources;  /* composes `in`, if that is not GGUF */
     nb_composer composer; /* composes `out` */
-    nb_origin *origins;  /* [in.n_tensors] */
-    nb_target *targets;  /* [out.n_tensors] */
+    nb_origin *origins;   /* [in.n_tensors] */
+    nb_target *targets;   /* [out.n_tensors] */
     uint64_t targets_capacity;
-    uint32_t *index;     /* owned: [index_size], a power of two: targets by the hash of their name; NB_NONE: free */
+    uint32_t *index; /* owned: [index_size], a power of two: targets by the hash of their name; NB_NONE: free */
     uint64_t index_size;
-    uint64_t looked_up, steps; /* how many names were looked up, and how many other names were passed */
+    uint64_t looked_up, steps;    /* how many names were looked up, and how many other names were passed */
     nb_quantization quantization; /* of the folder */
 } nb_plan;
 

@@ -34,8 +34,10 @@ static int32_t check_stack(nb_plan *plan, uint32_t target, nb_error *err) {
         uint32_t row = plan->origins[i].row;
         if (one->type != first->type || one->n_dimensions != 1 || one->shape[0] != first->shape[0] || row >= rows ||
             filled[row])
-            code = NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is one of %u that are stacked, but does not fit the others; the "
-                           "files are damaged", nb_checkpoint_tensor_name(&plan->in, one), rows);
+            code =
+                NB_FAIL(err, NB_ERR_FORMAT,
+                        "tensor %t is one of %u that are stacked, but does not fit the others; the files are damaged",
+                        nb_checkpoint_tensor_name(&plan->in, one), rows);
         else
             filled[row] = 1;
     }
@@ -64,8 +66,9 @@ int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err) {
         to->shape[1] = from->shape[0];
     } else if (from->n_dimensions > 2 || units_of(from) % ((uint64_t)t->groups * t->group_heads)) {
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "tensor %t has %l rows, which are not %u groups of %u heads, as config.json says; "
-                       "the files do not belong together", name, units_of(from), t->groups, t->group_heads);
+                       "tensor %t has %l rows, which are not %u groups of %u heads, as config.json says; the files do "
+                       "not belong together",
+                       name, units_of(from), t->groups, t->group_heads);
     }
     return NB_OK;
 }

@@ -54,20 +54,24 @@ static int32_t find_neighbours(nb_rows *r, uint32_t type, const nb_neighbours **
 }
 
 /* Names the first of n numbers that is not finite; they begin with weight `first` of the target. */
-static int32_t refuse_number(const nb_rows *r, uint32_t target, uint64_t first, const float *x, size_t n, nb_error *err) {
+static int32_t refuse_number(const nb_rows *r, uint32_t target, uint64_t first, const float *x, size_t n,
+                             nb_error *err) {
     const nb_tensor_info *to = &r->plan->out.tensors[target];
     size_t i = 0;
     while (i + 1 < n && nb_are_finite(x + i, 1))
         i++;
     uint64_t at = first + i;
     return NB_FAIL(err, NB_ERR_FORMAT,
-                   "the model's numbers are not finite: tensor %t has infinities or NaN, the first at index %l (row %l, "
-                   "column %l): %s; the file is damaged",
+                   "the model's numbers are not finite: tensor %t has infinities or NaN, the first at index %l (row "
+                   "%l, column %l): %s; the file is damaged",
                    nb_checkpoint_tensor_name(&r->plan->out, to), at, at / to->shape[0], at % to->shape[0],
-                   x[i] != x[i] ? "NaN" : x[i] > 0 ? "infinity" : "-infinity");
+                   x[i] != x[i] ? "NaN"
+                   : x[i] > 0   ? "infinity"
+                                : "-infinity");
 }
 
-int32_t nb_rows_check(const nb_rows *r, uint32_t target, uint64_t first, const uint8_t *in, size_t bytes, nb_error *err) {
+int32_t nb_rows_check(const nb_rows *r, uint32_t target, uint64_t first, const uint8_t *in, size_t bytes,
+                      nb_error *err) {
     uint32_t type = r->plan->targets[target].source_type;
     if (nb_blocks_are_finite(type, in, bytes))
         return NB_OK;
@@ -112,8 +116,7 @@ int32_t nb_rows_change(nb_rows *r, uint32_t number, uint64_t first, const uint8_
             if (target->importance) /* each matrix of stacked experts has its own */
                 how.importance = target->importance + (first + row) / to->shape[1] * columns;
             target->quantize(&how, weights, out, columns);
-        }
-        else
+        } else
             memcpy(out, weights, columns * sizeof(float)); /* a shifted target is F32 */
     }
     nb_free(aligned);

@@ -14,12 +14,12 @@ enum { NB_GRIDS = 7 /* types with a grid */ };
 
 typedef struct nb_rows {
     const nb_plan *plan;
-    struct {        /* what the types with a grid need, made when the first row of such a type comes */
+    struct { /* what the types with a grid need, made when the first row of such a type comes */
         uint32_t type;
         nb_room memory;
         const nb_neighbours *neighbours;
     } grids[NB_GRIDS];
-    nb_room output; /* rows that were made */
+    nb_room output;  /* rows that were made */
     nb_room weights; /* floats of a row */
 } nb_rows;
 
@@ -40,7 +40,8 @@ int32_t nb_rows_change(nb_rows *r, uint32_t target, uint64_t row, const uint8_t 
 
 /* An error if a number is not finite among the bytes of a target's only source. They are whole blocks and begin with
  * weight `first`. */
-int32_t nb_rows_check(const nb_rows *r, uint32_t target, uint64_t first, const uint8_t *in, size_t bytes, nb_error *err);
+int32_t nb_rows_check(const nb_rows *r, uint32_t target, uint64_t first, const uint8_t *in, size_t bytes,
+                      nb_error *err);
 
 /* Rows whose numbers are arranged anew (arrangement.h): makes the target's rows [row, row + n). All its sources are
  * there. */

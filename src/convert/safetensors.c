@@ -6,10 +6,14 @@
 
 #define DAMAGED "the file is damaged; download it again"
 
-static const struct { const char *name; uint32_t type, bytes; } types[] = {
-    {"F32", NB_TYPE_F32, 4}, {"F16", NB_TYPE_F16, 2}, {"BF16", NB_TYPE_BF16, 2}, {"F8_E4M3", NB_TYPE_F8_E4M3, 1},
-    {"F8_E5M2", NB_TYPE_F8_E5M2, 1}, {"I32", NB_TYPE_I32, 4}, {"U8", NB_TYPE_U8, 1}, {"I8", NB_TYPE_I8, 1},
-    {"I64", NB_TYPE_I64, 8}, {"F64", NB_TYPE_F64, 8}, {"I16", NB_TYPE_I16, 2}, {"BOOL", NB_TYPE_BOOL, 1},
+static const struct {
+    const char *name;
+    uint32_t type, bytes;
+} types[] = {
+    {"F32", NB_TYPE_F32, 4},         {"F16", NB_TYPE_F16, 2},         {"BF16", NB_TYPE_BF16, 2},
+    {"F8_E4M3", NB_TYPE_F8_E4M3, 1}, {"F8_E5M2", NB_TYPE_F8_E5M2, 1}, {"I32", NB_TYPE_I32, 4},
+    {"U8", NB_TYPE_U8, 1},           {"I8", NB_TYPE_I8, 1},           {"I64", NB_TYPE_I64, 8},
+    {"F64", NB_TYPE_F64, 8},         {"I16", NB_TYPE_I16, 2},         {"BOOL", NB_TYPE_BOOL, 1},
 };
 
 enum { TYPES = sizeof types / sizeof *types };
@@ -26,14 +30,13 @@ int32_t nb_safetensors_begin(const uint8_t *start, uint64_t file_bytes, uint64_t
     uint64_t length = nb_cursor_u64(&in);
     if (length < 2 || length > NB_SAFETENSORS_MAX_HEADER)
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "this is neither a GGUF nor a safetensors file: it would have a header of %l bytes, not 2 to "
-                       "%u",
+                       "this is neither a GGUF nor a safetensors file: it would have a header of %l bytes, not 2 to %u",
                        length, (uint32_t)NB_SAFETENSORS_MAX_HEADER);
     *bytes = NB_SAFETENSORS_LENGTH + length;
     if (file_bytes && *bytes > file_bytes)
         return NB_FAIL(err, NB_ERR_TRUNCATED,
-                       "the header ends at byte %l, but the file has only %l: the download is incomplete; fetch "
-                       "it again",
+                       "the header ends at byte %l, but the file has only %l: the download is incomplete; fetch it "
+                       "again",
                        *bytes, file_bytes);
     return NB_OK;
 }
@@ -67,8 +70,8 @@ static int32_t parse_shape(nb_node node, nb_tensor_info *t, uint64_t *weights, n
     return NB_OK;
 }
 
-static int32_t parse_tensor(nb_composer *x, nb_text folder, nb_node key, nb_node tensor, uint64_t data_at, uint64_t file_bytes,
-                            nb_tensor_info t, uint64_t *end, nb_error *err) {
+static int32_t parse_tensor(nb_composer *x, nb_text folder, nb_node key, nb_node tensor, uint64_t data_at,
+                            uint64_t file_bytes, nb_tensor_info t, uint64_t *end, nb_error *err) {
     nb_text name = nb_node_raw(key), type = nb_node_raw(nb_node_find(tensor, "dtype"));
     nb_node shape = nb_node_find(tensor, "shape"), offsets = nb_node_find(tensor, "data_offsets");
     if (!name.size || !type.data || nb_node_first(shape) != '[' || nb_node_first(offsets) != '[')
@@ -92,8 +95,8 @@ static int32_t parse_tensor(nb_composer *x, nb_text folder, nb_node key, nb_node
                        name, t.shape[0], t.shape[1], t.shape[2], t.shape[3], types[i].name);
     if (file_bytes && data_at + to > file_bytes)
         return NB_FAIL(err, NB_ERR_TRUNCATED,
-                       "the data of tensor %t ends at byte %l, but the file has only %l: the download is "
-                       "incomplete; fetch it again",
+                       "the data of tensor %t ends at byte %l, but the file has only %l: the download is incomplete; "
+                       "fetch it again",
                        name, data_at + to, file_bytes);
     *end = NB_MAX(*end, data_at + to);
     if (!t.bytes) /* nothing is there */

@@ -13,9 +13,9 @@ enum {
 /* The file's first NB_SAFETENSORS_LENGTH bytes -> *bytes: where its data begins. file_bytes = 0: not known. */
 int32_t nb_safetensors_begin(const uint8_t *start, uint64_t file_bytes, uint64_t *bytes, nb_error *err);
 
-/* Adds the tensors of a file. header: its first `size` bytes, up to its data. The sides of a shape are turned round, as GGUF's
- * first side runs fastest. A type may be one that nibble has no traits for. folder: is put before each name. *end: where the
- * last tensor's data ends. */
+/* Adds the tensors of a file. header: its first `size` bytes, up to its data. The sides of a shape are turned round,
+ * as GGUF's first side runs fastest. A type may be one that nibble has no traits for. folder: is put before each
+ * name. *end: where the last tensor's data ends. */
 int32_t nb_safetensors_parse(nb_composer *x, uint32_t file, nb_text folder, const uint8_t *header, size_t size,
                              uint64_t file_bytes, uint64_t *end, nb_error *err);
 

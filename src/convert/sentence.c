@@ -11,10 +11,10 @@ static const nb_known_key transformer_keys[] = {
     {"module_output_name", "\"token_embeddings\""},
     {"processing_kwargs", "{}"},
     {"max_seq_length", NULL}, /* heeded */
-    {"do_lower_case", NULL}, /* check_lower_case */
+    {"do_lower_case", NULL},  /* check_lower_case */
     {"tokenizer_name_or_path", "null"},
     {"model_name_or_path", "null"},
-    {"backend", NULL}, /* the library overwrites it */
+    {"backend", NULL},          /* the library overwrites it */
     {"processor_kwargs", NULL}, /* processor_keys */
     {"tokenizer_args", NULL},
     {"model_kwargs", NULL}, /* model_keys */
@@ -25,14 +25,24 @@ static const nb_known_key transformer_keys[] = {
     {"query_length", NULL}, /* encode_query's and encode_document's */
     {"document_length", NULL},
     {"query_expansion", NULL},
-    {0}};
+    {0},
+};
 static const nb_known_key processor_keys[] = {
     {"model_max_length", NULL}, /* heeded */
     {"truncation_side", NULL},  /* heeded */
-    {"padding_side", NULL}, {"use_fast", NULL}, {"trust_remote_code", NULL}, {0}};
+    {"padding_side", NULL},     {"use_fast", NULL}, {"trust_remote_code", NULL}, {0},
+};
 static const nb_known_key model_keys[] = {
-    {"dtype", NULL}, {"torch_dtype", NULL}, {"attn_implementation", NULL}, {"trust_remote_code", NULL},
-    {"use_safetensors", NULL}, {"low_cpu_mem_usage", NULL}, {"device_map", NULL}, {"add_pooling_layer", NULL}, {0}};
+    {"dtype", NULL},
+    {"torch_dtype", NULL},
+    {"attn_implementation", NULL},
+    {"trust_remote_code", NULL},
+    {"use_safetensors", NULL},
+    {"low_cpu_mem_usage", NULL},
+    {"device_map", NULL},
+    {"add_pooling_layer", NULL},
+    {0},
+};
 static const nb_known_key pooling_keys[] = {
     {"pooling_mode", NULL}, /* heeded */
     {"pooling_mode_cls_token", NULL},
@@ -44,7 +54,8 @@ static const nb_known_key pooling_keys[] = {
     {"include_prompt", NULL},
     {"embedding_dimension", NULL}, /* is told, not computed with */
     {"word_embedding_dimension", NULL},
-    {0}};
+    {0},
+};
 static const nb_known_key dense_keys[] = {
     {"in_features", NULL}, /* the tensors say so */
     {"out_features", NULL},
@@ -55,9 +66,13 @@ static const nb_known_key dense_keys[] = {
     {"use_residual", "false"},
     {"init_weight", "null"},
     {"init_bias", "null"},
-    {0}};
+    {0},
+};
 static const nb_known_key normalize_keys[] = {
-    {"module_input_name", "\"sentence_embedding\""}, {"module_output_name", "\"sentence_embedding\""}, {0}};
+    {"module_input_name", "\"sentence_embedding\""},
+    {"module_output_name", "\"sentence_embedding\""},
+    {0},
+};
 static const nb_known_key layer_norm_keys[] = {{"dimension", NULL}, /* the tensors say so */ {0}};
 static const nb_known_key dropout_keys[] = {{"dropout", NULL}, /* of training */ {0}};
 static const nb_known_key module_list_keys[] = {
@@ -66,7 +81,8 @@ static const nb_known_key module_list_keys[] = {
     {"name", NULL},
     {"idx", NULL},
     {"kwargs", NULL}, /* which options of encode() the module is given: nobody gives any */
-    {0}};
+    {0},
+};
 static const nb_known_key model_config_keys[] = {
     {"prompts", NULL}, /* heeded */
     {"default_prompt_name", NULL},
@@ -75,7 +91,8 @@ static const nb_known_key model_config_keys[] = {
     {"similarity_fn_name", NULL}, /* what people do with embeddings */
     {"requirements", NULL},
     {"__version__", NULL},
-    {0}};
+    {0},
+};
 
 /* ---- modules ---------------------------------------------------------------------------------------------------- */
 
@@ -101,13 +118,16 @@ static int32_t add_mode(sentence *s, nb_node mode, nb_text file) {
         }
     return NB_FAIL(s->p->err, NB_ERR_UNSUPPORTED,
                    "%t: the pooling_mode %t is not supported; cls, max, mean, mean_sqrt_len_tokens, weightedmean and "
-                   "lasttoken are", file, nb_node_raw(mode));
+                   "lasttoken are",
+                   file, nb_node_raw(mode));
 }
 
 static int32_t add_pooling(sentence *s, nb_node config, nb_text file) {
-    static const char *const flags[] = {"pooling_mode_cls_token",           "pooling_mode_max_tokens",
-                                        "pooling_mode_mean_tokens",         "pooling_mode_mean_sqrt_len_tokens",
-                                        "pooling_mode_weightedmean_tokens", "pooling_mode_lasttoken"};
+    static const char *const flags[] = {
+        "pooling_mode_cls_token",           "pooling_mode_max_tokens",
+        "pooling_mode_mean_tokens",         "pooling_mode_mean_sqrt_len_tokens",
+        "pooling_mode_weightedmean_tokens", "pooling_mode_lasttoken",
+    };
     NB_TRY(nb_keys_check(pooling_keys, config, file, true, s->p->err));
     nb_node mode = nb_node_find(config, "pooling_mode");
     size_t before = s->steps.length;
@@ -127,16 +147,26 @@ static int32_t add_pooling(sentence *s, nb_node config, nb_text file) {
     return NB_OK;
 }
 
-/* The activations are classes of PyTorch, with default parameters: files name no others. No name: the library takes Tanh. */
+/* The activations are classes of PyTorch, with default parameters: files name no others. No name: the library takes
+ * Tanh. */
 static int32_t add_dense(sentence *s, nb_node config, nb_text file) {
     static const nb_hf_pair activations[] = {
-        {"torch.nn.modules.linear.Identity", "dense/identity"},   {"torch.nn.modules.activation.Tanh", "dense/tanh"},
-        {"torch.nn.modules.activation.ReLU", "dense/relu"},       {"torch.nn.modules.activation.GELU", "dense/gelu"},
-        {"torch.nn.modules.activation.SiLU", "dense/silu"},       {"torch.nn.modules.activation.Sigmoid", "dense/sigmoid"},
-        {"torch.nn.modules.activation.ELU", "dense/elu"},         {"torch.nn.modules.activation.LeakyReLU", "dense/leakyrelu"},
-        {"torch.nn.modules.activation.Softplus", "dense/softplus"}, {"torch.nn.modules.activation.Mish", "dense/mish"},
-        {"torch.nn.Identity", "dense/identity"}, {"torch.nn.Tanh", "dense/tanh"}, {"torch.nn.ReLU", "dense/relu"},
-        {"torch.nn.GELU", "dense/gelu"}, {0}};
+        {"torch.nn.modules.linear.Identity", "dense/identity"},
+        {"torch.nn.modules.activation.Tanh", "dense/tanh"},
+        {"torch.nn.modules.activation.ReLU", "dense/relu"},
+        {"torch.nn.modules.activation.GELU", "dense/gelu"},
+        {"torch.nn.modules.activation.SiLU", "dense/silu"},
+        {"torch.nn.modules.activation.Sigmoid", "dense/sigmoid"},
+        {"torch.nn.modules.activation.ELU", "dense/elu"},
+        {"torch.nn.modules.activation.LeakyReLU", "dense/leakyrelu"},
+        {"torch.nn.modules.activation.Softplus", "dense/softplus"},
+        {"torch.nn.modules.activation.Mish", "dense/mish"},
+        {"torch.nn.Identity", "dense/identity"},
+        {"torch.nn.Tanh", "dense/tanh"},
+        {"torch.nn.ReLU", "dense/relu"},
+        {"torch.nn.GELU", "dense/gelu"},
+        {0},
+    };
     NB_TRY(nb_keys_check(dense_keys, config, file, false, s->p->err));
     nb_node named = nb_node_find(config, "activation_function");
     const char *word = named.at ? NULL : "dense/tanh";
@@ -144,8 +174,9 @@ static int32_t add_dense(sentence *s, nb_node config, nb_text file) {
         word = nb_node_is(named, a->theirs) ? a->ours : NULL;
     if (!word)
         return NB_FAIL(s->p->err, NB_ERR_UNSUPPORTED,
-                       "%t: the activation_function %t is not supported; PyTorch's Identity, Tanh, ReLU, GELU, SiLU, Sigmoid, "
-                       "ELU, LeakyReLU, Softplus and Mish are", file, nb_node_raw(named));
+                       "%t: the activation_function %t is not supported; PyTorch's Identity, Tanh, ReLU, GELU, SiLU, "
+                       "Sigmoid, ELU, LeakyReLU, Softplus and Mish are",
+                       file, nb_node_raw(named));
     add_word(s, word);
     return NB_OK;
 }
@@ -158,8 +189,9 @@ static int32_t check_modality(nb_node modality, nb_text file, nb_error *err) {
                           nb_node_is(nb_node_find(text, "method_output_name"), "last_hidden_state"))))
         return NB_OK;
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                   "%t: modality_config must be of a text's last_hidden_state, without messages, here; other values of it are "
-                   "not supported", file);
+                   "%t: modality_config must be of a text's last_hidden_state, without messages, here; other values of "
+                   "it are not supported",
+                   file);
 }
 
 /* Whether texts are lower-cased before they are cut into words. A JSON text is never deep (nb_json_check), so this may
@@ -169,15 +201,17 @@ static bool lowers(nb_node normalizer) {
         if (lowers(w.value))
             return true;
     return nb_node_is(nb_node_find(normalizer, "type"), "Lowercase") ||
-           (nb_node_is(nb_node_find(normalizer, "type"), "BertNormalizer") && nb_node_is_set(normalizer, "lowercase", false));
+           (nb_node_is(nb_node_find(normalizer, "type"), "BertNormalizer") &&
+            nb_node_is_set(normalizer, "lowercase", false));
 }
 
 /* The library lower-cases texts before the tokenizer. That changes nothing where the tokenizer does it anyway. */
 static int32_t check_lower_case(const sentence *s, nb_node asked, nb_text file) {
     if (nb_node_number(asked, 0) != 0 && !lowers(nb_node_find(s->folder->tokenizer, "normalizer")))
         return NB_FAIL(s->p->err, NB_ERR_UNSUPPORTED,
-                       "%t: do_lower_case is true, but the normalizer of tokenizer.json does not lower-case; that is not "
-                       "supported", file);
+                       "%t: do_lower_case is true, but the normalizer of tokenizer.json does not lower-case; that is "
+                       "not supported",
+                       file);
     return NB_OK;
 }
 
@@ -238,8 +272,8 @@ static int32_t add_module(sentence *s, uint32_t i, nb_node type, nb_text path) {
     bool dense = nb_text_is(name, "Dense"), norm = nb_text_is(name, "LayerNorm"), unit = nb_text_is(name, "Normalize");
     if (!s->pooled || (!dense && !norm && !unit))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "modules.json: the module \"%t\" is not supported where it stands; a Transformer is, a Pooling behind "
-                       "it, and behind that any of Dense, LayerNorm, Normalize and Dropout",
+                       "modules.json: the module \"%t\" is not supported where it stands; a Transformer is, a Pooling "
+                       "behind it, and behind that any of Dense, LayerNorm, Normalize and Dropout",
                        nb_node_raw(type));
     s->out->folders[s->out->n++] = path;
     if (dense)
@@ -283,8 +317,9 @@ static int32_t add_prompts(sentence *s) {
         if (!prompt_of(s, standing[i]).at)
             nb_compose_text(x, nb_text_of(""));
     if (!found)
-        return NB_FAIL(s->p->err, NB_ERR_FORMAT, "config_sentence_transformers.json: default_prompt_name is %t, which is none "
-                       "of the prompts", nb_node_raw(chosen));
+        return NB_FAIL(s->p->err, NB_ERR_FORMAT,
+                       "config_sentence_transformers.json: default_prompt_name is %t, which is none of the prompts",
+                       nb_node_raw(chosen));
     if (!nb_node_is_null(chosen))
         nb_compose_node(x, "nibble.embedding.default_prompt", chosen);
     return x->code;
@@ -310,22 +345,26 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
     for (nb_walk w = nb_walk_of(folder->module_list); nb_walk_next(&w); n++) {
         nb_text path = nb_node_raw(nb_node_find(w.value, "path"));
         if (n == NB_MODULES || !path.data)
-            return NB_FAIL(p->err, NB_ERR_FORMAT, "modules.json: module %u has no path, or there are more than %u; that is not "
-                           "supported", n, (uint32_t)NB_MODULES);
+            return NB_FAIL(p->err, NB_ERR_FORMAT,
+                           "modules.json: module %u has no path, or there are more than %u; that is not supported", n,
+                           (uint32_t)NB_MODULES);
         NB_TRY(nb_keys_check(module_list_keys, w.value, nb_text_of("modules.json"), false, p->err));
         NB_TRY(add_module(&s, n, nb_node_find(w.value, "type"), path));
     }
     if (n && !s.pooled)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "modules.json names no Pooling module, without which there is no embedding");
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                       "modules.json names no Pooling module, without which there is no embedding");
     if (!n)
         NB_TRY(compose_pooling(&s));
     if (s.steps.length >= sizeof text)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "modules.json has more pooling modes and modules than are supported");
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                       "modules.json has more pooling modes and modules than are supported");
     if (s.steps.length)
         nb_compose_string(p->x, "nibble.embedding", nb_text_of(text));
     if (!n)
         return p->x->code;
-    NB_TRY(nb_keys_check(model_config_keys, folder->sentence, nb_text_of("config_sentence_transformers.json"), false, p->err));
+    NB_TRY(nb_keys_check(model_config_keys, folder->sentence, nb_text_of("config_sentence_transformers.json"), false,
+                         p->err));
     double size = nb_node_number(nb_node_find(folder->sentence, "truncate_dim"), 0);
     if (size > 0)
         nb_compose_number(p->x, "nibble.embedding.truncate_dim", size);
@@ -353,8 +392,10 @@ int32_t nb_sentence_place(const nb_hf_model *p, const nb_sentence *sentence, uin
     *is_module = true;
     bool weight = nb_text_is(leaf, "linear.weight") || nb_text_is(leaf, "norm.weight");
     if (!weight && !nb_text_is(leaf, "linear.bias") && !nb_text_is(leaf, "norm.bias"))
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "tensor %t is not supported in its module; linear.weight, linear.bias, "
-                       "norm.weight and norm.bias are", name);
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                       "tensor %t is not supported in its module; linear.weight, linear.bias, norm.weight and "
+                       "norm.bias are",
+                       name);
     char text[64];
     nb_writer w = nb_writer_over(text, sizeof text);
     nb_write(&w, "embedding.%u.%s", step, weight ? "weight" : "bias");

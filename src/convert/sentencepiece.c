@@ -10,8 +10,8 @@
 #include "../base/memory.h"
 #include "../base/writer.h"
 
-enum { UNIGRAM = 1, BPE = 2 };                                            /* TrainerSpec.ModelType */
-enum { NORMAL = 1, UNKNOWN_PIECE = 2, CONTROL = 3, USER_DEFINED = 4 };    /* ModelProto.SentencePiece.Type */
+enum { UNIGRAM = 1, BPE = 2 };                                         /* TrainerSpec.ModelType */
+enum { NORMAL = 1, UNKNOWN_PIECE = 2, CONTROL = 3, USER_DEFINED = 4 }; /* ModelProto.SentencePiece.Type */
 
 typedef struct field {
     uint32_t number;
@@ -43,23 +43,16 @@ static bool next_field(nb_cursor *in, size_t size, field *out) {
     uint64_t key = next_varint(in);
     *out = (field){.number = (uint32_t)(key >> 3)};
     switch (key & 7) {
-    case 0:
-        out->value = next_varint(in);
-        break;
-    case 1:
-        out->value = nb_cursor_u64(in);
-        break;
+    case 0: out->value = next_varint(in); break;
+    case 1: out->value = nb_cursor_u64(in); break;
     case 2: {
         uint64_t length = next_varint(in);
         const uint8_t *bytes = nb_cursor_bytes(in, length);
         out->bytes = (nb_text){(const char *)bytes, bytes ? (size_t)length : 0};
         break;
     }
-    case 5:
-        out->value = nb_cursor_u32(in);
-        break;
-    default:
-        in->is_short = true;
+    case 5: out->value = nb_cursor_u32(in); break;
+    default: in->is_short = true;
     }
     return !in->is_short;
 }
@@ -99,8 +92,16 @@ static bool read_normalizer(nb_text text, proto *p) {
 }
 
 static bool read_proto(nb_text whole, proto *p) {
-    *p = (proto){.whole = whole, .model_type = UNIGRAM, .dummy_prefix = 1, .remove_spaces = 1, .escape = 1, .unknown = 0,
-                 .begin = 1, .end = 2};
+    *p = (proto){
+        .whole = whole,
+        .model_type = UNIGRAM,
+        .dummy_prefix = 1,
+        .remove_spaces = 1,
+        .escape = 1,
+        .unknown = 0,
+        .begin = 1,
+        .end = 2,
+    };
     nb_cursor in = over(whole);
     field f;
     bool good = true;
@@ -305,18 +306,21 @@ int32_t nb_sentencepiece_json(const uint8_t *bytes, size_t n, nb_node tokenizer_
                               size_t *size, nb_error *err) {
     proto p;
     if (!read_proto((nb_text){(const char *)bytes, n}, &p) || !piece_of(&p, 0).size)
-        return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.model is no model of sentencepiece, or is damaged; download it again, or "
-                       "put the tokenizer.json beside it that transformers makes of it");
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "tokenizer.model is no model of sentencepiece, or is damaged; download it again, or put the "
+                       "tokenizer.json beside it that transformers makes of it");
     if ((p.model_type != UNIGRAM && p.model_type != BPE) || p.suffix || !p.escape)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.model: of sentencepiece's models those of the types unigram and "
-                       "bpe are read whose spaces are U+2581 before words; put the tokenizer.json beside it that "
-                       "transformers makes of it");
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tokenizer.model: of sentencepiece's models those of the types unigram and bpe are read whose "
+                       "spaces are U+2581 before words; put the tokenizer.json beside it that transformers makes of "
+                       "it");
     nb_tokenizer_class class = nb_tokenizer_class_of(tokenizer_config, config);
     nb_writer measured = nb_writer_over(NULL, 0);
     write_json(&measured, &p, tokenizer_config, &class);
     char *text = nb_alloc(measured.length + 1);
     if (!text)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the %z bytes that tokenizer.model stands for", measured.length);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the %z bytes that tokenizer.model stands for",
+                       measured.length);
     nb_writer w = nb_writer_over(text, measured.length + 1);
     write_json(&w, &p, tokenizer_config, &class);
     *json = (uint8_t *)text;

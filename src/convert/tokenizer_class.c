@@ -3,19 +3,43 @@
 #include "tokenizer_class.h"
 
 /* The classes that are registered for types of models. "": the class that takes tokenizer.json as it is. */
-static const struct { const char *model_type, *class; } registered[] = {
-    {"bert", "BertTokenizer"}, {"nomic_bert", "BertTokenizer"}, {"roberta", "RobertaTokenizer"},
-    {"xlm-roberta", "XLMRobertaTokenizer"}, {"gpt2", "GPT2Tokenizer"}, {"phi", "GPT2Tokenizer"},
-    {"opt", "GPT2Tokenizer"}, {"qwen2", "Qwen2Tokenizer"}, {"qwen2_moe", "Qwen2Tokenizer"},
-    {"qwen3", "Qwen2Tokenizer"}, {"qwen3_moe", "Qwen2Tokenizer"}, {"gemma", "GemmaTokenizer"},
-    {"gemma2", "GemmaTokenizer"}, {"gemma3", "GemmaTokenizer"}, {"gemma3_text", "GemmaTokenizer"},
-    {"gpt_neox", "GPTNeoXTokenizer"}, {"mistral", ""}, {"mixtral", ""}, {"phi3", ""}, {"stablelm", ""}, {"olmo2", ""},
-    {"granite", ""}};
+static const struct {
+    const char *model_type, *class;
+} registered[] = {
+    {"bert", "BertTokenizer"},
+    {"nomic_bert", "BertTokenizer"},
+    {"roberta", "RobertaTokenizer"},
+    {"xlm-roberta", "XLMRobertaTokenizer"},
+    {"gpt2", "GPT2Tokenizer"},
+    {"phi", "GPT2Tokenizer"},
+    {"opt", "GPT2Tokenizer"},
+    {"qwen2", "Qwen2Tokenizer"},
+    {"qwen2_moe", "Qwen2Tokenizer"},
+    {"qwen3", "Qwen2Tokenizer"},
+    {"qwen3_moe", "Qwen2Tokenizer"},
+    {"gemma", "GemmaTokenizer"},
+    {"gemma2", "GemmaTokenizer"},
+    {"gemma3", "GemmaTokenizer"},
+    {"gemma3_text", "GemmaTokenizer"},
+    {"gpt_neox", "GPTNeoXTokenizer"},
+    {"mistral", ""},
+    {"mixtral", ""},
+    {"phi3", ""},
+    {"stablelm", ""},
+    {"olmo2", ""},
+    {"granite", ""},
+};
 
-static const struct { const char *name; int kind; bool prefix_space; int32_t unknown; } classes[] = {
+static const struct {
+    const char *name;
+    int kind;
+    bool prefix_space;
+    int32_t unknown;
+} classes[] = {
     {"BertTokenizer", NB_CLASS_BERT, false, -1},          {"GPT2Tokenizer", NB_CLASS_BYTE_LEVEL, false, -1},
     {"RobertaTokenizer", NB_CLASS_BYTE_LEVEL, false, -1}, {"LlamaTokenizer", NB_CLASS_LLAMA, true, -1},
-    {"XLMRobertaTokenizer", NB_CLASS_UNIGRAM, true, 3},   {"T5Tokenizer", NB_CLASS_UNIGRAM, true, 2}};
+    {"XLMRobertaTokenizer", NB_CLASS_UNIGRAM, true, 3},   {"T5Tokenizer", NB_CLASS_UNIGRAM, true, 2},
+};
 
 enum { REGISTERED = sizeof registered / sizeof *registered, CLASSES = sizeof classes / sizeof *classes };
 

@@ -16,10 +16,10 @@ enum { MOST_FURTHER = 1024 };
 
 typedef struct entry {
     nb_node name;
-    uint32_t hash;  /* of the name */
+    uint32_t hash; /* of the name */
     float score;
-    uint8_t type;   /* NB_TOKEN_...; 0: no token has this id */
-    uint8_t flags;  /* NB_STRIP_LEFT, ... */
+    uint8_t type;  /* NB_TOKEN_...; 0: no token has this id */
+    uint8_t flags; /* NB_STRIP_LEFT, ... */
 } entry;
 
 typedef struct composition {
@@ -28,12 +28,12 @@ typedef struct composition {
     nb_node special_map, added;       /* special_tokens_map.json, added_tokens.json */
     nb_tokenizer_form form;
     nb_tokenizer_class class;
-    entry *tokens;                    /* [size], by id */
+    entry *tokens; /* [size], by id */
     uint32_t size, capacity;
-    size_t longest;                   /* bytes of the longest name, as it is written */
-    bool listed;                      /* the vocabulary is a list, with scores: Unigram, and BPE of tokenizer.model */
-    uint32_t n_further;               /* tokens that were looked for by their names */
-    double unknown;                   /* tokens, or -1 */
+    size_t longest;     /* bytes of the longest name, as it is written */
+    bool listed;        /* the vocabulary is a list, with scores: Unigram, and BPE of tokenizer.model */
+    uint32_t n_further; /* tokens that were looked for by their names */
+    double unknown;     /* tokens, or -1 */
     nb_error *err;
 } composition;
 
@@ -106,12 +106,18 @@ static int32_t collect_vocabulary(composition *p) {
         if (!e || !nb_node_raw(name).data)
             return bad_id(p, name);
         bool byte = p->form == NB_FORM_PIECES && is_byte_name(name);
-        *e = (entry){.name = name, .hash = hash_of(name), .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL, .flags = NB_OWN};
+        *e = (entry){
+            .name = name,
+            .hash = hash_of(name),
+            .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL,
+            .flags = NB_OWN,
+        };
         if (scored && nb_walk_next(&pair))
             e->score = (float)nb_node_number(pair.value, 0);
         if (!isfinite(e->score))
-            return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json: the score of token %t is not finite as a float; the "
-                           "file is damaged", nb_node_raw(name));
+            return NB_FAIL(p->err, NB_ERR_FORMAT,
+                           "tokenizer.json: the score of token %t is not finite as a float; the file is damaged",
+                           nb_node_raw(name));
     }
     return NB_OK;
 }
@@ -145,14 +151,16 @@ static int32_t collect_added(composition *p) {
 
 /* ---- tokens of tokenizer_config.json and special_tokens_map.json ----------------------------------------------- */
 
-static const char *const token_keys[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
-                                         "mask_token"};
+static const char *const token_keys[] = {
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
+};
 static const char *const list_keys[] = {"additional_special_tokens", "extra_special_tokens"};
 
 /* The value of a key in special_tokens_map.json, which counts only where tokenizer_config.json has no
  * added_tokens_decoder; else the value in tokenizer_config.json. */
 static nb_node config_node(const composition *p, const char *key) {
-    nb_node mapped = nb_node_find(p->config, "added_tokens_decoder").at ? (nb_node){0} : nb_node_find(p->special_map, key);
+    nb_node mapped =
+        nb_node_find(p->config, "added_tokens_decoder").at ? (nb_node){0} : nb_node_find(p->special_map, key);
     return mapped.at ? mapped : nb_node_find(p->config, key);
 }
 
@@ -167,8 +175,10 @@ static int32_t entry_for(composition *p, nb_node name, double id, entry **out) {
     if (*out && (*out)->type && same_string((*out)->name, name))
         return NB_OK;
     if (p->n_further++ == MOST_FURTHER)
-        return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer_config.json has more than %u tokens that tokenizer.json does not have "
-                       "under the same ids; the files do not belong together", (uint32_t)MOST_FURTHER);
+        return NB_FAIL(p->err, NB_ERR_FORMAT,
+                       "tokenizer_config.json has more than %u tokens that tokenizer.json does not have under the same "
+                       "ids; the files do not belong together",
+                       (uint32_t)MOST_FURTHER);
     id = id_of(p, name);
     *out = id >= 0 ? entry_at(p, id) : &p->tokens[p->size++];
     return NB_OK;
@@ -233,8 +243,9 @@ static int32_t collect_tokens(composition *p) {
         return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json has no vocabulary of 1 to %u tokens; the file is damaged",
                        (uint32_t)MOST_TOKENS);
     if (largest >= 2 * count + MOST_GAPS)
-        return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json has %u tokens, and one of them has the id %u; the file is "
-                       "damaged", (uint32_t)count, (uint32_t)largest);
+        return NB_FAIL(p->err, NB_ERR_FORMAT,
+                       "tokenizer.json has %u tokens, and one of them has the id %u; the file is damaged",
+                       (uint32_t)count, (uint32_t)largest);
     p->size = (uint32_t)largest + 1;
     p->capacity = p->size + MOST_FURTHER;
     p->tokens = nb_alloc_items(p->capacity, sizeof *p->tokens);
@@ -272,9 +283,9 @@ static int32_t compose_words(const composition *p) {
         nb_text name = decoded(p->tokens[i].name, buffer + NB_MARK_SIZE, p->longest);
         bool within = name.size > 2 && name.data[0] == '#' && name.data[1] == '#';
         bool word = p->tokens[i].type == NB_TOKEN_NORMAL || is_marked(&p->tokens[i]);
-        nb_compose_text(p->x, !word    ? name
+        nb_compose_text(p->x, !word                                 ? name
                               : within && !is_marked(&p->tokens[i]) ? (nb_text){name.data + 2, name.size - 2}
-                                       : (nb_text){buffer, NB_MARK_SIZE + name.size});
+                                                                    : (nb_text){buffer, NB_MARK_SIZE + name.size});
     }
     nb_free(buffer);
     return NB_OK;
@@ -370,15 +381,18 @@ static int32_t compose_around(const composition *p, double begin, double end) {
         if (nb_step_is(s.step[i], "TemplateProcessing"))
             read_template(p, s.step[i], &a);
         else if (nb_step_is(s.step[i], "BertProcessing") || nb_step_is(s.step[i], "RobertaProcessing"))
-            a = (around){.begin = second_of(nb_node_find(s.step[i], "cls")),
-                         .end = second_of(nb_node_find(s.step[i], "sep")),
-                         .any = true};
+            a = (around){
+                .begin = second_of(nb_node_find(s.step[i], "cls")),
+                .end = second_of(nb_node_find(s.step[i], "sep")),
+                .any = true,
+            };
         else
             known &= nb_step_is(s.step[i], "ByteLevel"); /* it only counts characters */
     }
     if (!known || a.too_many)
-        return nb_steps_refuse(p->err, p->form, "post_processor", &s, "TemplateProcessing with one token before and "
-                               "one after a text, BertProcessing, RobertaProcessing, ByteLevel");
+        return nb_steps_refuse(p->err, p->form, "post_processor", &s,
+                               "TemplateProcessing with one token before and one after a text, BertProcessing, "
+                               "RobertaProcessing, ByteLevel");
     nb_compose_number(p->x, "tokenizer.ggml.bos_token_id", a.begin >= 0 ? a.begin : begin);
     nb_compose_number(p->x, "tokenizer.ggml.eos_token_id", end);
     if (a.any || p->form == NB_FORM_WORDPIECE)
@@ -418,7 +432,7 @@ static int32_t form_of(nb_node model) {
     bool bytes = nb_node_is_set(model, "byte_fallback", false);
     if (type.at ? nb_node_is(type, "BPE") : merges) /* prefixes and suffixes of words: as CLIP's has them */
         return is_said(model, "continuing_subword_prefix") || is_said(model, "end_of_word_suffix") ? -1
-               : bytes || list                                                                     ? NB_FORM_PIECES
+             : bytes || list                                                                       ? NB_FORM_PIECES
                                                                                                    : NB_FORM_BYTES;
     if (type.at ? nb_node_is(type, "Unigram") : list)
         return bytes ? -1 : NB_FORM_UNIGRAM;
@@ -427,22 +441,36 @@ static int32_t form_of(nb_node model) {
 }
 
 int32_t nb_tokenizer_compose(nb_composer *x, const nb_tokenizer_files *files, nb_error *err) {
-    static const char *const models[] = {[NB_FORM_BYTES] = "gpt2", [NB_FORM_PIECES] = "llama",
-                                         [NB_FORM_UNIGRAM] = "t5", [NB_FORM_WORDPIECE] = "bert"};
+    static const char *const models[] = {
+        [NB_FORM_BYTES] = "gpt2",
+        [NB_FORM_PIECES] = "llama",
+        [NB_FORM_UNIGRAM] = "t5",
+        [NB_FORM_WORDPIECE] = "bert",
+    };
     nb_node tokenizer = files->tokenizer;
     if (!tokenizer.at)
         return NB_OK;
     if (nb_node_is_set(files->config, "split_special_tokens", false))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer_config.json: split_special_tokens is set, which is not supported: "
-                       "it is for the caller to say whether special tokens are parsed");
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tokenizer_config.json: split_special_tokens is set, which is not supported: it is for the "
+                       "caller to say whether special tokens are parsed");
     nb_node model = nb_node_find(tokenizer, "model");
     int32_t form = form_of(model);
     if (form < 0)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.json: this model of the type \"%t\" is not supported; "
-                       "supported are BPE without prefixes and suffixes of words, Unigram without "
-                       "byte_fallback and WordPiece", nb_node_raw(nb_node_find(model, "type")));
-    composition p = {.x = x, .tokenizer = tokenizer, .config = files->config, .special_map = files->special_map,
-                     .added = files->added, .model = model, .form = (nb_tokenizer_form)form, .err = err};
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tokenizer.json: this model of the type \"%t\" is not supported; supported are BPE without "
+                       "prefixes and suffixes of words, Unigram without byte_fallback and WordPiece",
+                       nb_node_raw(nb_node_find(model, "type")));
+    composition p = {
+        .x = x,
+        .tokenizer = tokenizer,
+        .config = files->config,
+        .special_map = files->special_map,
+        .added = files->added,
+        .model = model,
+        .form = (nb_tokenizer_form)form,
+        .err = err,
+    };
     nb_compose_string(x, "tokenizer.ggml.model", nb_text_of(models[form]));
     p.class = nb_tokenizer_class_of(files->config, files->model);
     NB_TRY(nb_steps_compose(x, tokenizer, p.form, &p.class, err));

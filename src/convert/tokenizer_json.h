@@ -7,12 +7,12 @@
 
 /* Nodes of the files; none where a file is absent. */
 typedef struct nb_tokenizer_files {
-    nb_node tokenizer;    /* tokenizer.json */
-    nb_node config;       /* tokenizer_config.json */
-    nb_node special_map;  /* special_tokens_map.json */
-    nb_node added;        /* added_tokens.json, which counts where there is no tokenizer.json */
-    nb_node model;        /* config.json, and what that says of a text model */
-    nb_node generation;   /* generation_config.json */
+    nb_node tokenizer;   /* tokenizer.json */
+    nb_node config;      /* tokenizer_config.json */
+    nb_node special_map; /* special_tokens_map.json */
+    nb_node added;       /* added_tokens.json, which counts where there is no tokenizer.json */
+    nb_node model;       /* config.json, and what that says of a text model */
+    nb_node generation;  /* generation_config.json */
 } nb_tokenizer_files;
 
 /* Without a tokenizer nothing is added. What nibble does not know is refused by its name. */

@@ -3,10 +3,12 @@
 #include "../base/writer.h"
 #include "../text/vocabulary.h"
 
-static const char *const form_words[] = {[NB_FORM_BYTES] = "byte-level BPE",
-                                         [NB_FORM_PIECES] = "BPE with byte_fallback",
-                                         [NB_FORM_UNIGRAM] = "Unigram",
-                                         [NB_FORM_WORDPIECE] = "WordPiece"};
+static const char *const form_words[] = {
+    [NB_FORM_BYTES] = "byte-level BPE",
+    [NB_FORM_PIECES] = "BPE with byte_fallback",
+    [NB_FORM_UNIGRAM] = "Unigram",
+    [NB_FORM_WORDPIECE] = "WordPiece",
+};
 
 typedef struct composition {
     nb_composer *x;
@@ -95,23 +97,23 @@ static bool spells(nb_node string, const char *expected) {
 #define SPACES "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define LLAMA3(numbers) \
     CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" numbers "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" SPACES
-#define CASED(numbers, suffix)                                                                                    \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" suffix            \
-    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" suffix           \
+#define CASED(numbers, suffix)                                                                          \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" suffix  \
+    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" suffix \
     "|\\p{N}" numbers "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES
-#define DEEPSEEK3                                                                                                 \
-    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"           \
+#define DEEPSEEK3                                                                                       \
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+" \
     "| ?[\\p{P}\\p{S}]+[\\r\\n]*" SPACES
-#define DEEPSEEK_LETTERS \
-    "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373\u0376" \
-    "\u0377\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f" \
-    "\u0531-\u0556\u10a0-\u10c5\u13a0-\u13f5\u13f8-\u13fd\u1c90-\u1cba\u1cbd-\u1cbf\u1d00-\u1d2b\u1d6b-\u1d77" \
-    "\u1d79-\u1d9a\u1e00-\u1f15\u1f18-\u1f1d\u1f20-\u1f45\u1f48-\u1f4d\u1f50-\u1f57\u1f59\u1f5b\u1f5d\u1f5f-\u1f7d" \
+#define DEEPSEEK_LETTERS                                                                                             \
+    "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373\u0376"  \
+    "\u0377\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f"         \
+    "\u0531-\u0556\u10a0-\u10c5\u13a0-\u13f5\u13f8-\u13fd\u1c90-\u1cba\u1cbd-\u1cbf\u1d00-\u1d2b\u1d6b-\u1d77"       \
+    "\u1d79-\u1d9a\u1e00-\u1f15\u1f18-\u1f1d\u1f20-\u1f45\u1f48-\u1f4d\u1f50-\u1f57\u1f59\u1f5b\u1f5d\u1f5f-\u1f7d"  \
     "\u1f80-\u1fb4\u1fb6-\u1fbc\u1fbe\u1fc2-\u1fc4\u1fc6-\u1fcc\u1fd0-\u1fd3\u1fd6-\u1fdb\u1fe0-\u1fec\u1ff2-\u1ff4" \
-    "\u1ff6-\u1ffc\u2102\u2107\u210a-\u2113\u2115\u2119-\u211d\u2124\u2126\u2128\u212a-\u212d\u212f-\u2134\u2139" \
-    "\u213c-\u213f\u2145-\u2149\u214e\u2183\u2184\u2c00-\u2c7b\u2c7e-\u2ce4\u2ceb-\u2cee\u2cf2\u2cf3\ua640-\ua66d" \
-    "\ua680-\ua69b\ua722-\ua76f\ua771-\ua787\ua78b-\ua78e\uab70-\uabbf\ufb00-\ufb06\ufb13-\ufb17\uff21-\uff3a" \
-    "\uff41-\uff5a\U00010400-\U0001044f\U000104b0-\U000104d3\U000104d8-\U000104fb\U00010c80-\U00010cb2" \
+    "\u1ff6-\u1ffc\u2102\u2107\u210a-\u2113\u2115\u2119-\u211d\u2124\u2126\u2128\u212a-\u212d\u212f-\u2134\u2139"    \
+    "\u213c-\u213f\u2145-\u2149\u214e\u2183\u2184\u2c00-\u2c7b\u2c7e-\u2ce4\u2ceb-\u2cee\u2cf2\u2cf3\ua640-\ua66d"   \
+    "\ua680-\ua69b\ua722-\ua76f\ua771-\ua787\ua78b-\ua78e\uab70-\uabbf\ufb00-\ufb06\ufb13-\ufb17\uff21-\uff3a"       \
+    "\uff41-\uff5a\U00010400-\U0001044f\U000104b0-\U000104d3\U000104d8-\U000104fb\U00010c80-\U00010cb2"              \
     "\U00010cc0-\U00010cf2\U000118a0-\U000118df\U0001e900-\U0001e943"
 #define DEEPSEEK_SYMBOLS "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+"
 #define KANA_HAN "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
@@ -125,20 +127,24 @@ static bool spells(nb_node string, const char *expected) {
 
 /* The steps, and what GGUF calls a pre-tokenizer that does the same. whole: the expression leaves nothing out, so that
  * to isolate what it matches is to remove what it does not. */
-static const struct { const char *pre; bool whole; const char *steps[8]; } pretokenizers[] = {
+static const struct {
+    const char *pre;
+    bool whole;
+    const char *steps[8];
+} pretokenizers[] = {
     {"gpt-2", false, {GPT2_BYTES}},
     {"gpt-2", true, {GPT2, BYTES}},
     {"smollm", false, {DIGIT, GPT2_BYTES}},
     {"llama-bpe", true, {LLAMA3("{1,3}"), BYTES}},
     {"qwen2", true, {LLAMA3(""), BYTES}},
-    {"qwen35", true,
+    {"qwen35",
+     true,
      {CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" SPACES, BYTES}},
     {"tekken", true, {CASED("", ""), BYTES}},
     {"gpt-4o", true, {CASED("{1,3}", CONTRACTION "?"), BYTES}},
     {"deepseek-v3", false, {"\\p{N}{1,3}", KANA_HAN, DEEPSEEK3, BYTES}},
     /* (GGUF's takes DIGITS, and merges learned behind DIGIT join none) */
-    {"deepseek-llm", false,
-     {"[\\r\\n]", "\\s?[" DEEPSEEK_LETTERS "]+", DEEPSEEK_SYMBOLS, "\\s+$", WIDE, DIGIT, BYTES}},
+    {"deepseek-llm", false, {"[\\r\\n]", "\\s?[" DEEPSEEK_LETTERS "]+", DEEPSEEK_SYMBOLS, "\\s+$", WIDE, DIGIT, BYTES}},
     {"deepseek-coder", false, {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", WIDE, DIGIT, BYTES}},
     /* (nor does GGUF's cut before and after DIGITS, of which no merge here knows either) */
     {"falcon", false, {PUNCTUATION, GPT2_BYTES, DIGITS, "[0-9][0-9][0-9]"}},
@@ -156,7 +162,8 @@ static bool is_step(nb_node step, const char *expected, bool whole) {
         return nb_text_is(name, nb_node_is_set(step, "individual_digits", false) ? DIGIT : DIGITS);
     if (nb_step_is(step, "Punctuation"))
         return nb_text_is(name, PUNCTUATION) && nb_node_is(nb_node_find(step, "behavior"), "Contiguous");
-    return nb_step_is(step, "ByteLevel") && nb_text_is(name, nb_node_is_set(step, "use_regex", true) ? GPT2_BYTES : BYTES);
+    return nb_step_is(step, "ByteLevel") &&
+           nb_text_is(name, nb_node_is_set(step, "use_regex", true) ? GPT2_BYTES : BYTES);
 }
 
 static int32_t compose_pretokenizer(composition *p) {
@@ -199,7 +206,8 @@ static void compose_bert_normalizer(const composition *p, bool lower, bool strip
 
 static void read_bert_normalizer(const composition *p, nb_node step) {
     bool lower = nb_node_is_set(step, "lowercase", true);
-    compose_bert_normalizer(p, lower, nb_node_is_set(step, "strip_accents", lower), nb_node_is_set(step, "clean_text", true),
+    compose_bert_normalizer(p, lower, nb_node_is_set(step, "strip_accents", lower),
+                            nb_node_is_set(step, "clean_text", true),
                             nb_node_is_set(step, "handle_chinese_chars", true));
 }
 
@@ -251,10 +259,11 @@ static void keep_precompiled(nb_steps *s) {
 static int32_t read_normalizers(composition *p) {
     static const char *const supported[] = {
         [NB_FORM_BYTES] = "none, NFC",
-        [NB_FORM_PIECES] = ("NFC, Precompiled, Strip, Replace \" {2,}\" by one space, Prepend U+2581, Replace \" \" "
-                           "by U+2581, in this order"),
+        [NB_FORM_PIECES] = ("NFC, Precompiled, Strip, Replace \" {2,}\" by one space, Prepend U+2581, Replace \" \" by "
+                            "U+2581, in this order"),
         [NB_FORM_UNIGRAM] = "NFC, Precompiled, Strip, Replace \" {2,}\" by one space, in this order",
-        [NB_FORM_WORDPIECE] = "NFC, BertNormalizer"};
+        [NB_FORM_WORDPIECE] = "NFC, BertNormalizer",
+    };
     nb_steps s = nb_steps_of(p->tokenizer, "normalizer", "normalizers");
     if (p->class.kind == NB_CLASS_BERT || p->class.kind == NB_CLASS_LLAMA || p->class.kind == NB_CLASS_BYTE_LEVEL)
         s.n = 0;
@@ -281,8 +290,12 @@ static int32_t read_normalizers(composition *p) {
 }
 
 static int32_t sextet(char c) {
-    return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+' ? 62 : c == '/' ? 63 : -1;
+    return c >= 'A' && c <= 'Z' ? c - 'A'
+         : c >= 'a' && c <= 'z' ? c - 'a' + 26
+         : c >= '0' && c <= '9' ? c - '0' + 52
+         : c == '+'             ? 62
+         : c == '/'             ? 63
+                                : -1;
 }
 
 /* Base64 (RFC 4648). */
@@ -296,8 +309,9 @@ static int32_t compose_charsmap(const composition *p) {
         bool escape = raw.data[i] == '\\' && i + 1 < raw.size && raw.data[i + 1] == '/';
         int32_t value = sextet(raw.data[i += escape]);
         if (value < 0)
-            return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json: precompiled_charsmap is no base64 at its character "
-                           "%z; the file is damaged", i);
+            return NB_FAIL(p->err, NB_ERR_FORMAT,
+                           "tokenizer.json: precompiled_charsmap is no base64 at its character %z; the file is damaged",
+                           i);
         bits = bits << 6 | (uint32_t)value;
         n += 6;
         if (n >= 8)
@@ -314,8 +328,9 @@ static void compose_class_metaspace(const composition *p) {
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split", !llama);
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split_white", !llama);
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepends",
-                      !p->class.prefix_space ? NB_PREPEND_NEVER
-                      : llama && !p->class.legacy ? NB_PREPEND_FIRST : NB_PREPEND_ALWAYS);
+                      !p->class.prefix_space      ? NB_PREPEND_NEVER
+                      : llama && !p->class.legacy ? NB_PREPEND_FIRST
+                                                  : NB_PREPEND_ALWAYS);
 }
 
 /* Metaspace makes spaces U+2581 and puts one before a text that has none there. */
@@ -323,11 +338,14 @@ static bool compose_metaspace(const composition *p, nb_node step) {
     nb_node scheme = nb_node_find(step, "prepend_scheme");
     bool never = nb_node_is(scheme, "never"), first = nb_node_is(scheme, "first");
     bool prepends = scheme.at ? !never : nb_node_is_set(step, "add_prefix_space", true);
-    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepend_spaced", nb_node_is_set(step, "prepend_spaced", false));
+    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepend_spaced",
+                      nb_node_is_set(step, "prepend_spaced", false));
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split", nb_node_is_set(step, "split", true));
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepends",
-                      !prepends ? NB_PREPEND_NEVER : first ? NB_PREPEND_FIRST : NB_PREPEND_ALWAYS);
+                      !prepends ? NB_PREPEND_NEVER
+                      : first   ? NB_PREPEND_FIRST
+                                : NB_PREPEND_ALWAYS);
     return spells(nb_node_find(step, "replacement"), NB_SPACE_MARK) &&
            (!scheme.at || never || first || nb_node_is(scheme, "always"));
 }
@@ -344,12 +362,13 @@ static int32_t compose_spaces(const composition *p) {
     if (s.n == 1u + words && nb_step_is(s.step[words], "Metaspace"))
         known = compose_metaspace(p, s.step[words]);
     else /* (Gemma's splits at spaces when there are none any more) */
-        known = p->escapes && (!s.n || (s.n == 1 && nb_step_is(step, "Split") &&
-                                        spells(find2(step, "pattern", "String"), " ")));
+        known = p->escapes &&
+                (!s.n || (s.n == 1 && nb_step_is(step, "Split") && spells(find2(step, "pattern", "String"), " ")));
     if (!known)
-        return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s, p->form == NB_FORM_PIECES
-                               ? "Metaspace, WhitespaceSplit and Metaspace, or none after a normalizer that replaces "
-                                 "spaces by U+2581" : "Metaspace, WhitespaceSplit and Metaspace");
+        return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s,
+                               p->form == NB_FORM_PIECES ? "Metaspace, WhitespaceSplit and Metaspace, or none after a "
+                                                           "normalizer that replaces spaces by U+2581"
+                                                         : "Metaspace, WhitespaceSplit and Metaspace");
     return compose_charsmap(p);
 }
 
@@ -359,8 +378,9 @@ static int32_t check_wordpiece(const composition *p) {
         return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s, "BertPreTokenizer");
     if (!nb_node_is(nb_node_find(p->model, "continuing_subword_prefix"), "##") ||
         nb_node_number(nb_node_find(p->model, "max_input_chars_per_word"), 100) != 100)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "tokenizer.json: a WordPiece model whose continuing_subword_prefix "
-                       "is not \"##\" or whose max_input_chars_per_word is not 100 is not supported");
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
+                       "tokenizer.json: a WordPiece model whose continuing_subword_prefix is not \"##\" or whose "
+                       "max_input_chars_per_word is not 100 is not supported");
     return NB_OK;
 }
 
@@ -419,9 +439,11 @@ static decoding class_decoding(const nb_tokenizer_class *class) {
 static int32_t compose_decoders(const composition *p) {
     static const char *const supported[] = {
         [NB_FORM_BYTES] = "ByteLevel",
-        [NB_FORM_PIECES] = "Replace of U+2581 by a space, ByteFallback, Fuse, Strip of spaces at the beginning, Metaspace",
+        [NB_FORM_PIECES] =
+            "Replace of U+2581 by a space, ByteFallback, Fuse, Strip of spaces at the beginning, Metaspace",
         [NB_FORM_UNIGRAM] = "Metaspace, Replace of U+2581 by a space, Fuse, Strip of spaces at the beginning",
-        [NB_FORM_WORDPIECE] = "WordPiece"};
+        [NB_FORM_WORDPIECE] = "WordPiece",
+    };
     nb_steps s = nb_steps_of(p->tokenizer, "decoder", "decoders");
     decoding d = {0};
     if (p->class.kind != NB_CLASS_FILE && p->class.kind != NB_CLASS_BYTE_LEVEL) {
@@ -439,8 +461,12 @@ static int32_t compose_decoders(const composition *p) {
 
 int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_tokenizer_form form, const nb_tokenizer_class *class,
                          nb_error *err) {
-    static const nb_tokenizer_form forms[] = {[NB_CLASS_BERT] = NB_FORM_WORDPIECE, [NB_CLASS_BYTE_LEVEL] = NB_FORM_BYTES,
-                                              [NB_CLASS_LLAMA] = NB_FORM_PIECES, [NB_CLASS_UNIGRAM] = NB_FORM_UNIGRAM};
+    static const nb_tokenizer_form forms[] = {
+        [NB_CLASS_BERT] = NB_FORM_WORDPIECE,
+        [NB_CLASS_BYTE_LEVEL] = NB_FORM_BYTES,
+        [NB_CLASS_LLAMA] = NB_FORM_PIECES,
+        [NB_CLASS_UNIGRAM] = NB_FORM_UNIGRAM,
+    };
     composition p = {.x = x, .tokenizer = tokenizer, .form = form, .err = err};
     p.model = nb_node_find(tokenizer, "model");
     if (class->kind != NB_CLASS_FILE && forms[class->kind] == form)
@@ -448,13 +474,10 @@ int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_tokenizer_form fo
     NB_TRY(read_normalizers(&p));
     NB_TRY(compose_decoders(&p));
     switch (form) {
-    case NB_FORM_BYTES:
-        return compose_pretokenizer(&p);
+    case NB_FORM_BYTES: return compose_pretokenizer(&p);
     case NB_FORM_PIECES:
-    case NB_FORM_UNIGRAM:
-        return compose_spaces(&p);
-    case NB_FORM_WORDPIECE:
-        return check_wordpiece(&p);
+    case NB_FORM_UNIGRAM: return compose_spaces(&p);
+    case NB_FORM_WORDPIECE: return check_wordpiece(&p);
     }
     return NB_OK;
 }

@@ -6,9 +6,7 @@
 #include "tokenizer_class.h"
 
 /* What the model makes of words; PIECES is SentencePiece's BPE, whose spaces are U+2581 and whose bytes are <0xHH>. */
-typedef enum nb_tokenizer_form {
-    NB_FORM_BYTES, NB_FORM_PIECES, NB_FORM_UNIGRAM, NB_FORM_WORDPIECE
-} nb_tokenizer_form;
+typedef enum nb_tokenizer_form { NB_FORM_BYTES, NB_FORM_PIECES, NB_FORM_UNIGRAM, NB_FORM_WORDPIECE } nb_tokenizer_form;
 
 enum { NB_MOST_STEPS = 12 };
 

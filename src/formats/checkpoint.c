@@ -98,10 +98,17 @@ const nb_tensor_info *nb_checkpoint_find_tensor(const nb_checkpoint *c, const ch
 
 size_t nb_value_bytes(uint32_t type) {
     switch (type) {
-    case NB_VALUE_U8: case NB_VALUE_I8: case NB_VALUE_BOOL: return 1;
-    case NB_VALUE_U16: case NB_VALUE_I16: return 2;
-    case NB_VALUE_U32: case NB_VALUE_I32: case NB_VALUE_F32: return 4;
-    case NB_VALUE_U64: case NB_VALUE_I64: case NB_VALUE_F64: return 8;
+    case NB_VALUE_U8:
+    case NB_VALUE_I8:
+    case NB_VALUE_BOOL: return 1;
+    case NB_VALUE_U16:
+    case NB_VALUE_I16: return 2;
+    case NB_VALUE_U32:
+    case NB_VALUE_I32:
+    case NB_VALUE_F32: return 4;
+    case NB_VALUE_U64:
+    case NB_VALUE_I64:
+    case NB_VALUE_F64: return 8;
     default: return 0;
     }
 }
@@ -109,7 +116,8 @@ size_t nb_value_bytes(uint32_t type) {
 static double number_at(const nb_checkpoint *c, uint32_t type, uint64_t at) {
     nb_cursor in = nb_cursor_over(c->header, c->header_size, (size_t)at);
     switch (type) {
-    case NB_VALUE_U8: case NB_VALUE_BOOL: return nb_cursor_u8(&in);
+    case NB_VALUE_U8:
+    case NB_VALUE_BOOL: return nb_cursor_u8(&in);
     case NB_VALUE_I8: return (int8_t)nb_cursor_u8(&in);
     case NB_VALUE_U16: return nb_cursor_u16(&in);
     case NB_VALUE_I16: return (int16_t)nb_cursor_u16(&in);
@@ -148,15 +156,16 @@ int32_t nb_checkpoint_read(const nb_checkpoint *c, const char *key, nb_range ran
         return NB_FAIL(err, NB_ERR_FORMAT, "%s is not a number; the file is broken", key);
     double x = nb_checkpoint_number_of(c, v);
     if (!is_within(range, x))
-        return NB_FAIL(err, NB_ERR_FORMAT, "%s is out of range: it is %g, and should be %g to %g; the file is broken", key, x,
-                       range.least, range.most);
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s is out of range: it is %g, and should be %g to %g; the file is broken",
+                       key, x, range.least, range.most);
     *value = x;
     return 1;
 }
 
 int32_t nb_checkpoint_check_items(const nb_checkpoint *c, const nb_value *array, nb_range range, nb_error *err) {
     if (array->type != NB_VALUE_ARRAY || !nb_value_bytes(array->item_type))
-        return NB_FAIL(err, NB_ERR_FORMAT, "%t is not a list of numbers; the file is broken", nb_checkpoint_key(c, array));
+        return NB_FAIL(err, NB_ERR_FORMAT, "%t is not a list of numbers; the file is broken",
+                       nb_checkpoint_key(c, array));
     for (uint64_t i = 0; i < array->count; i++) {
         double x = nb_checkpoint_item(c, array, i);
         if (!is_within(range, x))

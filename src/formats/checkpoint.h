@@ -8,37 +8,49 @@
 
 /* GGUF's numbers for value types. */
 enum {
-    NB_VALUE_U8, NB_VALUE_I8, NB_VALUE_U16, NB_VALUE_I16, NB_VALUE_U32, NB_VALUE_I32, NB_VALUE_F32, NB_VALUE_BOOL,
-    NB_VALUE_STRING, NB_VALUE_ARRAY, NB_VALUE_U64, NB_VALUE_I64, NB_VALUE_F64, NB_VALUE_COUNT
+    NB_VALUE_U8,
+    NB_VALUE_I8,
+    NB_VALUE_U16,
+    NB_VALUE_I16,
+    NB_VALUE_U32,
+    NB_VALUE_I32,
+    NB_VALUE_F32,
+    NB_VALUE_BOOL,
+    NB_VALUE_STRING,
+    NB_VALUE_ARRAY,
+    NB_VALUE_U64,
+    NB_VALUE_I64,
+    NB_VALUE_F64,
+    NB_VALUE_COUNT
 };
 
 typedef struct nb_value {
     uint64_t key_at, key_size; /* within the header */
     uint32_t type;
-    uint32_t item_type;        /* of an ARRAY (arrays of arrays are refused) */
-    uint64_t count;            /* items of an ARRAY; bytes of a STRING; else 1 */
-    uint64_t at, size;         /* the payload within the header: of an ARRAY the items, of a STRING its bytes */
+    uint32_t item_type; /* of an ARRAY (arrays of arrays are refused) */
+    uint64_t count;     /* items of an ARRAY; bytes of a STRING; else 1 */
+    uint64_t at, size;  /* the payload within the header: of an ARRAY the items, of a STRING its bytes */
 } nb_value;
 
 enum { NB_MAX_DIMENSIONS = 4 };
 
 typedef struct nb_tensor_info {
     uint64_t name_at, name_size;
-    uint32_t type;                      /* NB_TYPE_... (types/types.h), known to be valid */
+    uint32_t type; /* NB_TYPE_... (types/types.h), known to be valid */
     uint32_t n_dimensions;
-    uint64_t shape[NB_MAX_DIMENSIONS];  /* shape[0] runs fastest, the rest are 1; all >= 1, the product fits 63 bits */
-    uint64_t at;                        /* absolute offset within the file */
-    uint64_t bytes;                     /* size within the file */
-    uint32_t file;                      /* of a model of several files: which one, from 0 */
+    uint64_t shape[NB_MAX_DIMENSIONS]; /* shape[0] runs fastest, the rest are 1; all >= 1, the product fits 63 bits */
+    uint64_t at;                       /* absolute offset within the file */
+    uint64_t bytes;                    /* size within the file */
+    uint32_t file;                     /* of a model of several files: which one, from 0 */
     uint32_t reserved;
 } nb_tensor_info;
 
 typedef struct nb_checkpoint {
     uint8_t *header; /* owned (nb_alloc) */
     size_t header_size;
-    uint32_t version;     /* of the format */
-    const char *format;   /* "GGUF", "safetensors" */
-    nb_value *values;     /* owned */
+    uint32_t version;   /* of the format */
+    const char *format; /* "GGUF", "safetensors" */
+    nb_value *values;   /* owned */
     uint64_t n_values, values_capacity;
     nb_tensor_info *tensors; /* owned; in the order of their data, file by file, not overlapping */
     uint64_t n_tensors, tensors_capacity;
@@ -61,8 +73,8 @@ nb_text nb_checkpoint_tensor_name(const nb_checkpoint *c, const nb_tensor_info *
 const nb_value *nb_checkpoint_find(const nb_checkpoint *c, const char *key); /* NULL if there is none */
 const nb_tensor_info *nb_checkpoint_find_tensor(const nb_checkpoint *c, const char *name);
 
-/* Numbers that are computed with are read by these two. A file may say NaN, infinity or 1e300 wherever a number stands: what is
- * not within the range is NB_ERR_FORMAT, with the key in its message. */
+/* Numbers that are computed with are read by these two. A file may say NaN, infinity or 1e300 wherever a number
+ * stands: what is not within the range is NB_ERR_FORMAT, with the key in its message. */
 typedef struct nb_range {
     double least, most;
 } nb_range;
@@ -71,9 +83,10 @@ int32_t nb_checkpoint_read(const nb_checkpoint *c, const char *key, nb_range ran
 /* Every item of an array of numbers is within the range; nb_checkpoint_item may then read it. */
 int32_t nb_checkpoint_check_items(const nb_checkpoint *c, const nb_value *array, nb_range range, nb_error *err);
 
-/* Values that are only looked at, converted where that loses nothing; the fallback if the key is absent or of another kind. */
-double nb_checkpoint_number_of(const nb_checkpoint *c, const nb_value *v); /* 0: it is no number */
-nb_text nb_checkpoint_text_of(const nb_checkpoint *c, const nb_value *v);  /* of a STRING */
+/* Values that are only looked at, converted where that loses nothing; the fallback if the key is absent or of
+ * another kind. */
+double nb_checkpoint_number_of(const nb_checkpoint *c, const nb_value *v);             /* 0: it is no number */
+nb_text nb_checkpoint_text_of(const nb_checkpoint *c, const nb_value *v);              /* of a STRING */
 double nb_checkpoint_number(const nb_checkpoint *c, const char *key, double fallback); /* any numeric type or BOOL */
 nb_text nb_checkpoint_string(const nb_checkpoint *c, const char *key);                 /* .data = NULL if absent */
 

@@ -24,7 +24,8 @@ static int32_t need_more(const nb_gguf *g, size_t size, nb_error *err) {
     if (g->file_bytes && size >= g->file_bytes)
         return NB_FAIL(err, NB_ERR_TRUNCATED,
                        "the file ends at byte %l, inside its header (the item at byte %z is not whole); the download "
-                       "or copy is incomplete: fetch it again", g->file_bytes, g->at);
+                       "or copy is incomplete: fetch it again",
+                       g->file_bytes, g->at);
     return NB_GGUF_MORE;
 }
 
@@ -36,12 +37,13 @@ static int32_t check_room(const nb_gguf *g, uint64_t at, uint64_t count, uint64_
     bool fits = nb_multiply(count, item_bytes, &bytes) && nb_add(at, bytes, &end);
     if (g->file_bytes && (!fits || end > g->file_bytes))
         return NB_FAIL(err, NB_ERR_TRUNCATED,
-                       "%s at byte %l announces %l %s, past the end of the file (%l bytes); the download is "
-                       "incomplete or the file is damaged: fetch it again", what, at, count, unit, g->file_bytes);
+                       "%s at byte %l announces %l %s, past the end of the file (%l bytes); the download is incomplete "
+                       "or the file is damaged: fetch it again",
+                       what, at, count, unit, g->file_bytes);
     if (!fits || end > NB_GGUF_MAX_HEADER)
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "%s at byte %l announces %l %s, but a header may have %u bytes here at most: " DAMAGED, what,
-                       at, count, unit, (uint32_t)NB_GGUF_MAX_HEADER);
+                       "%s at byte %l announces %l %s, but a header may have %u bytes here at most: " DAMAGED, what, at,
+                       count, unit, (uint32_t)NB_GGUF_MAX_HEADER);
     return NB_OK;
 }
 
@@ -62,8 +64,7 @@ static int32_t read_name(const nb_gguf *g, nb_cursor *in, const char *what, uint
                          nb_error *err) {
     NB_TRY(read_string(g, in, what, at, size, err));
     if (*at > g->at && (*size == 0 || *size > NB_GGUF_MAX_NAME)) /* the length itself was there */
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "%s at byte %z is %l bytes long, not 1 to %u: " DAMAGED, what, g->at, *size,
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s at byte %z is %l bytes long, not 1 to %u: " DAMAGED, what, g->at, *size,
                        (uint32_t)NB_GGUF_MAX_NAME);
     return NB_OK;
 }
@@ -93,17 +94,20 @@ static int32_t check_version(uint32_t version, nb_error *err) {
     if (version && (version & 0xffff) == 0)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "this is a big-endian GGUF file (at byte 4 the version reads %u); convert the model again for "
-                       "little-endian machines", version);
+                       "little-endian machines",
+                       version);
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                    "GGUF version %u (at byte 4) is not known here; versions 2 and 3 are: get a newer nibble, or "
-                   "another conversion of the model", version);
+                   "another conversion of the model",
+                   version);
 }
 
 static int32_t parse_start(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error *err) {
     nb_text start = {(const char *)in->data, NB_MIN(in->size, 4)};
     if (!nb_text_equal(start, (nb_text){"GGUF", start.size})) {
         bool all = g->file_bytes && in->size >= g->file_bytes;
-        return in->size < nb_recognize_bytes(in->data, in->size) && !all ? NB_GGUF_MORE : refuse_magic(in->data, in->size, err);
+        return in->size < nb_recognize_bytes(in->data, in->size) && !all ? NB_GGUF_MORE
+                                                                         : refuse_magic(in->data, in->size, err);
     }
     nb_cursor_bytes(in, 4);
     c->version = nb_cursor_u32(in);
@@ -120,7 +124,8 @@ static int32_t parse_start(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error
     if (g->n_values > NB_GGUF_MAX_VALUES)
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "the header announces %l metadata values (at byte 16), more than the %u that are allowed "
-                       "here: " DAMAGED, g->n_values, (uint32_t)NB_GGUF_MAX_VALUES);
+                       "here: " DAMAGED,
+                       g->n_values, (uint32_t)NB_GGUF_MAX_VALUES);
     NB_TRY(check_room(g, in->at, g->n_values, MIN_VALUE_BYTES, "the list of metadata values", err));
     NB_TRY(check_room(g, in->at + g->n_values * MIN_VALUE_BYTES, g->n_tensors, MIN_TENSOR_BYTES, "the list of tensors",
                       err));
@@ -140,24 +145,22 @@ static nb_text text_of(const nb_cursor *in, uint64_t at, uint64_t size) {
 static int32_t check_bools(const uint8_t *p, uint64_t count, uint64_t at, nb_text key, nb_error *err) {
     for (uint64_t i = 0; i < count; i++)
         if (p[i] > 1)
-            return NB_FAIL(err, NB_ERR_FORMAT,
-                           "%t: the boolean at byte %l is %u, neither 0 nor 1: " DAMAGED, key, at + i,
-                           (uint32_t)p[i]);
+            return NB_FAIL(err, NB_ERR_FORMAT, "%t: the boolean at byte %l is %u, neither 0 nor 1: " DAMAGED, key,
+                           at + i, (uint32_t)p[i]);
     return NB_OK;
 }
 
 /* Tensor offsets cannot be judged without it, so it is taken as soon as it is read. */
 static int32_t take_alignment(nb_gguf *g, const nb_value *v, const uint8_t *payload, nb_error *err) {
     if (v->type != NB_VALUE_U32)
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "general.alignment (at byte %l) has value type %u, not %u (u32): " DAMAGED, v->key_at,
-                       v->type, (uint32_t)NB_VALUE_U32);
+        return NB_FAIL(err, NB_ERR_FORMAT, "general.alignment (at byte %l) has value type %u, not %u (u32): " DAMAGED,
+                       v->key_at, v->type, (uint32_t)NB_VALUE_U32);
     uint32_t alignment;
     memcpy(&alignment, payload, sizeof alignment);
     if (alignment == 0 || (alignment & (alignment - 1)) || alignment > NB_GGUF_MAX_ALIGNMENT)
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "general.alignment (at byte %l) is %u, not a power of two up to %u: " DAMAGED, v->at,
-                       alignment, (uint32_t)NB_GGUF_MAX_ALIGNMENT);
+                       "general.alignment (at byte %l) is %u, not a power of two up to %u: " DAMAGED, v->at, alignment,
+                       (uint32_t)NB_GGUF_MAX_ALIGNMENT);
     g->alignment = alignment;
     return NB_OK;
 }
@@ -187,10 +190,11 @@ static int32_t parse_value(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error
         if (v.item_type == NB_VALUE_ARRAY)
             return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                            "%t: an array of arrays at byte %l is not supported; no known model has one: convert the "
-                           "model again", key, v.at - 12);
+                           "model again",
+                           key, v.at - 12);
         if (v.item_type >= NB_VALUE_COUNT)
-            return NB_FAIL(err, NB_ERR_FORMAT,
-                           "%t: unknown item type %u at byte %l: " DAMAGED, key, v.item_type, v.at - 12);
+            return NB_FAIL(err, NB_ERR_FORMAT, "%t: unknown item type %u at byte %l: " DAMAGED, key, v.item_type,
+                           v.at - 12);
         bool strings = v.item_type == NB_VALUE_STRING;
         item_bytes = strings ? sizeof(uint64_t) /* at least */ : nb_value_bytes(v.item_type);
         NB_TRY(check_room(g, v.at, v.count, item_bytes, "the array", err));
@@ -235,8 +239,8 @@ static int32_t parse_strings(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_err
 /* GGUF type ids that nibble does not read (ggml.h: enum ggml_type), most of them given up; NULL: no such type. */
 static const char *foreign_type(uint32_t type) {
     static const char *const names[] = {
-        [4] = "Q4_2", [5] = "Q4_3", [31] = "Q4_0_4_4", [32] = "Q4_0_4_8", [33] = "Q4_0_8_8",
-        [36] = "IQ4_NL_4_4", [37] = "IQ4_NL_4_8", [38] = "IQ4_NL_8_8",
+        [4] = "Q4_2",      [5] = "Q4_3",        [31] = "Q4_0_4_4",   [32] = "Q4_0_4_8",
+        [33] = "Q4_0_8_8", [36] = "IQ4_NL_4_4", [37] = "IQ4_NL_4_8", [38] = "IQ4_NL_8_8",
     };
     return type < sizeof names / sizeof *names ? names[type] : NULL;
 }
@@ -250,11 +254,13 @@ static int32_t refuse_type(uint32_t type, nb_text name, uint64_t at, nb_error *e
     const char *foreign = foreign_type(type);
     if (foreign)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "tensor %t has type %s (%u, at byte %l), which is not supported; supported: %s. Get the "
-                       "model in one of these", name, foreign, type, at, supported);
+                       "tensor %t has type %s (%u, at byte %l), which is not supported; supported: %s. Get the model "
+                       "in one of these",
+                       name, foreign, type, at, supported);
     return NB_FAIL(err, NB_ERR_FORMAT,
                    "tensor %t has the unknown type %u at byte %l; supported: %s. The file is damaged or newer than "
-                   "this nibble", name, type, at, supported);
+                   "this nibble",
+                   name, type, at, supported);
 }
 
 static int32_t parse_tensor(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error *err) {
@@ -265,9 +271,8 @@ static int32_t parse_tensor(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_erro
         return need_more(g, in->size, err);
     nb_text name = text_of(in, t.name_at, t.name_size);
     if (t.n_dimensions < 1 || t.n_dimensions > NB_MAX_DIMENSIONS)
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "tensor %t has %u dimensions (at byte %z), not 1 to %u: " DAMAGED, name, t.n_dimensions,
-                       in->at - 4, (uint32_t)NB_MAX_DIMENSIONS);
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has %u dimensions (at byte %z), not 1 to %u: " DAMAGED, name,
+                       t.n_dimensions, in->at - 4, (uint32_t)NB_MAX_DIMENSIONS);
     uint64_t shape_at = in->at;
     for (uint32_t i = 0; i < t.n_dimensions; i++)
         t.shape[i] = nb_cursor_u64(in);
@@ -294,11 +299,12 @@ static int32_t parse_tensor(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_erro
         end > INT64_MAX)
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "tensor %t, of shape [%l, %l, %l, %l] at data offset %l (at byte %z), is larger than any "
-                       "file: " DAMAGED, name, t.shape[0], t.shape[1], t.shape[2], t.shape[3], t.at, in->at - 8);
+                       "file: " DAMAGED,
+                       name, t.shape[0], t.shape[1], t.shape[2], t.shape[3], t.at, in->at - 8);
     if (t.at % g->alignment)
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "tensor %t has data offset %l (at byte %z), not a multiple of the alignment %l: " DAMAGED,
-                       name, t.at, in->at - 8, g->alignment);
+                       "tensor %t has data offset %l (at byte %z), not a multiple of the alignment %l: " DAMAGED, name,
+                       t.at, in->at - 8, g->alignment);
     void *tensors = c->tensors;
     NB_TRY(nb_grow(&tensors, &c->tensors_capacity, c->n_tensors, sizeof t, "tensors", err));
     c->tensors = tensors;
@@ -352,14 +358,12 @@ static int32_t check_names(const nb_checkpoint *c, const nb_cursor *in, uint32_t
     const sorting table = {c, in->data};
     if (find_twin(&table, compare_keys, order, (uint32_t)c->n_values, &twin)) {
         const nb_value *v = &c->values[twin];
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "the key %t is there twice, the second time at byte %l: " DAMAGED,
+        return NB_FAIL(err, NB_ERR_FORMAT, "the key %t is there twice, the second time at byte %l: " DAMAGED,
                        text_of(in, v->key_at, v->key_size), v->key_at);
     }
     if (find_twin(&table, compare_names, order, (uint32_t)c->n_tensors, &twin)) {
         const nb_tensor_info *t = &c->tensors[twin];
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "tensor %t is there twice, the second time at byte %l: " DAMAGED,
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is there twice, the second time at byte %l: " DAMAGED,
                        text_of(in, t->name_at, t->name_size), t->name_at);
     }
     return NB_OK;
@@ -388,14 +392,14 @@ static int32_t place_tensors(nb_gguf *g, nb_checkpoint *c, const nb_cursor *in, 
         nb_text name = text_of(in, t->name_at, t->name_size);
         t->at += c->data_at; /* fits: both are below 2^63 */
         if (t->at < c->total_bytes)
-            return NB_FAIL(err, NB_ERR_FORMAT,
-                           "the data of tensors %t and %t overlap at byte %l: " DAMAGED,
+            return NB_FAIL(err, NB_ERR_FORMAT, "the data of tensors %t and %t overlap at byte %l: " DAMAGED,
                            text_of(in, sorted[i - 1].name_at, sorted[i - 1].name_size), name, t->at);
         c->total_bytes = t->at + t->bytes;
         if (g->file_bytes && c->total_bytes > g->file_bytes)
             return NB_FAIL(err, NB_ERR_TRUNCATED,
                            "the data of tensor %t ends at byte %l, but the file has only %l bytes: the download or "
-                           "copy is incomplete; fetch it again", name, c->total_bytes, g->file_bytes);
+                           "copy is incomplete; fetch it again",
+                           name, c->total_bytes, g->file_bytes);
     }
     return NB_OK;
 }

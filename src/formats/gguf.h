@@ -6,13 +6,13 @@
 #include "checkpoint.h"
 
 typedef struct nb_gguf {
-    uint64_t file_bytes; /* 0: not known */
-    size_t at;           /* everything before this is parsed */
-    uint64_t items_left; /* of the array being walked */
+    uint64_t file_bytes;          /* 0: not known */
+    size_t at;                    /* everything before this is parsed */
+    uint64_t items_left;          /* of the array being walked */
     uint64_t n_values, n_tensors; /* as the header announces */
     uint64_t alignment;
-    bool own;            /* written by nibble's converter: it may have nibble's own types */
-    int stage;           /* gguf.c: enum stage */
+    bool own;  /* written by nibble's converter: it may have nibble's own types */
+    int stage; /* gguf.c: enum stage */
 } nb_gguf;
 
 enum { NB_GGUF_DONE = 0, NB_GGUF_MORE = 1 };
@@ -20,12 +20,12 @@ enum { NB_GGUF_DONE = 0, NB_GGUF_MORE = 1 };
 /* Limits on what a header may claim: far above any real file (the largest header seen is a few tens of megabytes), and
  * low enough that a file of unknown size cannot make its reader wait or allocate for ever. */
 enum {
-    NB_GGUF_MAX_HEADER = 1 << 28,    /* bytes */
+    NB_GGUF_MAX_HEADER = 1 << 28, /* bytes */
     NB_GGUF_MAX_VALUES = 1 << 16,
     NB_GGUF_MAX_TENSORS = 1 << 18,
-    NB_GGUF_MAX_NAME = 65535,        /* bytes of a key (the format's own limit) or of a tensor's name */
+    NB_GGUF_MAX_NAME = 65535, /* bytes of a key (the format's own limit) or of a tensor's name */
     NB_GGUF_MAX_ALIGNMENT = 1 << 20,
-    NB_GGUF_ALIGNMENT = 32           /* of tensor data where general.alignment does not say */
+    NB_GGUF_ALIGNMENT = 32 /* of tensor data where general.alignment does not say */
 };
 
 /* header: the file's first `size` bytes, all of them each time (it may move between calls). Goes on where the last

@@ -6,7 +6,11 @@
 enum { LEAST_BYTES = 16, MOST_BYTES = 64 };
 
 /* A file that is recognized at its very first byte, whatever is expected. */
-static const struct { const char *start; size_t size; const char *what; } known[] = {
+static const struct {
+    const char *start;
+    size_t size;
+    const char *what;
+} known[] = {
     {"FUGG", 4, "a big-endian GGUF file: convert the model again for little-endian machines"},
     {"lmgg", 4, "a GGML file, older than GGUF: get the model's GGUF version, or convert it"},
     {"fmgg", 4, "a GGMF file, older than GGUF: get the model's GGUF version, or convert it"},
@@ -16,22 +20,24 @@ static const struct { const char *start; size_t size; const char *what; } known[
      "a Git LFS pointer, not the file itself: run `git lfs pull` where the repository was cloned, or take the file's "
      "download link"},
     {"PK\3\4", 4,
-     "a zip archive (a PyTorch checkpoint, or a packed file), not GGUF: unpack it, or get the model's GGUF or safetensors "
-     "version"},
+     "a zip archive (a PyTorch checkpoint, or a packed file), not GGUF: unpack it, or get the model's GGUF or "
+     "safetensors version"},
     {"\x80\2\x8a\x0al\xfc\x9c\x46", 8,
      "a PyTorch checkpoint, which is not read: get the model's GGUF or safetensors version"},
     {"\x1f\x8b", 2, "a gzip file: unpack it first"},
     {"BZh", 3, "a bzip2 file: unpack it first"},
-    {"\xfd" "7zXZ", 6, "an xz file: unpack it first"}, /* the zero is its sixth byte */
+    {"\xfd"
+     "7zXZ",
+     6, "an xz file: unpack it first"}, /* the zero is its sixth byte */
     {"\x28\xb5\x2f\xfd", 4, "a Zstandard file: unpack it first"},
 };
 
 /* How a web page begins, in lower case. */
 static const char *const pages[] = {"<!doctype", "<html", "<head", "<?xml", "<!--"};
 
-static const char web_page[] =
-    "a web page, not a model file: either the address is that of a page about the file (on a model hub take the download link, "
-    "which has /resolve/ where the page has /blob/), or the server answers every address with an HTML page of its own";
+static const char web_page[] = "a web page, not a model file: either the address is that of a page about the file (on "
+                               "a model hub take the download link, which has /resolve/ where the page has /blob/), or "
+                               "the server answers every address with an HTML page of its own";
 
 static bool starts_with(const uint8_t *data, size_t size, const char *start, size_t n) {
     return size >= n && nb_compare(data, start, n) == 0;

@@ -23,7 +23,8 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
         max = max < LEAST ? 0 : NAN;
     }
     float most = form == NB_FORM_Q8 ? 127 : 32767, d = max / most;
-    v128_t inverse = wasm_f32x4_splat(max >= LEAST ? most / max : 0), sums[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
+    v128_t inverse = wasm_f32x4_splat(max >= LEAST ? most / max : 0),
+           sums[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
     for (int i = 0; i < 8; i++) {
         v[i] = nb_round_i32x4(wasm_f32x4_mul(v[i], inverse));
         sums[i / 4] = wasm_i32x4_add(sums[i / 4], v[i]);
@@ -67,7 +68,8 @@ static void quantize_chunk(void *context, uint64_t index, uint64_t count, int32_
         uint32_t T = t < whole ? NB_PANEL : 1, first = t < whole ? t / NB_PANEL * NB_PANEL : t;
         uint8_t *panel = a->forms[j->form] + first * token_bytes;
         for (uint32_t b = 0; b < blocks; b++)
-            quantize_block(a->x + (size_t)t * a->columns + b * NB_BLOCK, panel + b * block_bytes * T, t - first, T, j->form);
+            quantize_block(a->x + (size_t)t * a->columns + b * NB_BLOCK, panel + b * block_bytes * T, t - first, T,
+                           j->form);
     }
 }
 

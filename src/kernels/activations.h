@@ -1,7 +1,7 @@
 /* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels take.
  *
- * Tokens are grouped into panels: four tokens each as long as there are four, then one each. Within a panel, everything
- * that a kernel needs for 32 columns lies together, so that one pointer reaches it by constant offsets:
+ * Tokens are grouped into panels: four tokens each as long as there are four, then one each. Within a panel,
+ * everything that a kernel needs for 32 columns lies together, so that one pointer reaches it by constant offsets:
  *
  *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4 or 1 tokens
  *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     4 columns in the order 0 2 1 3 (packing.h)
@@ -10,11 +10,11 @@
  *     a block within 2^-100 is all zeros; one that is not finite has zeros, and d = NaN, so its products are NaN, too
  *     s = d sum(q) of all columns, s0 of columns 0 ... 15, s1 of the others
  *
- * Sixteen bits are the default: they keep the logits within 1e-2 of what the weights say. Eight bits, which most engines
- * take, do not (tests/fixtures/llamacpp/README.md has the figures), but where the relaxed instructions exist they are
- * faster. (The two bytes of 16 bits by two relaxed products were tried: for one token a tenth faster than i32x4.dot_i16x8_s
- * with codes of 4 bits, for a prompt a tenth slower; not worth 20 KB.)
- * A token's share of a panel has the same size in either panel width. */
+ * Sixteen bits are the default: they keep the logits within 1e-2 of what the weights say. Eight bits, which most
+ * engines take, do not (tests/fixtures/llamacpp/README.md has the figures), but where the relaxed instructions exist
+ * they are faster. (The two bytes of 16 bits by two relaxed products were tried: for one token a tenth faster than
+ * i32x4.dot_i16x8_s with codes of 4 bits, for a prompt a tenth slower; not worth 20 KB.) A token's share of a panel
+ * has the same size in either panel width. */
 #ifndef NB_ACTIVATIONS_H
 #define NB_ACTIVATIONS_H
 
@@ -29,11 +29,11 @@ enum { NB_PANEL = 4 };
 typedef enum nb_form { NB_FORM_F32, NB_FORM_Q8, NB_FORM_Q16, NB_FORM_COUNT } nb_form;
 
 typedef struct nb_activations {
-    const float *x;                 /* [n, columns] */
+    const float *x; /* [n, columns] */
     uint32_t n, columns;
-    uint32_t precision;             /* NB_PRECISION_...: which forms are fine enough */
-    uint8_t *forms[NB_FORM_COUNT];  /* memory for each quantized form, nb_form_bytes each */
-    bool have[NB_FORM_COUNT];       /* which are filled for this x */
+    uint32_t precision;            /* NB_PRECISION_...: which forms are fine enough */
+    uint8_t *forms[NB_FORM_COUNT]; /* memory for each quantized form, nb_form_bytes each */
+    bool have[NB_FORM_COUNT];      /* which are filled for this x */
 } nb_activations;
 
 /* Bytes of one vector in a form (0 for F32: that is x itself). columns is a multiple of NB_BLOCK for the others. */

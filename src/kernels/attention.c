@@ -4,10 +4,16 @@
 #include "ops.h"
 #include "../types/types.h"
 
-/* A chunk of work is one KV head and some neighbouring tokens: what shares the KV head are its queries, four of which meet a
- * tile of positions at a time. A lone token's chunk is one segment of positions: of 64 up to position 256, so that a few heads
- * are work for some threads, and of 128 from there on, for each has to be merged. */
-enum { TOKENS = 16, SEGMENT = 128, FINE_POSITIONS = 256, FINE_SEGMENT = 64, FINE_SEGMENTS = FINE_POSITIONS / FINE_SEGMENT };
+/* A chunk of work is one KV head and some neighbouring tokens: what shares the KV head are its queries, four of
+ * which meet a tile of positions at a time. A lone token's chunk is one segment of positions: of 64 up to position
+ * 256, so that a few heads are work for some threads, and of 128 from there on, for each has to be merged. */
+enum {
+    TOKENS = 16,
+    SEGMENT = 128,
+    FINE_POSITIONS = 256,
+    FINE_SEGMENT = 64,
+    FINE_SEGMENTS = FINE_POSITIONS / FINE_SEGMENT
+};
 
 /* Of some positions: softmax's maximum and sum, and the values weighted so far. */
 typedef struct part {
@@ -76,7 +82,8 @@ static uint64_t lone_floats(const nb_cache *c, uint32_t heads, uint32_t kv_heads
     return nb_times(kv_heads, nb_plus(queries_floats(c, group), nb_times(segments_of(context), part_floats(c, group))));
 }
 
-uint64_t nb_attention_scratch(const nb_cache *cache, uint32_t heads, uint32_t kv_heads, uint32_t context, uint32_t threads) {
+uint64_t nb_attention_scratch(const nb_cache *cache, uint32_t heads, uint32_t kv_heads, uint32_t context,
+                              uint32_t threads) {
     uint64_t own = nb_times(threads, workspace_floats(cache, heads / kv_heads * TOKENS));
     return nb_plus(lone_floats(cache, heads, kv_heads, context), own);
 }
@@ -126,13 +133,14 @@ static void place_queries(const nb_attention *a, const queries *to, span s) {
     uint32_t group = a->heads / a->kv_heads;
     for (uint32_t i = 0; i < s.tokens * group; i++)
         nb_place_query(a->cache, to->q + i / NB_LANES * nb_lanes_bytes(a->cache), i % NB_LANES,
-                       a->q + ((size_t)(s.token + i / group) * a->heads + s.kv * group + i % group) * a->cache->head_size,
+                       a->q +
+                           ((size_t)(s.token + i / group) * a->heads + s.kv * group + i % group) * a->cache->head_size,
                        a->scale, to->units + i);
 }
 
 /* The first n positions of one tile of the cache meet all the span's queries. */
-static void meet_tile(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s, uint32_t at,
-                      uint32_t n) {
+static void meet_tile(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s,
+                      uint32_t at, uint32_t n) {
     uint32_t group = a->heads / a->kv_heads, all = s.tokens * group;
     nb_cache cache = met(a->cache);
     nb_meeting m = {.cache = &cache, .n = n, .cap = a->cap, .scratch = w->scratch};
@@ -209,8 +217,9 @@ static void finish(const nb_attention *a, const part *all, span s) {
         float *out = a->out + ((size_t)(s.token + query / group) * a->heads + s.kv * group + query % group) * size;
         v128_t scale = wasm_f32x4_splat(1 / all->sum[query]);
         for (uint32_t i = 0; i < size; i += 4)
-            wasm_v128_store(out + i, wasm_f32x4_mul(wasm_v128_load(all->out + (size_t)query * a->cache->value_columns + i),
-                                                    scale));
+            wasm_v128_store(out + i,
+                            wasm_f32x4_mul(wasm_v128_load(all->out + (size_t)query * a->cache->value_columns + i),
+                                           scale));
     }
 }
 
@@ -245,7 +254,8 @@ static void attend_alone(void *context, uint64_t index, uint64_t count, int32_t 
 
 void nb_attend(nb_pool *pool, const nb_attention *a) {
     if (a->n > 1) {
-        nb_parallel(pool, (uint64_t)a->kv_heads * (((uint64_t)a->n + TOKENS - 1) / TOKENS), false, attend_span, (void *)a);
+        nb_parallel(pool, (uint64_t)a->kv_heads * (((uint64_t)a->n + TOKENS - 1) / TOKENS), false, attend_span,
+                    (void *)a);
         return;
     }
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {

@@ -8,25 +8,26 @@
 /* On lines of its own: all threads read it, and beside it on the stack stands what the caller writes. */
 typedef struct nb_attention {
     _Alignas(64) const float *q; /* [n, heads, head_size] */
-    float *out;                /* [n, heads, value_size] */
+    float *out;                  /* [n, heads, value_size] */
     const nb_cache *cache;
-    const uint8_t *tiles;      /* [kv_heads, nb_cache_tiles(context)] of the layer */
-    uint32_t n, first;         /* queries, and the position of the first one */
-    uint32_t heads, kv_heads;  /* query heads h with h / (heads / kv_heads) = g share KV head g */
-    uint32_t context;          /* positions in the cache */
-    uint32_t window;           /* a query sees this many positions up to its own; 0: all */
-    uint32_t after;            /* and so many of the batch that follow it */
-    float scale;               /* of the scores, usually 1 / sqrt(head_size) */
-    float cap;                 /* scores s become cap tanh(s / cap); 0: they stay */
-    float *scratch;            /* nb_attention_scratch floats */
+    const uint8_t *tiles;     /* [kv_heads, nb_cache_tiles(context)] of the layer */
+    uint32_t n, first;        /* queries, and the position of the first one */
+    uint32_t heads, kv_heads; /* query heads h with h / (heads / kv_heads) = g share KV head g */
+    uint32_t context;         /* positions in the cache */
+    uint32_t window;          /* a query sees this many positions up to its own; 0: all */
+    uint32_t after;           /* and so many of the batch that follow it */
+    float scale;              /* of the scores, usually 1 / sqrt(head_size) */
+    float cap;                /* scores s become cap tanh(s / cap); 0: they stay */
+    float *scratch;           /* nb_attention_scratch floats */
 } nb_attention;
 
-uint64_t nb_attention_scratch(const nb_cache *cache, uint32_t heads, uint32_t kv_heads, uint32_t context, uint32_t threads);
+uint64_t nb_attention_scratch(const nb_cache *cache, uint32_t heads, uint32_t kv_heads, uint32_t context,
+                              uint32_t threads);
 
 /* out = softmax(scale q k^T) v, each query over the positions that it sees. One pass with a
- * running maximum and sum (Milakov and Gimelshein 2018; Dao et al. 2022, algorithm 1), all sums in F32 or exact. Stretches of
- * positions are summed apart and then merged, in the same order always, so that threads may share them: the result
- * depends neither on the threads nor on how tokens are cut into batches. */
+ * running maximum and sum (Milakov and Gimelshein 2018; Dao et al. 2022, algorithm 1), all sums in F32 or exact.
+ * Stretches of positions are summed apart and then merged, in the same order always, so that threads may share them:
+ * the result depends neither on the threads nor on how tokens are cut into batches. */
 void nb_attend(nb_pool *pool, const nb_attention *a);
 
 #endif

@@ -27,8 +27,8 @@ void nb_place_query(const nb_cache *c, uint8_t *four, uint32_t lane, const float
         memcpy((float *)four + (size_t)lane * size, q, size * sizeof(float));
         return;
     }
-    /* 32 products of integers within K and of others whose magnitudes sum up to S are within K S < 2^31; rounding adds 1/2 to
-     * each */
+    /* 32 products of integers within K and of others whose magnitudes sum up to S are within K S < 2^31; rounding
+     * adds 1/2 to each */
     float most_of_sum = (float)(INT32_MAX / c->k_most - NB_SCALED), step = 0;
     for (uint32_t from = 0; from < size; from += NB_SCALED) {
         float sum, largest = nb_largest(q + from, NB_MIN(NB_SCALED, size - from), &sum);
@@ -52,8 +52,8 @@ INLINE void load_pairs(const uint8_t *p, const uint32_t item, v128_t *x) {
     x[1] = item == 1 ? wasm_i16x8_load8x8(p + 8) : wasm_v128_load(p + 16);
 }
 
-/* scores[lane][j] of all n positions, and of those up to the next multiple of 8; Q: lanes that are computed. (The pointers
- * walk: the compiler would compute each address anew.) */
+/* scores[lane][j] of all n positions, and of those up to the next multiple of 8; Q: lanes that are computed. (The
+ * pointers walk: the compiler would compute each address anew.) */
 INLINE void score_integers(const nb_meeting *m, float *scores, const uint32_t item, const uint32_t Q) {
     const float *scales = (const float *)m->tile;
     const uint8_t *k = m->tile + m->cache->k_at;
@@ -135,8 +135,8 @@ static v128_t largest_of(const v128_t *x) {
     return wasm_f32x4_pmax(wasm_i32x4_shuffle(ab, cd, 0, 1, 4, 5), wasm_i32x4_shuffle(ab, cd, 2, 3, 6, 7));
 }
 
-/* Scores, in units -> weights relative to the largest score so far; what went before keeps `keep` of its weight. What a query
- * does not see weighs nothing: that is a mask's doing, for a unit may be zero or of any size. */
+/* Scores, in units -> weights relative to the largest score so far; what went before keeps `keep` of its weight.
+ * What a query does not see weighs nothing: that is a mask's doing, for a unit may be zero or of any size. */
 static v128_t weigh(const nb_meeting *m, float *scores) {
     const nb_exp_constants c = nb_exp_held();
     bool all = m->whole && m->n % 4 == 0;
@@ -164,7 +164,8 @@ static v128_t weigh(const nb_meeting *m, float *scores) {
         }
     v128_t before = wasm_v128_load(m->max), top = largest_of(largest);
     v128_t max = wasm_f32x4_pmax(before, wasm_f32x4_mul(top, units));
-    max = wasm_v128_bitselect(max, before, wasm_f32x4_gt(top, none)); /* a query that sees none of them stays as it was */
+    /* a query that sees none of them stays as it was */
+    max = wasm_v128_bitselect(max, before, wasm_f32x4_gt(top, none));
     v128_t keep = nb_exp_f32x4(wasm_f32x4_sub(before, max), &c);
     float unit_of[NB_LANES];
     wasm_v128_store(unit_of, units);
@@ -173,7 +174,8 @@ static v128_t weigh(const nb_meeting *m, float *scores) {
         v128_t own = wasm_v128_load32_splat(m->max + lane), unit = wasm_v128_load32_splat(unit_of + lane);
         float *s = scores + lane * NB_TILE;
         for (uint32_t j = 0; j < m->n; j += 4) {
-            /* The product is rounded as the maximum's was. Unrounded, a huge one would exceed the maximum, and its weight 1. */
+            /* The product is rounded as the maximum's was. Unrounded, a huge one would exceed the maximum, and its
+             * weight 1. */
             v128_t p = nb_exp_f32x4(wasm_f32x4_sub(wasm_f32x4_mul(wasm_v128_load(s + j), unit), own), &c);
             if (!all)
                 p = wasm_v128_and(p, seen(m, lane, j));
@@ -186,14 +188,15 @@ static v128_t weigh(const nb_meeting *m, float *scores) {
     return keep;
 }
 
-/* Weights times the values' scales -> integers, in units of 2^-15 of their sum: so that the sum of integers, and its products
- * with values, stays within 31 bits. */
+/* Weights times the values' scales -> integers, in units of 2^-15 of their sum: so that the sum of integers, and its
+ * products with values, stays within 31 bits. */
 static void round_weights(const nb_meeting *m, const scratch *w) {
     bool all = m->whole && m->n % 8 == 0;
     v128_t magic = wasm_f32x4_splat(0x1.8p23f); /* adding it rounds */
     for (uint32_t b = 0; b < m->cache->v_scales; b++)
         for (uint32_t lane = 0; lane < m->queries; lane++) {
-            const float *d = (const float *)(m->tile + m->cache->v_scales_at) + b * NB_TILE, *p = w->scores + lane * NB_TILE;
+            const float *d = (const float *)(m->tile + m->cache->v_scales_at) + b * NB_TILE,
+                        *p = w->scores + lane * NB_TILE;
             int16_t *codes = w->codes + (b * NB_LANES + lane) * NB_TILE;
             v128_t x[NB_TILE / 4], sum = wasm_f32x4_splat(0);
             uint32_t n = 0;
@@ -252,7 +255,8 @@ INLINE void add_integers(const nb_meeting *m, const scratch *w, v128_t keep, con
 }
 
 /* The same of floats, 4 `count` columns from c on. */
-INLINE void add_some_floats(const nb_meeting *m, const float *weights, const float *keeps, uint32_t c, const uint32_t count) {
+INLINE void add_some_floats(const nb_meeting *m, const float *weights, const float *keeps, uint32_t c,
+                            const uint32_t count) {
     uint32_t size = m->cache->value_size, columns = m->cache->value_columns;
     const float *v = (const float *)(m->tile + m->cache->v_at) + c;
     v128_t o[NB_LANES][2];

@@ -7,7 +7,7 @@
 enum { NB_LANES = 4 }; /* queries that meet a tile together */
 
 typedef struct nb_meeting {
-    const nb_cache *cache;      /* of F32, I16 or Q8_0 */
+    const nb_cache *cache; /* of F32, I16 or Q8_0 */
     const uint8_t *tile;
     uint32_t n;                 /* the tile's first n positions; what lies behind is not read as anything but bits */
     bool whole;                 /* every query sees all of them; else: */
@@ -26,8 +26,8 @@ static inline size_t nb_lanes_bytes(const nb_cache *c) {
     return NB_LANES * c->head_size * (nb_cache_of_integers(c) ? sizeof(int16_t) : sizeof(float));
 }
 
-/* One query, q[head_size], becomes lane 0 ... 3 of four; *unit: what its scores are in units of. Of integers: a query is
- * rounded to 15 bits, or to as many as 2^31 holds of sums of 32 products, which is most often 12 or 13. */
+/* One query, q[head_size], becomes lane 0 ... 3 of four; *unit: what its scores are in units of. Of integers: a
+ * query is rounded to 15 bits, or to as many as 2^31 holds of sums of 32 products, which is most often 12 or 13. */
 void nb_place_query(const nb_cache *c, uint8_t *four, uint32_t lane, const float *q, float scale, float *unit);
 
 size_t nb_meeting_scratch(const nb_cache *c);

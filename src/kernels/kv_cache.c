@@ -10,8 +10,12 @@ bool nb_cache_takes(uint32_t type) {
 nb_cache nb_cache_of(uint32_t type, uint32_t head_size, uint32_t value_size) {
     head_size = NB_ROUND_UP(head_size, 4);
     value_size = NB_ROUND_UP(value_size, 4);
-    nb_cache c = {.type = type, .head_size = head_size, .value_size = value_size,
-                  .value_columns = NB_ROUND_UP(value_size, NB_COLUMNS)};
+    nb_cache c = {
+        .type = type,
+        .head_size = head_size,
+        .value_size = value_size,
+        .value_columns = NB_ROUND_UP(value_size, NB_COLUMNS),
+    };
     uint32_t stored = value_size;
     c.item = type == NB_TYPE_F32 ? 4 : type == NB_TYPE_Q8_0 ? 1 : 2;
     if (type == NB_TYPE_I16 || type == NB_TYPE_Q8_0) {

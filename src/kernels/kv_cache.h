@@ -1,15 +1,16 @@
 /* The cache of keys and values (KV cache) of one layer: how its numbers lie in memory.
  *
- * Each KV head has tiles of 32 positions, one behind the other, and a tile has its keys and its values side by side, so that
- * attention reads one stream. Elements are floats, F16 or F32, or integers, each times a scale of its own block of 32:
+ * Each KV head has tiles of 32 positions, one behind the other, and a tile has its keys and its values side by side,
+ * so that attention reads one stream. Elements are floats, F16 or F32, or integers, each times a scale of its own
+ * block of 32:
  *
  *             I16                                  Q8_0
  *     key     integers within 16383, scale in F32  within 127, scale rounded to F16: the numbers of a block of Q8_0
  *     value   within 32767, one scale for all      as keys
  *
- * Integers, because one instruction multiplies eight of them and adds pairs, where floats take four that have to be widened
- * from halves first. They are not less exact: an integer errs by 2^-15 of the largest element of its block, a half by 2^-12 of
- * itself, and what a dot product errs by is mostly its large elements' doing. */
+ * Integers, because one instruction multiplies eight of them and adds pairs, where floats take four that have to be
+ * widened from halves first. They are not less exact: an integer errs by 2^-15 of the largest element of its block,
+ * a half by 2^-12 of itself, and what a dot product errs by is mostly its large elements' doing. */
 #ifndef NB_KV_CACHE_H
 #define NB_KV_CACHE_H
 
@@ -37,7 +38,8 @@ typedef struct nb_cache {
 
 bool nb_cache_takes(uint32_t type);
 
-/* type: one that it takes. Heads of other sizes than multiples of 4 end in zeros, which the caller writes: queries, too. */
+/* type: one that it takes. Heads of other sizes than multiples of 4 end in zeros, which the caller writes: queries,
+ * too. */
 nb_cache nb_cache_of(uint32_t type, uint32_t head_size, uint32_t value_size);
 
 /* Of one layer: all of a session's positions, or at least as many. */

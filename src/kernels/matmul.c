@@ -14,13 +14,15 @@ NB_MATMUL_KERNELS_RELAXED(DECLARE)
 const nb_matmul_kernel nb_matmul_kernels[] = {
     NB_MATMUL_KERNELS_SCALAR(ROW) NB_MATMUL_KERNELS_SIMD128(ROW)
 #ifdef NB_RELAXED
-    NB_MATMUL_KERNELS_RELAXED(ROW)
+        NB_MATMUL_KERNELS_RELAXED(ROW)
 #endif
-    {0}};
+            {0},
+};
 
 const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision) {
     const nb_matmul_kernel *any = NULL;
-    for (const nb_matmul_kernel *k = nb_matmul_kernels + sizeof nb_matmul_kernels / sizeof *k - 1; k-- > nb_matmul_kernels;)
+    for (const nb_matmul_kernel *k = nb_matmul_kernels + sizeof nb_matmul_kernels / sizeof *k - 1;
+         k-- > nb_matmul_kernels;)
         if (k->type == type && (k->form != NB_FORM_Q8 || precision == NB_PRECISION_FAST))
             return k;
         else if (k->type == NB_TYPE_ANY && !any)
@@ -28,8 +30,8 @@ const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision) {
     return any;
 }
 
-/* All that a thread must know, in lines of its own: beside it on the stack stands what the caller writes with each chunk, and
- * every time it does, other cores would have to fetch a shared line anew. */
+/* All that a thread must know, in lines of its own: beside it on the stack stands what the caller writes with each
+ * chunk, and every time it does, other cores would have to fetch a shared line anew. */
 typedef struct plan {
     _Alignas(64) nb_matmul_job jobs[NB_MATMUL_JOBS];
     const nb_matmul_kernel *kernels[NB_MATMUL_JOBS];
@@ -40,8 +42,8 @@ typedef struct plan {
     nb_activations x;
 } plan;
 
-/* Where chunk `index` begins. The chunks of a queue become smaller, evenly, up to its end: few of them have to be claimed, and
- * still the threads end their jobs together. */
+/* Where chunk `index` begins. The chunks of a queue become smaller, evenly, up to its end: few of them have to be
+ * claimed, and still the threads end their jobs together. */
 static uint64_t begin_of(const plan *p, uint64_t index, uint64_t count) {
     if (!p->queues)
         return p->groups * index / count;
@@ -85,9 +87,10 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
         work += (uint64_t)jobs[i].w->rows * x->columns * x->n;
     }
     p.x = *x;
-    /* Where there is more than a token, a chunk is at most as many rows of a stretch as stay in the first-level cache while all
-     * tokens pass over them. A thread's queue begins with large chunks and ends with one of a row or a few, for which as many
-     * are needed as the root of its rows, or 16. Sharing less than a microsecond or two of work would cost as much. */
+    /* Where there is more than a token, a chunk is at most as many rows of a stretch as stay in the first-level
+     * cache while all tokens pass over them. A thread's queue begins with large chunks and ends with one of a row or
+     * a few, for which as many are needed as the root of its rows, or 16. Sharing less than a microsecond or two of
+     * work would cost as much. */
     enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 32 << 10, MOST = 16 };
     uint64_t chunks = x->n < NB_PANEL ? 0 : p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS, own = 1;
     uint32_t threads = (uint32_t)nb_pool_threads(pool);

@@ -25,8 +25,8 @@ typedef struct nb_matmul_task {
     const nb_matrix *w;
     uint32_t first, groups;
     const nb_activations *x;
-    float *out;         /* [x->n, w->rows] */
-    float *scratch;     /* [4, columns], for kernels that dequantize */
+    float *out;     /* [x->n, w->rows] */
+    float *scratch; /* [4, columns], for kernels that dequantize */
 } nb_matmul_task;
 
 enum { NB_TYPE_ANY = NB_TYPE_LIMIT }; /* of a kernel that takes every type */
@@ -41,41 +41,40 @@ typedef struct nb_matmul_kernel {
 /* Every kernel there is, the best last: declarations, the table, tests and benches all come from here. Those of 8-bit
  * activations want codes of 7 bits at most; Q5_1, which is rare, is left out for its size. */
 #define NB_MATMUL_Q8_TYPES(X, form, FORM, isa) \
-    X(q4_0, Q4_0, form, FORM, isa)                 \
-    X(q4_1, Q4_1, form, FORM, isa)                 \
-    X(q5_0, Q5_0, form, FORM, isa)                 \
-    X(q2_k, Q2_K, form, FORM, isa)                 \
-    X(q3_k, Q3_K, form, FORM, isa)                 \
-    X(q4_k, Q4_K, form, FORM, isa)                 \
-    X(q5_k, Q5_K, form, FORM, isa)                 \
+    X(q4_0, Q4_0, form, FORM, isa)             \
+    X(q4_1, Q4_1, form, FORM, isa)             \
+    X(q5_0, Q5_0, form, FORM, isa)             \
+    X(q2_k, Q2_K, form, FORM, isa)             \
+    X(q3_k, Q3_K, form, FORM, isa)             \
+    X(q4_k, Q4_K, form, FORM, isa)             \
+    X(q5_k, Q5_K, form, FORM, isa)             \
     X(q6_k, Q6_K, form, FORM, isa)
-#define NB_MATMUL_Q16_TYPES(X, form, FORM, isa)        \
-    NB_MATMUL_Q8_TYPES(X, form, FORM, isa)     \
-    X(q5_1, Q5_1, form, FORM, isa)                 \
-    X(q8_0, Q8_0, form, FORM, isa)                 \
-    X(iq4_nl, IQ4_NL, form, FORM, isa)             \
-    X(iq4_xs, IQ4_XS, form, FORM, isa)             \
-    X(nf4, NF4, form, FORM, isa)                   \
+#define NB_MATMUL_Q16_TYPES(X, form, FORM, isa) \
+    NB_MATMUL_Q8_TYPES(X, form, FORM, isa)      \
+    X(q5_1, Q5_1, form, FORM, isa)              \
+    X(q8_0, Q8_0, form, FORM, isa)              \
+    X(iq4_nl, IQ4_NL, form, FORM, isa)          \
+    X(iq4_xs, IQ4_XS, form, FORM, isa)          \
+    X(nf4, NF4, form, FORM, isa)                \
     X(fp4, FP4, form, FORM, isa)
 
-#define NB_MATMUL_KERNELS_SCALAR(X)                \
-    X(any, ANY, f32, F32, scalar)                  \
-    NB_MATMUL_Q8_TYPES(X, q8, Q8, scalar)      \
+#define NB_MATMUL_KERNELS_SCALAR(X)       \
+    X(any, ANY, f32, F32, scalar)         \
+    NB_MATMUL_Q8_TYPES(X, q8, Q8, scalar) \
     NB_MATMUL_Q16_TYPES(X, q16, Q16, scalar)
 /* Of the two for any type a relaxed build takes the relaxed one; the native build tests both. */
 #ifdef __wasm_relaxed_simd__
-#define NB_MATMUL_KERNELS_SIMD128(X)               \
-    NB_MATMUL_Q16_TYPES(X, q16, Q16, simd128)
+#define NB_MATMUL_KERNELS_SIMD128(X) NB_MATMUL_Q16_TYPES(X, q16, Q16, simd128)
 #else
-#define NB_MATMUL_KERNELS_SIMD128(X)               \
-    X(any, ANY, f32, F32, simd128)                 \
+#define NB_MATMUL_KERNELS_SIMD128(X) \
+    X(any, ANY, f32, F32, simd128)   \
     NB_MATMUL_Q16_TYPES(X, q16, Q16, simd128)
 #endif
-#define NB_MATMUL_KERNELS_RELAXED(X)               \
-    X(any, ANY, f32, F32, relaxed)                 \
+#define NB_MATMUL_KERNELS_RELAXED(X) \
+    X(any, ANY, f32, F32, relaxed)   \
     NB_MATMUL_Q8_TYPES(X, q8, Q8, relaxed)
 
-extern const nb_matmul_kernel nb_matmul_kernels[]; /* ends with name = NULL */
+extern const nb_matmul_kernel nb_matmul_kernels[];                              /* ends with name = NULL */
 const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision); /* the best one here */
 
 typedef struct nb_matmul_job {
@@ -90,16 +89,16 @@ enum { NB_MATMUL_JOBS = 4 }; /* at most, at once */
 void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint32_t n_jobs, float *scratch);
 
 /* Kernels end a group with this: lanes of v -> out[token, row ... row+3], as far as rows exist. */
-#define NB_STORE_ROWS(task, token, row, v)                                                          \
-    do {                                                                                            \
-        float *nb_out = (task)->out + (size_t)(token) * (task)->w->rows + (row);                    \
-        if ((row) + 4 <= (task)->w->rows)                                                           \
-            wasm_v128_store(nb_out, v);                                                             \
-        else {                                                                                      \
-            float nb_lanes[4];                                                                      \
-            wasm_v128_store(nb_lanes, v);                                                           \
-            memcpy(nb_out, nb_lanes, ((task)->w->rows - (row)) * sizeof(float));                    \
-        }                                                                                           \
+#define NB_STORE_ROWS(task, token, row, v)                                       \
+    do {                                                                         \
+        float *nb_out = (task)->out + (size_t)(token) * (task)->w->rows + (row); \
+        if ((row) + 4 <= (task)->w->rows)                                        \
+            wasm_v128_store(nb_out, v);                                          \
+        else {                                                                   \
+            float nb_lanes[4];                                                   \
+            wasm_v128_store(nb_lanes, v);                                        \
+            memcpy(nb_out, nb_lanes, ((task)->w->rows - (row)) * sizeof(float)); \
+        }                                                                        \
     } while (0)
 
 #endif

@@ -39,7 +39,8 @@ static inline __attribute__((always_inline)) void float_tile(const nb_matmul_tas
 static inline __attribute__((always_inline)) v128_t float_weights(const uint8_t *p, const uint32_t type, v128_t sign,
                                                                   v128_t unit) {
     return type == NB_TYPE_F32 ? wasm_v128_load(p)
-         : type == NB_TYPE_F16 ? nb_load_f16x4_with(p, sign, unit) : wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16);
+         : type == NB_TYPE_F16 ? nb_load_f16x4_with(p, sign, unit)
+                               : wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16);
 }
 
 /* One token, the weights in place: a row of each of the four stretches at a time. */

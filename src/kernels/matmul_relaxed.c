@@ -25,7 +25,8 @@ typedef struct running {
 /* j-th of four steps: q: codes (codes_of), a, b: splatted activations */
 INLINE void add_dots(const uint32_t type, running *r, const uint32_t j, const v128_t *q, v128_t a, v128_t b) {
     const uint32_t fit = dots_that_fit(nb_layout_of(type).bits);
-    const bool apart = nb_layout_of(type).columns == 16, split = apart || fit < 8, first = fit >= 4 ? j == 0 : j % fit == 0;
+    const bool apart = nb_layout_of(type).columns == 16, split = apart || fit < 8,
+               first = fit >= 4 ? j == 0 : j % fit == 0;
     v128_t s = wasm_i16x8_relaxed_dot_i8x16_i7x16(a, q[0]), z = wasm_i16x8_relaxed_dot_i8x16_i7x16(b, q[1]);
     r->narrow[0] = first ? s : wasm_i16x8_add(r->narrow[0], s);
     if (split)
@@ -47,7 +48,8 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
     enum { T = NB_PANEL };
     const nb_layout l = nb_layout_of(type);
     const constants c = held_constants(type);
-    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes, *x = nb_activations_panel(task->x, NB_FORM_Q8, t);
+    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes,
+                  *x = nb_activations_panel(task->x, NB_FORM_Q8, t);
     v128_t out[T], d = {0}, m = {0};
     for (uint32_t i = 0; i < T; i++)
         out[i] = wasm_f32x4_splat(0);
@@ -77,7 +79,8 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
 }
 
 /* The tiles' codes of columns 4j ... and 16 further times splatted activations. */
-INLINE void step(const uint32_t type, running *r, const uint8_t *const *w, const uint32_t j, v128_t a, v128_t b, constants c) {
+INLINE void step(const uint32_t type, running *r, const uint8_t *const *w, const uint32_t j, v128_t a, v128_t b,
+                 constants c) {
     for (uint32_t s = 0; s < NB_STRETCHES; s++) {
         v128_t q[2];
         codes_of(type, w[s] + nb_layout_of(type).scales, j, c, q);
@@ -86,7 +89,8 @@ INLINE void step(const uint32_t type, running *r, const uint8_t *const *w, const
     }
 }
 
-INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x, constants c) {
+INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
+                           constants c) {
     v128_t a = wasm_v128_load(x + 16), z = wasm_v128_load(x + 32);
     running r[NB_STRETCHES];
     step(type, r, w, 0, nb_lane_splat(a, 0), nb_lane_splat(z, 0), c);
@@ -103,9 +107,9 @@ INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint3
     multiply_lone(task, i, t, type, NB_FORM_Q8, 16 + 32, multiply_tiles);
 }
 
-#define KERNEL(weight, TYPE, form, FORM, isa)                                  \
-    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {    \
-        run_tiles(task, NB_TYPE_##TYPE, panel, lone);                          \
+#define KERNEL(weight, TYPE, form, FORM, isa)                               \
+    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
+        run_tiles(task, NB_TYPE_##TYPE, panel, lone);                       \
     }
 NB_MATMUL_Q8_TYPES(KERNEL, q8, Q8, relaxed)
 

@@ -49,19 +49,20 @@ static double dot_float(const nb_activations *x, const float *w, uint32_t t) {
 
 static void run(const nb_matmul_task *task, nb_form form) {
     for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-        uint32_t from = nb_stretch_row(task->w, s, task->first), to = nb_stretch_row(task->w, s, task->first + task->groups);
+        uint32_t from = nb_stretch_row(task->w, s, task->first),
+                 to = nb_stretch_row(task->w, s, task->first + task->groups);
         for (uint32_t row = from; row < to && row < task->w->rows; row++) {
             nb_matrix_row(task->w, row, task->scratch);
             for (uint32_t t = 0; t < task->x->n; t++)
-                task->out[(size_t)t * task->w->rows + row] = (float)(
-                    form == NB_FORM_F32 ? dot_float(task->x, task->scratch, t)
-                                        : dot_quantized(task->x, task->scratch, t, form));
+                task->out[(size_t)t * task->w->rows + row] =
+                    (float)(form == NB_FORM_F32 ? dot_float(task->x, task->scratch, t)
+                                                : dot_quantized(task->x, task->scratch, t, form));
         }
     }
 }
 
-#define KERNEL(weight, TYPE, form, FORM, isa)                                  \
-    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {    \
-        run(task, NB_FORM_##FORM);                                             \
+#define KERNEL(weight, TYPE, form, FORM, isa)                               \
+    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
+        run(task, NB_FORM_##FORM);                                          \
     }
 NB_MATMUL_KERNELS_SCALAR(KERNEL)

@@ -111,13 +111,16 @@ INLINE void step(const uint32_t type, v128_t sums[][2], const uint8_t *const *w,
     }
 }
 
-INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x, constants c) {
+INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
+                           constants c) {
     for (uint32_t s = 0; s < NB_STRETCHES; s++)
         sums[s][0] = sums[s][1] = wasm_i32x4_splat(0);
     for (uint32_t h = 0; h < 2; h++) {
         v128_t a = wasm_v128_load(x + 16 + 16 * h), z = wasm_v128_load(x + 48 + 16 * h);
-        step(type, sums, w, 2 * h, nb_lane_splat(a, 0), nb_lane_splat(a, 1), nb_lane_splat(z, 0), nb_lane_splat(z, 1), c);
-        step(type, sums, w, 2 * h + 1, nb_lane_splat(a, 2), nb_lane_splat(a, 3), nb_lane_splat(z, 2), nb_lane_splat(z, 3), c);
+        step(type, sums, w, 2 * h, nb_lane_splat(a, 0), nb_lane_splat(a, 1), nb_lane_splat(z, 0), nb_lane_splat(z, 1),
+             c);
+        step(type, sums, w, 2 * h + 1, nb_lane_splat(a, 2), nb_lane_splat(a, 3), nb_lane_splat(z, 2),
+             nb_lane_splat(z, 3), c);
     }
 }
 
@@ -125,8 +128,8 @@ INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint3
     multiply_lone(task, i, t, type, NB_FORM_Q16, 16 + 64, multiply_tiles);
 }
 
-#define KERNEL(weight, TYPE, form, FORM, isa)                                  \
-    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {    \
-        run_tiles(task, NB_TYPE_##TYPE, panel, lone);                          \
+#define KERNEL(weight, TYPE, form, FORM, isa)                               \
+    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
+        run_tiles(task, NB_TYPE_##TYPE, panel, lone);                       \
     }
 NB_MATMUL_Q16_TYPES(KERNEL, q16, Q16, simd128)

@@ -1,6 +1,6 @@
 /* What the kernels for packed types share (packing.h has the layout): taking codes and scales out of a tile, and the
- * walk through rows and tokens. `type` is a constant wherever it is passed, so that each kernel is compiled for its type
- * alone. Included once for each instruction set. */
+ * walk through rows and tokens. `type` is a constant wherever it is passed, so that each kernel is compiled for its
+ * type alone. Included once for each instruction set. */
 #include "matmul.h"
 #include "../base/simd.h"
 
@@ -17,8 +17,10 @@ typedef struct constants {
 #define UNITS(x) ((int)((x) * NB_NUMBER_UNITS + ((x) < 0 ? -0.5f : 0.5f)))
 #define LOW(x) (uint8_t)(UNITS(x) & 255),
 #define HIGH(x) (uint8_t)(UNITS(x) >> 8 & 255),
-static const uint8_t number_bytes[2][2][16] = {{{NB_NF4_NUMBERS(LOW)}, {NB_NF4_NUMBERS(HIGH)}},
-                                               {{NB_FP4_NUMBERS(LOW)}, {NB_FP4_NUMBERS(HIGH)}}};
+static const uint8_t number_bytes[2][2][16] = {
+    {{NB_NF4_NUMBERS(LOW)}, {NB_NF4_NUMBERS(HIGH)}},
+    {{NB_FP4_NUMBERS(LOW)}, {NB_FP4_NUMBERS(HIGH)}},
+};
 
 INLINE uint32_t bytes_of(uint32_t byte) {
     return byte * 0x01010101u;
@@ -93,7 +95,8 @@ INLINE bool has_offset(const uint32_t type) { /* is there an m? */
     return nb_layout_of(type).minimum || nb_layout_of(type).zero;
 }
 
-/* The halves d[4] and, negated, m[4] that begin a K type's 256 columns; of NF4 and FP4, d[4] in their numbers' units. */
+/* The halves d[4] and, negated, m[4] that begin a K type's 256 columns; of NF4 and FP4, d[4] in their numbers'
+ * units. */
 INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v128_t *d, v128_t *m) {
     if (nb_layout_of(type).numbers) {
         *d = wasm_f32x4_mul(wasm_v128_load(head), wasm_f32x4_splat(1.0f / NB_NUMBER_UNITS));
@@ -120,7 +123,8 @@ INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v1
         if (l.minimum)
             out.m[0] = nb_load_f16x4_with(tile + 8, c.sign, c.unit);
     } else if (type == NB_TYPE_Q2_K) {
-        v128_t both = wasm_u16x8_load8x8(tile), s = wasm_v128_and(both, wasm_i16x8_splat(15)), z = wasm_u16x8_shr(both, 4);
+        v128_t both = wasm_u16x8_load8x8(tile), s = wasm_v128_and(both, wasm_i16x8_splat(15)),
+               z = wasm_u16x8_shr(both, 4);
         out.ds[0] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_u32x4_extend_low_u16x8(s)), d);
         out.ds[1] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_u32x4_extend_high_u16x8(s)), d);
         out.m[0] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_u32x4_extend_low_u16x8(z)), m);
@@ -161,10 +165,12 @@ typedef void (*panel_function)(const nb_matmul_task *task, uint32_t row, uint32_
 typedef void (*lone_function)(const nb_matmul_task *task, uint32_t i, uint32_t t, uint32_t type);
 
 /* Tokens outside, groups inside: a panel and the groups both stay in the first-level cache. */
-INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const panel_function panel, const lone_function lone) {
+INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const panel_function panel,
+                      const lone_function lone) {
     uint32_t n = task->x->n, whole = n / NB_PANEL * NB_PANEL;
     for (uint32_t s = 0; s < NB_STRETCHES && whole; s++) {
-        uint32_t from = nb_stretch_row(task->w, s, task->first), to = nb_stretch_row(task->w, s, task->first + task->groups);
+        uint32_t from = nb_stretch_row(task->w, s, task->first),
+                 to = nb_stretch_row(task->w, s, task->first + task->groups);
         for (uint32_t t = 0; t < whole; t += NB_PANEL)
             for (uint32_t row = from; row < to && row < task->w->rows; row += NB_GROUP)
                 panel(task, row, t, type);
@@ -191,8 +197,10 @@ INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, con
     }
 }
 
-/* sums[stretch] = products of the tiles' codes at w[stretch] with a token's block of a panel, columns as in `scaled`. */
-typedef void (*tiles_function)(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x, constants c);
+/* sums[stretch] = products of the tiles' codes at w[stretch] with a token's block of a panel, columns as in
+ * `scaled`. */
+typedef void (*tiles_function)(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
+                               constants c);
 
 /* The i-th group of each stretch times one token, whose panel has blocks of so many bytes: the four tiles share the
  * splatting. */

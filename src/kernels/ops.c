@@ -80,7 +80,7 @@ static v128_t gelu_exact(v128_t x) {
     p = nb_madd(p, t, wasm_f32x4_splat(-0.284496736f));
     p = nb_madd(p, t, wasm_f32x4_splat(0.254829592f));
     p = wasm_f32x4_mul(wasm_f32x4_mul(p, t), exp_apart(wasm_f32x4_neg(wasm_f32x4_mul(u, u)))); /* 1 - erf(u) */
-    p = wasm_f32x4_mul(p, wasm_f32x4_splat(0.5f));                                                /* Φ(-|x|) */
+    p = wasm_f32x4_mul(p, wasm_f32x4_splat(0.5f));                                             /* Φ(-|x|) */
     return wasm_f32x4_mul(x, wasm_v128_bitselect(wasm_f32x4_sub(one, p), p, wasm_f32x4_gt(x, wasm_f32x4_splat(0))));
 }
 
@@ -92,16 +92,16 @@ static v128_t capped(v128_t x, float cap) {
 }
 
 /* x[i] = expression of v = x[i], for all i < n; the last few in a vector of their own. */
-#define EACH(x, n, expression)                                                 \
-    NB_LOOP                                                                    \
-    for (size_t i = 0; i < (n); i += 4) {                                      \
-        float lanes[4] = {0}, *at = (n) - i < 4 ? lanes : (x) + i;             \
-        if (at == lanes)                                                       \
-            memcpy(lanes, (x) + i, ((n) - i) * sizeof(float));                 \
-        v128_t v = wasm_v128_load(at);                                         \
-        wasm_v128_store(at, expression);                                       \
-        if (at == lanes)                                                       \
-            memcpy((x) + i, lanes, ((n) - i) * sizeof(float));                 \
+#define EACH(x, n, expression)                                     \
+    NB_LOOP                                                        \
+    for (size_t i = 0; i < (n); i += 4) {                          \
+        float lanes[4] = {0}, *at = (n) - i < 4 ? lanes : (x) + i; \
+        if (at == lanes)                                           \
+            memcpy(lanes, (x) + i, ((n) - i) * sizeof(float));     \
+        v128_t v = wasm_v128_load(at);                             \
+        wasm_v128_store(at, expression);                           \
+        if (at == lanes)                                           \
+            memcpy((x) + i, lanes, ((n) - i) * sizeof(float));     \
     }
 
 void nb_gelu(float *x, size_t n) {
@@ -193,8 +193,8 @@ double nb_log_sum_exp(const float *x, uint32_t n) {
         uint32_t end = NB_MIN(n, from + STRETCH), i = from;
         v128_t lanes = wasm_f32x4_splat(0);
         for (; i + 4 <= end; i += 4)
-            lanes = wasm_f32x4_add(
-                lanes, nb_exp_f32x4(wasm_f32x4_sub(wasm_v128_load(x + i), wasm_f32x4_splat(most)), &c));
+            lanes =
+                wasm_f32x4_add(lanes, nb_exp_f32x4(wasm_f32x4_sub(wasm_v128_load(x + i), wasm_f32x4_splat(most)), &c));
         float four[4];
         wasm_v128_store(four, lanes);
         for (uint32_t k = 0; k < 4; k++)

@@ -12,18 +12,29 @@ typedef struct nb_exp_constants {
 
 static inline nb_exp_constants nb_exp_held(void) {
     return (nb_exp_constants){
-        .least = nb_held_float(-87.3f), .most = nb_held_float(88),
-        .log2_e = nb_held_float(0x1.715476p+0f), .magic = nb_held_float(0x1.8p+23f + 127),
-        .ln2_high = nb_held_float(-0x1.63p-1f), .ln2_low = nb_held_float(0x1.bd0106p-13f), .one = nb_held_float(1),
-        .p = {nb_held_float(1 / 5040.0f), nb_held_float(1 / 720.0f), nb_held_float(1 / 120.0f), nb_held_float(1 / 24.0f),
-              nb_held_float(1 / 6.0f), nb_held_float(0.5f)},
+        .least = nb_held_float(-87.3f),
+        .most = nb_held_float(88),
+        .log2_e = nb_held_float(0x1.715476p+0f),
+        .magic = nb_held_float(0x1.8p+23f + 127),
+        .ln2_high = nb_held_float(-0x1.63p-1f),
+        .ln2_low = nb_held_float(0x1.bd0106p-13f),
+        .one = nb_held_float(1),
+        .p =
+            {
+                nb_held_float(1 / 5040.0f),
+                nb_held_float(1 / 720.0f),
+                nb_held_float(1 / 120.0f),
+                nb_held_float(1 / 24.0f),
+                nb_held_float(1 / 6.0f),
+                nb_held_float(0.5f),
+            },
     };
 }
 
 /* e^x in four lanes: |relative error| <= 2e-7 for -87 <= x <= 88; below, 0 ... 1.2e-38; above, at most 1.7e38; of
- * NaN, NaN.
- * x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 (remainder 5e-9). Of numbers as large as
- * `magic` the last bit counts ones: adding it rounds, and leaves n + 127, which is the exponent of 2^n, in the low bits. */
+ * NaN, NaN. x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 (remainder 5e-9). Of
+ * numbers as large as `magic` the last bit counts ones: adding it rounds, and leaves n + 127, which is the exponent
+ * of 2^n, in the low bits. */
 static inline v128_t nb_exp_f32x4(v128_t x, const nb_exp_constants *c) {
     x = wasm_f32x4_pmin(wasm_f32x4_pmax(x, c->least), c->most); /* the other way round NaN would become a number */
     v128_t shifted = nb_madd(x, c->log2_e, c->magic), n = wasm_f32x4_sub(shifted, c->magic);
@@ -73,7 +84,8 @@ void nb_rotate(float *head, const float *cosine, const float *sine, uint32_t pai
 /* The first of x[from] ... x[n - 1] that is above the level; n if none is. NaN never is. */
 uint32_t nb_find_above(const float *x, uint32_t from, uint32_t n, float level);
 
-/* ln(e^x[0] + ... + e^x[n - 1]), n > 0. |error| <= 5e-6, whatever n is: lanes add 64 numbers each in F32, the rest is F64. */
+/* ln(e^x[0] + ... + e^x[n - 1]), n > 0. |error| <= 5e-6, whatever n is: lanes add 64 numbers each in F32, the rest
+ * is F64. */
 double nb_log_sum_exp(const float *x, uint32_t n);
 
 /* sums += x^2. [n] each. */

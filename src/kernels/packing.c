@@ -71,7 +71,8 @@ INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile,
     case NB_TYPE_Q3_K:
         return wasm_v128_or(field(block + offsetof(nb_block_q3_k, q) + 32 * half + 16 * n, 2 * r, 2, 0),
                             field(block + offsetof(nb_block_q3_k, high) + 16 * n, tile, 1, 2));
-    case NB_TYPE_Q4_K: return field(block + offsetof(nb_block_q4_k, q) + 32 * (tile / 2) + 16 * n, 4 * (tile % 2), 4, 0);
+    case NB_TYPE_Q4_K:
+        return field(block + offsetof(nb_block_q4_k, q) + 32 * (tile / 2) + 16 * n, 4 * (tile % 2), 4, 0);
     case NB_TYPE_Q5_K:
         return wasm_v128_or(field(block + offsetof(nb_block_q5_k, q) + 32 * (tile / 2) + 16 * n, 4 * (tile % 2), 4, 0),
                             field(block + offsetof(nb_block_q5_k, high) + 16 * n, tile, 1, 4));
@@ -84,7 +85,8 @@ INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile,
     case NB_TYPE_Q8_0:
         return wasm_v128_xor(wasm_v128_load(block + offsetof(nb_block_q8_0, q) + 16 * n), wasm_i8x16_splat(-128));
     case NB_TYPE_Q6_K:
-        return wasm_v128_or(field(block + offsetof(nb_block_q6_k, q) + 64 * half + 32 * (r % 2) + 16 * n, 4 * (r / 2), 4, 0),
+        return wasm_v128_or(field(block + offsetof(nb_block_q6_k, q) + 64 * half + 32 * (r % 2) + 16 * n, 4 * (r / 2),
+                                  4, 0),
                             field(block + offsetof(nb_block_q6_k, high) + 32 * half + 16 * n, 2 * r, 2, 4));
     default: __builtin_trap(); /* a new type belongs here, or into pairs_at */
     }
@@ -140,8 +142,10 @@ static __attribute__((noinline)) void place_codes(uint8_t *out, v128_t *first, v
 
 /* Where a block of the file has its d; m follows. */
 INLINE size_t d_at(const uint32_t type) {
-    return type == NB_TYPE_Q2_K ? offsetof(nb_block_q2_k, d) : type == NB_TYPE_Q3_K ? offsetof(nb_block_q3_k, d)
-         : type == NB_TYPE_Q6_K ? offsetof(nb_block_q6_k, d) : 0;
+    return type == NB_TYPE_Q2_K ? offsetof(nb_block_q2_k, d)
+         : type == NB_TYPE_Q3_K ? offsetof(nb_block_q3_k, d)
+         : type == NB_TYPE_Q6_K ? offsetof(nb_block_q6_k, d)
+                                : 0;
 }
 
 /* What scales all of a block, d and m of the four rows. */
@@ -199,12 +203,12 @@ INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group
             v128_t codes[2][NB_GROUP];
             uint8_t *to = group + l.scales;
             NB_LOOP /* unrolled, all types together are 2 KB larger */
-            for (uint32_t r = 0; r < NB_GROUP; r++) {
+                for (uint32_t r = 0; r < NB_GROUP; r++) {
                 if (l.scales && l.tiles > 1)
                     place_scales(type, group, blocks[r], tile, r);
                 for (uint32_t n = 0; n < 2; n++)
-                    codes[n][r] = paired ? wasm_v128_load(blocks[r] + pairs_at(type, tile))
-                                         : codes_of(type, blocks[r], tile, n);
+                    codes[n][r] =
+                        paired ? wasm_v128_load(blocks[r] + pairs_at(type, tile)) : codes_of(type, blocks[r], tile, n);
             }
             if (paired) {
                 transpose(codes[0]);
@@ -228,8 +232,9 @@ void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows) {
         return;
     }
     switch (m->type) {
-#define PACK(TYPE) case NB_TYPE_##TYPE: pack(NB_TYPE_##TYPE, each, group, m->columns, block_bytes); break;
-    NB_PACKED_TYPES(PACK)
+#define PACK(TYPE) \
+    case NB_TYPE_##TYPE: pack(NB_TYPE_##TYPE, each, group, m->columns, block_bytes); break;
+        NB_PACKED_TYPES(PACK)
     default: __builtin_trap(); /* the type has a layout, but is not in the list */
     }
 }

@@ -1,6 +1,7 @@
 /* How weights lie in memory once loaded. Types without a kernel of their own keep the file's rows. The others are
- * interleaved by groups of four rows, so that a vector register holds the same columns of four rows and its lanes sum up
- * to four outputs without ever being added across. A group is read strictly in order; for each 32 columns it has a tile:
+ * interleaved by groups of four rows, so that a vector register holds the same columns of four rows and its lanes
+ * sum up to four outputs without ever being added across. A group is read strictly in order; for each 32 columns it
+ * has a tile:
  *
  *     half d[4]; half m[4] (with a minimum)                       plain types: what scales the tile
  *     uint8_t s[4], z[4] | int8_t s[2][4] | uint8_t sz[2][4]      K types: Q4_K, Q5_K | Q3_K, Q6_K | Q2_K
@@ -11,21 +12,20 @@
  *     uint8_t half[4][4 rows][4]                                  4, 5 and 6 bits
  *     uint8_t whole[8][4 rows][4]                                 8 bits
  *
- * and the K types begin each 256 columns with half d[4], half m[4] (with a minimum) of the four rows, NF4 and FP4 each 64
- * with float d[4]. s and z are the scale and the minimum of 32 columns, or of 16; those of fewer bits are taken out of the
- * file's packing.
+ * and the K types begin each 256 columns with half d[4], half m[4] (with a minimum) of the four rows, NF4 and FP4
+ * each 64 with float d[4]. s and z are the scale and the minimum of 32 columns, or of 16; those of fewer bits are
+ * taken out of the file's packing.
  *
- * A weight's code is an unsigned number of `bits` bits (of Q8_0 the file's number plus 128). Let v[2j] be the 16 codes
- * [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. The low four bits of v[2j] are the
- * low halves of half[j], those of v[2j+1] the high ones. Above them (or, in types of less than four bits, from bit 0 on)
- * two bits of v[i] are bits 2 (i % 4) and up of pair[i / 4], and above these one bit is bit i of bit[]. v[i] of 8 bits is
- * whole[i]. With a codebook, the code is the place of a number in that.
+ * A weight's code is an unsigned number of `bits` bits (of Q8_0 the file's number plus 128). Let v[2j] be the 16
+ * codes [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. The low four bits of
+ * v[2j] are the low halves of half[j], those of v[2j+1] the high ones. Above them (or, in types of less than four
+ * bits, from bit 0 on) two bits of v[i] are bits 2 (i % 4) and up of pair[i / 4], and above these one bit is bit i
+ * of bit[]. v[i] of 8 bits is whole[i]. With a codebook, the code is the place of a number in that.
  *
- * Masking the 16-bit lanes of v with 0x00ff and 0xff00, or of half with 0x000f and so on, yields columns 4j and 4j+2, and
- * 4j+1 and 4j+3; so all types take the same 16-bit activations (activations.h: Q16).
+ * Masking the 16-bit lanes of v with 0x00ff and 0xff00, or of half with 0x000f and so on, yields columns 4j and
+ * 4j+2, and 4j+1 and 4j+3; so all types take the same 16-bit activations (activations.h: Q16).
  *
- * Only the 6-bit scales grow, by two bits each: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %, IQ4_XS by
- * 1.5 %. */
+ * Only the 6-bit scales grow, by two bits each: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %, IQ4_XS by 1.5 %. */
 #ifndef NB_PACKING_H
 #define NB_PACKING_H
 
@@ -92,13 +92,15 @@ typedef struct nb_matrix {
     size_t group_bytes; /* nb_group_bytes(type, columns) */
     uint8_t *data;
     const int32_t *order; /* [columns]: which number of a vector meets column i; NULL: the i-th */
-    float *scales;        /* [n_scales]: products are multiplied by them, each for an equal part of the rows; NULL: by none */
+    /* [n_scales]: products are multiplied by them, each for an equal part of the rows; NULL: by none */
+    float *scales;
     uint32_t n_scales;
-    uint32_t tensor, first; /* which tensor of the file it came from (of several: the first), and its first row in that */
+    /* which tensor of the file it came from (of several: the first), and its first row in that */
+    uint32_t tensor, first;
 } nb_matrix;
 
-uint32_t nb_group_rows(uint32_t type);                                     /* NB_GROUP, or 1: as in the file */
-uint64_t nb_group_bytes(uint32_t type, uint64_t columns);                  /* the caller checked the shape */
+uint32_t nb_group_rows(uint32_t type);                    /* NB_GROUP, or 1: as in the file */
+uint64_t nb_group_bytes(uint32_t type, uint64_t columns); /* the caller checked the shape */
 uint64_t nb_matrix_bytes(uint32_t type, uint64_t rows, uint64_t columns);
 
 /* Rows of the file -> the group that begins with row first; as many rows as a group has, or as the matrix has left.

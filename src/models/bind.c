@@ -58,19 +58,20 @@ static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_
     uint64_t experts = slot->by_expert && !single ? model->shape.experts : 1;
     nb_text name = nb_checkpoint_tensor_name(&model->checkpoint, info);
     if (info->shape[0] != columns || info->shape[1] != rows || info->shape[2] != experts || info->shape[3] != 1)
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for "
-                       "[%l, %l, %l]", name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows,
-                       experts);
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for [%l, %l, %l]",
+                       name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows, experts);
     /* matrices that are taken apart: experts, and gate and up (q, k and v may stay one) */
     uint64_t part = slot->by_expert ? rows : slot->rows == NB_EXTENT_GATE_UP ? rows / 2 : 0;
     if (part % nb_group_rows(info->type))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t has parts of %l rows; of a quantized one only multiples of 4 are "
-                       "supported", name, part);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tensor %t has parts of %l rows; of a quantized one only multiples of 4 are supported", name,
+                       part);
     return NB_OK;
 }
 
-/* The slot of "ffn_gate_exps.weight" for "ffn_gate.7.weight", as files may have experts one by one, and *expert = 7; NULL for
- * other names. */
+/* The slot of "ffn_gate_exps.weight" for "ffn_gate.7.weight", as files may have experts one by one, and *expert = 7;
+ * NULL for other names. */
 static const nb_slot *find_expert_slot(const nb_model *model, nb_text name, uint32_t *expert) {
     size_t dot = 0;
     while (dot < name.size && name.data[dot] != '.')
@@ -87,8 +88,8 @@ static const nb_slot *find_expert_slot(const nb_model *model, nb_text name, uint
     return slot && slot->by_expert ? slot : NULL;
 }
 
-/* The experts' matrix is made for the first tensor of it: for the only one, or for that of any one expert. While tensors are
- * bound, its rows are those that were found. */
+/* The experts' matrix is made for the first tensor of it: for the only one, or for that of any one expert. While
+ * tensors are bound, its rows are those that were found. */
 static int32_t bind_experts(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, uint32_t first_row,
                             nb_matrix *matrix, nb_destination *to, nb_error *err) {
     if (!matrix->rows) {
@@ -96,8 +97,9 @@ static int32_t bind_experts(const nb_model *model, const nb_slot *slot, const nb
         to->rows = extent_of(&model->shape, slot->rows) * model->shape.experts;
     }
     if (matrix->type != info->type)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is of another type than those of other experts; that is not "
-                       "supported", nb_checkpoint_tensor_name(&model->checkpoint, info));
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tensor %t is of another type than those of other experts; that is not supported",
+                       nb_checkpoint_tensor_name(&model->checkpoint, info));
     matrix->rows += (uint32_t)(info->shape[1] * info->shape[2]);
     to->matrix = matrix;
     to->first = first_row;
@@ -109,8 +111,9 @@ static int32_t check_experts(const nb_model *model, nb_error *err) {
         for (uint32_t i = 0; s->by_expert && i < model->shape.layers; i++) {
             uint32_t rows = ((const nb_matrix *)((const uint8_t *)&model->layers[i] + s->at))->rows;
             if (rows && rows != extent_of(&model->shape, s->rows) * model->shape.experts)
-                return NB_FAIL(err, NB_ERR_FORMAT, "of blk.%u.%s there are not the tensors of %u experts, each once; the file "
-                               "is not whole", i, s->name, model->shape.experts);
+                return NB_FAIL(err, NB_ERR_FORMAT,
+                               "of blk.%u.%s there are not the tensors of %u experts, each once; the file is not whole",
+                               i, s->name, model->shape.experts);
         }
     return NB_OK;
 }
@@ -141,8 +144,8 @@ static bool is_vector_of(const nb_tensor_info *info, uint64_t n) {
  *     .scale         products are multiplied by it. One number, or one for each expert: of llama.cpp's files of NVFP4
  *     .input_scale   of the same files: for hardware that rounds activations to 4 bits, so nothing is computed with it
  *     .bias          where a family has none. Old quantizers wrote one for every matrix. It must be all zeros. */
-static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_text rest, int64_t layer, nb_destination *to,
-                              bool *found, nb_error *err) {
+static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_text rest, int64_t layer,
+                              nb_destination *to, bool *found, nb_error *err) {
     nb_text leaf, name = nb_checkpoint_tensor_name(&model->checkpoint, info);
     const nb_slot *slot = find_matrix_slot(model, rest, layer >= 0, &leaf);
     bool order = nb_text_is(leaf, "order"), scale = nb_text_is(leaf, "scale");
@@ -151,14 +154,16 @@ static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_te
     if (!*found)
         return NB_OK;
     nb_matrix *m = (nb_matrix *)((layer < 0 ? (uint8_t *)model : (uint8_t *)&model->layers[layer]) + slot->at);
-    uint32_t numbers = order  ? extent_of(&model->shape, slot->columns)
-                       : bias ? extent_of(&model->shape, slot->rows)
-                              : (slot->by_expert ? model->shape.experts : 1);
+    uint32_t numbers = order ? extent_of(&model->shape, slot->columns)
+                     : bias  ? extent_of(&model->shape, slot->rows)
+                             : (slot->by_expert ? model->shape.experts : 1);
     if (!is_vector_of(info, numbers))
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has shape [%l, %l, %l, %l], but its matrix asks for [%u]; the file is "
-                       "broken", name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], numbers);
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "tensor %t has shape [%l, %l, %l, %l], but its matrix asks for [%u]; the file is broken", name,
+                       info->shape[0], info->shape[1], info->shape[2], info->shape[3], numbers);
     if (order && (slot->by_expert || layer < 0 || info->type != NB_TYPE_I32))
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no order of the columns of a matrix; the file is broken", name);
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no order of the columns of a matrix; the file is broken",
+                       name);
     if (scale && (m == &model->embedding || m == &model->positions || m == &model->token_types))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t scales embeddings, which is not supported", name);
     if (order) {
@@ -180,8 +185,8 @@ static int32_t check_scales(const nb_model *model, nb_error *err) {
             const uint8_t *base = s->in_layer ? (const uint8_t *)&model->layers[i] : (const uint8_t *)model;
             const nb_matrix *m = (const nb_matrix *)(base + s->at);
             if (m->n_scales && !m->rows)
-                return NB_FAIL(err, NB_ERR_FORMAT, "there is a scale of %s (layer %u), but no such tensor; the file is "
-                               "broken", s->name, i);
+                return NB_FAIL(err, NB_ERR_FORMAT,
+                               "there is a scale of %s (layer %u), but no such tensor; the file is broken", s->name, i);
         }
     return NB_OK;
 }
@@ -192,20 +197,22 @@ typedef struct binding {
 } binding;
 
 static uintptr_t place_of(const nb_destination *d) {
-    return d->matrix     ? (uintptr_t)d->matrix
-           : d->order    ? (uintptr_t)d->order
-           : d->left_out ? (uintptr_t)d
-                         : (uintptr_t)d->vector;
+    return d->matrix   ? (uintptr_t)d->matrix
+         : d->order    ? (uintptr_t)d->order
+         : d->left_out ? (uintptr_t)d
+                       : (uintptr_t)d->vector;
 }
 
 static int compare_destinations(const void *table, uint32_t a, uint32_t b) {
-    const nb_destination *x = &((const binding *)table)->destinations[a], *y = &((const binding *)table)->destinations[b];
+    const nb_destination *x = &((const binding *)table)->destinations[a],
+                         *y = &((const binding *)table)->destinations[b];
     if (place_of(x) != place_of(y))
         return place_of(x) < place_of(y) ? -1 : 1;
     return x->first != y->first ? (x->first < y->first ? -1 : 1) : 0;
 }
 
-/* Loading writes each tensor to its place without another look. So no two may have the same, whatever their names are. */
+/* Loading writes each tensor to its place without another look. So no two may have the same, whatever their names
+ * are. */
 static int32_t check_places(const nb_checkpoint *c, const nb_destination *destinations, nb_error *err) {
     uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc_items(n, sizeof *order);
     if (!order)
@@ -242,14 +249,14 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
         if (found)
             continue;
         if (!slot || layer >= (int64_t)model->shape.layers)
-            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it", name,
-                           model->family->name);
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it",
+                           name, model->family->name);
         NB_TRY(check_shape(model, slot, info, single, err));
         uint8_t *place = layer >= 0 ? (uint8_t *)&model->layers[layer] : (uint8_t *)model;
         nb_matrix *matrix = (nb_matrix *)(place + slot->at);
         if (slot->by_expert) {
-            NB_TRY(bind_experts(model, slot, info, expert * extent_of(&model->shape, slot->rows), matrix, &destinations[i],
-                                err));
+            NB_TRY(bind_experts(model, slot, info, expert * extent_of(&model->shape, slot->rows), matrix,
+                                &destinations[i], err));
         } else if (slot->is_matrix) {
             destinations[i].matrix = matrix;
             destinations[i].rows = (uint32_t)(info->shape[1] * info->shape[2]);
@@ -275,9 +282,9 @@ static int32_t check_complete(const nb_model *model, nb_error *err) {
         for (uint32_t i = 0; s->in_layer && i < model->shape.layers; i++) {
             const nb_layer *layer = &model->layers[i];
             if (model->shape.dense_layers != UINT32_MAX && (i < model->shape.dense_layers) == (layer->router.rows > 0))
-                return NB_FAIL(err, NB_ERR_FORMAT, "blk.%u %s experts, but %s.leading_dense_block_count is %u; the file is "
-                               "broken", i, layer->router.rows ? "has" : "has no", model->family->name,
-                               model->shape.dense_layers);
+                return NB_FAIL(err, NB_ERR_FORMAT,
+                               "blk.%u %s experts, but %s.leading_dense_block_count is %u; the file is broken", i,
+                               layer->router.rows ? "has" : "has no", model->family->name, model->shape.dense_layers);
             nb_need kind = layer->router.rows ? NB_MIXTURE : NB_DENSE;
             if ((always || s->need == kind) && !is_filled(layer, s))
                 return NB_FAIL(err, NB_ERR_FORMAT, "tensor blk.%u.%s is missing; the file is not whole", i, s->name);
@@ -292,7 +299,8 @@ static int32_t check_parts(const nb_model *model, nb_error *err) {
         const nb_layer *layer = &model->layers[i];
         if ((layer->qkv.rows && (layer->q.rows || layer->k.rows || layer->v.rows)) ||
             (layer->qkv_bias && (layer->q_bias || layer->k_bias || layer->v_bias)))
-            return NB_FAIL(err, NB_ERR_FORMAT, "there is blk.%u.attn_qkv, and its parts besides; the file is broken", i);
+            return NB_FAIL(err, NB_ERR_FORMAT, "there is blk.%u.attn_qkv, and its parts besides; the file is broken",
+                           i);
     }
     return NB_OK;
 }
@@ -342,9 +350,16 @@ static void describe_matrices(const nb_model *model, const nb_destination *desti
         const nb_tensor_info *info = &model->checkpoint.tensors[i];
         nb_matrix *m = destinations[i].matrix;
         if (m && destinations[i].rows)
-            *m = (nb_matrix){.type = info->type, .rows = destinations[i].rows, .columns = (uint32_t)info->shape[0],
-                             .group_bytes = (size_t)nb_group_bytes(info->type, info->shape[0]), .order = m->order,
-                             .scales = m->scales, .n_scales = m->n_scales, .tensor = (uint32_t)i};
+            *m = (nb_matrix){
+                .type = info->type,
+                .rows = destinations[i].rows,
+                .columns = (uint32_t)info->shape[0],
+                .group_bytes = (size_t)nb_group_bytes(info->type, info->shape[0]),
+                .order = m->order,
+                .scales = m->scales,
+                .n_scales = m->n_scales,
+                .tensor = (uint32_t)i,
+            };
     }
 }
 

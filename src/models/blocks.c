@@ -19,19 +19,25 @@ nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n) {
     const nb_shape *m = &s->model->shape;
     uint32_t window = is_last_of(m->window_period, i) ? 0 : m->window;
     return (nb_step){
-        .s = s, .layer = &s->model->layers[i], .tiles = s->tiles + i * s->layer_bytes,
+        .s = s,
+        .layer = &s->model->layers[i],
+        .tiles = s->tiles + i * s->layer_bytes,
         .rotation = &s->rotations[is_last_of(m->unrotated_period, i)],
-        .window = window, .after = !m->both_ways ? 0 : window ? m->window_after : UINT32_MAX,
-        .first = first, .n = n,
+        .window = window,
+        .after = !m->both_ways ? 0
+               : window        ? m->window_after
+                               : UINT32_MAX,
+        .first = first,
+        .n = n,
     };
 }
 
 /* A feed-forward network, and tokens for it. */
 typedef struct network {
-    const float *in;           /* [n, width] */
-    float *out;                /* [n, width] */
+    const float *in; /* [n, width] */
+    float *out;      /* [n, width] */
     uint32_t n;
-    nb_matrix gate, up, down;  /* no gate: the plain kind */
+    nb_matrix gate, up, down; /* no gate: the plain kind */
     const float *gate_bias, *up_bias;
     nb_gate_multiply gate_multiply; /* or */
     nb_activate activate;
@@ -214,7 +220,8 @@ static void place_token(const token_loop *loop, uint32_t t) {
         !nb_are_finite(v, m->kv_heads * m->value_size)) /* the cache's integers and halves would hide it */
         nb_session_break(s, (uint32_t)(p->layer - s->model->layers));
     if (s->padded)
-        resize_heads(s->padded_q + (size_t)t * m->heads * s->cache.head_size, s->cache.head_size, q, m->head_size, m->heads);
+        resize_heads(s->padded_q + (size_t)t * m->heads * s->cache.head_size, s->cache.head_size, q, m->head_size,
+                     m->heads);
     for (uint32_t h = 0; h < m->kv_heads; h++) {
         uint32_t position = p->first + t;
         uint8_t *tile = p->tiles + nb_cache_tile_at(&s->cache, s->context, h, position);
@@ -230,16 +237,26 @@ void nb_attention_block(const nb_step *p) {
     nb_session_multiply(s, s->normed, p->n, m->width, p->layer->qkv_whole ? &whole : qkv, p->layer->qkv_whole ? 1 : 3);
     for_tokens((token_loop){.p = p, .f = place_token});
     nb_attention attention = {
-        .q = s->padded ? s->padded_q : s->q, .out = s->padded ? s->padded_mixed : s->mixed, .cache = &s->cache,
+        .q = s->padded ? s->padded_q : s->q,
+        .out = s->padded ? s->padded_mixed : s->mixed,
+        .cache = &s->cache,
         .tiles = p->tiles,
-        .n = p->n, .first = p->first, .heads = m->heads, .kv_heads = m->kv_heads,
-        .context = s->context, .window = p->window, .after = p->after,
-        .scale = m->attention_scale, .cap = m->attention_cap, .scratch = s->attention_scratch,
+        .n = p->n,
+        .first = p->first,
+        .heads = m->heads,
+        .kv_heads = m->kv_heads,
+        .context = s->context,
+        .window = p->window,
+        .after = p->after,
+        .scale = m->attention_scale,
+        .cap = m->attention_cap,
+        .scratch = s->attention_scratch,
     };
     nb_attend(s->pool, &attention); /* [n, heads * value_size] */
     if (s->padded)
         resize_heads(s->mixed, m->value_size, s->padded_mixed, s->cache.value_size, p->n * m->heads);
-    nb_session_multiply(s, s->mixed, p->n, m->heads * m->value_size, &(nb_matmul_job){&p->layer->o, s->y}, 1); /* [n, width] */
+    /* [n, width] */
+    nb_session_multiply(s, s->mixed, p->n, m->heads * m->value_size, &(nb_matmul_job){&p->layer->o, s->y}, 1);
 }
 
 /* ---- feed-forward networks ---------------------------------------------------------------------------------- */
@@ -269,8 +286,16 @@ static void run_network(const nb_step *p, const network *f) {
 
 static network network_of(const nb_step *p) {
     const nb_layer *l = p->layer;
-    return (network){.in = p->s->normed, .out = p->s->y, .n = p->n, .gate = l->gate, .up = l->up, .down = l->down,
-                     .gate_bias = l->gate_bias, .up_bias = l->up_bias};
+    return (network){
+        .in = p->s->normed,
+        .out = p->s->y,
+        .n = p->n,
+        .gate = l->gate,
+        .up = l->up,
+        .down = l->down,
+        .gate_bias = l->gate_bias,
+        .up_bias = l->up_bias,
+    };
 }
 
 void nb_feed_forward_block(const nb_step *p, nb_gate_multiply gate_multiply) {
@@ -285,8 +310,8 @@ void nb_plain_feed_forward_block(const nb_step *p, nb_activate activate) {
     run_network(p, &f);
 }
 
-/* scores -> softmax, and the best of them as the token's choices, each expert once, whatever the scores are. Where a score is
- * no number no weight is one, so that the logits tell of it. */
+/* scores -> softmax, and the best of them as the token's choices, each expert once, whatever the scores are. Where a
+ * score is no number no weight is one, so that the logits tell of it. */
 static void choose(const nb_step *p, uint32_t t) {
     const float TAKEN = -1; /* less than any power of e */
     const nb_shape *m = &p->s->model->shape;
@@ -342,10 +367,15 @@ static void run_expert(const nb_step *p, uint32_t e, nb_gate_multiply gate_multi
     }
     if (!n)
         return;
-    run_network(p, &(network){.in = s->gathered, .out = s->scattered, .n = n, .gate_multiply = gate_multiply,
-                              .gate = nb_matrix_part(&l->expert_gate, e * m->expert_width, m->expert_width),
-                              .up = nb_matrix_part(&l->expert_up, e * m->expert_width, m->expert_width),
-                              .down = nb_matrix_part(&l->expert_down, e * m->width, m->width)});
+    run_network(p, &(network){
+                       .in = s->gathered,
+                       .out = s->scattered,
+                       .n = n,
+                       .gate_multiply = gate_multiply,
+                       .gate = nb_matrix_part(&l->expert_gate, e * m->expert_width, m->expert_width),
+                       .up = nb_matrix_part(&l->expert_up, e * m->expert_width, m->expert_width),
+                       .down = nb_matrix_part(&l->expert_down, e * m->width, m->width),
+                   });
     for (uint32_t i = 0; i < n; i++)
         scatter(s, &s->members[i], s->scattered + (size_t)i * m->width);
 }
@@ -355,8 +385,15 @@ static void run_shared(const nb_step *p, nb_gate_multiply gate_multiply) {
     nb_session *s = p->s;
     const nb_layer *l = p->layer;
     uint32_t width = s->model->shape.width;
-    run_network(p, &(network){.in = s->normed, .out = s->scattered, .n = p->n, .gate_multiply = gate_multiply,
-                              .gate = l->shared_gate, .up = l->shared_up, .down = l->shared_down});
+    run_network(p, &(network){
+                       .in = s->normed,
+                       .out = s->scattered,
+                       .n = p->n,
+                       .gate_multiply = gate_multiply,
+                       .gate = l->shared_gate,
+                       .up = l->shared_up,
+                       .down = l->shared_down,
+                   });
     for (uint32_t t = 0; t < p->n; t++) {
         nb_choice to = {t, 1};
         float score = 0;
@@ -371,7 +408,8 @@ static void run_shared(const nb_step *p, nb_gate_multiply gate_multiply) {
 void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply) {
     nb_session *s = p->s;
     const nb_shape *m = &s->model->shape;
-    nb_session_multiply(s, s->normed, p->n, m->width, &(nb_matmul_job){&p->layer->router, s->scores}, 1); /* [n, experts] */
+    /* [n, experts] */
+    nb_session_multiply(s, s->normed, p->n, m->width, &(nb_matmul_job){&p->layer->router, s->scores}, 1);
     for (uint32_t t = 0; t < p->n; t++)
         choose(p, t);
     memset(s->y, 0, (size_t)p->n * m->width * sizeof(float));

@@ -15,10 +15,10 @@
 typedef struct nb_step {
     nb_session *s;
     const nb_layer *layer;
-    uint8_t *tiles;                /* the layer's cache: [kv_heads, nb_cache_tiles(context)] */
-    const nb_rotation *rotation;   /* how its heads are rotated */
-    uint32_t window, after;        /* positions that a token sees: up to its own (0: all), and behind it */
-    uint32_t first, n;             /* tokens [first, first + n) of the session */
+    uint8_t *tiles;              /* the layer's cache: [kv_heads, nb_cache_tiles(context)] */
+    const nb_rotation *rotation; /* how its heads are rotated */
+    uint32_t window, after;      /* positions that a token sees: up to its own (0: all), and behind it */
+    uint32_t first, n;           /* tokens [first, first + n) of the session */
 } nb_step;
 
 /* Layer i as the shape says. */
@@ -27,8 +27,8 @@ nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n);
 /* x = project_in(x), the first embedding_width of it, if there is that. */
 void nb_project_embeddings(nb_session *s, uint32_t n);
 
-/* x += positions [first, first + n), the learned ones; x += the first token type; x *= scale: what some families do before
- * their first layer. */
+/* x += positions [first, first + n), the learned ones; x += the first token type; x *= scale: what some families do
+ * before their first layer. */
 void nb_add_positions(nb_session *s, uint32_t first, uint32_t n);
 void nb_add_token_types(nb_session *s, uint32_t n);
 void nb_scale_embeddings(nb_session *s, uint32_t n, float scale);
@@ -59,8 +59,8 @@ void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply);
 /* x += norm(y + bias) residual_scale; bias: [width], or NULL for none; norm: NULL, or without a weight, for none. */
 void nb_add_block(const nb_step *p, const float *bias, const nb_norm *norm);
 
-/* All layers of the usual kind: each block is given the normed stream, and adds to the stream. feed_forward: y = what it
- * makes of normed. */
+/* All layers of the usual kind: each block is given the normed stream, and adds to the stream. feed_forward: y =
+ * what it makes of normed. */
 void nb_usual_layers(nb_session *s, uint32_t first, uint32_t n, void (*feed_forward)(const nb_step *p));
 
 /* A row of n elements, normed as the shape says. */

@@ -1,4 +1,5 @@
-/* The sizes, heads, norms and RoPE of a model, by the keys that most families share (keys.h). Defaults are llama.cpp's. */
+/* The sizes, heads, norms and RoPE of a model, by the keys that most families share (keys.h). Defaults are
+ * llama.cpp's. */
 #include "configure.h"
 
 #include "../base/numbers.h"
@@ -24,11 +25,12 @@ static int32_t read(const nb_model *model, const char *suffix, nb_range range, d
     NB_TRY(nb_checkpoint_check_items(&model->checkpoint, v, range, err));
     for (uint64_t i = 0; i < v->count; i++)
         if (nb_checkpoint_item(&model->checkpoint, v, i) != nb_checkpoint_item(&model->checkpoint, v, 0))
-            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s differs from layer to layer, which is not supported in %s models", key,
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                           "%s differs from layer to layer, which is not supported in %s models", key,
                            model->family->name);
     if (!v->count || v->count != model->shape.layers)
-        return NB_FAIL(err, NB_ERR_FORMAT, "%s is a list of %l numbers, for %u layers; the file is broken", key, v->count,
-                       model->shape.layers);
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s is a list of %l numbers, for %u layers; the file is broken", key,
+                       v->count, model->shape.layers);
     *out = nb_checkpoint_item(&model->checkpoint, v, 0);
     return 1;
 }
@@ -37,8 +39,8 @@ static int32_t refuse_missing(const nb_model *model, const char *suffix, nb_erro
     return NB_FAIL(err, NB_ERR_FORMAT, "%s.%s is missing; the file is broken", model->family->name, suffix);
 }
 
-int32_t nb_model_float(const nb_model *model, const char *suffix, double fallback, double least, double most, float *out,
-                       nb_error *err) {
+int32_t nb_model_float(const nb_model *model, const char *suffix, double fallback, double least, double most,
+                       float *out, nb_error *err) {
     double value = fallback;
     int32_t found = read(model, suffix, (nb_range){least, most}, &value, err);
     NB_TRY(found);
@@ -56,8 +58,9 @@ int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, 
     if (!found && fallback == 0)
         return refuse_missing(model, suffix, err);
     if (!(value >= 1 && value <= most) || value != (double)(uint32_t)value)
-        return NB_FAIL(err, NB_ERR_FORMAT, "%s.%s is out of range: it is %g, and should be a whole number from 1 to %u; the "
-                       "file is broken", model->family->name, suffix, value, most);
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "%s.%s is out of range: it is %g, and should be a whole number from 1 to %u; the file is broken",
+                       model->family->name, suffix, value, most);
     *out = (uint32_t)value;
     return NB_OK;
 }
@@ -89,14 +92,17 @@ static int32_t require_same(const nb_model *model, const char *suffix, uint32_t 
 static int32_t configure_scaling(nb_model *model, nb_error *err) {
     nb_rope *r = &model->shape.ropes[0];
     const nb_value *v = nb_model_value(model, "rope.scaling.type");
-    nb_text kind = v && v->type == NB_VALUE_STRING ? nb_checkpoint_text_of(&model->checkpoint, v) : nb_text_of("linear");
+    nb_text kind =
+        v && v->type == NB_VALUE_STRING ? nb_checkpoint_text_of(&model->checkpoint, v) : nb_text_of("linear");
     float low, high;
     NB_TRY(nb_model_float(model, "rope.scaling.low_freq_factor", 0, 0, 1e6, &low, err));
     NB_TRY(nb_model_float(model, "rope.scaling.high_freq_factor", 4, 0, 1e6, &high, err));
     if (nb_text_is(kind, "llama3") && low > 0) {
         if (!(high > low))
-            return NB_FAIL(err, NB_ERR_FORMAT, "%s.rope.scaling.high_freq_factor is %g, which is not more than "
-                           "low_freq_factor, %g; the file is broken", model->family->name, (double)high, (double)low);
+            return NB_FAIL(err, NB_ERR_FORMAT,
+                           "%s.rope.scaling.high_freq_factor is %g, which is not more than low_freq_factor, %g; the "
+                           "file is broken",
+                           model->family->name, (double)high, (double)low);
         r->scaling = NB_ROPE_LLAMA3;
         r->beta_fast = high;
         r->beta_slow = low;
@@ -107,8 +113,8 @@ static int32_t configure_scaling(nb_model *model, nb_error *err) {
     } else if (nb_text_is(kind, "yarn")) {
         r->scaling = NB_ROPE_YARN;
     } else {
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "RoPE scaling \"%t\" is not supported; none, linear, llama3, longrope and yarn "
-                       "are", kind);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "RoPE scaling \"%t\" is not supported; none, linear, llama3, longrope and yarn are", kind);
     }
     return NB_OK;
 }
@@ -131,7 +137,8 @@ static int32_t configure_rope(nb_model *model, nb_error *err) {
     float linear;
     NB_TRY(nb_model_base(model, "rope.global.freq_base", 10000, &r->base, err));
     NB_TRY(nb_model_base(model, "rope.freq_base", r->base, &r->base, err));
-    NB_TRY(nb_model_float(model, "rope.scaling.original_context_length", s->context, 0, 0x1p31, &r->original_context, err));
+    NB_TRY(nb_model_float(model, "rope.scaling.original_context_length", s->context, 0, 0x1p31, &r->original_context,
+                          err));
     r->original_context = r->original_context >= 1 ? r->original_context : (float)s->context;
     NB_TRY(nb_model_float(model, "rope.scaling.yarn_beta_fast", 32, 1e-6, 1e6, &r->beta_fast, err));
     NB_TRY(nb_model_float(model, "rope.scaling.yarn_beta_slow", 1, 1e-6, 1e6, &r->beta_slow, err));
@@ -143,8 +150,8 @@ static int32_t configure_rope(nb_model *model, nb_error *err) {
     if (r->factor == 0) /* llama.cpp takes it for absent */
         r->factor = 1;
     if (r->factor < 1e-6f)
-        return NB_FAIL(err, NB_ERR_FORMAT, "%s.rope.scaling.factor is %g, which scales nothing; the file is broken", name,
-                       (double)r->factor);
+        return NB_FAIL(err, NB_ERR_FORMAT, "%s.rope.scaling.factor is %g, which scales nothing; the file is broken",
+                       name, (double)r->factor);
     return configure_scaling(model, err);
 }
 
@@ -174,7 +181,8 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_size(model, "block_count", &s->layers, 0, 1024, err));
     NB_TRY(nb_model_size(model, "embedding_length", &s->width, 0, 1 << 20, err));
     NB_TRY(nb_model_size(model, "context_length", &s->context, 0, NB_MOST_POSITIONS, err));
-    bool experts_alone = nb_model_value(model, "expert_feed_forward_length") && !nb_model_value(model, "feed_forward_length");
+    bool experts_alone =
+        nb_model_value(model, "expert_feed_forward_length") && !nb_model_value(model, "feed_forward_length");
     if (!experts_alone)
         NB_TRY(nb_model_size(model, "feed_forward_length", &s->feed_forward, 0, 1 << 22, err));
     NB_TRY(nb_model_size(model, "attention.head_count", &s->heads, 0, 4096, err));
@@ -185,8 +193,9 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
     NB_TRY(require_same(model, "attention.key_length_swa", s->head_size, err));
     NB_TRY(require_same(model, "attention.value_length_swa", s->value_size, err));
     if (s->heads % s->kv_heads)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%u query heads over %u KV heads of %u and %u elements are not supported",
-                       s->heads, s->kv_heads, s->head_size, s->value_size);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "%u query heads over %u KV heads of %u and %u elements are not supported", s->heads, s->kv_heads,
+                       s->head_size, s->value_size);
     double out = 0; /* as if it were absent */
     NB_TRY(read(model, "embedding_length_out", (nb_range){0, UINT32_MAX}, &out, err));
     return out == 0 ? NB_OK : require_same(model, "embedding_length_out", s->width, err);
@@ -228,7 +237,8 @@ int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-/* Layer i of a list has a window if its number is not 0; layers behind its end have none. *period: as nb_shape has it. */
+/* Layer i of a list has a window if its number is not 0; layers behind its end have none. *period: as nb_shape has
+ * it. */
 static bool find_period(const nb_checkpoint *c, const nb_value *list, uint32_t layers, uint32_t *period) {
     uint32_t full = 0;
     while (full < layers && full < list->count && nb_checkpoint_item(c, list, full) != 0)
@@ -248,8 +258,10 @@ int32_t nb_model_configure_pattern(nb_model *model, uint32_t fallback, nb_error 
     if (v && v->type == NB_VALUE_ARRAY) {
         NB_TRY(nb_checkpoint_check_items(&model->checkpoint, v, (nb_range){0, 1}, err));
         if (!find_period(&model->checkpoint, v, s->layers, &s->window_period))
-            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s lists layers without a window that do not follow at one distance; "
-                           "that is not supported", model->family->name, suffix);
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                           "%s.%s lists layers without a window that do not follow at one distance; that is not "
+                           "supported",
+                           model->family->name, suffix);
         return NB_OK;
     }
     NB_TRY(read(model, suffix, (nb_range){0, 1024}, &period, err));
@@ -257,8 +269,8 @@ int32_t nb_model_configure_pattern(nb_model *model, uint32_t fallback, nb_error 
     return NB_OK;
 }
 
-/* Where tokens see those that follow a window has two sides. For files of the converter its size is the greatest distance on
- * either side. llama.cpp's have none on the side that follows. */
+/* Where tokens see those that follow a window has two sides. For files of the converter its size is the greatest
+ * distance on either side. llama.cpp's have none on the side that follows. */
 int32_t nb_model_configure_family(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
     NB_TRY(model->family->configure(model, err));

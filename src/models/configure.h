@@ -1,5 +1,5 @@
-/* How a family reads what a GGUF file says of it. All of these read only keys that keys.c lists, and refuse what is not finite
- * or not in range by the key's name. Suffixes are what follows "<architecture>.". */
+/* How a family reads what a GGUF file says of it. All of these read only keys that keys.c lists, and refuse what is
+ * not finite or not in range by the key's name. Suffixes are what follows "<architecture>.". */
 #ifndef NB_CONFIGURE_H
 #define NB_CONFIGURE_H
 
@@ -8,7 +8,8 @@
 /* All of the shape: what the family makes of the file, and whether tokens see those that follow. */
 int32_t nb_model_configure_family(nb_model *model, nb_error *err);
 
-/* Fills the shape with what most families share: sizes, heads, norms (root mean squares, or about the mean) and RoPE. */
+/* Fills the shape with what most families share: sizes, heads, norms (root mean squares, or about the mean) and
+ * RoPE. */
 int32_t nb_model_configure(nb_model *model, nb_error *err);
 int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err);
 
@@ -16,9 +17,10 @@ int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err);
 int32_t nb_model_configure_pattern(nb_model *model, uint32_t fallback, nb_error *err);
 
 #define NB_REQUIRED (__builtin_nan("")) /* as a fallback: the key must be there */
-int32_t nb_model_float(const nb_model *model, const char *suffix, double fallback, double least, double most, float *out,
-                       nb_error *err);
-int32_t nb_model_base(const nb_model *model, const char *suffix, float fallback, float *out, nb_error *err); /* of RoPE */
+int32_t nb_model_float(const nb_model *model, const char *suffix, double fallback, double least, double most,
+                       float *out, nb_error *err);
+/* of RoPE */
+int32_t nb_model_base(const nb_model *model, const char *suffix, float fallback, float *out, nb_error *err);
 int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, double fallback, uint32_t most,
                       nb_error *err); /* a whole number from 1 to most; fallback = 0: required */
 int32_t nb_model_flag(const nb_model *model, const char *suffix, bool fallback, bool *out, nb_error *err);

@@ -114,7 +114,8 @@ static void write_tokenizer(nb_writer *w, const nb_model *model) {
         nb_json_string(w, "pre", pre);
     if (nb_tokenizer_composes(t))
         nb_json_bool(w, "nfc", true);
-    /* GGUF has no key for it. llama.cpp cleans up texts of WordPiece, and of some BPE, where transformers never does. */
+    /* GGUF has no key for it. llama.cpp cleans up texts of WordPiece, and of some BPE, where transformers never
+     * does. */
     bool pieces = nb_text_is(nb_text_of(nb_tokenizer_kind(t)), "wordpiece");
     if (nb_checkpoint_number(&model->checkpoint, "tokenizer.ggml.decoder.clean_up", pieces) > 0)
         nb_json_bool(w, "cleansUp", true);
@@ -200,7 +201,8 @@ size_t nb_model_describe(const nb_model *model, char *out, size_t capacity) {
     nb_text source = nb_checkpoint_string(c, "nibble.source");
     nb_json_string(&w, "format", source.data ? source : nb_text_of(c->format));
     nb_json_number(&w, "version", source.data ? 0 : c->version);
-    nb_text architecture = nb_checkpoint_string(c, "general.architecture"), name = nb_checkpoint_string(c, "general.name");
+    nb_text architecture = nb_checkpoint_string(c, "general.architecture"),
+            name = nb_checkpoint_string(c, "general.name");
     if (architecture.data)
         nb_json_string(&w, "architecture", architecture);
     if (name.data)

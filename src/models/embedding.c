@@ -8,13 +8,15 @@
 
 #include <math.h>
 
-static const char *const pooling_names[NB_MAX_POOLINGS] = {"cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean",
-                                                           "lasttoken"};
+static const char *const pooling_names[NB_MAX_POOLINGS] = {
+    "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken",
+};
 
 /* PyTorch's, with the parameters that they have if nobody names any. */
 enum { IDENTITY, TANH, RELU, GELU, SILU, SIGMOID, ELU, LEAKY_RELU, SOFTPLUS, MISH, ACTIVATIONS };
-static const char *const activation_names[ACTIVATIONS] = {"identity", "tanh", "relu", "gelu", "silu",
-                                                          "sigmoid", "elu", "leakyrelu", "softplus", "mish"};
+static const char *const activation_names[ACTIVATIONS] = {
+    "identity", "tanh", "relu", "gelu", "silu", "sigmoid", "elu", "leakyrelu", "softplus", "mish",
+};
 
 static uint32_t find_name(const char *const *names, uint32_t n, nb_text name) {
     uint32_t i = 0;
@@ -70,8 +72,9 @@ static int32_t add_step(nb_model *model, uint32_t kind, uint32_t activation, nb_
     if (kind == NB_STEP_DENSE) {
         const nb_tensor_info *t = tensor_of(model, e->n_steps, "weight");
         if (!t || t->n_dimensions != 2 || t->shape[0] != e->size || t->shape[1] > 1 << 20)
-            return NB_FAIL(err, NB_ERR_FORMAT, "step %u of the embedding needs a matrix of %u columns, which the file has not",
-                           e->n_steps, e->size);
+            return NB_FAIL(err, NB_ERR_FORMAT,
+                           "step %u of the embedding needs a matrix of %u columns, which the file has not", e->n_steps,
+                           e->size);
         step->rows = (uint32_t)t->shape[1];
     }
     e->size = step->rows;
@@ -94,25 +97,29 @@ static int32_t add_word(nb_model *model, nb_text word, nb_error *err) {
         return add_step(model, NB_STEP_LAYER_NORM, 0, err);
     const uint32_t skip = 6; /* "dense/" */
     uint32_t activation = word.size > skip && nb_compare(word.data, "dense/", skip) == 0
-                              ? find_name(activation_names, ACTIVATIONS, (nb_text){word.data + skip, word.size - skip})
-                              : ACTIVATIONS;
+                            ? find_name(activation_names, ACTIVATIONS, (nb_text){word.data + skip, word.size - skip})
+                            : ACTIVATIONS;
     if (activation == ACTIVATIONS || !e->n_poolings)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "nibble.embedding has the step \"%t\" where none such is supported", word);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "nibble.embedding has the step \"%t\" where none such is supported",
+                       word);
     return add_step(model, NB_STEP_DENSE, activation, err);
 }
 
 /* What files mean that have no such value: one way to pool, and a vector of length 1. */
 static int32_t configure_plain(nb_model *model, nb_error *err) {
-    static const nb_pooling of_file[] = {[NB_POOLING_MEAN] = NB_POOL_MEAN, [NB_POOLING_CLS] = NB_POOL_CLS,
-                                         [NB_POOLING_LAST] = NB_POOL_LAST};
+    static const nb_pooling of_file[] = {
+        [NB_POOLING_MEAN] = NB_POOL_MEAN,
+        [NB_POOLING_CLS] = NB_POOL_CLS,
+        [NB_POOLING_LAST] = NB_POOL_LAST,
+    };
     nb_embedding *e = &model->embedding_steps;
     uint32_t pooling = model->shape.pooling;
     if (pooling == NB_POOLING_FILE)
         pooling = model->shape.both_ways ? NB_POOLING_MEAN : NB_POOLING_LAST;
     e->poolings[e->n_poolings++] = of_file[pooling];
     e->size = e->widest = model->shape.width;
-    for (uint32_t i = 0; nb_text_is(nb_text_of(model->family->name), "gemma-embedding") && i < 2 &&
-         tensor_of(model, i, "weight"); i++)
+    for (uint32_t i = 0;
+         nb_text_is(nb_text_of(model->family->name), "gemma-embedding") && i < 2 && tensor_of(model, i, "weight"); i++)
         NB_TRY(add_step(model, NB_STEP_DENSE, IDENTITY, err));
     bool normalize;
     NB_TRY(nb_model_flag(model, "normalize_embeddings", true, &normalize, err));
@@ -134,7 +141,8 @@ int32_t nb_embedding_configure(nb_model *model, nb_error *err) {
         return NB_FAIL(err, NB_ERR_FORMAT, "nibble.embedding names no way to pool; the file is broken");
     double size = nb_checkpoint_number(&model->checkpoint, "nibble.embedding.truncate_dim", e->size);
     if (!(size >= 1))
-        return NB_FAIL(err, NB_ERR_FORMAT, "nibble.embedding.truncate_dim is %g, but an embedding has a number at least", size);
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "nibble.embedding.truncate_dim is %g, but an embedding has a number at least", size);
     e->size = size < e->size ? (uint32_t)size : e->size;
     return NB_OK;
 }
@@ -153,9 +161,11 @@ int32_t nb_embedding_bind(nb_model *model, const nb_tensor_info *info, nb_text n
         if (!matrix && !scale && !bias)
             continue;
         *found = true;
-        if (!matrix && (info->shape[0] != step->rows || info->shape[1] != 1 || info->shape[2] != 1 || info->shape[3] != 1))
-            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t has %l numbers in rows of %l, but step %u of the embedding has %u",
-                           name, info->shape[0] * info->shape[1], info->shape[0], i, step->rows);
+        if (!matrix &&
+            (info->shape[0] != step->rows || info->shape[1] != 1 || info->shape[2] != 1 || info->shape[3] != 1))
+            return NB_FAIL(err, NB_ERR_FORMAT,
+                           "tensor %t has %l numbers in rows of %l, but step %u of the embedding has %u", name,
+                           info->shape[0] * info->shape[1], info->shape[0], i, step->rows);
         if (matrix)
             *to = (nb_destination){.matrix = &step->weight, .rows = step->rows};
         else

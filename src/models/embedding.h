@@ -1,11 +1,12 @@
-/* What becomes of the tokens' last hidden states when a text is embedded: they are pooled, and the result passes through
- * the steps that follow. A file of nibble's converter names all of this in one value, "nibble.embedding":
+/* What becomes of the tokens' last hidden states when a text is embedded: they are pooled, and the result passes
+ * through the steps that follow. A file of nibble's converter names all of this in one value, "nibble.embedding":
  *
  *     mean cls dense/tanh layernorm normalize
  *
- * First the ways to pool, whose vectors are put one behind the other; then the steps, in order. Step N (from 0) has the
- * tensors embedding.N.weight and, where there is one, embedding.N.bias. The names are those of sentence-transformers' modules.
- * EmbeddingGemma's files of llama.cpp have two such matrices without a bias, dense_2.weight and dense_3.weight. */
+ * First the ways to pool, whose vectors are put one behind the other; then the steps, in order. Step N (from 0) has
+ * the tensors embedding.N.weight and, where there is one, embedding.N.bias. The names are those of
+ * sentence-transformers' modules. EmbeddingGemma's files of llama.cpp have two such matrices without a bias,
+ * dense_2.weight and dense_3.weight. */
 #ifndef NB_EMBEDDING_H
 #define NB_EMBEDDING_H
 
@@ -20,23 +21,28 @@ struct nb_destination;
 enum { NB_MAX_STEPS = 8, NB_MAX_POOLINGS = 6 };
 
 typedef enum nb_pooling {
-    NB_POOL_CLS, NB_POOL_MAX, NB_POOL_MEAN, NB_POOL_MEAN_SQRT, NB_POOL_WEIGHTED, NB_POOL_LAST
+    NB_POOL_CLS,
+    NB_POOL_MAX,
+    NB_POOL_MEAN,
+    NB_POOL_MEAN_SQRT,
+    NB_POOL_WEIGHTED,
+    NB_POOL_LAST
 } nb_pooling;
 
 typedef struct nb_embedding_step {
     enum { NB_STEP_DENSE, NB_STEP_LAYER_NORM, NB_STEP_NORMALIZE } kind;
-    uint32_t activation;       /* of a dense step: index of nb_activation_names */
-    uint32_t columns, rows;    /* numbers in, numbers out */
-    nb_matrix weight;          /* dense: [rows, columns] */
-    float *scale, *bias;       /* layer norm: [rows]; bias: [rows], or NULL */
+    uint32_t activation;    /* of a dense step: index of nb_activation_names */
+    uint32_t columns, rows; /* numbers in, numbers out */
+    nb_matrix weight;       /* dense: [rows, columns] */
+    float *scale, *bias;    /* layer norm: [rows]; bias: [rows], or NULL */
 } nb_embedding_step;
 
 typedef struct nb_embedding {
     nb_pooling poolings[NB_MAX_POOLINGS];
     uint32_t n_poolings, n_steps;
     nb_embedding_step steps[NB_MAX_STEPS];
-    uint32_t widest;           /* the most numbers between two steps */
-    uint32_t size;             /* numbers in the result */
+    uint32_t widest; /* the most numbers between two steps */
+    uint32_t size;   /* numbers in the result */
 } nb_embedding;
 
 /* Fills model->embedding_steps once the family has filled the shape. */

@@ -5,28 +5,44 @@
 #include "model.h"
 
 /* Where a tensor of the file belongs. */
-typedef enum nb_extent {      /* a side of a tensor, in terms of the shape */
-    NB_EXTENT_1, NB_EXTENT_VOCABULARY, NB_EXTENT_WIDTH, NB_EXTENT_FEED_FORWARD, NB_EXTENT_HEAD, NB_EXTENT_HEADS,
-    NB_EXTENT_KV_HEADS, NB_EXTENT_QUERIES, NB_EXTENT_KEYS, NB_EXTENT_VALUES, NB_EXTENT_MIXED /* heads * value_size */,
-    NB_EXTENT_QKV, NB_EXTENT_PAIRS, NB_EXTENT_GATE_UP, NB_EXTENT_CONTEXT, NB_EXTENT_TYPES, NB_EXTENT_EXPERTS,
-    NB_EXTENT_EXPERT /* inner width of one */, NB_EXTENT_SHARED, NB_EXTENT_EMBEDDING
+typedef enum nb_extent { /* a side of a tensor, in terms of the shape */
+                         NB_EXTENT_1,
+                         NB_EXTENT_VOCABULARY,
+                         NB_EXTENT_WIDTH,
+                         NB_EXTENT_FEED_FORWARD,
+                         NB_EXTENT_HEAD,
+                         NB_EXTENT_HEADS,
+                         NB_EXTENT_KV_HEADS,
+                         NB_EXTENT_QUERIES,
+                         NB_EXTENT_KEYS,
+                         NB_EXTENT_VALUES,
+                         NB_EXTENT_MIXED /* heads * value_size */,
+                         NB_EXTENT_QKV,
+                         NB_EXTENT_PAIRS,
+                         NB_EXTENT_GATE_UP,
+                         NB_EXTENT_CONTEXT,
+                         NB_EXTENT_TYPES,
+                         NB_EXTENT_EXPERTS,
+                         NB_EXTENT_EXPERT /* inner width of one */,
+                         NB_EXTENT_SHARED,
+                         NB_EXTENT_EMBEDDING
 } nb_extent;
 
-/* Whether a file must have it: dense in layers without experts, mixture in layers with them. llama.cpp loads some tensors where
- * they are that the same family has always in transformers (NB_FOLDERS_MUST), or never (NB_GGUF_MAY). */
+/* Whether a file must have it: dense in layers without experts, mixture in layers with them. llama.cpp loads some
+ * tensors where they are that the same family has always in transformers (NB_FOLDERS_MUST), or never (NB_GGUF_MAY). */
 typedef enum nb_need { NB_ALWAYS, NB_OPTIONAL, NB_DENSE, NB_MIXTURE, NB_FOLDERS_MUST, NB_GGUF_MAY } nb_need;
 
-typedef struct nb_slot {      /* of small fields: there are many */
-    const char *name;         /* in a layer: what follows "blk.N." */
-    uint16_t at;              /* offset of the nb_matrix or float * in nb_model or nb_layer */
-    uint8_t need;             /* nb_need */
+typedef struct nb_slot {                             /* of small fields: there are many */
+    const char *name;                                /* in a layer: what follows "blk.N." */
+    uint16_t at;                                     /* offset of the nb_matrix or float * in nb_model or nb_layer */
+    uint8_t need;                                    /* nb_need */
     bool in_layer : 1, is_matrix : 1, by_expert : 1; /* the last: one such matrix for each expert, as a third side */
-    uint8_t rows, columns;    /* nb_extent; a vector has rows = NB_EXTENT_1, or one of HEADS and KV_HEADS */
+    uint8_t rows, columns; /* nb_extent; a vector has rows = NB_EXTENT_1, or one of HEADS and KV_HEADS */
 } nb_slot;
 
 struct nb_family {
-    const char *name;         /* general.architecture */
-    const nb_slot *slots;     /* ends with name = NULL */
+    const char *name;     /* general.architecture */
+    const nb_slot *slots; /* ends with name = NULL */
     /* Fills model->shape from the checkpoint's values; says what is missing or not supported. */
     int32_t (*configure)(nb_model *model, nb_error *err);
     /* Evaluates tokens [first, first + n) of the session and leaves the residual stream in session->x. */

@@ -3,7 +3,8 @@
 #include "../base/writer.h"
 #include "family.h"
 
-#define RMS_NORMED "llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gemma-embedding smollm3 olmo2 granite qwen2moe qwen3moe deepseek"
+#define RMS_NORMED \
+    "llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gemma-embedding smollm3 olmo2 granite qwen2moe qwen3moe deepseek"
 #define LAYER_NORMED "gpt2 stablelm phi2 gptneox falcon bert nomic-bert"
 
 /* The first line that fits counts. */
@@ -14,7 +15,7 @@ const nb_key nb_gguf_keys[] = {
     {"granite", "residual_scale", NB_KEY_HEEDED, 0, 0},
     {"granite", "embedding_scale", NB_KEY_HEEDED, 0, 0},
     {"granite", "attention.scale", NB_KEY_HEEDED, 0, 0},
-    {"granite", "deepstack_mapping", NB_KEY_LIMITED, -1, -1}, /* of pictures; -1: none for this layer */
+    {"granite", "deepstack_mapping", NB_KEY_LIMITED, -1, -1},                /* of pictures; -1: none for this layer */
     {"granite", "expert_shared_feed_forward_length", NB_KEY_HARMLESS, 0, 0}, /* of experts whose tensors are refused */
     {"gptneox", "use_parallel_residual", NB_KEY_HEEDED, 0, 0},
     {"deepseek", "leading_dense_block_count", NB_KEY_HEEDED, 0, 0},
@@ -33,8 +34,8 @@ const nb_key nb_gguf_keys[] = {
     {"gemma-embedding", "dense_2_feat_out", NB_KEY_HARMLESS, 0, 0},
     {"gemma-embedding", "dense_3_feat_in", NB_KEY_HARMLESS, 0, 0},
     {"gemma-embedding", "dense_3_feat_out", NB_KEY_HARMLESS, 0, 0},
-    /* What Ollama's converters write (ollama/ollama, convert/), and its loader heeds (llama/compat/). The first two count where the
-     * usual ones are absent; the names of YaRN's numbers have been read in two ways. */
+    /* What Ollama's converters write (ollama/ollama, convert/), and its loader heeds (llama/compat/). The first two
+     * count where the usual ones are absent; the names of YaRN's numbers have been read in two ways. */
     {"gemma3", "rope.global.freq_base", NB_KEY_OURS, 0, 0},
     {"gemma3", "rope.local.freq_base", NB_KEY_OURS, 0, 0},
     {"gemma3", "rope.scaling.beta_fast", NB_KEY_OURS_LIMITED, 32, 32},
@@ -124,8 +125,8 @@ const nb_value *nb_model_value(const nb_model *model, const char *suffix) {
 }
 
 static int32_t refuse_value(const char *architecture, const nb_key *key, const char *value, nb_error *err) {
-    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s is %s; of %s models only %s%d is supported", architecture, key->suffix,
-                   value, architecture, key->least < key->most ? "up to " : "", (int32_t)key->most);
+    return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s is %s; of %s models only %s%d is supported", architecture,
+                   key->suffix, value, architecture, key->least < key->most ? "up to " : "", (int32_t)key->most);
 }
 
 /* Every number that the value holds must be a whole one from least to most. */

@@ -1,6 +1,6 @@
-/* Which keys of a GGUF file count for an architecture: those that llama.cpp reads for it (tests/oracles/gguf_keys.py lists
- * them, and tests/js/keys.test.js fails for one that is missing here). What llama.cpp does not read is ignored, whatever it
- * says. */
+/* Which keys of a GGUF file count for an architecture: those that llama.cpp reads for it (tests/oracles/gguf_keys.py
+ * lists them, and tests/js/keys.test.js fails for one that is missing here). What llama.cpp does not read is
+ * ignored, whatever it says. */
 #ifndef NB_KEYS_H
 #define NB_KEYS_H
 
@@ -10,10 +10,11 @@ typedef enum nb_key_rule {
     NB_KEY_HEEDED,   /* configure reads it */
     NB_KEY_BY_LAYER, /* the same; it may be a list of one number for each layer, which must be equal */
     NB_KEY_OURS,     /* configure reads it, though llama.cpp does not: the comment says why */
-    NB_KEY_OURS_LIMITED, /* llama.cpp does not read it, but other numbers ask for another computation; or, where it does: */
-    NB_KEY_LIMITED,  /* only whole numbers from `least` to `most` are supported: others ask for another computation */
-    NB_KEY_SAME,     /* configure reads it; another number than that of other keys is refused */
-    NB_KEY_HARMLESS  /* llama.cpp reads it, and it changes nothing for this architecture */
+    /* llama.cpp does not read it, but other numbers ask for another computation; or, where it does: */
+    NB_KEY_OURS_LIMITED,
+    NB_KEY_LIMITED, /* only whole numbers from `least` to `most` are supported: others ask for another computation */
+    NB_KEY_SAME,    /* configure reads it; another number than that of other keys is refused */
+    NB_KEY_HARMLESS /* llama.cpp reads it, and it changes nothing for this architecture */
 } nb_key_rule;
 
 typedef struct nb_key {

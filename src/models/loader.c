@@ -19,9 +19,9 @@ struct nb_loader {
     nb_model *model; /* until it is taken by nb_loader_finish */
     nb_gguf gguf;
     uint32_t flags;
-    double told;                  /* the file's size; 0: not known */
+    double told; /* the file's size; 0: not known */
     enum { HEADER, WEIGHTS, COMPLETE, FAILED } stage;
-    uint8_t *buffer;              /* HEADER: the file so far; WEIGHTS: what is not packed yet */
+    uint8_t *buffer; /* HEADER: the file so far; WEIGHTS: what is not packed yet */
     size_t capacity, filled;
     uint64_t file_at;             /* WEIGHTS: offset in the file of buffer[0] */
     nb_destination *destinations; /* [n_tensors] */
@@ -98,8 +98,9 @@ static uint64_t unit_bytes(const nb_loader *l, uint64_t tensor) {
 }
 
 static int32_t not_finite(const nb_loader *l, const nb_tensor_info *info, nb_error *err) {
-    return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: tensor %t has infinities or NaN; the file is "
-                   "damaged", nb_checkpoint_tensor_name(&l->model->checkpoint, info));
+    return NB_FAIL(err, NB_ERR_FORMAT,
+                   "the model's numbers are not finite: tensor %t has infinities or NaN; the file is damaged",
+                   nb_checkpoint_tensor_name(&l->model->checkpoint, info));
 }
 
 /* A vector becomes F32. The buffer may hold it at any address, and blocks are read as structs: hence the copy. */
@@ -116,8 +117,9 @@ static int32_t fill_vector(const nb_tensor_info *info, const uint8_t *bytes, flo
 static int32_t check_factors(const nb_loader *l, const nb_tensor_info *info, const float *factors, nb_error *err) {
     for (uint64_t i = 0; i < info->shape[0]; i++)
         if (!(factors[i] >= 1e-6f && factors[i] <= 1e6f))
-            return NB_FAIL(err, NB_ERR_FORMAT, "number %l of tensor %t is %g, which is no factor of RoPE; the file is "
-                           "damaged", i, nb_checkpoint_tensor_name(&l->model->checkpoint, info), (double)factors[i]);
+            return NB_FAIL(err, NB_ERR_FORMAT,
+                           "number %l of tensor %t is %g, which is no factor of RoPE; the file is damaged", i,
+                           nb_checkpoint_tensor_name(&l->model->checkpoint, info), (double)factors[i]);
     return NB_OK;
 }
 
@@ -135,14 +137,15 @@ static int32_t fill_order(const nb_loader *l, const nb_tensor_info *info, const 
 static int32_t check_zeros(const nb_loader *l, const nb_tensor_info *info, const uint8_t *bytes, nb_error *err) {
     uint64_t n = info->shape[0] * info->shape[1] * info->shape[2] * info->shape[3], rest = 0;
     float *numbers = nb_alloc_items(n, sizeof *numbers);
-    int32_t code = numbers ? fill_vector(info, bytes, numbers, err)
-                           : NB_FAIL(err, NB_ERR_MEMORY, "no memory to load the model");
+    int32_t code =
+        numbers ? fill_vector(info, bytes, numbers, err) : NB_FAIL(err, NB_ERR_MEMORY, "no memory to load the model");
     for (uint64_t i = 0; i < n && code == NB_OK; i++)
         rest += numbers[i] != 0;
     nb_free(numbers);
     if (code == NB_OK && rest)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t is not part of the %s architecture as nibble knows it, and not all "
-                       "of it is zero", nb_checkpoint_tensor_name(&l->model->checkpoint, info), l->model->family->name);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tensor %t is not part of the %s architecture as nibble knows it, and not all of it is zero",
+                       nb_checkpoint_tensor_name(&l->model->checkpoint, info), l->model->family->name);
     return code;
 }
 

@@ -22,7 +22,9 @@ void nb_model_free(nb_model *model) {
 }
 
 int32_t nb_model_vocabulary(const nb_model *model) {
-    return model->family ? (int32_t)model->shape.vocabulary : model->tokenizer ? nb_tokenizer_size(model->tokenizer) : 0;
+    return model->family    ? (int32_t)model->shape.vocabulary
+         : model->tokenizer ? nb_tokenizer_size(model->tokenizer)
+                            : 0;
 }
 
 int32_t nb_model_context(const nb_model *model) {
@@ -52,14 +54,14 @@ int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, 
     return nb_tokenize_quoted(model, text, text_bytes, flags, NULL, 0, NULL, 0, tokens, capacity, err);
 }
 
-int32_t nb_tokenize_quoted(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, const nb_quote *quotes,
-                           size_t n_quotes, const nb_plain *plain, size_t n_plain, int32_t *tokens, int32_t capacity,
-                           nb_error *err) {
+int32_t nb_tokenize_quoted(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags,
+                           const nb_quote *quotes, size_t n_quotes, const nb_plain *plain, size_t n_plain,
+                           int32_t *tokens, int32_t capacity, nb_error *err) {
     if (!model->tokenizer)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "this model file has no vocabulary, so it cannot tokenize; pass token ids instead of text");
-    return nb_tokenizer_encode_quoted(model->tokenizer, text, text_bytes, flags, quotes, n_quotes, plain, n_plain, tokens,
-                                      capacity, err);
+    return nb_tokenizer_encode_quoted(model->tokenizer, text, text_bytes, flags, quotes, n_quotes, plain, n_plain,
+                                      tokens, capacity, err);
 }
 
 nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_error *err) {
@@ -69,7 +71,7 @@ nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_err
     return nb_detokenizer_over(model->tokenizer, flags, err);
 }
 
-nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const nb_bias *biases, int32_t n_biases,
-                           nb_error *err) {
+nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const nb_bias *biases,
+                           int32_t n_biases, nb_error *err) {
     return nb_sampler_for(nb_model_vocabulary(model), params, biases, n_biases, err);
 }

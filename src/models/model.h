@@ -16,23 +16,23 @@ typedef struct nb_norm {
 
 /* Vectors are F32; an absent one is NULL, an absent matrix has data = NULL. */
 typedef struct nb_layer {
-    nb_norm attention_norm, feed_forward_norm;      /* [width]: of what a block is given */
-    nb_norm attention_norm_2;                       /* [width]: of what attention alone is given */
+    nb_norm attention_norm, feed_forward_norm;           /* [width]: of what a block is given */
+    nb_norm attention_norm_2;                            /* [width]: of what attention alone is given */
     nb_norm attention_post_norm, feed_forward_post_norm; /* [width]: of what it adds */
-    float *q_norm, *k_norm;                         /* [head_size], or [heads, head_size]: of query and key heads */
-    nb_matrix qkv;                                  /* q, k and v below each other: they are then parts of it */
+    float *q_norm, *k_norm; /* [head_size], or [heads, head_size]: of query and key heads */
+    nb_matrix qkv;          /* q, k and v below each other: they are then parts of it */
     /* k or v begins within a group of rows: qkv is not cut, but multiplied whole */
     bool qkv_whole;
-    nb_matrix q, k, v;                              /* [heads * head_size, width], [kv_heads * head_size, width], ... */
-    nb_matrix o;                                    /* [width, heads * value_size] */
+    nb_matrix q, k, v; /* [heads * head_size, width], [kv_heads * head_size, width], ... */
+    nb_matrix o;       /* [width, heads * value_size] */
     float *qkv_bias, *q_bias, *k_bias, *v_bias, *o_bias;
-    nb_matrix gate_up;                              /* gate and up below each other, likewise */
-    nb_matrix gate, up, down;                       /* [feed_forward, width] x 2, [width, feed_forward] */
+    nb_matrix gate_up;        /* gate and up below each other, likewise */
+    nb_matrix gate, up, down; /* [feed_forward, width] x 2, [width, feed_forward] */
     float *gate_bias, *up_bias, *down_bias;
-    nb_matrix router;                               /* [experts, width]; absent: a layer without experts */
-    nb_matrix expert_gate, expert_up, expert_down;  /* the experts' gates below each other, and so on */
-    nb_matrix shared_gate, shared_up, shared_down;  /* [shared_width, width] x 2, [width, shared_width] */
-    float *shared_router;                           /* [width] */
+    nb_matrix router;                              /* [experts, width]; absent: a layer without experts */
+    nb_matrix expert_gate, expert_up, expert_down; /* the experts' gates below each other, and so on */
+    nb_matrix shared_gate, shared_up, shared_down; /* [shared_width, width] x 2, [width, shared_width] */
+    float *shared_router;                          /* [width] */
 } nb_layer;
 
 typedef struct nb_family nb_family;
@@ -44,19 +44,19 @@ struct nb_model {
     const nb_family *family;  /* NULL: a vocabulary without weights */
     bool is_folder;           /* before nibble's converter made a GGUF of it */
     nb_shape shape;
-    nb_layer *layers;         /* [shape.layers] */
-    nb_arena vectors, matrices; /* the weights: */
-    nb_matrix embedding;      /* [vocabulary, width] */
-    nb_matrix positions;      /* [context, width]: learned ones, added to the embeddings */
-    nb_matrix token_types;    /* [token_types, width]: the first is added too */
-    nb_norm embedding_norm;   /* [width]: of the sum, in encoders */
+    nb_layer *layers;                  /* [shape.layers] */
+    nb_arena vectors, matrices;        /* the weights: */
+    nb_matrix embedding;               /* [vocabulary, width] */
+    nb_matrix positions;               /* [context, width]: learned ones, added to the embeddings */
+    nb_matrix token_types;             /* [token_types, width]: the first is added too */
+    nb_norm embedding_norm;            /* [width]: of the sum, in encoders */
     nb_matrix project_in, project_out; /* [width, embedding_width], [embedding_width, width]: absent if these are one */
-    nb_matrix output;         /* [vocabulary, width]; the embedding again if the file has none */
-    nb_norm output_norm;      /* [width] */
-    float *output_bias;       /* [vocabulary] */
-    bool ordered;             /* some matrix has an order of its own */
-    bool qkv_whole;           /* of some layer */
-    nb_embedding embedding_steps; /* from hidden states to a text's embedding */
+    nb_matrix output;                  /* [vocabulary, width]; the embedding again if the file has none */
+    nb_norm output_norm;               /* [width] */
+    float *output_bias;                /* [vocabulary] */
+    bool ordered;                      /* some matrix has an order of its own */
+    bool qkv_whole;                    /* of some layer */
+    nb_embedding embedding_steps;      /* from hidden states to a text's embedding */
 };
 
 uint64_t nb_model_kv_token_bytes(const nb_model *model, uint32_t kv_type); /* KV cache, one position of all layers */

@@ -15,7 +15,8 @@ void nb_rope_frequencies(const nb_rope *r, uint32_t context, float *frequencies,
     *magnitude = r->attention_factor;
     if (r->scaling == NB_ROPE_YARN) {
         first = r->ramp_first >= 0 ? r->ramp_first : NB_MAX(0, floorf(pair_turning(r, r->beta_fast)));
-        last = r->ramp_first >= 0 ? r->ramp_last : NB_MIN((float)(2 * r->pairs - 1), ceilf(pair_turning(r, r->beta_slow)));
+        last =
+            r->ramp_first >= 0 ? r->ramp_last : NB_MIN((float)(2 * r->pairs - 1), ceilf(pair_turning(r, r->beta_slow)));
         if (r->ramp_first < 0 || first == last)
             last = NB_MAX(last, first + 0.001f);
         if (r->factor > 1)
@@ -40,8 +41,9 @@ void nb_rope_frequencies(const nb_rope *r, uint32_t context, float *frequencies,
     }
 }
 
-/* By quarter turns, in double precision, and Taylor's polynomials within an eighth of a turn (remainders below 1e-12): what
- * the C library computes, in a tenth of the code. Its part that reduces angles beyond 2^28 is 4 KB long. */
+/* By quarter turns, in double precision, and Taylor's polynomials within an eighth of a turn (remainders below
+ * 1e-12): what the C library computes, in a tenth of the code. Its part that reduces angles beyond 2^28 is 4 KB
+ * long. */
 static void turn(float angle, float *cosine, float *sine) {
     if (!(angle >= 0 && angle < 0x1p28f)) /* of a broken file */
         angle = 0;
@@ -58,8 +60,8 @@ static void turn(float angle, float *cosine, float *sine) {
         *sine = -*sine;
 }
 
-void nb_rope_angles(const float *frequencies, float magnitude, uint32_t pairs, uint32_t first, uint32_t n, float *cosines,
-                    float *sines) {
+void nb_rope_angles(const float *frequencies, float magnitude, uint32_t pairs, uint32_t first, uint32_t n,
+                    float *cosines, float *sines) {
     for (uint32_t t = 0; t < n; t++)
         for (uint32_t i = 0; i < pairs; i++) {
             float angle = (float)(first + t) * frequencies[i];

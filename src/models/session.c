@@ -58,31 +58,34 @@ static void take(nb_session *s) {
     s->gathered = take_floats(a, gathered, m->width);
     s->scattered = take_floats(a, gathered, m->width);
     s->logits = take_floats(a, s->logits_capacity, m->vocabulary);
-    uint32_t columns = NB_MAX(NB_MAX(m->width, inner), m->heads * m->value_size), widest = s->model->embedding_steps.widest;
+    uint32_t columns = NB_MAX(NB_MAX(m->width, inner), m->heads * m->value_size),
+             widest = s->model->embedding_steps.widest;
     s->pooled = take_floats(a, 2, widest);
     columns = NB_MAX(columns, widest);
     for (nb_form form = NB_FORM_F32 + 1; form < NB_FORM_COUNT; form++)
         s->activations.forms[form] = nb_arena_take(a, batch, nb_form_token_bytes(form, columns));
     s->ordered = take_floats(a, s->model->ordered ? batch : 0, columns);
     s->matmul_scratch = take_floats(a, threads * 4, columns);
-    s->attention_scratch = nb_arena_take(a, nb_attention_scratch(&s->cache, m->heads, m->kv_heads, s->context,
-                                                                 (uint32_t)threads),
-                                         sizeof(float));
+    s->attention_scratch =
+        nb_arena_take(a, nb_attention_scratch(&s->cache, m->heads, m->kv_heads, s->context, (uint32_t)threads),
+                      sizeof(float));
 }
 
-static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
-                       nb_error *err) {
+static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch,
+                       uint32_t kv_type, nb_error *err) {
     if (!model->family)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file holds a vocabulary but no weights; it can tokenize, not generate");
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "the file holds a vocabulary but no weights; it can tokenize, not generate");
     if (!nb_cache_takes(kv_type))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0) and Q8_0 (8) are",
-                       kv_type);
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0) and Q8_0 (8) are", kv_type);
     if (context > NB_MOST_POSITIONS)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a context of %u tokens is too large; choose %u or less", context,
                        (uint32_t)NB_MOST_POSITIONS);
     if (model->positions.rows && context > model->positions.rows)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "this model has learned %u positions, so its context cannot be %u; choose %u "
-                       "or less", model->positions.rows, context, model->positions.rows);
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "this model has learned %u positions, so its context cannot be %u; choose %u or less",
+                       model->positions.rows, context, model->positions.rows);
     *s = (nb_session){.model = model, .pool = pool};
     s->cache = nb_cache_of(kv_type, model->shape.head_size, model->shape.value_size);
     s->context = context ? context : model->shape.context;
@@ -139,12 +142,15 @@ void nb_session_break(nb_session *s, uint32_t i) {
 /* Nothing that came of such numbers stays. */
 static int32_t not_finite(nb_session *s, const char *what, nb_error *err) {
     s->held = s->logits_rows = 0;
-    return NB_FAIL(err, NB_ERR_FORMAT, "the model's numbers are not finite: %s; the file is damaged, or its weights are too "
-                   "large to compute with", what);
+    return NB_FAIL(err, NB_ERR_FORMAT,
+                   "the model's numbers are not finite: %s; the file is damaged, or its weights are too large to "
+                   "compute with",
+                   what);
 }
 
 /* The largest context, smaller than `context`, whose session takes no more than `most` bytes; 0: there is none. */
-static uint32_t fitting_context(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t kv_type, uint64_t most) {
+static uint32_t fitting_context(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t kv_type,
+                                uint64_t most) {
     uint32_t fits = 0;
     for (uint32_t too_large = context; too_large - fits > 1;) {
         uint32_t middle = fits + (too_large - fits) / 2;
@@ -160,7 +166,8 @@ int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context,
     nb_session measured;
     NB_TRY(prepare(&measured, model, pool, context, 0, kv_type, err));
     uint64_t bytes = measured.arena.failed ? UINT64_MAX : measured.arena.used, left = nb_memory_left();
-    /* It is taken and given back: the engine may give less than there are addresses for, and what it gave stays nibble's. */
+    /* It is taken and given back: the engine may give less than there are addresses for, and what it gave stays
+     * nibble's. */
     void *taken = nb_alloc_items(bytes, 1);
     nb_free(taken);
     if (taken)
@@ -169,9 +176,10 @@ int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context,
     fits = fits >= 256 ? fits / 256 * 256 : fits;
     if (!fits || bytes <= left)
         return nb_memory_refuse("the session (KV cache and buffers)", bytes, err);
-    return NB_FAIL(err, NB_ERR_MEMORY, "a context of %u tokens does not fit: it needs %u MB, and beside the model there is "
-                   "room for %u MB; load the model with a contextLength (--context) of %u or less", measured.context,
-                   nb_megabytes(bytes), nb_megabytes(left), fits);
+    return NB_FAIL(err, NB_ERR_MEMORY,
+                   "a context of %u tokens does not fit: it needs %u MB, and beside the model there is room for %u MB; "
+                   "load the model with a contextLength (--context) of %u or less",
+                   measured.context, nb_megabytes(bytes), nb_megabytes(left), fits);
 }
 
 int32_t nb_session_compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb_error *err) {
@@ -187,7 +195,8 @@ int32_t nb_session_compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb
         nb_session_multiply(s, last, rows, shape->width, &(nb_matmul_job){&m->project_out, s->y}, 1);
         last = s->y;
     }
-    nb_session_multiply(s, last, rows, m->output.columns, &(nb_matmul_job){&m->output, s->logits}, 1); /* [rows, vocabulary] */
+    /* [rows, vocabulary] */
+    nb_session_multiply(s, last, rows, m->output.columns, &(nb_matmul_job){&m->output, s->logits}, 1);
     for (uint32_t i = 0; i < rows && m->output_bias; i++)
         nb_add_to(s->logits + (size_t)i * shape->vocabulary, m->output_bias, shape->vocabulary);
     if (shape->logit_scale != 1)
@@ -200,7 +209,8 @@ int32_t nb_session_compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb
     return NB_OK;
 }
 
-int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
+int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows,
+                                nb_error *err) {
     for (uint32_t i = first; i < first + rows; i++)
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->model->shape.vocabulary)
             return NB_FAIL(err, NB_ERR_ARGUMENT, "token %d at position %u is not in the vocabulary of %u", tokens[i], i,
@@ -212,8 +222,9 @@ int32_t nb_session_check_length(const nb_session *s, int32_t n, nb_error *err) {
     if (n < 1)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "there are no tokens to evaluate; a prompt needs one at least");
     if ((uint32_t)n > s->context)
-        return NB_FAIL(err, NB_ERR_CONTEXT, "%d tokens do not fit the context of %u; shorten the text or load the model "
-                       "with a larger one", n, s->context);
+        return NB_FAIL(err, NB_ERR_CONTEXT,
+                       "%d tokens do not fit the context of %u; shorten the text or load the model with a larger one",
+                       n, s->context);
     return NB_OK;
 }
 
@@ -248,11 +259,14 @@ int32_t nb_session_holds(const nb_session *s, const int32_t *tokens, int32_t n) 
     return (int32_t)common_length(s, tokens, n);
 }
 
-/* Where tokens see those that follow, a text is evaluated as a whole, by the first call; its logits come some rows a call. */
+/* Where tokens see those that follow, a text is evaluated as a whole, by the first call; its logits come some rows a
+ * call. */
 static int32_t advance_whole(nb_session *s, const int32_t *tokens, uint32_t n, uint32_t flags, nb_error *err) {
     if (!(flags & NB_LOGITS_ALL))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "this %s model is not causal: its tokens see those that follow, so it cannot "
-                       "continue a text; ask it for embeddings or logits", s->model->family->name);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "this %s model is not causal: its tokens see those that follow, so it cannot continue a text; "
+                       "ask it for embeddings or logits",
+                       s->model->family->name);
     bool goes_on = s->told && s->told < n && s->held == n && common_length(s, tokens, (int32_t)n) == n;
     int32_t code = NB_OK;
     NB_TRY(nb_session_check_tokens(s, tokens, 0, n, err));
@@ -272,7 +286,8 @@ static int32_t advance_whole(nb_session *s, const int32_t *tokens, uint32_t n, u
 int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err) {
     s->logits_rows = 0;
     if (s->model->shape.encoder)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "a %s model is an encoder, which cannot continue a text; ask it for embeddings",
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "a %s model is an encoder, which cannot continue a text; ask it for embeddings",
                        s->model->family->name);
     NB_TRY(nb_session_check_length(s, n, err));
     if (s->model->shape.both_ways)
@@ -292,8 +307,8 @@ int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint
     return code < 0 ? code : (int32_t)s->held;
 }
 
-int32_t nb_session_generate(nb_session *s, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count, uint32_t past_end,
-                            nb_error *err) {
+int32_t nb_session_generate(nb_session *s, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count,
+                            uint32_t past_end, nb_error *err) {
     int32_t made = 0;
     while (made < count) {
         bool ready = s->logits_rows == 1 && s->held == (uint32_t)n && common_length(s, tokens, n) == s->held;
@@ -352,10 +367,10 @@ static void end_pooling(nb_session *s, const embedded *e) {
     float n = (float)(e->n - e->from), weights = n * ((float)e->from + (float)e->n + 1) / 2; /* of positions, from 1 */
     for (uint32_t i = 0; i < e->steps->n_poolings; i++) {
         nb_pooling pooling = e->steps->poolings[i];
-        float divisor = pooling == NB_POOL_MEAN        ? n
-                        : pooling == NB_POOL_MEAN_SQRT ? sqrtf(n)
-                        : pooling == NB_POOL_WEIGHTED  ? weights
-                                                       : 1;
+        float divisor = pooling == NB_POOL_MEAN      ? n
+                      : pooling == NB_POOL_MEAN_SQRT ? sqrtf(n)
+                      : pooling == NB_POOL_WEIGHTED  ? weights
+                                                     : 1;
         for (float *x = s->pooled + (size_t)i * width; x < s->pooled + (size_t)(i + 1) * width; x++)
             *x /= divisor;
     }
@@ -391,23 +406,32 @@ static const float *run_steps(nb_session *s, const nb_embedding *e) {
     return x;
 }
 
-int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled, uint32_t pooling,
-                         float *out, nb_error *err) {
-    static const nb_pooling poolings[] = {[NB_POOLING_MEAN] = NB_POOL_MEAN, [NB_POOLING_CLS] = NB_POOL_CLS,
-                                          [NB_POOLING_LAST] = NB_POOL_LAST};
+int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled,
+                         uint32_t pooling, float *out, nb_error *err) {
+    static const nb_pooling poolings[] = {
+        [NB_POOLING_MEAN] = NB_POOL_MEAN,
+        [NB_POOLING_CLS] = NB_POOL_CLS,
+        [NB_POOLING_LAST] = NB_POOL_LAST,
+    };
     const nb_model *m = s->model;
     s->logits_rows = 0;
     if (pooling > NB_POOLING_LAST)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "pooling %u is none of the file's (0), mean (1), first (2) and last (3)", pooling);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "pooling %u is none of the file's (0), mean (1), first (2) and last (3)",
+                       pooling);
     NB_TRY(nb_session_check_length(s, n, err));
     if (unpooled >= (uint32_t)n)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "of %d tokens %u are not to be pooled, which leaves none", n, unpooled);
     if (done < 0 || done >= n || (done && s->held != (uint32_t)done))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "%d of %d tokens are not what the last call of nb_session_embed returned", done,
-                       n);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%d of %d tokens are not what the last call of nb_session_embed returned",
+                       done, n);
     NB_TRY(nb_session_check_tokens(s, tokens, 0, (uint32_t)n, err));
-    const nb_embedding plain = {.poolings = {poolings[pooling]}, .n_poolings = 1, .n_steps = 1, .size = m->shape.width,
-                                .steps = {{.kind = NB_STEP_NORMALIZE, .rows = m->shape.width}}};
+    const nb_embedding plain = {
+        .poolings = {poolings[pooling]},
+        .n_poolings = 1,
+        .n_steps = 1,
+        .size = m->shape.width,
+        .steps = {{.kind = NB_STEP_NORMALIZE, .rows = m->shape.width}},
+    };
     embedded e = {pooling == NB_POOLING_FILE ? &m->embedding_steps : &plain, (uint32_t)n, unpooled};
     uint32_t first = (uint32_t)done, rows = NB_MIN((uint32_t)n - first, s->batch);
     if (!first)

@@ -10,13 +10,13 @@
 
 typedef struct nb_rotation {
     const nb_rope *rope;
-    float *frequencies;         /* [pairs] */
-    float magnitude;            /* yarn: scales cosine and sine */
-    float *cosines, *sines;     /* [batch, pairs], of the batch at hand */
+    float *frequencies;     /* [pairs] */
+    float magnitude;        /* yarn: scales cosine and sine */
+    float *cosines, *sines; /* [batch, pairs], of the batch at hand */
 } nb_rotation;
 
-/* An (index, weight) pair. In `choices`: an expert chosen for a token. In `members`: a token routed to this expert. The weight
- * multiplies what the expert makes of the token. */
+/* An (index, weight) pair. In `choices`: an expert chosen for a token. In `members`: a token routed to this expert.
+ * The weight multiplies what the expert makes of the token. */
 typedef struct nb_choice {
     uint32_t index;
     float weight;
@@ -31,34 +31,35 @@ typedef struct nb_observer {
 struct nb_session {
     const nb_model *model;
     nb_pool *pool;
-    nb_arena arena;             /* everything below */
+    nb_arena arena; /* everything below */
     uint32_t context, batch;
-    uint32_t held;              /* positions of the cache that are filled */
-    uint32_t broken;            /* of what is evaluated, a layer whose numbers are not finite, plus 1; 0: there is none */
-    int32_t *tokens;            /* [context]: what they hold */
-    nb_cache cache;             /* the layout of: */
-    bool padded;                /* its heads are larger than the model's */
-    uint8_t *tiles;             /* [layers, kv_heads, nb_cache_tiles(context)] */
-    size_t layer_bytes;         /* of a layer's tiles */
+    uint32_t held; /* positions of the cache that are filled */
+    /* of what is evaluated, a layer whose numbers are not finite, plus 1; 0: there is none */
+    uint32_t broken;
+    int32_t *tokens;                 /* [context]: what they hold */
+    nb_cache cache;                  /* the layout of: */
+    bool padded;                     /* its heads are larger than the model's */
+    uint8_t *tiles;                  /* [layers, kv_heads, nb_cache_tiles(context)] */
+    size_t layer_bytes;              /* of a layer's tiles */
     nb_rotation rotations[NB_ROPES]; /* one for each of the shape's */
-    float *x, *y;               /* [batch, width]: the residual stream; what a block adds to it */
-    float *normed;              /* [batch, width] */
-    float *q, *mixed;           /* [batch, heads * head_size], [batch, heads * value_size] */
-    float *padded_q, *padded_mixed; /* the same, where the cache's heads end in zeros */
-    float *merged;              /* [batch, q, k and v], where a layer has them as one matrix that is not cut */
-    float *new_k, *new_v;       /* [batch, kv_heads * head_size], [... value_size] */
-    float *gate, *up;           /* [batch, feed_forward], or what an expert needs */
-    float *scores;              /* [batch, experts]: the router's */
-    nb_choice *choices;         /* [batch, experts_used] */
-    nb_choice *members;         /* [batch]: tokens of the expert at hand */
-    float *gathered, *scattered; /* [batch, width]: what it is given, what it makes of it */
-    float *logits;              /* [logits_capacity, vocabulary] */
-    float *pooled;              /* [2, widest]: an embedding between its steps */
+    float *x, *y;                    /* [batch, width]: the residual stream; what a block adds to it */
+    float *normed;                   /* [batch, width] */
+    float *q, *mixed;                /* [batch, heads * head_size], [batch, heads * value_size] */
+    float *padded_q, *padded_mixed;  /* the same, where the cache's heads end in zeros */
+    float *merged;                   /* [batch, q, k and v], where a layer has them as one matrix that is not cut */
+    float *new_k, *new_v;            /* [batch, kv_heads * head_size], [... value_size] */
+    float *gate, *up;                /* [batch, feed_forward], or what an expert needs */
+    float *scores;                   /* [batch, experts]: the router's */
+    nb_choice *choices;              /* [batch, experts_used] */
+    nb_choice *members;              /* [batch]: tokens of the expert at hand */
+    float *gathered, *scattered;     /* [batch, width]: what it is given, what it makes of it */
+    float *logits;                   /* [logits_capacity, vocabulary] */
+    float *pooled;                   /* [2, widest]: an embedding between its steps */
     uint32_t logits_capacity, logits_rows;
-    uint32_t told;              /* both ways: rows of x whose logits were computed */
+    uint32_t told; /* both ways: rows of x whose logits were computed */
     nb_observer observer;
     nb_activations activations;
-    float *ordered;             /* [batch, columns] in a matrix's own order, if any has one */
+    float *ordered; /* [batch, columns] in a matrix's own order, if any has one */
     float *matmul_scratch, *attention_scratch;
 };
 
@@ -69,7 +70,8 @@ void nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t col
 
 /* NB_OK if the context has room for n tokens; if tokens [first, first + rows) are in the vocabulary. */
 int32_t nb_session_check_length(const nb_session *s, int32_t n, nb_error *err);
-int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err);
+int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows,
+                                nb_error *err);
 
 /* Tokens [first, first + rows) of the prefix go through the layers: their residual stream is s->x afterwards. */
 int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err);

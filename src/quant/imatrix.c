@@ -44,8 +44,7 @@ static nb_imatrix_entry *add_entry(reader *r, nb_text name, const uint8_t *numbe
         if (!(e->importance[i] >= 0) || !nb_are_finite(e->importance + i, 1))
             return NB_FAIL_NULL(err, NB_ERR_FORMAT,
                                 "the importance matrix is damaged: number %l of %t is %g, and a sum of squares is "
-                                "finite "
-                                "and not negative; make the file anew",
+                                "finite and not negative; make the file anew",
                                 i, e->name, (double)e->importance[i]);
     return e;
 }
@@ -113,8 +112,7 @@ int32_t nb_imatrix_find(const nb_imatrix *m, nb_text tensor, uint64_t columns, u
     if (e->n != nb_times(columns, matrices))
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "the importance matrix has %l numbers for %t, and the tensor has %l columns in %l matrices; it "
-                       "was "
-                       "made with another model",
+                       "was made with another model",
                        e->n, tensor, columns, matrices);
     *importance = e->importance;
     return 1;
@@ -124,8 +122,8 @@ int32_t nb_imatrix_find(const nb_imatrix *m, nb_text tensor, uint64_t columns, u
 
 static int32_t cut_off(const nb_cursor *in, nb_error *err) {
     return NB_FAIL(err, NB_ERR_TRUNCATED,
-                   "the importance matrix ends at byte %z, in the middle of an entry; it is cut "
-                   "off, or it is another kind of file",
+                   "the importance matrix ends at byte %z, in the middle of an entry; it is cut off, or it is another "
+                   "kind of file",
                    in->size);
 }
 
@@ -138,8 +136,7 @@ static int32_t read_legacy_entry(reader *r, nb_cursor *in, uint32_t i, nb_error 
     nb_text name = read_text(in);
     if (!in->is_short && (!name.size || name.size > MOST_NAME))
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "the importance matrix is damaged, or another kind of file: the name of entry "
-                       "%u has %z bytes",
+                       "the importance matrix is damaged, or another kind of file: the name of entry %u has %z bytes",
                        i, name.size);
     uint32_t calls = nb_cursor_u32(in), n = nb_cursor_u32(in);
     const uint8_t *numbers = nb_cursor_bytes(in, (uint64_t)n * sizeof(float));
@@ -160,8 +157,8 @@ static int32_t read_legacy(reader *r, const uint8_t *bytes, size_t size, nb_erro
     uint32_t n = nb_cursor_u32(&in);
     if (!in.is_short && (!n || n > MOST_ENTRIES))
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "this is not an importance matrix: a file of the legacy format (.dat) begins "
-                       "with the number of its entries, and one of GGUF with \"GGUF\"");
+                       "this is not an importance matrix: a file of the legacy format (.dat) begins with the number of "
+                       "its entries, and one of GGUF with \"GGUF\"");
     for (uint32_t i = 0; i < n && !in.is_short; i++)
         NB_TRY(read_legacy_entry(r, &in, i, err));
     if (!in.is_short && in.at < size) {
@@ -220,8 +217,8 @@ static int32_t read_counts(reader *r, const nb_checkpoint *c, const uint8_t *byt
 static int32_t read_tensors(reader *r, const nb_checkpoint *c, const uint8_t *bytes, nb_error *err) {
     if (!nb_text_is(nb_checkpoint_string(c, "general.type"), "imatrix"))
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "this GGUF file is not an importance matrix: its general.type is not "
-                       "\"imatrix\"; `nibble imatrix` makes one");
+                       "this GGUF file is not an importance matrix: its general.type is not \"imatrix\"; `nibble "
+                       "imatrix` makes one");
     for (uint64_t i = 0; i < c->n_tensors; i++)
         NB_TRY(read_sums(r, c, bytes, &c->tensors[i], err));
     NB_TRY(sort_entries(r, err));

@@ -1,6 +1,6 @@
-/* Which type a tensor becomes: the rules of llama.cpp's llama_tensor_get_type (ggml-org/llama.cpp, src/llama-quant.cpp),
- * and bitsandbytes' for linear layers. Some tensors deserve more bits: attention's values and what leads out of the
- * feed-forward network, above all in the first and last layers, and the output. */
+/* Which type a tensor becomes: the rules of llama.cpp's llama_tensor_get_type (ggml-org/llama.cpp,
+ * src/llama-quant.cpp), and bitsandbytes' for linear layers. Some tensors deserve more bits: attention's values and
+ * what leads out of the feed-forward network, above all in the first and last layers, and the output. */
 #include "../base/numbers.h"
 #include "../types/traits.h"
 #include "quantize.h"
@@ -162,8 +162,8 @@ static uint32_t type_of_early_down(const nb_preset *p, const nb_preset_facts *f,
         return NB_TYPE_Q4_1;
     if (f->has_importance && p->type == NB_TYPE_Q5_0)
         return NB_TYPE_Q5_1;
-    bool raises = (is_iq4(p->type) && !f->has_importance) ||
-                  (p->type == NB_TYPE_Q4_K && p->mixture == SMALL && !is_falcon);
+    bool raises =
+        (is_iq4(p->type) && !f->has_importance) || (p->type == NB_TYPE_Q4_K && p->mixture == SMALL && !is_falcon);
     return raises ? NB_TYPE_Q5_K : p->type;
 }
 

@@ -187,12 +187,15 @@ int32_t nb_importance_check(const float *importance, size_t n, nb_error *err) {
         if (!(importance[i] >= 0 && importance[i] <= 0x1.fffffep127f))
             return NB_FAIL(err, NB_ERR_FORMAT,
                            "the importance of column %z is %g, but it must be a finite number and not below 0: the "
-                           "importance matrix is damaged", i, (double)importance[i]);
+                           "importance matrix is damaged",
+                           i, (double)importance[i]);
         says_something |= importance[i] > 0;
     }
     if (!says_something)
-        return NB_FAIL(err, NB_ERR_FORMAT, "the importance of all %z columns is 0: the calibration text never used "
-                       "this matrix; quantize it without importance", n);
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "the importance of all %z columns is 0: the calibration text never used this matrix; quantize "
+                       "it without importance",
+                       n);
     return NB_OK;
 }
 

@@ -229,8 +229,10 @@ static candidate start(const search *f) {
     candidate best = {.error = 0x1.fffffep127f};
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < (s->minimum_high ? 3 : 1); k++) {
-            candidate c = {.d = rounded(far / (float)(s->scale_low < 0 ? s->scale_low : s->scale_high) * factors[i]),
-                           .m = s->minimum_high ? rounded(most / (float)s->minimum_high * factors[k]) : 0};
+            candidate c = {
+                .d = rounded(far / (float)(s->scale_low < 0 ? s->scale_low : s->scale_high) * factors[i]),
+                .m = s->minimum_high ? rounded(most / (float)s->minimum_high * factors[k]) : 0,
+            };
             take_nearest(f, &c);
             if (c.error < best.error)
                 best = c;

@@ -59,7 +59,7 @@ void nb_quantize_int8(const nb_encoding *how, const float *x, void *blocks, size
     for (size_t i = 0; i < n; i++)
         most = NB_MAX(most, __builtin_fabsf(x[i]));
     most = nb_f16_to_f32(nb_f32_to_f16(most)); /* rounding is monotonous */
-    float scale = 1 / most * 127; /* torch divides a number by a tensor so */
+    float scale = 1 / most * 127;              /* torch divides a number by a tensor so */
     uint16_t d = nb_f32_to_f16(most / 127);
     for (; n; n -= NB_BLOCK, x += NB_BLOCK, b++) {
         b->d = d;

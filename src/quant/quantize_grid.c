@@ -8,7 +8,7 @@ typedef struct group {
     const nb_grid_search *s;
     const nb_neighbours *nb;
     float x[NB_GROUP_LIMIT], weight[NB_GROUP_LIMIT], root[NB_GROUP_LIMIT]; /* root: of weight */
-    float scale; /* under which points are looked up */
+    float scale;                                                           /* under which points are looked up */
 } group;
 
 typedef struct found {

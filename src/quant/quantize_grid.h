@@ -29,17 +29,17 @@ uint32_t nb_grid_entry(const nb_neighbours *nb, const uint8_t *point, bool *is_e
 
 /* How IQ2 and IQ3 are searched. Weights are scale (2 number + 1), with signs apart. */
 typedef struct nb_grid_search {
-    int group;            /* weights that share a scale */
-    int tries;            /* scales that are tried: so many on either side of the one under which the largest fits */
-    float step;           /* between them, in magnitudes */
-    float nothing;        /* a group whose weights are all nearer to zero becomes zeros */
-    float spread;         /* of the importance's weighting, in mean squares of the superblock */
-    float floor;          /* without importance errors are weighted with x^2 plus so many mean squares */
-    float stretch;        /* the superblock's scale is made so much larger */
-    bool is_even;         /* minuses of eight weights are even in number: their eighth sign is not stored */
-    bool starts_from_fit; /* the scales tried are about one that fits the group, not about its largest weight */
-    bool looks_again;     /* under the scale found all of the group is looked up anew, not just points off the grid */
-    bool needs_importance;   /* the reference does not encode without it; here all columns count alike then */
+    int group;             /* weights that share a scale */
+    int tries;             /* scales that are tried: so many on either side of the one under which the largest fits */
+    float step;            /* between them, in magnitudes */
+    float nothing;         /* a group whose weights are all nearer to zero becomes zeros */
+    float spread;          /* of the importance's weighting, in mean squares of the superblock */
+    float floor;           /* without importance errors are weighted with x^2 plus so many mean squares */
+    float stretch;         /* the superblock's scale is made so much larger */
+    bool is_even;          /* minuses of eight weights are even in number: their eighth sign is not stored */
+    bool starts_from_fit;  /* the scales tried are about one that fits the group, not about its largest weight */
+    bool looks_again;      /* under the scale found all of the group is looked up anew, not just points off the grid */
+    bool needs_importance; /* the reference does not encode without it; here all columns count alike then */
     const float *magnitudes; /* what numbers stand for: weights over the superblock's scale and the group's odd one */
 } nb_grid_search;
 

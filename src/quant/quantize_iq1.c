@@ -66,8 +66,8 @@ static cuts cut_as_one(const group *g) {
         for (int j = i; j <= g->n; j++)
             for (int minus = 0; minus < 2; minus++) {
                 float shift = minus ? -SHIFT : SHIFT, low = shift - 1, high = shift + 1;
-                float xq = (sum_x[i] - sum_x[0]) * low + (sum_x[j] - sum_x[i]) * shift +
-                           (sum_x[g->n] - sum_x[j]) * high;
+                float xq =
+                    (sum_x[i] - sum_x[0]) * low + (sum_x[j] - sum_x[i]) * shift + (sum_x[g->n] - sum_x[j]) * high;
                 float qq = (sum_w[i] - sum_w[0]) * low * low + (sum_w[j] - sum_w[i]) * shift * shift +
                            (sum_w[g->n] - sum_w[j]) * high * high;
                 compare(&best, xq, qq, i, j, 3 * minus);

@@ -41,8 +41,9 @@ void nb_quantize_iq2_xs(const nb_encoding *how, const float *x, void *blocks, si
 }
 
 void nb_quantize_iq2_s(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    static const nb_grid_search s = {16, 9, 0.1f, 1e-8f, 2, 0.5f, 0.9875f, false, false, false, false,
-                                     nb_iq2_magnitudes};
+    static const nb_grid_search s = {
+        16, 9, 0.1f, 1e-8f, 2, 0.5f, 0.9875f, false, false, false, false, nb_iq2_magnitudes,
+    };
     nb_block_iq2_s *b = blocks;
     for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
         nb_grid_block found;

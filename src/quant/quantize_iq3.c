@@ -2,8 +2,9 @@
 #include "quantize_grid.h"
 
 void nb_quantize_iq3_xxs(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    static const nb_grid_search s = {32, 15, 0.2f, 1e-8f, 2, 0, 1.0125f, true, false, false, false,
-                                     nb_iq3_xxs_magnitudes};
+    static const nb_grid_search s = {
+        32, 15, 0.2f, 1e-8f, 2, 0, 1.0125f, true, false, false, false, nb_iq3_xxs_magnitudes,
+    };
     nb_block_iq3_xxs *b = blocks;
     for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
         nb_grid_block found;

@@ -90,8 +90,8 @@ void nb_quantize_nvfp4(const nb_encoding *how, const float *x, void *blocks, siz
             const float *importance = how->importance ? how->importance + at + 16 * run : NULL;
             int code = b->d[run] = e4m3_scale(nb_largest_magnitude(x, 16) / 6);
             if (how->best) /* from 0.3 to 1.5 times the scale; eight codes double it */
-                b->d[run] = search_scale(x, importance, 16, nb_half_e4m3_to_f32, b->d[run], code - 14,
-                                         NB_MIN(code + 5, 0x7e));
+                b->d[run] =
+                    search_scale(x, importance, 16, nb_half_e4m3_to_f32, b->d[run], code - 14, NB_MIN(code + 5, 0x7e));
             pack(x, nb_half_e4m3_to_f32(b->d[run]), b->q + 8 * run, 8);
         }
 }

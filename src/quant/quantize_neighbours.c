@@ -110,9 +110,9 @@ const nb_neighbours *nb_neighbours_fill(void *memory, uint32_t type) {
 }
 
 /* The entry of a list that costs least: width, and the bits of a number, are known where this is compiled. */
-static inline __attribute__((always_inline)) uint32_t
-cheapest(const uint16_t *grid, const uint16_t *list, const float cost[NB_GRID_WIDTH][NB_GRID_NUMBERS], int width,
-         int bits) {
+static inline __attribute__((always_inline)) uint32_t cheapest(const uint16_t *grid, const uint16_t *list,
+                                                               const float cost[NB_GRID_WIDTH][NB_GRID_NUMBERS],
+                                                               int width, int bits) {
     uint32_t best = list[1]; /* if no cost is a number */
     float least = 0x1.fffffep127f;
     for (int k = 1; k <= list[0]; k++) {

@@ -85,8 +85,9 @@ nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, 
         memcpy(s->biases, biases, (size_t)n_biases * sizeof *s->biases);
     for (int32_t i = 0; i < n_biases; i++)
         if (s->biases[i].token < 0 || s->biases[i].token >= vocabulary || isnan(s->biases[i].bias)) {
-            nb_fail(err, NB_ERR_ARGUMENT, "the logit bias %g for token %d: the token must be within 0 ... %d and the "
-                    "bias a number", (double)s->biases[i].bias, s->biases[i].token, vocabulary - 1);
+            nb_fail(err, NB_ERR_ARGUMENT,
+                    "the logit bias %g for token %d: the token must be within 0 ... %d and the bias a number",
+                    (double)s->biases[i].bias, s->biases[i].token, vocabulary - 1);
             nb_sampler_free(s);
             return NULL;
         }
@@ -153,8 +154,8 @@ static candidate candidate_of(const float *logits, int32_t token) {
     return (candidate){logit >= -FLT_MAX ? NB_MIN(logit, FLT_MAX) : -FLT_MAX, token};
 }
 
-/* The k first of the vocabulary, in no order; k = 0: all. The last of those seen so far stands at the top of a heap, and of
- * those that follow nearly none comes before it: only one with a higher logit can. */
+/* The k first of the vocabulary, in no order; k = 0: all. The last of those seen so far stands at the top of a heap,
+ * and of those that follow nearly none comes before it: only one with a higher logit can. */
 static int32_t keep_top_k(nb_sampler *s, const float *logits) {
     candidate *c = s->candidates;
     int32_t n = s->vocabulary, k = s->params.top_k == 0 ? n : NB_MIN(s->params.top_k, n);

@@ -15,10 +15,12 @@
 /* What \w of a regular expression matches besides letters, digits and marks: Unicode's Nl, Pc, Other_Alphabetic and
  * Join_Control. */
 static const uint32_t word_ranges[][2] = {
-    {'_', '_'}, {0x16ee, 0x16f0}, {0x200c, 0x200d}, {0x203f, 0x2040}, {0x2054, 0x2054}, {0x2160, 0x2188},
-    {0x24b6, 0x24e9}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303a}, {0xa6e6, 0xa6ef}, {0xfe33, 0xfe34},
-    {0xfe4d, 0xfe4f}, {0xff3f, 0xff3f}, {0x10140, 0x10174}, {0x10341, 0x10341}, {0x1034a, 0x1034a}, {0x103d1, 0x103d5},
-    {0x12400, 0x1246e}, {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189}};
+    {'_', '_'},         {0x16ee, 0x16f0},   {0x200c, 0x200d},   {0x203f, 0x2040},   {0x2054, 0x2054},
+    {0x2160, 0x2188},   {0x24b6, 0x24e9},   {0x3007, 0x3007},   {0x3021, 0x3029},   {0x3038, 0x303a},
+    {0xa6e6, 0xa6ef},   {0xfe33, 0xfe34},   {0xfe4d, 0xfe4f},   {0xff3f, 0xff3f},   {0x10140, 0x10174},
+    {0x10341, 0x10341}, {0x1034a, 0x1034a}, {0x103d1, 0x103d5}, {0x12400, 0x1246e}, {0x1f130, 0x1f149},
+    {0x1f150, 0x1f169}, {0x1f170, 0x1f189},
+};
 
 static bool is_word(const nb_tokenizer *t, uint32_t codepoint) {
     if ((NB_LETTERS | NB_MARKS | 1 << NB_CLASS_DIGIT) >> nb_unicode_class(t->unicode, codepoint) & 1)
@@ -42,7 +44,7 @@ typedef struct search search;
 struct search {
     nb_encoding *e;
     const nb_needles *set;
-    bool control;    /* special tokens are looked for, too */
+    bool control; /* special tokens are looked for, too */
     /* Of a normalized text: how many bytes at its beginning no quote touches. SIZE_MAX: this is the text as it came. */
     size_t unquoted;
     size_t from, to; /* of a normalized text: which bytes of the text as it came it was made from */
@@ -163,8 +165,8 @@ static bool is_needle(const nb_tokenizer *t, int32_t token, int set) {
     const nb_token *it = &t->tokens[token];
     if (t->steps.library)
         return it->flags & NB_ADDED && !(it->flags & NB_NORMALIZED) == !set;
-    uint32_t types = set ? 1 << NB_TOKEN_USER_DEFINED | 1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN
-                         : 1 << NB_TOKEN_USER_DEFINED;
+    uint32_t types =
+        set ? 1 << NB_TOKEN_USER_DEFINED | 1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN : 1 << NB_TOKEN_USER_DEFINED;
     return types >> it->type & 1 && nb_vocabulary_find(t, nb_token_name(t, token), (nb_text){0}) == token;
 }
 

@@ -106,8 +106,9 @@ int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_e
             return NB_OK;
     }
     return NB_FAIL(err, NB_ERR_FORMAT,
-                   "too many of the vocabulary's %l merges have equal hashes, so that loading would take very long; the "
-                   "file is broken", source->n_merges);
+                   "too many of the vocabulary's %l merges have equal hashes, so that loading would take very long; "
+                   "the file is broken",
+                   source->n_merges);
 }
 
 int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
@@ -119,8 +120,8 @@ int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
     for (uint32_t byte = 0; byte < 256; byte++) {
         uint8_t character[3];
         nb_text nothing = {0}, text = {(char *)character, nb_utf8_encode(nb_byte_character((uint8_t)byte), character)};
-        t->byte_tokens[byte] = t->pre->raw ? nb_vocabulary_find_byte(t, (uint8_t)byte)
-                                           : nb_vocabulary_find(t, text, nothing);
+        t->byte_tokens[byte] =
+            t->pre->raw ? nb_vocabulary_find_byte(t, (uint8_t)byte) : nb_vocabulary_find(t, text, nothing);
     }
     return NB_OK;
 }

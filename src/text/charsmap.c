@@ -40,13 +40,16 @@ int32_t nb_charsmap_load(nb_tokenizer *t, nb_text map, nb_error *err) {
     if (map.size >= 4)
         memcpy(&size, map.data, 4);
     if (map.size && (map.size < 4 || size >= map.size - 4 || map.data[map.size - 1]))
-        return NB_FAIL(err, NB_ERR_FORMAT, "the tokenizer's normalization rules (precompiled charsmap) are broken: "
-                       "%z bytes, a trie of %u; convert the model anew", map.size, size);
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "the tokenizer's normalization rules (precompiled charsmap) are broken: %z bytes, a trie of %u; "
+                       "convert the model anew",
+                       map.size, size);
     for (size_t at = 4 + (size_t)size, start = at; at < map.size; at++) {
         if (at - start > LONGEST)
             return NB_FAIL(err, NB_ERR_FORMAT,
                            "the tokenizer's normalization rules (precompiled charsmap) make more than %d bytes of a "
-                           "character; the file is damaged", (int32_t)LONGEST);
+                           "character; the file is damaged",
+                           (int32_t)LONGEST);
         if (!map.data[at])
             start = at + 1;
     }
@@ -97,13 +100,16 @@ enum { SMALL_CLUSTER = 6 };
  * extend a cluster, other characters that do, and characters that begin a cluster with what follows. */
 static const uint16_t no_extend[][2] = {
     {0x102b, 0x102c}, {0x1038, 0x1038}, {0x1062, 0x1064}, {0x1067, 0x106d}, {0x1083, 0x1083}, {0x1087, 0x108c},
-    {0x108f, 0x108f}, {0x109a, 0x109c}, {0x1a61, 0x1a61}, {0x1a63, 0x1a64}, {0xaa7b, 0xaa7b}, {0xaa7d, 0xaa7d}};
-static const uint32_t extend[][2] = {{0xe33, 0xe33}, {0xeb3, 0xeb3}, {0x200c, 0x200d}, {0xff9e, 0xff9f},
-                                     {0x1f3fb, 0x1f3ff}, {0xe0020, 0xe007f}};
+    {0x108f, 0x108f}, {0x109a, 0x109c}, {0x1a61, 0x1a61}, {0x1a63, 0x1a64}, {0xaa7b, 0xaa7b}, {0xaa7d, 0xaa7d},
+};
+static const uint32_t extend[][2] = {
+    {0xe33, 0xe33}, {0xeb3, 0xeb3}, {0x200c, 0x200d}, {0xff9e, 0xff9f}, {0x1f3fb, 0x1f3ff}, {0xe0020, 0xe007f},
+};
 static const uint32_t prepend[][2] = {
-    {0x600, 0x605}, {0x6dd, 0x6dd}, {0x70f, 0x70f}, {0x890, 0x891}, {0x8e2, 0x8e2}, {0xd4e, 0xd4e}, {0x110bd, 0x110bd},
-    {0x110cd, 0x110cd}, {0x111c2, 0x111c3}, {0x1193f, 0x1193f}, {0x11941, 0x11941}, {0x11a84, 0x11a89},
-    {0x11d46, 0x11d46}, {0x11f02, 0x11f02}};
+    {0x600, 0x605},     {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x890, 0x891},     {0x8e2, 0x8e2},
+    {0xd4e, 0xd4e},     {0x110bd, 0x110bd}, {0x110cd, 0x110cd}, {0x111c2, 0x111c3}, {0x1193f, 0x1193f},
+    {0x11941, 0x11941}, {0x11a84, 0x11a89}, {0x11d46, 0x11d46}, {0x11f02, 0x11f02},
+};
 
 static bool is_among(const uint32_t (*ranges)[2], size_t n, uint32_t c) {
     for (size_t i = 0; i < n; i++)
@@ -137,10 +143,10 @@ enum { NO_HANGUL, LEAD, VOWEL, TAIL, SYLLABLE, CLOSED_SYLLABLE };
 static int hangul_of(uint32_t c) {
     if (c >= 0xac00 && c < 0xac00 + 11172)
         return (c - 0xac00) % 28 ? CLOSED_SYLLABLE : SYLLABLE;
-    return (c >= 0x1100 && c <= 0x115f) || (c >= 0xa960 && c <= 0xa97c)   ? LEAD
-           : (c >= 0x1160 && c <= 0x11a7) || (c >= 0xd7b0 && c <= 0xd7c6) ? VOWEL
-           : (c >= 0x11a8 && c <= 0x11ff) || (c >= 0xd7cb && c <= 0xd7fb) ? TAIL
-                                                                          : NO_HANGUL;
+    return (c >= 0x1100 && c <= 0x115f) || (c >= 0xa960 && c <= 0xa97c) ? LEAD
+         : (c >= 0x1160 && c <= 0x11a7) || (c >= 0xd7b0 && c <= 0xd7c6) ? VOWEL
+         : (c >= 0x11a8 && c <= 0x11ff) || (c >= 0xd7cb && c <= 0xd7fb) ? TAIL
+                                                                        : NO_HANGUL;
 }
 
 static bool joins_hangul(uint32_t a, uint32_t b) {

@@ -61,8 +61,9 @@ void nb_detokenizer_free(nb_detokenizer *d) {
 
 /* WordPiece's `cleanup` makes these replacements in each token, one after the other. */
 static const char *const contractions[][2] = {
-    {" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"}, {" 'm", "'m"},
-    {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
+    {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+};
 
 static void clean_up(nb_bytes *text) {
     for (size_t k = 0; k < sizeof contractions / sizeof *contractions; k++) {

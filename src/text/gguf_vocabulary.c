@@ -48,8 +48,8 @@ static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t 
     out->score = v->scores ? (float)nb_checkpoint_item(v->c, v->scores, i) : 0;
     double type = v->types ? nb_checkpoint_item(v->c, v->types, i) : NB_TOKEN_NORMAL;
     out->type = type >= NB_TOKEN_NORMAL && type <= NB_TOKEN_BYTE ? (uint8_t)type : NB_TOKEN_UNDEFINED;
-    bool ordinary = nb_text_is(out->name, "<unk>") || nb_text_is(out->name, "<s>") ||
-                    nb_text_is(out->name, "<|endoftext|>");
+    bool ordinary =
+        nb_text_is(out->name, "<unk>") || nb_text_is(out->name, "<s>") || nb_text_is(out->name, "<|endoftext|>");
     double flags = v->flags ? nb_checkpoint_item(v->c, v->flags, i) : 0;
     bool mask = v->strips_mask && (nb_text_is(out->name, "<mask>") || nb_text_is(out->name, "[MASK]"));
     out->flags = (uint8_t)((flags >= 0 && flags <= UINT8_MAX ? (uint32_t)flags : 0) | (mask ? NB_STRIP_LEFT : 0) |
@@ -98,8 +98,10 @@ static int32_t find_arrays(gguf_vocabulary *v, nb_error *err) {
 static int32_t find_merges(gguf_vocabulary *v, nb_vocabulary_source *source, nb_error *err) {
     v->merges = nb_checkpoint_find(v->c, KEY("merges"));
     if (!v->merges || v->merges->type != NB_VALUE_ARRAY || v->merges->item_type != NB_VALUE_STRING)
-        return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.ggml.merges is %s, but a BPE vocabulary needs an array of "
-                       "strings there; convert the model anew", v->merges ? "of another type" : "missing");
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "tokenizer.ggml.merges is %s, but a BPE vocabulary needs an array of strings there; convert the "
+                       "model anew",
+                       v->merges ? "of another type" : "missing");
     source->n_merges = v->merges->count;
     return NB_OK;
 }
@@ -121,8 +123,8 @@ static int32_t find_charsmap(const nb_checkpoint *c, nb_vocabulary_source *sourc
     if (!map)
         return NB_OK;
     if (map->type != NB_VALUE_ARRAY || nb_value_bytes(map->item_type) != 1)
-        return NB_FAIL(err, NB_ERR_FORMAT, "tokenizer.ggml.precompiled_charsmap is not an array of bytes; convert the "
-                       "model anew");
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "tokenizer.ggml.precompiled_charsmap is not an array of bytes; convert the model anew");
     source->charsmap = (nb_text){(const char *)c->header + map->at, (size_t)map->count};
     return NB_OK;
 }
@@ -151,10 +153,12 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     static const struct {
         int32_t begin, end, unknown;
         bool add_begin, add_end;
-    } defaults[] = {[NB_KIND_BPE] = {-1, -1, -1, false, false}, /* (not llama.cpp's 11, which may be any word) */
-                    [NB_KIND_SPM] = {1, 2, 0, true, false},
-                    [NB_KIND_UNIGRAM] = {-1, 1, 2, false, true},
-                    [NB_KIND_WORDPIECE] = {101, -1, 100, true, true}};
+    } defaults[] = {
+        [NB_KIND_BPE] = {-1, -1, -1, false, false}, /* (not llama.cpp's 11, which may be any word) */
+        [NB_KIND_SPM] = {1, 2, 0, true, false},
+        [NB_KIND_UNIGRAM] = {-1, 1, 2, false, true},
+        [NB_KIND_WORDPIECE] = {101, -1, 100, true, true},
+    };
     const nb_checkpoint *c = v->c;
     s->begin = defaults[s->kind].begin;
     if (s->kind == NB_KIND_WORDPIECE)
@@ -164,8 +168,10 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     s->unknown = token_of(c, KEY("unknown_token_id"), defaults[s->kind].unknown);
     s->closing = s->kind == NB_KIND_WORDPIECE ? token_of(c, KEY("seperator_token_id"), 102) : s->end; /* (sic) */
     s->closing = token_of(c, KEY("closing_token_id"), s->closing);
-    static const char *const end_keys[] = {KEY("eot_token_id"), KEY("eom_token_id"), KEY("fim_pad_token_id"),
-                                           KEY("fim_rep_token_id"), KEY("fim_sep_token_id")};
+    static const char *const end_keys[] = {
+        KEY("eot_token_id"),     KEY("eom_token_id"),     KEY("fim_pad_token_id"),
+        KEY("fim_rep_token_id"), KEY("fim_sep_token_id"),
+    };
     for (size_t i = 0; i < NB_MAX_END_TOKENS; i++)
         s->ends[i] = i < COUNT(end_keys) ? token_of(c, end_keys[i], -1) : -1;
     const nb_value *ids = nb_checkpoint_find(c, KEY("end_token_ids")); /* nibble's converter writes it */
@@ -187,16 +193,18 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     s->lower = is_set(c, KEY("normalizer.lowercase"), s->kind == NB_KIND_WORDPIECE);
     s->strip_accents = is_set(c, KEY("normalizer.strip_accents"), s->lower);
     if (s->kind == NB_KIND_BPE && s->lower)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.ggml.normalizer.lowercase is set, which is supported for "
-                       "WordPiece only");
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tokenizer.ggml.normalizer.lowercase is set, which is supported for WordPiece only");
     return NB_OK;
 }
 
 /* Reads the steps of a tokenizer.json, which the converter (tokenizer_steps.c) writes under keys of nibble's own. */
 static void find_steps(const gguf_vocabulary *v, nb_vocabulary_source *source) {
     const nb_checkpoint *c = v->c;
-    source->steps = (nb_library_steps){.clean = is_set(c, KEY("normalizer.clean_text"), true),
-                                       .part_chinese = is_set(c, KEY("normalizer.handle_chinese_chars"), true)};
+    source->steps = (nb_library_steps){
+        .clean = is_set(c, KEY("normalizer.clean_text"), true),
+        .part_chinese = is_set(c, KEY("normalizer.handle_chinese_chars"), true),
+    };
     if (!v->flags) /* not converted from a tokenizer.json: the steps would need the tokens' flags */
         return;
     double join = nb_checkpoint_number(c, KEY("normalizer.join_spaces"), 0);
@@ -207,16 +215,18 @@ static void find_steps(const gguf_vocabulary *v, nb_vocabulary_source *source) {
         .part_chinese = source->steps.part_chinese,
         .strip_left = is_set(c, KEY("normalizer.strip_left"), false),
         .strip_right = is_set(c, KEY("normalizer.strip_right"), false),
-        .join_spaces = join > 0, .join_as_mark = join == 2,
+        .join_spaces = join > 0,
+        .join_as_mark = join == 2,
         .prepend = is_set(c, KEY("normalizer.prepend"), false),
         .escape = is_set(c, KEY("normalizer.escape"), false),
         .split_white = is_set(c, KEY("pre_tokenizer.split_white"), false),
         .metaspace = is_set(c, KEY("pre_tokenizer.metaspace"), false),
         .split = is_set(c, KEY("pre_tokenizer.split"), false),
         .prepend_spaced = is_set(c, KEY("pre_tokenizer.prepend_spaced"), false),
-        .prepends = prepends == NB_PREPEND_ALWAYS  ? NB_PREPEND_ALWAYS
-                    : prepends == NB_PREPEND_FIRST ? NB_PREPEND_FIRST
-                                                   : NB_PREPEND_NEVER};
+        .prepends = prepends == NB_PREPEND_ALWAYS ? NB_PREPEND_ALWAYS
+                  : prepends == NB_PREPEND_FIRST  ? NB_PREPEND_FIRST
+                                                  : NB_PREPEND_NEVER,
+    };
     double strip = nb_checkpoint_number(c, KEY("decoder.strip"), 0);
     source->steps.decoder = (nb_decoder_steps){
         .byte_level = is_set(c, KEY("decoder.byte_level"), false),
@@ -225,7 +235,8 @@ static void find_steps(const gguf_vocabulary *v, nb_vocabulary_source *source) {
         .drop_first = is_set(c, KEY("decoder.drop_first"), false),
         .cleanup = is_set(c, KEY("decoder.cleanup"), false),
         .joins = is_set(c, KEY("decoder.joins"), false),
-        .strip = strip >= 0 && strip <= UINT16_MAX ? (uint32_t)strip : 0};
+        .strip = strip >= 0 && strip <= UINT16_MAX ? (uint32_t)strip : 0,
+    };
 }
 
 nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err) {
@@ -236,8 +247,13 @@ nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err) {
     if (absent || nb_text_is(model, "none") || nb_text_is(model, "no_vocab"))
         return NULL;
     gguf_vocabulary v = {.c = c};
-    nb_vocabulary_source source = {.bytes = c->header, .n_bytes = c->header_size, .file = &v, .token = next_token,
-                                   .merge = next_merge};
+    nb_vocabulary_source source = {
+        .bytes = c->header,
+        .n_bytes = c->header_size,
+        .file = &v,
+        .token = next_token,
+        .merge = next_merge,
+    };
     if (find_arrays(&v, err) < 0)
         return NULL;
     source.n_tokens = v.names->count;
@@ -256,7 +272,8 @@ nb_tokenizer *nb_tokenizer_new(const nb_checkpoint *c, nb_error *err) {
     else
         code = NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "the tokenizer \"%t\" (tokenizer.ggml.model) is not supported; supported are gpt2, gemma4 and "
-                       "whitespace (BPE), llama (SentencePiece's BPE), t5 (unigram) and bert (WordPiece)", model);
+                       "whitespace (BPE), llama (SentencePiece's BPE), t5 (unigram) and bert (WordPiece)",
+                       model);
     if (code < 0 || find_rest(&v, &source, err) < 0)
         return NULL;
     find_steps(&v, &source);

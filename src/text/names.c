@@ -67,7 +67,8 @@ static int32_t add_names(nb_tokenizer *t, nb_error *err) {
     }
     return NB_FAIL(err, NB_ERR_FORMAT,
                    "too many of the vocabulary's %d names have equal hashes, so that loading would take very long; the "
-                   "file is broken", t->size);
+                   "file is broken",
+                   t->size);
 }
 
 int32_t nb_vocabulary_refuse_name(int32_t token, size_t size, nb_error *err) {
@@ -97,7 +98,11 @@ int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, 
         uint8_t type = entry.type <= NB_TOKEN_BYTE ? entry.type : NB_TOKEN_UNDEFINED;
         t->tokens[i] = (nb_token){
             .at = entry.name.data ? (uint32_t)((const uint8_t *)entry.name.data - source->bytes) : 0,
-            .size = (uint32_t)entry.name.size, .score = entry.score, .type = type, .flags = entry.flags};
+            .size = (uint32_t)entry.name.size,
+            .score = entry.score,
+            .type = type,
+            .flags = entry.flags,
+        };
         t->longest = NB_MAX(t->longest, t->tokens[i].size);
         bool walked = t->kind == NB_KIND_UNIGRAM || t->kind == NB_KIND_WORDPIECE;
         if (walked && entry.name.size > NB_LONGEST_ADDED)

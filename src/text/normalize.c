@@ -247,19 +247,21 @@ int32_t nb_normalize(const nb_tokenizer *t, nb_workspace *w, const uint8_t **tex
     nb_bytes *out = &w->normal[0], *other = &w->normal[1];
     const nb_library_steps *s = &t->steps;
     bool spaces = s->strip_left || s->strip_right || s->join_spaces || s->prepend || s->escape;
-    bool wanted[STEPS] = {[COMPOSE] = t->nfc,
-                          [REPLACE] = s->library ? t->charsmap.size : t->kind == NB_KIND_UNIGRAM,
-                          [CLEAN] = t->kind == NB_KIND_WORDPIECE,
-                          [SPACE] = spaces};
+    bool wanted[STEPS] = {
+        [COMPOSE] = t->nfc,
+        [REPLACE] = s->library ? t->charsmap.size : t->kind == NB_KIND_UNIGRAM,
+        [CLEAN] = t->kind == NB_KIND_WORDPIECE,
+        [SPACE] = spaces,
+    };
     w->shifted = false;
     for (int step = 0; step < STEPS; step++) {
         if (!wanted[step])
             continue;
-        NB_TRY(step == COMPOSE   ? nb_nfc_text(t->foldings, *text, *size, out, err)
-               : step == CLEAN   ? normalize_words(t, *text, *size, out, err)
-               : step == SPACE   ? normalize_spaces(t, w, *text, *size, out, err)
-               : s->library      ? nb_charsmap_apply(t, *text, *size, out, err)
-                                 : normalize_pieces(t, *text, *size, out, err));
+        NB_TRY(step == COMPOSE ? nb_nfc_text(t->foldings, *text, *size, out, err)
+               : step == CLEAN ? normalize_words(t, *text, *size, out, err)
+               : step == SPACE ? normalize_spaces(t, w, *text, *size, out, err)
+               : s->library    ? nb_charsmap_apply(t, *text, *size, out, err)
+                               : normalize_pieces(t, *text, *size, out, err));
         *text = out->data;
         *size = out->used;
         nb_bytes *swap = out;

@@ -29,27 +29,27 @@ struct nb_pass {
     uint32_t classes, symbols, no_lead; /* sets of character classes */
     uint32_t run;                       /* the longest run of numbers, or of isolated characters */
     uint32_t flags;
-    const char *extra;                  /* further ASCII characters that are isolated */
-    const uint32_t *set;                /* further ranges of characters, in order: first, last */
+    const char *extra;   /* further ASCII characters that are isolated */
+    const uint32_t *set; /* further ranges of characters, in order: first, last */
     uint32_t n_set;
 };
 
-enum { /* flags */
-    NB_CONTRACTIONS = 1 << 0, /* (?i:'s|'t|'re|'ve|'m|'ll|'d) are words of their own */
-    NB_SUFFIXES = 1 << 1,     /* ... or the ends of words */
-    NB_CASED = 1 << 2,        /* words are cut where upper case begins */
-    NB_PHRASES = 1 << 3,      /* words may be joined by single spaces */
-    NB_ASCII_WORDS = 1 << 4,  /* an ASCII symbol and the ASCII letters after it are a word */
-    NB_TAIL = 1 << 5,         /* line ends after symbols go with them */
-    NB_TAIL_SLASH = 1 << 6,   /* ... and slashes */
-    NB_TAIL_ONE = 1 << 7,     /* ... but one at most */
-    NB_LINES = 1 << 8,        /* white space is cut after its last line end */
-    NB_LINE = 1 << 9,         /* a line end is a piece */
-    NB_HALVES = 1 << 10,      /* white space is cut into 512, 256, ..., 4, 2, 1 characters */
-    NB_NEGATED = 1 << 11,     /* isolates everything else */
-    NB_AFTER_SPACE = 1 << 12, /* with one space before it */
-    NB_AFTER_BLANK = 1 << 13, /* with one white space before it */
-    NB_AT_END = 1 << 14       /* only at the end */
+enum {                           /* flags */
+       NB_CONTRACTIONS = 1 << 0, /* (?i:'s|'t|'re|'ve|'m|'ll|'d) are words of their own */
+       NB_SUFFIXES = 1 << 1,     /* ... or the ends of words */
+       NB_CASED = 1 << 2,        /* words are cut where upper case begins */
+       NB_PHRASES = 1 << 3,      /* words may be joined by single spaces */
+       NB_ASCII_WORDS = 1 << 4,  /* an ASCII symbol and the ASCII letters after it are a word */
+       NB_TAIL = 1 << 5,         /* line ends after symbols go with them */
+       NB_TAIL_SLASH = 1 << 6,   /* ... and slashes */
+       NB_TAIL_ONE = 1 << 7,     /* ... but one at most */
+       NB_LINES = 1 << 8,        /* white space is cut after its last line end */
+       NB_LINE = 1 << 9,         /* a line end is a piece */
+       NB_HALVES = 1 << 10,      /* white space is cut into 512, 256, ..., 4, 2, 1 characters */
+       NB_NEGATED = 1 << 11,     /* isolates everything else */
+       NB_AFTER_SPACE = 1 << 12, /* with one space before it */
+       NB_AFTER_BLANK = 1 << 13, /* with one white space before it */
+       NB_AT_END = 1 << 14       /* only at the end */
 };
 
 enum { NB_IN_SET = 1 << NB_CLASSES }; /* a class: letters of a pass's set */

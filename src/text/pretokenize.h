@@ -11,7 +11,7 @@
 enum { NB_MAX_PASSES = 6 };
 
 typedef struct nb_pretokenizer {
-    const char *names;  /* as files spell them, each between two spaces */
+    const char *names; /* as files spell them, each between two spaces */
     const nb_pass *passes;
     uint32_t n_passes;  /* at most NB_MAX_PASSES */
     bool whole_words;   /* a word that is a token is that token, whatever the merges say */
@@ -35,10 +35,10 @@ typedef struct nb_words {
     const nb_isolated *passes; /* filled by nb_pretokenizer_prepare */
     const nb_unicode *unicode;
     const uint8_t *text;
-    size_t at;                    /* the next word starts here */
-    size_t ends[NB_MAX_PASSES];   /* [i]: where the current piece of pass i ends */
+    size_t at;                  /* the next word starts here */
+    size_t ends[NB_MAX_PASSES]; /* [i]: where the current piece of pass i ends */
     size_t size;
-    bool folds;                   /* as nb_scan has it */
+    bool folds; /* as nb_scan has it */
 } nb_words;
 
 static inline nb_words nb_words_of(const nb_pretokenizer *pre, const nb_isolated *passes, const nb_unicode *unicode,

@@ -121,8 +121,16 @@ int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size
     for (size_t i = 0; i < n_quotes; i++)
         if (quotes[i].from >= quotes[i].to || quotes[i].to > text_bytes || (i && quotes[i].from < quotes[i - 1].to))
             return NB_FAIL(err, NB_ERR_ARGUMENT, "quote %z must lie within the text, after the quote before it", i);
-    nb_encoding e = {.tokenizer = t, .start = (const uint8_t *)text, .out = {.tokens = tokens, .capacity = capacity},
-                     .err = err, .quotes = quotes, .n_quotes = n_quotes, .plain = plain, .n_plain = n_plain};
+    nb_encoding e = {
+        .tokenizer = t,
+        .start = (const uint8_t *)text,
+        .out = {.tokens = tokens, .capacity = capacity},
+        .err = err,
+        .quotes = quotes,
+        .n_quotes = n_quotes,
+        .plain = plain,
+        .n_plain = n_plain,
+    };
     if (text_bytes >= LONG_TEXT && !t->cache->words)
         nb_word_cache_open(t);
     if (flags & NB_TOKENIZE_ADD_SPECIAL && t->add_begin)
@@ -228,6 +236,10 @@ bool nb_tokenizer_composes(const nb_tokenizer *t) {
 
 const char *nb_tokenizer_kind(const nb_tokenizer *t) {
     static const char *const names[] = {
-        [NB_KIND_BPE] = "bpe", [NB_KIND_SPM] = "spm", [NB_KIND_UNIGRAM] = "unigram", [NB_KIND_WORDPIECE] = "wordpiece"};
+        [NB_KIND_BPE] = "bpe",
+        [NB_KIND_SPM] = "spm",
+        [NB_KIND_UNIGRAM] = "unigram",
+        [NB_KIND_WORDPIECE] = "wordpiece",
+    };
     return names[t->kind];
 }

@@ -64,10 +64,10 @@ typedef struct nb_tokenizer {
     int32_t byte_tokens[256];  /* BPE, SPM; -1: none */
     int32_t ascii_tokens[128]; /* tokens whose name is this character alone; -1: none */
 
-    nb_prefixes prefixes; /* Unigram, WordPiece */
-    nb_text charsmap;     /* SPM, Unigram */
-    double unknown_score; /* Unigram */
-    uint32_t plain[4];    /* bits: ASCII characters that the charsmap leaves alone if ASCII follows */
+    nb_prefixes prefixes;        /* Unigram, WordPiece */
+    nb_text charsmap;            /* SPM, Unigram */
+    double unknown_score;        /* Unigram */
+    uint32_t plain[4];           /* bits: ASCII characters that the charsmap leaves alone if ASCII follows */
     struct nb_word_cache *cache; /* word_cache.h */
 } nb_tokenizer;
 

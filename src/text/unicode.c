@@ -5,9 +5,20 @@
 #include "unicode_tables.inc"
 
 nb_utf8_lead nb_utf8_lead_of(uint8_t byte) {
-    nb_utf8_lead lead = {byte < 0x80 ? 1 : byte < 0xc2 ? 0 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : byte < 0xf5 ? 4 : 0,
-                         byte == 0xe0 ? 0xa0 : byte == 0xf0 ? 0x90 : 0x80,
-                         byte == 0xed ? 0x9f : byte == 0xf4 ? 0x8f : 0xbf};
+    nb_utf8_lead lead = {
+        byte < 0x80   ? 1
+        : byte < 0xc2 ? 0
+        : byte < 0xe0 ? 2
+        : byte < 0xf0 ? 3
+        : byte < 0xf5 ? 4
+                      : 0,
+        byte == 0xe0   ? 0xa0
+        : byte == 0xf0 ? 0x90
+                       : 0x80,
+        byte == 0xed   ? 0x9f
+        : byte == 0xf4 ? 0x8f
+                       : 0xbf,
+    };
     return lead;
 }
 
@@ -102,7 +113,7 @@ void nb_unicode_expand(nb_unicode *u) {
                 u->blocks[block] = (uint16_t)(NB_CLASSES + n_mixed++);
             uint8_t *classes = u->mixed[u->blocks[block] - NB_CLASSES];
             for (uint32_t i = 0; i < next - at; i++)
-                classes[inside + i] = (uint8_t)(class != ALTERNATING        ? class
+                classes[inside + i] = (uint8_t)(class != ALTERNATING   ? class
                                                 : (at - first + i) % 2 ? NB_CLASS_LOWER
                                                                        : NB_CLASS_UPPER);
         }
@@ -113,8 +124,14 @@ void nb_unicode_expand(nb_unicode *u) {
 
 /* Hangul syllables decompose by rule (The Unicode Standard, section 3.12). */
 enum {
-    HANGUL_FIRST = 0xac00, HANGUL_COUNT = 11172, HANGUL_LEADS = 0x1100, HANGUL_VOWELS = 0x1161, HANGUL_TAILS = 0x11a7,
-    N_LEADS = 19, N_VOWELS = 21, N_TAILS = 28
+    HANGUL_FIRST = 0xac00,
+    HANGUL_COUNT = 11172,
+    HANGUL_LEADS = 0x1100,
+    HANGUL_VOWELS = 0x1161,
+    HANGUL_TAILS = 0x11a7,
+    N_LEADS = 19,
+    N_VOWELS = 21,
+    N_TAILS = 28
 };
 
 #define NB_COMPOSED 0x80000000u

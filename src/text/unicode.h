@@ -11,8 +11,15 @@ enum {
     NB_CLASS_OTHER,   /* unassigned, surrogates */
     NB_CLASS_CONTROL, /* Cc, Cf, Co */
     NB_CLASS_UPPER,   /* Lu, Lt */
-    NB_CLASS_LOWER, NB_CLASS_LETTER /* Lm, Lo */, NB_CLASS_DIGIT, NB_CLASS_NUMBER /* Nl, No */,
-    NB_CLASS_NONSPACING, NB_CLASS_MARK /* Mc, Me */, NB_CLASS_PUNCTUATION, NB_CLASS_SYMBOL, NB_CLASS_SPACE,
+    NB_CLASS_LOWER,
+    NB_CLASS_LETTER /* Lm, Lo */,
+    NB_CLASS_DIGIT,
+    NB_CLASS_NUMBER /* Nl, No */,
+    NB_CLASS_NONSPACING,
+    NB_CLASS_MARK /* Mc, Me */,
+    NB_CLASS_PUNCTUATION,
+    NB_CLASS_SYMBOL,
+    NB_CLASS_SPACE,
     NB_CLASSES
 };
 
@@ -65,7 +72,7 @@ typedef struct nb_foldings {
 
 enum { NB_MAX_DECOMPOSED = 4 };
 
-size_t nb_foldings_bytes(void);                         /* of an nb_foldings and its tables: about 60 KB */
+size_t nb_foldings_bytes(void); /* of an nb_foldings and its tables: about 60 KB */
 nb_foldings *nb_foldings_expand(void *zeroed_memory);
 uint32_t nb_lower_case(const nb_foldings *f, uint32_t codepoint);
 /* Writes the full canonical decomposition, at most NB_MAX_DECOMPOSED code points, and returns how many. A character

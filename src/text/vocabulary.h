@@ -6,19 +6,25 @@
 
 /* GGUF's numbers for types of tokens. */
 enum {
-    NB_TOKEN_UNDEFINED, NB_TOKEN_NORMAL, NB_TOKEN_UNKNOWN, NB_TOKEN_CONTROL, NB_TOKEN_USER_DEFINED, NB_TOKEN_UNUSED,
+    NB_TOKEN_UNDEFINED,
+    NB_TOKEN_NORMAL,
+    NB_TOKEN_UNKNOWN,
+    NB_TOKEN_CONTROL,
+    NB_TOKEN_USER_DEFINED,
+    NB_TOKEN_UNUSED,
     NB_TOKEN_BYTE
 };
 
 /* Bits of tokenizer.ggml.token_flags, a key of nibble's own. They hold what a tokenizer.json says of its added
  * tokens. */
 enum {
-    NB_STRIP_LEFT = 1, NB_STRIP_RIGHT = 2, /* the token takes the white space before it, or after it, with it */
-    NB_WHOLE_WORD = 4,                     /* it is found only where it is not part of a longer word */
-    NB_ADDED = 8,                          /* it is looked for in texts */
-    NB_NORMALIZED = 16,                    /* ... by its normalized name, in the normalized text */
-    NB_SPECIAL = 32,                       /* it gives no text */
-    NB_OWN = 64                            /* it is one of the model's own tokens; others are only added */
+    NB_STRIP_LEFT = 1,
+    NB_STRIP_RIGHT = 2, /* the token takes the white space before it, or after it, with it */
+    NB_WHOLE_WORD = 4,  /* it is found only where it is not part of a longer word */
+    NB_ADDED = 8,       /* it is looked for in texts */
+    NB_NORMALIZED = 16, /* ... by its normalized name, in the normalized text */
+    NB_SPECIAL = 32,    /* it gives no text */
+    NB_OWN = 64         /* it is one of the model's own tokens; others are only added */
 };
 
 typedef enum nb_vocabulary_kind {
@@ -84,12 +90,12 @@ struct nb_vocabulary_source {
     int32_t closing;                 /* the token that is added at a text's end, or -1 */
     int32_t ends[NB_MAX_END_TOKENS]; /* more tokens that end a generation, or -1 */
     bool add_begin, add_closing;
-    bool whole_words;                /* BPE: a word that is a token is that token, whatever the merges say */
-    bool nfc;                        /* texts are composed first (Unicode's NFC) */
-    bool add_space;                  /* BPE: before a text that begins with none; SPM, Unigram: before the first word */
-    bool merge_spaces;               /* Unigram: one space before each word, whatever spaces the text has */
-    bool lower, strip_accents;       /* WordPiece */
-    nb_text charsmap;                /* SPM, Unigram: SentencePiece's precompiled rules (charsmap.h), or empty */
+    bool whole_words;          /* BPE: a word that is a token is that token, whatever the merges say */
+    bool nfc;                  /* texts are composed first (Unicode's NFC) */
+    bool add_space;            /* BPE: before a text that begins with none; SPM, Unigram: before the first word */
+    bool merge_spaces;         /* Unigram: one space before each word, whatever spaces the text has */
+    bool lower, strip_accents; /* WordPiece */
+    nb_text charsmap;          /* SPM, Unigram: SentencePiece's precompiled rules (charsmap.h), or empty */
     nb_library_steps steps;
 };
 

@@ -58,4 +58,3 @@ int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word
     }
     return NB_OK;
 }
-

@@ -47,11 +47,11 @@ void nb_dequantize_f8_e5m2(const void *blocks, float *out, size_t n) {
 
 /* ---- numbers ------------------------------------------------------------------------------------------------ */
 
-#define CONVERT(name, type)                                              \
+#define CONVERT(name, type)                                               \
     void nb_dequantize_##name(const void *blocks, float *out, size_t n) { \
-        const type *in = blocks;                                         \
-        for (size_t i = 0; i < n; i++)                                   \
-            out[i] = (float)in[i];                                       \
+        const type *in = blocks;                                          \
+        for (size_t i = 0; i < n; i++)                                    \
+            out[i] = (float)in[i];                                        \
     }
 CONVERT(f64, double)
 CONVERT(i8, int8_t)

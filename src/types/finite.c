@@ -60,7 +60,8 @@ static bool scales_are_finite(const uint8_t *p, size_t bytes, size_t block) {
 static bool pieces_are_finite(const uint8_t *p, size_t bytes, size_t block) {
     bool finite = true;
     for (const uint8_t *end = p + bytes; p < end; p += block) {
-        const uint8_t *high = p + offsetof(nb_block_iq1_m, scales) + 1; /* of the words that hold the exponent: the last two */
+        /* of the words that hold the exponent: the last two */
+        const uint8_t *high = p + offsetof(nb_block_iq1_m, scales) + 1;
         finite &= (high[6] & 0x70) != 0x70 || (high[4] & 0xc0) != 0xc0;
     }
     return finite;
@@ -126,6 +127,6 @@ bool nb_blocks_are_finite(uint32_t type, const uint8_t *p, size_t bytes) {
     case NB_TYPE_I32:
     case NB_TYPE_I64:
     case NB_TYPE_NVFP4: return true; /* whose scale that is no number counts as 0 (numbers.h) */
-    default: __builtin_trap(); /* a new type belongs here */
+    default: __builtin_trap();       /* a new type belongs here */
     }
 }

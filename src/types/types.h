@@ -26,12 +26,15 @@ typedef enum nb_type {
 enum {
     NB_BLOCK = 32,       /* weights in a block of the plain types */
     NB_SUPERBLOCK = 256, /* weights in a block of the K and most of the IQ types */
-    NB_BLOCK_NVFP4 = 64, NB_BLOCK_NF4 = 64, NB_BLOCK_Q1_0 = 128, NB_BLOCK_Q2_0 = 64,
-    NB_K_SCALES = 12     /* bytes that hold the 6-bit scales of Q3_K, Q4_K and Q5_K */
+    NB_BLOCK_NVFP4 = 64,
+    NB_BLOCK_NF4 = 64,
+    NB_BLOCK_Q1_0 = 128,
+    NB_BLOCK_Q2_0 = 64,
+    NB_K_SCALES = 12 /* bytes that hold the 6-bit scales of Q3_K, Q4_K and Q5_K */
 };
 
-/* F8_E4M3 and F8_E5M2: a sign, so many bits of exponent (bias 7 and 15) and so many of mantissa. The former has no infinity,
- * and one NaN of either sign, 0x7f (Micikevicius et al. 2022, table 1); the latter is a binary16 cut off.
+/* F8_E4M3 and F8_E5M2: a sign, so many bits of exponent (bias 7 and 15) and so many of mantissa. The former has no
+ * infinity, and one NaN of either sign, 0x7f (Micikevicius et al. 2022, table 1); the latter is a binary16 cut off.
  *
  * d and m are binary16, except where they say float. w is a weight, i its index within the block.
  *
@@ -83,8 +86,8 @@ typedef struct nb_block_iq4_xs { uint16_t d, high; uint8_t low[4], q[128]; } nb_
 typedef struct nb_block_nvfp4 { uint8_t d[4], q[32]; } nb_block_nvfp4;
 
 /* bitsandbytes' types. w = d q, q by its code from the codebook of the type; weight 2i is in the high half of q[i],
- * 2i+1 in the low. NF4's numbers are quantiles of a normal distribution (Dettmers et al. 2023, appendix E); FP4's have two
- * bits of exponent and one of mantissa, over the largest, in F32. */
+ * 2i+1 in the low. NF4's numbers are quantiles of a normal distribution (Dettmers et al. 2023, appendix E); FP4's
+ * have two bits of exponent and one of mantissa, over the largest, in F32. */
 typedef struct nb_block_nf4 { float d; uint8_t q[32]; } nb_block_nf4;
 typedef nb_block_nf4 nb_block_fp4;
 #define NB_NF4_NUMBERS(X) \

@@ -30,8 +30,9 @@ export const ENGINES = [
     { id: 'wllama', name: 'wllama, Chromium', open: inChromium('wllama', {}) },
     { id: 'native', name: 'llama.cpp, native', open: native },
     { id: 'node', name: `nibble, Node ${process.versions.node.split('.')[0]}`, open: inNode(process.execPath) },
-    ...[`${root}node_modules/node24/bin/node`].filter(existsSync).map(node24 => (
-        { id: 'node24', name: 'nibble, Node 24', open: inNode(node24) })),
+    ...[`${root}node_modules/node24/bin/node`]
+        .filter(existsSync)
+        .map((node24) => ({ id: 'node24', name: 'nibble, Node 24', open: inNode(node24) })),
 ];
 
 /** A page with nothing in it yet, in a profile of its own. @param {Site} site */
@@ -94,7 +95,10 @@ async function native(_, model, threads) {
     llama ??= await getLlama({ gpu: false, build: 'never', progressLogs: false, logLevel: 'error' });
     const loaded = await llama.loadModel({ modelPath: root + model.file, gpuLayers: 0 });
     const context = await loaded.createContext({
-        contextSize: CONTEXT, batchSize: CONTEXT, threads: { ideal: threads, min: threads }, sequences: 1,
+        contextSize: CONTEXT,
+        batchSize: CONTEXT,
+        threads: { ideal: threads, min: threads },
+        sequences: 1,
     });
     const sequence = context.getSequence();
     const begin = loaded.tokens.shouldPrependBosToken ? [loaded.tokens.bos] : [];
@@ -102,17 +106,24 @@ async function native(_, model, threads) {
         about: 'node-llama-cpp 3.22.1',
         measure: async (prompt, count) => {
             await sequence.clearHistory();
-            const ids = [...begin, ...loaded.tokenize(prompt)], out = [];
+            const ids = [...begin, ...loaded.tokenize(prompt)],
+                out = [];
             const began = performance.now();
-            let first = 0, last = 0;
+            let first = 0,
+                last = 0;
             for await (const token of sequence.evaluate(ids, { temperature: 0, yieldEogToken: true })) {
                 out.push(token);
                 last = performance.now();
                 first ||= last;
                 if (out.length === count) break;
             }
-            return { text: loaded.detokenize(out), tokens: out.length, promptTokens: ids.length,
-                firstMs: first - began, restMs: last - first };
+            return {
+                text: loaded.detokenize(out),
+                tokens: out.length,
+                promptTokens: ids.length,
+                firstMs: first - began,
+                restMs: last - first,
+            };
         },
         close: async () => {
             await context.dispose();

@@ -23,7 +23,7 @@ export function judge(model, { speed, lengths, cores, meetings, loading }) {
         const measured = a / b;
         goals.push({ goal, wanted, atMost, measured, met: atMost ? measured <= wanted : measured >= wanted });
     };
-    const row = (/** @type {string} */ id, threads = 1) => speed.find(r => r.id === id && r.threads === threads);
+    const row = (/** @type {string} */ id, threads = 1) => speed.find((r) => r.id === id && r.threads === threads);
     const figures = /** @type {const} */ (['generate', 'prompt']);
 
     for (const id of ['exact', 'fast'])
@@ -36,11 +36,16 @@ export function judge(model, { speed, lengths, cores, meetings, loading }) {
         check('generate, simd128 / native', row('simd128')?.generate, row('native')?.generate, 1);
     for (const id of ['exact', 'fast']) {
         check(`generate, 2 threads / 1, ${id}`, row(id, 2)?.generate, row(id)?.generate, 1.7);
-        check(`generate, 2 threads / 1, ${id}, where the cores meet quickest`, meetings?.find(m => m.precision === id)?.ratio,
-            1, 1.7);
+        check(
+            `generate, 2 threads / 1, ${id}, where the cores meet quickest`,
+            meetings?.find((m) => m.precision === id)?.ratio,
+            1,
+            1.7,
+        );
         check(`prompt, 2 threads / 1, ${id}`, row(id, 2)?.prompt, row(id)?.prompt, 1.8);
     }
-    if (cores) { // "no loss": what is left of it is noise
+    if (cores) {
+        // "no loss": what is left of it is noise
         const [, , two, many, , oneBusy, twoBusy] = cores;
         for (const f of figures) {
             check(`${f}, ${many.name} / ${two.name}`, many[f], two[f], 0.95);
@@ -48,9 +53,9 @@ export function judge(model, { speed, lengths, cores, meetings, loading }) {
         }
     }
     if (lengths) {
-        const at = (/** @type {number} */ length) => lengths.find(l => l.length === length);
+        const at = (/** @type {number} */ length) => lengths.find((l) => l.length === length);
         check('generate at 1,024 tokens / at 64', at(1024)?.generate, at(64)?.generate, 0.75);
-        check('prompt of 512 tokens / best length', at(512)?.prompt, Math.max(...lengths.map(l => l.prompt)), 0.9);
+        check('prompt of 512 tokens / best length', at(512)?.prompt, Math.max(...lengths.map((l) => l.prompt)), 0.9);
     }
     if (loading) {
         const { ms, memoryBytes, weightBytes, sessionBytes } = loading;

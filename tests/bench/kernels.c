@@ -1,4 +1,5 @@
-/* What kernels.js times: one matrix product at a time, called from JavaScript often enough to reach the top compiler. */
+/* What kernels.js times: one matrix product at a time, called from JavaScript often enough to reach the top
+ * compiler. */
 #include "../../src/base/numbers.h"
 #include "../../src/kernels/attention.h"
 #include "../../src/kernels/matmul.h"
@@ -20,9 +21,15 @@ EXPORT const char *bench_name(int32_t i) {
 EXPORT const char *bench_prepare(int32_t i, uint32_t any, uint32_t rows, uint32_t columns, uint32_t tokens) {
     kernel = &nb_matmul_kernels[i];
     uint32_t type = kernel->type == NB_TYPE_ANY ? any : kernel->type;
-    w = (nb_matrix){.type = type, .rows = rows, .columns = columns, .group_bytes = nb_group_bytes(type, columns),
-                    .data = nb_alloc(nb_matrix_bytes(type, rows, columns))};
-    for (size_t b = 0; b < nb_matrix_bytes(type, rows, columns); b++) /* any byte may be of a scale: none subnormal, which is slow */
+    w = (nb_matrix){
+        .type = type,
+        .rows = rows,
+        .columns = columns,
+        .group_bytes = nb_group_bytes(type, columns),
+        .data = nb_alloc(nb_matrix_bytes(type, rows, columns)),
+    };
+    /* any byte may be of a scale: none subnormal, which is slow */
+    for (size_t b = 0; b < nb_matrix_bytes(type, rows, columns); b++)
         w.data[b] = (uint8_t)((b * 2654435761u >> 24 & 0x33) | 0x44);
     float *in = nb_alloc(sizeof(float) * columns * tokens);
     for (size_t k = 0; k < (size_t)columns * tokens; k++)
@@ -75,9 +82,10 @@ static nb_cache cache;
 static nb_attention attention;
 static uint32_t layers;
 
-/* `n` queries, the last ones of so many positions, of SmolLM2-135M's shape or, with 4 heads to a KV head of 256, Gemma 3 270M's. */
-EXPORT void bench_prepare_attention(uint32_t type, uint32_t heads, uint32_t kv_heads, uint32_t size, uint32_t positions, uint32_t n,
-                                    uint32_t n_layers) {
+/* `n` queries, the last ones of so many positions, of SmolLM2-135M's shape or, with 4 heads to a KV head of 256,
+ * Gemma 3 270M's. */
+EXPORT void bench_prepare_attention(uint32_t type, uint32_t heads, uint32_t kv_heads, uint32_t size, uint32_t positions,
+                                    uint32_t n, uint32_t n_layers) {
     cache = nb_cache_of(type, size, size);
     layers = n_layers;
     uint32_t tiles = kv_heads * nb_cache_tiles(positions) * layers, width = heads * size;
@@ -86,10 +94,19 @@ EXPORT void bench_prepare_attention(uint32_t type, uint32_t heads, uint32_t kv_h
     for (uint32_t i = 0; i < n * width; i++)
         q[i] = (float)((int32_t)(i * 7919 % 255) - 127) / 127;
     for (uint32_t t = 0; t < tiles * NB_TILE; t++)
-        nb_cache_store(&cache, bytes + t / NB_TILE * cache.tile_bytes, t % NB_TILE, q + t * 4 % (width - size), q + t * 12 % (width - size));
+        nb_cache_store(&cache, bytes + t / NB_TILE * cache.tile_bytes, t % NB_TILE, q + t * 4 % (width - size),
+                       q + t * 12 % (width - size));
     attention = (nb_attention){
-        .q = q, .out = nb_alloc(sizeof(float) * n * width), .cache = &cache, .tiles = bytes, .n = n, .first = positions - n,
-        .heads = heads, .kv_heads = kv_heads, .context = positions, .scale = 0.125f,
+        .q = q,
+        .out = nb_alloc(sizeof(float) * n * width),
+        .cache = &cache,
+        .tiles = bytes,
+        .n = n,
+        .first = positions - n,
+        .heads = heads,
+        .kv_heads = kv_heads,
+        .context = positions,
+        .scale = 0.125f,
         .scratch = nb_alloc(nb_attention_scratch(&cache, heads, kv_heads, positions, 1) * sizeof(float)),
     };
 }

@@ -1,16 +1,17 @@
 // Times every matrix kernel of a build: node tests/bench/kernels.js [BUILD ...]   (default: those that this Node runs)
 //
 // Giga-weights per second: for one token with the weights in the second-level cache (generate) and in memory, where a
-// model's are (memory), and for 128 tokens (prompt); the best of several repetitions, in passes some seconds apart, as a
-// kernel's speed is what it reaches undisturbed. Beside each rate, what share it is of the best one of the same number of bits,
-// build and activations; beside the bytes that come from memory each second, what merely reading them reaches. Then attention
-// over 1,024 positions, in giga-multiplications per second, for each type of cache: of one token with one layer's cache, of one
-// with thirty layers' caches, which come from memory, and of 64 tokens.
+// model's are (memory), and for 128 tokens (prompt); the best of several repetitions, in passes some seconds apart, as
+// a kernel's speed is what it reaches undisturbed. Beside each rate, what share it is of the best one of the same
+// number of bits, build and activations; beside the bytes that come from memory each second, what merely reading them
+// reaches. Then attention over 1,024 positions, in giga-multiplications per second, for each type of cache: of one
+// token with one layer's cache, of one with thirty layers' caches, which come from memory, and of 64 tokens.
 import fs from 'node:fs';
 
 const SHAPE = { rows: 1536, columns: 512 }; // about SmolLM2's feed-forward matrices, and whole blocks of every type
 const MANY = 40; // times as many rows are more than any cache holds
-const PASSES = 3, REPETITIONS = 6;
+const PASSES = 3,
+    REPETITIONS = 6;
 const TYPES = { any: [0, 1, 30] }; // kernels that take any type are shown with F32, F16 and BF16
 const CACHES = { I16: 25, Q8_0: 8, F16: 1, F32: 0 };
 const HEADS = { 'SmolLM2-135M': [9, 3, 64], 'Gemma 3 270M': [4, 1, 256] }; // queries', keys', and elements of each
@@ -56,11 +57,20 @@ function products(core) {
         const name = text(core, core.bench_name(i));
         if (name.endsWith('scalar')) continue;
         for (const any of name.includes('_any_') ? TYPES.any : [0]) {
-            const [generate, memory, prompt] = [[1, 1], [MANY, 1], [1, 128]].map(([rows, tokens]) =>
-                time(core, i, any, rows, tokens));
-            const form = name.match(/_([^_]+)__/)?.[1], bits = generate.type.match(/\d+/)?.[0];
-            rows.push({ name, type: generate.type, group: `${bits} ${form}`, bytes: memory.bytes,
-                rates: [generate, memory, prompt].map(({ speed }) => speed) });
+            const [generate, memory, prompt] = [
+                [1, 1],
+                [MANY, 1],
+                [1, 128],
+            ].map(([rows, tokens]) => time(core, i, any, rows, tokens));
+            const form = name.match(/_([^_]+)__/)?.[1],
+                bits = generate.type.match(/\d+/)?.[0];
+            rows.push({
+                name,
+                type: generate.type,
+                group: `${bits} ${form}`,
+                bytes: memory.bytes,
+                rates: [generate, memory, prompt].map(({ speed }) => speed),
+            });
         }
     }
     return rows;
@@ -68,37 +78,53 @@ function products(core) {
 
 /** @param {string} build @param {Product[]} rows @param {number} ceiling bytes/s */
 function print(build, rows, ceiling) {
-    console.log(`${build.padEnd(32)}   type   ${['generate', 'memory', 'prompt'].map((s) => s.padEnd(12)).join('')}read   (of the best)`);
+    console.log(
+        `${build.padEnd(32)}   type   ${['generate', 'memory', 'prompt'].map((s) => s.padEnd(12)).join('')}read   (of the best)`,
+    );
     for (const { name, type, group, rates, bytes } of rows) {
         const best = (/** @type {number} */ i) =>
             Math.max(...rows.filter((row) => row.group === group).map((row) => row.rates[i]));
-        console.log(`${name.padEnd(33)}  ${type.padEnd(7)}` +
-            rates.map((rate, i) => `${(rate / 1e9).toFixed(1).padStart(5)} ${percent(rate / best(i))}  `).join('') +
-            `${(bytes / 1e9).toFixed(1).padStart(5)} GB/s ${percent(bytes / ceiling)}`);
+        console.log(
+            `${name.padEnd(33)}  ${type.padEnd(7)}` +
+                rates.map((rate, i) => `${(rate / 1e9).toFixed(1).padStart(5)} ${percent(rate / best(i))}  `).join('') +
+                `${(bytes / 1e9).toFixed(1).padStart(5)} GB/s ${percent(bytes / ceiling)}`,
+        );
     }
     console.log(`merely reading: ${(ceiling / 1e9).toFixed(1)} GB/s\n`);
 }
 
 /** @param {any} core */
 function attention(core) {
-    return Object.entries(HEADS).flatMap(([model, [heads, kvHeads, size]]) => Object.entries(CACHES).map(([name, type]) => {
-        const timings = [[1, 1], [1, 30], [64, 1]].map(([tokens, layers]) => {
-            core.bench_prepare_attention(type, heads, kvHeads, size, POSITIONS, tokens, layers);
-            const seconds = quickest(() => core.bench_attend()), bytes = core.bench_attention_bytes() / seconds;
-            core.bench_release_attention();
-            return { speed: (2 * POSITIONS * heads * size * tokens * layers) / seconds, bytes };
-        });
-        return { name, group: model, rates: timings.map(({ speed }) => speed), bytes: timings[1].bytes };
-    }));
+    return Object.entries(HEADS).flatMap(([model, [heads, kvHeads, size]]) =>
+        Object.entries(CACHES).map(([name, type]) => {
+            const timings = [
+                [1, 1],
+                [1, 30],
+                [64, 1],
+            ].map(([tokens, layers]) => {
+                core.bench_prepare_attention(type, heads, kvHeads, size, POSITIONS, tokens, layers);
+                const seconds = quickest(() => core.bench_attend()),
+                    bytes = core.bench_attention_bytes() / seconds;
+                core.bench_release_attention();
+                return { speed: (2 * POSITIONS * heads * size * tokens * layers) / seconds, bytes };
+            });
+            return { name, group: model, rates: timings.map(({ speed }) => speed), bytes: timings[1].bytes };
+        }),
+    );
 }
 
 /** @param {string} build @param {Row[]} rows */
 function printAttention(build, rows) {
     for (const [i, { name, group, rates, bytes }] of rows.entries()) {
         if (group !== rows[i - 1]?.group)
-            console.log(`${`${build}, attention as in ${group}`.padEnd(43)}${['generate', 'memory', 'prompt'].map((s) => s.padEnd(12)).join('')}read`);
-        console.log(name.padEnd(43) + rates.map((rate) => (rate / 1e9).toFixed(1).padStart(5).padEnd(12)).join('') +
-            `${(bytes / 1e9).toFixed(1).padStart(5)} GB/s`);
+            console.log(
+                `${`${build}, attention as in ${group}`.padEnd(43)}${['generate', 'memory', 'prompt'].map((s) => s.padEnd(12)).join('')}read`,
+            );
+        console.log(
+            name.padEnd(43) +
+                rates.map((rate) => (rate / 1e9).toFixed(1).padStart(5).padEnd(12)).join('') +
+                `${(bytes / 1e9).toFixed(1).padStart(5)} GB/s`,
+        );
     }
     console.log();
 }
@@ -108,11 +134,14 @@ function percent(share) {
     return `${(100 * share).toFixed(0).padStart(3)} %`;
 }
 
-/** @param {any} core @param {number} kernel @param {number} any @param {number} times as many rows @param {number} tokens
+/** @param {any} core @param {number} kernel @param {number} any @param {number} times as many rows @param {number}
+ *     tokens
  * @returns {Timing} */
 function time(core, kernel, any, times, tokens) {
-    const rows = SHAPE.rows * times, type = text(core, core.bench_prepare(kernel, any, rows, SHAPE.columns, tokens));
-    const all = core.bench_groups(), groups = tokens === 1 ? all : 16;
+    const rows = SHAPE.rows * times,
+        type = text(core, core.bench_prepare(kernel, any, rows, SHAPE.columns, tokens));
+    const all = core.bench_groups(),
+        groups = tokens === 1 ? all : 16;
     const seconds = quickest(() => {
         for (let first = 0; first < all; first += groups) core.bench_run(first, groups);
     });

@@ -12,18 +12,21 @@ export async function measureLoading(site, model, cores, repetitions) {
     /** @type {any} */
     let info;
     /** @type {(name: string, threads: number) => (page: import('playwright-core').Page) => Promise<number>} */
-    const open = (name, threads) => async page => {
+    const open = (name, threads) => async (page) => {
         const opened = await call(page, 'open', name, url, { threads, contextLength: CONTEXT });
         if (name === 'nibble' && threads === 1) info = opened.info;
         return opened.ms;
     };
     const ways = [
         { id: 'fetch', load: (/** @type {import('playwright-core').Page} */ page) => call(page, 'fetchOnly', url) },
-        { id: 'keptFetch', load: (/** @type {import('playwright-core').Page} */ page) => call(page, 'fetchOnly', url, true) },
+        {
+            id: 'keptFetch',
+            load: (/** @type {import('playwright-core').Page} */ page) => call(page, 'fetchOnly', url, true),
+        },
         { id: 'nibble', load: open('nibble', 1) },
         { id: 'threads', load: open('nibble', cores) },
         { id: 'wllama', load: open('wllama', 1) },
-    ].map(way => ({ ...way, times: /** @type {number[]} */ ([]) }));
+    ].map((way) => ({ ...way, times: /** @type {number[]} */ ([]) }));
     for (let i = 0; i < repetitions; i++)
         for (const { load, times } of ways) {
             const page = await openPage(site);
@@ -51,15 +54,18 @@ export async function measureLoading(site, model, cores, repetitions) {
     return {
         ms: Object.fromEntries([...ways, ...cached].map(({ id, times }) => [id, median(times)])),
         times: Object.fromEntries([...ways, ...cached].map(({ id, times }) => [id, times])),
-        memoryBytes: info.memoryBytes, weightBytes: info.weightBytes, sessionBytes: info.sessionBytes,
-        heapBytes: await peakHeap(site, page => open('nibble', 1)(page)),
+        memoryBytes: info.memoryBytes,
+        weightBytes: info.weightBytes,
+        sessionBytes: info.sessionBytes,
+        heapBytes: await peakHeap(site, (page) => open('nibble', 1)(page)),
     };
 }
 
 /** The most that the JavaScript heaps of the page and its workers held together while something ran.
  * @param {Site} site @param {(page: import('playwright-core').Page) => Promise<unknown>} act */
 async function peakHeap(site, act) {
-    const page = await openPage(site), session = await page.context().newCDPSession(page);
+    const page = await openPage(site),
+        session = await page.context().newCDPSession(page);
     /** @type {Map<number, (result: any) => void>} */
     const answers = new Map();
     /** @type {Set<string>} */
@@ -75,22 +81,28 @@ async function peakHeap(site, act) {
     await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
     /** Nothing if it does not answer in time.
      * @param {string} sessionId @returns {Promise<{ usedSize: number } | undefined>} */
-    const heapOf = sessionId => new Promise(resolve => {
-        const mine = ++id;
-        answers.set(mine, resolve);
-        setTimeout(resolve, 1000);
-        const message = JSON.stringify({ id: mine, method: 'Runtime.getHeapUsage' });
-        session.send('Target.sendMessageToTarget', { sessionId, message }).catch(() => resolve(undefined));
-    });
-    let peak = 0, samples = 0, acting = true;
+    const heapOf = (sessionId) =>
+        new Promise((resolve) => {
+            const mine = ++id;
+            answers.set(mine, resolve);
+            setTimeout(resolve, 1000);
+            const message = JSON.stringify({ id: mine, method: 'Runtime.getHeapUsage' });
+            session.send('Target.sendMessageToTarget', { sessionId, message }).catch(() => resolve(undefined));
+        });
+    let peak = 0,
+        samples = 0,
+        acting = true;
     const watch = (async () => {
         while (acting) {
             const heaps = await Promise.all([session.send('Runtime.getHeapUsage'), ...[...workers].map(heapOf)]);
-            if (heaps.length > 1 && heaps.every(heap => heap)) {
-                peak = Math.max(peak, heaps.reduce((sum, heap) => sum + (heap?.usedSize ?? 0), 0));
+            if (heaps.length > 1 && heaps.every((heap) => heap)) {
+                peak = Math.max(
+                    peak,
+                    heaps.reduce((sum, heap) => sum + (heap?.usedSize ?? 0), 0),
+                );
                 samples++;
             }
-            await new Promise(resolve => setTimeout(resolve, 5));
+            await new Promise((resolve) => setTimeout(resolve, 5));
         }
     })();
     await act(page);

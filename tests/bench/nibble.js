@@ -21,7 +21,10 @@ export async function openNibble(source, options) {
     return {
         about: build,
         info: {
-            memoryBytes, sessionBytes, vocabulary, weightBytes: types.reduce((sum, type) => sum + type.bytes, 0),
+            memoryBytes,
+            sessionBytes,
+            vocabulary,
+            weightBytes: types.reduce((sum, type) => sum + type.bytes, 0),
         },
         measure: (prompt, count) => measure(model, prompt, count),
         rates: async (prompt, count) => (await model.complete(prompt, { maxTokens: count, ignoreEnd: true })).timings,

@@ -16,19 +16,26 @@ async function openWllama(url, { threads, contextLength }) {
     await wllama.loadModel([file], { n_threads: threads, n_gpu_layers: 0, n_ctx: contextLength });
     return {
         about: `3.8.1, ${wllama.isMultithread() ? 'threads' : 'no threads'}`,
-        measure: (prompt, count) => clock(async onPiece => {
-            let text = '', timings = { prompt_n: 0, predicted_n: 0 };
-            await wllama.createCompletion({
-                prompt, max_tokens: count, temperature: 0, ignore_eos: true, cache_prompt: false, stream: true,
-                onData: (/** @type {any} */ data) => {
-                    const piece = data.choices[0]?.text ?? '';
-                    if (piece) onPiece();
-                    text += piece;
-                    timings = data.timings ?? timings;
-                },
-            });
-            return { text, tokens: timings.predicted_n, promptTokens: timings.prompt_n };
-        }),
+        measure: (prompt, count) =>
+            clock(async (onPiece) => {
+                let text = '',
+                    timings = { prompt_n: 0, predicted_n: 0 };
+                await wllama.createCompletion({
+                    prompt,
+                    max_tokens: count,
+                    temperature: 0,
+                    ignore_eos: true,
+                    cache_prompt: false,
+                    stream: true,
+                    onData: (/** @type {any} */ data) => {
+                        const piece = data.choices[0]?.text ?? '';
+                        if (piece) onPiece();
+                        text += piece;
+                        timings = data.timings ?? timings;
+                    },
+                });
+                return { text, tokens: timings.predicted_n, promptTokens: timings.prompt_n };
+            }),
         close: () => wllama.exit(),
     };
 }
@@ -39,7 +46,7 @@ function fetchOnly(url, keep = false) {
     const began = performance.now();
     const worker = new Worker(new URL('fetch-worker.js', import.meta.url), { type: 'module' });
     return new Promise((resolve, reject) => {
-        worker.onerror = event => reject(new Error(event.message));
+        worker.onerror = (event) => reject(new Error(event.message));
         worker.onmessage = () => {
             resolve(performance.now() - began);
             worker.terminate();
@@ -62,23 +69,26 @@ async function pingCores() {
     };`;
     const worker = new Worker(URL.createObjectURL(new Blob([echo])));
     worker.postMessage(words);
-    await new Promise(resolve => { worker.onmessage = resolve; });
+    await new Promise((resolve) => {
+        worker.onmessage = resolve;
+    });
     const began = performance.now();
     for (let i = 1; i <= ROUNDS; i++) {
         Atomics.store(words, 0, i);
         while (Atomics.load(words, 32) !== i);
     }
-    return (performance.now() - began) / ROUNDS * 1e6;
+    return ((performance.now() - began) / ROUNDS) * 1e6;
 }
 
 /** Puts the demo's service worker in charge of this page, whose requests for models it answers from its cache.
  * @param {string} url of a model: fetched once, so that the cache has it */
 async function cacheModel(url) {
-    const controlled = new Promise(resolve => navigator.serviceWorker.addEventListener('controllerchange', resolve));
+    const controlled = new Promise((resolve) => navigator.serviceWorker.addEventListener('controllerchange', resolve));
     await navigator.serviceWorker.register('/demo/sw.js', { scope: '/' });
     await controlled;
     await (await fetch(url)).blob();
-    while (!await caches.match(new URL(url, location.href).href)) await new Promise(resolve => setTimeout(resolve, 50));
+    while (!(await caches.match(new URL(url, location.href).href)))
+        await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 /** @type {Opened | undefined} */
@@ -101,7 +111,8 @@ Object.assign(window, {
         measure: (prompt, count) => engine?.measure(prompt, count),
 
         /** @param {string} source @param {string} url of the text @param {number} repetitions */
-        tokenize: async (source, url, repetitions) => timeTokenize(source, await (await fetch(url)).text(), repetitions),
+        tokenize: async (source, url, repetitions) =>
+            timeTokenize(source, await (await fetch(url)).text(), repetitions),
 
         /** @param {number[]} prompt @param {number} count */
         rates: (prompt, count) => engine?.rates?.(prompt, count),

@@ -1,6 +1,6 @@
 // Tokens per second: every engine has the same prompts, and they take turns.
-import { CONTEXT, GENERATE, WARM_UP, median, prompt, summarize } from '../../demo/bench-work.js';
-import { ENGINES, call, openPage } from './engines.js';
+import { CONTEXT, GENERATE, median, prompt, summarize, WARM_UP } from '../../demo/bench-work.js';
+import { call, ENGINES, openPage } from './engines.js';
 
 /** @typedef {import('./engines.js').Site} Site */
 /** @typedef {import('./models.js').BenchModel} BenchModel */
@@ -17,22 +17,32 @@ import { ENGINES, call, openPage } from './engines.js';
  * @param {(id: string) => boolean} chosen which engines @returns {Promise<Row[]>} */
 export async function measureSpeed(site, model, threads, repetitions, chosen) {
     const running = [];
-    for (const { id, name, open } of ENGINES.filter(engine => chosen(engine.id)))
+    for (const { id, name, open } of ENGINES.filter((engine) => chosen(engine.id)))
         for (const n of threads)
-            running.push({ id, name, threads: n, engine: await open(site, model, n), measures: /** @type {Measure[]} */ ([]) });
+            running.push({
+                id,
+                name,
+                threads: n,
+                engine: await open(site, model, n),
+                measures: /** @type {Measure[]} */ ([]),
+            });
     for (let i = 0; i <= repetitions; i++)
         for (const { name, engine, measures } of running) {
             const count = i === 0 ? WARM_UP : GENERATE;
             const measure = await engine.measure(prompt(i), count);
             if (!measure.text.startsWith(model.continues))
                 throw new Error(`${name} continued "${measure.text.slice(0, 60)}", not "${model.continues}"`);
-            if (measure.tokens !== count)
-                throw new Error(`${name} made ${measure.tokens} tokens, not ${count}`);
+            if (measure.tokens !== count) throw new Error(`${name} made ${measure.tokens} tokens, not ${count}`);
             if (i > 0) measures.push(measure);
         }
     for (const { engine } of running) await engine.close();
     return running.map(({ id, name, threads: n, engine, measures }) => ({
-        id, engine: name, about: engine.about, threads: n, ...summarize(measures), measures,
+        id,
+        engine: name,
+        about: engine.about,
+        threads: n,
+        ...summarize(measures),
+        measures,
     }));
 }
 
@@ -43,10 +53,11 @@ const generates = (/** @type {number} */ length) => length === LENGTHS[0] || len
 /** Prompts of random tokens, as `nibble bench` makes them: no two begin alike. @param {number} vocabulary */
 function prompts(vocabulary) {
     let random = 1;
-    return (/** @type {number} */ length) => Array.from({ length }, () => {
-        random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
-        return random % vocabulary;
-    });
+    return (/** @type {number} */ length) =>
+        Array.from({ length }, () => {
+            random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+            return random % vocabulary;
+        });
 }
 
 /** nibble alone, one thread, by its own clock: what prompts of several lengths reach, and what is left of generation
@@ -67,16 +78,16 @@ export async function measureLengths(site, model, repetitions) {
     await page.context().close();
     return LENGTHS.map((length, j) => ({
         length,
-        prompt: median(rates[j].map(rate => rate.promptTokensPerSecond ?? 0)),
-        generate: generates(length) ? median(rates[j].map(rate => rate.generateTokensPerSecond ?? 0)) : null,
+        prompt: median(rates[j].map((rate) => rate.promptTokensPerSecond ?? 0)),
+        generate: generates(length) ? median(rates[j].map((rate) => rate.generateTokensPerSecond ?? 0)) : null,
     }));
 }
 
 /** @typedef {{ name: string, prompt: number, generate: number }} CoresRow */
 
-/** nibble with one thread; two engines of one thread each at the same time, together, which is what two cores give when nobody
- * waits for anybody; with two threads; with more than there are cores, asked for (there are not more, then) and by force; and
- * with one and two threads while another page keeps a core busy: medians, in turns.
+/** nibble with one thread; two engines of one thread each at the same time, together, which is what two cores give
+ * when nobody waits for anybody; with two threads; with more than there are cores, asked for (there are not more,
+ * then) and by force; and with one and two threads while another page keeps a core busy: medians, in turns.
  * @param {Site} site
  * @param {BenchModel} model
  * @param {number} cores
@@ -88,32 +99,45 @@ export async function measureCores(site, model, cores, repetitions) {
         await call(page, 'open', 'nibble', `/${model.file}`, { threads, build, contextLength: CONTEXT });
         return page;
     };
-    const one = await open(1), other = await open(1), two = await open(2), many = await open(2 * cores);
-    const forced = await open(2 * cores, 'relaxed-threads'), beside = await open(2), busy = await openPage(site);
+    const one = await open(1),
+        other = await open(1),
+        two = await open(2),
+        many = await open(2 * cores);
+    const forced = await open(2 * cores, 'relaxed-threads'),
+        beside = await open(2),
+        busy = await openPage(site);
     const ways = [
-        { name: '1 thread', pages: [one] }, { name: '2 engines at once, together', pages: [one, other] },
-        { name: '2 threads', pages: [two] }, { name: `${2 * cores} threads asked for`, pages: [many] },
+        { name: '1 thread', pages: [one] },
+        { name: '2 engines at once, together', pages: [one, other] },
+        { name: '2 threads', pages: [two] },
+        { name: `${2 * cores} threads asked for`, pages: [many] },
         { name: `${2 * cores} threads by force`, pages: [forced] },
         // not `two`: threads remember for some tokens that there was a neighbour
-        { name: '1 thread, a core is busy', pages: [one], busy }, { name: '2 threads, a core is busy', pages: [beside], busy },
-    ].map(way => ({ ...way, measures: way.pages.map(() => /** @type {Measure[]} */ ([])) }));
+        { name: '1 thread, a core is busy', pages: [one], busy },
+        { name: '2 threads, a core is busy', pages: [beside], busy },
+    ].map((way) => ({ ...way, measures: way.pages.map(() => /** @type {Measure[]} */ ([])) }));
     for (let i = 0; i <= repetitions; i++)
         for (const [way, { pages, measures, busy }] of ways.entries()) {
             const text = prompt(i * ways.length + way); // a page that finds its last prompt again has nothing to do
             await busy?.evaluate(() => {
                 // not one that ends by terminate(): in the midst of a loop that takes two seconds
                 const stopped = new Int32Array(new SharedArrayBuffer(4));
-                const loop = 'onmessage = ({ data }) => { postMessage("busy"); while (!Atomics.load(data, 0)); close(); };';
+                const loop =
+                    'onmessage = ({ data }) => { postMessage("busy"); while (!Atomics.load(data, 0)); close(); };';
                 const worker = new Worker(URL.createObjectURL(new Blob([loop])));
                 Object.assign(window, { stop: () => Atomics.store(stopped, 0, 1) });
                 worker.postMessage(stopped);
-                return new Promise(resolve => { worker.onmessage = () => resolve(undefined); });
+                return new Promise((resolve) => {
+                    worker.onmessage = () => resolve(undefined);
+                });
             });
             await pages[0].bringToFront();
-            await Promise.all(pages.map(async (page, j) => {
-                const measure = await call(page, 'measure', text, i === 0 ? WARM_UP : GENERATE);
-                if (i > 0) measures[j].push(measure);
-            }));
+            await Promise.all(
+                pages.map(async (page, j) => {
+                    const measure = await call(page, 'measure', text, i === 0 ? WARM_UP : GENERATE);
+                    if (i > 0) measures[j].push(measure);
+                }),
+            );
             await busy?.evaluate('window.stop()');
         }
     for (const page of [one, other, two, many, forced, beside, busy]) await page.context().close();
@@ -124,15 +148,16 @@ export async function measureCores(site, model, cores, repetitions) {
     });
 }
 
-/** Of some of the times that two threads were measured beside one: how long a word took from one core to the other and back, in
- * nanoseconds, and the median ratio of their rates of generation.
+/** Of some of the times that two threads were measured beside one: how long a word took from one core to the other
+ * and back, in nanoseconds, and the median ratio of their rates of generation.
  * @typedef {{ precision: string, from: number, to: number, ratio: number }} Meeting */
 
-/** What two threads gain depends on how quickly the cores of the moment meet, and a virtual machine's move. So one thread and
- * two take turns many times, each time beside that figure, and the times are summed up by thirds of it.
+/** What two threads gain depends on how quickly the cores of the moment meet, and a virtual machine's move. So one
+ * thread and two take turns many times, each time beside that figure, and the times are summed up by thirds of it.
  * @param {Site} site @param {BenchModel} model @param {number} repetitions @returns {Promise<Meeting[]>} */
 export async function measureMeeting(site, model, repetitions) {
-    const THIRDS = 3, PROMPT = 64;
+    const THIRDS = 3,
+        PROMPT = 64;
     const meetings = [];
     for (const precision of ['exact', 'fast']) {
         const [one, two] = [await openPage(site), await openPage(site)];
@@ -147,15 +172,20 @@ export async function measureMeeting(site, model, repetitions) {
         };
         const times = [];
         for (let i = 0; i <= THIRDS * repetitions; i++) {
-            const before = await call(two, 'pingCores'), rates = [await generate(two), await generate(one)];
-            const ns = (before + await call(two, 'pingCores')) / 2;
+            const before = await call(two, 'pingCores'),
+                rates = [await generate(two), await generate(one)];
+            const ns = (before + (await call(two, 'pingCores'))) / 2;
             if (i > 0) times.push({ ns, ratio: rates[0] / rates[1] });
         }
         times.sort((a, b) => a.ns - b.ns);
         for (let i = 0; i < THIRDS; i++) {
             const some = times.slice(i * repetitions, (i + 1) * repetitions);
-            meetings.push({ precision, from: some[0].ns, to: some[some.length - 1].ns,
-                ratio: median(some.map(time => time.ratio)) });
+            meetings.push({
+                precision,
+                from: some[0].ns,
+                to: some[some.length - 1].ns,
+                ratio: median(some.map((time) => time.ratio)),
+            });
         }
         for (const page of [one, two]) await page.context().close();
     }

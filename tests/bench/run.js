@@ -15,46 +15,71 @@ import { load } from '../../web/index.js';
 import { ENGINES } from './engines.js';
 import { judge } from './goals.js';
 import { measureLoading } from './loading.js';
-import { MODELS, isThere, root } from './models.js';
+import { isThere, MODELS, root } from './models.js';
 import { measureCores, measureLengths, measureMeeting, measureSpeed } from './rates.js';
 import { coresTable, goalsTable, lengthsTable, loadingTable, meetingTable, speedTable } from './tables.js';
 
-const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
-    '--disable-background-networking', '--disable-component-update', '--disable-renderer-backgrounding',
-    '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows'];
+const CHROMIUM_FLAGS = [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-sync',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-renderer-backgrounding',
+    '--disable-background-timer-throttling',
+    '--disable-backgrounding-occluded-windows',
+];
 const PARTS = ['speed', 'lengths', 'cores', 'meeting', 'loading'];
 
 const list = (/** @type {string} */ text) => text.toLowerCase().split(',').filter(Boolean);
-const { values: options } = parseArgs({ options: {
-    models: { type: 'string', default: '' }, engines: { type: 'string', default: ENGINES.map(({ id }) => id).join() },
-    threads: { type: 'string', default: '1,2' }, repetitions: { type: 'string', default: '5' },
-    parts: { type: 'string', default: PARTS.join() },
-} });
-const repetitions = Number(options.repetitions), threads = list(options.threads).map(Number);
-const engines = list(options.engines), parts = list(options.parts), words = list(options.models);
-const models = MODELS.filter(({ name }) => !words.length || words.some(word => name.toLowerCase().includes(word)));
-const unknown = [...engines, ...parts].find(name => !PARTS.includes(name) && !ENGINES.some(({ id }) => id === name));
+const { values: options } = parseArgs({
+    options: {
+        models: { type: 'string', default: '' },
+        engines: { type: 'string', default: ENGINES.map(({ id }) => id).join() },
+        threads: { type: 'string', default: '1,2' },
+        repetitions: { type: 'string', default: '5' },
+        parts: { type: 'string', default: PARTS.join() },
+    },
+});
+const repetitions = Number(options.repetitions),
+    threads = list(options.threads).map(Number);
+const engines = list(options.engines),
+    parts = list(options.parts),
+    words = list(options.models);
+const models = MODELS.filter(({ name }) => !words.length || words.some((word) => name.toLowerCase().includes(word)));
+const unknown = [...engines, ...parts].find((name) => !PARTS.includes(name) && !ENGINES.some(({ id }) => id === name));
 if (unknown) throw new Error(`"${unknown}" is none of ${[...ENGINES.map(({ id }) => id), ...PARTS].join(', ')}`);
 
 /** Why a model cannot be measured here, or nothing. @param {import('./models.js').BenchModel} model */
 async function whyNot(model) {
     if (!isThere(model)) return `${model.file} is missing: make bench fetches it`;
-    const { unsupported } = await load(root + model.file, { headerOnly: true }).then(async loaded => {
+    const { unsupported } = await load(root + model.file, { headerOnly: true }).then(async (loaded) => {
         await loaded.dispose();
         return loaded.info;
     });
     return unsupported;
 }
 
-const cores = cpus().length, cpu = cpus()[0].model.trim(), loadAverage = loadavg()[0];
+const cores = cpus().length,
+    cpu = cpus()[0].model.trim(),
+    loadAverage = loadavg()[0];
 const say = (/** @type {string} */ text) => console.log(`${text}\n`);
 const { url, close } = await serve({ root, caching: 'no-store' });
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const browser = await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
 const site = { browser, url };
-const report = { cpu, cores, loadAverage, date: new Date().toISOString(), repetitions,
-    node: process.versions.node, chromium: browser.version(),
-    models: /** @type {Record<string, import('./goals.js').Results & { goals: object[] }>} */ ({}) };
+const report = {
+    cpu,
+    cores,
+    loadAverage,
+    date: new Date().toISOString(),
+    repetitions,
+    node: process.versions.node,
+    chromium: browser.version(),
+    models: /** @type {Record<string, import('./goals.js').Results & { goals: object[] }>} */ ({}),
+};
 say(`${cpu}, ${cores} logical cores; Chromium ${report.chromium}; ${report.date.slice(0, 10)}`);
 if (loadAverage > 0.5)
     say(`The load average is ${loadAverage.toFixed(2)}: something else is running, and these figures will be low.`);
@@ -68,9 +93,15 @@ try {
         /** @type {import('./goals.js').Results} */
         const results = { speed: [] };
         if (parts.includes('speed')) {
-            results.speed = await measureSpeed(site, model, threads, repetitions, id => engines.includes(id));
+            results.speed = await measureSpeed(site, model, threads, repetitions, (id) => engines.includes(id));
             for (const n of threads)
-                say(speedTable(model.name, results.speed.filter(row => row.threads === n), repetitions));
+                say(
+                    speedTable(
+                        model.name,
+                        results.speed.filter((row) => row.threads === n),
+                        repetitions,
+                    ),
+                );
         }
         if (parts.includes('lengths')) {
             results.lengths = await measureLengths(site, model, repetitions);

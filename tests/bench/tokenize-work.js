@@ -18,7 +18,8 @@ function inPieces(text) {
  * @returns {Promise<number[]>} seconds */
 export async function timeTokenize(source, text, repetitions) {
     const model = await load(source, { headerOnly: true });
-    const pieces = inPieces(text), seconds = [];
+    const pieces = inPieces(text),
+        seconds = [];
     try {
         await model.tokenize(pieces[0]); // the engine compiles it anew, for speed, while it runs
         for (let i = 0; i < repetitions; i++) {

@@ -3,22 +3,23 @@
 //     node tests/bench/tokenize.js [--engines node,chromium,core] [--megabytes 50] [--repetitions 3] [--text FILE]
 //                                  [VOCABULARY.gguf ...]
 //
-// Prints a table of MB/s, medians. The text `mixed` is tests/support/corpus.js, in all scripts; FILE may be repeated. core:
-// without messages, the UTF-8 in linear memory and the tokens left there; its seconds are the processor's. Without
-// vocabularies: all that make vocabularies has fetched, SmolLM2's, and Gemma's where it is.
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+// Prints a table of MB/s, medians. The text `mixed` is tests/support/corpus.js, in all scripts; FILE may be repeated.
+// core: without messages, the UTF-8 in linear memory and the tokens left there; its seconds are the processor's.
+// Without vocabularies: all that make vocabularies has fetched, SmolLM2's, and Gemma's where it is.
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serve } from '../../tools/serve.js';
 import { findAssets } from '../../web/assets.js';
-import { LOAD_OPTIONS, checkOptions } from '../../web/options.js';
+import { checkOptions, LOAD_OPTIONS } from '../../web/options.js';
 import { Engine } from '../../web/worker/engine.js';
 import { models, root, vocabularies } from '../support/builds.js';
 import { corpus } from '../support/corpus.js';
 import { call, openPage } from './engines.js';
 import { timeTokenize } from './tokenize-work.js';
 
-const PIECE = 1 << 20, LINE = 60; // bytes; of a line of the corpus, at least
+const PIECE = 1 << 20,
+    LINE = 60; // bytes; of a line of the corpus, at least
 const folder = `${root}build/bench/`; // where a page finds the texts
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'];
 
@@ -29,18 +30,27 @@ const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking
  * @param {string} name @param {Buffer} all @param {number} bytes @returns {Text} */
 function textOf(name, all, bytes) {
     while (bytes < all.length && (all[bytes] & 0xc0) === 0x80) bytes--;
-    const file = `${folder}${name}.txt`, text = Buffer.from(all.toString('utf8', 0, bytes));
+    const file = `${folder}${name}.txt`,
+        text = Buffer.from(all.toString('utf8', 0, bytes));
     writeFileSync(file, text);
     return { name, file, bytes: text.length };
 }
 
 /** @type {Clock} */
 async function inCore(path, { file }, repetitions) {
-    const { core, model } = await Engine.load({ kind: 'path', path },
-        { ...checkOptions(LOAD_OPTIONS, { build: 'simd128' }, 'load()'), headerOnly: true, assets: await findAssets({}) },
-        /** @type {any} */ ({ progress: () => {}, nextFromPort: () => {} }));
-    const text = readFileSync(file), seconds = [];
-    const at = core.take(PIECE, 'text'), out = core.take(4 * PIECE, 'tokens');
+    const { core, model } = await Engine.load(
+        { kind: 'path', path },
+        {
+            ...checkOptions(LOAD_OPTIONS, { build: 'simd128' }, 'load()'),
+            headerOnly: true,
+            assets: await findAssets({}),
+        },
+        /** @type {any} */ ({ progress: () => {}, nextFromPort: () => {} }),
+    );
+    const text = readFileSync(file),
+        seconds = [];
+    const at = core.take(PIECE, 'text'),
+        out = core.take(4 * PIECE, 'tokens');
     const encode = (/** @type {number} */ from) => {
         const piece = text.subarray(from, from + PIECE);
         core.bytes(at, piece.length).set(piece);
@@ -68,7 +78,7 @@ async function openChromium() {
         about: `Chromium ${browser.version()}`,
         clock: async (path, { file }, repetitions) => {
             const page = await openPage({ browser, url: site.url });
-            const [source, url] = [path, file].map(name => name.replace(root, '/'));
+            const [source, url] = [path, file].map((name) => name.replace(root, '/'));
             const seconds = await call(page, 'tokenize', source, url, repetitions);
             await page.context().close();
             return seconds;
@@ -80,18 +90,28 @@ async function openChromium() {
     };
 }
 
-const { values: options, positionals } = parseArgs({ allowPositionals: true, options: {
-    engines: { type: 'string', default: 'node,chromium' }, megabytes: { type: 'string', default: '50' },
-    repetitions: { type: 'string', default: '3' }, text: { type: 'string', multiple: true, default: [] },
-} });
-const bytes = Number(options.megabytes) * 1e6, repetitions = Number(options.repetitions);
+const { values: options, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+        engines: { type: 'string', default: 'node,chromium' },
+        megabytes: { type: 'string', default: '50' },
+        repetitions: { type: 'string', default: '3' },
+        text: { type: 'string', multiple: true, default: [] },
+    },
+});
+const bytes = Number(options.megabytes) * 1e6,
+    repetitions = Number(options.repetitions);
 const wanted = options.engines.split(',');
 mkdirSync(folder, { recursive: true });
-const texts = options.text.map(file => textOf(basename(file, '.txt'), readFileSync(file), bytes));
+const texts = options.text.map((file) => textOf(basename(file, '.txt'), readFileSync(file), bytes));
 texts.push(textOf('mixed', Buffer.from(corpus(Math.ceil(bytes / LINE)).join('\n')), bytes));
-const found = existsSync(vocabularies) ? readdirSync(vocabularies).filter(name => name.endsWith('.gguf')).sort() : [];
-const all = [...found.map(name => vocabularies + name), models.real, models.gemma].filter(existsSync);
-const files = positionals.length > 0 ? positionals.map(file => resolve(file)) : all;
+const found = existsSync(vocabularies)
+    ? readdirSync(vocabularies)
+          .filter((name) => name.endsWith('.gguf'))
+          .sort()
+    : [];
+const all = [...found.map((name) => vocabularies + name), models.real, models.gemma].filter(existsSync);
+const files = positionals.length > 0 ? positionals.map((file) => resolve(file)) : all;
 
 const chromium = wanted.includes('chromium') ? await openChromium() : undefined;
 /** @type {[string, Clock][]} */
@@ -99,8 +119,9 @@ const engines = [];
 if (wanted.includes('node')) engines.push([`Node ${process.versions.node}`, inNode]);
 if (chromium) engines.push([chromium.about, chromium.clock]);
 if (wanted.includes('core')) engines.push(['core alone', inCore]);
-const columns = engines.flatMap(([engine]) => texts.map(text =>
-    `${engine}, ${text.name} (${Math.round(text.bytes / 1e6)} MB)`));
+const columns = engines.flatMap(([engine]) =>
+    texts.map((text) => `${engine}, ${text.name} (${Math.round(text.bytes / 1e6)} MB)`),
+);
 console.log(`| MB/s | ${columns.join(' | ')} |\n|---|${columns.map(() => '---:|').join('')}`);
 for (const path of files) {
     const cells = [];

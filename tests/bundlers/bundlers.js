@@ -1,5 +1,5 @@
-// Each bundler, with no more configuration than README's recipe has: build(folder) bundles folder/app.js and index.html, and
-// returns the folder that is to be served, the address of its own server, or a script for Node.
+// Each bundler, with no more configuration than README's recipe has: build(folder) bundles folder/app.js and
+// index.html, and returns the folder that is to be served, the address of its own server, or a script for Node.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,7 +14,8 @@ const require = createRequire(import.meta.url);
  * @typedef {{ folder?: string, url?: string, script?: string, output?: string, close?: () => unknown }} Built
  */
 /**
- * @typedef {{ name: string, lean?: boolean, build: (folder: string) => Promise<Built> }} Bundler lean: make test has it, too
+ * @typedef {{ name: string, lean?: boolean, build: (folder: string) => Promise<Built> }} Bundler lean: make test
+ *     has it, too
  */
 
 const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
@@ -22,32 +23,38 @@ const page = (/** @type {string} */ script) =>
     `<!doctype html><title>A bundle</title><body><script type="module" src="${script}"></script></body>\n`;
 
 /** What a package of tests/bundlers exports. @param {string} name @returns {Promise<any>} */
-const get = name => import(name);
+const get = (name) => import(name);
 
 /** @param {string} name of the package @param {boolean} exclude whether its server needs README's line */
 function vite(name, exclude) {
     const config = (/** @type {string} */ root) => ({
-        root, configFile: false, logLevel: 'error', publicDir: 'public',
+        root,
+        configFile: false,
+        logLevel: 'error',
+        publicDir: 'public',
         server: { host: '127.0.0.1', headers: ISOLATION },
         ...(exclude ? { optimizeDeps: { exclude: ['nibble-llm'] } } : {}),
     });
-    return [{
-        name: `${name} build`,
-        lean: name === 'vite',
-        async build(/** @type {string} */ folder) {
-            const { build } = await get(name);
-            await build(config(folder));
-            return { folder: join(folder, 'dist') };
+    return [
+        {
+            name: `${name} build`,
+            lean: name === 'vite',
+            async build(/** @type {string} */ folder) {
+                const { build } = await get(name);
+                await build(config(folder));
+                return { folder: join(folder, 'dist') };
+            },
         },
-    }, {
-        name: `${name} dev`,
-        lean: name === 'vite',
-        async build(/** @type {string} */ folder) {
-            const { createServer } = await get(name);
-            const server = await (await createServer(config(folder))).listen();
-            return { url: server.resolvedUrls.local[0], close: () => server.close() };
+        {
+            name: `${name} dev`,
+            lean: name === 'vite',
+            async build(/** @type {string} */ folder) {
+                const { createServer } = await get(name);
+                const server = await (await createServer(config(folder))).listen();
+                return { url: server.resolvedUrls.local[0], close: () => server.close() };
+            },
         },
-    }];
+    ];
 }
 
 /** @param {string} name of the package @param {'web' | 'node'} [target] @returns {Bundler} */
@@ -55,10 +62,20 @@ const webpack = (name, target = 'web') => ({
     name: target === 'web' ? name : `${name} for Node`,
     lean: name === 'webpack',
     async build(folder) {
-        const { default: run } = await get(name), filename = target === 'web' ? 'app.js' : 'app.cjs';
-        const stats = await new Promise((resolve, reject) => run({
-            mode: 'production', target, context: folder, entry: './app.js', output: { path: join(folder, 'dist'), filename },
-        }, (/** @type {any} */ error, /** @type {any} */ result) => (error ? reject(error) : resolve(result))));
+        const { default: run } = await get(name),
+            filename = target === 'web' ? 'app.js' : 'app.cjs';
+        const stats = await new Promise((resolve, reject) =>
+            run(
+                {
+                    mode: 'production',
+                    target,
+                    context: folder,
+                    entry: './app.js',
+                    output: { path: join(folder, 'dist'), filename },
+                },
+                (/** @type {any} */ error, /** @type {any} */ result) => (error ? reject(error) : resolve(result)),
+            ),
+        );
         if (stats.hasErrors()) throw new Error(stats.toString({ all: false, errors: true }));
         writeFileSync(join(folder, 'dist/index.html'), page('app.js'));
         return target === 'web' ? { folder: join(folder, 'dist') } : { script: join(folder, 'dist', filename) };
@@ -68,12 +85,18 @@ const webpack = (name, target = 'web') => ({
 /** @param {string} folder @param {object} options @param {string} outfile */
 async function esbuild(folder, options, outfile) {
     const { build } = await get('esbuild');
-    await build({ entryPoints: [join(folder, 'app.js')], bundle: true, outfile: join(folder, outfile), logLevel: 'warning',
-        ...options });
+    await build({
+        entryPoints: [join(folder, 'app.js')],
+        bundle: true,
+        outfile: join(folder, outfile),
+        logLevel: 'warning',
+        ...options,
+    });
     return join(folder, outfile);
 }
 
-/** Neither esbuild nor Rollup reads `new URL(...)`: build/ is copied to where it then points, beside the folder of the bundle.
+/** Neither esbuild nor Rollup reads `new URL(...)`: build/ is copied to where it then points, beside the folder of
+ * the bundle.
  * @param {string} folder */
 function copyBuild(folder) {
     cpSync(join(folder, 'node_modules/nibble-llm/build'), join(folder, 'dist/build'), { recursive: true });
@@ -82,13 +105,17 @@ function copyBuild(folder) {
 }
 
 /** @param {boolean} turbopack @returns {Bundler} */
-const next = turbopack => ({
+const next = (turbopack) => ({
     name: `next ${turbopack ? 'turbopack' : 'webpack'}`,
     async build(folder) {
         mkdirSync(join(folder, 'app'));
-        writeFileSync(join(folder, 'app/layout.js'),
-            `export default ({ children }) => <html><body>{children}</body></html>;\n`);
-        writeFileSync(join(folder, 'app/page.js'), `'use client';
+        writeFileSync(
+            join(folder, 'app/layout.js'),
+            `export default ({ children }) => <html><body>{children}</body></html>;\n`,
+        );
+        writeFileSync(
+            join(folder, 'app/page.js'),
+            `'use client';
             import { useEffect, useState } from 'react';
             import { answer } from '../app.js';
             export default function Page() {
@@ -96,17 +123,26 @@ const next = turbopack => ({
                 useEffect(() => { answer(new URL('/tiny.gguf', location.href)).catch((error) => String(error)).then(setText); }, []);
                 useEffect(() => { if (text) document.body.dataset.answer = text; }, [text]);
                 return <p>{text}</p>;
-            }\n`);
+            }\n`,
+        );
         // on the server, too: what it answers is written down while it is built
         mkdirSync(join(folder, 'app/answer'));
-        writeFileSync(join(folder, 'app/answer/route.js'), `import { answer } from '../../app.js';
+        writeFileSync(
+            join(folder, 'app/answer/route.js'),
+            `import { answer } from '../../app.js';
             export const dynamic = 'force-static';
-            export const GET = async () => new Response(await answer(${JSON.stringify(join(folder, 'public/tiny.gguf'))}));\n`);
-        writeFileSync(join(folder, 'next.config.mjs'), `export default {
-            output: 'export', ${turbopack ? '' : 'serverExternalPackages: ["nibble-llm"], '}turbopack: { root: ${JSON.stringify(here)} }, outputFileTracingRoot: ${JSON.stringify(here)} };\n`);
-        const { status, stdout, stderr } = spawnSync(process.execPath,
+            export const GET = async () => new Response(await answer(${JSON.stringify(join(folder, 'public/tiny.gguf'))}));\n`,
+        );
+        writeFileSync(
+            join(folder, 'next.config.mjs'),
+            `export default {
+            output: 'export', ${turbopack ? '' : 'serverExternalPackages: ["nibble-llm"], '}turbopack: { root: ${JSON.stringify(here)} }, outputFileTracingRoot: ${JSON.stringify(here)} };\n`,
+        );
+        const { status, stdout, stderr } = spawnSync(
+            process.execPath,
             [join(here, 'node_modules/next/dist/bin/next'), 'build', turbopack ? '--turbopack' : '--webpack'],
-            { cwd: folder, encoding: 'utf8', env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' }, timeout: 600_000 });
+            { cwd: folder, encoding: 'utf8', env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' }, timeout: 600_000 },
+        );
         if (status !== 0) throw new Error(stdout + stderr);
         return { folder: join(folder, 'out'), output: readFileSync(join(folder, 'out/answer'), 'utf8') };
     },
@@ -114,8 +150,14 @@ const next = turbopack => ({
 
 /** @type {Bundler[]} */
 export const bundlers = [
-    ...vite('vite5', true), ...vite('vite', true), ...vite('vite8', false),
-    webpack('webpack75'), webpack('webpack'), webpack('webpack', 'node'), webpack('webpack99'), webpack('webpack99', 'node'),
+    ...vite('vite5', true),
+    ...vite('vite', true),
+    ...vite('vite8', false),
+    webpack('webpack75'),
+    webpack('webpack'),
+    webpack('webpack', 'node'),
+    webpack('webpack99'),
+    webpack('webpack99', 'node'),
     {
         name: 'esbuild',
         lean: true,
@@ -135,13 +177,20 @@ export const bundlers = [
     {
         name: 'esbuild for Node, external',
         async build(folder) {
-            const options = { platform: 'node', format: 'cjs', external: ['nibble-llm'],
-                supported: { 'dynamic-import': true } };
-            writeFileSync(join(folder, 'app.js'), `import('nibble-llm').then(async ({ load }) => {
+            const options = {
+                platform: 'node',
+                format: 'cjs',
+                external: ['nibble-llm'],
+                supported: { 'dynamic-import': true },
+            };
+            writeFileSync(
+                join(folder, 'app.js'),
+                `import('nibble-llm').then(async ({ load }) => {
                 const model = await load(process.argv[2], { threads: 2 });
                 const { text } = await model.chat([{ role: 'user', content: 'Tell me a story.' }], { maxTokens: 8, temperature: 0 });
                 console.log(\`\${model.info.threads} threads: \${text}\`);
-            });`);
+            });`,
+            );
             return { script: await esbuild(folder, options, 'dist/app.cjs') };
         },
     },
@@ -149,10 +198,11 @@ export const bundlers = [
         name: 'rollup',
         async build(folder) {
             const { rollup } = await get('rollup');
-            const resolve = { // what @rollup/plugin-node-resolve does
+            const resolve = {
+                // what @rollup/plugin-node-resolve does
                 name: 'resolve',
-                resolveId: (/** @type {string} */ id) => (id === 'nibble-llm'
-                    ? join(folder, 'node_modules/nibble-llm/web/index.js') : null),
+                resolveId: (/** @type {string} */ id) =>
+                    id === 'nibble-llm' ? join(folder, 'node_modules/nibble-llm/web/index.js') : null,
             };
             const bundle = await rollup({ input: join(folder, 'app.js'), plugins: [resolve] });
             await bundle.write({ dir: join(folder, 'dist/js'), format: 'es' });
@@ -164,13 +214,16 @@ export const bundlers = [
         async build(folder) {
             const { Parcel } = await get('@parcel/core');
             await new Parcel({
-                entries: join(folder, 'index.html'), defaultConfig: require.resolve('@parcel/config-default'),
+                entries: join(folder, 'index.html'),
+                defaultConfig: require.resolve('@parcel/config-default'),
                 mode: 'production',
-                shouldDisableCache: true, cacheDir: join(folder, 'cache'),
+                shouldDisableCache: true,
+                cacheDir: join(folder, 'cache'),
                 defaultTargetOptions: { distDir: join(folder, 'dist'), publicUrl: '/' },
             }).run();
             return { folder: join(folder, 'dist') };
         },
     },
-    next(true), next(false),
+    next(true),
+    next(false),
 ];

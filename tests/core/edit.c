@@ -26,8 +26,12 @@ static void put(editor *e, const void *bytes, size_t n) {
     e->out.at += n;
 }
 
-static void put_u32(editor *e, uint32_t x) { put(e, &x, sizeof x); }
-static void put_u64(editor *e, uint64_t x) { put(e, &x, sizeof x); }
+static void put_u32(editor *e, uint32_t x) {
+    put(e, &x, sizeof x);
+}
+static void put_u64(editor *e, uint64_t x) {
+    put(e, &x, sizeof x);
+}
 
 static void put_text(editor *e, nb_text text) {
     put_u64(e, text.size);
@@ -168,7 +172,9 @@ static void put_tensors(editor *e, bool data) {
         const nb_tensor_info *t = nb_checkpoint_find_tensor(&e->c, edit->key);
         if ((!shape && !CHECK(t, "there is no tensor %s", edit->key)) || !adds_tensor(edit))
             continue;
-        nb_tensor_info added = shape ? (nb_tensor_info){0} : edit->what == TEST_PART ? part_of(t, (uint64_t)edit->number) : *t;
+        nb_tensor_info added = shape                   ? (nb_tensor_info){0}
+                             : edit->what == TEST_PART ? part_of(t, (uint64_t)edit->number)
+                                                       : *t;
         if (data)
             put_data(e, &added, shape);
         else

@@ -1,5 +1,5 @@
-/* What nibble's tables say of the keys of config.json, a line each, for tests/js/folder-keys.test.js. It runs only when asked
- * for by its full name:
+/* What nibble's tables say of the keys of config.json, a line each, for tests/js/folder-keys.test.js. It runs only
+ * when asked for by its full name:
  *     key MODEL_TYPE NAMES number|used|must     (NAMES: with commas between)
  *     rope TYPE NAME
  *     idle NAME */

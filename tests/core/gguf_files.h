@@ -26,8 +26,12 @@ static inline void put(file *f, const void *bytes, size_t n) {
     f->size += n;
 }
 
-static inline void put_u32(file *f, uint32_t x) { put(f, &x, 4); }
-static inline void put_u64(file *f, uint64_t x) { put(f, &x, 8); }
+static inline void put_u32(file *f, uint32_t x) {
+    put(f, &x, 4);
+}
+static inline void put_u64(file *f, uint64_t x) {
+    put(f, &x, 8);
+}
 
 static inline void put_text(file *f, const char *s) {
     put_u64(f, nb_length(s));
@@ -54,7 +58,7 @@ static inline void put_array(file *f, const char *key, uint32_t item_type, uint6
 }
 
 static inline void put_tensor(file *f, const char *name, uint32_t type, uint64_t offset, uint32_t n_dimensions,
-                       const uint64_t *shape) {
+                              const uint64_t *shape) {
     put_text(f, name);
     put_u32(f, n_dimensions);
     for (uint32_t i = 0; i < n_dimensions; i++)
@@ -80,7 +84,7 @@ static const uint64_t FLAT[] = {64}; /* the shape of a tensor */
  * that a sanitizer sees any read past them, and so that an address kept from an earlier piece is noticed. On
  * NB_GGUF_DONE *c owns the last block. */
 static inline int32_t parse(const uint8_t *data, size_t size, size_t piece, uint64_t file_bytes, nb_checkpoint *c,
-                     nb_error *err) {
+                            nb_error *err) {
     nb_gguf g = {.file_bytes = file_bytes};
     *c = (nb_checkpoint){0};
     *err = (nb_error){0};

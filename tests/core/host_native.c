@@ -27,8 +27,7 @@ void test_start_workers(nb_pool *pool, int32_t n_threads) {
     (void)pool, (void)n_threads;
 }
 
-void test_join_workers(void) {
-}
+void test_join_workers(void) {}
 
 int main(int argc, char **argv) {
     return test_run(argc > 1 ? argv[1] : "") ? 1 : 0;

@@ -1,11 +1,16 @@
 // Runs the C suite in a WebAssembly build: node tests/core/run.js BUILD [FILTER]
-import { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+
 import { once } from 'node:events';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 
 // The pool's workers must start while this thread is inside WebAssembly, where Node cannot start any: so they are
 // started first, and wait here. Words of the shared array `control`:
-const GENERATION = 0, BUSY = 1, POOL = 2, THREADS = 3, STACKS = 4;
+const GENERATION = 0,
+    BUSY = 1,
+    POOL = 2,
+    THREADS = 3,
+    STACKS = 4;
 const MAX_THREADS = 8;
 const root = new URL('../../', import.meta.url);
 
@@ -49,7 +54,7 @@ function hostFunctions(memory, control, exports) {
             Atomics.notify(control, GENERATION);
         },
         test_join_workers() {
-            for (let busy; (busy = Atomics.load(control, BUSY)) > 0;) Atomics.wait(control, BUSY, busy);
+            for (let busy; (busy = Atomics.load(control, BUSY)) > 0; ) Atomics.wait(control, BUSY, busy);
         },
     };
 }
@@ -80,14 +85,22 @@ async function main() {
 async function work() {
     const { parentPort } = await import('node:worker_threads');
     /**
-     * @type {{ module: WebAssembly.Module, memory: WebAssembly.Memory, control: Int32Array<SharedArrayBuffer>, index: number }}
+     * @type {{ module: WebAssembly.Module, memory: WebAssembly.Memory, control: Int32Array<SharedArrayBuffer>,
+     *     index: number }}
      */
     const { module, memory, control, index } = workerData;
     // A worker never runs a test, so it gets the same imports but no exports of the first instance.
-    const env = { memory, ...hostFunctions(() => memory, control, () => undefined) };
+    const env = {
+        memory,
+        ...hostFunctions(
+            () => memory,
+            control,
+            () => undefined,
+        ),
+    };
     const { exports } = /** @type {any} */ (await WebAssembly.instantiate(module, { env }));
     parentPort?.postMessage('ready');
-    for (let seen = 0; ;) {
+    for (let seen = 0; ; ) {
         Atomics.wait(control, GENERATION, seen);
         seen = Atomics.load(control, GENERATION);
         if (index < control[THREADS]) {
@@ -102,7 +115,7 @@ async function work() {
 if (isMainThread) {
     await main();
 } else {
-    await work().catch(error => {
+    await work().catch((error) => {
         // The main thread may be waiting for this worker inside WebAssembly: nothing less would end it.
         writeSync(2, `worker ${workerData.index}: ${error.stack}\n`);
         process.kill(process.pid, 'SIGTERM');

@@ -12,42 +12,42 @@
 #endif
 
 /* Add a line for a new test: T(subject) calls test_subject. */
-#define TEST_LIST(T) \
-    T(runner) \
-    T(threads) \
-    T(sizes) \
-    T(messages) \
-    T(recognize) \
-    T(gguf) \
-    T(gguf_refusals) \
-    T(json) \
-    T(safetensors) \
-    T(reshape) \
-    T(conversion) \
-    T(dequantize) \
-    T(quantize) \
-    T(quantize_best) \
-    T(presets) \
-    T(imatrix) \
-    T(packing) \
-    T(kernels) \
-    T(matmul) \
-    T(ops) \
-    T(attention) \
-    T(model) \
-    T(observer) \
-    T(collector) \
-    T(keys) \
-    T(loading) \
-    T(finite) \
-    NATIVE_TESTS(T) \
-    T(tokenizer) \
-    T(detokenizer) \
+#define TEST_LIST(T)   \
+    T(runner)          \
+    T(threads)         \
+    T(sizes)           \
+    T(messages)        \
+    T(recognize)       \
+    T(gguf)            \
+    T(gguf_refusals)   \
+    T(json)            \
+    T(safetensors)     \
+    T(reshape)         \
+    T(conversion)      \
+    T(dequantize)      \
+    T(quantize)        \
+    T(quantize_best)   \
+    T(presets)         \
+    T(imatrix)         \
+    T(packing)         \
+    T(kernels)         \
+    T(matmul)          \
+    T(ops)             \
+    T(attention)       \
+    T(model)           \
+    T(observer)        \
+    T(collector)       \
+    T(keys)            \
+    T(loading)         \
+    T(finite)          \
+    NATIVE_TESTS(T)    \
+    T(tokenizer)       \
+    T(detokenizer)     \
     T(gguf_vocabulary) \
-    T(special) \
-    T(charsmap) \
-    T(splits) \
-    T(vocabulary) \
+    T(special)         \
+    T(charsmap)        \
+    T(splits)          \
+    T(vocabulary)      \
     T(sampler)
 
 #define DECLARE(subject) void test_##subject(void);
@@ -130,10 +130,9 @@ static void fails_on_purpose(void) {
     CHECK(1 + 1 == 3, "%d", 1 + 1);
 }
 
-static void makes_no_check(void) {
-}
+static void makes_no_check(void) {}
 
-void print_lists(void); /* lists.c: so too */
+void print_lists(void);       /* lists.c: so too */
 void print_folder_keys(void); /* folder_keys.c: so too */
 
 /* Returns whether the test passed. */
@@ -175,7 +174,7 @@ __attribute__((export_name("test_run")))
 #endif
 int32_t test_run(const char *filter) {
     int32_t passed = 0, failed = 0;
-#define RUN(subject)               \
+#define RUN(subject)                     \
     if (test_contains(#subject, filter)) \
         *(run(#subject, test_##subject) ? &passed : &failed) += 1;
     TEST_LIST(RUN)

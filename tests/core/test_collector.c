@@ -77,8 +77,10 @@ static void check_scores(const char *path) {
 static void check_refusals(void) {
     nb_error err = {0};
     float scores[TOKENS];
-    static const char *const others[] = {"tests/fixtures/encoders/bert.gguf",
-                                         "tests/fixtures/encoders/gemma-embedding.gguf"};
+    static const char *const others[] = {
+        "tests/fixtures/encoders/bert.gguf",
+        "tests/fixtures/encoders/gemma-embedding.gguf",
+    };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         nb_model *m = load(others[i], &err);
         nb_session *s = m ? nb_session_new(m, NULL, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err) : NULL;

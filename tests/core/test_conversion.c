@@ -1,5 +1,5 @@
-/* The converter alone, without the loader that refuses much of what it writes: folders of a few tensors, made here. What is
- * wrong in them must be refused, and no byte be written past an end (the sanitizers watch). */
+/* The converter alone, without the loader that refuses much of what it writes: folders of a few tensors, made here.
+ * What is wrong in them must be refused, and no byte be written past an end (the sanitizers watch). */
 #include "../../src/base/error.h"
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
@@ -28,8 +28,8 @@ static size_t write_safetensors(const tensor *tensors, uint8_t *out) {
     uint64_t at = 0;
     nb_write(&w, "{");
     for (const tensor *t = tensors; t < tensors + MOST_TENSORS && t->name; at += t->bytes, t++)
-        nb_write(&w, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%l,%l]}", t == tensors ? "" : ",", t->name,
-                 t->dtype, t->shape, at, at + t->bytes);
+        nb_write(&w, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%l,%l]}", t == tensors ? "" : ",",
+                 t->name, t->dtype, t->shape, at, at + t->bytes);
     nb_write(&w, "}");
     uint64_t length = w.length;
     memcpy(out, &length, sizeof length);
@@ -116,8 +116,8 @@ static void test_long_config(void) {
     nb_write(&w, "]}");
     nb_writer h = nb_writer_over(header + 8, ROOM - 8);
     for (uint32_t i = 0; i < TENSORS; i++)
-        nb_write(&h, "%s\"layers.0.a.%u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%u,%u]}", i ? "," : "{", i, i,
-                 i + 1);
+        nb_write(&h, "%s\"layers.0.a.%u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%u,%u]}", i ? "," : "{", i,
+                 i, i + 1);
     nb_write(&h, "}");
     uint64_t length = h.length;
     memcpy(header, &length, sizeof length);
@@ -126,13 +126,14 @@ static void test_long_config(void) {
     double offset;
     CHECK(give_file(x, "config.json", (const uint8_t *)config, w.length, &err) >= 0, "%s", err.message);
     CHECK(give_file(x, "model.safetensors", (const uint8_t *)header, 8 + h.length, &err) >= 0, "%s", err.message);
-    CHECK(nb_converter_next(x, &offset, &err) < 0 && test_contains(err.message, "layers.0.a.0 has type U8"), "%s", err.message);
+    CHECK(nb_converter_next(x, &offset, &err) < 0 && test_contains(err.message, "layers.0.a.0 has type U8"), "%s",
+          err.message);
     nb_converter_free(x);
     nb_free(config);
     nb_free(header);
 }
 
-#define SIZES(type)                                                                                               \
+#define SIZES(type)                                                                                     \
     "{\"model_type\":\"" type "\",\"hidden_size\":32,\"num_hidden_layers\":1,\"intermediate_size\":64," \
     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"max_position_embeddings\":128"
 
@@ -147,8 +148,8 @@ static void test_further_tokens(void) {
     nb_text config = nb_text_of(SIZES("llama") "}");
     CHECK(give_file(x, "config.json", (const uint8_t *)config.data, config.size, &err) >= 0, "%s", err.message);
     nb_writer w = nb_writer_over(text, SIZE);
-    nb_write(&w, "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"},"
-             "\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"\\u0061\":0");
+    nb_write(&w, "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":"
+                 "\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"\\u0061\":0");
     for (uint32_t i = 1; i < TOKENS; i++)
         nb_write(&w, ",\"token%u\":%u", i, i);
     nb_write(&w, "}}}");
@@ -172,28 +173,52 @@ static void test_further_tokens(void) {
 static void test_names(void) {
     static const char *const llama = SIZES("llama") "}";
     static const folder folders[] = {
-        {llama, {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
-                 {"model.layers.00.self_attn.q_proj.weight", "F32", "[32,32]", 4096}}, NULL, NULL}, /* unknown: kept */
-        {llama, {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
-                 {"layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096}}, NULL, "are the same part"},
-        {llama, {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
-                 {"model.layers.0.self_attn.q_proj.gamma", "F16", "[32,32]", 2048}}, NULL, "are the same part"},
-        {llama, {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
-                 {"blk.0.attn_q.weight", "F32", "[16,32]", 2048}}, "q8_0", "are the same part"},
-        {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
-                                 {"model.layers.0.self_attn.q_layernorm.norms.00.weight", "F32", "[8]", 32}}, NULL, NULL},
-        {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
-                                 {"layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32}}, NULL, "does not fit"},
-        {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
-                                 {"model.layers.0.self_attn.q_layernorm.norms.2.weight", "F32", "[8]", 32}}, NULL,
+        {llama,
+         {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
+          {"model.layers.00.self_attn.q_proj.weight", "F32", "[32,32]", 4096}},
+         NULL,
+         NULL}, /* unknown: kept */
+        {llama,
+         {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
+          {"layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096}},
+         NULL,
+         "are the same part"},
+        {llama,
+         {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
+          {"model.layers.0.self_attn.q_proj.gamma", "F16", "[32,32]", 2048}},
+         NULL,
+         "are the same part"},
+        {llama,
+         {{"model.layers.0.self_attn.q_proj.weight", "F32", "[32,32]", 4096},
+          {"blk.0.attn_q.weight", "F32", "[16,32]", 2048}},
+         "q8_0",
+         "are the same part"},
+        {SIZES("stablelm") "}",
+         {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
+          {"model.layers.0.self_attn.q_layernorm.norms.00.weight", "F32", "[8]", 32}},
+         NULL,
+         NULL},
+        {SIZES("stablelm") "}",
+         {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
+          {"layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32}},
+         NULL,
          "does not fit"},
-        {SIZES("stablelm") "}", {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
-                                 {"model.layers.0.self_attn.q_norm.weight", "F32", "[8]", 32}}, NULL, "are the same part"},
+        {SIZES("stablelm") "}",
+         {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
+          {"model.layers.0.self_attn.q_layernorm.norms.2.weight", "F32", "[8]", 32}},
+         NULL,
+         "does not fit"},
+        {SIZES("stablelm") "}",
+         {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
+          {"model.layers.0.self_attn.q_norm.weight", "F32", "[8]", 32}},
+         NULL,
+         "are the same part"},
     };
     check_folders(folders, sizeof folders / sizeof *folders);
 }
 
-/* Names that the plan's index has in one place (FNV-1a): looking past all of them for each would take quadratic time. */
+/* Names that the plan's index has in one place (FNV-1a): looking past all of them for each would take quadratic
+ * time. */
 static void test_colliding(void) {
     enum { NAMES = 1024, INDEX = 4 * NAMES };
     nb_error err = {0};
@@ -228,25 +253,32 @@ static void test_colliding(void) {
 
 /* Tensors that the converter makes, and the files hold too. */
 static void test_generated(void) {
-    static const char *const phi3 = SIZES("phi3") ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1,1,1],"
-                                                  "\"long_factor\":[2,2,2,2]}}";
+    static const char *const phi3 =
+        SIZES("phi3") ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1,1,1],\"long_factor\":[2,2,2,2]}}";
     static const char *const gptq = SIZES("llama") ",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4,"
                                                    "\"group_size\":32,\"desc_act\":true,\"sym\":true}}";
 #define Q_PROJ "model.layers.0.self_attn.q_proj."
-#define GPTQ {Q_PROJ "qweight", "I32", "[8,64]", 2048}, {Q_PROJ "qzeros", "I32", "[2,8]", 64}, \
-             {Q_PROJ "scales", "F16", "[2,64]", 256}, {Q_PROJ "g_idx", "I32", "[64]", 256}
+#define GPTQ                                                                          \
+    {Q_PROJ "qweight", "I32", "[8,64]", 2048}, {Q_PROJ "qzeros", "I32", "[2,8]", 64}, \
+        {Q_PROJ "scales", "F16", "[2,64]", 256}, {Q_PROJ "g_idx", "I32", "[64]", 256}
     static const folder folders[] = {
         {phi3, {{"rope_factors_long.weight", "F32", "[4]", 16}}, NULL, "which nibble makes itself"},
         {phi3, {{"rope_factors_short.weight", "U8", "[4]", 4}}, NULL, "which nibble makes itself"},
         {phi3, {{"rope_factors_short.weight", "F32", "[2,64]", 512}}, "q8_0", "which nibble makes itself"},
         {phi3, {{"norm.weight", "F32", "[32]", 128}}, "q8_0", NULL},
         {gptq, {{"blk.0.attn_q.order", "F32", "[32]", 128}, GPTQ}, NULL, "which nibble makes itself"},
-        {gptq, {GPTQ, {"zz.order", "F32", "[32]", 128}, {"blk.0.attn_q.order", "I32", "[2,2]", 16}}, NULL, "nibble makes"},
+        {gptq,
+         {GPTQ, {"zz.order", "F32", "[32]", 128}, {"blk.0.attn_q.order", "I32", "[2,2]", 16}},
+         NULL,
+         "nibble makes"},
         {gptq, {GPTQ, {Q_PROJ "weight", "F32", "[64,64]", 16384}}, NULL, "are the same part"},
         {gptq, {GPTQ, {"layers.0.self_attn.q_proj.scales", "F16", "[2,64]", 256}}, NULL, "are the same part"},
-        {gptq, {{"model.layers.0.self_attn.q_layernorm.norms.0.qweight", "I32", "[8,64]", 2048},
-                {"model.layers.0.self_attn.q_layernorm.norms.0.qzeros", "I32", "[2,8]", 64},
-                {"model.layers.0.self_attn.q_layernorm.norms.0.scales", "F16", "[2,64]", 256}}, NULL, "is not supported"},
+        {gptq,
+         {{"model.layers.0.self_attn.q_layernorm.norms.0.qweight", "I32", "[8,64]", 2048},
+          {"model.layers.0.self_attn.q_layernorm.norms.0.qzeros", "I32", "[2,8]", 64},
+          {"model.layers.0.self_attn.q_layernorm.norms.0.scales", "F16", "[2,64]", 256}},
+         NULL,
+         "is not supported"},
     };
     check_folders(folders, sizeof folders / sizeof *folders);
 }
@@ -255,12 +287,12 @@ static void test_generated(void) {
 static void test_reshaped(void) {
     static const char *const gpt2 = SIZES("gpt2") "}", *const neox = SIZES("gpt_neox") "}";
     static const char *const stable = SIZES("stablelm") "}";
-// clang-format off: these braces are no block
+    // clang-format off: these braces are no block
 #define STACK(leaf, dtype, shape, bytes)                                            \
     {"model.layers.0.self_attn.q_layernorm.norms.0." leaf, dtype, shape, bytes},    \
         {"model.layers.0.self_attn.q_layernorm.norms.1." leaf, dtype, shape, bytes}, \
         {"model.layers.0.self_attn.q_layernorm.norms.2." leaf, dtype, shape, bytes}
-// clang-format on
+    // clang-format on
     static const folder folders[] = {
         {gpt2, {{"h.0.attn.c_attn.weight", "F32", "[32,96]", 12288}}, "q8_0", NULL},
         {gpt2, {{"h.0.attn.c_attn.weight", "F16", "[256,96]", 49152}}, "q4_k_m", NULL},

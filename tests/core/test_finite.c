@@ -23,7 +23,6 @@ static nb_model *load(nb_error *err) {
     return test_load(file, file_size, (double)file_size, 100000, err);
 }
 
-
 /* Every element of a vector of F32 becomes x. */
 static void fill_vector(const char *name, float x) {
     nb_error err;
@@ -57,7 +56,8 @@ static void check_experts(float norm) {
         for (uint32_t t = 0; t < batch; t++)
             for (uint32_t i = 0; i < m->shape.experts_used; i++)
                 for (uint32_t k = 0; k < i; k++)
-                    CHECK(s->choices[t * m->shape.experts_used + i].index != s->choices[t * m->shape.experts_used + k].index,
+                    CHECK(s->choices[t * m->shape.experts_used + i].index !=
+                              s->choices[t * m->shape.experts_used + k].index,
                           "norm %g, token %u: choices %u and %u are one expert", (double)norm, t, k, i);
         nb_session_free(s);
     }
@@ -89,8 +89,8 @@ static void check_harm(const harm *h) {
         memcpy(file + t->at + t->bytes - h->at - h->size, h->bytes, h->size); /* counted from its end */
     nb_model_free(m);
     m = load(&err);
-    CHECK(!m && err.code == NB_ERR_FORMAT && says(&err, h->tensor) && says(&err, "not finite"), "%s, %s: \"%s\"", h->file,
-          h->tensor, err.message);
+    CHECK(!m && err.code == NB_ERR_FORMAT && says(&err, h->tensor) && says(&err, "not finite"), "%s, %s: \"%s\"",
+          h->file, h->tensor, err.message);
     nb_model_free(m);
 }
 
@@ -111,7 +111,8 @@ static void check_overflow(const char *path, const char *tensor, uint32_t cache)
         CHECK(nb_session_generate(s, sampler, tokens, 8, 1, 1, &err) == NB_ERR_FORMAT && says(&err, "not finite"),
               "%s, %s: generates, \"%s\"", path, tensor, err.message);
         err = (nb_error){0};
-        CHECK(nb_session_embed(s, tokens, 8, 0, 0, NB_POOLING_MEAN, out, &err) == NB_ERR_FORMAT && says(&err, "not finite"),
+        CHECK(nb_session_embed(s, tokens, 8, 0, 0, NB_POOLING_MEAN, out, &err) == NB_ERR_FORMAT &&
+                  says(&err, "not finite"),
               "%s, %s: embeds, \"%s\"", path, tensor, err.message);
     }
     nb_sampler_free(sampler);
@@ -127,21 +128,41 @@ static void check_blocks(void) {
         size_t at;
         uint8_t bytes[8];
     } cases[] = {
-        {NB_TYPE_F32, 4, 0, {0, 0, 0x80, 0x7f}}, {NB_TYPE_F32, 4, 0, {1, 0, 0x80, 0xff}}, {NB_TYPE_F16, 2, 0, {0, 0x7c}},
-        {NB_TYPE_F16, 2, 0, {0, 0xfe}}, {NB_TYPE_BF16, 2, 0, {0x80, 0x7f}}, {NB_TYPE_F64, 8, 0, {0, 0, 0, 0, 0, 0, 0xf8, 0x7f}},
-        {NB_TYPE_F8_E4M3, 1, 0, {0xff}}, {NB_TYPE_F8_E5M2, 1, 0, {0x7c}}, {NB_TYPE_MXFP4, 1, 0, {0xff}},
-        {NB_TYPE_NF4, 4, 0, {0, 0, 0xc0, 0x7f}}, {NB_TYPE_FP4, 4, 0, {0, 0, 0x80, 0xff}},
+        {NB_TYPE_F32, 4, 0, {0, 0, 0x80, 0x7f}},
+        {NB_TYPE_F32, 4, 0, {1, 0, 0x80, 0xff}},
+        {NB_TYPE_F16, 2, 0, {0, 0x7c}},
+        {NB_TYPE_F16, 2, 0, {0, 0xfe}},
+        {NB_TYPE_BF16, 2, 0, {0x80, 0x7f}},
+        {NB_TYPE_F64, 8, 0, {0, 0, 0, 0, 0, 0, 0xf8, 0x7f}},
+        {NB_TYPE_F8_E4M3, 1, 0, {0xff}},
+        {NB_TYPE_F8_E5M2, 1, 0, {0x7c}},
+        {NB_TYPE_MXFP4, 1, 0, {0xff}},
+        {NB_TYPE_NF4, 4, 0, {0, 0, 0xc0, 0x7f}},
+        {NB_TYPE_FP4, 4, 0, {0, 0, 0x80, 0xff}},
         {NB_TYPE_Q8_K, 4, 0, {0, 0, 0xc0, 0x7f}},
-        {NB_TYPE_Q4_0, 2, 0, {0, 0x7c}}, {NB_TYPE_Q4_1, 2, 2, {0, 0xfc}}, {NB_TYPE_Q5_0, 2, 0, {0, 0x7e}},
-        {NB_TYPE_Q5_1, 2, 2, {0, 0x7c}}, {NB_TYPE_Q8_0, 2, 0, {0, 0x7c}}, {NB_TYPE_Q8_1, 2, 0, {0, 0x7c}},
-        {NB_TYPE_Q2_K, 2, offsetof(nb_block_q2_k, d) + 2, {0, 0x7c}}, {NB_TYPE_Q3_K, 2, offsetof(nb_block_q3_k, d), {0, 0x7c}},
-        {NB_TYPE_Q4_K, 2, 2, {0, 0x7c}}, {NB_TYPE_Q5_K, 2, 0, {0, 0x7c}},
+        {NB_TYPE_Q4_0, 2, 0, {0, 0x7c}},
+        {NB_TYPE_Q4_1, 2, 2, {0, 0xfc}},
+        {NB_TYPE_Q5_0, 2, 0, {0, 0x7e}},
+        {NB_TYPE_Q5_1, 2, 2, {0, 0x7c}},
+        {NB_TYPE_Q8_0, 2, 0, {0, 0x7c}},
+        {NB_TYPE_Q8_1, 2, 0, {0, 0x7c}},
+        {NB_TYPE_Q2_K, 2, offsetof(nb_block_q2_k, d) + 2, {0, 0x7c}},
+        {NB_TYPE_Q3_K, 2, offsetof(nb_block_q3_k, d), {0, 0x7c}},
+        {NB_TYPE_Q4_K, 2, 2, {0, 0x7c}},
+        {NB_TYPE_Q5_K, 2, 0, {0, 0x7c}},
         {NB_TYPE_Q6_K, 2, offsetof(nb_block_q6_k, d), {0, 0xfc}},
-        {NB_TYPE_IQ4_NL, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ4_XS, 2, 0, {0, 0x7c}}, {NB_TYPE_Q1_0, 2, 0, {0, 0x7c}},
+        {NB_TYPE_IQ4_NL, 2, 0, {0, 0x7c}},
+        {NB_TYPE_IQ4_XS, 2, 0, {0, 0x7c}},
+        {NB_TYPE_Q1_0, 2, 0, {0, 0x7c}},
         {NB_TYPE_Q2_0, 2, 0, {0, 0x7c}},
-        {NB_TYPE_IQ2_XXS, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ2_XS, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ2_S, 2, 0, {0, 0x7c}},
-        {NB_TYPE_IQ3_XXS, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ3_S, 2, 0, {0, 0x7c}}, {NB_TYPE_IQ1_S, 2, 0, {0, 0x7c}},
-        {NB_TYPE_IQ1_M, 8, 48, {0, 0, 0, 0, 0, 0xc0, 0, 0x70}}, {NB_TYPE_TQ1_0, 2, offsetof(nb_block_tq1_0, d), {0, 0x7c}},
+        {NB_TYPE_IQ2_XXS, 2, 0, {0, 0x7c}},
+        {NB_TYPE_IQ2_XS, 2, 0, {0, 0x7c}},
+        {NB_TYPE_IQ2_S, 2, 0, {0, 0x7c}},
+        {NB_TYPE_IQ3_XXS, 2, 0, {0, 0x7c}},
+        {NB_TYPE_IQ3_S, 2, 0, {0, 0x7c}},
+        {NB_TYPE_IQ1_S, 2, 0, {0, 0x7c}},
+        {NB_TYPE_IQ1_M, 8, 48, {0, 0, 0, 0, 0, 0xc0, 0, 0x70}},
+        {NB_TYPE_TQ1_0, 2, offsetof(nb_block_tq1_0, d), {0, 0x7c}},
         {NB_TYPE_TQ2_0, 2, offsetof(nb_block_tq2_0, d), {0, 0x7c}},
     };
     enum { BLOCKS = 11 };
@@ -190,7 +211,8 @@ void test_finite(void) {
         check_overflow("tests/fixtures/models/qwen2.gguf", "blk.1.ffn_norm.weight", caches[i]);
         check_overflow("tests/fixtures/models/qwen2moe.gguf", "blk.1.ffn_norm.weight", caches[i]);
         check_overflow("tests/fixtures/models/gpt2.gguf", "blk.1.attn_norm.bias", caches[i]);
-        check_overflow("tests/fixtures/models/gemma2.gguf", "blk.3.ffn_norm.weight", caches[i]); /* behind it a cap of logits */
+        /* behind it a cap of logits */
+        check_overflow("tests/fixtures/models/gemma2.gguf", "blk.3.ffn_norm.weight", caches[i]);
     }
     check_experts(0);
     check_experts(1e20f);

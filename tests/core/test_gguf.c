@@ -33,8 +33,8 @@ static size_t put_good(file *f) {
     put(f, (uint8_t[]){0, 1}, 2);
     put_array(f, "nothing", NB_VALUE_I16, 0);
     put_array(f, "no.strings", NB_VALUE_STRING, 0);
-    put_tensor(f, "last", NB_TYPE_Q6_K, 384, 4, DEEP);    /* 4 blocks of 210: 840 bytes */
-    put_tensor(f, "first", NB_TYPE_Q8_0, 0, 1, FLAT);     /* 2 blocks of 34: 68 bytes */
+    put_tensor(f, "last", NB_TYPE_Q6_K, 384, 4, DEEP);     /* 4 blocks of 210: 840 bytes */
+    put_tensor(f, "first", NB_TYPE_Q8_0, 0, 1, FLAT);      /* 2 blocks of 34: 68 bytes */
     put_tensor(f, "middle", NB_TYPE_Q4_0, 128, 2, MATRIX); /* 6 blocks of 18: 108 bytes */
     size_t header = f->size;
     put_data(f, 64, 384 + 840);
@@ -49,22 +49,38 @@ static void check_ranges(const nb_checkpoint *c, const char *what) {
     CHECK(nb_checkpoint_read(c, "absent", (nb_range){0, 1}, &value, &err) == 0 && value == 7, "%s: absent", what);
     CHECK(nb_checkpoint_read(c, "f32", (nb_range){-2, 0}, &value, &err) == 1 && value == -1.5, "%s: f32", what);
     CHECK(nb_checkpoint_read(c, "f32", (nb_range){-1, 0}, &value, &err) == NB_ERR_FORMAT &&
-          test_contains(err.message, "f32 is"), "%s", what);
-    CHECK(nb_checkpoint_read(c, "string", (nb_range){0, 1}, &value, &err) == NB_ERR_FORMAT && value == -1.5, "%s: string",
-          what);
+              test_contains(err.message, "f32 is"),
+          "%s", what);
+    CHECK(nb_checkpoint_read(c, "string", (nb_range){0, 1}, &value, &err) == NB_ERR_FORMAT && value == -1.5,
+          "%s: string", what);
     CHECK(nb_checkpoint_read(c, "floats", (nb_range){0, 1}, &value, &err) == NB_ERR_FORMAT, "%s: an array", what);
     const nb_value *floats = nb_checkpoint_find(c, "floats");
     CHECK(nb_checkpoint_check_items(c, floats, (nb_range){-2, 1}, &err) == NB_OK, "%s: floats", what);
     CHECK(nb_checkpoint_check_items(c, floats, (nb_range){-1, 1}, &err) == NB_ERR_FORMAT &&
-          test_contains(err.message, "number 1"), "%s", what);
-    CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "u8"), (nb_range){0, 255}, &err) == NB_ERR_FORMAT, "%s", what);
-    CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "strings"), (nb_range){0, 1}, &err) == NB_ERR_FORMAT, "%s", what);
+              test_contains(err.message, "number 1"),
+          "%s", what);
+    CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "u8"), (nb_range){0, 255}, &err) == NB_ERR_FORMAT, "%s",
+          what);
+    CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "strings"), (nb_range){0, 1}, &err) == NB_ERR_FORMAT, "%s",
+          what);
 }
 
 static void check_good(const nb_checkpoint *c, size_t header, const char *what) {
-    static const struct { const char *key; double number; } numbers[] = {
-        {"u8", 200}, {"i8", -100}, {"u16", 60000}, {"i16", -30000}, {"u32", 4000000000.0}, {"i32", -2000000000.0},
-        {"f32", -1.5}, {"bool", 1}, {"u64", 1099511627776.0}, {"i64", -1099511627776.0}, {"f64", 0.1},
+    static const struct {
+        const char *key;
+        double number;
+    } numbers[] = {
+        {"u8", 200},
+        {"i8", -100},
+        {"u16", 60000},
+        {"i16", -30000},
+        {"u32", 4000000000.0},
+        {"i32", -2000000000.0},
+        {"f32", -1.5},
+        {"bool", 1},
+        {"u64", 1099511627776.0},
+        {"i64", -1099511627776.0},
+        {"f64", 0.1},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         CHECK(nb_checkpoint_number(c, numbers[i].key, 7) == numbers[i].number, "%s: %s", what, numbers[i].key);
@@ -87,15 +103,22 @@ static void check_good(const nb_checkpoint *c, size_t header, const char *what) 
     }
     const nb_value *floats = nb_checkpoint_find(c, "floats"), *bools = nb_checkpoint_find(c, "bools");
     CHECK(floats && floats->count == 3 && nb_checkpoint_item(c, floats, 1) == -2 &&
-          nb_checkpoint_item(c, floats, 2) == 0.5, "%s: floats", what);
+              nb_checkpoint_item(c, floats, 2) == 0.5,
+          "%s: floats", what);
     CHECK(bools && bools->count == 2 && nb_checkpoint_item(c, bools, 0) == 0 && nb_checkpoint_item(c, bools, 1) == 1,
           "%s: bools", what);
     const nb_value *nothing = nb_checkpoint_find(c, "nothing"), *none = nb_checkpoint_find(c, "no.strings");
     CHECK(nothing && nothing->count == 0 && nothing->size == 0, "%s: nothing", what);
     CHECK(none && none->count == 0 && none->size == 0, "%s: no.strings", what);
 
-    static const struct { const char *name; uint32_t type, n; uint64_t at, bytes; } tensors[] = {
-        {"first", NB_TYPE_Q8_0, 1, 0, 68}, {"middle", NB_TYPE_Q4_0, 2, 128, 108}, {"last", NB_TYPE_Q6_K, 4, 384, 840},
+    static const struct {
+        const char *name;
+        uint32_t type, n;
+        uint64_t at, bytes;
+    } tensors[] = {
+        {"first", NB_TYPE_Q8_0, 1, 0, 68},
+        {"middle", NB_TYPE_Q4_0, 2, 128, 108},
+        {"last", NB_TYPE_Q6_K, 4, 384, 840},
     };
     CHECK(c->n_tensors == 3 && c->n_values == 19 && c->version == 3, "%s: counts", what);
     CHECK(nb_text_is(nb_text_of(c->format), "GGUF"), "%s: format", what);
@@ -106,7 +129,8 @@ static void check_good(const nb_checkpoint *c, size_t header, const char *what) 
         CHECK(nb_text_is(nb_checkpoint_tensor_name(c, t), tensors[i].name), "%s: tensor %d", what, (int)i);
         CHECK(nb_checkpoint_find_tensor(c, tensors[i].name) == t, "%s: finds tensor %d", what, (int)i);
         CHECK(t->type == tensors[i].type && t->n_dimensions == tensors[i].n && t->bytes == tensors[i].bytes &&
-              t->at == c->data_at + tensors[i].at, "%s: tensor %d is wrong", what, (int)i);
+                  t->at == c->data_at + tensors[i].at,
+              "%s: tensor %d is wrong", what, (int)i);
     }
     const nb_tensor_info *last = nb_checkpoint_find_tensor(c, "last"), *first = nb_checkpoint_find_tensor(c, "first");
     CHECK(last && nb_compare(last->shape, DEEP, sizeof DEEP) == 0, "%s: shape of four dimensions", what);
@@ -126,8 +150,8 @@ static void test_good(file *f) {
         CHECK(code == NB_GGUF_DONE, "in pieces of %d: %s", (int)pieces[i], err.message);
         check_good(&c, header, "in pieces");
         CHECK(c.n_values == whole.n_values && c.n_tensors == whole.n_tensors &&
-              nb_compare(c.values, whole.values, (size_t)whole.n_values * sizeof *c.values) == 0 &&
-              nb_compare(c.tensors, whole.tensors, (size_t)whole.n_tensors * sizeof *c.tensors) == 0,
+                  nb_compare(c.values, whole.values, (size_t)whole.n_values * sizeof *c.values) == 0 &&
+                  nb_compare(c.tensors, whole.tensors, (size_t)whole.n_tensors * sizeof *c.tensors) == 0,
               "pieces of %d give another checkpoint", (int)pieces[i]);
         nb_checkpoint_free(&c);
     }

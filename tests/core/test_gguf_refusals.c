@@ -23,7 +23,11 @@ static void expect_refused(const file *f, int32_t code, const char *words, const
 }
 
 static void test_start(file *f) {
-    static const struct { const char *bytes; size_t size; const char *words; } others[] = {
+    static const struct {
+        const char *bytes;
+        size_t size;
+        const char *words;
+    } others[] = {
         {"PK\3\4aaaaaaaaaaaaaaaa", 20, "zip"},
         {"<!DOCTYPE html><html>", 21, "HTML"},
         {"version https://git-lfs.github.com/spec/v1", 42, "git lfs pull"},
@@ -42,7 +46,10 @@ static void test_start(file *f) {
     put(f, "hm", 2);
     expect_error(f, true, NB_ERR_FORMAT, "not a GGUF file", "two bytes of something else");
 
-    static const struct { uint32_t version; const char *words; } versions[] = {
+    static const struct {
+        uint32_t version;
+        const char *words;
+    } versions[] = {
         {0, "version 0"}, {1, "GGUF version 1 "}, {4, "version 4"}, {0x03000000, "big-endian"}, {99, "version 99"},
     };
     for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
@@ -149,8 +156,7 @@ static void test_values(file *f) {
 
 static void test_tensors(file *f) {
     static const uint64_t many[] = {1, 1, 1, 1, 1}, none[] = {64, 0}, huge[] = {1ULL << 32, 1ULL << 32},
-                          large[] = {1ULL << 32, 1ULL << 31}, bytes[] = {1ULL << 62}, odd[] = {48},
-                          half[] = {128, 2};
+                          large[] = {1ULL << 32, 1ULL << 31}, bytes[] = {1ULL << 62}, odd[] = {48}, half[] = {128, 2};
     static const struct {
         const char *name;
         uint32_t type;

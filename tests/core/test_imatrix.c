@@ -120,8 +120,8 @@ static void check_harms(void) {
     nb_free(model);
 }
 
-/* Of any length: a file is refused. may_be_read: so many may be read, for the legacy format may end behind its entries, and
- * one of GGUF is padded. */
+/* Of any length: a file is refused. may_be_read: so many may be read, for the legacy format may end behind its
+ * entries, and one of GGUF is padded. */
 static void check_lengths(const char *ending, uint32_t may_be_read) {
     open_file("gpt2", ending);
     uint8_t *whole = file;

@@ -18,35 +18,41 @@ static int32_t check(const char *text, nb_node *root, nb_error *err) {
 }
 
 static void test_forms(void) {
-    static const char *const good[] = {"0",
-                                       "-0",
-                                       "10",
-                                       "1.5e-3",
-                                       "1E+2",
-                                       "\"\"",
-                                       "true",
-                                       "null",
-                                       "[]",
-                                       "{}",
-                                       " [ 1 , 2 ] ",
-                                       "{\"a\":{\"b\":[[]]},\"c\":\"\\\"\"}",
-                                       "\"\\u00e9\\ud83d\\ude00\\n\"",
-                                       "NaN",
-                                       "[-Infinity]",
-                                       "\xef\xbb\xbf{}",
-                                       "\"\x7f\xc3\xa9\"",
-                                       "[\n\t\r1]"};
-    static const struct { const char *text; int32_t code, at;
-    } bad[] = {{"", NB_ERR_TRUNCATED, 0},         {" ", NB_ERR_TRUNCATED, 1},      {"[1,", NB_ERR_TRUNCATED, 3},
-               {"[1,]", NB_ERR_FORMAT, 3},        {"{\"a\"", NB_ERR_TRUNCATED, 4}, {"{\"a\":", NB_ERR_TRUNCATED, 5},
-               {"{\"a\":1,}", NB_ERR_FORMAT, 7},  {"{1:2}", NB_ERR_FORMAT, 1},     {"[1 2]", NB_ERR_FORMAT, 3},
-               {"[1}", NB_ERR_FORMAT, 2},         {"{\"a\":1]", NB_ERR_FORMAT, 6}, {"01", NB_ERR_FORMAT, 0},
-               {"1.", NB_ERR_FORMAT, 0},          {".5", NB_ERR_FORMAT, 0},        {"-", NB_ERR_FORMAT, 0},
-               {"+1", NB_ERR_FORMAT, 0},          {"1e", NB_ERR_FORMAT, 0},        {"tru", NB_ERR_FORMAT, 0},
-               {"\"a", NB_ERR_TRUNCATED, 2},      {"\"\\", NB_ERR_TRUNCATED, -1},  {"\"\\x\"", NB_ERR_FORMAT, 1},
-               {"\"\\u12g4\"", NB_ERR_FORMAT, 1}, {"\"\n\"", NB_ERR_FORMAT, 1},    {"{} {}", NB_ERR_FORMAT, 3},
-               {"]", NB_ERR_FORMAT, 0},           {"<html>", NB_ERR_FORMAT, 0},    {"'a'", NB_ERR_FORMAT, 0},
-               {"[,]", NB_ERR_FORMAT, 1}};
+    static const char *const good[] = {
+        "0",
+        "-0",
+        "10",
+        "1.5e-3",
+        "1E+2",
+        "\"\"",
+        "true",
+        "null",
+        "[]",
+        "{}",
+        " [ 1 , 2 ] ",
+        "{\"a\":{\"b\":[[]]},\"c\":\"\\\"\"}",
+        "\"\\u00e9\\ud83d\\ude00\\n\"",
+        "NaN",
+        "[-Infinity]",
+        "\xef\xbb\xbf{}",
+        "\"\x7f\xc3\xa9\"",
+        "[\n\t\r1]",
+    };
+    static const struct {
+        const char *text;
+        int32_t code, at;
+    } bad[] = {
+        {"", NB_ERR_TRUNCATED, 0},         {" ", NB_ERR_TRUNCATED, 1},      {"[1,", NB_ERR_TRUNCATED, 3},
+        {"[1,]", NB_ERR_FORMAT, 3},        {"{\"a\"", NB_ERR_TRUNCATED, 4}, {"{\"a\":", NB_ERR_TRUNCATED, 5},
+        {"{\"a\":1,}", NB_ERR_FORMAT, 7},  {"{1:2}", NB_ERR_FORMAT, 1},     {"[1 2]", NB_ERR_FORMAT, 3},
+        {"[1}", NB_ERR_FORMAT, 2},         {"{\"a\":1]", NB_ERR_FORMAT, 6}, {"01", NB_ERR_FORMAT, 0},
+        {"1.", NB_ERR_FORMAT, 0},          {".5", NB_ERR_FORMAT, 0},        {"-", NB_ERR_FORMAT, 0},
+        {"+1", NB_ERR_FORMAT, 0},          {"1e", NB_ERR_FORMAT, 0},        {"tru", NB_ERR_FORMAT, 0},
+        {"\"a", NB_ERR_TRUNCATED, 2},      {"\"\\", NB_ERR_TRUNCATED, -1},  {"\"\\x\"", NB_ERR_FORMAT, 1},
+        {"\"\\u12g4\"", NB_ERR_FORMAT, 1}, {"\"\n\"", NB_ERR_FORMAT, 1},    {"{} {}", NB_ERR_FORMAT, 3},
+        {"]", NB_ERR_FORMAT, 0},           {"<html>", NB_ERR_FORMAT, 0},    {"'a'", NB_ERR_FORMAT, 0},
+        {"[,]", NB_ERR_FORMAT, 1},
+    };
     nb_error err;
     nb_node root;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
@@ -77,26 +83,30 @@ static void test_depth(void) {
 }
 
 static void test_numbers(void) {
-    static const struct { const char *text; double value;
-    } cases[] = {{"0", 0},
-                 {"-12", -12},
-                 {"1.5", 1.5},
-                 {"1e-5", 1e-5},
-                 {"1e-06", 1e-6},
-                 {"1000000.0", 1e6},
-                 {"9007199254740993", 9007199254740992.0},
-                 {"123456789012345678901234567890", 123456789012345678901234567890.0},
-                 {"0.000123", 0.000123},
-                 {"5e-1", 0.5},
-                 {"1E3", 1000},
-                 {"true", 1},
-                 {"false", 0},
-                 {"null", 77},
-                 {"NaN", 77},
-                 {"\"1\"", 77},
-                 {"0e99999999999", 0},
-                 {"0.1", 0.1},
-                 {"3.0e22", 3e22}};
+    static const struct {
+        const char *text;
+        double value;
+    } cases[] = {
+        {"0", 0},
+        {"-12", -12},
+        {"1.5", 1.5},
+        {"1e-5", 1e-5},
+        {"1e-06", 1e-6},
+        {"1000000.0", 1e6},
+        {"9007199254740993", 9007199254740992.0},
+        {"123456789012345678901234567890", 123456789012345678901234567890.0},
+        {"0.000123", 0.000123},
+        {"5e-1", 0.5},
+        {"1E3", 1000},
+        {"true", 1},
+        {"false", 0},
+        {"null", 77},
+        {"NaN", 77},
+        {"\"1\"", 77},
+        {"0e99999999999", 0},
+        {"0.1", 0.1},
+        {"3.0e22", 3e22},
+    };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         nb_node root;
         nb_error err;
@@ -124,7 +134,8 @@ static void test_strings(void) {
     check_decoded("\"\\u0041\\u00e9\\u20AC\"", "A\xc3\xa9\xe2\x82\xac");
     check_decoded("\"\\ud83d\\ude00\"", "\xf0\x9f\x98\x80");
     check_decoded("\"\\ud83dx\\ude00\"", "\xef\xbf\xbdx\xef\xbf\xbd");
-    check_decoded("\"\\ud83d\\u0041\"", "\xef\xbf\xbd" "A");
+    check_decoded("\"\\ud83d\\u0041\"", "\xef\xbf\xbd"
+                                        "A");
     check_decoded("\"\\ud83d\"", "\xef\xbf\xbd");
 }
 
@@ -138,8 +149,8 @@ void test_json(void) {
     CHECK(check("{\"a\": [1, {\"x\": \"},]\"}, 3], \"b\" : {\"c\":{\"d\":5}}, \"a\":2, \"e\":\"f\"}", &root, NULL) ==
               NB_OK,
           "a text");
-    CHECK(nb_node_number(nb_node_find(nb_node_find(nb_node_find(root, "b"), "c"), "d"), 0) == 5, "a member of a member "
-                                                                                                 "of a member");
+    CHECK(nb_node_number(nb_node_find(nb_node_find(nb_node_find(root, "b"), "c"), "d"), 0) == 5,
+          "a member of a member of a member");
     CHECK(nb_node_is(nb_node_find(root, "e"), "f") && !nb_node_is(nb_node_find(root, "a"), "f"), "a string");
     CHECK(nb_node_first(nb_node_find(root, "a")) == '[', "the first of two members");
     CHECK(!nb_node_find(root, "d").at && !nb_node_find(nb_node_find(root, "e"), "x").at && !nb_node_find(none, "x").at,

@@ -68,9 +68,9 @@ static void fill_block(uint8_t *block, uint32_t type, bool huge, uint32_t *seed)
     case NB_TYPE_U8:
     case NB_TYPE_BOOL: break;
     case NB_TYPE_F8_E4M3:
-    case NB_TYPE_F8_E5M2: block[0] &= 0xbf; break; /* no infinity, no NaN */
-    case NB_TYPE_MXFP4: block[0] = (uint8_t)(112 + block[0] % 10); break; /* 2^-16 ... 2^-7 */
-    case NB_TYPE_NVFP4: break; /* none of its scales is large */
+    case NB_TYPE_F8_E5M2: block[0] &= 0xbf; break;                               /* no infinity, no NaN */
+    case NB_TYPE_MXFP4: block[0] = (uint8_t)(112 + block[0] % 10); break;        /* 2^-16 ... 2^-7 */
+    case NB_TYPE_NVFP4: break;                                                   /* none of its scales is large */
     case NB_TYPE_IQ1_M: block[55] = (uint8_t)(0x20 | (block[55] & 0x8f)); break; /* 2^-7 ... 2^-4 */
     default:
         memcpy(block + half_at(type), &half, 2);
@@ -84,7 +84,8 @@ static void fill_rows(uint8_t *file, uint32_t type, size_t bytes, uint32_t *seed
         fill_block(file + i, type, false, seed);
 }
 
-/* Four rows such as pruned and damaged models have: of zeros; of zeros but for one block; of one block over and over; huge. */
+/* Four rows such as pruned and damaged models have: of zeros; of zeros but for one block; of one block over and
+ * over; huge. */
 static void fill_odd_rows(uint8_t *file, uint32_t type, size_t row_bytes, uint32_t *seed) {
     size_t block = nb_traits_of(type)->block_bytes;
     memset(file, 0, 2 * row_bytes);
@@ -102,10 +103,10 @@ static void fill_odd_tokens(float *x, uint32_t columns, uint32_t tokens) {
     static const float fills[] = {0, 1.5f, 1e12f, 1e-42f}, lone[] = {1, -1e12f};
     for (uint32_t t = 2; t < tokens; t++)
         for (uint32_t i = 0; i < columns; i++)
-            x[t * columns + i] = t % 2 == 0         ? fills[t / 2 - 1]
-                                 : t == 5           ? (i % 2 ? 1e12f : -1e12f)
-                                 : i == columns / 2 ? lone[t / 7]
-                                                    : 0;
+            x[t * columns + i] = t % 2 == 0       ? fills[t / 2 - 1]
+                               : t == 5           ? (i % 2 ? 1e12f : -1e12f)
+                               : i == columns / 2 ? lone[t / 7]
+                                                  : 0;
 }
 
 /* A number that is none makes a token's results none, whatever the weights are, and leaves other tokens as they are. */
@@ -128,24 +129,29 @@ static void check_not_finite(const nb_matmul_kernel *kernel, nb_matmul_task task
         for (uint32_t r = 0; r < rows; r++) {
             uint32_t i = t * rows + r;
             CHECK(t == odd ? !isfinite(out[i]) : nb_compare(&out[i], &whole[i], sizeof(float)) == 0,
-                  "%s, token %u is not finite: row %u of token %u is %g, was %g", kernel->name, odd, r, t, (double)out[i],
-                  (double)whole[i]);
+                  "%s, token %u is not finite: row %u of token %u is %g, was %g", kernel->name, odd, r, t,
+                  (double)out[i], (double)whole[i]);
         }
     nb_free(changed);
     nb_free(out);
 }
 
 static nb_matrix packed(uint32_t type, const uint8_t *file, uint32_t rows, uint32_t columns) {
-    nb_matrix m = {.type = type, .rows = rows, .columns = columns, .group_bytes = (size_t)nb_group_bytes(type, columns),
-                   .data = nb_alloc((size_t)nb_matrix_bytes(type, rows, columns))};
+    nb_matrix m = {
+        .type = type,
+        .rows = rows,
+        .columns = columns,
+        .group_bytes = (size_t)nb_group_bytes(type, columns),
+        .data = nb_alloc((size_t)nb_matrix_bytes(type, rows, columns)),
+    };
     size_t row_bytes = columns / nb_traits_of(type)->block_weights * nb_traits_of(type)->block_bytes;
     for (uint32_t row = 0; row < rows; row += nb_group_rows(type))
         nb_matrix_pack(&m, row, file + row * row_bytes);
     return m;
 }
 
-static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t rows, uint32_t columns, uint32_t tokens,
-                         uint32_t *seed) {
+static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t rows, uint32_t columns,
+                         uint32_t tokens, uint32_t *seed) {
     static float x[MAX_TOKENS * MAX_COLUMNS], scratch[4 * MAX_COLUMNS];
     static double meant[MAX_TOKENS * MAX_COLUMNS];
     const nb_traits *traits = nb_traits_of(type);
@@ -202,8 +208,9 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
             /* Higham 2002, section 4.2: n eps Σ|w x|, here eps = 2^-24 and n sums and products */
             double bound = ((double)columns + 8) * 0x1p-24 * size + rounding + 1e-30;
             double got = (double)out[(size_t)t * rows + r];
-            if (!CHECK(fabs(got - sum) <= bound, "%s, %s, %u rows x %u columns x %u tokens, row %u token %u: %g, not %g",
-                       kernel->name, traits->name, rows, columns, tokens, r, t, got, sum))
+            if (!CHECK(fabs(got - sum) <= bound,
+                       "%s, %s, %u rows x %u columns x %u tokens, row %u token %u: %g, not %g", kernel->name,
+                       traits->name, rows, columns, tokens, r, t, got, sum))
                 t = tokens, r = rows;
         }
     if (rows > 8)
@@ -273,8 +280,8 @@ void test_kernels(void) {
     CHECK(kernels >= 10, "only %u kernels are listed", kernels);
 }
 
-/* The driver: several matrices at once, every way to cut them, with and without threads: enough for four to share a lone
- * token. */
+/* The driver: several matrices at once, every way to cut them, with and without threads: enough for four to share a
+ * lone token. */
 void test_matmul(void) {
     enum { COLUMNS = 64, TOKENS = 6 };
     static const uint32_t rows[] = {5, 40, 1, 2050};

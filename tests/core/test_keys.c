@@ -1,5 +1,5 @@
-/* keys.c against the keys that llama.cpp's source reads, and the families' tables of tensors against those that it loads
- * (tests/oracles/gguf_keys.py and gguf_tensors.py wrote the lists). */
+/* keys.c against the keys that llama.cpp's source reads, and the families' tables of tensors against those that it
+ * loads (tests/oracles/gguf_keys.py and gguf_tensors.py wrote the lists). */
 #include "../../src/base/text.h"
 #include "../../src/models/family.h"
 #include "../../src/models/keys.h"
@@ -42,9 +42,9 @@ static bool is_ours(const nb_key *line) {
 static const struct {
     const char *architectures, *tensors;
 } refused[] = {
-    {"qwen3 bert", "cls.weight cls.bias cls.output.weight cls.output.bias"}, /* of rerankers */
+    {"qwen3 bert", "cls.weight cls.bias cls.output.weight cls.output.bias"},              /* of rerankers */
     {"llama granite", "ffn_gate_shexp.weight ffn_up_shexp.weight ffn_down_shexp.weight"}, /* of Granite's mixtures */
-    {"llama granite", "ffn_gate_exps.weight"}, /* llama.cpp has experts without */
+    {"llama granite", "ffn_gate_exps.weight"},   /* llama.cpp has experts without */
     {"gemma3", "dense_2.weight dense_3.weight"}, /* those of gemma-embedding are taken */
     {"nomic-bert", "ffn_up.bias ffn_down.bias"}, /* llama.cpp loads them, and leaves them out */
 };
@@ -74,9 +74,11 @@ static void check_tensor(const nb_family *family, nb_text tensor, bool optional)
     bool embeds = nb_text_is(nb_text_of(family->name), "gemma-embedding"); /* embedding.c binds its dense layers */
     bool dense = embeds && (nb_text_is(name, "dense_2.weight") || nb_text_is(name, "dense_3.weight"));
     bool taken = dense || (found && (!optional || found->need == NB_OPTIONAL || found->need >= NB_FOLDERS_MUST));
-    CHECK(taken != is_refused(nb_text_of(family->name), name), "llama.cpp loads %t of %s files (%s), which is %s", tensor,
-          family->name, optional ? "if there is one" : "always",
-          taken ? "said to be refused" : found ? "required here" : "unknown here");
+    CHECK(taken != is_refused(nb_text_of(family->name), name), "llama.cpp loads %t of %s files (%s), which is %s",
+          tensor, family->name, optional ? "if there is one" : "always",
+          taken   ? "said to be refused"
+          : found ? "required here"
+                  : "unknown here");
 }
 
 static void check_tensors(void) {
@@ -112,7 +114,8 @@ void test_keys(void) {
             const char *name = (*f)->name;
             bool is_opt = nb_text_is(nb_text_of(name), "opt"); /* llama.cpp has none */
             if (nb_key_of(name, line->suffix) == line && !is_ours(line) && !is_opt)
-                CHECK(is_read(all, name, line->suffix), "keys.c has %s.%s, which llama.cpp does not read", name, line->suffix);
+                CHECK(is_read(all, name, line->suffix), "keys.c has %s.%s, which llama.cpp does not read", name,
+                      line->suffix);
         }
     CHECK(!nb_key_of("qwen2", "attention.scale") && nb_key_of("granite", "attention.scale"), "keys of others");
     nb_free(bytes);

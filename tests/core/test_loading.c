@@ -1,5 +1,5 @@
-/* What a GGUF file may say and what must be refused: each case is a good file with one thing changed. What is right in the
- * accepted ones is checked against oracles elsewhere; here, that the message names what is wrong. */
+/* What a GGUF file may say and what must be refused: each case is a good file with one thing changed. What is right
+ * in the accepted ones is checked against oracles elsewhere; here, that the message names what is wrong. */
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
 #include "../../src/formats/gguf.h"
@@ -14,15 +14,14 @@
 
 typedef struct change {
     const char *path;
-    test_edit edits[8]; /* ends with key = NULL */
+    test_edit edits[8];  /* ends with key = NULL */
     const char *message; /* a part of it; NULL: such a file is loaded */
 } change;
 
 /* What only the weights show: not what a header could tell. */
 static bool is_of_weights(const char *message) {
     return test_contains(message, "not finite") || test_contains(message, "no factor of RoPE") ||
-           test_contains(message, "names column") ||
-           test_contains(message, "not all of it is zero");
+           test_contains(message, "names column") || test_contains(message, "not all of it is zero");
 }
 
 /* `inspect` says of a header that it cannot be loaded where loading refuses it, and only there. */
@@ -70,29 +69,34 @@ static void check_changes(const change *changes, size_t n) {
 
 /* Two names for one place. */
 static void test_places(void) {
-#define PARTS(layer, a, b, c, d, e)                                                                                  \
-    OMIT("blk.1.ffn_up_exps.weight"), PART("blk.1.ffn_up_exps.weight", 0, "blk." #layer ".ffn_up." a ".weight"),     \
-        PART("blk.1.ffn_up_exps.weight", 1, "blk." #layer ".ffn_up." b ".weight"),                                   \
-        PART("blk.1.ffn_up_exps.weight", 2, "blk." #layer ".ffn_up." c ".weight"),                                   \
-        PART("blk.1.ffn_up_exps.weight", 3, "blk." #layer ".ffn_up." d ".weight"),                                   \
+#define PARTS(layer, a, b, c, d, e)                                                                              \
+    OMIT("blk.1.ffn_up_exps.weight"), PART("blk.1.ffn_up_exps.weight", 0, "blk." #layer ".ffn_up." a ".weight"), \
+        PART("blk.1.ffn_up_exps.weight", 1, "blk." #layer ".ffn_up." b ".weight"),                               \
+        PART("blk.1.ffn_up_exps.weight", 2, "blk." #layer ".ffn_up." c ".weight"),                               \
+        PART("blk.1.ffn_up_exps.weight", 3, "blk." #layer ".ffn_up." d ".weight"),                               \
         PART("blk.1.ffn_up_exps.weight", 4, "blk." #layer ".ffn_up." e ".weight")
     static const change changes[] = {
-        {MODELS "qwen2.gguf", {COPY("blk.0.attn_q.weight", "blk.00.attn_q.weight")}, "blk.00.attn_q.weight is not part"},
+        {MODELS "qwen2.gguf",
+         {COPY("blk.0.attn_q.weight", "blk.00.attn_q.weight")},
+         "blk.00.attn_q.weight is not part"},
         {MODELS "qwen2.gguf", {COPY("blk.1.attn_q.bias", "blk.01.attn_q.bias")}, "blk.01.attn_q.bias is not part"},
         {MODELS "qwen2.gguf", {RENAME("blk.1.attn_norm.weight", "blk.01.attn_norm.weight")}, "is not part"},
         {MODELS "qwen2.gguf", {COPY("blk.0.attn_q.weight", "blk.4294967296.attn_q.weight")}, "is not part"},
         {MODELS "qwen2.gguf", {COPY("blk.0.attn_q.weight", "blk.18446744073709551616.attn_q.weight")}, "is not part"},
         {MODELS "qwen2.gguf", {COPY("blk.0.attn_q.weight", "blk. 0.attn_q.weight")}, "is not part"},
         {MODELS "qwen2.gguf", {COPY("blk.0.attn_q.weight", "blk.+0.attn_q.weight")}, "is not part"},
-        {"demo/tiny.gguf", {COPY("output_norm.weight", "blk.0.attn_norm.weight"), OMIT("blk.0.attn_norm.weight")}, NULL},
+        {"demo/tiny.gguf",
+         {COPY("output_norm.weight", "blk.0.attn_norm.weight"), OMIT("blk.0.attn_norm.weight")},
+         NULL},
         {MODELS "mixtral.gguf", {PARTS(1, "0", "1", "2", "3", "4")}, NULL},
         {MODELS "mixtral.gguf", {PARTS(1, "4", "3", "2", "1", "0")}, NULL},
         {MODELS "mixtral.gguf", {PARTS(1, "0", "1", "2", "3", "03")}, "blk.1.ffn_up.03.weight is not part"},
         {MODELS "mixtral.gguf", {PARTS(1, "0", "1", "2", "3", "4294967300")}, "is not part"},
         {MODELS "mixtral.gguf", {PARTS(01, "0", "1", "2", "3", "4")}, "blk.01.ffn_up.0.weight is not part"},
         {MODELS "mixtral.gguf", {PART("blk.1.ffn_up_exps.weight", 2, "blk.1.ffn_up.2.weight")}, "are the same part"},
-        {MODELS "mixtral.gguf", {PART("blk.1.ffn_up_exps.weight", 2, "blk.1.ffn_up.2.weight"),
-                                 OMIT("blk.1.ffn_up_exps.weight")}, "not the tensors of 5 experts"},
+        {MODELS "mixtral.gguf",
+         {PART("blk.1.ffn_up_exps.weight", 2, "blk.1.ffn_up.2.weight"), OMIT("blk.1.ffn_up_exps.weight")},
+         "not the tensors of 5 experts"},
         {MODELS "qwen2.gguf", {RESHAPE("blk.0.attn_norm.weight", F32, 3, 1, 2, 3)}, "has shape [3, 1, 1, 1]"},
     };
     check_changes(changes, sizeof changes / sizeof *changes);
@@ -102,13 +106,18 @@ static void test_places(void) {
 static void test_companions(void) {
     static const change changes[] = {
         {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.bias", F32, 32)}, NULL},
-        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.bias", F32, 31)}, "blk.0.attn_output.bias has shape [31, 1, 1, 1]"},
+        {MODELS "qwen3.gguf",
+         {ADD("blk.0.attn_output.bias", F32, 31)},
+         "blk.0.attn_output.bias has shape [31, 1, 1, 1]"},
         {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.bias", F32, 1 << 12)}, "its matrix asks for [32]"},
         {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.scale", F32, 1)}, NULL},
         {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.scale", F32, 2)}, "its matrix asks for [1]"},
         {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.input_scale", F32, 1)}, NULL},
-        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.input_scale", F32, 2)}, "blk.0.attn_output.input_scale has shape [2"},
-        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.order", F32, 48)}, "blk.0.attn_output.order is no order"}, /* it is F32 */
+        {MODELS "qwen3.gguf",
+         {ADD("blk.0.attn_output.input_scale", F32, 2)},
+         "blk.0.attn_output.input_scale has shape [2"},
+        /* it is F32 */
+        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.order", F32, 48)}, "blk.0.attn_output.order is no order"},
         {MODELS "qwen3.gguf", {ADD("token_embd.scale", F32, 1)}, "token_embd.scale scales embeddings"},
     };
     check_changes(changes, sizeof changes / sizeof *changes);
@@ -116,7 +125,10 @@ static void test_companions(void) {
 
 /* Numbers that are computed with: what is not finite, or of no use, is refused by its key. */
 static void test_numbers(void) {
-    static const struct { const char *path, *key; double good, bad; } keys[] = {
+    static const struct {
+        const char *path, *key;
+        double good, bad;
+    } keys[] = {
         {MODELS "qwen2.gguf", "qwen2.attention.layer_norm_rms_epsilon", 1e-5, -1e-5},
         {MODELS "qwen2.gguf", "qwen2.rope.freq_base", 500000, 1},
         {MODELS "qwen2.gguf", "qwen2.rope.freq_base", 2, -10000},
@@ -160,13 +172,17 @@ static void test_numbers(void) {
     }
     static const change factors[] = {
         {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_long.weight", F32, 4, 1, 2, 3, 4)}, NULL},
-        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_long.weight", F32, 4, 1, 2, 0, 4)},
+        {MODELS "phi3-long.gguf",
+         {RESHAPE("rope_factors_long.weight", F32, 4, 1, 2, 0, 4)},
          "number 2 of tensor rope_factors_long"},
-        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_short.weight", F32, 4, 1, -2, 1, 4)},
+        {MODELS "phi3-long.gguf",
+         {RESHAPE("rope_factors_short.weight", F32, 4, 1, -2, 1, 4)},
          "number 1 of tensor rope_factors_sh"},
-        {MODELS "phi3-long.gguf", {RESHAPE("rope_factors_short.weight", F32, 4, NAN, 2, 1, 4)},
+        {MODELS "phi3-long.gguf",
+         {RESHAPE("rope_factors_short.weight", F32, 4, NAN, 2, 1, 4)},
          "rope_factors_short.weight has infinities or NaN"},
-        {MODELS "rope-llama3.gguf", {RESHAPE("rope_freqs.weight", F32, 4, 1, 2, 3, INFINITY)},
+        {MODELS "rope-llama3.gguf",
+         {RESHAPE("rope_freqs.weight", F32, 4, 1, 2, 3, INFINITY)},
          "rope_freqs.weight has infinities or NaN"},
     };
     check_changes(factors, sizeof factors / sizeof *factors);
@@ -178,49 +194,69 @@ static void test_keys(void) {
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count", U32, 2, 4, 4)}, NULL},
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count_kv", I32, 2, 2, 2)}, NULL},
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.feed_forward_length", U64, 2, 48, 48)}, NULL},
-        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.feed_forward_length", U32, 2, 48, 32)},
+        {MODELS "qwen2.gguf",
+         {SET_ARRAY("qwen2.feed_forward_length", U32, 2, 48, 32)},
          "qwen2.feed_forward_length differs from layer"},
-        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count_kv", U32, 3, 2, 2, 2)},
+        {MODELS "qwen2.gguf",
+         {SET_ARRAY("qwen2.attention.head_count_kv", U32, 3, 2, 2, 2)},
          "a list of 3 numbers, for 2 layers"},
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count_kv", U32, 0, 0)}, "a list of 0 numbers"},
-        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.attention.head_count", F32, 2, NAN, 4)},
+        {MODELS "qwen2.gguf",
+         {SET_ARRAY("qwen2.attention.head_count", F32, 2, NAN, 4)},
          "qwen2.attention.head_count is out of range"},
         {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.block_count", U32, 2, 2, 2)}, "qwen2.block_count is not a number"},
         {MODELS "mixtral.gguf", {SET_ARRAY("llama.expert_used_count", U32, 2, 2, 2)}, NULL},
         {MODELS "qwen2moe.gguf", {SET_ARRAY("qwen2moe.expert_feed_forward_length", U32, 2, 20, 20)}, NULL},
-        {MODELS "gemma3.gguf", {SET_ARRAY("gemma3.attention.sliding_window_pattern", BOOL, 8, 1, 1, 1, 1, 1, 0, 1, 1)}, NULL},
-        {MODELS "gemma3.gguf", {SET_ARRAY("gemma3.attention.sliding_window_pattern", BOOL, 8, 1, 0, 0, 1, 1, 0, 1, 1)},
+        {MODELS "gemma3.gguf",
+         {SET_ARRAY("gemma3.attention.sliding_window_pattern", BOOL, 8, 1, 1, 1, 1, 1, 0, 1, 1)},
+         NULL},
+        {MODELS "gemma3.gguf",
+         {SET_ARRAY("gemma3.attention.sliding_window_pattern", BOOL, 8, 1, 0, 0, 1, 1, 0, 1, 1)},
          "gemma3.attention.sliding_window_pattern lists"},
         {MODELS "qwen2.gguf", {SET("qwen2.embedding_length_out", U32, 32)}, NULL},
         {MODELS "qwen2.gguf", {SET("qwen2.embedding_length_out", U32, 16)}, "qwen2.embedding_length_out is 16"},
-        {MODELS "qwen2.gguf", {SET("qwen2.nextn_predict_layers", U32, 1)},
+        {MODELS "qwen2.gguf",
+         {SET("qwen2.nextn_predict_layers", U32, 1)},
          "qwen2.nextn_predict_layers is 1; of qwen2 models only 0"},
-        {MODELS "qwen2.gguf", {SET_ARRAY("qwen2.nextn_predict_layers", U32, 2, 0, 1)}, "qwen2.nextn_predict_layers is 1; of"},
-        {MODELS "qwen2.gguf", {SET_TEXT("qwen2.nextn_predict_layers", "none")}, "qwen2.nextn_predict_layers is no number; of"},
+        {MODELS "qwen2.gguf",
+         {SET_ARRAY("qwen2.nextn_predict_layers", U32, 2, 0, 1)},
+         "qwen2.nextn_predict_layers is 1; of"},
+        {MODELS "qwen2.gguf",
+         {SET_TEXT("qwen2.nextn_predict_layers", "none")},
+         "qwen2.nextn_predict_layers is no number; of"},
         {MODELS "qwen2.gguf", {SET("qwen2.nextn_predict_layers", U32, 0)}, NULL},
         {MODELS "mixtral.gguf", {SET("llama.expert_group_count", U32, 2)}, "llama.expert_group_count is 2"},
         {MODELS "mixtral.gguf", {SET("llama.expert_group_count", F32, NAN)}, "llama.expert_group_count is"},
         {MODELS "qwen2.gguf", {SET("qwen2.attention.key_length_swa", U32, 4)}, "qwen2.attention.key_length_swa is 4"},
         {MODELS "qwen2.gguf", {SET("qwen2.rope.dimension_count_swa", U32, 6)}, "qwen2.rope.dimension_count_swa is 6"},
-        {MODELS "deepseek.gguf", {SET("deepseek.expert_weights_scale", F32, 2.5)}, "deepseek.expert_weights_scale is 2.5"},
-        {MODELS "granite.gguf", {SET_ARRAY("granite.deepstack_mapping", I32, 2, -1, 3)}, "granite.deepstack_mapping is 3; of"},
+        {MODELS "deepseek.gguf",
+         {SET("deepseek.expert_weights_scale", F32, 2.5)},
+         "deepseek.expert_weights_scale is 2.5"},
+        {MODELS "granite.gguf",
+         {SET_ARRAY("granite.deepstack_mapping", I32, 2, -1, 3)},
+         "granite.deepstack_mapping is 3; of"},
         {MODELS "granite.gguf", {SET_ARRAY("granite.deepstack_mapping", I32, 2, -1, -1)}, NULL},
         {MODELS "qwen2.gguf", {SET_TEXT("qwen2.rope.scaling.type", "ntk")}, "RoPE scaling \"ntk\""},
         {MODELS "qwen2.gguf", {SET("qwen2.a.key.of.nobodys", F32, NAN)}, NULL},
         {MODELS "qwen2.gguf", {SET("qwen2.attention.layer_norm_epsilon", F32, NAN)}, NULL}, /* of others */
-        {MODELS "qwen2.gguf", {DROP("qwen2.attention.layer_norm_rms_epsilon")},
+        {MODELS "qwen2.gguf",
+         {DROP("qwen2.attention.layer_norm_rms_epsilon")},
          "qwen2.attention.layer_norm_rms_epsilon is missing"},
-        {MODELS "gpt2.gguf", {DROP("gpt2.attention.layer_norm_epsilon")}, "gpt2.attention.layer_norm_epsilon is missing"},
+        {MODELS "gpt2.gguf",
+         {DROP("gpt2.attention.layer_norm_epsilon")},
+         "gpt2.attention.layer_norm_epsilon is missing"},
         {MODELS "granite.gguf", {DROP("granite.logit_scale")}, "granite.logit_scale is missing"},
         {MODELS "gptneox.gguf", {DROP("gptneox.use_parallel_residual")}, "gptneox.use_parallel_residual is missing"},
         {MODELS "deepseek.gguf", {DROP("deepseek.expert_shared_count")}, "deepseek.expert_shared_count is missing"},
-        {MODELS "deepseek.gguf", {DROP("deepseek.expert_feed_forward_length")},
+        {MODELS "deepseek.gguf",
+         {DROP("deepseek.expert_feed_forward_length")},
          "deepseek.expert_feed_forward_length is missing"},
     };
     check_changes(changes, sizeof changes / sizeof *changes);
 }
 
-/* Takes bytes[from .. to) in pieces, and checks the tensor at hand after each: a name of the file's, in the file's order. */
+/* Takes bytes[from .. to) in pieces, and checks the tensor at hand after each: a name of the file's, in the file's
+ * order. */
 static size_t feed(nb_loader *l, const uint8_t *bytes, size_t to, const nb_checkpoint *c) {
     nb_error err;
     uint64_t at_hand = 0;

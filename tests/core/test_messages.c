@@ -33,8 +33,14 @@ static void test_architectures(void) {
 /* A folder of this config.json, whose weights are nothing. */
 static nb_error refusal_of_folder(const char *config) {
     static const uint8_t weights[] = {2, 0, 0, 0, 0, 0, 0, 0, '{', '}'};
-    const struct { const char *name; const uint8_t *bytes; size_t size; } files[] = {
-        {"config.json", (const uint8_t *)config, nb_length(config)}, {"model.safetensors", weights, sizeof weights}};
+    const struct {
+        const char *name;
+        const uint8_t *bytes;
+        size_t size;
+    } files[] = {
+        {"config.json", (const uint8_t *)config, nb_length(config)},
+        {"model.safetensors", weights, sizeof weights},
+    };
     nb_error err = {0};
     nb_converter *x = nb_converter_new(NB_CONVERT_HEADER, &err);
     double offset;
@@ -64,7 +70,8 @@ static void test_presets_named(void) {
     nb_preset_list(&w);
     nb_error err = {0};
     nb_converter *x = nb_converter_new(NB_CONVERT_ALL, &err);
-    CHECK(nb_converter_quantize(x, "q9", 2, 0, &err) < 0 && w.length < sizeof all && test_contains(err.message, all), "%s", err.message);
+    CHECK(nb_converter_quantize(x, "q9", 2, 0, &err) < 0 && w.length < sizeof all && test_contains(err.message, all),
+          "%s", err.message);
     nb_converter_free(x);
 }
 

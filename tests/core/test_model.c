@@ -1,6 +1,7 @@
-/* A whole model file through the loader and sessions: a Llama, and what is left of it after harm; other families. That the
- * numbers are right is checked against oracles elsewhere (greedy.test.js, logits.test.js); here, that they do not
- * depend on how the bytes arrived, on batches, threads, or what the cache held before; and that nothing breaks. */
+/* A whole model file through the loader and sessions: a Llama, and what is left of it after harm; other families.
+ * That the numbers are right is checked against oracles elsewhere (greedy.test.js, logits.test.js); here, that they
+ * do not depend on how the bytes arrived, on batches, threads, or what the cache held before; and that nothing
+ * breaks. */
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
 #include "../../src/models/rope.h"
@@ -111,8 +112,14 @@ static void check_generation(const nb_model *m, const int32_t *prompt) {
     static const int32_t counts[] = {1, 3, ALL};
     nb_error err = {0};
     nb_pool *pool = test_pool_new(2);
-    nb_sampler_params params = {.temperature = 2, .top_k = 40, .top_p = 1, .repeat_penalty = 1.5f, .penalty_last = -1,
-                                .seed = 3};
+    nb_sampler_params params = {
+        .temperature = 2,
+        .top_k = 40,
+        .top_p = 1,
+        .repeat_penalty = 1.5f,
+        .penalty_last = -1,
+        .seed = 3,
+    };
     int32_t expected[N + ALL], tokens[N + ALL], rows, end = 0;
     memcpy(expected, prompt, N * sizeof *prompt);
     nb_session *s = nb_session_new(m, pool, ROOM, 3, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
@@ -351,7 +358,8 @@ void test_model(void) {
     check_generation(m, tokens);
     size_t length = nb_model_describe(m, NULL, 0);
     char *text = nb_alloc(length + 1);
-    CHECK(nb_model_describe(m, text, length + 1) == length && text[0] == '{' && text[length - 1] == '}' && !text[length],
+    CHECK(nb_model_describe(m, text, length + 1) == length && text[0] == '{' && text[length - 1] == '}' &&
+              !text[length],
           "the description has another length when written");
     nb_free(text);
     check_cut();

@@ -1,6 +1,7 @@
-/* Where memory ends: of all allocations that loading and answering ask for, one after the other is refused. Each time there is
- * either an error that says so or, where the memory was a luxury, the usual result; nothing leaks and nothing is read or
- * written that is not there (the sanitizers watch). Native builds only: WebAssembly's allocator is another. */
+/* Where memory ends: of all allocations that loading and answering ask for, one after the other is refused. Each
+ * time there is either an error that says so or, where the memory was a luxury, the usual result; nothing leaks and
+ * nothing is read or written that is not there (the sanitizers watch). Native builds only: WebAssembly's allocator
+ * is another. */
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
@@ -24,16 +25,28 @@ static const model_files cases[] = {
     {"tests/fixtures/text/unigram", {"unigram.gguf"}, NULL, NB_LOAD_HEADER},
     {"tests/fixtures/text/qwen2", {"qwen2.gguf"}, NULL, NB_LOAD_HEADER},
     {"tests/fixtures/encoders/bert", {"bert.gguf"}, NULL, NB_LOAD_ALL},
-    {"tests/fixtures/safetensors/llama-f32", {"config.json", "generation_config.json", "tokenizer.json",
-                                              "tokenizer_config.json", "model.safetensors"}, "q4_k_m", NB_LOAD_ALL},
-    {"tests/fixtures/safetensors/phi3-long", {"config.json", "tokenizer.json", "model.safetensors"}, "nf4", NB_LOAD_ALL},
-    {"tests/fixtures/safetensors/gptq-desc-act-zeros", {"config.json", "tokenizer.json", "tokenizer_config.json",
-                                                        "model.safetensors"}, NULL, NB_LOAD_ALL},
+    {"tests/fixtures/safetensors/llama-f32",
+     {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"},
+     "q4_k_m",
+     NB_LOAD_ALL},
+    {"tests/fixtures/safetensors/phi3-long",
+     {"config.json", "tokenizer.json", "model.safetensors"},
+     "nf4",
+     NB_LOAD_ALL},
+    {"tests/fixtures/safetensors/gptq-desc-act-zeros",
+     {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"},
+     NULL,
+     NB_LOAD_ALL},
     {"tests/fixtures/safetensors/bnb-nf4-double", {"config.json", "model.safetensors"}, NULL, NB_LOAD_ALL},
     {"tests/fixtures/safetensors/ct-packed-4-bits-zeros", {"config.json", "model.safetensors"}, NULL, NB_LOAD_ALL},
-    {"tests/fixtures/safetensors/qwen2-moe", {"config.json", "tokenizer.json", "model.safetensors"}, "int8", NB_LOAD_ALL},
-    {"tests/fixtures/safetensors/bert", {"config.json", "tokenizer.json", "modules.json", "1_Pooling/config.json",
-                                         "model.safetensors"}, NULL, NB_LOAD_ALL},
+    {"tests/fixtures/safetensors/qwen2-moe",
+     {"config.json", "tokenizer.json", "model.safetensors"},
+     "int8",
+     NB_LOAD_ALL},
+    {"tests/fixtures/safetensors/bert",
+     {"config.json", "tokenizer.json", "modules.json", "1_Pooling/config.json", "model.safetensors"},
+     NULL,
+     NB_LOAD_ALL},
 };
 
 typedef struct contents {
@@ -125,10 +138,12 @@ static nb_model *load(const model_files *f, const contents *c, nb_error *err) {
     return m;
 }
 
-/* Tokens, their text, an answer and an embedding. NB_OK or the first error; *chosen: the token that greedy sampling takes. */
+/* Tokens, their text, an answer and an embedding. NB_OK or the first error; *chosen: the token that greedy sampling
+ * takes. */
 static int32_t answer(const nb_model *m, const model_files *f, int32_t *chosen, nb_error *err) {
     static const char text[] = "The quick <s> fox\n";
-    int32_t tokens[64] = {1, 2, 3}, n = nb_tokenize(m, text, sizeof text - 1, NB_TOKENIZE_PARSE_SPECIAL, tokens, 32, err);
+    int32_t tokens[64] = {1, 2, 3},
+            n = nb_tokenize(m, text, sizeof text - 1, NB_TOKENIZE_PARSE_SPECIAL, tokens, 32, err);
     if (n == NB_ERR_UNSUPPORTED) /* there is no tokenizer */
         n = 3;
     NB_TRY(n);
@@ -168,7 +183,8 @@ static void check_case(const model_files *f) {
         nb_model *m = load(f, &c, &err);
         int32_t code = m ? answer(m, f, &chosen, &err) : err.code;
         left = nb_refuse_allocation(0);
-        CHECK(code == NB_OK || (nth && code == NB_ERR_MEMORY), "%s, allocation %l: %d, %s", f->folder, nth, code, err.message);
+        CHECK(code == NB_OK || (nth && code == NB_ERR_MEMORY), "%s, allocation %l: %d, %s", f->folder, nth, code,
+              err.message);
         if (!nth)
             right = chosen;
         CHECK(code < 0 || chosen == right, "%s, allocation %l: token %d, not %d", f->folder, nth, chosen, right);

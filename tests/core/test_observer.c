@@ -1,5 +1,5 @@
-/* All products with a model's matrices go through one door: whoever observes a session sees every matrix of the file, each
- * with inputs of its width. */
+/* All products with a model's matrices go through one door: whoever observes a session sees every matrix of the
+ * file, each with inputs of its width. */
 #include "../../src/base/text.h"
 #include "../../src/base/writer.h"
 #include "../../src/models/session.h"
@@ -7,12 +7,23 @@
 #include "load.h"
 
 static const char *const paths[] = {
-    "tests/fixtures/models/biases.gguf", "tests/fixtures/models/deepseek.gguf", "tests/fixtures/models/falcon.gguf",
-    "tests/fixtures/models/gemma2.gguf", "tests/fixtures/models/gpt2.gguf", "tests/fixtures/models/gptneox.gguf",
-    "tests/fixtures/models/head-size-merged.gguf", "tests/fixtures/models/mixtral.gguf", "tests/fixtures/models/phi2.gguf",
-    "tests/fixtures/models/phi3.gguf", "tests/fixtures/models/qwen2moe.gguf", "tests/fixtures/models/separate-output.gguf",
-    "tests/fixtures/models/stablelm.gguf", "tests/fixtures/encoders/bert.gguf", "tests/fixtures/encoders/nomic-bert.gguf",
-    "tests/fixtures/encoders/gemma-embedding.gguf"};
+    "tests/fixtures/models/biases.gguf",
+    "tests/fixtures/models/deepseek.gguf",
+    "tests/fixtures/models/falcon.gguf",
+    "tests/fixtures/models/gemma2.gguf",
+    "tests/fixtures/models/gpt2.gguf",
+    "tests/fixtures/models/gptneox.gguf",
+    "tests/fixtures/models/head-size-merged.gguf",
+    "tests/fixtures/models/mixtral.gguf",
+    "tests/fixtures/models/phi2.gguf",
+    "tests/fixtures/models/phi3.gguf",
+    "tests/fixtures/models/qwen2moe.gguf",
+    "tests/fixtures/models/separate-output.gguf",
+    "tests/fixtures/models/stablelm.gguf",
+    "tests/fixtures/encoders/bert.gguf",
+    "tests/fixtures/encoders/nomic-bert.gguf",
+    "tests/fixtures/encoders/gemma-embedding.gguf",
+};
 
 enum { MOST_TENSORS = 512, TOKENS = 40 };
 
@@ -26,7 +37,8 @@ typedef struct seen {
 static void see(void *context, const nb_matrix *w, const float *x, uint32_t n) {
     seen *all = context;
     const nb_tensor_info *info = w->tensor < all->c->n_tensors ? &all->c->tensors[w->tensor] : NULL;
-    all->wrong += !info || info->shape[0] != w->columns || w->first + w->rows > info->shape[1] * info->shape[2] || n == 0;
+    all->wrong +=
+        !info || info->shape[0] != w->columns || w->first + w->rows > info->shape[1] * info->shape[2] || n == 0;
     if (info)
         all->products[w->tensor]++;
     for (uint32_t i = 0; i < n * w->columns; i++)

@@ -104,7 +104,8 @@ static void check_rows(uint32_t n, uint32_t *seed) {
     nb_rms_norm(out, x, weight, n, 1e-5f);
     for (uint32_t i = 0; i < n; i++) {
         double right = x[i] / sqrt(squares / n + 1e-5) * weight[i];
-        CHECK(fabs(out[i] - right) <= 4e-7 * fabs(right), "norm of %u: element %u is %g, not %g", n, i, (double)out[i], right);
+        CHECK(fabs(out[i] - right) <= 4e-7 * fabs(right), "norm of %u: element %u is %g, not %g", n, i, (double)out[i],
+              right);
     }
     double mean = 0, variance = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -116,8 +117,8 @@ static void check_rows(uint32_t n, uint32_t *seed) {
         for (uint32_t i = 0; i < n; i++) {
             double bias = with_bias ? (double)gate[i] : 0;
             double right = ((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)weight[i] + bias;
-            CHECK(fabs((double)out[i] - right) <= 5e-6, "layer norm of %u: element %u is %g, not %g", n, i, (double)out[i],
-                  right);
+            CHECK(fabs((double)out[i] - right) <= 5e-6, "layer norm of %u: element %u is %g, not %g", n, i,
+                  (double)out[i], right);
         }
     }
     memcpy(out, gate, sizeof out);
@@ -128,7 +129,8 @@ static void check_rows(uint32_t n, uint32_t *seed) {
     nb_silu_multiply(out, x, n);
     for (uint32_t i = 0; i < n; i++) {
         double right = gate[i] / (1 + exp(-(double)gate[i])) * x[i];
-        CHECK(fabs(out[i] - right) <= 1e-6 * fabs(right), "silu of %u: element %u is %g, not %g", n, i, (double)out[i], right);
+        CHECK(fabs(out[i] - right) <= 1e-6 * fabs(right), "silu of %u: element %u is %g, not %g", n, i, (double)out[i],
+              right);
     }
 }
 
@@ -145,24 +147,26 @@ static void check_odd_rows(void) {
             x[i] = fills[f];
         nb_rms_norm(out, x, weight, N, 1e-5f);
         for (uint32_t i = 0; i < N; i++)
-            CHECK(fabs(out[i] - norm * (double)weight[i]) <= 4e-7 * fabs(norm) + 1e-44, "norm of %g: %g", fill, (double)out[i]);
+            CHECK(fabs(out[i] - norm * (double)weight[i]) <= 4e-7 * fabs(norm) + 1e-44, "norm of %g: %g", fill,
+                  (double)out[i]);
         nb_layer_norm(out, x, weight, weight, N, 1e-5f);
         /* nothing deviates from the mean, but for what the mean's rounding makes of huge numbers */
         for (uint32_t i = 0; i < N; i++)
-            CHECK(fabs(fill) > 1e6 ? isfinite(out[i]) : fabs((double)(out[i] - weight[i])) <= 1e-4, "layer norm of %g: %g",
-                  fill, (double)out[i]);
+            CHECK(fabs(fill) > 1e6 ? isfinite(out[i]) : fabs((double)(out[i] - weight[i])) <= 1e-4,
+                  "layer norm of %g: %g", fill, (double)out[i]);
         memcpy(out, x, sizeof out);
         nb_silu_multiply(out, weight, N);
         for (uint32_t i = 0; i < N; i++) {
             double right = fill / (1 + exp(-fill)) * (double)weight[i];
-            CHECK(fabs(out[i] - right) <= 1e-6 * fabs(right) + 2e-38 * fabs(fill) + 1e-44, "silu of %g: %g, not %g", fill,
-                  (double)out[i], right);
+            CHECK(fabs(out[i] - right) <= 1e-6 * fabs(right) + 2e-38 * fabs(fill) + 1e-44, "silu of %g: %g, not %g",
+                  fill, (double)out[i], right);
         }
         memcpy(out, x, sizeof out);
         nb_gelu_multiply(out, weight, N);
         nb_scale(out, 0, N);
         nb_add_to(out, x, N);
-        CHECK(nb_compare(out, x, sizeof x) == 0 || fills[f] == 0, "gelu, scale and add of %g: %g", fill, (double)out[0]);
+        CHECK(nb_compare(out, x, sizeof x) == 0 || fills[f] == 0, "gelu, scale and add of %g: %g", fill,
+              (double)out[0]);
         nb_rotate(x, zeros, zeros, N / 2, f % 2);
         CHECK(x[0] == 0 && x[N - 2] == 0 && x[N - 1] == fills[f], "turned into nothing: %g, %g, %g", (double)x[0],
               (double)x[N - 2], (double)x[N - 1]);
@@ -176,8 +180,8 @@ static void check_odd_rows(void) {
     CHECK(isnan(wasm_f32x4_extract_lane(nb_exp_f32x4(wasm_f32x4_splat(NAN), &c), 0)), "what is no number stays none");
 }
 
-/* A number that is none stays none, and leaves the others as they are: models are told to be broken by what comes out of the
- * last of these. Norms spread it. */
+/* A number that is none stays none, and leaves the others as they are: models are told to be broken by what comes
+ * out of the last of these. Norms spread it. */
 static void check_not_finite(void) {
     enum { N = 11 };
     static const float kinds[] = {NAN, INFINITY, -INFINITY};
@@ -238,8 +242,8 @@ static void check_lone(void) {
             nb_layer_norm(out, x, weight, NULL, N, 1e-5f);
             for (uint32_t i = 0; i < N; i++) {
                 double right = ((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)weight[i];
-                CHECK(fabs((double)out[i] - right) <= 2e-6 * (double)weight[i] * 5, "layer norm of %g alone: %g, not %g",
-                      lone, (double)out[i], right);
+                CHECK(fabs((double)out[i] - right) <= 2e-6 * (double)weight[i] * 5,
+                      "layer norm of %g alone: %g, not %g", lone, (double)out[i], right);
             }
             CHECK(nb_argmax(x, N) == (lone > 0 ? at : at == 0 ? 1 : 0), "argmax of %g alone at %u", lone, at);
             CHECK(nb_find_above(x, 0, N, 0) == (lone > 0 ? at : N), "above 0 of %g alone at %u", lone, at);
@@ -273,8 +277,8 @@ static void check_rotation(int pairs, bool interleaved) {
     for (int i = 0; i < pairs; i++) {
         int a = interleaved ? 2 * i : i, b = interleaved ? 2 * i + 1 : i + pairs;
         double c = cos(0.3 * (i + 1)), s = sin(0.3 * (i + 1)), x = a + 1, y = b + 1;
-        CHECK(fabs(head[a] - (x * c - y * s)) < 1e-5 && fabs(head[b] - (x * s + y * c)) < 1e-5, "pair %d of %d is %g, %g",
-              (int32_t)i, (int32_t)pairs, (double)head[a], (double)head[b]);
+        CHECK(fabs(head[a] - (x * c - y * s)) < 1e-5 && fabs(head[b] - (x * s + y * c)) < 1e-5,
+              "pair %d of %d is %g, %g", (int32_t)i, (int32_t)pairs, (double)head[a], (double)head[b]);
     }
     CHECK(head[2 * pairs] == (float)(2 * pairs + 1) && head[2 * pairs + 1] == (float)(2 * pairs + 2),
           "elements beyond %d pairs changed", (int32_t)pairs);
@@ -304,9 +308,9 @@ typedef struct shape {
 } shape;
 
 static float element_at(const nb_cache *c, const uint8_t *p) {
-    return c->type == NB_TYPE_F32   ? *(const float *)p
-           : c->type == NB_TYPE_F16 ? nb_f16_to_f32(*(const uint16_t *)p)
-                                    : (float)(c->type == NB_TYPE_I16 ? *(const int16_t *)p : *(const int8_t *)p);
+    return c->type == NB_TYPE_F32 ? *(const float *)p
+         : c->type == NB_TYPE_F16 ? nb_f16_to_f32(*(const uint16_t *)p)
+                                  : (float)(c->type == NB_TYPE_I16 ? *(const int16_t *)p : *(const int8_t *)p);
 }
 
 /* What place `at` of a tile holds of element i: as kv_cache.h says. */
@@ -344,16 +348,17 @@ static float element_of(rows kind, uint32_t r, uint32_t i, uint32_t *seed) {
     }
 }
 
-/* Keys and values of [heads, CONTEXT] in a cache, and what they stand for there. Memory that nobody wrote holds what would be
- * NaN. HUGE ones are up to 1024. */
-static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written, rows of_keys, rows of_values, float *k,
-                             float *v, uint32_t *seed) {
+/* Keys and values of [heads, CONTEXT] in a cache, and what they stand for there. Memory that nobody wrote holds what
+ * would be NaN. HUGE ones are up to 1024. */
+static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written, rows of_keys, rows of_values,
+                             float *k, float *v, uint32_t *seed) {
     size_t bytes = (size_t)heads * nb_cache_tiles(CONTEXT) * c->tile_bytes;
     uint8_t *tiles = nb_alloc(bytes);
     memset(tiles, 255, bytes);
     /* half a step, of numbers within 1; 2^-14, which a half may lose, is less than its own */
-    double key_step = c->type == NB_TYPE_F32 ? 0 : c->type == NB_TYPE_F16 ? 0x1p-12
-                                                 : 0.51 / (c->type == NB_TYPE_I16 ? 16383 : 127);
+    double key_step = c->type == NB_TYPE_F32 ? 0
+                    : c->type == NB_TYPE_F16 ? 0x1p-12
+                                             : 0.51 / (c->type == NB_TYPE_I16 ? 16383 : 127);
     double value_step = c->type == NB_TYPE_I16 ? 0.51 / 32767 : key_step;
     float key_size = of_keys == HUGE ? 1024 : 1, value_size = of_values == HUGE ? 1024 : 1;
     for (uint32_t h = 0; h < heads; h++)
@@ -367,8 +372,8 @@ static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written
             nb_cache_store(c, tile, j % NB_TILE, x, y);
             for (uint32_t i = 0; i < c->head_size; i++) {
                 k[i] = key_at(c, tile, j % NB_TILE, i);
-                CHECK(fabs((double)k[i] - (double)x[i]) <= key_step * (double)key_size, "type %u stores key %g as %g", c->type,
-                      (double)x[i], (double)k[i]);
+                CHECK(fabs((double)k[i] - (double)x[i]) <= key_step * (double)key_size, "type %u stores key %g as %g",
+                      c->type, (double)x[i], (double)k[i]);
             }
             for (uint32_t i = 0; i < c->value_size; i++) {
                 v[i] = value_at(c, tile, j % NB_TILE, i);
@@ -381,14 +386,17 @@ static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written
 
 /* Halves are those of base/numbers.h, where they are normal. */
 static void check_halves(void) {
-    static const float x[] = {0, -0.0f, 1, -1.5f, 0x1p-14f, 0x1.ffcp-14f, 0x1.002p0f, 0x1.006p0f, -0x1.0021p0f, 65504,
-                              -65504, 3.14159f, 0x1.ffep15f, 1e30f, 0x1.ff8p-15f, -1e-20f};
+    static const float x[] = {
+        0,     -0.0f,  1,        -1.5f,       0x1p-14f, 0x1.ffcp-14f, 0x1.002p0f, 0x1.006p0f, -0x1.0021p0f,
+        65504, -65504, 3.14159f, 0x1.ffep15f, 1e30f,    0x1.ff8p-15f, -1e-20f,
+    };
     nb_cache c = nb_cache_of(NB_TYPE_F16, 16, 4);
     uint8_t *tile = nb_alloc(c.tile_bytes);
     const uint16_t *out = (const uint16_t *)(tile + c.k_at);
     nb_cache_store(&c, tile, 0, x, x);
     for (uint32_t i = 0; i < 12; i++)
-        CHECK(out[i] == nb_f32_to_f16(x[i]), "%g becomes the half %u, not %u", (double)x[i], out[i], nb_f32_to_f16(x[i]));
+        CHECK(out[i] == nb_f32_to_f16(x[i]), "%g becomes the half %u, not %u", (double)x[i], out[i],
+              nb_f32_to_f16(x[i]));
     CHECK(out[12] == 0x7bff && out[13] == 0x7bff, "large numbers become the halves %u, %u", out[12], out[13]);
     CHECK(out[14] == 0 && out[15] == 0x8000, "subnormal halves become %u, %u", out[14], out[15]);
     nb_free(tile);
@@ -435,15 +443,27 @@ static void check_extremes(uint32_t type, float sign) {
     }
     for (uint32_t j = 0; j < 2; j++)
         nb_cache_store(&c, tile, j, k[j], v[j]);
-    nb_attention a = {.q = q, .out = out, .cache = &c, .tiles = tile, .n = 1, .first = 1, .heads = 1, .kv_heads = 1,
-                      .context = 32, .scale = 0.37f, .scratch = scratch};
+    nb_attention a = {
+        .q = q,
+        .out = out,
+        .cache = &c,
+        .tiles = tile,
+        .n = 1,
+        .first = 1,
+        .heads = 1,
+        .kv_heads = 1,
+        .context = 32,
+        .scale = 0.37f,
+        .scratch = scratch,
+    };
     nb_attend(NULL, &a);
     double difference = 0, right;
     for (uint32_t i = 0; i < 64; i++)
         difference += (double)(0.37f * q[i]) * (double)(key_at(&c, tile, 0, i) - key_at(&c, tile, 1, i));
     right = 7 * (1 - 2 / (exp(difference) + 1)); /* the hyperbolic tangent of its half */
     for (uint32_t i = 0; i < 32; i++)
-        CHECK(fabs((double)out[i] - right) <= 1e-3, "type %u: element %u is %g, not %g", type, i, (double)out[i], right);
+        CHECK(fabs((double)out[i] - right) <= 1e-3, "type %u: element %u is %g, not %g", type, i, (double)out[i],
+              right);
     nb_free(tile);
     nb_free(scratch);
 }
@@ -462,16 +482,29 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
     for (uint32_t i = 0; i < s->n * s->heads * s->head_size; i++)
         q[i] = (of.queries == HUGE ? 1e25f : 3) * element_of(of.queries, i / s->head_size, i % s->head_size, seed);
     uint8_t *tiles = filled_cache(&cache, s->kv_heads, written, of.keys, of.values, k, v, seed);
-    /* Values are within 1 or 1024, scores within 3 * 64 * 0.37 = 71 of relative error 64 * 2^-24 each. Of huge queries and
-     * keys only the largest scores count, and which of two that are nearly equal is larger may differ. */
+    /* Values are within 1 or 1024, scores within 3 * 64 * 0.37 = 71 of relative error 64 * 2^-24 each. Of huge
+     * queries and keys only the largest scores count, and which of two that are nearly equal is larger may differ. */
     bool sharp = of.queries == HUGE || of.keys == HUGE;
     double within = (sharp ? 2 : 3e-4) * (of.values == HUGE ? 1024 : 1);
-    size_t floats = (size_t)nb_attention_scratch(&cache, s->heads, s->kv_heads, CONTEXT, (uint32_t)nb_pool_threads(pool));
+    size_t floats =
+        (size_t)nb_attention_scratch(&cache, s->heads, s->kv_heads, CONTEXT, (uint32_t)nb_pool_threads(pool));
     float *scratch = nb_alloc(floats * sizeof(float));
     memset(scratch, 0, floats * sizeof(float));
-    nb_attention a = {.q = q, .out = out, .cache = &cache, .tiles = tiles, .n = s->n, .first = s->first,
-                      .heads = s->heads, .kv_heads = s->kv_heads,
-                      .context = CONTEXT, .window = s->window, .scale = 0.37f, .cap = cap, .scratch = scratch};
+    nb_attention a = {
+        .q = q,
+        .out = out,
+        .cache = &cache,
+        .tiles = tiles,
+        .n = s->n,
+        .first = s->first,
+        .heads = s->heads,
+        .kv_heads = s->kv_heads,
+        .context = CONTEXT,
+        .window = s->window,
+        .scale = 0.37f,
+        .cap = cap,
+        .scratch = scratch,
+    };
     nb_attend(pool, &a);
     for (uint32_t t = 0; t < s->n; t++) {
         a.q = q + t * s->heads * s->head_size;
@@ -480,7 +513,8 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
         a.first = s->first + t;
         nb_attend(pool, &a);
         uint32_t other = 0;
-        for (uint32_t i = 0; i < s->heads * s->value_size; i++) /* not by bits: a sum of subnormal numbers may be either zero */
+        /* not by bits: a sum of subnormal numbers may be either zero */
+        for (uint32_t i = 0; i < s->heads * s->value_size; i++)
             other += alone[i] != out[t * s->heads * s->value_size + i];
         CHECK(other == 0, "kinds %u %u %u type %u, n %u, first %u: token %u alone differs from itself in a batch",
               (uint32_t)of.queries, (uint32_t)of.keys, (uint32_t)of.values, type, s->n, s->first, t);
@@ -491,7 +525,8 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
             for (uint32_t j = begin; j < end; j++) {
                 double dot = 0;
                 for (uint32_t i = 0; i < s->head_size; i++)
-                    dot += (double)q[(t * s->heads + h) * s->head_size + i] * (double)k[(kv * written + j) * s->head_size + i];
+                    dot += (double)q[(t * s->heads + h) * s->head_size + i] *
+                           (double)k[(kv * written + j) * s->head_size + i];
                 dot *= (double)0.37f;
                 p[j] = cap > 0 ? capped(dot, (double)cap) : dot;
                 most = NB_MAX(most, p[j]);
@@ -503,8 +538,9 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
                 for (uint32_t j = begin; j < end; j++)
                     right += p[j] / sum * (double)v[(kv * written + j) * s->value_size + i];
                 double got = (double)out[(t * s->heads + h) * s->value_size + i];
-                if (!CHECK(fabs(got - right) <= within, "kinds %u %u %u type %u n %u first %u heads %u/%u window %u: token %u "
-                           "head %u element %u is %g, not %g",
+                if (!CHECK(fabs(got - right) <= within,
+                           "kinds %u %u %u type %u n %u first %u heads %u/%u window %u: token %u head %u element %u is "
+                           "%g, not %g",
                            (uint32_t)of.queries, (uint32_t)of.keys, (uint32_t)of.values, type, s->n, s->first, s->heads,
                            s->kv_heads, s->window, t, h, i, got, right))
                     goto done;
@@ -525,11 +561,12 @@ static bool s_is_small(const shape *s) {
 void test_attention(void) {
     check_halves();
     static const shape shapes[] = {
-        {1, 0, 1, 1, 4, 4, 0},     {1, 31, 3, 1, 64, 64, 0},  {1, 32, 6, 2, 64, 64, 0},  {1, 99, 6, 3, 16, 20, 0},
-        {9, 0, 4, 4, 8, 8, 0},     {8, 24, 4, 2, 64, 64, 0},  {20, 80, 6, 2, 36, 12, 0}, {17, 3, 6, 6, 12, 64, 5},
-        {20, 70, 4, 1, 16, 16, 33}, {1, 90, 2, 1, 8, 8, 32},  {5, 95, 2, 1, 8, 8, 1},    {3, 64, 2, 2, 64, 32, 64},
-        {9, 250, 6, 2, 64, 32, 0}, {4, 255, 5, 1, 32, 64, 0}, {20, 560, 2, 1, 32, 32, 0}, {12, 511, 6, 1, 32, 32, 260},
-        {1, 599, 6, 6, 64, 64, 0}, {20, 505, 4, 4, 32, 32, 7},
+        {1, 0, 1, 1, 4, 4, 0},        {1, 31, 3, 1, 64, 64, 0},  {1, 32, 6, 2, 64, 64, 0},
+        {1, 99, 6, 3, 16, 20, 0},     {9, 0, 4, 4, 8, 8, 0},     {8, 24, 4, 2, 64, 64, 0},
+        {20, 80, 6, 2, 36, 12, 0},    {17, 3, 6, 6, 12, 64, 5},  {20, 70, 4, 1, 16, 16, 33},
+        {1, 90, 2, 1, 8, 8, 32},      {5, 95, 2, 1, 8, 8, 1},    {3, 64, 2, 2, 64, 32, 64},
+        {9, 250, 6, 2, 64, 32, 0},    {4, 255, 5, 1, 32, 64, 0}, {20, 560, 2, 1, 32, 32, 0},
+        {12, 511, 6, 1, 32, 32, 260}, {1, 599, 6, 6, 64, 64, 0}, {20, 505, 4, 4, 32, 32, 7},
     };
     static const uint32_t types[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_I16, NB_TYPE_Q8_0};
     uint32_t seed = 4711;

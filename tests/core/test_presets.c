@@ -27,8 +27,9 @@ static void test_type(nb_text preset_name, nb_text name, uint32_t dimensions, ui
     if (want != REFUSED)
         CHECK(type == want, "%t: %t of %u layers, %t, %u columns, importance %u: type %u, not %u", preset_name,
               facts->architecture, facts->layers, name, columns, facts->has_importance, type, want);
-    CHECK(type == NB_TYPE_LIMIT || (nb_preset_quantizer(preset, type) &&
-          columns % nb_traits_of(type)->block_weights == 0), "type %u of %u columns", type, columns);
+    CHECK(type == NB_TYPE_LIMIT ||
+              (nb_preset_quantizer(preset, type) && columns % nb_traits_of(type)->block_weights == 0),
+          "type %u of %u columns", type, columns);
 }
 
 /* A tensor of the file, and the types that llama.cpp chose for it. */
@@ -50,8 +51,8 @@ static void test_need(nb_text preset_name, uint32_t number, const tensor *tensor
     for (uint32_t i = 0; i < n; i++) {
         const tensor *t = &tensors[i];
         uint32_t type = nb_preset_type(preset, t->name, t->dimensions, t->columns, facts);
-        needs |= type != NB_TYPE_LIMIT &&
-                 nb_preset_needs_importance(preset, t->name, nb_fitting_type(type, t->columns));
+        needs |=
+            type != NB_TYPE_LIMIT && nb_preset_needs_importance(preset, t->name, nb_fitting_type(type, t->columns));
     }
     bool refused = tensors[0].types[number] == REFUSED;
     CHECK(needs == refused, "%t, %t of %u layers: importance needed %u, refused without %u", preset_name,
@@ -97,11 +98,11 @@ static void test_bitsandbytes(void) {
         uint32_t dimensions, columns;
         bool is_linear;
     } tensors[] = {
-        {"blk.0.attn_q.weight", 2, 64, true},       {"blk.1.ffn_down.weight", 2, 192, true},
-        {"blk.1.ffn_up_exps.weight", 3, 64, true},  {"blk.1.ffn_gate_inp.weight", 2, 64, false},
-        {"blk.0.attn_norm.weight", 1, 64, false},   {"blk.0.attn_q_norm.weight", 2, 64, false},
-        {"blk.0.attn_q.bias", 1, 64, false},        {"blk.0.attn_q.weight", 2, 96, false},
-        {"token_embd.weight", 2, 64, false},        {"output.weight", 2, 64, false},
+        {"blk.0.attn_q.weight", 2, 64, true},      {"blk.1.ffn_down.weight", 2, 192, true},
+        {"blk.1.ffn_up_exps.weight", 3, 64, true}, {"blk.1.ffn_gate_inp.weight", 2, 64, false},
+        {"blk.0.attn_norm.weight", 1, 64, false},  {"blk.0.attn_q_norm.weight", 2, 64, false},
+        {"blk.0.attn_q.bias", 1, 64, false},       {"blk.0.attn_q.weight", 2, 96, false},
+        {"token_embd.weight", 2, 64, false},       {"output.weight", 2, 64, false},
     };
     static const struct {
         const char *name;
@@ -111,8 +112,8 @@ static void test_bitsandbytes(void) {
         for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
             const nb_preset *preset = nb_preset_of(nb_text_of(presets[p].name));
             uint32_t want = tensors[i].is_linear ? presets[p].type : NB_TYPE_LIMIT;
-            uint32_t type = nb_preset_type(preset, nb_text_of(tensors[i].name), tensors[i].dimensions,
-                                           tensors[i].columns, &facts);
+            uint32_t type =
+                nb_preset_type(preset, nb_text_of(tensors[i].name), tensors[i].dimensions, tensors[i].columns, &facts);
             CHECK(type == want, "%s, %s: %u, not %u", presets[p].name, tensors[i].name, type, want);
         }
     CHECK(nb_preset_quantizer(nb_preset_of(nb_text_of("int8")), NB_TYPE_Q8_0) == nb_quantize_int8, "int8");

@@ -165,7 +165,8 @@ static void test_importance_check(void) {
     nb_error err;
     CHECK(nb_importance_check(importance, 4, &err) == NB_OK, "some are 0");
     CHECK(nb_importance_check(importance + 1, 2, &err) == NB_ERR_FORMAT &&
-              test_contains(err.message, "all 2 columns is 0"), "%s", err.message);
+              test_contains(err.message, "all 2 columns is 0"),
+          "%s", err.message);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         importance[2] = nb_float_of(cases[i].bits);
         int32_t code = nb_importance_check(importance, 4, &err);

@@ -62,8 +62,8 @@ static void compare(uint32_t type, const char *name, draw *from, const float *im
             nb_encoding plain = {.importance = counts}, wide = {.importance = counts, .best = true};
             double one = error_of(type, &plain, x + at, counts, traits->block_weights);
             double other = error_of(type, &wide, x + at, counts, traits->block_weights);
-            CHECK(other <= one * 1.00001, "%s, %s, row %d, weight %z: the error is %g, not at most %g", traits->name, name,
-                  row, at, other, one);
+            CHECK(other <= one * 1.00001, "%s, %s, row %d, weight %z: the error is %g, not at most %g", traits->name,
+                  name, row, at, other, one);
             reference += one;
             best += other;
         }
@@ -90,11 +90,11 @@ static void test_special(uint32_t type) {
 }
 
 void test_quantize_best(void) {
-    static const uint32_t types[] = {NB_TYPE_Q4_0,   NB_TYPE_Q4_1,   NB_TYPE_Q5_0, NB_TYPE_Q5_1,
-                                     NB_TYPE_IQ4_NL, NB_TYPE_IQ4_XS, NB_TYPE_Q2_K, NB_TYPE_Q3_K,
-                                     NB_TYPE_Q4_K,   NB_TYPE_Q5_K,   NB_TYPE_Q6_K, NB_TYPE_IQ3_S,
-                                     NB_TYPE_IQ3_XXS, NB_TYPE_IQ2_S, NB_TYPE_IQ2_XS, NB_TYPE_IQ2_XXS,
-                                     NB_TYPE_MXFP4,  NB_TYPE_NVFP4};
+    static const uint32_t types[] = {
+        NB_TYPE_Q4_0,    NB_TYPE_Q4_1,  NB_TYPE_Q5_0,   NB_TYPE_Q5_1,    NB_TYPE_IQ4_NL, NB_TYPE_IQ4_XS,
+        NB_TYPE_Q2_K,    NB_TYPE_Q3_K,  NB_TYPE_Q4_K,   NB_TYPE_Q5_K,    NB_TYPE_Q6_K,   NB_TYPE_IQ3_S,
+        NB_TYPE_IQ3_XXS, NB_TYPE_IQ2_S, NB_TYPE_IQ2_XS, NB_TYPE_IQ2_XXS, NB_TYPE_MXFP4,  NB_TYPE_NVFP4,
+    };
     static const struct {
         const char *name;
         draw *from;

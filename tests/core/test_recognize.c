@@ -6,7 +6,12 @@
 enum { ALL = 7, WEIGHTS = 1 << NB_EXPECT_WEIGHTS, JSON = 1 << NB_EXPECT_JSON, TEXT = 1 << NB_EXPECT_TEXT };
 
 /* refused: by whom; words: what the error says. */
-static const struct { const char *start; size_t size; int32_t refused; const char *words; } files[] = {
+static const struct {
+    const char *start;
+    size_t size;
+    int32_t refused;
+    const char *words;
+} files[] = {
     {"version https://git-lfs.github.com/spec/v1\n", 43, ALL, "git lfs pull"},
     {"\x1f\x8b\x08", 3, ALL, "gzip"},
     {"<!DOCTYPE html>", 15, WEIGHTS | JSON, "web page"},

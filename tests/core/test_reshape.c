@@ -20,13 +20,21 @@ static uint32_t expected(nb_arrangement arrangement, uint32_t r, uint32_t c) {
 
 static void check_matrix(nb_arrangement arrangement) {
     bool transposed = arrangement == NB_AS_TRANSPOSED;
-    nb_tensor_info from = {.type = NB_TYPE_F16, .n_dimensions = 2, .bytes = sizeof in,
-                           .shape = {transposed ? ROWS : COLUMNS, transposed ? COLUMNS : ROWS, 1, 1}};
+    nb_tensor_info from = {
+        .type = NB_TYPE_F16,
+        .n_dimensions = 2,
+        .bytes = sizeof in,
+        .shape = {transposed ? ROWS : COLUMNS, transposed ? COLUMNS : ROWS, 1, 1},
+    };
     nb_tensor_info to = from;
     nb_origin origin = {.next = NB_NONE, .row = NB_NONE, .bytes = (uint8_t *)in};
     nb_target target = {.arrangement = arrangement, .missing = 1, .groups = GROUPS, .group_heads = GROUP_HEADS};
-    nb_plan plan = {.origins = &origin, .targets = &target, .in = {.tensors = &from, .n_tensors = 1},
-                    .out = {.tensors = &to, .n_tensors = 1}};
+    nb_plan plan = {
+        .origins = &origin,
+        .targets = &target,
+        .in = {.tensors = &from, .n_tensors = 1},
+        .out = {.tensors = &to, .n_tensors = 1},
+    };
     nb_error err;
     if (!CHECK(nb_reshape_check(&plan, 0, &err) == NB_OK, "%s", err.message))
         return;

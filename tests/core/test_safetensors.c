@@ -17,9 +17,8 @@
 static void test_float8(void) {
     float expected[2][256], got[256];
     uint8_t codes[256];
-    if (!CHECK(test_read("tests/fixtures/safetensors/float8.bin", expected, sizeof expected) == sizeof expected, "float"
-                                                                                                                 "8."
-                                                                                                                 "bin"))
+    if (!CHECK(test_read("tests/fixtures/safetensors/float8.bin", expected, sizeof expected) == sizeof expected,
+               "float8.bin"))
         return;
     for (int i = 0; i < 256; i++)
         codes[i] = (uint8_t)i;
@@ -44,7 +43,8 @@ static int32_t parse(const char *json, uint64_t data_bytes, nb_checkpoint *c, nb
     uint64_t bytes = 0;
     int32_t code = nb_safetensors_begin(file, data_bytes ? 8 + n + data_bytes : 0, &bytes, err);
     if (code == NB_OK)
-        code = nb_safetensors_parse(&x, 3, (nb_text){0}, file, (size_t)bytes, data_bytes ? 8 + n + data_bytes : 0, &end, err);
+        code = nb_safetensors_parse(&x, 3, (nb_text){0}, file, (size_t)bytes, data_bytes ? 8 + n + data_bytes : 0, &end,
+                                    err);
     if (code == NB_OK)
         code = nb_checkpoint_arrange(c, err);
     CHECK(code < 0 || end >= 8 + n, "the end, %l", end);
@@ -55,7 +55,11 @@ static int32_t parse(const char *json, uint64_t data_bytes, nb_checkpoint *c, nb
 static void test_headers(void) {
 #define TENSOR(name, dtype, shape, from, to) \
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" #from "," #to "]}"
-    static const struct { const char *json; uint64_t data; int32_t code; const char *word;
+    static const struct {
+        const char *json;
+        uint64_t data;
+        int32_t code;
+        const char *word;
     } bad[] = {
         {"[]", 0, NB_ERR_FORMAT, "object"},
         {"{\"a\":{}}", 0, NB_ERR_FORMAT, "tensor a has no dtype"},
@@ -85,15 +89,19 @@ static void test_headers(void) {
               code < 0 ? err.message : "");
         nb_checkpoint_free(&c);
     }
-    const char *good = "{\"__metadata__\":{\"format\":\"pt\"}," TENSOR("b.\\u0041", "BF16", "3,5", 8, 38) "," TENSOR(
-        "s", "F16", "", 38, 40) "," TENSOR("none", "I64", "0,4", 40, 40) "," TENSOR("a", "F32", "2", 0, 8) "}";
+    const char *good =
+        "{\"__metadata__\":{\"format\":\"pt\"}," TENSOR("b.\\u0041", "BF16", "3,5", 8,
+                                                        38) "," TENSOR("s", "F16", "", 38,
+                                                                       40) "," TENSOR("none", "I64", "0,4", 40,
+                                                                                      40) "," TENSOR("a", "F32", "2", 0,
+                                                                                                     8) "}";
     if (!CHECK(parse(good, 40, &c, &err) == NB_OK, "%s", err.message))
         return;
     CHECK(c.n_tensors == 3, "%l tensors", c.n_tensors);
     const nb_tensor_info *t = &c.tensors[1];
     CHECK(nb_text_is(nb_checkpoint_tensor_name(&c, t), "b.A") && t->type == NB_TYPE_BF16 && t->file == 3, "the second");
-    CHECK(t->shape[0] == 5 && t->shape[1] == 3 && t->shape[2] == 1 && t->n_dimensions == 2 && t->bytes == 30, "its "
-                                                                                                              "shape");
+    CHECK(t->shape[0] == 5 && t->shape[1] == 3 && t->shape[2] == 1 && t->n_dimensions == 2 && t->bytes == 30,
+          "its shape");
     CHECK(c.tensors[0].at + 8 == t->at && c.tensors[2].shape[0] == 1, "the others");
     nb_checkpoint_free(&c);
 }
@@ -102,8 +110,9 @@ static void test_headers(void) {
 
 static const char FOLDER[] = "tests/fixtures/safetensors/llama-sharded/";
 static const char *const NAMES[] = {
-    "tokenizer.json", "model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors",
-    "config.json", "generation_config.json",    "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors"};
+    "tokenizer.json",         "model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors", "config.json",
+    "generation_config.json", "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors",
+};
 enum { FILES = sizeof NAMES / sizeof *NAMES };
 static uint8_t *contents[FILES];
 static size_t sizes[FILES];
@@ -213,8 +222,8 @@ static void test_pieces(void) {
     if (!CHECK(m, "%s", err.message))
         return;
     CHECK(nb_model_vocabulary(m) == 263 && nb_model_context(m) == 128, "its sizes");
-    CHECK(nb_model_is_end(m, 7) && nb_model_is_end(m, 9) && nb_model_is_end(m, 1) && !nb_model_is_end(m, 8), "its "
-                                                                                                             "ends");
+    CHECK(nb_model_is_end(m, 7) && nb_model_is_end(m, 9) && nb_model_is_end(m, 1) && !nb_model_is_end(m, 8),
+          "its ends");
     evaluate(m, expected);
     nb_model_free(m);
     static const size_t pieces[] = {0, 1, 777};
@@ -232,7 +241,11 @@ static void test_pieces(void) {
 }
 
 static void test_harm(void) {
-    static const struct { harm h; int32_t code; const char *word; } cases[] = {
+    static const struct {
+        harm h;
+        int32_t code;
+        const char *word;
+    } cases[] = {
         {{.file = 3, .absent = true}, NB_ERR_FORMAT, "config.json is missing"},
         {{.file = 2, .absent = true}, NB_ERR_FORMAT, "is missing"},
         {{.file = 0, .size = 1000}, NB_ERR_TRUNCATED, "tokenizer.json"},

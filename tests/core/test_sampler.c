@@ -287,13 +287,14 @@ static void check_large(nb_sampler_params params) {
 
 enum { MOST = 16 };
 
-/* p[n]: the probabilities, by the definitions in nibble.h; what is NaN or minus infinity counts as the lowest number. Whether
- * anything in the way is too near to tell is left to rows whose numbers are equal or far apart. */
+/* p[n]: the probabilities, by the definitions in nibble.h; what is NaN or minus infinity counts as the lowest
+ * number. Whether anything in the way is too near to tell is left to rows whose numbers are equal or far apart. */
 static void define(const nb_sampler_params *q, const float *logits, int32_t n, double *p) {
     double x[MOST], total = 0, sum = 0;
     int32_t order[MOST], kept = n;
     for (int32_t i = 0; i < n; i++) {
-        x[i] = isnan(logits[i]) ? -(double)FLT_MAX : NB_MIN(NB_MAX((double)logits[i], -(double)FLT_MAX), (double)FLT_MAX);
+        x[i] =
+            isnan(logits[i]) ? -(double)FLT_MAX : NB_MIN(NB_MAX((double)logits[i], -(double)FLT_MAX), (double)FLT_MAX);
         p[i] = 0;
         int32_t at = i; /* the highest first, of equal ones the first */
         for (; at > 0 && x[order[at - 1]] < x[i]; at--)
@@ -329,25 +330,37 @@ static void check_degenerate(const float *logits, int32_t n, nb_sampler_params p
     for (int32_t i = 0; s && i < DRAWS; i++) {
         int32_t token = choose(s, logits, n);
         if (!CHECK(token >= 0 && token < n && p[token] > 0,
-                   "row %g %g %g ... of %d, temperature %g, top-k %d, top-p %g, min-p %g: token %d",
-                   (double)logits[0], (double)logits[1 % n], (double)logits[2 % n], n, (double)params.temperature, params.top_k,
+                   "row %g %g %g ... of %d, temperature %g, top-k %d, top-p %g, min-p %g: token %d", (double)logits[0],
+                   (double)logits[1 % n], (double)logits[2 % n], n, (double)params.temperature, params.top_k,
                    (double)params.top_p, (double)params.min_p, token))
             break;
         seen[token]++;
     }
     for (int32_t i = 0; s && i < n; i++) /* e^-20 */
-        CHECK(p[i] < 0.2 || seen[i], "row %g %g %g ... of %d: token %d of probability %g never comes", (double)logits[0],
-              (double)logits[1 % n], (double)logits[2 % n], n, i, p[i]);
+        CHECK(p[i] < 0.2 || seen[i], "row %g %g %g ... of %d: token %d of probability %g never comes",
+              (double)logits[0], (double)logits[1 % n], (double)logits[2 % n], n, i, p[i]);
     nb_sampler_free(s);
 }
 
 /* Rows such as damaged, untrained and very sure models make, through all filters together. */
 static void check_degenerate_rows(void) {
     enum { ROWS = 14 };
-    static const float pairs[ROWS][2] = { /* even tokens, odd ones */
-        {0, 0}, {3.5f, 3.5f}, {-3e38f, -3e38f}, {3e38f, 3e38f}, {INFINITY, INFINITY}, {-INFINITY, -INFINITY}, {NAN, NAN},
+    static const float pairs[ROWS][2] = {
+        /* even tokens, odd ones */
+        {0, 0},
+        {3.5f, 3.5f},
+        {-3e38f, -3e38f},
+        {3e38f, 3e38f},
+        {INFINITY, INFINITY},
+        {-INFINITY, -INFINITY},
+        {NAN, NAN},
         {1e-42f, -1e-42f},
-        {3e38f, -3e38f}, {INFINITY, -INFINITY}, {NAN, 2}, {NAN, -INFINITY}, {-INFINITY, 0}, {INFINITY, NAN},
+        {3e38f, -3e38f},
+        {INFINITY, -INFINITY},
+        {NAN, 2},
+        {NAN, -INFINITY},
+        {-INFINITY, 0},
+        {INFINITY, NAN},
     };
     static const float lone[] = {100, -100, 3e38f, INFINITY, -INFINITY, NAN}, temperatures[] = {1, 1e-30f, 1e6f};
     static const float shares[] = {1, 0.5f, 0};

@@ -10,9 +10,11 @@
 #include "check.h"
 
 static void check_arithmetic(void) {
-    CHECK(nb_times(1ULL << 31, 1ULL << 31) == 1ULL << 62 && nb_plus(1ULL << 63, 5) == (1ULL << 63) + 5, "what fits is exact");
+    CHECK(nb_times(1ULL << 31, 1ULL << 31) == 1ULL << 62 && nb_plus(1ULL << 63, 5) == (1ULL << 63) + 5,
+          "what fits is exact");
     CHECK(nb_times(1ULL << 32, 1ULL << 32) == UINT64_MAX && nb_times(UINT64_MAX, 2) == UINT64_MAX &&
-          nb_plus(UINT64_MAX, 1) == UINT64_MAX, "what does not fit is as much as there is");
+              nb_plus(UINT64_MAX, 1) == UINT64_MAX,
+          "what does not fit is as much as there is");
     CHECK(!nb_alloc_items(1ULL << 32, 1ULL << 32) && !nb_alloc_items(UINT64_MAX, 1), "no such memory");
     if (sizeof(size_t) == 4)
         CHECK(!nb_alloc_items((1ULL << 31) + 8, 2), "16 bytes for 2^32 + 16");
@@ -36,8 +38,17 @@ static void check_attention(void) {
     double floats = (double)nb_attention_scratch(&cache, HEADS, 1, POSITIONS, 1);
     CHECK(floats >= parts && floats < 1.01 * parts, "%g floats, of %g at least", floats, parts);
     nb_model m = {.family = &nb_family_llama};
-    m.shape = (nb_shape){.vocabulary = 8, .layers = 1, .width = 32, .feed_forward = 32, .heads = HEADS, .kv_heads = 1,
-                         .head_size = 4, .value_size = 4, .context = POSITIONS};
+    m.shape = (nb_shape){
+        .vocabulary = 8,
+        .layers = 1,
+        .width = 32,
+        .feed_forward = 32,
+        .heads = HEADS,
+        .kv_heads = 1,
+        .head_size = 4,
+        .value_size = 4,
+        .context = POSITIONS,
+    };
     double bytes = nb_session_bytes(&m, POSITIONS, 1, NB_TYPE_I16);
     CHECK(bytes > 4 * parts, "a session of %g bytes", bytes);
     nb_error err = {0};
@@ -49,7 +60,8 @@ static void check_attention(void) {
           "a session beyond all addresses: %s", err.message);
     m.shape.layers = m.shape.kv_heads = 1024; /* more megabytes than 32 bits hold */
     CHECK(nb_session_check(&m, NULL, 1 << 27, NB_TYPE_I16, &err) == NB_ERR_MEMORY &&
-          test_contains(err.message, "a context of 134217728 tokens does not fit: it needs 4294967295 MB"), "%s", err.message);
+              test_contains(err.message, "a context of 134217728 tokens does not fit: it needs 4294967295 MB"),
+          "%s", err.message);
 }
 
 /* Texts are tokenized in memory that is several times as large, and normalization may make many tokens of one byte. */
@@ -63,7 +75,8 @@ static void check_texts(void) {
     nb_bytes out = {0};
     nb_error err = {0};
     CHECK(nb_bytes_reserve(&out, (1ULL << 31) + 1, &err) == NB_ERR_MEMORY, "2 GB of text");
-    CHECK(nb_nfc_text(NULL, (const uint8_t *)"\xcc\x81", 400000000, &out, &err) == NB_ERR_MEMORY, "4.8 GB to compose 0.4");
+    CHECK(nb_nfc_text(NULL, (const uint8_t *)"\xcc\x81", 400000000, &out, &err) == NB_ERR_MEMORY,
+          "4.8 GB to compose 0.4");
     nb_free(out.data);
 }
 

@@ -35,12 +35,34 @@ static void check_quotes(void) {
         const char *ids; /* a digit each */
     } cases[] = {
         {"<e>a<t>", {{0}}, 0, "142"},
-        {"<e>a<t>", {{3, 4, 0}}, 1, "142"},       /* beside the names */
-        {"<e>a<t>", {{2, 3, 0}}, 1, "356" "42"},  /* one byte is enough */
-        {"<e>a<t>", {{0, 7, 0}}, 1, "356" "42"},  /* user-defined: found in any text ... */
-        {"<e>a<t>", {{0, 7, 3}}, 1, "356" "4376"}, /* ... unless nb_plain names it for this kind of quote */
-        {"<e><e><e>", {{3, 6, 0}}, 1, "1" "356" "1"},
-        {"<e><t><t>", {{1, 2, 3}, {4, 5, 3}}, 2, "356" "376" "2"},
+        {"<e>a<t>", {{3, 4, 0}}, 1, "142"}, /* beside the names */
+        {"<e>a<t>",
+         {{2, 3, 0}},
+         1,
+         "356"
+         "42"}, /* one byte is enough */
+        {"<e>a<t>",
+         {{0, 7, 0}},
+         1,
+         "356"
+         "42"}, /* user-defined: found in any text ... */
+        {"<e>a<t>",
+         {{0, 7, 3}},
+         1,
+         "356"
+         "4376"}, /* ... unless nb_plain names it for this kind of quote */
+        {"<e><e><e>",
+         {{3, 6, 0}},
+         1,
+         "1"
+         "356"
+         "1"},
+        {"<e><t><t>",
+         {{1, 2, 3}, {4, 5, 3}},
+         2,
+         "356"
+         "376"
+         "2"},
         {"<<e>>", {{0, 1, 0}, {4, 5, 0}}, 2, "316"},
     };
     test_values_begin(&m, "llama");
@@ -62,8 +84,8 @@ static void check_quotes(void) {
     }
     static const nb_quote wrong[][2] = {{{0, 1, 0}, {0, 2, 0}}, {{2, 2, 0}, {3, 4, 0}}, {{0, 1, 0}, {3, 9, 0}}};
     for (size_t i = 0; i < 3; i++) {
-        int32_t code = nb_tokenizer_encode_quoted(t, "<e>a<t>", 7, NB_TOKENIZE_PARSE_SPECIAL, wrong[i], 2, NULL, 0, NULL, 0,
-                                                  &err);
+        int32_t code =
+            nb_tokenizer_encode_quoted(t, "<e>a<t>", 7, NB_TOKENIZE_PARSE_SPECIAL, wrong[i], 2, NULL, 0, NULL, 0, &err);
         CHECK(code == NB_ERR_ARGUMENT, "wrong quotes %z: code %d", i, code);
     }
     nb_tokenizer_free(t);

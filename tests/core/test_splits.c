@@ -24,8 +24,10 @@ static void check_text(const nb_pretokenizer *pre, const nb_isolated *passes, co
 /* Long runs: anything worse than n log n would not come to an end. */
 static void check_long(const nb_pretokenizer *pre, const nb_isolated *passes, const nb_unicode *unicode, nb_text name) {
     enum { BYTES = 1 << 17 };
-    static const char *const repeated[] = {" ", "\n", "1", "a", "A", "!", "'", "\xe3\x80\x80", "\xcc\x81",
-                                           "\xe4\xba\xba", "a ", " \n", "<sentinel:1", "\x80"};
+    static const char *const repeated[] = {
+        " ",        "\n",           "1",  "a",   "A",           "!",    "'", "\xe3\x80\x80",
+        "\xcc\x81", "\xe4\xba\xba", "a ", " \n", "<sentinel:1", "\x80",
+    };
     static uint8_t text[BYTES];
     for (size_t i = 0; i < sizeof repeated / sizeof *repeated; i++) {
         size_t n = nb_length(repeated[i]), end = 0;

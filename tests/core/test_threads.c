@@ -1,5 +1,5 @@
-/* The pool: every chunk runs exactly once, on a thread that exists, before nb_parallel returns; who was better off alone is
- * helped again. */
+/* The pool: every chunk runs exactly once, on a thread that exists, before nb_parallel returns; who was better off
+ * alone is helped again. */
 #include "check.h"
 
 #include "../../src/base/threads.h"

@@ -131,14 +131,14 @@ static void check_random_bytes(int which) {
         for (int round = 0; round < 2000; round++) {
             size_t n = test_random(&seed) % MOST, size = 0;
             for (size_t i = 0; i < n; i++)
-                text[i] = (char)(test_random(&seed) % 2 ? 0x80 + test_random(&seed) % 0x80
-                                                        : 'a' + test_random(&seed) % 26);
+                text[i] =
+                    (char)(test_random(&seed) % 2 ? 0x80 + test_random(&seed) % 0x80 : 'a' + test_random(&seed) % 26);
             if (is_composed_first(f.tokenizer, (nb_text){text, n}))
                 continue;
             int32_t n_tokens = nb_tokenizer_encode(f.tokenizer, text, n, 0, tokens, 8 * MOST, NULL);
             for (int32_t i = 0; i < n_tokens; i++)
-                size += (size_t)nb_tokenizer_bytes(f.tokenizer, tokens[i], 0, back + size,
-                                                   (int32_t)(sizeof back - size));
+                size +=
+                    (size_t)nb_tokenizer_bytes(f.tokenizer, tokens[i], 0, back + size, (int32_t)(sizeof back - size));
             CHECK(n == size && nb_compare(text, back, n) == 0, "%s: %z random bytes came back as %z",
                   test_vocabulary_names[which], n, size);
         }

@@ -19,15 +19,28 @@ typedef struct made {
 
 static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_token_entry *out) {
     const made *m = source->file;
-    *out = (nb_token_entry){.name = {(const char *)source->bytes + *at, nb_length(m->names[i])}, .score = m->scores[i],
-                            .type = m->types[i], .flags = m->flags[i]};
+    *out = (nb_token_entry){
+        .name = {(const char *)source->bytes + *at, nb_length(m->names[i])},
+        .score = m->scores[i],
+        .type = m->types[i],
+        .flags = m->flags[i],
+    };
     *at += out->name.size;
 }
 
 static nb_tokenizer *build(const made *m, nb_vocabulary_kind kind, char *bytes, nb_error *err) {
-    nb_vocabulary_source source = {.kind = kind, .bytes = (const uint8_t *)bytes, .file = m, .token = next_token,
-                                   .begin = -1, .end = -1, .unknown = 7, .closing = -1, .steps = m->steps,
-                                   .charsmap = m->charsmap};
+    nb_vocabulary_source source = {
+        .kind = kind,
+        .bytes = (const uint8_t *)bytes,
+        .file = m,
+        .token = next_token,
+        .begin = -1,
+        .end = -1,
+        .unknown = 7,
+        .closing = -1,
+        .steps = m->steps,
+        .charsmap = m->charsmap,
+    };
     for (int i = 0; i < NB_MAX_END_TOKENS; i++)
         source.ends[i] = -1;
     for (; source.n_tokens < MOST && m->names[source.n_tokens]; source.n_tokens++) {
@@ -40,9 +53,13 @@ static nb_tokenizer *build(const made *m, nb_vocabulary_kind kind, char *bytes, 
 
 /* Whatever the scores are, a text gets tokens of the vocabulary, and a finite number of them. */
 static void check_scores(nb_vocabulary_kind kind, float a, float b) {
-    static const char text[] = "ab\xc3\xa9zabba\xe2\x96\x81" "bab";
-    made m = {.names = {"<unk>", "a", "b", "ab", "\xc3\xa9", "ba", "\xe2\x96\x81", "abba"},
-              .scores = {a, a, b, a, b, b, a, b}, .types = {2, 1, 1, 1, 1, 1, 1, 4}};
+    static const char text[] = "ab\xc3\xa9zabba\xe2\x96\x81"
+                               "bab";
+    made m = {
+        .names = {"<unk>", "a", "b", "ab", "\xc3\xa9", "ba", "\xe2\x96\x81", "abba"},
+        .scores = {a, a, b, a, b, b, a, b},
+        .types = {2, 1, 1, 1, 1, 1, 1, 4},
+    };
     char bytes[64];
     int32_t tokens[64];
     nb_error err = {0};
@@ -76,9 +93,17 @@ static void check_collisions(void) {
         if ((nb_hash(start, name, NAME) & mask) == 0)
             memcpy(bytes + NAME * n++, name, NAME);
     }
-    nb_vocabulary_source source = {.kind = NB_KIND_SPM, .bytes = (const uint8_t *)bytes, .n_bytes = sizeof bytes,
-                                   .n_tokens = COLLIDING, .token = next_colliding, .begin = -1, .end = -1, .unknown = -1,
-                                   .closing = -1};
+    nb_vocabulary_source source = {
+        .kind = NB_KIND_SPM,
+        .bytes = (const uint8_t *)bytes,
+        .n_bytes = sizeof bytes,
+        .n_tokens = COLLIDING,
+        .token = next_colliding,
+        .begin = -1,
+        .end = -1,
+        .unknown = -1,
+        .closing = -1,
+    };
     for (int i = 0; i < NB_MAX_END_TOKENS; i++)
         source.ends[i] = -1;
     nb_error err = {0};
@@ -101,7 +126,8 @@ static void check_long_names(void) {
             nb_error err = {0};
             nb_tokenizer *t = build(&m, (nb_vocabulary_kind)kind, bytes, &err);
             bool looked_for = type != NB_TOKEN_NORMAL || kind == NB_KIND_UNIGRAM;
-            CHECK(!t == looked_for && (t || err.code == NB_ERR_UNSUPPORTED), "kind %d, type %d: %s", kind, type, err.message);
+            CHECK(!t == looked_for && (t || err.code == NB_ERR_UNSUPPORTED), "kind %d, type %d: %s", kind, type,
+                  err.message);
             nb_tokenizer_free(t);
         }
 }
@@ -109,8 +135,12 @@ static void check_long_names(void) {
 /* A word of WordPiece that is an added token, too, has a mark before its name. A file may say so of a name without
  * one. */
 static void check_missing_mark(void) {
-    made m = {.names = {"<unk>", "x"}, .types = {NB_TOKEN_UNKNOWN, NB_TOKEN_USER_DEFINED}, .flags = {0, NB_OWN},
-              .steps.library = true};
+    made m = {
+        .names = {"<unk>", "x"},
+        .types = {NB_TOKEN_UNKNOWN, NB_TOKEN_USER_DEFINED},
+        .flags = {0, NB_OWN},
+        .steps.library = true,
+    };
     char bytes[16], out[16];
     nb_error err = {0};
     nb_tokenizer *t = build(&m, NB_KIND_WORDPIECE, bytes, &err);
@@ -135,8 +165,11 @@ static void check_circular_rules(void) {
     int32_t *tokens = nb_alloc(LONG * sizeof *tokens);
     map.units['a'] = 'a' << 10 | 'a'; /* offset and label: its child "a" is at 'a' ^ 'a' ^ 'a' */
     memset(text, 'a', LONG);
-    made m = {.names = {"<unk>", "a"}, .types = {NB_TOKEN_UNKNOWN, NB_TOKEN_NORMAL},
-              .charsmap = {(const char *)&map, sizeof map.size + sizeof map.units + sizeof map.texts}};
+    made m = {
+        .names = {"<unk>", "a"},
+        .types = {NB_TOKEN_UNKNOWN, NB_TOKEN_NORMAL},
+        .charsmap = {(const char *)&map, sizeof map.size + sizeof map.units + sizeof map.texts},
+    };
     char bytes[16];
     nb_error err = {0};
     nb_tokenizer *t = build(&m, NB_KIND_UNIGRAM, bytes, &err);
@@ -159,14 +192,18 @@ static void check_many_quotes(void) {
         memcpy(text + 4 * i, "sa b", 4);
         quotes[i] = (nb_quote){4 * i + 2, 4 * i + 3, 0};
     }
-    made m = {.names = {"<unk>", "a", "b", "s", "n"}, .types = {2, 1, 1, 3, 3},
-              .flags = {0, NB_OWN, NB_OWN, NB_ADDED, NB_ADDED | NB_NORMALIZED}, .steps.library = true};
+    made m = {
+        .names = {"<unk>", "a", "b", "s", "n"},
+        .types = {2, 1, 1, 3, 3},
+        .flags = {0, NB_OWN, NB_OWN, NB_ADDED, NB_ADDED | NB_NORMALIZED},
+        .steps.library = true,
+    };
     char bytes[16];
     nb_error err = {0};
     nb_tokenizer *t = build(&m, NB_KIND_WORDPIECE, bytes, &err);
     if (CHECK(t, "%s", err.message)) {
-        int32_t n = nb_tokenizer_encode_quoted(t, text, 4 * QUOTES, NB_TOKENIZE_PARSE_SPECIAL, quotes, QUOTES, NULL, 0, tokens,
-                                               QUOTES, &err);
+        int32_t n = nb_tokenizer_encode_quoted(t, text, 4 * QUOTES, NB_TOKENIZE_PARSE_SPECIAL, quotes, QUOTES, NULL, 0,
+                                               tokens, QUOTES, &err);
         CHECK(n == QUOTES, "%d tokens: %s", n, err.message); /* only "s" is known */
     }
     nb_free(text);
@@ -181,7 +218,8 @@ void test_vocabulary(void) {
     check_many_quotes();
     check_collisions();
     check_long_names();
-    static const float scores[] = {0, -1, -1e38f, 3e38f, -3e38f, __builtin_inff(), -__builtin_inff(), __builtin_nanf("")};
+    static const float scores[] =
+        {0, -1, -1e38f, 3e38f, -3e38f, __builtin_inff(), -__builtin_inff(), __builtin_nanf("")};
     for (size_t a = 0; a < sizeof scores / sizeof *scores; a++)
         for (size_t b = 0; b < sizeof scores / sizeof *scores; b++) {
             check_scores(NB_KIND_UNIGRAM, scores[a], scores[b]);

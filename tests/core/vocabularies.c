@@ -9,9 +9,11 @@
 /* ---- files ----------------------------------------------------------------------------------------------------- */
 
 const char *const test_vocabulary_names[TEST_VOCABULARIES] = {
-    [TEST_SMOLLM] = "smollm", [TEST_GPT2] = "gpt-2", [TEST_LLAMA_BPE] = "llama-bpe", [TEST_QWEN2] = "qwen2",
-    [TEST_DEFAULT] = "default", [TEST_SPM] = "spm", [TEST_SPM_SPANS] = "spm-spans", [TEST_UNIGRAM] = "unigram",
-    [TEST_UNIGRAM_SPACES] = "unigram-spaces", [TEST_WORDPIECE] = "wordpiece"};
+    [TEST_SMOLLM] = "smollm",       [TEST_GPT2] = "gpt-2",      [TEST_LLAMA_BPE] = "llama-bpe",
+    [TEST_QWEN2] = "qwen2",         [TEST_DEFAULT] = "default", [TEST_SPM] = "spm",
+    [TEST_SPM_SPANS] = "spm-spans", [TEST_UNIGRAM] = "unigram", [TEST_UNIGRAM_SPACES] = "unigram-spaces",
+    [TEST_WORDPIECE] = "wordpiece",
+};
 
 uint8_t *test_read_text(const char *name, const char *end, size_t *size) {
     char path[80];

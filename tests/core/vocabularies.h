@@ -9,8 +9,17 @@
 
 /* The first ones are byte-level BPE. Byte-level BPE and SentencePiece's BPE give the bytes of any text back. */
 enum {
-    TEST_SMOLLM, TEST_GPT2, TEST_LLAMA_BPE, TEST_QWEN2, TEST_DEFAULT, TEST_SPM, TEST_SPM_SPANS, TEST_UNIGRAM,
-    TEST_UNIGRAM_SPACES, TEST_WORDPIECE, TEST_VOCABULARIES
+    TEST_SMOLLM,
+    TEST_GPT2,
+    TEST_LLAMA_BPE,
+    TEST_QWEN2,
+    TEST_DEFAULT,
+    TEST_SPM,
+    TEST_SPM_SPANS,
+    TEST_UNIGRAM,
+    TEST_UNIGRAM_SPACES,
+    TEST_WORDPIECE,
+    TEST_VOCABULARIES
 };
 enum { TEST_BYTE_LEVEL = TEST_SPM /* how many are byte-level */ };
 

@@ -1,21 +1,29 @@
-// Writes a seed corpus for fuzz_folder: folder_seeds.js FOLDER
-// The folders of tests/fixtures, what other tests change in them, each key of their JSON files harmed in one way or another,
-// their tensors too, and loading where memory ends.
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+// Writes a seed corpus for fuzz_folder: folder_seeds.js FOLDER The folders of tests/fixtures, what other tests change
+// in them, each key of their JSON files harmed in one way or another, their tensors too, and loading where memory ends.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { root } from '../support/builds.js';
 import { answer, corpus, fixtures, readJson, refusal } from './seeds.js';
 
 /** A folder's files by their names. @typedef {Record<string, Uint8Array>} Files */
 
-const [, table] = /** @type {RegExpExecArray} */ (/names\[\] = \{([^}]*)\}/.exec(readFileSync(`${root}tests/fuzz/fuzz_folder.c`, 'utf8')));
+const [, table] = /** @type {RegExpExecArray} */ (
+    /names\[\] = \{([^}]*)\}/.exec(readFileSync(`${root}tests/fuzz/fuzz_folder.c`, 'utf8'))
+);
 const NAMES = [...table.matchAll(/"(.*?)"/g)].map(([, name]) => name);
-const LONGEST = 1 << 24, HEADER = 1;
-const FLAGS = [0, HEADER, 2, 4 << 2 | 2, 64, 64 | 5 << 2];
+const LONGEST = 1 << 24,
+    HEADER = 1;
+const FLAGS = [0, HEADER, 2, (4 << 2) | 2, 64, 64 | (5 << 2)];
 
-/** The files of the first of these folders that has them. @param {string[]} folders within the fixtures @returns {Files} */
+/** The files of the first of these folders that has them. @param {string[]} folders within the fixtures @returns
+ * {Files} */
 function filesOf(...folders) {
-    const found = NAMES.map((name) => [name, folders.map((folder) => `${fixtures}${folder}/${name}`).find((path) => existsSync(path))]);
-    return Object.fromEntries(found.filter(([, path]) => path).map(([name, path]) => [name, readFileSync(/** @type {string} */ (path))]));
+    const found = NAMES.map((name) => [
+        name,
+        folders.map((folder) => `${fixtures}${folder}/${name}`).find((path) => existsSync(path)),
+    ]);
+    return Object.fromEntries(
+        found.filter(([, path]) => path).map(([name, path]) => [name, readFileSync(/** @type {string} */ (path))]),
+    );
 }
 
 /** @param {unknown} value */
@@ -31,7 +39,8 @@ function split(bytes) {
 
 /** @param {Record<string, any>} tensors @param {Uint8Array} data @returns {Uint8Array} */
 function safetensors(tensors, data) {
-    const header = json(tensors), size = Buffer.alloc(8);
+    const header = json(tensors),
+        size = Buffer.alloc(8);
     size.writeBigUInt64LE(BigInt(header.length));
     return Buffer.concat([size, header, data]);
 }
@@ -53,14 +62,17 @@ function put(name, files, { flags = 0, refused = 0, piece = count % 8 } = {}) {
     /** @type {Uint8Array[]} */
     const parts = [Buffer.from([piece, flags]), refusal(refused), answer(count++)];
     for (const [name, bytes] of Object.entries(files)) {
-        if (bytes.length >= LONGEST)
-            return;
-        parts.push(Buffer.from([NAMES.indexOf(name), bytes.length & 255, bytes.length >> 8 & 255, bytes.length >> 16]), bytes);
+        if (bytes.length >= LONGEST) return;
+        parts.push(
+            Buffer.from([NAMES.indexOf(name), bytes.length & 255, (bytes.length >> 8) & 255, bytes.length >> 16]),
+            bytes,
+        );
     }
     seeds.put(name, ...parts);
 }
 
-/** The value with its i-th member, at any depth, gone or another; undefined: there are not so many. @param {any} value @param {number} i @param {(object: any, key: string) => void} harm */
+/** The value with its i-th member, at any depth, gone or another; undefined: there are not so many. @param {any}
+ * value @param {number} i @param {(object: any, key: string) => void} harm */
 function harmed(value, i, harm) {
     const copy = structuredClone(value);
     let left = i;
@@ -70,8 +82,7 @@ function harmed(value, i, harm) {
                 harm(node, key);
                 return true;
             }
-            if (node[key] && typeof node[key] === 'object' && visit(node[key]))
-                return true;
+            if (node[key] && typeof node[key] === 'object' && visit(node[key])) return true;
         }
         return false;
     };
@@ -79,20 +90,46 @@ function harmed(value, i, harm) {
 }
 
 /** @type {((object: any, key: string) => void)[]} */
-const HARMS = [(object, key) => delete object[key], (object, key) => { object[key] = -1; }, (object, key) => { object[key] = 'other'; },
-    (object, key) => { object[key] = [1, {}]; }, (object, key) => { object[key] = null; }, (object, key) => { object[key] = { a: 1e39 }; },
-    (object, key) => { object[key] = true; }, (object, key) => { object.unheard_of = object[key]; }];
+const HARMS = [
+    (object, key) => delete object[key],
+    (object, key) => {
+        object[key] = -1;
+    },
+    (object, key) => {
+        object[key] = 'other';
+    },
+    (object, key) => {
+        object[key] = [1, {}];
+    },
+    (object, key) => {
+        object[key] = null;
+    },
+    (object, key) => {
+        object[key] = { a: 1e39 };
+    },
+    (object, key) => {
+        object[key] = true;
+    },
+    (object, key) => {
+        object.unheard_of = object[key];
+    },
+];
 
 const EVERY = 3;
 
-/** Every third member of its JSON files harmed, in one of the ways: families have the same keys, and each begins elsewhere. @param {string} name @param {Files} files */
+/** Every third member of its JSON files harmed, in one of the ways: families have the same keys, and each begins
+ * elsewhere. @param {string} name @param {Files} files */
 function putHarmed(name, files) {
     for (const [file, bytes] of Object.entries(headersOf(files)))
-        for (let i = count % EVERY, changed; file.endsWith('.json') && file !== 'tokenizer.json'; i += EVERY) { // that one is fuzz_tokenizer's
+        for (let i = count % EVERY, changed; file.endsWith('.json') && file !== 'tokenizer.json'; i += EVERY) {
+            // that one is fuzz_tokenizer's
             changed = harmed(parsed(bytes), i, HARMS[count % HARMS.length]);
-            if (!changed)
-                break;
-            put(`${name}-${file.replace('/', '-')}-${i}`, { ...headersOf(files), [file]: json(changed) }, { flags: HEADER });
+            if (!changed) break;
+            put(
+                `${name}-${file.replace('/', '-')}-${i}`,
+                { ...headersOf(files), [file]: json(changed) },
+                { flags: HEADER },
+            );
         }
 }
 
@@ -101,9 +138,27 @@ function putTensors(name, files) {
     const { tensors, data } = split(files['model.safetensors']);
     const names = Object.keys(tensors).filter((tensor) => tensor !== '__metadata__');
     /** @type {((all: Record<string, any>, tensor: string) => void)[]} */
-    const harms = [(all, tensor) => delete all[tensor], (all, tensor) => { all[tensor].shape.reverse().push(1); }, (all, tensor) => { all[tensor].dtype = 'I64'; },
-        (all, tensor) => { all[`${tensor}.other`] = all[tensor]; }, (all, tensor) => { all[tensor].data_offsets[0] += 2; },
-        (all, tensor) => { all[tensor].data_offsets[1] = 1e12; }, (all, tensor) => { all[tensor].dtype = 'F8_E8M0'; }];
+    const harms = [
+        (all, tensor) => delete all[tensor],
+        (all, tensor) => {
+            all[tensor].shape.reverse().push(1);
+        },
+        (all, tensor) => {
+            all[tensor].dtype = 'I64';
+        },
+        (all, tensor) => {
+            all[`${tensor}.other`] = all[tensor];
+        },
+        (all, tensor) => {
+            all[tensor].data_offsets[0] += 2;
+        },
+        (all, tensor) => {
+            all[tensor].data_offsets[1] = 1e12;
+        },
+        (all, tensor) => {
+            all[tensor].dtype = 'F8_E8M0';
+        },
+    ];
     for (const [i, harm] of harms.entries()) {
         const changed = structuredClone(tensors);
         harm(changed, names[(7 * i + count) % names.length]);
@@ -111,23 +166,33 @@ function putTensors(name, files) {
     }
 }
 
-const families = readdirSync(`${fixtures}safetensors`, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-const bases = families.map((name) => /** @type {[string, Files]} */ ([name, filesOf(`safetensors/${name}`)])).filter(([, files]) => files['model.safetensors']);
+const families = readdirSync(`${fixtures}safetensors`, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name);
+const bases = families
+    .map((name) => /** @type {[string, Files]} */ ([name, filesOf(`safetensors/${name}`)]))
+    .filter(([, files]) => files['model.safetensors']);
 for (const [name, files] of bases) {
     put(name, files);
     put(`${name}-flags`, files, { flags: FLAGS[count % FLAGS.length] });
-    put(`${name}-refused`, files, { refused: 1 + count % 97 });
+    put(`${name}-refused`, files, { refused: 1 + (count % 97) });
     putHarmed(name, files);
     putTensors(name, files);
 }
 const sharded = `${fixtures}safetensors/llama-sharded`;
-const shards = readdirSync(sharded).filter((file) => file.endsWith('.safetensors')).map((file) => readFileSync(`${sharded}/${file}`));
-put('shards-missing', { ...filesOf('safetensors/llama-sharded'), 'model.safetensors': shards[0], 'model-00002-of-00002.safetensors': shards[1] });
+const shards = readdirSync(sharded)
+    .filter((file) => file.endsWith('.safetensors'))
+    .map((file) => readFileSync(`${sharded}/${file}`));
+put('shards-missing', {
+    ...filesOf('safetensors/llama-sharded'),
+    'model.safetensors': shards[0],
+    'model-00002-of-00002.safetensors': shards[1],
+});
 
 for (const [i, { folder, set, drop }] of readJson('formats/folder-variants.json').entries()) {
-    const files = filesOf(`safetensors/${folder}`), config = { ...parsed(files['config.json']), ...set };
-    for (const key of drop)
-        delete config[key];
+    const files = filesOf(`safetensors/${folder}`),
+        config = { ...parsed(files['config.json']), ...set };
+    for (const key of drop) delete config[key];
     put(`variant-${i}`, { ...files, 'config.json': json(config) });
 }
 for (const [name, { base }] of Object.entries(readJson('sentence/cases.json'))) {
@@ -137,24 +202,44 @@ for (const [name, { base }] of Object.entries(readJson('sentence/cases.json'))) 
 }
 const empty = { 'model.safetensors': safetensors({}, Buffer.alloc(0)) };
 for (const [i, { of, model_type, config, map }] of readJson('text/tokenizer-config.json').cases.entries()) {
-    const files = { 'config.json': json({ model_type }), 'tokenizer.json': json(readJson(`tokenizers/${of}.json`).tokenizer), 'tokenizer_config.json': json(config) };
-    put(`tokenizer-config-${i}`, { ...files, ...map && { 'special_tokens_map.json': json(map) }, ...empty }, { flags: HEADER });
+    const files = {
+        'config.json': json({ model_type }),
+        'tokenizer.json': json(readJson(`tokenizers/${of}.json`).tokenizer),
+        'tokenizer_config.json': json(config),
+    };
+    put(
+        `tokenizer-config-${i}`,
+        { ...files, ...(map && { 'special_tokens_map.json': json(map) }), ...empty },
+        { flags: HEADER },
+    );
 }
 for (const [i, { model, model_type, config, added }] of readJson('text/tokenizer-model.json').cases.entries()) {
-    const files = { 'config.json': json({ model_type }), 'tokenizer_config.json': json(config), ...added && { 'added_tokens.json': json(added) } };
+    const files = {
+        'config.json': json({ model_type }),
+        'tokenizer_config.json': json(config),
+        ...(added && { 'added_tokens.json': json(added) }),
+    };
     const bytes = Buffer.from(model, 'base64');
     put(`tokenizer-model-${i}`, { ...files, 'tokenizer.model': bytes, ...empty }, { flags: HEADER });
-    put(`tokenizer-model-${i}-cut`, { ...files, 'tokenizer.model': bytes.subarray(0, bytes.length / (i + 2)), ...empty }, { flags: HEADER });
+    put(
+        `tokenizer-model-${i}-cut`,
+        { ...files, 'tokenizer.model': bytes.subarray(0, bytes.length / (i + 2)), ...empty },
+        { flags: HEADER },
+    );
 }
-for (const name of ['gptq', 'gptq-zeros', 'awq']) { // the section in a file of its own, as older tools wrote it
-    const files = filesOf(`safetensors/${name}`), { quantization_config: section, ...config } = parsed(files['config.json']);
+for (const name of ['gptq', 'gptq-zeros', 'awq']) {
+    // the section in a file of its own, as older tools wrote it
+    const files = filesOf(`safetensors/${name}`),
+        { quantization_config: section, ...config } = parsed(files['config.json']);
     const file = name === 'awq' ? 'quant_config.json' : 'quantize_config.json';
     put(`${name}-apart`, { ...files, 'config.json': json(config), [file]: json(section) });
     put(`${name}-nowhere`, { ...files, 'config.json': json(config) });
 }
 for (const [i, name] of ['one-kv-head', 'rope-linear', 'biases', 'mixtral'].entries()) // parts of a GGUF, and one that is whole
     put(`gguf-${i}`, { 'a-00001-of-00002.gguf': readFileSync(`${fixtures}models/${name}.gguf`) }, { flags: FLAGS[i] });
-const parts = [1, 2, 3].map((part) => readFileSync(`${fixtures}safetensors/split/one-kv-head-0000${part}-of-00003.gguf`));
+const parts = [1, 2, 3].map((part) =>
+    readFileSync(`${fixtures}safetensors/split/one-kv-head-0000${part}-of-00003.gguf`),
+);
 put('parts', { 'a-00001-of-00002.gguf': parts[0], 'a-00002-of-00002.gguf': parts[1] });
 for (let refused = 1; refused <= 120; refused++)
     put(`refused-${refused}`, bases[refused % bases.length][1], { refused });

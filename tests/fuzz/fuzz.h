@@ -1,4 +1,5 @@
-/* What the fuzz targets share: a condition that must hold, a model out of a GGUF's bytes, a walk through its text, and answers. */
+/* What the fuzz targets share: a condition that must hold, a model out of a GGUF's bytes, a walk through its text,
+ * and answers. */
 #ifndef NB_FUZZ_H
 #define NB_FUZZ_H
 
@@ -98,9 +99,10 @@ static inline void fuzz_quote(const nb_model *m, const char *text, size_t size, 
     free(all);
 }
 
-/* Every text becomes tokens of the vocabulary in every way of asking, and these become text. Returns how many tokens the last
- * way gave; the first of them are in tokens[capacity]. */
-static inline int32_t fuzz_text(const nb_model *m, const uint8_t *text, size_t size, int32_t *tokens, int32_t capacity) {
+/* Every text becomes tokens of the vocabulary in every way of asking, and these become text. Returns how many tokens
+ * the last way gave; the first of them are in tokens[capacity]. */
+static inline int32_t fuzz_text(const nb_model *m, const uint8_t *text, size_t size, int32_t *tokens,
+                                int32_t capacity) {
     nb_error err;
     int32_t last = 0;
     char *copy = fuzz_memory(size); /* ends where the text does */
@@ -140,8 +142,15 @@ static inline nb_sampler *fuzz_sampler(const nb_model *m, const uint8_t *data, b
     nb_sampler_params params;
     memcpy(&params, data, sizeof params);
     if (usual)
-        params = (nb_sampler_params){.temperature = 0.8f, .top_k = 5, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1.1f,
-                                     .penalty_last = 8, .seed = params.seed};
+        params = (nb_sampler_params){
+            .temperature = 0.8f,
+            .top_k = 5,
+            .top_p = 0.95f,
+            .min_p = 0.05f,
+            .repeat_penalty = 1.1f,
+            .penalty_last = 8,
+            .seed = params.seed,
+        };
     nb_bias bias = {0, params.temperature};
     return nb_sampler_new(m, &params, &bias, usual, err);
 }
@@ -160,7 +169,8 @@ static inline void fuzz_evaluate(nb_session *s, const int32_t *tokens, int32_t n
     demand(nb_session_holds(s, tokens, n) <= n);
 }
 
-static inline void fuzz_generate(nb_session *s, const nb_model *m, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count, bool past_end) {
+static inline void fuzz_generate(nb_session *s, const nb_model *m, nb_sampler *sampler, int32_t *tokens, int32_t n,
+                                 int32_t count, bool past_end) {
     nb_error err;
     int32_t made = nb_session_generate(s, sampler, tokens, n, count, past_end, &err);
     demand(made <= count);
@@ -169,7 +179,8 @@ static inline void fuzz_generate(nb_session *s, const nb_model *m, nb_sampler *s
 }
 
 /* The model describes itself, turns text[FUZZ_TEXT] into tokens and back, evaluates, generates and embeds, as
- * choices[FUZZ_CHOICES] say: a sampler's parameters, and a byte each for context, batch, type of the cache, and switches. */
+ * choices[FUZZ_CHOICES] say: a sampler's parameters, and a byte each for context, batch, type of the cache, and
+ * switches. */
 static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const uint8_t *text) {
     enum { MOST_TOKENS = 40, GENERATED = 4 };
     static const uint32_t kv_types[] = {25, 8, 1, 0, 7};

@@ -1,10 +1,11 @@
-/* libFuzzer target of the converter and of the loader behind it: any bytes as the files of a Hugging Face folder, or as parts of a
- * split GGUF, in pieces of any size, are a model that answers or an error, and the same one however the bytes are cut.
+/* libFuzzer target of the converter and of the loader behind it: any bytes as the files of a Hugging Face folder, or
+ * as parts of a split GGUF, in pieces of any size, are a model that answers or an error, and the same one however
+ * the bytes are cut.
  *
- * Input: byte 0 chooses the size of the pieces, byte 1 the flags, what weights are quantized to, and whether there is a loader at
- * all (without one the converter also goes on where that would refuse); two bytes for the allocation that fails (0: none); choices
- * and a text (fuzz.h); then files one after the other, each a byte for its name (names[], its rest chooses nothing), three for its
- * size, its bytes; the last one may be cut off. */
+ * Input: byte 0 chooses the size of the pieces, byte 1 the flags, what weights are quantized to, and whether there
+ * is a loader at all (without one the converter also goes on where that would refuse); two bytes for the allocation
+ * that fails (0: none); choices and a text (fuzz.h); then files one after the other, each a byte for its name
+ * (names[], its rest chooses nothing), three for its size, its bytes; the last one may be cut off. */
 #include "fuzz.h"
 
 #include "../../src/base/text.h"
@@ -12,14 +13,42 @@
 
 /* What a folder may have; folder_seeds.js reads this table. */
 static const char *const names[] = {
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "tokenizer.model", "chat_template.jinja", "quantize_config.json", "quant_config.json", "modules.json",
-    "config_sentence_transformers.json", "sentence_bert_config.json", "1_Pooling/config.json", "2_Dense/config.json",
-    "3_Dense/config.json", "4_Dense/config.json", "3_Dropout/config.json", "3_Normalize/config.json", "4_LayerNorm/config.json",
-    "model.safetensors", "model-00002-of-00002.safetensors", "2_Dense/model.safetensors", "3_Dense/model.safetensors",
-    "4_Dense/model.safetensors", "4_LayerNorm/model.safetensors", "a-00001-of-00002.gguf", "a-00002-of-00002.gguf"};
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "quantize_config.json",
+    "quant_config.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+    "2_Dense/config.json",
+    "3_Dense/config.json",
+    "4_Dense/config.json",
+    "3_Dropout/config.json",
+    "3_Normalize/config.json",
+    "4_LayerNorm/config.json",
+    "model.safetensors",
+    "model-00002-of-00002.safetensors",
+    "2_Dense/model.safetensors",
+    "3_Dense/model.safetensors",
+    "4_Dense/model.safetensors",
+    "4_LayerNorm/model.safetensors",
+    "a-00001-of-00002.gguf",
+    "a-00002-of-00002.gguf",
+};
 static const char *const presets[8] = {NULL, "nf4", "fp4", "int8", "q8_0", "q4_k_m", "q4_0", "bf16"};
-enum { NAMES = sizeof names / sizeof *names, FIRST_WEIGHTS = 20, MOST_FILES = 20, BEFORE = 4 + FUZZ_CHOICES + FUZZ_TEXT };
+enum {
+    NAMES = sizeof names / sizeof *names,
+    FIRST_WEIGHTS = 20,
+    MOST_FILES = 20,
+    BEFORE = 4 + FUZZ_CHOICES + FUZZ_TEXT
+};
 
 typedef struct file {
     const char *name;
@@ -74,7 +103,8 @@ static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags
             is_weights &= names[k] != files[i].name;
         if (is_weights)
             weights[n_weights++] = i;
-        code = nb_converter_begin(x, files[i].name, nb_length(files[i].name), flags & 2 ? (double)files[i].size : 0, err);
+        code =
+            nb_converter_begin(x, files[i].name, nb_length(files[i].name), flags & 2 ? (double)files[i].size : 0, err);
         if (code >= 0)
             code = give(x, l, &files[i], 0, piece, err);
         if (code >= 0)
@@ -107,7 +137,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     file files[MOST_FILES];
     int32_t n = 0;
     for (size_t at = BEFORE; at + 4 <= size && n < MOST_FILES; n++) {
-        size_t told = data[at + 1] | (size_t)data[at + 2] << 8 | (size_t)data[at + 3] << 16, length = NB_MIN(told, size - at - 4);
+        size_t told = data[at + 1] | (size_t)data[at + 2] << 8 | (size_t)data[at + 3] << 16,
+               length = NB_MIN(told, size - at - 4);
         files[n] = (file){names[data[at] % NAMES], data + at + 4, length};
         at += 4 + length;
     }

@@ -1,5 +1,5 @@
-/* libFuzzer target of the reader of importance matrices: any bytes are one, whose numbers are all good and each of which
- * is found by its name, or an error that says why not. Memory may end anywhere: the last byte says where. */
+/* libFuzzer target of the reader of importance matrices: any bytes are one, whose numbers are all good and each of
+ * which is found by its name, or an error that says why not. Memory may end anywhere: the last byte says where. */
 #include "fuzz.h"
 
 #include "../../src/quant/imatrix.h"

@@ -1,5 +1,5 @@
-/* libFuzzer target of tokenizer.json: any text in that file of a folder is refused, or makes of every text tokens, and of tokens
- * text.
+/* libFuzzer target of tokenizer.json: any text in that file of a folder is refused, or makes of every text tokens,
+ * and of tokens text.
  *
  * Input: tokenizer.json up to the first zero byte, tokenizer_config.json up to the next, then the text. */
 #include "fuzz.h"
@@ -7,8 +7,8 @@
 #include "../core/drain.h"
 
 static const char CONFIG[] =
-    "{\"model_type\":\"llama\",\"hidden_size\":4,\"intermediate_size\":4,\"num_hidden_layers\":1,"
-    "\"num_attention_heads\":1,\"num_key_value_heads\":1,\"max_position_embeddings\":8,\"eos_token_id\":[1,2]}";
+    "{\"model_type\":\"llama\",\"hidden_size\":4,\"intermediate_size\":4,\"num_hidden_layers\":1,\"num_attention_"
+    "heads\":1,\"num_key_value_heads\":1,\"max_position_embeddings\":8,\"eos_token_id\":[1,2]}";
 static const char TENSORS[] = "{\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}";
 
 static int32_t give(nb_converter *x, const char *name, const uint8_t *bytes, size_t size, nb_error *err) {

@@ -1,24 +1,56 @@
-/* libFuzzer target of vocabularies: any pieces, scores, kinds, merges and character map are refused, or make of every text
- * tokens, and of tokens text.
+/* libFuzzer target of vocabularies: any pieces, scores, kinds, merges and character map are refused, or make of
+ * every text tokens, and of tokens text.
  *
- * Input: a byte each for the model (8 more: the text is repeated until words are remembered) and the pre-tokenizer, three of
- * switches, one for numbers of tokenizer.json's steps, and one for the number of tokens less 1; each token: a byte for the length of its name, one for its type, four for its score (F32; the lowest
- * byte has the flags of an added token, too), the name; a byte for the number of merges, each a byte for its
- * length and its text; two bytes for the length of the character map, and the map. The rest is the text. */
+ * Input: a byte each for the model (8 more: the text is repeated until words are remembered) and the pre-tokenizer,
+ * three of switches, one for numbers of tokenizer.json's steps, and one for the number of tokens less 1; each token:
+ * a byte for the length of its name, one for its type, four for its score (F32; the lowest byte has the flags of an
+ * added token, too), the name; a byte for the number of merges, each a byte for its length and its text; two bytes
+ * for the length of the character map, and the map. The rest is the text. */
 #include "fuzz.h"
 
 static const char *const models[] = {"gpt2", "llama", "t5", "bert", "gemma4", "whitespace", "llama", "t5"};
-static const char *const pre[] = {"default", "gpt-2", "llama-bpe", "qwen2", "smollm", "deepseek-llm", "deepseek-coder", "deepseek-v3",
-                                  "tekken", "gpt-4o", "falcon", "qwen35", "starcoder", "refact", "command-r", "bloom", "mpt", "dbrx",
-                                  "olmo", "viking", "jais", "poro-chat", "chatglm-bpe", "exaone", "chameleon", "minerva-7b", "superbpe",
-                                  "trillion", "bailingmoe", "seed-coder", "hunyuan", "kimi-k2"};
+static const char *const pre[] = {
+    "default",   "gpt-2",      "llama-bpe", "qwen2",    "smollm",     "deepseek-llm", "deepseek-coder", "deepseek-v3",
+    "tekken",    "gpt-4o",     "falcon",    "qwen35",   "starcoder",  "refact",       "command-r",      "bloom",
+    "mpt",       "dbrx",       "olmo",      "viking",   "jais",       "poro-chat",    "chatglm-bpe",    "exaone",
+    "chameleon", "minerva-7b", "superbpe",  "trillion", "bailingmoe", "seed-coder",   "hunyuan",        "kimi-k2",
+};
 static const char *const switches[] = {
-    "add_bos_token", "add_eos_token", "add_space_prefix", "remove_extra_whitespaces", "add_space_prefix_to_words", "ignore_merges",
-    "normalizer.lowercase", "normalizer.clean_text", "normalizer.handle_chinese_chars", "normalizer.strip_left", "normalizer.strip_right",
-    "normalizer.prepend", "normalizer.escape", "pre_tokenizer.split_white", "pre_tokenizer.metaspace", "pre_tokenizer.split",
-    "pre_tokenizer.prepend_spaced", "decoder.byte_level", "decoder.byte_fallback", "decoder.marks", "decoder.drop_first", "decoder.cleanup",
-    "decoder.joins"};
-enum { PRES = sizeof pre / sizeof *pre, SWITCHES = sizeof switches / sizeof *switches, LIBRARY = 1 << 23, U8 = 0, U32 = 4, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9 };
+    "add_bos_token",
+    "add_eos_token",
+    "add_space_prefix",
+    "remove_extra_whitespaces",
+    "add_space_prefix_to_words",
+    "ignore_merges",
+    "normalizer.lowercase",
+    "normalizer.clean_text",
+    "normalizer.handle_chinese_chars",
+    "normalizer.strip_left",
+    "normalizer.strip_right",
+    "normalizer.prepend",
+    "normalizer.escape",
+    "pre_tokenizer.split_white",
+    "pre_tokenizer.metaspace",
+    "pre_tokenizer.split",
+    "pre_tokenizer.prepend_spaced",
+    "decoder.byte_level",
+    "decoder.byte_fallback",
+    "decoder.marks",
+    "decoder.drop_first",
+    "decoder.cleanup",
+    "decoder.joins",
+};
+enum {
+    PRES = sizeof pre / sizeof *pre,
+    SWITCHES = sizeof switches / sizeof *switches,
+    LIBRARY = 1 << 23,
+    U8 = 0,
+    U32 = 4,
+    F32 = 6,
+    BOOL = 7,
+    STRING = 8,
+    ARRAY = 9
+};
 
 /* ---- the input ---- */
 
@@ -79,7 +111,8 @@ static void put_array(const char *name, uint32_t type, uint64_t n) {
     put_64(n);
 }
 
-/* n times a byte for the length, `between` bytes of another use, and so much text: an array of strings, where `name` is one. */
+/* n times a byte for the length, `between` bytes of another use, and so much text: an array of strings, where `name`
+ * is one. */
 static void put_strings(input in, const char *name, uint32_t n, size_t between) {
     put_array(name, STRING, n);
     for (uint32_t i = 0; i < n; i++) {

@@ -1,11 +1,12 @@
 // Runs every fuzz target: node tests/fuzz/run.js SECONDS [BUILD...]
 //   BUILD: checked (the default), memory, 32: each target runs for so many seconds (build.sh says what they are);
 //          lines: each replays its corpus, and what share of the lines of src/text, src/models and src/convert ran is printed.
-// A target fuzz_<subject>.c is built by `./build.sh fuzz`; <subject>_seeds.py or .js FOLDER, if there, writes seeds for it. Its
-// corpus grows in build/fuzz/<subject>, with words of the core's own sources among the fuzzer's (build/fuzz/words); an input that breaks it lies in build/fuzz/broken-<subject>-*, to be run again with
+// A target fuzz_<subject>.c is built by `./build.sh fuzz`; <subject>_seeds.py or .js FOLDER, if there, writes seeds for
+// it. Its corpus grows in build/fuzz/<subject>, with words of the core's own sources among the fuzzer's
+// (build/fuzz/words); an input that breaks it lies in build/fuzz/broken-<subject>-*, to be run again with
 // build/fuzz-BUILD/fuzz_<subject> FILE.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
@@ -14,7 +15,8 @@ const [seconds = '60', ...wanted] = process.argv.slice(2);
 const builds = wanted.length > 0 ? wanted : ['checked'];
 
 /** Folders whose lines should run, and how many of 100. */
-const COVERED = ['src/text', 'src/models', 'src/convert'], ENOUGH = 90;
+const COVERED = ['src/text', 'src/models', 'src/convert'],
+    ENOUGH = 90;
 
 const LLVM = '/usr/lib/llvm-22/bin/';
 
@@ -22,72 +24,104 @@ const LLVM = '/usr/lib/llvm-22/bin/';
 function run(program, args, environment) {
     return new Promise((/** @type {(end: { passed: boolean, words: string }) => void} */ resolve, reject) => {
         let words = '';
-        const child = spawn(program, args, { cwd: root, env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+        const child = spawn(program, args, {
+            cwd: root,
+            env: { ...process.env, ...environment },
+            stdio: ['ignore', 'pipe', 'pipe'],
+        });
         for (const stream of [child.stdout, child.stderr])
-            stream.setEncoding('utf8').on('data', (text) => { words += text; });
+            stream.setEncoding('utf8').on('data', (text) => {
+                words += text;
+            });
         child.on('error', reject);
         child.on('close', (status) => {
-            if (status)
-                console.log(words);
+            if (status) console.log(words);
             resolve({ passed: status === 0, words });
         });
     });
 }
 
-/** Does f for each of the items, as many at once as there are cores. @template T @param {T[]} items @param {(item: T) => Promise<void>} f */
+/** Does f for each of the items, as many at once as there are cores. @template T @param {T[]} items @param {(item:
+ * T) => Promise<void>} f */
 async function each(items, f) {
     const queue = [...items];
-    await Promise.all(Array.from({ length: availableParallelism() }, async () => {
-        for (let item = queue.shift(); item !== undefined; item = queue.shift())
-            await f(item);
-    }));
+    await Promise.all(
+        Array.from({ length: availableParallelism() }, async () => {
+            for (let item = queue.shift(); item !== undefined; item = queue.shift()) await f(item);
+        }),
+    );
 }
 
-const subjects = readdirSync(new URL('.', import.meta.url)).filter((file) => /^fuzz_.*\.c$/.test(file)).sort()
+const subjects = readdirSync(new URL('.', import.meta.url))
+    .filter((file) => /^fuzz_.*\.c$/.test(file))
+    .sort()
     .map((file) => file.slice('fuzz_'.length, -'.c'.length));
 let failed = 0;
 
 for (const subject of subjects) {
     mkdirSync(`${root}build/fuzz/${subject}`, { recursive: true });
-    for (const [program, seeds] of [['python3', `tests/fuzz/${subject}_seeds.py`], [process.execPath, `tests/fuzz/${subject}_seeds.js`]])
+    for (const [program, seeds] of [
+        ['python3', `tests/fuzz/${subject}_seeds.py`],
+        [process.execPath, `tests/fuzz/${subject}_seeds.js`],
+    ])
         if (existsSync(root + seeds) && !(await run(program, [seeds, `build/fuzz/${subject}`])).passed)
             throw new Error(`${seeds} failed`);
 }
 
 // the words of the sources: names of keys, types, modules
-const sources = ['src/text', 'src/models', 'src/convert', 'src/formats'].flatMap((folder) =>
-    readdirSync(root + folder, { recursive: true }).map((file) => `${root}${folder}/${file}`)).filter((path) => path.endsWith('.c'));
+const sources = ['src/text', 'src/models', 'src/convert', 'src/formats']
+    .flatMap((folder) => readdirSync(root + folder, { recursive: true }).map((file) => `${root}${folder}/${file}`))
+    .filter((path) => path.endsWith('.c'));
 const words = sources.flatMap((path) => readFileSync(path, 'utf8').match(/"[\w.-]{3,40}"/g) ?? []);
 writeFileSync(`${root}build/fuzz/words`, [...new Set(words)].join('\n'));
 
 for (const build of builds.filter((build) => build !== 'lines'))
     await each(subjects, async (subject) => {
-        const { passed, words } = await run(`build/fuzz-${build}/fuzz_${subject}`, [`-max_total_time=${seconds}`, '-timeout=20',
-            '-verbosity=0', '-print_final_stats=1', '-dict=build/fuzz/words', `-artifact_prefix=build/fuzz/broken-${subject}-`, `build/fuzz/${subject}`]);
-        console.log(`${passed ? 'ok  ' : 'FAIL'} fuzz_${subject}, ${build}: ${/executed_units: (\d+)/.exec(words)?.[1] ?? 'some'} inputs`);
+        const { passed, words } = await run(`build/fuzz-${build}/fuzz_${subject}`, [
+            `-max_total_time=${seconds}`,
+            '-timeout=20',
+            '-verbosity=0',
+            '-print_final_stats=1',
+            '-dict=build/fuzz/words',
+            `-artifact_prefix=build/fuzz/broken-${subject}-`,
+            `build/fuzz/${subject}`,
+        ]);
+        console.log(
+            `${passed ? 'ok  ' : 'FAIL'} fuzz_${subject}, ${build}: ${/executed_units: (\d+)/.exec(words)?.[1] ?? 'some'} inputs`,
+        );
         failed += passed ? 0 : 1;
     });
 
 if (builds.includes('lines')) {
     const profile = (/** @type {string} */ subject) => `build/fuzz/${subject}.profraw`;
     await each(subjects, async (subject) => {
-        const { passed } = await run(`build/fuzz-lines/fuzz_${subject}`, ['-runs=0', '-verbosity=0', `-artifact_prefix=build/fuzz/broken-${subject}-`,
-            `build/fuzz/${subject}`],
-            { LLVM_PROFILE_FILE: profile(subject) });
+        const { passed } = await run(
+            `build/fuzz-lines/fuzz_${subject}`,
+            ['-runs=0', '-verbosity=0', `-artifact_prefix=build/fuzz/broken-${subject}-`, `build/fuzz/${subject}`],
+            { LLVM_PROFILE_FILE: profile(subject) },
+        );
         failed += passed ? 0 : 1;
     });
     await run(`${LLVM}llvm-profdata`, ['merge', '-o', 'build/fuzz/lines.profdata', ...subjects.map(profile)]);
-    const { words } = await run(`${LLVM}llvm-cov`, ['export', '-summary-only', '-instr-profile=build/fuzz/lines.profdata',
-        ...subjects.map((subject, i) => `${i > 0 ? '-object=' : ''}build/fuzz-lines/fuzz_${subject}`)]);
+    const { words } = await run(`${LLVM}llvm-cov`, [
+        'export',
+        '-summary-only',
+        '-instr-profile=build/fuzz/lines.profdata',
+        ...subjects.map((subject, i) => `${i > 0 ? '-object=' : ''}build/fuzz-lines/fuzz_${subject}`),
+    ]);
     /** @type {{ filename: string, summary: { lines: { count: number, covered: number } } }[]} */
     const files = JSON.parse(words.slice(words.indexOf('{'))).data[0].files;
     for (const folder of COVERED) {
-        const own = files.filter(({ filename }) => filename.includes(`${folder}/`)).map(({ filename, summary }) => ({ filename, ...summary.lines }));
+        const own = files
+            .filter(({ filename }) => filename.includes(`${folder}/`))
+            .map(({ filename, summary }) => ({ filename, ...summary.lines }));
         const sum = (/** @type {'count' | 'covered'} */ key) => own.reduce((total, lines) => total + lines[key], 0);
-        const percent = 100 * sum('covered') / sum('count');
+        const percent = (100 * sum('covered')) / sum('count');
         failed += percent >= ENOUGH ? 0 : 1;
-        console.log(`${percent >= ENOUGH ? 'ok  ' : 'FAIL'} ${folder}: ${percent.toFixed(1)} % of ${sum('count')} lines run`);
-        for (const { filename, count, covered } of own.filter((lines) => lines.covered < ENOUGH / 100 * lines.count))
+        console.log(
+            `${percent >= ENOUGH ? 'ok  ' : 'FAIL'} ${folder}: ${percent.toFixed(1)} % of ${sum('count')} lines run`,
+        );
+        for (const { filename, count, covered } of own.filter((lines) => lines.covered < (ENOUGH / 100) * lines.count))
             console.log(`         ${filename.slice(filename.indexOf(folder))}: ${covered} of ${count}`);
     }
 }

@@ -1,31 +1,34 @@
-// Writes a seed corpus for fuzz_session: session_seeds.js FOLDER
-// The small models of tests/fixtures, each with other choices; of every kind one whose weights are partly NaN, infinite or huge;
-// the changed keys of keys.test.js; and loading and answering where memory ends.
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+// Writes a seed corpus for fuzz_session: session_seeds.js FOLDER The small models of tests/fixtures, each with other
+// choices; of every kind one whose weights are partly NaN, infinite or huge; the changed keys of keys.test.js; and
+// loading and answering where memory ends.
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { edited } from '../support/gguf.js';
 import { answer, corpus, fixtures, readJson, refusal } from './seeds.js';
 
 const MOST_BYTES = 200_000;
-const HARM = [0x7fc00000, 0x7f800000, 0xff800000, 0x7f7fffff, 0x7c007c00, 0xfc00fc00, 1]; // words of F32; two F16 infinities
+// words of F32; two F16 infinities
+const HARM = [0x7fc00000, 0x7f800000, 0xff800000, 0x7f7fffff, 0x7c007c00, 0xfc00fc00, 1];
 
-/** The same file, with every 97th word of its second half, where the weights are, another. @param {Uint8Array} file @param {number} word */
+/** The same file, with every 97th word of its second half, where the weights are, another. @param {Uint8Array} file
+ * @param {number} word */
 function harmed(file, word) {
     const out = Buffer.from(file);
-    for (let at = (out.length >> 3) * 4; at < out.length - 4; at += 97 * 4)
-        out.writeUInt32LE(word, at);
+    for (let at = (out.length >> 3) * 4; at < out.length - 4; at += 97 * 4) out.writeUInt32LE(word, at);
     return out;
 }
 
 const seeds = corpus();
-const models = readdirSync(fixtures, { recursive: true }).map((name) => fixtures + name)
-    .filter((path) => path.endsWith('.gguf') && statSync(path).size <= MOST_BYTES).sort();
+const models = readdirSync(fixtures, { recursive: true })
+    .map((name) => fixtures + name)
+    .filter((path) => path.endsWith('.gguf') && statSync(path).size <= MOST_BYTES)
+    .sort();
 for (const [i, path] of models.entries()) {
-    const file = readFileSync(path), name = basename(path, '.gguf');
+    const file = readFileSync(path),
+        name = basename(path, '.gguf');
     seeds.put(name, answer(i), refusal(0), file);
     seeds.put(`${name}-harmed`, answer(i + 1), refusal(0), harmed(file, HARM[i % HARM.length]));
-    for (const nth of [i + 1, i + 40])
-        seeds.put(`${name}-${nth}`, answer(i), refusal(nth), file);
+    for (const nth of [i + 1, i + 40]) seeds.put(`${name}-${nth}`, answer(i), refusal(nth), file);
 }
 for (const [i, { file, edits }] of readJson('formats/gguf-key-cases.json').cases.entries())
     if (statSync(fixtures + file).size <= MOST_BYTES)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { ERRORS, POOLINGS, PRESETS, TYPES, nb_sampler_params } from '../../web/abi.js';
+import { ERRORS, nb_sampler_params, POOLINGS, PRESETS, TYPES } from '../../web/abi.js';
 import { EMBED_OPTIONS, LOAD_OPTIONS } from '../../web/options.js';
 import { writeStructs } from '../../web/worker/structs.js';
 import { root } from '../support/builds.js';
@@ -27,18 +27,20 @@ test('types and options name the same', () => {
     assert.deepEqual(union('Preset ='), [...PRESETS].sort());
     assert.deepEqual(LOAD_OPTIONS.quantize.choices, PRESETS);
     assert.deepEqual(union('pooling\\?:'), Object.keys(POOLINGS).sort());
-    assert.deepEqual([...EMBED_OPTIONS.pooling.choices ?? []].sort(), Object.keys(POOLINGS).sort());
-    for (const kind of union('kvType\\?:'))
-        assert.ok(kind in TYPES, kind);
-    for (const code of Object.values(ERRORS))
-        assert.ok(union('ErrorCode =').includes(code), code);
+    assert.deepEqual([...(EMBED_OPTIONS.pooling.choices ?? [])].sort(), Object.keys(POOLINGS).sort());
+    for (const kind of union('kvType\\?:')) assert.ok(kind in TYPES, kind);
+    for (const code of Object.values(ERRORS)) assert.ok(union('ErrorCode =').includes(code), code);
 });
 
 test('a struct is written field by field, and none may be missing', () => {
-    const memory = new WebAssembly.Memory({ initial: 1 }), names = Object.keys(nb_sampler_params.fields);
+    const memory = new WebAssembly.Memory({ initial: 1 }),
+        names = Object.keys(nb_sampler_params.fields);
     const values = Object.fromEntries(names.map((name, i) => [name, i + 1]));
     assert.equal(writeStructs(memory, 64, nb_sampler_params, [values, values]), 64 + 2 * nb_sampler_params.size);
     const second = new DataView(memory.buffer, 64 + nb_sampler_params.size);
-    assert.deepEqual([second.getFloat32(0, true), second.getInt32(4, true), second.getUint32(nb_sampler_params.size - 4, true)], [1, 2, names.length]);
+    assert.deepEqual(
+        [second.getFloat32(0, true), second.getInt32(4, true), second.getUint32(nb_sampler_params.size - 4, true)],
+        [1, 2, names.length],
+    );
     assert.throws(() => writeStructs(memory, 64, nb_sampler_params, [{ temperature: 1 }]), /top_k is missing/);
 });

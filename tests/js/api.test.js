@@ -1,7 +1,15 @@
 // The JavaScript API, in Node: sources and their failures, options, generations and how they end, crashes.
 import assert from 'node:assert/strict';
 import {
-    closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync,
+    closeSync,
+    copyFileSync,
+    mkdtempSync,
+    openSync,
+    readFileSync,
+    readSync,
+    rmSync,
+    statSync,
+    writeFileSync,
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,17 +29,17 @@ const tiny = readFileSync(models.tiny);
 const PROMPT = 'Once upon a time';
 
 /** @param {Uint8Array[]} pieces */
-const streamOf = (pieces) => new ReadableStream({
-    start(controller) {
-        for (const piece of pieces)
-            controller.enqueue(piece);
-        controller.close();
-    },
-});
+const streamOf = (pieces) =>
+    new ReadableStream({
+        start(controller) {
+            for (const piece of pieces) controller.enqueue(piece);
+            controller.close();
+        },
+    });
 
 /** @param {Uint8Array} bytes @param {number} size */
-const cutInto = (bytes, size) => Array.from({ length: Math.ceil(bytes.length / size) },
-    (_, i) => bytes.subarray(i * size, (i + 1) * size));
+const cutInto = (bytes, size) =>
+    Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
 
 describe('sources', () => {
     /** @type {Awaited<ReturnType<typeof listen>>} */
@@ -49,8 +57,9 @@ describe('sources', () => {
                 response.write(tiny.subarray(0, 100000));
                 response.end(tiny.subarray(100000));
             } else if (path === '/cut.gguf') {
-                response.writeHead(200, { 'content-length': tiny.length }).write(tiny.subarray(0, 300000),
-                    () => response.destroy());
+                response
+                    .writeHead(200, { 'content-length': tiny.length })
+                    .write(tiny.subarray(0, 300000), () => response.destroy());
             } else if (path === '/slow.gguf') {
                 response.writeHead(200, { 'content-length': tiny.length }).write(tiny.subarray(0, 300000));
             } else if (path === '/page.gguf') {
@@ -63,7 +72,7 @@ describe('sources', () => {
     });
     after(() => server.close());
 
-    test('every kind gives the same model, and leaves the caller\'s bytes alone', async () => {
+    test("every kind gives the same model, and leaves the caller's bytes alone", async () => {
         const pooled = Buffer.concat([Buffer.from('x'), tiny]).subarray(1);
         /** @type {Record<string, any>} */
         const sources = {
@@ -108,43 +117,57 @@ describe('sources', () => {
         ['nobody there', () => 'http://127.0.0.1:9/x.gguf', 'NB_ERR_NETWORK', /cannot reach/],
         ['a connection that breaks', () => `${address}/cut.gguf`, 'NB_ERR_NETWORK', /broke.*Try again/],
         ['a web page', () => `${address}/page.gguf`, 'NB_ERR_FORMAT', /web page, not a model/],
-        ['a Git LFS pointer', () => Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:0\n'), 'NB_ERR_FORMAT',
-            /git lfs pull/],
+        [
+            'a Git LFS pointer',
+            () => Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:0\n'),
+            'NB_ERR_FORMAT',
+            /git lfs pull/,
+        ],
         ['JSON', () => Buffer.from('{"error": "gated"}'), 'NB_ERR_FORMAT', /JSON.*gated/],
         ['a zip', () => Buffer.from('PK\x03\x04 and so on, and so on'), 'NB_ERR_FORMAT', /zip/],
         ['noise', () => Buffer.alloc(5000, 7), 'NB_ERR_FORMAT', /GGUF/],
         ['nothing at all', () => new Uint8Array(0), 'NB_ERR_TRUNCATED', /./],
         ['a header cut off', () => tiny.subarray(0, 1000), 'NB_ERR_TRUNCATED', /./],
-        ['a stream cut off', () => streamOf(cutInto(tiny.subarray(0, 500000), 65536)), 'NB_ERR_TRUNCATED',
-            /500000 bytes of 698240/],
+        [
+            'a stream cut off',
+            () => streamOf(cutInto(tiny.subarray(0, 500000), 65536)),
+            'NB_ERR_TRUNCATED',
+            /500000 bytes of 698240/,
+        ],
         ['a stream of texts', () => streamOf(/** @type {any} */ (['GGUF'])), 'NB_ERR_ARGUMENT', /Uint8Arrays/],
         ['a number', () => 5, 'NB_ERR_ARGUMENT', /source must be/],
     ];
     for (const [what, source, code, message] of broken)
         test(`a clear error: ${what}`, () => assert.rejects(() => load(source()), nibbleError(code, message)));
 
-    test('a stream\'s own error is told', () => assert.rejects(
-        () => load(new ReadableStream({ pull: (controller) => controller.error(new Error('disk on fire')) })), /disk on fire/));
+    test("a stream's own error is told", () =>
+        assert.rejects(
+            () => load(new ReadableStream({ pull: (controller) => controller.error(new Error('disk on fire')) })),
+            /disk on fire/,
+        ));
 
     test('an aborted load rejects with the reason and ends the download', async () => {
         const reason = new Error('changed my mind');
         const control = new AbortController();
-        const loading = load(`${address}/slow.gguf`, { signal: control.signal, onProgress: () => control.abort(reason) });
+        const loading = load(`${address}/slow.gguf`, {
+            signal: control.signal,
+            onProgress: () => control.abort(reason),
+        });
         await assert.rejects(loading, reason);
-        while (!closed.includes('/slow.gguf'))
-            await new Promise((resolve) => setTimeout(resolve, 20));
+        while (!closed.includes('/slow.gguf')) await new Promise((resolve) => setTimeout(resolve, 20));
         await assert.rejects(load(models.tiny, { signal: AbortSignal.abort(reason) }), reason);
     });
 
     test('an aborted load cancels its stream', async () => {
         const control = new AbortController();
         let cancelled = () => {};
-        const cancel = new Promise((resolve) => { cancelled = () => resolve(undefined); });
+        const cancel = new Promise((resolve) => {
+            cancelled = () => resolve(undefined);
+        });
         let sent = false;
         const stream = new ReadableStream({
             pull(controller) {
-                if (sent)
-                    return new Promise(() => {});
+                if (sent) return new Promise(() => {});
                 sent = true;
                 controller.enqueue(new Uint8Array(tiny.subarray(0, 100000)));
             },
@@ -158,11 +181,14 @@ describe('sources', () => {
     test('headerOnly reads the header, tokenizes, and computes nothing', async () => {
         let sent = 0;
         const bytes = readFileSync(models.tiny);
-        const stream = new ReadableStream({
-            pull(controller) {
-                controller.enqueue(bytes.subarray(sent, sent += 4096));
+        const stream = new ReadableStream(
+            {
+                pull(controller) {
+                    controller.enqueue(bytes.subarray(sent, (sent += 4096)));
+                },
             },
-        }, { highWaterMark: 0 });
+            { highWaterMark: 0 },
+        );
         const model = await load(stream, { headerOnly: true });
         assert.ok(sent < 100000, `${sent} bytes were read`);
         assert.equal(model.info.tokenizer?.size, 1024);
@@ -174,19 +200,22 @@ describe('sources', () => {
     test('JavaScript holds no more than a few chunks', { skip: missing(models.realMissing) }, async () => {
         const bytes = statSync(models.real).size;
         const chunk = 1 << 20;
-        let produced = 0, worst = 0, heap = 0;
+        let produced = 0,
+            worst = 0,
+            heap = 0;
         const file = openSync(models.real, 'r');
-        const stream = new ReadableStream({
-            pull(controller) {
-                const piece = new Uint8Array(chunk);
-                const n = readSync(file, piece);
-                produced += n;
-                if (n === 0)
-                    controller.close();
-                else
-                    controller.enqueue(piece.subarray(0, n));
+        const stream = new ReadableStream(
+            {
+                pull(controller) {
+                    const piece = new Uint8Array(chunk);
+                    const n = readSync(file, piece);
+                    produced += n;
+                    if (n === 0) controller.close();
+                    else controller.enqueue(piece.subarray(0, n));
+                },
             },
-        }, { highWaterMark: 0 });
+            { highWaterMark: 0 },
+        );
         const model = await load(stream, {
             contextLength: 256,
             onProgress({ loaded }) {
@@ -197,7 +226,10 @@ describe('sources', () => {
         assert.ok(worst <= 6 * chunk, `${worst} bytes were on their way`);
         assert.ok(heap < 64e6, `${heap} bytes of heap`);
         const { kvBytesPerToken = 0, sessionBytes, memoryBytes } = model.info;
-        assert.ok(sessionBytes >= 256 * kvBytesPerToken && sessionBytes < memoryBytes, `${sessionBytes} bytes of session`);
+        assert.ok(
+            sessionBytes >= 256 * kvBytesPerToken && sessionBytes < memoryBytes,
+            `${sessionBytes} bytes of session`,
+        );
         assert.ok(memoryBytes <= 1.35 * bytes + 256 * kvBytesPerToken, `${memoryBytes} bytes of memory`);
         await model.dispose();
         closeSync(file);
@@ -208,28 +240,43 @@ test('options: what is wrong is named', async () => {
     const model = await load(models.tiny, { contextLength: 64 });
     /** @type {[call: () => any, message: RegExp][]} */
     const wrong = [
-        [() => load(models.tiny, /** @type {any} */ ({ thread: 2 })),
-            /load\(\) has no option "thread"; did you mean "threads"\?/],
+        [
+            () => load(models.tiny, /** @type {any} */ ({ thread: 2 })),
+            /load\(\) has no option "thread"; did you mean "threads"\?/,
+        ],
         [() => load(models.tiny, { threads: 0 }), /threads must be a whole number from 1 to 64, not 0/],
         [() => load(models.tiny, { contextLength: 1.5 }), /contextLength must be a whole number/],
         [() => load(models.tiny, /** @type {any} */ ({ build: 'fast' })), /build must be one of simd128, /],
         [() => load(models.tiny, /** @type {any} */ ({ onProgress: 1 })), /onProgress must be a function/],
-        [() => model.complete('a', /** @type {any} */ ({ max_tokens: 5 })),
-            /no option "max_tokens"; did you mean "maxTokens"\?/],
+        [
+            () => model.complete('a', /** @type {any} */ ({ max_tokens: 5 })),
+            /no option "max_tokens"; did you mean "maxTokens"\?/,
+        ],
         [() => model.complete('a', { temperature: NaN }), /temperature must be a number from 0 to 100, not NaN/],
         [() => model.complete('a', { topP: 1.1 }), /topP must be a number from 0 to 1, not 1.1/],
         [() => model.complete('a', { seed: 1.5 }), /seed must be a whole number, not 1.5/],
         [() => model.complete('a', { seed: Infinity }), /seed must be a whole number/],
         [() => model.complete('a', /** @type {any} */ ({ seed: 5n })), /seed must be a whole number/],
-        [() => model.complete('a', /** @type {any} */ ({ logitBias: new Set([5]) })), /logitBias must be an object like/],
+        [
+            () => model.complete('a', /** @type {any} */ ({ logitBias: new Set([5]) })),
+            /logitBias must be an object like/,
+        ],
         [() => model.complete('a', /** @type {any} */ ({ logitBias: [[5, 1]] })), /logitBias must be an object like/],
         [() => model.complete('a', { logitBias: new Map([[5000, 1]]) }), /logitBias names token 5000/],
-        [() => model.complete('a', /** @type {any} */ ({ logitBias: new Map([[5, 'x']]) })), /gives token 5 the bias "x"/],
+        [
+            () => model.complete('a', /** @type {any} */ ({ logitBias: new Map([[5, 'x']]) })),
+            /gives token 5 the bias "x"/,
+        ],
         [() => model.complete('a', { stop: [''] }), /stop must be a text that is not empty, not ""/],
-        [() => model.complete('a', /** @type {any} */ ({ stop: 5 })), /stop must be a text or an array of texts, not 5/],
+        [
+            () => model.complete('a', /** @type {any} */ ({ stop: 5 })),
+            /stop must be a text or an array of texts, not 5/,
+        ],
         [() => load(''), /the source is an empty text/],
-        [() => model.complete('a', { logitBias: { 5000: 1 } }),
-            /logitBias names token 5000; this model's tokens are the numbers 0 to 1023/],
+        [
+            () => model.complete('a', { logitBias: { 5000: 1 } }),
+            /logitBias names token 5000; this model's tokens are the numbers 0 to 1023/,
+        ],
         [() => model.complete('a', /** @type {any} */ ({ logitBias: { x: 1 } })), /token id is expected/],
         [() => model.complete(/** @type {any} */ (5)), /prompt must be a text or an array/],
         [() => model.complete([1, 1024]), /token 1 is 1024/],
@@ -241,7 +288,7 @@ test('options: what is wrong is named', async () => {
         [() => model.complete(/** @type {any} */ (['5'])), /token 0 is the string 5/],
         [() => model.complete(/** @type {any} */ (new BigInt64Array([5n]))), /token 0 is the bigint 5/],
         // every request checks its options: what is not known, and what is of another type
-        ...['complete', 'chat', 'applyTemplate', 'tokenize', 'detokenize', 'embed'].flatMap(name => {
+        ...['complete', 'chat', 'applyTemplate', 'tokenize', 'detokenize', 'embed'].flatMap((name) => {
             const call = (/** @type {any} */ options) => () =>
                 /** @type {any} */ (model)[name](name === 'detokenize' ? [5] : 'a', options);
             return /** @type {[call: () => any, message: RegExp][]} */ ([
@@ -253,9 +300,22 @@ test('options: what is wrong is named', async () => {
         }),
         [() => model.logits([5], /** @type {any} */ ({ special: true })).next(), /logits\(\) has no option "special"/],
         [() => model.logits([5], /** @type {any} */ (null)).next(), /logits\(\): the options must be an object/],
-        ...[Object.create(null), [5], new Date(), { toString() { throw new Error('none'); } }].map(value =>
-            /** @type {[call: () => any, message: RegExp]} */ ([() => model.complete('a', { maxTokens: value }),
-                /maxTokens must be a whole number, at least 1, not an (array|object \((Object|Date)\))$/])),
+        ...[
+            Object.create(null),
+            [5],
+            new Date(),
+            {
+                toString() {
+                    throw new Error('none');
+                },
+            },
+        ].map(
+            (value) =>
+                /** @type {[call: () => any, message: RegExp]} */ ([
+                    () => model.complete('a', { maxTokens: value }),
+                    /maxTokens must be a whole number, at least 1, not an (array|object \((Object|Date)\))$/,
+                ]),
+        ),
         [() => model.tokenize('a', /** @type {any} */ ({ bare: 1 })), /bare must be true or false, not 1/],
         [() => model.embed('a', /** @type {any} */ ({ prompt: 5 })), /prompt must be a text, not 5/],
         [() => model.chat('a', /** @type {any} */ ({ special: true })), /special is an option of complete\(\)/],
@@ -290,8 +350,7 @@ for (const { build, threads } of configurations())
         test('iterated and awaited, one call gives the same text', async () => {
             const answer = model.complete(PROMPT, { maxTokens: 40 });
             let text = '';
-            for await (const piece of answer)
-                text += piece;
+            for await (const piece of answer) text += piece;
             const result = await answer;
             assert.equal(result.text, text);
             assert.equal(result.text, await model.detokenize(result.tokens));
@@ -320,17 +379,23 @@ for (const { build, threads } of configurations())
 
         test('requests run one after another, each with its own answer', async () => {
             /** @type {[prompt: string, maxTokens: number][]} the first would be overtaken, if it could be */
-            const requests = [['A cat', 200], ['The sun', 12], ['One day', 4]];
+            const requests = [
+                ['A cat', 200],
+                ['The sun', 12],
+                ['One day', 4],
+            ];
             const alone = [];
             for (const [prompt, maxTokens] of requests)
                 alone.push((await model.complete(prompt, { maxTokens, ignoreEnd: true })).text);
             /** @type {number[]} */
             const order = [];
-            const together = await Promise.all(requests.map(async ([prompt, maxTokens], i) => {
-                const { text } = await model.complete(prompt, { maxTokens, ignoreEnd: true });
-                order.push(i);
-                return text;
-            }));
+            const together = await Promise.all(
+                requests.map(async ([prompt, maxTokens], i) => {
+                    const { text } = await model.complete(prompt, { maxTokens, ignoreEnd: true });
+                    order.push(i);
+                    return text;
+                }),
+            );
             assert.deepEqual(together, alone);
             assert.deepEqual(order, [0, 1, 2]);
         });
@@ -339,7 +404,8 @@ for (const { build, threads } of configurations())
             const options = { maxTokens: 24, temperature: 1.5, topK: 0, topP: 1, minP: 0 };
             const drawn = await model.complete(PROMPT, options);
             assert.deepEqual((await model.complete(PROMPT, { ...options, seed: drawn.seed })).tokens, drawn.tokens);
-            for (const more of [2 ** 32, -(2 ** 32), 2 ** 40]) { // as Date.now() is, larger than the sampler's numbers
+            for (const more of [2 ** 32, -(2 ** 32), 2 ** 40]) {
+                // as Date.now() is, larger than the sampler's numbers
                 const again = await model.complete(PROMPT, { ...options, seed: drawn.seed + more });
                 assert.deepEqual([again.seed, again.tokens], [drawn.seed, drawn.tokens]);
             }
@@ -356,12 +422,15 @@ for (const { build, threads } of configurations())
 
         test('a stop string ends the text before it, wherever the tokens end', async () => {
             const { text } = await model.complete(PROMPT, { maxTokens: 40 });
-            for (const [from, to] of [[9, 14], [11, 24], [1, 2]]) {
+            for (const [from, to] of [
+                [9, 14],
+                [11, 24],
+                [1, 2],
+            ]) {
                 const stop = text.slice(from, to);
                 const answer = model.complete(PROMPT, { maxTokens: 40, stop: ['never', stop] });
                 let streamed = '';
-                for await (const piece of answer)
-                    streamed += piece;
+                for await (const piece of answer) streamed += piece;
                 const result = await answer;
                 assert.equal(result.text, text.slice(0, text.indexOf(stop)));
                 assert.equal(streamed, result.text);
@@ -398,8 +467,7 @@ for (const { build, threads } of configurations())
             const running = model.complete(PROMPT, { maxTokens: 500, ignoreEnd: true, signal: control.signal });
             const queued = model.complete(PROMPT, { signal: control.signal });
             await assert.rejects(async () => {
-                for await (const _ of running)
-                    control.abort(reason);
+                for await (const _ of running) control.abort(reason);
             }, reason);
             await assert.rejects(running, reason);
             await assert.rejects(queued, reason);
@@ -413,12 +481,24 @@ for (const { build, threads } of configurations())
             const result = await small.complete(prompt, { ignoreEnd: true });
             assert.equal(result.finishReason, 'length');
             assert.equal(result.tokens.length, 6); // together they are the context's 16
-            assert.equal((await small.complete(Array.from({ length: 15 }, () => 300), { ignoreEnd: true })).tokens.length, 1);
-            await assert.rejects(() => small.complete(Array.from({ length: 16 }, () => 300)),
-                nibbleError('NB_ERR_CONTEXT', /16 tokens, and the context holds 16/));
+            assert.equal(
+                (
+                    await small.complete(
+                        Array.from({ length: 15 }, () => 300),
+                        { ignoreEnd: true },
+                    )
+                ).tokens.length,
+                1,
+            );
+            await assert.rejects(
+                () => small.complete(Array.from({ length: 16 }, () => 300)),
+                nibbleError('NB_ERR_CONTEXT', /16 tokens, and the context holds 16/),
+            );
             const long = Array.from({ length: 17 }, (_, i) => 300 + i);
-            await assert.rejects(() => small.complete(long),
-                nibbleError('NB_ERR_CONTEXT', /17 tokens, and the context holds 16/));
+            await assert.rejects(
+                () => small.complete(long),
+                nibbleError('NB_ERR_CONTEXT', /17 tokens, and the context holds 16/),
+            );
             await small.dispose();
         });
 
@@ -468,7 +548,11 @@ describe('crashes', () => {
         writeFileSync(join(folder, 'nibble-simd128-threads.wasm'), withTrapIn(wasm, 'nb_pool_work'));
         const died = nibbleError('NB_ERR_WORKER', /thread 1 stopped: unreachable/);
         await assert.rejects(async () => {
-            const model = await load(models.tiny, { build: 'simd128-threads', threads: 2, wasmUrl: pathToFileURL(folder) });
+            const model = await load(models.tiny, {
+                build: 'simd128-threads',
+                threads: 2,
+                wasmUrl: pathToFileURL(folder),
+            });
             await model.complete(PROMPT, { maxTokens: 500, ignoreEnd: true });
         }, died);
     });
@@ -479,7 +563,10 @@ describe('crashes', () => {
         assert.equal(model.info.build, 'simd128');
         await model.dispose();
         const nowhere = pathToFileURL(join(folder, 'nowhere'));
-        await assert.rejects(() => load(models.tiny, { wasmUrl: nowhere }), nibbleError('NB_ERR_ENGINE', /nowhere.*wasmUrl/));
+        await assert.rejects(
+            () => load(models.tiny, { wasmUrl: nowhere }),
+            nibbleError('NB_ERR_ENGINE', /nowhere.*wasmUrl/),
+        );
     });
 });
 
@@ -490,7 +577,8 @@ test('stop strings: any cut of a text gives what cutting the whole gives', () =>
         for (let a = 0; a <= text.length; a++)
             for (let b = a; b <= text.length; b++) {
                 const finder = new StopFinder(stops);
-                let shown = '', found = false;
+                let shown = '',
+                    found = false;
                 for (const piece of [text.slice(0, a), text.slice(a, b), text.slice(b)])
                     if (!found) {
                         const next = finder.push(piece);

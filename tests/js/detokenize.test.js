@@ -1,6 +1,6 @@
 // The text of tokens: of those that have none, and of whole texts.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../../web/index.js';
 import { root } from '../support/builds.js';
@@ -14,9 +14,13 @@ function paddedFolder(size) {
     tokenizer.model.vocab = Object.fromEntries(Object.entries(vocab).filter(([, id]) => id < size));
     tokenizer.added_tokens = tokenizer.added_tokens?.filter((/** @type {{ id: number }} */ { id }) => id < size);
     tokenizer.model.merges = [];
-    return [new File(['{{ messages[0].content }}'], 'chat_template.jinja'),
-        ...readdirSync(folder).map((name) =>
-        new File([name === 'tokenizer.json' ? JSON.stringify(tokenizer) : readFileSync(folder + name)], name))];
+    return [
+        new File(['{{ messages[0].content }}'], 'chat_template.jinja'),
+        ...readdirSync(folder).map(
+            (name) =>
+                new File([name === 'tokenizer.json' ? JSON.stringify(tokenizer) : readFileSync(folder + name)], name),
+        ),
+    ];
 }
 
 test('a token that the tokenizer does not know has no text, wherever it is met', async () => {
@@ -44,7 +48,10 @@ test('of a GGUF file with WordPiece spaces before punctuation go, as in llama.cp
     try {
         assert.equal(model.info.tokenizer?.cleansUp, true);
         for (const text of ["it's, was! a (the) it's.", 'a.b?'])
-            assert.equal(await model.detokenize(await model.tokenize(text)), text.replace('(the)', '( the )').replace('.b', '. b'));
+            assert.equal(
+                await model.detokenize(await model.tokenize(text)),
+                text.replace('(the)', '( the )').replace('.b', '. b'),
+            );
     } finally {
         await model.dispose();
     }

@@ -13,7 +13,7 @@ const MINILM = { skip: models.minilmMissing, timeout: 300_000 };
 const POOLINGS = /** @type {const} */ (['mean', 'cls', 'last']);
 
 /** @param {string} name */
-const vectors = name => embeddingVectors(`encoders/${name}.json`);
+const vectors = (name) => embeddingVectors(`encoders/${name}.json`);
 
 for (const { build, threads } of configurations())
     for (const name of ['bert', 'nomic-bert', 'bert-head-9', 'bert-head-13'])
@@ -38,7 +38,8 @@ for (const { build, threads } of configurations(true))
     comparison(`gemma-embedding, ${build}, ${threads} threads: embeddings are transformers'`, {}, async () => {
         const model = await load(`${folder}gemma-embedding.gguf`, { build, threads, kvType: 'f32' });
         try {
-            for (const { tokens, file, mean } of JSON.parse(readFileSync(`${folder}gemma-embedding.json`, 'utf8')).cases) {
+            for (const { tokens, file, mean } of JSON.parse(readFileSync(`${folder}gemma-embedding.json`, 'utf8'))
+                .cases) {
                 assert.ok(maxDistance(await model.embed(tokens), file) < 1e-5);
                 assert.ok(maxDistance(await model.embed(tokens, { pooling: 'mean' }), mean) < 1e-5);
             }
@@ -57,7 +58,7 @@ test('the file says how to pool, and a cache of halves is good enough', async ()
 });
 
 for (const { build, threads } of configurations(true))
-    test(`all-MiniLM-L6-v2, ${build}, ${threads} threads: transformers' tokens and embeddings`, MINILM, async t => {
+    test(`all-MiniLM-L6-v2, ${build}, ${threads} threads: transformers' tokens and embeddings`, MINILM, async (t) => {
         const { cases, scales } = JSON.parse(readFileSync(`${folder}minilm.json`, 'utf8'));
         const coded = readFileSync(`${folder}minilm.bin`);
         const model = await load(models.minilm, { build, threads });
@@ -67,8 +68,10 @@ for (const { build, threads } of configurations(true))
             let least = 1;
             for (const [i, { text, tokens }] of cases.entries()) {
                 assert.deepEqual(await model.tokenize(text), tokens, text);
-                const expected = Float32Array.from({ length: width }, (_, j) =>
-                    scales[i] * coded.readInt16LE(2 * (i * width + j)));
+                const expected = Float32Array.from(
+                    { length: width },
+                    (_, j) => scales[i] * coded.readInt16LE(2 * (i * width + j)),
+                );
                 const c = cosine(await model.embed(text, { pooling: 'mean' }), expected);
                 assert.ok(c >= 0.9999, `cosine ${c}: ${text}`);
                 least = Math.min(least, c);
@@ -81,8 +84,14 @@ for (const { build, threads } of configurations(true))
 
 test('an encoder continues no text, and takes no more than its positions', async () => {
     const model = await load(`${folder}bert.gguf`);
-    await assert.rejects(model.complete('!').then(() => {}), /bert model is an encoder.*embeddings/);
-    await assert.rejects(model.chat('!').then(() => {}), /is an encoder.*Use embed\(\)/);
+    await assert.rejects(
+        model.complete('!').then(() => {}),
+        /bert model is an encoder.*embeddings/,
+    );
+    await assert.rejects(
+        model.chat('!').then(() => {}),
+        /is an encoder.*Use embed\(\)/,
+    );
     await assert.rejects(model.embed([]), /no tokens/);
     await assert.rejects(model.embed([1, 99999]), /token 1 is 99999/);
     await assert.rejects(model.embed(Array(129).fill(5)), /129 tokens do not fit the context of 128/);
@@ -95,7 +104,8 @@ test('an encoder continues no text, and takes no more than its positions', async
 test('other models embed too: the last token, or all, before and after they generate', async () => {
     const model = await load(models.tiny);
     const before = await model.complete('Once upon', { temperature: 0, maxTokens: 8 });
-    const last = await model.embed('Once upon a time'), again = await model.embed('Once upon a time', { pooling: 'last' });
+    const last = await model.embed('Once upon a time'),
+        again = await model.embed('Once upon a time', { pooling: 'last' });
     const mean = await model.embed('Once upon a time', { pooling: 'mean' });
     assert.deepEqual(last, again);
     assert.ok(Math.abs(dot(mean, mean) - 1) < 1e-5 && cosine(mean, last) < 0.999);
@@ -106,8 +116,20 @@ test('other models embed too: the last token, or all, before and after they gene
 
 test('the command embed prints the numbers', () => {
     const [{ tokens, last }] = vectors('nomic-bert');
-    const out = execFileSync(process.execPath, [`${root}web/cli.js`, 'embed', `${folder}nomic-bert.gguf`, '--tokens',
-        tokens.join(','),
-        '--pooling', 'last', '--kv-type', 'f32'], { encoding: 'utf8' });
+    const out = execFileSync(
+        process.execPath,
+        [
+            `${root}web/cli.js`,
+            'embed',
+            `${folder}nomic-bert.gguf`,
+            '--tokens',
+            tokens.join(','),
+            '--pooling',
+            'last',
+            '--kv-type',
+            'f32',
+        ],
+        { encoding: 'utf8' },
+    );
     assert.ok(maxDistance(JSON.parse(out), last) < 1e-5);
 });

@@ -1,5 +1,6 @@
-// Every key of config.json that transformers reads is in nibble's table of the family: heeded, bound to a value, or idle for a
-// reason. What changes a model's output is never idle. (tests/oracles/folder_keys.py has noted what is read.)
+// Every key of config.json that transformers reads is in nibble's table of the family: heeded, bound to a value, or
+// idle for a reason. What changes a model's output is never idle. (tests/oracles/folder_keys.py has noted what is
+// read.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -8,19 +9,21 @@ import { root } from '../support/builds.js';
 
 /** @typedef {Record<string, string>} Lists words with spaces between, by family or type */
 /**
- * @type {{ all: string, families: Lists, change: Lists, aliases: Record<string, Lists>, attention: Record<string, Lists>,
+ * @type {{ all: string, families: Lists, change: Lists, aliases: Record<string, Lists>, attention: Record<string,
+ *     Lists>,
  *     rope: Lists, partial: string[] }}
  */
 const read = JSON.parse(readFileSync(`${root}tests/fixtures/formats/folder-keys.json`, 'utf8'));
-const { stdout, status } = spawnSync(process.execPath, [`${root}tests/core/run.js`, 'simd128', 'print_folder_keys'],
-    { encoding: 'utf8' });
-const lines = stdout.split('\n').map(line => line.split(' '));
+const { stdout, status } = spawnSync(process.execPath, [`${root}tests/core/run.js`, 'simd128', 'print_folder_keys'], {
+    encoding: 'utf8',
+});
+const lines = stdout.split('\n').map((line) => line.split(' '));
 /** @param {string} kind @param {string} [of] */
-const namesOf = (kind, of) => lines.filter(line => line[0] === kind && (!of || line[1] === of)).flatMap(line =>
-    line[of ? 2 : 1].split(','));
+const namesOf = (kind, of) =>
+    lines.filter((line) => line[0] === kind && (!of || line[1] === of)).flatMap((line) => line[of ? 2 : 1].split(','));
 const idle = new Set(namesOf('idle'));
 /** @param {string} [words] */
-const split = words => (words ?? '').split(' ').filter(Boolean);
+const split = (words) => (words ?? '').split(' ').filter(Boolean);
 
 // What the tensors say: how many tokens there are, which layers have experts. And what transformers alone sets.
 const KNOWN_OTHERWISE = ['vocab_size', 'decoder_sparse_step', 'mlp_only_layers', 'attribute_map'];
@@ -32,14 +35,27 @@ for (const family of Object.keys(read.families))
         const known = new Set(namesOf('key', family));
         assert.ok(known.size > 10);
         const keys = [...split(read.all), ...split(read.families[family]), ...Object.keys(read.aliases[family] ?? {})];
-        assert.deepEqual(keys.filter(key => !known.has(key) && !idle.has(key)), []);
-        assert.deepEqual(split(read.change[family]).filter(key => !known.has(key) && !KNOWN_OTHERWISE.includes(key)), [],
-            'these change the output');
+        assert.deepEqual(
+            keys.filter((key) => !known.has(key) && !idle.has(key)),
+            [],
+        );
+        assert.deepEqual(
+            split(read.change[family]).filter((key) => !known.has(key) && !KNOWN_OTHERWISE.includes(key)),
+            [],
+            'these change the output',
+        );
     });
 
 test('each key of a rotation is in the table, or the rotation is refused', () => {
-    const types = new Set(lines.filter(line => line[0] === 'rope').map(line => line[1]));
-    assert.deepEqual(Object.keys(read.rope).filter(type => !types.has(type)), ['dynamic', 'proportional']);
+    const types = new Set(lines.filter((line) => line[0] === 'rope').map((line) => line[1]));
+    assert.deepEqual(
+        Object.keys(read.rope).filter((type) => !types.has(type)),
+        ['dynamic', 'proportional'],
+    );
     for (const type of types)
-        assert.deepEqual(split(read.rope[type]).filter(key => !namesOf('rope', type).includes(key)), [], type);
+        assert.deepEqual(
+            split(read.rope[type]).filter((key) => !namesOf('rope', type).includes(key)),
+            [],
+            type,
+        );
 });

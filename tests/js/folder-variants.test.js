@@ -1,7 +1,7 @@
-// Folders whose config.json says something else: logits are transformers' (tests/oracles/folder_variants.py), whether a key
-// counts or is one that the family does not read.
+// Folders whose config.json says something else: logits are transformers' (tests/oracles/folder_variants.py), whether a
+// key counts or is one that the family does not read.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -18,9 +18,9 @@ const variants = JSON.parse(readFileSync(`${root}tests/fixtures/formats/folder-v
 
 /** A folder like that one, but for its configuration. @param {string} folder @param {(config: any) => void} edit */
 function changed(folder, edit) {
-    const from = `${root}tests/fixtures/safetensors/${folder}`, to = mkdtempSync(join(tmpdir(), 'nibble-'));
-    for (const name of readdirSync(from))
-        if (name !== 'config.json') symlinkSync(join(from, name), join(to, name));
+    const from = `${root}tests/fixtures/safetensors/${folder}`,
+        to = mkdtempSync(join(tmpdir(), 'nibble-'));
+    for (const name of readdirSync(from)) if (name !== 'config.json') symlinkSync(join(from, name), join(to, name));
     const config = JSON.parse(readFileSync(join(from, 'config.json'), 'utf8'));
     edit(config);
     writeFileSync(join(to, 'config.json'), JSON.stringify(config));
@@ -34,8 +34,10 @@ async function compareModel(path, { tokens, rows, entries, logits }) {
         const found = await logitsOf(model, tokens);
         for (const [i, row] of rows.entries())
             for (const [j, entry] of entries.entries())
-                assert.ok(Math.abs(found[row][entry] - logits[i][j]) < 1e-3,
-                    `position ${row}, entry ${entry}: ${found[row][entry]}, not ${logits[i][j]}`);
+                assert.ok(
+                    Math.abs(found[row][entry] - logits[i][j]) < 1e-3,
+                    `position ${row}, entry ${entry}: ${found[row][entry]}, not ${logits[i][j]}`,
+                );
     } finally {
         await model.dispose();
     }
@@ -43,7 +45,7 @@ async function compareModel(path, { tokens, rows, entries, logits }) {
 
 /** @param {Variant} variant */
 async function compare(variant) {
-    const path = changed(variant.folder, config => {
+    const path = changed(variant.folder, (config) => {
         Object.assign(config, variant.set);
         for (const key of variant.drop) delete config[key];
     });
@@ -55,16 +57,23 @@ async function compare(variant) {
 }
 
 for (const variant of variants) {
-    const says = [JSON.stringify(variant.set), ...variant.drop.map(key => `no ${key}`)].join(', ');
+    const says = [JSON.stringify(variant.set), ...variant.drop.map((key) => `no ${key}`)].join(', ');
     test(`${variant.folder} with ${says.length > 200 ? `${says.slice(0, 200)} ...` : says}`, () => compare(variant));
 }
 
 test('of a key that is there twice the last counts, as Python reads it', async () => {
-    const { folder, ...variant } = /** @type {Variant} */ (variants.find(({ folder: name, same }) =>
-        name === 'llama-f32' && same));
-    const path = changed(folder, () => {}), file = join(path, 'config.json');
-    writeFileSync(file, readFileSync(file, 'utf8').replace('{',
-        '{"rms_norm_eps": 0.5, "hidden_act": "relu", "rope_parameters": {"rope_theta": 3},'));
+    const { folder, ...variant } = /** @type {Variant} */ (
+        variants.find(({ folder: name, same }) => name === 'llama-f32' && same)
+    );
+    const path = changed(folder, () => {}),
+        file = join(path, 'config.json');
+    writeFileSync(
+        file,
+        readFileSync(file, 'utf8').replace(
+            '{',
+            '{"rms_norm_eps": 0.5, "hidden_act": "relu", "rope_parameters": {"rope_theta": 3},',
+        ),
+    );
     try {
         await compareModel(path, { folder, ...variant });
     } finally {

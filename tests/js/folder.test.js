@@ -1,33 +1,34 @@
-// Models of several files: Hugging Face folders and split GGUF files, from wherever they come; logits are transformers' within
-// 1e-3.
+// Models of several files: Hugging Face folders and split GGUF files, from wherever they come; logits are transformers'
+// within 1e-3.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { openAsBlob } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { hubUrl } from '../../web/sources/hub.js';
 import { load } from '../../web/index.js';
+import { hubUrl } from '../../web/sources/hub.js';
 import { root } from '../support/builds.js';
-import { namesMade } from '../support/oracle-names.js';
 import { changedCopy, editJson, editTensors } from '../support/edits.js';
 import { listen } from '../support/loopback.js';
+import { namesMade } from '../support/oracle-names.js';
 import { comparison, tested } from '../support/tested.js';
 import { configurations, embeddingVectors, logitsOf, logitsVectors, maxDistance } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.js').Source} Source */
 
 const folder = `${root}tests/fixtures/safetensors/`;
-const names = (await readdir(folder)).filter(file => file.endsWith('.json')).map(file => file.slice(0, -5));
-const sharded = `${folder}llama-sharded`, whole = `${folder}llama-f32`,
+const names = (await readdir(folder)).filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -5));
+const sharded = `${folder}llama-sharded`,
+    whole = `${folder}llama-f32`,
     split = `${folder}split/one-kv-head-00001-of-00003.gguf`;
 const ONE = { threads: 1, kvType: /** @type {'f32'} */ ('f32') };
 
-/** Quantized weights meet activations of 16 bits, minima and scales are halves, and NF4's and FP4's numbers have 13 bits: what
- * that costs is several times less than this.
+/** Quantized weights meet activations of 16 bits, minima and scales are halves, and NF4's and FP4's numbers have 13
+ * bits: what that costs is several times less than this.
  * @param {string} name */
-const tolerance = name => (/gptq|awq|packed|int8/.test(name) ? 2e-2 : /bnb/.test(name) ? 1e-2 : 1e-3);
+const tolerance = (name) => (/gptq|awq|packed|int8/.test(name) ? 2e-2 : /bnb/.test(name) ? 1e-2 : 1e-3);
 
 /**
  * @param {Source} source
@@ -42,8 +43,10 @@ async function compare(source, vectors, options = ONE) {
         assert.equal(rows.length, expected.tokens.length);
         for (const [i, row] of rows.entries())
             for (const [j, entry] of expected.entries.entries())
-                assert.ok(Math.abs(row[entry] - expected.rows[i][j]) < tolerance(vectors),
-                    `position ${i}: ${row[entry]}, not ${expected.rows[i][j]}`);
+                assert.ok(
+                    Math.abs(row[entry] - expected.rows[i][j]) < tolerance(vectors),
+                    `position ${i}: ${row[entry]}, not ${expected.rows[i][j]}`,
+                );
         return model.info;
     } finally {
         await model.dispose();
@@ -70,18 +73,25 @@ async function compareEmbeddings(source, vectors, options) {
 }
 
 /** What a folder says. @param {string} name */
-const configOf = async name => JSON.parse(await readFile(`${folder}${name}/config.json`, 'utf8'));
+const configOf = async (name) => JSON.parse(await readFile(`${folder}${name}/config.json`, 'utf8'));
 
 test('what the oracles make is there', () => {
-    for (const name of namesMade('safetensors_models', 'family_folders', 'quantized_families', 'quantized_folders',
-        'compressed_folders', 'bitsandbytes_folders')) assert.ok(names.includes(name), name);
+    for (const name of namesMade(
+        'safetensors_models',
+        'family_folders',
+        'quantized_families',
+        'quantized_folders',
+        'compressed_folders',
+        'bitsandbytes_folders',
+    ))
+        assert.ok(names.includes(name), name);
 });
 
 /** Beyond these, Phi 3's rotation would be that of long texts. @type {Record<string, number>} */
 const CONTEXTS = { 'phi3-short': 512 };
 
 for (const { build, threads } of configurations())
-    comparison(`folders, ${build}, ${threads} threads: logits are transformers'`, { timeout: 120_000 }, async t => {
+    comparison(`folders, ${build}, ${threads} threads: logits are transformers'`, { timeout: 120_000 }, async (t) => {
         for (const name of names)
             await t.test(name, async () => {
                 const options = { build, threads, kvType: /** @type {'f32'} */ ('f32'), contextLength: CONTEXTS[name] };
@@ -128,28 +138,36 @@ after(async () => {
 });
 
 /** @param {string} path of a folder @param {string} [but] a file to leave out @returns {Promise<string[]>} */
-const filesOf = async (path, but) => (await readdir(path)).filter(name => name !== but).map(name => join(path, name));
+const filesOf = async (path, but) =>
+    (await readdir(path)).filter((name) => name !== but).map((name) => join(path, name));
 
 /** @param {string[]} paths @returns {Promise<File[]>} */
-const asFiles = paths => Promise.all(paths.map(async path =>
-    new File([await readFile(path)], /** @type {string} */ (path.split('/').pop()))));
+const asFiles = (paths) =>
+    Promise.all(
+        paths.map(async (path) => new File([await readFile(path)], /** @type {string} */ (path.split('/').pop()))),
+    );
 
 test('a sharded model comes from a base URL, each shard by its header and then by its weights', async () => {
     asked.length = 0;
     await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json');
-    assert.deepEqual(asked.filter(what => what.includes('00002-of')).length, 2);
-    assert.ok(asked.some(what => /00002-of-00004.safetensors from [1-9]/.test(what)), asked.join('\n'));
+    assert.deepEqual(asked.filter((what) => what.includes('00002-of')).length, 2);
+    assert.ok(
+        asked.some((what) => /00002-of-00004.safetensors from [1-9]/.test(what)),
+        asked.join('\n'),
+    );
     assert.ok(asked.includes('/models/llama-sharded/chat_template.jinja'), 'it is asked for, and may be absent');
 });
 
 test('shards are fetched ahead: the next one before the one at hand has ended', { timeout: 60_000 }, async () => {
     /** @type {(() => void) | undefined} */
     let release;
-    const next = new Promise(resolve => { release = () => resolve(undefined); });
+    const next = new Promise((resolve) => {
+        release = () => resolve(undefined);
+    });
     asked.length = 0;
-    delay = url => {
-        if (asked.filter(what => what.includes('00003-of')).length > 1) release?.();
-        return /00002-of/.test(url) && asked.filter(what => what.includes('00002-of')).length > 1 ? next : undefined;
+    delay = (url) => {
+        if (asked.filter((what) => what.includes('00003-of')).length > 1) release?.();
+        return /00002-of/.test(url) && asked.filter((what) => what.includes('00002-of')).length > 1 ? next : undefined;
     };
     try {
         await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json');
@@ -172,15 +190,23 @@ test('a list of Files, of paths and of URLs, in any order', async () => {
     const paths = (await filesOf(sharded)).reverse();
     await compare(await asFiles(paths), 'safetensors/llama-sharded.json');
     await compare(paths, 'safetensors/llama-sharded.json');
-    await compare(paths.filter(path => !path.endsWith('index.json')), 'safetensors/llama-sharded.json');
-    await compare((await filesOf(whole)).map(path => path.replace(folder, `${address}models/`)), 'safetensors/llama-f32.json');
+    await compare(
+        paths.filter((path) => !path.endsWith('index.json')),
+        'safetensors/llama-sharded.json',
+    );
+    await compare(
+        (await filesOf(whole)).map((path) => path.replace(folder, `${address}models/`)),
+        'safetensors/llama-f32.json',
+    );
 });
 
 test('progress reaches the whole', async () => {
     /** @type {import('../../web/index.js').Progress[]} */
     const seen = [];
-    await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json',
-        { ...ONE, onProgress: progress => seen.push(progress) });
+    await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json', {
+        ...ONE,
+        onProgress: (progress) => seen.push(progress),
+    });
     const last = seen.at(-1);
     assert.ok(last && last.loaded === last.total && last.total > 70_000, JSON.stringify(last));
 });
@@ -200,21 +226,31 @@ test('the folder says how to tokenize, chat and end', async () => {
 });
 
 test('a split GGUF: by its first part, by any, as a folder, as a list, by URL', async () => {
-    for (const source of [split, split.replace('00001', '00003'), `${folder}split`,
+    for (const source of [
+        split,
+        split.replace('00001', '00003'),
+        `${folder}split`,
         await asFiles(await filesOf(`${folder}split`)),
-        (await filesOf(`${folder}split`)).reverse(), `${address}models/split/one-kv-head-00002-of-00003.gguf`])
+        (await filesOf(`${folder}split`)).reverse(),
+        `${address}models/split/one-kv-head-00002-of-00003.gguf`,
+    ])
         assert.equal((await compare(source, 'models/one-kv-head.json')).format, 'GGUF');
 });
 
 test('the command line takes folders', () => {
-    const run = (/** @type {string[]} */ ...args) => execFileSync(process.execPath, [`${root}web/cli.js`, ...args],
-        { encoding: 'utf8' });
+    const run = (/** @type {string[]} */ ...args) =>
+        execFileSync(process.execPath, [`${root}web/cli.js`, ...args], { encoding: 'utf8' });
     assert.match(run('inspect', whole), /llama/);
-    assert.deepEqual(JSON.parse(run('tokenize', sharded, '--text', 'the')),
-        JSON.parse(run('tokenize', whole, '--text', 'the')));
+    assert.deepEqual(
+        JSON.parse(run('tokenize', sharded, '--text', 'the')),
+        JSON.parse(run('tokenize', whole, '--text', 'the')),
+    );
     assert.ok(run('run', sharded, '--prompt', 'the', '--max-tokens', '3').length > 0);
-    const { status, stderr } = spawnSync(process.execPath, [`${root}web/cli.js`, 'run', `${folder}..`, '--prompt', 'x'],
-        { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(
+        process.execPath,
+        [`${root}web/cli.js`, 'run', `${folder}..`, '--prompt', 'x'],
+        { encoding: 'utf8' },
+    );
     assert.equal(status, 1);
     assert.match(stderr, /there is no model in/);
 });
@@ -236,179 +272,489 @@ const changed = (from, change) => changedCopy(temporary, [from], change);
 
 /** The first column of a matrix comes into its second group. @param {string} path */
 async function swapColumns(path) {
-    const bytes = await readFile(path), header = 8 + Number(bytes.readBigUInt64LE(0));
+    const bytes = await readFile(path),
+        header = 8 + Number(bytes.readBigUInt64LE(0));
     const tensors = JSON.parse(bytes.toString('utf8', 8, header));
-    const name = Object.keys(tensors).find(key => key.endsWith('g_idx')) ?? '';
+    const name = Object.keys(tensors).find((key) => key.endsWith('g_idx')) ?? '';
     bytes.writeUInt32LE(1, header + tensors[name].data_offsets[0]);
     await writeFile(path, bytes);
 }
 
 /** @type {[string, string, (path: string) => Promise<unknown>, string, RegExp][]} */
 const wrong = [
-    ['no config.json', whole, path => rm(`${path}/config.json`), 'NB_ERR_FILE', /config\.json is missing in/],
-    ['a shard less', sharded, path => rm(`${path}/model-00003-of-00004.safetensors`), 'NB_ERR_FILE',
-        /model-00003-of-00004\.safetensors is missing.*index\.json/],
-    ['a damaged index', sharded, path => writeFile(`${path}/model.safetensors.index.json`, '{'), 'NB_ERR_FORMAT',
-        /index\.json.*damaged/],
-    ['an index that leaves the folder', sharded,
-        path => writeFile(`${path}/model.safetensors.index.json`, '{"weight_map":{"a":"../x.safetensors"}}'),
-        'NB_ERR_FORMAT', /index\.json.*damaged/],
-    ['a shard that is cut off', sharded, async path => writeFile(`${path}/model-00002-of-00004.safetensors`,
-        (await readFile(`${path}/model-00002-of-00004.safetensors`)).subarray(0, 9000)), 'NB_ERR_TRUNCATED',
-        /model-00002-of-00004\.safetensors.*incomplete/],
-    ['a pointer of Git LFS', sharded, path => writeFile(`${path}/model-00004-of-00004.safetensors`,
-        'version https://git-lfs.github.com/spec/v1\noid sha256:0\n'),
-        'NB_ERR_FORMAT', /model-00004-of-00004\.safetensors.*git lfs pull/],
-    ['an unknown family', whole, path => editJson(`${path}/config.json`, config => { config.model_type = 'mamba'; }),
-        'NB_ERR_UNSUPPORTED', /model_type "mamba".*llama/],
-    ['another activation', whole, path => editJson(`${path}/config.json`, config => { config.hidden_act = 'relu'; }),
-        'NB_ERR_UNSUPPORTED', /relu.*silu/],
-    ['another RoPE', whole, path => editJson(`${path}/config.json`,
-        config => { config.rope_parameters.rope_type = 'dynamic'; }), 'NB_ERR_UNSUPPORTED', /dynamic.*yarn/],
-    ['other sizes', whole, path => editJson(`${path}/config.json`, config => { config.intermediate_size = 65; }),
-        'NB_ERR_FORMAT', /ffn_.*shape/],
-    ...[ // configurations that ask for another computation: folder, key, value, what it should be
-        ['qwen3-moe', 'norm_topk_prob', undefined, 'true'], ['qwen2-moe', 'norm_topk_prob', true, 'false'],
+    ['no config.json', whole, (path) => rm(`${path}/config.json`), 'NB_ERR_FILE', /config\.json is missing in/],
+    [
+        'a shard less',
+        sharded,
+        (path) => rm(`${path}/model-00003-of-00004.safetensors`),
+        'NB_ERR_FILE',
+        /model-00003-of-00004\.safetensors is missing.*index\.json/,
+    ],
+    [
+        'a damaged index',
+        sharded,
+        (path) => writeFile(`${path}/model.safetensors.index.json`, '{'),
+        'NB_ERR_FORMAT',
+        /index\.json.*damaged/,
+    ],
+    [
+        'an index that leaves the folder',
+        sharded,
+        (path) => writeFile(`${path}/model.safetensors.index.json`, '{"weight_map":{"a":"../x.safetensors"}}'),
+        'NB_ERR_FORMAT',
+        /index\.json.*damaged/,
+    ],
+    [
+        'a shard that is cut off',
+        sharded,
+        async (path) =>
+            writeFile(
+                `${path}/model-00002-of-00004.safetensors`,
+                (await readFile(`${path}/model-00002-of-00004.safetensors`)).subarray(0, 9000),
+            ),
+        'NB_ERR_TRUNCATED',
+        /model-00002-of-00004\.safetensors.*incomplete/,
+    ],
+    [
+        'a pointer of Git LFS',
+        sharded,
+        (path) =>
+            writeFile(
+                `${path}/model-00004-of-00004.safetensors`,
+                'version https://git-lfs.github.com/spec/v1\noid sha256:0\n',
+            ),
+        'NB_ERR_FORMAT',
+        /model-00004-of-00004\.safetensors.*git lfs pull/,
+    ],
+    [
+        'an unknown family',
+        whole,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.model_type = 'mamba';
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /model_type "mamba".*llama/,
+    ],
+    [
+        'another activation',
+        whole,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.hidden_act = 'relu';
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /relu.*silu/,
+    ],
+    [
+        'another RoPE',
+        whole,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.rope_parameters.rope_type = 'dynamic';
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /dynamic.*yarn/,
+    ],
+    [
+        'other sizes',
+        whole,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.intermediate_size = 65;
+            }),
+        'NB_ERR_FORMAT',
+        /ffn_.*shape/,
+    ],
+    ...[
+        // configurations that ask for another computation: folder, key, value, what it should be
+        ['qwen3-moe', 'norm_topk_prob', undefined, 'true'],
+        ['qwen2-moe', 'norm_topk_prob', true, 'false'],
         ['qwen3', 'attention_bias', true, 'false'],
-        ['deepseek', 'scoring_func', 'sigmoid', 'softmax'], ['smollm3', 'no_rope_layer_interval', 5, '4'],
+        ['deepseek', 'scoring_func', 'sigmoid', 'softmax'],
+        ['smollm3', 'no_rope_layer_interval', 5, '4'],
         ['smollm3', 'use_sliding_window', true, 'false'],
-        ['falcon', 'alibi', true, 'false'], ['falcon', 'parallel_attn', false, 'true'],
+        ['falcon', 'alibi', true, 'false'],
+        ['falcon', 'parallel_attn', false, 'true'],
         ['gpt2', 'scale_attn_by_inverse_layer_idx', true, 'false'],
-        ['opt', '_remove_final_layer_norm', true, 'false'], ['opt', 'enable_bias', false, 'true'],
-        ['bert', 'position_embedding_type', 'relative_key', 'absolute'], ['bert', 'is_causal', true, 'false'],
+        ['opt', '_remove_final_layer_norm', true, 'false'],
+        ['opt', 'enable_bias', false, 'true'],
+        ['bert', 'position_embedding_type', 'relative_key', 'absolute'],
+        ['bert', 'is_causal', true, 'false'],
         ['nomic-bert', 'is_causal', true, 'false'],
-        ['roberta', 'is_decoder', true, 'false'], ['bert', 'add_cross_attention', true, 'false'],
+        ['roberta', 'is_decoder', true, 'false'],
+        ['bert', 'add_cross_attention', true, 'false'],
         ['stablelm', 'is_causal', false, 'true'],
-        ['gemma', 'use_bidirectional_attention', true, 'false'], ['gemma2', 'use_bidirectional_attention', true, 'false'],
-        ['llama-f32', 'per_layer_config', '1', 'null'], ['deepseek', 'moe_layer_freq', 2, '1'],
+        ['gemma', 'use_bidirectional_attention', true, 'false'],
+        ['gemma2', 'use_bidirectional_attention', true, 'false'],
+        ['llama-f32', 'per_layer_config', '1', 'null'],
+        ['deepseek', 'moe_layer_freq', 2, '1'],
         ['falcon', 'parallel_attn', null, 'true'],
-        ['granite', 'hidden_act', 'relu', 'silu or swish'], ['gpt2', 'add_cross_attention', true, 'false'],
+        ['granite', 'hidden_act', 'relu', 'silu or swish'],
+        ['gpt2', 'add_cross_attention', true, 'false'],
         ['gemma2', 'attention_bias', true, 'false'],
-        ['nomic-bert', 'moe_every_n_layers', 2, '0'], ['nomic-bert', 'prenorm', true, 'false'],
+        ['nomic-bert', 'moe_every_n_layers', 2, '0'],
+        ['nomic-bert', 'prenorm', true, 'false'],
         ['phi', 'qk_layernorm', true, 'false'],
-    ].map(([name, key, value, wanted]) => /** @type {(typeof wrong)[0]} */ ([`${name} with ${key} ${value}`, folder + name,
-        path => editJson(`${path}/config.json`, config => { config[String(key)] = value; }), 'NB_ERR_UNSUPPORTED',
-        new RegExp(`${key} is ${value === undefined ? false : value}; of .* models only ${wanted} is supported`)])),
-    ...[ // and those that no list of values can tell: folder, what is set, what the message has
+    ].map(
+        ([name, key, value, wanted]) =>
+            /** @type {(typeof wrong)[0]} */ ([
+                `${name} with ${key} ${value}`,
+                folder + name,
+                (path) =>
+                    editJson(`${path}/config.json`, (config) => {
+                        config[String(key)] = value;
+                    }),
+                'NB_ERR_UNSUPPORTED',
+                new RegExp(
+                    `${key} is ${value === undefined ? false : value}; of .* models only ${wanted} is supported`,
+                ),
+            ]),
+    ),
+    ...[
+        // and those that no list of values can tell: folder, what is set, what the message has
         ['llama-f32', { is_causal: null }, /is_causal is null/],
         ['llama-f32', { rms_norm_eps: '1e-5' }, /rms_norm_eps is 1e-5, which is no number/],
         ['llama-f32', { hidden_size: [32] }, /hidden_size .*no number/],
-        ['llama-f32', { rope_parameters: { rope_type: 'proportional' } },
-            /RoPE of type proportional is not supported in llama models/],
+        [
+            'llama-f32',
+            { rope_parameters: { rope_type: 'proportional' } },
+            /RoPE of type proportional is not supported in llama models/,
+        ],
         ['llama-f32', { rope_scaling: { type: 'linear' } }, /RoPE of type linear has no factor/],
         ['llama-f32', { rope_scaling: { rope_type: 'yarn' } }, /RoPE of type yarn has no factor/],
-        ['llama-f32', { rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1 } },
-            /llama3 has no high_freq_factor/],
-        ['llama-f32', { rope_scaling: { rope_type: 'yarn', factor: 4, partial_rotary_factor: 0.5 } },
-            /partial_rotary_factor is 0\.5 with RoPE of type yarn/],
-        ['llama-f32', { rope_scaling: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 0 } },
-            /yarn has impossible values/],
-        ['phi3', { rope_scaling: { rope_type: 'linear', factor: 2 } },
-            /RoPE of type linear is not supported in phi3 models; longrope is/],
-        ['deepseek', { rope_scaling: { rope_type: 'yarn', factor: 2 } },
-            /RoPE of type yarn is not supported in deepseek models; linear is/],
-        ['gemma3', { rope_parameters: { sliding_attention: { rope_type: 'linear', factor: 2 } } },
-            /layers with a window is of type linear/],
+        [
+            'llama-f32',
+            { rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1 } },
+            /llama3 has no high_freq_factor/,
+        ],
+        [
+            'llama-f32',
+            { rope_scaling: { rope_type: 'yarn', factor: 4, partial_rotary_factor: 0.5 } },
+            /partial_rotary_factor is 0\.5 with RoPE of type yarn/,
+        ],
+        [
+            'llama-f32',
+            { rope_scaling: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 0 } },
+            /yarn has impossible values/,
+        ],
+        [
+            'phi3',
+            { rope_scaling: { rope_type: 'linear', factor: 2 } },
+            /RoPE of type linear is not supported in phi3 models; longrope is/,
+        ],
+        [
+            'deepseek',
+            { rope_scaling: { rope_type: 'yarn', factor: 2 } },
+            /RoPE of type yarn is not supported in deepseek models; linear is/,
+        ],
+        [
+            'gemma3',
+            { rope_parameters: { sliding_attention: { rope_type: 'linear', factor: 2 } } },
+            /layers with a window is of type linear/,
+        ],
         ['gemma2', { layer_types: ['full_attention', 'linear_attention'] }, /layer_types has linear_attention/],
         ['gemma2', { layer_types: ['full_attention'] }, /layer_types names 1 layers, and there are 2/],
         ['gemma2', { sliding_window: null }, /layers with a sliding window \(layer_types\), and sliding_window is 0/],
         ['gemma2', { layer_types: ['full_attention', 'sliding_attention'] }, /in some layers only \(layer_types\)/],
         ['mistral', { layer_types: ['full_attention', 'sliding_attention'] }, /in some layers only \(layer_types\)/],
-        ['qwen2', { sliding_window: 9, layer_types: ['sliding_attention', 'sliding_attention'] },
-            /use_sliding_window is false/],
-        ['qwen2-moe', { use_sliding_window: true, sliding_window: 9, layer_types: undefined },
-            /in some layers only \(max_window_layers\)/],
-        ['smollm3', { sliding_window: 9, layer_types: Array(4).fill('sliding_attention') }, /use_sliding_window is false/],
+        [
+            'qwen2',
+            { sliding_window: 9, layer_types: ['sliding_attention', 'sliding_attention'] },
+            /use_sliding_window is false/,
+        ],
+        [
+            'qwen2-moe',
+            { use_sliding_window: true, sliding_window: 9, layer_types: undefined },
+            /in some layers only \(max_window_layers\)/,
+        ],
+        [
+            'smollm3',
+            { sliding_window: 9, layer_types: Array(4).fill('sliding_attention') },
+            /use_sliding_window is false/,
+        ],
         ['stablelm', { head_dim: 16 }, /head_dim is 16; of stablelm models only hidden_size/],
-    ].map(([name, set, message]) => /** @type {(typeof wrong)[0]} */ ([`${name} with ${JSON.stringify(set)}`, folder + name,
-        path => editJson(`${path}/config.json`, config => { Object.assign(config, set); }), 'NB_ERR_(FORMAT|UNSUPPORTED)',
-        message])),
-    ['a key written with escapes', whole, async path => writeFile(`${path}/config.json`,
-        (await readFile(`${path}/config.json`, 'utf8')).replace('{', '{"is_c\\u0061usal": false,')), 'NB_ERR_UNSUPPORTED',
-        /written with escapes/],
-    ['layers that are not rotated, elsewhere', `${folder}smollm3`,
-        path => editJson(`${path}/config.json`, config => { config.no_rope_layers = [1, 1, 0, 1]; }),
-        'NB_ERR_UNSUPPORTED', /no_rope_layers has 0 for layer 2/],
-    ['a window in some layers', `${folder}qwen2`, path => editJson(`${path}/config.json`, config => {
-        Object.assign(config, { use_sliding_window: true, sliding_window: 9, max_window_layers: 1 });
-    }), 'NB_ERR_UNSUPPORTED', /sliding_window is 9 in some layers only \(max_window_layers\)/],
-    ['a window in the layers of a list', `${folder}qwen2`, path => editJson(`${path}/config.json`, config => {
-        Object.assign(config, { use_sliding_window: true, sliding_window: 9,
-            layer_types: ['full_attention', 'sliding_attention'] });
-    }), 'NB_ERR_UNSUPPORTED', /sliding_window is 9 in some layers only \(layer_types\)/],
-    ['Phi 3\'s RoPE elsewhere', whole, path => editJson(`${path}/config.json`,
-        config => { config.rope_parameters.rope_type = 'longrope'; }),
-        'NB_ERR_UNSUPPORTED', /RoPE of type longrope.*llama/],
-    ['no factors', `${folder}phi3-long`,
-        path => editJson(`${path}/config.json`, config => { delete config.rope_parameters.short_factor; }),
-        'NB_ERR_FORMAT', /no short_factor/],
-    ['other factors', `${folder}phi3-long`,
-        path => editJson(`${path}/config.json`, config => { config.rope_parameters.long_factor.pop(); }),
-        'NB_ERR_FORMAT', /rope_factors_long.*shape/],
-    ['narrow embeddings alone', `${folder}opt-350m`, path => editTensors(`${path}/model.safetensors`, tensors => {
-        delete tensors['model.decoder.project_out.weight'];
-    }), 'NB_ERR_FORMAT', /token_embd\.weight has 16 columns.*project_out/],
-    ['no last norm', `${folder}opt`, path => editTensors(`${path}/model.safetensors`, tensors => {
-        delete tensors['model.decoder.final_layer_norm.bias'];
-    }), 'NB_ERR_FORMAT', /output_norm\.bias is missing/],
-    ['an expert less', `${folder}mixtral`, path => editTensors(`${path}/model.safetensors`, tensors => {
-        delete tensors['model.layers.0.block_sparse_moe.experts.2.w1.weight'];
-    }), 'NB_ERR_FORMAT', /blk\.0\.ffn_gate_exps\.weight.*4 experts/],
-    ['an expert of another type', `${folder}mixtral`, path => editTensors(`${path}/model.safetensors`, tensors => {
-        tensors['model.layers.0.block_sparse_moe.experts.2.w1.weight'].dtype = 'F16';
-    }), 'NB_ERR_UNSUPPORTED', /blk\.0\.ffn_gate\.2\.weight is of another type/],
-    ['an expert too much', `${folder}mixtral`, path => editTensors(`${path}/model.safetensors`, tensors => {
-        tensors['model.layers.0.block_sparse_moe.experts.4.w1.weight'] = { dtype: 'U8', shape: [1], data_offsets: [0, 1] };
-    }), 'NB_ERR_(FORMAT|UNSUPPORTED)', /./],
-    ['a head\'s norm less', `${folder}stablelm-12b`, path => editTensors(`${path}/model.safetensors`, tensors => {
-        delete tensors['model.layers.0.self_attn.q_layernorm.norms.1.weight'];
-    }), 'NB_ERR_FORMAT', /norms\.3\.weight is one of 3/],
-    ['groups that are none', `${folder}gpt-neox`, path => editTensors(`${path}/model.safetensors`, tensors => {
-        const bias = tensors['gpt_neox.layers.0.attention.query_key_value.bias'];
-        bias.shape = [95];
-        bias.data_offsets[1] -= 2;
-    }), 'NB_ERR_FORMAT', /95 rows, which are not 4 groups of 3 heads/],
-    ['quantized rows in another order', `${folder}gpt-neox`, async path => {
-        await editJson(`${path}/config.json`,
-            config => { config.quantization_config = { quant_method: 'gptq', bits: 4, group_size: 32, sym: true }; });
-        await editTensors(`${path}/model.safetensors`, tensors => {
-            const module = 'gpt_neox.layers.0.attention.query_key_value', at = tensors[`${module}.weight`].data_offsets[0];
-            delete tensors[`${module}.weight`];
-            tensors[`${module}.qweight`] = { dtype: 'I32', shape: [4, 96], data_offsets: [at, at + 1536] };
-            tensors[`${module}.scales`] = { dtype: 'F16', shape: [1, 96], data_offsets: [at + 1536, at + 1728] };
-        });
-    }, 'NB_ERR_UNSUPPORTED', /attn_qkv.*regrouped/],
-    ['quantized weights', whole, path => editJson(`${path}/config.json`,
-        config => { config.quantization_config = { quant_method: 'hqq' }; }),
-        'NB_ERR_UNSUPPORTED', /"hqq" .*is not supported/],
-    ['columns in another order, which nobody told', `${folder}gptq`, path => swapColumns(`${path}/model.safetensors`),
-        'NB_ERR_FORMAT', /desc_act/],
-    ['groups of unequal size', `${folder}gptq`, async path => {
-        await swapColumns(`${path}/model.safetensors`);
-        await editJson(`${path}/config.json`, config => { config.quantization_config.desc_act = true; });
-    }, 'NB_ERR_FORMAT', /g_idx.*unequal/],
-    ['five bits', `${folder}gptq`, path => editJson(`${path}/config.json`, config => { config.quantization_config.bits = 5; }),
-        'NB_ERR_UNSUPPORTED', /gptq of 5 bits in groups of 32/],
-    ['other groups', `${folder}gptq`, path => editJson(`${path}/config.json`,
-        config => { config.quantization_config.group_size = 64; }),
-        'NB_ERR_(FORMAT|UNSUPPORTED)', /./],
-    ['zeros that differ', `${folder}gptq-zeros`,
-        path => editJson(`${path}/config.json`, config => { config.quantization_config.sym = true; }),
-        'NB_ERR_FORMAT', /zero \d+, but.*all are 8/],
-    ['another tokenizer', whole, path => editJson(`${path}/tokenizer.json`, json => { json.model.type = 'Other'; }),
-        'NB_ERR_UNSUPPORTED', /"Other".*BPE/],
-    ['another pre-tokenizer', whole, path => editJson(`${path}/tokenizer.json`,
-        json => { json.pre_tokenizer = { type: 'Whitespace' }; }),
-        'NB_ERR_UNSUPPORTED', /pre_tokenizer/],
-    ['a part less of a split file', `${folder}split`, path => rm(`${path}/one-kv-head-00002-of-00003.gguf`), 'NB_ERR_FILE',
-        /00002-of-00003\.gguf is missing/],
-    ['parts in the wrong order', `${folder}split`, async path => {
-        await copyFile(`${folder}split/one-kv-head-00003-of-00003.gguf`, `${path}/one-kv-head-00002-of-00003.gguf`);
-    }, 'NB_ERR_FORMAT', /this is part 3 of a split model, where part 2 is expected/],
+    ].map(
+        ([name, set, message]) =>
+            /** @type {(typeof wrong)[0]} */ ([
+                `${name} with ${JSON.stringify(set)}`,
+                folder + name,
+                (path) =>
+                    editJson(`${path}/config.json`, (config) => {
+                        Object.assign(config, set);
+                    }),
+                'NB_ERR_(FORMAT|UNSUPPORTED)',
+                message,
+            ]),
+    ),
+    [
+        'a key written with escapes',
+        whole,
+        async (path) =>
+            writeFile(
+                `${path}/config.json`,
+                (await readFile(`${path}/config.json`, 'utf8')).replace('{', '{"is_c\\u0061usal": false,'),
+            ),
+        'NB_ERR_UNSUPPORTED',
+        /written with escapes/,
+    ],
+    [
+        'layers that are not rotated, elsewhere',
+        `${folder}smollm3`,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.no_rope_layers = [1, 1, 0, 1];
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /no_rope_layers has 0 for layer 2/,
+    ],
+    [
+        'a window in some layers',
+        `${folder}qwen2`,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                Object.assign(config, { use_sliding_window: true, sliding_window: 9, max_window_layers: 1 });
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /sliding_window is 9 in some layers only \(max_window_layers\)/,
+    ],
+    [
+        'a window in the layers of a list',
+        `${folder}qwen2`,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                Object.assign(config, {
+                    use_sliding_window: true,
+                    sliding_window: 9,
+                    layer_types: ['full_attention', 'sliding_attention'],
+                });
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /sliding_window is 9 in some layers only \(layer_types\)/,
+    ],
+    [
+        "Phi 3's RoPE elsewhere",
+        whole,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.rope_parameters.rope_type = 'longrope';
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /RoPE of type longrope.*llama/,
+    ],
+    [
+        'no factors',
+        `${folder}phi3-long`,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                delete config.rope_parameters.short_factor;
+            }),
+        'NB_ERR_FORMAT',
+        /no short_factor/,
+    ],
+    [
+        'other factors',
+        `${folder}phi3-long`,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.rope_parameters.long_factor.pop();
+            }),
+        'NB_ERR_FORMAT',
+        /rope_factors_long.*shape/,
+    ],
+    [
+        'narrow embeddings alone',
+        `${folder}opt-350m`,
+        (path) =>
+            editTensors(`${path}/model.safetensors`, (tensors) => {
+                delete tensors['model.decoder.project_out.weight'];
+            }),
+        'NB_ERR_FORMAT',
+        /token_embd\.weight has 16 columns.*project_out/,
+    ],
+    [
+        'no last norm',
+        `${folder}opt`,
+        (path) =>
+            editTensors(`${path}/model.safetensors`, (tensors) => {
+                delete tensors['model.decoder.final_layer_norm.bias'];
+            }),
+        'NB_ERR_FORMAT',
+        /output_norm\.bias is missing/,
+    ],
+    [
+        'an expert less',
+        `${folder}mixtral`,
+        (path) =>
+            editTensors(`${path}/model.safetensors`, (tensors) => {
+                delete tensors['model.layers.0.block_sparse_moe.experts.2.w1.weight'];
+            }),
+        'NB_ERR_FORMAT',
+        /blk\.0\.ffn_gate_exps\.weight.*4 experts/,
+    ],
+    [
+        'an expert of another type',
+        `${folder}mixtral`,
+        (path) =>
+            editTensors(`${path}/model.safetensors`, (tensors) => {
+                tensors['model.layers.0.block_sparse_moe.experts.2.w1.weight'].dtype = 'F16';
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /blk\.0\.ffn_gate\.2\.weight is of another type/,
+    ],
+    [
+        'an expert too much',
+        `${folder}mixtral`,
+        (path) =>
+            editTensors(`${path}/model.safetensors`, (tensors) => {
+                tensors['model.layers.0.block_sparse_moe.experts.4.w1.weight'] = {
+                    dtype: 'U8',
+                    shape: [1],
+                    data_offsets: [0, 1],
+                };
+            }),
+        'NB_ERR_(FORMAT|UNSUPPORTED)',
+        /./,
+    ],
+    [
+        "a head's norm less",
+        `${folder}stablelm-12b`,
+        (path) =>
+            editTensors(`${path}/model.safetensors`, (tensors) => {
+                delete tensors['model.layers.0.self_attn.q_layernorm.norms.1.weight'];
+            }),
+        'NB_ERR_FORMAT',
+        /norms\.3\.weight is one of 3/,
+    ],
+    [
+        'groups that are none',
+        `${folder}gpt-neox`,
+        (path) =>
+            editTensors(`${path}/model.safetensors`, (tensors) => {
+                const bias = tensors['gpt_neox.layers.0.attention.query_key_value.bias'];
+                bias.shape = [95];
+                bias.data_offsets[1] -= 2;
+            }),
+        'NB_ERR_FORMAT',
+        /95 rows, which are not 4 groups of 3 heads/,
+    ],
+    [
+        'quantized rows in another order',
+        `${folder}gpt-neox`,
+        async (path) => {
+            await editJson(`${path}/config.json`, (config) => {
+                config.quantization_config = { quant_method: 'gptq', bits: 4, group_size: 32, sym: true };
+            });
+            await editTensors(`${path}/model.safetensors`, (tensors) => {
+                const module = 'gpt_neox.layers.0.attention.query_key_value',
+                    at = tensors[`${module}.weight`].data_offsets[0];
+                delete tensors[`${module}.weight`];
+                tensors[`${module}.qweight`] = { dtype: 'I32', shape: [4, 96], data_offsets: [at, at + 1536] };
+                tensors[`${module}.scales`] = { dtype: 'F16', shape: [1, 96], data_offsets: [at + 1536, at + 1728] };
+            });
+        },
+        'NB_ERR_UNSUPPORTED',
+        /attn_qkv.*regrouped/,
+    ],
+    [
+        'quantized weights',
+        whole,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.quantization_config = { quant_method: 'hqq' };
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /"hqq" .*is not supported/,
+    ],
+    [
+        'columns in another order, which nobody told',
+        `${folder}gptq`,
+        (path) => swapColumns(`${path}/model.safetensors`),
+        'NB_ERR_FORMAT',
+        /desc_act/,
+    ],
+    [
+        'groups of unequal size',
+        `${folder}gptq`,
+        async (path) => {
+            await swapColumns(`${path}/model.safetensors`);
+            await editJson(`${path}/config.json`, (config) => {
+                config.quantization_config.desc_act = true;
+            });
+        },
+        'NB_ERR_FORMAT',
+        /g_idx.*unequal/,
+    ],
+    [
+        'five bits',
+        `${folder}gptq`,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.quantization_config.bits = 5;
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /gptq of 5 bits in groups of 32/,
+    ],
+    [
+        'other groups',
+        `${folder}gptq`,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.quantization_config.group_size = 64;
+            }),
+        'NB_ERR_(FORMAT|UNSUPPORTED)',
+        /./,
+    ],
+    [
+        'zeros that differ',
+        `${folder}gptq-zeros`,
+        (path) =>
+            editJson(`${path}/config.json`, (config) => {
+                config.quantization_config.sym = true;
+            }),
+        'NB_ERR_FORMAT',
+        /zero \d+, but.*all are 8/,
+    ],
+    [
+        'another tokenizer',
+        whole,
+        (path) =>
+            editJson(`${path}/tokenizer.json`, (json) => {
+                json.model.type = 'Other';
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /"Other".*BPE/,
+    ],
+    [
+        'another pre-tokenizer',
+        whole,
+        (path) =>
+            editJson(`${path}/tokenizer.json`, (json) => {
+                json.pre_tokenizer = { type: 'Whitespace' };
+            }),
+        'NB_ERR_UNSUPPORTED',
+        /pre_tokenizer/,
+    ],
+    [
+        'a part less of a split file',
+        `${folder}split`,
+        (path) => rm(`${path}/one-kv-head-00002-of-00003.gguf`),
+        'NB_ERR_FILE',
+        /00002-of-00003\.gguf is missing/,
+    ],
+    [
+        'parts in the wrong order',
+        `${folder}split`,
+        async (path) => {
+            await copyFile(`${folder}split/one-kv-head-00003-of-00003.gguf`, `${path}/one-kv-head-00002-of-00003.gguf`);
+        },
+        'NB_ERR_FORMAT',
+        /this is part 3 of a split model, where part 2 is expected/,
+    ],
 ];
 for (const [what, from, change, code, message] of wrong)
     test(`refused: ${what}`, async () => {
-        await assert.rejects(load(await changed(from, change), ONE), error => {
+        await assert.rejects(load(await changed(from, change), ONE), (error) => {
             assert.match(/** @type {any} */ (error).code, new RegExp(`^${code}$`), String(error));
             assert.match(String(error), message);
             return true;
@@ -416,11 +762,17 @@ for (const [what, from, change, code, message] of wrong)
     });
 
 test('a window, where Qwen has it', async () => {
-    const cases = /** @type {const} */ ([[0, 9], [2, undefined], [undefined, undefined]]); // of 2 layers; 28 by default
+    const cases = /** @type {const} */ ([
+        [0, 9],
+        [2, undefined],
+        [undefined, undefined],
+    ]); // of 2 layers; 28 by default
     for (const [max_window_layers, window] of cases) {
-        const path = await changed(`${folder}qwen2`, to => editJson(`${to}/config.json`, config => {
-            Object.assign(config, { use_sliding_window: true, sliding_window: 9, max_window_layers });
-        }));
+        const path = await changed(`${folder}qwen2`, (to) =>
+            editJson(`${to}/config.json`, (config) => {
+                Object.assign(config, { use_sliding_window: true, sliding_window: 9, max_window_layers });
+            }),
+        );
         const model = await load(path, { ...ONE, headerOnly: true });
         assert.equal(model.info.window, window);
         await model.dispose();
@@ -428,11 +780,16 @@ test('a window, where Qwen has it', async () => {
 });
 
 test('null is none, not the default', async () => {
-    for (const [name, key, inFile, value] of /** @type {const} */ ([['mistral', 'sliding_window',
-        'llama.attention.sliding_window', 4096],
-        ['gemma2', 'final_logit_softcapping', 'gemma2.final_logit_softcapping', 30]]))
+    for (const [name, key, inFile, value] of /** @type {const} */ ([
+        ['mistral', 'sliding_window', 'llama.attention.sliding_window', 4096],
+        ['gemma2', 'final_logit_softcapping', 'gemma2.final_logit_softcapping', 30],
+    ]))
         for (const given of [null, undefined]) {
-            const path = await changed(folder + name, to => editJson(`${to}/config.json`, config => { config[key] = given; }));
+            const path = await changed(folder + name, (to) =>
+                editJson(`${to}/config.json`, (config) => {
+                    config[key] = given;
+                }),
+            );
             const model = await load(path, { ...ONE, headerOnly: true });
             assert.equal(model.info.metadata[inFile], given !== null ? value : name === 'gemma2' ? 0 : undefined);
             await model.dispose();
@@ -440,42 +797,59 @@ test('null is none, not the default', async () => {
 });
 
 test('names of the first BERTs', async () => {
-    const path = await changed(`${folder}bert`, to => editTensors(`${to}/model.safetensors`, tensors => {
-        for (const name of Object.keys(tensors).filter(key => key !== '__metadata__')) {
-            const older = name.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta');
-            tensors[`bert.${older}`] = tensors[name];
-            delete tensors[name];
-        }
-    }));
+    const path = await changed(`${folder}bert`, (to) =>
+        editTensors(`${to}/model.safetensors`, (tensors) => {
+            for (const name of Object.keys(tensors).filter((key) => key !== '__metadata__')) {
+                const older = name
+                    .replace('LayerNorm.weight', 'LayerNorm.gamma')
+                    .replace('LayerNorm.bias', 'LayerNorm.beta');
+                tensors[`bert.${older}`] = tensors[name];
+                delete tensors[name];
+            }
+        }),
+    );
     await compareEmbeddings(path, 'safetensors/bert.json', ONE);
 });
 
-test('what a configuration leaves out is what transformers\' classes say', async () => {
+test("what a configuration leaves out is what transformers' classes say", async () => {
     const classes = JSON.parse(await readFile(`${root}tests/fixtures/formats/folder-defaults.json`, 'utf8'));
     const { families } = JSON.parse(await readFile(`${root}tests/fixtures/formats/folder-keys.json`, 'utf8'));
     const without = ['opt', 'xlm-roberta']; // which folder_mapping.py does not map
-    assert.deepEqual(Object.keys(families).filter(kind => !without.includes(kind) && !classes[kind]), []);
+    assert.deepEqual(
+        Object.keys(families).filter((kind) => !without.includes(kind) && !classes[kind]),
+        [],
+    );
     for (const [model_type, { keys, tied }] of Object.entries(classes)) {
-        const path = await changed(`${folder}llama-f32`, async to => {
+        const path = await changed(`${folder}llama-f32`, async (to) => {
             const asked = model_type === 'qwen3_moe' && { norm_topk_prob: true }; // refused as the class has it
             await writeFile(`${to}/config.json`, JSON.stringify({ model_type, ...asked }));
-            await editTensors(`${to}/model.safetensors`,
-                tensors => { tensors['lm_head.weight'] = tensors['model.norm.weight']; delete tensors['model.norm.weight']; });
+            await editTensors(`${to}/model.safetensors`, (tensors) => {
+                tensors['lm_head.weight'] = tensors['model.norm.weight'];
+                delete tensors['model.norm.weight'];
+            });
         });
-        const model = await load(path, { ...ONE, headerOnly: true }), { info } = model;
+        const model = await load(path, { ...ONE, headerOnly: true }),
+            { info } = model;
         for (const [key, value] of /** @type {[string, number][]} */ (Object.entries(keys)))
-            assert.ok(Math.abs(Number(info.metadata[key]) - value) < 1e-12,
-                `${model_type}: ${key} is ${info.metadata[key]}, not ${value}`);
-        assert.equal(!info.tensors.some(({ name }) => name === 'output.weight'), tied || /bert/.test(model_type),
-            `${model_type}: tied`);
+            assert.ok(
+                Math.abs(Number(info.metadata[key]) - value) < 1e-12,
+                `${model_type}: ${key} is ${info.metadata[key]}, not ${value}`,
+            );
+        assert.equal(
+            !info.tensors.some(({ name }) => name === 'output.weight'),
+            tied || /bert/.test(model_type),
+            `${model_type}: tied`,
+        );
         await model.dispose();
     }
 });
 
 test('XLM-RoBERTa is RoBERTa, with its head or without', async () => {
-    const path = await changed(`${folder}roberta`, async to => {
-        await editJson(`${to}/config.json`, config => { config.model_type = 'xlm-roberta'; });
-        await editTensors(`${to}/model.safetensors`, tensors => {
+    const path = await changed(`${folder}roberta`, async (to) => {
+        await editJson(`${to}/config.json`, (config) => {
+            config.model_type = 'xlm-roberta';
+        });
+        await editTensors(`${to}/model.safetensors`, (tensors) => {
             tensors['roberta.embeddings.LayerNorm.weight'] = tensors['embeddings.LayerNorm.weight'];
             tensors['lm_head.dense.weight'] = tensors['pooler.dense.weight'];
             delete tensors['embeddings.LayerNorm.weight'];
@@ -487,19 +861,34 @@ test('XLM-RoBERTa is RoBERTa, with its head or without', async () => {
 
 test('a folder of its own says how to pool', async () => {
     const [{ tokens, cls, mean }] = embeddingVectors('safetensors/bert.json');
-    const path = await changed(`${folder}bert`, async to => {
+    const path = await changed(`${folder}bert`, async (to) => {
         await mkdir(`${to}/onnx`);
         await copyFile(`${to}/config.json`, `${to}/onnx/config.json`);
     });
-    const inside = ['config.json', 'tokenizer.json', 'model.safetensors', '1_Pooling/config.json',
-        'onnx/config.json'].map(name => `${path}/${name}`);
-    const chosen = await Promise.all(inside.map(async (name,
-        i) => Object.defineProperty((await asFiles([name]))[0], 'webkitRelativePath',
-        { value: inside[i].replace(path, 'a/chosen') })));
+    const inside = [
+        'config.json',
+        'tokenizer.json',
+        'model.safetensors',
+        '1_Pooling/config.json',
+        'onnx/config.json',
+    ].map((name) => `${path}/${name}`);
+    const chosen = await Promise.all(
+        inside.map(async (name, i) =>
+            Object.defineProperty((await asFiles([name]))[0], 'webkitRelativePath', {
+                value: inside[i].replace(path, 'a/chosen'),
+            }),
+        ),
+    );
     const apart = inside.slice(0, 3);
     /** @type {[Source, number[]][]} */
-    const sources = [[path, cls], [`${address}models/bert/`, cls], [inside.slice(0, 4), cls], [chosen, cls], [apart, mean],
-        [await asFiles(apart), mean]];
+    const sources = [
+        [path, cls],
+        [`${address}models/bert/`, cls],
+        [inside.slice(0, 4), cls],
+        [chosen, cls],
+        [apart, mean],
+        [await asFiles(apart), mean],
+    ];
     for (const [source, expected] of sources) {
         const model = await load(source, ONE);
         assert.ok(maxDistance(await model.embed(tokens), expected) < 1e-5, String(source));
@@ -512,7 +901,7 @@ test('refused: one file of several', async () => {
     await assert.rejects(load(await openAsBlob(split)), /part 1 of a model in 3 files/);
     await assert.rejects(load(`${address}models/nothing/`), /nothing\/config\.json answered 404/);
     await assert.rejects(load([]), /there is no model in the list/);
-    const shards = (await filesOf(sharded)).filter(path => !/index|00002/.test(path));
+    const shards = (await filesOf(sharded)).filter((path) => !/index|00002/.test(path));
     await assert.rejects(load(shards), /model-00002-of-00004\.safetensors is missing in the list/);
     await assert.rejects(load(/** @type {any} */ ([new Blob(['x'])])), /each of several files must be a File/);
     await assert.rejects(load([`${whole}/config.json`, `${sharded}/config.json`]), /the same name/);

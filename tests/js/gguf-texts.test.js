@@ -1,19 +1,25 @@
-// Random texts have the tokens, and these the text, that llama.cpp gives with the vocabularies of GGUF files. Where llama.cpp is
-// wrong, the list says so (tests/oracles/gguf_texts.py).
+// Random texts have the tokens, and these the text, that llama.cpp gives with the vocabularies of GGUF files. Where
+// llama.cpp is wrong, the list says so (tests/oracles/gguf_texts.py).
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../../web/index.js';
-import { root, vocabularies as realFolder } from '../support/builds.js';
+import { vocabularies as realFolder, root } from '../support/builds.js';
 import { appended, parse, whole } from '../support/gguf.js';
 import { checkHashes } from '../support/random-strings.js';
 
-/** @typedef {{ of: string, changes: Record<string, import('../support/gguf.js').Value | null>, appends: [string, number, number][] }} Source a file, and what is changed */
+/** @typedef {{ of: string, changes: Record<string, import('../support/gguf.js').Value | null>, appends: [string,
+ *     number, number][] }} Source a file, and what is changed */
 /** @typedef {Source & { real: boolean, wordpiece: boolean, without: string[], hashes: number[] }} Vocabulary */
-/** @typedef {Source & { why: string, text: string, flags: number, wrong: number[], right: number[] }} Fault of llama.cpp */
-/** @type {{ atoms: string[], own: Record<string, string[]>, aHash: number, vocabularies: Record<string, Vocabulary>, faults: Fault[] }} */
-const { atoms, own, aHash, vocabularies, faults } = JSON.parse(readFileSync(`${root}tests/fixtures/text/random-gguf.json`, 'utf8'));
-const ADD_SPECIAL = 1, PARSE_SPECIAL = 2; // flags of nb_tokenize
+/** @typedef {Source & { why: string, text: string, flags: number, wrong: number[], right: number[] }} Fault of
+ *     llama.cpp */
+/** @type {{ atoms: string[], own: Record<string, string[]>, aHash: number, vocabularies: Record<string, Vocabulary>,
+ *     faults: Fault[] }} */
+const { atoms, own, aHash, vocabularies, faults } = JSON.parse(
+    readFileSync(`${root}tests/fixtures/text/random-gguf.json`, 'utf8'),
+);
+const ADD_SPECIAL = 1,
+    PARSE_SPECIAL = 2; // flags of nb_tokenize
 
 const noReal = !existsSync(`${realFolder}complete`) && 'build/vocabularies is missing: run make vocabularies';
 
@@ -21,16 +27,25 @@ const noReal = !existsSync(`${realFolder}complete`) && 'build/vocabularies is mi
 function fileOf({ of, changes, appends }) {
     const { values, tensors } = parse(readFileSync(`${root}tests/fixtures/text/${of}.gguf`));
     for (const [key, value] of Object.entries(changes))
-        if (value)
-            values.set(key, value);
-        else
-            values.delete(key);
+        if (value) values.set(key, value);
+        else values.delete(key);
     /** @type {[string, import('../support/gguf.js').Type][]} */
-    const arrays = [['tokens', 'string'], ['token_type', 'i32'], ['scores', 'f32']];
+    const arrays = [
+        ['tokens', 'string'],
+        ['token_type', 'i32'],
+        ['scores', 'f32'],
+    ];
     for (const [i, [key, type]] of arrays.entries()) {
         const array = values.get(`tokenizer.ggml.${key}`);
         if (array)
-            values.set(`tokenizer.ggml.${key}`, appended(array, type, appends.map((token) => token[i])));
+            values.set(
+                `tokenizer.ggml.${key}`,
+                appended(
+                    array,
+                    type,
+                    appends.map((token) => token[i]),
+                ),
+            );
     }
     return whole(values, tensors);
 }
@@ -47,21 +62,34 @@ async function withModel(source, use) {
 
 for (const [name, vocabulary] of Object.entries(vocabularies)) {
     const { of, real, wordpiece, without, hashes } = vocabulary;
-    test(`${name}: ${hashes.length * aHash} random texts`, { skip: real && noReal }, () => withModel(real ? realFolder + of : fileOf(vocabulary), async (model) => {
-        const names = vocabulary.appends.map(([appendedName]) => appendedName);
-        const all = [...atoms, ...own[of], ...names, ...names, ...names].filter((atom) => !without.includes(atom));
-        await checkHashes({ atoms: all, seed: all.length, aHash, hashes }, async (text, i) => {
-            const flags = wordpiece ? i & ADD_SPECIAL : i & (ADD_SPECIAL | PARSE_SPECIAL);
-            const tokens = await model.tokenize(text, { special: (flags & PARSE_SPECIAL) !== 0, bare: !(flags & ADD_SPECIAL) });
-            return { tokens, text: await model.detokenize(tokens, { special: (i & 4) !== 0 }) };
-        }, (first) => `gguf_texts.py --show '${name}' ${first}`);
-    }));
+    test(`${name}: ${hashes.length * aHash} random texts`, { skip: real && noReal }, () =>
+        withModel(real ? realFolder + of : fileOf(vocabulary), async (model) => {
+            const names = vocabulary.appends.map(([appendedName]) => appendedName);
+            const all = [...atoms, ...own[of], ...names, ...names, ...names].filter((atom) => !without.includes(atom));
+            await checkHashes(
+                { atoms: all, seed: all.length, aHash, hashes },
+                async (text, i) => {
+                    const flags = wordpiece ? i & ADD_SPECIAL : i & (ADD_SPECIAL | PARSE_SPECIAL);
+                    const tokens = await model.tokenize(text, {
+                        special: (flags & PARSE_SPECIAL) !== 0,
+                        bare: !(flags & ADD_SPECIAL),
+                    });
+                    return { tokens, text: await model.detokenize(tokens, { special: (i & 4) !== 0 }) };
+                },
+                (first) => `gguf_texts.py --show '${name}' ${first}`,
+            );
+        }),
+    );
 }
 
 for (const fault of faults)
-    test(`not as llama.cpp: ${fault.why}`, () => withModel(fileOf(fault), async (model) => {
-        const { text, flags } = fault;
-        const tokens = await model.tokenize(text, { special: (flags & PARSE_SPECIAL) !== 0, bare: !(flags & ADD_SPECIAL) });
-        assert.deepEqual(tokens, fault.right);
-        assert.notDeepEqual(tokens, fault.wrong);
-    }));
+    test(`not as llama.cpp: ${fault.why}`, () =>
+        withModel(fileOf(fault), async (model) => {
+            const { text, flags } = fault;
+            const tokens = await model.tokenize(text, {
+                special: (flags & PARSE_SPECIAL) !== 0,
+                bare: !(flags & ADD_SPECIAL),
+            });
+            assert.deepEqual(tokens, fault.right);
+            assert.notDeepEqual(tokens, fault.wrong);
+        }));

@@ -7,7 +7,8 @@ import { load } from '../../web/index.js';
 import { missing, models, root } from '../support/builds.js';
 import { configurations, greedyVectors } from '../support/vectors.js';
 
-const TIE = 1e-2, TOKENS = 64;
+const TIE = 1e-2,
+    TOKENS = 64;
 const { greedy: prompts } = JSON.parse(readFileSync(`${root}tests/fixtures/llamacpp/prompts.json`, 'utf8'));
 
 /** @param {import('../../web/index.d.ts').Model} model
@@ -15,15 +16,17 @@ const { greedy: prompts } = JSON.parse(readFileSync(`${root}tests/fixtures/llama
  * @param {import('node:test').TestContext} t */
 async function compare(model, expected, t) {
     const tokens = expected.tokens.slice(0, TOKENS);
-    for (let at = 0; at < tokens.length;) {
+    for (let at = 0; at < tokens.length; ) {
         const prompt = [...expected.prompt, ...tokens.slice(0, at)];
-        const ours = (await model.complete(prompt, { maxTokens: tokens.length - at, temperature: 0, ignoreEnd: true })).tokens;
+        const ours = (await model.complete(prompt, { maxTokens: tokens.length - at, temperature: 0, ignoreEnd: true }))
+            .tokens;
         assert.equal(ours.length, tokens.length - at);
         const same = ours.findIndex((token, i) => token !== tokens[at + i]);
         if (same < 0) return;
         at += same;
         const [, first, second, next] = expected.best[at];
-        const parted = `"${expected.name}" parts from llama.cpp at token ${at}: ${ours[same]} instead of ${tokens[at]} ` +
+        const parted =
+            `"${expected.name}" parts from llama.cpp at token ${at}: ${ours[same]} instead of ${tokens[at]} ` +
             `(its logits ${first} and, of token ${second}, ${next})`;
         assert.equal(ours[same], second, parted);
         assert.ok(first - next <= TIE, parted);
@@ -33,11 +36,16 @@ async function compare(model, expected, t) {
 }
 
 for (const [name, file, skip] of /** @type {[string, string, string | false][]} */ ([
-    ['tiny', models.tiny, false], ['smollm2', models.real, missing(models.realMissing)],
-    ['gemma3', models.gemma, models.gemmaMissing]])) {
+    ['tiny', models.tiny, false],
+    ['smollm2', models.real, missing(models.realMissing)],
+    ['gemma3', models.gemma, models.gemmaMissing],
+])) {
     const cases = greedyVectors(`llamacpp/${name}-greedy.json`);
     for (const { build, threads } of configurations(name === 'gemma3'))
-        test(`${name}, ${build}, ${threads} threads: greedy text is llama.cpp's`, { skip, timeout: 300_000 }, async t => {
+        test(`${name}, ${build}, ${threads} threads: greedy text is llama.cpp's`, {
+            skip,
+            timeout: 300_000,
+        }, async (t) => {
             const model = await load(file, { build, threads, contextLength: 512 });
             try {
                 assert.equal(model.info.build, build);
@@ -66,5 +74,5 @@ for (const [name, file, skip] of /** @type {[string, string, string | false][]} 
 
 test('the vectors are enough: at least 8 prompts of at least 64 tokens', () => {
     for (const name of ['tiny', 'smollm2'])
-        assert.ok(greedyVectors(`llamacpp/${name}-greedy.json`).filter(c => c.tokens.length >= TOKENS).length >= 8);
+        assert.ok(greedyVectors(`llamacpp/${name}-greedy.json`).filter((c) => c.tokens.length >= TOKENS).length >= 8);
 });

@@ -1,7 +1,7 @@
 // Logits are those of the weights: transformers' or llama.cpp's in F32, at every position, in every build.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, openSync, readFileSync, readSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -18,7 +18,10 @@ function compare(rows, expected, least, name, within = Infinity) {
     assert.equal(rows.length, expected.tokens.length - expected.skip, name);
     let worst = 1;
     rows.forEach((row, position) => {
-        const c = cosine(expected.entries.map(entry => row[entry]), expected.rows[position]);
+        const c = cosine(
+            expected.entries.map((entry) => row[entry]),
+            expected.rows[position],
+        );
         assert.ok(c >= least, `${name}, position ${position}: cosine ${c}, below ${least}`);
         const distances = expected.entries.map((entry, i) => Math.abs(row[entry] - expected.rows[position][i]));
         const farthest = Math.max(...distances) - expected.scales[position] / 2;
@@ -31,42 +34,53 @@ function compare(rows, expected, least, name, within = Infinity) {
 }
 
 const folder = `${root}tests/fixtures/models/`;
-const random = readdirSync(folder).filter(file => file.endsWith('.gguf'));
+const random = readdirSync(folder).filter((file) => file.endsWith('.gguf'));
 
 test('what the oracles make is there', () => {
     for (const name of namesMade('family_models', 'random_models')) assert.ok(random.includes(`${name}.gguf`), name);
 });
 
 for (const { build, threads } of configurations()) {
-    comparison(`random models, ${build}, ${threads} threads: logits are transformers'`, { timeout: 120_000 }, async t => {
-        for (const file of random) {
-            const expected = logitsVectors(`models/${file.replace(/gguf$/, 'json')}`);
-            for (const kvType of /** @type {('f32' | 'i16' | 'f16')[]} */ (threads === 1 ? ['f32'] : ['i16', 'f16']))
-                await t.test(`${file}, ${kvType}`, async () => {
-                    const model = await load(folder + file, { build, threads, kvType });
-                    const floats = model.info.types?.every(({ type }) => ['F32', 'F16', 'BF16'].includes(type));
-                    const within = floats && kvType === 'f32' ? 1e-4 : Infinity; // another kind of GELU is 5e-4 off
-                    try {
-                        const whole = await logitsOf(model, expected.tokens);
-                        compare(whole, expected, 0.9999, file, within);
-                        tested(folder + file, model.info);
-                        if (file === 'phi3-long.gguf') return; // a shorter text is rotated otherwise
-                        // another way to cut tokens into panels
-                        const half = await logitsOf(model, expected.tokens.slice(0, 19));
-                        compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file, within);
-                    } finally {
-                        await model.dispose();
-                    }
-                });
-        }
-    });
+    comparison(
+        `random models, ${build}, ${threads} threads: logits are transformers'`,
+        { timeout: 120_000 },
+        async (t) => {
+            for (const file of random) {
+                const expected = logitsVectors(`models/${file.replace(/gguf$/, 'json')}`);
+                for (const kvType of /** @type {('f32' | 'i16' | 'f16')[]} */ (
+                    threads === 1 ? ['f32'] : ['i16', 'f16']
+                ))
+                    await t.test(`${file}, ${kvType}`, async () => {
+                        const model = await load(folder + file, { build, threads, kvType });
+                        const floats = model.info.types?.every(({ type }) => ['F32', 'F16', 'BF16'].includes(type));
+                        const within = floats && kvType === 'f32' ? 1e-4 : Infinity; // another kind of GELU is 5e-4 off
+                        try {
+                            const whole = await logitsOf(model, expected.tokens);
+                            compare(whole, expected, 0.9999, file, within);
+                            tested(folder + file, model.info);
+                            if (file === 'phi3-long.gguf') return; // a shorter text is rotated otherwise
+                            // another way to cut tokens into panels
+                            const half = await logitsOf(model, expected.tokens.slice(0, 19));
+                            compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file, within);
+                        } finally {
+                            await model.dispose();
+                        }
+                    });
+            }
+        },
+    );
 }
 
 for (const [name, file, skip] of /** @type {[string, string, string | false][]} */ ([
-    ['tiny', models.tiny, false], ['smollm2', models.real, missing(models.realMissing)],
-    ['gemma3', models.gemma, models.gemmaMissing]]))
+    ['tiny', models.tiny, false],
+    ['smollm2', models.real, missing(models.realMissing)],
+    ['gemma3', models.gemma, models.gemmaMissing],
+]))
     for (const { build, threads } of configurations(name === 'gemma3'))
-        test(`${name}, ${build}, ${threads} threads: logits of a text are llama.cpp's`, { skip, timeout: 120_000 }, async t => {
+        test(`${name}, ${build}, ${threads} threads: logits of a text are llama.cpp's`, {
+            skip,
+            timeout: 120_000,
+        }, async (t) => {
             const expected = logitsVectors(`llamacpp/${name}-logits.json`);
             const model = await load(file, { build, threads, contextLength: expected.tokens.length });
             try {
@@ -85,37 +99,54 @@ function compareWhole(rows, file, t) {
     if (!existsSync(file)) return;
     const handle = openSync(file, 'r');
     const expected = new Float32Array(rows[0].length);
-    let worst = 1, farthest = 0;
+    let worst = 1,
+        farthest = 0;
     for (const [position, row] of rows.entries()) {
         readSync(handle, expected, 0, expected.byteLength, position * expected.byteLength);
         worst = Math.min(worst, cosine(row, expected));
         for (let i = 0; i < row.length; i++) farthest = Math.max(farthest, Math.abs(row[i] - expected[i]));
     }
-    t.diagnostic(`least cosine over the whole vocabulary: ${worst.toFixed(6)}, largest difference ${farthest.toFixed(4)}`);
+    t.diagnostic(
+        `least cosine over the whole vocabulary: ${worst.toFixed(6)}, largest difference ${farthest.toFixed(4)}`,
+    );
     assert.ok(worst >= 0.999, `cosine ${worst}`);
 }
 
-/* What rounds to 8 bits is no farther from the oracle than llama.cpp, which rounds so, is from itself: its median cosine is .99973
- * at worst, and 48 positions are below .999 (tests/fixtures/llamacpp/README.md). The least cosine tells nothing: such a
- * position amplifies the last bit of anything. */
+/* What rounds to 8 bits is no farther from the oracle than llama.cpp, which rounds so, is from itself: its median
+ * cosine is .99973 at worst, and 48 positions are below .999 (tests/fixtures/llamacpp/README.md). The least cosine
+ * tells nothing: such a position amplifies the last bit of anything. */
 for (const [what, options] of /** @type {[string, import('../../web/index.js').LoadOptions][]} */ ([
-    ['a Q8_0 cache', { kvType: 'q8_0' }], ['fast precision', { precision: 'fast' }],
-    ['both', { kvType: 'q8_0', precision: 'fast' }]]))
-    test(`smollm2 with ${what} is close`, { skip: missing(models.realMissing), timeout: 120_000 }, async t => {
+    ['a Q8_0 cache', { kvType: 'q8_0' }],
+    ['fast precision', { precision: 'fast' }],
+    ['both', { kvType: 'q8_0', precision: 'fast' }],
+]))
+    test(`smollm2 with ${what} is close`, { skip: missing(models.realMissing), timeout: 120_000 }, async (t) => {
         const expected = logitsVectors('llamacpp/smollm2-logits.json');
         const model = await load(models.real, { contextLength: 512, ...options });
         try {
             const rows = await logitsOf(model, expected.tokens);
-            const cosines = rows.map((row, position) => cosine(expected.entries.map(entry => row[entry]),
-                expected.rows[position]));
-            const far = cosines.filter(c => c < 0.999).length, mean = cosines.reduce((sum, c) => sum + c) / cosines.length;
-            const [worst, median] = [0, cosines.length >> 1].map(i => [...cosines].sort((a, b) => a - b)[i]);
-            t.diagnostic(`${model.info.build}, cosine: median ${median.toFixed(6)}, mean ${mean.toFixed(6)}, least ${worst.toFixed(6)}, ` +
-                `${far} positions below 0.999`);
-            assert.ok(median >= 0.99973 && mean >= 0.999 && far <= 48,
-                `median ${median}, mean ${mean}, ${far} positions below 0.999`);
-            assert.equal(worst < 0.99999, 'kvType' in options || model.info.build.startsWith('relaxed'),
-                'eight bits round, where there are any');
+            const cosines = rows.map((row, position) =>
+                cosine(
+                    expected.entries.map((entry) => row[entry]),
+                    expected.rows[position],
+                ),
+            );
+            const far = cosines.filter((c) => c < 0.999).length,
+                mean = cosines.reduce((sum, c) => sum + c) / cosines.length;
+            const [worst, median] = [0, cosines.length >> 1].map((i) => [...cosines].sort((a, b) => a - b)[i]);
+            t.diagnostic(
+                `${model.info.build}, cosine: median ${median.toFixed(6)}, mean ${mean.toFixed(6)}, least ${worst.toFixed(6)}, ` +
+                    `${far} positions below 0.999`,
+            );
+            assert.ok(
+                median >= 0.99973 && mean >= 0.999 && far <= 48,
+                `median ${median}, mean ${mean}, ${far} positions below 0.999`,
+            );
+            assert.equal(
+                worst < 0.99999,
+                'kvType' in options || model.info.build.startsWith('relaxed'),
+                'eight bits round, where there are any',
+            );
         } finally {
             await model.dispose();
         }
@@ -136,13 +167,25 @@ test('the command eval writes the same logits', () => {
     const out = mkdtempSync(join(tmpdir(), 'nibble-'));
     try {
         const file = join(out, 'logits.f32');
-        execFileSync(process.execPath, [`${root}web/cli.js`, 'eval', models.tiny, '--tokens', expected.tokens.join(','),
-            '--logits', file]);
+        execFileSync(process.execPath, [
+            `${root}web/cli.js`,
+            'eval',
+            models.tiny,
+            '--tokens',
+            expected.tokens.join(','),
+            '--logits',
+            file,
+        ]);
         const bytes = readFileSync(file);
         const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
         const vocabulary = all.length / expected.tokens.length;
         assert.equal(vocabulary, 1024);
-        compare(expected.tokens.map((_, i) => all.subarray(i * vocabulary, (i + 1) * vocabulary)), expected, 0.999, 'eval');
+        compare(
+            expected.tokens.map((_, i) => all.subarray(i * vocabulary, (i + 1) * vocabulary)),
+            expected,
+            0.999,
+            'eval',
+        );
     } finally {
         rmSync(out, { recursive: true });
     }

@@ -1,26 +1,40 @@
-// The demo's Markdown: what becomes of marks, and that no text makes it work out of proportion (the page draws an answer at
-// each frame).
-// Runs once: no other Node would change what it finds.
+// The demo's Markdown: what becomes of marks, and that no text makes it work out of proportion (the page draws an
+// answer at each frame). Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseBlocks, parseInline } from '../../demo/markdown.js';
 
-/** Spans as a short text: b(...), i(...), c(...). @param {import('../../demo/markdown.js').Span[]} spans @returns {string} */
-const shown = spans =>
-    spans.map(span => (typeof span === 'string'
-    ? span : `${{ strong: 'b', em: 'i', code: 'c' }[span.tag]}(${shown(span.inner)})`)).join('');
+/** Spans as a short text: b(...), i(...), c(...). @param {import('../../demo/markdown.js').Span[]} spans @returns
+ * {string} */
+const shown = (spans) =>
+    spans
+        .map((span) =>
+            typeof span === 'string' ? span : `${{ strong: 'b', em: 'i', code: 'c' }[span.tag]}(${shown(span.inner)})`,
+        )
+        .join('');
 
 test('marks', () => {
     for (const [text, wanted] of [
-        ['plain', 'plain'], ['', ''],
+        ['plain', 'plain'],
+        ['', ''],
         ['**bold** and *slanted* and `code`', 'b(bold) and i(slanted) and c(code)'],
         ['**a** and **b**', 'b(a) and b(b)'],
         ['**bold with *slanted* and `code`**', 'b(bold with i(slanted) and c(code))'],
-        ['2 * 3 * 4', '2 * 3 * 4'], ['a ** b ** c', 'a ** b ** c'], ['**not closed', '**not closed'],
+        ['2 * 3 * 4', '2 * 3 * 4'],
+        ['a ** b ** c', 'a ** b ** c'],
+        ['**not closed', '**not closed'],
         ['*not\nclosed*', '*not\nclosed*'],
-        ['`a\nb`', '`a\nb`'], ['``', '``'], ['`*a*`', 'c(*a*)'], ['**a\nb**', 'b(a\nb)'], ['***', '***'], ['****', '****'],
-        ['**a **b**', 'b(a **b)'], ['*a *b*', '*a i(b)'], ['`a` `', 'c(a) `'],
-    ]) assert.equal(shown(parseInline(text)), wanted, JSON.stringify(text));
+        ['`a\nb`', '`a\nb`'],
+        ['``', '``'],
+        ['`*a*`', 'c(*a*)'],
+        ['**a\nb**', 'b(a\nb)'],
+        ['***', '***'],
+        ['****', '****'],
+        ['**a **b**', 'b(a **b)'],
+        ['*a *b*', '*a i(b)'],
+        ['`a` `', 'c(a) `'],
+    ])
+        assert.equal(shown(parseInline(text)), wanted, JSON.stringify(text));
 });
 
 /** The least of some runs, in ms. @param {number} runs @param {() => void} work */
@@ -33,20 +47,57 @@ function least(runs, work) {
     return Math.min(...times);
 }
 
-const parts = ['**a ', '*a ', '`a\n', '`', '``a', '*', '**', '***', '****a', '_a ', '__a ', '[a', '[a](', '![', '(', '<a', '&',
-    '> ', '- ', '1. ', '  - ', '# ', '~~~\n', '```\n',
-    '**a`*', '*`', '**a*', '** a*', ' ', '\t', '\\*', '\n', '\n\n', '-  \u2028', '\r'];
+const parts = [
+    '**a ',
+    '*a ',
+    '`a\n',
+    '`',
+    '``a',
+    '*',
+    '**',
+    '***',
+    '****a',
+    '_a ',
+    '__a ',
+    '[a',
+    '[a](',
+    '![',
+    '(',
+    '<a',
+    '&',
+    '> ',
+    '- ',
+    '1. ',
+    '  - ',
+    '# ',
+    '~~~\n',
+    '```\n',
+    '**a`*',
+    '*`',
+    '**a*',
+    '** a*',
+    ' ',
+    '\t',
+    '\\*',
+    '\n',
+    '\n\n',
+    '-  \u2028',
+    '\r',
+];
 test('eight times as much text takes about eight times as long, whatever it is', () => {
-    const SMALL = 20_000, LARGE = 8 * SMALL;
+    const SMALL = 20_000,
+        LARGE = 8 * SMALL;
     for (const part of parts)
         for (const [what, around] of /** @type {[string, (text: string) => string][]} */ ([
-            ['a line', text => text], ['lines', text => text.replaceAll(' ', ' \n')], ['an item', text => `- ${text}\u2028x`],
-            ['a heading', text => `# ${text}\u2028x`],
+            ['a line', (text) => text],
+            ['lines', (text) => text.replaceAll(' ', ' \n')],
+            ['an item', (text) => `- ${text}\u2028x`],
+            ['a heading', (text) => `# ${text}\u2028x`],
         ])) {
             const time = (/** @type {number} */ size, runs = 3) => {
                 const text = around(part.repeat(size / part.length));
                 return least(runs, () => {
-                    for (const { lines } of parseBlocks(text)) lines.map(line => parseInline(line));
+                    for (const { lines } of parseBlocks(text)) lines.map((line) => parseInline(line));
                 });
             };
             const large = time(LARGE, 1);

@@ -5,22 +5,24 @@ import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { load } from '../../web/index.js';
 import { severalFiles } from '../../web/sources/folder.js';
 import { hubUrl } from '../../web/sources/hub.js';
-import { load } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';
 
 const fixtures = `${root}tests/fixtures/safetensors/`;
 /** @type {string} */
 let temporary;
-before(async () => { temporary = await mkdtemp(join(tmpdir(), 'nibble-names-')); });
+before(async () => {
+    temporary = await mkdtemp(join(tmpdir(), 'nibble-names-'));
+});
 after(() => rm(temporary, { recursive: true }));
 
 /** The files that a list of names is taken for, by the names that they have in the list.
  * @param {string[]} names */
 async function chosen(names) {
-    const files = names.map(name => ({ name, source: /** @type {const} */ ({ kind: 'path', path: name }) }));
+    const files = names.map((name) => ({ name, source: /** @type {const} */ ({ kind: 'path', path: name }) }));
     const several = await severalFiles({ kind: 'files', files });
     return several?.map(({ source }) => /** @type {{ path: string }} */ (source).path);
 }
@@ -34,42 +36,78 @@ describe('of a list of names, those that make the model', () => {
         [['model.gguf', '._model.gguf', '.DS_Store'], ['model.gguf']],
         [['m/model.gguf', 'm/._model.gguf', '__MACOSX/m/._model.gguf'], ['m/model.gguf']],
         [['m/.cache/huggingface/other.gguf', 'm/model.gguf'], ['m/model.gguf']],
-        [[...HF, 'model.safetensors', '._model.safetensors', '._config.json'], [...HF, 'model.safetensors']],
+        [
+            [...HF, 'model.safetensors', '._model.safetensors', '._config.json'],
+            [...HF, 'model.safetensors'],
+        ],
         [['._model.gguf'], /no model in the list/],
         // any case
         [['MODEL.GGUF'], ['MODEL.GGUF']],
-        [['a-00001-of-00002.GGUF', 'a-00002-of-00002.gguf'], ['a-00001-of-00002.GGUF', 'a-00002-of-00002.gguf']],
-        [['Config.json', 'tokenizer.JSON', 'Model.SafeTensors'], ['Config.json', 'tokenizer.JSON', 'Model.SafeTensors']],
+        [
+            ['a-00001-of-00002.GGUF', 'a-00002-of-00002.gguf'],
+            ['a-00001-of-00002.GGUF', 'a-00002-of-00002.gguf'],
+        ],
+        [
+            ['Config.json', 'tokenizer.JSON', 'Model.SafeTensors'],
+            ['Config.json', 'tokenizer.JSON', 'Model.SafeTensors'],
+        ],
         // what lies beside a model
         [['model.gguf', 'mmproj-model-f16.gguf'], ['model.gguf']],
         [['Model-mmproj.gguf', 'Model-Q4_K_M.gguf'], ['Model-Q4_K_M.gguf']],
-        [['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf', 'mmproj-BF16.gguf'],
-            ['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf']],
+        [
+            ['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf', 'mmproj-BF16.gguf'],
+            ['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf'],
+        ],
         [['model.gguf', 'my-lora.gguf', 'imatrix.gguf', 'ggml-vocab-llama.gguf'], ['model.gguf']],
         [['model.imatrix.gguf', 'mmproj.gguf'], ['model.imatrix.gguf']],
         [['mmproj-model.gguf'], ['mmproj-model.gguf']], // alone it is loaded, and the core says what it is
-        [[...HF, 'adapter_model.safetensors', 'weights.safetensors'], [...HF, 'weights.safetensors']],
-        [[...HF, 'consolidated.safetensors', 'model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'],
-            [...HF, 'model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors']],
-        [[...HF, 'model.safetensors', 'model-00001-of-00002.safetensors'], [...HF, 'model.safetensors']],
+        [
+            [...HF, 'adapter_model.safetensors', 'weights.safetensors'],
+            [...HF, 'weights.safetensors'],
+        ],
+        [
+            [...HF, 'consolidated.safetensors', 'model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'],
+            [...HF, 'model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'],
+        ],
+        [
+            [...HF, 'model.safetensors', 'model-00001-of-00002.safetensors'],
+            [...HF, 'model.safetensors'],
+        ],
         [['model.gguf', 'adapter_model.safetensors'], ['model.gguf']], // no config.json: no folder of safetensors
-        [['model.gguf', ...HF, 'model.safetensors'], [...HF, 'model.safetensors']],
+        [
+            ['model.gguf', ...HF, 'model.safetensors'],
+            [...HF, 'model.safetensors'],
+        ],
         [['a.gguf', 'b.gguf'], /several models in the list of files \(a\.gguf, b\.gguf\)/],
         // what browsers add to a name that is taken
         [['model (1).gguf'], ['model (1).gguf']],
-        [['a-00001-of-00002 (1).gguf', 'a-00002-of-00002.gguf'], ['a-00001-of-00002 (1).gguf', 'a-00002-of-00002.gguf']],
-        [['a-00001-of-00002(2).gguf', 'a-00002-of-00002 (12).gguf'],
-            ['a-00001-of-00002(2).gguf', 'a-00002-of-00002 (12).gguf']],
-        [['config (1).json', 'tokenizer (3).json', 'model (2).safetensors'],
-            ['config (1).json', 'tokenizer (3).json', 'model (2).safetensors']],
-        [['config.json', 'config (1).json', 'model.safetensors'], ['config.json', 'model.safetensors']],
-        [['config (1).json', 'config (2).json', 'model.safetensors'],
-            /both config \(1\)\.json and config \(2\)\.json in the list of files could be config\.json/],
+        [
+            ['a-00001-of-00002 (1).gguf', 'a-00002-of-00002.gguf'],
+            ['a-00001-of-00002 (1).gguf', 'a-00002-of-00002.gguf'],
+        ],
+        [
+            ['a-00001-of-00002(2).gguf', 'a-00002-of-00002 (12).gguf'],
+            ['a-00001-of-00002(2).gguf', 'a-00002-of-00002 (12).gguf'],
+        ],
+        [
+            ['config (1).json', 'tokenizer (3).json', 'model (2).safetensors'],
+            ['config (1).json', 'tokenizer (3).json', 'model (2).safetensors'],
+        ],
+        [
+            ['config.json', 'config (1).json', 'model.safetensors'],
+            ['config.json', 'model.safetensors'],
+        ],
+        [
+            ['config (1).json', 'config (2).json', 'model.safetensors'],
+            /both config \(1\)\.json and config \(2\)\.json in the list of files could be config\.json/,
+        ],
         [['a-00001-of-00002.gguf', 'a-00001-of-00002 (1).gguf', 'a-00002-of-00002.gguf'], /several models/],
         [['a-00001-of-00002 (1).gguf'], /a-00002-of-00002\.gguf is missing/],
         // folders
-        [['m/config.json', 'm/model.safetensors', 'm/onnx/model.safetensors', 'm/1_Pooling/config.json'],
-            ['m/config.json', 'm/1_Pooling/config.json', 'm/model.safetensors']],
+        [
+            ['m/config.json', 'm/model.safetensors', 'm/onnx/model.safetensors', 'm/1_Pooling/config.json'],
+            ['m/config.json', 'm/1_Pooling/config.json', 'm/model.safetensors'],
+        ],
         [['m/a/model.gguf', 'm/b/model.gguf'], /models in several folders \(m\/a\/, m\/b\/\)/],
     ];
     for (const [names, wanted] of cases)
@@ -79,8 +117,7 @@ describe('of a list of names, those that make the model', () => {
         });
 });
 
-test('paths: colons, slashes at the end, links, parts with a browser\'s numbers, folders that are called like files',
-        async () => {
+test("paths: colons, slashes at the end, links, parts with a browser's numbers, folders that are called like files", async () => {
     const at = (/** @type {string} */ name) => join(temporary, name);
     const opens = async (/** @type {import('../../web/index.js').Source} */ source) => {
         const model = await load(source, { headerOnly: true });
@@ -131,7 +168,7 @@ test('addresses: a query, a fragment, what is percent-encoded, a stray percent s
             ['folder/?x=1', '/folder/config.json?x=1'],
         ])) {
             asked.length = 0;
-            const url = Array.isArray(source) ? source.map(name => base + name) : base + source;
+            const url = Array.isArray(source) ? source.map((name) => base + name) : base + source;
             await assert.rejects(load(url), { code: 'NB_ERR_NETWORK' });
             assert.ok(asked.includes(wanted), `${source}: ${asked}`);
         }
@@ -153,11 +190,20 @@ test('addresses of the hub: what people write, and nothing outside of the reposi
         ['hf:owner/repo/blob/v2/a.gguf', 'v2/a.gguf'],
         ['hf:owner/repo/tree/main', 'main/'],
         ['hf:owner/repo/..a/b..gguf', 'main/..a/b..gguf'],
-    ]) assert.equal(hubUrl(text), base + wanted);
-    for (const wrong of ['hf:../..', 'hf:owner/..', 'hf:./repo', 'hf:owner/repo/../../../other/repo/resolve/main/a.gguf',
+    ])
+        assert.equal(hubUrl(text), base + wanted);
+    for (const wrong of [
+        'hf:../..',
+        'hf:owner/..',
+        'hf:./repo',
+        'hf:owner/repo/../../../other/repo/resolve/main/a.gguf',
         'hf:owner/repo/%2e%2e/a.gguf',
-        'hf:owner/repo@../a.gguf', 'hf:owner/repo@%2e%2e%2f../a.gguf', 'hf:owner/repo/a/..%5cb', 'hf:owner/repo//a.gguf',
-        'hf:owner/repo/blob/..'])
+        'hf:owner/repo@../a.gguf',
+        'hf:owner/repo@%2e%2e%2f../a.gguf',
+        'hf:owner/repo/a/..%5cb',
+        'hf:owner/repo//a.gguf',
+        'hf:owner/repo/blob/..',
+    ])
         assert.throws(() => hubUrl(wrong), /no address of the hub/, wrong);
 });
 

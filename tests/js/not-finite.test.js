@@ -1,8 +1,8 @@
-// Folders in which one number is none: they are refused, whatever tensor it is in, and whether weights stay as they are, are
-// arranged anew or are quantized, which would hide it. (Of GGUF files tests/core/test_finite.c says so.)
-// Runs once: no other Node would change what it finds.
+// Folders in which one number is none: they are refused, whatever tensor it is in, and whether weights stay as they
+// are, are arranged anew or are quantized, which would hide it. (Of GGUF files tests/core/test_finite.c says so.) Runs
+// once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../../web/index.js';
 import { root } from '../support/builds.js';
@@ -11,28 +11,49 @@ const folders = `${root}tests/fixtures/safetensors/`;
 
 /** Each type's bytes, lowest first, of NaN, infinity and minus infinity. @type {Record<string, number[][]>} */
 const BITS = {
-    F32: [[0, 0, 0xc0, 0x7f], [0, 0, 0x80, 0x7f], [0, 0, 0x80, 0xff]], F16: [[0, 0x7e], [0, 0x7c], [0, 0xfc]],
-    BF16: [[0xc0, 0x7f], [0x80, 0x7f], [0x80, 0xff]],
-    F8_E4M3: [[0x7f]], F8_E5M2: [[0x7e], [0x7c], [0xfc]],
+    F32: [
+        [0, 0, 0xc0, 0x7f],
+        [0, 0, 0x80, 0x7f],
+        [0, 0, 0x80, 0xff],
+    ],
+    F16: [
+        [0, 0x7e],
+        [0, 0x7c],
+        [0, 0xfc],
+    ],
+    BF16: [
+        [0xc0, 0x7f],
+        [0x80, 0x7f],
+        [0x80, 0xff],
+    ],
+    F8_E4M3: [[0x7f]],
+    F8_E5M2: [[0x7e], [0x7c], [0xfc]],
 };
 
 /** @typedef {{ name: string, dtype: string, end: number }} Tensor end: in the file */
 
-/** One tensor of each kind: what the last part of its name is, its type, and whether it is a matrix. @param {Buffer} bytes */
+/** One tensor of each kind: what the last part of its name is, its type, and whether it is a matrix. @param {Buffer}
+ * bytes */
 function kinds(bytes) {
     const data = 8 + Number(bytes.readBigUInt64LE(0));
     /** @type {Map<string, Tensor>} */
     const found = new Map();
-    for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(JSON.parse(bytes.toString('utf8', 8, data))))
+    for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(
+        JSON.parse(bytes.toString('utf8', 8, data)),
+    ))
         if (dtype in BITS && offsets[1] > offsets[0])
             found.set(`${name.split('.').at(-1)} ${dtype} ${shape.length}`, { name, dtype, end: data + offsets[1] });
     return [...found.values()];
 }
 
 /** @param {string} folder @param {string} file @param {Buffer} bytes which it has instead */
-const files = (folder, file, bytes) => readdirSync(folders + folder)
-    .filter((name) => /\.(json|safetensors|model|jinja)$/.test(name))
-    .map((name) => new File([new Uint8Array(name === file ? bytes : readFileSync(`${folders}${folder}/${name}`))], name));
+const files = (folder, file, bytes) =>
+    readdirSync(folders + folder)
+        .filter((name) => /\.(json|safetensors|model|jinja)$/.test(name))
+        .map(
+            (name) =>
+                new File([new Uint8Array(name === file ? bytes : readFileSync(`${folders}${folder}/${name}`))], name),
+        );
 
 /** What changes no number, or is told otherwise: bitsandbytes' list of codes must be its own. */
 const WITHOUT_EFFECT = /pooler\.|\.(inv_freq|masked_bias|input_scale|output_scale|k_scale|v_scale|quant_map)$/;
@@ -41,9 +62,14 @@ const WITHOUT_EFFECT = /pooler\.|\.(inv_freq|masked_bias|input_scale|output_scal
 
 /** @param {string} folder @param {string} file @param {Buffer} bytes @param {Quantize} quantize @param {string} what */
 const refuse = (folder, file, bytes, quantize, what) =>
-    assert.rejects(load(files(folder, file, bytes), { threads: 1, quantize }).then((model) => model.dispose()), {
-        name: 'NibbleError', message: /numbers are not finite: tensor [\w.]+ has infinities or NaN/,
-    }, `${what}, quantized: ${quantize}`);
+    assert.rejects(
+        load(files(folder, file, bytes), { threads: 1, quantize }).then((model) => model.dispose()),
+        {
+            name: 'NibbleError',
+            message: /numbers are not finite: tensor [\w.]+ has infinities or NaN/,
+        },
+        `${what}, quantized: ${quantize}`,
+    );
 
 let turn = 0;
 /**
@@ -63,10 +89,34 @@ async function refuseAll(folder, ...ways) {
     }
 }
 
-const PLAIN = ['llama-f32', 'llama-e4m3', 'llama-e5m2', 'llama-sharded', 'mixtral', 'gemma3', 'gpt2', 'gpt-neox', 'stablelm-12b', 'falcon-40b',
-    'opt-350m', 'phi3-long', 'bert', 'nomic-bert'];
-const QUANTIZED = ['gptq', 'gptq-zeros', 'gptq-desc-act', 'gptq-mixtral', 'awq', 'bnb-nf4', 'bnb-nf4-double', 'bnb-int8', 'ct-int8-zeros',
-    'ct-packed-4-bits'];
+const PLAIN = [
+    'llama-f32',
+    'llama-e4m3',
+    'llama-e5m2',
+    'llama-sharded',
+    'mixtral',
+    'gemma3',
+    'gpt2',
+    'gpt-neox',
+    'stablelm-12b',
+    'falcon-40b',
+    'opt-350m',
+    'phi3-long',
+    'bert',
+    'nomic-bert',
+];
+const QUANTIZED = [
+    'gptq',
+    'gptq-zeros',
+    'gptq-desc-act',
+    'gptq-mixtral',
+    'awq',
+    'bnb-nf4',
+    'bnb-nf4-double',
+    'bnb-int8',
+    'ct-int8-zeros',
+    'ct-packed-4-bits',
+];
 
 for (const folder of [...PLAIN, ...QUANTIZED])
     test(`${folder}: a number that is none is refused`, () => refuseAll(folder));

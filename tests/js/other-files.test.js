@@ -1,7 +1,8 @@
-// What people pass by mistake for a model is recognized, whatever way it comes. The bytes are those that other libraries write
-// (tests/oracles/other_files.py).
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// What people pass by mistake for a model is recognized, whatever way it comes. The bytes are those that other
+// libraries write (tests/oracles/other_files.py).
+
 import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -14,28 +15,42 @@ import { nibbleError } from '../support/nibble-error.js';
 
 const hex = JSON.parse(readFileSync(`${root}tests/fixtures/other-files.json`, 'utf8'));
 const folder = `${root}tests/fixtures/safetensors/llama-f32`;
-const PAGE = '\r\n<!DOCTYPE html><html><head><title>A model\'s page</title></head><body>Download it here</body></html>';
+const PAGE = "\r\n<!DOCTYPE html><html><head><title>A model's page</title></head><body>Download it here</body></html>";
 
 /** Each file, and what its error must say. @type {Record<string, [bytes: Uint8Array, says: RegExp]>} */
 const FILES = {
     'a web page': [Buffer.from(PAGE), /this is a web page, not a model file: .*\/resolve\/.*\/blob\//],
     'a pointer of Git LFS': [Buffer.from(hex.lfs, 'hex'), /this is a Git LFS pointer.*git lfs pull/],
-    'JSON': [Buffer.from('{"error": "Access to this model is restricted"}'), /this is JSON.*it begins {"error": "Access to/],
-    ...Object.fromEntries(Object.entries({
-        'zip': /a zip archive.*unpack it/, 'pytorch': /a zip archive \(a PyTorch checkpoint/, 'old pytorch': /a PyTorch checkpoint/,
-        'gzip': /a gzip file: unpack it/, 'bzip2': /a bzip2 file: unpack it/, 'xz': /an xz file: unpack it/,
-        'zstd': /a Zstandard file: unpack it/, 'ggml': /a GGML file, older than GGUF/, 'ggmf': /a GGMF file, older than GGUF/,
-        'ggjt': /a GGJT file, older than GGUF/, 'ggla': /a GGLA file, an adapter/, 'big-endian gguf': /a big-endian GGUF file/,
-    }).map(([name, says]) => [name, [Buffer.from(hex[name], 'hex'), says]])),
+    JSON: [
+        Buffer.from('{"error": "Access to this model is restricted"}'),
+        /this is JSON.*it begins {"error": "Access to/,
+    ],
+    ...Object.fromEntries(
+        Object.entries({
+            zip: /a zip archive.*unpack it/,
+            pytorch: /a zip archive \(a PyTorch checkpoint/,
+            'old pytorch': /a PyTorch checkpoint/,
+            gzip: /a gzip file: unpack it/,
+            bzip2: /a bzip2 file: unpack it/,
+            xz: /an xz file: unpack it/,
+            zstd: /a Zstandard file: unpack it/,
+            ggml: /a GGML file, older than GGUF/,
+            ggmf: /a GGMF file, older than GGUF/,
+            ggjt: /a GGJT file, older than GGUF/,
+            ggla: /a GGLA file, an adapter/,
+            'big-endian gguf': /a big-endian GGUF file/,
+        }).map(([name, says]) => [name, [Buffer.from(hex[name], 'hex'), says]]),
+    ),
 };
 
 /** A stream of a few bytes at a time. @param {Uint8Array} bytes */
-const dripping = bytes => new ReadableStream({
-    start(controller) {
-        for (let at = 0; at < bytes.length; at += 7) controller.enqueue(new Uint8Array(bytes.subarray(at, at + 7)));
-        controller.close();
-    },
-});
+const dripping = (bytes) =>
+    new ReadableStream({
+        start(controller) {
+            for (let at = 0; at < bytes.length; at += 7) controller.enqueue(new Uint8Array(bytes.subarray(at, at + 7)));
+            controller.close();
+        },
+    });
 
 describe('a file that is no model', () => {
     const temporary = mkdtempSync(join(tmpdir(), 'nibble-other-'));
@@ -46,8 +61,11 @@ describe('a file that is no model', () => {
     before(async () => {
         server = await listen((request, response) => {
             const name = request.url?.split('/').at(-1) ?? '';
-            if (!/^model\.\w+$/.test(name)) return void response.writeHead(name === 'config.json' ? 200 : 404).end('{"model_type": "llama"}');
-            response.writeHead(200, { 'Content-Type': /^model\.html/.test(name) ? 'text/html' : 'application/octet-stream' });
+            if (!/^model\.\w+$/.test(name))
+                return void response.writeHead(name === 'config.json' ? 200 : 404).end('{"model_type": "llama"}');
+            response.writeHead(200, {
+                'Content-Type': /^model\.html/.test(name) ? 'text/html' : 'application/octet-stream',
+            });
             response.end(served);
         });
     });
@@ -72,59 +90,90 @@ describe('a file that is no model', () => {
 
     /** The ways that a file comes. @type {Record<string, (bytes: Uint8Array) => Source>} */
     const WAYS = {
-        'bytes': bytes => bytes,
-        'a path': bytes => file('model.gguf', bytes),
-        'a Blob': bytes => new Blob([new Uint8Array(bytes)]),
-        'a File in a list': bytes => [new File([new Uint8Array(bytes)], 'model.gguf')],
-        'the second part of two': bytes => [GGUF, new File([new Uint8Array(bytes)], 'm-00002-of-00002.gguf')],
+        bytes: (bytes) => bytes,
+        'a path': (bytes) => file('model.gguf', bytes),
+        'a Blob': (bytes) => new Blob([new Uint8Array(bytes)]),
+        'a File in a list': (bytes) => [new File([new Uint8Array(bytes)], 'model.gguf')],
+        'the second part of two': (bytes) => [GGUF, new File([new Uint8Array(bytes)], 'm-00002-of-00002.gguf')],
         'a stream': dripping,
-        'a URL': bytes => {
+        'a URL': (bytes) => {
             served = bytes;
             return `${server.url}/model.gguf`;
         },
-        'a folder': bytes => folderWith(bytes),
-        'Files of a folder': bytes => [new File(['{"model_type": "llama"}'], 'config.json'),
-            new File([new Uint8Array(bytes)], 'model.safetensors')],
-        'a folder\'s URL': bytes => {
+        'a folder': (bytes) => folderWith(bytes),
+        'Files of a folder': (bytes) => [
+            new File(['{"model_type": "llama"}'], 'config.json'),
+            new File([new Uint8Array(bytes)], 'model.safetensors'),
+        ],
+        "a folder's URL": (bytes) => {
             served = bytes;
             return `${server.url}/`;
         },
     };
 
     /** Of several files the wrong one is named. @type {Record<string, string>} */
-    const NAMES = { 'the second part of two': 'm-00002-of-00002.gguf', 'a folder': 'model.safetensors',
-        'Files of a folder': 'model.safetensors', 'a folder\'s URL': 'model.safetensors' };
+    const NAMES = {
+        'the second part of two': 'm-00002-of-00002.gguf',
+        'a folder': 'model.safetensors',
+        'Files of a folder': 'model.safetensors',
+        "a folder's URL": 'model.safetensors',
+    };
 
     for (const [way, source] of Object.entries(WAYS))
         test(way, async () => {
             for (const [kind, [bytes, says]] of Object.entries(FILES)) {
                 // a server's page in the place of a folder's file counts as no file at all
-                const absent = way === 'a folder\'s URL' && kind === 'a web page';
-                await assert.rejects(load(source(bytes), { headerOnly: true }), error => {
-                    if (absent) return nibbleError('NB_ERR_NETWORK', /model\.safetensors in .* is empty or a web page/)(error);
-                    if (NAMES[way]) assert.equal(/** @type {Error} */ (error).message.split(': this is')[0], NAMES[way]);
-                    return nibbleError('NB_ERR_FORMAT', says)(error);
-                }, `${kind} as ${way}`);
+                const absent = way === "a folder's URL" && kind === 'a web page';
+                await assert.rejects(
+                    load(source(bytes), { headerOnly: true }),
+                    (error) => {
+                        if (absent)
+                            return nibbleError(
+                                'NB_ERR_NETWORK',
+                                /model\.safetensors in .* is empty or a web page/,
+                            )(error);
+                        if (NAMES[way])
+                            assert.equal(/** @type {Error} */ (error).message.split(': this is')[0], NAMES[way]);
+                        return nibbleError('NB_ERR_FORMAT', says)(error);
+                    },
+                    `${kind} as ${way}`,
+                );
             }
         });
 
     test('a safetensors file alone', async () => {
         const bytes = readFileSync(`${folder}/model.safetensors`);
         for (const way of ['bytes', 'a path', 'a Blob', 'a File in a list', 'a stream', 'a URL'])
-            await assert.rejects(load(WAYS[way](bytes)), nibbleError('NB_ERR_FORMAT', /a safetensors file.*load the whole folder/), way);
+            await assert.rejects(
+                load(WAYS[way](bytes)),
+                nibbleError('NB_ERR_FORMAT', /a safetensors file.*load the whole folder/),
+                way,
+            );
     });
 
     test('what a server calls a page, or does not call one', async () => {
         for (const name of ['model.html', 'model.bin']) {
             served = Buffer.from(PAGE);
-            await assert.rejects(load(`${server.url}/${name}`), nibbleError('NB_ERR_FORMAT', /a web page, not a model/));
+            await assert.rejects(
+                load(`${server.url}/${name}`),
+                nibbleError('NB_ERR_FORMAT', /a web page, not a model/),
+            );
         }
     });
 
     test('a document of a folder', async () => {
-        for (const [name, kind] of [['tokenizer.json', 'a pointer of Git LFS'], ['config.json', 'a pointer of Git LFS'],
-            ['tokenizer.json', 'a web page'], ['tokenizer.json', 'gzip'], ['chat_template.jinja', 'a pointer of Git LFS']])
-            await assert.rejects(load(folderWith(FILES[kind][0], name), { headerOnly: true }), error =>
-                nibbleError('NB_ERR_FORMAT', FILES[kind][1])(error) && String(error).includes(`${name}: this is`), `${name}: ${kind}`);
+        for (const [name, kind] of [
+            ['tokenizer.json', 'a pointer of Git LFS'],
+            ['config.json', 'a pointer of Git LFS'],
+            ['tokenizer.json', 'a web page'],
+            ['tokenizer.json', 'gzip'],
+            ['chat_template.jinja', 'a pointer of Git LFS'],
+        ])
+            await assert.rejects(
+                load(folderWith(FILES[kind][0], name), { headerOnly: true }),
+                (error) =>
+                    nibbleError('NB_ERR_FORMAT', FILES[kind][1])(error) && String(error).includes(`${name}: this is`),
+                `${name}: ${kind}`,
+            );
     });
 });

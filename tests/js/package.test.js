@@ -2,7 +2,7 @@
 // Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -24,8 +24,9 @@ function run(program, args, cwd = home) {
 let packed;
 
 before(() => {
-    const [{ filename, files }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder],
-        root));
+    const [{ filename, files }] = JSON.parse(
+        run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], root),
+    );
     packed = files.map((/** @type {{ path: string }} */ file) => file.path);
     mkdirSync(home);
     writeFileSync(join(home, 'package.json'), '{ "private": true, "type": "module" }');
@@ -34,23 +35,37 @@ before(() => {
 after(() => rmSync(folder, { recursive: true }));
 
 test('package: holds what it needs and nothing else', () => {
-    for (const file of ['LICENSE', 'README.md', 'build/engine-worker.js', 'build/pool-worker.js', 'build/jinja.js',
-        ...builds.map(build => `build/wasm/nibble-${build.name}.wasm`)])
+    for (const file of [
+        'LICENSE',
+        'README.md',
+        'build/engine-worker.js',
+        'build/pool-worker.js',
+        'build/jinja.js',
+        ...builds.map((build) => `build/wasm/nibble-${build.name}.wasm`),
+    ])
         assert.ok(packed.includes(file), `${file} is missing`);
     for (const file of packed)
-        assert.match(file, /^(LICENSE|README\.md|package\.json|build\/(engine-worker|pool-worker|jinja)\.js|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|sources|worker)\/)?[a-z-]+\.(js|d\.ts))$/);
-    assert.deepEqual(readdirSync(join(home, 'node_modules')).filter(name => !name.startsWith('.')), ['nibble-llm'],
-        'it brings nothing along');
+        assert.match(
+            file,
+            /^(LICENSE|README\.md|package\.json|build\/(engine-worker|pool-worker|jinja)\.js|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|sources|worker)\/)?[a-z-]+\.(js|d\.ts))$/,
+        );
+    assert.deepEqual(
+        readdirSync(join(home, 'node_modules')).filter((name) => !name.startsWith('.')),
+        ['nibble-llm'],
+        'it brings nothing along',
+    );
 });
 
 test('package: a page needs no bundler and no import map', () => {
-    for (const file of packed.filter(name => name.endsWith('.js') && !/^web\/cli[/.]/.test(name)))
-        for (const [, from] of readFileSync(join(root, file), 'utf8').matchAll(/^\s*(?:import|export)\s[^;]*?from '([^']+)'/gm))
+    for (const file of packed.filter((name) => name.endsWith('.js') && !/^web\/cli[/.]/.test(name)))
+        for (const [, from] of readFileSync(join(root, file), 'utf8').matchAll(
+            /^\s*(?:import|export)\s[^;]*?from '([^']+)'/gm,
+        ))
             assert.match(from, /^\.\.?\//, `${file} imports ${from}`);
 });
 
 test('package: what bundlers copy runs as a module, as a classic script and as CommonJS', () => {
-    for (const file of packed.filter(name => /^build\/.*\.js$/.test(name))) {
+    for (const file of packed.filter((name) => /^build\/.*\.js$/.test(name))) {
         const text = readFileSync(join(root, file), 'utf8');
         assert.doesNotThrow(() => new Script(text), file); // no import, no export, no import.meta
         assert.ok(text.length > 4096, `${file} is so short that Vite writes it as a data: address`);
@@ -58,20 +73,30 @@ test('package: what bundlers copy runs as a module, as a classic script and as C
 });
 
 test('package: import { load } from nibble-llm answers', () => {
-    writeFileSync(join(home, 'answer.js'), `
+    writeFileSync(
+        join(home, 'answer.js'),
+        `
         import { load } from 'nibble-llm';
         const model = await load(${JSON.stringify(models.tiny)});
         const result = await model.complete('Once upon a time', { maxTokens: 8, temperature: 0 });
         await model.dispose();
-        console.log(JSON.stringify(result));`);
+        console.log(JSON.stringify(result));`,
+    );
     const { text, tokens } = JSON.parse(run(process.execPath, ['answer.js']));
     assert.ok(text.length > 0);
     assert.equal(tokens.length, 8);
 });
 
 test('package: the command is there', () => {
-    const output = run(join(home, 'node_modules/.bin/nibble'),
-        ['run', models.tiny, '--prompt', 'Once upon a time', '--max-tokens', '4', '--json']);
+    const output = run(join(home, 'node_modules/.bin/nibble'), [
+        'run',
+        models.tiny,
+        '--prompt',
+        'Once upon a time',
+        '--max-tokens',
+        '4',
+        '--json',
+    ]);
     assert.equal(JSON.parse(output).tokens.length, 4);
 });
 
@@ -125,16 +150,34 @@ test('package: its types hold in a strict project, for each way of resolving mod
     writeFileSync(join(home, 'page.ts'), IN_A_PAGE);
     const tsc = join(root, 'node_modules/typescript/bin/tsc'),
         tsc5 = join(root, 'tests/bundlers/node_modules/typescript5/bin/tsc');
-    const nodenext = ['--module', 'nodenext'], node16 = ['--module', 'node16', '--moduleResolution', 'node16'];
+    const nodenext = ['--module', 'nodenext'],
+        node16 = ['--module', 'node16', '--moduleResolution', 'node16'];
     const bundler = ['--module', 'esnext', '--moduleResolution', 'bundler'],
         old = ['--module', 'esnext', '--moduleResolution', 'node'];
-    const tries = [[tsc, nodenext, 'typed.ts', 'es2021'], [tsc, node16, 'page.ts', 'es2021,dom'],
+    const tries = [
+        [tsc, nodenext, 'typed.ts', 'es2021'],
+        [tsc, node16, 'page.ts', 'es2021,dom'],
         [tsc, bundler, 'page.ts', 'es2023,dom'],
-        [tsc5, old, 'typed.ts', 'es2021'], [tsc5, old, 'page.ts', 'es2021,dom'], [tsc5, nodenext, 'page.ts', 'es2023,dom']];
+        [tsc5, old, 'typed.ts', 'es2021'],
+        [tsc5, old, 'page.ts', 'es2021,dom'],
+        [tsc5, nodenext, 'page.ts', 'es2023,dom'],
+    ];
+    // TypeScript 5 comes with the bundlers; 7 does not know the old way any more
     for (const [compiler, way, file, lib] of /** @type {[string, string[], string, string][]} */ (tries))
-        // TypeScript 5 comes with the bundlers; 7 does not know the old way any more
         if (compiler === tsc || existsSync(compiler))
-            run(process.execPath, [compiler, '--noEmit', '--strict', '--skipLibCheck', 'false', '--exactOptionalPropertyTypes',
+            run(process.execPath, [
+                compiler,
+                '--noEmit',
+                '--strict',
+                '--skipLibCheck',
+                'false',
+                '--exactOptionalPropertyTypes',
                 '--noUncheckedIndexedAccess',
-                '--target', 'es2021', '--lib', lib, ...way, file]);
+                '--target',
+                'es2021',
+                '--lib',
+                lib,
+                ...way,
+                file,
+            ]);
 });

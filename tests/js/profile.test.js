@@ -10,7 +10,7 @@ import { builds, missing, models, root } from '../support/builds.js';
 function profileOf(...stacks) {
     /** @type {Map<string, import('node:inspector').Profiler.ProfileNode>} */
     const nodes = new Map();
-    const samples = stacks.map(stack => {
+    const samples = stacks.map((stack) => {
         const names = ['(root)', ...stack.split(' ')];
         const path = names.map((_, i) => names.slice(0, i + 1).join(' '));
         for (const [i, key] of path.entries()) {
@@ -25,26 +25,42 @@ function profileOf(...stacks) {
     return { nodes: [...nodes.values()], startTime: 0, endTime: 0, samples, timeDeltas: samples.map(() => 1000) };
 }
 
-test('a sample\'s phase is that of its innermost function that has one', () => {
+test("a sample's phase is that of its innermost function that has one", () => {
     const layers = 'engine.advance nb_session_advance forward';
-    const phases = phasesOf(profileOf(
-        '(program)', 'engine.generate', // the profiler's own time, and the sample from which time counts
-        `${layers} nb_matmul nb_parallel run_chunk nb_matmul_q4_1_q16__simd128`,
-        `${layers} nb_matmul nb_parallel run_chunk nb_matmul_q6_k_q16__relaxed`,
-        `${layers} nb_matmul nb_parallel run_chunk nb_matmul_any_f32__relaxed nb_dequantize_bf16`,
-        `${layers} nb_matmul nb_parallel run_chunk nb_matmul_any_f32__relaxed`,
-        `${layers} nb_matmul nb_parallel`, // of the pool's own: nothing left to do but wait
-        `${layers} nb_attend nb_parallel sleep_while`,
-        `${layers} nb_attend nb_parallel attend_span attend_segment`,
-        `${layers} nb_parallel attend_alone`, // V8 inlines callers
-        `${layers} nb_parallel run_tokens gate nb_silu_multiply`,
-        `${layers} nb_parallel quantize_chunk`,
-        'engine.generate nb_session_generate nb_sampler_next expf', 'engine.push nb_detokenizer_push', 'engine.push (program)',
-        'engine.breathe', '(idle)', '(program)'));
+    const phases = phasesOf(
+        profileOf(
+            '(program)',
+            'engine.generate', // the profiler's own time, and the sample from which time counts
+            `${layers} nb_matmul nb_parallel run_chunk nb_matmul_q4_1_q16__simd128`,
+            `${layers} nb_matmul nb_parallel run_chunk nb_matmul_q6_k_q16__relaxed`,
+            `${layers} nb_matmul nb_parallel run_chunk nb_matmul_any_f32__relaxed nb_dequantize_bf16`,
+            `${layers} nb_matmul nb_parallel run_chunk nb_matmul_any_f32__relaxed`,
+            `${layers} nb_matmul nb_parallel`, // of the pool's own: nothing left to do but wait
+            `${layers} nb_attend nb_parallel sleep_while`,
+            `${layers} nb_attend nb_parallel attend_span attend_segment`,
+            `${layers} nb_parallel attend_alone`, // V8 inlines callers
+            `${layers} nb_parallel run_tokens gate nb_silu_multiply`,
+            `${layers} nb_parallel quantize_chunk`,
+            'engine.generate nb_session_generate nb_sampler_next expf',
+            'engine.push nb_detokenizer_push',
+            'engine.push (program)',
+            'engine.breathe',
+            '(idle)',
+            '(program)',
+        ),
+    );
     assert.deepEqual(Object.fromEntries(phases.map(({ phase, ms }) => [phase, ms])), {
-        'matmul q4_1': 1, 'matmul q6_k': 1, 'dequantizing bf16': 1, 'matmul as F32': 1, 'waiting for threads': 2,
-        'attention': 2, 'norms, RoPE, activation functions': 1, 'quantizing activations': 1, 'sampling': 1, 'text': 1,
-        'JavaScript': 2,
+        'matmul q4_1': 1,
+        'matmul q6_k': 1,
+        'dequantizing bf16': 1,
+        'matmul as F32': 1,
+        'waiting for threads': 2,
+        attention: 2,
+        'norms, RoPE, activation functions': 1,
+        'quantizing activations': 1,
+        sampling: 1,
+        text: 1,
+        JavaScript: 2,
     });
 });
 
@@ -66,24 +82,41 @@ const working = ({ phases }) => phases.filter(({ phase }) => phase !== 'waiting 
 const sum = (phases) => phases.reduce((total, { ms }) => total + ms, 0);
 
 for (const { name, threads } of builds.filter(({ supported }) => supported))
-    test(`${name}: matrix products are most of the real model's work, and the phases add up`,
-        { skip: missing(models.realMissing) }, () => {
-            const budgets = profile(models.real, '--build', name, '--threads', threads ? '2' : '1',
-                '--prompt-tokens', '64', '--generate-tokens', '32', '--repetitions', '1');
-            for (const [part, budget] of Object.entries(budgets)) {
-                // the clock also counts the messages to the engine's thread and back, which a busy machine delays
-                const all = sum(budget.phases), told = `${part}: phases of ${all} ms in ${budget.ms} ms`;
-                assert.ok(all < 1.05 * budget.ms + 1 && all > 0.75 * budget.ms - 20, told);
-                const work = working(budget), names = work.map(({ phase }) => phase);
-                // of a few milliseconds, a profiler that is short of time itself may see nothing
-                for (const phase of part === 'prompt' ? [/^attention$/, /^norms/] : [])
-                    assert.ok(names.some((name) => phase.test(name)), `${part}: no ${phase} in ${names}`);
-                assert.match(names[0], /^matmul q/, part);
-                const share = sum(work.filter(({ phase }) => phase.startsWith('matmul '))) / sum(work);
-                assert.ok(share > 0.5, `${part}: matrix products are ${share} of ${JSON.stringify(work)}`);
-            }
-            assert.equal(working(budgets.prompt)[0].phase, 'matmul q4_1');
-        });
+    test(`${name}: matrix products are most of the real model's work, and the phases add up`, {
+        skip: missing(models.realMissing),
+    }, () => {
+        const budgets = profile(
+            models.real,
+            '--build',
+            name,
+            '--threads',
+            threads ? '2' : '1',
+            '--prompt-tokens',
+            '64',
+            '--generate-tokens',
+            '32',
+            '--repetitions',
+            '1',
+        );
+        for (const [part, budget] of Object.entries(budgets)) {
+            // the clock also counts the messages to the engine's thread and back, which a busy machine delays
+            const all = sum(budget.phases),
+                told = `${part}: phases of ${all} ms in ${budget.ms} ms`;
+            assert.ok(all < 1.05 * budget.ms + 1 && all > 0.75 * budget.ms - 20, told);
+            const work = working(budget),
+                names = work.map(({ phase }) => phase);
+            // of a few milliseconds, a profiler that is short of time itself may see nothing
+            for (const phase of part === 'prompt' ? [/^attention$/, /^norms/] : [])
+                assert.ok(
+                    names.some((name) => phase.test(name)),
+                    `${part}: no ${phase} in ${names}`,
+                );
+            assert.match(names[0], /^matmul q/, part);
+            const share = sum(work.filter(({ phase }) => phase.startsWith('matmul '))) / sum(work);
+            assert.ok(share > 0.5, `${part}: matrix products are ${share} of ${JSON.stringify(work)}`);
+        }
+        assert.equal(working(budgets.prompt)[0].phase, 'matmul q4_1');
+    });
 
 test('the tiny model: the table is for people', () => {
     const command = [`${root}web/cli.js`, 'bench', models.tiny, '--profile', '--repetitions', '2'];

@@ -1,6 +1,6 @@
-// The work of loading is in proportion to the file: what a file may have many of is looked up without a walk over all the others.
-// Four times as much takes about four times the processor time; a walk within a walk would take sixteen times.
-// Runs once: no other Node would change what it finds.
+// The work of loading is in proportion to the file: what a file may have many of is looked up without a walk over all
+// the others. Four times as much takes about four times the processor time; a walk within a walk would take sixteen
+// times. Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -8,7 +8,8 @@ import { load } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { header, parse } from '../support/gguf.js';
 
-const N = 4000, TIMES = 4;
+const N = 4000,
+    TIMES = 4;
 const folder = `${root}tests/fixtures/safetensors/llama-f32/`;
 
 /** @typedef {Record<string, any>} Json */
@@ -24,21 +25,42 @@ function files({ documents = {}, tensors = [] }) {
         documents[name]?.(document);
         return new File([JSON.stringify(document)], name);
     });
-    const bytes = readFileSync(`${folder}model.safetensors`), start = 8 + Number(bytes.readBigUInt64LE(0)), end = bytes.length - start;
+    const bytes = readFileSync(`${folder}model.safetensors`),
+        start = 8 + Number(bytes.readBigUInt64LE(0)),
+        end = bytes.length - start;
     const list = JSON.parse(bytes.toString('utf8', 8, start));
     for (const [i, name] of tensors.entries())
         list[name] = { dtype: 'F32', shape: [1], data_offsets: [end + 4 * i, end + 4 * i + 4] };
     documents['model.safetensors']?.(list);
-    const head = Buffer.from(JSON.stringify(list)), size = Buffer.alloc(8);
+    const head = Buffer.from(JSON.stringify(list)),
+        size = Buffer.alloc(8);
     size.writeBigUInt64LE(BigInt(head.length));
     const parts = [size, head, bytes.subarray(start), Buffer.alloc(4 * tensors.length)];
-    return [...changed, new File(parts.map((part) => new Uint8Array(part)), 'model.safetensors')];
+    return [
+        ...changed,
+        new File(
+            parts.map((part) => new Uint8Array(part)),
+            'model.safetensors',
+        ),
+    ];
 }
 
 /** @param {Json} document @param {number} n */
-const addKeys = (document, n) => void Object.assign(document, many(n, (i) => [`key ${i}`, i]));
+const addKeys = (document, n) =>
+    void Object.assign(
+        document,
+        many(n, (i) => [`key ${i}`, i]),
+    );
 /** @param {number} i */
-const token = (i) => ({ id: 300 + i, content: `<${i}>`, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false });
+const token = (i) => ({
+    id: 300 + i,
+    content: `<${i}>`,
+    special: true,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+});
 
 /** The header of a GGUF with n values more, and n tensors. @param {number} n */
 function gguf(n) {
@@ -53,18 +75,37 @@ function gguf(n) {
 /** @type {Record<string, (n: number) => import('../../web/index.js').Source>} */
 const cases = {
     'values and tensors of a GGUF': gguf,
-    'keys of config.json, and tensors': (n) => files({
-        documents: { 'config.json': (config) => addKeys(config, n) }, tensors: Array.from({ length: n }, (_, i) => `model.layers.${i}.self_attn.q_proj.bias`),
-    }),
-    'layers of config.json': (n) => files({ documents: { 'config.json': (config) => { config.layer_types = Array(n).fill('full_attention'); } } }),
-    'keys of tokenizer_config.json, and added tokens': (n) => files({ documents: {
-        'tokenizer_config.json': (config) => addKeys(config, n),
-        'tokenizer.json': (tokenizer) => { tokenizer.added_tokens = Array.from({ length: n }, (_, i) => token(i)); },
-    } }),
-    'keys of a safetensors header, its metadata and a tensor': (n) => files({ documents: { 'model.safetensors': (list) => {
-        list.__metadata__ = many(n, (i) => [`key ${i}`, 'value']);
-        addKeys(list['model.norm.weight'], n);
-    } } }),
+    'keys of config.json, and tensors': (n) =>
+        files({
+            documents: { 'config.json': (config) => addKeys(config, n) },
+            tensors: Array.from({ length: n }, (_, i) => `model.layers.${i}.self_attn.q_proj.bias`),
+        }),
+    'layers of config.json': (n) =>
+        files({
+            documents: {
+                'config.json': (config) => {
+                    config.layer_types = Array(n).fill('full_attention');
+                },
+            },
+        }),
+    'keys of tokenizer_config.json, and added tokens': (n) =>
+        files({
+            documents: {
+                'tokenizer_config.json': (config) => addKeys(config, n),
+                'tokenizer.json': (tokenizer) => {
+                    tokenizer.added_tokens = Array.from({ length: n }, (_, i) => token(i));
+                },
+            },
+        }),
+    'keys of a safetensors header, its metadata and a tensor': (n) =>
+        files({
+            documents: {
+                'model.safetensors': (list) => {
+                    list.__metadata__ = many(n, (i) => [`key ${i}`, 'value']);
+                    addKeys(list['model.norm.weight'], n);
+                },
+            },
+        }),
 };
 
 /** Seconds of all threads. @param {import('../../web/index.js').Source} source */
@@ -79,6 +120,7 @@ async function timeOf(source) {
 for (const [name, make] of Object.entries(cases))
     test(`loading is in proportion to the number of ${name}`, { timeout: 120_000 }, async () => {
         await timeOf(make(10)); // what is compiled first
-        const some = await timeOf(make(N)), more = await timeOf(make(TIMES * N));
+        const some = await timeOf(make(N)),
+            more = await timeOf(make(TIMES * N));
         assert.ok(more < 2 * TIMES * some + 0.5, `${N} take ${some} s, ${TIMES * N} ${more} s`);
     });

@@ -1,5 +1,5 @@
-// Weights that are quantized while they are loaded: logits are those of what bitsandbytes makes of the same model, and every
-// name is a name. (That blocks are bit for bit bitsandbytes' and llama.cpp's, tests/core/test_quantize.c checks.)
+// Weights that are quantized while they are loaded: logits are those of what bitsandbytes makes of the same model, and
+// every name is a name. (That blocks are bit for bit bitsandbytes' and llama.cpp's, tests/core/test_quantize.c checks.)
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { openAsBlob } from 'node:fs';
@@ -12,12 +12,15 @@ import { configurations, cosine, logitsOf, logitsVectors } from '../support/vect
 /** @typedef {import('../../web/index.js').LoadOptions} LoadOptions */
 /** @typedef {NonNullable<LoadOptions['quantize']>} Name */
 
-const folder = `${root}tests/fixtures/quantize/plain`, vectors = 'quantize/plain-nf4.json';
+const folder = `${root}tests/fixtures/quantize/plain`,
+    vectors = 'quantize/plain-nf4.json';
 const ONE = { threads: 1, kvType: /** @type {'f32'} */ ('f32') };
 /** name, doubleQuant, its vectors, a type that it makes, how far logits may be. */
 const WAYS = /** @type {[Name, boolean, string, string, number][]} */ ([
     // activations of 16 bits, numbers of 13; scales that are halves
-    ['nf4', false, 'nf4', 'NF4', 1e-2], ['fp4', false, 'fp4', 'FP4', 1e-2], ['nf4', true, 'nf4-double', 'NF4', 1e-2],
+    ['nf4', false, 'nf4', 'NF4', 1e-2],
+    ['fp4', false, 'fp4', 'FP4', 1e-2],
+    ['nf4', true, 'nf4-double', 'NF4', 1e-2],
     ['int8', false, 'int8', 'Q8_0', 2e-2],
 ]);
 
@@ -36,11 +39,13 @@ for (const { build, threads } of configurations(true))
         for (const [quantize, doubleQuant, name, type, tolerance] of WAYS) {
             const expected = logitsVectors(`quantize/plain-${name}.json`);
             const { rows, info } = await run(folder, { build, threads, quantize, doubleQuant });
-            assert.equal(info.types.find(entry => entry.type === type)?.tensors, 7, JSON.stringify(info.types));
+            assert.equal(info.types.find((entry) => entry.type === type)?.tensors, 7, JSON.stringify(info.types));
             for (const [i, row] of rows.entries())
                 for (const [j, entry] of expected.entries.entries())
-                    assert.ok(Math.abs(row[entry] - expected.rows[i][j]) < tolerance,
-                        `${name}, position ${i}: ${row[entry]}, not ${expected.rows[i][j]}`);
+                    assert.ok(
+                        Math.abs(row[entry] - expected.rows[i][j]) < tolerance,
+                        `${name}, position ${i}: ${row[entry]}, not ${expected.rows[i][j]}`,
+                    );
         }
     });
 
@@ -51,53 +56,96 @@ test('every name quantizes, and the fewer bits, the smaller', async () => {
     for (const name of /** @type {Name[]} */ (LOAD_OPTIONS.quantize.choices)) {
         const { info, rows } = await run(folder, { quantize: name });
         bytes[name] = info.bytes;
-        assert.ok(rows.every(row => row.every(Number.isFinite)), name);
+        assert.ok(
+            rows.every((row) => row.every(Number.isFinite)),
+            name,
+        );
         assert.ok(info.bytes < plain.info.bytes || /f16/.test(name), `${name}: ${info.bytes} bytes`);
     }
     // rows of 64 are too short for the K types, which become others, as in llama.cpp
-    assert.ok(bytes.q4_0 < bytes.q4_1 && bytes.q4_1 < bytes.q5_0 + 1 && bytes.q5_0 < bytes.q8_0 && bytes.q8_0 < bytes.f16,
-        JSON.stringify(bytes));
+    assert.ok(
+        bytes.q4_0 < bytes.q4_1 && bytes.q4_1 < bytes.q5_0 + 1 && bytes.q5_0 < bytes.q8_0 && bytes.q8_0 < bytes.f16,
+        JSON.stringify(bytes),
+    );
 });
 
 test('one GGUF: from a path, a Blob, a stream, quantized alike; what is quantized stays', async () => {
-    const path = `${root}tests/fixtures/models/head-size.gguf`, tokens = logitsVectors('models/head-size.json').tokens;
+    const path = `${root}tests/fixtures/models/head-size.gguf`,
+        tokens = logitsVectors('models/head-size.json').tokens;
     const wanted = await run(path, { quantize: 'q8_0' }, tokens);
-    assert.ok(wanted.info.types.some(({ type }) => type === 'Q8_0'), JSON.stringify(wanted.info.types));
+    assert.ok(
+        wanted.info.types.some(({ type }) => type === 'Q8_0'),
+        JSON.stringify(wanted.info.types),
+    );
     assert.equal(wanted.info.format, 'GGUF');
     const blob = await openAsBlob(path);
     for (const source of [blob, blob.stream(), new Uint8Array(await blob.arrayBuffer())])
         assert.deepEqual((await run(source, { quantize: 'q8_0' }, tokens)).rows, wanted.rows);
-    const quantized = `${root}tests/fixtures/models/type-q4_0.gguf`, same = logitsVectors('models/type-q4_0.json').tokens;
-    const before = await run(quantized, {}, same), after = await run(quantized, { quantize: 'q8_0' }, same);
-    assert.equal(after.info.types.find(({ type }) => type === 'Q4_0')?.tensors,
-        before.info.types.find(({ type }) => type === 'Q4_0')?.tensors);
+    const quantized = `${root}tests/fixtures/models/type-q4_0.gguf`,
+        same = logitsVectors('models/type-q4_0.json').tokens;
+    const before = await run(quantized, {}, same),
+        after = await run(quantized, { quantize: 'q8_0' }, same);
+    assert.equal(
+        after.info.types.find(({ type }) => type === 'Q4_0')?.tensors,
+        before.info.types.find(({ type }) => type === 'Q4_0')?.tensors,
+    );
 });
 
 test('what is transposed or regrouped first is quantized too, and experts one by one', async () => {
     /**
-     * @type {[string, Name, boolean, string, RegExp, number][]} model, how, a type that it makes, of which tensors, how many
+     * @type {[string, Name, boolean, string, RegExp, number][]} model, how, a type that it makes, of which tensors,
+     *     how many
      */
     const cases = [
-        ['gpt2', 'q8_0', false, 'Q8_0', /attn_qkv|attn_output|ffn/, 4], ['gpt2', 'nf4', false, 'NF4', /ffn_down/, 1],
-        ['gpt2', 'nf4', true, 'NF4', /ffn_down/, 1], ['gpt-neox', 'q8_0', false, 'Q8_0', /attn_qkv/, 2],
-        ['falcon-40b', 'q8_0', false, 'Q8_0', /attn_qkv/, 2], ['mixtral', 'q8_0', false, 'Q8_0', /ffn_(gate|up)\.\d/, 8],
+        ['gpt2', 'q8_0', false, 'Q8_0', /attn_qkv|attn_output|ffn/, 4],
+        ['gpt2', 'nf4', false, 'NF4', /ffn_down/, 1],
+        ['gpt2', 'nf4', true, 'NF4', /ffn_down/, 1],
+        ['gpt-neox', 'q8_0', false, 'Q8_0', /attn_qkv/, 2],
+        ['falcon-40b', 'q8_0', false, 'Q8_0', /attn_qkv/, 2],
+        ['mixtral', 'q8_0', false, 'Q8_0', /ffn_(gate|up)\.\d/, 8],
     ];
     for (const [name, quantize, doubleQuant, type, tensors, count] of cases) {
         const { tokens, entries, rows: expected } = logitsVectors(`safetensors/${name}.json`);
-        const { rows, info } = await run(`${root}tests/fixtures/safetensors/${name}`, { quantize, doubleQuant }, tokens);
-        assert.equal(info.tensors.filter(t => t.type === type && tensors.test(t.name)).length, count,
-            JSON.stringify(info.tensors));
-        const alike = cosine(rows.flatMap(row => entries.map(entry => row[entry])), expected.flatMap(row => [...row]));
+        const { rows, info } = await run(
+            `${root}tests/fixtures/safetensors/${name}`,
+            { quantize, doubleQuant },
+            tokens,
+        );
+        assert.equal(
+            info.tensors.filter((t) => t.type === type && tensors.test(t.name)).length,
+            count,
+            JSON.stringify(info.tensors),
+        );
+        const alike = cosine(
+            rows.flatMap((row) => entries.map((entry) => row[entry])),
+            expected.flatMap((row) => [...row]),
+        );
         assert.ok(alike > 0.995, `${name} as ${quantize}: ${alike}`);
     }
 });
 
 test('wrong names are refused, and the command line quantizes', async () => {
     await assert.rejects(load(folder, { ...ONE, quantize: /** @type {any} */ ('q3') }), /quantize.*one of.*nf4/);
-    await assert.rejects(load(folder, { ...ONE, quantize: 'q8_0', doubleQuant: true }),
-        /doubleQuant.*needs quantize.*nf4 or fp4/);
-    const said = execFileSync(process.execPath, [`${root}web/cli.js`, 'run', folder, '--quantize', 'nf4', '--double-quant',
-        '--prompt', 'the', '--max-tokens', '2', '--json'],
-        { encoding: 'utf8' });
+    await assert.rejects(
+        load(folder, { ...ONE, quantize: 'q8_0', doubleQuant: true }),
+        /doubleQuant.*needs quantize.*nf4 or fp4/,
+    );
+    const said = execFileSync(
+        process.execPath,
+        [
+            `${root}web/cli.js`,
+            'run',
+            folder,
+            '--quantize',
+            'nf4',
+            '--double-quant',
+            '--prompt',
+            'the',
+            '--max-tokens',
+            '2',
+            '--json',
+        ],
+        { encoding: 'utf8' },
+    );
     assert.match(said, /"tokens"/);
 });

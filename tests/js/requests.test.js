@@ -1,12 +1,12 @@
-// Requests that run beside each other: what one knows the other does not touch, readers hold back what is computed for them,
-// and each can be ended.
+// Requests that run beside each other: what one knows the other does not touch, readers hold back what is computed for
+// them, and each can be ended.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { load } from '../../web/index.js';
 import { embed } from '../../web/worker/embedding.js';
 import { Pace, Slice } from '../../web/worker/pace.js';
-import { openEngine } from '../support/chat-engine.js';
 import { models } from '../support/builds.js';
+import { openEngine } from '../support/chat-engine.js';
 
 /** @type {import('../../web/index.d.ts').Model} */
 let model;
@@ -23,19 +23,30 @@ describe('detokenizing while an answer is generated', () => {
         const answer = engine.decoder(false);
         const first = answer.push(emoji[0]);
         assert.equal(engine.detokenize(engine.tokenize('x', 0), false), 'x');
-        assert.equal(first + emoji.slice(1).map(token => answer.push(token)).join('') + answer.flush(), '👩');
+        assert.equal(
+            first +
+                emoji
+                    .slice(1)
+                    .map((token) => answer.push(token))
+                    .join('') +
+                answer.flush(),
+            '👩',
+        );
         answer.free();
     });
 
     test('and a whole answer is the same', async () => {
-        const logitBias = Object.fromEntries((await model.tokenize('👩🎉é你', { bare: true })).map(token => [token, 50]));
+        const logitBias = Object.fromEntries(
+            (await model.tokenize('👩🎉é你', { bare: true })).map((token) => [token, 50]),
+        );
         const options = { maxTokens: 100, temperature: 1, seed: 3, logitBias, ignoreEnd: true };
         const alone = await model.complete('a', options);
         const answer = model.complete('a', options);
         let over = false;
-        const done = answer.then(() => { over = true; });
-        while (!over)
-            await model.detokenize([300, 5, 77]);
+        const done = answer.then(() => {
+            over = true;
+        });
+        while (!over) await model.detokenize([300, 5, 77]);
         await done;
         assert.equal((await answer).text, alone.text);
         assert.ok(alone.text.length > 10);
@@ -46,12 +57,16 @@ describe('the pace', () => {
     /** A clock that shows whole multiples of `grain`, and a run of tokens that take `each` ms. */
     function run(/** @type {number} */ grain, /** @type {number} */ each, /** @type {number} */ most) {
         const { now } = performance;
-        let time = 1000, longest = 0, sinceBreath = 0;
+        let time = 1000,
+            longest = 0,
+            sinceBreath = 0;
         performance.now = () => (Number.isFinite(grain) ? Math.floor(time / grain) * grain : 1000);
         try {
             const pace = new Pace(new Slice());
-            pace.slice.breathe = async () => { pace.slice.began = performance.now(); };
-            for (let made = 0; made < most;) {
+            pace.slice.breathe = async () => {
+                pace.slice.began = performance.now();
+            };
+            for (let made = 0; made < most; ) {
                 const count = pace.next();
                 assert.ok(Number.isInteger(count) && count >= 1, String(count));
                 time += each * count;
@@ -69,16 +84,27 @@ describe('the pace', () => {
         }
         return longest;
     }
-    for (const [grain, each] of [[0.005, 10], [0.005, 0.05], [1, 0.05], [16.7, 5], [100, 10], [100, 1], [100, 50],
-        [Infinity, 2]])
+    for (const [grain, each] of [
+        [0.005, 10],
+        [0.005, 0.05],
+        [1, 0.05],
+        [16.7, 5],
+        [100, 10],
+        [100, 1],
+        [100, 50],
+        [Infinity, 2],
+    ])
         test(`a clock of ${grain} ms, tokens of ${each} ms: messages get in`, () => {
             const longest = run(grain, each, 3000);
-            assert.ok(longest <= 60 + 17 * each + (Number.isFinite(grain) ? 2 * grain : 0), `${longest} ms without a look`);
+            assert.ok(
+                longest <= 60 + 17 * each + (Number.isFinite(grain) ? 2 * grain : 0),
+                `${longest} ms without a look`,
+            );
         });
 });
 
 describe('logits()', () => {
-    const tokens = Array.from({ length: 400 }, (_, i) => 3 + i % 200);
+    const tokens = Array.from({ length: 400 }, (_, i) => 3 + (i % 200));
     test('are computed as they are read, and other requests come in between', async () => {
         const reader = model.logits(tokens)[Symbol.asyncIterator]();
         const first = await reader.next();
@@ -87,25 +113,43 @@ describe('logits()', () => {
         const between = await model.complete('Once', { maxTokens: 3 });
         assert.equal(between.tokens.length, 3);
         let floats = first.value.length;
-        for (let next = await reader.next(); !next.done; next = await reader.next())
-            floats += next.value.length;
+        for (let next = await reader.next(); !next.done; next = await reader.next()) floats += next.value.length;
         assert.equal(floats, tokens.length * /** @type {number} */ (model.info.vocabulary));
     });
 
     test('no more than two pieces lie ahead of their reader', async () => {
         const engine = await openEngine({ kind: 'path', path: models.tiny });
-        let sent = 0, read = 0, ahead = 0, most = 0;
+        let sent = 0,
+            read = 0,
+            ahead = 0,
+            most = 0;
         engine.core.exports = /** @type {any} */ ({ ...engine.core.exports, nb_session_free() {} });
         engine.needSession = () => {};
         // a session whose every call gives one row
         engine.core.object = () => 1;
         engine.core.count = () => ++sent;
         engine.logits = () => ({ logits: 8, rows: 0 });
-        const job = { stopped: false, room: async () => {
-            while (ahead >= 2)
-                await new Promise(resolve => setTimeout(() => { ahead--; read++; resolve(undefined); }, 1));
-        } };
-        await engine.evaluate(tokens.slice(0, 20), () => { most = Math.max(most, ++ahead); }, job, async f => f());
+        const job = {
+            stopped: false,
+            room: async () => {
+                while (ahead >= 2)
+                    await new Promise((resolve) =>
+                        setTimeout(() => {
+                            ahead--;
+                            read++;
+                            resolve(undefined);
+                        }, 1),
+                    );
+            },
+        };
+        await engine.evaluate(
+            tokens.slice(0, 20),
+            () => {
+                most = Math.max(most, ++ahead);
+            },
+            job,
+            async (f) => f(),
+        );
         assert.ok(sent === 20 && read >= 18 && most <= 2, `${sent} sent, ${read} read, ${most} ahead`);
     });
 
@@ -124,7 +168,7 @@ describe('logits()', () => {
 });
 
 describe('how fast a prompt was', () => {
-    const prompt = Array.from({ length: 300 }, (_, i) => 3 + i * 7 % 500);
+    const prompt = Array.from({ length: 300 }, (_, i) => 3 + ((i * 7) % 500));
     /** Within a factor of 4 of the rate of a whole prompt. */
     const near = (/** @type {number | null} */ rate, /** @type {number} */ whole) =>
         rate !== null && rate > whole / 4 && rate < whole * 4;
@@ -137,8 +181,7 @@ describe('how fast a prompt was', () => {
         assert.ok(near(await rate(), whole), 'after embed()');
         await model.complete([9], { maxTokens: 1 });
         const stopped = model.complete(prompt, { maxTokens: 200, ignoreEnd: true });
-        for await (const _ of stopped)
-            stopped.stop();
+        for await (const _ of stopped) stopped.stop();
         await model.complete([9], { maxTokens: 1 });
         const controller = new AbortController();
         const aborted = model.complete(prompt, { maxTokens: 200, signal: controller.signal });
@@ -149,12 +192,13 @@ describe('how fast a prompt was', () => {
     });
     test('a stopped one counts what it has evaluated', async () => {
         const engine = await openEngine({ kind: 'path', path: models.tiny });
-        let held = 0, calls = 0;
+        let held = 0,
+            calls = 0;
         engine.core.exports = /** @type {any} */ ({ ...engine.core.exports, nb_session_holds: () => 2 });
         const job = { stopped: false };
         engine.core.count = () => {
             job.stopped = ++calls === 2;
-            return held = 2 + 10 * calls;
+            return (held = 2 + 10 * calls);
         };
         assert.equal(await engine.advance(0, 100, new Slice(), /** @type {any} */ (job)), 20);
         assert.equal(held, 22);
@@ -165,8 +209,9 @@ describe('signals', () => {
     test('end tokenize(), embed() and applyTemplate() at once, and nothing of what had not begun is done', async () => {
         const text = 'a b '.repeat(50000);
         for (const request of /** @type {((signal: AbortSignal) => Promise<unknown>)[]} */ ([
-            signal => model.tokenize(text, { signal }), signal => model.embed('a', { signal }),
-            signal => model.applyTemplate('a', { signal }),
+            (signal) => model.tokenize(text, { signal }),
+            (signal) => model.embed('a', { signal }),
+            (signal) => model.applyTemplate('a', { signal }),
         ])) {
             await assert.rejects(request(AbortSignal.abort(new Error('before'))), /before/);
             const controller = new AbortController();
@@ -179,26 +224,29 @@ describe('signals', () => {
     });
 
     test('end an embedding between two batches', async () => {
-        const engine = await openEngine({ kind: 'path', path: models.tiny }), job = { stopped: false };
+        const engine = await openEngine({ kind: 'path', path: models.tiny }),
+            job = { stopped: false };
         let done = 0;
         engine.needSession = () => {};
         engine.core.count = (name, ...args) => {
             assert.deepEqual([name, args[3]], ['nb_session_embed', done]);
             job.stopped = done === 20;
-            return done += 10;
+            return (done += 10);
         };
         const tokens = Array.from({ length: 100 }, () => 5);
         assert.equal(await embed(engine, tokens, { pooling: 'mean' }, job), undefined);
         assert.equal(done, 30);
         done = 0;
         job.stopped = false;
-        engine.core.count = () => done += 10;
-        assert.ok(await embed(engine, tokens, { pooling: 'mean' }, job) instanceof Float32Array);
+        engine.core.count = () => (done += 10);
+        assert.ok((await embed(engine, tokens, { pooling: 'mean' }, job)) instanceof Float32Array);
         assert.equal(done, 100);
     });
 
     test('are signals, and no controllers', async () => {
-        await assert.rejects(async () => model.tokenize('a', { signal: /** @type {any} */ (new AbortController()) }),
-            /controller's signal/);
+        await assert.rejects(
+            async () => model.tokenize('a', { signal: /** @type {any} */ (new AbortController()) }),
+            /controller's signal/,
+        );
     });
 });

@@ -7,10 +7,12 @@ import { builds, root } from '../support/builds.js';
 
 const runs = [
     { name: 'native', command: [`${root}build/native/core-tests`] },
-    ...builds.filter(build => build.supported).map(({ name }) => ({
-        name,
-        command: [process.execPath, `${root}tests/core/run.js`, name],
-    })),
+    ...builds
+        .filter((build) => build.supported)
+        .map(({ name }) => ({
+            name,
+            command: [process.execPath, `${root}tests/core/run.js`, name],
+        })),
 ];
 
 /** @param {string[]} command @param {string} filter */

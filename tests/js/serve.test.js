@@ -33,11 +33,13 @@ after(async () => {
 function get(path, headers = {}, method = 'GET') {
     const { port } = new URL(server.url);
     return new Promise((resolve, reject) => {
-        request({ host: '127.0.0.1', port, path, headers, method }, response => {
+        request({ host: '127.0.0.1', port, path, headers, method }, (response) => {
             let body = '';
-            response.setEncoding('utf8').on('data', text => body += text);
+            response.setEncoding('utf8').on('data', (text) => (body += text));
             response.on('end', () => resolve({ status: response.statusCode, headers: response.headers, body }));
-        }).on('error', reject).end();
+        })
+            .on('error', reject)
+            .end();
     });
 }
 
@@ -74,8 +76,16 @@ test('serve: ranges', async () => {
 });
 
 test('serve: nothing outside the folder, nothing hidden, no other method', async () => {
-    for (const path of ['/../secret.txt', '/%2e%2e/secret.txt', '/..%2fsecret.txt', '/.git/HEAD', '/x/../.git/HEAD', '/%00',
-        '/%', '//'])
+    for (const path of [
+        '/../secret.txt',
+        '/%2e%2e/secret.txt',
+        '/..%2fsecret.txt',
+        '/.git/HEAD',
+        '/x/../.git/HEAD',
+        '/%00',
+        '/%',
+        '//',
+    ])
         assert.equal((await get(path)).status, 404, path);
     assert.equal((await get('/digits.wasm', {}, 'POST')).status, 405);
     const { status, headers } = await get('/');
@@ -86,23 +96,45 @@ test('serve: links lead nowhere else', async () => {
     await mkdir(join(folder, 'root/inner folder'));
     await mkdir(join(folder, 'outside'));
     await writeFile(join(folder, 'outside/file.txt'), 'secret');
-    for (const [to, name] of [['secret.txt', 'file'], ['outside', 'folder'], ['root/../secret.txt', 'inner folder/file'],
+    for (const [to, name] of [
+        ['secret.txt', 'file'],
+        ['outside', 'folder'],
+        ['root/../secret.txt', 'inner folder/file'],
         ['root/.git/HEAD', 'hidden.txt'],
-        ['root/digits.wasm', 'own.wasm'], ['root-beside', 'beside']])
-            await symlink(join(folder, to), join(folder, 'root', name));
+        ['root/digits.wasm', 'own.wasm'],
+        ['root-beside', 'beside'],
+    ])
+        await symlink(join(folder, to), join(folder, 'root', name));
     await mkdir(join(folder, 'root-beside'));
     await writeFile(join(folder, 'root-beside/file.txt'), 'secret');
-    for (const path of ['/file', '/folder', '/folder/', '/folder/file.txt', '/inner%20folder/file', '/beside/file.txt',
-        '/hidden.txt'])
+    for (const path of [
+        '/file',
+        '/folder',
+        '/folder/',
+        '/folder/file.txt',
+        '/inner%20folder/file',
+        '/beside/file.txt',
+        '/hidden.txt',
+    ])
         assert.equal((await get(path)).status, 404, path);
     assert.equal((await get('/own.wasm')).body, '0123456789');
 });
 
-test('serve: a folder\'s address leads to itself, never to another server', async () => {
+test("serve: a folder's address leads to itself, never to another server", async () => {
     await mkdir(join(folder, 'root/a b/c'), { recursive: true });
-    for (const path of ['/a%20b', '//host/..%2fa%20b', '///a%20b', '/\\\\host/..%2fa%20b', '/x/..%2fa%20b', '/a%20b?//host'])
-        assert.match(JSON.stringify([(await get(path)).status, (await get(path)).headers.location]),
-            /^\[(302,"\/a%20b\/"|404,null|404)\]$/, path);
+    for (const path of [
+        '/a%20b',
+        '//host/..%2fa%20b',
+        '///a%20b',
+        '/\\\\host/..%2fa%20b',
+        '/x/..%2fa%20b',
+        '/a%20b?//host',
+    ])
+        assert.match(
+            JSON.stringify([(await get(path)).status, (await get(path)).headers.location]),
+            /^\[(302,"\/a%20b\/"|404,null|404)\]$/,
+            path,
+        );
     const { status, headers } = await get('/a%20b/c');
     assert.deepEqual([status, headers.location], [302, '/a%20b/c/']);
     for (const path of ['http://host/a%20b', '//host', '//host/', 'a%20b'])
@@ -112,8 +144,18 @@ test('serve: a folder\'s address leads to itself, never to another server', asyn
 test('serve: only to pages of its own name (DNS rebinding)', async () => {
     for (const host of ['localhost', 'localhost:8080', '127.0.0.1:1', 'LOCALHOST'])
         assert.equal((await get('/digits.wasm', { host })).status, 200, host);
-    for (const host of ['evil.example', 'localhost.evil.example', 'evil.example:8080', '127.0.0.1.evil.example', '192.168.0.1'])
-        assert.deepEqual([(await get('/digits.wasm', { host })).status, (await get('/', { host })).status], [421, 421], host);
+    for (const host of [
+        'evil.example',
+        'localhost.evil.example',
+        'evil.example:8080',
+        '127.0.0.1.evil.example',
+        '192.168.0.1',
+    ])
+        assert.deepEqual(
+            [(await get('/digits.wasm', { host })).status, (await get('/', { host })).status],
+            [421, 421],
+            host,
+        );
 });
 
 test('serve: takes the next port when one is taken', async () => {

@@ -1,5 +1,5 @@
-// What servers answer and disks do while a model is loaded: wrong bytes are refused with a sentence, and harmless ways are
-// taken.
+// What servers answer and disks do while a model is loaded: wrong bytes are refused with a sentence, and harmless ways
+// are taken.
 import assert from 'node:assert/strict';
 import { openAsBlob } from 'node:fs';
 import { copyFile, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { hubUrl, listingUrl } from '../../web/sources/hub.js';
 import { load } from '../../web/index.js';
+import { hubUrl, listingUrl } from '../../web/sources/hub.js';
 import { opener } from '../../web/sources/open.js';
 import { models, root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';
@@ -20,7 +20,8 @@ const { tokens, entries, rows } = logitsVectors('safetensors/llama-f32.json');
 /** A request: the file's name, its bytes, where the wanted part begins (NaN: no range), and the headers.
  * @typedef {{ name: string, bytes: Buffer, from: number, headers: import('node:http').IncomingHttpHeaders }} Asked */
 
-/** How the server answers; undefined: as it should, without validators. Status, headers, body; null breaks the connection off.
+/** How the server answers; undefined: as it should, without validators. Status, headers, body; null breaks the
+ * connection off.
  * @type {(asked: Asked) => [number, Record<string, string | number>, (Buffer | string)?] | null | undefined} */
 let answer;
 /** @type {Asked[]} */
@@ -31,13 +32,14 @@ beforeEach(() => {
 });
 
 const server = await listen(async ({ url = '', headers }, response) => {
-    const name = url.slice(1), bytes = await readFile(folder + name).catch(() => Buffer.alloc(0));
+    const name = url.slice(1),
+        bytes = await readFile(folder + name).catch(() => Buffer.alloc(0));
     const asked = { name, bytes, from: Number(/bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? NaN), headers };
     seen.push(asked);
     const given = answer(asked);
     if (given === null) return void response.socket?.destroy();
-    const [status, fields, body = ''] = given ?? (bytes.length === 0
-        ? [404, {}] : Number.isNaN(asked.from) ? whole(asked) : part(asked));
+    const [status, fields, body = ''] =
+        given ?? (bytes.length === 0 ? [404, {}] : Number.isNaN(asked.from) ? whole(asked) : part(asked));
     response.writeHead(status, fields).end(body);
 });
 const address = `${server.url}/`;
@@ -51,14 +53,22 @@ after(async () => {
     await rm(temporary, { recursive: true });
 });
 
-/** @param {Asked} asked @param {Record<string, string>} [more] @returns {[number, Record<string, string | number>, Buffer]} */
+/** @param {Asked} asked @param {Record<string, string>} [more] @returns {[number, Record<string, string | number>,
+ *     Buffer]} */
 const whole = ({ bytes }, more = {}) => [200, { 'Content-Length': bytes.length, ...more }, bytes];
 
 /** The bytes from a place on, and what is said of them.
- * @param {Asked} asked @param {Record<string, string>} [more] @returns {[number, Record<string, string | number>, Buffer]} */
-const part = ({ bytes, from }, more = {}) => [206,
-    { 'Content-Length': bytes.length - from, 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`, ...more },
-    bytes.subarray(from)];
+ * @param {Asked} asked @param {Record<string, string>} [more] @returns {[number, Record<string, string | number>,
+ *     Buffer]} */
+const part = ({ bytes, from }, more = {}) => [
+    206,
+    {
+        'Content-Length': bytes.length - from,
+        'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`,
+        ...more,
+    },
+    bytes.subarray(from),
+];
 
 const isWeights = (/** @type {Asked} */ { name }) => name.endsWith('.safetensors');
 const isLater = (/** @type {Asked} */ asked) => isWeights(asked) && asked.from > 0;
@@ -75,8 +85,8 @@ async function loads() {
 }
 
 /** @param {RegExp} message */
-const refuses = message => assert.rejects(load(address, { threads: 1 }),
-    { name: 'NibbleError', code: 'NB_ERR_NETWORK', message });
+const refuses = (message) =>
+    assert.rejects(load(address, { threads: 1 }), { name: 'NibbleError', code: 'NB_ERR_NETWORK', message });
 
 describe('an answer to a request for a part', () => {
     /**
@@ -84,33 +94,63 @@ describe('an answer to a request for a part', () => {
      * @type {[what: string, give: (asked: Asked) => ReturnType<typeof answer>, message?: RegExp][]}
      */
     const cases = [
-        ['as it should be', asked => part(asked)],
-        ['the whole file', asked => whole(asked)],
-        ['no Content-Range, and the right length', asked => part(asked, { 'Content-Range': '' })],
-        ['another start', asked => part({ ...asked, from: asked.from - 8 }),
-            /asked for its bytes from \d+ on, and answered with another part: bytes \d+-/],
-        ['a later start', asked => part({ ...asked, from: asked.from + 4 }), /another part/],
-        ['from the beginning', asked => part({ ...asked, from: 0 }), /another part: bytes 0-/],
-        ['a larger file', asked => part({ ...asked, bytes: Buffer.concat([asked.bytes, Buffer.alloc(4)]) }),
-            /changed while it was being loaded.*its size was \d+ bytes/],
-        ['a smaller file', asked => part({ ...asked, bytes: asked.bytes.subarray(0, -4) }), /its size was/],
-        ['not to the end', asked => [206, { 'Content-Range': `bytes ${asked.from}-${asked.from + 9}/${asked.bytes.length}` },
-            asked.bytes.subarray(asked.from, asked.from + 10)],
-            /another part/],
-        ['a Content-Range that says nothing', asked => part(asked, { 'Content-Range': 'bytes */*' }), /another part/],
-        ['several parts in one', ({ bytes, from }) => [206, { 'Content-Type': 'multipart/byteranges; boundary=x' },
-            Buffer.concat([Buffer.from(`--x\r\nContent-Range: bytes ${from}-${bytes.length - 1}/${bytes.length}\r\n\r\n`),
-                bytes.subarray(from)])], /multipart/],
-        ['a part of a compressed file', ({ bytes, from }) =>
-            [206, { 'Content-Encoding': 'gzip', 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` },
-            gzipSync(bytes.subarray(from))], /compressed file \(gzip\)/],
+        ['as it should be', (asked) => part(asked)],
+        ['the whole file', (asked) => whole(asked)],
+        ['no Content-Range, and the right length', (asked) => part(asked, { 'Content-Range': '' })],
+        [
+            'another start',
+            (asked) => part({ ...asked, from: asked.from - 8 }),
+            /asked for its bytes from \d+ on, and answered with another part: bytes \d+-/,
+        ],
+        ['a later start', (asked) => part({ ...asked, from: asked.from + 4 }), /another part/],
+        ['from the beginning', (asked) => part({ ...asked, from: 0 }), /another part: bytes 0-/],
+        [
+            'a larger file',
+            (asked) => part({ ...asked, bytes: Buffer.concat([asked.bytes, Buffer.alloc(4)]) }),
+            /changed while it was being loaded.*its size was \d+ bytes/,
+        ],
+        ['a smaller file', (asked) => part({ ...asked, bytes: asked.bytes.subarray(0, -4) }), /its size was/],
+        [
+            'not to the end',
+            (asked) => [
+                206,
+                { 'Content-Range': `bytes ${asked.from}-${asked.from + 9}/${asked.bytes.length}` },
+                asked.bytes.subarray(asked.from, asked.from + 10),
+            ],
+            /another part/,
+        ],
+        ['a Content-Range that says nothing', (asked) => part(asked, { 'Content-Range': 'bytes */*' }), /another part/],
+        [
+            'several parts in one',
+            ({ bytes, from }) => [
+                206,
+                { 'Content-Type': 'multipart/byteranges; boundary=x' },
+                Buffer.concat([
+                    Buffer.from(`--x\r\nContent-Range: bytes ${from}-${bytes.length - 1}/${bytes.length}\r\n\r\n`),
+                    bytes.subarray(from),
+                ]),
+            ],
+            /multipart/,
+        ],
+        [
+            'a part of a compressed file',
+            ({ bytes, from }) => [
+                206,
+                { 'Content-Encoding': 'gzip', 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` },
+                gzipSync(bytes.subarray(from)),
+            ],
+            /compressed file \(gzip\)/,
+        ],
         ['416', ({ bytes }) => [416, { 'Content-Range': `bytes */${bytes.length}` }], /416.*changed or cut off/],
-        ['another whole file', ({ bytes }) => whole({ ...seen[0], bytes: Buffer.concat([bytes, Buffer.alloc(8)]) }),
-            /its size was/],
+        [
+            'another whole file',
+            ({ bytes }) => whole({ ...seen[0], bytes: Buffer.concat([bytes, Buffer.alloc(8)]) }),
+            /its size was/,
+        ],
     ];
     for (const [what, give, message] of cases)
         test(what, async () => {
-            answer = asked => {
+            answer = (asked) => {
                 if (!isLater(asked)) return undefined;
                 const given = give(asked);
                 if (given?.[1]['Content-Range'] === '') delete given[1]['Content-Range'];
@@ -120,21 +160,29 @@ describe('an answer to a request for a part', () => {
             assert.ok(seen.some(isLater));
         });
 
-    for (const [what, length] of /** @type {const} */ ([['without any length', false], ['of another length', true]]))
+    for (const [what, length] of /** @type {const} */ ([
+        ['without any length', false],
+        ['of another length', true],
+    ]))
         test(`no Content-Range, ${what}: the whole file is taken`, async () => {
-            answer = asked => (isLater(asked)
-                ? [206, /** @type {Record<string, number>} */ (length ? { 'Content-Length': 8 } : {}),
-                asked.bytes.subarray(asked.from, length ? asked.from + 8 : undefined)] : undefined);
+            answer = (asked) =>
+                isLater(asked)
+                    ? [
+                          206,
+                          /** @type {Record<string, number>} */ (length ? { 'Content-Length': 8 } : {}),
+                          asked.bytes.subarray(asked.from, length ? asked.from + 8 : undefined),
+                      ]
+                    : undefined;
             await loads();
             assert.equal(seen.filter(isWeights).length, 3);
         });
 
     test('a part that nobody asked for', async () => {
-        answer = asked => (isWeights(asked) ? part({ ...asked, from: 8 }) : undefined);
+        answer = (asked) => (isWeights(asked) ? part({ ...asked, from: 8 }) : undefined);
         await refuses(/asked for the whole file, and answered with another part/);
-        answer = asked => (isWeights(asked) ? [206, {}, asked.bytes] : undefined);
+        answer = (asked) => (isWeights(asked) ? [206, {}, asked.bytes] : undefined);
         await refuses(/asked for the whole file, and answered with a part of it/);
-        answer = asked => (isWeights(asked) && Number.isNaN(asked.from) ? part({ ...asked, from: 0 }) : undefined);
+        answer = (asked) => (isWeights(asked) && Number.isNaN(asked.from) ? part({ ...asked, from: 0 }) : undefined);
         await loads(); // a part, but all of it
     });
 });
@@ -147,18 +195,27 @@ describe('a file that changes between its header and its weights', () => {
         ['another ETag', { ETag: '"a"' }, { ETag: '"b"' }, /its ETag was "a", and is "b"\. Load the model again/],
         ['another weak ETag', { ETag: 'W/"a"' }, { ETag: 'W/"b"' }, /ETag/],
         ['another date', { 'Last-Modified': date(1) }, { 'Last-Modified': date(2) }, /its date was Thu, 01 Jan 2026/],
-        ['an ETag that only says how it was sent', { ETag: 'W/"a-gzip"', 'Last-Modified': date(1) },
-            { ETag: '"a"', 'Last-Modified': date(1) }],
-        ['another date under the same ETag', { ETag: '"a"', 'Last-Modified': date(1) },
-            { ETag: '"a"', 'Last-Modified': date(2) }],
+        [
+            'an ETag that only says how it was sent',
+            { ETag: 'W/"a-gzip"', 'Last-Modified': date(1) },
+            { ETag: '"a"', 'Last-Modified': date(1) },
+        ],
+        [
+            'another date under the same ETag',
+            { ETag: '"a"', 'Last-Modified': date(1) },
+            { ETag: '"a"', 'Last-Modified': date(2) },
+        ],
         ['nothing said later', { ETag: '"a"' }, {}],
     ];
     for (const [what, first, later, message] of cases)
         for (const give of [part, whole])
             test(`${what}, ${give.name}`, async () => {
-                answer = asked => (isWeights(asked)
-                    ? isLater(asked) ? give(message ? { ...asked, bytes: other(asked) } : asked, later) : whole(asked, first)
-                    : undefined);
+                answer = (asked) =>
+                    isWeights(asked)
+                        ? isLater(asked)
+                            ? give(message ? { ...asked, bytes: other(asked) } : asked, later)
+                            : whole(asked, first)
+                        : undefined;
                 await (message ? refuses(message) : loads());
             });
 
@@ -169,7 +226,7 @@ describe('a file that changes between its header and its weights', () => {
             [{}, undefined],
         ])) {
             seen = [];
-            answer = asked => (isWeights(asked) && !isLater(asked) ? whole(asked, fields) : undefined);
+            answer = (asked) => (isWeights(asked) && !isLater(asked) ? whole(asked, fields) : undefined);
             await loads();
             assert.equal(seen.find(isLater)?.headers['if-range'], wanted);
         }
@@ -180,9 +237,17 @@ describe('a file that changes between its header and its weights', () => {
         await copyFile(models.tiny, path);
         const text = async (/** @type {import('../../web/sources/open.js').Opened} */ opened, n = Infinity) => {
             let left = n;
-            await opened.into({ room: () => Buffer.alloc(Math.min(left, 4096)), commit: read => { left -= read; } });
+            await opened.into({
+                room: () => Buffer.alloc(Math.min(left, 4096)),
+                commit: (read) => {
+                    left -= read;
+                },
+            });
         };
-        const changed = { code: 'NB_ERR_FILE', message: /file\.gguf was changed while it was being loaded\. Load it again/ };
+        const changed = {
+            code: 'NB_ERR_FILE',
+            message: /file\.gguf was changed while it was being loaded\. Load it again/,
+        };
         const { length } = await readFile(path);
         for (const [what, change] of /** @type {[string, () => Promise<unknown>][]} */ ([
             ['its bytes', async () => writeFile(path, Buffer.alloc(length))],
@@ -210,11 +275,15 @@ describe('a file that changes between its header and its weights', () => {
         const sink = { room: () => Buffer.alloc(4096), commit: () => {} };
         await (await open()).into(sink);
         await writeFile(path, 'short');
-        await assert.rejects(async () => (await open(4096)).into(sink),
-            { code: 'NB_ERR_FILE', message: /could not be read at byte 4096.*Was it moved or changed/ });
+        await assert.rejects(async () => (await open(4096)).into(sink), {
+            code: 'NB_ERR_FILE',
+            message: /could not be read at byte 4096.*Was it moved or changed/,
+        });
         // where a browser gives what is left, without a word
-        const short = /** @type {Blob} */ ({ size: 9,
-            slice: () => ({ size: 9, arrayBuffer: async () => new ArrayBuffer(5) }) });
+        const short = /** @type {Blob} */ ({
+            size: 9,
+            slice: () => ({ size: 9, arrayBuffer: async () => new ArrayBuffer(5) }),
+        });
         await assert.rejects(async () => (await opener({ kind: 'blob', blob: short })()).into(sink), /5 bytes of 9/);
     });
 });
@@ -222,7 +291,7 @@ describe('a file that changes between its header and its weights', () => {
 describe('headers are hints', () => {
     for (const encoding of ['gzip', 'identity', 'GZIP'])
         test(`Content-Encoding: ${encoding}`, async () => {
-            answer = asked => {
+            answer = (asked) => {
                 if (asked.bytes.length === 0 || isLater(asked)) return undefined;
                 const body = encoding === 'identity' ? asked.bytes : gzipSync(asked.bytes);
                 return [200, { 'Content-Encoding': encoding, 'Content-Length': body.length }, body];
@@ -235,35 +304,56 @@ describe('an optional file may be absent in any way', () => {
     const PAGE = '<!DOCTYPE html><html><body>Our app</body></html>';
     /** @type {[what: string, give: () => ReturnType<typeof answer>][]} */
     const ways = [
-        ...[400, 401, 403, 404, 405, 410, 451].map(status =>
-            /** @type {[string, () => ReturnType<typeof answer>]} */ ([`${status}`, () => [status, {}, PAGE]])),
+        ...[400, 401, 403, 404, 405, 410, 451].map(
+            (status) =>
+                /** @type {[string, () => ReturnType<typeof answer>]} */ ([`${status}`, () => [status, {}, PAGE]]),
+        ),
         ['a page with 200', () => [200, { 'Content-Type': 'text/html' }, `\ufeff\n${PAGE}`]],
         ['a page that is called something else', () => [200, { 'Content-Type': 'application/octet-stream' }, PAGE]],
         ['a long page', () => [200, { 'Content-Type': 'text/html' }, PAGE + 'x'.repeat(1 << 20)]],
-        ['an XML message', () => [200, { 'Content-Type': 'application/xml' }, '<?xml version="1.0"?><Error>NoSuchKey</Error>']],
+        [
+            'an XML message',
+            () => [200, { 'Content-Type': 'application/xml' }, '<?xml version="1.0"?><Error>NoSuchKey</Error>'],
+        ],
         ['200 with nothing', () => [200, {}, '']],
         ['204', () => [204, {}]],
         ['a rejected fetch', () => null],
     ];
-    const documents = ['generation_config.json', 'tokenizer_config.json', 'chat_template.jinja', '1_Pooling/config.json',
-        'modules.json', 'model.safetensors.index.json'];
+    const documents = [
+        'generation_config.json',
+        'tokenizer_config.json',
+        'chat_template.jinja',
+        '1_Pooling/config.json',
+        'modules.json',
+        'model.safetensors.index.json',
+    ];
     for (const [what, give] of ways)
         test(what, async () => {
             answer = ({ name }) => (documents.includes(name) ? give() : undefined);
             await loads();
-            assert.deepEqual(documents.filter(name => !seen.some(asked => asked.name === name)), [], 'all are asked for');
+            assert.deepEqual(
+                documents.filter((name) => !seen.some((asked) => asked.name === name)),
+                [],
+                'all are asked for',
+            );
         });
 
     test('text/html without a page, where JSON should be', async () => {
-        answer = ({ name }) => (name === 'tokenizer_config.json'
-            ? [200, { 'Content-Type': 'text/html; charset=utf-8' }, 'Not found'] : undefined);
+        answer = ({ name }) =>
+            name === 'tokenizer_config.json'
+                ? [200, { 'Content-Type': 'text/html; charset=utf-8' }, 'Not found']
+                : undefined;
         await loads();
     });
 
     test('what is there is read, whatever it is called', async () => {
         const template = '<s>{{ messages[0].content }}';
-        answer = asked => (asked.name === 'chat_template.jinja' ? [200, { 'Content-Type': 'text/html' }, template]
-            : asked.name === 'config.json' ? whole(asked, { 'Content-Type': 'text/html' }) : undefined);
+        answer = (asked) =>
+            asked.name === 'chat_template.jinja'
+                ? [200, { 'Content-Type': 'text/html' }, template]
+                : asked.name === 'config.json'
+                  ? whole(asked, { 'Content-Type': 'text/html' })
+                  : undefined;
         const model = await load(address, { headerOnly: true });
         assert.equal(model.info.chatTemplate, template);
         await model.dispose();
@@ -276,22 +366,45 @@ describe('an optional file may be absent in any way', () => {
         }
         for (const [what, give] of ways) {
             answer = ({ name }) => (name === 'config.json' ? give() : undefined);
-            await refuses(/config\.json.*A folder of safetensors files has a config\.json\. If this one has GGUF files: name one of them/);
-            answer = asked => (isWeights(asked) ? give() : undefined);
+            await refuses(
+                /config\.json.*A folder of safetensors files has a config\.json\. If this one has GGUF files: name one of them/,
+            );
+            answer = (asked) => (isWeights(asked) ? give() : undefined);
             await assert.rejects(load(address), { name: 'NibbleError', code: /NETWORK|FORMAT|TRUNCATED/ }, what);
         }
     });
 
-    test('a folder\'s address that has only GGUF files says so', async () => {
-        answer = ({ name }) => (name === '' ? [200, { 'Content-Type': 'text/html' },
-            '<a href="../">up</a><a href="a%20b.gguf">a b</a> <a href="/x/c.GGUF?x">c</a><a href="._d.gguf">d</a><a ' +
-                'href="notes.txt">n</a>'] : [404, {}]);
-        await refuses(/config\.json answered 404.*This one has GGUF files \(a%20b\.gguf, c\.GGUF\): name one of them, as http:.*\/a%20b\.gguf/);
+    test("a folder's address that has only GGUF files says so", async () => {
+        answer = ({ name }) =>
+            name === ''
+                ? [
+                      200,
+                      { 'Content-Type': 'text/html' },
+                      '<a href="../">up</a><a href="a%20b.gguf">a b</a> <a href="/x/c.GGUF?x">c</a><a href="._d.gguf">d</a><a ' +
+                          'href="notes.txt">n</a>',
+                  ]
+                : [404, {}];
+        await refuses(
+            /config\.json answered 404.*This one has GGUF files \(a%20b\.gguf, c\.GGUF\): name one of them, as http:.*\/a%20b\.gguf/,
+        );
         // with a configuration beside them, and a list as the hub's
-        answer = ({ name }) => (name === '' ? [200, { 'Content-Type': 'application/json' }, JSON.stringify([
-            { type: 'directory', path: 'other.gguf/x' }, { type: 'file', path: 'sub/d.Q4_K_M.gguf' }, { type: 'file', path: 'sub/mmproj.txt' }])]
-            : name === 'model.safetensors' ? [404, {}] : undefined);
-        await refuses(/model\.safetensors answered 404.*has a model\.safetensors\. This one has GGUF files \(d\.Q4_K_M\.gguf\): name one.*\/d\.Q4_K_M\.gguf/);
+        answer = ({ name }) =>
+            name === ''
+                ? [
+                      200,
+                      { 'Content-Type': 'application/json' },
+                      JSON.stringify([
+                          { type: 'directory', path: 'other.gguf/x' },
+                          { type: 'file', path: 'sub/d.Q4_K_M.gguf' },
+                          { type: 'file', path: 'sub/mmproj.txt' },
+                      ]),
+                  ]
+                : name === 'model.safetensors'
+                  ? [404, {}]
+                  : undefined;
+        await refuses(
+            /model\.safetensors answered 404.*has a model\.safetensors\. This one has GGUF files \(d\.Q4_K_M\.gguf\): name one.*\/d\.Q4_K_M\.gguf/,
+        );
     });
 
     test('a repository of the hub is listed by its API', () => {

@@ -1,8 +1,8 @@
-// The command line as a person at a terminal has it: what it shows, how it ends, and that no file can write to the terminal.
-// Runs once: no other Node would change what it finds.
+// The command line as a person at a terminal has it: what it shows, how it ends, and that no file can write to the
+// terminal. Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -18,9 +18,11 @@ const cli = `${root}web/cli.js`;
 const nibble = (args, stdio = ['ignore', 'pipe', 'pipe']) =>
     spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', stdio });
 
-/** The tiny model with something else for the first value that is so. @param {string} from @param {string} to as many bytes */
+/** The tiny model with something else for the first value that is so. @param {string} from @param {string} to as
+ * many bytes */
 function changed(from, to) {
-    const bytes = readFileSync(models.tiny), at = bytes.indexOf(from);
+    const bytes = readFileSync(models.tiny),
+        at = bytes.indexOf(from);
     assert.ok(at > 0 && Buffer.byteLength(from) === Buffer.byteLength(to), from);
     bytes.write(to, at);
     const path = join(folder, `changed-${readdirSync(folder).length}.gguf`);
@@ -42,10 +44,15 @@ describe('no file and no model writes control characters to the terminal', () =>
         assert.equal(oneLine('a\nb\tc\u2028d\u202ee'), 'a?b?c?d?e');
     });
 
-    for (const args of [['inspect', path], ['inspect', path, '--json'],
+    for (const args of [
+        ['inspect', path],
+        ['inspect', path, '--json'],
         ['bench', path, '--prompt-tokens', '4', '--generate-tokens', '2', '--repetitions', '1'],
-        ['inspect', changed('llama', '\x1b[2Ja')], ['inspect', `${folder}/\x1b[2J.gguf`], ['inspect', models.tiny, '--\x1b[2J'],
-        ['\x1b[2J']])
+        ['inspect', changed('llama', '\x1b[2Ja')],
+        ['inspect', `${folder}/\x1b[2J.gguf`],
+        ['inspect', models.tiny, '--\x1b[2J'],
+        ['\x1b[2J'],
+    ])
         test(args.join(' ').replaceAll(folder, '').replaceAll('\x1b', 'ESC'), () => {
             const { stdout, stderr } = nibble(args);
             assert.ok(stdout + stderr !== '');
@@ -68,16 +75,30 @@ describe('no file and no model writes control characters to the terminal', () =>
     });
 
     test('nothing is written but through terminal.js', () => {
-        const files = ['cli.js', ...readdirSync(`${root}web/cli`).filter(file => file !== 'terminal.js').map(file => `cli/${file}`)];
+        const files = [
+            'cli.js',
+            ...readdirSync(`${root}web/cli`)
+                .filter((file) => file !== 'terminal.js')
+                .map((file) => `cli/${file}`),
+        ];
         for (const file of files)
-            assert.doesNotMatch(readFileSync(`${root}web/${file}`, 'utf8'), /\b(stdout|stderr|output)\.write|console\./, file);
+            assert.doesNotMatch(
+                readFileSync(`${root}web/${file}`, 'utf8'),
+                /\b(stdout|stderr|output)\.write|console\./,
+                file,
+            );
     });
 });
 
 describe('one line, and no stack', () => {
     const full = existsSync('/dev/full') ? false : 'this system has no /dev/full';
-    for (const args of [['--help'], ['--version'], ['inspect', models.tiny], ['tokenize', models.tiny, '--text', 'a'],
-        ['run', models.tiny, '--prompt', 'Once', '--max-tokens', '40']])
+    for (const args of [
+        ['--help'],
+        ['--version'],
+        ['inspect', models.tiny],
+        ['tokenize', models.tiny, '--text', 'a'],
+        ['run', models.tiny, '--prompt', 'Once', '--max-tokens', '40'],
+    ])
         test(`a full disk: ${args[0]}`, { skip: missing(full) }, () => {
             const { status, stderr } = nibble(args, ['ignore', openSync('/dev/full', 'w'), 'pipe']);
             assert.equal(status, 1);
@@ -98,51 +119,80 @@ test('--help is help, unless it is the value of a flag', () => {
 });
 
 test('Ctrl-C ends what cannot be left in the middle, too', async () => {
-    const tokens = Array.from({ length: 12000 }, (_, i) => 3 + i % 1000).join();
-    const child = spawn(process.execPath, [cli, 'embed', models.tiny, '--context', '12000', '--tokens', tokens],
-        { stdio: ['ignore', 'pipe', 'pipe'] });
-    let out = '', err = '';
-    child.stdout.on('data', text => { out += text; });
-    child.stderr.on('data', text => { err += text; });
-    await new Promise(resolve => setTimeout(resolve, 1500));
+    const tokens = Array.from({ length: 12000 }, (_, i) => 3 + (i % 1000)).join();
+    const child = spawn(process.execPath, [cli, 'embed', models.tiny, '--context', '12000', '--tokens', tokens], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let out = '',
+        err = '';
+    child.stdout.on('data', (text) => {
+        out += text;
+    });
+    child.stderr.on('data', (text) => {
+        err += text;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 1500));
     assert.equal(child.exitCode, null, 'it is still at work');
     const began = performance.now();
     child.kill('SIGINT');
-    const code = await new Promise(resolve => child.on('close', resolve));
+    const code = await new Promise((resolve) => child.on('close', resolve));
     assert.deepEqual([code, out, err], [130, '', '']);
     assert.ok(performance.now() - began < 5000);
 });
 
 /** @param {[string, string][]} steps @param {string[]} args @returns {{ shown: string, code: number }} */
 function atTerminal(steps, args) {
-    const { stdout, stderr } = spawnSync('python3', [`${root}tests/support/terminal.py`, JSON.stringify(steps), process.execPath, cli,
-        ...args], { encoding: 'utf8' });
+    const { stdout, stderr } = spawnSync(
+        'python3',
+        [`${root}tests/support/terminal.py`, JSON.stringify(steps), process.execPath, cli, ...args],
+        { encoding: 'utf8' },
+    );
     assert.equal(stderr, '');
     return JSON.parse(stdout);
 }
 
-describe('the chat in the terminal',
-        { skip: missing(spawnSync('python3', ['-c', 'import pty']).status !== 0 && 'Python 3 with pty is missing') }, () => {
+describe('the chat in the terminal', {
+    skip: missing(spawnSync('python3', ['-c', 'import pty']).status !== 0 && 'Python 3 with pty is missing'),
+}, () => {
     const LONG = ['run', models.tiny, '--max-tokens', '900', '--ignore-end', '--context', '1000'];
 
     test('Ctrl-D at the prompt, and during an answer, leaves without an error', () => {
         const idle = atTerminal([['> ', '\x04']], LONG);
         assert.equal(idle.code, 0);
-        const { shown, code } = atTerminal([['> ', 'Tell me a story.\r'], ['story.\r\n', '\x04']], LONG);
+        const { shown, code } = atTerminal(
+            [
+                ['> ', 'Tell me a story.\r'],
+                ['story.\r\n', '\x04'],
+            ],
+            LONG,
+        );
         assert.equal(code, 0);
         assert.doesNotMatch(shown, /readline|ERR_|error/i);
     });
 
     test('lines that come together, or during an answer, are answered in turn', () => {
-        const { shown, code } = atTerminal([['> ', 'One.\rTwo.\r/help\r'], ['/help     this', 'Three.\r'], ['> ', '/exit\r']],
-            ['run', models.tiny, '--max-tokens', '5', '--ignore-end']);
+        const { shown, code } = atTerminal(
+            [
+                ['> ', 'One.\rTwo.\r/help\r'],
+                ['/help     this', 'Three.\r'],
+                ['> ', '/exit\r'],
+            ],
+            ['run', models.tiny, '--max-tokens', '5', '--ignore-end'],
+        );
         assert.equal(code, 0);
         assert.equal(shown.split('[cut at its length]').length, 4, shown);
     });
 
     test('Ctrl-C stops an answer, and then leaves', () => {
-        const { shown, code } = atTerminal([['> ', 'Tell me a story.\r'], ['story.\r\n', '\x03'], ['[stopped]', ''],
-            ['> ', '\x03']], [...LONG.slice(0, 3), '1900', '--ignore-end', '--context', '2048']);
+        const { shown, code } = atTerminal(
+            [
+                ['> ', 'Tell me a story.\r'],
+                ['story.\r\n', '\x03'],
+                ['[stopped]', ''],
+                ['> ', '\x03'],
+            ],
+            [...LONG.slice(0, 3), '1900', '--ignore-end', '--context', '2048'],
+        );
         assert.equal(code, 0);
         assert.match(shown, /\[stopped\]/);
     });

@@ -1,5 +1,6 @@
-// tokenizer_config.json and special_tokens_map.json against tokenizer.json: tokens, texts and ends are those of transformers'
-// AutoTokenizer on the folder (tests/oracles/tokenizer_config.py, which has the table of all keys that it reads).
+// tokenizer_config.json and special_tokens_map.json against tokenizer.json: tokens, texts and ends are those of
+// transformers' AutoTokenizer on the folder (tests/oracles/tokenizer_config.py, which has the table of all keys that it
+// reads).
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -14,14 +15,24 @@ import { root } from '../support/builds.js';
 const { texts, cases } = JSON.parse(readFileSync(`${root}tests/fixtures/text/tokenizer-config.json`, 'utf8'));
 
 /** @param {Pick<Case, 'of' | 'model_type' | 'config' | 'map'>} of */
-const open = ({ of, model_type, config, map }) => load([
-    new File([JSON.stringify({ model_type })], 'config.json'),
-    new File([JSON.stringify(JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/${of}.json`, 'utf8')).tokenizer)],
-        'tokenizer.json'),
-    new File([JSON.stringify(config)], 'tokenizer_config.json'),
-    ...(map ? [new File([JSON.stringify(map)], 'special_tokens_map.json')] : []),
-    new File(['\x02\0\0\0\0\0\0\0{}'], 'model.safetensors'),
-], { threads: 1, headerOnly: true });
+const open = ({ of, model_type, config, map }) =>
+    load(
+        [
+            new File([JSON.stringify({ model_type })], 'config.json'),
+            new File(
+                [
+                    JSON.stringify(
+                        JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/${of}.json`, 'utf8')).tokenizer,
+                    ),
+                ],
+                'tokenizer.json',
+            ),
+            new File([JSON.stringify(config)], 'tokenizer_config.json'),
+            ...(map ? [new File([JSON.stringify(map)], 'special_tokens_map.json')] : []),
+            new File(['\x02\0\0\0\0\0\0\0{}'], 'model.safetensors'),
+        ],
+        { threads: 1, headerOnly: true },
+    );
 
 for (const wanted of cases)
     test(`${wanted.of}, ${wanted.model_type}: ${JSON.stringify(wanted.config)}${wanted.map ? `, ${JSON.stringify(wanted.map)}` : ''}`, async () => {
@@ -38,6 +49,8 @@ for (const wanted of cases)
         }
     });
 
-test('what nibble does not do is refused by its key', () => assert.rejects(
-    open({ of: 'gpt2', model_type: 'llama', config: { split_special_tokens: true } }),
-    { code: 'NB_ERR_UNSUPPORTED', message: /split_special_tokens/ }));
+test('what nibble does not do is refused by its key', () =>
+    assert.rejects(open({ of: 'gpt2', model_type: 'llama', config: { split_special_tokens: true } }), {
+        code: 'NB_ERR_UNSUPPORTED',
+        message: /split_special_tokens/,
+    }));

@@ -1,5 +1,6 @@
-// A file with a vocabulary and no weights tokenizes, in every build; the tokens are llama.cpp's (tests/core/test_tokenizer.c
-// goes through all of them: here those with special tokens go all the way through the API and the command).
+// A file with a vocabulary and no weights tokenizes, in every build; the tokens are llama.cpp's
+// (tests/core/test_tokenizer.c goes through all of them: here those with special tokens go all the way through the API
+// and the command).
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -9,14 +10,26 @@ import { load } from '../../web/index.js';
 import { builds, models, root } from '../support/builds.js';
 
 const folder = `${root}tests/fixtures/text/`;
-const names = ['smollm', 'gpt-2', 'llama-bpe', 'qwen2', 'default', 'spm', 'spm-spans', 'unigram', 'unigram-spaces',
-    'wordpiece'];
-const ADD_SPECIAL = 1, PARSE_SPECIAL = 2; // flags of nb_tokenize
+const names = [
+    'smollm',
+    'gpt-2',
+    'llama-bpe',
+    'qwen2',
+    'default',
+    'spm',
+    'spm-spans',
+    'unigram',
+    'unigram-spaces',
+    'wordpiece',
+];
+const ADD_SPECIAL = 1,
+    PARSE_SPECIAL = 2; // flags of nb_tokenize
 
 /** The texts of text_fixtures.py. */
 function readTexts() {
-    const file = readFileSync(`${folder}texts.bin`), texts = [];
-    for (let at = 4; at < file.length;) {
+    const file = readFileSync(`${folder}texts.bin`),
+        texts = [];
+    for (let at = 4; at < file.length; ) {
         const end = at + 4 + file.readUInt32LE(at);
         texts.push(file.toString('utf8', at + 4, end));
         at = end;
@@ -27,7 +40,8 @@ function readTexts() {
 /** llama.cpp's tokens for them.
  * @param {string} name */
 function readCases(name) {
-    const file = readFileSync(`${folder}${name}.expected`), cases = [];
+    const file = readFileSync(`${folder}${name}.expected`),
+        cases = [];
     let at = 4;
     for (let token = file.readUInt32LE(0); token > 0; token--) {
         at += 2 + file[at + 1]; // whether it is an end, and its text,
@@ -35,7 +49,7 @@ function readCases(name) {
     }
     let left = file.readUInt32LE(at);
     for (at += 4; left > 0; left--) {
-        const [text, flags, size] = [0, 2, 4].map(i => file.readUInt16LE(at + i));
+        const [text, flags, size] = [0, 2, 4].map((i) => file.readUInt16LE(at + i));
         at += 6;
         cases.push({ text, flags, tokens: Array.from({ length: size }, (_, i) => file.readUInt16LE(at + 2 * i)) });
         at += 2 * size;
@@ -92,11 +106,23 @@ test('a byte order mark is text like any other', async () => {
 
 test('the command prints the tokens', () => {
     for (const special of [false, true]) {
-        const wanted = readCases('llama-bpe').find(({ text, flags }) =>
-            flags === (ADD_SPECIAL | (special ? PARSE_SPECIAL : 0)) && /<\|im_end\|>/.test(texts[text]));
+        const wanted = readCases('llama-bpe').find(
+            ({ text, flags }) =>
+                flags === (ADD_SPECIAL | (special ? PARSE_SPECIAL : 0)) && /<\|im_end\|>/.test(texts[text]),
+        );
         assert.ok(wanted);
-        const printed = execFileSync(process.execPath, [`${root}web/cli.js`, 'tokenize', `${folder}llama-bpe.gguf`,
-            '--text', texts[wanted.text], ...(special ? ['--special'] : [])], { encoding: 'utf8' });
+        const printed = execFileSync(
+            process.execPath,
+            [
+                `${root}web/cli.js`,
+                'tokenize',
+                `${folder}llama-bpe.gguf`,
+                '--text',
+                texts[wanted.text],
+                ...(special ? ['--special'] : []),
+            ],
+            { encoding: 'utf8' },
+        );
         assert.deepEqual(JSON.parse(printed), wanted.tokens);
     }
 });

@@ -1,18 +1,23 @@
 // llama.cpp's own test of its tokenizers: hard texts and their tokens for 15 real vocabularies, where make vocabularies
 // has put them. (test_tokenizer.c and test_splits.c check the same with small vocabularies that are in the repository.)
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../../web/index.js';
 import { vocabularies } from '../support/builds.js';
 
 const skip = !existsSync(`${vocabularies}complete`) && 'build/vocabularies is missing: run make vocabularies';
-const names = skip ? [] : readdirSync(vocabularies).filter(name => name.endsWith('.inp'))
-    .map(name => name.slice(0, -4)).sort();
+const names = skip
+    ? []
+    : readdirSync(vocabularies)
+          .filter((name) => name.endsWith('.inp'))
+          .map((name) => name.slice(0, -4))
+          .sort();
 
 test("llama.cpp's vocabularies are there", { skip }, () => assert.equal(names.length, 15));
 
-let cases = 0, decomposed = 0;
+let cases = 0,
+    decomposed = 0;
 for (const name of names)
     test(name, async () => {
         const texts = readFileSync(`${vocabularies}${name}.inp`, 'utf8').split('\n__ggml_vocab_test__\n');
@@ -21,12 +26,19 @@ for (const name of names)
         const model = await load(vocabularies + name, { threads: 1, headerOnly: true });
         try {
             for (const [i, text] of texts.entries()) {
-                const expected = lines[i].trim().split(/\s+/).filter(word => word !== '').map(Number);
-                // Qwen's tokenizers compose texts, as transformers has them (Qwen3_5Tokenizer). llama.cpp does not, nor are its tokens
-                // of such texts those of the library: there the composed text decides.
+                const expected = lines[i]
+                    .trim()
+                    .split(/\s+/)
+                    .filter((word) => word !== '')
+                    .map(Number);
+                // Qwen's tokenizers compose texts, as transformers has them (Qwen3_5Tokenizer). llama.cpp does not, nor
+                // are its tokens of such texts those of the library: there the composed text decides.
                 const composed = model.info.tokenizer?.nfc ? text.normalize('NFC') : text;
-                assert.deepEqual(await model.tokenize(text, { bare: true }),
-                    composed === text ? expected : await model.tokenize(composed, { bare: true }), JSON.stringify(text));
+                assert.deepEqual(
+                    await model.tokenize(text, { bare: true }),
+                    composed === text ? expected : await model.tokenize(composed, { bare: true }),
+                    JSON.stringify(text),
+                );
                 decomposed += Number(composed !== text);
                 cases++;
             }
@@ -35,4 +47,6 @@ for (const name of names)
         }
     });
 
-test('694 cases in all, of 3 of them the composed text', { skip }, () => assert.deepEqual([cases, decomposed], [694, 3]));
+test('694 cases in all, of 3 of them the composed text', { skip }, () =>
+    assert.deepEqual([cases, decomposed], [694, 3]),
+);

@@ -1,5 +1,5 @@
-// A tokenizer may have more tokens than the embedding has rows: Gemma 3 1B has one for pictures, fine-tunes one to pad with.
-// Such a model is whole; only to evaluate such a token is an error.
+// A tokenizer may have more tokens than the embedding has rows: Gemma 3 1B has one for pictures, fine-tunes one to pad
+// with. Such a model is whole; only to evaluate such a token is an error.
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,19 +22,33 @@ async function check(model, beyond) {
 }
 
 test('a GGUF with more tokens than rows', async () => {
-    const file = readFileSync(`${root}tests/fixtures/models/qwen2.gguf`), { values, tensors } = parse(file), some = [1, 5, 80];
-    const all = await load(file, { kvType: 'f32' }), expected = await logitsOf(all, some);
+    const file = readFileSync(`${root}tests/fixtures/models/qwen2.gguf`),
+        { values, tensors } = parse(file),
+        some = [1, 5, 80];
+    const all = await load(file, { kvType: 'f32' }),
+        expected = await logitsOf(all, some);
     await all.dispose();
-    const rows = 86, size = 32;
-    const fewer = tensors.map((tensor) => tensor.shape[1] !== 88
-        ? tensor : { ...tensor, shape: [size, rows], bytes: 2 * size * rows,
-        data: /** @type {Uint8Array} */ (tensor.data).subarray(0, 2 * size * rows) });
+    const rows = 86,
+        size = 32;
+    const fewer = tensors.map((tensor) =>
+        tensor.shape[1] !== 88
+            ? tensor
+            : {
+                  ...tensor,
+                  shape: [size, rows],
+                  bytes: 2 * size * rows,
+                  data: /** @type {Uint8Array} */ (tensor.data).subarray(0, 2 * size * rows),
+              },
+    );
     assert.ok(fewer.some((tensor, i) => tensor !== tensors[i]));
     const model = await load(whole(values, fewer), { kvType: 'f32' });
     try {
-        assert.deepEqual(await logitsOf(model, some), expected.map((row) => row.slice(0, rows)));
+        assert.deepEqual(
+            await logitsOf(model, some),
+            expected.map((row) => row.slice(0, rows)),
+        );
         await check(model, rows);
-        assert.equal(typeof await model.detokenize([rows]), 'string');
+        assert.equal(typeof (await model.detokenize([rows])), 'string');
     } finally {
         await model.dispose();
     }
@@ -43,12 +57,27 @@ test('a GGUF with more tokens than rows', async () => {
 test('a folder whose added token has the first missing row', async () => {
     const folder = join(mkdtempSync(join(tmpdir(), 'nibble-')), 'model');
     cpSync(`${root}tests/fixtures/safetensors/llama-sharded`, folder, { recursive: true });
-    const path = join(folder, 'tokenizer.json'), tokenizer = JSON.parse(readFileSync(path, 'utf8'));
+    const path = join(folder, 'tokenizer.json'),
+        tokenizer = JSON.parse(readFileSync(path, 'utf8'));
     const { vocab_size: rows } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
-    tokenizer.added_tokens.push({ id: rows, content: '<image_soft_token>', single_word: false, lstrip: false, rstrip: false,
-        normalized: false, special: true });
-    tokenizer.added_tokens.push({ id: rows + 1, content: '<turn>', single_word: false, lstrip: false, rstrip: false, normalized: false,
-        special: false });
+    tokenizer.added_tokens.push({
+        id: rows,
+        content: '<image_soft_token>',
+        single_word: false,
+        lstrip: false,
+        rstrip: false,
+        normalized: false,
+        special: true,
+    });
+    tokenizer.added_tokens.push({
+        id: rows + 1,
+        content: '<turn>',
+        single_word: false,
+        lstrip: false,
+        rstrip: false,
+        normalized: false,
+        special: false,
+    });
     writeFileSync(path, JSON.stringify(tokenizer));
     writeFileSync(join(folder, 'chat_template.jinja'), '<turn>{{ messages[0].content }}');
     const model = await load(folder, { kvType: 'f32' });
@@ -57,7 +86,10 @@ test('a folder whose added token has the first missing row', async () => {
         assert.ok((await model.tokenize('<image_soft_token>', { special: true })).includes(rows));
         // the template's own token is one, the message's is text: tokens past the rows have names, too
         const { tokens } = await model.applyTemplate([{ role: 'user', content: 'a<turn>b<image_soft_token>' }]);
-        assert.deepEqual(tokens.filter((token) => token >= rows), [rows + 1]);
+        assert.deepEqual(
+            tokens.filter((token) => token >= rows),
+            [rows + 1],
+        );
     } finally {
         await model.dispose();
         rmSync(join(folder, '..'), { recursive: true });

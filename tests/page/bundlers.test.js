@@ -1,15 +1,18 @@
-// The bundlers that most people have, as `make bundlers` runs them all: the package is built into a small app, which answers in
-// Chromium.
+// The bundlers that most people have, as `make bundlers` runs them all: the package is built into a small app, which
+// answers in Chromium.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { missing, root } from '../support/builds.js';
 import { bundlers } from '../bundlers/bundlers.js';
 import { expectedAnswer, tryBundler } from '../bundlers/run.js';
+import { missing, root } from '../support/builds.js';
 import { launch, skip as skipBrowser } from '../support/chromium.js';
 
-const skip = skipBrowser || missing(!existsSync(`${root}tests/bundlers/node_modules/vite`) &&
-    'the bundlers are missing: make test installs them');
+const skip =
+    skipBrowser ||
+    missing(
+        !existsSync(`${root}tests/bundlers/node_modules/vite`) && 'the bundlers are missing: make test installs them',
+    );
 
 describe('an app built by', { skip }, () => {
     /** @type {import('playwright-core').Browser} */

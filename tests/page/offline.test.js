@@ -1,17 +1,19 @@
-// The demo's service worker: what it keeps of a model, for how long, and that it ends a download that nobody wants any more.
+// The demo's service worker: what it keeps of a model, for how long, and that it ends a download that nobody wants any
+// more.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { serve } from '../../tools/serve.js';
 import { models } from '../support/builds.js';
 import { skip } from '../support/chromium.js';
-import { READY, kept, refused, useDemo } from '../support/demo-page.js';
+import { kept, READY, refused, useDemo } from '../support/demo-page.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
-describe('the demo\'s service worker', { skip }, () => {
+describe("the demo's service worker", { skip }, () => {
     const { visit } = useDemo();
-    const tiny = readFileSync(models.tiny), QUERY = '?model=./own.gguf';
+    const tiny = readFileSync(models.tiny),
+        QUERY = '?model=./own.gguf';
     /** @type {Awaited<ReturnType<typeof serve>>} */
     let site;
     /**
@@ -20,12 +22,16 @@ describe('the demo\'s service worker', { skip }, () => {
      */
     let answer;
     /** Requests for its bytes, and how many of them are still being answered. */
-    let asked = 0, open = 0;
+    let asked = 0,
+        open = 0;
 
     /** @param {Record<string, string>} headers @param {Buffer} [bytes] */
-    const give = (headers, bytes = tiny) => (/** @type {import('node:http').ServerResponse} */ response,
-        /** @type {boolean} */ isHead) =>
-        void response.writeHead(200, { 'Content-Length': bytes.length, ...headers }).end(isHead ? undefined : bytes);
+    const give =
+        (headers, bytes = tiny) =>
+        (/** @type {import('node:http').ServerResponse} */ response, /** @type {boolean} */ isHead) =>
+            void response
+                .writeHead(200, { 'Content-Length': bytes.length, ...headers })
+                .end(isHead ? undefined : bytes);
 
     before(async () => {
         site = await serve();
@@ -43,62 +49,68 @@ describe('the demo\'s service worker', { skip }, () => {
             answer(response, isHead);
         });
     });
-    beforeEach(() => { asked = 0; });
+    beforeEach(() => {
+        asked = 0;
+    });
     after(() => site?.close());
 
-    /** Whether the model is kept, once that is what is wanted, or after a while. @param {Page} page @param {boolean} wanted */
-    const keepsModel = (page, wanted) => page.evaluate(async wanted => {
-        for (let tries = 0; ; tries++) {
-            const is = Boolean(await (await caches.open('nibble-1')).match('./own.gguf'));
-            if (tries === 100 || is === wanted) return is;
-            await new Promise(resolve => setTimeout(resolve, 100));
-        }
-    }, wanted);
+    /** Whether the model is kept, once that is what is wanted, or after a while. @param {Page} page @param {boolean}
+     * wanted */
+    const keepsModel = (page, wanted) =>
+        page.evaluate(async (wanted) => {
+            for (let tries = 0; ; tries++) {
+                const is = Boolean(await (await caches.open('nibble-1')).match('./own.gguf'));
+                if (tries === 100 || is === wanted) return is;
+                await new Promise((resolve) => setTimeout(resolve, 100));
+            }
+        }, wanted);
 
-    /** Loads the page again, from now on through the service worker. @param {Page} page @param {string} wanted a selector */
+    /** Loads the page again, from now on through the service worker. @param {Page} page @param {string} wanted a
+     * selector */
     async function again(page, wanted = READY) {
         await page.reload();
         await page.waitForSelector(wanted);
     }
 
-    it('asks a server that names neither ETag nor date for the model each time; without a network it has what was kept',
-            async () => {
+    it('asks a server that names neither ETag nor date for the model each time; without a network it has what was kept', async () => {
         answer = give({});
-        await visit({ base: site.url, query: QUERY }, async page => {
+        await visit({ base: site.url, query: QUERY }, async (page) => {
             assert.ok(await keepsModel(page, true));
             await again(page);
             await again(page);
             assert.equal(asked, 3);
             assert.ok(await keepsModel(page, true));
-            answer = response => void response.destroy();
+            answer = (response) => void response.destroy();
             await again(page);
         });
     });
 
     it('keeps no answer that the engine would not read to its end', async () => {
         answer = give({ ETag: '"1"' }, Buffer.alloc(20_000_000, 'x'));
-        await visit({ base: site.url, query: QUERY, wait: '#load[data-state=failed]' }, async page => {
+        await visit({ base: site.url, query: QUERY, wait: '#load[data-state=failed]' }, async (page) => {
             await refused(page, /not a model that can be read/);
             await page.waitForTimeout(200);
-            assert.ok(!await keepsModel(page, false));
+            assert.ok(!(await keepsModel(page, false)));
         });
     });
 
-    it('takes what it has where the server names the same file, and the server\'s where it names another', async () => {
-        const same = { ETag: '"1"' }, later = { 'Last-Modified': 'Thu, 01 Jan 2026 00:00:00 GMT' };
+    it("takes what it has where the server names the same file, and the server's where it names another", async () => {
+        const same = { ETag: '"1"' },
+            later = { 'Last-Modified': 'Thu, 01 Jan 2026 00:00:00 GMT' };
         answer = give(same);
-        await visit({ base: site.url, query: QUERY }, async page => {
+        await visit({ base: site.url, query: QUERY }, async (page) => {
             assert.ok(await keepsModel(page, true));
             await again(page);
             await again(page);
             assert.equal(asked, 1, 'it was downloaded once');
             for (const headers of [{ ETag: '"2"' }, { ETag: '"2"', ...later }, { ETag: '"3"', ...later }]) {
-                const /** @type {number} */ before = asked, isSame = headers.ETag === '"2"' && 'Last-Modified' in headers;
+                const /** @type {number} */ before = asked,
+                    isSame = headers.ETag === '"2"' && 'Last-Modified' in headers;
                 answer = give(headers);
                 await again(page);
                 assert.equal(asked, before + (isSame ? 0 : 1), JSON.stringify(headers));
             }
-            answer = response => void response.writeHead(405).end();
+            answer = (response) => void response.writeHead(405).end();
             await page.reload();
             await refused(page, /answered 405/); // the server has an answer, and it is not what was kept
         });
@@ -106,23 +118,24 @@ describe('the demo\'s service worker', { skip }, () => {
 
     it('keeps no page in the place of a model', async () => {
         answer = give({ 'Content-Type': 'text/html' }, Buffer.from('<!doctype html>Sign in'));
-        await visit({ base: site.url, query: QUERY, wait: '#load[data-state=failed]' }, async page => {
+        await visit({ base: site.url, query: QUERY, wait: '#load[data-state=failed]' }, async (page) => {
             await refused(page, /web page/);
             await page.waitForTimeout(200);
-            assert.ok(!await keepsModel(page, false));
+            assert.ok(!(await keepsModel(page, false)));
         });
     });
 
     it('keeps no page in the place of a script', async () => {
         answer = give({});
-        await visit({ base: site.url, query: QUERY }, async page => {
+        await visit({ base: site.url, query: QUERY }, async (page) => {
             await kept(page, ['/demo/own.gguf']);
             await again(page);
             const { kept: before, after } = await page.evaluate(async () => {
-                const cache = await caches.open('nibble-1'), name = new URL('./own.gguf.js', location.href).href;
-                await fetch(name).then(response => response.text());
-                await fetch('./').then(response => response.text());
-                await new Promise(resolve => setTimeout(resolve, 300));
+                const cache = await caches.open('nibble-1'),
+                    name = new URL('./own.gguf.js', location.href).href;
+                await fetch(name).then((response) => response.text());
+                await fetch('./').then((response) => response.text());
+                await new Promise((resolve) => setTimeout(resolve, 300));
                 return { kept: Boolean(await cache.match(name)), after: Boolean(await cache.match('./')) };
             });
             assert.deepEqual([before, after], [false, true]);
@@ -134,14 +147,15 @@ describe('the demo\'s service worker', { skip }, () => {
             response.writeHead(200, { 'Content-Length': 50_000_000, ETag: '"1"' });
             if (isHead) return void response.end();
             response.write(tiny.subarray(0, 50_000));
-            const timer = setInterval(() => response.write(new Uint8Array(16)), 50); // weights of zero, and never all of them
+            // weights of zero, and never all of them
+            const timer = setInterval(() => response.write(new Uint8Array(16)), 50);
             response.on('close', () => clearInterval(timer));
         };
         const until = async (/** @type {Page} */ page, /** @type {number} */ wanted) => {
             for (let tries = 0; tries < 100 && open !== wanted; tries++) await page.waitForTimeout(50);
             assert.equal(open, wanted, 'downloads at the server');
         };
-        await visit({ base: site.url, query: '?model=./tiny.gguf' }, async page => {
+        await visit({ base: site.url, query: '?model=./tiny.gguf' }, async (page) => {
             await kept(page, []);
             for (const _ of ['first', 'again']) {
                 if (await page.isVisible('#chat')) await page.goto(`${site.url}demo/${QUERY}`);

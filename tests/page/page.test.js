@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { serve } from '../../tools/serve.js';
 import { builds, missing, models, root } from '../support/builds.js';
 import { skip } from '../support/chromium.js';
-import { BABBLE, DONE, READY, SLOW, ask, kept, refused, useDemo } from '../support/demo-page.js';
+import { ask, BABBLE, DONE, kept, READY, refused, SLOW, useDemo } from '../support/demo-page.js';
 import { listen } from '../support/loopback.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -25,14 +25,17 @@ describe('the demo page', { skip }, () => {
             new MutationObserver(() => {
                 const length = document.querySelector('.message.assistant:last-child .body')?.textContent?.length ?? 0;
                 if (length > (seen.at(-1) ?? 0)) seen.push(length);
-            }).observe(/** @type {Node} */ (document.querySelector('#messages')),
-            { childList: true, subtree: true, characterData: true });
+            }).observe(/** @type {Node} */ (document.querySelector('#messages')), {
+                childList: true,
+                subtree: true,
+                characterData: true,
+            });
         });
         return () => page.evaluate(() => /** @type {{ seen: number[] }} */ (/** @type {unknown} */ (globalThis)).seen);
     }
 
     it('loads, streams an answer, measures it, and does so again after a reload', async () => {
-        await visit({ query: '?model=./tiny.gguf&context=2048', settings: BABBLE }, async page => {
+        await visit({ query: '?model=./tiny.gguf&context=2048', settings: BABBLE }, async (page) => {
             assert.equal(await page.innerText('#model-name'), 'Tiny stories');
             const lengths = await watchAnswer(page);
             const text = await ask(page, 'Tell me a story.');
@@ -43,7 +46,10 @@ describe('the demo page', { skip }, () => {
             assert.match(await page.innerText('#stat-first'), /^[\d.]+ (ms|s)$/);
             assert.match(await page.innerText('#stat-memory'), /^[\d.]+ MB$/);
             const build = await page.innerText('#stat-build');
-            assert.ok(builds.some(({ name }) => name === build), build);
+            assert.ok(
+                builds.some(({ name }) => name === build),
+                build,
+            );
             assert.equal(await page.locator('#plot canvas').count(), 1);
             await page.click('#details summary');
             assert.match(await page.innerText('#facts'), /llama/);
@@ -57,14 +63,18 @@ describe('the demo page', { skip }, () => {
     });
 
     it('stops in the middle, keeps what was said, and answers on', async () => {
-        await visit({ query: '?model=./tiny.gguf&context=4096', settings: BABBLE }, async page => {
+        await visit({ query: '?model=./tiny.gguf&context=4096', settings: BABBLE }, async (page) => {
             await page.evaluate(() => {
                 new MutationObserver((_, observer) => {
                     if (!document.querySelector('.message.assistant .body')?.textContent) return;
                     observer.disconnect();
-                    document.querySelector('#send')?.dispatchEvent(new MouseEvent('click',
-                        { bubbles: true, cancelable: true }));
-                }).observe(/** @type {Node} */ (document.querySelector('#messages')), { childList: true, subtree: true });
+                    document
+                        .querySelector('#send')
+                        ?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }));
+                }).observe(/** @type {Node} */ (document.querySelector('#messages')), {
+                    childList: true,
+                    subtree: true,
+                });
             });
             const text = await ask(page, 'Tell me a story.');
             const meta = await page.innerText('.message.assistant:last-child .meta');
@@ -82,9 +92,9 @@ describe('the demo page', { skip }, () => {
     });
 
     it('can be used with nothing but a keyboard', async () => {
-        await visit({ query: SLOW, settings: BABBLE }, async page => {
-            const focused = () => page.evaluate(() => document.activeElement?.id ||
-                document.activeElement?.textContent?.trim());
+        await visit({ query: SLOW, settings: BABBLE }, async (page) => {
+            const focused = () =>
+                page.evaluate(() => document.activeElement?.id || document.activeElement?.textContent?.trim());
             assert.equal(await focused(), 'prompt', 'the message box has the focus once the model is there');
             await page.keyboard.type('Tell me');
             await page.keyboard.press('Shift+Enter');
@@ -102,34 +112,56 @@ describe('the demo page', { skip }, () => {
             const reached = new Set();
             for (let i = 0; i < 40; i++) {
                 await page.keyboard.press('Tab');
-                reached.add(await page.evaluate(() => {
-                    const active = /** @type {HTMLElement} */ (document.activeElement);
-                    const shown = getComputedStyle(active).outlineStyle !== 'none' || active.id === 'prompt' ||
-                        active === document.body;
-                    return shown ? active.id || active.getAttribute('aria-label') || active.textContent?.trim()
-                        : `without focus ring: ${active.outerHTML}`;
-                }));
+                reached.add(
+                    await page.evaluate(() => {
+                        const active = /** @type {HTMLElement} */ (document.activeElement);
+                        const shown =
+                            getComputedStyle(active).outlineStyle !== 'none' ||
+                            active.id === 'prompt' ||
+                            active === document.body;
+                        return shown
+                            ? active.id || active.getAttribute('aria-label') || active.textContent?.trim()
+                            : `without focus ring: ${active.outerHTML}`;
+                    }),
+                );
             }
-            for (const name of ['open-model', 'clear', 'theme', 'panel-toggle', 'scroller', 'Copy', 'Try again', 'prompt',
-                    'set-temperature', 'set-seed', 'Model details']) {
+            for (const name of [
+                'open-model',
+                'clear',
+                'theme',
+                'panel-toggle',
+                'scroller',
+                'Copy',
+                'Try again',
+                'prompt',
+                'set-temperature',
+                'set-seed',
+                'Model details',
+            ]) {
                 assert.ok(reached.has(name), `Tab reaches ${name}; it reached ${[...reached].join(', ')}`);
             }
-            assert.deepEqual([...reached].filter(name => name?.startsWith('without')), []);
+            assert.deepEqual(
+                [...reached].filter((name) => name?.startsWith('without')),
+                [],
+            );
 
             await page.focus('#open-model');
             await page.keyboard.press('Enter');
             assert.ok(await page.isVisible('#open-dialog'));
             await page.keyboard.press('Escape');
-            assert.ok(!await page.isVisible('#open-dialog'));
+            assert.ok(!(await page.isVisible('#open-dialog')));
             assert.equal(await focused(), 'open-model');
         });
     });
 
     it('fits a phone, with the settings as a sheet', async () => {
-        await visit({ context: { viewport: { width: 360, height: 640 }, hasTouch: true } }, async page => {
+        await visit({ context: { viewport: { width: 360, height: 640 }, hasTouch: true } }, async (page) => {
             const fits = async (/** @type {string} */ when) =>
-                assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360,
-                    `no horizontal scrolling ${when}`);
+                assert.equal(
+                    await page.evaluate(() => document.documentElement.scrollWidth),
+                    360,
+                    `no horizontal scrolling ${when}`,
+                );
             await fits('before the first message');
             await ask(page, `Tell me ${'averyverylongword'.repeat(20)}`);
             await fits('with a long word');
@@ -146,8 +178,8 @@ describe('the demo page', { skip }, () => {
         });
     });
 
-    it('follows the system\'s colours until told otherwise', async () => {
-        await visit({ context: { colorScheme: 'dark' } }, async page => {
+    it("follows the system's colours until told otherwise", async () => {
+        await visit({ context: { colorScheme: 'dark' } }, async (page) => {
             const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
             assert.equal(await theme(), 'dark');
             await page.click('#theme');
@@ -160,7 +192,7 @@ describe('the demo page', { skip }, () => {
     it('works with one thread on a server without the isolation headers, and says so', async () => {
         const plain = await serve({ isolated: false });
         try {
-            await visit({ base: plain.url }, async page => {
+            await visit({ base: plain.url }, async (page) => {
                 assert.equal(await page.evaluate(() => crossOriginIsolated), false);
                 assert.equal(await page.innerText('#stat-threads'), '1');
                 assert.match(await page.innerText('#notice-threads'), /One thread only/);
@@ -173,7 +205,7 @@ describe('the demo page', { skip }, () => {
 
     for (const { name, threads } of builds) {
         it(`answers with the build ${name}`, async () => {
-            await visit({ query: `?model=./tiny.gguf&build=${name}&threads=2` }, async page => {
+            await visit({ query: `?model=./tiny.gguf&build=${name}&threads=2` }, async (page) => {
                 assert.equal(await page.innerText('#stat-build'), name);
                 assert.equal(await page.innerText('#stat-threads'), threads ? '2' : '1');
                 assert.ok((await ask(page, 'Tell me a story.')).length > 20);
@@ -184,31 +216,45 @@ describe('the demo page', { skip }, () => {
     it('says what is wrong with a dropped file, and takes a good one after it', async () => {
         const tiny = readFileSync(models.tiny);
         const drop = (/** @type {Page} */ page, /** @type {string} */ name, /** @type {Buffer} */ bytes) =>
-            page.evaluate(([name, base64]) => {
-                const data = Uint8Array.from(atob(base64), character => character.charCodeAt(0));
-                const dataTransfer = new DataTransfer();
-                dataTransfer.items.add(new File([data], name));
-                for (const type of ['dragover', 'drop']) {
-                    document.body.dispatchEvent(new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer }));
-                }
-            }, [name, bytes.toString('base64')]);
+            page.evaluate(
+                ([name, base64]) => {
+                    const data = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+                    const dataTransfer = new DataTransfer();
+                    dataTransfer.items.add(new File([data], name));
+                    for (const type of ['dragover', 'drop']) {
+                        document.body.dispatchEvent(
+                            new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer }),
+                        );
+                    }
+                },
+                [name, bytes.toString('base64')],
+            );
         // The first "llama" is the value of general.architecture, which stands first.
         const alien = Buffer.from(tiny);
         alien.write('klama', tiny.indexOf('llama'));
-        await visit({}, async page => {
+        await visit({}, async (page) => {
             for (const [name, bytes, message] of /** @type {[string, Buffer, RegExp][]} */ ([
-                ['page.gguf', Buffer.from('<!doctype html><title>Not found</title>'),
-                    /not a model that can be read.*a web page/s],
+                [
+                    'page.gguf',
+                    Buffer.from('<!doctype html><title>Not found</title>'),
+                    /not a model that can be read.*a web page/s,
+                ],
                 ['empty.gguf', Buffer.alloc(0), /not complete/],
                 ['half.gguf', tiny.subarray(0, tiny.length / 2), /not complete.*What the engine said./s],
                 ['alien.gguf', alien, /does not know this kind of model.*klama/s],
-                ['model.safetensors', readFileSync(`${folders}llama-f32/model.safetensors`),
-                    /needs? config\.json.*whole folder/s],
+                [
+                    'model.safetensors',
+                    readFileSync(`${folders}llama-f32/model.safetensors`),
+                    /needs? config\.json.*whole folder/s,
+                ],
             ])) {
                 await drop(page, name, bytes);
                 await refused(page, message);
-                assert.equal(await page.evaluate(() => document.activeElement?.id), 'load-title',
-                    'the focus is where the news is');
+                assert.equal(
+                    await page.evaluate(() => document.activeElement?.id),
+                    'load-title',
+                    'the focus is where the news is',
+                );
             }
             await drop(page, 'mended.gguf', tiny);
             await page.waitForSelector(READY);
@@ -235,19 +281,19 @@ describe('the demo page', { skip }, () => {
     /** Waits until a model of that name has been opened, and lets it answer.
      * @param {Page} page @param {string} name @param {RegExp} fact about it */
     async function opened(page, name, fact) {
-        await page.waitForFunction(wanted => document.querySelector('#model-name')?.textContent === wanted, name);
+        await page.waitForFunction((wanted) => document.querySelector('#model-name')?.textContent === wanted, name);
         await page.waitForSelector(READY);
-        assert.match(await page.textContent('#facts') ?? '', fact);
+        assert.match((await page.textContent('#facts')) ?? '', fact);
         await page.fill('#prompt', 'the in');
         await page.press('#prompt', 'Enter');
         await page.waitForSelector(DONE);
         assert.match(await page.innerText('.message.assistant:last-child .meta'), /^\d+ tokens/);
     }
 
-    const parts = ['1', '2', '3'].map(n => `${folders}split/one-kv-head-0000${n}-of-00003.gguf`);
+    const parts = ['1', '2', '3'].map((n) => `${folders}split/one-kv-head-0000${n}-of-00003.gguf`);
 
     it('takes folders and several files, dropped or chosen', async () => {
-        await visit({ settings: { maxTokens: 4 } }, async page => {
+        await visit({ settings: { maxTokens: 4 } }, async (page) => {
             await dropPaths(page, `${folders}llama-sharded`);
             await opened(page, 'llama-sharded', /llama.*safetensors/s);
             await dropPaths(page, ...parts);
@@ -255,25 +301,29 @@ describe('the demo page', { skip }, () => {
             await page.click('#open-model');
             assert.ok(await page.isVisible('#pick-folder'));
             await page.setInputFiles('#folder', `${folders}llama-f32`);
-            assert.ok(!await page.isVisible('#open-dialog'));
+            assert.ok(!(await page.isVisible('#open-dialog')));
             await opened(page, 'llama-f32', /llama.*safetensors/s);
             await page.setInputFiles('#files', parts);
             await opened(page, 'one-kv-head', /GGUF v3/);
             const names = ['config.json', 'model.safetensors', 'tokenizer.json'];
-            await page.setInputFiles('#files', names.map(name => `${folders}llama-f32/${name}`));
+            await page.setInputFiles(
+                '#files',
+                names.map((name) => `${folders}llama-f32/${name}`),
+            );
             await opened(page, 'model', /llama.*safetensors/s);
         });
     });
 
     it('says which file of several is missing', async () => {
         const shard = `${folders}llama-sharded/model-00001-of-00004.safetensors`;
-        const [config, tokenizer, weights] = ['config.json', 'tokenizer.json', 'model.safetensors'].map(name =>
-            `${folders}llama-f32/${name}`);
+        const [config, tokenizer, weights] = ['config.json', 'tokenizer.json', 'model.safetensors'].map(
+            (name) => `${folders}llama-f32/${name}`,
+        );
         const empty = mkdtempSync(join(tmpdir(), 'nibble-page-'));
         mkdirSync(join(empty, 'inner'));
         cpSync(models.tiny, join(empty, 'inner/tiny.gguf')); // no model has its files further inside
         try {
-            await visit({}, async page => {
+            await visit({}, async (page) => {
                 for (const [paths, message] of /** @type {[string[], RegExp][]} */ ([
                     [[shard, config], /A file is missing.*model-00002-of-00004\.safetensors is missing/s],
                     [[shard], /whole folder/],
@@ -296,8 +346,8 @@ describe('the demo page', { skip }, () => {
 
     it('loads a folder from its address, and from the hub', async () => {
         const context = /** @type {const} */ ({ serviceWorkers: 'block' }); // else the test cannot answer for the hub
-        await visit({ settings: { maxTokens: 4 }, hosts: ['huggingface.co'], context }, async page => {
-            await page.context().route('https://huggingface.co/owner/llama-sharded/resolve/main/**', route => {
+        await visit({ settings: { maxTokens: 4 }, hosts: ['huggingface.co'], context }, async (page) => {
+            await page.context().route('https://huggingface.co/owner/llama-sharded/resolve/main/**', (route) => {
                 const path = `${folders}llama-sharded/${new URL(route.request().url()).pathname.split('/resolve/main/')[1]}`;
                 const headers = { 'Access-Control-Allow-Origin': '*' };
                 return existsSync(path) ? route.fulfill({ path, headers }) : route.fulfill({ status: 404, headers });
@@ -316,7 +366,7 @@ describe('the demo page', { skip }, () => {
         });
     });
 
-    it('loads from another site\'s address, and can be told to leave it', async () => {
+    it("loads from another site's address, and can be told to leave it", async () => {
         const tiny = readFileSync(models.tiny);
         const other = await listen((request, response) => {
             response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': tiny.length });
@@ -329,9 +379,10 @@ describe('the demo page', { skip }, () => {
             await page.press('#url', 'Enter');
         };
         try {
-            await visit({}, async page => {
+            await visit({}, async (page) => {
                 await open(page, 'stalled.gguf');
-                // Bytes come in pieces: on a busy machine the page shows less before it shows all that there will ever be.
+                // Bytes come in pieces: on a busy machine the page shows less before it shows all that there will ever
+                // be.
                 await page.locator('#load-bytes', { hasText: /^200 of 698 kB$/ }).waitFor();
                 assert.equal(await page.getAttribute('#load-cells', 'aria-valuenow'), '29');
                 await page.click('#load-actions button');
@@ -350,7 +401,7 @@ describe('the demo page', { skip }, () => {
     it('falls back to the tiny model where the real one is not, and says so', async () => {
         const context = await browser().newContext({ serviceWorkers: 'block' });
         try {
-            await context.route('**/SmolLM2*', route => route.fulfill({ status: 404, body: 'no such file' }));
+            await context.route('**/SmolLM2*', (route) => route.fulfill({ status: 404, body: 'no such file' }));
             const page = await context.newPage();
             await page.goto(`${url()}demo/`);
             await page.waitForSelector(READY);
@@ -365,10 +416,16 @@ describe('the demo page', { skip }, () => {
 
     it('opens without a network after the first visit, isolated as before', async () => {
         const gone = await serve();
-        await visit({ base: gone.url }, async page => {
+        await visit({ base: gone.url }, async (page) => {
             const first = await ask(page, 'Tell me a story.');
             assert.ok(first.length > 20);
-            await kept(page, ['/demo/', '/demo/tiny.gguf', '/build/pool-worker.js', '/build/jinja.js', '/build/uplot.js']);
+            await kept(page, [
+                '/demo/',
+                '/demo/tiny.gguf',
+                '/build/pool-worker.js',
+                '/build/jinja.js',
+                '/build/uplot.js',
+            ]);
             await gone.close();
             await page.goto(`${gone.url}demo/?model=./tiny.gguf`);
             await page.waitForSelector(READY);
@@ -383,7 +440,7 @@ describe('the demo page', { skip }, () => {
         for (const room of ['web', 'build']) symlinkSync(`${root}${room}`, join(folder, room));
         const changing = await serve({ root: folder });
         try {
-            await visit({ base: changing.url }, async page => {
+            await visit({ base: changing.url }, async (page) => {
                 await kept(page, []);
                 await page.reload(); // from now on through the service worker
                 await page.waitForSelector(READY);
@@ -399,30 +456,36 @@ describe('the demo page', { skip }, () => {
     });
 
     it('shows what a model writes as text, whatever it writes', async () => {
-        await visit({}, async page => {
+        await visit({}, async (page) => {
             const html = await page.evaluate(async () => {
                 const { renderMarkdown } = await import(String(new URL('./markdown.js', location.href)));
                 const box = document.createElement('div');
-                renderMarkdown(box, '# A <b>title</b>\n\nSome **bold** and `<i>code</i>` and *slanted*\n<img src=x ' +
-                    'onerror=alert(1)>\n\n' +
-                    '3. one\n4. two\n\n- [a](javascript:alert(1))\n\n```js\n**not bold** </code><script>\n```\nafter\n> said');
+                renderMarkdown(
+                    box,
+                    '# A <b>title</b>\n\nSome **bold** and `<i>code</i>` and *slanted*\n<img src=x ' +
+                        'onerror=alert(1)>\n\n' +
+                        '3. one\n4. two\n\n- [a](javascript:alert(1))\n\n```js\n**not bold** </code><script>\n```\nafter\n> said',
+                );
                 return box.innerHTML;
             });
-            assert.equal(html, '<h3>A &lt;b&gt;title&lt;/b&gt;</h3><p>Some <strong>bold</strong> and ' +
-                '<code>&lt;i&gt;code&lt;/i&gt;</code> and ' +
-                '<em>slanted</em><br>&lt;img src=x onerror=alert(1)&gt;</p><ol start="3"><li>one</li><li>two</li></ol>' +
-                '<ul><li>[a](javascript:alert(1))</li></ul><pre tabindex="0"><code>**not bold** ' +
+            assert.equal(
+                html,
+                '<h3>A &lt;b&gt;title&lt;/b&gt;</h3><p>Some <strong>bold</strong> and ' +
+                    '<code>&lt;i&gt;code&lt;/i&gt;</code> and ' +
+                    '<em>slanted</em><br>&lt;img src=x onerror=alert(1)&gt;</p><ol start="3"><li>one</li><li>two</li></ol>' +
+                    '<ul><li>[a](javascript:alert(1))</li></ul><pre tabindex="0"><code>**not bold** ' +
                     '&lt;/code&gt;&lt;script&gt;</code></pre>' +
-                '<p>after</p><blockquote>said</blockquote>');
+                    '<p>after</p><blockquote>said</blockquote>',
+            );
         });
     });
 
     /** Forms of nibble that the bench page measures here. @param {Page} page */
-    const formsIn = page => page.evaluate(() => (crossOriginIsolated && navigator.hardwareConcurrency > 1 ? 5 : 3));
+    const formsIn = (page) => page.evaluate(() => (crossOriginIsolated && navigator.hardwareConcurrency > 1 ? 5 : 3));
     const MEASURED = '#start:enabled:not([hidden])';
 
     it('leads to the bench, which measures the model at hand, shows it and copies it', async () => {
-        await visit({ context: { permissions: ['clipboard-read', 'clipboard-write'] } }, async page => {
+        await visit({ context: { permissions: ['clipboard-read', 'clipboard-write'] } }, async (page) => {
             await page.click('#bench-link');
             await page.waitForSelector(MEASURED);
             assert.equal(await page.locator('#model option:checked').innerText(), 'Tiny stories, 0.7 MB');
@@ -433,15 +496,27 @@ describe('the demo page', { skip }, () => {
             for (const chart of ['prompt', 'generate']) {
                 const rates = await page.locator(`#${chart} b`).allInnerTexts();
                 assert.equal(rates.length, forms);
-                assert.ok(rates.every(rate => Number(rate) > 10), `${chart}: ${rates}`);
-                const widths = await page.locator(`#${chart} i`).evaluateAll(bars => bars.map(bar => bar.clientWidth));
-                const most = Math.max(...rates.map(Number)), widest = Math.max(...widths);
+                assert.ok(
+                    rates.every((rate) => Number(rate) > 10),
+                    `${chart}: ${rates}`,
+                );
+                const widths = await page
+                    .locator(`#${chart} i`)
+                    .evaluateAll((bars) => bars.map((bar) => bar.clientWidth));
+                const most = Math.max(...rates.map(Number)),
+                    widest = Math.max(...widths);
                 for (const [i, width] of widths.entries())
-                    assert.ok(Math.abs(width / widest - Number(rates[i]) / most) < 0.02, 'bars as long as their numbers');
+                    assert.ok(
+                        Math.abs(width / widest - Number(rates[i]) / most) < 0.02,
+                        'bars as long as their numbers',
+                    );
             }
             const rows = await page.locator('#figures tr').allInnerTexts();
             assert.equal(rows.length, forms);
-            assert.ok(rows.every(row => /\d (ms|s)\s.*\d (ms|s)\s.*\d MB/s.test(row)), rows.join('\n'));
+            assert.ok(
+                rows.every((row) => /\d (ms|s)\s.*\d (ms|s)\s.*\d MB/s.test(row)),
+                rows.join('\n'),
+            );
             await page.click('#copy');
             const text = await page.evaluate(() => navigator.clipboard.readText());
             assert.equal(text, await page.innerText('#report'));
@@ -455,7 +530,7 @@ describe('the demo page', { skip }, () => {
         const fits = async (/** @type {Page} */ page) =>
             assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
         const query = missing(models.realMissing) ? 'bench.html?model=./tiny.gguf' : 'bench.html';
-        await visit({ query, wait: MEASURED, context }, async page => {
+        await visit({ query, wait: MEASURED, context }, async (page) => {
             const focused = () => page.evaluate(() => document.activeElement?.id);
             await fits(page);
             const reached = [];
@@ -470,11 +545,14 @@ describe('the demo page', { skip }, () => {
             await page.keyboard.press('Escape');
             await page.waitForSelector(MEASURED);
             assert.equal(await focused(), 'start');
-            assert.ok(await page.locator('#prompt li').count() < await formsIn(page));
+            assert.ok((await page.locator('#prompt li').count()) < (await formsIn(page)));
             await page.waitForFunction(() => document.querySelector('#announcer')?.textContent === 'Cancelled.');
 
-            await page.setInputFiles('#files', { name: 'notes.gguf', mimeType: '',
-                buffer: Buffer.from('Dear diary, '.repeat(99)) });
+            await page.setInputFiles('#files', {
+                name: 'notes.gguf',
+                mimeType: '',
+                buffer: Buffer.from('Dear diary, '.repeat(99)),
+            });
             assert.equal(await page.locator('#model option:checked').innerText(), 'notes');
             await page.click('#start');
             await page.waitForSelector('#problem:not([hidden])');
@@ -483,7 +561,7 @@ describe('the demo page', { skip }, () => {
             await page.click('#start');
             await page.waitForSelector('#results:not([hidden])');
             await page.waitForSelector(MEASURED);
-            assert.ok(!await page.isVisible('#problem'));
+            assert.ok(!(await page.isVisible('#problem')));
             assert.equal(await page.innerText('#results-title'), 'tiny');
             await fits(page);
         });
@@ -492,7 +570,7 @@ describe('the demo page', { skip }, () => {
     it('bench: measures without a network after the first visit', async () => {
         const gone = await serve();
         const query = 'bench.html?model=./tiny.gguf';
-        await visit({ base: gone.url, query, wait: MEASURED }, async page => {
+        await visit({ base: gone.url, query, wait: MEASURED }, async (page) => {
             const measure = async () => {
                 await page.click('#start');
                 await page.waitForSelector('#cancel');
@@ -509,7 +587,7 @@ describe('the demo page', { skip }, () => {
     });
 
     it('loads the real model and talks sense', { skip: missing(models.realMissing) }, async () => {
-        await visit({ query: '', settings: { temperature: 0, maxTokens: 48 } }, async page => {
+        await visit({ query: '', settings: { temperature: 0, maxTokens: 48 } }, async (page) => {
             assert.equal(await page.innerText('#model-name'), 'SmolLM2 135M Instruct');
             assert.match(await ask(page, 'What is the capital of France?'), /Paris/);
         });

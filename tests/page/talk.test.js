@@ -1,12 +1,12 @@
-// The demo's page, in the moments that are easily forgotten: what is stopped, cancelled or fails, where the focus is, and who
-// reads it.
+// The demo's page, in the moments that are easily forgotten: what is stopped, cancelled or fails, where the focus is,
+// and who reads it.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { models, root } from '../support/builds.js';
 import { skip } from '../support/chromium.js';
-import { ANSWER, BABBLE, DONE, READY, ask, refused, useDemo } from '../support/demo-page.js';
+import { ANSWER, ask, BABBLE, DONE, READY, refused, useDemo } from '../support/demo-page.js';
 import { listen } from '../support/loopback.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -17,26 +17,31 @@ describe('the demo page, on the way', { skip }, () => {
 
     /** The tiny model with a template that wants question and answer in turn, as many do, and refuses a word. */
     function strictModel() {
-        const bytes = readFileSync(models.tiny), at = bytes.indexOf('{%'), old = bytes.readUInt32LE(at - 8);
-        const template = '{%for m in messages%}{%if(m.role=="user")!=(loop.index0%2==0)or"FAIL"in ' +
+        const bytes = readFileSync(models.tiny),
+            at = bytes.indexOf('{%'),
+            old = bytes.readUInt32LE(at - 8);
+        const template =
+            '{%for m in messages%}{%if(m.role=="user")!=(loop.index0%2==0)or"FAIL"in ' +
             'm.content%}{{raise_exception("no")}}{%endif%}{{m.content}}{%endfor%}';
         assert.ok(template.length <= old, `${template.length} of ${old}`);
         bytes.write(template.padEnd(old), at);
         return { name: 'strict.gguf', mimeType: '', buffer: bytes };
     }
 
-    /** Sends a message that takes a while to read, and stops the answer before there can be any of it. @param {Page} page */
-    const sendAndStop = page => page.evaluate(() => {
-        const box = /** @type {HTMLTextAreaElement} */ (document.querySelector('#prompt'));
-        box.value = 'Never mind. '.repeat(200);
-        box.dispatchEvent(new Event('input'));
-        const button = /** @type {HTMLButtonElement} */ (document.querySelector('#send'));
-        button.click();
-        button.click();
-    });
+    /** Sends a message that takes a while to read, and stops the answer before there can be any of it. @param {Page}
+     * page */
+    const sendAndStop = (page) =>
+        page.evaluate(() => {
+            const box = /** @type {HTMLTextAreaElement} */ (document.querySelector('#prompt'));
+            box.value = 'Never mind. '.repeat(200);
+            box.dispatchEvent(new Event('input'));
+            const button = /** @type {HTMLButtonElement} */ (document.querySelector('#send'));
+            button.click();
+            button.click();
+        });
 
     it('goes on after an answer that was stopped before its first text, or that failed', async () => {
-        await visit({ ...LONG, settings: { maxTokens: 16 } }, async page => {
+        await visit({ ...LONG, settings: { maxTokens: 16 } }, async (page) => {
             await page.setInputFiles('#files', strictModel());
             await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'strict');
             await page.waitForSelector(READY);
@@ -62,13 +67,16 @@ describe('the demo page, on the way', { skip }, () => {
     });
 
     it('shows nothing of an answer that a new chat has ended', async () => {
-        await visit(LONG, async page => {
+        await visit(LONG, async (page) => {
             await page.evaluate(() => {
                 new MutationObserver((_, observer) => {
                     if (!document.querySelector('.message.assistant .body')?.textContent) return;
                     observer.disconnect();
                     /** @type {HTMLButtonElement} */ (document.querySelector('#clear')).click();
-                }).observe(/** @type {Node} */ (document.querySelector('#messages')), { childList: true, subtree: true });
+                }).observe(/** @type {Node} */ (document.querySelector('#messages')), {
+                    childList: true,
+                    subtree: true,
+                });
             });
             await page.fill('#prompt', 'Tell me a story.');
             await page.press('#prompt', 'Enter');
@@ -76,7 +84,7 @@ describe('the demo page, on the way', { skip }, () => {
             await page.waitForTimeout(500);
             assert.match(await page.innerText('#stat-context'), /^0 of/);
             assert.equal(await page.innerText('#stat-prompt'), '–');
-            assert.doesNotMatch(await page.textContent('#announcer') ?? '', /Stopped/);
+            assert.doesNotMatch((await page.textContent('#announcer')) ?? '', /Stopped/);
             assert.equal(await page.locator('.message').count(), 0);
             assert.ok((await ask(page, 'Another.')).length > 20);
             assert.equal(await page.locator('.message').count(), 2);
@@ -85,13 +93,13 @@ describe('the demo page, on the way', { skip }, () => {
 
     it('says so when the address of the model is none, and takes another', async () => {
         const query = `?${new URLSearchParams({ model: 'https://[nowhere' })}`;
-        await visit({ query, wait: '#load[data-state=failed]' }, async page => {
+        await visit({ query, wait: '#load[data-state=failed]' }, async (page) => {
             await refused(page, /no valid address/);
             assert.equal(await page.innerText('#model-name'), 'no model');
             await page.setInputFiles('#files', models.tiny);
             await page.waitForSelector(READY);
         });
-        await visit({ query: `bench.html${query}`, wait: '#start:enabled' }, async page => {
+        await visit({ query: `bench.html${query}`, wait: '#start:enabled' }, async (page) => {
             await page.click('#start');
             await page.waitForSelector('#problem:not([hidden])');
             assert.match(await page.innerText('#problem'), /no valid address/);
@@ -100,9 +108,12 @@ describe('the demo page, on the way', { skip }, () => {
 
     it('shows nothing of the model before', async () => {
         const shown = (/** @type {Page} */ page) =>
-            page.evaluate(() => ['stat-build', 'stat-threads', 'stat-memory', 'stat-context', 'facts']
-            .map(id => document.getElementById(id)?.textContent));
-        await visit({}, async page => {
+            page.evaluate(() =>
+                ['stat-build', 'stat-threads', 'stat-memory', 'stat-context', 'facts'].map(
+                    (id) => document.getElementById(id)?.textContent,
+                ),
+            );
+        await visit({}, async (page) => {
             const [build] = await shown(page);
             assert.match(String(build), /simd128|relaxed/);
             await page.setInputFiles('#files', { name: 'no.gguf', mimeType: '', buffer: Buffer.from('no') });
@@ -117,11 +128,16 @@ describe('the demo page, on the way', { skip }, () => {
     });
 
     it('takes the tiny model where the server has no other, in whatever way it says so', async () => {
-        for (const [status, contentType] of /** @type {[number, string][]} */ ([[403, 'text/plain'], [410, 'text/plain'],
-                [200, 'text/html; charset=utf-8']])) {
+        for (const [status, contentType] of /** @type {[number, string][]} */ ([
+            [403, 'text/plain'],
+            [410, 'text/plain'],
+            [200, 'text/html; charset=utf-8'],
+        ])) {
             const context = await browser().newContext({ serviceWorkers: 'block' });
             try {
-                await context.route('**/SmolLM2*', route => route.fulfill({ status, contentType, body: '<!doctype html>' }));
+                await context.route('**/SmolLM2*', (route) =>
+                    route.fulfill({ status, contentType, body: '<!doctype html>' }),
+                );
                 const page = await context.newPage();
                 await page.goto(`${url()}demo/`);
                 await page.waitForSelector(READY);
@@ -135,9 +151,12 @@ describe('the demo page, on the way', { skip }, () => {
     it('says so when one of its scripts does not load', async () => {
         const context = await browser().newContext({ serviceWorkers: 'block' });
         try {
-            await context.route('**/web/errors.js', route => route.fulfill({ status: 404, body: 'no' }));
+            await context.route('**/web/errors.js', (route) => route.fulfill({ status: 404, body: 'no' }));
             const page = await context.newPage();
-            for (const [name, selector] of [['', '#load[data-state=failed]'], ['bench.html', '#problem:not([hidden])']]) {
+            for (const [name, selector] of [
+                ['', '#load[data-state=failed]'],
+                ['bench.html', '#problem:not([hidden])'],
+            ]) {
                 await page.goto(`${url()}demo/${name}`);
                 await page.waitForSelector(selector);
                 assert.match(await page.innerText(selector), /A script did not load/);
@@ -152,12 +171,13 @@ describe('the demo page, on the way', { skip }, () => {
             response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': 1_000_000 });
             response.write(readFileSync(models.tiny).subarray(0, 200_000)); // and nothing more, ever
         });
-        const focused = (/** @type {Page} */ page) => page.evaluate(() => {
-            const { id, className, textContent, tagName } = document.activeElement ?? document.body;
-            return id || textContent?.trim().slice(0, 20) || className || tagName;
-        });
+        const focused = (/** @type {Page} */ page) =>
+            page.evaluate(() => {
+                const { id, className, textContent, tagName } = document.activeElement ?? document.body;
+                return id || textContent?.trim().slice(0, 20) || className || tagName;
+            });
         try {
-            await visit({ query: '?model=./tiny.gguf&context=4096', settings: { maxTokens: 8 } }, async page => {
+            await visit({ query: '?model=./tiny.gguf&context=4096', settings: { maxTokens: 8 } }, async (page) => {
                 await page.focus('#suggestions button');
                 await page.keyboard.press('Enter');
                 await page.waitForSelector(DONE);
@@ -192,20 +212,30 @@ describe('the demo page, on the way', { skip }, () => {
     });
 
     it('does not send what an input method has only composed', async () => {
-        await visit({}, async page => {
+        await visit({}, async (page) => {
             await page.fill('#prompt', 'にほん');
             for (const how of [{ isComposing: true }, { keyCode: 229 }])
-                await page.evaluate(how => document.querySelector('#prompt')?.dispatchEvent(
-                    new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true, ...how })), how);
+                await page.evaluate(
+                    (how) =>
+                        document
+                            .querySelector('#prompt')
+                            ?.dispatchEvent(
+                                new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true, ...how }),
+                            ),
+                    how,
+                );
             assert.equal(await page.locator('.message').count(), 0);
             assert.equal(await page.inputValue('#prompt'), 'にほん');
         });
     });
 
     it('writes each text in its own direction', async () => {
-        await visit({ settings: { maxTokens: 4 } }, async page => {
-            const direction = (/** @type {string} */ selector) => page.evaluate(selector =>
-                getComputedStyle(/** @type {Element} */ (document.querySelector(selector))).direction, selector);
+        await visit({ settings: { maxTokens: 4 } }, async (page) => {
+            const direction = (/** @type {string} */ selector) =>
+                page.evaluate(
+                    (selector) => getComputedStyle(/** @type {Element} */ (document.querySelector(selector))).direction,
+                    selector,
+                );
             await page.fill('#prompt', 'שלום עולם');
             assert.equal(await direction('#prompt'), 'rtl');
             await ask(page, 'שלום עולם');
@@ -217,7 +247,7 @@ describe('the demo page, on the way', { skip }, () => {
                 const { renderMarkdown } = await import(String(new URL('./markdown.js', location.href)));
                 const box = /** @type {HTMLElement} */ (document.querySelector('.message.assistant .body'));
                 renderMarkdown(box, 'שלום עולם\n\nHello\n\n```\ncode\n```');
-                return [...box.children].map(child => {
+                return [...box.children].map((child) => {
                     const range = document.createRange();
                     range.selectNodeContents(child);
                     return Math.round(range.getBoundingClientRect().left - box.getBoundingClientRect().left);
@@ -228,18 +258,25 @@ describe('the demo page, on the way', { skip }, () => {
     });
 
     it('has its headings in order, a name for every control, and no motion for who wants none', async () => {
-        await visit({ settings: { maxTokens: 4 }, context: { reducedMotion: 'reduce' } }, async page => {
-            const headings = () => page.evaluate(() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
-                .filter(heading => heading.checkVisibility()).map(heading => Number(heading.tagName[1])));
+        await visit({ settings: { maxTokens: 4 }, context: { reducedMotion: 'reduce' } }, async (page) => {
+            const headings = () =>
+                page.evaluate(() =>
+                    [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
+                        .filter((heading) => heading.checkVisibility())
+                        .map((heading) => Number(heading.tagName[1])),
+                );
             const inOrder = async (/** @type {string} */ when) => {
                 const levels = await headings();
                 assert.equal(levels[0], 1);
-                assert.ok(levels.every((level, i) => i === 0 || level <= levels[i - 1] + 1), `${when}: ${levels}`);
+                assert.ok(
+                    levels.every((level, i) => i === 0 || level <= levels[i - 1] + 1),
+                    `${when}: ${levels}`,
+                );
             };
             await inOrder('at first');
             await ask(page, 'Tell me a story.');
             for (const text of ['### Three', '# One\n### Three\n## Two\n###### Six', '###### Six\n# One']) {
-                await page.evaluate(async text => {
+                await page.evaluate(async (text) => {
                     const { renderMarkdown } = await import(String(new URL('./markdown.js', location.href)));
                     renderMarkdown(document.querySelector('.message.assistant .body'), text);
                 }, text);
@@ -248,15 +285,31 @@ describe('the demo page, on the way', { skip }, () => {
             await page.click('#open-model');
             await inOrder('with the dialog');
             const nameless = await page.evaluate(() =>
-                [...document.querySelectorAll('button, input, textarea, select, [role=region], [role=progressbar], dialog')]
-                .filter(element => !(element.getAttribute('aria-label') || element.getAttribute('aria-labelledby') ||
-                    element.textContent?.trim()
-                    || /** @type {HTMLInputElement} */ (element).labels?.length)).map(element => element.outerHTML));
+                [
+                    ...document.querySelectorAll(
+                        'button, input, textarea, select, [role=region], [role=progressbar], dialog',
+                    ),
+                ]
+                    .filter(
+                        (element) =>
+                            !(
+                                element.getAttribute('aria-label') ||
+                                element.getAttribute('aria-labelledby') ||
+                                element.textContent?.trim() ||
+                                /** @type {HTMLInputElement} */ (element).labels?.length
+                            ),
+                    )
+                    .map((element) => element.outerHTML),
+            );
             assert.deepEqual(nameless, []);
-            const moving = await page.evaluate(() => [...document.querySelectorAll('*')].filter(element => {
-                const { animationName, transitionDuration } = getComputedStyle(element);
-                return animationName !== 'none' || /[1-9]/.test(transitionDuration);
-            }).map(element => element.className));
+            const moving = await page.evaluate(() =>
+                [...document.querySelectorAll('*')]
+                    .filter((element) => {
+                        const { animationName, transitionDuration } = getComputedStyle(element);
+                        return animationName !== 'none' || /[1-9]/.test(transitionDuration);
+                    })
+                    .map((element) => element.className),
+            );
             assert.deepEqual(moving, []);
         });
     });
@@ -266,19 +319,32 @@ describe('the demo page, on the way', { skip }, () => {
             const path = url === '/tiny.gguf' ? models.tiny : `${root}tests/fixtures/safetensors${url}`;
             // without the header that a page would need to see it
             if (!existsSync(path)) return void response.writeHead(404).end('no');
-            const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0), bytes = readFileSync(path);
+            const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0),
+                bytes = readFileSync(path);
             const body = from > 0 ? bytes.subarray(from) : gzipSync(bytes);
-            response.writeHead(from > 0 ? 206 : 200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': body.length,
-                ...(from > 0 ? { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }
-                    : { 'Content-Encoding': 'gzip' }) }).end(body);
+            response
+                .writeHead(from > 0 ? 206 : 200, {
+                    'Access-Control-Allow-Origin': '*',
+                    'Content-Length': body.length,
+                    ...(from > 0
+                        ? { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }
+                        : { 'Content-Encoding': 'gzip' }),
+                })
+                .end(body);
         });
         try {
-            await visit({ settings: { maxTokens: 4 } }, async page => {
-                for (const [path, name] of [['tiny.gguf', 'tiny'], ['llama-sharded/', 'llama-sharded']]) {
+            await visit({ settings: { maxTokens: 4 } }, async (page) => {
+                for (const [path, name] of [
+                    ['tiny.gguf', 'tiny'],
+                    ['llama-sharded/', 'llama-sharded'],
+                ]) {
                     await page.click('#open-model');
                     await page.fill('#url', `${other.url}/${path}`);
                     await page.press('#url', 'Enter');
-                    await page.waitForFunction(name => document.querySelector('#model-name')?.textContent === name, name);
+                    await page.waitForFunction(
+                        (name) => document.querySelector('#model-name')?.textContent === name,
+                        name,
+                    );
                     await page.waitForSelector(READY);
                     await ask(page, 'the in');
                 }
@@ -289,8 +355,11 @@ describe('the demo page, on the way', { skip }, () => {
     });
 
     it('fits a phone and a desktop in each state', async () => {
-        for (const viewport of [{ width: 360, height: 640 }, { width: 1280, height: 800 }])
-            await visit({ query: LONG.query, settings: { maxTokens: 16 }, context: { viewport } }, async page => {
+        for (const viewport of [
+            { width: 360, height: 640 },
+            { width: 1280, height: 800 },
+        ])
+            await visit({ query: LONG.query, settings: { maxTokens: 16 }, context: { viewport } }, async (page) => {
                 const fits = async (/** @type {string} */ what) =>
                     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), viewport.width, what);
                 await fits('at first');
@@ -299,8 +368,11 @@ describe('the demo page, on the way', { skip }, () => {
                 await sendAndStop(page);
                 await page.waitForSelector(DONE);
                 await fits('with a stopped one');
-                await page.setInputFiles('#files', { name: `${'long'.repeat(60)}.gguf`, mimeType: '',
-                    buffer: Buffer.from('no') });
+                await page.setInputFiles('#files', {
+                    name: `${'long'.repeat(60)}.gguf`,
+                    mimeType: '',
+                    buffer: Buffer.from('no'),
+                });
                 await page.waitForSelector('#load[data-state=failed]');
                 await fits('with a failure');
             });

@@ -10,9 +10,11 @@ export const root = fileURLToPath(new URL('../../', import.meta.url));
 
 // The workers are bundles of web/ (tools/bundle.js): after a change there they are made anew, so that the tests see it.
 const changed = (/** @type {string} */ path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-const bundles = ['engine-worker', 'pool-worker', 'jinja'].map(name => changed(`${root}build/${name}.js`));
-if (Math.min(...bundles) < Math.max(...readdirSync(`${root}web`, { recursive: true }).map(name =>
-    changed(`${root}web/${name}`))))
+const bundles = ['engine-worker', 'pool-worker', 'jinja'].map((name) => changed(`${root}build/${name}.js`));
+if (
+    Math.min(...bundles) <
+    Math.max(...readdirSync(`${root}web`, { recursive: true }).map((name) => changed(`${root}web/${name}`)))
+)
     execFileSync(process.execPath, [`${root}tools/bundle.js`]);
 
 /** A Node that runs every build: an npm package carries it. */
@@ -24,7 +26,7 @@ const relaxed = Number(process.versions.node.split('.')[0]) >= 22;
 
 /** The WebAssembly builds; a test runs on those that this Node supports.
  * @type {{ name: Build, threads: boolean, relaxed: boolean, supported: boolean, file: string }[]} */
-export const builds = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map(name => ({
+export const builds = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map((name) => ({
     name: /** @type {Build} */ (name),
     threads: name.endsWith('-threads'),
     relaxed: name.startsWith('relaxed'),
@@ -62,6 +64,13 @@ export const models = {
     },
 };
 
-/** The files of the JavaScript suite, from the repository's root: those of tests/js run in Node, those of tests/page in Chromium. */
-export const testFiles = () => ['js', 'page'].flatMap(folder => readdirSync(`${root}tests/${folder}`)
-    .filter(name => name.endsWith('.test.js')).map(name => `tests/${folder}/${name}`)).sort();
+/** The files of the JavaScript suite, from the repository's root: those of tests/js run in Node, those of tests/page
+ * in Chromium. */
+export const testFiles = () =>
+    ['js', 'page']
+        .flatMap((folder) =>
+            readdirSync(`${root}tests/${folder}`)
+                .filter((name) => name.endsWith('.test.js'))
+                .map((name) => `tests/${folder}/${name}`),
+        )
+        .sort();

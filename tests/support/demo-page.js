@@ -9,7 +9,8 @@ import { launch } from './chromium.js';
 
 // Answers that go on for thousands of tokens, whatever the model thinks of it: something to stop.
 export const BABBLE = { temperature: 2, topK: 0, topP: 1, minP: 0, repeatPenalty: 1.5, maxTokens: 2048, seed: 1 };
-// The tiny model babbles through its answer in a tenth of a second: where a person has to be quicker, the real one serves.
+// The tiny model babbles through its answer in a tenth of a second: where a person has to be quicker, the real one
+// serves.
 export const SLOW = missing(models.realMissing) ? '?model=./tiny.gguf&context=4096' : '';
 export const READY = '#chat:not([hidden])';
 const FAILED = '#load[data-state=failed]';
@@ -39,24 +40,33 @@ export function useDemo() {
      * @param {(page: Page) => Promise<void>} act
      */
     async function visit(options, act) {
-        const { query = '?model=./tiny.gguf', base = site.url, settings, wait = READY, hosts = [], context: wishes } = options;
+        const {
+            query = '?model=./tiny.gguf',
+            base = site.url,
+            settings,
+            wait = READY,
+            hosts = [],
+            context: wishes,
+        } = options;
         const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...wishes });
         try {
             /** @type {string[]} */
             const problems = [];
-            context.on('request', request => {
+            context.on('request', (request) => {
                 const { protocol, hostname } = new URL(request.url());
                 const known = ['localhost', '127.0.0.1', ...hosts].includes(hostname);
                 if (protocol.startsWith('http') && !known) problems.push(`a request left: ${request.url()}`);
             });
             if (settings) {
-                await context.addInitScript(values => localStorage.setItem('nibble.settings', JSON.stringify(values)),
-                    settings);
+                await context.addInitScript(
+                    (values) => localStorage.setItem('nibble.settings', JSON.stringify(values)),
+                    settings,
+                );
             }
             const page = await context.newPage();
             page.setDefaultTimeout(60_000);
-            page.on('console', message => message.type() === 'error' && problems.push(`console: ${message.text()}`));
-            page.on('pageerror', error => problems.push(`thrown: ${error.message}`));
+            page.on('console', (message) => message.type() === 'error' && problems.push(`console: ${message.text()}`));
+            page.on('pageerror', (error) => problems.push(`thrown: ${error.message}`));
             await page.goto(`${base}demo/${query}`);
             await page.waitForSelector(wait);
             await act(page);
@@ -80,16 +90,19 @@ export async function ask(page, question) {
 /** Waits until the service worker has kept these files, and all that the page itself loaded. (Playwright's
  * waitForFunction takes an async function's promise for the answer, and does not wait.)
  * @param {Page} page @param {string[]} paths */
-export const kept = (page, paths) => page.evaluate(async wanted => {
-    for (let tries = 0; tries < 300; tries++) {
-        const urls = (await (await caches.open('nibble-1')).keys()).map(request => request.url);
-        const own = performance.getEntriesByType('resource').map(entry => entry.name);
-        const missed = [...wanted.map(path => location.origin + path), ...own].filter(url => !urls.includes(url));
-        if (missed.length === 0) return;
-        if (tries === 299) throw new Error(`the service worker has not kept ${missed.join(', ')}`);
-        await new Promise(resolve => setTimeout(resolve, 100));
-    }
-}, paths);
+export const kept = (page, paths) =>
+    page.evaluate(async (wanted) => {
+        for (let tries = 0; tries < 300; tries++) {
+            const urls = (await (await caches.open('nibble-1')).keys()).map((request) => request.url);
+            const own = performance.getEntriesByType('resource').map((entry) => entry.name);
+            const missed = [...wanted.map((path) => location.origin + path), ...own].filter(
+                (url) => !urls.includes(url),
+            );
+            if (missed.length === 0) return;
+            if (tries === 299) throw new Error(`the service worker has not kept ${missed.join(', ')}`);
+            await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+    }, paths);
 
 /** Waits until the page says that it cannot load something, and why. @param {Page} page @param {RegExp} message */
 export async function refused(page, message) {

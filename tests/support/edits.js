@@ -12,8 +12,7 @@ import { join } from 'node:path';
  */
 export async function changedCopy(temporary, from, change) {
     const path = await mkdtemp(join(temporary, 'changed-'));
-    for (const folder of from)
-        await cp(folder, path, { recursive: true });
+    for (const folder of from) await cp(folder, path, { recursive: true });
     await change?.(path);
     return path;
 }
@@ -30,10 +29,12 @@ export async function editJson(path, edit) {
  * @param {(tensors: Record<string, Tensor>) => Buffer | void} edit may give bytes to put behind the others
  */
 export async function editTensors(path, edit) {
-    const bytes = await readFile(path), end = 8 + Number(bytes.readBigUInt64LE(0));
+    const bytes = await readFile(path),
+        end = 8 + Number(bytes.readBigUInt64LE(0));
     const tensors = JSON.parse(bytes.toString('utf8', 8, end));
     const more = edit(tensors) ?? Buffer.alloc(0);
-    const header = Buffer.from(JSON.stringify(tensors)), size = Buffer.alloc(8);
+    const header = Buffer.from(JSON.stringify(tensors)),
+        size = Buffer.alloc(8);
     size.writeBigUInt64LE(BigInt(header.length));
     await writeFile(path, Buffer.concat([size, header, bytes.subarray(end), more]));
 }

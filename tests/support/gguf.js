@@ -1,7 +1,21 @@
 // GGUF files as the tests change and make them (ggml-org/ggml, docs/gguf.md).
 
 /** GGUF's numbers for value types, and how each is written. */
-const TYPES = { u8: 0, i8: 1, u16: 2, i16: 3, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10, i64: 11, f64: 12 };
+const TYPES = {
+    u8: 0,
+    i8: 1,
+    u16: 2,
+    i16: 3,
+    u32: 4,
+    i32: 5,
+    f32: 6,
+    bool: 7,
+    string: 8,
+    array: 9,
+    u64: 10,
+    i64: 11,
+    f64: 12,
+};
 const SIZES = { 0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8 };
 const ALIGNMENT = 32;
 
@@ -50,14 +64,25 @@ class Bytes {
     /** @param {Type} type @param {any} value */
     value(type, value) {
         switch (type) {
-            case 'string': return this.text(value);
-            case 'bool': return this.put(Uint8Array.of(value ? 1 : 0));
-            case 'u8': case 'i8': return this.put(Uint8Array.of(value));
-            case 'u16': case 'i16': return this.number(2, (view) => view.setUint16(0, value, true));
-            case 'u32': case 'i32': return this.u32(value);
-            case 'f32': return this.number(4, (view) => view.setFloat32(0, value, true));
-            case 'f64': return this.number(8, (view) => view.setFloat64(0, value, true));
-            default: return this.number(8, (view) => view.setBigInt64(0, BigInt(value), true));
+            case 'string':
+                return this.text(value);
+            case 'bool':
+                return this.put(Uint8Array.of(value ? 1 : 0));
+            case 'u8':
+            case 'i8':
+                return this.put(Uint8Array.of(value));
+            case 'u16':
+            case 'i16':
+                return this.number(2, (view) => view.setUint16(0, value, true));
+            case 'u32':
+            case 'i32':
+                return this.u32(value);
+            case 'f32':
+                return this.number(4, (view) => view.setFloat32(0, value, true));
+            case 'f64':
+                return this.number(8, (view) => view.setFloat64(0, value, true));
+            default:
+                return this.number(8, (view) => view.setBigInt64(0, BigInt(value), true));
         }
     }
 
@@ -78,7 +103,8 @@ class Bytes {
 
 /**
  * The bytes before the first tensor's data. Tensors lie in their order, each aligned.
- * @param {Map<string, Value | Uint8Array>} values an array of them is [type, [...]]; bytes are a value as it stood in another
+ * @param {Map<string, Value | Uint8Array>} values an array of them is [type, [...]]; bytes are a value as it stood
+ *     in another
  *     file
  * @param {Tensor[]} tensors
  */
@@ -96,8 +122,7 @@ export function header(values, tensors) {
             out.u32(TYPES.array);
             out.u32(TYPES[value[0]]);
             out.u64(value[1].length);
-            for (const item of value[1])
-                out.value(value[0], item);
+            for (const item of value[1]) out.value(value[0], item);
         } else {
             out.u32(TYPES[value[0]]);
             out.value(value[0], value[1]);
@@ -107,8 +132,7 @@ export function header(values, tensors) {
     for (const tensor of tensors) {
         out.text(tensor.name);
         out.u32(tensor.shape.length);
-        for (const side of tensor.shape)
-            out.u64(side);
+        for (const side of tensor.shape) out.u64(side);
         out.u32(tensor.type);
         out.u64(at);
         at += Math.ceil(tensor.bytes / ALIGNMENT) * ALIGNMENT;
@@ -138,34 +162,37 @@ export function whole(values, tensors) {
 export function parse(file) {
     const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
     let at = 8;
-    const u32 = () => view.getUint32((at += 4) - 4, true), u64 = () => Number(view.getBigUint64((at += 8) - 8, true));
+    const u32 = () => view.getUint32((at += 4) - 4, true),
+        u64 = () => Number(view.getBigUint64((at += 8) - 8, true));
     const text = () => {
         const length = u64();
-        return new TextDecoder().decode(file.subarray(at, at += length));
+        return new TextDecoder().decode(file.subarray(at, (at += length)));
     };
     const skip = (/** @type {number} */ type) => {
         if (type === TYPES.string) {
             const length = u64();
             at += length;
         } else if (type === TYPES.array) {
-            for (let item = u32(), left = u64(); left > 0; left--)
-                skip(item);
+            for (let item = u32(), left = u64(); left > 0; left--) skip(item);
         } else {
             at += SIZES[/** @type {keyof typeof SIZES} */ (type)];
         }
     };
-    const nTensors = u64(), nValues = u64();
+    const nTensors = u64(),
+        nValues = u64();
     /** @type {Map<string, Value | Uint8Array>} */
     const values = new Map();
     for (let i = 0; i < nValues; i++) {
-        const key = text(), start = at;
+        const key = text(),
+            start = at;
         skip(u32());
         values.set(key, file.subarray(start, at));
     }
     /** @type {(Tensor & { at: number })[]} */
     const tensors = [];
     for (let i = 0; i < nTensors; i++) {
-        const name = text(), shape = Array.from({ length: u32() }, u64);
+        const name = text(),
+            shape = Array.from({ length: u32() }, u64);
         tensors.push({ name, shape, type: u32(), at: u64(), bytes: 0 });
     }
     const data = Math.ceil(at / ALIGNMENT) * ALIGNMENT;
@@ -183,14 +210,13 @@ export function parse(file) {
  * @param {Value | Uint8Array} array @param {Type} type @param {any[]} items
  */
 export function appended(array, type, items) {
-    if (!(array instanceof Uint8Array))
-        return /** @type {Value} */ ([type, [...array[1], ...items]]);
-    const out = new Bytes(), count = new DataView(array.buffer, array.byteOffset).getBigUint64(8, true);
+    if (!(array instanceof Uint8Array)) return /** @type {Value} */ ([type, [...array[1], ...items]]);
+    const out = new Bytes(),
+        count = new DataView(array.buffer, array.byteOffset).getBigUint64(8, true);
     out.put(array.subarray(0, 8)); // that it is an array, and of what
     out.u64(Number(count) + items.length);
     out.put(array.subarray(16));
-    for (const item of items)
-        out.value(type, item);
+    for (const item of items) out.value(type, item);
     return out.bytes();
 }
 
@@ -206,13 +232,18 @@ export function edited(file, edits, vectors = {}) {
     const tensors = all.filter((tensor) => vectors[tensor.name] !== null);
     for (const [name, vector] of Object.entries(vectors))
         if (vector)
-            tensors.push({ name, shape: [vector.length], type: 0, bytes: 4 * vector.length,
-                data: new Uint8Array(Float32Array.from(vector).buffer) });
-    const architecture = new TextDecoder().decode(/** @type {Uint8Array} */ (values.get('general.architecture')).subarray(12));
+            tensors.push({
+                name,
+                shape: [vector.length],
+                type: 0,
+                bytes: 4 * vector.length,
+                data: new Uint8Array(Float32Array.from(vector).buffer),
+            });
+    const architecture = new TextDecoder().decode(
+        /** @type {Uint8Array} */ (values.get('general.architecture')).subarray(12),
+    );
     for (const [suffix, value] of Object.entries(edits))
-        if (value)
-            values.set(`${architecture}.${suffix}`, value);
-        else
-            values.delete(`${architecture}.${suffix}`);
+        if (value) values.set(`${architecture}.${suffix}`, value);
+        else values.delete(`${architecture}.${suffix}`);
     return whole(values, tensors);
 }

@@ -7,7 +7,7 @@ import { createServer } from 'node:http';
  */
 export async function listen(answer) {
     const server = createServer(answer);
-    await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
     const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
     return {
         url: `http://127.0.0.1:${port}`,

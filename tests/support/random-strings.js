@@ -4,13 +4,12 @@ import assert from 'node:assert/strict';
 /** Numerical Recipes' generator. @param {number} state */
 const randomFrom = (state) => (/** @type {number} */ n) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Number(BigInt(state) * BigInt(n) >> 32n);
+    return Number((BigInt(state) * BigInt(n)) >> 32n);
 };
 
 /** FNV-1a. @param {number} hash @param {Iterable<number>} bytes */
 function fnv(hash, bytes) {
-    for (const byte of bytes)
-        hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+    for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
     return hash;
 }
 
@@ -25,18 +24,22 @@ const utf8 = new TextEncoder();
 
 /**
  * That texts have the tokens, and these the texts, which the hashes stand for.
- * @param {{ atoms: string[], seed: number, aHash: number, hashes: number[] }} wanted aHash: texts that a hash stands for
+ * @param {{ atoms: string[], seed: number, aHash: number, hashes: number[] }} wanted aHash: texts that a hash
+ *     stands for
  * @param {(text: string, i: number) => Promise<{ tokens: number[], text: string }>} answer
  * @param {(first: number) => string} show how to see the texts from `first` on
  */
 export async function checkHashes({ atoms, seed, aHash, hashes }, answer, show) {
-    let hash = 0x811c9dc5, i = 0;
+    let hash = 0x811c9dc5,
+        i = 0;
     for (const text of textsOf(atoms, seed, hashes.length * aHash)) {
         const { tokens, text: back } = await answer(text, i);
-        hash = fnv(hash, tokens.flatMap((token) => [token & 255, token >> 8 & 255, token >> 16]));
+        hash = fnv(
+            hash,
+            tokens.flatMap((token) => [token & 255, (token >> 8) & 255, token >> 16]),
+        );
         hash = fnv(hash, utf8.encode(back));
-        if (++i % aHash)
-            continue;
+        if (++i % aHash) continue;
         assert.equal(hash, hashes[i / aHash - 1], `among these: ${show(i - aHash)}`);
         hash = 0x811c9dc5;
     }

@@ -3,7 +3,7 @@
 //     node tests/support/tables.js --write    writes them
 //     node tests/support/tables.js --run      runs those tests first, on both Nodes (make tables does both)
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { builds, node24, root, testFiles } from './builds.js';
 import { forget, records } from './tested.js';
@@ -13,27 +13,36 @@ import { forget, records } from './tested.js';
 /** What a build has: its architectures, and the kernel for each type, exact and fast.
  * @typedef {{ families: string[], kernels: Map<string, { exact: string, fast: string }> }} Lists */
 
-/** Columns, by what config.json calls the method; another one gets a column of its own. @type {Record<string, string>} */
+/** Columns, by what config.json calls the method; another one gets a column of its own. @type {Record<string,
+ * string>} */
 const FORMS = {
-    GGUF: 'GGUF', safetensors: 'safetensors', gptq: 'GPTQ', awq: 'AWQ', bitsandbytes: 'bitsandbytes',
+    GGUF: 'GGUF',
+    safetensors: 'safetensors',
+    gptq: 'GPTQ',
+    awq: 'AWQ',
+    bitsandbytes: 'bitsandbytes',
     'compressed-tensors': 'compressed-tensors',
 };
 
 /** @param {string[]} head @param {string[][]} rows */
-const markdown = (head, rows) => [head, head.map(() => '---'), ...rows].map(row => `| ${row.join(' | ')} |`).join('\n');
+const markdown = (head, rows) =>
+    [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 
 /** How many models of each architecture and form every build ran as the reference does.
  * @param {string[]} families @param {Tested[]} tested @param {string[]} all the builds */
 export function architectures(families, tested, all) {
     const forms = [...new Set([...Object.keys(FORMS), ...tested.map(({ form }) => form)])];
     const cell = (/** @type {string} */ architecture, /** @type {string} */ form) => {
-        const mine = tested.filter(t => t.architecture === architecture && t.form === form);
-        const models = [...new Set(mine.map(({ model }) => model))]
-            .filter(model => all.every(build => mine.some(t => t.model === model && t.build === build)));
+        const mine = tested.filter((t) => t.architecture === architecture && t.form === form);
+        const models = [...new Set(mine.map(({ model }) => model))].filter((model) =>
+            all.every((build) => mine.some((t) => t.model === model && t.build === build)),
+        );
         return models.length > 1 ? `${models.length} models` : models.length ? '1 model' : 'untested';
     };
-    return markdown(['architecture', ...forms.map(form => FORMS[form] ?? form)],
-        families.map(family => [`\`${family}\``, ...forms.map(form => cell(family, form))]));
+    return markdown(
+        ['architecture', ...forms.map((form) => FORMS[form] ?? form)],
+        families.map((family) => [`\`${family}\``, ...forms.map((form) => cell(family, form))]),
+    );
 }
 
 /** @param {string} kernel nb_matmul_<weight>_<activation>__<isa> */
@@ -46,16 +55,19 @@ function kindOf(kernel) {
 /** What multiplies each type in each build. Types, and builds, that have the same share a row, and a column.
  * @param {Map<string, Lists>} lists by build @param {Tested[]} tested */
 export function types(lists, tested) {
-    const all = [...lists.keys()], names = [.../** @type {Lists} */ (lists.get(all[0])).kernels.keys()];
+    const all = [...lists.keys()],
+        names = [.../** @type {Lists} */ (lists.get(all[0])).kernels.keys()];
     const cell = (/** @type {string} */ type, /** @type {string} */ build) => {
         const { exact, fast } = lists.get(build)?.kernels.get(type) ?? { exact: '', fast: '' };
-        const sure = tested.some(t => t.build === build && t.types.includes(type));
+        const sure = tested.some((t) => t.build === build && t.types.includes(type));
         return `${kindOf(exact)}${fast === exact ? '' : `; fast: ${kindOf(fast)}`}${sure ? '' : ' (untested)'}`;
     };
-    const columns = together(all, build => names.map(type => cell(type, build)));
-    const rows = together(names, type => columns.map(([build]) => cell(type, build)));
-    return markdown(['tensor type', ...columns.map(group => group.join(', '))],
-        rows.map(group => [group.join(', '), ...columns.map(([build]) => cell(group[0], build))]));
+    const columns = together(all, (build) => names.map((type) => cell(type, build)));
+    const rows = together(names, (type) => columns.map(([build]) => cell(type, build)));
+    return markdown(
+        ['tensor type', ...columns.map((group) => group.join(', '))],
+        rows.map((group) => [group.join(', '), ...columns.map(([build]) => cell(group[0], build))]),
+    );
 }
 
 /** @param {string[]} names @param {(name: string) => string[]} cells @returns {string[][]} those with the same cells */
@@ -64,7 +76,7 @@ function together(names, cells) {
     const groups = new Map();
     for (const name of names) {
         const key = cells(name).join('|');
-        groups.set(key, [...groups.get(key) ?? [], name]);
+        groups.set(key, [...(groups.get(key) ?? []), name]);
     }
     return [...groups.values()];
 }
@@ -72,8 +84,10 @@ function together(names, cells) {
 /** README with these tables between their marks. @param {string} readme @param {Record<string, string>} tables */
 export function insert(readme, tables) {
     for (const [name, table] of Object.entries(tables)) {
-        const begin = `<!-- make tables: ${name} -->\n`, end = '\n<!-- end -->';
-        const from = readme.indexOf(begin) + begin.length, to = readme.indexOf(end, from);
+        const begin = `<!-- make tables: ${name} -->\n`,
+            end = '\n<!-- end -->';
+        const from = readme.indexOf(begin) + begin.length,
+            to = readme.indexOf(end, from);
         if (from < begin.length || to < 0) throw new Error(`README.md has no ${begin.trim()} ... ${end.trim()}`);
         readme = readme.slice(0, from) + table + readme.slice(to);
     }
@@ -87,7 +101,7 @@ function listsOf(build) {
     if (status !== 0) throw new Error(`${build}: the C suite's print_lists failed; run ./build.sh tests`);
     /** @type {Lists} */
     const lists = { families: [], kernels: new Map() };
-    for (const [kind, name, precision, kernel] of stdout.split('\n').map(line => line.split(' '))) {
+    for (const [kind, name, precision, kernel] of stdout.split('\n').map((line) => line.split(' '))) {
         if (kind === 'family') lists.families.push(name);
         else if (kind === 'kernel') {
             const known = lists.kernels.get(name) ?? { exact: kernel, fast: kernel };
@@ -100,10 +114,9 @@ function listsOf(build) {
 /** Runs the tests that say what they tested (comparison() in tested.js). */
 function runTests() {
     forget();
-    const files = testFiles().filter(name => /from '.*\/tested\.js'/.test(readFileSync(root + name, 'utf8')));
+    const files = testFiles().filter((name) => /from '.*\/tested\.js'/.test(readFileSync(root + name, 'utf8')));
     for (const node of [process.execPath, node24]) {
-        const { status } = spawnSync(node, ['--test', '--test-only', ...files],
-            { cwd: root, stdio: 'inherit' });
+        const { status } = spawnSync(node, ['--test', '--test-only', ...files], { cwd: root, stdio: 'inherit' });
         if (status !== 0) throw new Error('the tests failed: the tables stay as they are');
     }
 }
@@ -111,11 +124,13 @@ function runTests() {
 function main() {
     if (process.argv.includes('--run')) runTests();
     /** @type {Tested[]} */
-    const tested = (existsSync(records) ? readdirSync(records) : [])
-        .flatMap(name => JSON.parse(readFileSync(records + name, 'utf8')));
+    const tested = (existsSync(records) ? readdirSync(records) : []).flatMap((name) =>
+        JSON.parse(readFileSync(records + name, 'utf8')),
+    );
     const lists = new Map(builds.map(({ name }) => [String(name), listsOf(name)]));
     for (const build of lists.keys())
-        if (!tested.some(t => t.build === build)) throw new Error(`nothing was tested in the build ${build}: run make tables`);
+        if (!tested.some((t) => t.build === build))
+            throw new Error(`nothing was tested in the build ${build}: run make tables`);
     const readme = readFileSync(`${root}README.md`, 'utf8');
     const { families } = /** @type {Lists} */ (lists.get('simd128'));
     const now = insert(readme, {
@@ -124,8 +139,10 @@ function main() {
     });
     if (now === readme) return console.log('README.md has the tables that the tests showed');
     if (process.argv.includes('--write')) return writeFileSync(`${root}README.md`, now);
-    const differ = now.split('\n').filter(line => !readme.split('\n').includes(line));
-    throw new Error(`README.md does not say what the tests showed. make tables writes this there:\n${differ.join('\n')}`);
+    const differ = now.split('\n').filter((line) => !readme.split('\n').includes(line));
+    throw new Error(
+        `README.md does not say what the tests showed. make tables writes this there:\n${differ.join('\n')}`,
+    );
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

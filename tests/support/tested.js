@@ -20,22 +20,23 @@ const seen = new Map();
 let comparing = 0;
 
 /** A test that calls tested(): `make tables` runs these alone.
- * @param {string} name @param {import('node:test').TestOptions} options @param {(t: import('node:test').TestContext) => Promise<void>} f */
-export const comparison = (name, options, f) => test(name, { ...options, only: true }, async t => {
-    comparing++;
-    try {
-        await f(t);
-    } finally {
-        comparing--;
-    }
-});
+ * @param {string} name @param {import('node:test').TestOptions} options @param {(t:
+ *     import('node:test').TestContext) => Promise<void>} f */
+export const comparison = (name, options, f) =>
+    test(name, { ...options, only: true }, async (t) => {
+        comparing++;
+        try {
+            await f(t);
+        } finally {
+            comparing--;
+        }
+    });
 
-/** Says that a model was compared, in the build that it was loaded into. Call it in a comparison(), where that has held; of
- * models that the repository has, so that the tables do not depend on downloads.
+/** Says that a model was compared, in the build that it was loaded into. Call it in a comparison(), where that has
+ * held; of models that the repository has, so that the tables do not depend on downloads.
  * @param {string} path of the model, a file or a folder @param {import('../../web/index.d.ts').ModelInfo} info */
 export function tested(path, { architecture = '', build, tensors }) {
-    if (!comparing)
-        throw new Error('tested() was called outside of comparison(): make tables would not run it');
+    if (!comparing) throw new Error('tested() was called outside of comparison(): make tables would not run it');
     const types = [...new Set(tensors.filter(({ shape }) => shape.length > 1).map(({ type }) => type))];
     const model = basename(path);
     seen.set(`${model} ${build}`, { model, form: formOf(path), architecture, build, types });

@@ -1,8 +1,11 @@
-// A copy of a WebAssembly build in which one exported function does nothing but trap: what a bug in the core looks like.
+// A copy of a WebAssembly build in which one exported function does nothing but trap: what a bug in the core looks
+// like.
 
 /** @param {Uint8Array} bytes @param {number} at @returns {[value: number, next: number]} unsigned LEB128 */
 function number(bytes, at) {
-    let value = 0, shift = 0, byte;
+    let value = 0,
+        shift = 0,
+        byte;
     do {
         byte = bytes[at++];
         value += (byte & 127) * 2 ** shift;
@@ -24,7 +27,8 @@ export function withTrapIn(wasm, name) {
     for (let at = 8, id, size; at < bytes.length; at += size) {
         id = bytes[at];
         [size, at] = number(bytes, at + 1);
-        if (id === 7) { // exports: name, kind, index
+        if (id === 7) {
+            // exports: name, kind, index
             let [count, p] = number(bytes, at);
             for (; count > 0; count--) {
                 const [length, text] = number(bytes, p);
@@ -32,11 +36,11 @@ export function withTrapIn(wasm, name) {
                 const kind = bytes[text + length];
                 let index;
                 [index, p] = number(bytes, text + length + 1);
-                if (kind === 0 && found === name)
-                    wanted = index - imported;
+                if (kind === 0 && found === name) wanted = index - imported;
             }
         }
-        if (id === 10) { // code: size, body
+        if (id === 10) {
+            // code: size, body
             let [count, p] = number(bytes, at);
             for (let i = 0; i < count; i++) {
                 const [length, body] = number(bytes, p);

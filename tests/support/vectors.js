@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { builds, root } from './builds.js';
 
 /**
- * @typedef {{ name: string, text: string, special: boolean, prompt: number[], tokens: number[], best: number[][] }} GreedyCase
+ * @typedef {{ name: string, text: string, special: boolean, prompt: number[], tokens: number[], best: number[][] }}
+ *     GreedyCase
  */
 /**
  * @typedef {{ tokens: number[], skip: number, entries: number[], norms: number[], scales: number[], best: number[][],
@@ -12,7 +13,7 @@ import { builds, root } from './builds.js';
 
 /** @param {string} path within tests/fixtures
  * @returns {GreedyCase[]} */
-export const greedyVectors = path => JSON.parse(readFileSync(`${root}tests/fixtures/${path}`, 'utf8')).cases;
+export const greedyVectors = (path) => JSON.parse(readFileSync(`${root}tests/fixtures/${path}`, 'utf8')).cases;
 
 /** @param {string} path within tests/fixtures, of the .json
  * @returns {LogitsVectors} rows[i][j] is the logit of token entries[j] at position skip + i */
@@ -21,7 +22,8 @@ export function logitsVectors(path) {
     const coded = readFileSync(`${root}tests/fixtures/${path.replace(/json$/, 'bin')}`);
     const n = head.entries.length;
     const rows = head.scales.map((/** @type {number} */ scale, /** @type {number} */ position) =>
-        Float32Array.from({ length: n }, (_, i) => scale * coded.readInt16LE(2 * (position * n + i))));
+        Float32Array.from({ length: n }, (_, i) => scale * coded.readInt16LE(2 * (position * n + i))),
+    );
     return { skip: 0, ...head, rows };
 }
 
@@ -42,7 +44,7 @@ export async function logitsOf(model, tokens, skip = 0) {
 
 /** @param {string} path within tests/fixtures
  * @returns {({ tokens: number[] } & Record<'mean' | 'cls' | 'last', number[]>)[]} */
-export const embeddingVectors = path => JSON.parse(readFileSync(`${root}tests/fixtures/${path}`, 'utf8')).cases;
+export const embeddingVectors = (path) => JSON.parse(readFileSync(`${root}tests/fixtures/${path}`, 'utf8')).cases;
 
 /** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 export const maxDistance = (a, b) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
@@ -59,6 +61,12 @@ export const cosine = (a, b) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 
 /** Every supported build, with one thread and, where it has threads, two; or each build once, for what takes long.
  * @param {boolean} once */
-export const configurations = (once = false) => builds.filter(b => b.supported).flatMap(b =>
-    (b.threads ? once ? [2] : [1, 2] : [1]).map(threads => ({ build: /** @type {import('../../web/index.d.ts').Build} */ (b.name),
-        threads })));
+export const configurations = (once = false) =>
+    builds
+        .filter((b) => b.supported)
+        .flatMap((b) =>
+            (b.threads ? (once ? [2] : [1, 2]) : [1]).map((threads) => ({
+                build: /** @type {import('../../web/index.d.ts').Build} */ (b.name),
+                threads,
+            })),
+        );

@@ -19,19 +19,24 @@ export class Generation {
      * @param {AbortSignal | undefined} signal
      */
     constructor(link, ask, signal) {
-        this.#stream = new Stream(link, (/** @type {(text: string) => void} */ add) => link.request('generate', ask, {
-            text: ({ text, tokens }) => {
-                this.tokens.push(...tokens);
-                add(text);
-            },
-        }, signal));
+        this.#stream = new Stream(link, (/** @type {(text: string) => void} */ add) =>
+            link.request(
+                'generate',
+                ask,
+                {
+                    text: ({ text, tokens }) => {
+                        this.tokens.push(...tokens);
+                        add(text);
+                    },
+                },
+                signal,
+            ),
+        );
         this.#result = this.#stream.done;
     }
 
     async *[Symbol.asyncIterator]() {
-        for await (const text of this.#stream.read(() => this.stop()))
-            if (text !== '')
-                yield text;
+        for await (const text of this.#stream.read(() => this.stop())) if (text !== '') yield text;
         await this.#result;
     }
 

@@ -1,4 +1,4 @@
-import { NibbleError, fromPlain, messageOf } from '../errors.js';
+import { fromPlain, messageOf, NibbleError } from '../errors.js';
 import { died, startWorker } from '../spawn.js';
 import { abortReason } from './requests.js';
 
@@ -42,28 +42,30 @@ export class Link {
     static async open(url, print) {
         const link = new Link(print);
         /** @type {import('../spawn.js').WorkerHandle<ToEngine>} */
-        const worker = await startWorker({ url, script: 'engine-worker', name: 'worker' },
-            (/** @type {FromEngine} */ message) => link.#receive(message), (error) => link.close(error));
+        const worker = await startWorker(
+            { url, script: 'engine-worker', name: 'worker' },
+            (/** @type {FromEngine} */ message) => link.#receive(message),
+            (error) => link.close(error),
+        );
         worker.keepAlive(false);
         link.#worker = worker;
         return link;
     }
 
     /**
-     * Settles in any case: by the answer, by what a listener throws, by close(), by the signal, or at once if the message
-     * cannot be sent.
+     * Settles in any case: by the answer, by what a listener throws, by close(), by the signal, or at once if the
+     * message cannot be sent.
      * @template {RequestType} Type
      * @param {Type} type
      * @param {import('../protocol.js').Ask<Type>} ask
      * @param {import('../protocol.js').Listeners<Type>} listeners if one throws or rejects, so does the request
-     * @param {AbortSignal} [signal] ends it here and now, whatever the worker is doing, and in the worker as soon as that looks
+     * @param {AbortSignal} [signal] ends it here and now, whatever the worker is doing, and in the worker as soon
+     *     as that looks
      * @returns {Promise<import('../protocol.js').AnswerOf<Type>>}
      */
     request(type, ask, listeners, signal) {
-        if (!this.#worker)
-            return Promise.reject(this.#ended);
-        if (signal?.aborted)
-            return Promise.reject(abortReason(signal));
+        if (!this.#worker) return Promise.reject(this.#ended);
+        if (signal?.aborted) return Promise.reject(abortReason(signal));
         const id = this.nextId++;
         const abort = () => {
             this.post({ type: 'stop', job: id });
@@ -76,9 +78,14 @@ export class Link {
             try {
                 this.#worker?.post(/** @type {import('../protocol.js').AnyRequest} */ ({ type, id, ...ask }));
             } catch (error) {
-                this.#settle(id)?.reject(new NibbleError('NB_ERR_ARGUMENT',
-                    'what was passed holds something that cannot be sent to the worker, such as ' +
-                    `a function or a proxy: ${messageOf(error)}`, { cause: error }));
+                this.#settle(id)?.reject(
+                    new NibbleError(
+                        'NB_ERR_ARGUMENT',
+                        'what was passed holds something that cannot be sent to the worker, such as ' +
+                            `a function or a proxy: ${messageOf(error)}`,
+                        { cause: error },
+                    ),
+                );
             }
         }).finally(() => signal?.removeEventListener('abort', abort));
     }
@@ -90,8 +97,7 @@ export class Link {
     #settle(id) {
         const request = this.#pending.get(id);
         this.#pending.delete(id);
-        if (this.#pending.size === 0)
-            this.#worker?.keepAlive(false);
+        if (this.#pending.size === 0) this.#worker?.keepAlive(false);
         return request;
     }
 
@@ -106,15 +112,11 @@ export class Link {
 
     /** @param {FromEngine} message */
     async #receive(message) {
-        if (message.type === 'thread')
-            return this.#watch(message.port);
-        if (message.type === 'journal')
-            return this.#print?.(message.line);
+        if (message.type === 'thread') return this.#watch(message.port);
+        if (message.type === 'journal') return this.#print?.(message.line);
         const { id, type } = message;
-        if (type === 'done')
-            return this.#settle(id)?.resolve(message.result);
-        if (type === 'error')
-            return this.#settle(id)?.reject(fromPlain(message.error));
+        if (type === 'done') return this.#settle(id)?.resolve(message.result);
+        if (type === 'error') return this.#settle(id)?.reject(fromPlain(message.error));
         try {
             await this.#pending.get(id)?.listeners[type](message);
         } catch (thrown) {
@@ -126,7 +128,9 @@ export class Link {
     #watch(alarm) {
         this.#alarms.push(alarm);
         alarm.onmessage = (/** @type {MessageEvent<import('../protocol.js').Alarm>} */ { data }) =>
-            this.close(died('worker', `its thread ${data.index} stopped: ${data.error.message}`, fromPlain(data.error)));
+            this.close(
+                died('worker', `its thread ${data.index} stopped: ${data.error.message}`, fromPlain(data.error)),
+            );
         /** @type {any} */ (alarm).unref?.(); // in Node
     }
 
@@ -135,29 +139,26 @@ export class Link {
      * @param {unknown} reason
      */
     close(reason) {
-        if (!this.#worker)
-            return;
+        if (!this.#worker) return;
         this.#worker.terminate();
         this.#worker = undefined;
-        for (const alarm of this.#alarms)
-            alarm.close();
+        for (const alarm of this.#alarms) alarm.close();
         this.#ended = reason;
-        for (const { reject } of this.#pending.values())
-            reject(reason);
+        for (const { reject } of this.#pending.values()) reject(reason);
         this.#pending.clear();
     }
 
     async dispose() {
         const disposed = new NibbleError('NB_ERR_STATE', 'the model was disposed of; load it again');
-        if (!this.#worker)
-            return;
+        if (!this.#worker) return;
         const waiting = [...this.#pending.values()];
         this.#pending.clear();
-        for (const { reject } of waiting)
-            reject(disposed);
+        for (const { reject } of waiting) reject(disposed);
         /** @type {ReturnType<typeof setTimeout> | undefined} */
         let timer;
-        const late = new Promise((resolve) => { timer = setTimeout(resolve, Link.PATIENCE_MS); });
+        const late = new Promise((resolve) => {
+            timer = setTimeout(resolve, Link.PATIENCE_MS);
+        });
         // the pool's threads leave by themselves: then nothing runs in the memory that is dropped
         await Promise.race([this.request('close', {}, {}).catch(() => {}), late]);
         clearTimeout(timer);

@@ -18,10 +18,17 @@ export function checkMessages(messages, caller = 'chat()') {
             throw refuse(`message ${i} has no role; give it "system", "user" or "assistant"`);
         const { role, content } = message;
         const bare = content === undefined || content === null;
-        if (bare && (role === 'user' || role === 'system' ||
-            Object.keys(message).every((key) => key === 'role' || key === 'content')))
-            throw refuse(`message ${i} has no content; only a message with something else, such as tool_calls, may do without`);
-        const text = Array.isArray(content) ? content.every((part) => part?.type === 'text' && typeof part.text === 'string')
+        if (
+            bare &&
+            (role === 'user' ||
+                role === 'system' ||
+                Object.keys(message).every((key) => key === 'role' || key === 'content'))
+        )
+            throw refuse(
+                `message ${i} has no content; only a message with something else, such as tool_calls, may do without`,
+            );
+        const text = Array.isArray(content)
+            ? content.every((part) => part?.type === 'text' && typeof part.text === 'string')
             : typeof content === 'string';
         if (!bare && !text)
             throw refuse(`the content of message ${i} must be a text (or an array of { type: 'text', text })`);

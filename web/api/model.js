@@ -2,7 +2,12 @@
 import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import {
-    CHAT_OPTIONS, DETOKENIZE_OPTIONS, EMBED_OPTIONS, GENERATE_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS,
+    CHAT_OPTIONS,
+    DETOKENIZE_OPTIONS,
+    EMBED_OPTIONS,
+    GENERATE_OPTIONS,
+    TEMPLATE_OPTIONS,
+    TOKENIZE_OPTIONS,
 } from '../options.js';
 import { Generation } from './generation.js';
 import { checkMessages } from './messages.js';
@@ -12,7 +17,7 @@ import { Stream } from './stream.js';
 /** @typedef {import('./link.js').Link} Link */
 
 /** @param {unknown} value */
-const isTokens = (value) => Array.isArray(value) || ArrayBuffer.isView(value) && !(value instanceof DataView);
+const isTokens = (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
 export class Model {
     #link;
@@ -40,28 +45,36 @@ export class Model {
         const input = checkMessages(messages);
         const { checked, signal } = checkRequest('chat()', CHAT_OPTIONS, options);
         if (checked.special)
-            throw new NibbleError('NB_ERR_ARGUMENT',
-                'chat(): special is an option of complete(); in a chat only the template writes special tokens');
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                'chat(): special is an option of complete(); in a chat only the template writes special tokens',
+            );
         return new Generation(this.#link, { what: 'chat', input, options: checked }, signal);
     }
 
     /** @type {import('../index.d.ts').Model['applyTemplate']} */
     async applyTemplate(messages, options) {
         const { checked, signal } = checkRequest('applyTemplate()', TEMPLATE_OPTIONS, options);
-        return this.#link.request('template', { messages: checkMessages(messages, 'applyTemplate()'), options: checked },
-            {}, signal);
+        return this.#link.request(
+            'template',
+            { messages: checkMessages(messages, 'applyTemplate()'), options: checked },
+            {},
+            signal,
+        );
     }
 
     /** @type {import('../index.d.ts').Model['tokenize']} */
     async tokenize(text, options) {
-        if (typeof text !== 'string')
-            throw new NibbleError('NB_ERR_ARGUMENT', 'tokenize(): the text must be a string');
-        const { checked: { bare, special }, signal } = checkRequest('tokenize()', TOKENIZE_OPTIONS, options);
+        if (typeof text !== 'string') throw new NibbleError('NB_ERR_ARGUMENT', 'tokenize(): the text must be a string');
+        const {
+            checked: { bare, special },
+            signal,
+        } = checkRequest('tokenize()', TOKENIZE_OPTIONS, options);
         const flags = (bare ? 0 : NB_TOKENIZE_ADD_SPECIAL) | (special ? NB_TOKENIZE_PARSE_SPECIAL : 0);
         /** @type {number[]} */
         const list = [];
-        for (const token of await this.#link.request('tokenize', { text, flags }, {}, signal))
-            list.push(token); // quicker than Array.from, by half
+        // quicker than Array.from, by half
+        for (const token of await this.#link.request('tokenize', { text, flags }, {}, signal)) list.push(token);
         return list;
     }
 
@@ -69,7 +82,10 @@ export class Model {
     async detokenize(tokens, options) {
         if (!isTokens(tokens))
             throw new NibbleError('NB_ERR_ARGUMENT', 'detokenize(): the tokens must be an array of token ids');
-        const { checked: { special }, signal } = checkRequest('detokenize()', DETOKENIZE_OPTIONS, options);
+        const {
+            checked: { special },
+            signal,
+        } = checkRequest('detokenize()', DETOKENIZE_OPTIONS, options);
         return this.#link.request('detokenize', { tokens: Array.from(tokens), special }, {}, signal);
     }
 
@@ -78,8 +94,9 @@ export class Model {
         if (!isTokens(tokens))
             throw new NibbleError('NB_ERR_ARGUMENT', 'logits(): the tokens must be an array of token ids');
         const { signal } = checkRequest('logits()', {}, options);
-        const stream = new Stream(this.#link, (/** @type {(rows: Float32Array) => void} */ add) => this.#link.request(
-            'evaluate', { tokens: Array.from(tokens) }, { rows: ({ rows }) => add(rows) }, signal));
+        const stream = new Stream(this.#link, (/** @type {(rows: Float32Array) => void} */ add) =>
+            this.#link.request('evaluate', { tokens: Array.from(tokens) }, { rows: ({ rows }) => add(rows) }, signal),
+        );
         yield* stream.readOnce(() => stream.stop());
     }
 
@@ -91,12 +108,16 @@ export class Model {
         const { checked, signal } = checkRequest('embed()', EMBED_OPTIONS, options);
         const { prompt, promptName } = checked;
         if (!text && (prompt !== undefined || promptName !== undefined))
-            throw new NibbleError('NB_ERR_ARGUMENT',
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
                 `embed(): ${prompt === undefined ? 'promptName' : 'prompt'} goes with an input that is a text, ` +
-                'and the input is token ids');
+                    'and the input is token ids',
+            );
         if (prompt !== undefined && promptName !== undefined)
-            throw new NibbleError('NB_ERR_ARGUMENT',
-                'embed(): prompt and promptName are two ways to say one thing; give one of them');
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                'embed(): prompt and promptName are two ways to say one thing; give one of them',
+            );
         return this.#link.request('embed', { input: text ? input : Array.from(input), options: checked }, {}, signal);
     }
 

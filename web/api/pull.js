@@ -1,5 +1,6 @@
-/** What a request that reads a source has: reports of progress, and the chunks of a source that the worker cannot open itself. */
-import { NibbleError, messageOf } from '../errors.js';
+/** What a request that reads a source has: reports of progress, and the chunks of a source that the worker cannot
+ * open itself. */
+import { messageOf, NibbleError } from '../errors.js';
 
 /**
  * @param {string} caller for messages
@@ -25,8 +26,11 @@ export async function feedOne(caller, link, chunks) {
     try {
         bytes = (await chunks.next()).value ?? null;
     } catch (error) {
-        throw error instanceof NibbleError ? error
-            : new NibbleError('NB_ERR_FILE', `${caller}: the source cannot be read: ${messageOf(error)}`, { cause: error });
+        throw error instanceof NibbleError
+            ? error
+            : new NibbleError('NB_ERR_FILE', `${caller}: the source cannot be read: ${messageOf(error)}`, {
+                  cause: error,
+              });
     }
     link?.post({ type: 'chunk', bytes }, bytes ? [/** @type {ArrayBuffer} */ (bytes.buffer)] : []);
 }

@@ -1,8 +1,8 @@
 /** quantize(): a worker of its own makes the GGUF while it is read, piece by piece. */
 import { ASSET_OPTIONS, findAssets } from '../assets.js';
 import { printerOf, traceOf } from '../debug.js';
-import { NibbleError, asNibbleError } from '../errors.js';
-import { QUANTIZE_OPTIONS, checkOptions, checkQuantize } from '../options.js';
+import { asNibbleError, NibbleError } from '../errors.js';
+import { checkOptions, checkQuantize, QUANTIZE_OPTIONS } from '../options.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
 import { feedOne, report } from './pull.js';
@@ -18,19 +18,20 @@ export function quantize(source, options) {
     const asked = check(options);
     /** @type {AsyncGenerator<Uint8Array, void, undefined> | undefined} */
     let pieces;
-    return new ReadableStream({
-        async pull(controller) {
-            pieces ??= read(source, options, asked);
-            const { done, value } = await pieces.next();
-            if (done)
-                controller.close();
-            else
-                controller.enqueue(/** @type {Uint8Array<ArrayBuffer>} */ (value));
+    return new ReadableStream(
+        {
+            async pull(controller) {
+                pieces ??= read(source, options, asked);
+                const { done, value } = await pieces.next();
+                if (done) controller.close();
+                else controller.enqueue(/** @type {Uint8Array<ArrayBuffer>} */ (value));
+            },
+            async cancel() {
+                await pieces?.return();
+            },
         },
-        async cancel() {
-            await pieces?.return();
-        },
-    }, { highWaterMark: 0 });
+        { highWaterMark: 0 },
+    );
 }
 
 /** @param {QuantizeOptions} options */
@@ -44,8 +45,7 @@ function check(options) {
     if (imatrix !== undefined && Object.prototype.toString.call(imatrix) !== '[object Uint8Array]')
         throw refuse('imatrix must be the bytes of an importance matrix, a Uint8Array');
     for (const [name, listener] of Object.entries({ onProgress, onPlan }))
-        if (listener !== undefined && typeof listener !== 'function')
-            throw refuse(`${name} must be a function`);
+        if (listener !== undefined && typeof listener !== 'function') throw refuse(`${name} must be a function`);
     if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
         throw refuse('debug must be true, false, or a function that gets lines');
     return { checked, signal: checkSignal('quantize()', options.signal), print: printerOf(debug) };
@@ -65,8 +65,7 @@ async function* read(source, options, { checked, signal, print }) {
     let chunks;
     const abort = () => link?.close(abortReason(signal));
     const checkAborted = () => {
-        if (signal?.aborted)
-            throw abortReason(signal);
+        if (signal?.aborted) throw abortReason(signal);
     };
     try {
         checkAborted();
@@ -74,22 +73,26 @@ async function* read(source, options, { checked, signal, print }) {
         const described = await describeSource(source);
         chunks = described.chunks;
         const { pieces } = chunks ?? {};
-        const open = link = await Link.open(assets.workerUrl, print);
+        const open = (link = await Link.open(assets.workerUrl, print));
         signal?.addEventListener('abort', abort);
         checkAborted();
         const ask = { ...checked, imatrix: options.imatrix, debug: print !== undefined, assets };
         const stream = new Stream(open, (/** @type {(bytes: Uint8Array) => void} */ add) =>
-            open.request('quantize', { source: described.plain, options: ask }, {
-                progress: ({ progress }) => report('quantize()', options.onProgress, progress),
-                planned: ({ tensors }) => options.onPlan?.(tensors),
-                pull: () => pieces && feedOne('quantize()', open, pieces),
-                piece: ({ bytes }) => add(bytes),
-            }));
+            open.request(
+                'quantize',
+                { source: described.plain, options: ask },
+                {
+                    progress: ({ progress }) => report('quantize()', options.onProgress, progress),
+                    planned: ({ tensors }) => options.onPlan?.(tensors),
+                    pull: () => pieces && feedOne('quantize()', open, pieces),
+                    piece: ({ bytes }) => add(bytes),
+                },
+            ),
+        );
         yield* stream.readOnce(() => {});
     } catch (error) {
         const reason = signal?.aborted && error === abortReason(signal) ? error : asNibbleError(error);
-        if (print)
-            traceOf('quantize() failed', reason).forEach(print);
+        if (print) traceOf('quantize() failed', reason).forEach(print);
         throw reason;
     } finally {
         signal?.removeEventListener('abort', abort);

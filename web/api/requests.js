@@ -18,12 +18,17 @@ export function checkRequest(caller, table, options) {
  * @param {unknown} signal
  */
 export function checkSignal(caller, signal) {
-    if (signal === undefined || signal === null)
-        return undefined;
+    if (signal === undefined || signal === null) return undefined;
     const { aborted, addEventListener } = /** @type {Record<string, unknown>} */ (signal);
     if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function')
-        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: signal must be an AbortSignal${
-            /** @type {Record<string, unknown>} */ (signal).signal ? ': pass the controller\'s signal, not the controller' : ''}`);
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `${caller}: signal must be an AbortSignal${
+                /** @type {Record<string, unknown>} */ (signal).signal
+                    ? ": pass the controller's signal, not the controller"
+                    : ''
+            }`,
+        );
     return /** @type {AbortSignal} */ (signal);
 }
 

@@ -18,8 +18,7 @@ export class Stream {
         this.waiting = [];
         this.over = false;
         const wake = () => {
-            for (const resume of this.waiting.splice(0))
-                resume();
+            for (const resume of this.waiting.splice(0)) resume();
         };
         this.id = link.nextId;
         this.done = request((piece) => {
@@ -38,7 +37,11 @@ export class Stream {
      */
     read(leave) {
         let at = 0;
-        return this.#each(leave, () => at < this.pieces.length, () => this.pieces[at++]);
+        return this.#each(
+            leave,
+            () => at < this.pieces.length,
+            () => this.pieces[at++],
+        );
     }
 
     /**
@@ -46,10 +49,14 @@ export class Stream {
      * @param {() => void} leave
      */
     readOnce(leave) {
-        return this.#each(leave, () => this.pieces.length > 0, () => {
-            this.link.post({ type: 'more', job: this.id });
-            return /** @type {Piece} */ (this.pieces.shift());
-        });
+        return this.#each(
+            leave,
+            () => this.pieces.length > 0,
+            () => {
+                this.link.post({ type: 'more', job: this.id });
+                return /** @type {Piece} */ (this.pieces.shift());
+            },
+        );
     }
 
     /**
@@ -61,21 +68,17 @@ export class Stream {
     async *#each(leave, some, next) {
         try {
             for (;;) {
-                while (some())
-                    yield next();
-                if (this.over)
-                    break;
+                while (some()) yield next();
+                if (this.over) break;
                 await new Promise((resolve) => this.waiting.push(() => resolve(undefined)));
             }
             await this.done;
         } finally {
-            if (!this.over)
-                leave();
+            if (!this.over) leave();
         }
     }
 
     stop() {
-        if (!this.over)
-            this.link.post({ type: 'stop', job: this.id });
+        if (!this.over) this.link.post({ type: 'stop', job: this.id });
     }
 }

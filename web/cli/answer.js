@@ -11,32 +11,35 @@ import { UsageError } from './usage.js';
 export async function commandRun(args, signal) {
     const { prompt, chat, system, json } = args.values;
     if (prompt !== undefined && chat !== undefined)
-        throw new UsageError('--prompt and --chat exclude each other: one continues a text, the other answers it', 'run');
+        throw new UsageError(
+            '--prompt and --chat exclude each other: one continues a text, the other answers it',
+            'run',
+        );
     if (prompt !== undefined && system !== undefined)
         throw new UsageError('--system belongs to a chat; --prompt has none', 'run');
     if (prompt !== undefined && Object.keys(args.values.templateVariables).length > 0)
-        throw new UsageError('--variables are for a chat\'s template; --prompt has none', 'run');
+        throw new UsageError("--variables are for a chat's template; --prompt has none", 'run');
     if (prompt === undefined && args.values.special)
         throw new UsageError('--special belongs to --prompt: in a chat only the template writes special tokens', 'run');
     const interactive = prompt === undefined && chat === undefined;
-    if (interactive && json)
-        throw new UsageError('--json needs a --prompt or a --chat', 'run');
+    if (interactive && json) throw new UsageError('--json needs a --prompt or a --chat', 'run');
     if (interactive && !(process.stdin.isTTY && process.stdout.isTTY))
         throw new UsageError('a --prompt or a --chat is needed, because this is not a terminal to chat in', 'run');
     const model = await open(args, signal);
-    const settings = pick(GENERATE_OPTIONS, args.values), { templateVariables } = args.values;
+    const settings = pick(GENERATE_OPTIONS, args.values),
+        { templateVariables } = args.values;
     if (interactive) {
         await interact(model, { ...settings, templateVariables }, system);
     } else {
         const start = system === undefined ? [] : [{ role: 'system', content: system }];
-        const answer = prompt !== undefined
-            ? model.complete(prompt, { ...settings, signal })
-            : model.chat([...start, { role: 'user', content: chat }], { ...settings, templateVariables, signal });
+        const answer =
+            prompt !== undefined
+                ? model.complete(prompt, { ...settings, signal })
+                : model.chat([...start, { role: 'user', content: chat }], { ...settings, templateVariables, signal });
         if (json) {
             writeJson(await answer);
         } else {
-            for await (const text of answer)
-                write(text);
+            for await (const text of answer) write(text);
             write('\n');
         }
     }

@@ -1,5 +1,12 @@
 /** The commands: what each is called with, and what runs it. */
-import { EMBED_OPTIONS, GENERATE_OPTIONS, LOAD_OPTIONS, QUANTIZE_OPTIONS, TEMPLATE_OPTIONS, TOKENIZE_OPTIONS } from '../options.js';
+import {
+    EMBED_OPTIONS,
+    GENERATE_OPTIONS,
+    LOAD_OPTIONS,
+    QUANTIZE_OPTIONS,
+    TEMPLATE_OPTIONS,
+    TOKENIZE_OPTIONS,
+} from '../options.js';
 import { commandRun } from './answer.js';
 import { commandInspect } from './inspect.js';
 import { commandBench } from './measure.js';
@@ -16,7 +23,8 @@ import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './t
  * @param {string[]} names
  * @returns {Flag[]}
  */
-const options = (table, ...names) => (names.length > 0 ? names : Object.keys(table)).map((name) => ({ name, ...table[name] }));
+const options = (table, ...names) =>
+    (names.length > 0 ? names : Object.keys(table)).map((name) => ({ name, ...table[name] }));
 
 const JSON_FLAG = /** @type {Flag} */ ({ name: 'json', flag: 'json', type: 'switch', help: 'print one JSON object' });
 const BUILD_FLAG = options(LOAD_OPTIONS, 'build');
@@ -30,10 +38,17 @@ export const COMMANDS = {
         summary: 'continue a text (--prompt), answer a message (--chat), or chat in the terminal (neither)',
         flags: [
             { name: 'prompt', flag: 'prompt', type: 'text', value: 'TEXT', help: 'text to continue' },
-            { name: 'chat', flag: 'chat', type: 'text', value: 'TEXT',
-                help: 'message to answer, by the model\'s chat template' },
+            {
+                name: 'chat',
+                flag: 'chat',
+                type: 'text',
+                value: 'TEXT',
+                help: "message to answer, by the model's chat template",
+            },
             { name: 'system', flag: 'system', type: 'text', value: 'TEXT', help: 'system message of the chat' },
-            ...options(TEMPLATE_OPTIONS, 'templateVariables'), ...options(GENERATE_OPTIONS), ...options(LOAD_OPTIONS),
+            ...options(TEMPLATE_OPTIONS, 'templateVariables'),
+            ...options(GENERATE_OPTIONS),
+            ...options(LOAD_OPTIONS),
             JSON_FLAG,
         ],
         run: commandRun,
@@ -42,7 +57,14 @@ export const COMMANDS = {
         usage: 'nibble eval MODEL --tokens IDS --logits FILE [options]',
         summary: 'write the logits after each token: float32, little-endian, [tokens, vocabulary]',
         flags: [
-            { name: 'tokens', flag: 'tokens', type: 'tokens', required: true, value: 'IDS', help: 'token ids, such as 1,2,3' },
+            {
+                name: 'tokens',
+                flag: 'tokens',
+                type: 'tokens',
+                required: true,
+                value: 'IDS',
+                help: 'token ids, such as 1,2,3',
+            },
             { name: 'logits', flag: 'logits', type: 'text', required: true, value: 'FILE', help: 'file to write' },
             ...COMPUTE_FLAGS,
         ],
@@ -53,19 +75,31 @@ export const COMMANDS = {
         summary: 'print the token ids that a text becomes, as a JSON array',
         flags: [
             { name: 'text', flag: 'text', type: 'text', required: true, value: 'TEXT', help: 'the text' },
-            ...options(TOKENIZE_OPTIONS), ...BUILD_FLAG,
+            ...options(TOKENIZE_OPTIONS),
+            ...BUILD_FLAG,
         ],
         run: commandTokenize,
     },
     template: {
         usage: 'nibble template MODEL --messages JSON [options]',
-        summary: 'print the prompt that the model\'s chat template makes of messages',
+        summary: "print the prompt that the model's chat template makes of messages",
         flags: [
-            { name: 'messages', flag: 'messages', type: 'objects', required: true, value: 'JSON',
-                help: 'the conversation: a JSON array of { role, content }, or a file that holds one' },
+            {
+                name: 'messages',
+                flag: 'messages',
+                type: 'objects',
+                required: true,
+                value: 'JSON',
+                help: 'the conversation: a JSON array of { role, content }, or a file that holds one',
+            },
             ...options(TEMPLATE_OPTIONS, 'tools', 'documents', 'templateVariables'),
-            { name: 'noAnswer', flag: 'no-generation-prompt', type: 'switch', default: false,
-                help: 'leave out the beginning of the model\'s answer' },
+            {
+                name: 'noAnswer',
+                flag: 'no-generation-prompt',
+                type: 'switch',
+                default: false,
+                help: "leave out the beginning of the model's answer",
+            },
             { ...JSON_FLAG, help: 'print { text, tokens } as one JSON object; a chat feeds the model these tokens' },
             ...BUILD_FLAG,
         ],
@@ -73,22 +107,32 @@ export const COMMANDS = {
     },
     embed: {
         usage: 'nibble embed MODEL (--text TEXT | --tokens IDS) [options]',
-        summary: 'print a text\'s embedding as a JSON array of numbers',
+        summary: "print a text's embedding as a JSON array of numbers",
         flags: [
             { name: 'text', flag: 'text', type: 'text', value: 'TEXT', help: 'the text' },
             { name: 'tokens', flag: 'tokens', type: 'tokens', value: 'IDS', help: 'or its token ids, such as 1,2,3' },
-            ...options(EMBED_OPTIONS), ...options(LOAD_OPTIONS, 'contextLength'), ...COMPUTE_FLAGS,
+            ...options(EMBED_OPTIONS),
+            ...options(LOAD_OPTIONS, 'contextLength'),
+            ...COMPUTE_FLAGS,
         ],
         run: commandEmbed,
     },
     inspect: {
         usage: 'nibble inspect MODEL [--context N] [--json]',
-        summary: 'say what is in a model\'s files; only their headers are read',
+        summary: "say what is in a model's files; only their headers are read",
         flags: [
-            { name: 'contextLength', flag: 'context', type: 'integer', min: 1, max: 1 << 24, value: 'N',
-                help: 'tokens to tell the memory for (default: the model\'s own context, at most 4096)' },
+            {
+                name: 'contextLength',
+                flag: 'context',
+                type: 'integer',
+                min: 1,
+                max: 1 << 24,
+                value: 'N',
+                help: "tokens to tell the memory for (default: the model's own context, at most 4096)",
+            },
             { ...JSON_FLAG, help: 'print everything, tensors and metadata too, as one JSON object' },
-            ...options(LOAD_OPTIONS, 'quantize', 'doubleQuant'), ...BUILD_FLAG,
+            ...options(LOAD_OPTIONS, 'quantize', 'doubleQuant'),
+            ...BUILD_FLAG,
         ],
         run: commandInspect,
     },
@@ -99,8 +143,13 @@ export const COMMANDS = {
         flags: [
             { ...options(QUANTIZE_OPTIONS, 'type')[0], required: true },
             ...options(QUANTIZE_OPTIONS, 'tensors', 'outputType', 'tokenEmbeddingType', 'search'),
-            { name: 'imatrix', flag: 'imatrix', type: 'text', value: 'FILE',
-                help: 'an importance matrix (.dat or GGUF): errors of important columns count more' },
+            {
+                name: 'imatrix',
+                flag: 'imatrix',
+                type: 'text',
+                value: 'FILE',
+                help: 'an importance matrix (.dat or GGUF): errors of important columns count more',
+            },
             ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant'),
             { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },
             { ...JSON_FLAG, help: 'print what was made as one JSON object' },
@@ -111,14 +160,44 @@ export const COMMANDS = {
         usage: 'nibble bench MODEL [options]',
         summary: 'measure tokens per second: medians over several repetitions, after one to warm up',
         flags: [
-            { name: 'promptTokens', flag: 'prompt-tokens', type: 'integer', min: 1, max: 1 << 20, default: 128, value: 'N',
-                help: 'tokens of the prompt' },
-            { name: 'generateTokens', flag: 'generate-tokens', type: 'integer', min: 2, max: 1 << 20, default: 64, value: 'N',
-                help: 'tokens of the answer' },
-            { name: 'repetitions', flag: 'repetitions', type: 'integer', min: 1, max: 1000, default: 5, value: 'N',
-                help: 'number of measurements' },
-            { name: 'profile', flag: 'profile', type: 'switch', help: 'print how many ms each phase of the work takes, too' },
-            ...COMPUTE_FLAGS, JSON_FLAG,
+            {
+                name: 'promptTokens',
+                flag: 'prompt-tokens',
+                type: 'integer',
+                min: 1,
+                max: 1 << 20,
+                default: 128,
+                value: 'N',
+                help: 'tokens of the prompt',
+            },
+            {
+                name: 'generateTokens',
+                flag: 'generate-tokens',
+                type: 'integer',
+                min: 2,
+                max: 1 << 20,
+                default: 64,
+                value: 'N',
+                help: 'tokens of the answer',
+            },
+            {
+                name: 'repetitions',
+                flag: 'repetitions',
+                type: 'integer',
+                min: 1,
+                max: 1000,
+                default: 5,
+                value: 'N',
+                help: 'number of measurements',
+            },
+            {
+                name: 'profile',
+                flag: 'profile',
+                type: 'switch',
+                help: 'print how many ms each phase of the work takes, too',
+            },
+            ...COMPUTE_FLAGS,
+            JSON_FLAG,
         ],
         run: commandBench,
     },

@@ -27,47 +27,45 @@ export function parse(command, argv) {
     /** @type {string[]} */
     const places = [];
     for (let i = 0; i < argv.length; i++) {
-        if (argv[i] === '--help' || argv[i] === '-h')
-            return null;
+        if (argv[i] === '--help' || argv[i] === '-h') return null;
         const [, word, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(argv[i]) ?? [];
         if (word === undefined) {
-            if (argv[i].startsWith('-') && argv[i].length > 1)
-                throw wrong(`unknown option ${argv[i]}`);
+            if (argv[i].startsWith('-') && argv[i].length > 1) throw wrong(`unknown option ${argv[i]}`);
             places.push(argv[i]);
             continue;
         }
         const flag = flags.find((candidate) => candidate.flag === word);
         if (!flag) {
-            const near = nearest(word, flags.map((candidate) => candidate.flag));
+            const near = nearest(
+                word,
+                flags.map((candidate) => candidate.flag),
+            );
             throw wrong(`unknown option --${word}${near ? `; did you mean --${near}?` : ''}`);
         }
         if (flag.type === 'switch') {
-            if (attached !== undefined)
-                throw wrong(`--${word} takes no value`);
+            if (attached !== undefined) throw wrong(`--${word} takes no value`);
             given.set(flag, true);
             continue;
         }
         const text = attached ?? argv[++i];
-        if (text === undefined)
-            throw wrong(`--${word} needs a value: --${word} ${flag.value}`);
+        if (text === undefined) throw wrong(`--${word} needs a value: --${word} ${flag.value}`);
         const repeated = flag.type === 'texts' || flag.type === 'biases' || flag.type === 'rules';
-        if (given.has(flag) && !repeated)
-            throw wrong(`--${word} was given twice`);
+        if (given.has(flag) && !repeated) throw wrong(`--${word} was given twice`);
         given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
     }
-    if (places.length === 0)
-        throw wrong('which model? Give a path or a URL');
-    if (out && places.length === 1)
-        throw wrong(`where to? Give ${out} behind the model`);
+    if (places.length === 0) throw wrong('which model? Give a path or a URL');
+    if (out && places.length === 1) throw wrong(`where to? Give ${out} behind the model`);
     if (places.length > (out ? 2 : 1))
-        throw wrong(`${out ? `one model and ${out}` : 'one model at a time'}, not ${
-            places.map((place) => JSON.stringify(place)).join(' and ')} (does a text lack its quotes?)`);
+        throw wrong(
+            `${out ? `one model and ${out}` : 'one model at a time'}, not ${places
+                .map((place) => JSON.stringify(place))
+                .join(' and ')} (does a text lack its quotes?)`,
+        );
     /** @type {Record<string, any>} */
     const values = {};
     for (const flag of flags) {
         if (!given.has(flag)) {
-            if (flag.required)
-                throw wrong(`--${flag.flag} ${flag.value} is missing`);
+            if (flag.required) throw wrong(`--${flag.flag} ${flag.value} is missing`);
             values[flag.name] = flag.default;
             continue;
         }
@@ -89,27 +87,44 @@ function readValue(flag, given) {
             return given.split(',').map(Number);
         case 'integer':
         case 'number':
-            return checkOption(name, /** @type {Option} */ (flag),
-                given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given));
+            return checkOption(
+                name,
+                /** @type {Option} */ (flag),
+                given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given),
+            );
         case 'rules':
-            return checkOption(name, /** @type {Option} */ (flag), given.map((/** @type {string} */ rule) => {
-                const [, pattern, type] = /^(.+)=([^=]*)$/.exec(rule) ?? [];
-                if (pattern === undefined)
-                    throw new Error(`${name} must be a pattern and a type, such as ffn_down=q6_k, not ${JSON.stringify(rule)}`);
-                return [pattern, type.toLowerCase()];
-            }));
+            return checkOption(
+                name,
+                /** @type {Option} */ (flag),
+                given.map((/** @type {string} */ rule) => {
+                    const [, pattern, type] = /^(.+)=([^=]*)$/.exec(rule) ?? [];
+                    if (pattern === undefined)
+                        throw new Error(
+                            `${name} must be a pattern and a type, such as ffn_down=q6_k, not ${JSON.stringify(rule)}`,
+                        );
+                    return [pattern, type.toLowerCase()];
+                }),
+            );
         case 'biases':
-            return Object.fromEntries(given.map((/** @type {string} */ pair) => {
-                const [, token, bias] = /^(\d+)=(.+)$/.exec(pair) ?? [];
-                if (token === undefined || Number.isNaN(Number(bias)))
-                    throw new Error(`${name} must be a token id and a number, such as 123=-5, not ${JSON.stringify(pair)}`);
-                return [token, Number(bias)];
-            }));
+            return Object.fromEntries(
+                given.map((/** @type {string} */ pair) => {
+                    const [, token, bias] = /^(\d+)=(.+)$/.exec(pair) ?? [];
+                    if (token === undefined || Number.isNaN(Number(bias)))
+                        throw new Error(
+                            `${name} must be a token id and a number, such as 123=-5, not ${JSON.stringify(pair)}`,
+                        );
+                    return [token, Number(bias)];
+                }),
+            );
         case 'objects':
         case 'object':
             return checkOption(name, /** @type {Option} */ (flag), readJson(name, given));
         case 'choice': // of types, capitals are usual
-            return checkOption(name, /** @type {Option} */ (flag), flag.choices?.includes(given) ? given : given.toLowerCase());
+            return checkOption(
+                name,
+                /** @type {Option} */ (flag),
+                flag.choices?.includes(given) ? given : given.toLowerCase(),
+            );
         default:
             return checkOption(name, /** @type {Option} */ (flag), given);
     }
@@ -124,7 +139,10 @@ function readJson(name, given) {
         return JSON.parse(text.replace(/^\ufeff/, ''));
     } catch (error) {
         const told = error instanceof Error ? error.message : error;
-        throw new Error(itself || text !== given ? `${name}: ${itself ? 'this' : given} is not JSON: ${told}`
-            : `${name}: cannot read ${given}: ${told}`);
+        throw new Error(
+            itself || text !== given
+                ? `${name}: ${itself ? 'this' : given} is not JSON: ${told}`
+                : `${name}: cannot read ${given}: ${told}`,
+        );
     }
 }

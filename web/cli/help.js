@@ -6,7 +6,8 @@ import { UsageError } from './usage.js';
 
 export const version = () => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 
-const MODEL = 'MODEL is a GGUF file or a folder of safetensors files: a path, a URL, or hf:owner/repo for one on the hub.';
+const MODEL =
+    'MODEL is a GGUF file or a folder of safetensors files: a path, a URL, or hf:owner/repo for one on the hub.';
 
 export function overview() {
     const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
@@ -32,8 +33,7 @@ Examples:
 
 /** @param {string} name as it was typed @returns {string} a command's */
 export function known(name) {
-    if (Object.hasOwn(COMMANDS, name))
-        return name;
+    if (Object.hasOwn(COMMANDS, name)) return name;
     const near = nearest(name, Object.keys(COMMANDS));
     throw new UsageError(`unknown command ${name}${near ? `; did you mean ${near}?` : ''}`);
 }
@@ -55,10 +55,8 @@ function wrap(text, indent) {
     const lines = [''];
     for (const word of text.split(' ')) {
         const line = lines[lines.length - 1];
-        if (line && indent + line.length + word.length > 110)
-            lines.push(word);
-        else
-            lines[lines.length - 1] = line ? `${line} ${word}` : word;
+        if (line && indent + line.length + word.length > 110) lines.push(word);
+        else lines[lines.length - 1] = line ? `${line} ${word}` : word;
     }
     return lines.join(`\n${' '.repeat(indent)}`);
 }

@@ -10,10 +10,8 @@ export async function commandInspect(args, signal) {
     // what was asked about is the file, not how its header was read
     const { build, threads, contextLength, memoryBytes, sessionBytes, loadMs, ...file } = model.info;
     await model.dispose();
-    if (args.values.json)
-        writeJson(file);
-    else
-        write(table(file, args.values.contextLength ?? Math.min(file.context || 4096, 4096)));
+    if (args.values.json) writeJson(file);
+    else write(table(file, args.values.contextLength ?? Math.min(file.context || 4096, 4096)));
 }
 
 /**
@@ -24,7 +22,8 @@ export async function commandInspect(args, signal) {
 function table(file, context) {
     const number = (/** @type {number | undefined} */ value) => value?.toLocaleString('en');
     const { tokenizer: t, types } = file;
-    const weights = types.reduce((sum, { bytes }) => sum + bytes, 0), cache = context * (file.kvBytesPerToken ?? 0);
+    const weights = types.reduce((sum, { bytes }) => sum + bytes, 0),
+        cache = context * (file.kvBytesPerToken ?? 0);
     const megabytes = (/** @type {number} */ bytes) => `${number(Math.ceil(bytes / 1e6))} MB`;
     /** @type {[string, string | undefined][]} */
     const rows = [
@@ -35,22 +34,57 @@ function table(file, context) {
         ['parameters', number(file.parameters)],
         ['cannot run', file.unsupported],
         ['layers', number(file.layers)],
-        ['width', file.width === undefined ? undefined : `${number(file.width)}, feed-forward ${number(file.feedForward)}`],
-        ['heads', file.heads === undefined
-            ? undefined : `${file.heads}, for keys and values ${file.kvHeads}, size ${file.headSize}`],
-        ['context', file.context === undefined
-            ? undefined : `${number(file.context)} tokens, window ${number(file.window) ?? 'all'}, ` +
-            `${number(file.kvBytesPerToken)} bytes of cache each`],
-        ['memory', file.kvBytesPerToken === undefined ? undefined
-            : `${megabytes(weights + cache)} at ${number(context)} tokens: weights ${megabytes(weights)}, ` +
-            `cache ${megabytes(cache)}; and some for buffers`],
+        [
+            'width',
+            file.width === undefined ? undefined : `${number(file.width)}, feed-forward ${number(file.feedForward)}`,
+        ],
+        [
+            'heads',
+            file.heads === undefined
+                ? undefined
+                : `${file.heads}, for keys and values ${file.kvHeads}, size ${file.headSize}`,
+        ],
+        [
+            'context',
+            file.context === undefined
+                ? undefined
+                : `${number(file.context)} tokens, window ${number(file.window) ?? 'all'}, ` +
+                  `${number(file.kvBytesPerToken)} bytes of cache each`,
+        ],
+        [
+            'memory',
+            file.kvBytesPerToken === undefined
+                ? undefined
+                : `${megabytes(weights + cache)} at ${number(context)} tokens: weights ${megabytes(weights)}, ` +
+                  `cache ${megabytes(cache)}; and some for buffers`,
+        ],
         ['tokenizer', t && `${t.kind}${t.pre ? ` (${t.pre})` : ''}, ${number(t.size)} tokens`],
-        ['begin, end', t && [[t.begin, t.beginText], [t.end, t.endText]].map(([id, text]) =>
-            (id === -1 ? 'none' : `${id} ${text}`)).join(', ')],
-        ['chat', file.chatTemplate ? 'has a template' : file.encoder ? 'none: it embeds texts' : 'no template: continues text'],
-        ...types.map(({ type, tensors, bytes, share }, i) => /** @type {[string, string]} */ ([i ? '' : 'tensors',
-            `${type.padEnd(6)} ${String(tensors).padStart(4)} tensors ${String(number(bytes)).padStart(15)} bytes ` +
-            `${(share * 100).toFixed(1).padStart(5)} %`])),
+        [
+            'begin, end',
+            t &&
+                [
+                    [t.begin, t.beginText],
+                    [t.end, t.endText],
+                ]
+                    .map(([id, text]) => (id === -1 ? 'none' : `${id} ${text}`))
+                    .join(', '),
+        ],
+        [
+            'chat',
+            file.chatTemplate
+                ? 'has a template'
+                : file.encoder
+                  ? 'none: it embeds texts'
+                  : 'no template: continues text',
+        ],
+        ...types.map(
+            ({ type, tensors, bytes, share }, i) =>
+                /** @type {[string, string]} */ ([
+                    i ? '' : 'tensors',
+                    `${type.padEnd(6)} ${String(tensors).padStart(4)} tensors ${String(number(bytes)).padStart(15)} bytes ` +
+                        `${(share * 100).toFixed(1).padStart(5)} %`,
+                ]),
+        ),
     ];
     return rows.map(([key, value]) => (value === undefined ? '' : `${key.padEnd(14)}${oneLine(value)}\n`)).join('');
 }

@@ -24,10 +24,8 @@ export async function interact(model, settings, system) {
     const lines = readLines(() => answer);
     for await (const line of lines) {
         const text = line.trim();
-        if (text === '')
-            continue;
-        if (text === '/exit' || text === '/quit')
-            break;
+        if (text === '') continue;
+        if (text === '/exit' || text === '/quit') break;
         if (text === '/help') {
             write(HELP);
         } else if (text === '/reset') {
@@ -39,17 +37,18 @@ export async function interact(model, settings, system) {
             messages.push({ role: 'user', content: text });
             try {
                 answer = model.chat(messages, settings);
-                for await (const piece of answer)
-                    write(piece);
+                for await (const piece of answer) write(piece);
                 const result = await answer;
                 messages.push({ role: 'assistant', content: result.text });
-                write(result.finishReason === 'stop'
-                    ? '\n' : ` [${result.finishReason === 'abort' ? 'stopped' : 'cut at its length'}]\n`);
+                write(
+                    result.finishReason === 'stop'
+                        ? '\n'
+                        : ` [${result.finishReason === 'abort' ? 'stopped' : 'cut at its length'}]\n`,
+                );
             } catch (error) {
                 messages.pop(); // the conversation goes on without what failed
                 write(`${oneLine(error instanceof Error ? error.message : String(error))}\n`);
-                if (/** @type {any} */ (error)?.code === 'NB_ERR_CONTEXT')
-                    write('/reset starts a new conversation.\n');
+                if (/** @type {any} */ (error)?.code === 'NB_ERR_CONTEXT') write('/reset starts a new conversation.\n');
             } finally {
                 answer = undefined;
             }
@@ -59,27 +58,33 @@ export async function interact(model, settings, system) {
 }
 
 /**
- * The lines that are typed or pasted, each when its turn comes: those that come while an answer is written wait. Ctrl-D ends
- * them after what came before it, as the end of any input does; so does Ctrl-C where there is no answer to stop.
+ * The lines that are typed or pasted, each when its turn comes: those that come while an answer is written wait.
+ * Ctrl-D ends them after what came before it, as the end of any input does; so does Ctrl-C where there is no answer
+ * to stop.
  * @param {() => import('../index.d.ts').Generation | undefined} answering
  * @returns {AsyncGenerator<string, void, undefined>}
  */
 async function* readLines(answering) {
-    const terminal = createInterface({ input: process.stdin, output: process.stdout, historySize: 1000, prompt: '\n> ' });
+    const terminal = createInterface({
+        input: process.stdin,
+        output: process.stdout,
+        historySize: 1000,
+        prompt: '\n> ',
+    });
     /** @type {string[]} */
     const waiting = [];
-    let over = false, wake = () => {};
+    let over = false,
+        wake = () => {};
     terminal.on('line', (line) => {
         waiting.push(line);
         wake();
     });
-    terminal.on('SIGINT', () => { // the terminal is in raw mode: Ctrl-C comes here, not as a signal
+    terminal.on('SIGINT', () => {
+        // the terminal is in raw mode: Ctrl-C comes here, not as a signal
         const answer = answering();
         waiting.length = 0;
-        if (answer)
-            answer.stop();
-        else
-            terminal.close();
+        if (answer) answer.stop();
+        else terminal.close();
     });
     terminal.on('close', () => {
         over = true;
@@ -93,7 +98,9 @@ async function* readLines(answering) {
                 continue;
             }
             terminal.prompt();
-            await new Promise((resolve) => { wake = () => resolve(undefined); });
+            await new Promise((resolve) => {
+                wake = () => resolve(undefined);
+            });
         }
     } finally {
         terminal.close();

@@ -14,13 +14,14 @@ const GRACE = 300;
  */
 export async function main(argv) {
     const interrupt = new AbortController();
-    process.once('SIGINT', () => { // the second one ends the process, as ever
+    process.once('SIGINT', () => {
+        // the second one ends the process, as ever
         interrupt.abort();
         setTimeout(() => process.exit(130), GRACE).unref(); // not all that the engine does can be left in the middle
     });
-    process.stdout.on('error', (error) => { // "nibble ... | head" is no failure; a full disk is
-        if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EPIPE')
-            process.exit(0);
+    process.stdout.on('error', (error) => {
+        // "nibble ... | head" is no failure; a full disk is
+        if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EPIPE') process.exit(0);
         write(`nibble: cannot write the output: ${oneLine(error.message)}\n`, process.stderr);
         process.exit(1);
     });
@@ -36,18 +37,17 @@ export async function main(argv) {
         } else {
             known(name);
             const args = parse(name, rest);
-            if (args)
-                await COMMANDS[name].run(args, interrupt.signal);
-            else
-                write(commandHelp(name));
+            if (args) await COMMANDS[name].run(args, interrupt.signal);
+            else write(commandHelp(name));
         }
         return interrupt.signal.aborted ? 130 : 0;
     } catch (error) {
-        if (interrupt.signal.aborted)
-            return 130;
+        if (interrupt.signal.aborted) return 130;
         if (error instanceof UsageError) {
-            write(`nibble: ${oneLine(error.message)}\nTry: nibble ${error.command ? `${error.command} ` : ''}--help\n`,
-                process.stderr);
+            write(
+                `nibble: ${oneLine(error.message)}\nTry: nibble ${error.command ? `${error.command} ` : ''}--help\n`,
+                process.stderr,
+            );
             return 2;
         }
         const line = error instanceof Error ? error.message : String(error);

@@ -11,14 +11,16 @@ export async function commandBench(args, signal) {
     const model = await open(args, signal, { contextLength: promptTokens + generateTokens });
     const vocabulary = model.info.vocabulary ?? 1;
     let random = 1;
-    const token = () => { // a linear congruential generator (Numerical Recipes): the same prompts every time
+    const token = () => {
+        // a linear congruential generator (Numerical Recipes): the same prompts every time
         random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
         return random % vocabulary;
     };
     let first = -1;
     const newPrompt = () => {
         const prompt = Array.from({ length: promptTokens }, token);
-        if (prompt[0] === first) // else the cache would hold the beginning already
+        if (prompt[0] === first)
+            // else the cache would hold the beginning already
             prompt[0] = (prompt[0] + 1) % vocabulary;
         first = prompt[0];
         return prompt;
@@ -29,13 +31,15 @@ export async function commandBench(args, signal) {
     const rates = [];
     for (let i = 0; i <= repetitions; i++) {
         const { timings } = await complete(newPrompt(), generateTokens);
-        if (i > 0)
-            rates.push(timings);
+        if (i > 0) rates.push(timings);
     }
-    const budgets = profile && await profileBudgets(() => {
-        const prompt = newPrompt();
-        return [() => complete(prompt, 1), () => complete(prompt, generateTokens)]; // the second finds the prompt cached
-    }, repetitions);
+    const budgets =
+        profile &&
+        (await profileBudgets(() => {
+            const prompt = newPrompt();
+            // the second finds the prompt cached
+            return [() => complete(prompt, 1), () => complete(prompt, generateTokens)];
+        }, repetitions));
     const { info } = model;
     await model.dispose();
     const median = (/** @type {'promptTokensPerSecond' | 'generateTokensPerSecond'} */ name) => {
@@ -43,18 +47,26 @@ export async function commandBench(args, signal) {
         return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
     };
     const result = {
-        model: info.name ?? args.model, build: info.build, threads: info.threads, promptTokens, generateTokens, repetitions,
-        loadMs: info.loadMs, memoryBytes: info.memoryBytes,
-        promptTokensPerSecond: median('promptTokensPerSecond'), generateTokensPerSecond: median('generateTokensPerSecond'),
+        model: info.name ?? args.model,
+        build: info.build,
+        threads: info.threads,
+        promptTokens,
+        generateTokens,
+        repetitions,
+        loadMs: info.loadMs,
+        memoryBytes: info.memoryBytes,
+        promptTokensPerSecond: median('promptTokensPerSecond'),
+        generateTokensPerSecond: median('generateTokensPerSecond'),
         ...(budgets ? { profile: budgets } : {}),
     };
-    if (json)
-        writeJson(result);
+    if (json) writeJson(result);
     else
-        write(`${oneLine(result.model)}, build ${result.build}, threads ${result.threads}\n` +
-            rateLine('prompt', result.promptTokensPerSecond, promptTokens, repetitions) +
-            rateLine('generate', result.generateTokensPerSecond, generateTokens, repetitions) +
-            (budgets ? profileTable(budgets) : ''));
+        write(
+            `${oneLine(result.model)}, build ${result.build}, threads ${result.threads}\n` +
+                rateLine('prompt', result.promptTokensPerSecond, promptTokens, repetitions) +
+                rateLine('generate', result.generateTokensPerSecond, generateTokens, repetitions) +
+                (budgets ? profileTable(budgets) : ''),
+        );
 }
 
 /**
@@ -75,7 +87,8 @@ const rateLine = (what, rate, tokens, repetitions) =>
  */
 async function profileBudgets(newWork, repetitions) {
     const profile = await openProfiler();
-    const prompts = [], generations = [];
+    const prompts = [],
+        generations = [];
     for (let i = 0; i < repetitions; i++) {
         const [prompt, generate] = newWork();
         prompts.push(await profile(prompt));
@@ -93,8 +106,19 @@ function profileTable({ prompt, generate }) {
         `${name.padEnd(36)}${cells.map(numbers).join('  ')}\n`;
     const parts = [prompt, generate];
     const names = new Set(parts.flatMap(({ phases }) => phases.map(({ phase }) => phase)));
-    return `\n${'where the time goes'.padEnd(36)}${'prompt'.padStart(20)}  ${'generate'.padStart(20)}\n` +
-        [...names].map((name) => line(name, parts.map(({ phases }) =>
-            phases.find(({ phase }) => phase === name) ?? { ms: 0, share: 0 }))).join('') +
-        line('all', parts.map(({ phases }) => ({ ms: phases.reduce((sum, { ms }) => sum + ms, 0), share: 1 })));
+    return (
+        `\n${'where the time goes'.padEnd(36)}${'prompt'.padStart(20)}  ${'generate'.padStart(20)}\n` +
+        [...names]
+            .map((name) =>
+                line(
+                    name,
+                    parts.map(({ phases }) => phases.find(({ phase }) => phase === name) ?? { ms: 0, share: 0 }),
+                ),
+            )
+            .join('') +
+        line(
+            'all',
+            parts.map(({ phases }) => ({ ms: phases.reduce((sum, { ms }) => sum + ms, 0), share: 1 })),
+        )
+    );
 }

@@ -1,5 +1,5 @@
 import { isDebugAsked } from '../debug.js';
-import { NibbleError, load } from '../index.js';
+import { load, NibbleError } from '../index.js';
 import { LOAD_OPTIONS } from '../options.js';
 import { write, writeStatus } from './terminal.js';
 
@@ -20,16 +20,17 @@ export const pick = (table, values) => Object.fromEntries(Object.keys(table).map
  */
 export function progressLine(doing, { loaded, total, rate, secondsLeft }) {
     const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
-    const share = total ? `${Math.floor(loaded / total * 100)} %, ${mb(loaded)} of ${mb(total)} MB` : `${mb(loaded)} MB`;
-    const left = secondsLeft === null
-        ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
+    const share = total
+        ? `${Math.floor((loaded / total) * 100)} %, ${mb(loaded)} of ${mb(total)} MB`
+        : `${mb(loaded)} MB`;
+    const left =
+        secondsLeft === null ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
     return `${doing} ${share}, ${mb(rate)} MB/s${left}`;
 }
 
 /** A line of what happens (NIBBLE_DEBUG). @param {string} line */
 export function printLine(line) {
-    if (process.stderr.isTTY)
-        writeStatus('');
+    if (process.stderr.isTTY) writeStatus('');
     write(`nibble: ${line}\n`, process.stderr);
 }
 
@@ -41,17 +42,22 @@ export function printLine(line) {
  */
 export async function open({ model, values }, signal, extra) {
     const { stderr } = process;
-    const show = (/** @type {import('../index.d.ts').Progress} */ progress) => writeStatus(progressLine('Loading', progress));
+    const show = (/** @type {import('../index.d.ts').Progress} */ progress) =>
+        writeStatus(progressLine('Loading', progress));
     const debug = isDebugAsked() && printLine;
     try {
-        return await load(model, { ...pick(LOAD_OPTIONS, values), signal, debug, onProgress: stderr.isTTY ? show : undefined,
-            ...extra });
+        return await load(model, {
+            ...pick(LOAD_OPTIONS, values),
+            signal,
+            debug,
+            onProgress: stderr.isTTY ? show : undefined,
+            ...extra,
+        });
     } catch (error) {
         if (error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code))
             throw new NibbleError(error.code, `${model}: ${error.message}`, { cause: error });
         throw error; // the others name the file themselves
     } finally {
-        if (stderr.isTTY)
-            writeStatus('');
+        if (stderr.isTTY) writeStatus('');
     }
 }

@@ -47,13 +47,11 @@ const isOutside = (/** @type {ProfileNode | undefined} */ node) =>
  * @param {Map<number, ProfileNode>} parents by the child's id
  */
 function phaseOf(leaf, parents) {
-    if (WAITS.test(leaf.callFrame.functionName))
-        return 'waiting for threads';
+    if (WAITS.test(leaf.callFrame.functionName)) return 'waiting for threads';
     for (let node = /** @type {ProfileNode | undefined} */ (leaf); node; node = parents.get(node.id)) {
         const { functionName, url } = node.callFrame;
         const found = url.startsWith('wasm:') && PHASES.find(([pattern]) => pattern.test(functionName));
-        if (found)
-            return functionName.replace(new RegExp(`${found[0].source}.*`), found[1]);
+        if (found) return functionName.replace(new RegExp(`${found[0].source}.*`), found[1]);
     }
     return 'JavaScript';
 }
@@ -66,7 +64,8 @@ export function phasesOf({ nodes, samples = [], timeDeltas = [] }) {
     const byId = new Map(nodes.map((node) => [node.id, node]));
     const parents = new Map(nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node])));
     const taken = samples.map((id) => byId.get(id));
-    const first = taken.findIndex((node) => !isOutside(node)), last = taken.findLastIndex((node) => !isOutside(node));
+    const first = taken.findIndex((node) => !isOutside(node)),
+        last = taken.findLastIndex((node) => !isOutside(node));
     /** @type {Map<string, number>} */
     const sums = new Map();
     for (let i = first + 1; i <= last; i++) {
@@ -102,29 +101,33 @@ export async function openProfiler() {
     /** @type {string | undefined} */
     let engine;
     session.on('NodeWorker.attachedToWorker', ({ params }) => {
-        if (params.workerInfo.url.endsWith('/engine-worker.js'))
-            engine = params.sessionId;
+        if (params.workerInfo.url.endsWith('/engine-worker.js')) engine = params.sessionId;
     });
-    await new Promise((resolve, reject) => session.post('NodeWorker.enable', { waitForDebuggerOnStart: false },
-        (error) => (error ? reject(error) : resolve(undefined))));
-    if (!engine)
-        throw new Error('the profiler does not find the engine\'s thread: does this Node lack the inspector?');
+    await new Promise((resolve, reject) =>
+        session.post('NodeWorker.enable', { waitForDebuggerOnStart: false }, (error) =>
+            error ? reject(error) : resolve(undefined),
+        ),
+    );
+    if (!engine) throw new Error("the profiler does not find the engine's thread: does this Node lack the inspector?");
     const sessionId = engine;
     let last = 0;
-    const ask = (/** @type {string} */ method, /** @type {object} */ params = {}) => new Promise((resolve, reject) => {
-        const id = ++last;
-        const listen = (/** @type {{ params: { message: string } }} */ event) => {
-            const answer = JSON.parse(event.params.message);
-            if (answer.id !== id)
-                return;
-            clearTimeout(timer);
-            session.off('NodeWorker.receivedMessageFromWorker', listen);
-            resolve(answer.result);
-        };
-        const timer = setTimeout(reject, PATIENCE, new Error(`the profiler does not answer ${method}`));
-        session.on('NodeWorker.receivedMessageFromWorker', listen);
-        session.post('NodeWorker.sendMessageToWorker', { sessionId, message: JSON.stringify({ id, method, params }) });
-    });
+    const ask = (/** @type {string} */ method, /** @type {object} */ params = {}) =>
+        new Promise((resolve, reject) => {
+            const id = ++last;
+            const listen = (/** @type {{ params: { message: string } }} */ event) => {
+                const answer = JSON.parse(event.params.message);
+                if (answer.id !== id) return;
+                clearTimeout(timer);
+                session.off('NodeWorker.receivedMessageFromWorker', listen);
+                resolve(answer.result);
+            };
+            const timer = setTimeout(reject, PATIENCE, new Error(`the profiler does not answer ${method}`));
+            session.on('NodeWorker.receivedMessageFromWorker', listen);
+            session.post('NodeWorker.sendMessageToWorker', {
+                sessionId,
+                message: JSON.stringify({ id, method, params }),
+            });
+        });
     await ask('Profiler.enable');
     await ask('Profiler.setSamplingInterval', { interval: INTERVAL });
     return async (act) => {

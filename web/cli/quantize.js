@@ -3,7 +3,7 @@ import { unlinkSync } from 'node:fs';
 import { link, open as openFile, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isDebugAsked } from '../debug.js';
-import { NibbleError, load, quantize } from '../index.js';
+import { load, NibbleError, quantize } from '../index.js';
 import { QUANTIZE_OPTIONS } from '../options.js';
 import { pick, printLine, progressLine } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
@@ -24,9 +24,15 @@ export async function commandQuantize({ model, out = '', values }, signal) {
     let plan = [];
     const { stderr } = process;
     const stream = quantize(model, {
-        ...pick(QUANTIZE_OPTIONS, values), type: values.type, imatrix, signal, debug: isDebugAsked() && printLine,
+        ...pick(QUANTIZE_OPTIONS, values),
+        type: values.type,
+        imatrix,
+        signal,
+        debug: isDebugAsked() && printLine,
         onProgress: stderr.isTTY ? (progress) => writeStatus(progressLine('Quantizing', progress)) : undefined,
-        onPlan: (tensors) => { plan = tensors; },
+        onPlan: (tensors) => {
+            plan = tensors;
+        },
     });
     try {
         await writeWhole(stream, out, values.force);
@@ -35,20 +41,26 @@ export async function commandQuantize({ model, out = '', values }, signal) {
             throw new NibbleError(error.code, `${model}: ${error.message}`, { cause: error });
         throw error;
     } finally {
-        if (stderr.isTTY)
-            writeStatus('');
+        if (stderr.isTTY) writeStatus('');
     }
     const fallbacks = plan.filter(({ wanted, type }) => wanted !== type);
-    if (!values.json)
-        tellFallbacks(fallbacks);
-    const made = await load(out, { headerOnly: true, signal }), { bytes, parameters, types, architecture } = made.info;
+    if (!values.json) tellFallbacks(fallbacks);
+    const made = await load(out, { headerOnly: true, signal }),
+        { bytes, parameters, types, architecture } = made.info;
     await made.dispose();
-    const facts = { out, type: values.type, architecture, bytes, parameters, bitsPerWeight: bytes * 8 / parameters,
-        seconds: (performance.now() - began) / 1000, types, fallbacks };
-    if (values.json)
-        writeJson(facts);
-    else
-        write(told(facts));
+    const facts = {
+        out,
+        type: values.type,
+        architecture,
+        bytes,
+        parameters,
+        bitsPerWeight: (bytes * 8) / parameters,
+        seconds: (performance.now() - began) / 1000,
+        types,
+        fallbacks,
+    };
+    if (values.json) writeJson(facts);
+    else write(told(facts));
 }
 
 /** One line for each pair of types. @param {PlannedTensor[]} fallbacks */
@@ -57,19 +69,27 @@ function tellFallbacks(fallbacks) {
     const pairs = new Map();
     for (const { name, wanted, type } of fallbacks) {
         const line = `${type}, as rows are no whole blocks of ${wanted}`;
-        pairs.set(line, [...pairs.get(line) ?? [], name]);
+        pairs.set(line, [...(pairs.get(line) ?? []), name]);
     }
     for (const [line, [first, ...others]] of pairs)
-        write(`nibble: ${oneLine(first)}${others.length > 0 ? ` and ${others.length} more become` : ' becomes'} ${line}\n`, process.stderr);
+        write(
+            `nibble: ${oneLine(first)}${others.length > 0 ? ` and ${others.length} more become` : ' becomes'} ${line}\n`,
+            process.stderr,
+        );
 }
 
 /** @param {{ out: string, type: string, bytes: number, parameters: number, bitsPerWeight: number, seconds: number,
  *     types: import('../index.d.ts').ModelInfo['types'] }} facts */
 const told = ({ out, type, bytes, parameters, bitsPerWeight, seconds, types }) =>
     `${oneLine(out)}: ${type}, ${bytes.toLocaleString('en')} bytes, ${parameters.toLocaleString('en')} parameters, ` +
-    `${bitsPerWeight.toFixed(2)} bits per weight, ${seconds.toFixed(1)} s\n${
-        types.map((entry) => `  ${entry.type.padEnd(8)}${String(entry.tensors).padStart(5)} tensors${
-            entry.bytes.toLocaleString('en').padStart(16)} bytes\n`).join('')}`;
+    `${bitsPerWeight.toFixed(2)} bits per weight, ${seconds.toFixed(1)} s\n${types
+        .map(
+            (entry) =>
+                `  ${entry.type.padEnd(8)}${String(entry.tensors).padStart(5)} tensors${entry.bytes
+                    .toLocaleString('en')
+                    .padStart(16)} bytes\n`,
+        )
+        .join('')}`;
 
 /**
  * Before anything is read: whether the file can be written at all.
@@ -77,13 +97,10 @@ const told = ({ out, type, bytes, parameters, bitsPerWeight, seconds, types }) =
  * @param {boolean} force
  */
 async function checkOut(out, force) {
-    if (!/\.gguf$/i.test(out))
-        throw new UsageError(`${out} must end with .gguf, which is what is written`, 'quantize');
+    if (!/\.gguf$/i.test(out)) throw new UsageError(`${out} must end with .gguf, which is what is written`, 'quantize');
     const there = await stat(out).catch(() => null);
-    if (there && !there.isFile())
-        throw new UsageError(`${out} is there and is no file`, 'quantize');
-    if (there && !force)
-        throw new UsageError(`${out} is there already; --force writes over it`, 'quantize');
+    if (there && !there.isFile()) throw new UsageError(`${out} is there and is no file`, 'quantize');
+    if (there && !force) throw new UsageError(`${out} is there already; --force writes over it`, 'quantize');
     const folder = await stat(dirname(out)).catch(() => null);
     if (!folder?.isDirectory())
         throw new UsageError(`there is no folder ${dirname(out)} to write ${basename(out)} to`, 'quantize');
@@ -99,13 +116,20 @@ async function readImatrix(path) {
 }
 
 /** @param {any} error of a file */
-const why = (error) => ({ ENOSPC: 'the disk is full', EDQUOT: 'the quota is used up', EFBIG: 'the file would be larger than is allowed',
-    EACCES: 'permission denied', EPERM: 'permission denied', EROFS: 'it is on a disk that is read only',
-    ENOENT: 'there is no such file' }[/** @type {string} */ (error?.code)] ?? String(error?.message ?? error));
+const why = (error) =>
+    ({
+        ENOSPC: 'the disk is full',
+        EDQUOT: 'the quota is used up',
+        EFBIG: 'the file would be larger than is allowed',
+        EACCES: 'permission denied',
+        EPERM: 'permission denied',
+        EROFS: 'it is on a disk that is read only',
+        ENOENT: 'there is no such file',
+    })[/** @type {string} */ (error?.code)] ?? String(error?.message ?? error);
 
 /**
- * The stream's bytes under a temporary name beside `out`, and then under its own. Whatever happens, nothing stays under the
- * temporary name.
+ * The stream's bytes under a temporary name beside `out`, and then under its own. Whatever happens, nothing stays
+ * under the temporary name.
  * @param {ReadableStream<Uint8Array>} stream
  * @param {string} out
  * @param {boolean} force
@@ -125,18 +149,18 @@ async function writeWhole(stream, out, force) {
             unlinkSync(temporary);
         } catch {} // it has its own name by now
     };
-    const endings = Object.entries(ENDINGS).map(([name, number]) => /** @type {const} */ ([name, () => process.exit(128 + number)]));
+    const endings = Object.entries(ENDINGS).map(
+        ([name, number]) => /** @type {const} */ ([name, () => process.exit(128 + number)]),
+    );
     process.once('exit', remove);
-    for (const [name, end] of endings)
-        process.once(name, end);
+    for (const [name, end] of endings) process.once(name, end);
     try {
         for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (stream)))
             await attempt(() => file.writeFile(piece));
         await attempt(() => file.sync());
         await attempt(() => file.close());
         await attempt(async () => {
-            if (force)
-                return rename(temporary, out);
+            if (force) return rename(temporary, out);
             await link(temporary, out); // fails where another process was quicker
             await unlink(temporary);
         });
@@ -144,7 +168,6 @@ async function writeWhole(stream, out, force) {
         await file.close().catch(() => {});
         remove();
         process.removeListener('exit', remove);
-        for (const [name, end] of endings)
-            process.removeListener(name, end);
+        for (const [name, end] of endings) process.removeListener(name, end);
     }
 }

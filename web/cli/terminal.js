@@ -1,6 +1,6 @@
 /**
- * How the command line writes. What comes from a file or a model is made visible first (visible.js), so everything is written
- * through here.
+ * How the command line writes. What comes from a file or a model is made visible first (visible.js), so everything
+ * is written through here.
  */
 import { oneLine, plain } from '../visible.js';
 

@@ -19,9 +19,11 @@ export async function commandEval(args, signal) {
             await file.appendFile(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
         }
     } catch (error) {
-        if (error instanceof NibbleError || signal.aborted)
-            throw error;
-        throw new NibbleError('NB_ERR_FILE', `cannot write ${logits}: ${error instanceof Error ? error.message : error}`);
+        if (error instanceof NibbleError || signal.aborted) throw error;
+        throw new NibbleError(
+            'NB_ERR_FILE',
+            `cannot write ${logits}: ${error instanceof Error ? error.message : error}`,
+        );
     } finally {
         await file?.close();
     }
@@ -40,12 +42,15 @@ export async function commandTokenize(args, signal) {
 export async function commandTemplate(args, signal) {
     const { messages, noAnswer, json, tools, documents, templateVariables } = args.values;
     const model = await open(args, signal, { headerOnly: true });
-    const prompt = await model.applyTemplate(messages, { addGenerationPrompt: !noAnswer, tools, documents, templateVariables,
-        signal });
-    if (json)
-        writeJson(prompt);
-    else
-        write(`${prompt.text}\n`);
+    const prompt = await model.applyTemplate(messages, {
+        addGenerationPrompt: !noAnswer,
+        tools,
+        documents,
+        templateVariables,
+        signal,
+    });
+    if (json) writeJson(prompt);
+    else write(`${prompt.text}\n`);
     await model.dispose();
 }
 

@@ -2,7 +2,8 @@
 
 /** @typedef {import('../options.js').Option} Option */
 /** @typedef {import('../index.d.ts').Model} Model */
-/** out: the second place, of commands that have one. @typedef {{ model: string, out?: string, values: Record<string, any> }} Arguments */
+/** out: the second place, of commands that have one. @typedef {{ model: string, out?: string, values: Record<string,
+ * any> }} Arguments */
 
 /**
  * A flag of the command line: one of the API's options, or one that only the command has.

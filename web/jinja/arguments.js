@@ -24,20 +24,15 @@ export function takes(names, run) {
  */
 export function apply(name, signature, before, args, named) {
     const { names, needed, run } = signature;
-    if (args.length > names.length)
-        fail(`${name}() takes at most ${names.length} arguments, not ${args.length}`);
+    if (args.length > names.length) fail(`${name}() takes at most ${names.length} arguments, not ${args.length}`);
     const all = [...args];
     for (const [key, value] of named) {
         const at = names.indexOf(key);
-        if (at < 0)
-            fail(`${name}() has no argument ${key}`);
-        if (all[at] !== undefined)
-            fail(`${name}() is given ${key} twice`);
+        if (at < 0) fail(`${name}() has no argument ${key}`);
+        if (all[at] !== undefined) fail(`${name}() is given ${key} twice`);
         all[at] = value;
     }
-    for (let i = 0; i < needed; i++)
-        if (all[i] === undefined)
-            fail(`${name}() needs ${names[i]}`);
+    for (let i = 0; i < needed; i++) if (all[i] === undefined) fail(`${name}() needs ${names[i]}`);
     return run(...before, ...all);
 }
 
@@ -47,4 +42,5 @@ export function apply(name, signature, before, args, named) {
  * @param {Signature} signature
  * @param {Value} self
  */
-export const bound = (name, signature, self) => new Builtin(name, (args, named) => apply(name, signature, [self], args, named));
+export const bound = (name, signature, self) =>
+    new Builtin(name, (args, named) => apply(name, signature, [self], args, named));

@@ -1,22 +1,43 @@
 /**
- * Renders a chat template, as jinja2 does in the environment that transformers makes for it. The texts that come out know who
- * wrote them (text.js).
+ * Renders a chat template, as jinja2 does in the environment that transformers makes for it. The texts that come
+ * out know who wrote them (text.js).
  *
- * A template is a stranger's program: the steps that it takes, the text that it writes and the depth of its calls are bounded.
- * It runs as a generator, which yields now and then, so that its caller can let other work in, or leave it.
+ * A template is a stranger's program: the steps that it takes, the text that it writes and the depth of its calls
+ * are bounded. It runs as a generator, which yields now and then, so that its caller can let other work in, or
+ * leave it.
  */
-import { LimitError, SyntaxProblem, TemplateError } from './problems.js';
+
 import { apply, takes } from './arguments.js';
 import { filtered, hasFilter } from './filters.js';
 import { percent } from './format.js';
+import { hasTest, is } from './is.js';
 import { copied, look, sliced } from './methods.js';
 import { parse } from './parser.js';
-import { hasTest, is } from './is.js';
-import { Builder, EMPTY, Text, joined, text } from './text.js';
+import { LimitError, SyntaxProblem, TemplateError } from './problems.js';
+import { Builder, EMPTY, joined, Text, text } from './text.js';
 import { strftime } from './time.js';
 import {
-    Attributes, Builtin, Dict, Namespace, Range, Tuple, Undefined, calculated, compared, equal, fail, isNumber, iterate,
-    limited, needIndex, needText, saying, several, str, truth, weight,
+    Attributes,
+    Builtin,
+    calculated,
+    compared,
+    Dict,
+    equal,
+    fail,
+    isNumber,
+    iterate,
+    limited,
+    Namespace,
+    needIndex,
+    needText,
+    Range,
+    saying,
+    several,
+    str,
+    Tuple,
+    truth,
+    Undefined,
+    weight,
 } from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
@@ -28,13 +49,14 @@ import {
 export { LimitError, SyntaxProblem, TemplateError };
 
 /**
- * Steps: some ten for each part of an expression, and one for four characters of a text. A thousand turns take about three
- * million.
+ * Steps: some ten for each part of an expression, and one for four characters of a text. A thousand turns take
+ * about three million.
  */
 export const MAX_STEPS = 2e7;
 /** How many steps to take between two yields: about a millisecond. */
 const BREATH = 20000;
-const MAX_CALLS = 100, MAX_RANGE = 100000;
+const MAX_CALLS = 100,
+    MAX_RANGE = 100000;
 
 /** Variables, and where to look for others. */
 class Scope {
@@ -50,8 +72,7 @@ class Scope {
     get(name) {
         for (let scope = /** @type {Scope | null} */ (this); scope; scope = scope.outer) {
             const value = scope.names.get(name);
-            if (value !== undefined)
-                return value;
+            if (value !== undefined) return value;
         }
         return new Undefined(`${name} is undefined`);
     }
@@ -81,18 +102,24 @@ class Loop extends Attributes {
     constructor(items, node, scope, depth) {
         const whole = (/** @type {() => number} */ number) => () => BigInt(number());
         super({
-            index: whole(() => this.at + 1), index0: whole(() => this.at),
-            revindex: whole(() => items.length - this.at), revindex0: whole(() => items.length - this.at - 1),
-            first: () => this.at === 0, last: () => this.at === items.length - 1, length: whole(() => items.length),
-            depth: whole(() => depth + 1), depth0: whole(() => depth),
+            index: whole(() => this.at + 1),
+            index0: whole(() => this.at),
+            revindex: whole(() => items.length - this.at),
+            revindex0: whole(() => items.length - this.at - 1),
+            first: () => this.at === 0,
+            last: () => this.at === items.length - 1,
+            length: whole(() => items.length),
+            depth: whole(() => depth + 1),
+            depth0: whole(() => depth),
             previtem: () => (this.at > 0 ? items[this.at - 1] : new Undefined('there is no previous item')),
             nextitem: () => items[this.at + 1] ?? new Undefined('there is no next item'),
             cycle: () => new Builtin('cycle', (args) => args[this.at % args.length] ?? fail('cycle() needs items')),
-            changed: () => new Builtin('changed', (args) => {
-                const same = this.last !== null && equal(this.last, args);
-                this.last = args;
-                return !same;
-            }),
+            changed: () =>
+                new Builtin('changed', (args) => {
+                    const same = this.last !== null && equal(this.last, args);
+                    this.last = args;
+                    return !same;
+                }),
         });
         this.node = node;
         this.scope = scope;
@@ -108,8 +135,7 @@ const GLOBALS = {
         if (from === undefined || to === undefined || step === 0n)
             return fail('range() needs an end, and a step that is not 0');
         const n = Math.max(0, Math.ceil(Number(to - from) / Number(step)));
-        if (n > MAX_RANGE)
-            throw new LimitError(`range() gives at most ${MAX_RANGE} numbers, not ${n}`);
+        if (n > MAX_RANGE) throw new LimitError(`range() gives at most ${MAX_RANGE} numbers, not ${n}`);
         return Range.from(Array.from({ length: n }, (_, i) => from + BigInt(i) * step));
     },
     dict: (args, named) => {
@@ -119,18 +145,15 @@ const GLOBALS = {
                 const [key, value] = several(item, 2, 'dict()');
                 dict.set(key, value);
             }
-        for (const [key, value] of named)
-            dict.set(text(key), value);
+        for (const [key, value] of named) dict.set(text(key), value);
         return dict;
     },
     namespace: (args, named) => {
         const made = new Namespace();
         for (const [key, value] of args[0] instanceof Dict ? args[0].entries.values() : [])
             made.names.set(needText(key).string, value);
-        for (const [key, value] of named)
-            made.names.set(key, value);
-        for (const key of made.names.keys())
-            checkAttribute(key);
+        for (const [key, value] of named) made.names.set(key, value);
+        for (const key of made.names.keys()) checkAttribute(key);
         return made;
     },
     cycler: (args) => {
@@ -138,10 +161,11 @@ const GLOBALS = {
         return new Attributes({
             current: () => args[at % args.length],
             next: () => new Builtin('next', () => args[at++ % args.length]),
-            reset: () => new Builtin('reset', () => {
-                at = 0;
-                return null;
-            }),
+            reset: () =>
+                new Builtin('reset', () => {
+                    at = 0;
+                    return null;
+                }),
         });
     },
     joiner: ([between = text(', ')]) => {
@@ -152,16 +176,27 @@ const GLOBALS = {
             return now;
         });
     },
-    raise_exception: (args, named) => apply('raise_exception', takes('message /', (message) => fail(str(message).string)), [],
-        args, named),
-    strftime_now: (args, named) => apply('strftime_now', takes('format /', (format) => text(strftime(needText(format).string))),
-        [], args, named),
+    raise_exception: (args, named) =>
+        apply(
+            'raise_exception',
+            takes('message /', (message) => fail(str(message).string)),
+            [],
+            args,
+            named,
+        ),
+    strftime_now: (args, named) =>
+        apply(
+            'strftime_now',
+            takes('format /', (format) => text(strftime(needText(format).string))),
+            [],
+            args,
+            named,
+        ),
 };
 
 /** @param {string} name */
 function checkAttribute(name) {
-    if (name.startsWith('_'))
-        fail(`a namespace may not have ${name}: it begins with _`);
+    if (name.startsWith('_')) fail(`a namespace may not have ${name}: it begins with _`);
 }
 
 export class Template {
@@ -180,16 +215,14 @@ export class Template {
      */
     *render(variables) {
         const root = new Scope(null);
-        for (const [name, run] of Object.entries(GLOBALS))
-            root.names.set(name, new Builtin(name, run));
+        for (const [name, run] of Object.entries(GLOBALS)) root.names.set(name, new Builtin(name, run));
         const scope = new Scope(root);
         scope.names = new Map(variables);
         const out = new Builder();
         const work = new Interpreter().run(this.body, scope, out);
         for (;;) {
             const { done } = guarded(() => work.next());
-            if (done)
-                return out.text();
+            if (done) return out.text();
             yield;
         }
     }
@@ -201,7 +234,9 @@ function guarded(run) {
         return run();
     } catch (error) {
         if (error instanceof RangeError)
-            throw new LimitError(`it is nested too deep, or makes too much at once (${error.message})`, { cause: error });
+            throw new LimitError(`it is nested too deep, or makes too much at once (${error.message})`, {
+                cause: error,
+            });
         throw error;
     }
 }
@@ -214,15 +249,13 @@ class Interpreter {
     /** Counts work. @param {number} n */
     spend(n) {
         this.steps += n;
-        if (this.steps > MAX_STEPS)
-            throw new LimitError(`it takes more than ${MAX_STEPS} steps`);
+        if (this.steps > MAX_STEPS) throw new LimitError(`it takes more than ${MAX_STEPS} steps`);
     }
 
     /** Counts a statement. @returns {boolean} whether it is time to yield */
     due() {
         this.spend(10);
-        if (this.steps < this.pause)
-            return false;
+        if (this.steps < this.pause) return false;
         this.pause = this.steps + BREATH;
         return true;
     }
@@ -237,20 +270,17 @@ class Interpreter {
      */
     *run(nodes, scope, out) {
         for (const node of nodes) {
-            if (this.due())
-                yield;
+            if (this.due()) yield;
             switch (node.type) {
                 case 'data':
                     out.push(node.text);
                     break;
                 case 'output':
-                    for (const value of node.values)
-                        out.push(str(yield* this.value(value, scope)));
+                    for (const value of node.values) out.push(str(yield* this.value(value, scope)));
                     break;
                 case 'if': {
                     const end = yield* this.runIf(node, scope, out);
-                    if (end)
-                        return end;
+                    if (end) return end;
                     break;
                 }
                 case 'for':
@@ -265,7 +295,9 @@ class Interpreter {
                     break;
                 }
                 case 'filterblock':
-                    out.push(str(yield* this.filled(node.filter, yield* this.captured(node.body, new Scope(scope)), scope)));
+                    out.push(
+                        str(yield* this.filled(node.filter, yield* this.captured(node.body, new Scope(scope)), scope)),
+                    );
                     break;
                 case 'macro':
                     scope.names.set(node.name, new Macro(node, scope));
@@ -278,14 +310,12 @@ class Interpreter {
                     for (const { target, value } of node.sets)
                         this.assign(target, yield* this.value(value, scope), inner);
                     const end = yield* this.run(node.body, inner, out);
-                    if (end)
-                        return end;
+                    if (end) return end;
                     break;
                 }
                 case 'scope': {
                     const end = yield* this.run(node.body, new Scope(scope), out);
-                    if (end)
-                        return end;
+                    if (end) return end;
                     break;
                 }
                 case 'break':
@@ -299,8 +329,7 @@ class Interpreter {
     /** @param {Node} node @param {Scope} scope @param {Builder} out @returns {Work} */
     *runIf(node, scope, out) {
         for (const { test, body } of node.branches)
-            if (truth(yield* this.value(test, scope)))
-                return yield* this.run(body, scope, out);
+            if (truth(yield* this.value(test, scope))) return yield* this.run(body, scope, out);
         return yield* this.run(node.otherwise, scope, out);
     }
 
@@ -324,21 +353,17 @@ class Interpreter {
         const loop = new Loop(items, node, scope, depth);
         let ran = false;
         for (const item of items) {
-            if (this.due())
-                yield;
+            if (this.due()) yield;
             const inner = new Scope(scope);
             this.assign(node.target, item, inner);
-            if (node.test && !node.looks && !truth(yield* this.value(node.test, inner)))
-                continue;
+            if (node.test && !node.looks && !truth(yield* this.value(node.test, inner))) continue;
             loop.at++;
             inner.names.set('loop', loop);
             const end = yield* this.run(node.body, inner, out);
-            if (end === 'break')
-                break;
+            if (end === 'break') break;
             ran ||= end === undefined; // so does jinja2: an item that is left by continue is none
         }
-        if (!ran)
-            yield* this.run(node.otherwise, new Scope(scope), out);
+        if (!ran) yield* this.run(node.otherwise, new Scope(scope), out);
     }
 
     /** The items that pass a loop's own test. @param {Node} node @param {Value[]} items @param {Scope} scope */
@@ -347,8 +372,7 @@ class Interpreter {
         for (const item of items) {
             const inner = new Scope(scope);
             this.assign(node.target, item, inner);
-            if (truth(yield* this.value(node.test, inner)))
-                passed.push(item);
+            if (truth(yield* this.value(node.test, inner))) passed.push(item);
         }
         return passed;
     }
@@ -361,18 +385,20 @@ class Interpreter {
             const object = scope.get(target.name);
             checkAttribute(target.attribute);
             if (!(object instanceof Namespace))
-                fail(`line ${target.line}: only a namespace's attributes can be set, and ${target.name} is ${saying(object)}`);
+                fail(
+                    `line ${target.line}: only a namespace's attributes can be set, and ${target.name} is ${saying(object)}`,
+                );
             object.names.set(target.attribute, value);
         } else {
             const values = [...iterate(value)];
             if (values.length !== target.items.length)
                 fail(`line ${target.line}: ${values.length} values for ${target.items.length} names`);
-            for (const [i, item] of target.items.entries())
-                this.assign(item, values[i], scope);
+            for (const [i, item] of target.items.entries()) this.assign(item, values[i], scope);
         }
     }
 
-    /** A chain of filters on a value that is there already. @param {Node} filter @param {Value} body @param {Scope} scope */
+    /** A chain of filters on a value that is there already. @param {Node} filter @param {Value} body @param {Scope}
+     * scope */
     *filled(filter, body, scope) {
         const inner = new Scope(scope);
         inner.names.set(HOLE, body);
@@ -385,9 +411,12 @@ class Interpreter {
     *value(node, scope) {
         this.spend(10);
         switch (node.type) {
-            case 'constant': return node.value;
-            case 'name': return scope.get(node.name);
-            case 'hole': return scope.get(HOLE);
+            case 'constant':
+                return node.value;
+            case 'name':
+                return scope.get(node.name);
+            case 'hole':
+                return scope.get(HOLE);
             case 'attribute': {
                 const object = yield* this.value(node.object, scope);
                 return look(object, new Text(node.name), true);
@@ -395,7 +424,7 @@ class Interpreter {
             case 'item': {
                 const object = yield* this.value(node.object, scope);
                 if (node.key.type === 'slice')
-                    return this.weighed(sliced(object, ...yield* this.sliceOf(node.key, scope)));
+                    return this.weighed(sliced(object, ...(yield* this.sliceOf(node.key, scope))));
                 return look(object, yield* this.value(node.key, scope), false);
             }
             case 'and': {
@@ -406,33 +435,40 @@ class Interpreter {
                 const left = yield* this.value(node.left, scope);
                 return truth(left) ? left : yield* this.value(node.right, scope);
             }
-            case 'not': return !truth(yield* this.value(node.value, scope));
+            case 'not':
+                return !truth(yield* this.value(node.value, scope));
             case 'conditional':
-                if (truth(yield* this.value(node.test, scope)))
-                    return yield* this.value(node.value, scope);
-                return node.otherwise ? yield* this.value(node.otherwise, scope)
+                if (truth(yield* this.value(node.test, scope))) return yield* this.value(node.value, scope);
+                return node.otherwise
+                    ? yield* this.value(node.otherwise, scope)
                     : new Undefined(`line ${node.line}: this "if" has no "else", and is false`);
-            case 'compare': return yield* this.comparison(node, scope);
+            case 'compare':
+                return yield* this.comparison(node, scope);
             case 'binary': {
-                const left = yield* this.value(node.left, scope), right = yield* this.value(node.right, scope);
-                return this.weighed(node.operator === '%' && left instanceof Text
-                    ? percent(left, right) : calculated(node.operator, left, right));
+                const left = yield* this.value(node.left, scope),
+                    right = yield* this.value(node.right, scope);
+                return this.weighed(
+                    node.operator === '%' && left instanceof Text
+                        ? percent(left, right)
+                        : calculated(node.operator, left, right),
+                );
             }
             case 'concat': {
                 const parts = [];
-                for (const part of node.values)
-                    parts.push(str(yield* this.value(part, scope)));
+                for (const part of node.values) parts.push(str(yield* this.value(part, scope)));
                 return this.weighed(joined(parts));
             }
             case 'sign': {
                 const value = yield* this.value(node.value, scope);
-                if (!isNumber(value))
-                    fail(`line ${node.line}: ${saying(value)} has no sign`);
-                return node.sign === '+' ? calculated('+', value, 0n)
+                if (!isNumber(value)) fail(`line ${node.line}: ${saying(value)} has no sign`);
+                return node.sign === '+'
+                    ? calculated('+', value, 0n)
                     : calculated('*', value, typeof value === 'number' ? -1 : -1n);
             }
-            case 'tuple': return Tuple.from(yield* this.values(node.items, scope));
-            case 'list': return yield* this.values(node.items, scope);
+            case 'tuple':
+                return Tuple.from(yield* this.values(node.items, scope));
+            case 'list':
+                return yield* this.values(node.items, scope);
             case 'dict': {
                 const dict = new Dict();
                 for (const { key, value } of node.items)
@@ -442,21 +478,24 @@ class Interpreter {
             case 'filter': {
                 if (!hasFilter(node.name))
                     throw new SyntaxProblem(`line ${node.line}: there is no filter ${node.name}`);
-                const value = yield* this.value(node.value, scope), { args, named } = yield* this.given(node.args, scope);
+                const value = yield* this.value(node.value, scope),
+                    { args, named } = yield* this.given(node.args, scope);
                 this.weighed(value);
                 return this.weighed(filtered(node.name, value, args, named));
             }
             case 'test': {
-                if (!hasTest(node.name))
-                    throw new SyntaxProblem(`line ${node.line}: there is no test ${node.name}`);
-                const value = yield* this.value(node.value, scope), { args, named } = yield* this.given(node.args, scope);
+                if (!hasTest(node.name)) throw new SyntaxProblem(`line ${node.line}: there is no test ${node.name}`);
+                const value = yield* this.value(node.value, scope),
+                    { args, named } = yield* this.given(node.args, scope);
                 return is(node.name, value, args, named);
             }
             case 'call': {
-                const callee = yield* this.value(node.callee, scope), given = yield* this.given(node.args, scope);
+                const callee = yield* this.value(node.callee, scope),
+                    given = yield* this.given(node.args, scope);
                 return yield* this.call(node, callee, given);
             }
-            case 'slice': return fail(`line ${node.line}: a slice is no index`);
+            case 'slice':
+                return fail(`line ${node.line}: a slice is no index`);
         }
         throw new SyntaxProblem(`line ${node.line}: ${node.type} is not supported`);
     }
@@ -470,15 +509,17 @@ class Interpreter {
     /** @param {Node[]} nodes @param {Scope} scope @returns {Generator<void, Value[], void>} */
     *values(nodes, scope) {
         const values = [];
-        for (const node of nodes)
-            values.push(yield* this.value(node, scope));
+        for (const node of nodes) values.push(yield* this.value(node, scope));
         return values;
     }
 
     /** @param {Node} slice @param {Scope} scope @returns {Generator<void, [Value, Value, Value], void>} */
     *sliceOf({ from, to, step }, scope) {
-        return [from ? yield* this.value(from, scope) : null, to ? yield* this.value(to, scope) : null,
-            step ? yield* this.value(step, scope) : null];
+        return [
+            from ? yield* this.value(from, scope) : null,
+            to ? yield* this.value(to, scope) : null,
+            step ? yield* this.value(step, scope) : null,
+        ];
     }
 
     /** a < b < c @param {Node} node @param {Scope} scope @returns {Work} */
@@ -488,8 +529,7 @@ class Interpreter {
             const right = yield* this.value(value, scope);
             this.weighed(left);
             this.weighed(right);
-            if (!compared(operator, left, right))
-                return false;
+            if (!compared(operator, left, right)) return false;
             left = right;
         }
         return true;
@@ -500,13 +540,12 @@ class Interpreter {
         const args = yield* this.values(positional, scope);
         /** @type {Map<string, Value>} */
         const names = new Map();
-        for (const [name, node] of named)
-            names.set(name, yield* this.value(node, scope));
-        if (spread)
-            args.push(...limited(iterate(yield* this.value(spread, scope))));
+        for (const [name, node] of named) names.set(name, yield* this.value(node, scope));
+        if (spread) args.push(...limited(iterate(yield* this.value(spread, scope))));
         if (spreadNamed) {
             const dict = yield* this.value(spreadNamed, scope);
-            for (const [key, value] of dict instanceof Dict ? dict.entries.values()
+            for (const [key, value] of dict instanceof Dict
+                ? dict.entries.values()
                 : fail(`** needs a dict, not ${saying(dict)}`))
                 names.set(needText(key).string, value);
         }
@@ -518,12 +557,10 @@ class Interpreter {
     /** @param {Node} node @param {Value} callee @param {Given} given @returns {Work} */
     *call(node, callee, given) {
         if (callee instanceof Builtin) {
-            for (const arg of given.args)
-                this.weighed(arg);
+            for (const arg of given.args) this.weighed(arg);
             return this.weighed(callee.run(given.args, given.named));
         }
-        if (callee instanceof Macro)
-            return yield* this.nested(this.callMacro(callee, given));
+        if (callee instanceof Macro) return yield* this.nested(this.callMacro(callee, given));
         if (callee instanceof Loop && callee.node.recursive) {
             const out = new Builder();
             yield* this.nested(this.loop(callee.node, given.args[0] ?? [], callee.scope, out, callee.depth + 1));
@@ -534,8 +571,7 @@ class Interpreter {
 
     /** @param {Work} work @returns {Work} */
     *nested(work) {
-        if (++this.calls > MAX_CALLS)
-            throw new LimitError(`its macros call each other more than ${MAX_CALLS} deep`);
+        if (++this.calls > MAX_CALLS) throw new LimitError(`its macros call each other more than ${MAX_CALLS} deep`);
         const result = yield* work;
         this.calls--;
         return result;
@@ -543,31 +579,30 @@ class Interpreter {
 
     /** @param {Macro} macro @param {Given} given @returns {Work} */
     *callMacro({ node, scope }, { args, named }) {
-        const inner = new Scope(scope), rest = new Map(named);
+        const inner = new Scope(scope),
+            rest = new Map(named);
         const name = node.name ?? 'caller';
         const parameters = /** @type {{ name: string, value: Node | null }[]} */ (node.parameters);
         for (const [i, parameter] of parameters.entries()) {
             let value = args[i];
             if (rest.has(parameter.name)) {
-                if (value !== undefined)
-                    fail(`macro ${name} is given ${parameter.name} twice`);
+                if (value !== undefined) fail(`macro ${name} is given ${parameter.name} twice`);
                 value = rest.get(parameter.name);
                 rest.delete(parameter.name);
             }
             value ??= parameter.value ? undefined : new Undefined(`parameter ${parameter.name} was not given`);
-            inner.names.set(parameter.name, value === undefined
-                ? yield* this.value(/** @type {Node} */ (parameter.value), inner) : value);
+            inner.names.set(
+                parameter.name,
+                value === undefined ? yield* this.value(/** @type {Node} */ (parameter.value), inner) : value,
+            );
         }
         if (node.caller) {
             inner.names.set('caller', rest.get('caller') ?? new Undefined('there is no caller'));
             rest.delete('caller');
         }
-        if (node.kwargs)
-            inner.names.set('kwargs', GLOBALS.dict([], rest));
-        else if (rest.size > 0)
-            fail(`macro ${name} has no parameter ${[...rest.keys()][0]}`);
-        if (node.varargs)
-            inner.names.set('varargs', Tuple.from(args.slice(parameters.length)));
+        if (node.kwargs) inner.names.set('kwargs', GLOBALS.dict([], rest));
+        else if (rest.size > 0) fail(`macro ${name} has no parameter ${[...rest.keys()][0]}`);
+        if (node.varargs) inner.names.set('varargs', Tuple.from(args.slice(parameters.length)));
         else if (args.length > parameters.length)
             fail(`macro ${name} takes at most ${parameters.length} arguments, not ${args.length}`);
         return yield* this.captured(node.body, inner);
@@ -575,7 +610,8 @@ class Interpreter {
 
     /** @param {Node} node @param {Scope} scope @returns {Work} */
     *callBlock(node, scope) {
-        const callee = yield* this.value(node.call.callee, scope), given = yield* this.given(node.call.args, scope);
+        const callee = yield* this.value(node.call.callee, scope),
+            given = yield* this.given(node.call.args, scope);
         given.named.set('caller', new Macro(node, scope));
         return yield* this.call(node.call, callee, given);
     }

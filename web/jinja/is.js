@@ -1,8 +1,9 @@
 /** jinja2's tests: what "is" asks. */
-import { Text } from './text.js';
+
 import { apply, takes } from './arguments.js';
 import { hasFilter } from './filters.js';
-import { Builtin, Dict, Iterator, Undefined, compared, contains, fail, isNumber, needText, str } from './values.js';
+import { Text } from './text.js';
+import { Builtin, compared, contains, Dict, fail, Iterator, isNumber, needText, str, Undefined } from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
 /** @typedef {import('./arguments.js').Signature} Signature */
@@ -12,8 +13,10 @@ const plain = (test) => takes('', test);
 /** @param {string} operator */
 const order = (operator) => takes('other /', (value, other) => compared(operator, value, other));
 /** @param {Value} value @param {Value} by */
-const rest = (value, by) => (isNumber(value) && isNumber(by)
-    ? ((Number(value) % Number(by)) + Number(by)) % Number(by) : fail('this test is for numbers'));
+const rest = (value, by) =>
+    isNumber(value) && isNumber(by)
+        ? ((Number(value) % Number(by)) + Number(by)) % Number(by)
+        : fail('this test is for numbers');
 
 /** @type {Record<string, Signature>} */
 export const TESTS = {
@@ -28,30 +31,54 @@ export const TESTS = {
     float: plain((value) => typeof value === 'number'),
     in: takes('seq /', (value, within) => contains(value, within)),
     integer: plain((value) => typeof value === 'bigint'),
-    iterable: plain((value) => value instanceof Text || Array.isArray(value) || value instanceof Dict ||
-        value instanceof Iterator || value instanceof Undefined),
+    iterable: plain(
+        (value) =>
+            value instanceof Text ||
+            Array.isArray(value) ||
+            value instanceof Dict ||
+            value instanceof Iterator ||
+            value instanceof Undefined,
+    ),
     lower: plain((value) => isCased(str(value).string, str(value).string.toLowerCase())),
     mapping: plain((value) => value instanceof Dict),
     none: plain((value) => value === null),
     number: plain(isNumber),
     odd: plain((value) => rest(value, 2n) === 1),
-    sameas: takes('other /', (value, other) => value === other ||
-        value instanceof Text && other instanceof Text && value.string === other.string),
-    sequence: plain((value) => value instanceof Text || Array.isArray(value) || value instanceof Dict ||
-        value instanceof Undefined),
+    sameas: takes(
+        'other /',
+        (value, other) =>
+            value === other || (value instanceof Text && other instanceof Text && value.string === other.string),
+    ),
+    sequence: plain(
+        (value) => value instanceof Text || Array.isArray(value) || value instanceof Dict || value instanceof Undefined,
+    ),
     string: plain((value) => value instanceof Text),
     test: plain((value) => hasTest(needText(value).string)),
     true: plain((value) => value === true),
     undefined: plain((value) => value instanceof Undefined),
     upper: plain((value) => isCased(str(value).string, str(value).string.toUpperCase())),
-    '==': order('=='), '!=': order('!='), '<': order('<'), '<=': order('<='), '>': order('>'), '>=': order('>='),
+    '==': order('=='),
+    '!=': order('!='),
+    '<': order('<'),
+    '<=': order('<='),
+    '>': order('>'),
+    '>=': order('>='),
 };
 
 /** @param {string} string @param {string} rewritten */
 const isCased = (string, rewritten) => string === rewritten && string.toLowerCase() !== string.toUpperCase();
 
-const ALIASES = /** @type {Record<string, string>} */ ({ eq: '==', equalto: '==', ne: '!=', lt: '<', lessthan: '<', le: '<=',
-    gt: '>', greaterthan: '>', ge: '>=' });
+const ALIASES = /** @type {Record<string, string>} */ ({
+    eq: '==',
+    equalto: '==',
+    ne: '!=',
+    lt: '<',
+    lessthan: '<',
+    le: '<=',
+    gt: '>',
+    greaterthan: '>',
+    ge: '>=',
+});
 
 /** @param {string} name */
 export const hasTest = (name) => Object.hasOwn(TESTS, Object.hasOwn(ALIASES, name) ? ALIASES[name] : name);
@@ -65,5 +92,7 @@ export const hasTest = (name) => Object.hasOwn(TESTS, Object.hasOwn(ALIASES, nam
  */
 export function is(name, value, args, named) {
     const known = Object.hasOwn(ALIASES, name) ? ALIASES[name] : name;
-    return Object.hasOwn(TESTS, known) ? apply(name, TESTS[known], [value], args, named) : fail(`there is no test ${name}`);
+    return Object.hasOwn(TESTS, known)
+        ? apply(name, TESTS[known], [value], args, named)
+        : fail(`there is no test ${name}`);
 }

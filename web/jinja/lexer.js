@@ -1,13 +1,15 @@
 /**
- * A chat template -> tokens, as jinja2's lexer cuts it with the settings that transformers gives it: trim_blocks (the line end
- * behind a tag goes), lstrip_blocks (so do the spaces before a tag that begins a line), and the template's last line end goes.
+ * A chat template -> tokens, as jinja2's lexer cuts it with the settings that transformers gives it: trim_blocks
+ * (the line end behind a tag goes), lstrip_blocks (so do the spaces before a tag that begins a line), and the
+ * template's last line end goes.
  */
 import { SyntaxProblem } from './problems.js';
 import { SPACE, spelt } from './text.js';
 
 /**
  * @typedef {object} Token
- * @property {'data' | 'block_begin' | 'block_end' | 'variable_begin' | 'variable_end' | 'name' | 'string' | 'integer' | 'float'
+ * @property {'data' | 'block_begin' | 'block_end' | 'variable_begin' | 'variable_end' | 'name' | 'string' |
+ *     'integer' | 'float'
  *     | 'operator' | 'end'} type
  * @property {string} value
  * @property {number} line
@@ -30,7 +32,8 @@ const ENDS = {
 };
 const RAW = new RegExp(`\\{%[-+]?[${SPACE}]*raw[${SPACE}]*(?:-%\\}[${SPACE}]*|%\\})`, 'y');
 const END_RAW = new RegExp(`\\{%([-+]?)[${SPACE}]*endraw[${SPACE}]*(?:\\+%\\}|-%\\}[${SPACE}]*|%\\}\\n?)`, 'g');
-const BLANK = new RegExp(`^[${SPACE}]+$`), BLANK_END = new RegExp(`[${SPACE}]$`);
+const BLANK = new RegExp(`^[${SPACE}]+$`),
+    BLANK_END = new RegExp(`[${SPACE}]$`);
 
 /**
  * @param {string} template
@@ -65,12 +68,9 @@ class Lexer {
             const sign = /[-+]/.test(source[begin + 2] ?? '') ? source[begin + 2] : '';
             this.data(begin, sign, kind !== '{');
             const raw = kind === '%' && matchAt(RAW, source, begin);
-            if (raw)
-                this.raw(begin + raw.length);
-            else if (kind === '#')
-                this.comment(begin + 2 + sign.length);
-            else
-                this.tag(kind === '%' ? 'block' : 'variable', begin + 2 + sign.length);
+            if (raw) this.raw(begin + raw.length);
+            else if (kind === '#') this.comment(begin + 2 + sign.length);
+            else this.tag(kind === '%' ? 'block' : 'variable', begin + 2 + sign.length);
         }
         this.at = source.length;
         this.push('end', '');
@@ -79,8 +79,7 @@ class Lexer {
 
     /** @param {Token['type']} type @param {string} value */
     push(type, value) {
-        for (; this.counted < this.at; this.counted++)
-            this.line += this.source[this.counted] === '\n' ? 1 : 0;
+        for (; this.counted < this.at; this.counted++) this.line += this.source[this.counted] === '\n' ? 1 : 0;
         this.tokens.push({ type, value, line: this.line });
     }
 
@@ -105,15 +104,13 @@ class Lexer {
     data(to, sign, block) {
         let end = to;
         if (sign === '-') {
-            while (end > this.at && BLANK_END.test(this.source[end - 1]))
-                end--;
+            while (end > this.at && BLANK_END.test(this.source[end - 1])) end--;
         } else if (sign !== '+' && block) {
-            const before = this.source.slice(this.at, to), line = before.lastIndexOf('\n') + 1;
-            if ((line > 0 || this.lineStarts) && BLANK.test(before.slice(line)))
-                end = this.at + line;
+            const before = this.source.slice(this.at, to),
+                line = before.lastIndexOf('\n') + 1;
+            if ((line > 0 || this.lineStarts) && BLANK.test(before.slice(line))) end = this.at + line;
         }
-        if (end > this.at)
-            this.push('data', this.source.slice(this.at, end));
+        if (end > this.at) this.push('data', this.source.slice(this.at, end));
         this.moveTo(to);
     }
 
@@ -122,8 +119,7 @@ class Lexer {
         this.moveTo(from);
         END_RAW.lastIndex = from;
         const end = END_RAW.exec(this.source);
-        if (!end)
-            this.fail('{% raw %} has no {% endraw %}');
+        if (!end) this.fail('{% raw %} has no {% endraw %}');
         this.data(end.index, end[1], true);
         this.moveTo(end.index + end[0].length);
     }
@@ -131,8 +127,7 @@ class Lexer {
     /** @param {number} from */
     comment(from) {
         const close = this.source.indexOf('#}', from);
-        if (close < 0)
-            this.fail('a comment has no end');
+        if (close < 0) this.fail('a comment has no end');
         const begin = close > from && /[-+]/.test(this.source[close - 1]) ? close - 1 : close;
         this.moveTo(begin + /** @type {string} */ (matchAt(ENDS.comment, this.source, begin)).length);
     }
@@ -150,59 +145,66 @@ class Lexer {
                 this.moveTo(this.at + end.length);
                 return;
             }
-            if (this.at >= this.source.length)
-                this.fail(`a tag has no end`);
+            if (this.at >= this.source.length) this.fail(`a tag has no end`);
             const [type, value] = this.next();
-            if (type === 'operator' && CLOSING[value])
-                open.push(CLOSING[value]);
+            if (type === 'operator' && CLOSING[value]) open.push(CLOSING[value]);
             else if (type === 'operator' && /[)\]}]/.test(value) && open.pop() !== value)
                 this.fail(`unexpected ${value}`);
-            if (type !== 'space')
-                this.push(type, type === 'string' ? this.unescaped(value.slice(1, -1)) : value);
+            if (type !== 'space') this.push(type, type === 'string' ? this.unescaped(value.slice(1, -1)) : value);
             this.moveTo(this.at + value.length);
         }
     }
 
     /** @returns {[Token['type'] | 'space', string]} */
     next() {
-        if (matchAt(LONG_NUMBER, this.source, this.at))
-            this.fail('a number has more than 1000 digits');
+        if (matchAt(LONG_NUMBER, this.source, this.at)) this.fail('a number has more than 1000 digits');
         for (const [type, rule] of RULES) {
             const value = matchAt(rule, this.source, this.at);
-            if (value && type === 'name' && !/^[\p{L}\p{Nl}_]/u.test(value))
-                this.fail(`${value} is no name`);
-            if (value)
-                return [type, value];
+            if (value && type === 'name' && !/^[\p{L}\p{Nl}_]/u.test(value)) this.fail(`${value} is no name`);
+            if (value) return [type, value];
         }
         return this.fail(`unexpected character ${JSON.stringify(this.source[this.at])}`);
     }
 
     /**
-     * Escapes as in Python's strings. Unknown ones stay as they are; jinja2 spells out what is not ASCII after a backslash.
+     * Escapes as in Python's strings. Unknown ones stay as they are; jinja2 spells out what is not ASCII after a
+     * backslash.
      * @param {string} string
      */
     unescaped(string) {
-        return string.replace(/\\(\n|[0-7]{1,3}|x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|.)/gsu,
-                (whole, /** @type {string} */ code) => {
-            const plain = PLAIN[code];
-            if (plain !== undefined)
-                return plain;
-            if (/^[0-7]/.test(code))
-                return String.fromCharCode(parseInt(code, 8));
-            if (/^[xuU]./.test(code)) {
-                const point = parseInt(code.slice(1), 16);
-                return point <= 0x10ffff ? String.fromCodePoint(point) : this.fail(`there is no character ${whole}`);
-            }
-            if (/^[xuUN]$/.test(code))
-                return this.fail(`the escape ${whole} is not complete, or needs the names of characters`);
-            const point = /** @type {number} */ (code.codePointAt(0));
-            return point < 128 ? whole : spelt(point);
-        });
+        return string.replace(
+            /\\(\n|[0-7]{1,3}|x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|.)/gsu,
+            (whole, /** @type {string} */ code) => {
+                const plain = PLAIN[code];
+                if (plain !== undefined) return plain;
+                if (/^[0-7]/.test(code)) return String.fromCharCode(parseInt(code, 8));
+                if (/^[xuU]./.test(code)) {
+                    const point = parseInt(code.slice(1), 16);
+                    return point <= 0x10ffff
+                        ? String.fromCodePoint(point)
+                        : this.fail(`there is no character ${whole}`);
+                }
+                if (/^[xuUN]$/.test(code))
+                    return this.fail(`the escape ${whole} is not complete, or needs the names of characters`);
+                const point = /** @type {number} */ (code.codePointAt(0));
+                return point < 128 ? whole : spelt(point);
+            },
+        );
     }
 }
 
 const PLAIN = /** @type {Record<string, string>} */ ({
-    '\n': '', '\\': '\\', '\'': '\'', '"': '"', a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v',
+    '\n': '',
+    '\\': '\\',
+    "'": "'",
+    '"': '"',
+    a: '\x07',
+    b: '\b',
+    f: '\f',
+    n: '\n',
+    r: '\r',
+    t: '\t',
+    v: '\v',
 });
 
 /** @param {RegExp} rule sticky @param {string} source @param {number} at */
@@ -214,7 +216,6 @@ function matchAt(rule, source, at) {
 /** Where the next {{, {% or {# is, or -1. @param {string} source @param {number} from */
 function nextTag(source, from) {
     for (let at = source.indexOf('{', from); at >= 0; at = source.indexOf('{', at + 1))
-        if ('{%#'.includes(source[at + 1] || ' '))
-            return at;
+        if ('{%#'.includes(source[at + 1] || ' ')) return at;
     return -1;
 }

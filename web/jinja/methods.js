@@ -2,53 +2,87 @@
 import { bound, takes } from './arguments.js';
 import { braces } from './format.js';
 import {
-    Builder, EMPTY, SPACE, Text, checkLength, checkSearch, joined, occurrences, replaced, repeated, splitAt, splitAtSpaces,
-    splitLines, stripped, text,
+    Builder,
+    checkLength,
+    checkSearch,
+    EMPTY,
+    joined,
+    occurrences,
+    repeated,
+    replaced,
+    SPACE,
+    splitAt,
+    splitAtSpaces,
+    splitLines,
+    stripped,
+    Text,
+    text,
 } from './text.js';
 import {
-    Attributes, Builtin, Dict, Group, Namespace, Range, Tuple, Undefined, View, equal, fail, isInteger, iterate, kind,
-    needIndex, needText, saying, str,
+    Attributes,
+    Builtin,
+    Dict,
+    equal,
+    fail,
+    Group,
+    isInteger,
+    iterate,
+    kind,
+    Namespace,
+    needIndex,
+    needText,
+    Range,
+    saying,
+    str,
+    Tuple,
+    Undefined,
+    View,
 } from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
 /** @typedef {import('./arguments.js').Signature} Signature */
 
-const spaceRun = new RegExp(`^[${SPACE}]+$`), space = new RegExp(`[${SPACE}]`);
+const spaceRun = new RegExp(`^[${SPACE}]+$`),
+    space = new RegExp(`[${SPACE}]`);
 
 /** @param {Value} value the argument of strip() */
 const stripSet = (value) => (value === undefined || value === null ? null : needText(value, 'what is stripped').string);
 
 /** Python's clamping of a slice's ends. @param {Value} value @param {number} length @param {number} otherwise */
 function end(value, length, otherwise) {
-    if (value === undefined || value === null)
-        return otherwise;
+    if (value === undefined || value === null) return otherwise;
     const at = needIndex(value);
     return at < 0 ? Math.max(0, at + length) : Math.min(at, length);
 }
 
 /** The part that find() and its kin look at. @param {Text} self @param {Value} from @param {Value} to */
 function window(self, from, to) {
-    const start = self.unitAt(end(from, self.length, 0)), stop = self.unitAt(end(to, self.length, self.length));
+    const start = self.unitAt(end(from, self.length, 0)),
+        stop = self.unitAt(end(to, self.length, self.length));
     return { start, string: self.string.slice(start, Math.max(start, stop)) };
 }
 
 /** @param {(string: string, sought: string) => number} search @param {boolean} must */
-const finder = (search, must) => takes('sub / start end', (/** @type {Text} */ self, sub, from, to) => {
-    const { start, string } = window(self, from, to);
-    checkSearch(string, needText(sub).string);
-    const at = search(string, sub.string);
-    return at >= 0 ? BigInt(self.pointAt(at + start)) : must ? fail('substring not found') : -1n;
-});
+const finder = (search, must) =>
+    takes('sub / start end', (/** @type {Text} */ self, sub, from, to) => {
+        const { start, string } = window(self, from, to);
+        checkSearch(string, needText(sub).string);
+        const at = search(string, sub.string);
+        return at >= 0 ? BigInt(self.pointAt(at + start)) : must ? fail('substring not found') : -1n;
+    });
 
 /** @param {(string: string, affix: string) => boolean} has */
-const affix = (has) => takes('affix / start end', (/** @type {Text} */ self, given, from, to) => {
-    const { string } = window(self, from, to);
-    return (given instanceof Tuple ? given : [given]).some((one) =>
-        has(string, needText(one, 'what a string starts or ends with').string));
-});
+const affix = (has) =>
+    takes('affix / start end', (/** @type {Text} */ self, given, from, to) => {
+        const { string } = window(self, from, to);
+        return (given instanceof Tuple ? given : [given]).some((one) =>
+            has(string, needText(one, 'what a string starts or ends with').string),
+        );
+    });
 
 /** @param {boolean} left @param {boolean} right */
-const strip = (left, right) => takes('chars', (/** @type {Text} */ self, set) => stripped(self, stripSet(set), left, right));
+const strip = (left, right) =>
+    takes('chars', (/** @type {Text} */ self, set) => stripped(self, stripSet(set), left, right));
 
 /** @param {(string: string) => string} rewrite */
 const rewritten = (rewrite) => takes('', (/** @type {Text} */ self) => self.mapped(rewrite));
@@ -57,8 +91,12 @@ const rewritten = (rewrite) => takes('', (/** @type {Text} */ self) => self.mapp
 const every = (all) => takes('', (/** @type {Text} */ self) => self.string !== '' && all.test(self.string));
 
 /** Whether there are cased letters and all are so. @param {(string: string) => string} rewrite */
-const cased = (rewrite) => takes('', (/** @type {Text} */ self) =>
-    self.string === rewrite(self.string) && self.string.toLowerCase() !== self.string.toUpperCase());
+const cased = (rewrite) =>
+    takes(
+        '',
+        (/** @type {Text} */ self) =>
+            self.string === rewrite(self.string) && self.string.toLowerCase() !== self.string.toUpperCase(),
+    );
 
 /** A small sigma has another form at the end of a word. @param {string} s @param {number} at */
 const sigma = (s, at) => (/\p{L}$/u.test(s.slice(0, at)) && !/^\p{L}/u.test(s.slice(at + 1)) ? 'ς' : 'σ');
@@ -70,9 +108,10 @@ const capitalized = (string) => {
 };
 
 /** A few letters have a third case. @param {string} c */
-const titled = (c) => ({ 'ß': 'Ss', 'Ǆ': 'ǅ', 'ǅ': 'ǅ', 'ǆ': 'ǅ', 'Ǉ': 'ǈ', 'ǈ': 'ǈ', 'ǉ': 'ǈ', 'Ǌ': 'ǋ', 'ǋ': 'ǋ', 'ǌ': 'ǋ',
-    'ﬀ': 'Ff', 'ﬁ': 'Fi', 'ﬂ': 'Fl' })[c] ??
-    c.toUpperCase();
+const titled = (c) =>
+    ({ ß: 'Ss', Ǆ: 'ǅ', ǅ: 'ǅ', ǆ: 'ǅ', Ǉ: 'ǈ', ǈ: 'ǈ', ǉ: 'ǈ', Ǌ: 'ǋ', ǋ: 'ǋ', ǌ: 'ǋ', ﬀ: 'Ff', ﬁ: 'Fi', ﬂ: 'Fl' })[
+        c
+    ] ?? c.toUpperCase();
 
 /** @param {Text} self @param {(string: string) => string} rewrite of a word */
 function eachWord(self, rewrite) {
@@ -83,30 +122,29 @@ function eachWord(self, rewrite) {
 function padded(self, width, fill, left) {
     const room = Math.max(0, needIndex(width) - self.length);
     const pad = fill === undefined ? text(' ') : needText(fill);
-    if (pad.length !== 1)
-        fail('the fill must be one character');
+    if (pad.length !== 1) fail('the fill must be one character');
     return joined([repeated(pad, left(room)), self, repeated(pad, room - left(room))], self.safe);
 }
 
-/** Python puts the odd space of a centred text on the left if the width is odd. @param {number} room @param {number} width */
+/** Python puts the odd space of a centred text on the left if the width is odd. @param {number} room @param {number}
+ * width */
 export const centred = (room, width) => (room >> 1) + (room & width & 1);
 
 /** @param {Text} self @param {Value} separator @param {number} at */
 function parts(self, separator, at) {
     const { string } = needText(separator);
-    if (at < 0)
-        return null;
+    if (at < 0) return null;
     return Tuple.of(self.slice(0, at), self.slice(at, at + string.length), self.slice(at + string.length));
 }
 
 /** @param {boolean} fromRight */
-const split = (fromRight) => takes('sep maxsplit', (/** @type {Text} */ self, separator = null, most = -1n) => {
-    if (separator === null)
-        return fromRight && most >= 0n ? splitRight(self, Number(most)) : splitAtSpaces(self, needIndex(most));
-    if (needText(separator, 'a separator').string === '')
-        fail('the separator is empty');
-    return splitAt(self, separator.string, needIndex(most), fromRight);
-});
+const split = (fromRight) =>
+    takes('sep maxsplit', (/** @type {Text} */ self, separator = null, most = -1n) => {
+        if (separator === null)
+            return fromRight && most >= 0n ? splitRight(self, Number(most)) : splitAtSpaces(self, needIndex(most));
+        if (needText(separator, 'a separator').string === '') fail('the separator is empty');
+        return splitAt(self, separator.string, needIndex(most), fromRight);
+    });
 
 /** rsplit at white space. @param {Text} self @param {number} most */
 function splitRight(self, most) {
@@ -114,12 +152,11 @@ function splitRight(self, most) {
     let rest = stripped(self, null, false, true);
     while (all.length < most && rest.string !== '') {
         let from = rest.string.length;
-        while (from > 0 && !space.test(rest.string[from - 1]))
-            from--;
+        while (from > 0 && !space.test(rest.string[from - 1])) from--;
         all.push(rest.slice(from));
         rest = stripped(rest.slice(0, from), null, false, true);
     }
-    return [...rest.string === '' ? [] : [stripped(rest, null, true, false)], ...all.reverse()];
+    return [...(rest.string === '' ? [] : [stripped(rest, null, true, false)]), ...all.reverse()];
 }
 
 /** @type {Record<string, Signature>} */
@@ -127,7 +164,8 @@ export const STRING = {
     capitalize: takes('', (self) => firstRewritten(self)),
     casefold: rewritten((s) => [...s].map((c) => (c === 'ı' ? c : c.toUpperCase().toLowerCase())).join('')),
     center: takes('width / fillchar', (self, width, fill) =>
-        padded(self, width, fill, (room) => centred(room, needIndex(width)))),
+        padded(self, width, fill, (room) => centred(room, needIndex(width))),
+    ),
     count: takes('sub / start end', (self, sub, from, to) => {
         const { string } = window(self, from, to);
         const sought = needText(sub).string;
@@ -149,38 +187,58 @@ export const STRING = {
     isspace: every(spaceRun),
     istitle: takes('', (self) => /\p{L}/u.test(self.string) && eachWord(self, capitalized).string === self.string),
     isupper: cased((s) => s.toUpperCase()),
-    join: takes('iterable /', (self, items) => joinedBy(self, iterate(items).map((item) => needText(item, 'what is joined')))),
+    join: takes('iterable /', (self, items) =>
+        joinedBy(
+            self,
+            iterate(items).map((item) => needText(item, 'what is joined')),
+        ),
+    ),
     ljust: takes('width / fillchar', (self, width, fill) => padded(self, width, fill, () => 0)),
     lower: rewritten((s) => s.toLowerCase()),
     lstrip: strip(true, false),
-    partition: takes('sep /', (self, separator) => parts(self, separator, self.string.indexOf(needText(separator).string)) ??
-        Tuple.of(self, EMPTY, EMPTY)),
-    removeprefix: takes('prefix /', (self, prefix) => (self.string.startsWith(needText(prefix).string)
-        ? self.slice(prefix.string.length) : self)),
+    partition: takes(
+        'sep /',
+        (self, separator) =>
+            parts(self, separator, self.string.indexOf(needText(separator).string)) ?? Tuple.of(self, EMPTY, EMPTY),
+    ),
+    removeprefix: takes('prefix /', (self, prefix) =>
+        self.string.startsWith(needText(prefix).string) ? self.slice(prefix.string.length) : self,
+    ),
     removesuffix: takes('suffix /', (self, suffix) =>
-        (needText(suffix).string !== '' && self.string.endsWith(suffix.string)
-            ? self.slice(0, self.string.length - suffix.string.length) : self)),
+        needText(suffix).string !== '' && self.string.endsWith(suffix.string)
+            ? self.slice(0, self.string.length - suffix.string.length)
+            : self,
+    ),
     replace: takes('old new / count', (self, old, by, count = -1n) =>
-        replaced(self, needText(old), needText(by), needIndex(count))),
+        replaced(self, needText(old), needText(by), needIndex(count)),
+    ),
     rfind: finder((s, sub) => s.lastIndexOf(sub), false),
     rindex: finder((s, sub) => s.lastIndexOf(sub), true),
     rjust: takes('width / fillchar', (self, width, fill) => padded(self, width, fill, (room) => room)),
-    rpartition: takes('sep /', (self, separator) => parts(self, separator,
-        self.string.lastIndexOf(needText(separator).string)) ?? Tuple.of(EMPTY, EMPTY, self)),
+    rpartition: takes(
+        'sep /',
+        (self, separator) =>
+            parts(self, separator, self.string.lastIndexOf(needText(separator).string)) ?? Tuple.of(EMPTY, EMPTY, self),
+    ),
     rsplit: split(true),
     rstrip: strip(false, true),
     split: split(false),
     splitlines: takes('keepends', (self, keep = false) => splitLines(self, Boolean(keep))),
     startswith: affix((s, start) => s.startsWith(start)),
     strip: strip(true, true),
-    swapcase: rewritten((s) => s.replace(/./gsu,
-        (c, at) => (c !== c.toUpperCase() ? c.toUpperCase() : c === 'Σ' ? sigma(s, at) : c.toLowerCase()))),
+    swapcase: rewritten((s) =>
+        s.replace(/./gsu, (c, at) =>
+            c !== c.toUpperCase() ? c.toUpperCase() : c === 'Σ' ? sigma(s, at) : c.toLowerCase(),
+        ),
+    ),
     title: takes('', (self) => eachWord(self, capitalized)),
     upper: rewritten((s) => s.toUpperCase()),
     zfill: takes('width /', (self, width) => {
         const sign = /^[-+]/.test(self.string) ? 1 : 0;
-        return joined([self.slice(0, sign), padded(self.slice(sign), BigInt(needIndex(width) - sign), text('0'),
-            (room) => room)]);
+        return joined([
+            self.slice(0, sign),
+            padded(self.slice(sign), BigInt(needIndex(width) - sign), text('0'), (room) => room),
+        ]);
     }),
 };
 
@@ -194,8 +252,7 @@ export function firstRewritten(self) {
 export function joinedBy(between, items) {
     const builder = new Builder();
     items.forEach((item, i) => {
-        if (i > 0 && between.string !== '')
-            builder.push(between);
+        if (i > 0 && between.string !== '') builder.push(between);
         builder.push(item);
     });
     return builder.text(between.safe);
@@ -207,7 +264,7 @@ function expanded(self, size) {
     let column = 0;
     for (const c of self.characters()) {
         if (c.string === '\t') {
-            const n = size > 0 ? size - column % size : 0;
+            const n = size > 0 ? size - (column % size) : 0;
             checkLength(n);
             builder.push(text(' '.repeat(n)));
             column += n;
@@ -221,9 +278,12 @@ function expanded(self, size) {
 
 /** @type {Record<string, Signature>} */
 const LIST = {
-    count: takes('value /', (/** @type {Value[]} */ self, value) => BigInt(self.filter((item) => equal(item, value)).length)),
+    count: takes('value /', (/** @type {Value[]} */ self, value) =>
+        BigInt(self.filter((item) => equal(item, value)).length),
+    ),
     index: takes('value / start stop', (/** @type {Value[]} */ self, value, from, to) => {
-        const start = end(from, self.length, 0), stop = end(to, self.length, self.length);
+        const start = end(from, self.length, 0),
+            stop = end(to, self.length, self.length);
         const at = self.findIndex((item, i) => i >= start && i < stop && equal(item, value));
         return at < 0 ? fail('the list does not have this value') : BigInt(at);
     }),
@@ -244,31 +304,54 @@ const DICT = {
 /** @param {Dict} dict */
 export function copied(dict) {
     const copy = new Dict();
-    for (const [key, value] of dict.entries.values())
-        copy.set(key, value);
+    for (const [key, value] of dict.entries.values()) copy.set(key, value);
     return copy;
 }
 
 /** What Python has, and a sandbox refuses to do. */
-const FORBIDDEN = new Set(['append', 'clear', 'extend', 'insert', 'pop', 'popitem', 'remove', 'reverse', 'setdefault', 'sort',
-    'update']);
+const FORBIDDEN = new Set([
+    'append',
+    'clear',
+    'extend',
+    'insert',
+    'pop',
+    'popitem',
+    'remove',
+    'reverse',
+    'setdefault',
+    'sort',
+    'update',
+]);
 
 /** @param {Value} mapping @returns {Map<string, Value>} */
-const namesOf = (mapping) => (mapping instanceof Dict
-    ? new Map([...mapping.entries.values()].map(([key, value]) => [str(key).string, value]))
-    : fail(`format_map() needs a dict, not ${saying(mapping)}`));
+const namesOf = (mapping) =>
+    mapping instanceof Dict
+        ? new Map([...mapping.entries.values()].map(([key, value]) => [str(key).string, value]))
+        : fail(`format_map() needs a dict, not ${saying(mapping)}`);
 
 /** @param {Value} object @param {string} name @returns {Value} undefined (JavaScript's) if it has none */
 function method(object, name) {
     if (object instanceof Text && name === 'format')
         return new Builtin(name, (args, named) => braces(object, args, named, look));
     if (object instanceof Text && name === 'format_map')
-        return bound(name, takes('mapping /', (self, mapping) => braces(self, [], namesOf(mapping), look)), object);
-    const tables = object instanceof Text ? [STRING] : object instanceof Dict ? [DICT] : object instanceof View ? []
-        : object instanceof Tuple || object instanceof Range ? [LIST] : Array.isArray(object) ? [LIST, LIST_ONLY] : [];
-    for (const table of tables)
-        if (Object.hasOwn(table, name))
-            return bound(name, table[name], object);
+        return bound(
+            name,
+            takes('mapping /', (self, mapping) => braces(self, [], namesOf(mapping), look)),
+            object,
+        );
+    const tables =
+        object instanceof Text
+            ? [STRING]
+            : object instanceof Dict
+              ? [DICT]
+              : object instanceof View
+                ? []
+                : object instanceof Tuple || object instanceof Range
+                  ? [LIST]
+                  : Array.isArray(object)
+                    ? [LIST, LIST_ONLY]
+                    : [];
+    for (const table of tables) if (Object.hasOwn(table, name)) return bound(name, table[name], object);
     if (FORBIDDEN.has(name) && (object instanceof Dict || object?.constructor === Array))
         return new Builtin(name, () => fail(`${name}() would change ${kind(object)}, which a template may not`));
     return undefined;
@@ -276,26 +359,21 @@ function method(object, name) {
 
 /** @param {Value} object @param {Value} key @returns {Value} undefined (JavaScript's) if it has none */
 function item(object, key) {
-    if (object instanceof Dict)
-        return object.get(key);
-    if (object instanceof Namespace)
-        return key instanceof Text ? object.names.get(key.string) : undefined;
+    if (object instanceof Dict) return object.get(key);
+    if (object instanceof Namespace) return key instanceof Text ? object.names.get(key.string) : undefined;
     if (!isInteger(key) || !(object instanceof Text || Array.isArray(object)) || object instanceof View)
         return undefined;
-    const { length } = object, at = Number(key) < 0 ? Number(key) + length : Number(key);
-    if (at < 0 || at >= length)
-        return undefined;
+    const { length } = object,
+        at = Number(key) < 0 ? Number(key) + length : Number(key);
+    if (at < 0 || at >= length) return undefined;
     return object instanceof Text ? object.slice(object.unitAt(at), object.unitAt(at + 1)) : iterate(object)[at];
 }
 
 /** @param {Value} object @param {string} name @returns {Value} undefined (JavaScript's) if it has none */
 function attribute(object, name) {
-    if (object instanceof Attributes)
-        return Object.hasOwn(object.getters, name) ? object.getters[name]() : undefined;
-    if (object instanceof Namespace)
-        return object.names.get(name);
-    if (object instanceof Group && /^(grouper|list)$/.test(name))
-        return object[name === 'list' ? 1 : 0];
+    if (object instanceof Attributes) return Object.hasOwn(object.getters, name) ? object.getters[name]() : undefined;
+    if (object instanceof Namespace) return object.names.get(name);
+    if (object instanceof Group && /^(grouper|list)$/.test(name)) return object[name === 'list' ? 1 : 0];
     return method(object, name);
 }
 
@@ -307,13 +385,14 @@ function attribute(object, name) {
  * @returns {Value}
  */
 export function look(object, key, dot) {
-    if (object instanceof Undefined)
-        return fail(object.message);
+    if (object instanceof Undefined) return fail(object.message);
     const name = key instanceof Text ? key.string : null;
-    const found = dot ? attribute(object, /** @type {string} */ (name)) ?? item(object, key)
-        : item(object, key) ?? (name === null ? undefined : attribute(object, name));
+    const found = dot
+        ? (attribute(object, /** @type {string} */ (name)) ?? item(object, key))
+        : (item(object, key) ?? (name === null ? undefined : attribute(object, name)));
     return found === undefined
-        ? new Undefined(`${kind(object)} has no ${name === null ? `item ${str(key).string}` : JSON.stringify(name)}`) : found;
+        ? new Undefined(`${kind(object)} has no ${name === null ? `item ${str(key).string}` : JSON.stringify(name)}`)
+        : found;
 }
 
 /**
@@ -326,17 +405,18 @@ export function look(object, key, dot) {
 export function sliced(object, from, to, step) {
     if (!(object instanceof Text || Array.isArray(object)) || object instanceof View)
         return object instanceof Undefined ? fail(object.message) : new Undefined(`${kind(object)} has no slices`);
-    const stride = step === null ? 1 : needIndex(step), { length } = object;
-    if (stride === 0)
-        fail('a slice\'s step is 0');
+    const stride = step === null ? 1 : needIndex(step),
+        { length } = object;
+    if (stride === 0) fail("a slice's step is 0");
     const back = stride < 0;
     const clamp = (/** @type {Value} */ value, /** @type {number} */ otherwise) => {
-        if (value === null)
-            return otherwise;
-        const at = needIndex(value), placed = at < 0 ? at + length : at;
+        if (value === null) return otherwise;
+        const at = needIndex(value),
+            placed = at < 0 ? at + length : at;
         return back ? Math.min(Math.max(placed, -1), length - 1) : Math.min(Math.max(placed, 0), length);
     };
-    const first = clamp(from, back ? length - 1 : 0), last = clamp(to, back ? -1 : length);
+    const first = clamp(from, back ? length - 1 : 0),
+        last = clamp(to, back ? -1 : length);
     if (object instanceof Text && stride === 1)
         return object.slice(object.unitAt(first), object.unitAt(Math.max(first, last)));
     const items = [];

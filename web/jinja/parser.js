@@ -2,8 +2,9 @@
  * A chat template -> a tree of statements and expressions. The grammar is jinja2's (its parser.py), with the tags that
  * transformers adds: break, continue, generation.
  */
-import { SyntaxProblem } from './problems.js';
+
 import { tokens } from './lexer.js';
+import { SyntaxProblem } from './problems.js';
 import { Text, text } from './text.js';
 
 /** @typedef {import('./lexer.js').Token} Token */
@@ -11,7 +12,8 @@ import { Text, text } from './text.js';
  * @typedef {{ type: string, line: number, [key: string]: any }} Node one of a kind: `type` says what else it has
  *     (interpreter.js)
  */
-/** @typedef {{ positional: Node[], named: [string, Node][], spread: Node | null, spreadNamed: Node | null }} Arguments */
+/** @typedef {{ positional: Node[], named: [string, Node][], spread: Node | null, spreadNamed: Node | null }}
+ *     Arguments */
 
 /** Tags within tags, and brackets within brackets, that are too many for anything but an attack. */
 const MAX_DEPTH = 200;
@@ -62,16 +64,14 @@ class Parser {
     /** @param {string} type @param {string} [value] */
     skip(type, value) {
         const found = this.is(type, value);
-        if (found)
-            this.at++;
+        if (found) this.at++;
         return found;
     }
 
     /** @param {string} type @param {string} [value] @returns {Token} */
     expect(type, value) {
         const { token } = this;
-        if (!this.skip(type, value))
-            this.fail(`expected ${value ?? WORDS[type] ?? type}, found ${describe(token)}`);
+        if (!this.skip(type, value)) this.fail(`expected ${value ?? WORDS[type] ?? type}, found ${describe(token)}`);
         return token;
     }
 
@@ -82,8 +82,7 @@ class Parser {
 
     /** @template T @param {() => T} inner @returns {T} */
     nested(inner) {
-        if (++this.depth > MAX_DEPTH)
-            this.fail(`more than ${MAX_DEPTH} tags or brackets within each other`);
+        if (++this.depth > MAX_DEPTH) this.fail(`more than ${MAX_DEPTH} tags or brackets within each other`);
         const result = inner();
         this.depth--;
         return result;
@@ -110,12 +109,12 @@ class Parser {
      */
     statements(ends) {
         return this.nested(() => {
-            const body = [], { line } = this.token;
+            const body = [],
+                { line } = this.token;
             for (;;) {
                 const { token } = this;
                 if (token.type === 'end') {
-                    if (ends.length > 0)
-                        this.fail(`the template ends before ${ends.join(' or ')}`, line);
+                    if (ends.length > 0) this.fail(`the template ends before ${ends.join(' or ')}`, line);
                     return body;
                 }
                 this.at++;
@@ -126,8 +125,7 @@ class Parser {
                     body.push({ type: 'output', line: token.line, values: [this.tuple()] });
                     this.expect('variable_end');
                 } else {
-                    if (this.token.type === 'name' && ends.includes(this.token.value))
-                        return body;
+                    if (this.token.type === 'name' && ends.includes(this.token.value)) return body;
                     body.push(this.statement());
                     this.expect('block_end');
                 }
@@ -154,33 +152,43 @@ class Parser {
     statement() {
         const { value, line } = this.expect('name');
         switch (value) {
-            case 'if': return this.ifStatement(line);
-            case 'for': return this.forStatement(line);
-            case 'set': return this.setStatement(line);
-            case 'macro': return this.macro(line);
-            case 'call': return this.callBlock(line);
-            case 'filter': return this.filterBlock(line);
-            case 'with': return this.withStatement(line);
-            case 'generation': return { type: 'scope', line, body: this.wholeBody('endgeneration') };
+            case 'if':
+                return this.ifStatement(line);
+            case 'for':
+                return this.forStatement(line);
+            case 'set':
+                return this.setStatement(line);
+            case 'macro':
+                return this.macro(line);
+            case 'call':
+                return this.callBlock(line);
+            case 'filter':
+                return this.filterBlock(line);
+            case 'with':
+                return this.withStatement(line);
+            case 'generation':
+                return { type: 'scope', line, body: this.wholeBody('endgeneration') };
             case 'autoescape':
                 this.fail('autoescape is not supported');
                 break;
-            case 'block': return this.block(line);
+            case 'block':
+                return this.block(line);
             case 'print': {
                 const values = [];
                 while (!this.is('block_end')) {
-                    if (values.length > 0)
-                        this.expect('operator', ',');
+                    if (values.length > 0) this.expect('operator', ',');
                     values.push(this.expression());
                 }
                 return { type: 'output', line, values };
             }
             case 'break':
             case 'continue':
-                if (this.loops === 0)
-                    this.fail(`${value} outside of a loop`, line);
+                if (this.loops === 0) this.fail(`${value} outside of a loop`, line);
                 return { type: value, line };
-            case 'include': case 'import': case 'from': case 'extends':
+            case 'include':
+            case 'import':
+            case 'from':
+            case 'extends':
                 this.fail(`${value}: a chat template stands alone, there is no other to take from`, line);
         }
         return this.fail(`unknown tag ${value}`, line);
@@ -190,8 +198,7 @@ class Parser {
     ifStatement(line) {
         /** @type {{ test: Node, body: Node[] }[]} */
         const branches = [];
-        do
-            branches.push({ test: this.tuple({ conditional: false }), body: this.body('elif', 'else', 'endif') });
+        do branches.push({ test: this.tuple({ conditional: false }), body: this.body('elif', 'else', 'endif') });
         while (this.list[this.at++].value === 'elif');
         const otherwise = this.list[this.at - 1].value === 'else' ? this.wholeBody('endif') : [];
         return { type: 'if', line, branches, otherwise };
@@ -207,8 +214,7 @@ class Parser {
         this.loops++;
         const [body, names] = this.reading(() => this.body('endfor', 'else'));
         this.loops--;
-        for (const name of names)
-            this.read(name);
+        for (const name of names) this.read(name);
         const otherwise = this.list[this.at++].value === 'else' ? this.wholeBody('endfor') : [];
         return { type: 'for', line, target, items, test, recursive, body, otherwise, looks: names.has('loop') };
     }
@@ -216,8 +222,7 @@ class Parser {
     /** @param {number} line @returns {Node} */
     setStatement(line) {
         const target = this.target([], true);
-        if (this.skip('operator', '='))
-            return { type: 'set', line, target, value: this.tuple() };
+        if (this.skip('operator', '=')) return { type: 'set', line, target, value: this.tuple() };
         const filter = this.operator('|') ? this.filters({ type: 'hole', line }) : null;
         return { type: 'setblock', line, target, filter, body: this.wholeBody('endset') };
     }
@@ -244,8 +249,7 @@ class Parser {
             if (signature) {
                 this.expect('operator', '(');
                 while (!this.operator(')')) {
-                    if (parameters.length > 0)
-                        this.expect('operator', ',');
+                    if (parameters.length > 0) this.expect('operator', ',');
                     const { value: name } = this.expect('name');
                     const value = this.skip('operator', '=') ? this.expression() : null;
                     if (!value && parameters.at(-1)?.value)
@@ -258,18 +262,27 @@ class Parser {
             return this.wholeBody(end);
         });
         this.loops = loops;
-        for (const name of names)
-            this.read(name);
-        return { parameters, body, call, varargs: names.has('varargs'), kwargs: names.has('kwargs'),
-            caller: names.has('caller') };
+        for (const name of names) this.read(name);
+        return {
+            parameters,
+            body,
+            call,
+            varargs: names.has('varargs'),
+            kwargs: names.has('kwargs'),
+            caller: names.has('caller'),
+        };
     }
 
     /** @param {number} line @returns {Node} */
     callBlock(line) {
-        return { type: 'callblock', line, ...this.callable(this.operator('('), 'endcall', () => {
-            const call = this.expression();
-            return call.type === 'call' ? call : this.fail('{% call %} wants a call', line);
-        }) };
+        return {
+            type: 'callblock',
+            line,
+            ...this.callable(this.operator('('), 'endcall', () => {
+                const call = this.expression();
+                return call.type === 'call' ? call : this.fail('{% call %} wants a call', line);
+            }),
+        };
     }
 
     /** @param {number} line @returns {Node} */
@@ -282,8 +295,7 @@ class Parser {
     withStatement(line) {
         const sets = [];
         while (!this.is('block_end')) {
-            if (sets.length > 0)
-                this.expect('operator', ',');
+            if (sets.length > 0) this.expect('operator', ',');
             const target = this.target([]);
             this.expect('operator', '=');
             sets.push({ target, value: this.expression() });
@@ -310,8 +322,7 @@ class Parser {
     target(ends, attributes = false) {
         const target = this.tuple({ simple: true, attributes, ends });
         const check = (/** @type {Node} */ node) => {
-            if (node.type === 'tuple')
-                node.items.forEach(check);
+            if (node.type === 'tuple') node.items.forEach(check);
             else if (node.type !== 'name' && node.type !== 'reference')
                 this.fail('this cannot be assigned to', node.line);
         };
@@ -323,7 +334,8 @@ class Parser {
 
     /**
      * One expression, or several with commas between them.
-     * @param {{ simple?: boolean, conditional?: boolean, attributes?: boolean, ends?: string[], brackets?: boolean }} [how]
+     * @param {{ simple?: boolean, conditional?: boolean, attributes?: boolean, ends?: string[], brackets?: boolean
+     *     }} [how]
      * @returns {Node}
      */
     tuple({ simple = false, conditional = true, attributes = false, ends = [], brackets = false } = {}) {
@@ -331,21 +343,20 @@ class Parser {
         const items = [];
         let several = false;
         for (;;) {
-            if (items.length > 0)
-                this.expect('operator', ',');
-            if (this.is('variable_end') || this.is('block_end') ||
-                this.token.type === 'operator' && TUPLE_ENDS.includes(this.token.value) ||
-                this.token.type === 'name' && ends.includes(this.token.value))
+            if (items.length > 0) this.expect('operator', ',');
+            if (
+                this.is('variable_end') ||
+                this.is('block_end') ||
+                (this.token.type === 'operator' && TUPLE_ENDS.includes(this.token.value)) ||
+                (this.token.type === 'name' && ends.includes(this.token.value))
+            )
                 break;
             items.push(simple ? this.primary(attributes) : conditional ? this.expression() : this.or());
-            if (!this.operator(','))
-                break;
+            if (!this.operator(',')) break;
             several = true;
         }
-        if (!several && items.length === 1)
-            return items[0];
-        if (!several && !brackets)
-            this.fail(`expected an expression, found ${describe(this.token)}`);
+        if (!several && items.length === 1) return items[0];
+        if (!several && !brackets) this.fail(`expected an expression, found ${describe(this.token)}`);
         return { type: 'tuple', line, items };
     }
 
@@ -357,8 +368,13 @@ class Parser {
                 const { line } = this.token;
                 this.at++;
                 const test = this.or();
-                node = { type: 'conditional', line, test, value: node,
-                    otherwise: this.skip('name', 'else') ? this.expression() : null };
+                node = {
+                    type: 'conditional',
+                    line,
+                    test,
+                    value: node,
+                    otherwise: this.skip('name', 'else') ? this.expression() : null,
+                };
             }
             return node;
         });
@@ -376,8 +392,7 @@ class Parser {
         for (;;) {
             const { line } = this.token;
             const found = operator();
-            if (found === null)
-                return left;
+            if (found === null) return left;
             left = { type, line, operator: found, left, right: operand() };
         }
     }
@@ -390,14 +405,24 @@ class Parser {
 
     /** @returns {Node} */
     or() {
-        return this.chain('or', () => this.take('name', 'or'),
-            () => this.chain('and', () => this.take('name', 'and'), () => this.not()));
+        return this.chain(
+            'or',
+            () => this.take('name', 'or'),
+            () =>
+                this.chain(
+                    'and',
+                    () => this.take('name', 'and'),
+                    () => this.not(),
+                ),
+        );
     }
 
     /** @returns {Node} */
     not() {
         const { line } = this.token;
-        return this.skip('name', 'not') ? { type: 'not', line, value: this.nested(() => this.not()) } : this.comparison();
+        return this.skip('name', 'not')
+            ? { type: 'not', line, value: this.nested(() => this.not()) }
+            : this.comparison();
     }
 
     /** @returns {Node} */
@@ -412,8 +437,7 @@ class Parser {
                 this.at += 2;
                 operator = 'not in';
             }
-            if (!operator)
-                break;
+            if (!operator) break;
             rest.push({ operator, value: this.sum() });
         }
         return rest.length > 0 ? { type: 'compare', line, first, rest } : first;
@@ -421,39 +445,47 @@ class Parser {
 
     /** @returns {Node} */
     sum() {
-        return this.chain('binary', () => this.take('operator', '+', '-'), () => this.concatenation());
+        return this.chain(
+            'binary',
+            () => this.take('operator', '+', '-'),
+            () => this.concatenation(),
+        );
     }
 
     /** @returns {Node} */
     concatenation() {
         const { line } = this.token;
         const values = [this.product()];
-        while (this.skip('operator', '~'))
-            values.push(this.product());
+        while (this.skip('operator', '~')) values.push(this.product());
         return values.length > 1 ? { type: 'concat', line, values } : values[0];
     }
 
     /** @returns {Node} */
     product() {
-        return this.chain('binary', () => this.take('operator', '*', '/', '//', '%'),
-            () => this.chain('binary', () => this.take('operator', '**'), () => this.unary()));
+        return this.chain(
+            'binary',
+            () => this.take('operator', '*', '/', '//', '%'),
+            () =>
+                this.chain(
+                    'binary',
+                    () => this.take('operator', '**'),
+                    () => this.unary(),
+                ),
+        );
     }
 
     /** @param {boolean} [filters] @returns {Node} */
     unary(filters = true) {
         const { line } = this.token;
         const sign = this.take('operator', '-', '+');
-        let node = this.postfix(sign ? { type: 'sign', line, sign, value: this.nested(() => this.unary(false)) }
-            : this.primary());
+        let node = this.postfix(
+            sign ? { type: 'sign', line, sign, value: this.nested(() => this.unary(false)) } : this.primary(),
+        );
         while (filters) {
-            if (this.operator('|'))
-                node = this.filters(node);
-            else if (this.is('name', 'is'))
-                node = this.test(node);
-            else if (this.operator('('))
-                node = this.call(node);
-            else
-                break;
+            if (this.operator('|')) node = this.filters(node);
+            else if (this.is('name', 'is')) node = this.test(node);
+            else if (this.operator('(')) node = this.call(node);
+            else break;
         }
         return node;
     }
@@ -469,18 +501,15 @@ class Parser {
         this.at++;
         switch (type) {
             case 'name':
-                if (/^([tT]rue|[fF]alse)$/.test(value))
-                    return { type: 'constant', line, value: /^t/i.test(value) };
-                if (/^[nN]one$/.test(value))
-                    return { type: 'constant', line, value: null };
+                if (/^([tT]rue|[fF]alse)$/.test(value)) return { type: 'constant', line, value: /^t/i.test(value) };
+                if (/^[nN]one$/.test(value)) return { type: 'constant', line, value: null };
                 if (attributes && this.skip('operator', '.'))
                     return { type: 'reference', line, name: value, attribute: this.expect('name').value };
                 this.read(value);
                 return { type: 'name', line, name: value };
             case 'string': {
                 let whole = value;
-                while (this.is('string'))
-                    whole += this.list[this.at++].value;
+                while (this.is('string')) whole += this.list[this.at++].value;
                 this.literals.push(whole);
                 return { type: 'constant', line, value: new Text(whole) };
             }
@@ -494,14 +523,17 @@ class Parser {
                     this.expect('operator', ')');
                     return node;
                 }
-                if (value === '[')
-                    return { type: 'list', line, items: this.separated(']', () => this.expression()) };
+                if (value === '[') return { type: 'list', line, items: this.separated(']', () => this.expression()) };
                 if (value === '{')
-                    return { type: 'dict', line, items: this.separated('}', () => {
-                        const key = this.expression();
-                        this.expect('operator', ':');
-                        return { key, value: this.expression() };
-                    }) };
+                    return {
+                        type: 'dict',
+                        line,
+                        items: this.separated('}', () => {
+                            const key = this.expression();
+                            this.expect('operator', ':');
+                            return { key, value: this.expression() };
+                        }),
+                    };
         }
         this.at--;
         return this.fail(`unexpected ${describe(this.token)}`);
@@ -511,10 +543,8 @@ class Parser {
     separated(end, item) {
         const items = [];
         while (!this.operator(end)) {
-            if (items.length > 0)
-                this.expect('operator', ',');
-            if (this.operator(end))
-                break;
+            if (items.length > 0) this.expect('operator', ',');
+            if (this.operator(end)) break;
             items.push(item());
         }
         this.expect('operator', end);
@@ -529,19 +559,24 @@ class Parser {
             if (this.skip('operator', '.')) {
                 const { type, value } = this.token;
                 this.at++;
-                if (type === 'name')
-                    node = { type: 'attribute', line, object: node, name: value };
+                if (type === 'name') node = { type: 'attribute', line, object: node, name: value };
                 else if (type === 'integer')
-                    node = { type: 'item', line, object: node,
-                        key: { type: 'constant', line, value: BigInt(value.replace(/_/g, '')) } };
-                else
-                    this.fail('expected a name or a number after the dot', line);
+                    node = {
+                        type: 'item',
+                        line,
+                        object: node,
+                        key: { type: 'constant', line, value: BigInt(value.replace(/_/g, '')) },
+                    };
+                else this.fail('expected a name or a number after the dot', line);
             } else if (this.skip('operator', '[')) {
                 const keys = this.separated(']', () => this.subscript());
-                if (keys.length === 0)
-                    this.fail('[] has no index', line);
-                node = { type: 'item', line, object: node,
-                    key: keys.length === 1 ? keys[0] : { type: 'tuple', line, items: keys } };
+                if (keys.length === 0) this.fail('[] has no index', line);
+                node = {
+                    type: 'item',
+                    line,
+                    object: node,
+                    key: keys.length === 1 ? keys[0] : { type: 'tuple', line, items: keys },
+                };
             } else if (this.operator('(')) {
                 node = this.call(node);
             } else {
@@ -555,8 +590,7 @@ class Parser {
         const { line } = this.token;
         const part = () => (this.operator(':') || this.operator(']') || this.operator(',') ? null : this.expression());
         const first = part();
-        if (!this.skip('operator', ':'))
-            return first ?? this.fail('expected an index');
+        if (!this.skip('operator', ':')) return first ?? this.fail('expected an index');
         const to = part();
         return { type: 'slice', line, from: first, to, step: this.skip('operator', ':') ? part() : null };
     }
@@ -574,16 +608,13 @@ class Parser {
         this.separated(')', () => {
             const following = this.list[this.at + 1];
             if (this.skip('operator', '*')) {
-                if (args.spread || args.spreadNamed)
-                    this.fail('this call is not well-formed', line);
+                if (args.spread || args.spreadNamed) this.fail('this call is not well-formed', line);
                 args.spread = this.expression();
             } else if (this.skip('operator', '**')) {
-                if (args.spreadNamed)
-                    this.fail('this call is not well-formed', line);
+                if (args.spreadNamed) this.fail('this call is not well-formed', line);
                 args.spreadNamed = this.expression();
             } else if (this.is('name') && following.type === 'operator' && following.value === '=') {
-                if (args.spreadNamed)
-                    this.fail('this call is not well-formed', line);
+                if (args.spreadNamed) this.fail('this call is not well-formed', line);
                 const { value: name } = this.token;
                 this.at += 2;
                 args.named.push([name, this.expression()]);
@@ -599,15 +630,13 @@ class Parser {
     /** @param {Node} first @returns {Node} */
     filters(first) {
         let node = first;
-        while (this.skip('operator', '|'))
-            node = this.oneFilter(node);
+        while (this.skip('operator', '|')) node = this.oneFilter(node);
         return node;
     }
 
     dottedName() {
         let { value: name } = this.expect('name');
-        while (this.skip('operator', '.'))
-            name += `.${this.expect('name').value}`;
+        while (this.skip('operator', '.')) name += `.${this.expect('name').value}`;
         return name;
     }
 
@@ -626,11 +655,13 @@ class Parser {
         let args = NO_ARGUMENTS;
         if (this.operator('(')) {
             args = this.callArguments();
-        } else if (['name', 'string', 'integer', 'float'].includes(this.token.type) &&
-            !(this.token.type === 'name' && /^(else|or|and)$/.test(this.token.value)) ||
-            this.operator('[') || this.operator('{')) {
-            if (this.is('name', 'is'))
-                this.fail('tests with "is" cannot be chained');
+        } else if (
+            (['name', 'string', 'integer', 'float'].includes(this.token.type) &&
+                !(this.token.type === 'name' && /^(else|or|and)$/.test(this.token.value))) ||
+            this.operator('[') ||
+            this.operator('{')
+        ) {
+            if (this.is('name', 'is')) this.fail('tests with "is" cannot be chained');
             args = { ...NO_ARGUMENTS, positional: [this.postfix(this.primary())] };
         }
         const node = { type: 'test', line, name, value, args };
@@ -641,7 +672,12 @@ class Parser {
 /** @type {Arguments} */
 const NO_ARGUMENTS = { positional: [], named: [], spread: null, spreadNamed: null };
 
-const WORDS = /** @type {Record<string, string>} */ ({ block_end: '%}', variable_end: '}}', name: 'a name', end: 'the end' });
+const WORDS = /** @type {Record<string, string>} */ ({
+    block_end: '%}',
+    variable_end: '}}',
+    name: 'a name',
+    end: 'the end',
+});
 
 /** @param {Token} token */
-const describe = ({ type, value }) => (value === '' ? WORDS[type] ?? type : JSON.stringify(value));
+const describe = ({ type, value }) => (value === '' ? (WORDS[type] ?? type) : JSON.stringify(value));

@@ -1,14 +1,17 @@
 /**
- * Strings of a chat template. Each remembers which of its characters the caller wrote (a message) and which the template did,
- * so that after rendering it is known where every message's text stands. All operations on strings are made of two, `slice` and
- * `joined`, which keep that knowledge, and of `mapped`, which rewrites one stretch of one origin at a time.
+ * Strings of a chat template. Each remembers which of its characters the caller wrote (a message) and which the
+ * template did, so that after rendering it is known where every message's text stands. All operations on strings
+ * are made of two, `slice` and `joined`, which keep that knowledge, and of `mapped`, which rewrites one stretch of
+ * one origin at a time.
  *
  * Indices are those of JavaScript (UTF-16 units); Python's, which count code points, are converted by `unitAt`.
  */
 import { LimitError } from './problems.js';
 
 /** Who wrote a stretch of text: the template, the caller, or the model itself, in an earlier answer. */
-export const TEMPLATE = 0, CALLER = 1, MODEL = 2;
+export const TEMPLATE = 0,
+    CALLER = 1,
+    MODEL = 2;
 
 /** Characters of the longest text that a template may make. */
 export const MAX_TEXT = 1 << 23;
@@ -53,8 +56,11 @@ export class Text {
     #starts() {
         if (!this.points && /[\ud800-\udbff][\udc00-\udfff]/.test(this.string)) {
             this.points = [];
-            for (let at = 0; at < this.string.length; at += /** @type {number} */ (this.string.codePointAt(at)) > 0xffff
-                ? 2 : 1)
+            for (
+                let at = 0;
+                at < this.string.length;
+                at += /** @type {number} */ (this.string.codePointAt(at)) > 0xffff ? 2 : 1
+            )
                 this.points.push(at);
         }
         return this.points;
@@ -63,21 +69,19 @@ export class Text {
     /** The unit at which a code point begins. @param {number} point 0 to length */
     unitAt(point) {
         const starts = this.#starts();
-        return starts ? starts[point] ?? this.string.length : point;
+        return starts ? (starts[point] ?? this.string.length) : point;
     }
 
     /** How many code points stand before a unit. @param {number} unit */
     pointAt(unit) {
         const starts = this.#starts();
-        if (!starts)
-            return unit;
-        let low = 0, high = starts.length;
+        if (!starts) return unit;
+        let low = 0,
+            high = starts.length;
         while (low < high) {
             const middle = (low + high) >> 1;
-            if (starts[middle] < unit)
-                low = middle + 1;
-            else
-                high = middle;
+            if (starts[middle] < unit) low = middle + 1;
+            else high = middle;
         }
         return low;
     }
@@ -93,8 +97,7 @@ export class Text {
      * @param {number} [to]
      */
     slice(from, to = this.string.length) {
-        if (from === 0 && to === this.string.length)
-            return this;
+        if (from === 0 && to === this.string.length) return this;
         /** @type {Marks} */
         const marks = [];
         for (let i = this.#markAfter(from); from < to && this.marks[i] < to; i += 3)
@@ -107,26 +110,26 @@ export class Text {
      * @param {number} unit
      */
     #markAfter(unit) {
-        let low = 0, high = this.marks.length / 3;
+        let low = 0,
+            high = this.marks.length / 3;
         while (low < high) {
             const middle = (low + high) >> 1;
-            if (this.marks[3 * middle + 1] <= unit)
-                low = middle + 1;
-            else
-                high = middle;
+            if (this.marks[3 * middle + 1] <= unit) low = middle + 1;
+            else high = middle;
         }
         return 3 * low;
     }
 
     /** @returns {Text[]} its stretches, of one origin each */
     stretches() {
-        if (this.marks.length === 0)
-            return [this];
+        if (this.marks.length === 0) return [this];
         const cuts = [0];
-        for (let i = 0; i < this.marks.length; i += 3)
-            cuts.push(this.marks[i], this.marks[i + 1]);
+        for (let i = 0; i < this.marks.length; i += 3) cuts.push(this.marks[i], this.marks[i + 1]);
         cuts.push(this.string.length);
-        return cuts.slice(1).map((to, i) => this.slice(cuts[i], to)).filter((stretch) => stretch.string !== '');
+        return cuts
+            .slice(1)
+            .map((to, i) => this.slice(cuts[i], to))
+            .filter((stretch) => stretch.string !== '');
     }
 
     /**
@@ -134,8 +137,10 @@ export class Text {
      * @param {(string: string) => string} rewrite
      */
     mapped(rewrite) {
-        return joined(this.stretches().map((stretch) => Text.from(rewrite(stretch.string), stretch.marks[2] ?? TEMPLATE)),
-            this.safe);
+        return joined(
+            this.stretches().map((stretch) => Text.from(rewrite(stretch.string), stretch.marks[2] ?? TEMPLATE)),
+            this.safe,
+        );
     }
 
     toString() {
@@ -160,11 +165,12 @@ export class Builder {
     push(piece) {
         const { marks } = this;
         for (let i = 0; i < piece.marks.length; i += 3) {
-            const from = piece.marks[i] + this.length, to = piece.marks[i + 1] + this.length, origin = piece.marks[i + 2];
+            const from = piece.marks[i] + this.length,
+                to = piece.marks[i + 1] + this.length,
+                origin = piece.marks[i + 2];
             if (marks.length > 0 && marks[marks.length - 2] === from && marks[marks.length - 1] === origin)
                 marks[marks.length - 2] = to;
-            else
-                marks.push(from, to, origin);
+            else marks.push(from, to, origin);
         }
         this.pieces.push(piece.string);
         this.length += piece.string.length;
@@ -179,8 +185,7 @@ export class Builder {
 
 /** @param {number} length */
 export function checkLength(length) {
-    if (length > MAX_TEXT)
-        throw new LimitError(`it writes more than ${MAX_TEXT} characters`);
+    if (length > MAX_TEXT) throw new LimitError(`it writes more than ${MAX_TEXT} characters`);
 }
 
 /**
@@ -189,26 +194,23 @@ export function checkLength(length) {
  */
 export function joined(pieces, safe = false) {
     const builder = new Builder();
-    for (const piece of pieces)
-        builder.push(piece);
+    for (const piece of pieces) builder.push(piece);
     return builder.text(safe);
 }
 
 /** @param {number} n */
 export function checkItems(n) {
-    if (n > MAX_ITEMS)
-        throw new LimitError(`it makes a list of more than ${MAX_ITEMS} items`);
+    if (n > MAX_ITEMS) throw new LimitError(`it makes a list of more than ${MAX_ITEMS} items`);
 }
 
 /** Before a search: of long strings it can take very long. @param {string} string @param {string} sought */
 export function checkSearch(string, sought) {
-    if (string.length * sought.length > MAX_SEARCH)
-        throw new LimitError('it searches long texts for long texts');
+    if (string.length * sought.length > MAX_SEARCH) throw new LimitError('it searches long texts for long texts');
 }
 
 /** @param {Text} a @param {Text} b */
-export const concat = (a, b) => (a.string === '' && !b.safe ? b
-    : b.string === '' && !b.safe ? a : joined([a, b], a.safe || b.safe));
+export const concat = (a, b) =>
+    a.string === '' && !b.safe ? b : b.string === '' && !b.safe ? a : joined([a, b], a.safe || b.safe);
 
 /**
  * @param {Text} piece
@@ -217,8 +219,12 @@ export const concat = (a, b) => (a.string === '' && !b.safe ? b
 export function repeated(piece, times) {
     const n = piece.string === '' ? 0 : Math.max(0, times);
     checkLength(piece.string.length * n);
-    return piece.marks.length === 0 ? new Text(piece.string.repeat(n), NONE, piece.safe)
-        : joined(Array.from({ length: n }, () => piece), piece.safe);
+    return piece.marks.length === 0
+        ? new Text(piece.string.repeat(n), NONE, piece.safe)
+        : joined(
+              Array.from({ length: n }, () => piece),
+              piece.safe,
+          );
 }
 
 /** What Python calls white space: not U+FEFF, but U+001C to U+001F and U+0085. */
@@ -236,14 +242,17 @@ export function stripped(of, characters, left, right) {
     const { string } = of;
     const set = characters === null ? null : new Set(characters);
     const goes = (/** @type {string} */ c) => (set ? set.has(c) : space.test(c));
-    let from = 0, to = string.length;
-    for (let c; left && from < to && goes(c = String.fromCodePoint(/** @type {number} */ (string.codePointAt(from))));)
+    let from = 0,
+        to = string.length;
+    for (
+        let c;
+        left && from < to && goes((c = String.fromCodePoint(/** @type {number} */ (string.codePointAt(from)))));
+    )
         from += c.length;
     while (right && to > from) {
         const wide = to - from > 1 && /[\udc00-\udfff]/.test(string[to - 1]) && /[\ud800-\udbff]/.test(string[to - 2]);
         const c = string.slice(to - (wide ? 2 : 1), to);
-        if (!goes(c))
-            break;
+        if (!goes(c)) break;
         to -= c.length;
     }
     return of.slice(from, to);
@@ -258,7 +267,11 @@ export function stripped(of, characters, left, right) {
 export function occurrences(string, sought, most = Infinity) {
     checkSearch(string, sought);
     const found = [];
-    for (let at = string.indexOf(sought); at >= 0 && found.length < most; at = string.indexOf(sought, at + sought.length))
+    for (
+        let at = string.indexOf(sought);
+        at >= 0 && found.length < most;
+        at = string.indexOf(sought, at + sought.length)
+    )
         found.push(at);
     checkItems(found.length);
     return found;
@@ -270,12 +283,14 @@ export function occurrences(string, sought, most = Infinity) {
  * @param {number} most cuts, or -1
  */
 export function splitAtSpaces(of, most) {
-    const parts = [], run = new RegExp(`[${SPACE}]+`, 'y'), word = new RegExp(`[^${SPACE}]+`, 'y');
+    const parts = [],
+        run = new RegExp(`[${SPACE}]+`, 'y'),
+        word = new RegExp(`[^${SPACE}]+`, 'y');
     const pass = (/** @type {RegExp} */ what, /** @type {number} */ from) => {
         what.lastIndex = from;
         return what.test(of.string) ? what.lastIndex : from;
     };
-    for (let at = pass(run, 0); at < of.string.length;) {
+    for (let at = pass(run, 0); at < of.string.length; ) {
         if (parts.length === most) {
             parts.push(stripped(of.slice(at), null, false, false));
             break;
@@ -297,8 +312,7 @@ export function splitAtSpaces(of, most) {
  */
 export function splitAt(of, separator, most, fromRight = false) {
     let cuts = occurrences(of.string, separator, fromRight || most < 0 ? Infinity : most);
-    if (fromRight && most >= 0)
-        cuts = lastOccurrences(of.string, separator, most);
+    if (fromRight && most >= 0) cuts = lastOccurrences(of.string, separator, most);
     const parts = [];
     let from = 0;
     for (const at of cuts) {
@@ -313,10 +327,9 @@ export function splitAt(of, separator, most, fromRight = false) {
 function lastOccurrences(string, sought, most) {
     checkSearch(string, sought);
     const found = [];
-    for (let end = string.length; found.length < most;) {
+    for (let end = string.length; found.length < most; ) {
         const at = end < sought.length ? -1 : string.lastIndexOf(sought, end - sought.length);
-        if (at < 0)
-            break;
+        if (at < 0) break;
         found.push(at);
         end = at;
     }
@@ -333,8 +346,7 @@ export function splitLines(of, keepEnds) {
         from = index + end.length;
         checkItems(parts.length);
     }
-    if (from < of.string.length)
-        parts.push(of.slice(from));
+    if (from < of.string.length) parts.push(of.slice(from));
     return parts;
 }
 
@@ -347,7 +359,8 @@ export function splitLines(of, keepEnds) {
  */
 export function replaced(of, old, by, most) {
     const limit = most < 0 ? Infinity : most;
-    if (old.string === '') { // before every character, and at the end
+    if (old.string === '') {
+        // before every character, and at the end
         const pieces = of.characters().flatMap((c, i) => (i < limit ? [by, c] : [c]));
         return joined(of.length < limit ? [...pieces, by] : pieces, of.safe);
     }
@@ -366,10 +379,8 @@ export function replaced(of, old, by, most) {
 export function compareStrings(a, b) {
     const n = Math.min(a.length, b.length);
     let i = 0;
-    while (i < n && a[i] === b[i])
-        i++;
-    if (i === n)
-        return a.length - b.length;
+    while (i < n && a[i] === b[i]) i++;
+    if (i === n) return a.length - b.length;
     // surrogates stand for what comes after U+FFFF
     const high = (/** @type {string} */ c) => (c >= '\ud800' && c <= '\udfff' ? 1 : 0);
     return high(a[i]) - high(b[i]) || (a[i] < b[i] ? -1 : 1);
@@ -378,10 +389,20 @@ export function compareStrings(a, b) {
 /** A character as Python spells it where it cannot be printed. @param {number} point */
 export function spelt(point) {
     const hex = point.toString(16);
-    return point < 256 ? `\\x${hex.padStart(2, '0')}`
-        : point < 65536 ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`;
+    return point < 256
+        ? `\\x${hex.padStart(2, '0')}`
+        : point < 65536
+          ? `\\u${hex.padStart(4, '0')}`
+          : `\\U${hex.padStart(8, '0')}`;
 }
 
 /** Escapes HTML as jinja2 does. @param {Text} of */
-export const escaped = (of) => (of.safe ? of : new Text(of.string, of.marks).mapped((s) => s.replace(/[&<>'"]/g,
-    (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '\'': '&#39;', '"': '&#34;' })[c] ?? c)));
+export const escaped = (of) =>
+    of.safe
+        ? of
+        : new Text(of.string, of.marks).mapped((s) =>
+              s.replace(
+                  /[&<>'"]/g,
+                  (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', "'": '&#39;', '"': '&#34;' })[c] ?? c,
+              ),
+          );

@@ -5,13 +5,25 @@
  */
 import { LimitError, TemplateError } from './problems.js';
 import {
-    Builder, EMPTY, MAX_ITEMS, Text, checkItems, checkSearch, compareStrings, concat, escaped, joined, repeated,
-    spelt, text,
+    Builder,
+    checkItems,
+    checkSearch,
+    compareStrings,
+    concat,
+    EMPTY,
+    escaped,
+    joined,
+    MAX_ITEMS,
+    repeated,
+    spelt,
+    Text,
+    text,
 } from './text.js';
 
 /** @typedef {any} Value */
 
-const MAX_DEPTH = 500, MAX_BITS = 1 << 16;
+const MAX_DEPTH = 500,
+    MAX_BITS = 1 << 16;
 
 /** What is not there. It prints nothing, is false and has no items; any other use of it fails. */
 export class Undefined {
@@ -74,15 +86,24 @@ export class Dict {
     }
 
     keys() {
-        return labelled('keys', [...this.entries.values()].map(([key]) => key));
+        return labelled(
+            'keys',
+            [...this.entries.values()].map(([key]) => key),
+        );
     }
 
     values() {
-        return labelled('values', [...this.entries.values()].map(([, value]) => value));
+        return labelled(
+            'values',
+            [...this.entries.values()].map(([, value]) => value),
+        );
     }
 
     items() {
-        return labelled('items', [...this.entries.values()].map(([key, value]) => Tuple.of(key, value)));
+        return labelled(
+            'items',
+            [...this.entries.values()].map(([key, value]) => Tuple.of(key, value)),
+        );
     }
 }
 
@@ -130,8 +151,7 @@ export function fail(message) {
  * @returns {Value}
  */
 export function toValue(value, origin, depth = 0) {
-    if (depth > MAX_DEPTH)
-        fail(`what it is given is nested more than ${MAX_DEPTH} deep`);
+    if (depth > MAX_DEPTH) fail(`what it is given is nested more than ${MAX_DEPTH} deep`);
     switch (typeof value) {
         case 'string':
             return Text.from(value, origin);
@@ -143,10 +163,8 @@ export function toValue(value, origin, depth = 0) {
         case 'undefined':
             return null;
         case 'object':
-            if (value === null)
-                return null;
-            if (Array.isArray(value))
-                return value.map((item) => toValue(item, origin, depth + 1));
+            if (value === null) return null;
+            if (Array.isArray(value)) return value.map((item) => toValue(item, origin, depth + 1));
             return dictOf(value, () => origin, null, depth);
     }
     return fail(`a ${typeof value} is not what a template can be given`);
@@ -166,10 +184,10 @@ export function dictOf(object, originOf, parts = null, depth = 0) {
     return dict;
 }
 
-/** @param {string} key @param {unknown} value @param {number} origin @param {Parts | null} parts @param {number} depth */
+/** @param {string} key @param {unknown} value @param {number} origin @param {Parts | null} parts @param {number}
+ *     depth */
 function memberOf(key, value, origin, parts, depth) {
-    if (!parts || key !== 'content' || !Array.isArray(value))
-        return toValue(value, origin, depth + 1);
+    if (!parts || key !== 'content' || !Array.isArray(value)) return toValue(value, origin, depth + 1);
     const list = /** @type {Parts} */ (Parts.from(toValue(value, origin, depth + 1)));
     list.shared = parts;
     return list;
@@ -184,18 +202,24 @@ export const isInteger = (value) => typeof value === 'bigint' || typeof value ==
 
 /** Whether both are lists, or both tuples and so on. @param {Value} a @param {Value} b @returns {boolean} */
 const isList = (a, b) => {
-    const type = (/** @type {Value} */ value) => (value instanceof Parts
-        ? Array : value instanceof Tuple ? Tuple : value.constructor);
+    const type = (/** @type {Value} */ value) =>
+        value instanceof Parts ? Array : value instanceof Tuple ? Tuple : value.constructor;
     return Array.isArray(a) && Array.isArray(b) && type(a) === type(b);
 };
 
 /** Python's name of its type. @param {Value} value */
 export function kind(value) {
-    if (value === null)
-        return 'None';
-    const names = /** @type {[Function, string][]} */ ([[Text, 'a string'], [Tuple, 'a tuple'], [Array, 'a list'],
+    if (value === null) return 'None';
+    const names = /** @type {[Function, string][]} */ ([
+        [Text, 'a string'],
+        [Tuple, 'a tuple'],
+        [Array, 'a list'],
         [Dict, 'a dict'],
-        [Namespace, 'a namespace'], [Iterator, 'a generator'], [Undefined, 'undefined'], [Builtin, 'a function']]);
+        [Namespace, 'a namespace'],
+        [Iterator, 'a generator'],
+        [Undefined, 'undefined'],
+        [Builtin, 'a function'],
+    ]);
     const simple = /** @type {Record<string, string>} */ ({ boolean: 'a bool', bigint: 'an int', number: 'a float' });
     return simple[typeof value] ?? names.find(([type]) => value instanceof type)?.[1] ?? 'an object';
 }
@@ -215,29 +239,20 @@ export function needIndex(value, what = 'an index') {
 
 /** @param {Value} value */
 export function truth(value) {
-    if (value instanceof Text)
-        return value.string !== '';
-    if (Array.isArray(value))
-        return value.length > 0;
-    if (value instanceof Dict)
-        return value.size > 0;
-    if (isNumber(value))
-        return Boolean(value) || Number.isNaN(value);
+    if (value instanceof Text) return value.string !== '';
+    if (Array.isArray(value)) return value.length > 0;
+    if (value instanceof Dict) return value.size > 0;
+    if (isNumber(value)) return Boolean(value) || Number.isNaN(value);
     return value !== null && !(value instanceof Undefined);
 }
 
 /** @param {Value} value @returns {Value[]} what a loop over it sees */
 export function iterate(value) {
-    if (value instanceof Parts)
-        value.shared.seen = true;
-    if (Array.isArray(value))
-        return value;
-    if (value instanceof Text)
-        return value.characters();
-    if (value instanceof Dict)
-        return value.keys();
-    if (value instanceof Iterator)
-        return value.items.splice(0);
+    if (value instanceof Parts) value.shared.seen = true;
+    if (Array.isArray(value)) return value;
+    if (value instanceof Text) return value.characters();
+    if (value instanceof Dict) return value.keys();
+    if (value instanceof Iterator) return value.items.splice(0);
     return value instanceof Undefined ? [] : fail(`cannot loop over ${kind(value)}`);
 }
 
@@ -254,10 +269,8 @@ export function several(value, n, what) {
 
 /** @param {Value} value */
 export function lengthOf(value) {
-    if (value instanceof Text || Array.isArray(value))
-        return BigInt(value.length);
-    if (value instanceof Dict)
-        return BigInt(value.size);
+    if (value instanceof Text || Array.isArray(value)) return BigInt(value.length);
+    if (value instanceof Dict) return BigInt(value.size);
     return value instanceof Undefined ? 0n : fail(`${kind(value)} has no length`);
 }
 
@@ -268,14 +281,10 @@ export function weight(value) {
 
 /** @param {Value} key @returns {unknown} what a Map takes for the same key */
 function hashed(key) {
-    if (key instanceof Text)
-        return key.string;
-    if (isNumber(key))
-        return Number(key);
-    if (key === null)
-        return key;
-    if (key instanceof Tuple)
-        return `\0${key.map((item) => `${typeof hashed(item)} ${hashed(item)}`).join('\0')}`;
+    if (key instanceof Text) return key.string;
+    if (isNumber(key)) return Number(key);
+    if (key === null) return key;
+    if (key instanceof Tuple) return `\0${key.map((item) => `${typeof hashed(item)} ${hashed(item)}`).join('\0')}`;
     return key instanceof Undefined ? fail(key.message) : fail(`${kind(key)} cannot be a key`);
 }
 
@@ -290,29 +299,31 @@ function hashed(key) {
  */
 export function equal(a, b, work = { left: MAX_ITEMS }) {
     work.left -= 1 + (a instanceof Text ? a.string.length >> 6 : 0);
-    if (work.left < 0)
-        throw new LimitError(`it compares more than ${MAX_ITEMS} values at once`);
-    if (a instanceof Text || b instanceof Text)
-        return a instanceof Text && b instanceof Text && a.string === b.string;
+    if (work.left < 0) throw new LimitError(`it compares more than ${MAX_ITEMS} values at once`);
+    if (a instanceof Text || b instanceof Text) return a instanceof Text && b instanceof Text && a.string === b.string;
     if (isNumber(a) && isNumber(b))
         // biome-ignore lint/suspicious/noDoubleEquals: a bigint equals the same number
         return a == b;
     if (Array.isArray(a) && Array.isArray(b))
         return isList(a, b) && a.length === b.length && a.every((item, i) => equal(item, b[i], work));
     if (a instanceof Dict && b instanceof Dict)
-        return a.size === b.size && [...a.entries].every(([hash, [, value]]) =>
-            b.entries.has(hash) && equal(value, b.entries.get(hash)?.[1], work));
-    return a === b || a instanceof Undefined && b instanceof Undefined;
+        return (
+            a.size === b.size &&
+            [...a.entries].every(
+                ([hash, [, value]]) => b.entries.has(hash) && equal(value, b.entries.get(hash)?.[1], work),
+            )
+        );
+    return a === b || (a instanceof Undefined && b instanceof Undefined);
 }
 
 /** Negative, 0 or positive. @param {Value} a @param {Value} b @returns {number} */
 export function compare(a, b) {
-    if (isNumber(a) && isNumber(b))
-        return a < b ? -1 : a > b ? 1 : 0;
-    if (a instanceof Text && b instanceof Text)
-        return compareStrings(a.string, b.string);
+    if (isNumber(a) && isNumber(b)) return a < b ? -1 : a > b ? 1 : 0;
+    if (a instanceof Text && b instanceof Text) return compareStrings(a.string, b.string);
     if (isList(a, b)) {
-        const at = a.findIndex((/** @type {Value} */ item, /** @type {number} */ i) => i >= b.length || !equal(item, b[i]));
+        const at = a.findIndex(
+            (/** @type {Value} */ item, /** @type {number} */ i) => i >= b.length || !equal(item, b[i]),
+        );
         return at < 0 || at >= b.length ? a.length - b.length : compare(a[at], b[at]);
     }
     return fail(`${saying(a)} and ${saying(b)} have no order`);
@@ -325,10 +336,8 @@ export function contains(item, within) {
         checkSearch(within.string, string);
         return within.string.includes(string);
     }
-    if (within instanceof Dict)
-        return within.entries.has(hashed(item));
-    if (within instanceof Parts && item instanceof Text)
-        within.shared.printed = true; // it is sought in a text
+    if (within instanceof Dict) return within.entries.has(hashed(item));
+    if (within instanceof Parts && item instanceof Text) within.shared.printed = true; // it is sought in a text
     const work = { left: MAX_ITEMS };
     return iterate(within).some((other) => equal(item, other, work));
 }
@@ -336,14 +345,22 @@ export function contains(item, within) {
 /** @param {string} operator @param {Value} a @param {Value} b @returns {boolean} */
 export function compared(operator, a, b) {
     switch (operator) {
-        case '==': return equal(a, b);
-        case '!=': return !equal(a, b);
-        case 'in': return contains(a, b);
-        case 'not in': return !contains(a, b);
-        case '<': return ordered(a, b) && compare(a, b) < 0;
-        case '<=': return ordered(a, b) && compare(a, b) <= 0;
-        case '>': return ordered(a, b) && compare(a, b) > 0;
-        default: return ordered(a, b) && compare(a, b) >= 0;
+        case '==':
+            return equal(a, b);
+        case '!=':
+            return !equal(a, b);
+        case 'in':
+            return contains(a, b);
+        case 'not in':
+            return !contains(a, b);
+        case '<':
+            return ordered(a, b) && compare(a, b) < 0;
+        case '<=':
+            return ordered(a, b) && compare(a, b) <= 0;
+        case '>':
+            return ordered(a, b) && compare(a, b) > 0;
+        default:
+            return ordered(a, b) && compare(a, b) >= 0;
     }
 }
 
@@ -355,21 +372,19 @@ const ordered = (a, b) => !(Number.isNaN(a) || Number.isNaN(b)) || !(isNumber(a)
 /** @param {string} operator @param {Value} a @param {Value} b @returns {Value} */
 export function calculated(operator, a, b) {
     if (operator === '+' && a instanceof Text && b instanceof Text)
-        return a.safe || b.safe ? concat(new Text(escaped(a).string, escaped(a).marks, true), escaped(b)) : concat(a, b);
+        return a.safe || b.safe
+            ? concat(new Text(escaped(a).string, escaped(a).marks, true), escaped(b))
+            : concat(a, b);
     if (operator === '+' && isList(a, b) && !(a instanceof View))
         return a instanceof Tuple ? Tuple.from(limited([...a, ...b])) : limited([...a, ...b]);
     if (operator === '*' && (isInteger(a) || isInteger(b))) {
         const [value, times] = isInteger(b) ? [a, b] : [b, a];
-        if (value instanceof Text)
-            return repeated(value, Number(times));
-        if (Array.isArray(value) && !(value instanceof View))
-            return multiplied(value, Number(times));
+        if (value instanceof Text) return repeated(value, Number(times));
+        if (Array.isArray(value) && !(value instanceof View)) return multiplied(value, Number(times));
     }
-    if (!isNumber(a) || !isNumber(b))
-        return fail(`${operator} does not go with ${saying(a)} and ${saying(b)}`);
+    if (!isNumber(a) || !isNumber(b)) return fail(`${operator} does not go with ${saying(a)} and ${saying(b)}`);
     const whole = isInteger(a) && isInteger(b);
-    if ('//%'.includes(operator) && Number(b) === 0)
-        fail('division by zero');
+    if ('//%'.includes(operator) && Number(b) === 0) fail('division by zero');
     return whole ? wholeNumbers(operator, BigInt(a), BigInt(b)) : floats(operator, Number(a), Number(b));
 }
 
@@ -383,23 +398,27 @@ export function limited(items) {
 function multiplied(items, times) {
     checkItems(items.length * times);
     const all = [];
-    for (let i = 0; i < times && items.length > 0; i++)
-        all.push(...items);
+    for (let i = 0; i < times && items.length > 0; i++) all.push(...items);
     return items instanceof Tuple ? Tuple.from(all) : all;
 }
 
 /** @param {string} operator @param {bigint} a @param {bigint} b @returns {Value} */
 function wholeNumbers(operator, a, b) {
     switch (operator) {
-        case '+': return a + b;
-        case '-': return a - b;
-        case '*': return small(a) && small(b) ? a * b : tooLarge();
-        case '/': return Number(a) / Number(b);
-        case '//': return (a - ((a % b) + b) % b) / b;
-        case '%': return ((a % b) + b) % b;
+        case '+':
+            return a + b;
+        case '-':
+            return a - b;
+        case '*':
+            return small(a) && small(b) ? a * b : tooLarge();
+        case '/':
+            return Number(a) / Number(b);
+        case '//':
+            return (a - (((a % b) + b) % b)) / b;
+        case '%':
+            return ((a % b) + b) % b;
     }
-    if (b < 0n)
-        return Number(a) ** Number(b);
+    if (b < 0n) return Number(a) ** Number(b);
     return BigInt(a.toString(2).length) * b <= MAX_BITS ? a ** b : tooLarge();
 }
 
@@ -415,13 +434,20 @@ function tooLarge() {
 function floats(operator, a, b) {
     const rest = ((a % b) + b) % b;
     switch (operator) {
-        case '+': return a + b;
-        case '-': return a - b;
-        case '*': return a * b;
-        case '/': return a / b;
-        case '//': return Math.floor(a / b);
-        case '%': return rest;
-        default: return a ** b;
+        case '+':
+            return a + b;
+        case '-':
+            return a - b;
+        case '*':
+            return a * b;
+        case '/':
+            return a / b;
+        case '//':
+            return Math.floor(a / b);
+        case '%':
+            return rest;
+        default:
+            return a ** b;
     }
 }
 
@@ -429,12 +455,9 @@ function floats(operator, a, b) {
 
 /** Python's str(). @param {Value} value @returns {Text} */
 export function str(value) {
-    if (value instanceof Text)
-        return value;
-    if (value instanceof Undefined)
-        return EMPTY;
-    if (value instanceof Parts)
-        value.shared.printed = true;
+    if (value instanceof Text) return value;
+    if (value instanceof Undefined) return EMPTY;
+    if (value instanceof Parts) value.shared.printed = true;
     return repr(value);
 }
 
@@ -449,10 +472,11 @@ export function repr(value) {
 function writeRepr(value, out, depth) {
     checkDepth(depth, out);
     const write = (/** @type {string} */ string) => out.push(text(string));
-    const list = (/** @type {Value[]} */ items) => items.forEach((item, i) => {
-        write(i > 0 ? ', ' : '');
-        writeRepr(item, out, depth + 1);
-    });
+    const list = (/** @type {Value[]} */ items) =>
+        items.forEach((item, i) => {
+            write(i > 0 ? ', ' : '');
+            writeRepr(item, out, depth + 1);
+        });
     if (value instanceof Text) {
         out.push(reprText(value));
     } else if (value instanceof Range) {
@@ -482,26 +506,22 @@ function writeRepr(value, out, depth) {
 
 /** @param {Value} value */
 function reprSimple(value) {
-    if (value === null)
-        return 'None';
-    if (typeof value === 'boolean')
-        return value ? 'True' : 'False';
-    if (typeof value === 'bigint')
-        return value.toString();
+    if (value === null) return 'None';
+    if (typeof value === 'boolean') return value ? 'True' : 'False';
+    if (typeof value === 'bigint') return value.toString();
     return typeof value === 'number' ? floatText(value) : value instanceof Undefined ? 'Undefined' : `<${kind(value)}>`;
 }
 
 /** @param {number} depth @param {Builder} out */
 function checkDepth(depth, out) {
     checkItems(out.pieces.length >> 2); // the pieces of a text and its quotes
-    if (depth > MAX_DEPTH)
-        throw new LimitError(`it writes values that are nested more than ${MAX_DEPTH} deep`);
+    if (depth > MAX_DEPTH) throw new LimitError(`it writes values that are nested more than ${MAX_DEPTH} deep`);
 }
 
-/** Python's repr of a float: the shortest digits, and an exponent for others than JavaScript's. @param {number} value */
+/** Python's repr of a float: the shortest digits, and an exponent for others than JavaScript's. @param {number}
+ * value */
 export function floatText(value) {
-    if (!Number.isFinite(value))
-        return Number.isNaN(value) ? 'nan' : value < 0 ? '-inf' : 'inf';
+    if (!Number.isFinite(value)) return Number.isNaN(value) ? 'nan' : value < 0 ? '-inf' : 'inf';
     const [mantissa, exponent] = value.toExponential().split('e');
     const power = Number(exponent);
     if (value !== 0 && (power < -4 || power >= 16))
@@ -512,13 +532,14 @@ export function floatText(value) {
 
 /** @param {Text} value */
 function reprText(value) {
-    const quote = value.string.includes('\'') && !value.string.includes('"') ? '"' : '\'';
-    const body = new Text(value.string, value.marks).mapped((s) => s.replace(/[\\'"]|(?! )[\p{C}\p{Z}]/gu, (c) => {
-        if (c === '"' || c === '\'')
-            return c === quote ? `\\${c}` : c;
-        const short = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }[c];
-        return short ?? spelt(/** @type {number} */ (c.codePointAt(0)));
-    }));
+    const quote = value.string.includes("'") && !value.string.includes('"') ? '"' : "'";
+    const body = new Text(value.string, value.marks).mapped((s) =>
+        s.replace(/[\\'"]|(?! )[\p{C}\p{Z}]/gu, (c) => {
+            if (c === '"' || c === "'") return c === quote ? `\\${c}` : c;
+            const short = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }[c];
+            return short ?? spelt(/** @type {number} */ (c.codePointAt(0)));
+        }),
+    );
     return joined([text(quote), body, text(quote)]);
 }
 
@@ -537,18 +558,20 @@ export function json(value, style) {
 function writeJson(value, style, out, depth) {
     checkDepth(depth, out);
     const write = (/** @type {string} */ string) => out.push(text(string));
-    const all = (/** @type {string} */ open, /** @type {string} */ close, /** @type {Value[]} */ items,
-            /** @type {(item: Value) => void} */ one) => {
+    const all = (
+        /** @type {string} */ open,
+        /** @type {string} */ close,
+        /** @type {Value[]} */ items,
+        /** @type {(item: Value) => void} */ one,
+    ) => {
         const line = style.indent === null ? '' : `\n${style.indent.repeat(depth + 1)}`;
         write(open);
         items.forEach((item, i) => {
-            if (i > 0)
-                out.push(style.item);
+            if (i > 0) out.push(style.item);
             write(line);
             one(item);
         });
-        if (items.length > 0 && style.indent !== null)
-            write(`\n${style.indent.repeat(depth)}`);
+        if (items.length > 0 && style.indent !== null) write(`\n${style.indent.repeat(depth)}`);
         write(close);
     };
     if (value instanceof Text) {
@@ -557,8 +580,7 @@ function writeJson(value, style, out, depth) {
         all('[', ']', iterate(value), (item) => writeJson(item, style, out, depth + 1));
     } else if (value instanceof Dict) {
         const entries = [...value.entries.values()];
-        if (style.sort)
-            entries.sort(([a], [b]) => compare(a, b));
+        if (style.sort) entries.sort(([a], [b]) => compare(a, b));
         all('{', '}', entries, ([key, item]) => {
             out.push(jsonText(jsonKey(key), style.ascii));
             out.push(style.key);
@@ -579,15 +601,27 @@ function jsonSimple(value) {
 }
 
 /** @param {Value} key */
-const jsonKey = (key) => (key instanceof Text
-    ? key : key === null || isNumber(key) ? text(jsonSimple(key)) : fail(`${kind(key)} is no key of JSON`));
+const jsonKey = (key) =>
+    key instanceof Text
+        ? key
+        : key === null || isNumber(key)
+          ? text(jsonSimple(key))
+          : fail(`${kind(key)} is no key of JSON`);
 
 /** @param {Text} value @param {boolean} ascii */
 function jsonText(value, ascii) {
     const unit = (/** @type {string} */ c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
-    const short = /** @type {Record<string, string>} */ ({ '"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t',
-        '\b': '\\b', '\f': '\\f' });
+    const short = /** @type {Record<string, string>} */ ({
+        '"': '\\"',
+        '\\': '\\\\',
+        '\n': '\\n',
+        '\r': '\\r',
+        '\t': '\\t',
+        '\b': '\\b',
+        '\f': '\\f',
+    });
     const body = new Text(value.string, value.marks).mapped((s) =>
-        s.replace(ascii ? /["\\\0-\x1f\x7f-\uffff]/g : /["\\\0-\x1f]/g, (c) => short[c] ?? unit(c)));
+        s.replace(ascii ? /["\\\0-\x1f\x7f-\uffff]/g : /["\\\0-\x1f]/g, (c) => short[c] ?? unit(c)),
+    );
     return joined([text('"'), body, text('"')]);
 }

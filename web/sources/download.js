@@ -1,6 +1,6 @@
 /**
- * A file from an address. Servers answer in many ways: what an answer says is compared with what was asked for, and with what
- * earlier answers said, before a byte of it is believed.
+ * A file from an address. Servers answer in many ways: what an answer says is compared with what was asked for, and
+ * with what earlier answers said, before a byte of it is believed.
  */
 import { NibbleError, reason } from '../errors.js';
 
@@ -38,7 +38,8 @@ export async function openUrl(url, from, known, ranged = from > 0) {
         await response.body?.cancel();
         throw error;
     }
-    if (start === null) { // a part, and nothing says which: the whole file is certain
+    if (start === null) {
+        // a part, and nothing says which: the whole file is certain
         await response.body?.cancel();
         return openUrl(url, from, known, false);
     }
@@ -54,26 +55,36 @@ async function request(url, headers) {
     try {
         response = await fetch(url, { headers });
     } catch (error) {
-        // a page is not told of an answer without CORS headers, and a 404 often has none: the file may just not be there
+        // a page is not told of an answer without CORS headers, and a 404 often has none: the file may just not be
+        // there
         const inPage = typeof document === 'undefined' && 'importScripts' in globalThis;
-        throw new AbsentError('NB_ERR_NETWORK', `cannot reach ${url}: ${reason(error)}. Check the address and the connection` +
-            (inPage ? ', and that the server allows this page (CORS)' : ''), { cause: error });
+        throw new AbsentError(
+            'NB_ERR_NETWORK',
+            `cannot reach ${url}: ${reason(error)}. Check the address and the connection` +
+                (inPage ? ', and that the server allows this page (CORS)' : ''),
+            { cause: error },
+        );
     }
     const { ok, status, body } = response;
-    if (ok && body)
-        return response;
+    if (ok && body) return response;
     await body?.cancel();
     const absent = ok || (status >= 400 && status < 500 && !PASSING.includes(status));
-    throw new (absent ? AbsentError : NibbleError)('NB_ERR_NETWORK', `${url} answered ${status} ${response.statusText}`.trim() +
-        (status === 404 || status === 410 ? ': there is no such file; check the address'
-            : status === 401 || status === 403 ? ': it wants a login or does not allow this'
-            : status === 416 ? ': the file ends before the bytes that are wanted, so it was changed or cut off. Load it again'
-            : ''));
+    throw new (absent ? AbsentError : NibbleError)(
+        'NB_ERR_NETWORK',
+        `${url} answered ${status} ${response.statusText}`.trim() +
+            (status === 404 || status === 410
+                ? ': there is no such file; check the address'
+                : status === 401 || status === 403
+                  ? ': it wants a login or does not allow this'
+                  : status === 416
+                    ? ': the file ends before the bytes that are wanted, so it was changed or cut off. Load it again'
+                    : ''),
+    );
 }
 
 /**
- * If-Range makes a server send the whole file if it is another one by now. For another site a browser would first have to ask
- * whether the header is allowed, which many servers refuse: there the answers are only compared.
+ * If-Range makes a server send the whole file if it is another one by now. For another site a browser would first
+ * have to ask whether the header is allowed, which many servers refuse: there the answers are only compared.
  * @param {string} url
  * @param {number} from
  * @param {Identity} known
@@ -89,8 +100,8 @@ function rangeHeaders(url, from, { etag, modified }) {
 /** @typedef {ReturnType<typeof describe>} Told */
 
 /**
- * What an answer says of the file. Its length is not the file's if it is compressed, and of another site's answer a page is not
- * told whether it is.
+ * What an answer says of the file. Its length is not the file's if it is compressed, and of another site's answer a
+ * page is not told whether it is.
  * @param {Response} response
  */
 function describe({ headers, status, type }) {
@@ -101,10 +112,16 @@ function describe({ headers, status, type }) {
     const [, first, last, all] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/i.exec(range?.trim() ?? '') ?? [];
     const partial = status === 206;
     return {
-        partial, encoded, length, range, multipart: /^multipart\//i.test(headers.get('content-type') ?? ''),
-        first: first === undefined ? NaN : Number(first), last: Number(last),
+        partial,
+        encoded,
+        length,
+        range,
+        multipart: /^multipart\//i.test(headers.get('content-type') ?? ''),
+        first: first === undefined ? NaN : Number(first),
+        last: Number(last),
         total: partial ? Number(all) || 0 : type === 'cors' ? 0 : length,
-        etag: headers.get('etag') ?? undefined, modified: headers.get('last-modified') ?? undefined,
+        etag: headers.get('etag') ?? undefined,
+        modified: headers.get('last-modified') ?? undefined,
     };
 }
 
@@ -117,23 +134,22 @@ function describe({ headers, status, type }) {
  * @param {Identity} known
  */
 function startOf(url, response, told, from, known) {
-    if (!told.partial)
-        return 0; // some servers send the whole file, whatever they are asked for
-    const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_NETWORK',
-        `${url} was asked for ${from > 0 ? `its bytes from ${from} on` : 'the whole file'}, and answered with ${what}. ` +
-        'The server, or a proxy before it, does not serve parts of files correctly: take the file from elsewhere, or ' +
-        'download it first');
-    if (told.multipart)
-        throw refuse('several parts in one (multipart/byteranges)');
-    if (told.encoded)
-        throw refuse(`a part of a compressed file (${response.headers.get('content-encoding')})`);
+    if (!told.partial) return 0; // some servers send the whole file, whatever they are asked for
+    const refuse = (/** @type {string} */ what) =>
+        new NibbleError(
+            'NB_ERR_NETWORK',
+            `${url} was asked for ${from > 0 ? `its bytes from ${from} on` : 'the whole file'}, and answered with ${what}. ` +
+                'The server, or a proxy before it, does not serve parts of files correctly: take the file from elsewhere, or ' +
+                'download it first',
+        );
+    if (told.multipart) throw refuse('several parts in one (multipart/byteranges)');
+    if (told.encoded) throw refuse(`a part of a compressed file (${response.headers.get('content-encoding')})`);
     if (told.range !== null) {
         if (told.first !== from || (told.total > 0 && told.last !== told.total - 1))
             throw refuse(`another part: ${told.range}`);
         return from;
     }
-    if (from === 0)
-        throw refuse('a part of it');
+    if (from === 0) throw refuse('a part of it');
     return told.length > 0 && known.length === from + told.length ? from : null;
 }
 
@@ -145,14 +161,15 @@ function startOf(url, response, told, from, known) {
  */
 function compare(url, told, known) {
     const changed = (/** @type {string} */ what, /** @type {unknown} */ before, /** @type {unknown} */ now) =>
-        new NibbleError('NB_ERR_NETWORK', `${url} changed while it was being loaded: ` +
-            `its ${what} was ${before}, and is ${now}. Load the model again`);
+        new NibbleError(
+            'NB_ERR_NETWORK',
+            `${url} changed while it was being loaded: ` +
+                `its ${what} was ${before}, and is ${now}. Load the model again`,
+        );
     const { etag, modified, total, length, partial } = told;
-    if (known.total && total && known.total !== total)
-        throw changed('size', `${known.total} bytes`, `${total} bytes`);
+    if (known.total && total && known.total !== total) throw changed('size', `${known.total} bytes`, `${total} bytes`);
     if (known.etag && etag) {
-        if (plainTag(known.etag) !== plainTag(etag))
-            throw changed('ETag', known.etag, etag);
+        if (plainTag(known.etag) !== plainTag(etag)) throw changed('ETag', known.etag, etag);
     } else if (known.modified && modified && known.modified !== modified) {
         throw changed('date', known.modified, modified);
     }
@@ -185,26 +202,29 @@ function opened(url, response, total, skip) {
                 ended = !value;
                 const rest = value?.subarray(Math.min(skip, value.length));
                 skip -= value ? Math.min(skip, value.length) : 0;
-                if (rest?.length)
-                    return rest;
+                if (rest?.length) return rest;
             }
             return null;
         } catch (error) {
-            throw new NibbleError('NB_ERR_NETWORK', `the connection to ${url} broke: ${reason(error)}. Try again`,
-                { cause: error });
+            throw new NibbleError('NB_ERR_NETWORK', `the connection to ${url} broke: ${reason(error)}. Try again`, {
+                cause: error,
+            });
         }
     };
     const next = async () => held.shift() ?? receive();
     /** Whether this is no document: some servers answer every address, with nothing or with a page of their own. */
     const isVacant = async () => {
         let text = '';
-        for (let piece; text.length < HEAD && (piece = await receive());) {
+        for (let piece; text.length < HEAD && (piece = await receive()); ) {
             held.push(piece.slice());
             text += String.fromCharCode(...piece.subarray(0, HEAD)); // what matters is ASCII
         }
         const plain = text.replace(/^\xef\xbb\xbf/, ''); // a byte order mark
-        return plain.trim() === '' || PAGE.test(plain) ||
-            (/^text\/html\b/i.test(type) && new URL(url).pathname.endsWith('.json') && !/^\s*[{[]/.test(plain));
+        return (
+            plain.trim() === '' ||
+            PAGE.test(plain) ||
+            (/^text\/html\b/i.test(type) && new URL(url).pathname.endsWith('.json') && !/^\s*[{[]/.test(plain))
+        );
     };
     const told = `status ${response.status}, ${type || 'no type'}`;
     return { total, told, next, isVacant, cancel: () => void cancel().catch(() => {}) };
@@ -223,8 +243,7 @@ function readerOf(body) {
         return {
             read: async () => {
                 const { value, done } = await reader.read(new Uint8Array(buffer));
-                if (done || !value)
-                    return null;
+                if (done || !value) return null;
                 buffer = value.buffer;
                 return value;
             },

@@ -17,10 +17,11 @@ export function feeder(pull) {
         },
         /** @returns {Promise<Uint8Array | null>} */
         async next() {
-            for (; asked < AHEAD; asked++)
-                pull();
+            for (; asked < AHEAD; asked++) pull();
             while (arrived.length === 0)
-                await new Promise((resolve) => { wake = () => resolve(undefined); });
+                await new Promise((resolve) => {
+                    wake = () => resolve(undefined);
+                });
             const piece = arrived.shift() ?? null;
             asked--;
             return piece;

@@ -1,6 +1,6 @@
 /**
- * Models of several files: the parts of a split GGUF, or a Hugging Face folder, wherever they lie. This file decides which
- * files there are, and in which order the core gets them. The core knows what is in them.
+ * Models of several files: the parts of a split GGUF, or a Hugging Face folder, wherever they lie. This file
+ * decides which files there are, and in which order the core gets them. The core knows what is in them.
  */
 import { NibbleError } from '../errors.js';
 import { nodeModule } from '../platform.js';
@@ -23,13 +23,23 @@ import { mayLack, moduleFiles, modulesOf } from './sentence.js';
  */
 
 /** What the core wants of a folder beside the weights; all but the first may be absent. */
-const DOCUMENTS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json',
-    'special_tokens_map.json', 'chat_template.jinja', 'tokenizer.model', 'added_tokens.json', 'quantize_config.json',
-    'quant_config.json'];
+const DOCUMENTS = [
+    'config.json',
+    'generation_config.json',
+    'tokenizer.json',
+    'tokenizer_config.json',
+    'special_tokens_map.json',
+    'chat_template.jinja',
+    'tokenizer.model',
+    'added_tokens.json',
+    'quantize_config.json',
+    'quant_config.json',
+];
 
 /** Documents that only count if another one is absent. @type {Record<string, string>} */
 const UNLESS = { 'tokenizer.model': 'tokenizer.json', 'added_tokens.json': 'tokenizer.json' };
-const INDEX = 'model.safetensors.index.json', WHOLE = 'model.safetensors';
+const INDEX = 'model.safetensors.index.json',
+    WHOLE = 'model.safetensors';
 
 /** In a folder without modules.json: how to pool. */
 const POOLING = '1_Pooling/config.json';
@@ -49,12 +59,12 @@ export async function severalFiles(source) {
             const { pathname } = new URL(source.url);
             const sibling = (/** @type {string} */ name) => {
                 const url = new URL(source.url);
-                url.pathname = pathname.slice(0, pathname.lastIndexOf('/') + 1) +
+                url.pathname =
+                    pathname.slice(0, pathname.lastIndexOf('/') + 1) +
                     name.split('/').map(encodeURIComponent).join('/');
                 return /** @type {Single} */ ({ kind: 'url', url: url.href });
             };
-            if (pathname.endsWith('/'))
-                return ofFolder(async (name) => sibling(name), source.url, true);
+            if (pathname.endsWith('/')) return ofFolder(async (name) => sibling(name), source.url, true);
             const parts = partNames(decoded(pathname.slice(pathname.lastIndexOf('/') + 1)));
             return parts?.map((name) => ({ name, source: sibling(name) })) ?? null;
         }
@@ -70,7 +80,10 @@ async function ofPath(path) {
     const at = (/** @type {string} */ folder) => (/** @type {string} */ name) =>
         /** @type {Single} */ ({ kind: 'path', path: join(folder, name) });
     // what is wrong with it, opening it says
-    const isFolder = await stat(path).then((found) => found.isDirectory(), () => false);
+    const isFolder = await stat(path).then(
+        (found) => found.isDirectory(),
+        () => false,
+    );
     if (!isFolder) {
         // a link may have any name; the parts lie beside what it leads to
         const real = partNames(basename(path)) ? path : await realpath(path).catch(() => path);
@@ -79,25 +92,32 @@ async function ofPath(path) {
         return parts?.map((name) => ({ name, source: at(dirname(real))(find(name) ?? name) })) ?? null;
     }
     const entries = await readdir(path, { withFileTypes: true }).catch((error) => {
-        throw new NibbleError('NB_ERR_FILE',
-            `cannot read the folder ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
+        throw new NibbleError(
+            'NB_ERR_FILE',
+            `cannot read the folder ${path}: ${error instanceof Error ? error.message : error}`,
+            { cause: error },
+        );
     });
     const names = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
     const where = `the folder ${path}`;
     const modules = await modulesOf(async (name) => (names.includes(name) ? at(path)(name) : null), where);
-    for (const folder of new Set([POOLING.split('/')[0], ...modules.map((module) => module.path).filter((folder) => folder)]))
+    for (const folder of new Set([
+        POOLING.split('/')[0],
+        ...modules.map((module) => module.path).filter((folder) => folder),
+    ]))
         names.push(...(await readdir(join(path, folder)).catch(() => [])).map((name) => `${folder}/${name}`));
     return ofNames(names, at(path), where);
 }
 
 /**
- * Names are paths. Of a folder that was chosen as a whole, only files in the folder of the weights, or of modules.json, belong
- * to the model. A file that was given by its own address (loose) counts by its name alone.
+ * Names are paths. Of a folder that was chosen as a whole, only files in the folder of the weights, or of
+ * modules.json, belong to the model. A file that was given by its own address (loose) counts by its name alone.
  * @param {{ name: string, source: Single, loose?: boolean }[]} all
  * @returns {Promise<NamedSource[]>}
  */
 async function ofList(all) {
-    const files = all.map((file) => ({ ...file, name: file.name.replace(/\\/g, '/') }))
+    const files = all
+        .map((file) => ({ ...file, name: file.name.replace(/\\/g, '/') }))
         .filter(({ name, loose }) => !isHidden(loose ? lastOf(name) : name));
     const folderOf = (/** @type {string} */ name) => name.slice(0, name.lastIndexOf('/') + 1);
     const depth = (/** @type {string} */ name) => name.split('/').length;
@@ -109,15 +129,23 @@ async function ofList(all) {
     const listed = nearest(files.map(({ name }) => name).filter((name) => /(^|\/)modules\.json$/.test(name)))[0];
     const chosen = nearest(weights(files.filter(({ loose }) => !loose)));
     if (listed === undefined && chosen.length > 1)
-        throw new NibbleError('NB_ERR_ARGUMENT', `there are models in several folders (${chosen.slice(0, 3).join(', ')}${
-            chosen.length > 3 ? ', ...' : ''}); give the files of one`);
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `there are models in several folders (${chosen.slice(0, 3).join(', ')}${
+                chosen.length > 3 ? ', ...' : ''
+            }); give the files of one`,
+        );
     const folder = listed ?? nearest(weights(files))[0];
     const isWithin = (/** @type {string} */ name) => folder !== undefined && name.startsWith(folder);
-    const own = files.filter(({ name, loose }) => loose || isWithin(name))
+    const own = files
+        .filter(({ name, loose }) => loose || isWithin(name))
         .map(({ name, source }) => ({ name: isWithin(name) ? name.slice(folder.length) : lastOf(name), source }));
     const sources = new Map(own.map(({ name, source }) => [name, source]));
     if (sources.size < own.length)
-        throw new NibbleError('NB_ERR_ARGUMENT', 'load(): two of the files have the same name; give the files of one model');
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            'load(): two of the files have the same name; give the files of one model',
+        );
     return ofNames([...sources.keys()], (name) => /** @type {Single} */ (sources.get(name)), 'the list of files');
 }
 
@@ -136,9 +164,12 @@ async function ofNames(all, at, where) {
         const found = find(name);
         return found === undefined ? null : at(found);
     };
-    const modules = await modulesOf(place, where), root = rootOf(modules);
-    const own = names.filter((name) => name.startsWith(root)).map((name) => name.slice(root.length)).filter((name) =>
-        !name.includes('/'));
+    const modules = await modulesOf(place, where),
+        root = rootOf(modules);
+    const own = names
+        .filter((name) => name.startsWith(root))
+        .map((name) => name.slice(root.length))
+        .filter((name) => !name.includes('/'));
     const has = (/** @type {string} */ name) => find(root + name) !== undefined;
     const complete = (/** @type {string[]} */ wanted) => {
         const lacking = wanted.find((name) => !has(name));
@@ -146,21 +177,38 @@ async function ofNames(all, at, where) {
             throw new NibbleError('NB_ERR_FILE', `${lacking} is missing in ${where}: all parts of a model are needed`);
         return wanted;
     };
-    const gguf = weightsAmong(own, 'gguf'), tensors = weightsAmong(own, 'safetensors');
+    const gguf = weightsAmong(own, 'gguf'),
+        tensors = weightsAmong(own, 'safetensors');
     if (gguf.length > 0 && (tensors.length === 0 || !has(DOCUMENTS[0]))) {
-        const parts = partNames(gguf[0]), wanted = complete(parts ?? gguf);
+        const parts = partNames(gguf[0]),
+            wanted = complete(parts ?? gguf);
         if (gguf.length > wanted.length || (wanted.length > 1 && !parts))
-            throw new NibbleError('NB_ERR_ARGUMENT', `there are several models in ${where} (${gguf.slice(0, 3).join(', ')}${
-                gguf.length > 3 ? ', ...' : ''}); name one of the files`);
-        return Promise.all(wanted.map(async (name) => ({ name, source: /** @type {Single} */ (await place(root + name)) })));
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                `there are several models in ${where} (${gguf.slice(0, 3).join(', ')}${
+                    gguf.length > 3 ? ', ...' : ''
+                }); name one of the files`,
+            );
+        return Promise.all(
+            wanted.map(async (name) => ({ name, source: /** @type {Single} */ (await place(root + name)) })),
+        );
     }
     if (tensors.length === 0)
-        throw new NibbleError('NB_ERR_FILE', `there is no model in ${where}: neither *.gguf nor *.safetensors` +
-            (names.some((name) => /\.(bin|pth?)$/i.test(name))
-                ? '. (PyTorch\'s .bin and .pt files are not read: take the safetensors version.)' : ''));
+        throw new NibbleError(
+            'NB_ERR_FILE',
+            `there is no model in ${where}: neither *.gguf nor *.safetensors` +
+                (names.some((name) => /\.(bin|pth?)$/i.test(name))
+                    ? ". (PyTorch's .bin and .pt files are not read: take the safetensors version.)"
+                    : ''),
+        );
     const sharded = tensors.find((name) => partNames(name, 'safetensors'));
-    const weights = has(WHOLE) ? [WHOLE] // as transformers does, whatever else there is
-        : has(INDEX) ? undefined : sharded ? complete(/** @type {string[]} */ (partNames(sharded, 'safetensors'))) : tensors;
+    const weights = has(WHOLE)
+        ? [WHOLE] // as transformers does, whatever else there is
+        : has(INDEX)
+          ? undefined
+          : sharded
+            ? complete(/** @type {string[]} */ (partNames(sharded, 'safetensors')))
+            : tensors;
     return ofFolder(place, where, false, weights);
 }
 
@@ -181,35 +229,44 @@ const rootOf = (modules) => (modules[0]?.path ? `${modules[0].path}/` : '');
 async function ofFolder(place, where, blind, weights) {
     /** @type {NamedSource[]} */
     const files = [];
-    const modules = await modulesOf(place, where), root = rootOf(modules);
+    const modules = await modulesOf(place, where),
+        root = rootOf(modules);
     /** @type {Place} */
     const within = (name) => place(root + name);
     for (const name of DOCUMENTS) {
         const source = await within(name);
         if (source)
-            files.push({ name, source, ...(UNLESS[name] ? { unless: UNLESS[name] } : {}),
-                ...(blind && name === DOCUMENTS[0] ? { absent: (error) => noModel(where, name, error) } : mayLack(blind)) });
+            files.push({
+                name,
+                source,
+                ...(UNLESS[name] ? { unless: UNLESS[name] } : {}),
+                ...(blind && name === DOCUMENTS[0]
+                    ? { absent: (error) => noModel(where, name, error) }
+                    : mayLack(blind)),
+            });
         else if (name === DOCUMENTS[0])
-            throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: a model of safetensors files needs it`);
+            throw new NibbleError(
+                'NB_ERR_FILE',
+                `${name} is missing in ${where}: a model of safetensors files needs it`,
+            );
     }
     if (modules.length > 0) {
-        files.push(...await moduleFiles(place, modules, where, blind));
+        files.push(...(await moduleFiles(place, modules, where, blind)));
     } else {
         const source = await place(POOLING);
-        if (source)
-            files.push({ name: POOLING, source, ...mayLack(blind) });
+        if (source) files.push({ name: POOLING, source, ...mayLack(blind) });
     }
-    for (const name of weights ?? await shardNames(within, where)) {
+    for (const name of weights ?? (await shardNames(within, where))) {
         const source = await within(name);
-        if (!source)
-            throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: ${INDEX} names it`);
+        if (!source) throw new NibbleError('NB_ERR_FILE', `${name} is missing in ${where}: ${INDEX} names it`);
         files.push({ name, source, ...(blind ? { absent: (error) => noModel(where, name, error) } : {}) });
     }
     return files;
 }
 
 /**
- * The error of a folder's address without config.json or without the weights. It names GGUF files there, if the server lists them.
+ * The error of a folder's address without config.json or without the weights. It names GGUF files there, if the
+ * server lists them.
  * @param {string} url
  * @param {string} name of the file that is not there
  * @param {unknown} error why, if there was no answer
@@ -219,9 +276,12 @@ async function noModel(url, name, error) {
     const found = await ggufsListed(url);
     const what = error instanceof Error ? error.message : `${name} in ${url} is empty or a web page`;
     const instead = found.length > 0 ? `This one has GGUF files (${found.join(', ')})` : 'If this one has GGUF files';
-    throw new NibbleError('NB_ERR_NETWORK',
+    throw new NibbleError(
+        'NB_ERR_NETWORK',
         `${what}. A folder of safetensors files has a ${name}. ${instead}: name one of them, ` +
-        `as ${url}${found[0] ?? 'NAME.gguf'}`, { cause: error });
+            `as ${url}${found[0] ?? 'NAME.gguf'}`,
+        { cause: error },
+    );
 }
 
 /**
@@ -231,9 +291,8 @@ async function noModel(url, name, error) {
  */
 async function shardNames(place, where) {
     const source = await place(INDEX);
-    const text = source && await readWhole(source);
-    if (text === null)
-        return [WHOLE];
+    const text = source && (await readWhole(source));
+    if (text === null) return [WHOLE];
     try {
         const names = [...new Set(Object.values(JSON.parse(text).weight_map))].sort();
         if (names.length > 0 && names.every((name) => typeof name === 'string' && /^[^/\\]+\.safetensors$/i.test(name)))
@@ -241,6 +300,8 @@ async function shardNames(place, where) {
     } catch {
         // said below
     }
-    throw new NibbleError('NB_ERR_FORMAT',
-        `${INDEX} in ${where} is damaged: it should have a weight_map of tensors to files; download it again`);
+    throw new NibbleError(
+        'NB_ERR_FORMAT',
+        `${INDEX} in ${where} is damaged: it should have a weight_map of tensors to files; download it again`,
+    );
 }

@@ -4,20 +4,24 @@ import { openUrl } from './download.js';
 import { decoded, isHidden } from './names.js';
 
 /**
- * hf:OWNER/REPO[@REVISION][/FILE] -> where the hub has it: a folder's address, or a file's. What is copied from the hub's own
- * addresses is understood, too: hf://..., .../blob/REVISION/FILE, and names that are percent-encoded.
+ * hf:OWNER/REPO[@REVISION][/FILE] -> where the hub has it: a folder's address, or a file's. What is copied from the
+ * hub's own addresses is understood, too: hf://..., .../blob/REVISION/FILE, and names that are percent-encoded.
  * @param {string} text
  */
 export function hubUrl(text) {
-    const [, owner, repo, revision, rest = ''] = /^hf:(?:\/\/)?([\w.-]+)\/([\w.-]+)(?:@([^/]+))?(\/[^?]*)?(?:\?.*)?$/.exec(
-        text) ?? [];
-    const refuse = (/** @type {string} */ why) => new NibbleError('NB_ERR_ARGUMENT',
-        `${text} is no address of the hub: ${why}`);
-    if (!owner)
-        throw refuse('it should look like hf:owner/repo, or hf:owner/repo/file.gguf');
-    const names = rest.replace(/^\/|\/+$/g, '').split('/').map(decoded);
-    const [at, ...path] = !revision && /^(blob|raw|resolve|tree)$/.test(names[0]) && names.length > 1
-        ? names.slice(1) : [decoded(revision ?? 'main'), ...names[0] === '' && names.length === 1 ? [] : names];
+    const [, owner, repo, revision, rest = ''] =
+        /^hf:(?:\/\/)?([\w.-]+)\/([\w.-]+)(?:@([^/]+))?(\/[^?]*)?(?:\?.*)?$/.exec(text) ?? [];
+    const refuse = (/** @type {string} */ why) =>
+        new NibbleError('NB_ERR_ARGUMENT', `${text} is no address of the hub: ${why}`);
+    if (!owner) throw refuse('it should look like hf:owner/repo, or hf:owner/repo/file.gguf');
+    const names = rest
+        .replace(/^\/|\/+$/g, '')
+        .split('/')
+        .map(decoded);
+    const [at, ...path] =
+        !revision && /^(blob|raw|resolve|tree)$/.test(names[0]) && names.length > 1
+            ? names.slice(1)
+            : [decoded(revision ?? 'main'), ...(names[0] === '' && names.length === 1 ? [] : names)];
     // an address ends where it says, and these lead elsewhere
     if ([owner, repo, ...[at, ...path].flatMap((part) => part.split(/[/\\]/))].some((part) => /^\.*$/.test(part)))
         throw refuse('it has a part that is empty or only dots');
@@ -28,7 +32,8 @@ export function hubUrl(text) {
 
 /** Where a folder's files are listed: at its own address, or, of the hub, at one of its API. @param {string} url */
 export function listingUrl(url) {
-    const [, hub, repo, revision, path] = /^(https:\/\/huggingface\.co)\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/([^?#]*)$/.exec(url) ?? [];
+    const [, hub, repo, revision, path] =
+        /^(https:\/\/huggingface\.co)\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/([^?#]*)$/.exec(url) ?? [];
     return hub ? `${hub}/api/models/${repo}/tree/${revision}/${path}`.replace(/\/$/, '') : url;
 }
 
@@ -42,13 +47,13 @@ export async function ggufsListed(url) {
     let text = '';
     try {
         const page = await openUrl(listingUrl(url), 0, {});
-        for (let piece; text.length < ENOUGH && (piece = await page.next());)
-            text += new TextDecoder().decode(piece);
+        for (let piece; text.length < ENOUGH && (piece = await page.next()); ) text += new TextDecoder().decode(piece);
         page.cancel();
     } catch {
         return []; // most servers list nothing
     }
-    const links = [...text.matchAll(/(?:href=|"path": ?)"(?:[^"?#]*\/)?([^"/?#]+\.gguf)["?#]/gi)].map(([, name]) => name);
+    const links = [...text.matchAll(/(?:href=|"path": ?)"(?:[^"?#]*\/)?([^"/?#]+\.gguf)["?#]/gi)].map(
+        ([, name]) => name,
+    );
     return [...new Set(links)].filter((name) => !isHidden(decoded(name))).slice(0, 3);
 }
-

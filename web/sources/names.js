@@ -7,11 +7,12 @@ import { NibbleError } from '../errors.js';
 const PART = /^(.*)-(\d{5})-of-(\d{5})\.(gguf|safetensors)$/is;
 
 /**
- * Files of weights that may lie beside a model and are no model: projectors of images, adapters, vocabularies, importance
- * matrices. Some models have these words in their names, too.
+ * Files of weights that may lie beside a model and are no model: projectors of images, adapters, vocabularies,
+ * importance matrices. Some models have these words in their names, too.
  */
-const COMPANIONS = ['mmproj', 'lora|adapters?', 'vocab', 'imatrix'].map((words) =>
-    new RegExp(`(^|[^a-z])(${words})([^a-z]|$)`, 'i'));
+const COMPANIONS = ['mmproj', 'lora|adapters?', 'vocab', 'imatrix'].map(
+    (words) => new RegExp(`(^|[^a-z])(${words})([^a-z]|$)`, 'i'),
+);
 
 /**
  * Hidden files, and what macOS adds for each file that it copies or packs ("._model.gguf"), are none of the model's.
@@ -38,9 +39,11 @@ export function decoded(part) {
  */
 export function partNames(name, kind = 'gguf') {
     const [, stem, , count, ending] = PART.exec(withoutCount(name)) ?? [];
-    if (!stem || Number(count) < 2 || ending.toLowerCase() !== kind)
-        return null;
-    return Array.from({ length: Number(count) }, (_, i) => `${stem}-${String(i + 1).padStart(5, '0')}-of-${count}.${ending}`);
+    if (!stem || Number(count) < 2 || ending.toLowerCase() !== kind) return null;
+    return Array.from(
+        { length: Number(count) },
+        (_, i) => `${stem}-${String(i + 1).padStart(5, '0')}-of-${count}.${ending}`,
+    );
 }
 
 /**
@@ -52,12 +55,13 @@ export function partNames(name, kind = 'gguf') {
 export function finder(names, where) {
     const plain = (/** @type {string} */ name) => withoutCount(name).toLowerCase();
     return (wanted) => {
-        if (names.includes(wanted))
-            return wanted;
+        if (names.includes(wanted)) return wanted;
         const [found, other] = names.filter((name) => plain(name) === plain(wanted));
         if (other)
-            throw new NibbleError('NB_ERR_ARGUMENT',
-                `both ${found} and ${other} in ${where} could be ${wanted}; keep one of them`);
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                `both ${found} and ${other} in ${where} could be ${wanted}; keep one of them`,
+            );
         return found;
     };
 }
@@ -86,4 +90,3 @@ export function allWeights(names) {
     const visible = names.filter((name) => !isHidden(name));
     return [...weightsAmong(visible, 'gguf'), ...weightsAmong(visible, 'safetensors')];
 }
-

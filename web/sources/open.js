@@ -1,14 +1,14 @@
 /**
- * Any source of bytes -> linear memory. Each reader asks the sink for room and writes there; JavaScript itself holds one
- * piece at a time. (A page's ReadableStream and Uint8Array come through the port: see feeder.js.)
+ * Any source of bytes -> linear memory. Each reader asks the sink for room and writes there; JavaScript itself
+ * holds one piece at a time. (A page's ReadableStream and Uint8Array come through the port: see feeder.js.)
  */
 import { NibbleError, reason } from '../errors.js';
 import { breathe, nodeModule } from '../platform.js';
 import { AbsentError, openUrl } from './download.js';
 
 /**
- * Where the bytes go. room(): the place for the next bytes, empty when no more are needed; it is good until commit. ready():
- * whoever has bytes for it waits for this before room(), if it is there.
+ * Where the bytes go. room(): the place for the next bytes, empty when no more are needed; it is good until commit.
+ * ready(): whoever has bytes for it waits for this before room(), if it is there.
  * @typedef {{ room: () => Uint8Array, commit: (n: number) => void, ready?: () => Promise<void> }} Sink
  */
 
@@ -24,9 +24,11 @@ import { AbsentError, openUrl } from './download.js';
  */
 
 /**
- * An open source. total: the whole file's bytes, 0 if unknown. A download has more: next() gives one piece, which is good until
- * the next is asked for, isVacant() tells whether the answer is no file (see download.js), and `told` is what the server said.
- * @typedef {{ total: number, told?: string, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array | null>, cancel?: () => void,
+ * An open source. total: the whole file's bytes, 0 if unknown. A download has more: next() gives one piece, which
+ * is good until the next is asked for, isVacant() tells whether the answer is no file (see download.js), and `told`
+ * is what the server said.
+ * @typedef {{ total: number, told?: string, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array |
+ *     null>, cancel?: () => void,
  *     isVacant?: () => Promise<boolean> }} Opened
  */
 
@@ -35,8 +37,8 @@ import { AbsentError, openUrl } from './download.js';
 const PIECE = 1 << 20; // bytes that are read at once from a file
 
 /**
- * A file that is opened several times, for its header and then for its weights. Every time it must be the same file: what the
- * first opening told of it is compared with what the others tell.
+ * A file that is opened several times, for its header and then for its weights. Every time it must be the same
+ * file: what the first opening told of it is compared with what the others tell.
  * @param {Single} source
  * @returns {(from?: number) => Promise<Opened>} from: the first byte that is wanted
  */
@@ -81,9 +83,8 @@ export function twice(total, next) {
         first = false;
         /** @returns {Promise<Uint8Array | null>} */
         const read = async () => {
-            const piece = (keep ? undefined : kept.shift()) ?? await next();
-            if (piece && keep)
-                kept.push(piece);
+            const piece = (keep ? undefined : kept.shift()) ?? (await next());
+            if (piece && keep) kept.push(piece);
             if (!piece || skip < piece.length) {
                 const rest = piece?.subarray(skip) ?? null;
                 skip = 0;
@@ -105,8 +106,7 @@ export const isAbsent = (error) => error instanceof AbsentError;
  * @returns {Promise<Opened | null>}
  */
 export async function unlessVacant(opened) {
-    if (!await opened.isVacant?.())
-        return opened;
+    if (!(await opened.isVacant?.())) return opened;
     opened.cancel?.();
     return null;
 }
@@ -122,10 +122,9 @@ export async function readWhole(source) {
     try {
         const opened = await unlessVacant(await openOne(source));
         await opened?.into({ room: () => room, commit: (n) => void pieces.push(room.slice(0, n)) });
-        return opened && await new Blob(/** @type {BlobPart[]} */ (pieces)).text();
+        return opened && (await new Blob(/** @type {BlobPart[]} */ (pieces)).text());
     } catch (error) {
-        if (isAbsent(error))
-            return null;
+        if (isAbsent(error)) return null;
         throw error;
     }
 }
@@ -158,12 +157,17 @@ async function openPath(path, from, known) {
     const { open, stat } = await nodeModule('fs/promises');
     const failure = (/** @type {unknown} */ error) => {
         const code = /** @type {NodeJS.ErrnoException} */ (error)?.code;
-        const why = code === 'ENOENT' ? 'there is no such file'
-            : code === 'EACCES' || code === 'EPERM' ? 'permission denied'
-            : code === 'EISDIR' ? 'it is a folder, not a model file'
-            : reason(error);
-        return new (code === 'ENOENT' ? AbsentError : NibbleError)('NB_ERR_FILE', `cannot read ${path}: ${why}`,
-            { cause: error });
+        const why =
+            code === 'ENOENT'
+                ? 'there is no such file'
+                : code === 'EACCES' || code === 'EPERM'
+                  ? 'permission denied'
+                  : code === 'EISDIR'
+                    ? 'it is a folder, not a model file'
+                    : reason(error);
+        return new (code === 'ENOENT' ? AbsentError : NibbleError)('NB_ERR_FILE', `cannot read ${path}: ${why}`, {
+            cause: error,
+        });
     };
     /** @template T @param {() => Promise<T>} act */
     const attempt = async (act) => {
@@ -173,21 +177,27 @@ async function openPath(path, from, known) {
             throw failure(error);
         }
     };
-    if (from > 0 && !(await attempt(() => stat(path))).isFile()) // opening a pipe again would wait for a second writer
-        throw failure(new Error(
-            'it is a pipe or a device, which can be read only once, and this model must be read twice: save it to a file'));
+    if (from > 0 && !(await attempt(() => stat(path))).isFile())
+        // opening a pipe again would wait for a second writer
+        throw failure(
+            new Error(
+                'it is a pipe or a device, which can be read only once, and this model must be read twice: save it to a file',
+            ),
+        );
     const file = await attempt(() => open(path));
     const close = () => void file.close().catch(() => {});
-    /** Size and date must stay what they were when it was opened first. @returns {Promise<number>} its bytes, 0 for a pipe */
+    /** Size and date must stay what they were when it was opened first. @returns {Promise<number>} its bytes, 0 for
+     * a pipe */
     const check = async () => {
         const found = await attempt(() => file.stat({ bigint: true }));
-        if (!found.isFile())
-            return 0;
+        if (!found.isFile()) return 0;
         const now = `${found.size} ${found.mtimeNs}`;
         known.file ??= now;
         if (known.file !== now)
-            throw new NibbleError('NB_ERR_FILE',
-                `${path} was changed while it was being loaded. Load it again when nothing writes to it`);
+            throw new NibbleError(
+                'NB_ERR_FILE',
+                `${path} was changed while it was being loaded. Load it again when nothing writes to it`,
+            );
         return Number(found.size);
     };
     let at = from > 0 ? from : null; // a pipe has no places, only what comes next
@@ -201,11 +211,9 @@ async function openPath(path, from, known) {
             for (;;) {
                 await sink.ready?.();
                 const room = sink.room();
-                if (room.length === 0)
-                    break;
+                if (room.length === 0) break;
                 const n = await read(room);
-                if (n === 0)
-                    break;
+                if (n === 0) break;
                 sink.commit(n);
             }
             await check();
@@ -214,7 +222,8 @@ async function openPath(path, from, known) {
         }
     };
     const next = async () => {
-        const room = new Uint8Array(PIECE), n = await read(room);
+        const room = new Uint8Array(PIECE),
+            n = await read(room);
         return n > 0 ? room.subarray(0, n) : null;
     };
     try {
@@ -226,17 +235,21 @@ async function openPath(path, from, known) {
 }
 
 /**
- * How to open a file twice, the second time from where its weights begin. Of a pipe, which is read once, what came before is
- * kept.
+ * How to open a file twice, the second time from where its weights begin. Of a pipe, which is read once, what came
+ * before is kept.
  * @param {Single} source
  * @returns {Promise<(from?: number) => Promise<Opened>>}
  */
 export async function reopening(source) {
     if (source.kind === 'path') {
         const { stat } = await nodeModule('fs/promises');
-        const once = await stat(source.path).then((found) => !found.isFile() && !found.isDirectory(), () => false);
+        const once = await stat(source.path).then(
+            (found) => !found.isFile() && !found.isDirectory(),
+            () => false,
+        );
         if (once) {
-            const { next, cancel } = await openPath(source.path, 0, {}), open = twice(0, next);
+            const { next, cancel } = await openPath(source.path, 0, {}),
+                open = twice(0, next);
             return async (from = 0) => {
                 const opened = await open(from);
                 return from === 0 ? opened : { ...opened, into: (sink) => opened.into(sink).finally(cancel) };
@@ -254,18 +267,20 @@ export async function reopening(source) {
 function openBlob(blob, from) {
     let at = from;
     const next = async () => {
-        if (at >= blob.size)
-            return null;
+        if (at >= blob.size) return null;
         const part = blob.slice(at, at + PIECE);
         try {
             const bytes = new Uint8Array(await part.arrayBuffer());
-            if (bytes.length !== part.size)
-                throw new Error(`it gave ${bytes.length} bytes of ${part.size}`);
+            if (bytes.length !== part.size) throw new Error(`it gave ${bytes.length} bytes of ${part.size}`);
             at += PIECE;
             return bytes;
         } catch (error) {
-            throw new NibbleError('NB_ERR_FILE', `the file could not be read at byte ${at}: ${reason(error)}. ` +
-                'Was it moved or changed? Choose it again', { cause: error });
+            throw new NibbleError(
+                'NB_ERR_FILE',
+                `the file could not be read at byte ${at}: ${reason(error)}. ` +
+                    'Was it moved or changed? Choose it again',
+                { cause: error },
+            );
         }
     };
     return { total: blob.size, into: (/** @type {Sink} */ sink) => pour(next, sink) };
@@ -279,11 +294,10 @@ function openBlob(blob, from) {
 export async function pour(next, sink) {
     let breathed = performance.now();
     for (let piece = await next(); piece; piece = await next()) {
-        for (let at = 0; at < piece.length;) {
+        for (let at = 0; at < piece.length; ) {
             await sink.ready?.();
             const room = sink.room();
-            if (room.length === 0)
-                return;
+            if (room.length === 0) return;
             const n = Math.min(room.length, piece.length - at);
             room.set(piece.subarray(at, at + n));
             sink.commit(n);

@@ -18,12 +18,15 @@ export function readAhead(opening) {
     const ask = () => {
         const piece = last.then(async () => (await (await opening).next?.())?.slice() ?? null);
         piece.catch(() => {}); // whoever takes it hears of it
-        pieces.push(last = piece);
+        pieces.push((last = piece));
         return piece;
     };
-    for (let i = 0; i < AHEAD; i++)
-        ask();
-    const cancel = () => void opening.then((opened) => opened.cancel?.(), () => {});
+    for (let i = 0; i < AHEAD; i++) ask();
+    const cancel = () =>
+        void opening.then(
+            (opened) => opened.cancel?.(),
+            () => {},
+        );
     return {
         async into(sink) {
             try {

@@ -1,22 +1,24 @@
 /**
  * Chat: messages -> the model's own Jinja template -> one text -> tokens.
  *
- * Nobody may forge a turn by writing a special token into a message. Template and tokenizer still see exactly what the
- * reference shows them. The template gets the messages as they are; its renderer (jinja/) remembers, through all that a
- * template does to a text, which characters came out of a message. The tokenizer gets the whole text at once, and is told where
- * the messages stand in it: a special token's name that touches a message is text there (nb_tokenize_quoted).
+ * Nobody may forge a turn by writing a special token into a message. Template and tokenizer still see exactly what
+ * the reference shows them. The template gets the messages as they are; its renderer (jinja/) remembers, through
+ * all that a template does to a text, which characters came out of a message. The tokenizer gets the whole text at
+ * once, and is told where the messages stand in it: a special token's name that touches a message is text there
+ * (nb_tokenize_quoted).
  *
  * Control tokens are never parsed in a message. Tokens that a file calls user-defined are found in any text, as the
  * reference finds them, unless the template writes them itself: those may begin a turn or end it.
  */
 import { ownTemplateUrl } from '../assets.js';
-import { NibbleError, messageOf } from '../errors.js';
+import { messageOf, NibbleError } from '../errors.js';
 import { importOwn } from '../platform.js';
 
 /** @typedef {import('../index.d.ts').Message} Message */
 /** @typedef {import('../index.d.ts').TemplateOptions} TemplateOptions */
 /** @typedef {typeof import('../jinja/jinja.js')} Jinja */
-/** @typedef {{ token: number, kinds: number }} Plain a user-defined token that is text in quotes of these kinds (nb_plain) */
+/** @typedef {{ token: number, kinds: number }} Plain a user-defined token that is text in quotes of these kinds
+ *     (nb_plain) */
 
 /**
  * What this needs to know of a model.
@@ -28,7 +30,8 @@ import { importOwn } from '../platform.js';
  * @property {string} endText of the end token, or ''
  * @property {number[]} beginTokens what the model wants before any text
  * @property {() => { token: number, name: string }[]} userDefined the tokens that are found in any text
- * @property {(text: string, marks: number[], plain: Plain[]) => number[]} tokenize a text with its special tokens parsed;
+ * @property {(text: string, marks: number[], plain: Plain[]) => number[]} tokenize a text with its special tokens
+ *     parsed;
  *     marks: from, to and kind of each quote in turn
  */
 
@@ -42,8 +45,12 @@ async function loadJinja(url = ownTemplateUrl()) {
     try {
         return await importOwn(url, 'jinja');
     } catch (error) {
-        throw new NibbleError('NB_ERR_ENGINE', `cannot load the chat templates' renderer from ${url}: ` +
-            `${messageOf(error)}. In a checkout run make build, or tell load() where it is with templateUrl`, { cause: error });
+        throw new NibbleError(
+            'NB_ERR_ENGINE',
+            `cannot load the chat templates' renderer from ${url}: ` +
+                `${messageOf(error)}. In a checkout run make build, or tell load() where it is with templateUrl`,
+            { cause: error },
+        );
     }
 }
 
@@ -57,19 +64,20 @@ async function loadJinja(url = ownTemplateUrl()) {
  */
 export async function chatPrompt(model, messages, options = {}, pause = () => false) {
     if (!model.template)
-        throw new NibbleError('NB_ERR_UNSUPPORTED', model.encoder
-            ? 'this model is an encoder, which embeds texts and cannot answer. Use embed() (on the command line: nibble embed)'
-            : 'this model has no chat template: it continues text rather than answering. ' +
-            'Use complete() (on the command line: --prompt)');
+        throw new NibbleError(
+            'NB_ERR_UNSUPPORTED',
+            model.encoder
+                ? 'this model is an encoder, which embeds texts and cannot answer. Use embed() (on the command line: nibble embed)'
+                : 'this model has no chat template: it continues text rather than answering. ' +
+                      'Use complete() (on the command line: --prompt)',
+        );
     const jinja = await loadJinja(model.templateUrl);
     try {
         const template = new jinja.Template(model.template);
         const text = await render(jinja, template, model, messages, options, pause);
-        if (!text)
-            return null;
+        if (!text) return null;
         const plain = await plainTokens(jinja, template.literals, model.userDefined(), pause);
-        if (!plain)
-            return null;
+        if (!plain) return null;
         const tokens = model.tokenize(text.string, text.marks, plain);
         // many templates write the beginning token themselves
         const begun = model.beginTokens.length > 0 && tokens[0] === model.beginTokens[0];
@@ -83,20 +91,28 @@ export async function chatPrompt(model, messages, options = {}, pause = () => fa
 function explained(jinja, error) {
     const told = messageOf(error);
     if (error instanceof jinja.LimitError)
-        return new NibbleError('NB_ERR_FORMAT',
-            `the model's chat template asks for too much: ${told}. Use complete() with a prompt of your own`, { cause: error });
+        return new NibbleError(
+            'NB_ERR_FORMAT',
+            `the model's chat template asks for too much: ${told}. Use complete() with a prompt of your own`,
+            { cause: error },
+        );
     if (error instanceof jinja.SyntaxProblem)
-        return new NibbleError('NB_ERR_FORMAT',
-            `the model's chat template cannot be read: ${told}. Use complete() with a prompt of your own`, { cause: error });
+        return new NibbleError(
+            'NB_ERR_FORMAT',
+            `the model's chat template cannot be read: ${told}. Use complete() with a prompt of your own`,
+            { cause: error },
+        );
     // some templates refuse what they were not made for by raising an error themselves: their text says what
     return error instanceof jinja.TemplateError
-        ? new NibbleError('NB_ERR_ARGUMENT', `the model's chat template refuses these messages: ${told}`, { cause: error })
-            : error;
+        ? new NibbleError('NB_ERR_ARGUMENT', `the model's chat template refuses these messages: ${told}`, {
+              cause: error,
+          })
+        : error;
 }
 
 /**
- * A template that looks into a content of parts gets the parts. One that takes it for a text, and would print a list or fails,
- * gets the texts of the parts, with line ends between them as llama.cpp puts there.
+ * A template that looks into a content of parts gets the parts. One that takes it for a text, and would print a
+ * list or fails, gets the texts of the parts, with line ends between them as llama.cpp puts there.
  * @param {Jinja} jinja
  * @param {import('../jinja/interpreter.js').Template} template
  * @param {ChatModel} model
@@ -109,14 +125,15 @@ async function render(jinja, template, model, messages, options, pause) {
     const parts = new jinja.Parts();
     try {
         const text = await run(template, variablesOf(jinja, model, messages, options, parts), pause);
-        if (!inParts || !text || parts.seen && !parts.printed)
-            return text;
+        if (!inParts || !text || (parts.seen && !parts.printed)) return text;
     } catch (error) {
-        if (!inParts || !(error instanceof jinja.TemplateError))
-            throw error;
+        if (!inParts || !(error instanceof jinja.TemplateError)) throw error;
     }
-    const joined = messages.map((message) => (Array.isArray(message.content)
-        ? { ...message, content: message.content.map(({ text }) => text).join('\n') } : message));
+    const joined = messages.map((message) =>
+        Array.isArray(message.content)
+            ? { ...message, content: message.content.map(({ text }) => text).join('\n') }
+            : message,
+    );
     return run(template, variablesOf(jinja, model, joined, options, parts), pause);
 }
 
@@ -129,10 +146,8 @@ async function run(template, variables, pause) {
     const work = template.render(variables);
     for (;;) {
         const { done, value } = work.next();
-        if (done)
-            return value;
-        if (await pause())
-            return null;
+        if (done) return value;
+        if (await pause()) return null;
     }
 }
 
@@ -147,19 +162,32 @@ const isWord = (/** @type {unknown} */ role) => /^[\p{L}\p{N}_.-]+$/u.test(Strin
  * @param {TemplateOptions} options
  * @param {InstanceType<Jinja['Parts']>} parts
  */
-function variablesOf({ CALLER, MODEL, TEMPLATE, dictOf, toValue }, model, messages,
-        { addGenerationPrompt = true, tools, documents, templateVariables = {} }, parts) {
+function variablesOf(
+    { CALLER, MODEL, TEMPLATE, dictOf, toValue },
+    model,
+    messages,
+    { addGenerationPrompt = true, tools, documents, templateVariables = {} },
+    parts,
+) {
     const list = messages.map((message) => {
         const words = message.role === 'assistant' ? MODEL : CALLER;
-        return dictOf(withReasoning(message), (key, value) => (key === 'role' && isWord(value) ? TEMPLATE : words), parts);
+        return dictOf(
+            withReasoning(message),
+            (key, value) => (key === 'role' && isWord(value) ? TEMPLATE : words),
+            parts,
+        );
     });
-    const variables = new Map(/** @type {[string, unknown][]} */ ([
-        ['bos_token', toValue(model.beginText, TEMPLATE)], ['eos_token', toValue(model.endText, TEMPLATE)],
-        ['messages', list], ['add_generation_prompt', addGenerationPrompt],
-        ['tools', toValue(tools, CALLER)], ['documents', toValue(documents, CALLER)], // templates ask whether they are none
-    ]));
-    for (const [name, value] of Object.entries(templateVariables))
-        variables.set(name, toValue(value, CALLER));
+    const variables = new Map(
+        /** @type {[string, unknown][]} */ ([
+            ['bos_token', toValue(model.beginText, TEMPLATE)],
+            ['eos_token', toValue(model.endText, TEMPLATE)],
+            ['messages', list],
+            ['add_generation_prompt', addGenerationPrompt],
+            ['tools', toValue(tools, CALLER)],
+            ['documents', toValue(documents, CALLER)], // templates ask whether they are none
+        ]),
+    );
+    for (const [name, value] of Object.entries(templateVariables)) variables.set(name, toValue(value, CALLER));
     return variables;
 }
 
@@ -168,14 +196,17 @@ function variablesOf({ CALLER, MODEL, TEMPLATE, dictOf, toValue }, model, messag
  * @param {Message} message
  */
 function withReasoning(message) {
-    const kept = Object.fromEntries(Object.entries(message).filter(([, value]) => value !== null && value !== undefined));
+    const kept = Object.fromEntries(
+        Object.entries(message).filter(([, value]) => value !== null && value !== undefined),
+    );
     const reasoning = kept.reasoning_content ?? kept.thinking ?? kept.reasoning;
     return reasoning === undefined ? kept : { thinking: reasoning, ...kept, reasoning_content: reasoning };
 }
 
 /**
- * The user-defined tokens that are text in messages: those that the template writes itself, but for white space. In the model's
- * own words, those that come in pairs like <think> and </think> stay tokens: they mark parts of an answer, and no turn.
+ * The user-defined tokens that are text in messages: those that the template writes itself, but for white space. In
+ * the model's own words, those that come in pairs like <think> and </think> stay tokens: they mark parts of an
+ * answer, and no turn.
  * @param {Jinja} jinja
  * @param {string[]} literals
  * @param {{ token: number, name: string }[]} userDefined
@@ -183,7 +214,8 @@ function withReasoning(message) {
  * @returns {Promise<Plain[] | null>} null: it was left
  */
 async function plainTokens({ CALLER, MODEL }, literals, userDefined, pause) {
-    const isWritten = searcher(literals.join('\0')), names = new Set(userDefined.map(({ name }) => name));
+    const isWritten = searcher(literals.join('\0')),
+        names = new Set(userDefined.map(({ name }) => name));
     const paired = (/** @type {string} */ name) => {
         const [, slash, tag] = /^<(\/?)([^/<>|]+)>$/.exec(name) ?? [];
         return tag !== undefined && names.has(slash ? `<${tag}>` : `</${tag}>`);
@@ -191,17 +223,16 @@ async function plainTokens({ CALLER, MODEL }, literals, userDefined, pause) {
     /** @type {Plain[]} */
     const plain = [];
     for (const [i, { token, name }] of userDefined.entries()) {
-        if (i % 64 === 0 && await pause())
-            return null;
+        if (i % 64 === 0 && (await pause())) return null;
         if (name.trim() !== '' && isWritten(name))
-            plain.push({ token, kinds: paired(name) ? 1 << CALLER : 1 << CALLER | 1 << MODEL });
+            plain.push({ token, kinds: paired(name) ? 1 << CALLER : (1 << CALLER) | (1 << MODEL) });
     }
     return plain;
 }
 
 /**
- * Tells whether a text has a name in it. Models have thousands of names, of which few occur: most are ruled out by their last
- * characters, without a search.
+ * Tells whether a text has a name in it. Models have thousands of names, of which few occur: most are ruled out by
+ * their last characters, without a search.
  * @param {string} text
  * @returns {(name: string) => boolean}
  */
@@ -209,7 +240,6 @@ function searcher(text) {
     const LENGTH = 6;
     /** @type {Set<string>} */
     const endings = new Set();
-    for (let at = 0; at + LENGTH <= text.length; at++)
-        endings.add(text.slice(at, at + LENGTH));
+    for (let at = 0; at + LENGTH <= text.length; at++) endings.add(text.slice(at, at + LENGTH));
     return (name) => (name.length < LENGTH || endings.has(name.slice(-LENGTH))) && text.includes(name);
 }

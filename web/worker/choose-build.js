@@ -24,24 +24,23 @@ const knows = (body) => WebAssembly.validate(new Uint8Array([
 ]));
 const SPLAT = [0x41, 0, 0xfd, 0x0f]; // i32.const 0, i8x16.splat
 const knowsSimd = () => knows(SPLAT);
-const knowsRelaxed = () => knows([...SPLAT, ...SPLAT, ...SPLAT, 0xfd, 0x93, 0x02]); // i32x4.relaxed_dot_i8x16_i7x16_add_s
+// i32x4.relaxed_dot_i8x16_i7x16_add_s
+const knowsRelaxed = () => knows([...SPLAT, ...SPLAT, ...SPLAT, 0xfd, 0x93, 0x02]);
 
 /** Whether threads can share memory: a page needs cross-origin isolation for that. */
 const mayShare = () => typeof SharedArrayBuffer === 'function' && (isNode || globalThis.crossOriginIsolated === true);
 
 /**
- * Whether the relaxed dot product computes what the kernels rely on, in the first tier of compilation and in the last.
- * Only products with 8-bit activations want to know: of other relaxed instructions any answer that they may give will do.
+ * Whether the relaxed dot product computes what the kernels rely on, in the first tier of compilation and in the
+ * last. Only products with 8-bit activations want to know: of other relaxed instructions any answer that they may
+ * give will do.
  * @param {Core} core
  * @param {'exact' | 'fast' | undefined} precision
  */
 async function relaxedIsRight(core, precision) {
-    if (precision !== 'fast')
-        return true;
+    if (precision !== 'fast') return true;
     const { nb_probe_relaxed } = core.exports;
-    for (let i = 0; i < PROBE_CALLS; i++)
-        if (nb_probe_relaxed() !== 1)
-            return false;
+    for (let i = 0; i < PROBE_CALLS; i++) if (nb_probe_relaxed() !== 1) return false;
     await breathe(); // the optimizing compiler works in the background; its code serves the next call
     return nb_probe_relaxed() === 1;
 }
@@ -56,29 +55,36 @@ const isThreaded = (/** @type {Build} */ build) => build.endsWith('-threads');
  * Instantiates the build that serves best here, or the one asked for.
  * @param {import('../protocol.js').EngineOptions} options
  * @param {import('./journal.js').Journal} [journal]
- * @returns {Promise<{ core: Core, threads: number }>} threads: how many to use; with a build that was asked for, as many as
+ * @returns {Promise<{ core: Core, threads: number }>} threads: how many to use; with a build that was asked for, as
+ *     many as
  *     were asked for
  */
 export async function startCore({ threads, build, assets: { wasm }, precision }, journal) {
     if (typeof WebAssembly !== 'object' || !knowsSimd())
-        throw new NibbleError('NB_ERR_ENGINE',
+        throw new NibbleError(
+            'NB_ERR_ENGINE',
             `this engine has no WebAssembly${typeof WebAssembly === 'object' ? ' SIMD' : ''}, which nibble ` +
-            'computes with; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4, and flags such as --jitless take ' +
-                'it away');
-    const time = stopwatch(), given = BUILDS.filter((name) => wasm[name]);
+                'computes with; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4, and flags such as --jitless take ' +
+                'it away',
+        );
+    const time = stopwatch(),
+        given = BUILDS.filter((name) => wasm[name]);
     const forced = build ?? (given.length === 1 ? given[0] : undefined);
     if (forced) {
         const started = await startForced(forced, wasm, threads, precision);
-        journal?.(`build: ${forced}, ${build ? 'which was asked for' : 'the only one that wasmUrl names'}, threads ${started.threads}, ${time()}`);
+        journal?.(
+            `build: ${forced}, ${build ? 'which was asked for' : 'the only one that wasmUrl names'}, threads ${started.threads}, ${time()}`,
+        );
         return started;
     }
-    const wanted = mayShare() ? await usefulThreads(threads) : 1, able = BUILDS.filter((name) => !obstacle(name, wasm));
+    const wanted = mayShare() ? await usefulThreads(threads) : 1,
+        able = BUILDS.filter((name) => !obstacle(name, wasm));
     const fitting = (/** @type {Build} */ name) => isThreaded(name) === wanted > 1;
     /** @type {Build[]} */
     const wrong = [];
     for (const name of [...able.filter(fitting), ...able.filter((name) => !fitting(name))]) {
         const core = await startBuild(name, wasm);
-        if (!isRelaxed(name) || await relaxedIsRight(core, precision)) {
+        if (!isRelaxed(name) || (await relaxedIsRight(core, precision))) {
             const chosen = { core, threads: isThreaded(name) ? wanted : 1 };
             journal?.(`build: ${name}, threads ${chosen.threads}, ${time()}`);
             if (journal)
@@ -88,8 +94,10 @@ export async function startCore({ threads, build, assets: { wasm }, precision },
         }
         wrong.push(name);
     }
-    throw new NibbleError('NB_ERR_ENGINE',
-        `none of the builds that wasmUrl names (${given.join(', ')}) runs here; simd128 runs everywhere`);
+    throw new NibbleError(
+        'NB_ERR_ENGINE',
+        `none of the builds that wasmUrl names (${given.join(', ')}) runs here; simd128 runs everywhere`,
+    );
 }
 
 /**
@@ -98,13 +106,12 @@ export async function startCore({ threads, build, assets: { wasm }, precision },
  * @param {WasmUrls} wasm
  */
 function obstacle(build, wasm) {
-    if (!wasm[build])
-        return 'wasmUrl does not name it';
+    if (!wasm[build]) return 'wasmUrl does not name it';
     if (isThreaded(build) && !mayShare())
-        return `it needs shared memory, and ${isNode || globalThis.crossOriginIsolated
-            ? 'this engine has none' : 'the page is not cross-origin isolated'}`;
-    if (isRelaxed(build) && !knowsRelaxed())
-        return 'it needs relaxed SIMD, which this engine has not';
+        return `it needs shared memory, and ${
+            isNode || globalThis.crossOriginIsolated ? 'this engine has none' : 'the page is not cross-origin isolated'
+        }`;
+    if (isRelaxed(build) && !knowsRelaxed()) return 'it needs relaxed SIMD, which this engine has not';
     return undefined;
 }
 
@@ -114,9 +121,14 @@ function obstacle(build, wasm) {
  * @param {boolean} fitting whether it has threads where several are wanted, and none otherwise
  * @param {Build[]} wrong those whose probe failed
  */
-const whyOther = (build, fitting, wrong) => (wrong.includes(build)
-    ? 'its 8-bit dot product gives other sums here than the kernels rely on'
-    : fitting ? 'it is slower' : isThreaded(build) ? 'one thread is wanted' : 'it has no threads, and several are wanted');
+const whyOther = (build, fitting, wrong) =>
+    wrong.includes(build)
+        ? 'its 8-bit dot product gives other sums here than the kernels rely on'
+        : fitting
+          ? 'it is slower'
+          : isThreaded(build)
+            ? 'one thread is wanted'
+            : 'it has no threads, and several are wanted';
 
 /**
  * @param {Build} build
@@ -127,16 +139,28 @@ const whyOther = (build, fitting, wrong) => (wrong.includes(build)
 async function startForced(build, wasm, threads, precision) {
     const shared = isThreaded(build);
     if (!wasm[build])
-        throw new NibbleError('NB_ERR_ARGUMENT', `the build ${build} was asked for, and wasmUrl does not say where it is`);
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `the build ${build} was asked for, and wasmUrl does not say where it is`,
+        );
     if (shared && !mayShare())
-        throw new NibbleError('NB_ERR_ENGINE', `the build ${build} needs shared memory: serve the page with the headers ` +
-            '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp", or leave build out');
+        throw new NibbleError(
+            'NB_ERR_ENGINE',
+            `the build ${build} needs shared memory: serve the page with the headers ` +
+                '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp", or leave build out',
+        );
     if (isRelaxed(build) && !knowsRelaxed())
-        throw new NibbleError('NB_ERR_ENGINE', `the build ${build} needs relaxed SIMD, which this engine lacks ` +
-            '(it came with Chrome 114, Firefox 145 and Node 22): leave build out');
+        throw new NibbleError(
+            'NB_ERR_ENGINE',
+            `the build ${build} needs relaxed SIMD, which this engine lacks ` +
+                '(it came with Chrome 114, Firefox 145 and Node 22): leave build out',
+        );
     const core = await startBuild(build, wasm);
-    if (isRelaxed(build) && !await relaxedIsRight(core, precision))
-        throw new NibbleError('NB_ERR_ENGINE', `the build ${build} would compute wrongly here: this engine's relaxed dot ` +
-            'product gives other sums than the kernels rely on; leave build out');
-    return { core, threads: shared ? threads ?? await usefulThreads() : 1 };
+    if (isRelaxed(build) && !(await relaxedIsRight(core, precision)))
+        throw new NibbleError(
+            'NB_ERR_ENGINE',
+            `the build ${build} would compute wrongly here: this engine's relaxed dot ` +
+                'product gives other sums than the kernels rely on; leave build out',
+        );
+    return { core, threads: shared ? (threads ?? (await usefulThreads())) : 1 };
 }

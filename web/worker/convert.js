@@ -1,6 +1,6 @@
 /**
- * Any files that make a model -> the bytes of one GGUF, as the engine takes them: by the converter (src/nibble_convert.h), a
- * core of its own, which is fetched only where it is needed.
+ * Any files that make a model -> the bytes of one GGUF, as the engine takes them: by the converter
+ * (src/nibble_convert.h), a core of its own, which is fetched only where it is needed.
  */
 import { NB_CONVERT_ALL, NB_CONVERT_HEADER, NB_QUANTIZE_DOUBLY, NB_QUANTIZE_PLAINLY } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -14,20 +14,22 @@ import { inBytes, stopwatch } from './journal.js';
 /** @typedef {import('../sources/open.js').Sink} Sink */
 
 /**
- * A file. If it has weights it is opened twice: at its beginning, and where they begin. remote: opening it before its turn
- * saves time. absent: what to do if it is not there. unless: a file before it that makes it needless.
- * @typedef {{ name: string, open: (from?: number) => Promise<import('../sources/open.js').Opened>, remote?: boolean,
+ * A file. If it has weights it is opened twice: at its beginning, and where they begin. remote: opening it before
+ * its turn saves time. absent: what to do if it is not there. unless: a file before it that makes it needless.
+ * @typedef {{ name: string, open: (from?: number) => Promise<import('../sources/open.js').Opened>, remote?:
+ *     boolean,
  *     absent?: (error?: unknown) => Promise<null>, unless?: string }} InputFile
  */
 
 /**
- * How many files are opened before their headers' turn: together with those that are read, fewer than a browser allows for a
- * host.
+ * How many files are opened before their headers' turn: together with those that are read, fewer than a browser
+ * allows for a host.
  */
 const OPENED_AHEAD = 3;
 
 /**
- * What a converter is told beside the files. setUp() is called before the first file, and planned() when all headers are there.
+ * What a converter is told beside the files. setUp() is called before the first file, and planned() when all
+ * headers are there.
  * @typedef {object} ConvertOptions
  * @property {import('../assets.js').Assets} assets
  * @property {boolean} [headerOnly]
@@ -46,7 +48,8 @@ const OPENED_AHEAD = 3;
 export const convert = (files, options, journal) => ({
     total: 0,
     async into(sink) {
-        const time = stopwatch(), core = await startConverter(options.assets.wasm);
+        const time = stopwatch(),
+            core = await startConverter(options.assets.wasm);
         journal?.(`converter: it runs after ${time()}`);
         return new Conversion(core, files, options, sink, journal).run();
     },
@@ -69,7 +72,8 @@ class Conversion {
         this.converter = core.object('nb_converter_new', options.headerOnly ? NB_CONVERT_HEADER : NB_CONVERT_ALL);
         /** @type {ReturnType<typeof feedSink>[]} */
         this.sinks = [];
-        /** The file after the one at hand. @type {{ number: number, stream: ReturnType<typeof readAhead> } | undefined} */
+        /** The file after the one at hand. @type {{ number: number, stream: ReturnType<typeof readAhead> } |
+         * undefined} */
         this.ahead = undefined;
     }
 
@@ -77,16 +81,22 @@ class Conversion {
         const { core, converter, options } = this;
         try {
             if (options.quantize)
-                core.borrowText(options.quantize, (at, length) => core.count('nb_converter_quantize', converter, at, length,
-                    options.doubleQuant ? NB_QUANTIZE_DOUBLY : NB_QUANTIZE_PLAINLY));
+                core.borrowText(options.quantize, (at, length) =>
+                    core.count(
+                        'nb_converter_quantize',
+                        converter,
+                        at,
+                        length,
+                        options.doubleQuant ? NB_QUANTIZE_DOUBLY : NB_QUANTIZE_PLAINLY,
+                    ),
+                );
             options.setUp?.(core, converter);
             await this.readHeaders();
             options.planned?.(core, converter);
             await this.readAllWeights();
         } finally {
             this.ahead?.stream.cancel();
-            for (const sink of this.sinks)
-                sink.free();
+            for (const sink of this.sinks) sink.free();
             core.exports.nb_converter_free(converter);
         }
     }
@@ -105,13 +115,15 @@ class Conversion {
         const opening = new Map();
         const open = (/** @type {number} */ i) => {
             const { absent } = files[i];
-            const opened = opening.get(i) ?? files[i].open().then(
-                async (found) => (absent ? await unlessVacant(found) ?? absent() : found),
-                (error) => {
-                    if (absent && isAbsent(error))
-                        return absent(error);
-                    throw error;
-                });
+            const opened =
+                opening.get(i) ??
+                files[i].open().then(
+                    async (found) => (absent ? ((await unlessVacant(found)) ?? absent()) : found),
+                    (error) => {
+                        if (absent && isAbsent(error)) return absent(error);
+                        throw error;
+                    },
+                );
             opened.catch(() => {}); // heard when its turn comes
             opening.set(i, opened);
             return opened;
@@ -119,20 +131,21 @@ class Conversion {
         /** @type {Set<string>} */
         const read = new Set();
         for (const [i, file] of files.entries()) {
-            if (file.unless && read.has(file.unless))
-                continue;
+            if (file.unless && read.has(file.unless)) continue;
             const opened = open(i);
-            for (let k = i + 1; k <= i + OPENED_AHEAD && files[k]?.remote; k++)
-                if (!files[k].unless)
-                    open(k);
-            const time = stopwatch(), found = await opened;
+            for (let k = i + 1; k <= i + OPENED_AHEAD && files[k]?.remote; k++) if (!files[k].unless) open(k);
+            const time = stopwatch(),
+                found = await opened;
             if (!found) {
                 this.journal?.(`${file.name}: it is not there`);
                 continue;
             }
             const bytes = await this.readHeader(file, found);
-            this.journal?.(`${file.name}: ${isWeights(file) ? 'header in the first' : 'all'} ${inBytes(bytes)}, ${time()}${
-                found.told ? `; ${found.told}` : ''}`);
+            this.journal?.(
+                `${file.name}: ${isWeights(file) ? 'header in the first' : 'all'} ${inBytes(bytes)}, ${time()}${
+                    found.told ? `; ${found.told}` : ''
+                }`,
+            );
             read.add(file.name);
         }
     }
@@ -145,7 +158,9 @@ class Conversion {
      */
     async readHeader(file, opened) {
         const { core, converter } = this;
-        core.borrowText(file.name, (at, length) => core.count('nb_converter_begin', converter, at, length, opened.total));
+        core.borrowText(file.name, (at, length) =>
+            core.count('nb_converter_begin', converter, at, length, opened.total),
+        );
         const sink = this.sink();
         await opened.into(sink);
         core.count('nb_converter_end', converter);
@@ -167,13 +182,16 @@ class Conversion {
         for (let next = this.next(); ; next = this.next()) {
             this.drain();
             const { number, offset } = next;
-            if (number === 0)
-                return;
-            const file = weights[number - 1], ready = this.ahead?.number === number ? this.ahead.stream : null;
-            const later = number < weights.length ? this.core.exports.nb_converter_offset(this.converter, number + 1) : 0;
-            this.ahead = later > 0 && weights[number].remote
-                ? { number: number + 1, stream: readAhead(weights[number].open(later)) } : undefined;
-            await this.readWeights(file, offset, ready ?? await file.open(offset));
+            if (number === 0) return;
+            const file = weights[number - 1],
+                ready = this.ahead?.number === number ? this.ahead.stream : null;
+            const later =
+                number < weights.length ? this.core.exports.nb_converter_offset(this.converter, number + 1) : 0;
+            this.ahead =
+                later > 0 && weights[number].remote
+                    ? { number: number + 1, stream: readAhead(weights[number].open(later)) }
+                    : undefined;
+            await this.readWeights(file, offset, ready ?? (await file.open(offset)));
         }
     }
 
@@ -183,13 +201,16 @@ class Conversion {
      * @param {{ into: (sink: Sink) => Promise<void> }} stream from there on
      */
     async readWeights(file, offset, stream) {
-        const sink = this.sink(() => this.drain()), time = stopwatch();
+        const sink = this.sink(() => this.drain()),
+            time = stopwatch();
         await stream.into(sink);
         sink.room();
         if (!sink.filled)
-            throw new NibbleError('NB_ERR_TRUNCATED',
+            throw new NibbleError(
+                'NB_ERR_TRUNCATED',
                 `${file.name} ends after ${offset + sink.loaded} bytes, within its weights: ` +
-                'the download or copy was cut off; get it again');
+                    'the download or copy was cut off; get it again',
+            );
         this.journal?.(`${file.name}: weights, ${inBytes(sink.loaded)} from byte ${offset} on, ${time()}`);
     }
 
@@ -199,13 +220,12 @@ class Conversion {
         core.borrow(4, (at) => {
             for (;;) {
                 const n = core.count('nb_converter_take', this.converter, at);
-                if (n === 0)
-                    return;
+                if (n === 0) return;
                 const address = core.ints(at, 1)[0] >>> 0;
-                for (let done = 0; done < n;) {
-                    const room = out.room(), some = Math.min(room.length, n - done);
-                    if (some === 0)
-                        return; // the engine has all that it wants
+                for (let done = 0; done < n; ) {
+                    const room = out.room(),
+                        some = Math.min(room.length, n - done);
+                    if (some === 0) return; // the engine has all that it wants
                     room.set(core.bytes(address + done, some));
                     out.commit(some);
                     done += some;

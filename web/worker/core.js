@@ -5,7 +5,7 @@
  * until the core allocates, hence views are made anew where they are used and never kept.
  */
 import { nb_error } from '../abi.js';
-import { NibbleError, coreError, messageOf } from '../errors.js';
+import { coreError, messageOf, NibbleError } from '../errors.js';
 import { fetchOwn } from '../platform.js';
 
 /** @typedef {import('../index.d.ts').Build} Build */
@@ -36,8 +36,10 @@ export class Core {
         this.exports = exports;
         this.error = this.exports.nb_alloc(nb_error.size) >>> 0;
         if (!this.error)
-            throw new NibbleError('NB_ERR_MEMORY',
-                'there is no memory to start with: this JavaScript engine gives nibble almost none');
+            throw new NibbleError(
+                'NB_ERR_MEMORY',
+                'there is no memory to start with: this JavaScript engine gives nibble almost none',
+            );
     }
 
     /**
@@ -85,8 +87,7 @@ export class Core {
      */
     count(name, ...args) {
         const result = this.exports[name](...args, this.error);
-        if (result < 0)
-            throw this.failure(name, result);
+        if (result < 0) throw this.failure(name, result);
         return result;
     }
 
@@ -97,8 +98,7 @@ export class Core {
      */
     object(name, ...args) {
         const result = this.exports[name](...args, this.error) >>> 0;
-        if (!result)
-            throw this.failure(name, this.ints(this.error, 1)[0]);
+        if (!result) throw this.failure(name, this.ints(this.error, 1)[0]);
         return result;
     }
 
@@ -107,7 +107,8 @@ export class Core {
      * @param {number} code
      */
     failure(name, code) {
-        const { at } = nb_error.fields.message, bytes = this.bytes(this.error + at, nb_error.size - at);
+        const { at } = nb_error.fields.message,
+            bytes = this.bytes(this.error + at, nb_error.size - at);
         const message = this.string(this.error + at, Math.max(0, bytes.indexOf(0)));
         return coreError(code, message || `${name} failed with code ${code}`);
     }
@@ -120,9 +121,11 @@ export class Core {
     take(size, what) {
         const address = this.exports.nb_alloc(size) >>> 0;
         if (!address)
-            throw new NibbleError('NB_ERR_MEMORY',
+            throw new NibbleError(
+                'NB_ERR_MEMORY',
                 `no memory for ${what} (${size} bytes): dispose of other models, or load a ` +
-                'smaller one, or with a smaller contextLength');
+                    'smaller one, or with a smaller contextLength',
+            );
         return address;
     }
 
@@ -171,14 +174,15 @@ export class Core {
 async function compile(url) {
     try {
         const source = await fetchOwn(url);
-        if (source instanceof Uint8Array)
-            return await WebAssembly.compile(/** @type {BufferSource} */ (source));
-        // compiling while it arrives, and from the engine's code cache; a server that names the type wrongly only costs that
+        if (source instanceof Uint8Array) return await WebAssembly.compile(/** @type {BufferSource} */ (source));
+        // compiling while it arrives, and from the engine's code cache; a server that names the type wrongly only costs
+        // that
         if (source.headers.get('content-type')?.startsWith('application/wasm'))
             try {
                 return await WebAssembly.compileStreaming(source);
             } catch (error) {
-                if (!(error instanceof TypeError)) // such as a type with parameters: nothing that the bytes could tell
+                if (!(error instanceof TypeError))
+                    // such as a type with parameters: nothing that the bytes could tell
                     throw error;
                 const again = await fetchOwn(url);
                 return await WebAssembly.compile(await /** @type {Response} */ (again).arrayBuffer());
@@ -186,9 +190,15 @@ async function compile(url) {
         return await WebAssembly.compile(await source.arrayBuffer());
     } catch (error) {
         const why = messageOf(error);
-        throw new NibbleError('NB_ERR_ENGINE', `cannot load nibble's WebAssembly from ${url}: ${why}. ${/unsafe-eval/.test(why)
-            ? 'Allow \'wasm-unsafe-eval\' in the script-src of the Content-Security-Policy'
-            : 'In a checkout run ./build.sh, or tell load() where the files are with wasmUrl'}`, { cause: error });
+        throw new NibbleError(
+            'NB_ERR_ENGINE',
+            `cannot load nibble's WebAssembly from ${url}: ${why}. ${
+                /unsafe-eval/.test(why)
+                    ? "Allow 'wasm-unsafe-eval' in the script-src of the Content-Security-Policy"
+                    : 'In a checkout run ./build.sh, or tell load() where the files are with wasmUrl'
+            }`,
+            { cause: error },
+        );
     }
 }
 
@@ -214,8 +224,12 @@ async function instantiate(module, shared) {
         const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
         return { exports, memory };
     }
-    throw new NibbleError('NB_ERR_MEMORY', `the engine gives no shared memory, not even ${MOST_PAGES.at(-1)} pages of ` +
-        `${PAGE} bytes; close other pages, or load with threads: 1`, { cause: last });
+    throw new NibbleError(
+        'NB_ERR_MEMORY',
+        `the engine gives no shared memory, not even ${MOST_PAGES.at(-1)} pages of ` +
+            `${PAGE} bytes; close other pages, or load with threads: 1`,
+        { cause: last },
+    );
 }
 
 /**

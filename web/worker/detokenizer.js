@@ -2,9 +2,19 @@
 import { NB_DETOKENIZE_SPECIAL, NB_DETOKENIZE_WHOLE } from '../abi.js';
 
 /** What clean_up_tokenization_spaces does in transformers, in this order. @param {string} text */
-export const cleanedUp = (text) => [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"],
-    [" 'm", "'m"],
-    [" 's", "'s"], [" 've", "'ve"], [" 're", "'re"]].reduce((cleaned, [from, to]) => cleaned.replaceAll(from, to), text);
+export const cleanedUp = (text) =>
+    [
+        [' .', '.'],
+        [' ?', '?'],
+        [' !', '!'],
+        [' ,', ','],
+        [" ' ", "'"],
+        [" n't", "n't"],
+        [" 'm", "'m"],
+        [" 's", "'s"],
+        [" 've", "'ve"],
+        [" 're", "'re"],
+    ].reduce((cleaned, [from, to]) => cleaned.replaceAll(from, to), text);
 
 /** Tokens -> whole UTF-8 (nb_detokenizer). */
 export class Detokenizer {
@@ -16,8 +26,11 @@ export class Detokenizer {
      */
     constructor(core, model, special, whole) {
         this.core = core;
-        this.handle = core.object('nb_detokenizer_new', model,
-            (special ? NB_DETOKENIZE_SPECIAL : 0) | (whole ? NB_DETOKENIZE_WHOLE : 0));
+        this.handle = core.object(
+            'nb_detokenizer_new',
+            model,
+            (special ? NB_DETOKENIZE_SPECIAL : 0) | (whole ? NB_DETOKENIZE_WHOLE : 0),
+        );
         this.capacity = 0; // the first text asks for room
         this.out = 0;
     }
@@ -40,7 +53,8 @@ export class Detokenizer {
     collect(write) {
         let n = write();
         if (n > this.capacity) {
-            const capacity = Math.max(n, 256), larger = this.core.take(capacity, 'text');
+            const capacity = Math.max(n, 256),
+                larger = this.core.take(capacity, 'text');
             this.core.exports.nb_free(this.out);
             [this.out, this.capacity] = [larger, capacity];
             n = write();

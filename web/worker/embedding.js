@@ -19,23 +19,30 @@ const embeddingOf = (engine) =>
 export async function embed(engine, input, { pooling, prompt, promptName }, job) {
     engine.needSession();
     const { core, model } = engine;
-    const text = typeof input === 'string', before = text ? prompt ?? promptOf(engine, promptName) : '';
+    const text = typeof input === 'string',
+        before = text ? (prompt ?? promptOf(engine, promptName)) : '';
     const tokens = text ? textTokens(engine, before + input) : input;
     engine.checkTokens(tokens);
     const unpooled = before !== '' && !embeddingOf(engine).includePrompt ? promptLength(engine, before) : 0;
     const size = pooling === 'file' ? core.exports.nb_model_embedding_size(model) : core.exports.nb_model_width(model);
-    const out = core.take(4 * (size + tokens.length), 'the embedding'), slice = new Slice();
+    const out = core.take(4 * (size + tokens.length), 'the embedding'),
+        slice = new Slice();
     try {
         core.ints(out + 4 * size, tokens.length).set(tokens);
-        for (let done = 0; ;) {
-            done = core.count('nb_session_embed', engine.session, out + 4 * size, tokens.length, done, unpooled,
-                POOLINGS[pooling], out);
-            if (done === tokens.length)
-                return core.floats(out, size).slice();
-            if (slice.over())
-                await slice.breathe();
-            if (job.stopped)
-                return undefined;
+        for (let done = 0; ; ) {
+            done = core.count(
+                'nb_session_embed',
+                engine.session,
+                out + 4 * size,
+                tokens.length,
+                done,
+                unpooled,
+                POOLINGS[pooling],
+                out,
+            );
+            if (done === tokens.length) return core.floats(out, size).slice();
+            if (slice.over()) await slice.breathe();
+            if (job.stopped) return undefined;
         }
     } finally {
         core.exports.nb_free(out);
@@ -51,28 +58,33 @@ export async function embed(engine, input, { pooling, prompt, promptName }, job)
 function promptOf(engine, name) {
     const { prompts = {}, defaultPrompt } = embeddingOf(engine);
     const chosen = name ?? defaultPrompt;
-    if (chosen === undefined)
-        return '';
+    if (chosen === undefined) return '';
     if (!Object.hasOwn(prompts, chosen))
-        throw new NibbleError('NB_ERR_ARGUMENT', `embed(): the model has no prompt ${JSON.stringify(chosen)}; it has ${
-            Object.keys(prompts).map((known) => JSON.stringify(known)).join(', ') || 'none'}`);
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `embed(): the model has no prompt ${JSON.stringify(chosen)}; it has ${
+                Object.keys(prompts)
+                    .map((known) => JSON.stringify(known))
+                    .join(', ') || 'none'
+            }`,
+        );
     return prompts[chosen];
 }
 
 /**
- * Tokens of a text, cut as sentence-transformers cuts it: a long text loses tokens, but not the special tokens around it.
+ * Tokens of a text, cut as sentence-transformers cuts it: a long text loses tokens, but not the special tokens
+ * around it.
  * @param {Engine} engine
  * @param {string} text
  */
 function textTokens(engine, text) {
     const { maxTokens = Infinity, cutsLeft = false } = embeddingOf(engine);
     const tokens = engine.tokenize(text, NB_TOKENIZE_ADD_SPECIAL);
-    if (tokens.length <= maxTokens)
-        return tokens;
-    const bare = engine.tokenize(text, NB_TOKENIZE_BARE), around = tokens.length - bare.length;
+    if (tokens.length <= maxTokens) return tokens;
+    const bare = engine.tokenize(text, NB_TOKENIZE_BARE),
+        around = tokens.length - bare.length;
     let before = 0;
-    while (before < around && bare.some((token, i) => token !== tokens[before + i]))
-        before++;
+    while (before < around && bare.some((token, i) => token !== tokens[before + i])) before++;
     const most = Math.max(0, maxTokens - around);
     const kept = cutsLeft ? bare.slice(bare.length - most) : bare.slice(0, most);
     return [...tokens.slice(0, before), ...kept, ...tokens.slice(before + bare.length)];
@@ -80,6 +92,7 @@ function textTokens(engine, text) {
 
 /** How many of a text's first tokens are its prompt's. @param {Engine} engine @param {string} prompt */
 function promptLength(engine, prompt) {
-    const tokens = textTokens(engine, prompt), ends = engine.detokenize(tokens.slice(-1), false) === '';
+    const tokens = textTokens(engine, prompt),
+        ends = engine.detokenize(tokens.slice(-1), false) === '';
     return tokens.length - (ends ? 1 : 0);
 }

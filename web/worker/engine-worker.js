@@ -1,16 +1,16 @@
 /**
- * The worker that a loaded model lives in: a page's, or a thread of Node's. What runs is one file, build/engine-worker.js,
- * which `make build` makes of this and all that it imports; it is told the addresses of nibble's other files. It takes
- * requests, and answers each once (protocol.js). An error is always a NibbleError. Generations run one after another; the short
- * requests are answered between two tokens.
+ * The worker that a loaded model lives in: a page's, or a thread of Node's. What runs is one file,
+ * build/engine-worker.js, which `make build` makes of this and all that it imports; it is told the addresses of
+ * nibble's other files. It takes requests, and answers each once (protocol.js). An error is always a NibbleError.
+ * Generations run one after another; the short requests are answered between two tokens.
  */
 import { traceOf } from '../debug.js';
-import { NibbleError, asNibbleError, toPlain } from '../errors.js';
+import { asNibbleError, NibbleError, toPlain } from '../errors.js';
 import { breathe, listen } from '../platform.js';
 import { feeder } from '../sources/feeder.js';
 import { embed } from './embedding.js';
 import { Engine } from './engine.js';
-import { SUMMARIES, openJournal, stopwatch } from './journal.js';
+import { openJournal, SUMMARIES, stopwatch } from './journal.js';
 import { quantize } from './quantize.js';
 
 /** @typedef {import('../protocol.js').NoticeType} NoticeType */
@@ -33,7 +33,8 @@ let feed;
 /** The end of the queue. @type {Promise<unknown>} */
 let last = Promise.resolve();
 
-/** @type {(message: import('../protocol.js').FromEngine | import('../protocol.js').Fatal, transfer?: Transferable[]) => void} */
+/** @type {(message: import('../protocol.js').FromEngine | import('../protocol.js').Fatal, transfer?: Transferable[])
+ *     => void} */
 const post = listen('engine-worker', receive, (error) => post({ type: 'fatal', error: toPlain(asNibbleError(error)) }));
 
 /**
@@ -44,7 +45,7 @@ const post = listen('engine-worker', receive, (error) => post({ type: 'fatal', e
 const requests = {
     async load({ id, source, options }) {
         journal = options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;
-        const feeding = feed = feeder(() => post({ id, type: 'pull' }));
+        const feeding = (feed = feeder(() => post({ id, type: 'pull' })));
         engine = await Engine.load(source, options, {
             progress: (progress) => post({ id, type: 'progress', progress }),
             nextFromPort: () => feeding.next(),
@@ -55,36 +56,53 @@ const requests = {
     },
     quantize({ id, source, options }) {
         journal = options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;
-        const feeding = feed = feeder(() => post({ id, type: 'pull' }));
-        return start(id, (job) => quantize(source, options, {
-            nextFromPort: () => feeding.next(),
-            progress: (progress) => post({ id, type: 'progress', progress }),
-            planned: (tensors) => post({ id, type: 'planned', tensors }),
-            piece(bytes) {
-                job.ahead++;
-                post({ id, type: 'piece', bytes }, [/** @type {ArrayBuffer} */ (bytes.buffer)]);
-            },
-            room: () => job.room(),
-        }, journal));
+        const feeding = (feed = feeder(() => post({ id, type: 'pull' })));
+        return start(id, (job) =>
+            quantize(
+                source,
+                options,
+                {
+                    nextFromPort: () => feeding.next(),
+                    progress: (progress) => post({ id, type: 'progress', progress }),
+                    planned: (tensors) => post({ id, type: 'planned', tensors }),
+                    piece(bytes) {
+                        job.ahead++;
+                        post({ id, type: 'piece', bytes }, [/** @type {ArrayBuffer} */ (bytes.buffer)]);
+                    },
+                    room: () => job.room(),
+                },
+                journal,
+            ),
+        );
     },
-    generate: (message) => queue(message.id, (job) => loaded().generate(message, job, (text, tokens) =>
-        post({ id: message.id, type: 'text', text, tokens }))),
-    evaluate: ({ id, tokens }) => start(id, (job) => loaded().evaluate(tokens, (rows) => {
-        job.ahead++;
-        post({ id, type: 'rows', rows }, [/** @type {ArrayBuffer} */ (rows.buffer)]);
-    }, job, turn)),
-    embed: ({ id, input, options }) => queue(id, (job) => (job.stopped ? undefined : embed(loaded(), input, options, job))),
-    template: ({ id, messages, options }) => start(id, async (job) =>
-        await loaded().applyTemplate(messages, options, job) ?? undefined),
-    tokenize: ({ id, text, flags }) => start(id, async (job) => {
-        if (text.length > LONG)
-            await breathe(); // the caller may have left already
-        return job.stopped ? undefined : loaded().encode(text, flags);
-    }),
+    generate: (message) =>
+        queue(message.id, (job) =>
+            loaded().generate(message, job, (text, tokens) => post({ id: message.id, type: 'text', text, tokens })),
+        ),
+    evaluate: ({ id, tokens }) =>
+        start(id, (job) =>
+            loaded().evaluate(
+                tokens,
+                (rows) => {
+                    job.ahead++;
+                    post({ id, type: 'rows', rows }, [/** @type {ArrayBuffer} */ (rows.buffer)]);
+                },
+                job,
+                turn,
+            ),
+        ),
+    embed: ({ id, input, options }) =>
+        queue(id, (job) => (job.stopped ? undefined : embed(loaded(), input, options, job))),
+    template: ({ id, messages, options }) =>
+        start(id, async (job) => (await loaded().applyTemplate(messages, options, job)) ?? undefined),
+    tokenize: ({ id, text, flags }) =>
+        start(id, async (job) => {
+            if (text.length > LONG) await breathe(); // the caller may have left already
+            return job.stopped ? undefined : loaded().encode(text, flags);
+        }),
     detokenize: async ({ tokens, special }) => loaded().detokenize(tokens, special),
     async close() {
-        for (const job of jobs.values())
-            job.stop();
+        for (const job of jobs.values()) job.stop();
         await last.catch(() => {});
         engine?.close();
     },
@@ -101,23 +119,33 @@ const notices = {
 async function receive(message) {
     if (!('id' in message))
         return /** @type {((message: object) => void) | undefined} */ (notices[message.type])?.(message);
-    const { id, type } = message, time = stopwatch();
+    const { id, type } = message,
+        time = stopwatch();
     try {
         const result = await /** @type {(message: object) => Promise<any>} */ (requests[type])(message);
-        journal?.(`${result === undefined && type !== 'evaluate' && type !== 'quantize' && type !== 'close' ? `${type}: stopped`
-            : /** @type {(ask: object, answer: object) => string} */ (SUMMARIES[type])(message, result)}, ${time()}`);
+        journal?.(
+            `${
+                result === undefined && type !== 'evaluate' && type !== 'quantize' && type !== 'close'
+                    ? `${type}: stopped`
+                    : /** @type {(ask: object, answer: object) => string} */ (SUMMARIES[type])(message, result)
+            }, ${time()}`,
+        );
         post({ id, type: 'done', result });
-    } catch (error) { // also of an answer that cannot be cloned
-        if (journal && type !== 'load') // load() itself tells of that
+    } catch (error) {
+        // also of an answer that cannot be cloned
+        if (journal && type !== 'load')
+            // load() itself tells of that
             traceOf(`${type} failed after ${time()}`, error).forEach(journal);
-        post(isTrap(error) ? { type: 'fatal', error: toPlain(stopped(error)) }
-            : { id, type: 'error', error: toPlain(asNibbleError(error)) });
+        post(
+            isTrap(error)
+                ? { type: 'fatal', error: toPlain(stopped(error)) }
+                : { id, type: 'error', error: toPlain(asNibbleError(error)) },
+        );
     }
 }
 
 function loaded() {
-    if (!engine)
-        throw new NibbleError('NB_ERR_STATE', 'the model is not loaded');
+    if (!engine) throw new NibbleError('NB_ERR_STATE', 'the model is not loaded');
     return engine;
 }
 
@@ -141,7 +169,9 @@ class Job {
     /** Until the reader has nearly all that there is. */
     async room() {
         while (this.ahead >= MOST_AHEAD && !this.stopped)
-            await new Promise((resolve) => { this.#wake = () => resolve(undefined); });
+            await new Promise((resolve) => {
+                this.#wake = () => resolve(undefined);
+            });
     }
 }
 

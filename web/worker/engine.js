@@ -1,17 +1,24 @@
 /**
- * The engine behind a loaded model: owns a core, its pool, the model and one session, and does what requests ask for. It
- * knows nothing of how the messages come and go (engine-worker.js does).
+ * The engine behind a loaded model: owns a core, its pool, the model and one session, and does what requests ask
+ * for. It knows nothing of how the messages come and go (engine-worker.js does).
  */
 import {
-    NB_LOGITS_ALL, NB_LOGITS_LAST, NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL, NB_TOKEN_USER_DEFINED,
-    PRECISIONS, TYPES, nb_plain, nb_quote,
+    NB_LOGITS_ALL,
+    NB_LOGITS_LAST,
+    NB_TOKEN_USER_DEFINED,
+    NB_TOKENIZE_ADD_SPECIAL,
+    NB_TOKENIZE_PARSE_SPECIAL,
+    nb_plain,
+    nb_quote,
+    PRECISIONS,
+    TYPES,
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { breathe } from '../platform.js';
 import { startWorker } from '../spawn.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './choose-build.js';
-import { Detokenizer, cleanedUp } from './detokenizer.js';
+import { cleanedUp, Detokenizer } from './detokenizer.js';
 import { inBytes, inMs, inTokens, stopwatch } from './journal.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
 import { Output, rate, round } from './output.js';
@@ -32,7 +39,8 @@ import { writeStructs } from './structs.js';
 
 /**
  * What nb_model_describe says.
- * @typedef {Omit<ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} Description
+ * @typedef {Omit<ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>}
+ *     Description
  */
 
 /** Tokens that a text always gets room for. */
@@ -78,7 +86,8 @@ export class Engine {
      * @param {LoadPort} port
      */
     static async load(source, options, port) {
-        const began = performance.now(), { journal } = port;
+        const began = performance.now(),
+            { journal } = port;
         // the download is under way while the core compiles
         const opening = openModel(source, options, port.nextFromPort, journal);
         opening.catch(() => {});
@@ -93,8 +102,7 @@ export class Engine {
             engine.startWorkers(options.assets.poolWorkerUrl, port.watch),
         ]);
         engine.description = engine.describe();
-        if (!options.headerOnly)
-            engine.openSession(options.contextLength, options.kvType, options.precision);
+        if (!options.headerOnly) engine.openSession(options.contextLength, options.kvType, options.precision);
         engine.loadMs = performance.now() - began;
         return engine;
     }
@@ -105,31 +113,47 @@ export class Engine {
      * @param {(port: MessagePort) => void} watch
      */
     async startWorkers(url, watch) {
-        const { core, pool } = this, time = stopwatch();
-        await Promise.all(Array.from({ length: this.threads - 1 }, (_, i) => new Promise((resolve, reject) => {
-            const index = i + 1;
-            const stack = core.exports.nb_pool_stack(pool, index) >>> 0;
-            const { port1, port2 } = new MessageChannel();
-            watch(port1);
-            const name = `thread ${index} of ${this.threads}`;
-            /** @type {Promise<import('../spawn.js').WorkerHandle<import('../protocol.js').Join>>} */
-            const worker = startWorker({ url, script: 'pool-worker', name },
-                (/** @type {import('../protocol.js').Ready} */ _ready) => resolve(undefined), reject);
-            worker.then(({ post }) => post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 },
-                [port2])).catch(reject);
-        })));
-        if (this.threads > 1)
-            this.journal?.(`threads: ${this.threads} run after ${time()}`);
+        const { core, pool } = this,
+            time = stopwatch();
+        await Promise.all(
+            Array.from(
+                { length: this.threads - 1 },
+                (_, i) =>
+                    new Promise((resolve, reject) => {
+                        const index = i + 1;
+                        const stack = core.exports.nb_pool_stack(pool, index) >>> 0;
+                        const { port1, port2 } = new MessageChannel();
+                        watch(port1);
+                        const name = `thread ${index} of ${this.threads}`;
+                        /** @type {Promise<import('../spawn.js').WorkerHandle<import('../protocol.js').Join>>} */
+                        const worker = startWorker(
+                            { url, script: 'pool-worker', name },
+                            (/** @type {import('../protocol.js').Ready} */ _ready) => resolve(undefined),
+                            reject,
+                        );
+                        worker
+                            .then(({ post }) =>
+                                post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 }, [
+                                    port2,
+                                ]),
+                            )
+                            .catch(reject);
+                    }),
+            ),
+        );
+        if (this.threads > 1) this.journal?.(`threads: ${this.threads} run after ${time()}`);
     }
 
     /** @returns {Description} */
     describe() {
         const { core, model } = this;
         const size = core.exports.nb_model_describe(model, 0, 0);
-        return JSON.parse(core.borrow(size + 1, (at) => {
-            core.exports.nb_model_describe(model, at, size + 1);
-            return core.string(at, size);
-        }));
+        return JSON.parse(
+            core.borrow(size + 1, (at) => {
+                core.exports.nb_model_describe(model, at, size + 1);
+                return core.string(at, size);
+            }),
+        );
     }
 
     /**
@@ -145,8 +169,11 @@ export class Engine {
         this.precision = PRECISIONS[precision];
         const time = stopwatch();
         this.session = core.object('nb_session_new', model, pool, this.context, 0, this.kvType, this.precision);
-        this.journal?.(`session: context ${this.context}, cache ${kvType}, precision ${precision}, ${
-            inBytes(this.sessionBytes())}, ${time()}`);
+        this.journal?.(
+            `session: context ${this.context}, cache ${kvType}, precision ${precision}, ${inBytes(
+                this.sessionBytes(),
+            )}, ${time()}`,
+        );
     }
 
     /** The KV cache and the buffers that a batch passes through; 0 where only the header was loaded. */
@@ -196,21 +223,34 @@ export class Engine {
         const { core, model } = this;
         const { utf8, quotes } = encodeQuotes(text, marks);
         const bytes = quotes.length * nb_quote.size + plain.length * nb_plain.size;
-        return core.borrow(bytes, (rules) => core.borrowUtf8(utf8, (at, length) => {
-            const behind = writeStructs(core.memory, rules, nb_quote, quotes);
-            writeStructs(core.memory, behind, nb_plain, plain);
-            // for most texts a token for two bytes is plenty; a second try costs a long text more than room for a token a byte
-            for (let capacity = Math.max(length >> 1, Math.min(length, ROOM)) + 16;;) {
-                const { tokens, n } = core.borrow(4 * capacity, (out) => {
-                    const n = core.count('nb_tokenize_quoted', model, at, length, flags, rules, quotes.length, behind,
-                        plain.length, out, capacity);
-                    return { n, tokens: core.ints(out, Math.min(n, capacity)).slice() };
-                });
-                if (n <= capacity)
-                    return tokens;
-                capacity = n;
-            }
-        }));
+        return core.borrow(bytes, (rules) =>
+            core.borrowUtf8(utf8, (at, length) => {
+                const behind = writeStructs(core.memory, rules, nb_quote, quotes);
+                writeStructs(core.memory, behind, nb_plain, plain);
+                // for most texts a token for two bytes is plenty; a second try costs a long text more than room for a
+                // token a byte
+                for (let capacity = Math.max(length >> 1, Math.min(length, ROOM)) + 16; ; ) {
+                    const { tokens, n } = core.borrow(4 * capacity, (out) => {
+                        const n = core.count(
+                            'nb_tokenize_quoted',
+                            model,
+                            at,
+                            length,
+                            flags,
+                            rules,
+                            quotes.length,
+                            behind,
+                            plain.length,
+                            out,
+                            capacity,
+                        );
+                        return { n, tokens: core.ints(out, Math.min(n, capacity)).slice() };
+                    });
+                    if (n <= capacity) return tokens;
+                    capacity = n;
+                }
+            }),
+        );
     }
 
     /**
@@ -220,8 +260,12 @@ export class Engine {
     checkTokens(tokens, size = this.core.exports.nb_model_vocabulary(this.model)) {
         for (const [i, token] of tokens.entries())
             if (!Number.isInteger(token) || token < 0 || token >= size)
-                throw new NibbleError('NB_ERR_ARGUMENT', `token ${i} is ${typeof token === 'number' ? token
-                    : `the ${typeof token} ${String(token)}`}; this model's tokens are the numbers 0 to ${size - 1}`);
+                throw new NibbleError(
+                    'NB_ERR_ARGUMENT',
+                    `token ${i} is ${
+                        typeof token === 'number' ? token : `the ${typeof token} ${String(token)}`
+                    }; this model's tokens are the numbers 0 to ${size - 1}`,
+                );
     }
 
     /**
@@ -230,8 +274,10 @@ export class Engine {
      */
     detokenize(tokens, special) {
         // an embedding may have more rows than the tokenizer has tokens, or fewer
-        this.checkTokens(tokens, Math.max(this.core.exports.nb_model_vocabulary(this.model),
-            this.description.tokenizer?.size ?? 0));
+        this.checkTokens(
+            tokens,
+            Math.max(this.core.exports.nb_model_vocabulary(this.model), this.description.tokenizer?.size ?? 0),
+        );
         const decoder = this.decoder(special, true);
         try {
             const text = tokens.map((token) => decoder.push(token)).join('') + decoder.flush();
@@ -253,12 +299,12 @@ export class Engine {
     /** The tokens that are found in any text, with their names. */
     userDefinedTokens() {
         const { core, model } = this;
-        if (this.userDefined)
-            return this.userDefined;
+        if (this.userDefined) return this.userDefined;
         const size = this.description.tokenizer?.size ?? 0;
-        const tokens = Array.from({ length: size }, (_, token) => token).filter((token) =>
-            core.exports.nb_model_token_type(model, token) === NB_TOKEN_USER_DEFINED);
-        return this.userDefined = tokens.map((token) => ({ token, name: this.detokenize([token], true) }));
+        const tokens = Array.from({ length: size }, (_, token) => token).filter(
+            (token) => core.exports.nb_model_token_type(model, token) === NB_TOKEN_USER_DEFINED,
+        );
+        return (this.userDefined = tokens.map((token) => ({ token, name: this.detokenize([token], true) })));
     }
 
     /**
@@ -270,21 +316,28 @@ export class Engine {
     applyTemplate(messages, options, job) {
         const { chatTemplate = null, tokenizer } = this.description;
         const slice = new Slice();
-        return chatPrompt({
-            template: chatTemplate,
-            encoder: this.description.encoder,
-            templateUrl: this.templateUrl,
-            beginText: tokenizer?.beginText ?? '',
-            endText: tokenizer?.endText ?? '',
-            // the end token, which some models want too, would end the chat before it began
-            beginTokens: this.tokenize('', NB_TOKENIZE_ADD_SPECIAL).filter((token) => token === tokenizer?.begin).slice(0, 1),
-            userDefined: () => this.userDefinedTokens(),
-            tokenize: (text, marks, plain) => Array.from(this.encodeQuoted(text, marks, plain, NB_TOKENIZE_PARSE_SPECIAL)),
-        }, messages, options, async () => {
-            if (slice.over())
-                await slice.breathe();
-            return job.stopped;
-        });
+        return chatPrompt(
+            {
+                template: chatTemplate,
+                encoder: this.description.encoder,
+                templateUrl: this.templateUrl,
+                beginText: tokenizer?.beginText ?? '',
+                endText: tokenizer?.endText ?? '',
+                // the end token, which some models want too, would end the chat before it began
+                beginTokens: this.tokenize('', NB_TOKENIZE_ADD_SPECIAL)
+                    .filter((token) => token === tokenizer?.begin)
+                    .slice(0, 1),
+                userDefined: () => this.userDefinedTokens(),
+                tokenize: (text, marks, plain) =>
+                    Array.from(this.encodeQuoted(text, marks, plain, NB_TOKENIZE_PARSE_SPECIAL)),
+            },
+            messages,
+            options,
+            async () => {
+                if (slice.over()) await slice.breathe();
+                return job.stopped;
+            },
+        );
     }
 
     /**
@@ -293,8 +346,7 @@ export class Engine {
      * @returns {Promise<number[]>} none: the job was stopped while a template was rendered
      */
     async promptTokens({ what, input, options }, job) {
-        if (what === 'chat')
-            return (await this.applyTemplate(input, options, job))?.tokens ?? [];
+        if (what === 'chat') return (await this.applyTemplate(input, options, job))?.tokens ?? [];
         if (typeof input === 'string')
             return this.tokenize(input, NB_TOKENIZE_ADD_SPECIAL | (options.special ? NB_TOKENIZE_PARSE_SPECIAL : 0));
         this.checkTokens(input);
@@ -310,20 +362,26 @@ export class Engine {
      */
     async generate(ask, job, emit) {
         this.needSession();
-        const { core, context } = this, { options } = ask;
+        const { core, context } = this,
+            { options } = ask;
         const prompt = await this.promptTokens(ask, job);
         if (job.stopped && prompt.length === 0)
             return this.result('', [], 0, 'abort', options.seed ?? 0, { prompt: null, generate: null });
         if (prompt.length === 0)
-            throw new NibbleError('NB_ERR_ARGUMENT',
-                'the prompt is empty, and this model has no beginning token to start from');
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                'the prompt is empty, and this model has no beginning token to start from',
+            );
         if (prompt.length >= context)
-            throw new NibbleError('NB_ERR_CONTEXT',
+            throw new NibbleError(
+                'NB_ERR_CONTEXT',
                 `the prompt has ${prompt.length} tokens, and the context holds ${context}, the answer included: ` +
-                'shorten it (in a chat, leave out the oldest messages), or load the model with a larger contextLength ' +
-                    '(--context)');
+                    'shorten it (in a chat, leave out the oldest messages), or load the model with a larger contextLength ' +
+                    '(--context)',
+            );
         const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
-        let sampler = 0, prefix = 0;
+        let sampler = 0,
+            prefix = 0;
         /** @type {Detokenizer | undefined} */
         let decoder;
         try {
@@ -346,13 +404,16 @@ export class Engine {
      * @param {CheckedGenerate} options
      * @param {Job} job
      * @param {number} promptTokens
-     * @param {{ sampler: number, prefix: number, output: Output }} means prefix: where the core reads and writes all tokens so
+     * @param {{ sampler: number, prefix: number, output: Output }} means prefix: where the core reads and writes
+     *     all tokens so
      *     far
-     * @returns {Promise<{ finishReason: Result['finishReason'], rates: { prompt: number | null, generate: number | null } }>}
+     * @returns {Promise<{ finishReason: Result['finishReason'], rates: { prompt: number | null, generate: number |
+     *     null } }>}
      */
     async answer({ maxTokens, ignoreEnd }, job, promptTokens, { sampler, prefix, output }) {
         const { core } = this;
-        const slice = new Slice(), pace = new Pace(slice);
+        const slice = new Slice(),
+            pace = new Pace(slice);
         const promptBegan = performance.now();
         const evaluated = await this.advance(prefix, promptTokens, slice, job);
         const generateBegan = performance.now();
@@ -362,25 +423,28 @@ export class Engine {
         const most = Math.min(maxTokens, this.context - promptTokens);
         let chosen = 0; // the first of them needs no evaluation
         while (!finishReason) {
-            const n = promptTokens + output.tokens.length, count = Math.min(pace.next(), most - output.tokens.length);
+            const n = promptTokens + output.tokens.length,
+                count = Math.min(pace.next(), most - output.tokens.length);
             const made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, ignoreEnd ? 1 : 0);
             pace.took(made);
             chosen += made;
-            if (this.takeTokens([...core.ints(prefix + 4 * n, made)], output, ignoreEnd))
-                finishReason = 'stop';
-            else if (output.tokens.length === most)
-                finishReason = 'length';
+            if (this.takeTokens([...core.ints(prefix + 4 * n, made)], output, ignoreEnd)) finishReason = 'stop';
+            else if (output.tokens.length === most) finishReason = 'length';
             if (!finishReason && pace.over()) {
                 output.send();
                 await pace.breathe();
                 finishReason = job.stopped ? 'abort' : undefined;
             }
         }
-        const promptMs = generateBegan - promptBegan, generateMs = performance.now() - generateBegan;
+        const promptMs = generateBegan - promptBegan,
+            generateMs = performance.now() - generateBegan;
         output.end();
         const rates = { prompt: rate(evaluated, promptMs), generate: rate(chosen - 1, generateMs) };
-        this.journal?.(`prompt: ${promptTokens} tokens, ${promptTokens - evaluated} of them cached, ${inMs(promptMs)}${
-            inTokens(rates.prompt)}; answer: ${output.tokens.length} tokens, ${inMs(generateMs)}${inTokens(rates.generate)}`);
+        this.journal?.(
+            `prompt: ${promptTokens} tokens, ${promptTokens - evaluated} of them cached, ${inMs(promptMs)}${inTokens(
+                rates.prompt,
+            )}; answer: ${output.tokens.length} tokens, ${inMs(generateMs)}${inTokens(rates.generate)}`,
+        );
         return { finishReason, rates };
     }
 
@@ -395,10 +459,18 @@ export class Engine {
      */
     result(text, tokens, promptTokens, finishReason, seed, rates) {
         return {
-            text, tokens, promptTokens, finishReason, seed,
-            build: /** @type {Build} */ (this.core.build), threads: this.threads,
-            timings: { loadMs: round(this.loadMs), promptTokensPerSecond: rates.prompt,
-                generateTokensPerSecond: rates.generate },
+            text,
+            tokens,
+            promptTokens,
+            finishReason,
+            seed,
+            build: /** @type {Build} */ (this.core.build),
+            threads: this.threads,
+            timings: {
+                loadMs: round(this.loadMs),
+                promptTokensPerSecond: rates.prompt,
+                generateTokensPerSecond: rates.generate,
+            },
         };
     }
 
@@ -423,11 +495,9 @@ export class Engine {
      */
     async advance(tokens, n, slice, job) {
         const known = Math.min(this.core.exports.nb_session_holds(this.session, tokens, n), n - 1);
-        for (let held = known; ;) {
-            if (slice.over())
-                await slice.breathe();
-            if (job.stopped || held === n)
-                return held - known;
+        for (let held = known; ; ) {
+            if (slice.over()) await slice.breathe();
+            if (job.stopped || held === n) return held - known;
             held = this.core.count('nb_session_advance', this.session, tokens, n, NB_LOGITS_LAST);
         }
     }
@@ -451,8 +521,7 @@ export class Engine {
         this.needSession();
         const { core, model, pool } = this;
         this.checkTokens(tokens);
-        if (tokens.length === 0)
-            throw new NibbleError('NB_ERR_ARGUMENT', 'there are no tokens to evaluate');
+        if (tokens.length === 0) throw new NibbleError('NB_ERR_ARGUMENT', 'there are no tokens to evaluate');
         const vocabulary = core.exports.nb_model_vocabulary(model);
         const session = core.object('nb_session_new', model, pool, tokens.length, 0, this.kvType, this.precision);
         let prefix = 0;
@@ -465,7 +534,7 @@ export class Engine {
                 emit(core.floats(logits, rows * vocabulary).slice());
                 return held;
             };
-            for (let held = 0; held < tokens.length && !job.stopped;) {
+            for (let held = 0; held < tokens.length && !job.stopped; ) {
                 held = await turn(batch);
                 await breathe();
                 await job.room();
@@ -478,9 +547,11 @@ export class Engine {
 
     needSession() {
         if (!this.session)
-            throw new NibbleError('NB_ERR_STATE',
-                'only this file\'s header was loaded (headerOnly), so nothing can be computed: ' +
-                'load it without headerOnly');
+            throw new NibbleError(
+                'NB_ERR_STATE',
+                "only this file's header was loaded (headerOnly), so nothing can be computed: " +
+                    'load it without headerOnly',
+            );
     }
 
     /** Ends the pool's threads. The memory goes with the worker itself. */

@@ -13,7 +13,9 @@ export function feedSink(core, kind, handle, tick, ready) {
     let address = 0;
     const capacity = core.take(4, 'a counter');
     return {
-        loaded: 0, filled: false, ready,
+        loaded: 0,
+        filled: false,
+        ready,
         room() {
             address = core.exports[`${kind}_space`](handle, capacity) >>> 0;
             const n = core.ints(capacity, 1)[0] >>> 0;

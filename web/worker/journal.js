@@ -1,6 +1,6 @@
 /**
- * What happens in the engine's worker, and when: the lines of load()'s option `debug`. Without that option there is no journal,
- * so nobody makes a line: it is written `journal?.(...)`.
+ * What happens in the engine's worker, and when: the lines of load()'s option `debug`. Without that option there is
+ * no journal, so nobody makes a line: it is written `journal?.(...)`.
  */
 
 /** Takes a line. @typedef {(line: string) => void} Journal */
@@ -49,7 +49,10 @@ export function nameOf(source) {
         case 'port':
             return `a stream of ${inBytes(source.total)}`;
         case 'files':
-            return `${source.files.length} files: ${source.files.slice(0, 5).map(({ name }) => name).join(', ')}`;
+            return `${source.files.length} files: ${source.files
+                .slice(0, 5)
+                .map(({ name }) => name)
+                .join(', ')}`;
     }
 }
 
@@ -59,17 +62,18 @@ export function nameOf(source) {
  * @param {() => string} tensor the name of the tensor at hand; '' for none
  */
 export function weightsWatch(journal, tensor) {
-    let header = true, told = -Infinity;
-    const began = performance.now(), time = stopwatch();
+    let header = true,
+        told = -Infinity;
+    const began = performance.now(),
+        time = stopwatch();
     return {
         /** @param {number} loaded @param {number} total */
         tick(loaded, total) {
-            const now = performance.now(), name = tensor();
-            if (header && name)
-                journal(`header: all of it is in the first ${inBytes(loaded)}, after ${time()}`);
+            const now = performance.now(),
+                name = tensor();
+            if (header && name) journal(`header: all of it is in the first ${inBytes(loaded)}, after ${time()}`);
             header &&= !name;
-            if (header || !name || now - told < PERIOD)
-                return;
+            if (header || !name || now - told < PERIOD) return;
             told = now;
             journal(`weights: ${inBytes(loaded)} of ${inBytes(total)}, tensor ${name}`);
         },
@@ -77,8 +81,11 @@ export function weightsWatch(journal, tensor) {
         end(loaded, all) {
             const name = tensor();
             const rate = loaded / 1000 / (performance.now() - began); // bytes per ms are KB per second
-            journal(all ? `file: ${inBytes(loaded)} in ${time()}, ${rate.toFixed(1)} MB/s`
-                : `file: it failed after ${inBytes(loaded)}, ${name ? `at tensor ${name}` : 'before its weights'}`);
+            journal(
+                all
+                    ? `file: ${inBytes(loaded)} in ${time()}, ${rate.toFixed(1)} MB/s`
+                    : `file: it failed after ${inBytes(loaded)}, ${name ? `at tensor ${name}` : 'before its weights'}`,
+            );
         },
     };
 }
@@ -89,8 +96,10 @@ export function weightsWatch(journal, tensor) {
  *     answer: import('../protocol.js').AnswerOf<Type>) => string }}
  */
 export const SUMMARIES = {
-    load: (_, { architecture, tensors, types, memoryBytes }) => `load: ${architecture}, ${tensors.length} tensors (${
-        types.map(({ type, tensors }) => `${type} ${tensors}`).join(', ')}), ${inBytes(memoryBytes)} of memory`,
+    load: (_, { architecture, tensors, types, memoryBytes }) =>
+        `load: ${architecture}, ${tensors.length} tensors (${types
+            .map(({ type, tensors }) => `${type} ${tensors}`)
+            .join(', ')}), ${inBytes(memoryBytes)} of memory`,
     generate: ({ what }, { promptTokens, tokens, finishReason }) =>
         `${what}: ${promptTokens} tokens of prompt, ${tokens.length} generated, ${finishReason}`,
     quantize: () => 'quantize: all was read',

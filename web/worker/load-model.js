@@ -2,7 +2,7 @@
 import { NB_LOAD_ALL, NB_LOAD_HEADER, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
-import { openOne, openPort, opener, reopening, twice } from '../sources/open.js';
+import { opener, openOne, openPort, reopening, twice } from '../sources/open.js';
 import { convert } from './convert.js';
 import { feedSink } from './feed.js';
 import { inBytes, nameOf, stopwatch, weightsWatch } from './journal.js';
@@ -45,8 +45,10 @@ export async function openModel(source, options, nextFromPort, journal) {
 export async function inputFiles(source, several, nextFromPort) {
     if (several)
         return several.map((file) => ({ ...file, remote: file.source.kind === 'url', open: opener(file.source) }));
-    const open = source.kind === 'port' ? twice(source.total, nextFromPort)
-        : await reopening(/** @type {import('../sources/open.js').Single} */ (source));
+    const open =
+        source.kind === 'port'
+            ? twice(source.total, nextFromPort)
+            : await reopening(/** @type {import('../sources/open.js').Single} */ (source));
     return [{ name: 'the model', open }];
 }
 
@@ -61,9 +63,15 @@ export async function inputFiles(source, several, nextFromPort) {
 export async function loadModel({ core, pool }, source, { headerOnly, contextLength, kvType }, report, journal) {
     const { exports } = core;
     const loader = core.object('nb_loader_new', source.total, headerOnly ? NB_LOAD_HEADER : NB_LOAD_ALL);
-    if (!headerOnly) // a context that does not fit is told before the weights are fetched
-        exports.nb_loader_expect(loader, pool, contextLength ?? DEFAULT_CONTEXT, contextLength === undefined ? 1 : 0,
-            TYPES[kvType]);
+    if (!headerOnly)
+        // a context that does not fit is told before the weights are fetched
+        exports.nb_loader_expect(
+            loader,
+            pool,
+            contextLength ?? DEFAULT_CONTEXT,
+            contextLength === undefined ? 1 : 0,
+            TYPES[kvType],
+        );
     const meter = new Meter(report);
     const total = () => source.total || exports.nb_loader_total(loader);
     const watch = journal && weightsWatch(journal, () => tensorAtHand(core, loader));
@@ -76,9 +84,13 @@ export async function loadModel({ core, pool }, source, { headerOnly, contextLen
         await source.into(sink);
         sink.room(); // whether it wants more
         if (!sink.filled && sink.loaded < total())
-            throw new NibbleError('NB_ERR_TRUNCATED', `the file ends after ${sink.loaded} bytes of ${total()}: ` +
-                'the download or copy was cut off; get it again');
-        const whole = total(), model = core.object('nb_loader_finish', loader);
+            throw new NibbleError(
+                'NB_ERR_TRUNCATED',
+                `the file ends after ${sink.loaded} bytes of ${total()}: ` +
+                    'the download or copy was cut off; get it again',
+            );
+        const whole = total(),
+            model = core.object('nb_loader_finish', loader);
         meter.end(sink.loaded, whole);
         done = true;
         return model;
@@ -93,8 +105,10 @@ export async function loadModel({ core, pool }, source, { headerOnly, contextLen
  * @param {import('./core.js').Core} core
  * @param {number} loader
  */
-const tensorAtHand = (core, loader) => core.borrow(MOST_NAME, (at) =>
-    core.string(at, Math.min(core.exports.nb_loader_tensor(loader, at, MOST_NAME), MOST_NAME - 1)));
+const tensorAtHand = (core, loader) =>
+    core.borrow(MOST_NAME, (at) =>
+        core.string(at, Math.min(core.exports.nb_loader_tensor(loader, at, MOST_NAME), MOST_NAME - 1)),
+    );
 
 /** Progress, reported a few times a second, with the rate of the last seconds. */
 export class Meter {
@@ -111,14 +125,12 @@ export class Meter {
      */
     tick(loaded, total) {
         const time = performance.now();
-        if (time - this.reported < 50)
-            return;
+        if (time - this.reported < 50) return;
         this.reported = time;
         this.marks.push({ time, loaded });
-        while (this.marks.length > 2 && time - this.marks[0].time > 3000)
-            this.marks.shift();
+        while (this.marks.length > 2 && time - this.marks[0].time > 3000) this.marks.shift();
         const first = this.marks[0];
-        const bytesPerSecond = time > first.time ? (loaded - first.loaded) / (time - first.time) * 1000 : 0;
+        const bytesPerSecond = time > first.time ? ((loaded - first.loaded) / (time - first.time)) * 1000 : 0;
         const secondsLeft = total > 0 && bytesPerSecond > 0 ? Math.max(0, total - loaded) / bytesPerSecond : null;
         this.report({ loaded, total, rate: bytesPerSecond, secondsLeft });
     }

@@ -38,16 +38,13 @@ export class Output {
 
     /** Everything that was held back belongs to the text, unless a stop string cut it off. */
     end() {
-        if (!this.stopped)
-            this.add(this.decoder.flush());
-        if (!this.stopped)
-            this.text += this.stops.flush();
+        if (!this.stopped) this.add(this.decoder.flush());
+        if (!this.stopped) this.text += this.stops.flush();
         this.send();
     }
 
     send() {
-        if (this.sentTokens === this.tokens.length && this.sentText === this.text.length)
-            return;
+        if (this.sentTokens === this.tokens.length && this.sentText === this.text.length) return;
         this.emit(this.text.slice(this.sentText), this.tokens.slice(this.sentTokens));
         this.sentTokens = this.tokens.length;
         this.sentText = this.text.length;
@@ -62,4 +59,4 @@ export const round = (x) => Math.round(x * 100) / 100;
  * @param {number} ms
  * @returns {number | null} a second; null where nothing was counted
  */
-export const rate = (count, ms) => (count > 0 && ms > 0 ? round(count / ms * 1000) : null);
+export const rate = (count, ms) => (count > 0 && ms > 0 ? round((count / ms) * 1000) : null);

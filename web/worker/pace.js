@@ -1,8 +1,8 @@
 /** When the engine lets messages in, and how many tokens it makes until then. */
 import { breathe } from '../platform.js';
 
-/** How long, in ms, the engine works before it sends its text and looks for messages: about two frames. Sending and looking
- * take 0.2 ms. */
+/** How long, in ms, the engine works before it sends its text and looks for messages: about two frames. Sending and
+ * looking take 0.2 ms. */
 const SLICE = 30;
 
 /** Tokens of one call where the clock has told nothing yet. */
@@ -28,9 +28,9 @@ export class Slice {
 }
 
 /**
- * How many tokens to ask the core for. A call makes as many as the slice has time for, because a call leaves the processor's
- * caches cold for JavaScript. Some browsers round their clock to as much as 100 ms, so a token's time is only known once the
- * clock has moved; until then the calls grow slowly, and messages are let in after each.
+ * How many tokens to ask the core for. A call makes as many as the slice has time for, because a call leaves the
+ * processor's caches cold for JavaScript. Some browsers round their clock to as much as 100 ms, so a token's time
+ * is only known once the clock has moved; until then the calls grow slowly, and messages are let in after each.
  */
 export class Pace {
     /** ms that one token takes; 0: unknown */
@@ -46,7 +46,8 @@ export class Pace {
 
     /** Tokens of the next call. */
     next() {
-        return this.each > 0 ? Math.max(1, Math.round(this.slice.left() / this.each))
+        return this.each > 0
+            ? Math.max(1, Math.round(this.slice.left() / this.each))
             : Math.max(1, Math.min(UNTIMED, 2 * this.#made));
     }
 
@@ -75,7 +76,7 @@ export class Pace {
 
     async breathe() {
         await this.slice.breathe();
-        if (this.each > 0)
-            this.#since = { time: performance.now(), tokens: 0 }; // what others did meanwhile is no token's time
+        // what others did meanwhile is no token's time
+        if (this.each > 0) this.#since = { time: performance.now(), tokens: 0 };
     }
 }

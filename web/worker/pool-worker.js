@@ -9,18 +9,21 @@ import { listen } from '../platform.js';
 /** @typedef {import('../protocol.js').Ready} Ready */
 
 /** @type {(message: Ready | Fatal) => void} */
-const post = listen('pool-worker', async (/** @type {import('../protocol.js').Join} */ { module, memory, pool, index, stack, alarm }) => {
-    if (!alarm)
-        return; // the script was loaded in another's place: that it started under its own name says so
-    try {
-        const instance = await WebAssembly.instantiate(module, { env: { memory } });
-        const core = /** @type {import('./core.js').Exports} */ (/** @type {unknown} */ (instance.exports));
-        core.__stack_pointer.value = stack;
-        post({ type: 'ready' });
-        core.nb_pool_work(pool, index);
-    } catch (error) {
-        /** @type {import('../protocol.js').Alarm} */
-        const told = { index, error: toPlain(error) };
-        alarm.postMessage(told);
-    }
-}, (error) => post({ type: 'fatal', error: toPlain(error) }));
+const post = listen(
+    'pool-worker',
+    async (/** @type {import('../protocol.js').Join} */ { module, memory, pool, index, stack, alarm }) => {
+        if (!alarm) return; // the script was loaded in another's place: that it started under its own name says so
+        try {
+            const instance = await WebAssembly.instantiate(module, { env: { memory } });
+            const core = /** @type {import('./core.js').Exports} */ (/** @type {unknown} */ (instance.exports));
+            core.__stack_pointer.value = stack;
+            post({ type: 'ready' });
+            core.nb_pool_work(pool, index);
+        } catch (error) {
+            /** @type {import('../protocol.js').Alarm} */
+            const told = { index, error: toPlain(error) };
+            alarm.postMessage(told);
+        }
+    },
+    (error) => post({ type: 'fatal', error: toPlain(error) }),
+);

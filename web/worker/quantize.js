@@ -1,9 +1,17 @@
-/** quantize(): a model's files -> the pieces of one GGUF, whose weights are quantized while they pass through the converter. */
-import { NB_QUANTIZE_AGAIN, NB_QUANTIZE_BEST, NB_QUANTIZE_DOUBLY, NB_QUANTIZE_FILE, TYPES, nb_planned_tensor } from '../abi.js';
+/** quantize(): a model's files -> the pieces of one GGUF, whose weights are quantized while they pass through the
+ * converter. */
+import {
+    NB_QUANTIZE_AGAIN,
+    NB_QUANTIZE_BEST,
+    NB_QUANTIZE_DOUBLY,
+    NB_QUANTIZE_FILE,
+    nb_planned_tensor,
+    TYPES,
+} from '../abi.js';
 import { severalFiles } from '../sources/folder.js';
 import { convert } from './convert.js';
 import { nameOf } from './journal.js';
-import { Meter, inputFiles } from './load-model.js';
+import { inputFiles, Meter } from './load-model.js';
 
 /** @typedef {import('./core.js').Core} Core */
 /** @typedef {import('../index.d.ts').PlannedTensor} PlannedTensor */
@@ -30,14 +38,18 @@ export async function quantize(source, options, port, journal) {
     const meter = new Meter(port.progress);
     let total = () => 0;
     const out = new Pieces(port, (written) => meter.tick(written, total()));
-    await convert(files, {
-        assets: options.assets,
-        setUp: (core, converter) => setUp(core, converter, options),
-        planned(core, converter) {
-            total = () => core.exports.nb_converter_total(converter);
-            port.planned(plan(core, converter, options));
+    await convert(
+        files,
+        {
+            assets: options.assets,
+            setUp: (core, converter) => setUp(core, converter, options),
+            planned(core, converter) {
+                total = () => core.exports.nb_converter_total(converter);
+                port.planned(plan(core, converter, options));
+            },
         },
-    }, journal).into(out);
+        journal,
+    ).into(out);
     out.end();
     meter.end(out.written, out.written);
 }
@@ -48,16 +60,18 @@ export async function quantize(source, options, port, journal) {
  * @param {import('../protocol.js').QuantizeOptions} options
  */
 function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix }) {
-    const flags = NB_QUANTIZE_FILE | (search === 'best' ? NB_QUANTIZE_BEST : 0) | (requantize ? NB_QUANTIZE_AGAIN : 0) |
+    const flags =
+        NB_QUANTIZE_FILE |
+        (search === 'best' ? NB_QUANTIZE_BEST : 0) |
+        (requantize ? NB_QUANTIZE_AGAIN : 0) |
         (doubleQuant ? NB_QUANTIZE_DOUBLY : 0);
     core.borrowText(type, (at, length) => core.count('nb_converter_quantize', converter, at, length, flags));
-    if (imatrix)
-        core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length));
+    if (imatrix) core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length));
 }
 
 /**
- * Asks for the plan, and gives the tensors that the options name their types. The first pattern that fits a name counts; the
- * types of the output and of the token embedding go before all.
+ * Asks for the plan, and gives the tensors that the options name their types. The first pattern that fits a name
+ * counts; the types of the output and of the token embedding go before all.
  * @param {Core} core
  * @param {number} converter
  * @param {import('../protocol.js').QuantizeOptions} options
@@ -65,17 +79,16 @@ function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix
  */
 function plan(core, converter, { tensors, outputType, tokenEmbeddingType }) {
     const rules = tensors.map(([pattern, type]) => /** @type {const} */ ([new RegExp(pattern), type]));
-    if (tokenEmbeddingType)
-        rules.unshift([/^(per_layer_)?token_embd\.weight$/, tokenEmbeddingType]);
-    if (outputType)
-        rules.unshift([/^output\.weight$/, outputType]);
-    const n = core.count('nb_converter_plan', converter), names = Array.from({ length: n }, (_, i) => planned(core, converter, i).name);
-    if (outputType && !names.includes('output.weight')) // the token embedding is the output
+    if (tokenEmbeddingType) rules.unshift([/^(per_layer_)?token_embd\.weight$/, tokenEmbeddingType]);
+    if (outputType) rules.unshift([/^output\.weight$/, outputType]);
+    const n = core.count('nb_converter_plan', converter),
+        names = Array.from({ length: n }, (_, i) => planned(core, converter, i).name);
+    if (outputType && !names.includes('output.weight'))
+        // the token embedding is the output
         rules.push([/^token_embd\.weight$/, outputType]);
     for (const [i, name] of names.entries()) {
         const rule = rules.find(([pattern]) => pattern.test(name));
-        if (rule)
-            core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
+        if (rule) core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
     }
     return names.map((_, i) => planned(core, converter, i));
 }
@@ -86,16 +99,21 @@ function plan(core, converter, { tensors, outputType, tokenEmbeddingType }) {
  * @param {number} i
  * @returns {PlannedTensor}
  */
-const planned = (core, converter, i) => core.borrow(nb_planned_tensor.size, (at) => {
-    core.count('nb_converter_planned', converter, i, at);
-    const { fields } = nb_planned_tensor, view = new DataView(core.memory.buffer, at, nb_planned_tensor.size);
-    const word = (/** @type {'source_type' | 'wanted_type' | 'type' | 'name_bytes'} */ field) => view.getUint32(fields[field].at, true);
-    const typeName = (/** @type {number} */ number) => NAMES.get(number) ?? String(number);
-    return {
-        name: core.string(at + fields.name.at, word('name_bytes')),
-        from: typeName(word('source_type')), wanted: typeName(word('wanted_type')), type: typeName(word('type')),
-    };
-});
+const planned = (core, converter, i) =>
+    core.borrow(nb_planned_tensor.size, (at) => {
+        core.count('nb_converter_planned', converter, i, at);
+        const { fields } = nb_planned_tensor,
+            view = new DataView(core.memory.buffer, at, nb_planned_tensor.size);
+        const word = (/** @type {'source_type' | 'wanted_type' | 'type' | 'name_bytes'} */ field) =>
+            view.getUint32(fields[field].at, true);
+        const typeName = (/** @type {number} */ number) => NAMES.get(number) ?? String(number);
+        return {
+            name: core.string(at + fields.name.at, word('name_bytes')),
+            from: typeName(word('source_type')),
+            wanted: typeName(word('wanted_type')),
+            type: typeName(word('type')),
+        };
+    });
 
 /** A sink (sources/open.js) that sends on what comes in pieces of one size. */
 class Pieces {
@@ -121,8 +139,7 @@ class Pieces {
         this.filled += n;
         this.written += n;
         this.tick(this.written);
-        if (this.filled === PIECE)
-            this.send();
+        if (this.filled === PIECE) this.send();
     }
 
     send() {
@@ -133,7 +150,6 @@ class Pieces {
     }
 
     end() {
-        if (this.filled > 0)
-            this.send();
+        if (this.filled > 0) this.send();
     }
 }

@@ -1,6 +1,7 @@
 /** A text with quotes in it (nb_quote), on its way into the core's memory. */
 
-/** From, to and kind of each quote in turn, in ascending order; offsets as JavaScript counts. @typedef {number[]} Marks */
+/** From, to and kind of each quote in turn, in ascending order; offsets as JavaScript counts. @typedef {number[]}
+ * Marks */
 
 /**
  * UTF-8 of the text, and the quotes with offsets in bytes.
@@ -9,10 +10,12 @@
  * @returns {{ utf8: Uint8Array, quotes: { from: number, to: number, kind: number }[] }} quotes as nb_quote has them
  */
 export function encodeQuotes(text, marks) {
-    const encoder = new TextEncoder(), quotes = [];
+    const encoder = new TextEncoder(),
+        quotes = [];
     /** @type {Uint8Array[]} */
     const pieces = [];
-    let at = 0, bytes = 0;
+    let at = 0,
+        bytes = 0;
     const add = (/** @type {number} */ to) => {
         const piece = encoder.encode(text.slice(at, to));
         pieces.push(piece);

@@ -20,8 +20,7 @@ export class StopFinder {
         let keep = 0;
         for (const stop of this.stops)
             for (let n = Math.min(stop.length - 1, all.length); n > keep; n--)
-                if (all.endsWith(stop.slice(0, n)))
-                    keep = n;
+                if (all.endsWith(stop.slice(0, n))) keep = n;
         this.held = all.slice(all.length - keep);
         return { text: all.slice(0, all.length - keep), found: false };
     }

@@ -15,8 +15,7 @@ export function writeStructs(memory, address, struct, items) {
     const view = /** @type {any} */ (new DataView(memory.buffer, address, end - address));
     for (const [i, item] of items.entries())
         for (const [name, field] of Object.entries(struct.fields)) {
-            if (item[name] === undefined)
-                throw new TypeError(`the field ${name} is missing`);
+            if (item[name] === undefined) throw new TypeError(`the field ${name} is missing`);
             view[`set${field.view}`](i * struct.size + field.at, item[name], true);
         }
     return end;

@@ -1,20 +1,20 @@
-/* Encoders: BERT (Devlin et al. 2019), as MiniLM, BGE and E5 have it, and Nomic's (Nussbaum et al. 2024), which is rotated and
- * gated. Norms come last: of the embeddings, and of what the residual stream has become after each block. */
+/* Encoders: BERT (Devlin et al. 2019), as MiniLM, BGE and E5 have it, and Nomic's (Nussbaum et al. 2024), which is
+ * rotated and gated. Norms come last: of the embeddings, and of what the residual stream has become after each
+ * block. */
 #include "../../kernels/ops.h"
 #include "../blocks.h"
 #include "families.h"
 #include "slots.h"
 
-#define COMMON                                                                                  \
-    NB_MODEL_MATRIX("token_embd.weight", embedding, VOCABULARY, WIDTH, NB_ALWAYS),              \
-    NB_MODEL_MATRIX("token_types.weight", token_types, TYPES, WIDTH, NB_OPTIONAL),              \
-    NB_MODEL_VECTOR("token_embd_norm.weight", embedding_norm.weight, WIDTH, NB_ALWAYS),         \
-    NB_MODEL_VECTOR("token_embd_norm.bias", embedding_norm.bias, WIDTH, NB_ALWAYS),             \
-    NB_SLOTS_ATTENTION,                                                                         \
-    NB_LAYER_VECTOR("attn_output_norm.weight", attention_post_norm.weight, WIDTH, NB_ALWAYS),   \
-    NB_LAYER_VECTOR("attn_output_norm.bias", attention_post_norm.bias, WIDTH, NB_ALWAYS),       \
-    NB_LAYER_VECTOR("layer_output_norm.weight", feed_forward_post_norm.weight, WIDTH, NB_ALWAYS), \
-    NB_LAYER_VECTOR("layer_output_norm.bias", feed_forward_post_norm.bias, WIDTH, NB_ALWAYS)
+#define COMMON                                                                                              \
+    NB_MODEL_MATRIX("token_embd.weight", embedding, VOCABULARY, WIDTH, NB_ALWAYS),                          \
+        NB_MODEL_MATRIX("token_types.weight", token_types, TYPES, WIDTH, NB_OPTIONAL),                      \
+        NB_MODEL_VECTOR("token_embd_norm.weight", embedding_norm.weight, WIDTH, NB_ALWAYS),                 \
+        NB_MODEL_VECTOR("token_embd_norm.bias", embedding_norm.bias, WIDTH, NB_ALWAYS), NB_SLOTS_ATTENTION, \
+        NB_LAYER_VECTOR("attn_output_norm.weight", attention_post_norm.weight, WIDTH, NB_ALWAYS),           \
+        NB_LAYER_VECTOR("attn_output_norm.bias", attention_post_norm.bias, WIDTH, NB_ALWAYS),               \
+        NB_LAYER_VECTOR("layer_output_norm.weight", feed_forward_post_norm.weight, WIDTH, NB_ALWAYS),       \
+        NB_LAYER_VECTOR("layer_output_norm.bias", feed_forward_post_norm.bias, WIDTH, NB_ALWAYS)
 
 static const nb_slot BERT[] = {
     COMMON,
@@ -24,8 +24,11 @@ static const nb_slot BERT[] = {
 };
 
 static const nb_slot NOMIC[] = {
-    COMMON, NB_SLOTS_GATED(NB_ALWAYS), NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
-    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_GGUF_MAY), {0},
+    COMMON,
+    NB_SLOTS_GATED(NB_ALWAYS),
+    NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
+    NB_LAYER_VECTOR("attn_output.bias", o_bias, WIDTH, NB_GGUF_MAY),
+    {0},
 };
 
 static int32_t configure(nb_model *model, nb_error *err) {
@@ -34,7 +37,8 @@ static int32_t configure(nb_model *model, nb_error *err) {
     s->encoder = s->both_ways = true;
     s->window = 0;
     double types = 0;
-    NB_TRY(nb_checkpoint_read(&model->checkpoint, "tokenizer.ggml.token_type_count", (nb_range){0, 1 << 20}, &types, err));
+    NB_TRY(
+        nb_checkpoint_read(&model->checkpoint, "tokenizer.ggml.token_type_count", (nb_range){0, 1 << 20}, &types, err));
     s->token_types = (uint32_t)types;
     return NB_OK;
 }

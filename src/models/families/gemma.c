@@ -8,21 +8,35 @@
 
 #include <math.h>
 
-#define POST_NORMS                                                                                  \
-    NB_LAYER_VECTOR("post_attention_norm.weight", attention_post_norm.weight, WIDTH, NB_ALWAYS),    \
-    NB_LAYER_VECTOR("post_ffw_norm.weight", feed_forward_post_norm.weight, WIDTH, NB_ALWAYS)
+#define POST_NORMS                                                                               \
+    NB_LAYER_VECTOR("post_attention_norm.weight", attention_post_norm.weight, WIDTH, NB_ALWAYS), \
+        NB_LAYER_VECTOR("post_ffw_norm.weight", feed_forward_post_norm.weight, WIDTH, NB_ALWAYS)
 
 static const nb_slot GEMMA[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), NB_SLOTS_GATED(NB_ALWAYS), {0},
+    NB_SLOTS_ENDS,
+    NB_SLOTS_NORMS,
+    NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
+    NB_SLOTS_GATED(NB_ALWAYS),
+    {0},
 };
 
 static const nb_slot GEMMA2[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), NB_SLOTS_GATED(NB_ALWAYS),
-    POST_NORMS, {0},
+    NB_SLOTS_ENDS,
+    NB_SLOTS_NORMS,
+    NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
+    NB_SLOTS_GATED(NB_ALWAYS),
+    POST_NORMS,
+    {0},
 };
 
 static const nb_slot GEMMA3[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), NB_SLOTS_GATED(NB_ALWAYS),
+    NB_SLOTS_ENDS,
+    NB_SLOTS_NORMS,
+    NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
+    NB_SLOTS_GATED(NB_ALWAYS),
     POST_NORMS,
     NB_LAYER_VECTOR("attn_q_norm.weight", q_norm, HEAD, NB_ALWAYS),
     NB_LAYER_VECTOR("attn_k_norm.weight", k_norm, HEAD, NB_ALWAYS),
@@ -32,7 +46,8 @@ static const nb_slot GEMMA3[] = {
 /* Layers with a window have a rotation of their own: in version 3 of a smaller base, and never scaled. */
 enum { GLOBAL = 0, LOCAL = 1 };
 
-/* The largest model of versions 2 and 3 scales its queries otherwise; in GGUF no key says so, its number of layers does. */
+/* The largest model of versions 2 and 3 scales its queries otherwise; in GGUF no key says so, its number of layers
+ * does. */
 static int32_t configure_scale(nb_model *model, uint32_t layers_27b, nb_error *err) {
     nb_shape *s = &model->shape;
     uint32_t head = s->width / s->heads;
@@ -65,7 +80,8 @@ static void add_ollamas_defaults(nb_model *model) {
         return;
     if (!global && !nb_model_value(model, "rope.freq_base"))
         r->base = 1e6f;
-    if (model->shape.context >= 131072 && !nb_model_value(model, "rope.scaling.type") && !nb_model_value(model, "rope.scaling.factor")) {
+    if (model->shape.context >= 131072 && !nb_model_value(model, "rope.scaling.type") &&
+        !nb_model_value(model, "rope.scaling.factor")) {
         r->scaling = NB_ROPE_LINEAR;
         r->factor = 8;
     }
@@ -79,21 +95,24 @@ static int32_t configure_gemma3(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_float(model, "final_logit_softcapping", 0, 0, 1e6, &s->logit_cap, err));
     nb_rope *local = &s->ropes[LOCAL];
     /* transformers multiplies in layers whose rotation is scaled, llama.cpp in all */
-    *local = (nb_rope){.pairs = s->ropes[GLOBAL].pairs,
-                       .attention_factor = nb_model_is_converted(model) ? 1 : s->ropes[GLOBAL].attention_factor};
+    *local = (nb_rope){
+        .pairs = s->ropes[GLOBAL].pairs,
+        .attention_factor = nb_model_is_converted(model) ? 1 : s->ropes[GLOBAL].attention_factor,
+    };
     NB_TRY(nb_model_base(model, "rope.local.freq_base", 10000, &local->base, err));
     NB_TRY(nb_model_base(model, "rope.freq_base_swa", local->base, &local->base, err));
     return configure_scale(model, 62, err);
 }
 
-/* EmbeddingGemma's (Vera et al. 2025): version 3, whose tokens see both ways. Its window is as wide as the key says, half of
- * it on either side. */
+/* EmbeddingGemma's (Vera et al. 2025): version 3, whose tokens see both ways. Its window is as wide as the key says,
+ * half of it on either side. */
 static int32_t configure_embedding(nb_model *model, nb_error *err) {
     NB_TRY(configure_gemma3(model, err));
     nb_shape *s = &model->shape;
     if (s->window < 2)
-        return NB_FAIL(err, NB_ERR_FORMAT, "gemma-embedding.attention.sliding_window is %u, which is no window; the file is "
-                       "broken", s->window);
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "gemma-embedding.attention.sliding_window is %u, which is no window; the file is broken",
+                       s->window);
     s->window /= 2;
     s->encoder = s->both_ways = true;
     return NB_OK;

@@ -82,11 +82,18 @@ static void forward_granite(nb_session *s, uint32_t first, uint32_t n) {
 
 const nb_family nb_family_granite = {"granite", LLAMA, configure_granite, forward_granite};
 
-/* ---- deepseek: version 1, some layers without experts, then layers that also have shared ones (Dai et al. 2024) ---- */
+/* ---- deepseek: version 1, some layers without experts, then layers that also have shared ones (Dai et al. 2024)
+ * ---- */
 
 static const nb_slot DEEPSEEK[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), NB_SLOTS_GATED(NB_DENSE),
-    NB_SLOTS_EXPERTS, NB_SLOTS_SHARED_EXPERTS, {0},
+    NB_SLOTS_ENDS,
+    NB_SLOTS_NORMS,
+    NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
+    NB_SLOTS_GATED(NB_DENSE),
+    NB_SLOTS_EXPERTS,
+    NB_SLOTS_SHARED_EXPERTS,
+    {0},
 };
 
 static int32_t configure_deepseek(nb_model *model, nb_error *err) {

@@ -20,8 +20,9 @@ static const nb_slot SLOTS[] = {
 static int32_t configure(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure(model, err));
     if (model->shape.window)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "olmo2.attention.sliding_window is %u: this is OLMo 3, which is not "
-                       "supported; OLMo 2 is", model->shape.window);
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "olmo2.attention.sliding_window is %u: this is OLMo 3, which is not supported; OLMo 2 is",
+                       model->shape.window);
     model->shape.head_norms = NB_HEAD_NORMS_WHOLE;
     return NB_OK;
 }

@@ -40,7 +40,8 @@ static int32_t configure(nb_model *model, nb_error *err) {
     if (s->embedding_width > s->width || (s->embedding_width < s->width && !projects))
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "token_embd.weight has %u columns, but opt.embedding_length is %u, and there are no "
-                       "project_in.weight and project_out.weight; the file is not whole", s->embedding_width, s->width);
+                       "project_in.weight and project_out.weight; the file is not whole",
+                       s->embedding_width, s->width);
     if (!s->norms_last && (is_absent(model, "output_norm.weight") || is_absent(model, "output_norm.bias")))
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "tensor output_norm.weight or output_norm.bias is missing; the file is not whole");

@@ -4,33 +4,45 @@
 #include "families.h"
 #include "slots.h"
 
-#define HEAD_NORMS                                                    \
-    NB_LAYER_VECTOR("attn_q_norm.weight", q_norm, HEAD, NB_ALWAYS),   \
-    NB_LAYER_VECTOR("attn_k_norm.weight", k_norm, HEAD, NB_ALWAYS)
+#define HEAD_NORMS                                                  \
+    NB_LAYER_VECTOR("attn_q_norm.weight", q_norm, HEAD, NB_ALWAYS), \
+        NB_LAYER_VECTOR("attn_k_norm.weight", k_norm, HEAD, NB_ALWAYS)
 
 static const nb_slot QWEN2[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_FOLDERS_MUST), NB_SLOTS_GATED(NB_ALWAYS),
+    NB_SLOTS_ENDS,
+    NB_SLOTS_NORMS,
+    NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_FOLDERS_MUST),
+    NB_SLOTS_GATED(NB_ALWAYS),
     NB_MODEL_VECTOR("output.bias", output_bias, VOCABULARY, NB_GGUF_MAY),
     {0},
 };
 
 static const nb_slot QWEN3[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), HEAD_NORMS,
+    NB_SLOTS_ENDS,
+    NB_SLOTS_NORMS,
+    NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
+    HEAD_NORMS,
     NB_SLOTS_GATED(NB_ALWAYS),
     {0},
 };
 
 static const nb_slot QWEN2MOE[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_FOLDERS_MUST), NB_SLOTS_GATED(NB_DENSE),
-    NB_SLOTS_EXPERTS, NB_SLOTS_SHARED_EXPERTS,
+    NB_SLOTS_ENDS,
+    NB_SLOTS_NORMS,
+    NB_SLOTS_ATTENTION,
+    NB_SLOTS_ATTENTION_BIASES(NB_FOLDERS_MUST),
+    NB_SLOTS_GATED(NB_DENSE),
+    NB_SLOTS_EXPERTS,
+    NB_SLOTS_SHARED_EXPERTS,
     NB_LAYER_VECTOR("ffn_gate_inp_shexp.weight", shared_router, WIDTH, NB_MIXTURE),
     {0},
 };
 
 static const nb_slot QWEN3MOE[] = {
-    NB_SLOTS_ENDS, NB_SLOTS_NORMS, NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY), HEAD_NORMS,
-    NB_SLOTS_GATED(NB_DENSE),
-    NB_SLOTS_EXPERTS, {0},
+    NB_SLOTS_ENDS, NB_SLOTS_NORMS,           NB_SLOTS_ATTENTION, NB_SLOTS_ATTENTION_BIASES(NB_GGUF_MAY),
+    HEAD_NORMS,    NB_SLOTS_GATED(NB_DENSE), NB_SLOTS_EXPERTS,   {0},
 };
 
 static int32_t configure_qwen3moe(nb_model *model, nb_error *err) {
