@@ -22,6 +22,7 @@ const steps = [
     // A short run on fresh seeds finds no deep bug, but keeps the targets and what they found honest: make fuzz runs
     // long.
     { name: 'fuzz targets, 10 seconds each', command: [process.execPath, 'tests/fuzz/run.js', '10'] },
+    { name: 'lint', command: ['tools/lint.sh'] },
     { name: 'clang-tidy and the static analyzer', command: ['./build.sh', 'analyze'] },
     { name: 'types', command: [process.execPath, 'node_modules/typescript/bin/tsc'] },
     {

@@ -9,7 +9,7 @@ import { feedOne, report } from './api/pull.js';
 import { abortReason, checkSignal } from './api/requests.js';
 import { ASSET_OPTIONS, findAssets } from './assets.js';
 import { printerOf, traceOf } from './debug.js';
-import { asNibbleError, messageOf, NibbleError } from './errors.js';
+import { asNibbleError, NibbleError } from './errors.js';
 import { checkOptions, checkQuantize, LOAD_OPTIONS } from './options.js';
 import { describeSource } from './sources/describe.js';
 

@@ -22,7 +22,7 @@ export async function describeSource(source) {
         if (text === '')
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
-                'load(): the source is an empty text; it must be a URL' + (isNode ? ' or a path' : ''),
+                `load(): the source is an empty text; it must be a URL${isNode ? ' or a path' : ''}`,
             );
         if (text.startsWith('hf:')) return { plain: { kind: 'url', url: hubUrl(text) } };
         if (isNode && text.startsWith('file:')) return { plain: { kind: 'path', path: await pathOf(text) } };
