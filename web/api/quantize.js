@@ -5,7 +5,7 @@ import { asNibbleError, NibbleError } from '../errors.js';
 import { checkOptions, checkQuantize, QUANTIZE_OPTIONS } from '../options.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
-import { feedOne, report } from './pull.js';
+import { feedOne, report, told } from './pull.js';
 import { abortReason, checkSignal } from './requests.js';
 import { Stream } from './stream.js';
 
@@ -83,7 +83,7 @@ async function* read(source, options, { checked, signal, print }) {
                 { source: described.plain, options: ask },
                 {
                     progress: ({ progress }) => report('quantize()', options.onProgress, progress),
-                    planned: ({ tensors }) => options.onPlan?.(tensors),
+                    planned: ({ tensors }) => told('quantize()', 'onPlan', () => options.onPlan?.(tensors)),
                     pull: () => pieces && feedOne('quantize()', open, pieces),
                     piece: ({ bytes }) => add(bytes),
                 },

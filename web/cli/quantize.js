@@ -3,6 +3,7 @@ import { unlinkSync } from 'node:fs';
 import { link, open as openFile, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isDebugAsked } from '../debug.js';
+import { messageOf } from '../errors.js';
 import { load, NibbleError, quantize } from '../index.js';
 import { QUANTIZE_OPTIONS } from '../options.js';
 import { pick, printLine, progressLine } from './open-model.js';
@@ -115,17 +116,20 @@ async function readImatrix(path) {
     }
 }
 
-/** @param {any} error of a file */
-const why = (error) =>
-    ({
-        ENOSPC: 'the disk is full',
-        EDQUOT: 'the quota is used up',
-        EFBIG: 'the file would be larger than is allowed',
-        EACCES: 'permission denied',
-        EPERM: 'permission denied',
-        EROFS: 'it is on a disk that is read only',
-        ENOENT: 'there is no such file',
-    })[/** @type {string} */ (error?.code)] ?? String(error?.message ?? error);
+/** What the codes of file errors mean. @type {Record<string, string>} */
+const CAUSES = {
+    ENOSPC: 'the disk is full',
+    EDQUOT: 'the quota is used up',
+    EFBIG: 'the file would be larger than is allowed',
+    EACCES: 'permission denied',
+    EPERM: 'permission denied',
+    EROFS: 'the disk is read only',
+    ENOENT: 'there is no such file',
+    EEXIST: 'it is there already',
+};
+
+/** @param {unknown} error of a file */
+const why = (error) => CAUSES[/** @type {NodeJS.ErrnoException} */ (error)?.code ?? ''] ?? messageOf(error);
 
 /**
  * The stream's bytes under a temporary name beside `out`, and then under its own. Whatever happens, nothing stays
