@@ -1,0 +1,184 @@
+// nibble quantize: what it writes, what it refuses, and that nothing is left behind when it does not end well.
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { load } from '../../web/index.js';
+import { root } from '../support/builds.js';
+
+const model = `${root}tests/fixtures/models/head-size.gguf`;
+const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
+after(() => rmSync(temporary, { recursive: true }));
+
+let folders = 0;
+/** A folder of one test's own. */
+function ownFolder() {
+    const path = join(temporary, String(folders++));
+    mkdirSync(path);
+    return path;
+}
+
+/** @param {string[]} args of the command */
+function quantize(...args) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [`${root}web/cli.js`, 'quantize', ...args], {
+        encoding: 'utf8',
+    });
+    return { code: status, out: stdout, err: stderr };
+}
+
+test('a file is written, told, and loads', async () => {
+    const folder = ownFolder(),
+        out = join(folder, 'small.gguf');
+    const {
+        code,
+        out: told,
+        err,
+    } = quantize(model, out, '--type', 'Q8_0', '--tensor', 'ffn_down=F16', '--tensor', 'ffn=Q4_0');
+    assert.deepEqual([code, err], [0, '']);
+    assert.match(told, /small\.gguf: q8_0, [\d,]+ bytes, [\d,]+ parameters, [\d.]+ bits per weight/);
+    assert.deepEqual(readdirSync(folder), ['small.gguf']);
+    const made = await load(out, { headerOnly: true }),
+        { info } = made;
+    const type = (/** @type {string} */ name) => info.tensors.find((tensor) => tensor.name === name)?.type;
+    assert.deepEqual(
+        ['attn_q', 'ffn_down', 'ffn_up', 'attn_norm'].map((name) => type(`blk.0.${name}.weight`)),
+        ['Q8_0', 'F16', 'Q4_0', 'F32'],
+    );
+    await made.dispose();
+});
+
+test('--json prints one object; a type that does not fit is told', () => {
+    const folder = ownFolder(),
+        source = `${root}tests/fixtures/quantize/plain`;
+    const { code, out, err } = quantize(source, join(folder, 'a.gguf'), '--type', 'q4_k_m', '--json');
+    assert.deepEqual([code, err], [0, '']);
+    const told = JSON.parse(out);
+    assert.equal(told.type, 'q4_k_m');
+    assert.equal(told.bytes, readFileSync(join(folder, 'a.gguf')).length);
+    assert.ok(told.bitsPerWeight > 4 && told.bitsPerWeight < 16);
+    assert.ok(
+        told.fallbacks.some((/** @type {any} */ { wanted, type }) => wanted === 'q4_k' && type === 'q5_0'),
+        out,
+    );
+    const { err: said } = quantize(source, join(folder, 'b.gguf'), '--type', 'q4_k_m');
+    assert.match(said, /blk\.0\.\S+ and 4 more become q5_0, as rows are no whole blocks of q4_k\n/);
+});
+
+test('wrong usage: exit code 2, and one line that says what to do', () => {
+    const folder = ownFolder(),
+        there = join(folder, 'there.gguf'),
+        out = join(folder, 'out.gguf');
+    writeFileSync(there, 'something');
+    for (const [args, said] of /** @type {[string[], RegExp][]} */ ([
+        [[model, '--type', 'q8_0'], /where to\? Give the GGUF to write behind the model/],
+        [[model, out], /--type NAME is missing/],
+        [[model, out, '--type', 'q4'], /--type must be one of nf4, .*, q4_k_m, .*not "q4"/],
+        [[model, out, 'more', '--type', 'q8_0'], /one model and the GGUF to write, not .*"more"/],
+        [[model, there, '--type', 'q8_0'], /there\.gguf is there already; --force writes over it/],
+        [[model, join(folder, 'out.bin'), '--type', 'q8_0'], /out\.bin must end with \.gguf/],
+        [
+            [model, join(folder, 'none', 'out.gguf'), '--type', 'q8_0'],
+            /there is no folder .*none to write out\.gguf to/,
+        ],
+        [[model, join(there, 'out.gguf'), '--type', 'q8_0'], /there is no folder .*there\.gguf to write/],
+        [
+            [model, out, '--type', 'q8_0', '--tensor', 'ffn_down'],
+            /--tensor must be a pattern and a type, such as ffn_down=q6_k/,
+        ],
+        [
+            [model, out, '--type', 'q8_0', '--tensor', 'a=q4_k_m'],
+            /"a" gets the type "q4_k_m", but a tensor's type is one of f32/,
+        ],
+        [[model, out, '--type', 'q8_0', '--tensor', '(=q4_0'], /"\(" is no regular expression/],
+        [[model, out, '--type', 'q8_0', '--output-type', 'q4_k_m'], /--output-type must be one of f32, /],
+        [[model, out, '--type', 'q8_0', '--double-quant'], /needs quantize/],
+    ])) {
+        const { code, out: printed, err } = quantize(...args);
+        assert.deepEqual([code, printed], [2, ''], err);
+        assert.match(err, said);
+        assert.match(err, /\nTry: nibble quantize --help\n$/);
+    }
+    assert.equal(readFileSync(there, 'utf8'), 'something');
+    assert.deepEqual(readdirSync(folder), ['there.gguf']);
+    assert.equal(quantize(model, there, '--type', 'q8_0', '--force').code, 0);
+    assert.equal(readFileSync(there, 'latin1').slice(0, 4), 'GGUF');
+});
+
+test('what goes wrong leaves nothing: exit code 1, and one line', () => {
+    const folder = ownFolder(),
+        out = join(folder, 'out.gguf'),
+        broken = join(temporary, 'broken.gguf');
+    writeFileSync(broken, readFileSync(model).subarray(0, 60000));
+    for (const [args, said] of /** @type {[string[], RegExp][]} */ ([
+        [[join(folder, 'none.gguf'), out, '--type', 'q8_0'], /none\.gguf: there is no such file/],
+        [[broken, out, '--type', 'q8_0'], /broken\.gguf: .*(ends|past)/],
+        [[`${root}tests/fixtures/models/type-q4_0.gguf`, out, '--type', 'q8_0'], /quantized already.*requantize/],
+        [
+            [model, out, '--type', 'q8_0', '--imatrix', join(folder, 'none.dat')],
+            /--imatrix: cannot read .*none\.dat: there is no such file/,
+        ],
+        [[model, out, '--type', 'q8_0', '--imatrix', model], /importance matrix/],
+        [[`${root}README.md`, out, '--type', 'q8_0'], /README\.md: /],
+    ])) {
+        const { code, out: printed, err } = quantize(...args);
+        assert.deepEqual([code, printed], [1, ''], err);
+        assert.match(err, said);
+        assert.equal(err.split('\n').length, 2, err);
+    }
+    assert.deepEqual(readdirSync(folder), []);
+});
+
+test('a full disk is told, and nothing is left', () => {
+    const folder = ownFolder(),
+        out = join(folder, 'out.gguf');
+    // a limit on files' size stands for the disk: 8 blocks of 1024 bytes
+    const { status, stderr } = spawnSync(
+        'bash',
+        [
+            '-c',
+            'ulimit -f 8; exec "$@"',
+            'bash',
+            process.execPath,
+            `${root}web/cli.js`,
+            'quantize',
+            model,
+            out,
+            '--type',
+            'q8_0',
+        ],
+        { encoding: 'utf8' },
+    );
+    assert.deepEqual([status, readdirSync(folder)], [1, []], stderr);
+    assert.match(stderr, /^nibble: cannot write .*out\.gguf: the file would be larger than is allowed\n$/);
+});
+
+for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+]))
+    test(`${signal} ends it and leaves nothing`, async () => {
+        const folder = ownFolder(),
+            out = join(folder, 'out.gguf');
+        // a pipe that stalls within the weights
+        const child = spawn(process.execPath, [`${root}web/cli.js`, 'quantize', '/dev/stdin', out, '--type', 'q8_0'], {
+            stdio: ['pipe', 'ignore', 'pipe'],
+        });
+        const file = readFileSync(model);
+        child.stdin.on('error', () => {}); // it leaves before the end
+        child.stdin.write(file.subarray(0, file.length - 1000));
+        const ended = once(child, 'exit');
+        for (let i = 0; readdirSync(folder).length === 0; i++) {
+            assert.ok(i < 200 && child.exitCode === null, 'no file appears');
+            await wait(50);
+        }
+        assert.match(readdirSync(folder)[0], /^\.out\.gguf\.\d+\.part$/);
+        child.kill(signal);
+        assert.equal((await ended)[0], code);
+        assert.deepEqual(readdirSync(folder), []);
+        child.stdin.destroy();
+    });
