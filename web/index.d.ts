@@ -321,6 +321,25 @@ export interface Model {
      */
     embed(input: string | ArrayLike<number>, options?: EmbedOptions): Promise<Float32Array>;
 
+    /**
+     * The perplexity of a text, as llama.cpp's `llama-perplexity` computes it: e to the mean negative
+     * log-likelihood of the text's tokens, each given those before it in its window. A window has `context` tokens,
+     * the first of which becomes the model's beginning token, where it has one. Of a window the second half is
+     * scored (`context` / 2 - 1 tokens); what is left over at the end of the text is not used. With a `stride`
+     * smaller than the context, windows begin that many tokens apart, and of each the last `stride` tokens are
+     * scored: `llama-perplexity --ppl-stride`, whose windows are half a stride longer than it is told. Models whose
+     * tokens see those that follow are refused.
+     */
+    perplexity(text: string | ArrayLike<number>, options?: PerplexityOptions): Promise<Perplexity>;
+
+    /**
+     * The importance matrix of the model over a text: of each matrix in the layers, and of each of its columns, the
+     * sum of the squares of what the column is multiplied with. Quantizers weigh errors by it. The text is cut into
+     * windows as perplexity() does it, all tokens of which count. The bytes are a file as llama.cpp's
+     * `llama-imatrix` writes it.
+     */
+    importanceMatrix(text: string | ArrayLike<number>, options?: ImportanceOptions): Promise<ImportanceMatrix>;
+
     /** Ends the worker and frees the memory. What is still pending rejects with code NB_ERR_STATE. */
     dispose(): Promise<void>;
 }
@@ -329,6 +348,57 @@ export interface Abortable {
     /** Aborting it ends the request: it rejects at once with the signal's reason, and work that has not begun is not
      * done. */
     signal?: SignalLike;
+}
+
+/** How far what walks over a text is. */
+export interface TextProgress {
+    /** Tokens so far. */
+    done: number;
+    /** Tokens of all windows. */
+    total: number;
+    /** null while unknown. */
+    secondsLeft: number | null;
+}
+
+export interface WalkOptions extends Abortable {
+    /** Tokens of a window. Default: 512, or the model's own context if that is smaller; more than that is refused. */
+    context?: number;
+    /** Called some 20 times a second, and once at the end. If it throws, the request fails. */
+    onProgress?: (progress: TextProgress) => unknown;
+}
+
+export interface PerplexityOptions extends WalkOptions {
+    /** Tokens from the beginning of a window to that of the next, at most `context`, which is the default. */
+    stride?: number;
+}
+
+export interface Perplexity {
+    perplexity: number;
+    /** Of the perplexity. */
+    standardError: number;
+    /** The mean over the tokens that were scored, in nats. */
+    negativeLogLikelihood: number;
+    /** How many tokens were scored. */
+    tokens: number;
+    windows: number;
+    context: number;
+    stride: number;
+}
+
+export interface ImportanceOptions extends WalkOptions {
+    /** 'gguf', or 'dat', which older tools read. Default: 'gguf'. */
+    format?: 'gguf' | 'dat';
+    /** What the file calls the text. Default: ''. */
+    textName?: string;
+}
+
+export interface ImportanceMatrix {
+    /** The file. */
+    bytes: Uint8Array;
+    /** How many tokens were evaluated. */
+    tokens: number;
+    windows: number;
+    context: number;
 }
 
 export interface EmbedOptions extends Abortable {

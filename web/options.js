@@ -59,6 +59,10 @@ import { messageOf, NibbleError } from './errors.js';
 
 /** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
 
+/** @typedef {{ context?: number, stride?: number }} CheckedPerplexity */
+
+/** @typedef {{ context?: number, format: 'gguf' | 'dat', textName: string }} CheckedImportance */
+
 /** @type {Table<CheckedLoad>} */
 export const LOAD_OPTIONS = {
     threads: {
@@ -376,6 +380,51 @@ export const QUANTIZE_OPTIONS = {
         help: 'take weights that are quantized already, which loses more than quantizing the original ones',
     },
     doubleQuant: LOAD_OPTIONS.doubleQuant,
+};
+
+/** @type {Option} */
+const WINDOW = {
+    flag: 'context',
+    type: 'integer',
+    min: 8,
+    max: 1 << 24,
+    value: 'N',
+    help: "tokens of a window of the text (default: 512, or the model's own context if that is smaller)",
+};
+
+/** @type {Table<CheckedPerplexity>} */
+export const PERPLEXITY_OPTIONS = {
+    context: WINDOW,
+    stride: {
+        flag: 'stride',
+        type: 'integer',
+        min: 1,
+        max: 1 << 24,
+        value: 'N',
+        help:
+            "tokens from the beginning of a window to that of the next (default: the context, so that each window's second " +
+            "half is scored); if smaller, each window's last N tokens are scored",
+    },
+};
+
+/** @type {Table<CheckedImportance>} */
+export const IMPORTANCE_OPTIONS = {
+    context: WINDOW,
+    format: {
+        flag: 'format',
+        type: 'choice',
+        choices: ['gguf', 'dat'],
+        default: 'gguf',
+        value: 'NAME',
+        help: 'file format of llama.cpp: GGUF, or the older one',
+    },
+    textName: {
+        flag: 'text-name',
+        type: 'text',
+        default: '',
+        value: 'TEXT',
+        help: 'what the file calls the text',
+    },
 };
 
 const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', message);

@@ -17,14 +17,18 @@
  */
 
 /** @typedef {import('./index.d.ts').Build} Build */
+/** @typedef {import('./index.d.ts').ImportanceMatrix} ImportanceMatrix */
 /** @typedef {import('./index.d.ts').Message} Message */
 /** @typedef {import('./index.d.ts').ModelInfo} ModelInfo */
+/** @typedef {import('./index.d.ts').Perplexity} Perplexity */
 /** @typedef {import('./index.d.ts').Progress} Progress */
 /** @typedef {import('./index.d.ts').Result} Result */
 /** @typedef {import('./errors.js').PlainError} PlainError */
 /** @typedef {import('./options.js').CheckedChat} CheckedChat */
 /** @typedef {import('./options.js').CheckedEmbed} CheckedEmbed */
 /** @typedef {import('./options.js').CheckedGenerate} CheckedGenerate */
+/** @typedef {import('./options.js').CheckedImportance} CheckedImportance */
+/** @typedef {import('./options.js').CheckedPerplexity} CheckedPerplexity */
 /** @typedef {import('./options.js').CheckedTemplate} CheckedTemplate */
 /** @typedef {import('./options.js').CheckedQuantize} CheckedQuantize */
 /** @typedef {import('./sources/open.js').Source} Source */
@@ -51,6 +55,9 @@
  * @property {Kind<GenerateAsk, TextEvent, Result>} generate
  * @property {Kind<{ tokens: number[] }, RowsEvent, void>} evaluate
  * @property {Kind<{ input: string | number[], options: CheckedEmbed }, never, Float32Array>} embed
+ * @property {Kind<{ input: string | number[], options: CheckedPerplexity }, WindowEvent, Perplexity>} perplexity
+ * @property {Kind<{ input: string | number[], options: CheckedImportance }, WindowEvent, ImportanceMatrix>}
+ *     importance
  * @property {Kind<{ messages: Message[], options: CheckedTemplate }, never, Prompt>} template
  * @property {Kind<{ text: string, flags: number }, never, Int32Array>} tokenize flags: NB_TOKENIZE_...
  * @property {Kind<{ tokens: number[], special: boolean }, never, string>} detokenize
@@ -86,6 +93,9 @@
 /** The engine wants the next chunk of a source that it cannot open by itself. @typedef {{ type: 'pull' }} PullEvent */
 
 /** A piece of an answer. @typedef {{ type: 'text', text: string, tokens: number[] }} TextEvent */
+
+/** How far what walks over a text is.
+ * @typedef {{ type: 'window', progress: import('./index.d.ts').TextProgress }} WindowEvent */
 
 /** Logits of some tokens, in order: [rows, vocabulary]. @typedef {{ type: 'rows', rows: Float32Array }} RowsEvent */
 

@@ -63,7 +63,7 @@ def main():
         exact = os.path.join(tempfile.mkdtemp(), "exact.gguf")
         llamacpp.exact_copy(path, exact)
         engine = llamacpp.LlamaCpp(exact, context=512)
-        tokens = tokens or engine.tokenize(windows.TEXT)
+        tokens = tokens or ([] if begin is None else [begin]) + engine.tokenize(windows.TEXT)
         own = windows.of_file(path) if os.path.isabs(model) else windows.of_family(model)
         with torch.no_grad():
             result = measure(lambda w: own(torch.tensor([w])).logits[0].numpy(), tokens, context, stride, begin)

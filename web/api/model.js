@@ -6,6 +6,8 @@ import {
     DETOKENIZE_OPTIONS,
     EMBED_OPTIONS,
     GENERATE_OPTIONS,
+    IMPORTANCE_OPTIONS,
+    PERPLEXITY_OPTIONS,
     TEMPLATE_OPTIONS,
     TOKENIZE_OPTIONS,
 } from '../options.js';
@@ -18,6 +20,30 @@ import { Stream } from './stream.js';
 
 /** @param {unknown} value */
 const isTokens = (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+
+/**
+ * What a walk over a text is asked with.
+ * @template Checked
+ * @param {string} caller
+ * @param {import('../options.js').Table<Checked>} table
+ * @param {string | ArrayLike<number>} text
+ * @param {import('../index.d.ts').WalkOptions | undefined} options
+ */
+function checkWalk(caller, table, text, options) {
+    if (typeof text !== 'string' && !isTokens(text))
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: the text must be a text or an array of token ids`);
+    const { checked, signal } = checkRequest(caller, table, options, ['onProgress']);
+    const { onProgress } = options ?? {};
+    if (onProgress !== undefined && typeof onProgress !== 'function')
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: onProgress must be a function`);
+    /** @param {import('../protocol.js').WindowEvent} event */
+    const window = ({ progress }) => onProgress?.(progress);
+    return {
+        ask: { input: typeof text === 'string' ? text : Array.from(text), options: checked },
+        listeners: { window },
+        signal,
+    };
+}
 
 export class Model {
     #link;
@@ -119,6 +145,18 @@ export class Model {
                 'embed(): prompt and promptName are two ways to say one thing; give one of them',
             );
         return this.#link.request('embed', { input: text ? input : Array.from(input), options: checked }, {}, signal);
+    }
+
+    /** @type {import('../index.d.ts').Model['perplexity']} */
+    async perplexity(text, options) {
+        const { ask, listeners, signal } = checkWalk('perplexity()', PERPLEXITY_OPTIONS, text, options);
+        return this.#link.request('perplexity', ask, listeners, signal);
+    }
+
+    /** @type {import('../index.d.ts').Model['importanceMatrix']} */
+    async importanceMatrix(text, options) {
+        const { ask, listeners, signal } = checkWalk('importanceMatrix()', IMPORTANCE_OPTIONS, text, options);
+        return this.#link.request('importance', ask, listeners, signal);
     }
 
     /** @type {import('../index.d.ts').Model['dispose']} */

@@ -8,9 +8,13 @@ import { checkOptions } from '../options.js';
  * @param {string} caller for messages
  * @param {import('../options.js').Table<Checked>} table
  * @param {import('../index.d.ts').Abortable | undefined} options
+ * @param {string[]} [others] names that are not the table's to check
  */
-export function checkRequest(caller, table, options) {
-    return { checked: checkOptions(table, options, caller, ['signal']), signal: checkSignal(caller, options?.signal) };
+export function checkRequest(caller, table, options, others = []) {
+    return {
+        checked: checkOptions(table, options, caller, ['signal', ...others]),
+        signal: checkSignal(caller, options?.signal),
+    };
 }
 
 /**

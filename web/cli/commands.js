@@ -2,14 +2,18 @@
 import {
     EMBED_OPTIONS,
     GENERATE_OPTIONS,
+    IMPORTANCE_OPTIONS,
     LOAD_OPTIONS,
+    PERPLEXITY_OPTIONS,
     QUANTIZE_OPTIONS,
     TEMPLATE_OPTIONS,
     TOKENIZE_OPTIONS,
 } from '../options.js';
 import { commandRun } from './answer.js';
+import { commandImatrix } from './imatrix.js';
 import { commandInspect } from './inspect.js';
 import { commandBench } from './measure.js';
+import { commandPerplexity } from './perplexity.js';
 import { commandQuantize } from './quantize.js';
 import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './texts.js';
 
@@ -30,6 +34,15 @@ const JSON_FLAG = /** @type {Flag} */ ({ name: 'json', flag: 'json', type: 'swit
 const BUILD_FLAG = options(LOAD_OPTIONS, 'build');
 /** How a model is computed with, but for the context's length. */
 const COMPUTE_FLAGS = options(LOAD_OPTIONS, 'threads', 'kvType', 'precision', 'quantize', 'doubleQuant', 'build');
+
+const TEXT_FLAG = /** @type {Flag} */ ({
+    name: 'file',
+    flag: 'file',
+    type: 'text',
+    required: true,
+    value: 'TEXT',
+    help: 'file that holds the text, in UTF-8',
+});
 
 /** @type {Record<string, Command>} */
 export const COMMANDS = {
@@ -135,6 +148,33 @@ export const COMMANDS = {
             ...BUILD_FLAG,
         ],
         run: commandInspect,
+    },
+    perplexity: {
+        usage: 'nibble perplexity MODEL --file TEXT [options]',
+        summary: 'measure how well the model knows a text: its perplexity, as llama.cpp computes it',
+        flags: [TEXT_FLAG, ...options(PERPLEXITY_OPTIONS), ...COMPUTE_FLAGS, JSON_FLAG],
+        run: commandPerplexity,
+    },
+    imatrix: {
+        usage: 'nibble imatrix MODEL --file TEXT --output FILE [options]',
+        summary: 'write an importance matrix, which tells quantizers which columns of weights matter most for a text',
+        flags: [
+            TEXT_FLAG,
+            {
+                name: 'output',
+                flag: 'output',
+                short: 'o',
+                type: 'text',
+                required: true,
+                value: 'FILE',
+                help: "file to write: NAME.gguf, or NAME.dat in llama.cpp's older format",
+            },
+            ...options(IMPORTANCE_OPTIONS, 'context'),
+            ...COMPUTE_FLAGS,
+            { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },
+            JSON_FLAG,
+        ],
+        run: commandImatrix,
     },
     quantize: {
         usage: 'nibble quantize MODEL OUT.gguf --type NAME [options]',

@@ -28,7 +28,8 @@ export function parse(command, argv) {
     const places = [];
     for (let i = 0; i < argv.length; i++) {
         if (argv[i] === '--help' || argv[i] === '-h') return null;
-        const [, word, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(argv[i]) ?? [];
+        const short = /^-\w$/.test(argv[i]) ? flags.find((candidate) => candidate.short === argv[i][1]) : undefined;
+        const [, word = short?.flag, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(argv[i]) ?? [];
         if (word === undefined) {
             if (argv[i].startsWith('-') && argv[i].length > 1) throw wrong(`unknown option ${argv[i]}`);
             places.push(argv[i]);

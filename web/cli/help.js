@@ -10,7 +10,7 @@ const MODEL =
     'MODEL is a GGUF file or a folder of safetensors files: a path, a URL, or hf:owner/repo for one on the hub.';
 
 export function overview() {
-    const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
+    const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(12)}${summary}`);
     return `nibble ${version()}: runs quantized language models in WebAssembly
 
 Usage: nibble COMMAND MODEL [options]
@@ -42,7 +42,7 @@ export function known(name) {
 export function commandHelp(name) {
     const { usage, summary, flags } = COMMANDS[name];
     const lines = flags.map((flag) => {
-        const head = `  --${flag.flag}${flag.value ? ` ${flag.value}` : ''}`;
+        const head = `  ${flag.short ? `-${flag.short}, ` : ''}--${flag.flag}${flag.value ? ` ${flag.value}` : ''}`;
         const choices = flag.choices ? `; one of ${flag.choices.join(', ')}` : '';
         const told = flag.default === undefined || flag.type === 'switch' || typeof flag.default === 'object';
         return `${head.padEnd(26)}${wrap(`${flag.help}${choices}${told ? '' : ` (default: ${flag.default})`}`, 26)}`;

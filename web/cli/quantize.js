@@ -19,7 +19,7 @@ const ENDINGS = /** @type {const} */ ({ SIGTERM: 15, SIGHUP: 1 });
 /** @type {Command['run']} */
 export async function commandQuantize({ model, out = '', values }, signal) {
     const began = performance.now();
-    await checkOut(out, values.force);
+    await checkOut('quantize', out, ['.gguf'], values.force);
     const imatrix = values.imatrix === undefined ? undefined : await readImatrix(values.imatrix);
     /** @type {PlannedTensor[]} */
     let plan = [];
@@ -94,17 +94,20 @@ const told = ({ out, type, bytes, parameters, bitsPerWeight, seconds, types }) =
 
 /**
  * Before anything is read: whether the file can be written at all.
+ * @param {string} command
  * @param {string} out
+ * @param {string[]} endings one of which it must have
  * @param {boolean} force
  */
-async function checkOut(out, force) {
-    if (!/\.gguf$/i.test(out)) throw new UsageError(`${out} must end with .gguf, which is what is written`, 'quantize');
+export async function checkOut(command, out, endings, force) {
+    if (!endings.some((ending) => out.toLowerCase().endsWith(ending)))
+        throw new UsageError(`${out} must end with ${endings.join(' or ')}, which is what is written`, command);
     const there = await stat(out).catch(() => null);
-    if (there && !there.isFile()) throw new UsageError(`${out} is there and is no file`, 'quantize');
-    if (there && !force) throw new UsageError(`${out} is there already; --force writes over it`, 'quantize');
+    if (there && !there.isFile()) throw new UsageError(`${out} is there and is no file`, command);
+    if (there && !force) throw new UsageError(`${out} is there already; --force writes over it`, command);
     const folder = await stat(dirname(out)).catch(() => null);
     if (!folder?.isDirectory())
-        throw new UsageError(`there is no folder ${dirname(out)} to write ${basename(out)} to`, 'quantize');
+        throw new UsageError(`there is no folder ${dirname(out)} to write ${basename(out)} to`, command);
 }
 
 /** @param {string} path */
@@ -134,11 +137,11 @@ const why = (error) => CAUSES[/** @type {NodeJS.ErrnoException} */ (error)?.code
 /**
  * The stream's bytes under a temporary name beside `out`, and then under its own. Whatever happens, nothing stays
  * under the temporary name.
- * @param {ReadableStream<Uint8Array>} stream
+ * @param {ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>} stream
  * @param {string} out
  * @param {boolean} force
  */
-async function writeWhole(stream, out, force) {
+export async function writeWhole(stream, out, force) {
     const temporary = join(dirname(out), `.${basename(out)}.${process.pid}.part`);
     const attempt = async (/** @type {() => Promise<any>} */ act) => {
         try {

@@ -6,8 +6,10 @@
  * any> }} Arguments */
 
 /**
- * A flag of the command line: one of the API's options, or one that only the command has.
- * @typedef {Omit<Option, 'type'> & { name: string, type: Option['type'] | 'tokens', required?: boolean }} Flag
+ * A flag of the command line: one of the API's options, or one that only the command has. short: a letter that may
+ * follow a single dash.
+ * @typedef {Omit<Option, 'type'> & { name: string, type: Option['type'] | 'tokens', required?: boolean, short?:
+ *     string }} Flag
  */
 
 /**

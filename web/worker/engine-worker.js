@@ -12,6 +12,7 @@ import { embed } from './embedding.js';
 import { Engine } from './engine.js';
 import { openJournal, SUMMARIES, stopwatch } from './journal.js';
 import { quantize } from './quantize.js';
+import { collectImportance, measurePerplexity, timed } from './windows.js';
 
 /** @typedef {import('../protocol.js').NoticeType} NoticeType */
 /** @typedef {import('../protocol.js').RequestType} RequestType */
@@ -93,6 +94,10 @@ const requests = {
         ),
     embed: ({ id, input, options }) =>
         queue(id, (job) => (job.stopped ? undefined : embed(loaded(), input, options, job))),
+    perplexity: ({ id, input, options }) =>
+        start(id, (job) => measurePerplexity(loaded(), input, options, course(id, job))),
+    importance: ({ id, input, options }) =>
+        start(id, (job) => collectImportance(loaded(), input, options, course(id, job))),
     template: ({ id, messages, options }) =>
         start(id, async (job) => (await loaded().applyTemplate(messages, options, job)) ?? undefined),
     tokenize: ({ id, text, flags }) =>
@@ -206,6 +211,14 @@ function turn(run) {
  * @returns {Promise<T>}
  */
 const queue = (id, run) => start(id, (job) => turn(() => run(job)));
+
+/**
+ * How a request that walks over a text goes on.
+ * @param {number} id
+ * @param {Job} job
+ * @returns {import('./windows.js').Course}
+ */
+const course = (id, job) => ({ job, turn, report: timed((progress) => post({ id, type: 'window', progress })) });
 
 /**
  * After a trap the core's memory is in an unknown state: such an error is the end of this worker.

@@ -296,6 +296,13 @@ export class Engine {
         return new Detokenizer(this.core, this.model, special, whole);
     }
 
+    /** What the model wants before any text, without the end token that some models want, too: one token, or none. */
+    beginTokens() {
+        return this.tokenize('', NB_TOKENIZE_ADD_SPECIAL)
+            .filter((token) => token === this.description.tokenizer?.begin)
+            .slice(0, 1);
+    }
+
     /** The tokens that are found in any text, with their names. */
     userDefinedTokens() {
         const { core, model } = this;
@@ -323,10 +330,7 @@ export class Engine {
                 templateUrl: this.templateUrl,
                 beginText: tokenizer?.beginText ?? '',
                 endText: tokenizer?.endText ?? '',
-                // the end token, which some models want too, would end the chat before it began
-                beginTokens: this.tokenize('', NB_TOKENIZE_ADD_SPECIAL)
-                    .filter((token) => token === tokenizer?.begin)
-                    .slice(0, 1),
+                beginTokens: this.beginTokens(),
                 userDefined: () => this.userDefinedTokens(),
                 tokenize: (text, marks, plain) =>
                     Array.from(this.encodeQuoted(text, marks, plain, NB_TOKENIZE_PARSE_SPECIAL)),

@@ -105,6 +105,9 @@ export const SUMMARIES = {
     quantize: () => 'quantize: all was read',
     evaluate: ({ tokens }) => `logits: ${tokens.length} tokens`,
     embed: (_, vector) => `embed: a vector of ${vector.length}`,
+    perplexity: (_, { perplexity, tokens, windows }) =>
+        `perplexity: ${perplexity} of ${tokens} tokens in ${windows} windows`,
+    importance: (_, { bytes, windows }) => `importance matrix: ${windows} windows, ${inBytes(bytes.length)}`,
     template: ({ messages }, { text, tokens }) =>
         `template: ${messages.length} messages, ${text.length} characters, ${tokens.length} tokens`,
     tokenize: ({ text }, tokens) => `tokenize: ${text.length} characters, ${tokens.length} tokens`,

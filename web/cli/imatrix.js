@@ -1,0 +1,30 @@
+/** `nibble imatrix`: an importance matrix of a model over a text, for quantizers. */
+import { basename } from 'node:path';
+import { checkOut, writeWhole } from './quantize.js';
+import { oneLine, write, writeJson } from './terminal.js';
+import { walkOver } from './walk.js';
+
+/** @type {import('./usage.js').Command['run']} */
+export async function commandImatrix(args, signal) {
+    const { file, output, context: wanted, force, json } = args.values;
+    await checkOut('imatrix', output, ['.gguf', '.dat'], force);
+    const format = /\.dat$/i.test(output) ? 'dat' : 'gguf';
+    const { bytes, ...facts } = await walkOver(args, signal, 'Collecting', (model, text, course) =>
+        model.importanceMatrix(text, { context: wanted, format, textName: basename(file), ...course }),
+    );
+    await writeWhole(
+        (async function* () {
+            yield bytes;
+        })(),
+        output,
+        force,
+    );
+    const { tokens, windows, context } = facts;
+    if (json) writeJson({ output, format, bytes: bytes.length, ...facts });
+    else
+        write(
+            `${oneLine(output)}: ${bytes.length.toLocaleString('en')} bytes, of ${tokens} tokens in ${windows} ${
+                windows === 1 ? 'window' : 'windows'
+            } of ${context}\n`,
+        );
+}

@@ -1,0 +1,58 @@
+/** What the commands share that walk over a text, window by window. */
+import { readFile } from 'node:fs/promises';
+import { NibbleError } from '../index.js';
+import { open } from './open-model.js';
+import { writeStatus } from './terminal.js';
+
+/** @typedef {import('../index.d.ts').TextProgress} TextProgress */
+
+/** @param {string} path of a text in UTF-8 */
+async function readText(path) {
+    try {
+        return (await readFile(path, 'utf8')).replace(/^\ufeff/, '');
+    } catch (error) {
+        throw new NibbleError(
+            'NB_ERR_FILE',
+            `--file: cannot read ${path}: ${error instanceof Error ? error.message : error}`,
+            { cause: error },
+        );
+    }
+}
+
+/** @param {number} seconds */
+const inTime = (seconds) =>
+    seconds < 60
+        ? `${Math.ceil(seconds)} s`
+        : seconds < 3600
+          ? `${Math.floor(seconds / 60)} min ${Math.ceil(seconds % 60)} s`
+          : `${(seconds / 3600).toFixed(1)} h`;
+
+/**
+ * Loads the model, and does with it and the text of --file what is asked, with a line of progress where somebody
+ * can see it.
+ * @template T
+ * @param {import('./usage.js').Arguments} args
+ * @param {AbortSignal} signal
+ * @param {string} doing for the line of progress, such as "Measuring"
+ * @param {(model: import('./usage.js').Model, text: string,
+ *     options: { signal: AbortSignal, onProgress?: (progress: TextProgress) => void }) => Promise<T>} walk
+ * @returns {Promise<T>}
+ */
+export async function walkOver(args, signal, doing, walk) {
+    const text = await readText(args.values.file);
+    const model = await open(args, signal, { contextLength: 1 }); // the walk has a session of its own
+    const { stderr } = process;
+    /** @param {TextProgress} progress */
+    const show = ({ done, total, secondsLeft }) =>
+        writeStatus(
+            `${doing} ${Math.floor((done / total) * 100)} %, ${done} of ${
+                total
+            } tokens${secondsLeft === null ? '' : `, ${inTime(secondsLeft)} left`}`,
+        );
+    try {
+        return await walk(model, text, { signal, onProgress: stderr.isTTY ? show : undefined });
+    } finally {
+        if (stderr.isTTY) writeStatus('');
+        await model.dispose();
+    }
+}
