@@ -570,12 +570,15 @@ export function checkOptions(table, given, caller, others = []) {
     return /** @type {Checked} */ (checked);
 }
 
-/** What load()'s options must be together. @param {{ quantize?: string, doubleQuant?: boolean }} options */
-export function checkQuantize({ quantize, doubleQuant }) {
-    if (doubleQuant && !/^(nf4|fp4)$/.test(quantize ?? ''))
+/**
+ * What load()'s options must be together, and quantize()'s, which has a type.
+ * @param {{ quantize?: string, type?: string, doubleQuant?: boolean }} options
+ */
+export function checkQuantize({ quantize, type, doubleQuant }) {
+    if (doubleQuant && !/^(nf4|fp4)$/.test(type ?? quantize ?? ''))
         throw refuse(
-            'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs quantize (--quantize) nf4 ' +
-                'or fp4 beside it',
+            'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs ' +
+                `${type === undefined ? 'quantize (--quantize)' : 'type (--type)'} nf4 or fp4 beside it`,
         );
 }
 

@@ -95,7 +95,7 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
         ],
         [[model, out, '--type', 'q8_0', '--tensor', '(=q4_0'], /"\(" is no regular expression/],
         [[model, out, '--type', 'q8_0', '--output-type', 'q4_k_m'], /--output-type must be one of f32, /],
-        [[model, out, '--type', 'q8_0', '--double-quant'], /needs quantize/],
+        [[model, out, '--type', 'q8_0', '--double-quant'], /needs type \(--type\) nf4 or fp4/],
     ])) {
         const { code, out: printed, err } = quantize(...args);
         assert.deepEqual([code, printed], [2, ''], err);
@@ -104,7 +104,7 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
     }
     assert.equal(readFileSync(there, 'utf8'), 'something');
     assert.deepEqual(readdirSync(folder), ['there.gguf']);
-    assert.equal(quantize(model, there, '--type', 'q8_0', '--force').code, 0);
+    assert.equal(quantize(model, there, '--type', 'nf4', '--double-quant', '--force').code, 0);
     assert.equal(readFileSync(there, 'latin1').slice(0, 4), 'GGUF');
 });
 

@@ -41,7 +41,7 @@ function check(options) {
     const { imatrix, onProgress, onPlan, debug } = options ?? {};
     if (checked.type === undefined)
         throw refuse(`which type? Pass { type }, one of ${QUANTIZE_OPTIONS.type.choices?.join(', ')}`);
-    checkQuantize({ quantize: checked.type, doubleQuant: checked.doubleQuant });
+    checkQuantize(checked);
     if (imatrix !== undefined && Object.prototype.toString.call(imatrix) !== '[object Uint8Array]')
         throw refuse('imatrix must be the bytes of an importance matrix, a Uint8Array');
     for (const [name, listener] of Object.entries({ onProgress, onPlan }))

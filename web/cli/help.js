@@ -28,6 +28,7 @@ Examples:
   nibble run model.gguf --chat "Why is the sky blue?"
   nibble run model.gguf --prompt "Once upon a time" --temperature 0.7 --seed 1
   nibble inspect https://example.org/model.gguf
+  nibble quantize folder model.gguf --type q4_k_m
 `;
 }
 
@@ -45,7 +46,8 @@ export function commandHelp(name) {
         const head = `  ${flag.short ? `-${flag.short}, ` : ''}--${flag.flag}${flag.value ? ` ${flag.value}` : ''}`;
         const choices = flag.choices ? `; one of ${flag.choices.join(', ')}` : '';
         const told = flag.default === undefined || flag.type === 'switch' || typeof flag.default === 'object';
-        return `${head.padEnd(26)}${wrap(`${flag.help}${choices}${told ? '' : ` (default: ${flag.default})`}`, 26)}`;
+        const begin = head.length < 26 ? head.padEnd(26) : `${head}\n${' '.repeat(26)}`;
+        return `${begin}${wrap(`${flag.help}${choices}${told ? '' : ` (default: ${flag.default})`}`, 26)}`;
     });
     return `Usage: ${usage}\n\n${summary[0].toUpperCase()}${summary.slice(1)}.\n${MODEL}\n\n${lines.join('\n')}\n`;
 }
