@@ -149,7 +149,22 @@ export type TensorType =
  *
  * The source is what load() takes: floating-point weights in a GGUF, or in a folder of safetensors files.
  */
-export function quantize(source: Source, options: QuantizeOptions): ReadableStream<Uint8Array<ArrayBuffer>>;
+export function quantize(source: Source, options: QuantizeOptions): ByteStream;
+
+/** A ReadableStream, whose chunks are Uint8Arrays. Where the project's library of types lacks it, what can be done with it. */
+export type ByteStream = typeof globalThis extends { ReadableStream: { prototype: infer Stream } }
+    ? Stream
+    : BasicByteStream;
+
+export interface BasicByteStream {
+    getReader(): {
+        read(): Promise<{ done: false; value: Uint8Array } | { done: true; value?: undefined }>;
+        cancel(reason?: any): Promise<void>;
+        releaseLock(): void;
+    };
+    cancel(reason?: any): Promise<void>;
+    pipeTo(destination: any, options?: any): Promise<void>;
+}
 
 export interface QuantizeOptions {
     type: Preset;

@@ -102,7 +102,7 @@ test('package: the command is there', () => {
 
 /** What a strict project does with the types: with interfaces and read-only lists of its own, and without them. */
 const TYPED = `
-    import { load, NibbleError, type Model, type Source, type LoadOptions } from 'nibble-llm';
+    import { load, NibbleError, quantize, type Model, type Source, type LoadOptions } from 'nibble-llm';
     interface Turn { role: 'user' | 'assistant'; content: string; at?: number }
     interface Part { readonly type: 'text'; readonly text: string }
     interface Parts { readonly role: string; readonly content: readonly Part[] }
@@ -129,6 +129,10 @@ const TYPED = `
     const options: Readonly<LoadOptions> = { threads: 1, onProgress: ({ loaded }) => void loaded, wasmUrl: { relaxed: 'a.wasm', convert: 'b.wasm' },
         workerUrl: 'w.js', poolWorkerUrl: 'p.js', templateUrl: 't.js' };
     const sources: readonly Source[] = ['model.gguf', files, new Uint8Array(8)];
+    export const first = quantize(files, { type: 'q4_k_m', tensors: [['ffn_down', 'q6_k']] as const, onPlan: (plan) => void plan[0]?.wanted })
+        .getReader().read();
+    // @ts-expect-error: a preset that there is not
+    quantize('model.gguf', { type: 'q4' });
     // @ts-expect-error: a build that there is not
     load('model.gguf', { wasmUrl: { simd: 'a.wasm' } });
     export const answers = Promise.all(sources.map(async (source) => use(await load(source, options))));
@@ -142,6 +146,8 @@ const IN_A_PAGE = `${TYPED}
     load([new File([], 'a.gguf'), 'b.gguf', new URL('https://example.org/c.gguf')]);
     load(new Blob([]).stream());
     load(new Response('').body!);
+    const quantized: ReadableStream<Uint8Array<ArrayBuffer>> = quantize(new Blob([]), { type: 'nf4', signal: controller.signal });
+    new Response(quantized);
     // @ts-expect-error: the controller is no signal
     load('a', { signal: controller });`;
 
