@@ -76,8 +76,10 @@ static int32_t sort_entries(reader *r, nb_error *err) {
         return NB_FAIL(err, NB_ERR_FORMAT, "the importance matrix has no entries");
     uint32_t n = m->n_entries, *order = nb_alloc_items(n, sizeof *order);
     nb_imatrix_entry *sorted = nb_alloc_items(n, sizeof *sorted);
-    int32_t code = order && sorted ? NB_OK : nb_memory_refuse("the importance matrix", n * sizeof *sorted, err);
-    if (code == NB_OK) {
+    int32_t code = NB_OK;
+    if (!order || !sorted) {
+        code = nb_memory_refuse("the importance matrix", n * sizeof *sorted, err);
+    } else {
         nb_sort(order, n, compare_entries, m->entries);
         for (uint32_t i = 0; i < n; i++)
             sorted[i] = m->entries[order[i]];

@@ -87,8 +87,8 @@ void nb_quantize_q2_k(const nb_encoding *how, const float *x, void *blocks, size
         k.d = nb_f32_to_f16(code_scales(scales, importance ? sums : NULL, 16, 15, d_codes));
         k.m = nb_f32_to_f16(code_scales(minima, importance ? sums : NULL, 16, 15, m_codes));
         for (int g = 0; g < 16; g++) {
-            k.scales[g] = d_codes[g] & 15;
-            k.minima[g] = (m_codes[g] & 15) | d_codes[g] >> 4;
+            k.scales[g] = (int16_t)(d_codes[g] & 15);
+            k.minima[g] = (int16_t)((m_codes[g] & 15) | d_codes[g] >> 4);
         }
         finish(&limits, how, importance, x, &k);
         b->d = k.d;

@@ -28,7 +28,7 @@ static float laplace(uint32_t *seed) {
 }
 
 static float with_outliers(uint32_t *seed) {
-    return gaussian(seed) * (uniform(seed) < 0.01f ? 20 : 1);
+    return gaussian(seed) * (uniform(seed) < 0.01f ? 20.0f : 1.0f);
 }
 
 static void *neighbours; /* of the type at hand, if it has a grid */
