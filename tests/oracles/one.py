@@ -104,6 +104,9 @@ def check():
             elif isinstance(node, (ast.Import, ast.ImportFrom)):
                 yield from ((a.asname or a.name).partition(".")[0] for a in node.names)
 
+    def imported(script):
+        return {a.asname or a.name for node in ast.walk(scripts[script]) if isinstance(node, ast.Import) for a in node.names}
+
     names, bad = {script: set(own(script)) for script in scripts}, []
     for script, parsed in scripts.items():
         for node in ast.walk(parsed):
@@ -111,7 +114,7 @@ def check():
             if isinstance(node, ast.ImportFrom) and node.module in scripts:
                 taken = [(node.module, a.name) for a in node.names]
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in scripts:
-                taken = [(node.value.id, node.attr)] if node.value.id in names[script] else []
+                taken = [(node.value.id, node.attr)] if node.value.id in imported(script) else []
             bad += [f"{script}.py:{node.lineno}: {other}.py has no {name}" for other, name in taken if name not in names[other]]
     if bad:
         raise SystemExit("\n".join(bad))
