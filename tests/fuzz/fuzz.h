@@ -6,6 +6,7 @@
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/nibble.h"
+#include "../../src/quant/imatrix.h"
 
 #include <stdlib.h>
 
@@ -178,8 +179,32 @@ static inline void fuzz_generate(nb_session *s, const nb_model *m, nb_sampler *s
         demand(tokens[n + i] >= 0 && tokens[n + i] < nb_model_vocabulary(m));
 }
 
-/* The model describes itself, turns text[FUZZ_TEXT] into tokens and back, evaluates, generates and embeds, as
- * choices[FUZZ_CHOICES] say: a sampler's parameters, and a byte each for context, batch, type of the cache, and
+/* What a text's tokens tell of the model: scores that are numbers, and an importance matrix, unless there is no memory for
+ * it. It is to be freed behind the session. */
+static inline nb_collector *fuzz_calibrate(nb_session *s, const int32_t *tokens, int32_t n, uint32_t format) {
+    nb_error err;
+    nb_collector *c = nb_collector_new(s, &err);
+    float *scores = fuzz_memory((size_t)n * sizeof *scores);
+    int32_t done = 0;
+    while (done >= 0 && done < n)
+        done = nb_session_score(s, tokens, n, done, NB_MAX(1, n / 2), scores, &err);
+    for (int32_t i = NB_MAX(1, n / 2); done > 0 && i < n; i++)
+        demand(scores[i] > -1e-3f); /* and no NaN */
+    free(scores);
+    int32_t size = c ? nb_collector_write(c, format, 4, "text", 4, NULL, 0, &err) : -1;
+    if (size > 0) {
+        uint8_t *out = fuzz_memory((size_t)size + 1);
+        demand_same(nb_collector_write(c, format, 4, "text", 4, out, (size_t)size + 1, &err), size);
+        nb_imatrix *read = nb_imatrix_read(out, (size_t)size, &err);
+        demand(read || fuzz_refused);
+        nb_imatrix_free(read);
+        free(out);
+    }
+    return c;
+}
+
+/* The model describes itself, turns text[FUZZ_TEXT] into tokens and back, evaluates, generates, embeds and is
+ * calibrated, as choices[FUZZ_CHOICES] say: a sampler's parameters, and a byte each for context, batch, type of the cache, and
  * switches. */
 static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const uint8_t *text) {
     enum { MOST_TOKENS = 40, GENERATED = 4 };
@@ -193,6 +218,7 @@ static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const 
         tokens[n] = text[n] % vocabulary;
     uint32_t context = 1u + choice[0] % 48, batch = 1u + choice[1] % 8, kv_type = kv_types[choice[2] % 5];
     nb_session *s = nb_session_new(m, NULL, context, batch, kv_type, choice[3] >> 1 & 1, &err);
+    nb_collector *collector = NULL;
     demand(!s || nb_session_bytes(m, context, batch, kv_type) > 0); /* asks for no memory */
     if (s) {
         int32_t width = nb_model_width(m), size = nb_model_embedding_size(m);
@@ -203,10 +229,12 @@ static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const 
         fuzz_evaluate(s, tokens, n);
         for (int32_t done = 0; done >= 0 && done < n;)
             done = nb_session_embed(s, tokens, n, done, choice[3] >> 6, choice[3] >> 4 & 3, vector, &err);
+        collector = fuzz_calibrate(s, tokens, n, choice[3] & 1);
         nb_sampler_free(sampler);
         free(vector);
     }
     nb_session_free(s);
+    nb_collector_free(collector);
 }
 
 #endif

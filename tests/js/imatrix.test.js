@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { load } from '../../web/index.js';
+import { load, quantize } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
 import { configurations } from '../support/vectors.js';
 
@@ -161,6 +161,25 @@ test("every matrix of the tiny model's layers is in it, and no other", async () 
     const { entries } = parseGguf(bytes);
     assert.deepEqual([...entries.keys()].sort(), matrices.map(({ name }) => name).sort());
     for (const { name, shape } of matrices) assert.equal(entries.get(name)?.means.length, shape[0], name);
+});
+
+test('quantize() weighs errors by it, in either format', async () => {
+    const { model: path, context, input = [] } = cases.mixtral,
+        file = root + path;
+    const model = await load(file);
+    const matrices = [];
+    for (const format of /** @type {const} */ (['gguf', 'dat']))
+        matrices.push((await model.importanceMatrix(input, { context, format })).bytes);
+    await model.dispose();
+    /** @param {Uint8Array} [imatrix] */
+    const bytesOf = async (imatrix) =>
+        Buffer.from(await new Response(quantize(file, { type: 'q4_0', ...(imatrix && { imatrix }) })).arrayBuffer());
+    const [plain, ...weighted] = await Promise.all([undefined, ...matrices].map(bytesOf));
+    for (const bytes of weighted) assert.ok(bytes.length > 10_000 && !bytes.equals(plain));
+    const copy = await load(new Uint8Array(weighted[0]));
+    await assert.rejects(copy.importanceMatrix(input, { context: 256 }), { code: 'NB_ERR_ARGUMENT' });
+    assert.equal((await copy.importanceMatrix(input, { context })).windows, cases.mixtral.windows);
+    await copy.dispose();
 });
 
 test('what cannot be collected is refused; a signal ends it', async () => {
