@@ -57,6 +57,10 @@ int32_t nb_converter_end(nb_converter *converter, nb_error *err);
  * bytes are copied. */
 int32_t nb_converter_importance(nb_converter *converter, const uint8_t *bytes, size_t n, nb_error *err);
 
+/* Before the plan: of `parts` converters, which are all given the same files, this one is number `part`. Each quantizes
+ * some of the rows and gives zeros for the others, so that the GGUF is the bitwise or of what all give. */
+int32_t nb_converter_share(nb_converter *converter, uint32_t part, uint32_t parts, nb_error *err);
+
 /* A tensor of the GGUF. Types: NB_TYPE_... (types/types.h). */
 typedef struct nb_planned_tensor {
     uint32_t source_type; /* of the weights in the files */

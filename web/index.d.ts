@@ -189,6 +189,11 @@ export interface QuantizeOptions {
     requantize?: boolean;
     /** With type 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
     doubleQuant?: boolean;
+    /**
+     * Threads that share the work, each a worker. Default: about the number of cores, at most 8. A source that is not on this
+     * machine, or can be read only once, is read by 1. The bytes are the same for any number.
+     */
+    threads?: number;
     /** Called some 20 times a second with the bytes of the GGUF so far, and once at the end. If it throws, reading
      * rejects. */
     onProgress?: (progress: Progress) => unknown;

@@ -54,7 +54,7 @@ import { messageOf, NibbleError } from './errors.js';
 
 /**
  * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'type' | 'search' | 'requantize' | 'doubleQuant'>>
- *     & { tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string }} CheckedQuantize
+ *     & { tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string, threads?: number }} CheckedQuantize
  */
 
 /** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
@@ -380,6 +380,10 @@ export const QUANTIZE_OPTIONS = {
         help: 'take weights that are quantized already, which loses more than quantizing the original ones',
     },
     doubleQuant: LOAD_OPTIONS.doubleQuant,
+    threads: {
+        ...LOAD_OPTIONS.threads,
+        help: 'threads that share the work if the model is on this machine (default: about the number of cores, at most 8)',
+    },
 };
 
 /** @type {Option} */

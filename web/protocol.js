@@ -71,8 +71,8 @@
  */
 
 /**
- * quantize()'s options for the worker, checked.
- * @typedef {CheckedQuantize & { imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }}
+ * quantize()'s options for the worker, checked. part, parts: which of the workers it is, and how many share the work.
+ * @typedef {CheckedQuantize & { part: number, parts: number, imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }}
  *     QuantizeOptions
  */
 

@@ -77,6 +77,8 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
     nb_preset_list(&w);
     x->plan.recipe = (nb_recipe){
         .imatrix = x->plan.recipe.imatrix,
+        .part = x->plan.recipe.part,
+        .parts = x->plan.recipe.parts,
         .preset = nb_preset_of((nb_text){preset, preset_bytes}),
         .doubly = flags & NB_QUANTIZE_DOUBLY,
         .best = flags & NB_QUANTIZE_BEST,
@@ -86,6 +88,16 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
     if (!x->plan.recipe.preset)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "weights cannot be quantized to \"%t\"; to these they can: %s",
                        (nb_text){preset, preset_bytes}, known);
+    return NB_OK;
+}
+
+int32_t nb_converter_share(nb_converter *x, uint32_t part, uint32_t parts, nb_error *err) {
+    if (part >= parts)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no part %u of %u", part, parts);
+    if (x->planned)
+        return NB_FAIL(err, NB_ERR_STATE, "a share is chosen before the plan");
+    x->plan.recipe.part = part;
+    x->plan.recipe.parts = parts;
     return NB_OK;
 }
 

@@ -86,6 +86,7 @@ static inline bool nb_is_reshaped(const nb_target *t) {
 typedef struct nb_recipe {
     const nb_preset *preset;            /* NULL: weights keep their types */
     bool doubly, best, for_file, again; /* NB_QUANTIZE_... */
+    uint32_t part, parts; /* this converter's share of the rows (nb_converter_share); parts = 0: all rows */
     nb_imatrix *imatrix;                /* owned; NULL: all columns count alike */
 } nb_recipe;
 

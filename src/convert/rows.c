@@ -90,6 +90,16 @@ int32_t nb_rows_check(const nb_rows *r, uint32_t target, uint64_t first, const u
     return NB_OK; /* a scale that no number of its block has */
 }
 
+enum { SHARED_RUN = 1 << 16 /* bytes of rows that one converter makes before the next one's turn comes */ };
+
+/* Whether another converter makes the target's row, where several share the work. */
+static bool is_others(const nb_rows *r, uint32_t target, uint64_t row, size_t row_bytes) {
+    const nb_recipe *recipe = &r->plan->recipe;
+    if (recipe->parts < 2 || !r->plan->targets[target].quantize || nb_rows_wait(r, target))
+        return false;
+    return (row / NB_MAX(SHARED_RUN / row_bytes, 1) + target) % recipe->parts != recipe->part;
+}
+
 int32_t nb_rows_change(nb_rows *r, uint32_t number, uint64_t first, const uint8_t *in, size_t n, uint8_t *out,
                        nb_error *err) {
     const nb_tensor_info *to = &r->plan->out.tensors[number];
@@ -106,6 +116,10 @@ int32_t nb_rows_change(nb_rows *r, uint32_t number, uint64_t first, const uint8_
     nb_encoding how = {.best = r->plan->recipe.best};
     int32_t code = target->quantize ? find_neighbours(r, to->type, &how.neighbours, err) : NB_OK;
     for (size_t row = 0; row < n && code >= 0; row++, in += row_bytes, out += out_bytes) {
+        if (is_others(r, number, first + row, out_bytes)) {
+            memset(out, 0, out_bytes);
+            continue;
+        }
         memcpy(aligned, in, row_bytes);
         traits->dequantize(aligned, weights, columns);
         for (size_t i = 0; i < columns && target->shift != 0; i++)

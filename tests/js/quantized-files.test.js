@@ -1,7 +1,9 @@
 // The files that quantize() writes are llama.cpp's, tensor by tensor: types and bytes (tests/oracles/quantized_files.py).
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { TYPES } from '../../web/abi.js';
 import { load, quantize } from '../../web/index.js';
@@ -194,6 +196,28 @@ test('a longer search gives other codes of the same types', async () => {
     ];
     assert.deepEqual(types(best), types(reference));
     assert.notDeepEqual(best, reference);
+});
+
+test('threads share the work, and the bytes are the same', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'nibble-'));
+    try {
+        const path = join(folder, 'model.gguf'),
+            source = gguf(models.dense);
+        writeFileSync(path, source);
+        for (const type of /** @type {const} */ (['q4_k_m', 'nf4'])) {
+            const doubleQuant = type === 'nf4',
+                one = await bytesOf(source, { type, doubleQuant }); // bytes can be read once, by one thread
+            for (const threads of [1, 2]) assert.deepEqual(await bytesOf(path, { type, doubleQuant, threads }), one);
+        }
+        const bad = source.slice(),
+            { tensors } = parse(source),
+            last = /** @type {Uint8Array} */ (tensors.at(-1)?.data);
+        new DataView(bad.buffer, last.byteOffset - source.byteOffset).setFloat32(0, NaN, true);
+        writeFileSync(path, bad);
+        await assert.rejects(bytesOf(path, { type: 'q8_0', threads: 2 }), /index 0 .*NaN/);
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
 });
 
 test('numbers that are not finite are named by tensor and index', async () => {

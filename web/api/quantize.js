@@ -1,8 +1,9 @@
-/** quantize(): a worker of its own makes the GGUF while it is read, piece by piece. */
+/** quantize(): workers of its own make the GGUF while it is read, piece by piece. */
 import { ASSET_OPTIONS, findAssets } from '../assets.js';
 import { printerOf, traceOf } from '../debug.js';
 import { asNibbleError, NibbleError } from '../errors.js';
 import { checkOptions, checkQuantize, QUANTIZE_OPTIONS } from '../options.js';
+import { nodeModule, usefulThreads } from '../platform.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
 import { feedOne, report, told } from './pull.js';
@@ -52,51 +53,107 @@ function check(options) {
 }
 
 /**
- * The GGUF's bytes. The worker lives as long as they are read.
+ * The GGUF's bytes. The workers live as long as they are read.
  * @param {import('../index.d.ts').Source} source
  * @param {QuantizeOptions} options
  * @param {ReturnType<typeof check>} asked
  * @returns {AsyncGenerator<Uint8Array, void, undefined>}
  */
 async function* read(source, options, { checked, signal, print }) {
-    /** @type {Link | undefined} */
-    let link;
+    /** @type {Link[]} */
+    const links = [];
     /** @type {import('../sources/describe.js').Chunks | undefined} */
     let chunks;
-    const abort = () => link?.close(abortReason(signal));
+    const close = (/** @type {unknown} */ reason) => links.forEach((link) => void link.close(reason));
+    const abort = () => close(abortReason(signal));
     const checkAborted = () => {
         if (signal?.aborted) throw abortReason(signal);
     };
     try {
         checkAborted();
         const assets = await findAssets(options);
-        const described = await describeSource(source);
-        chunks = described.chunks;
-        const { pieces } = chunks ?? {};
-        const open = (link = await Link.open(assets.workerUrl, print));
+        const { plain, chunks: fed } = await describeSource(source);
+        chunks = fed;
+        const parts = (await canBeReadTwice(plain)) ? await usefulThreads(checked.threads) : 1;
         signal?.addEventListener('abort', abort);
+        for (let part = 0; part < parts; part++) {
+            checkAborted();
+            links.push(await Link.open(assets.workerUrl, print));
+        }
         checkAborted();
-        const ask = { ...checked, imatrix: options.imatrix, debug: print !== undefined, assets };
-        const stream = new Stream(open, (/** @type {(bytes: Uint8Array) => void} */ add) =>
-            open.request(
-                'quantize',
-                { source: described.plain, options: ask },
-                {
-                    progress: ({ progress }) => report('quantize()', options.onProgress, progress),
-                    planned: ({ tensors }) => told('quantize()', 'onPlan', () => options.onPlan?.(tensors)),
-                    pull: () => pieces && feedOne('quantize()', open, pieces),
-                    piece: ({ bytes }) => add(bytes),
-                },
-            ),
+        const ask = { ...checked, parts, imatrix: options.imatrix, debug: print !== undefined, assets };
+        const shares = links.map((link, part) =>
+            share(link, { source: plain, options: { ...ask, part } }, part === 0 ? options : {}, fed),
         );
-        yield* stream.readOnce(() => {});
+        yield* joined(shares);
     } catch (error) {
         const reason = signal?.aborted && error === abortReason(signal) ? error : asNibbleError(error);
         if (print) traceOf('quantize() failed', reason).forEach(print);
         throw reason;
     } finally {
         signal?.removeEventListener('abort', abort);
-        link?.close(new NibbleError('NB_ERR_STATE', 'quantize(): its stream is over'));
+        close(new NibbleError('NB_ERR_STATE', 'quantize(): its stream is over'));
         chunks?.cancel();
     }
+}
+
+/**
+ * What one worker makes: the GGUF, with zeros for the rows that others make.
+ * @param {Link} link
+ * @param {import('../protocol.js').Ask<'quantize'>} ask
+ * @param {Pick<QuantizeOptions, 'onProgress' | 'onPlan'>} listeners
+ * @param {import('../sources/describe.js').Chunks} [chunks]
+ */
+function share(link, ask, { onProgress, onPlan }, chunks) {
+    const stream = new Stream(link, (/** @type {(bytes: Uint8Array) => void} */ add) =>
+        link.request('quantize', ask, {
+            progress: ({ progress }) => report('quantize()', onProgress, progress),
+            planned: ({ tensors }) => told('quantize()', 'onPlan', () => onPlan?.(tensors)),
+            pull: () => chunks && feedOne('quantize()', link, chunks.pieces),
+            piece: ({ bytes }) => add(bytes),
+        }),
+    );
+    return stream.readOnce(() => {});
+}
+
+/**
+ * The bitwise or of streams whose pieces have the same lengths.
+ * @param {AsyncGenerator<Uint8Array, void, undefined>[]} shares
+ */
+async function* joined(shares) {
+    for (;;) {
+        const pieces = await Promise.all(shares.map((one) => one.next()));
+        const [first, ...others] = pieces.map(({ value }) => value);
+        if (!first) return;
+        for (const piece of others) join(first, /** @type {Uint8Array} */ (piece));
+        yield first;
+    }
+}
+
+/**
+ * @param {Uint8Array} into
+ * @param {Uint8Array} from of the same length; both begin where four bytes may be read at once
+ */
+function join(into, from) {
+    const words = into.length >> 2,
+        a = new Uint32Array(into.buffer, 0, words),
+        b = new Uint32Array(from.buffer, 0, words);
+    for (let i = 0; i < words; i++) a[i] |= b[i];
+    for (let i = 4 * words; i < into.length; i++) into[i] |= from[i];
+}
+
+/**
+ * Whether several workers can each open the source. A download would come several times, and a pipe can be read once.
+ * @param {import('../sources/open.js').Source} source
+ * @returns {Promise<boolean>}
+ */
+async function canBeReadTwice(source) {
+    if (source.kind === 'files')
+        return (await Promise.all(source.files.map((file) => canBeReadTwice(file.source)))).every(Boolean);
+    if (source.kind !== 'path') return source.kind === 'blob';
+    const { stat } = await nodeModule('fs/promises');
+    return stat(source.path).then(
+        (found) => found.isFile() || found.isDirectory(),
+        () => false,
+    );
 }

@@ -190,7 +190,7 @@ export const COMMANDS = {
                 value: 'FILE',
                 help: 'an importance matrix (.dat or GGUF): errors of important columns count more',
             },
-            ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant'),
+            ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant', 'threads'),
             { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },
             { ...JSON_FLAG, help: 'print what was made as one JSON object' },
         ],

@@ -1,7 +1,8 @@
 /** `nibble quantize`: a model's files -> one GGUF file. It stands under its name when it is whole, and not before. */
-import { unlinkSync } from 'node:fs';
-import { link, open as openFile, readFile, rename, stat, unlink } from 'node:fs/promises';
+import fs, { openSync, unlinkSync } from 'node:fs';
+import { link, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { isDebugAsked } from '../debug.js';
 import { messageOf } from '../errors.js';
 import { load, NibbleError, quantize } from '../index.js';
@@ -15,6 +16,10 @@ import { UsageError } from './usage.js';
 
 /** Signals that end a process, and the number that its exit code is above 128 by. */
 const ENDINGS = /** @type {const} */ ({ SIGTERM: 15, SIGHUP: 1 });
+
+const writeAll = promisify(fs.writeFile),
+    sync = promisify(fs.fsync),
+    close = promisify(fs.close);
 
 /** @type {Command['run']} */
 export async function commandQuantize({ model, out = '', values }, signal) {
@@ -150,7 +155,6 @@ export async function writeWhole(stream, out, force) {
             throw new NibbleError('NB_ERR_FILE', `cannot write ${out}: ${why(error)}`, { cause: error });
         }
     };
-    const file = await attempt(() => openFile(temporary, 'wx'));
     const remove = () => {
         try {
             unlinkSync(temporary);
@@ -161,18 +165,23 @@ export async function writeWhole(stream, out, force) {
     );
     process.once('exit', remove);
     for (const [name, end] of endings) process.once(name, end);
+    /** @type {number | undefined} */
+    let file;
     try {
+        // at once: a signal comes before it, or when it is there to be removed
+        const fd = (file = await attempt(async () => openSync(temporary, 'wx')));
         for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (stream)))
-            await attempt(() => file.writeFile(piece));
-        await attempt(() => file.sync());
-        await attempt(() => file.close());
+            await attempt(() => writeAll(fd, piece));
+        await attempt(() => sync(fd));
+        file = undefined;
+        await attempt(() => close(fd));
         await attempt(async () => {
             if (force) return rename(temporary, out);
             await link(temporary, out); // fails where another process was quicker
             await unlink(temporary);
         });
     } finally {
-        await file.close().catch(() => {});
+        if (file !== undefined) await close(file).catch(() => {});
         remove();
         process.removeListener('exit', remove);
         for (const [name, end] of endings) process.removeListener(name, end);

@@ -59,13 +59,14 @@ export async function quantize(source, options, port, journal) {
  * @param {number} converter
  * @param {import('../protocol.js').QuantizeOptions} options
  */
-function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix }) {
+function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix, part, parts }) {
     const flags =
         NB_QUANTIZE_FILE |
         (search === 'best' ? NB_QUANTIZE_BEST : 0) |
         (requantize ? NB_QUANTIZE_AGAIN : 0) |
         (doubleQuant ? NB_QUANTIZE_DOUBLY : 0);
     core.borrowText(type, (at, length) => core.count('nb_converter_quantize', converter, at, length, flags));
+    core.count('nb_converter_share', converter, part, parts);
     if (imatrix) core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length));
 }
 
