@@ -87,7 +87,7 @@ typedef struct nb_recipe {
     const nb_preset *preset;            /* NULL: weights keep their types */
     bool doubly, best, for_file, again; /* NB_QUANTIZE_... */
     uint32_t part, parts; /* this converter's share of the rows (nb_converter_share); parts = 0: all rows */
-    nb_imatrix *imatrix;                /* owned; NULL: all columns count alike */
+    nb_imatrix *imatrix;  /* owned; NULL: all columns count alike */
 } nb_recipe;
 
 /* Whether the converter makes it, and no file has it. */

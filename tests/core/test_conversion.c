@@ -296,6 +296,12 @@ static void test_reshaped(void) {
     static const folder folders[] = {
         {gpt2, {{"h.0.attn.c_attn.weight", "F32", "[32,96]", 12288}}, "q8_0", NULL},
         {gpt2, {{"h.0.attn.c_attn.weight", "F16", "[256,96]", 49152}}, "q4_k_m", NULL},
+        {gpt2, {{"h.0.attn.c_proj.weight", "F16", "[256,96]", 49152}}, "iq3_m", NULL},
+        {gpt2, {{"h.0.attn.c_attn.weight", "F16", "[256,96]", 49152}}, "iq2_xs", NULL},
+        {gpt2,
+         {{"h.0.mlp.c_fc.weight", "F16", "[256,96]", 49152}},
+         "iq2_xs",
+         "would become IQ2_XS, which is of little use"},
         {neox, {{"gpt_neox.layers.0.attention.query_key_value.weight", "BF16", "[96,32]", 6144}}, "nf4", NULL},
         {neox, {{"gpt_neox.layers.0.attention.query_key_value.weight", "F32", "[96,32]", 12288}}, "q8_0", NULL},
         {neox, {{"gpt_neox.layers.0.attention.query_key_value.bias", "F32", "[96]", 384}}, "q8_0", NULL},
@@ -308,7 +314,50 @@ static void test_reshaped(void) {
     check_folders(folders, sizeof folders / sizeof *folders);
 }
 
+/* Planning before the weights: types are told and chosen, and what comes at a wrong time or is not there is refused. */
+static void test_planning(void) {
+    static const char config[] = SIZES("llama") "}";
+    static const tensor tensors[MOST_TENSORS] = {
+        {"model.layers.0.self_attn.o_proj.weight", "F32", "[2,256]", 2048},
+        {"model.layers.0.input_layernorm.weight", "F32", "[32]", 128},
+    };
+    uint8_t *weights = nb_alloc(ROOM);
+    size_t size = write_safetensors(tensors, weights);
+    nb_error err = {0};
+    nb_planned_tensor t;
+    nb_converter *x = nb_converter_new(NB_CONVERT_HEADER, &err);
+    CHECK(nb_converter_quantize(x, "q4_k_m", 6, NB_QUANTIZE_FILE, &err) >= 0, "%s", err.message);
+    CHECK(nb_converter_share(x, 2, 2, &err) < 0 && nb_converter_share(x, 1, 2, &err) >= 0, "%s", err.message);
+    CHECK(nb_converter_importance(x, weights, 8, &err) < 0, "what is no importance matrix is taken");
+    CHECK(nb_converter_planned(x, 0, &t, &err) < 0 && nb_converter_choose(x, 0, NB_TYPE_Q8_0, &err) < 0,
+          "there is no plan yet");
+    CHECK(nb_converter_total(x) == 0, "%g bytes before the plan", nb_converter_total(x));
+    CHECK(give_file(x, "config.json", (const uint8_t *)config, nb_length(config), &err) >= 0, "%s", err.message);
+    CHECK(give_file(x, "model.safetensors", weights, size, &err) >= 0, "%s", err.message);
+    int32_t n = nb_converter_plan(x, &err);
+    CHECK(n >= 2 && nb_converter_plan(x, &err) == n, "%u tensors: %s", (uint32_t)n, err.message);
+    CHECK(nb_converter_share(x, 0, 2, &err) < 0 && nb_converter_importance(x, weights, size, &err) < 0,
+          "it is too late for these");
+    for (int32_t i = 0; i < n; i++) {
+        CHECK(nb_converter_planned(x, (uint32_t)i, &t, &err) >= 0, "%s", err.message);
+        bool matrix = test_contains(t.name, "attn_output");
+        CHECK(t.type == (matrix ? NB_TYPE_Q4_K : NB_TYPE_F32) && t.wanted_type == t.type, "%s: type %u", t.name,
+              t.type);
+        CHECK(nb_converter_choose(x, (uint32_t)i, NB_TYPE_Q6_K, &err) == matrix, "%s", t.name);
+        nb_converter_planned(x, (uint32_t)i, &t, &err);
+        CHECK(t.type == (matrix ? NB_TYPE_Q6_K : NB_TYPE_F32), "%s: type %u", t.name, t.type);
+        CHECK(nb_converter_choose(x, (uint32_t)i, NB_TYPE_I32, &err) < 0, "%s becomes whole numbers", t.name);
+    }
+    CHECK(nb_converter_planned(x, (uint32_t)n, &t, &err) < 0, "a tensor that there is not");
+    double offset;
+    CHECK(nb_converter_next(x, &offset, &err) >= 0 && nb_converter_total(x) > 400, "%s", err.message);
+    CHECK(nb_converter_choose(x, 0, NB_TYPE_Q8_0, &err) < 0 && nb_converter_plan(x, &err) < 0, "the plan is final");
+    nb_converter_free(x);
+    nb_free(weights);
+}
+
 void test_conversion(void) {
+    test_planning();
     test_names();
     test_long_config();
     test_further_tokens();

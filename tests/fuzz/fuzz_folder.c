@@ -9,6 +9,7 @@
 #include "fuzz.h"
 
 #include "../../src/base/text.h"
+#include "../../src/types/types.h"
 #include "../core/drain.h"
 
 /* What a folder may have; folder_seeds.js reads this table. */
@@ -42,7 +43,7 @@ static const char *const names[] = {
     "a-00001-of-00002.gguf",
     "a-00002-of-00002.gguf",
 };
-static const char *const presets[8] = {NULL, "nf4", "fp4", "int8", "q8_0", "q4_k_m", "q4_0", "bf16"};
+static const char *const presets[8] = {NULL, "nf4", "iq3_m", "int8", "q8_0", "q4_k_m", "q4_0", "bf16"};
 enum {
     NAMES = sizeof names / sizeof *names,
     FIRST_WEIGHTS = 20,
@@ -88,6 +89,20 @@ static int32_t give(nb_converter *x, nb_loader *l, const file *f, size_t from, s
     return code;
 }
 
+/* Plans, and gives the tensors other types. */
+static int32_t choose_types(nb_converter *x, nb_error *err) {
+    static const uint32_t types[] = {NB_TYPE_Q6_K, NB_TYPE_Q4_0, NB_TYPE_IQ3_S,
+                                     NB_TYPE_F32,  NB_TYPE_NF4,  NB_TYPE_TQ1_0};
+    int32_t n = nb_converter_plan(x, err);
+    for (int32_t i = 0; i < n && i < 100; i++) {
+        nb_planned_tensor t;
+        demand(nb_converter_planned(x, (uint32_t)i, &t, err) >= 0 && t.name[t.name_bytes] == 0);
+        if (i % 7)
+            demand(nb_converter_choose(x, (uint32_t)i, types[i % 7 - 1], err) >= 0);
+    }
+    return NB_MIN(n, 0);
+}
+
 static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags, nb_error *err) {
     *err = (nb_error){0};
     bool alone = flags & 64;
@@ -95,8 +110,11 @@ static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags
     nb_loader *l = alone || !x ? NULL : nb_loader_new(0, flags & 1 ? NB_LOAD_HEADER : NB_LOAD_ALL, err);
     int32_t code = x && (l || alone) ? NB_OK : err->code, weights[MOST_FILES], n_weights = 0;
     const char *preset = presets[flags >> 2 & 7];
+    uint32_t how = !(flags >> 5 & 1) ? NB_QUANTIZE_PLAINLY
+                 : alone             ? NB_QUANTIZE_FILE | NB_QUANTIZE_AGAIN
+                                     : NB_QUANTIZE_DOUBLY;
     if (preset && code >= 0)
-        demand_same(code = nb_converter_quantize(x, preset, nb_length(preset), flags >> 5 & 1, err), NB_OK);
+        demand_same(code = nb_converter_quantize(x, preset, nb_length(preset), how, err), NB_OK);
     for (int32_t i = 0; i < n && code >= 0; i++) {
         bool is_weights = true;
         for (int32_t k = 0; k < FIRST_WEIGHTS; k++)
@@ -110,6 +128,8 @@ static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags
         if (code >= 0)
             code = nb_converter_end(x, err);
     }
+    if (code >= 0 && how & NB_QUANTIZE_FILE)
+        code = choose_types(x, err);
     double offset;
     while (code >= 0 && (code = nb_converter_next(x, &offset, err)) >= 0) {
         demand(code <= n_weights && offset >= 0);
