@@ -70,7 +70,7 @@ void nb_plan_quantize(nb_plan *plan) {
     const nb_recipe *recipe = &plan->recipe;
     nb_preset_facts facts = facts_of(plan);
     const nb_checkpoint *c;
-    /* a folder's norms and biases are F32 in llama.cpp's files, and its engine needs that */
+    /* a folder's norms and biases become F32, as in llama.cpp's files: they are few, and rounding them is felt */
     bool widens = recipe->for_file && find_value(plan, &c, "nibble.source");
     for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
         nb_tensor_info *info = &plan->out.tensors[i];
@@ -104,14 +104,15 @@ static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
     if (t->quantize && !is_float(t->source_type) && !recipe->again)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "tensor %t is of type %s, quantized already: quantizing it again loses more than quantizing the "
-                       "original weights would; take those, or ask for it (requantize)",
+                       "original weights would; take those, or pass requantize (--requantize)",
                        name_of(plan, target), nb_traits_of(t->source_type)->name);
     if (t->quantize && recipe->imatrix)
         NB_TRY(nb_imatrix_find(recipe->imatrix, name_of(plan, target), info->shape[0], info->shape[2] * info->shape[3],
                                &t->importance, err));
     if (t->quantize && !t->importance && nb_preset_needs_importance(recipe->preset, name_of(plan, target), info->type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "tensor %t would become %s, which is of little use without an importance matrix, and %s; take a "
+                       "tensor %t would become %s, which is of little use without an importance matrix (--imatrix), "
+                       "and %s; take a "
                        "type of more bits, such as q2_k or iq3_s",
                        name_of(plan, target), nb_traits_of(info->type)->name,
                        recipe->imatrix ? "the one that is given has nothing for it" : "none is given");

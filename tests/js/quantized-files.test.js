@@ -244,12 +244,12 @@ test('what is quantized already, and what needs an importance matrix, is refused
         dense = gguf(models.dense);
     await assert.rejects(
         bytesOf(small, { type: 'q8_0' }),
-        /tensor \S+ is of type Q4_0, quantized already.*\(requantize\)/,
+        /tensor \S+ is of type Q4_0, quantized already.*\(--requantize\)/,
     );
     assert.ok((await bytesOf(small, { type: 'q8_0', requantize: true })).length > 0);
     await assert.rejects(
         bytesOf(dense, { type: 'iq2_xs' }),
-        /would become IQ2_XS.*without an importance matrix, and none is given/,
+        /would become IQ2_XS.*without an importance matrix \(--imatrix\), and none is given/,
     );
     await assert.rejects(load(dense, { quantize: 'iq2_xs' }), /would become IQ2_XS/);
     const { tensors, ...other } = models.dense,

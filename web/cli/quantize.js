@@ -14,6 +14,9 @@ import { UsageError } from './usage.js';
 /** @typedef {import('./usage.js').Command} Command */
 /** @typedef {import('../index.d.ts').PlannedTensor} PlannedTensor */
 
+const ONLY_NIBBLE =
+    'nibble: only nibble reads this file; for llama.cpp, quantize a GGUF, and to one of the types that llama.cpp has\n';
+
 /** Signals that end a process, and the number that its exit code is above 128 by. */
 const ENDINGS = /** @type {const} */ ({ SIGTERM: 15, SIGHUP: 1 });
 
@@ -52,8 +55,11 @@ export async function commandQuantize({ model, out = '', values }, signal) {
     const fallbacks = plan.filter(({ wanted, type }) => wanted !== type);
     if (!values.json) tellFallbacks(fallbacks);
     const made = await load(out, { headerOnly: true, signal }),
-        { bytes, parameters, types, architecture } = made.info;
+        { bytes, parameters, types, architecture, format } = made.info;
     await made.dispose();
+    // the converter's own form of a folder, or types that llama.cpp lacks
+    const onlyNibble = format !== 'GGUF' || types.some(({ type }) => /^(NF4|FP4|F8_)/.test(type));
+    if (onlyNibble && !values.json) write(ONLY_NIBBLE, stderr);
     const facts = {
         out,
         type: values.type,
@@ -64,6 +70,7 @@ export async function commandQuantize({ model, out = '', values }, signal) {
         seconds: (performance.now() - began) / 1000,
         types,
         fallbacks,
+        onlyNibble,
     };
     if (values.json) writeJson(facts);
     else write(told(facts));
