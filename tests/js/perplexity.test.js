@@ -159,5 +159,7 @@ test('the command prints it, as a line or as JSON', () => {
     const { status, stderr } = spawnSync(process.execPath, [...cli.slice(0, 4), join(folder, 'none.txt')], {
         encoding: 'utf8',
     });
-    assert.deepEqual([status, /--file: cannot read .*none\.txt/.test(stderr)], [1, true], stderr);
+    assert.deepEqual([status, /--file: cannot read .*none\.txt: there is no such/.test(stderr)], [1, true], stderr);
+    const other = spawnSync(process.execPath, [...cli.slice(0, 4), models.tiny], { encoding: 'utf8' });
+    assert.deepEqual([other.status, /--file: .* is not a text in UTF-8/.test(other.stderr)], [1, true], other.stderr);
 });

@@ -123,7 +123,7 @@ test('what goes wrong leaves nothing: exit code 1, and one line', () => {
             [model, out, '--type', 'q8_0', '--imatrix', join(folder, 'none.dat')],
             /--imatrix: cannot read .*none\.dat: there is no such file/,
         ],
-        [[model, out, '--type', 'q8_0', '--imatrix', model], /importance matrix/],
+        [[model, out, '--type', 'q8_0', '--imatrix', model], /^nibble: imatrix \(--imatrix\): .*importance matrix/],
         [[`${root}README.md`, out, '--type', 'q8_0'], /README\.md: /],
     ])) {
         const { code, out: printed, err } = quantize(...args);

@@ -28,7 +28,7 @@ const writeAll = promisify(fs.writeFile),
 export async function commandQuantize({ model, out = '', values }, signal) {
     const began = performance.now();
     await checkOut('quantize', out, ['.gguf'], values.force);
-    const imatrix = values.imatrix === undefined ? undefined : await readImatrix(values.imatrix);
+    const imatrix = values.imatrix === undefined ? undefined : await readInput('--imatrix', values.imatrix);
     /** @type {PlannedTensor[]} */
     let plan = [];
     const { stderr } = process;
@@ -122,12 +122,12 @@ export async function checkOut(command, out, endings, force) {
         throw new UsageError(`there is no folder ${dirname(out)} to write ${basename(out)} to`, command);
 }
 
-/** @param {string} path */
-async function readImatrix(path) {
+/** @param {string} flag for messages @param {string} path */
+export async function readInput(flag, path) {
     try {
         return new Uint8Array(await readFile(path));
     } catch (error) {
-        throw new NibbleError('NB_ERR_FILE', `--imatrix: cannot read ${path}: ${why(error)}`, { cause: error });
+        throw new NibbleError('NB_ERR_FILE', `${flag}: cannot read ${path}: ${why(error)}`, { cause: error });
     }
 }
 
@@ -141,6 +141,7 @@ const CAUSES = {
     EROFS: 'the disk is read only',
     ENOENT: 'there is no such file',
     EEXIST: 'it is there already',
+    EISDIR: 'it is a folder, not a file',
 };
 
 /** @param {unknown} error of a file */

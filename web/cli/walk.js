@@ -1,21 +1,20 @@
 /** What the commands share that walk over a text, window by window. */
-import { readFile } from 'node:fs/promises';
 import { NibbleError } from '../index.js';
 import { open } from './open-model.js';
+import { readInput } from './quantize.js';
 import { writeStatus } from './terminal.js';
 
 /** @typedef {import('../index.d.ts').TextProgress} TextProgress */
 
 /** @param {string} path of a text in UTF-8 */
 async function readText(path) {
+    const bytes = await readInput('--file', path);
     try {
-        return (await readFile(path, 'utf8')).replace(/^\ufeff/, '');
+        return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     } catch (error) {
-        throw new NibbleError(
-            'NB_ERR_FILE',
-            `--file: cannot read ${path}: ${error instanceof Error ? error.message : error}`,
-            { cause: error },
-        );
+        throw new NibbleError('NB_ERR_FORMAT', `--file: ${path} is not a text in UTF-8; convert it, or take another`, {
+            cause: error,
+        });
     }
 }
 

@@ -8,6 +8,7 @@ import {
     nb_planned_tensor,
     TYPES,
 } from '../abi.js';
+import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
 import { convert } from './convert.js';
 import { nameOf } from './journal.js';
@@ -67,7 +68,14 @@ function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix
         (doubleQuant ? NB_QUANTIZE_DOUBLY : 0);
     core.borrowText(type, (at, length) => core.count('nb_converter_quantize', converter, at, length, flags));
     core.count('nb_converter_share', converter, part, parts);
-    if (imatrix) core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length));
+    try {
+        if (imatrix)
+            core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length));
+    } catch (error) {
+        if (!(error instanceof NibbleError) || error.code === 'NB_ERR_MEMORY') throw error;
+        // of another code, or whoever asked would look for the fault in the model
+        throw new NibbleError('NB_ERR_ARGUMENT', `quantize(): imatrix (--imatrix): ${error.message}`, { cause: error });
+    }
 }
 
 /**
