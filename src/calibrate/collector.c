@@ -162,7 +162,7 @@ static int32_t summarize(const nb_collector *c, uint32_t chunk_size, summary *ou
         out->entries += most_counted(e) > 0;
     }
     if (!out->entries)
-        return NB_FAIL(err, NB_ERR_STATE, "nothing was collected: the session has evaluated nothing since");
+        return NB_FAIL(err, NB_ERR_STATE, "nothing was collected: evaluate tokens with the session first");
     out->chunks = (uint32_t)NB_MIN(most / chunk_size, INT32_MAX);
     return NB_OK;
 }

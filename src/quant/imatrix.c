@@ -113,8 +113,8 @@ int32_t nb_imatrix_find(const nb_imatrix *m, nb_text tensor, uint64_t columns, u
         return 0;
     if (e->n != nb_times(columns, matrices))
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "the importance matrix has %l numbers for %t, and the tensor has %l columns in %l matrices; it "
-                       "was made with another model",
+                       "the importance matrix has %l numbers for %t, and the tensor has %l columns (times %l "
+                       "matrices); it was made with another model",
                        e->n, tensor, columns, matrices);
     *importance = e->importance;
     return 1;

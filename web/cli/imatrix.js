@@ -7,7 +7,7 @@ import { walkOver } from './walk.js';
 /** @type {import('./usage.js').Command['run']} */
 export async function commandImatrix(args, signal) {
     const { file, output, context: wanted, force, json } = args.values;
-    await checkOut('imatrix', output, ['.gguf', '.dat'], force);
+    await checkOut('imatrix', output, ['.gguf', '.dat'], force, [args.model, file]);
     const format = /\.dat$/i.test(output) ? 'dat' : 'gguf';
     const { bytes, ...facts } = await walkOver(args, signal, 'Collecting', (model, text, course) =>
         model.importanceMatrix(text, { context: wanted, format, textName: basename(file), ...course }),

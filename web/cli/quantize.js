@@ -1,6 +1,6 @@
 /** `nibble quantize`: a model's files -> one GGUF file. It stands under its name when it is whole, and not before. */
 import fs, { openSync, unlinkSync } from 'node:fs';
-import { link, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { link, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { isDebugAsked } from '../debug.js';
@@ -27,7 +27,7 @@ const writeAll = promisify(fs.writeFile),
 /** @type {Command['run']} */
 export async function commandQuantize({ model, out = '', values }, signal) {
     const began = performance.now();
-    await checkOut('quantize', out, ['.gguf'], values.force);
+    await checkOut('quantize', out, ['.gguf'], values.force, [model, values.imatrix]);
     const imatrix = values.imatrix === undefined ? undefined : await readInput('--imatrix', values.imatrix);
     /** @type {PlannedTensor[]} */
     let plan = [];
@@ -110,12 +110,17 @@ const told = ({ out, type, bytes, parameters, bitsPerWeight, seconds, types }) =
  * @param {string} out
  * @param {string[]} endings one of which it must have
  * @param {boolean} force
+ * @param {(string | undefined)[]} inputs what is read: it is not written over, even with --force
  */
-export async function checkOut(command, out, endings, force) {
+export async function checkOut(command, out, endings, force, inputs) {
     if (!endings.some((ending) => out.toLowerCase().endsWith(ending)))
         throw new UsageError(`${out} must end with ${endings.join(' or ')}, which is what is written`, command);
     const there = await stat(out).catch(() => null);
     if (there && !there.isFile()) throw new UsageError(`${out} is there and is no file`, command);
+    if (there)
+        for (const input of inputs)
+            if (input !== undefined && (await realpath(input).catch(() => null)) === (await realpath(out)))
+                throw new UsageError(`${out} is what is read; give another name to the file to write`, command);
     if (there && !force) throw new UsageError(`${out} is there already; --force writes over it`, command);
     const folder = await stat(dirname(out)).catch(() => null);
     if (!folder?.isDirectory())
