@@ -1,6 +1,6 @@
 // nibble quantize: what it writes, what it refuses, and that nothing is left behind when it does not end well.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -164,16 +164,18 @@ for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
     ['SIGTERM', 143],
     ['SIGHUP', 129],
 ]))
-    test(`${signal} ends it and leaves nothing`, async () => {
+    test(`${signal} ends it and leaves nothing`, async (t) => {
         const folder = ownFolder(),
-            out = join(folder, 'out.gguf');
-        // a pipe that stalls within the weights
-        const child = spawn(process.execPath, [`${root}web/cli.js`, 'quantize', '/dev/stdin', out, '--type', 'q8_0'], {
-            stdio: ['pipe', 'ignore', 'pipe'],
+            out = join(folder, 'out.gguf'),
+            pipe = join(temporary, `${signal}.gguf`);
+        // a pipe that stalls within the weights; a named one, as Node gives a child a socket, which has no path to open
+        execFileSync('mkfifo', [pipe]);
+        const script = '{ head -c -1000 "$0"; exec sleep 60; } > "$1"';
+        const writer = spawn('sh', ['-c', script, model, pipe], { stdio: 'ignore' });
+        t.after(() => writer.kill());
+        const child = spawn(process.execPath, [`${root}web/cli.js`, 'quantize', pipe, out, '--type', 'q8_0'], {
+            stdio: 'ignore',
         });
-        const file = readFileSync(model);
-        child.stdin.on('error', () => {}); // it leaves before the end
-        child.stdin.write(file.subarray(0, file.length - 1000));
         const ended = once(child, 'exit');
         for (let i = 0; readdirSync(folder).length === 0; i++) {
             assert.ok(i < 200 && child.exitCode === null, 'no file appears');
@@ -183,5 +185,4 @@ for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
         child.kill(signal);
         assert.equal((await ended)[0], code);
         assert.deepEqual(readdirSync(folder), []);
-        child.stdin.destroy();
     });
