@@ -55,7 +55,7 @@ export function parse(command, argv) {
         given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
     }
     if (places.length === 0) throw wrong('which model? Give a path or a URL');
-    if (out && places.length === 1) throw wrong(`where to? Give ${out} behind the model`);
+    if (out && places.length === 1) throw wrong(`where to? Give ${out} after the model`);
     if (places.length > (out ? 2 : 1))
         throw wrong(
             `${out ? `one model and ${out}` : 'one model at a time'}, not ${places
