@@ -180,7 +180,8 @@ test('no key that the library reads is unknown', async () => {
     const read = JSON.parse(await readFile(`${fixtures}keys.json`, 'utf8'));
     assert.deepEqual(Object.keys(read).sort(), Object.keys(tables).sort());
     for (const [what, table] of Object.entries(tables)) {
-        const [, rows = ''] = new RegExp(`nb_known_key ${table}_keys\\[\\] = \\{([^]*?)\\{0\\}\\};`).exec(source) ?? [];
+        const [, rows = ''] =
+            new RegExp(`nb_known_key ${table}_keys\\[\\] = \\{([^]*?)\\{0\\},?\\s*\\};`).exec(source) ?? [];
         const known = [...rows.matchAll(/{"(\w+)",/g)].map((row) => row[1]);
         assert.deepEqual(
             read[what].filter((/** @type {string} */ key) => !known.includes(key)),
