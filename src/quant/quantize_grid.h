@@ -51,6 +51,20 @@ typedef struct nb_grid_block {
     uint16_t d;
 } nb_grid_block;
 
+/* 32 weights whose every eighth sign is not stored: four times seven signs, and above them the scale's code. */
+static inline uint32_t nb_signs_and_scale(const nb_grid_block *block, int group) {
+    uint32_t packed = (uint32_t)block->scales[group] << 28;
+    for (int k = 0; k < 4; k++)
+        packed |= (block->signs[4 * group + k] & 127u) << 7 * k;
+    return packed;
+}
+
+/* The first 2 n scales, two a byte. */
+static inline void nb_pack_scales(const nb_grid_block *block, int n, uint8_t *out) {
+    for (int i = 0; i < n; i++)
+        out[i] = (uint8_t)(block->scales[2 * i] | block->scales[2 * i + 1] << 4);
+}
+
 void nb_search_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, const float *x, nb_grid_block *out);
 
 /* Makes the error of two encodings smaller: the sum of importance times squares. block becomes the better one. */

@@ -2,7 +2,19 @@
 #include "quantize_grid.h"
 
 void nb_quantize_iq2_xxs(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    static const nb_grid_search s = {32, 6, 0.1f, 1e-15f, 1, 0, 1, true, true, true, true, nb_iq2_magnitudes};
+    static const nb_grid_search s = {
+        .group = 32,
+        .tries = 6,
+        .step = 0.1f,
+        .nothing = 1e-15f,
+        .spread = 1,
+        .stretch = 1,
+        .is_even = true,
+        .starts_from_fit = true,
+        .looks_again = true,
+        .needs_importance = true,
+        .magnitudes = nb_iq2_magnitudes,
+    };
     nb_block_iq2_xxs *b = blocks;
     for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
         nb_grid_block found;
@@ -10,9 +22,7 @@ void nb_quantize_iq2_xxs(const nb_encoding *how, const float *x, void *blocks, s
         b->d = found.d;
         for (int g = 0; g < 8; g++) {
             const uint16_t *entry = found.entries + 4 * g;
-            uint32_t rest = (uint32_t)found.scales[g] << 28;
-            for (int k = 0; k < 4; k++)
-                rest |= (found.signs[4 * g + k] & 127u) << 7 * k;
+            uint32_t rest = nb_signs_and_scale(&found, g);
             b->q[4 * g] = (uint16_t)(entry[0] | entry[1] << 8);
             b->q[4 * g + 1] = (uint16_t)(entry[2] | entry[3] << 8);
             b->q[4 * g + 2] = (uint16_t)rest;
@@ -21,14 +31,18 @@ void nb_quantize_iq2_xxs(const nb_encoding *how, const float *x, void *blocks, s
     }
 }
 
-/* Sixteen scales of 4 bits: two a byte. */
-static void pack_scales(const uint8_t *scales, uint8_t *out) {
-    for (int i = 0; i < 8; i++)
-        out[i] = (uint8_t)(scales[2 * i] | scales[2 * i + 1] << 4);
-}
-
 void nb_quantize_iq2_xs(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    static const nb_grid_search s = {16, 9, 0.1f, 1e-15f, 1, 0, 1, true, false, false, true, nb_iq2_magnitudes};
+    static const nb_grid_search s = {
+        .group = 16,
+        .tries = 9,
+        .step = 0.1f,
+        .nothing = 1e-15f,
+        .spread = 1,
+        .stretch = 1,
+        .is_even = true,
+        .needs_importance = true,
+        .magnitudes = nb_iq2_magnitudes,
+    };
     nb_block_iq2_xs *b = blocks;
     for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
         nb_grid_block found;
@@ -36,13 +50,20 @@ void nb_quantize_iq2_xs(const nb_encoding *how, const float *x, void *blocks, si
         b->d = found.d;
         for (int k = 0; k < 32; k++)
             b->q[k] = (uint16_t)(found.entries[k] | (found.signs[k] & 127) << 9);
-        pack_scales(found.scales, b->scales);
+        nb_pack_scales(&found, 8, b->scales);
     }
 }
 
 void nb_quantize_iq2_s(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     static const nb_grid_search s = {
-        16, 9, 0.1f, 1e-8f, 2, 0.5f, 0.9875f, false, false, false, false, nb_iq2_magnitudes,
+        .group = 16,
+        .tries = 9,
+        .step = 0.1f,
+        .nothing = 1e-8f,
+        .spread = 2,
+        .floor = 0.5f,
+        .stretch = 0.9875f,
+        .magnitudes = nb_iq2_magnitudes,
     };
     nb_block_iq2_s *b = blocks;
     for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
@@ -55,6 +76,6 @@ void nb_quantize_iq2_s(const nb_encoding *how, const float *x, void *blocks, siz
             b->high[k / 4] |= (uint8_t)(found.entries[k] >> 8 << k % 4 * 2);
         }
         memcpy(b->signs, found.signs, sizeof b->signs);
-        pack_scales(found.scales, b->scales);
+        nb_pack_scales(&found, 8, b->scales);
     }
 }

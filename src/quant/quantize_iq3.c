@@ -3,7 +3,14 @@
 
 void nb_quantize_iq3_xxs(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     static const nb_grid_search s = {
-        32, 15, 0.2f, 1e-8f, 2, 0, 1.0125f, true, false, false, false, nb_iq3_xxs_magnitudes,
+        .group = 32,
+        .tries = 15,
+        .step = 0.2f,
+        .nothing = 1e-8f,
+        .spread = 2,
+        .stretch = 1.0125f,
+        .is_even = true,
+        .magnitudes = nb_iq3_xxs_magnitudes,
     };
     nb_block_iq3_xxs *b = blocks;
     for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
@@ -13,16 +20,22 @@ void nb_quantize_iq3_xxs(const nb_encoding *how, const float *x, void *blocks, s
         for (int k = 0; k < 64; k++)
             b->q[k] = (uint8_t)found.entries[k];
         for (int g = 0; g < 8; g++) {
-            uint32_t rest = (uint32_t)found.scales[g] << 28;
-            for (int k = 0; k < 4; k++)
-                rest |= (found.signs[4 * g + k] & 127u) << 7 * k;
+            uint32_t rest = nb_signs_and_scale(&found, g);
             memcpy(b->signs + 4 * g, &rest, 4);
         }
     }
 }
 
 void nb_quantize_iq3_s(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    static const nb_grid_search s = {32, 9, 0.2f, 0, 2, 0, 1.033f, false, false, true, false, nb_iq3_s_magnitudes};
+    static const nb_grid_search s = {
+        .group = 32,
+        .tries = 9,
+        .step = 0.2f,
+        .spread = 2,
+        .stretch = 1.033f,
+        .looks_again = true,
+        .magnitudes = nb_iq3_s_magnitudes,
+    };
     nb_block_iq3_s *b = blocks;
     for (size_t at = 0; at < n; at += NB_SUPERBLOCK, b++) {
         nb_grid_block found;
@@ -34,7 +47,6 @@ void nb_quantize_iq3_s(const nb_encoding *how, const float *x, void *blocks, siz
             b->high[k / 8] |= (uint8_t)(found.entries[k] >> 8 << k % 8);
         }
         memcpy(b->signs, found.signs, sizeof b->signs);
-        for (int i = 0; i < 4; i++)
-            b->scales[i] = (uint8_t)(found.scales[2 * i] | found.scales[2 * i + 1] << 4);
+        nb_pack_scales(&found, 4, b->scales);
     }
 }
