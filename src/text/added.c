@@ -42,7 +42,7 @@ static bool is_whole_word(const nb_tokenizer *t, const uint8_t *text, size_t siz
 
 typedef struct search search;
 struct search {
-    nb_encoding *e;
+    nb_encode_call *e;
     const nb_needles *set;
     bool control; /* special tokens are looked for, too */
     /* Of a normalized text: how many bytes at its beginning no quote touches. SIZE_MAX: this is the text as it came. */
@@ -95,7 +95,7 @@ static int32_t encode_rest(const search *s, const uint8_t *text, size_t size, bo
 }
 
 /* *size: how many bytes text[n] has once it is normalized. */
-static int32_t normalized_size(const nb_encoding *e, const uint8_t *text, size_t n, size_t *size) {
+static int32_t normalized_size(const nb_encode_call *e, const uint8_t *text, size_t n, size_t *size) {
     nb_workspace w = {0};
     *size = n;
     int32_t code = n ? nb_normalize(e->tokenizer, &w, &text, size, e->err) : NB_OK;
@@ -106,7 +106,7 @@ static int32_t normalized_size(const nb_encoding *e, const uint8_t *text, size_t
 /* Normalization loses where quotes lie. So in a normalized stretch, the names that a quote can turn into text are
  * found only before the first quote. */
 static int32_t normalize_and_encode(const search *s, const uint8_t *text, size_t size, bool first) {
-    nb_encoding *e = s->e;
+    nb_encode_call *e = s->e;
     size_t from = (size_t)(text - e->start);
     search inner = {e, &e->tokenizer->added->sets[1], s->control, SIZE_MAX - 1, from, from + size, encode_rest};
     if (inner.set->n && e->n_quotes) {
@@ -120,7 +120,7 @@ static int32_t normalize_and_encode(const search *s, const uint8_t *text, size_t
     return encode_matches(&inner, text, size, first);
 }
 
-int32_t nb_added_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control) {
+int32_t nb_added_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool control) {
     const search outer = {e, &e->tokenizer->added->sets[0], control, SIZE_MAX, 0, size, normalize_and_encode};
     return encode_matches(&outer, text, size, true);
 }

@@ -21,6 +21,6 @@ void nb_added_free(nb_added *a); /* NULL is fine */
 
 /* Cuts a text at the added tokens that it holds, as the library tokenizers does, and encodes what lies between them.
  * control: special tokens are looked for, too. */
-int32_t nb_added_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
+int32_t nb_added_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool control);
 
 #endif

@@ -140,7 +140,7 @@ static int32_t find_word(const nb_tokenizer *t, const uint8_t *bytes, size_t n) 
     return nb_vocabulary_find_word(t, (nb_text){(char *)name, size});
 }
 
-static int32_t encode_bytes(nb_encoding *e, const uint8_t *word, size_t n) {
+static int32_t encode_bytes(nb_encode_call *e, const uint8_t *word, size_t n) {
     const nb_tokenizer *t = e->tokenizer;
     if (t->whole_words) {
         int32_t token = find_word(t, word, n);
@@ -161,7 +161,7 @@ static int32_t encode_bytes(nb_encoding *e, const uint8_t *word, size_t n) {
 }
 
 /* For names in plain UTF-8. What is no token is written byte by byte. */
-static int32_t encode_characters(nb_encoding *e, const uint8_t *word, size_t size) {
+static int32_t encode_characters(nb_encode_call *e, const uint8_t *word, size_t size) {
     uint32_t n;
     NB_TRY(nb_symbols_of(e, word, size, &n));
     nb_merge_by_rank(e->tokenizer, &e->workspace, n);
@@ -174,7 +174,7 @@ static bool is_space(const nb_tokenizer *t, const uint8_t *word, size_t size) {
     return nb_unicode_class(t->unicode, nb_utf8_decode(word, size, &length)) == NB_CLASS_SPACE;
 }
 
-int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size) {
+int32_t nb_bpe_encode(nb_encode_call *e, const uint8_t *text, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     if (t->add_space && text[0] != ' ') {
         nb_bytes *spaced = &e->workspace.text;

@@ -6,7 +6,7 @@
 
 /* The loaders take memory from the arena: the first run only measures. */
 int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);
-int32_t nb_bpe_encode(nb_encoding *e, const uint8_t *text, size_t size);
+int32_t nb_bpe_encode(nb_encode_call *e, const uint8_t *text, size_t size);
 
 /* Merges by rank: those of BPE, and of SentencePiece's BPE where a file has merges instead of scores. */
 int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);

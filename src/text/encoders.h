@@ -5,6 +5,6 @@
 #include "encoding.h"
 
 /* Encodes what lies between special tokens, once it is normalized. first: the whole text begins with it. */
-int32_t nb_encode_piece(nb_encoding *e, const uint8_t *text, size_t size, bool first);
+int32_t nb_encode_piece(nb_encode_call *e, const uint8_t *text, size_t size, bool first);
 
 #endif

@@ -17,7 +17,7 @@ static inline void nb_token_append(nb_token_list *list, int32_t token) {
     list->count += list->count < INT32_MAX;
 }
 
-typedef struct nb_encoding {
+typedef struct nb_encode_call {
     const nb_tokenizer *tokenizer;
     const uint8_t *start; /* of the text */
     nb_workspace workspace;
@@ -26,9 +26,9 @@ typedef struct nb_encoding {
     const nb_quote *quotes; /* [n_quotes], as nb_tokenize_quoted has them */
     const nb_plain *plain;  /* [n_plain] */
     size_t n_quotes, n_plain;
-} nb_encoding;
+} nb_encode_call;
 
 /* Appends a model's tokens for one word. */
-typedef int32_t (*nb_word_encoder)(nb_encoding *e, const uint8_t *word, size_t size);
+typedef int32_t (*nb_word_encoder)(nb_encode_call *e, const uint8_t *word, size_t size);
 
 #endif

@@ -8,7 +8,7 @@
 /* ---- symbols --------------------------------------------------------------------------------------------------- */
 
 /* The token whose name is this character. It is remembered among the pairs, under a key that no pair of tokens has. */
-static inline int32_t character_of(nb_encoding *e, const uint8_t *s, uint32_t codepoint, size_t length) {
+static inline int32_t character_of(nb_encode_call *e, const uint8_t *s, uint32_t codepoint, size_t length) {
     if (length == 1 && s[0] < 0x80)
         return e->tokenizer->ascii_tokens[s[0]];
     const nb_word_cache *cache = e->tokenizer->cache;
@@ -22,7 +22,7 @@ static inline int32_t character_of(nb_encoding *e, const uint8_t *s, uint32_t co
     return slot->merged;
 }
 
-int32_t nb_symbols_of(nb_encoding *e, const uint8_t *word, size_t size, uint32_t *n) {
+int32_t nb_symbols_of(nb_encode_call *e, const uint8_t *word, size_t size, uint32_t *n) {
     NB_TRY(nb_workspace_reserve(&e->workspace, size, e->err));
     nb_workspace *w = &e->workspace;
     *n = 0;
@@ -34,7 +34,7 @@ int32_t nb_symbols_of(nb_encoding *e, const uint8_t *word, size_t size, uint32_t
     return NB_OK;
 }
 
-void nb_symbols_append(nb_encoding *e, const uint8_t *word, size_t size) {
+void nb_symbols_append(nb_encode_call *e, const uint8_t *word, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     const nb_workspace *w = &e->workspace;
     bool after_unknown = false;

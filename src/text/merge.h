@@ -16,12 +16,12 @@ typedef uint32_t (*nb_pair_function)(const nb_tokenizer *t, const nb_workspace *
                                      int32_t *merged);
 
 /* The characters of a word as symbols: their tokens in w->ids[*n], where they start in w->starts. */
-int32_t nb_symbols_of(nb_encoding *e, const uint8_t *word, size_t size, uint32_t *n);
+int32_t nb_symbols_of(nb_encode_call *e, const uint8_t *word, size_t size, uint32_t *n);
 
 /* w->ids[n], n >= 1, are the symbols; what is left of them is linked by w->next from symbol 0, (uint32_t)-1 last. */
 void nb_merge(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_function pair);
 
 /* Appends what is left of a word's characters, as tokens: a symbol that is none byte by byte. */
-void nb_symbols_append(nb_encoding *e, const uint8_t *word, size_t size);
+void nb_symbols_append(nb_encode_call *e, const uint8_t *word, size_t size);
 
 #endif

@@ -30,7 +30,7 @@ static size_t word_end(const nb_tokenizer *t, const uint8_t *text, size_t from, 
 }
 
 /* Writes marks for the word's spaces. *text and *size are the word at first, and then the result. */
-static int32_t escape(nb_encoding *e, const uint8_t **text, size_t *size, size_t spaces, bool add_space) {
+static int32_t escape(nb_encode_call *e, const uint8_t **text, size_t *size, size_t spaces, bool add_space) {
     nb_bytes *kept = &e->workspace.text;
     kept->used = 0;
     NB_TRY(nb_bytes_reserve(kept, *size + NB_MARK_SIZE * ((uint64_t)spaces + 1), e->err));
@@ -48,7 +48,7 @@ static int32_t escape(nb_encoding *e, const uint8_t **text, size_t *size, size_t
     return NB_OK;
 }
 
-int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool add_space, nb_word_encoder encode) {
+int32_t nb_encode_escaped(nb_encode_call *e, const uint8_t *text, size_t size, bool add_space, nb_word_encoder encode) {
     for (size_t from = 0, to, spaces; from < size || add_space; from = to, add_space = false) {
         to = word_end(e->tokenizer, text, from, size, add_space, &spaces);
         const uint8_t *word = text + from;
@@ -61,14 +61,14 @@ int32_t nb_encode_escaped(nb_encoding *e, const uint8_t *text, size_t size, bool
 }
 
 /* One word of the pre-tokenizers before Metaspace, which cuts it further. */
-static int32_t encode_spaced(nb_encoding *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
+static int32_t encode_spaced(nb_encode_call *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
     const nb_library_steps *s = &e->tokenizer->steps;
     bool spaced = text[0] == ' ' || nb_is_mark(text, size);
     bool prepends = s->prepends == NB_PREPEND_ALWAYS || (s->prepends == NB_PREPEND_FIRST && first);
     return nb_encode_escaped(e, text, size, prepends && (!spaced || s->prepend_spaced), encode);
 }
 
-int32_t nb_spaced_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
+int32_t nb_spaced_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
     const nb_tokenizer *t = e->tokenizer;
     first &= !e->workspace.shifted || t->steps.prepend_spaced;
     if (!t->steps.split_white)

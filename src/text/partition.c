@@ -10,7 +10,7 @@
 #include "quotes.h"
 
 /* Bytes of the longest name at text[at], or 0. Names that are only text because of a quote do not count. */
-static size_t longest_at(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size) {
+static size_t longest_at(const nb_encode_call *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size) {
     nb_needle_walk walk = nb_needle_walk_of(set, text + at, size - at);
     size_t longest = 0;
     for (const nb_needle *next; (next = nb_needle_next(&walk));)
@@ -33,7 +33,7 @@ static void set_bit(uint8_t *bits, size_t i) {
     bits[i >> 3] |= (uint8_t)(1 << (i & 7));
 }
 
-static int32_t encode_piece(nb_encoding *e, const uint8_t *text, size_t size) {
+static int32_t encode_piece(nb_encode_call *e, const uint8_t *text, size_t size) {
     bool first = text == e->start;
     NB_TRY(nb_normalize(e->tokenizer, &e->workspace, &text, &size, e->err));
     return nb_encode_piece(e, text, size, first);
@@ -64,7 +64,7 @@ static uint64_t key_of(size_t at, size_t length) {
  * A name that was found before is at least as long as this one, so it does not lie within it. Therefore the two
  * overlap only if the first or the last byte of this one is taken. If it is the last, a shorter name may fit before
  * the taken bytes. Each place of the text is looked at once, and once more for each such overlap. */
-static int32_t find_specials(const nb_encoding *e, const nb_needles *set, const uint8_t *text, size_t size,
+static int32_t find_specials(const nb_encode_call *e, const nb_needles *set, const uint8_t *text, size_t size,
                              found_specials *found) {
     size_t n = 0, most = 0;
     for (size_t at = 0; at < size; at++)
@@ -97,7 +97,7 @@ static int32_t find_specials(const nb_encoding *e, const nb_needles *set, const 
     return NB_OK;
 }
 
-int32_t nb_partition_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control) {
+int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool control) {
     const nb_tokenizer *t = e->tokenizer;
     const nb_needles *set = &t->added->sets[control];
     size_t first = 0;

@@ -6,6 +6,6 @@
 
 /* Cuts a text at the special tokens that it holds, and encodes what lies between them. control: at control tokens,
  * too. */
-int32_t nb_partition_encode(nb_encoding *e, const uint8_t *text, size_t size, bool control);
+int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool control);
 
 #endif

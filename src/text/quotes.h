@@ -5,9 +5,9 @@
 #include "encoding.h"
 
 /* The first quote that ends after the text's byte `from`, or n_quotes. */
-size_t nb_quote_after(const nb_encoding *e, size_t from);
+size_t nb_quote_after(const nb_encode_call *e, size_t from);
 
 /* Whether the name of this token at text[from ... to) is only text because a quote touches it. */
-bool nb_is_quoted(const nb_encoding *e, size_t from, size_t to, int32_t token);
+bool nb_is_quoted(const nb_encode_call *e, size_t from, size_t to, int32_t token);
 
 #endif

@@ -54,7 +54,7 @@ static __attribute__((noinline)) uint32_t pair_score(const nb_tokenizer *t, cons
     return slot->priority;
 }
 
-static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
+static int32_t encode_word(nb_encode_call *e, const uint8_t *word, size_t size) {
     uint32_t n;
     NB_TRY(nb_symbols_of(e, word, size, &n));
     e->workspace.word = (nb_text){(const char *)word, size};
@@ -66,7 +66,7 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     return NB_OK;
 }
 
-int32_t nb_spm_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first) {
+int32_t nb_spm_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool first) {
     const nb_tokenizer *t = e->tokenizer;
     if (t->steps.library)
         return nb_spaced_encode(e, text, size, first, encode_word);

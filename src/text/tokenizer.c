@@ -102,7 +102,7 @@ void nb_tokenizer_free(nb_tokenizer *t) {
     }
 }
 
-static int32_t encode_text(nb_encoding *e, size_t size, bool control) {
+static int32_t encode_text(nb_encode_call *e, size_t size, bool control) {
     return e->tokenizer->steps.library ? nb_added_encode(e, e->start, size, control)
                                        : nb_partition_encode(e, e->start, size, control);
 }
@@ -121,7 +121,7 @@ int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size
     for (size_t i = 0; i < n_quotes; i++)
         if (quotes[i].from >= quotes[i].to || quotes[i].to > text_bytes || (i && quotes[i].from < quotes[i - 1].to))
             return NB_FAIL(err, NB_ERR_ARGUMENT, "quote %z must lie within the text, after the quote before it", i);
-    nb_encoding e = {
+    nb_encode_call e = {
         .tokenizer = t,
         .start = (const uint8_t *)text,
         .out = {.tokens = tokens, .capacity = capacity},

@@ -19,7 +19,7 @@ enum { UNKNOWN = -1 };
 /* For each prefix of the word: the best sum (best), the last piece (ids), and where that piece starts (starts). A
  * character is unknown until a piece is found that ends with it. So each prefix has a last piece, whatever the scores
  * are. */
-static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
+static int32_t encode_word(nb_encode_call *e, const uint8_t *word, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     NB_TRY(nb_workspace_reserve(&e->workspace, size + 1, e->err));
     nb_workspace *w = &e->workspace;
@@ -69,7 +69,7 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
     return NB_OK;
 }
 
-int32_t nb_unigram_encode(nb_encoding *e, const uint8_t *text, size_t size, bool first) {
+int32_t nb_unigram_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool first) {
     if (e->tokenizer->steps.library)
         return nb_spaced_encode(e, text, size, first, encode_word);
     return nb_encode_escaped(e, text, size, false, encode_word);

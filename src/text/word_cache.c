@@ -33,7 +33,7 @@ static inline bool key_of(const uint8_t *word, size_t size, uint64_t *key) {
     return true;
 }
 
-int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word_encoder encode) {
+int32_t nb_encode_word(nb_encode_call *e, const uint8_t *word, size_t size, nb_word_encoder encode) {
     uint64_t key[NB_CACHED_BYTES / 8];
     const nb_word_cache *cache = e->tokenizer->cache;
     if (!cache->words || !key_of(word, size, key))

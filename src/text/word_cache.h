@@ -30,6 +30,6 @@ typedef struct nb_word_cache {
 void nb_word_cache_open(const nb_tokenizer *t);
 
 /* Appends the tokens of the word: those that it gave before, or what `encode` makes of it. */
-int32_t nb_encode_word(nb_encoding *e, const uint8_t *word, size_t size, nb_word_encoder encode);
+int32_t nb_encode_word(nb_encode_call *e, const uint8_t *word, size_t size, nb_word_encoder encode);
 
 #endif

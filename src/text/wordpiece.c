@@ -10,7 +10,7 @@ void nb_wordpiece_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
 }
 
 /* word: a mark and characters. A word that cannot be written as pieces is unknown as a whole. */
-static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
+static int32_t encode_word(nb_encode_call *e, const uint8_t *word, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     int32_t first = e->out.count;
     for (size_t at = 0, length; at < size; at += length) {
@@ -34,7 +34,7 @@ static int32_t encode_word(nb_encoding *e, const uint8_t *word, size_t size) {
 }
 
 /* Encodes the word that was gathered, and begins a new one. */
-static int32_t end_word(nb_encoding *e, uint32_t *characters) {
+static int32_t end_word(nb_encode_call *e, uint32_t *characters) {
     enum { LONGEST = 100 }; /* characters; a longer word is unknown */
     nb_bytes *word = &e->workspace.text;
     if (*characters > LONGEST && e->tokenizer->unknown >= 0)
@@ -46,7 +46,7 @@ static int32_t end_word(nb_encoding *e, uint32_t *characters) {
     return NB_OK;
 }
 
-static int32_t add_character(nb_encoding *e, const uint8_t *text, size_t length, uint32_t *characters) {
+static int32_t add_character(nb_encode_call *e, const uint8_t *text, size_t length, uint32_t *characters) {
     nb_bytes *word = &e->workspace.text;
     NB_TRY(nb_bytes_reserve(word, word->used + NB_MARK_SIZE + length, e->err));
     if (!(*characters)++)
@@ -57,7 +57,7 @@ static int32_t add_character(nb_encoding *e, const uint8_t *text, size_t length,
 }
 
 /* text: normalized. White space separates words, and each character of punctuation is a word. */
-int32_t nb_wordpiece_encode(nb_encoding *e, const uint8_t *text, size_t size) {
+int32_t nb_wordpiece_encode(nb_encode_call *e, const uint8_t *text, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     uint32_t characters = 0;
     e->workspace.text.used = 0;
