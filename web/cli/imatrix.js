@@ -1,6 +1,6 @@
 /** `nibble imatrix`: an importance matrix of a model over a text, for quantizers. */
 import { basename } from 'node:path';
-import { checkOut, writeWhole } from './quantize.js';
+import { checkOut, writeWhole } from './files.js';
 import { oneLine, write, writeJson } from './terminal.js';
 import { walkOver } from './walk.js';
 

@@ -1,7 +1,7 @@
 /** What the commands share that walk over a text, window by window. */
 import { NibbleError } from '../index.js';
+import { readInput } from './files.js';
 import { open } from './open-model.js';
-import { readInput } from './quantize.js';
 import { writeStatus } from './terminal.js';
 
 /** @typedef {import('../index.d.ts').TextProgress} TextProgress */
