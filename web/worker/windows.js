@@ -18,7 +18,7 @@ const REPORT_MS = 50;
  */
 
 /**
- * A text in windows of `context` tokens, each of which begins `stride` tokens behind the one before. begin: takes
+ * A text in windows of `context` tokens, each of which begins `stride` tokens after the one before. begin: takes
  * the place of each window's first token, where the vocabulary wants it.
  * @typedef {{ tokens: Int32Array, context: number, stride: number, windows: number, begin: number | undefined }}
  *     Cut
@@ -134,7 +134,7 @@ function cut(engine, input, { context: wanted, stride: given }, caller) {
     if (!text) engine.checkTokens(input);
     const bare = text ? engine.encode(input, NB_TOKENIZE_BARE) : Int32Array.from(input);
     if (bare.length === 0) throw refuse('the text is empty');
-    const tokens = text && begin !== undefined ? behind(begin, bare) : bare;
+    const tokens = text && begin !== undefined ? withBegin(begin, bare) : bare;
     if (tokens.length < context)
         throw refuse(
             `the text has ${tokens.length} tokens, which is less than one window of ${context}: take a longer text, or ` +
@@ -143,8 +143,8 @@ function cut(engine, input, { context: wanted, stride: given }, caller) {
     return { tokens, context, stride, windows: Math.floor((tokens.length - context) / stride) + 1, begin };
 }
 
-/** @param {number} begin @param {Int32Array} tokens */
-function behind(begin, tokens) {
+/** The tokens with one before them. @param {number} begin @param {Int32Array} tokens */
+function withBegin(begin, tokens) {
     const all = new Int32Array(tokens.length + 1);
     all[0] = begin;
     all.set(tokens, 1);
