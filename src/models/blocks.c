@@ -421,14 +421,11 @@ void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply) {
 
 /* ---- layers ---- */
 
-void nb_usual_layers(nb_session *s, uint32_t first, uint32_t n, void (*feed_forward)(const nb_step *p)) {
-    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
-        nb_step p = nb_step_of(s, i, first, n);
-        nb_norm_block(&p, &p.layer->attention_norm);
-        nb_attention_block(&p);
-        nb_add_block(&p, p.layer->o_bias, NULL);
-        nb_norm_block(&p, &p.layer->feed_forward_norm);
-        feed_forward(&p);
-        nb_add_block(&p, p.layer->down_bias, NULL);
-    }
+void nb_usual_layer(const nb_step *p, void (*feed_forward)(const nb_step *p)) {
+    nb_norm_block(p, &p->layer->attention_norm);
+    nb_attention_block(p);
+    nb_add_block(p, p->layer->o_bias, NULL);
+    nb_norm_block(p, &p->layer->feed_forward_norm);
+    feed_forward(p);
+    nb_add_block(p, p->layer->down_bias, NULL);
 }

@@ -4,6 +4,8 @@
 
 #include "model.h"
 
+struct nb_step; /* blocks.h */
+
 /* Where a tensor of the file belongs. */
 typedef enum nb_extent { /* a side of a tensor, in terms of the shape */
                          NB_EXTENT_1,
@@ -45,8 +47,12 @@ struct nb_family {
     const nb_slot *slots; /* ends with name = NULL */
     /* Fills model->shape from the checkpoint's values; says what is missing or not supported. */
     int32_t (*configure)(nb_model *model, nb_error *err);
-    /* Evaluates tokens [first, first + n) of the session and leaves the residual stream in session->x. */
-    void (*forward)(nb_session *session, uint32_t first, uint32_t n);
+    /* What precedes the first layer: session->x has the embeddings of tokens [first, first + n), and then the residual
+     * stream. NULL: nothing. */
+    void (*begin)(nb_session *session, uint32_t first, uint32_t n);
+    /* One layer: the residual stream of the step's tokens, in session->x, becomes what the next layer is given. It uses
+     * nothing else that an earlier layer has left. */
+    void (*layer)(struct nb_step *step);
 };
 
 extern const nb_family *const nb_families[]; /* ends with NULL; families/families.c */

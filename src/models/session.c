@@ -228,16 +228,25 @@ int32_t nb_session_check_length(const nb_session *s, int32_t n, nb_error *err) {
     return NB_OK;
 }
 
-int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
-    s->broken = 0;
-    for (uint32_t i = 0; i < rows; i++) {
-        s->tokens[first + i] = tokens[first + i];
-        nb_matrix_row(&s->model->embedding, (uint32_t)tokens[first + i], s->x + (size_t)i * s->model->shape.width);
-    }
+void nb_session_begin(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows) {
+    const nb_model *m = s->model;
+    for (uint32_t i = 0; i < rows; i++)
+        nb_matrix_row(&m->embedding, (uint32_t)tokens[first + i], s->x + (size_t)i * m->shape.width);
+    if (m->family->begin)
+        m->family->begin(s, first, rows);
+}
+
+void nb_session_turn(nb_session *s, uint32_t first, uint32_t rows) {
     for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
         nb_rope_angles(r->frequencies, r->magnitude, r->rope->pairs, first, rows, r->cosines, r->sines);
-    s->model->family->forward(s, first, rows);
-    s->held = first + rows;
+}
+
+int32_t nb_session_layers(nb_session *s, uint32_t from, uint32_t to, uint32_t first, uint32_t rows, nb_error *err) {
+    s->broken = 0;
+    for (uint32_t i = from; i < to; i++) {
+        nb_step p = nb_step_of(s, i, first, rows);
+        s->model->family->layer(&p);
+    }
     if (s->broken) {
         char what[64];
         nb_writer w = nb_writer_over(what, sizeof what);
@@ -245,6 +254,14 @@ int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first
         return not_finite(s, what, err);
     }
     return NB_OK;
+}
+
+int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
+    memcpy(s->tokens + first, tokens + first, rows * sizeof *tokens);
+    s->held = first + rows;
+    nb_session_begin(s, tokens, first, rows);
+    nb_session_turn(s, first, rows);
+    return nb_session_layers(s, 0, s->model->shape.layers, first, rows, err);
 }
 
 /* How many of tokens[n], from the first on, the cache holds. */

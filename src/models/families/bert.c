@@ -49,26 +49,26 @@ static int32_t configure_bert(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void forward(nb_session *s, uint32_t first, uint32_t n) {
-    bool gated = s->model->layers[0].gate.rows;
-    nb_step p = nb_step_of(s, 0, first, n);
+static void begin(nb_session *s, uint32_t first, uint32_t n) {
     nb_add_token_types(s, n);
     if (s->model->positions.rows)
         nb_add_positions(s, first, n);
-    nb_renorm_block(&p, &s->model->embedding_norm);
-    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
-        p = nb_step_of(s, i, first, n);
-        nb_attention_block(&p);
-        nb_add_block(&p, p.layer->o_bias, NULL);
-        nb_renorm_block(&p, &p.layer->attention_post_norm);
-        if (gated)
-            nb_feed_forward_block(&p, nb_silu_multiply);
-        else
-            nb_plain_feed_forward_block(&p, nb_gelu_exact);
-        nb_add_block(&p, p.layer->down_bias, NULL);
-        nb_renorm_block(&p, &p.layer->feed_forward_post_norm);
-    }
+    nb_renorm_block(&(nb_step){.s = s, .first = first, .n = n}, &s->model->embedding_norm);
 }
 
-const nb_family nb_family_bert = {"bert", BERT, configure_bert, forward};
-const nb_family nb_family_nomic_bert = {"nomic-bert", NOMIC, configure, forward};
+/* A layer is given what the last one left, which is normed already: in `normed`, too. */
+static void layer(nb_step *p) {
+    nb_norm_block(p, NULL);
+    nb_attention_block(p);
+    nb_add_block(p, p->layer->o_bias, NULL);
+    nb_renorm_block(p, &p->layer->attention_post_norm);
+    if (p->layer->gate.rows)
+        nb_feed_forward_block(p, nb_silu_multiply);
+    else
+        nb_plain_feed_forward_block(p, nb_gelu_exact);
+    nb_add_block(p, p->layer->down_bias, NULL);
+    nb_renorm_block(p, &p->layer->feed_forward_post_norm);
+}
+
+const nb_family nb_family_bert = {"bert", BERT, configure_bert, begin, layer};
+const nb_family nb_family_nomic_bert = {"nomic-bert", NOMIC, configure, begin, layer};

@@ -16,18 +16,15 @@ static const nb_slot SLOTS[] = {
     {0},
 };
 
-static void forward(nb_session *s, uint32_t first, uint32_t n) {
-    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
-        nb_step p = nb_step_of(s, i, first, n);
-        bool two = p.layer->attention_norm_2.weight;
-        nb_norm_block(&p, two ? &p.layer->attention_norm_2 : &p.layer->attention_norm);
-        nb_attention_block(&p);
-        if (two)
-            nb_norm_block(&p, &p.layer->attention_norm);
-        nb_add_block(&p, NULL, NULL);
-        nb_plain_feed_forward_block(&p, nb_gelu_exact);
-        nb_add_block(&p, NULL, NULL);
-    }
+static void layer(nb_step *p) {
+    bool two = p->layer->attention_norm_2.weight;
+    nb_norm_block(p, two ? &p->layer->attention_norm_2 : &p->layer->attention_norm);
+    nb_attention_block(p);
+    if (two)
+        nb_norm_block(p, &p->layer->attention_norm);
+    nb_add_block(p, NULL, NULL);
+    nb_plain_feed_forward_block(p, nb_gelu_exact);
+    nb_add_block(p, NULL, NULL);
 }
 
-const nb_family nb_family_falcon = {"falcon", SLOTS, nb_model_configure_layer_norm, forward};
+const nb_family nb_family_falcon = {"falcon", SLOTS, nb_model_configure_layer_norm, NULL, layer};

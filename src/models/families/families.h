@@ -2,6 +2,7 @@
 #ifndef NB_FAMILIES_H
 #define NB_FAMILIES_H
 
+#include "../blocks.h"
 #include "../family.h"
 
 extern const nb_family nb_family_llama, nb_family_smollm3, nb_family_granite, nb_family_deepseek;      /* llama.c */
@@ -17,6 +18,6 @@ extern const nb_family nb_family_falcon;
 extern const nb_family nb_family_bert, nb_family_nomic_bert; /* bert.c */
 
 /* Llama's layer: a norm before each block, gates of SiLU, or experts of that kind. Other families have it too. */
-void nb_llama_forward(nb_session *session, uint32_t first, uint32_t n);
+void nb_llama_layer(nb_step *p);
 
 #endif

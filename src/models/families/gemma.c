@@ -118,22 +118,22 @@ static int32_t configure_embedding(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void forward(nb_session *s, uint32_t first, uint32_t n) {
-    const nb_shape *m = &s->model->shape;
-    nb_scale_embeddings(s, n, sqrtf((float)m->width));
-    for (uint32_t i = 0; i < m->layers; i++) {
-        nb_step p = nb_step_of(s, i, first, n);
-        p.rotation = &s->rotations[p.window ? LOCAL : GLOBAL];
-        nb_norm_block(&p, &p.layer->attention_norm);
-        nb_attention_block(&p);
-        nb_add_block(&p, NULL, &p.layer->attention_post_norm);
-        nb_norm_block(&p, &p.layer->feed_forward_norm);
-        nb_feed_forward_block(&p, nb_gelu_multiply);
-        nb_add_block(&p, NULL, &p.layer->feed_forward_post_norm);
-    }
+static void begin(nb_session *s, uint32_t first, uint32_t n) {
+    (void)first;
+    nb_scale_embeddings(s, n, sqrtf((float)s->model->shape.width));
 }
 
-const nb_family nb_family_gemma = {"gemma", GEMMA, nb_model_configure, forward};
-const nb_family nb_family_gemma2 = {"gemma2", GEMMA2, configure_gemma2, forward};
-const nb_family nb_family_gemma3 = {"gemma3", GEMMA3, configure_gemma3, forward};
-const nb_family nb_family_gemma_embedding = {"gemma-embedding", GEMMA3, configure_embedding, forward};
+static void layer(nb_step *p) {
+    p->rotation = &p->s->rotations[p->window ? LOCAL : GLOBAL];
+    nb_norm_block(p, &p->layer->attention_norm);
+    nb_attention_block(p);
+    nb_add_block(p, NULL, &p->layer->attention_post_norm);
+    nb_norm_block(p, &p->layer->feed_forward_norm);
+    nb_feed_forward_block(p, nb_gelu_multiply);
+    nb_add_block(p, NULL, &p->layer->feed_forward_post_norm);
+}
+
+const nb_family nb_family_gemma = {"gemma", GEMMA, nb_model_configure, begin, layer};
+const nb_family nb_family_gemma2 = {"gemma2", GEMMA2, configure_gemma2, begin, layer};
+const nb_family nb_family_gemma3 = {"gemma3", GEMMA3, configure_gemma3, begin, layer};
+const nb_family nb_family_gemma_embedding = {"gemma-embedding", GEMMA3, configure_embedding, begin, layer};

@@ -25,9 +25,8 @@ static void feed_forward(const nb_step *p) {
     nb_plain_feed_forward_block(p, nb_gelu);
 }
 
-static void forward(nb_session *s, uint32_t first, uint32_t n) {
-    nb_add_positions(s, first, n);
-    nb_usual_layers(s, first, n, feed_forward);
+static void layer(nb_step *p) {
+    nb_usual_layer(p, feed_forward);
 }
 
-const nb_family nb_family_gpt2 = {"gpt2", SLOTS, configure, forward};
+const nb_family nb_family_gpt2 = {"gpt2", SLOTS, configure, nb_add_positions, layer};

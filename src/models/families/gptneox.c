@@ -21,20 +21,17 @@ static int32_t configure(nb_model *model, nb_error *err) {
     return nb_model_flag(model, "use_parallel_residual", true, &model->shape.parallel, err);
 }
 
-static void forward(nb_session *s, uint32_t first, uint32_t n) {
-    bool parallel = s->model->shape.parallel;
-    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
-        nb_step p = nb_step_of(s, i, first, n);
-        nb_norm_block(&p, &p.layer->attention_norm);
-        nb_attention_block(&p);
-        if (parallel)
-            nb_norm_block(&p, &p.layer->feed_forward_norm);
-        nb_add_block(&p, p.layer->o_bias, NULL);
-        if (!parallel)
-            nb_norm_block(&p, &p.layer->feed_forward_norm);
-        nb_plain_feed_forward_block(&p, nb_gelu_exact);
-        nb_add_block(&p, p.layer->down_bias, NULL);
-    }
+static void layer(nb_step *p) {
+    bool parallel = p->s->model->shape.parallel;
+    nb_norm_block(p, &p->layer->attention_norm);
+    nb_attention_block(p);
+    if (parallel)
+        nb_norm_block(p, &p->layer->feed_forward_norm);
+    nb_add_block(p, p->layer->o_bias, NULL);
+    if (!parallel)
+        nb_norm_block(p, &p->layer->feed_forward_norm);
+    nb_plain_feed_forward_block(p, nb_gelu_exact);
+    nb_add_block(p, p->layer->down_bias, NULL);
 }
 
-const nb_family nb_family_gptneox = {"gptneox", SLOTS, configure, forward};
+const nb_family nb_family_gptneox = {"gptneox", SLOTS, configure, NULL, layer};

@@ -35,11 +35,11 @@ static void feed_forward(const nb_step *p) {
         nb_feed_forward_block(p, nb_silu_multiply);
 }
 
-void nb_llama_forward(nb_session *s, uint32_t first, uint32_t n) {
-    nb_usual_layers(s, first, n, feed_forward);
+void nb_llama_layer(nb_step *p) {
+    nb_usual_layer(p, feed_forward);
 }
 
-const nb_family nb_family_llama = {"llama", LLAMA, configure_llama, nb_llama_forward};
+const nb_family nb_family_llama = {"llama", LLAMA, configure_llama, NULL, nb_llama_layer};
 
 /* ---- smollm3: every fourth layer is not rotated (Yang et al. 2025) ---- */
 
@@ -49,7 +49,7 @@ static int32_t configure_smollm3(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-const nb_family nb_family_smollm3 = {"smollm3", LLAMA, configure_smollm3, nb_llama_forward};
+const nb_family nb_family_smollm3 = {"smollm3", LLAMA, configure_smollm3, NULL, nb_llama_layer};
 
 /* ---- granite: four multipliers ---- */
 
@@ -75,12 +75,12 @@ static int32_t configure_granite(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void forward_granite(nb_session *s, uint32_t first, uint32_t n) {
+static void begin_granite(nb_session *s, uint32_t first, uint32_t n) {
+    (void)first;
     nb_scale_embeddings(s, n, s->model->shape.embedding_scale);
-    nb_llama_forward(s, first, n);
 }
 
-const nb_family nb_family_granite = {"granite", LLAMA, configure_granite, forward_granite};
+const nb_family nb_family_granite = {"granite", LLAMA, configure_granite, begin_granite, nb_llama_layer};
 
 /* ---- deepseek: version 1, some layers without experts, then layers that also have shared ones (Dai et al. 2024)
  * ---- */
@@ -106,4 +106,4 @@ static int32_t configure_deepseek(nb_model *model, nb_error *err) {
     return nb_model_require(model, "expert_shared_count", err);
 }
 
-const nb_family nb_family_deepseek = {"deepseek", DEEPSEEK, configure_deepseek, nb_llama_forward};
+const nb_family nb_family_deepseek = {"deepseek", DEEPSEEK, configure_deepseek, NULL, nb_llama_layer};

@@ -27,16 +27,13 @@ static int32_t configure(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void forward(nb_session *s, uint32_t first, uint32_t n) {
-    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
-        nb_step p = nb_step_of(s, i, first, n);
-        nb_norm_block(&p, NULL);
-        nb_attention_block(&p);
-        nb_add_block(&p, NULL, &p.layer->attention_post_norm);
-        nb_norm_block(&p, NULL);
-        nb_feed_forward_block(&p, nb_silu_multiply);
-        nb_add_block(&p, NULL, &p.layer->feed_forward_post_norm);
-    }
+static void layer(nb_step *p) {
+    nb_norm_block(p, NULL);
+    nb_attention_block(p);
+    nb_add_block(p, NULL, &p->layer->attention_post_norm);
+    nb_norm_block(p, NULL);
+    nb_feed_forward_block(p, nb_silu_multiply);
+    nb_add_block(p, NULL, &p->layer->feed_forward_post_norm);
 }
 
-const nb_family nb_family_olmo2 = {"olmo2", SLOTS, configure, forward};
+const nb_family nb_family_olmo2 = {"olmo2", SLOTS, configure, NULL, layer};

@@ -48,24 +48,24 @@ static int32_t configure(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void forward(nb_session *s, uint32_t first, uint32_t n) {
-    bool last = s->model->shape.norms_last;
+static void begin(nb_session *s, uint32_t first, uint32_t n) {
     nb_project_embeddings(s, n);
     nb_add_positions(s, first, n);
-    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
-        nb_step p = nb_step_of(s, i, first, n);
-        nb_norm_block(&p, last ? NULL : &p.layer->attention_norm);
-        nb_attention_block(&p);
-        nb_add_block(&p, p.layer->o_bias, NULL);
-        if (last)
-            nb_renorm_block(&p, &p.layer->attention_norm);
-        else
-            nb_norm_block(&p, &p.layer->feed_forward_norm);
-        nb_plain_feed_forward_block(&p, nb_relu);
-        nb_add_block(&p, p.layer->down_bias, NULL);
-        if (last)
-            nb_renorm_block(&p, &p.layer->feed_forward_norm);
-    }
 }
 
-const nb_family nb_family_opt = {"opt", SLOTS, configure, forward};
+static void layer(nb_step *p) {
+    bool last = p->s->model->shape.norms_last;
+    nb_norm_block(p, last ? NULL : &p->layer->attention_norm);
+    nb_attention_block(p);
+    nb_add_block(p, p->layer->o_bias, NULL);
+    if (last)
+        nb_renorm_block(p, &p->layer->attention_norm);
+    else
+        nb_norm_block(p, &p->layer->feed_forward_norm);
+    nb_plain_feed_forward_block(p, nb_relu);
+    nb_add_block(p, p->layer->down_bias, NULL);
+    if (last)
+        nb_renorm_block(p, &p->layer->feed_forward_norm);
+}
+
+const nb_family nb_family_opt = {"opt", SLOTS, configure, begin, layer};

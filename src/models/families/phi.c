@@ -15,18 +15,15 @@ static const nb_slot PHI2[] = {
     {0},
 };
 
-static void forward_phi2(nb_session *s, uint32_t first, uint32_t n) {
-    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
-        nb_step p = nb_step_of(s, i, first, n);
-        nb_norm_block(&p, &p.layer->attention_norm);
-        nb_attention_block(&p);
-        nb_add_block(&p, p.layer->o_bias, NULL);
-        nb_plain_feed_forward_block(&p, nb_gelu);
-        nb_add_block(&p, p.layer->down_bias, NULL);
-    }
+static void layer_phi2(nb_step *p) {
+    nb_norm_block(p, &p->layer->attention_norm);
+    nb_attention_block(p);
+    nb_add_block(p, p->layer->o_bias, NULL);
+    nb_plain_feed_forward_block(p, nb_gelu);
+    nb_add_block(p, p->layer->down_bias, NULL);
 }
 
-const nb_family nb_family_phi2 = {"phi2", PHI2, nb_model_configure_layer_norm, forward_phi2};
+const nb_family nb_family_phi2 = {"phi2", PHI2, nb_model_configure_layer_norm, NULL, layer_phi2};
 
 /* ---- phi3: Phi 3, 3.5 and 4 (Abdin et al. 2024): Llama's layer, its tensors merged, LongRoPE ---- */
 
@@ -42,4 +39,4 @@ static const nb_slot PHI3[] = {
     {0},
 };
 
-const nb_family nb_family_phi3 = {"phi3", PHI3, nb_model_configure, nb_llama_forward};
+const nb_family nb_family_phi3 = {"phi3", PHI3, nb_model_configure, NULL, nb_llama_layer};

@@ -25,17 +25,14 @@ static int32_t configure(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void forward(nb_session *s, uint32_t first, uint32_t n) {
-    for (uint32_t i = 0; i < s->model->shape.layers; i++) {
-        nb_step p = nb_step_of(s, i, first, n);
-        nb_norm_block(&p, &p.layer->attention_norm);
-        nb_attention_block(&p);
-        nb_add_block(&p, NULL, NULL);
-        if (p.layer->feed_forward_norm.weight)
-            nb_norm_block(&p, &p.layer->feed_forward_norm);
-        nb_feed_forward_block(&p, nb_silu_multiply);
-        nb_add_block(&p, NULL, NULL);
-    }
+static void layer(nb_step *p) {
+    nb_norm_block(p, &p->layer->attention_norm);
+    nb_attention_block(p);
+    nb_add_block(p, NULL, NULL);
+    if (p->layer->feed_forward_norm.weight)
+        nb_norm_block(p, &p->layer->feed_forward_norm);
+    nb_feed_forward_block(p, nb_silu_multiply);
+    nb_add_block(p, NULL, NULL);
 }
 
-const nb_family nb_family_stablelm = {"stablelm", SLOTS, configure, forward};
+const nb_family nb_family_stablelm = {"stablelm", SLOTS, configure, NULL, layer};
