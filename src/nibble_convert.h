@@ -61,13 +61,17 @@ int32_t nb_converter_importance(nb_converter *converter, const uint8_t *bytes, s
  * some of the rows and gives zeros for the others, so that the GGUF is the bitwise or of what all give. */
 int32_t nb_converter_share(nb_converter *converter, uint32_t part, uint32_t parts, nb_error *err);
 
-/* A tensor of the GGUF. Types: NB_TYPE_... (types/types.h). */
+/* A tensor of the GGUF. Types: NB_TYPE_... (types/types.h). Names are UTF-8 with a zero behind them; longer ones are
+ * cut. */
 typedef struct nb_planned_tensor {
+    double at, bytes; /* where the GGUF has it; 0 before the first nb_converter_next, and if it is left out */
+    uint32_t columns, rows, matrices;
     uint32_t source_type; /* of the weights in the files */
     uint32_t wanted_type; /* what the preset, or nb_converter_choose, gives it */
     uint32_t type;        /* what it gets: another one if its rows are no whole blocks of the wanted type */
-    uint32_t name_bytes;
-    char name[256]; /* UTF-8 with a zero behind it; a longer one is cut */
+    uint32_t name_bytes, source_name_bytes;
+    char name[256];
+    char source_name[256]; /* in the files; of several sources one of them */
 } nb_planned_tensor;
 
 /* All files have been begun and ended: plans the GGUF, and returns how many tensors it has. Whoever does not ask for
@@ -77,6 +81,21 @@ int32_t nb_converter_planned(const nb_converter *converter, uint32_t i, nb_plann
 /* Before nb_converter_next: the tensor is quantized to this type, whatever the preset says, if it is a matrix that
  * may be quantized at all. Returns 1 if so, 0 if it stays as it is. */
 int32_t nb_converter_choose(nb_converter *converter, uint32_t i, uint32_t type, nb_error *err);
+/* What the GGUF has of a tensor. */
+enum {
+    NB_TENSOR_MADE = 0,  /* its weights */
+    NB_TENSOR_BLANK = 1, /* zeros, which somebody else writes over: nothing of it is read */
+    NB_TENSOR_ABSENT = 2 /* nothing: it is not in the header either */
+};
+
+/* Before nb_converter_next: what the GGUF has of tensor i. Weights that are not needed are not asked for either:
+ * nb_converter_next then names a file more than once, with another offset. */
+int32_t nb_converter_include(nb_converter *converter, uint32_t i, uint32_t how, nb_error *err);
+
+/* When a GGUF is complete, or before: another one of the same files can be made, with other tensors. The plan, the
+ * types that were chosen and what is included stay. */
+int32_t nb_converter_again(nb_converter *converter, nb_error *err);
+
 /* Bytes of the whole GGUF, once the first nb_converter_next was called; before that 0. */
 double nb_converter_total(const nb_converter *converter);
 

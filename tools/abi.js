@@ -36,9 +36,10 @@ const TYPES = /** @type {Record<string, { size: number, view: string }>} */ ({
     int32_t: { size: 4, view: 'Int32' },
     uint32_t: { size: 4, view: 'Uint32' },
     float: { size: 4, view: 'Float32' },
+    double: { size: 8, view: 'Float64' },
 });
 
-/** The structs of a header whose fields are words of 32 bits, or text at the end. @param {string} source */
+/** The structs of a header whose fields are numbers, each at a multiple of its size, or text at the end. @param {string} source */
 function structsOf(source) {
     const structs = [];
     for (const [, name, body] of source.matchAll(/typedef struct (\w+) \{([^}]*)\}/g)) {
@@ -53,7 +54,8 @@ function structsOf(source) {
                 const [, field, count] = /^(\w+)(?:\[(\d+)\])?$/.exec(declarator) ?? [];
                 const known =
                     type === 'char' && count ? { size: Number(count), view: 'text' } : count ? undefined : TYPES[type];
-                if (!field || !known) throw new Error(`tools/abi.js: cannot lay out "${line}" of ${name}`);
+                if (!field || !known || (!count && size % known.size))
+                    throw new Error(`tools/abi.js: cannot lay out "${line}" of ${name}`);
                 fields.push([field, size, known.view]);
                 size += known.size;
             }

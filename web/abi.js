@@ -21,6 +21,9 @@ export const NB_QUANTIZE_DOUBLY = 1;
 export const NB_QUANTIZE_BEST = 2;
 export const NB_QUANTIZE_FILE = 4;
 export const NB_QUANTIZE_AGAIN = 8;
+export const NB_TENSOR_MADE = 0;
+export const NB_TENSOR_BLANK = 1;
+export const NB_TENSOR_ABSENT = 2;
 export const NB_TOKEN_USER_DEFINED = 4;
 
 /** The core's codes. */
@@ -184,12 +187,19 @@ export const nb_bias = {
 };
 
 export const nb_planned_tensor = {
-    size: 272,
+    size: 560,
     fields: /** @type {const} */ ({
-        source_type: { at: 0, view: 'Uint32' },
-        wanted_type: { at: 4, view: 'Uint32' },
-        type: { at: 8, view: 'Uint32' },
-        name_bytes: { at: 12, view: 'Uint32' },
-        name: { at: 16, view: 'text' },
+        at: { at: 0, view: 'Float64' },
+        bytes: { at: 8, view: 'Float64' },
+        columns: { at: 16, view: 'Uint32' },
+        rows: { at: 20, view: 'Uint32' },
+        matrices: { at: 24, view: 'Uint32' },
+        source_type: { at: 28, view: 'Uint32' },
+        wanted_type: { at: 32, view: 'Uint32' },
+        type: { at: 36, view: 'Uint32' },
+        name_bytes: { at: 40, view: 'Uint32' },
+        source_name_bytes: { at: 44, view: 'Uint32' },
+        name: { at: 48, view: 'text' },
+        source_name: { at: 304, view: 'text' },
     }),
 };

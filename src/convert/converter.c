@@ -1,55 +1,14 @@
-/* Takes the files' bytes and gives the GGUF's. First each file's header is gathered in a growing buffer (a document
- * as a whole). Then everything is planned (plan.h), and the GGUF's header can be given. Then the weights come, file
- * by file. Weights that stay what they are are handed out where they lie in the staging buffer. */
-#include "../nibble_convert.h"
+/* Takes the files' bytes. First each file's header is gathered in a growing buffer (a document as a whole). Then
+ * everything is planned (plan.h), and the GGUF's header can be given. Then the weights come, file by file
+ * (converter_output.c). */
+#include "converter.h"
 
 #include "../base/memory.h"
 #include "../base/numbers.h"
-#include "../formats/gguf.h"
 #include "../formats/recognize.h"
-#include "arrangement.h"
-#include "documents.h"
-#include "rows.h"
 #include "safetensors.h"
-#include "../types/traits.h"
 
-enum {
-    FIRST_HEADER = 1 << 20,
-    STAGING = 1 << 20,
-    OUTPUT = 1 << 20, /* bytes that are made at once, unless a row has more */
-    MOST_DOCUMENT = 1 << 28,
-    MOST_PARTS = 10000
-};
-
-struct nb_converter {
-    nb_plan plan;
-    uint32_t flags;
-    enum { BETWEEN, HEADER, WEIGHTS, COMPLETE, FAILED } stage; /* BETWEEN: no file is being read */
-    bool open, planned; /* open: a file has begun; planned: all headers are there */
-    bool settled;       /* the plan is final, and the GGUF's header is made of it */
-
-    char name[128];                             /* of the current file */
-    double told;                                /* its size; 0: unknown */
-    int32_t kind;                               /* a document, or NB_DOCUMENTS: weights */
-    enum { UNKNOWN, GGUF, SAFETENSORS } format; /* of the weights */
-    uint32_t parts;                             /* files of weights so far */
-    nb_gguf gguf;
-    nb_checkpoint part; /* of a GGUF whose header is being read */
-    nb_documents documents;
-
-    uint8_t *buffer; /* HEADER: the file so far; WEIGHTS: bytes that are not used yet */
-    size_t capacity, filled, used;
-    uint32_t file;            /* WEIGHTS: its number */
-    uint64_t file_at;         /* the offset of buffer[0] in it */
-    uint64_t source, arrived; /* the tensor of the files that arrives, and how many of its bytes have */
-
-    uint8_t *header; /* of the GGUF */
-    size_t header_size;
-    bool header_given;
-    uint64_t target, row; /* the tensor of the GGUF that is being written, and how many of its rows are */
-    uint64_t written;     /* bytes behind the header */
-    nb_rows rows;         /* makes the rows that are not passed on as they are */
-};
+enum { FIRST_HEADER = 1 << 20, STAGING = 1 << 20, MOST_DOCUMENT = 1 << 28, MOST_PARTS = 10000 };
 
 nb_converter *nb_converter_new(uint32_t flags, nb_error *err) {
     nb_converter *x = nb_alloc(sizeof *x);
@@ -111,7 +70,7 @@ int32_t nb_converter_importance(nb_converter *x, const uint8_t *bytes, size_t n,
 
 /* ---- headers --------------------------------------------------------------------------------------------------- */
 
-static int32_t grow_buffer(nb_converter *x, uint64_t capacity, nb_error *err) {
+int32_t nb_converter_grow(nb_converter *x, uint64_t capacity, nb_error *err) {
     uint8_t *larger = nb_alloc_items(capacity, 1);
     if (!larger)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l bytes of the file", capacity);
@@ -166,7 +125,7 @@ static int32_t gather_gguf(nb_converter *x, nb_error *err) {
     int32_t code = nb_gguf_parse(&x->gguf, &x->part, x->buffer, x->filled, err);
     NB_TRY(code);
     if (code == NB_GGUF_MORE)
-        return x->filled == x->capacity ? grow_buffer(x, 2 * (uint64_t)x->capacity, err) : NB_OK;
+        return x->filled == x->capacity ? nb_converter_grow(x, 2 * (uint64_t)x->capacity, err) : NB_OK;
     x->stage = BETWEEN;
     NB_TRY(nb_checkpoint_keep_header(&x->part, x->buffer, x->gguf.at, err));
     return add_part(x, err);
@@ -176,7 +135,7 @@ static int32_t gather_safetensors(nb_converter *x, nb_error *err) {
     uint64_t bytes, end;
     NB_TRY(nb_safetensors_begin(x->buffer, (uint64_t)x->told, &bytes, err));
     if (x->filled < bytes)
-        return x->capacity < bytes ? grow_buffer(x, bytes, err) : NB_OK;
+        return x->capacity < bytes ? nb_converter_grow(x, bytes, err) : NB_OK;
     x->plan.sources.c = &x->plan.in;
     x->plan.sources.err = err;
     NB_TRY(nb_safetensors_parse(&x->plan.sources, x->parts, nb_folder_of(nb_text_of(x->name)), x->buffer, (size_t)bytes,
@@ -193,7 +152,7 @@ static int32_t gather(nb_converter *x, nb_error *err) {
         if (x->capacity >= MOST_DOCUMENT)
             return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file is larger than any of its kind (%u bytes)",
                            (uint32_t)MOST_DOCUMENT);
-        return grow_buffer(x, 2 * (uint64_t)x->capacity, err);
+        return nb_converter_grow(x, 2 * (uint64_t)x->capacity, err);
     }
     bool all = x->told > 0 && (double)x->filled >= x->told;
     if (x->filled < nb_recognize_bytes(x->buffer, x->filled) && !all && !nb_is_safetensors(x->buffer, x->filled))
@@ -228,7 +187,7 @@ int32_t nb_converter_begin(nb_converter *x, const char *name, size_t name_bytes,
     x->name[n] = 0;
     x->filled = 0;
     if (!x->buffer) /* it is the first file, or a document took the buffer */
-        NB_TRY(grow_buffer(x, FIRST_HEADER, err));
+        NB_TRY(nb_converter_grow(x, FIRST_HEADER, err));
     x->open = true;
     x->told = total_bytes;
     x->gguf = (nb_gguf){.file_bytes = x->flags & NB_CONVERT_HEADER ? 0 : (uint64_t)total_bytes};
@@ -287,19 +246,35 @@ static int32_t plan(nb_converter *x, nb_error *err) {
     NB_TRY(x->format == GGUF ? nb_plan_gguf(&x->plan) : nb_documents_plan(&x->documents, &x->plan, err));
     if (x->plan.recipe.preset)
         nb_plan_quantize(&x->plan);
+    NB_TRY(nb_plan_order(&x->plan, err));
     nb_documents_free(&x->documents); /* the weights need the memory */
     x->planned = true;
     return NB_OK;
 }
 
+/* No source has arrived. */
+static void count_sources(nb_plan *p) {
+    for (uint64_t i = 0; i < p->out.n_tensors; i++)
+        p->targets[i].missing = 0;
+    for (uint64_t i = 0; i < p->in.n_tensors; i++) {
+        nb_free(p->origins[i].bytes);
+        p->origins[i].bytes = NULL;
+        if (p->origins[i].target != NB_NONE)
+            p->targets[p->origins[i].target].missing++;
+    }
+}
+
 static int32_t settle(nb_converter *x, nb_error *err) {
-    if (x->plan.recipe.preset)
+    if (x->plan.recipe.preset && !x->types_settled)
         NB_TRY(nb_plan_settle_types(&x->plan, err));
-    NB_TRY(nb_plan_settle(&x->plan, err));
+    x->types_settled = true;
+    NB_TRY(nb_plan_place(&x->plan, err));
     x->settled = true;
+    count_sources(&x->plan);
+    nb_skip_absent(x);
     NB_TRY(nb_plan_header(&x->plan, &x->header, &x->header_size, err));
     x->filled = 0;
-    return x->capacity < STAGING ? grow_buffer(x, STAGING, err) : NB_OK;
+    return x->capacity < STAGING ? nb_converter_grow(x, STAGING, err) : NB_OK;
 }
 
 int32_t nb_converter_plan(nb_converter *x, nb_error *err) {
@@ -322,42 +297,78 @@ int32_t nb_converter_planned(const nb_converter *x, uint32_t i, nb_planned_tenso
     const nb_tensor_info *info = &x->plan.out.tensors[i];
     const nb_target *t = &x->plan.targets[i];
     nb_text name = nb_checkpoint_tensor_name(&x->plan.out, info);
+    nb_text source = {0};
+    if (t->first != NB_NONE)
+        source = nb_checkpoint_tensor_name(&x->plan.in, &x->plan.in.tensors[t->first]);
     uint32_t n = (uint32_t)NB_MIN(name.size, sizeof tensor->name - 1);
+    uint32_t source_n = (uint32_t)NB_MIN(source.size, sizeof tensor->source_name - 1);
     bool wants = x->plan.recipe.preset && t->wanted_type != NB_TYPE_LIMIT;
+    bool placed = x->settled && t->how != NB_TENSOR_ABSENT;
     *tensor = (nb_planned_tensor){
+        .at = placed ? (double)(x->header_size + info->at) : 0,
+        .bytes = placed ? (double)info->bytes : 0,
+        .columns = (uint32_t)NB_MIN(info->shape[0], UINT32_MAX),
+        .rows = (uint32_t)NB_MIN(info->shape[1], UINT32_MAX),
+        .matrices = (uint32_t)NB_MIN(info->shape[2] * info->shape[3], UINT32_MAX),
         .source_type = t->source_type,
         .wanted_type = wants ? t->wanted_type : info->type,
         .type = info->type,
         .name_bytes = n,
+        .source_name_bytes = source_n,
     };
     memcpy(tensor->name, name.data, n);
+    if (source_n)
+        memcpy(tensor->source_name, source.data, source_n);
     return NB_OK;
 }
 
 int32_t nb_converter_choose(nb_converter *x, uint32_t i, uint32_t type, nb_error *err) {
     NB_TRY(check_number(x, i, err));
-    if (x->settled || !x->plan.recipe.preset)
+    if (x->types_settled || !x->plan.recipe.preset)
         return NB_FAIL(err, NB_ERR_STATE, "types are chosen between nb_converter_plan and nb_converter_next");
     return nb_plan_choose(&x->plan, i, type, err);
+}
+
+int32_t nb_converter_include(nb_converter *x, uint32_t i, uint32_t how, nb_error *err) {
+    NB_TRY(check_number(x, i, err));
+    if (x->settled)
+        return NB_FAIL(err, NB_ERR_STATE, "what a GGUF has is chosen before nb_converter_next");
+    if (how > NB_TENSOR_ABSENT)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a tensor cannot be included in the way %u", how);
+    x->plan.targets[i].how = how;
+    return NB_OK;
+}
+
+int32_t nb_converter_again(nb_converter *x, nb_error *err) {
+    if (!x->settled || x->stage == FAILED)
+        return NB_FAIL(err, NB_ERR_STATE, "no GGUF was begun that another one could follow");
+    nb_free(x->header);
+    x->header = NULL;
+    x->header_size = 0;
+    x->header_given = x->settled = false;
+    x->stage = BETWEEN;
+    x->filled = x->used = 0;
+    x->source = x->arrived = 0;
+    x->target = x->row = x->written = 0;
+    return NB_OK;
 }
 
 double nb_converter_total(const nb_converter *x) {
     if (!x->settled)
         return 0;
     const nb_checkpoint *c = &x->plan.out;
-    const nb_tensor_info *last = c->n_tensors ? &c->tensors[c->n_tensors - 1] : NULL;
-    return (double)x->header_size + (last ? (double)(last->at + last->bytes) : 0);
+    uint64_t end = 0;
+    for (uint64_t i = 0; i < c->n_tensors; i++)
+        if (x->plan.targets[i].how != NB_TENSOR_ABSENT)
+            end = c->tensors[i].at + c->tensors[i].bytes;
+    return (double)x->header_size + (double)end;
 }
 
 /* ---- weights --------------------------------------------------------------------------------------------------- */
 
-static const nb_tensor_info *source_of(const nb_converter *x) {
-    return &x->plan.in.tensors[x->source];
-}
-
 static int32_t cut_off(const nb_converter *x, nb_error *err) {
     return NB_FAIL(err, NB_ERR_TRUNCATED, "the file ends after %l bytes, within tensor %t; fetch it again",
-                   x->file_at + x->filled, nb_checkpoint_tensor_name(&x->plan.in, source_of(x)));
+                   x->file_at + x->filled, nb_checkpoint_tensor_name(&x->plan.in, nb_source_at_hand(x)));
 }
 
 int32_t nb_converter_next(nb_converter *x, double *offset, nb_error *err) {
@@ -379,24 +390,24 @@ int32_t nb_converter_next(nb_converter *x, double *offset, nb_error *err) {
         }
     }
     const nb_plan *p = &x->plan;
-    while (x->source < p->in.n_tensors && p->origins[x->source].target == NB_NONE)
+    while (x->source < p->in.n_tensors && !nb_is_source_needed(p, x->source))
         x->source++;
     if (x->flags & NB_CONVERT_HEADER || x->source == p->in.n_tensors) {
         x->stage = COMPLETE;
         return 0;
     }
     x->filled = x->used = 0;
-    x->file = source_of(x)->file;
-    x->file_at = source_of(x)->at;
+    x->file = nb_source_at_hand(x)->file;
+    x->file_at = nb_source_at_hand(x)->at;
     x->stage = WEIGHTS;
     *offset = (double)x->file_at;
-    return (int32_t)source_of(x)->file + 1;
+    return (int32_t)nb_source_at_hand(x)->file + 1;
 }
 
 double nb_converter_offset(const nb_converter *x, int32_t number) {
     const nb_plan *p = &x->plan;
     for (uint64_t i = 0; x->settled && i < p->in.n_tensors; i++)
-        if ((int64_t)p->in.tensors[i].file + 1 == number && p->origins[i].target != NB_NONE)
+        if ((int64_t)p->in.tensors[i].file + 1 == number && nb_is_source_needed(p, i))
             return (double)p->in.tensors[i].at;
     return 0;
 }
@@ -424,178 +435,4 @@ int32_t nb_converter_commit(nb_converter *x, size_t n, nb_error *err) {
     if (code < 0)
         x->stage = FAILED;
     return code;
-}
-
-/* Hands out zeros up to the beginning of the current target. */
-static int32_t pad(nb_converter *x, const uint8_t **bytes) {
-    static const uint8_t zeros[NB_GGUF_ALIGNMENT];
-    *bytes = zeros;
-    return (int32_t)(x->plan.out.tensors[x->target].at - x->written);
-}
-
-static void end_target(nb_converter *x) {
-    for (uint32_t i = x->plan.targets[x->target].first; i != NB_NONE; i = x->plan.origins[i].next) {
-        nb_free(x->plan.origins[i].bytes);
-        x->plan.origins[i].bytes = NULL;
-    }
-    x->target++;
-    x->row = 0;
-}
-
-/* Notes that the source's next n bytes were used. */
-static void advance(nb_converter *x, size_t n) {
-    x->used += n;
-    x->arrived += n;
-    if (x->arrived == source_of(x)->bytes) {
-        x->source++;
-        x->arrived = 0;
-    }
-}
-
-/* Makes some rows of a target whose sources are all here. */
-static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
-    uint32_t target = (uint32_t)x->target;
-    const nb_tensor_info *to = &x->plan.out.tensors[target];
-    bool whole = x->plan.targets[target].quantize && nb_rows_wait(&x->rows, target);
-    uint64_t rows = nb_rows_of(to), row_bytes = to->bytes / rows;
-    uint64_t n = whole ? rows : NB_MIN(rows - x->row, NB_MAX(OUTPUT / row_bytes, 1));
-    uint8_t *out = nb_rows_output(&x->rows, n * row_bytes);
-    if (!out)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for rows of %l bytes", row_bytes);
-    if (!x->row)
-        NB_TRY(nb_arrangement_begin(&x->plan, target, err));
-    NB_TRY(nb_rows_arrange(&x->rows, target, x->row, n, out, err));
-    if (whole)
-        nb_rows_finish(&x->rows, target, out);
-    x->row += n;
-    if (x->row == rows)
-        end_target(x);
-    *bytes = out;
-    return (int32_t)(n * row_bytes);
-}
-
-/* Hands out what has arrived of the target's only source, as it is. Of a file for others its numbers are looked at. */
-static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes, nb_error *err) {
-    *bytes = x->buffer + x->used;
-    if (x->plan.recipe.preset && x->plan.recipe.for_file) {
-        const nb_traits *traits = nb_traits_of(source_of(x)->type);
-        n -= n % traits->block_bytes;
-        if (!n)
-            return 0;
-        uint64_t first = x->arrived / traits->block_bytes * traits->block_weights;
-        NB_TRY(nb_rows_check(&x->rows, (uint32_t)x->target, first, *bytes, n, err));
-    }
-    bool last = x->arrived + n == source_of(x)->bytes;
-    advance(x, n);
-    if (last)
-        end_target(x);
-    return (int32_t)n;
-}
-
-/* Makes rows from what has arrived of the target's only source. Returns 0 if that is less than a row, or if the
- * target waits for all its rows. */
-static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
-    uint32_t target = (uint32_t)x->target;
-    const nb_tensor_info *from = source_of(x), *to = &x->plan.out.tensors[target];
-    size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* an int32_t */
-    if (from->type == to->type && x->plan.targets[target].shift == 0)
-        return pass_on(x, n, bytes, err);
-    const uint8_t *in = x->buffer + x->used;
-    uint64_t row_bytes = from->bytes / nb_rows_of(from), out_bytes = to->bytes / nb_rows_of(to);
-    bool whole = nb_rows_wait(&x->rows, target);
-    size_t rows = (size_t)NB_MIN(n / row_bytes, whole ? UINT64_MAX : NB_MAX(OUTPUT / out_bytes, 1));
-    if (!rows)
-        return row_bytes > x->capacity ? grow_buffer(x, row_bytes, err) : 0;
-    uint8_t *out = nb_rows_output(&x->rows, whole ? to->bytes : rows * out_bytes);
-    if (!out)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z rows of tensor %t", rows,
-                       nb_checkpoint_tensor_name(&x->plan.out, to));
-    uint64_t done = (x->arrived - x->plan.targets[target].skipped) / row_bytes;
-    NB_TRY(nb_rows_change(&x->rows, target, done, in, rows, whole ? out + done * out_bytes : out, err));
-    bool last = x->arrived + rows * row_bytes == from->bytes;
-    advance(x, rows * (size_t)row_bytes);
-    *bytes = out;
-    if (last)
-        end_target(x);
-    if (!whole)
-        return (int32_t)(rows * out_bytes);
-    if (last)
-        nb_rows_finish(&x->rows, target, out);
-    return last ? (int32_t)to->bytes : 0;
-}
-
-/* Keeps what has arrived of a source until the other sources of its target are here. */
-static int32_t collect(nb_converter *x, nb_error *err) {
-    const nb_tensor_info *from = source_of(x);
-    nb_origin *origin = &x->plan.origins[x->source];
-    if (!origin->bytes)
-        origin->bytes = nb_alloc_items(from->bytes, 1);
-    if (!origin->bytes)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to hold tensor %t (%l bytes) until its matrix is whole",
-                       nb_checkpoint_tensor_name(&x->plan.in, from), from->bytes);
-    size_t n = (size_t)NB_MIN(x->filled - x->used, from->bytes - x->arrived);
-    memcpy(origin->bytes + x->arrived, x->buffer + x->used, n);
-    if (x->arrived + n == from->bytes)
-        x->plan.targets[origin->target].missing--;
-    advance(x, n);
-    return NB_OK;
-}
-
-/* The GGUF's next bytes behind its header, or 0. */
-static int32_t produce(nb_converter *x, const uint8_t **bytes, nb_error *err) {
-    const nb_plan *p = &x->plan;
-    for (;;) {
-        if (x->target < p->out.n_tensors) {
-            const nb_target *to = &p->targets[x->target];
-            if (to->arrangement != NB_AS_ROWS && !to->missing)
-                return x->written < p->out.tensors[x->target].at ? pad(x, bytes) : write_rows(x, bytes, err);
-        }
-        if (x->stage != WEIGHTS)
-            return 0;
-        if (x->source == p->in.n_tensors || source_of(x)->file != x->file) {
-            x->stage = BETWEEN;
-            return 0;
-        }
-        if (!x->arrived && x->file_at + x->used < source_of(x)->at) { /* alignment, or a gap */
-            x->used += (size_t)NB_MIN(source_of(x)->at - x->file_at - x->used, x->filled - x->used);
-            if (x->file_at + x->used < source_of(x)->at)
-                return 0;
-        }
-        if (x->used == x->filled)
-            return 0;
-        uint32_t target = p->origins[x->source].target;
-        if (target == NB_NONE) {
-            advance(x, (size_t)NB_MIN(x->filled - x->used, source_of(x)->bytes - x->arrived));
-        } else if (p->targets[target].arrangement != NB_AS_ROWS) {
-            NB_TRY(collect(x, err));
-        } else if (x->arrived < p->targets[target].skipped) {
-            advance(x, (size_t)NB_MIN(x->filled - x->used, p->targets[target].skipped - x->arrived));
-        } else if (x->written < p->out.tensors[x->target].at) {
-            return pad(x, bytes);
-        } else {
-            size_t used = x->used;
-            int32_t n = stream_rows(x, bytes, err);
-            if (n || x->used == used)
-                return n;
-        }
-    }
-}
-
-int32_t nb_converter_take(nb_converter *x, const uint8_t **bytes, nb_error *err) {
-    *bytes = NULL;
-    if (x->stage == FAILED || !x->settled)
-        return 0;
-    if (!x->header_given) {
-        x->header_given = true;
-        *bytes = x->header;
-        return (int32_t)x->header_size;
-    }
-    if (x->flags & NB_CONVERT_HEADER)
-        return 0;
-    int32_t n = produce(x, bytes, err);
-    if (n < 0)
-        x->stage = FAILED;
-    else
-        x->written += (uint32_t)n;
-    return n;
 }

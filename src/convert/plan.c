@@ -196,7 +196,7 @@ static int compare_targets(const void *table, uint32_t a, uint32_t b) {
     return (x->with != NB_NONE) - (y->with != NB_NONE);
 }
 
-int32_t nb_plan_settle(nb_plan *plan, nb_error *err) {
+int32_t nb_plan_order(nb_plan *plan, nb_error *err) {
     nb_checkpoint *c = &plan->out;
     uint32_t n = (uint32_t)c->n_tensors;
     uint64_t room = c->n_tensors + 1;
@@ -208,23 +208,20 @@ int32_t nb_plan_settle(nb_plan *plan, nb_error *err) {
         nb_sort(order, n, compare_targets, plan);
         for (uint32_t i = 0; i < n; i++)
             place[order[i]] = i;
-        uint64_t at = 0;
         for (uint32_t i = 0; i < n; i++) {
             tensors[i] = c->tensors[order[i]];
             targets[i] = plan->targets[order[i]];
             if (targets[i].with != NB_NONE)
                 targets[i].with = place[targets[i].with];
-            const nb_traits *traits = nb_traits_of(tensors[i].type);
-            tensors[i].bytes = tensors[i].shape[0] * tensors[i].shape[1] * tensors[i].shape[2] * tensors[i].shape[3] /
-                               traits->block_weights * traits->block_bytes;
-            tensors[i].at = at;
-            at = NB_ROUND_UP(at + tensors[i].bytes, NB_GGUF_ALIGNMENT);
         }
         for (uint64_t i = 0; i < plan->in.n_tensors; i++)
             if (plan->origins[i].target != NB_NONE)
                 plan->origins[i].target = place[plan->origins[i].target];
         nb_free(c->tensors);
         nb_free(plan->targets);
+        nb_free(plan->index); /* it has the places from before */
+        plan->index = NULL;
+        plan->index_size = 0;
         c->tensors = tensors;
         plan->targets = targets;
         c->tensors_capacity = plan->targets_capacity = n + 1;
@@ -235,6 +232,25 @@ int32_t nb_plan_settle(nb_plan *plan, nb_error *err) {
     nb_free(order);
     nb_free(place);
     return enough ? NB_OK : NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u tensors", n);
+}
+
+int32_t nb_plan_place(nb_plan *plan, nb_error *err) {
+    uint64_t at = 0;
+    plan->is_partial = false;
+    for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
+        nb_tensor_info *t = &plan->out.tensors[i];
+        const nb_target *target = &plan->targets[i];
+        const nb_traits *traits = nb_traits_of(t->type);
+        t->bytes = t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3] / traits->block_weights * traits->block_bytes;
+        t->at = at;
+        plan->is_partial |= target->how != NB_TENSOR_MADE;
+        if (target->how != NB_TENSOR_ABSENT)
+            at = NB_ROUND_UP(at + t->bytes, NB_GGUF_ALIGNMENT);
+        if (target->with != NB_NONE && target->how != plan->targets[target->with].how)
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %t is included as the one is with which it is made",
+                           nb_checkpoint_tensor_name(&plan->out, t));
+    }
+    return NB_OK;
 }
 
 /* ---- the header ------------------------------------------------------------------------------------------------ */
@@ -291,15 +307,20 @@ static uint64_t put_values(output *o, const nb_checkpoint *c, bool is_file_type_
 static void put_header(output *o, const nb_plan *plan) {
     const nb_checkpoint *c = &plan->out;
     output none = {0};
+    uint64_t n_tensors = 0;
+    for (uint64_t i = 0; i < c->n_tensors; i++)
+        n_tensors += plan->targets[i].how != NB_TENSOR_ABSENT;
     put(o, "GGUF", 4);
     put_u32(o, 3);
-    put_u64(o, c->n_tensors);
+    put_u64(o, n_tensors);
     bool for_file = plan->recipe.preset && plan->recipe.for_file; /* of which `out` says the file type */
     put_u64(o, put_values(&none, &plan->in, for_file) + put_values(&none, c, false));
     put_values(o, &plan->in, for_file);
     put_values(o, c, false);
     for (uint64_t i = 0; i < c->n_tensors; i++) {
         const nb_tensor_info *t = &c->tensors[i];
+        if (plan->targets[i].how == NB_TENSOR_ABSENT)
+            continue;
         put_text(o, nb_checkpoint_tensor_name(c, t));
         put_u32(o, t->n_dimensions);
         for (uint32_t k = 0; k < t->n_dimensions; k++)
@@ -307,7 +328,7 @@ static void put_header(output *o, const nb_plan *plan) {
         put_u32(o, t->type);
         put_u64(o, t->at);
     }
-    while (c->n_tensors && o->at % NB_GGUF_ALIGNMENT)
+    while (n_tensors && o->at % NB_GGUF_ALIGNMENT)
         put(o, "", 1);
 }
 

@@ -3,6 +3,7 @@
 #ifndef NB_PLAN_H
 #define NB_PLAN_H
 
+#include "../nibble_convert.h"
 #include "composer.h"
 #include "../quant/imatrix.h"
 #include "../quant/quantize.h"
@@ -73,6 +74,7 @@ typedef struct nb_target {
     const float *importance;      /* [matrices, columns], in the plan's imatrix; or NULL */
     uint32_t wanted_type;         /* what it should become; its rows may not be whole blocks of that */
     uint32_t with;                /* the target behind which it is written, or NB_NONE */
+    uint32_t how;                 /* NB_TENSOR_...: what the GGUF has of it */
     uint32_t *order;              /* owned: [columns], the order of the files' columns; NULL: unchanged */
     float *numbers;               /* owned: NB_AS_NUMBERS */
 } nb_target;
@@ -108,6 +110,7 @@ typedef struct nb_plan {
     uint64_t index_size;
     uint64_t looked_up, steps;    /* how many names were looked up, and how many other names were passed */
     nb_quantization quantization; /* of the folder */
+    bool is_partial;              /* not all targets are made */
 } nb_plan;
 
 void nb_plan_free(nb_plan *plan);
@@ -141,8 +144,11 @@ int32_t nb_plan_choose(nb_plan *plan, uint32_t target, uint32_t type, nb_error *
 /* When all types are chosen: refuses what must not be, and says in the GGUF what was done. */
 int32_t nb_plan_settle_types(nb_plan *plan, nb_error *err);
 
-/* Once all targets are there: puts them in order, and places them in the file. */
-int32_t nb_plan_settle(nb_plan *plan, nb_error *err);
+/* Once all targets are there: puts them in the order of writing. */
+int32_t nb_plan_order(nb_plan *plan, nb_error *err);
+
+/* Once all types are known: places the targets that the GGUF has in the file. */
+int32_t nb_plan_place(nb_plan *plan, nb_error *err);
 
 /* The GGUF's bytes before the first tensor. */
 int32_t nb_plan_header(const nb_plan *plan, uint8_t **bytes, size_t *size, nb_error *err);

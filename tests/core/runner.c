@@ -24,6 +24,7 @@
     T(safetensors)     \
     T(reshape)         \
     T(conversion)      \
+    T(parts)           \
     T(dequantize)      \
     T(quantize)        \
     T(quantize_best)   \

@@ -1,0 +1,216 @@
+/* Makes the GGUF's bytes of the weights that arrive. Weights that stay what they are are handed out where they lie in the
+ * staging buffer. */
+#include "converter.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../types/traits.h"
+#include "arrangement.h"
+
+enum {
+    OUTPUT = 1 << 20, /* bytes that are made at once, unless a row has more */
+    NEAR = 1 << 20    /* bytes that are read, though nobody needs them, before the file is opened behind them */
+};
+
+/* Hands out zeros up to the beginning of the current target. */
+static int32_t pad(nb_converter *x, const uint8_t **bytes) {
+    static const uint8_t zeros[NB_GGUF_ALIGNMENT];
+    *bytes = zeros;
+    return (int32_t)(x->plan.out.tensors[x->target].at - x->written);
+}
+
+static void end_target(nb_converter *x) {
+    for (uint32_t i = x->plan.targets[x->target].first; i != NB_NONE; i = x->plan.origins[i].next) {
+        nb_free(x->plan.origins[i].bytes);
+        x->plan.origins[i].bytes = NULL;
+    }
+    x->target++;
+    x->row = 0;
+    nb_skip_absent(x);
+}
+
+/* Hands out zeros for a target whose weights somebody else writes. */
+static int32_t write_zeros(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    const nb_tensor_info *to = &x->plan.out.tensors[x->target];
+    uint64_t n = NB_MIN(to->bytes - (x->written - to->at), OUTPUT);
+    uint8_t *out = nb_rows_output(&x->rows, n);
+    if (!out)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l zeros", n);
+    memset(out, 0, (size_t)n);
+    if (x->written + n == to->at + to->bytes)
+        end_target(x);
+    *bytes = out;
+    return (int32_t)n;
+}
+
+/* Of a GGUF that lacks weights: goes on to the next source that is needed. Whether it is near enough in this file that
+ * reading on costs less than opening the file there. */
+static bool is_next_near(nb_converter *x) {
+    const nb_plan *p = &x->plan;
+    while (x->source < p->in.n_tensors && nb_source_at_hand(x)->file == x->file && !nb_is_source_needed(p, x->source))
+        x->source++;
+    return x->source < p->in.n_tensors && nb_source_at_hand(x)->file == x->file &&
+           nb_source_at_hand(x)->at <= x->file_at + x->filled + NEAR;
+}
+
+/* Notes that the source's next n bytes were used. */
+static void advance(nb_converter *x, size_t n) {
+    x->used += n;
+    x->arrived += n;
+    if (x->arrived == nb_source_at_hand(x)->bytes) {
+        x->source++;
+        x->arrived = 0;
+    }
+}
+
+/* Makes some rows of a target whose sources are all here. */
+static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    uint32_t target = (uint32_t)x->target;
+    const nb_tensor_info *to = &x->plan.out.tensors[target];
+    bool whole = x->plan.targets[target].quantize && nb_rows_wait(&x->rows, target);
+    uint64_t rows = nb_rows_of(to), row_bytes = to->bytes / rows;
+    uint64_t n = whole ? rows : NB_MIN(rows - x->row, NB_MAX(OUTPUT / row_bytes, 1));
+    uint8_t *out = nb_rows_output(&x->rows, n * row_bytes);
+    if (!out)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for rows of %l bytes", row_bytes);
+    if (!x->row)
+        NB_TRY(nb_arrangement_begin(&x->plan, target, err));
+    NB_TRY(nb_rows_arrange(&x->rows, target, x->row, n, out, err));
+    if (whole)
+        nb_rows_finish(&x->rows, target, out);
+    x->row += n;
+    if (x->row == rows)
+        end_target(x);
+    *bytes = out;
+    return (int32_t)(n * row_bytes);
+}
+
+/* Hands out what has arrived of the target's only source, as it is. Of a file for others its numbers are looked at. */
+static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes, nb_error *err) {
+    *bytes = x->buffer + x->used;
+    if (x->plan.recipe.preset && x->plan.recipe.for_file) {
+        const nb_traits *traits = nb_traits_of(nb_source_at_hand(x)->type);
+        n -= n % traits->block_bytes;
+        if (!n)
+            return 0;
+        uint64_t first = x->arrived / traits->block_bytes * traits->block_weights;
+        NB_TRY(nb_rows_check(&x->rows, (uint32_t)x->target, first, *bytes, n, err));
+    }
+    bool last = x->arrived + n == nb_source_at_hand(x)->bytes;
+    advance(x, n);
+    if (last)
+        end_target(x);
+    return (int32_t)n;
+}
+
+/* Makes rows from what has arrived of the target's only source. Returns 0 if that is less than a row, or if the
+ * target waits for all its rows. */
+static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    uint32_t target = (uint32_t)x->target;
+    const nb_tensor_info *from = nb_source_at_hand(x), *to = &x->plan.out.tensors[target];
+    size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* an int32_t */
+    if (from->type == to->type && x->plan.targets[target].shift == 0)
+        return pass_on(x, n, bytes, err);
+    const uint8_t *in = x->buffer + x->used;
+    uint64_t row_bytes = from->bytes / nb_rows_of(from), out_bytes = to->bytes / nb_rows_of(to);
+    bool whole = nb_rows_wait(&x->rows, target);
+    size_t rows = (size_t)NB_MIN(n / row_bytes, whole ? UINT64_MAX : NB_MAX(OUTPUT / out_bytes, 1));
+    if (!rows)
+        return row_bytes > x->capacity ? nb_converter_grow(x, row_bytes, err) : 0;
+    uint8_t *out = nb_rows_output(&x->rows, whole ? to->bytes : rows * out_bytes);
+    if (!out)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z rows of tensor %t", rows,
+                       nb_checkpoint_tensor_name(&x->plan.out, to));
+    uint64_t done = (x->arrived - x->plan.targets[target].skipped) / row_bytes;
+    NB_TRY(nb_rows_change(&x->rows, target, done, in, rows, whole ? out + done * out_bytes : out, err));
+    bool last = x->arrived + rows * row_bytes == from->bytes;
+    advance(x, rows * (size_t)row_bytes);
+    *bytes = out;
+    if (last)
+        end_target(x);
+    if (!whole)
+        return (int32_t)(rows * out_bytes);
+    if (last)
+        nb_rows_finish(&x->rows, target, out);
+    return last ? (int32_t)to->bytes : 0;
+}
+
+/* Keeps what has arrived of a source until the other sources of its target are here. */
+static int32_t collect(nb_converter *x, nb_error *err) {
+    const nb_tensor_info *from = nb_source_at_hand(x);
+    nb_origin *origin = &x->plan.origins[x->source];
+    if (!origin->bytes)
+        origin->bytes = nb_alloc_items(from->bytes, 1);
+    if (!origin->bytes)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to hold tensor %t (%l bytes) until its matrix is whole",
+                       nb_checkpoint_tensor_name(&x->plan.in, from), from->bytes);
+    size_t n = (size_t)NB_MIN(x->filled - x->used, from->bytes - x->arrived);
+    memcpy(origin->bytes + x->arrived, x->buffer + x->used, n);
+    if (x->arrived + n == from->bytes)
+        x->plan.targets[origin->target].missing--;
+    advance(x, n);
+    return NB_OK;
+}
+
+/* The GGUF's next bytes behind its header, or 0. */
+static int32_t produce(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    const nb_plan *p = &x->plan;
+    for (;;) {
+        if (x->target < p->out.n_tensors) {
+            const nb_target *to = &p->targets[x->target];
+            bool waits = x->written < p->out.tensors[x->target].at;
+            if (to->how == NB_TENSOR_BLANK)
+                return waits ? pad(x, bytes) : write_zeros(x, bytes, err);
+            if (to->arrangement != NB_AS_ROWS && !to->missing)
+                return waits ? pad(x, bytes) : write_rows(x, bytes, err);
+        }
+        if (x->stage != WEIGHTS)
+            return 0;
+        bool goes_on = !p->is_partial || x->arrived || is_next_near(x);
+        if (!goes_on || x->source == p->in.n_tensors || nb_source_at_hand(x)->file != x->file) {
+            x->stage = BETWEEN;
+            return 0;
+        }
+        if (!x->arrived && x->file_at + x->used < nb_source_at_hand(x)->at) { /* alignment, or a gap */
+            x->used += (size_t)NB_MIN(nb_source_at_hand(x)->at - x->file_at - x->used, x->filled - x->used);
+            if (x->file_at + x->used < nb_source_at_hand(x)->at)
+                return 0;
+        }
+        if (x->used == x->filled)
+            return 0;
+        uint32_t target = p->origins[x->source].target;
+        if (!nb_is_source_needed(p, x->source)) {
+            advance(x, (size_t)NB_MIN(x->filled - x->used, nb_source_at_hand(x)->bytes - x->arrived));
+        } else if (p->targets[target].arrangement != NB_AS_ROWS) {
+            NB_TRY(collect(x, err));
+        } else if (x->arrived < p->targets[target].skipped) {
+            advance(x, (size_t)NB_MIN(x->filled - x->used, p->targets[target].skipped - x->arrived));
+        } else if (x->written < p->out.tensors[x->target].at) {
+            return pad(x, bytes);
+        } else {
+            size_t used = x->used;
+            int32_t n = stream_rows(x, bytes, err);
+            if (n || x->used == used)
+                return n;
+        }
+    }
+}
+
+int32_t nb_converter_take(nb_converter *x, const uint8_t **bytes, nb_error *err) {
+    *bytes = NULL;
+    if (x->stage == FAILED || !x->settled)
+        return 0;
+    if (!x->header_given) {
+        x->header_given = true;
+        *bytes = x->header;
+        return (int32_t)x->header_size;
+    }
+    if (x->flags & NB_CONVERT_HEADER)
+        return 0;
+    int32_t n = produce(x, bytes, err);
+    if (n < 0)
+        x->stage = FAILED;
+    else
+        x->written += (uint32_t)n;
+    return n;
+}
