@@ -182,7 +182,7 @@ void test_parts(void) {
     enum { TENSORS = 4 * LAYERS };
     static const partial partials[] = {
         {only_layer_1, 2 * (MATRIX + 20), 2 * MATRIX + (1 << 20)},
-        {blank_matrices, 4 * LAYERS * 5, 8 << 20},
+        {blank_matrices, 4 * LAYERS * 5, 1 << 20},
         {none, 0, 0},
         {all, 2 * LAYERS * (MATRIX + 20), 2 * LAYERS * (MATRIX + 20)},
     };
