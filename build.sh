@@ -104,11 +104,12 @@ flags_of() { # SOURCE
     case $1 in
     src/kernels/matmul_*.c) echo -O3 ;;
     src/base/threads.c | src/sampling/sampler.c) ;;
-    src/quant/quantize*.c) echo -mno-relaxed-simd ;;
+    src/quant/imatrix.c | src/quant/presets.c) echo -Oz ;;
+    src/quant/*) echo -mno-relaxed-simd ;;
     src/text/bpe.c | src/text/bytes.c | src/text/heap.c | src/text/merge.c | src/text/metaspace.c | src/text/names.c | \
         src/text/normalize.c | src/text/passes.c | src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | \
         src/text/word_cache.c | src/text/workspace.c) echo -Os ;;
-    src/base/* | src/formats/* | src/models/* | src/calibrate/* | src/text/* | src/sampling/* | src/convert/* | src/quant/*) echo -Oz ;;
+    src/base/* | src/formats/* | src/models/* | src/calibrate/* | src/text/* | src/sampling/* | src/convert/*) echo -Oz ;;
     esac
 }
 

@@ -40,6 +40,11 @@ static inline uint16_t nb_f32_to_f16(float x) {
     return (uint16_t)(sign | (u + 0xfff + (u >> 13 & 1) - 0x38000000) >> 13);
 }
 
+/* 2^e; 0 and infinity beyond what binary32 holds. */
+static inline float nb_power_of_two(int32_t e) {
+    return e < -149 ? 0 : nb_float_of(e < -126 ? 1u << (e + 149) : e > 127 ? 0x7f800000 : (uint32_t)(e + 127) << 23);
+}
+
 static inline float nb_bf16_to_f32(uint16_t h) {
     return nb_float_of((uint32_t)h << 16);
 }

@@ -30,6 +30,8 @@
     T(quantize_best)   \
     T(presets)         \
     T(imatrix)         \
+    T(primitives)      \
+    T(ranges)          \
     T(packing)         \
     T(kernels)         \
     T(matmul)          \

@@ -1,0 +1,251 @@
+#include "range_observer.h"
+
+#include "../base/numbers.h"
+#include "uniform.h"
+
+#include <math.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+enum {
+    LEAST_EXPONENT = -100, /* of smaller numbers all lie in the first bin */
+    BINS_EXPONENT = 11
+};
+_Static_assert(NB_RANGE_BINS == 1 << BINS_EXPONENT, "the number of bins is a power of two");
+
+void nb_range_begin(nb_range_observer *o, float rate) {
+    *o = (nb_range_observer){.rate = rate > 0 ? rate : 0.01f, .exponent = LEAST_EXPONENT};
+}
+
+/* ---- the histogram ------------------------------------------------------------------------------------------------ */
+
+static void merge_pairs(uint64_t *bins) {
+    for (int i = 0; i < NB_RANGE_BINS; i++)
+        bins[i] = i < NB_RANGE_BINS / 2 ? bins[2 * i] + bins[2 * i + 1] : 0;
+}
+
+/* The width of a bin: a power of two. */
+static double width_of(const nb_range_observer *o) {
+    return (double)nb_power_of_two(o->exponent - BINS_EXPONENT);
+}
+
+static void cover(nb_range_observer *o, float size) {
+    while (size > nb_power_of_two(o->exponent)) {
+        o->exponent++;
+        merge_pairs(o->above);
+        merge_pairs(o->below);
+    }
+}
+
+int32_t nb_range_observe(nb_range_observer *o, const float *x, uint64_t rows, uint64_t columns, nb_error *err) {
+    if (!rows || !columns)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a piece of %l rows and %l columns has nothing to observe", rows, columns);
+    NB_TRY(nb_matrix_check("the numbers to be observed", x, rows, columns, err));
+    float low = x[0], high = x[0];
+    for (uint64_t i = 1; i < rows * columns; i++) {
+        low = NB_MIN(low, x[i]);
+        high = NB_MAX(high, x[i]);
+    }
+    cover(o, NB_MAX(-low, high));
+    double scale = 1 / width_of(o);
+    for (uint64_t i = 0; i < rows * columns; i++) {
+        double at = (double)x[i] * scale; /* exact */
+        uint64_t *bins = at < 0 ? o->below : o->above;
+        at = at < 0 ? -at : at;
+        uint32_t bin = (uint32_t)at;
+        bins[bin - (bin == at && bin > 0)]++;
+    }
+    bool is_first = !o->pieces++;
+    o->count += rows * columns;
+    o->low = is_first || low < o->low ? low : o->low;
+    o->high = is_first || high > o->high ? high : o->high;
+    o->moving_low = is_first ? low : o->moving_low + o->rate * (low - o->moving_low);
+    o->moving_high = is_first ? high : o->moving_high + o->rate * (high - o->moving_high);
+    return NB_OK;
+}
+
+/* ---- what is clipped ------------------------------------------------------------------------------------------------ */
+
+/* How many of these numbers are beyond `end`, in a bin that it cuts by the part of the bin. */
+static double beyond(const nb_range_observer *o, const uint64_t *bins, double end) {
+    double at = end > 0 ? end / width_of(o) : 0, count = 0;
+    for (int i = NB_RANGE_BINS - 1; i >= 0 && i + 1 > at; i--)
+        count += (double)bins[i] * (i >= at ? 1 : i + 1 - at);
+    return count;
+}
+
+static double clipped(const nb_range_observer *o, double low, double high) {
+    double count = high < o->high ? beyond(o, o->above, high) : 0;
+    count += low > o->low ? beyond(o, o->below, -low) : 0;
+    return count / (double)o->count;
+}
+
+/* ---- percentile ----------------------------------------------------------------------------------------------------- */
+
+/* The least edge beyond which at most so many numbers of both kinds of bins lie. second: NULL, or to be added. */
+static int percentile_edge(const uint64_t *bins, const uint64_t *second, double most) {
+    double count = 0;
+    int edge = NB_RANGE_BINS;
+    while (edge > 0) {
+        count += (double)bins[edge - 1] + (second ? (double)second[edge - 1] : 0);
+        if (count > most)
+            break;
+        edge--;
+    }
+    return edge;
+}
+
+/* ---- squared error -------------------------------------------------------------------------------------------------- */
+
+/* Of all numbers, each in the middle of its bin, if the grid covers the edges low ... high (in bins, low <= 0). */
+static double squared_error(const nb_range_observer *o, const nb_range_settings *how, int low, int high) {
+    double levels = how->is_symmetric ? (1 << how->bits) - 2 : (1 << how->bits) - 1, error = 0;
+    double step = (high - low) / levels, zero = how->is_symmetric ? levels / 2 : floor(-low / step + 0.5);
+    for (int side = 0; side < 2; side++) {
+        const uint64_t *bins = side ? o->below : o->above;
+        double last = side ? zero : levels - zero;
+        for (int i = 0; i < NB_RANGE_BINS; i++) {
+            if (!bins[i])
+                continue;
+            double x = i + 0.5, code = floor(x / step + 0.5), off = x - step * (code < last ? code : last);
+            error += (double)bins[i] * off * off;
+        }
+    }
+    return error;
+}
+
+/* Moves one end to where the error is least: of every eighth edge, then of those about the best. A symmetric grid's ends
+ * move together. */
+static double move_end(const nb_range_observer *o, const nb_range_settings *how, int *low, int *high, bool is_low,
+                       int farthest, double least) {
+    int best = is_low ? -*low : *high;
+    bool moves_low = is_low || how->is_symmetric, moves_high = !is_low || how->is_symmetric;
+    for (int step = 8; step; step /= 8) {
+        int first = step == 8 ? 1 : NB_MAX(1, best - 7), last = step == 8 ? farthest : NB_MIN(farthest, best + 7);
+        for (int at = first; at <= last; at += step) {
+            double error = squared_error(o, how, moves_low ? -at : *low, moves_high ? at : *high);
+            if (error < least) {
+                least = error;
+                best = at;
+            }
+        }
+    }
+    *low = moves_low ? -best : *low;
+    *high = moves_high ? best : *high;
+    return least;
+}
+
+/* The edges at or beyond the farthest numbers. */
+static int last_edge(const uint64_t *bins) {
+    int edge = NB_RANGE_BINS;
+    while (edge > 0 && !bins[edge - 1])
+        edge--;
+    return edge;
+}
+
+static void choose_by_error(const nb_range_observer *o, const nb_range_settings *how, int *low, int *high) {
+    int last_low = last_edge(o->below), last_high = last_edge(o->above);
+    *low = -last_low;
+    *high = last_high;
+    if (how->is_symmetric) {
+        *high = NB_MAX(last_low, last_high);
+        *low = -*high;
+        move_end(o, how, low, high, false, *high, squared_error(o, how, *low, *high));
+        return;
+    }
+    double least = squared_error(o, how, *low, *high), before;
+    do {
+        before = least;
+        if (last_high)
+            least = move_end(o, how, low, high, false, last_high, least);
+        if (last_low)
+            least = move_end(o, how, low, high, true, last_low, least);
+    } while (least < before);
+}
+
+/* ---- divergence ------------------------------------------------------------------------------------------------------ */
+
+/* Of the magnitudes quantized below edge `end` from their distribution, where all beyond counts into the last bin. */
+static double divergence(const double *bins, const double *sums, int end, int levels) {
+    double total = sums[NB_RANGE_BINS], inside = sums[end], sum = 0;
+    for (int level = 0; level < levels; level++) {
+        int from = (int)((int64_t)end * level / levels), to = (int)((int64_t)end * (level + 1) / levels), filled = 0;
+        for (int i = from; i < to; i++)
+            filled += bins[i] > 0;
+        for (int i = from; i < to; i++) {
+            double p = (bins[i] + (i == end - 1 ? total - inside : 0)) / total;
+            if (bins[i] > 0)
+                sum += p * log(p * inside * filled / (sums[to] - sums[from]));
+        }
+    }
+    return sum;
+}
+
+/* An edge behind an empty bin is none to choose: the numbers beyond would be where the quantized ones have none. */
+static int choose_by_divergence(const nb_range_observer *o, uint32_t bits) {
+    double bins[NB_RANGE_BINS], sums[NB_RANGE_BINS + 1] = {0}, least = 0;
+    int last = NB_MAX(last_edge(o->below), last_edge(o->above)), best = last, levels = 1 << (bits - 1);
+    for (int i = 0; i < NB_RANGE_BINS; i++) {
+        bins[i] = (double)o->above[i] + (double)o->below[i];
+        sums[i + 1] = sums[i] + bins[i];
+    }
+    for (int end = last; end >= levels; end--) {
+        double value = bins[end - 1] > 0 ? divergence(bins, sums, end, levels) : HUGE_VAL;
+        if (end == last || value < least) {
+            least = value;
+            best = end;
+        }
+    }
+    return best;
+}
+
+/* ---- all of it -------------------------------------------------------------------------------------------------------- */
+
+static int32_t check(const nb_range_observer *o, const nb_range_settings *how, nb_error *err) {
+    if (!o->count)
+        return NB_FAIL(err, NB_ERR_STATE, "nothing was observed yet: no range can be chosen");
+    if (how->method > NB_RANGE_DIVERGENCE)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no method %u of choosing a range", how->method);
+    if (how->method == NB_RANGE_PERCENTILE && !(how->percentile > 0 && how->percentile <= 100))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a percentile is above 0 and at most 100, not %g", how->percentile);
+    if (how->method > NB_RANGE_PERCENTILE && (how->bits < 2 || how->bits > 8))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "codes have 2 to 8 bits, not %u", how->bits);
+    return NB_OK;
+}
+
+/* Edges of bins, low <= 0 <= high. */
+static void choose_edges(const nb_range_observer *o, const nb_range_settings *how, int *low, int *high) {
+    double outside = how->method == NB_RANGE_PERCENTILE ? (1 - how->percentile / 100) * (double)o->count : 0;
+    if (how->method == NB_RANGE_SQUARED_ERROR)
+        choose_by_error(o, how, low, high);
+    else if (how->method == NB_RANGE_DIVERGENCE)
+        *low = -(*high = choose_by_divergence(o, how->bits));
+    else if (how->is_symmetric)
+        *low = -(*high = percentile_edge(o->above, o->below, outside));
+    else {
+        *high = percentile_edge(o->above, NULL, outside / 2);
+        *low = -percentile_edge(o->below, NULL, outside / 2);
+    }
+}
+
+int32_t nb_range_choose(const nb_range_observer *o, const nb_range_settings *how, nb_range *range, nb_error *err) {
+    NB_TRY(check(o, how, err));
+    double low = (double)o->low, high = (double)o->high;
+    if (how->method == NB_RANGE_MOVING) {
+        low = (double)o->moving_low;
+        high = (double)o->moving_high;
+    } else if (how->method != NB_RANGE_MIN_MAX) {
+        int low_edge, high_edge;
+        choose_edges(o, how, &low_edge, &high_edge);
+        low = NB_MAX(low, low_edge * width_of(o));
+        high = NB_MIN(high, high_edge * width_of(o));
+    }
+    low = NB_MIN(low, 0);
+    high = NB_MAX(high, 0);
+    if (how->is_symmetric) {
+        high = NB_MAX(-low, high);
+        low = -high;
+    }
+    *range = (nb_range){(float)low, (float)high, clipped(o, low, high)};
+    return NB_OK;
+}
