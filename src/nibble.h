@@ -7,6 +7,7 @@
  *   nb_session    one timeline: a KV cache and how many tokens of it are filled. The caller always passes the whole
  *                 token prefix; the session evaluates only what its cache does not hold yet, and yields logits.
  *   nb_collector  watches a session, and becomes an importance matrix, which quantizers need.
+ *   nb_walk       takes texts through a model layer by layer, with one layer's weights in memory, for quantizers.
  *   nb_sampler    logits -> one token, seeded and reproducible.
  *   nb_detokenizer  tokens -> text that is always whole UTF-8.
  *   nb_pool       the threads that a session computes with.
@@ -80,7 +81,9 @@ typedef struct nb_model nb_model;
 
 enum {
     NB_LOAD_ALL = 0,
-    NB_LOAD_HEADER = 1 /* stop after the header: enough to inspect a file and to tokenize with it */
+    NB_LOAD_HEADER = 1, /* stop after the header: enough to inspect a file and to tokenize with it */
+    /* The file may lack tensors. Only nb_walk takes such a model. It has a tokenizer if it has token_embd.weight. */
+    NB_LOAD_PART = 2
 };
 
 /* total_bytes: the file's size if known, else 0 (a double, exact to 2^53, so that JavaScript can pass it). */
@@ -263,6 +266,80 @@ nb_collector *nb_collector_new(nb_session *session, nb_error *err);
 int32_t nb_collector_write(const nb_collector *collector, uint32_t format, uint32_t chunk_size, const char *text,
                            size_t text_bytes, uint8_t *out, size_t capacity, nb_error *err);
 void nb_collector_free(nb_collector *collector); /* NULL is fine */
+
+/* A walk takes texts through a model one layer at a time. Between layers it keeps the residual stream of every token,
+ * so only the weights of one layer have to be in memory. It tells what a quantizer asks of the calibration data, and
+ * takes the quantized weights back, so that what follows is computed with them:
+ *
+ *     walk = nb_walk_new(pool, tokens, windows, window)
+ *     nb_walk_begin(walk, ends)                    ends: a model that has the tensors outside the layers
+ *     for each layer:
+ *         n = nb_walk_layer(walk, model, layer)    model: has all tensors of this layer
+ *         for each group of n, in order:
+ *             nb_walk_observe(walk, group, NB_WALK_HESSIANS, ...) until all tokens are done
+ *             quantize each matrix of the group (nb_walk_matrix) with nb_walk_hessian, _mean and _largest
+ *             nb_walk_replace(walk, the matrix, ...)
+ *         nb_walk_pass(walk, ...) until all tokens are done
+ *
+ * A group is the matrices that are multiplied with the same vectors: q, k and v; o; gate and up; down. A router is a
+ * group of its own. Groups are in the order in which they are computed, so a later one sees what an earlier one was
+ * replaced by. Matrices of experts hold all experts of a layer; each expert has its own vectors and its own statistics.
+ * The models may be parts (NB_LOAD_PART) or whole. A part with a layer also needs the factors of RoPE (rope_freqs,
+ * rope_factors_*), if the model has any. */
+typedef struct nb_walk nb_walk;
+
+/* tokens: [windows, window]; each window is a text of its own, and as long as the context. The streams take
+ * windows * window * nb_model_width floats. The pool must outlive the walk; NULL: one thread. */
+nb_walk *nb_walk_new(nb_pool *pool, const int32_t *tokens, uint32_t windows, uint32_t window, nb_error *err);
+void nb_walk_free(nb_walk *walk); /* NULL is fine */
+
+/* The residual streams become what the first layer is given. `ends` may be freed then. Once a walk. */
+int32_t nb_walk_begin(nb_walk *walk, const nb_model *ends, nb_error *err);
+
+/* The layer to work on: the next one, or the same again. Returns how many groups it has. The model must stay until the
+ * next nb_walk_layer or nb_walk_free, and only the walk may use it: nb_walk_replace changes its weights. */
+int32_t nb_walk_layer(nb_walk *walk, nb_model *model, uint32_t layer, nb_error *err);
+
+/* Matrix i of a group: writes its tensor's name, zero-terminated, at most capacity bytes of it. Returns the name's
+ * length, or 0 if there is no such group or matrix. sides[3]: columns, rows, and how many experts have a matrix of so
+ * many rows each (1: it is no matrix of experts). Matrices that the file has as one tensor (attn_qkv) are one. */
+size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t sides[3], char *name, size_t capacity);
+
+enum {
+    NB_WALK_MEANS = 0,    /* mean |x|, max |x| and the number of vectors */
+    NB_WALK_HESSIANS = 1, /* these, and the sums of x x^T: columns * columns floats for each expert of each group */
+    NB_WALK_ALL = -1      /* as a group: all groups of the layer */
+};
+
+/* Sums up the vectors x that the matrices of a group are multiplied with. The streams stay as they are. What the group
+ * does not depend on is not computed. Evaluates one batch of tokens, and returns how many tokens are done. Repeat with
+ * that as `done`, which is 0 at first, until it is windows * window: only then there are results. 0 begins anew, and
+ * frees the results of the last time. */
+int32_t nb_walk_observe(nb_walk *walk, int32_t group, uint32_t what, int32_t done, nb_error *err);
+
+/* What was observed of a group, of one of its experts (0: it has none). NULL if it was not. Columns are those of the
+ * file's tensors. They stay until the next nb_walk_observe or nb_walk_layer.
+ *   _hessian: the sum of x x^T over all vectors, [columns, columns], symmetric. GPTQ's H is 2 / count times that.
+ *   _mean: mean |x| of each column, [columns]; 0 if there was no vector.
+ *   _largest: max |x| of each column, [columns].
+ *   _count: how many vectors there were. */
+const float *nb_walk_hessian(const nb_walk *walk, uint32_t group, uint32_t expert);
+const float *nb_walk_mean(const nb_walk *walk, uint32_t group, uint32_t expert);
+const float *nb_walk_largest(const nb_walk *walk, uint32_t group, uint32_t expert);
+int32_t nb_walk_count(const nb_walk *walk, uint32_t group, uint32_t expert);
+
+/* From now on the weights of a tensor of this layer are these `size` bytes: blocks of a type, as a GGUF file has them.
+ * name: as nb_walk_matrix gives it, or a vector's ("blk.0.attn_norm.weight"). Matrices of experts are replaced as one.
+ * Order of columns and scale of the tensor stay (nb_matrix). */
+int32_t nb_walk_replace(nb_walk *walk, const char *name, size_t name_bytes, uint32_t type, const uint8_t *bytes,
+                        size_t size, nb_error *err);
+
+/* The streams become what the layer, with its weights as they are now, makes of them. Repeat as nb_walk_observe. After
+ * that comes the next layer. */
+int32_t nb_walk_pass(nb_walk *walk, int32_t done, nb_error *err);
+
+/* The residual streams now: [windows * window, width]. NULL before nb_walk_begin. */
+const float *nb_walk_streams(const nb_walk *walk);
 
 /* ---- sampling ---------------------------------------------------------------------------------------------- */
 

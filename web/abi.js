@@ -4,6 +4,7 @@
 export const NB_OK = 0;
 export const NB_LOAD_ALL = 0;
 export const NB_LOAD_HEADER = 1;
+export const NB_LOAD_PART = 2;
 export const NB_TOKENIZE_BARE = 0;
 export const NB_TOKENIZE_ADD_SPECIAL = 1;
 export const NB_TOKENIZE_PARSE_SPECIAL = 2;
@@ -14,6 +15,9 @@ export const NB_LOGITS_LAST = 0;
 export const NB_LOGITS_ALL = 1;
 export const NB_IMATRIX_DAT = 0;
 export const NB_IMATRIX_GGUF = 1;
+export const NB_WALK_MEANS = 0;
+export const NB_WALK_HESSIANS = 1;
+export const NB_WALK_ALL = -1;
 export const NB_CONVERT_ALL = 0;
 export const NB_CONVERT_HEADER = 1;
 export const NB_QUANTIZE_PLAINLY = 0;

@@ -70,8 +70,7 @@ static void take(nb_collector *c, const nb_model *m) {
 }
 
 /* A matrix that the model cuts into parts is given the same vectors for each part: the first part tells. */
-static void see(void *context, const nb_matrix *w, const float *x, uint32_t n) {
-    nb_collector *c = context;
+static void add(nb_collector *c, const nb_matrix *w, const float *x, uint32_t n) {
     uint32_t i = w->tensor < c->n_tensors ? c->entry_of[w->tensor] : NO_ENTRY;
     if (i == NO_ENTRY || w->columns != c->entries[i].columns || w->first % c->entries[i].rows)
         return;
@@ -82,6 +81,12 @@ static void see(void *context, const nb_matrix *w, const float *x, uint32_t n) {
     for (uint32_t t = 0; t < n; t++)
         nb_add_squares(e->sums + (size_t)matrix * e->columns, x + (size_t)t * e->columns, e->columns);
     e->counts[matrix] += n;
+}
+
+static bool see(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const float *x, uint32_t n) {
+    for (uint32_t i = 0; i < n_jobs; i++)
+        add(context, jobs[i].w, x, n);
+    return true;
 }
 
 nb_collector *nb_collector_new(nb_session *session, nb_error *err) {

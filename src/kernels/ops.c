@@ -209,3 +209,11 @@ void nb_add_squares(double *sums, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++)
         sums[i] += (double)x[i] * (double)x[i];
 }
+
+void nb_add_magnitudes(double *sums, float *largest, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float magnitude = nb_float_of(nb_bits_of(x[i]) & 0x7fffffff);
+        sums[i] += (double)magnitude;
+        largest[i] = NB_MAX(largest[i], magnitude);
+    }
+}

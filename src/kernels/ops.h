@@ -91,6 +91,9 @@ double nb_log_sum_exp(const float *x, uint32_t n);
 /* sums += x^2. [n] each. */
 void nb_add_squares(double *sums, const float *x, size_t n);
 
+/* sums += |x|, largest = max(largest, |x|). [n] each. */
+void nb_add_magnitudes(double *sums, float *largest, const float *x, size_t n);
+
 /* Where the largest of x[n] stands, the first of equal ones. NaN never is; 0 where there is nothing else. */
 uint32_t nb_argmax(const float *x, uint32_t n);
 

@@ -8,7 +8,7 @@
 #include "family.h"
 #include "keys.h"
 
-static uint32_t extent_of(const nb_shape *s, uint32_t e) {
+uint32_t nb_extent_of(const nb_shape *s, uint32_t e) {
     switch (e) {
     case NB_EXTENT_1: return 1;
     case NB_EXTENT_VOCABULARY: return s->vocabulary;
@@ -44,30 +44,35 @@ static int64_t layer_of(nb_text *name) {
     return layer;
 }
 
-static const nb_slot *find_slot(const nb_model *model, nb_text name, bool in_layer) {
+const nb_slot *nb_slot_find(const nb_model *model, nb_text name, bool in_layer) {
     for (const nb_slot *s = model->family->slots; s->name; s++)
         if (s->in_layer == in_layer && nb_text_is(name, s->name))
             return s->need == NB_GGUF_MAY && model->is_folder ? NULL : s;
     return NULL;
 }
 
+/* Of matrices that are taken apart: experts, and gate and up (q, k and v may stay one). */
+int32_t nb_slot_check_parts(const nb_model *model, const nb_slot *slot, uint32_t type, nb_text name, nb_error *err) {
+    uint32_t rows = nb_extent_of(&model->shape, slot->rows);
+    uint32_t part = slot->by_expert ? rows : slot->rows == NB_EXTENT_GATE_UP ? rows / 2 : 0;
+    if (part % nb_group_rows(type))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tensor %t has parts of %u rows; of a quantized one only multiples of 4 are supported", name,
+                       part);
+    return NB_OK;
+}
+
 /* single: it is one expert's. */
 static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, bool single,
                            nb_error *err) {
-    uint64_t columns = extent_of(&model->shape, slot->columns), rows = extent_of(&model->shape, slot->rows);
+    uint64_t columns = nb_extent_of(&model->shape, slot->columns), rows = nb_extent_of(&model->shape, slot->rows);
     uint64_t experts = slot->by_expert && !single ? model->shape.experts : 1;
     nb_text name = nb_checkpoint_tensor_name(&model->checkpoint, info);
     if (info->shape[0] != columns || info->shape[1] != rows || info->shape[2] != experts || info->shape[3] != 1)
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for [%l, %l, %l]",
                        name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows, experts);
-    /* matrices that are taken apart: experts, and gate and up (q, k and v may stay one) */
-    uint64_t part = slot->by_expert ? rows : slot->rows == NB_EXTENT_GATE_UP ? rows / 2 : 0;
-    if (part % nb_group_rows(info->type))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "tensor %t has parts of %l rows; of a quantized one only multiples of 4 are supported", name,
-                       part);
-    return NB_OK;
+    return nb_slot_check_parts(model, slot, info->type, name, err);
 }
 
 /* The slot of "ffn_gate_exps.weight" for "ffn_gate.7.weight", as files may have experts one by one, and *expert = 7;
@@ -84,7 +89,7 @@ static const nb_slot *find_expert_slot(const nb_model *model, nb_text name, uint
     nb_write_bytes(&w, name.data, dot);
     nb_write(&w, "_exps");
     nb_write_bytes(&w, rest.data, rest.size);
-    const nb_slot *slot = find_slot(model, (nb_text){stacked, NB_MIN(w.length, sizeof stacked)}, true);
+    const nb_slot *slot = nb_slot_find(model, (nb_text){stacked, NB_MIN(w.length, sizeof stacked)}, true);
     return slot && slot->by_expert ? slot : NULL;
 }
 
@@ -94,7 +99,7 @@ static int32_t bind_experts(const nb_model *model, const nb_slot *slot, const nb
                             nb_matrix *matrix, nb_destination *to, nb_error *err) {
     if (!matrix->rows) {
         matrix->type = info->type;
-        to->rows = extent_of(&model->shape, slot->rows) * model->shape.experts;
+        to->rows = nb_extent_of(&model->shape, slot->rows) * model->shape.experts;
     }
     if (matrix->type != info->type)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
@@ -110,7 +115,7 @@ static int32_t check_experts(const nb_model *model, nb_error *err) {
     for (const nb_slot *s = model->family->slots; s->name; s++)
         for (uint32_t i = 0; s->by_expert && i < model->shape.layers; i++) {
             uint32_t rows = ((const nb_matrix *)((const uint8_t *)&model->layers[i] + s->at))->rows;
-            if (rows && rows != extent_of(&model->shape, s->rows) * model->shape.experts)
+            if (rows && rows != nb_extent_of(&model->shape, s->rows) * model->shape.experts)
                 return NB_FAIL(err, NB_ERR_FORMAT,
                                "of blk.%u.%s there are not the tensors of %u experts, each once; the file is not whole",
                                i, s->name, model->shape.experts);
@@ -130,7 +135,7 @@ static const nb_slot *find_matrix_slot(const nb_model *model, nb_text name, bool
     nb_write(&w, "weight");
     uint32_t expert;
     nb_text weight = {text, NB_MIN(w.length, sizeof text)};
-    const nb_slot *slot = find_slot(model, weight, in_layer);
+    const nb_slot *slot = nb_slot_find(model, weight, in_layer);
     slot = slot || !in_layer ? slot : find_expert_slot(model, weight, &expert);
     return dot && slot && slot->is_matrix ? slot : NULL;
 }
@@ -154,8 +159,8 @@ static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_te
     if (!*found)
         return NB_OK;
     nb_matrix *m = (nb_matrix *)((layer < 0 ? (uint8_t *)model : (uint8_t *)&model->layers[layer]) + slot->at);
-    uint32_t numbers = order ? extent_of(&model->shape, slot->columns)
-                     : bias  ? extent_of(&model->shape, slot->rows)
+    uint32_t numbers = order ? nb_extent_of(&model->shape, slot->columns)
+                     : bias  ? nb_extent_of(&model->shape, slot->rows)
                              : (slot->by_expert ? model->shape.experts : 1);
     if (!is_vector_of(info, numbers))
         return NB_FAIL(err, NB_ERR_FORMAT,
@@ -238,7 +243,7 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
         nb_text name = nb_checkpoint_tensor_name(c, info), rest = name;
         int64_t layer = layer_of(&rest);
         uint32_t expert = 0;
-        const nb_slot *slot = find_slot(model, rest, layer >= 0), *single = NULL;
+        const nb_slot *slot = nb_slot_find(model, rest, layer >= 0), *single = NULL;
         if (!slot && layer >= 0)
             slot = single = find_expert_slot(model, rest, &expert);
         bool found = false;
@@ -255,7 +260,7 @@ static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err
         uint8_t *place = layer >= 0 ? (uint8_t *)&model->layers[layer] : (uint8_t *)model;
         nb_matrix *matrix = (nb_matrix *)(place + slot->at);
         if (slot->by_expert) {
-            NB_TRY(bind_experts(model, slot, info, expert * extent_of(&model->shape, slot->rows), matrix,
+            NB_TRY(bind_experts(model, slot, info, expert * nb_extent_of(&model->shape, slot->rows), matrix,
                                 &destinations[i], err));
         } else if (slot->is_matrix) {
             destinations[i].matrix = matrix;
@@ -274,23 +279,35 @@ static bool is_filled(const void *base, const nb_slot *s) {
     return s->is_matrix ? ((const nb_matrix *)place)->rows : *(float *const *)place != NULL;
 }
 
-static int32_t check_complete(const nb_model *model, nb_error *err) {
-    for (const nb_slot *s = model->family->slots; s->name; s++) {
-        bool always = s->need == NB_ALWAYS || (s->need == NB_FOLDERS_MUST && model->is_folder);
-        if (!s->in_layer && always && !is_filled(model, s))
+static bool is_needed(const nb_model *model, const nb_slot *s, nb_need kind) {
+    return s->need == NB_ALWAYS || (s->need == NB_FOLDERS_MUST && model->is_folder) || s->need == kind;
+}
+
+int32_t nb_model_check_ends(const nb_model *model, nb_error *err) {
+    for (const nb_slot *s = model->family->slots; s->name; s++)
+        if (!s->in_layer && is_needed(model, s, NB_ALWAYS) && !is_filled(model, s))
             return NB_FAIL(err, NB_ERR_FORMAT, "tensor %s is missing; the file is not whole", s->name);
-        for (uint32_t i = 0; s->in_layer && i < model->shape.layers; i++) {
-            const nb_layer *layer = &model->layers[i];
-            if (model->shape.dense_layers != UINT32_MAX && (i < model->shape.dense_layers) == (layer->router.rows > 0))
-                return NB_FAIL(err, NB_ERR_FORMAT,
-                               "blk.%u %s experts, but %s.leading_dense_block_count is %u; the file is broken", i,
-                               layer->router.rows ? "has" : "has no", model->family->name, model->shape.dense_layers);
-            nb_need kind = layer->router.rows ? NB_MIXTURE : NB_DENSE;
-            if ((always || s->need == kind) && !is_filled(layer, s))
-                return NB_FAIL(err, NB_ERR_FORMAT, "tensor blk.%u.%s is missing; the file is not whole", i, s->name);
-        }
-    }
     return NB_OK;
+}
+
+int32_t nb_model_check_layer(const nb_model *model, uint32_t i, nb_error *err) {
+    const nb_layer *layer = &model->layers[i];
+    uint32_t dense = model->shape.dense_layers;
+    if (dense != UINT32_MAX && (i < dense) == (layer->router.rows > 0))
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "blk.%u %s experts, but %s.leading_dense_block_count is %u; the file is broken", i,
+                       layer->router.rows ? "has" : "has no", model->family->name, dense);
+    for (const nb_slot *s = model->family->slots; s->name; s++)
+        if (s->in_layer && is_needed(model, s, layer->router.rows ? NB_MIXTURE : NB_DENSE) && !is_filled(layer, s))
+            return NB_FAIL(err, NB_ERR_FORMAT, "tensor blk.%u.%s is missing; the file is not whole", i, s->name);
+    return NB_OK;
+}
+
+static int32_t check_complete(const nb_model *model, nb_error *err) {
+    NB_TRY(nb_model_check_ends(model, err));
+    for (uint32_t i = 0; i < model->shape.layers; i++)
+        NB_TRY(nb_model_check_layer(model, i, err));
+    return nb_embedding_check(model, err);
 }
 
 /* Refuses what would be loaded over parts of another tensor. */
@@ -305,8 +322,7 @@ static int32_t check_parts(const nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-/* Tensors that are several in one become parts of it. */
-static void take_apart(nb_model *model) {
+void nb_model_take_apart(nb_model *model) {
     const nb_shape *m = &model->shape;
     uint32_t queries = m->heads * m->head_size, keys = m->kv_heads * m->head_size, values = m->kv_heads * m->value_size;
     for (uint32_t i = 0; i < m->layers; i++) {
@@ -379,7 +395,8 @@ static int32_t plan(nb_model *model, nb_destination *destinations, nb_error *err
         return NB_ERR_UNSUPPORTED;
     model->is_folder = nb_model_is_converted(model);
     NB_TRY(nb_model_configure_family(model, err));
-    NB_TRY(nb_embedding_configure(model, err));
+    if (!model->part || model->shape.vocabulary)
+        NB_TRY(nb_embedding_configure(model, err));
     uint64_t held = 0;
     NB_TRY(nb_grow((void **)&model->layers, &held, model->shape.layers, sizeof(nb_layer), "layers", err));
     NB_TRY(bind(model, destinations, err));
@@ -389,9 +406,8 @@ static int32_t plan(nb_model *model, nb_destination *destinations, nb_error *err
     describe_matrices(model, destinations);
     NB_TRY(check_scales(model, err));
     NB_TRY(check_parts(model, err));
-    take_apart(model);
-    NB_TRY(check_complete(model, err));
-    return nb_embedding_check(model, err);
+    nb_model_take_apart(model);
+    return model->part ? NB_OK : check_complete(model, err);
 }
 
 int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *err) {
@@ -399,7 +415,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
     take_matrices(model, destinations);
     NB_TRY(nb_arena_reserve(&model->matrices, "the model's weights", err));
     take_matrices(model, destinations);
-    take_apart(model); /* again: what is cut out of matrices has addresses now */
+    nb_model_take_apart(model); /* again: what is cut out of matrices has addresses now */
     if (!model->output.rows)
         model->output = model->embedding;
     return NB_OK;

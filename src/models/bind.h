@@ -19,6 +19,21 @@ typedef struct nb_destination {
  * destinations: [n_tensors], receives where each tensor goes. */
 int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *err);
 
+/* Whether all tensors outside the layers are there; whether all of layer i are. Else the error names one that is
+ * missing. */
+int32_t nb_model_check_ends(const nb_model *model, nb_error *err);
+int32_t nb_model_check_layer(const nb_model *model, uint32_t i, nb_error *err);
+
+/* The slot of a name (in layers without "blk.N."), or NULL; a side of a tensor; whether a tensor of this type can be
+ * taken apart as the slot's must be. */
+const struct nb_slot *nb_slot_find(const nb_model *model, nb_text name, bool in_layer);
+uint32_t nb_extent_of(const nb_shape *s, uint32_t extent);
+int32_t nb_slot_check_parts(const nb_model *model, const struct nb_slot *slot, uint32_t type, nb_text name,
+                            nb_error *err);
+
+/* Tensors that are several in one become parts of it: again, after such a one was replaced. */
+void nb_model_take_apart(nb_model *model);
+
 /* Whether the file that model->checkpoint describes would be loaded: the same steps on *trial, but for the weights'
  * memory. trial has the shape then, as far as it is known; nb_model_trial_free. */
 int32_t nb_model_try(const nb_model *model, nb_model *trial, nb_error *err);

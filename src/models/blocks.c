@@ -229,12 +229,10 @@ static void place_token(const token_loop *loop, uint32_t t) {
     }
 }
 
-void nb_attention_block(const nb_step *p) {
+/* mixed = attention(q, k, v). */
+static void attend(const nb_step *p) {
     nb_session *s = p->s;
     const nb_shape *m = &s->model->shape;
-    const nb_matmul_job qkv[] = {{&p->layer->q, s->q}, {&p->layer->k, s->new_k}, {&p->layer->v, s->new_v}};
-    const nb_matmul_job whole = {&p->layer->qkv, s->merged};
-    nb_session_multiply(s, s->normed, p->n, m->width, p->layer->qkv_whole ? &whole : qkv, p->layer->qkv_whole ? 1 : 3);
     for_tokens((token_loop){.p = p, .f = place_token});
     nb_attention attention = {
         .q = s->padded ? s->padded_q : s->q,
@@ -255,6 +253,18 @@ void nb_attention_block(const nb_step *p) {
     nb_attend(s->pool, &attention); /* [n, heads * value_size] */
     if (s->padded)
         resize_heads(s->mixed, m->value_size, s->padded_mixed, s->cache.value_size, p->n * m->heads);
+}
+
+void nb_attention_block(const nb_step *p) {
+    nb_session *s = p->s;
+    const nb_shape *m = &s->model->shape;
+    const nb_matmul_job qkv[] = {{&p->layer->q, s->q}, {&p->layer->k, s->new_k}, {&p->layer->v, s->new_v}};
+    const nb_matmul_job whole = {&p->layer->qkv, s->merged};
+    bool merged = p->layer->qkv_whole;
+    if (nb_session_multiply(s, s->normed, p->n, m->width, merged ? &whole : qkv, merged ? 1 : 3))
+        attend(p);
+    else
+        memset(s->mixed, 0, (size_t)p->n * m->heads * m->value_size * sizeof *s->mixed);
     /* [n, width] */
     nb_session_multiply(s, s->mixed, p->n, m->heads * m->value_size, &(nb_matmul_job){&p->layer->o, s->y}, 1);
 }

@@ -204,14 +204,14 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
 static int32_t configure(nb_model *model, const char *epsilon, nb_error *err) {
     nb_shape *s = &model->shape;
     const nb_tensor_info *embedding = nb_checkpoint_find_tensor(&model->checkpoint, "token_embd.weight");
-    if (!embedding)
+    if (!embedding && !model->part)
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor token_embd.weight is missing; the file is not a whole %s model",
                        model->family->name);
     NB_TRY(nb_model_check_keys(model, err));
     NB_TRY(configure_sizes(model, err));
-    if (embedding->n_dimensions > 2 || embedding->shape[1] > MAX_SIDE)
+    if (embedding && (embedding->n_dimensions > 2 || embedding->shape[1] > MAX_SIDE))
         return NB_FAIL(err, NB_ERR_FORMAT, "token_embd.weight has an impossible shape");
-    s->vocabulary = (uint32_t)embedding->shape[1];
+    s->vocabulary = embedding ? (uint32_t)embedding->shape[1] : 0;
     double window = 0, pooling = -1;
     NB_TRY(read(model, "attention.sliding_window", (nb_range){0, UINT32_MAX}, &window, err));
     s->window = (uint32_t)NB_MIN(window, 1e9);

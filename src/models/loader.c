@@ -8,10 +8,10 @@
 #include "../formats/gguf.h"
 #include "../text/gguf_vocabulary.h"
 #include "../types/finite.h"
-#include "../types/traits.h"
 #include "bind.h"
 #include "family.h"
 #include "session.h"
+#include "weights.h"
 
 enum { FIRST_HEADER = 1 << 20, STAGING = 1 << 20 };
 
@@ -103,15 +103,8 @@ static int32_t not_finite(const nb_loader *l, const nb_tensor_info *info, nb_err
                    nb_checkpoint_tensor_name(&l->model->checkpoint, info));
 }
 
-/* A vector becomes F32. The buffer may hold it at any address, and blocks are read as structs: hence the copy. */
 static int32_t fill_vector(const nb_tensor_info *info, const uint8_t *bytes, float *out, nb_error *err) {
-    void *aligned = nb_alloc((size_t)info->bytes);
-    if (!aligned)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory to load the model");
-    memcpy(aligned, bytes, (size_t)info->bytes);
-    nb_traits_of(info->type)->dequantize(aligned, out, (size_t)(info->shape[0] * info->shape[1]));
-    nb_free(aligned);
-    return NB_OK;
+    return nb_vector_fill(info->type, bytes, (size_t)info->bytes, out, (size_t)(info->shape[0] * info->shape[1]), err);
 }
 
 static int32_t check_factors(const nb_loader *l, const nb_tensor_info *info, const float *factors, nb_error *err) {
@@ -219,7 +212,9 @@ static int32_t open_model(nb_loader *l, nb_error *err) {
     nb_model *m = l->model;
     nb_checkpoint *c = &m->checkpoint;
     nb_error vocabulary_error = {0};
-    m->tokenizer = nb_tokenizer_new(c, &vocabulary_error);
+    m->part = l->flags & NB_LOAD_PART;
+    if (!m->part || nb_checkpoint_find_tensor(c, "token_embd.weight"))
+        m->tokenizer = nb_tokenizer_new(c, &vocabulary_error);
     /* a header is worth showing without it */
     bool goes_on = l->flags & NB_LOAD_HEADER && vocabulary_error.code != NB_ERR_MEMORY;
     m->tokenizer_error = vocabulary_error;

@@ -4,6 +4,7 @@
 #include "../kernels/kv_cache.h"
 #include "../sampling/sampler.h"
 #include "../text/detokenizer.h"
+#include "weights.h"
 
 uint64_t nb_model_kv_token_bytes(const nb_model *model, uint32_t kv_type) {
     const nb_shape *s = &model->shape;
@@ -17,6 +18,7 @@ void nb_model_free(nb_model *model) {
     nb_checkpoint_free(&model->checkpoint);
     nb_arena_free(&model->vectors);
     nb_arena_free(&model->matrices);
+    nb_replacements_free(model);
     nb_free(model->layers);
     nb_free(model);
 }

@@ -42,10 +42,12 @@ struct nb_model {
     nb_tokenizer *tokenizer;  /* NULL: the file has no vocabulary */
     nb_error tokenizer_error; /* or, of a file that is only inspected, why it cannot be had */
     const nb_family *family;  /* NULL: a vocabulary without weights */
+    bool part;                /* tensors may be missing: only nb_walk takes it */
     bool is_folder;           /* before nibble's converter made a GGUF of it */
     nb_shape shape;
     nb_layer *layers;                  /* [shape.layers] */
     nb_arena vectors, matrices;        /* the weights: */
+    struct nb_replacement *replaced;   /* those of matrices that were replaced (weights.h) */
     nb_matrix embedding;               /* [vocabulary, width] */
     nb_matrix positions;               /* [context, width]: learned ones, added to the embeddings */
     nb_matrix token_types;             /* [token_types, width]: the first is added too */

@@ -25,8 +25,8 @@ static void take(nb_session *s) {
     nb_arena *a = &s->arena;
     uint64_t batch = s->batch, threads = (uint64_t)nb_pool_threads(s->pool);
     uint64_t tiles = nb_times(m->kv_heads, nb_cache_tiles(s->context)); /* of a layer */
-    s->layer_bytes = (size_t)(tiles * s->cache.tile_bytes);
-    s->tiles = nb_arena_take(a, nb_times(m->layers, tiles), s->cache.tile_bytes);
+    s->layer_bytes = s->walks ? 0 : (size_t)(tiles * s->cache.tile_bytes);
+    s->tiles = nb_arena_take(a, nb_times(s->walks ? 1 : m->layers, tiles), s->cache.tile_bytes);
     s->tokens = nb_arena_take(a, s->context, sizeof(int32_t));
     for (uint32_t i = 0; i < NB_ROPES; i++) {
         nb_rotation *r = &s->rotations[i];
@@ -45,7 +45,7 @@ static void take(nb_session *s) {
     s->padded_mixed = take_floats(a, padded ? batch : 0, (uint64_t)m->heads * s->cache.value_size);
     s->padded = padded;
     uint64_t qkv = (uint64_t)(m->heads + m->kv_heads) * m->head_size + (uint64_t)m->kv_heads * m->value_size;
-    s->merged = take_floats(a, s->model->qkv_whole ? batch : 0, qkv);
+    s->merged = take_floats(a, s->model->qkv_whole || s->walks ? batch : 0, qkv);
     s->new_k = take_floats(a, batch, (uint64_t)m->kv_heads * m->head_size);
     s->new_v = take_floats(a, batch, (uint64_t)m->kv_heads * m->value_size);
     uint32_t inner = NB_MAX(m->feed_forward, NB_MAX(m->expert_width, m->shared_width));
@@ -71,11 +71,15 @@ static void take(nb_session *s) {
                       sizeof(float));
 }
 
+/* walks: the session is for nb_walk. */
 static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch,
-                       uint32_t kv_type, nb_error *err) {
+                       uint32_t kv_type, bool walks, nb_error *err) {
     if (!model->family)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "the file holds a vocabulary but no weights; it can tokenize, not generate");
+    if (model->part && !walks)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "this model was loaded as a part, which may lack tensors; only nb_walk computes with it");
     if (!nb_cache_takes(kv_type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0) and Q8_0 (8) are", kv_type);
@@ -86,23 +90,19 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "this model has learned %u positions, so its context cannot be %u; choose %u or less",
                        model->positions.rows, context, model->positions.rows);
-    *s = (nb_session){.model = model, .pool = pool};
+    *s = (nb_session){.model = model, .pool = pool, .walks = walks};
     s->cache = nb_cache_of(kv_type, model->shape.head_size, model->shape.value_size);
     s->context = context ? context : model->shape.context;
     /* where tokens see those that follow, a text is one batch */
     s->batch = model->shape.both_ways ? s->context : NB_MIN(batch ? batch : BATCH, s->context);
-    s->logits_capacity = NB_MIN(s->batch, LOGITS_ROWS);
+    s->logits_capacity = walks ? 0 : NB_MIN(s->batch, LOGITS_ROWS);
     take(s);
     return NB_OK;
 }
 
-nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
-                           uint32_t precision, nb_error *err) {
-    if (precision > NB_PRECISION_FAST)
-        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "precision %u is not one of exact (0) and fast (1)", precision);
-    nb_session measured;
-    if (prepare(&measured, model, pool, context, batch, kv_type, err) < 0 ||
-        nb_arena_reserve(&measured.arena, "the session (KV cache and buffers)", err) < 0)
+/* The memory of a session that was prepared. */
+static nb_session *allocate(nb_session measured, nb_error *err) {
+    if (nb_arena_reserve(&measured.arena, "the session (KV cache and buffers)", err) < 0)
         return NULL;
     nb_session *s = nb_alloc(sizeof *s);
     if (!s) {
@@ -110,7 +110,6 @@ nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t contex
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a session");
     }
     *s = measured;
-    s->activations.precision = precision;
     take(s);
     /* The KV cache, which comes first, is written before it is read. Of the rest, vectors' lanes that nobody needs are
      * computed too: from zeros, for what lies in memory may be subnormal, which is slow. */
@@ -119,6 +118,22 @@ nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t contex
     for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
         nb_rope_frequencies(r->rope, s->context, r->frequencies, &r->magnitude);
     return s;
+}
+
+nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
+                           uint32_t precision, nb_error *err) {
+    if (precision > NB_PRECISION_FAST)
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "precision %u is not one of exact (0) and fast (1)", precision);
+    nb_session measured;
+    if (prepare(&measured, model, pool, context, batch, kv_type, false, err) < 0)
+        return NULL;
+    measured.activations.precision = precision;
+    return allocate(measured, err);
+}
+
+nb_session *nb_session_new_walk(const nb_model *model, nb_pool *pool, uint32_t window, nb_error *err) {
+    nb_session measured;
+    return prepare(&measured, model, pool, window, 0, NB_TYPE_F32, true, err) < 0 ? NULL : allocate(measured, err);
 }
 
 void nb_session_free(nb_session *s) {
@@ -130,7 +145,7 @@ void nb_session_free(nb_session *s) {
 
 double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type) {
     nb_session measured;
-    if (prepare(&measured, model, NULL, context, batch, kv_type, NULL) < 0)
+    if (prepare(&measured, model, NULL, context, batch, kv_type, false, NULL) < 0)
         return 0;
     return (double)measured.arena.used;
 }
@@ -155,7 +170,7 @@ static uint32_t fitting_context(const nb_model *model, nb_pool *pool, uint32_t c
     for (uint32_t too_large = context; too_large - fits > 1;) {
         uint32_t middle = fits + (too_large - fits) / 2;
         nb_session measured;
-        bool small = prepare(&measured, model, pool, middle, 0, kv_type, NULL) >= 0 && !measured.arena.failed &&
+        bool small = prepare(&measured, model, pool, middle, 0, kv_type, false, NULL) >= 0 && !measured.arena.failed &&
                      measured.arena.used <= most;
         *(small ? &fits : &too_large) = middle;
     }
@@ -164,7 +179,7 @@ static uint32_t fitting_context(const nb_model *model, nb_pool *pool, uint32_t c
 
 int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t kv_type, nb_error *err) {
     nb_session measured;
-    NB_TRY(prepare(&measured, model, pool, context, 0, kv_type, err));
+    NB_TRY(prepare(&measured, model, pool, context, 0, kv_type, false, err));
     uint64_t bytes = measured.arena.failed ? UINT64_MAX : measured.arena.used, left = nb_memory_left();
     /* It is taken and given back: the engine may give less than there are addresses for, and what it gave stays
      * nibble's. */

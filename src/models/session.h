@@ -22,9 +22,11 @@ typedef struct nb_choice {
     float weight;
 } nb_choice;
 
-/* Calibration's hook: sees what each matrix is about to be multiplied with. x: [n, w->columns], in the file's order. */
+/* Calibration's hook. NULL in every normal run. It sees what matrices are about to be multiplied with: those of some
+ * jobs, all with the same x, [n, columns], in the order of the file's columns. false: nobody needs the products, and
+ * they are zeros. */
 typedef struct nb_observer {
-    void (*see)(void *context, const nb_matrix *w, const float *x, uint32_t n); /* NULL in every normal run */
+    bool (*see)(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const float *x, uint32_t n);
     void *context;
 } nb_observer;
 
@@ -33,6 +35,7 @@ struct nb_session {
     nb_pool *pool;
     nb_arena arena; /* everything below */
     uint32_t context, batch;
+    bool walks;    /* it is nb_walk's: its cache has room for one layer, and it has no logits */
     uint32_t held; /* positions of the cache that are filled */
     /* of what is evaluated, a layer whose numbers are not finite, plus 1; 0: there is none */
     uint32_t broken;
@@ -64,9 +67,13 @@ struct nb_session {
 };
 
 /* out = x W^T for each job: of all products with the model's matrices, so that the observer sees them all.
- * x: [n, columns]; out: [n, rows]; NB_MATMUL_JOBS jobs at most, whose matrices have so many columns. */
-void nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs,
+ * x: [n, columns]; out: [n, rows]; NB_MATMUL_JOBS jobs at most, whose matrices have so many columns. Returns whether
+ * it was computed: zeros are not, which an observer wants. */
+bool nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs,
                          uint32_t n_jobs);
+
+/* For nb_walk: of models that are parts, too. The cache is F32, and all layers use the same one. */
+nb_session *nb_session_new_walk(const nb_model *model, nb_pool *pool, uint32_t window, nb_error *err);
 
 /* NB_OK if the context has room for n tokens; if tokens [first, first + rows) are in the vocabulary. */
 int32_t nb_session_check_length(const nb_session *s, int32_t n, nb_error *err);

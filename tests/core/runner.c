@@ -40,6 +40,7 @@
     T(model)           \
     T(observer)        \
     T(collector)       \
+    T(walk)            \
     T(keys)            \
     T(loading)         \
     T(finite)          \

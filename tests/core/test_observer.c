@@ -34,8 +34,7 @@ typedef struct seen {
     float sum;
 } seen;
 
-static void see(void *context, const nb_matrix *w, const float *x, uint32_t n) {
-    seen *all = context;
+static void see_one(seen *all, const nb_matrix *w, const float *x, uint32_t n) {
     const nb_tensor_info *info = w->tensor < all->c->n_tensors ? &all->c->tensors[w->tensor] : NULL;
     all->wrong +=
         !info || info->shape[0] != w->columns || w->first + w->rows > info->shape[1] * info->shape[2] || n == 0;
@@ -43,6 +42,12 @@ static void see(void *context, const nb_matrix *w, const float *x, uint32_t n) {
         all->products[w->tensor]++;
     for (uint32_t i = 0; i < n * w->columns; i++)
         all->sum += x[i]; /* all of it is there */
+}
+
+static bool see(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const float *x, uint32_t n) {
+    for (uint32_t i = 0; i < n_jobs; i++)
+        see_one(context, jobs[i].w, x, n);
+    return true;
 }
 
 /* What is no matrix, or only looked up in rows. */

@@ -34,6 +34,9 @@ static int32_t configure(nb_model *model, nb_error *err) {
     bool before;
     NB_TRY(nb_model_flag(model, "do_layer_norm_before", true, &before, err));
     s->norms_last = !before;
+    s->embedding_width = s->width;
+    if (is_absent(model, "token_embd.weight")) /* of a part without the ends */
+        return NB_OK;
     uint64_t columns = nb_checkpoint_find_tensor(&model->checkpoint, "token_embd.weight")->shape[0];
     s->embedding_width = (uint32_t)NB_MIN(columns, UINT32_MAX);
     bool projects = !is_absent(model, "project_in.weight") && !is_absent(model, "project_out.weight");

@@ -1,0 +1,20 @@
+/* Blocks of a file become weights of a model: vectors as they load, and tensors that are replaced later. */
+#ifndef NB_WEIGHTS_H
+#define NB_WEIGHTS_H
+
+#include "model.h"
+
+/* Blocks of a type, at any address, -> out[n]. */
+int32_t nb_vector_fill(uint32_t type, const uint8_t *bytes, size_t size, float *out, size_t n, nb_error *err);
+
+/* From now on the weights of a tensor of a layer are these blocks. name: "blk.0.attn_q.weight". A matrix may become one
+ * of another type. Where all experts' matrices are one, so is what replaces them, whether the file had them as one or
+ * not. No session may be using the model. */
+int32_t nb_model_replace(nb_model *model, uint32_t layer, nb_text name, uint32_t type, const uint8_t *bytes,
+                         size_t size, nb_error *err);
+
+/* Weights that need more memory than those before. Of each matrix there is one such at most. */
+typedef struct nb_replacement nb_replacement;
+void nb_replacements_free(nb_model *model);
+
+#endif
