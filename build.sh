@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Compiles the core. Usage: ./build.sh [GOAL ...], where a goal is one of (default: wasm)
 #   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm, the engine, and
-#           build/wasm/nibble-convert.wasm, the converter
+#           build/wasm/nibble-convert.wasm, the converter, and
+#           build/wasm/nibble-{quantize,quantize-threads}.wasm, the quantizer
 #   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
 #   native-32   build/native/core-tests-32: the same with addresses of 32 bits, as WebAssembly has them
 #   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
@@ -18,7 +19,7 @@ exec 9>build/.lock && flock 9 # two builds at once would write the same objects
 
 BUILDS="simd128 simd128-threads relaxed relaxed-threads"
 MAX_BYTES=409600 MAX_GZIP_BYTES=153600 # of the engine: 400 and 150 KiB
-MAX_CONVERTER_BYTES=307200 MAX_CONVERTER_GZIP_BYTES=112640 # of the converter: 300 and 110 KiB
+MAX_CONVERTER_BYTES=307200 MAX_CONVERTER_GZIP_BYTES=112640 # of the converter, and of the quantizer: 300 and 110 KiB
 JOBS=${JOBS:-$(nproc)}
 
 WARN="-Wall -Wextra -Werror"
@@ -155,7 +156,11 @@ compile() {
 # What of src/ each module has: folders and single files. An arrow between two rooms is an #include.
 ENGINE="base types formats kernels text sampling models calibrate"
 # base/threads.c is not among it: it exports the engine's pool, which needs shared memory.
-CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats text/unicode.c quant convert"
+ENCODERS=$(cd src && echo quant/quantize*.c)
+CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats text/unicode.c $ENCODERS quant/imatrix.c
+    quant/presets.c convert"
+# The linker leaves out what nothing exported needs, such as the presets of the room quant.
+QUANTIZER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types quant"
 
 # The sources of these folders and files, each once.
 sources_of() { # PART...
@@ -163,7 +168,7 @@ sources_of() { # PART...
 }
 
 CORE=$(find src -name '*.c' | LC_ALL=C sort)
-homeless=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER))
+homeless=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER $QUANTIZER))
 [ -z "$homeless" ] || fail "these sources are in no module; name their folder in build.sh: $homeless"
 TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
 
@@ -218,7 +223,7 @@ link() {
 # link_small BUILD OUT OBJECT...: as link; fails if what comes out is too large.
 link_small() {
     local out=$2 bytes zipped most=$MAX_BYTES most_zipped=$MAX_GZIP_BYTES
-    case $out in *-convert.wasm) most=$MAX_CONVERTER_BYTES most_zipped=$MAX_CONVERTER_GZIP_BYTES ;; esac
+    case $out in *-convert.wasm | *-quantize*.wasm) most=$MAX_CONVERTER_BYTES most_zipped=$MAX_CONVERTER_GZIP_BYTES ;; esac
     link "$@"
     bytes=$(wc -c < "$out") zipped=$(gzip -9 -c "$out" | wc -c)
     echo "build.sh: $out $bytes bytes, $zipped gzipped"
@@ -241,6 +246,10 @@ build_wasm() {
         link_small "$build" "build/wasm/nibble-$build.wasm" $(objects_of "$build" $(sources_of $ENGINE))
     done
     link_small simd128 build/wasm/nibble-convert.wasm $(objects_of simd128 $(sources_of $CONVERTER))
+    for build in simd128 simd128-threads; do
+        link_small "$build" "build/wasm/nibble-quantize${build#simd128}.wasm" \
+            $(objects_of "$build" $(sources_of $QUANTIZER))
+    done
 }
 
 build_tests() {

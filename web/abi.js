@@ -1,5 +1,5 @@
-// Written by tools/abi.js out of src/nibble.h, src/nibble_convert.h, src/types/types.h, src/text/vocabulary.h and
-// src/quant/presets.c: do not edit it, run `make build`.
+// Written by tools/abi.js out of src/nibble.h, src/nibble_convert.h, src/nibble_quantize.h, src/types/types.h,
+// src/text/vocabulary.h and src/quant/presets.c: do not edit it, run `make build`.
 
 export const NB_OK = 0;
 export const NB_LOAD_ALL = 0;
@@ -28,6 +28,19 @@ export const NB_QUANTIZE_AGAIN = 8;
 export const NB_TENSOR_MADE = 0;
 export const NB_TENSOR_BLANK = 1;
 export const NB_TENSOR_ABSENT = 2;
+export const NB_ORDER_NATURAL = 0;
+export const NB_ORDER_ACTIVATION = 1;
+export const NB_ORDER_STATIC = 2;
+export const NB_ORDER_GROUP_AWARE = 3;
+export const NB_ROWS_PLAINLY = 0;
+export const NB_ROWS_BEST = 1;
+export const NB_ROWS_NEAREST = 2;
+export const NB_FORMAT_GPTQ = 0;
+export const NB_FORMAT_GPTQ_V2 = 1;
+export const NB_FORMAT_COMPRESSED = 2;
+export const NB_PART_CODES = 0;
+export const NB_PART_ZEROS = 1;
+export const NB_PART_SCALES = 2;
 export const NB_TOKEN_USER_DEFINED = 4;
 
 /** The core's codes. */
@@ -205,5 +218,25 @@ export const nb_planned_tensor = {
         source_name_bytes: { at: 44, view: 'Uint32' },
         name: { at: 48, view: 'text' },
         source_name: { at: 304, view: 'text' },
+    }),
+};
+
+export const nb_gptq_settings = {
+    size: 12,
+    fields: /** @type {const} */ ({
+        damping: { at: 0, view: 'Float32' },
+        order: { at: 4, view: 'Uint32' },
+        group: { at: 8, view: 'Uint32' },
+    }),
+};
+
+export const nb_code_format = {
+    size: 20,
+    fields: /** @type {const} */ ({
+        format: { at: 0, view: 'Uint32' },
+        bits: { at: 4, view: 'Uint32' },
+        group: { at: 8, view: 'Uint32' },
+        symmetric: { at: 12, view: 'Uint32' },
+        search: { at: 16, view: 'Float32' },
     }),
 };

@@ -30,6 +30,7 @@
     T(quantize_best)   \
     T(presets)         \
     T(imatrix)         \
+    T(gptq)            \
     T(primitives)      \
     T(ranges)          \
     T(packing)         \

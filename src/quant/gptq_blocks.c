@@ -1,0 +1,247 @@
+/* GPTQ onto GGUF's types. No format is spelled out here but for where its codes lie: the encoder writes a block, and the
+ * dequantizer says what its codes stand for. */
+#include "gptq_blocks.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../types/traits.h"
+#include "gptq_feed.h"
+
+/* ---- where codes lie -------------------------------------------------------------------------------------------- */
+
+#define HALVES(at, run) {at, 4, run}
+#define BITS(at, run) {at, 1, run}
+#define PAIRS(at, run) {at, 2, run}
+
+// clang-format off: a type a line
+static const nb_code_layout layouts[NB_TYPE_LIMIT] = {
+    [NB_TYPE_Q4_0] = {32, 0, 15, HALVES(2, 16), {0}, 0, 0, NULL, NULL},
+    [NB_TYPE_Q4_1] = {32, 0, 15, HALVES(4, 16), {0}, 0, 0, NULL, NULL},
+    [NB_TYPE_Q5_0] = {32, 0, 31, HALVES(6, 16), BITS(2, 1), 0, 0, NULL, NULL},
+    [NB_TYPE_Q5_1] = {32, 0, 31, HALVES(8, 16), BITS(4, 1), 0, 0, NULL, NULL},
+    [NB_TYPE_Q8_0] = {32, 1, 255, {2, 8, 1}, {0}, 0x80, 0, NULL, NULL},
+    [NB_TYPE_Q2_K] = {16, 0, 3, PAIRS(16, 32), {0}, 0, 0, NULL, NULL},
+    [NB_TYPE_Q3_K] = {16, 0, 7, PAIRS(32, 32), BITS(0, 32), 0, 0, NULL, NULL},
+    [NB_TYPE_Q4_K] = {32, 0, 15, HALVES(16, 32), {0}, 0, 0, NULL, NULL},
+    [NB_TYPE_Q5_K] = {32, 0, 31, HALVES(48, 32), BITS(16, 32), 0, 0, NULL, NULL},
+    [NB_TYPE_Q6_K] = {16, 0, 63, HALVES(0, 64), PAIRS(128, 32), 0, 0, NULL, NULL},
+    [NB_TYPE_IQ4_NL] = {32, 0, 15, HALVES(2, 16), {0}, 0, 0, nb_iq4_codebook, NULL},
+    [NB_TYPE_IQ4_XS] = {32, 0, 15, HALVES(8, 16), {0}, 0, 0, nb_iq4_codebook, NULL},
+    [NB_TYPE_MXFP4] = {32, 0, 15, HALVES(1, 16), {0}, 0, 0, nb_mxfp4_codebook, NULL},
+    [NB_TYPE_NVFP4] = {16, 0, 15, HALVES(4, 8), {0}, 0, 0, nb_mxfp4_codebook, NULL},
+    [NB_TYPE_NF4] = {64, 0, 15, HALVES(4, 1), {0}, 0, 4, NULL, nb_nf4_codebook},
+    [NB_TYPE_FP4] = {64, 0, 15, HALVES(4, 1), {0}, 0, 4, NULL, nb_fp4_codebook},
+    [NB_TYPE_TQ2_0] = {256, 0, 2, PAIRS(0, 32), {0}, 0, 0, NULL, NULL},
+    [NB_TYPE_Q2_0] = {64, 0, 3, PAIRS(2, 1), {0}, 0, 0, NULL, NULL},
+    [NB_TYPE_Q1_0] = {128, 0, 1, BITS(2, 1), {0}, 0, 0, NULL, NULL},
+};
+// clang-format on
+
+const nb_code_layout *nb_code_layout_of(uint32_t type) {
+    return type < NB_TYPE_LIMIT && layouts[type].granule ? &layouts[type] : NULL;
+}
+
+static void put_bits(const nb_code_field *field, uint32_t shift_flip, uint32_t i, uint32_t bits, uint8_t *block) {
+    uint32_t period = field->run * 8u / field->width;
+    uint8_t *byte = block + field->at + i / period * field->run + i % field->run;
+    uint32_t shift = (i % period / field->run * field->width) ^ shift_flip, mask = (1u << field->width) - 1;
+    *byte = (uint8_t)((*byte & ~(mask << shift)) | (bits & mask) << shift);
+}
+
+void nb_put_code(const nb_code_layout *layout, uint32_t i, uint32_t code, uint8_t *block) {
+    code ^= layout->flip;
+    put_bits(&layout->low, layout->shift_flip, i, code, block);
+    if (layout->high.width)
+        put_bits(&layout->high, 0, i, code >> layout->low.width, block);
+}
+
+/* ---- blocks ----------------------------------------------------------------------------------------------------- */
+
+enum { MOST_BYTES = 288, MOST_WEIGHTS = NB_SUPERBLOCK };
+
+typedef struct blocks {
+    nb_quantizer *q;
+    const nb_traits *traits;
+    const nb_code_layout *layout;
+    nb_quantize *encode;
+    nb_encoding how;
+    uint8_t *out;
+    size_t row_bytes;
+    uint8_t mask[MOST_BYTES];    /* bits of a block that are no codes */
+    uint8_t ends[2][MOST_BYTES]; /* a block's bits where all codes are the least, or the most; with a codebook: all are
+                                    `reference` */
+    float codebook[NB_CODEBOOK];
+    float reference; /* the codebook's largest number */
+} blocks;
+
+static void fill_codebook(blocks *b) {
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < NB_CODEBOOK; i++) {
+        b->codebook[i] = b->layout->whole ? (float)b->layout->whole[i] : b->layout->real[i];
+        if (__builtin_fabsf(b->codebook[i]) > __builtin_fabsf(b->codebook[largest]))
+            largest = i;
+    }
+    b->reference = b->codebook[largest];
+    for (uint32_t i = 0; i < b->traits->block_weights; i++)
+        nb_put_code(b->layout, i, largest, b->ends[0]);
+}
+
+static void fill_ends(blocks *b) {
+    for (uint32_t i = 0; i < b->traits->block_weights; i++) {
+        nb_put_code(b->layout, i, (uint32_t)b->layout->least, b->ends[0]);
+        nb_put_code(b->layout, i, (uint32_t)b->layout->most, b->ends[1]);
+    }
+}
+
+static void fill_patterns(blocks *b) {
+    uint8_t ones[MOST_BYTES] = {0};
+    for (uint32_t i = 0; i < b->traits->block_weights; i++)
+        nb_put_code(b->layout, i, 255u ^ b->layout->flip, ones);
+    for (uint32_t i = 0; i < b->traits->block_bytes; i++)
+        b->mask[i] = (uint8_t)~ones[i];
+    if (b->layout->whole || b->layout->real)
+        fill_codebook(b);
+    else
+        fill_ends(b);
+}
+
+/* The block's weights if all its codes were those of an end. */
+static void values_at(const blocks *b, const uint8_t *block, int end, float *out) {
+    _Alignas(8) uint8_t filled[MOST_BYTES];
+    for (uint32_t i = 0; i < b->traits->block_bytes; i++)
+        filled[i] = (uint8_t)((block[i] & b->mask[i]) | b->ends[end][i]);
+    b->traits->dequantize(filled, out, b->traits->block_weights);
+}
+
+static bool choose_block(void *context, uint32_t row, uint32_t index, const float *x, nb_levels *levels) {
+    const blocks *b = context;
+    const nb_code_layout *l = b->layout;
+    uint32_t n = b->traits->block_weights;
+    uint8_t *block = b->out + row * b->row_bytes + (size_t)index * b->traits->block_bytes;
+    float low[MOST_WEIGHTS], high[MOST_WEIGHTS];
+    nb_encoding how = b->how;
+    how.importance += (size_t)index * n;
+    b->encode(&how, x, block, n);
+    values_at(b, block, 0, low);
+    values_at(b, block, 1, high);
+    bool is_finite = true;
+    for (uint32_t i = 0; i < n; i += l->granule, levels++) {
+        *levels = b->reference != 0 ? (nb_levels){0, low[i] / b->reference, 0}
+                                    : (nb_levels){low[i], (high[i] - low[i]) / (float)(l->most - l->least), l->least};
+        is_finite &= __builtin_fabsf(levels->step) <= 0x1.fffffep127f && __builtin_fabsf(low[i]) <= 0x1.fffffep127f;
+    }
+    return is_finite;
+}
+
+static void finish_row(void *context, uint32_t row, const uint8_t *codes, const float *values) {
+    (void)values;
+    const blocks *b = context;
+    uint32_t n = b->traits->block_weights;
+    uint8_t *block = b->out + row * b->row_bytes;
+    for (uint32_t i = 0; i < b->q->columns; i++)
+        nb_put_code(b->layout, i % n, codes[i], block + i / n * b->traits->block_bytes);
+}
+
+/* ---- without feedback ------------------------------------------------------------------------------------------- */
+
+typedef struct plain_rows {
+    const blocks *b;
+    uint32_t source_type;
+    const void *weights;
+    uint32_t bad_row;
+} plain_rows;
+
+static void encode_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
+    (void)rows;
+    plain_rows *p = context;
+    const blocks *b = p->b;
+    float *x = b->q->scratch + (size_t)thread * b->q->columns * NB_TILE;
+    if (nb_weights_row(b->q, p->source_type, p->weights, (uint32_t)row, x))
+        b->encode(&b->how, x, b->out + row * b->row_bytes, b->q->columns);
+    else
+        nb_mark_row(&p->bad_row, (uint32_t)row);
+}
+
+/* ---- the header's functions ------------------------------------------------------------------------------------- */
+
+static nb_quantize *encoder_of(uint32_t type) {
+    nb_quantize *plain = nb_quantizer_of(type);
+    return plain ? plain : nb_grid_quantizer_of(type);
+}
+
+uint32_t nb_quantizer_block(uint32_t type) {
+    return encoder_of(type) ? nb_traits_of(type)->block_weights : 0;
+}
+
+uint32_t nb_quantizer_block_bytes(uint32_t type) {
+    return encoder_of(type) ? nb_traits_of(type)->block_bytes : 0;
+}
+
+int32_t nb_quantizer_feeds(uint32_t type) {
+    return nb_code_layout_of(type) != NULL;
+}
+
+static int32_t find_neighbours(nb_quantizer *q, uint32_t type, nb_encoding *how, nb_error *err) {
+    size_t bytes = nb_neighbours_bytes(type);
+    if (bytes && (!q->neighbours || q->neighbours_type != type)) {
+        nb_free(q->neighbours);
+        q->neighbours = nb_alloc(bytes);
+        if (!q->neighbours)
+            return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the grid of type %s (%z bytes)", nb_traits_of(type)->name,
+                           bytes);
+        nb_neighbours_fill(q->neighbours, type);
+        q->neighbours_type = type;
+    }
+    how->neighbours = bytes ? q->neighbours : NULL;
+    return NB_OK;
+}
+
+static int32_t check_order(const nb_quantizer *q, const nb_traits *traits, nb_error *err) {
+    const nb_gptq_settings *s = &q->settings;
+    if (s->order == NB_ORDER_NATURAL || (s->order == NB_ORDER_GROUP_AWARE && s->group == traits->block_weights))
+        return NB_OK;
+    return NB_FAIL(err, NB_ERR_ARGUMENT,
+                   "blocks of %s are entered one after the other: take the natural order of columns, or the "
+                   "group-aware "
+                   "one with groups of %u",
+                   traits->name, traits->block_weights);
+}
+
+int32_t nb_quantizer_rows(nb_quantizer *q, uint32_t type, uint32_t flags, uint32_t source_type, const void *weights,
+                          uint32_t first_row, uint32_t rows, void *out, nb_error *err) {
+    NB_TRY(nb_hessian_check_ready(q, err));
+    NB_TRY(nb_weights_check(q, source_type, err));
+    if (!encoder_of(type))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "nibble does not write tensors of type %u", type);
+    NB_TRY(nb_weights_check(q, type, err));
+    blocks b = {.q = q,
+                .traits = nb_traits_of(type),
+                .layout = flags & NB_ROWS_NEAREST ? NULL : nb_code_layout_of(type),
+                .encode = encoder_of(type),
+                .how = {.importance = q->importance, .best = flags & NB_ROWS_BEST},
+                .out = out,
+                .row_bytes = nb_weights_row_bytes(q, type)};
+    NB_TRY(find_neighbours(q, type, &b.how, err));
+    if (!b.layout) {
+        plain_rows p = {&b, source_type, weights, NB_NO_ROW};
+        nb_parallel(q->pool, rows, false, encode_row, &p);
+        return p.bad_row == NB_NO_ROW ? NB_OK : nb_weights_refuse(q, source_type, weights, p.bad_row, first_row, err);
+    }
+    NB_TRY(check_order(q, b.traits, err));
+    fill_patterns(&b);
+    bool has_codebook = b.reference != 0;
+    nb_feed feed = {.q = q,
+                    .source_type = source_type,
+                    .weights = weights,
+                    .rows = rows,
+                    .first_row = first_row,
+                    .span = b.traits->block_weights,
+                    .granule = b.layout->granule,
+                    .least = b.layout->least,
+                    .most = b.layout->most,
+                    .codebook = has_codebook ? b.codebook : NULL,
+                    .choose = choose_block,
+                    .finish = finish_row,
+                    .context = &b};
+    return nb_feed_rows(&feed, err);
+}

@@ -1,0 +1,188 @@
+/* GPTQ onto evenly spaced codes with scales and zero points, as folders have them: w = scale (code - zero). */
+#include "../base/numbers.h"
+#include "gptq_feed.h"
+#include "gptq_pack.h"
+
+#include <math.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+/* ---- scales ----------------------------------------------------------------------------------------------------- */
+
+typedef struct coding {
+    nb_quantizer *q;
+    const nb_code_format *format;
+    uint32_t group, groups;
+    int32_t most, least_zero;
+    uint8_t *codes, *zeros;
+    uint16_t *scales;
+    float *dequantized;
+} coding;
+
+typedef struct range {
+    float low, high;
+} range;
+
+/* Zero is always within it. A symmetric one reaches as far on either side. (GPTQModel's Quantizer, from which the rules
+ * are, leaves low at 0 where all weights are positive: half of such a group is clipped. That is not done here.) */
+static range range_of(const coding *c, const float *x) {
+    range r = {0, 0};
+    for (uint32_t i = 0; i < c->group; i++) {
+        r.low = NB_MIN(r.low, x[i]);
+        r.high = NB_MAX(r.high, x[i]);
+    }
+    if (c->format->symmetric) {
+        r.high = NB_MAX(r.high, -r.low);
+        r.low = -r.high;
+    }
+    if (r.low == 0 && r.high == 0) /* any scale will do */
+        r = (range){-1, 1};
+    return r;
+}
+
+static nb_levels levels_of(const coding *c, range r) {
+    nb_levels l = {0, (r.high - r.low) / (float)c->most, 1 << (c->format->bits - 1)};
+    if (c->format->symmetric)
+        return l;
+    l.origin = nb_nearest(-r.low / l.step, 0, c->most);
+    if (l.origin < c->least_zero) { /* there are as many codes less for what is above zero */
+        l.origin = c->least_zero;
+        l.step = r.high / (float)(c->most - c->least_zero);
+    }
+    return l;
+}
+
+/* The sum of |error|^power. */
+static float error_of(const coding *c, const float *x, const nb_levels *l) {
+    float sum = 0, power = c->format->search;
+    for (uint32_t i = 0; i < c->group; i++) {
+        int32_t code = NB_MAX(0, NB_MIN(nb_steps_of(x[i], l->step) + l->origin, c->most));
+        float error = __builtin_fabsf(l->step * (float)(code - l->origin) - x[i]);
+        sum += power == 2 ? error * error : powf(error, power);
+    }
+    return sum;
+}
+
+static void keep_better(const coding *c, const float *x, nb_levels l, nb_levels *best, float *least) {
+    float error = error_of(c, x, &l);
+    if (error < *least) {
+        *least = error;
+        *best = l;
+    }
+}
+
+/* GPTQModel's search: 80 ranges, each 1 % of the whole smaller than the one before. Of two bits, whose zero point is
+ * coarse, the zero points on both sides of the ideal one are tried. */
+static nb_levels search(const coding *c, const float *x, range r) {
+    nb_levels best = levels_of(c, r);
+    float least = INFINITY;
+    for (int i = 0; i < 80; i++) {
+        float part = (float)(1 - i / 100.0);
+        nb_levels l = levels_of(c, (range){part * r.low, part * r.high});
+        keep_better(c, x, l, &best, &least);
+        if (c->most == 3 && !c->format->symmetric) {
+            float ideal = -(part * r.low) / l.step;
+            int32_t below = (int32_t)ideal, above = below + ((float)below < ideal);
+            l.origin = NB_MAX(c->least_zero, NB_MIN(l.origin == below ? above : below, c->most));
+            keep_better(c, x, l, &best, &least);
+        }
+    }
+    return best;
+}
+
+/* The scale is rounded to binary16 before any code is chosen, so that error feedback makes up for that, too. */
+static bool choose_group(void *context, uint32_t row, uint32_t group, const float *x, nb_levels *levels) {
+    coding *c = context;
+    range r = range_of(c, x);
+    nb_levels l = c->format->search > 0 ? search(c, x, r) : levels_of(c, r);
+    size_t at = (size_t)row * c->groups + group;
+    c->scales[at] = nb_f32_to_f16(l.step);
+    c->zeros[at] = (uint8_t)l.origin;
+    l.step = nb_f16_to_f32(c->scales[at]);
+    *levels = l;
+    return l.step <= 65504;
+}
+
+static void finish_row(void *context, uint32_t row, const uint8_t *codes, const float *values) {
+    const coding *c = context;
+    size_t n = c->q->columns;
+    memcpy(c->codes + row * n, codes, n);
+    if (c->dequantized)
+        memcpy(c->dequantized + row * n, values, n * sizeof *values);
+}
+
+/* ---- the header's functions ------------------------------------------------------------------------------------- */
+
+int32_t nb_code_format_check(const nb_code_format *f, uint32_t columns, nb_error *err) {
+    bool known = f->bits == 2 || f->bits == 3 || f->bits == 4 || f->bits == 8;
+    if (f->format > NB_FORMAT_COMPRESSED || !known || (f->format == NB_FORMAT_COMPRESSED && f->bits == 3))
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "codes of %u bits in format %u are not written; take 2, 3, 4 or 8 (compressed-tensors: not 3)",
+                       f->bits, f->format);
+    if (f->group % NB_TILE || (f->group && columns % f->group))
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "groups of %u columns do not divide rows of %u, or are no multiple of 32; take a smaller group, "
+                       "or 0 for whole rows",
+                       f->group, columns);
+    if (!(f->search >= 0 && f->search <= 16))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "the power of the scale search is %g; take 0 (none), 2 or 2.4",
+                       (double)f->search);
+    return NB_OK;
+}
+
+static int32_t check_order(const nb_quantizer *q, const nb_code_format *f, nb_error *err) {
+    NB_TRY(nb_hessian_check_ready(q, err));
+    NB_TRY(nb_code_format_check(f, q->columns, err));
+    if (q->settings.order == NB_ORDER_GROUP_AWARE && f->group && q->settings.group != f->group)
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "the columns are ordered for groups of %u, but the groups are of %u: prepare the quantizer with "
+                       "this group size",
+                       q->settings.group, f->group);
+    return NB_OK;
+}
+
+/* Whether groups are of columns as they are quantized, wherever they lie. */
+static bool is_by_turn(const nb_quantizer *q, const nb_code_format *f) {
+    return q->settings.order == NB_ORDER_ACTIVATION && f->group;
+}
+
+int32_t nb_quantizer_groups(nb_quantizer *q, const nb_code_format *f, int32_t *groups, nb_error *err) {
+    NB_TRY(check_order(q, f, err));
+    for (uint32_t i = 0; i < q->columns; i++) {
+        uint32_t column = q->order[i];
+        groups[column] = f->group ? (int32_t)((is_by_turn(q, f) ? i : column) / f->group) : 0;
+    }
+    return is_by_turn(q, f);
+}
+
+int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t source_type, const void *weights,
+                           uint32_t first_row, uint32_t rows, uint8_t *codes, uint16_t *scales, uint8_t *zeros,
+                           float *dequantized, nb_error *err) {
+    NB_TRY(check_order(q, f, err));
+    NB_TRY(nb_weights_check(q, source_type, err));
+    uint32_t group = f->group ? f->group : q->columns;
+    coding c = {.q = q,
+                .format = f,
+                .group = group,
+                .groups = q->columns / group,
+                .most = (1 << f->bits) - 1,
+                .least_zero = f->format == NB_FORMAT_GPTQ, /* less 1 it must not be negative */
+                .codes = codes,
+                .zeros = zeros,
+                .scales = scales,
+                .dequantized = dequantized};
+    nb_feed feed = {.q = q,
+                    .source_type = source_type,
+                    .weights = weights,
+                    .rows = rows,
+                    .first_row = first_row,
+                    .span = group,
+                    .granule = group,
+                    .is_upfront = !f->group || q->settings.order == NB_ORDER_STATIC,
+                    .is_by_turn = is_by_turn(q, f),
+                    .most = c.most,
+                    .choose = choose_group,
+                    .finish = finish_row,
+                    .context = &c};
+    return nb_feed_rows(&feed, err);
+}

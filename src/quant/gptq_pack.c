@@ -1,0 +1,71 @@
+#include "gptq_pack.h"
+
+#include "../base/numbers.h"
+
+/* A stream of numbers of some bits each, in words of 32: its first word is out[0], the next ones `stride` words
+ * further each. The words are zeros. */
+static void put_stream(uint32_t *out, size_t stride, uint32_t i, uint32_t bits, uint32_t value) {
+    uint64_t at = (uint64_t)i * bits;
+    uint32_t *word = out + (size_t)(at / 32) * stride, shift = at % 32;
+    *word |= value << shift;
+    if (shift + bits > 32)
+        word[stride] |= value >> (32 - shift);
+}
+
+static uint32_t groups_of(const nb_code_format *f, uint32_t columns) {
+    return f->group ? columns / f->group : 1;
+}
+
+double nb_quantizer_part_bytes(const nb_code_format *f, uint32_t part, uint32_t rows, uint32_t columns) {
+    if (nb_code_format_check(f, columns, NULL) || rows % 32 || columns % 32)
+        return 0;
+    double groups = groups_of(f, columns);
+    return part == NB_PART_CODES  ? (double)rows * columns * f->bits / 8
+         : part == NB_PART_ZEROS  ? (double)rows * groups * f->bits / 8
+         : part == NB_PART_SCALES ? (double)rows * groups * 2
+                                  : 0;
+}
+
+/* values [rows, n], less `less` -> one stream of bits for each row (by_row) or for each column of them. A stream's words
+ * lie side by side (is_whole), or those with the same number of all streams do. */
+static void pack(const uint8_t *values, uint32_t rows, uint32_t n, uint32_t bits, bool by_row, bool is_whole,
+                 uint32_t less, uint32_t *out) {
+    uint32_t mask = (1u << bits) - 1, streams = by_row ? rows : n, words = (by_row ? n : rows) / 32 * bits;
+    memset(out, 0, (size_t)streams * words * sizeof *out);
+    for (uint32_t row = 0; row < rows; row++)
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t value = (values[(size_t)row * n + i] - less) & mask, stream = by_row ? row : i;
+            put_stream(out + (is_whole ? (size_t)stream * words : stream), is_whole ? 1 : streams, by_row ? i : row,
+                       bits, value);
+        }
+}
+
+static void turn_scales(const uint16_t *scales, uint32_t rows, uint32_t groups, uint16_t *out) {
+    for (uint32_t row = 0; row < rows; row++)
+        for (uint32_t g = 0; g < groups; g++)
+            out[(size_t)g * rows + row] = scales[(size_t)row * groups + g];
+}
+
+int32_t nb_quantizer_pack(const nb_code_format *f, uint32_t part, const void *values, uint32_t rows, uint32_t columns,
+                          void *out, nb_error *err) {
+    NB_TRY(nb_code_format_check(f, columns, err));
+    if (rows % 32 || columns % 32 || part > NB_PART_SCALES)
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "codes of [%u, %u] are not packed: rows and columns must be multiples of 32 (part %u)", rows,
+                       columns, part);
+    bool compressed = f->format == NB_FORMAT_COMPRESSED;
+    uint32_t groups = groups_of(f, columns), less = f->format == NB_FORMAT_GPTQ;
+    if (part == NB_PART_CODES && compressed)
+        pack(values, rows, columns, f->bits, true, true, 0, out);
+    else if (part == NB_PART_CODES)
+        pack(values, rows, columns, f->bits, true, false, 0, out);
+    else if (part == NB_PART_ZEROS && compressed)
+        pack(values, rows, groups, f->bits, false, false, 0, out);
+    else if (part == NB_PART_ZEROS)
+        pack(values, rows, groups, f->bits, false, true, less, out);
+    else if (compressed)
+        memcpy(out, values, (size_t)rows * groups * sizeof(uint16_t));
+    else
+        turn_scales(values, rows, groups, out);
+    return NB_OK;
+}

@@ -1,0 +1,158 @@
+/* The quantizer's object: what was observed of a matrix's inputs, and the rows of weights as they come. */
+#include "hessian.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../types/finite.h"
+#include "../types/traits.h"
+
+enum { MOST_COLUMNS = 1 << 16 };
+
+static void take_parts(nb_quantizer *q, nb_arena *arena) {
+    uint64_t n = q->columns, threads = (uint64_t)nb_pool_threads(q->pool);
+    q->mean = nb_arena_take(arena, n, sizeof(float));
+    q->largest = nb_arena_take(arena, n, sizeof(float));
+    q->importance = nb_arena_take(arena, n, sizeof(float));
+    q->order = nb_arena_take(arena, n, sizeof(uint32_t));
+    q->diagonal = nb_arena_take(arena, n, NB_TILE * sizeof(float));
+    q->panel = nb_arena_take(arena, n, NB_TILE * sizeof(float));
+    q->scratch = nb_arena_take(arena, threads * n, NB_TILE * sizeof(float));
+    q->square = nb_arena_take(arena, n * n, sizeof(float));
+}
+
+nb_quantizer *nb_quantizer_new(nb_pool *pool, uint32_t columns, nb_error *err) {
+    if (columns == 0 || columns % NB_TILE || columns > MOST_COLUMNS)
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT,
+                            "calibrated quantization needs rows of a multiple of %d weights, at most %d; these have %u",
+                            (int32_t)NB_TILE, (int32_t)MOST_COLUMNS, columns);
+    nb_quantizer *q = nb_alloc(sizeof *q);
+    if (!q)
+        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a quantizer");
+    *q = (nb_quantizer){.pool = pool, .columns = columns, .tiles = columns / NB_TILE};
+    nb_arena arena = {0};
+    take_parts(q, &arena);
+    if (nb_arena_allocate(&arena, "the Hessian of a matrix", err)) {
+        nb_free(q);
+        return NULL;
+    }
+    q->memory = arena.base;
+    take_parts(q, &arena);
+    return q;
+}
+
+void nb_quantizer_free(nb_quantizer *q) {
+    if (!q)
+        return;
+    nb_free(q->neighbours);
+    nb_free(q->memory);
+    nb_free(q);
+}
+
+float *nb_quantizer_hessian(nb_quantizer *q) {
+    return q->square;
+}
+
+float *nb_quantizer_mean(nb_quantizer *q) {
+    return q->mean;
+}
+
+float *nb_quantizer_largest(nb_quantizer *q) {
+    return q->largest;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
+
+int32_t nb_weights_check(const nb_quantizer *q, uint32_t type, nb_error *err) {
+    const nb_traits *traits = nb_traits_of(type);
+    if (!traits || !traits->dequantize)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor type %u is not known", type);
+    if (q->columns % traits->block_weights)
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "rows of %u weights are no whole blocks of %s, which have %u; take a type with blocks of 32",
+                       q->columns, traits->name, traits->block_weights);
+    return NB_OK;
+}
+
+size_t nb_weights_row_bytes(const nb_quantizer *q, uint32_t type) {
+    const nb_traits *traits = nb_traits_of(type);
+    return (size_t)(q->columns / traits->block_weights) * traits->block_bytes;
+}
+
+bool nb_weights_row(const nb_quantizer *q, uint32_t type, const void *weights, uint32_t row, float *out) {
+    const uint8_t *blocks = weights;
+    nb_traits_of(type)->dequantize(blocks + row * nb_weights_row_bytes(q, type), out, q->columns);
+    return nb_are_finite(out, q->columns);
+}
+
+int32_t nb_weights_refuse(const nb_quantizer *q, uint32_t type, const void *weights, uint32_t row, uint32_t first_row,
+                          nb_error *err) {
+    float *x = q->panel; /* no thread uses it now */
+    uint32_t column = 0;
+    nb_weights_row(q, type, weights, row, x);
+    while (column + 1 < q->columns && nb_are_finite(x + column, 1))
+        column++;
+    return NB_FAIL(err, NB_ERR_FORMAT,
+                   "the weights are not finite: row %u, column %u is %s; the file is damaged, or was written so",
+                   first_row + row, column,
+                   x[column] != x[column] ? "NaN"
+                   : x[column] > 0        ? "infinity"
+                                          : "-infinity");
+}
+
+/* ---- what a result costs ---------------------------------------------------------------------------------------- */
+
+typedef struct comparison {
+    const nb_quantizer *q;
+    uint32_t source_type, type;
+    const void *weights, *blocks;
+    double *errors; /* [rows] */
+    uint32_t bad_row;
+} comparison;
+
+/* e H e^T, with H from its lower triangle: sum of e_i (2 sum over j < i of H_ij e_j + H_ii e_i). */
+static double row_error(const nb_quantizer *q, const float *e) {
+    double sum = 0;
+    for (uint32_t i = 0; i < q->columns; i++) {
+        const float *h = q->square + (size_t)i * q->columns;
+        double dot = 0;
+        for (uint32_t j = 0; j < i && e[i] != 0; j++)
+            dot += (double)h[j] * (double)e[j];
+        sum += (double)e[i] * (2 * dot + (double)h[i] * (double)e[i]);
+    }
+    return sum;
+}
+
+static void compare_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
+    (void)rows;
+    comparison *c = context;
+    const nb_quantizer *q = c->q;
+    float *x = q->scratch + (size_t)thread * q->columns * NB_TILE, *y = x + q->columns;
+    bool is_finite = nb_weights_row(q, c->source_type, c->weights, (uint32_t)row, x);
+    nb_weights_row(q, c->type, c->blocks, (uint32_t)row, y);
+    for (uint32_t i = 0; i < q->columns; i++)
+        x[i] -= y[i];
+    c->errors[row] = row_error(q, x);
+    if (!is_finite)
+        nb_mark_row(&c->bad_row, (uint32_t)row);
+}
+
+void nb_mark_row(uint32_t *bad_row, uint32_t row) {
+    uint32_t seen = __atomic_load_n(bad_row, __ATOMIC_SEQ_CST);
+    while (row < seen && !__atomic_compare_exchange_n(bad_row, &seen, row, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        ;
+}
+
+double nb_quantizer_error(nb_quantizer *q, uint32_t source_type, const void *weights, uint32_t type, const void *blocks,
+                          uint32_t rows, nb_error *err) {
+    NB_TRY(nb_weights_check(q, source_type, err));
+    NB_TRY(nb_weights_check(q, type, err));
+    comparison c = {q, source_type, type, weights, blocks, nb_alloc_items(rows, sizeof(double)), NB_NO_ROW};
+    if (!c.errors)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the errors of %u rows", rows);
+    nb_parallel(q->pool, rows, false, compare_row, &c);
+    double sum = 0;
+    for (uint32_t row = 0; row < rows; row++)
+        sum += c.errors[row];
+    nb_free(c.errors);
+    return c.bad_row == NB_NO_ROW ? sum : nb_weights_refuse(q, source_type, weights, c.bad_row, 0, err);
+}
