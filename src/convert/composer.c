@@ -64,22 +64,42 @@ static void end_value(nb_composer *x) {
         v->count = v->size;
 }
 
-void nb_compose_number(nb_composer *x, const char *key, double value) {
-    begin_value(x, key, NB_VALUE_F64, 0);
-    append(x, &value, sizeof value);
+static void put_value(nb_composer *x, const char *key, uint32_t type, const void *value, size_t n) {
+    begin_value(x, key, type, 0);
+    append(x, value, n);
     end_value(x);
 }
 
+void nb_compose_number(nb_composer *x, const char *key, double value) {
+    if (value >= 0 && value <= UINT32_MAX && value == (double)(uint32_t)value)
+        nb_compose_whole(x, key, (uint32_t)value);
+    else
+        put_value(x, key, NB_VALUE_F64, &value, sizeof value);
+}
+
 void nb_compose_whole(nb_composer *x, const char *key, uint32_t value) {
-    begin_value(x, key, NB_VALUE_U32, 0);
-    append(x, &value, sizeof value);
-    end_value(x);
+    put_value(x, key, NB_VALUE_U32, &value, sizeof value);
+}
+
+void nb_compose_real(nb_composer *x, const char *key, double value) {
+    float rounded = (float)value;
+    put_value(x, key, NB_VALUE_F32, &rounded, sizeof rounded);
+}
+
+void nb_compose_flag(nb_composer *x, const char *key, bool value) {
+    uint8_t byte = value;
+    put_value(x, key, NB_VALUE_BOOL, &byte, sizeof byte);
 }
 
 void nb_compose_string(nb_composer *x, const char *key, nb_text value) {
     begin_value(x, key, NB_VALUE_STRING, 0);
     append(x, value.data, value.size);
     end_value(x);
+}
+
+void nb_compose_only(nb_composer *x, const char *reason) {
+    if (!nb_checkpoint_find(x->c, NB_ONLY_NIBBLE))
+        nb_compose_string(x, NB_ONLY_NIBBLE, nb_text_of(reason));
 }
 
 void nb_compose_node(nb_composer *x, const char *key, nb_node string) {

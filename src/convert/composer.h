@@ -14,12 +14,21 @@ typedef struct nb_composer {
     nb_error *err;
 } nb_composer;
 
+/* llama.cpp reads a key only if its value has the type that it expects: U32, F32 or BOOL. nb_compose_number writes U32,
+ * and F64 where the number is no U32, which the engine then refuses by its range. */
 void nb_compose_number(nb_composer *x, const char *key, double value);
 void nb_compose_whole(nb_composer *x, const char *key, uint32_t value);
+void nb_compose_real(nb_composer *x, const char *key, double value);
+void nb_compose_flag(nb_composer *x, const char *key, bool value);
 void nb_compose_string(nb_composer *x, const char *key, nb_text value);
 void nb_compose_node(nb_composer *x, const char *key, nb_node string); /* decoded */
 
-/* An array, and then its items one by one, before any other value. item_type: F32, U32, U8 or STRING. */
+/* Says why llama.cpp does not read the model, or computes otherwise than nibble: the first reason that is given stands
+ * under this key, which `nibble quantize` shows. */
+#define NB_ONLY_NIBBLE "nibble.only"
+void nb_compose_only(nb_composer *x, const char *reason);
+
+/* An array, and then its items one by one, before any other value. item_type: F32, U32, I32, U8 or STRING. */
 void nb_compose_array(nb_composer *x, const char *key, uint32_t item_type);
 void nb_compose_f32(nb_composer *x, float item);
 void nb_compose_u32(nb_composer *x, uint32_t item);

@@ -63,6 +63,7 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
     nb_sentence sentence;
     NB_TRY(nb_sentence_compose(&p, folder, &sentence));
     NB_TRY(nb_hf_place_tensors(&p, &sentence));
+    const nb_tensor_info *embedding = nb_checkpoint_find_tensor(&plan->out, "token_embd.weight");
     nb_tokenizer_files files = {
         .tokenizer = folder->tokenizer,
         .config = folder->tokenizer_config,
@@ -70,6 +71,7 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
         .added = folder->added,
         .model = p.config,
         .generation = folder->generation,
+        .rows = embedding ? embedding->shape[1] : 0,
     };
     NB_TRY(nb_tokenizer_compose(x, &files, err));
     compose_chat_template(x, folder);

@@ -80,10 +80,41 @@ static void key_of(const nb_hf_model *p, const char *suffix, char *key, size_t c
     nb_write(&w, "%s.%s", p->family->architecture, suffix);
 }
 
+/* The type that llama.cpp expects (llama-arch.cpp, llama-hparams.h); most numbers are whole. */
+static const char *const reals[] = {
+    "attention.layer_norm_rms_epsilon",
+    "attention.layer_norm_epsilon",
+    "attention.scale",
+    "attn_logit_softcapping",
+    "embedding_scale",
+    "final_logit_softcapping",
+    "logit_scale",
+    "residual_scale",
+    "rope.freq_base",
+    "rope.freq_base_swa",
+    "rope.scaling.factor",
+    "rope.scaling.attn_factor",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+    NULL,
+};
+static const char *const flags[] = {"attention.causal", "use_parallel_residual", NULL};
+
+static bool is_among(const char *const *list, const char *suffix) {
+    while (*list && !nb_text_is(nb_text_of(suffix), *list))
+        list++;
+    return *list;
+}
+
 void nb_hf_put(const nb_hf_model *p, const char *suffix, double value) {
     char key[128];
     key_of(p, suffix, key, sizeof key);
-    nb_compose_number(p->x, key, value);
+    if (is_among(reals, suffix))
+        nb_compose_real(p->x, key, value);
+    else if (is_among(flags, suffix))
+        nb_compose_flag(p->x, key, value != 0);
+    else
+        nb_compose_number(p->x, key, value);
 }
 
 void nb_hf_put_text(const nb_hf_model *p, const char *suffix, nb_text value) {

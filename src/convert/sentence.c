@@ -142,7 +142,7 @@ static int32_t add_pooling(sentence *s, nb_node config, nb_text file) {
     if (s->steps.length == before)
         add_word(s, "mean");
     if (nb_node_number(nb_node_find(config, "include_prompt"), 1) == 0)
-        nb_compose_number(s->p->x, "nibble.embedding.include_prompt", 0);
+        nb_compose_flag(s->p->x, "nibble.embedding.include_prompt", false);
     s->pooled = true;
     return NB_OK;
 }
@@ -236,7 +236,7 @@ static int32_t add_transformer(sentence *s, nb_node config, nb_text file) {
         nb_compose_number(p->x, "nibble.embedding.max_tokens", most);
     nb_node side = nb_node_find(processor, "truncation_side");
     if (nb_node_is(side.at ? side : nb_node_find(tokenizer, "truncation_side"), "left"))
-        nb_compose_number(p->x, "nibble.embedding.cuts_left", 1);
+        nb_compose_flag(p->x, "nibble.embedding.cuts_left", true);
     return NB_OK;
 }
 

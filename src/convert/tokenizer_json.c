@@ -3,7 +3,9 @@
 #include "../base/hash.h"
 #include "../base/memory.h"
 #include "../base/numbers.h"
+#include "../base/writer.h"
 #include "../text/vocabulary.h"
+#include "tokenizer_entries.h"
 #include "tokenizer_steps.h"
 
 #include <math.h>
@@ -14,22 +16,15 @@ enum { MOST_TOKENS = 1 << 24, MOST_GAPS = 1 << 16 };
 /* The most tokens that the other files may have beyond tokenizer.json's. */
 enum { MOST_FURTHER = 1024 };
 
-typedef struct entry {
-    nb_node name;
-    uint32_t hash; /* of the name */
-    float score;
-    uint8_t type;  /* NB_TOKEN_...; 0: no token has this id */
-    uint8_t flags; /* NB_STRIP_LEFT, ... */
-} entry;
-
 typedef struct composition {
     nb_composer *x;
     nb_node tokenizer, config, model; /* config: tokenizer_config.json; model: the tokenizer's */
     nb_node special_map, added;       /* special_tokens_map.json, added_tokens.json */
     nb_tokenizer_form form;
     nb_tokenizer_class class;
-    entry *tokens; /* [size], by id */
+    nb_entry *tokens; /* [size], by id */
     uint32_t size, capacity;
+    uint32_t rows; /* of the embedding; 0: unknown */
     size_t longest;     /* bytes of the longest name, as it is written */
     bool listed;        /* the vocabulary is a list, with scores: Unigram, and BPE of tokenizer.model */
     uint32_t n_further; /* tokens that were looked for by their names */
@@ -44,8 +39,8 @@ static int32_t bad_id(const composition *p, nb_node name) {
                    nb_node_raw(name));
 }
 
-/* The entry of that id, or NULL. */
-static entry *entry_at(const composition *p, double id) {
+/* The nb_entry of that id, or NULL. */
+static nb_entry *entry_at(const composition *p, double id) {
     return id >= 0 && id < p->size && id == (double)(uint32_t)id ? &p->tokens[(uint32_t)id] : NULL;
 }
 
@@ -55,27 +50,27 @@ static nb_text decoded(nb_node string, char *out, size_t capacity) {
     return raw.data && raw.size <= capacity ? (nb_text){out, nb_node_decode(string, out)} : (nb_text){0};
 }
 
-enum { LONGEST_ESCAPED = 256 }; /* bytes of a string whose escapes are resolved to compare it */
-
-/* What a string says, as its bytes: one file may write as it is what another escapes. buffer: [LONGEST_ESCAPED]. */
-static nb_text spelled(nb_node string, char *buffer) {
+nb_text nb_spelled(nb_node string, char *buffer) {
     nb_text raw = nb_node_raw(string);
-    for (size_t i = 0; i < raw.size && raw.size <= LONGEST_ESCAPED; i++)
+    for (size_t i = 0; i < raw.size && raw.size <= NB_LONGEST_ESCAPED; i++)
         if (raw.data[i] == '\\')
-            return decoded(string, buffer, LONGEST_ESCAPED);
+            return decoded(string, buffer, NB_LONGEST_ESCAPED);
     return raw;
 }
 
+uint32_t nb_spelling_hash(nb_text text) {
+    return nb_hash(0, text.data, text.size);
+}
+
 static bool same_string(nb_node a, nb_node b) {
-    char x[LONGEST_ESCAPED], y[LONGEST_ESCAPED];
-    nb_text one = spelled(a, x), other = spelled(b, y);
+    char x[NB_LONGEST_ESCAPED], y[NB_LONGEST_ESCAPED];
+    nb_text one = nb_spelled(a, x), other = nb_spelled(b, y);
     return one.data && other.data && nb_text_equal(one, other);
 }
 
 static uint32_t hash_of(nb_node string) {
-    char buffer[LONGEST_ESCAPED];
-    nb_text text = spelled(string, buffer);
-    return nb_hash(0, text.data, text.size);
+    char buffer[NB_LONGEST_ESCAPED];
+    return nb_spelling_hash(nb_spelled(string, buffer));
 }
 
 /* The id of a token by its name, or -1. The name may come as { content }. */
@@ -102,11 +97,11 @@ static int32_t collect_vocabulary(composition *p) {
         nb_walk pair = nb_walk_of(w.value);
         bool scored = p->listed && nb_walk_next(&pair);
         nb_node name = scored ? pair.value : w.key;
-        entry *e = entry_at(p, scored ? place : nb_node_number(w.value, -1));
+        nb_entry *e = entry_at(p, scored ? place : nb_node_number(w.value, -1));
         if (!e || !nb_node_raw(name).data)
             return bad_id(p, name);
         bool byte = p->form == NB_FORM_PIECES && is_byte_name(name);
-        *e = (entry){
+        *e = (nb_entry){
             .name = name,
             .hash = hash_of(name),
             .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL,
@@ -123,7 +118,7 @@ static int32_t collect_vocabulary(composition *p) {
 }
 
 /* What an added token's object says. special: it is, whatever the object says. */
-static void set_added(entry *e, nb_node name, nb_node token, bool special) {
+static void set_added(nb_entry *e, nb_node name, nb_node token, bool special) {
     special |= nb_node_is_set(token, "special", false);
     uint32_t flags = NB_ADDED;
     flags |= e->flags & NB_OWN && same_string(e->name, name) ? NB_OWN : 0;
@@ -141,7 +136,7 @@ static void set_added(entry *e, nb_node name, nb_node token, bool special) {
 static int32_t collect_added(composition *p) {
     for (nb_walk w = nb_walk_of(nb_node_find(p->tokenizer, "added_tokens")); nb_walk_next(&w);) {
         nb_node name = nb_node_find(w.value, "content");
-        entry *e = entry_at(p, nb_node_number(nb_node_find(w.value, "id"), -1));
+        nb_entry *e = entry_at(p, nb_node_number(nb_node_find(w.value, "id"), -1));
         if (!e || !nb_node_raw(name).data)
             return bad_id(p, name);
         set_added(e, name, w.value, false);
@@ -168,9 +163,9 @@ static nb_node name_of(nb_node token) {
     return nb_node_first(token) == '{' ? nb_node_find(token, "content") : token;
 }
 
-/* *out: the entry of the token of this name, a new one if there is none. The id that the file gives it tells where to
+/* *out: the nb_entry of the token of this name, a new one if there is none. The id that the file gives it tells where to
  * look first, and nothing more. */
-static int32_t entry_for(composition *p, nb_node name, double id, entry **out) {
+static int32_t entry_for(composition *p, nb_node name, double id, nb_entry **out) {
     *out = entry_at(p, id);
     if (*out && (*out)->type && same_string((*out)->name, name))
         return NB_OK;
@@ -187,7 +182,7 @@ static int32_t entry_for(composition *p, nb_node name, double id, entry **out) {
 /* Adds the special token that a key names, unless it was added before. */
 static int32_t add_special(composition *p, nb_node token) {
     nb_node name = name_of(token);
-    entry *e;
+    nb_entry *e;
     if (!nb_node_raw(name).size)
         return NB_OK;
     NB_TRY(entry_for(p, name, -1, &e));
@@ -203,7 +198,7 @@ static int32_t collect_further(composition *p) {
         nb_text digits = nb_node_raw(w.key);
         for (size_t i = 0; i < digits.size && digits.data[i] >= '0' && digits.data[i] <= '9'; i++)
             id = 10 * id + (digits.data[i] - '0');
-        entry *e;
+        nb_entry *e;
         if (!nb_node_raw(name).size)
             continue;
         NB_TRY(entry_for(p, name, id, &e));
@@ -211,7 +206,7 @@ static int32_t collect_further(composition *p) {
     }
     bool told = nb_node_find(p->config, "added_tokens_decoder").at || !p->added.at;
     for (nb_walk w = nb_walk_of(told ? (nb_node){0} : p->added); nb_walk_next(&w);) { /* { name: id } */
-        entry *e;
+        nb_entry *e;
         NB_TRY(entry_for(p, w.key, nb_node_number(w.value, -1), &e));
         if (!(e->flags & NB_ADDED))
             set_added(e, w.key, (nb_node){0}, false);
@@ -247,14 +242,17 @@ static int32_t collect_tokens(composition *p) {
                        "tokenizer.json has %u tokens, and one of them has the id %u; the file is damaged",
                        (uint32_t)count, (uint32_t)largest);
     p->size = (uint32_t)largest + 1;
-    p->capacity = p->size + MOST_FURTHER;
+    p->capacity = NB_MAX(p->size, p->rows) + MOST_FURTHER;
     p->tokens = nb_alloc_items(p->capacity, sizeof *p->tokens);
     if (!p->tokens)
-        return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for %u tokens", p->size);
+        return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for %u tokens", p->capacity);
     memset(p->tokens, 0, p->capacity * sizeof *p->tokens);
     NB_TRY(collect_vocabulary(p));
     NB_TRY(collect_added(p));
     NB_TRY(collect_further(p));
+    if (p->rows && p->size > p->rows)
+        nb_compose_only(p->x, "its tokenizer has more tokens than its embedding has rows");
+    p->size = NB_MAX(p->size, p->rows);
     for (uint32_t i = 0; i < p->size; i++)
         p->longest = NB_MAX(p->longest, nb_node_raw(p->tokens[i].name).size);
     nb_node by_id = nb_node_find(p->model, "unk_id");
@@ -262,15 +260,23 @@ static int32_t collect_tokens(composition *p) {
         p->unknown = p->class.unknown;
     else
         p->unknown = by_id.at ? nb_node_number(by_id, -1) : id_of(p, nb_node_find(p->model, "unk_token"));
-    entry *unknown = p->form == NB_FORM_BYTES ? NULL : entry_at(p, p->unknown);
+    nb_entry *unknown = p->form == NB_FORM_BYTES ? NULL : entry_at(p, p->unknown);
     if (unknown)
         unknown->type = NB_TOKEN_UNKNOWN;
     return NB_OK;
 }
 
 /* Whether an added token is also a word of WordPiece (nb_token_spelled). */
-static bool is_marked(const entry *e) {
+static bool is_marked(const nb_entry *e) {
     return e->type == NB_TOKEN_USER_DEFINED && e->flags & NB_OWN;
+}
+
+/* llama.cpp asks for as many names as the embedding has rows, each another one. */
+static void compose_gap(nb_composer *x, uint32_t id) {
+    char name[24];
+    nb_writer w = nb_writer_over(name, sizeof name);
+    nb_write(&w, "[PAD%u]", id);
+    nb_compose_text(x, (nb_text){name, w.length});
 }
 
 /* In GGUF, WordPiece's names have U+2581 where a word begins; in tokenizer.json they have ## where it continues. */
@@ -280,6 +286,10 @@ static int32_t compose_words(const composition *p) {
         return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for a token's name of %z bytes", p->longest);
     memcpy(buffer, NB_SPACE_MARK, NB_MARK_SIZE);
     for (uint32_t i = 0; i < p->size; i++) {
+        if (!p->tokens[i].type) {
+            compose_gap(p->x, i);
+            continue;
+        }
         nb_text name = decoded(p->tokens[i].name, buffer + NB_MARK_SIZE, p->longest);
         bool within = name.size > 2 && name.data[0] == '#' && name.data[1] == '#';
         bool word = p->tokens[i].type == NB_TOKEN_NORMAL || is_marked(&p->tokens[i]);
@@ -296,7 +306,10 @@ static int32_t compose_names(const composition *p) {
     if (p->form == NB_FORM_WORDPIECE)
         return compose_words(p);
     for (uint32_t i = 0; i < p->size; i++)
-        nb_compose_item(p->x, p->tokens[i].name, (nb_node){0});
+        if (p->tokens[i].type)
+            nb_compose_item(p->x, p->tokens[i].name, (nb_node){0});
+        else
+            compose_gap(p->x, i);
     return NB_OK;
 }
 
@@ -314,22 +327,33 @@ static void compose_merges(nb_composer *x, nb_node merges) {
     }
 }
 
+static int32_t compose_scores(const composition *p, nb_node merges) {
+    if (p->form == NB_FORM_PIECES && !p->listed) {
+        bool done;
+        NB_TRY(nb_entries_score(p->tokens, p->size, merges, &done, p->err));
+        if (!done)
+            nb_compose_only(p->x, "its tokens have no scores");
+    }
+    nb_compose_array(p->x, "tokenizer.ggml.scores", NB_VALUE_F32);
+    for (uint32_t i = 0; i < p->size; i++)
+        nb_compose_f32(p->x, p->tokens[i].score);
+    return NB_OK;
+}
+
 static int32_t compose_vocabulary(const composition *p) {
     nb_composer *x = p->x;
+    nb_node merges = nb_node_find(p->model, "merges");
     NB_TRY(compose_names(p));
-    nb_compose_array(x, "tokenizer.ggml.token_type", NB_VALUE_U8);
+    nb_compose_array(x, "tokenizer.ggml.token_type", NB_VALUE_I32);
     for (uint32_t i = 0; i < p->size; i++)
-        nb_compose_u8(x, p->tokens[i].type ? p->tokens[i].type : NB_TOKEN_UNUSED);
+        nb_compose_u32(x, p->tokens[i].type ? p->tokens[i].type : NB_TOKEN_UNUSED);
     nb_compose_array(x, "tokenizer.ggml.token_flags", NB_VALUE_U8);
     for (uint32_t i = 0; i < p->size; i++)
         nb_compose_u8(x, p->tokens[i].flags);
-    if (p->listed) {
-        nb_compose_array(x, "tokenizer.ggml.scores", NB_VALUE_F32);
-        for (uint32_t i = 0; i < p->size; i++)
-            nb_compose_f32(x, p->tokens[i].score);
-    } else if (p->form != NB_FORM_WORDPIECE) {
-        compose_merges(x, nb_node_find(p->model, "merges"));
-    }
+    if (p->listed || p->form == NB_FORM_PIECES)
+        NB_TRY(compose_scores(p, merges));
+    if (!p->listed && p->form != NB_FORM_WORDPIECE)
+        compose_merges(x, merges);
     return NB_OK;
 }
 
@@ -373,6 +397,15 @@ static double second_of(nb_node pair) {
     return nb_walk_next(&w) ? nb_node_number(w.value, -1) : -1;
 }
 
+/* Where there is no such token, the key is left out. */
+static void compose_id(const composition *p, const char *name, double id) {
+    char key[64];
+    nb_writer w = nb_writer_over(key, sizeof key);
+    nb_write(&w, "tokenizer.ggml.%s", name);
+    if (id >= 0)
+        nb_compose_number(p->x, key, id);
+}
+
 static int32_t compose_around(const composition *p, double begin, double end) {
     around a = {-1, -1, false, false};
     nb_steps s = nb_steps_of(p->tokenizer, "post_processor", "processors");
@@ -393,12 +426,17 @@ static int32_t compose_around(const composition *p, double begin, double end) {
         return nb_steps_refuse(p->err, p->form, "post_processor", &s,
                                "TemplateProcessing with one token before and one after a text, BertProcessing, "
                                "RobertaProcessing, ByteLevel");
-    nb_compose_number(p->x, "tokenizer.ggml.bos_token_id", a.begin >= 0 ? a.begin : begin);
-    nb_compose_number(p->x, "tokenizer.ggml.eos_token_id", end);
-    if (a.any || p->form == NB_FORM_WORDPIECE)
-        nb_compose_number(p->x, "tokenizer.ggml.closing_token_id", a.end);
-    nb_compose_number(p->x, "tokenizer.ggml.add_bos_token", a.any && a.begin >= 0);
-    nb_compose_number(p->x, "tokenizer.ggml.add_eos_token", a.any && a.end >= 0);
+    bool words = p->form == NB_FORM_WORDPIECE;
+    compose_id(p, "bos_token_id", a.begin >= 0 ? a.begin : begin);
+    compose_id(p, "eos_token_id", end);
+    compose_id(p, "closing_token_id", a.any || words ? a.end : end);
+    compose_id(p, "seperator_token_id", words ? a.end : id_of(p, config_node(p, "sep_token"))); /* (sic) */
+    compose_id(p, "padding_token_id", id_of(p, config_node(p, "pad_token")));
+    compose_id(p, "mask_token_id", id_of(p, config_node(p, "mask_token")));
+    if (a.any && a.end >= 0 && a.end != end && !words)
+        nb_compose_only(p->x, "the token that its tokenizer puts after a text is not the one that ends texts");
+    nb_compose_flag(p->x, "tokenizer.ggml.add_bos_token", a.any && a.begin >= 0);
+    nb_compose_flag(p->x, "tokenizer.ggml.add_eos_token", a.any && a.end >= 0);
     return NB_OK;
 }
 
@@ -409,7 +447,7 @@ static int32_t compose_tokens(const composition *p, nb_node config, nb_node gene
     double begin = id_among(p, config_node(p, "bos_token"), nb_node_find(generation, "bos_token_id"),
                             nb_node_find(config, "bos_token_id"));
     NB_TRY(compose_around(p, begin, id_among(p, config_node(p, "eos_token"), ends, (nb_node){0})));
-    nb_compose_number(p->x, "tokenizer.ggml.unknown_token_id", p->unknown);
+    compose_id(p, "unknown_token_id", p->unknown);
     nb_compose_array(p->x, "tokenizer.ggml.end_token_ids", NB_VALUE_F32);
     if (nb_node_first(ends) != '[')
         nb_compose_f32(p->x, (float)nb_node_number(ends, -1));
@@ -448,8 +486,10 @@ int32_t nb_tokenizer_compose(nb_composer *x, const nb_tokenizer_files *files, nb
         [NB_FORM_WORDPIECE] = "bert",
     };
     nb_node tokenizer = files->tokenizer;
-    if (!tokenizer.at)
-        return NB_OK;
+    if (!tokenizer.at) {
+        nb_compose_string(x, "tokenizer.ggml.model", nb_text_of("none"));
+        return x->code;
+    }
     if (nb_node_is_set(files->config, "split_special_tokens", false))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "tokenizer_config.json: split_special_tokens is set, which is not supported: it is for the "
@@ -469,13 +509,14 @@ int32_t nb_tokenizer_compose(nb_composer *x, const nb_tokenizer_files *files, nb
         .added = files->added,
         .model = model,
         .form = (nb_tokenizer_form)form,
+        .rows = files->rows < MOST_TOKENS ? (uint32_t)files->rows : 0,
         .err = err,
     };
     nb_compose_string(x, "tokenizer.ggml.model", nb_text_of(models[form]));
     p.class = nb_tokenizer_class_of(files->config, files->model);
     NB_TRY(nb_steps_compose(x, tokenizer, p.form, &p.class, err));
     bool pieces = p.form == NB_FORM_UNIGRAM || p.form == NB_FORM_WORDPIECE; /* of BPE the key is ignored */
-    nb_compose_number(x, "tokenizer.ggml.decoder.clean_up",
+    nb_compose_flag(x, "tokenizer.ggml.decoder.clean_up",
                       pieces && nb_node_is_set(files->config, "clean_up_tokenization_spaces", false));
     int32_t code = collect_tokens(&p);
     if (code == NB_OK)

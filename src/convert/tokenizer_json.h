@@ -13,6 +13,7 @@ typedef struct nb_tokenizer_files {
     nb_node added;       /* added_tokens.json, which counts where there is no tokenizer.json */
     nb_node model;       /* config.json, and what that says of a text model */
     nb_node generation;  /* generation_config.json */
+    uint64_t rows;       /* of the embedding; 0: unknown */
 } nb_tokenizer_files;
 
 /* Without a tokenizer nothing is added. What nibble does not know is refused by its name. */

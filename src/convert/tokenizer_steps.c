@@ -166,6 +166,20 @@ static bool is_step(nb_node step, const char *expected, bool whole) {
            nb_text_is(name, nb_node_is_set(step, "use_regex", true) ? GPT2_BYTES : BYTES);
 }
 
+/* llama.cpp tells from the name of the pre-tokenizer whether the merges of a word that is a token are ignored. Names of
+ * the same expression differ in that. */
+static void compose_pre(const composition *p, const char *pre, bool ignores, bool spaced) {
+    bool llama = nb_text_is(nb_text_of(pre), "llama-bpe"), tekken = nb_text_is(nb_text_of(pre), "tekken");
+    nb_compose_string(p->x, "tokenizer.ggml.pre", nb_text_of(llama && !ignores ? "smaug-bpe" : pre));
+    nb_compose_flag(p->x, "tokenizer.ggml.ignore_merges", ignores);
+    nb_compose_flag(p->x, "tokenizer.ggml.add_space_prefix_to_words", spaced);
+    if (spaced)
+        nb_compose_only(p->x, "its tokenizer puts a space before a text");
+    if (!llama && tekken != ignores)
+        nb_compose_only(p->x, ignores ? "its tokenizer ignores the merges of a word that is a token"
+                                      : "its tokenizer heeds the merges of a word that is a token");
+}
+
 static int32_t compose_pretokenizer(composition *p) {
     nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
     bool spaced = false;
@@ -181,9 +195,7 @@ static int32_t compose_pretokenizer(composition *p) {
             n++;
         if (n != s.n || pretokenizers[i].steps[n])
             continue;
-        nb_compose_string(p->x, "tokenizer.ggml.pre", nb_text_of(pretokenizers[i].pre));
-        nb_compose_number(p->x, "tokenizer.ggml.ignore_merges", nb_node_is_set(p->model, "ignore_merges", false));
-        nb_compose_number(p->x, "tokenizer.ggml.add_space_prefix_to_words", spaced);
+        compose_pre(p, pretokenizers[i].pre, nb_node_is_set(p->model, "ignore_merges", false), spaced);
         return NB_OK;
     }
     return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s,
@@ -198,10 +210,10 @@ static bool is_replacement(nb_node step, const char *pattern, const char *from, 
 }
 
 static void compose_bert_normalizer(const composition *p, bool lower, bool strip, bool clean, bool chinese) {
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.lowercase", lower);
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.strip_accents", strip);
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.clean_text", clean);
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.handle_chinese_chars", chinese);
+    nb_compose_flag(p->x, "tokenizer.ggml.normalizer.lowercase", lower);
+    nb_compose_flag(p->x, "tokenizer.ggml.normalizer.strip_accents", strip);
+    nb_compose_flag(p->x, "tokenizer.ggml.normalizer.clean_text", clean);
+    nb_compose_flag(p->x, "tokenizer.ggml.normalizer.handle_chinese_chars", chinese);
 }
 
 static void read_bert_normalizer(const composition *p, nb_node step) {
@@ -280,12 +292,12 @@ static int32_t read_normalizers(composition *p) {
     }
     if (!known)
         return nb_steps_refuse(p->err, p->form, "normalizer", &s, supported[p->form]);
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.nfc", p->nfc);
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.strip_left", p->strips_start);
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.strip_right", p->strips_end);
+    nb_compose_flag(p->x, "tokenizer.ggml.normalizer.nfc", p->nfc);
+    nb_compose_flag(p->x, "tokenizer.ggml.normalizer.strip_left", p->strips_start);
+    nb_compose_flag(p->x, "tokenizer.ggml.normalizer.strip_right", p->strips_end);
     nb_compose_number(p->x, "tokenizer.ggml.normalizer.join_spaces", p->joins);
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.prepend", p->prepends);
-    nb_compose_number(p->x, "tokenizer.ggml.normalizer.escape", p->escapes);
+    nb_compose_flag(p->x, "tokenizer.ggml.normalizer.prepend", p->prepends);
+    nb_compose_flag(p->x, "tokenizer.ggml.normalizer.escape", p->escapes);
     return NB_OK;
 }
 
@@ -324,9 +336,9 @@ static int32_t compose_charsmap(const composition *p) {
 
 static void compose_class_metaspace(const composition *p) {
     bool llama = p->class.kind == NB_CLASS_LLAMA;
-    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
-    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split", !llama);
-    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split_white", !llama);
+    nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
+    nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.split", !llama);
+    nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.split_white", !llama);
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepends",
                       !p->class.prefix_space      ? NB_PREPEND_NEVER
                       : llama && !p->class.legacy ? NB_PREPEND_FIRST
@@ -338,16 +350,28 @@ static bool compose_metaspace(const composition *p, nb_node step) {
     nb_node scheme = nb_node_find(step, "prepend_scheme");
     bool never = nb_node_is(scheme, "never"), first = nb_node_is(scheme, "first");
     bool prepends = scheme.at ? !never : nb_node_is_set(step, "add_prefix_space", true);
-    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepend_spaced",
+    nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.prepend_spaced",
                       nb_node_is_set(step, "prepend_spaced", false));
-    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
-    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split", nb_node_is_set(step, "split", true));
+    nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
+    nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.split", nb_node_is_set(step, "split", true));
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepends",
                       !prepends ? NB_PREPEND_NEVER
                       : first   ? NB_PREPEND_FIRST
                                 : NB_PREPEND_ALWAYS);
     return spells(nb_node_find(step, "replacement"), NB_SPACE_MARK) &&
            (!scheme.at || never || first || nb_node_is(scheme, "always"));
+}
+
+/* What llama.cpp knows of spaces. It puts one before each piece between special tokens, or before none. */
+static void compose_space_keys(const composition *p) {
+    double prepends = nb_checkpoint_number(p->x->c, "tokenizer.ggml.pre_tokenizer.prepends", NB_PREPEND_NEVER);
+    double splits = nb_checkpoint_number(p->x->c, "tokenizer.ggml.pre_tokenizer.split_white", 0);
+    bool unigram = p->form == NB_FORM_UNIGRAM;
+    nb_compose_flag(p->x, "tokenizer.ggml.add_space_prefix", p->prepends || prepends != NB_PREPEND_NEVER);
+    if (unigram)
+        nb_compose_flag(p->x, "tokenizer.ggml.remove_extra_whitespaces", p->joins || splits != 0);
+    else if (nb_node_raw(p->charsmap).data || p->strips_start || p->strips_end || p->joins)
+        nb_compose_only(p->x, "its tokenizer normalizes texts");
 }
 
 static int32_t compose_spaces(const composition *p) {
@@ -358,7 +382,7 @@ static int32_t compose_spaces(const composition *p) {
         compose_class_metaspace(p);
         return compose_charsmap(p);
     }
-    nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.split_white", words);
+    nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.split_white", words);
     if (s.n == 1u + words && nb_step_is(s.step[words], "Metaspace"))
         known = compose_metaspace(p, s.step[words]);
     else /* (Gemma's splits at spaces when there are none any more) */
@@ -418,12 +442,12 @@ static bool read_decoder(decoding *d, nb_node step, nb_tokenizer_form form) {
 }
 
 static void compose_decoding(const composition *p, decoding d, bool joins) {
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.byte_level", d.byte_level);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.byte_fallback", d.byte_fallback);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.marks", d.marks);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.drop_first", d.drop_first);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.cleanup", d.cleanup);
-    nb_compose_number(p->x, "tokenizer.ggml.decoder.joins", joins);
+    nb_compose_flag(p->x, "tokenizer.ggml.decoder.byte_level", d.byte_level);
+    nb_compose_flag(p->x, "tokenizer.ggml.decoder.byte_fallback", d.byte_fallback);
+    nb_compose_flag(p->x, "tokenizer.ggml.decoder.marks", d.marks);
+    nb_compose_flag(p->x, "tokenizer.ggml.decoder.drop_first", d.drop_first);
+    nb_compose_flag(p->x, "tokenizer.ggml.decoder.cleanup", d.cleanup);
+    nb_compose_flag(p->x, "tokenizer.ggml.decoder.joins", joins);
     nb_compose_number(p->x, "tokenizer.ggml.decoder.strip", d.strip);
 }
 
@@ -476,8 +500,12 @@ int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_tokenizer_form fo
     switch (form) {
     case NB_FORM_BYTES: return compose_pretokenizer(&p);
     case NB_FORM_PIECES:
-    case NB_FORM_UNIGRAM: return compose_spaces(&p);
-    case NB_FORM_WORDPIECE: return check_wordpiece(&p);
+    case NB_FORM_UNIGRAM:
+        NB_TRY(compose_spaces(&p));
+        compose_space_keys(&p);
+        break;
+    case NB_FORM_WORDPIECE: NB_TRY(check_wordpiece(&p)); break;
     }
+    nb_compose_string(x, "tokenizer.ggml.pre", nb_text_of("default"));
     return NB_OK;
 }

@@ -51,6 +51,8 @@ static void next_token(const nb_vocabulary_source *source, uint64_t i, uint64_t 
     bool ordinary =
         nb_text_is(out->name, "<unk>") || nb_text_is(out->name, "<s>") || nb_text_is(out->name, "<|endoftext|>");
     double flags = v->flags ? nb_checkpoint_item(v->c, v->flags, i) : 0;
+    if (v->flags && flags == 0) /* no token has this id, and the name only fills the gap */
+        out->name.size = 0;
     bool mask = v->strips_mask && (nb_text_is(out->name, "<mask>") || nb_text_is(out->name, "[MASK]"));
     out->flags = (uint8_t)((flags >= 0 && flags <= UINT8_MAX ? (uint32_t)flags : 0) | (mask ? NB_STRIP_LEFT : 0) |
                            (v->strips_right && !ordinary ? NB_STRIP_RIGHT : 0));
@@ -129,10 +131,11 @@ static int32_t find_charsmap(const nb_checkpoint *c, nb_vocabulary_source *sourc
     return NB_OK;
 }
 
-/* SentencePiece's BPE has scores. Only a vocabulary that was converted from a tokenizer.json has merges instead. */
+/* SentencePiece's BPE has scores. Only a vocabulary that was converted from a tokenizer.json has merges, too; they count
+ * then, as its scores are made from them. */
 static int32_t find_spm(gguf_vocabulary *v, nb_vocabulary_source *source, nb_error *err) {
     source->kind = NB_KIND_SPM;
-    if (!v->scores && nb_checkpoint_find(v->c, KEY("merges")))
+    if ((!v->scores || v->flags) && nb_checkpoint_find(v->c, KEY("merges")))
         NB_TRY(find_merges(v, source, err));
     return find_charsmap(v->c, source, err);
 }
@@ -148,7 +151,7 @@ static bool is_set(const nb_checkpoint *c, const char *key, bool fallback) {
 }
 
 /* Reads which tokens stand at the ends, and what happens to spaces. Where the file says nothing, llama.cpp's defaults
- * hold. */
+ * hold; a file that was converted from a tokenizer.json says all that there is. */
 static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *err) {
     static const struct {
         int32_t begin, end, unknown;
@@ -160,14 +163,16 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
         [NB_KIND_WORDPIECE] = {101, -1, 100, true, true},
     };
     const nb_checkpoint *c = v->c;
-    s->begin = defaults[s->kind].begin;
+    bool converted = v->flags != NULL;
+    s->begin = converted ? -1 : defaults[s->kind].begin;
     if (s->kind == NB_KIND_WORDPIECE)
         s->begin = token_of(c, KEY("cls_token_id"), s->begin);
     s->begin = token_of(c, KEY("bos_token_id"), s->begin);
-    s->end = token_of(c, KEY("eos_token_id"), defaults[s->kind].end);
-    s->unknown = token_of(c, KEY("unknown_token_id"), defaults[s->kind].unknown);
+    s->end = token_of(c, KEY("eos_token_id"), converted ? -1 : defaults[s->kind].end);
+    s->unknown = token_of(c, KEY("unknown_token_id"), converted ? -1 : defaults[s->kind].unknown);
     s->closing = s->kind == NB_KIND_WORDPIECE ? token_of(c, KEY("seperator_token_id"), 102) : s->end; /* (sic) */
-    s->closing = token_of(c, KEY("closing_token_id"), s->closing);
+    if (converted)
+        s->closing = token_of(c, KEY("closing_token_id"), -1);
     static const char *const end_keys[] = {
         KEY("eot_token_id"),     KEY("eom_token_id"),     KEY("fim_pad_token_id"),
         KEY("fim_rep_token_id"), KEY("fim_sep_token_id"),
@@ -184,12 +189,12 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
     s->add_closing = is_set(c, KEY("add_eos_token"), defaults[s->kind].add_end);
     if (s->kind == NB_KIND_WORDPIECE)
         s->add_begin = s->add_closing = true;
-    s->add_space = is_set(c, KEY("add_space_prefix"), s->kind == NB_KIND_SPM);
+    s->add_space = converted ? s->kind == NB_KIND_SPM : is_set(c, KEY("add_space_prefix"), s->kind == NB_KIND_SPM);
     if (s->kind == NB_KIND_BPE) /* some files have add_space_prefix, which means nothing for BPE */
         s->add_space = is_set(c, KEY("add_space_prefix_to_words"), false) && !s->pre->raw;
     s->whole_words = is_set(c, KEY("ignore_merges"), s->pre && s->pre->whole_words);
     s->nfc = is_set(c, KEY("normalizer.nfc"), s->pre && s->pre->nfc);
-    s->merge_spaces = is_set(c, KEY("remove_extra_whitespaces"), false);
+    s->merge_spaces = !converted && is_set(c, KEY("remove_extra_whitespaces"), false);
     s->lower = is_set(c, KEY("normalizer.lowercase"), s->kind == NB_KIND_WORDPIECE);
     s->strip_accents = is_set(c, KEY("normalizer.strip_accents"), s->lower);
     if (s->kind == NB_KIND_BPE && s->lower)
