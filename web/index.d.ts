@@ -147,9 +147,8 @@ export type TensorType =
  * origin's private file system (`stream.pipeTo(await handle.createWritable())`), in Node to
  * `Writable.toWeb(createWriteStream(path))`.
  *
- * The source is what load() takes: floating-point weights in a GGUF, or in a folder of safetensors files. What is made of a GGUF
- * llama.cpp reads, too, unless it has NF4 or FP4. What is made of a folder only nibble reads: it keeps the folder's order of rows
- * and its tokenizer's steps.
+ * The source is what load() takes: floating-point weights in a GGUF, or in a folder of safetensors files. llama.cpp reads what is
+ * made of either, unless it has NF4 or FP4, or says under the key "nibble.only" why not.
  */
 export function quantize(source: Source, options: QuantizeOptions): ByteStream;
 

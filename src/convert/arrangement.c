@@ -480,15 +480,20 @@ int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first
         nb_reshape_rows(plan, target, first, rows, out);
         return NB_OK;
     }
+    const nb_target *t = &plan->targets[target];
     matrix m = matrix_of(plan, target);
     if (m.arrangement == NB_AS_BLOCKS) {
         NB_TRY(read_state(&m, target, err));
-        put_blocks(&m, first * m.columns, rows * m.columns, out);
+        uint64_t bytes = plan->out.tensors[target].bytes / m.rows;
+        if (!t->turned)
+            put_blocks(&m, first * m.columns, rows * m.columns, out);
+        for (uint64_t row = first; t->turned && row < first + rows; row++, out += bytes)
+            put_blocks(&m, nb_row_in_files(t, row) * m.columns, m.columns, out);
         return NB_OK;
     }
     if (!m.codes || m.q.bits > 8)
         __builtin_trap(); /* planning has let through what it should not */
-    const uint32_t *order = plan->targets[target].order;
+    const uint32_t *order = t->order;
     uint8_t *codes = nb_alloc_items(ROWS, m.columns); /* [ROWS][columns] */
     if (!codes)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory to unpack rows of %l columns", m.columns);
@@ -496,9 +501,9 @@ int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first
         uint64_t n = NB_MIN((uint64_t)ROWS, first + rows - row);
         for (uint64_t i = 0; i < m.columns; i++)
             for (uint64_t r = 0; r < n; r++)
-                codes[r * m.columns + i] = code_at(&m, row + r, order ? order[i] : i);
+                codes[r * m.columns + i] = code_at(&m, nb_row_in_files(t, row + r), order ? order[i] : i);
         for (uint64_t r = 0; r < n; r++)
-            out = put_row(&m, row + r, codes + r * m.columns, out);
+            out = put_row(&m, nb_row_in_files(t, row + r), codes + r * m.columns, out);
     }
     nb_free(codes);
     return NB_OK;

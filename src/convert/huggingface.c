@@ -58,7 +58,8 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
         p.tied = nb_node_number(nb_node_find(folder->config, "tie_word_embeddings"), p.tied) != 0;
     p.skipped_positions = nb_hf_skipped_positions(&p);
     p.embedding_columns = nb_hf_number(&p, "word_embed_proj_dim", 0);
-    nb_compose_string(x, "nibble.source", nb_text_of("safetensors"));
+    nb_compose_string(x, "nibble.source", nb_text_of(plan->recipe.for_file ? "GGUF" : "safetensors"));
+    nb_compose_flag(x, "nibble.converted", true);
     NB_TRY(nb_hf_compose_config(&p));
     nb_sentence sentence;
     NB_TRY(nb_sentence_compose(&p, folder, &sentence));

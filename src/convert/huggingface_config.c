@@ -309,6 +309,10 @@ static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides
                        "that is not supported",
                        window, key, p->family->model_type);
     nb_hf_put(p, "attention.sliding_window", window);
+    if (!nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD))
+        nb_compose_only(p->x, "llama.cpp has no sliding windows in such models");
+    else if (!causal || both_sides)
+        nb_compose_only(p->x, "llama.cpp's sliding windows end at the token itself");
     return NB_OK;
 }
 
@@ -357,8 +361,21 @@ uint32_t nb_hf_skipped_positions(const nb_hf_model *p) {
 static void compose_caps(const nb_hf_model *p) {
     static const char *const caps[] = {"final_logit_softcapping", "attn_logit_softcapping"};
     for (int i = 0; i < 2; i++)
-        if (row_of(p->family->keys, caps[i]) && !nb_hf_value(p, caps[i]).at)
+        if (row_of(p->family->keys, caps[i]) && !nb_hf_value(p, caps[i]).at) {
             nb_hf_put(p, caps[i], 0);
+            if (i)
+                nb_compose_only(p->x, "llama.cpp always caps the scores of attention in such models");
+        }
+}
+
+/* llama.cpp knows the scale of the queries only by the number of layers: Gemma 2's and 3's of 27B parameters, which have
+ * 46 and 62, take the width divided by the heads. */
+static void compose_scale(const nb_hf_model *p, double scalar, double width, double heads) {
+    double largest = nb_hf_has(p, NB_HF_TWO_ROPES) ? 62 : 46;
+    double usual = nb_hf_told(p, "block_count", 0) == largest ? width / heads : nb_hf_head_size(p);
+    nb_hf_put(p, "attention.scale", 1 / sqrt(scalar));
+    if (scalar != usual)
+        nb_compose_only(p->x, "llama.cpp takes another scale of the queries in such models");
 }
 
 static void compose_context(const nb_hf_model *p) {
@@ -369,6 +386,8 @@ static void compose_context(const nb_hf_model *p) {
 }
 
 int32_t nb_hf_compose_config(const nb_hf_model *p) {
+    if (nb_text_is(nb_text_of(p->family->architecture), "opt"))
+        nb_compose_only(p->x, "llama.cpp has no OPT models");
     nb_compose_string(p->x, "general.architecture", nb_text_of(p->family->architecture));
     nb_node name = nb_hf_value(p, "_name_or_path");
     if (nb_node_raw(name).size)
@@ -390,9 +409,7 @@ int32_t nb_hf_compose_config(const nb_hf_model *p) {
     if (nb_hf_has(p, NB_HF_MANY_KV_HEADS))
         nb_hf_put(p, "attention.head_count_kv", kv_heads_of(p, heads));
     if (scalar > 0)
-        nb_hf_put(p, "attention.scale", 1 / sqrt(scalar));
-    if (nb_hf_has(p, NB_HF_TURNED_BY_HALVES))
-        nb_hf_put(p, "rope.interleaved", 0);
+        compose_scale(p, scalar, width, heads);
     if (nb_hf_has(p, NB_HF_FIXED_EPSILON))
         nb_hf_put(p, "attention.layer_norm_epsilon", 1e-5);
     if (nb_hf_has(p, NB_HF_ENCODER))

@@ -43,8 +43,8 @@ typedef struct nb_hf_family {
 
 extern const nb_hf_family nb_hf_families[]; /* ends with model_type = NULL */
 
-/* Names of modules; each table ends with theirs = NULL. "*" is a number, of an expert or a head. If `ours` has no
- * "*", the modules with such numbers become one tensor. */
+/* Names of modules; each table ends with theirs = NULL. "*" is a number, of an expert or a head. Modules with such
+ * numbers become one tensor, "ffn_gate.*" becomes ffn_gate_exps. Only experts of quantized folders stay one by one. */
 extern const nb_hf_pair nb_hf_modules[], nb_hf_layer_modules[];
 
 /* What names begin with: of modules; of a layer's modules, before its number; of tensors that are not needed. The

@@ -83,12 +83,18 @@ void nb_hf_name_of(const nb_hf_model *p, nb_text name, nb_hf_name *out) {
         nb_write(&w, "blk.%t.", layer);
     bool stacked = number.size;
     for (const char *c = found; c && *c; c++) {
+        if (*c == '.' && c[1] == '*' && p->plan->quantization.library == NB_BY_NOBODY) {
+            nb_write(&w, "_exps");
+            break;
+        }
         stacked &= *c != '*';
         if (*c == '*')
             nb_write_bytes(&w, number.data, number.size);
         else
             nb_write_bytes(&w, c, 1);
     }
+    if (number.size && !stacked)
+        nb_compose_only(p->x, "experts of quantized folders stay one by one");
     if (!stacked || !nb_text_take_number(&number, &out->row))
         out->row = NB_NONE;
     out->module = (nb_text){out->text, NB_MIN(w.length, sizeof out->text - 1)};

@@ -53,6 +53,39 @@ static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
     return NB_OK;
 }
 
+/* e^x by Taylor's polynomial of x / 4096, and twelve squarings: near enough for a float. exp and pow of the C library
+ * would bring tables of several KB. */
+static double exponential(double x) {
+    double y = x / 4096, e = 1 + y * (1 + y / 2 * (1 + y / 3 * (1 + y / 4)));
+    for (int i = 0; i < 12; i++)
+        e *= e;
+    return e;
+}
+
+/* Llama 3.1's rotations: pairs that turn less than low_freq_factor times over the original context are slowed down by
+ * the factor, those that turn more than high_freq_factor times are not, and between the two it passes over (config.json
+ * of Meta's files; transformers' _compute_llama3_parameters). In GGUF of llama models each pair has its divisor in a
+ * tensor. */
+static int32_t compose_llama3(const nb_hf_model *p, nb_node own, double base) {
+    double original = original_context(p, own), factor = number_in(own, "factor", 0), head = nb_hf_head_size(p);
+    double low = number_in(own, "low_freq_factor", 0), high = number_in(own, "high_freq_factor", 0);
+    if (!(high > low && low > 0 && factor > 0 && original >= 1 && base > 1 && head >= 2 && head < 1 << 16))
+        return NB_FAIL(p->err, NB_ERR_FORMAT,
+                       "config.json: the RoPE of type llama3 has impossible values (factor %g, original context %g, "
+                       "low_freq_factor %g, high_freq_factor %g, head %g)",
+                       factor, original, low, high, head);
+    uint32_t pairs = (uint32_t)head / 2;
+    float *divisors = nb_alloc_items(pairs, sizeof *divisors);
+    if (!divisors)
+        return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for %u factors", pairs);
+    for (uint32_t i = 0; i < pairs; i++) {
+        double turns = original / (exponential(log(base) * i / pairs) * 2 * 3.14159265358979323846);
+        double keep = NB_MIN(1, NB_MAX(0, (turns - low) / (high - low)));
+        divisors[i] = (float)(1 / ((1 - keep) / factor + keep));
+    }
+    return nb_plan_numbers(p->plan, nb_text_of("rope_freqs.weight"), divisors, pairs);
+}
+
 /* YaRN's factor of cosines and sines. mscale is 1 in the paper; DeepSeek's files have others. */
 static double magnitude_of(double factor, double mscale) {
     return factor > 1 ? 0.1 * mscale * log(factor) + 1 : 1;
@@ -87,6 +120,8 @@ static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, doub
                        "config.json: the RoPE of type yarn has impossible values (factor %g, original context %g, "
                        "beta_fast %g, beta_slow %g)",
                        factor, original, fast, slow);
+    if (!rounded || fast != 32 || slow != 1)
+        nb_compose_only(p->x, "llama.cpp knows no truncate, beta_fast and beta_slow of YaRN in such models");
     nb_hf_put(p, "rope.scaling.factor", factor);
     nb_hf_put(p, "rope.scaling.original_context_length", original);
     nb_hf_put(p, "rope.scaling.yarn_beta_fast", fast);
@@ -156,15 +191,19 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
                        nb_hf_has(p, NB_HF_LONGROPE)      ? "longrope is"
                        : nb_hf_has(p, NB_HF_LINEAR_ROPE) ? "linear is"
                                                          : "linear, llama3 and yarn are");
-    nb_hf_put_text(p, "rope.scaling.type", name);
+    bool is_llama3 = nb_text_is(name, "llama3"), as_tensor = is_llama3 && nb_hf_has(p, NB_HF_TURNED_BY_HALVES);
     NB_TRY(need(p, own, "factor", name));
+    for (int i = 0; i < 2 && is_llama3; i++)
+        NB_TRY(need(p, own, i ? "high_freq_factor" : "low_freq_factor", name));
+    if (as_tensor)
+        return compose_llama3(p, own, base);
+    nb_hf_put_text(p, "rope.scaling.type", name);
     if (yarn)
         return compose_yarn(p, own, base, rotated);
     NB_TRY(nb_hf_put_numbers(p, own, type->keys));
-    if (!nb_text_is(name, "llama3"))
+    if (!is_llama3)
         return NB_OK;
-    NB_TRY(need(p, own, "low_freq_factor", name));
-    NB_TRY(need(p, own, "high_freq_factor", name));
+    nb_compose_only(p->x, "llama.cpp has no RoPE of type llama3 in this architecture");
     nb_hf_put(p, "rope.scaling.original_context_length", original_context(p, own));
     return NB_OK;
 }

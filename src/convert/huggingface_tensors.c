@@ -98,6 +98,13 @@ static void arrange(const nb_hf_model *p, const nb_hf_name *name, nb_target *to,
         to->groups = (uint32_t)kv_heads;
         to->group_heads = (uint32_t)(heads / kv_heads) + 2;
     }
+    if (nb_hf_has(p, NB_HF_TURNED_BY_HALVES) &&
+        (nb_text_ends(name->module, "attn_q") || nb_text_ends(name->module, "attn_k"))) {
+        double head = nb_hf_head_size(p);
+        to->turned = head >= 1 && head < 1 << 16 ? (uint32_t)head : 0;
+        if (plain && to->turned)
+            to->arrangement = NB_AS_TURNED;
+    }
     uint64_t skipped = p->skipped_positions;
     if (nb_text_ends(name->module, "position_embd") && matrix && plain && skipped < info->shape[1]) {
         to->skipped = info->bytes / info->shape[1] * skipped;
@@ -190,14 +197,30 @@ static bool is_needless(const nb_hf_model *p, uint32_t ignored_biases, nb_text n
     return needless || (nb_text_ends(name, "lm_head.weight") && p->tied);
 }
 
+/* Rows that are no heads stay where they are: the engine refuses the tensor's shape. */
+static void settle_turned(nb_plan *plan, uint32_t number) {
+    const nb_tensor_info *to = &plan->out.tensors[number];
+    nb_target *t = &plan->targets[number];
+    uint64_t rows = to->n_dimensions == 1 ? to->shape[0] : to->shape[1];
+    if (!t->turned || (t->turned % 2 == 0 && rows % t->turned == 0 && to->n_dimensions <= 2))
+        return;
+    t->turned = 0;
+    t->arrangement = t->arrangement == NB_AS_TURNED ? NB_AS_ROWS : t->arrangement;
+}
+
 /* Checks a target once all its sources are known. */
 static int32_t check_target(const nb_hf_model *p, uint32_t number) {
     nb_plan *plan = p->plan;
     const nb_target *t = &plan->targets[number];
+    if (t->arrangement == NB_AS_ORDER)
+        nb_compose_only(p->x, "llama.cpp does not put the columns of a matrix into another order");
     if (t->arrangement == NB_AS_ORDER || t->arrangement == NB_AS_NUMBERS)
         return NB_OK;
-    if (t->arrangement != NB_AS_ROWS)
-        return nb_arrangement_check(plan, number, p->err);
+    if (t->arrangement != NB_AS_ROWS) {
+        NB_TRY(nb_arrangement_check(plan, number, p->err));
+        settle_turned(plan, number);
+        return NB_OK;
+    }
     const nb_tensor_info *from = &plan->in.tensors[t->first];
     nb_text name = nb_checkpoint_tensor_name(&plan->in, from);
     if (t->missing > 1)

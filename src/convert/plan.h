@@ -27,7 +27,7 @@ typedef struct nb_origin {
     uint32_t target; /* NB_NONE: it is not needed */
     uint32_t role;
     uint32_t next;  /* a further source of the target, or NB_NONE */
-    uint32_t row;   /* NB_AS_STACKED: of the target, it becomes this row */
+    uint32_t row;   /* NB_AS_STACKED: of the target, it becomes this row, or this matrix */
     uint8_t *bytes; /* owned: what has arrived, if it has to wait for others; else NULL */
 } nb_origin;
 
@@ -43,6 +43,7 @@ typedef enum nb_arrangement {
     /* reshape.h: */
     NB_AS_TRANSPOSED,
     NB_AS_REGROUPED,
+    NB_AS_TURNED,
     NB_AS_STACKED,
     NB_AS_NUMBERS /* no source: numbers of config.json */
 } nb_arrangement;
@@ -66,6 +67,7 @@ typedef struct nb_target {
     float shift;                  /* of a vector: this is added to it */
     uint64_t skipped;             /* bytes at the source's beginning that are left out */
     uint32_t groups, group_heads; /* NB_AS_REGROUPED: groups, and heads in each; 0: nothing to regroup */
+    uint32_t turned;              /* rows of a head, if they change places (reshape.h); else 0 */
     uint32_t first;               /* its first source */
     uint32_t missing;             /* how many of its sources have not arrived */
     uint64_t columns;             /* as config.json says; needed if codes do not tell it */
@@ -82,6 +84,12 @@ typedef struct nb_target {
 /* Whether its numbers keep their values, but not their places (reshape.h). */
 static inline bool nb_is_reshaped(const nb_target *t) {
     return t->arrangement >= NB_AS_TRANSPOSED;
+}
+
+/* Which of the files' rows becomes this row of the target. */
+static inline uint64_t nb_row_in_files(const nb_target *t, uint64_t row) {
+    uint64_t i = t->turned ? row % t->turned : 0;
+    return t->turned ? row - i + i % 2 * (t->turned / 2) + i / 2 : row;
 }
 
 /* How weights are quantized. */

@@ -71,7 +71,7 @@ void nb_plan_quantize(nb_plan *plan) {
     nb_preset_facts facts = facts_of(plan);
     const nb_checkpoint *c;
     /* a folder's norms and biases become F32, as in llama.cpp's files: they are few, and rounding them is felt */
-    bool widens = recipe->for_file && find_value(plan, &c, "nibble.source");
+    bool widens = recipe->for_file && find_value(plan, &c, "nibble.converted");
     for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
         nb_tensor_info *info = &plan->out.tensors[i];
         nb_target *t = &plan->targets[i];

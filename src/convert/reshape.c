@@ -1,7 +1,9 @@
 #include "reshape.h"
 
 #include "../base/memory.h"
+#include "../base/numbers.h"
 #include "../types/traits.h"
+#include "rows.h"
 #include "safetensors.h"
 
 static const nb_tensor_info *source_of(const nb_plan *plan, uint32_t target, const uint8_t **bytes) {
@@ -19,32 +21,37 @@ static uint64_t units_of(const nb_tensor_info *t) {
     return t->n_dimensions == 1 ? t->shape[0] : t->shape[1];
 }
 
+static bool is_same_shape(const nb_tensor_info *a, const nb_tensor_info *b) {
+    return a->type == b->type && a->n_dimensions == b->n_dimensions && a->shape[0] == b->shape[0] &&
+           a->shape[1] == b->shape[1];
+}
+
 static int32_t check_stack(nb_plan *plan, uint32_t target, nb_error *err) {
     const nb_target *t = &plan->targets[target];
     const nb_tensor_info *first = &plan->in.tensors[t->first];
     nb_tensor_info *to = &plan->out.tensors[target];
-    uint32_t rows = t->missing;
-    uint8_t *filled = nb_alloc(rows); /* [rows]: whether a source for that row was found */
+    uint32_t n = t->missing;
+    uint8_t *filled = nb_alloc(n); /* [n]: whether a source for that place was found */
     if (!filled)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u tensors", rows);
-    memset(filled, 0, rows);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u tensors", n);
+    memset(filled, 0, n);
     int32_t code = NB_OK;
     for (uint32_t i = t->first; i != NB_NONE && code == NB_OK; i = plan->origins[i].next) {
         const nb_tensor_info *one = &plan->in.tensors[i];
-        uint32_t row = plan->origins[i].row;
-        if (one->type != first->type || one->n_dimensions != 1 || one->shape[0] != first->shape[0] || row >= rows ||
-            filled[row])
+        uint32_t place = plan->origins[i].row;
+        if (!is_same_shape(one, first) || one->n_dimensions > 2 || place >= n || filled[place])
             code =
                 NB_FAIL(err, NB_ERR_FORMAT,
                         "tensor %t is one of %u that are stacked, but does not fit the others; the files are damaged",
-                        nb_checkpoint_tensor_name(&plan->in, one), rows);
+                        nb_checkpoint_tensor_name(&plan->in, one), n);
         else
-            filled[row] = 1;
+            filled[place] = 1;
     }
     nb_free(filled);
-    to->n_dimensions = 2;
+    to->n_dimensions = first->n_dimensions + 1;
     to->shape[0] = first->shape[0];
-    to->shape[1] = rows;
+    to->shape[1] = first->n_dimensions == 1 ? n : first->shape[1];
+    to->shape[2] = first->n_dimensions == 1 ? 1 : n;
     return code;
 }
 
@@ -64,6 +71,8 @@ int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err) {
     if (t->arrangement == NB_AS_TRANSPOSED) {
         to->shape[0] = from->shape[1];
         to->shape[1] = from->shape[0];
+    } else if (t->arrangement == NB_AS_TURNED) {
+        return NB_OK; /* its rows are heads (huggingface_tensors.c) */
     } else if (from->n_dimensions > 2 || units_of(from) % ((uint64_t)t->groups * t->group_heads)) {
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "tensor %t has %l rows, which are not %u groups of %u heads, as config.json says; the files do "
@@ -91,28 +100,35 @@ static uint64_t regrouped(const nb_target *t, uint64_t i, uint64_t n) {
     return (group * t->group_heads + place) * size + i % size;
 }
 
-static void put_regrouped(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out) {
+/* Rows in another order. */
+static void put_reordered(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out) {
     const uint8_t *in;
+    const nb_target *t = &plan->targets[target];
     const nb_tensor_info *from = source_of(plan, target, &in);
     uint64_t n = units_of(from), size = from->bytes / n, last = from->n_dimensions == 1 ? n : first + rows;
     for (uint64_t i = first; i < last; i++, out += size)
-        memcpy(out, in + regrouped(&plan->targets[target], i, n) * size, (size_t)size);
+        memcpy(out, in + (t->turned ? nb_row_in_files(t, i) : regrouped(t, i, n)) * size, (size_t)size);
+}
+
+static void put_stacked(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out) {
+    for (uint32_t i = plan->targets[target].first; i != NB_NONE; i = plan->origins[i].next) {
+        const nb_tensor_info *from = &plan->in.tensors[i];
+        uint64_t own = nb_rows_of(from), size = from->bytes / own, begin = plan->origins[i].row * own;
+        uint64_t low = NB_MAX(begin, first), high = NB_MIN(begin + own, first + rows);
+        if (low < high)
+            memcpy(out + (low - first) * size, plan->origins[i].bytes + (low - begin) * size,
+                   (size_t)((high - low) * size));
+    }
 }
 
 void nb_reshape_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out) {
     const nb_target *t = &plan->targets[target];
-    const nb_tensor_info *to = &plan->out.tensors[target];
     switch (t->arrangement) {
     case NB_AS_TRANSPOSED: put_transposed(plan, target, first, rows, out); break;
-    case NB_AS_REGROUPED: put_regrouped(plan, target, first, rows, out); break;
-    case NB_AS_NUMBERS: memcpy(out, t->numbers, (size_t)to->bytes); break;
-    case NB_AS_STACKED:
-        for (uint32_t i = t->first; i != NB_NONE; i = plan->origins[i].next) {
-            uint64_t row = plan->origins[i].row, size = plan->in.tensors[i].bytes;
-            if (row >= first && row < first + rows)
-                memcpy(out + (row - first) * size, plan->origins[i].bytes, (size_t)size);
-        }
-        break;
+    case NB_AS_REGROUPED:
+    case NB_AS_TURNED: put_reordered(plan, target, first, rows, out); break;
+    case NB_AS_NUMBERS: memcpy(out, t->numbers, (size_t)plan->out.tensors[target].bytes); break;
+    case NB_AS_STACKED: put_stacked(plan, target, first, rows, out); break;
     default: __builtin_trap(); /* the others are no reshaping (reshape.h) */
     }
 }

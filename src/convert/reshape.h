@@ -3,7 +3,10 @@
  *     NB_AS_TRANSPOSED  [in, out] -> [out, in]: Conv1D of GPT-2
  *     NB_AS_REGROUPED   [groups, queries + a key + a value, head] -> all queries, all keys, all values: fused
  *                       projections of GPT-NeoX and Falcon, and their biases
- *     NB_AS_STACKED     [columns], many of them -> [rows, columns], by the number in their names
+ *     NB_AS_TURNED      rows 0, 1, ..., n - 1 of each head -> rows 0, n/2, 1, n/2 + 1, ...: q and k of the Llama family.
+ *                       transformers rotates row i with row i + n/2, llama.cpp neighbours
+ *     NB_AS_STACKED     [columns], many of them -> [rows, columns], by the number in their names; of experts [rows,
+ *                       columns] -> [experts, rows, columns]
  *     NB_AS_NUMBERS     numbers of config.json */
 #ifndef NB_RESHAPE_H
 #define NB_RESHAPE_H

@@ -337,8 +337,25 @@ static int32_t compose_pooling(sentence *s) {
     return NB_OK;
 }
 
+/* llama.cpp knows three ways to pool, by their numbers, and nothing behind them but length 1. An encoder whose folder does
+ * not say it is pooled by the mean. */
+static void compose_pooling_type(const nb_hf_model *p, nb_text steps) {
+    static const char *const known[] = {"mean", "cls", "lasttoken"};
+    nb_text rest = {0};
+    int32_t i = 0;
+    if (!steps.size && !nb_hf_has(p, NB_HF_ENCODER))
+        return;
+    steps = steps.size ? steps : nb_text_of(known[0]);
+    for (rest = steps; i < 3 && !nb_text_take(&rest, known[i]); i++)
+        ;
+    if (i < 3 && (!rest.size || nb_text_is(rest, " normalize")))
+        nb_hf_put(p, "pooling_type", i + 1);
+    else
+        nb_compose_only(p->x, "llama.cpp has no such pooling, or no such modules behind it");
+}
+
 int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_sentence *out) {
-    char text[512];
+    char text[512] = "";
     sentence s = {.p = p, .folder = folder, .out = out, .steps = nb_writer_over(text, sizeof text)};
     *out = (nb_sentence){0};
     uint32_t n = 0;
@@ -361,6 +378,7 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
                        "modules.json has more pooling modes and modules than are supported");
     if (s.steps.length)
         nb_compose_string(p->x, "nibble.embedding", nb_text_of(text));
+    compose_pooling_type(p, nb_text_of(text));
     if (!n)
         return p->x->code;
     NB_TRY(nb_keys_check(model_config_keys, folder->sentence, nb_text_of("config_sentence_transformers.json"), false,

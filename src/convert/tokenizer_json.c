@@ -24,7 +24,7 @@ typedef struct composition {
     nb_tokenizer_class class;
     nb_entry *tokens; /* [size], by id */
     uint32_t size, capacity;
-    uint32_t rows; /* of the embedding; 0: unknown */
+    uint32_t rows;      /* of the embedding; 0: unknown */
     size_t longest;     /* bytes of the longest name, as it is written */
     bool listed;        /* the vocabulary is a list, with scores: Unigram, and BPE of tokenizer.model */
     uint32_t n_further; /* tokens that were looked for by their names */
@@ -517,7 +517,7 @@ int32_t nb_tokenizer_compose(nb_composer *x, const nb_tokenizer_files *files, nb
     NB_TRY(nb_steps_compose(x, tokenizer, p.form, &p.class, err));
     bool pieces = p.form == NB_FORM_UNIGRAM || p.form == NB_FORM_WORDPIECE; /* of BPE the key is ignored */
     nb_compose_flag(x, "tokenizer.ggml.decoder.clean_up",
-                      pieces && nb_node_is_set(files->config, "clean_up_tokenization_spaces", false));
+                    pieces && nb_node_is_set(files->config, "clean_up_tokenization_spaces", false));
     int32_t code = collect_tokens(&p);
     if (code == NB_OK)
         code = compose_tokens(&p, files->model, files->generation);

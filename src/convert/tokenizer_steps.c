@@ -350,8 +350,7 @@ static bool compose_metaspace(const composition *p, nb_node step) {
     nb_node scheme = nb_node_find(step, "prepend_scheme");
     bool never = nb_node_is(scheme, "never"), first = nb_node_is(scheme, "first");
     bool prepends = scheme.at ? !never : nb_node_is_set(step, "add_prefix_space", true);
-    nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.prepend_spaced",
-                      nb_node_is_set(step, "prepend_spaced", false));
+    nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.prepend_spaced", nb_node_is_set(step, "prepend_spaced", false));
     nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
     nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.split", nb_node_is_set(step, "split", true));
     nb_compose_number(p->x, "tokenizer.ggml.pre_tokenizer.prepends",

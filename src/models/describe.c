@@ -200,7 +200,7 @@ size_t nb_model_describe(const nb_model *model, char *out, size_t capacity) {
     nb_json_open(&w, NULL, '{');
     nb_text source = nb_checkpoint_string(c, "nibble.source");
     nb_json_string(&w, "format", source.data ? source : nb_text_of(c->format));
-    nb_json_number(&w, "version", source.data ? 0 : c->version);
+    nb_json_number(&w, "version", source.data && !nb_text_is(source, "GGUF") ? 0 : c->version);
     nb_text architecture = nb_checkpoint_string(c, "general.architecture"),
             name = nb_checkpoint_string(c, "general.name");
     if (architecture.data)

@@ -110,7 +110,7 @@ const nb_key *nb_key_of(const char *architecture, const char *suffix) {
 }
 
 bool nb_model_is_converted(const nb_model *model) {
-    return nb_text_is(nb_checkpoint_string(&model->checkpoint, "nibble.source"), "safetensors");
+    return nb_checkpoint_number(&model->checkpoint, "nibble.converted", 0) != 0;
 }
 
 const nb_value *nb_model_value(const nb_model *model, const char *suffix) {

@@ -309,7 +309,8 @@ static void test_reshaped(void) {
         {stable, {STACK("weight", "F32", "[64]", 256)}, "f16", NULL},
         {stable, {STACK("xweight", "F32", "[64]", 256)}, "q8_0", NULL},
         {stable, {STACK("xweight", "BF16", "[64]", 128)}, "nf4", NULL},
-        {stable, {STACK("weight", "F32", "[3,64]", 768)}, "q8_0", "does not fit"},
+        {stable, {STACK("weight", "F32", "[3,64]", 768)}, "q8_0", NULL},
+        {stable, {STACK("weight", "F32", "[1,3,64]", 768)}, "q8_0", "does not fit"},
     };
     check_folders(folders, sizeof folders / sizeof *folders);
 }

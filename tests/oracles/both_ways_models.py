@@ -6,7 +6,7 @@
 Writes NAME.gguf, with attention.causal = false, and NAME.json: of 20 random tokens, and of the first 7 of them, the logits at
 every position and the embeddings (mean, first and last of the last hidden states, scaled to length 1), by transformers in F32
 with is_causal = false. llama.cpp's logits, with the weights as F32, must agree, or nothing is written. Of windows they differ:
-transformers' has two sides, which the converter's files say by nibble.source; llama.cpp's only one, so that the reference of
+transformers' has two sides, which the files of the converter say by nibble.converted; llama.cpp's only one, so that the reference of
 gemma3-window is llama.cpp.
 """
 import base64
@@ -46,7 +46,7 @@ def keys(path, ours):
     out = gguf.GGUFWriter(again, architecture)
     out.add_causal_attention(False)
     if ours:
-        out.add_string("nibble.source", "safetensors")
+        out.add_bool("nibble.converted", True)
     gguf_files.copy_keys(reader, out)
     gguf_files.copy_tensors(reader, out)
     gguf_files.write(out)

@@ -9,9 +9,6 @@ import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 /** @typedef {import('./usage.js').Command} Command */
 /** @typedef {import('../index.d.ts').PlannedTensor} PlannedTensor */
 
-const ONLY_NIBBLE =
-    'nibble: only nibble reads this file; for llama.cpp, quantize a GGUF, and to one of the types that llama.cpp has\n';
-
 /** @type {Command['run']} */
 export async function commandQuantize({ model, out = '', values }, signal) {
     const began = performance.now();
@@ -43,11 +40,11 @@ export async function commandQuantize({ model, out = '', values }, signal) {
     const fallbacks = plan.filter(({ wanted, type }) => wanted !== type);
     if (!values.json) tellFallbacks(fallbacks);
     const made = await load(out, { headerOnly: true, signal }),
-        { bytes, parameters, types, architecture, format } = made.info;
+        { bytes, parameters, types, architecture } = made.info,
+        onlyNibble = whyOnlyNibble(made.info);
     await made.dispose();
-    // the converter's own form of a folder, or types that llama.cpp lacks
-    const onlyNibble = format !== 'GGUF' || types.some(({ type }) => /^(NF4|FP4|F8_)/.test(type));
-    if (onlyNibble && !values.json) write(ONLY_NIBBLE, stderr);
+    if (onlyNibble && !values.json)
+        write(`nibble: llama.cpp does not read this file as nibble does: ${oneLine(onlyNibble)}\n`, stderr);
     const facts = {
         out,
         type: values.type,
@@ -62,6 +59,14 @@ export async function commandQuantize({ model, out = '', values }, signal) {
     };
     if (values.json) writeJson(facts);
     else write(told(facts));
+}
+
+/** Why llama.cpp cannot read the file, or would compute otherwise; null if it does the same.
+ * @param {import('../index.d.ts').ModelInfo} info */
+function whyOnlyNibble({ types, metadata }) {
+    const own = types.find(({ type }) => /^(NF4|FP4|F8_)/.test(type)),
+        said = metadata['nibble.only'];
+    return own ? `it has no type ${own.type}` : typeof said === 'string' ? said : null;
 }
 
 /** One line for each pair of types. @param {PlannedTensor[]} fallbacks */

@@ -22,8 +22,7 @@ static const nb_slot LLAMA[] = {
 
 static int32_t configure_llama(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure(model, err));
-    /* GGUF stores Q and K of this family permuted so; other formats say that they do not */
-    NB_TRY(nb_model_flag(model, "rope.interleaved", true, &model->shape.ropes[0].interleaved, err));
+    model->shape.ropes[0].interleaved = true; /* the rows of q and k are permuted so (convert/reshape.h) */
     model->shape.experts_sum_to_1 = true;
     return NB_OK;
 }
