@@ -33,6 +33,7 @@
     T(gptq)            \
     T(primitives)      \
     T(ranges)          \
+    T(awq)             \
     T(packing)         \
     T(kernels)         \
     T(matmul)          \

@@ -102,6 +102,19 @@ static void check_observer(nb_cursor *in) {
     }
 }
 
+/* Numbers on edges of bins belong to the bins below: the numbers 1 ... 8, of which a quarter is beyond 6. */
+static void check_edges(void) {
+    static nb_range_observer o;
+    static const float x[] = {1, 2, 3, 4, -5, 6, -7, 8};
+    nb_range_settings how = {NB_RANGE_PERCENTILE, 8, true, 75};
+    nb_range range = {0};
+    nb_error err = {0};
+    nb_range_begin(&o, 0);
+    CHECK(nb_range_observe(&o, x, 2, 4, &err) == 0 && nb_range_choose(&o, &how, &range, &err) == 0, "%s", err.message);
+    CHECK(range.high == 6 && range.low == -6 && range.clipped == 0.25, "%g ... %g, %g", (double)range.low,
+          (double)range.high, range.clipped);
+}
+
 static void check_refused(void) {
     static nb_range_observer o;
     nb_error err = {0};
@@ -156,5 +169,6 @@ void test_ranges(void) {
         check_observer(&in);
     CHECK(!in.is_short, "%s is cut off", VECTORS);
     nb_free(bytes);
+    check_edges();
     check_refused();
 }

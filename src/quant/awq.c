@@ -1,0 +1,289 @@
+#include "awq.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../base/threads.h"
+#include "quantize_lanes.h"
+#include "quantize_search.h"
+
+#include <math.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+enum { TILE = 8 }; /* rows that are taken at once: one read of the Hessian serves them all */
+
+/* ---- the error of outputs -------------------------------------------------------------------------------------------- */
+
+static lanes load(const float *p) {
+    lanes x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+/* Of at most TILE rows. H is symmetric: sum over i of e_i (h_ii e_i + 2 sum over j > i of h_ij e_j). */
+static double tile_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns) {
+    double sums[TILE] = {0}, sum = 0;
+    for (uint32_t i = 0; i < columns; i++) {
+        const float *h = hessian + (size_t)i * columns;
+        uint32_t aligned = NB_MIN(NB_ROUND_UP(i + 1, 4u), columns), end = aligned + (columns - aligned) / 4 * 4;
+        lanes totals[TILE] = {0};
+        for (uint32_t j = aligned; j < end; j += 4) {
+            lanes of_h = load(h + j);
+            for (uint32_t r = 0; r < rows; r++)
+                totals[r] += of_h * load(errors + (size_t)r * columns + j);
+        }
+        for (uint32_t r = 0; r < rows; r++) {
+            const float *e = errors + (size_t)r * columns;
+            float rest = sum_of(totals[r]);
+            for (uint32_t j = i + 1; j < aligned; j++)
+                rest += h[j] * e[j];
+            for (uint32_t j = end; j < columns; j++)
+                rest += h[j] * e[j];
+            sums[r] += (double)e[i] * ((double)h[i] * (double)e[i] + 2 * (double)rest);
+        }
+    }
+    for (uint32_t r = 0; r < rows; r++)
+        sum += sums[r];
+    return sum;
+}
+
+double nb_output_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns) {
+    double sum = 0;
+    for (uint32_t row = 0; row < rows; row += TILE)
+        sum += tile_error(errors + (size_t)row * columns, NB_MIN(rows - row, (uint32_t)TILE), hessian, columns);
+    return sum;
+}
+
+/* ---- what both searches need ------------------------------------------------------------------------------------------ */
+
+typedef struct job {
+    const nb_awq_input *input;
+    const nb_rounding *rounding;
+    uint32_t group;
+    const nb_awq_matrix *matrices;
+    const float *scales;
+    double *errors; /* of each tile */
+    uint8_t *memory;
+    uint64_t memory_each; /* of a thread */
+    float *clipped;       /* the matrix to be clipped */
+    uint32_t rows;
+    const float *blocks; /* [groups][group][group] of the Hessian */
+} job;
+
+static int32_t check_input(const nb_awq_input *in, nb_error *err) {
+    for (uint32_t i = 0; i < in->columns; i++) {
+        if (!(in->mean[i] >= 0 && in->mean[i] <= 0x1.fffffep127f))
+            return NB_FAIL(err, NB_ERR_FORMAT, "the mean |x| of column %u is %g, not finite or below 0", i,
+                           (double)in->mean[i]);
+        if (in->sources && in->sources[i] >= in->n_sources)
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "column %u comes from output %u, but there are %u", i, in->sources[i],
+                           in->n_sources);
+    }
+    if (in->sources && in->n_sources > in->columns)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%u outputs cannot be the source of %u columns", in->n_sources,
+                       in->columns);
+    return nb_matrix_check("the Hessian's sums", in->hessian, in->columns, in->columns, err);
+}
+
+/* ---- scales ----------------------------------------------------------------------------------------------------------- */
+
+/* Rows of a tile as they would be, minus as they are. */
+static void tile_of_scales(void *context, uint64_t index, uint64_t count, int32_t thread) {
+    (void)count;
+    const job *j = context;
+    const nb_awq_matrix *m = j->matrices;
+    uint64_t tile = index, tiles;
+    while (tile >= (tiles = ((uint64_t)m->rows + TILE - 1) / TILE)) {
+        tile -= tiles;
+        m++;
+    }
+    uint32_t columns = j->input->columns, first = (uint32_t)tile * TILE, rows = NB_MIN(m->rows - first, (uint32_t)TILE);
+    float *errors = (float *)(j->memory + (uint64_t)thread * j->memory_each);
+    void *scratch = errors + (size_t)TILE * columns;
+    for (uint32_t row = 0; row < rows; row++) {
+        const float *w = m->weights + (size_t)(first + row) * columns;
+        float *e = errors + (size_t)row * columns;
+        for (uint32_t i = 0; i < columns; i++)
+            e[i] = w[i] * j->scales[i];
+        nb_round_row(j->rounding, e, columns, e, scratch);
+        for (uint32_t i = 0; i < columns; i++)
+            e[i] = e[i] / j->scales[i] - w[i];
+    }
+    j->errors[index] = tile_error(errors, rows, j->input->hessian, columns);
+}
+
+static double error_of_scales(nb_pool *pool, job *j, const float *scales, uint64_t tiles) {
+    double sum = 0;
+    j->scales = scales;
+    nb_parallel(pool, tiles, false, tile_of_scales, j);
+    for (uint64_t i = 0; i < tiles; i++)
+        sum += j->errors[i];
+    return sum;
+}
+
+/* Of each column the mean of |w| over the largest of its group. */
+static void mean_weights(const job *j, uint32_t n, double *mean) {
+    uint32_t columns = j->input->columns;
+    uint64_t rows = 0;
+    memset(mean, 0, columns * sizeof *mean);
+    for (uint32_t m = 0; m < n; m++) {
+        rows += j->matrices[m].rows;
+        const float *w = j->matrices[m].weights;
+        for (uint64_t at = 0; at < (uint64_t)j->matrices[m].rows * columns; at += j->group) {
+            float largest = nb_largest_magnitude(w + at, j->group) + 1e-6f;
+            for (uint32_t i = 0; i < j->group; i++)
+                mean[at % columns + i] += (double)(__builtin_fabsf(w[at + i]) / largest);
+        }
+    }
+    for (uint32_t i = 0; i < columns; i++)
+        mean[i] /= (double)rows;
+}
+
+/* Columns that come from one output get the mean over all of them. sums, counts: [n_sources] */
+static void share(const nb_awq_input *in, double *x, double *sums, uint32_t *counts) {
+    if (!in->sources)
+        return;
+    memset(sums, 0, in->n_sources * sizeof *sums);
+    memset(counts, 0, in->n_sources * sizeof *counts);
+    for (uint32_t i = 0; i < in->columns; i++) {
+        sums[in->sources[i]] += x[i];
+        counts[in->sources[i]]++;
+    }
+    for (uint32_t i = 0; i < in->columns; i++)
+        x[i] = sums[in->sources[i]] / counts[in->sources[i]];
+}
+
+/* The scales of one r. What is not finite becomes 1. */
+static void scales_of(double r, const double *x, const double *w, uint32_t n, float *scales) {
+    float least = 0x1.fffffep127f, most = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        float s = powf((float)x[i], (float)r);
+        if (w)
+            s /= powf((float)w[i], (float)(1 - r)) + 1e-4f;
+        scales[i] = NB_MAX(s, 1e-4f);
+        least = NB_MIN(least, scales[i]);
+        most = NB_MAX(most, scales[i]);
+    }
+    float middle = sqrtf(most * least);
+    for (uint32_t i = 0; i < n; i++) {
+        scales[i] /= middle;
+        if (!(scales[i] > 0 && scales[i] <= 0x1.fffffep127f))
+            scales[i] = 1;
+    }
+}
+
+int32_t nb_awq_search(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, bool uses_weights,
+                      const nb_awq_matrix *matrices, uint32_t n, float *scales, nb_awq_found *found, nb_error *err) {
+    uint32_t columns = in->columns, threads = (uint32_t)nb_pool_threads(pool);
+    job j = {.input = in, .rounding = r, .matrices = matrices, .group = nb_rounding_group(r, columns, err)};
+    if (!j.group)
+        return NB_ERR_ARGUMENT;
+    NB_TRY(check_input(in, err));
+    uint64_t tiles = 0;
+    for (uint32_t m = 0; m < n; m++) {
+        NB_TRY(nb_matrix_check("the weights", matrices[m].weights, matrices[m].rows, columns, err));
+        tiles += ((uint64_t)matrices[m].rows + TILE - 1) / TILE;
+    }
+    if (!tiles)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "there are no weights to find scales for");
+    nb_arena arena = {0};
+    double *x = NULL, *w = NULL, *sums = NULL;
+    uint32_t *counts = NULL;
+    float *tried = NULL;
+    j.memory_each = NB_ROUND_UP(nb_plus(nb_times(columns, 4 * TILE), nb_rounding_bytes(r, columns)), 64u);
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass)
+            NB_TRY(nb_arena_reserve(&arena, "the search for AWQ's scales", err));
+        x = nb_arena_take(&arena, columns, sizeof *x);
+        w = nb_arena_take(&arena, columns, sizeof *w);
+        sums = nb_arena_take(&arena, columns, sizeof *sums);
+        counts = nb_arena_take(&arena, columns, sizeof *counts);
+        tried = nb_arena_take(&arena, columns, sizeof *tried);
+        j.errors = nb_arena_take(&arena, tiles, sizeof *j.errors);
+        j.memory = nb_arena_take(&arena, threads, j.memory_each);
+    }
+    for (uint32_t i = 0; i < columns; i++) {
+        x[i] = (double)in->mean[i];
+        scales[i] = 1;
+    }
+    share(in, x, sums, counts);
+    if (uses_weights) {
+        mean_weights(&j, n, w);
+        share(in, w, sums, counts);
+    }
+    double plain = error_of_scales(pool, &j, scales, tiles);
+    *found = (nb_awq_found){-1, plain, plain};
+    for (int i = 0; i < NB_AWQ_STEPS; i++) {
+        double ratio = (double)i / NB_AWQ_STEPS;
+        scales_of(ratio, x, uses_weights ? w : NULL, columns, tried);
+        double error = error_of_scales(pool, &j, tried, tiles);
+        if (error < found->error) {
+            found->ratio = ratio;
+            found->error = error;
+            memcpy(scales, tried, columns * sizeof *scales);
+        }
+    }
+    nb_arena_free(&arena);
+    return NB_OK;
+}
+
+/* ---- clipping ---------------------------------------------------------------------------------------------------------- */
+
+enum { CLIP_TRIES = 10 }; /* of 20 steps, up to half of the range */
+
+static void clip(const float *x, uint32_t n, float limit, float *out) {
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+}
+
+static void clip_row(void *context, uint64_t row, uint64_t count, int32_t thread) {
+    (void)count;
+    const job *j = context;
+    uint32_t columns = j->input->columns, group = j->group;
+    float *error = (float *)(j->memory + (uint64_t)thread * j->memory_each);
+    void *scratch = error + group;
+    for (uint32_t at = 0; at < columns; at += group) {
+        float *w = j->clipped + row * columns + at, largest = nb_largest_magnitude(w, group), best = largest;
+        double least = 0;
+        for (int i = 0; i < CLIP_TRIES && largest > 0; i++) {
+            float limit = largest * (float)(1 - (double)i / NB_AWQ_STEPS);
+            clip(w, group, limit, error);
+            nb_round_row(j->rounding, error, group, error, scratch);
+            for (uint32_t k = 0; k < group; k++)
+                error[k] = (error[k] - w[k]) / (j->scales ? j->scales[at + k] : 1);
+            double change = tile_error(error, 1, j->blocks + (size_t)at * group, group);
+            if (!i || change < least) {
+                least = change;
+                best = limit;
+            }
+        }
+        clip(w, group, best, w);
+    }
+}
+
+int32_t nb_awq_clip(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, const float *scales, float *weights,
+                    uint32_t rows, nb_error *err) {
+    uint32_t columns = in->columns, threads = (uint32_t)nb_pool_threads(pool);
+    job j = {.input = in, .rounding = r, .scales = scales, .clipped = weights, .rows = rows};
+    j.group = nb_rounding_group(r, columns, err);
+    if (!j.group)
+        return NB_ERR_ARGUMENT;
+    NB_TRY(check_input(in, err));
+    NB_TRY(nb_matrix_check("the weights", weights, rows, columns, err));
+    nb_arena arena = {0};
+    float *blocks = NULL;
+    j.memory_each = NB_ROUND_UP(nb_plus(nb_times(j.group, 4), nb_rounding_bytes(r, j.group)), 64u);
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass)
+            NB_TRY(nb_arena_reserve(&arena, "the search for AWQ's clipping", err));
+        blocks = nb_arena_take(&arena, columns, nb_times(j.group, sizeof *blocks));
+        j.memory = nb_arena_take(&arena, threads, j.memory_each);
+    }
+    for (uint32_t i = 0; i < columns; i++)
+        memcpy(blocks + (size_t)i * j.group, in->hessian + (size_t)i * columns + i / j.group * j.group,
+               j.group * sizeof *blocks);
+    j.blocks = blocks;
+    nb_parallel(pool, rows, false, clip_row, &j);
+    nb_arena_free(&arena);
+    return NB_OK;
+}

@@ -1,0 +1,317 @@
+/* AWQ's searches and packing against autoawq's own (tests/oracles/awq_vectors.py). */
+#include "check.h"
+
+#include "../../src/base/cursor.h"
+#include "../../src/base/numbers.h"
+#include "../../src/quant/awq.h"
+#include "../../src/quant/awq_fold.h"
+#include "../../src/quant/awq_pack.h"
+
+#include <math.h>
+
+static const char VECTORS[] = "tests/fixtures/formats/awq.bin";
+
+enum { MOST = 96, MATRICES = 2 };
+
+typedef struct sample {
+    uint32_t bits, group, rows;
+    bool has_zeros, uses_weights;
+    nb_awq_input input;
+    nb_awq_matrix matrices[MATRICES];
+    uint32_t n;
+    const float *scales, *limits;
+    double ratio, error, plain;
+} sample;
+
+static bool read_sample(nb_cursor *in, sample *s) {
+    *s = (sample){.bits = nb_cursor_u32(in)};
+    s->has_zeros = nb_cursor_u32(in);
+    s->uses_weights = nb_cursor_u32(in);
+    s->group = nb_cursor_u32(in);
+    uint32_t columns = s->input.columns = nb_cursor_u32(in);
+    s->n = nb_cursor_u32(in);
+    s->rows = nb_cursor_u32(in);
+    if (!CHECK(!in->is_short && columns <= MOST && s->n <= MATRICES && s->rows <= MOST, "%s", VECTORS))
+        return false;
+    for (uint32_t i = 0; i < s->n; i++)
+        s->matrices[i] = (nb_awq_matrix){(const float *)nb_cursor_bytes(in, 4ull * s->rows * columns), s->rows};
+    s->input.hessian = (const float *)nb_cursor_bytes(in, 4ull * columns * columns);
+    s->input.mean = (const float *)nb_cursor_bytes(in, 4ull * columns);
+    s->scales = (const float *)nb_cursor_bytes(in, 4ull * columns);
+    s->ratio = nb_cursor_f64(in);
+    s->error = nb_cursor_f64(in);
+    s->plain = nb_cursor_f64(in);
+    s->limits = (const float *)nb_cursor_bytes(in, 4ull * s->rows * columns / s->group);
+    return CHECK(s->limits, "%s is cut off", VECTORS);
+}
+
+static nb_uniform grid_of(const sample *s) {
+    return (nb_uniform){.bits = s->bits,
+                        .is_symmetric = !s->has_zeros,
+                        .is_signed = !s->has_zeros,
+                        .is_narrow = !s->has_zeros};
+}
+
+static void check_search(const sample *s, nb_pool *pool) {
+    float scales[MOST];
+    nb_awq_found found;
+    nb_error err = {0};
+    nb_uniform u = grid_of(s);
+    nb_rounding r = {.uniform = &u, .group = s->group};
+    if (!CHECK(nb_awq_search(pool, &s->input, &r, s->uses_weights, s->matrices, s->n, scales, &found, &err) == 0, "%s",
+               err.message))
+        return;
+    CHECK(found.ratio == s->ratio, "%u bits: the ratio is %g, not %g", s->bits, found.ratio, s->ratio);
+    CHECK(fabs(found.error / s->error - 1) < 1e-4, "%u bits: the error is %g, not %g", s->bits, found.error, s->error);
+    CHECK(fabs(found.plain / s->plain - 1) < 1e-4, "%u bits: the plain error is %g, not %g", s->bits, found.plain,
+          s->plain);
+    for (uint32_t i = 0; i < s->input.columns; i++)
+        CHECK(fabsf(scales[i] / s->scales[i] - 1) < 1e-5f, "%u bits: scale %u is %g, not %g", s->bits, i,
+              (double)scales[i], (double)s->scales[i]);
+}
+
+/* Groups between which autoawq sees no difference but that of its sums may get another limit: none does. */
+static void check_clip(const sample *s, nb_pool *pool) {
+    uint32_t columns = s->input.columns, groups = columns / s->group;
+    float *w = nb_alloc(s->rows * columns * sizeof *w);
+    nb_error err = {0};
+    nb_uniform u = grid_of(s);
+    nb_rounding r = {.uniform = &u, .group = s->group};
+    memcpy(w, s->matrices[0].weights, s->rows * columns * sizeof *w);
+    nb_fold_columns(w, s->rows, columns, s->scales);
+    float *scaled = nb_alloc(s->rows * columns * sizeof *w);
+    memcpy(scaled, w, s->rows * columns * sizeof *w);
+    CHECK(nb_awq_clip(pool, &s->input, &r, s->scales, w, s->rows, &err) == 0, "%s", err.message);
+    for (uint32_t i = 0; i < s->rows * columns; i++) {
+        float limit = s->limits[i / columns * groups + i % columns / s->group];
+        float want = scaled[i] > limit ? limit : scaled[i] < -limit ? -limit : scaled[i];
+        CHECK(fabsf(w[i] - want) <= 1e-6f * limit, "%u bits: weight %u, %g, is %g, not %g", s->bits, i,
+              (double)scaled[i], (double)w[i], (double)want);
+    }
+    nb_free(scaled);
+    nb_free(w);
+}
+
+/* Scales and clips before an encoder of GGUF's types: it loses less than the encoder alone. */
+static void check_blocks(const sample *s) {
+    float scales[MOST], clipped[MOST * MOST], back[MOST * MOST];
+    uint8_t scratch[MOST * 4];
+    nb_awq_found found;
+    nb_error err = {0};
+    nb_rounding r = {.type = NB_TYPE_Q4_0};
+    uint32_t columns = s->input.columns, n = s->rows * columns;
+    CHECK(nb_awq_search(NULL, &s->input, &r, true, s->matrices, 1, scales, &found, &err) == 0, "%s", err.message);
+    CHECK(found.error < found.plain, "Q4_0: %g, and plainly %g", found.error, found.plain);
+    memcpy(clipped, s->matrices[0].weights, n * sizeof *clipped);
+    nb_fold_columns(clipped, s->rows, columns, scales);
+    CHECK(nb_awq_clip(NULL, &s->input, &r, scales, clipped, s->rows, &err) == 0, "%s", err.message);
+    for (uint32_t row = 0; row < s->rows; row++) {
+        nb_round_row(&r, clipped + row * columns, columns, back + row * columns, scratch);
+        for (uint32_t i = 0; i < columns; i++)
+            back[row * columns + i] = back[row * columns + i] / scales[i] - s->matrices[0].weights[row * columns + i];
+    }
+    double error = nb_output_error(back, s->rows, s->input.hessian, columns);
+    CHECK(error < found.error, "Q4_0, clipped: %g, before %g", error, found.error);
+}
+
+/* Columns that come from one output get one scale, and folding both ways leaves the product. */
+static void check_sources(const sample *s) {
+    enum { HEADS = 4, KV_HEADS = 2, WIDTH = 16 };
+    uint32_t sources[HEADS * WIDTH];
+    float scales[MOST];
+    nb_awq_found found;
+    nb_error err = {0};
+    nb_uniform u = grid_of(s);
+    nb_rounding r = {.uniform = &u, .group = s->group};
+    nb_awq_input input = s->input;
+    nb_fold_heads(HEADS, KV_HEADS, WIDTH, sources);
+    CHECK(sources[17] == 1 && sources[33] == 17 && sources[63] == 31, "%u, %u, %u", sources[17], sources[33],
+          sources[63]);
+    input.sources = sources;
+    input.n_sources = KV_HEADS * WIDTH;
+    CHECK(nb_awq_search(NULL, &input, &r, s->uses_weights, s->matrices, s->n, scales, &found, &err) == 0, "%s",
+          err.message);
+    CHECK(found.ratio >= 0 && found.error < found.plain && found.error >= s->error * 0.999, "%g, %g", found.ratio,
+          found.error);
+    for (uint32_t i = 0; i < WIDTH; i++)
+        CHECK(scales[i] == scales[i + WIDTH] && scales[i + 2 * WIDTH] == scales[i + 3 * WIDTH], "column %u", i);
+    float values[2 + KV_HEADS * WIDTH][3], matrix[2][HEADS * WIDTH];
+    for (int i = 0; i < 2 + KV_HEADS * WIDTH; i++)
+        for (int k = 0; k < 3; k++)
+            values[i][k] = (float)(i + k + 1);
+    for (int i = 0; i < HEADS * WIDTH; i++)
+        matrix[0][i] = matrix[1][i] = (float)(i + 1);
+    nb_fold_rows(values[0], 2, 3, scales, sources, HEADS * WIDTH);
+    nb_fold_columns(matrix[0], 2, HEADS * WIDTH, scales);
+    CHECK(values[1][2] == 4, "a row before the first is scaled");
+    for (int i = 0; i < HEADS * WIDTH; i++) {
+        float product = values[2 + sources[i]][1] * matrix[1][i], want = (float)((sources[i] + 4) * (i + 1u));
+        CHECK(fabsf(product / want - 1) < 1e-6f, "column %d: %g, not %g", i, (double)product, (double)want);
+    }
+    sources[5] = KV_HEADS * WIDTH;
+    CHECK(nb_awq_search(NULL, &input, &r, true, s->matrices, 1, scales, &found, &err) == NB_ERR_ARGUMENT &&
+              test_contains(err.message, "column 5"),
+          "%s", err.message);
+}
+
+static void check_packing(nb_cursor *in) {
+    uint32_t columns = nb_cursor_u32(in), rows = nb_cursor_u32(in), group = nb_cursor_u32(in);
+    uint32_t n = rows * columns, steps = n / group;
+    const uint8_t *codes = nb_cursor_bytes(in, n);
+    const uint8_t *scales = nb_cursor_bytes(in, 4ull * steps), *zeros = nb_cursor_bytes(in, steps);
+    const uint8_t *want = nb_cursor_bytes(in, n / 2 + steps / 2 + 2 * steps);
+    nb_error err = {0};
+    if (!CHECK(want && n <= MOST * MOST, "%s is cut off", VECTORS))
+        return;
+    int16_t wide[MOST * MOST];
+    nb_uniform_step both[MOST * MOST];
+    for (uint32_t i = 0; i < n; i++)
+        wide[i] = codes[i];
+    for (uint32_t i = 0; i < steps; i++) {
+        memcpy(&both[i].scale, scales + 4 * i, 4);
+        both[i].zero = zeros[i];
+    }
+    uint8_t *out = nb_alloc(n / 2 + steps / 2 + 2 * steps);
+    nb_awq_tensors to =
+        {rows, columns, group, (uint32_t *)out, (uint32_t *)(out + n / 2), (uint16_t *)(out + n / 2 + steps / 2)};
+    CHECK(nb_awq_pack_check(&to, &err) == 0, "%s", err.message);
+    for (uint32_t first = 0; first < rows; first += 8)
+        nb_awq_pack(&to, first, 8, wide + first * columns, both + first * (columns / group));
+    for (uint32_t i = 0; i < n / 2 + steps / 2 + 2 * steps; i++)
+        CHECK(out[i] == want[i], "packed: byte %u is %u, not %u", i, out[i], want[i]);
+    nb_free(out);
+    to.rows = 12;
+    CHECK(nb_awq_pack_check(&to, &err) == NB_ERR_ARGUMENT && test_contains(err.message, "12 rows"), "%s", err.message);
+    to = (nb_awq_tensors){.rows = 8, .columns = 48, .group = 32};
+    CHECK(nb_awq_pack_check(&to, &err) == NB_ERR_ARGUMENT && test_contains(err.message, "groups of 32"), "%s",
+          err.message);
+}
+
+static void check_folds(void) {
+    static const struct {
+        const char *name, *absorber;
+        bool is_gated, is_norm, clips;
+    } folds[] = {
+        {"blk.3.attn_q.weight", "attn_norm_2", true, true, false},
+        {"attn_v", "attn_norm_2", true, true, true},
+        {"blk.0.attn_output.weight", "attn_v", false, false, true},
+        {"blk.11.ffn_up.weight", "ffn_norm", false, true, true},
+        {"blk.1.ffn_down.weight", "ffn_up", true, false, true},
+        {"blk.1.ffn_down.weight", NULL, false, false, true},
+        {"ffn_down_exps", "ffn_up_exps", true, false, true},
+        {"output.weight", NULL, true, true, true},
+        {"blk.0.attn_qkv.weight", "attn_norm_2", true, true, false},
+    };
+    for (size_t i = 0; i < sizeof folds / sizeof *folds; i++) {
+        nb_fold fold = {0};
+        nb_text name = nb_text_of(folds[i].name);
+        bool there = nb_fold_of(name, folds[i].is_gated, &fold);
+        CHECK(there == (folds[i].absorber != NULL), "%s", folds[i].name);
+        CHECK(!there ||
+                  (nb_text_is(nb_text_of(fold.absorbers[0]), folds[i].absorber) && fold.is_norm == folds[i].is_norm),
+              "%s: %s", folds[i].name, there ? fold.absorbers[0] : "none");
+        CHECK(nb_fold_clips(name) == folds[i].clips, "%s: clips", folds[i].name);
+    }
+}
+
+static void check_refused(void) {
+    enum { N = 4 };
+    float h[N * N] = {0}, mean[N] = {0}, w[2 * N] = {0}, scales[N];
+    nb_awq_input input = {N, h, mean, NULL, 0};
+    nb_awq_matrix m = {w, 2};
+    nb_uniform u = {.bits = 4};
+    nb_rounding r = {.uniform = &u, .group = 2};
+    nb_awq_found found;
+    nb_error err = {0};
+    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 1, scales, &found, &err) == 0 && scales[3] == 1 && found.ratio < 0,
+          "nothing but zeros: %s, %g", err.message, found.ratio);
+    CHECK(nb_awq_clip(NULL, &input, &r, NULL, w, 2, &err) == 0 && w[0] == 0, "%s", err.message);
+    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 0, scales, &found, &err) == NB_ERR_ARGUMENT, "%s", err.message);
+    r.group = 3;
+    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 1, scales, &found, &err) == NB_ERR_ARGUMENT &&
+              test_contains(err.message, "groups of 3"),
+          "%s", err.message);
+    nb_rounding blocks = {.type = NB_TYPE_Q4_0}, none = {.type = NB_TYPE_I32};
+    CHECK(nb_awq_search(NULL, &input, &blocks, true, &m, 1, scales, &found, &err) == NB_ERR_ARGUMENT &&
+              test_contains(err.message, "Q4_0"),
+          "%s", err.message);
+    CHECK(nb_awq_clip(NULL, &input, &none, NULL, w, 2, &err) == NB_ERR_ARGUMENT, "%s", err.message);
+    r.group = 2;
+    w[6] = NAN;
+    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 1, scales, &found, &err) == NB_ERR_FORMAT &&
+              test_contains(err.message, "row 1, column 2"),
+          "%s", err.message);
+    CHECK(nb_awq_clip(NULL, &input, &r, NULL, w, 2, &err) == NB_ERR_FORMAT, "%s", err.message);
+    w[6] = 0;
+    mean[3] = -1;
+    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 1, scales, &found, &err) == NB_ERR_FORMAT &&
+              test_contains(err.message, "column 3"),
+          "%s", err.message);
+    mean[3] = 1;
+    h[9] = INFINITY;
+    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 1, scales, &found, &err) == NB_ERR_FORMAT &&
+              test_contains(err.message, "Hessian"),
+          "%s", err.message);
+}
+
+/* Of columns that are no multiple of four, and rows no multiple of eight, as its definition says. */
+static void check_output_error(void) {
+    enum { ROWS = 11, COLUMNS = 7 };
+    float e[ROWS][COLUMNS], h[COLUMNS][COLUMNS];
+    double want = 0;
+    for (int i = 0; i < COLUMNS; i++)
+        for (int k = 0; k < COLUMNS; k++)
+            h[i][k] = (float)((i + 2) * (k + 2) % 11) + (i == k ? 8.0f : 0.0f);
+    for (int row = 0; row < ROWS; row++)
+        for (int i = 0; i < COLUMNS; i++)
+            e[row][i] = (float)((row * 5 + i * 3) % 11) - 5;
+    for (int row = 0; row < ROWS; row++)
+        for (int i = 0; i < COLUMNS; i++)
+            for (int k = 0; k < COLUMNS; k++)
+                want += (double)e[row][i] * (double)h[i][k] * (double)e[row][k];
+    double got = nb_output_error(e[0], ROWS, h[0], COLUMNS);
+    CHECK(fabs(got / want - 1) < 1e-9, "%g, not %g", got, want);
+}
+
+/* Threads change nothing, not the last bit. */
+static void check_threads(const sample *s) {
+    float one[MOST], three[MOST];
+    nb_awq_found a, b;
+    nb_error err = {0};
+    nb_uniform u = grid_of(s);
+    nb_rounding r = {.uniform = &u, .group = s->group};
+    nb_awq_search(NULL, &s->input, &r, true, s->matrices, s->n, one, &a, &err);
+    nb_pool *pool = test_pool_new(3);
+    CHECK(nb_awq_search(pool, &s->input, &r, true, s->matrices, s->n, three, &b, &err) == 0, "%s", err.message);
+    check_clip(s, pool);
+    test_pool_free(pool);
+    CHECK(a.error == b.error && a.plain == b.plain && !nb_compare(one, three, s->input.columns * sizeof *one), "%g, %g",
+          a.error, b.error);
+}
+
+void test_awq(void) {
+    size_t size;
+    uint8_t *bytes = test_read_all(VECTORS, &size);
+    nb_cursor in = nb_cursor_over(bytes, size, 0);
+    uint32_t n = nb_cursor_u32(&in);
+    CHECK(n > 2, "%s: %u cases", VECTORS, n);
+    for (uint32_t i = 0; i < n; i++) {
+        sample s;
+        if (!read_sample(&in, &s))
+            break;
+        check_search(&s, NULL);
+        check_clip(&s, NULL);
+        if (i == 0) {
+            check_blocks(&s);
+            check_sources(&s);
+        }
+        if (i == 1)
+            check_threads(&s);
+    }
+    check_packing(&in);
+    CHECK(!in.is_short, "%s is cut off", VECTORS);
+    nb_free(bytes);
+    check_output_error();
+    check_folds();
+    check_refused();
+}
