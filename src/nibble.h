@@ -302,7 +302,8 @@ int32_t nb_walk_layer(nb_walk *walk, nb_model *model, uint32_t layer, nb_error *
 
 /* Matrix i of a group: writes its tensor's name, zero-terminated, at most capacity bytes of it. Returns the name's
  * length, or 0 if there is no such group or matrix. sides[3]: columns, rows, and how many experts have a matrix of so
- * many rows each (1: it is no matrix of experts). Matrices that the file has as one tensor (attn_qkv) are one. */
+ * many rows each (1: it is no matrix of experts). Matrices that the file has as one tensor (attn_qkv) are one. Experts that it
+ * has one by one (blk.0.ffn_gate.3.weight) are one matrix, too, with the name of a stack (blk.0.ffn_gate_exps.weight). */
 size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t sides[3], char *name, size_t capacity);
 
 enum {
@@ -329,7 +330,7 @@ const float *nb_walk_largest(const nb_walk *walk, uint32_t group, uint32_t exper
 int32_t nb_walk_count(const nb_walk *walk, uint32_t group, uint32_t expert);
 
 /* From now on the weights of a tensor of this layer are these `size` bytes: blocks of a type, as a GGUF file has them.
- * name: as nb_walk_matrix gives it, or a vector's ("blk.0.attn_norm.weight"). Matrices of experts are replaced as one.
+ * name: as nb_walk_matrix gives it, or a vector's ("blk.0.attn_norm.weight"). Matrices of experts are replaced together.
  * Order of columns and scale of the tensor stay (nb_matrix). */
 int32_t nb_walk_replace(nb_walk *walk, const char *name, size_t name_bytes, uint32_t type, const uint8_t *bytes,
                         size_t size, nb_error *err);

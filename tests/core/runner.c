@@ -43,6 +43,8 @@
     T(observer)        \
     T(collector)       \
     T(walk)            \
+    T(walk_oracle)     \
+    T(walk_refusals)   \
     T(keys)            \
     T(loading)         \
     T(finite)          \

@@ -1,20 +1,14 @@
 /* Walks: a model that is given to nb_walk in parts, one layer at a time, computes what a session computes with the whole
  * model, bit for bit; what is observed is the sum over what its matrices are multiplied with, and observing changes
- * nothing; replaced weights count as if they had been loaded. (tests/js/walk.test.js compares what is observed with
+ * nothing; replaced weights count as if they had been loaded. (test_walk_oracle.c compares what is observed with
  * transformers' numbers.) */
-#include "../../src/calibrate/walk.h"
 #include "../../src/base/text.h"
-#include "../../src/base/writer.h"
 #include "../../src/kernels/gram.h"
-#include "../../src/types/types.h"
-#include "check.h"
-#include "edit.h"
-#include "load.h"
-#include "drain.h"
+#include "walks.h"
 
 #include <math.h>
 
-enum { WINDOWS = 2, WINDOW = 20, TOKENS = WINDOWS * WINDOW, MOST_TENSORS = 256, MOST_COLUMNS = 256 };
+enum { MOST_COLUMNS = 256 };
 
 static const char *const paths[] = {
     "tests/fixtures/models/biases.gguf",
@@ -52,65 +46,6 @@ static const char *const paths[] = {
     "tests/fixtures/encoders/gemma-embedding.gguf",
 };
 
-/* ---- models and their parts -------------------------------------------------------------------------------------- */
-
-typedef struct whole {
-    const char *path;
-    uint8_t *file;
-    size_t size;
-    nb_model *model;
-    int32_t tokens[TOKENS];
-} whole;
-
-static bool open_whole(whole *all, const char *path) {
-    nb_error err = {0};
-    *all = (whole){.path = path};
-    all->file = test_read_all(path, &all->size);
-    all->model = test_load(all->file, all->size, (double)all->size, 0, &err);
-    if (!CHECK(all->model && all->model->checkpoint.n_tensors <= MOST_TENSORS, "%s: %s", path, err.message))
-        return false;
-    for (int32_t i = 0; i < TOKENS; i++)
-        all->tokens[i] = 2 + i * 7 % (nb_model_vocabulary(all->model) - 2);
-    return true;
-}
-
-static void close_whole(whole *all) {
-    nb_model_free(all->model);
-    nb_free(all->file);
-}
-
-static nb_text name_of(const nb_model *m, uint64_t tensor) {
-    return nb_checkpoint_tensor_name(&m->checkpoint, &m->checkpoint.tensors[tensor]);
-}
-
-static nb_model *load_part(const uint8_t *file, size_t size, nb_error *err) {
-    return test_load_as(NB_LOAD_PART, file, size, (double)size, 0, err);
-}
-
-/* Of the file the tensors of one layer, and the factors of RoPE; layer < 0: those outside the layers. without: one more
- * tensor that is left out. */
-static nb_model *part_of(const whole *all, int32_t layer, const char *without, nb_error *err) {
-    static char names[MOST_TENSORS][96];
-    test_edit edits[MOST_TENSORS];
-    size_t n = 0, size;
-    for (uint64_t i = 0; i < all->model->checkpoint.n_tensors; i++) {
-        nb_text name = name_of(all->model, i), rest = name;
-        uint32_t number;
-        bool in_layer = nb_text_take(&rest, "blk.") && nb_text_take_number(&rest, &number);
-        bool wanted = in_layer ? (int32_t)number == layer : layer < 0 || nb_text_take(&rest, "rope_");
-        if (wanted && !(without && nb_text_is(name, without)))
-            continue;
-        nb_writer w = nb_writer_over(names[n], sizeof names[n]);
-        nb_write(&w, "%t", name);
-        edits[n] = (test_edit){.what = TEST_OMIT, .key = names[n]};
-        n++;
-    }
-    uint8_t *part = test_edit_gguf(all->file, all->size, edits, n, &size);
-    nb_model *m = load_part(part, size, err);
-    nb_free(part);
-    return m;
-}
-
 /* ---- what a session computes ------------------------------------------------------------------------------------- */
 
 /* Sums in F64 over what a tensor's matrices, of one expert, are multiplied with. */
@@ -138,23 +73,6 @@ static bool sum_up(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, co
     return true;
 }
 
-/* The residual streams behind all layers. seen: an observer, or NULL. */
-static void evaluate(const whole *all, nb_pool *pool, expected *seen, float *streams) {
-    nb_error err = {0};
-    nb_session *s = nb_session_new(all->model, pool, WINDOW, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
-    if (!CHECK(s, "%s: %s", all->path, err.message))
-        return;
-    size_t floats = (size_t)WINDOW * all->model->shape.width;
-    if (seen)
-        s->observer = (nb_observer){sum_up, seen};
-    for (uint32_t i = 0; i < WINDOWS; i++) {
-        CHECK(nb_session_evaluate(s, all->tokens + i * WINDOW, 0, WINDOW, &err) == NB_OK, "%s", err.message);
-        if (streams)
-            memcpy(streams + i * floats, s->x, floats * sizeof *streams);
-    }
-    nb_session_free(s);
-}
-
 static void check_sums(const whole *all, const nb_walk *walk, uint32_t group, uint32_t expert, uint64_t tensor) {
     uint32_t sides[3];
     char name[96];
@@ -165,7 +83,7 @@ static void check_sums(const whole *all, const nb_walk *walk, uint32_t group, ui
     memset(products, 0, sizeof products);
     memset(magnitudes, 0, sizeof magnitudes);
     memset(largest, 0, sizeof largest);
-    evaluate(all, NULL, &e, NULL);
+    evaluate(all, NULL, (nb_observer){sum_up, &e}, NULL);
     CHECK((uint32_t)nb_walk_count(walk, group, expert) == e.n, "%s, %s: %d vectors, not %u", all->path, name,
           nb_walk_count(walk, group, expert), e.n);
     const float *hessian = nb_walk_hessian(walk, group, expert), *mean = nb_walk_mean(walk, group, expert),
@@ -185,26 +103,6 @@ static void check_sums(const whole *all, const nb_walk *walk, uint32_t group, ui
 
 /* ---- walking ----------------------------------------------------------------------------------------------------- */
 
-static int32_t observe(nb_walk *walk, int32_t group, uint32_t what, nb_error *err) {
-    int32_t done = 0;
-    do
-        done = nb_walk_observe(walk, group, what, done, err);
-    while (done > 0 && (uint32_t)done < nb_walk_tokens(walk));
-    return done;
-}
-
-static int32_t pass(nb_walk *walk, nb_error *err) {
-    int32_t done = 0;
-    do
-        done = nb_walk_pass(walk, done, err);
-    while (done > 0 && (uint32_t)done < nb_walk_tokens(walk));
-    return done;
-}
-
-static bool same(const float *a, const float *b, size_t n) {
-    return nb_compare(a, b, n * sizeof *a) == 0;
-}
-
 /* What is observed of one group alone is what is observed of it among all, where no product is left out. */
 static void check_groups(const whole *all, nb_walk *walk, uint32_t n_groups, bool with_sums) {
     nb_error err = {0};
@@ -218,10 +116,11 @@ static void check_groups(const whole *all, nb_walk *walk, uint32_t n_groups, boo
         CHECK(nb_walk_matrix(walk, g, 0, sides, name, sizeof name) > 0, "%s: group %u", all->path, g);
         size_t square = (size_t)sides[0] * sides[0];
         hessians[g] = nb_alloc(square * sides[2] * sizeof **hessians);
+        nb_text in_file = name_of(walk->model, walk->groups[g].tensor);
+        CHECK(nb_text_is(in_file, name) || nb_text_ends(nb_text_of(name), "_exps.weight"), "%s is %t", name, in_file);
         uint64_t tensor = 0;
-        while (tensor < all->model->checkpoint.n_tensors && !nb_text_is(name_of(all->model, tensor), name))
+        while (!nb_text_equal(name_of(all->model, tensor), in_file))
             tensor++;
-        CHECK(tensor < all->model->checkpoint.n_tensors, "%s: there is no %s", all->path, name);
         for (uint32_t e = 0; e < sides[2]; e++) {
             memcpy(hessians[g] + e * square, nb_walk_hessian(walk, g, e), square * sizeof **hessians);
             if (with_sums)
@@ -242,26 +141,11 @@ static void check_groups(const whole *all, nb_walk *walk, uint32_t n_groups, boo
     nb_free(before);
 }
 
-/* All tensors of a layer become those of a file, which may be another one. */
-static void replace_all(nb_walk *walk, const whole *by, uint32_t layer, nb_error *err) {
-    char start[32];
-    nb_writer w = nb_writer_over(start, sizeof start);
-    nb_write(&w, "blk.%u.", layer);
-    for (uint64_t i = 0; i < by->model->checkpoint.n_tensors; i++) {
-        const nb_tensor_info *info = &by->model->checkpoint.tensors[i];
-        nb_text name = name_of(by->model, i), rest = name;
-        if (nb_text_take(&rest, start) && !nb_text_ends(name, "scale"))
-            CHECK(nb_walk_replace(walk, name.data, name.size, info->type, by->file + info->at, (size_t)info->bytes,
-                                  err) == NB_OK,
-                  "%s: %s", by->path, err->message);
-    }
-}
-
 static void check_walk(const whole *all, nb_pool *pool, bool observes) {
     nb_error err = {0};
     size_t floats = (size_t)TOKENS * all->model->shape.width;
     float *streams = nb_alloc(floats * sizeof *streams);
-    evaluate(all, pool, NULL, streams);
+    evaluate(all, pool, (nb_observer){0}, streams);
     nb_walk *walk = nb_walk_new(pool, all->tokens, WINDOWS, WINDOW, &err);
     nb_model *ends = part_of(all, -1, NULL, &err);
     if (!CHECK(walk && ends && nb_walk_begin(walk, ends, &err) == NB_OK, "%s: %s", all->path, err.message))
@@ -274,13 +158,104 @@ static void check_walk(const whole *all, nb_pool *pool, bool observes) {
             return;
         if (observes)
             check_groups(all, walk, (uint32_t)n, i == 1);
-        replace_all(walk, all, i, &err);
+        replace_all(walk, all, i);
         CHECK(pass(walk, &err) == TOKENS, "%s, layer %u: %s", all->path, i, err.message);
         nb_model_free(part);
     }
     CHECK(same(streams, nb_walk_streams(walk), floats), "%s: the streams are others than a session's", all->path);
     nb_free(streams);
     nb_walk_free(walk);
+}
+
+/* The weights of one model, layer by layer, instead of those of another: streams as if the first had been loaded. */
+static void check_replaced(whole *from, whole *to) {
+    nb_error err = {0};
+    size_t floats = (size_t)TOKENS * to->model->shape.width;
+    float *streams = nb_alloc(floats * sizeof *streams);
+    evaluate(to, NULL, (nb_observer){0}, streams);
+    nb_walk *walk = nb_walk_new(NULL, to->tokens, WINDOWS, WINDOW, &err);
+    CHECK(nb_walk_begin(walk, to->model, &err) == NB_OK, "%s: %s", to->path, err.message);
+    for (uint32_t i = 0; i < to->model->shape.layers; i++) {
+        nb_model *part = part_of(from, (int32_t)i, NULL, &err);
+        CHECK(part && nb_walk_layer(walk, part, i, &err) > 0, "%s: %s", to->path, err.message);
+        replace_all(walk, to, i);
+        replace_all(walk, from, i);
+        replace_all(walk, to, i); /* in memory that was replaced before */
+        CHECK(pass(walk, &err) == TOKENS, "%s: %s", to->path, err.message);
+        nb_model_free(part);
+    }
+    CHECK(same(streams, nb_walk_streams(walk), floats), "%s by %s: other streams", from->path, to->path);
+    nb_walk_free(walk);
+    nb_free(streams);
+    close_whole(from);
+    close_whole(to);
+}
+
+static void check_replacements(void) {
+    static const char *const folders[] = {
+        "tests/fixtures/safetensors/llama-f32", "tests/fixtures/safetensors/phi3",  "tests/fixtures/safetensors/gpt2",
+        "tests/fixtures/safetensors/qwen2-moe", "tests/fixtures/safetensors/olmo2",
+    };
+    whole a, b;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        if (open_folder(&a, folders[i], NULL) && open_folder(&b, folders[i], "q8_0"))
+            check_replaced(&a, &b);
+        if (open_folder(&a, folders[i], "nf4") && open_folder(&b, folders[i], NULL))
+            check_replaced(&a, &b);
+    }
+    if (open_whole(&a, "tests/fixtures/models/type-q4_0.gguf") &&
+        open_whole(&b, "tests/fixtures/models/type-q8_0.gguf"))
+        check_replaced(&a, &b);
+}
+
+/* Windows of several batches, and threads. */
+static void check_long_windows(void) {
+    enum { LONG = 150 };
+    nb_error err = {0};
+    whole all;
+    if (!open_whole(&all, "tests/fixtures/models/mixtral.gguf"))
+        return;
+    int32_t tokens[2 * LONG];
+    for (int32_t i = 0; i < 2 * LONG; i++)
+        tokens[i] = 2 + i * 11 % (nb_model_vocabulary(all.model) - 2);
+    size_t floats = (size_t)LONG * all.model->shape.width;
+    float *streams = nb_alloc(2 * floats * sizeof *streams), *first = NULL;
+    nb_session *s = nb_session_new(all.model, NULL, LONG, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    CHECK(s && s->batch < LONG, "%s", err.message);
+    for (uint32_t i = 0; i < 2; i++)
+        for (uint32_t at = 0, rows; at < LONG; at += rows) {
+            rows = NB_MIN(LONG - at, s->batch);
+            CHECK(nb_session_evaluate(s, tokens + i * LONG, at, rows, &err) == NB_OK, "%s", err.message);
+            memcpy(streams + i * floats + (size_t)at * all.model->shape.width, s->x,
+                   (size_t)rows * all.model->shape.width * sizeof *streams);
+        }
+    nb_session_free(s);
+    for (int32_t threads = 1; threads <= 3; threads += 2) {
+        nb_pool *pool = test_pool_new(threads);
+        nb_walk *walk = nb_walk_new(pool, tokens, 2, LONG, &err);
+        CHECK(nb_walk_begin(walk, all.model, &err) == NB_OK, "%s", err.message);
+        for (uint32_t i = 0; i < all.model->shape.layers; i++) {
+            int32_t n = nb_walk_layer(walk, all.model, i, &err);
+            CHECK(n > 0 && observe(walk, n - 1, NB_WALK_HESSIANS, &err) == 2 * LONG, "%s", err.message);
+            uint32_t sides[3] = {0};
+            char name[64];
+            nb_walk_matrix(walk, (uint32_t)n - 1, 0, sides, name, sizeof name);
+            size_t square = (size_t)sides[0] * sides[0];
+            const float *hessian = nb_walk_hessian(walk, (uint32_t)n - 1, 0);
+            if (threads == 1 && !i) {
+                first = nb_alloc(square * sizeof *first);
+                memcpy(first, hessian, square * sizeof *first);
+            }
+            CHECK(i || same(first, hessian, square), "another number of threads gives another Hessian");
+            CHECK(pass(walk, &err) == 2 * LONG, "%s", err.message);
+        }
+        CHECK(same(streams, nb_walk_streams(walk), 2 * floats), "%d threads: other streams", threads);
+        nb_walk_free(walk);
+        test_pool_free(pool);
+    }
+    nb_free(first);
+    nb_free(streams);
+    close_whole(&all);
 }
 
 static void check_gram(void) {
@@ -318,7 +293,21 @@ static void check_gram(void) {
 }
 
 void test_walk(void) {
+    static const char *const folders[] = {
+        "tests/fixtures/safetensors/opt",
+        "tests/fixtures/safetensors/opt-350m",
+        "tests/fixtures/safetensors/gptq-desc-act",
+        "tests/fixtures/safetensors/gptq-mixtral",
+    };
     check_gram();
+    check_replacements();
+    check_long_windows();
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        whole all;
+        if (open_folder(&all, folders[i], NULL))
+            check_walk(&all, NULL, true);
+        close_whole(&all);
+    }
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         whole all;
         if (open_whole(&all, paths[i]))
