@@ -250,6 +250,51 @@ int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, 
 int32_t nb_session_score(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, int32_t from,
                          float *scores, nb_error *err);
 
+/* ---- comparing two models ----------------------------------------------------------------------------------- */
+
+/* Logits of tokens [first, first + rows) of the batch that nb_session_score evaluated last, or of as many of them as
+ * fit: returns how many. nb_session_logits has them. */
+int32_t nb_session_project(nb_session *session, int32_t first, int32_t rows, nb_error *err);
+
+/* What is told of each token that is compared, as doubles. */
+enum {
+    NB_COMPARED_BASE = 0,       /* -ln p(next token), by the base */
+    NB_COMPARED_OTHER = 1,      /* the same by this session's model */
+    NB_COMPARED_DIVERGENCE = 2, /* KL(base || other) of what they expect next, in nats: models/compare.c */
+    NB_COMPARED_SAME_TOP = 3,   /* 1: both find the same token likeliest, else 0 */
+    NB_COMPARED_NUMBERS = 4
+};
+
+/* Compares this session's logits of those tokens with the base's of the same tokens. rows: no more than one call of
+ * nb_session_project gives. base: [rows, vocabulary]; next: [rows], the tokens that follow; out: [rows,
+ * NB_COMPARED_NUMBERS]. */
+int32_t nb_session_compare(nb_session *session, int32_t first, int32_t rows, const float *base, const int32_t *next,
+                           double *out, nb_error *err);
+
+/* How many matrices the model has. Those that are one in the file and several in the model count as several. */
+int32_t nb_model_matrices(const nb_model *model);
+
+typedef struct nb_matrix_facts {
+    uint32_t type, rows, columns;
+    int32_t layer; /* -1: of no layer */
+    char kind[48]; /* the tensor's name without its layer, such as "ffn_down.weight", zero-terminated */
+} nb_matrix_facts;
+int32_t nb_model_matrix(const nb_model *model, int32_t i, nb_matrix_facts *facts, nb_error *err);
+
+/* Rows of matrix i as F32: [rows, columns]. The order of rows and columns is the same for GGUFs and folders. */
+int32_t nb_model_weights(const nb_model *model, int32_t i, int32_t row, int32_t rows, float *out, nb_error *err);
+
+/* The root mean square of a matrix's weights; 0 also where there is no such matrix, or no memory for a row. */
+double nb_model_matrix_size(const nb_model *model, int32_t i);
+
+enum { NB_WEIGHT_BINS = 80, NB_WEIGHT_RANGE = 4 };
+
+/* Compares rows of matrix i with the base's. squares: [2] receives, added up, those of the differences and of the base's
+ * weights. bins: [2, NB_WEIGHT_BINS]: how many weights of the base and of this model lie in each, from -NB_WEIGHT_RANGE
+ * to NB_WEIGHT_RANGE times `unit`; added up, too. */
+int32_t nb_model_weights_compare(const nb_model *model, int32_t i, int32_t row, int32_t rows, const float *base,
+                                 float unit, double *squares, uint32_t *bins, nb_error *err);
+
 /* ---- calibration ------------------------------------------------------------------------------------------- */
 
 typedef struct nb_collector nb_collector;

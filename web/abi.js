@@ -13,6 +13,13 @@ export const NB_DETOKENIZE_SPECIAL = 1;
 export const NB_DETOKENIZE_WHOLE = 2;
 export const NB_LOGITS_LAST = 0;
 export const NB_LOGITS_ALL = 1;
+export const NB_COMPARED_BASE = 0;
+export const NB_COMPARED_OTHER = 1;
+export const NB_COMPARED_DIVERGENCE = 2;
+export const NB_COMPARED_SAME_TOP = 3;
+export const NB_COMPARED_NUMBERS = 4;
+export const NB_WEIGHT_BINS = 80;
+export const NB_WEIGHT_RANGE = 4;
 export const NB_IMATRIX_DAT = 0;
 export const NB_IMATRIX_GGUF = 1;
 export const NB_WALK_MEANS = 0;
@@ -177,6 +184,17 @@ export const nb_plain = {
     fields: /** @type {const} */ ({
         token: { at: 0, view: 'Int32' },
         kinds: { at: 4, view: 'Uint32' },
+    }),
+};
+
+export const nb_matrix_facts = {
+    size: 64,
+    fields: /** @type {const} */ ({
+        type: { at: 0, view: 'Uint32' },
+        rows: { at: 4, view: 'Uint32' },
+        columns: { at: 8, view: 'Uint32' },
+        layer: { at: 12, view: 'Int32' },
+        kind: { at: 16, view: 'text' },
     }),
 };
 

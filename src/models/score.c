@@ -47,6 +47,8 @@ int32_t nb_session_score(nb_session *s, const int32_t *tokens, int32_t n, int32_
         code = score_rows(s, tokens, first, NB_MAX((uint32_t)from, first + 1), NB_MIN(first + rows, (uint32_t)n - 1),
                           scores, err);
     s->logits_rows = 0;
+    if (code == NB_OK)
+        s->scored_first = first, s->scored_rows = rows;
     nb_forbid_allocation(false);
     return code < 0 ? code : (int32_t)(first + rows);
 }

@@ -257,7 +257,7 @@ void nb_session_turn(nb_session *s, uint32_t first, uint32_t rows) {
 }
 
 int32_t nb_session_layers(nb_session *s, uint32_t from, uint32_t to, uint32_t first, uint32_t rows, nb_error *err) {
-    s->broken = 0;
+    s->broken = s->scored_rows = 0;
     for (uint32_t i = from; i < to; i++) {
         nb_step p = nb_step_of(s, i, first, rows);
         s->model->family->layer(&p);

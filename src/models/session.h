@@ -59,6 +59,8 @@ struct nb_session {
     float *logits;                   /* [logits_capacity, vocabulary] */
     float *pooled;                   /* [2, widest]: an embedding between its steps */
     uint32_t logits_capacity, logits_rows;
+    /* x holds these tokens as the last layer left them; 0 rows: something else was computed since */
+    uint32_t scored_first, scored_rows;
     uint32_t told; /* both ways: rows of x whose logits were computed */
     nb_observer observer;
     nb_activations activations;

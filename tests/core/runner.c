@@ -45,6 +45,7 @@
     T(walk)            \
     T(walk_oracle)     \
     T(walk_refusals)   \
+    T(compare)         \
     T(keys)            \
     T(loading)         \
     T(finite)          \
