@@ -221,6 +221,139 @@ export interface PlannedTensor {
     type: string;
 }
 
+/**
+ * Compares models with a base, which is the first: usually quantized ones with the model that they were made of. All must
+ * have the base's vocabulary. The text is cut into windows as `model.perplexity()` does it, and of each token that is scored
+ * there both models' expectations are compared, in double precision. Models are sources, or sources with names.
+ *
+ * Each model is loaded into a worker of its own: the base, and as many of the others at a time as have 512 MB together, or
+ * one. For each such group the base goes through the text once. A stream can be read once, so of one nothing is checked
+ * before its turn.
+ */
+export function compare(models: readonly (Source | NamedSource)[], options: CompareOptions): Promise<Comparison>;
+
+export interface NamedSource {
+    source: Source;
+    /** Default: its URL or path, or the File's name. */
+    name?: string;
+}
+
+export interface CompareOptions {
+    /** The text, or its token ids. */
+    text: string | ArrayLike<number>;
+    /** As for perplexity(). */
+    context?: number;
+    /** As for perplexity(). */
+    stride?: number;
+    /** Compare the weights, too. Default: true. */
+    weights?: boolean;
+    /** Measure tokens per second, too: the median of 3 runs of 128 tokens of prompt and 32 generated (less where the
+     * context is smaller), after one to warm up. Default: true. */
+    speed?: boolean;
+    /** As for load(). */
+    threads?: LoadOptions['threads'];
+    kvType?: LoadOptions['kvType'];
+    precision?: LoadOptions['precision'];
+    build?: LoadOptions['build'];
+    /** Called some 20 times a second. If it throws, compare() rejects. */
+    onProgress?: (progress: CompareProgress) => unknown;
+    /** Aborting it ends the workers; compare() rejects with its reason. */
+    signal?: SignalLike;
+    /** As for load(). */
+    wasmUrl?: LoadOptions['wasmUrl'];
+    workerUrl?: LoadOptions['workerUrl'];
+    poolWorkerUrl?: LoadOptions['poolWorkerUrl'];
+    templateUrl?: LoadOptions['templateUrl'];
+}
+
+export interface CompareProgress {
+    /** Name of the model at hand. */
+    model: string;
+    doing: 'loading' | 'speed' | 'text' | 'weights';
+    /** Tokens of the text so far, of all models. */
+    done: number;
+    /** 0 while unknown. */
+    total: number;
+    /** null while unknown. */
+    secondsLeft: number | null;
+}
+
+export interface Comparison {
+    base: ComparedFacts;
+    models: ComparedModel[];
+    /** How many tokens were compared. */
+    tokens: number;
+    windows: number;
+    context: number;
+    stride: number;
+    /** Of a window, the position of the first token that is compared. */
+    firstPosition: number;
+}
+
+export interface ComparedFacts {
+    name: string;
+    /** Size of the file. */
+    bytes: number;
+    parameters: number;
+    /** Bits of the file for each weight. */
+    bitsPerWeight: number;
+    /** Linear memory that the loaded model holds, with the attention cache of one window. */
+    memoryBytes: number;
+    perplexity: number;
+    /** Of the perplexity. */
+    standardError: number;
+    /** Absent without `speed`. */
+    promptTokensPerSecond?: number;
+    generateTokensPerSecond?: number;
+}
+
+/** A mean, and its standard error. */
+export interface Mean {
+    mean: number;
+    standardError: number;
+}
+
+export interface ComparedModel extends ComparedFacts {
+    /** ln of the model's perplexity over the base's. Of differences of the same tokens, so its error is much smaller than
+     * those of the perplexities. */
+    logRatio: Mean;
+    /** KL(base || model) of the next token, in nats (Kullback and Leibler 1951). */
+    divergence: Mean & {
+        median: number;
+        /** 99 % of the tokens have less. */
+        p99: number;
+        largest: number;
+        /** Means over the windows, from `firstPosition` on. */
+        byPosition: number[];
+        byWindow: number[];
+    };
+    /** Share of the tokens where both find the same next token likeliest. */
+    sameTop: Mean;
+    /** Absent without `weights`. */
+    weights?: ComparedWeights;
+}
+
+export interface ComparedWeights {
+    /** Relative root mean square error of all these matrices. */
+    error: number;
+    /** Those that both models have, in the same shape. */
+    matrices: ComparedMatrix[];
+    /** How many weights lie in each of 80 bins of equal width, from -4 to 4 root mean squares of the base's matrix; what
+     * lies outside is in the first or the last. Of all layers together. */
+    histograms: { kind: string; before: number[]; after: number[] }[];
+}
+
+export interface ComparedMatrix {
+    /** The tensor's name in a GGUF, without its layer and ".weight", such as "ffn_down". */
+    kind: string;
+    /** null: of no layer. */
+    layer: number | null;
+    baseType: string;
+    type: string;
+    /** sqrt(sum (w - base)^2 / sum base^2) */
+    error: number;
+}
+
 export interface LoadOptions {
     /**
      * Threads to compute with. Default: about the number of cores, at most 8. There are never more threads than

@@ -3,77 +3,16 @@
  * thread or in Node, and only talks to the worker (worker/engine-worker.js), where everything is computed.
  * index.d.ts has the types and says what each thing does.
  */
-import { Link } from './api/link.js';
+import { openModel } from './api/loading.js';
 import { Model } from './api/model.js';
-import { feedOne, report } from './api/pull.js';
-import { abortReason, checkSignal } from './api/requests.js';
-import { ASSET_OPTIONS, findAssets } from './assets.js';
-import { printerOf, traceOf } from './debug.js';
-import { asNibbleError, NibbleError } from './errors.js';
-import { checkOptions, checkQuantize, LOAD_OPTIONS } from './options.js';
-import { describeSource } from './sources/describe.js';
+import { NibbleError } from './errors.js';
 
+export { compare } from './api/compare.js';
 export { quantize } from './api/quantize.js';
 export { NibbleError };
 
-/** @typedef {import('./sources/describe.js').Chunks} Chunks */
-
 /** @type {typeof import('./index.d.ts').load} */
-export async function load(source, options = {}) {
-    const { checked, onProgress, signal, print } = checkLoad(options);
-    /** @type {Link | undefined} */
-    let link;
-    /** @type {Chunks | undefined} */
-    let chunks;
-    const abort = () => link?.close(abortReason(signal));
-    const checkAborted = () => {
-        if (signal?.aborted) throw abortReason(signal);
-    };
-    try {
-        checkAborted();
-        const assets = await findAssets(options);
-        const described = await describeSource(source);
-        chunks = described.chunks;
-        print?.(`worker: ${assets.workerUrl.slice(0, 200)}`);
-        link = await Link.open(assets.workerUrl, print);
-        signal?.addEventListener('abort', abort);
-        checkAborted();
-        const { pieces } = chunks ?? {};
-        const info = await link.request(
-            'load',
-            { source: described.plain, options: { ...checked, assets } },
-            {
-                progress: ({ progress }) => report('load()', onProgress, progress),
-                pull: () => pieces && feedOne('load()', link, pieces),
-            },
-        );
-        return new Model(link, info);
-    } catch (error) {
-        const reason = signal?.aborted && error === abortReason(signal) ? error : asNibbleError(error);
-        if (print) traceOf('load() failed', reason).forEach(print);
-        link?.close(reason);
-        throw reason;
-    } finally {
-        signal?.removeEventListener('abort', abort);
-        chunks?.cancel();
-    }
-}
-
-/**
- * What load() is given beside the source, checked: what goes to the engine, and what stays here.
- * @param {import('./index.d.ts').LoadOptions} options
- */
-function checkLoad(options) {
-    const others = ['onProgress', 'signal', 'headerOnly', 'debug', ...ASSET_OPTIONS];
-    const checked = checkOptions(LOAD_OPTIONS, options, 'load()', others);
-    const { onProgress, headerOnly = false, debug } = options,
-        signal = checkSignal('load()', options.signal);
-    const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `load(): ${what}`);
-    if (typeof headerOnly !== 'boolean') throw refuse('headerOnly must be true or false');
-    if (onProgress !== undefined && typeof onProgress !== 'function') throw refuse('onProgress must be a function');
-    if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
-        throw refuse('debug must be true, false, or a function that gets lines');
-    checkQuantize(checked);
-    const print = printerOf(debug);
-    return { checked: { ...checked, headerOnly, debug: print !== undefined }, onProgress, signal, print };
+export async function load(source, options) {
+    const { link, info } = await openModel(source, options);
+    return new Model(link, info);
 }

@@ -61,6 +61,9 @@ import { messageOf, NibbleError } from './errors.js';
 
 /** @typedef {{ context?: number, stride?: number }} CheckedPerplexity */
 
+/** @typedef {CheckedPerplexity & Pick<CheckedLoad, 'threads' | 'kvType' | 'precision' | 'build'>
+ *     & { weights: boolean, speed: boolean }} CheckedCompare */
+
 /** @typedef {{ context?: number, format: 'gguf' | 'dat', textName: string }} CheckedImportance */
 
 /** @type {Table<CheckedLoad>} */
@@ -409,6 +412,17 @@ export const PERPLEXITY_OPTIONS = {
             "tokens from the beginning of a window to that of the next (default: the context, so that each window's second " +
             "half is scored); if smaller, each window's last N tokens are scored",
     },
+};
+
+/** @type {Table<CheckedCompare>} */
+export const COMPARE_OPTIONS = {
+    ...PERPLEXITY_OPTIONS,
+    weights: { flag: 'weights', type: 'switch', default: true, help: 'compare the weights, too' },
+    speed: { flag: 'speed', type: 'switch', default: true, help: 'measure tokens per second, too' },
+    threads: LOAD_OPTIONS.threads,
+    kvType: LOAD_OPTIONS.kvType,
+    precision: LOAD_OPTIONS.precision,
+    build: LOAD_OPTIONS.build,
 };
 
 /** @type {Table<CheckedImportance>} */

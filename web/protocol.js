@@ -58,6 +58,16 @@
  * @property {Kind<{ input: string | number[], options: CheckedPerplexity }, WindowEvent, Perplexity>} perplexity
  * @property {Kind<{ input: string | number[], options: CheckedImportance }, WindowEvent, ImportanceMatrix>}
  *     importance
+ * @property {Kind<{ input: string | number[], options: { context?: number, stride?: number }, base?: ComparedText }, never,
+ *     ComparedText>} compareBegin base: what the base's worker answered
+ * @property {Kind<{}, never, ComparedRows | undefined>} compareNext of the base: the next rows; undefined at the end
+ * @property {Kind<{ rows: ComparedRows }, never, Float64Array>} compareRows [rows, NB_COMPARED_NUMBERS]
+ * @property {Kind<{ units: boolean }, never, { matrices: MatrixFacts[], units: number[] }>} compareMatrices units: their
+ *     root mean squares, if asked for
+ * @property {Kind<{ ask: { matrix: number, row: number, rows: number, columns: number } }, never, Float32Array>}
+ *     compareTake the next rows of weights
+ * @property {Kind<{ base: { matrix: number, row: number, rows: number, unit: number, weights: Float32Array } }, never,
+ *     ComparedWeights>} compareWeights
  * @property {Kind<{ messages: Message[], options: CheckedTemplate }, never, Prompt>} template
  * @property {Kind<{ text: string, flags: number }, never, Int32Array>} tokenize flags: NB_TOKENIZE_...
  * @property {Kind<{ tokens: number[], special: boolean }, never, string>} detokenize
@@ -83,6 +93,20 @@
 
 /** A chat's prompt: its text, and the tokens that the model is fed. @typedef {{ text: string, tokens: number[] }}
  * Prompt */
+
+/**
+ * The tokens of a text that two models are compared by. first: of a window the first token that is scored.
+ * @typedef {{ tokens: Int32Array, context: number, stride: number, windows: number, begin: number | undefined, first: number,
+ *     vocabulary: number }} ComparedText
+ */
+
+/** Logits of the tokens [first, first + rows) of a window. @typedef {{ window: number, first: number, rows: number, logits:
+ * Float32Array }} ComparedRows */
+
+/** @typedef {{ kind: string, layer: number | null, type: string, rows: number, columns: number }} MatrixFacts */
+
+/** Sums of squares: of the differences, of the base's weights; and the histograms of both.
+ * @typedef {{ difference: number, base: number, before: Uint32Array, after: Uint32Array }} ComparedWeights */
 
 /** How far a load is. @typedef {{ type: 'progress', progress: Progress }} ProgressEvent */
 

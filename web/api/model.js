@@ -19,7 +19,7 @@ import { Stream } from './stream.js';
 /** @typedef {import('./link.js').Link} Link */
 
 /** @param {unknown} value */
-const isTokens = (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+export const isTokens = (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
 /**
  * What a walk over a text is asked with.

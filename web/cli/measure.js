@@ -1,4 +1,5 @@
 /** `nibble bench`: how fast a model is, and where its time goes. */
+import { measureRates, promptMaker } from '../api/rates.js';
 import { open } from './open-model.js';
 import { meanBudget, openProfiler } from './profile.js';
 import { oneLine, write, writeJson } from './terminal.js';
@@ -9,30 +10,10 @@ import { oneLine, write, writeJson } from './terminal.js';
 export async function commandBench(args, signal) {
     const { promptTokens, generateTokens, repetitions, profile, json } = args.values;
     const model = await open(args, signal, { contextLength: promptTokens + generateTokens });
-    const vocabulary = model.info.vocabulary ?? 1;
-    let random = 1;
-    const token = () => {
-        // a linear congruential generator (Numerical Recipes): the same prompts every time
-        random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
-        return random % vocabulary;
-    };
-    let first = -1;
-    const newPrompt = () => {
-        const prompt = Array.from({ length: promptTokens }, token);
-        if (prompt[0] === first)
-            // else the cache would hold the beginning already
-            prompt[0] = (prompt[0] + 1) % vocabulary;
-        first = prompt[0];
-        return prompt;
-    };
+    const newPrompt = promptMaker(model.info.vocabulary ?? 1, promptTokens);
     const complete = (/** @type {number[]} */ prompt, /** @type {number} */ maxTokens) =>
         model.complete(prompt, { maxTokens, ignoreEnd: true, signal });
-    /** @type {import('../index.d.ts').Result['timings'][]} */
-    const rates = [];
-    for (let i = 0; i <= repetitions; i++) {
-        const { timings } = await complete(newPrompt(), generateTokens);
-        if (i > 0) rates.push(timings);
-    }
+    const rates = await measureRates(model, newPrompt, { generateTokens, repetitions, signal });
     const budgets =
         profile &&
         (await profileBudgets(() => {
@@ -42,10 +23,6 @@ export async function commandBench(args, signal) {
         }, repetitions));
     const { info } = model;
     await model.dispose();
-    const median = (/** @type {'promptTokensPerSecond' | 'generateTokensPerSecond'} */ name) => {
-        const sorted = rates.map((rate) => rate[name] ?? 0).sort((a, b) => a - b);
-        return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
-    };
     const result = {
         model: info.name ?? args.model,
         build: info.build,
@@ -55,8 +32,7 @@ export async function commandBench(args, signal) {
         repetitions,
         loadMs: info.loadMs,
         memoryBytes: info.memoryBytes,
-        promptTokensPerSecond: median('promptTokensPerSecond'),
-        generateTokensPerSecond: median('generateTokensPerSecond'),
+        ...rates,
         ...(budgets ? { profile: budgets } : {}),
     };
     if (json) writeJson(result);

@@ -8,6 +8,7 @@ import { traceOf } from '../debug.js';
 import { asNibbleError, NibbleError, toPlain } from '../errors.js';
 import { breathe, listen } from '../platform.js';
 import { feeder } from '../sources/feeder.js';
+import { compareWeights, matricesOf, TextWalk, unitsOf, weightsOf } from './comparison.js';
 import { embed } from './embedding.js';
 import { Engine } from './engine.js';
 import { openJournal, SUMMARIES, stopwatch } from './journal.js';
@@ -19,6 +20,10 @@ import { collectImportance, measurePerplexity, timed } from './windows.js';
 
 /** @type {Engine | undefined} */
 let engine;
+/** Of compare(). @type {TextWalk | undefined} */
+let walk;
+/** Requests whose answer may be undefined though nobody stopped them. @type {RequestType[]} */
+const MAY_BE_NOTHING = ['evaluate', 'quantize', 'close', 'compareNext'];
 /** Characters of a text that takes a while to tokenize. */
 const LONG = 1 << 16;
 /** Pieces that are computed before the first of them is read. */
@@ -98,6 +103,21 @@ const requests = {
         start(id, (job) => measurePerplexity(loaded(), input, options, course(id, job))),
     importance: ({ id, input, options }) =>
         start(id, (job) => collectImportance(loaded(), input, options, course(id, job))),
+    async compareBegin({ input, options, base }) {
+        walk?.free();
+        walk = undefined;
+        walk = new TextWalk(loaded(), input, options);
+        if (base) walk.check(base);
+        return walk.facts();
+    },
+    compareNext: async () => walking().next() ?? undefined,
+    compareRows: async ({ rows }) => walking().compare(rows),
+    compareMatrices: async ({ units }) => {
+        const matrices = matricesOf(loaded());
+        return { matrices, units: units ? unitsOf(loaded(), matrices.length) : [] };
+    },
+    compareTake: async ({ ask }) => weightsOf(loaded(), ask),
+    compareWeights: async ({ base }) => compareWeights(loaded(), base),
     template: ({ id, messages, options }) =>
         start(id, async (job) => (await loaded().applyTemplate(messages, options, job)) ?? undefined),
     tokenize: ({ id, text, flags }) =>
@@ -130,7 +150,7 @@ async function receive(message) {
         const result = await /** @type {(message: object) => Promise<any>} */ (requests[type])(message);
         journal?.(
             `${
-                result === undefined && type !== 'evaluate' && type !== 'quantize' && type !== 'close'
+                result === undefined && !MAY_BE_NOTHING.includes(type)
                     ? `${type}: stopped`
                     : /** @type {(ask: object, answer: object) => string} */ (SUMMARIES[type])(message, result)
             }, ${time()}`,
@@ -152,6 +172,11 @@ async function receive(message) {
 function loaded() {
     if (!engine) throw new NibbleError('NB_ERR_STATE', 'the model is not loaded');
     return engine;
+}
+
+function walking() {
+    if (!walk) throw new NibbleError('NB_ERR_STATE', 'compare(): the text was not given');
+    return walk;
 }
 
 /** A request that can be stopped, and whose pieces wait for their reader. */

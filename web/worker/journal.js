@@ -108,6 +108,12 @@ export const SUMMARIES = {
     perplexity: (_, { perplexity, tokens, windows }) =>
         `perplexity: ${perplexity} of ${tokens} tokens in ${windows} windows`,
     importance: (_, { bytes, windows }) => `importance matrix: ${windows} windows, ${inBytes(bytes.length)}`,
+    compareBegin: (_, { tokens, windows }) => `compare: ${tokens.length} tokens in ${windows} windows`,
+    compareNext: (_, rows) => `compare: ${rows ? `${rows.rows} rows of logits` : 'the text is over'}`,
+    compareRows: ({ rows }) => `compare: ${rows.rows} rows of logits were compared`,
+    compareMatrices: (_, { matrices }) => `compare: ${matrices.length} matrices`,
+    compareTake: (_, weights) => `compare: ${weights.length} weights`,
+    compareWeights: ({ base }) => `compare: ${base.weights.length} weights were compared`,
     template: ({ messages }, { text, tokens }) =>
         `template: ${messages.length} messages, ${text.length} characters, ${tokens.length} tokens`,
     tokenize: ({ text }, tokens) => `tokenize: ${text.length} characters, ${tokens.length} tokens`,

@@ -36,7 +36,7 @@ const REPORT_MS = 50;
 export async function measurePerplexity(engine, input, options, course) {
     const all = cut(engine, input, options, 'perplexity()'),
         { context, stride, windows } = all;
-    const from = stride < context ? context - stride : Math.floor(context / 2) + 1;
+    const from = firstScored(all);
     let sum = 0,
         squares = 0;
     const session = openSession(engine, context);
@@ -108,7 +108,7 @@ export async function collectImportance(engine, input, { context: wanted, format
  * @param {string} caller for messages
  * @returns {Cut}
  */
-function cut(engine, input, { context: wanted, stride: given }, caller) {
+export function cut(engine, input, { context: wanted, stride: given }, caller) {
     engine.needSession();
     const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${what}`);
     const { encoder, causal, architecture } = engine.description;
@@ -143,6 +143,20 @@ function cut(engine, input, { context: wanted, stride: given }, caller) {
     return { tokens, context, stride, windows: Math.floor((tokens.length - context) / stride) + 1, begin };
 }
 
+/** The first token of a window that is scored. @param {Cut} all */
+export const firstScored = ({ context, stride }) => (stride < context ? context - stride : Math.floor(context / 2) + 1);
+
+/**
+ * A window's tokens.
+ * @param {Cut} all
+ * @param {number} window its number
+ */
+export function windowTokens({ tokens, context, stride, begin }, window) {
+    const own = tokens.slice(window * stride, window * stride + context);
+    if (begin !== undefined) own[0] = begin;
+    return own;
+}
+
 /** The tokens with one before them. @param {number} begin @param {Int32Array} tokens */
 function withBegin(begin, tokens) {
     const all = new Int32Array(tokens.length + 1);
@@ -156,7 +170,7 @@ function withBegin(begin, tokens) {
  * @param {Engine} engine
  * @param {number} context
  */
-const openSession = ({ core, model, pool, kvType, precision }, context) =>
+export const openSession = ({ core, model, pool, kvType, precision }, context) =>
     core.object('nb_session_new', model, pool, context, 0, kvType, precision);
 
 /**
@@ -169,20 +183,12 @@ const openSession = ({ core, model, pool, kvType, precision }, context) =>
  * @param {Course} course
  * @returns {Promise<Float32Array | undefined>} the scores of the tokens from there on; undefined: the job was stopped
  */
-async function evaluate(
-    { core },
-    session,
-    { tokens, context, stride, windows, begin },
-    window,
-    from,
-    { job, turn, report },
-) {
+async function evaluate({ core }, session, all, window, from, { job, turn, report }) {
+    const { context, windows } = all;
     const at = core.take(8 * context, 'a window of the text'),
         scores = at + 4 * context;
     try {
-        const own = core.ints(at, context);
-        own.set(tokens.subarray(window * stride, window * stride + context));
-        if (begin !== undefined) own[0] = begin;
+        core.ints(at, context).set(windowTokens(all, window));
         for (let done = 0; done < context; ) {
             const before = done;
             done = await turn(() =>
