@@ -1,4 +1,5 @@
-// Makes of an npm package what the demo can import as it is, build/uplot.js (with its types) and build/uplot.css. Of
+// Makes of an npm package what the demo can import as it is, build/uplot.js (with its types) and build/uplot.css; of that
+// and web/report/ the script and the style of comparisons' pages, build/report.js and build/report.css. Of
 // the renderer of chat templates one script, build/jinja.js, which is loaded when there is a chat. And of each worker
 // with all that it imports one file, build/engine-worker.js and build/pool-worker.js: bundlers copy such a file as it
 // is, a page has everything with one request, and it runs as a module and as a classic script alike.
@@ -50,6 +51,16 @@ async function bundleOwn(entry, out, options) {
 }
 
 copyFileSync(`${root}node_modules/uplot/dist/uPlot.min.css`, `${root}build/uplot.css`);
+
+// what `nibble compare --html` puts into its pages
+await bundleOwn('report/plots', 'report', { format: 'iife', minify: true });
+await build({
+    entryPoints: [`${root}web/report/report.css`],
+    outfile: `${root}build/report.css`,
+    bundle: true,
+    minify: true,
+    logLevel: 'warning',
+});
 
 // a script that importOwn() runs
 await bundleOwn('jinja/jinja', 'jinja', {

@@ -41,13 +41,15 @@ test('package: holds what it needs and nothing else', () => {
         'build/engine-worker.js',
         'build/pool-worker.js',
         'build/jinja.js',
+        'build/report.js',
+        'build/report.css',
         ...builds.map((build) => `build/wasm/nibble-${build.name}.wasm`),
     ])
         assert.ok(packed.includes(file), `${file} is missing`);
     for (const file of packed)
         assert.match(
             file,
-            /^(LICENSE|README\.md|package\.json|build\/(engine-worker|pool-worker|jinja)\.js|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|sources|worker)\/)?[a-z-]+\.(js|d\.ts))$/,
+            /^(LICENSE|README\.md|package\.json|build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|report|sources|worker)\/)?[a-z-]+\.(js|d\.ts)|web\/report\/report\.css)$/,
         );
     assert.deepEqual(
         readdirSync(join(home, 'node_modules')).filter((name) => !name.startsWith('.')),

@@ -1,5 +1,6 @@
 /** The commands: what each is called with, and what runs it. */
 import {
+    COMPARE_OPTIONS,
     EMBED_OPTIONS,
     GENERATE_OPTIONS,
     IMPORTANCE_OPTIONS,
@@ -10,6 +11,7 @@ import {
     TOKENIZE_OPTIONS,
 } from '../options.js';
 import { commandRun } from './answer.js';
+import { commandCompare } from './compare.js';
 import { commandImatrix } from './imatrix.js';
 import { commandInspect } from './inspect.js';
 import { commandBench } from './measure.js';
@@ -154,6 +156,29 @@ export const COMMANDS = {
         summary: 'measure how well the model knows a text: its perplexity, as llama.cpp computes it',
         flags: [TEXT_FLAG, ...options(PERPLEXITY_OPTIONS), ...COMPUTE_FLAGS, JSON_FLAG],
         run: commandPerplexity,
+    },
+    compare: {
+        usage: 'nibble compare BASE MODEL... --file TEXT [options]',
+        summary:
+            'tell what quantized models lose against the one that they were made of, and how large and fast each is',
+        several: true,
+        flags: [
+            TEXT_FLAG,
+            ...options(COMPARE_OPTIONS, 'context', 'stride'),
+            {
+                name: 'html',
+                flag: 'html',
+                type: 'text',
+                value: 'FILE',
+                help: 'write a page with the table and plots, which needs no other file and no network',
+            },
+            { name: 'noWeights', flag: 'no-weights', type: 'switch', help: 'leave out the errors of the weights' },
+            { name: 'noSpeed', flag: 'no-speed', type: 'switch', help: 'leave out tokens per second' },
+            ...options(COMPARE_OPTIONS, 'threads', 'kvType', 'precision', 'build'),
+            { name: 'force', flag: 'force', type: 'switch', help: 'write over a page that is there' },
+            JSON_FLAG,
+        ],
+        run: commandCompare,
     },
     imatrix: {
         usage: 'nibble imatrix MODEL --file TEXT --output FILE [options]',

@@ -14,7 +14,7 @@ import { UsageError } from './usage.js';
  * @returns {Arguments | null} null: help is asked for, and not as the value of a flag
  */
 export function parse(command, argv) {
-    const { flags, out } = COMMANDS[command];
+    const { flags, out, several } = COMMANDS[command];
     const wrong = (/** @type {string} */ message) => new UsageError(message, command);
     const checked = (/** @type {() => any} */ check) => {
         try {
@@ -56,7 +56,9 @@ export function parse(command, argv) {
     }
     if (places.length === 0) throw wrong('which model? Give a path or a URL');
     if (out && places.length === 1) throw wrong(`where to? Give ${out} after the model`);
-    if (places.length > (out ? 2 : 1))
+    if (several && places.length === 1)
+        throw wrong('which models to compare with it? Give their paths or URLs after it');
+    if (!several && places.length > (out ? 2 : 1))
         throw wrong(
             `${out ? `one model and ${out}` : 'one model at a time'}, not ${places
                 .map((place) => JSON.stringify(place))
@@ -73,7 +75,12 @@ export function parse(command, argv) {
         values[flag.name] = checked(() => readValue(flag, given.get(flag)));
     }
     checked(() => checkQuantize(values));
-    return { model: places[0], ...(out && { out: places[1] }), values };
+    return {
+        model: places[0],
+        ...(out && { out: places[1] }),
+        ...(several && { others: places.slice(1) }),
+        values,
+    };
 }
 
 /** @param {Flag} flag @param {any} given */

@@ -29,6 +29,7 @@ Examples:
   nibble run model.gguf --prompt "Once upon a time" --temperature 0.7 --seed 1
   nibble inspect https://example.org/model.gguf
   nibble quantize folder model.gguf --type q4_k_m
+  nibble compare folder model.gguf --file text.txt --html comparison.html
 `;
 }
 

@@ -7,7 +7,7 @@ import { writeStatus } from './terminal.js';
 /** @typedef {import('../index.d.ts').TextProgress} TextProgress */
 
 /** @param {string} path of a text in UTF-8 */
-async function readText(path) {
+export async function readText(path) {
     const bytes = await readInput('--file', path);
     try {
         return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -19,7 +19,7 @@ async function readText(path) {
 }
 
 /** @param {number} seconds */
-const inTime = (seconds) =>
+export const inTime = (seconds) =>
     seconds < 60
         ? `${Math.ceil(seconds)} s`
         : seconds < 3600

@@ -1,0 +1,98 @@
+/**
+ * A comparison as one page, which needs no network and no other file: tables that anybody can read, and plots where
+ * scripts run. Whatever a name says, it is text.
+ */
+import { lastPart, tableOf } from './table.js';
+
+/** @typedef {import('../index.d.ts').Comparison} Comparison */
+
+/** @type {Record<string, string>} */
+const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+
+/** @param {string} text */
+const escaped = (text) => text.replace(/[&<>"']/g, (c) => ESCAPES[c]);
+
+/** What a script reads as JSON: no tag, and no line end of JavaScript's, can come of it. @param {unknown} value */
+const asData = (value) =>
+    JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+/** The source of a script or style as Content-Security-Policy names it. @param {string} text */
+async function hashOf(text) {
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
+    return `'sha256-${btoa(String.fromCharCode(...digest))}'`;
+}
+
+/** @param {string[]} head @param {string[][]} rows the first cell of each is its name */
+const table = (head, rows) =>
+    `<div class="scroll"><table><thead><tr>${head
+        .map((cell) => `<th scope="col">${escaped(cell)}</th>`)
+        .join('')}</tr></thead><tbody>${rows
+        .map(
+            ([name, ...cells]) =>
+                `<tr><th scope="row">${escaped(name)}</th>${cells.map((cell) => `<td>${escaped(cell)}</td>`).join('')}</tr>`,
+        )
+        .join('\n')}</tbody></table></div>`;
+
+/** The errors of a model's matrices: a row for each layer, a column for each kind. @param {Comparison['models'][0]} model */
+function errorTable({ name, weights }) {
+    if (!weights) return '';
+    const kinds = [...new Set(weights.matrices.map(({ kind }) => kind))];
+    const layers = [...new Set(weights.matrices.map(({ layer }) => layer))];
+    const cell = (/** @type {number | null} */ layer, /** @type {string} */ kind) => {
+        const found = weights.matrices.find((matrix) => matrix.layer === layer && matrix.kind === kind);
+        return found ? `${(found.error * 100).toFixed(2)} % ${found.type.toUpperCase()}` : '';
+    };
+    const rows = layers.map((layer) => [
+        layer === null ? 'outside layers' : `layer ${layer}`,
+        ...kinds.map((kind) => cell(layer, kind)),
+    ]);
+    return `<details><summary>Errors of ${escaped(lastPart(name))} as a table</summary>${table(['', ...kinds], rows)}</details>`;
+}
+
+/** A plot, which the script shows. @param {string} id @param {string} title @param {string} text */
+const figure = (id, title, text) =>
+    `<section class="figure" id="${id}" hidden><h2>${title}</h2><p>${text}</p><div class="choices"></div><div class="plot">` +
+    '</div></section>';
+
+/**
+ * @param {Comparison} comparison
+ * @param {{ script: string, style: string }} parts what tools/bundle.js makes: build/report.js and build/report.css
+ * @returns {Promise<string>}
+ */
+export async function comparisonPage(comparison, { script, style }) {
+    const { base, models, tokens, windows, context } = comparison,
+        { titles, rows } = tableOf(comparison);
+    const title = `${lastPart(base.name)} and ${models.length === 1 ? lastPart(models[0].name) : `${models.length} models`}`;
+    const weights = models.some((model) => model.weights);
+    const policy = `default-src 'none'; script-src ${await hashOf(script)}; style-src ${await hashOf(style)}`;
+    return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escaped(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+<h1>${escaped(title)}</h1>
+<p class="lead">What each model loses against <b>${escaped(base.name)}</b>, over ${tokens} tokens in ${windows} ${
+        windows === 1 ? 'window' : 'windows'
+    } of ${context}. KL divergence is in nats; ± is one standard error.</p>
+${table(
+    titles,
+    rows.map(([name, ...cells]) => [lastPart(name), ...cells]),
+)}
+${figure('size', 'Size against quality', 'Lower is closer to the base; further left is smaller.')}
+${figure('position', 'KL divergence by position', 'Means over the windows, by the position of a token in its window.')}
+${figure('errors', 'Error by layer and tensor', 'Relative root mean square error of each matrix.')}
+${figure('histograms', 'Weights before and after', "In units of each matrix's root mean square; all layers together.")}
+${weights ? `<section><h2>Errors of the weights</h2>${models.map(errorTable).join('\n')}</section>` : ''}
+</main>
+<script type="application/json" id="data">${asData(comparison)}</script>
+<script>${script}</script>
+</body>
+</html>
+`;
+}
