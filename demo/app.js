@@ -140,10 +140,9 @@ function ready(candidate) {
     byId('stat-build').textContent = info.build;
     byId('stat-threads').textContent = String(info.threads);
     const { source } = candidate; // files cannot be handed on to another page
-    byId('bench-link').setAttribute(
-        'href',
-        `./bench.html${typeof source === 'string' ? `?${new URLSearchParams({ model: source })}` : ''}`,
-    );
+    const query = typeof source === 'string' ? `?${new URLSearchParams({ model: source })}` : '';
+    byId('bench-link').setAttribute('href', `./bench.html${query}`);
+    byId('lab-link').setAttribute('href', `./lab.html${query}`);
     showUse(0);
     fillFacts(byId('facts'), modelFacts(info));
     showSuggestions(candidate === TINY ? STORIES : SUGGESTIONS);

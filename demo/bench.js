@@ -2,7 +2,7 @@
 
 import { showResults } from './bench-view.js';
 import { configurations, REPETITIONS, runConfiguration } from './bench-work.js';
-import { announce, byId, make } from './dom.js';
+import { announce, byId, make, setDisabled } from './dom.js';
 import { acceptChoice, acceptDrops } from './drop.js';
 import { explain } from './explain.js';
 import { isAbsent, SMOLLM, TINY } from './known-models.js';
@@ -37,7 +37,7 @@ const offerFiles = (/** @type {import('./drop.js').Given} */ given) => offer(can
 
 /** @param {boolean} busy */
 function setBusy(busy) {
-    for (const id of ['model', 'pick', 'start']) /** @type {HTMLButtonElement} */ (byId(id)).disabled = busy;
+    setDisabled(['model', 'pick', 'start'], busy);
     byId('cancel').hidden = !busy;
     byId('start').hidden = busy;
     byId('progress').hidden = !busy;

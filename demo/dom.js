@@ -56,6 +56,15 @@ export function iconButton(label, symbol, onClick) {
     return button;
 }
 
+/** @param {string[]} ids of buttons and fields @param {boolean} disabled */
+export function setDisabled(ids, disabled) {
+    for (const id of ids) {
+        /** @type {HTMLButtonElement} */
+        const element = byId(id);
+        element.disabled = disabled;
+    }
+}
+
 /** A definition list's rows. @param {HTMLElement} list @param {[string, string][]} rows */
 export function fillFacts(list, rows) {
     list.replaceChildren(

@@ -23,8 +23,11 @@ export async function startOffline() {
     });
 }
 
-/** Hands over the list of what came before the worker was there: the page itself and its first files. */
-export function keepWhatWasLoaded() {
-    const urls = [location.href, ...performance.getEntriesByType('resource').map((entry) => entry.name)];
+/**
+ * Hands over the list of what came before the worker was there: the page itself and its first files.
+ * @param {string[]} [more] what else to keep, which the page has not loaded yet
+ */
+export function keepWhatWasLoaded(more = []) {
+    const urls = [location.href, ...performance.getEntriesByType('resource').map((entry) => entry.name), ...more];
     navigator.serviceWorker.controller?.postMessage({ keep: urls });
 }

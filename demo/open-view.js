@@ -8,8 +8,10 @@ import { acceptChoice, acceptDrops } from './drop.js';
 /**
  * @param {Candidate[]} builtIn
  * @param {(candidate: Candidate) => void} onOpen
+ * @param {(given: import('./drop.js').Given) => void} [onDrop] what to do with what is dropped on the page; it is opened
+ *     otherwise
  */
-export function createOpenView(builtIn, onOpen) {
+export function createOpenView(builtIn, onOpen, onDrop) {
     /** @type {HTMLDialogElement} */
     const dialog = byId('open-dialog');
     /** @type {HTMLInputElement} */
@@ -40,7 +42,7 @@ export function createOpenView(builtIn, onOpen) {
         }),
     );
 
-    acceptDrops(byId('drop-cover'), openFiles);
+    acceptDrops(byId('drop-cover'), onDrop ?? openFiles);
 
     return { show: () => dialog.showModal() };
 }

@@ -1,21 +1,10 @@
 // How fast the model answers: a live plot of tokens per second, and the figures beside it.
 import { byId, make } from './dom.js';
 import { formatDuration, formatRate } from './format.js';
+import { axis, colour, loadPlot } from './plot.js';
 
 const WINDOW = 1000; // ms that the moving rate looks back
 const HEIGHT = 110;
-
-/** @typedef {typeof import('uplot')} PlotClass */
-
-/** The plot library, or null if it did not arrive: the page is worth having without its plot. */
-async function loadPlot() {
-    try {
-        const url = new URL('../build/uplot.js', import.meta.url).href;
-        return /** @type {PlotClass} */ ((await import(url)).default);
-    } catch {
-        return null;
-    }
-}
 
 export function createSpeed() {
     const box = byId('plot');
@@ -40,14 +29,6 @@ export function createSpeed() {
         if (!Plot) return note('The plot library did not load');
         if (points[0].length < 2) return note('The plot appears with the first answer');
         if (box.clientWidth === 0) return; // in a closed panel: drawn when it opens
-        const style = getComputedStyle(document.documentElement);
-        const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
-        const axis = {
-            stroke: colour('--soft'),
-            font: '11px system-ui',
-            ticks: { show: false },
-            grid: { stroke: colour('--line'), width: 1 },
-        };
         box.replaceChildren();
         plot = new Plot(
             {
@@ -59,14 +40,14 @@ export function createSpeed() {
                 scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.15)] } },
                 axes: [
                     {
-                        ...axis,
+                        ...axis(),
                         size: 22,
                         gap: 4,
                         space: 48,
                         grid: { show: false },
                         values: (_, ticks) => ticks.map((t) => `${t} s`),
                     },
-                    { ...axis, size: 34, gap: 4, space: 28 },
+                    { ...axis(), size: 34, gap: 4, space: 28 },
                 ],
                 series: [
                     {},

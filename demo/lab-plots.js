@@ -1,0 +1,198 @@
+// Size against quality, and size against speed: a point for each file. The table has the same figures as text.
+import { byId, make } from './dom.js';
+import { axis, colour, loadPlot } from './plot.js';
+
+const HEIGHT = 280;
+const POINT = 9; // pixels across
+const INK = 'system-ui';
+
+/** @typedef {import('../web/index.js').ComparedFacts & Partial<import('../web/index.js').ComparedModel>} Figures */
+/** A file in the plots. base: it is the original. @typedef {{ name: string, figures: Figures, base: boolean }} Point */
+/** What a plot shows of a file: the value, and its standard error. @typedef {{ value: number, error: number }} Reading */
+
+/** What a plot shows of a file. from0: its axis begins at 0. @typedef {{ label: string, from0?: boolean,
+ *     read: (point: Point) => Reading | null | undefined }} Quantity */
+
+/** What the quality can be measured by. The original is as near to itself as can be. @type {Record<string, Quantity>} */
+const QUALITIES = {
+    divergence: {
+        label: 'KL divergence from the original, nats',
+        from0: true,
+        read: ({ base, figures: { divergence } }) =>
+            base ? { value: 0, error: 0 } : divergence && { value: divergence.mean, error: divergence.standardError },
+    },
+    perplexity: {
+        label: 'perplexity',
+        read: ({ figures: { perplexity, standardError } }) => ({ value: perplexity, error: standardError }),
+    },
+    sameTop: {
+        label: 'same likeliest token, %',
+        read: ({ base, figures: { sameTop } }) =>
+            base
+                ? { value: 100, error: 0 }
+                : sameTop && { value: 100 * sameTop.mean, error: 100 * sameTop.standardError },
+    },
+};
+/** @type {Quantity} */
+const SPEED = {
+    label: 'tokens per second',
+    from0: true,
+    read: ({ figures: { generateTokensPerSecond: value } }) => (value ? { value, error: 0 } : null),
+};
+
+export function createPlots() {
+    const library = loadPlot();
+    /** @type {HTMLSelectElement} */
+    const quality = byId('quality');
+    const boxes = { quality: byId('plot-quality'), speed: byId('plot-speed') };
+    /** @type {Map<HTMLElement, import('uplot')>} */
+    const plots = new Map();
+    /** @type {Point[]} */
+    let points = [];
+
+    quality.append(...Object.entries(QUALITIES).map(([value, { label }]) => make('option', { value }, label)));
+
+    /** @param {HTMLElement} box @param {Quantity} what */
+    async function build(box, { label, from0, read }) {
+        const Plot = await library;
+        plots.get(box)?.destroy();
+        plots.delete(box);
+        const shown = points
+            .map((point) => ({ ...point, x: point.figures.bytes / 1e6, reading: read(point) ?? null }))
+            .filter(({ reading }) => reading)
+            .sort((a, b) => a.x - b.x);
+        const text = shown.map(
+            ({ name, x, reading }) => `${name}: ${reading?.value.toPrecision(4)} at ${x.toFixed(1)} MB`,
+        );
+        box.setAttribute('aria-label', `Size against ${label}. ${text.join('; ')}`);
+        if (!Plot || shown.length === 0 || box.clientWidth === 0)
+            return box.replaceChildren(
+                make(
+                    'div',
+                    { class: 'plot-empty' },
+                    Plot ? 'Nothing is measured yet' : 'The plot library did not load',
+                ),
+            );
+        box.replaceChildren();
+        plots.set(box, new Plot(optionsOf(box.clientWidth, from0 ?? false, shown), dataOf(shown), box));
+    }
+
+    const draw = () => {
+        build(boxes.quality, QUALITIES[quality.value]);
+        build(boxes.speed, SPEED);
+    };
+    quality.addEventListener('change', draw);
+    new ResizeObserver(draw).observe(byId('plots'));
+
+    return {
+        restyle: draw,
+        /** @param {Point[]} now */
+        show(now) {
+            points = now;
+            draw();
+        },
+    };
+}
+
+/** @typedef {Point & { x: number, reading: Reading | null }} Shown */
+
+/** @param {Shown[]} shown @returns {import('uplot').AlignedData} */
+const dataOf = (shown) => [shown.map(({ x }) => x), shown.map(({ reading }) => reading?.value ?? null)];
+
+/**
+ * @param {number} width
+ * @param {boolean} from0
+ * @param {Shown[]} shown
+ * @returns {import('uplot').Options}
+ */
+function optionsOf(width, from0, shown) {
+    const ends = shown.flatMap(({ reading }) =>
+        reading ? [reading.value - reading.error, reading.value + reading.error] : [],
+    );
+    return {
+        width,
+        height: HEIGHT,
+        padding: [14, 8, 0, 0],
+        legend: { show: false },
+        cursor: { show: false },
+        scales: {
+            x: {
+                time: false,
+                range: () =>
+                    padded(
+                        shown.map(({ x }) => x),
+                        0.2,
+                    ),
+            },
+            y: { range: () => (from0 ? [0, padded(ends, 0.12)[1]] : padded(ends, 0.12)) },
+        },
+        axes: [
+            {
+                ...axis(),
+                size: 40,
+                space: 60,
+                values: shortly,
+                label: 'Size, MB',
+                labelSize: 18,
+                labelFont: `11px ${INK}`,
+            },
+            { ...axis(), size: 48, space: 36, values: shortly },
+        ],
+        series: [{}, { paths: () => null, points: { show: false } }],
+        hooks: { draw: [(plot) => drawPoints(plot, shown)] },
+    };
+}
+
+/** @param {import('uplot')} _ @param {number[]} ticks */
+const shortly = (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4))));
+
+/** @param {number[]} values @param {number} share of room on each side @returns {[number, number]} */
+function padded(values, share) {
+    const least = Math.min(...values),
+        most = Math.max(...values),
+        room = (most - least) * share || Math.abs(most) * share || 1;
+    return [least >= 0 ? Math.max(0, least - room) : least - room, most + room];
+}
+
+/** Points with their errors and names. @param {import('uplot')} plot @param {Shown[]} shown */
+function drawPoints(plot, shown) {
+    const { ctx, bbox } = plot,
+        scale = devicePixelRatio,
+        line = 13 * scale;
+    /** Where points and names stand. @type {{ left: number, right: number, y: number }[]} */
+    const taken = shown.map(({ x, reading }) => {
+        const at = plot.valToPos(x, 'x', true);
+        return { left: at - line / 2, right: at + line / 2, y: plot.valToPos(reading?.value ?? 0, 'y', true) };
+    });
+    ctx.save();
+    ctx.font = `${11 * scale}px ${INK}`;
+    [ctx.textAlign, ctx.textBaseline] = ['left', 'middle'];
+    for (const { name, base, x, reading } of shown) {
+        if (!reading) continue;
+        const { value, error } = reading;
+        const at = plot.valToPos(x, 'x', true),
+            height = (/** @type {number} */ y) => plot.valToPos(y, 'y', true);
+        ctx.strokeStyle = ctx.fillStyle = colour(base ? '--soft' : '--mark');
+        ctx.lineWidth = 1.5 * scale;
+        ctx.beginPath();
+        ctx.moveTo(at, height(value - error));
+        ctx.lineTo(at, height(value + error));
+        ctx.stroke();
+        ctx.beginPath();
+        ctx.arc(at, height(value), (POINT / 2) * scale, 0, 2 * Math.PI);
+        ctx.fill();
+        // the name stands on the side that has more room, above the names that are there already
+        const wide = ctx.measureText(name).width,
+            left = at > bbox.left + bbox.width / 2 ? at - wide - 8 * scale : at + 8 * scale;
+        const place = { left, right: left + wide, y: height(value) - line / 2 };
+        const isTaken = () =>
+            taken.some(
+                ({ left, right, y }) => left < place.right && place.left < right && Math.abs(y - place.y) < line,
+            );
+        while (isTaken()) place.y -= line / 2;
+        taken.push(place);
+        ctx.fillStyle = colour('--ink');
+        ctx.fillText(name, left, place.y);
+    }
+    ctx.restore();
+}

@@ -1,0 +1,92 @@
+// The text that the lab works with: from a file, pasted, or the sample; and the two parts that it is cut into.
+import { byId, setDisabled } from './dom.js';
+import { acceptChoice } from './drop.js';
+import { formatBytes, formatCount } from './format.js';
+
+/** @typedef {{ name: string, text: string }} Given */
+
+const MOST = 16e6; // bytes of a file that are read: more than a page could compute in a day
+const SAMPLE = new URL('./sample.txt', import.meta.url);
+
+/** Whether a file is meant as the text, and not as a model. @param {File} file */
+export const isText = ({ name }) => /\.(txt|md|text|raw)$/i.test(name);
+
+/**
+ * Two parts without a common word: the first half calibrates, the second measures.
+ * @param {string} text
+ */
+export function halves(text) {
+    const middle = text.length >> 1;
+    const line = text.indexOf('\n', middle);
+    const at = line >= 0 && line < middle * 1.2 ? line : Math.max(middle, text.indexOf(' ', middle));
+    return { calibration: text.slice(0, at), evaluation: text.slice(at) };
+}
+
+/** @param {File} file */
+async function read(file) {
+    const whole = file.size <= MOST;
+    try {
+        // the cut may go through a character: what is left of it is not waited for
+        const text = new TextDecoder('utf-8', { fatal: true }).decode(await file.slice(0, MOST).arrayBuffer(), {
+            stream: !whole,
+        });
+        if (text.includes('\0')) throw new TypeError('a NUL');
+        return { text, whole };
+    } catch {
+        return null;
+    }
+}
+
+/** @param {() => void} onChange */
+export function createTextView(onChange) {
+    /** @type {HTMLTextAreaElement} */
+    const box = byId('text');
+    const state = byId('text-state');
+    /** @type {Given | null} */
+    let given = null;
+
+    const show = (/** @type {Given | null} */ now, /** @type {string} */ note, problem = false) => {
+        given = now;
+        state.textContent = note;
+        state.classList.toggle('wrong', problem);
+        onChange();
+    };
+    const parts = (/** @type {string} */ text) =>
+        `${formatCount(text.length)} characters. The first half calibrates, the second half measures: no part of the text does both.`;
+
+    const takeFile = async (/** @type {File} */ file) => {
+        const found = await read(file);
+        if (!found)
+            return show(null, `${file.name} cannot be read as a text. Give a file of plain text in UTF-8.`, true);
+        box.value = '';
+        const cut = found.whole ? '' : ` Its first ${formatBytes(MOST)} are taken.`;
+        show({ name: file.name, text: found.text }, `${file.name}: ${parts(found.text)}${cut}`);
+    };
+
+    box.addEventListener('input', () => {
+        const text = box.value;
+        if (text.trim()) show({ name: 'pasted text', text }, `Pasted text: ${parts(text)}`);
+        else show(null, '');
+    });
+    acceptChoice(byId('text-file'), byId('pick-text'), ({ files: [file] }) => void takeFile(file));
+    byId('sample-text').addEventListener('click', async () => {
+        try {
+            const response = await fetch(SAMPLE);
+            if (!response.ok) throw new Error(response.statusText);
+            const text = await response.text();
+            box.value = '';
+            show({ name: 'sample.txt', text }, `The sample: ${parts(text)} A text so short gives rough figures.`);
+        } catch {
+            show(null, 'The sample could not be fetched. Paste a text, or choose a file.', true);
+        }
+    });
+
+    return {
+        takeFile,
+        given: () => given,
+        /** @param {boolean} busy */
+        setBusy(busy) {
+            setDisabled(['text', 'pick-text', 'sample-text'], busy);
+        },
+    };
+}

@@ -1,0 +1,192 @@
+// What the lab computes, step by step. Nothing here touches the page.
+import { compare, load, quantize } from '../web/index.js';
+import { fetchModel } from './lab-fetch.js';
+import { fileName, recipeName } from './lab-recipes.js';
+import { halves } from './lab-text.js';
+
+/** @typedef {import('./lab-recipes.js').Recipe} Recipe */
+/** @typedef {import('../web/index.js').ComparedFacts} Facts */
+/** @typedef {import('../web/index.js').ComparedModel} Measured */
+/** The model that everything is made of. release: removes the copies that a run has made of what lay at an address.
+ * @typedef {{ name: string, source: string | File | File[], quantized: boolean, release?: () => void }} Original */
+/** A file that was made. figures: null until it is measured, or if that failed.
+ * @typedef {{ name: string, fileName: string, kept: import('./lab-store.js').Kept, figures: Measured | null }} Made */
+/** One line of what there is to do. share: from 0 to 1, or null while nothing is known.
+ * @typedef {{ begin: () => void, progress: (share: number | null, secondsLeft?: number | null) => void,
+ *     end: (note: string) => void, fail: (error: unknown) => void }} Step */
+
+/** Windows of the text, in tokens: the longest that both parts have at least FEWEST of. */
+const WINDOWS = [512, 256, 128, 64, 32];
+const FEWEST = 4;
+
+/** A fault of what was given, in words for the page. */
+export class Unfit extends Error {}
+
+/**
+ * Both parts of the text as tokens, and how long their windows are.
+ * @param {Original} original
+ * @param {string} text
+ * @param {{ calibrationTokens: number, evaluationTokens: number }} limits
+ * @param {AbortSignal} signal
+ */
+async function tokensOf({ source }, text, limits, signal) {
+    const model = await load(source, { headerOnly: true, signal });
+    try {
+        const parts = halves(text);
+        const tokens = async (/** @type {string} */ part, /** @type {number} */ most) =>
+            (await model.tokenize(part, { bare: true, signal })).slice(0, most);
+        const calibration = await tokens(parts.calibration, limits.calibrationTokens);
+        const evaluation = await tokens(parts.evaluation, limits.evaluationTokens);
+        const least = Math.min(calibration.length, evaluation.length),
+            most = model.info.context || Infinity;
+        const window = WINDOWS.find((size) => size <= most && size * FEWEST <= least);
+        if (!window)
+            throw new Unfit(
+                `The text is too short: half of it has ${least} tokens for this model, and ` +
+                    `${FEWEST * Math.min(...WINDOWS)} are the least.`,
+            );
+        return { calibration, evaluation, window };
+    } finally {
+        await model.dispose();
+    }
+}
+
+/**
+ * @param {Original} original
+ * @param {number[]} tokens
+ * @param {number} window
+ * @param {Step} step
+ * @param {AbortSignal} signal
+ */
+async function importanceOf({ source }, tokens, window, step, signal) {
+    const model = await load(source, { contextLength: window, signal });
+    try {
+        const { bytes } = await model.importanceMatrix(tokens, {
+            context: window,
+            signal,
+            onProgress: ({ done, total, secondsLeft }) => step.progress(done / total, secondsLeft),
+        });
+        return bytes;
+    } finally {
+        await model.dispose();
+    }
+}
+
+/**
+ * Makes and measures one file after the other. A file that cannot be made or measured does not keep the others from
+ * it; an abort ends all.
+ * @param {{ original: Original, text: string, recipes: Recipe[], limits: Parameters<typeof tokensOf>[2],
+ *     store: import('./lab-store.js').Store, signal: AbortSignal }} asked
+ * @param {(label: string) => Step} addStep
+ * @param {(made: Made, base?: Facts) => void} onMade called when a file is made, and again when it is measured
+ */
+export async function runLab({ original, text, recipes, limits, store, signal }, addStep, onMade) {
+    const { source: address } = original;
+    const fetching = typeof address === 'string' ? addStep('Fetch the model') : null;
+    const reading = addStep('Read the text'),
+        wantsMatrix = recipes.some(({ imatrix }) => imatrix);
+    const collecting = wantsMatrix ? addStep('Compute the importance matrix') : null;
+    const tasks = recipes.map((recipe) => ({
+        recipe,
+        name: recipeName(recipe),
+        making: addStep(`Quantize: ${recipeName(recipe)}`),
+        measuring: addStep(`Measure: ${recipeName(recipe)}`),
+    }));
+
+    /** Runs a step; undefined if it failed. @template T @param {Step} step @param {() => Promise<[T, string]>} run */
+    const doing = async (step, run) => {
+        signal.throwIfAborted();
+        step.begin();
+        try {
+            const [result, note] = await run();
+            step.end(note);
+            return result;
+        } catch (error) {
+            step.fail(signal.aborted ? signal.reason : error);
+            if (signal.aborted) throw signal.reason;
+            return undefined;
+        }
+    };
+
+    if (fetching) {
+        const copy = await doing(fetching, async () => [
+            await fetchModel(String(address), store, fetching.progress, signal),
+            '',
+        ]);
+        if (!copy) return;
+        Object.assign(original, { source: copy.source, release: copy.remove });
+    }
+    const tokens = await doing(reading, async () => {
+        const found = await tokensOf(original, text, limits, signal);
+        const { calibration, evaluation, window } = found;
+        return [
+            found,
+            `${wantsMatrix ? `${calibration.length} tokens to calibrate, ` : ''}${evaluation.length} to measure, in ` +
+                `windows of ${window}`,
+        ];
+    });
+    if (!tokens) return;
+    const { calibration, evaluation, window } = tokens;
+    const matrix =
+        collecting &&
+        (await doing(collecting, async () => [
+            await importanceOf(original, calibration, window, collecting, signal),
+            '',
+        ]));
+
+    for (const { recipe, name, making, measuring } of tasks) {
+        if (recipe.imatrix && !matrix) {
+            making.fail(new Unfit('There is no importance matrix.'));
+            measuring.fail(new Unfit('There is nothing to measure.'));
+            continue;
+        }
+        const file = fileName(original.name, recipe);
+        const kept = await doing(making, async () => {
+            const stream = quantize(original.source, {
+                type: recipe.type,
+                search: recipe.search,
+                ...(recipe.imatrix && matrix ? { imatrix: matrix } : {}),
+                requantize: original.quantized,
+                signal,
+                onProgress: ({ loaded, total, secondsLeft }) =>
+                    making.progress(total ? loaded / total : null, secondsLeft),
+            });
+            return [await store.keep(file, /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (stream)), ''];
+        });
+        if (!kept) {
+            measuring.fail(new Unfit('There is nothing to measure.'));
+            continue;
+        }
+        /** @type {Made} */
+        const made = { name, fileName: file, kept, figures: null };
+        onMade(made);
+        const figures = await doing(measuring, async () => [
+            await measure(original, made, evaluation, window, measuring, signal),
+            '',
+        ]);
+        if (figures) onMade(Object.assign(made, { figures: figures.models[0] }), figures.base);
+    }
+}
+
+/**
+ * @param {Original} original
+ * @param {Made} made
+ * @param {number[]} tokens
+ * @param {number} window
+ * @param {Step} step
+ * @param {AbortSignal} signal
+ */
+const measure = ({ name, source }, made, tokens, window, step, signal) =>
+    compare(
+        [
+            { source, name },
+            { source: made.kept.file, name: made.name },
+        ],
+        {
+            text: tokens,
+            context: window,
+            weights: false,
+            signal,
+            onProgress: ({ done, total, secondsLeft }) => step.progress(total ? done / total : null, secondsLeft),
+        },
+    );

@@ -1,0 +1,242 @@
+// The lab: a model and a text in, files of several types out, with what each of them costs.
+import { load } from '../web/index.js';
+import { announce, byId, make, setDisabled } from './dom.js';
+import { formatBytes, formatCount } from './format.js';
+import { SMOLLM, TINY } from './known-models.js';
+import { createLabChat } from './lab-chat.js';
+import { createPlots } from './lab-plots.js';
+import { createRecipeView } from './lab-recipes.js';
+import { createResultsView } from './lab-results.js';
+import { createStepsView, problemOf } from './lab-steps.js';
+import { openStore } from './lab-store.js';
+import { createTextView, isText } from './lab-text.js';
+import { runLab, Unfit } from './lab-work.js';
+import { keepWhatWasLoaded, startOffline } from './offline.js';
+import { candidateAt, candidateOf, createOpenView } from './open-view.js';
+import { setUpTheme } from './theme.js';
+
+/** @typedef {import('./open-view.js').Candidate} Candidate */
+/** @typedef {import('./lab-work.js').Made} Made */
+
+/** Bytes of weights that a page can hold, beside what computing needs: its memory ends at 4 GiB. */
+const MOST = 3.8e9;
+/** What a run needs beside what the page itself loads; kept for when there is no network. */
+const NEEDED = ['engine-worker.js', 'pool-worker.js', 'jinja.js', 'wasm/nibble-convert.wasm'].map(
+    (name) => new URL(`../build/${name}`, import.meta.url).href,
+);
+
+/** @type {import('./lab-work.js').Original | null} */
+let original = null;
+/** @type {AbortController | null} of the run */
+let running = null;
+/** @type {AbortController | null} of the model whose header is being read */
+let looking = null;
+/** @type {import('../web/index.js').ComparedFacts | null} the original's figures */
+let base = null;
+/** @type {Made[]} */
+let made = [];
+
+const store = openStore();
+const steps = createStepsView();
+const plots = createPlots();
+const results = createResultsView({ onRemove: remove });
+const text = createTextView(ready);
+const recipes = createRecipeView(ready);
+const chat = createLabChat({ onBusy: (busy) => setBusy(busy) });
+const openView = createOpenView([SMOLLM, TINY], look, takeDrop);
+let chatting = false;
+
+/** Whether there is all that a run needs; what is missing is said. */
+function ready() {
+    // the views call this while they are made, before the others are there
+    queueMicrotask(() => {
+        const lacking = [
+            !original && 'a model',
+            !text.given() && 'a text',
+            recipes.recipes().length === 0 && 'a file to make',
+        ].filter((what) => typeof what === 'string');
+        const busy = running !== null || chatting;
+        setDisabled(['start'], lacking.length > 0 || busy);
+        byId('start-note').textContent = lacking.length > 0 && !busy ? `Still needed: ${lacking.join(', ')}.` : '';
+    });
+}
+
+/** @param {boolean} busy with a chat */
+function setBusy(busy) {
+    chatting = busy;
+    ready();
+}
+
+/** @param {import('./drop.js').Given} given */
+function takeDrop(given) {
+    const [file] = given.files;
+    if (running) return;
+    if (given.folder === undefined && given.files.length === 1 && isText(file)) text.takeFile(file);
+    else look(candidateOf(given));
+}
+
+/** Reads the header of a model that was chosen. @param {Candidate} candidate */
+async function look(candidate) {
+    if (running || chatting) return;
+    looking?.abort();
+    const mine = (looking = new AbortController());
+    original?.release?.();
+    original = null;
+    forget();
+    ready();
+    say(`Looking at ${candidate.name}`);
+    try {
+        const model = await load(candidate.source, { headerOnly: true, signal: mine.signal });
+        const { info } = model;
+        await model.dispose();
+        if (mine !== looking) return;
+        refuseUnfit(info);
+        const quantized = info.types.some(({ type, share }) => share > 0.1 && !/^(F32|F16|BF16|F64)$/.test(type));
+        original = { name: candidate.name, source: candidate.source, quantized };
+        const facts = [
+            info.architecture,
+            `${formatCount(info.parameters)} weights`,
+            formatBytes(info.bytes),
+            info.types
+                .map(({ type }) => type)
+                .slice(0, 3)
+                .join(', '),
+        ].filter(Boolean);
+        say(
+            candidate.name,
+            facts.join(' · ') +
+                (quantized
+                    ? '. Its weights are quantized already: what is made of them loses more than what is made of the original ones.'
+                    : ''),
+        );
+        announce(`${candidate.name} is chosen.`);
+        keepWhatWasLoaded(NEEDED);
+    } catch (error) {
+        if (mine === looking) say(problemOf(error), '', true);
+    } finally {
+        if (mine === looking) looking = null;
+        ready();
+    }
+}
+
+/** @param {import('../web/index.js').ModelInfo} info */
+function refuseUnfit({ unsupported, encoder, causal, bytes }) {
+    if (unsupported) throw new Unfit(`nibble cannot run this model: ${unsupported}`);
+    if (encoder || causal === false)
+        throw new Unfit('This model embeds texts and continues none, so there is no next token to measure it by.');
+    if (bytes > MOST)
+        throw new Unfit(
+            `This model has ${formatBytes(bytes)} of weights, and a page can hold 4 GB. Take a smaller model. On the ` +
+                'command line, nibble quantize takes one of any size.',
+        );
+}
+
+/** @param {string} what @param {string} [more] @param {boolean} [problem] */
+function say(what, more = '', problem = false) {
+    const state = byId('model-state');
+    state.replaceChildren(what, ...(more ? [make('small', {}, more)] : []));
+    state.classList.toggle('wrong', problem);
+}
+
+/** What was made of another model goes. */
+function forget() {
+    for (const { kept } of made) kept.remove();
+    made = [];
+    base = null;
+    steps.clear();
+    show();
+}
+
+/** @param {Made} one */
+function remove(one) {
+    made = made.filter((other) => other !== one);
+    show();
+    one.kept.remove();
+}
+
+function show() {
+    results.show(original?.name ?? '', base, made);
+    const measured = made.flatMap(({ name, figures }) => (figures ? [{ name, figures, base: false }] : []));
+    plots.show([...(base ? [{ name: 'Original', figures: base, base: true }] : []), ...measured]);
+    byId('try').hidden = made.length === 0;
+    chat.seat(
+        original && made.length > 0
+            ? [
+                  { name: 'Original', source: original.source },
+                  ...made.map(({ name, kept }) => ({ name, source: kept.file })),
+              ]
+            : [],
+    );
+}
+
+const whole = (/** @type {string} */ id) => {
+    /** @type {HTMLInputElement} */
+    const input = byId(id);
+    return input.reportValidity() ? input.valueAsNumber : NaN;
+};
+
+async function start() {
+    const given = text.given();
+    const limits = {
+        calibrationTokens: whole('calibration-tokens'),
+        evaluationTokens: whole('evaluation-tokens'),
+    };
+    if (!original || !given || running || chatting || Object.values(limits).some(Number.isNaN)) return;
+    const { signal } = (running = new AbortController());
+    forget();
+    setRunning(true);
+    byId('stop').focus();
+    try {
+        await chat.lock(true);
+        const asked = { original, text: given.text, recipes: recipes.recipes(), limits, store: await store, signal };
+        await runLab(asked, steps.add, (one, facts) => {
+            if (!made.includes(one)) made.push(one);
+            // measured again for each file; the first figures stay
+            base ??= facts ?? null;
+            show();
+        });
+        announce('Done.');
+        keepWhatWasLoaded(NEEDED);
+    } catch (error) {
+        if (!signal.aborted) showProblem(error);
+        else announce('Stopped.');
+    } finally {
+        running = null;
+        steps.end();
+        setRunning(false);
+        await chat.lock(false);
+        byId('start').focus();
+    }
+}
+
+/** @param {unknown} error */
+function showProblem(error) {
+    byId('problem').textContent = problemOf(error);
+    byId('problem').hidden = false;
+}
+
+/** @param {boolean} busy */
+function setRunning(busy) {
+    byId('start').hidden = busy;
+    byId('stop').hidden = !busy;
+    if (busy) byId('problem').hidden = true;
+    setDisabled(['open-model', 'calibration-tokens', 'evaluation-tokens'], busy);
+    text.setBusy(busy);
+    recipes.setBusy(busy);
+    ready();
+}
+
+byId('open-model').addEventListener('click', () => openView.show());
+byId('start').addEventListener('click', start);
+byId('stop').addEventListener('click', () => running?.abort());
+addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || document.querySelector('dialog[open]')) return;
+    running?.abort();
+    chat.stop();
+});
+setUpTheme(byId('theme'), plots.restyle);
+await startOffline();
+keepWhatWasLoaded();
+
+const wished = new URLSearchParams(location.search).get('model');
+if (wished) look(candidateAt(wished, [SMOLLM, TINY]));
