@@ -7,7 +7,7 @@ import { renderMarkdown } from './markdown.js';
 
 const CONTEXT = 1024; // tokens
 const ANSWER = 200; // tokens
-/** Bytes of loaded models that are held: for those that fit, the next question is answered sooner. */
+/** Bytes of loaded models that are held beside the one that answers: they need not be loaded for the next question. */
 const HELD = 1e9;
 
 /** @typedef {import('../web/index.js').Model} Model */
@@ -73,8 +73,8 @@ export function createLabChat({ onBusy }) {
         let model = held.get(one);
         held.delete(one);
         if (!model) {
-            const bytes = () => [...held.values()].reduce((sum, { info }) => sum + 2 * info.memoryBytes, 0);
-            for (const [other] of held) if (bytes() > HELD) await letGo(other);
+            const bytes = () => [...held.values()].reduce((sum, { info }) => sum + info.memoryBytes, 0);
+            for (const other of [...held.keys()]) if (bytes() > HELD) await letGo(other);
             model = await load(one.source, { contextLength: CONTEXT, signal });
         }
         held.set(one, model);

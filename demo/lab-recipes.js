@@ -53,7 +53,7 @@ export function createRecipeView(onChange) {
     const draw = () => {
         list.replaceChildren(
             ...recipes.map((recipe, i) => {
-                const remove = iconButton(`Remove ${recipeName(recipe)}`, 'close', () => {
+                const remove = iconButton(`Do not make ${recipeName(recipe)}`, 'close', () => {
                     recipes = recipes.filter((other) => other !== recipe);
                     draw();
                     const buttons = list.querySelectorAll('button');

@@ -21,9 +21,10 @@ import { setUpTheme } from './theme.js';
 /** Bytes of weights that a page can hold, beside what computing needs: its memory ends at 4 GiB. */
 const MOST = 3.8e9;
 /** What a run needs beside what the page itself loads; kept for when there is no network. */
-const NEEDED = ['engine-worker.js', 'pool-worker.js', 'jinja.js', 'wasm/nibble-convert.wasm'].map(
-    (name) => new URL(`../build/${name}`, import.meta.url).href,
-);
+const NEEDED = [
+    './sample.txt',
+    ...['engine-worker.js', 'pool-worker.js', 'jinja.js', 'wasm/nibble-convert.wasm'].map((name) => `../build/${name}`),
+].map((path) => new URL(path, import.meta.url).href);
 
 /** @type {import('./lab-work.js').Original | null} */
 let original = null;
@@ -190,7 +191,7 @@ async function start() {
         await chat.lock(true);
         const asked = { original, text: given.text, recipes: recipes.recipes(), limits, store: await store, signal };
         await runLab(asked, steps.add, (one, facts) => {
-            if (!made.includes(one)) made.push(one);
+            if (!one.figures) made.push(one);
             // measured again for each file; the first figures stay
             base ??= facts ?? null;
             show();

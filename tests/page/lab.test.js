@@ -1,0 +1,245 @@
+// The demo's quantization lab: what a person would do there, on the tiny model, with the sample text.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { halves } from '../../demo/lab-text.js';
+import { serve } from '../../tools/serve.js';
+import { compare, load, quantize } from '../../web/index.js';
+import { models, root } from '../support/builds.js';
+import { skip } from '../support/chromium.js';
+import { kept, useDemo } from '../support/demo-page.js';
+import { layersFor, modelOf } from '../support/large.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+const SAMPLE = readFileSync(`${root}demo/sample.txt`, 'utf8');
+const QUERY = 'lab.html?model=./tiny.gguf';
+const CHOSEN = '#model-state small';
+const IDLE = '#start:not([hidden])';
+
+describe('the quantization lab', { skip }, () => {
+    const { visit } = useDemo();
+
+    /** Takes recipes away until only these are left. @param {Page} page @param {string[]} names */
+    async function onlyMake(page, names) {
+        for (const name of await page.locator('#recipes span').allInnerTexts())
+            if (!names.includes(name)) await page.click(`#recipes button[aria-label="Do not make ${name}"]`);
+        assert.deepEqual(await page.locator('#recipes span').allInnerTexts(), names);
+    }
+
+    /** @param {Page} page */
+    async function run(page) {
+        await page.click('#start:enabled');
+        await page.waitForSelector('#stop:not([hidden])');
+        await page.waitForSelector(IDLE);
+    }
+
+    /** The table's rows, by the names of the files. @param {Page} page */
+    async function table(page) {
+        const rows = await page.locator('#figures tr').evaluateAll((rows) =>
+            rows.map((row) => {
+                const [head, ...cells] = [...row.children].map((cell) => cell.firstChild?.textContent ?? '');
+                return /** @type {[string, string[]]} */ ([head, cells]);
+            }),
+        );
+        return new Map(rows);
+    }
+
+    /** Files that labs have left in the browser. @param {Page} page */
+    const foldersOf = (page) =>
+        page.evaluate(async () => {
+            const names = [];
+            for await (const name of (await navigator.storage.getDirectory()).keys()) names.push(name);
+            return names;
+        });
+
+    /** What Node makes of the tiny model. @param {'q4_k_m' | 'q8_0'} type */
+    async function made(type) {
+        const stream = quantize(models.tiny, { type, requantize: true });
+        return new Uint8Array(await new Response(/** @type {any} */ (stream)).arrayBuffer());
+    }
+
+    it('makes files, measures them as compare() does, lets them answer, and gives them away', async () => {
+        await visit({ query: '?model=./tiny.gguf' }, async (page) => {
+            await page.click('#lab-link');
+            await page.waitForSelector(CHOSEN);
+            assert.match(await page.innerText('#model-state'), /^Tiny stories\n.*quantized already/);
+            assert.match(await page.innerText('#start-note'), /Still needed: a text/);
+            await page.click('#sample-text');
+            assert.match(await page.innerText('#text-state'), /no part of the text does both/);
+            await onlyMake(page, ['Q8_0', 'Q4_K_M', 'Q4_K_M, importance matrix']);
+            await run(page);
+            assert.deepEqual(
+                [
+                    ...new Set(
+                        await page
+                            .locator('#steps li')
+                            .evaluateAll((all) => all.map((item) => item.getAttribute('data-state'))),
+                    ),
+                ],
+                ['done'],
+            );
+
+            const [small, large] = await Promise.all([made('q4_k_m'), made('q8_0')]);
+            const rows = await table(page);
+            assert.deepEqual(
+                [...rows.keys()],
+                ['Original: Tiny stories', 'Q8_0', 'Q4_K_M', 'Q4_K_M, importance matrix'],
+            );
+            const model = await load(models.tiny, { headerOnly: true });
+            const text = await model.tokenize(halves(SAMPLE).evaluation, { bare: true });
+            await model.dispose();
+            const { base, models: others } = await compare(
+                [models.tiny, { source: large, name: 'large' }, { source: small, name: 'small' }],
+                { text, context: 256, weights: false, speed: false },
+            );
+            for (const [name, facts] of /** @type {const} */ ([
+                ['Original: Tiny stories', base],
+                ['Q8_0', others[0]],
+                ['Q4_K_M', others[1]],
+            ])) {
+                const [size, bits, perplexity, divergence, same, speed] = rows.get(name) ?? [];
+                const near = (/** @type {string} */ shown, /** @type {number} */ wanted) =>
+                    assert.ok(
+                        Math.abs(Number.parseFloat(shown) - wanted) <= 0.01 * wanted,
+                        `${name}: ${shown}, ${wanted}`,
+                    );
+                assert.equal(size, `${(facts.bytes / 1000).toFixed(0)} kB`);
+                near(bits, facts.bitsPerWeight);
+                near(perplexity, facts.perplexity);
+                near(perplexity.split('±')[1], facts.standardError);
+                if ('divergence' in facts) {
+                    near(divergence, facts.divergence.mean);
+                    near(same, 100 * facts.sameTop.mean);
+                }
+                assert.ok(Number(speed) > 1, speed);
+            }
+            const divergences = ['Q4_K_M', 'Q4_K_M, importance matrix'].map((name) => rows.get(name)?.[3]);
+            assert.notEqual(divergences[0], divergences[1], 'the importance matrix changes the file');
+            assert.equal(await page.locator('#plots canvas').count(), 2);
+            assert.match(String(await page.getAttribute('#plot-quality', 'aria-label')), /Q8_0: [\d.e-]+ at 0\.8 MB/);
+
+            const [download] = await Promise.all([
+                page.waitForEvent('download'),
+                page.click('[aria-label="Download Q4_K_M"]'),
+            ]);
+            assert.equal(download.suggestedFilename(), 'Tiny-stories.Q4_K_M.gguf');
+            assert.deepEqual(new Uint8Array(readFileSync(await download.path())), small);
+
+            const speaker = await load(models.tiny, { contextLength: 512 });
+            const { text: expected } = await speaker.chat('Tell me a story.', { maxTokens: 200 });
+            await speaker.dispose();
+            await page.uncheck('#speakers label:has-text("importance") input');
+            await page.fill('#ask', 'Tell me a story.');
+            await page.press('#ask', 'Enter');
+            await page.waitForSelector('#ask-stop:not([hidden])');
+            await page.waitForSelector('#ask-send:not([hidden])');
+            const answers = await page.locator('.column:visible .body').allInnerTexts();
+            assert.equal(answers.length, 3);
+            const words = (/** @type {string} */ said) => said.trim().split(/\s+/).slice(0, 20).join(' ');
+            assert.equal(words(answers[0]), words(expected));
+            assert.ok(answers.every((said) => said.length > 100));
+
+            await page.click('[aria-label="Remove Q8_0"]');
+            assert.deepEqual(
+                [...(await table(page)).keys()],
+                ['Original: Tiny stories', 'Q4_K_M', 'Q4_K_M, importance matrix'],
+            );
+            assert.equal((await foldersOf(page)).length, 1);
+            await page.goto(new URL('./?model=./tiny.gguf', page.url()).href);
+            for (let tries = 0; tries < 50 && (await foldersOf(page)).length > 0; tries++)
+                await page.waitForTimeout(100);
+            assert.deepEqual(await foldersOf(page), [], 'nothing is left when the page is closed');
+        });
+    });
+
+    it('stops at any moment and keeps what is there; on a phone, by keyboard', async () => {
+        const context = { viewport: { width: 360, height: 640 } };
+        await visit({ query: QUERY, wait: CHOSEN, context }, async (page) => {
+            await onlyMake(page, ['Q8_0', 'Q4_K_M']);
+            await page.fill('#text', SAMPLE.repeat(20));
+            await page.click('summary:has-text("How much")');
+            await page.fill('#evaluation-tokens', '30000');
+            await page.focus('#start');
+            await page.keyboard.press('Enter');
+            await page.waitForSelector('#figures tr + tr');
+            assert.equal(await page.evaluate(() => document.activeElement?.id), 'stop');
+            await page.locator('[data-state=running]:has-text("Measure") .step-note', { hasText: / left/ }).waitFor();
+            await page.keyboard.press('Escape');
+            await page.waitForSelector(IDLE);
+            assert.equal(await page.evaluate(() => document.activeElement?.id), 'start');
+            assert.match(await page.innerText('[data-state=failed]'), /^Measure: Q8_0\s*Stopped\.$/);
+            assert.equal(await page.locator('[data-state=skipped]').count(), 2);
+            const [[, original], [name, figures]] = [...(await table(page))];
+            assert.deepEqual([name, figures[0], figures[2], original[0]], ['Q8_0', '767 kB', '–', '–']);
+            assert.equal(await page.evaluate(() => document.querySelector('.bench')?.scrollWidth), 360);
+
+            await page.fill('#ask', 'Tell me a story.');
+            await page.press('#ask', 'Enter');
+            await page.locator('.column:first-child .body p:not(.soft)').waitFor();
+            await page.keyboard.press('Escape');
+            await page.waitForSelector('#ask-send:not([hidden])');
+        });
+    });
+
+    it('says what is wrong with a model or a text', async () => {
+        const { value: large } = await modelOf(layersFor(4.2e9)).getReader().read();
+        const bert = ['config.json', 'model.safetensors', 'tokenizer.json'].map(
+            (name) => `${root}tests/fixtures/safetensors/bert/${name}`,
+        );
+        const file = (/** @type {string} */ name, /** @type {Buffer} */ buffer) => ({ name, mimeType: '', buffer });
+        await visit({ query: 'lab.html', wait: '#start' }, async (page) => {
+            /** @param {Parameters<Page['setInputFiles']>[1]} files @param {RegExp} message */
+            const refuses = async (files, message) => {
+                await page.click('#open-model');
+                await page.setInputFiles('#files', files);
+                await page.locator('#model-state.wrong', { hasText: message }).waitFor();
+                assert.ok(await page.isDisabled('#start'));
+            };
+            await refuses(file('diary.gguf', Buffer.from('Dear diary, '.repeat(99))), /not a model that can be read/);
+            await refuses(file('large.gguf', Buffer.from(/** @type {Uint8Array} */ (large))), /a page can hold 4 GB/);
+            await refuses(bert, /embeds texts/);
+            await page.click('#open-model');
+            await page.setInputFiles('#files', models.tiny);
+            await page.waitForSelector(CHOSEN);
+
+            await page.setInputFiles('#text-file', models.tiny);
+            await page.locator('#text-state.wrong', { hasText: /plain text in UTF-8/ }).waitFor();
+            assert.ok(await page.isDisabled('#start'));
+            await page.setInputFiles('#text-file', file('short.txt', Buffer.from('Once upon a time. '.repeat(20))));
+            await run(page);
+            assert.match(
+                await page.innerText('[data-state=failed]'),
+                /The text is too short: half of it has \d+ tokens/,
+            );
+            assert.ok(await page.isHidden('#results'));
+        });
+    });
+
+    it('takes a dropped text, a type that needs a matrix, and works without a network after the first visit', async () => {
+        const gone = await serve();
+        await visit({ base: gone.url, query: QUERY, wait: CHOSEN }, async (page) => {
+            await onlyMake(page, ['Q8_0']);
+            await page.fill('#text', SAMPLE);
+            await run(page);
+            const paths = ['/demo/lab.html', '/demo/sample.txt', '/demo/tiny.gguf', '/build/pool-worker.js'];
+            await kept(page, [...paths, '/build/wasm/nibble-convert.wasm']);
+            await gone.close();
+            await page.goto(`${gone.url}demo/${QUERY}`);
+            await page.waitForSelector(CHOSEN);
+            await page.evaluate((text) => {
+                const dataTransfer = new DataTransfer();
+                dataTransfer.items.add(new File([text], 'stories.txt'));
+                document.body.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer }));
+            }, SAMPLE);
+            await page.locator('#text-state', { hasText: /^stories\.txt: / }).waitFor();
+            await onlyMake(page, []);
+            await page.selectOption('#recipe-type', 'iq2_xxs');
+            assert.ok(await page.isChecked('#recipe-imatrix'));
+            assert.match(await page.innerText('#imatrix-note'), /IQ2_XXS needs an importance matrix/);
+            await page.click('#recipe-add');
+            await run(page);
+            assert.deepEqual([...(await table(page)).keys()], ['Original: Tiny stories', 'IQ2_XXS, importance matrix']);
+        });
+    });
+});
