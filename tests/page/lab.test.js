@@ -182,6 +182,27 @@ describe('the quantization lab', { skip }, () => {
         });
     });
 
+    it('copies a folder at an address once, and works with the copy', async () => {
+        const query = 'lab.html?model=../tests/fixtures/safetensors/llama-sharded/';
+        // without the service worker, which would hide requests from this test
+        await visit({ query, wait: CHOSEN, context: { serviceWorkers: 'block' } }, async (page) => {
+            /** @type {string[]} */
+            const asked = [];
+            page.on('request', (request) => request.url().endsWith('.safetensors') && asked.push(request.url()));
+            // what the folder lacks: a 404 would be an error in the console
+            const lacking = /\/(modules|special_tokens_map|quant_config|quantize_config)\.json$|\.jinja$/;
+            await page.route(lacking, (route) => route.fulfill({ body: '' }));
+            await page.fill('#text', SAMPLE);
+            await onlyMake(page, ['Q8_0']);
+            await run(page);
+            assert.deepEqual([...(await table(page)).keys()], ['Original: llama-sharded', 'Q8_0']);
+            assert.equal(asked.length, 4, 'four shards, each once');
+            await run(page);
+            assert.equal(asked.length, 4);
+            await page.locator('#steps li').first().getByText('Read the text').waitFor();
+        });
+    });
+
     it('says what is wrong with a model or a text', async () => {
         const { value: large } = await modelOf(layersFor(4.2e9)).getReader().read();
         const bert = ['config.json', 'model.safetensors', 'tokenizer.json'].map(
