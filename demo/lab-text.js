@@ -3,8 +3,6 @@ import { byId, setDisabled } from './dom.js';
 import { acceptChoice } from './drop.js';
 import { formatBytes, formatCount } from './format.js';
 
-/** @typedef {{ name: string, text: string }} Given */
-
 const MOST = 16e6; // bytes of a file that are read: more than a page could compute in a day
 const SAMPLE = new URL('./sample.txt', import.meta.url);
 
@@ -42,17 +40,17 @@ export function createTextView(onChange) {
     /** @type {HTMLTextAreaElement} */
     const box = byId('text');
     const state = byId('text-state');
-    /** @type {Given | null} */
+    /** @type {string | null} */
     let given = null;
 
-    const show = (/** @type {Given | null} */ now, /** @type {string} */ note, problem = false) => {
+    const show = (/** @type {string | null} */ now, /** @type {string} */ note, problem = false) => {
         given = now;
-        state.textContent = note;
+        if (state.textContent !== note) state.textContent = note; // a change is read aloud
         state.classList.toggle('wrong', problem);
         onChange();
     };
-    const parts = (/** @type {string} */ text) =>
-        `${formatCount(text.length)} characters. The first half calibrates, the second half measures: no part of the text does both.`;
+    const HALVES = 'The first half calibrates, the second half measures: no part of the text does both.';
+    const parts = (/** @type {string} */ text) => `${formatCount(text.length)} characters. ${HALVES}`;
 
     const takeFile = async (/** @type {File} */ file) => {
         const found = await read(file);
@@ -60,12 +58,13 @@ export function createTextView(onChange) {
             return show(null, `${file.name} cannot be read as a text. Give a file of plain text in UTF-8.`, true);
         box.value = '';
         const cut = found.whole ? '' : ` Its first ${formatBytes(MOST)} are taken.`;
-        show({ name: file.name, text: found.text }, `${file.name}: ${parts(found.text)}${cut}`);
+        show(found.text, `${file.name}: ${parts(found.text)}${cut}`);
     };
 
     box.addEventListener('input', () => {
         const text = box.value;
-        if (text.trim()) show({ name: 'pasted text', text }, `Pasted text: ${parts(text)}`);
+        if (text.trim())
+            show(text, `The text above. ${HALVES}`); // the same at each key
         else show(null, '');
     });
     acceptChoice(byId('text-file'), byId('pick-text'), ({ files: [file] }) => void takeFile(file));
@@ -75,7 +74,7 @@ export function createTextView(onChange) {
             if (!response.ok) throw new Error(response.statusText);
             const text = await response.text();
             box.value = '';
-            show({ name: 'sample.txt', text }, `The sample: ${parts(text)} A text so short gives rough figures.`);
+            show(text, `The sample: ${parts(text)} A text so short gives rough figures.`);
         } catch {
             show(null, 'The sample could not be fetched. Paste a text, or choose a file.', true);
         }

@@ -110,7 +110,6 @@ async function look(candidate) {
                     ? '. Its weights are quantized already: what is made of them loses more than what is made of the original ones.'
                     : ''),
         );
-        announce(`${candidate.name} is chosen.`);
         keepWhatWasLoaded(NEEDED);
     } catch (error) {
         if (mine === looking) say(problemOf(error), '', true);
@@ -189,7 +188,7 @@ async function start() {
     byId('stop').focus();
     try {
         await chat.lock(true);
-        const asked = { original, text: given.text, recipes: recipes.recipes(), limits, store: await store, signal };
+        const asked = { original, text: given, recipes: recipes.recipes(), limits, store: await store, signal };
         await runLab(asked, steps.add, (one, facts) => {
             if (!one.figures) made.push(one);
             // measured again for each file; the first figures stay
