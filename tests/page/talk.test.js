@@ -156,6 +156,7 @@ describe('the demo page, on the way', { skip }, () => {
             for (const [name, selector] of [
                 ['', '#load[data-state=failed]'],
                 ['bench.html', '#problem:not([hidden])'],
+                ['lab.html', '#problem:not([hidden])'],
             ]) {
                 await page.goto(`${url()}demo/${name}`);
                 await page.waitForSelector(selector);
