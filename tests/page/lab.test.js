@@ -95,7 +95,9 @@ describe('the quantization lab', { skip }, () => {
                 [models.tiny, ...files.map((source, i) => ({ source, name: names[i + 1] }))],
                 { text, context: 256, weights: false, speed: false },
             );
-            for (const [i, facts] of [base, ...others].entries()) {
+            /** @type {import('../../demo/lab-plots.js').Figures[]} */
+            const all = [base, ...others];
+            for (const [i, facts] of all.entries()) {
                 const name = names[i];
                 const [size, bits, perplexity, divergence, same, speed] = rows.get(name) ?? [];
                 const near = (/** @type {string} */ shown, /** @type {number} */ wanted) =>
@@ -107,7 +109,7 @@ describe('the quantization lab', { skip }, () => {
                 near(bits, facts.bitsPerWeight);
                 near(perplexity, facts.perplexity);
                 near(perplexity.split('±')[1], facts.standardError);
-                if ('divergence' in facts) {
+                if (facts.divergence && facts.sameTop) {
                     near(divergence, facts.divergence.mean);
                     near(same, 100 * facts.sameTop.mean);
                 }
