@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Fetches llama.cpp's vocabularies and chat templates into build/vocabularies: tests compare with them where they are.
+"""Fetches llama.cpp's vocabularies and chat templates into build/vocabularies: tests compare with them where they are. Its
+converter of Hugging Face's folders goes to build/llama.cpp, for tests/oracles/llamacpp_folders.py.
 
 The source package of llama-cpp-python 0.3.36 (MIT, 77 MB, pinned by its SHA-256) carries llama.cpp's models/: vocabularies
-without weights, for most of them hard texts and their tokens, and chat templates. Nothing of it is run. Exits with 0 and a
+without weights, for most of them hard texts and their tokens, and chat templates. Only the converter is ever run. Exits with 0 and a
 sentence if it cannot be had: nothing else fails for want of it.
 """
 import os
@@ -15,12 +16,23 @@ from model import ROOT, pip
 FOLDER = os.path.join(ROOT, "build", "vocabularies")
 PACKAGE = ("llama-cpp-python==0.3.36 "
            "--hash=sha256:832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e")
-INSIDE = "/vendor/llama.cpp/models/"
+INSIDE = "/vendor/llama.cpp/"
+MODELS, CONVERTER = "models/", ("conversion/", "gguf-py/gguf/")
+
+
+def place(name):
+    """Where a file of llama.cpp's folder goes, or None."""
+    parts = name.split("/")
+    if ".." in parts:
+        return None
+    if name.startswith(MODELS) and len(parts) <= 3:
+        return os.path.join(FOLDER, name[len(MODELS):])
+    return os.path.join(ROOT, "build/llama.cpp", name) if name.startswith(CONVERTER) else None
 
 
 def main():
     done = os.path.join(FOLDER, "complete")
-    if os.path.exists(done):
+    if os.path.exists(done) and os.path.exists(os.path.join(ROOT, "build/llama.cpp")):
         return
     os.makedirs(FOLDER, exist_ok=True)
     print("vocabularies: downloading llama.cpp's vocabularies and chat templates (pip; 77 MB)", flush=True)
@@ -39,12 +51,12 @@ def main():
         sys.exit(0)
     with tarfile.open(archive) as source:
         for member in source:
-            _, inside, name = member.name.partition(INSIDE)
-            parts = name.split("/")
-            if not inside or not member.isfile() or ".." in parts or len(parts) > 2:
+            _, _, name = member.name.partition(INSIDE)
+            path = place(name) if member.isfile() else None
+            if not path:
                 continue
-            os.makedirs(os.path.dirname(os.path.join(FOLDER, name)), exist_ok=True)
-            with open(os.path.join(FOLDER, name), "wb") as out:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as out:
                 out.write(source.extractfile(member).read())
     os.remove(archive)
     open(done, "w").close()

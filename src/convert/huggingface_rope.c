@@ -174,8 +174,9 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
                        "supported",
                        part, name, p->family->model_type);
     double rotated = floor(nb_hf_head_size(p) * (partly ? part : 1));
-    if (part != 1 && partly)
-        nb_hf_put(p, "rope.dimension_count", rotated);
+    nb_hf_put(p, "rope.dimension_count", rotated);
+    if (plain && nb_hf_has(p, NB_HF_LONGROPE)) /* llama.cpp asks for it */
+        nb_hf_put(p, "rope.scaling.original_context_length", original_context(p, own));
     if (plain)
         return NB_OK;
     bool is_long = nb_text_is(name, "longrope") || nb_text_is(name, "su"), yarn = nb_text_is(name, "yarn");

@@ -402,11 +402,11 @@ static void compose_id(const composition *p, const char *name, double id) {
     char key[64];
     nb_writer w = nb_writer_over(key, sizeof key);
     nb_write(&w, "tokenizer.ggml.%s", name);
-    if (id >= 0)
+    if (id >= 0 && id < p->size)
         nb_compose_number(p->x, key, id);
 }
 
-static int32_t compose_around(const composition *p, double begin, double end) {
+static int32_t compose_around(const composition *p, double begin, double end, double padding) {
     around a = {-1, -1, false, false};
     nb_steps s = nb_steps_of(p->tokenizer, "post_processor", "processors");
     bool known = !s.too_many;
@@ -431,7 +431,7 @@ static int32_t compose_around(const composition *p, double begin, double end) {
     compose_id(p, "eos_token_id", end);
     compose_id(p, "closing_token_id", a.any || words ? a.end : end);
     compose_id(p, "seperator_token_id", words ? a.end : id_of(p, config_node(p, "sep_token"))); /* (sic) */
-    compose_id(p, "padding_token_id", id_of(p, config_node(p, "pad_token")));
+    compose_id(p, "padding_token_id", padding);
     compose_id(p, "mask_token_id", id_of(p, config_node(p, "mask_token")));
     if (a.any && a.end >= 0 && a.end != end && !words)
         nb_compose_only(p->x, "the token that its tokenizer puts after a text is not the one that ends texts");
@@ -446,7 +446,10 @@ static int32_t compose_tokens(const composition *p, nb_node config, nb_node gene
     ends = ends.at ? ends : nb_node_find(config, "eos_token_id");
     double begin = id_among(p, config_node(p, "bos_token"), nb_node_find(generation, "bos_token_id"),
                             nb_node_find(config, "bos_token_id"));
-    NB_TRY(compose_around(p, begin, id_among(p, config_node(p, "eos_token"), ends, (nb_node){0})));
+    double end = id_among(p, config_node(p, "eos_token"), ends, (nb_node){0});
+    NB_TRY(
+        compose_around(p, begin, end,
+                       id_among(p, config_node(p, "pad_token"), nb_node_find(config, "pad_token_id"), (nb_node){0})));
     compose_id(p, "unknown_token_id", p->unknown);
     nb_compose_array(p->x, "tokenizer.ggml.end_token_ids", NB_VALUE_F32);
     if (nb_node_first(ends) != '[')

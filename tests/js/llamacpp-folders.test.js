@@ -1,0 +1,63 @@
+// What quantize() makes of safetensors folders is what llama.cpp's converter makes of them: keys, types, values and the bytes
+// of all tensors (tests/oracles/llamacpp_folders.py, which also lets llama.cpp load the files).
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { TYPES } from '../../web/abi.js';
+import { quantize } from '../../web/index.js';
+import { root } from '../support/builds.js';
+import { parse, readValue } from '../support/gguf.js';
+
+/** @type {Record<string, { keys: Record<string, any[]>, tensors: Record<string, string> }>} */
+const folders = JSON.parse(readFileSync(`${root}tests/fixtures/formats/llamacpp-folders.json`, 'utf8'));
+const NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name.toUpperCase()]));
+
+/** Models that llama.cpp reads and computes otherwise, and what nibble says of them. @type {Record<string, RegExp>} */
+const OTHERWISE = { mistral: /no sliding windows/, phi3: /no sliding windows/, gemma3: /another scale of the queries/ };
+
+/** Rounded otherwise; the logits of llama-3 are compared with transformers' (folder.test.js). */
+const COMPUTED = ['rope_freqs.weight'];
+
+/** @param {string} path */
+const made = async (path) =>
+    parse(new Uint8Array(await new Response(/** @type {any} */ (quantize(path, { type: 'q8_0' }))).arrayBuffer()));
+
+/** With the zeros that stand behind them in a file. @param {Uint8Array} bytes */
+const digest = (bytes) =>
+    createHash('sha256')
+        .update(bytes)
+        .update(new Uint8Array(-bytes.length & 31))
+        .digest('hex')
+        .slice(0, 8);
+
+/** As Python writes it. @param {any} item */
+const written = (item) => (typeof item === 'boolean' ? (item ? 'True' : 'False') : String(item));
+
+/** As the oracle notes it. @param {import('../support/gguf.js').Value | Uint8Array} bytes */
+function noted(bytes) {
+    const [type, value] = readValue(bytes);
+    return type === 'array'
+        ? [value[0], 'list', digest(new TextEncoder().encode(value[1].map(written).join('\n')))]
+        : [type, value];
+}
+
+const LONG = /** @type {Record<string, string>} */ ({ u32: 'uint32', f32: 'float32', i32: 'int32', u8: 'uint8' });
+
+for (const [name, { keys, tensors }] of Object.entries(folders))
+    test(`${name} becomes llama.cpp's file`, async () => {
+        const { values, tensors: found } = await made(`${root}tests/fixtures/safetensors/${name}`);
+        for (const [key, expected] of Object.entries(keys)) {
+            const bytes = values.get(key);
+            assert.ok(bytes, `${key} is missing`);
+            const [type, ...value] = noted(bytes);
+            assert.deepEqual([LONG[type] ?? type, ...value], expected, key);
+        }
+        assert.deepEqual(found.map((tensor) => tensor.name).sort(), Object.keys(tensors).sort());
+        for (const { name: of, type, data } of found)
+            if (!COMPUTED.includes(of))
+                assert.equal(`${NAMES.get(type)} ${digest(/** @type {Uint8Array} */ (data))}`, tensors[of], of);
+        const only = values.get('nibble.only');
+        if (OTHERWISE[name]) assert.match(String(only && readValue(only)[1]), OTHERWISE[name]);
+        else assert.equal(only, undefined, only && readValue(only)[1]);
+    });
