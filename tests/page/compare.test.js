@@ -1,0 +1,73 @@
+// compare() and its page in a browser: the same figures as in Node, and plots that the page's own policy lets run.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import { serve } from '../../tools/serve.js';
+import { compare } from '../../web/index.js';
+import { comparisonPage } from '../../web/report/page.js';
+import { root } from '../support/builds.js';
+import { launch, skip } from '../support/chromium.js';
+
+/** What the page's own modules are, for tsc. @typedef {typeof import('../../web/index.js')} Nibble */
+
+const names = ['tests/fixtures/models/gemma2.gguf', 'tests/fixtures/llamacpp/gemma2-q4_0.gguf'];
+const text = Array.from({ length: 96 }, (_, i) => 2 + ((i * 7) % 80));
+const options = { text, context: 32, threads: 1, build: /** @type {const} */ ('simd128'), speed: false };
+
+describe('compare() in a page', { skip }, () => {
+    /** @type {Awaited<ReturnType<typeof serve>>} */
+    let site;
+    /** @type {import('playwright-core').Browser} */
+    let browser;
+    before(async () => {
+        [site, browser] = await Promise.all([serve(), launch()]);
+    });
+    after(async () => {
+        await browser?.close();
+        await site?.close();
+    });
+
+    it('gives what Node gives, and its page shows the plots', async () => {
+        const expected = await compare(
+            names.map((name) => root + name),
+            options,
+        );
+        const page = await browser.newPage();
+        await page.goto(site.url);
+        const made = await page.evaluate(
+            async ({ module, models, options }) => {
+                const nibble = /** @type {Nibble} */ (await import(module));
+                return nibble.compare(models, options);
+            },
+            {
+                module: new URL('/web/index.js', site.url).href,
+                models: names.map((name) => new URL(`/${name}`, site.url).href),
+                options,
+            },
+        );
+        assert.deepEqual(made.models[0].divergence, expected.models[0].divergence);
+        assert.deepEqual(made.models[0].weights, expected.models[0].weights);
+
+        const read = (/** @type {string} */ name) => readFileSync(`${root}build/${name}`, 'utf8');
+        const html = await comparisonPage(expected, { script: read('report.js'), style: read('report.css') });
+        for (const width of [1280, 360]) {
+            const page = await browser.newPage({ viewport: { width, height: 800 } });
+            /** @type {string[]} */
+            const complaints = [];
+            page.on('console', (message) => complaints.push(message.text()));
+            page.on('pageerror', (error) => complaints.push(error.message));
+            await page.setContent(html);
+            const found = await page.evaluate(() => ({
+                plots: document.querySelectorAll('section:not([hidden]) .plot canvas').length,
+                wide: document.documentElement.scrollWidth > innerWidth,
+            }));
+            assert.deepEqual([found, complaints], [{ plots: 4, wide: false }, []]);
+            await page.close();
+        }
+        const plain = await browser.newContext({ javaScriptEnabled: false });
+        const still = await plain.newPage();
+        await still.setContent(html);
+        assert.match(await still.innerText('main'), /gemma2-q4_0\.gguf/);
+        await plain.close();
+    });
+});
