@@ -1,6 +1,6 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build format lint analyze analyzers bench bench-kernels bundlers common-bundlers fuzz oracle oracles tables gemma minilm vocabularies clean checked compilers model peers
+.PHONY: help setup demo test run build format lint analyze analyzers bench bench-kernels quality bundlers common-bundlers fuzz oracle oracles tables gemma minilm vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -54,6 +54,9 @@ analyze: analyzers ## what clang-tidy and the static analyzer find in C (about t
 bench: build model gemma peers ## speed beside wllama and native llama.cpp (BENCH="--threads 1 --parts speed")
 	@tools/setup.sh browser
 	@exec node tests/bench/run.js $(BENCH)
+
+quality: build model ## what each type and method of quantizing loses (NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER MODELS="base smollm2 minilm")
+	@exec node tests/quality/run.js $(MODELS)
 
 bundlers: build ## build a small app with every bundler, and open it in Chromium (600 MB of packages)
 	@tools/setup.sh browser

@@ -1,0 +1,232 @@
+// What quantizing costs: `make quality` makes models of every type and method with nibble's own command, compares them with
+// the floating-point ones, and writes build/quality.json and docs/quality.md.
+//     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE [NIBBLE_BASE=FOLDER] node tests/quality/run.js [MODEL ...]
+// NIBBLE_THREADS=N computes with so many. The two texts must differ. MODEL: base, smollm2 or minilm; all of them that are there, if none is named.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { load } from '../../web/index.js';
+import { page } from './page.js';
+
+/** @typedef {import('./page.js').Row} Row */
+/** @typedef {import('./page.js').Result} Result */
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const COMMAND = 'make quality NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER';
+
+/**
+ * needs: 'imatrix', an importance matrix of the calibration text. slow: only of models below SMALL weights. {calibration} in
+ * the arguments stands for that text.
+ * @typedef {{ method: string, type: string, args?: string[], needs?: 'imatrix', slow?: boolean }} Method
+ */
+
+const SMALL = 2e7;
+/** Types with and without an importance matrix, by either search. */
+const TYPES = ['q6_k', 'q5_k_m', 'q4_k_m', 'q3_k_m', 'q2_k', 'iq4_xs', 'iq3_s'];
+/** Types that need an importance matrix; of them the best search takes minutes even here. */
+const NEEDY = ['iq2_s', 'iq2_xxs'];
+const best = ['--search', 'best'];
+
+/** Another method is another line here. @type {Method[]} */
+const METHODS = [
+    ...['q8_0', 'q5_0', 'q4_0', 'nf4'].map((type) => ({ method: 'round to nearest', type })),
+    ...TYPES.flatMap((type) => [
+        { method: 'recipe', type },
+        { method: 'recipe, best search', type, args: best, slow: true },
+    ]),
+    ...[...TYPES, ...NEEDY].map((type) => ({
+        method: 'recipe, importance matrix',
+        type,
+        needs: /** @type {const} */ ('imatrix'),
+    })),
+    ...TYPES.map((type) => ({
+        method: 'recipe, importance matrix, best search',
+        type,
+        args: best,
+        needs: /** @type {const} */ ('imatrix'),
+        slow: true,
+    })),
+];
+
+/** @type {{ name: string, title: string, path: string | undefined, requantize?: boolean, embeds?: boolean }[]} */
+const MODELS = [
+    {
+        name: 'base',
+        title: 'a Llama-shaped model of 5.8M weights in F32, never quantized',
+        path: process.env.NIBBLE_BASE || undefined,
+    },
+    {
+        name: 'smollm2',
+        title: 'SmolLM2-135M-Instruct; its weights were Q4_1 once, which favours types with such grids',
+        path: `${root}build/models/SmolLM2-135M-Instruct.Q4_1.gguf`,
+        requantize: true,
+    },
+    { name: 'minilm', title: 'all-MiniLM-L6-v2, F32', path: `${root}build/models/all-MiniLM-L6-v2`, embeds: true },
+];
+
+/** Passages of the evaluation text that are embedded. */
+const PASSAGES = 100;
+
+/** @param {string[]} args @returns {any} what the command prints as JSON */
+function nibble(...args) {
+    const threads = process.env.NIBBLE_THREADS ? ['--threads', process.env.NIBBLE_THREADS] : [];
+    const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        [`${root}web/cli.js`, ...args, ...threads, '--json'],
+        {
+            encoding: 'utf8',
+            maxBuffer: 1 << 28,
+        },
+    );
+    if (status !== 0) throw new Error(`nibble ${args.join(' ')}: ${stderr}`);
+    return JSON.parse(stdout);
+}
+
+/** @param {string} name of an environment variable @returns {{ path: string, text: string }} */
+function textOf(name) {
+    const path = process.env[name];
+    if (!path) throw new Error(`${name} is not set: it must name a text file. ${COMMAND}`);
+    return { path, text: readFileSync(path, 'utf8') };
+}
+
+/**
+ * @param {typeof MODELS[0]} model
+ * @param {string} folder for what is made
+ * @param {string} calibration path of a text
+ * @param {number} parameters
+ * @returns {{ method: Method, path: string, bitsPerWeight: number, seconds: number }[]}
+ */
+function quantizeAll({ path = '', requantize, embeds }, folder, calibration, parameters) {
+    const imatrix = join(folder, 'imatrix.gguf');
+    if (!embeds) nibble('imatrix', path, '--file', calibration, '-o', imatrix);
+    const methods = METHODS.filter(({ slow, needs }) => !(slow && parameters > SMALL) && !(needs && embeds));
+    return methods.map((method, i) => {
+        const { type, args = [], needs } = method,
+            out = join(folder, `${i}.gguf`);
+        const { bitsPerWeight, seconds } = nibble(
+            ...['quantize', path, out, '--type', type],
+            ...args.map((arg) => (arg === '{calibration}' ? calibration : arg)),
+            ...(needs === 'imatrix' ? ['--imatrix', imatrix] : []),
+            ...(requantize ? ['--requantize'] : []),
+        );
+        console.log(`  ${type}, ${method.method}: ${bitsPerWeight.toFixed(2)} bits, ${seconds.toFixed(1)} s`);
+        return { method, path: out, bitsPerWeight, seconds };
+    });
+}
+
+/**
+ * @param {string} base
+ * @param {ReturnType<typeof quantizeAll>} made
+ * @param {string} evaluation path of a text
+ * @returns {{ rows: Row[], perplexity: number, standardError: number, tokens: number }}
+ */
+function compareAll(base, made, evaluation) {
+    const paths = made.map(({ path }) => path);
+    const found = nibble('compare', base, ...paths, '--file', evaluation, '--no-speed');
+    const rows = made.map(({ method, bitsPerWeight, seconds }, i) => {
+        const { perplexity, standardError, divergence, sameTop, logRatio, weights } = found.models[i];
+        const { mean, standardError: error, p99, byWindow } = divergence;
+        return {
+            method: method.method,
+            type: method.type,
+            bitsPerWeight,
+            seconds,
+            perplexity,
+            standardError,
+            logRatio,
+            divergence: { mean, standardError: error, p99, byWindow },
+            sameTop: sameTop.mean,
+            weightError: weights.error,
+        };
+    });
+    const { perplexity, standardError } = found.base;
+    return { rows, perplexity, standardError, tokens: found.tokens };
+}
+
+/**
+ * Cosines between the vectors that the F32 model and each other make of the same passages.
+ * @param {string} base
+ * @param {ReturnType<typeof quantizeAll>} made
+ * @param {string} text
+ * @returns {Promise<Row[]>}
+ */
+async function embedAll(base, made, text) {
+    const passages = text
+        .split(/\n\s*\n/)
+        .map((passage) => passage.trim())
+        .filter((passage) => passage.length > 40)
+        .slice(0, PASSAGES);
+    const vectors = async (/** @type {string} */ path) => {
+        const model = await load(path);
+        const found = [];
+        for (const passage of passages) found.push(await model.embed(passage));
+        await model.dispose();
+        return found;
+    };
+    const exact = await vectors(base);
+    const rows = [];
+    for (const { method, path, bitsPerWeight, seconds } of made) {
+        const own = await vectors(path); // of length 1
+        const cosines = own.map((vector, i) => vector.reduce((sum, x, k) => sum + x * exact[i][k], 0));
+        rows.push({
+            method: method.method,
+            type: method.type,
+            bitsPerWeight,
+            seconds,
+            cosine: cosines.reduce((a, b) => a + b, 0) / cosines.length,
+            leastCosine: Math.min(...cosines),
+        });
+    }
+    return rows;
+}
+
+/** @param {string[]} wanted */
+async function main(wanted) {
+    const calibration = textOf('NIBBLE_CALIBRATION'),
+        evaluation = textOf('NIBBLE_EVALUATION');
+    if (calibration.text === evaluation.text)
+        throw new Error('the calibration text and the evaluation text are the same');
+    for (const name of wanted)
+        if (!MODELS.some((model) => model.name === name)) throw new Error(`${name} is none of base, smollm2, minilm`);
+    mkdirSync(`${root}build`, { recursive: true });
+    mkdirSync(`${root}docs`, { recursive: true });
+    /** @type {Result[]} */
+    const results = [];
+    for (const model of MODELS) {
+        const { name, title, path } = model;
+        if (wanted.length > 0 && !wanted.includes(name)) {
+            results.push({ name, title, left: 'not asked for' });
+            continue;
+        }
+        if (!path || !existsSync(path)) {
+            const left = path ? 'it is not there' : 'NIBBLE_BASE is not set';
+            console.log(`${name}: left out, ${left}`);
+            results.push({ name, title, left });
+            continue;
+        }
+        console.log(name);
+        const header = await load(path, { headerOnly: true });
+        const { parameters } = header.info;
+        await header.dispose();
+        const folder = mkdtempSync(`${root}build/quality-`);
+        try {
+            const made = quantizeAll(model, folder, calibration.path, parameters);
+            results.push(
+                model.embeds
+                    ? { name, title, rows: await embedAll(path, made, evaluation.text) }
+                    : { name, title, ...compareAll(path, made, evaluation.path) },
+            );
+        } finally {
+            rmSync(folder, { recursive: true });
+        }
+    }
+    const sizes = { calibration: calibration.text.length, evaluation: evaluation.text.length };
+    writeFileSync(
+        `${root}build/quality.json`,
+        `${JSON.stringify({ command: COMMAND, characters: sizes, results }, null, 1)}\n`,
+    );
+    writeFileSync(`${root}docs/quality.md`, page(COMMAND, sizes, results));
+}
+
+await main(process.argv.slice(2));
