@@ -51,23 +51,28 @@ export const convert = (files, options, journal) => ({
         const time = stopwatch(),
             core = await startConverter(options.assets.wasm);
         journal?.(`converter: it runs after ${time()}`);
-        return new Conversion(core, files, options, sink, journal).run();
+        const conversion = new Conversion(core, files, options, journal);
+        try {
+            await conversion.readHeaders(sink.ready);
+            await conversion.write(sink);
+        } finally {
+            conversion.free();
+        }
     },
 });
 
-class Conversion {
+/** A converter and its files: the headers are read once, and then one GGUF is written, or several after each other. */
+export class Conversion {
     /**
      * @param {import('./core.js').Core} core the converter's
      * @param {InputFile[]} files
      * @param {ConvertOptions} options
-     * @param {Sink} out
      * @param {import('./journal.js').Journal} [journal]
      */
-    constructor(core, files, options, out, journal) {
+    constructor(core, files, options, journal) {
         this.core = core;
         this.files = files;
         this.options = options;
-        this.out = out;
         this.journal = journal;
         this.converter = core.object('nb_converter_new', options.headerOnly ? NB_CONVERT_HEADER : NB_CONVERT_ALL);
         /** @type {ReturnType<typeof feedSink>[]} */
@@ -77,39 +82,48 @@ class Conversion {
         this.ahead = undefined;
     }
 
-    async run() {
-        const { core, converter, options } = this;
-        try {
-            if (options.quantize)
-                core.borrowText(options.quantize, (at, length) =>
-                    core.count(
-                        'nb_converter_quantize',
-                        converter,
-                        at,
-                        length,
-                        options.doubleQuant ? NB_QUANTIZE_DOUBLY : NB_QUANTIZE_PLAINLY,
-                    ),
-                );
-            options.setUp?.(core, converter);
-            await this.readHeaders();
-            options.planned?.(core, converter);
-            await this.readAllWeights();
-        } finally {
-            this.ahead?.stream.cancel();
-            for (const sink of this.sinks) sink.free();
-            core.exports.nb_converter_free(converter);
-        }
+    free() {
+        this.ahead?.stream.cancel();
+        for (const sink of this.sinks) sink.free();
+        this.core.exports.nb_converter_free(this.converter);
     }
 
-    /** @param {() => void} [tick] */
-    sink(tick) {
-        const sink = feedSink(this.core, 'nb_converter', this.converter, tick, this.out.ready);
+    /**
+     * @param {() => Promise<void>} [ready] what to wait for before each piece
+     * @param {() => void} [tick]
+     */
+    sink(ready, tick) {
+        const sink = feedSink(this.core, 'nb_converter', this.converter, tick, ready);
         this.sinks.push(sink);
         return sink;
     }
 
-    /** One file after the other; those of a network are opened a few ahead. */
-    async readHeaders() {
+    /**
+     * Before all else.
+     * @param {() => Promise<void>} [ready]
+     */
+    async readHeaders(ready) {
+        const { core, converter, options } = this;
+        if (options.quantize)
+            core.borrowText(options.quantize, (at, length) =>
+                core.count(
+                    'nb_converter_quantize',
+                    converter,
+                    at,
+                    length,
+                    options.doubleQuant ? NB_QUANTIZE_DOUBLY : NB_QUANTIZE_PLAINLY,
+                ),
+            );
+        options.setUp?.(core, converter);
+        await this.readFiles(ready);
+        options.planned?.(core, converter);
+    }
+
+    /**
+     * One file after the other; those of a network are opened a few ahead.
+     * @param {() => Promise<void>} [ready]
+     */
+    async readFiles(ready) {
         const { files } = this;
         /** @type {Map<number, Promise<import('../sources/open.js').Opened | null>>} */
         const opening = new Map();
@@ -140,7 +154,7 @@ class Conversion {
                 this.journal?.(`${file.name}: it is not there`);
                 continue;
             }
-            const bytes = await this.readHeader(file, found);
+            const bytes = await this.readHeader(file, found, ready);
             this.journal?.(
                 `${file.name}: ${isWeights(file) ? 'header in the first' : 'all'} ${inBytes(bytes)}, ${time()}${
                     found.told ? `; ${found.told}` : ''
@@ -154,14 +168,15 @@ class Conversion {
      * A document, or weights as far as their header goes.
      * @param {InputFile} file
      * @param {import('../sources/open.js').Opened} opened
+     * @param {() => Promise<void>} [ready]
      * @returns {Promise<number>} bytes that were read
      */
-    async readHeader(file, opened) {
+    async readHeader(file, opened, ready) {
         const { core, converter } = this;
         core.borrowText(file.name, (at, length) =>
             core.count('nb_converter_begin', converter, at, length, opened.total),
         );
-        const sink = this.sink();
+        const sink = this.sink(ready);
         await opened.into(sink);
         core.count('nb_converter_end', converter);
         return sink.loaded;
@@ -176,32 +191,43 @@ class Conversion {
         });
     }
 
-    /** File by file; the next one is read ahead. */
-    async readAllWeights() {
+    /**
+     * Writes the GGUF. File by file; the next one is read ahead.
+     * @param {Sink} out
+     */
+    async write(out) {
         const weights = this.files.filter(isWeights);
         for (let next = this.next(); ; next = this.next()) {
-            this.drain();
+            this.drain(out);
             const { number, offset } = next;
             if (number === 0) return;
             const file = weights[number - 1],
                 ready = this.ahead?.number === number ? this.ahead.stream : null;
+            if (ready) this.ahead = undefined;
             const later =
                 number < weights.length ? this.core.exports.nb_converter_offset(this.converter, number + 1) : 0;
-            this.ahead =
-                later > 0 && weights[number].remote
-                    ? { number: number + 1, stream: readAhead(weights[number].open(later)) }
-                    : undefined;
-            await this.readWeights(file, offset, ready ?? (await file.open(offset)));
+            if (later > 0 && weights[number].remote)
+                this.ahead ??= { number: number + 1, stream: readAhead(weights[number].open(later)) };
+            await this.readWeights(file, offset, ready ?? (await file.open(offset)), out);
         }
+    }
+
+    /** After one GGUF is written: begins another one of the same files. */
+    again() {
+        this.ahead?.stream.cancel();
+        this.ahead = undefined;
+        for (const sink of this.sinks.splice(0)) sink.free();
+        this.core.count('nb_converter_again', this.converter);
     }
 
     /**
      * @param {InputFile} file
      * @param {number} offset
      * @param {{ into: (sink: Sink) => Promise<void> }} stream from there on
+     * @param {Sink} out
      */
-    async readWeights(file, offset, stream) {
-        const sink = this.sink(() => this.drain()),
+    async readWeights(file, offset, stream, out) {
+        const sink = this.sink(out.ready, () => this.drain(out)),
             time = stopwatch();
         await stream.into(sink);
         sink.room();
@@ -214,9 +240,9 @@ class Conversion {
         this.journal?.(`${file.name}: weights, ${inBytes(sink.loaded)} from byte ${offset} on, ${time()}`);
     }
 
-    /** What is ready goes on to the engine. */
-    drain() {
-        const { core, out } = this;
+    /** What is ready goes on to the engine, or to who writes it. @param {Sink} out */
+    drain(out) {
+        const { core } = this;
         core.borrow(4, (at) => {
             for (;;) {
                 const n = core.count('nb_converter_take', this.converter, at);

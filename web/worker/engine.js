@@ -15,7 +15,6 @@ import {
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { breathe } from '../platform.js';
-import { startWorker } from '../spawn.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './choose-build.js';
 import { cleanedUp, Detokenizer } from './detokenizer.js';
@@ -23,6 +22,7 @@ import { inBytes, inMs, inTokens, stopwatch } from './journal.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
 import { Output, rate, round } from './output.js';
 import { Pace, Slice } from './pace.js';
+import { startThreads } from './pool.js';
 import { encodeQuotes } from './quotes.js';
 import { newSampler } from './sampler.js';
 import { StopFinder } from './stops.js';
@@ -108,39 +108,12 @@ export class Engine {
     }
 
     /**
-     * Starts the pool's other threads, and waits until all run.
-     * @param {string} url of their script
+     * @param {string} url of the script of the pool's threads
      * @param {(port: MessagePort) => void} watch
      */
     async startWorkers(url, watch) {
-        const { core, pool } = this,
-            time = stopwatch();
-        await Promise.all(
-            Array.from(
-                { length: this.threads - 1 },
-                (_, i) =>
-                    new Promise((resolve, reject) => {
-                        const index = i + 1;
-                        const stack = core.exports.nb_pool_stack(pool, index) >>> 0;
-                        const { port1, port2 } = new MessageChannel();
-                        watch(port1);
-                        const name = `thread ${index} of ${this.threads}`;
-                        /** @type {Promise<import('../spawn.js').WorkerHandle<import('../protocol.js').Join>>} */
-                        const worker = startWorker(
-                            { url, script: 'pool-worker', name },
-                            (/** @type {import('../protocol.js').Ready} */ _ready) => resolve(undefined),
-                            reject,
-                        );
-                        worker
-                            .then(({ post }) =>
-                                post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 }, [
-                                    port2,
-                                ]),
-                            )
-                            .catch(reject);
-                    }),
-            ),
-        );
+        const time = stopwatch();
+        await startThreads(this.core, this.pool, this.threads, url, watch);
         if (this.threads > 1) this.journal?.(`threads: ${this.threads} run after ${time()}`);
     }
 

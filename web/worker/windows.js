@@ -34,6 +34,7 @@ const REPORT_MS = 50;
  * @returns {Promise<import('../index.d.ts').Perplexity | undefined>} undefined: the job was stopped
  */
 export async function measurePerplexity(engine, input, options, course) {
+    engine.needSession();
     const all = cut(engine, input, options, 'perplexity()'),
         { context, stride, windows } = all;
     const from = firstScored(all);
@@ -77,6 +78,7 @@ export async function measurePerplexity(engine, input, options, course) {
  * @returns {Promise<import('../index.d.ts').ImportanceMatrix | undefined>} undefined: the job was stopped
  */
 export async function collectImportance(engine, input, { context: wanted, format, textName }, course) {
+    engine.needSession();
     const { core } = engine,
         all = cut(engine, input, { context: wanted }, 'importanceMatrix()'),
         { context, windows } = all;
@@ -109,7 +111,6 @@ export async function collectImportance(engine, input, { context: wanted, format
  * @returns {Cut}
  */
 export function cut(engine, input, { context: wanted, stride: given }, caller) {
-    engine.needSession();
     const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${what}`);
     const { encoder, causal, architecture } = engine.description;
     if (encoder || causal === false)

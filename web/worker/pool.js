@@ -1,0 +1,41 @@
+/** The threads of a core's pool: workers that join it (pool-worker.js). */
+import { startWorker } from '../spawn.js';
+
+/**
+ * Starts the pool's other threads, and waits until all run.
+ * @param {import('./core.js').Core} core
+ * @param {number} pool
+ * @param {number} threads
+ * @param {string} url of their script
+ * @param {(port: MessagePort) => void} watch hands on the port by which a thread tells of its death
+ */
+export async function startThreads(core, pool, threads, url, watch) {
+    await Promise.all(Array.from({ length: threads - 1 }, (_, i) => startThread(core, pool, threads, i + 1, url, watch)));
+}
+
+/**
+ * @param {import('./core.js').Core} core
+ * @param {number} pool
+ * @param {number} threads
+ * @param {number} index of this one
+ * @param {string} url
+ * @param {(port: MessagePort) => void} watch
+ */
+function startThread(core, pool, threads, index, url, watch) {
+    const stack = core.exports.nb_pool_stack(pool, index) >>> 0;
+    const { port1, port2 } = new MessageChannel();
+    watch(port1);
+    return new Promise((resolve, reject) => {
+        /** @type {Promise<import('../spawn.js').WorkerHandle<import('../protocol.js').Join>>} */
+        const worker = startWorker(
+            { url, script: 'pool-worker', name: `thread ${index} of ${threads}` },
+            (/** @type {import('../protocol.js').Ready} */ _ready) => resolve(undefined),
+            reject,
+        );
+        worker
+            .then(({ post }) =>
+                post({ module: core.module, memory: core.memory, pool, index, stack, alarm: port2 }, [port2]),
+            )
+            .catch(reject);
+    });
+}
