@@ -341,8 +341,8 @@ void nb_walk_free(nb_walk *walk); /* NULL is fine */
 /* The residual streams become what the first layer is given. `ends` may be freed then. Once a walk. */
 int32_t nb_walk_begin(nb_walk *walk, const nb_model *ends, nb_error *err);
 
-/* The layer to work on: the next one, or the same again. Returns how many groups it has. The model must stay until the
- * next nb_walk_layer or nb_walk_free, and only the walk may use it: nb_walk_replace changes its weights. */
+/* The layer to work on: the next one, or the same again. Returns how many groups it has. The model must stay until
+ * nb_walk_pass is done, or until nb_walk_free, and only the walk may use it: nb_walk_replace changes its weights. */
 int32_t nb_walk_layer(nb_walk *walk, nb_model *model, uint32_t layer, nb_error *err);
 
 /* Matrix i of a group: writes its tensor's name, zero-terminated, at most capacity bytes of it. Returns the name's

@@ -10,21 +10,29 @@ import { isNode, nodeModule } from './platform.js';
 /** @typedef {import('./index.d.ts').Build} Build */
 /** @typedef {'workerUrl' | 'poolWorkerUrl' | 'templateUrl'} ScriptOption */
 
-/** The .wasm files by their builds. @typedef {Partial<Record<Build | 'convert', string>>} WasmUrls */
+/** A .wasm file: a build of the engine, or what only converting and quantizing need.
+ * @typedef {Build | 'convert' | 'quantize' | 'quantize-threads'} Module */
+
+/** The .wasm files by their names. @typedef {Partial<Record<Module, string>>} WasmUrls */
 
 /**
  * What the worker is told.
  * @typedef {{ wasm: WasmUrls, workerUrl: string, poolWorkerUrl: string, templateUrl: string }} Assets
  */
 
-/** @type {Record<Build | 'convert', () => URL>} */
+/** @type {Record<Module, () => URL>} */
 const WASM = {
     simd128: () => new URL('../build/wasm/nibble-simd128.wasm', import.meta.url),
     'simd128-threads': () => new URL('../build/wasm/nibble-simd128-threads.wasm', import.meta.url),
     relaxed: () => new URL('../build/wasm/nibble-relaxed.wasm', import.meta.url),
     'relaxed-threads': () => new URL('../build/wasm/nibble-relaxed-threads.wasm', import.meta.url),
     convert: () => new URL('../build/wasm/nibble-convert.wasm', import.meta.url),
+    quantize: () => new URL('../build/wasm/nibble-quantize.wasm', import.meta.url),
+    'quantize-threads': () => new URL('../build/wasm/nibble-quantize-threads.wasm', import.meta.url),
 };
+
+/** Those that are no build of the engine. */
+const OTHERS = /** @type {const} */ (['convert', 'quantize', 'quantize-threads']);
 
 /** @type {Record<ScriptOption, () => URL>} */
 const SCRIPTS = {
@@ -36,7 +44,7 @@ const SCRIPTS = {
 /** The load options that this file reads. */
 export const ASSET_OPTIONS = ['wasmUrl', 'workerUrl', 'poolWorkerUrl', 'templateUrl'];
 
-const NAMES = /** @type {(Build | 'convert')[]} */ (Object.keys(WASM));
+const NAMES = /** @type {Module[]} */ (Object.keys(WASM));
 const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', `load(): ${message}`);
 
 /**
@@ -97,7 +105,7 @@ async function wasmUrls({ wasmUrl, build }) {
                 throw refuse(`wasmUrl names a build "${name}"; there are ${NAMES.join(', ')}${didYouMean(name)}`);
             if (url !== undefined) found[/** @type {Build} */ (name)] = await absolute(url, `wasmUrl's ${name}`);
         }
-        found.convert ??= own(WASM.convert, 'wasmUrl');
+        for (const name of OTHERS) found[name] ??= own(WASM[name], 'wasmUrl');
         return found;
     }
     const url = new URL(await absolute(wasmUrl, 'wasmUrl'));
@@ -117,16 +125,16 @@ async function wasmUrls({ wasmUrl, build }) {
         build ??
         sorted.find((name) => file === `nibble-${name}.wasm`) ??
         sorted.find((name) => file.startsWith(`nibble-${name}`));
-    if (!named || named === 'convert')
+    if (!named || OTHERS.some((name) => name === named))
         throw refuse(
             'wasmUrl must be a folder, a file named nibble-BUILD.wasm, or a map from build to file, ' +
                 `not ${url.href.slice(0, 200)}`,
         );
+    found[named] = url.href;
     // beside a file that a bundler renamed there is no converter of that name
-    return {
-        [named]: url.href,
-        convert: file === `nibble-${named}.wasm` ? beside('convert') : own(WASM.convert, 'wasmUrl'),
-    };
+    for (const name of OTHERS)
+        found[name] = file === `nibble-${named}.wasm` ? beside(name) : own(WASM[name], 'wasmUrl');
+    return found;
 }
 
 /** @param {string} name */

@@ -141,8 +141,8 @@ export type TensorType =
     | 'fp4';
 
 /**
- * Quantizes a model by rounding to nearest, and gives the bytes of the GGUF that it becomes. They are made while
- * the stream is read, in a worker that lives as long; neither the model nor the GGUF is ever whole in memory. What
+ * Quantizes a model, and gives the bytes of the GGUF that it becomes. They are made while the stream is read, in a
+ * worker that lives as long; neither the model nor the GGUF is ever whole in memory (but see `method`). What
  * goes wrong, an abort too, is the error that reading rejects with. In a page the stream can go to a file of the
  * origin's private file system (`stream.pipeTo(await handle.createWritable())`), in Node to
  * `Writable.toWeb(createWriteStream(path))`.
@@ -183,8 +183,42 @@ export interface QuantizeOptions {
     tokenEmbeddingType?: TensorType;
     /** 'reference' (the default) gives llama.cpp's bytes; 'best' searches longer, for less error in the same format. */
     search?: 'reference' | 'best';
-    /** The file of an importance matrix (llama.cpp's imatrix, .dat or GGUF): errors of important columns count more. */
+    /** The file of an importance matrix (llama.cpp's imatrix, .dat or GGUF): errors of important columns count more.
+     * For method 'rtn'. */
     imatrix?: Uint8Array;
+    /**
+     * How the matrices of layers are rounded.
+     *   'rtn' (the default): each weight to nearest.
+     *   'gptq': column by column; the columns that follow make up for the error of each, as far as the inputs of the
+     *      matrix, which a calibration text shows, let them (Frantar et al. 2023, "GPTQ"). Types without error
+     *      feedback (IQ1, IQ2, IQ3, TQ1_0, TQ2_0) are rounded with what was observed as their importance.
+     * Which tensor gets which type, `type` and `tensors` say in any case. Token embedding, output and what else is in
+     * no layer are rounded to nearest.
+     *
+     * With a method that calibrates, the layers are quantized one after the other before the first byte comes. In
+     * memory are the weights of one layer, what was observed of a group of its matrices, the text's residual streams
+     * (4 bytes for each token and number of `info.width`), and all blocks so far. The source is read several times:
+     * it is a URL, a path or an array of Files, no stream and no bytes.
+     */
+    method?: 'rtn' | 'gptq';
+    /** With a method that calibrates: the text. It should be like what the model is for, and of some ten thousand
+     * tokens. */
+    calibration?: string;
+    /** Windows of the text that are used, at most. If it has more, they are spread over it. Default: 128. */
+    samples?: number;
+    /** Tokens of a window. Default: 512, or the model's own context if that is smaller. */
+    context?: number;
+    /** GPTQ: this share of the mean of the Hessian's diagonal is added to the diagonal. Default: 0.01. */
+    damping?: number;
+    /**
+     * GPTQ: which columns come first. Those with large inputs should, because the later columns make up for the
+     * earlier ones' errors. 'group-aware' (the default): blocks by their largest input, and the columns of a block by
+     * theirs (Gafni et al. 2025). 'natural': as they lie.
+     */
+    order?: 'group-aware' | 'natural';
+    /** A group of a layer's matrices (q, k, v; o; gate, up; down) is observed after the groups before it are
+     * quantized. Default: true. false is faster, and takes more memory. */
+    trueSequential?: boolean;
     /** Takes weights that are quantized already, too. It loses more than quantizing the original weights. Default:
      * false. */
     requantize?: boolean;
@@ -385,11 +419,14 @@ export interface LoadOptions {
     signal?: SignalLike;
     /**
      * Where the .wasm files are: a folder; one file, named nibble-BUILD.wasm or of the `build` that is given; or a
-     * map from builds and 'convert' to files of any names. With a map, only the builds that it names are used. In a
-     * page addresses are relative to the page; in Node an address without a scheme is a path. Default: build/wasm/
-     * of the package, which most bundlers find and copy.
+     * map from builds, 'convert', 'quantize' and 'quantize-threads' to files of any names. With a map, only the builds
+     * that it names are used. In a page addresses are relative to the page; in Node an address without a scheme is a
+     * path. Default: build/wasm/ of the package, which most bundlers find and copy.
      */
-    wasmUrl?: string | UrlLike | { readonly [build in Build | 'convert']?: string | UrlLike };
+    wasmUrl?:
+        | string
+        | UrlLike
+        | { readonly [name in Build | 'convert' | 'quantize' | 'quantize-threads']?: string | UrlLike };
     /** The script of the engine's worker. Default: build/engine-worker.js of the package. */
     workerUrl?: string | UrlLike;
     /** The script of the other threads. Default: build/pool-worker.js of the package. */
@@ -419,6 +456,18 @@ export interface Progress {
     rate: number;
     /** null while unknown. */
     secondsLeft: number | null;
+    /** quantize() before its first byte, with a method that calibrates: then the bytes are those of finished blocks. */
+    calibration?: {
+        /** The layer at hand, from 0, of so many. */
+        layer: number;
+        layers: number;
+        /** What is done: a group's inputs are observed, it is quantized, or the text passes on to the next layer. */
+        stage: 'observe' | 'quantize' | 'pass';
+        /** The first tensor that it is done for. */
+        tensor: string;
+        /** How much of all layers is done, from 0 to 1. */
+        share: number;
+    };
 }
 
 export interface Model {

@@ -53,7 +53,13 @@ import { messageOf, NibbleError } from './errors.js';
 /** @typedef {{ special: boolean }} CheckedDetokenize */
 
 /**
+ * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'samples' | 'damping' | 'order' | 'trueSequential'>>
+ *     & { method: 'rtn' | 'gptq', calibration?: string, context?: number }} CheckedCalibration
+ */
+
+/**
  * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'type' | 'search' | 'requantize' | 'doubleQuant'>>
+ *     & CheckedCalibration
  *     & { tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string, threads?: number }} CheckedQuantize
  */
 
@@ -336,6 +342,70 @@ export const TENSOR_TYPES = Object.keys(TYPES).filter(
     (name) => !/^(q8_1|q8_k|i8|i16|i32|i64|f64|u8|bool|f8_.*)$/.test(name),
 );
 
+/** @type {Option} */
+const WINDOW = {
+    flag: 'context',
+    type: 'integer',
+    min: 8,
+    max: 1 << 24,
+    value: 'N',
+    help: "tokens of a window of the text (default: 512, or the model's own context if that is smaller)",
+};
+
+/** How the weights of a layer's matrices are rounded, and by which text. @type {Table<CheckedCalibration>} */
+export const CALIBRATION_OPTIONS = {
+    method: {
+        flag: 'method',
+        type: 'choice',
+        choices: ['rtn', 'gptq'],
+        default: 'rtn',
+        value: 'NAME',
+        help:
+            'rtn rounds each weight to nearest; gptq rounds column by column, and the columns that follow make up for the ' +
+            'errors, as far as a calibration text shows how',
+    },
+    calibration: {
+        flag: 'calibration',
+        type: 'text',
+        value: 'FILE',
+        help: 'with gptq: the calibration text, in UTF-8; it should be like what the model is for',
+    },
+    samples: {
+        flag: 'samples',
+        type: 'integer',
+        min: 1,
+        max: 1 << 20,
+        value: 'N',
+        help: 'with gptq: windows of the text that are used, at most (default: 128); if it has more, they are spread over it',
+    },
+    context: { ...WINDOW, help: `with gptq: ${WINDOW.help}` },
+    damping: {
+        flag: 'damping',
+        type: 'number',
+        min: 0,
+        max: 1,
+        value: 'D',
+        help: "with gptq: this share of the mean of the Hessian's diagonal is added to the diagonal (default: 0.01)",
+    },
+    order: {
+        flag: 'order',
+        type: 'choice',
+        choices: ['group-aware', 'natural'],
+        value: 'NAME',
+        help:
+            'with gptq, which columns come first: group-aware (the default) takes the blocks with the largest inputs, and ' +
+            'in a block the columns with the largest; natural takes them as they lie',
+    },
+    trueSequential: {
+        flag: 'true-sequential',
+        type: 'switch',
+        help: "observe each group of a layer's matrices after the groups before it are quantized",
+    },
+};
+
+/** Their defaults. The table has none, so that it can be seen whether an option was given that is of no use. */
+const CALIBRATION_DEFAULTS = { samples: 128, damping: 0.01, order: 'group-aware', trueSequential: true };
+
 /** @type {Table<CheckedQuantize>} */
 export const QUANTIZE_OPTIONS = {
     type: {
@@ -383,20 +453,11 @@ export const QUANTIZE_OPTIONS = {
         help: 'take weights that are quantized already, which loses more than quantizing the original ones',
     },
     doubleQuant: LOAD_OPTIONS.doubleQuant,
+    ...CALIBRATION_OPTIONS,
     threads: {
         ...LOAD_OPTIONS.threads,
         help: 'threads that share the work if the model is on this machine (default: about the number of cores, at most 8)',
     },
-};
-
-/** @type {Option} */
-const WINDOW = {
-    flag: 'context',
-    type: 'integer',
-    min: 8,
-    max: 1 << 24,
-    value: 'N',
-    help: "tokens of a window of the text (default: 512, or the model's own context if that is smaller)",
 };
 
 /** @type {Table<CheckedPerplexity>} */
@@ -598,6 +659,40 @@ export function checkQuantize({ quantize, type, doubleQuant }) {
             'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs ' +
                 `${type === undefined ? 'quantize (--quantize)' : 'type (--type)'} nf4 or fp4 beside it`,
         );
+}
+
+/**
+ * What the options of methods that calibrate must be together.
+ * @param {Record<string, any>} given checked one by one
+ */
+export function checkMethod({ method, type, calibration, imatrix, doubleQuant, ...others }) {
+    const flags = /** @type {Record<string, Option>} */ (QUANTIZE_OPTIONS),
+        both = (/** @type {string} */ name) => `${name} (--${flags[name].flag})`;
+    const useless = ['calibration', ...Object.keys(CALIBRATION_DEFAULTS), 'context'].find(
+        (name) => /** @type {Record<string, any>} */ ({ ...others, calibration })[name] !== undefined,
+    );
+    if (method === 'rtn' && useless)
+        throw refuse(`${both(useless)} is for methods that calibrate: pass ${both('method')} gptq beside it`);
+    if (method === 'rtn') return;
+    const needs = `${both('method')} ${method}`;
+    if (calibration === undefined) throw refuse(`${needs} needs a calibration text: pass ${both('calibration')}`);
+    if (imatrix !== undefined)
+        throw refuse(`${needs} observes by itself what an importance matrix would say: leave out imatrix (--imatrix)`);
+    if (doubleQuant) throw refuse(`${needs} does not quantize scales: leave out ${both('doubleQuant')}`);
+    if (/^(int8|f16|bf16)$/.test(type))
+        throw refuse(
+            `${needs} does not make ${type}: take ${type === 'int8' ? 'q8_0' : 'a type of fewer bits, such as q4_0'}`,
+        );
+}
+
+/**
+ * With the defaults that the table lacks.
+ * @param {CheckedQuantize} checked
+ * @returns {CheckedQuantize}
+ */
+export function withCalibrationDefaults(checked) {
+    const given = Object.entries(checked).filter(([, value]) => value !== undefined);
+    return /** @type {CheckedQuantize} */ ({ ...CALIBRATION_DEFAULTS, ...Object.fromEntries(given) });
 }
 
 /**

@@ -2,7 +2,7 @@
 import { ASSET_OPTIONS, findAssets } from '../assets.js';
 import { printerOf, traceOf } from '../debug.js';
 import { asNibbleError, NibbleError } from '../errors.js';
-import { checkOptions, checkQuantize, QUANTIZE_OPTIONS } from '../options.js';
+import { checkMethod, checkOptions, checkQuantize, QUANTIZE_OPTIONS, withCalibrationDefaults } from '../options.js';
 import { nodeModule, usefulThreads } from '../platform.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
@@ -13,6 +13,9 @@ import { Stream } from './stream.js';
 /** @typedef {import('../index.d.ts').QuantizeOptions} QuantizeOptions */
 
 const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `quantize(): ${what}`);
+
+const ONCE =
+    'a source that can be read only once does not do with a calibration text: pass a URL, a path or an array of Files';
 
 /** @type {typeof import('../index.d.ts').quantize} */
 export function quantize(source, options) {
@@ -43,13 +46,18 @@ function check(options) {
     if (checked.type === undefined)
         throw refuse(`which type? Pass { type }, one of ${QUANTIZE_OPTIONS.type.choices?.join(', ')}`);
     checkQuantize(checked);
+    checkMethod({ ...checked, imatrix });
     if (imatrix !== undefined && Object.prototype.toString.call(imatrix) !== '[object Uint8Array]')
         throw refuse('imatrix must be the bytes of an importance matrix, a Uint8Array');
     for (const [name, listener] of Object.entries({ onProgress, onPlan }))
         if (listener !== undefined && typeof listener !== 'function') throw refuse(`${name} must be a function`);
     if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
         throw refuse('debug must be true, false, or a function that gets lines');
-    return { checked, signal: checkSignal('quantize()', options.signal), print: printerOf(debug) };
+    return {
+        checked: withCalibrationDefaults(checked),
+        signal: checkSignal('quantize()', options.signal),
+        print: printerOf(debug),
+    };
 }
 
 /**
@@ -74,7 +82,10 @@ async function* read(source, options, { checked, signal, print }) {
         const assets = await findAssets(options);
         const { plain, chunks: fed } = await describeSource(source);
         chunks = fed;
-        const parts = (await canBeReadTwice(plain)) ? await usefulThreads(checked.threads) : 1;
+        const calibrates = checked.method !== 'rtn';
+        if (calibrates && plain.kind === 'port') throw refuse(ONCE);
+        // a worker that calibrates shares the work with threads of its own
+        const parts = !calibrates && (await canBeReadTwice(plain)) ? await usefulThreads(checked.threads) : 1;
         signal?.addEventListener('abort', abort);
         for (let part = 0; part < parts; part++) {
             checkAborted();

@@ -203,7 +203,7 @@ export const COMMANDS = {
     },
     quantize: {
         usage: 'nibble quantize MODEL OUT.gguf --type NAME [options]',
-        summary: 'write a GGUF whose weights are quantized by rounding to nearest',
+        summary: 'write a GGUF whose weights are quantized, by rounding to nearest or with a calibration text',
         out: 'the GGUF to write',
         flags: [
             { ...options(QUANTIZE_OPTIONS, 'type')[0], required: true },
@@ -214,6 +214,13 @@ export const COMMANDS = {
                 type: 'text',
                 value: 'FILE',
                 help: 'an importance matrix (.dat or GGUF): errors of important columns count more',
+            },
+            ...options(QUANTIZE_OPTIONS, 'method', 'calibration', 'samples', 'context', 'damping', 'order'),
+            {
+                name: 'notSequential',
+                flag: 'no-true-sequential',
+                type: 'switch',
+                help: "with gptq: observe all of a layer's matrices before any of them is quantized, which is faster",
             },
             ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant', 'threads'),
             { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },

@@ -5,11 +5,11 @@ import { COMPARE_OPTIONS } from '../options.js';
 import { comparisonPage } from '../report/page.js';
 import { tableOf } from '../report/table.js';
 import { checkOut, writeWhole } from './files.js';
-import { pick } from './open-model.js';
+import { inTime, pick } from './open-model.js';
 import { readReportScript } from './report-script.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 import { UsageError } from './usage.js';
-import { inTime, readText } from './walk.js';
+import { readText } from './walk.js';
 
 /** @type {import('./usage.js').Command['run']} */
 export async function commandCompare({ model, others = [], values }, signal) {
@@ -17,7 +17,7 @@ export async function commandCompare({ model, others = [], values }, signal) {
         models = [model, ...others];
     await checkTwice(models);
     if (html !== undefined) await checkOut('compare', html, ['.html', '.htm'], force, [...models, file]);
-    const text = await readText(file);
+    const text = await readText('--file', file);
     const { stderr } = process;
     let result;
     try {

@@ -1,6 +1,6 @@
 /** What was typed -> a model and the values of flags. */
 import { readFileSync } from 'node:fs';
-import { checkOption, checkQuantize, nearest } from '../options.js';
+import { checkMethod, checkOption, checkQuantize, nearest } from '../options.js';
 import { COMMANDS } from './commands.js';
 import { UsageError } from './usage.js';
 
@@ -75,6 +75,7 @@ export function parse(command, argv) {
         values[flag.name] = checked(() => readValue(flag, given.get(flag)));
     }
     checked(() => checkQuantize(values));
+    if (values.method !== undefined) checked(() => checkMethod(values));
     return {
         model: places[0],
         ...(out && { out: places[1] }),

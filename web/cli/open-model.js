@@ -18,7 +18,8 @@ export const pick = (table, values) => Object.fromEntries(Object.keys(table).map
  * @param {string} doing
  * @param {import('../index.d.ts').Progress} progress
  */
-export function progressLine(doing, { loaded, total, rate, secondsLeft }) {
+export function progressLine(doing, { loaded, total, rate, secondsLeft, calibration }) {
+    if (calibration) return calibrationLine(doing, calibration, secondsLeft);
     const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
     const share = total
         ? `${Math.floor((loaded / total) * 100)} %, ${mb(loaded)} of ${mb(total)} MB`
@@ -27,6 +28,26 @@ export function progressLine(doing, { loaded, total, rate, secondsLeft }) {
         secondsLeft === null ? '' : `, ${secondsLeft < 10 ? secondsLeft.toFixed(1) : Math.round(secondsLeft)} s left`;
     return `${doing} ${share}, ${mb(rate)} MB/s${left}`;
 }
+
+/**
+ * How far a calibration is.
+ * @param {string} doing
+ * @param {NonNullable<import('../index.d.ts').Progress['calibration']>} calibration
+ * @param {number | null} secondsLeft
+ */
+function calibrationLine(doing, { layer, layers, stage, tensor, share }, secondsLeft) {
+    const stages = { observe: 'observing the inputs of', quantize: 'rounding', pass: 'passing' };
+    const left = secondsLeft === null ? '' : `, ${inTime(secondsLeft)} left`;
+    return `${doing} ${Math.floor(share * 100)} %, layer ${layer + 1} of ${layers}: ${stages[stage]} ${tensor}${left}`;
+}
+
+/** @param {number} seconds */
+export const inTime = (seconds) =>
+    seconds < 60
+        ? `${Math.ceil(seconds)} s`
+        : seconds < 3600
+          ? `${Math.floor(seconds / 60)} min ${Math.ceil(seconds % 60)} s`
+          : `${(seconds / 3600).toFixed(1)} h`;
 
 /** A line of what happens (NIBBLE_DEBUG). @param {string} line */
 export function printLine(line) {

@@ -5,6 +5,7 @@ import { QUANTIZE_OPTIONS } from '../options.js';
 import { checkOut, readInput, writeWhole } from './files.js';
 import { pick, printLine, progressLine } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
+import { readText } from './walk.js';
 
 /** @typedef {import('./usage.js').Command} Command */
 /** @typedef {import('../index.d.ts').PlannedTensor} PlannedTensor */
@@ -12,7 +13,9 @@ import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 /** @type {Command['run']} */
 export async function commandQuantize({ model, out = '', values }, signal) {
     const began = performance.now();
-    await checkOut('quantize', out, ['.gguf'], values.force, [model, values.imatrix]);
+    await checkOut('quantize', out, ['.gguf'], values.force, [model, values.imatrix, values.calibration]);
+    const calibration =
+        values.calibration === undefined ? undefined : await readText('--calibration', values.calibration);
     const imatrix = values.imatrix === undefined ? undefined : await readInput('--imatrix', values.imatrix);
     /** @type {PlannedTensor[]} */
     let plan = [];
@@ -21,6 +24,8 @@ export async function commandQuantize({ model, out = '', values }, signal) {
         ...pick(QUANTIZE_OPTIONS, values),
         type: values.type,
         imatrix,
+        calibration,
+        trueSequential: values.notSequential ? false : undefined,
         signal,
         debug: isDebugAsked() && printLine,
         onProgress: stderr.isTTY ? (progress) => writeStatus(progressLine('Quantizing', progress)) : undefined,

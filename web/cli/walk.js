@@ -1,30 +1,22 @@
 /** What the commands share that walk over a text, window by window. */
 import { NibbleError } from '../index.js';
 import { readInput } from './files.js';
-import { open } from './open-model.js';
+import { inTime, open } from './open-model.js';
 import { writeStatus } from './terminal.js';
 
 /** @typedef {import('../index.d.ts').TextProgress} TextProgress */
 
-/** @param {string} path of a text in UTF-8 */
-export async function readText(path) {
-    const bytes = await readInput('--file', path);
+/** @param {string} flag for messages @param {string} path of a text in UTF-8 */
+export async function readText(flag, path) {
+    const bytes = await readInput(flag, path);
     try {
         return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     } catch (error) {
-        throw new NibbleError('NB_ERR_FORMAT', `--file: ${path} is not a text in UTF-8; convert it, or take another`, {
+        throw new NibbleError('NB_ERR_FORMAT', `${flag}: ${path} is not a text in UTF-8; convert it, or take another`, {
             cause: error,
         });
     }
 }
-
-/** @param {number} seconds */
-export const inTime = (seconds) =>
-    seconds < 60
-        ? `${Math.ceil(seconds)} s`
-        : seconds < 3600
-          ? `${Math.floor(seconds / 60)} min ${Math.ceil(seconds % 60)} s`
-          : `${(seconds / 3600).toFixed(1)} h`;
 
 /**
  * Loads the model, and does with it and the text of --file what is asked, with a line of progress where somebody
@@ -38,7 +30,7 @@ export const inTime = (seconds) =>
  * @returns {Promise<T>}
  */
 export async function walkOver(args, signal, doing, walk) {
-    const text = await readText(args.values.file);
+    const text = await readText('--file', args.values.file);
     const model = await open(args, signal, { contextLength: 1 }); // the walk has a session of its own
     const { stderr } = process;
     /** @param {TextProgress} progress */

@@ -53,7 +53,7 @@ const isThreaded = (/** @type {Build} */ build) => build.endsWith('-threads');
 
 /**
  * Instantiates the build that serves best here, or the one asked for.
- * @param {import('../protocol.js').EngineOptions} options
+ * @param {Pick<import('../protocol.js').EngineOptions, 'threads' | 'build' | 'assets' | 'precision'>} options
  * @param {import('./journal.js').Journal} [journal]
  * @returns {Promise<{ core: Core, threads: number }>} threads: how many to use; with a build that was asked for, as
  *     many as

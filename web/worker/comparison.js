@@ -26,6 +26,7 @@ export class TextWalk {
      * @param {{ context?: number, stride?: number }} options
      */
     constructor(engine, input, options) {
+        engine.needSession();
         this.core = engine.core;
         this.vocabulary = this.core.exports.nb_model_vocabulary(engine.model);
         this.all = cut(engine, input, options, 'compare()');

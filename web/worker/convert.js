@@ -48,10 +48,7 @@ const OPENED_AHEAD = 3;
 export const convert = (files, options, journal) => ({
     total: 0,
     async into(sink) {
-        const time = stopwatch(),
-            core = await startConverter(options.assets.wasm);
-        journal?.(`converter: it runs after ${time()}`);
-        const conversion = new Conversion(core, files, options, journal);
+        const conversion = await openConversion(files, options, journal);
         try {
             await conversion.readHeaders(sink.ready);
             await conversion.write(sink);
@@ -60,6 +57,18 @@ export const convert = (files, options, journal) => ({
         }
     },
 });
+
+/**
+ * @param {InputFile[]} files
+ * @param {ConvertOptions} options
+ * @param {import('./journal.js').Journal} [journal]
+ */
+export async function openConversion(files, options, journal) {
+    const time = stopwatch(),
+        core = await startConverter(options.assets.wasm);
+    journal?.(`converter: it runs after ${time()}`);
+    return new Conversion(core, files, options, journal);
+}
 
 /** A converter and its files: the headers are read once, and then one GGUF is written, or several after each other. */
 export class Conversion {

@@ -8,7 +8,7 @@ import { nb_error } from '../abi.js';
 import { coreError, messageOf, NibbleError } from '../errors.js';
 import { fetchOwn } from '../platform.js';
 
-/** @typedef {import('../index.d.ts').Build} Build */
+/** @typedef {import('../assets.js').Module} Module */
 /** @typedef {import('../assets.js').WasmUrls} WasmUrls */
 /** @typedef {Record<string, (...args: number[]) => number> & { __stack_pointer: WebAssembly.Global }} Exports */
 
@@ -24,7 +24,7 @@ const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export class Core {
     /**
-     * @param {Build | 'convert'} build
+     * @param {Module} build
      * @param {WebAssembly.Module} module
      * @param {WebAssembly.Memory} memory
      * @param {Exports} exports
@@ -233,7 +233,7 @@ async function instantiate(module, shared) {
 }
 
 /**
- * @param {Build | 'convert'} build
+ * @param {Module} build
  * @param {WasmUrls} wasm
  */
 export async function startBuild(build, wasm) {

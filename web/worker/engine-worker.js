@@ -76,6 +76,7 @@ const requests = {
                         post({ id, type: 'piece', bytes }, [/** @type {ArrayBuffer} */ (bytes.buffer)]);
                     },
                     room: () => job.room(),
+                    watch: (port) => post({ type: 'thread', port }, [port]),
                 },
                 journal,
             ),

@@ -1,5 +1,5 @@
 /** Bytes -> a model in the core's memory, with reports of how far it is. */
-import { NB_LOAD_ALL, NB_LOAD_HEADER, TYPES } from '../abi.js';
+import { NB_LOAD_ALL, NB_LOAD_HEADER, NB_LOAD_PART, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
 import { opener, openOne, openPort, reopening, twice } from '../sources/open.js';
@@ -56,14 +56,16 @@ export async function inputFiles(source, several, nextFromPort) {
  * The bytes -> the model.
  * @param {{ core: import('./core.js').Core, pool: number }} engine
  * @param {import('../sources/open.js').Opened} source
- * @param {import('../protocol.js').EngineOptions} options
+ * @param {Partial<import('../protocol.js').EngineOptions> & { part?: boolean }} options part: the GGUF lacks tensors
  * @param {(progress: Progress) => void} report
  * @param {Journal} [journal]
  */
-export async function loadModel({ core, pool }, source, { headerOnly, contextLength, kvType }, report, journal) {
-    const { exports } = core;
-    const loader = core.object('nb_loader_new', source.total, headerOnly ? NB_LOAD_HEADER : NB_LOAD_ALL);
-    if (!headerOnly)
+export async function loadModel({ core, pool }, source, options, report, journal) {
+    const { exports } = core,
+        { headerOnly, contextLength, kvType = 'i16', part } = options;
+    const flags = part ? NB_LOAD_PART : headerOnly ? NB_LOAD_HEADER : NB_LOAD_ALL;
+    const loader = core.object('nb_loader_new', source.total, flags);
+    if (flags === NB_LOAD_ALL)
         // a context that does not fit is told before the weights are fetched
         exports.nb_loader_expect(
             loader,

@@ -10,7 +10,9 @@ import { startWorker } from '../spawn.js';
  * @param {(port: MessagePort) => void} watch hands on the port by which a thread tells of its death
  */
 export async function startThreads(core, pool, threads, url, watch) {
-    await Promise.all(Array.from({ length: threads - 1 }, (_, i) => startThread(core, pool, threads, i + 1, url, watch)));
+    await Promise.all(
+        Array.from({ length: threads - 1 }, (_, i) => startThread(core, pool, threads, i + 1, url, watch)),
+    );
 }
 
 /**

@@ -1,26 +1,27 @@
 /** quantize(): a model's files -> the pieces of one GGUF, whose weights are quantized while they pass through the
- * converter. */
+ * converter, or were before, with a calibration text. */
 import {
     NB_QUANTIZE_AGAIN,
     NB_QUANTIZE_BEST,
     NB_QUANTIZE_DOUBLY,
     NB_QUANTIZE_FILE,
-    nb_planned_tensor,
+    NB_TENSOR_BLANK,
     TYPES,
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
-import { convert } from './convert.js';
+import { calibrate } from './calibrate.js';
+import { openConversion } from './convert.js';
 import { nameOf } from './journal.js';
 import { inputFiles, Meter } from './load-model.js';
+import { planned, plannedTensors } from './planned.js';
 
 /** @typedef {import('./core.js').Core} Core */
 /** @typedef {import('../index.d.ts').PlannedTensor} PlannedTensor */
+/** @typedef {import('./planned.js').Planned} Planned */
 
 /** Bytes that are sent at once. */
 const PIECE = 1 << 20;
-
-const NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name]));
 
 /**
  * @param {import('../sources/open.js').Source} source
@@ -31,29 +32,54 @@ const NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, nam
  * @param {(tensors: PlannedTensor[]) => void} port.planned
  * @param {(bytes: Uint8Array) => void} port.piece
  * @param {() => Promise<void>} port.room waits until the reader has nearly all pieces
+ * @param {(port: MessagePort) => void} port.watch hands on the port by which a thread of a pool tells of its death
  * @param {import('./journal.js').Journal} [journal]
  */
 export async function quantize(source, options, port, journal) {
     journal?.(`source: ${nameOf(source)}`);
     const files = await inputFiles(source, await severalFiles(source), port.nextFromPort);
-    const meter = new Meter(port.progress);
-    let total = () => 0;
-    const out = new Pieces(port, (written) => meter.tick(written, total()));
-    await convert(
-        files,
-        {
-            assets: options.assets,
-            setUp: (core, converter) => setUp(core, converter, options),
-            planned(core, converter) {
-                total = () => core.exports.nb_converter_total(converter);
-                port.planned(plan(core, converter, options));
-            },
-        },
-        journal,
-    ).into(out);
-    out.end();
-    meter.end(out.written, out.written);
+    const conversion = await openConversion(
+            files,
+            { assets: options.assets, setUp: (core, converter) => setUp(core, converter, options) },
+            journal,
+        ),
+        { core, converter } = conversion;
+    try {
+        await conversion.readHeaders(port.room);
+        const tensors = plan(core, converter, options);
+        port.planned(tensors.map(({ name, from, wanted, type }) => ({ name, from, wanted, type })));
+        const blocks =
+            options.method === 'rtn' ? new Map() : await calibrate(conversion, tensors, options, port, journal);
+        for (const { i, name } of tensors)
+            if (blocks.has(name)) core.count('nb_converter_include', converter, i, NB_TENSOR_BLANK);
+        const meter = new Meter(port.progress);
+        const out = new Pieces(
+            port,
+            (written) => meter.tick(written, core.exports.nb_converter_total(converter)),
+            () => placed(blocks, tensors, ({ i }) => planned(core, converter, i)),
+        );
+        await conversion.write(out);
+        out.end();
+        meter.end(out.written, out.written);
+    } finally {
+        conversion.free();
+    }
 }
+
+/**
+ * Blocks in the places that the GGUF has for them, in its order.
+ * @param {Map<string, Uint8Array>} blocks
+ * @param {Planned[]} tensors
+ * @param {(tensor: Planned) => Planned} find where the GGUF has it
+ * @returns {Placed[]}
+ */
+const placed = (blocks, tensors, find) =>
+    tensors
+        .filter(({ name }) => blocks.has(name))
+        .map((tensor) => ({ at: find(tensor).at, bytes: /** @type {Uint8Array} */ (blocks.get(tensor.name)) }))
+        .sort((a, b) => a.at - b.at);
+
+/** Bytes that take the place of zeros. @typedef {{ at: number, bytes: Uint8Array }} Placed */
 
 /**
  * @param {Core} core
@@ -84,14 +110,13 @@ function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix
  * @param {Core} core
  * @param {number} converter
  * @param {import('../protocol.js').QuantizeOptions} options
- * @returns {PlannedTensor[]}
+ * @returns {Planned[]}
  */
 function plan(core, converter, { tensors, outputType, tokenEmbeddingType }) {
     const rules = tensors.map(([pattern, type]) => /** @type {const} */ ([new RegExp(pattern), type]));
     if (tokenEmbeddingType) rules.unshift([/^(per_layer_)?token_embd\.weight$/, tokenEmbeddingType]);
     if (outputType) rules.unshift([/^output\.weight$/, outputType]);
-    const n = core.count('nb_converter_plan', converter),
-        names = Array.from({ length: n }, (_, i) => planned(core, converter, i).name);
+    const names = plannedTensors(core, converter).map(({ name }) => name);
     if (outputType && !names.includes('output.weight'))
         // the token embedding is the output
         rules.push([/^token_embd\.weight$/, outputType]);
@@ -99,40 +124,22 @@ function plan(core, converter, { tensors, outputType, tokenEmbeddingType }) {
         const rule = rules.find(([pattern]) => pattern.test(name));
         if (rule) core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
     }
-    return names.map((_, i) => planned(core, converter, i));
+    return plannedTensors(core, converter);
 }
-
-/**
- * @param {Core} core
- * @param {number} converter
- * @param {number} i
- * @returns {PlannedTensor}
- */
-const planned = (core, converter, i) =>
-    core.borrow(nb_planned_tensor.size, (at) => {
-        core.count('nb_converter_planned', converter, i, at);
-        const { fields } = nb_planned_tensor,
-            view = new DataView(core.memory.buffer, at, nb_planned_tensor.size);
-        const word = (/** @type {'source_type' | 'wanted_type' | 'type' | 'name_bytes'} */ field) =>
-            view.getUint32(fields[field].at, true);
-        const typeName = (/** @type {number} */ number) => NAMES.get(number) ?? String(number);
-        return {
-            name: core.string(at + fields.name.at, word('name_bytes')),
-            from: typeName(word('source_type')),
-            wanted: typeName(word('wanted_type')),
-            type: typeName(word('type')),
-        };
-    });
 
 /** A sink (sources/open.js) that sends on what comes in pieces of one size. */
 class Pieces {
     /**
      * @param {{ piece: (bytes: Uint8Array) => void, room: () => Promise<void> }} port
      * @param {(written: number) => void} tick
+     * @param {() => Placed[]} place asked once, when the header is known: what takes the place of zeros
      */
-    constructor(port, tick) {
+    constructor(port, tick, place) {
         this.port = port;
         this.tick = tick;
+        this.place = place;
+        /** @type {Placed[] | undefined} */
+        this.placed = undefined;
         this.ready = port.room;
         this.buffer = new Uint8Array(PIECE);
         this.filled = 0;
@@ -145,10 +152,27 @@ class Pieces {
 
     /** @param {number} n */
     commit(n) {
+        this.put(this.written, this.buffer.subarray(this.filled, this.filled + n));
         this.filled += n;
         this.written += n;
         this.tick(this.written);
         if (this.filled === PIECE) this.send();
+    }
+
+    /**
+     * Writes what belongs into these bytes of the GGUF.
+     * @param {number} from
+     * @param {Uint8Array} room
+     */
+    put(from, room) {
+        this.placed ??= this.place();
+        for (let next = this.placed[0]; next && next.at < from + room.length; next = this.placed[0]) {
+            const begin = Math.max(next.at, from),
+                end = Math.min(next.at + next.bytes.length, from + room.length);
+            room.set(next.bytes.subarray(begin - next.at, end - next.at), begin - from);
+            if (end < next.at + next.bytes.length) return;
+            this.placed.shift();
+        }
     }
 
     send() {

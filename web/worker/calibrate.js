@@ -1,0 +1,305 @@
+/**
+ * quantize() with a calibration text. For one layer after the other: the converter gives its weights, the walk observes
+ * what each group of its matrices is multiplied with, the quantizer makes blocks of the weights, and the walk goes on
+ * with these. When all layers are done the converter writes the GGUF with zeros in the places of the blocks, and these
+ * are put there as it passes.
+ *
+ * In memory are the weights of one layer, what was observed of one group, the text's residual streams, and the blocks.
+ */
+import { NB_TENSOR_ABSENT, NB_TENSOR_MADE, TYPES } from '../abi.js';
+import { startCore } from './choose-build.js';
+import { Conversion } from './convert.js';
+import { Engine } from './engine.js';
+import { stopwatch } from './journal.js';
+import { loadModel } from './load-model.js';
+import { Pacer } from './pacer.js';
+import { planned, plannedTensors } from './planned.js';
+import { Quantizer } from './quantizer.js';
+import { Walk } from './walk.js';
+import { cut } from './windows.js';
+
+/** @typedef {import('./planned.js').Planned} Planned */
+/** @typedef {import('./walk.js').Matrix} Matrix */
+/** @typedef {import('../protocol.js').QuantizeOptions} QuantizeOptions */
+/** @typedef {{ progress: (progress: import('../index.d.ts').Progress) => void, watch: (port: MessagePort) => void }} Port */
+
+/** Weights as the source has them, and the blocks that they become. @typedef {{ from: Uint8Array, to: Uint8Array }} Weights */
+
+/** Types of which nothing is calibrated: rounding to them loses next to nothing. */
+const FLOATS = /^(f32|f16|bf16)$/;
+/** The layer that a tensor is of. */
+const layerOf = (/** @type {string} */ name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
+/** Factors of RoPE, which layers need, too. */
+const isOfLayers = (/** @type {string} */ name) => /^rope_/.test(name);
+
+/**
+ * @param {Conversion} conversion which has read the headers; another one is made of its files
+ * @param {Planned[]} plan what becomes of all tensors
+ * @param {QuantizeOptions} options
+ * @param {Port} port
+ * @param {import('./journal.js').Journal} [journal]
+ * @returns {Promise<Map<string, Uint8Array>>} the blocks of tensors
+ */
+export async function calibrate({ core, files }, plan, options, port, journal) {
+    const { assets, threads } = options,
+        { watch } = port;
+    const started = await startCore({ threads, assets, precision: 'exact' }, journal);
+    const engine = new Engine(started.core, started.threads);
+    engine.journal = journal;
+    engine.pool = engine.core.object('nb_pool_new', engine.threads);
+    const [quantizer] = await Promise.all([
+        Quantizer.start(assets, engine.threads, options, watch),
+        engine.startWorkers(assets.poolWorkerUrl, watch),
+    ]);
+    const parts = new Parts(new Conversion(core, files, { assets }, journal), engine);
+    try {
+        await parts.conversion.readHeaders();
+        return await new Calibration(parts, quantizer, plan, options, port, journal).run();
+    } finally {
+        parts.free();
+        engine.core.exports.nb_pool_stop(engine.pool);
+        quantizer.core.exports.nb_pool_stop(quantizer.pool);
+    }
+}
+
+/** Models in the engine that have some of the tensors, one after the other. */
+class Parts {
+    /**
+     * @param {Conversion} conversion
+     * @param {Engine} engine
+     */
+    constructor(conversion, engine) {
+        this.conversion = conversion;
+        this.engine = engine;
+        this.isFirst = true;
+    }
+
+    free() {
+        this.conversion.free();
+        this.freeModel();
+    }
+
+    freeModel() {
+        const { engine } = this;
+        if (engine.model) engine.core.exports.nb_model_free(engine.model);
+        engine.model = 0;
+    }
+
+    /**
+     * @param {(name: string) => boolean} isIncluded whether the model has the tensor
+     * @param {(name: string) => boolean} isKept whose bytes are wanted, too
+     * @returns {Promise<Map<string, Uint8Array>>} these
+     */
+    async load(isIncluded, isKept = () => false) {
+        const { conversion, engine } = this,
+            { core, converter } = conversion;
+        if (!this.isFirst) conversion.again();
+        this.isFirst = false;
+        const tensors = plannedTensors(core, converter).filter(({ i, name }) => {
+            const included = isIncluded(name);
+            core.count('nb_converter_include', converter, i, included ? NB_TENSOR_MADE : NB_TENSOR_ABSENT);
+            return included && isKept(name);
+        });
+        /** @type {Map<string, Uint8Array>} */
+        const kept = new Map();
+        const place = () =>
+            tensors.map(({ i, name }) => {
+                const { at, bytes } = planned(core, converter, i),
+                    copy = new Uint8Array(bytes);
+                kept.set(name, copy);
+                return { at, bytes: copy };
+            });
+        engine.model = await loadModel(
+            engine,
+            { total: 0, into: (sink) => conversion.write(copying(sink, place)) },
+            { part: true },
+            () => {},
+        );
+        return kept;
+    }
+}
+
+/**
+ * A sink that also copies what is between some places.
+ * @param {import('../sources/open.js').Sink} sink
+ * @param {() => { at: number, bytes: Uint8Array }[]} place asked once, when the header is known: where to copy to
+ * @returns {import('../sources/open.js').Sink}
+ */
+function copying(sink, place) {
+    /** @type {{ at: number, bytes: Uint8Array }[] | undefined} */
+    let places;
+    let written = 0;
+    /** @type {Uint8Array} */
+    let room;
+    return {
+        ready: sink.ready,
+        room: () => (room = sink.room()),
+        commit(n) {
+            places ??= place();
+            for (const { at, bytes } of places) {
+                const begin = Math.max(at, written),
+                    end = Math.min(at + bytes.length, written + n);
+                if (begin < end) bytes.set(room.subarray(begin - written, end - written), begin - at);
+            }
+            written += n;
+            sink.commit(n);
+        },
+    };
+}
+
+class Calibration {
+    /** @type {Map<string, Uint8Array>} */
+    blocks = new Map();
+
+    /**
+     * @param {Parts} parts
+     * @param {Quantizer} quantizer
+     * @param {Planned[]} plan
+     * @param {QuantizeOptions} options
+     * @param {Port} port
+     * @param {import('./journal.js').Journal} [journal]
+     */
+    constructor(parts, quantizer, plan, options, port, journal) {
+        this.parts = parts;
+        this.quantizer = quantizer;
+        this.options = options;
+        this.journal = journal;
+        const wanted = plan.filter(mayBeCalibrated);
+        this.wanted = new Map(wanted.map((tensor) => [tensor.name, tensor]));
+        this.layers = Math.max(-1, ...plan.map(({ name }) => layerOf(name))) + 1;
+        this.pacer = new Pacer(
+            port.progress,
+            this.layers,
+            wanted.reduce((sum, tensor) => sum + quantizer.bytesOf(tensor.type, weightsOf(tensor)), 0),
+        );
+    }
+
+    /** All layers. */
+    async run() {
+        const walk = await this.#begin();
+        try {
+            for (let layer = 0; layer < this.layers; layer++) await this.#layer(walk, layer);
+        } finally {
+            walk.free();
+        }
+        return this.blocks;
+    }
+
+    /** The text's tokens, in the state in which the first layer is given them. */
+    async #begin() {
+        const { parts, options, journal } = this,
+            { engine } = parts,
+            time = stopwatch();
+        await parts.load((name) => layerOf(name) < 0 && name !== 'output.weight');
+        engine.description = engine.describe();
+        const all = cut(engine, options.calibration ?? '', options, 'quantize(): calibration (--calibration)'),
+            tokens = spread(all, options.samples);
+        const walk = new Walk(engine, tokens, all.context);
+        try {
+            walk.begin(engine.model);
+        } catch (error) {
+            walk.free();
+            throw error;
+        }
+        parts.freeModel();
+        journal?.(`calibration: ${tokens.length} tokens in windows of ${all.context}, ${time()}`);
+        return walk;
+    }
+
+    /**
+     * @param {Walk} walk
+     * @param {number} layer
+     */
+    async #layer(walk, layer) {
+        const { parts, pacer, options, journal } = this,
+            time = stopwatch(),
+            isOfLayer = (/** @type {string} */ name) => layerOf(name) === layer;
+        const kept = await parts.load(
+            (name) => isOfLayer(name) || isOfLayers(name),
+            (name) => isOfLayer(name) && this.wanted.has(name),
+        );
+        const groups = walk
+            .layer(parts.engine.model, layer)
+            .map((matrices, group) => ({ group, matrices: matrices.filter(({ name }) => kept.has(name)) }))
+            .filter(({ matrices }) => matrices.length > 0);
+        pacer.beginLayer(layer, (options.trueSequential ? 2 : 1) * groups.length + (options.trueSequential ? 1 : 2));
+        if (!options.trueSequential) await pacer.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, tick));
+        for (const { group, matrices } of groups) {
+            const [{ name }] = matrices;
+            if (options.trueSequential) await pacer.step('observe', name, (tick) => walk.observe(group, tick));
+            await pacer.step('quantize', name, (tick) => this.#group(walk, group, matrices, kept, tick));
+        }
+        if (layer + 1 < this.layers) {
+            await pacer.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
+            parts.freeModel();
+        }
+        journal?.(`layer ${layer}: ${groups.flatMap(({ matrices }) => matrices).length} matrices, ${time()}`);
+    }
+
+    /**
+     * @param {Walk} walk
+     * @param {number} group
+     * @param {Matrix[]} matrices
+     * @param {Map<string, Uint8Array>} kept
+     * @param {import('./walk.js').Tick} tick
+     */
+    async #group(walk, group, matrices, kept, tick) {
+        const { columns } = matrices[0],
+            experts = Math.max(...matrices.map((matrix) => matrix.experts));
+        const tensors = matrices.map((matrix) => {
+            const { from, type } = /** @type {Planned} */ (this.wanted.get(matrix.name));
+            const blocks = new Uint8Array(this.quantizer.bytesOf(type, matrix.rows * matrix.experts * columns));
+            return { ...matrix, from, to: type, weights: /** @type {Uint8Array} */ (kept.get(matrix.name)), blocks };
+        });
+        for (let expert = 0; expert < experts; expert++) {
+            const rows = tensors
+                .filter((tensor) => expert < tensor.experts)
+                .map((tensor) => ({
+                    ...tensor,
+                    firstRow: expert * tensor.rows,
+                    weights: part(tensor.weights, expert, tensor.experts),
+                    blocks: part(tensor.blocks, expert, tensor.experts),
+                }));
+            await this.quantizer.quantize(columns, walk.observed(group, expert, columns), rows, (share) =>
+                tick((expert + share) / experts),
+            );
+        }
+        for (const { name, to, blocks } of tensors) {
+            walk.replace(name, TYPES[to], blocks);
+            this.blocks.set(name, blocks);
+            this.pacer.loaded += blocks.length;
+            kept.delete(name);
+        }
+    }
+}
+
+/** Whether it is a layer's matrix that is to be quantized. @param {Planned} tensor */
+const mayBeCalibrated = ({ name, from, type, columns }) =>
+    layerOf(name) >= 0 && type !== from && !FLOATS.test(type) && columns % 32 === 0;
+
+/** @param {Planned} tensor */
+const weightsOf = ({ columns, rows, matrices }) => columns * rows * matrices;
+
+/**
+ * One of equal parts, without a copy.
+ * @param {Uint8Array} bytes
+ * @param {number} i
+ * @param {number} n
+ */
+const part = (bytes, i, n) => bytes.subarray((i * bytes.length) / n, ((i + 1) * bytes.length) / n);
+
+/**
+ * So many windows of a text at most, spread over it, with the token before each that the model wants.
+ * @param {import('./windows.js').Cut} all
+ * @param {number} most
+ */
+function spread({ tokens, context, windows, begin }, most) {
+    const n = Math.min(windows, most),
+        chosen = new Int32Array(n * context);
+    for (let i = 0; i < n; i++) {
+        const from = Math.floor((i * windows) / n) * context;
+        chosen.set(tokens.subarray(from, from + context), i * context);
+        if (begin !== undefined) chosen[i * context] = begin;
+    }
+    return chosen;
+}

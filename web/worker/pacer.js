@@ -1,0 +1,72 @@
+/** How far calibrated quantization is: the layers done, and of the layer at hand the steps, by the time that they took
+ * in the layer before. */
+
+/** ms between two reports. */
+const REPORT_MS = 50;
+
+/** @typedef {import('../index.d.ts').Progress} Progress */
+/** @typedef {NonNullable<Progress['calibration']>} Calibration */
+
+export class Pacer {
+    /**
+     * @param {(progress: Progress) => void} report
+     * @param {number} layers
+     * @param {number} total bytes that are made of all layers
+     */
+    constructor(report, layers, total) {
+        this.report = report;
+        this.layers = layers;
+        this.total = total;
+        this.began = performance.now();
+        this.reported = -Infinity;
+        this.loaded = 0;
+        this.layer = 0;
+        /** ms of each step of the last layer, and of this. @type {number[]} */
+        this.before = [];
+        /** @type {number[]} */
+        this.now = [];
+        this.stepBegan = 0;
+    }
+
+    /** @param {number} layer @param {number} steps that it has, at most */
+    beginLayer(layer, steps) {
+        this.layer = layer;
+        this.before = this.now.length === steps ? this.now : Array(steps).fill(1);
+        this.now = [];
+    }
+
+    /**
+     * One step of a layer.
+     * @template T
+     * @param {Calibration['stage']} stage
+     * @param {string} tensor the first that it is for
+     * @param {(tick: (share: number) => Promise<void>) => Promise<T>} run
+     */
+    async step(stage, tensor, run) {
+        const began = performance.now();
+        this.reported = -Infinity;
+        this.tick(stage, tensor, 0);
+        const result = await run(async (share) => this.tick(stage, tensor, share));
+        this.now.push(performance.now() - began);
+        return result;
+    }
+
+    /** @param {Calibration['stage']} stage @param {string} tensor @param {number} share of the step */
+    tick(stage, tensor, share) {
+        const time = performance.now();
+        if (time - this.reported < REPORT_MS) return;
+        this.reported = time;
+        const { before, now, layer, layers } = this,
+            sum = (/** @type {number[]} */ numbers) => numbers.reduce((a, b) => a + b, 0);
+        const inLayer = (sum(before.slice(0, now.length)) + share * (before[now.length] ?? 0)) / sum(before),
+            part = (layer + inLayer) / layers,
+            spent = (time - this.began) / 1000;
+        this.report({
+            loaded: this.loaded,
+            total: this.total,
+            rate: spent > 0 ? this.loaded / spent : 0,
+            secondsLeft: part > 0 && spent > 1 ? (spent / part) * (1 - part) : null,
+            calibration: { layer, layers, stage, tensor, share: part },
+        });
+    }
+}

@@ -1,0 +1,47 @@
+/** The tensors that a converter plans. */
+import { nb_planned_tensor, TYPES } from '../abi.js';
+
+/**
+ * A tensor as the converter plans it: also its place in the plan, its shape, and where the GGUF has it, once that is
+ * begun.
+ * @typedef {import('../index.d.ts').PlannedTensor & { i: number, columns: number, rows: number, matrices: number,
+ *     at: number, bytes: number }} Planned
+ */
+
+const NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name]));
+
+/**
+ * All of them. What is not planned yet is planned now.
+ * @param {import('./core.js').Core} core
+ * @param {number} converter
+ */
+export const plannedTensors = (core, converter) =>
+    Array.from({ length: core.count('nb_converter_plan', converter) }, (_, i) => planned(core, converter, i));
+
+/**
+ * @param {import('./core.js').Core} core
+ * @param {number} converter
+ * @param {number} i
+ * @returns {Planned}
+ */
+export const planned = (core, converter, i) =>
+    core.borrow(nb_planned_tensor.size, (at) => {
+        core.count('nb_converter_planned', converter, i, at);
+        const { fields } = nb_planned_tensor,
+            view = new DataView(core.memory.buffer, at, nb_planned_tensor.size);
+        /** @typedef {'source_type' | 'wanted_type' | 'type' | 'name_bytes' | 'columns' | 'rows' | 'matrices'} Word */
+        const word = (/** @type {Word} */ field) => view.getUint32(fields[field].at, true);
+        const typeName = (/** @type {number} */ number) => NAMES.get(number) ?? String(number);
+        return {
+            i,
+            name: core.string(at + fields.name.at, word('name_bytes')),
+            from: typeName(word('source_type')),
+            wanted: typeName(word('wanted_type')),
+            type: typeName(word('type')),
+            columns: word('columns'),
+            rows: word('rows'),
+            matrices: word('matrices'),
+            at: view.getFloat64(fields.at.at, true),
+            bytes: view.getFloat64(fields.bytes.at, true),
+        };
+    });

@@ -1,0 +1,119 @@
+/** A walk of a text through a model, layer by layer (nb_walk): what quantizers that calibrate are told of it. */
+import { NB_WALK_ALL, NB_WALK_HESSIANS } from '../abi.js';
+import { breathe } from '../platform.js';
+
+/** A matrix of a group. Of experts it holds those of all. @typedef {{ name: string, columns: number, rows: number,
+ * experts: number }} Matrix */
+
+/** Bytes of a tensor's name, and a zero. */
+const MOST_NAME = 256;
+
+/** What is done after each batch of tokens. @typedef {(share: number) => Promise<void>} Tick */
+
+export class Walk {
+    /**
+     * @param {import('./engine.js').Engine} engine with its pool
+     * @param {Int32Array} tokens
+     * @param {number} window how many of them a window has
+     */
+    constructor({ core, pool }, tokens, window) {
+        this.core = core;
+        this.total = tokens.length;
+        this.tokens = core.take(4 * tokens.length, 'the calibration text');
+        core.ints(this.tokens, tokens.length).set(tokens);
+        this.walk = core.object('nb_walk_new', pool, this.tokens, tokens.length / window, window);
+    }
+
+    free() {
+        this.core.exports.nb_walk_free(this.walk);
+        this.core.exports.nb_free(this.tokens);
+    }
+
+    /** @param {number} ends a model that has what comes before the first layer */
+    begin(ends) {
+        this.core.count('nb_walk_begin', this.walk, ends);
+    }
+
+    /**
+     * @param {number} model which has the layer
+     * @param {number} layer
+     * @returns {Matrix[][]} the layer's groups: matrices that share their inputs
+     */
+    layer(model, layer) {
+        const groups = this.core.count('nb_walk_layer', this.walk, model, layer);
+        return Array.from({ length: groups }, (_, group) => this.#matrices(group));
+    }
+
+    /** @param {number} group */
+    #matrices(group) {
+        const { core, walk } = this;
+        return core.borrow(16 + MOST_NAME, (sides) => {
+            /** @type {Matrix[]} */
+            const found = [];
+            for (;;) {
+                const at = sides + 16,
+                    length = core.exports.nb_walk_matrix(walk, group, found.length, sides, at, MOST_NAME) >>> 0;
+                if (length === 0) return found;
+                const [columns, rows, experts] = core.ints(sides, 3);
+                found.push({ name: core.string(at, Math.min(length, MOST_NAME - 1)), columns, rows, experts });
+            }
+        });
+    }
+
+    /**
+     * @param {number} group -1: all
+     * @param {Tick} tick
+     */
+    observe(group, tick) {
+        return this.#each('nb_walk_observe', [group < 0 ? NB_WALK_ALL : group, NB_WALK_HESSIANS], tick);
+    }
+
+    /** Goes on to the next layer's inputs. @param {Tick} tick */
+    pass(tick) {
+        return this.#each('nb_walk_pass', [], tick);
+    }
+
+    /**
+     * @param {string} name of the function
+     * @param {number[]} args
+     * @param {Tick} tick
+     */
+    async #each(name, args, tick) {
+        for (let done = 0; done < this.total; ) {
+            done = this.core.count(name, this.walk, ...args, done);
+            await breathe();
+            await tick(done / this.total);
+        }
+    }
+
+    /**
+     * What was observed. The arrays are good until the core allocates.
+     * @param {number} group
+     * @param {number} expert
+     * @param {number} columns
+     */
+    observed(group, expert, columns) {
+        const array = (/** @type {string} */ what, /** @type {number} */ length) =>
+            this.core.floats(this.core.exports[`nb_walk_${what}`](this.walk, group, expert) >>> 0, length);
+        return {
+            hessian: array('hessian', columns * columns),
+            mean: array('mean', columns),
+            largest: array('largest', columns),
+        };
+    }
+
+    /**
+     * From now on these are the weights of a tensor.
+     * @param {string} name
+     * @param {number} type
+     * @param {Uint8Array} blocks
+     */
+    replace(name, type, blocks) {
+        const { core, walk } = this;
+        core.borrowText(name, (at, length) =>
+            core.borrowUtf8(blocks, (bytes, size) =>
+                core.count('nb_walk_replace', walk, at, length, type, bytes, size),
+            ),
+        );
+    }
+}
