@@ -64,9 +64,9 @@ describe('the quantization lab', { skip }, () => {
             await page.click('#lab-link');
             await page.waitForSelector(CHOSEN);
             assert.match(await page.innerText('#model-state'), /^Tiny stories\n.*quantized already/);
-            assert.match(await page.innerText('#start-note'), /Still needed: a text/);
+            await page.locator('#start-note', { hasText: 'Still needed: a text' }).waitFor();
             await page.click('#sample-text');
-            assert.match(await page.innerText('#text-state'), /no part of the text does both/);
+            await page.locator('#text-state', { hasText: 'no part of the text does both' }).waitFor();
             await onlyMake(page, ['Q8_0', 'Q4_K_M', 'Q4_K_M, importance matrix']);
             await run(page);
             assert.deepEqual(
