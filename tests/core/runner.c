@@ -31,6 +31,7 @@
     T(presets)         \
     T(imatrix)         \
     T(gptq)            \
+    T(gptq_blocks)     \
     T(primitives)      \
     T(ranges)          \
     T(awq)             \

@@ -1,52 +1,12 @@
 /* GPTQ: what GPTQModel makes of the same weights and Hessians (tests/oracles/gptq_vectors.py). */
 #include "check.h"
-#include "random.h"
+#include "gptq_inputs.h"
 
 #include "../../src/base/cursor.h"
-#include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
-#include "../../src/nibble_quantize.h"
 #include "../../src/types/types.h"
 
 static const char VECTORS[] = "tests/fixtures/formats/gptq.bin";
-
-enum { ROWS = 32, COLUMNS = 256, TOKENS = 384 };
-static const uint32_t SEED = 2463534242u;
-
-/* Sums of three numbers within -1 ... 1, over 32. */
-static void fill_weights(uint32_t *seed, float *w) {
-    for (int i = 0; i < ROWS * COLUMNS; i++) {
-        float a = test_random_float(seed), b = test_random_float(seed), c = test_random_float(seed);
-        w[i] = (a + b + c) / 32;
-    }
-}
-
-/* X^T X. Inputs are whole numbers, each one three quarters of its neighbour and something new, times 1 to 5. */
-static void fill_hessian(uint32_t *seed, uint32_t dead, float *h) {
-    int32_t *x = nb_alloc(sizeof *x * TOKENS * COLUMNS);
-    for (int32_t t = 0; t < TOKENS; t++)
-        for (int32_t c = 0, last = 0; c < COLUMNS; c++) {
-            last = (3 * last >> 2) + (int32_t)((test_random(seed) >> 8) % 33) - 16;
-            x[t * COLUMNS + c] = dead && (uint32_t)c % dead == dead - 1 ? 0 : last * (1 + c * 7 % 5);
-        }
-    for (int i = 0; i < COLUMNS; i++)
-        for (int j = 0; j < COLUMNS; j++) {
-            int64_t sum = 0;
-            for (int t = 0; t < TOKENS; t++)
-                sum += (int64_t)x[t * COLUMNS + i] * x[t * COLUMNS + j];
-            h[i * COLUMNS + j] = (float)sum;
-        }
-    nb_free(x);
-}
-
-static bool factor(nb_quantizer *q, const nb_gptq_settings *settings) {
-    nb_error err;
-    int32_t left = nb_quantizer_prepare(q, settings, &err);
-    do
-        left = left < 0 ? left : nb_quantizer_factor(q, &err);
-    while (left > 0);
-    return CHECK(left == 0, "%s", err.message);
-}
 
 /* ---- the oracle ------------------------------------------------------------------------------------------------- */
 
@@ -59,60 +19,72 @@ typedef struct oracle_case {
 } oracle_case;
 
 static bool read_case(nb_cursor *in, oracle_case *c) {
-    *c = (oracle_case){nb_cursor_u32(in), nb_cursor_u32(in), nb_cursor_u32(in), nb_cursor_u32(in), nb_cursor_u32(in),
-                       0, 0, 0, 0, NULL, NULL, NULL, NULL};
+    *c = (oracle_case){nb_cursor_u32(in),
+                       nb_cursor_u32(in),
+                       nb_cursor_u32(in),
+                       nb_cursor_u32(in),
+                       nb_cursor_u32(in),
+                       0,
+                       0,
+                       0,
+                       0,
+                       NULL,
+                       NULL,
+                       NULL,
+                       NULL};
     const uint8_t *numbers = nb_cursor_bytes(in, 20);
     if (numbers) {
         memcpy(&c->search, numbers, 4);
         memcpy(&c->error, numbers + 4, 8);
         memcpy(&c->plain_error, numbers + 12, 8);
     }
-    c->groups = c->group ? COLUMNS / c->group : 1;
-    c->codes = nb_cursor_bytes(in, ROWS * COLUMNS);
-    c->scales = nb_cursor_bytes(in, (uint64_t)ROWS * c->groups * 2);
-    c->zeros = nb_cursor_bytes(in, (uint64_t)ROWS * c->groups);
-    c->columns = nb_cursor_bytes(in, COLUMNS * 4);
+    c->groups = c->group ? TEST_COLUMNS / c->group : 1;
+    c->codes = nb_cursor_bytes(in, TEST_ROWS * TEST_COLUMNS);
+    c->scales = nb_cursor_bytes(in, (uint64_t)TEST_ROWS * c->groups * 2);
+    c->zeros = nb_cursor_bytes(in, (uint64_t)TEST_ROWS * c->groups);
+    c->columns = nb_cursor_bytes(in, TEST_COLUMNS * 4);
     return CHECK(!in->is_short, "%s is cut off", VECTORS);
 }
 
 /* Weights that calibration never saw stay what they are here; GPTQModel makes zeros of them. */
 static void clear_dead(float *w, uint32_t dead) {
-    for (uint32_t i = 0; dead && i < ROWS * COLUMNS; i++)
-        if (i % COLUMNS % dead == dead - 1)
+    for (uint32_t i = 0; dead && i < TEST_ROWS * TEST_COLUMNS; i++)
+        if (i % TEST_COLUMNS % dead == dead - 1)
             w[i] = 0;
 }
 
 /* The output error over that of GPTQModel as it is; 0 if there is none. */
 static double check_case(const oracle_case *c, nb_quantizer *q, float *w) {
-    static uint8_t codes[ROWS * COLUMNS], zeros[ROWS * COLUMNS / 32];
-    static uint16_t scales[ROWS * COLUMNS / 32];
-    static float values[ROWS * COLUMNS];
-    static int32_t columns[COLUMNS];
+    static uint8_t codes[TEST_ROWS * TEST_COLUMNS], zeros[TEST_ROWS * TEST_COLUMNS / 32];
+    static uint16_t scales[TEST_ROWS * TEST_COLUMNS / 32];
+    static float values[TEST_ROWS * TEST_COLUMNS];
+    static int32_t columns[TEST_COLUMNS];
     nb_error err;
     nb_code_format format = {NB_FORMAT_GPTQ_V2, c->bits, c->group, c->symmetric, c->search};
     nb_gptq_settings settings = {0.05f, c->order, c->order == NB_ORDER_GROUP_AWARE ? c->group : 0};
     clear_dead(w, c->dead);
-    if (!factor(q, &settings))
+    if (!test_factor(q, &settings))
         return 0;
-    int32_t code = nb_quantizer_codes(q, &format, NB_TYPE_F32, w, 0, ROWS, codes, scales, zeros, values, &err);
+    int32_t code = nb_quantizer_codes(q, &format, NB_TYPE_F32, w, 0, TEST_ROWS, codes, scales, zeros, values, &err);
     if (!CHECK(code == NB_OK, "%s", err.message))
         return 0;
     uint32_t other_codes = 0, other_scales = 0, other_columns = 0;
-    for (uint32_t i = 0; i < ROWS * COLUMNS; i++)
+    for (uint32_t i = 0; i < TEST_ROWS * TEST_COLUMNS; i++)
         other_codes += codes[i] != c->codes[i];
-    for (uint32_t i = 0; i < ROWS * c->groups; i++) {
+    for (uint32_t i = 0; i < TEST_ROWS * c->groups; i++) {
         uint16_t scale;
         memcpy(&scale, c->scales + 2 * (size_t)i, 2);
         other_scales += scale != scales[i] || zeros[i] != c->zeros[i];
     }
     CHECK(nb_quantizer_groups(q, &format, columns, &err) == (c->order == NB_ORDER_ACTIVATION && c->group), "stored");
-    for (uint32_t i = 0; i < COLUMNS; i++) {
+    for (uint32_t i = 0; i < TEST_COLUMNS; i++) {
         int32_t column;
         memcpy(&column, c->columns + 4 * (size_t)i, 4);
         other_columns += column != columns[i];
     }
-    double error = nb_quantizer_error(q, NB_TYPE_F32, w, NB_TYPE_F32, values, ROWS, &err);
-    CHECK(other_codes <= ROWS * COLUMNS / 100 && other_scales <= ROWS * c->groups / 50 && other_columns == 0,
+    double error = nb_quantizer_error(q, NB_TYPE_F32, w, NB_TYPE_F32, values, TEST_ROWS, &err);
+    CHECK(other_codes <= TEST_ROWS * TEST_COLUMNS / 100 && other_scales <= TEST_ROWS * c->groups / 50 &&
+              other_columns == 0,
           "%u bits, group %u, order %u: %u codes, %u scales, %u columns differ", c->bits, c->group, c->order,
           other_codes, other_scales, other_columns);
     CHECK(error <= 1.005 * c->error, "%u bits, group %u, order %u: the error is %g, not %g", c->bits, c->group,
@@ -155,18 +127,18 @@ static void test_oracle(void) {
     uint8_t *data = test_read_all(VECTORS, &size);
     nb_cursor in = nb_cursor_over(data, size, 0);
     nb_error err;
-    nb_quantizer *q = nb_quantizer_new(NULL, COLUMNS, &err);
-    float *w = nb_alloc(sizeof *w * ROWS * COLUMNS);
+    nb_quantizer *q = nb_quantizer_new(NULL, TEST_COLUMNS, &err);
+    float *w = nb_alloc(sizeof *w * TEST_ROWS * TEST_COLUMNS);
     double sum = 0;
     uint32_t cases = nb_cursor_u32(&in);
     CHECK(cases > 8, "%u cases", cases);
     for (uint32_t i = 0; i < cases; i++) {
         oracle_case c;
-        uint32_t seed = SEED;
+        uint32_t seed = TEST_SEED;
         if (!read_case(&in, &c))
             break;
-        fill_weights(&seed, w);
-        fill_hessian(&seed, c.dead, nb_quantizer_hessian(q));
+        test_fill_weights(&seed, w);
+        test_fill_hessian(&seed, c.dead, nb_quantizer_hessian(q));
         sum += check_case(&c, q, w);
     }
     /* one matrix's error is a matter of chance to some percent: of many the mean tells */
