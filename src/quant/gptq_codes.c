@@ -1,5 +1,6 @@
 /* GPTQ onto evenly spaced codes with scales and zero points, as folders have them: w = scale (code - zero). */
 #include "../base/numbers.h"
+#include "../base/simd.h"
 #include "gptq_feed.h"
 #include "gptq_pack.h"
 
@@ -52,15 +53,27 @@ static nb_levels levels_of(const coding *c, range r) {
     return l;
 }
 
-/* The sum of |error|^power. */
+/* The sum of |error|^power, four weights at a time. */
 static float error_of(const coding *c, const float *x, const nb_levels *l) {
-    float sum = 0, power = c->format->search;
-    for (uint32_t i = 0; i < c->group; i++) {
-        int32_t code = NB_MAX(0, NB_MIN(nb_steps_of(x[i], l->step) + l->origin, c->most));
-        float error = __builtin_fabsf(l->step * (float)(code - l->origin) - x[i]);
-        sum += power == 2 ? error * error : powf(error, power);
+    float power = c->format->search, rest = 0;
+    v128_t sum = wasm_f32x4_splat(0), step = wasm_f32x4_splat(l->step), far = wasm_f32x4_splat(4096);
+    v128_t origin = wasm_i32x4_splat(l->origin), zero = wasm_i32x4_splat(0), most = wasm_i32x4_splat(c->most);
+    for (uint32_t i = 0; i < c->group; i += 4) {
+        v128_t four = wasm_v128_load(x + i), steps = wasm_f32x4_div(four, step); /* as nb_steps_of */
+        steps = wasm_f32x4_pmax(wasm_f32x4_pmin(steps, far), wasm_f32x4_neg(far));
+        v128_t codes = wasm_i32x4_add(nb_round_i32x4(steps), origin);
+        codes = wasm_i32x4_sub(wasm_i32x4_max(zero, wasm_i32x4_min(codes, most)), origin);
+        v128_t error = wasm_f32x4_sub(wasm_f32x4_mul(step, wasm_f32x4_convert_i32x4(codes)), four);
+        if (power == 2) {
+            sum = wasm_f32x4_add(sum, wasm_f32x4_mul(error, error));
+            continue;
+        }
+        float errors[4];
+        wasm_v128_store(errors, wasm_f32x4_abs(error));
+        for (int k = 0; k < 4; k++)
+            rest += powf(errors[k], power);
     }
-    return sum;
+    return rest + nb_sum_f32x4(sum);
 }
 
 static void keep_better(const coding *c, const float *x, nb_levels l, nb_levels *best, float *least) {

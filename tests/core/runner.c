@@ -32,6 +32,7 @@
     T(imatrix)         \
     T(gptq)            \
     T(gptq_blocks)     \
+    T(gptq_folder)     \
     T(primitives)      \
     T(ranges)          \
     T(awq)             \

@@ -93,9 +93,9 @@ static double check_case(const oracle_case *c, nb_quantizer *q, float *w) {
 }
 
 static void check_packing(nb_cursor *in) {
-    uint32_t version = nb_cursor_u32(in), bits = nb_cursor_u32(in), group = nb_cursor_u32(in);
+    uint32_t layout = nb_cursor_u32(in), bits = nb_cursor_u32(in), group = nb_cursor_u32(in);
     uint32_t rows = nb_cursor_u32(in), columns = nb_cursor_u32(in), groups = columns / group;
-    nb_code_format format = {version == 1 ? NB_FORMAT_GPTQ : NB_FORMAT_GPTQ_V2, bits, group, 0, 0};
+    nb_code_format format = {layout, bits, group, 0, 0};
     uint8_t *codes = nb_alloc((size_t)rows * columns), *zeros = nb_alloc((size_t)rows * groups);
     uint16_t *scales = nb_alloc((size_t)rows * groups * 2);
     for (uint32_t i = 0; i < rows * columns; i++)
@@ -113,7 +113,7 @@ static void check_packing(nb_cursor *in) {
         int32_t code = nb_quantizer_pack(&format, part, parts[part], rows, columns, out, &err);
         for (size_t i = 0; want && i < bytes; i++)
             wrong += out[i] != want[i];
-        CHECK(code == NB_OK && want && wrong == 0, "version %u, %u bits, part %u: %z of %z bytes differ", version, bits,
+        CHECK(code == NB_OK && want && wrong == 0, "format %u, %u bits, part %u: %z of %z bytes differ", layout, bits,
               part, wrong, bytes);
         nb_free(out);
     }

@@ -12,11 +12,11 @@ Each case also has output errors tr(E H E^T): with the two changes, and of GPTQM
 The file, little-endian: u32 cases. For each case u32 bits, group (0: whole rows), symmetric, order (NB_ORDER_...), dead (every
 so manieth column is never seen; 0: none); f32 search; f64 error with the changes, error as it is; u8 code [ROWS][COLUMNS], f16 scale [ROWS][groups], u8 zero
 [ROWS][groups], i32 group of each column [COLUMNS].
-Then packing: u32 cases; for each u32 version, bits, group, rows, columns; then the tensors that GPTQModel packs of the codes i %
-2^bits, i = 0 ... rows columns - 1 times 7, scales 2^-4 (1 + group / 16) and the zeros 1 + (row + group) % (2^bits - 1): u32 qweight,
-u32 qzeros, f16 scales.
+Then packing: u32 cases; for each u32 format (NB_FORMAT_...), bits, group, rows, columns; then the tensors that GPTQModel or
+compressed-tensors pack of the codes 7 i % 2^bits, i = 0 ... rows columns - 1, the zeros 1 + (row + group) % (2^bits - 1) and the scales
+2^-4 (1 + group / 16): u32 codes, u32 zeros, f16 scales.
 
-Needs torch and gptqmodel (tests/oracles/requirements-gptq.txt).
+Needs torch, compressed-tensors and gptqmodel (tests/oracles/requirements-gptq.txt).
 """
 import argparse
 import os
@@ -27,9 +27,12 @@ os.cpu_count = lambda: 8  # gptqmodel counts on some
 
 import numpy as np
 import torch
+from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
+from gptqmodel.nn_modules.qlinear.torch import TorchLinear
 from gptqmodel.quantization import gptq as library
 from gptqmodel.quantization.config import QuantizeConfig
 from gptqmodel.quantization.quantizer import Quantizer
+from gptqmodel.utils.model import convert_gptq_v2_to_v1_format_module
 
 ROWS, COLUMNS, TOKENS, SEED, DAMPING = 32, 256, 384, 2463534242, 0.05
 NATURAL, ACTIVATION, STATIC, GROUP_AWARE = range(4)
@@ -39,7 +42,9 @@ CASES = [
     (4, 0, 0, NATURAL, 0, 0), (8, 32, 1, STATIC, 0, 0), (4, 32, 0, ACTIVATION, 0, 0), (4, 128, 1, NATURAL, 2, 9),
     (3, 0, 1, ACTIVATION, 0, 0), (2, 64, 1, NATURAL, 2, 0), (3, 64, 0, STATIC, 2, 0), (4, 128, 0, GROUP_AWARE, 0, 0),
 ]
-PACKED = [(1, 4, 32, 64, 64), (2, 4, 64, 32, 64), (2, 3, 32, 32, 64), (1, 2, 64, 32, 64), (1, 8, 32, 32, 64), (2, 2, 32, 64, 64)]
+GPTQ, GPTQ_V2, COMPRESSED = range(3)
+PACKED = [(GPTQ, 4, 32, 64, 64), (GPTQ_V2, 4, 64, 32, 64), (GPTQ_V2, 3, 32, 32, 64), (GPTQ, 2, 64, 32, 64), (GPTQ, 8, 32, 32, 64),
+          (GPTQ_V2, 2, 32, 64, 64), (COMPRESSED, 4, 32, 64, 64), (COMPRESSED, 8, 64, 32, 64), (COMPRESSED, 2, 32, 32, 96)]
 
 
 class Random:
@@ -108,23 +113,30 @@ def quantize(w, h, bits, group, symmetric, order, search, alike):
     return codes.numpy().astype(np.uint8), scales.numpy(), zeros.numpy().astype(np.uint8), g_idx.numpy(), weights.numpy()
 
 
-def packed(version, bits, group, rows, columns):
-    from gptqmodel.nn_modules.qlinear.torch import TorchLinear
-    from gptqmodel.utils.model import convert_gptq_v2_to_v1_format_module
-    most, groups = 2**bits - 1, columns // group
-    codes = (torch.arange(rows * columns) * 7 % 2**bits).reshape(rows, columns).float()
-    scales = (2**-4 * (1 + torch.arange(groups) / 16)).repeat(rows, 1)
-    zeros = 1.0 + (torch.arange(rows)[:, None] + torch.arange(groups)) % most
+def packed_by_gptqmodel(layout, bits, group, codes, scales, zeros):
+    rows, columns = codes.shape
     g_idx = torch.arange(columns, dtype=torch.int32) // group
     linear = torch.nn.Linear(columns, rows, bias=False)
     linear.weight.data = scales[:, g_idx.long()] * (codes - zeros[:, g_idx.long()])
-    config = QuantizeConfig(bits=bits, group_size=group, sym=False, desc_act=False)
     layer = TorchLinear(bits=bits, group_size=group, sym=False, desc_act=False, in_features=columns, out_features=rows)
     layer.pack(linear, scales, zeros, g_idx)
-    if version == 1:
-        convert_gptq_v2_to_v1_format_module(layer, config)
-    return struct.pack("<5I", version, bits, group, rows, columns) + b"".join(
-        getattr(layer, name).contiguous().numpy().tobytes() for name in ("qweight", "qzeros", "scales"))
+    if layout == GPTQ:
+        convert_gptq_v2_to_v1_format_module(layer, QuantizeConfig(bits=bits, group_size=group, sym=False, desc_act=False))
+    return layer.qweight, layer.qzeros, layer.scales
+
+
+def packed(layout, bits, group, rows, columns):
+    most, groups, middle = 2**bits - 1, columns // group, 2**(bits - 1)
+    codes = (torch.arange(rows * columns) * 7 % 2**bits).reshape(rows, columns).float()
+    scales = (2**-4 * (1 + torch.arange(groups) / 16)).repeat(rows, 1)
+    zeros = 1.0 + (torch.arange(rows)[:, None] + torch.arange(groups)) % most
+    if layout == COMPRESSED:
+        tensors = (pack_to_int32((codes - middle).to(torch.int8), bits),
+                   pack_to_int32((zeros - middle).to(torch.int8), bits, packed_dim=0), scales.half())
+    else:
+        tensors = packed_by_gptqmodel(layout, bits, group, codes, scales, zeros)
+    return struct.pack("<5I", layout, bits, group, rows, columns) + b"".join(
+        tensor.contiguous().numpy().tobytes() for tensor in tensors)
 
 
 def error(w, q, h):
