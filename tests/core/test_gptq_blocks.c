@@ -274,6 +274,32 @@ static void test_singular(void) {
     nb_quantizer_free(q);
 }
 
+#ifdef NB_NATIVE
+/* Each allocation in turn fails: an error that says so, and nothing leaks. */
+static void test_no_memory_left(void) {
+    for (uint64_t nth = 1; nth < 12; nth++) {
+        nb_error err = {0};
+        nb_gptq_settings settings = {0.05f, NB_ORDER_NATURAL, 0};
+        nb_refuse_allocation(nth);
+        nb_quantizer *q = nb_quantizer_new(NULL, COLUMNS, &err);
+        int32_t left = q ? nb_quantizer_prepare(q, &settings, &err) : err.code;
+        do
+            left = left < 0 ? left : nb_quantizer_factor(q, &err);
+        while (left > 0);
+        if (left == 0)
+            left = nb_quantizer_rows(q, NB_TYPE_Q4_K, 0, NB_TYPE_F32, weights, 0, 1, blocks, &err);
+        if (left == 0)
+            left = nb_quantizer_rows(q, NB_TYPE_IQ2_S, 0, NB_TYPE_F32, weights, 0, 1, blocks, &err);
+        if (left == 0)
+            left = nb_quantizer_error(q, NB_TYPE_F32, weights, NB_TYPE_IQ2_S, blocks, 1, &err) < 0 ? err.code : 0;
+        bool was_refused = nb_refuse_allocation(0) == 0;
+        CHECK(was_refused == (left == NB_ERR_MEMORY), "allocation %u: %d: %s", (uint32_t)nth, left, err.message);
+        CHECK(was_refused == (nth <= 5), "allocation %u of 5", (uint32_t)nth);
+        nb_quantizer_free(q);
+    }
+}
+#endif
+
 void test_gptq_blocks(void) {
     nb_quantizer *q = quantizer_of(NULL, 0);
     uint32_t types = 0;
@@ -294,4 +320,7 @@ void test_gptq_blocks(void) {
     test_refusals();
     test_empty();
     test_singular();
+#ifdef NB_NATIVE
+    test_no_memory_left();
+#endif
 }
