@@ -399,9 +399,12 @@ export interface LoadOptions {
     contextLength?: number;
     /**
      * Quantizes floating-point weights while they are loaded, tensor by tensor. Weights that are quantized already
-     * stay as they are. What needs an importance matrix (see Preset) is refused.
+     * stay as they are. What needs an importance matrix (see Preset) needs `imatrix`.
      */
     quantize?: Preset;
+    /** With `quantize`: the file of an importance matrix (llama.cpp's imatrix, .dat or GGUF), so that errors of
+     * important columns count more. */
+    imatrix?: Uint8Array;
     /** With quantize 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
     doubleQuant?: boolean;
     /**

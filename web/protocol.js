@@ -77,7 +77,7 @@
 /**
  * load()'s options for the engine, checked.
  * @typedef {import('./options.js').CheckedLoad & { headerOnly: boolean, debug?: boolean,
- *     assets: import('./assets.js').Assets }} EngineOptions
+ *     imatrix?: Uint8Array, assets: import('./assets.js').Assets }} EngineOptions
  */
 
 /**

@@ -2,9 +2,9 @@
 // every name is a name. (That blocks are bit for bit bitsandbytes' and llama.cpp's, tests/core/test_quantize.c checks.)
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { openAsBlob } from 'node:fs';
+import { openAsBlob, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { load } from '../../web/index.js';
+import { load, quantize } from '../../web/index.js';
 import { LOAD_OPTIONS } from '../../web/options.js';
 import { root } from '../support/builds.js';
 import { configurations, cosine, logitsOf, logitsVectors } from '../support/vectors.js';
@@ -148,4 +148,22 @@ test('wrong names are refused, and the command line quantizes', async () => {
         { encoding: 'utf8' },
     );
     assert.match(said, /"tokens"/);
+});
+
+test('with an importance matrix, a model is what the file is that is made with it', async () => {
+    const path = `${root}tests/fixtures/models/mixtral.gguf`,
+        { tokens } = logitsVectors('models/mixtral.json'),
+        imatrix = new Uint8Array(readFileSync(`${root}tests/fixtures/imatrix/mixtral.gguf`));
+    const stream = /** @type {any} */ (quantize(path, { type: 'q4_0', imatrix, requantize: true }));
+    const file = new Uint8Array(await new Response(stream).arrayBuffer());
+    const wanted = await run(file, {}, tokens);
+    assert.deepEqual((await run(path, { quantize: 'q4_0', imatrix }, tokens)).rows, wanted.rows);
+    assert.notDeepEqual((await run(path, { quantize: 'q4_0' }, tokens)).rows, wanted.rows);
+    await assert.rejects(load(path, { imatrix }), /imatrix is for weights that are quantized: pass quantize beside it/);
+    await assert.rejects(
+        load(path, { quantize: 'q4_0', imatrix: new Uint8Array(9) }),
+        /^NibbleError: load\(\): imatrix/,
+    );
+    const wrong = /** @type {any} */ ({ quantize: 'q4_0', imatrix: 'a' });
+    await assert.rejects(load(path, wrong), /imatrix must be the bytes of an importance matrix/);
 });

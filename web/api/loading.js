@@ -6,7 +6,7 @@ import { checkOptions, checkQuantize, LOAD_OPTIONS } from '../options.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
 import { feedOne, report } from './pull.js';
-import { abortReason, checkSignal } from './requests.js';
+import { abortReason, checkImportance, checkSignal } from './requests.js';
 
 /** @typedef {import('../sources/describe.js').Chunks} Chunks */
 
@@ -60,9 +60,9 @@ export async function openModel(source, options = {}) {
  * @param {import('../index.d.ts').LoadOptions} options
  */
 function checkLoad(options) {
-    const others = ['onProgress', 'signal', 'headerOnly', 'debug', ...ASSET_OPTIONS];
+    const others = ['imatrix', 'onProgress', 'signal', 'headerOnly', 'debug', ...ASSET_OPTIONS];
     const checked = checkOptions(LOAD_OPTIONS, options, 'load()', others);
-    const { onProgress, headerOnly = false, debug } = options,
+    const { imatrix, onProgress, headerOnly = false, debug } = options,
         signal = checkSignal('load()', options.signal);
     const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `load(): ${what}`);
     if (typeof headerOnly !== 'boolean') throw refuse('headerOnly must be true or false');
@@ -70,6 +70,9 @@ function checkLoad(options) {
     if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
         throw refuse('debug must be true, false, or a function that gets lines');
     checkQuantize(checked);
+    checkImportance('load()', imatrix);
+    if (imatrix && !checked.quantize)
+        throw refuse('imatrix is for weights that are quantized: pass quantize beside it');
     const print = printerOf(debug);
-    return { checked: { ...checked, headerOnly, debug: print !== undefined }, onProgress, signal, print };
+    return { checked: { ...checked, headerOnly, imatrix, debug: print !== undefined }, onProgress, signal, print };
 }

@@ -7,7 +7,7 @@ import { nodeModule, usefulThreads } from '../platform.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
 import { feedOne, report, told } from './pull.js';
-import { abortReason, checkSignal } from './requests.js';
+import { abortReason, checkImportance, checkSignal } from './requests.js';
 import { Stream } from './stream.js';
 
 /** @typedef {import('../index.d.ts').QuantizeOptions} QuantizeOptions */
@@ -47,8 +47,7 @@ function check(options) {
         throw refuse(`which type? Pass { type }, one of ${QUANTIZE_OPTIONS.type.choices?.join(', ')}`);
     checkQuantize(checked);
     checkMethod({ ...checked, imatrix });
-    if (imatrix !== undefined && Object.prototype.toString.call(imatrix) !== '[object Uint8Array]')
-        throw refuse('imatrix must be the bytes of an importance matrix, a Uint8Array');
+    checkImportance('quantize()', imatrix);
     for (const [name, listener] of Object.entries({ onProgress, onPlan }))
         if (listener !== undefined && typeof listener !== 'function') throw refuse(`${name} must be a function`);
     if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
@@ -83,7 +82,7 @@ async function* read(source, options, { checked, signal, print }) {
         const { plain, chunks: fed } = await describeSource(source);
         chunks = fed;
         const calibrates = checked.method !== 'rtn';
-        if (calibrates && plain.kind === 'port') throw refuse(ONCE);
+        if (calibrates && (await isReadOnce(plain))) throw refuse(ONCE);
         // a worker that calibrates shares the work with threads of its own
         const parts = !calibrates && (await canBeReadTwice(plain)) ? await usefulThreads(checked.threads) : 1;
         signal?.addEventListener('abort', abort);
@@ -161,10 +160,21 @@ function join(into, from) {
 async function canBeReadTwice(source) {
     if (source.kind === 'files')
         return (await Promise.all(source.files.map((file) => canBeReadTwice(file.source)))).every(Boolean);
-    if (source.kind !== 'path') return source.kind === 'blob';
+    return source.kind === 'path' ? (await kindOf(source.path)) === 'whole' : source.kind === 'blob';
+}
+
+/** Whether the source cannot be opened a second time. @param {import('../sources/open.js').Source} source */
+const isReadOnce = async (source) =>
+    source.kind === 'port' || (source.kind === 'path' && (await kindOf(source.path)) === 'pipe');
+
+/**
+ * @param {string} path
+ * @returns {Promise<'whole' | 'pipe' | 'none'>} a file or a folder, what can be read once, or nothing
+ */
+async function kindOf(path) {
     const { stat } = await nodeModule('fs/promises');
-    return stat(source.path).then(
-        (found) => found.isFile() || found.isDirectory(),
-        () => false,
+    return stat(path).then(
+        (found) => (found.isFile() || found.isDirectory() ? 'whole' : 'pipe'),
+        () => 'none',
     );
 }

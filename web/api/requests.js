@@ -38,3 +38,12 @@ export function checkSignal(caller, signal) {
 
 /** @param {AbortSignal | undefined} signal */
 export const abortReason = (signal) => signal?.reason ?? new NibbleError('NB_ERR_STATE', 'the request was aborted');
+
+/** @param {string} caller for messages @param {unknown} imatrix the option */
+export function checkImportance(caller, imatrix) {
+    if (imatrix !== undefined && Object.prototype.toString.call(imatrix) !== '[object Uint8Array]')
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `${caller}: imatrix must be the bytes of an importance matrix, a Uint8Array`,
+        );
+}

@@ -35,6 +35,7 @@ const OPENED_AHEAD = 3;
  * @property {boolean} [headerOnly]
  * @property {string} [quantize]
  * @property {boolean} [doubleQuant]
+ * @property {Uint8Array} [imatrix]
  * @property {(core: import('./core.js').Core, converter: number) => void} [setUp]
  * @property {(core: import('./core.js').Core, converter: number) => void} [planned]
  */
@@ -123,6 +124,7 @@ export class Conversion {
                     options.doubleQuant ? NB_QUANTIZE_DOUBLY : NB_QUANTIZE_PLAINLY,
                 ),
             );
+        if (options.imatrix) giveImportance(core, converter, options.imatrix, 'load()');
         options.setUp?.(core, converter);
         await this.readFiles(ready);
         options.planned?.(core, converter);
@@ -267,5 +269,22 @@ export class Conversion {
                 }
             }
         });
+    }
+}
+
+/**
+ * Before the headers: the file of an importance matrix.
+ * @param {import('./core.js').Core} core
+ * @param {number} converter
+ * @param {Uint8Array} imatrix
+ * @param {string} caller for messages
+ */
+export function giveImportance(core, converter, imatrix, caller) {
+    try {
+        core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length));
+    } catch (error) {
+        if (!(error instanceof NibbleError) || error.code === 'NB_ERR_MEMORY') throw error;
+        // of another code, or whoever asked would look for the fault in the model
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: imatrix (--imatrix): ${error.message}`, { cause: error });
     }
 }

@@ -8,10 +8,9 @@ import {
     NB_TENSOR_BLANK,
     TYPES,
 } from '../abi.js';
-import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
 import { calibrate } from './calibrate.js';
-import { openConversion } from './convert.js';
+import { giveImportance, openConversion } from './convert.js';
 import { nameOf } from './journal.js';
 import { inputFiles, Meter } from './load-model.js';
 import { planned, plannedTensors } from './planned.js';
@@ -94,14 +93,7 @@ function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix
         (doubleQuant ? NB_QUANTIZE_DOUBLY : 0);
     core.borrowText(type, (at, length) => core.count('nb_converter_quantize', converter, at, length, flags));
     core.count('nb_converter_share', converter, part, parts);
-    try {
-        if (imatrix)
-            core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length));
-    } catch (error) {
-        if (!(error instanceof NibbleError) || error.code === 'NB_ERR_MEMORY') throw error;
-        // of another code, or whoever asked would look for the fault in the model
-        throw new NibbleError('NB_ERR_ARGUMENT', `quantize(): imatrix (--imatrix): ${error.message}`, { cause: error });
-    }
+    if (imatrix) giveImportance(core, converter, imatrix, 'quantize()');
 }
 
 /**
