@@ -12,6 +12,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { load, quantize } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
+import { logitsOf } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
 
@@ -94,6 +95,21 @@ test('an array of files; each option makes other bytes', async () => {
         { search: 'best' },
     ]))
         assert.notEqual(hash(await made(models.tiny, { ...few, ...options })), calibrated, JSON.stringify(options));
+});
+
+test('other families: experts, merged and transposed matrices', async () => {
+    const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(20);
+    for (const name of ['mixtral', 'qwen2moe', 'phi3', 'gpt2', 'gemma3']) {
+        const source = `${root}tests/fixtures/models/${name}.gguf`,
+            nearest = await made(source, Q4_0);
+        const calibrated = await made(source, { ...Q4_0, method: 'gptq', calibration, context: 16, samples: 4 });
+        assert.equal(calibrated.length, nearest.length, name);
+        assert.notEqual(hash(calibrated), hash(nearest), name);
+        const model = await load(calibrated, { threads: 1 });
+        const [row] = await logitsOf(model, [1, 2, 3]);
+        assert.ok(row.every(Number.isFinite), name);
+        await model.dispose();
+    }
 });
 
 test('what makes no sense is refused', async () => {

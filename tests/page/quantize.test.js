@@ -65,4 +65,36 @@ describe('quantize() in a page', { skip }, () => {
         assert.deepEqual(Buffer.from(made.bytes), expected);
         assert.deepEqual([made.last, made.tokens, made.aborted], [expected.length, 2, 'enough']);
     });
+
+    it('quantizes with a calibration text, and with threads where the page may have them', async () => {
+        const plain = Buffer.from(
+            await new Response(/** @type {any} */ (quantize(root + name, { type: 'q4_0' }))).arrayBuffer(),
+        );
+        const page = await browser.newPage();
+        await page.goto(`${site.url}`);
+        const made = await page.evaluate(
+            async ({ module, model }) => {
+                const nibble = /** @type {Nibble} */ (await import(module));
+                const file = new File([new Uint8Array(model)], 'model.gguf');
+                const layers = /** @type {Set<number>} */ (new Set());
+                const stream = nibble.quantize(file, {
+                    type: 'q4_0',
+                    method: 'gptq',
+                    calibration: 'a text of some tokens, which are more than one window has. '.repeat(8),
+                    context: 16,
+                    threads: 2,
+                    onProgress: ({ calibration }) => calibration && layers.add(calibration.layer),
+                });
+                const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+                const loaded = await nibble.load(bytes);
+                const { tokens } = await loaded.complete('a', { maxTokens: 2, ignoreEnd: true });
+                await loaded.dispose();
+                return { bytes: [...bytes], layers: [...layers], tokens: tokens.length };
+            },
+            { module: new URL('/web/index.js', site.url).href, model: [...readFileSync(root + name)] },
+        );
+        assert.deepEqual([made.bytes.length, made.tokens], [plain.length, 2]);
+        assert.notDeepEqual(Buffer.from(made.bytes), plain);
+        assert.deepEqual(made.layers, [0, 1]);
+    });
 });
