@@ -118,7 +118,7 @@ export function pairedDifference(a, b) {
 
 /** @param {Result} result */
 function section({ name, title, left, rows = [], perplexity, standardError, tokens }) {
-    const head = `## ${name}\n\n${title[0].toUpperCase()}${title.slice(1)}.\n\n`;
+    const head = `## ${name}\n\n${title}.\n\n`;
     if (left) return `${head}Left out in this run: ${left}.\n`;
     if (perplexity === undefined) return head + embeddingTable(rows);
     return `${head}The base's perplexity is ${perplexity.toFixed(3)} ± ${standardError?.toFixed(3)}, over ${tokens} tokens.\n\n${comparisonTable(
@@ -133,8 +133,12 @@ function section({ name, title, left, rows = [], perplexity, standardError, toke
  */
 export const page = (command, { calibration, evaluation }, results) => `# What quantizing costs
 
-Written by \`${command}\` (tests/quality/run.js); do not edit it. Importance matrices are of a calibration text of ${calibration.toLocaleString('en')}
-characters, and figures of another text, of ${evaluation.toLocaleString('en')}. KL is the divergence of each model from the one that it was
-made of, in nats, as \`nibble compare\` tells it; ± is one standard error.
+Written by tests/quality/run.js; do not edit it. The command was
+
+    ${command}
+
+Importance matrices are of a calibration text of ${calibration.toLocaleString('en')} characters, and figures of another text, of ${evaluation.toLocaleString('en')}.
+KL is the divergence of each model from the one that it was made of, in nats, as \`nibble compare\` tells it; ± is one
+standard error.
 
 ${results.map(section).join('\n')}`;

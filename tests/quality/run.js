@@ -1,7 +1,8 @@
 // What quantizing costs: `make quality` makes models of every type and method with nibble's own command, compares them with
 // the floating-point ones, and writes build/quality.json and docs/quality.md.
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE [NIBBLE_BASE=FOLDER] node tests/quality/run.js [MODEL ...]
-// NIBBLE_THREADS=N computes with so many. The two texts must differ. MODEL: base, smollm2 or minilm; all of them that are there, if none is named.
+// The two texts must differ. MODEL: base, smollm2 or minilm; all of them that are there, if none is named.
+// NIBBLE_TYPES=q4_0,q4_k_m makes these types only, NIBBLE_THREADS=N computes with so many threads.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,6 +15,8 @@ import { page } from './page.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const COMMAND = 'make quality NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER';
+
+const TYPES_WANTED = process.env.NIBBLE_TYPES?.split(',');
 
 /**
  * needs: 'imatrix', an importance matrix of the calibration text. slow: only of models below SMALL weights. {calibration} in
@@ -53,7 +56,7 @@ const METHODS = [
 const MODELS = [
     {
         name: 'base',
-        title: 'a Llama-shaped model of 5.8M weights in F32, never quantized',
+        title: 'A Llama-shaped model of 5.8M weights in F32, never quantized',
         path: process.env.NIBBLE_BASE || undefined,
     },
     {
@@ -100,7 +103,10 @@ function textOf(name) {
 function quantizeAll({ path = '', requantize, embeds }, folder, calibration, parameters) {
     const imatrix = join(folder, 'imatrix.gguf');
     if (!embeds) nibble('imatrix', path, '--file', calibration, '-o', imatrix);
-    const methods = METHODS.filter(({ slow, needs }) => !(slow && parameters > SMALL) && !(needs && embeds));
+    const methods = METHODS.filter(
+        ({ type, slow, needs }) =>
+            !(slow && parameters > SMALL) && !(needs && embeds) && (TYPES_WANTED?.includes(type) ?? true),
+    );
     return methods.map((method, i) => {
         const { type, args = [], needs } = method,
             out = join(folder, `${i}.gguf`);
@@ -221,12 +227,14 @@ async function main(wanted) {
             rmSync(folder, { recursive: true });
         }
     }
+    const command = [
+        COMMAND,
+        ...(TYPES_WANTED ? [`NIBBLE_TYPES=${TYPES_WANTED}`] : []),
+        ...(wanted.length > 0 ? [`MODELS="${wanted.join(' ')}"`] : []),
+    ].join(' ');
     const sizes = { calibration: calibration.text.length, evaluation: evaluation.text.length };
-    writeFileSync(
-        `${root}build/quality.json`,
-        `${JSON.stringify({ command: COMMAND, characters: sizes, results }, null, 1)}\n`,
-    );
-    writeFileSync(`${root}docs/quality.md`, page(COMMAND, sizes, results));
+    writeFileSync(`${root}build/quality.json`, `${JSON.stringify({ command, characters: sizes, results }, null, 1)}\n`);
+    writeFileSync(`${root}docs/quality.md`, page(command, sizes, results));
 }
 
 await main(process.argv.slice(2));
