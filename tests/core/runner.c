@@ -36,6 +36,7 @@
     T(primitives)      \
     T(ranges)          \
     T(awq)             \
+    T(int8)            \
     T(packing)         \
     T(kernels)         \
     T(matmul)          \

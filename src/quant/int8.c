@@ -1,0 +1,91 @@
+#include "int8.h"
+
+#include "../base/numbers.h"
+#include "../types/types.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+enum { PIECE = 256 };
+
+int32_t nb_int8_rows(const float *x, uint64_t rows, uint64_t columns, uint32_t scale_type, int8_t *codes, float *scales,
+                     nb_error *err) {
+    nb_uniform u = {.bits = 8, .is_symmetric = true, .is_signed = true, .scale_type = scale_type};
+    NB_TRY(nb_uniform_check(&u, err));
+    NB_TRY(nb_matrix_check("the numbers to be quantized", x, rows, columns, err));
+    for (uint64_t row = 0; row < rows; row++, x += columns, codes += columns) {
+        nb_uniform_step step = nb_uniform_fit_to(&u, x, (size_t)columns);
+        scales[row] = step.scale;
+        for (uint64_t at = 0; at < columns; at += PIECE) {
+            int16_t piece[PIECE];
+            uint64_t n = NB_MIN(columns - at, (uint64_t)PIECE);
+            nb_uniform_codes(&u, step, 0, x + at, (size_t)n, piece);
+            for (uint64_t i = 0; i < n; i++)
+                codes[at + i] = (int8_t)piece[i];
+        }
+    }
+    return NB_OK;
+}
+
+nb_uniform_step nb_int8_input(const nb_range *range, bool is_symmetric) {
+    nb_uniform u = {.bits = 8, .is_symmetric = is_symmetric, .is_signed = true};
+    return nb_uniform_fit(&u, range->low, range->high);
+}
+
+int32_t nb_int8_outliers(const float *largest, uint32_t columns, float threshold, uint32_t *list, nb_error *err) {
+    int32_t n = 0;
+    if (!(threshold > 0))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "the threshold of outliers is above 0, not %g", (double)threshold);
+    for (uint32_t i = 0; i < columns; i++) {
+        if (!(largest[i] >= 0 && largest[i] <= 0x1.fffffep127f))
+            return NB_FAIL(err, NB_ERR_FORMAT, "the largest |x| of column %u is %g, not finite or below 0", i,
+                           (double)largest[i]);
+        if (largest[i] >= threshold)
+            list[n++] = i;
+    }
+    return n;
+}
+
+/* To nearest, ties to even; |x| is at most 127 and a rounding. */
+static int8_t rounded(float x) {
+    return (int8_t)(x + 0x1.8p23f - 0x1.8p23f);
+}
+
+static float half(float x) {
+    return nb_f16_to_f32(nb_f32_to_f16(x));
+}
+
+/* A row whose weights all fit binary16. list: the outliers, ascending. */
+static void split_row(const float *w, uint32_t columns, const uint32_t *list, uint32_t n, int8_t *codes, float *most,
+                      uint16_t *kept) {
+    uint32_t next = 0;
+    *most = 0;
+    for (uint32_t i = 0; i < columns; i++)
+        if (next < n && list[next] == i)
+            kept[next++] = nb_f32_to_f16(w[i]);
+        else
+            *most = NB_MAX(*most, __builtin_fabsf(half(w[i])));
+    float scale = *most > 0 ? 1 / *most * 127 : 0; /* in this order, as torch divides a number by a tensor */
+    next = 0;
+    for (uint32_t i = 0; i < columns; i++) {
+        bool is_outlier = next < n && list[next] == i;
+        next += is_outlier;
+        codes[i] = is_outlier ? 0 : rounded(half(w[i]) * scale);
+    }
+}
+
+int32_t nb_int8_split(const float *w, uint64_t rows, uint32_t columns, const uint32_t *list, uint32_t n, int8_t *codes,
+                      float *most, uint16_t *kept, nb_error *err) {
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i] >= columns || (i && list[i] <= list[i - 1]))
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "outlier %u is column %u: they must ascend and be below %u", i,
+                           list[i], columns);
+    for (uint64_t row = 0; row < rows; row++)
+        for (uint32_t i = 0; i < columns; i++)
+            if (!(__builtin_fabsf(w[row * columns + i]) < 65520)) /* which rounds to infinity */
+                return NB_FAIL(err, NB_ERR_FORMAT,
+                               "the weight in row %l, column %u is %g, which has no place in 16 bits", row, i,
+                               (double)w[row * columns + i]);
+    for (uint64_t row = 0; row < rows; row++)
+        split_row(w + row * columns, columns, list, n, codes + row * columns, most + row, kept + row * n);
+    return NB_OK;
+}

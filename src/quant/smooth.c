@@ -1,0 +1,60 @@
+#include "smooth.h"
+
+#include "../base/memory.h"
+#include "../base/numbers.h"
+
+#include <math.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+/* The largest of all columns of each source. both [2][n_sources]: of x, of w. */
+static void gather(const float *largest, const float *weights, uint32_t columns, const uint32_t *sources, float *both,
+                   uint32_t n_sources) {
+    memset(both, 0, 2 * (size_t)n_sources * sizeof *both);
+    for (uint32_t i = 0; i < columns; i++) {
+        float *x = both + (sources ? sources[i] : i), *w = x + n_sources;
+        *x = NB_MAX(*x, largest[i]);
+        *w = NB_MAX(*w, weights[i]);
+    }
+}
+
+static int32_t check(const float *largest, uint32_t columns, const uint32_t *sources, uint32_t n_sources, float alpha,
+                     nb_error *err) {
+    if (!(alpha >= 0 && alpha <= 1))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "SmoothQuant's alpha is from 0 to 1, not %g", (double)alpha);
+    for (uint32_t i = 0; i < columns; i++) {
+        if (!(largest[i] >= 0 && largest[i] <= 0x1.fffffep127f))
+            return NB_FAIL(err, NB_ERR_FORMAT, "the largest |x| of column %u is %g, not finite or below 0", i,
+                           (double)largest[i]);
+        if (sources && sources[i] >= n_sources)
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "column %u comes from output %u, but there are %u", i, sources[i],
+                           n_sources);
+    }
+    return NB_OK;
+}
+
+int32_t nb_smooth_scales(const float *largest, uint32_t columns, const uint32_t *sources, uint32_t n_sources,
+                         float alpha, const nb_awq_matrix *matrices, uint32_t n, float *scales, nb_error *err) {
+    NB_TRY(check(largest, columns, sources, n_sources, alpha, err));
+    uint32_t count = sources ? n_sources : columns;
+    for (uint32_t i = 0; i < columns; i++)
+        scales[i] = 0;
+    for (uint32_t m = 0; m < n; m++) {
+        NB_TRY(nb_matrix_check("the weights", matrices[m].weights, matrices[m].rows, columns, err));
+        for (uint64_t row = 0; row < matrices[m].rows; row++)
+            for (uint32_t i = 0; i < columns; i++)
+                scales[i] = NB_MAX(scales[i], __builtin_fabsf(matrices[m].weights[row * columns + i]));
+    }
+    float *both = nb_alloc_items(count, 2 * sizeof *both);
+    if (!both)
+        return nb_memory_refuse("SmoothQuant's scales", nb_times(count, 2 * sizeof *both), err);
+    gather(largest, scales, columns, sources, both, count);
+    for (uint32_t i = 0; i < columns; i++) {
+        uint32_t source = sources ? sources[i] : i;
+        float x = both[source], w = NB_MAX(both[count + source], 1e-5f);
+        bool is_used = x > 0 && both[count + source] > 0;
+        scales[i] = is_used ? NB_MAX(powf(x, alpha) / powf(w, 1 - alpha), 1e-5f) : 1;
+    }
+    nb_free(both);
+    return NB_OK;
+}
