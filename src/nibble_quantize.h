@@ -10,7 +10,8 @@
  * nb_quantizer_prepare checks the Hessian and chooses the order of the columns, and nb_quantizer_factor, repeated until
  * it returns 0, factors it. Then nb_quantizer_rows makes GGUF blocks of rows of weights, or nb_quantizer_codes makes
  * codes and scales, which nb_quantizer_pack puts into the tensors of a format. Both take any number of rows at a time,
- * so that the caller can report progress and stop. One quantizer serves all matrices that share their inputs.
+ * so that the caller can report progress and stop. One quantizer serves all matrices that share their inputs. AWQ and
+ * SmoothQuant come before that: they make the weights easier to quantize.
  *
  * For the same bytes the results are the same on every device and for every number of threads.
  *
@@ -57,8 +58,8 @@ typedef struct nb_gptq_settings {
 } nb_gptq_settings;
 
 /* Begins. It may be called again with other settings; the Hessian must not be written again in between, or as a whole.
- * Columns that were never seen (a diagonal of 0) are rounded to nearest: their error costs nothing, and nothing can make
- * up for it. A Hessian that is not finite or has a negative diagonal is an error that names the column. */
+ * Columns that were never seen (a diagonal of 0) are rounded to nearest: their error costs nothing, and nothing can
+ * make up for it. A Hessian that is not finite or has a negative diagonal is an error that names the column. */
 int32_t nb_quantizer_prepare(nb_quantizer *quantizer, const nb_gptq_settings *settings, nb_error *err);
 
 /* One more step of the factorization. Returns how many are left, or a code. If the Hessian is still singular after
@@ -96,9 +97,10 @@ double nb_quantizer_error(nb_quantizer *quantizer, uint32_t source_type, const v
 /* ---- codes with scales and zero points, as folders have them ------------------------------------------------- */
 
 enum {
-    NB_FORMAT_GPTQ = 0,      /* AutoGPTQ's first format, whose zero points are stored less 1 (gptq) */
-    NB_FORMAT_GPTQ_V2 = 1,   /* its second, whose zero points are stored as they are (gptq_v2) */
-    NB_FORMAT_COMPRESSED = 2 /* compressed-tensors' pack-quantized */
+    NB_FORMAT_GPTQ = 0,       /* AutoGPTQ's first format, whose zero points are stored less 1 (gptq) */
+    NB_FORMAT_GPTQ_V2 = 1,    /* its second, whose zero points are stored as they are (gptq_v2) */
+    NB_FORMAT_COMPRESSED = 2, /* compressed-tensors' pack-quantized */
+    NB_FORMAT_AWQ = 3         /* AWQ's "gemm" */
 };
 
 /* w = scale (code - zero), scales in binary16. */
@@ -111,8 +113,8 @@ typedef struct nb_code_format {
                            |error|^search is least: 2 is the mean squared error, GPTQModel proposes 2.4 */
 } nb_code_format;
 
-/* Rows of weights -> codes [rows, columns], scales [rows, groups] in binary16, zeros [rows, groups], and what they stand
- * for: dequantized [rows, columns] in F32 (NULL: not wanted). Columns are in the order of the weights. */
+/* Rows of weights -> codes [rows, columns], scales [rows, groups] in binary16, zeros [rows, groups], and what they
+ * stand for: dequantized [rows, columns] in F32 (NULL: not wanted). Columns are in the order of the weights. */
 int32_t nb_quantizer_codes(nb_quantizer *quantizer, const nb_code_format *format, uint32_t source_type,
                            const void *weights, uint32_t first_row, uint32_t rows, uint8_t *codes, uint16_t *scales,
                            uint8_t *zeros, float *dequantized, nb_error *err);
@@ -123,10 +125,10 @@ int32_t nb_quantizer_groups(nb_quantizer *quantizer, const nb_code_format *forma
 
 enum {
     NB_PART_CODES = 0, /* GPTQ: qweight  u32 [columns bits / 32, rows];  compressed: weight_packed  u32 [rows, columns
-                           bits / 32], without 3 bits */
+                           bits / 32], without 3 bits;  AWQ: qweight  u32 [columns, rows / 8], only 4 bits */
     NB_PART_ZEROS = 1, /* GPTQ: qzeros  u32 [groups, rows bits / 32];  compressed: weight_zero_point  u32 [rows bits /
-                           32, groups] */
-    NB_PART_SCALES = 2 /* GPTQ: scales  f16 [groups, rows];  compressed: weight_scale  f16 [rows, groups] */
+                           32, groups];  AWQ: qzeros  u32 [groups, rows / 8] */
+    NB_PART_SCALES = 2 /* GPTQ and AWQ: scales  f16 [groups, rows];  compressed: weight_scale  f16 [rows, groups] */
 };
 
 /* Bytes of a part of a matrix; 0: the format has no such matrix (rows must be a multiple of 32). */
@@ -135,6 +137,90 @@ double nb_quantizer_part_bytes(const nb_code_format *format, uint32_t part, uint
 /* All rows' codes, scales or zeros, as nb_quantizer_codes wrote them -> the tensor's bytes. */
 int32_t nb_quantizer_pack(const nb_code_format *format, uint32_t part, const void *values, uint32_t rows,
                           uint32_t columns, void *out, nb_error *err);
+
+/* ---- AWQ (Lin et al. 2024) and SmoothQuant (Xiao et al. 2023): scales of columns ----------------------------- */
+
+/* The columns of matrices are multiplied with scales, and the outputs of the tensor before them divided by these:
+ * W x = (W diag(s)) (diag(1/s) x). The way of a group of matrices that share their input:
+ *
+ *   nb_quantizer_fold tells which tensor absorbs 1/s, or that none can. nb_quantizer_floats makes F32 of the weights of
+ *   all of the group, one matrix after the other. nb_quantizer_awq, for each step, or nb_quantizer_smooth finds the
+ *   scales. nb_quantizer_fold_columns multiplies the weights, and those of matrices that read the same input and are
+ *   not quantized (a router); nb_quantizer_fold_rows divides the absorbing tensor and its bias. nb_quantizer_clip clips
+ *   what may be clipped. Then any function of this header quantizes the weights, as F32.
+ *
+ * The observations must be of the inputs as they were before. For GPTQ after this a quantizer needs those of x / s. */
+
+/* Rows of weights of a type -> out [rows, columns]. first_row is only for messages. */
+int32_t nb_quantizer_floats(nb_quantizer *quantizer, uint32_t source_type, const void *weights, uint32_t first_row,
+                            uint32_t rows, float *out, nb_error *err);
+
+/* What a matrix's columns may be multiplied with: by its name in GGUF, such as blk.0.attn_output.weight. */
+typedef struct nb_fold_rule {
+    uint32_t is_norm; /* 1: a vector absorbs 1/s; 0: rows of a matrix do */
+    uint32_t clips;   /* 1: the weights may be clipped; 0: they are queries or keys */
+    uint32_t absorber_bytes;
+    char absorber[52]; /* the tensor of the same layer that absorbs 1/s: of these names, with a comma between them, the
+                          first that the layer has. Its bias is divided, too. Where several matrices are merged in it
+                          (attn_qkv; ffn_up with the gate), its last rows are meant */
+} nb_fold_rule;
+
+/* is_gated: 1 if the feed-forward block of the layer has a gate. Returns 1, or 0 if nothing can absorb 1/s. */
+int32_t nb_quantizer_fold(const char *name, size_t name_bytes, uint32_t is_gated, nb_fold_rule *rule);
+
+typedef struct nb_awq_settings {
+    uint32_t type;      /* if bits is 0: the rows will be blocks of this GGUF type */
+    uint32_t bits;      /* else codes of 2 to 8 bits with scales in binary16 */
+    uint32_t group;     /* columns that share a scale, 0: whole rows */
+    uint32_t symmetric; /* as nb_code_format has it */
+    uint32_t plain;     /* 1: scales are of activations alone, mean|x|^r; 0: as autoawq, of weights, too */
+    uint32_t heads;     /* for attn_output: how many heads its columns are, and how many value heads there are. Heads */
+    uint32_t kv_heads;  /* that share a value head share scales. Else 0, 0 */
+} nb_awq_settings;
+
+enum { NB_AWQ_STEPS = 21 };
+
+typedef struct nb_awq_found {
+    double ratio; /* r; -1: all scales are 1 */
+    double error; /* of the outputs: tr(E H E^T) */
+    double plain; /* the same without scales */
+} nb_awq_found;
+
+/* Step 0 ... NB_AWQ_STEPS - 1 of the search, in this order: scales [columns] and found have the best until then.
+ * weights [rows, columns]. It uses the Hessian and the means of |x|. */
+int32_t nb_quantizer_awq(nb_quantizer *quantizer, const nb_awq_settings *settings, const float *weights, uint32_t rows,
+                         uint32_t step, float *scales, nb_awq_found *found, nb_error *err);
+
+/* Clips weights that were multiplied with the scales (NULL: with none), group by group, to 55 ... 100 % of the range,
+ * where the error of the outputs is least. */
+int32_t nb_quantizer_clip(nb_quantizer *quantizer, const nb_awq_settings *settings, const float *scales, float *weights,
+                          uint32_t rows, nb_error *err);
+
+/* SmoothQuant's scales: max|x|^alpha / max|w|^(1 - alpha). It uses the maxima of |x|. heads, kv_heads: as above. */
+int32_t nb_quantizer_smooth(nb_quantizer *quantizer, float alpha, uint32_t heads, uint32_t kv_heads,
+                            const float *weights, uint32_t rows, float *scales, nb_error *err);
+
+/* weights [rows, columns] times scales [columns]. */
+void nb_quantizer_fold_columns(const nb_quantizer *quantizer, float *weights, uint32_t rows, const float *scales);
+
+/* The absorbing tensor [any, columns of its own; 1 of a vector], from row `first`, divided by the scales. */
+int32_t nb_quantizer_fold_rows(const nb_quantizer *quantizer, float *weights, uint32_t first, uint32_t columns,
+                               uint32_t heads, uint32_t kv_heads, const float *scales, nb_error *err);
+
+/* ---- 8 bits: W8A8, and LLM.int8() (Dettmers et al. 2022) ------------------------------------------------------ */
+
+/* weights [rows, columns] -> codes [rows, columns] and a scale of each row, of scale_type (F32, F16, BF16): symmetric,
+ * as compressed-tensors' int-quantized folders have them (weight, weight_scale). */
+int32_t nb_quantizer_int8(const nb_quantizer *quantizer, const float *weights, uint32_t rows, uint32_t scale_type,
+                          int8_t *codes, void *scales, nb_error *err);
+
+/* The columns whose largest |x| reached the threshold (6): list [columns]. Returns how many, or a code. */
+int32_t nb_quantizer_outliers(const nb_quantizer *quantizer, float threshold, uint32_t *list, nb_error *err);
+
+/* LLM.int8()'s parts: codes [rows, columns] of all columns but the n of the list, where they are 0; largest [rows], |w|
+ * without them, so that w = code largest / 127; kept [rows, n], the weights of the list in binary16. */
+int32_t nb_quantizer_split(const nb_quantizer *quantizer, const float *weights, uint32_t rows, const uint32_t *list,
+                           uint32_t n, int8_t *codes, float *largest, uint16_t *kept, nb_error *err);
 
 #pragma GCC visibility pop
 

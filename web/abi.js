@@ -45,9 +45,11 @@ export const NB_ROWS_NEAREST = 2;
 export const NB_FORMAT_GPTQ = 0;
 export const NB_FORMAT_GPTQ_V2 = 1;
 export const NB_FORMAT_COMPRESSED = 2;
+export const NB_FORMAT_AWQ = 3;
 export const NB_PART_CODES = 0;
 export const NB_PART_ZEROS = 1;
 export const NB_PART_SCALES = 2;
+export const NB_AWQ_STEPS = 21;
 export const NB_TOKEN_USER_DEFINED = 4;
 
 /** The core's codes. */
@@ -256,5 +258,37 @@ export const nb_code_format = {
         group: { at: 8, view: 'Uint32' },
         symmetric: { at: 12, view: 'Uint32' },
         search: { at: 16, view: 'Float32' },
+    }),
+};
+
+export const nb_fold_rule = {
+    size: 64,
+    fields: /** @type {const} */ ({
+        is_norm: { at: 0, view: 'Uint32' },
+        clips: { at: 4, view: 'Uint32' },
+        absorber_bytes: { at: 8, view: 'Uint32' },
+        absorber: { at: 12, view: 'text' },
+    }),
+};
+
+export const nb_awq_settings = {
+    size: 28,
+    fields: /** @type {const} */ ({
+        type: { at: 0, view: 'Uint32' },
+        bits: { at: 4, view: 'Uint32' },
+        group: { at: 8, view: 'Uint32' },
+        symmetric: { at: 12, view: 'Uint32' },
+        plain: { at: 16, view: 'Uint32' },
+        heads: { at: 20, view: 'Uint32' },
+        kv_heads: { at: 24, view: 'Uint32' },
+    }),
+};
+
+export const nb_awq_found = {
+    size: 24,
+    fields: /** @type {const} */ ({
+        ratio: { at: 0, view: 'Float64' },
+        error: { at: 8, view: 'Float64' },
+        plain: { at: 16, view: 'Float64' },
     }),
 };

@@ -10,9 +10,10 @@
 
 #pragma STDC FP_CONTRACT OFF
 
+enum { RATIOS = NB_AWQ_STEPS - 1 };
 enum { TILE = 8 }; /* rows that are taken at once: one read of the Hessian serves them all */
 
-/* ---- the error of outputs -------------------------------------------------------------------------------------------- */
+/* ---- the error of outputs ---------------------------------------------------------------------------------------- */
 
 static lanes load(const float *p) {
     lanes x;
@@ -20,14 +21,13 @@ static lanes load(const float *p) {
     return x;
 }
 
-/* Of at most TILE rows. H is symmetric: sum over i of e_i (h_ii e_i + 2 sum over j > i of h_ij e_j). */
+/* Of at most TILE rows. H is symmetric: sum over i of e_i (h_ii e_i + 2 sum over j < i of h_ij e_j). */
 static double tile_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns) {
     double sums[TILE] = {0}, sum = 0;
     for (uint32_t i = 0; i < columns; i++) {
         const float *h = hessian + (size_t)i * columns;
-        uint32_t aligned = NB_MIN(NB_ROUND_UP(i + 1, 4u), columns), end = aligned + (columns - aligned) / 4 * 4;
         lanes totals[TILE] = {0};
-        for (uint32_t j = aligned; j < end; j += 4) {
+        for (uint32_t j = 0; j < i / 4 * 4; j += 4) {
             lanes of_h = load(h + j);
             for (uint32_t r = 0; r < rows; r++)
                 totals[r] += of_h * load(errors + (size_t)r * columns + j);
@@ -35,9 +35,7 @@ static double tile_error(const float *errors, uint32_t rows, const float *hessia
         for (uint32_t r = 0; r < rows; r++) {
             const float *e = errors + (size_t)r * columns;
             float rest = sum_of(totals[r]);
-            for (uint32_t j = i + 1; j < aligned; j++)
-                rest += h[j] * e[j];
-            for (uint32_t j = end; j < columns; j++)
+            for (uint32_t j = i / 4 * 4; j < i; j++)
                 rest += h[j] * e[j];
             sums[r] += (double)e[i] * ((double)h[i] * (double)e[i] + 2 * (double)rest);
         }
@@ -54,13 +52,13 @@ double nb_output_error(const float *errors, uint32_t rows, const float *hessian,
     return sum;
 }
 
-/* ---- what both searches need ------------------------------------------------------------------------------------------ */
+/* ---- what both searches need ------------------------------------------------------------------------------------- */
 
 typedef struct job {
     const nb_awq_input *input;
     const nb_rounding *rounding;
     uint32_t group;
-    const nb_awq_matrix *matrices;
+    const float *weights; /* [rows][columns] */
     const float *scales;
     double *errors; /* of each tile */
     uint8_t *memory;
@@ -85,23 +83,18 @@ static int32_t check_input(const nb_awq_input *in, nb_error *err) {
     return nb_matrix_check("the Hessian's sums", in->hessian, in->columns, in->columns, err);
 }
 
-/* ---- scales ----------------------------------------------------------------------------------------------------------- */
+/* ---- scales ------------------------------------------------------------------------------------------------------ */
 
 /* Rows of a tile as they would be, minus as they are. */
 static void tile_of_scales(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count;
     const job *j = context;
-    const nb_awq_matrix *m = j->matrices;
-    uint64_t tile = index, tiles;
-    while (tile >= (tiles = ((uint64_t)m->rows + TILE - 1) / TILE)) {
-        tile -= tiles;
-        m++;
-    }
-    uint32_t columns = j->input->columns, first = (uint32_t)tile * TILE, rows = NB_MIN(m->rows - first, (uint32_t)TILE);
+    uint32_t columns = j->input->columns, first = (uint32_t)index * TILE,
+             rows = NB_MIN(j->rows - first, (uint32_t)TILE);
     float *errors = (float *)(j->memory + (uint64_t)thread * j->memory_each);
     void *scratch = errors + (size_t)TILE * columns;
     for (uint32_t row = 0; row < rows; row++) {
-        const float *w = m->weights + (size_t)(first + row) * columns;
+        const float *w = j->weights + (size_t)(first + row) * columns;
         float *e = errors + (size_t)row * columns;
         for (uint32_t i = 0; i < columns; i++)
             e[i] = w[i] * j->scales[i];
@@ -112,31 +105,17 @@ static void tile_of_scales(void *context, uint64_t index, uint64_t count, int32_
     j->errors[index] = tile_error(errors, rows, j->input->hessian, columns);
 }
 
-static double error_of_scales(nb_pool *pool, job *j, const float *scales, uint64_t tiles) {
-    double sum = 0;
-    j->scales = scales;
-    nb_parallel(pool, tiles, false, tile_of_scales, j);
-    for (uint64_t i = 0; i < tiles; i++)
-        sum += j->errors[i];
-    return sum;
-}
-
 /* Of each column the mean of |w| over the largest of its group. */
-static void mean_weights(const job *j, uint32_t n, double *mean) {
+static void mean_weights(const job *j, double *mean) {
     uint32_t columns = j->input->columns;
-    uint64_t rows = 0;
     memset(mean, 0, columns * sizeof *mean);
-    for (uint32_t m = 0; m < n; m++) {
-        rows += j->matrices[m].rows;
-        const float *w = j->matrices[m].weights;
-        for (uint64_t at = 0; at < (uint64_t)j->matrices[m].rows * columns; at += j->group) {
-            float largest = nb_largest_magnitude(w + at, j->group) + 1e-6f;
-            for (uint32_t i = 0; i < j->group; i++)
-                mean[at % columns + i] += (double)(__builtin_fabsf(w[at + i]) / largest);
-        }
+    for (uint64_t at = 0; at < (uint64_t)j->rows * columns; at += j->group) {
+        float largest = nb_largest_magnitude(j->weights + at, j->group) + 1e-6f;
+        for (uint32_t i = 0; i < j->group; i++)
+            mean[at % columns + i] += (double)(__builtin_fabsf(j->weights[at + i]) / largest);
     }
     for (uint32_t i = 0; i < columns; i++)
-        mean[i] /= (double)rows;
+        mean[i] /= j->rows;
 }
 
 /* Columns that come from one output get the mean over all of them. sums, counts: [n_sources] */
@@ -172,62 +151,79 @@ static void scales_of(double r, const double *x, const double *w, uint32_t n, fl
     }
 }
 
-int32_t nb_awq_search(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, bool uses_weights,
-                      const nb_awq_matrix *matrices, uint32_t n, float *scales, nb_awq_found *found, nb_error *err) {
-    uint32_t columns = in->columns, threads = (uint32_t)nb_pool_threads(pool);
-    job j = {.input = in, .rounding = r, .matrices = matrices, .group = nb_rounding_group(r, columns, err)};
+/* What one step needs. */
+typedef struct workspace {
+    double *x, *w, *sums;
+    uint32_t *counts;
+    float *tried;
+} workspace;
+
+static void cut(nb_arena *arena, job *j, workspace *s, uint32_t tiles, uint32_t threads) {
+    uint32_t columns = j->input->columns;
+    s->x = nb_arena_take(arena, columns, sizeof *s->x);
+    s->w = nb_arena_take(arena, columns, sizeof *s->w);
+    s->sums = nb_arena_take(arena, columns, sizeof *s->sums);
+    s->counts = nb_arena_take(arena, columns, sizeof *s->counts);
+    s->tried = nb_arena_take(arena, columns, sizeof *s->tried);
+    j->errors = nb_arena_take(arena, tiles, sizeof *j->errors);
+    j->memory = nb_arena_take(arena, threads, j->memory_each);
+}
+
+/* The scales of a step. */
+static void fill_tried(const job *j, workspace *s, uint32_t step, bool uses_weights) {
+    uint32_t columns = j->input->columns;
+    for (uint32_t i = 0; i < columns; i++) {
+        s->x[i] = (double)j->input->mean[i];
+        s->tried[i] = 1;
+    }
+    if (step == 0)
+        return;
+    share(j->input, s->x, s->sums, s->counts);
+    if (uses_weights) {
+        mean_weights(j, s->w);
+        share(j->input, s->w, s->sums, s->counts);
+    }
+    scales_of((double)(step - 1) / RATIOS, s->x, uses_weights ? s->w : NULL, columns, s->tried);
+}
+
+static int32_t check_rows(const float *weights, uint32_t rows, uint32_t columns, nb_error *err) {
+    return rows ? nb_matrix_check("the weights", weights, rows, columns, err)
+                : NB_FAIL(err, NB_ERR_ARGUMENT, "there are no weights to search for");
+}
+
+int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, bool uses_weights, const float *weights,
+                   uint32_t rows, uint32_t step, float *scales, nb_awq_found *found, nb_error *err) {
+    uint32_t columns = in->columns, tiles = (uint32_t)(((uint64_t)rows + TILE - 1) / TILE);
+    job j = {.input = in, .rounding = r, .weights = weights, .rows = rows};
+    j.group = nb_rounding_group(r, columns, err);
     if (!j.group)
         return NB_ERR_ARGUMENT;
+    if (step >= NB_AWQ_STEPS)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "AWQ's search has no step %u", step);
     NB_TRY(check_input(in, err));
-    uint64_t tiles = 0;
-    for (uint32_t m = 0; m < n; m++) {
-        NB_TRY(nb_matrix_check("the weights", matrices[m].weights, matrices[m].rows, columns, err));
-        tiles += ((uint64_t)matrices[m].rows + TILE - 1) / TILE;
-    }
-    if (!tiles)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "there are no weights to find scales for");
+    NB_TRY(check_rows(weights, rows, columns, err));
     nb_arena arena = {0};
-    double *x = NULL, *w = NULL, *sums = NULL;
-    uint32_t *counts = NULL;
-    float *tried = NULL;
+    workspace s;
     j.memory_each = NB_ROUND_UP(nb_plus(nb_times(columns, 4 * TILE), nb_rounding_bytes(r, columns)), 64u);
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass)
-            NB_TRY(nb_arena_reserve(&arena, "the search for AWQ's scales", err));
-        x = nb_arena_take(&arena, columns, sizeof *x);
-        w = nb_arena_take(&arena, columns, sizeof *w);
-        sums = nb_arena_take(&arena, columns, sizeof *sums);
-        counts = nb_arena_take(&arena, columns, sizeof *counts);
-        tried = nb_arena_take(&arena, columns, sizeof *tried);
-        j.errors = nb_arena_take(&arena, tiles, sizeof *j.errors);
-        j.memory = nb_arena_take(&arena, threads, j.memory_each);
-    }
-    for (uint32_t i = 0; i < columns; i++) {
-        x[i] = (double)in->mean[i];
-        scales[i] = 1;
-    }
-    share(in, x, sums, counts);
-    if (uses_weights) {
-        mean_weights(&j, n, w);
-        share(in, w, sums, counts);
-    }
-    double plain = error_of_scales(pool, &j, scales, tiles);
-    *found = (nb_awq_found){-1, plain, plain};
-    for (int i = 0; i < NB_AWQ_STEPS; i++) {
-        double ratio = (double)i / NB_AWQ_STEPS;
-        scales_of(ratio, x, uses_weights ? w : NULL, columns, tried);
-        double error = error_of_scales(pool, &j, tried, tiles);
-        if (error < found->error) {
-            found->ratio = ratio;
-            found->error = error;
-            memcpy(scales, tried, columns * sizeof *scales);
-        }
+    cut(&arena, &j, &s, tiles, (uint32_t)nb_pool_threads(pool));
+    NB_TRY(nb_arena_reserve(&arena, "the search for AWQ's scales", err));
+    cut(&arena, &j, &s, tiles, (uint32_t)nb_pool_threads(pool));
+    fill_tried(&j, &s, step, uses_weights);
+    j.scales = s.tried;
+    nb_parallel(pool, tiles, false, tile_of_scales, &j);
+    double error = 0;
+    for (uint32_t i = 0; i < tiles; i++)
+        error += j.errors[i];
+    if (step == 0 || error < found->error) {
+        double ratio = step ? (double)(step - 1) / RATIOS : -1;
+        *found = (nb_awq_found){ratio, error, step ? found->plain : error};
+        memcpy(scales, s.tried, columns * sizeof *scales);
     }
     nb_arena_free(&arena);
     return NB_OK;
 }
 
-/* ---- clipping ---------------------------------------------------------------------------------------------------------- */
+/* ---- clipping ---------------------------------------------------------------------------------------------------- */
 
 enum { CLIP_TRIES = 10 }; /* of 20 steps, up to half of the range */
 
@@ -246,7 +242,7 @@ static void clip_row(void *context, uint64_t row, uint64_t count, int32_t thread
         float *w = j->clipped + row * columns + at, largest = nb_largest_magnitude(w, group), best = largest;
         double least = 0;
         for (int i = 0; i < CLIP_TRIES && largest > 0; i++) {
-            float limit = largest * (float)(1 - (double)i / NB_AWQ_STEPS);
+            float limit = largest * (float)(1 - (double)i / 20);
             clip(w, group, limit, error);
             nb_round_row(j->rounding, error, group, error, scratch);
             for (uint32_t k = 0; k < group; k++)
@@ -269,7 +265,7 @@ int32_t nb_awq_clip(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r,
     if (!j.group)
         return NB_ERR_ARGUMENT;
     NB_TRY(check_input(in, err));
-    NB_TRY(nb_matrix_check("the weights", weights, rows, columns, err));
+    NB_TRY(check_rows(weights, rows, columns, err));
     nb_arena arena = {0};
     float *blocks = NULL;
     j.memory_each = NB_ROUND_UP(nb_plus(nb_times(j.group, 4), nb_rounding_bytes(r, j.group)), 64u);

@@ -2,47 +2,38 @@
  * larger before rounding, so that they lose less, and the activations smaller by as much in the layer before. Then the
  * range of each group is made narrower where that helps.
  *
- *   W x = (W diag(s)) (diag(1/s) x);  s = mean|x|^r, or with the weights mean|x|^r / mean|w|^(1-r);  r = 0, 1/20 ... 19/20
+ *   W x = (W diag(s)) (diag(1/s) x);  s = mean|x|^r, or with the weights mean|x|^r / mean|w|^(1-r)
+ *                                             r = 0, 1/20 ... 19/20
  *
- * and s is divided by sqrt(max s min s). mean|w|: of each weight over the largest of its group. Of these, and of s = 1, the
- * search takes what changes the outputs least. The paper and its tool try this on samples of x; here the error of the
- * outputs is computed from the Hessian H = sum x x', as sum |E x|^2 = trace(E H E') for a linear layer: exactly the same
- * for all of the calibration text, and without any sample being kept.
+ * and s is divided by sqrt(max s min s). mean|w|: of each weight over the largest of its group. Of these, and of s = 1,
+ * the search takes what changes the outputs least. The paper and its tool try this on samples of x; here the error of
+ * the outputs is computed from the Hessian H = sum x x', as sum |E x|^2 = trace(E H E') for a linear layer: exactly the
+ * same for all of the calibration text, and without any sample being kept.
  *
  * Which tensor absorbs 1/s: awq_fold.h. All results are the same for any number of threads. */
 #ifndef NB_AWQ_H
 #define NB_AWQ_H
 
+#include "../nibble_quantize.h"
 #include "rounding.h"
 
 /* What calibration says of the input of some matrices. */
 typedef struct nb_awq_input {
     uint32_t columns;
-    const float *hessian; /* [columns][columns] */
-    const float *mean;    /* [columns] mean |x| */
-    const uint32_t
-        *sources;       /* [columns] which output of the absorbing tensor each column is; such columns get one scale.
-                                NULL: each its own */
-    uint32_t n_sources; /* their number, at most `columns` */
+    const float *hessian;    /* [columns][columns], of which only the lower triangle and the diagonal are read */
+    const float *mean;       /* [columns] mean |x| */
+    const uint32_t *sources; /* [columns] which output of the absorbing tensor each column is; such columns get one
+                                scale. NULL: each its own */
+    uint32_t n_sources;      /* their number, at most `columns` */
 } nb_awq_input;
 
-typedef struct nb_awq_matrix {
-    const float *weights; /* [rows][columns] */
-    uint32_t rows;
-} nb_awq_matrix;
-
-enum { NB_AWQ_STEPS = 20 };
-
-typedef struct nb_awq_found {
-    double ratio; /* r; below 0: s = 1 was the best */
-    double error; /* of the outputs, summed over the calibration text */
-    double plain; /* the same for s = 1: plain rounding */
-} nb_awq_found;
-
-/* The scales [columns] for all matrices that share an input. Rows are rounded as r says. uses_weights: mean|w| takes
- * part, as is the default of autoawq (duo_scaling). */
-int32_t nb_awq_search(nb_pool *pool, const nb_awq_input *input, const nb_rounding *r, bool uses_weights,
-                      const nb_awq_matrix *matrices, uint32_t n, float *scales, nb_awq_found *found, nb_error *err);
+/* One step of the search: 0 is s = 1, and begins; step i has r = (i - 1) / 20; there are NB_AWQ_STEPS. weights: [rows]
+ * [columns], those of all matrices that share the input, one after the other. Rows are rounded as r says. uses_weights:
+ * mean|w| takes part, as is the default of autoawq (duo_scaling). scales [columns] and found have the best of the steps
+ * until now. */
+int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *input, const nb_rounding *r, bool uses_weights,
+                   const float *weights, uint32_t rows, uint32_t step, float *scales, nb_awq_found *found,
+                   nb_error *err);
 
 /* Clips the weights [rows][columns] of a matrix group by group: to that of 1, 0.95 ... 0.55 of the group's largest
  * magnitude that changes the group's part of the outputs least. scales: those that the weights were multiplied with
@@ -51,7 +42,7 @@ int32_t nb_awq_search(nb_pool *pool, const nb_awq_input *input, const nb_roundin
 int32_t nb_awq_clip(nb_pool *pool, const nb_awq_input *input, const nb_rounding *r, const float *scales, float *weights,
                     uint32_t rows, nb_error *err);
 
-/* trace(E H E') for E [rows][columns], H [columns][columns] symmetric. */
+/* trace(E H E') for E [rows][columns], H [columns][columns] symmetric, of which only the lower triangle is read. */
 double nb_output_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns);
 
 #endif

@@ -1,16 +1,17 @@
-/* Where the 1/s of AWQ and SmoothQuant goes: a matrix's columns are multiplied with s, and the outputs of the tensor before
- * it divided by s.
+/* Where the 1/s of AWQ and SmoothQuant goes: a matrix's columns are multiplied with s, and the outputs of the tensor
+ * before it divided by s.
  *
  *   the matrices                               the tensor that absorbs 1/s
  *   attn_q, attn_k, attn_v, attn_qkv           the norm before them, weight and bias: attn_norm_2 or attn_norm
  *   ffn_gate, ffn_up, of experts too, routers  ffn_norm, or attn_norm where a layer has one norm for both blocks
- *   attn_output                                rows and bias of attn_v, or the last ones of attn_qkv. Heads that share a
- *                                              value head share its scales: nb_fold_heads
- *   ffn_down, of experts too                   rows and bias of ffn_up of the same expert: its last ones, if gate and up are
- *                                              merged. Only if there is a gate: without one the activation function lies between
+ *   attn_output                                rows and bias of attn_v, or the last ones of attn_qkv. Heads that share
+ *                                              a value head share its scales: nb_fold_heads
+ *   ffn_down, of experts too                   rows and bias of ffn_up of the same expert: its last ones, if gate and
+ *                                              up are merged. Only if there is a gate: without one the activation
+ *                                              function lies between
  *
- * All matrices that read what the absorbing tensor gives must be scaled, those that stay in 16 bits too (routers). A matrix
- * whose absorbing tensor a model does not have cannot be scaled, such as OLMo 2's, whose norms come after. */
+ * All matrices that read what the absorbing tensor gives must be scaled, those that stay in 16 bits too (routers). A
+ * matrix whose absorbing tensor a model does not have cannot be scaled, such as OLMo 2's, whose norms come after. */
 #ifndef NB_AWQ_FOLD_H
 #define NB_AWQ_FOLD_H
 
@@ -28,8 +29,8 @@ bool nb_fold_of(nb_text name, bool is_gated, nb_fold *fold);
 /* Whether the weights of this name may be clipped: all but queries and keys. */
 bool nb_fold_clips(nb_text name);
 
-/* sources [heads * width]: which row of the value matrix, or of its last `kv_heads * width` rows, each column of attn_output
- * comes from. heads: a multiple of kv_heads. */
+/* sources [heads * width]: which row of the value matrix, or of its last `kv_heads * width` rows, each column of
+ * attn_output comes from. heads: a multiple of kv_heads. */
 void nb_fold_heads(uint32_t heads, uint32_t kv_heads, uint32_t width, uint32_t *sources);
 
 /* Columns times s: weights [rows][columns]. */

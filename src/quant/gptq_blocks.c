@@ -181,7 +181,7 @@ int32_t nb_quantizer_feeds(uint32_t type) {
     return nb_code_layout_of(type) != NULL;
 }
 
-static int32_t find_neighbours(nb_quantizer *q, uint32_t type, nb_encoding *how, nb_error *err) {
+int32_t nb_find_neighbours(nb_quantizer *q, uint32_t type, nb_encoding *how, nb_error *err) {
     size_t bytes = nb_neighbours_bytes(type);
     if (bytes && (!q->neighbours || q->neighbours_type != type)) {
         nb_free(q->neighbours);
@@ -221,7 +221,7 @@ int32_t nb_quantizer_rows(nb_quantizer *q, uint32_t type, uint32_t flags, uint32
                 .how = {.importance = q->importance, .best = flags & NB_ROWS_BEST},
                 .out = out,
                 .row_bytes = nb_weights_row_bytes(q, type)};
-    NB_TRY(find_neighbours(q, type, &b.how, err));
+    NB_TRY(nb_find_neighbours(q, type, &b.how, err));
     if (!b.layout) {
         plain_rows p = {&b, source_type, weights, NB_NO_ROW};
         nb_parallel(q->pool, rows, false, encode_row, &p);

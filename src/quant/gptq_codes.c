@@ -128,9 +128,11 @@ static void finish_row(void *context, uint32_t row, const uint8_t *codes, const 
 
 int32_t nb_code_format_check(const nb_code_format *f, uint32_t columns, nb_error *err) {
     bool known = f->bits == 2 || f->bits == 3 || f->bits == 4 || f->bits == 8;
-    if (f->format > NB_FORMAT_COMPRESSED || !known || (f->format == NB_FORMAT_COMPRESSED && f->bits == 3))
+    if (f->format > NB_FORMAT_AWQ || !known || (f->format == NB_FORMAT_COMPRESSED && f->bits == 3) ||
+        (f->format == NB_FORMAT_AWQ && f->bits != 4))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "codes of %u bits in format %u are not written; take 2, 3, 4 or 8 (compressed-tensors: not 3)",
+                       "codes of %u bits in format %u are not written; take 2, 3, 4 or 8 (compressed-tensors: not 3; "
+                       "AWQ: only 4)",
                        f->bits, f->format);
     if (f->group % NB_TILE || (f->group && columns % f->group))
         return NB_FAIL(err, NB_ERR_ARGUMENT,

@@ -12,6 +12,12 @@ static void put_stream(uint32_t *out, size_t stride, uint32_t i, uint32_t bits, 
         word[stride] |= value >> (32 - shift);
 }
 
+/* Where AWQ's words have the number of each of eight rows. */
+static uint32_t awq_place(uint32_t row) {
+    static const uint8_t places[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+    return row / 8 * 8 + places[row % 8];
+}
+
 static uint32_t groups_of(const nb_code_format *f, uint32_t columns) {
     return f->group ? columns / f->group : 1;
 }
@@ -29,14 +35,14 @@ double nb_quantizer_part_bytes(const nb_code_format *f, uint32_t part, uint32_t 
 /* values [rows, n], less `less` -> one stream of bits for each row (by_row) or for each column of them. A stream's words
  * lie side by side (is_whole), or those with the same number of all streams do. */
 static void pack(const uint8_t *values, uint32_t rows, uint32_t n, uint32_t bits, bool by_row, bool is_whole,
-                 uint32_t less, uint32_t *out) {
+                 bool is_awq, uint32_t less, uint32_t *out) {
     uint32_t mask = (1u << bits) - 1, streams = by_row ? rows : n, words = (by_row ? n : rows) / 32 * bits;
     memset(out, 0, (size_t)streams * words * sizeof *out);
     for (uint32_t row = 0; row < rows; row++)
         for (uint32_t i = 0; i < n; i++) {
             uint32_t value = (values[(size_t)row * n + i] - less) & mask, stream = by_row ? row : i;
-            put_stream(out + (is_whole ? (size_t)stream * words : stream), is_whole ? 1 : streams, by_row ? i : row,
-                       bits, value);
+            uint32_t place = by_row ? i : is_awq ? awq_place(row) : row;
+            put_stream(out + (is_whole ? (size_t)stream * words : stream), is_whole ? 1 : streams, place, bits, value);
         }
 }
 
@@ -53,16 +59,12 @@ int32_t nb_quantizer_pack(const nb_code_format *f, uint32_t part, const void *va
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "codes of [%u, %u] are not packed: rows and columns must be multiples of 32 (part %u)", rows,
                        columns, part);
-    bool compressed = f->format == NB_FORMAT_COMPRESSED;
+    bool compressed = f->format == NB_FORMAT_COMPRESSED, awq = f->format == NB_FORMAT_AWQ;
     uint32_t groups = groups_of(f, columns), less = f->format == NB_FORMAT_GPTQ;
-    if (part == NB_PART_CODES && compressed)
-        pack(values, rows, columns, f->bits, true, true, 0, out);
-    else if (part == NB_PART_CODES)
-        pack(values, rows, columns, f->bits, true, false, 0, out);
-    else if (part == NB_PART_ZEROS && compressed)
-        pack(values, rows, groups, f->bits, false, false, 0, out);
+    if (part == NB_PART_CODES)
+        pack(values, rows, columns, f->bits, !awq, compressed || awq, awq, 0, out);
     else if (part == NB_PART_ZEROS)
-        pack(values, rows, groups, f->bits, false, true, less, out);
+        pack(values, rows, groups, f->bits, false, !compressed, awq, less, out);
     else if (compressed)
         memcpy(out, values, (size_t)rows * groups * sizeof(uint16_t));
     else

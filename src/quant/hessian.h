@@ -66,6 +66,9 @@ bool nb_weights_row(const nb_quantizer *q, uint32_t type, const void *weights, u
 int32_t nb_weights_refuse(const nb_quantizer *q, uint32_t type, const void *weights, uint32_t row, uint32_t first_row,
                           nb_error *err);
 
+/* how->neighbours for blocks of the type, which the quantizer keeps; NULL for types without a grid. */
+int32_t nb_find_neighbours(nb_quantizer *q, uint32_t type, nb_encoding *how, nb_error *err);
+
 /* Of the rows that threads find wrong the first one is kept, whatever their order. */
 enum { NB_NO_ROW = UINT32_MAX };
 void nb_mark_row(uint32_t *bad_row, uint32_t row);

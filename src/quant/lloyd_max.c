@@ -41,7 +41,7 @@ static size_t count_to(const sorted *s, double bound) {
     return low;
 }
 
-/* ---- the start ----------------------------------------------------------------------------------------------------- */
+/* ---- the start --------------------------------------------------------------------------------------------------- */
 
 /* For dynamic programming: least[j] is the error of the best codebook of so many entries for the first j runs, and
  * cuts[entry][j] where the last entry's runs begin then. */
@@ -106,7 +106,7 @@ static void start_entries(const sorted *s, search *d, entries *e) {
     }
 }
 
-/* ---- the rounds ---------------------------------------------------------------------------------------------------- */
+/* ---- the rounds -------------------------------------------------------------------------------------------------- */
 
 static void improve(const sorted *s, entries *e) {
     bool changes = true;

@@ -1,5 +1,6 @@
 /* Codebooks that fit the numbers they stand for: Lloyd-Max quantizers (Lloyd 1957/1982, Max 1960), which is k-means in
- * one dimension. A codebook minimizes the sum of importance (x - c)^2 over its group or tensor, c the entry nearest to x.
+ * one dimension. A codebook minimizes the sum of importance (x - c)^2 over its group or tensor, c the entry nearest to
+ * x.
  *
  * Two steps in turn: each number goes to the nearest entry; each entry becomes the weighted mean of its numbers. The
  * error never grows, and after some rounds nothing changes. But what is found then depends on the start, and may have

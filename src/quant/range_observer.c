@@ -17,7 +17,7 @@ void nb_range_begin(nb_range_observer *o, float rate) {
     *o = (nb_range_observer){.rate = rate > 0 ? rate : 0.01f, .exponent = LEAST_EXPONENT};
 }
 
-/* ---- the histogram ------------------------------------------------------------------------------------------------ */
+/* ---- the histogram ----------------------------------------------------------------------------------------------- */
 
 static void merge_pairs(uint64_t *bins) {
     for (int i = 0; i < NB_RANGE_BINS; i++)
@@ -64,7 +64,7 @@ int32_t nb_range_observe(nb_range_observer *o, const float *x, uint64_t rows, ui
     return NB_OK;
 }
 
-/* ---- what is clipped ------------------------------------------------------------------------------------------------ */
+/* ---- what is clipped --------------------------------------------------------------------------------------------- */
 
 /* How many of these numbers are beyond `end`, in a bin that it cuts by the part of the bin. */
 static double beyond(const nb_range_observer *o, const uint64_t *bins, double end) {
@@ -80,7 +80,7 @@ static double clipped(const nb_range_observer *o, double low, double high) {
     return count / (double)o->count;
 }
 
-/* ---- percentile ----------------------------------------------------------------------------------------------------- */
+/* ---- percentile -------------------------------------------------------------------------------------------------- */
 
 /* The least edge beyond which at most so many numbers of both kinds of bins lie. second: NULL, or to be added. */
 static int percentile_edge(const uint64_t *bins, const uint64_t *second, double most) {
@@ -95,7 +95,7 @@ static int percentile_edge(const uint64_t *bins, const uint64_t *second, double 
     return edge;
 }
 
-/* ---- squared error -------------------------------------------------------------------------------------------------- */
+/* ---- squared error ----------------------------------------------------------------------------------------------- */
 
 /* Of all numbers, each in the middle of its bin, if the grid covers the edges low ... high (in bins, low <= 0). */
 static double squared_error(const nb_range_observer *o, const nb_range_settings *how, int low, int high) {
@@ -114,8 +114,8 @@ static double squared_error(const nb_range_observer *o, const nb_range_settings 
     return error;
 }
 
-/* Moves one end to where the error is least: of every eighth edge, then of those about the best. A symmetric grid's ends
- * move together. */
+/* Moves one end to where the error is least: of every eighth edge, then of those about the best. A symmetric grid's
+ * ends move together. */
 static double move_end(const nb_range_observer *o, const nb_range_settings *how, int *low, int *high, bool is_low,
                        int farthest, double least) {
     int best = is_low ? -*low : *high;
@@ -163,7 +163,7 @@ static void choose_by_error(const nb_range_observer *o, const nb_range_settings 
     } while (least < before);
 }
 
-/* ---- divergence ------------------------------------------------------------------------------------------------------ */
+/* ---- divergence -------------------------------------------------------------------------------------------------- */
 
 /* Of the magnitudes quantized below edge `end` from their distribution, where all beyond counts into the last bin. */
 static double divergence(const double *bins, const double *sums, int end, int levels) {
@@ -199,7 +199,7 @@ static int choose_by_divergence(const nb_range_observer *o, uint32_t bits) {
     return best;
 }
 
-/* ---- all of it -------------------------------------------------------------------------------------------------------- */
+/* ---- all of it --------------------------------------------------------------------------------------------------- */
 
 static int32_t check(const nb_range_observer *o, const nb_range_settings *how, nb_error *err) {
     if (!o->count)

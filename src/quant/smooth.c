@@ -34,17 +34,15 @@ static int32_t check(const float *largest, uint32_t columns, const uint32_t *sou
 }
 
 int32_t nb_smooth_scales(const float *largest, uint32_t columns, const uint32_t *sources, uint32_t n_sources,
-                         float alpha, const nb_awq_matrix *matrices, uint32_t n, float *scales, nb_error *err) {
+                         float alpha, const float *weights, uint32_t rows, float *scales, nb_error *err) {
     NB_TRY(check(largest, columns, sources, n_sources, alpha, err));
+    NB_TRY(nb_matrix_check("the weights", weights, rows, columns, err));
     uint32_t count = sources ? n_sources : columns;
     for (uint32_t i = 0; i < columns; i++)
         scales[i] = 0;
-    for (uint32_t m = 0; m < n; m++) {
-        NB_TRY(nb_matrix_check("the weights", matrices[m].weights, matrices[m].rows, columns, err));
-        for (uint64_t row = 0; row < matrices[m].rows; row++)
-            for (uint32_t i = 0; i < columns; i++)
-                scales[i] = NB_MAX(scales[i], __builtin_fabsf(matrices[m].weights[row * columns + i]));
-    }
+    for (uint64_t at = 0; at < (uint64_t)rows * columns; at += columns)
+        for (uint32_t i = 0; i < columns; i++)
+            scales[i] = NB_MAX(scales[i], __builtin_fabsf(weights[at + i]));
     float *both = nb_alloc_items(count, 2 * sizeof *both);
     if (!both)
         return nb_memory_refuse("SmoothQuant's scales", nb_times(count, 2 * sizeof *both), err);

@@ -1,11 +1,11 @@
-/* Uniform grids: w = s (q - z). A code q is a whole number of 2 to 8 bits, s is the scale and z the zero, which is a code
- * too, so that 0 is always exact.
+/* Uniform grids: w = s (q - z). A code q is a whole number of 2 to 8 bits, s is the scale and z the zero, which is a
+ * code too, so that 0 is always exact.
  *
  *   symmetric:  z is the middle of the codes; q = round(x / s) + z, s = max |x| / (half of the codes' span)
  *   asymmetric: s = (high - low) / (the codes' span), z = lowest code - round(low / s)
  *
- * Scales serve a whole tensor, a row (an output channel of weights, or a token of activations) or a group of columns. An
- * asymmetric range always contains 0. A range of nothing but zeros has the scale 1, and all its codes are z. */
+ * Scales serve a whole tensor, a row (an output channel of weights, or a token of activations) or a group of columns.
+ * An asymmetric range always contains 0. A range of nothing but zeros has the scale 1, and all its codes are z. */
 #ifndef NB_UNIFORM_H
 #define NB_UNIFORM_H
 
@@ -53,8 +53,8 @@ enum { NB_PER_TENSOR = 0 };
  * row; NB_PER_TENSOR: one step for all. 0, with an error, if groups do not divide a row, or if there is nothing. */
 uint64_t nb_uniform_steps(uint64_t rows, uint64_t columns, uint64_t group, nb_error *err);
 
-/* A matrix of F32 [rows][columns] -> codes of the same shape and their steps, rows first. A number that is not finite is
- * an error that names its row and column. */
+/* A matrix of F32 [rows][columns] -> codes of the same shape and their steps, rows first. A number that is not finite
+ * is an error that names its row and column. */
 int32_t nb_uniform_matrix(const nb_uniform *u, uint64_t group, const float *x, uint64_t rows, uint64_t columns,
                           nb_uniform_step *steps, int16_t *codes, nb_error *err);
 
@@ -63,7 +63,8 @@ int32_t nb_uniform_matrix(const nb_uniform *u, uint64_t group, const float *x, u
 int32_t nb_uniform_matrix_with(const nb_uniform *u, uint64_t group, const float *x, uint64_t rows, uint64_t columns,
                                const nb_uniform_step *steps, int16_t *codes, nb_error *err);
 
-/* `what`: the numbers' name in the message. All are to be finite: an error that names the first row and column of one that is not. */
+/* `what`: the numbers' name in the message. All are to be finite: an error that names the first row and column of one
+ * that is not. */
 int32_t nb_matrix_check(const char *what, const float *x, uint64_t rows, uint64_t columns, nb_error *err);
 
 #endif

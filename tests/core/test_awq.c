@@ -5,20 +5,20 @@
 #include "../../src/base/numbers.h"
 #include "../../src/quant/awq.h"
 #include "../../src/quant/awq_fold.h"
-#include "../../src/quant/awq_pack.h"
+#include "../../src/nibble_quantize.h"
 
 #include <math.h>
 
 static const char VECTORS[] = "tests/fixtures/formats/awq.bin";
 
-enum { MOST = 96, MATRICES = 2 };
+enum { MOST = 96, MOST_ROWS = 128 };
 
 typedef struct sample {
     uint32_t bits, group, rows;
     bool has_zeros, uses_weights;
     nb_awq_input input;
-    nb_awq_matrix matrices[MATRICES];
-    uint32_t n;
+    const float *weights; /* of all matrices */
+    uint32_t all_rows;
     const float *scales, *limits;
     double ratio, error, plain;
 } sample;
@@ -29,12 +29,12 @@ static bool read_sample(nb_cursor *in, sample *s) {
     s->uses_weights = nb_cursor_u32(in);
     s->group = nb_cursor_u32(in);
     uint32_t columns = s->input.columns = nb_cursor_u32(in);
-    s->n = nb_cursor_u32(in);
+    uint32_t matrices = nb_cursor_u32(in);
     s->rows = nb_cursor_u32(in);
-    if (!CHECK(!in->is_short && columns <= MOST && s->n <= MATRICES && s->rows <= MOST, "%s", VECTORS))
+    s->all_rows = matrices * s->rows;
+    if (!CHECK(!in->is_short && columns <= MOST && s->all_rows <= MOST_ROWS && s->rows <= MOST, "%s", VECTORS))
         return false;
-    for (uint32_t i = 0; i < s->n; i++)
-        s->matrices[i] = (nb_awq_matrix){(const float *)nb_cursor_bytes(in, 4ull * s->rows * columns), s->rows};
+    s->weights = (const float *)nb_cursor_bytes(in, 4ull * s->all_rows * columns);
     s->input.hessian = (const float *)nb_cursor_bytes(in, 4ull * columns * columns);
     s->input.mean = (const float *)nb_cursor_bytes(in, 4ull * columns);
     s->scales = (const float *)nb_cursor_bytes(in, 4ull * columns);
@@ -52,13 +52,22 @@ static nb_uniform grid_of(const sample *s) {
                         .is_narrow = !s->has_zeros};
 }
 
+/* All steps of the search; stops at an error. */
+static int32_t search(nb_pool *pool, const nb_awq_input *input, const nb_rounding *r, bool uses_weights,
+                      const float *weights, uint32_t rows, float *scales, nb_awq_found *found, nb_error *err) {
+    int32_t code = 0;
+    for (uint32_t step = 0; step < NB_AWQ_STEPS && code == 0; step++)
+        code = nb_awq_try(pool, input, r, uses_weights, weights, rows, step, scales, found, err);
+    return code;
+}
+
 static void check_search(const sample *s, nb_pool *pool) {
     float scales[MOST];
     nb_awq_found found;
     nb_error err = {0};
     nb_uniform u = grid_of(s);
     nb_rounding r = {.uniform = &u, .group = s->group};
-    if (!CHECK(nb_awq_search(pool, &s->input, &r, s->uses_weights, s->matrices, s->n, scales, &found, &err) == 0, "%s",
+    if (!CHECK(search(pool, &s->input, &r, s->uses_weights, s->weights, s->all_rows, scales, &found, &err) == 0, "%s",
                err.message))
         return;
     CHECK(found.ratio == s->ratio, "%u bits: the ratio is %g, not %g", s->bits, found.ratio, s->ratio);
@@ -77,7 +86,7 @@ static void check_clip(const sample *s, nb_pool *pool) {
     nb_error err = {0};
     nb_uniform u = grid_of(s);
     nb_rounding r = {.uniform = &u, .group = s->group};
-    memcpy(w, s->matrices[0].weights, s->rows * columns * sizeof *w);
+    memcpy(w, s->weights, s->rows * columns * sizeof *w);
     nb_fold_columns(w, s->rows, columns, s->scales);
     float *scaled = nb_alloc(s->rows * columns * sizeof *w);
     memcpy(scaled, w, s->rows * columns * sizeof *w);
@@ -100,15 +109,15 @@ static void check_blocks(const sample *s) {
     nb_error err = {0};
     nb_rounding r = {.type = NB_TYPE_Q4_0};
     uint32_t columns = s->input.columns, n = s->rows * columns;
-    CHECK(nb_awq_search(NULL, &s->input, &r, true, s->matrices, 1, scales, &found, &err) == 0, "%s", err.message);
+    CHECK(search(NULL, &s->input, &r, true, s->weights, s->rows, scales, &found, &err) == 0, "%s", err.message);
     CHECK(found.error < found.plain, "Q4_0: %g, and plainly %g", found.error, found.plain);
-    memcpy(clipped, s->matrices[0].weights, n * sizeof *clipped);
+    memcpy(clipped, s->weights, n * sizeof *clipped);
     nb_fold_columns(clipped, s->rows, columns, scales);
     CHECK(nb_awq_clip(NULL, &s->input, &r, scales, clipped, s->rows, &err) == 0, "%s", err.message);
     for (uint32_t row = 0; row < s->rows; row++) {
         nb_round_row(&r, clipped + row * columns, columns, back + row * columns, scratch);
         for (uint32_t i = 0; i < columns; i++)
-            back[row * columns + i] = back[row * columns + i] / scales[i] - s->matrices[0].weights[row * columns + i];
+            back[row * columns + i] = back[row * columns + i] / scales[i] - s->weights[row * columns + i];
     }
     double error = nb_output_error(back, s->rows, s->input.hessian, columns);
     CHECK(error < found.error, "Q4_0, clipped: %g, before %g", error, found.error);
@@ -129,7 +138,7 @@ static void check_sources(const sample *s) {
           sources[63]);
     input.sources = sources;
     input.n_sources = KV_HEADS * WIDTH;
-    CHECK(nb_awq_search(NULL, &input, &r, s->uses_weights, s->matrices, s->n, scales, &found, &err) == 0, "%s",
+    CHECK(search(NULL, &input, &r, s->uses_weights, s->weights, s->all_rows, scales, &found, &err) == 0, "%s",
           err.message);
     CHECK(found.ratio >= 0 && found.error < found.plain && found.error >= s->error * 0.999, "%g, %g", found.ratio,
           found.error);
@@ -149,7 +158,7 @@ static void check_sources(const sample *s) {
         CHECK(fabsf(product / want - 1) < 1e-6f, "column %d: %g, not %g", i, (double)product, (double)want);
     }
     sources[5] = KV_HEADS * WIDTH;
-    CHECK(nb_awq_search(NULL, &input, &r, true, s->matrices, 1, scales, &found, &err) == NB_ERR_ARGUMENT &&
+    CHECK(search(NULL, &input, &r, true, s->weights, s->rows, scales, &found, &err) == NB_ERR_ARGUMENT &&
               test_contains(err.message, "column 5"),
           "%s", err.message);
 }
@@ -163,28 +172,27 @@ static void check_packing(nb_cursor *in) {
     nb_error err = {0};
     if (!CHECK(want && n <= MOST * MOST, "%s is cut off", VECTORS))
         return;
-    int16_t wide[MOST * MOST];
-    nb_uniform_step both[MOST * MOST];
-    for (uint32_t i = 0; i < n; i++)
-        wide[i] = codes[i];
+    uint16_t halves[MOST];
     for (uint32_t i = 0; i < steps; i++) {
-        memcpy(&both[i].scale, scales + 4 * i, 4);
-        both[i].zero = zeros[i];
+        float scale;
+        memcpy(&scale, scales + 4 * (size_t)i, 4);
+        halves[i] = nb_f32_to_f16(scale);
     }
-    uint8_t *out = nb_alloc(n / 2 + steps / 2 + 2 * steps);
-    nb_awq_tensors to =
-        {rows, columns, group, (uint32_t *)out, (uint32_t *)(out + n / 2), (uint16_t *)(out + n / 2 + steps / 2)};
-    CHECK(nb_awq_pack_check(&to, &err) == 0, "%s", err.message);
-    for (uint32_t first = 0; first < rows; first += 8)
-        nb_awq_pack(&to, first, 8, wide + first * columns, both + first * (columns / group));
-    for (uint32_t i = 0; i < n / 2 + steps / 2 + 2 * steps; i++)
-        CHECK(out[i] == want[i], "packed: byte %u is %u, not %u", i, out[i], want[i]);
-    nb_free(out);
-    to.rows = 12;
-    CHECK(nb_awq_pack_check(&to, &err) == NB_ERR_ARGUMENT && test_contains(err.message, "12 rows"), "%s", err.message);
-    to = (nb_awq_tensors){.rows = 8, .columns = 48, .group = 32};
-    CHECK(nb_awq_pack_check(&to, &err) == NB_ERR_ARGUMENT && test_contains(err.message, "groups of 32"), "%s",
-          err.message);
+    nb_code_format format = {NB_FORMAT_AWQ, 4, group, 0, 0};
+    const void *parts[] = {codes, zeros, halves};
+    for (uint32_t part = 0; part < 3; part++) {
+        uint8_t *out = nb_alloc(n);
+        size_t size = (size_t)nb_quantizer_part_bytes(&format, part, rows, columns);
+        CHECK(nb_quantizer_pack(&format, part, parts[part], rows, columns, out, &err) == 0, "%s", err.message);
+        for (size_t i = 0; i < size; i++)
+            CHECK(out[i] == want[i], "part %u: byte %z is %u, not %u", part, i, out[i], want[i]);
+        want += size;
+        nb_free(out);
+    }
+    format.bits = 3;
+    CHECK(nb_quantizer_pack(&format, 0, codes, rows, columns, NULL, &err) == NB_ERR_ARGUMENT &&
+              test_contains(err.message, "AWQ: only 4"),
+          "%s", err.message);
 }
 
 static void check_folds(void) {
@@ -218,38 +226,37 @@ static void check_refused(void) {
     enum { N = 4 };
     float h[N * N] = {0}, mean[N] = {0}, w[2 * N] = {0}, scales[N];
     nb_awq_input input = {N, h, mean, NULL, 0};
-    nb_awq_matrix m = {w, 2};
     nb_uniform u = {.bits = 4};
     nb_rounding r = {.uniform = &u, .group = 2};
     nb_awq_found found;
     nb_error err = {0};
-    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 1, scales, &found, &err) == 0 && scales[3] == 1 && found.ratio < 0,
+    CHECK(search(NULL, &input, &r, true, w, 2, scales, &found, &err) == 0 && scales[3] == 1 && found.ratio < 0,
           "nothing but zeros: %s, %g", err.message, found.ratio);
     CHECK(nb_awq_clip(NULL, &input, &r, NULL, w, 2, &err) == 0 && w[0] == 0, "%s", err.message);
-    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 0, scales, &found, &err) == NB_ERR_ARGUMENT, "%s", err.message);
+    CHECK(search(NULL, &input, &r, true, w, 0, scales, &found, &err) == NB_ERR_ARGUMENT, "%s", err.message);
     r.group = 3;
-    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 1, scales, &found, &err) == NB_ERR_ARGUMENT &&
+    CHECK(search(NULL, &input, &r, true, w, 2, scales, &found, &err) == NB_ERR_ARGUMENT &&
               test_contains(err.message, "groups of 3"),
           "%s", err.message);
     nb_rounding blocks = {.type = NB_TYPE_Q4_0}, none = {.type = NB_TYPE_I32};
-    CHECK(nb_awq_search(NULL, &input, &blocks, true, &m, 1, scales, &found, &err) == NB_ERR_ARGUMENT &&
+    CHECK(search(NULL, &input, &blocks, true, w, 2, scales, &found, &err) == NB_ERR_ARGUMENT &&
               test_contains(err.message, "Q4_0"),
           "%s", err.message);
     CHECK(nb_awq_clip(NULL, &input, &none, NULL, w, 2, &err) == NB_ERR_ARGUMENT, "%s", err.message);
     r.group = 2;
     w[6] = NAN;
-    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 1, scales, &found, &err) == NB_ERR_FORMAT &&
+    CHECK(search(NULL, &input, &r, true, w, 2, scales, &found, &err) == NB_ERR_FORMAT &&
               test_contains(err.message, "row 1, column 2"),
           "%s", err.message);
     CHECK(nb_awq_clip(NULL, &input, &r, NULL, w, 2, &err) == NB_ERR_FORMAT, "%s", err.message);
     w[6] = 0;
     mean[3] = -1;
-    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 1, scales, &found, &err) == NB_ERR_FORMAT &&
+    CHECK(search(NULL, &input, &r, true, w, 2, scales, &found, &err) == NB_ERR_FORMAT &&
               test_contains(err.message, "column 3"),
           "%s", err.message);
     mean[3] = 1;
     h[9] = INFINITY;
-    CHECK(nb_awq_search(NULL, &input, &r, true, &m, 1, scales, &found, &err) == NB_ERR_FORMAT &&
+    CHECK(search(NULL, &input, &r, true, w, 2, scales, &found, &err) == NB_ERR_FORMAT &&
               test_contains(err.message, "Hessian"),
           "%s", err.message);
 }
@@ -280,13 +287,96 @@ static void check_threads(const sample *s) {
     nb_error err = {0};
     nb_uniform u = grid_of(s);
     nb_rounding r = {.uniform = &u, .group = s->group};
-    nb_awq_search(NULL, &s->input, &r, true, s->matrices, s->n, one, &a, &err);
+    search(NULL, &s->input, &r, true, s->weights, s->all_rows, one, &a, &err);
     nb_pool *pool = test_pool_new(3);
-    CHECK(nb_awq_search(pool, &s->input, &r, true, s->matrices, s->n, three, &b, &err) == 0, "%s", err.message);
+    CHECK(search(pool, &s->input, &r, true, s->weights, s->all_rows, three, &b, &err) == 0, "%s", err.message);
     check_clip(s, pool);
     test_pool_free(pool);
     CHECK(a.error == b.error && a.plain == b.plain && !nb_compare(one, three, s->input.columns * sizeof *one), "%g, %g",
           a.error, b.error);
+}
+
+/* tr(E H E') of codes of columns that were scaled. */
+static double coded_error(const sample *s, const nb_code_format *format, const float *weights, const float *scales) {
+    uint32_t columns = s->input.columns, n = s->rows * columns;
+    nb_error err = {0};
+    nb_quantizer *plain = nb_quantizer_new(NULL, columns, &err); /* nothing observed: rounding to nearest */
+    nb_gptq_settings settings = {0.01f, NB_ORDER_NATURAL, 0};
+    float *back = nb_alloc(n * sizeof *back);
+    uint8_t *codes = nb_alloc(n), *zeros = nb_alloc(n);
+    uint16_t *steps = nb_alloc(n * sizeof *steps);
+    CHECK(nb_quantizer_prepare(plain, &settings, &err) == 0, "%s", err.message);
+    while (nb_quantizer_factor(plain, &err) > 0)
+        ;
+    CHECK(nb_quantizer_codes(plain, format, NB_TYPE_F32, weights, 0, s->rows, codes, steps, zeros, back, &err) == 0,
+          "%s", err.message);
+    for (uint32_t i = 0; i < n; i++)
+        back[i] = back[i] / (scales ? scales[i % columns] : 1) - s->weights[i];
+    double error = nb_output_error(back, s->rows, s->input.hessian, columns);
+    nb_free(steps);
+    nb_free(zeros);
+    nb_free(codes);
+    nb_free(back);
+    nb_quantizer_free(plain);
+    return error;
+}
+
+/* The header's functions, from observations to codes: less error than rounding, by as much as the search said. */
+static void check_quantizer(const sample *s) {
+    uint32_t columns = s->input.columns, n = s->rows * columns;
+    nb_error err = {0};
+    nb_quantizer *q = nb_quantizer_new(NULL, columns, &err);
+    nb_awq_settings settings = {.bits = s->bits, .group = s->group};
+    nb_code_format format = {NB_FORMAT_AWQ, 4, s->group, 0, 0};
+    nb_awq_found found;
+    float scales[MOST], *w = nb_alloc(n * sizeof *w);
+    memcpy(nb_quantizer_hessian(q), s->input.hessian, 4 * (size_t)columns * columns);
+    memcpy(nb_quantizer_mean(q), s->input.mean, 4 * (size_t)columns);
+    CHECK(nb_quantizer_floats(q, NB_TYPE_F32, s->weights, 0, s->rows, w, &err) == 0, "%s", err.message);
+    for (uint32_t step = 0; step < NB_AWQ_STEPS; step++)
+        CHECK(nb_quantizer_awq(q, &settings, w, s->rows, step, scales, &found, &err) == 0, "%s", err.message);
+    CHECK(found.ratio == s->ratio && fabs(found.error / s->error - 1) < 0.01, "%g, %g", found.ratio, found.error);
+    double plain = coded_error(s, &format, w, NULL);
+    nb_quantizer_fold_columns(q, w, s->rows, scales);
+    double scaled = coded_error(s, &format, w, scales);
+    CHECK(fabs(plain / found.plain - 1) < 0.01 && fabs(scaled / found.error - 1) < 0.01, "%g, %g and %g, %g", plain,
+          found.plain, scaled, found.error);
+    CHECK(nb_quantizer_clip(q, &settings, scales, w, s->rows, &err) == 0, "%s", err.message);
+    double clipped = coded_error(s, &format, w, scales);
+    CHECK(clipped < scaled, "clipped: %g, before %g", clipped, scaled);
+    CHECK(nb_quantizer_awq(q, &settings, w, s->rows, NB_AWQ_STEPS, scales, &found, &err) == NB_ERR_ARGUMENT, "%s",
+          err.message);
+    settings.heads = 3;
+    settings.kv_heads = 2;
+    CHECK(nb_quantizer_awq(q, &settings, w, s->rows, 0, scales, &found, &err) == NB_ERR_ARGUMENT &&
+              test_contains(err.message, "3 heads over 2"),
+          "%s", err.message);
+    settings = (nb_awq_settings){.type = NB_TYPE_Q4_0, .heads = 4, .kv_heads = 2};
+    for (uint32_t step = 0; step < NB_AWQ_STEPS; step++)
+        CHECK(nb_quantizer_awq(q, &settings, s->weights, s->rows, step, scales, &found, &err) == 0, "%s", err.message);
+    CHECK(found.error < found.plain && scales[3] == scales[19], "Q4_0: %g, %g", found.error, found.plain);
+    float vector[32];
+    for (int i = 0; i < 32; i++)
+        vector[i] = 1;
+    CHECK(nb_quantizer_fold_rows(q, vector, 0, 1, 4, 2, scales, &err) == 0 && vector[17] == 1 / scales[33], "%g",
+          (double)vector[17]);
+    memcpy(nb_quantizer_largest(q), s->input.mean, 4 * (size_t)columns);
+    CHECK(nb_quantizer_smooth(q, 1, 4, 4, s->weights, s->rows, scales, &err) == 0 && scales[5] == s->input.mean[5],
+          "%g", (double)scales[5]);
+    uint32_t list[MOST];
+    CHECK(nb_quantizer_outliers(q, 1e9f, list, &err) == 0 && nb_quantizer_outliers(q, 1e-9f, list, &err) == 64,
+          "outliers");
+    w[columns + 3] = NAN;
+    CHECK(nb_quantizer_floats(q, NB_TYPE_F32, w, 7, 2, w, &err) == NB_ERR_FORMAT &&
+              test_contains(err.message, "row 8, column 3"),
+          "%s", err.message);
+    nb_fold_rule rule;
+    CHECK(nb_quantizer_fold("blk.0.attn_q.weight", 19, 1, &rule) == 1 && rule.is_norm && !rule.clips &&
+              nb_text_is((nb_text){rule.absorber, rule.absorber_bytes}, "attn_norm_2,attn_norm"),
+          "%s", rule.absorber);
+    CHECK(nb_quantizer_fold("output.weight", 13, 1, &rule) == 0 && rule.absorber_bytes == 0, "%s", rule.absorber);
+    nb_free(w);
+    nb_quantizer_free(q);
 }
 
 void test_awq(void) {
@@ -304,6 +394,7 @@ void test_awq(void) {
         if (i == 0) {
             check_blocks(&s);
             check_sources(&s);
+            check_quantizer(&s);
         }
         if (i == 1)
             check_threads(&s);

@@ -1,10 +1,13 @@
-/* SmoothQuant, W8A8 and LLM.int8() against torchao, compressed-tensors and bitsandbytes (tests/oracles/int8_vectors.py). */
+/* SmoothQuant, W8A8 and LLM.int8() against torchao, compressed-tensors and bitsandbytes
+ * (tests/oracles/int8_vectors.py). */
 #include "check.h"
 
 #include "../../src/base/cursor.h"
 #include "../../src/base/numbers.h"
+#include "../../src/nibble_quantize.h"
 #include "../../src/quant/int8.h"
 #include "../../src/quant/smooth.h"
+#include "../../src/types/types.h"
 
 #include <math.h>
 
@@ -14,17 +17,16 @@ enum { MOST = 64, MOST_ROWS = 16 };
 
 static void check_smooth(nb_cursor *in) {
     uint32_t columns = nb_cursor_u32(in), n = nb_cursor_u32(in), rows = nb_cursor_u32(in);
-    nb_awq_matrix matrices[2] = {{NULL, rows}, {NULL, rows}};
+    const float *weights = (const float *)nb_cursor_bytes(in, 4ull * n * rows * columns);
     nb_error err = {0};
     float scales[MOST], largest[MOST];
-    if (!CHECK(n == 2 && columns <= MOST, "%s", VECTORS))
+    if (!CHECK(weights && columns <= MOST, "%s", VECTORS))
         return;
-    for (uint32_t i = 0; i < n; i++)
-        matrices[i].weights = (const float *)nb_cursor_bytes(in, 4ull * rows * columns);
+    rows *= n;
     memcpy(largest, nb_cursor_bytes(in, 4ull * columns), columns * sizeof *largest);
     for (uint32_t k = 0, alphas = nb_cursor_u32(in); k < alphas && !in->is_short; k++) {
         float alpha = nb_cursor_f32(in);
-        CHECK(nb_smooth_scales(largest, columns, NULL, 0, alpha, matrices, n, scales, &err) == 0, "%s", err.message);
+        CHECK(nb_smooth_scales(largest, columns, NULL, 0, alpha, weights, rows, scales, &err) == 0, "%s", err.message);
         for (uint32_t i = 0; i < columns; i++) {
             float want = nb_cursor_f32(in);
             CHECK(fabsf(scales[i] / want - 1) < 1e-4f, "alpha %g, column %u: %g, not %g", (double)alpha, i,
@@ -34,19 +36,19 @@ static void check_smooth(nb_cursor *in) {
     uint32_t sources[MOST];
     for (uint32_t i = 0; i < columns; i++)
         sources[i] = i / 2;
-    CHECK(nb_smooth_scales(largest, columns, sources, columns / 2, 1, matrices, n, scales, &err) == 0, "%s",
+    CHECK(nb_smooth_scales(largest, columns, sources, columns / 2, 1, weights, rows, scales, &err) == 0, "%s",
           err.message);
     for (uint32_t i = 0; i < columns; i++) /* with alpha 1 the scale is max |x| */
         CHECK(scales[i] == NB_MAX(largest[i], largest[i ^ 1]), "column %u: %g", i, (double)scales[i]);
-    CHECK(nb_smooth_scales(largest, columns, sources, 3, 1, matrices, n, scales, &err) == NB_ERR_ARGUMENT, "%s",
+    CHECK(nb_smooth_scales(largest, columns, sources, 3, 1, weights, rows, scales, &err) == NB_ERR_ARGUMENT, "%s",
           err.message);
     largest[4] = 0;
-    CHECK(nb_smooth_scales(largest, columns, NULL, 0, 0.5f, matrices, n, scales, &err) == 0 && scales[4] == 1,
+    CHECK(nb_smooth_scales(largest, columns, NULL, 0, 0.5f, weights, rows, scales, &err) == 0 && scales[4] == 1,
           "a column that was never seen has the scale %g", (double)scales[4]);
-    CHECK(nb_smooth_scales(largest, columns, NULL, 0, 1.5f, matrices, n, scales, &err) == NB_ERR_ARGUMENT, "%s",
+    CHECK(nb_smooth_scales(largest, columns, NULL, 0, 1.5f, weights, rows, scales, &err) == NB_ERR_ARGUMENT, "%s",
           err.message);
     largest[7] = NAN;
-    CHECK(nb_smooth_scales(largest, columns, NULL, 0, 0.5f, matrices, n, scales, &err) == NB_ERR_FORMAT &&
+    CHECK(nb_smooth_scales(largest, columns, NULL, 0, 0.5f, weights, rows, scales, &err) == NB_ERR_FORMAT &&
               test_contains(err.message, "column 7"),
           "%s", err.message);
 }
@@ -78,6 +80,28 @@ static void check_rows(nb_cursor *in) {
               test_contains(err.message, "row 1, column 1"),
           "%s", err.message);
     CHECK(nb_int8_rows(bad, 1, 2, 2, codes, scales, &err) == NB_ERR_ARGUMENT, "scales of Q4_0");
+}
+
+/* The header's function, whose scales are bytes of their type. */
+static void check_bytes(void) {
+    float x[64];
+    int8_t codes[64];
+    uint16_t halves[2];
+    nb_error err = {0};
+    nb_quantizer *q = nb_quantizer_new(NULL, 32, &err);
+    for (int i = 0; i < 64; i++)
+        x[i] = (float)(i - 31);
+    CHECK(nb_quantizer_int8(q, x, 2, NB_TYPE_BF16, codes, halves, &err) == 0, "%s", err.message);
+    /* 31 / 127.5 and 32 / 127.5 as bfloat16 */
+    CHECK(halves[0] == 0x3e79 && halves[1] == 0x3e81, "%x, %x", halves[0], halves[1]);
+    CHECK(codes[0] == -127 && codes[31] == 0 && codes[63] == 127, "%d, %d, %d", codes[0], codes[31], codes[63]);
+    float largest[2];
+    uint16_t kept[2];
+    uint32_t list[1] = {31};
+    CHECK(nb_quantizer_split(q, x, 2, list, 1, codes, largest, kept, &err) == 0 && largest[1] == 31 && codes[63] == 0 &&
+              kept[1] == nb_f32_to_f16(32),
+          "%s", err.message);
+    nb_quantizer_free(q);
 }
 
 static void check_ranges(nb_cursor *in) {
@@ -149,6 +173,7 @@ void test_int8(void) {
     check_rows(&in);
     check_ranges(&in);
     check_outliers(&in);
+    check_bytes();
     CHECK(!in.is_short && in.at == size, "%s is cut off", VECTORS);
     nb_free(bytes);
 }

@@ -1,4 +1,5 @@
-/* Uniform grids, logarithmic levels and Lloyd-Max codebooks against the vectors of tests/oracles/primitive_vectors.py. */
+/* Uniform grids, logarithmic levels and Lloyd-Max codebooks against the vectors of
+ * tests/oracles/primitive_vectors.py. */
 #include "check.h"
 #include "random.h"
 
@@ -15,7 +16,7 @@ static const char PRIMITIVES[] = "tests/fixtures/formats/primitives.bin";
 
 enum { MOST = 512 };
 
-/* ---- uniform grids ------------------------------------------------------------------------------------------------- */
+/* ---- uniform grids ----------------------------------------------------------------------------------------------- */
 
 static void check_grid(nb_cursor *in, uint32_t number) {
     nb_error err = {0};
@@ -131,7 +132,7 @@ static void check_refused(void) {
     }
 }
 
-/* ---- levels -------------------------------------------------------------------------------------------------------- */
+/* ---- levels ------------------------------------------------------------------------------------------------------ */
 
 static void check_levels(nb_cursor *in, uint32_t number) {
     uint32_t bits = nb_cursor_u32(in), n = nb_cursor_u32(in);
@@ -163,7 +164,7 @@ static void check_levels_refused(void) {
           err.message);
 }
 
-/* ---- codebooks ----------------------------------------------------------------------------------------------------- */
+/* ---- codebooks --------------------------------------------------------------------------------------------------- */
 
 static double error_of(const float *x, const float *weight, uint32_t n, const float *codebook, const uint8_t *codes) {
     double error = 0;

@@ -3,17 +3,17 @@
 
     awq_vectors.py [--output FILE]
 
-autoawq 0.2.7.post3 is called on the CPU, function by function: _search_best_scale (on a module that puts the outputs of all
-matrices side by side), _compute_best_clip and WQLinear_GEMM. Its parts that want a data set, a graphics card or an older
-transformers are left out. On a CPU its search is wrong by itself: it saves the weights by Tensor.cpu(), which copies nothing
-there, and then scales these very weights in place, so that each ratio starts from what the last one left. The module
-here gives it copies.
+autoawq 0.2.7.post3 is called on the CPU, function by function: _search_best_scale (on a module that puts the outputs of
+all matrices side by side), _compute_best_clip and WQLinear_GEMM. Its parts that want a data set, a graphics card or an
+older transformers are left out. On a CPU its search is wrong by itself: it saves the weights by Tensor.cpu(), which
+copies nothing there, and then scales these very weights in place, so that each ratio starts from what the last one
+left. The module here gives it copies.
 
 The file, little-endian. u32 cases; each: u32 bits, zero_point, duo_scaling, group, columns, matrices, rows of each;
 F32 weights [matrices][rows][columns], H = sum x x' [columns][columns], mean |x| [columns]; then F32 scales [columns],
-F64 ratio, F64 error summed over outputs, F64 the same for plain rounding, and for the first matrix, scaled, F32 clipping limits
-[rows][groups]. Then u32 columns, rows, group; u8 codes [rows][columns], F32 scales and u8 zeros [rows][groups];
-u32 qweight, qzeros, F16 scales as packed.
+F64 ratio, F64 error summed over outputs, F64 the same for plain rounding, and for the first matrix, scaled, F32
+clipping limits [rows][groups]. Then u32 columns, rows, group; u8 codes [rows][columns], F32 scales and u8 zeros
+[rows][groups]; u32 qweight, qzeros, F16 scales as packed.
 
 Needs numpy, torch and autoawq (tests/oracles/requirements.txt, requirements-gptq.txt).
 """

@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/formats/int8.bin: SmoothQuant's scales by torchao, W8A8's codes and scales by compressed-tensors, and
-LLM.int8()'s parts by bitsandbytes.
+"""Writes tests/fixtures/formats/int8.bin: SmoothQuant's scales by torchao, W8A8's codes and scales by
+compressed-tensors, and LLM.int8()'s parts by bitsandbytes.
 
     int8_vectors.py [--output FILE]
 
-torchao's SmoothQuantObserver adds 1.2e-7 to the maxima, so its scales are compared with a tolerance. compressed-tensors'
-own dequantization of its codes must give scale times code. bitsandbytes finds outliers in a matrix by its own numbers;
-so the columns that are to be outliers have large numbers here.
+torchao's SmoothQuantObserver adds 1.2e-7 to the maxima, so its scales are compared with a tolerance.
+compressed-tensors' own dequantization of its codes must give scale times code. bitsandbytes finds outliers in a matrix
+by its own numbers; so the columns that are to be outliers have large numbers here.
 
-The file, little-endian. u32 columns, matrices, rows; F32 weights [matrices][rows][columns], max |x| [columns]; u32 alphas;
-each: F32 alpha, scales [columns]. u32 rows, columns, tensors; F32 x [rows][columns]; each: u32 scale type; F32 scales
-[rows], i8 codes [rows][columns]. u32 ranges; each: F32 low, high, u32 symmetric, F32 scale, i32 zero. u32 rows, columns, outliers;
-u32 list; F32 w [rows][columns]; F32 most [rows], i8 codes [rows][columns], F16 kept [rows][outliers].
+The file, little-endian. u32 columns, matrices, rows; F32 weights [matrices][rows][columns], max |x| [columns]; u32
+alphas; each: F32 alpha, scales [columns]. u32 rows, columns, tensors; F32 x [rows][columns]; each: u32 scale type; F32
+scales [rows], i8 codes [rows][columns]. u32 ranges; each: F32 low, high, u32 symmetric, F32 scale, i32 zero. u32 rows,
+columns, outliers; u32 list; F32 w [rows][columns]; F32 most [rows], i8 codes [rows][columns], F16 kept
+[rows][outliers].
 
-Needs numpy, torch, torchao, compressed-tensors and bitsandbytes (tests/oracles/requirements.txt, requirements-gptq.txt).
+Needs numpy, torch, torchao, compressed-tensors and bitsandbytes (tests/oracles/requirements.txt,
+requirements-gptq.txt).
 """
 import argparse
 import struct

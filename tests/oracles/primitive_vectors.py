@@ -9,15 +9,15 @@ zero of an unsigned symmetric grid is the middle code, 2^(bits-1), as of torch's
 Levels are the nearest of all, by trying all. Codebooks from a given start are scikit-learn's; the least error that any
 codebook has comes from dynamic programming (Wu 1991). Ranges: torch.ao's min-max and moving average; numpy's
 percentiles; the least squared error of all ends that were tried on the numbers themselves; and the divergence of the
-histogram computed as Migacz (2017) describes it, with scipy. What onnxruntime chooses is printed beside it: its bins are
-others, it truncates counts to integers and adds what does not divide to the last level, so its ends differ.
+histogram computed as Migacz (2017) describes it, with scipy. What onnxruntime chooses is printed beside it: its bins
+are others, it truncates counts to integers and adds what does not divide to the last level, so its ends differ.
 
-The files, little-endian. primitives.bin: u32 grids; each: u32 bits, symmetric, signed, narrow, scale type, group, rows, columns; F32 x;
-F32 scales, i32 zeros, i16 codes. u32 sets of levels; each: u32 bits, n; F32 x; i32 top; F32 values. u32 codebooks;
-each: u32 entries, n; F32 x, importance; F32 start, scikit-learn's entries; F64 its error, the least error.
-ranges.bin: u32 observers; each: u32 pieces, columns; F32 x; F32 min, max, moving min, moving max; F32 percentile of magnitudes, low and
-high percentile, all of 99; for symmetric and asymmetric grids of 8 and 4 bits F64 the least mean square; F32 end by
-divergence for 8 and 4 bits.
+The files, little-endian. primitives.bin: u32 grids; each: u32 bits, symmetric, signed, narrow, scale type, group, rows,
+columns; F32 x; F32 scales, i32 zeros, i16 codes. u32 sets of levels; each: u32 bits, n; F32 x; i32 top; F32 values. u32
+codebooks; each: u32 entries, n; F32 x, importance; F32 start, scikit-learn's entries; F64 its error, the least error.
+ranges.bin: u32 observers; each: u32 pieces, columns; F32 x; F32 min, max, moving min, moving max; F32 percentile of
+magnitudes, low and high percentile, all of 99; for symmetric and asymmetric grids of 8 and 4 bits F64 the least mean
+square; F32 end by divergence for 8 and 4 bits.
 
 Needs numpy, scipy, scikit-learn, torch and onnxruntime (tests/oracles/requirements.txt).
 """
@@ -39,7 +39,7 @@ BINS = 2048
 f32 = np.float32
 
 
-# ---- uniform grids -----------------------------------------------------------------------------------------------------
+# ---- uniform grids --------------------------------------------------------------------------------------------------
 
 GRIDS = [  # bits, symmetric, signed, narrow, scale type, group (0: a tensor)
     (8, 1, 1, 0, F32, 64), (8, 1, 1, 1, F32, 64), (8, 0, 1, 0, F32, 64), (8, 0, 0, 0, F32, 0), (8, 1, 0, 0, F32, 0),
@@ -80,7 +80,7 @@ def grid(x, bits, symmetric, signed, narrow, scale_type, group):
     return scales, zeros.astype(np.int32), codes.astype(np.int16)
 
 
-# ---- levels ------------------------------------------------------------------------------------------------------------
+# ---- levels ---------------------------------------------------------------------------------------------------------
 
 def levels_of(x, bits):
     powers = 2.0 ** np.arange(-160, 128)
@@ -100,7 +100,7 @@ def level_sets(rng):
     return [(2, x), (3, x), (4, x * 1e6), (8, x * x * x), (4, ties), (3, ties), (5, tiny), (4, np.zeros(8, f32))]
 
 
-# ---- codebooks ---------------------------------------------------------------------------------------------------------
+# ---- codebooks ------------------------------------------------------------------------------------------------------
 
 def least_error(x, w, k):
     """Of all partitions of the sorted numbers into k runs."""
@@ -135,7 +135,7 @@ def codebook(entries, x, w):
     return start, np.sort(means.cluster_centers_[:, 0]).astype(f32), means.inertia_, least_error(x, w, entries)
 
 
-# ---- ranges ------------------------------------------------------------------------------------------------------------
+# ---- ranges ---------------------------------------------------------------------------------------------------------
 
 def mean_square(x, low, high, bits, symmetric):
     span = (1 << bits) - (2 if symmetric else 1)

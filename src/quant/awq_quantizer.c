@@ -1,0 +1,137 @@
+/* The functions of nibble_quantize.h for scales of columns and for 8 bits: they check, and call the methods. */
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../base/writer.h"
+#include "awq.h"
+#include "awq_fold.h"
+#include "hessian.h"
+#include "int8.h"
+#include "smooth.h"
+
+int32_t nb_quantizer_floats(nb_quantizer *q, uint32_t source_type, const void *weights, uint32_t first_row,
+                            uint32_t rows, float *out, nb_error *err) {
+    NB_TRY(nb_weights_check(q, source_type, err));
+    for (uint32_t row = 0; row < rows; row++)
+        if (!nb_weights_row(q, source_type, weights, row, out + (size_t)row * q->columns))
+            return nb_weights_refuse(q, source_type, weights, row, first_row, err);
+    return NB_OK;
+}
+
+int32_t nb_quantizer_fold(const char *name, size_t name_bytes, uint32_t is_gated, nb_fold_rule *rule) {
+    nb_text text = {name, name_bytes};
+    nb_fold fold = {0};
+    bool is_there = nb_fold_of(text, is_gated != 0, &fold);
+    *rule = (nb_fold_rule){.is_norm = fold.is_norm, .clips = nb_fold_clips(text)};
+    nb_writer w = nb_writer_over(rule->absorber, sizeof rule->absorber);
+    for (int i = 0; is_there && i < 2 && fold.absorbers[i]; i++)
+        nb_write(&w, "%s%s", i ? "," : "", fold.absorbers[i]);
+    rule->absorber_bytes = (uint32_t)w.length;
+    return is_there;
+}
+
+/* ---- inputs and roundings ---------------------------------------------------------------------------------------- */
+
+/* sources: NULL, or [columns], to be freed. */
+static int32_t find_sources(const nb_quantizer *q, uint32_t heads, uint32_t kv_heads, uint32_t **sources,
+                            nb_error *err) {
+    *sources = NULL;
+    if (heads == kv_heads)
+        return NB_OK;
+    if (!heads || !kv_heads || heads % kv_heads || q->columns % heads)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%u columns are not %u heads over %u value heads", q->columns, heads,
+                       kv_heads);
+    *sources = nb_alloc_items(q->columns, sizeof **sources);
+    if (!*sources)
+        return nb_memory_refuse("the heads of columns", nb_times(q->columns, sizeof **sources), err);
+    nb_fold_heads(heads, kv_heads, q->columns / heads, *sources);
+    return NB_OK;
+}
+
+/* As folders and nb_quantizer_codes have them. */
+static nb_uniform grid_of(const nb_awq_settings *s) {
+    return (nb_uniform){.bits = s->bits, .is_symmetric = s->symmetric != 0, .scale_type = NB_TYPE_F16};
+}
+
+static int32_t find_rounding(nb_quantizer *q, const nb_awq_settings *s, const nb_uniform *grid, nb_rounding *r,
+                             nb_error *err) {
+    if (s->bits) {
+        *r = (nb_rounding){.uniform = grid, .group = s->group ? s->group : q->columns};
+        return NB_OK;
+    }
+    *r = (nb_rounding){.type = s->type};
+    return nb_find_neighbours(q, s->type, &r->how, err);
+}
+
+static nb_awq_input input_of(const nb_quantizer *q, const uint32_t *sources, uint32_t heads, uint32_t kv_heads) {
+    return (nb_awq_input){q->columns, q->square, q->mean, sources, sources ? q->columns / heads * kv_heads : 0};
+}
+
+/* ---- scales ------------------------------------------------------------------------------------------------------ */
+
+int32_t nb_quantizer_awq(nb_quantizer *q, const nb_awq_settings *s, const float *weights, uint32_t rows, uint32_t step,
+                         float *scales, nb_awq_found *found, nb_error *err) {
+    nb_uniform grid = grid_of(s);
+    nb_rounding r;
+    uint32_t *sources;
+    NB_TRY(find_rounding(q, s, &grid, &r, err));
+    NB_TRY(find_sources(q, s->heads, s->kv_heads, &sources, err));
+    nb_awq_input input = input_of(q, sources, s->heads, s->kv_heads);
+    int32_t code = nb_awq_try(q->pool, &input, &r, !s->plain, weights, rows, step, scales, found, err);
+    nb_free(sources);
+    return code;
+}
+
+int32_t nb_quantizer_clip(nb_quantizer *q, const nb_awq_settings *s, const float *scales, float *weights, uint32_t rows,
+                          nb_error *err) {
+    nb_uniform grid = grid_of(s);
+    nb_rounding r;
+    NB_TRY(find_rounding(q, s, &grid, &r, err));
+    nb_awq_input input = input_of(q, NULL, 0, 0);
+    return nb_awq_clip(q->pool, &input, &r, scales, weights, rows, err);
+}
+
+int32_t nb_quantizer_smooth(nb_quantizer *q, float alpha, uint32_t heads, uint32_t kv_heads, const float *weights,
+                            uint32_t rows, float *scales, nb_error *err) {
+    uint32_t *sources;
+    NB_TRY(find_sources(q, heads, kv_heads, &sources, err));
+    uint32_t n = sources ? q->columns / heads * kv_heads : 0;
+    int32_t code = nb_smooth_scales(q->largest, q->columns, sources, n, alpha, weights, rows, scales, err);
+    nb_free(sources);
+    return code;
+}
+
+void nb_quantizer_fold_columns(const nb_quantizer *q, float *weights, uint32_t rows, const float *scales) {
+    nb_fold_columns(weights, rows, q->columns, scales);
+}
+
+int32_t nb_quantizer_fold_rows(const nb_quantizer *q, float *weights, uint32_t first, uint32_t columns, uint32_t heads,
+                               uint32_t kv_heads, const float *scales, nb_error *err) {
+    uint32_t *sources;
+    NB_TRY(find_sources(q, heads, kv_heads, &sources, err));
+    nb_fold_rows(weights, first, columns, scales, sources, q->columns);
+    nb_free(sources);
+    return NB_OK;
+}
+
+/* ---- 8 bits ------------------------------------------------------------------------------------------------------ */
+
+int32_t nb_quantizer_int8(const nb_quantizer *q, const float *weights, uint32_t rows, uint32_t scale_type,
+                          int8_t *codes, void *scales, nb_error *err) {
+    float *wide = nb_alloc_items(rows, sizeof *wide);
+    if (!wide)
+        return nb_memory_refuse("the scales of rows", nb_times(rows, sizeof *wide), err);
+    int32_t code = nb_int8_rows(weights, rows, q->columns, scale_type, codes, wide, err);
+    if (code == NB_OK)
+        nb_quantizer_of(scale_type)(&(nb_encoding){0}, wide, scales, rows);
+    nb_free(wide);
+    return code;
+}
+
+int32_t nb_quantizer_outliers(const nb_quantizer *q, float threshold, uint32_t *list, nb_error *err) {
+    return nb_int8_outliers(q->largest, q->columns, threshold, list, err);
+}
+
+int32_t nb_quantizer_split(const nb_quantizer *q, const float *weights, uint32_t rows, const uint32_t *list, uint32_t n,
+                           int8_t *codes, float *largest, uint16_t *kept, nb_error *err) {
+    return nb_int8_split(weights, rows, q->columns, list, n, codes, largest, kept, err);
+}
