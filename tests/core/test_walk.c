@@ -4,6 +4,7 @@
  * transformers' numbers.) */
 #include "../../src/base/text.h"
 #include "../../src/kernels/gram.h"
+#include "../../src/models/weights.h"
 #include "walks.h"
 
 #include <math.h>
@@ -208,6 +209,41 @@ static void check_replacements(void) {
         check_replaced(&a, &b);
 }
 
+/* Queries of a number that groups of rows do not divide: q, k and v can be cut out of an F32 matrix, not out of the
+ * quantized one that replaces it. */
+static void check_merged(void) {
+    nb_error err = {0};
+    whole all;
+    if (!open_whole(&all, "tests/fixtures/models/head-size-merged.gguf"))
+        return;
+    size_t floats = (size_t)TOKENS * all.model->shape.width;
+    float *streams = nb_alloc(floats * sizeof *streams);
+    evaluate(&all, NULL, (nb_observer){0}, streams);
+    nb_walk *walk = nb_walk_new(NULL, all.tokens, WINDOWS, WINDOW, &err);
+    CHECK(nb_walk_begin(walk, all.model, &err) == NB_OK && all.model->qkv_whole, "%s", err.message);
+    for (uint32_t i = 0; i < all.model->shape.layers; i++) {
+        nb_model *part = part_of(&all, (int32_t)i, NULL, &err);
+        const nb_matrix *qkv = &part->layers[i].qkv;
+        float *plain = nb_alloc_items((uint64_t)qkv->rows * qkv->columns, sizeof *plain);
+        for (uint32_t row = 0; row < qkv->rows; row++)
+            nb_matrix_row(qkv, row, plain + (size_t)row * qkv->columns);
+        CHECK(nb_model_replace(part, i, name_of(part, qkv->tensor), NB_TYPE_F32, (const uint8_t *)plain,
+                               (size_t)qkv->rows * qkv->columns * sizeof *plain, &err) == NB_OK &&
+                  !part->layers[i].qkv_whole,
+              "%s", err.message);
+        part->qkv_whole = false; /* as if it had been loaded so */
+        CHECK(nb_walk_layer(walk, part, i, &err) > 0, "%s", err.message);
+        replace_all(walk, &all, i);
+        CHECK(pass(walk, &err) == TOKENS && part->qkv_whole, "%s", err.message);
+        nb_free(plain);
+        nb_model_free(part);
+    }
+    CHECK(same(streams, nb_walk_streams(walk), floats), "other streams");
+    nb_walk_free(walk);
+    nb_free(streams);
+    close_whole(&all);
+}
+
 /* Windows of several batches, and threads. */
 static void check_long_windows(void) {
     enum { LONG = 150 };
@@ -301,6 +337,7 @@ void test_walk(void) {
     };
     check_gram();
     check_replacements();
+    check_merged();
     check_long_windows();
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         whole all;
