@@ -1,7 +1,9 @@
 /* What kernels.js times: one matrix product at a time, called from JavaScript often enough to reach the top
  * compiler. */
+#include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/kernels/attention.h"
+#include "../../src/kernels/gram.h"
 #include "../../src/kernels/matmul.h"
 #include "../../src/base/simd.h"
 #include "../../src/types/traits.h"
@@ -25,8 +27,8 @@ EXPORT const char *bench_prepare(int32_t i, uint32_t any, uint32_t rows, uint32_
         .type = type,
         .rows = rows,
         .columns = columns,
-        .group_bytes = nb_group_bytes(type, columns),
-        .data = nb_alloc(nb_matrix_bytes(type, rows, columns)),
+        .group_bytes = (size_t)nb_group_bytes(type, columns),
+        .data = nb_alloc_items(nb_matrix_bytes(type, rows, columns), 1),
     };
     /* any byte may be of a scale: none subnormal, which is slow */
     for (size_t b = 0; b < nb_matrix_bytes(type, rows, columns); b++)
@@ -59,7 +61,7 @@ EXPORT void bench_run(uint32_t first, uint32_t groups) {
 
 /* The matrix's bytes and nothing else, by as many streams as kernels read. */
 EXPORT int32_t bench_read(void) {
-    size_t part = nb_matrix_bytes(w.type, w.rows, w.columns) / NB_STRETCHES / 16 * 16;
+    size_t part = (size_t)nb_matrix_bytes(w.type, w.rows, w.columns) / NB_STRETCHES / 16 * 16;
     v128_t sum[NB_STRETCHES] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0), wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
     for (size_t b = 0; b < part; b += 16)
         for (size_t s = 0; s < NB_STRETCHES; s++)
@@ -107,7 +109,7 @@ EXPORT void bench_prepare_attention(uint32_t type, uint32_t heads, uint32_t kv_h
         .kv_heads = kv_heads,
         .context = positions,
         .scale = 0.125f,
-        .scratch = nb_alloc(nb_attention_scratch(&cache, heads, kv_heads, positions, 1) * sizeof(float)),
+        .scratch = nb_alloc_items(nb_attention_scratch(&cache, heads, kv_heads, positions, 1), sizeof(float)),
     };
 }
 
@@ -127,4 +129,27 @@ EXPORT void bench_release_attention(void) {
     nb_free((void *)attention.q);
     nb_free(attention.out);
     nb_free(attention.scratch);
+}
+
+/* ---- sums of x x^T ------------------------------------------------------------------------------------------- */
+
+static float *sums, *vectors;
+
+EXPORT void bench_prepare_gram(uint32_t columns, uint32_t n) {
+    sums = nb_alloc_items(nb_gram_floats(columns), sizeof(float));
+    scratch = nb_alloc_items(nb_gram_scratch(columns), sizeof(float));
+    vectors = nb_alloc(sizeof(float) * columns * n);
+    memset(sums, 0, (size_t)nb_gram_floats(columns) * sizeof(float));
+    for (uint32_t k = 0; k < columns * n; k++)
+        vectors[k] = (float)((int32_t)(k * 7919 % 255) - 127) / 127;
+}
+
+EXPORT void bench_gram(uint32_t columns, uint32_t n) {
+    nb_gram_add(NULL, sums, columns, vectors, n, scratch);
+}
+
+EXPORT void bench_release_gram(void) {
+    nb_free(sums);
+    nb_free(scratch);
+    nb_free(vectors);
 }

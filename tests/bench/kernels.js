@@ -5,7 +5,8 @@
 // a kernel's speed is what it reaches undisturbed. Beside each rate, what share it is of the best one of the same
 // number of bits, build and activations; beside the bytes that come from memory each second, what merely reading them
 // reaches. Then attention over 1,024 positions, in giga-multiplications per second, for each type of cache: of one
-// token with one layer's cache, of one with thirty layers' caches, which come from memory, and of 64 tokens.
+// token with one layer's cache, of one with thirty layers' caches, which come from memory, and of 64 tokens. At last the sums of x x^T of 128 vectors
+// (kernels/gram.h), in the same unit.
 import fs from 'node:fs';
 
 const SHAPE = { rows: 1536, columns: 512 }; // about SmolLM2's feed-forward matrices, and whole blocks of every type
@@ -29,16 +30,23 @@ for (const build of builds) {
     });
     if (!module) continue;
     const core = /** @type {any} */ ((await WebAssembly.instantiate(module, {})).exports);
-    const pass = () => ({ products: products(core), attention: attention(core), ceiling: reading(core) });
+    const pass = () => ({
+        products: products(core),
+        attention: attention(core),
+        ceiling: reading(core),
+        gram: gram(core),
+    });
     const best = pass();
     for (let i = 1; i < PASSES; i++) {
         const next = pass();
         keepBest(best.products, next.products);
         keepBest(best.attention, next.attention);
         best.ceiling = Math.max(best.ceiling, next.ceiling);
+        best.gram = Math.max(best.gram, next.gram);
     }
     print(build, best.products, best.ceiling);
     printAttention(build, best.attention);
+    console.log(`${build}, sums of x x^T: ${(best.gram / 1e9).toFixed(1)}\n`);
 }
 
 /** @param {Row[]} rows @param {Row[]} others of another pass */
@@ -111,6 +119,16 @@ function attention(core) {
             return { name, group: model, rates: timings.map(({ speed }) => speed), bytes: timings[1].bytes };
         }),
     );
+}
+
+/** Multiplications per second of nb_gram_add: of the triangle that it computes. @param {any} core */
+function gram(core) {
+    const { rows: columns } = SHAPE,
+        tokens = 128;
+    core.bench_prepare_gram(columns, tokens);
+    const seconds = quickest(() => core.bench_gram(columns, tokens));
+    core.bench_release_gram();
+    return ((columns * (columns + 1)) / 2) * (tokens / seconds);
 }
 
 /** @param {string} build @param {Row[]} rows */
