@@ -85,7 +85,8 @@ size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t 
 
 void nb_walk_forget(nb_walk *walk) {
     nb_arena_free(&walk->arena);
-    memset(walk->sums, 0, sizeof walk->sums);
+    for (uint32_t i = 0; i < NB_MOST_GROUPS; i++)
+        walk->sums[i] = NULL;
     walk->observed = 0;
 }
 
