@@ -2,26 +2,44 @@
 import { QUANTIZE_OPTIONS } from '../web/options.js';
 import { byId, iconButton, make, setDisabled } from './dom.js';
 
+/** @typedef {import('../web/index.js').QuantizeOptions} QuantizeOptions */
 /** What quantize() is asked for. imatrix: whether with an importance matrix.
- * @typedef {{ type: import('../web/index.js').Preset, search: 'reference' | 'best', imatrix: boolean }} Recipe */
+ * @typedef {Required<Pick<QuantizeOptions, 'type' | 'method' | 'search'>> & { imatrix: boolean }} Recipe */
 
 /** Types that are nothing without an importance matrix (index.d.ts, Preset). */
 const NEEDS_IMATRIX = /^(q2_k_s|iq3_xs|iq3_xxs|iq2_.*|iq1_.*)$/;
 
 /** @type {Recipe[]} */
 const FIRST = [
-    { type: 'q8_0', search: 'reference', imatrix: false },
-    { type: 'q4_k_m', search: 'reference', imatrix: false },
-    { type: 'q4_k_m', search: 'reference', imatrix: true },
+    { type: 'q8_0', method: 'rtn', search: 'reference', imatrix: false },
+    { type: 'q4_k_m', method: 'rtn', search: 'reference', imatrix: false },
+    { type: 'q4_k_m', method: 'rtn', search: 'reference', imatrix: true },
 ];
+const METHOD_NAMES = /** @type {Record<string, string>} */ ({ rtn: 'to nearest' });
+
+/** Whether the method looks at the calibration text itself. @param {Recipe} recipe */
+export const calibrates = ({ method }) => method !== 'rtn';
 
 /** @param {Recipe} recipe */
-export const recipeName = ({ type, search, imatrix }) =>
-    [type.toUpperCase(), imatrix && 'importance matrix', search === 'best' && 'best search'].filter(Boolean).join(', ');
+export const recipeName = ({ type, method, search, imatrix }) =>
+    [
+        type.toUpperCase(),
+        method !== 'rtn' && method.toUpperCase(),
+        imatrix && 'importance matrix',
+        search === 'best' && 'best search',
+    ]
+        .filter(Boolean)
+        .join(', ');
 
 /** A file's name. @param {string} model @param {Recipe} recipe */
-export const fileName = (model, { type, search, imatrix }) =>
-    `${[model.replace(/[^\w.-]+/g, '-'), type.toUpperCase(), imatrix && 'imatrix', search === 'best' && 'best']
+export const fileName = (model, { type, method, search, imatrix }) =>
+    `${[
+        model.replace(/[^\w.-]+/g, '-'),
+        type.toUpperCase(),
+        method !== 'rtn' && method,
+        imatrix && 'imatrix',
+        search === 'best' && 'best',
+    ]
         .filter(Boolean)
         .join('.')}.gguf`;
 
@@ -30,6 +48,8 @@ export function createRecipeView(onChange) {
     const list = byId('recipes');
     /** @type {HTMLSelectElement} */
     const type = byId('recipe-type');
+    /** @type {HTMLSelectElement} */
+    const method = byId('recipe-method');
     /** @type {HTMLInputElement} */
     const imatrix = byId('recipe-imatrix');
     /** @type {HTMLInputElement} */
@@ -41,13 +61,23 @@ export function createRecipeView(onChange) {
         ...(QUANTIZE_OPTIONS.type.choices ?? []).map((name) => make('option', { value: name }, name.toUpperCase())),
     );
     type.value = 'q4_0';
+    method.append(
+        ...(QUANTIZE_OPTIONS.method.choices ?? []).map((name) =>
+            make('option', { value: name }, METHOD_NAMES[name] ?? name.toUpperCase()),
+        ),
+    );
 
-    /** What fits the type that is chosen. */
+    /** What fits the type and the method that are chosen. */
     const fit = () => {
-        const needs = NEEDS_IMATRIX.test(type.value);
-        if (needs) imatrix.checked = true;
-        imatrix.disabled = busy || needs;
-        byId('imatrix-note').textContent = needs ? `${type.value.toUpperCase()} needs an importance matrix.` : '';
+        const observes = method.value !== 'rtn',
+            needs = !observes && NEEDS_IMATRIX.test(type.value);
+        if (observes || needs) imatrix.checked = needs;
+        imatrix.disabled = busy || observes || needs;
+        byId('imatrix-note').textContent = needs
+            ? `${type.value.toUpperCase()} needs an importance matrix.`
+            : observes
+              ? `${method.value.toUpperCase()} looks at the first half of the text itself, and takes no importance matrix.`
+              : '';
     };
 
     const draw = () => {
@@ -66,13 +96,14 @@ export function createRecipeView(onChange) {
         onChange(recipes);
     };
 
-    type.addEventListener('change', fit);
+    for (const select of [type, method]) select.addEventListener('change', fit);
     byId('recipe-form').addEventListener('submit', (event) => {
         event.preventDefault();
         if (busy) return;
         /** @type {Recipe} */
         const recipe = {
             type: /** @type {Recipe['type']} */ (type.value),
+            method: /** @type {Recipe['method']} */ (method.value),
             search: best.checked ? 'best' : 'reference',
             imatrix: imatrix.checked,
         };
@@ -87,7 +118,7 @@ export function createRecipeView(onChange) {
         /** @param {boolean} value */
         setBusy(value) {
             busy = value;
-            setDisabled(['recipe-type', 'recipe-best', 'recipe-add'], busy);
+            setDisabled(['recipe-type', 'recipe-method', 'recipe-best', 'recipe-add'], busy);
             fit();
             draw();
         },

@@ -1,7 +1,7 @@
 // What the lab computes, step by step. Nothing here touches the page.
 import { compare, load, quantize } from '../web/index.js';
 import { fetchModel } from './lab-fetch.js';
-import { fileName, recipeName } from './lab-recipes.js';
+import { calibrates, fileName, recipeName } from './lab-recipes.js';
 import { halves } from './lab-text.js';
 
 /** @typedef {import('./lab-recipes.js').Recipe} Recipe */
@@ -45,7 +45,7 @@ async function tokensOf({ source }, text, limits, signal) {
                 `The text is too short: half of it has ${least} tokens for this model, and ` +
                     `${FEWEST * Math.min(...WINDOWS)} are the least.`,
             );
-        return { calibration, evaluation, window };
+        return { calibration, evaluation, window, learned: parts.calibration };
     } finally {
         await model.dispose();
     }
@@ -84,6 +84,7 @@ export async function runLab({ original, text, recipes, limits, store, signal },
     const { source: address } = original;
     const fetching = typeof address === 'string' ? addStep('Fetch the model') : null;
     const reading = addStep('Read the text'),
+        learns = recipes.some((recipe) => recipe.imatrix || calibrates(recipe)),
         wantsMatrix = recipes.some(({ imatrix }) => imatrix);
     const collecting = wantsMatrix ? addStep('Compute the importance matrix') : null;
     const tasks = recipes.map((recipe) => ({
@@ -121,12 +122,12 @@ export async function runLab({ original, text, recipes, limits, store, signal },
         const { calibration, evaluation, window } = found;
         return [
             found,
-            `${wantsMatrix ? `${calibration.length} tokens to calibrate, ` : ''}${evaluation.length} to measure, in ` +
+            `${learns ? `${calibration.length} tokens to calibrate, ` : ''}${evaluation.length} to measure, in ` +
                 `windows of ${window}`,
         ];
     });
     if (!tokens) return;
-    const { calibration, evaluation, window } = tokens;
+    const { calibration, evaluation, window, learned } = tokens;
     const matrix =
         collecting &&
         (await doing(collecting, async () => [
@@ -146,10 +147,20 @@ export async function runLab({ original, text, recipes, limits, store, signal },
                 type: recipe.type,
                 search: recipe.search,
                 ...(recipe.imatrix && matrix ? { imatrix: matrix } : {}),
+                ...(calibrates(recipe)
+                    ? {
+                          method: recipe.method,
+                          calibration: learned,
+                          context: window,
+                          samples: Math.ceil(calibration.length / window),
+                      }
+                    : {}),
                 requantize: original.quantized,
                 signal,
-                onProgress: ({ loaded, total, secondsLeft }) =>
-                    making.progress(total ? loaded / total : null, secondsLeft),
+                onProgress: ({ loaded, total, secondsLeft, calibration: before }) =>
+                    before
+                        ? making.progress(before.share, secondsLeft)
+                        : making.progress(total ? loaded / total : null, secondsLeft),
             });
             return [await store.keep(file, /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (stream)), ''];
         });

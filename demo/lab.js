@@ -23,7 +23,8 @@ const MOST = 3.8e9;
 /** What a run needs beside what the page itself loads; kept for when there is no network. */
 const NEEDED = [
     './sample.txt',
-    ...['engine-worker.js', 'pool-worker.js', 'jinja.js', 'wasm/nibble-convert.wasm'].map((name) => `../build/${name}`),
+    ...['engine-worker', 'pool-worker', 'jinja'].map((name) => `../build/${name}.js`),
+    ...['convert', 'quantize', 'quantize-threads'].map((name) => `../build/wasm/nibble-${name}.wasm`),
 ].map((path) => new URL(path, import.meta.url).href);
 
 /** @type {import('./lab-work.js').Original | null} */
