@@ -141,6 +141,7 @@ test('what makes no sense is refused', async () => {
 const threads = () => (existsSync('/proc/self/task') ? readdirSync('/proc/self/task').length : 0);
 
 test('aborted at any moment: the stream rejects with the reason, and no thread stays', async () => {
+    await wait(300); // threads of the tests before this one leave
     const before = threads();
     for (const stage of ['observe', 'quantize', 'pass']) {
         const controller = new AbortController(),
@@ -156,7 +157,7 @@ test('aborted at any moment: the stream rejects with the reason, and no thread s
         await assert.rejects(reading, reason);
     }
     for (let tries = 0; threads() > before && tries < 100; tries++) await wait(100);
-    assert.equal(threads(), before);
+    assert.ok(threads() <= before, `${threads()} threads, and ${before} before`);
 });
 
 test('the command: a file, and nothing under its name if it is interrupted', async () => {

@@ -47,7 +47,7 @@ export async function calibrate({ core, files }, plan, options, port, journal) {
     const engine = new Engine(started.core, started.threads);
     engine.journal = journal;
     engine.pool = engine.core.object('nb_pool_new', engine.threads);
-    const [quantizer] = await Promise.all([
+    const [quantizer, endThreads] = await Promise.all([
         Quantizer.start(assets, engine.threads, options, watch),
         engine.startWorkers(assets.poolWorkerUrl, watch),
     ]);
@@ -57,8 +57,8 @@ export async function calibrate({ core, files }, plan, options, port, journal) {
         return await new Calibration(parts, quantizer, plan, options, port, journal).run();
     } finally {
         parts.free();
-        engine.core.exports.nb_pool_stop(engine.pool);
-        quantizer.core.exports.nb_pool_stop(quantizer.pool);
+        endThreads();
+        quantizer.end();
     }
 }
 

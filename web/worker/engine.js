@@ -110,11 +110,13 @@ export class Engine {
     /**
      * @param {string} url of the script of the pool's threads
      * @param {(port: MessagePort) => void} watch
+     * @returns {Promise<() => void>} ends them
      */
     async startWorkers(url, watch) {
         const time = stopwatch();
-        await startThreads(this.core, this.pool, this.threads, url, watch);
+        const end = await startThreads(this.core, this.pool, this.threads, url, watch);
         if (this.threads > 1) this.journal?.(`threads: ${this.threads} run after ${time()}`);
+        return end;
     }
 
     /** @returns {Description} */

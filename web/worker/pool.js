@@ -8,11 +8,16 @@ import { startWorker } from '../spawn.js';
  * @param {number} threads
  * @param {string} url of their script
  * @param {(port: MessagePort) => void} watch hands on the port by which a thread tells of its death
+ * @returns {Promise<() => void>} ends them: a thread holds the core's memory
  */
 export async function startThreads(core, pool, threads, url, watch) {
-    await Promise.all(
+    const workers = await Promise.all(
         Array.from({ length: threads - 1 }, (_, i) => startThread(core, pool, threads, i + 1, url, watch)),
     );
+    return () => {
+        core.exports.nb_pool_stop(pool);
+        for (const { terminate } of workers) terminate();
+    };
 }
 
 /**
@@ -22,6 +27,7 @@ export async function startThreads(core, pool, threads, url, watch) {
  * @param {number} index of this one
  * @param {string} url
  * @param {(port: MessagePort) => void} watch
+ * @returns {Promise<import('../spawn.js').WorkerHandle<import('../protocol.js').Join>>}
  */
 function startThread(core, pool, threads, index, url, watch) {
     const stack = core.exports.nb_pool_stack(pool, index) >>> 0;
@@ -31,7 +37,7 @@ function startThread(core, pool, threads, index, url, watch) {
         /** @type {Promise<import('../spawn.js').WorkerHandle<import('../protocol.js').Join>>} */
         const worker = startWorker(
             { url, script: 'pool-worker', name: `thread ${index} of ${threads}` },
-            (/** @type {import('../protocol.js').Ready} */ _ready) => resolve(undefined),
+            (/** @type {import('../protocol.js').Ready} */ _ready) => resolve(worker),
             reject,
         );
         worker

@@ -41,8 +41,10 @@ export class Quantizer {
      * @param {Core} core
      * @param {number} pool
      * @param {Settings} settings
+     * @param {() => void} end ends the threads
      */
-    constructor(core, pool, settings) {
+    constructor(core, pool, settings, end) {
+        this.end = end;
         this.core = core;
         this.pool = pool;
         this.settings = settings;
@@ -57,8 +59,7 @@ export class Quantizer {
     static async start({ wasm, poolWorkerUrl }, threads, settings, watch) {
         const core = await startBuild(threads > 1 ? 'quantize-threads' : 'quantize', wasm),
             pool = core.object('nb_pool_new', threads);
-        await startThreads(core, pool, threads, poolWorkerUrl, watch);
-        return new Quantizer(core, pool, settings);
+        return new Quantizer(core, pool, settings, await startThreads(core, pool, threads, poolWorkerUrl, watch));
     }
 
     /**
