@@ -172,7 +172,7 @@ test('template prints the prompt of a conversation; --json its tokens, too', asy
     );
     for (const [given, told] of /** @type {[string, RegExp][]} */ ([
         ['{}', /must be an array of objects/],
-        ['nowhere.json', /cannot read nowhere\.json/],
+        ['nowhere.json', /cannot read nowhere\.json: there is no such file/],
         ['[1', /not JSON/],
         ['[{"content":"a"}]', /no role/],
     ]))
@@ -260,6 +260,20 @@ describe('exit code 2 for wrong usage, with what is wrong and where help is', ()
         [['help', 'templat'], /unknown command templat; did you mean template\?/],
         [['runn', tiny], /unknown command runn; did you mean run\?/],
         [['run'], /which model/],
+        [['bench', tiny, '--prompt-tokens', '500'], /500 tokens and 64 generated ones .* context, which is 512/],
+        [
+            [
+                'perplexity',
+                tiny,
+                '--file',
+                tiny.replace('tiny.gguf', 'index.html'),
+                '--context',
+                '64',
+                '--stride',
+                '65',
+            ],
+            /a stride \(--stride\) of 65/,
+        ],
         [['run', tiny, 'and', 'more'], /one model at a time.*quotes/],
         [['run', tiny], /--prompt or a --chat is needed/], // standard input is not a terminal
         [['run', tiny, '--json'], /--json needs a --prompt/],

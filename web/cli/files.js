@@ -59,8 +59,8 @@ const CAUSES = {
     EISDIR: 'it is a folder, not a file',
 };
 
-/** @param {unknown} error of a file */
-const why = (error) => CAUSES[/** @type {NodeJS.ErrnoException} */ (error)?.code ?? ''] ?? messageOf(error);
+/** What went wrong, as a sentence has it. @param {unknown} error of a file */
+export const why = (error) => CAUSES[/** @type {NodeJS.ErrnoException} */ (error)?.code ?? ''] ?? messageOf(error);
 
 /**
  * The stream's bytes under a temporary name beside `out`, and then under its own. Whatever happens, nothing stays

@@ -1,7 +1,9 @@
 /** What was typed -> a model and the values of flags. */
 import { readFileSync } from 'node:fs';
+import { messageOf } from '../errors.js';
 import { checkMethod, checkOption, checkQuantize, nearest } from '../options.js';
 import { COMMANDS } from './commands.js';
+import { why } from './files.js';
 import { UsageError } from './usage.js';
 
 /** @typedef {import('./usage.js').Arguments} Arguments */
@@ -145,13 +147,12 @@ function readJson(name, given) {
     let text = given;
     try {
         text = itself ? given : readFileSync(given, 'utf8');
+    } catch (error) {
+        throw new Error(`${name}: cannot read ${given}: ${why(error)}`);
+    }
+    try {
         return JSON.parse(text.replace(/^\ufeff/, ''));
     } catch (error) {
-        const told = error instanceof Error ? error.message : error;
-        throw new Error(
-            itself || text !== given
-                ? `${name}: ${itself ? 'this' : given} is not JSON: ${told}`
-                : `${name}: cannot read ${given}: ${told}`,
-        );
+        throw new Error(`${name}: ${itself ? 'this' : given} is not JSON: ${messageOf(error)}`);
     }
 }

@@ -3,6 +3,7 @@ import { measureRates, promptMaker } from '../api/rates.js';
 import { open } from './open-model.js';
 import { meanBudget, openProfiler } from './profile.js';
 import { oneLine, write, writeJson } from './terminal.js';
+import { UsageError } from './usage.js';
 
 /** @typedef {import('./usage.js').Command} Command */
 
@@ -10,7 +11,16 @@ import { oneLine, write, writeJson } from './terminal.js';
 export async function commandBench(args, signal) {
     const { promptTokens, generateTokens, repetitions, profile, json } = args.values;
     const model = await open(args, signal, { contextLength: promptTokens + generateTokens });
-    const newPrompt = promptMaker(model.info.vocabulary ?? 1, promptTokens);
+    const { context = Infinity, vocabulary = 1 } = model.info;
+    if (promptTokens + generateTokens > context) {
+        await model.dispose();
+        throw new UsageError(
+            `a prompt of ${promptTokens} tokens and ${generateTokens} generated ones are more than the model's context, ` +
+                `which is ${context}; take fewer (--prompt-tokens, --generate-tokens)`,
+            'bench',
+        );
+    }
+    const newPrompt = promptMaker(vocabulary, promptTokens);
     const complete = (/** @type {number[]} */ prompt, /** @type {number} */ maxTokens) =>
         model.complete(prompt, { maxTokens, ignoreEnd: true, signal });
     const rates = await measureRates(model, newPrompt, { generateTokens, repetitions, signal });

@@ -1,6 +1,7 @@
 /** The commands that write what a model makes of a text or of tokens: tokenize, template, embed, eval. */
 import { open as openFile } from 'node:fs/promises';
 import { NibbleError } from '../index.js';
+import { why } from './files.js';
 import { open } from './open-model.js';
 import { write, writeJson } from './terminal.js';
 import { UsageError } from './usage.js';
@@ -20,10 +21,7 @@ export async function commandEval(args, signal) {
         }
     } catch (error) {
         if (error instanceof NibbleError || signal.aborted) throw error;
-        throw new NibbleError(
-            'NB_ERR_FILE',
-            `cannot write ${logits}: ${error instanceof Error ? error.message : error}`,
-        );
+        throw new NibbleError('NB_ERR_FILE', `cannot write ${logits}: ${why(error)}`, { cause: error });
     } finally {
         await file?.close();
     }

@@ -3,6 +3,7 @@ import { NibbleError } from '../index.js';
 import { readInput } from './files.js';
 import { inTime, open } from './open-model.js';
 import { writeStatus } from './terminal.js';
+import { UsageError } from './usage.js';
 
 /** @typedef {import('../index.d.ts').TextProgress} TextProgress */
 
@@ -42,6 +43,11 @@ export async function walkOver(args, signal, doing, walk) {
         );
     try {
         return await walk(model, text, { signal, onProgress: stderr.isTTY ? show : undefined });
+    } catch (error) {
+        // a flag's value that only the model shows to be wrong
+        if (error instanceof NibbleError && /\(--(context|stride)\)/.test(error.message))
+            throw new UsageError(error.message);
+        throw error;
     } finally {
         if (stderr.isTTY) writeStatus('');
         await model.dispose();
