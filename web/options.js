@@ -413,7 +413,9 @@ export const QUANTIZE_OPTIONS = {
         type: 'choice',
         choices: PRESETS,
         value: 'NAME',
-        help: "what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as llama.cpp's files of those names",
+        help:
+            "what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as llama.cpp's files of those names; " +
+            'q2_k_s, iq3_xs, iq3_xxs and all of iq2 and iq1 need --imatrix',
     },
     tensors: {
         flag: 'tensor',

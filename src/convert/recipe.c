@@ -96,6 +96,38 @@ int32_t nb_plan_choose(nb_plan *plan, uint32_t target, uint32_t type, nb_error *
     return 1;
 }
 
+/* "blk.0.ffn_gate.3.weight", as old files have experts, counts as the third matrix of "blk.0.ffn_gate_exps.weight", under
+ * which the importance of experts is collected. Returns the expert, or -1. */
+static int32_t expert_of(nb_text name, char *stacked, size_t capacity) {
+    nb_text rest = name;
+    uint32_t layer, expert;
+    if (!nb_text_take(&rest, "blk.") || !nb_text_take_number(&rest, &layer) || !nb_text_take(&rest, "."))
+        return -1;
+    size_t n = (size_t)(rest.data - name.data);
+    while (n < name.size && name.data[n] != '.')
+        n++;
+    rest = (nb_text){name.data + n, name.size - n};
+    if (!nb_text_take(&rest, ".") || !nb_text_take_number(&rest, &expert) || !nb_text_is(rest, ".weight"))
+        return -1;
+    nb_writer w = nb_writer_over(stacked, capacity);
+    nb_write(&w, "%t_exps.weight", (nb_text){name.data, n});
+    return w.length < capacity ? (int32_t)expert : -1;
+}
+
+static int32_t find_importance(nb_plan *plan, uint64_t target, nb_error *err) {
+    nb_target *t = &plan->targets[target];
+    const nb_tensor_info *info = &plan->out.tensors[target];
+    char stacked[96];
+    int32_t expert = expert_of(name_of(plan, target), stacked, sizeof stacked);
+    uint64_t matrices = expert < 0 ? info->shape[2] * info->shape[3] : facts_of(plan).experts;
+    int32_t found = nb_imatrix_find(plan->recipe.imatrix, expert < 0 ? name_of(plan, target) : nb_text_of(stacked),
+                                    info->shape[0], matrices, &t->importance, err);
+    NB_TRY(found);
+    if (found && expert >= 0)
+        t->importance = (uint64_t)expert < matrices ? t->importance + (uint64_t)expert * info->shape[0] : NULL;
+    return NB_OK;
+}
+
 /* The importance of the target's columns, and what must not be done with it. */
 static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
     const nb_recipe *recipe = &plan->recipe;
@@ -107,13 +139,13 @@ static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
                        "original weights would; take those, or pass requantize (--requantize)",
                        name_of(plan, target), nb_traits_of(t->source_type)->name);
     if (t->quantize && recipe->imatrix)
-        NB_TRY(nb_imatrix_find(recipe->imatrix, name_of(plan, target), info->shape[0], info->shape[2] * info->shape[3],
-                               &t->importance, err));
+        NB_TRY(find_importance(plan, target, err));
     if (t->quantize && !t->importance && nb_preset_needs_importance(recipe->preset, name_of(plan, target), info->type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "tensor %t would become %s, which is of little use without an importance matrix (--imatrix), "
-                       "and %s; take a "
-                       "type of more bits, such as q2_k or iq3_s",
+                       "tensor %t would become %s, which is of little use without an importance matrix, and %s; give "
+                       "one "
+                       "(--imatrix; nibble imatrix makes it from a text), or take a type of more bits, such as q2_k or "
+                       "iq3_s",
                        name_of(plan, target), nb_traits_of(info->type)->name,
                        recipe->imatrix ? "the one that is given has nothing for it" : "none is given");
     return NB_OK;

@@ -192,3 +192,10 @@ nb_text nb_checkpoint_next_string(const nb_checkpoint *c, uint64_t *at) {
     *at = in.at;
     return (nb_text){(const char *)data, data ? (size_t)size : 0};
 }
+
+int32_t nb_checkpoint_refuse_unnamed(const nb_checkpoint *c, nb_error *err) {
+    if (nb_text_is(nb_checkpoint_string(c, "general.type"), "imatrix"))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "the file is an importance matrix, not a model: it is for quantizing one (--imatrix)");
+    return NB_FAIL(err, NB_ERR_FORMAT, "the file does not name its architecture (general.architecture)");
+}

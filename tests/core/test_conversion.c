@@ -301,7 +301,7 @@ static void test_reshaped(void) {
         {gpt2,
          {{"h.0.mlp.c_fc.weight", "F16", "[256,96]", 49152}},
          "iq2_xs",
-         "would become IQ2_XS, which is of little use"},
+         "give one (--imatrix; nibble imatrix makes it"},
         {neox, {{"gpt_neox.layers.0.attention.query_key_value.weight", "BF16", "[96,32]", 6144}}, "nf4", NULL},
         {neox, {{"gpt_neox.layers.0.attention.query_key_value.weight", "F32", "[96,32]", 12288}}, "q8_0", NULL},
         {neox, {{"gpt_neox.layers.0.attention.query_key_value.bias", "F32", "[96]", 384}}, "q8_0", NULL},

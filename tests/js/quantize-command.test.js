@@ -7,8 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { tenths } from '../../web/cli/open-model.js';
 import { load } from '../../web/index.js';
 import { root } from '../support/builds.js';
+import { whole } from '../support/gguf.js';
 
 const model = `${root}tests/fixtures/models/head-size.gguf`;
 const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
@@ -67,7 +69,33 @@ test('--json prints one object; a type that does not fit is told', () => {
     const { err: said } = quantize(source, join(folder, 'b.gguf'), '--type', 'q4_k_m');
     assert.equal(told.onlyNibble, null);
     assert.doesNotMatch(said, /llama\.cpp/);
+    const inspected = spawnSync(process.execPath, [`${root}web/cli.js`, 'inspect', join(folder, 'b.gguf')], {
+        encoding: 'utf8',
+    });
+    assert.match(inspected.stdout, /format +GGUF 3\n/);
+    assert.match(
+        quantize(`${root}tests/fixtures/safetensors/opt`, join(folder, 'c.gguf'), '--type', 'q8_0').err,
+        /nibble: llama\.cpp does not read this file as nibble does: llama\.cpp has no OPT models\n/,
+    );
+    assert.match(quantize(source, join(folder, 'd.gguf'), '--type', 'nf4').err, /it has no type NF4\n/);
     assert.match(said, /blk\.0\.\S+ and 4 more become q5_0, as rows are no whole blocks of q4_k\n/);
+});
+
+test('where nobody watches, a line tells of each tenth if the work takes long', () => {
+    let time = 0;
+    /** @type {string[]} */
+    const lines = [];
+    const tell = tenths(
+        'Quantizing',
+        (line) => lines.push(line),
+        () => time,
+    );
+    for (let loaded = 0; loaded <= 100; loaded += 5, time += 2000)
+        tell({ loaded: loaded * 1e6, total: 1e8, rate: 2.5e6, secondsLeft: (100 - loaded) / 2.5 });
+    assert.deepEqual(
+        lines.map((line) => line.replace(/,.*/, '')),
+        ['15', '30', '45', '60', '75', '90'].map((share) => `Quantizing ${share} %`),
+    );
 });
 
 test('wrong usage: exit code 2, and one line that says what to do', () => {
@@ -114,7 +142,9 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
 test('what goes wrong leaves nothing: exit code 1, and one line', () => {
     const folder = ownFolder(),
         out = join(folder, 'out.gguf'),
-        broken = join(temporary, 'broken.gguf');
+        broken = join(temporary, 'broken.gguf'),
+        importance = join(temporary, 'importance.gguf');
+    writeFileSync(importance, whole(new Map([['general.type', ['string', 'imatrix']]]), []));
     writeFileSync(broken, readFileSync(model).subarray(0, 60000));
     for (const [args, said] of /** @type {[string[], RegExp][]} */ ([
         [[join(folder, 'none.gguf'), out, '--type', 'q8_0'], /none\.gguf: there is no such file/],
@@ -124,7 +154,12 @@ test('what goes wrong leaves nothing: exit code 1, and one line', () => {
             [model, out, '--type', 'q8_0', '--imatrix', join(folder, 'none.dat')],
             /--imatrix: cannot read .*none\.dat: there is no such file/,
         ],
+        [
+            [model, out, '--type', 'q8_0', '--tensor', 'ffn_dwn=q4_0'],
+            /--tensor\): no tensor's name fits "ffn_dwn"; .* blk\.0\./,
+        ],
         [[model, out, '--type', 'q8_0', '--imatrix', model], /^nibble: imatrix \(--imatrix\): .*importance matrix/],
+        [[importance, out, '--type', 'q8_0'], /importance\.gguf: the file is an importance matrix, not a model/],
         [[`${root}README.md`, out, '--type', 'q8_0'], /README\.md: /],
     ])) {
         const { code, out: printed, err } = quantize(...args);

@@ -151,6 +151,33 @@ for (const name of Object.keys(models))
         }
     });
 
+test('experts that old files have one by one get the importance of their stack', async () => {
+    const model = models.experts,
+        stacked = parse(gguf(model));
+    const apart = stacked.tensors.flatMap((tensor) => {
+        const [columns, rows, experts = 1] = tensor.shape,
+            bytes = columns * rows * 4;
+        if (!tensor.name.includes('_exps.')) return [tensor];
+        return Array.from({ length: experts }, (_, i) => ({
+            ...tensor,
+            name: tensor.name.replace('_exps.', `.${i}.`),
+            shape: [columns, rows],
+            bytes,
+            data: tensor.data?.subarray(i * bytes, (i + 1) * bytes),
+        }));
+    });
+    const options = /** @type {const} */ ({ type: 'q4_0', imatrix: imatrix(model) });
+    const together = parse(await bytesOf(whole(stacked.values, stacked.tensors), options)).tensors,
+        parts = parse(await bytesOf(whole(stacked.values, apart), options)).tensors;
+    const name = 'blk.1.ffn_up_exps.weight',
+        all = /** @type {Uint8Array} */ (together.find((tensor) => tensor.name === name)?.data);
+    for (let i = 0; i < model.experts; i++) {
+        const part = parts.find((tensor) => tensor.name === name.replace('_exps.', `.${i}.`));
+        const bytes = all.length / model.experts;
+        assert.deepEqual(part?.data, all.subarray(i * bytes, (i + 1) * bytes), `expert ${i}`);
+    }
+});
+
 /** @param {import('../../web/index.js').Source} source @param {import('../../web/index.js').LoadOptions} options @param {number[]} tokens */
 async function logits(source, options, tokens) {
     const model = await load(source, { threads: 1, kvType: 'f32', ...options });

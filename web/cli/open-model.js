@@ -49,6 +49,29 @@ export const inTime = (seconds) =>
           ? `${Math.floor(seconds / 60)} min ${Math.ceil(seconds % 60)} s`
           : `${(seconds / 3600).toFixed(1)} h`;
 
+/** Milliseconds before the first line, and between two, where nobody watches. */
+const QUIET = 5000;
+
+/**
+ * For standard error that is no terminal: a line whenever another tenth is done, if it takes long.
+ * @param {string} doing
+ * @param {(line: string) => void} print
+ * @param {() => number} now in milliseconds
+ * @returns {(progress: import('../index.d.ts').Progress) => void}
+ */
+export function tenths(doing, print = printLine, now = () => performance.now()) {
+    let told = 0,
+        last = now();
+    return (progress) => {
+        const share = progress.calibration?.share ?? (progress.total ? progress.loaded / progress.total : 0),
+            tenth = Math.floor(10 * share);
+        if (tenth <= told || now() - last < QUIET) return;
+        told = tenth;
+        last = now();
+        print(progressLine(doing, progress));
+    };
+}
+
 /** A line of what happens (NIBBLE_DEBUG). @param {string} line */
 export function printLine(line) {
     if (process.stderr.isTTY) writeStatus('');

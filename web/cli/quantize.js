@@ -3,7 +3,7 @@ import { isDebugAsked } from '../debug.js';
 import { load, NibbleError, quantize } from '../index.js';
 import { QUANTIZE_OPTIONS } from '../options.js';
 import { checkOut, readInput, writeWhole } from './files.js';
-import { pick, printLine, progressLine } from './open-model.js';
+import { pick, printLine, progressLine, tenths } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 import { readText } from './walk.js';
 
@@ -28,7 +28,9 @@ export async function commandQuantize({ model, out = '', values }, signal) {
         trueSequential: values.notSequential ? false : undefined,
         signal,
         debug: isDebugAsked() && printLine,
-        onProgress: stderr.isTTY ? (progress) => writeStatus(progressLine('Quantizing', progress)) : undefined,
+        onProgress: stderr.isTTY
+            ? (progress) => writeStatus(progressLine('Quantizing', progress))
+            : tenths('Quantizing'),
         onPlan: (tensors) => {
             plan = tensors;
         },

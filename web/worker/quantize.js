@@ -109,6 +109,14 @@ function plan(core, converter, { tensors, outputType, tokenEmbeddingType }) {
     if (tokenEmbeddingType) rules.unshift([/^(per_layer_)?token_embd\.weight$/, tokenEmbeddingType]);
     if (outputType) rules.unshift([/^output\.weight$/, outputType]);
     const names = plannedTensors(core, converter).map(({ name }) => name);
+    const idle = tensors.find(([pattern]) => !names.some((name) => new RegExp(pattern).test(name)));
+    if (idle)
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `quantize(): tensors (--tensor): no tensor's name fits ${JSON.stringify(idle[0])}; they are such as ${
+                names.find((name) => name.startsWith('blk.')) ?? names[0]
+            } (nibble inspect lists them)`,
+        );
     if (outputType && !names.includes('output.weight'))
         // the token embedding is the output
         rules.push([/^token_embd\.weight$/, outputType]);

@@ -31,7 +31,7 @@ const nb_family *const nb_families[] = {
 const nb_family *nb_family_find(const nb_checkpoint *c, nb_error *err) {
     nb_text name = nb_checkpoint_string(c, "general.architecture");
     if (!name.data)
-        return NB_FAIL_NULL(err, NB_ERR_FORMAT, "the file does not name its architecture (general.architecture)");
+        return nb_checkpoint_refuse_unnamed(c, err), NULL;
     char known[NB_LIST_BYTES];
     nb_writer w = nb_writer_over(known, sizeof known);
     for (const nb_family *const *f = nb_families; *f; f++) {
