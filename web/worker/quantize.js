@@ -8,6 +8,7 @@ import {
     NB_TENSOR_BLANK,
     TYPES,
 } from '../abi.js';
+import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
 import { calibrate } from './calibrate.js';
 import { giveImportance, openConversion } from './convert.js';
