@@ -103,3 +103,19 @@ export function reason(error) {
         ? `${error.message} (${error.cause.message})`
         : error.message;
 }
+
+/** What the codes of file errors mean. @type {Record<string, string>} */
+const CAUSES = {
+    ENOSPC: 'the disk is full',
+    EDQUOT: 'the quota is used up',
+    EFBIG: 'the file would be larger than is allowed',
+    EACCES: 'permission denied',
+    EPERM: 'permission denied',
+    EROFS: 'the disk is read only',
+    ENOENT: 'there is no such file',
+    EEXIST: 'it is there already',
+    EISDIR: 'it is a folder, not a file',
+};
+
+/** What went wrong, as a sentence has it. @param {unknown} error of a file */
+export const why = (error) => CAUSES[/** @type {NodeJS.ErrnoException} */ (error)?.code ?? ''] ?? messageOf(error);

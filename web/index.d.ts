@@ -219,6 +219,12 @@ export interface QuantizeOptions {
     /** A group of a layer's matrices (q, k, v; o; gate, up; down) is observed after the groups before it are
      * quantized. Default: true. false is faster, and takes more memory. */
     trueSequential?: boolean;
+    /**
+     * With method 'gptq', in Node: the path of a file that keeps each layer that is done. If the file is there, the layers
+     * that it has are not made again; if it is of a run with other options or another model, reading rejects. The bytes are
+     * the same. When the GGUF is written, the caller removes the file.
+     */
+    resume?: string;
     /** Takes weights that are quantized already, too. It loses more than quantizing the original weights. Default:
      * false. */
     requantize?: boolean;

@@ -60,7 +60,8 @@ import { messageOf, NibbleError } from './errors.js';
 /**
  * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'type' | 'search' | 'requantize' | 'doubleQuant'>>
  *     & CheckedCalibration
- *     & { tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string, threads?: number }} CheckedQuantize
+ *     & { tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string, threads?: number,
+ *         resume?: string }} CheckedQuantize
  */
 
 /** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
@@ -456,6 +457,11 @@ export const QUANTIZE_OPTIONS = {
     },
     doubleQuant: LOAD_OPTIONS.doubleQuant,
     ...CALIBRATION_OPTIONS,
+    resume: {
+        flag: 'resume',
+        type: 'text',
+        help: 'file that keeps the layers that are done, and from which an interrupted run goes on',
+    },
     threads: {
         ...LOAD_OPTIONS.threads,
         help: 'threads that share the work if the model is on this machine (default: about the number of cores, at most 8)',
@@ -670,7 +676,7 @@ export function checkQuantize({ quantize, type, doubleQuant }) {
 export function checkMethod({ method, type, calibration, imatrix, doubleQuant, ...others }) {
     const flags = /** @type {Record<string, Option>} */ (QUANTIZE_OPTIONS),
         both = (/** @type {string} */ name) => `${name} (--${flags[name].flag})`;
-    const useless = ['calibration', ...Object.keys(CALIBRATION_DEFAULTS), 'context'].find(
+    const useless = ['calibration', ...Object.keys(CALIBRATION_DEFAULTS), 'context', 'resume'].find(
         (name) => /** @type {Record<string, any>} */ ({ ...others, calibration })[name] !== undefined,
     );
     if (method === 'rtn' && useless)

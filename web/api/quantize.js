@@ -3,7 +3,7 @@ import { ASSET_OPTIONS, findAssets } from '../assets.js';
 import { printerOf, traceOf } from '../debug.js';
 import { asNibbleError, NibbleError } from '../errors.js';
 import { checkMethod, checkOptions, checkQuantize, QUANTIZE_OPTIONS, withCalibrationDefaults } from '../options.js';
-import { nodeModule, usefulThreads } from '../platform.js';
+import { isNode, nodeModule, usefulThreads } from '../platform.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
 import { feedOne, report, told } from './pull.js';
@@ -48,6 +48,7 @@ function check(options) {
     checkQuantize(checked);
     checkMethod({ ...checked, imatrix });
     checkImportance('quantize()', imatrix);
+    if (checked.resume !== undefined && !isNode) throw refuse('resume is the path of a file, which only Node writes');
     for (const [name, listener] of Object.entries({ onProgress, onPlan }))
         if (listener !== undefined && typeof listener !== 'function') throw refuse(`${name} must be a function`);
     if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')

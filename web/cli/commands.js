@@ -222,6 +222,12 @@ export const COMMANDS = {
                 type: 'switch',
                 help: "with gptq: observe all of a layer's matrices before any of them is quantized, which is faster",
             },
+            {
+                name: 'resume',
+                flag: 'resume',
+                type: 'switch',
+                help: 'with gptq: keep each layer that is done in OUT.gguf.part, and go on from there if that file is there',
+            },
             ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant', 'threads'),
             { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },
             { ...JSON_FLAG, help: 'print what was made as one JSON object' },

@@ -3,7 +3,7 @@ import fs, { openSync, unlinkSync } from 'node:fs';
 import { link, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { messageOf } from '../errors.js';
+import { why } from '../errors.js';
 import { NibbleError } from '../index.js';
 import { UsageError } from './usage.js';
 
@@ -45,22 +45,6 @@ export async function readInput(flag, path) {
         throw new NibbleError('NB_ERR_FILE', `${flag}: cannot read ${path}: ${why(error)}`, { cause: error });
     }
 }
-
-/** What the codes of file errors mean. @type {Record<string, string>} */
-const CAUSES = {
-    ENOSPC: 'the disk is full',
-    EDQUOT: 'the quota is used up',
-    EFBIG: 'the file would be larger than is allowed',
-    EACCES: 'permission denied',
-    EPERM: 'permission denied',
-    EROFS: 'the disk is read only',
-    ENOENT: 'there is no such file',
-    EEXIST: 'it is there already',
-    EISDIR: 'it is a folder, not a file',
-};
-
-/** What went wrong, as a sentence has it. @param {unknown} error of a file */
-export const why = (error) => CAUSES[/** @type {NodeJS.ErrnoException} */ (error)?.code ?? ''] ?? messageOf(error);
 
 /**
  * The stream's bytes under a temporary name beside `out`, and then under its own. Whatever happens, nothing stays

@@ -1,9 +1,8 @@
 /** What was typed -> a model and the values of flags. */
 import { readFileSync } from 'node:fs';
-import { messageOf } from '../errors.js';
+import { messageOf, why } from '../errors.js';
 import { checkMethod, checkOption, checkQuantize, nearest } from '../options.js';
 import { COMMANDS } from './commands.js';
-import { why } from './files.js';
 import { UsageError } from './usage.js';
 
 /** @typedef {import('./usage.js').Arguments} Arguments */

@@ -1,5 +1,7 @@
 /** `nibble quantize`: a model's files -> one GGUF file. */
+import { unlink } from 'node:fs/promises';
 import { isDebugAsked } from '../debug.js';
+import { why } from '../errors.js';
 import { load, NibbleError, quantize } from '../index.js';
 import { QUANTIZE_OPTIONS } from '../options.js';
 import { checkOut, readInput, writeWhole } from './files.js';
@@ -26,6 +28,7 @@ export async function commandQuantize({ model, out = '', values }, signal) {
         imatrix,
         calibration,
         trueSequential: values.notSequential ? false : undefined,
+        resume: values.resume ? partOf(out) : undefined,
         signal,
         debug: isDebugAsked() && printLine,
         onProgress: stderr.isTTY
@@ -37,6 +40,7 @@ export async function commandQuantize({ model, out = '', values }, signal) {
     });
     try {
         await writeWhole(stream, out, values.force);
+        if (values.resume) await removePart(out);
     } catch (error) {
         if (error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code))
             throw new NibbleError(error.code, `${model}: ${error.message}`, { cause: error });
@@ -66,6 +70,20 @@ export async function commandQuantize({ model, out = '', values }, signal) {
     };
     if (values.json) writeJson(facts);
     else write(told(facts));
+}
+
+/** Where the layers that are done are kept until the file is written. @param {string} out */
+const partOf = (out) => `${out}.part`;
+
+/** @param {string} out which is written */
+async function removePart(out) {
+    try {
+        await unlink(partOf(out));
+    } catch (error) {
+        throw new NibbleError('NB_ERR_FILE', `${out} is written, but ${partOf(out)} cannot be removed: ${why(error)}`, {
+            cause: error,
+        });
+    }
 }
 
 /** Why llama.cpp cannot read the file, or would compute otherwise; null if it does the same.

@@ -1,7 +1,8 @@
 /** The commands that write what a model makes of a text or of tokens: tokenize, template, embed, eval. */
+
 import { open as openFile } from 'node:fs/promises';
+import { why } from '../errors.js';
 import { NibbleError } from '../index.js';
-import { why } from './files.js';
 import { open } from './open-model.js';
 import { write, writeJson } from './terminal.js';
 import { UsageError } from './usage.js';

@@ -4,7 +4,8 @@
  * with these. When all layers are done the converter writes the GGUF with zeros in the places of the blocks, and these
  * are put there as it passes.
  *
- * In memory are the weights of one layer, what was observed of one group, the text's residual streams, and the blocks.
+ * In memory are the weights of one layer, what was observed of one group, the text's residual streams, and the blocks,
+ * if no side file has them.
  */
 import { NB_TENSOR_ABSENT, NB_TENSOR_MADE, TYPES } from '../abi.js';
 import { startCore } from './choose-build.js';
@@ -18,6 +19,7 @@ import { Quantizer } from './quantizer.js';
 import { Walk } from './walk.js';
 import { cut } from './windows.js';
 
+/** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('./walk.js').Matrix} Matrix */
 /** @typedef {import('../protocol.js').QuantizeOptions} QuantizeOptions */
@@ -37,10 +39,10 @@ const isOfLayers = (/** @type {string} */ name) => /^rope_/.test(name);
  * @param {Planned[]} plan what becomes of all tensors
  * @param {QuantizeOptions} options
  * @param {Port} port
+ * @param {Blocks} blocks which get what is made
  * @param {import('./journal.js').Journal} [journal]
- * @returns {Promise<Map<string, Uint8Array>>} the blocks of tensors
  */
-export async function calibrate({ core, files }, plan, options, port, journal) {
+export async function calibrate({ core, files }, plan, options, port, blocks, journal) {
     const { assets, threads } = options,
         { watch } = port;
     const started = await startCore({ threads, assets, precision: 'exact' }, journal);
@@ -54,7 +56,7 @@ export async function calibrate({ core, files }, plan, options, port, journal) {
     const parts = new Parts(new Conversion(core, files, { assets }, journal), engine);
     try {
         await parts.conversion.readHeaders();
-        return await new Calibration(parts, quantizer, plan, options, port, journal).run();
+        await new Calibration(parts, quantizer, plan, options, port, blocks, journal).run();
     } finally {
         parts.free();
         endThreads();
@@ -88,9 +90,10 @@ class Parts {
     /**
      * @param {(name: string) => boolean} isIncluded whether the model has the tensor
      * @param {(name: string) => boolean} isKept whose bytes are wanted, too
+     * @param {import('./blocks.js').Hash} [hash] of all that the engine is given
      * @returns {Promise<Map<string, Uint8Array>>} these
      */
-    async load(isIncluded, isKept = () => false) {
+    async load(isIncluded, isKept = () => false, hash = undefined) {
         const { conversion, engine } = this,
             { core, converter } = conversion;
         if (!this.isFirst) conversion.again();
@@ -111,7 +114,7 @@ class Parts {
             });
         engine.model = await loadModel(
             engine,
-            { total: 0, into: (sink) => conversion.write(copying(sink, place)) },
+            { total: 0, into: (sink) => conversion.write(copying(sink, place, hash)) },
             { part: true },
             () => {},
         );
@@ -123,9 +126,10 @@ class Parts {
  * A sink that also copies what is between some places.
  * @param {import('../sources/open.js').Sink} sink
  * @param {() => { at: number, bytes: Uint8Array }[]} place asked once, when the header is known: where to copy to
+ * @param {import('./blocks.js').Hash} [hash] of all bytes
  * @returns {import('../sources/open.js').Sink}
  */
-function copying(sink, place) {
+function copying(sink, place, hash) {
     /** @type {{ at: number, bytes: Uint8Array }[] | undefined} */
     let places;
     let written = 0;
@@ -141,6 +145,7 @@ function copying(sink, place) {
                     end = Math.min(at + bytes.length, written + n);
                 if (begin < end) bytes.set(room.subarray(begin - written, end - written), begin - at);
             }
+            hash?.update(room.subarray(0, n));
             written += n;
             sink.commit(n);
         },
@@ -148,18 +153,18 @@ function copying(sink, place) {
 }
 
 class Calibration {
-    /** @type {Map<string, Uint8Array>} */
-    blocks = new Map();
-
     /**
      * @param {Parts} parts
      * @param {Quantizer} quantizer
      * @param {Planned[]} plan
      * @param {QuantizeOptions} options
      * @param {Port} port
+     * @param {Blocks} blocks
      * @param {import('./journal.js').Journal} [journal]
      */
-    constructor(parts, quantizer, plan, options, port, journal) {
+    constructor(parts, quantizer, plan, options, port, blocks, journal) {
+        this.plan = plan;
+        this.blocks = blocks;
         this.parts = parts;
         this.quantizer = quantizer;
         this.options = options;
@@ -178,22 +183,30 @@ class Calibration {
     async run() {
         const walk = await this.#begin();
         try {
-            for (let layer = 0; layer < this.layers; layer++) await this.#layer(walk, layer);
+            const { layers } = this.blocks;
+            for (let layer = 0; layer < layers; layer++) await this.#again(walk, layer);
+            for (let layer = layers; layer < this.layers; layer++) await this.#layer(walk, layer);
         } finally {
             walk.free();
         }
-        return this.blocks;
     }
 
     /** The text's tokens, in the state in which the first layer is given them. */
     async #begin() {
-        const { parts, options, journal } = this,
+        const { parts, options, blocks, journal } = this,
             { engine } = parts,
-            time = stopwatch();
-        await parts.load((name) => layerOf(name) < 0 && name !== 'output.weight');
+            time = stopwatch(),
+            hash = blocks.hash?.();
+        await parts.load((name) => layerOf(name) < 0 && name !== 'output.weight', undefined, hash);
         engine.description = engine.describe();
         const all = cut(engine, options.calibration ?? '', options, 'quantize(): calibration (--calibration)'),
             tokens = spread(all, options.samples);
+        blocks.begin({
+            options: { ...options, ...NO_MATTER },
+            plan: JSON.stringify(this.plan),
+            text: new Uint8Array(tokens.buffer),
+            ends: hash?.digest('hex') ?? '',
+        });
         const walk = new Walk(engine, tokens, all.context);
         try {
             walk.begin(engine.model);
@@ -207,16 +220,40 @@ class Calibration {
     }
 
     /**
+     * A layer that an earlier run has made. If all are, nothing needs its outputs.
+     * @param {Walk} walk
+     * @param {number} layer
+     */
+    async #again(walk, layer) {
+        const { parts, pacer, blocks } = this,
+            hash = blocks.hash?.();
+        await parts.load(belongsTo(layer), undefined, hash);
+        blocks.check(layer, hash?.digest('hex') ?? '');
+        if (blocks.layers < this.layers) {
+            walk.layer(parts.engine.model, layer);
+            pacer.beginLayer(layer, 1);
+            for (const { name, type, bytes } of blocks.made(layer)) {
+                walk.replace(name, TYPES[type], bytes);
+                pacer.loaded += bytes.length;
+            }
+            await pacer.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
+        }
+        parts.freeModel();
+        this.journal?.(`layer ${layer}: made before`);
+    }
+
+    /**
      * @param {Walk} walk
      * @param {number} layer
      */
     async #layer(walk, layer) {
-        const { parts, pacer, options, journal } = this,
+        const { parts, pacer, options, blocks, journal } = this,
             time = stopwatch(),
-            isOfLayer = (/** @type {string} */ name) => layerOf(name) === layer;
+            hash = blocks.hash?.();
         const kept = await parts.load(
-            (name) => isOfLayer(name) || isOfLayers(name),
-            (name) => isOfLayer(name) && this.wanted.has(name),
+            belongsTo(layer),
+            (name) => layerOf(name) === layer && this.wanted.has(name),
+            hash,
         );
         const groups = walk
             .layer(parts.engine.model, layer)
@@ -229,6 +266,7 @@ class Calibration {
             if (options.trueSequential) await pacer.step('observe', name, (tick) => walk.observe(group, tick));
             await pacer.step('quantize', name, (tick) => this.#group(walk, group, matrices, kept, tick));
         }
+        blocks.endLayer(hash?.digest('hex'));
         if (layer + 1 < this.layers) {
             await pacer.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
             parts.freeModel();
@@ -266,12 +304,22 @@ class Calibration {
         }
         for (const { name, to, blocks } of tensors) {
             walk.replace(name, TYPES[to], blocks);
-            this.blocks.set(name, blocks);
+            this.blocks.put({ name, type: to, bytes: blocks });
             this.pacer.loaded += blocks.length;
             kept.delete(name);
         }
     }
 }
+
+/** Options that change nothing of the blocks; the calibration text is compared as tokens.
+ * @type {{ [name in keyof QuantizeOptions]?: undefined }} */
+const NO_MATTER = {
+    ...{ calibration: undefined, threads: undefined, resume: undefined },
+    ...{ part: undefined, parts: undefined, assets: undefined, debug: undefined },
+};
+
+/** Whether a layer's part of the model has the tensor. @param {number} layer */
+const belongsTo = (layer) => (/** @type {string} */ name) => layerOf(name) === layer || isOfLayers(name);
 
 /** Whether it is a layer's matrix that is to be quantized. @param {Planned} tensor */
 const mayBeCalibrated = ({ name, from, type, columns }) =>

@@ -10,12 +10,15 @@ import {
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
+import { BlocksInMemory } from './blocks.js';
 import { calibrate } from './calibrate.js';
 import { giveImportance, openConversion } from './convert.js';
 import { nameOf } from './journal.js';
 import { inputFiles, Meter } from './load-model.js';
 import { planned, plannedTensors } from './planned.js';
+import { openSideFile } from './side-file.js';
 
+/** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./core.js').Core} Core */
 /** @typedef {import('../index.d.ts').PlannedTensor} PlannedTensor */
 /** @typedef {import('./planned.js').Planned} Planned */
@@ -44,12 +47,14 @@ export async function quantize(source, options, port, journal) {
             journal,
         ),
         { core, converter } = conversion;
+    /** @type {Blocks} */
+    let blocks = new BlocksInMemory();
     try {
         await conversion.readHeaders(port.room);
         const tensors = plan(core, converter, options);
         port.planned(tensors.map(({ name, from, wanted, type }) => ({ name, from, wanted, type })));
-        const blocks =
-            options.method === 'rtn' ? new Map() : await calibrate(conversion, tensors, options, port, journal);
+        if (options.resume) blocks = await openSideFile(options.resume, tensors);
+        if (options.method !== 'rtn') await calibrate(conversion, tensors, options, port, blocks, journal);
         for (const { i, name } of tensors)
             if (blocks.has(name)) core.count('nb_converter_include', converter, i, NB_TENSOR_BLANK);
         const meter = new Meter(port.progress);
@@ -62,13 +67,14 @@ export async function quantize(source, options, port, journal) {
         out.end();
         meter.end(out.written, out.written);
     } finally {
+        blocks.close();
         conversion.free();
     }
 }
 
 /**
  * Blocks in the places that the GGUF has for them, in its order.
- * @param {Map<string, Uint8Array>} blocks
+ * @param {Blocks} blocks
  * @param {Planned[]} tensors
  * @param {(tensor: Planned) => Planned} find where the GGUF has it
  * @returns {Placed[]}
@@ -76,10 +82,19 @@ export async function quantize(source, options, port, journal) {
 const placed = (blocks, tensors, find) =>
     tensors
         .filter(({ name }) => blocks.has(name))
-        .map((tensor) => ({ at: find(tensor).at, bytes: /** @type {Uint8Array} */ (blocks.get(tensor.name)) }))
+        .map((tensor) => {
+            const { at, bytes } = find(tensor);
+            return {
+                at,
+                end: at + bytes,
+                read: (/** @type {number} */ from, /** @type {Uint8Array} */ room) =>
+                    blocks.read(tensor.name, from, room),
+            };
+        })
         .sort((a, b) => a.at - b.at);
 
-/** Bytes that take the place of zeros. @typedef {{ at: number, bytes: Uint8Array }} Placed */
+/** Bytes that take the place of zeros; read() fills a room with them. @typedef {{ at: number, end: number, read: (from:
+ * number, room: Uint8Array) => void }} Placed */
 
 /**
  * @param {Core} core
@@ -169,9 +184,9 @@ class Pieces {
         this.placed ??= this.place();
         for (let next = this.placed[0]; next && next.at < from + room.length; next = this.placed[0]) {
             const begin = Math.max(next.at, from),
-                end = Math.min(next.at + next.bytes.length, from + room.length);
-            room.set(next.bytes.subarray(begin - next.at, end - next.at), begin - from);
-            if (end < next.at + next.bytes.length) return;
+                end = Math.min(next.end, from + room.length);
+            next.read(begin - next.at, room.subarray(begin - from, end - from));
+            if (end < next.end) return;
             this.placed.shift();
         }
     }

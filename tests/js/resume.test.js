@@ -1,0 +1,196 @@
+// quantize --resume: a run that was interrupted goes on after the last whole layer, and its file is byte for byte that of
+// a run that was not. A side file that is cut off or damaged loses only the layers from there on; one of another run is
+// refused.
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { quantize } from '../../web/index.js';
+import { models, root } from '../support/builds.js';
+
+/** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
+
+const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
+after(() => rmSync(temporary, { recursive: true }));
+
+const text = 'Once upon a time there was a little girl. She liked to play with her dog in the park. '.repeat(30);
+const words = join(temporary, 'words.txt');
+writeFileSync(words, text);
+/** @type {QuantizeOptions} */
+const OPTIONS = {
+    type: 'q4_0',
+    requantize: true,
+    method: 'gptq',
+    calibration: text,
+    context: 64,
+    samples: 6,
+    threads: 1,
+};
+const LAYERS = 6;
+
+const hash = (/** @type {Uint8Array} */ bytes) => createHash('sha256').update(bytes).digest('hex');
+
+/**
+ * @param {Partial<QuantizeOptions>} [options]
+ * @param {import('../../web/index.js').Source} [source]
+ */
+async function made(options = {}, source = models.tiny) {
+    /** @type {Set<number>} */
+    const observed = new Set();
+    const onProgress = (/** @type {import('../../web/index.js').Progress} */ { calibration }) => {
+        if (calibration?.stage === 'observe') observed.add(calibration.layer);
+    };
+    const stream = quantize(source, { ...OPTIONS, onProgress, ...options }),
+        bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+    return { hash: hash(bytes), observed: [...observed] };
+}
+
+let files = 0;
+/** A side file with these bytes. @param {Uint8Array} [bytes] */
+function sideFile(bytes) {
+    const path = join(temporary, `${files++}.part`);
+    if (bytes) writeFileSync(path, bytes);
+    return path;
+}
+
+/** Where the records of a side file begin, and where the last ends. @param {Buffer} file */
+function recordsOf(file) {
+    const begins = [8];
+    for (let at = 8; at < file.length; begins.push(at))
+        at += 12 + file.readUInt32LE(at) + Number(file.readBigUInt64LE(at + 4)) + 32;
+    return begins;
+}
+
+let whole = '',
+    full = Buffer.alloc(0);
+before(async () => {
+    whole = (await made()).hash;
+    const resume = sideFile();
+    assert.deepEqual(await made({ resume }), { hash: whole, observed: [0, 1, 2, 3, 4, 5] });
+    full = readFileSync(resume);
+});
+
+test('all layers, a file that is cut off or damaged: what is whole is not made again', async () => {
+    const begins = recordsOf(full); // of the run, of each layer, and the end
+    assert.equal(begins.length, 2 + LAYERS);
+    assert.equal(begins.at(-1), full.length);
+    const damaged = (/** @type {number} */ at) => {
+        const bytes = Buffer.from(full);
+        bytes[at] ^= 1;
+        return bytes;
+    };
+    for (const [name, bytes, layers] of /** @type {[string, Buffer, number][]} */ ([
+        ['whole', full, 6],
+        ['four layers', full.subarray(0, begins[5]), 4],
+        ['cut off in the last layer', full.subarray(0, full.length - 1), 5],
+        ['cut off in the lengths of a record', full.subarray(0, begins[4] + 5), 3],
+        ['cut off in the record of the run', full.subarray(0, 40), 0],
+        ['cut off in the first bytes', full.subarray(0, 5), 0],
+        ['empty', full.subarray(0, 0), 0],
+        ['damaged weights', damaged(begins[4] - 100), 2],
+        ['a damaged length', damaged(begins[6] + 3), 5],
+        ['a damaged checksum', damaged(full.length - 1), 5],
+        ['something behind the last layer', Buffer.concat([full, Buffer.alloc(1000, 7)]), 6],
+        ['a layer twice', Buffer.concat([full.subarray(0, begins[3]), full.subarray(begins[2], begins[3])]), 2],
+    ])) {
+        const resume = sideFile(bytes);
+        assert.deepEqual(await made({ resume }), { hash: whole, observed: [0, 1, 2, 3, 4, 5].slice(layers) }, name);
+        if (layers < LAYERS) assert.equal(hash(readFileSync(resume)), hash(full), name);
+        rmSync(resume);
+    }
+});
+
+test('a record with a right checksum and wrong contents is not believed', async () => {
+    const begins = recordsOf(full);
+    for (const change of /** @type {((head: any) => any)[]} */ ([
+        (head) => ({ ...head, layer: 1 }),
+        (head) => ({ ...head, tensors: [null] }),
+        (head) => ({ ...head, tensors: head.tensors.map((/** @type {any} */ one) => ({ ...one, bytes: 2 ** 60 })) }),
+        (head) => ({ ...head, tensors: head.tensors.map((/** @type {any} */ one) => ({ ...one, bytes: -1 })) }),
+        (head) => ({ ...head, tensors: head.tensors.map((/** @type {any} */ one) => ({ ...one, type: 'q8_0' })) }),
+        (head) => ({ ...head, tensors: head.tensors.slice(1) }),
+        () => null,
+    ])) {
+        const at = begins[1],
+            json = full.readUInt32LE(at),
+            head = Buffer.from(JSON.stringify(change(JSON.parse(full.toString('utf8', at + 12, at + 12 + json)))));
+        const front = Buffer.from(full.subarray(at, at + 12));
+        front.writeUInt32LE(head.length);
+        const record = Buffer.concat([front, head, full.subarray(at + 12 + json, begins[2] - 32)]);
+        const sum = createHash('sha256').update(record).digest();
+        const resume = sideFile(Buffer.concat([full.subarray(0, at), record, sum]));
+        assert.deepEqual(await made({ resume }), { hash: whole, observed: [0, 1, 2, 3, 4, 5] }, String(change));
+    }
+});
+
+test('the file of another run is refused, and stays as it is', async () => {
+    const resume = sideFile(full);
+    for (const [options, said] of /** @type {[Partial<QuantizeOptions>, RegExp][]} */ ([
+        [
+            { damping: 0.1, order: 'natural' },
+            /is of a run with other options \(damping, order\): repeat that run's command/,
+        ],
+        [{ type: 'q4_1' }, /other options \(type\)/],
+        [{ tensors: { ffn_down: 'q8_0' } }, /other options \(tensors\)/],
+        [{ calibration: `A${text}` }, /another calibration text/],
+    ]))
+        await assert.rejects(made({ resume, ...options }), said);
+    // threads change nothing
+    assert.deepEqual(await made({ resume, threads: 2 }), { hash: whole, observed: [] });
+    const other = new Uint8Array(readFileSync(models.tiny));
+    other[other.length - 1000] ^= 1; // of the last tensor
+    await assert.rejects(made({ resume }, [new File([other], 'other.gguf')]), /is of .*another model|other weights/);
+    await assert.rejects(
+        made({ resume: sideFile(Buffer.from('a letter')) }),
+        /is no file of an interrupted run: move it/,
+    );
+    await assert.rejects(made({ resume: temporary }), /is there and is no file: move it away/);
+    await assert.rejects(
+        made({ resume: join(temporary, 'none', 'a.part') }),
+        /cannot write .*a\.part: there is no such/,
+    );
+    assert.equal(hash(readFileSync(resume)), hash(full));
+});
+
+test('the command: killed, interrupted or on a full disk, it goes on; at the end the side file is gone', async () => {
+    const out = join(temporary, 'small.gguf'),
+        part = `${out}.part`;
+    const command = [`${root}web/cli.js`, 'quantize', models.tiny, out, '--type', 'q4_0', '--requantize', '--resume'];
+    const calibrated = ['--method', 'gptq', '--calibration', words, '--context', '64', '--samples', '6'];
+    let least = 0;
+    for (const signal of /** @type {const} */ (['SIGKILL', 'SIGINT'])) {
+        const run = spawn(process.execPath, [...command, ...calibrated], { stdio: 'ignore' }),
+            ended = once(run, 'exit');
+        for (let size = 0; size <= least; size = existsSync(part) ? statSync(part).size : 0) await wait(2);
+        run.kill(signal);
+        const [code] = await ended;
+        assert.equal(code, signal === 'SIGINT' ? 130 : null);
+        assert.ok(!existsSync(out));
+        assert.ok(statSync(part).size > least);
+        least = statSync(part).size;
+    }
+    if (process.platform !== 'win32') {
+        const limit = `trap '' XFSZ; ulimit -f ${Math.ceil((full.length * 0.8) / 512)}; exec "$@"`,
+            run = ['-c', limit, 'sh', process.execPath, ...command, ...calibrated];
+        const { status, stderr } = spawnSync('sh', run, { encoding: 'utf8' });
+        assert.equal(status, 1);
+        assert.match(stderr, /cannot write .*small\.gguf\.part: the file would be larger than is allowed/);
+        assert.ok(!existsSync(out));
+        assert.ok(statSync(part).size > least);
+    }
+    const { status, stderr } = spawnSync(process.execPath, [...command, ...calibrated], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    assert.equal(hash(readFileSync(out)), whole);
+    assert.deepEqual(
+        readdirSync(temporary).filter((name) => name.startsWith('small')),
+        ['small.gguf'],
+    );
+    const useless = spawnSync(process.execPath, [...command, '--force'], { encoding: 'utf8' });
+    assert.equal(useless.status, 2);
+    assert.match(useless.stderr, /resume \(--resume\) is for methods that calibrate/);
+});

@@ -1,0 +1,295 @@
+/**
+ * The side file of `quantize --resume`: the layers of a calibration that are done. Only Node has one.
+ *
+ *   "NBRESUM1" | record of the run | record of layer 0 | record of layer 1 | ...
+ *   a record:  u32 bytes of JSON | u64 bytes of blocks | JSON | blocks | SHA-256 of all before it in the record
+ *
+ * Numbers are little-endian. A record that is cut off or damaged ends the file: its layer is made again, and those after
+ * it. What a run is made of must be the same in all runs; otherwise the file is refused, and left as it is.
+ */
+import { TYPES } from '../abi.js';
+import { NibbleError, why } from '../errors.js';
+import { nodeModule } from '../platform.js';
+
+/** @typedef {import('./blocks.js').Blocks} Blocks */
+/** @typedef {import('./blocks.js').Made} Made */
+/** @typedef {import('./blocks.js').Run} Run */
+/** @typedef {import('./planned.js').Planned} Planned */
+/** @typedef {{ at: number, length: number, type: string }} Place */
+/** @typedef {{ head: any, at: number, end: number }} Record at: where its blocks begin */
+
+const MAGIC = 'NBRESUM1',
+    FRONT = 12,
+    SUM = 32,
+    /** The most bytes of JSON. */
+    MOST_HEAD = 1 << 24,
+    PIECE = 1 << 20;
+
+/**
+ * @param {string} path
+ * @param {Planned[]} plan
+ */
+export async function openSideFile(path, plan) {
+    return new SideFile(path, plan, await nodeModule('fs'), await nodeModule('crypto'));
+}
+
+/** @implements {Blocks} */
+class SideFile {
+    /** Of each layer that is done: the hash of its weights in the source, and its tensors. @type {{ source: string,
+     * tensors: [string, Place][] }[]} */
+    done = [];
+    /** @type {Map<string, Place>} */
+    places = new Map();
+    /** The layer at hand. @type {Made[]} */
+    now = [];
+    /** Where the next record goes; 0: the file has nothing yet. */
+    end = 0;
+    /** @type {number | undefined} */
+    file = undefined;
+    /** @type {object} */
+    run = {};
+
+    /**
+     * @param {string} path
+     * @param {Planned[]} plan
+     * @param {typeof import('node:fs')} fs
+     * @param {typeof import('node:crypto')} crypto
+     */
+    constructor(path, plan, fs, crypto) {
+        this.path = path;
+        this.fs = fs;
+        this.crypto = crypto;
+        this.plan = new Map(plan.map((tensor) => [tensor.name, tensor]));
+        this.file = this.#open();
+    }
+
+    get layers() {
+        return this.done.length;
+    }
+
+    hash() {
+        return this.crypto.createHash('sha256');
+    }
+
+    close() {
+        if (this.file !== undefined) this.fs.closeSync(this.file);
+        this.file = undefined;
+    }
+
+    /**
+     * Before the first layer: finds the layers that an earlier run of the same kind has left.
+     * @param {Run} run
+     */
+    begin({ options, plan, text, ends }) {
+        const sum = (/** @type {string | Uint8Array} */ data) =>
+            this.crypto.createHash('sha256').update(data).digest('hex');
+        this.run = JSON.parse(JSON.stringify({ options, text: sum(text), model: sum(ends), plan: sum(plan) }));
+        if (this.file === undefined) return;
+        const begin = this.#bytes(0, Math.min(MAGIC.length, this.#size()));
+        if (!MAGIC.startsWith(String.fromCharCode(...begin)))
+            throw this.#refusal('is no file of an interrupted run: move it away, or write to another OUT');
+        const first = begin.length === MAGIC.length ? this.#record(MAGIC.length) : null;
+        if (!first) return; // the first write was cut off
+        const differs = difference(first.head, this.run);
+        if (differs)
+            throw this.#refusal(
+                `is of a run with ${differs}: repeat that run's command to go on with it, or delete the file to begin anew`,
+            );
+        this.end = first.end;
+        for (let record = this.#record(this.end); record && this.#take(record); record = this.#record(this.end))
+            this.end = record.end;
+    }
+
+    /**
+     * @param {number} layer
+     * @param {string} source
+     */
+    check(layer, source) {
+        if (source !== this.done[layer].source)
+            throw this.#refusal(
+                `is of a model with other weights in layer ${layer}: quantize that one, or delete the file to begin anew`,
+            );
+    }
+
+    /** @param {number} layer */
+    *made(layer) {
+        for (const [name, { at, length, type }] of this.done[layer].tensors)
+            yield { name, type, bytes: this.#bytes(at, length) };
+    }
+
+    /** @param {Made} tensor */
+    put(tensor) {
+        this.now.push(tensor);
+    }
+
+    /** Writes the layer at hand. @param {string} [source] */
+    endLayer(source = '') {
+        this.file ??= this.#attempt('write', () => this.fs.openSync(this.path, 'wx+'));
+        if (this.end === 0) {
+            this.#write(new TextEncoder().encode(MAGIC), 0);
+            this.end = this.#append(MAGIC.length, this.run, []).end;
+        }
+        const tensors = this.now.map(({ name, type, bytes }) => ({ name, type, bytes: bytes.length }));
+        const record = this.#append(
+            this.end,
+            { layer: this.layers, source, tensors },
+            this.now.map(({ bytes }) => bytes),
+        );
+        this.now = [];
+        this.#take(record);
+        this.end = record.end;
+    }
+
+    /** @param {string} name */
+    has(name) {
+        return this.places.has(name);
+    }
+
+    /** @param {string} name @param {number} from @param {Uint8Array} room */
+    read(name, from, room) {
+        this.#read(/** @type {Place} */ (this.places.get(name)).at + from, room);
+    }
+
+    /**
+     * Notes where a layer's tensors are; false if the record is not of the next layer.
+     * @param {Record} record
+     */
+    #take({ head: { layer, source, tensors }, at, end }) {
+        if (layer !== this.layers || typeof source !== 'string' || !Array.isArray(tensors)) return false;
+        /** @type {[string, Place][]} */
+        const found = [];
+        for (const tensor of tensors) {
+            const { name, type, bytes } = Object(tensor);
+            if (this.plan.get(name)?.type !== type || !(type in TYPES) || !Number.isSafeInteger(bytes) || bytes < 0)
+                return false;
+            found.push([name, { at, length: bytes, type }]);
+            at += bytes;
+        }
+        if (at !== end - SUM) return false;
+        this.done.push({ source, tensors: found });
+        for (const [name, place] of found) this.places.set(name, place);
+        return true;
+    }
+
+    /**
+     * @param {number} at
+     * @returns {Record | null} null: there is no whole one
+     */
+    #record(at) {
+        const left = this.#size() - at - FRONT - SUM;
+        if (left < 0) return null;
+        const front = new DataView(this.#bytes(at, FRONT).buffer),
+            json = front.getUint32(0, true),
+            blocks = Number(front.getBigUint64(4, true));
+        if (json > MOST_HEAD || json + blocks > left) return null;
+        const end = at + FRONT + json + blocks,
+            hash = this.hash();
+        for (let from = at; from < end; from += PIECE) hash.update(this.#bytes(from, Math.min(PIECE, end - from)));
+        if (hash.digest('hex') !== Buffer.from(this.#bytes(end, SUM)).toString('hex')) return null;
+        return { head: parsed(this.#bytes(at + FRONT, json)), at: at + FRONT + json, end: end + SUM };
+    }
+
+    /**
+     * @param {number} at
+     * @param {object} head
+     * @param {Uint8Array[]} blocks
+     * @returns {Record}
+     */
+    #append(at, head, blocks) {
+        const json = new TextEncoder().encode(JSON.stringify(head)),
+            front = new DataView(new ArrayBuffer(FRONT)),
+            hash = this.hash();
+        front.setUint32(0, json.length, true);
+        front.setBigUint64(4, BigInt(blocks.reduce((sum, { length }) => sum + length, 0)), true);
+        let end = at;
+        for (const bytes of [new Uint8Array(front.buffer), json, ...blocks]) {
+            hash.update(bytes);
+            end = this.#write(bytes, end);
+        }
+        end = this.#write(hash.digest(), end);
+        this.#attempt('write', () => {
+            this.fs.ftruncateSync(/** @type {number} */ (this.file), end);
+            this.fs.fsyncSync(/** @type {number} */ (this.file));
+        });
+        return { head, at: at + FRONT + json.length, end };
+    }
+
+    /** A file that is there. */
+    #open() {
+        const { fs, path } = this;
+        return this.#attempt('read', () => {
+            const found = fs.statSync(path, { throwIfNoEntry: false });
+            if (found && !found.isFile()) throw this.#refusal('is there and is no file: move it away');
+            return found && fs.openSync(path, 'r+');
+        });
+    }
+
+    #size() {
+        return this.#attempt('read', () => this.fs.fstatSync(/** @type {number} */ (this.file)).size);
+    }
+
+    /** @param {number} at @param {number} length */
+    #bytes(at, length) {
+        return this.#read(at, new Uint8Array(length));
+    }
+
+    /** @param {number} at @param {Uint8Array} room */
+    #read(at, room) {
+        for (let done = 0; done < room.length; ) {
+            const n = this.#attempt('read', () =>
+                this.fs.readSync(/** @type {number} */ (this.file), room, done, room.length - done, at + done),
+            );
+            if (n === 0) throw this.#refusal('was cut off while it was being read');
+            done += n;
+        }
+        return room;
+    }
+
+    /** @param {Uint8Array} bytes @param {number} at @returns {number} where they end */
+    #write(bytes, at) {
+        for (let done = 0; done < bytes.length; )
+            done += this.#attempt('write', () =>
+                this.fs.writeSync(/** @type {number} */ (this.file), bytes, done, bytes.length - done, at + done),
+            );
+        return at + bytes.length;
+    }
+
+    /** @template T @param {'read' | 'write'} what @param {() => T} act */
+    #attempt(what, act) {
+        try {
+            return act();
+        } catch (error) {
+            if (error instanceof NibbleError) throw error;
+            throw new NibbleError('NB_ERR_FILE', `cannot ${what} ${this.path}: ${why(error)}`, { cause: error });
+        }
+    }
+
+    /** @param {string} what */
+    #refusal(what) {
+        return new NibbleError('NB_ERR_FILE', `quantize(): resume (--resume): ${this.path} ${what}`);
+    }
+}
+
+/** JSON; an empty object if it is none. @param {Uint8Array} json */
+function parsed(json) {
+    try {
+        return Object(JSON.parse(new TextDecoder().decode(json)));
+    } catch {
+        return {};
+    }
+}
+
+/**
+ * In what two runs differ, for a message; an empty text if they do not.
+ * @param {any} before
+ * @param {any} now
+ */
+function difference(before, now) {
+    const names = Object.keys({ ...before.options, ...now.options }).filter(
+        (name) => JSON.stringify(before.options?.[name]) !== JSON.stringify(now.options[name]),
+    );
+    if (names.length > 0) return `other options (${names.join(', ')})`;
+    if (before.model !== now.model) return 'another model';
+    if (before.text !== now.text) return 'another calibration text';
+    return before.plan !== now.plan ? 'another version of nibble' : '';
+}
