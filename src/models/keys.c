@@ -42,6 +42,8 @@ const nb_key nb_gguf_keys[] = {
     {"gemma3", "rope.scaling.beta_slow", NB_KEY_OURS_LIMITED, 1, 1},
     {"gemma3 olmo2", "rope.scaling.extrapolation_factor", NB_KEY_OURS_LIMITED, 1, 1},
     {"qwen3moe", "norm_top_k_prob", NB_KEY_OURS_LIMITED, 1, 1},
+    /* nibble 0.x wrote it into GGUFs of folders, whose rows of q and k were not permuted */
+    {"llama smollm3 granite deepseek", "rope.interleaved", NB_KEY_OURS_LIMITED, 1, 1},
     {"bert nomic-bert", "normalize_embeddings", NB_KEY_OURS, 0, 0},
     /* transformers has windows for these. llama.cpp has none, and says of Phi 3's that it leaves them out. */
     {"llama", "attention.sliding_window", NB_KEY_OURS, 0, 0},

@@ -165,7 +165,7 @@ static void check_sources(const sample *s) {
 
 static void check_packing(nb_cursor *in) {
     uint32_t columns = nb_cursor_u32(in), rows = nb_cursor_u32(in), group = nb_cursor_u32(in);
-    uint32_t n = rows * columns, steps = n / group;
+    uint32_t n = rows * columns, steps = n / NB_MAX(group, 1u);
     const uint8_t *codes = nb_cursor_bytes(in, n);
     const uint8_t *scales = nb_cursor_bytes(in, 4ull * steps), *zeros = nb_cursor_bytes(in, steps);
     const uint8_t *want = nb_cursor_bytes(in, n / 2 + steps / 2 + 2 * steps);

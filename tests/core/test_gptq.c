@@ -94,7 +94,7 @@ static double check_case(const oracle_case *c, nb_quantizer *q, float *w) {
 
 static void check_packing(nb_cursor *in) {
     uint32_t layout = nb_cursor_u32(in), bits = nb_cursor_u32(in), group = nb_cursor_u32(in);
-    uint32_t rows = nb_cursor_u32(in), columns = nb_cursor_u32(in), groups = columns / group;
+    uint32_t rows = nb_cursor_u32(in), columns = nb_cursor_u32(in), groups = columns / NB_MAX(group, 1u);
     nb_code_format format = {layout, bits, group, 0, 0};
     uint8_t *codes = nb_alloc((size_t)rows * columns), *zeros = nb_alloc((size_t)rows * groups);
     uint16_t *scales = nb_alloc((size_t)rows * groups * 2);

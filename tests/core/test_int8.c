@@ -118,7 +118,7 @@ static void check_ranges(nb_cursor *in) {
 
 static void check_outliers(nb_cursor *in) {
     uint32_t rows = nb_cursor_u32(in), columns = nb_cursor_u32(in), n = nb_cursor_u32(in);
-    uint32_t list[MOST], found[MOST];
+    uint32_t list[MOST] = {0}, found[MOST] = {0};
     float largest[MOST] = {0}, most[MOST_ROWS];
     int8_t codes[MOST_ROWS * MOST];
     uint16_t kept[MOST_ROWS * MOST];

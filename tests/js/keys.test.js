@@ -157,13 +157,14 @@ test('what Ollama calls otherwise, or leaves out, is what its loader makes of it
     }
 });
 
-test("Ollama's keys that ask for another computation are refused by name, and not where they ask for this one", async () => {
+test('keys of others, and old ones, that ask for another computation are refused by name, else not', async () => {
     const keys = /** @type {const} */ ([
         ['gemma3', 'rope.scaling.beta_fast', 64, 32],
         ['gemma3', 'rope.scaling.beta_slow', 2, 1],
         ['gemma3', 'rope.scaling.extrapolation_factor', 0.5, 1],
         ['olmo2', 'rope.scaling.extrapolation_factor', 0, 1],
         ['qwen3moe', 'norm_top_k_prob', 0, 1],
+        ['granite', 'rope.interleaved', 0, 1], // nibble's own, once
     ]);
     for (const [name, key, other, same] of keys) {
         const file = `models/${name}.gguf`;
