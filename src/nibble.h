@@ -380,6 +380,13 @@ int32_t nb_walk_count(const nb_walk *walk, uint32_t group, uint32_t expert);
 int32_t nb_walk_replace(nb_walk *walk, const char *name, size_t name_bytes, uint32_t type, const uint8_t *bytes,
                         size_t size, nb_error *err);
 
+/* Whether weights that were replaced compute the same, which folding must: nb_walk_note notes what the layer, as it is
+ * now, puts out for the first tokens. nb_walk_change tells how far its outputs are from these now: the root of the sum
+ * of squared differences, over that of what the layer had added to the streams. Infinity or NaN if they are not finite;
+ * a negative code if it fails. The streams stay as they are. */
+int32_t nb_walk_note(nb_walk *walk, nb_error *err);
+double nb_walk_change(nb_walk *walk, nb_error *err);
+
 /* The streams become what the layer, with its weights as they are now, makes of them. Repeat as nb_walk_observe. After
  * that comes the next layer. */
 int32_t nb_walk_pass(nb_walk *walk, int32_t done, nb_error *err);

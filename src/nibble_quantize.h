@@ -80,7 +80,8 @@ int32_t nb_quantizer_feeds(uint32_t type);
 enum {
     NB_ROWS_PLAINLY = 0,
     NB_ROWS_BEST = 1,   /* scales by the wider search than llama.cpp's */
-    NB_ROWS_NEAREST = 2 /* no error feedback: rounding to nearest with the Hessian's diagonal as importance */
+    NB_ROWS_NEAREST = 2 /* no error feedback: rounding to nearest with the Hessian's diagonal as importance. It needs
+                           nb_quantizer_prepare, and no factor */
 };
 
 /* Rows of weights of a type (F32, F16, BF16, or any other that nibble dequantizes) -> rows of blocks of a GGUF type, at

@@ -6,6 +6,8 @@
 #include "../models/weights.h"
 #include "../types/finite.h"
 
+#include <math.h>
+
 nb_walk *nb_walk_new(nb_pool *pool, const int32_t *tokens, uint32_t windows, uint32_t window, nb_error *err) {
     uint64_t n = nb_times(windows, window);
     if (!n || n > INT32_MAX)
@@ -26,6 +28,8 @@ static void leave_layer(nb_walk *w) {
     nb_session_free(w->session);
     w->session = NULL;
     w->model = NULL;
+    nb_free(w->noted);
+    w->noted = NULL;
 }
 
 void nb_walk_free(nb_walk *w) {
@@ -181,6 +185,40 @@ int32_t nb_walk_replace(nb_walk *w, const char *name, size_t name_bytes, uint32_
                         size_t size, nb_error *err) {
     NB_TRY(nb_walk_check_layer(w, err));
     return nb_model_replace(w->model, w->layer, (nb_text){name, name_bytes}, type, bytes, size, err);
+}
+
+/* The first batch passes through the layer as it is now. Returns how many tokens it has. */
+static int32_t try_batch(nb_walk *w, nb_error *err) {
+    NB_TRY(nb_walk_check_layer(w, err));
+    w->session->observer = (nb_observer){0};
+    return nb_walk_run(w, 0, err);
+}
+
+int32_t nb_walk_note(nb_walk *w, nb_error *err) {
+    int32_t rows = try_batch(w, err);
+    NB_TRY(rows);
+    NB_TRY(check_finite(w, w->session, 0, (uint32_t)rows, err));
+    uint64_t floats = nb_times((uint32_t)rows, w->width);
+    nb_free(w->noted);
+    w->noted = nb_alloc_items(floats, sizeof(float));
+    if (!w->noted)
+        return nb_memory_refuse("the outputs of a layer", nb_times(floats, sizeof(float)), err);
+    memcpy(w->noted, w->session->x, (size_t)floats * sizeof(float));
+    return NB_OK;
+}
+
+double nb_walk_change(nb_walk *w, nb_error *err) {
+    if (!w->noted)
+        return NB_FAIL(err, NB_ERR_STATE, "there are no outputs to compare with: call nb_walk_note");
+    int32_t rows = try_batch(w, err);
+    NB_TRY(rows);
+    double change = 0, added = 0;
+    for (size_t i = 0; i < (size_t)rows * w->width; i++) {
+        double off = (double)w->session->x[i] - (double)w->noted[i], own = (double)w->noted[i] - (double)w->streams[i];
+        change += off * off;
+        added += own * own;
+    }
+    return change == 0 ? 0 : sqrt(change / added); /* infinite or NaN if the outputs are, or if none were added */
 }
 
 int32_t nb_walk_pass(nb_walk *w, int32_t done, nb_error *err) {

@@ -45,6 +45,7 @@ struct nb_walk {
     uint32_t from, to;             /* groups [from, to) */
     uint32_t observed;             /* tokens */
     const nb_group *infinite;      /* of which a vector was not finite; NULL: none */
+    float *noted;                  /* [rows of the first batch, width] outputs of the layer; NULL: nothing is noted */
     nb_arena arena;                /* everything below */
     nb_sums *sums[NB_MOST_GROUPS]; /* [experts] of each group; NULL: not observed */
     float *scratch;                /* for nb_gram_add */

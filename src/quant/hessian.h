@@ -33,7 +33,7 @@ struct nb_quantizer {
     float *diagonal;   /* [tiles, 32, 32] of U, zeros below the diagonal */
     float *panel;      /* [32, columns] rows of R while they become rows of U */
     float *scratch;    /* [threads, columns, 32] */
-    float mean_square; /* of the diagonal; 1 if all of it is 0 */
+    float mean_square; /* of the diagonal; 1 if all of it is 0. 0: not prepared */
     uint32_t steps;    /* of nb_quantizer_factor that are done */
     uint32_t is_ready; /* all steps are done */
 

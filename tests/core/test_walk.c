@@ -294,6 +294,50 @@ static void check_long_windows(void) {
     close_whole(&all);
 }
 
+/* Weights [columns, columns] of a matrix become those times a factor. */
+static void multiply(nb_walk *walk, const nb_matrix *m, const char *name, float factor) {
+    nb_error err = {0};
+    size_t n = (size_t)m->rows * m->columns;
+    float *weights = nb_alloc(n * sizeof *weights);
+    for (uint32_t row = 0; row < m->rows; row++)
+        nb_matrix_row(m, row, weights + (size_t)row * m->columns);
+    for (size_t i = 0; i < n; i++)
+        weights[i] *= factor;
+    CHECK(nb_walk_replace(walk, name, nb_length(name), NB_TYPE_F32, (const uint8_t *)weights, n * sizeof *weights,
+                          &err) == NB_OK,
+          "%s", err.message);
+    nb_free(weights);
+}
+
+/* v three times as large and o a third as large compute the same; v alone does not. */
+static void check_change(void) {
+    nb_error err = {0};
+    whole all;
+    if (!open_whole(&all, "tests/fixtures/models/type-f16.gguf"))
+        return;
+    nb_model *part = part_of(&all, 0, NULL, &err);
+    nb_walk *walk = nb_walk_new(NULL, all.tokens, WINDOWS, WINDOW, &err);
+    CHECK(nb_walk_note(walk, &err) == NB_ERR_STATE, "noted without a layer");
+    CHECK(nb_walk_begin(walk, all.model, &err) == NB_OK && nb_walk_layer(walk, part, 0, &err) > 0, "%s", err.message);
+    CHECK(nb_walk_change(walk, &err) == NB_ERR_STATE, "%s", err.message);
+    CHECK(nb_walk_note(walk, &err) == NB_OK && nb_walk_change(walk, &err) == 0, "%s", err.message);
+    const nb_layer *layer = &part->layers[0];
+    multiply(walk, &layer->v, "blk.0.attn_v.weight", 3);
+    double wrong = nb_walk_change(walk, &err);
+    CHECK(wrong > 0.1, "a change of %g", wrong);
+    multiply(walk, &layer->o, "blk.0.attn_output.weight", 1.0f / 3);
+    double right = nb_walk_change(walk, &err);
+    CHECK(right > 0 && right < 1e-6, "a change of %g", right);
+    multiply(walk, &layer->o, "blk.0.attn_output.weight", 1e38f);
+    multiply(walk, &layer->v, "blk.0.attn_v.weight", 1e10f);
+    wrong = nb_walk_change(walk, &err);
+    CHECK(!(wrong < 1e30), "a change of %g", wrong);
+    CHECK(pass(walk, &err) < 0, "the streams are finite");
+    nb_walk_free(walk);
+    nb_model_free(part);
+    close_whole(&all);
+}
+
 static void check_gram(void) {
     enum { COLUMNS = 37, N = 1000, TIMES = 100 };
     static float x[N * COLUMNS];
@@ -336,6 +380,7 @@ void test_walk(void) {
         "tests/fixtures/safetensors/gptq-mixtral",
     };
     check_gram();
+    check_change();
     check_replacements();
     check_merged();
     check_long_windows();
