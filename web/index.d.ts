@@ -192,6 +192,11 @@ export interface QuantizeOptions {
      *   'gptq': column by column; the columns that follow make up for the error of each, as far as the inputs of the
      *      matrix, which a calibration text shows, let them (Frantar et al. 2023, "GPTQ"). Types without error
      *      feedback (IQ1, IQ2, IQ3, TQ1_0, TQ2_0) are rounded with what was observed as their importance.
+     *   'awq': columns that meet large inputs are made larger before rounding to nearest, and these inputs smaller by as
+     *      much, in the norm or the matrix that makes them; then the range of each block is clipped where that helps (Lin
+     *      et al. 2024, "AWQ"). The layer computes what it did before rounding, which is checked with a part of the text;
+     *      where it does not, and where nothing can absorb the scales, columns stay as they are.
+     *   'awq+gptq': AWQ's scales and clipping, and then GPTQ's error feedback.
      * Which tensor gets which type, `type` and `tensors` say in any case. Token embedding, output and what else is in
      * no layer are rounded to nearest.
      *
@@ -200,7 +205,7 @@ export interface QuantizeOptions {
      * (4 bytes for each token and number of `info.width`), and all blocks so far. The source is read several times:
      * it is a URL, a path or an array of Files, no stream and no bytes.
      */
-    method?: 'rtn' | 'gptq';
+    method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
     /** With a method that calibrates: the text. It should be like what the model is for, and of some ten thousand
      * tokens. */
     calibration?: string;
@@ -216,6 +221,8 @@ export interface QuantizeOptions {
      * theirs (Gafni et al. 2025). 'natural': as they lie.
      */
     order?: 'group-aware' | 'natural';
+    /** AWQ: clip the ranges of blocks, too. Default: true. */
+    clip?: boolean;
     /** A group of a layer's matrices (q, k, v; o; gate, up; down) is observed after the groups before it are
      * quantized. Default: true. false is faster, and takes more memory. */
     trueSequential?: boolean;
@@ -470,8 +477,9 @@ export interface Progress {
         /** The layer at hand, from 0, of so many. */
         layer: number;
         layers: number;
-        /** What is done: a group's inputs are observed, it is quantized, or the text passes on to the next layer. */
-        stage: 'observe' | 'quantize' | 'pass';
+        /** What is done: a group's inputs are observed, scales of columns are searched for (AWQ), it is
+         * quantized, or the text passes on to the next layer. */
+        stage: 'observe' | 'scale' | 'quantize' | 'pass';
         /** The first tensor that it is done for. */
         tensor: string;
         /** How much of all layers is done, from 0 to 1. */

@@ -53,8 +53,8 @@ import { messageOf, NibbleError } from './errors.js';
 /** @typedef {{ special: boolean }} CheckedDetokenize */
 
 /**
- * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'samples' | 'damping' | 'order' | 'trueSequential'>>
- *     & { method: 'rtn' | 'gptq', calibration?: string, context?: number }} CheckedCalibration
+ * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'samples' | 'damping' | 'order' | 'clip' | 'trueSequential'>>
+ *     & { method: 'rtn' | 'gptq' | 'awq' | 'awq+gptq', calibration?: string, context?: number }} CheckedCalibration
  */
 
 /**
@@ -358,18 +358,19 @@ export const CALIBRATION_OPTIONS = {
     method: {
         flag: 'method',
         type: 'choice',
-        choices: ['rtn', 'gptq'],
+        choices: ['rtn', 'gptq', 'awq', 'awq+gptq'],
         default: 'rtn',
         value: 'NAME',
         help:
             'rtn rounds each weight to nearest; gptq rounds column by column, and the columns that follow make up for the ' +
-            'errors, as far as a calibration text shows how',
+            'errors, as far as a calibration text shows how; awq scales columns before rounding to nearest, so that those ' +
+            'with large inputs lose less; awq+gptq does both',
     },
     calibration: {
         flag: 'calibration',
         type: 'text',
         value: 'FILE',
-        help: 'with gptq: the calibration text, in UTF-8; it should be like what the model is for',
+        help: 'with a method that calibrates: the calibration text, in UTF-8; it should be like what the model is for',
     },
     samples: {
         flag: 'samples',
@@ -377,9 +378,9 @@ export const CALIBRATION_OPTIONS = {
         min: 1,
         max: 1 << 20,
         value: 'N',
-        help: 'with gptq: windows of the text that are used, at most (default: 128); if it has more, they are spread over it',
+        help: 'with such a method: windows of the text that are used, at most (default: 128); if it has more, they are spread over it',
     },
-    context: { ...WINDOW, help: `with gptq: ${WINDOW.help}` },
+    context: { ...WINDOW, help: `with such a method: ${WINDOW.help}` },
     damping: {
         flag: 'damping',
         type: 'number',
@@ -397,6 +398,11 @@ export const CALIBRATION_OPTIONS = {
             'with gptq, which columns come first: group-aware (the default) takes the blocks with the largest inputs, and ' +
             'in a block the columns with the largest; natural takes them as they lie',
     },
+    clip: {
+        flag: 'clip',
+        type: 'switch',
+        help: 'with awq: clip the ranges of blocks where that helps, too',
+    },
     trueSequential: {
         flag: 'true-sequential',
         type: 'switch',
@@ -405,7 +411,7 @@ export const CALIBRATION_OPTIONS = {
 };
 
 /** Their defaults. The table has none, so that it can be seen whether an option was given that is of no use. */
-const CALIBRATION_DEFAULTS = { samples: 128, damping: 0.01, order: 'group-aware', trueSequential: true };
+const CALIBRATION_DEFAULTS = { samples: 128, damping: 0.01, order: 'group-aware', clip: true, trueSequential: true };
 
 /** @type {Table<CheckedQuantize>} */
 export const QUANTIZE_OPTIONS = {
@@ -680,8 +686,13 @@ export function checkMethod({ method, type, calibration, imatrix, doubleQuant, .
         (name) => /** @type {Record<string, any>} */ ({ ...others, calibration })[name] !== undefined,
     );
     if (method === 'rtn' && useless)
-        throw refuse(`${both(useless)} is for methods that calibrate: pass ${both('method')} gptq beside it`);
+        throw refuse(`${both(useless)} is for methods that calibrate: pass ${both('method')}, such as gptq, beside it`);
     if (method === 'rtn') return;
+    const idle = ['damping', 'order', 'clip'].find(
+        (name) => others[name] !== undefined && !method.includes(name === 'clip' ? 'awq' : 'gptq'),
+    );
+    if (idle)
+        throw refuse(`${both(idle)} is for ${idle === 'clip' ? 'AWQ' : 'GPTQ'}: leave it out, or pass another method`);
     const needs = `${both('method')} ${method}`;
     if (calibration === undefined) throw refuse(`${needs} needs a calibration text: pass ${both('calibration')}`);
     if (imatrix !== undefined)

@@ -217,10 +217,16 @@ export const COMMANDS = {
             },
             ...options(QUANTIZE_OPTIONS, 'method', 'calibration', 'samples', 'context', 'damping', 'order'),
             {
+                name: 'notClipped',
+                flag: 'no-clip',
+                type: 'switch',
+                help: 'with awq: do not clip the ranges of blocks',
+            },
+            {
                 name: 'notSequential',
                 flag: 'no-true-sequential',
                 type: 'switch',
-                help: "with gptq: observe all of a layer's matrices before any of them is quantized, which is faster",
+                help: "with a method that calibrates: observe all of a layer's matrices before any of them is quantized, which is faster",
             },
             {
                 name: 'resume',

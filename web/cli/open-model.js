@@ -36,7 +36,7 @@ export function progressLine(doing, { loaded, total, rate, secondsLeft, calibrat
  * @param {number | null} secondsLeft
  */
 function calibrationLine(doing, { layer, layers, stage, tensor, share }, secondsLeft) {
-    const stages = { observe: 'observing the inputs of', quantize: 'rounding', pass: 'passing' };
+    const stages = { observe: 'observing the inputs of', scale: 'scaling for', quantize: 'rounding', pass: 'passing' };
     const left = secondsLeft === null ? '' : `, ${inTime(secondsLeft)} left`;
     return `${doing} ${Math.floor(share * 100)} %, layer ${layer + 1} of ${layers}: ${stages[stage]} ${tensor}${left}`;
 }

@@ -27,6 +27,7 @@ export async function commandQuantize({ model, out = '', values }, signal) {
         type: values.type,
         imatrix,
         calibration,
+        clip: values.notClipped ? false : undefined,
         trueSequential: values.notSequential ? false : undefined,
         resume: values.resume ? partOf(out) : undefined,
         signal,

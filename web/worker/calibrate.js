@@ -11,6 +11,7 @@ import { NB_TENSOR_ABSENT, NB_TENSOR_MADE, TYPES } from '../abi.js';
 import { startCore } from './choose-build.js';
 import { Conversion } from './convert.js';
 import { Engine } from './engine.js';
+import { Folding } from './folding.js';
 import { stopwatch } from './journal.js';
 import { loadModel } from './load-model.js';
 import { Pacer } from './pacer.js';
@@ -21,11 +22,10 @@ import { cut } from './windows.js';
 
 /** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./planned.js').Planned} Planned */
+/** @typedef {import('./folding.js').Weights} Weights */
 /** @typedef {import('./walk.js').Matrix} Matrix */
 /** @typedef {import('../protocol.js').QuantizeOptions} QuantizeOptions */
 /** @typedef {{ progress: (progress: import('../index.d.ts').Progress) => void, watch: (port: MessagePort) => void }} Port */
-
-/** Weights as the source has them, and the blocks that they become. @typedef {{ from: Uint8Array, to: Uint8Array }} Weights */
 
 /** Types of which nothing is calibrated: rounding to them loses next to nothing. */
 const FLOATS = /^(f32|f16|bf16)$/;
@@ -91,7 +91,7 @@ class Parts {
      * @param {(name: string) => boolean} isIncluded whether the model has the tensor
      * @param {(name: string) => boolean} isKept whose bytes are wanted, too
      * @param {import('./blocks.js').Hash} [hash] of all that the engine is given
-     * @returns {Promise<Map<string, Uint8Array>>} these
+     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these, of the type `from`
      */
     async load(isIncluded, isKept = () => false, hash = undefined) {
         const { conversion, engine } = this,
@@ -103,14 +103,14 @@ class Parts {
             core.count('nb_converter_include', converter, i, included ? NB_TENSOR_MADE : NB_TENSOR_ABSENT);
             return included && isKept(name);
         });
-        /** @type {Map<string, Uint8Array>} */
+        /** @type {Map<string, { from: string, weights: Uint8Array }>} */
         const kept = new Map();
         const place = () =>
-            tensors.map(({ i, name }) => {
+            tensors.map(({ i, name, type }) => {
                 const { at, bytes } = planned(core, converter, i),
-                    copy = new Uint8Array(bytes);
-                kept.set(name, copy);
-                return { at, bytes: copy };
+                    weights = new Uint8Array(bytes);
+                kept.set(name, { from: type, weights });
+                return { at, bytes: weights };
             });
         engine.model = await loadModel(
             engine,
@@ -153,6 +153,9 @@ function copying(sink, place, hash) {
 }
 
 class Calibration {
+    /** Of attention. */
+    shape = { heads: 0, kvHeads: 0 };
+
     /**
      * @param {Parts} parts
      * @param {Quantizer} quantizer
@@ -169,6 +172,7 @@ class Calibration {
         this.quantizer = quantizer;
         this.options = options;
         this.journal = journal;
+        this.folds = options.method.startsWith('awq');
         const wanted = plan.filter(mayBeCalibrated);
         this.wanted = new Map(wanted.map((tensor) => [tensor.name, tensor]));
         this.layers = Math.max(-1, ...plan.map(({ name }) => layerOf(name))) + 1;
@@ -199,6 +203,7 @@ class Calibration {
             hash = blocks.hash?.();
         await parts.load((name) => layerOf(name) < 0 && name !== 'output.weight', undefined, hash);
         engine.description = engine.describe();
+        this.shape = { heads: engine.description.heads ?? 0, kvHeads: engine.description.kvHeads ?? 0 };
         const all = cut(engine, options.calibration ?? '', options, 'quantize(): calibration (--calibration)'),
             tokens = spread(all, options.samples);
         blocks.begin({
@@ -247,24 +252,37 @@ class Calibration {
      * @param {number} layer
      */
     async #layer(walk, layer) {
-        const { parts, pacer, options, blocks, journal } = this,
+        const { parts, pacer, options, blocks, journal, folds } = this,
             time = stopwatch(),
             hash = blocks.hash?.();
         const kept = await parts.load(
             belongsTo(layer),
-            (name) => layerOf(name) === layer && this.wanted.has(name),
+            (name) => layerOf(name) === layer && (folds || this.wanted.has(name)),
             hash,
         );
-        const groups = walk
-            .layer(parts.engine.model, layer)
-            .map((matrices, group) => ({ group, matrices: matrices.filter(({ name }) => kept.has(name)) }))
-            .filter(({ matrices }) => matrices.length > 0);
-        pacer.beginLayer(layer, (options.trueSequential ? 2 : 1) * groups.length + (options.trueSequential ? 1 : 2));
+        /** @type {Map<string, Weights>} */
+        const tensors = new Map();
+        for (const tensor of this.plan) {
+            const found = kept.get(tensor.name);
+            if (found) tensors.set(tensor.name, { ...tensor, ...found });
+        }
+        const all = walk.layer(parts.engine.model, layer),
+            isKnown = (/** @type {Matrix} */ { name }) => this.wanted.has(name) && tensors.has(name),
+            folding = folds ? new Folding(walk, all, tensors, this.wanted, this.shape, this.quantizer, journal) : null,
+            pairs = folding?.pairs() ?? [],
+            groupsNow = () =>
+                all
+                    .map((matrices, group) => ({ group, matrices: matrices.filter(isKnown) }))
+                    .filter(({ matrices }) => matrices.length > 0),
+            steps = (options.trueSequential ? 2 : 1) * groupsNow().length + (options.trueSequential ? 1 : 2);
+        pacer.beginLayer(layer, steps + (pairs.length > 0 ? 1 + pairs.length : 0));
+        if (folding && pairs.length > 0) await this.#fold(walk, layer, folding, pairs);
         if (!options.trueSequential) await pacer.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, tick));
+        const groups = groupsNow(); // a matrix that was scaled may be one more
         for (const { group, matrices } of groups) {
             const [{ name }] = matrices;
             if (options.trueSequential) await pacer.step('observe', name, (tick) => walk.observe(group, tick));
-            await pacer.step('quantize', name, (tick) => this.#group(walk, group, matrices, kept, tick));
+            await pacer.step('quantize', name, (tick) => this.#group(walk, group, matrices, tensors, tick));
         }
         blocks.endLayer(hash?.digest('hex'));
         if (layer + 1 < this.layers) {
@@ -275,19 +293,38 @@ class Calibration {
     }
 
     /**
+     * Scales of AWQ. What has changed goes into the file.
+     * @param {Walk} walk
+     * @param {number} layer
+     * @param {Folding} folding
+     * @param {import('./folding.js').Pair[]} pairs
+     */
+    async #fold(walk, layer, folding, pairs) {
+        const { pacer, blocks, wanted } = this;
+        await pacer.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, tick));
+        walk.note();
+        for (const pair of pairs) await pacer.step('scale', pair.absorber.name, (tick) => folding.fold(pair, tick));
+        for (const tensor of folding.changed)
+            if (tensor.type === 'f32') blocks.put({ name: tensor.name, type: 'f32', bytes: tensor.weights });
+            else wanted.set(tensor.name, tensor);
+    }
+
+    /**
      * @param {Walk} walk
      * @param {number} group
      * @param {Matrix[]} matrices
-     * @param {Map<string, Uint8Array>} kept
+     * @param {Map<string, Weights>} kept
      * @param {import('./walk.js').Tick} tick
      */
     async #group(walk, group, matrices, kept, tick) {
         const { columns } = matrices[0],
+            { quantizer, options } = this,
             experts = Math.max(...matrices.map((matrix) => matrix.experts));
         const tensors = matrices.map((matrix) => {
-            const { from, type } = /** @type {Planned} */ (this.wanted.get(matrix.name));
-            const blocks = new Uint8Array(this.quantizer.bytesOf(type, matrix.rows * matrix.experts * columns));
-            return { ...matrix, from, to: type, weights: /** @type {Uint8Array} */ (kept.get(matrix.name)), blocks };
+            const { name, from, type, weights } = /** @type {Weights} */ (kept.get(matrix.name)),
+                clips = this.folds && options.clip && !FLOATS.test(type) && quantizer.foldRule(name, true).clips;
+            const blocks = new Uint8Array(quantizer.bytesOf(type, matrix.rows * matrix.experts * columns));
+            return { ...matrix, from, to: type, weights, clips, blocks };
         });
         for (let expert = 0; expert < experts; expert++) {
             const rows = tensors
@@ -298,8 +335,8 @@ class Calibration {
                     weights: part(tensor.weights, expert, tensor.experts),
                     blocks: part(tensor.blocks, expert, tensor.experts),
                 }));
-            await this.quantizer.quantize(columns, walk.observed(group, expert, columns), rows, (share) =>
-                tick((expert + share) / experts),
+            await quantizer.open(columns, walk.observed(group, expert, columns), (inputs) =>
+                inputs.quantize(rows, (share) => tick((expert + share) / experts)),
             );
         }
         for (const { name, to, blocks } of tensors) {

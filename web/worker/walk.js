@@ -102,6 +102,16 @@ export class Walk {
         };
     }
 
+    /** Notes what the layer puts out as it is now. */
+    note() {
+        this.core.count('nb_walk_note', this.walk);
+    }
+
+    /** How far it is from that, relative to what it adds to the streams. */
+    change() {
+        return this.core.count('nb_walk_change', this.walk);
+    }
+
     /**
      * From now on these are the weights of a tensor.
      * @param {string} name

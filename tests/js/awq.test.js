@@ -1,0 +1,147 @@
+// quantize() by AWQ: what becomes of a layer is what the paper's formula makes of it; the file knows a text better than
+// rounding to nearest leaves it; whatever the family, what is scaled computes the same; and options that are of no use
+// are refused. (That searches and clipping are autoawq's, tests/core/test_awq.c checks.)
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { load, quantize } from '../../web/index.js';
+import { models, root } from '../support/builds.js';
+import { parse } from '../support/gguf.js';
+import { logitsOf } from '../support/vectors.js';
+
+/** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
+
+/** @param {import('../../web/index.js').Source} source @param {QuantizeOptions} options */
+const made = async (source, options) =>
+    new Uint8Array(await new Response(quantize(source, { threads: 1, ...options })).arrayBuffer());
+
+/** An F32 tensor of a file. @param {Uint8Array} file @param {string} wanted */
+function floatsOf(file, wanted) {
+    const found = parse(file).tensors.find(({ name }) => name === wanted),
+        length = found?.shape.reduce((product, side) => product * side, 1) ?? 0;
+    return new Float32Array(Uint8Array.from(found?.data ?? []).buffer).subarray(0, length);
+}
+
+/** Texts as the model writes them: one to calibrate with, one to measure with. */
+async function stories() {
+    const model = await load(models.tiny, { threads: 1 });
+    const tell = async (/** @type {number[]} */ seeds) => {
+        let all = '';
+        for (const seed of seeds) {
+            const options = { seed, temperature: 1, topK: 0, topP: 1, minP: 0, maxTokens: 400, repeatPenalty: 1 };
+            all += (await model.complete('Once upon a time', { ...options, ignoreEnd: true })).text;
+        }
+        return all;
+    };
+    const texts = [await tell([1, 2, 3, 4]), await tell([11, 12, 13])];
+    await model.dispose();
+    return texts;
+}
+
+test("a layer's scales are those of the formula, on transformers' inputs", async () => {
+    const right = JSON.parse(readFileSync(`${root}tests/fixtures/quantize/awq-layer.json`, 'utf8'));
+    const file = await made(`${root}tests/fixtures/models/type-f16.gguf`, {
+        ...{ type: 'q4_0', method: 'awq', calibration: right.text, context: right.context },
+        tensors: { 'attn_v|ffn_up': 'f32' },
+    });
+    for (const [name, numbers] of /** @type {[string, number[]][]} */ (Object.entries(right.tensors))) {
+        const found = floatsOf(file, name),
+            columns = found.length / numbers.length;
+        for (const [row, number] of numbers.entries()) {
+            const part = found.subarray(row * columns, (row + 1) * columns),
+                sum = columns === 1 ? part[0] : part.reduce((all, weight) => all + Math.abs(weight), 0);
+            assert.ok(Math.abs(sum - number) <= 1e-4 * Math.abs(number), `${name}, row ${row}: ${sum}, not ${number}`);
+        }
+    }
+});
+
+test('the file knows a text better than rounding to nearest leaves it, and is the same for any threads', async () => {
+    const [calibration, heldOut] = await stories();
+    const perplexity = async (/** @type {Uint8Array} */ file) => {
+        const model = await load(file, { threads: 1 });
+        const { perplexity: found } = await model.perplexity(heldOut, { context: 64 });
+        await model.dispose();
+        return found;
+    };
+    const Q4_0 = /** @type {const} */ ({ type: 'q4_0', requantize: true }),
+        nearest = await made(models.tiny, Q4_0);
+    /** @type {Set<string>} */
+    const stages = new Set();
+    const options = { ...Q4_0, calibration, context: 64 },
+        awq = await made(models.tiny, {
+            ...options,
+            method: 'awq',
+            onProgress: ({ calibration: at }) => stages.add(at?.stage ?? ''),
+        });
+    assert.deepEqual(await made(models.tiny, { ...options, method: 'awq', threads: 2 }), awq);
+    assert.deepEqual([...stages].sort(), ['', 'observe', 'pass', 'quantize', 'scale']);
+    const both = await made(models.tiny, { ...options, method: 'awq+gptq' });
+    const [plain, ofNearest, ofAwq, ofBoth] = await Promise.all(
+        [readFileSync(models.tiny), nearest, awq, both].map((file) => perplexity(new Uint8Array(file))),
+    );
+    assert.equal(awq.length, nearest.length);
+    assert.ok(ofAwq - plain < 0.9 * (ofNearest - plain), `${plain}; ${ofNearest} to nearest, ${ofAwq} by AWQ`);
+    assert.ok(ofBoth - plain < 0.9 * (ofNearest - plain), `${plain}; ${ofNearest} to nearest, ${ofBoth} by both`);
+    const unclipped = await made(models.tiny, { ...options, method: 'awq', clip: false });
+    assert.notDeepEqual(unclipped, awq);
+});
+
+test('every family: what is scaled computes the same, and what must not be scaled is not', async () => {
+    const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(20);
+    for (const [name, pairs] of /** @type {[string, RegExp[]][]} */ ([
+        ['biases', [/attn_norm/, /attn_v/, /ffn_norm/, /ffn_up/]],
+        ['mixtral', [/attn_norm/, /attn_v/, /ffn_norm/, /ffn_up_exps/]],
+        ['qwen2moe', [/attn_norm/, /attn_v/, /ffn_norm/, /ffn_up_exps/, /ffn_up_shexp/]],
+        ['phi3', [/attn_norm/, /attn_qkv/, /ffn_norm/, /ffn_up/]],
+        ['gpt2', [/attn_norm/, /attn_qkv/, /ffn_norm/]],
+        ['phi2', [/attn_norm\.weight -> .*ffn_up/]],
+        ['falcon-40b', [/attn_norm_2/, /attn_norm\./]],
+        ['gemma3', []],
+        ['olmo2', [/attn_v/]],
+        ['../safetensors/mistral', [/attn_norm/, /attn_v/, /ffn_norm/, /ffn_up/]],
+    ])) {
+        const source = `${root}tests/fixtures/models/${name}${name.includes('/') ? '' : '.gguf'}`; // a folder in BF16
+        /** @type {string[]} */
+        const told = [];
+        const options = { ...{ calibration, context: 16, samples: 4 }, method: /** @type {const} */ ('awq') };
+        const file = await made(source, {
+            ...{ ...options, type: 'q8_0', requantize: true },
+            debug: (line) => told.push(line),
+        });
+        const scaled = told.filter((line) => /: scaled, /.test(line));
+        for (const pair of pairs)
+            assert.ok(
+                scaled.some((line) => pair.test(line)),
+                `${name}: ${pair}, ${told}`,
+            );
+        assert.deepEqual(
+            told.filter((line) => /: left alone, /.test(line)),
+            [],
+            name,
+        );
+        const [model, base] = [await load(file, { threads: 1 }), await load(source, { threads: 1 })];
+        const [row] = await logitsOf(model, [1, 2, 3]),
+            [right] = await logitsOf(base, [1, 2, 3]);
+        const largest = Math.max(...right.map(Math.abs));
+        assert.ok(
+            row.every((logit, i) => Math.abs(logit - right[i]) < 0.1 * largest),
+            name,
+        );
+        await model.dispose();
+        await base.dispose();
+    }
+});
+
+test('options that are of no use are refused', async () => {
+    for (const [options, said] of /** @type {[object, RegExp][]} */ ([
+        [{ calibration: undefined }, /method \(--method\) awq needs a calibration text/],
+        [{ damping: 0.1 }, /damping \(--damping\) is for GPTQ: leave it out/],
+        [{ order: 'natural' }, /order \(--order\) is for GPTQ/],
+        [{ method: 'gptq', clip: false }, /clip \(--clip\) is for AWQ/],
+    ]))
+        await assert.rejects(
+            async () =>
+                made(models.tiny, /** @type {any} */ ({ type: 'q4_0', method: 'awq', calibration: 'x', ...options })),
+            said,
+        );
+});

@@ -1,0 +1,238 @@
+/**
+ * Scales of columns (AWQ): the columns of a layer's matrices are multiplied with scales, and the outputs of the tensor
+ * before them divided by these. The layer computes what it did, but rounding its weights loses less. Which tensor
+ * divides, the quantizer tells by names (src/quant/awq_fold.h).
+ *
+ * Names do not prove how a model computes. So the first tokens pass through the layer before and after each change, and
+ * what does not give the same outputs is undone.
+ */
+import { TYPES } from '../abi.js';
+
+/** @typedef {import('./planned.js').Planned} Planned */
+/** @typedef {import('./walk.js').Tick} Tick */
+/** @typedef {import('./quantizer.js').Quantizer} Quantizer */
+
+/** A tensor of the layer at hand, and its weights as they are now, of the type `from`.
+ * @typedef {Planned & { weights: Uint8Array }} Weights */
+
+/**
+ * Matrices that read the same input, and the tensor that makes it: they are multiplied with the scales, it is divided.
+ * group: where the input is observed. experts: how many inputs there are, each with scales of its own.
+ * @typedef {{ absorber: Weights, bias?: Weights, isNorm: boolean, readers: Weights[], group: number, experts: number }} Pair
+ */
+
+/**
+ * How far the outputs may be from what they were (nb_walk_change). Rounding in F32 is far below, and a wrong pair far
+ * above.
+ */
+const MOST_CHANGE = 1e-3;
+
+/** Weights that the search looks at, at most: of larger groups it takes rows evenly. */
+const MOST_SEARCHED = 1 << 25;
+
+/** @param {string} type */
+const isFloat = (type) => /^(f32|f16|bf16)$/.test(type);
+
+export class Folding {
+    /**
+     * @param {import('./walk.js').Walk} walk whose layer has been observed as a whole
+     * @param {import('./walk.js').Matrix[][]} groups
+     * @param {Map<string, Weights>} tensors all of the layer. Those that change get new weights, of type f32
+     * @param {Map<string, Planned>} wanted what will be quantized
+     * @param {{ heads: number, kvHeads: number }} shape
+     * @param {Quantizer} quantizer
+     * @param {import('./journal.js').Journal} [journal]
+     */
+    constructor(walk, groups, tensors, wanted, { heads, kvHeads }, quantizer, journal) {
+        this.walk = walk;
+        this.groups = groups;
+        this.tensors = tensors;
+        this.wanted = wanted;
+        this.heads = { heads, kv_heads: kvHeads };
+        this.quantizer = quantizer;
+        this.journal = journal;
+        /** What has changed. @type {Set<Weights>} */
+        this.changed = new Set();
+    }
+
+    /** In the order in which the layer computes them. @returns {Pair[]} */
+    pairs() {
+        const all = [...this.tensors.values()],
+            named = (/** @type {string} */ end) => all.find(({ name }) => name.endsWith(end)),
+            [up, down] = [named('.ffn_up.weight'), named('.ffn_down.weight')];
+        const isMerged = up !== undefined && down !== undefined && up.rows > down.columns,
+            isGated = isMerged || all.some(({ name }) => /\.ffn_gate(_exps)?\.weight$/.test(name));
+        /** @type {Map<string, Pair>} */
+        const pairs = new Map();
+        for (const tensor of all) {
+            const rule = this.quantizer.foldRule(tensor.name, isGated),
+                start = tensor.name.slice(0, tensor.name.lastIndexOf('.', tensor.name.length - '.weight'.length - 1));
+            const absorber = rule.absorbers.flatMap((name) => this.tensors.get(`${start}.${name}.weight`) ?? [])[0];
+            if (!absorber) continue;
+            const bias = this.tensors.get(absorber.name.replace(/weight$/, 'bias')),
+                known = pairs.get(absorber.name);
+            if (known) known.readers.push(tensor);
+            else
+                pairs.set(absorber.name, {
+                    ...{ absorber, bias, isNorm: rule.isNorm, readers: [tensor] },
+                    ...{ group: -1, experts: 1 },
+                });
+        }
+        return [...pairs.values()]
+            .map((pair) => ({ ...pair, ...this.#input(pair) }))
+            .filter((pair) => pair.group >= 0 && this.#isPossible(pair))
+            .sort((a, b) => a.group - b.group);
+    }
+
+    /** Where the input is observed: of matrices that all experts read, that is a router's. @param {Pair} pair */
+    #input({ readers, isNorm }) {
+        const names = new Set(readers.map(({ name }) => name)),
+            isHere = (/** @type {import('./walk.js').Matrix} */ matrix) =>
+                names.has(matrix.name) && (!isNorm || matrix.experts === 1),
+            group = this.groups.findIndex((matrices) => matrices.some(isHere));
+        return { group, experts: this.groups[group]?.find(isHere)?.experts ?? 1 };
+    }
+
+    /** Whether all that changes can be written, and the sides fit. @param {Pair} pair */
+    #isPossible({ absorber, bias, isNorm, readers, experts }) {
+        const [{ columns }] = readers;
+        const isReadable = (/** @type {Weights} */ tensor) => tensor.from === 'f32' || tensor.columns % 32 === 0;
+        /** What is written as F16 or BF16 is a matrix that the layer's groups have. @type {(tensor: Weights) => boolean} */
+        const isWritable = ({ name, from, type }) =>
+            this.wanted.has(name) || (isFloat(from) && type === 'f32') || (isFloat(type) && this.#isInGroup(name));
+        return (
+            readers.some(({ name }) => this.wanted.has(name)) &&
+            columns % 32 === 0 &&
+            readers.every((reader) => reader.columns === columns) &&
+            [...readers, absorber, ...(bias ? [bias] : [])].every(
+                (tensor) => isReadable(tensor) && isWritable(tensor),
+            ) &&
+            (isNorm ? absorber.columns === columns : absorber.rows >= this.#outputs(readers[0])) &&
+            (isNorm || (absorber.matrices === experts && readers[0].matrices === experts))
+        );
+    }
+
+    /** @param {string} name */
+    #isInGroup(name) {
+        return this.groups.some((matrices) =>
+            matrices.some((matrix) => matrix.name === name && matrix.columns % 32 === 0),
+        );
+    }
+
+    /** Heads of the columns, if they are heads. @param {Weights} reader */
+    #headsOf({ name }) {
+        const { heads, kv_heads } = this.heads;
+        return name.endsWith('.attn_output.weight') && heads !== kv_heads ? this.heads : { heads: 0, kv_heads: 0 };
+    }
+
+    /** How many outputs of the absorbing tensor the columns are. @param {Weights} reader */
+    #outputs(reader) {
+        const { heads, kv_heads } = this.#headsOf(reader);
+        return heads ? (reader.columns / heads) * kv_heads : reader.columns;
+    }
+
+    /**
+     * Finds scales, and puts them into the weights.
+     * @param {Pair} pair
+     * @param {Tick} tick
+     */
+    async fold(pair, tick) {
+        const { absorber, readers, experts } = pair,
+            title = `${absorber.name} -> ${readers.map(({ name }) => name).join(', ')}`;
+        /** @type {(Float32Array | null)[]} */
+        const scales = [];
+        for (let expert = 0; expert < experts; expert++)
+            scales.push(await this.#search(pair, expert, (share) => tick((expert + share) / experts)));
+        if (scales.every((one) => one === null)) this.journal?.(`${title}: no scales are better than none`);
+        else this.#put(await this.#scaled(pair, scales), title);
+    }
+
+    /**
+     * @param {Pair} pair
+     * @param {(Float32Array | null)[]} scales of each expert
+     */
+    async #scaled({ absorber, bias, isNorm, readers, experts }, scales) {
+        /** @type {Map<Weights, Float32Array>} */
+        const made = new Map();
+        const [reader] = readers,
+            outputs = this.#outputs(reader);
+        for (const tensor of new Set([...readers, absorber, ...(bias ? [bias] : [])]))
+            made.set(tensor, await this.#floats(tensor));
+        await this.quantizer.open(reader.columns, null, async (q) => {
+            for (const [tensor, weights] of made)
+                for (const [expert, one] of scales.entries()) {
+                    const mine = part(weights, expert, experts),
+                        own = isNorm || tensor === bias ? 1 : tensor.columns;
+                    if (one && readers.includes(tensor)) q.foldColumns(mine, one);
+                    else if (one) q.foldRows(mine, mine.length / own - outputs, own, this.#headsOf(reader), one);
+                }
+        });
+        return made;
+    }
+
+    /**
+     * The new weights take their places, if the layer's outputs stay the same.
+     * @param {Map<Weights, Float32Array>} made
+     * @param {string} title
+     */
+    #put(made, title) {
+        const { walk } = this;
+        for (const [{ name }, weights] of made) walk.replace(name, TYPES.f32, bytesOf(weights));
+        const change = walk.change();
+        const isSame = change <= MOST_CHANGE; // not if it is NaN
+        this.journal?.(`${title}: ${isSame ? 'scaled' : 'left alone'}, outputs change by ${change}`);
+        for (const [tensor, weights] of made) {
+            if (!isSame) walk.replace(tensor.name, TYPES[tensor.from], tensor.weights);
+            else {
+                Object.assign(tensor, { from: 'f32', weights: bytesOf(weights) });
+                this.changed.add(tensor);
+            }
+        }
+    }
+
+    /**
+     * The scales for the matrices that will be quantized, as far as they are of one expert.
+     * @param {Pair} pair
+     * @param {number} expert
+     * @param {Tick} tick
+     * @returns {Promise<Float32Array | null>} null: none are better
+     */
+    async #search({ readers, group, experts }, expert, tick) {
+        const [{ columns }] = readers,
+            wanted = readers.filter(({ name }) => this.wanted.has(name)),
+            [{ type }] = [...wanted].sort((a, b) => sizeOf(b) - sizeOf(a)),
+            total = wanted.reduce((sum, reader) => sum + sizeOf(reader), 0) / experts / columns,
+            every = Math.ceil((total * columns) / MOST_SEARCHED),
+            chosen = new Float32Array(Math.ceil(total / every) * columns);
+        let row = 0;
+        for (const reader of wanted) {
+            const weights = part(await this.#floats(reader), expert, experts);
+            for (let at = 0; at < weights.length; at += columns, row++)
+                if (row % every === 0) chosen.set(weights.subarray(at, at + columns), (row / every) * columns);
+        }
+        const settings = { type: TYPES[type], ...this.#headsOf(readers[0]) };
+        return this.quantizer.open(columns, this.walk.observed(group, expert, columns), (q) =>
+            q.searchScales(settings, chosen, tick),
+        );
+    }
+
+    /** A copy of a tensor's weights. @param {Weights} tensor @returns {Promise<Float32Array>} */
+    async #floats({ from, columns, rows, matrices, weights }) {
+        if (from === 'f32') return new Float32Array(weights.slice().buffer);
+        return this.quantizer.open(columns, null, async (q) => q.floats(from, weights, rows * matrices));
+    }
+}
+
+/** @param {Weights} tensor */
+const sizeOf = ({ columns, rows, matrices }) => columns * rows * matrices;
+
+/** @param {Float32Array} floats */
+const bytesOf = (floats) => new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
+
+/**
+ * One of equal parts, without a copy.
+ * @param {Float32Array} floats
+ * @param {number} i
+ * @param {number} n
+ */
+const part = (floats, i, n) => floats.subarray((i * floats.length) / n, ((i + 1) * floats.length) / n);

@@ -1,0 +1,260 @@
+/** What was observed of the inputs of some matrices (nb_quantizer), and what is made of these. */
+import {
+    NB_AWQ_STEPS,
+    NB_ORDER_GROUP_AWARE,
+    NB_ORDER_NATURAL,
+    NB_ROWS_BEST,
+    NB_ROWS_NEAREST,
+    nb_awq_found,
+    nb_awq_settings,
+    nb_gptq_settings,
+    TYPES,
+} from '../abi.js';
+import { NibbleError } from '../errors.js';
+import { writeStructs } from './structs.js';
+
+/** @typedef {import('./core.js').Core} Core */
+/** @typedef {import('./walk.js').Tick} Tick */
+
+/**
+ * Rows of weights that share their inputs: `weights` are of the type `from`, and `blocks`, of the type `to`, are
+ * written. firstRow: of the tensor, for messages. clips: whether AWQ clips the weights.
+ * @typedef {{ name: string, from: string, to: string, rows: number, firstRow: number, clips: boolean,
+ *     weights: Uint8Array, blocks: Uint8Array }} Rows
+ */
+
+/** @typedef {{ method: string, search: 'reference' | 'best', damping: number, order: keyof typeof ORDERS }} Settings */
+
+/** Heads that columns are, and value heads. @typedef {{ heads: number, kv_heads: number }} Heads */
+
+const ORDERS = { natural: NB_ORDER_NATURAL, 'group-aware': NB_ORDER_GROUP_AWARE };
+
+/** Bytes of weights that are quantized in one call: between two calls it is told how far they are. */
+const SLICE = 1 << 20;
+
+export class Inputs {
+    /**
+     * @param {Core} core
+     * @param {number} handle
+     * @param {number} columns
+     * @param {Settings} settings
+     */
+    constructor(core, handle, columns, settings) {
+        this.core = core;
+        this.handle = handle;
+        this.columns = columns;
+        this.settings = settings;
+    }
+
+    /**
+     * @param {Rows[]} matrices
+     * @param {Tick} tick
+     */
+    async quantize(matrices, tick) {
+        const total = matrices.reduce((sum, { rows }) => sum + rows, 0);
+        let done = 0,
+            group = 0;
+        for (const matrix of [...matrices].sort((a, b) => this.#block(a) - this.#block(b))) {
+            const share = (/** @type {number} */ rows) => tick((done + rows) / total);
+            try {
+                if (this.#block(matrix) !== group) {
+                    group = this.#block(matrix);
+                    await this.#prepare(group, () => share(0));
+                }
+                await this.#rows(matrix, share);
+            } catch (error) {
+                throw withName(error, matrix.name);
+            }
+            done += matrix.rows;
+        }
+    }
+
+    /** Weights in a block of the type that a matrix becomes. @param {Rows} matrix */
+    #block({ to }) {
+        return this.core.exports.nb_quantizer_block(TYPES[to]);
+    }
+
+    /** AWQ by itself feeds no errors forward. */
+    get #feeds() {
+        return this.settings.method !== 'awq';
+    }
+
+    /**
+     * @param {number} group
+     * @param {() => Promise<void>} tick
+     */
+    async #prepare(group, tick) {
+        const { core, handle } = this,
+            { damping, order } = this.settings;
+        const settings = this.#feeds
+            ? { damping, order: ORDERS[order], group: order === 'group-aware' ? group : 0 }
+            : { damping: 0, order: NB_ORDER_NATURAL, group: 0 };
+        core.borrow(nb_gptq_settings.size, (at) => {
+            writeStructs(core.memory, at, nb_gptq_settings, [settings]);
+            core.count('nb_quantizer_prepare', handle, at);
+        });
+        if (this.#feeds) while (core.count('nb_quantizer_factor', handle) > 0) await tick();
+    }
+
+    /**
+     * @param {Rows} matrix
+     * @param {(rows: number) => Promise<void>} tick
+     */
+    async #rows({ from, to, rows, firstRow, clips, weights, blocks }, tick) {
+        const { core, handle, columns } = this,
+            flags = (this.settings.search === 'best' ? NB_ROWS_BEST : 0) | (this.#feeds ? 0 : NB_ROWS_NEAREST);
+        const rowBytes = weights.length / rows,
+            blockBytes = blocks.length / rows,
+            most = Math.min(rows, Math.max(16, Math.floor(SLICE / (4 * columns))));
+        const aligned = (/** @type {number} */ bytes) => Math.ceil(bytes / 64) * 64,
+            room = aligned(most * rowBytes),
+            memory = core.take(room + aligned(4 * most * columns) + most * blockBytes, 'rows of weights'),
+            floats = memory + room,
+            out = floats + aligned(4 * most * columns);
+        try {
+            for (let row = 0; row < rows; row += most) {
+                const n = Math.min(most, rows - row),
+                    source = clips ? [TYPES.f32, floats] : [TYPES[from], memory];
+                core.bytes(memory, n * rowBytes).set(weights.subarray(row * rowBytes, (row + n) * rowBytes));
+                if (clips) this.#clip(to, TYPES[from], memory, firstRow + row, n, floats);
+                core.count('nb_quantizer_rows', handle, TYPES[to], flags, ...source, firstRow + row, n, out);
+                blocks.set(core.bytes(out, n * blockBytes), row * blockBytes);
+                await tick(row + n);
+            }
+        } finally {
+            core.exports.nb_free(memory);
+        }
+    }
+
+    /**
+     * @param {string} to
+     * @param {number} from
+     * @param {number} weights
+     * @param {number} firstRow
+     * @param {number} rows
+     * @param {number} out
+     */
+    #clip(to, from, weights, firstRow, rows, out) {
+        const { core, handle } = this;
+        core.count('nb_quantizer_floats', handle, from, weights, firstRow, rows, out);
+        this.#withSettings({ type: TYPES[to], ...NO_HEADS }, (settings) =>
+            core.count('nb_quantizer_clip', handle, settings, 0, out, rows),
+        );
+    }
+
+    /**
+     * @template T
+     * @param {{ type: number } & Heads} settings the others are for codes, and for AWQ without weights' part in the scales
+     * @param {(address: number) => T} run
+     */
+    #withSettings(settings, run) {
+        const { core } = this;
+        return core.borrow(nb_awq_settings.size, (at) => {
+            const all = { bits: 0, group: 0, symmetric: 0, plain: 0, ...settings };
+            writeStructs(core.memory, at, nb_awq_settings, [all]);
+            return run(at);
+        });
+    }
+
+    /**
+     * AWQ's search.
+     * @param {{ type: number } & Heads} settings
+     * @param {Float32Array} weights
+     * @param {Tick} tick
+     * @returns {Promise<Float32Array | null>} scales of the columns; null: none are better
+     */
+    async searchScales(settings, weights, tick) {
+        const { core, handle, columns } = this,
+            { fields } = nb_awq_found,
+            room = 4 * weights.length + 4 * columns;
+        const memory = core.take(nb_awq_found.size + room, 'the weights of a group of matrices'),
+            scales = memory + nb_awq_found.size,
+            rows = scales + 4 * columns;
+        try {
+            core.floats(rows, weights.length).set(weights);
+            for (let step = 0; step < NB_AWQ_STEPS; step++) {
+                this.#withSettings(settings, (at) =>
+                    core.count(
+                        'nb_quantizer_awq',
+                        ...[handle, at, rows, weights.length / columns, step, scales, memory],
+                    ),
+                );
+                await tick((step + 1) / NB_AWQ_STEPS);
+            }
+            const ratio = new DataView(core.memory.buffer).getFloat64(memory + fields.ratio.at, true);
+            return ratio < 0 ? null : core.floats(scales, columns).slice();
+        } finally {
+            core.exports.nb_free(memory);
+        }
+    }
+
+    /**
+     * Weights of a type, as floats.
+     * @param {string} from
+     * @param {Uint8Array} weights
+     * @param {number} rows
+     */
+    floats(from, weights, rows) {
+        const { core, handle, columns } = this;
+        return core.borrowUtf8(weights, (at) =>
+            core.borrow(4 * rows * columns, (out) => {
+                core.count('nb_quantizer_floats', handle, TYPES[from], at, 0, rows, out);
+                return core.floats(out, rows * columns).slice();
+            }),
+        );
+    }
+
+    /**
+     * Columns times scales.
+     * @param {Float32Array} weights
+     * @param {Float32Array} scales
+     */
+    foldColumns(weights, scales) {
+        const { core, handle, columns } = this;
+        this.#inMemory(weights, scales, (at, factors) =>
+            core.exports.nb_quantizer_fold_columns(handle, at, weights.length / columns, factors),
+        );
+    }
+
+    /**
+     * Rows of the tensor that makes these inputs, divided by scales.
+     * @param {Float32Array} weights
+     * @param {number} first of its rows
+     * @param {number} columns of its own; 1 of a vector
+     * @param {Heads} heads
+     * @param {Float32Array} scales
+     */
+    foldRows(weights, first, columns, { heads, kv_heads }, scales) {
+        this.#inMemory(weights, scales, (at, factors) =>
+            this.core.count('nb_quantizer_fold_rows', this.handle, at, first, columns, heads, kv_heads, factors),
+        );
+    }
+
+    /**
+     * @param {Float32Array} weights which run() changes
+     * @param {Float32Array} scales
+     * @param {(weights: number, scales: number) => void} run
+     */
+    #inMemory(weights, scales, run) {
+        const { core } = this;
+        core.borrow(4 * (weights.length + scales.length), (at) => {
+            const behind = at + 4 * weights.length;
+            core.floats(at, weights.length).set(weights);
+            core.floats(behind, scales.length).set(scales);
+            run(at, behind);
+            weights.set(core.floats(at, weights.length));
+        });
+    }
+}
+
+const NO_HEADS = { heads: 0, kv_heads: 0 };
+
+/**
+ * An error of the core that says which tensor it is about.
+ * @param {unknown} error
+ * @param {string} name
+ */
+const withName = (error, name) =>
+    error instanceof NibbleError && !error.message.includes(name)
+        ? new NibbleError(error.code, `tensor ${name}: ${error.message}`, { cause: error })
+        : error;
