@@ -394,6 +394,39 @@ int32_t nb_walk_pass(nb_walk *walk, int32_t done, nb_error *err);
 /* The residual streams now: [windows * window, width]. NULL before nb_walk_begin. */
 const float *nb_walk_streams(const nb_walk *walk);
 
+/* A probe tells how much the model's output changes if a tensor is replaced: the KL divergence from what it was, over
+ * some tokens. It keeps the logits of the model as it is, windows * window * nb_model_vocabulary floats, and the
+ * residual streams that the layer at hand is given, so that the layers before it need not be computed again:
+ *
+ *     probe = nb_probe_new(model, pool, tokens, windows, window)
+ *     nb_probe_run(probe, NB_PROBE_BASE, ...) until all tokens are done
+ *     for each tensor outside the layers: nb_probe_replace(...), nb_probe_run(probe, NB_PROBE_WHOLE, ...), and its own
+ *         weights are put back with nb_probe_replace
+ *     for each layer:
+ *         for each of its tensors: the same with NB_PROBE_REST
+ *         nb_probe_run(probe, NB_PROBE_NEXT, ...) */
+typedef struct nb_probe nb_probe;
+
+/* tokens: [windows, window], as nb_walk_new. Only the probe may use the model, which must outlive it. */
+nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, uint32_t windows, uint32_t window,
+                       nb_error *err);
+void nb_probe_free(nb_probe *probe); /* NULL is fine */
+
+enum {
+    NB_PROBE_BASE = 0,  /* keeps the logits. Before all else */
+    NB_PROBE_WHOLE = 1, /* compares what all layers make of the tokens */
+    NB_PROBE_REST = 2,  /* compares what the layer at hand and those behind it make of its streams */
+    NB_PROBE_NEXT = 3   /* the streams pass through the layer at hand, and the next one is at hand */
+};
+
+/* Evaluates one batch of tokens, and returns how many are done: repeat with that as `done`, which is 0 at first, until
+ * it is windows * window. Comparing adds the divergences of the batch's tokens to *sum, in nats. */
+int32_t nb_probe_run(nb_probe *probe, uint32_t what, int32_t done, double *sum, nb_error *err);
+
+/* Replaces a tensor of the layer at hand, or one outside the layers, as nb_walk_replace does. */
+int32_t nb_probe_replace(nb_probe *probe, const char *name, size_t name_bytes, uint32_t type, const uint8_t *bytes,
+                         size_t size, nb_error *err);
+
 /* ---- sampling ---------------------------------------------------------------------------------------------- */
 
 typedef struct nb_sampler nb_sampler;

@@ -5,6 +5,7 @@
 #include "../base/writer.h"
 #include "../kernels/ops.h"
 #include "../types/types.h"
+#include "compare.h"
 #include "family.h"
 #include "session.h"
 
@@ -66,6 +67,12 @@ static void compare_rows(void *context, uint64_t index, uint64_t count, int32_t 
         compare_row(p, row);
 }
 
+void nb_compare_logits(nb_session *s, uint32_t rows, const float *base, const int32_t *next, double *out) {
+    pairing p = {base, s->logits, next, out, s->model->shape.vocabulary, rows};
+    nb_parallel(s->pool, p.rows, false, compare_rows, &p);
+    s->logits_rows = 0;
+}
+
 int32_t nb_session_compare(nb_session *s, int32_t first, int32_t rows, const float *base, const int32_t *next,
                            double *out, nb_error *err) {
     if (rows < 1 || (uint32_t)rows > s->logits_capacity)
@@ -73,9 +80,7 @@ int32_t nb_session_compare(nb_session *s, int32_t first, int32_t rows, const flo
     NB_TRY(nb_session_check_tokens(s, next, 0, (uint32_t)rows, err));
     int32_t code = nb_session_project(s, first, rows, err);
     NB_TRY(code);
-    pairing p = {base, s->logits, next, out, s->model->shape.vocabulary, (uint32_t)rows};
-    nb_parallel(s->pool, p.rows, false, compare_rows, &p);
-    s->logits_rows = 0;
+    nb_compare_logits(s, (uint32_t)rows, base, next, out);
     return code;
 }
 

@@ -57,6 +57,7 @@ static uint8_t *room_for(nb_model *model, const nb_matrix *m, uint64_t bytes) {
 static int32_t replace_matrix(nb_model *model, nb_matrix *m, uint32_t type, const uint8_t *bytes, size_t row_bytes,
                               nb_error *err) {
     uint64_t wanted = nb_matrix_bytes(type, m->rows, m->columns);
+    bool is_tied = m == &model->embedding && model->output.data == m->data;
     uint8_t *data = room_for(model, m, wanted);
     if (!data)
         return nb_memory_refuse("the weights that replace others", wanted, err);
@@ -67,12 +68,16 @@ static int32_t replace_matrix(nb_model *model, nb_matrix *m, uint32_t type, cons
     for (uint32_t row = 0; row < m->rows; row += group)
         nb_matrix_pack(m, row, bytes + (size_t)row * row_bytes);
     nb_model_take_apart(model);
+    if (is_tied)
+        model->output = *m;
     return NB_OK;
 }
 
-/* "blk.3.attn_q.weight" of layer 3 -> its slot; NULL: it is none. */
+/* "blk.3.attn_q.weight" of layer 3, or "output.weight" of no layer -> its slot; NULL: it is none. */
 static const nb_slot *slot_of(const nb_model *model, uint32_t layer, nb_text name) {
     uint32_t number;
+    if (layer == NB_NO_LAYER)
+        return nb_slot_find(model, name, false);
     bool inside = nb_text_take(&name, "blk.") && nb_text_take_number(&name, &number) && nb_text_take(&name, ".");
     return inside && number == layer ? nb_slot_find(model, name, true) : NULL;
 }
@@ -80,7 +85,8 @@ static const nb_slot *slot_of(const nb_model *model, uint32_t layer, nb_text nam
 int32_t nb_model_replace(nb_model *model, uint32_t layer, nb_text name, uint32_t type, const uint8_t *bytes,
                          size_t size, nb_error *err) {
     const nb_slot *slot = slot_of(model, layer, name);
-    void *place = slot ? (uint8_t *)&model->layers[layer] + slot->at : NULL;
+    uint8_t *owner = slot && slot->in_layer ? (uint8_t *)&model->layers[layer] : (uint8_t *)model;
+    void *place = slot ? owner + slot->at : NULL;
     nb_matrix *m = slot && slot->is_matrix ? place : NULL;
     float *vector = slot && !slot->is_matrix ? *(float **)place : NULL;
     /* What is cut out of another tensor has no file's tensor of its own. */
@@ -88,7 +94,8 @@ int32_t nb_model_replace(nb_model *model, uint32_t layer, nb_text name, uint32_t
         m && m->rows && !slot->by_expert &&
         !nb_text_equal(nb_checkpoint_tensor_name(&model->checkpoint, &model->checkpoint.tensors[m->tensor]), name);
     if ((!m || !m->rows || cut) && !vector)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "layer %u has no tensor %t whose weights could be replaced", layer, name);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%s has no tensor %t whose weights could be replaced",
+                       layer == NB_NO_LAYER ? "the model" : "the layer", name);
     uint64_t columns = nb_extent_of(&model->shape, slot->columns);
     uint64_t rows = m ? m->rows : nb_extent_of(&model->shape, slot->rows), blocks, wanted;
     const nb_traits *t = nb_traits_of(type);

@@ -7,8 +7,9 @@
 /* Blocks of a type, at any address, -> out[n]. */
 int32_t nb_vector_fill(uint32_t type, const uint8_t *bytes, size_t size, float *out, size_t n, nb_error *err);
 
-/* From now on the weights of a tensor of a layer are these blocks. name: "blk.0.attn_q.weight". A matrix may become one
- * of another type. Where all experts' matrices are one, so is what replaces them, whether the file had them as one or
+#define NB_NO_LAYER UINT32_MAX
+/* From now on the weights of a tensor of a layer are these blocks, or of one outside the layers (NB_NO_LAYER). name:
+ * "blk.0.attn_q.weight", "output.weight". A matrix may become one of another type. Where all experts' matrices are one, so is what replaces them, whether the file had them as one or
  * not. No session may be using the model. */
 int32_t nb_model_replace(nb_model *model, uint32_t layer, nb_text name, uint32_t type, const uint8_t *bytes,
                          size_t size, nb_error *err);

@@ -48,6 +48,7 @@
     T(walk)            \
     T(walk_oracle)     \
     T(walk_refusals)   \
+    T(probe)           \
     T(compare)         \
     T(keys)            \
     T(loading)         \

@@ -1,0 +1,149 @@
+/* How much the model's output changes if one tensor is replaced (nibble.h: nb_probe). */
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../models/compare.h"
+#include "../models/family.h"
+#include "../models/weights.h"
+#include "../types/types.h"
+
+struct nb_probe {
+    nb_model *model;
+    nb_session *session;
+    int32_t *tokens; /* [windows * window] */
+    uint32_t windows, window;
+    float *streams;  /* [windows * window, width], that layer `layer` is given */
+    float *base;     /* [windows * window, vocabulary]: logits of the model as it was */
+    double *numbers; /* [logits_capacity, NB_COMPARED_NUMBERS] */
+    uint32_t layer;
+    uint32_t running, done; /* what nb_probe_run is at, and the tokens that are done */
+    bool has_base, failed;
+};
+
+static uint32_t tokens_of(const nb_probe *p) {
+    return p->windows * p->window;
+}
+
+void nb_probe_free(nb_probe *p) {
+    if (!p)
+        return;
+    nb_session_free(p->session);
+    nb_free(p->tokens);
+    nb_free(p->streams);
+    nb_free(p->base);
+    nb_free(p->numbers);
+    nb_free(p);
+}
+
+static int32_t allocate(nb_probe *p, const int32_t *tokens, nb_error *err) {
+    uint64_t n = tokens_of(p), width = p->model->shape.width, vocabulary = p->model->shape.vocabulary;
+    p->tokens = nb_alloc_items(n, sizeof *p->tokens);
+    p->streams = nb_alloc_items(nb_times(n, width), sizeof(float));
+    p->base = nb_alloc_items(nb_times(n, vocabulary), sizeof(float));
+    p->numbers = nb_alloc_items((uint64_t)p->session->logits_capacity * NB_COMPARED_NUMBERS, sizeof(double));
+    if (!p->tokens || !p->streams || !p->base || !p->numbers)
+        return nb_memory_refuse("a probe's logits (fewer or shorter windows need less)",
+                                nb_times(nb_times(n, width + vocabulary), sizeof(float)), err);
+    memcpy(p->tokens, tokens, (size_t)n * sizeof *tokens);
+    return nb_session_check_tokens(p->session, p->tokens, 0, (uint32_t)n, err);
+}
+
+nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, uint32_t windows, uint32_t window,
+                       nb_error *err) {
+    uint64_t n = nb_times(windows, window);
+    if (!n || n > INT32_MAX)
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "a probe cannot be of %u windows of %u tokens", windows, window);
+    if (model->shape.encoder || model->shape.both_ways)
+        return NB_FAIL_NULL(err, NB_ERR_UNSUPPORTED, "a probe needs a causal model");
+    nb_probe *p = nb_alloc(sizeof *p);
+    if (!p)
+        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a probe");
+    *p = (nb_probe){.model = model, .windows = windows, .window = window};
+    p->session = nb_session_new(model, pool, window, 0, NB_TYPE_F32, NB_PRECISION_EXACT, err);
+    if (!p->session || allocate(p, tokens, err) < 0) {
+        nb_probe_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+/* Logits of the batch's tokens: kept, or compared. */
+static int32_t conclude(nb_probe *p, uint32_t what, uint32_t rows, double *sum, nb_error *err) {
+    nb_session *s = p->session;
+    size_t vocabulary = p->model->shape.vocabulary;
+    for (uint32_t row = 0, some; row < rows; row += some) {
+        some = NB_MIN(rows - row, s->logits_capacity);
+        NB_TRY(nb_session_compute_logits(s, row, some, err));
+        float *base = p->base + (p->done + row) * vocabulary;
+        if (what == NB_PROBE_BASE) {
+            memcpy(base, s->logits, some * vocabulary * sizeof(float));
+            continue;
+        }
+        nb_compare_logits(s, some, base, p->tokens + p->done + row, p->numbers); /* which tokens follow is not asked */
+        for (uint32_t i = 0; i < some; i++)
+            *sum += p->numbers[i * NB_COMPARED_NUMBERS + NB_COMPARED_DIVERGENCE];
+    }
+    return NB_OK;
+}
+
+/* One batch of the tokens that come next, all of one window. */
+static int32_t run(nb_probe *p, uint32_t what, uint32_t rows, double *sum, nb_error *err) {
+    nb_session *s = p->session;
+    uint32_t first = p->done % p->window, layers = p->model->shape.layers;
+    float *streams = p->streams + (size_t)p->done * p->model->shape.width;
+    size_t bytes = (size_t)rows * p->model->shape.width * sizeof(float);
+    bool whole = what == NB_PROBE_BASE || what == NB_PROBE_WHOLE;
+    if (whole)
+        nb_session_begin(s, p->tokens + p->done - first, first, rows);
+    else
+        memcpy(s->x, streams, bytes);
+    if (what == NB_PROBE_BASE)
+        memcpy(streams, s->x, bytes);
+    nb_session_turn(s, first, rows);
+    NB_TRY(nb_session_layers(s, whole ? 0 : p->layer, what == NB_PROBE_NEXT ? p->layer + 1 : layers, first, rows, err));
+    if (what != NB_PROBE_NEXT)
+        return conclude(p, what, rows, sum, err);
+    memcpy(streams, s->x, bytes);
+    return NB_OK;
+}
+
+static int32_t check(const nb_probe *p, uint32_t what, int32_t done, nb_error *err) {
+    bool begins = done == 0 && what <= NB_PROBE_NEXT,
+         goes_on = done > 0 && what == p->running && (uint32_t)done == p->done;
+    bool in_order = what == NB_PROBE_BASE ? !p->has_base : p->has_base;
+    bool has_layer = what <= NB_PROBE_WHOLE || p->layer < p->model->shape.layers;
+    bool half_way = p->running == NB_PROBE_NEXT && p->done && p->done < tokens_of(p) && !goes_on;
+    if (p->failed || !(begins || goes_on) || !in_order || !has_layer || half_way || (uint32_t)done >= tokens_of(p))
+        return NB_FAIL(err, NB_ERR_STATE, "the probe cannot go on at token %d: %s", done,
+                       p->failed    ? "it failed before"
+                       : !in_order  ? "the logits of the model as it is come first, and once"
+                       : !has_layer ? "there are no more layers"
+                       : half_way   ? "its streams are on their way through a layer"
+                                    : "the last call returned another number");
+    return NB_OK;
+}
+
+int32_t nb_probe_run(nb_probe *p, uint32_t what, int32_t done, double *sum, nb_error *err) {
+    NB_TRY(check(p, what, done, err));
+    p->running = what;
+    p->done = (uint32_t)done;
+    uint32_t rows = NB_MIN(p->window - p->done % p->window, p->session->batch);
+    nb_forbid_allocation(true);
+    int32_t code = run(p, what, rows, sum, err);
+    nb_forbid_allocation(false);
+    p->failed |= code < 0 && (what == NB_PROBE_BASE || what == NB_PROBE_NEXT);
+    NB_TRY(code);
+    p->done += rows;
+    bool all = p->done == tokens_of(p);
+    p->has_base |= all && what == NB_PROBE_BASE;
+    p->layer += all && what == NB_PROBE_NEXT;
+    return (int32_t)p->done;
+}
+
+int32_t nb_probe_replace(nb_probe *p, const char *name, size_t name_bytes, uint32_t type, const uint8_t *bytes,
+                         size_t size, nb_error *err) {
+    nb_text text = {name, name_bytes}, rest = text;
+    uint32_t layer = nb_text_take(&rest, "blk.") ? p->layer : NB_NO_LAYER;
+    if (layer != NB_NO_LAYER && layer >= p->model->shape.layers)
+        return NB_FAIL(err, NB_ERR_STATE, "the probe has no layer at hand any more");
+    return nb_model_replace(p->model, layer, text, type, bytes, size, err);
+}
