@@ -160,7 +160,7 @@ ENCODERS=$(cd src && echo quant/quantize*.c)
 CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats text/unicode.c $ENCODERS quant/imatrix.c
     quant/presets.c convert"
 # The linker leaves out what nothing exported needs, such as the presets of the room quant.
-QUANTIZER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types quant"
+QUANTIZER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types formats text/unicode.c quant"
 
 # The sources of these folders and files, each once.
 sources_of() { # PART...

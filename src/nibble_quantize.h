@@ -223,6 +223,39 @@ int32_t nb_quantizer_outliers(const nb_quantizer *quantizer, float threshold, ui
 int32_t nb_quantizer_split(const nb_quantizer *quantizer, const float *weights, uint32_t rows, const uint32_t *list,
                            uint32_t n, int8_t *codes, float *largest, uint16_t *kept, nb_error *err);
 
+/* ---- which type each matrix gets, under a budget --------------------------------------------------------------- */
+
+/* Rounds rows to nearest, and tells what that loses: the sum of importance (w - q)^2, which is the diagonal of
+ * tr(E H E^T). It has no Hessian, so that matrices of any size can be measured. */
+typedef struct nb_rounder nb_rounder;
+
+/* pool: NULL is fine; else it must outlive the rounder. */
+nb_rounder *nb_rounder_new(nb_pool *pool, nb_error *err);
+void nb_rounder_free(nb_rounder *rounder); /* NULL is fine */
+
+/* The file of an importance matrix (llama.cpp's imatrix, .dat or GGUF). The bytes are copied. */
+int32_t nb_rounder_importance(nb_rounder *rounder, const uint8_t *bytes, size_t n, nb_error *err);
+
+/* The tensor at hand, of so many matrices. Returns 1 if the importance matrix has it, else 0: its columns then count
+ * alike. */
+int32_t nb_rounder_tensor(nb_rounder *rounder, const char *name, size_t name_bytes, uint32_t columns, uint32_t matrices,
+                          nb_error *err);
+
+/* 1 if the tensor at hand can become this type: its rows are whole blocks, and the types of about two bits have an
+ * importance. */
+int32_t nb_rounder_takes(const nb_rounder *rounder, uint32_t type);
+
+/* Rows of the tensor's matrix of this number -> blocks of a type at `out` (NULL: not wanted). Adds what they lose to
+ * *loss. flags: NB_ROWS_PLAINLY or NB_ROWS_BEST. first_row is only for messages. */
+int32_t nb_rounder_rows(nb_rounder *rounder, uint32_t matrix, uint32_t type, uint32_t flags, uint32_t source_type,
+                        const void *weights, uint32_t first_row, uint32_t rows, void *out, double *loss, nb_error *err);
+
+/* Chooses one of so many types for each of n tensors, so that the sum of losses is least and that of bytes at most
+ * `budget`. bytes, losses: [n, kinds]; a loss that is not finite: the tensor cannot have the type. choice: [n]. It is
+ * an error that says the smallest sum if the budget is too small. */
+int32_t nb_mix_choose(uint32_t n, uint32_t kinds, const double *bytes, const double *losses, double budget,
+                      uint32_t *choice, nb_error *err);
+
 #pragma GCC visibility pop
 
 #endif

@@ -1,0 +1,119 @@
+/* Which type each matrix gets, so that the sum of their losses is least and they fit into so many bytes.
+ *
+ * This is the multiple-choice knapsack problem. A multiplier on bytes solves it but for a rest (Sinha and Zoltners 1979):
+ * of each matrix only types on the lower convex hull of (bytes, loss) come into question, and the multiplier takes the
+ * steps from one type to the next in the order of what a byte of them gains. Taking these steps one by one is the same,
+ * and it goes on where a step no longer fits and a smaller one does. At last two matrices exchange bytes where that
+ * gains. There is no chance in it: of what gains the same, the first is taken. */
+#include "../base/memory.h"
+#include "../nibble_quantize.h"
+
+#include <math.h>
+
+enum { MOST_EXCHANGES = 1000 };
+static const double MOST_WORK = 2e9; /* pairs that are looked at for exchanges */
+
+typedef struct mix {
+    uint32_t n, kinds;
+    const double *bytes, *losses; /* [n, kinds]; losses that are not finite: the matrix cannot have the type */
+    uint32_t *choice;             /* [n] */
+    double left;                  /* bytes */
+} mix;
+
+static size_t at(const mix *m, uint32_t i, uint32_t kind) {
+    return (size_t)i * m->kinds + kind;
+}
+
+static bool may(const mix *m, uint32_t i, uint32_t kind) {
+    return isfinite(m->losses[at(m, i, kind)]) && isfinite(m->bytes[at(m, i, kind)]);
+}
+
+static double more_bytes(const mix *m, uint32_t i, uint32_t kind) {
+    return m->bytes[at(m, i, kind)] - m->bytes[at(m, i, m->choice[i])];
+}
+
+static double gain(const mix *m, uint32_t i, uint32_t kind) {
+    return m->losses[at(m, i, m->choice[i])] - m->losses[at(m, i, kind)];
+}
+
+static void take(mix *m, uint32_t i, uint32_t kind) {
+    m->left -= more_bytes(m, i, kind);
+    m->choice[i] = kind;
+}
+
+/* The type of fewest bytes, and of those the one of least loss. */
+static bool choose_smallest(mix *m, uint32_t i) {
+    bool found = false;
+    for (uint32_t kind = 0; kind < m->kinds; kind++) {
+        if (!may(m, i, kind))
+            continue;
+        if (found) {
+            double more = more_bytes(m, i, kind);
+            if (more > 0 || (more == 0 && gain(m, i, kind) <= 0))
+                continue;
+        }
+        m->choice[i] = kind;
+        found = true;
+    }
+    return found;
+}
+
+/* The step that fits and gains most by each byte. False: there is none. */
+static bool step(mix *m) {
+    double best = 0;
+    uint32_t tensor = 0, to = 0;
+    for (uint32_t i = 0; i < m->n; i++)
+        for (uint32_t kind = 0; kind < m->kinds; kind++) {
+            if (!may(m, i, kind) || gain(m, i, kind) <= 0 || more_bytes(m, i, kind) > m->left)
+                continue;
+            double more = more_bytes(m, i, kind), rate = more > 0 ? gain(m, i, kind) / more : INFINITY;
+            if (rate > best)
+                best = rate, tensor = i, to = kind;
+        }
+    if (best > 0)
+        take(m, tensor, to);
+    return best > 0;
+}
+
+/* The pair of changes that fits and gains most. */
+static bool exchange(mix *m) {
+    double best = 0;
+    uint32_t tensors[2] = {0}, to[2] = {0};
+    for (uint32_t i = 0; i < m->n; i++)
+        for (uint32_t a = 0; a < m->kinds; a++) {
+            if (a == m->choice[i] || !may(m, i, a))
+                continue;
+            double lost = gain(m, i, a), room = m->left - more_bytes(m, i, a);
+            for (uint32_t j = 0; more_bytes(m, i, a) < 0 && j < m->n; j++)
+                for (uint32_t b = 0; j != i && b < m->kinds; b++)
+                    if (may(m, j, b) && more_bytes(m, j, b) <= room && gain(m, j, b) + lost > best) {
+                        best = gain(m, j, b) + lost;
+                        tensors[0] = i, tensors[1] = j, to[0] = a, to[1] = b;
+                    }
+        }
+    for (uint32_t i = 0; i < 2 && best > 0; i++)
+        take(m, tensors[i], to[i]);
+    return best > 0;
+}
+
+int32_t nb_mix_choose(uint32_t n, uint32_t kinds, const double *bytes, const double *losses, double budget,
+                      uint32_t *choice, nb_error *err) {
+    mix m = {n, kinds, bytes, losses, choice, 0};
+    double least = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!choose_smallest(&m, i))
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "matrix %u can have none of the types", i);
+        least += bytes[at(&m, i, choice[i])];
+    }
+    m.left = budget - least;
+    if (!(m.left >= 0))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "the matrices do not fit: with the smallest types they take %g bytes",
+                       least);
+    while (step(&m))
+        ;
+    double pairs = (double)n * n * kinds * kinds, work = 0;
+    for (uint32_t i = 0; i < MOST_EXCHANGES && work <= MOST_WORK && exchange(&m); i++, work += pairs)
+        while (step(&m))
+            ;
+    return NB_OK;
+}

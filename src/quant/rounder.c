@@ -1,0 +1,170 @@
+/* Rows of weights rounded to nearest, and what that loses. It needs of the inputs only what an importance matrix says,
+ * and so no memory of the size of a Hessian. */
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../base/threads.h"
+#include "../nibble_quantize.h"
+#include "../types/finite.h"
+#include "../types/traits.h"
+#include "hessian.h"
+#include "imatrix.h"
+#include "quantize.h"
+
+struct nb_rounder {
+    nb_pool *pool;
+    nb_imatrix *imatrix;
+    void *neighbours[NB_TYPE_LIMIT]; /* of the types with a grid that were asked for */
+    /* the tensor at hand */
+    bool is_end; /* token_embd or output, which do without importance */
+    uint32_t columns, matrices;
+    const float *importance; /* [matrices, columns]; NULL: all columns count alike */
+};
+
+nb_rounder *nb_rounder_new(nb_pool *pool, nb_error *err) {
+    nb_rounder *r = nb_alloc(sizeof *r);
+    if (!r)
+        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a rounder");
+    *r = (nb_rounder){.pool = pool};
+    return r;
+}
+
+void nb_rounder_free(nb_rounder *r) {
+    if (!r)
+        return;
+    for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++)
+        nb_free(r->neighbours[type]);
+    nb_imatrix_free(r->imatrix);
+    nb_free(r);
+}
+
+int32_t nb_rounder_importance(nb_rounder *r, const uint8_t *bytes, size_t n, nb_error *err) {
+    nb_imatrix *imatrix = nb_imatrix_read(bytes, n, err);
+    if (!imatrix)
+        return err ? err->code : NB_ERR_FORMAT;
+    nb_imatrix_free(r->imatrix);
+    r->imatrix = imatrix;
+    r->columns = 0; /* its importance is gone */
+    return NB_OK;
+}
+
+int32_t nb_rounder_tensor(nb_rounder *r, const char *name, size_t name_bytes, uint32_t columns, uint32_t matrices,
+                          nb_error *err) {
+    nb_text text = {name, name_bytes};
+    r->columns = r->matrices = 0;
+    r->importance = NULL;
+    if (!columns || !matrices)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %t has no weights", text);
+    int32_t found = r->imatrix ? nb_imatrix_find(r->imatrix, text, columns, matrices, &r->importance, err) : 0;
+    NB_TRY(found);
+    r->is_end = nb_text_is(text, "token_embd.weight") || nb_text_is(text, "output.weight");
+    r->columns = columns;
+    r->matrices = matrices;
+    return found;
+}
+
+static nb_quantize *encoder_of(uint32_t type) {
+    nb_quantize *plain = nb_quantizer_of(type);
+    return plain ? plain : nb_grid_quantizer_of(type);
+}
+
+int32_t nb_rounder_takes(const nb_rounder *r, uint32_t type) {
+    static const char any[] = "q4_0";
+    bool needs = !r->is_end && nb_preset_needs_importance(nb_preset_of(nb_text_of(any)), nb_text_of(""), type);
+    return r->columns && encoder_of(type) && r->columns % nb_traits_of(type)->block_weights == 0 &&
+           (r->importance || !needs);
+}
+
+typedef struct rounding {
+    const nb_rounder *r;
+    const nb_traits *from, *to;
+    nb_quantize *encode;
+    nb_encoding how;
+    const uint8_t *weights;
+    uint8_t *out;                /* NULL: not wanted */
+    float *rows;                 /* [threads, 2, columns] */
+    uint8_t *blocks;             /* [threads, to_bytes]: what is not wanted */
+    double *losses;              /* [rows] */
+    size_t from_bytes, to_bytes; /* of a row */
+    uint32_t bad_row;
+} rounding;
+
+static double loss_of(const float *importance, const float *x, const float *y, uint32_t n) {
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        double off = (double)x[i] - (double)y[i];
+        sum += (importance ? (double)importance[i] : 1) * off * off;
+    }
+    return sum;
+}
+
+static void round_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
+    (void)rows;
+    rounding *p = context;
+    uint32_t n = p->r->columns;
+    float *x = p->rows + (size_t)thread * 2 * n, *y = x + n;
+    uint8_t *blocks = p->out ? p->out + row * p->to_bytes : p->blocks + (size_t)thread * p->to_bytes;
+    p->from->dequantize(p->weights + row * p->from_bytes, x, n);
+    if (!nb_are_finite(x, n)) {
+        nb_mark_row(&p->bad_row, (uint32_t)row);
+        return;
+    }
+    p->encode(&p->how, x, blocks, n);
+    p->to->dequantize(blocks, y, n);
+    p->losses[row] = loss_of(p->how.importance, x, y, n);
+}
+
+static int32_t find_neighbours(nb_rounder *r, uint32_t type, nb_encoding *how, nb_error *err) {
+    size_t bytes = nb_neighbours_bytes(type);
+    if (bytes && !r->neighbours[type]) {
+        void *memory = nb_alloc(bytes);
+        if (!memory)
+            return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the grid of type %s (%z bytes)", nb_traits_of(type)->name,
+                           bytes);
+        nb_neighbours_fill(memory, type);
+        r->neighbours[type] = memory;
+    }
+    how->neighbours = r->neighbours[type];
+    return NB_OK;
+}
+
+static void take_parts(rounding *p, uint32_t rows, nb_arena *arena) {
+    uint64_t threads = (uint64_t)nb_pool_threads(p->r->pool);
+    p->rows = nb_arena_take(arena, threads * 2 * p->r->columns, sizeof(float));
+    p->blocks = nb_arena_take(arena, p->out ? 0 : threads, p->to_bytes);
+    p->losses = nb_arena_take(arena, rows, sizeof(double));
+}
+
+int32_t nb_rounder_rows(nb_rounder *r, uint32_t matrix, uint32_t type, uint32_t flags, uint32_t source_type,
+                        const void *weights, uint32_t first_row, uint32_t rows, void *out, double *loss,
+                        nb_error *err) {
+    const nb_traits *from = nb_traits_of(source_type);
+    if (!nb_rounder_takes(r, type) || matrix >= r->matrices)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "matrix %u of the tensor at hand cannot become type %u", matrix, type);
+    if (!from || !from->dequantize || r->columns % from->block_weights)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "weights of type %u cannot be read", source_type);
+    rounding p = {.r = r,
+                  .from = from,
+                  .to = nb_traits_of(type),
+                  .encode = encoder_of(type),
+                  .weights = weights,
+                  .out = out,
+                  .bad_row = NB_NO_ROW};
+    p.how = (nb_encoding){.importance = r->importance ? r->importance + (size_t)matrix * r->columns : NULL,
+                          .best = flags & NB_ROWS_BEST};
+    p.from_bytes = (size_t)(r->columns / from->block_weights) * from->block_bytes;
+    p.to_bytes = (size_t)(r->columns / p.to->block_weights) * p.to->block_bytes;
+    NB_TRY(find_neighbours(r, type, &p.how, err));
+    nb_arena arena = {0};
+    take_parts(&p, rows, &arena);
+    NB_TRY(nb_arena_allocate(&arena, "rows of weights", err));
+    take_parts(&p, rows, &arena);
+    nb_parallel(r->pool, rows, false, round_row, &p);
+    for (uint32_t row = 0; row < rows; row++)
+        *loss += p.losses[row];
+    nb_arena_free(&arena);
+    if (p.bad_row != NB_NO_ROW)
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "row %u of the weights is not finite; the file is damaged, or was written so",
+                       first_row + p.bad_row);
+    return NB_OK;
+}
