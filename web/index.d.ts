@@ -167,8 +167,24 @@ export interface BasicByteStream {
     pipeTo(destination: any, options?: any): Promise<void>;
 }
 
+/** Either a `type`, or a budget: `bits` or `size`. */
 export interface QuantizeOptions {
-    type: Preset;
+    type?: Preset;
+    /**
+     * In the place of `type`: so many bits for each weight, on average over all tensors, and each matrix gets a type of
+     * its own, so that the loss is least. What a matrix loses as a type is measured: first the error of its products, by
+     * an importance matrix and a sample of rows; then, with a `calibration` text, how much the model's output changes
+     * (its KL divergence) if this matrix alone is rounded, which gives the errors of different matrices a common
+     * measure. `imatrix` alone does, too, without that measure. The types are those of 2.06 to 8.5 bits, and F16; of
+     * rows that are no whole blocks of 256, those of 4.5 bits and more. `tensors`, `outputType` and `tokenEmbeddingType`
+     * go before. The importance matrix is used for rounding, too; if none is given, it is collected over the text.
+     *
+     * To measure, the whole model is loaded; where it does not fit into memory, its output is not measured, and an
+     * importance matrix is not collected. The source is read several times.
+     */
+    bits?: number;
+    /** The same, and the GGUF has no more than so many bytes: a number, or such as '90MB' or '1.5GiB'. */
+    size?: number | string;
     /**
      * Types of single tensors, instead of the preset's: pairs of a pattern and a type. A pattern is a regular
      * expression (JavaScript's, such as 'ffn_down' or 'blk\\.[01]\\.') that is looked for in the tensor's name, as
@@ -206,8 +222,8 @@ export interface QuantizeOptions {
      * it is a URL, a path or an array of Files, no stream and no bytes.
      */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
-    /** With a method that calibrates: the text. It should be like what the model is for, and of some ten thousand
-     * tokens. */
+    /** With a method that calibrates, and with `bits` and `size`: the text. It should be like what the model is for, and
+     * of some ten thousand tokens. */
     calibration?: string;
     /** Windows of the text that are used, at most. If it has more, they are spread over it. Default: 128. */
     samples?: number;
@@ -266,6 +282,12 @@ export interface PlannedTensor {
     wanted: string;
     /** What it becomes: another type than `wanted` if its rows are no whole blocks of that, as in llama.cpp. */
     type: string;
+    /**
+     * With `bits` or `size`: what it is thought to lose. With a calibration text, nats of the mean KL divergence from
+     * the original model, of which each tensor has a part; without one, the squared errors weighted by importance.
+     * null: it was not measured, as its type was given, or it is no matrix that is quantized.
+     */
+    loss?: number | null;
 }
 
 /**
@@ -485,6 +507,9 @@ export interface Progress {
         /** How much of all layers is done, from 0 to 1. */
         share: number;
     };
+    /** quantize() before that, with `bits` or `size`: the tensor that is measured, or "importance", and how much is
+     * done, from 0 to 1. */
+    measuring?: { tensor: string; share: number };
 }
 
 export interface Model {

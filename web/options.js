@@ -9,7 +9,7 @@ import { messageOf, NibbleError } from './errors.js';
  * @typedef {object} Option
  * @property {string} flag on the command line
  * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' |
- *     'object'} type
+ *     'object' | 'bytes'} type
  * @property {string} help
  * @property {number} [min] inclusive
  * @property {number} [max] inclusive
@@ -60,8 +60,8 @@ import { messageOf, NibbleError } from './errors.js';
 /**
  * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'type' | 'search' | 'requantize' | 'doubleQuant'>>
  *     & CheckedCalibration
- *     & { tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string, threads?: number,
- *         resume?: string }} CheckedQuantize
+ *     & { bits?: number, size?: number, tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string,
+ *     threads?: number, resume?: string }} CheckedQuantize
  */
 
 /** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
@@ -413,6 +413,26 @@ export const CALIBRATION_OPTIONS = {
 /** Their defaults. The table has none, so that it can be seen whether an option was given that is of no use. */
 const CALIBRATION_DEFAULTS = { samples: 128, damping: 0.01, order: 'group-aware', clip: true, trueSequential: true };
 
+/** A budget in the place of a type. */
+const BUDGET_OPTIONS = /** @type {const} */ ({
+    bits: {
+        flag: 'bits',
+        type: 'number',
+        min: 0.1,
+        max: 32,
+        value: 'B',
+        help:
+            'in the place of --type: each matrix gets a type of its own, so that the loss is least and all weights have B ' +
+            'bits on average, such as 4.25; it needs --calibration, or at least --imatrix',
+    },
+    size: {
+        flag: 'size',
+        type: 'bytes',
+        value: 'SIZE',
+        help: 'the same, and the file has no more than SIZE bytes, such as 90MB (10^6 bytes) or 1.5GiB (2^30)',
+    },
+});
+
 /** @type {Table<CheckedQuantize>} */
 export const QUANTIZE_OPTIONS = {
     type: {
@@ -424,6 +444,7 @@ export const QUANTIZE_OPTIONS = {
             "what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as llama.cpp's files of those names; " +
             'q2_k_s, iq3_xs, iq3_xxs and all of iq2 and iq1 need --imatrix',
     },
+    ...BUDGET_OPTIONS,
     tensors: {
         flag: 'tensor',
         type: 'rules',
@@ -586,6 +607,8 @@ export function checkOption(name, option, value) {
             return value;
         case 'rules':
             return checkRules(name, value);
+        case 'bytes':
+            return checkBytes(name, value);
         case 'biases': {
             // a Map of any realm; other collections have no entries that an object would have
             const isMap = Object.prototype.toString.call(value) === '[object Map]';
@@ -607,6 +630,20 @@ export function checkOption(name, option, value) {
             return Object.fromEntries(pairs);
         }
     }
+}
+
+/**
+ * A number of bytes, or a text such as "90MB".
+ * @param {string} name
+ * @param {any} value
+ * @returns {number}
+ */
+function checkBytes(name, value) {
+    const [, digits = '', unit = '', binary] = /^\s*(\d+(?:\.\d+)?)\s*([kmg]?)(i?)b?\s*$/i.exec(String(value)) ?? [],
+        bytes = Math.floor(Number(digits) * (binary ? 1024 : 1000) ** ' kmg'.indexOf(unit.toLowerCase() || ' '));
+    if (digits === '' || !/^(number|string)$/.test(typeof value) || bytes < 1 || bytes > 2 ** 53 || (binary && !unit))
+        throw refuse(`${name} must be a number of bytes, such as 90000000, 90MB or 1.5GiB, not ${show(value)}`);
+    return bytes;
 }
 
 /**
@@ -676,14 +713,37 @@ export function checkQuantize({ quantize, type, doubleQuant }) {
 }
 
 /**
+ * quantize() has one of these: a type, or a budget.
+ * @param {{ type?: string, bits?: number, size?: number }} given
+ */
+export function checkBudget(given) {
+    const names = /** @type {const} */ (['type', 'bits', 'size']),
+        [first, second] = names.filter((name) => given[name] !== undefined),
+        both = (/** @type {'type' | 'bits' | 'size'} */ name) => `${name} (--${QUANTIZE_OPTIONS[name].flag})`;
+    if (first === undefined)
+        throw refuse(
+            `which type? Pass ${both('type')}, one of ${PRESETS.join(', ')}; or a budget: ${both('bits')}, or ${both('size')}`,
+        );
+    if (second !== undefined) throw refuse(`pass either ${both(first)} or ${both(second)}, not both`);
+}
+
+/**
  * What the options of methods that calibrate must be together.
  * @param {Record<string, any>} given checked one by one
  */
-export function checkMethod({ method, type, calibration, imatrix, doubleQuant, ...others }) {
+export function checkMethod({ method, type, bits, size, calibration, imatrix, doubleQuant, ...others }) {
     const flags = /** @type {Record<string, Option>} */ (QUANTIZE_OPTIONS),
         both = (/** @type {string} */ name) => `${name} (--${flags[name].flag})`;
+    const mixes = bits !== undefined || size !== undefined;
+    if (mixes && calibration === undefined && imatrix === undefined)
+        throw refuse(
+            `${both(bits === undefined ? 'size' : 'bits')} chooses types by what a text shows of the model: pass ` +
+                `${both('calibration')}, or at least imatrix (--imatrix)`,
+        );
     const useless = ['calibration', ...Object.keys(CALIBRATION_DEFAULTS), 'context', 'resume'].find(
-        (name) => /** @type {Record<string, any>} */ ({ ...others, calibration })[name] !== undefined,
+        (name) =>
+            !(mixes && (name === 'calibration' || (calibration !== undefined && /^(samples|context)$/.test(name)))) &&
+            /** @type {Record<string, any>} */ ({ ...others, calibration })[name] !== undefined,
     );
     if (method === 'rtn' && useless)
         throw refuse(`${both(useless)} is for methods that calibrate: pass ${both('method')}, such as gptq, beside it`);

@@ -52,6 +52,8 @@
  * @property {Kind<{ source: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
  * @property {Kind<{ source: Source, options: QuantizeOptions },
  *     ProgressEvent | PullEvent | PlannedEvent | PieceEvent, void>} quantize of a worker that loads no model
+ * @property {Kind<{ source: Source, options: MixOptions }, ProgressEvent | PullEvent, Mixture>} mix of a worker that
+ *     loads no model for others
  * @property {Kind<GenerateAsk, TextEvent, Result>} generate
  * @property {Kind<{ tokens: number[] }, RowsEvent, void>} evaluate
  * @property {Kind<{ input: string | number[], options: CheckedEmbed }, never, Float32Array>} embed
@@ -84,6 +86,18 @@
  * quantize()'s options for the worker, checked. part, parts: which of the workers it is, and how many share the work.
  * @typedef {CheckedQuantize & { part: number, parts: number, imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }}
  *     QuantizeOptions
+ */
+
+/**
+ * quantize()'s options for the worker that chooses types under a budget.
+ * @typedef {Omit<QuantizeOptions, 'type' | 'part' | 'parts'>} MixOptions
+ */
+
+/**
+ * Which type each matrix gets. type: the name of files that are mostly so. losses: by the tensors' names, as
+ * PlannedTensor has them. imatrix: what the weights are to be rounded with.
+ * @typedef {{ type: string, tensors: [string, string][], losses: Record<string, number>, imatrix?: Uint8Array }}
+ *     Mixture
  */
 
 /**

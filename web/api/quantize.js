@@ -2,7 +2,14 @@
 import { ASSET_OPTIONS, findAssets } from '../assets.js';
 import { printerOf, traceOf } from '../debug.js';
 import { asNibbleError, NibbleError } from '../errors.js';
-import { checkMethod, checkOptions, checkQuantize, QUANTIZE_OPTIONS, withCalibrationDefaults } from '../options.js';
+import {
+    checkBudget,
+    checkMethod,
+    checkOptions,
+    checkQuantize,
+    QUANTIZE_OPTIONS,
+    withCalibrationDefaults,
+} from '../options.js';
 import { isNode, nodeModule, usefulThreads } from '../platform.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
@@ -11,6 +18,7 @@ import { abortReason, checkImportance, checkSignal } from './requests.js';
 import { Stream } from './stream.js';
 
 /** @typedef {import('../index.d.ts').QuantizeOptions} QuantizeOptions */
+/** @typedef {import('../protocol.js').Mixture} Mixture */
 
 const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `quantize(): ${what}`);
 
@@ -43,9 +51,8 @@ function check(options) {
     const others = ['imatrix', 'onProgress', 'onPlan', 'signal', 'debug', ...ASSET_OPTIONS];
     const checked = checkOptions(QUANTIZE_OPTIONS, options, 'quantize()', others);
     const { imatrix, onProgress, onPlan, debug } = options ?? {};
-    if (checked.type === undefined)
-        throw refuse(`which type? Pass { type }, one of ${QUANTIZE_OPTIONS.type.choices?.join(', ')}`);
     checkQuantize(checked);
+    checkBudget(checked);
     checkMethod({ ...checked, imatrix });
     checkImportance('quantize()', imatrix);
     if (checked.resume !== undefined && !isNode) throw refuse('resume is the path of a file, which only Node writes');
@@ -82,19 +89,45 @@ async function* read(source, options, { checked, signal, print }) {
         const assets = await findAssets(options);
         const { plain, chunks: fed } = await describeSource(source);
         chunks = fed;
-        const calibrates = checked.method !== 'rtn';
-        if (calibrates && (await isReadOnce(plain))) throw refuse(ONCE);
+        const calibrates = checked.method !== 'rtn',
+            mixes = checked.type === undefined;
+        if ((calibrates || mixes) && (await isReadOnce(plain))) throw refuse(ONCE);
         // a worker that calibrates shares the work with threads of its own
         const parts = !calibrates && (await canBeReadTwice(plain)) ? await usefulThreads(checked.threads) : 1;
         signal?.addEventListener('abort', abort);
+        /** @type {Mixture | undefined} */
+        let mixture;
+        if (mixes) {
+            const threads = await usefulThreads(checked.threads),
+                link = await Link.open(assets.workerUrl, print);
+            links.push(link);
+            mixture = await link.request(
+                'mix',
+                {
+                    source: plain,
+                    options: { ...checked, threads, imatrix: options.imatrix, debug: print !== undefined, assets },
+                },
+                { progress: ({ progress }) => report('quantize()', options.onProgress, progress), pull: () => {} },
+            );
+            links.pop();
+            link.close(new NibbleError('NB_ERR_STATE', 'quantize(): the types are chosen'));
+        }
         for (let part = 0; part < parts; part++) {
             checkAborted();
             links.push(await Link.open(assets.workerUrl, print));
         }
         checkAborted();
-        const ask = { ...checked, parts, imatrix: options.imatrix, debug: print !== undefined, assets };
+        const ask = {
+            ...checked,
+            ...(mixture && choiceOf(mixture)),
+            parts,
+            imatrix: mixture?.imatrix ?? options.imatrix,
+            debug: print !== undefined,
+            assets,
+        };
+        const listeners = { onProgress: options.onProgress, onPlan: options.onPlan && planOf(options.onPlan, mixture) };
         const shares = links.map((link, part) =>
-            share(link, { source: plain, options: { ...ask, part } }, part === 0 ? options : {}, fed),
+            share(link, { source: plain, options: { ...ask, part } }, part === 0 ? listeners : {}, fed),
         );
         yield* joined(shares);
     } catch (error) {
@@ -107,6 +140,25 @@ async function* read(source, options, { checked, signal, print }) {
         chunks?.cancel();
     }
 }
+
+/** As options for the workers that make the GGUF. @param {Mixture} mixture */
+const choiceOf = ({ type, tensors }) => ({
+    type: /** @type {QuantizeOptions['type']} */ (type),
+    tensors: tensors.map(
+        ([name, type]) => /** @type {[string, string]} */ ([`^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`, type]),
+    ),
+    outputType: undefined,
+    tokenEmbeddingType: undefined,
+});
+
+/**
+ * The plan, with what each tensor is thought to lose.
+ * @param {NonNullable<QuantizeOptions['onPlan']>} onPlan
+ * @param {Mixture | undefined} mixture
+ * @returns {NonNullable<QuantizeOptions['onPlan']>}
+ */
+const planOf = (onPlan, mixture) => (tensors) =>
+    onPlan(mixture ? tensors.map((tensor) => ({ ...tensor, loss: mixture.losses[tensor.name] ?? null })) : tensors);
 
 /**
  * What one worker makes: the GGUF, with zeros for the rows that others make.

@@ -202,12 +202,20 @@ export const COMMANDS = {
         run: commandImatrix,
     },
     quantize: {
-        usage: 'nibble quantize MODEL OUT.gguf --type NAME [options]',
+        usage: 'nibble quantize MODEL OUT.gguf (--type NAME | --bits B | --size SIZE) [options]',
         summary: 'write a GGUF whose weights are quantized, by rounding to nearest or with a calibration text',
         out: 'the GGUF to write',
         flags: [
-            { ...options(QUANTIZE_OPTIONS, 'type')[0], required: true },
-            ...options(QUANTIZE_OPTIONS, 'tensors', 'outputType', 'tokenEmbeddingType', 'search'),
+            ...options(
+                QUANTIZE_OPTIONS,
+                'type',
+                'bits',
+                'size',
+                'tensors',
+                'outputType',
+                'tokenEmbeddingType',
+                'search',
+            ),
             {
                 name: 'imatrix',
                 flag: 'imatrix',

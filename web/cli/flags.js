@@ -1,7 +1,7 @@
 /** What was typed -> a model and the values of flags. */
 import { readFileSync } from 'node:fs';
 import { messageOf, why } from '../errors.js';
-import { checkMethod, checkOption, checkQuantize, nearest } from '../options.js';
+import { checkBudget, checkMethod, checkOption, checkQuantize, nearest } from '../options.js';
 import { COMMANDS } from './commands.js';
 import { UsageError } from './usage.js';
 
@@ -76,7 +76,11 @@ export function parse(command, argv) {
         values[flag.name] = checked(() => readValue(flag, given.get(flag)));
     }
     checked(() => checkQuantize(values));
-    if (values.method !== undefined) checked(() => checkMethod(values));
+    if (values.method !== undefined)
+        checked(() => {
+            checkBudget(values);
+            checkMethod(values);
+        });
     return {
         model: places[0],
         ...(out && { out: places[1] }),
@@ -102,6 +106,8 @@ function readValue(flag, given) {
                 /** @type {Option} */ (flag),
                 given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given),
             );
+        case 'bytes':
+            return checkOption(name, /** @type {Option} */ (flag), given);
         case 'rules':
             return checkOption(
                 name,

@@ -18,8 +18,12 @@ export const pick = (table, values) => Object.fromEntries(Object.keys(table).map
  * @param {string} doing
  * @param {import('../index.d.ts').Progress} progress
  */
-export function progressLine(doing, { loaded, total, rate, secondsLeft, calibration }) {
+export function progressLine(doing, { loaded, total, rate, secondsLeft, calibration, measuring }) {
     if (calibration) return calibrationLine(doing, calibration, secondsLeft);
+    if (measuring)
+        return `Measuring ${Math.floor(measuring.share * 100)} %, ${measuring.tensor}${
+            secondsLeft === null ? '' : `, ${inTime(secondsLeft)} left`
+        }`;
     const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
     const share = total
         ? `${Math.floor((loaded / total) * 100)} %, ${mb(loaded)} of ${mb(total)} MB`

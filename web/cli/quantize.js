@@ -59,7 +59,7 @@ export async function commandQuantize({ model, out = '', values }, signal) {
         write(`nibble: llama.cpp does not read this file as nibble does: ${oneLine(onlyNibble)}\n`, stderr);
     const facts = {
         out,
-        type: values.type,
+        type: values.type ?? 'mix',
         architecture,
         bytes,
         parameters,
@@ -67,6 +67,7 @@ export async function commandQuantize({ model, out = '', values }, signal) {
         seconds: (performance.now() - began) / 1000,
         types,
         fallbacks,
+        ...(values.type === undefined && mixtureOf(plan, made.info, values.calibration !== undefined)),
         onlyNibble,
     };
     if (values.json) writeJson(facts);
@@ -85,6 +86,30 @@ async function removePart(out) {
             cause: error,
         });
     }
+}
+
+/**
+ * What was chosen under a budget. divergence: the predicted mean KL divergence from the original model, in nats; null
+ * without a calibration text.
+ * @param {PlannedTensor[]} plan
+ * @param {import('../index.d.ts').ModelInfo} info
+ * @param {boolean} isMeasured
+ */
+function mixtureOf(plan, { tensors }, isMeasured) {
+    const total = plan.reduce((sum, { loss }) => sum + (loss ?? 0), 0);
+    return {
+        divergence: isMeasured ? total : null,
+        plan: plan.map(({ name, from, type, loss }) => {
+            const { bytes = 0, shape = [] } = tensors.find((tensor) => tensor.name === name) ?? {};
+            return {
+                name,
+                from,
+                type,
+                bits: (8 * bytes) / shape.reduce((product, side) => product * side, 1),
+                lossShare: typeof loss === 'number' && total > 0 ? loss / total : null,
+            };
+        }),
+    };
 }
 
 /** Why llama.cpp cannot read the file, or would compute otherwise; null if it does the same.

@@ -18,11 +18,12 @@ import { Pacer } from './pacer.js';
 import { planned, plannedTensors } from './planned.js';
 import { Quantizer } from './quantizer.js';
 import { Walk } from './walk.js';
-import { cut } from './windows.js';
+import { cut, spread } from './windows.js';
 
 /** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('./folding.js').Weights} Weights */
+/** @typedef {import('../sources/open.js').Sink} Sink */
 /** @typedef {import('./walk.js').Matrix} Matrix */
 /** @typedef {import('../protocol.js').QuantizeOptions} QuantizeOptions */
 /** @typedef {{ progress: (progress: import('../index.d.ts').Progress) => void, watch: (port: MessagePort) => void }} Port */
@@ -30,7 +31,7 @@ import { cut } from './windows.js';
 /** Types of which nothing is calibrated: rounding to them loses next to nothing. */
 const FLOATS = /^(f32|f16|bf16)$/;
 /** The layer that a tensor is of. */
-const layerOf = (/** @type {string} */ name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
+export const layerOf = (/** @type {string} */ name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
 /** Factors of RoPE, which layers need, too. */
 const isOfLayers = (/** @type {string} */ name) => /^rope_/.test(name);
 
@@ -65,7 +66,7 @@ export async function calibrate({ core, files }, plan, options, port, blocks, jo
 }
 
 /** Models in the engine that have some of the tensors, one after the other. */
-class Parts {
+export class Parts {
     /**
      * @param {Conversion} conversion
      * @param {Engine} engine
@@ -91,10 +92,36 @@ class Parts {
      * @param {(name: string) => boolean} isIncluded whether the model has the tensor
      * @param {(name: string) => boolean} isKept whose bytes are wanted, too
      * @param {import('./blocks.js').Hash} [hash] of all that the engine is given
+     * @param {Parameters<typeof loadModel>[2]} [options]
      * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these, of the type `from`
      */
-    async load(isIncluded, isKept = () => false, hash = undefined) {
-        const { conversion, engine } = this,
+    async load(isIncluded, isKept = () => false, hash = undefined, options = { part: true }) {
+        const { conversion, engine } = this;
+        return this.#make(isIncluded, isKept, async (copying) => {
+            const source = { total: 0, into: (/** @type {Sink} */ sink) => conversion.write(copying(sink, hash)) };
+            engine.model = await loadModel(engine, source, options, () => {});
+        });
+    }
+
+    /**
+     * Tensors without a model.
+     * @param {(name: string) => boolean} isKept
+     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these
+     */
+    take(isKept) {
+        const room = new Uint8Array(1 << 16);
+        return this.#make(isKept, isKept, (copying) =>
+            this.conversion.write(copying({ room: () => room, commit: () => {} })),
+        );
+    }
+
+    /**
+     * @param {(name: string) => boolean} isIncluded
+     * @param {(name: string) => boolean} isKept
+     * @param {(copying: (sink: Sink, hash?: import('./blocks.js').Hash) => Sink) => Promise<void>} write
+     */
+    async #make(isIncluded, isKept, write) {
+        const { conversion } = this,
             { core, converter } = conversion;
         if (!this.isFirst) conversion.again();
         this.isFirst = false;
@@ -112,12 +139,7 @@ class Parts {
                 kept.set(name, { from: type, weights });
                 return { at, bytes: weights };
             });
-        engine.model = await loadModel(
-            engine,
-            { total: 0, into: (sink) => conversion.write(copying(sink, place, hash)) },
-            { part: true },
-            () => {},
-        );
+        await write((sink, hash) => copying(sink, place, hash));
         return kept;
     }
 }
@@ -372,19 +394,3 @@ const weightsOf = ({ columns, rows, matrices }) => columns * rows * matrices;
  * @param {number} n
  */
 const part = (bytes, i, n) => bytes.subarray((i * bytes.length) / n, ((i + 1) * bytes.length) / n);
-
-/**
- * So many windows of a text at most, spread over it, with the token before each that the model wants.
- * @param {import('./windows.js').Cut} all
- * @param {number} most
- */
-function spread({ tokens, context, windows, begin }, most) {
-    const n = Math.min(windows, most),
-        chosen = new Int32Array(n * context);
-    for (let i = 0; i < n; i++) {
-        const from = Math.floor((i * windows) / n) * context;
-        chosen.set(tokens.subarray(from, from + context), i * context);
-        if (begin !== undefined) chosen[i * context] = begin;
-    }
-    return chosen;
-}

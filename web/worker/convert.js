@@ -279,9 +279,19 @@ export class Conversion {
  * @param {Uint8Array} imatrix
  * @param {string} caller for messages
  */
-export function giveImportance(core, converter, imatrix, caller) {
+export const giveImportance = (core, converter, imatrix, caller) =>
+    blamed(caller, () =>
+        core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length)),
+    );
+
+/**
+ * Gives somebody an importance matrix. An error says that it is the one to blame.
+ * @param {string} caller for messages
+ * @param {() => void} give
+ */
+export function blamed(caller, give) {
     try {
-        core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length));
+        give();
     } catch (error) {
         if (!(error instanceof NibbleError) || error.code === 'NB_ERR_MEMORY') throw error;
         // of another code, or whoever asked would look for the fault in the model

@@ -12,6 +12,7 @@ import { compareWeights, matricesOf, TextWalk, unitsOf, weightsOf } from './comp
 import { embed } from './embedding.js';
 import { Engine } from './engine.js';
 import { openJournal, SUMMARIES, stopwatch } from './journal.js';
+import { mix } from './mix.js';
 import { quantize } from './quantize.js';
 import { collectImportance, measurePerplexity, timed } from './windows.js';
 
@@ -82,6 +83,20 @@ const requests = {
             ),
         );
     },
+    mix({ id, source, options }) {
+        journal = options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;
+        const feeding = (feed = feeder(() => post({ id, type: 'pull' })));
+        return mix(
+            source,
+            options,
+            {
+                nextFromPort: () => feeding.next(),
+                progress: (progress) => post({ id, type: 'progress', progress }),
+                watch: (port) => post({ type: 'thread', port }, [port]),
+            },
+            journal,
+        );
+    },
     generate: (message) =>
         queue(message.id, (job) =>
             loaded().generate(message, job, (text, tokens) => post({ id: message.id, type: 'text', text, tokens })),
@@ -103,7 +118,10 @@ const requests = {
     perplexity: ({ id, input, options }) =>
         start(id, (job) => measurePerplexity(loaded(), input, options, course(id, job))),
     importance: ({ id, input, options }) =>
-        start(id, (job) => collectImportance(loaded(), input, options, course(id, job))),
+        start(id, async (job) => {
+            loaded().needSession();
+            return collectImportance(loaded(), input, options, course(id, job));
+        }),
     async compareBegin({ input, options, base }) {
         walk?.free();
         walk = undefined;

@@ -103,6 +103,7 @@ export const SUMMARIES = {
     generate: ({ what }, { promptTokens, tokens, finishReason }) =>
         `${what}: ${promptTokens} tokens of prompt, ${tokens.length} generated, ${finishReason}`,
     quantize: () => 'quantize: all was read',
+    mix: (_, { tensors, type }) => `mix: ${tensors.length} matrices have their types, most of them as in ${type}`,
     evaluate: ({ tokens }) => `logits: ${tokens.length} tokens`,
     embed: (_, vector) => `embed: a vector of ${vector.length}`,
     perplexity: (_, { perplexity, tokens, windows }) =>

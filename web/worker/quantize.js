@@ -101,7 +101,7 @@ const placed = (blocks, tensors, find) =>
  * @param {number} converter
  * @param {import('../protocol.js').QuantizeOptions} options
  */
-function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix, part, parts }) {
+export function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix, part, parts }) {
     const flags =
         NB_QUANTIZE_FILE |
         (search === 'best' ? NB_QUANTIZE_BEST : 0) |
@@ -120,12 +120,24 @@ function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix
  * @param {import('../protocol.js').QuantizeOptions} options
  * @returns {Planned[]}
  */
-function plan(core, converter, { tensors, outputType, tokenEmbeddingType }) {
-    const rules = tensors.map(([pattern, type]) => /** @type {const} */ ([new RegExp(pattern), type]));
-    if (tokenEmbeddingType) rules.unshift([/^(per_layer_)?token_embd\.weight$/, tokenEmbeddingType]);
-    if (outputType) rules.unshift([/^output\.weight$/, outputType]);
-    const names = plannedTensors(core, converter).map(({ name }) => name);
-    const idle = tensors.find(([pattern]) => !names.some((name) => new RegExp(pattern).test(name)));
+function plan(core, converter, options) {
+    const all = plannedTensors(core, converter),
+        rules = rulesOf(options, all);
+    for (const { i, name } of all) {
+        const rule = rules.find(([pattern]) => pattern.test(name));
+        if (rule) core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
+    }
+    return plannedTensors(core, converter);
+}
+
+/**
+ * Patterns of names, and the types that they give; the first that fits counts.
+ * @param {Pick<import('../protocol.js').QuantizeOptions, 'tensors' | 'outputType' | 'tokenEmbeddingType'>} options
+ * @param {Planned[]} plan
+ */
+export function rulesOf({ tensors, outputType, tokenEmbeddingType }, plan) {
+    const names = plan.map(({ name }) => name),
+        idle = tensors.find(([pattern]) => !names.some((name) => new RegExp(pattern).test(name)));
     if (idle)
         throw new NibbleError(
             'NB_ERR_ARGUMENT',
@@ -133,14 +145,13 @@ function plan(core, converter, { tensors, outputType, tokenEmbeddingType }) {
                 names.find((name) => name.startsWith('blk.')) ?? names[0]
             } (nibble inspect lists them)`,
         );
+    const rules = tensors.map(([pattern, type]) => /** @type {const} */ ([new RegExp(pattern), type]));
+    if (tokenEmbeddingType) rules.unshift([/^(per_layer_)?token_embd\.weight$/, tokenEmbeddingType]);
+    if (outputType) rules.unshift([/^output\.weight$/, outputType]);
     if (outputType && !names.includes('output.weight'))
         // the token embedding is the output
         rules.push([/^token_embd\.weight$/, outputType]);
-    for (const [i, name] of names.entries()) {
-        const rule = rules.find(([pattern]) => pattern.test(name));
-        if (rule) core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
-    }
-    return plannedTensors(core, converter);
+    return rules;
 }
 
 /** A sink (sources/open.js) that sends on what comes in pieces of one size. */

@@ -78,7 +78,6 @@ export async function measurePerplexity(engine, input, options, course) {
  * @returns {Promise<import('../index.d.ts').ImportanceMatrix | undefined>} undefined: the job was stopped
  */
 export async function collectImportance(engine, input, { context: wanted, format, textName }, course) {
-    engine.needSession();
     const { core } = engine,
         all = cut(engine, input, { context: wanted }, 'importanceMatrix()'),
         { context, windows } = all;
@@ -156,6 +155,22 @@ export function windowTokens({ tokens, context, stride, begin }, window) {
     const own = tokens.slice(window * stride, window * stride + context);
     if (begin !== undefined) own[0] = begin;
     return own;
+}
+
+/**
+ * So many windows of a text at most, spread over it, with the token before each that the model wants.
+ * @param {Cut} all
+ * @param {number} most
+ */
+export function spread({ tokens, context, windows, begin }, most) {
+    const n = Math.min(windows, most),
+        chosen = new Int32Array(n * context);
+    for (let i = 0; i < n; i++) {
+        const from = Math.floor((i * windows) / n) * context;
+        chosen.set(tokens.subarray(from, from + context), i * context);
+        if (begin !== undefined) chosen[i * context] = begin;
+    }
+    return chosen;
 }
 
 /** The tokens with one before them. @param {number} begin @param {Int32Array} tokens */

@@ -1,0 +1,398 @@
+/**
+ * quantize() with a budget of bits or bytes: which type each matrix gets, so that the loss is least.
+ *
+ * The loss of matrix t as type k is taken to be c(t) e(t, k), and losses of several matrices to add up. e(t, k) is the
+ * sum of importance (w - q)^2 over a sample of rows: the diagonal of tr(E H E^T). c(t), the curvature, is measured: t
+ * alone is replaced by what it is as a type of about three bits, and the KL divergence of the whole model's output, over
+ * some tokens of the calibration text, is divided by e(t, that type). For small errors the divergence is quadratic in
+ * them, so that c(t) is about the same for all types.
+ */
+import { TYPES } from '../abi.js';
+import { NibbleError } from '../errors.js';
+import { severalFiles } from '../sources/folder.js';
+import { layerOf, Parts } from './calibrate.js';
+import { startCore } from './choose-build.js';
+import { openConversion } from './convert.js';
+import { Engine } from './engine.js';
+import { nameOf, stopwatch } from './journal.js';
+import { inputFiles } from './load-model.js';
+import { planned, plannedTensors } from './planned.js';
+import { Probe } from './probe.js';
+import { rulesOf, setUp } from './quantize.js';
+import { Rounder } from './rounder.js';
+import { collectImportance, cut, spread } from './windows.js';
+
+/** @typedef {import('./planned.js').Planned} Planned */
+/** @typedef {import('./rounder.js').Tensor} Tensor */
+/** @typedef {import('../protocol.js').MixOptions} MixOptions */
+/** @typedef {import('../protocol.js').Mixture} Mixture */
+/** What a matrix is found to be. losses: of each kind. @typedef {{ losses: number[], curvature?: number }} Finding */
+
+/** Types of rows that are whole blocks of 256, and of others. The first of the probes that a matrix can be is its own. */
+const OF_256 = 'iq2_xxs iq2_xs iq2_s q2_k iq3_xxs iq3_s q3_k iq4_xs q4_k q5_k q6_k q8_0 f16'.split(' '),
+    OF_32 = 'iq4_nl q4_0 q4_1 q5_0 q5_1 q8_0 f16'.split(' '),
+    KINDS = [...new Set([...OF_256, ...OF_32])],
+    PROBES = ['q3_k', 'iq4_nl'];
+
+/** What llama.cpp takes a file for whose tensors are mostly of such a type (llama-model-loader.cpp); other types have the
+ * name of their files. */
+const FILES = new Map([
+    ['q3_k', 'q3_k_m'],
+    ['q4_k', 'q4_k_m'],
+    ['q5_k', 'q5_k_m'],
+]);
+
+/** ms between two reports. */
+const REPORT_MS = 50;
+
+/** Tokens by which curvatures are measured, and those of a window; bytes that the original model's logits may take. */
+const PROBE_TOKENS = 1024,
+    PROBE_WINDOW = 128,
+    MOST_LOGITS = 64 << 20;
+
+/**
+ * @param {import('../sources/open.js').Source} source
+ * @param {MixOptions} options
+ * @param {{ nextFromPort: () => Promise<Uint8Array | null>, watch: (port: MessagePort) => void,
+ *     progress: (progress: import('../index.d.ts').Progress) => void }} port
+ * @param {import('./journal.js').Journal} [journal]
+ * @returns {Promise<Mixture>}
+ */
+export async function mix(source, options, port, journal) {
+    journal?.(`source: ${nameOf(source)}`);
+    const { assets, threads, search } = options,
+        files = await inputFiles(source, await severalFiles(source), port.nextFromPort);
+    // every matrix that may be quantized is to become Q8_0, and so can be told from the others
+    const told = { ...options, type: /** @type {const} */ ('q8_0'), imatrix: undefined, part: 0, parts: 1 };
+    const conversion = await openConversion(
+            files,
+            { assets, setUp: (core, converter) => setUp(core, converter, told) },
+            journal,
+        ),
+        started = await startCore({ threads, assets, precision: 'exact' }, journal),
+        engine = new Engine(started.core, started.threads);
+    engine.pool = engine.core.object('nb_pool_new', engine.threads);
+    const parts = new Parts(conversion, engine);
+    /** @type {Rounder | undefined} */
+    let rounder;
+    try {
+        await conversion.readHeaders();
+        [rounder] = await Promise.all([
+            Rounder.start(assets, engine.threads, search, port.watch),
+            engine.startWorkers(assets.poolWorkerUrl, port.watch),
+        ]);
+        return await new Mix(parts, rounder, options, port.progress, journal).run();
+    } finally {
+        parts.free();
+        rounder?.free();
+        engine.core.exports.nb_pool_stop(engine.pool);
+    }
+}
+
+class Mix {
+    /**
+     * @param {Parts} parts
+     * @param {Rounder} rounder
+     * @param {MixOptions} options
+     * @param {(progress: import('../index.d.ts').Progress) => void} report
+     * @param {import('./journal.js').Journal} [journal]
+     */
+    constructor(parts, rounder, options, report, journal) {
+        this.parts = parts;
+        this.rounder = rounder;
+        this.options = options;
+        this.journal = journal;
+        this.imatrix = options.imatrix;
+        /** @type {Map<string, Finding>} */
+        this.found = new Map();
+        const { core, converter } = parts.conversion,
+            all = plannedTensors(core, converter),
+            free = all.filter(({ wanted, columns, rows }) => wanted === 'q8_0' && columns > 0 && rows > 0);
+        for (const { i, from } of free) core.count('nb_converter_choose', converter, i, TYPES[plainType(from)]);
+        /** As the source has them. @type {Planned[]} */
+        this.plan = plannedTensors(core, converter);
+        this.matrices = free.map(({ i }) => this.plan[i]);
+        /** What the options make of matrices, whatever the budget. @type {Map<string, string>} */
+        this.fixed = new Map();
+        const rules = rulesOf(options, all);
+        for (const { i, name, type } of this.matrices) {
+            const rule = rules.find(([pattern]) => pattern.test(name));
+            if (!rule) continue;
+            core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
+            this.fixed.set(name, planned(core, converter, i).type); // another one where rows are no whole blocks
+            core.count('nb_converter_choose', converter, i, TYPES[type]);
+        }
+        this.layers = Math.max(-1, ...all.map(({ name }) => layerOf(name))) + 1;
+        this.budget = { taken: 0, weights: 0, most: 0 };
+        this.pacer = new Pacer(report);
+        for (const tensor of this.matrices) if (!this.fixed.has(tensor.name)) this.pacer.total += this.#cost(tensor);
+    }
+
+    /** @returns {Promise<Mixture>} */
+    async run() {
+        const { parts, options, rounder } = this,
+            time = stopwatch();
+        const isProbed = options.calibration !== undefined && (await this.#load()),
+            overhead = this.#overhead();
+        this.budget = this.#budget(overhead);
+        this.#checkBudget(
+            this.matrices.reduce((sum, tensor) => {
+                if (this.fixed.has(tensor.name)) return sum;
+                return sum + Math.min(...kindsOf(tensor).map((kind) => bytesOf(rounder, tensor, kind)));
+            }, 0),
+        );
+        const probe = isProbed ? await this.#begin(options.calibration ?? '') : undefined;
+        if (this.imatrix) rounder.useImportance(this.imatrix);
+        try {
+            for (let layer = -1; layer < this.layers; layer++) {
+                await this.#layer(probe, layer);
+                if (layer >= 0 && layer + 1 < this.layers) await probe?.next();
+            }
+        } finally {
+            probe?.free();
+            parts.freeModel();
+        }
+        this.journal?.(`mix: ${this.matrices.length} matrices were measured, ${time()}`);
+        return this.#choose();
+    }
+
+    /** The whole model. @returns {Promise<boolean>} whether it fits into memory */
+    async #load() {
+        const { engine } = this.parts;
+        try {
+            await this.parts.load(
+                () => true,
+                () => false,
+                undefined,
+                { contextLength: 1 }, // what computes has a session of its own
+            );
+        } catch (error) {
+            if (!(error instanceof NibbleError) || error.code !== 'NB_ERR_MEMORY') throw error;
+            this.journal?.(`mix: the model does not fit into memory, so no curvature is measured: ${error.message}`);
+            return false;
+        }
+        engine.description = engine.describe();
+        return true;
+    }
+
+    /** What it costs to measure a matrix, in tokens that pass through a layer. @param {Planned} tensor */
+    #cost(tensor) {
+        const layers = this.layers - Math.max(0, layerOf(tensor.name)) + 1;
+        return this.options.calibration === undefined ? 1 : PROBE_TOKENS * layers;
+    }
+
+    /** Bytes of the GGUF that are no weights, at most. */
+    #overhead() {
+        const { core, converter } = this.parts.conversion;
+        if (this.parts.isFirst) {
+            this.parts.conversion.next();
+            this.parts.isFirst = false;
+        }
+        this.plan = this.plan.map(({ i }) => planned(core, converter, i)); // with their bytes
+        this.matrices = this.matrices.map(({ i }) => this.plan[i]);
+        const weights = this.plan.reduce((sum, { bytes }) => sum + bytes, 0),
+            total = core.exports.nb_converter_total(converter);
+        return total - weights + 32 * this.plan.length + 1024; // tensors begin at multiples of 32; keys of the imatrix
+    }
+
+    /**
+     * Bytes that the matrices may have whose types are free, and those that are taken by others.
+     * @param {number} overhead
+     */
+    #budget(overhead) {
+        const { options, rounder } = this,
+            free = new Set(this.matrices.filter(({ name }) => !this.fixed.has(name)));
+        const others = this.plan.reduce((sum, tensor) => {
+            const fixed = this.fixed.get(tensor.name);
+            return sum + (free.has(tensor) ? 0 : fixed ? bytesOf(rounder, tensor, fixed) : tensor.bytes);
+        }, 0);
+        const taken = options.size === undefined ? others : others + overhead,
+            weights = this.plan.reduce((sum, tensor) => sum + weightsOf(tensor), 0);
+        return { taken, weights, most: (options.size ?? (weights * (options.bits ?? 0)) / 8) - taken };
+    }
+
+    /** @param {number} smallest bytes that the matrices need whose types are free */
+    #checkBudget(smallest) {
+        const { taken, weights, most } = this.budget,
+            bytes = smallest + taken;
+        if (most < smallest)
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                this.options.size === undefined
+                    ? `quantize(): bits (--bits) must be ${Math.ceil((bytes * 800) / weights) / 100} or more for this model`
+                    : `quantize(): size (--size) must be ${Math.ceil(bytes)} bytes or more for this model`,
+            );
+    }
+
+    /** The importance matrix and the probe. @param {string} text */
+    async #begin(text) {
+        const { parts, options, pacer } = this,
+            { engine } = parts,
+            caller = 'quantize(): calibration (--calibration)';
+        if (!this.imatrix) {
+            const all = cut(engine, text, options, caller),
+                input = [...spread(all, options.samples)],
+                cost = input.length * this.layers;
+            pacer.total += cost;
+            const course = {
+                job: { stopped: false },
+                turn: async (/** @type {() => any} */ run) => run(),
+                report: (/** @type {{ done: number, total: number }} */ { done, total }) =>
+                    pacer.tick('importance', (cost * done) / total),
+            };
+            const chosen = { context: all.context, format: /** @type {const} */ ('gguf'), textName: 'calibration' };
+            this.imatrix = (await collectImportance(engine, input, chosen, course))?.bytes;
+            pacer.done += cost;
+        }
+        const own = engine.core.exports.nb_model_context(engine.model) || PROBE_WINDOW,
+            all = cut(engine, text, { context: Math.min(PROBE_WINDOW, own) }, caller),
+            vocabulary = engine.core.exports.nb_model_vocabulary(engine.model),
+            most = Math.max(1, Math.floor(Math.min(PROBE_TOKENS, MOST_LOGITS / 4 / vocabulary) / all.context));
+        const probe = new Probe(engine, spread(all, most), all.context);
+        try {
+            await probe.base();
+        } catch (error) {
+            probe.free();
+            throw error;
+        }
+        return probe;
+    }
+
+    /**
+     * The matrices of a layer, or for -1 those of none.
+     * @param {Probe | undefined} probe
+     * @param {number} layer
+     */
+    async #layer(probe, layer) {
+        const matrices = this.matrices.filter(({ name }) => layerOf(name) === layer && !this.fixed.has(name));
+        if (matrices.length === 0) return;
+        const names = new Set(matrices.map(({ name }) => name)),
+            weights = await this.parts.take((name) => names.has(name));
+        for (const matrix of matrices) {
+            this.pacer.tick(matrix.name, 0);
+            const tensor = {
+                ...matrix,
+                .../** @type {{ from: string, weights: Uint8Array }} */ (weights.get(matrix.name)),
+            };
+            try {
+                this.found.set(matrix.name, await this.#measure(probe, tensor, layer >= 0));
+            } catch (error) {
+                throw error instanceof NibbleError && !error.message.includes(tensor.name)
+                    ? new NibbleError(error.code, `tensor ${tensor.name}: ${error.message}`, { cause: error })
+                    : error;
+            }
+            weights.delete(matrix.name);
+            this.pacer.done += this.#cost(matrix);
+        }
+    }
+
+    /**
+     * @param {Probe | undefined} probe
+     * @param {Tensor} tensor
+     * @param {boolean} isOfLayer
+     * @returns {Promise<Finding>}
+     */
+    async #measure(probe, tensor, isOfLayer) {
+        const { rounder } = this,
+            probed = PROBES.find((type) => tensor.columns % (type === 'q3_k' ? 256 : 32) === 0),
+            kinds = kindsOf(tensor);
+        rounder.begin(tensor);
+        /** @type {number[]} */
+        const losses = [];
+        for (const kind of KINDS)
+            losses.push(kinds.includes(kind) && rounder.takes(kind) ? await rounder.loss(tensor, kind) : Infinity);
+        if (!probe || !probed) return { losses };
+        const loss = losses[KINDS.indexOf(probed)];
+        if (!(loss > 0)) return { losses, curvature: 0 };
+        const blocks = await rounder.blocks(tensor, probed);
+        try {
+            probe.replace(tensor.name, probed, blocks);
+        } catch (error) {
+            // some tensors are several in one, or one of several: what they lose is weighted as the others are
+            if (error instanceof NibbleError && /_(ARGUMENT|UNSUPPORTED)$/.test(error.code)) return { losses };
+            throw error;
+        }
+        const divergence = await probe.divergence(isOfLayer);
+        probe.replace(tensor.name, tensor.from, tensor.weights);
+        this.journal?.(`mix: ${tensor.name} as ${probed}: a divergence of ${divergence.toExponential(3)}`);
+        return { losses, curvature: divergence / loss };
+    }
+
+    /** @returns {Mixture} */
+    #choose() {
+        const { rounder } = this,
+            free = this.matrices.filter(({ name }) => this.found.has(name)),
+            usual = median([...this.found.values()].flatMap(({ curvature }) => curvature ?? []));
+        const bytes = free.map((tensor) => KINDS.map((kind) => bytesOf(rounder, tensor, kind)));
+        const losses = free.map(({ name }) => {
+            const found = /** @type {Finding} */ (this.found.get(name)),
+                curvature = found.curvature ?? usual ?? 1;
+            return found.losses.map((loss) => (loss === Infinity ? loss : loss * curvature));
+        });
+        this.#checkBudget(
+            bytes.reduce((sum, row, i) => sum + Math.min(...row.filter((_, k) => losses[i][k] < Infinity)), 0),
+        );
+        const chosen = free.length > 0 ? rounder.choose(bytes, losses, this.budget.most) : [];
+        const types = new Map(free.map(({ name }, i) => [name, KINDS[chosen[i]]]));
+        return {
+            type: this.#fileOf(types),
+            tensors: this.matrices.map((tensor) => [
+                tensor.name,
+                types.get(tensor.name) ?? /** @type {string} */ (this.fixed.get(tensor.name)),
+            ]),
+            losses: Object.fromEntries(free.map(({ name }, i) => [name, losses[i][chosen[i]]])),
+            imatrix: this.imatrix,
+        };
+    }
+
+    /** The name of files that are mostly of the type that most of these are of. @param {Map<string, string>} types */
+    #fileOf(types) {
+        /** @type {Map<string, number>} */
+        const counts = new Map();
+        for (const { name } of this.matrices) {
+            const type = types.get(name) ?? this.fixed.get(name) ?? 'q8_0';
+            counts.set(type, (counts.get(type) ?? 0) + 1);
+        }
+        const [[most] = ['q8_0']] = [...counts].sort(([, a], [, b]) => b - a);
+        return FILES.get(most) ?? most;
+    }
+}
+
+/** The type as which weights are left as they are. @param {string} from */
+const plainType = (from) => (/^f8_/.test(from) ? 'bf16' : from);
+
+/** @param {Planned} tensor */
+const weightsOf = ({ columns, rows, matrices }) => columns * rows * matrices;
+
+/** @param {Rounder} rounder @param {Planned} tensor @param {string} type */
+const bytesOf = (rounder, tensor, type) => rounder.bytesOf(type, weightsOf(tensor));
+
+/** @param {number[]} numbers */
+const median = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
+
+/** Types that come into question. @param {{ columns: number }} tensor */
+const kindsOf = ({ columns }) =>
+    (columns % 256 ? OF_32 : OF_256).filter((kind) => kind === 'f16' || columns % 32 === 0);
+
+/** How far it is, by what the steps cost. */
+class Pacer {
+    /** @param {(progress: import('../index.d.ts').Progress) => void} report */
+    constructor(report) {
+        this.report = report;
+        this.began = performance.now();
+        this.reported = -Infinity;
+        this.total = 0;
+        this.done = 0;
+    }
+
+    /** @param {string} tensor that is measured, or 'importance' @param {number} more than `done` */
+    tick(tensor, more) {
+        const time = performance.now();
+        if (time - this.reported < REPORT_MS) return;
+        this.reported = time;
+        const share = this.total > 0 ? (this.done + more) / this.total : 0,
+            spent = (time - this.began) / 1000,
+            secondsLeft = share > 0 && spent > 1 ? (spent / share) * (1 - share) : null;
+        this.report({ loaded: 0, total: 0, rate: 0, secondsLeft, measuring: { tensor, share } });
+    }
+}
