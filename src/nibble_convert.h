@@ -78,6 +78,10 @@ typedef struct nb_planned_tensor {
  * the plan leaves it to nb_converter_next. */
 int32_t nb_converter_plan(nb_converter *converter, nb_error *err);
 int32_t nb_converter_planned(const nb_converter *converter, uint32_t i, nb_planned_tensor *tensor, nb_error *err);
+/* For whoever writes a folder's matrix back in the order of the files: rows [rows of tensor i] says which of the files'
+ * rows each row is. Returns 1 if the files have the matrix transposed, else 0. A tensor that is no matrix of one source
+ * is an error that names it. */
+int32_t nb_converter_rows(const nb_converter *converter, uint32_t i, uint32_t *rows, nb_error *err);
 /* Before nb_converter_next: the tensor is quantized to this type, whatever the preset says, if it is a matrix that
  * may be quantized at all. Returns 1 if so, 0 if it stays as it is. */
 int32_t nb_converter_choose(nb_converter *converter, uint32_t i, uint32_t type, nb_error *err);

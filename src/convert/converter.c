@@ -6,6 +6,7 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../formats/recognize.h"
+#include "reshape.h"
 #include "safetensors.h"
 
 enum { FIRST_HEADER = 1 << 20, STAGING = 1 << 20, MOST_DOCUMENT = 1 << 28, MOST_PARTS = 10000 };
@@ -320,6 +321,22 @@ int32_t nb_converter_planned(const nb_converter *x, uint32_t i, nb_planned_tenso
     if (source_n)
         memcpy(tensor->source_name, source.data, source_n);
     return NB_OK;
+}
+
+int32_t nb_converter_rows(const nb_converter *x, uint32_t i, uint32_t *rows, nb_error *err) {
+    NB_TRY(check_number(x, i, err));
+    const nb_tensor_info *info = &x->plan.out.tensors[i];
+    const nb_target *t = &x->plan.targets[i];
+    bool is_whole = t->arrangement == NB_AS_ROWS || t->arrangement == NB_AS_TRANSPOSED ||
+                    t->arrangement == NB_AS_REGROUPED || t->arrangement == NB_AS_TURNED;
+    if (!is_whole || t->skipped || info->n_dimensions != 2 || info->shape[1] > UINT32_MAX)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "tensor %t is no matrix that the files have in one piece (experts and weights that are quantized "
+                       "already are not)",
+                       nb_checkpoint_tensor_name(&x->plan.out, info));
+    for (uint64_t row = 0; row < info->shape[1]; row++)
+        rows[row] = (uint32_t)nb_reshape_row(t, row, info->shape[1]);
+    return t->arrangement == NB_AS_TRANSPOSED;
 }
 
 int32_t nb_converter_choose(nb_converter *x, uint32_t i, uint32_t type, nb_error *err) {

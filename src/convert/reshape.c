@@ -100,6 +100,10 @@ static uint64_t regrouped(const nb_target *t, uint64_t i, uint64_t n) {
     return (group * t->group_heads + place) * size + i % size;
 }
 
+uint64_t nb_reshape_row(const nb_target *t, uint64_t i, uint64_t n) {
+    return t->arrangement == NB_AS_REGROUPED ? regrouped(t, i, n) : nb_row_in_files(t, i);
+}
+
 /* Rows in another order. */
 static void put_reordered(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out) {
     const uint8_t *in;
@@ -107,7 +111,7 @@ static void put_reordered(const nb_plan *plan, uint32_t target, uint64_t first, 
     const nb_tensor_info *from = source_of(plan, target, &in);
     uint64_t n = units_of(from), size = from->bytes / n, last = from->n_dimensions == 1 ? n : first + rows;
     for (uint64_t i = first; i < last; i++, out += size)
-        memcpy(out, in + (t->turned ? nb_row_in_files(t, i) : regrouped(t, i, n)) * size, (size_t)size);
+        memcpy(out, in + nb_reshape_row(t, i, n) * size, (size_t)size);
 }
 
 static void put_stacked(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out) {

@@ -19,4 +19,8 @@ int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err);
 /* Writes rows [first, first + rows) of the target, whose sources are all here. A vector is one row. */
 void nb_reshape_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out);
 
+/* Of a target with one source, which has n rows: which of the files' rows becomes its row i. Transposed or not, rows are
+ * those of the target. */
+uint64_t nb_reshape_row(const nb_target *t, uint64_t i, uint64_t n);
+
 #endif
