@@ -273,6 +273,77 @@ export interface QuantizeOptions {
     debug?: LoadOptions['debug'];
 }
 
+/**
+ * Quantizes the matrices in a model's layers with a calibration text, and gives a Hugging Face folder as GPTQModel, vLLM
+ * and transformers read it, file after file. The source is such a folder, with floating-point weights: its URL, its path
+ * or an array of its Files. config.json gets a quantization_config (and AutoGPTQ a quantize_config.json), a matrix
+ * becomes the tensors of the format, and all other tensors and files stay as they are, byte for byte. A folder with a
+ * matrix that the format cannot have, such as the experts of a mixture, is refused before the first file.
+ *
+ * The files come one after the other: each one's stream is read before the next file is asked for; what is not read of
+ * it is left out. They are made meanwhile, in a worker that lives as long; in memory are the weights of one layer and
+ * what is made of it, what was observed of a group of its matrices, and the text's residual streams. What goes wrong, an
+ * abort too, is the error that reading a stream, or asking for the next file, rejects with.
+ */
+export function quantizeFolder(
+    source: Source,
+    options: QuantizeFolderOptions,
+): AsyncGenerator<FolderFile, void, undefined>;
+
+export interface FolderFile {
+    /** Such as "model.safetensors". */
+    name: string;
+    /** In bytes. */
+    size: number;
+    stream: ByteStream;
+}
+
+export interface QuantizeFolderOptions {
+    /**
+     * Of the tensors. 'gptq' (the default): AutoGPTQ's, which everything that reads GPTQ takes. 'gptq_v2': its second
+     * format, whose zero points may be 0. GPTQModel reads zero points that were chosen (symmetric: false) by others
+     * only in this one. 'compressed-tensors': llm-compressor's "pack-quantized".
+     */
+    format?: 'gptq' | 'gptq_v2' | 'compressed-tensors';
+    /** Of a code: 2, 3, 4 (the default) or 8. compressed-tensors: 4 or 8. */
+    bits?: number;
+    /** Columns that share a scale: a multiple of 32 that divides all rows; 0: whole rows. Default: 128. */
+    group?: number;
+    /** true (the default): zero is the middle of the codes. false: each group chooses its zero point. */
+    symmetric?: boolean;
+    /** 'reference' (the default): a scale serves the range of its group. 'best': the range is searched where the sum of
+     * |error|^2.4 is least, as GPTQModel proposes. */
+    search?: 'reference' | 'best';
+    /** Bytes of tensors in one file of weights, at most. Default: 5e9. If they are more, there are several files and
+     * model.safetensors.index.json. */
+    shardBytes?: number;
+    /** The only one so far, and the default. */
+    method?: 'gptq';
+    /** As for quantize(), which says more. */
+    calibration?: string;
+    samples?: number;
+    context?: number;
+    damping?: number;
+    trueSequential?: boolean;
+    threads?: number;
+    /**
+     * Which columns come first: as for quantize(), and 'activation': columns by their largest input, and groups are of
+     * columns that follow each other in this order (desc_act, act-order), so that readers must gather columns.
+     * 'static': the same order, but groups are of neighbours, and their scales are chosen before.
+     */
+    order?: 'group-aware' | 'natural' | 'activation' | 'static';
+    /** While layers are quantized with `calibration`, then for the bytes of the weights. */
+    onProgress?: (progress: Progress) => unknown;
+    /** Aborting it ends the worker; reading rejects with its reason. */
+    signal?: SignalLike;
+    /** As for load(). */
+    wasmUrl?: LoadOptions['wasmUrl'];
+    workerUrl?: LoadOptions['workerUrl'];
+    poolWorkerUrl?: LoadOptions['poolWorkerUrl'];
+    templateUrl?: LoadOptions['templateUrl'];
+    debug?: LoadOptions['debug'];
+}
+
 export interface PlannedTensor {
     /** In the GGUF, such as "blk.0.attn_q.weight". */
     name: string;

@@ -8,7 +8,7 @@ import { Model } from './api/model.js';
 import { NibbleError } from './errors.js';
 
 export { compare } from './api/compare.js';
-export { quantize } from './api/quantize.js';
+export { quantize, quantizeFolder } from './api/quantize.js';
 export { NibbleError };
 
 /** @type {typeof import('./index.d.ts').load} */

@@ -64,6 +64,17 @@ import { messageOf, NibbleError } from './errors.js';
  *     threads?: number, resume?: string }} CheckedQuantize
  */
 
+/**
+ * quantizeFolder()'s own options, checked.
+ * @typedef {Required<Pick<import('./index.d.ts').QuantizeFolderOptions, 'format' | 'bits' | 'group' | 'symmetric' |
+ *     'search' | 'shardBytes' | 'order'>>} CheckedFolder
+ */
+
+/**
+ * @typedef {Omit<CheckedFolder, 'order'> & Omit<CheckedCalibration, 'method' | 'order' | 'clip'>
+ *     & { method: 'gptq', order?: CheckedFolder['order'], threads?: number }} CheckedQuantizeFolder
+ */
+
 /** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
 
 /** @typedef {{ context?: number, stride?: number }} CheckedPerplexity */
@@ -495,6 +506,63 @@ export const QUANTIZE_OPTIONS = {
     },
 };
 
+const { clip: _, ...GPTQ_OPTIONS } = CALIBRATION_OPTIONS;
+
+/** @type {Table<CheckedQuantizeFolder>} */
+export const FOLDER_OPTIONS = {
+    format: {
+        flag: 'format',
+        type: 'choice',
+        choices: ['gptq', 'gptq_v2', 'compressed-tensors'],
+        default: 'gptq',
+        value: 'NAME',
+        help:
+            'write a Hugging Face folder instead of a GGUF: gptq and gptq_v2 as AutoGPTQ and GPTQModel do, ' +
+            'compressed-tensors as llm-compressor does',
+    },
+    bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'of a code: 2, 3, 4 or 8' },
+    group: {
+        flag: 'group',
+        type: 'integer',
+        min: 0,
+        max: 1 << 20,
+        default: 128,
+        value: 'N',
+        help: 'columns that share a scale, a multiple of 32; 0: whole rows',
+    },
+    symmetric: {
+        flag: 'symmetric',
+        type: 'switch',
+        default: true,
+        help: 'zero is the middle of the codes, and no zero points are chosen',
+    },
+    search: {
+        ...QUANTIZE_OPTIONS.search,
+        help: 'reference takes the range of a group; best searches for the range with the least error, which is slower',
+    },
+    shardBytes: {
+        flag: 'shard-bytes',
+        type: 'integer',
+        min: 1,
+        max: 2 ** 53 - 1,
+        default: 5e9,
+        value: 'N',
+        help: 'of tensors in one file of weights, at most; the next ones come into further files',
+    },
+    ...GPTQ_OPTIONS,
+    method: { ...CALIBRATION_OPTIONS.method, choices: ['gptq'], default: 'gptq' },
+    order: {
+        ...CALIBRATION_OPTIONS.order,
+        choices: ['group-aware', 'natural', 'activation', 'static'],
+        help:
+            'with gptq, which columns come first: group-aware (the default) takes the groups with the largest inputs, and ' +
+            'in a group the columns with the largest; natural takes them as they lie. For folders only: activation takes ' +
+            'the columns with the largest inputs, and groups are of columns in this order (desc_act); static does so, but ' +
+            'groups are of neighbours',
+    },
+    threads: QUANTIZE_OPTIONS.threads,
+};
+
 /** @type {Table<CheckedPerplexity>} */
 export const PERPLEXITY_OPTIONS = {
     context: WINDOW,
@@ -765,13 +833,28 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
 }
 
 /**
+ * What quantizeFolder()'s options must be together.
+ * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'calibration'>} checked
+ */
+export function checkFolder({ format, bits, group, calibration }) {
+    if (![2, 3, 4, 8].includes(bits) || (format === 'compressed-tensors' && bits !== 4 && bits !== 8))
+        throw refuse(
+            `bits (--bits) is ${bits}, but format (--format) ${format} takes ${format === 'compressed-tensors' ? '4 or 8' : '2, 3, 4 or 8'}`,
+        );
+    if (group % 32 !== 0) throw refuse(`group (--group) is ${group}, which is no multiple of 32`);
+    if (calibration === undefined)
+        throw refuse('method (--method) gptq needs a calibration text: pass calibration (--calibration)');
+}
+
+/**
  * With the defaults that the table lacks.
- * @param {CheckedQuantize} checked
- * @returns {CheckedQuantize}
+ * @template {CheckedQuantize | CheckedQuantizeFolder} Checked
+ * @param {Checked} checked
+ * @returns {Checked}
  */
 export function withCalibrationDefaults(checked) {
     const given = Object.entries(checked).filter(([, value]) => value !== undefined);
-    return /** @type {CheckedQuantize} */ ({ ...CALIBRATION_DEFAULTS, ...Object.fromEntries(given) });
+    return /** @type {Checked} */ ({ ...CALIBRATION_DEFAULTS, ...Object.fromEntries(given) });
 }
 
 /**

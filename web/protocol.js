@@ -51,7 +51,7 @@
  * @typedef {object} Requests
  * @property {Kind<{ source: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
  * @property {Kind<{ source: Source, options: QuantizeOptions },
- *     ProgressEvent | PullEvent | PlannedEvent | PieceEvent, void>} quantize of a worker that loads no model
+ *     ProgressEvent | PullEvent | PlannedEvent | PieceEvent | FileEvent, void>} quantize of a worker that loads no model
  * @property {Kind<{ source: Source, options: MixOptions }, ProgressEvent | PullEvent, Mixture>} mix of a worker that
  *     loads no model for others
  * @property {Kind<GenerateAsk, TextEvent, Result>} generate
@@ -84,7 +84,9 @@
 
 /**
  * quantize()'s options for the worker, checked. part, parts: which of the workers it is, and how many share the work.
- * @typedef {CheckedQuantize & { part: number, parts: number, imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }}
+ * folder: what quantizeFolder() is to make.
+ * @typedef {Omit<CheckedQuantize, 'order'> & { order: import('./options.js').CheckedFolder['order'],
+ *     folder?: import('./options.js').CheckedFolder, part: number, parts: number, imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }}
  *     QuantizeOptions
  */
 
@@ -126,7 +128,10 @@
 
 /** What quantize() is going to write. @typedef {{ type: 'planned', tensors: PlannedTensor[] }} PlannedEvent */
 
-/** The next bytes of the GGUF that quantize() writes. @typedef {{ type: 'piece', bytes: Uint8Array }} PieceEvent */
+/** The next bytes of what quantize() or quantizeFolder() writes. @typedef {{ type: 'piece', bytes: Uint8Array }}
+ * PieceEvent */
+
+/** The next pieces are of this file of a folder. @typedef {{ type: 'file', name: string, size: number }} FileEvent */
 
 /** The engine wants the next chunk of a source that it cannot open by itself. @typedef {{ type: 'pull' }} PullEvent */
 

@@ -104,7 +104,7 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
         out = join(folder, 'out.gguf');
     writeFileSync(there, 'something');
     for (const [args, said] of /** @type {[string[], RegExp][]} */ ([
-        [[model, '--type', 'q8_0'], /where to\? Give the GGUF to write after the model/],
+        [[model, '--type', 'q8_0'], /where to\? Give the GGUF or the folder to write after the model/],
         [[model, out], /which type\? Pass type \(--type\), one of .*; or a budget: bits \(--bits\)/],
         [[model, out, '--type', 'q4'], /--type must be one of nf4, .*, q4_k_m, .*not "q4"/],
         [[model, out, 'more', '--type', 'q8_0'], /one model and the GGUF to write, not .*"more"/],

@@ -1,12 +1,14 @@
-/** quantize(): workers of its own make the GGUF while it is read, piece by piece. */
+/** quantize() and quantizeFolder(): workers of their own make the GGUF, or the folder, while it is read. */
 import { ASSET_OPTIONS, findAssets } from '../assets.js';
 import { printerOf, traceOf } from '../debug.js';
 import { asNibbleError, NibbleError } from '../errors.js';
 import {
     checkBudget,
+    checkFolder,
     checkMethod,
     checkOptions,
     checkQuantize,
+    FOLDER_OPTIONS,
     QUANTIZE_OPTIONS,
     withCalibrationDefaults,
 } from '../options.js';
@@ -20,7 +22,13 @@ import { Stream } from './stream.js';
 /** @typedef {import('../index.d.ts').QuantizeOptions} QuantizeOptions */
 /** @typedef {import('../protocol.js').Mixture} Mixture */
 
-const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `quantize(): ${what}`);
+/** @typedef {import('../index.d.ts').QuantizeFolderOptions} QuantizeFolderOptions */
+/** @typedef {'quantize()' | 'quantizeFolder()'} Caller */
+
+/** Bytes, or the beginning of a file. @typedef {Uint8Array | { name: string, size: number }} Piece */
+
+/** @param {Caller} caller @param {string} what */
+const refusal = (caller, what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${what}`);
 
 const ONCE =
     'a source that can be read only once does not do with a calibration text: pass a URL, a path or an array of Files';
@@ -33,7 +41,9 @@ export function quantize(source, options) {
     return new ReadableStream(
         {
             async pull(controller) {
-                pieces ??= read(source, options, asked);
+                pieces ??= /** @type {AsyncGenerator<Uint8Array, void, undefined>} */ (
+                    read('quantize()', source, options, asked)
+                );
                 const { done, value } = await pieces.next();
                 if (done) controller.close();
                 else controller.enqueue(/** @type {Uint8Array<ArrayBuffer>} */ (value));
@@ -46,35 +56,101 @@ export function quantize(source, options) {
     );
 }
 
+/** @type {typeof import('../index.d.ts').quantizeFolder} */
+export function quantizeFolder(source, options) {
+    return files(source, options, checkedFolder(options));
+}
+
+/**
+ * @param {import('../index.d.ts').Source} source
+ * @param {QuantizeFolderOptions} options
+ * @param {ReturnType<typeof checkedFolder>} asked
+ * @returns {AsyncGenerator<import('../index.d.ts').FolderFile, void, undefined>}
+ */
+async function* files(source, options, asked) {
+    const pieces = read('quantizeFolder()', source, options, asked);
+    try {
+        for (let next = await pieces.next(); !next.done; ) {
+            const { name, size } = /** @type {{ name: string, size: number }} */ (next.value),
+                more = async () => {
+                    next = await pieces.next();
+                    return !next.done && next.value instanceof Uint8Array ? next.value : null;
+                };
+            let over = false;
+            const stream = new ReadableStream(
+                {
+                    async pull(controller) {
+                        const bytes = over ? null : await more();
+                        over ||= bytes === null;
+                        if (bytes) controller.enqueue(/** @type {Uint8Array<ArrayBuffer>} */ (bytes));
+                        else controller.close();
+                    },
+                },
+                { highWaterMark: 0 },
+            );
+            yield { name, size, stream };
+            while (!over) over = (await more()) === null;
+        }
+    } finally {
+        await pieces.return();
+    }
+}
+
+const OTHERS = ['onProgress', 'signal', 'debug', ...ASSET_OPTIONS];
+
+/** @param {QuantizeFolderOptions} options */
+function checkedFolder(options) {
+    const caller = 'quantizeFolder()',
+        given = checkOptions(FOLDER_OPTIONS, options, caller, OTHERS);
+    checkFolder(given);
+    const { format, bits, group, symmetric, search, shardBytes, ...calibration } = withCalibrationDefaults(given),
+        { order = 'group-aware' } = calibration;
+    return {
+        // the preset marks the matrices that are quantized at all
+        checked: {
+            ...checkOptions(QUANTIZE_OPTIONS, { type: 'q4_0' }, caller),
+            ...calibration,
+            folder: { format, bits, group, symmetric, search, shardBytes, order },
+        },
+        ...checkRest(caller, options),
+    };
+}
+
+/** @param {Caller} caller @param {QuantizeOptions | QuantizeFolderOptions} options */
+function checkRest(caller, options) {
+    const { onProgress, debug, signal } = options ?? {},
+        { onPlan } = /** @type {QuantizeOptions} */ (options ?? {});
+    for (const [name, listener] of Object.entries({ onProgress, onPlan }))
+        if (listener !== undefined && typeof listener !== 'function')
+            throw refusal(caller, `${name} must be a function`);
+    if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
+        throw refusal(caller, 'debug must be true, false, or a function that gets lines');
+    return { signal: checkSignal(caller, signal), print: printerOf(debug) };
+}
+
 /** @param {QuantizeOptions} options */
 function check(options) {
-    const others = ['imatrix', 'onProgress', 'onPlan', 'signal', 'debug', ...ASSET_OPTIONS];
+    const others = ['imatrix', 'onPlan', ...OTHERS];
     const checked = checkOptions(QUANTIZE_OPTIONS, options, 'quantize()', others);
-    const { imatrix, onProgress, onPlan, debug } = options ?? {};
+    const { imatrix } = options ?? {};
     checkQuantize(checked);
     checkBudget(checked);
     checkMethod({ ...checked, imatrix });
     checkImportance('quantize()', imatrix);
-    if (checked.resume !== undefined && !isNode) throw refuse('resume is the path of a file, which only Node writes');
-    for (const [name, listener] of Object.entries({ onProgress, onPlan }))
-        if (listener !== undefined && typeof listener !== 'function') throw refuse(`${name} must be a function`);
-    if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
-        throw refuse('debug must be true, false, or a function that gets lines');
-    return {
-        checked: withCalibrationDefaults(checked),
-        signal: checkSignal('quantize()', options.signal),
-        print: printerOf(debug),
-    };
+    if (checked.resume !== undefined && !isNode)
+        throw refusal('quantize()', 'resume is the path of a file, which only Node writes');
+    return { checked: withCalibrationDefaults(checked), ...checkRest('quantize()', options) };
 }
 
 /**
- * The GGUF's bytes. The workers live as long as they are read.
+ * What is written. The workers live as long as it is read.
+ * @param {Caller} caller
  * @param {import('../index.d.ts').Source} source
- * @param {QuantizeOptions} options
- * @param {ReturnType<typeof check>} asked
- * @returns {AsyncGenerator<Uint8Array, void, undefined>}
+ * @param {QuantizeOptions | QuantizeFolderOptions} options
+ * @param {ReturnType<typeof check> | ReturnType<typeof checkedFolder>} asked
+ * @returns {AsyncGenerator<Piece, void, undefined>}
  */
-async function* read(source, options, { checked, signal, print }) {
+async function* read(caller, source, options, { checked, signal, print }) {
     /** @type {Link[]} */
     const links = [];
     /** @type {import('../sources/describe.js').Chunks | undefined} */
@@ -84,6 +160,7 @@ async function* read(source, options, { checked, signal, print }) {
     const checkAborted = () => {
         if (signal?.aborted) throw abortReason(signal);
     };
+    const { imatrix, onPlan } = /** @type {QuantizeOptions} */ (options);
     try {
         checkAborted();
         const assets = await findAssets(options);
@@ -91,7 +168,7 @@ async function* read(source, options, { checked, signal, print }) {
         chunks = fed;
         const calibrates = checked.method !== 'rtn',
             mixes = checked.type === undefined;
-        if ((calibrates || mixes) && (await isReadOnce(plain))) throw refuse(ONCE);
+        if ((calibrates || mixes) && (await isReadOnce(plain))) throw refusal(caller, ONCE);
         // a worker that calibrates shares the work with threads of its own
         const parts = !calibrates && (await canBeReadTwice(plain)) ? await usefulThreads(checked.threads) : 1;
         signal?.addEventListener('abort', abort);
@@ -105,7 +182,7 @@ async function* read(source, options, { checked, signal, print }) {
                 'mix',
                 {
                     source: plain,
-                    options: { ...checked, threads, imatrix: options.imatrix, debug: print !== undefined, assets },
+                    options: { ...checked, threads, imatrix, debug: print !== undefined, assets },
                 },
                 { progress: ({ progress }) => report('quantize()', options.onProgress, progress), pull: () => {} },
             );
@@ -121,22 +198,22 @@ async function* read(source, options, { checked, signal, print }) {
             ...checked,
             ...(mixture && choiceOf(mixture)),
             parts,
-            imatrix: mixture?.imatrix ?? options.imatrix,
+            imatrix: mixture?.imatrix ?? imatrix,
             debug: print !== undefined,
             assets,
         };
-        const listeners = { onProgress: options.onProgress, onPlan: options.onPlan && planOf(options.onPlan, mixture) };
+        const listeners = { onProgress: options.onProgress, onPlan: onPlan && planOf(onPlan, mixture) };
         const shares = links.map((link, part) =>
-            share(link, { source: plain, options: { ...ask, part } }, part === 0 ? listeners : {}, fed),
+            share(caller, link, { source: plain, options: { ...ask, part } }, part === 0 ? listeners : {}, fed),
         );
         yield* joined(shares);
     } catch (error) {
         const reason = signal?.aborted && error === abortReason(signal) ? error : asNibbleError(error);
-        if (print) traceOf('quantize() failed', reason).forEach(print);
+        if (print) traceOf(`${caller} failed`, reason).forEach(print);
         throw reason;
     } finally {
         signal?.removeEventListener('abort', abort);
-        close(new NibbleError('NB_ERR_STATE', 'quantize(): its stream is over'));
+        close(new NibbleError('NB_ERR_STATE', `${caller}: its stream is over`));
         chunks?.cancel();
     }
 }
@@ -161,34 +238,36 @@ const planOf = (onPlan, mixture) => (tensors) =>
     onPlan(mixture ? tensors.map((tensor) => ({ ...tensor, loss: mixture.losses[tensor.name] ?? null })) : tensors);
 
 /**
- * What one worker makes: the GGUF, with zeros for the rows that others make.
+ * What one worker makes: the folder, or the GGUF, with zeros for the rows that others make.
+ * @param {Caller} caller
  * @param {Link} link
  * @param {import('../protocol.js').Ask<'quantize'>} ask
  * @param {Pick<QuantizeOptions, 'onProgress' | 'onPlan'>} listeners
  * @param {import('../sources/describe.js').Chunks} [chunks]
  */
-function share(link, ask, { onProgress, onPlan }, chunks) {
-    const stream = new Stream(link, (/** @type {(bytes: Uint8Array) => void} */ add) =>
+function share(caller, link, ask, { onProgress, onPlan }, chunks) {
+    const stream = new Stream(link, (/** @type {(piece: Piece) => void} */ add) =>
         link.request('quantize', ask, {
-            progress: ({ progress }) => report('quantize()', onProgress, progress),
-            planned: ({ tensors }) => told('quantize()', 'onPlan', () => onPlan?.(tensors)),
-            pull: () => chunks && feedOne('quantize()', link, chunks.pieces),
+            progress: ({ progress }) => report(caller, onProgress, progress),
+            planned: ({ tensors }) => told(caller, 'onPlan', () => onPlan?.(tensors)),
+            pull: () => chunks && feedOne(caller, link, chunks.pieces),
             piece: ({ bytes }) => add(bytes),
+            file: ({ name, size }) => add({ name, size }),
         }),
     );
     return stream.readOnce(() => {});
 }
 
 /**
- * The bitwise or of streams whose pieces have the same lengths.
- * @param {AsyncGenerator<Uint8Array, void, undefined>[]} shares
+ * The bitwise or of streams whose pieces have the same lengths; of one stream, that itself.
+ * @param {AsyncGenerator<Piece, void, undefined>[]} shares
  */
 async function* joined(shares) {
     for (;;) {
         const pieces = await Promise.all(shares.map((one) => one.next()));
         const [first, ...others] = pieces.map(({ value }) => value);
         if (!first) return;
-        for (const piece of others) join(first, /** @type {Uint8Array} */ (piece));
+        for (const piece of others) join(/** @type {Uint8Array} */ (first), /** @type {Uint8Array} */ (piece));
         yield first;
     }
 }

@@ -2,6 +2,7 @@
 import {
     COMPARE_OPTIONS,
     EMBED_OPTIONS,
+    FOLDER_OPTIONS,
     GENERATE_OPTIONS,
     IMPORTANCE_OPTIONS,
     LOAD_OPTIONS,
@@ -31,6 +32,18 @@ import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './t
  */
 const options = (table, ...names) =>
     (names.length > 0 ? names : Object.keys(table)).map((name) => ({ name, ...table[name] }));
+
+/**
+ * The same without defaults, so that it can be seen whether they were given.
+ * @param {Record<string, Option>} table
+ * @param {string[]} names
+ */
+const given = (table, ...names) =>
+    options(table, ...names).map((flag) => ({
+        ...flag,
+        help: `${flag.help}${flag.default === undefined || flag.name === 'format' ? '' : ` (default: ${flag.default})`}`,
+        default: undefined,
+    }));
 
 const JSON_FLAG = /** @type {Flag} */ ({ name: 'json', flag: 'json', type: 'switch', help: 'print one JSON object' });
 const BUILD_FLAG = options(LOAD_OPTIONS, 'build');
@@ -202,20 +215,28 @@ export const COMMANDS = {
         run: commandImatrix,
     },
     quantize: {
-        usage: 'nibble quantize MODEL OUT.gguf (--type NAME | --bits B | --size SIZE) [options]',
-        summary: 'write a GGUF whose weights are quantized, by rounding to nearest or with a calibration text',
-        out: 'the GGUF to write',
+        usage:
+            'nibble quantize MODEL OUT.gguf (--type NAME | --bits B | --size SIZE) [options]\n' +
+            '       nibble quantize FOLDER OUT_FOLDER --format NAME --method gptq --calibration FILE [options]',
+        summary:
+            'write a GGUF or a Hugging Face folder whose weights are quantized, by rounding to nearest or with a calibration text',
+        out: 'the GGUF or the folder to write',
         flags: [
-            ...options(
-                QUANTIZE_OPTIONS,
-                'type',
-                'bits',
-                'size',
-                'tensors',
-                'outputType',
-                'tokenEmbeddingType',
-                'search',
-            ),
+            ...options(QUANTIZE_OPTIONS, 'type'),
+            {
+                ...options(QUANTIZE_OPTIONS, 'bits')[0],
+                help: `${QUANTIZE_OPTIONS.bits.help}; with --format: bits of a code, 2, 3, 4 (the default) or 8`,
+            },
+            ...options(QUANTIZE_OPTIONS, 'size'),
+            ...given(FOLDER_OPTIONS, 'format', 'group'),
+            {
+                name: 'asymmetric',
+                flag: 'asymmetric',
+                type: 'switch',
+                help: 'with --format: each group chooses its zero point',
+            },
+            ...given(FOLDER_OPTIONS, 'shardBytes'),
+            ...options(QUANTIZE_OPTIONS, 'tensors', 'outputType', 'tokenEmbeddingType', 'search'),
             {
                 name: 'imatrix',
                 flag: 'imatrix',
@@ -223,7 +244,8 @@ export const COMMANDS = {
                 value: 'FILE',
                 help: 'an importance matrix (.dat or GGUF): errors of important columns count more',
             },
-            ...options(QUANTIZE_OPTIONS, 'method', 'calibration', 'samples', 'context', 'damping', 'order'),
+            ...options(QUANTIZE_OPTIONS, 'method', 'calibration', 'samples', 'context', 'damping'),
+            ...options(FOLDER_OPTIONS, 'order'),
             {
                 name: 'notClipped',
                 flag: 'no-clip',
@@ -243,7 +265,7 @@ export const COMMANDS = {
                 help: 'with gptq: keep each layer that is done in OUT.gguf.part, and go on from there if that file is there',
             },
             ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant', 'threads'),
-            { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },
+            { name: 'force', flag: 'force', type: 'switch', help: 'write over a file or a folder that is there' },
             { ...JSON_FLAG, help: 'print what was made as one JSON object' },
         ],
         run: commandQuantize,

@@ -1,7 +1,7 @@
 /** The files that commands read whole or write. A written one stands under its name when it is whole, and not before. */
-import fs, { openSync, unlinkSync } from 'node:fs';
-import { link, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import fs, { mkdirSync, openSync, rmSync, unlinkSync } from 'node:fs';
+import { link, readdir, readFile, realpath, rename, rm, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { why } from '../errors.js';
 import { NibbleError } from '../index.js';
@@ -37,6 +37,29 @@ export async function checkOut(command, out, endings, force, inputs) {
         throw new UsageError(`there is no folder ${dirname(out)} to write ${basename(out)} to`, command);
 }
 
+/**
+ * The same of a folder. With --force only one that holds a model, or nothing, is written over.
+ * @param {string} command
+ * @param {string} out
+ * @param {boolean} force
+ * @param {string} input
+ */
+export async function checkOutFolder(command, out, force, input) {
+    const wrong = (/** @type {string} */ why) => new UsageError(`${out} ${why}`, command);
+    if (/\.gguf$/i.test(out)) throw wrong('must be a folder, as --format writes one');
+    const there = await stat(out).catch(() => null);
+    if (there && !there.isDirectory()) throw wrong('is there and is no folder');
+    if (there && (await realpath(input).catch(() => null)) === (await realpath(out)))
+        throw wrong('is what is read; give another name to the folder to write');
+    if (there && !force) throw wrong('is there already; --force writes over it');
+    const names = there ? await readdir(out) : [];
+    if (names.length > 0 && !names.includes('config.json'))
+        throw wrong('is there, and has no config.json: it is no folder of a model, and --force does not write over it');
+    const parent = dirname(resolve(out));
+    if (!(await stat(parent).catch(() => null))?.isDirectory())
+        throw wrong(`cannot be written: there is no folder ${parent}`);
+}
+
 /** @param {string} flag for messages @param {string} path */
 export async function readInput(flag, path) {
     try {
@@ -46,51 +69,114 @@ export async function readInput(flag, path) {
     }
 }
 
+/** @param {string} out @template T @param {() => Promise<T>} act @returns {Promise<T>} */
+async function attempted(out, act) {
+    try {
+        return await act();
+    } catch (error) {
+        throw new NibbleError('NB_ERR_FILE', `cannot write ${out}: ${why(error)}`, { cause: error });
+    }
+}
+
 /**
- * The stream's bytes under a temporary name beside `out`, and then under its own. Whatever happens, nothing stays
- * under the temporary name.
- * @param {ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>} stream
- * @param {string} out
- * @param {boolean} force
+ * Runs what writes under a temporary name. Whatever happens, a signal too, remove() runs.
+ * @param {() => void} remove
+ * @param {() => Promise<void>} act
  */
-export async function writeWhole(stream, out, force) {
-    const temporary = join(dirname(out), `.${basename(out)}.${process.pid}.part`);
-    const attempt = async (/** @type {() => Promise<any>} */ act) => {
-        try {
-            return await act();
-        } catch (error) {
-            throw new NibbleError('NB_ERR_FILE', `cannot write ${out}: ${why(error)}`, { cause: error });
-        }
-    };
-    const remove = () => {
-        try {
-            unlinkSync(temporary);
-        } catch {} // it has its own name by now
-    };
+async function cleanly(remove, act) {
     const endings = Object.entries(ENDINGS).map(
         ([name, number]) => /** @type {const} */ ([name, () => process.exit(128 + number)]),
     );
     process.once('exit', remove);
     for (const [name, end] of endings) process.once(name, end);
-    /** @type {number | undefined} */
-    let file;
     try {
-        // at once: a signal comes before it, or when it is there to be removed
-        const fd = (file = await attempt(async () => openSync(temporary, 'wx')));
-        for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (stream)))
-            await attempt(() => writeAll(fd, piece));
-        await attempt(() => sync(fd));
-        file = undefined;
-        await attempt(() => close(fd));
-        await attempt(async () => {
-            if (force) return rename(temporary, out);
-            await link(temporary, out); // fails where another process was quicker
-            await unlink(temporary);
-        });
+        await act();
     } finally {
-        if (file !== undefined) await close(file).catch(() => {});
         remove();
         process.removeListener('exit', remove);
         for (const [name, end] of endings) process.removeListener(name, end);
     }
+}
+
+/** @typedef {ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>} Bytes */
+
+/**
+ * A new file.
+ * @param {Bytes} stream
+ * @param {string} path
+ * @param {string} out for messages
+ */
+async function writeNew(stream, path, out) {
+    /** @type {number | undefined} */
+    let file;
+    try {
+        // at once: a signal comes before it, or when it is there to be removed
+        const fd = (file = await attempted(out, async () => openSync(path, 'wx')));
+        for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (stream)))
+            await attempted(out, () => writeAll(fd, piece));
+        await attempted(out, () => sync(fd));
+        file = undefined;
+        await attempted(out, () => close(fd));
+    } finally {
+        if (file !== undefined) await close(file).catch(() => {});
+    }
+}
+
+/**
+ * The stream's bytes under a temporary name beside `out`, and then under its own. Whatever happens, nothing stays
+ * under the temporary name.
+ * @param {Bytes} stream
+ * @param {string} out
+ * @param {boolean} force
+ */
+export async function writeWhole(stream, out, force) {
+    const temporary = join(dirname(out), `.${basename(out)}.${process.pid}.part`);
+    const remove = () => {
+        try {
+            unlinkSync(temporary);
+        } catch {} // it has its own name by now
+    };
+    await cleanly(remove, async () => {
+        await writeNew(stream, temporary, out);
+        await attempted(out, async () => {
+            if (force) return rename(temporary, out);
+            await link(temporary, out); // fails where another process was quicker
+            await unlink(temporary);
+        });
+    });
+}
+
+/**
+ * The same of the files of a folder. Returns their sizes.
+ * @param {AsyncIterable<{ name: string, stream: Bytes }>} files
+ * @param {string} out
+ * @param {boolean} force
+ */
+export async function writeFolder(files, out, force) {
+    const beside = (/** @type {string} */ ending) =>
+            join(dirname(resolve(out)), `.${basename(resolve(out))}.${process.pid}.${ending}`),
+        temporary = beside('part'),
+        old = beside('old');
+    let made = false;
+    const remove = () => {
+        if (made) rmSync(temporary, { recursive: true, force: true });
+    };
+    await cleanly(remove, async () => {
+        await attempted(out, async () => mkdirSync(temporary));
+        made = true;
+        for await (const { name, stream } of files) await writeNew(stream, join(temporary, basename(name)), out);
+        await attempted(out, async () => {
+            const isThere = force && (await stat(out).catch(() => null)) !== null;
+            if (isThere) await rename(out, old);
+            await rename(temporary, out); // fails where another process was quicker, unless its folder is empty
+            if (isThere) await rm(old, { recursive: true });
+        });
+    });
+}
+
+/** Bytes of a folder's files of weights. @param {string} folder */
+export async function weightBytes(folder) {
+    const names = (await readdir(folder)).filter((name) => name.endsWith('.safetensors')),
+        sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+    return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -1,7 +1,15 @@
 /** What was typed -> a model and the values of flags. */
 import { readFileSync } from 'node:fs';
 import { messageOf, why } from '../errors.js';
-import { checkBudget, checkMethod, checkOption, checkQuantize, nearest } from '../options.js';
+import {
+    checkBudget,
+    checkFolder,
+    checkMethod,
+    checkOption,
+    checkQuantize,
+    FOLDER_OPTIONS,
+    nearest,
+} from '../options.js';
 import { COMMANDS } from './commands.js';
 import { UsageError } from './usage.js';
 
@@ -76,17 +84,45 @@ export function parse(command, argv) {
         values[flag.name] = checked(() => readValue(flag, given.get(flag)));
     }
     checked(() => checkQuantize(values));
-    if (values.method !== undefined)
-        checked(() => {
-            checkBudget(values);
-            checkMethod(values);
-        });
+    if (values.method !== undefined) checked(() => checkKind(values));
     return {
         model: places[0],
         ...(out && { out: places[1] }),
         ...(several && { others: places.slice(1) }),
         values,
     };
+}
+
+/** Whether `nibble quantize` is asked for a GGUF or a folder, and for nothing that the other has. @param {Record<string, any>} values */
+function checkKind(values) {
+    const only = (/** @type {string[]} */ names, /** @type {string} */ what) => {
+        const useless = names.find((name) => values[name] !== undefined && values[name] !== false);
+        if (useless)
+            throw new Error(`--${COMMANDS.quantize.flags.find(({ name }) => name === useless)?.flag} is for ${what}`);
+    };
+    if (values.format === undefined) {
+        only(['group', 'asymmetric', 'shardBytes'], 'folders: give --format beside it');
+        checkBudget(values);
+        return checkMethod(values);
+    }
+    only(
+        [
+            'type',
+            'size',
+            'outputType',
+            'tokenEmbeddingType',
+            'imatrix',
+            'requantize',
+            'doubleQuant',
+            'resume',
+            'notClipped',
+        ],
+        'GGUFs, without --format',
+    );
+    if (values.tensors.length > 0) throw new Error('--tensor is for GGUFs, without --format');
+    if (values.method !== 'gptq') throw new Error('--format needs --method gptq beside it');
+    const { bits = FOLDER_OPTIONS.bits.default, group = FOLDER_OPTIONS.group.default } = values;
+    checkFolder({ ...values, format: values.format, bits, group });
 }
 
 /** @param {Flag} flag @param {any} given */

@@ -1,10 +1,10 @@
-/** `nibble quantize`: a model's files -> one GGUF file. */
+/** `nibble quantize`: a model's files -> one GGUF file, or a folder. */
 import { unlink } from 'node:fs/promises';
 import { isDebugAsked } from '../debug.js';
 import { why } from '../errors.js';
-import { load, NibbleError, quantize } from '../index.js';
-import { QUANTIZE_OPTIONS } from '../options.js';
-import { checkOut, readInput, writeWhole } from './files.js';
+import { load, NibbleError, quantize, quantizeFolder } from '../index.js';
+import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../options.js';
+import { checkOut, checkOutFolder, readInput, weightBytes, writeFolder, writeWhole } from './files.js';
 import { pick, printLine, progressLine, tenths } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 import { readText } from './walk.js';
@@ -13,7 +13,70 @@ import { readText } from './walk.js';
 /** @typedef {import('../index.d.ts').PlannedTensor} PlannedTensor */
 
 /** @type {Command['run']} */
-export async function commandQuantize({ model, out = '', values }, signal) {
+export async function commandQuantize(args, signal) {
+    await (args.values.format === undefined ? makeGguf(args, signal) : makeFolder(args, signal));
+}
+
+/** @param {AbortSignal} signal */
+const common = (signal) => ({
+    signal,
+    debug: isDebugAsked() && printLine,
+    onProgress: process.stderr.isTTY
+        ? (/** @type {import('../index.d.ts').Progress} */ progress) =>
+              writeStatus(progressLine('Quantizing', progress))
+        : tenths('Quantizing'),
+});
+
+/** Writes what is made; of its errors, those that do not name the model get its name. @param {string} model @param {() =>
+ * Promise<void>} act */
+async function named(model, act) {
+    try {
+        await act();
+    } catch (error) {
+        if (error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code))
+            throw new NibbleError(error.code, `${model}: ${error.message}`, { cause: error });
+        throw error;
+    } finally {
+        if (process.stderr.isTTY) writeStatus('');
+    }
+}
+
+/** @type {Command['run']} */
+async function makeFolder({ model, out = '', values }, signal) {
+    const began = performance.now();
+    await checkOutFolder('quantize', out, values.force, model);
+    const files = quantizeFolder(model, {
+        ...pick(FOLDER_OPTIONS, values),
+        calibration: await readText('--calibration', values.calibration),
+        symmetric: !values.asymmetric,
+        trueSequential: values.notSequential ? false : undefined,
+        ...common(signal),
+    });
+    await named(model, () => writeFolder(files, out, values.force));
+    const original = await load(model, { headerOnly: true, signal }),
+        { architecture, parameters } = original.info,
+        bytes = await weightBytes(out);
+    await original.dispose();
+    const facts = {
+        out,
+        format: values.format,
+        architecture,
+        bytes,
+        parameters,
+        bitsPerWeight: (bytes * 8) / parameters,
+        seconds: (performance.now() - began) / 1000,
+    };
+    if (values.json) writeJson(facts);
+    else
+        write(
+            `${oneLine(out)}: ${facts.format}, ${bytes.toLocaleString('en')} bytes of weights, ` +
+                `${parameters.toLocaleString('en')} parameters, ${facts.bitsPerWeight.toFixed(2)} bits per weight, ` +
+                `${facts.seconds.toFixed(1)} s\n`,
+        );
+}
+
+/** @type {Command['run']} */
+async function makeGguf({ model, out = '', values }, signal) {
     const began = performance.now();
     await checkOut('quantize', out, ['.gguf'], values.force, [model, values.imatrix, values.calibration]);
     const calibration =
@@ -30,25 +93,13 @@ export async function commandQuantize({ model, out = '', values }, signal) {
         clip: values.notClipped ? false : undefined,
         trueSequential: values.notSequential ? false : undefined,
         resume: values.resume ? partOf(out) : undefined,
-        signal,
-        debug: isDebugAsked() && printLine,
-        onProgress: stderr.isTTY
-            ? (progress) => writeStatus(progressLine('Quantizing', progress))
-            : tenths('Quantizing'),
+        ...common(signal),
         onPlan: (tensors) => {
             plan = tensors;
         },
     });
-    try {
-        await writeWhole(stream, out, values.force);
-        if (values.resume) await removePart(out);
-    } catch (error) {
-        if (error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code))
-            throw new NibbleError(error.code, `${model}: ${error.message}`, { cause: error });
-        throw error;
-    } finally {
-        if (stderr.isTTY) writeStatus('');
-    }
+    await named(model, () => writeWhole(stream, out, values.force));
+    if (values.resume) await removePart(out);
     const fallbacks = plan.filter(({ wanted, type }) => wanted !== type);
     if (!values.json) tellFallbacks(fallbacks);
     const made = await load(out, { headerOnly: true, signal }),

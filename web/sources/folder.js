@@ -10,6 +10,7 @@ import { readWhole } from './open.js';
 import { mayLack, moduleFiles, modulesOf } from './sentence.js';
 
 /** @typedef {import('./open.js').Single} Single */
+/** @typedef {import('./open.js').Source} Source */
 
 /**
  * A file by its name, in the model's folder. absent: what to do if it turns out not to exist; it may throw.
@@ -71,6 +72,42 @@ export async function severalFiles(source) {
         default:
             return null;
     }
+}
+
+/** Weights of any library, the lists of them, and what says how they were quantized. */
+const OF_WEIGHTS =
+    /\.(safetensors|gguf|bin|pth?|ckpt|h5|msgpack|onnx|ot|tflite)$|\.index\.json$|^quant(ize)?_config\.json$/i;
+
+/**
+ * The files of a Hugging Face folder beside its weights, whether nibble needs them or not. Of an address only those that
+ * it needs are known.
+ * @param {Source} source
+ * @returns {Promise<NamedSource[]>}
+ */
+export async function besides(source) {
+    /** @type {NamedSource[]} */
+    let all;
+    if (source.kind === 'path') {
+        const { readdir } = await nodeModule('fs/promises');
+        const { join } = await nodeModule('path');
+        const entries = await readdir(source.path, { withFileTypes: true });
+        all = entries
+            .filter((entry) => !entry.isDirectory())
+            .map(({ name }) => ({ name, source: { kind: 'path', path: join(source.path, name) } }));
+    } else if (source.kind === 'files') {
+        const files = source.files.map((file) => ({ ...file, name: file.name.replace(/\\/g, '/') })),
+            configs = files.map(({ name }) => name).filter((name) => /(^|\/)config\.json$/.test(name)),
+            nearest = configs.sort((a, b) => a.length - b.length)[0] ?? '',
+            folder = nearest.slice(0, nearest.lastIndexOf('/') + 1);
+        all = files
+            .filter(({ name, loose }) => loose || name.startsWith(folder))
+            .map((file) => ({ ...file, name: file.loose ? lastOf(file.name) : file.name.slice(folder.length) }));
+    } else {
+        all = (await severalFiles(source)) ?? [];
+    }
+    return all
+        .filter(({ name }) => !name.includes('/') && !isHidden(name) && !OF_WEIGHTS.test(name))
+        .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** @param {string} path */

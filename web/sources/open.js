@@ -116,13 +116,22 @@ export async function unlessVacant(opened) {
  * @param {Single} source
  */
 export async function readWhole(source) {
+    const bytes = await readAll(source);
+    return bytes && new TextDecoder().decode(bytes);
+}
+
+/**
+ * A small file; null if there is none.
+ * @param {Single} source
+ */
+export async function readAll(source) {
     /** @type {Uint8Array[]} */
     const pieces = [];
     const room = new Uint8Array(PIECE);
     try {
         const opened = await unlessVacant(await openOne(source));
         await opened?.into({ room: () => room, commit: (n) => void pieces.push(room.slice(0, n)) });
-        return opened && (await new Blob(/** @type {BlobPart[]} */ (pieces)).text());
+        return opened && new Uint8Array(await new Blob(/** @type {BlobPart[]} */ (pieces)).arrayBuffer());
     } catch (error) {
         if (isAbsent(error)) return null;
         throw error;

@@ -16,7 +16,7 @@
  * @property {(layer: number, source: string) => void} check that a layer that is done was made of these weights: their hash
  * @property {(layer: number) => Iterable<Made>} made what a layer that is done became
  * @property {(tensor: Made) => void} put into the layer at hand
- * @property {(source?: string) => void} endLayer source: the hash of its weights as the source has them
+ * @property {(source?: string) => void | Promise<void>} endLayer source: the hash of its weights as the source has them
  * @property {(name: string) => boolean} has
  * @property {(name: string, from: number, room: Uint8Array) => void} read fills the room with a tensor's bytes
  * @property {() => void} close

@@ -28,8 +28,19 @@ import { cut, spread } from './windows.js';
 /** @typedef {import('../protocol.js').QuantizeOptions} QuantizeOptions */
 /** @typedef {{ progress: (progress: import('../index.d.ts').Progress) => void, watch: (port: MessagePort) => void }} Port */
 
+/**
+ * What matrices become: blocks of a GGUF, or tensors of a folder (quantize-folder.js). room() gives the place for it, and
+ * finish(), when it is filled, what the walk goes on with.
+ * @typedef {object} Maker
+ * @property {(tensor: Planned) => boolean} isWanted whether it is made at all
+ * @property {(quantizer: Quantizer, tensor: Planned) => number} bytesOf
+ * @property {(quantizer: Quantizer, tensor: Planned) => import('./inputs.js').Room} room
+ * @property {(quantizer: Quantizer, tensor: Planned, room: import('./inputs.js').Room) => { type: string, bytes:
+ *     Uint8Array }} finish
+ */
+
 /** Types of which nothing is calibrated: rounding to them loses next to nothing. */
-const FLOATS = /^(f32|f16|bf16)$/;
+export const FLOATS = /^(f32|f16|bf16)$/;
 /** The layer that a tensor is of. */
 export const layerOf = (/** @type {string} */ name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
 /** Factors of RoPE, which layers need, too. */
@@ -42,8 +53,9 @@ const isOfLayers = (/** @type {string} */ name) => /^rope_/.test(name);
  * @param {Port} port
  * @param {Blocks} blocks which get what is made
  * @param {import('./journal.js').Journal} [journal]
+ * @param {Maker} [maker]
  */
-export async function calibrate({ core, files }, plan, options, port, blocks, journal) {
+export async function calibrate({ core, files }, plan, options, port, blocks, journal, maker = GGUF_BLOCKS) {
     const { assets, threads } = options,
         { watch } = port;
     const started = await startCore({ threads, assets, precision: 'exact' }, journal);
@@ -57,7 +69,7 @@ export async function calibrate({ core, files }, plan, options, port, blocks, jo
     const parts = new Parts(new Conversion(core, files, { assets }, journal), engine);
     try {
         await parts.conversion.readHeaders();
-        await new Calibration(parts, quantizer, plan, options, port, blocks, journal).run();
+        await new Calibration(parts, quantizer, plan, options, port, blocks, maker, journal).run();
     } finally {
         parts.free();
         endThreads();
@@ -185,9 +197,10 @@ class Calibration {
      * @param {QuantizeOptions} options
      * @param {Port} port
      * @param {Blocks} blocks
+     * @param {Maker} maker
      * @param {import('./journal.js').Journal} [journal]
      */
-    constructor(parts, quantizer, plan, options, port, blocks, journal) {
+    constructor(parts, quantizer, plan, options, port, blocks, maker, journal) {
         this.plan = plan;
         this.blocks = blocks;
         this.parts = parts;
@@ -195,13 +208,14 @@ class Calibration {
         this.options = options;
         this.journal = journal;
         this.folds = options.method.startsWith('awq');
-        const wanted = plan.filter(mayBeCalibrated);
+        this.maker = maker;
+        const wanted = plan.filter((tensor) => maker.isWanted(tensor));
         this.wanted = new Map(wanted.map((tensor) => [tensor.name, tensor]));
         this.layers = Math.max(-1, ...plan.map(({ name }) => layerOf(name))) + 1;
         this.pacer = new Pacer(
             port.progress,
             this.layers,
-            wanted.reduce((sum, tensor) => sum + quantizer.bytesOf(tensor.type, weightsOf(tensor)), 0),
+            wanted.reduce((sum, tensor) => sum + maker.bytesOf(quantizer, tensor), 0),
         );
     }
 
@@ -306,7 +320,7 @@ class Calibration {
             if (options.trueSequential) await pacer.step('observe', name, (tick) => walk.observe(group, tick));
             await pacer.step('quantize', name, (tick) => this.#group(walk, group, matrices, tensors, tick));
         }
-        blocks.endLayer(hash?.digest('hex'));
+        await blocks.endLayer(hash?.digest('hex'));
         if (layer + 1 < this.layers) {
             await pacer.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
             parts.freeModel();
@@ -340,13 +354,13 @@ class Calibration {
      */
     async #group(walk, group, matrices, kept, tick) {
         const { columns } = matrices[0],
-            { quantizer, options } = this,
+            { quantizer, options, maker } = this,
             experts = Math.max(...matrices.map((matrix) => matrix.experts));
         const tensors = matrices.map((matrix) => {
-            const { name, from, type, weights } = /** @type {Weights} */ (kept.get(matrix.name)),
+            const tensor = /** @type {Weights} */ (kept.get(matrix.name)),
+                { name, from, type, weights } = tensor,
                 clips = this.folds && options.clip && !FLOATS.test(type) && quantizer.foldRule(name, true).clips;
-            const blocks = new Uint8Array(quantizer.bytesOf(type, matrix.rows * matrix.experts * columns));
-            return { ...matrix, from, to: type, weights, clips, blocks };
+            return { ...matrix, tensor, from, weights, clips, ...maker.room(quantizer, tensor) };
         });
         for (let expert = 0; expert < experts; expert++) {
             const rows = tensors
@@ -361,10 +375,12 @@ class Calibration {
                 inputs.quantize(rows, (share) => tick((expert + share) / experts)),
             );
         }
-        for (const { name, to, blocks } of tensors) {
-            walk.replace(name, TYPES[to], blocks);
-            this.blocks.put({ name, type: to, bytes: blocks });
-            this.pacer.loaded += blocks.length;
+        for (const { tensor, ...room } of tensors) {
+            const { name } = tensor,
+                { type, bytes } = maker.finish(quantizer, tensor, room);
+            walk.replace(name, TYPES[type], bytes);
+            this.blocks.put({ name, type, bytes });
+            this.pacer.loaded += maker.bytesOf(quantizer, tensor);
             kept.delete(name);
         }
     }
@@ -383,6 +399,17 @@ const belongsTo = (layer) => (/** @type {string} */ name) => layerOf(name) === l
 /** Whether it is a layer's matrix that is to be quantized. @param {Planned} tensor */
 const mayBeCalibrated = ({ name, from, type, columns }) =>
     layerOf(name) >= 0 && type !== from && !FLOATS.test(type) && columns % 32 === 0;
+
+/** @type {Maker} */
+const GGUF_BLOCKS = {
+    isWanted: mayBeCalibrated,
+    bytesOf: (quantizer, tensor) => quantizer.bytesOf(tensor.type, weightsOf(tensor)),
+    room: (quantizer, tensor) => ({
+        to: tensor.type,
+        blocks: new Uint8Array(quantizer.bytesOf(tensor.type, weightsOf(tensor))),
+    }),
+    finish: (_, { type }, { blocks }) => ({ type, bytes: blocks }),
+};
 
 /** @param {Planned} tensor */
 const weightsOf = ({ columns, rows, matrices }) => columns * rows * matrices;

@@ -2,7 +2,15 @@
  * Any files that make a model -> the bytes of one GGUF, as the engine takes them: by the converter
  * (src/nibble_convert.h), a core of its own, which is fetched only where it is needed.
  */
-import { NB_CONVERT_ALL, NB_CONVERT_HEADER, NB_QUANTIZE_DOUBLY, NB_QUANTIZE_PLAINLY } from '../abi.js';
+import {
+    NB_CONVERT_ALL,
+    NB_CONVERT_HEADER,
+    NB_QUANTIZE_AGAIN,
+    NB_QUANTIZE_BEST,
+    NB_QUANTIZE_DOUBLY,
+    NB_QUANTIZE_FILE,
+    NB_QUANTIZE_PLAINLY,
+} from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { isWeights } from '../sources/names.js';
 import { isAbsent, unlessVacant } from '../sources/open.js';
@@ -270,6 +278,23 @@ export class Conversion {
             }
         });
     }
+}
+
+/**
+ * Before the headers: what quantize() was asked for.
+ * @param {import('./core.js').Core} core
+ * @param {number} converter
+ * @param {import('../protocol.js').QuantizeOptions} options
+ */
+export function giveRecipe(core, converter, { type, search, requantize, doubleQuant, imatrix, part, parts }) {
+    const flags =
+        NB_QUANTIZE_FILE |
+        (search === 'best' ? NB_QUANTIZE_BEST : 0) |
+        (requantize ? NB_QUANTIZE_AGAIN : 0) |
+        (doubleQuant ? NB_QUANTIZE_DOUBLY : 0);
+    core.borrowText(type, (at, length) => core.count('nb_converter_quantize', converter, at, length, flags));
+    core.count('nb_converter_share', converter, part, parts);
+    if (imatrix) giveImportance(core, converter, imatrix, 'quantize()');
 }
 
 /**

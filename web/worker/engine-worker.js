@@ -76,6 +76,7 @@ const requests = {
                         job.ahead++;
                         post({ id, type: 'piece', bytes }, [/** @type {ArrayBuffer} */ (bytes.buffer)]);
                     },
+                    file: (name, size) => post({ id, type: 'file', name, size }),
                     room: () => job.room(),
                     watch: (port) => post({ type: 'thread', port }, [port]),
                 },

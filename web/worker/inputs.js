@@ -1,12 +1,15 @@
 /** What was observed of the inputs of some matrices (nb_quantizer), and what is made of these. */
 import {
     NB_AWQ_STEPS,
+    NB_ORDER_ACTIVATION,
     NB_ORDER_GROUP_AWARE,
     NB_ORDER_NATURAL,
+    NB_ORDER_STATIC,
     NB_ROWS_BEST,
     NB_ROWS_NEAREST,
     nb_awq_found,
     nb_awq_settings,
+    nb_code_format,
     nb_gptq_settings,
     TYPES,
 } from '../abi.js';
@@ -17,17 +20,35 @@ import { writeStructs } from './structs.js';
 /** @typedef {import('./walk.js').Tick} Tick */
 
 /**
- * Rows of weights that share their inputs: `weights` are of the type `from`, and `blocks`, of the type `to`, are
- * written. firstRow: of the tensor, for messages. clips: whether AWQ clips the weights.
- * @typedef {{ name: string, from: string, to: string, rows: number, firstRow: number, clips: boolean,
- *     weights: Uint8Array, blocks: Uint8Array }} Rows
+ * Rows of weights that share their inputs: `weights` are of the type `from`, and the room is written. firstRow: of the
+ * tensor, for messages. clips: whether AWQ clips the weights.
+ * @typedef {{ name: string, from: string, rows: number, firstRow: number, clips: boolean, weights: Uint8Array } & Room}
+ *     Rows
  */
+
+/** Blocks of the type `to`; or codes. @typedef {{ to: string, blocks: Uint8Array, coded?: Coded }} Room */
+
+/**
+ * Codes [rows, columns], scales [rows, groups] in binary16 and zero points [rows, groups], with the rows in the order
+ * of the files: row i of the weights is row order[i] of them. values: what they stand for, F32 [rows, columns] in the
+ * order of the weights. groups: of which each column is.
+ * @typedef {{ format: CodeFormat, order: Uint32Array, codes: Uint8Array, scales: Uint8Array, zeros: Uint8Array,
+ *     values: Uint8Array, groups: Int32Array }} Coded
+ */
+
+/** nb_code_format. @typedef {{ format: number, bits: number, group: number, symmetric: number, search: number }}
+ * CodeFormat */
 
 /** @typedef {{ method: string, search: 'reference' | 'best', damping: number, order: keyof typeof ORDERS }} Settings */
 
 /** Heads that columns are, and value heads. @typedef {{ heads: number, kv_heads: number }} Heads */
 
-const ORDERS = { natural: NB_ORDER_NATURAL, 'group-aware': NB_ORDER_GROUP_AWARE };
+const ORDERS = {
+    natural: NB_ORDER_NATURAL,
+    activation: NB_ORDER_ACTIVATION,
+    static: NB_ORDER_STATIC,
+    'group-aware': NB_ORDER_GROUP_AWARE,
+};
 
 /** Bytes of weights that are quantized in one call: between two calls it is told how far they are. */
 const SLICE = 1 << 20;
@@ -61,7 +82,7 @@ export class Inputs {
                     group = this.#block(matrix);
                     await this.#prepare(group, () => share(0));
                 }
-                await this.#rows(matrix, share);
+                await (matrix.coded ? this.#codes(matrix, matrix.coded, share) : this.#rows(matrix, share));
             } catch (error) {
                 throw withName(error, matrix.name);
             }
@@ -69,8 +90,9 @@ export class Inputs {
         }
     }
 
-    /** Weights in a block of the type that a matrix becomes. @param {Rows} matrix */
-    #block({ to }) {
+    /** Weights in a block, or columns of a group, of what a matrix becomes. @param {Rows} matrix */
+    #block({ to, coded }) {
+        if (coded) return coded.format.group || this.columns;
         return this.core.exports.nb_quantizer_block(TYPES[to]);
     }
 
@@ -105,9 +127,8 @@ export class Inputs {
             flags = (this.settings.search === 'best' ? NB_ROWS_BEST : 0) | (this.#feeds ? 0 : NB_ROWS_NEAREST);
         const rowBytes = weights.length / rows,
             blockBytes = blocks.length / rows,
-            most = Math.min(rows, Math.max(16, Math.floor(SLICE / (4 * columns))));
-        const aligned = (/** @type {number} */ bytes) => Math.ceil(bytes / 64) * 64,
-            room = aligned(most * rowBytes),
+            most = sliceOf(rows, columns);
+        const room = aligned(most * rowBytes),
             memory = core.take(room + aligned(4 * most * columns) + most * blockBytes, 'rows of weights'),
             floats = memory + room,
             out = floats + aligned(4 * most * columns);
@@ -123,6 +144,45 @@ export class Inputs {
             }
         } finally {
             core.exports.nb_free(memory);
+        }
+    }
+
+    /**
+     * @param {Rows} matrix
+     * @param {Coded} coded
+     * @param {(rows: number) => Promise<void>} tick
+     */
+    async #codes({ from, rows, firstRow, weights }, coded, tick) {
+        const { core, handle, columns } = this,
+            { order, codes, scales, zeros, values } = coded,
+            most = sliceOf(rows, columns);
+        // bytes of a row of each array
+        const sizes = [weights, values, codes, scales, zeros].map((array) => array.length / rows),
+            starts = sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + aligned(most * size), 64));
+        const format = core.take(starts[4] + most * sizes[4], 'rows of weights'),
+            [from_, values_, codes_, scales_, zeros_] = starts.map((start) => format + start);
+        try {
+            writeStructs(core.memory, format, nb_code_format, [coded.format]);
+            for (let row = 0; row < rows; row += most) {
+                const n = Math.min(most, rows - row);
+                core.bytes(from_, n * sizes[0]).set(weights.subarray(row * sizes[0], (row + n) * sizes[0]));
+                const args = [format, TYPES[from], from_, firstRow + row, n, codes_, scales_, zeros_, values_];
+                core.count('nb_quantizer_codes', handle, ...args);
+                values.set(core.bytes(values_, n * sizes[1]), row * sizes[1]);
+                for (const [at, size, out] of /** @type {[number, number, Uint8Array][]} */ ([
+                    [codes_, sizes[2], codes],
+                    [scales_, sizes[3], scales],
+                    [zeros_, sizes[4], zeros],
+                ]))
+                    for (let i = 0; i < n; i++) out.set(core.bytes(at + i * size, size), order[row + i] * size);
+                await tick(row + n);
+            }
+            core.borrow(4 * columns, (at) => {
+                core.count('nb_quantizer_groups', handle, format, at);
+                coded.groups.set(core.ints(at, columns));
+            });
+        } finally {
+            core.exports.nb_free(format);
         }
     }
 
@@ -246,6 +306,12 @@ export class Inputs {
         });
     }
 }
+
+/** Rows that are quantized in one call. @param {number} rows @param {number} columns */
+const sliceOf = (rows, columns) => Math.min(rows, Math.max(16, Math.floor(SLICE / (4 * columns))));
+
+/** Where the next array of a slice may begin. @param {number} bytes */
+const aligned = (bytes) => Math.ceil(bytes / 64) * 64;
 
 const NO_HEADS = { heads: 0, kv_heads: 0 };
 

@@ -12,13 +12,13 @@ import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
 import { layerOf, Parts } from './calibrate.js';
 import { startCore } from './choose-build.js';
-import { openConversion } from './convert.js';
+import { giveRecipe, openConversion } from './convert.js';
 import { Engine } from './engine.js';
 import { nameOf, stopwatch } from './journal.js';
 import { inputFiles } from './load-model.js';
 import { planned, plannedTensors } from './planned.js';
 import { Probe } from './probe.js';
-import { rulesOf, setUp } from './quantize.js';
+import { rulesOf } from './quantize.js';
 import { Rounder } from './rounder.js';
 import { collectImportance, cut, spread } from './windows.js';
 
@@ -66,7 +66,7 @@ export async function mix(source, options, port, journal) {
     const told = { ...options, type: /** @type {const} */ ('q8_0'), imatrix: undefined, part: 0, parts: 1 };
     const conversion = await openConversion(
             files,
-            { assets, setUp: (core, converter) => setUp(core, converter, told) },
+            { assets, setUp: (core, converter) => giveRecipe(core, converter, told) },
             journal,
         ),
         started = await startCore({ threads, assets, precision: 'exact' }, journal),

@@ -2,9 +2,9 @@
 import { nb_planned_tensor, TYPES } from '../abi.js';
 
 /**
- * A tensor as the converter plans it: also its place in the plan, its shape, and where the GGUF has it, once that is
+ * A tensor as the converter plans it: also its place in the plan, its name in the files (of several one), its shape, and where the GGUF has it, once that is
  * begun.
- * @typedef {import('../index.d.ts').PlannedTensor & { i: number, columns: number, rows: number, matrices: number,
+ * @typedef {import('../index.d.ts').PlannedTensor & { i: number, source: string, columns: number, rows: number, matrices: number,
  *     at: number, bytes: number }} Planned
  */
 
@@ -29,12 +29,13 @@ export const planned = (core, converter, i) =>
         core.count('nb_converter_planned', converter, i, at);
         const { fields } = nb_planned_tensor,
             view = new DataView(core.memory.buffer, at, nb_planned_tensor.size);
-        /** @typedef {'source_type' | 'wanted_type' | 'type' | 'name_bytes' | 'columns' | 'rows' | 'matrices'} Word */
+        /** @typedef {'source_type' | 'wanted_type' | 'type' | 'name_bytes' | 'source_name_bytes' | 'columns' | 'rows' | 'matrices'} Word */
         const word = (/** @type {Word} */ field) => view.getUint32(fields[field].at, true);
         const typeName = (/** @type {number} */ number) => NAMES.get(number) ?? String(number);
         return {
             i,
             name: core.string(at + fields.name.at, word('name_bytes')),
+            source: core.string(at + fields.source_name.at, word('source_name_bytes')),
             from: typeName(word('source_type')),
             wanted: typeName(word('wanted_type')),
             type: typeName(word('type')),
@@ -44,4 +45,17 @@ export const planned = (core, converter, i) =>
             at: view.getFloat64(fields.at.at, true),
             bytes: view.getFloat64(fields.bytes.at, true),
         };
+    });
+
+/**
+ * Which of the files' rows each row of a matrix is.
+ * @param {import('./core.js').Core} core
+ * @param {number} converter
+ * @param {Planned} tensor
+ * @returns {{ rows: Uint32Array, isTransposed: boolean }}
+ */
+export const rowsInFiles = (core, converter, { i, rows }) =>
+    core.borrow(4 * rows, (at) => {
+        const isTransposed = core.count('nb_converter_rows', converter, i, at) === 1;
+        return { rows: Uint32Array.from(core.ints(at, rows)), isTransposed };
     });

@@ -1,21 +1,15 @@
 /** quantize(): a model's files -> the pieces of one GGUF, whose weights are quantized while they pass through the
  * converter, or were before, with a calibration text. */
-import {
-    NB_QUANTIZE_AGAIN,
-    NB_QUANTIZE_BEST,
-    NB_QUANTIZE_DOUBLY,
-    NB_QUANTIZE_FILE,
-    NB_TENSOR_BLANK,
-    TYPES,
-} from '../abi.js';
+import { NB_TENSOR_BLANK, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
 import { BlocksInMemory } from './blocks.js';
 import { calibrate } from './calibrate.js';
-import { giveImportance, openConversion } from './convert.js';
+import { giveRecipe, openConversion } from './convert.js';
 import { nameOf } from './journal.js';
 import { inputFiles, Meter } from './load-model.js';
 import { planned, plannedTensors } from './planned.js';
+import { quantizeFolder } from './quantize-folder.js';
 import { openSideFile } from './side-file.js';
 
 /** @typedef {import('./blocks.js').Blocks} Blocks */
@@ -34,6 +28,7 @@ const PIECE = 1 << 20;
  * @param {(progress: import('../index.d.ts').Progress) => void} port.progress
  * @param {(tensors: PlannedTensor[]) => void} port.planned
  * @param {(bytes: Uint8Array) => void} port.piece
+ * @param {(name: string, size: number) => void} port.file of a folder: the next pieces are this file's
  * @param {() => Promise<void>} port.room waits until the reader has nearly all pieces
  * @param {(port: MessagePort) => void} port.watch hands on the port by which a thread of a pool tells of its death
  * @param {import('./journal.js').Journal} [journal]
@@ -41,9 +36,10 @@ const PIECE = 1 << 20;
 export async function quantize(source, options, port, journal) {
     journal?.(`source: ${nameOf(source)}`);
     const files = await inputFiles(source, await severalFiles(source), port.nextFromPort);
+    if (options.folder) return quantizeFolder(source, files, options, options.folder, port, journal);
     const conversion = await openConversion(
             files,
-            { assets: options.assets, setUp: (core, converter) => setUp(core, converter, options) },
+            { assets: options.assets, setUp: (core, converter) => giveRecipe(core, converter, options) },
             journal,
         ),
         { core, converter } = conversion;
@@ -95,22 +91,6 @@ const placed = (blocks, tensors, find) =>
 
 /** Bytes that take the place of zeros; read() fills a room with them. @typedef {{ at: number, end: number, read: (from:
  * number, room: Uint8Array) => void }} Placed */
-
-/**
- * @param {Core} core
- * @param {number} converter
- * @param {import('../protocol.js').QuantizeOptions} options
- */
-export function setUp(core, converter, { type, search, requantize, doubleQuant, imatrix, part, parts }) {
-    const flags =
-        NB_QUANTIZE_FILE |
-        (search === 'best' ? NB_QUANTIZE_BEST : 0) |
-        (requantize ? NB_QUANTIZE_AGAIN : 0) |
-        (doubleQuant ? NB_QUANTIZE_DOUBLY : 0);
-    core.borrowText(type, (at, length) => core.count('nb_converter_quantize', converter, at, length, flags));
-    core.count('nb_converter_share', converter, part, parts);
-    if (imatrix) giveImportance(core, converter, imatrix, 'quantize()');
-}
 
 /**
  * Asks for the plan, and gives the tensors that the options name their types. The first pattern that fits a name

@@ -1,11 +1,12 @@
 /**
  * The quantizer (src/nibble_quantize.h), a core of its own with a pool of its own: what was observed of a group of
- * matrices, and their weights -> blocks of a tensor type.
+ * matrices, and their weights -> blocks of a tensor type, or codes with scales and zero points.
  */
-import { nb_fold_rule, TYPES } from '../abi.js';
+import { nb_code_format, nb_fold_rule, TYPES } from '../abi.js';
 import { startBuild } from './core.js';
 import { Inputs } from './inputs.js';
 import { startThreads } from './pool.js';
+import { writeStructs } from './structs.js';
 
 /** @typedef {import('./core.js').Core} Core */
 /** @typedef {import('./inputs.js').Settings} Settings */
@@ -70,6 +71,28 @@ export class Quantizer {
                 isNorm: word('is_norm') === 1,
                 clips: word('clips') === 1,
             };
+        });
+    }
+
+    /**
+     * The bytes of one tensor of a folder.
+     * @param {import('./inputs.js').CodeFormat} format
+     * @param {number} part NB_PART_...
+     * @param {Uint8Array} values
+     * @param {number} rows
+     * @param {number} columns
+     */
+    pack(format, part, values, rows, columns) {
+        const { core } = this;
+        return core.borrow(nb_code_format.size, (at) => {
+            writeStructs(core.memory, at, nb_code_format, [format]);
+            const size = core.exports.nb_quantizer_part_bytes(at, part, rows, columns);
+            return core.borrowUtf8(values, (from) =>
+                core.borrow(Math.max(1, size), (to) => {
+                    core.count('nb_quantizer_pack', at, part, from, rows, columns, to);
+                    return core.bytes(to, size).slice();
+                }),
+            );
         });
     }
 

@@ -1,0 +1,327 @@
+// quantizeFolder(), and `nibble quantize --format`: the folder has the tensors and fields that vLLM and transformers ask
+// for, in the order of its own rows; nibble computes with it what it computes with the weights that the codes stand for;
+// everything else is as it was; and nothing is left of a run that was ended. (That the codes are GPTQ's,
+// tests/core/test_gptq.c checks; that the libraries read the folder, tests/oracles/quantized_here.py.)
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { load, quantizeFolder } from '../../web/index.js';
+import { root } from '../support/builds.js';
+import { fromCompressed, fromGptq, makeFolder, numbersOf, tensorsOf, writeTensors } from '../support/folders.js';
+import { logitsOf, maxDistance } from '../support/vectors.js';
+
+/** @typedef {import('../../web/index.js').QuantizeFolderOptions} QuantizeFolderOptions */
+
+const temporary = mkdtempSync(join(tmpdir(), 'nibble-')),
+    at = (/** @type {string} */ name) => join(temporary, name);
+after(() => rmSync(temporary, { recursive: true }));
+
+const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(20);
+/** @type {QuantizeFolderOptions} */
+const SMALL = { calibration, context: 16, samples: 4, group: 32, threads: 1 };
+
+before(() => {
+    // heads of 32 rows, which a GGUF of llama.cpp's has in another order
+    makeFolder('llama-3', at('llama'), { head_dim: 32 }, { 96: 128, 48: 64 });
+    writeFileSync(at('llama/notes.txt'), 'as it was');
+    writeFileSync(at('llama/pytorch_model.bin'), 'other weights');
+    // q, k and v in one matrix, head by head
+    makeFolder('gpt-neox', at('gpt-neox'), { intermediate_size: 64 }, { 48: 64 });
+});
+
+/** @param {string} source @param {string} out @param {QuantizeFolderOptions} options */
+async function make(source, out, options) {
+    mkdirSync(at(out));
+    for await (const { name, size, stream } of quantizeFolder(source, options)) {
+        const bytes = new Uint8Array(await new Response(/** @type {any} */ (stream)).arrayBuffer());
+        assert.equal(bytes.length, size, name);
+        writeFileSync(join(at(out), name), bytes);
+    }
+    return at(out);
+}
+
+/**
+ * The folder's weights as numbers: modules that are quantized by what their codes stand for.
+ * @param {string} folder
+ * @param {{ format: string, bits: number }} options
+ */
+function dequantized(folder, { format, bits }) {
+    const tensors = tensorsOf(folder),
+        part = format === 'compressed-tensors' ? 'weight_packed' : 'qweight';
+    /** @type {Map<string, Float32Array>} */
+    const modules = new Map();
+    for (const name of tensors.keys())
+        if (name.endsWith(`.${part}`)) {
+            const module = name.slice(0, -part.length - 1);
+            modules.set(
+                module,
+                format === 'compressed-tensors'
+                    ? fromCompressed(tensors, module, bits)
+                    : fromGptq(tensors, module, bits, format === 'gptq'),
+            );
+        }
+    return { tensors, modules };
+}
+
+/** The root of the mean square of the differences, as a share of that of the numbers.
+ * @param {Float32Array} a @param {Float32Array} b */
+const distance = (a, b) =>
+    Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]) ** 2, 0) / a.reduce((sum, x) => sum + x * x, 0));
+
+/** @param {string} folder */
+async function logits(folder) {
+    const model = await load(folder, { threads: 1 });
+    try {
+        return await logitsOf(model, [2, 7, 30, 11, 5, 60, 8]);
+    } finally {
+        await model.dispose();
+    }
+}
+
+/**
+ * The folder is near its source in every matrix, has all else byte for byte, and nibble computes with it what it
+ * computes with the weights that the codes stand for.
+ * @param {string} source
+ * @param {string} out
+ * @param {{ format: string, bits: number }} options
+ * @param {object} [kind] isTransposed: the source's matrices; isForeign: nibble does not load the folder itself
+ * @param {boolean} [kind.isTransposed]
+ * @param {boolean} [kind.isForeign]
+ */
+async function checkFolder(source, out, options, { isTransposed = false, isForeign = false } = {}) {
+    const before = tensorsOf(source),
+        { tensors, modules } = dequantized(out, options);
+    assert.ok(modules.size > 0);
+    const plain = new Map(before);
+    for (const [module, weights] of modules) {
+        const name = `${module}.weight`,
+            original = /** @type {NonNullable<ReturnType<typeof before.get>>} */ (before.get(name)),
+            [rows, columns] = isTransposed ? [...original.shape].reverse() : original.shape,
+            numbers = numbersOf(original);
+        const turned = isTransposed
+            ? Float32Array.from(numbers, (_, i) => numbers[(i % columns) * rows + Math.floor(i / columns)])
+            : numbers;
+        const found = distance(turned, weights);
+        assert.ok(found < [0, 0, 0.8, 0.4, 0.2, 0, 0, 0, 0.02][options.bits], `${name}: ${found}`);
+        const back = isTransposed
+            ? Float32Array.from(weights, (_, i) => weights[(i % rows) * columns + Math.floor(i / rows)])
+            : weights;
+        plain.set(name, { dtype: 'F32', shape: original.shape, bytes: Buffer.from(back.buffer) });
+    }
+    for (const [name, tensor] of before) {
+        if (modules.has(name.slice(0, -'.weight'.length))) assert.ok(!tensors.has(name), name);
+        else assert.deepEqual(tensors.get(name), tensor, name);
+    }
+    if (isForeign) return;
+    const folder = `${out}-plain`;
+    mkdirSync(folder);
+    for (const name of readdirSync(source).filter((name) => name.endsWith('.json')))
+        writeFileSync(join(folder, name), readFileSync(join(source, name)));
+    writeTensors(join(folder, 'model.safetensors'), plain);
+    const [coded, expected] = [await logits(out), await logits(folder)],
+        largest = Math.max(...expected.flatMap((row) => [...row]).map(Math.abs));
+    for (const [i, row] of coded.entries())
+        assert.ok(maxDistance(row, expected[i]) < 2e-3 * largest, `row ${i}: ${maxDistance(row, expected[i])}`);
+}
+
+test('gptq: the tensors and fields that readers ask for; all else is as it was', async () => {
+    const out = await make(at('llama'), 'gptq', SMALL);
+    await checkFolder(at('llama'), out, { format: 'gptq', bits: 4 });
+    assert.deepEqual(readdirSync(out).sort(), [
+        'config.json',
+        'generation_config.json',
+        'model.safetensors',
+        'notes.txt',
+        'quantize_config.json',
+        'tokenizer.json',
+        'tokenizer_config.json',
+    ]);
+    for (const name of ['generation_config.json', 'notes.txt', 'tokenizer.json', 'tokenizer_config.json'])
+        assert.deepEqual(readFileSync(join(out, name)), readFileSync(at(`llama/${name}`)), name);
+    const { quantization_config: said, ...config } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
+    assert.deepEqual(config, JSON.parse(readFileSync(at('llama/config.json'), 'utf8')));
+    assert.deepEqual(JSON.parse(readFileSync(join(out, 'quantize_config.json'), 'utf8')), said);
+    // vLLM, vllm/model_executor/layers/quantization/gptq_marlin.py: from_config(), is_gptq_marlin_compatible()
+    const { quant_method, bits, group_size, desc_act, sym, lm_head, checkpoint_format } = said;
+    assert.deepEqual(
+        { quant_method, bits, group_size, desc_act, sym, lm_head, checkpoint_format },
+        {
+            quant_method: 'gptq',
+            bits: 4,
+            group_size: 32,
+            desc_act: false,
+            sym: true,
+            lm_head: false,
+            checkpoint_format: 'gptq',
+        },
+    );
+    // the same file, create_weights(): input // pack_factor by output, groups by output // pack_factor, ...
+    const tensors = tensorsOf(out),
+        module = 'model.layers.0.self_attn.q_proj', // [128, 32]
+        of = (/** @type {string} */ name) => tensors.get(`${module}.${name}`);
+    for (const [name, dtype, shape] of /** @type {const} */ ([
+        ['qweight', 'I32', [32 / 8, 128]],
+        ['qzeros', 'I32', [1, 128 / 8]],
+        ['scales', 'F16', [1, 128]],
+        ['g_idx', 'I32', [32]],
+    ])) {
+        const found = of(name);
+        assert.deepEqual([found?.dtype, found?.shape], [dtype, shape], name);
+    }
+    assert.deepEqual(
+        [...tensors.keys()].filter((name) => name.startsWith(module)).sort(),
+        ['g_idx', 'qweight', 'qzeros', 'scales'].map((name) => `${module}.${name}`),
+    );
+});
+
+test('compressed-tensors: the tensors and fields that readers ask for', async () => {
+    const out = await make(at('llama'), 'compressed', { ...SMALL, format: 'compressed-tensors', symmetric: false });
+    await checkFolder(at('llama'), out, { format: 'compressed-tensors', bits: 4 });
+    const { quantization_config: said } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
+    // vLLM, vllm/model_executor/layers/quantization/compressed_tensors/compressed_tensors.py: from_config()
+    assert.equal(said.quant_method, 'compressed-tensors');
+    assert.equal(said.format, 'pack-quantized');
+    assert.deepEqual(said.ignore, ['lm_head']);
+    const { targets, weights, input_activations } = said.config_groups.group_0;
+    assert.deepEqual([targets, input_activations], [['Linear'], null]);
+    const { num_bits, type, symmetric, strategy, group_size, actorder } = weights;
+    assert.deepEqual([num_bits, type, symmetric, strategy, group_size, actorder], [4, 'int', false, 'group', 32, null]);
+    // schemes/compressed_tensors_wNa16.py: create_weights()
+    const tensors = tensorsOf(out);
+    for (const [name, dtype, shape] of /** @type {const} */ ([
+        ['weight_packed', 'I32', [128, 32 / 8]],
+        ['weight_scale', 'F16', [128, 1]],
+        ['weight_shape', 'I64', [2]],
+        ['weight_zero_point', 'I32', [128 / 8, 1]],
+    ])) {
+        const found = tensors.get(`model.layers.0.self_attn.q_proj.${name}`);
+        assert.deepEqual([found?.dtype, found?.shape], [dtype, shape], name);
+    }
+    const shape = tensors.get('model.layers.0.mlp.down_proj.weight_shape')?.bytes;
+    assert.deepEqual([shape?.readBigInt64LE(0), shape?.readBigInt64LE(8)], [32n, 64n]);
+});
+
+test('bits, zero points, orders and whole rows; several files with an index', async () => {
+    for (const [i, options] of /** @type {QuantizeFolderOptions[]} */ ([
+        { bits: 8, shardBytes: 9000 },
+        { bits: 3, group: 0, search: 'best' },
+        { bits: 2, format: 'gptq_v2', symmetric: false },
+        { bits: 4, order: 'activation', symmetric: false },
+        { bits: 4, format: 'compressed-tensors', order: 'activation' },
+        { bits: 8, format: 'compressed-tensors', group: 0, order: 'natural' },
+        { bits: 4, order: 'static', trueSequential: false },
+    ]).entries()) {
+        const { bits = 4, format = 'gptq', shardBytes, order } = options,
+            out = await make(at('llama'), `way-${i}`, { ...SMALL, ...options });
+        await checkFolder(at('llama'), out, { bits, format });
+        const weights = readdirSync(out).filter((name) => name.endsWith('.safetensors'));
+        const { quantization_config: said } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
+        if (order === 'activation')
+            assert.ok(said.desc_act ?? said.config_groups.group_0.weights.actorder === 'group', JSON.stringify(said));
+        if (!shardBytes) {
+            assert.deepEqual(weights, ['model.safetensors']);
+            continue;
+        }
+        const index = JSON.parse(readFileSync(join(out, 'model.safetensors.index.json'), 'utf8'));
+        assert.ok(
+            weights.length > 1 && weights.every((name) => name.endsWith(`-of-0000${weights.length}.safetensors`)),
+        );
+        assert.deepEqual(Object.keys(index.weight_map).sort(), [...tensorsOf(out).keys()].sort());
+        assert.deepEqual([...new Set(Object.values(index.weight_map))].sort(), weights.sort());
+    }
+});
+
+test('rows that a GGUF has in another place, and matrices that lie transposed', async () => {
+    const neox = await make(at('gpt-neox'), 'neox', SMALL);
+    await checkFolder(at('gpt-neox'), neox, { format: 'gptq', bits: 4 }, { isForeign: true });
+    const gpt2 = `${root}tests/fixtures/safetensors/gpt2`;
+    await checkFolder(gpt2, await make(gpt2, 'gpt2', SMALL), { format: 'gptq', bits: 4 }, { isTransposed: true });
+});
+
+test('what cannot be made is refused, by name', async () => {
+    const fixture = (/** @type {string} */ name) => `${root}tests/fixtures/safetensors/${name}`;
+    for (const [source, options, said] of /** @type {[string, object, RegExp][]} */ ([
+        [fixture('mixtral'), {}, /blk\.0\.ffn_\w+_exps\.weight is made of several tensors, such as experts/],
+        [fixture('gpt2'), { format: 'compressed-tensors' }, /c_attn\.weight .* it lies transposed in the files/],
+        [fixture('gptq'), {}, /quantized already/],
+        [fixture('gemma'), {}, /mlp\.down_proj\.weight does not become gptq: it has 32 rows of 48 columns/],
+        [at('llama'), { group: 64 }, /groups of 64 do not divide its 32 columns; take another group/],
+        [`${root}tests/fixtures/models/head-size.gguf`, {}, /a folder is made of a Hugging Face folder/],
+    ]))
+        await assert.rejects(make(source, `refused-${Math.random()}`, { ...SMALL, ...options }), said, source);
+    for (const [options, said] of /** @type {[object, RegExp][]} */ ([
+        [{ bits: 5 }, /bits \(--bits\) is 5, but format \(--format\) gptq takes 2, 3, 4 or 8/],
+        [{ bits: 3, format: 'compressed-tensors' }, /takes 4 or 8/],
+        [{ group: 48 }, /group \(--group\) is 48, which is no multiple of 32/],
+        [{ calibration: undefined }, /needs a calibration text/],
+        [{ format: 'exl2' }, /format must be one of gptq, gptq_v2, compressed-tensors/],
+        [{ type: 'q4_0' }, /quantizeFolder\(\) has no option "type"/],
+    ]))
+        assert.throws(() => quantizeFolder(at('llama'), { ...SMALL, ...options }), said);
+});
+
+test('aborted: the stream rejects with the reason', async () => {
+    const controller = new AbortController(),
+        reason = new Error('enough');
+    const options = { ...SMALL, signal: controller.signal, onProgress: () => controller.abort(reason) };
+    await assert.rejects(make(at('llama'), 'aborted', options), reason);
+    // whoever leaves early ends the worker, and a stream that is left out does not hold up the next file
+    const names = [];
+    for await (const { name } of quantizeFolder(at('llama'), SMALL)) if (names.push(name) === 3) break;
+    assert.deepEqual(names, ['config.json', 'generation_config.json', 'notes.txt']);
+});
+
+test('the command: a folder, and nothing under its name if it is interrupted', async () => {
+    writeFileSync(at('words.txt'), calibration);
+    const before = readdirSync(temporary),
+        made = at('made'),
+        command = [`${root}web/cli.js`, 'quantize', at('llama'), made, '--format', 'gptq', '--group', '32'],
+        calibrated = ['--method', 'gptq', '--calibration', at('words.txt'), '--context', '16'],
+        run = (/** @type {string[]} */ ...more) =>
+            spawnSync(process.execPath, [...command, ...more], { encoding: 'utf8' });
+    const killed = spawn(process.execPath, [...command, ...calibrated], { stdio: 'ignore' });
+    for (;;) {
+        if (readdirSync(temporary).length > before.length) break;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    killed.kill('SIGINT');
+    assert.equal((await once(killed, 'exit'))[0], 130);
+    assert.deepEqual(readdirSync(temporary), before);
+    const { status, stdout, stderr } = run(...calibrated, '--samples', '4', '--threads', '1');
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /made: gptq, [\d,]+ bytes of weights, /);
+    assert.deepEqual(readFileSync(join(made, 'model.safetensors')), readFileSync(at('gptq/model.safetensors')));
+    assert.match(run(...calibrated).stderr, /is there already; --force writes over it/);
+    const again = run(...calibrated, '--samples', '4', '--asymmetric', '--force', '--json');
+    assert.equal(again.status, 0, again.stderr);
+    assert.equal(JSON.parse(again.stdout).format, 'gptq');
+    assert.equal(JSON.parse(readFileSync(join(made, 'config.json'), 'utf8')).quantization_config.sym, false);
+    assert.deepEqual(
+        readdirSync(temporary).filter((name) => !before.includes(name)),
+        ['made'],
+    );
+    for (const [more, said] of /** @type {[string[], RegExp][]} */ ([
+        [[], /--format needs --method gptq/],
+        [[...calibrated, '--type', 'q4_0'], /--type is for GGUFs, without --format/],
+        [[...calibrated, '--tensor', 'a=q8_0'], /--tensor is for GGUFs/],
+        [[...calibrated, '--bits', '5'], /--bits.* 2, 3, 4 or 8/],
+    ])) {
+        const refused = run(...more, '--force');
+        assert.equal(refused.status, 2, refused.stderr);
+        assert.match(refused.stderr, said);
+    }
+    const gguf = spawnSync(
+        process.execPath,
+        [`${root}web/cli.js`, 'quantize', at('llama'), at('x.gguf'), '--bits', '4'],
+        {
+            encoding: 'utf8',
+        },
+    );
+    assert.match(gguf.stderr, /which type|--group is for folders/);
+    rmSync(join(made, 'config.json'));
+    assert.match(run(...calibrated, '--force').stderr, /has no config\.json: it is no folder of a model/);
+});

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Checks that the libraries read the folders that nibble quantizes: `quantized_here.py FOLDER TEXT`.
+
+FOLDER is a Llama with floating-point weights. nibble makes a folder of it in each format, with the text to calibrate with.
+- gptq, gptq_v2: GPTQModel's TorchLinear loads each module's tensors, converts the first format's zero points and
+  dequantizes; transformers computes logits with these weights.
+- compressed-tensors, symmetric: transformers loads the folder itself, through compressed-tensors.
+- compressed-tensors with zero points: compressed-tensors' PackedQuantizationCompressor dequantizes each module. (Version
+  0.20 cannot load such a folder in transformers, not even one of its own: on the meta device it expects zero points
+  that are not packed.)
+The logits are compared with those that nibble computes with the folder. It writes no fixture: the folders are made anew.
+"""
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+os.cpu_count = lambda: 8  # gptqmodel counts on some
+
+import numpy as np
+import torch
+from compressed_tensors.compressors.pack_quantized.base import PackedQuantizationCompressor
+from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+from gptqmodel.nn_modules.qlinear.torch import TorchLinear
+from gptqmodel.quantization.config import QuantizeConfig
+from gptqmodel.utils.model import convert_gptq_v1_to_v2_format_module
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKENS = [5, 17, 200, 33, 90, 44, 8]
+WAYS = [
+    ("gptq", []), ("gptq", ["--order", "activation", "--asymmetric", "--group", "64"]), ("gptq", ["--bits", "3", "--group", "32"]),
+    ("gptq_v2", ["--bits", "8", "--asymmetric"]), ("gptq_v2", ["--bits", "2", "--asymmetric", "--group", "32"]), ("gptq", ["--group", "0"]),
+    ("compressed-tensors", []), ("compressed-tensors", ["--bits", "8", "--group", "0"]),
+    ("compressed-tensors", ["--asymmetric", "--group", "32"]),
+]
+
+
+def nibble(*args):
+    subprocess.run(["node", str(ROOT / "web/cli.js"), *map(str, args)], check=True, stdout=subprocess.DEVNULL)
+
+
+def modules(tensors, leaf):
+    return [name[:-len(leaf) - 1] for name in tensors if name.endswith("." + leaf)]
+
+
+def of_gptq(tensors, config):
+    for module in modules(tensors, "qweight"):
+        part = {leaf: tensors.pop(f"{module}.{leaf}") for leaf in ("qweight", "qzeros", "scales", "g_idx")}
+        columns, rows = part["g_idx"].numel(), part["scales"].shape[1]
+        layer = TorchLinear(bits=config["bits"], group_size=config["group_size"], sym=config["sym"], desc_act=config["desc_act"],
+                            in_features=columns, out_features=rows)
+        layer.load_state_dict(part, strict=False)
+        if config["checkpoint_format"] == "gptq":
+            settings = QuantizeConfig(bits=config["bits"], group_size=config["group_size"], sym=config["sym"], desc_act=config["desc_act"])
+            convert_gptq_v1_to_v2_format_module(layer, settings.bits, torch.int32)
+        layer.post_init()
+        yield module, layer.dequantize_weight().T.float()
+
+
+def of_compressed(tensors, config):
+    weights = QuantizationArgs(**config["config_groups"]["group_0"]["weights"])
+    scheme = QuantizationScheme(targets=["Linear"], weights=weights)
+    for module in modules(tensors, "weight_packed"):
+        part = {name[len(module) + 1:]: tensors.pop(name) for name in list(tensors) if name.startswith(module + ".")}
+        yield module, PackedQuantizationCompressor.decompress(part, scheme)["weight"].float()
+
+
+def logits_of(model):
+    with torch.no_grad():
+        return model.float()(torch.tensor([TOKENS])).logits[0].numpy()
+
+
+def theirs(folder, source):
+    config = json.loads((folder / "config.json").read_text())["quantization_config"]
+    if config["quant_method"] == "compressed-tensors" and config["config_groups"]["group_0"]["weights"]["symmetric"]:
+        return logits_of(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
+    tensors = load_file(folder / "model.safetensors")
+    read = of_gptq if config["quant_method"] == "gptq" else of_compressed
+    found = {f"{module}.weight": weight for module, weight in read(tensors, config)}
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    left = model.load_state_dict({**tensors, **found}, strict=False)
+    assert not left.unexpected_keys and set(left.missing_keys) <= {"lm_head.weight"}, left
+    return logits_of(model)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("text", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        out, logits = Path(temporary) / "out", Path(temporary) / "logits"
+        for format, options in WAYS:
+            nibble("quantize", args.folder, out, "--force", "--format", format, "--method", "gptq", "--calibration", args.text,
+                   "--samples", 4, "--context", 128, *options)
+            nibble("eval", out, "--tokens", ",".join(map(str, TOKENS)), "--logits", logits)
+            expected = theirs(out, args.folder)
+            ours = np.fromfile(logits, dtype="<f4").reshape(expected.shape)
+            far = float(np.abs(ours - expected).max() / np.abs(expected).max())
+            print(format, *options, f"largest difference: {far:.1e} of the largest logit", flush=True)
+            assert far < 1e-3, "nibble and the library compute with different weights"
+
+
+if __name__ == "__main__":
+    main()

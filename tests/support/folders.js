@@ -1,0 +1,149 @@
+// Hugging Face folders for tests: made of a fixture with other sizes, read, and dequantized as the formats say.
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './builds.js';
+
+/** @typedef {{ dtype: string, shape: number[], bytes: Buffer }} Tensor */
+
+/** The tensors of a folder's files of weights. @param {string} folder @returns {Map<string, Tensor>} */
+export function tensorsOf(folder) {
+    const files = readdirSync(folder).filter((name) => name.endsWith('.safetensors'));
+    return new Map(files.flatMap((name) => [...readTensors(readFileSync(join(folder, name)))]));
+}
+
+/** @param {Buffer} file @returns {Map<string, Tensor>} */
+function readTensors(file) {
+    const length = Number(file.readBigUInt64LE(0)),
+        { __metadata__, ...tensors } = JSON.parse(file.toString('utf8', 8, 8 + length));
+    return new Map(
+        Object.entries(tensors).map(
+            ([
+                name,
+                {
+                    dtype,
+                    shape,
+                    data_offsets: [begin, end],
+                },
+            ]) => [name, { dtype, shape, bytes: file.subarray(8 + length + begin, 8 + length + end) }],
+        ),
+    );
+}
+
+/** @param {string} path @param {Map<string, Tensor>} tensors */
+export function writeTensors(path, tensors) {
+    let at = 0;
+    const header = Object.fromEntries(
+        [...tensors].map(([name, { dtype, shape, bytes }]) => {
+            at += bytes.length;
+            return [name, { dtype, shape, data_offsets: [at - bytes.length, at] }];
+        }),
+    );
+    const json = Buffer.from(JSON.stringify(header)),
+        length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(json.length));
+    writeFileSync(path, Buffer.concat([length, json, ...[...tensors.values()].map(({ bytes }) => bytes)]));
+}
+
+/**
+ * A copy of a fixture whose matrices have other sides, and random weights in BF16.
+ * @param {string} fixture
+ * @param {string} folder
+ * @param {Record<string, unknown>} config what config.json says instead
+ * @param {Record<number, number>} sides what each side becomes
+ */
+export function makeFolder(fixture, folder, config, sides) {
+    const from = `${root}tests/fixtures/safetensors/${fixture}`;
+    cpSync(from, folder, { recursive: true });
+    const said = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+    writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...said, ...config }));
+    let seed = 1;
+    const tensors = tensorsOf(from);
+    for (const [name, tensor] of tensors) {
+        const shape = tensor.shape.map((side) => sides[side] ?? side),
+            n = shape.reduce((product, side) => product * side, 1),
+            bytes = Buffer.alloc(2 * n);
+        for (let i = 0; i < n; i++) {
+            seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+            const value = new Float32Array([(/norm.*weight$/.test(name) ? 1 : 0) + (seed / 2 ** 32 - 0.5) / 2]);
+            bytes.writeUInt16LE(new Uint32Array(value.buffer)[0] >>> 16, 2 * i);
+        }
+        tensors.set(name, { dtype: 'BF16', shape, bytes });
+    }
+    writeTensors(join(folder, 'model.safetensors'), tensors);
+}
+
+/** @param {Tensor} tensor of floating-point numbers @returns {Float32Array} */
+export function numbersOf({ dtype, bytes }) {
+    if (dtype === 'F32') return new Float32Array(Uint8Array.from(bytes).buffer);
+    return Float32Array.from({ length: bytes.length / 2 }, (_, i) => {
+        const half = bytes.readUInt16LE(2 * i);
+        return dtype === 'BF16' ? new Float32Array(new Uint32Array([half << 16]).buffer)[0] : fromHalf(half);
+    });
+}
+
+/** binary16. @param {number} half */
+function fromHalf(half) {
+    const exponent = (half >> 10) & 31,
+        fraction = half & 1023,
+        size = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+    return half >> 15 ? -size : size;
+}
+
+/** A number of some bits in a stream of words, whose word i is words(i).
+ * @param {(i: number) => number} words @param {number} bits @param {number} i */
+function field(words, bits, i) {
+    const at = i * bits,
+        shift = at % 32,
+        low = words(Math.floor(at / 32)) >>> shift,
+        high = shift + bits > 32 ? words(Math.floor(at / 32) + 1) << (32 - shift) : 0;
+    return ((low | high) & (2 ** bits - 1)) >>> 0;
+}
+
+/**
+ * A module's matrix [rows, columns], as AutoGPTQ's format says: w = scale (code - zero), where a zero point of the first
+ * format is stored less 1.
+ * @param {Map<string, Tensor>} tensors @param {string} module @param {number} bits @param {boolean} isFirst
+ */
+export function fromGptq(tensors, module, bits, isFirst) {
+    const of = (/** @type {string} */ name) => /** @type {Tensor} */ (tensors.get(`${module}.${name}`)),
+        [qweight, qzeros, groups] = ['qweight', 'qzeros', 'g_idx'].map(
+            (name) => new Int32Array(Uint8Array.from(of(name).bytes).buffer),
+        ),
+        scales = numbersOf(of('scales'));
+    const rows = of('qweight').shape[1],
+        columns = groups.length,
+        words = of('qzeros').shape[1];
+    return Float32Array.from({ length: rows * columns }, (_, at) => {
+        const row = Math.floor(at / columns),
+            column = at % columns,
+            group = groups[column];
+        const code = field((i) => qweight[i * rows + row], bits, column),
+            zero = field((i) => qzeros[group * words + i], bits, row) + (isFirst ? 1 : 0);
+        return scales[group * rows + row] * (code - zero);
+    });
+}
+
+/**
+ * A module's matrix as compressed-tensors' "pack-quantized" says.
+ * @param {Map<string, Tensor>} tensors @param {string} module @param {number} bits
+ */
+export function fromCompressed(tensors, module, bits) {
+    const of = (/** @type {string} */ name) => tensors.get(`${module}.${name}`),
+        integers = (/** @type {Tensor | undefined} */ tensor) =>
+            tensor && new Int32Array(Uint8Array.from(tensor.bytes).buffer);
+    const packed = /** @type {Int32Array} */ (integers(of('weight_packed'))),
+        zeros = integers(of('weight_zero_point')),
+        order = integers(of('weight_g_idx')),
+        scale = /** @type {Tensor} */ (of('weight_scale')),
+        scales = numbersOf(scale);
+    const [rows, groups] = scale.shape,
+        columns = (packed.length * 32) / bits / rows;
+    return Float32Array.from({ length: rows * columns }, (_, at) => {
+        const row = Math.floor(at / columns),
+            column = at % columns,
+            group = order ? order[column] : Math.floor((column * groups) / columns);
+        const code = field((i) => packed[(row * columns * bits) / 32 + i], bits, column),
+            zero = zeros ? field((i) => zeros[i * groups + group], bits, row) : 2 ** (bits - 1);
+        return scales[row * groups + group] * (code - zero);
+    });
+}

@@ -1,0 +1,204 @@
+/**
+ * quantizeFolder(): a Hugging Face folder -> the files of one whose layers' matrices are codes with scales. Those come
+ * first in the files of weights, layer by layer as they are made; all other tensors follow, byte for byte as they were.
+ */
+import { NB_PART_CODES, NB_PART_SCALES, NB_PART_ZEROS } from '../abi.js';
+import { NibbleError } from '../errors.js';
+import { besides } from '../sources/folder.js';
+import { isWeights } from '../sources/names.js';
+import { readAll } from '../sources/open.js';
+import { BlocksInMemory } from './blocks.js';
+import { calibrate, layerOf } from './calibrate.js';
+import { giveRecipe, openConversion } from './convert.js';
+import { quantizationConfig, withQuantization } from './folder-config.js';
+import { FolderFiles } from './folder-files.js';
+import { codeFormat, codings, entriesOf } from './folder-tensors.js';
+import { Meter } from './load-model.js';
+import { plannedTensors } from './planned.js';
+import { bySize, indexOf, readHeader, shardsOf } from './safetensors.js';
+
+/** @typedef {import('./planned.js').Planned} Planned */
+/** @typedef {import('./folder-tensors.js').Coding} Coding */
+/** @typedef {import('./safetensors.js').Entry} Entry */
+/** @typedef {import('./quantizer.js').Quantizer} Quantizer */
+/** @typedef {import('../options.js').CheckedFolder} CheckedFolder */
+/** @typedef {import('./folder-files.js').FilePort & Parameters<typeof calibrate>[3]} Port */
+
+/** What is in a GGUF's plan and is looked up by tokens, or is the output. */
+const ENDS = /^(output|token_embd|position_embd|token_types)\.weight$/;
+
+/**
+ * @param {import('../sources/open.js').Source} source
+ * @param {import('./convert.js').InputFile[]} files
+ * @param {import('../protocol.js').QuantizeOptions} options
+ * @param {CheckedFolder} folder
+ * @param {Port} port
+ * @param {import('./journal.js').Journal} [journal]
+ */
+export async function quantizeFolder(source, files, options, folder, port, journal) {
+    const weights = files.filter(isWeights);
+    if (
+        !files.some(({ name }) => name === 'config.json') ||
+        !weights.every(({ name }) => name.endsWith('.safetensors'))
+    )
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            'a folder is made of a Hugging Face folder, with config.json and *.safetensors; of a GGUF another GGUF is made',
+        );
+    const conversion = await openConversion(
+            files,
+            { assets: options.assets, setUp: (core, converter) => giveRecipe(core, converter, options) },
+            journal,
+        ),
+        { core, converter } = conversion;
+    try {
+        await conversion.readHeaders(port.room);
+        const plan = plannedTensors(core, converter),
+            coded = codings(core, converter, plan, folder);
+        const headers = await Promise.all(weights.map(readHeader)),
+            all = headers.flatMap(({ entries }) => entries);
+        const made = byLayer(coded),
+            replaced = new Set(made.map(({ module }) => `${module}.weight`)),
+            copied = bySize(all.filter(({ name }) => !replaced.has(name)));
+        const shards = shardsOf(
+            [...made.flatMap((coding) => entriesOf(coding, folder)), ...copied],
+            folder.shardBytes,
+            { format: 'pt', ...headers[0].metadata },
+        );
+        const out = new FolderFiles(port, shards);
+        await writeDocuments(source, out, quantizationConfig(options, folder, unquantized(copied, plan)));
+        if (shards.length > 1) await out.text('model.safetensors.index.json', indexOf(shards));
+        const output = new FolderOutput(made, folder, out);
+        await calibrate(conversion, plan, options, port, output, journal, output);
+        const meter = new Meter(port.progress),
+            total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
+        await out.copy(copied, () => meter.tick(out.written, total));
+        meter.end(total, total);
+    } finally {
+        conversion.free();
+    }
+}
+
+/** Layers in their order, so that they can be written as they are made. @param {Coding[]} coded */
+const byLayer = (coded) => [...coded].sort((a, b) => layerOf(a.tensor.name) - layerOf(b.tensor.name));
+
+/**
+ * The modules whose matrices stay as they are, but for embeddings.
+ * @param {Entry[]} copied
+ * @param {Planned[]} plan
+ */
+function unquantized(copied, plan) {
+    const ends = new Set(plan.filter(({ name }) => ENDS.test(name)).map(({ source }) => source));
+    const modules = copied
+        .filter(({ name, shape }) => shape.length === 2 && name.endsWith('.weight') && !ends.has(name))
+        .map(({ name }) => name.slice(0, -'.weight'.length));
+    return [...new Set(['lm_head', ...modules])];
+}
+
+/**
+ * config.json, quantize_config.json for AutoGPTQ, and the files that stay as they are.
+ * @param {import('../sources/open.js').Source} source
+ * @param {FolderFiles} out
+ * @param {{ quant_method: string }} quantization
+ */
+async function writeDocuments(source, out, quantization) {
+    for (const { name, source: file } of await besides(source)) {
+        const bytes = await readAll(file);
+        if (bytes && name === 'config.json')
+            await out.text(name, withQuantization(new TextDecoder().decode(bytes), quantization));
+        else if (bytes) await out.whole(name, bytes);
+    }
+    if (quantization.quant_method === 'gptq')
+        await out.text('quantize_config.json', `${JSON.stringify(quantization, null, 2)}\n`);
+}
+
+/** The matrices as the tensors of a folder, which are written when a layer is done (calibrate.js, Maker and Blocks). */
+class FolderOutput extends BlocksInMemory {
+    /**
+     * @param {Coding[]} made
+     * @param {CheckedFolder} folder
+     * @param {FolderFiles} out
+     */
+    constructor(made, folder, out) {
+        super();
+        this.codings = new Map(made.map((coding) => [coding.tensor.name, coding]));
+        this.folder = folder;
+        this.format = codeFormat(folder);
+        this.out = out;
+    }
+
+    /** finish() has it. */
+    put() {}
+
+    /** @param {Planned} tensor */
+    isWanted({ name }) {
+        return this.codings.has(name);
+    }
+
+    /** @param {Quantizer} _ @param {Planned} tensor */
+    bytesOf(_, { name }) {
+        return entriesOf(this.#coding(name), this.folder).reduce((sum, { bytes }) => sum + bytes, 0);
+    }
+
+    /** @param {string} name */
+    #coding(name) {
+        return /** @type {Coding} */ (this.codings.get(name));
+    }
+
+    /** @param {Quantizer} _ @param {Planned} tensor */
+    room(_, { name, rows, columns }) {
+        const { group } = this.format,
+            groups = group > 0 ? columns / group : 1;
+        return {
+            to: 'f32',
+            blocks: new Uint8Array(0),
+            coded: {
+                format: this.format,
+                order: this.#coding(name).order,
+                codes: new Uint8Array(rows * columns),
+                scales: new Uint8Array(2 * rows * groups),
+                zeros: new Uint8Array(rows * groups),
+                values: new Uint8Array(4 * rows * columns),
+                groups: new Int32Array(columns),
+            },
+        };
+    }
+
+    /** @param {Quantizer} quantizer @param {Planned} tensor @param {import('./inputs.js').Room} room */
+    finish(quantizer, { name, rows, columns }, { coded }) {
+        const { codes, scales, zeros, groups, values } = /** @type {import('./inputs.js').Coded} */ (coded),
+            pack = (/** @type {number} */ part, /** @type {Uint8Array} */ from) =>
+                quantizer.pack(this.format, part, from, rows, columns),
+            bytes = (/** @type {Int32Array | BigInt64Array} */ numbers) => new Uint8Array(numbers.buffer);
+        /** @type {Record<string, () => Uint8Array>} */
+        const makers = {
+            g_idx: () => bytes(groups),
+            qweight: () => pack(NB_PART_CODES, codes),
+            qzeros: () => pack(NB_PART_ZEROS, zeros),
+            scales: () => pack(NB_PART_SCALES, scales),
+            weight_g_idx: () => bytes(groups),
+            weight_packed: () => pack(NB_PART_CODES, codes),
+            weight_scale: () => pack(NB_PART_SCALES, scales),
+            weight_shape: () => bytes(BigInt64Array.of(BigInt(rows), BigInt(columns))),
+            weight_zero_point: () => pack(NB_PART_ZEROS, zeros),
+        };
+        const coding = this.#coding(name);
+        for (const entry of entriesOf(coding, this.folder))
+            this.tensors.set(entry.name, makers[entry.name.slice(coding.module.length + 1)]());
+        return { type: 'f32', bytes: values };
+    }
+
+    /** Writes the layer. */
+    async endLayer() {
+        const layer = this.layers++;
+        for (const coding of this.codings.values())
+            if (layerOf(coding.tensor.name) === layer)
+                for (const { name } of entriesOf(coding, this.folder)) {
+                    const bytes = this.tensors.get(name);
+                    if (!bytes)
+                        throw new NibbleError('NB_ERR_UNSUPPORTED', `tensor ${name}: no product uses its matrix`);
+                    await this.out.tensor(bytes);
+                }
+        this.tensors.clear();
+    }
+}
