@@ -331,7 +331,8 @@ int32_t nb_converter_rows(const nb_converter *x, uint32_t i, uint32_t *rows, nb_
                     t->arrangement == NB_AS_REGROUPED || t->arrangement == NB_AS_TURNED;
     if (!is_whole || t->skipped || info->n_dimensions != 2 || info->shape[1] > UINT32_MAX)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "tensor %t is no matrix that the files have in one piece (experts and weights that are quantized "
+                       "tensor %t is no matrix that the files have in one piece (experts and weights that are "
+                       "quantized "
                        "already are not)",
                        nb_checkpoint_tensor_name(&x->plan.out, info));
     for (uint64_t row = 0; row < info->shape[1]; row++)

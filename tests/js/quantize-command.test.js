@@ -107,7 +107,7 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
         [[model, '--type', 'q8_0'], /where to\? Give the GGUF or the folder to write after the model/],
         [[model, out], /which type\? Pass type \(--type\), one of .*; or a budget: bits \(--bits\)/],
         [[model, out, '--type', 'q4'], /--type must be one of nf4, .*, q4_k_m, .*not "q4"/],
-        [[model, out, 'more', '--type', 'q8_0'], /one model and the GGUF to write, not .*"more"/],
+        [[model, out, 'more', '--type', 'q8_0'], /one model and the GGUF or the folder to write, not .*"more"/],
         [[model, there, '--type', 'q8_0'], /there\.gguf is there already; --force writes over it/],
         [[there, there, '--type', 'q8_0', '--force'], /there\.gguf is what is read; give another name/],
         [[model, join(folder, 'out.bin'), '--type', 'q8_0'], /out\.bin must end with \.gguf/],
