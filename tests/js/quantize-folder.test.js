@@ -316,7 +316,7 @@ test('the command: a folder, and nothing under its name if it is interrupted', a
     }
     const gguf = spawnSync(
         process.execPath,
-        [`${root}web/cli.js`, 'quantize', at('llama'), at('x.gguf'), '--bits', '4'],
+        [`${root}web/cli.js`, 'quantize', at('llama'), at('x.gguf'), '--group', '32'],
         {
             encoding: 'utf8',
         },
