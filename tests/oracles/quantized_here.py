@@ -5,9 +5,9 @@ FOLDER is a Llama with floating-point weights. nibble makes a folder of it in ea
 - gptq, gptq_v2: GPTQModel's TorchLinear loads each module's tensors, converts the first format's zero points and
   dequantizes; transformers computes logits with these weights.
 - compressed-tensors, symmetric: transformers loads the folder itself, through compressed-tensors.
-- compressed-tensors with zero points: compressed-tensors' PackedQuantizationCompressor dequantizes each module. (Version
-  0.20 cannot load such a folder in transformers, not even one of its own: on the meta device it expects zero points
-  that are not packed.)
+- compressed-tensors with zero points: compressed-tensors' PackedQuantizationCompressor dequantizes each module. (In
+  transformers, version 0.20 refuses such a folder: it expects zero points that are not packed, though its compressor
+  packs them.)
 The logits are compared with those that nibble computes with the folder. It writes no fixture: the folders are made anew.
 """
 import argparse
