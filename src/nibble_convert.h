@@ -96,6 +96,11 @@ enum {
  * nb_converter_next then names a file more than once, with another offset. */
 int32_t nb_converter_include(nb_converter *converter, uint32_t i, uint32_t how, nb_error *err);
 
+/* Before nb_converter_next: of a matrix's rows the GGUF has only these n, which ascend, and its shape says so. Returns 1;
+ * or 0 if this converter cannot pick rows of that tensor, as its numbers change their places: then the GGUF has all. It
+ * stays so in all GGUFs that follow. */
+int32_t nb_converter_pick(nb_converter *converter, uint32_t i, const uint32_t *rows, uint32_t n, nb_error *err);
+
 /* When a GGUF is complete, or before: another one of the same files can be made, with other tensors. The plan, the
  * types that were chosen and what is included stay. */
 int32_t nb_converter_again(nb_converter *converter, nb_error *err);

@@ -357,6 +357,34 @@ int32_t nb_converter_include(nb_converter *x, uint32_t i, uint32_t how, nb_error
     return NB_OK;
 }
 
+/* Whether its rows pass through the converter as they are, one after the other. */
+static bool has_plain_rows(const nb_plan *p, uint32_t i) {
+    const nb_target *t = &p->targets[i];
+    return t->arrangement == NB_AS_ROWS && t->first != NB_NONE && !t->quantize && !t->skipped && t->shift == 0 &&
+           p->out.tensors[i].n_dimensions == 2 && p->out.tensors[i].type == t->source_type;
+}
+
+int32_t nb_converter_pick(nb_converter *x, uint32_t i, const uint32_t *rows, uint32_t n, nb_error *err) {
+    NB_TRY(check_number(x, i, err));
+    nb_target *target = &x->plan.targets[i];
+    nb_tensor_info *t = &x->plan.out.tensors[i];
+    if (x->settled || target->rows)
+        return NB_FAIL(err, NB_ERR_STATE, "rows are picked once, before nb_converter_next");
+    for (uint32_t k = 0; k < n; k++)
+        if (rows[k] >= t->shape[1] || (k && rows[k] <= rows[k - 1]))
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "row %u cannot be picked: rows are below %l, and ascend", rows[k],
+                           t->shape[1]);
+    if (!n || !has_plain_rows(&x->plan, i))
+        return 0;
+    target->rows = nb_alloc_items(n, sizeof *rows);
+    if (!target->rows)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the numbers of %u rows", n);
+    memcpy(target->rows, rows, (size_t)n * sizeof *rows);
+    target->n_rows = n;
+    t->shape[1] = n;
+    return 1;
+}
+
 int32_t nb_converter_again(nb_converter *x, nb_error *err) {
     if (!x->settled || x->stage == FAILED)
         return NB_FAIL(err, NB_ERR_STATE, "no GGUF was begun that another one could follow");

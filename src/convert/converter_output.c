@@ -103,12 +103,36 @@ static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes, nb_erro
     return (int32_t)n;
 }
 
+/* Hands out those rows of what has arrived that were picked. Returns 0 if there are none yet. */
+static int32_t pick_rows(nb_converter *x, size_t n, const uint8_t **bytes, nb_error *err) {
+    const nb_tensor_info *from = nb_source_at_hand(x);
+    const nb_target *target = &x->plan.targets[x->target];
+    uint64_t row_bytes = from->bytes / nb_rows_of(from), first = x->arrived / row_bytes;
+    uint64_t rows = NB_MIN(n / row_bytes, NB_MAX(OUTPUT / row_bytes, 1));
+    if (!rows)
+        return row_bytes > x->capacity ? nb_converter_grow(x, row_bytes, err) : 0;
+    uint8_t *out = nb_rows_output(&x->rows, rows * row_bytes);
+    if (!out)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for rows of %l bytes", row_bytes);
+    size_t filled = 0, size = (size_t)row_bytes;
+    for (; x->row < target->n_rows && target->rows[x->row] < first + rows; x->row++, filled += size)
+        memcpy(out + filled, x->buffer + x->used + (target->rows[x->row] - first) * row_bytes, size);
+    bool last = first + rows == nb_rows_of(from);
+    advance(x, (size_t)(rows * row_bytes));
+    if (last)
+        end_target(x);
+    *bytes = out;
+    return (int32_t)filled;
+}
+
 /* Makes rows from what has arrived of the target's only source. Returns 0 if that is less than a row, or if the
  * target waits for all its rows. */
 static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     uint32_t target = (uint32_t)x->target;
     const nb_tensor_info *from = nb_source_at_hand(x), *to = &x->plan.out.tensors[target];
     size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* an int32_t */
+    if (x->plan.targets[target].rows)
+        return pick_rows(x, n, bytes, err);
     if (from->type == to->type && x->plan.targets[target].shift == 0)
         return pass_on(x, n, bytes, err);
     const uint8_t *in = x->buffer + x->used;

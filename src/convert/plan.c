@@ -19,6 +19,7 @@ void nb_plan_free(nb_plan *plan) {
     for (uint64_t i = 0; plan->targets && i < plan->out.n_tensors; i++) {
         nb_free(plan->targets[i].order);
         nb_free(plan->targets[i].numbers);
+        nb_free(plan->targets[i].rows);
     }
     nb_free(plan->origins);
     nb_free(plan->targets);

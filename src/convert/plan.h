@@ -79,6 +79,8 @@ typedef struct nb_target {
     uint32_t how;                 /* NB_TENSOR_...: what the GGUF has of it */
     uint32_t *order;              /* owned: [columns], the order of the files' columns; NULL: unchanged */
     float *numbers;               /* owned: NB_AS_NUMBERS */
+    uint32_t *rows;               /* owned: [n_rows], those that the GGUF has (nb_converter_pick); NULL: all */
+    uint32_t n_rows;
 } nb_target;
 
 /* Whether its numbers keep their values, but not their places (reshape.h). */

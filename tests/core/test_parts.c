@@ -178,6 +178,51 @@ static nb_converter *begin(const file *files) {
     return x;
 }
 
+/* The first and last rows, neighbours, and some that lie apart. */
+static void test_picked(nb_converter *x, const file *files, const file *whole, const double *places, int32_t n,
+                        file *made) {
+    enum { PICKED = 5 };
+    static const uint32_t rows[PICKED] = {0, 7, 8, 260, ROWS - 1};
+    nb_error err = {0};
+    nb_planned_tensor t;
+    int32_t before = 0, matrix = 0, vector = 0; /* the last two matrices, the last vector */
+    for (int32_t i = 0; i < n; i++) {
+        CHECK(nb_converter_planned(x, (uint32_t)i, &t, &err) == NB_OK, "%s", err.message);
+        before = t.rows > 1 ? matrix : before;
+        *(t.rows > 1 ? &matrix : &vector) = i;
+    }
+    uint32_t m = (uint32_t)matrix;
+    CHECK(nb_converter_pick(x, m, rows, PICKED, &err) == NB_ERR_STATE, "a GGUF was begun");
+    CHECK(nb_converter_again(x, &err) == NB_OK, "%s", err.message);
+    CHECK(nb_converter_pick(x, m, (uint32_t[]){ROWS}, 1, &err) == NB_ERR_ARGUMENT, "there is no such row");
+    CHECK(nb_converter_pick(x, m, (uint32_t[]){3, 3}, 2, &err) == NB_ERR_ARGUMENT, "a row twice");
+    CHECK(nb_converter_pick(x, m, (uint32_t[]){4, 3}, 2, &err) == NB_ERR_ARGUMENT, "rows go back");
+    CHECK(nb_converter_pick(x, (uint32_t)n, rows, 1, &err) == NB_ERR_ARGUMENT, "there is no such tensor");
+    CHECK(nb_converter_pick(x, (uint32_t)vector, rows, 1, &err) == 0, "a vector has no rows");
+    CHECK(nb_converter_pick(x, m, rows, 0, &err) == 0, "no rows");
+    CHECK(nb_converter_pick(x, m, rows, PICKED, &err) == 1, "%s", err.message);
+    CHECK(nb_converter_pick(x, (uint32_t)before, rows + 1, 1, &err) == 1, "%s", err.message);
+    CHECK(nb_converter_pick(x, m, rows, PICKED, &err) == NB_ERR_STATE, "they are picked");
+    for (int32_t again = 0; again < 2; again++) {
+        CHECK(make(x, files, made, &err) >= 0, "%s", err.message);
+        CHECK(nb_converter_planned(x, m, &t, &err) == NB_OK, "%s", err.message);
+        CHECK(t.rows == PICKED && t.bytes == PICKED * 4 * COLUMNS, "%u rows, %g bytes", t.rows, t.bytes);
+        for (int i = 0; i < PICKED; i++)
+            CHECK(nb_compare(made->bytes + (size_t)t.at + (size_t)i * 4 * COLUMNS,
+                             whole->bytes + (size_t)places[matrix] + (size_t)rows[i] * 4 * COLUMNS, 4 * COLUMNS) == 0,
+                  "row %u differs", rows[i]);
+        CHECK(nb_converter_planned(x, (uint32_t)before, &t, &err) == NB_OK, "%s", err.message);
+        CHECK(nb_compare(made->bytes + (size_t)t.at, whole->bytes + (size_t)places[before] + 7 * 4 * COLUMNS,
+                         4 * COLUMNS) == 0 &&
+                  t.rows == 1,
+              "a single row");
+        CHECK(nb_converter_total(x) == (double)made->size, "%g bytes, not %z", nb_converter_total(x), made->size);
+        CHECK(nb_converter_planned(x, (uint32_t)vector, &t, &err) == NB_OK, "%s", err.message);
+        CHECK(nb_compare(made->bytes + (size_t)t.at, whole->bytes + (size_t)places[vector], 20) == 0, "%s", t.name);
+        CHECK(nb_converter_again(x, &err) == NB_OK, "%s", err.message);
+    }
+}
+
 void test_parts(void) {
     enum { TENSORS = 4 * LAYERS };
     static const partial partials[] = {
@@ -211,7 +256,7 @@ void test_parts(void) {
         check_bytes(x, &made, &whole, places, n, p->choose);
     }
     CHECK(made.size == whole.size && nb_compare(made.bytes, whole.bytes, made.size) == 0, "it is not as it was first");
-    CHECK(nb_converter_again(x, &err) == NB_OK, "%s", err.message);
+    test_picked(x, files, &whole, places, n, &made);
     CHECK(nb_converter_include(x, TENSORS, NB_TENSOR_MADE, &err) == NB_ERR_ARGUMENT, "there is no such tensor");
     CHECK(nb_converter_include(x, 0, 3, &err) == NB_ERR_ARGUMENT, "there is no such way");
     nb_converter_free(x);

@@ -7,7 +7,7 @@
  * In memory are the weights of one layer, what was observed of one group, the text's residual streams, and the blocks,
  * if no side file has them.
  */
-import { NB_TENSOR_ABSENT, NB_TENSOR_MADE, TYPES } from '../abi.js';
+import { NB_TENSOR_ABSENT, NB_TENSOR_BLANK, NB_TENSOR_MADE, TYPES } from '../abi.js';
 import { startCore } from './choose-build.js';
 import { Conversion } from './convert.js';
 import { Engine } from './engine.js';
@@ -43,6 +43,8 @@ import { cut, spread } from './windows.js';
 export const FLOATS = /^(f32|f16|bf16)$/;
 /** The layer that a tensor is of. */
 export const layerOf = (/** @type {string} */ name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
+/** The token embedding. */
+const EMBEDDING = 'token_embd.weight';
 /** Factors of RoPE, which layers need, too. */
 const isOfLayers = (/** @type {string} */ name) => /^rope_/.test(name);
 
@@ -86,7 +88,6 @@ export class Parts {
     constructor(conversion, engine) {
         this.conversion = conversion;
         this.engine = engine;
-        this.isFirst = true;
     }
 
     free() {
@@ -100,6 +101,53 @@ export class Parts {
         engine.model = 0;
     }
 
+    /** A model that has the vocabulary, and no weights. */
+    async loadHeader() {
+        this.#include((name) => (name === EMBEDDING ? NB_TENSOR_BLANK : NB_TENSOR_ABSENT));
+        await this.#load({ headerOnly: true }, (sink) => sink);
+    }
+
+    /**
+     * From now on the token embedding has only the rows of these tokens.
+     * @param {Int32Array} tokens
+     * @returns {Int32Array} them, as rows
+     */
+    pickTokens(tokens) {
+        const { core, converter } = this.conversion,
+            plan = plannedTensors(core, converter),
+            rows = new Int32Array(new Set(tokens)).sort();
+        const i = plan.findIndex(({ name }) => name === EMBEDDING);
+        // other ends whose size is that of the vocabulary would no longer fit
+        if (i < 0 || plan.some(({ name }) => name === 'output.bias')) return tokens;
+        const picked = core.borrow(4 * rows.length, (at) => {
+            core.ints(at, rows.length).set(rows);
+            return core.count('nb_converter_pick', converter, i, at, rows.length);
+        });
+        const places = new Map(Array.from(rows, (token, row) => [token, row]));
+        return picked ? tokens.map((token) => /** @type {number} */ (places.get(token))) : tokens;
+    }
+
+    /**
+     * What the next GGUF has.
+     * @param {(name: string) => number} how
+     */
+    #include(how) {
+        const { core, converter } = this.conversion;
+        for (const { i, name } of plannedTensors(core, converter))
+            core.count('nb_converter_include', converter, i, how(name));
+    }
+
+    /**
+     * @param {Parameters<typeof loadModel>[2]} options
+     * @param {(sink: Sink) => Sink} through
+     */
+    async #load(options, through) {
+        const { conversion, engine } = this,
+            source = { total: 0, into: (/** @type {Sink} */ sink) => conversion.write(through(sink)) };
+        engine.model = await loadModel(engine, source, options, () => {});
+        conversion.again();
+    }
+
     /**
      * @param {(name: string) => boolean} isIncluded whether the model has the tensor
      * @param {(name: string) => boolean} isKept whose bytes are wanted, too
@@ -108,11 +156,7 @@ export class Parts {
      * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these, of the type `from`
      */
     async load(isIncluded, isKept = () => false, hash = undefined, options = { part: true }) {
-        const { conversion, engine } = this;
-        return this.#make(isIncluded, isKept, async (copying) => {
-            const source = { total: 0, into: (/** @type {Sink} */ sink) => conversion.write(copying(sink, hash)) };
-            engine.model = await loadModel(engine, source, options, () => {});
-        });
+        return this.#make(isIncluded, isKept, (copying) => this.#load(options, (sink) => copying(sink, hash)));
     }
 
     /**
@@ -122,9 +166,10 @@ export class Parts {
      */
     take(isKept) {
         const room = new Uint8Array(1 << 16);
-        return this.#make(isKept, isKept, (copying) =>
-            this.conversion.write(copying({ room: () => room, commit: () => {} })),
-        );
+        return this.#make(isKept, isKept, async (copying) => {
+            await this.conversion.write(copying({ room: () => room, commit: () => {} }));
+            this.conversion.again();
+        });
     }
 
     /**
@@ -133,15 +178,9 @@ export class Parts {
      * @param {(copying: (sink: Sink, hash?: import('./blocks.js').Hash) => Sink) => Promise<void>} write
      */
     async #make(isIncluded, isKept, write) {
-        const { conversion } = this,
-            { core, converter } = conversion;
-        if (!this.isFirst) conversion.again();
-        this.isFirst = false;
-        const tensors = plannedTensors(core, converter).filter(({ i, name }) => {
-            const included = isIncluded(name);
-            core.count('nb_converter_include', converter, i, included ? NB_TENSOR_MADE : NB_TENSOR_ABSENT);
-            return included && isKept(name);
-        });
+        const { core, converter } = this.conversion,
+            tensors = plannedTensors(core, converter).filter(({ name }) => isIncluded(name) && isKept(name));
+        this.#include((name) => (isIncluded(name) ? NB_TENSOR_MADE : NB_TENSOR_ABSENT));
         /** @type {Map<string, { from: string, weights: Uint8Array }>} */
         const kept = new Map();
         const place = () =>
@@ -237,18 +276,21 @@ class Calibration {
             { engine } = parts,
             time = stopwatch(),
             hash = blocks.hash?.();
-        await parts.load((name) => layerOf(name) < 0 && name !== 'output.weight', undefined, hash);
+        await parts.loadHeader();
         engine.description = engine.describe();
         this.shape = { heads: engine.description.heads ?? 0, kvHeads: engine.description.kvHeads ?? 0 };
         const all = cut(engine, options.calibration ?? '', options, 'quantize(): calibration (--calibration)'),
-            tokens = spread(all, options.samples);
+            tokens = spread(all, options.samples),
+            rows = parts.pickTokens(tokens);
+        parts.freeModel();
+        await parts.load((name) => layerOf(name) < 0 && name !== 'output.weight', undefined, hash);
         blocks.begin({
             options: { ...options, ...NO_MATTER },
             plan: JSON.stringify(this.plan),
             text: new Uint8Array(tokens.buffer),
             ends: hash?.digest('hex') ?? '',
         });
-        const walk = new Walk(engine, tokens, all.context);
+        const walk = new Walk(engine, rows, all.context);
         try {
             walk.begin(engine.model);
         } catch (error) {

@@ -289,7 +289,7 @@ function difference(before, now) {
         (name) => JSON.stringify(before.options?.[name]) !== JSON.stringify(now.options[name]),
     );
     if (names.length > 0) return `other options (${names.join(', ')})`;
+    if (before.text !== now.text) return 'another calibration text'; // its tokens, which another model may have made
     if (before.model !== now.model) return 'another model';
-    if (before.text !== now.text) return 'another calibration text';
     return before.plan !== now.plan ? 'another version of nibble' : '';
 }

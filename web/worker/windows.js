@@ -111,14 +111,13 @@ export async function collectImportance(engine, input, { context: wanted, format
  */
 export function cut(engine, input, { context: wanted, stride: given }, caller) {
     const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${what}`);
-    const { encoder, causal, architecture } = engine.description;
+    const { encoder, causal, architecture, context: own } = engine.description;
     if (encoder || causal === false)
         throw new NibbleError(
             'NB_ERR_UNSUPPORTED',
             `${caller}: this ${architecture} model is not causal: its tokens see those ` +
                 'that follow, so nothing can be told of one by those before it',
         );
-    const own = engine.core.exports.nb_model_context(engine.model);
     const context = wanted ?? Math.min(own || CONTEXT, CONTEXT),
         stride = given ?? context;
     if (own && context > own)
