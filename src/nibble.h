@@ -83,7 +83,7 @@ enum {
     NB_LOAD_ALL = 0,
     NB_LOAD_HEADER = 1, /* stop after the header: enough to inspect a file and to tokenize with it */
     /* The file may lack tensors. Only nb_walk takes such a model. It has a tokenizer if it has token_embd.weight. */
-    NB_LOAD_PART = 2
+    NB_LOAD_PART = 2 /* both: the header of such a file */
 };
 
 /* total_bytes: the file's size if known, else 0 (a double, exact to 2^53, so that JavaScript can pass it). */

@@ -422,7 +422,7 @@ int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *e
 }
 
 int32_t nb_model_try(const nb_model *model, nb_model *trial, nb_error *err) {
-    *trial = (nb_model){.checkpoint = model->checkpoint, .tokenizer = model->tokenizer};
+    *trial = (nb_model){.checkpoint = model->checkpoint, .tokenizer = model->tokenizer, .part = model->part};
     nb_destination *destinations = nb_alloc_items(model->checkpoint.n_tensors, sizeof *destinations);
     if (!destinations)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", model->checkpoint.n_tensors);

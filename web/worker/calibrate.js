@@ -104,7 +104,7 @@ export class Parts {
     /** A model that has the vocabulary, and no weights. */
     async loadHeader() {
         this.#include((name) => (name === EMBEDDING ? NB_TENSOR_BLANK : NB_TENSOR_ABSENT));
-        await this.#load({ headerOnly: true }, (sink) => sink);
+        await this.#load({ part: true, headerOnly: true }, (sink) => sink);
     }
 
     /**

@@ -63,7 +63,7 @@ export async function inputFiles(source, several, nextFromPort) {
 export async function loadModel({ core, pool }, source, options, report, journal) {
     const { exports } = core,
         { headerOnly, contextLength, kvType = 'i16', part } = options;
-    const flags = part ? NB_LOAD_PART : headerOnly ? NB_LOAD_HEADER : NB_LOAD_ALL;
+    const flags = (part ? NB_LOAD_PART : NB_LOAD_ALL) | (headerOnly ? NB_LOAD_HEADER : NB_LOAD_ALL);
     const loader = core.object('nb_loader_new', source.total, flags);
     if (flags === NB_LOAD_ALL)
         // a context that does not fit is told before the weights are fetched
