@@ -105,6 +105,15 @@ test('all layers, a file that is cut off or damaged: what is whole is not made a
     }
 });
 
+test('with awq, whose scales change norms, too', async () => {
+    const resume = sideFile(),
+        { hash: whole } = await made({ method: 'awq' });
+    await made({ method: 'awq', resume });
+    const all = readFileSync(resume);
+    writeFileSync(resume, all.subarray(0, recordsOf(all)[4]));
+    assert.deepEqual(await made({ method: 'awq', resume }), { hash: whole, observed: [3, 4, 5] });
+});
+
 test('a record with a right checksum and wrong contents is not believed', async () => {
     const begins = recordsOf(full);
     for (const change of /** @type {((head: any) => any)[]} */ ([

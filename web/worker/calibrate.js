@@ -88,6 +88,7 @@ export class Parts {
     constructor(conversion, engine) {
         this.conversion = conversion;
         this.engine = engine;
+        this.isFirst = true;
     }
 
     free() {
@@ -113,6 +114,8 @@ export class Parts {
      * @returns {Int32Array} them, as rows
      */
     pickTokens(tokens) {
+        this.conversion.again();
+        this.isFirst = true; // nothing of the next GGUF is settled
         const { core, converter } = this.conversion,
             plan = plannedTensors(core, converter),
             rows = new Int32Array(new Set(tokens)).sort();
@@ -133,6 +136,8 @@ export class Parts {
      */
     #include(how) {
         const { core, converter } = this.conversion;
+        if (!this.isFirst) this.conversion.again();
+        this.isFirst = false;
         for (const { i, name } of plannedTensors(core, converter))
             core.count('nb_converter_include', converter, i, how(name));
     }
@@ -145,7 +150,6 @@ export class Parts {
         const { conversion, engine } = this,
             source = { total: 0, into: (/** @type {Sink} */ sink) => conversion.write(through(sink)) };
         engine.model = await loadModel(engine, source, options, () => {});
-        conversion.again();
     }
 
     /**
@@ -166,10 +170,9 @@ export class Parts {
      */
     take(isKept) {
         const room = new Uint8Array(1 << 16);
-        return this.#make(isKept, isKept, async (copying) => {
-            await this.conversion.write(copying({ room: () => room, commit: () => {} }));
-            this.conversion.again();
-        });
+        return this.#make(isKept, isKept, (copying) =>
+            this.conversion.write(copying({ room: () => room, commit: () => {} })),
+        );
     }
 
     /**
@@ -178,9 +181,9 @@ export class Parts {
      * @param {(copying: (sink: Sink, hash?: import('./blocks.js').Hash) => Sink) => Promise<void>} write
      */
     async #make(isIncluded, isKept, write) {
-        const { core, converter } = this.conversion,
-            tensors = plannedTensors(core, converter).filter(({ name }) => isIncluded(name) && isKept(name));
+        const { core, converter } = this.conversion;
         this.#include((name) => (isIncluded(name) ? NB_TENSOR_MADE : NB_TENSOR_ABSENT));
+        const tensors = plannedTensors(core, converter).filter(({ name }) => isIncluded(name) && isKept(name));
         /** @type {Map<string, { from: string, weights: Uint8Array }>} */
         const kept = new Map();
         const place = () =>
