@@ -243,7 +243,7 @@ export interface QuantizeOptions {
      * quantized. Default: true. false is faster, and takes more memory. */
     trueSequential?: boolean;
     /**
-     * With method 'gptq', in Node: the path of a file that keeps each layer that is done. If the file is there, the layers
+     * With a method that calibrates, in Node: the path of a file that keeps each layer that is done. If the file is there, the layers
      * that it has are not made again; if it is of a run with other options or another model, reading rejects. The bytes are
      * the same. When the GGUF is written, the caller removes the file.
      */

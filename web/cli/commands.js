@@ -262,7 +262,7 @@ export const COMMANDS = {
                 name: 'resume',
                 flag: 'resume',
                 type: 'switch',
-                help: 'with gptq: keep each layer that is done in OUT.gguf.part, and go on from there if that file is there',
+                help: 'when calibrating: keep each layer that is done in OUT.gguf.part, and go on from there if that file is there',
             },
             ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant', 'threads'),
             { name: 'force', flag: 'force', type: 'switch', help: 'write over a file or a folder that is there' },
