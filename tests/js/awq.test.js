@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load, quantize } from '../../web/index.js';
+import { Folding } from '../../web/worker/folding.js';
 import { models, root } from '../support/builds.js';
 import { parse } from '../support/gguf.js';
 import { logitsOf } from '../support/vectors.js';
@@ -129,6 +130,54 @@ test('every family: what is scaled computes the same, and what must not be scale
         );
         await model.dispose();
         await base.dispose();
+    }
+});
+
+test('what changes the outputs of a layer is undone', async () => {
+    for (const change of [0, 0.01, Number.POSITIVE_INFINITY, Number.NaN]) {
+        const tensor = (/** @type {string} */ name, /** @type {string} */ type, /** @type {number} */ rows) => ({
+            ...{ i: 0, name, from: 'f32', wanted: type, type, columns: 32, rows, matrices: 1, at: 0, bytes: 0 },
+            weights: new Uint8Array(new Float32Array(32 * rows).fill(1).buffer),
+        });
+        const tensors = [tensor('blk.0.attn_norm.weight', 'f32', 1), tensor('blk.0.attn_q.weight', 'q4_0', 4)],
+            [norm, q] = tensors.map(({ weights }) => weights);
+        /** @type {Map<string, Uint8Array>} */
+        const inEngine = new Map();
+        const walk = {
+            observed: () => null,
+            replace: (/** @type {string} */ name, /** @type {number} */ _, /** @type {Uint8Array} */ bytes) =>
+                inEngine.set(name, bytes),
+            change: () => change,
+        };
+        const inputs = {
+            searchScales: async () => new Float32Array(32).fill(2),
+            foldColumns: (/** @type {Float32Array} */ weights) => weights.fill(2),
+            foldRows: (/** @type {Float32Array} */ weights) => weights.fill(0.5),
+        };
+        const quantizer = {
+            foldRule: (/** @type {string} */ name) => ({
+                ...{ absorbers: name.includes('attn_q') ? ['attn_norm'] : [], isNorm: true, clips: false },
+            }),
+            open: (/** @type {number} */ _, /** @type {any} */ __, /** @type {any} */ run) => run(inputs),
+        };
+        const folding = new Folding(
+            /** @type {any} */ (walk),
+            [[{ name: 'blk.0.attn_q.weight', columns: 32, rows: 4, experts: 1 }]],
+            new Map(tensors.map((one) => [one.name, one])),
+            new Map([['blk.0.attn_q.weight', tensors[1]]]),
+            ...[{ heads: 1, kvHeads: 1 }, /** @type {any} */ (quantizer)],
+        );
+        const pairs = folding.pairs();
+        assert.equal(pairs.length, 1);
+        await folding.fold(pairs[0], async () => {});
+        const is = (/** @type {Uint8Array | undefined} */ bytes) => new Float32Array(bytes?.slice().buffer ?? [])[0];
+        assert.deepEqual([...inEngine.values()].map(is), change === 0 ? [2, 0.5] : [1, 1]);
+        assert.deepEqual(
+            tensors.map(({ weights }) => is(weights)),
+            change === 0 ? [0.5, 2] : [1, 1],
+        );
+        assert.equal(folding.changed.size, change === 0 ? 2 : 0);
+        assert.deepEqual([is(norm), is(q)], [1, 1]);
     }
 });
 

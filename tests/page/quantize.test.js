@@ -66,20 +66,24 @@ describe('quantize() in a page', { skip }, () => {
         assert.deepEqual([made.last, made.tokens, made.aborted], [expected.length, 2, 'enough']);
     });
 
-    it('quantizes with a calibration text, and with threads where the page may have them', async () => {
+    for (const method of /** @type {const} */ (['gptq', 'awq']))
+        it(`quantizes by ${method}, and with threads where the page may have them`, () => calibrates(method));
+
+    /** @param {'gptq' | 'awq'} wanted */
+    async function calibrates(wanted) {
         const plain = Buffer.from(
             await new Response(/** @type {any} */ (quantize(root + name, { type: 'q4_0' }))).arrayBuffer(),
         );
         const page = await browser.newPage();
         await page.goto(`${site.url}`);
         const made = await page.evaluate(
-            async ({ module, model }) => {
+            async ({ module, model, method }) => {
                 const nibble = /** @type {Nibble} */ (await import(module));
                 const file = new File([new Uint8Array(model)], 'model.gguf');
                 const layers = /** @type {Set<number>} */ (new Set());
                 const stream = nibble.quantize(file, {
                     type: 'q4_0',
-                    method: 'gptq',
+                    method,
                     calibration: 'a text of some tokens, which are more than one window has. '.repeat(8),
                     context: 16,
                     threads: 2,
@@ -91,10 +95,15 @@ describe('quantize() in a page', { skip }, () => {
                 await loaded.dispose();
                 return { bytes: [...bytes], layers: [...layers], tokens: tokens.length };
             },
-            { module: new URL('/web/index.js', site.url).href, model: [...readFileSync(root + name)] },
+            {
+                module: new URL('/web/index.js', site.url).href,
+                model: [...readFileSync(root + name)],
+                method: wanted,
+            },
         );
         assert.deepEqual([made.bytes.length, made.tokens], [plain.length, 2]);
         assert.notDeepEqual(Buffer.from(made.bytes), plain);
         assert.deepEqual(made.layers, [0, 1]);
-    });
+        await page.close();
+    }
 });
