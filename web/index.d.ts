@@ -212,7 +212,7 @@ export interface QuantizeOptions {
      *      much, in the norm or the matrix that makes them; then the range of each block is clipped where that helps (Lin
      *      et al. 2024, "AWQ"). The layer computes what it did before rounding, which is checked with a part of the text;
      *      where it does not, and where nothing can absorb the scales, columns stay as they are.
-     *   'awq+gptq': AWQ's scales and clipping, and then GPTQ's error feedback.
+     *   'awq+gptq': AWQ's scales without clipping, and then GPTQ's error feedback.
      * Which tensor gets which type, `type` and `tensors` say in any case. Token embedding, output and what else is in
      * no layer are rounded to nearest.
      *
@@ -237,7 +237,8 @@ export interface QuantizeOptions {
      * theirs (Gafni et al. 2025). 'natural': as they lie.
      */
     order?: 'group-aware' | 'natural';
-    /** AWQ: clip the ranges of blocks, too. Default: true. */
+    /** Method awq: clip the ranges of blocks, too, but of types that search for the range themselves (K-quants, IQ). Default:
+     * true. */
     clip?: boolean;
     /** A group of a layer's matrices (q, k, v; o; gate, up; down) is observed after the groups before it are
      * quantized. Default: true. false is faster, and takes more memory. */

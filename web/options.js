@@ -412,7 +412,7 @@ export const CALIBRATION_OPTIONS = {
     clip: {
         flag: 'clip',
         type: 'switch',
-        help: 'with awq: clip the ranges of blocks where that helps, too',
+        help: 'with awq: clip the ranges of blocks where that helps, but of K-quants and IQ types',
     },
     trueSequential: {
         flag: 'true-sequential',
@@ -817,7 +817,7 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
         throw refuse(`${both(useless)} is for methods that calibrate: pass ${both('method')}, such as gptq, beside it`);
     if (method === 'rtn') return;
     const idle = ['damping', 'order', 'clip'].find(
-        (name) => others[name] !== undefined && !method.includes(name === 'clip' ? 'awq' : 'gptq'),
+        (name) => others[name] !== undefined && !(name === 'clip' ? method === 'awq' : method.includes('gptq')),
     );
     if (idle)
         throw refuse(`${both(idle)} is for ${idle === 'clip' ? 'AWQ' : 'GPTQ'}: leave it out, or pass another method`);

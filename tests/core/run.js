@@ -64,7 +64,7 @@ async function main() {
     if (!build) throw new Error('which build? node tests/core/run.js simd128|simd128-threads|relaxed|relaxed-threads');
     const module = await WebAssembly.compile(readFileSync(new URL(`build/tests/core-${build}.wasm`, root)));
     const threads = build.endsWith('-threads');
-    const shared = threads ? new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: true }) : undefined;
+    const shared = threads ? new WebAssembly.Memory({ initial: 48, maximum: 65536, shared: true }) : undefined;
     const control = new Int32Array(new SharedArrayBuffer(4 * (STACKS + MAX_THREADS)));
     /** @type {any} */
     let exports;

@@ -41,6 +41,8 @@ import { cut, spread } from './windows.js';
 
 /** Types of which nothing is calibrated: rounding to them loses next to nothing. */
 export const FLOATS = /^(f32|f16|bf16)$/;
+/** Types whose encoders search for the range of each block: clipping before that made them worse (README.md). */
+const SEARCHED = /^(q\d_k|iq)/;
 /** The layer that a tensor is of. */
 export const layerOf = (/** @type {string} */ name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
 /** The token embedding. */
@@ -404,7 +406,8 @@ class Calibration {
         const tensors = matrices.map((matrix) => {
             const tensor = /** @type {Weights} */ (kept.get(matrix.name)),
                 { name, from, type, weights } = tensor,
-                clips = this.folds && options.clip && !FLOATS.test(type) && quantizer.foldRule(name, true).clips;
+                mayClip = options.method === 'awq' && options.clip && !FLOATS.test(type) && !SEARCHED.test(type),
+                clips = mayClip && quantizer.foldRule(name, true).clips;
             return { ...matrix, tensor, from, weights, clips, ...maker.room(quantizer, tensor) };
         });
         for (let expert = 0; expert < experts; expert++) {
