@@ -136,7 +136,19 @@ test('every family: what is scaled computes the same, and what must not be scale
 test('what changes the outputs of a layer is undone', async () => {
     for (const change of [0, 0.01, Number.POSITIVE_INFINITY, Number.NaN]) {
         const tensor = (/** @type {string} */ name, /** @type {string} */ type, /** @type {number} */ rows) => ({
-            ...{ i: 0, name, from: 'f32', wanted: type, type, columns: 32, rows, matrices: 1, at: 0, bytes: 0 },
+            ...{
+                i: 0,
+                name,
+                source: name,
+                from: 'f32',
+                wanted: type,
+                type,
+                columns: 32,
+                rows,
+                matrices: 1,
+                at: 0,
+                bytes: 0,
+            },
             weights: new Uint8Array(new Float32Array(32 * rows).fill(1).buffer),
         });
         const tensors = [tensor('blk.0.attn_norm.weight', 'f32', 1), tensor('blk.0.attn_q.weight', 'q4_0', 4)],
