@@ -154,7 +154,7 @@ static void check_type(nb_rounder *r, uint32_t type, bool with_importance) {
         size_t bytes = COLUMNS / t->block_weights * t->block_bytes;
         nb_encoding how = {.importance = with_importance ? weight : NULL};
         nb_quantizer_of(type)(&how, w + 3 * COLUMNS, alone, COLUMNS);
-        CHECK(memcmp(alone, blocks + 3 * bytes, bytes) == 0, "%s: the blocks are not the encoder's", t->name);
+        CHECK(nb_compare(alone, blocks + 3 * bytes, bytes) == 0, "%s: the blocks are not the encoder's", t->name);
     }
 }
 
