@@ -58,6 +58,7 @@ nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, ui
     if (!p)
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a probe");
     *p = (nb_probe){.model = model, .windows = windows, .window = window};
+    model->qkv_whole = true; /* sessions then have the buffer that a replaced matrix of q, k and v may need */
     p->session = nb_session_new(model, pool, window, 0, NB_TYPE_F32, NB_PRECISION_EXACT, err);
     if (!p->session || allocate(p, tokens, err) < 0) {
         nb_probe_free(p);

@@ -140,7 +140,9 @@ static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
                        name_of(plan, target), nb_traits_of(t->source_type)->name);
     if (t->quantize && recipe->imatrix)
         NB_TRY(find_importance(plan, target, err));
-    if (t->quantize && !t->importance && nb_preset_needs_importance(recipe->preset, name_of(plan, target), info->type))
+    /* of a tensor that others make, they know the importance */
+    if (t->quantize && t->how == NB_TENSOR_MADE && !t->importance &&
+        nb_preset_needs_importance(recipe->preset, name_of(plan, target), info->type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "tensor %t would become %s, which is of little use without an importance matrix, and %s; give "
                        "one "

@@ -6,6 +6,7 @@
  * and it goes on where a step no longer fits and a smaller one does. At last two matrices exchange bytes where that
  * gains. There is no chance in it: of what gains the same, the first is taken. */
 #include "../base/memory.h"
+#include "../base/numbers.h"
 #include "../nibble_quantize.h"
 
 #include <math.h>
@@ -111,8 +112,9 @@ int32_t nb_mix_choose(uint32_t n, uint32_t kinds, const double *bytes, const dou
                        least);
     while (step(&m))
         ;
-    double pairs = (double)n * n * kinds * kinds, work = 0;
-    for (uint32_t i = 0; i < MOST_EXCHANGES && work <= MOST_WORK && exchange(&m); i++, work += pairs)
+    double pairs = (double)n * n * kinds * kinds;
+    uint32_t exchanges = (uint32_t)NB_MIN(MOST_WORK / pairs, (double)MOST_EXCHANGES);
+    for (uint32_t i = 0; i < exchanges && exchange(&m); i++)
         while (step(&m))
             ;
     return NB_OK;

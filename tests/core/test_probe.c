@@ -31,14 +31,14 @@ static double compare_whole(const whole *all, const nb_model *other) {
         const int32_t *tokens = all->tokens + window * WINDOW;
         nb_session_score(a, tokens, WINDOW, 0, 1, scores, &err);
         nb_session_score(b, tokens, WINDOW, 0, 1, scores, &err);
-        for (int32_t row = 0, some; row < WINDOW; row += some) {
+        for (int32_t first = 0, some; first < WINDOW; first += some) {
             double numbers[MOST * NB_COMPARED_NUMBERS];
             int32_t given;
-            some = nb_session_project(a, row, WINDOW - row, &err);
+            some = nb_session_project(a, first, WINDOW - first, &err);
             if (!CHECK(some > 0 && some <= MOST, "%s", err.message))
                 break;
             const float *base = nb_session_logits(a, &given);
-            CHECK(nb_session_compare(b, row, some, base, tokens + row, numbers, &err) == some, "%s", err.message);
+            CHECK(nb_session_compare(b, first, some, base, tokens + first, numbers, &err) == some, "%s", err.message);
             for (int32_t i = 0; i < some; i++)
                 sum += numbers[i * NB_COMPARED_NUMBERS + NB_COMPARED_DIVERGENCE];
         }

@@ -156,6 +156,22 @@ test('aborted at any moment: the stream rejects with the reason, and no thread s
         });
         await assert.rejects(reading, reason);
     }
+    // a stream that is cancelled before its first byte
+    /** @type {(value?: unknown) => void} */
+    let begun = () => {};
+    const observed = new Promise((resolve) => {
+        begun = resolve;
+    });
+    const reader = quantize(models.tiny, {
+        ...gptq(),
+        samples: 1000,
+        threads: 2,
+        onProgress: ({ calibration }) => calibration?.stage === 'observe' && begun(),
+    }).getReader();
+    const first = reader.read();
+    await observed;
+    await reader.cancel();
+    assert.deepEqual(await first, { done: true, value: undefined });
     for (let tries = 0; threads() > before && tries < 100; tries++) await wait(100);
     assert.ok(threads() <= before, `${threads()} threads, and ${before} before`);
 });

@@ -109,7 +109,7 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
         [[model, out, '--type', 'q4'], /--type must be one of nf4, .*, q4_k_m, .*not "q4"/],
         [[model, out, 'more', '--type', 'q8_0'], /one model and the GGUF or the folder to write, not .*"more"/],
         [[model, there, '--type', 'q8_0'], /there\.gguf is there already; --force writes over it/],
-        [[there, there, '--type', 'q8_0', '--force'], /there\.gguf is what is read; give another name/],
+        [[there, there, '--type', 'q8_0', '--force'], /there\.gguf is what is read, or part of it; give another name/],
         [[model, join(folder, 'out.bin'), '--type', 'q8_0'], /out\.bin must end with \.gguf/],
         [
             [model, join(folder, 'none', 'out.gguf'), '--type', 'q8_0'],

@@ -295,7 +295,7 @@ test('the command: a folder, and nothing under its name if it is interrupted', a
     assert.equal(status, 0, stderr);
     assert.match(stdout, /made: gptq, [\d,]+ bytes of weights, /);
     assert.deepEqual(readFileSync(join(made, 'model.safetensors')), readFileSync(at('gptq/model.safetensors')));
-    assert.match(run(...calibrated).stderr, /is there already; --force writes over it/);
+    assert.match(run(...calibrated).stderr, /is there already; --force replaces it/);
     const again = run(...calibrated, '--samples', '4', '--asymmetric', '--force', '--json');
     assert.equal(again.status, 0, again.stderr);
     assert.equal(JSON.parse(again.stdout).format, 'gptq');
@@ -322,6 +322,27 @@ test('the command: a folder, and nothing under its name if it is interrupted', a
         },
     );
     assert.match(gguf.stderr, /which type|--group is for folders/);
+    // --force replaces a model's folder, and nothing else
+    const over = (/** @type {string[]} */ ...more) =>
+        assert.deepEqual(readdirSync(made), left, `${run(...calibrated, ...more, '--force').stderr}: it is as it was`);
+    mkdirSync(join(made, 'inner'));
+    let left = readdirSync(made);
+    assert.match(run(...calibrated, '--force').stderr, /made has inner in it, which is no file of a model/);
+    over();
+    rmSync(join(made, 'inner'), { recursive: true });
+    writeFileSync(join(made, '.hidden'), '');
+    assert.match(run(...calibrated, '--force').stderr, /made has \.hidden in it/);
+    rmSync(join(made, '.hidden'));
+    writeFileSync(join(made, 'words.txt'), calibration);
+    left = readdirSync(made);
+    const inside = ['--calibration', join(made, 'words.txt')];
+    assert.match(run(...calibrated, ...inside, '--force').stderr, /has .*words\.txt in it, which is read/);
+    over(...inside);
+    rmSync(join(made, 'words.txt'));
     rmSync(join(made, 'config.json'));
     assert.match(run(...calibrated, '--force').stderr, /has no config\.json: it is no folder of a model/);
+    const within = ['quantize', at('llama'), at('llama/model.safetensors.gguf'), '--type', 'q8_0', '--force'];
+    writeFileSync(at('llama/model.safetensors.gguf'), '');
+    const refused = spawnSync(process.execPath, [`${root}web/cli.js`, ...within], { encoding: 'utf8' });
+    assert.match(refused.stderr, /is what is read, or part of it/);
 });

@@ -12,7 +12,7 @@
 
 const percent = (/** @type {number} */ share) => (share * 100).toFixed(2);
 /** @param {Mean} mean of differences of logarithms, in percent of the perplexity */
-const ratio = ({ mean, standardError }) => `${percent(mean)} ± ${percent(standardError)}`;
+const ratio = ({ mean, standardError }) => `${percent(Math.expm1(mean))} ± ${percent(Math.exp(mean) * standardError)}`;
 /** @param {Mean} mean */
 const divergence = ({ mean, standardError }) => {
     const digits = Math.max(0, 1 - Math.floor(Math.log10(standardError || 1)));

@@ -181,7 +181,7 @@ class Run {
         for (const entry of [this.base, ...this.others]) {
             if (isStream(entry.source)) continue; // it can be read once
             await this.of(entry, async () => {
-                this.report(entry, 'loading', true);
+                await this.report(entry, 'loading', true);
                 const { link, info } = await this.open(entry, { headerOnly: true });
                 await this.end(link);
                 this.sizes.set(entry, info.bytes);
@@ -257,8 +257,8 @@ class Run {
     }
 
     /** @param {Entry} entry */
-    load(entry) {
-        this.report(entry, 'loading', true);
+    async load(entry) {
+        await this.report(entry, 'loading', true);
         return this.open(entry, { contextLength: this.checked.context ?? CONTEXT });
     }
 
@@ -275,7 +275,7 @@ class Run {
      */
     async facts(entry, { link, info }) {
         const { bytes, parameters, memoryBytes, contextLength, vocabulary = 1 } = info;
-        this.report(entry, 'speed', true);
+        await this.report(entry, 'speed', true);
         const generateTokens = Math.min(GENERATED_TOKENS, contextLength >> 2),
             promptTokens = Math.min(PROMPT_TOKENS, contextLength - generateTokens);
         const rates = this.checked.speed

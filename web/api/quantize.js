@@ -35,20 +35,23 @@ const ONCE =
 
 /** @type {typeof import('../index.d.ts').quantize} */
 export function quantize(source, options) {
-    const asked = check(options);
+    const asked = check(options),
+        cancelled = new AbortController();
     /** @type {AsyncGenerator<Uint8Array, void, undefined> | undefined} */
     let pieces;
     return new ReadableStream(
         {
             async pull(controller) {
                 pieces ??= /** @type {AsyncGenerator<Uint8Array, void, undefined>} */ (
-                    read('quantize()', source, options, asked)
+                    read('quantize()', source, options, asked, cancelled.signal)
                 );
                 const { done, value } = await pieces.next();
                 if (done) controller.close();
                 else controller.enqueue(/** @type {Uint8Array<ArrayBuffer>} */ (value));
             },
             async cancel() {
+                // it may wait for the first bytes, which a calibration takes long to give
+                cancelled.abort(new NibbleError('NB_ERR_STATE', 'quantize(): its stream was cancelled'));
                 await pieces?.return();
             },
         },
@@ -148,17 +151,21 @@ function check(options) {
  * @param {import('../index.d.ts').Source} source
  * @param {QuantizeOptions | QuantizeFolderOptions} options
  * @param {ReturnType<typeof check> | ReturnType<typeof checkedFolder>} asked
+ * @param {AbortSignal} [cancelled] ends it, too
  * @returns {AsyncGenerator<Piece, void, undefined>}
  */
-async function* read(caller, source, options, { checked, signal, print }) {
+async function* read(caller, source, options, { checked, signal, print }, cancelled) {
     /** @type {Link[]} */
     const links = [];
     /** @type {import('../sources/describe.js').Chunks | undefined} */
     let chunks;
     const close = (/** @type {unknown} */ reason) => links.forEach((link) => void link.close(reason));
-    const abort = () => close(abortReason(signal));
+    const signals = [signal, cancelled],
+        aborted = () => signals.find((one) => one?.aborted),
+        abort = () => close(abortReason(aborted()));
     const checkAborted = () => {
-        if (signal?.aborted) throw abortReason(signal);
+        const by = aborted();
+        if (by) throw abortReason(by);
     };
     const { imatrix, onPlan } = /** @type {QuantizeOptions} */ (options);
     try {
@@ -171,13 +178,14 @@ async function* read(caller, source, options, { checked, signal, print }) {
         if ((calibrates || mixes) && (await isReadOnce(plain))) throw refusal(caller, ONCE);
         // a worker that calibrates shares the work with threads of its own
         const parts = !calibrates && (await canBeReadTwice(plain)) ? await usefulThreads(checked.threads) : 1;
-        signal?.addEventListener('abort', abort);
+        for (const one of signals) one?.addEventListener('abort', abort);
         /** @type {Mixture | undefined} */
         let mixture;
         if (mixes) {
             const threads = await usefulThreads(checked.threads),
                 link = await Link.open(assets.workerUrl, print);
             links.push(link);
+            checkAborted();
             mixture = await link.request(
                 'mix',
                 {
@@ -208,11 +216,12 @@ async function* read(caller, source, options, { checked, signal, print }) {
         );
         yield* joined(shares);
     } catch (error) {
-        const reason = signal?.aborted && error === abortReason(signal) ? error : asNibbleError(error);
+        const by = aborted(),
+            reason = by && error === abortReason(by) ? error : asNibbleError(error);
         if (print) traceOf(`${caller} failed`, reason).forEach(print);
         throw reason;
     } finally {
-        signal?.removeEventListener('abort', abort);
+        for (const one of signals) one?.removeEventListener('abort', abort);
         close(new NibbleError('NB_ERR_STATE', `${caller}: its stream is over`));
         chunks?.cancel();
     }

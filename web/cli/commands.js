@@ -265,7 +265,12 @@ export const COMMANDS = {
                 help: 'when calibrating: keep each layer that is done in OUT.gguf.part, and go on from there if that file is there',
             },
             ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant', 'threads'),
-            { name: 'force', flag: 'force', type: 'switch', help: 'write over a file or a folder that is there' },
+            {
+                name: 'force',
+                flag: 'force',
+                type: 'switch',
+                help: 'replace a file, or a folder of a model, that is there',
+            },
             { ...JSON_FLAG, help: 'print what was made as one JSON object' },
         ],
         run: commandQuantize,

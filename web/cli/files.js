@@ -1,7 +1,7 @@
 /** The files that commands read whole or write. A written one stands under its name when it is whole, and not before. */
 import fs, { mkdirSync, openSync, rmSync, unlinkSync } from 'node:fs';
 import { link, readdir, readFile, realpath, rename, rm, stat, unlink } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { why } from '../errors.js';
 import { NibbleError } from '../index.js';
@@ -13,6 +13,23 @@ const ENDINGS = /** @type {const} */ ({ SIGTERM: 15, SIGHUP: 1 });
 const writeAll = promisify(fs.writeFile),
     sync = promisify(fs.fsync),
     close = promisify(fs.close);
+
+/** @param {string} path @returns {Promise<string | null>} null: it is not there */
+const real = (path) => realpath(path).catch(() => null);
+
+/**
+ * Whether a path is one that is read, or lies within a folder that is read.
+ * @param {string} out
+ * @param {(string | undefined)[]} inputs
+ */
+async function isRead(out, inputs) {
+    const place = await real(out);
+    for (const input of place === null ? [] : inputs) {
+        const there = input === undefined ? null : await real(input);
+        if (there !== null && (there === place || place?.startsWith(there + sep))) return true;
+    }
+    return false;
+}
 
 /**
  * Before anything is read: whether the file can be written at all.
@@ -27,34 +44,40 @@ export async function checkOut(command, out, endings, force, inputs) {
         throw new UsageError(`${out} must end with ${endings.join(' or ')}, which is what is written`, command);
     const there = await stat(out).catch(() => null);
     if (there && !there.isFile()) throw new UsageError(`${out} is there and is no file`, command);
-    if (there)
-        for (const input of inputs)
-            if (input !== undefined && (await realpath(input).catch(() => null)) === (await realpath(out)))
-                throw new UsageError(`${out} is what is read; give another name to the file to write`, command);
+    if (there && (await isRead(out, inputs)))
+        throw new UsageError(`${out} is what is read, or part of it; give another name to the file to write`, command);
     if (there && !force) throw new UsageError(`${out} is there already; --force writes over it`, command);
     const folder = await stat(dirname(out)).catch(() => null);
     if (!folder?.isDirectory())
         throw new UsageError(`there is no folder ${dirname(out)} to write ${basename(out)} to`, command);
 }
 
+/** Files that a model's folder may have. */
+const OF_A_MODEL = /\.(safetensors|json|jinja|model|txt|md)$|^(LICENSE|NOTICE)/i;
+
 /**
- * The same of a folder. With --force only one that holds a model, or nothing, is written over.
+ * The same of a folder. --force replaces a whole folder, so it must hold a model's files and nothing else, or nothing.
  * @param {string} command
  * @param {string} out
  * @param {boolean} force
- * @param {string} input
+ * @param {(string | undefined)[]} inputs
  */
-export async function checkOutFolder(command, out, force, input) {
+export async function checkOutFolder(command, out, force, inputs) {
     const wrong = (/** @type {string} */ why) => new UsageError(`${out} ${why}`, command);
     if (/\.gguf$/i.test(out)) throw wrong('must be a folder, as --format writes one');
     const there = await stat(out).catch(() => null);
     if (there && !there.isDirectory()) throw wrong('is there and is no folder');
-    if (there && (await realpath(input).catch(() => null)) === (await realpath(out)))
-        throw wrong('is what is read; give another name to the folder to write');
-    if (there && !force) throw wrong('is there already; --force writes over it');
-    const names = there ? await readdir(out) : [];
-    if (names.length > 0 && !names.includes('config.json'))
-        throw wrong('is there, and has no config.json: it is no folder of a model, and --force does not write over it');
+    if (there && (await isRead(out, inputs)))
+        throw wrong('is what is read, or lies within; give another name to the folder to write');
+    for (const input of there ? inputs : [])
+        if (input !== undefined && (await isRead(input, [out])))
+            throw wrong(`has ${input} in it, which is read; give another name to the folder to write`);
+    if (there && !force) throw wrong('is there already; --force replaces it');
+    const entries = there ? await readdir(out, { withFileTypes: true }) : [],
+        other = entries.find((entry) => !entry.isFile() || !OF_A_MODEL.test(entry.name));
+    if (other) throw wrong(`has ${other.name} in it, which is no file of a model, so --force does not replace it`);
+    if (entries.length > 0 && !entries.some(({ name }) => name === 'config.json'))
+        throw wrong('has no config.json: it is no folder of a model, so --force does not replace it');
     const parent = dirname(resolve(out));
     if (!(await stat(parent).catch(() => null))?.isDirectory())
         throw wrong(`cannot be written: there is no folder ${parent}`);
@@ -168,7 +191,12 @@ export async function writeFolder(files, out, force) {
         await attempted(out, async () => {
             const isThere = force && (await stat(out).catch(() => null)) !== null;
             if (isThere) await rename(out, old);
-            await rename(temporary, out); // fails where another process was quicker, unless its folder is empty
+            try {
+                await rename(temporary, out); // fails where another process was quicker, unless its folder is empty
+            } catch (error) {
+                if (isThere) await rename(old, out).catch(() => {});
+                throw error;
+            }
             if (isThere) await rm(old, { recursive: true });
         });
     });

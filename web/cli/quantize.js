@@ -44,7 +44,7 @@ async function named(model, act) {
 /** @type {Command['run']} */
 async function makeFolder({ model, out = '', values }, signal) {
     const began = performance.now();
-    await checkOutFolder('quantize', out, values.force, model);
+    await checkOutFolder('quantize', out, values.force, [model, values.calibration]);
     const files = quantizeFolder(model, {
         ...pick(FOLDER_OPTIONS, values),
         calibration: await readText('--calibration', values.calibration),
