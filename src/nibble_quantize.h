@@ -30,8 +30,8 @@ typedef struct nb_quantizer nb_quantizer;
 nb_quantizer *nb_quantizer_new(nb_pool *pool, uint32_t columns, nb_error *err);
 void nb_quantizer_free(nb_quantizer *quantizer); /* NULL is fine */
 
-/* Where the caller writes what was observed; zeros at first. The Hessian is symmetric; any factor may be in it, as in
- * means. After nb_quantizer_prepare only its lower triangle, with the diagonal, is still the Hessian. */
+/* Where the caller writes what was observed; zeros at first. The Hessian is symmetric. It may be a sum or a mean:
+ * a positive factor changes no result. After nb_quantizer_prepare only its lower triangle, with the diagonal, is still the Hessian. */
 float *nb_quantizer_hessian(nb_quantizer *quantizer); /* [columns, columns] */
 float *nb_quantizer_mean(nb_quantizer *quantizer);    /* [columns], of |x| */
 float *nb_quantizer_largest(nb_quantizer *quantizer); /* [columns], of |x| */
@@ -57,8 +57,8 @@ typedef struct nb_gptq_settings {
                        (nb_quantizer_block); other orders leave it 0 */
 } nb_gptq_settings;
 
-/* Begins. It may be called again with other settings; the Hessian must not be written again in between, or as a whole.
- * Columns that were never seen (a diagonal of 0) are rounded to nearest: their error costs nothing, and nothing can
+/* Begins. It may be called again with other settings. Between such calls leave the Hessian alone, or write all of it
+ * anew: half of its memory is working space. Columns that were never seen (a diagonal of 0) are rounded to nearest: their error costs nothing, and nothing can
  * make up for it. A Hessian that is not finite or has a negative diagonal is an error that names the column. */
 int32_t nb_quantizer_prepare(nb_quantizer *quantizer, const nb_gptq_settings *settings, nb_error *err);
 

@@ -1,5 +1,5 @@
 /* What a walk observes of the vectors that a layer's matrices are multiplied with: their groups, and for each group the
- * sum of x x^T, of which GPTQ (Frantar et al. 2022) and others make a Hessian, mean |x| and max |x|. */
+ * sum of x x^T, of which GPTQ (Frantar et al. 2023) and others make a Hessian, mean |x| and max |x|. */
 #include "walk.h"
 
 #include "../base/numbers.h"
@@ -141,8 +141,8 @@ static void add(nb_walk *walk, nb_sums *sums, const nb_group *g, const float *x,
     sums->count += n;
 }
 
-/* Nothing depends on the products of the last group that is observed, and on later ones. An expert's matrix is a part of
- * that of all, and so tells which expert it is. */
+/* No observed group needs the products of the last observed group, or of later ones, so they are skipped. Experts'
+ * matrices are stacked: a matrix's first row gives its expert. */
 static bool see(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const float *x, uint32_t n) {
     (void)n_jobs;
     nb_walk *walk = context;

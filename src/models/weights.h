@@ -9,8 +9,8 @@ int32_t nb_vector_fill(uint32_t type, const uint8_t *bytes, size_t size, float *
 
 #define NB_NO_LAYER UINT32_MAX
 /* From now on the weights of a tensor of a layer are these blocks, or of one outside the layers (NB_NO_LAYER). name:
- * "blk.0.attn_q.weight", "output.weight". A matrix may become one of another type. Where all experts' matrices are one, so is what replaces them, whether the file had them as one or
- * not. No session may be using the model. */
+ * "blk.0.attn_q.weight", "output.weight". A matrix may become one of another type. Experts are replaced all at once,
+ * stacked, even if the file has them one by one. No session may be using the model. */
 int32_t nb_model_replace(nb_model *model, uint32_t layer, nb_text name, uint32_t type, const uint8_t *bytes,
                          size_t size, nb_error *err);
 

@@ -36,8 +36,8 @@ int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *input, const nb_rounding *
                    nb_error *err);
 
 /* Clips the weights [rows][columns] of a matrix group by group: to that of 1, 0.95 ... 0.55 of the group's largest
- * magnitude that changes the group's part of the outputs least. scales: those that the weights were multiplied with
- * already, so that the Hessian is of x / s; NULL: none. Not for queries and keys: what their product makes of an error
+ * magnitude that changes the group's part of the outputs least. scales: the weights were already multiplied with these.
+ * The Hessian is still that of x before scaling, so errors are divided by them. NULL: not scaled. Not for queries and keys: what their product makes of an error
  * is not known here (nb_fold_clips). */
 int32_t nb_awq_clip(nb_pool *pool, const nb_awq_input *input, const nb_rounding *r, const float *scales, float *weights,
                     uint32_t rows, nb_error *err);

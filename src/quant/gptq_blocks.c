@@ -67,9 +67,10 @@ typedef struct blocks {
     nb_encoding how;
     uint8_t *out;
     size_t row_bytes;
-    uint8_t mask[MOST_BYTES];    /* bits of a block that are no codes */
-    uint8_t ends[2][MOST_BYTES]; /* a block's bits where all codes are the least, or the most; with a codebook: all are
-                                    `reference` */
+    uint8_t mask[MOST_BYTES]; /* bits of a block that are no codes */
+    /* The code bits of a block: [0] with all codes the least, [1] with all codes the most. With a codebook: [0] with the
+     * code of `reference`; [1] is unused. */
+    uint8_t ends[2][MOST_BYTES];
     float codebook[NB_CODEBOOK];
     float reference; /* the codebook's largest number */
 } blocks;

@@ -1,6 +1,6 @@
-/* Rows are worked on in slabs of 32, which share what is read of U. A slab's weights take what the errors of earlier
- * columns tell them only when they are needed (lazy batches, Frantar et al. 2023, section 3.3, here from the left): when
- * their scales are chosen, and before their tile of 32 columns is quantized. */
+/* 32 rows (a slab) are quantized together, so that U is read once for all of them. Corrections are late (lazy batches,
+ * Frantar et al. 2023, section 3.3): a tile of 32 columns gets those of all earlier columns just before its scales are
+ * chosen or it is quantized. */
 #include "gptq_feed.h"
 
 #include "../base/memory.h"
@@ -59,7 +59,7 @@ static void catch_up(const nb_feed *f, slab *s, uint32_t from, uint32_t to, uint
                      (size_t)(to - from) * NB_TILE);
 }
 
-/* Where the columns of a span lie in the matrix: from here on, if they lie side by side. */
+/* The number of the span that this column begins: by place in the matrix, or by turn if is_by_turn. */
 static uint32_t span_of(const nb_feed *f, uint32_t first) {
     return (f->is_by_turn ? first : f->q->order[first]) / f->span;
 }

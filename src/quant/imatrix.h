@@ -7,7 +7,7 @@
  *   GGUF          general.type = "imatrix"; for each tensor NAME.in_sum2, [columns, matrices], the sums of squares, and
  *                 NAME.counts, [1, matrices], how many vectors were added up. A matrix is an expert's, or the only one.
  *
- * calibrate/collector.h writes them. */
+ * calibrate/collector.c writes them. */
 #ifndef NB_IMATRIX_H
 #define NB_IMATRIX_H
 

@@ -1,10 +1,10 @@
 /* Which type each matrix gets, so that the sum of their losses is least and they fit into so many bytes.
  *
- * This is the multiple-choice knapsack problem. A multiplier on bytes solves it but for a rest (Sinha and Zoltners 1979):
+ * This is the multiple-choice knapsack problem. A price for each byte gives the best choice, except for some bytes that are left (Sinha and Zoltners 1979):
  * of each matrix only types on the lower convex hull of (bytes, loss) come into question, and the multiplier takes the
  * steps from one type to the next in the order of what a byte of them gains. Taking these steps one by one is the same,
  * and it goes on where a step no longer fits and a smaller one does. At last two matrices exchange bytes where that
- * gains. There is no chance in it: of what gains the same, the first is taken. */
+ * gains. It is deterministic: of equal gains the first is taken. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../nibble_quantize.h"

@@ -11,8 +11,11 @@
  *     standardError?: number, tokens?: number }} Result */
 
 const percent = (/** @type {number} */ share) => (share * 100).toFixed(2);
-/** @param {Mean} mean of differences of logarithms, in percent of the perplexity */
-const ratio = ({ mean, standardError }) => `${percent(Math.expm1(mean))} ± ${percent(Math.exp(mean) * standardError)}`;
+/** @param {Mean} mean of shares, in percent */
+const percents = ({ mean, standardError }) => `${percent(mean)} ± ${percent(standardError)}`;
+/** @param {Mean} mean of differences of logarithms, as percent of the perplexity */
+const ratio = ({ mean, standardError }) =>
+    percents({ mean: Math.expm1(mean), standardError: Math.exp(mean) * standardError });
 /** @param {Mean} mean */
 const divergence = ({ mean, standardError }) => {
     const digits = Math.max(0, 1 - Math.floor(Math.log10(standardError || 1)));
@@ -92,7 +95,7 @@ function searchTable(rows) {
                 row.method.includes('matrix') ? 'yes' : 'no',
                 divergence(plain),
                 divergence(best),
-                ratio(pairedDifference(best.byWindow, plain.byWindow)),
+                percents(pairedDifference(best.byWindow, plain.byWindow)),
                 percent(other.weightError ?? 0),
                 percent(row.weightError ?? 0),
             ]),

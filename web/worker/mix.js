@@ -34,8 +34,8 @@ const OF_256 = 'iq2_xxs iq2_xs iq2_s q2_k iq3_xxs iq3_s q3_k iq4_xs q4_k q5_k q6
     KINDS = [...new Set([...OF_256, ...OF_32])],
     PROBES = ['q3_k', 'iq4_nl'];
 
-/** What llama.cpp takes a file for whose tensors are mostly of such a type (llama-model-loader.cpp); other types have the
- * name of their files. */
+/** The file type that llama.cpp infers from the most frequent tensor type (llama-model-loader.cpp). Types that are not here
+ * have the name of their file type. */
 const FILES = new Map([
     ['q3_k', 'q3_k_m'],
     ['q4_k', 'q4_k_m'],
@@ -62,7 +62,7 @@ export async function mix(source, options, port, journal) {
     journal?.(`source: ${nameOf(source)}`);
     const { assets, threads, search } = options,
         files = await inputFiles(source, await severalFiles(source), port.nextFromPort);
-    // every matrix that may be quantized is to become Q8_0, and so can be told from the others
+    // Q8_0 is asked for, so that matrices which may be quantized can be recognized
     const told = { ...options, type: /** @type {const} */ ('q8_0'), imatrix: undefined, part: 0, parts: 1 };
     const conversion = await openConversion(
             files,
