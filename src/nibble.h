@@ -364,7 +364,7 @@ enum {
 int32_t nb_walk_observe(nb_walk *walk, int32_t group, uint32_t what, int32_t done, nb_error *err);
 
 /* What was observed of a group, of one of its experts (0: it has none). NULL if it was not. Columns are those of the
- * file's tensors. They stay until the next nb_walk_observe or nb_walk_layer.
+ * file's tensors. They stay until the next nb_walk_observe, nb_walk_pass or nb_walk_layer.
  *   _hessian: the sum of x x^T over all vectors, [columns, columns], symmetric. GPTQ's H is 2 / count times that.
  *   _mean: mean |x| of each column, [columns]; 0 if there was no vector.
  *   _largest: max |x| of each column, [columns].

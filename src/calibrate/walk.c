@@ -227,6 +227,8 @@ int32_t nb_walk_pass(nb_walk *w, int32_t done, nb_error *err) {
                        w->failed     ? "the walk failed before"
                        : !w->session ? "nb_walk_layer comes first"
                                      : "the last call returned another number");
+    if (!w->passed)
+        nb_walk_forget(w); /* sums of x x^T are large, and the next layer's weights come before the next ones */
     w->session->observer = (nb_observer){0};
     w->failed = true; /* unless all goes well */
     int32_t rows = nb_walk_run(w, w->passed, err);

@@ -94,7 +94,7 @@ static nb_levels search(const coding *c, const float *x, range r) {
         nb_levels l = levels_of(c, (range){part * r.low, part * r.high});
         keep_better(c, x, l, &best, &least);
         if (c->most == 3 && !c->format->symmetric) {
-            float ideal = -(part * r.low) / l.step;
+            float ideal = NB_MIN(-(part * r.low) / l.step, (float)c->most); /* the step of tiny weights may be 0 */
             int32_t below = (int32_t)ideal, above = below + ((float)below < ideal);
             l.origin = NB_MAX(c->least_zero, NB_MIN(l.origin == below ? above : below, c->most));
             keep_better(c, x, l, &best, &least);

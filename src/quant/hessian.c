@@ -155,5 +155,5 @@ double nb_quantizer_error(nb_quantizer *q, uint32_t source_type, const void *wei
     for (uint32_t row = 0; row < rows; row++)
         sum += c.errors[row];
     nb_free(c.errors);
-    return c.bad_row == NB_NO_ROW ? sum : nb_weights_refuse(q, source_type, weights, c.bad_row, 0, err);
+    return c.bad_row == NB_NO_ROW ? NB_MAX(sum, 0) : nb_weights_refuse(q, source_type, weights, c.bad_row, 0, err);
 }

@@ -23,7 +23,7 @@ int32_t nb_log_levels(uint32_t bits, const float *x, size_t n, int32_t *top, uin
     float largest = 0;
     for (size_t i = 0; i < n; i++)
         largest = NB_MAX(largest, __builtin_fabsf(x[i]));
-    *top = largest > 0 ? nearest_exponent(largest) : 0;
+    *top = largest > 0 ? NB_MIN(nearest_exponent(largest), 127) : 0; /* 2^128 is no float */
     int32_t levels = (1 << (bits - 1)) - 1, least = *top - levels + 1;
     for (size_t i = 0; i < n; i++) {
         float size = __builtin_fabsf(x[i]);

@@ -52,6 +52,8 @@ const ORDERS = {
 
 /** Bytes of weights that are quantized in one call: between two calls it is told how far they are. */
 const SLICE = 1 << 20;
+/** Rows that a thread takes at once (src/quant/gptq_feed.c). */
+const SLAB = 32;
 
 export class Inputs {
     /**
@@ -59,12 +61,20 @@ export class Inputs {
      * @param {number} handle
      * @param {number} columns
      * @param {Settings} settings
+     * @param {number} threads
      */
-    constructor(core, handle, columns, settings) {
+    constructor(core, handle, columns, settings, threads) {
         this.core = core;
         this.handle = handle;
         this.columns = columns;
         this.settings = settings;
+        this.threads = threads;
+    }
+
+    /** Rows that are quantized in one call: some for each thread. @param {number} rows */
+    #sliceOf(rows) {
+        const least = SLAB * this.threads;
+        return Math.min(rows, least * Math.max(1, Math.floor(SLICE / (4 * this.columns * least))));
     }
 
     /**
@@ -127,7 +137,7 @@ export class Inputs {
             flags = (this.settings.search === 'best' ? NB_ROWS_BEST : 0) | (this.#feeds ? 0 : NB_ROWS_NEAREST);
         const rowBytes = weights.length / rows,
             blockBytes = blocks.length / rows,
-            most = sliceOf(rows, columns);
+            most = this.#sliceOf(rows);
         const room = aligned(most * rowBytes),
             memory = core.take(room + aligned(4 * most * columns) + most * blockBytes, 'rows of weights'),
             floats = memory + room,
@@ -155,7 +165,7 @@ export class Inputs {
     async #codes({ from, rows, firstRow, weights }, coded, tick) {
         const { core, handle, columns } = this,
             { order, codes, scales, zeros, values } = coded,
-            most = sliceOf(rows, columns);
+            most = this.#sliceOf(rows);
         // bytes of a row of each array
         const sizes = [weights, values, codes, scales, zeros].map((array) => array.length / rows),
             starts = sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + aligned(most * size), 64));
@@ -306,9 +316,6 @@ export class Inputs {
         });
     }
 }
-
-/** Rows that are quantized in one call. @param {number} rows @param {number} columns */
-const sliceOf = (rows, columns) => Math.min(rows, Math.max(16, Math.floor(SLICE / (4 * columns))));
 
 /** Where the next array of a slice may begin. @param {number} bytes */
 const aligned = (bytes) => Math.ceil(bytes / 64) * 64;

@@ -20,11 +20,13 @@ export class Quantizer {
     /**
      * @param {Core} core
      * @param {number} pool
+     * @param {number} threads of the pool
      * @param {Settings} settings
      * @param {() => void} end ends the threads
      */
-    constructor(core, pool, settings, end) {
+    constructor(core, pool, threads, settings, end) {
         this.end = end;
+        this.threads = threads;
         this.core = core;
         this.pool = pool;
         this.settings = settings;
@@ -39,7 +41,8 @@ export class Quantizer {
     static async start({ wasm, poolWorkerUrl }, threads, settings, watch) {
         const core = await startBuild(threads > 1 ? 'quantize-threads' : 'quantize', wasm),
             pool = core.object('nb_pool_new', threads);
-        return new Quantizer(core, pool, settings, await startThreads(core, pool, threads, poolWorkerUrl, watch));
+        const end = await startThreads(core, pool, threads, poolWorkerUrl, watch);
+        return new Quantizer(core, pool, threads, settings, end);
     }
 
     /**
@@ -111,7 +114,7 @@ export class Quantizer {
                 const at = core.exports[`nb_quantizer_${name}`](handle) >>> 0;
                 if (observed) core.floats(at, observed[name].length).set(observed[name]);
             }
-            return await run(new Inputs(core, handle, columns, this.settings));
+            return await run(new Inputs(core, handle, columns, this.settings, this.threads));
         } finally {
             core.exports.nb_quantizer_free(handle);
         }
