@@ -185,10 +185,11 @@ test('the command: a file, and nothing under its name if it is interrupted', asy
     writeFileSync(words, text);
     const command = [`${root}web/cli.js`, 'quantize', models.tiny, out, '--type', 'q4_0', '--requantize'];
     const calibrated = ['--method', 'gptq', '--calibration', words, '--context', '64'];
-    const killed = spawn(process.execPath, [...command, ...calibrated], { stdio: ['ignore', 'ignore', 'pipe'] });
-    await wait(700);
+    const killed = spawn(process.execPath, [...command, ...calibrated], { stdio: 'ignore' }),
+        ended = once(killed, 'exit');
+    while (killed.exitCode === null && readdirSync(temporary).length === 1) await wait(5); // its temporary file is there
     killed.kill('SIGINT');
-    assert.equal((await once(killed, 'exit'))[0], 130);
+    assert.equal((await ended)[0], 130);
     assert.deepEqual(readdirSync(temporary), ['words.txt']);
     const { status, stdout, stderr } = spawnSync(process.execPath, [...command, ...calibrated], { encoding: 'utf8' });
     assert.equal(status, 0, stderr);

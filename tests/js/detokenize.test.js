@@ -27,7 +27,7 @@ test('a token that the tokenizer does not know has no text, wherever it is met',
     const model = await load(paddedFolder(80), { threads: 1 });
     try {
         assert.equal(model.info.vocabulary, 88);
-        assert.equal(model.info.tokenizer?.size, 80);
+        assert.equal(model.info.tokenizer?.size, 88); // padded, as by llama.cpp
         const [a] = await model.tokenize('a', { bare: true });
         const text = await model.detokenize([a]);
         assert.equal(await model.detokenize([87, a, 80, 87, a]), text + text);

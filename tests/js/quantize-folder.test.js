@@ -283,13 +283,14 @@ test('the command: a folder, and nothing under its name if it is interrupted', a
         calibrated = ['--method', 'gptq', '--calibration', at('words.txt'), '--context', '16'],
         run = (/** @type {string[]} */ ...more) =>
             spawnSync(process.execPath, [...command, ...more], { encoding: 'utf8' });
-    const killed = spawn(process.execPath, [...command, ...calibrated], { stdio: 'ignore' });
+    const killed = spawn(process.execPath, [...command, ...calibrated], { stdio: 'ignore' }),
+        ended = once(killed, 'exit');
     for (;;) {
         if (readdirSync(temporary).length > before.length) break;
         await new Promise((resolve) => setTimeout(resolve, 5));
     }
     killed.kill('SIGINT');
-    assert.equal((await once(killed, 'exit'))[0], 130);
+    assert.equal((await ended)[0], 130);
     assert.deepEqual(readdirSync(temporary), before);
     const { status, stdout, stderr } = run(...calibrated, '--samples', '4', '--threads', '1');
     assert.equal(status, 0, stderr);

@@ -276,7 +276,7 @@ test('what is quantized already, and what needs an importance matrix, is refused
     assert.ok((await bytesOf(small, { type: 'q8_0', requantize: true })).length > 0);
     await assert.rejects(
         bytesOf(dense, { type: 'iq2_xs' }),
-        /would become IQ2_XS.*without an importance matrix \(--imatrix\), and none is given/,
+        /would become IQ2_XS.*without an importance matrix, and none is given; give one \(--imatrix; /,
     );
     await assert.rejects(load(dense, { quantize: 'iq2_xs' }), /would become IQ2_XS/);
     const { tensors, ...other } = models.dense,
@@ -317,7 +317,7 @@ test('patterns are looked for in names; the first that is found counts; what can
 
 test('wrong options are refused at once', () => {
     const go = (/** @type {any} */ options) => () => quantize('model.gguf', options);
-    assert.throws(go(undefined), /which type\? Pass \{ type \}, one of nf4, .*q4_k_m/);
+    assert.throws(go(undefined), /which type\? Pass type \(--type\), one of nf4, .*q4_k_m.*; or a budget: bits/);
     assert.throws(go({ type: 'q4' }), /type must be one of nf4, .*q4_k_m.*not "q4"/);
     assert.throws(
         go({ type: 'q4_0', tensors: { a: 'q4_k_m' } }),
