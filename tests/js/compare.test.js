@@ -40,9 +40,9 @@ for (const [name, expected] of Object.entries(cases))
                 weights: true,
             });
             const [model] = found.models;
-            /** @param {string} what @param {number} is @param {number} should */
-            const near = (what, is, should) =>
-                assert.ok(Math.abs(is - should) <= bound * Math.abs(should), `${what}: ${is}, not ${should}`);
+            /** @param {string} what @param {number} is @param {number} should @param {number} [times] the bound */
+            const near = (what, is, should, times = 1) =>
+                assert.ok(Math.abs(is - should) <= times * bound * Math.abs(should), `${what}: ${is}, not ${should}`);
             assert.equal(found.tokens, expected.tokens);
             near('perplexity', model.perplexity, expected.perplexity);
             near('base', found.base.perplexity, expected.basePerplexity);
@@ -50,8 +50,11 @@ for (const [name, expected] of Object.entries(cases))
             near('error of the ratio', model.logRatio.standardError, expected.logRatio.standardError);
             assert.equal(model.sameTop.mean, expected.sameTop);
             const { byPosition, ...figures } = expected.divergence;
-            for (const [key, should] of Object.entries(figures))
-                near(`divergence, ${key}`, /** @type {Record<string, any>} */ (model.divergence)[key], should);
+            for (const [key, should] of Object.entries(figures)) {
+                // of one token, or two: nothing averages out how its activations were rounded
+                const times = /median|p99|largest/.test(key) ? 10 : 1;
+                near(`divergence, ${key}`, /** @type {Record<string, any>} */ (model.divergence)[key], should, times);
+            }
             for (const [i, should] of byPosition.entries())
                 near(`position ${i}`, model.divergence.byPosition[i], should);
             assert.equal(model.divergence.byPosition.length, byPosition.length);

@@ -324,21 +324,19 @@ test('the command: a folder, and nothing under its name if it is interrupted', a
     );
     assert.match(gguf.stderr, /which type|--group is for folders/);
     // --force replaces a model's folder, and nothing else
-    const over = (/** @type {string[]} */ ...more) =>
-        assert.deepEqual(readdirSync(made), left, `${run(...calibrated, ...more, '--force').stderr}: it is as it was`);
+    const kept = (/** @type {RegExp} */ said, /** @type {string[]} */ given = calibrated) => {
+        const there = readdirSync(made);
+        assert.match(run(...given, '--force').stderr, said);
+        assert.deepEqual(readdirSync(made), there);
+    };
     mkdirSync(join(made, 'inner'));
-    let left = readdirSync(made);
-    assert.match(run(...calibrated, '--force').stderr, /made has inner in it, which is no file of a model/);
-    over();
+    kept(/made has inner in it, which is no file of a model/);
     rmSync(join(made, 'inner'), { recursive: true });
     writeFileSync(join(made, '.hidden'), '');
-    assert.match(run(...calibrated, '--force').stderr, /made has \.hidden in it/);
+    kept(/made has \.hidden in it/);
     rmSync(join(made, '.hidden'));
     writeFileSync(join(made, 'words.txt'), calibration);
-    left = readdirSync(made);
-    const inside = ['--calibration', join(made, 'words.txt')];
-    assert.match(run(...calibrated, ...inside, '--force').stderr, /has .*words\.txt in it, which is read/);
-    over(...inside);
+    kept(/has .*words\.txt in it, which is read/, ['--method', 'gptq', '--calibration', join(made, 'words.txt')]);
     rmSync(join(made, 'words.txt'));
     rmSync(join(made, 'config.json'));
     assert.match(run(...calibrated, '--force').stderr, /has no config\.json: it is no folder of a model/);
