@@ -9,8 +9,7 @@
 void nb_rows_free(nb_rows *r) {
     nb_free(r->output.bytes);
     nb_free(r->weights.bytes);
-    for (int i = 0; i < NB_GRIDS; i++)
-        nb_free(r->grids[i].memory.bytes);
+    nb_grids_free(&r->grids);
 }
 
 static void *room_for(nb_room *room, uint64_t bytes) {
@@ -30,27 +29,6 @@ uint8_t *nb_rows_output(nb_rows *r, uint64_t bytes) {
 static uint64_t source_row_bytes(const nb_rows *r, uint32_t target) {
     const nb_traits *traits = nb_traits_of(r->plan->targets[target].source_type);
     return r->plan->out.tensors[target].shape[0] / traits->block_weights * traits->block_bytes;
-}
-
-/* Which entries of the type's grid are near to points, for those types that have one. */
-static int32_t find_neighbours(nb_rows *r, uint32_t type, const nb_neighbours **found, nb_error *err) {
-    size_t bytes = nb_neighbours_bytes(type);
-    *found = NULL;
-    for (int i = 0; i < NB_GRIDS && bytes; i++) {
-        if (!r->grids[i].neighbours) {
-            void *memory = room_for(&r->grids[i].memory, bytes);
-            if (!memory)
-                return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the grid of type %s (%z bytes)",
-                               nb_traits_of(type)->name, bytes);
-            r->grids[i].type = type;
-            r->grids[i].neighbours = nb_neighbours_fill(memory, type);
-        }
-        if (r->grids[i].type == type) {
-            *found = r->grids[i].neighbours;
-            break;
-        }
-    }
-    return NB_OK;
 }
 
 /* Names the first of n numbers that is not finite; they begin with weight `first` of the target. */
@@ -114,7 +92,7 @@ int32_t nb_rows_change(nb_rows *r, uint32_t number, uint64_t first, const uint8_
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of %z weights", columns);
     }
     nb_encoding how = {.best = r->plan->recipe.best};
-    int32_t code = target->quantize ? find_neighbours(r, to->type, &how.neighbours, err) : NB_OK;
+    int32_t code = target->quantize ? nb_grids_find(&r->grids, to->type, &how.neighbours, err) : NB_OK;
     for (size_t row = 0; row < n && code >= 0; row++, in += row_bytes, out += out_bytes) {
         if (is_others(r, number, first + row, out_bytes)) {
             memset(out, 0, out_bytes);

@@ -2,6 +2,7 @@
 #ifndef NB_ROWS_H
 #define NB_ROWS_H
 
+#include "../quant/grids.h"
 #include "plan.h"
 
 /* Memory that is used again and again. */
@@ -10,15 +11,9 @@ typedef struct nb_room {
     size_t capacity;
 } nb_room;
 
-enum { NB_GRIDS = 7 /* types with a grid */ };
-
 typedef struct nb_rows {
     const nb_plan *plan;
-    struct { /* what the types with a grid need, made when the first row of such a type comes */
-        uint32_t type;
-        nb_room memory;
-        const nb_neighbours *neighbours;
-    } grids[NB_GRIDS];
+    nb_grids grids;
     nb_room output;  /* rows that were made */
     nb_room weights; /* floats of a row */
 } nb_rows;

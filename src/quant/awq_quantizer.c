@@ -59,7 +59,7 @@ static int32_t find_rounding(nb_quantizer *q, const nb_awq_settings *s, const nb
         return NB_OK;
     }
     *r = (nb_rounding){.type = s->type};
-    return nb_find_neighbours(q, s->type, &r->how, err);
+    return nb_grids_find(&q->grids, s->type, &r->how.neighbours, err);
 }
 
 static nb_awq_input input_of(const nb_quantizer *q, const uint32_t *sources, uint32_t heads, uint32_t kv_heads) {

@@ -165,36 +165,16 @@ static void encode_row(void *context, uint64_t row, uint64_t rows, int32_t threa
 
 /* ---- the header's functions ------------------------------------------------------------------------------------- */
 
-static nb_quantize *encoder_of(uint32_t type) {
-    nb_quantize *plain = nb_quantizer_of(type);
-    return plain ? plain : nb_grid_quantizer_of(type);
-}
-
 uint32_t nb_quantizer_block(uint32_t type) {
-    return encoder_of(type) ? nb_traits_of(type)->block_weights : 0;
+    return nb_encoder_of(type) ? nb_traits_of(type)->block_weights : 0;
 }
 
 uint32_t nb_quantizer_block_bytes(uint32_t type) {
-    return encoder_of(type) ? nb_traits_of(type)->block_bytes : 0;
+    return nb_encoder_of(type) ? nb_traits_of(type)->block_bytes : 0;
 }
 
 int32_t nb_quantizer_feeds(uint32_t type) {
     return nb_code_layout_of(type) != NULL;
-}
-
-int32_t nb_find_neighbours(nb_quantizer *q, uint32_t type, nb_encoding *how, nb_error *err) {
-    size_t bytes = nb_neighbours_bytes(type);
-    if (bytes && (!q->neighbours || q->neighbours_type != type)) {
-        nb_free(q->neighbours);
-        q->neighbours = nb_alloc(bytes);
-        if (!q->neighbours)
-            return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the grid of type %s (%z bytes)", nb_traits_of(type)->name,
-                           bytes);
-        nb_neighbours_fill(q->neighbours, type);
-        q->neighbours_type = type;
-    }
-    how->neighbours = bytes ? q->neighbours : NULL;
-    return NB_OK;
 }
 
 static int32_t check_order(const nb_quantizer *q, const nb_traits *traits, nb_error *err) {
@@ -215,17 +195,17 @@ int32_t nb_quantizer_rows(nb_quantizer *q, uint32_t type, uint32_t flags, uint32
     else if (q->mean_square == 0)
         return NB_FAIL(err, NB_ERR_STATE, "the importance of columns is not known: call nb_quantizer_prepare");
     NB_TRY(nb_weights_check(q, source_type, err));
-    if (!encoder_of(type))
+    if (!nb_encoder_of(type))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "nibble does not write tensors of type %u", type);
     NB_TRY(nb_weights_check(q, type, err));
     blocks b = {.q = q,
                 .traits = nb_traits_of(type),
                 .layout = flags & NB_ROWS_NEAREST ? NULL : nb_code_layout_of(type),
-                .encode = encoder_of(type),
+                .encode = nb_encoder_of(type),
                 .how = {.importance = q->importance, .best = flags & NB_ROWS_BEST},
                 .out = out,
                 .row_bytes = nb_weights_row_bytes(q, type)};
-    NB_TRY(nb_find_neighbours(q, type, &b.how, err));
+    NB_TRY(nb_grids_find(&q->grids, type, &b.how.neighbours, err));
     if (!b.layout) {
         plain_rows p = {&b, source_type, weights, NB_NO_ROW};
         nb_parallel(q->pool, rows, false, encode_row, &p);

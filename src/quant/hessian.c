@@ -43,7 +43,7 @@ nb_quantizer *nb_quantizer_new(nb_pool *pool, uint32_t columns, nb_error *err) {
 void nb_quantizer_free(nb_quantizer *q) {
     if (!q)
         return;
-    nb_free(q->neighbours);
+    nb_grids_free(&q->grids);
     nb_free(q->memory);
     nb_free(q);
 }

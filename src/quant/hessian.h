@@ -4,7 +4,7 @@
 
 #include "../base/threads.h"
 #include "../nibble_quantize.h"
-#include "quantize.h"
+#include "grids.h"
 #include "tiles.h"
 
 /* GPTQ quantizes column by column. With U upper triangular and H^-1 = U^T U, the columns j > i become w_j - e U_ij,
@@ -39,8 +39,7 @@ struct nb_quantizer {
 
     void *memory; /* holds all of the above */
 
-    void *neighbours; /* of the type below, for types with a grid (quantize.h) */
-    uint32_t neighbours_type;
+    nb_grids grids;
 };
 
 /* H at these columns. */
@@ -65,9 +64,6 @@ bool nb_weights_row(const nb_quantizer *q, uint32_t type, const void *weights, u
 /* The error that names the first number of the row that is not finite. */
 int32_t nb_weights_refuse(const nb_quantizer *q, uint32_t type, const void *weights, uint32_t row, uint32_t first_row,
                           nb_error *err);
-
-/* how->neighbours for blocks of the type, which the quantizer keeps; NULL for types without a grid. */
-int32_t nb_find_neighbours(nb_quantizer *q, uint32_t type, nb_encoding *how, nb_error *err);
 
 /* Of the rows that threads find wrong the first one is kept, whatever their order. */
 enum { NB_NO_ROW = UINT32_MAX };

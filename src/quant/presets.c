@@ -51,8 +51,7 @@ void nb_preset_list(nb_writer *w) {
 nb_quantize *nb_preset_quantizer(const nb_preset *preset, uint32_t type) {
     if (preset->mixture == BNB && type == NB_TYPE_Q8_0)
         return nb_quantize_int8;
-    nb_quantize *plain = nb_quantizer_of(type);
-    return plain ? plain : nb_grid_quantizer_of(type);
+    return nb_encoder_of(type);
 }
 
 int32_t nb_preset_file_type(const nb_preset *preset) {

@@ -227,3 +227,8 @@ nb_quantize *nb_quantizer_of(uint32_t type) {
     default: return NULL;
     }
 }
+
+nb_quantize *nb_encoder_of(uint32_t type) {
+    nb_quantize *plain = nb_quantizer_of(type);
+    return plain ? plain : nb_grid_quantizer_of(type);
+}

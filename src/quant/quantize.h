@@ -50,6 +50,9 @@ nb_quantize *nb_quantizer_of(uint32_t type);
 /* The same for the types with a grid, IQ1, IQ2 and IQ3, whose encoding needs neighbours. */
 nb_quantize *nb_grid_quantizer_of(uint32_t type);
 
+/* One of both; NULL: nibble does not write this type. */
+nb_quantize *nb_encoder_of(uint32_t type);
+
 nb_quantize nb_quantize_q2_k, nb_quantize_q3_k, nb_quantize_q4_k, nb_quantize_q5_k, nb_quantize_q6_k,
     nb_quantize_iq4_nl, nb_quantize_iq4_xs, nb_quantize_mxfp4, nb_quantize_nvfp4, nb_quantize_tq1_0, nb_quantize_tq2_0,
     nb_quantize_q1_0, nb_quantize_q2_0, nb_quantize_nf4, nb_quantize_fp4, nb_quantize_iq3_s, nb_quantize_iq3_xxs,

@@ -8,12 +8,12 @@
 #include "../types/traits.h"
 #include "hessian.h"
 #include "imatrix.h"
-#include "quantize.h"
+#include "grids.h"
 
 struct nb_rounder {
     nb_pool *pool;
     nb_imatrix *imatrix;
-    void *neighbours[NB_TYPE_LIMIT]; /* of the types with a grid that were asked for */
+    nb_grids grids;
     /* the tensor at hand */
     bool is_end; /* token_embd or output, which do without importance */
     uint32_t columns, matrices;
@@ -31,8 +31,7 @@ nb_rounder *nb_rounder_new(nb_pool *pool, nb_error *err) {
 void nb_rounder_free(nb_rounder *r) {
     if (!r)
         return;
-    for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++)
-        nb_free(r->neighbours[type]);
+    nb_grids_free(&r->grids);
     nb_imatrix_free(r->imatrix);
     nb_free(r);
 }
@@ -62,15 +61,10 @@ int32_t nb_rounder_tensor(nb_rounder *r, const char *name, size_t name_bytes, ui
     return found;
 }
 
-static nb_quantize *encoder_of(uint32_t type) {
-    nb_quantize *plain = nb_quantizer_of(type);
-    return plain ? plain : nb_grid_quantizer_of(type);
-}
-
 int32_t nb_rounder_takes(const nb_rounder *r, uint32_t type) {
     static const char any[] = "q4_0";
     bool needs = !r->is_end && nb_preset_needs_importance(nb_preset_of(nb_text_of(any)), nb_text_of(""), type);
-    return r->columns && encoder_of(type) && r->columns % nb_traits_of(type)->block_weights == 0 &&
+    return r->columns && nb_encoder_of(type) && r->columns % nb_traits_of(type)->block_weights == 0 &&
            (r->importance || !needs);
 }
 
@@ -113,20 +107,6 @@ static void round_row(void *context, uint64_t row, uint64_t rows, int32_t thread
     p->losses[row] = loss_of(p->how.importance, x, y, n);
 }
 
-static int32_t find_neighbours(nb_rounder *r, uint32_t type, nb_encoding *how, nb_error *err) {
-    size_t bytes = nb_neighbours_bytes(type);
-    if (bytes && !r->neighbours[type]) {
-        void *memory = nb_alloc(bytes);
-        if (!memory)
-            return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the grid of type %s (%z bytes)", nb_traits_of(type)->name,
-                           bytes);
-        nb_neighbours_fill(memory, type);
-        r->neighbours[type] = memory;
-    }
-    how->neighbours = r->neighbours[type];
-    return NB_OK;
-}
-
 static void take_parts(rounding *p, uint32_t rows, nb_arena *arena) {
     uint64_t threads = (uint64_t)nb_pool_threads(p->r->pool);
     p->rows = nb_arena_take(arena, threads * 2 * p->r->columns, sizeof(float));
@@ -145,7 +125,7 @@ int32_t nb_rounder_rows(nb_rounder *r, uint32_t matrix, uint32_t type, uint32_t 
     rounding p = {.r = r,
                   .from = from,
                   .to = nb_traits_of(type),
-                  .encode = encoder_of(type),
+                  .encode = nb_encoder_of(type),
                   .weights = weights,
                   .out = out,
                   .bad_row = NB_NO_ROW};
@@ -153,7 +133,7 @@ int32_t nb_rounder_rows(nb_rounder *r, uint32_t matrix, uint32_t type, uint32_t 
                           .best = flags & NB_ROWS_BEST};
     p.from_bytes = (size_t)(r->columns / from->block_weights) * from->block_bytes;
     p.to_bytes = (size_t)(r->columns / p.to->block_weights) * p.to->block_bytes;
-    NB_TRY(find_neighbours(r, type, &p.how, err));
+    NB_TRY(nb_grids_find(&r->grids, type, &p.how.neighbours, err));
     nb_arena arena = {0};
     take_parts(&p, rows, &arena);
     NB_TRY(nb_arena_allocate(&arena, "rows of weights", err));

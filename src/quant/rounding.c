@@ -4,8 +4,7 @@
 #include "../types/traits.h"
 
 static nb_quantize *quantizer_of(const nb_rounding *r) {
-    nb_quantize *plain = nb_quantizer_of(r->type);
-    return plain ? plain : r->how.neighbours ? nb_grid_quantizer_of(r->type) : NULL;
+    return nb_neighbours_bytes(r->type) && !r->how.neighbours ? NULL : nb_encoder_of(r->type);
 }
 
 uint32_t nb_rounding_group(const nb_rounding *r, uint32_t columns, nb_error *err) {
