@@ -15,7 +15,7 @@ import { Folding } from './folding.js';
 import { stopwatch } from './journal.js';
 import { loadModel } from './load-model.js';
 import { Pacer } from './pacer.js';
-import { planned, plannedTensors } from './planned.js';
+import { part, planned, plannedTensors, weightsOf } from './planned.js';
 import { Quantizer } from './quantizer.js';
 import { Walk } from './walk.js';
 import { cut, spread } from './windows.js';
@@ -458,14 +458,3 @@ const GGUF_BLOCKS = {
     }),
     finish: (_, { type }, { blocks }) => ({ type, bytes: blocks }),
 };
-
-/** @param {Planned} tensor */
-const weightsOf = ({ columns, rows, matrices }) => columns * rows * matrices;
-
-/**
- * One of equal parts, without a copy.
- * @param {Uint8Array} bytes
- * @param {number} i
- * @param {number} n
- */
-const part = (bytes, i, n) => bytes.subarray((i * bytes.length) / n, ((i + 1) * bytes.length) / n);

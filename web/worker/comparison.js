@@ -2,8 +2,9 @@
  * Of compare(), what one model's worker does. The base's worker gives logits and weights, some rows at a time, and the
  * other model's compares them with its own.
  */
-import { NB_COMPARED_NUMBERS, NB_WEIGHT_BINS, nb_matrix_facts, TYPES } from '../abi.js';
+import { NB_COMPARED_NUMBERS, NB_WEIGHT_BINS, nb_matrix_facts } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { TYPE_NAMES } from './planned.js';
 import { cut, firstScored, openSession, windowTokens } from './windows.js';
 
 /** @typedef {import('./engine.js').Engine} Engine */
@@ -13,8 +14,6 @@ import { cut, firstScored, openSession, windowTokens } from './windows.js';
 
 /** Weights that are handed over at once. */
 const PIECE = 1 << 18;
-
-const NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name]));
 
 const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `compare(): ${what}`);
 
@@ -151,7 +150,7 @@ export function matricesOf({ core, model }) {
             return {
                 kind: core.string(at + fields.kind.at, kind.indexOf(0)).replace(/\.weight$/, ''),
                 layer: layer < 0 ? null : layer,
-                type: NAMES.get(view.getUint32(fields.type.at, true)) ?? 'unknown',
+                type: TYPE_NAMES.get(view.getUint32(fields.type.at, true)) ?? 'unknown',
                 rows: view.getUint32(fields.rows.at, true),
                 columns: view.getUint32(fields.columns.at, true),
             };

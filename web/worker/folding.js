@@ -7,6 +7,7 @@
  * what does not give the same outputs is undone.
  */
 import { TYPES } from '../abi.js';
+import { part, weightsOf } from './planned.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('./walk.js').Tick} Tick */
@@ -200,8 +201,8 @@ export class Folding {
     async #search({ readers, group, experts }, expert, tick) {
         const [{ columns }] = readers,
             wanted = readers.filter(({ name }) => this.wanted.has(name)),
-            [{ type }] = [...wanted].sort((a, b) => sizeOf(b) - sizeOf(a)),
-            total = wanted.reduce((sum, reader) => sum + sizeOf(reader), 0) / experts / columns,
+            [{ type }] = [...wanted].sort((a, b) => weightsOf(b) - weightsOf(a)),
+            total = wanted.reduce((sum, reader) => sum + weightsOf(reader), 0) / experts / columns,
             every = Math.ceil((total * columns) / MOST_SEARCHED),
             chosen = new Float32Array(Math.ceil(total / every) * columns);
         let row = 0;
@@ -223,16 +224,5 @@ export class Folding {
     }
 }
 
-/** @param {Weights} tensor */
-const sizeOf = ({ columns, rows, matrices }) => columns * rows * matrices;
-
 /** @param {Float32Array} floats */
 const bytesOf = (floats) => new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
-
-/**
- * One of equal parts, without a copy.
- * @param {Float32Array} floats
- * @param {number} i
- * @param {number} n
- */
-const part = (floats, i, n) => floats.subarray((i * floats.length) / n, ((i + 1) * floats.length) / n);

@@ -13,7 +13,7 @@ import {
     nb_gptq_settings,
     TYPES,
 } from '../abi.js';
-import { NibbleError } from '../errors.js';
+import { withName } from './quantize-core.js';
 import { writeStructs } from './structs.js';
 
 /** @typedef {import('./core.js').Core} Core */
@@ -321,13 +321,3 @@ export class Inputs {
 const aligned = (bytes) => Math.ceil(bytes / 64) * 64;
 
 const NO_HEADS = { heads: 0, kv_heads: 0 };
-
-/**
- * An error of the core that says which tensor it is about.
- * @param {unknown} error
- * @param {string} name
- */
-const withName = (error, name) =>
-    error instanceof NibbleError && !error.message.includes(name)
-        ? new NibbleError(error.code, `tensor ${name}: ${error.message}`, { cause: error })
-        : error;

@@ -16,9 +16,10 @@ import { giveRecipe, openConversion } from './convert.js';
 import { Engine } from './engine.js';
 import { nameOf, stopwatch } from './journal.js';
 import { inputFiles } from './load-model.js';
-import { planned, plannedTensors } from './planned.js';
+import { planned, plannedTensors, weightsOf } from './planned.js';
 import { Probe } from './probe.js';
 import { rulesOf } from './quantize.js';
+import { withName } from './quantize-core.js';
 import { Rounder } from './rounder.js';
 import { collectImportance, cut, spread } from './windows.js';
 
@@ -277,9 +278,7 @@ class Mix {
             try {
                 this.found.set(matrix.name, await this.#measure(probe, tensor, layer >= 0));
             } catch (error) {
-                throw error instanceof NibbleError && !error.message.includes(tensor.name)
-                    ? new NibbleError(error.code, `tensor ${tensor.name}: ${error.message}`, { cause: error })
-                    : error;
+                throw withName(error, tensor.name);
             }
             weights.delete(matrix.name);
             this.pacer.done += this.#cost(matrix);
@@ -360,9 +359,6 @@ class Mix {
 
 /** The type as which weights are left as they are. @param {string} from */
 const plainType = (from) => (/^f8_/.test(from) ? 'bf16' : from);
-
-/** @param {Planned} tensor */
-const weightsOf = ({ columns, rows, matrices }) => columns * rows * matrices;
 
 /** @param {Rounder} rounder @param {Planned} tensor @param {string} type */
 const bytesOf = (rounder, tensor, type) => rounder.bytesOf(type, weightsOf(tensor));

@@ -8,7 +8,8 @@ import { nb_planned_tensor, TYPES } from '../abi.js';
  *     at: number, bytes: number }} Planned
  */
 
-const NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name]));
+/** Of tensor types, by their number. */
+export const TYPE_NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name]));
 
 /**
  * All of them. What is not planned yet is planned now.
@@ -31,7 +32,7 @@ export const planned = (core, converter, i) =>
             view = new DataView(core.memory.buffer, at, nb_planned_tensor.size);
         /** @typedef {'source_type' | 'wanted_type' | 'type' | 'name_bytes' | 'source_name_bytes' | 'columns' | 'rows' | 'matrices'} Word */
         const word = (/** @type {Word} */ field) => view.getUint32(fields[field].at, true);
-        const typeName = (/** @type {number} */ number) => NAMES.get(number) ?? String(number);
+        const typeName = (/** @type {number} */ number) => TYPE_NAMES.get(number) ?? String(number);
         return {
             i,
             name: core.string(at + fields.name.at, word('name_bytes')),
@@ -59,3 +60,15 @@ export const rowsInFiles = (core, converter, { i, rows }) =>
         const isTransposed = core.count('nb_converter_rows', converter, i, at) === 1;
         return { rows: Uint32Array.from(core.ints(at, rows)), isTransposed };
     });
+
+/** How many weights a tensor has. @param {Pick<Planned, 'columns' | 'rows' | 'matrices'>} tensor */
+export const weightsOf = ({ columns, rows, matrices }) => columns * rows * matrices;
+
+/**
+ * One of equal parts, without a copy: an expert's.
+ * @template {Uint8Array | Float32Array} T
+ * @param {T} all
+ * @param {number} i
+ * @param {number} n
+ */
+export const part = (all, i, n) => /** @type {T} */ (all.subarray((i * all.length) / n, ((i + 1) * all.length) / n));

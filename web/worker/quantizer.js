@@ -2,10 +2,9 @@
  * The quantizer (src/nibble_quantize.h), a core of its own with a pool of its own: what was observed of a group of
  * matrices, and their weights -> blocks of a tensor type, or codes with scales and zero points.
  */
-import { nb_code_format, nb_fold_rule, TYPES } from '../abi.js';
-import { startBuild } from './core.js';
+import { nb_code_format, nb_fold_rule } from '../abi.js';
 import { Inputs } from './inputs.js';
-import { startThreads } from './pool.js';
+import { blockBytes, startQuantizeCore } from './quantize-core.js';
 import { writeStructs } from './structs.js';
 
 /** @typedef {import('./core.js').Core} Core */
@@ -38,10 +37,8 @@ export class Quantizer {
      * @param {Settings} settings
      * @param {(port: MessagePort) => void} watch
      */
-    static async start({ wasm, poolWorkerUrl }, threads, settings, watch) {
-        const core = await startBuild(threads > 1 ? 'quantize-threads' : 'quantize', wasm),
-            pool = core.object('nb_pool_new', threads);
-        const end = await startThreads(core, pool, threads, poolWorkerUrl, watch);
+    static async start(assets, threads, settings, watch) {
+        const { core, pool, end } = await startQuantizeCore(assets, threads, watch);
         return new Quantizer(core, pool, threads, settings, end);
     }
 
@@ -51,8 +48,7 @@ export class Quantizer {
      * @param {number} weights
      */
     bytesOf(type, weights) {
-        const { nb_quantizer_block, nb_quantizer_block_bytes } = this.core.exports;
-        return (weights / nb_quantizer_block(TYPES[type])) * nb_quantizer_block_bytes(TYPES[type]);
+        return blockBytes(this.core, type, weights);
     }
 
     /**

@@ -2,8 +2,7 @@
 import { NB_ROWS_BEST, NB_ROWS_PLAINLY, TYPES } from '../abi.js';
 import { breathe } from '../platform.js';
 import { blamed } from './convert.js';
-import { startBuild } from './core.js';
-import { startThreads } from './pool.js';
+import { blockBytes, startQuantizeCore } from './quantize-core.js';
 
 /** Weights as a file has them, [matrices, rows, columns] of the type `from`.
  * @typedef {{ name: string, from: string, columns: number, rows: number, matrices: number, weights: Uint8Array }}
@@ -34,10 +33,8 @@ export class Rounder {
      * @param {'reference' | 'best'} search
      * @param {(port: MessagePort) => void} watch
      */
-    static async start({ wasm, poolWorkerUrl }, threads, search, watch) {
-        const core = await startBuild(threads > 1 ? 'quantize-threads' : 'quantize', wasm),
-            pool = core.object('nb_pool_new', threads);
-        await startThreads(core, pool, threads, poolWorkerUrl, watch);
+    static async start(assets, threads, search, watch) {
+        const { core, pool } = await startQuantizeCore(assets, threads, watch);
         return new Rounder(core, pool, search);
     }
 
@@ -71,8 +68,7 @@ export class Rounder {
      * @param {number} weights
      */
     bytesOf(type, weights) {
-        const { nb_quantizer_block, nb_quantizer_block_bytes } = this.core.exports;
-        return (weights / nb_quantizer_block(TYPES[type])) * nb_quantizer_block_bytes(TYPES[type]);
+        return blockBytes(this.core, type, weights);
     }
 
     /**
