@@ -2,7 +2,7 @@
 #ifndef NB_ROWS_H
 #define NB_ROWS_H
 
-#include "../quant/grids.h"
+#include "../quant/quantize_neighbours.h"
 #include "plan.h"
 
 /* Memory that is used again and again. */

@@ -4,7 +4,7 @@
 
 #include "../base/threads.h"
 #include "../nibble_quantize.h"
-#include "grids.h"
+#include "quantize_neighbours.h"
 #include "tiles.h"
 
 /* GPTQ quantizes column by column. With U upper triangular and H^-1 = U^T U, the columns j > i become w_j - e U_ij,

@@ -1,5 +1,9 @@
 /* Which entries of a grid are near to each of its points. */
+#include "quantize_neighbours.h"
+
+#include "../base/memory.h"
 #include "../types/dequantize.h"
+#include "../types/traits.h"
 #include "quantize_grid.h"
 
 enum { ENTRY_LIMIT = 2048, DISTANCE_LIMIT = 256 };
@@ -138,6 +142,28 @@ uint32_t nb_grid_entry(const nb_neighbours *nb, const uint8_t *point, bool *is_e
     fill(context, first, cost);
     const uint16_t *list = nb->lists + (-1 - at);
     return nb->width == 8 ? cheapest(nb->grid, list, cost, 8, 2) : cheapest(nb->grid, list, cost, 4, 3);
+}
+
+void nb_grids_free(nb_grids *grids) {
+    for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++)
+        nb_free(grids->neighbours[type]);
+}
+
+int32_t nb_grids_find(nb_grids *grids, uint32_t type, const nb_neighbours **found, nb_error *err) {
+    size_t bytes = nb_neighbours_bytes(type);
+    *found = NULL;
+    if (!bytes)
+        return NB_OK;
+    if (!grids->neighbours[type]) {
+        void *memory = nb_alloc(bytes);
+        if (!memory)
+            return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the grid of type %s (%z bytes)", nb_traits_of(type)->name,
+                           bytes);
+        nb_neighbours_fill(memory, type);
+        grids->neighbours[type] = memory;
+    }
+    *found = grids->neighbours[type];
+    return NB_OK;
 }
 
 nb_quantize *nb_grid_quantizer_of(uint32_t type) {

@@ -8,7 +8,7 @@
 #include "../types/traits.h"
 #include "hessian.h"
 #include "imatrix.h"
-#include "grids.h"
+#include "quantize_neighbours.h"
 
 struct nb_rounder {
     nb_pool *pool;

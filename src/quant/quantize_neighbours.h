@@ -1,6 +1,6 @@
 /* The neighbours (quantize.h) of types with a grid: made when a type is first asked for, and kept. */
-#ifndef NB_GRIDS_H
-#define NB_GRIDS_H
+#ifndef NB_QUANTIZE_NEIGHBOURS_H
+#define NB_QUANTIZE_NEIGHBOURS_H
 
 #include "quantize.h"
 
