@@ -508,12 +508,22 @@ export const QUANTIZE_OPTIONS = {
 
 const { clip: _, ...GPTQ_OPTIONS } = CALIBRATION_OPTIONS;
 
+/**
+ * What each format of folders takes: bits of a code. (How they are made: web/worker/formats.)
+ * @type {Record<CheckedFolder['format'], { bits: number[] }>}
+ */
+const FOLDER_FORMATS = {
+    gptq: { bits: [2, 3, 4, 8] },
+    gptq_v2: { bits: [2, 3, 4, 8] },
+    'compressed-tensors': { bits: [4, 8] },
+};
+
 /** @type {Table<CheckedQuantizeFolder>} */
 export const FOLDER_OPTIONS = {
     format: {
         flag: 'format',
         type: 'choice',
-        choices: ['gptq', 'gptq_v2', 'compressed-tensors'],
+        choices: Object.keys(FOLDER_FORMATS),
         default: 'gptq',
         value: 'NAME',
         help:
@@ -837,9 +847,10 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
  * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'calibration'>} checked
  */
 export function checkFolder({ format, bits, group, calibration }) {
-    if (![2, 3, 4, 8].includes(bits) || (format === 'compressed-tensors' && bits !== 4 && bits !== 8))
+    const { bits: some } = FOLDER_FORMATS[format];
+    if (!some.includes(bits))
         throw refuse(
-            `bits (--bits) is ${bits}, but format (--format) ${format} takes ${format === 'compressed-tensors' ? '4 or 8' : '2, 3, 4 or 8'}`,
+            `bits (--bits) is ${bits}, but format (--format) ${format} takes ${some.join(', ').replace(/, (?=\d+$)/, ' or ')}`,
         );
     if (group % 32 !== 0) throw refuse(`group (--group) is ${group}, which is no multiple of 32`);
     if (calibration === undefined)

@@ -2,7 +2,6 @@
  * quantizeFolder(): a Hugging Face folder -> the files of one whose layers' matrices are codes with scales. Those come
  * first in the files of weights, layer by layer as they are made; all other tensors follow, byte for byte as they were.
  */
-import { NB_PART_CODES, NB_PART_SCALES, NB_PART_ZEROS } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { besides } from '../sources/folder.js';
 import { isWeights } from '../sources/names.js';
@@ -10,9 +9,10 @@ import { readAll } from '../sources/open.js';
 import { BlocksInMemory } from './blocks.js';
 import { calibrate, layerOf } from './calibrate.js';
 import { giveRecipe, openConversion } from './convert.js';
-import { quantizationConfig, withQuantization } from './folder-config.js';
+import { withQuantization } from './folder-config.js';
 import { FolderFiles } from './folder-files.js';
-import { codeFormat, codings, entriesOf } from './folder-tensors.js';
+import { codings, entriesOf } from './folder-tensors.js';
+import { FOLDER_FORMATS } from './formats/folder-formats.js';
 import { Meter } from './load-model.js';
 import { plannedTensors } from './planned.js';
 import { bySize, indexOf, readHeader, shardsOf } from './safetensors.js';
@@ -66,7 +66,8 @@ export async function quantizeFolder(source, files, options, folder, port, journ
             { format: 'pt', ...headers[0].metadata },
         );
         const out = new FolderFiles(port, shards);
-        await writeDocuments(source, out, quantizationConfig(options, folder, unquantized(copied, plan)));
+        const { config, configFile } = FOLDER_FORMATS[folder.format];
+        await writeDocuments(source, out, config(options, folder, unquantized(copied, plan)), configFile);
         if (shards.length > 1) await out.text('model.safetensors.index.json', indexOf(shards));
         const output = new FolderOutput(made, folder, out);
         await calibrate(conversion, plan, options, port, output, journal, output);
@@ -96,20 +97,20 @@ function unquantized(copied, plan) {
 }
 
 /**
- * config.json, quantize_config.json for AutoGPTQ, and the files that stay as they are.
+ * config.json, and the files that stay as they are.
  * @param {import('../sources/open.js').Source} source
  * @param {FolderFiles} out
- * @param {{ quant_method: string }} quantization
+ * @param {object} quantization
+ * @param {string} [configFile] which gets this, too
  */
-async function writeDocuments(source, out, quantization) {
+async function writeDocuments(source, out, quantization, configFile) {
     for (const { name, source: file } of await besides(source)) {
         const bytes = await readAll(file);
         if (bytes && name === 'config.json')
             await out.text(name, withQuantization(new TextDecoder().decode(bytes), quantization));
         else if (bytes) await out.whole(name, bytes);
     }
-    if (quantization.quant_method === 'gptq')
-        await out.text('quantize_config.json', `${JSON.stringify(quantization, null, 2)}\n`);
+    if (configFile) await out.text(configFile, `${JSON.stringify(quantization, null, 2)}\n`);
 }
 
 /** The matrices as the tensors of a folder, which are written when a layer is done (calibrate.js, Maker and Blocks). */
@@ -123,7 +124,7 @@ class FolderOutput extends BlocksInMemory {
         super();
         this.codings = new Map(made.map((coding) => [coding.tensor.name, coding]));
         this.folder = folder;
-        this.format = codeFormat(folder);
+        this.format = FOLDER_FORMATS[folder.format];
         this.out = out;
     }
 
@@ -146,46 +147,15 @@ class FolderOutput extends BlocksInMemory {
     }
 
     /** @param {Quantizer} _ @param {Planned} tensor */
-    room(_, { name, rows, columns }) {
-        const { group } = this.format,
-            groups = group > 0 ? columns / group : 1;
-        return {
-            to: 'f32',
-            blocks: new Uint8Array(0),
-            coded: {
-                format: this.format,
-                order: this.#coding(name).order,
-                codes: new Uint8Array(rows * columns),
-                scales: new Uint8Array(2 * rows * groups),
-                zeros: new Uint8Array(rows * groups),
-                values: new Uint8Array(4 * rows * columns),
-                groups: new Int32Array(columns),
-            },
-        };
+    room(_, { name }) {
+        return this.format.room(this.#coding(name), this.folder);
     }
 
-    /** @param {Quantizer} quantizer @param {Planned} tensor @param {import('./inputs.js').Room} room */
-    finish(quantizer, { name, rows, columns }, { coded }) {
-        const { codes, scales, zeros, groups, values } = /** @type {import('./inputs.js').Coded} */ (coded),
-            pack = (/** @type {number} */ part, /** @type {Uint8Array} */ from) =>
-                quantizer.pack(this.format, part, from, rows, columns),
-            bytes = (/** @type {Int32Array | BigInt64Array} */ numbers) => new Uint8Array(numbers.buffer);
-        /** @type {Record<string, () => Uint8Array>} */
-        const makers = {
-            g_idx: () => bytes(groups),
-            qweight: () => pack(NB_PART_CODES, codes),
-            qzeros: () => pack(NB_PART_ZEROS, zeros),
-            scales: () => pack(NB_PART_SCALES, scales),
-            weight_g_idx: () => bytes(groups),
-            weight_packed: () => pack(NB_PART_CODES, codes),
-            weight_scale: () => pack(NB_PART_SCALES, scales),
-            weight_shape: () => bytes(BigInt64Array.of(BigInt(rows), BigInt(columns))),
-            weight_zero_point: () => pack(NB_PART_ZEROS, zeros),
-        };
-        const coding = this.#coding(name);
-        for (const entry of entriesOf(coding, this.folder))
-            this.tensors.set(entry.name, makers[entry.name.slice(coding.module.length + 1)]());
-        return { type: 'f32', bytes: values };
+    /** @param {Quantizer} quantizer @param {Planned} tensor @param {import('./inputs.js').Room} made */
+    finish(quantizer, { name }, made) {
+        for (const entry of entriesOf(this.#coding(name), this.folder))
+            this.tensors.set(entry.name, entry.make(quantizer, made));
+        return this.format.values(made);
     }
 
     /** Writes the layer. */

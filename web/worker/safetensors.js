@@ -64,8 +64,8 @@ export async function readHeader(file) {
     return { entries: entries.sort((a, b) => a.from.at - b.from.at), metadata };
 }
 
-/** Bytes of a number. @param {string} dtype */
-const sizeOf = (dtype) => Number(/^[A-Z]+(\d+)/.exec(dtype)?.[1] ?? 8) / 8;
+/** Bytes of a number of a type. @param {string} dtype */
+export const sizeOf = (dtype) => Number(/^[A-Z]+(\d+)/.exec(dtype)?.[1] ?? 8) / 8;
 
 /** Those of large numbers come first, so that all are aligned; others stay in their order. @param {Entry[]} entries */
 export const bySize = (entries) => [...entries].sort((a, b) => sizeOf(b.dtype) - sizeOf(a.dtype));

@@ -1,0 +1,60 @@
+/**
+ * compressed-tensors' "pack-quantized": its QuantizationConfig, and the tensors of its PackedQuantizationCompressor.
+ * vLLM's CompressedTensorsWNA16 reads them (vllm/model_executor/layers/quantization/compressed_tensors).
+ */
+import { NB_FORMAT_COMPRESSED } from '../../abi.js';
+import { BYTES, bytesOf, codedFormat, groupsOf, isOrdered } from './coded.js';
+
+const coded = codedFormat(NB_FORMAT_COMPRESSED);
+
+/** @type {import('./folder-formats.js').FolderFormat} */
+export const COMPRESSED_TENSORS = {
+    ...coded,
+
+    config: (_, folder, ignore) => ({
+        quant_method: 'compressed-tensors',
+        format: 'pack-quantized',
+        quantization_status: 'compressed',
+        global_compression_ratio: null,
+        kv_cache_scheme: null,
+        ignore,
+        config_groups: {
+            group_0: {
+                targets: ['Linear'],
+                weights: {
+                    num_bits: folder.bits,
+                    type: 'int',
+                    symmetric: folder.symmetric,
+                    strategy: folder.group > 0 ? 'group' : 'channel',
+                    group_size: folder.group > 0 ? folder.group : null,
+                    actorder: isOrdered(folder) ? 'group' : null,
+                    dynamic: false,
+                    observer: 'minmax',
+                },
+                input_activations: null,
+                output_activations: null,
+            },
+        },
+    }),
+
+    refusal: (coding, folder) =>
+        coding.isTransposed
+            ? 'it lies transposed in the files (Conv1D), for which compressed-tensors has no place; take gptq'
+            : coded.refusal(coding, folder),
+
+    parts({ tensor: { rows, columns } }, folder) {
+        const { bits, symmetric } = folder,
+            groups = groupsOf(columns, folder),
+            shape = bytesOf(BigInt64Array.of(BigInt(rows), BigInt(columns)));
+        const parts = [
+            { name: 'weight_g_idx', dtype: 'I32', shape: [columns], bytes: BYTES.groups },
+            { name: 'weight_packed', dtype: 'I32', shape: [rows, (columns / 32) * bits], bytes: BYTES.codes },
+            { name: 'weight_scale', dtype: 'F16', shape: [rows, groups], bytes: BYTES.scales },
+            { name: 'weight_shape', dtype: 'I64', shape: [2], bytes: () => shape },
+            { name: 'weight_zero_point', dtype: 'I32', shape: [(rows / 32) * bits, groups], bytes: BYTES.zeros },
+        ];
+        const has = (/** @type {string} */ name) =>
+            name === 'weight_g_idx' ? isOrdered(folder) : name !== 'weight_zero_point' || !symmetric;
+        return parts.filter(({ name }) => has(name));
+    },
+};

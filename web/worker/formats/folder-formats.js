@@ -1,0 +1,39 @@
+/**
+ * The formats of quantized folders. quantize-folder.js looks a format up here and knows none by its name. A new format
+ * is a file in this folder, a line in the table below, and a line in FOLDER_FORMATS of web/options.js.
+ */
+import { COMPRESSED_TENSORS } from './compressed-tensors.js';
+import { GPTQ, GPTQ_V2 } from './gptq.js';
+
+/** @typedef {import('../folder-tensors.js').Coding} Coding */
+/** @typedef {import('../../options.js').CheckedFolder} CheckedFolder */
+
+/**
+ * A tensor that a matrix becomes. name: what stands behind the module's name and a dot. dtype, shape: as safetensors has
+ * them. bytes(): its data, from what was made of the matrix.
+ * @typedef {object} Part
+ * @property {string} name
+ * @property {string} dtype
+ * @property {number[]} shape
+ * @property {(quantizer: import('../quantizer.js').Quantizer, made: import('../inputs.js').Room) => Uint8Array} bytes
+ */
+
+/**
+ * A format.
+ * @typedef {object} FolderFormat
+ * @property {(options: import('../../protocol.js').QuantizeOptions, folder: CheckedFolder, ignore: string[]) => object}
+ *     config config.json's quantization_config. ignore: modules with matrices that stay as they are
+ * @property {string} [configFile] a file that holds the same, for libraries that look there
+ * @property {(coding: Coding, folder: CheckedFolder) => string | undefined} refusal why a matrix cannot have the format
+ * @property {(coding: Coding, folder: CheckedFolder) => Part[]} parts what a matrix becomes, in the order of the names
+ * @property {(coding: Coding, folder: CheckedFolder) => import('../inputs.js').Room} room which the quantizer fills
+ * @property {(made: import('../inputs.js').Room) => { type: string, bytes: Uint8Array }} values what the matrix stands
+ *     for then, as blocks of a GGUF type: the layers behind it are calibrated with these
+ */
+
+/** @type {Record<CheckedFolder['format'], FolderFormat>} */
+export const FOLDER_FORMATS = {
+    gptq: GPTQ,
+    gptq_v2: GPTQ_V2,
+    'compressed-tensors': COMPRESSED_TENSORS,
+};

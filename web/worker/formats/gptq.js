@@ -1,0 +1,46 @@
+/**
+ * GPTQ's folders, as AutoGPTQ and GPTQModel write them. vLLM's GPTQConfig and GPTQMarlinConfig read them
+ * (vllm/model_executor/layers/quantization/gptq.py and gptq_marlin.py, from_config() and create_weights()): they ask for
+ * bits, group_size, desc_act and sym, and heed lm_head and checkpoint_format.
+ */
+import { NB_FORMAT_GPTQ, NB_FORMAT_GPTQ_V2 } from '../../abi.js';
+import { BYTES, codedFormat, groupsOf, isOrdered } from './coded.js';
+
+/** @typedef {import('./folder-formats.js').FolderFormat} FolderFormat */
+
+/** @type {Pick<FolderFormat, 'config' | 'configFile' | 'parts'>} */
+const BOTH = {
+    config: ({ damping, trueSequential }, folder) => ({
+        quant_method: 'gptq',
+        bits: folder.bits,
+        group_size: folder.group || -1,
+        desc_act: isOrdered(folder),
+        static_groups: folder.order === 'static',
+        sym: folder.symmetric,
+        lm_head: false,
+        damp_percent: damping,
+        true_sequential: trueSequential,
+        checkpoint_format: folder.format,
+        pack_dtype: 'int32',
+        meta: { quantizer: ['nibble'] },
+    }),
+
+    configFile: 'quantize_config.json',
+
+    parts({ tensor: { rows, columns } }, folder) {
+        const { bits } = folder,
+            groups = groupsOf(columns, folder);
+        return [
+            { name: 'g_idx', dtype: 'I32', shape: [columns], bytes: BYTES.groups },
+            { name: 'qweight', dtype: 'I32', shape: [(columns / 32) * bits, rows], bytes: BYTES.codes },
+            { name: 'qzeros', dtype: 'I32', shape: [groups, (rows / 32) * bits], bytes: BYTES.zeros },
+            { name: 'scales', dtype: 'F16', shape: [groups, rows], bytes: BYTES.scales },
+        ];
+    },
+};
+
+/** AutoGPTQ's first format, whose zero points are stored less 1. @type {FolderFormat} */
+export const GPTQ = { ...codedFormat(NB_FORMAT_GPTQ), ...BOTH };
+
+/** Its second, whose zero points are stored as they are. @type {FolderFormat} */
+export const GPTQ_V2 = { ...codedFormat(NB_FORMAT_GPTQ_V2), ...BOTH };
