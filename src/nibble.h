@@ -360,7 +360,7 @@ enum {
 /* Sums up the vectors x that the matrices of a group are multiplied with. The streams stay as they are. What the group
  * does not depend on is not computed. Evaluates one batch of tokens, and returns how many tokens are done. Repeat with
  * that as `done`, which is 0 at first, until it is windows * window: only then there are results. 0 begins anew, and
- * frees the results of the last time. */
+ * frees the results of the last time. Until then nb_walk_replace, nb_walk_note and nb_walk_change are errors. */
 int32_t nb_walk_observe(nb_walk *walk, int32_t group, uint32_t what, int32_t done, nb_error *err);
 
 /* What was observed of a group, of one of its experts (0: it has none). NULL if it was not. Columns are those of the

@@ -181,15 +181,25 @@ int32_t nb_walk_run(nb_walk *w, uint32_t done, nb_error *err) {
     return code < 0 ? code : (int32_t)rows;
 }
 
+/* NB_OK if no observation is half done: it needs the same weights for all tokens, and the session's cache for itself. */
+static int32_t check_idle(const nb_walk *w, nb_error *err) {
+    NB_TRY(nb_walk_check_layer(w, err));
+    if (w->observed > 0 && w->observed < nb_walk_tokens(w))
+        return NB_FAIL(err, NB_ERR_STATE,
+                       "the layer is being observed, and token %u comes next: call nb_walk_observe for the rest first",
+                       w->observed);
+    return NB_OK;
+}
+
 int32_t nb_walk_replace(nb_walk *w, const char *name, size_t name_bytes, uint32_t type, const uint8_t *bytes,
                         size_t size, nb_error *err) {
-    NB_TRY(nb_walk_check_layer(w, err));
+    NB_TRY(check_idle(w, err));
     return nb_model_replace(w->model, w->layer, (nb_text){name, name_bytes}, type, bytes, size, err);
 }
 
 /* The first batch passes through the layer as it is now. Returns how many tokens it has. */
 static int32_t try_batch(nb_walk *w, nb_error *err) {
-    NB_TRY(nb_walk_check_layer(w, err));
+    NB_TRY(check_idle(w, err));
     w->session->observer = (nb_observer){0};
     return nb_walk_run(w, 0, err);
 }

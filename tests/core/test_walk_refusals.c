@@ -52,6 +52,21 @@ static void check_parts(const whole *all) {
     nb_walk_free(walk);
 }
 
+static int32_t replace(nb_walk *walk, const char *name, uint32_t type, const void *bytes, size_t size, nb_error *err) {
+    return nb_walk_replace(walk, name, nb_length(name), type, bytes, size, err);
+}
+
+/* Half an observation: nothing may change the layer or its cache before the rest. */
+static void check_half_observed(nb_walk *walk) {
+    nb_error err = {0};
+    const float one = 1;
+    CHECK(!nb_walk_mean(walk, 0, 0) && !nb_walk_count(walk, 0, 0), "results before the end");
+    expect(nb_walk_note(walk, &err), NB_ERR_STATE, &err, "token 20 comes next");
+    expect((int32_t)nb_walk_change(walk, &err), NB_ERR_STATE, &err, "token 20 comes next");
+    expect(replace(walk, "blk.0.attn_norm.weight", NB_TYPE_F32, &one, sizeof one, &err), NB_ERR_STATE, &err,
+           "token 20 comes next");
+}
+
 static void check_order(const whole *all) {
     nb_error err = {0};
     CHECK(!nb_walk_new(NULL, all->tokens, 0, 5, &err) && err.code == NB_ERR_ARGUMENT, "%s", err.message);
@@ -69,8 +84,10 @@ static void check_order(const whole *all) {
     expect(nb_walk_observe(walk, -2, NB_WALK_MEANS, 0, &err), NB_ERR_ARGUMENT, &err, "4 groups");
     expect(nb_walk_observe(walk, 0, 2, 0, &err), NB_ERR_ARGUMENT, &err, "kind 2");
     expect(nb_walk_observe(walk, 0, NB_WALK_MEANS, 5, &err), NB_ERR_STATE, &err, "token 5");
+    expect((int32_t)nb_walk_change(walk, &err), NB_ERR_STATE, &err, "nb_walk_note");
+    CHECK(nb_walk_note(walk, &err) == NB_OK && nb_walk_change(walk, &err) == 0, "%s", err.message);
     CHECK(nb_walk_observe(walk, 0, NB_WALK_MEANS, 0, &err) == WINDOW, "%s", err.message);
-    CHECK(!nb_walk_mean(walk, 0, 0) && !nb_walk_count(walk, 0, 0), "results before the end");
+    check_half_observed(walk);
     CHECK(nb_walk_observe(walk, 0, NB_WALK_MEANS, WINDOW, &err) == TOKENS, "%s", err.message);
     CHECK(nb_walk_mean(walk, 0, 0) && !nb_walk_hessian(walk, 0, 0) && nb_walk_count(walk, 0, 0) == TOKENS, "means");
     CHECK(!nb_walk_mean(walk, 1, 0) && !nb_walk_mean(walk, 0, 1) && !nb_walk_mean(walk, 99, 0), "others' means");
@@ -86,10 +103,6 @@ static void check_order(const whole *all) {
     walk = nb_walk_new(NULL, tokens, 1, 3, &err);
     expect(nb_walk_begin(walk, all->model, &err), NB_ERR_ARGUMENT, &err, "vocabulary");
     nb_walk_free(walk);
-}
-
-static int32_t replace(nb_walk *walk, const char *name, uint32_t type, const void *bytes, size_t size, nb_error *err) {
-    return nb_walk_replace(walk, name, nb_length(name), type, bytes, size, err);
 }
 
 /* In a part, whose weights may be harmed. */
