@@ -103,9 +103,8 @@ static int32_t begin(nb_walk *w, nb_session *s, nb_error *err) {
 int32_t nb_walk_begin(nb_walk *w, const nb_model *ends, nb_error *err) {
     if (w->streams)
         return NB_FAIL(err, NB_ERR_STATE, "the walk has begun before; make another one");
-    nb_session *s = nb_session_new_walk(ends, w->pool, w->window, err);
-    if (!s)
-        return err ? err->code : NB_ERR_MEMORY;
+    nb_session *s;
+    NB_TRY(nb_session_new_walk(ends, w->pool, w->window, &s, err));
     int32_t code = nb_model_check_ends(ends, err);
     w->family = ends->family;
     w->width = ends->shape.width;
@@ -147,9 +146,8 @@ int32_t nb_walk_layer(nb_walk *w, nb_model *model, uint32_t layer, nb_error *err
     leave_layer(w);
     nb_walk_forget(w);
     w->n_groups = 0;
-    nb_session *s = nb_session_new_walk(model, w->pool, w->window, err);
-    if (!s)
-        return err ? err->code : NB_ERR_MEMORY;
+    nb_session *s;
+    NB_TRY(nb_session_new_walk(model, w->pool, w->window, &s, err));
     int32_t code = check_model(w, model, err);
     if (code < 0) {
         nb_session_free(s);

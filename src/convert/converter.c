@@ -65,8 +65,7 @@ int32_t nb_converter_importance(nb_converter *x, const uint8_t *bytes, size_t n,
     if (x->planned)
         return NB_FAIL(err, NB_ERR_STATE, "an importance matrix comes before the plan");
     nb_imatrix_free(x->plan.recipe.imatrix);
-    x->plan.recipe.imatrix = nb_imatrix_read(bytes, n, err);
-    return x->plan.recipe.imatrix ? NB_OK : err ? err->code : NB_ERR_FORMAT;
+    return nb_imatrix_read(bytes, n, &x->plan.recipe.imatrix, err);
 }
 
 /* ---- headers --------------------------------------------------------------------------------------------------- */

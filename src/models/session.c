@@ -101,13 +101,12 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
 }
 
 /* The memory of a session that was prepared. */
-static nb_session *allocate(nb_session measured, nb_error *err) {
-    if (nb_arena_reserve(&measured.arena, "the session (KV cache and buffers)", err) < 0)
-        return NULL;
-    nb_session *s = nb_alloc(sizeof *s);
+static int32_t allocate(nb_session measured, nb_session **out, nb_error *err) {
+    NB_TRY(nb_arena_reserve(&measured.arena, "the session (KV cache and buffers)", err));
+    nb_session *s = *out = nb_alloc(sizeof *s);
     if (!s) {
         nb_arena_free(&measured.arena);
-        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a session");
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a session");
     }
     *s = measured;
     take(s);
@@ -117,7 +116,7 @@ static nb_session *allocate(nb_session measured, nb_error *err) {
     memset(rest, 0, (size_t)(s->arena.base + s->arena.size - rest));
     for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
         nb_rope_frequencies(r->rope, s->context, r->frequencies, &r->magnitude);
-    return s;
+    return NB_OK;
 }
 
 nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
@@ -128,12 +127,15 @@ nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t contex
     if (prepare(&measured, model, pool, context, batch, kv_type, false, err) < 0)
         return NULL;
     measured.activations.precision = precision;
-    return allocate(measured, err);
+    nb_session *s = NULL;
+    return allocate(measured, &s, err) < 0 ? NULL : s;
 }
 
-nb_session *nb_session_new_walk(const nb_model *model, nb_pool *pool, uint32_t window, nb_error *err) {
+int32_t nb_session_new_walk(const nb_model *model, nb_pool *pool, uint32_t window, nb_session **out, nb_error *err) {
     nb_session measured;
-    return prepare(&measured, model, pool, window, 0, NB_TYPE_F32, true, err) < 0 ? NULL : allocate(measured, err);
+    *out = NULL;
+    NB_TRY(prepare(&measured, model, pool, window, 0, NB_TYPE_F32, true, err));
+    return allocate(measured, out, err);
 }
 
 void nb_session_free(nb_session *s) {

@@ -31,22 +31,21 @@ static nb_text keep_text(reader *r, nb_text text) {
     return (nb_text){(const char *)r->m->memory + r->back, text.size};
 }
 
-/* A new entry with a copy of n numbers of the file, which are checked. NULL and *err if one is wrong. */
-static nb_imatrix_entry *add_entry(reader *r, nb_text name, const uint8_t *numbers, uint64_t n, nb_error *err) {
+/* A new entry with a copy of n numbers of the file; an error if one of them is wrong. It becomes the last one. */
+static int32_t add_entry(reader *r, nb_text name, const uint8_t *numbers, uint64_t n, nb_error *err) {
     nb_imatrix *m = r->m;
-    if (nb_grow((void **)&m->entries, &r->capacity, m->n_entries, sizeof *m->entries, "importance matrix", err) < 0)
-        return NULL;
+    NB_TRY(nb_grow((void **)&m->entries, &r->capacity, m->n_entries, sizeof *m->entries, "importance matrix", err));
     nb_imatrix_entry *e = &m->entries[m->n_entries++];
     *e = (nb_imatrix_entry){keep_text(r, name), n, (float *)(void *)(m->memory + r->front)};
     memcpy(e->importance, numbers, (size_t)n * sizeof(float));
     r->front += (size_t)n * sizeof(float);
     for (uint64_t i = 0; i < n; i++)
         if (!(e->importance[i] >= 0) || !nb_are_finite(e->importance + i, 1))
-            return NB_FAIL_NULL(err, NB_ERR_FORMAT,
-                                "the importance matrix is damaged: number %l of %t is %g, and a sum of squares is "
-                                "finite and not negative; make the file anew",
-                                i, e->name, (double)e->importance[i]);
-    return e;
+            return NB_FAIL(err, NB_ERR_FORMAT,
+                           "the importance matrix is damaged: number %l of %t is %g, and a sum of squares is "
+                           "finite and not negative; make the file anew",
+                           i, e->name, (double)e->importance[i]);
+    return NB_OK;
 }
 
 /* importance[n] /= count. Where nothing was counted all columns matter alike, as in the reference. */
@@ -147,9 +146,8 @@ static int32_t read_legacy_entry(reader *r, nb_cursor *in, uint32_t i, nb_error 
     if (!n || calls > INT32_MAX)
         return NB_FAIL(err, NB_ERR_FORMAT, "the importance matrix is damaged: entry %t has %u numbers of %d calls",
                        name, n, (int32_t)calls);
-    const nb_imatrix_entry *e = add_entry(r, name, numbers, n, err);
-    if (!e)
-        return err->code;
+    NB_TRY(add_entry(r, name, numbers, n, err));
+    const nb_imatrix_entry *e = &r->m->entries[r->m->n_entries - 1];
     return calls ? divide(e, e->importance, n, (float)calls, err) : NB_OK; /* 0: of old files, which hold means */
 }
 
@@ -190,7 +188,7 @@ static int32_t read_sums(reader *r, const nb_checkpoint *c, const uint8_t *bytes
     if (t->type != NB_TYPE_F32 || !name.size)
         return NB_FAIL(err, NB_ERR_FORMAT, "the importance matrix is damaged: tensor %t is not of F32",
                        nb_checkpoint_tensor_name(c, t));
-    return sums && !add_entry(r, name, bytes + t->at, t->bytes / sizeof(float), err) ? err->code : NB_OK;
+    return sums ? add_entry(r, name, bytes + t->at, t->bytes / sizeof(float), err) : NB_OK;
 }
 
 /* Sums become means. *found: how many tensors of counts there are. */
@@ -254,10 +252,10 @@ static int32_t read_gguf(reader *r, const uint8_t *bytes, size_t size, nb_error 
     return code;
 }
 
-nb_imatrix *nb_imatrix_read(const uint8_t *bytes, size_t size, nb_error *err) {
-    nb_imatrix *m = nb_alloc(sizeof *m);
+int32_t nb_imatrix_read(const uint8_t *bytes, size_t size, nb_imatrix **out, nb_error *err) {
+    nb_imatrix *m = *out = nb_alloc(sizeof *m);
     if (!m)
-        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for an importance matrix");
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for an importance matrix");
     *m = (nb_imatrix){0};
     reader r = {.m = m};
     bool gguf = size >= 4 && nb_compare(bytes, "GGUF", 4) == 0;
@@ -266,10 +264,11 @@ nb_imatrix *nb_imatrix_read(const uint8_t *bytes, size_t size, nb_error *err) {
         code = gguf ? read_gguf(&r, bytes, size, err) : read_legacy(&r, bytes, size, err);
     if (code == NB_OK && !gguf)
         code = sort_entries(&r, err);
-    if (code == NB_OK)
-        return m;
-    nb_imatrix_free(m);
-    return NULL;
+    if (code < 0) {
+        nb_imatrix_free(m);
+        *out = NULL;
+    }
+    return code;
 }
 
 void nb_imatrix_free(nb_imatrix *m) {

@@ -28,9 +28,9 @@ typedef struct nb_imatrix {
     uint8_t *memory;  /* owned: numbers from its start on, names at its end */
 } nb_imatrix;
 
-/* bytes[size]: the whole file; nothing of it is needed afterwards. NULL and *err: it is not an importance matrix, or a
- * size, a count or a number in it is wrong. */
-nb_imatrix *nb_imatrix_read(const uint8_t *bytes, size_t size, nb_error *err);
+/* bytes[size]: the whole file; nothing of it is needed afterwards. An error, with *out NULL: it is not an importance
+ * matrix, or a size, a count or a number in it is wrong. */
+int32_t nb_imatrix_read(const uint8_t *bytes, size_t size, nb_imatrix **out, nb_error *err);
 void nb_imatrix_free(nb_imatrix *m); /* NULL is fine */
 
 /* What the file has for a tensor of the model: 1 and *importance, [matrices, columns], of which row i is matrix i's

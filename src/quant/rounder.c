@@ -37,9 +37,8 @@ void nb_rounder_free(nb_rounder *r) {
 }
 
 int32_t nb_rounder_importance(nb_rounder *r, const uint8_t *bytes, size_t n, nb_error *err) {
-    nb_imatrix *imatrix = nb_imatrix_read(bytes, n, err);
-    if (!imatrix)
-        return err ? err->code : NB_ERR_FORMAT;
+    nb_imatrix *imatrix;
+    NB_TRY(nb_imatrix_read(bytes, n, &imatrix, err));
     nb_imatrix_free(r->imatrix);
     r->imatrix = imatrix;
     r->columns = 0; /* its importance is gone */

@@ -109,8 +109,10 @@ static nb_imatrix *written(const nb_collector *c, uint32_t format, nb_error *err
         return NULL;
     uint8_t *out = nb_alloc((size_t)size + 1);
     CHECK(nb_collector_write(c, format, 20, "a text", 6, out, (size_t)size + 1, err) == size, "%s", err->message);
-    nb_imatrix *m = nb_imatrix_read(out, (size_t)size, err);
-    CHECK(m && m->chunks == TOKENS / 20 && nb_text_is(m->data_set, "a text"), "%s", err->message);
+    nb_imatrix *m;
+    CHECK(nb_imatrix_read(out, (size_t)size, &m, err) == NB_OK && m->chunks == TOKENS / 20 &&
+              nb_text_is(m->data_set, "a text"),
+          "%s", err->message);
     nb_free(out);
     return m;
 }

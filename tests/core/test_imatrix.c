@@ -36,9 +36,10 @@ static void check_files(void) {
     nb_error err = {0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         open_file(names[i], ".gguf");
-        nb_imatrix *a = nb_imatrix_read(file, file_size, &err);
+        nb_imatrix *a, *b;
+        nb_imatrix_read(file, file_size, &a, &err);
         open_file(names[i], ".dat");
-        nb_imatrix *b = nb_imatrix_read(file, file_size, &err);
+        nb_imatrix_read(file, file_size, &b, &err);
         if (CHECK(a && b, "%s: %s", names[i], err.message))
             check_same(a, b, names[i]);
         nb_imatrix_free(a);
@@ -50,9 +51,9 @@ static void check_files(void) {
 static void check_find(void) {
     nb_error err = {0};
     open_file("mixtral", ".gguf");
-    nb_imatrix *m = nb_imatrix_read(file, file_size, &err);
+    nb_imatrix *m;
     const float *importance = NULL;
-    if (!CHECK(m, "%s", err.message))
+    if (!CHECK(nb_imatrix_read(file, file_size, &m, &err) == NB_OK, "%s", err.message))
         return;
     CHECK(m->chunks == 6, "%u chunks", m->chunks);
     CHECK(nb_imatrix_find(m, nb_text_of("blk.0.attn_k.weight"), 32, 1, &importance, &err) == 1, "%s", err.message);
@@ -74,9 +75,10 @@ static void check_harm(const char *name, const char *ending, size_t at, const vo
     nb_error err = {0};
     open_file(name, ending);
     memcpy(file + at, bytes, size);
-    nb_imatrix *m = nb_imatrix_read(file, file_size, &err);
-    CHECK(!m && err.code < 0 && test_contains(err.message, words), "%s%s at %z: \"%s\" without \"%s\"", name, ending,
-          at, err.message, words);
+    nb_imatrix *m;
+    int32_t code = nb_imatrix_read(file, file_size, &m, &err);
+    CHECK(!m && code < 0 && err.code == code && test_contains(err.message, words), "%s%s at %z: \"%s\" without \"%s\"",
+          name, ending, at, err.message, words);
     nb_imatrix_free(m);
 }
 
@@ -116,7 +118,9 @@ static void check_harms(void) {
     check_harm("tiny", ".gguf", last, &negative, 4, "is -1");
     check_harm("tiny", ".gguf", last, &not_a_number, 4, "count 0 of");
     uint8_t *model = test_read_all("tests/fixtures/models/gpt2.gguf", &file_size);
-    CHECK(!nb_imatrix_read(model, file_size, &err) && test_contains(err.message, "general.type"), "%s", err.message);
+    nb_imatrix *m;
+    CHECK(nb_imatrix_read(model, file_size, &m, &err) == NB_ERR_FORMAT && test_contains(err.message, "general.type"),
+          "%s", err.message);
     nb_free(model);
 }
 
@@ -131,10 +135,13 @@ static void check_lengths(const char *ending, uint32_t may_be_read) {
         nb_error err = {0};
         uint8_t *part = nb_alloc(size + 1);
         memcpy(part, whole, size);
-        nb_imatrix *m = nb_imatrix_read(part, size, &err);
-        CHECK(m || (err.code < 0 && err.message[0]), "%z bytes of %s", size, ending);
+        nb_imatrix *m, *unasked;
+        int32_t code = nb_imatrix_read(part, size, &m, &err);
+        CHECK(code == NB_OK ? m != NULL : !m && err.code == code && err.message[0], "%z bytes of %s", size, ending);
+        CHECK(nb_imatrix_read(part, size, &unasked, NULL) == code, "%z bytes of %s, unasked", size, ending);
         read += m != NULL;
         nb_imatrix_free(m);
+        nb_imatrix_free(unasked);
         nb_free(part);
     }
     CHECK(read <= may_be_read, "%u of the cut files were read", read);

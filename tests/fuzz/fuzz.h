@@ -196,7 +196,8 @@ static inline nb_collector *fuzz_calibrate(nb_session *s, const int32_t *tokens,
     if (size > 0) {
         uint8_t *out = fuzz_memory((size_t)size + 1);
         demand_same(nb_collector_write(c, format, 4, "text", 4, out, (size_t)size + 1, &err), size);
-        nb_imatrix *read = nb_imatrix_read(out, (size_t)size, &err);
+        nb_imatrix *read;
+        nb_imatrix_read(out, (size_t)size, &read, &err);
         demand(read || fuzz_refused);
         nb_imatrix_free(read);
         free(out);
