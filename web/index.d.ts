@@ -318,13 +318,15 @@ export interface QuantizeFolderOptions {
     /** Bytes of tensors in one file of weights, at most. Default: 5e9. If they are more, there are several files and
      * model.safetensors.index.json. */
     shardBytes?: number;
-    /** The only one so far, and the default. */
-    method?: 'gptq';
+    /** As for quantize(), but 'gptq' is the default. With AWQ the tensors that take up the scales change, too, such as
+     * norms. They keep their types. */
+    method?: 'gptq' | 'awq+gptq';
     /** As for quantize(), which says more. */
     calibration?: string;
     samples?: number;
     context?: number;
     damping?: number;
+    clip?: boolean;
     trueSequential?: boolean;
     threads?: number;
     /**

@@ -71,8 +71,8 @@ import { messageOf, NibbleError } from './errors.js';
  */
 
 /**
- * @typedef {Omit<CheckedFolder, 'order'> & Omit<CheckedCalibration, 'method' | 'order' | 'clip'>
- *     & { method: 'gptq', order?: CheckedFolder['order'], threads?: number }} CheckedQuantizeFolder
+ * @typedef {Omit<CheckedFolder, 'order'> & Omit<CheckedCalibration, 'method' | 'order'>
+ *     & { method: 'gptq' | 'awq+gptq', order?: CheckedFolder['order'], threads?: number }} CheckedQuantizeFolder
  */
 
 /** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
@@ -506,8 +506,6 @@ export const QUANTIZE_OPTIONS = {
     },
 };
 
-const { clip: _, ...GPTQ_OPTIONS } = CALIBRATION_OPTIONS;
-
 /**
  * What each format of folders takes: bits of a code. (How they are made: web/worker/formats.)
  * @type {Record<CheckedFolder['format'], { bits: number[] }>}
@@ -559,8 +557,8 @@ export const FOLDER_OPTIONS = {
         value: 'N',
         help: 'of tensors in one file of weights, at most; the next ones come into further files',
     },
-    ...GPTQ_OPTIONS,
-    method: { ...CALIBRATION_OPTIONS.method, choices: ['gptq'], default: 'gptq' },
+    ...CALIBRATION_OPTIONS,
+    method: { ...CALIBRATION_OPTIONS.method, choices: ['gptq', 'awq+gptq'], default: 'gptq' },
     order: {
         ...CALIBRATION_OPTIONS.order,
         choices: ['group-aware', 'natural', 'activation', 'static'],
@@ -826,13 +824,8 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
     if (method === 'rtn' && useless)
         throw refuse(`${both(useless)} is for methods that calibrate: pass ${both('method')}, such as gptq, beside it`);
     if (method === 'rtn') return;
-    const idle = ['damping', 'order', 'clip'].find(
-        (name) => others[name] !== undefined && !(name === 'clip' ? method === 'awq' : method.includes('gptq')),
-    );
-    if (idle)
-        throw refuse(`${both(idle)} is for ${idle === 'clip' ? 'AWQ' : 'GPTQ'}: leave it out, or pass another method`);
+    checkCalibrated({ ...others, method, calibration });
     const needs = `${both('method')} ${method}`;
-    if (calibration === undefined) throw refuse(`${needs} needs a calibration text: pass ${both('calibration')}`);
     if (imatrix !== undefined)
         throw refuse(`${needs} observes by itself what an importance matrix would say: leave out imatrix (--imatrix)`);
     if (doubleQuant) throw refuse(`${needs} does not quantize scales: leave out ${both('doubleQuant')}`);
@@ -843,18 +836,33 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
 }
 
 /**
- * What quantizeFolder()'s options must be together.
- * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'calibration'>} checked
+ * What a method that calibrates needs, and has no use for.
+ * @param {Record<string, any>} given checked one by one
  */
-export function checkFolder({ format, bits, group, calibration }) {
+function checkCalibrated({ method, calibration, ...others }) {
+    const idle = /** @type {const} */ (['damping', 'order', 'clip']).find(
+        (name) => others[name] !== undefined && !(name === 'clip' ? method === 'awq' : method.includes('gptq')),
+    );
+    if (idle)
+        throw refuse(
+            `${idle} (--${CALIBRATION_OPTIONS[idle].flag}) is for ${idle === 'clip' ? 'AWQ' : 'GPTQ'}: leave it out, or pass another method`,
+        );
+    if (calibration === undefined)
+        throw refuse(`method (--method) ${method} needs a calibration text: pass calibration (--calibration)`);
+}
+
+/**
+ * What quantizeFolder()'s options must be together.
+ * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'calibration'>} checked
+ */
+export function checkFolder({ format, bits, group, ...calibration }) {
     const { bits: some } = FOLDER_FORMATS[format];
     if (!some.includes(bits))
         throw refuse(
             `bits (--bits) is ${bits}, but format (--format) ${format} takes ${some.join(', ').replace(/, (?=\d+$)/, ' or ')}`,
         );
     if (group % 32 !== 0) throw refuse(`group (--group) is ${group}, which is no multiple of 32`);
-    if (calibration === undefined)
-        throw refuse('method (--method) gptq needs a calibration text: pass calibration (--calibration)');
+    checkCalibrated(calibration);
 }
 
 /**

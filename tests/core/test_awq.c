@@ -195,6 +195,50 @@ static void check_packing(nb_cursor *in) {
           "%s", err.message);
 }
 
+/* A norm, divided by the fitted scales, is what a file of the type holds; the scales are close to what they were. */
+static void check_fitted(uint32_t type, float less) {
+    enum { N = 64 };
+    float norm[N], scales[N], before[N], divided[N];
+    uint8_t held[4 * N];
+    nb_error err = {0};
+    for (int i = 0; i < N; i++) {
+        norm[i] = 0.01f + (float)(i * i) / 7;
+        scales[i] = before[i] = 0.3f + (float)((i * 37) % N) / 11;
+    }
+    CHECK(nb_quantizer_fit_scales(type, less, norm, N, scales, &err) == 0, "%s", err.message);
+    for (int i = 0; i < N; i++)
+        divided[i] = norm[i] / scales[i];
+    CHECK(nb_quantizer_narrow(type, less, divided, N, held, &err) == 0, "%s", err.message);
+    for (int i = 0; i < N; i++) {
+        uint16_t half;
+        float number;
+        memcpy(&half, held + 2 * i, 2);
+        memcpy(&number, held + 4 * i, 4);
+        number = type == NB_TYPE_F32 ? number : type == NB_TYPE_F16 ? nb_f16_to_f32(half) : nb_bf16_to_f32(half);
+        CHECK(fabsf((number + less) / divided[i] - 1) < 1e-6f, "type %u: %g is %g in the file", type,
+              (double)divided[i], (double)(number + less));
+        bool is_near = fabsf(scales[i] / before[i] - 1) < (type == NB_TYPE_BF16 ? 4e-3f : 5e-4f);
+        CHECK(is_near || (less != 0 && divided[i] < 0.5f), "type %u: a scale of %g became %g", type, (double)before[i],
+              (double)scales[i]);
+    }
+}
+
+static void check_kept_types(void) {
+    float zero = 0, large = 70000, scale = 3;
+    uint16_t half;
+    nb_error err = {0};
+    check_fitted(NB_TYPE_F32, 0);
+    check_fitted(NB_TYPE_F16, 0);
+    check_fitted(NB_TYPE_BF16, 0);
+    check_fitted(NB_TYPE_BF16, 1);
+    CHECK(nb_quantizer_fit_scales(NB_TYPE_BF16, 0, &zero, 1, &scale, &err) == 0 && scale == 3, "%g", (double)scale);
+    CHECK(nb_quantizer_narrow(NB_TYPE_F16, 0, &large, 1, &half, &err) == NB_ERR_UNSUPPORTED &&
+              test_contains(err.message, "value 0 is 70000, which the file's type (F16) does not hold"),
+          "%s", err.message);
+    CHECK(nb_quantizer_narrow(NB_TYPE_Q8_0, 0, &large, 1, &half, &err) == NB_ERR_ARGUMENT, "%s", err.message);
+    CHECK(nb_quantizer_fit_scales(NB_TYPE_Q8_0, 0, &large, 1, &scale, &err) == NB_ERR_ARGUMENT, "%s", err.message);
+}
+
 static void check_folds(void) {
     static const struct {
         const char *name, *absorber;
@@ -404,5 +448,6 @@ void test_awq(void) {
     nb_free(bytes);
     check_output_error();
     check_folds();
+    check_kept_types();
     check_refused();
 }

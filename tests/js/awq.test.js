@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load, quantize } from '../../web/index.js';
+import { GGUF_BLOCKS } from '../../web/worker/calibrate.js';
 import { Folding } from '../../web/worker/folding.js';
 import { models, root } from '../support/builds.js';
 import { parse } from '../support/gguf.js';
@@ -177,9 +178,9 @@ test('what changes the outputs of a layer is undone', async () => {
             [[{ name: 'blk.0.attn_q.weight', columns: 32, rows: 4, experts: 1 }]],
             new Map(tensors.map((one) => [one.name, one])),
             new Map([['blk.0.attn_q.weight', tensors[1]]]),
-            ...[{ heads: 1, kvHeads: 1 }, /** @type {any} */ (quantizer)],
+            ...[{ heads: 1, kvHeads: 1 }, /** @type {any} */ (quantizer), GGUF_BLOCKS],
         );
-        const pairs = folding.pairs();
+        const pairs = await folding.pairs();
         assert.equal(pairs.length, 1);
         await folding.fold(pairs[0], async () => {});
         const is = (/** @type {Uint8Array | undefined} */ bytes) => new Float32Array(bytes?.slice().buffer ?? [])[0];

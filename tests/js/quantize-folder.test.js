@@ -29,6 +29,15 @@ before(() => {
     makeFolder('llama-3', at('llama'), { head_dim: 32 }, { 96: 128, 48: 64 });
     writeFileSync(at('llama/notes.txt'), 'as it was');
     writeFileSync(at('llama/pytorch_model.bin'), 'other weights');
+    // the same, where some inputs of each matrix are larger than others; and such a model whose norms are stored less 1
+    makeFolder('llama-3', at('uneven'), { head_dim: 32 }, { 96: 128, 48: 64 });
+    makeFolder('gemma', at('gemma'), { head_dim: 16, intermediate_size: 64 }, { 48: 64, 24: 32 });
+    for (const name of ['uneven', 'gemma']) {
+        const tensors = tensorsOf(at(name));
+        for (const [name, { bytes }] of tensors)
+            if (/_layernorm/.test(name)) for (let i = 0; i < bytes.length; i += 16) bytes.writeUInt16LE(0x40c0, i); // 6
+        writeTensors(at(`${name}/model.safetensors`), tensors);
+    }
     // q, k and v in one matrix, head by head
     makeFolder('gpt-neox', at('gpt-neox'), { intermediate_size: 64 }, { 48: 64 });
 });
@@ -83,6 +92,24 @@ async function logits(folder) {
 }
 
 /**
+ * nibble computes with a folder what it computes with the weights that its codes stand for.
+ * @param {string} source
+ * @param {string} out
+ * @param {ReturnType<typeof tensorsOf>} plain all tensors of the source, as they are now
+ */
+async function checkLogits(source, out, plain) {
+    const folder = `${out}-plain`;
+    mkdirSync(folder);
+    for (const name of readdirSync(source).filter((name) => name.endsWith('.json')))
+        writeFileSync(join(folder, name), readFileSync(join(source, name)));
+    writeTensors(join(folder, 'model.safetensors'), plain);
+    const [coded, expected] = [await logits(out), await logits(folder)],
+        largest = Math.max(...expected.flatMap((row) => [...row]).map(Math.abs));
+    for (const [i, row] of coded.entries())
+        assert.ok(maxDistance(row, expected[i]) < 2e-3 * largest, `row ${i}: ${maxDistance(row, expected[i])}`);
+}
+
+/**
  * The folder is near its source in every matrix, has all else byte for byte, and nibble computes with it what it
  * computes with the weights that the codes stand for.
  * @param {string} source
@@ -116,16 +143,51 @@ async function checkFolder(source, out, options, { isTransposed = false, isForei
         if (modules.has(name.slice(0, -'.weight'.length))) assert.ok(!tensors.has(name), name);
         else assert.deepEqual(tensors.get(name), tensor, name);
     }
-    if (isForeign) return;
-    const folder = `${out}-plain`;
-    mkdirSync(folder);
-    for (const name of readdirSync(source).filter((name) => name.endsWith('.json')))
-        writeFileSync(join(folder, name), readFileSync(join(source, name)));
-    writeTensors(join(folder, 'model.safetensors'), plain);
-    const [coded, expected] = [await logits(out), await logits(folder)],
-        largest = Math.max(...expected.flatMap((row) => [...row]).map(Math.abs));
-    for (const [i, row] of coded.entries())
-        assert.ok(maxDistance(row, expected[i]) < 2e-3 * largest, `row ${i}: ${maxDistance(row, expected[i])}`);
+    if (!isForeign) await checkLogits(source, out, plain);
+}
+
+/**
+ * The tensors of a folder that AWQ made: whose norms and matrices give, together, what they gave before.
+ * @param {string} source
+ * @param {string} out
+ * @param {{ format: string, bits: number }} options
+ * @param {{ less?: number }} [kind] less: what norms stand for is stored less so much
+ */
+async function checkScaled(source, out, options, { less = 0 } = {}) {
+    const before = tensorsOf(source),
+        { tensors, modules } = dequantized(out, options),
+        plain = new Map(before),
+        numbers = (/** @type {string} */ name, from = tensors) =>
+            numbersOf(/** @type {NonNullable<ReturnType<typeof before.get>>} */ (from.get(name)));
+    for (const [name, tensor] of before) {
+        const now = tensors.get(name);
+        if (!now) continue;
+        assert.deepEqual([now.dtype, now.shape], [tensor.dtype, tensor.shape], name);
+        plain.set(name, now);
+    }
+    const changed = [...before.keys()].filter(
+            (name) => tensors.get(name)?.bytes.equals(before.get(name)?.bytes ?? Buffer.of()) === false,
+        ),
+        norms = [...before.keys()].filter((name) => /layers\.\d+\.(input|post_attention)_layernorm/.test(name));
+    assert.ok(changed.includes('model.layers.0.input_layernorm.weight'), changed.join());
+    assert.ok(
+        changed.every((name) => norms.includes(name)),
+        changed.join(),
+    );
+    for (const [module, weights] of modules) {
+        const name = `${module}.weight`,
+            shape = before.get(name)?.shape ?? [];
+        plain.set(name, { dtype: 'F32', shape, bytes: Buffer.from(weights.buffer) });
+        const [, layer, matrix] = /^(.*\.\d+)\..*\.(\w+)$/.exec(module) ?? [],
+            norm = { q_proj: 'input', k_proj: 'input', gate_proj: 'post_attention' }[matrix]; // others absorb scales, too
+        if (!norm) continue;
+        const [was, is] = [before, tensors].map((from) => numbers(`${layer}.${norm}_layernorm.weight`, from)),
+            product = (/** @type {Float32Array} */ matrix, /** @type {Float32Array} */ scales) =>
+                matrix.map((x, i) => x * (scales[i % scales.length] + less));
+        const found = distance(product(numbers(name, before), was), product(weights, is));
+        assert.ok(found < [0, 0, 0.8, 0.4, 0.2, 0, 0, 0, 0.02][options.bits], `${name}: ${found}`);
+    }
+    await checkLogits(source, out, plain);
 }
 
 test('gptq: the tensors and fields that readers ask for; all else is as it was', async () => {
@@ -235,6 +297,19 @@ test('bits, zero points, orders and whole rows; several files with an index', as
     }
 });
 
+test("awq: norms take up scales, in the files' own type", async () => {
+    for (const [i, options] of /** @type {QuantizeFolderOptions[]} */ ([
+        { method: 'awq+gptq' },
+        { method: 'awq+gptq', format: 'compressed-tensors', bits: 8 },
+    ]).entries()) {
+        const { bits = 4, format = 'gptq' } = options,
+            out = await make(at('uneven'), `awq-${i}`, { ...SMALL, ...options });
+        await checkScaled(at('uneven'), out, { bits, format });
+    }
+    const out = await make(at('gemma'), 'awq-gemma', { ...SMALL, method: 'awq+gptq' });
+    await checkScaled(at('gemma'), out, { bits: 4, format: 'gptq' }, { less: 1 });
+});
+
 test('rows that a GGUF has in another place, and matrices that lie transposed', async () => {
     const neox = await make(at('gpt-neox'), 'neox', SMALL);
     await checkFolder(at('gpt-neox'), neox, { format: 'gptq', bits: 4 }, { isForeign: true });
@@ -306,7 +381,7 @@ test('the command: a folder, and nothing under its name if it is interrupted', a
         ['made'],
     );
     for (const [more, said] of /** @type {[string[], RegExp][]} */ ([
-        [[], /--format needs --method gptq/],
+        [[], /--format needs a method that calibrates beside it: --method gptq/],
         [[...calibrated, '--type', 'q4_0'], /--type is for GGUFs, without --format/],
         [[...calibrated, '--tensor', 'a=q8_0'], /--tensor is for GGUFs/],
         [[...calibrated, '--bits', '5'], /--bits.* 2, 3, 4 or 8/],

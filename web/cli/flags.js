@@ -106,23 +106,13 @@ function checkKind(values) {
         return checkMethod(values);
     }
     only(
-        [
-            'type',
-            'size',
-            'outputType',
-            'tokenEmbeddingType',
-            'imatrix',
-            'requantize',
-            'doubleQuant',
-            'resume',
-            'notClipped',
-        ],
+        ['type', 'size', 'outputType', 'tokenEmbeddingType', 'imatrix', 'requantize', 'doubleQuant', 'resume'],
         'GGUFs, without --format',
     );
     if (values.tensors.length > 0) throw new Error('--tensor is for GGUFs, without --format');
-    if (values.method !== 'gptq') throw new Error('--format needs --method gptq beside it');
+    if (values.method === 'rtn') throw new Error('--format needs a method that calibrates beside it: --method gptq');
     const { bits = FOLDER_OPTIONS.bits.default, group = FOLDER_OPTIONS.group.default } = values;
-    checkFolder({ ...values, format: values.format, bits, group });
+    checkFolder({ ...values, format: values.format, method: values.method, bits, group });
 }
 
 /** @param {Flag} flag @param {any} given */

@@ -48,6 +48,7 @@ async function makeFolder({ model, out = '', values }, signal) {
     const files = quantizeFolder(model, {
         ...pick(FOLDER_OPTIONS, values),
         calibration: await readText('--calibration', values.calibration),
+        clip: values.notClipped ? false : undefined,
         symmetric: !values.asymmetric,
         trueSequential: values.notSequential ? false : undefined,
         ...common(signal),

@@ -12,6 +12,7 @@ import { startCore } from './choose-build.js';
 import { Conversion } from './convert.js';
 import { Engine } from './engine.js';
 import { Folding } from './folding.js';
+import { NO_CODES } from './inputs.js';
 import { stopwatch } from './journal.js';
 import { loadModel } from './load-model.js';
 import { Pacer } from './pacer.js';
@@ -37,6 +38,13 @@ import { cut, spread } from './windows.js';
  * @property {(quantizer: Quantizer, tensor: Planned) => import('./inputs.js').Room} room
  * @property {(quantizer: Quantizer, tensor: Planned, room: import('./inputs.js').Room) => { type: string, bytes:
  *     Uint8Array }} finish
+ * @property {(tensor: Planned) => import('./inputs.js').Grid} grid what AWQ's searches round to
+ * @property {(quantizer: Quantizer, tensor: Weights, isInGroup: boolean) => boolean | Promise<boolean>} canChange
+ *     whether a tensor that is not wanted may be changed by scales. isInGroup: it is a matrix that the walk observes
+ * @property {(tensor: Weights) => boolean} isRemade whether such a tensor, when it is changed, is made like those that
+ *     are wanted; else put() gets it in F32
+ * @property {(tensor: Weights) => import('./kept-tensors.js').Stored | undefined} stored how what is written holds a
+ *     tensor that was changed, if that is not F32
  */
 
 /** Types of which nothing is calibrated: rounding to them loses next to nothing. */
@@ -351,8 +359,10 @@ class Calibration {
         }
         const all = walk.layer(parts.engine.model, layer),
             isKnown = (/** @type {Matrix} */ { name }) => this.wanted.has(name) && tensors.has(name),
-            folding = folds ? new Folding(walk, all, tensors, this.wanted, this.shape, this.quantizer, journal) : null,
-            pairs = folding?.pairs() ?? [],
+            folding = folds
+                ? new Folding(walk, all, tensors, this.wanted, this.shape, this.quantizer, this.maker, journal)
+                : null,
+            pairs = (await folding?.pairs()) ?? [],
             groupsNow = () =>
                 all
                     .map((matrices, group) => ({ group, matrices: matrices.filter(isKnown) }))
@@ -383,13 +393,13 @@ class Calibration {
      * @param {import('./folding.js').Pair[]} pairs
      */
     async #fold(walk, layer, folding, pairs) {
-        const { pacer, blocks, wanted } = this;
+        const { pacer, blocks, wanted, maker } = this;
         await pacer.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, tick));
         walk.note();
         for (const pair of pairs) await pacer.step('scale', pair.absorber.name, (tick) => folding.fold(pair, tick));
         for (const tensor of folding.changed)
-            if (tensor.type === 'f32') blocks.put({ name: tensor.name, type: 'f32', bytes: tensor.weights });
-            else wanted.set(tensor.name, tensor);
+            if (wanted.has(tensor.name) || maker.isRemade(tensor)) wanted.set(tensor.name, tensor);
+            else blocks.put({ name: tensor.name, type: 'f32', bytes: tensor.weights });
     }
 
     /**
@@ -449,7 +459,7 @@ const mayBeCalibrated = ({ name, from, type, columns }) =>
     layerOf(name) >= 0 && type !== from && !FLOATS.test(type) && columns % 32 === 0;
 
 /** @type {Maker} */
-const GGUF_BLOCKS = {
+export const GGUF_BLOCKS = {
     isWanted: mayBeCalibrated,
     bytesOf: (quantizer, tensor) => quantizer.bytesOf(tensor.type, weightsOf(tensor)),
     room: (quantizer, tensor) => ({
@@ -457,4 +467,8 @@ const GGUF_BLOCKS = {
         blocks: new Uint8Array(quantizer.bytesOf(tensor.type, weightsOf(tensor))),
     }),
     finish: (_, { type }, { blocks }) => ({ type, bytes: blocks }),
+    grid: ({ type }) => ({ ...NO_CODES, type: TYPES[type] }),
+    canChange: (_, { from, type }, isInGroup) => (type === 'f32' ? FLOATS.test(from) : FLOATS.test(type) && isInGroup),
+    isRemade: ({ type }) => type !== 'f32',
+    stored: () => undefined,
 };

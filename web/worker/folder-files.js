@@ -45,17 +45,24 @@ export class FolderFiles {
     /**
      * The next tensors, which the source has. Those that lie side by side are read at once.
      * @param {Entry[]} entries
+     * @param {Map<string, Uint8Array>} changed what some of them are now
      * @param {() => void} tick
      */
-    async copy(entries, tick) {
+    async copy(entries, changed, tick) {
         const some = entries.filter(({ bytes }) => bytes > 0);
         for (let i = 0; i < some.length; ) {
+            const now = changed.get(some[i].name);
+            if (now) {
+                await this.tensor(now);
+                i++;
+                continue;
+            }
             await this.#shard();
             const { file, at } = /** @type {NonNullable<Entry['from']>} */ (some[i].from);
             let bytes = 0;
             for (; i < some.length && bytes < this.left; i++) {
-                const { from } = some[i];
-                if (from?.file !== file || from.at !== at + bytes) break;
+                const { from, name } = some[i];
+                if (from?.file !== file || from.at !== at + bytes || changed.has(name)) break;
                 bytes += some[i].bytes;
             }
             const sink = new Passage(this.port, bytes);

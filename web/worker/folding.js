@@ -31,9 +31,6 @@ const MOST_CHANGE = 1e-3;
 /** Weights that the search looks at, at most: of larger groups it takes rows evenly. */
 const MOST_SEARCHED = 1 << 25;
 
-/** @param {string} type */
-const isFloat = (type) => /^(f32|f16|bf16)$/.test(type);
-
 export class Folding {
     /**
      * @param {import('./walk.js').Walk} walk whose layer has been observed as a whole
@@ -42,22 +39,24 @@ export class Folding {
      * @param {Map<string, Planned>} wanted what will be quantized
      * @param {{ heads: number, kvHeads: number }} shape
      * @param {Quantizer} quantizer
+     * @param {import('./calibrate.js').Maker} maker
      * @param {import('./journal.js').Journal} [journal]
      */
-    constructor(walk, groups, tensors, wanted, { heads, kvHeads }, quantizer, journal) {
+    constructor(walk, groups, tensors, wanted, { heads, kvHeads }, quantizer, maker, journal) {
         this.walk = walk;
         this.groups = groups;
         this.tensors = tensors;
         this.wanted = wanted;
         this.heads = { heads, kv_heads: kvHeads };
         this.quantizer = quantizer;
+        this.maker = maker;
         this.journal = journal;
         /** What has changed. @type {Set<Weights>} */
         this.changed = new Set();
     }
 
-    /** In the order in which the layer computes them. @returns {Pair[]} */
-    pairs() {
+    /** In the order in which the layer computes them. @returns {Promise<Pair[]>} */
+    async pairs() {
         const all = [...this.tensors.values()],
             named = (/** @type {string} */ end) => all.find(({ name }) => name.endsWith(end)),
             [up, down] = [named('.ffn_up.weight'), named('.ffn_down.weight')];
@@ -79,10 +78,12 @@ export class Folding {
                     ...{ group: -1, experts: 1 },
                 });
         }
-        return [...pairs.values()]
-            .map((pair) => ({ ...pair, ...this.#input(pair) }))
-            .filter((pair) => pair.group >= 0 && this.#isPossible(pair))
-            .sort((a, b) => a.group - b.group);
+        const found = [];
+        for (const some of pairs.values()) {
+            const pair = { ...some, ...this.#input(some) };
+            if (pair.group >= 0 && this.#fits(pair) && (await this.#isWritable(pair))) found.push(pair);
+        }
+        return found.sort((a, b) => a.group - b.group);
     }
 
     /** Where the input is observed: of matrices that all experts read, that is a router's. @param {Pair} pair */
@@ -94,20 +95,25 @@ export class Folding {
         return { group, experts: this.groups[group]?.find(isHere)?.experts ?? 1 };
     }
 
-    /** Whether all that changes can be written, and the sides fit. @param {Pair} pair */
-    #isPossible({ absorber, bias, isNorm, readers, experts }) {
+    /** Whether all that changes can be written. @param {Pair} pair */
+    async #isWritable({ absorber, bias, readers }) {
+        for (const tensor of [...readers, absorber, ...(bias ? [bias] : [])]) {
+            const { name } = tensor;
+            if (this.wanted.has(name)) continue;
+            if (!(await this.maker.canChange(this.quantizer, tensor, this.#isInGroup(name)))) return false;
+        }
+        return true;
+    }
+
+    /** Whether all that changes can be read, and the sides fit. @param {Pair} pair */
+    #fits({ absorber, bias, isNorm, readers, experts }) {
         const [{ columns }] = readers;
         const isReadable = (/** @type {Weights} */ tensor) => tensor.from === 'f32' || tensor.columns % 32 === 0;
-        /** What is written as F16 or BF16 is a matrix that the layer's groups have. @type {(tensor: Weights) => boolean} */
-        const isWritable = ({ name, from, type }) =>
-            this.wanted.has(name) || (isFloat(from) && type === 'f32') || (isFloat(type) && this.#isInGroup(name));
         return (
             readers.some(({ name }) => this.wanted.has(name)) &&
             columns % 32 === 0 &&
             readers.every((reader) => reader.columns === columns) &&
-            [...readers, absorber, ...(bias ? [bias] : [])].every(
-                (tensor) => isReadable(tensor) && isWritable(tensor),
-            ) &&
+            [...readers, absorber, ...(bias ? [bias] : [])].every(isReadable) &&
             (isNorm ? absorber.columns === columns : absorber.rows >= this.#outputs(readers[0])) &&
             (isNorm || (absorber.matrices === experts && readers[0].matrices === experts))
         );
@@ -144,6 +150,8 @@ export class Folding {
         const scales = [];
         for (let expert = 0; expert < experts; expert++)
             scales.push(await this.#search(pair, expert, (share) => tick((expert + share) / experts)));
+        const stored = pair.isNorm && this.maker.stored(absorber);
+        if (stored && scales[0]) await this.#fit(absorber, stored, scales[0]);
         if (scales.every((one) => one === null)) this.journal?.(`${title}: no scales are better than none`);
         else this.#put(await this.#scaled(pair, scales), title);
     }
@@ -201,7 +209,7 @@ export class Folding {
     async #search({ readers, group, experts }, expert, tick) {
         const [{ columns }] = readers,
             wanted = readers.filter(({ name }) => this.wanted.has(name)),
-            [{ type }] = [...wanted].sort((a, b) => weightsOf(b) - weightsOf(a)),
+            [largest] = [...wanted].sort((a, b) => weightsOf(b) - weightsOf(a)),
             total = wanted.reduce((sum, reader) => sum + weightsOf(reader), 0) / experts / columns,
             every = Math.ceil((total * columns) / MOST_SEARCHED),
             chosen = new Float32Array(Math.ceil(total / every) * columns);
@@ -211,10 +219,21 @@ export class Folding {
             for (let at = 0; at < weights.length; at += columns, row++)
                 if (row % every === 0) chosen.set(weights.subarray(at, at + columns), (row / every) * columns);
         }
-        const settings = { type: TYPES[type], ...this.#headsOf(readers[0]) };
+        const settings = { ...this.maker.grid(largest), ...this.#headsOf(readers[0]) };
         return this.quantizer.open(columns, this.walk.observed(group, expert, columns), (q) =>
             q.searchScales(settings, chosen, tick),
         );
+    }
+
+    /**
+     * Changes the scales such that the norm that absorbs them is stored exactly.
+     * @param {Weights} norm
+     * @param {import('./kept-tensors.js').Stored} stored
+     * @param {Float32Array} scales
+     */
+    async #fit(norm, stored, scales) {
+        const weights = await this.#floats(norm);
+        await this.quantizer.open(norm.columns, null, async (q) => q.fitScales(stored, weights, scales));
     }
 
     /** A copy of a tensor's weights. @param {Weights} tensor @returns {Promise<Float32Array>} */

@@ -39,6 +39,12 @@ import { writeStructs } from './structs.js';
 /** nb_code_format. @typedef {{ format: number, bits: number, group: number, symmetric: number, search: number }}
  * CodeFormat */
 
+/** What AWQ's searches round to: blocks of a GGUF type, or codes of some bits (nb_awq_settings).
+ * @typedef {{ type: number, bits: number, group: number, symmetric: number }} Grid */
+
+/** The rest of a grid of blocks. */
+export const NO_CODES = { bits: 0, group: 0, symmetric: 0 };
+
 /** @typedef {{ method: string, search: 'reference' | 'best', damping: number, order: keyof typeof ORDERS }} Settings */
 
 /** Heads that columns are, and value heads. @typedef {{ heads: number, kv_heads: number }} Heads */
@@ -147,7 +153,7 @@ export class Inputs {
                 const n = Math.min(most, rows - row),
                     source = clips ? [TYPES.f32, floats] : [TYPES[from], memory];
                 core.bytes(memory, n * rowBytes).set(weights.subarray(row * rowBytes, (row + n) * rowBytes));
-                if (clips) this.#clip(to, TYPES[from], memory, firstRow + row, n, floats);
+                if (clips) this.#clip({ ...NO_CODES, type: TYPES[to] }, TYPES[from], memory, firstRow + row, n, floats);
                 core.count('nb_quantizer_rows', handle, TYPES[to], flags, ...source, firstRow + row, n, out);
                 blocks.set(core.bytes(out, n * blockBytes), row * blockBytes);
                 await tick(row + n);
@@ -162,21 +168,25 @@ export class Inputs {
      * @param {Coded} coded
      * @param {(rows: number) => Promise<void>} tick
      */
-    async #codes({ from, rows, firstRow, weights }, coded, tick) {
+    async #codes({ from, rows, firstRow, clips, weights }, coded, tick) {
         const { core, handle, columns } = this,
             { order, codes, scales, zeros, values } = coded,
+            { bits, group, symmetric } = coded.format,
             most = this.#sliceOf(rows);
         // bytes of a row of each array
-        const sizes = [weights, values, codes, scales, zeros].map((array) => array.length / rows),
+        const sizes = [weights, values, codes, scales, zeros].map((array) => array.length / rows).concat(4 * columns),
             starts = sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + aligned(most * size), 64));
-        const format = core.take(starts[4] + most * sizes[4], 'rows of weights'),
-            [from_, values_, codes_, scales_, zeros_] = starts.map((start) => format + start);
+        const format = core.take(starts[5] + (clips ? most * sizes[5] : 0), 'rows of weights'),
+            [from_, values_, codes_, scales_, zeros_, clipped] = starts.map((start) => format + start);
         try {
             writeStructs(core.memory, format, nb_code_format, [coded.format]);
             for (let row = 0; row < rows; row += most) {
                 const n = Math.min(most, rows - row);
                 core.bytes(from_, n * sizes[0]).set(weights.subarray(row * sizes[0], (row + n) * sizes[0]));
-                const args = [format, TYPES[from], from_, firstRow + row, n, codes_, scales_, zeros_, values_];
+                const source = clips ? [TYPES.f32, clipped] : [TYPES[from], from_];
+                if (clips)
+                    this.#clip({ type: 0, bits, group, symmetric }, TYPES[from], from_, firstRow + row, n, clipped);
+                const args = [format, ...source, firstRow + row, n, codes_, scales_, zeros_, values_];
                 core.count('nb_quantizer_codes', handle, ...args);
                 values.set(core.bytes(values_, n * sizes[1]), row * sizes[1]);
                 for (const [at, size, out] of /** @type {[number, number, Uint8Array][]} */ ([
@@ -197,38 +207,37 @@ export class Inputs {
     }
 
     /**
-     * @param {string} to
+     * @param {Grid} grid
      * @param {number} from
      * @param {number} weights
      * @param {number} firstRow
      * @param {number} rows
      * @param {number} out
      */
-    #clip(to, from, weights, firstRow, rows, out) {
+    #clip(grid, from, weights, firstRow, rows, out) {
         const { core, handle } = this;
         core.count('nb_quantizer_floats', handle, from, weights, firstRow, rows, out);
-        this.#withSettings({ type: TYPES[to], ...NO_HEADS }, (settings) =>
+        this.#withSettings({ ...grid, ...NO_HEADS }, (settings) =>
             core.count('nb_quantizer_clip', handle, settings, 0, out, rows),
         );
     }
 
     /**
      * @template T
-     * @param {{ type: number } & Heads} settings the others are for codes, and for AWQ without weights' part in the scales
+     * @param {Grid & Heads} settings
      * @param {(address: number) => T} run
      */
     #withSettings(settings, run) {
         const { core } = this;
         return core.borrow(nb_awq_settings.size, (at) => {
-            const all = { bits: 0, group: 0, symmetric: 0, plain: 0, ...settings };
-            writeStructs(core.memory, at, nb_awq_settings, [all]);
+            writeStructs(core.memory, at, nb_awq_settings, [{ plain: 0, ...settings }]);
             return run(at);
         });
     }
 
     /**
      * AWQ's search.
-     * @param {{ type: number } & Heads} settings
+     * @param {Grid & Heads} settings
      * @param {Float32Array} weights
      * @param {Tick} tick
      * @returns {Promise<Float32Array | null>} scales of the columns; null: none are better
@@ -271,6 +280,18 @@ export class Inputs {
                 core.count('nb_quantizer_floats', handle, TYPES[from], at, 0, rows, out);
                 return core.floats(out, rows * columns).slice();
             }),
+        );
+    }
+
+    /**
+     * Changes scales such that a norm, divided by them, is stored exactly.
+     * @param {import('./kept-tensors.js').Stored} stored
+     * @param {Float32Array} norm
+     * @param {Float32Array} scales
+     */
+    fitScales({ dtype, less }, norm, scales) {
+        this.#inMemory(scales, norm, (factors, at) =>
+            this.core.count('nb_quantizer_fit_scales', TYPES[dtype], less, at, norm.length, factors),
         );
     }
 

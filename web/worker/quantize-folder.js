@@ -1,6 +1,7 @@
 /**
  * quantizeFolder(): a Hugging Face folder -> the files of one whose layers' matrices are codes with scales. Those come
- * first in the files of weights, layer by layer as they are made; all other tensors follow, byte for byte as they were.
+ * first in the files of weights, layer by layer as they are made; all other tensors follow, byte for byte as they were,
+ * but for those that AWQ's scales change, such as norms.
  */
 import { NibbleError } from '../errors.js';
 import { besides } from '../sources/folder.js';
@@ -13,6 +14,7 @@ import { withQuantization } from './folder-config.js';
 import { FolderFiles } from './folder-files.js';
 import { codings, entriesOf } from './folder-tensors.js';
 import { FOLDER_FORMATS } from './formats/folder-formats.js';
+import { KeptTensors } from './kept-tensors.js';
 import { Meter } from './load-model.js';
 import { plannedTensors } from './planned.js';
 import { bySize, indexOf, readHeader, shardsOf } from './safetensors.js';
@@ -69,11 +71,12 @@ export async function quantizeFolder(source, files, options, folder, port, journ
         const { config, configFile } = FOLDER_FORMATS[folder.format];
         await writeDocuments(source, out, config(options, folder, unquantized(copied, plan)), configFile);
         if (shards.length > 1) await out.text('model.safetensors.index.json', indexOf(shards));
-        const output = new FolderOutput(made, folder, out);
+        const kept = new KeptTensors(copied),
+            output = new FolderOutput(made, folder, out, kept);
         await calibrate(conversion, plan, options, port, output, journal, output);
         const meter = new Meter(port.progress),
             total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
-        await out.copy(copied, () => meter.tick(out.written, total));
+        await out.copy(copied, kept.changed, () => meter.tick(out.written, total));
         meter.end(total, total);
     } finally {
         conversion.free();
@@ -119,17 +122,41 @@ class FolderOutput extends BlocksInMemory {
      * @param {Coding[]} made
      * @param {CheckedFolder} folder
      * @param {FolderFiles} out
+     * @param {KeptTensors} kept
      */
-    constructor(made, folder, out) {
+    constructor(made, folder, out, kept) {
         super();
+        this.kept = kept;
         this.codings = new Map(made.map((coding) => [coding.tensor.name, coding]));
         this.folder = folder;
         this.format = FOLDER_FORMATS[folder.format];
         this.out = out;
     }
 
-    /** finish() has it. */
-    put() {}
+    /** A tensor that scales have changed; finish() has what is quantized. @param {import('./blocks.js').Made} tensor */
+    put({ name, bytes }) {
+        if (!this.codings.has(name))
+            this.kept.change(name, new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4));
+    }
+
+    /** @param {Quantizer} quantizer @param {import('./folding.js').Weights} tensor */
+    canChange(quantizer, tensor) {
+        return this.kept.find(quantizer, tensor);
+    }
+
+    isRemade() {
+        return false;
+    }
+
+    /** @param {Planned} tensor */
+    stored({ name }) {
+        return this.kept.stored.get(name);
+    }
+
+    grid() {
+        const { bits, group, symmetric } = this.folder;
+        return { type: 0, bits, group, symmetric: symmetric ? 1 : 0 };
+    }
 
     /** @param {Planned} tensor */
     isWanted({ name }) {

@@ -2,7 +2,7 @@
  * The quantizer (src/nibble_quantize.h), a core of its own with a pool of its own: what was observed of a group of
  * matrices, and their weights -> blocks of a tensor type, or codes with scales and zero points.
  */
-import { nb_code_format, nb_fold_rule } from '../abi.js';
+import { nb_code_format, nb_fold_rule, TYPES } from '../abi.js';
 import { Inputs } from './inputs.js';
 import { blockBytes, startQuantizeCore } from './quantize-core.js';
 import { writeStructs } from './structs.js';
@@ -92,6 +92,22 @@ export class Quantizer {
                     return core.bytes(to, size).slice();
                 }),
             );
+        });
+    }
+
+    /**
+     * Numbers less `less`, in the type that a file has them in.
+     * @param {import('./kept-tensors.js').Stored} stored
+     * @param {Float32Array} values
+     */
+    narrow({ dtype, less }, values) {
+        const { core } = this,
+            size = values.length * (dtype === 'f32' ? 4 : 2);
+        return core.borrow(4 * values.length + size, (at) => {
+            const out = at + 4 * values.length;
+            core.floats(at, values.length).set(values);
+            core.count('nb_quantizer_narrow', TYPES[dtype], less, at, values.length, out);
+            return core.bytes(out, size).slice();
         });
     }
 
