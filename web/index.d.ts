@@ -180,7 +180,7 @@ export interface QuantizeOptions {
      * go before. The importance matrix is used for rounding, too; if none is given, it is collected over the text.
      *
      * To measure, the whole model is loaded; where it does not fit into memory, its output is not measured, and an
-     * importance matrix is not collected. The source is read several times.
+     * importance matrix is not collected. `onPlan` is told so. The source is read several times.
      */
     bits?: number;
     /** The same, and the GGUF has no more than so many bytes: a number, or such as '90MB' or '1.5GiB'. */
@@ -262,8 +262,9 @@ export interface QuantizeOptions {
     /** Called some 20 times a second with the bytes of the GGUF so far, and once at the end. If it throws, reading
      * rejects. */
     onProgress?: (progress: Progress) => unknown;
-    /** Called once, before the first byte: what becomes of each tensor. */
-    onPlan?: (tensors: PlannedTensor[]) => unknown;
+    /** Called once, before the first byte: what becomes of each tensor; with `bits` or `size` also what the types were chosen
+     * by. */
+    onPlan?: (tensors: PlannedTensor[], choice?: TypeChoice) => unknown;
     /** Aborting it ends the worker; reading rejects with its reason. */
     signal?: SignalLike;
     /** As for load(). */
@@ -357,11 +358,23 @@ export interface PlannedTensor {
     /** What it becomes: another type than `wanted` if its rows are no whole blocks of that, as in llama.cpp. */
     type: string;
     /**
-     * With `bits` or `size`: what it is thought to lose. With a calibration text, nats of the mean KL divergence from
-     * the original model, of which each tensor has a part; without one, the squared errors weighted by importance.
-     * null: it was not measured, as its type was given, or it is no matrix that is quantized.
+     * With `bits` or `size`: what it is thought to lose. If the model's output was measured (`TypeChoice.isMeasured`), nats of
+     * the mean KL divergence from the original model, of which each tensor has a part; otherwise the squared errors,
+     * weighted by importance if there is an importance matrix. null: it was not judged, as its type was given, or it is no
+     * matrix that is quantized.
      */
     loss?: number | null;
+}
+
+/** What the types under a budget were chosen by. */
+export interface TypeChoice {
+    /**
+     * Whether it was measured how much the model's output changes if a matrix is rounded. The sum of all `loss` is then the
+     * predicted KL divergence. It is not measured without a calibration text, or where the model does not fit into memory.
+     */
+    isMeasured: boolean;
+    /** The same for people: the end of a sentence that begins with "the types were chosen by". */
+    chosenBy: string;
 }
 
 /**

@@ -98,8 +98,8 @@
 /**
  * Which type each matrix gets. type: the name of files that are mostly so. losses: by the tensors' names, as
  * PlannedTensor has them. imatrix: what the weights are to be rounded with.
- * @typedef {{ type: string, tensors: [string, string][], losses: Record<string, number>, imatrix?: Uint8Array }}
- *     Mixture
+ * @typedef {{ type: string, tensors: [string, string][], losses: Record<string, number>, choice:
+ *     import('./index.d.ts').TypeChoice, imatrix?: Uint8Array }} Mixture
  */
 
 /**

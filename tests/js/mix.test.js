@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { compare, load, quantize } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
+import { littleMemory } from '../support/little-memory.js';
 
 /** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
 /** @typedef {import('../../web/index.js').PlannedTensor} PlannedTensor */
@@ -45,11 +46,15 @@ const options = () => ({ requantize: true, calibration: text, context: 64, imatr
 async function made(options, source = models.tiny) {
     /** @type {PlannedTensor[]} */
     let plan = [];
-    const onPlan = (/** @type {PlannedTensor[]} */ tensors) => {
+    /** @type {import('../../web/index.js').TypeChoice | undefined} */
+    let choice;
+    /** @type {QuantizeOptions['onPlan']} */
+    const onPlan = (tensors, chosen) => {
         plan = tensors;
+        choice = chosen;
     };
     const bytes = new Uint8Array(await new Response(quantize(source, { onPlan, ...options })).arrayBuffer());
-    return { bytes, plan };
+    return { bytes, plan, choice };
 }
 
 const hash = (/** @type {Uint8Array} */ bytes) => createHash('sha256').update(bytes).digest('hex');
@@ -79,6 +84,8 @@ test('less divergence than the recipe of equal size, and about as much as predic
     assert.ok(mixed.bytes.length <= recipe.bytes.length, `${mixed.bytes.length} of ${recipe.bytes.length} bytes`);
     const [fixed, best] = await divergences(recipe.bytes, mixed.bytes);
     assert.ok(best < 0.9 * fixed, `a divergence of ${best}, and ${fixed} by the recipe`);
+    assert.equal(recipe.choice, undefined);
+    assert.equal(mixed.choice?.isMeasured, true);
     const predicted = mixed.plan.reduce((sum, { loss }) => sum + (loss ?? 0), 0);
     assert.ok(predicted > best / 2 && predicted < 2 * best, `${predicted} was predicted, it is ${best}`);
 });
@@ -138,9 +145,60 @@ test('other families: experts, merged and transposed matrices; an importance mat
         );
         await (await load(bytes, { threads: 1 })).dispose();
     }
-    const { plan } = await made({ requantize: true, imatrix, bits: 5 });
+    const { plan, choice } = await made({ requantize: true, imatrix, bits: 5 });
+    assert.equal(choice?.isMeasured, false);
+    assert.match(choice?.chosenBy ?? '', /weighted by the importance matrix; .* because there is no calibration text$/);
     assert.ok(plan.every(({ type, loss }) => (type === 'f32' ? loss === null : typeof loss === 'number')));
     assert.ok(plan.some(({ loss }) => (loss ?? 0) > 0));
+});
+
+test('layers, embeddings and output keep the types that are given, whatever the budget', async () => {
+    const source = `${root}tests/fixtures/models/separate-output.gguf`,
+        calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(20);
+    const given = {
+            bits: 10,
+            outputType: 'q8_0',
+            tokenEmbeddingType: 'f16',
+            tensors: { 'blk\\.0\\.': 'q8_0', attn_k: 'f16' },
+        },
+        { bytes, plan } = await made(/** @type {any} */ ({ ...given, calibration, context: 16, samples: 4 }), source),
+        { tensors, types, parameters } = await infoOf(bytes);
+    const matrices = tensors.filter(({ type }) => type !== 'F32'),
+        typesOf = (/** @type {RegExp} */ pattern) => [
+            ...new Set(matrices.filter(({ name }) => pattern.test(name)).map(({ type }) => type)),
+        ];
+    assert.deepEqual(typesOf(/^output\./), ['Q8_0']);
+    assert.deepEqual(typesOf(/^token_embd\./), ['F16']);
+    assert.deepEqual(typesOf(/^blk\.0\./), ['Q8_0'], 'the first pattern that fits counts');
+    assert.deepEqual(typesOf(/^blk\.1\.attn_k\./), ['F16']);
+    assert.ok(!typesOf(/^blk\.1\.(attn_[qvo]|ffn)/).includes('F16'), 'the rest makes up for it');
+    assert.ok((8 * types.reduce((sum, type) => sum + type.bytes, 0)) / parameters <= 10);
+    for (const { name, loss } of plan)
+        assert.equal(
+            typeof loss === 'number',
+            /^blk\.1\.(attn_(q|v|output)|ffn_\w+)\.weight$/.test(name) && !/norm/.test(name),
+            name,
+        );
+});
+
+test('where the model does not fit into memory, it is said that nothing was measured', async () => {
+    for (const [megabytes, said] of /** @type {[number, RegExp][]} */ ([
+        [
+            2,
+            /^the error of the rounded weights alone; .* was not measured, because the model does not fit into memory$/,
+        ],
+        [
+            4,
+            /^the error of the rounded weights.*; .* was not measured, because there is no memory left to run the model$/,
+        ],
+    ])) {
+        const most = megabytes << 20,
+            wasmUrl = littleMemory(join(temporary, `wasm-${megabytes}`), { simd128: most, relaxed: most }),
+            { plan, choice } = await made({ ...options(), imatrix: undefined, bits: 5.25, threads: 1, wasmUrl });
+        assert.equal(choice?.isMeasured, false);
+        assert.match(choice?.chosenBy ?? '', said);
+        assert.ok(plan.some(({ loss }) => (loss ?? 0) > 0));
+    }
 });
 
 test('what makes no sense is refused', async () => {
@@ -183,39 +241,43 @@ test('aborted while it measures: the stream rejects with the reason', async () =
     await assert.rejects(reading, reason);
 });
 
-test('the command writes the file and tells the plan', () => {
-    const words = join(temporary, 'words.txt'),
-        out = join(temporary, 'mixed.gguf');
+test('the command writes the file, and tells the plan and what it was chosen by', () => {
+    const folder = mkdtempSync(join(temporary, 'command-')),
+        [words, matrix, out] = ['words.txt', 'imatrix.gguf', 'mixed.gguf'].map((name) => join(folder, name));
     writeFileSync(words, text);
+    writeFileSync(matrix, imatrix);
     const run = (/** @type {string[]} */ ...flags) =>
-        spawnSync(
-            process.execPath,
-            [
-                `${root}web/cli.js`,
-                'quantize',
-                models.tiny,
-                out,
-                '--requantize',
-                '--calibration',
-                words,
-                '--context',
-                '64',
-                ...flags,
-            ],
-            { encoding: 'utf8' },
-        );
-    const refused = run('--bits', '2');
+        spawnSync(process.execPath, [`${root}web/cli.js`, 'quantize', models.tiny, out, '--requantize', ...flags], {
+            encoding: 'utf8',
+        });
+    const calibrated = ['--calibration', words, '--context', '64', '--imatrix', matrix];
+    const refused = run('--bits', '2', ...calibrated);
     assert.equal(refused.status, 1);
     assert.match(refused.stderr, /bits \(--bits\) must be 4\.\d+ or more/);
-    assert.deepEqual(readdirSync(temporary), ['words.txt']);
-    const { status, stdout, stderr } = run('--size', '560kB', '--json');
+    assert.deepEqual(readdirSync(folder).sort(), ['imatrix.gguf', 'words.txt']);
+    const { status, stdout, stderr } = run('--size', '560kB', '--json', ...calibrated);
     assert.equal(status, 0, stderr);
-    const { bytes, type, plan, divergence } = JSON.parse(stdout);
+    const { bytes, type, plan, divergence, isMeasured, chosenBy } = JSON.parse(stdout);
     assert.ok(bytes <= 560_000 && bytes > 550_000, `${bytes} bytes`);
     assert.equal(type, 'mix');
-    assert.ok(divergence > 0);
+    assert.ok(divergence > 0 && isMeasured);
+    assert.match(chosenBy, /^what rounding each matrix changes in the model's output/);
     /** @type {number[]} */
     const shares = plan.flatMap((/** @type {any} */ tensor) => tensor.lossShare ?? []);
     assert.ok(Math.abs(shares.reduce((sum, share) => sum + share, 0) - 1) < 1e-9);
     assert.ok(plan.every((/** @type {any} */ tensor) => tensor.name && tensor.type && tensor.bits > 0));
+
+    const measured = run('--bits', '5', '--force', ...calibrated);
+    assert.match(
+        measured.stdout,
+        /\nThe types were chosen by what .*\nPredicted KL divergence from the original: 0\.\d+ nats\.\n$/,
+    );
+    const unmeasured = run('--bits', '5', '--force', '--imatrix', matrix);
+    assert.match(
+        unmeasured.stdout,
+        /\nThe types were chosen by the error .* not measured, because there is no calibration text\.\n$/,
+    );
+    assert.doesNotMatch(unmeasured.stdout, /KL/);
+    const told = JSON.parse(run('--bits', '5', '--force', '--imatrix', matrix, '--json').stdout);
+    assert.deepEqual([told.isMeasured, told.divergence], [false, null]);
 });

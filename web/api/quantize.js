@@ -244,7 +244,12 @@ const choiceOf = ({ type, tensors }) => ({
  * @returns {NonNullable<QuantizeOptions['onPlan']>}
  */
 const planOf = (onPlan, mixture) => (tensors) =>
-    onPlan(mixture ? tensors.map((tensor) => ({ ...tensor, loss: mixture.losses[tensor.name] ?? null })) : tensors);
+    mixture
+        ? onPlan(
+              tensors.map((tensor) => ({ ...tensor, loss: mixture.losses[tensor.name] ?? null })),
+              mixture.choice,
+          )
+        : onPlan(tensors);
 
 /**
  * What one worker makes: the folder, or the GGUF, with zeros for the rows that others make.

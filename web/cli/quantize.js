@@ -85,6 +85,8 @@ async function makeGguf({ model, out = '', values }, signal) {
     const imatrix = values.imatrix === undefined ? undefined : await readInput('--imatrix', values.imatrix);
     /** @type {PlannedTensor[]} */
     let plan = [];
+    /** @type {import('../index.d.ts').TypeChoice | undefined} */
+    let choice;
     const { stderr } = process;
     const stream = quantize(model, {
         ...pick(QUANTIZE_OPTIONS, values),
@@ -95,8 +97,9 @@ async function makeGguf({ model, out = '', values }, signal) {
         trueSequential: values.notSequential ? false : undefined,
         resume: values.resume ? partOf(out) : undefined,
         ...common(signal),
-        onPlan: (tensors) => {
+        onPlan: (tensors, chosen) => {
             plan = tensors;
+            choice = chosen;
         },
     });
     await named(model, () => writeWhole(stream, out, values.force));
@@ -119,11 +122,11 @@ async function makeGguf({ model, out = '', values }, signal) {
         seconds: (performance.now() - began) / 1000,
         types,
         fallbacks,
-        ...(values.type === undefined && mixtureOf(plan, made.info, values.calibration !== undefined)),
+        ...(choice && mixtureOf(plan, made.info, choice)),
         onlyNibble,
     };
     if (values.json) writeJson(facts);
-    else write(told(facts));
+    else write(told(facts) + (choice ? toldChoice(facts) : ''));
 }
 
 /** Where the layers that are done are kept until the file is written. @param {string} out */
@@ -142,14 +145,16 @@ async function removePart(out) {
 
 /**
  * What was chosen under a budget. divergence: the predicted mean KL divergence from the original model, in nats; null
- * without a calibration text.
+ * if the model's output was not measured.
  * @param {PlannedTensor[]} plan
  * @param {import('../index.d.ts').ModelInfo} info
- * @param {boolean} isMeasured
+ * @param {import('../index.d.ts').TypeChoice} choice
  */
-function mixtureOf(plan, { tensors }, isMeasured) {
+function mixtureOf(plan, { tensors }, { isMeasured, chosenBy }) {
     const total = plan.reduce((sum, { loss }) => sum + (loss ?? 0), 0);
     return {
+        isMeasured,
+        chosenBy,
         divergence: isMeasured ? total : null,
         plan: plan.map(({ name, from, type, loss }) => {
             const { bytes = 0, shape = [] } = tensors.find((tensor) => tensor.name === name) ?? {};
@@ -163,6 +168,14 @@ function mixtureOf(plan, { tensors }, isMeasured) {
         }),
     };
 }
+
+/** @param {{ divergence?: number | null, chosenBy?: string }} facts */
+const toldChoice = ({ divergence, chosenBy }) =>
+    `The types were chosen by ${chosenBy}.\n${
+        typeof divergence === 'number'
+            ? `Predicted KL divergence from the original: ${divergence.toPrecision(3)} nats.\n`
+            : ''
+    }`;
 
 /** Why llama.cpp cannot read the file, or would compute otherwise; null if it does the same.
  * @param {import('../index.d.ts').ModelInfo} info */

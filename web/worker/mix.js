@@ -51,6 +51,9 @@ const PROBE_TOKENS = 1024,
     PROBE_WINDOW = 128,
     MOST_LOGITS = 64 << 20;
 
+/** For messages. */
+const CALLER = 'quantize(): calibration (--calibration)';
+
 /**
  * @param {import('../sources/open.js').Source} source
  * @param {MixOptions} options
@@ -104,6 +107,8 @@ class Mix {
         this.options = options;
         this.journal = journal;
         this.imatrix = options.imatrix;
+        /** Why no curvature is measured; an empty text if it is. */
+        this.unmeasured = options.calibration === undefined ? 'there is no calibration text' : '';
         /** @type {Map<string, Finding>} */
         this.found = new Map();
         const { core, converter } = parts.conversion,
@@ -168,12 +173,22 @@ class Mix {
                 { contextLength: 1 }, // what computes has a session of its own
             );
         } catch (error) {
-            if (!(error instanceof NibbleError) || error.code !== 'NB_ERR_MEMORY') throw error;
-            this.journal?.(`mix: the model does not fit into memory, so no curvature is measured: ${error.message}`);
+            this.#doWithout(error, 'the model does not fit into memory');
             return false;
         }
         engine.description = engine.describe();
         return true;
+    }
+
+    /**
+     * Goes on without curvatures where memory is too small for what measures them.
+     * @param {unknown} error which is thrown again if it is another one
+     * @param {string} why
+     */
+    #doWithout(error, why) {
+        if (!(error instanceof NibbleError) || error.code !== 'NB_ERR_MEMORY') throw error;
+        this.unmeasured = why;
+        this.journal?.(`mix: ${why}, so no curvature is measured: ${error.message}`);
     }
 
     /** What it costs to measure a matrix, in tokens that pass through a layer. @param {Planned} tensor */
@@ -225,38 +240,53 @@ class Mix {
             );
     }
 
-    /** The importance matrix and the probe. @param {string} text */
+    /**
+     * The importance matrix and the probe.
+     * @param {string} text
+     * @returns {Promise<Probe | undefined>} undefined: there is no memory for them
+     */
     async #begin(text) {
-        const { parts, options, pacer } = this,
-            { engine } = parts,
-            caller = 'quantize(): calibration (--calibration)';
-        if (!this.imatrix) {
-            const all = cut(engine, text, options, caller),
-                input = [...spread(all, options.samples)],
-                cost = input.length * this.layers;
-            pacer.total += cost;
-            const course = {
-                job: { stopped: false },
-                turn: async (/** @type {() => any} */ run) => run(),
-                report: (/** @type {{ done: number, total: number }} */ { done, total }) =>
-                    pacer.tick('importance', (cost * done) / total),
-            };
-            const chosen = { context: all.context, format: /** @type {const} */ ('gguf'), textName: 'calibration' };
-            this.imatrix = (await collectImportance(engine, input, chosen, course))?.bytes;
-            pacer.done += cost;
-        }
-        const own = engine.core.exports.nb_model_context(engine.model) || PROBE_WINDOW,
-            all = cut(engine, text, { context: Math.min(PROBE_WINDOW, own) }, caller),
-            vocabulary = engine.core.exports.nb_model_vocabulary(engine.model),
-            most = Math.max(1, Math.floor(Math.min(PROBE_TOKENS, MOST_LOGITS / 4 / vocabulary) / all.context));
-        const probe = new Probe(engine, spread(all, most), all.context);
+        /** @type {Probe | undefined} */
+        let probe;
         try {
+            if (!this.imatrix) await this.#collect(text);
+            probe = this.#probe(text);
             await probe.base();
+            return probe;
         } catch (error) {
-            probe.free();
-            throw error;
+            probe?.free();
+            this.#doWithout(error, 'there is no memory left to run the model');
         }
-        return probe;
+    }
+
+    /** The importance matrix. @param {string} text */
+    async #collect(text) {
+        const { options, pacer } = this,
+            { engine } = this.parts,
+            all = cut(engine, text, options, CALLER),
+            input = [...spread(all, options.samples)],
+            cost = input.length * this.layers;
+        pacer.total += cost;
+        const course = {
+            job: { stopped: false },
+            turn: async (/** @type {() => any} */ run) => run(),
+            report: (/** @type {{ done: number, total: number }} */ { done, total }) =>
+                pacer.tick('importance', (cost * done) / total),
+        };
+        const chosen = { context: all.context, format: /** @type {const} */ ('gguf'), textName: 'calibration' };
+        this.imatrix = (await collectImportance(engine, input, chosen, course))?.bytes;
+        pacer.done += cost;
+    }
+
+    /** @param {string} text */
+    #probe(text) {
+        const { engine } = this.parts,
+            { exports } = engine.core;
+        const own = exports.nb_model_context(engine.model) || PROBE_WINDOW,
+            all = cut(engine, text, { context: Math.min(PROBE_WINDOW, own) }, CALLER),
+            vocabulary = exports.nb_model_vocabulary(engine.model),
+            most = Math.max(1, Math.floor(Math.min(PROBE_TOKENS, MOST_LOGITS / 4 / vocabulary) / all.context));
+        return new Probe(engine, spread(all, most), all.context);
     }
 
     /**
@@ -340,8 +370,18 @@ class Mix {
                 types.get(tensor.name) ?? /** @type {string} */ (this.fixed.get(tensor.name)),
             ]),
             losses: Object.fromEntries(free.map(({ name }, i) => [name, losses[i][chosen[i]]])),
+            choice: { isMeasured: usual !== undefined, chosenBy: this.#chosenBy(usual !== undefined) },
             imatrix: this.imatrix,
         };
+    }
+
+    /** For people: what the choice rests on. @param {boolean} isMeasured */
+    #chosenBy(isMeasured) {
+        if (isMeasured) return "what rounding each matrix changes in the model's output, as measured";
+        const why = this.unmeasured || 'no matrix of this model can be rounded alone';
+        return `the error of the rounded weights${
+            this.imatrix ? ', weighted by the importance matrix' : ' alone'
+        }; what it changes in the model's output was not measured, because ${why}`;
     }
 
     /** The name of files that are mostly of the type that most of these are of. @param {Map<string, string>} types */

@@ -1,0 +1,53 @@
+// nibble's WebAssembly builds with a memory that cannot grow beyond so many bytes, as where an engine has no more to give.
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { root } from './builds.js';
+
+const PAGE = 65536,
+    MEMORY_SECTION = 5;
+
+/**
+ * A copy of build/wasm.
+ * @param {string} folder to write to
+ * @param {Record<string, number>} most bytes of some builds' memories: 'simd128', 'relaxed', 'convert', 'quantize'
+ * @returns {string} wasmUrl
+ */
+export function littleMemory(folder, most) {
+    cpSync(`${root}build/wasm`, folder, { recursive: true });
+    for (const [build, bytes] of Object.entries(most)) {
+        const path = join(folder, `nibble-${build}.wasm`);
+        writeFileSync(path, limited(readFileSync(path), Math.floor(bytes / PAGE)));
+    }
+    return `${pathToFileURL(folder)}/`;
+}
+
+/** @param {Buffer} wasm which exports its memory @param {number} pages */
+function limited(wasm, pages) {
+    let at = 8; // behind the magic number and the version
+    const number = () => {
+        let value = 0;
+        for (let shift = 0; ; shift += 7) {
+            const byte = wasm[at++];
+            value |= (byte & 127) << shift;
+            if (byte < 128) return value >>> 0;
+        }
+    };
+    while (at < wasm.length) {
+        const section = wasm[at++],
+            size = number(),
+            end = at + size;
+        if (section === MEMORY_SECTION) {
+            const memories = number(),
+                flags = number();
+            if (memories !== 1 || flags !== 1) throw new Error('one memory with a maximum was expected');
+            number(); // the pages that it begins with
+            const begin = at;
+            number();
+            for (let i = begin, rest = pages; i < at; i++, rest >>= 7) wasm[i] = (rest & 127) | (i + 1 < at ? 128 : 0);
+            return wasm;
+        }
+        at = end;
+    }
+    throw new Error('the build has no memory of its own');
+}
