@@ -245,7 +245,7 @@ export interface QuantizeOptions {
     trueSequential?: boolean;
     /**
      * With a method that calibrates, in Node: the path of a file that keeps each layer that is done. If the file is there, the layers
-     * that it has are not made again; if it is of a run with other options or another model, reading rejects. The bytes are
+     * that it has are not made again; if it is of another text or model, or of options that change a layer, reading rejects. The bytes are
      * the same. When the GGUF is written, the caller removes the file.
      */
     resume?: string;

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { quantize } from '../../web/index.js';
+import { openSideFile } from '../../web/worker/side-file.js';
 import { models, root } from '../support/builds.js';
 
 /** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
@@ -164,6 +165,77 @@ test('the file of another run is refused, and stays as it is', async () => {
         /cannot write .*a\.part: there is no such/,
     );
     assert.equal(hash(readFileSync(resume)), hash(full));
+});
+
+test('other options that lead to the same layers go on with them', async () => {
+    const resume = sideFile(full);
+    for (const options of /** @type {Partial<QuantizeOptions>[]} */ ([
+        { tensors: { attn_q: 'q4_0' } },
+        { outputType: 'q8_0' },
+        { tokenEmbeddingType: 'q5_0' },
+    ])) {
+        const { hash: fresh } = await made(options);
+        assert.deepEqual(await made({ ...options, resume }), { hash: fresh, observed: [] }, JSON.stringify(options));
+    }
+    const two = { calibration: text.slice(0, 600) },
+        short = sideFile(),
+        { hash: fresh, observed } = await made({ ...two, samples: 2, resume: short });
+    assert.equal(observed.length, LAYERS);
+    assert.deepEqual(
+        await made({ ...two, samples: 3, resume: short }),
+        { hash: fresh, observed: [] },
+        'there are two windows',
+    );
+});
+
+test('a budget: the types are chosen anew, and its layers go on', async () => {
+    const options = { type: undefined, bits: 6, calibration: text.slice(0, 600) },
+        resume = sideFile(),
+        { hash: fresh, observed } = await made({ ...options, resume });
+    assert.equal(observed.length, LAYERS);
+    const all = readFileSync(resume);
+    writeFileSync(resume, all.subarray(0, recordsOf(all)[4]));
+    assert.deepEqual(await made({ ...options, resume }), { hash: fresh, observed: [3, 4, 5] });
+    await assert.rejects(made({ ...options, bits: 7, resume }), /of a run with other options \((bits|bits, .*)\)/);
+});
+
+test('a long importance matrix does not make a run begin anew', async () => {
+    const path = sideFile(),
+        tensor = { name: 'blk.0.attn_q.weight', type: 'q4_0' },
+        plan = /** @type {any} */ ([tensor]),
+        imatrix = new Uint8Array(20 << 20).fill(7),
+        run = {
+            settings: { method: 'gptq' },
+            choices: { bits: 4, imatrix },
+            plan: 'a',
+            text: new Uint8Array(9),
+            ends: '',
+        };
+    const first = await openSideFile(path, plan);
+    first.begin(run);
+    first.put({ ...tensor, bytes: new Uint8Array(18) });
+    first.endLayer('of these weights');
+    first.close();
+    assert.ok(statSync(path).size < 2000, 'it keeps sums of long options');
+    /** @param {object} changes */
+    const layersOf = async (changes) => {
+        const again = await openSideFile(path, plan);
+        try {
+            again.begin({ ...run, ...changes });
+            return again.layers;
+        } finally {
+            again.close();
+        }
+    };
+    const other = { choices: { bits: 4, imatrix: imatrix.slice().fill(8, 1000) } };
+    assert.equal(await layersOf({}), 1);
+    assert.equal(await layersOf(other), 1, 'the layers have the same types');
+    await assert.rejects(layersOf({ ...other, plan: 'b' }), /is of a run with other options \(imatrix\): repeat/);
+    await assert.rejects(
+        layersOf({ plan: 'b' }),
+        /is of a run with other types of tensors, which another version of nibble/,
+    );
+    await assert.rejects(layersOf({ settings: { method: 'awq' } }), /other options \(method\)/);
 });
 
 test('the command: killed, interrupted or on a full disk, it goes on; at the end the side file is gone', async () => {

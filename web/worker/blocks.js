@@ -5,8 +5,11 @@
 
 /** What became of a tensor. @typedef {{ name: string, type: string, bytes: Uint8Array }} Made */
 
-/** What a run is made of: one that differs in any of it does not go on with the layers. @typedef {{ options: object,
- * plan: string, text: Uint8Array, ends: string }} Run */
+/**
+ * What a run is made of: one that differs in settings, plan, text or ends does not go on with the layers. plan: what becomes
+ * of the layers' tensors. choices: the options that led to it; other ones do not matter if the plan is the same.
+ * @typedef {{ settings: Record<string, any>, choices: Record<string, any>, plan: string, text: Uint8Array, ends: string }} Run
+ */
 
 /**
  * @typedef {object} Blocks

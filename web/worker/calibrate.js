@@ -298,8 +298,14 @@ class Calibration {
         parts.freeModel();
         await parts.load((name) => layerOf(name) < 0 && name !== 'output.weight', undefined, hash);
         blocks.begin({
-            options: { ...options, ...NO_MATTER },
-            plan: JSON.stringify(this.plan),
+            settings: { ...options, ...NO_MATTER, ...choicesOf(options, () => undefined), context: all.context },
+            choices: choicesOf(options, (value) => value),
+            plan: this.plan
+                .filter(({ name }) => layerOf(name) >= 0)
+                .map(({ name, source, from, type, columns, rows, matrices }) =>
+                    [name, source, from, type, columns, rows, matrices].join(),
+                )
+                .join('\n'),
             text: new Uint8Array(tokens.buffer),
             ends: hash?.digest('hex') ?? '',
         });
@@ -444,12 +450,25 @@ class Calibration {
     }
 }
 
-/** Options that change nothing of the blocks; the calibration text is compared as tokens.
+/** Options that change nothing of the blocks. The calibration text is compared as tokens, so the number of windows is, too.
  * @type {{ [name in keyof QuantizeOptions]?: undefined }} */
 const NO_MATTER = {
-    ...{ calibration: undefined, threads: undefined, resume: undefined },
+    ...{ calibration: undefined, samples: undefined, threads: undefined, resume: undefined, requantize: undefined },
     ...{ part: undefined, parts: undefined, assets: undefined, debug: undefined },
 };
+
+/**
+ * Options that only say which type each tensor gets, which the plan tells.
+ * @param {QuantizeOptions & { [name: string]: any }} options
+ * @param {(value: any) => any} map
+ */
+const choicesOf = (options, map) =>
+    Object.fromEntries(
+        ['type', 'bits', 'size', 'tensors', 'outputType', 'tokenEmbeddingType', 'imatrix'].map((name) => [
+            name,
+            map(options[name]),
+        ]),
+    );
 
 /** Whether a layer's part of the model has the tensor. @param {number} layer */
 const belongsTo = (layer) => (/** @type {string} */ name) => layerOf(name) === layer || isOfLayers(name);

@@ -1,7 +1,7 @@
 /**
  * The side file of `quantize --resume`: the layers of a calibration that are done. Only Node has one.
  *
- *   "NBRESUM1" | record of the run | record of layer 0 | record of layer 1 | ...
+ *   "NBRESUM2" | record of the run | record of layer 0 | record of layer 1 | ...
  *   a record:  u32 bytes of JSON | u64 bytes of blocks | JSON | blocks | SHA-256 of all before it in the record
  *
  * Numbers are little-endian. A record that is cut off or damaged ends the file: its layer is made again, and those after
@@ -18,7 +18,7 @@ import { nodeModule } from '../platform.js';
 /** @typedef {{ at: number, length: number, type: string }} Place */
 /** @typedef {{ head: any, at: number, end: number }} Record at: where its blocks begin */
 
-const MAGIC = 'NBRESUM1',
+const MAGIC = 'NBRESUM2',
     FRONT = 12,
     SUM = 32,
     /** The most bytes of JSON. */
@@ -80,10 +80,19 @@ class SideFile {
      * Before the first layer: finds the layers that an earlier run of the same kind has left.
      * @param {Run} run
      */
-    begin({ options, plan, text, ends }) {
-        const sum = (/** @type {string | Uint8Array} */ data) =>
-            this.crypto.createHash('sha256').update(data).digest('hex');
-        this.run = JSON.parse(JSON.stringify({ options, text: sum(text), model: sum(ends), plan: sum(plan) }));
+    begin({ settings, choices, plan, text, ends }) {
+        const sum = (/** @type {string | Uint8Array} */ data) => this.hash().update(data).digest('hex');
+        // an importance matrix, or the types of all tensors, may be long
+        const sums = (/** @type {{ [name: string]: any }} */ options) =>
+            Object.fromEntries(
+                Object.entries(options)
+                    .filter(([, value]) => value !== undefined)
+                    .map(([name, value]) => [name, sum(value instanceof Uint8Array ? value : JSON.stringify(value))]),
+            );
+        this.run = {
+            ...{ settings: sums(settings), choices: sums(choices) },
+            ...{ text: sum(text), model: sum(ends), plan: sum(plan) },
+        };
         if (this.file === undefined) return;
         const begin = this.#bytes(0, Math.min(MAGIC.length, this.#size()));
         if (!MAGIC.startsWith(String.fromCharCode(...begin)))
@@ -285,11 +294,12 @@ function parsed(json) {
  * @param {any} now
  */
 function difference(before, now) {
-    const names = Object.keys({ ...before.options, ...now.options }).filter(
-        (name) => JSON.stringify(before.options?.[name]) !== JSON.stringify(now.options[name]),
-    );
+    const differing = (/** @type {'settings' | 'choices'} */ kind) =>
+        Object.keys({ ...before[kind], ...now[kind] }).filter((name) => before[kind]?.[name] !== now[kind][name]);
+    const hasPlan = before.plan === now.plan,
+        names = [...(hasPlan ? [] : differing('choices')), ...differing('settings')];
     if (names.length > 0) return `other options (${names.join(', ')})`;
     if (before.text !== now.text) return 'another calibration text'; // its tokens, which another model may have made
     if (before.model !== now.model) return 'another model';
-    return before.plan !== now.plan ? 'another version of nibble' : '';
+    return hasPlan ? '' : 'other types of tensors, which another version of nibble may have chosen';
 }
