@@ -3,17 +3,15 @@
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE [NIBBLE_BASE=FOLDER] node tests/quality/run.js [MODEL ...]
 // The two texts must differ. MODEL: base, smollm2 or minilm; all of them that are there, if none is named.
 // NIBBLE_TYPES=q4_0,q4_k_m makes these types only, NIBBLE_THREADS=N computes with so many threads.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { load } from '../../web/index.js';
+import { nibble, root, twoTexts } from './command.js';
 import { page } from './page.js';
 
 /** @typedef {import('./page.js').Row} Row */
 /** @typedef {import('./page.js').Result} Result */
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const COMMAND = 'make quality NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER';
 
 const TYPES_WANTED = process.env.NIBBLE_TYPES?.split(',');
@@ -70,28 +68,6 @@ const MODELS = [
 
 /** Passages of the evaluation text that are embedded. */
 const PASSAGES = 100;
-
-/** @param {string[]} args @returns {any} what the command prints as JSON */
-function nibble(...args) {
-    const threads = process.env.NIBBLE_THREADS ? ['--threads', process.env.NIBBLE_THREADS] : [];
-    const { status, stdout, stderr } = spawnSync(
-        process.execPath,
-        [`${root}web/cli.js`, ...args, ...threads, '--json'],
-        {
-            encoding: 'utf8',
-            maxBuffer: 1 << 28,
-        },
-    );
-    if (status !== 0) throw new Error(`nibble ${args.join(' ')}: ${stderr}`);
-    return JSON.parse(stdout);
-}
-
-/** @param {string} name of an environment variable @returns {{ path: string, text: string }} */
-function textOf(name) {
-    const path = process.env[name];
-    if (!path) throw new Error(`${name} is not set: it must name a text file. ${COMMAND}`);
-    return { path, text: readFileSync(path, 'utf8') };
-}
 
 /**
  * @param {typeof MODELS[0]} model
@@ -189,10 +165,7 @@ async function embedAll(base, made, text) {
 
 /** @param {string[]} wanted */
 async function main(wanted) {
-    const calibration = textOf('NIBBLE_CALIBRATION'),
-        evaluation = textOf('NIBBLE_EVALUATION');
-    if (calibration.text === evaluation.text)
-        throw new Error('the calibration text and the evaluation text are the same');
+    const { calibration, evaluation } = twoTexts(COMMAND);
     for (const name of wanted)
         if (!MODELS.some((model) => model.name === name)) throw new Error(`${name} is none of base, smollm2, minilm`);
     mkdirSync(`${root}build`, { recursive: true });

@@ -1,0 +1,41 @@
+// What scripts that measure quality share: nibble's own command, and the two texts.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** NIBBLE_THREADS=N computes with so many threads. @param {string[]} args @returns {any} what the command prints as JSON */
+export function nibble(...args) {
+    const threads = process.env.NIBBLE_THREADS ? ['--threads', process.env.NIBBLE_THREADS] : [];
+    const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        [`${root}web/cli.js`, ...args, ...threads, '--json'],
+        {
+            encoding: 'utf8',
+            maxBuffer: 1 << 28,
+        },
+    );
+    if (status !== 0) throw new Error(`nibble ${args.join(' ')}: ${stderr}`);
+    return JSON.parse(stdout);
+}
+
+/**
+ * @param {string} name of an environment variable
+ * @param {string} command which needs it
+ * @returns {{ path: string, text: string }}
+ */
+function textOf(name, command) {
+    const path = process.env[name];
+    if (!path) throw new Error(`${name} is not set: it must name a text file. ${command}`);
+    return { path, text: readFileSync(path, 'utf8') };
+}
+
+/** The text to calibrate with and the text to measure with, which must differ. @param {string} command which needs them */
+export function twoTexts(command) {
+    const calibration = textOf('NIBBLE_CALIBRATION', command),
+        evaluation = textOf('NIBBLE_EVALUATION', command);
+    if (calibration.text === evaluation.text)
+        throw new Error('the calibration text and the evaluation text are the same');
+    return { calibration, evaluation };
+}

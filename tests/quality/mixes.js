@@ -1,0 +1,135 @@
+// What the automatic mix of types gains at the size of a recipe: `make quality-mix` quantizes one model by llama.cpp's recipes,
+// and under a budget of the same bytes by nibble's mix with and without measured curvatures, compares all of them with the
+// floating-point model, and writes build/mix.json and docs/mix.md.
+//     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL node tests/quality/mixes.js [RECIPE ...]
+// The two texts must differ. NIBBLE_THREADS=N computes with so many threads.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { load } from '../../web/index.js';
+import { nibble, root, twoTexts } from './command.js';
+
+/** @typedef {{ mean: number, standardError: number }} Mean */
+/** @typedef {{ recipe: string, bits: number, bytes: number, divergences: Mean[], predicted: number }} Row */
+
+const COMMAND = 'make quality-mix NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL';
+
+/** Recipes whose layers have about 2.5, 3.5, 4.5 and 5.5 bits a weight in a model like Llama. */
+const RECIPES = ['iq2_s', 'iq2_m', 'iq3_s', 'q3_k_s', 'q4_k_s', 'q5_k_s'];
+
+/** Both the recipe and the mix have this one, so that all the difference is in the layers: in a small model the token
+ * embedding has a large part of the weights. */
+const EMBEDDING = 'q8_0';
+
+/** Bits of a weight in the matrices of layers. @param {string} path of a GGUF */
+async function bitsOfLayers(path) {
+    const model = await load(path, { headerOnly: true }),
+        matrices = model.info.tensors.filter(({ name, shape }) => name.startsWith('blk.') && shape.length > 1);
+    await model.dispose();
+    const weights = matrices.reduce((sum, { shape }) => sum + shape.reduce((product, side) => product * side, 1), 0);
+    return (8 * matrices.reduce((sum, { bytes }) => sum + bytes, 0)) / weights;
+}
+
+/**
+ * @param {string} base
+ * @param {string[]} recipes
+ * @param {ReturnType<typeof twoTexts>} texts
+ * @param {string} folder for what is made
+ * @returns {Promise<{ rows: Row[], tokens: number, perplexity: number }>}
+ */
+async function measure(base, recipes, { calibration, evaluation }, folder) {
+    const imatrix = join(folder, 'imatrix.gguf'),
+        common = ['--imatrix', imatrix, '--token-embedding-type', EMBEDDING];
+    nibble('imatrix', base, '--file', calibration.path, '-o', imatrix);
+    const rows = [],
+        paths = [];
+    for (const recipe of recipes) {
+        const [fixed, plain, mixed] = ['recipe', 'plain', 'mix'].map((kind) => join(folder, `${recipe}-${kind}.gguf`)),
+            { bytes } = nibble('quantize', base, fixed, '--type', recipe, ...common),
+            size = ['--size', String(bytes)];
+        nibble('quantize', base, plain, ...size, ...common);
+        const { divergence } = nibble('quantize', base, mixed, ...size, ...common, '--calibration', calibration.path);
+        const bits = await bitsOfLayers(fixed);
+        console.log(`${recipe}: ${bits.toFixed(2)} bits a weight of the layers, ${bytes} bytes`);
+        rows.push({ recipe, bits, bytes, predicted: divergence });
+        paths.push(fixed, plain, mixed);
+    }
+    const compared = nibble('compare', base, ...paths, '--file', evaluation.path, '--no-speed', '--no-weights');
+    return {
+        rows: rows.map((row, i) => ({
+            ...row,
+            divergences: compared.models
+                .slice(3 * i, 3 * i + 3)
+                .map((/** @type {{ divergence: Mean }} */ { divergence: { mean, standardError } }) => ({
+                    mean,
+                    standardError,
+                })),
+        })),
+        tokens: compared.tokens,
+        perplexity: compared.base.perplexity,
+    };
+}
+
+/** @param {Mean} mean */
+const withError = ({ mean, standardError }) => {
+    const digits = Math.max(0, 1 - Math.floor(Math.log10(standardError || 1)));
+    return `${mean.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
+};
+
+/**
+ * docs/mix.md.
+ * @param {string} command
+ * @param {{ calibration: number, evaluation: number }} characters
+ * @param {Awaited<ReturnType<typeof measure>>} found
+ */
+const page = (command, characters, { rows, tokens, perplexity }) =>
+    `# What the automatic mix gains
+
+Written by tests/quality/mixes.js; do not edit it. The command was
+
+    ${command}
+
+Each line compares three files of the same size (the mixes take no more bytes than the recipe): llama.cpp's recipe; nibble's mix
+by the error of the rounded weights alone (\`--size\` with \`--imatrix\`); and nibble's mix with measured curvatures (\`--size\` with
+\`--calibration\`). All have the same importance matrix, of ${characters.calibration.toLocaleString('en')} characters, and the token embedding as ${EMBEDDING}.
+"Bits" are those of a weight in the matrices of layers. KL is the divergence from the floating-point model, in nats, on another
+text of ${characters.evaluation.toLocaleString('en')} characters (${tokens.toLocaleString('en')} tokens are scored; the model's perplexity is ${perplexity.toFixed(2)}); ± is one standard
+error. "Predicted" is what \`nibble quantize\` says before.
+
+| recipe | bits | KL, recipe | KL, mix by error alone | KL, mix | mix / recipe | predicted |
+|---|---:|---:|---:|---:|---:|---:|
+${rows
+    .map(
+        ({ recipe, bits, divergences, predicted }) =>
+            `| ${[
+                recipe,
+                bits.toFixed(2),
+                ...divergences.map(withError),
+                (divergences[2].mean / divergences[0].mean).toFixed(2),
+                predicted.toPrecision(2),
+            ].join(' | ')} |\n`,
+    )
+    .join('')}
+The mix by error alone stands in for llama-quantize's proposed \`--target-bpw\`, which no released llama.cpp has: that, too, weighs
+the error of sampled rows of each tensor by an importance matrix, and chooses types under a budget, without measuring what the error
+of a tensor does to the model's output. It differs in the weight of a row: its error is divided by the size of its output.
+`;
+
+/** @param {string[]} wanted */
+async function main(wanted) {
+    const texts = twoTexts(COMMAND),
+        base = process.env.NIBBLE_BASE;
+    if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a floating-point model. ${COMMAND}`);
+    mkdirSync(`${root}build`, { recursive: true });
+    const folder = mkdtempSync(`${root}build/quality-`);
+    try {
+        const found = await measure(base, wanted.length > 0 ? wanted : RECIPES, texts, folder),
+            command = wanted.length > 0 ? `${COMMAND} RECIPES="${wanted.join(' ')}"` : COMMAND;
+        const characters = { calibration: texts.calibration.text.length, evaluation: texts.evaluation.text.length };
+        writeFileSync(`${root}build/mix.json`, `${JSON.stringify({ command, characters, ...found }, null, 1)}\n`);
+        writeFileSync(`${root}docs/mix.md`, page(command, characters, found));
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
+}
+
+await main(process.argv.slice(2));
