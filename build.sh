@@ -105,7 +105,7 @@ flags_of() { # SOURCE
     case $1 in
     src/kernels/matmul_*.c) echo -O3 ;;
     src/base/threads.c | src/sampling/sampler.c) ;;
-    src/quant/imatrix.c | src/quant/presets.c) echo -Oz ;;
+    src/quant/imatrix.c | src/quant/presets.c | src/quant/range_histogram.c) echo -Oz ;;
     src/quant/*) echo -mno-relaxed-simd ;;
     src/text/bpe.c | src/text/bytes.c | src/text/heap.c | src/text/merge.c | src/text/metaspace.c | src/text/names.c | \
         src/text/normalize.c | src/text/passes.c | src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | \
@@ -154,7 +154,7 @@ compile() {
 # ---- the modules ----------------------------------------------------------------------------------------------
 
 # What of src/ each module has: folders and single files. An arrow between two rooms is an #include.
-ENGINE="base types formats kernels text sampling models calibrate"
+ENGINE="base types formats kernels text sampling models calibrate quant/range_histogram.c"
 # base/threads.c is not among it: it exports the engine's pool, which needs shared memory.
 ENCODERS=$(cd src && echo quant/quantize*.c)
 CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats text/unicode.c $ENCODERS quant/imatrix.c

@@ -354,6 +354,7 @@ size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t 
 enum {
     NB_WALK_MEANS = 0,    /* mean |x|, max |x| and the number of vectors */
     NB_WALK_HESSIANS = 1, /* these, and the sums of x x^T: columns * columns floats for each expert of each group */
+    NB_WALK_RANGES = 2,   /* a bit that may be added: histograms, for ranges of static activations */
     NB_WALK_ALL = -1      /* as a group: all groups of the layer */
 };
 
@@ -368,11 +369,14 @@ int32_t nb_walk_observe(nb_walk *walk, int32_t group, uint32_t what, int32_t don
  *   _hessian: the sum of x x^T over all vectors, [columns, columns], symmetric. GPTQ's H is 2 / count times that.
  *   _mean: mean |x| of each column, [columns]; 0 if there was no vector.
  *   _largest: max |x| of each column, [columns].
- *   _count: how many vectors there were. */
+ *   _count: how many vectors there were.
+ *   _range: NB_RANGE_BYTES bytes for nb_quantizer_input, if NB_WALK_RANGES was asked for. */
 const float *nb_walk_hessian(const nb_walk *walk, uint32_t group, uint32_t expert);
 const float *nb_walk_mean(const nb_walk *walk, uint32_t group, uint32_t expert);
 const float *nb_walk_largest(const nb_walk *walk, uint32_t group, uint32_t expert);
 int32_t nb_walk_count(const nb_walk *walk, uint32_t group, uint32_t expert);
+enum { NB_RANGE_BYTES = 32808 };
+const void *nb_walk_range(const nb_walk *walk, uint32_t group, uint32_t expert);
 
 /* From now on the weights of a tensor of this layer are these `size` bytes: blocks of a type, as a GGUF file has them.
  * name: as nb_walk_matrix gives it, or a vector's ("blk.0.attn_norm.weight"). Matrices of experts are replaced together.

@@ -101,10 +101,11 @@ enum {
     NB_FORMAT_GPTQ = 0,       /* AutoGPTQ's first format, whose zero points are stored less 1 (gptq) */
     NB_FORMAT_GPTQ_V2 = 1,    /* its second, whose zero points are stored as they are (gptq_v2) */
     NB_FORMAT_COMPRESSED = 2, /* compressed-tensors' pack-quantized */
-    NB_FORMAT_AWQ = 3         /* AWQ's "gemm" */
+    NB_FORMAT_AWQ = 3,        /* AWQ's "gemm" */
+    NB_FORMAT_INT8 = 4        /* compressed-tensors' int-quantized: 8 bits, symmetric, a scale for each row */
 };
 
-/* w = scale (code - zero), scales in binary16. */
+/* w = scale (code - zero), scales in binary16, but for NB_FORMAT_INT8. */
 typedef struct nb_code_format {
     uint32_t format;    /* NB_FORMAT_... */
     uint32_t bits;      /* 2, 3, 4 or 8 */
@@ -112,12 +113,14 @@ typedef struct nb_code_format {
     uint32_t symmetric; /* 1: all zero points are 2^(bits - 1) */
     float search; /* 0: scales serve the range of a group. Else the range is shrunk by up to 80 %, where the sum of
                            |error|^search is least: 2 is the mean squared error, GPTQModel proposes 2.4 */
+    uint32_t scale_type; /* of NB_FORMAT_INT8: NB_TYPE_F32 (0), NB_TYPE_F16 (1) or NB_TYPE_BF16 (30) */
 } nb_code_format;
 
-/* Rows of weights -> codes [rows, columns], scales [rows, groups] in binary16, zeros [rows, groups], and what they
- * stand for: dequantized [rows, columns] in F32 (NULL: not wanted). Columns are in the order of the weights. */
-int32_t nb_quantizer_codes(nb_quantizer *quantizer, const nb_code_format *format, uint32_t source_type,
-                           const void *weights, uint32_t first_row, uint32_t rows, uint8_t *codes, uint16_t *scales,
+/* Rows of weights -> codes [rows, columns], scales [rows, groups], zeros [rows, groups], and what they
+ * stand for: dequantized [rows, columns] in F32 (NULL: not wanted). Columns are in the order of the weights. flags:
+ * NB_ROWS_NEAREST, as of nb_quantizer_rows; its importance changes nothing here. */
+int32_t nb_quantizer_codes(nb_quantizer *quantizer, const nb_code_format *format, uint32_t flags, uint32_t source_type,
+                           const void *weights, uint32_t first_row, uint32_t rows, uint8_t *codes, void *scales,
                            uint8_t *zeros, float *dequantized, nb_error *err);
 
 /* Which group each column is of: groups [columns] of 32 bits. Returns 1 if a format must store it, 0 if columns of a
@@ -126,10 +129,13 @@ int32_t nb_quantizer_groups(nb_quantizer *quantizer, const nb_code_format *forma
 
 enum {
     NB_PART_CODES = 0, /* GPTQ: qweight  u32 [columns bits / 32, rows];  compressed: weight_packed  u32 [rows, columns
-                           bits / 32], without 3 bits;  AWQ: qweight  u32 [columns, rows / 8], only 4 bits */
+                           bits / 32], without 3 bits;  AWQ: qweight  u32 [columns, rows / 8], only 4 bits;  INT8: weight
+                           i8 [rows, columns] */
     NB_PART_ZEROS = 1, /* GPTQ: qzeros  u32 [groups, rows bits / 32];  compressed: weight_zero_point  u32 [rows bits /
                            32, groups];  AWQ: qzeros  u32 [groups, rows / 8] */
-    NB_PART_SCALES = 2 /* GPTQ and AWQ: scales  f16 [groups, rows];  compressed: weight_scale  f16 [rows, groups] */
+    NB_PART_SCALES =
+        2 /* GPTQ and AWQ: scales  f16 [groups, rows];  compressed: weight_scale  f16 [rows, groups];  INT8:
+                           weight_scale  [rows, 1] of scale_type */
 };
 
 /* Bytes of a part of a matrix; 0: the format has no such matrix (rows must be a multiple of 32). */
@@ -218,12 +224,38 @@ int32_t nb_quantizer_fit_scales(uint32_t type, float less, const float *norm, ui
 /* values [n] less `less` -> numbers of the type. One that the type does not hold is an error. */
 int32_t nb_quantizer_narrow(uint32_t type, float less, const float *values, uint32_t n, void *out, nb_error *err);
 
-/* ---- 8 bits: W8A8, and LLM.int8() (Dettmers et al. 2022) ------------------------------------------------------ */
+/* ---- W8A8: activations of 8 bits, too -------------------------------------------------------------------------- */
 
-/* weights [rows, columns] -> codes [rows, columns] and a scale of each row, of scale_type (F32, F16, BF16): symmetric,
- * as compressed-tensors' int-quantized folders have them (weight, weight_scale). */
-int32_t nb_quantizer_int8(const nb_quantizer *quantizer, const float *weights, uint32_t rows, uint32_t scale_type,
-                          int8_t *codes, void *scales, nb_error *err);
+/* Which range static activations get. Numbers beyond it are clipped, and the others have finer steps. */
+enum {
+    NB_RANGE_MIN_MAX = 0,       /* that of all numbers */
+    NB_RANGE_MOVING = 1,        /* the ends of pieces of the text, averaged: end += 0.01 (end of the piece - end) */
+    NB_RANGE_PERCENTILE = 2,    /* as narrow as it gets with that share of the numbers inside */
+    NB_RANGE_SQUARED_ERROR = 3, /* the least mean square of what rounding and clipping change */
+    NB_RANGE_DIVERGENCE = 4     /* the least KL divergence of the rounded numbers' distribution from theirs */
+};
+
+typedef struct nb_input_settings {
+    double percentile;   /* of NB_RANGE_PERCENTILE: above 0, at most 100 */
+    uint32_t ranges;     /* NB_RANGE_... */
+    uint32_t symmetric;  /* 1: the zero point is 0 */
+    uint32_t scale_type; /* NB_TYPE_F32, NB_TYPE_F16 or NB_TYPE_BF16: what the scale is rounded to */
+    uint32_t nothing;    /* so that the size is a multiple of 8 */
+} nb_input_settings;
+
+/* x = scale (code - zero) with codes from -128 to 127. */
+typedef struct nb_input_found {
+    double clipped; /* the share of the numbers that are beyond the range */
+    float low, high;
+    float scale; /* input_scale in compressed-tensors' folders */
+    int32_t zero;
+} nb_input_found;
+
+/* observed: what nb_walk_range gave, NB_RANGE_BYTES bytes, aligned to 8. */
+int32_t nb_quantizer_input(const void *observed, const nb_input_settings *settings, nb_input_found *found,
+                           nb_error *err);
+
+/* ---- LLM.int8() (Dettmers et al. 2022) ------------------------------------------------------------------------- */
 
 /* The columns whose largest |x| reached the threshold (6): list [columns]. Returns how many, or a code. */
 int32_t nb_quantizer_outliers(const nb_quantizer *quantizer, float threshold, uint32_t *list, nb_error *err);

@@ -24,7 +24,9 @@ export const NB_IMATRIX_DAT = 0;
 export const NB_IMATRIX_GGUF = 1;
 export const NB_WALK_MEANS = 0;
 export const NB_WALK_HESSIANS = 1;
+export const NB_WALK_RANGES = 2;
 export const NB_WALK_ALL = -1;
+export const NB_RANGE_BYTES = 32808;
 export const NB_PROBE_BASE = 0;
 export const NB_PROBE_WHOLE = 1;
 export const NB_PROBE_REST = 2;
@@ -50,10 +52,16 @@ export const NB_FORMAT_GPTQ = 0;
 export const NB_FORMAT_GPTQ_V2 = 1;
 export const NB_FORMAT_COMPRESSED = 2;
 export const NB_FORMAT_AWQ = 3;
+export const NB_FORMAT_INT8 = 4;
 export const NB_PART_CODES = 0;
 export const NB_PART_ZEROS = 1;
 export const NB_PART_SCALES = 2;
 export const NB_AWQ_STEPS = 21;
+export const NB_RANGE_MIN_MAX = 0;
+export const NB_RANGE_MOVING = 1;
+export const NB_RANGE_PERCENTILE = 2;
+export const NB_RANGE_SQUARED_ERROR = 3;
+export const NB_RANGE_DIVERGENCE = 4;
 export const NB_TOKEN_USER_DEFINED = 4;
 
 /** The core's codes. */
@@ -255,13 +263,14 @@ export const nb_gptq_settings = {
 };
 
 export const nb_code_format = {
-    size: 20,
+    size: 24,
     fields: /** @type {const} */ ({
         format: { at: 0, view: 'Uint32' },
         bits: { at: 4, view: 'Uint32' },
         group: { at: 8, view: 'Uint32' },
         symmetric: { at: 12, view: 'Uint32' },
         search: { at: 16, view: 'Float32' },
+        scale_type: { at: 20, view: 'Uint32' },
     }),
 };
 
@@ -294,5 +303,27 @@ export const nb_awq_found = {
         ratio: { at: 0, view: 'Float64' },
         error: { at: 8, view: 'Float64' },
         plain: { at: 16, view: 'Float64' },
+    }),
+};
+
+export const nb_input_settings = {
+    size: 24,
+    fields: /** @type {const} */ ({
+        percentile: { at: 0, view: 'Float64' },
+        ranges: { at: 8, view: 'Uint32' },
+        symmetric: { at: 12, view: 'Uint32' },
+        scale_type: { at: 16, view: 'Uint32' },
+        nothing: { at: 20, view: 'Uint32' },
+    }),
+};
+
+export const nb_input_found = {
+    size: 24,
+    fields: /** @type {const} */ ({
+        clipped: { at: 0, view: 'Float64' },
+        low: { at: 8, view: 'Float32' },
+        high: { at: 12, view: 'Float32' },
+        scale: { at: 16, view: 'Float32' },
+        zero: { at: 20, view: 'Int32' },
     }),
 };

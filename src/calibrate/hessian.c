@@ -91,7 +91,8 @@ void nb_walk_forget(nb_walk *walk) {
 }
 
 /* Cuts the arena of what is observed; run twice, to measure and to take. */
-static void take(nb_walk *walk, bool hessians) {
+static void take(nb_walk *walk, uint32_t what) {
+    bool hessians = what & NB_WALK_HESSIANS;
     nb_arena *a = &walk->arena;
     uint64_t scratch = 0;
     for (uint32_t i = walk->from; i < walk->to; i++) {
@@ -102,8 +103,11 @@ static void take(nb_walk *walk, bool hessians) {
                 .magnitudes = nb_arena_take(a, g->columns, sizeof(double)),
                 .mean = nb_arena_take(a, g->columns, sizeof(float)),
                 .largest = nb_arena_take(a, g->columns, sizeof(float)),
+                .range = what & NB_WALK_RANGES ? nb_arena_take(a, 1, sizeof(nb_range_observer)) : NULL,
                 .gram = hessians ? nb_arena_take(a, nb_gram_floats(g->columns), sizeof(float)) : NULL,
             };
+            if (one.range)
+                nb_range_begin(one.range, 0);
             if (sums)
                 sums[e] = one;
         }
@@ -113,19 +117,19 @@ static void take(nb_walk *walk, bool hessians) {
 }
 
 static int32_t begin(nb_walk *walk, int32_t group, uint32_t what, nb_error *err) {
-    if (group < NB_WALK_ALL || group >= (int32_t)walk->n_groups || what > NB_WALK_HESSIANS)
+    if (group < NB_WALK_ALL || group >= (int32_t)walk->n_groups || what > (NB_WALK_HESSIANS | NB_WALK_RANGES))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "layer %u has %u groups of matrices; there is nothing of kind %u in %d",
                        walk->layer, walk->n_groups, what, group);
     nb_walk_forget(walk);
     walk->infinite = NULL;
     walk->from = group < 0 ? 0 : (uint32_t)group;
     walk->to = group < 0 ? walk->n_groups : (uint32_t)group + 1;
-    take(walk, what == NB_WALK_HESSIANS);
+    take(walk, what);
     int32_t code = nb_arena_allocate(&walk->arena, "what is observed of a layer (Hessians)", err);
     if (code < 0)
         nb_walk_forget(walk);
     else
-        take(walk, what == NB_WALK_HESSIANS);
+        take(walk, what);
     return code;
 }
 
@@ -138,6 +142,8 @@ static void add(nb_walk *walk, nb_sums *sums, const nb_group *g, const float *x,
         nb_add_magnitudes(sums->magnitudes, sums->largest, x + (size_t)t * g->columns, g->columns);
     if (sums->gram)
         nb_gram_add(walk->pool, sums->gram, g->columns, x, n, walk->scratch);
+    if (sums->range && n)
+        nb_range_add(sums->range, x, (size_t)n * g->columns);
     sums->count += n;
 }
 
@@ -214,6 +220,11 @@ const float *nb_walk_mean(const nb_walk *walk, uint32_t group, uint32_t expert) 
 const float *nb_walk_largest(const nb_walk *walk, uint32_t group, uint32_t expert) {
     const nb_sums *s = sums_of(walk, group, expert);
     return s ? s->largest : NULL;
+}
+
+const void *nb_walk_range(const nb_walk *walk, uint32_t group, uint32_t expert) {
+    const nb_sums *s = sums_of(walk, group, expert);
+    return s ? s->range : NULL;
 }
 
 int32_t nb_walk_count(const nb_walk *walk, uint32_t group, uint32_t expert) {

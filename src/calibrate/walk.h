@@ -4,6 +4,7 @@
 
 #include "../models/family.h"
 #include "../models/session.h"
+#include "../quant/range_histogram.h"
 
 /* Each group has a matrix of its own, and no layer has more matrices than this (nb_layer). */
 enum { NB_MOST_GROUPS = 16 };
@@ -18,10 +19,11 @@ typedef struct nb_group {
 
 /* Of a group, or of one of its experts. */
 typedef struct nb_sums {
-    uint32_t count;        /* vectors */
-    double *magnitudes;    /* [columns]: sums of |x| */
-    float *mean, *largest; /* [columns] */
-    float *gram;           /* kernels/gram.h; NULL: not wanted */
+    uint32_t count;           /* vectors */
+    double *magnitudes;       /* [columns]: sums of |x| */
+    float *mean, *largest;    /* [columns] */
+    float *gram;              /* kernels/gram.h; NULL: not wanted */
+    nb_range_observer *range; /* NULL: not wanted */
 } nb_sums;
 
 struct nb_walk {

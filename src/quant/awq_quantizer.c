@@ -115,16 +115,15 @@ int32_t nb_quantizer_fold_rows(const nb_quantizer *q, float *weights, uint32_t f
 
 /* ---- 8 bits ------------------------------------------------------------------------------------------------------ */
 
-int32_t nb_quantizer_int8(const nb_quantizer *q, const float *weights, uint32_t rows, uint32_t scale_type,
-                          int8_t *codes, void *scales, nb_error *err) {
-    float *wide = nb_alloc_items(rows, sizeof *wide);
-    if (!wide)
-        return nb_memory_refuse("the scales of rows", nb_times(rows, sizeof *wide), err);
-    int32_t code = nb_int8_rows(weights, rows, q->columns, scale_type, codes, wide, err);
-    if (code == NB_OK)
-        nb_quantizer_of(scale_type)(&(nb_encoding){0}, wide, scales, rows);
-    nb_free(wide);
-    return code;
+int32_t nb_quantizer_input(const void *observed, const nb_input_settings *how, nb_input_found *found, nb_error *err) {
+    nb_uniform grid = {.bits = 8, .scale_type = how->scale_type};
+    nb_range_settings settings = {how->ranges, grid.bits, how->symmetric != 0, how->percentile};
+    nb_range range;
+    NB_TRY(nb_uniform_check(&grid, err));
+    NB_TRY(nb_range_choose(observed, &settings, &range, err));
+    nb_uniform_step step = nb_int8_input(&range, settings.is_symmetric, grid.scale_type);
+    *found = (nb_input_found){range.clipped, range.low, range.high, step.scale, step.zero};
+    return NB_OK;
 }
 
 int32_t nb_quantizer_outliers(const nb_quantizer *q, float threshold, uint32_t *list, nb_error *err) {

@@ -190,10 +190,7 @@ static int32_t check_order(const nb_quantizer *q, const nb_traits *traits, nb_er
 
 int32_t nb_quantizer_rows(nb_quantizer *q, uint32_t type, uint32_t flags, uint32_t source_type, const void *weights,
                           uint32_t first_row, uint32_t rows, void *out, nb_error *err) {
-    if (!(flags & NB_ROWS_NEAREST))
-        NB_TRY(nb_hessian_check_ready(q, err));
-    else if (q->mean_square == 0)
-        return NB_FAIL(err, NB_ERR_STATE, "the importance of columns is not known: call nb_quantizer_prepare");
+    NB_TRY(nb_hessian_check_ready(q, flags, err));
     NB_TRY(nb_weights_check(q, source_type, err));
     if (!nb_encoder_of(type))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "nibble does not write tensors of type %u", type);

@@ -3,6 +3,7 @@
 #include "../base/simd.h"
 #include "gptq_feed.h"
 #include "gptq_pack.h"
+#include "uniform.h"
 
 #include <math.h>
 
@@ -16,7 +17,7 @@ typedef struct coding {
     uint32_t group, groups;
     int32_t most, least_zero;
     uint8_t *codes, *zeros;
-    uint16_t *scales;
+    void *scales;
     float *dequantized;
 } coding;
 
@@ -103,17 +104,32 @@ static nb_levels search(const coding *c, const float *x, range r) {
     return best;
 }
 
-/* The scale is rounded to binary16 before any code is chosen, so that error feedback makes up for that, too. */
+/* Stores the scale, and returns what is stored. */
+static float keep_scale(const coding *c, size_t at, float scale) {
+    uint16_t *halves = c->scales;
+    if (c->format->format != NB_FORMAT_INT8) {
+        halves[at] = nb_f32_to_f16(scale);
+        return nb_f16_to_f32(halves[at]);
+    }
+    uint32_t type = c->format->scale_type;
+    scale = nb_uniform_scale(type, scale);
+    if (type == NB_TYPE_F32)
+        ((float *)c->scales)[at] = scale;
+    else
+        halves[at] = type == NB_TYPE_F16 ? nb_f32_to_f16(scale) : (uint16_t)(nb_bits_of(scale) >> 16);
+    return scale;
+}
+
+/* The scale is rounded to its type before any code is chosen, so that error feedback makes up for that, too. */
 static bool choose_group(void *context, uint32_t row, uint32_t group, const float *x, nb_levels *levels) {
     coding *c = context;
     range r = range_of(c, x);
     nb_levels l = c->format->search > 0 ? search(c, x, r) : levels_of(c, r);
     size_t at = (size_t)row * c->groups + group;
-    c->scales[at] = nb_f32_to_f16(l.step);
+    l.step = keep_scale(c, at, l.step);
     c->zeros[at] = (uint8_t)l.origin;
-    l.step = nb_f16_to_f32(c->scales[at]);
     *levels = l;
-    return l.step <= 65504;
+    return l.step <= 0x1.fffffep127f; /* not infinite */
 }
 
 static void finish_row(void *context, uint32_t row, const uint8_t *codes, const float *values) {
@@ -128,12 +144,18 @@ static void finish_row(void *context, uint32_t row, const uint8_t *codes, const 
 
 int32_t nb_code_format_check(const nb_code_format *f, uint32_t columns, nb_error *err) {
     bool known = f->bits == 2 || f->bits == 3 || f->bits == 4 || f->bits == 8;
-    if (f->format > NB_FORMAT_AWQ || !known || (f->format == NB_FORMAT_COMPRESSED && f->bits == 3) ||
-        (f->format == NB_FORMAT_AWQ && f->bits != 4))
+    if (f->format > NB_FORMAT_INT8 || !known || (f->format == NB_FORMAT_COMPRESSED && f->bits == 3) ||
+        (f->format == NB_FORMAT_AWQ && f->bits != 4) || (f->format == NB_FORMAT_INT8 && f->bits != 8))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "codes of %u bits in format %u are not written; take 2, 3, 4 or 8 (compressed-tensors: not 3; "
-                       "AWQ: only 4)",
+                       "AWQ: only 4; int-quantized: only 8)",
                        f->bits, f->format);
+    bool known_scale = f->scale_type == NB_TYPE_F32 || f->scale_type == NB_TYPE_F16 || f->scale_type == NB_TYPE_BF16;
+    if (f->format == NB_FORMAT_INT8 && (f->group || !f->symmetric || !known_scale))
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "int-quantized weights are symmetric, have a scale for each row (group 0, not %u), and the "
+                       "scales are F32, F16 or BF16 (not type %u)",
+                       f->group, f->scale_type);
     if (f->group % NB_TILE || (f->group && columns % f->group))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "groups of %u columns do not divide rows of %u, or are no multiple of 32; take a smaller group, "
@@ -145,8 +167,8 @@ int32_t nb_code_format_check(const nb_code_format *f, uint32_t columns, nb_error
     return NB_OK;
 }
 
-static int32_t check_order(const nb_quantizer *q, const nb_code_format *f, nb_error *err) {
-    NB_TRY(nb_hessian_check_ready(q, err));
+static int32_t check_order(const nb_quantizer *q, const nb_code_format *f, uint32_t flags, nb_error *err) {
+    NB_TRY(nb_hessian_check_ready(q, flags, err));
     NB_TRY(nb_code_format_check(f, q->columns, err));
     if (q->settings.order == NB_ORDER_GROUP_AWARE && f->group && q->settings.group != f->group)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
@@ -162,7 +184,7 @@ static bool is_by_turn(const nb_quantizer *q, const nb_code_format *f) {
 }
 
 int32_t nb_quantizer_groups(nb_quantizer *q, const nb_code_format *f, int32_t *groups, nb_error *err) {
-    NB_TRY(check_order(q, f, err));
+    NB_TRY(check_order(q, f, NB_ROWS_NEAREST, err));
     for (uint32_t i = 0; i < q->columns; i++) {
         uint32_t column = q->order[i];
         groups[column] = f->group ? (int32_t)((is_by_turn(q, f) ? i : column) / f->group) : 0;
@@ -170,10 +192,10 @@ int32_t nb_quantizer_groups(nb_quantizer *q, const nb_code_format *f, int32_t *g
     return is_by_turn(q, f);
 }
 
-int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t source_type, const void *weights,
-                           uint32_t first_row, uint32_t rows, uint8_t *codes, uint16_t *scales, uint8_t *zeros,
-                           float *dequantized, nb_error *err) {
-    NB_TRY(check_order(q, f, err));
+int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t flags, uint32_t source_type,
+                           const void *weights, uint32_t first_row, uint32_t rows, uint8_t *codes, void *scales,
+                           uint8_t *zeros, float *dequantized, nb_error *err) {
+    NB_TRY(check_order(q, f, flags, err));
     NB_TRY(nb_weights_check(q, source_type, err));
     uint32_t group = f->group ? f->group : q->columns;
     coding c = {.q = q,
@@ -194,6 +216,7 @@ int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t so
                     .span = group,
                     .granule = group,
                     .is_upfront = !f->group || q->settings.order == NB_ORDER_STATIC,
+                    .is_nearest = (flags & NB_ROWS_NEAREST) != 0,
                     .is_by_turn = is_by_turn(q, f),
                     .most = c.most,
                     .choose = choose_group,

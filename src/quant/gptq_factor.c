@@ -102,7 +102,11 @@ float nb_quantizer_damping(const nb_quantizer *q) {
     return q->settings.damping;
 }
 
-int32_t nb_hessian_check_ready(const nb_quantizer *q, nb_error *err) {
+int32_t nb_hessian_check_ready(const nb_quantizer *q, uint32_t flags, nb_error *err) {
+    if (flags & NB_ROWS_NEAREST)
+        return q->mean_square > 0
+                 ? NB_OK
+                 : NB_FAIL(err, NB_ERR_STATE, "the importance of columns is not known: call nb_quantizer_prepare");
     return q->is_ready
              ? NB_OK
              : NB_FAIL(err, NB_ERR_STATE,

@@ -52,7 +52,7 @@ static slab *new_slabs(const nb_feed *f, void **memory, nb_error *err) {
 /* Weights of tile column `tile` less what the errors of tiles from `from` to before `to` ask for. */
 static void catch_up(const nb_feed *f, slab *s, uint32_t from, uint32_t to, uint32_t tile) {
     size_t n = f->q->columns;
-    if (from == to)
+    if (from == to || f->is_nearest)
         return;
     nb_hessian_panel(f->q, from, to, tile, s->panel);
     nb_tile_subtract(s->weights + (size_t)tile * NB_TILE, n, s->errors + (size_t)from * NB_TILE, n, s->panel,
@@ -116,6 +116,8 @@ static void quantize_tile(const nb_feed *f, slab *s, uint32_t row, uint32_t tile
         int32_t code = code_of(f, &levels[(f->is_by_turn ? turn : column) / f->granule], x[c], &value);
         s->codes[(size_t)row * n + column] = (uint8_t)code;
         s->values[(size_t)row * n + column] = value;
+        if (f->is_nearest)
+            continue;
         errors[c] = (x[c] - value) / u[c];
         v128_t error = wasm_f32x4_splat(errors[c]);
         for (uint32_t k = c / 4 * 4; k < NB_TILE; k += 4) /* u is 0 where a column is behind already */

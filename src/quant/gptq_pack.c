@@ -1,6 +1,7 @@
 #include "gptq_pack.h"
 
 #include "../base/numbers.h"
+#include "../types/types.h"
 
 /* A stream of numbers of some bits each, in words of 32: its first word is out[0], the next ones `stride` words
  * further each. The words are zeros. */
@@ -22,10 +23,18 @@ static uint32_t groups_of(const nb_code_format *f, uint32_t columns) {
     return f->group ? columns / f->group : 1;
 }
 
+static size_t scale_bytes(const nb_code_format *f) {
+    return f->format == NB_FORMAT_INT8 && f->scale_type == NB_TYPE_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
 double nb_quantizer_part_bytes(const nb_code_format *f, uint32_t part, uint32_t rows, uint32_t columns) {
-    if (nb_code_format_check(f, columns, NULL) || rows % 32 || columns % 32)
+    if (nb_code_format_check(f, columns, NULL) || columns % 32 || (rows % 32 && f->format != NB_FORMAT_INT8))
         return 0;
     double groups = groups_of(f, columns);
+    if (f->format == NB_FORMAT_INT8)
+        return part == NB_PART_CODES  ? (double)rows * columns
+             : part == NB_PART_SCALES ? (double)rows * scale_bytes(f)
+                                      : 0;
     return part == NB_PART_CODES  ? (double)rows * columns * f->bits / 8
          : part == NB_PART_ZEROS  ? (double)rows * groups * f->bits / 8
          : part == NB_PART_SCALES ? (double)rows * groups * 2
@@ -52,9 +61,26 @@ static void turn_scales(const uint16_t *scales, uint32_t rows, uint32_t groups, 
             out[(size_t)g * rows + row] = scales[(size_t)row * groups + g];
 }
 
+/* Codes less their zero point, 128. */
+static int32_t pack_int8(const nb_code_format *f, uint32_t part, const void *values, uint32_t rows, uint32_t columns,
+                         void *out, nb_error *err) {
+    const uint8_t *codes = values;
+    int8_t *signed_codes = out;
+    if (part != NB_PART_CODES && part != NB_PART_SCALES)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "int-quantized matrices have codes and scales, and no part %u", part);
+    if (part == NB_PART_SCALES)
+        memcpy(out, values, rows * scale_bytes(f));
+    else
+        for (size_t i = 0; i < (size_t)rows * columns; i++)
+            signed_codes[i] = (int8_t)(codes[i] - 128);
+    return NB_OK;
+}
+
 int32_t nb_quantizer_pack(const nb_code_format *f, uint32_t part, const void *values, uint32_t rows, uint32_t columns,
                           void *out, nb_error *err) {
     NB_TRY(nb_code_format_check(f, columns, err));
+    if (f->format == NB_FORMAT_INT8)
+        return pack_int8(f, part, values, rows, columns, out, err);
     if (rows % 32 || columns % 32 || part > NB_PART_SCALES)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "codes of [%u, %u] are not packed: rows and columns must be multiples of 32 (part %u)", rows,

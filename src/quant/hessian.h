@@ -51,8 +51,8 @@ static inline float nb_hessian_at(const nb_quantizer *q, uint32_t i, uint32_t j)
  * (to - from)][32]. */
 void nb_hessian_panel(const nb_quantizer *q, uint32_t from, uint32_t to, uint32_t tile, float *out);
 
-/* An error unless the Hessian is factored. */
-int32_t nb_hessian_check_ready(const nb_quantizer *q, nb_error *err);
+/* An error unless all is ready for rows with these flags: NB_ROWS_NEAREST needs no factor. */
+int32_t nb_hessian_check_ready(const nb_quantizer *q, uint32_t flags, nb_error *err);
 
 /* An error unless rows are whole blocks of the type. */
 int32_t nb_weights_check(const nb_quantizer *q, uint32_t type, nb_error *err);

@@ -5,29 +5,8 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-enum { PIECE = 256 };
-
-int32_t nb_int8_rows(const float *x, uint64_t rows, uint64_t columns, uint32_t scale_type, int8_t *codes, float *scales,
-                     nb_error *err) {
-    nb_uniform u = {.bits = 8, .is_symmetric = true, .is_signed = true, .scale_type = scale_type};
-    NB_TRY(nb_uniform_check(&u, err));
-    NB_TRY(nb_matrix_check("the numbers to be quantized", x, rows, columns, err));
-    for (uint64_t row = 0; row < rows; row++, x += columns, codes += columns) {
-        nb_uniform_step step = nb_uniform_fit_to(&u, x, (size_t)columns);
-        scales[row] = step.scale;
-        for (uint64_t at = 0; at < columns; at += PIECE) {
-            int16_t piece[PIECE];
-            uint64_t n = NB_MIN(columns - at, (uint64_t)PIECE);
-            nb_uniform_codes(&u, step, 0, x + at, (size_t)n, piece);
-            for (uint64_t i = 0; i < n; i++)
-                codes[at + i] = (int8_t)piece[i];
-        }
-    }
-    return NB_OK;
-}
-
-nb_uniform_step nb_int8_input(const nb_range *range, bool is_symmetric) {
-    nb_uniform u = {.bits = 8, .is_symmetric = is_symmetric, .is_signed = true};
+nb_uniform_step nb_int8_input(const nb_range *range, bool is_symmetric, uint32_t scale_type) {
+    nb_uniform u = {.bits = 8, .is_symmetric = is_symmetric, .is_signed = true, .scale_type = scale_type};
     return nb_uniform_fit(&u, range->low, range->high);
 }
 

@@ -13,13 +13,8 @@
 #include "range_observer.h"
 #include "uniform.h"
 
-/* Rows of weights, or tokens: codes [rows][columns], scales [rows], which were rounded to scale_type (NB_TYPE_F32, F16,
- * BF16) before the codes were chosen. */
-int32_t nb_int8_rows(const float *x, uint64_t rows, uint64_t columns, uint32_t scale_type, int8_t *codes, float *scales,
-                     nb_error *err);
-
-/* The step of static activations. */
-nb_uniform_step nb_int8_input(const nb_range *range, bool is_symmetric);
+/* The step of static activations, whose scale has a type (NB_TYPE_F32, F16, BF16). */
+nb_uniform_step nb_int8_input(const nb_range *range, bool is_symmetric, uint32_t scale_type);
 
 /* ---- LLM.int8(), section 3 of Dettmers et al. 2022 --------------------------------------------------------------- */
 

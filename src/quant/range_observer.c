@@ -7,60 +7,11 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-enum {
-    LEAST_EXPONENT = -100, /* of smaller numbers all lie in the first bin */
-    BINS_EXPONENT = 11
-};
-_Static_assert(NB_RANGE_BINS == 1 << BINS_EXPONENT, "the number of bins is a power of two");
-
-void nb_range_begin(nb_range_observer *o, float rate) {
-    *o = (nb_range_observer){.rate = rate > 0 ? rate : 0.01f, .exponent = LEAST_EXPONENT};
-}
-
-/* ---- the histogram ----------------------------------------------------------------------------------------------- */
-
-static void merge_pairs(uint64_t *bins) {
-    for (int i = 0; i < NB_RANGE_BINS; i++)
-        bins[i] = i < NB_RANGE_BINS / 2 ? bins[2 * i] + bins[2 * i + 1] : 0;
-}
-
-/* The width of a bin: a power of two. */
-static double width_of(const nb_range_observer *o) {
-    return (double)nb_power_of_two(o->exponent - BINS_EXPONENT);
-}
-
-static void cover(nb_range_observer *o, float size) {
-    while (size > nb_power_of_two(o->exponent)) {
-        o->exponent++;
-        merge_pairs(o->above);
-        merge_pairs(o->below);
-    }
-}
-
 int32_t nb_range_observe(nb_range_observer *o, const float *x, uint64_t rows, uint64_t columns, nb_error *err) {
     if (!rows || !columns)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a piece of %l rows and %l columns has nothing to observe", rows, columns);
     NB_TRY(nb_matrix_check("the numbers to be observed", x, rows, columns, err));
-    float low = x[0], high = x[0];
-    for (uint64_t i = 1; i < rows * columns; i++) {
-        low = NB_MIN(low, x[i]);
-        high = NB_MAX(high, x[i]);
-    }
-    cover(o, NB_MAX(-low, high));
-    double scale = 1 / width_of(o);
-    for (uint64_t i = 0; i < rows * columns; i++) {
-        double at = (double)x[i] * scale; /* exact */
-        uint64_t *bins = at < 0 ? o->below : o->above;
-        at = at < 0 ? -at : at;
-        uint32_t bin = (uint32_t)at;
-        bins[bin - (bin == at && bin > 0)]++;
-    }
-    bool is_first = !o->pieces++;
-    o->count += rows * columns;
-    o->low = is_first || low < o->low ? low : o->low;
-    o->high = is_first || high > o->high ? high : o->high;
-    o->moving_low = is_first ? low : o->moving_low + o->rate * (low - o->moving_low);
-    o->moving_high = is_first ? high : o->moving_high + o->rate * (high - o->moving_high);
+    nb_range_add(o, x, (size_t)(rows * columns));
     return NB_OK;
 }
 
@@ -68,7 +19,7 @@ int32_t nb_range_observe(nb_range_observer *o, const float *x, uint64_t rows, ui
 
 /* How many of these numbers are beyond `end`, in a bin that it cuts by the part of the bin. */
 static double beyond(const nb_range_observer *o, const uint64_t *bins, double end) {
-    double at = end > 0 ? end / width_of(o) : 0, count = 0;
+    double at = end > 0 ? end / nb_range_width(o) : 0, count = 0;
     for (int i = NB_RANGE_BINS - 1; i >= 0 && i + 1 > at; i--)
         count += (double)bins[i] * (i >= at ? 1 : i + 1 - at);
     return count;
@@ -237,8 +188,8 @@ int32_t nb_range_choose(const nb_range_observer *o, const nb_range_settings *how
     } else if (how->method != NB_RANGE_MIN_MAX) {
         int low_edge, high_edge;
         choose_edges(o, how, &low_edge, &high_edge);
-        low = NB_MAX(low, low_edge * width_of(o));
-        high = NB_MIN(high, high_edge * width_of(o));
+        low = NB_MAX(low, low_edge * nb_range_width(o));
+        high = NB_MIN(high, high_edge * nb_range_width(o));
     }
     low = NB_MIN(low, 0);
     high = NB_MAX(high, 0);

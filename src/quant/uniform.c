@@ -28,8 +28,7 @@ int32_t nb_uniform_highest(const nb_uniform *u) {
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
 
-/* A positive scale of that type: not one that became 0 or infinite. */
-static float stored_scale(uint32_t type, float scale) {
+float nb_uniform_scale(uint32_t type, float scale) {
     if (type == NB_TYPE_F16)
         return nb_f16_to_f32(nb_f32_to_f16(NB_MAX(0x1p-24f, NB_MIN(scale, 65504.0f))));
     if (type == NB_TYPE_BF16) {
@@ -53,10 +52,10 @@ nb_uniform_step nb_uniform_fit(const nb_uniform *u, float low, float high) {
     if (low == 0 && high == 0)
         return (nb_uniform_step){1, u->is_symmetric ? middle : lowest};
     if (u->is_symmetric)
-        return (nb_uniform_step){stored_scale(u->scale_type, NB_MAX(-low, high) / ((float)span / 2)), middle};
+        return (nb_uniform_step){nb_uniform_scale(u->scale_type, NB_MAX(-low, high) / ((float)span / 2)), middle};
     float range = high - low; /* infinite if both ends are huge */
     float scale = range <= 0x1.fffffep127f ? range / (float)span : high / (float)span - low / (float)span;
-    scale = stored_scale(u->scale_type, scale);
+    scale = nb_uniform_scale(u->scale_type, scale);
     int32_t zero = lowest - nearest_even(low / scale);
     return (nb_uniform_step){scale, NB_MIN(highest, zero)};
 }

@@ -36,6 +36,9 @@ int32_t nb_uniform_check(const nb_uniform *u, nb_error *err);
 int32_t nb_uniform_lowest(const nb_uniform *u);
 int32_t nb_uniform_highest(const nb_uniform *u);
 
+/* A scale as a type has it (NB_TYPE_F32, F16, BF16); it becomes neither 0 nor infinite. */
+float nb_uniform_scale(uint32_t type, float scale);
+
 /* The step whose grid covers low ... high, both finite. */
 nb_uniform_step nb_uniform_fit(const nb_uniform *u, float low, float high);
 nb_uniform_step nb_uniform_fit_to(const nb_uniform *u, const float *x, size_t n); /* over all of these */

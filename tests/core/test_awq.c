@@ -178,7 +178,7 @@ static void check_packing(nb_cursor *in) {
         memcpy(&scale, scales + 4 * (size_t)i, 4);
         halves[i] = nb_f32_to_f16(scale);
     }
-    nb_code_format format = {NB_FORMAT_AWQ, 4, group, 0, 0};
+    nb_code_format format = {NB_FORMAT_AWQ, 4, group, 0, 0, 0};
     const void *parts[] = {codes, zeros, halves};
     for (uint32_t part = 0; part < 3; part++) {
         uint8_t *out = nb_alloc(n);
@@ -352,7 +352,7 @@ static double coded_error(const sample *s, const nb_code_format *format, const f
     CHECK(nb_quantizer_prepare(plain, &settings, &err) == 0, "%s", err.message);
     while (nb_quantizer_factor(plain, &err) > 0)
         ;
-    CHECK(nb_quantizer_codes(plain, format, NB_TYPE_F32, weights, 0, s->rows, codes, steps, zeros, back, &err) == 0,
+    CHECK(nb_quantizer_codes(plain, format, 0, NB_TYPE_F32, weights, 0, s->rows, codes, steps, zeros, back, &err) == 0,
           "%s", err.message);
     for (uint32_t i = 0; i < n; i++)
         back[i] = back[i] / (scales ? scales[i % columns] : 1) - s->weights[i];
@@ -371,7 +371,7 @@ static void check_quantizer(const sample *s) {
     nb_error err = {0};
     nb_quantizer *q = nb_quantizer_new(NULL, columns, &err);
     nb_awq_settings settings = {.bits = s->bits, .group = s->group};
-    nb_code_format format = {NB_FORMAT_AWQ, 4, s->group, 0, 0};
+    nb_code_format format = {NB_FORMAT_AWQ, 4, s->group, 0, 0, 0};
     nb_awq_found found;
     float scales[MOST], *w = nb_alloc(n * sizeof *w);
     memcpy(nb_quantizer_hessian(q), s->input.hessian, 4 * (size_t)columns * columns);

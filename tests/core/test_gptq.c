@@ -60,12 +60,12 @@ static double check_case(const oracle_case *c, nb_quantizer *q, float *w) {
     static float values[TEST_ROWS * TEST_COLUMNS];
     static int32_t columns[TEST_COLUMNS];
     nb_error err;
-    nb_code_format format = {NB_FORMAT_GPTQ_V2, c->bits, c->group, c->symmetric, c->search};
+    nb_code_format format = {NB_FORMAT_GPTQ_V2, c->bits, c->group, c->symmetric, c->search, 0};
     nb_gptq_settings settings = {0.05f, c->order, c->order == NB_ORDER_GROUP_AWARE ? c->group : 0};
     clear_dead(w, c->dead);
     if (!test_factor(q, &settings))
         return 0;
-    int32_t code = nb_quantizer_codes(q, &format, NB_TYPE_F32, w, 0, TEST_ROWS, codes, scales, zeros, values, &err);
+    int32_t code = nb_quantizer_codes(q, &format, 0, NB_TYPE_F32, w, 0, TEST_ROWS, codes, scales, zeros, values, &err);
     if (!CHECK(code == NB_OK, "%s", err.message))
         return 0;
     uint32_t other_codes = 0, other_scales = 0, other_columns = 0;
@@ -95,7 +95,7 @@ static double check_case(const oracle_case *c, nb_quantizer *q, float *w) {
 static void check_packing(nb_cursor *in) {
     uint32_t layout = nb_cursor_u32(in), bits = nb_cursor_u32(in), group = nb_cursor_u32(in);
     uint32_t rows = nb_cursor_u32(in), columns = nb_cursor_u32(in), groups = columns / NB_MAX(group, 1u);
-    nb_code_format format = {layout, bits, group, 0, 0};
+    nb_code_format format = {layout, bits, group, 0, 0, 0};
     uint8_t *codes = nb_alloc((size_t)rows * columns), *zeros = nb_alloc((size_t)rows * groups);
     uint16_t *scales = nb_alloc((size_t)rows * groups * 2);
     for (uint32_t i = 0; i < rows * columns; i++)

@@ -36,8 +36,8 @@ static bool quantize(nb_code_format format, uint32_t order) {
     test_fill_weights(&seed, weights);
     test_fill_hessian(&seed, 0, nb_quantizer_hessian(q));
     bool done = test_factor(q, &settings) &&
-                CHECK(nb_quantizer_codes(q, &m.format, NB_TYPE_F32, weights, 0, ROWS, m.codes, m.scales, m.zeros,
-                                         m.values, &err) == NB_OK &&
+                CHECK(nb_quantizer_codes(q, &m.format, NB_ROWS_PLAINLY, NB_TYPE_F32, weights, 0, ROWS, m.codes,
+                                         m.scales, m.zeros, m.values, &err) == NB_OK &&
                           nb_quantizer_groups(q, &m.format, m.columns, &err) == (order == NB_ORDER_ACTIVATION),
                       "%s", err.message);
     nb_quantizer_free(q);
@@ -229,12 +229,12 @@ static void check_folder(nb_code_format format, uint32_t order) {
 void test_gptq_folder(void) {
     for (uint32_t symmetric = 0; symmetric < 2; symmetric++)
         for (uint32_t format = NB_FORMAT_GPTQ; format <= NB_FORMAT_COMPRESSED; format++) {
-            check_folder((nb_code_format){format, 4, 32, symmetric, 0}, NB_ORDER_GROUP_AWARE);
-            check_folder((nb_code_format){format, 8, 64, symmetric, 0}, NB_ORDER_NATURAL);
-            check_folder((nb_code_format){format, 2, 64, symmetric, 2}, NB_ORDER_STATIC);
+            check_folder((nb_code_format){format, 4, 32, symmetric, 0, 0}, NB_ORDER_GROUP_AWARE);
+            check_folder((nb_code_format){format, 8, 64, symmetric, 0, 0}, NB_ORDER_NATURAL);
+            check_folder((nb_code_format){format, 2, 64, symmetric, 2, 0}, NB_ORDER_STATIC);
             if (format != NB_FORMAT_COMPRESSED) {
-                check_folder((nb_code_format){format, 3, 0, symmetric, 0}, NB_ORDER_NATURAL);
-                check_folder((nb_code_format){format, 4, 32, symmetric, 0}, NB_ORDER_ACTIVATION);
+                check_folder((nb_code_format){format, 3, 0, symmetric, 0, 0}, NB_ORDER_NATURAL);
+                check_folder((nb_code_format){format, 4, 32, symmetric, 0, 0}, NB_ORDER_ACTIVATION);
             }
         }
 }

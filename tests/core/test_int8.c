@@ -7,13 +7,14 @@
 #include "../../src/nibble_quantize.h"
 #include "../../src/quant/int8.h"
 #include "../../src/quant/smooth.h"
+#include "../../src/types/traits.h"
 #include "../../src/types/types.h"
 
 #include <math.h>
 
 static const char VECTORS[] = "tests/fixtures/formats/int8.bin";
 
-enum { MOST = 64, MOST_ROWS = 16 };
+enum { MOST = 64, MOST_ROWS = 16, ZERO_ROW = 3 }; /* whose scale is not used */
 
 static void check_smooth(nb_cursor *in) {
     uint32_t columns = nb_cursor_u32(in), n = nb_cursor_u32(in), rows = nb_cursor_u32(in);
@@ -53,51 +54,116 @@ static void check_smooth(nb_cursor *in) {
           "%s", err.message);
 }
 
+/* Rounded to nearest, as nb_quantizer_pack packs them. */
 static void check_rows(nb_cursor *in) {
     uint32_t rows = nb_cursor_u32(in), columns = nb_cursor_u32(in), tensors = nb_cursor_u32(in);
     const float *x = (const float *)nb_cursor_bytes(in, 4ull * rows * columns);
     nb_error err = {0};
     if (!CHECK(x && rows <= MOST_ROWS && columns <= MOST, "%s", VECTORS))
         return;
+    nb_quantizer *q = nb_quantizer_new(NULL, columns, &err);
+    CHECK(q && nb_quantizer_prepare(q, &(nb_gptq_settings){0}, &err) == 0, "%s", err.message);
     for (uint32_t k = 0; k < tensors && !in->is_short; k++) {
-        int8_t codes[MOST_ROWS * MOST];
-        float scales[MOST_ROWS];
-        uint32_t type = nb_cursor_u32(in);
-        CHECK(nb_int8_rows(x, rows, columns, type, codes, scales, &err) == 0, "%s", err.message);
+        uint8_t codes[MOST_ROWS * MOST], zeros[MOST_ROWS], packed[MOST_ROWS * MOST];
+        uint32_t scales[MOST_ROWS], type = nb_cursor_u32(in);
+        float values[MOST_ROWS * MOST];
+        nb_code_format format = {NB_FORMAT_INT8, 8, 0, 1, 0, type};
+        CHECK(nb_quantizer_codes(q, &format, NB_ROWS_NEAREST, NB_TYPE_F32, x, 0, rows, codes, scales, zeros, values,
+                                 &err) == 0 &&
+                  nb_quantizer_pack(&format, NB_PART_CODES, codes, rows, columns, packed, &err) == 0 &&
+                  nb_quantizer_part_bytes(&format, NB_PART_SCALES, rows, columns) == rows * (type ? 2 : 4),
+              "%s", err.message);
         for (uint32_t row = 0; row < rows; row++) {
-            float want = nb_cursor_f32(in);
-            CHECK(scales[row] == want, "type %u, row %u: the scale is %g, not %g", type, row, (double)scales[row],
-                  (double)want);
+            float want = nb_cursor_f32(in), found;
+            nb_traits_of(type)->dequantize((const uint8_t *)scales + row * (type ? 2 : 4), &found, 1);
+            CHECK(found == want || row == ZERO_ROW, "type %u, row %u: the scale is %g, not %g", type, row,
+                  (double)found, (double)want);
+            for (uint32_t i = row * columns; i < (row + 1) * columns; i++)
+                CHECK(values[i] == found * (float)(int8_t)packed[i], "type %u, number %u", type, i);
         }
         for (uint32_t i = 0; i < rows * columns; i++) {
             int8_t want = (int8_t)nb_cursor_u8(in);
-            CHECK(codes[i] == want, "type %u, number %u: %d, not %d", type, i, codes[i], want);
+            CHECK((int8_t)packed[i] == want, "type %u, number %u: %d, not %d", type, i, (int8_t)packed[i], want);
         }
     }
-    float bad[4] = {1, 2, 3, INFINITY}, scales[2];
-    int8_t codes[4];
-    CHECK(nb_int8_rows(bad, 2, 2, 0, codes, scales, &err) == NB_ERR_FORMAT &&
-              test_contains(err.message, "row 1, column 1"),
-          "%s", err.message);
-    CHECK(nb_int8_rows(bad, 1, 2, 2, codes, scales, &err) == NB_ERR_ARGUMENT, "scales of Q4_0");
+    static const nb_code_format wrong[] = {{NB_FORMAT_INT8, 4, 0, 1, 0, 0},
+                                           {NB_FORMAT_INT8, 8, 32, 1, 0, 0},
+                                           {NB_FORMAT_INT8, 8, 0, 0, 0, 0},
+                                           {NB_FORMAT_INT8, 8, 0, 1, 0, 2}};
+    for (int i = 0; i < 4; i++)
+        CHECK(nb_quantizer_codes(q, &wrong[i], NB_ROWS_NEAREST, NB_TYPE_F32, x, 0, 1, NULL, NULL, NULL, NULL, &err) ==
+                  NB_ERR_ARGUMENT,
+              "format %d", i);
+    nb_code_format format = {NB_FORMAT_INT8, 8, 0, 1, 0, 0};
+    CHECK(nb_quantizer_codes(q, &format, 0, NB_TYPE_F32, x, 0, 1, NULL, NULL, NULL, NULL, &err) == NB_ERR_STATE, "%s",
+          err.message);
+    nb_quantizer_free(q);
 }
 
-/* The header's function, whose scales are bytes of their type. */
-static void check_bytes(void) {
-    float x[64];
-    int8_t codes[64];
-    uint16_t halves[2];
+/* By GPTQ the error of the outputs is smaller, where the inputs are correlated. */
+static void check_feedback(void) {
+    enum { COLUMNS = 64, ROWS = 4 };
+    static float w[ROWS * COLUMNS], values[2][ROWS * COLUMNS];
+    uint8_t codes[ROWS * COLUMNS], zeros[ROWS];
+    uint16_t scales[ROWS];
+    double errors[2];
+    nb_code_format format = {NB_FORMAT_INT8, 8, 0, 1, 0, NB_TYPE_BF16};
     nb_error err = {0};
-    nb_quantizer *q = nb_quantizer_new(NULL, 32, &err);
-    for (int i = 0; i < 64; i++)
-        x[i] = (float)(i - 31);
-    CHECK(nb_quantizer_int8(q, x, 2, NB_TYPE_BF16, codes, halves, &err) == 0, "%s", err.message);
-    /* 31 / 127.5 and 32 / 127.5 as bfloat16 */
-    CHECK(halves[0] == 0x3e79 && halves[1] == 0x3e81, "%x, %x", halves[0], halves[1]);
-    CHECK(codes[0] == -127 && codes[31] == 0 && codes[63] == 127, "%d, %d, %d", codes[0], codes[31], codes[63]);
-    float largest[2];
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        w[i] = (float)(i * 37 % 101 - 50) / 50;
+    for (uint32_t i = 0; i < 2; i++) {
+        nb_quantizer *q = nb_quantizer_new(NULL, COLUMNS, &err);
+        float *h = nb_quantizer_hessian(q);
+        for (int k = 0; k < COLUMNS * COLUMNS; k++)
+            h[k] = k / COLUMNS == k % COLUMNS ? 1 : 0.9f;
+        CHECK(nb_quantizer_prepare(q, &(nb_gptq_settings){0.01f, 0, 0}, &err) == 0, "%s", err.message);
+        while (i && nb_quantizer_factor(q, &err) > 0)
+            ;
+        CHECK(nb_quantizer_codes(q, &format, i ? NB_ROWS_PLAINLY : NB_ROWS_NEAREST, NB_TYPE_F32, w, 0, ROWS, codes,
+                                 scales, zeros, values[i], &err) == 0,
+              "%s", err.message);
+        errors[i] = nb_quantizer_error(q, NB_TYPE_F32, w, NB_TYPE_F32, values[i], ROWS, &err);
+        nb_quantizer_free(q);
+    }
+    CHECK(errors[1] < 0.5 * errors[0] && errors[1] > 0, "%g, to nearest %g", errors[1], errors[0]);
+}
+
+/* A histogram -> the scale and zero point of static activations. */
+static void check_input(void) {
+    static nb_range_observer o;
+    nb_error err = {0};
+    float x[100];
+    for (int i = 0; i < 100; i++)
+        x[i] = (float)(i - 20);
+    nb_input_settings how = {.ranges = NB_RANGE_MIN_MAX, .scale_type = NB_TYPE_F32};
+    nb_input_found found;
+    nb_range_begin(&o, 0);
+    CHECK(nb_quantizer_input(&o, &how, &found, &err) == NB_ERR_STATE, "%s", err.message);
+    nb_range_add(&o, x, 100);
+    CHECK(nb_quantizer_input(&o, &how, &found, &err) == 0, "%s", err.message);
+    CHECK(found.low == -20 && found.high == 79 && found.clipped == 0 && found.scale == 99.0f / 255 &&
+              found.zero == -128 + 52, /* 20 / (99 / 255) is 51.5..., which becomes 52 */
+          "%g ... %g, %g: %g, %d", (double)found.low, (double)found.high, found.clipped, (double)found.scale,
+          found.zero);
+    how = (nb_input_settings){.ranges = NB_RANGE_PERCENTILE, .symmetric = 1, .percentile = 95, .scale_type = 30};
+    CHECK(nb_quantizer_input(&o, &how, &found, &err) == 0, "%s", err.message);
+    CHECK(found.high == 74 && fabs(found.clipped - 0.05) < 1e-12 && found.zero == 0 && found.scale == 0.58203125f,
+          "%g, %g: %g, %d", (double)found.high, found.clipped, (double)found.scale,
+          found.zero); /* 74 / 127.5 as bfloat16 */
+    how.scale_type = NB_TYPE_Q4_0;
+    CHECK(nb_quantizer_input(&o, &how, &found, &err) == NB_ERR_ARGUMENT, "%s", err.message);
+}
+
+static void check_split(void) {
+    enum { COLUMNS = 32 };
+    float x[2 * COLUMNS], largest[2];
+    int8_t codes[2 * COLUMNS];
     uint16_t kept[2];
     uint32_t list[1] = {31};
+    nb_error err = {0};
+    nb_quantizer *q = nb_quantizer_new(NULL, COLUMNS, &err);
+    for (int i = 0; i < 2 * COLUMNS; i++)
+        x[i] = (float)(i - 31);
     CHECK(nb_quantizer_split(q, x, 2, list, 1, codes, largest, kept, &err) == 0 && largest[1] == 31 && codes[63] == 0 &&
               kept[1] == nb_f32_to_f16(32),
           "%s", err.message);
@@ -110,7 +176,7 @@ static void check_ranges(nb_cursor *in) {
         bool is_symmetric = nb_cursor_u32(in);
         float scale = nb_cursor_f32(in);
         int32_t zero = (int32_t)nb_cursor_u32(in);
-        nb_uniform_step step = nb_int8_input(&range, is_symmetric);
+        nb_uniform_step step = nb_int8_input(&range, is_symmetric, NB_TYPE_F32);
         CHECK(step.scale == scale && step.zero == zero, "%g ... %g: %g, %d, not %g, %d", (double)range.low,
               (double)range.high, (double)step.scale, step.zero, (double)scale, zero);
     }
@@ -173,7 +239,9 @@ void test_int8(void) {
     check_rows(&in);
     check_ranges(&in);
     check_outliers(&in);
-    check_bytes();
+    check_feedback();
+    check_input();
+    check_split();
     CHECK(!in.is_short && in.at == size, "%s is cut off", VECTORS);
     nb_free(bytes);
 }

@@ -40,6 +40,20 @@ static void check_near(const float *found, const float *right, size_t n, const c
     CHECK(off <= 1e-5f * largest, "%s, %s: off by %g of %g", name, what, (double)off, (double)largest);
 }
 
+/* ends: the least and the largest of all, and the moving averages of both. */
+static void check_range(const nb_walk *walk, uint32_t group, uint32_t expert, uint64_t count, const float *ends,
+                        const char *name) {
+    const nb_range_observer *o = nb_walk_range(walk, group, expert);
+    if (!CHECK(o && o->count == count, "%s: a range of other numbers", name) || !count)
+        return;
+    float found[4] = {o->low, o->high, o->moving_low, o->moving_high};
+    check_near(found, ends, 4, name, "ends");
+    uint64_t in_bins = 0;
+    for (int i = 0; i < NB_RANGE_BINS; i++)
+        in_bins += o->above[i] + o->below[i];
+    CHECK(in_bins == count, "%s: not all numbers are in bins", name);
+}
+
 static void check_group(const vectors *v, const nb_walk *walk, uint32_t group) {
     uint32_t sides[3], found = 0;
     char name[96];
@@ -53,12 +67,14 @@ static void check_group(const vectors *v, const nb_walk *walk, uint32_t group) {
             return;
         const float *mean = find(v, name, ".mean", &info), *largest = find(v, name, ".largest", &info);
         const int32_t *count = find(v, name, ".count", &info);
+        const float *ends = find(v, name, ".ends", &info);
         for (uint32_t e = 0; e < sides[2]; e++) {
             CHECK(nb_walk_count(walk, group, e) == count[e], "%s, expert %u: %d vectors, not %d", name, e,
                   nb_walk_count(walk, group, e), count[e]);
             check_near(nb_walk_hessian(walk, group, e), products + e * square, square, name, "products");
             check_near(nb_walk_mean(walk, group, e), mean + (size_t)e * sides[0], sides[0], name, "mean");
             check_near(nb_walk_largest(walk, group, e), largest + (size_t)e * sides[0], sides[0], name, "largest");
+            check_range(walk, group, e, (uint64_t)count[e] * sides[0], ends + (size_t)e * 4, name);
         }
         found++;
     }
@@ -79,7 +95,7 @@ static void check_model(const char *vectors_path, const char *model_path, int32_
     int32_t code = nb_walk_begin(walk, all.model, &err);
     for (uint32_t i = 0; i <= LAYER && code >= 0; i++) {
         CHECK(nb_walk_layer(walk, all.model, i, &err) == groups, "%s", err.message);
-        code = i < LAYER ? pass(walk, &err) : observe(walk, NB_WALK_ALL, NB_WALK_HESSIANS, &err);
+        code = i < LAYER ? pass(walk, &err) : observe(walk, NB_WALK_ALL, NB_WALK_HESSIANS | NB_WALK_RANGES, &err);
     }
     if (CHECK(code == (int32_t)n, "%s: %s", model_path, err.message))
         for (int32_t g = 0; g < groups; g++)

@@ -82,7 +82,7 @@ static void check_order(const whole *all) {
     CHECK(n == 4, "%d groups", n);
     expect(nb_walk_observe(walk, n, NB_WALK_MEANS, 0, &err), NB_ERR_ARGUMENT, &err, "4 groups");
     expect(nb_walk_observe(walk, -2, NB_WALK_MEANS, 0, &err), NB_ERR_ARGUMENT, &err, "4 groups");
-    expect(nb_walk_observe(walk, 0, 2, 0, &err), NB_ERR_ARGUMENT, &err, "kind 2");
+    expect(nb_walk_observe(walk, 0, 4, 0, &err), NB_ERR_ARGUMENT, &err, "kind 4");
     expect(nb_walk_observe(walk, 0, NB_WALK_MEANS, 5, &err), NB_ERR_STATE, &err, "token 5");
     expect((int32_t)nb_walk_change(walk, &err), NB_ERR_STATE, &err, "nb_walk_note");
     CHECK(nb_walk_note(walk, &err) == NB_OK && nb_walk_change(walk, &err) == 0, "%s", err.message);

@@ -52,10 +52,10 @@ def smooth(rng):
 
 
 def rows_of_8_bits(rng):
-    x = f32(rng.normal(0, 0.05, (6, 40)))
+    x = f32(rng.normal(0, 0.05, (6, 64)))
     x[2] *= 100
     x[3, :] = 0
-    x[4] = f32(np.arange(40) - 20) / 127.5  # ties
+    x[4] = f32(np.arange(64) - 32) / 127.5  # ties
     kinds = ((F32, torch.float32), (F16, torch.float16), (BF16, torch.bfloat16))
     out = struct.pack("<3I", *x.shape, len(kinds)) + x.numpy().tobytes()
     args = QuantizationArgs(num_bits=8, type="int", symmetric=True, strategy="channel")

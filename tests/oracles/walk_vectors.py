@@ -2,18 +2,20 @@
 """Writes tests/fixtures/walk/: what calibrated quantizers ask of the inputs of matrices, as transformers computes them in F32.
 
 For each matrix of layer 1 of some small models: the sum of x x^T over all vectors x that it is multiplied with, mean |x| and
-max |x| of each column, and how many vectors there were; of experts each has its own. Every call of torch's linear() is watched
+max |x| of each column, how many vectors there were, and the ends of all numbers; of experts each has its own. Every call of torch's linear() is watched
 (imatrix_vectors.py), and what it is given is added up in F64. GPTQ's Hessian (Frantar et al. 2022, equation 1) is 2 / count
 times that sum. Matrices with the same inputs have one entry, under the first of their names in the alphabet.
 
 A file is a GGUF of these tensors: NAME.products [experts, columns, columns], NAME.mean and NAME.largest [experts, columns],
-NAME.count [experts]; and the tokens, [windows, window].
+NAME.count [experts]; NAME.ends [experts, 4]: the least and the largest number, and the moving averages of both, a window a piece,
+with the rate of torch.ao's MovingAverageMinMaxObserver (0.01); and the tokens, [windows, window].
 """
 import os
 
 import gguf
 import numpy as np
 import torch
+from torch.ao.quantization import MinMaxObserver, MovingAverageMinMaxObserver
 
 import imatrix_vectors
 import windows
@@ -31,14 +33,18 @@ class Sums(imatrix_vectors.Collector):
             if not name.startswith(LAYER):
                 continue
             columns = rows.shape[1]
-            products, magnitudes, largest, counts = self.sums.setdefault(
+            products, magnitudes, largest, counts, ends = self.sums.setdefault(
                 name, (np.zeros((experts, columns, columns)), np.zeros((experts, columns)), np.zeros((experts, columns)),
-                       np.zeros(experts, np.int32)))
+                       np.zeros(experts, np.int32), [None] * experts))
             products[expert] += rows.T @ rows
             magnitudes[expert] += np.abs(rows).sum(axis=0)
             if len(rows):
                 largest[expert] = np.maximum(largest[expert], np.abs(rows).max(axis=0))
             counts[expert] += len(rows)
+            if len(rows):
+                ends[expert] = ends[expert] or [MinMaxObserver(), MovingAverageMinMaxObserver(averaging_constant=0.01)]
+                for observer in ends[expert]:
+                    observer(x)
 
 
 def main():
@@ -54,7 +60,7 @@ def main():
         out = gguf.GGUFWriter(os.path.join(folder, model_name + ".gguf"), "")
         out.add_tensor("tokens", tokens)
         written = []
-        for name, (products, magnitudes, largest, counts) in sorted(sums.sums.items()):
+        for name, (products, magnitudes, largest, counts, ends) in sorted(sums.sums.items()):
             if any(np.array_equal(products, other) for other in written):
                 continue
             written.append(products)
@@ -62,6 +68,8 @@ def main():
             out.add_tensor(name + ".mean", (magnitudes / np.maximum(counts, 1)[:, None]).astype(np.float32))
             out.add_tensor(name + ".largest", largest.astype(np.float32))
             out.add_tensor(name + ".count", counts)
+            ends = [[end.item() for o in of or [] for end in (o.min_val, o.max_val)] or [0] * 4 for of in ends]
+            out.add_tensor(name + ".ends", np.array(ends, np.float32))
             print(f"{model_name}: {name}, counts {counts.tolist()}")
         out.write_header_to_file()
         out.write_kv_data_to_file()

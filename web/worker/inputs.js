@@ -36,8 +36,8 @@ import { writeStructs } from './structs.js';
  *     values: Uint8Array, groups: Int32Array }} Coded
  */
 
-/** nb_code_format. @typedef {{ format: number, bits: number, group: number, symmetric: number, search: number }}
- * CodeFormat */
+/** nb_code_format. @typedef {{ format: number, bits: number, group: number, symmetric: number, search: number,
+ *     scale_type: number }} CodeFormat */
 
 /** What AWQ's searches round to: blocks of a GGUF type, or codes of some bits (nb_awq_settings).
  * @typedef {{ type: number, bits: number, group: number, symmetric: number }} Grid */
@@ -183,10 +183,11 @@ export class Inputs {
             for (let row = 0; row < rows; row += most) {
                 const n = Math.min(most, rows - row);
                 core.bytes(from_, n * sizes[0]).set(weights.subarray(row * sizes[0], (row + n) * sizes[0]));
-                const source = clips ? [TYPES.f32, clipped] : [TYPES[from], from_];
+                const source = clips ? [TYPES.f32, clipped] : [TYPES[from], from_],
+                    flags = this.#feeds ? 0 : NB_ROWS_NEAREST;
                 if (clips)
                     this.#clip({ type: 0, bits, group, symmetric }, TYPES[from], from_, firstRow + row, n, clipped);
-                const args = [format, ...source, firstRow + row, n, codes_, scales_, zeros_, values_];
+                const args = [format, flags, ...source, firstRow + row, n, codes_, scales_, zeros_, values_];
                 core.count('nb_quantizer_codes', handle, ...args);
                 values.set(core.bytes(values_, n * sizes[1]), row * sizes[1]);
                 for (const [at, size, out] of /** @type {[number, number, Uint8Array][]} */ ([

@@ -1,5 +1,5 @@
 /** What all formats share whose matrices are codes with scales and zero points (nb_quantizer_codes). */
-import { NB_PART_CODES, NB_PART_SCALES, NB_PART_ZEROS } from '../../abi.js';
+import { NB_PART_CODES, NB_PART_SCALES, NB_PART_ZEROS, TYPES } from '../../abi.js';
 
 /** @typedef {import('./folder-formats.js').Part} Part */
 /** @typedef {import('./folder-formats.js').FolderFormat} FolderFormat */
@@ -67,6 +67,7 @@ export const codedFormat = (format) => ({
                     ...{ format, bits, group },
                     symmetric: symmetric ? 1 : 0,
                     search: search === 'best' ? SEARCH : 0,
+                    scale_type: TYPES.f16,
                 },
                 order,
                 codes: new Uint8Array(rows * columns),
