@@ -49,6 +49,16 @@ export function asNibbleError(error) {
     );
 }
 
+/**
+ * What a worker finds wrong in an argument, as an error of the function that was called.
+ * @param {string} caller such as "quantize()"
+ * @param {NibbleError} error
+ */
+export const blamedOn = (caller, error) =>
+    error.code !== 'NB_ERR_ARGUMENT' || /^\w+\(\): /.test(error.message)
+        ? error
+        : new NibbleError(error.code, `${caller}: ${error.message}`, { cause: error });
+
 /** @param {unknown} error of any realm */
 export const messageOf = (error) => String(/** @type {any} */ (error)?.message || error);
 

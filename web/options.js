@@ -7,10 +7,11 @@ import { messageOf, NibbleError } from './errors.js';
 
 /**
  * @typedef {object} Option
- * @property {string} flag on the command line
+ * @property {string} [flag] on the command line; none: only the API has the option
  * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' |
  *     'object' | 'bytes'} type
  * @property {string} help
+ * @property {true} [off] of a switch: the flag turns it off, and the help says what happens then
  * @property {number} [min] inclusive
  * @property {number} [max] inclusive
  * @property {number} [modulo] any whole number is taken, modulo this
@@ -84,6 +85,9 @@ import { messageOf, NibbleError } from './errors.js';
 
 /** @typedef {{ context?: number, format: 'gguf' | 'dat', textName: string }} CheckedImportance */
 
+/** Of the presets. (Which ones: nb_preset_needs_importance.) */
+const NEED_IMATRIX = 'q2_k_s, iq3_xs, iq3_xxs and all of iq2 and iq1 need --imatrix';
+
 /** @type {Table<CheckedLoad>} */
 export const LOAD_OPTIONS = {
     threads: {
@@ -127,7 +131,7 @@ export const LOAD_OPTIONS = {
         choices: PRESETS,
         help:
             'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the others as ' +
-            'llama.cpp does',
+            `llama.cpp does; ${NEED_IMATRIX}`,
     },
     doubleQuant: {
         flag: 'double-quant',
@@ -267,10 +271,11 @@ export const GENERATE_OPTIONS = {
 /** What a chat template is given beside the messages. @type {Table<CheckedTemplate>} */
 export const TEMPLATE_OPTIONS = {
     addGenerationPrompt: {
-        flag: 'generation-prompt',
+        flag: 'no-generation-prompt',
         type: 'switch',
+        off: true,
         default: true,
-        help: "end with the beginning of the model's answer",
+        help: "leave out the beginning of the model's answer",
     },
     tools: {
         flag: 'tools',
@@ -317,7 +322,6 @@ export const TOKENIZE_OPTIONS = {
 /** @type {Table<CheckedDetokenize>} */
 export const DETOKENIZE_OPTIONS = {
     special: {
-        flag: 'special',
         type: 'switch',
         default: false,
         help: 'write special tokens, too',
@@ -410,14 +414,18 @@ export const CALIBRATION_OPTIONS = {
             'in a block the columns with the largest; natural takes them as they lie',
     },
     clip: {
-        flag: 'clip',
+        flag: 'no-clip',
         type: 'switch',
-        help: 'with awq: clip the ranges of blocks where that helps, but of K-quants and IQ types',
+        off: true,
+        help: 'with awq: do not clip the ranges of blocks (those of K-quants and IQ types never are)',
     },
     trueSequential: {
-        flag: 'true-sequential',
+        flag: 'no-true-sequential',
         type: 'switch',
-        help: "observe each group of a layer's matrices after the groups before it are quantized",
+        off: true,
+        help:
+            "with a method that calibrates: observe all of a layer's matrices before any of them is quantized, which is " +
+            'faster and takes more memory',
     },
 };
 
@@ -433,14 +441,16 @@ const BUDGET_OPTIONS = /** @type {const} */ ({
         max: 32,
         value: 'B',
         help:
-            'in the place of --type: each matrix gets a type of its own, so that the loss is least and all weights have B ' +
-            'bits on average, such as 4.25; it needs --calibration, or at least --imatrix',
+            'of a GGUF, in the place of --type: bits of a weight on average, such as 4.25. Each matrix gets a type of its ' +
+            'own, so that the loss is least; it needs --calibration, or at least --imatrix',
     },
     size: {
         flag: 'size',
         type: 'bytes',
         value: 'SIZE',
-        help: 'the same, and the file has no more than SIZE bytes, such as 90MB (10^6 bytes) or 1.5GiB (2^30)',
+        help:
+            'of a GGUF, in the place of --type: the same, so that the file has no more than SIZE bytes, such as 90MB ' +
+            '(10^6 bytes) or 1.5GiB (2^30)',
     },
 });
 
@@ -452,8 +462,8 @@ export const QUANTIZE_OPTIONS = {
         choices: PRESETS,
         value: 'NAME',
         help:
-            "what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as llama.cpp's files of those names; " +
-            'q2_k_s, iq3_xs, iq3_xxs and all of iq2 and iq1 need --imatrix',
+            'what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as in files of those names that ' +
+            `llama.cpp makes; ${NEED_IMATRIX}`,
     },
     ...BUDGET_OPTIONS,
     tensors: {
@@ -485,7 +495,10 @@ export const QUANTIZE_OPTIONS = {
         choices: ['reference', 'best'],
         default: 'reference',
         value: 'NAME',
-        help: "reference gives llama.cpp's bytes; best searches longer, for less error in the same format",
+        help:
+            'how the scales of blocks are chosen. reference: of a GGUF as llama.cpp does, byte for byte; of a folder ' +
+            '(--format) by the smallest and the largest weight of a group. best: the scales with the least error, of either; ' +
+            'the format is the same, and it takes longer',
     },
     requantize: {
         flag: 'requantize',
@@ -539,15 +552,13 @@ export const FOLDER_OPTIONS = {
         help: 'columns that share a scale, a multiple of 32; 0: whole rows',
     },
     symmetric: {
-        flag: 'symmetric',
+        flag: 'asymmetric',
         type: 'switch',
+        off: true,
         default: true,
-        help: 'zero is the middle of the codes, and no zero points are chosen',
+        help: 'with --format: each group chooses its zero point, instead of having zero in the middle of the codes',
     },
-    search: {
-        ...QUANTIZE_OPTIONS.search,
-        help: 'reference takes the range of a group; best searches for the range with the least error, which is slower',
-    },
+    search: QUANTIZE_OPTIONS.search,
     shardBytes: {
         flag: 'shard-bytes',
         type: 'integer',
@@ -589,8 +600,14 @@ export const PERPLEXITY_OPTIONS = {
 /** @type {Table<CheckedCompare>} */
 export const COMPARE_OPTIONS = {
     ...PERPLEXITY_OPTIONS,
-    weights: { flag: 'weights', type: 'switch', default: true, help: 'compare the weights, too' },
-    speed: { flag: 'speed', type: 'switch', default: true, help: 'measure tokens per second, too' },
+    weights: {
+        flag: 'no-weights',
+        type: 'switch',
+        off: true,
+        default: true,
+        help: 'leave out the errors of the weights',
+    },
+    speed: { flag: 'no-speed', type: 'switch', off: true, default: true, help: 'leave out tokens per second' },
     threads: LOAD_OPTIONS.threads,
     kvType: LOAD_OPTIONS.kvType,
     precision: LOAD_OPTIONS.precision,
@@ -601,7 +618,6 @@ export const COMPARE_OPTIONS = {
 export const IMPORTANCE_OPTIONS = {
     context: WINDOW,
     format: {
-        flag: 'format',
         type: 'choice',
         choices: ['gguf', 'dat'],
         default: 'gguf',
@@ -609,7 +625,6 @@ export const IMPORTANCE_OPTIONS = {
         help: 'file format of llama.cpp: GGUF, or the older one',
     },
     textName: {
-        flag: 'text-name',
         type: 'text',
         default: '',
         value: 'TEXT',

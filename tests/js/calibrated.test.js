@@ -203,6 +203,6 @@ test('the command: a file, and nothing under its name if it is interrupted', asy
     const broken = spawnSync(process.execPath, [...command, '--force', '--method', 'gptq', '--calibration', bad], {
         encoding: 'utf8',
     });
-    assert.equal(broken.status, 1);
+    assert.equal(broken.status, 2);
     assert.match(broken.stderr, /--calibration: .*bad\.txt is not a text in UTF-8/);
 });

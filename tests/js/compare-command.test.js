@@ -60,6 +60,23 @@ test('the page is one file, whose names are text and whose scripts its policy al
     );
 });
 
+test('a page that cannot be written takes no figures along', () => {
+    const html = join(folder, 'large.html');
+    const args = [`${root}web/cli.js`, 'compare', models.tiny, evil, ...given, '--no-weights', '--html', html];
+    // a limit on files' size stands for a full disk: 8 blocks of 1024 bytes
+    const script = 'ulimit -f 8; exec "$@"';
+    const { status, stdout, stderr } = spawnSync('bash', ['-c', script, 'bash', process.execPath, ...args], {
+        encoding: 'utf8',
+    });
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /^nibble: cannot write .*large\.html: the file would be larger than is allowed\n$/);
+    assert.match(stdout, /0\.0000 ± 0\.0000[\s\S]*tokens compared/);
+    assert.deepEqual(
+        readdirSync(folder).filter((name) => name.includes('large')),
+        [],
+    );
+});
+
 test('what is wrong is told before anything is computed', () => {
     const same = join(folder, 'same.gguf');
     const short = join(folder, 'short.txt');
@@ -72,8 +89,8 @@ test('what is wrong is told before anything is computed', () => {
         [[models.tiny, evil, ...given, '--html', join(folder, 'page.txt')], 2, /must end with \.html or \.htm/],
         [[models.tiny, join(folder, 'none.gguf'), ...given], 1, /none\.gguf: there is no such file/],
         [[models.tiny, evil, '--file', join(folder, 'none.txt')], 1, /--file: cannot read .*none\.txt/],
-        [[models.tiny, evil, ...given, '--stride', '65'], 1, /a stride .* of 65 would leave out tokens/],
-        [[models.tiny, evil, '--file', short], 1, /less than one window of 512/],
+        [[models.tiny, evil, ...given, '--stride', '65'], 2, /a stride .* of 65 would leave out tokens/],
+        [[models.tiny, evil, '--file', short], 2, /less than one window of 512/],
     ]);
     for (const [args, code, message] of cases) {
         const { status, stderr } = nibble(...args);

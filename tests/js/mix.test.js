@@ -252,7 +252,7 @@ test('the command writes the file, and tells the plan and what it was chosen by'
         });
     const calibrated = ['--calibration', words, '--context', '64', '--imatrix', matrix];
     const refused = run('--bits', '2', ...calibrated);
-    assert.equal(refused.status, 1);
+    assert.equal(refused.status, 2);
     assert.match(refused.stderr, /bits \(--bits\) must be 4\.\d+ or more/);
     assert.deepEqual(readdirSync(folder).sort(), ['imatrix.gguf', 'words.txt']);
     const { status, stdout, stderr } = run('--size', '560kB', '--json', ...calibrated);

@@ -161,5 +161,5 @@ test('the command prints it, as a line or as JSON', () => {
     });
     assert.deepEqual([status, /--file: cannot read .*none\.txt: there is no such/.test(stderr)], [1, true], stderr);
     const other = spawnSync(process.execPath, [...cli.slice(0, 4), models.tiny], { encoding: 'utf8' });
-    assert.deepEqual([other.status, /--file: .* is not a text in UTF-8/.test(other.stderr)], [1, true], other.stderr);
+    assert.deepEqual([other.status, /--file: .* is not a text in UTF-8/.test(other.stderr)], [2, true], other.stderr);
 });

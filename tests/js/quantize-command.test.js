@@ -53,6 +53,23 @@ test('a file is written, told, and loads', async () => {
     await made.dispose();
 });
 
+test('a model that is quantized while it is loaded takes an importance matrix, too', () => {
+    const folder = ownFolder(),
+        fixtures = `${root}tests/fixtures/`,
+        [mixtral, importance] = [`${fixtures}models/mixtral.gguf`, `${fixtures}imatrix/mixtral.gguf`],
+        out = join(folder, 'small.gguf');
+    assert.equal(quantize(mixtral, out, '--type', 'q4_0', '--imatrix', importance).code, 0);
+    const logits = (/** @type {string} */ name, /** @type {string[]} */ ...args) => {
+        const file = join(folder, name);
+        execFileSync(process.execPath, [`${root}web/cli.js`, 'eval', ...args, '--tokens', '1,2,3', '--logits', file]);
+        return readFileSync(file);
+    };
+    const wanted = logits('wanted', out),
+        loading = [mixtral, '--quantize', 'q4_0'];
+    assert.ok(logits('with', ...loading, '--imatrix', importance).equals(wanted));
+    assert.ok(!logits('without', ...loading).equals(wanted), 'the matrix changes nothing');
+});
+
 test('--json prints one object; a type that does not fit is told', () => {
     const folder = ownFolder(),
         source = `${root}tests/fixtures/quantize/plain`;
@@ -127,6 +144,12 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
         [[model, out, '--type', 'q8_0', '--tensor', '(=q4_0'], /"\(" is no regular expression/],
         [[model, out, '--type', 'q8_0', '--output-type', 'q4_k_m'], /--output-type must be one of f32, /],
         [[model, out, '--type', 'q8_0', '--double-quant'], /needs type \(--type\) nf4 or fp4/],
+        [[`${root}tests/fixtures/models/type-q4_0.gguf`, out, '--type', 'q8_0'], /quantized already.*requantize/],
+        [
+            [model, out, '--type', 'q8_0', '--tensor', 'ffn_dwn=q4_0'],
+            /--tensor\): no tensor's name fits "ffn_dwn"; .* blk\.0\./,
+        ],
+        [[model, out, '--type', 'q8_0', '--imatrix', model], /^nibble: imatrix \(--imatrix\): .*importance matrix/],
     ])) {
         const { code, out: printed, err } = quantize(...args);
         assert.deepEqual([code, printed], [2, ''], err);
@@ -149,16 +172,10 @@ test('what goes wrong leaves nothing: exit code 1, and one line', () => {
     for (const [args, said] of /** @type {[string[], RegExp][]} */ ([
         [[join(folder, 'none.gguf'), out, '--type', 'q8_0'], /none\.gguf: there is no such file/],
         [[broken, out, '--type', 'q8_0'], /broken\.gguf: .*(ends|past)/],
-        [[`${root}tests/fixtures/models/type-q4_0.gguf`, out, '--type', 'q8_0'], /quantized already.*requantize/],
         [
             [model, out, '--type', 'q8_0', '--imatrix', join(folder, 'none.dat')],
             /--imatrix: cannot read .*none\.dat: there is no such file/,
         ],
-        [
-            [model, out, '--type', 'q8_0', '--tensor', 'ffn_dwn=q4_0'],
-            /--tensor\): no tensor's name fits "ffn_dwn"; .* blk\.0\./,
-        ],
-        [[model, out, '--type', 'q8_0', '--imatrix', model], /^nibble: imatrix \(--imatrix\): .*importance matrix/],
         [[importance, out, '--type', 'q8_0'], /importance\.gguf: the file is an importance matrix, not a model/],
         [[`${root}README.md`, out, '--type', 'q8_0'], /README\.md: /],
     ])) {

@@ -159,7 +159,10 @@ test('with an importance matrix, a model is what the file is that is made with i
     const wanted = await run(file, {}, tokens);
     assert.deepEqual((await run(path, { quantize: 'q4_0', imatrix }, tokens)).rows, wanted.rows);
     assert.notDeepEqual((await run(path, { quantize: 'q4_0' }, tokens)).rows, wanted.rows);
-    await assert.rejects(load(path, { imatrix }), /imatrix is for weights that are quantized: pass quantize beside it/);
+    await assert.rejects(
+        load(path, { imatrix }),
+        /imatrix \(--imatrix\) is for weights that are quantized: pass quantize \(--quantize\) beside it/,
+    );
     await assert.rejects(
         load(path, { quantize: 'q4_0', imatrix: new Uint8Array(9) }),
         /^NibbleError: load\(\): imatrix/,

@@ -1,7 +1,7 @@
 /** quantize() and quantizeFolder(): workers of their own make the GGUF, or the folder, while it is read. */
 import { ASSET_OPTIONS, findAssets } from '../assets.js';
 import { printerOf, traceOf } from '../debug.js';
-import { asNibbleError, NibbleError } from '../errors.js';
+import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
 import {
     checkBudget,
     checkFolder,
@@ -217,7 +217,7 @@ async function* read(caller, source, options, { checked, signal, print }, cancel
         yield* joined(shares);
     } catch (error) {
         const by = aborted(),
-            reason = by && error === abortReason(by) ? error : asNibbleError(error);
+            reason = by && error === abortReason(by) ? error : blamedOn(caller, asNibbleError(error));
         if (print) traceOf(`${caller} failed`, reason).forEach(print);
         throw reason;
     } finally {

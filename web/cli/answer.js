@@ -11,20 +11,17 @@ import { UsageError } from './usage.js';
 export async function commandRun(args, signal) {
     const { prompt, chat, system, json } = args.values;
     if (prompt !== undefined && chat !== undefined)
-        throw new UsageError(
-            '--prompt and --chat exclude each other: one continues a text, the other answers it',
-            'run',
-        );
+        throw new UsageError('--prompt and --chat exclude each other: one continues a text, the other answers it');
     if (prompt !== undefined && system !== undefined)
-        throw new UsageError('--system belongs to a chat; --prompt has none', 'run');
+        throw new UsageError('--system belongs to a chat; --prompt has none');
     if (prompt !== undefined && Object.keys(args.values.templateVariables).length > 0)
-        throw new UsageError("--variables are for a chat's template; --prompt has none", 'run');
+        throw new UsageError("--variables are for a chat's template; --prompt has none");
     if (prompt === undefined && args.values.special)
-        throw new UsageError('--special belongs to --prompt: in a chat only the template writes special tokens', 'run');
+        throw new UsageError('--special belongs to --prompt: in a chat only the template writes special tokens');
     const interactive = prompt === undefined && chat === undefined;
-    if (interactive && json) throw new UsageError('--json needs a --prompt or a --chat', 'run');
+    if (interactive && json) throw new UsageError('--json needs a --prompt or a --chat');
     if (interactive && !(process.stdin.isTTY && process.stdout.isTTY))
-        throw new UsageError('a --prompt or a --chat is needed, because this is not a terminal to chat in', 'run');
+        throw new UsageError('a --prompt or a --chat is needed, because this is not a terminal to chat in');
     const model = await open(args, signal);
     const settings = pick(GENERATE_OPTIONS, args.values),
         { templateVariables } = args.values;

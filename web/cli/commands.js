@@ -28,10 +28,9 @@ import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './t
  * Options of the API as flags: all of a table, or some.
  * @param {Record<string, Option>} table
  * @param {string[]} names
- * @returns {Flag[]}
  */
 const options = (table, ...names) =>
-    (names.length > 0 ? names : Object.keys(table)).map((name) => ({ name, ...table[name] }));
+    (names.length > 0 ? names : Object.keys(table)).map((name) => /** @type {Flag} */ ({ name, ...table[name] }));
 
 /**
  * The same without defaults, so that it can be seen whether they were given.
@@ -39,16 +38,30 @@ const options = (table, ...names) =>
  * @param {string[]} names
  */
 const given = (table, ...names) =>
-    options(table, ...names).map((flag) => ({
-        ...flag,
-        help: `${flag.help}${flag.default === undefined || flag.name === 'format' ? '' : ` (default: ${flag.default})`}`,
-        default: undefined,
-    }));
+    options(table, ...names).map((flag) => {
+        const isTold = flag.default !== undefined && flag.name !== 'format' && flag.type !== 'switch';
+        return { ...flag, help: `${flag.help}${isTold ? ` (default: ${flag.default})` : ''}`, default: undefined };
+    });
 
 const JSON_FLAG = /** @type {Flag} */ ({ name: 'json', flag: 'json', type: 'switch', help: 'print one JSON object' });
 const BUILD_FLAG = options(LOAD_OPTIONS, 'build');
+/** How weights are quantized while they are loaded. */
+const QUANTIZE_FLAGS = [
+    ...options(LOAD_OPTIONS, 'quantize', 'doubleQuant'),
+    /** @type {Flag} */ ({
+        name: 'imatrix',
+        flag: 'imatrix',
+        type: 'text',
+        value: 'FILE',
+        help: 'with --quantize: an importance matrix (.dat or GGUF): errors of important columns count more',
+    }),
+];
 /** How a model is computed with, but for the context's length. */
-const COMPUTE_FLAGS = options(LOAD_OPTIONS, 'threads', 'kvType', 'precision', 'quantize', 'doubleQuant', 'build');
+const COMPUTE_FLAGS = [
+    ...options(LOAD_OPTIONS, 'threads', 'kvType', 'precision'),
+    ...QUANTIZE_FLAGS,
+    ...options(LOAD_OPTIONS, 'build'),
+];
 
 const TEXT_FLAG = /** @type {Flag} */ ({
     name: 'file',
@@ -76,7 +89,8 @@ export const COMMANDS = {
             { name: 'system', flag: 'system', type: 'text', value: 'TEXT', help: 'system message of the chat' },
             ...options(TEMPLATE_OPTIONS, 'templateVariables'),
             ...options(GENERATE_OPTIONS),
-            ...options(LOAD_OPTIONS),
+            ...options(LOAD_OPTIONS, 'contextLength'),
+            ...COMPUTE_FLAGS,
             JSON_FLAG,
         ],
         run: commandRun,
@@ -120,14 +134,7 @@ export const COMMANDS = {
                 value: 'JSON',
                 help: 'the conversation: a JSON array of { role, content }, or a file that holds one',
             },
-            ...options(TEMPLATE_OPTIONS, 'tools', 'documents', 'templateVariables'),
-            {
-                name: 'noAnswer',
-                flag: 'no-generation-prompt',
-                type: 'switch',
-                default: false,
-                help: "leave out the beginning of the model's answer",
-            },
+            ...options(TEMPLATE_OPTIONS, 'tools', 'documents', 'templateVariables', 'addGenerationPrompt'),
             { ...JSON_FLAG, help: 'print { text, tokens } as one JSON object; a chat feeds the model these tokens' },
             ...BUILD_FLAG,
         ],
@@ -159,7 +166,7 @@ export const COMMANDS = {
                 help: "tokens to tell the memory for (default: the model's own context, at most 4096)",
             },
             { ...JSON_FLAG, help: 'print everything, tensors and metadata too, as one JSON object' },
-            ...options(LOAD_OPTIONS, 'quantize', 'doubleQuant'),
+            ...QUANTIZE_FLAGS,
             ...BUILD_FLAG,
         ],
         run: commandInspect,
@@ -185,9 +192,7 @@ export const COMMANDS = {
                 value: 'FILE',
                 help: 'write a page with the table and plots, which needs no other file and no network',
             },
-            { name: 'noWeights', flag: 'no-weights', type: 'switch', help: 'leave out the errors of the weights' },
-            { name: 'noSpeed', flag: 'no-speed', type: 'switch', help: 'leave out tokens per second' },
-            ...options(COMPARE_OPTIONS, 'threads', 'kvType', 'precision', 'build'),
+            ...options(COMPARE_OPTIONS, 'weights', 'speed', 'threads', 'kvType', 'precision', 'build'),
             { name: 'force', flag: 'force', type: 'switch', help: 'write over a page that is there' },
             JSON_FLAG,
         ],
@@ -225,17 +230,10 @@ export const COMMANDS = {
             ...options(QUANTIZE_OPTIONS, 'type'),
             {
                 ...options(QUANTIZE_OPTIONS, 'bits')[0],
-                help: `${QUANTIZE_OPTIONS.bits.help}; with --format: bits of a code, 2, 3, 4 (the default) or 8`,
+                help: `${QUANTIZE_OPTIONS.bits.help}. Of a folder (--format): bits of each code: 2, 3, 4 (the default) or 8`,
             },
             ...options(QUANTIZE_OPTIONS, 'size'),
-            ...given(FOLDER_OPTIONS, 'format', 'group'),
-            {
-                name: 'asymmetric',
-                flag: 'asymmetric',
-                type: 'switch',
-                help: 'with --format: each group chooses its zero point',
-            },
-            ...given(FOLDER_OPTIONS, 'shardBytes'),
+            ...given(FOLDER_OPTIONS, 'format', 'group', 'symmetric', 'shardBytes'),
             ...options(QUANTIZE_OPTIONS, 'tensors', 'outputType', 'tokenEmbeddingType', 'search'),
             {
                 name: 'imatrix',
@@ -246,18 +244,7 @@ export const COMMANDS = {
             },
             ...options(QUANTIZE_OPTIONS, 'method', 'calibration', 'samples', 'context', 'damping'),
             ...options(FOLDER_OPTIONS, 'order'),
-            {
-                name: 'notClipped',
-                flag: 'no-clip',
-                type: 'switch',
-                help: 'with awq: do not clip the ranges of blocks',
-            },
-            {
-                name: 'notSequential',
-                flag: 'no-true-sequential',
-                type: 'switch',
-                help: "with a method that calibrates: observe all of a layer's matrices before any of them is quantized, which is faster",
-            },
+            ...options(QUANTIZE_OPTIONS, 'clip', 'trueSequential'),
             {
                 name: 'resume',
                 flag: 'resume',

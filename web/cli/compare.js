@@ -13,44 +13,50 @@ import { readText } from './walk.js';
 
 /** @type {import('./usage.js').Command['run']} */
 export async function commandCompare({ model, others = [], values }, signal) {
-    const { file, html, force, json, noWeights, noSpeed } = values,
+    const { file, html, force, json } = values,
         models = [model, ...others];
     await checkTwice(models);
-    if (html !== undefined) await checkOut('compare', html, ['.html', '.htm'], force, [...models, file]);
+    if (html !== undefined) await checkOut(html, ['.html', '.htm'], force, [...models, file]);
     const text = await readText('--file', file);
     const { stderr } = process;
+    /** @type {import('../index.d.ts').Comparison | undefined} */
     let result;
+    const measure = async () => {
+        try {
+            result = await compare(models, {
+                ...pick(COMPARE_OPTIONS, values),
+                text,
+                signal,
+                onProgress: stderr.isTTY ? showProgress : undefined,
+            });
+            return result;
+        } finally {
+            if (stderr.isTTY) writeStatus('');
+        }
+    };
     try {
-        result = await compare(models, {
-            ...pick(COMPARE_OPTIONS, values),
-            weights: !noWeights,
-            speed: !noSpeed,
-            text,
-            signal,
-            onProgress: stderr.isTTY ? showProgress : undefined,
-        });
+        if (html === undefined) await measure();
+        else await writeWhole(pageOf(measure, await readReportScript()), html, force);
     } finally {
-        if (stderr.isTTY) writeStatus('');
+        // the figures took long: a page that cannot be written does not take them along
+        if (result && json) writeJson(result);
+        else if (result) write(told(result));
     }
-    if (html !== undefined) {
-        const page = await comparisonPage(result, await readReportScript());
-        await writeWhole(
-            (async function* () {
-                yield new TextEncoder().encode(page);
-            })(),
-            html,
-            force,
-        );
-    }
-    if (json) writeJson(result);
-    else write(told(result));
+}
+
+/**
+ * @param {() => Promise<import('../index.d.ts').Comparison>} measure
+ * @param {Awaited<ReturnType<typeof readReportScript>>} script
+ */
+async function* pageOf(measure, script) {
+    yield new TextEncoder().encode(await comparisonPage(await measure(), script));
 }
 
 /** By the files that paths lead to. @param {string[]} models */
 async function checkTwice(models) {
     const paths = await Promise.all(models.map((path) => realpath(path).catch(() => path)));
     const twice = paths.findIndex((path, i) => paths.indexOf(path) < i);
-    if (twice >= 0) throw new UsageError(`${models[twice]} is given twice`, 'compare');
+    if (twice >= 0) throw new UsageError(`${models[twice]} is given twice`);
 }
 
 const DOING = { loading: 'loading', speed: 'measuring its speed', text: 'comparing', weights: 'comparing its weights' };

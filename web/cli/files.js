@@ -10,7 +10,8 @@ import { UsageError } from './usage.js';
 /** Signals that end a process, and the number that its exit code is above 128 by. */
 const ENDINGS = /** @type {const} */ ({ SIGTERM: 15, SIGHUP: 1 });
 
-const writeAll = promisify(fs.writeFile),
+const open = promisify(fs.open),
+    writeAll = promisify(fs.writeFile),
     sync = promisify(fs.fsync),
     close = promisify(fs.close);
 
@@ -32,24 +33,30 @@ async function isRead(out, inputs) {
 }
 
 /**
- * Before anything is read: whether the file can be written at all.
- * @param {string} command
+ * Before anything is read: whether a file can have this name. (Whether it can be written is seen when writeWhole() begins,
+ * before the work.)
  * @param {string} out
  * @param {string[]} endings one of which it must have
  * @param {boolean} force
  * @param {(string | undefined)[]} inputs what is read: it is not written over, even with --force
  */
-export async function checkOut(command, out, endings, force, inputs) {
+export async function checkOut(out, endings, force, inputs) {
     if (!endings.some((ending) => out.toLowerCase().endsWith(ending)))
-        throw new UsageError(`${out} must end with ${endings.join(' or ')}, which is what is written`, command);
+        throw new UsageError(`${out} must end with ${endings.join(' or ')}, which is what is written`);
     const there = await stat(out).catch(() => null);
-    if (there && !there.isFile()) throw new UsageError(`${out} is there and is no file`, command);
-    if (there && (await isRead(out, inputs)))
-        throw new UsageError(`${out} is what is read, or part of it; give another name to the file to write`, command);
-    if (there && !force) throw new UsageError(`${out} is there already; --force writes over it`, command);
-    const folder = await stat(dirname(out)).catch(() => null);
-    if (!folder?.isDirectory())
-        throw new UsageError(`there is no folder ${dirname(out)} to write ${basename(out)} to`, command);
+    if (there && !there.isFile()) throw new UsageError(`${out} is there and is no file`);
+    await checkPlace(out, inputs);
+    if (there && !force) throw new UsageError(`${out} is there already; --force writes over it`);
+}
+
+/** The same of any file, a pipe or a device too, that is written over. @param {string} out @param {(string | undefined)[]}
+ * inputs */
+export async function checkPlace(out, inputs) {
+    if (await isRead(out, inputs))
+        throw new UsageError(`${out} is what is read, or part of it; give another name to the file to write`);
+    if ((await stat(out).catch(() => null))?.isDirectory()) throw new UsageError(`${out} is a folder, and no file`);
+    if (!(await stat(dirname(out)).catch(() => null))?.isDirectory())
+        throw new UsageError(`there is no folder ${dirname(out)} to write ${basename(out)} to`);
 }
 
 /** Files that a model's folder may have. */
@@ -57,13 +64,12 @@ const OF_A_MODEL = /\.(safetensors|json|jinja|model|txt|md)$|^(LICENSE|NOTICE)/i
 
 /**
  * The same of a folder. --force replaces a whole folder, so it must hold a model's files and nothing else, or nothing.
- * @param {string} command
  * @param {string} out
  * @param {boolean} force
  * @param {(string | undefined)[]} inputs
  */
-export async function checkOutFolder(command, out, force, inputs) {
-    const wrong = (/** @type {string} */ why) => new UsageError(`${out} ${why}`, command);
+export async function checkOutFolder(out, force, inputs) {
+    const wrong = (/** @type {string} */ why) => new UsageError(`${out} ${why}`);
     if (/\.gguf$/i.test(out)) throw wrong('must be a folder, as --format writes one');
     const there = await stat(out).catch(() => null);
     if (there && !there.isDirectory()) throw wrong('is there and is no folder');
@@ -124,20 +130,21 @@ async function cleanly(remove, act) {
 /** @typedef {ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>} Bytes */
 
 /**
- * A new file.
+ * A new file, or what goes to a pipe or a device. It is opened before the stream is asked for anything.
  * @param {Bytes} stream
  * @param {string} path
  * @param {string} out for messages
+ * @param {boolean} [isNew]
  */
-async function writeNew(stream, path, out) {
+async function writeNew(stream, path, out, isNew = true) {
     /** @type {number | undefined} */
     let file;
     try {
         // at once: a signal comes before it, or when it is there to be removed
-        const fd = (file = await attempted(out, async () => openSync(path, 'wx')));
+        const fd = (file = await attempted(out, async () => (isNew ? openSync(path, 'wx') : open(path, 'w'))));
         for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (stream)))
             await attempted(out, () => writeAll(fd, piece));
-        await attempted(out, () => sync(fd));
+        if (isNew) await attempted(out, () => sync(fd));
         file = undefined;
         await attempted(out, () => close(fd));
     } finally {
@@ -147,12 +154,14 @@ async function writeNew(stream, path, out) {
 
 /**
  * The stream's bytes under a temporary name beside `out`, and then under its own. Whatever happens, nothing stays
- * under the temporary name.
+ * under the temporary name. The stream is asked for nothing before it is sure that a file can be written there.
  * @param {Bytes} stream
  * @param {string} out
  * @param {boolean} force
  */
 export async function writeWhole(stream, out, force) {
+    const there = await stat(out).catch(() => null);
+    if (there && !there.isFile()) return writeNew(stream, out, out, false);
     const temporary = join(dirname(out), `.${basename(out)}.${process.pid}.part`);
     const remove = () => {
         try {

@@ -1,6 +1,6 @@
 /** What was typed -> a model and the values of flags. */
 import { readFileSync } from 'node:fs';
-import { messageOf, why } from '../errors.js';
+import { messageOf, NibbleError, why } from '../errors.js';
 import {
     checkBudget,
     checkFolder,
@@ -9,6 +9,7 @@ import {
     checkQuantize,
     FOLDER_OPTIONS,
     nearest,
+    QUANTIZE_OPTIONS,
 } from '../options.js';
 import { COMMANDS } from './commands.js';
 import { UsageError } from './usage.js';
@@ -24,14 +25,7 @@ import { UsageError } from './usage.js';
  */
 export function parse(command, argv) {
     const { flags, out, several } = COMMANDS[command];
-    const wrong = (/** @type {string} */ message) => new UsageError(message, command);
-    const checked = (/** @type {() => any} */ check) => {
-        try {
-            return check();
-        } catch (error) {
-            throw wrong(error instanceof Error ? error.message : String(error));
-        }
-    };
+    const wrong = (/** @type {string} */ message) => new UsageError(message);
     const given = new Map();
     /** @type {string[]} */
     const places = [];
@@ -54,7 +48,7 @@ export function parse(command, argv) {
         }
         if (flag.type === 'switch') {
             if (attached !== undefined) throw wrong(`--${word} takes no value`);
-            given.set(flag, true);
+            given.set(flag, !flag.off);
             continue;
         }
         const text = attached ?? argv[++i];
@@ -81,10 +75,10 @@ export function parse(command, argv) {
             values[flag.name] = flag.default;
             continue;
         }
-        values[flag.name] = checked(() => readValue(flag, given.get(flag)));
+        values[flag.name] = readValue(flag, given.get(flag));
     }
-    checked(() => checkQuantize(values));
-    if (values.method !== undefined) checked(() => checkKind(values));
+    checkQuantize(values);
+    if (command === 'quantize') checkKind(values, [...given.keys()]);
     return {
         model: places[0],
         ...(out && { out: places[1] }),
@@ -93,24 +87,29 @@ export function parse(command, argv) {
     };
 }
 
-/** Whether `nibble quantize` is asked for a GGUF or a folder, and for nothing that the other has. @param {Record<string, any>} values */
-function checkKind(values) {
-    const only = (/** @type {string[]} */ names, /** @type {string} */ what) => {
-        const useless = names.find((name) => values[name] !== undefined && values[name] !== false);
-        if (useless)
-            throw new Error(`--${COMMANDS.quantize.flags.find(({ name }) => name === useless)?.flag} is for ${what}`);
-    };
-    if (values.format === undefined) {
-        only(['group', 'asymmetric', 'shardBytes'], 'folders: give --format beside it');
+/**
+ * `nibble quantize` writes a GGUF or, with --format, a folder. What was given must be for that one, and some options take
+ * other values there.
+ * @param {Record<string, any>} values
+ * @param {Flag[]} given
+ */
+function checkKind(values, given) {
+    const isFolder = values.format !== undefined,
+        /** @type {Record<string, Option>} */ own = isFolder ? FOLDER_OPTIONS : QUANTIZE_OPTIONS,
+        /** @type {Record<string, Option>} */ other = isFolder ? QUANTIZE_OPTIONS : FOLDER_OPTIONS;
+    for (const { name, flag, type } of given) {
+        if (own[name] && type !== 'switch') checkOption(`--${flag}`, own[name], values[name]);
+        if (!own[name] && (other[name] || (isFolder && name === 'imatrix')))
+            throw new UsageError(
+                `--${flag} is for ${isFolder ? 'GGUFs, without --format' : 'folders: give --format beside it'}`,
+            );
+    }
+    if (!isFolder) {
         checkBudget(values);
         return checkMethod(values);
     }
-    only(
-        ['type', 'size', 'outputType', 'tokenEmbeddingType', 'imatrix', 'requantize', 'doubleQuant', 'resume'],
-        'GGUFs, without --format',
-    );
-    if (values.tensors.length > 0) throw new Error('--tensor is for GGUFs, without --format');
-    if (values.method === 'rtn') throw new Error('--format needs a method that calibrates beside it: --method gptq');
+    if (values.method === 'rtn')
+        throw new UsageError('--format needs a method that calibrates beside it: --method gptq');
     const { bits = FOLDER_OPTIONS.bits.default, group = FOLDER_OPTIONS.group.default } = values;
     checkFolder({ ...values, format: values.format, method: values.method, bits, group });
 }
@@ -123,7 +122,7 @@ function readValue(flag, given) {
             return given;
         case 'tokens':
             if (!/^\s*\d+(\s*,\s*\d+)*\s*$/.test(given))
-                throw new Error(`${name} must be token ids with commas between them, such as 1,2,3`);
+                throw new UsageError(`${name} must be token ids with commas between them, such as 1,2,3`);
             return given.split(',').map(Number);
         case 'integer':
         case 'number':
@@ -141,7 +140,7 @@ function readValue(flag, given) {
                 given.map((/** @type {string} */ rule) => {
                     const [, pattern, type] = /^(.+)=([^=]*)$/.exec(rule) ?? [];
                     if (pattern === undefined)
-                        throw new Error(
+                        throw new UsageError(
                             `${name} must be a pattern and a type, such as ffn_down=q6_k, not ${JSON.stringify(rule)}`,
                         );
                     return [pattern, type.toLowerCase()];
@@ -152,7 +151,7 @@ function readValue(flag, given) {
                 given.map((/** @type {string} */ pair) => {
                     const [, token, bias] = /^(\d+)=(.+)$/.exec(pair) ?? [];
                     if (token === undefined || Number.isNaN(Number(bias)))
-                        throw new Error(
+                        throw new UsageError(
                             `${name} must be a token id and a number, such as 123=-5, not ${JSON.stringify(pair)}`,
                         );
                     return [token, Number(bias)];
@@ -179,11 +178,11 @@ function readJson(name, given) {
     try {
         text = itself ? given : readFileSync(given, 'utf8');
     } catch (error) {
-        throw new Error(`${name}: cannot read ${given}: ${why(error)}`);
+        throw new NibbleError('NB_ERR_FILE', `${name}: cannot read ${given}: ${why(error)}`, { cause: error });
     }
     try {
         return JSON.parse(text.replace(/^\ufeff/, ''));
     } catch (error) {
-        throw new Error(`${name}: ${itself ? 'this' : given} is not JSON: ${messageOf(error)}`);
+        throw new UsageError(`${name}: ${itself ? 'this' : given} is not JSON: ${messageOf(error)}`);
     }
 }

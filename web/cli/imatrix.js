@@ -7,19 +7,21 @@ import { walkOver } from './walk.js';
 /** @type {import('./usage.js').Command['run']} */
 export async function commandImatrix(args, signal) {
     const { file, output, context: wanted, force, json } = args.values;
-    await checkOut('imatrix', output, ['.gguf', '.dat'], force, [args.model, file]);
+    await checkOut(output, ['.gguf', '.dat'], force, [args.model, file, args.values.imatrix]);
     const format = /\.dat$/i.test(output) ? 'dat' : 'gguf';
-    const { bytes, ...facts } = await walkOver(args, signal, 'Collecting', (model, text, course) =>
-        model.importanceMatrix(text, { context: wanted, format, textName: basename(file), ...course }),
-    );
-    await writeWhole(
-        (async function* () {
-            yield bytes;
-        })(),
-        output,
-        force,
-    );
-    const { tokens, windows, context } = facts;
+    const collect = () =>
+        walkOver(args, signal, 'Collecting', (model, text, course) =>
+            model.importanceMatrix(text, { context: wanted, format, textName: basename(file), ...course }),
+        );
+    /** @type {Awaited<ReturnType<typeof collect>> | undefined} */
+    let result;
+    const pieces = async function* () {
+        result = await collect();
+        yield result.bytes;
+    };
+    await writeWhole(pieces(), output, force);
+    const { bytes, ...facts } = /** @type {NonNullable<typeof result>} */ (result),
+        { tokens, windows, context } = facts;
     if (json) writeJson({ output, format, bytes: bytes.length, ...facts });
     else
         write(

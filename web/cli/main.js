@@ -3,7 +3,7 @@ import { COMMANDS } from './commands.js';
 import { parse } from './flags.js';
 import { commandHelp, known, overview, version } from './help.js';
 import { oneLine, write } from './terminal.js';
-import { UsageError } from './usage.js';
+import { isUsage, UsageError } from './usage.js';
 
 /** How long, in ms, what runs has to end by itself after Ctrl-C. */
 const GRACE = 300;
@@ -43,16 +43,12 @@ export async function main(argv) {
         return interrupt.signal.aborted ? 130 : 0;
     } catch (error) {
         if (interrupt.signal.aborted) return 130;
-        if (error instanceof UsageError) {
-            write(
-                `nibble: ${oneLine(error.message)}\nTry: nibble ${error.command ? `${error.command} ` : ''}--help\n`,
-                process.stderr,
-            );
-            return 2;
-        }
         const line = error instanceof Error ? error.message : String(error);
         // nobody here has called a function such as load()
         write(`nibble: ${oneLine(line.replace(/^\w+\(\): /, '').replace(/\s*\n\s*/g, ' '))}\n`, process.stderr);
-        return 1;
+        if (!isUsage(error)) return 1;
+        const [name] = argv;
+        write(`Try: nibble ${Object.hasOwn(COMMANDS, name ?? '') ? `${name} ` : ''}--help\n`, process.stderr);
+        return 2;
     }
 }

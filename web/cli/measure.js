@@ -17,7 +17,6 @@ export async function commandBench(args, signal) {
         throw new UsageError(
             `a prompt of ${promptTokens} tokens and ${generateTokens} generated ones are more than the model's context, ` +
                 `which is ${context}; take fewer (--prompt-tokens, --generate-tokens)`,
-            'bench',
         );
     }
     const newPrompt = promptMaker(vocabulary, promptTokens);

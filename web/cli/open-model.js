@@ -1,6 +1,7 @@
 import { isDebugAsked } from '../debug.js';
 import { load, NibbleError } from '../index.js';
 import { LOAD_OPTIONS } from '../options.js';
+import { readInput } from './files.js';
 import { write, writeStatus } from './terminal.js';
 
 /** @typedef {import('./usage.js').Arguments} Arguments */
@@ -93,9 +94,11 @@ export async function open({ model, values }, signal, extra) {
     const show = (/** @type {import('../index.d.ts').Progress} */ progress) =>
         writeStatus(progressLine('Loading', progress));
     const debug = isDebugAsked() && printLine;
+    const imatrix = values.imatrix === undefined ? undefined : await readInput('--imatrix', values.imatrix);
     try {
         return await load(model, {
             ...pick(LOAD_OPTIONS, values),
+            imatrix,
             signal,
             debug,
             onProgress: stderr.isTTY ? show : undefined,

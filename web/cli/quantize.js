@@ -44,13 +44,10 @@ async function named(model, act) {
 /** @type {Command['run']} */
 async function makeFolder({ model, out = '', values }, signal) {
     const began = performance.now();
-    await checkOutFolder('quantize', out, values.force, [model, values.calibration]);
+    await checkOutFolder(out, values.force, [model, values.calibration]);
     const files = quantizeFolder(model, {
         ...pick(FOLDER_OPTIONS, values),
         calibration: await readText('--calibration', values.calibration),
-        clip: values.notClipped ? false : undefined,
-        symmetric: !values.asymmetric,
-        trueSequential: values.notSequential ? false : undefined,
         ...common(signal),
     });
     await named(model, () => writeFolder(files, out, values.force));
@@ -79,7 +76,7 @@ async function makeFolder({ model, out = '', values }, signal) {
 /** @type {Command['run']} */
 async function makeGguf({ model, out = '', values }, signal) {
     const began = performance.now();
-    await checkOut('quantize', out, ['.gguf'], values.force, [model, values.imatrix, values.calibration]);
+    await checkOut(out, ['.gguf'], values.force, [model, values.imatrix, values.calibration]);
     const calibration =
         values.calibration === undefined ? undefined : await readText('--calibration', values.calibration);
     const imatrix = values.imatrix === undefined ? undefined : await readInput('--imatrix', values.imatrix);
@@ -93,8 +90,6 @@ async function makeGguf({ model, out = '', values }, signal) {
         type: values.type,
         imatrix,
         calibration,
-        clip: values.notClipped ? false : undefined,
-        trueSequential: values.notSequential ? false : undefined,
         resume: values.resume ? partOf(out) : undefined,
         ...common(signal),
         onPlan: (tensors, chosen) => {

@@ -1,9 +1,8 @@
 /** The commands that write what a model makes of a text or of tokens: tokenize, template, embed, eval. */
 
-import { open as openFile } from 'node:fs/promises';
-import { why } from '../errors.js';
-import { NibbleError } from '../index.js';
-import { open } from './open-model.js';
+import { TEMPLATE_OPTIONS } from '../options.js';
+import { checkPlace, writeWhole } from './files.js';
+import { open, pick } from './open-model.js';
 import { write, writeJson } from './terminal.js';
 import { UsageError } from './usage.js';
 
@@ -11,22 +10,15 @@ import { UsageError } from './usage.js';
 
 /** @type {Command['run']} */
 export async function commandEval(args, signal) {
-    const { tokens, logits } = args.values;
-    const model = await open(args, signal, { contextLength: 1 }); // logits() has a session of its own
-    /** @type {import('node:fs/promises').FileHandle | undefined} */
-    let file;
-    try {
-        for await (const rows of model.logits(tokens, { signal })) {
-            file ??= await openFile(logits, 'w'); // not before there is something to write
-            await file.appendFile(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
-        }
-    } catch (error) {
-        if (error instanceof NibbleError || signal.aborted) throw error;
-        throw new NibbleError('NB_ERR_FILE', `cannot write ${logits}: ${why(error)}`, { cause: error });
-    } finally {
-        await file?.close();
-    }
-    await model.dispose();
+    const { tokens, logits, imatrix } = args.values;
+    await checkPlace(logits, [args.model, imatrix]);
+    const pieces = async function* () {
+        const model = await open(args, signal, { contextLength: 1 }); // logits() has a session of its own
+        for await (const rows of model.logits(tokens, { signal }))
+            yield new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+        await model.dispose();
+    };
+    await writeWhole(pieces(), logits, true);
 }
 
 /** @type {Command['run']} */
@@ -39,15 +31,9 @@ export async function commandTokenize(args, signal) {
 
 /** @type {Command['run']} */
 export async function commandTemplate(args, signal) {
-    const { messages, noAnswer, json, tools, documents, templateVariables } = args.values;
+    const { messages, json } = args.values;
     const model = await open(args, signal, { headerOnly: true });
-    const prompt = await model.applyTemplate(messages, {
-        addGenerationPrompt: !noAnswer,
-        tools,
-        documents,
-        templateVariables,
-        signal,
-    });
+    const prompt = await model.applyTemplate(messages, { ...pick(TEMPLATE_OPTIONS, args.values), signal });
     if (json) writeJson(prompt);
     else write(`${prompt.text}\n`);
     await model.dispose();
@@ -56,12 +42,11 @@ export async function commandTemplate(args, signal) {
 /** @type {Command['run']} */
 export async function commandEmbed(args, signal) {
     const { text, tokens, pooling, prompt, promptName } = args.values;
-    if ((text === undefined) === (tokens === undefined))
-        throw new UsageError('either --text or --tokens is needed', 'embed');
+    if ((text === undefined) === (tokens === undefined)) throw new UsageError('either --text or --tokens is needed');
     if (tokens !== undefined && (prompt ?? promptName) !== undefined)
-        throw new UsageError('--prompt and --prompt-name go with --text', 'embed');
+        throw new UsageError('--prompt and --prompt-name go with --text');
     if (prompt !== undefined && promptName !== undefined)
-        throw new UsageError('--prompt and --prompt-name exclude each other', 'embed');
+        throw new UsageError('--prompt and --prompt-name exclude each other');
     const model = await open(args, signal);
     writeJson(Array.from(await model.embed(text ?? tokens, { pooling, prompt, promptName, signal })));
     await model.dispose();

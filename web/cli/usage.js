@@ -1,4 +1,5 @@
 /** What a command is, and what is said of one that is used wrongly. */
+import { NibbleError } from '../errors.js';
 
 /** @typedef {import('../options.js').Option} Option */
 /** @typedef {import('../index.d.ts').Model} Model */
@@ -8,8 +9,8 @@
 /**
  * A flag of the command line: one of the API's options, or one that only the command has. short: a letter that may
  * follow a single dash.
- * @typedef {Omit<Option, 'type'> & { name: string, type: Option['type'] | 'tokens', required?: boolean, short?:
- *     string }} Flag
+ * @typedef {Omit<Option, 'type' | 'flag'> & { name: string, flag: string, type: Option['type'] | 'tokens',
+ *     required?: boolean, short?: string }} Flag
  */
 
 /**
@@ -22,10 +23,13 @@
  * @property {(args: Arguments, signal: AbortSignal) => Promise<void>} run
  */
 
-export class UsageError extends Error {
-    /** @param {string} message @param {string} [command] */
-    constructor(message, command) {
-        super(message);
-        this.command = command;
-    }
-}
+/** What only the command line can have: a flag that is not known, or two that exclude each other. */
+export class UsageError extends Error {}
+
+/**
+ * Whether what was asked for is wrong (exit code 2), or something failed (1). The API tells these apart: it calls an
+ * option or a value that it cannot take, or that does not fit the model, a wrong argument.
+ * @param {unknown} error
+ */
+export const isUsage = (error) =>
+    error instanceof UsageError || (error instanceof NibbleError && error.code === 'NB_ERR_ARGUMENT');

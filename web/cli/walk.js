@@ -1,5 +1,4 @@
 /** What the commands share that walk over a text, window by window. */
-import { NibbleError } from '../index.js';
 import { readInput } from './files.js';
 import { inTime, open } from './open-model.js';
 import { writeStatus } from './terminal.js';
@@ -12,10 +11,8 @@ export async function readText(flag, path) {
     const bytes = await readInput(flag, path);
     try {
         return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    } catch (error) {
-        throw new NibbleError('NB_ERR_FORMAT', `${flag}: ${path} is not a text in UTF-8; convert it, or take another`, {
-            cause: error,
-        });
+    } catch {
+        throw new UsageError(`${flag}: ${path} is not a text in UTF-8; convert it, or take another`);
     }
 }
 
@@ -43,11 +40,6 @@ export async function walkOver(args, signal, doing, walk) {
         );
     try {
         return await walk(model, text, { signal, onProgress: stderr.isTTY ? show : undefined });
-    } catch (error) {
-        // a flag's value that only the model shows to be wrong
-        if (error instanceof NibbleError && /\(--(context|stride)\)/.test(error.message))
-            throw new UsageError(error.message);
-        throw error;
     } finally {
         if (stderr.isTTY) writeStatus('');
         await model.dispose();

@@ -292,7 +292,7 @@ class Calibration {
         await parts.loadHeader();
         engine.description = engine.describe();
         this.shape = { heads: engine.description.heads ?? 0, kvHeads: engine.description.kvHeads ?? 0 };
-        const all = cut(engine, options.calibration ?? '', options, 'quantize(): calibration (--calibration)'),
+        const all = cut(engine, options.calibration ?? '', options, 'calibration (--calibration)'),
             tokens = spread(all, options.samples),
             rows = parts.pickTokens(tokens);
         parts.freeModel();

@@ -52,7 +52,7 @@ const PROBE_TOKENS = 1024,
     MOST_LOGITS = 64 << 20;
 
 /** For messages. */
-const CALLER = 'quantize(): calibration (--calibration)';
+const CALLER = 'calibration (--calibration)';
 
 /**
  * @param {import('../sources/open.js').Source} source
@@ -235,8 +235,8 @@ class Mix {
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
                 this.options.size === undefined
-                    ? `quantize(): bits (--bits) must be ${Math.ceil((bytes * 800) / weights) / 100} or more for this model`
-                    : `quantize(): size (--size) must be ${Math.ceil(bytes)} bytes or more for this model`,
+                    ? `bits (--bits) must be ${Math.ceil((bytes * 800) / weights) / 100} or more for this model`
+                    : `size (--size) must be ${Math.ceil(bytes)} bytes or more for this model`,
             );
     }
 

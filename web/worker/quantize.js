@@ -121,7 +121,7 @@ export function rulesOf({ tensors, outputType, tokenEmbeddingType }, plan) {
     if (idle)
         throw new NibbleError(
             'NB_ERR_ARGUMENT',
-            `quantize(): tensors (--tensor): no tensor's name fits ${JSON.stringify(idle[0])}; they are such as ${
+            `tensors (--tensor): no tensor's name fits ${JSON.stringify(idle[0])}; they are such as ${
                 names.find((name) => name.startsWith('blk.')) ?? names[0]
             } (nibble inspect lists them)`,
         );

@@ -1,0 +1,244 @@
+// Wrong usage of the command line: exit code 2 wherever the fault is found, and messages that name flags which exist.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { COMMANDS } from '../../web/cli/commands.js';
+import { parse } from '../../web/cli/flags.js';
+import { isUsage } from '../../web/cli/usage.js';
+import * as tables from '../../web/options.js';
+import { models, root } from '../support/builds.js';
+
+/** @typedef {import('../../web/cli/usage.js').Flag} Flag */
+
+const folder = mkdtempSync(join(tmpdir(), 'nibble-usage-')),
+    text = join(folder, 'text.txt'),
+    noText = join(folder, 'latin1.txt'),
+    noMatrix = join(folder, 'none.dat'),
+    out = join(folder, 'out'),
+    hugging = `${root}tests/fixtures/safetensors/llama-f32`;
+writeFileSync(text, readFileSync(`${root}demo/index.html`));
+writeFileSync(noText, Buffer.from('caf\xe9 '.repeat(100), 'latin1'));
+writeFileSync(noMatrix, Buffer.alloc(9));
+after(() => rmSync(folder, { recursive: true }));
+
+/** @param {string[]} args */
+const nibble = (...args) =>
+    spawnSync(process.execPath, [`${root}web/cli.js`, ...args], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+    });
+
+/** What makes a command's line whole. @type {Record<string, string[]>} */
+const WHOLE = {
+    run: ['m.gguf', '--prompt', 'a'],
+    eval: ['m.gguf', '--tokens', '1', '--logits', 'l'],
+    tokenize: ['m.gguf', '--text', 'a'],
+    template: ['m.gguf', '--messages', '[]'],
+    embed: ['m.gguf', '--text', 'a'],
+    inspect: ['m.gguf'],
+    perplexity: ['m.gguf', '--file', 't.txt'],
+    compare: ['m.gguf', 'n.gguf', '--file', 't.txt'],
+    imatrix: ['m.gguf', '--file', 't.txt', '-o', 'i.gguf'],
+    quantize: ['m.gguf', 'o.gguf', '--type', 'q8_0'],
+    bench: ['m.gguf'],
+};
+
+/** A value that no flag of the type takes. @type {Record<string, string | undefined>} */
+const WRONG = {
+    integer: '1.5',
+    number: 'many',
+    choice: 'nothing',
+    rules: 'nothing',
+    biases: 'nothing',
+    tokens: 'nothing',
+    bytes: 'many',
+    objects: '{}',
+    object: '[]',
+    texts: '',
+};
+
+/** @param {string[]} argv */
+function refused([command, ...rest]) {
+    try {
+        parse(command, rest);
+    } catch (error) {
+        return error;
+    }
+    return null;
+}
+
+for (const [command, { flags }] of Object.entries(COMMANDS))
+    test(`${command}: each flag with a wrong value, without one, and twice`, () => {
+        const whole = [command, ...WHOLE[command]];
+        assert.equal(refused(whole), null);
+        for (const { flag, type } of flags) {
+            // what is there is put in the place of what the whole line has
+            const at = whole.indexOf(flag === 'output' ? '-o' : `--${flag}`),
+                others = at < 0 ? whole : [...whole.slice(0, at), ...whole.slice(at + 2)];
+            const cases = [[...others, `--${flag}x`], ...(type === 'switch' ? [[...others, `--${flag}=1`]] : [])];
+            const wrong = WRONG[type];
+            if (type !== 'switch') cases.push([...others, `--${flag}`]);
+            if (wrong !== undefined) cases.push([...others, `--${flag}`, wrong]);
+            if (!/^(switch|texts|rules|biases)$/.test(type))
+                cases.push([...others, `--${flag}`, '1', `--${flag}`, '1']);
+            for (const argv of cases) {
+                const error = refused(argv);
+                assert.ok(isUsage(error), `${argv.join(' ')}: ${error}`);
+            }
+        }
+    });
+
+describe('what only the model, or the other options, show to be wrong', () => {
+    const tiny = models.tiny,
+        given = ['--file', text],
+        gptq = ['--method', 'gptq', '--calibration', text],
+        gguf = [tiny, `${out}.gguf`, '--requantize'],
+        float = [`${root}tests/fixtures/models/type-f16.gguf`, `${out}.gguf`];
+    for (const [args, said] of /** @type {[string[], RegExp][]} */ ([
+        [['run', tiny, '--prompt', 'a', '--logit-bias', '5000=1'], /5000/],
+        [['run', tiny, '--prompt', 'a', '--imatrix', noMatrix], /pass quantize \(--quantize\) beside it/],
+        [['run', 'https://', '--prompt', 'a'], /no valid address/],
+        [['eval', tiny, '--tokens', '1024', '--logits', out], /token 0 is 1024/],
+        [['eval', tiny, '--tokens', '1', '--logits', join(folder, 'none', 'l')], /there is no folder .*none/],
+        [['eval', tiny, '--tokens', '1', '--logits', tiny], /is what is read/],
+        [['eval', tiny, '--tokens', '1', '--logits', folder], /is a folder/],
+        [['embed', tiny, '--tokens', '1024'], /1024/],
+        [['template', tiny, '--messages', '[{"content": "a"}]'], /no role/],
+        [['perplexity', tiny, ...given, '--context', '4096'], /\(--context\) of 4096 is larger/],
+        [['perplexity', tiny, '--file', noText], /--file: .* is not a text in UTF-8/],
+        [['imatrix', tiny, ...given, '-o', `${out}.dat`, '--context', '4096'], /\(--context\) of 4096 is larger/],
+        [['compare', tiny, float[0], ...given], /vocabulary/],
+        [
+            ['quantize', ...gguf, '--type', 'q4_0', ...gptq, '--order', 'activation'],
+            /--order must be one of group-aware, n/,
+        ],
+        [['quantize', ...gguf, '--type', 'q4_0', ...gptq, '--context', '4096'], /\(--context\) of 4096 is larger/],
+        [['quantize', ...gguf, '--type', 'q4_0', ...gptq, '--no-clip'], /clip \(--no-clip\) is for AWQ/],
+        [['quantize', ...gguf, '--type', 'q4_0', '--no-true-sequential'], /\(--no-true-sequential\) is for methods/],
+        [['quantize', ...gguf, '--type', 'q4_0', '--calibration', noText, '--method', 'awq'], /not a text in UTF-8/],
+        [['quantize', ...gguf, '--type', 'q4_0', '--asymmetric'], /--asymmetric is for folders/],
+        [['quantize', ...float, '--type', 'q4_0', '--tensor', 'ffn_dwn=q4_0'], /no tensor's name fits "ffn_dwn"/],
+        [['quantize', ...float, '--type', 'q4_0', '--imatrix', noMatrix], /imatrix \(--imatrix\): /],
+        [['quantize', ...float, '--bits', '0.5', '--calibration', text], /bits \(--bits\) must be/],
+        [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--bits', '2.5'], /--bits must be a whole number/],
+        [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--double-quant'], /--double-quant is for GGUFs/],
+        [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--imatrix', noMatrix], /--imatrix is for GGUFs/],
+        [['quantize', tiny, out, '--format', 'gptq', ...gptq], /made of a Hugging Face folder/],
+        [['bench', tiny, '--prompt-tokens', '500'], /context, which is 512/],
+    ]))
+        test(args.map((arg) => arg.replace(root, '').replace(folder, 'tmp')).join(' '), () => {
+            const { status, stdout, stderr } = nibble(...args);
+            assert.deepEqual([status, stdout], [2, ''], stderr);
+            assert.match(stderr, said);
+            assert.match(stderr, new RegExp(`^nibble: [^\n]+\nTry: nibble ${args[0]} --help\n$`));
+        });
+    test('nothing is left of them', () =>
+        assert.deepEqual(readdirSync(folder).sort(), ['latin1.txt', 'none.dat', 'text.txt']));
+});
+
+test('a place where nothing can be written is told before the work', () => {
+    const none = join(folder, 'none.gguf');
+    for (const args of [
+        ['eval', none, '--tokens', '1', '--logits', '/sys/x'],
+        ['compare', none, models.tiny, '--file', text, '--html', '/sys/x.html'],
+        ['imatrix', none, '--file', text, '-o', '/sys/x.dat'],
+        ['quantize', none, '/sys/x.gguf', '--type', 'q8_0'],
+        ['quantize', none, '/sys/x', '--format', 'gptq', '--method', 'gptq', '--calibration', text],
+    ]) {
+        // that there is no model would be seen first if anything was done before
+        const { status, stderr } = nibble(...args);
+        assert.deepEqual([status, /cannot write \/sys\/x.*: permission denied/.test(stderr)], [1, true], stderr);
+    }
+});
+
+const all = [...new Set(Object.values(COMMANDS).flatMap(({ flags }) => flags.map(({ flag }) => flag)))];
+/** Words of other programs, and of the command itself. */
+const OTHERS = new Set(['help', 'version', 'input-type', 'jitless']);
+const WORD = /(?<![\w-])--([a-z][a-z-]*[a-z])/g;
+
+test('help: each flag that it speaks of is one of the same command', () => {
+    for (const [command, { flags, usage }] of Object.entries(COMMANDS)) {
+        const own = flags.map(({ flag }) => flag);
+        for (const said of [usage, ...flags.map(({ help }) => help)])
+            for (const [, word] of said.matchAll(WORD))
+                assert.ok(own.includes(word), `${command}: --${word} in ${said}`);
+    }
+});
+
+/** The commands that the messages of a file are for, where these are not all. @type {[RegExp, string[]][]} */
+const SPEAK_OF = [
+    [/cli\/answer\.js/, ['run']],
+    [/cli\/texts\.js/, ['tokenize', 'template', 'embed', 'eval']],
+    [/cli\/measure\.js/, ['bench']],
+    [/cli\/(compare|report-script)\.js/, ['compare']],
+    [/cli\/files\.js/, ['quantize', 'imatrix', 'compare']],
+    [
+        /(cli\/(flags|quantize)|worker\/(mix|calibrate|rounder|side-file|folding|folder.*|quantize.*|formats\/.*))\.js/,
+        ['quantize'],
+    ],
+    [/worker\/windows\.js/, ['perplexity', 'imatrix', 'quantize', 'compare']],
+    [/src\/(convert|quant)\//, ['quantize']],
+];
+
+test('messages: each flag that they speak of is one of the command that says it', () => {
+    const sources = (/** @type {string} */ place, /** @type {string} */ ending) =>
+        readdirSync(`${root}${place}`, { recursive: true, encoding: 'utf8' })
+            .filter((name) => name.endsWith(ending) && !/^(jinja|report)\//.test(name))
+            .map((name) => `${place}/${name}`);
+    let seen = 0;
+    for (const file of [...sources('web', '.js'), ...sources('src', '.c')]) {
+        const code = readFileSync(`${root}${file}`, 'utf8').replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+        const commands = SPEAK_OF.find(([pattern]) => pattern.test(file))?.[1],
+            known = commands?.flatMap((name) => COMMANDS[name].flags.map(({ flag }) => flag)) ?? all;
+        for (const [said, word] of code.matchAll(WORD)) {
+            if (file.endsWith('.c') && !new RegExp(`"[^"\n]*${said}\\b`).test(code)) continue; // x--, and no text
+            seen++;
+            assert.ok(OTHERS.has(word) || known.includes(word), `${file} speaks of --${word}`);
+        }
+    }
+    assert.ok(seen > 60, 'the messages were not found');
+});
+
+/** The tables of options, and the commands that have them as flags. @type {[string, string[]][]} */
+const TABLES = [
+    ['LOAD_OPTIONS', ['run']],
+    ['GENERATE_OPTIONS', ['run']],
+    ['TEMPLATE_OPTIONS', ['template']],
+    ['TOKENIZE_OPTIONS', ['tokenize']],
+    ['EMBED_OPTIONS', ['embed']],
+    ['PERPLEXITY_OPTIONS', ['perplexity']],
+    ['COMPARE_OPTIONS', ['compare']],
+    ['IMPORTANCE_OPTIONS', ['imatrix']],
+    ['QUANTIZE_OPTIONS', ['quantize']],
+    ['FOLDER_OPTIONS', ['quantize']],
+];
+
+test('tables of options: the flag that messages give with an option is one of the command', () => {
+    for (const [table, commands] of TABLES)
+        for (const [name, { flag }] of Object.entries(/** @type {any} */ (tables)[table]))
+            for (const command of flag === undefined ? [] : commands)
+                assert.ok(
+                    COMMANDS[command].flags.some((one) => one.flag === flag && one.name === name),
+                    `${table}.${name}: nibble ${command} has no --${flag} of this name`,
+                );
+});
+
+test('README and docs: each flag of a command that they show is one of it', () => {
+    const pages = ['README.md', 'CONTRIBUTING.md', ...readdirSync(`${root}docs`).map((name) => `docs/${name}`)];
+    let seen = 0;
+    for (const page of pages.filter((name) => name.endsWith('.md')))
+        for (const [line, command] of readFileSync(`${root}${page}`, 'utf8')
+            .replace(/\\\n/g, ' ')
+            .matchAll(/\bnibble ([a-z]+) [^`\n]*/g))
+            for (const [, word] of (COMMANDS[command] ? line.replace(/#.*/, '') : '').matchAll(WORD)) {
+                seen++;
+                assert.ok(
+                    word === 'help' || COMMANDS[command].flags.some(({ flag }) => flag === word),
+                    `${page}: nibble ${command} has no --${word}`,
+                );
+            }
+    assert.ok(seen > 20, 'the lines were not found');
+});
