@@ -124,8 +124,9 @@ describe('what only the model, or the other options, show to be wrong', () => {
         [['quantize', ...float, '--type', 'q4_0', '--imatrix', noMatrix], /imatrix \(--imatrix\): /],
         [['quantize', ...float, '--bits', '0.5', '--calibration', text], /bits \(--bits\) must be/],
         [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--bits', '2.5'], /--bits must be a whole number/],
-        [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--double-quant'], /--double-quant is for GGUFs/],
+        [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--requantize'], /--requantize is for GGUFs/],
         [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--imatrix', noMatrix], /--imatrix is for GGUFs/],
+        [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--context', '32'], /groups of 128 do not divide/],
         [['quantize', tiny, out, '--format', 'gptq', ...gptq], /made of a Hugging Face folder/],
         [['bench', tiny, '--prompt-tokens', '500'], /context, which is 512/],
     ]))

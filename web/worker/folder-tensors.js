@@ -5,6 +5,7 @@ import { FOLDER_FORMATS } from './formats/folder-formats.js';
 import { rowsInFiles } from './planned.js';
 import { sizeOf } from './safetensors.js';
 
+/** @typedef {import('../errors.js').ErrorCode} ErrorCode */
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('../options.js').CheckedFolder} CheckedFolder */
 
@@ -33,8 +34,8 @@ export function codings(core, converter, plan, folder) {
         throw new NibbleError('NB_ERR_UNSUPPORTED', 'the layers of this model have no matrix that could be quantized');
     return wanted.map((tensor) => {
         const { name, source, matrices } = tensor;
-        const refuse = (/** @type {string} */ why) =>
-            new NibbleError('NB_ERR_UNSUPPORTED', `tensor ${source} does not become ${folder.format}: ${why}`);
+        const refuse = (/** @type {string} */ why, code = /** @type {ErrorCode} */ ('NB_ERR_UNSUPPORTED')) =>
+            new NibbleError(code, `tensor ${source} does not become ${folder.format}: ${why}`);
         if (!source.endsWith('.weight')) throw refuse('the folder is quantized already; take the original one');
         if (matrices > 1)
             throw refuse(
@@ -43,7 +44,7 @@ export function codings(core, converter, plan, folder) {
         const { rows: order, isTransposed } = rowsInFiles(core, converter, tensor);
         const coding = { tensor, module: source.slice(0, -'.weight'.length), order, isTransposed },
             why = FOLDER_FORMATS[folder.format].refusal(coding, folder);
-        if (why) throw refuse(why);
+        if (why) throw refuse(why, 'NB_ERR_ARGUMENT'); // of other options it might become one
         return coding;
     });
 }
