@@ -304,14 +304,15 @@ export interface QuantizeFolderOptions {
     /**
      * Of the tensors. 'gptq' (the default): AutoGPTQ's, which everything that reads GPTQ takes. 'gptq_v2': its second
      * format, whose zero points may be 0. GPTQModel reads zero points that were chosen (symmetric: false) by others
-     * only in this one. 'compressed-tensors': llm-compressor's "pack-quantized".
+     * only in this one. 'awq': AutoAWQ's "gemm". 'compressed-tensors': llm-compressor's "pack-quantized". Each of them may
+     * be made by each of the methods.
      */
-    format?: 'gptq' | 'gptq_v2' | 'compressed-tensors';
-    /** Of a code: 2, 3, 4 (the default) or 8. compressed-tensors: 4 or 8. */
+    format?: 'gptq' | 'gptq_v2' | 'awq' | 'compressed-tensors';
+    /** Of a code: 2, 3, 4 (the default) or 8. compressed-tensors: 4 or 8. awq: 4. */
     bits?: number;
-    /** Columns that share a scale: a multiple of 32 that divides all rows; 0: whole rows. Default: 128. */
+    /** Columns that share a scale: a multiple of 32 that divides all rows; 0: whole rows, but not of awq. Default: 128. */
     group?: number;
-    /** true (the default): zero is the middle of the codes. false: each group chooses its zero point. */
+    /** true: zero is the middle of the codes. false: each group chooses its zero point. Default: true, of awq false. */
     symmetric?: boolean;
     /** 'reference' (the default): a scale serves the range of its group. 'best': the range is searched where the sum of
      * |error|^2.4 is least, as GPTQModel proposes. */
@@ -321,7 +322,7 @@ export interface QuantizeFolderOptions {
     shardBytes?: number;
     /** As for quantize(), but 'gptq' is the default. With AWQ the tensors that take up the scales change, too, such as
      * norms. They keep their types. */
-    method?: 'gptq' | 'awq+gptq';
+    method?: 'gptq' | 'awq' | 'awq+gptq';
     /** As for quantize(), which says more. */
     calibration?: string;
     samples?: number;

@@ -72,8 +72,9 @@ import { messageOf, NibbleError } from './errors.js';
  */
 
 /**
- * @typedef {Omit<CheckedFolder, 'order'> & Omit<CheckedCalibration, 'method' | 'order'>
- *     & { method: 'gptq' | 'awq+gptq', order?: CheckedFolder['order'], threads?: number }} CheckedQuantizeFolder
+ * @typedef {Omit<CheckedFolder, 'order' | 'symmetric'> & Omit<CheckedCalibration, 'method' | 'order'>
+ *     & { method: 'gptq' | 'awq' | 'awq+gptq', order?: CheckedFolder['order'], symmetric?: boolean, threads?: number }}
+ *     CheckedQuantizeFolder
  */
 
 /** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
@@ -520,13 +521,15 @@ export const QUANTIZE_OPTIONS = {
 };
 
 /**
- * What each format of folders takes: bits of a code. (How they are made: web/worker/formats.)
- * @type {Record<CheckedFolder['format'], { bits: number[] }>}
+ * What each format of folders takes. (How they are made: web/worker/formats.) bits: of a code. symmetric: the default.
+ * sideBySide: groups are of columns side by side, and no whole rows.
+ * @type {Record<CheckedFolder['format'], { bits: number[], symmetric: boolean, sideBySide?: boolean }>}
  */
-const FOLDER_FORMATS = {
-    gptq: { bits: [2, 3, 4, 8] },
-    gptq_v2: { bits: [2, 3, 4, 8] },
-    'compressed-tensors': { bits: [4, 8] },
+export const FOLDER_FORMATS = {
+    gptq: { bits: [2, 3, 4, 8], symmetric: true },
+    gptq_v2: { bits: [2, 3, 4, 8], symmetric: true },
+    awq: { bits: [4], symmetric: false, sideBySide: true },
+    'compressed-tensors': { bits: [4, 8], symmetric: true },
 };
 
 /** @type {Table<CheckedQuantizeFolder>} */
@@ -538,8 +541,8 @@ export const FOLDER_OPTIONS = {
         default: 'gptq',
         value: 'NAME',
         help:
-            'write a Hugging Face folder instead of a GGUF: gptq and gptq_v2 as AutoGPTQ and GPTQModel do, ' +
-            'compressed-tensors as llm-compressor does',
+            'write a Hugging Face folder instead of a GGUF: gptq and gptq_v2 as AutoGPTQ and GPTQModel do, awq as AutoAWQ ' +
+            'does (gemm), compressed-tensors as llm-compressor does',
     },
     bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'of a code: 2, 3, 4 or 8' },
     group: {
@@ -555,8 +558,9 @@ export const FOLDER_OPTIONS = {
         flag: 'asymmetric',
         type: 'switch',
         off: true,
-        default: true,
-        help: 'with --format: each group chooses its zero point, instead of having zero in the middle of the codes',
+        help:
+            'with --format: each group chooses its zero point, instead of having zero in the middle of the codes (awq ' +
+            'always has them)',
     },
     search: QUANTIZE_OPTIONS.search,
     shardBytes: {
@@ -569,7 +573,7 @@ export const FOLDER_OPTIONS = {
         help: 'of tensors in one file of weights, at most; the next ones come into further files',
     },
     ...CALIBRATION_OPTIONS,
-    method: { ...CALIBRATION_OPTIONS.method, choices: ['gptq', 'awq+gptq'], default: 'gptq' },
+    method: { ...CALIBRATION_OPTIONS.method, choices: ['gptq', 'awq', 'awq+gptq'], default: 'gptq' },
     order: {
         ...CALIBRATION_OPTIONS.order,
         choices: ['group-aware', 'natural', 'activation', 'static'],
@@ -868,15 +872,23 @@ function checkCalibrated({ method, calibration, ...others }) {
 
 /**
  * What quantizeFolder()'s options must be together.
- * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'calibration'>} checked
+ * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'order' | 'calibration'>} checked
  */
 export function checkFolder({ format, bits, group, ...calibration }) {
-    const { bits: some } = FOLDER_FORMATS[format];
+    const { bits: some, sideBySide } = FOLDER_FORMATS[format];
     if (!some.includes(bits))
         throw refuse(
             `bits (--bits) is ${bits}, but format (--format) ${format} takes ${some.join(', ').replace(/, (?=\d+$)/, ' or ')}`,
         );
     if (group % 32 !== 0) throw refuse(`group (--group) is ${group}, which is no multiple of 32`);
+    if (sideBySide && group === 0)
+        throw refuse(
+            `group (--group) is 0, but format (--format) ${format} has no groups of whole rows; take 128 or 32`,
+        );
+    if (sideBySide && calibration.order === 'activation')
+        throw refuse(
+            `order (--order) activation needs a group for each column, which format (--format) ${format} cannot store; take static`,
+        );
     checkCalibrated(calibration);
 }
 

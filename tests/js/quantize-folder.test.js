@@ -11,7 +11,15 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { load, quantizeFolder } from '../../web/index.js';
 import { root } from '../support/builds.js';
-import { fromCompressed, fromGptq, makeFolder, numbersOf, tensorsOf, writeTensors } from '../support/folders.js';
+import {
+    fromAwq,
+    fromCompressed,
+    fromGptq,
+    makeFolder,
+    numbersOf,
+    tensorsOf,
+    writeTensors,
+} from '../support/folders.js';
 import { logitsOf, maxDistance } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.js').QuantizeFolderOptions} QuantizeFolderOptions */
@@ -66,12 +74,13 @@ function dequantized(folder, { format, bits }) {
     for (const name of tensors.keys())
         if (name.endsWith(`.${part}`)) {
             const module = name.slice(0, -part.length - 1);
-            modules.set(
-                module,
-                format === 'compressed-tensors'
-                    ? fromCompressed(tensors, module, bits)
-                    : fromGptq(tensors, module, bits, format === 'gptq'),
-            );
+            const weights = {
+                awq: () => fromAwq(tensors, module),
+                'compressed-tensors': () => fromCompressed(tensors, module, bits),
+                gptq: () => fromGptq(tensors, module, bits, true),
+                gptq_v2: () => fromGptq(tensors, module, bits, false),
+            }[format];
+            modules.set(module, /** @type {() => Float32Array} */ (weights)());
         }
     return { tensors, modules };
 }
@@ -267,6 +276,36 @@ test('compressed-tensors: the tensors and fields that readers ask for', async ()
     assert.deepEqual([shape?.readBigInt64LE(0), shape?.readBigInt64LE(8)], [32n, 64n]);
 });
 
+test('awq: the tensors and fields that readers ask for', async () => {
+    const out = await make(at('llama'), 'awq', { ...SMALL, format: 'awq' });
+    await checkFolder(at('llama'), out, { format: 'awq', bits: 4 });
+    const { quantization_config: said } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
+    // what AutoAWQ writes (awq/models/_config.py, to_transformers_dict()); of these vLLM asks for bits, group_size and
+    // zero_point, which must be true for 4 bits (awq_marlin.py, is_awq_marlin_compatible(); query_marlin_supported_quant_types())
+    assert.deepEqual(said, {
+        quant_method: 'awq',
+        zero_point: true,
+        group_size: 32,
+        bits: 4,
+        version: 'gemm',
+        modules_to_not_convert: null,
+    });
+    assert.ok(!readdirSync(out).includes('quantize_config.json'));
+    // awq.py, create_weights(): input by output // pack_factor, groups by output // pack_factor, groups by output
+    const tensors = tensorsOf(out),
+        module = 'model.layers.0.self_attn.q_proj'; // [128, 32]
+    assert.deepEqual(
+        [...tensors]
+            .filter(([name]) => name.startsWith(module))
+            .map(([name, { dtype, shape }]) => [name, dtype, shape]),
+        [
+            [`${module}.qweight`, 'I32', [32, 128 / 8]],
+            [`${module}.qzeros`, 'I32', [1, 128 / 8]],
+            [`${module}.scales`, 'F16', [1, 128]],
+        ],
+    );
+});
+
 test('bits, zero points, orders and whole rows; several files with an index', async () => {
     for (const [i, options] of /** @type {QuantizeFolderOptions[]} */ ([
         { bits: 8, shardBytes: 9000 },
@@ -301,6 +340,10 @@ test("awq: norms take up scales, in the files' own type", async () => {
     for (const [i, options] of /** @type {QuantizeFolderOptions[]} */ ([
         { method: 'awq+gptq' },
         { method: 'awq+gptq', format: 'compressed-tensors', bits: 8 },
+        { method: 'awq+gptq', format: 'awq' },
+        //        { method: 'awq', format: 'awq' },
+        //        { method: 'awq', format: 'awq', clip: false, search: 'best' },
+        //        { method: 'awq', format: 'gptq', bits: 2 },
     ]).entries()) {
         const { bits = 4, format = 'gptq' } = options,
             out = await make(at('uneven'), `awq-${i}`, { ...SMALL, ...options });
@@ -322,6 +365,7 @@ test('what cannot be made is refused, by name', async () => {
     for (const [source, options, said] of /** @type {[string, object, RegExp][]} */ ([
         [fixture('mixtral'), {}, /blk\.0\.ffn_\w+_exps\.weight is made of several tensors, such as experts/],
         [fixture('gpt2'), { format: 'compressed-tensors' }, /c_attn\.weight .* it lies transposed in the files/],
+        [fixture('gpt2'), { format: 'awq' }, /c_attn\.weight .* it lies transposed in the files/],
         [fixture('gptq'), {}, /quantized already/],
         [fixture('gemma'), {}, /mlp\.down_proj\.weight does not become gptq: it has 32 rows of 48 columns/],
         [at('llama'), { group: 64 }, /groups of 64 do not divide its 32 columns; take another group/],
@@ -331,9 +375,13 @@ test('what cannot be made is refused, by name', async () => {
     for (const [options, said] of /** @type {[object, RegExp][]} */ ([
         [{ bits: 5 }, /bits \(--bits\) is 5, but format \(--format\) gptq takes 2, 3, 4 or 8/],
         [{ bits: 3, format: 'compressed-tensors' }, /takes 4 or 8/],
+        [{ bits: 8, format: 'awq' }, /takes 4$/],
+        [{ group: 0, format: 'awq' }, /format \(--format\) awq has no groups of whole rows/],
+        [{ order: 'activation', format: 'awq' }, /order \(--order\) activation needs a group for each column/],
+        [{ clip: true }, /clip \(--clip\) is for AWQ/],
         [{ group: 48 }, /group \(--group\) is 48, which is no multiple of 32/],
         [{ calibration: undefined }, /needs a calibration text/],
-        [{ format: 'exl2' }, /format must be one of gptq, gptq_v2, compressed-tensors/],
+        [{ format: 'exl2' }, /format must be one of gptq, gptq_v2, awq, compressed-tensors/],
         [{ type: 'q4_0' }, /quantizeFolder\(\) has no option "type"/],
     ]))
         assert.throws(() => quantizeFolder(at('llama'), { ...SMALL, ...options }), said);

@@ -123,6 +123,29 @@ export function fromGptq(tensors, module, bits, isFirst) {
     });
 }
 
+/** Which of eight rows each place in AutoAWQ's words has (awq/utils/packing_utils.py, AWQ_ORDER). */
+const AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7];
+
+/**
+ * A module's matrix as AutoAWQ's "gemm" says: w = scale (code - zero), words of eight rows.
+ * @param {Map<string, Tensor>} tensors @param {string} module
+ */
+export function fromAwq(tensors, module) {
+    const of = (/** @type {string} */ name) => /** @type {Tensor} */ (tensors.get(`${module}.${name}`)),
+        [qweight, qzeros] = ['qweight', 'qzeros'].map((name) => new Int32Array(Uint8Array.from(of(name).bytes).buffer)),
+        scales = numbersOf(of('scales')),
+        [columns, words] = of('qweight').shape,
+        [groups, rows] = of('scales').shape;
+    const code = (/** @type {Int32Array} */ packed, /** @type {number} */ first, /** @type {number} */ row) =>
+        (packed[first * words + Math.floor(row / 8)] >>> (4 * AWQ_ORDER.indexOf(row % 8))) & 15;
+    return Float32Array.from({ length: rows * columns }, (_, at) => {
+        const row = Math.floor(at / columns),
+            column = at % columns,
+            group = Math.floor((column * groups) / columns);
+        return scales[group * rows + row] * (code(qweight, column, row) - code(qzeros, group, row));
+    });
+}
+
 /**
  * A module's matrix as compressed-tensors' "pack-quantized" says.
  * @param {Map<string, Tensor>} tensors @param {string} module @param {number} bits

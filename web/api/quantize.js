@@ -8,6 +8,7 @@ import {
     checkMethod,
     checkOptions,
     checkQuantize,
+    FOLDER_FORMATS,
     FOLDER_OPTIONS,
     QUANTIZE_OPTIONS,
     withCalibrationDefaults,
@@ -106,8 +107,8 @@ function checkedFolder(options) {
     const caller = 'quantizeFolder()',
         given = checkOptions(FOLDER_OPTIONS, options, caller, OTHERS);
     checkFolder(given);
-    const { format, bits, group, symmetric, search, shardBytes, ...calibration } = withCalibrationDefaults(given),
-        { order = 'group-aware' } = calibration;
+    const { format, bits, group, search, shardBytes, ...calibration } = withCalibrationDefaults(given),
+        { order = 'group-aware', symmetric = FOLDER_FORMATS[format].symmetric } = calibration;
     return {
         // the preset marks the matrices that are quantized at all
         checked: {

@@ -2,6 +2,7 @@
  * The formats of quantized folders. quantize-folder.js looks a format up here and knows none by its name. A new format
  * is a file in this folder, a line in the table below, and a line in FOLDER_FORMATS of web/options.js.
  */
+import { AWQ } from './awq.js';
 import { COMPRESSED_TENSORS } from './compressed-tensors.js';
 import { GPTQ, GPTQ_V2 } from './gptq.js';
 
@@ -35,5 +36,6 @@ import { GPTQ, GPTQ_V2 } from './gptq.js';
 export const FOLDER_FORMATS = {
     gptq: GPTQ,
     gptq_v2: GPTQ_V2,
+    awq: AWQ,
     'compressed-tensors': COMPRESSED_TENSORS,
 };

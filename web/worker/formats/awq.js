@@ -1,0 +1,41 @@
+/**
+ * AWQ's folders, as AutoAWQ's version "gemm" has them: codes of 4 bits, each group with a zero point. vLLM's AWQConfig and
+ * AWQMarlinConfig read them (vllm/model_executor/layers/quantization/awq.py and awq_marlin.py, from_config() and
+ * create_weights()): they ask for bits, group_size and zero_point, and heed modules_to_not_convert. Which matrices a
+ * folder has in this format is no matter of the method: its zero points may come from rounding or from GPTQ, too.
+ */
+import { NB_FORMAT_AWQ } from '../../abi.js';
+import { BYTES, codedFormat, groupsOf } from './coded.js';
+
+const coded = codedFormat(NB_FORMAT_AWQ);
+
+/** @type {import('./folder-formats.js').FolderFormat} */
+export const AWQ = {
+    ...coded,
+
+    config(_, { bits, group }, ignore) {
+        const others = ignore.filter((module) => module !== 'lm_head'); // which no reader takes for quantized
+        return {
+            quant_method: 'awq',
+            zero_point: true,
+            group_size: group,
+            bits,
+            version: 'gemm',
+            modules_to_not_convert: others.length > 0 ? others : null,
+        };
+    },
+
+    refusal: (coding, folder) =>
+        coding.isTransposed
+            ? 'it lies transposed in the files (Conv1D), for which AWQ has no place; take gptq'
+            : coded.refusal(coding, folder),
+
+    parts({ tensor: { rows, columns } }, folder) {
+        const groups = groupsOf(columns, folder);
+        return [
+            { name: 'qweight', dtype: 'I32', shape: [columns, rows / 8], bytes: BYTES.codes },
+            { name: 'qzeros', dtype: 'I32', shape: [groups, rows / 8], bytes: BYTES.zeros },
+            { name: 'scales', dtype: 'F16', shape: [groups, rows], bytes: BYTES.scales },
+        ];
+    },
+};
