@@ -160,9 +160,10 @@ async function checkFolder(source, out, options, { isTransposed = false, isForei
  * @param {string} source
  * @param {string} out
  * @param {{ format: string, bits: number }} options
- * @param {{ less?: number }} [kind] less: what norms stand for is stored less so much
+ * @param {{ less?: number, others?: RegExp }} [kind] less: what norms stand for is stored less so much. others: what else
+ *     may change
  */
-async function checkScaled(source, out, options, { less = 0 } = {}) {
+async function checkScaled(source, out, options, { less = 0, others } = {}) {
     const before = tensorsOf(source),
         { tensors, modules } = dequantized(out, options),
         plain = new Map(before),
@@ -180,7 +181,7 @@ async function checkScaled(source, out, options, { less = 0 } = {}) {
         norms = [...before.keys()].filter((name) => /layers\.\d+\.(input|post_attention)_layernorm/.test(name));
     assert.ok(changed.includes('model.layers.0.input_layernorm.weight'), changed.join());
     assert.ok(
-        changed.every((name) => norms.includes(name)),
+        changed.every((name) => norms.includes(name) || others?.test(name)),
         changed.join(),
     );
     for (const [module, weights] of modules) {
@@ -353,6 +354,33 @@ test("awq: norms take up scales, in the files' own type", async () => {
     await checkScaled(at('gemma'), out, { bits: 4, format: 'gptq' }, { less: 1 });
 });
 
+test('experts: each of their matrices by itself', async () => {
+    const less = { num_key_value_heads: 4 };
+    makeFolder('mixtral', at('mixtral'), { ...less, intermediate_size: 64 }, { 16: 32, 40: 64 });
+    const sizes = { moe_intermediate_size: 32, shared_expert_intermediate_size: 64 };
+    makeFolder('qwen2-moe', at('qwen2-moe'), { ...less, ...sizes }, { 16: 32, 8: 32, 20: 64 });
+    for (const [i, [source, options]] of /** @type {[string, QuantizeFolderOptions][]} */ ([
+        ['mixtral', {}],
+        ['mixtral', { format: 'compressed-tensors' }],
+        ['qwen2-moe', { format: 'awq' }],
+        ['mixtral', { format: 'awq', method: 'awq+gptq' }],
+        ['qwen2-moe', { method: 'awq+gptq' }],
+    ]).entries()) {
+        const { format = 'gptq', method = 'gptq' } = options,
+            out = await make(at(source), `experts-${i}`, { ...SMALL, samples: 16, ...options }),
+            experts = [...tensorsOf(out).keys()].filter((name) =>
+                /experts\.\d+\.\w+\.(qweight|weight_packed)$/.test(name),
+            );
+        assert.equal(experts.length, (source === 'mixtral' ? 1 : 2) * 4 * 3);
+        if (method === 'gptq') await checkFolder(at(source), out, { format, bits: 4 });
+        else await checkScaled(at(source), out, { format, bits: 4 }, { others: /gate\.weight|v_proj\.bias/ });
+        const { quantization_config: said } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')),
+            routers = 'model.layers.0.block_sparse_moe.gate';
+        if (format === 'compressed-tensors') assert.deepEqual(said.ignore, ['lm_head', routers]);
+        if (format === 'awq' && source === 'mixtral') assert.deepEqual(said.modules_to_not_convert, [routers]);
+    }
+});
+
 test('rows that a GGUF has in another place, and matrices that lie transposed', async () => {
     const neox = await make(at('gpt-neox'), 'neox', SMALL);
     await checkFolder(at('gpt-neox'), neox, { format: 'gptq', bits: 4 }, { isForeign: true });
@@ -363,7 +391,8 @@ test('rows that a GGUF has in another place, and matrices that lie transposed', 
 test('what cannot be made is refused, by name', async () => {
     const fixture = (/** @type {string} */ name) => `${root}tests/fixtures/safetensors/${name}`;
     for (const [source, options, said] of /** @type {[string, object, RegExp][]} */ ([
-        [fixture('mixtral'), {}, /blk\.0\.ffn_\w+_exps\.weight is made of several tensors, such as experts/],
+        [fixture('gptq-mixtral'), {}, /quantized already/],
+        [fixture('mixtral'), {}, /experts\.\d\.w1\.weight does not become gptq: it has 40 rows of 32 columns/],
         [fixture('gpt2'), { format: 'compressed-tensors' }, /c_attn\.weight .* it lies transposed in the files/],
         [fixture('gpt2'), { format: 'awq' }, /c_attn\.weight .* it lies transposed in the files/],
         [fixture('gptq'), {}, /quantized already/],

@@ -138,5 +138,6 @@ def main():
     print(len(out), "bytes")
 
 
-with torch.no_grad():
-    main()
+if __name__ == "__main__":
+    with torch.no_grad():
+        main()

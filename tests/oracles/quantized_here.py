@@ -4,6 +4,7 @@
 FOLDER is a Llama with floating-point weights. nibble makes a folder of it in each format, with the text to calibrate with.
 - gptq, gptq_v2: GPTQModel's TorchLinear loads each module's tensors, converts the first format's zero points and
   dequantizes; transformers computes logits with these weights.
+- awq: AutoAWQ's dequantize_gemm gives each module's weights; transformers computes logits with these.
 - compressed-tensors, symmetric: transformers loads the folder itself, through compressed-tensors.
 - compressed-tensors with zero points: compressed-tensors' PackedQuantizationCompressor dequantizes each module. (In
   transformers, version 0.20 refuses such a folder: it expects zero points that are not packed, though its compressor
@@ -29,6 +30,8 @@ from gptqmodel.utils.model import convert_gptq_v1_to_v2_format_module
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from awq_vectors import autoawq
+
 ROOT = Path(__file__).resolve().parents[2]
 TOKENS = [5, 17, 200, 33, 90, 44, 8]
 WAYS = [
@@ -36,6 +39,8 @@ WAYS = [
     ("gptq_v2", ["--bits", "8", "--asymmetric"]), ("gptq_v2", ["--bits", "2", "--asymmetric", "--group", "32"]), ("gptq", ["--group", "0"]),
     ("compressed-tensors", []), ("compressed-tensors", ["--bits", "8", "--group", "0"]),
     ("compressed-tensors", ["--asymmetric", "--group", "32"]),
+    ("awq", ["--method", "awq"]), ("awq", ["--method", "awq+gptq", "--group", "32"]),
+    ("gptq", ["--method", "awq", "--bits", "3", "--group", "32"]), ("compressed-tensors", ["--method", "awq+gptq"]),
 ]
 
 
@@ -61,6 +66,13 @@ def of_gptq(tensors, config):
         yield module, layer.dequantize_weight().T.float()
 
 
+def of_awq(tensors, config):
+    _, _, dequantize_gemm = autoawq()
+    for module in modules(tensors, "qweight"):
+        qweight, qzeros, scales = (tensors.pop(f"{module}.{leaf}") for leaf in ("qweight", "qzeros", "scales"))
+        yield module, dequantize_gemm(qweight, qzeros, scales, config["bits"], config["group_size"]).T.float()
+
+
 def of_compressed(tensors, config):
     weights = QuantizationArgs(**config["config_groups"]["group_0"]["weights"])
     scheme = QuantizationScheme(targets=["Linear"], weights=weights)
@@ -79,7 +91,7 @@ def theirs(folder, source):
     if config["quant_method"] == "compressed-tensors" and config["config_groups"]["group_0"]["weights"]["symmetric"]:
         return logits_of(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
     tensors = load_file(folder / "model.safetensors")
-    read = of_gptq if config["quant_method"] == "gptq" else of_compressed
+    read = {"gptq": of_gptq, "awq": of_awq, "compressed-tensors": of_compressed}[config["quant_method"]]
     found = {f"{module}.weight": weight for module, weight in read(tensors, config)}
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     left = model.load_state_dict({**tensors, **found}, strict=False)
@@ -95,7 +107,8 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         out, logits = Path(temporary) / "out", Path(temporary) / "logits"
         for format, options in WAYS:
-            nibble("quantize", args.folder, out, "--force", "--format", format, "--method", "gptq", "--calibration", args.text,
+            method = [] if "--method" in options else ["--method", "gptq"]
+            nibble("quantize", args.folder, out, "--force", "--format", format, *method, "--calibration", args.text,
                    "--samples", 4, "--context", 128, *options)
             nibble("eval", out, "--tokens", ",".join(map(str, TOKENS)), "--logits", logits)
             expected = theirs(out, args.folder)

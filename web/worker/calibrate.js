@@ -434,6 +434,7 @@ class Calibration {
                     firstRow: expert * tensor.rows,
                     weights: part(tensor.weights, expert, tensor.experts),
                     blocks: part(tensor.blocks, expert, tensor.experts),
+                    ...tensor.parts?.[expert],
                 }));
             await quantizer.open(columns, walk.observed(group, expert, columns), (inputs) =>
                 inputs.quantize(rows, (share) => tick((expert + share) / experts)),

@@ -10,8 +10,8 @@ import { sizeOf } from './safetensors.js';
 /** @typedef {import('../options.js').CheckedFolder} CheckedFolder */
 
 /**
- * A matrix of a layer that is quantized. module: its name in the files, without ".weight". order: which of the files'
- * rows each row is. isTransposed: whether the files have its columns as rows.
+ * A matrix of a layer that is quantized: `tensor`, or one expert's part of it. module: its name in the files, without
+ * ".weight". order: which of the files' rows each row is. isTransposed: whether the files have its columns as rows.
  * @typedef {{ tensor: Planned, module: string, order: Uint32Array, isTransposed: boolean }} Coding
  */
 
@@ -23,30 +23,46 @@ import { sizeOf } from './safetensors.js';
  * @param {import('./core.js').Core} core
  * @param {number} converter
  * @param {Planned[]} plan
+ * @param {Map<string, number[]>} shapes of the files' tensors
  * @param {CheckedFolder} folder
- * @returns {Coding[]}
+ * @returns {Coding[]} those of experts are in their order
  */
-export function codings(core, converter, plan, folder) {
+export function codings(core, converter, plan, shapes, folder) {
     const wanted = plan.filter(
         ({ name, from, wanted }) => layerOf(name) >= 0 && wanted !== from && !FLOATS.test(wanted),
     );
     if (wanted.length === 0)
         throw new NibbleError('NB_ERR_UNSUPPORTED', 'the layers of this model have no matrix that could be quantized');
-    return wanted.map((tensor) => {
-        const { name, source, matrices } = tensor;
+    return wanted.flatMap((tensor) => {
+        const { source, matrices } = tensor;
         const refuse = (/** @type {string} */ why, code = /** @type {ErrorCode} */ ('NB_ERR_UNSUPPORTED')) =>
             new NibbleError(code, `tensor ${source} does not become ${folder.format}: ${why}`);
         if (!source.endsWith('.weight')) throw refuse('the folder is quantized already; take the original one');
-        if (matrices > 1)
-            throw refuse(
-                `${name} is made of several tensors, such as experts; quantize() makes a GGUF of such a model`,
-            );
-        const { rows: order, isTransposed } = rowsInFiles(core, converter, tensor);
-        const coding = { tensor, module: source.slice(0, -'.weight'.length), order, isTransposed },
-            why = FOLDER_FORMATS[folder.format].refusal(coding, folder);
-        if (why) throw refuse(why, 'NB_ERR_ARGUMENT'); // of other options it might become one
-        return coding;
+        const experts = matrices > 1 ? expertsOf(tensor, shapes) : [source];
+        if (!experts) throw refuse('the files have no matrix for each expert; quantize() makes a GGUF of such a model');
+        const { rows: order, isTransposed } =
+            matrices > 1 ? { rows: asTheyAre(tensor.rows), isTransposed: false } : rowsInFiles(core, converter, tensor);
+        return experts.map((name) => {
+            const coding = { tensor, module: name.slice(0, -'.weight'.length), order, isTransposed },
+                why = FOLDER_FORMATS[folder.format].refusal(coding, folder);
+            if (why) throw refuse(why, 'NB_ERR_ARGUMENT'); // of other options it might become one
+            return coding;
+        });
     });
+}
+
+/** Rows in their own order. @param {number} rows */
+const asTheyAre = (rows) => Uint32Array.from({ length: rows }, (_, row) => row);
+
+/**
+ * The files' tensors of which a tensor of experts is made, one for each, in their order; null: it is made of others.
+ * @param {Planned} tensor
+ * @param {Map<string, number[]>} shapes of the files' tensors
+ */
+function expertsOf({ source, rows, columns, matrices }, shapes) {
+    const [, before, behind] = /^(.*\.experts\.)\d+(\..*\.weight)$/.exec(source) ?? [];
+    const names = Array.from({ length: matrices }, (_, expert) => `${before}${expert}${behind}`);
+    return names.every((name) => shapes.get(name)?.join() === `${rows},${columns}`) ? names : null;
 }
 
 /**

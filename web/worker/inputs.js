@@ -26,7 +26,8 @@ import { writeStructs } from './structs.js';
  *     Rows
  */
 
-/** Blocks of the type `to`; or codes. @typedef {{ to: string, blocks: Uint8Array, coded?: Coded }} Room */
+/** Blocks of the type `to`; or codes. parts: of each expert another room, which goes before this one.
+ * @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, parts?: Room[] }} Room */
 
 /**
  * Codes [rows, columns], scales [rows, groups] in binary16 and zero points [rows, groups], with the rows in the order

@@ -56,10 +56,10 @@ export async function quantizeFolder(source, files, options, folder, port, journ
     try {
         await conversion.readHeaders(port.room);
         const plan = plannedTensors(core, converter),
-            coded = codings(core, converter, plan, folder);
-        const headers = await Promise.all(weights.map(readHeader)),
+            headers = await Promise.all(weights.map(readHeader)),
             all = headers.flatMap(({ entries }) => entries);
-        const made = byLayer(coded),
+        const shapes = new Map(all.map(({ name, shape }) => [name, shape])),
+            made = byLayer(codings(core, converter, plan, shapes, folder)),
             replaced = new Set(made.map(({ module }) => `${module}.weight`)),
             copied = bySize(all.filter(({ name }) => !replaced.has(name)));
         const shards = shardsOf(
@@ -127,7 +127,13 @@ class FolderOutput extends BlocksInMemory {
     constructor(made, folder, out, kept) {
         super();
         this.kept = kept;
-        this.codings = new Map(made.map((coding) => [coding.tensor.name, coding]));
+        this.inOrder = made;
+        /** By tensor: one, or one of each expert. @type {Map<string, Coding[]>} */
+        this.codings = new Map();
+        for (const coding of made) {
+            const { name } = coding.tensor;
+            this.codings.set(name, [...this.#of(name), coding]);
+        }
         this.folder = folder;
         this.format = FOLDER_FORMATS[folder.format];
         this.out = out;
@@ -165,30 +171,35 @@ class FolderOutput extends BlocksInMemory {
 
     /** @param {Quantizer} _ @param {Planned} tensor */
     bytesOf(_, { name }) {
-        return entriesOf(this.#coding(name), this.folder).reduce((sum, { bytes }) => sum + bytes, 0);
+        return this.#of(name)
+            .flatMap((coding) => entriesOf(coding, this.folder))
+            .reduce((sum, { bytes }) => sum + bytes, 0);
     }
 
     /** @param {string} name */
-    #coding(name) {
-        return /** @type {Coding} */ (this.codings.get(name));
+    #of(name) {
+        return this.codings.get(name) ?? [];
     }
 
     /** @param {Quantizer} _ @param {Planned} tensor */
     room(_, { name }) {
-        return this.format.room(this.#coding(name), this.folder);
+        const parts = this.#of(name).map((coding) => this.format.room(coding, this.folder));
+        return { to: parts[0].to, blocks: new Uint8Array(0), parts };
     }
 
     /** @param {Quantizer} quantizer @param {Planned} tensor @param {import('./inputs.js').Room} made */
-    finish(quantizer, { name }, made) {
-        for (const entry of entriesOf(this.#coding(name), this.folder))
-            this.tensors.set(entry.name, entry.make(quantizer, made));
-        return this.format.values(made);
+    finish(quantizer, { name }, { parts = [] }) {
+        for (const [i, coding] of this.#of(name).entries())
+            for (const entry of entriesOf(coding, this.folder))
+                this.tensors.set(entry.name, entry.make(quantizer, parts[i]));
+        const values = parts.map(this.format.values);
+        return { type: values[0].type, bytes: joined(values.map(({ bytes }) => bytes)) };
     }
 
     /** Writes the layer. */
     async endLayer() {
         const layer = this.layers++;
-        for (const coding of this.codings.values())
+        for (const coding of this.inOrder)
             if (layerOf(coding.tensor.name) === layer)
                 for (const { name } of entriesOf(coding, this.folder)) {
                     const bytes = this.tensors.get(name);
@@ -198,4 +209,16 @@ class FolderOutput extends BlocksInMemory {
                 }
         this.tensors.clear();
     }
+}
+
+/** @param {Uint8Array[]} parts */
+function joined(parts) {
+    if (parts.length === 1) return parts[0];
+    const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of parts) {
+        all.set(part, at);
+        at += part.length;
+    }
+    return all;
 }
