@@ -342,9 +342,9 @@ test("awq: norms take up scales, in the files' own type", async () => {
         { method: 'awq+gptq' },
         { method: 'awq+gptq', format: 'compressed-tensors', bits: 8 },
         { method: 'awq+gptq', format: 'awq' },
-        //        { method: 'awq', format: 'awq' },
-        //        { method: 'awq', format: 'awq', clip: false, search: 'best' },
-        //        { method: 'awq', format: 'gptq', bits: 2 },
+        { method: 'awq', format: 'awq' },
+        { method: 'awq', format: 'awq', clip: false, search: 'best' },
+        { method: 'awq', format: 'gptq', bits: 2 },
     ]).entries()) {
         const { bits = 4, format = 'gptq' } = options,
             out = await make(at('uneven'), `awq-${i}`, { ...SMALL, ...options });
@@ -407,7 +407,7 @@ test('what cannot be made is refused, by name', async () => {
         [{ bits: 8, format: 'awq' }, /takes 4$/],
         [{ group: 0, format: 'awq' }, /format \(--format\) awq has no groups of whole rows/],
         [{ order: 'activation', format: 'awq' }, /order \(--order\) activation needs a group for each column/],
-        [{ clip: true }, /clip \(--clip\) is for AWQ/],
+        [{ clip: true }, /clip \(--no-clip\) is for AWQ/],
         [{ group: 48 }, /group \(--group\) is 48, which is no multiple of 32/],
         [{ calibration: undefined }, /needs a calibration text/],
         [{ format: 'exl2' }, /format must be one of gptq, gptq_v2, awq, compressed-tensors/],
