@@ -93,7 +93,7 @@ oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from 
 	@for script in dequantize_vectors quantize_vectors gptq_vectors primitive_vectors awq_vectors awq_layer_vectors int8_vectors preset_types quantized_files text_fixtures random_models family_models scaled_models encoder_models gemma_embedding both_ways_models \
 	   safetensors_models family_folders llamacpp_folders folder_defaults folder_keys folder_variants quantized_folders quantized_families \
 	   bitsandbytes_folders bitsandbytes_vectors compressed_folders quantization_keys sentence_folders sentence_keys \
-	   perplexity_vectors comparison_vectors imatrix_vectors walk_vectors tokenizer_json random_texts gguf_texts tokenizer_config tokenizer_model split_vectors corpus_vectors jinja_vectors template_vectors other_files; do \
+	   perplexity_vectors comparison_vectors imatrix_vectors walk_vectors train tokenizer_json random_texts gguf_texts tokenizer_config tokenizer_model split_vectors corpus_vectors jinja_vectors template_vectors other_files; do \
 	   ../../build/venv/bin/python $$script.py; done
 	@../../build/venv/bin/python gguf_keys.py
 	@../../build/venv/bin/python gguf_tensors.py
@@ -137,7 +137,7 @@ node_modules/.package-lock.json: package-lock.json | checked
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-web/abi.js: tools/abi.js src/nibble.h src/nibble_convert.h src/nibble_quantize.h src/types/types.h src/text/vocabulary.h src/quant/presets.c
+web/abi.js: tools/abi.js src/nibble.h src/nibble_convert.h src/nibble_quantize.h src/nibble_train.h src/types/types.h src/text/vocabulary.h src/quant/presets.c
 	@node tools/abi.js
 
 build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js web/abi.js $(wildcard web/*.js web/*/*.js web/report/report.css)

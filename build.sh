@@ -2,7 +2,8 @@
 # Compiles the core. Usage: ./build.sh [GOAL ...], where a goal is one of (default: wasm)
 #   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm, the engine, and
 #           build/wasm/nibble-convert.wasm, the converter, and
-#           build/wasm/nibble-{quantize,quantize-threads}.wasm, the quantizer
+#           build/wasm/nibble-{quantize,quantize-threads}.wasm, the quantizer, and
+#           build/wasm/nibble-{train,train-threads}.wasm, the trainer
 #   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
 #   native-32   build/native/core-tests-32: the same with addresses of 32 bits, as WebAssembly has them
 #   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
@@ -19,7 +20,7 @@ exec 9>build/.lock && flock 9 # two builds at once would write the same objects
 
 BUILDS="simd128 simd128-threads relaxed relaxed-threads"
 MAX_BYTES=409600 MAX_GZIP_BYTES=153600 # of the engine: 400 and 150 KiB
-MAX_CONVERTER_BYTES=307200 MAX_CONVERTER_GZIP_BYTES=112640 # of the converter, and of the quantizer: 300 and 110 KiB
+MAX_CONVERTER_BYTES=307200 MAX_CONVERTER_GZIP_BYTES=112640 # of each other module: 300 and 110 KiB
 JOBS=${JOBS:-$(nproc)}
 
 WARN="-Wall -Wextra -Werror"
@@ -99,14 +100,16 @@ stale() { # object source
 }
 
 # Of the core as WebAssembly. Matrix products gain by -O3, 6 % of their time for prompts. What reads files or only calls
-# kernels is compiled for size, and what text passes through byte by byte nearly so. Quantizers must write the same bytes on
-# every device, which relaxed minima and maxima would not.
+# kernels is compiled for size, and what text passes through byte by byte nearly so. Quantizers and the trainer must write
+# the same bytes on every device, which relaxed minima, maxima and multiply-adds would not.
 flags_of() { # SOURCE
     case $1 in
     src/kernels/matmul_*.c) echo -O3 ;;
     src/base/threads.c | src/sampling/sampler.c) ;;
     src/quant/imatrix.c | src/quant/presets.c | src/quant/range_histogram.c) echo -Oz ;;
     src/quant/*) echo -mno-relaxed-simd ;;
+    src/train/product.c) echo -O3 -mno-relaxed-simd ;;
+    src/train/*) echo -mno-relaxed-simd ;;
     src/text/bpe.c | src/text/bytes.c | src/text/heap.c | src/text/merge.c | src/text/metaspace.c | src/text/names.c | \
         src/text/normalize.c | src/text/passes.c | src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | \
         src/text/word_cache.c | src/text/workspace.c) echo -Os ;;
@@ -161,6 +164,7 @@ CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats te
     quant/presets.c convert"
 # The linker leaves out what nothing exported needs, such as the presets of the room quant.
 QUANTIZER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types formats text/unicode.c quant"
+TRAINER="base/error.c base/memory.c base/threads.c base/writer.c kernels/ops.c models/rope.c train"
 
 # The sources of these folders and files, each once.
 sources_of() { # PART...
@@ -168,7 +172,7 @@ sources_of() { # PART...
 }
 
 CORE=$(find src -name '*.c' | LC_ALL=C sort)
-homeless=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER $QUANTIZER))
+homeless=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER $QUANTIZER $TRAINER))
 [ -z "$homeless" ] || fail "these sources are in no module; name their folder in build.sh: $homeless"
 TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
 
@@ -223,7 +227,7 @@ link() {
 # link_small BUILD OUT OBJECT...: as link; fails if what comes out is too large.
 link_small() {
     local out=$2 bytes zipped most=$MAX_BYTES most_zipped=$MAX_GZIP_BYTES
-    case $out in *-convert.wasm | *-quantize*.wasm) most=$MAX_CONVERTER_BYTES most_zipped=$MAX_CONVERTER_GZIP_BYTES ;; esac
+    case $out in *-convert.wasm | *-quantize*.wasm | *-train*.wasm) most=$MAX_CONVERTER_BYTES most_zipped=$MAX_CONVERTER_GZIP_BYTES ;; esac
     link "$@"
     bytes=$(wc -c < "$out") zipped=$(gzip -9 -c "$out" | wc -c)
     echo "build.sh: $out $bytes bytes, $zipped gzipped"
@@ -249,6 +253,8 @@ build_wasm() {
     for build in simd128 simd128-threads; do
         link_small "$build" "build/wasm/nibble-quantize${build#simd128}.wasm" \
             $(objects_of "$build" $(sources_of $QUANTIZER))
+        link_small "$build" "build/wasm/nibble-train${build#simd128}.wasm" \
+            $(objects_of "$build" $(sources_of $TRAINER))
     done
 }
 

@@ -85,14 +85,16 @@ const object = (entries) =>
     `{\n${entries.map(([key, value]) => `    ${/^\w+$/.test(String(key)) ? key : `'${key}'`}: ${value},\n`).join('')}}`;
 
 function text() {
-    const header = read('src/nibble.h') + read('src/nibble_convert.h') + read('src/nibble_quantize.h');
+    const header = ['nibble', 'nibble_convert', 'nibble_quantize', 'nibble_train']
+        .map((name) => read(`src/${name}.h`))
+        .join('');
     const values = enumsOf(header),
         types = enumsOf(read('src/types/types.h')),
         tokens = enumsOf(/enum\s*\{[^}]*NB_TOKEN_NORMAL[^}]*\}/.exec(read('src/text/vocabulary.h'))?.[0] ?? '');
     const errors = [...values].filter(([name]) => name.startsWith('NB_ERR_'));
     const flags = [...values].filter(([name]) => !name.startsWith('NB_ERR_') && !/^NB_(POOLING|PRECISION)_/.test(name));
-    return `// Written by tools/abi.js out of src/nibble.h, src/nibble_convert.h, src/nibble_quantize.h, src/types/types.h,
-// src/text/vocabulary.h and src/quant/presets.c: do not edit it, run \`make build\`.
+    return `// Written by tools/abi.js out of src/nibble.h, src/nibble_convert.h, src/nibble_quantize.h, src/nibble_train.h,
+// src/types/types.h, src/text/vocabulary.h and src/quant/presets.c: do not edit it, run \`make build\`.
 
 ${flags.map(([name, value]) => `export const ${name} = ${value};`).join('\n')}
 export const NB_TOKEN_USER_DEFINED = ${tokens.get('NB_TOKEN_USER_DEFINED')};

@@ -1,5 +1,5 @@
-// Written by tools/abi.js out of src/nibble.h, src/nibble_convert.h, src/nibble_quantize.h, src/types/types.h,
-// src/text/vocabulary.h and src/quant/presets.c: do not edit it, run `make build`.
+// Written by tools/abi.js out of src/nibble.h, src/nibble_convert.h, src/nibble_quantize.h, src/nibble_train.h,
+// src/types/types.h, src/text/vocabulary.h and src/quant/presets.c: do not edit it, run `make build`.
 
 export const NB_OK = 0;
 export const NB_LOAD_ALL = 0;
@@ -325,5 +325,56 @@ export const nb_input_found = {
         high: { at: 12, view: 'Float32' },
         scale: { at: 16, view: 'Float32' },
         zero: { at: 20, view: 'Int32' },
+    }),
+};
+
+export const nb_train_shape = {
+    size: 44,
+    fields: /** @type {const} */ ({
+        vocabulary: { at: 0, view: 'Uint32' },
+        width: { at: 4, view: 'Uint32' },
+        layers: { at: 8, view: 'Uint32' },
+        heads: { at: 12, view: 'Uint32' },
+        kv_heads: { at: 16, view: 'Uint32' },
+        head_size: { at: 20, view: 'Uint32' },
+        hidden: { at: 24, view: 'Uint32' },
+        is_tied: { at: 28, view: 'Uint32' },
+        is_interleaved: { at: 32, view: 'Uint32' },
+        rope_base: { at: 36, view: 'Float32' },
+        epsilon: { at: 40, view: 'Float32' },
+    }),
+};
+
+export const nb_train_tensor = {
+    size: 64,
+    fields: /** @type {const} */ ({
+        first: { at: 0, view: 'Uint32' },
+        rows: { at: 4, view: 'Uint32' },
+        columns: { at: 8, view: 'Uint32' },
+        decays: { at: 12, view: 'Uint32' },
+        name: { at: 16, view: 'text' },
+    }),
+};
+
+export const nb_train_loss = {
+    size: 8,
+    fields: /** @type {const} */ ({
+        share: { at: 0, view: 'Float32' },
+        temperature: { at: 4, view: 'Float32' },
+    }),
+};
+
+export const nb_train_optimizer = {
+    size: 36,
+    fields: /** @type {const} */ ({
+        rate: { at: 0, view: 'Float32' },
+        last_rate: { at: 4, view: 'Float32' },
+        warmup: { at: 8, view: 'Uint32' },
+        steps: { at: 12, view: 'Uint32' },
+        beta1: { at: 16, view: 'Float32' },
+        beta2: { at: 20, view: 'Float32' },
+        epsilon: { at: 24, view: 'Float32' },
+        decay: { at: 28, view: 'Float32' },
+        clip: { at: 32, view: 'Float32' },
     }),
 };

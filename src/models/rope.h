@@ -2,7 +2,7 @@
 #ifndef NB_ROPE_H
 #define NB_ROPE_H
 
-#include "model.h"
+#include "shape.h"
 
 /* frequencies: [pairs], for a session of that context. Position p turns pair i by p * frequencies[i].
  *   none     base^(-i / pairs), divided by factors[i] if there are any: Llama 3's scaling comes as such a tensor,

@@ -38,6 +38,8 @@
     T(mix)             \
     T(awq)             \
     T(int8)            \
+    T(product)         \
+    T(train)           \
     T(packing)         \
     T(kernels)         \
     T(matmul)          \

@@ -1,35 +1,15 @@
 // The quantizer's modules (src/nibble_quantize.h): both export the header's functions, and give the same bytes. What these are is
 // for tests/core/test_gptq*.c.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { NB_ORDER_GROUP_AWARE, NB_ROWS_NEAREST, nb_error, nb_gptq_settings, TYPES } from '../../web/abi.js';
 import { writeStructs } from '../../web/worker/structs.js';
-import { root } from '../support/builds.js';
+import { declaredIn, moduleOf } from '../support/modules.js';
 
 const COLUMNS = 256,
     ROWS = 40;
 
-/** @param {'' | '-threads'} suffix */
-async function quantizer(suffix) {
-    const module = await WebAssembly.compile(readFileSync(`${root}build/wasm/nibble-quantize${suffix}.wasm`));
-    const shared = new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: true });
-    const { exports } = await WebAssembly.instantiate(module, suffix ? { env: { memory: shared } } : {});
-    const core = /** @type {any} */ (exports);
-    return { module, core, memory: /** @type {WebAssembly.Memory} */ (suffix ? shared : core.memory) };
-}
-
-/** The functions that headers declare. @param {string[]} files */
-const declared = (...files) =>
-    files.flatMap((file) =>
-        [
-            ...readFileSync(`${root}src/${file}`, 'utf8')
-                .replace(/\/\*[\s\S]*?\*\//g, '')
-                .matchAll(/^[a-z][\w ]*[ *](nb_\w+)\(/gm),
-        ].map((match) => match[1]),
-    );
-
-/** A matrix of random weights, quantized. @param {Awaited<ReturnType<typeof quantizer>>} from @param {number} flags */
+/** A matrix of random weights, quantized. @param {Awaited<ReturnType<typeof moduleOf>>} from @param {number} flags */
 function quantize({ core, memory }, flags) {
     const error = core.nb_alloc(nb_error.size);
     const message = () => Buffer.from(new Uint8Array(memory.buffer, error + 4, nb_error.size - 4)).toString();
@@ -66,23 +46,23 @@ function quantize({ core, memory }, flags) {
 }
 
 test('the modules export the functions of the header, and the pool where there are threads', async () => {
-    const own = declared('nibble_quantize.h'),
-        pool = declared('nibble.h').filter((name) => name.startsWith('nb_pool_'));
+    const own = declaredIn('nibble_quantize.h'),
+        pool = declaredIn('nibble.h').filter((name) => name.startsWith('nb_pool_'));
     assert.ok(own.length > 10 && pool.length === 5, `${own.length} functions, ${pool.length} of the pool`);
-    for (const suffix of /** @type {const} */ (['', '-threads'])) {
-        const { module } = await quantizer(suffix);
+    for (const name of ['quantize', 'quantize-threads']) {
+        const { module } = await moduleOf(name);
         const functions = WebAssembly.Module.exports(module).filter(({ kind }) => kind === 'function');
         assert.deepEqual(
             functions.map(({ name }) => name).sort(),
             [...own, ...pool, 'nb_alloc', 'nb_free'].sort(),
-            `nibble-quantize${suffix}.wasm`,
+            `nibble-${name}.wasm`,
         );
     }
 });
 
 test('both modules write the same bytes, which have less error than rounding to nearest', async () => {
-    const plain = await quantizer(''),
-        threads = await quantizer('-threads');
+    const plain = await moduleOf('quantize'),
+        threads = await moduleOf('quantize-threads');
     const fed = quantize(plain, 0);
     assert.ok(fed.blocks.equals(quantize(threads, 0).blocks));
     const nearest = quantize(plain, NB_ROWS_NEAREST);

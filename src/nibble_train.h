@@ -1,0 +1,119 @@
+/* nibble's trainer: gradients and an optimizer for models of the Llama family, in F32. It is a WebAssembly module of its
+ * own (and one more with threads), which is fetched only where a model is trained. It knows no file format and no text:
+ * it takes tokens, and its weights are an array of floats.
+ *
+ *   nb_trainer  the weights of a model; what training needs beside them: gradients, moments, activations of a batch.
+ *
+ * The way of the data: the caller writes the weights to where nb_trainer_weights and nb_trainer_tensor say. One step of
+ * training is nb_trainer_accumulate for each part of a batch, as large as memory allows, and then nb_trainer_step.
+ * nb_trainer_evaluate gives the loss without a gradient, and nb_trainer_logits what another model can learn from.
+ *
+ * A checkpoint is the arrays of weights and of both moments, and the number of steps (nb_trainer_steps). A trainer that
+ * gets them back (nb_trainer_resume) goes on with the same bits as if it had never stopped. Sums have an order of their
+ * own, so the results do not depend on the number of threads, nor, as WebAssembly, on the device.
+ *
+ * The rules of nibble.h hold, and its errors; nb_alloc, nb_free and the pool's functions are there too. */
+#ifndef NIBBLE_TRAIN_H
+#define NIBBLE_TRAIN_H
+
+#include "nibble.h"
+
+#pragma GCC visibility push(default)
+
+/* ---- the model ----------------------------------------------------------------------------------------------- */
+
+typedef struct nb_train_shape {
+    uint32_t vocabulary, width, layers;
+    uint32_t heads, kv_heads; /* of queries; of keys and values, a divisor of heads */
+    uint32_t head_size;       /* even */
+    uint32_t hidden;          /* inner width of the feed-forward block */
+    uint32_t is_tied;         /* 1: the output matrix is the token embedding */
+    uint32_t is_interleaved;  /* RoPE: pairs are elements 2i and 2i + 1 of a head, as in a GGUF file of the
+                                 architecture llama. 0: elements i and i + head_size / 2, as in its safetensors files */
+    float rope_base, epsilon; /* epsilon: of RMSNorm */
+} nb_train_shape;
+
+typedef struct nb_trainer nb_trainer;
+
+/* At most so many sequences of so many tokens are given at once. learns: 0 for a trainer that only evaluates, such as
+ * a teacher. It then has no gradients and no moments. All weights are 0 at first. pool: NULL is fine; else it must
+ * outlive the trainer. */
+nb_trainer *nb_trainer_new(nb_pool *pool, const nb_train_shape *shape, uint32_t sequences, uint32_t length,
+                           uint32_t learns, nb_error *err);
+void nb_trainer_free(nb_trainer *trainer); /* NULL is fine */
+
+typedef struct nb_train_tensor {
+    uint32_t first;         /* where it begins in the arrays, in floats */
+    uint32_t rows, columns; /* row-major; of a norm's weights rows is 1 */
+    uint32_t decays;        /* 1: weight decay is for it; it is a matrix */
+    char name[48];          /* GGUF's, such as blk.0.attn_q.weight */
+} nb_train_tensor;
+
+uint32_t nb_trainer_tensors(const nb_trainer *trainer); /* how many there are */
+int32_t nb_trainer_tensor(const nb_trainer *trainer, uint32_t index, nb_train_tensor *tensor);
+
+/* The arrays: floats of each, and where they are (NULL if the trainer does not learn). Between tensors there may be
+ * gaps, which stay 0. Gradients are sums over tokens until nb_trainer_step. */
+uint32_t nb_trainer_floats(const nb_trainer *trainer);
+float *nb_trainer_weights(nb_trainer *trainer);
+float *nb_trainer_gradients(nb_trainer *trainer);
+float *nb_trainer_first_moments(nb_trainer *trainer);
+float *nb_trainer_second_moments(nb_trainer *trainer);
+
+/* ---- the loss ------------------------------------------------------------------------------------------------ */
+
+/* With targets y, logits z and a teacher's logits t, of each position that counts:
+ *     (1 - share) (-ln softmax(z)[y]) + share T^2 KL(softmax(t / T) || softmax(z / T))
+ * The first part is the cross-entropy, the second one distillation (Hinton et al. 2015, section 2). */
+typedef struct nb_train_loss {
+    float share;       /* 0 ... 1; 0 needs no teacher */
+    float temperature; /* T > 0 */
+} nb_train_loss;
+
+/* For what comes now; at first share is 0. */
+int32_t nb_trainer_set_loss(nb_trainer *trainer, const nb_train_loss *loss, nb_error *err);
+
+/* tokens, targets: [sequences, length]. A target is the token that should follow; a position whose target is below 0
+ * does not count. teacher: logits [sequences, length, vocabulary], or NULL.
+ * nb_trainer_evaluate writes the sum of the losses and returns how many positions counted. nb_trainer_accumulate adds
+ * the sum's gradient to the gradients, too. A loss that is not finite is an error: gradients then are 0 again, and the
+ * weights as they were. */
+int32_t nb_trainer_evaluate(nb_trainer *trainer, const int32_t *tokens, const int32_t *targets, const float *teacher,
+                            uint32_t sequences, uint32_t length, double *loss, nb_error *err);
+int32_t nb_trainer_accumulate(nb_trainer *trainer, const int32_t *tokens, const int32_t *targets, const float *teacher,
+                              uint32_t sequences, uint32_t length, double *loss, nb_error *err);
+
+/* out: [sequences, length, vocabulary]. */
+int32_t nb_trainer_logits(nb_trainer *trainer, const int32_t *tokens, uint32_t sequences, uint32_t length, float *out,
+                          nb_error *err);
+
+/* ---- the optimizer ------------------------------------------------------------------------------------------- */
+
+/* AdamW (Loshchilov and Hutter 2019, algorithm 2). Its learning rate rises by equal amounts to `rate` in the first
+ * `warmup` steps, then falls to last_rate by half a cosine wave until step `steps`, and stays there (Loshchilov and
+ * Hutter 2017, equation 5). steps = 0: it stays at `rate`. */
+typedef struct nb_train_optimizer {
+    float rate, last_rate;
+    uint32_t warmup, steps;
+    float beta1, beta2, epsilon; /* 0.9, 0.95 and 1e-8 are usual */
+    float decay;                 /* of matrices, times the learning rate */
+    float clip;                  /* gradients longer than this are shortened to it (Pascanu et al. 2013); 0: none are */
+} nb_train_optimizer;
+
+int32_t nb_trainer_set_optimizer(nb_trainer *trainer, const nb_train_optimizer *optimizer, nb_error *err);
+
+/* The learning rate of step 0, 1, 2 ... */
+double nb_train_rate(const nb_train_optimizer *optimizer, uint32_t step);
+
+/* One step with the gradient of the mean loss over all positions that counted since the last step; gradients are 0
+ * after it. *norm: the gradient's length before it was shortened. */
+int32_t nb_trainer_step(nb_trainer *trainer, double *norm, nb_error *err);
+
+uint32_t nb_trainer_steps(const nb_trainer *trainer); /* steps done */
+
+/* After weights and moments were written: so many steps are done. Gradients become 0. */
+int32_t nb_trainer_resume(nb_trainer *trainer, uint32_t steps, nb_error *err);
+
+#pragma GCC visibility pop
+
+#endif

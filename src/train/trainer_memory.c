@@ -1,0 +1,302 @@
+/* How a trainer's numbers lie in memory: the tensors, and what a batch needs. */
+#include "trainer.h"
+
+#include "../base/writer.h"
+#include "../models/rope.h"
+
+enum { MOST_SIDE = 1 << 24, MOST_LAYERS = 4096, ALIGNMENT = 16, LAYER_TENSORS = 9 };
+
+/* ---- tensors ------------------------------------------------------------------------------------------------------ */
+
+typedef enum side { ONE, WIDTH, QUERIES, KEYS, HIDDEN, VOCABULARY } side;
+
+static uint64_t size_of(const nb_train_shape *s, side side) {
+    switch (side) {
+    case ONE: return 1;
+    case WIDTH: return s->width;
+    case QUERIES: return (uint64_t)s->heads * s->head_size;
+    case KEYS: return (uint64_t)s->kv_heads * s->head_size;
+    case HIDDEN: return s->hidden;
+    case VOCABULARY: return s->vocabulary;
+    }
+    return 0;
+}
+
+typedef struct kind {
+    const char *name;
+    side rows, columns;
+} kind;
+
+static const kind embedding = {"token_embd", VOCABULARY, WIDTH}, output_norm = {"output_norm", ONE, WIDTH},
+                  output = {"output", VOCABULARY, WIDTH};
+
+static const kind of_layer[LAYER_TENSORS] = {
+    {"attn_norm", ONE, WIDTH},   {"attn_q", QUERIES, WIDTH},      {"attn_k", KEYS, WIDTH},
+    {"attn_v", KEYS, WIDTH},     {"attn_output", WIDTH, QUERIES}, {"ffn_norm", ONE, WIDTH},
+    {"ffn_gate", HIDDEN, WIDTH}, {"ffn_up", HIDDEN, WIDTH},       {"ffn_down", WIDTH, HIDDEN},
+};
+
+static uint32_t tensors_of(const nb_train_shape *s) {
+    return 1 + s->layers * LAYER_TENSORS + 1 + !s->is_tied;
+}
+
+static const kind *kind_of(const nb_train_shape *s, uint32_t index) {
+    uint32_t layers = s->layers * LAYER_TENSORS;
+    if (index == 0)
+        return &embedding;
+    return index <= layers ? &of_layer[(index - 1) % LAYER_TENSORS] : index == layers + 1 ? &output_norm : &output;
+}
+
+/* Floats of all tensors, each rounded up to whole lines of a cache. */
+static uint64_t count_floats(const nb_train_shape *s) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < tensors_of(s); i++) {
+        const kind *k = kind_of(s, i);
+        sum = nb_plus(sum, NB_ROUND_UP(size_of(s, k->rows) * size_of(s, k->columns), (uint64_t)ALIGNMENT));
+    }
+    return sum;
+}
+
+static void place_tensors(nb_trainer *t) {
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < t->n_tensors; i++) {
+        const kind *k = kind_of(&t->shape, i);
+        nb_train_tensor *tensor = &t->tensors[i];
+        *tensor = (nb_train_tensor){
+            .first = first,
+            .rows = (uint32_t)size_of(&t->shape, k->rows),
+            .columns = (uint32_t)size_of(&t->shape, k->columns),
+            .decays = k->rows != ONE,
+        };
+        nb_writer w = nb_writer_over(tensor->name, sizeof tensor->name);
+        if (i > 0 && i <= t->shape.layers * LAYER_TENSORS)
+            nb_write(&w, "blk.%u.", (i - 1) / LAYER_TENSORS);
+        nb_write(&w, "%s.weight", k->name);
+        first += NB_ROUND_UP(tensor->rows * tensor->columns, (uint32_t)ALIGNMENT);
+    }
+}
+
+static nb_gain gain_of(const nb_trainer *t, uint32_t index) {
+    uint32_t first = t->tensors[index].first;
+    return (nb_gain){t->weights + first, t->gradients ? t->gradients + first : NULL};
+}
+
+static nb_linear linear_of(const nb_trainer *t, uint32_t index) {
+    const nb_train_tensor *tensor = &t->tensors[index];
+    nb_gain numbers = gain_of(t, index);
+    return (nb_linear){tensor->rows, tensor->columns, numbers.weights, numbers.gradient};
+}
+
+static void find_parts(nb_trainer *t) {
+    uint32_t i = 1;
+    for (uint32_t l = 0; l < t->shape.layers; l++, i += LAYER_TENSORS)
+        t->layers[l] = (nb_trained_layer){
+            .attention_norm = gain_of(t, i),
+            .q = linear_of(t, i + 1),
+            .k = linear_of(t, i + 2),
+            .v = linear_of(t, i + 3),
+            .o = linear_of(t, i + 4),
+            .feed_forward_norm = gain_of(t, i + 5),
+            .gate = linear_of(t, i + 6),
+            .up = linear_of(t, i + 7),
+            .down = linear_of(t, i + 8),
+        };
+    t->output_norm = gain_of(t, i);
+    t->output = linear_of(t, t->shape.is_tied ? 0 : i + 1);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+
+static float *take(nb_arena *arena, uint64_t rows, uint64_t columns) {
+    return nb_arena_take(arena, nb_times(rows, columns), sizeof(float));
+}
+
+static void take_weights(nb_trainer *t, nb_arena *a) {
+    t->tensors = nb_arena_take(a, t->n_tensors, sizeof *t->tensors);
+    t->layers = nb_arena_take(a, t->shape.layers, sizeof *t->layers);
+    t->traces = nb_arena_take(a, t->shape.layers, sizeof *t->traces);
+    t->weights = take(a, t->floats, 1);
+    if (!t->learns)
+        return;
+    t->gradients = take(a, t->floats, 1);
+    t->first = take(a, t->floats, 1);
+    t->second = take(a, t->floats, 1);
+    t->partial = nb_arena_take(a, nb_pieces(t->floats, NB_PIECE), sizeof *t->partial);
+}
+
+static void take_trace(const nb_trainer *t, nb_arena *a, uint64_t n, nb_trace *trace) {
+    const nb_train_shape *s = &t->shape;
+    uint64_t queries = size_of(s, QUERIES), keys = size_of(s, KEYS);
+    trace->x = take(a, n, s->width);
+    trace->q = take(a, n, queries);
+    trace->k = take(a, n, keys);
+    trace->v = take(a, n, keys);
+    trace->attended = take(a, n, queries);
+    trace->middle = take(a, n, s->width);
+    trace->gate = take(a, n, s->hidden);
+    trace->up = take(a, n, s->hidden);
+}
+
+static void take_traces(nb_trainer *t, nb_arena *a, uint64_t n) {
+    nb_trace trace = {0};
+    for (uint32_t l = 0; l < t->shape.layers; l++) {
+        if (l == 0 || t->learns)
+            take_trace(t, a, n, &trace);
+        if (t->traces)
+            t->traces[l] = trace;
+    }
+    t->stream = t->learns ? take(a, n, t->shape.width) : trace.x;
+}
+
+static void take_pass(nb_trainer *t, nb_arena *a, uint64_t n) {
+    const nb_train_shape *s = &t->shape;
+    nb_pass *p = &t->pass;
+    uint64_t threads = (uint64_t)nb_pool_threads(p->pool), queries = size_of(s, QUERIES), keys = size_of(s, KEYS);
+    p->cosines = take(a, t->length, s->head_size / 2);
+    p->sines = take(a, t->length, s->head_size / 2);
+    p->minus_sines = take(a, t->length, s->head_size / 2);
+    p->products = take(a, threads, NB_PRODUCT_SCRATCH);
+    p->scores = take(a, threads * 2 * NB_QUERIES, t->length);
+    p->normed = take(a, n, s->width);
+    p->hidden = take(a, n, s->hidden);
+    t->logits = take(a, NB_MIN(n, (uint64_t)NB_HEAD_TOKENS), s->vocabulary);
+    t->loss_scratch = take(a, threads * 3, s->vocabulary);
+    t->losses = nb_arena_take(a, n, sizeof *t->losses);
+    if (!t->learns)
+        return;
+    t->d = take(a, n, s->width);
+    p->inverse = take(a, n, 1);
+    p->d_normed = take(a, n, s->width);
+    p->d_gate = take(a, n, s->hidden);
+    p->d_up = take(a, n, s->hidden);
+    p->d_hidden = take(a, n, s->hidden);
+    p->d_q = take(a, n, queries);
+    p->d_k = take(a, n, keys);
+    p->d_v = take(a, n, keys);
+    p->d_attended = take(a, n, queries);
+}
+
+static void take_all(nb_trainer *t, nb_arena *a) {
+    uint64_t n = (uint64_t)t->sequences * t->length;
+    take_weights(t, a);
+    take_traces(t, a, n);
+    take_pass(t, a, n);
+}
+
+static void find_angles(nb_trainer *t) {
+    nb_pass *p = &t->pass;
+    uint32_t pairs = t->shape.head_size / 2;
+    nb_rope rope = {.pairs = pairs, .base = t->shape.rope_base, .factor = 1, .attention_factor = 1};
+    float magnitude, *frequencies = p->minus_sines; /* which are written after all of these are read */
+    nb_rope_frequencies(&rope, t->length, frequencies, &magnitude);
+    nb_rope_angles(frequencies, magnitude, pairs, 0, t->length, p->cosines, p->sines);
+    for (size_t i = 0; i < (size_t)t->length * pairs; i++)
+        p->minus_sines[i] = -p->sines[i];
+}
+
+/* ---- the object ---------------------------------------------------------------------------------------------------- */
+
+static int32_t check_shape(const nb_train_shape *s, nb_error *err) {
+    const uint64_t sides[] = {s->vocabulary, s->width, s->hidden, size_of(s, QUERIES), size_of(s, KEYS)};
+    for (int i = 0; i < 5; i++)
+        if (sides[i] == 0 || sides[i] > MOST_SIDE)
+            return NB_FAIL(err, NB_ERR_ARGUMENT,
+                           "the vocabulary, the width, the hidden width and heads times head size of a model are 1 to "
+                           "%u; these are %u, %u, %u, %u x %u and %u x %u",
+                           (uint32_t)MOST_SIDE, s->vocabulary, s->width, s->hidden, s->heads, s->head_size, s->kv_heads,
+                           s->head_size);
+    if (s->layers == 0 || s->layers > MOST_LAYERS)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a model of %u layers; take 1 to %u", s->layers, (uint32_t)MOST_LAYERS);
+    if (s->head_size % 2)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "heads of %u numbers have no pairs to turn; take an even size",
+                       s->head_size);
+    if (s->heads % s->kv_heads)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%u heads of queries cannot share %u of keys evenly", s->heads,
+                       s->kv_heads);
+    if (!(s->rope_base >= 1 && s->rope_base <= 0x1p60f) || !(s->epsilon > 0 && s->epsilon <= 1))
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "the base of rotary positions is %g and RMSNorm's epsilon %g; usual are 10000 and 0.00001",
+                       (double)s->rope_base, (double)s->epsilon);
+    return NB_OK;
+}
+
+static int32_t prepare(nb_trainer *t, nb_error *err) {
+    NB_TRY(check_shape(&t->shape, err));
+    uint64_t n = (uint64_t)t->sequences * t->length;
+    if (n == 0 || n > INT32_MAX)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a batch of %u sequences of %u tokens; take from 1 to 2^31 tokens",
+                       t->sequences, t->length);
+    t->n_tensors = tensors_of(&t->shape);
+    t->floats = count_floats(&t->shape);
+    if (t->floats > UINT32_MAX)
+        return nb_memory_refuse("the weights to be trained", nb_times(t->floats, sizeof(float)), err);
+    nb_arena arena = {0};
+    take_all(t, &arena);
+    NB_TRY(nb_arena_reserve(&arena, "training (weights, gradients, moments and a batch's activations)", err));
+    t->memory = arena;
+    take_all(t, &arena);
+    size_t bytes = (size_t)t->floats * sizeof(float);
+    float *arrays[] = {t->weights, t->gradients, t->first, t->second};
+    for (int i = 0; i < (t->learns ? 4 : 1); i++)
+        memset(arrays[i], 0, bytes);
+    place_tensors(t);
+    find_parts(t);
+    find_angles(t);
+    return NB_OK;
+}
+
+nb_trainer *nb_trainer_new(nb_pool *pool, const nb_train_shape *shape, uint32_t sequences, uint32_t length,
+                           uint32_t learns, nb_error *err) {
+    nb_trainer *t = nb_alloc(sizeof *t);
+    if (!t)
+        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a trainer");
+    *t = (nb_trainer){
+        .shape = *shape,
+        .sequences = sequences,
+        .length = length,
+        .learns = learns,
+        .loss = {.share = 0, .temperature = 1},
+        .pass = {.shape = *shape, .pool = pool},
+    };
+    if (prepare(t, err) == NB_OK)
+        return t;
+    nb_trainer_free(t);
+    return NULL;
+}
+
+void nb_trainer_free(nb_trainer *t) {
+    if (t)
+        nb_arena_free(&t->memory);
+    nb_free(t);
+}
+
+uint32_t nb_trainer_tensors(const nb_trainer *t) {
+    return t->n_tensors;
+}
+
+int32_t nb_trainer_tensor(const nb_trainer *t, uint32_t index, nb_train_tensor *tensor) {
+    if (index >= t->n_tensors)
+        return NB_ERR_ARGUMENT;
+    *tensor = t->tensors[index];
+    return NB_OK;
+}
+
+uint32_t nb_trainer_floats(const nb_trainer *t) {
+    return (uint32_t)t->floats;
+}
+
+float *nb_trainer_weights(nb_trainer *t) {
+    return t->weights;
+}
+
+float *nb_trainer_gradients(nb_trainer *t) {
+    return t->gradients;
+}
+
+float *nb_trainer_first_moments(nb_trainer *t) {
+    return t->first;
+}
+
+float *nb_trainer_second_moments(nb_trainer *t) {
+    return t->second;
+}
