@@ -93,7 +93,7 @@ by the error of the rounded weights alone (\`--size\` with \`--imatrix\`); and n
 \`--calibration\`). All have the same importance matrix, of ${characters.calibration.toLocaleString('en')} characters, and the token embedding as ${EMBEDDING}.
 "Bits" are those of a weight in the matrices of layers. KL is the divergence from the floating-point model, in nats, on another
 text of ${characters.evaluation.toLocaleString('en')} characters (${tokens.toLocaleString('en')} tokens are scored; the model's perplexity is ${perplexity.toFixed(2)}); ± is one standard
-error. "Predicted" is what \`nibble quantize\` says before.
+error. "Predicted" is what \`nibble quantize\` says before, from 1,024 tokens of the calibration text, with one matrix rounded at a time.
 
 | recipe | bits | KL, recipe | KL, mix by error alone | KL, mix | mix / recipe | predicted |
 |---|---:|---:|---:|---:|---:|---:|
