@@ -18,6 +18,7 @@
  * @property {(run: Run) => void} begin
  * @property {(layer: number, source: string) => void} check that a layer that is done was made of these weights: their hash
  * @property {(layer: number) => Iterable<Made>} made what a layer that is done became
+ * @property {(bytes: number) => Uint8Array} space for a tensor that is made, and then put
  * @property {(tensor: Made) => void} put into the layer at hand
  * @property {(source?: string) => void | Promise<void>} endLayer source: the hash of its weights as the source has them
  * @property {(name: string) => boolean} has
@@ -39,6 +40,11 @@ export class BlocksInMemory {
 
     made() {
         return [];
+    }
+
+    /** @param {number} bytes */
+    space(bytes) {
+        return new Uint8Array(bytes);
     }
 
     /** @param {Made} tensor */

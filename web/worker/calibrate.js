@@ -18,6 +18,7 @@ import { loadModel } from './load-model.js';
 import { Pacer } from './pacer.js';
 import { part, planned, plannedTensors, weightsOf } from './planned.js';
 import { Quantizer } from './quantizer.js';
+import { Room } from './room.js';
 import { Walk } from './walk.js';
 import { cut, spread } from './windows.js';
 
@@ -35,7 +36,7 @@ import { cut, spread } from './windows.js';
  * @typedef {object} Maker
  * @property {(tensor: Planned) => boolean} isWanted whether it is made at all
  * @property {(quantizer: Quantizer, tensor: Planned) => number} bytesOf
- * @property {(quantizer: Quantizer, tensor: Planned) => import('./inputs.js').Room} room
+ * @property {(quantizer: Quantizer, tensor: Planned, blocks: Blocks) => import('./inputs.js').Room} room
  * @property {(quantizer: Quantizer, tensor: Planned, room: import('./inputs.js').Room) => { type: string, bytes:
  *     Uint8Array }} finish
  * @property {(tensor: Planned) => import('./inputs.js').Grid} grid what AWQ's searches round to
@@ -99,6 +100,8 @@ export class Parts {
         this.conversion = conversion;
         this.engine = engine;
         this.isFirst = true;
+        /** For the weights that are wanted. */
+        this.room = new Room();
     }
 
     free() {
@@ -167,7 +170,8 @@ export class Parts {
      * @param {(name: string) => boolean} isKept whose bytes are wanted, too
      * @param {import('./blocks.js').Hash} [hash] of all that the engine is given
      * @param {Parameters<typeof loadModel>[2]} [options]
-     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these, of the type `from`
+     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these, of the type `from`; good until the next
+     *     ones are wanted
      */
     async load(isIncluded, isKept = () => false, hash = undefined, options = { part: true }) {
         return this.#make(isIncluded, isKept, (copying) => this.#load(options, (sink) => copying(sink, hash)));
@@ -196,13 +200,16 @@ export class Parts {
         const tensors = plannedTensors(core, converter).filter(({ name }) => isIncluded(name) && isKept(name));
         /** @type {Map<string, { from: string, weights: Uint8Array }>} */
         const kept = new Map();
-        const place = () =>
-            tensors.map(({ i, name, type }) => {
-                const { at, bytes } = planned(core, converter, i),
-                    weights = new Uint8Array(bytes);
+        const place = () => {
+            const places = tensors.map(({ i }) => planned(core, converter, i));
+            this.room.empty();
+            return tensors.map(({ name, type }, k) => {
+                const { at, bytes } = places[k],
+                    weights = this.room.take(bytes);
                 kept.set(name, { from: type, weights });
                 return { at, bytes: weights };
             });
+        };
         await write((sink, hash) => copying(sink, place, hash));
         return kept;
     }
@@ -424,7 +431,7 @@ class Calibration {
                 { name, from, type, weights } = tensor,
                 mayClip = options.method === 'awq' && options.clip && !FLOATS.test(type) && !SEARCHED.test(type),
                 clips = mayClip && quantizer.foldRule(name, true).clips;
-            return { ...matrix, tensor, from, weights, clips, ...maker.room(quantizer, tensor) };
+            return { ...matrix, tensor, from, weights, clips, ...maker.room(quantizer, tensor, this.blocks) };
         });
         for (let expert = 0; expert < experts; expert++) {
             const rows = tensors
@@ -482,9 +489,9 @@ const mayBeCalibrated = ({ name, from, type, columns }) =>
 export const GGUF_BLOCKS = {
     isWanted: mayBeCalibrated,
     bytesOf: (quantizer, tensor) => quantizer.bytesOf(tensor.type, weightsOf(tensor)),
-    room: (quantizer, tensor) => ({
+    room: (quantizer, tensor, blocks) => ({
         to: tensor.type,
-        blocks: new Uint8Array(quantizer.bytesOf(tensor.type, weightsOf(tensor))),
+        blocks: blocks.space(quantizer.bytesOf(tensor.type, weightsOf(tensor))),
     }),
     finish: (_, { type }, { blocks }) => ({ type, bytes: blocks }),
     grid: ({ type }) => ({ ...NO_CODES, type: TYPES[type] }),

@@ -10,6 +10,7 @@
 import { TYPES } from '../abi.js';
 import { NibbleError, why } from '../errors.js';
 import { nodeModule } from '../platform.js';
+import { Room } from './room.js';
 
 /** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./blocks.js').Made} Made */
@@ -42,6 +43,10 @@ class SideFile {
     places = new Map();
     /** The layer at hand. @type {Made[]} */
     now = [];
+    /** For its blocks. */
+    making = new Room();
+    /** For those of a layer that is read. */
+    reading = new Room();
     /** Where the next record goes; 0: the file has nothing yet. */
     end = 0;
     /** @type {number | undefined} */
@@ -122,8 +127,14 @@ class SideFile {
 
     /** @param {number} layer */
     *made(layer) {
+        this.reading.empty();
         for (const [name, { at, length, type }] of this.done[layer].tensors)
-            yield { name, type, bytes: this.#bytes(at, length) };
+            yield { name, type, bytes: this.#read(at, this.reading.take(length)) };
+    }
+
+    /** @param {number} bytes */
+    space(bytes) {
+        return this.making.take(bytes);
     }
 
     /** @param {Made} tensor */
@@ -145,6 +156,7 @@ class SideFile {
             this.now.map(({ bytes }) => bytes),
         );
         this.now = [];
+        this.making.empty();
         this.#take(record);
         this.end = record.end;
     }
@@ -192,8 +204,10 @@ class SideFile {
             blocks = Number(front.getBigUint64(4, true));
         if (json > MOST_HEAD || json + blocks > left) return null;
         const end = at + FRONT + json + blocks,
-            hash = this.hash();
-        for (let from = at; from < end; from += PIECE) hash.update(this.#bytes(from, Math.min(PIECE, end - from)));
+            hash = this.hash(),
+            piece = new Uint8Array(Math.min(PIECE, end - at));
+        for (let from = at; from < end; from += PIECE)
+            hash.update(this.#read(from, piece.subarray(0, Math.min(PIECE, end - from))));
         if (hash.digest('hex') !== Buffer.from(this.#bytes(end, SUM)).toString('hex')) return null;
         return { head: parsed(this.#bytes(at + FRONT, json)), at: at + FRONT + json, end: end + SUM };
     }
