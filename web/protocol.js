@@ -145,10 +145,11 @@
 // ---- notices ----------------------------------------------------------------------------------------------------
 
 /**
- * chunk: an answer to a 'pull'; null at the end. more: a piece of that request was read. stop: that request is to end.
+ * chunk: an answer to a 'pull'; null at the end. more: a piece of that request was read; spare: its buffer, to be filled
+ * again. stop: that request is to end.
  * @typedef {object} Notices
  * @property {{ bytes: Uint8Array | null }} chunk
- * @property {{ job: number }} more
+ * @property {{ job: number, spare?: ArrayBuffer }} more
  * @property {{ job: number }} stop
  */
 

@@ -44,7 +44,7 @@ export function quantize(source, options) {
         {
             async pull(controller) {
                 pieces ??= /** @type {AsyncGenerator<Uint8Array, void, undefined>} */ (
-                    read('quantize()', source, options, asked, cancelled.signal)
+                    read('quantize()', source, options, asked, { cancelled: cancelled.signal })
                 );
                 const { done, value } = await pieces.next();
                 if (done) controller.close();
@@ -58,6 +58,17 @@ export function quantize(source, options) {
         },
         { highWaterMark: 0 },
     );
+}
+
+/**
+ * The same for one who writes each piece away: it is good until the next one is asked for, as its buffer goes back to the
+ * worker. A stream's pieces are the reader's own, and a file's worth of them may lie about before they are collected.
+ * @param {import('../index.d.ts').Source} source
+ * @param {QuantizeOptions} options
+ */
+export function quantizedPieces(source, options) {
+    const pieces = read('quantize()', source, options, check(options), { returns: true });
+    return /** @type {AsyncGenerator<Uint8Array, void, undefined>} */ (pieces);
 }
 
 /** @type {typeof import('../index.d.ts').quantizeFolder} */
@@ -152,10 +163,11 @@ function check(options) {
  * @param {import('../index.d.ts').Source} source
  * @param {QuantizeOptions | QuantizeFolderOptions} options
  * @param {ReturnType<typeof check> | ReturnType<typeof checkedFolder>} asked
- * @param {AbortSignal} [cancelled] ends it, too
+ * @param {{ cancelled?: AbortSignal, returns?: boolean }} [reading] cancelled: ends it, too. returns: whether a piece is good
+ *     only until the next one is asked for
  * @returns {AsyncGenerator<Piece, void, undefined>}
  */
-async function* read(caller, source, options, { checked, signal, print }, cancelled) {
+async function* read(caller, source, options, { checked, signal, print }, { cancelled, returns = false } = {}) {
     /** @type {Link[]} */
     const links = [];
     /** @type {import('../sources/describe.js').Chunks | undefined} */
@@ -213,7 +225,10 @@ async function* read(caller, source, options, { checked, signal, print }, cancel
         };
         const listeners = { onProgress: options.onProgress, onPlan: onPlan && planOf(onPlan, mixture) };
         const shares = links.map((link, part) =>
-            share(caller, link, { source: plain, options: { ...ask, part } }, part === 0 ? listeners : {}, fed),
+            share(caller, link, { source: plain, options: { ...ask, part } }, part === 0 ? listeners : {}, {
+                chunks: fed,
+                returns: returns || part > 0, // of others only the bits are taken
+            }),
         );
         yield* joined(shares);
     } catch (error) {
@@ -258,9 +273,9 @@ const planOf = (onPlan, mixture) => (tensors) =>
  * @param {Link} link
  * @param {import('../protocol.js').Ask<'quantize'>} ask
  * @param {Pick<QuantizeOptions, 'onProgress' | 'onPlan'>} listeners
- * @param {import('../sources/describe.js').Chunks} [chunks]
+ * @param {{ chunks?: import('../sources/describe.js').Chunks, returns: boolean }} reading
  */
-function share(caller, link, ask, { onProgress, onPlan }, chunks) {
+function share(caller, link, ask, { onProgress, onPlan }, { chunks, returns }) {
     const stream = new Stream(link, (/** @type {(piece: Piece) => void} */ add) =>
         link.request('quantize', ask, {
             progress: ({ progress }) => report(caller, onProgress, progress),
@@ -270,7 +285,7 @@ function share(caller, link, ask, { onProgress, onPlan }, chunks) {
             file: ({ name, size }) => add({ name, size }),
         }),
     );
-    return stream.readOnce(() => {});
+    return stream.readOnce(() => {}, returns);
 }
 
 /**

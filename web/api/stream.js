@@ -47,14 +47,21 @@ export class Stream {
     /**
      * The pieces, which are not kept: the worker waits until they are read.
      * @param {() => void} leave
+     * @param {boolean} [returns] whether the worker gets the buffer of a piece back, which is then good until the next one is
+     *     asked for
      */
-    readOnce(leave) {
+    readOnce(leave, returns = false) {
+        /** @type {Piece | undefined} */
+        let last;
         return this.#each(
             leave,
             () => this.pieces.length > 0,
             () => {
-                this.link.post({ type: 'more', job: this.id });
-                return /** @type {Piece} */ (this.pieces.shift());
+                const spare =
+                    returns && last instanceof Uint8Array ? /** @type {ArrayBuffer} */ (last.buffer) : undefined;
+                this.link.post({ type: 'more', job: this.id, spare }, spare && [spare]);
+                last = this.pieces.shift();
+                return /** @type {Piece} */ (last);
             },
         );
     }

@@ -1,8 +1,9 @@
 /** `nibble quantize`: a model's files -> one GGUF file, or a folder. */
 import { unlink } from 'node:fs/promises';
+import { quantizedPieces } from '../api/quantize.js';
 import { isDebugAsked } from '../debug.js';
 import { why } from '../errors.js';
-import { load, NibbleError, quantize, quantizeFolder } from '../index.js';
+import { load, NibbleError, quantizeFolder } from '../index.js';
 import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../options.js';
 import { checkOut, checkOutFolder, readInput, weightBytes, writeFolder, writeWhole } from './files.js';
 import { pick, printLine, progressLine, tenths } from './open-model.js';
@@ -85,7 +86,7 @@ async function makeGguf({ model, out = '', values }, signal) {
     /** @type {import('../index.d.ts').TypeChoice | undefined} */
     let choice;
     const { stderr } = process;
-    const stream = quantize(model, {
+    const pieces = quantizedPieces(model, {
         ...pick(QUANTIZE_OPTIONS, values),
         type: values.type,
         imatrix,
@@ -97,7 +98,7 @@ async function makeGguf({ model, out = '', values }, signal) {
             choice = chosen;
         },
     });
-    await named(model, () => writeWhole(stream, out, values.force));
+    await named(model, () => writeWhole(pieces, out, values.force));
     if (values.resume) await removePart(out);
     const fallbacks = plan.filter(({ wanted, type }) => wanted !== type);
     if (!values.json) tellFallbacks(fallbacks);

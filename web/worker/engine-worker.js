@@ -78,6 +78,7 @@ const requests = {
                     },
                     file: (name, size) => post({ id, type: 'file', name, size }),
                     room: () => job.room(),
+                    spare: () => job.spares.pop(),
                     watch: (port) => post({ type: 'thread', port }, [port]),
                 },
                 journal,
@@ -156,7 +157,7 @@ const requests = {
 /** @type {{ [Type in NoticeType]: (message: import('../protocol.js').Notice<Type>) => void }} */
 const notices = {
     chunk: ({ bytes }) => feed?.take(bytes),
-    more: ({ job }) => jobs.get(job)?.read(),
+    more: ({ job, spare }) => jobs.get(job)?.read(spare),
     stop: ({ job }) => jobs.get(job)?.stop(),
 };
 
@@ -204,6 +205,8 @@ class Job {
     stopped = false;
     /** Pieces that were sent and not read. */
     ahead = 0;
+    /** Buffers of pieces that were read. @type {ArrayBuffer[]} */
+    spares = [];
     #wake = () => {};
 
     stop() {
@@ -211,7 +214,9 @@ class Job {
         this.#wake();
     }
 
-    read() {
+    /** @param {ArrayBuffer} [spare] */
+    read(spare) {
+        if (spare) this.spares.push(spare);
         this.ahead--;
         this.#wake();
     }

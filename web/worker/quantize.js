@@ -30,6 +30,7 @@ const PIECE = 1 << 20;
  * @param {(bytes: Uint8Array) => void} port.piece
  * @param {(name: string, size: number) => void} port.file of a folder: the next pieces are this file's
  * @param {() => Promise<void>} port.room waits until the reader has nearly all pieces
+ * @param {() => ArrayBuffer | undefined} port.spare the buffer of a piece that was read
  * @param {(port: MessagePort) => void} port.watch hands on the port by which a thread of a pool tells of its death
  * @param {import('./journal.js').Journal} [journal]
  */
@@ -137,7 +138,7 @@ export function rulesOf({ tensors, outputType, tokenEmbeddingType }, plan) {
 /** A sink (sources/open.js) that sends on what comes in pieces of one size. */
 class Pieces {
     /**
-     * @param {{ piece: (bytes: Uint8Array) => void, room: () => Promise<void> }} port
+     * @param {{ piece: (bytes: Uint8Array) => void, room: () => Promise<void>, spare: () => ArrayBuffer | undefined }} port
      * @param {(written: number) => void} tick
      * @param {() => Placed[]} place asked once, when the header is known: what takes the place of zeros
      */
@@ -184,7 +185,9 @@ class Pieces {
 
     send() {
         const full = this.buffer.subarray(0, this.filled);
-        this.buffer = new Uint8Array(PIECE);
+        // engines notice late that large buffers are garbage: a file's worth of them would pile up
+        const spare = this.port.spare();
+        this.buffer = spare ? new Uint8Array(spare) : new Uint8Array(PIECE);
         this.filled = 0;
         this.port.piece(full);
     }
