@@ -1,0 +1,91 @@
+// A source is never held whole: a model that is larger than the memory it is given can be quantized, to nearest and with a
+// calibration text.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import {
+    closeSync,
+    ftruncateSync,
+    mkdtempSync,
+    openSync,
+    readFileSync,
+    rmSync,
+    writeFileSync,
+    writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { load, quantize } from '../../web/index.js';
+import { models, root } from '../support/builds.js';
+import { parse, whole } from '../support/gguf.js';
+import { layersFor, modelOf } from '../support/large.js';
+import { littleMemory } from '../support/little-memory.js';
+
+const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
+after(() => rmSync(temporary, { recursive: true }));
+
+/** Prints the most memory that the process has had, in KB. */
+const TELL = `data:text/javascript,${encodeURIComponent(
+    `import { isMainThread } from 'node:worker_threads';
+     if (isMainThread) process.on('exit', () => process.stderr.write('peak ' + process.resourceUsage().maxRSS + ' KB'));`,
+)}`;
+
+/** @param {string[]} args of the command @returns {number} bytes */
+function peakOf(...args) {
+    const { status, stderr } = spawnSync(process.execPath, ['--import', TELL, `${root}web/cli.js`, ...args], {
+        encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+    return 1024 * Number(/peak (\d+) KB/.exec(stderr)?.[1]);
+}
+
+/** A file that takes little of the disk, as most of it is zeros. @param {string} path @param {ReadableStream<Uint8Array>} stream */
+async function writeSparse(path, stream) {
+    const file = openSync(path, 'w');
+    let at = 0;
+    for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (stream))) {
+        if (
+            piece.length < 1 << 16 ||
+            !Buffer.from(piece.buffer, piece.byteOffset, 1 << 16).equals(Buffer.alloc(1 << 16))
+        )
+            writeSync(file, piece, 0, piece.length, at);
+        at += piece.length;
+    }
+    ftruncateSync(file, at);
+    closeSync(file);
+    return at;
+}
+
+test('to nearest: the command takes a fraction of the memory that the source would', async () => {
+    const path = join(temporary, 'large.gguf'),
+        size = await writeSparse(path, modelOf(layersFor(210e6))),
+        idle = peakOf('--help'),
+        peak = peakOf('quantize', path, join(temporary, 'small.gguf'), '--type', 'q4_0', '--threads', '1');
+    assert.ok(size > 200e6, `${size} bytes`);
+    assert.ok(peak - idle < size / 3, `${peak - idle} bytes beyond the ${idle} of an idle command, of ${size}`);
+});
+
+test('with a calibration text: where the model cannot be loaded, it can be quantized', async () => {
+    const { values, tensors } = parse(readFileSync(models.tiny)),
+        layers = 48;
+    const ends = tensors.filter(({ name }) => !name.startsWith('blk.')),
+        layer = tensors.filter(({ name }) => name.startsWith('blk.0.')),
+        all = Array.from({ length: layers }, (_, i) =>
+            layer.map((tensor) => ({ ...tensor, name: tensor.name.replace('blk.0.', `blk.${i}.`) })),
+        );
+    const path = join(temporary, 'deep.gguf'),
+        file = whole(new Map(values).set('llama.block_count', ['u32', layers]), [...ends, ...all.flat()]),
+        most = 3.5 * 2 ** 20;
+    writeFileSync(path, file);
+    assert.ok(file.length > most);
+    const limits = { simd128: most, relaxed: most, convert: most, quantize: most },
+        wasmUrl = littleMemory(join(temporary, 'wasm'), limits);
+    await assert.rejects(load(path, { threads: 1, contextLength: 64, wasmUrl }), { code: 'NB_ERR_MEMORY' });
+    const calibration = 'Once upon a time there was a little girl. She liked to play with her dog. '.repeat(10);
+    const stream = quantize(path, {
+            ...{ type: 'q4_0', requantize: true, method: 'gptq', calibration, context: 64, samples: 2, threads: 1 },
+            wasmUrl,
+        }),
+        made = parse(new Uint8Array(await new Response(stream).arrayBuffer()));
+    assert.equal(made.tensors.length, ends.length + layers * layer.length);
+});
