@@ -1,4 +1,5 @@
 // What was made: a table of figures, with a download of each file.
+import { withError } from '../web/report/with-error.js';
 import { byId, make } from './dom.js';
 import { formatBytes, formatRate } from './format.js';
 
@@ -15,12 +16,6 @@ const COLUMNS = [
     ['Same token', ({ sameTop }) => (sameTop ? `${(100 * sameTop.mean).toFixed(1)} %` : '100 %')],
     ['Tokens/s', ({ generateTokensPerSecond }) => formatRate(generateTokensPerSecond ?? null)],
 ];
-
-/** As many digits as the error tells, and at least two behind the point. @param {number} value @param {number} error */
-function withError(value, error) {
-    const digits = error > 0 ? Math.min(9, Math.max(2, 1 - Math.floor(Math.log10(error)))) : 2;
-    return `${value.toFixed(digits)} ± ${error.toFixed(digits)}`;
-}
 
 /** @param {{ onRemove: (made: Made) => void }} actions */
 export function createResultsView({ onRemove }) {

@@ -6,6 +6,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load } from '../../web/index.js';
+import { withError } from '../../web/report/with-error.js';
 import { nibble, root, twoTexts } from './command.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
@@ -69,12 +70,6 @@ async function measure(base, recipes, { calibration, evaluation }, folder) {
     };
 }
 
-/** @param {Mean} mean */
-const withError = ({ mean, standardError }) => {
-    const digits = Math.max(0, 1 - Math.floor(Math.log10(standardError || 1)));
-    return `${mean.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
-};
-
 /**
  * docs/mix.md.
  * @param {string} command
@@ -103,7 +98,7 @@ ${rows
             `| ${[
                 recipe,
                 bits.toFixed(2),
-                ...divergences.map(withError),
+                ...divergences.map(({ mean, standardError }) => withError(mean, standardError)),
                 (divergences[2].mean / divergences[0].mean).toFixed(2),
                 predicted.toPrecision(2),
             ].join(' | ')} |\n`,

@@ -1,4 +1,5 @@
 // docs/quality.md, out of what tests/quality/run.js found.
+import { withError } from '../../web/report/with-error.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
 /**
@@ -17,10 +18,7 @@ const percents = ({ mean, standardError }) => `${percent(mean)} ± ${percent(sta
 const ratio = ({ mean, standardError }) =>
     percents({ mean: Math.expm1(mean), standardError: Math.exp(mean) * standardError });
 /** @param {Mean} mean */
-const divergence = ({ mean, standardError }) => {
-    const digits = Math.max(0, 1 - Math.floor(Math.log10(standardError || 1)));
-    return `${mean.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
-};
+const divergence = ({ mean, standardError }) => withError(mean, standardError);
 
 /** @param {string[][]} rows the first is the head */
 const table = ([head, ...rows]) =>

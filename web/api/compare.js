@@ -13,6 +13,7 @@ import {
 import { ASSET_OPTIONS } from '../assets.js';
 import { asNibbleError, NibbleError } from '../errors.js';
 import { COMPARE_OPTIONS, checkOptions } from '../options.js';
+import { ReportClock } from '../report-clock.js';
 import { openModel } from './loading.js';
 import { isTokens, Model } from './model.js';
 import { told } from './pull.js';
@@ -35,8 +36,6 @@ const PROMPT_TOKENS = 128,
     REPETITIONS = 3;
 /** Context of the models where nobody says: perplexity()'s, and room for that run. */
 const CONTEXT = 512;
-/** ms between two reports. */
-const REPORT_MS = 50;
 
 const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `compare(): ${what}`);
 
@@ -103,8 +102,7 @@ class Run {
         /** Tokens of all models' windows, and how many of them are done. */
         this.total = 0;
         this.done = 0;
-        this.began = 0;
-        this.reported = -Infinity;
+        this.clock = new ReportClock();
     }
 
     async all() {
@@ -211,7 +209,7 @@ class Run {
         const text = await this.of(base, () => this.begin(link));
         const matrices = checked.weights ? await link.request('compareMatrices', { units: true }, {}) : undefined;
         this.total = others.length * text.windows * text.context;
-        this.began = performance.now();
+        this.clock = new ReportClock(); // what comes before is no text
         const losses = new Float64Array(text.windows * (text.context - text.first));
         const models = [];
         for (const [i, group] of this.groups().entries()) {
@@ -401,12 +399,9 @@ class Run {
      * @param {boolean} always
      */
     async report({ name }, doing, always) {
-        const time = performance.now();
-        if (!this.onProgress || (!always && time - this.reported < REPORT_MS)) return;
-        this.reported = time;
+        if (!this.onProgress || !this.clock.isDue(always)) return;
         const { done, total } = this,
-            spent = time - this.began;
-        const secondsLeft = done > 0 ? ((spent / done) * (total - done)) / 1000 : null;
+            secondsLeft = this.clock.left(done / total);
         await told('compare()', 'onProgress', () =>
             this.onProgress?.({ model: name, doing, done, total, secondsLeft }),
         );

@@ -1,4 +1,5 @@
 /** The figures of a comparison as a table: for the command line, the page and documents alike. */
+import { withError } from './with-error.js';
 
 /** @typedef {import('../index.d.ts').Comparison} Comparison */
 /** @typedef {import('../index.d.ts').ComparedFacts} ComparedFacts */
@@ -6,12 +7,6 @@
 
 /** The last part of a path or an address. @param {string} path */
 export const lastPart = (path) => path.replace(/[/\\]+$/, '').replace(/^.*[/\\]/, '') || path;
-
-/** Digits enough to see the error's first two. @param {number} value @param {number} error */
-function withError(value, error) {
-    const digits = error > 0 ? Math.min(8, Math.max(0, 1 - Math.floor(Math.log10(error)))) : 4;
-    return `${value.toFixed(digits)} ± ${error.toFixed(digits)}`;
-}
 
 /** @param {number} value of three digits */
 const short = (value) => (value === 0 ? '0' : Number(value.toPrecision(3)).toString());

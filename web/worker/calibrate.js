@@ -7,25 +7,23 @@
  * In memory are the weights of one layer, what was observed of one group, the text's residual streams, and the blocks,
  * if no side file has them.
  */
-import { NB_TENSOR_ABSENT, NB_TENSOR_BLANK, NB_TENSOR_MADE, TYPES } from '../abi.js';
+import { TYPES } from '../abi.js';
 import { startCore } from './choose-build.js';
 import { Conversion } from './convert.js';
 import { Engine } from './engine.js';
 import { Folding } from './folding.js';
 import { NO_CODES } from './inputs.js';
 import { stopwatch } from './journal.js';
-import { loadModel } from './load-model.js';
-import { Pacer } from './pacer.js';
-import { part, planned, plannedTensors, weightsOf } from './planned.js';
+import { LayerProgress } from './layer-progress.js';
+import { Parts } from './parts.js';
+import { isFloat, layerOf, part, weightsOf } from './planned.js';
 import { Quantizer } from './quantizer.js';
-import { Room } from './room.js';
 import { Walk } from './walk.js';
 import { cut, spread } from './windows.js';
 
 /** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('./folding.js').Weights} Weights */
-/** @typedef {import('../sources/open.js').Sink} Sink */
 /** @typedef {import('./walk.js').Matrix} Matrix */
 /** @typedef {import('../protocol.js').QuantizeOptions} QuantizeOptions */
 /** @typedef {{ progress: (progress: import('../index.d.ts').Progress) => void, watch: (port: MessagePort) => void }} Port */
@@ -48,14 +46,8 @@ import { cut, spread } from './windows.js';
  *     tensor that was changed, if that is not F32
  */
 
-/** Types of which nothing is calibrated: rounding to them loses next to nothing. */
-export const FLOATS = /^(f32|f16|bf16)$/;
 /** Types whose encoders search for the range of each block: clipping before that made them worse (README.md). */
 const SEARCHED = /^(q\d_k|iq)/;
-/** The layer that a tensor is of. */
-export const layerOf = (/** @type {string} */ name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
-/** The token embedding. */
-const EMBEDDING = 'token_embd.weight';
 /** Factors of RoPE, which layers need, too. */
 const isOfLayers = (/** @type {string} */ name) => /^rope_/.test(name);
 
@@ -90,161 +82,6 @@ export async function calibrate({ core, files }, plan, options, port, blocks, jo
     }
 }
 
-/** Models in the engine that have some of the tensors, one after the other. */
-export class Parts {
-    /**
-     * @param {Conversion} conversion
-     * @param {Engine} engine
-     */
-    constructor(conversion, engine) {
-        this.conversion = conversion;
-        this.engine = engine;
-        this.isFirst = true;
-        /** For the weights that are wanted. */
-        this.room = new Room();
-    }
-
-    free() {
-        this.conversion.free();
-        this.freeModel();
-    }
-
-    freeModel() {
-        const { engine } = this;
-        if (engine.model) engine.core.exports.nb_model_free(engine.model);
-        engine.model = 0;
-    }
-
-    /** A model that has the vocabulary, and no weights. */
-    async loadHeader() {
-        this.#include((name) => (name === EMBEDDING ? NB_TENSOR_BLANK : NB_TENSOR_ABSENT));
-        await this.#load({ part: true, headerOnly: true }, (sink) => sink);
-    }
-
-    /**
-     * From now on the token embedding has only the rows of these tokens.
-     * @param {Int32Array} tokens
-     * @returns {Int32Array} them, as rows
-     */
-    pickTokens(tokens) {
-        this.conversion.again();
-        this.isFirst = true; // nothing of the next GGUF is settled
-        const { core, converter } = this.conversion,
-            plan = plannedTensors(core, converter),
-            rows = new Int32Array(new Set(tokens)).sort();
-        const i = plan.findIndex(({ name }) => name === EMBEDDING);
-        // other ends whose size is that of the vocabulary would no longer fit
-        if (i < 0 || plan.some(({ name }) => name === 'output.bias')) return tokens;
-        const picked = core.borrow(4 * rows.length, (at) => {
-            core.ints(at, rows.length).set(rows);
-            return core.count('nb_converter_pick', converter, i, at, rows.length);
-        });
-        const places = new Map(Array.from(rows, (token, row) => [token, row]));
-        return picked ? tokens.map((token) => /** @type {number} */ (places.get(token))) : tokens;
-    }
-
-    /**
-     * What the next GGUF has.
-     * @param {(name: string) => number} how
-     */
-    #include(how) {
-        const { core, converter } = this.conversion;
-        if (!this.isFirst) this.conversion.again();
-        this.isFirst = false;
-        for (const { i, name } of plannedTensors(core, converter))
-            core.count('nb_converter_include', converter, i, how(name));
-    }
-
-    /**
-     * @param {Parameters<typeof loadModel>[2]} options
-     * @param {(sink: Sink) => Sink} through
-     */
-    async #load(options, through) {
-        const { conversion, engine } = this,
-            source = { total: 0, into: (/** @type {Sink} */ sink) => conversion.write(through(sink)) };
-        engine.model = await loadModel(engine, source, options, () => {});
-    }
-
-    /**
-     * @param {(name: string) => boolean} isIncluded whether the model has the tensor
-     * @param {(name: string) => boolean} isKept whose bytes are wanted, too
-     * @param {import('./blocks.js').Hash} [hash] of all that the engine is given
-     * @param {Parameters<typeof loadModel>[2]} [options]
-     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these, of the type `from`; good until the next
-     *     ones are wanted
-     */
-    async load(isIncluded, isKept = () => false, hash = undefined, options = { part: true }) {
-        return this.#make(isIncluded, isKept, (copying) => this.#load(options, (sink) => copying(sink, hash)));
-    }
-
-    /**
-     * Tensors without a model.
-     * @param {(name: string) => boolean} isKept
-     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these
-     */
-    take(isKept) {
-        const room = new Uint8Array(1 << 16);
-        return this.#make(isKept, isKept, (copying) =>
-            this.conversion.write(copying({ room: () => room, commit: () => {} })),
-        );
-    }
-
-    /**
-     * @param {(name: string) => boolean} isIncluded
-     * @param {(name: string) => boolean} isKept
-     * @param {(copying: (sink: Sink, hash?: import('./blocks.js').Hash) => Sink) => Promise<void>} write
-     */
-    async #make(isIncluded, isKept, write) {
-        const { core, converter } = this.conversion;
-        this.#include((name) => (isIncluded(name) ? NB_TENSOR_MADE : NB_TENSOR_ABSENT));
-        const tensors = plannedTensors(core, converter).filter(({ name }) => isIncluded(name) && isKept(name));
-        /** @type {Map<string, { from: string, weights: Uint8Array }>} */
-        const kept = new Map();
-        const place = () => {
-            const places = tensors.map(({ i }) => planned(core, converter, i));
-            this.room.empty();
-            return tensors.map(({ name, type }, k) => {
-                const { at, bytes } = places[k],
-                    weights = this.room.take(bytes);
-                kept.set(name, { from: type, weights });
-                return { at, bytes: weights };
-            });
-        };
-        await write((sink, hash) => copying(sink, place, hash));
-        return kept;
-    }
-}
-
-/**
- * A sink that also copies what is between some places.
- * @param {import('../sources/open.js').Sink} sink
- * @param {() => { at: number, bytes: Uint8Array }[]} place asked once, when the header is known: where to copy to
- * @param {import('./blocks.js').Hash} [hash] of all bytes
- * @returns {import('../sources/open.js').Sink}
- */
-function copying(sink, place, hash) {
-    /** @type {{ at: number, bytes: Uint8Array }[] | undefined} */
-    let places;
-    let written = 0;
-    /** @type {Uint8Array} */
-    let room;
-    return {
-        ready: sink.ready,
-        room: () => (room = sink.room()),
-        commit(n) {
-            places ??= place();
-            for (const { at, bytes } of places) {
-                const begin = Math.max(at, written),
-                    end = Math.min(at + bytes.length, written + n);
-                if (begin < end) bytes.set(room.subarray(begin - written, end - written), begin - at);
-            }
-            hash?.update(room.subarray(0, n));
-            written += n;
-            sink.commit(n);
-        },
-    };
-}
-
 class Calibration {
     /** Of attention. */
     shape = { heads: 0, kvHeads: 0 };
@@ -271,7 +108,7 @@ class Calibration {
         const wanted = plan.filter((tensor) => maker.isWanted(tensor));
         this.wanted = new Map(wanted.map((tensor) => [tensor.name, tensor]));
         this.layers = Math.max(-1, ...plan.map(({ name }) => layerOf(name))) + 1;
-        this.pacer = new Pacer(
+        this.progress = new LayerProgress(
             port.progress,
             this.layers,
             wanted.reduce((sum, tensor) => sum + maker.bytesOf(quantizer, tensor), 0),
@@ -334,18 +171,18 @@ class Calibration {
      * @param {number} layer
      */
     async #again(walk, layer) {
-        const { parts, pacer, blocks } = this,
+        const { parts, progress, blocks } = this,
             hash = blocks.hash?.();
         await parts.load(belongsTo(layer), undefined, hash);
         blocks.check(layer, hash?.digest('hex') ?? '');
         if (blocks.layers < this.layers) {
             walk.layer(parts.engine.model, layer);
-            pacer.beginLayer(layer, 1);
+            progress.beginLayer(layer, 1);
             for (const { name, type, bytes } of blocks.made(layer)) {
                 walk.replace(name, TYPES[type], bytes);
-                pacer.loaded += bytes.length;
+                progress.loaded += bytes.length;
             }
-            await pacer.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
+            await progress.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
         }
         parts.freeModel();
         this.journal?.(`layer ${layer}: made before`);
@@ -356,7 +193,7 @@ class Calibration {
      * @param {number} layer
      */
     async #layer(walk, layer) {
-        const { parts, pacer, options, blocks, journal, folds } = this,
+        const { parts, progress, options, blocks, journal, folds } = this,
             time = stopwatch(),
             hash = blocks.hash?.();
         const kept = await parts.load(
@@ -381,18 +218,18 @@ class Calibration {
                     .map((matrices, group) => ({ group, matrices: matrices.filter(isKnown) }))
                     .filter(({ matrices }) => matrices.length > 0),
             steps = (options.trueSequential ? 2 : 1) * groupsNow().length + (options.trueSequential ? 1 : 2);
-        pacer.beginLayer(layer, steps + (pairs.length > 0 ? 1 + pairs.length : 0));
+        progress.beginLayer(layer, steps + (pairs.length > 0 ? 1 + pairs.length : 0));
         if (folding && pairs.length > 0) await this.#fold(walk, layer, folding, pairs);
-        if (!options.trueSequential) await pacer.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, tick));
+        if (!options.trueSequential) await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, tick));
         const groups = groupsNow(); // a matrix that was scaled may be one more
         for (const { group, matrices } of groups) {
             const [{ name }] = matrices;
-            if (options.trueSequential) await pacer.step('observe', name, (tick) => walk.observe(group, tick));
-            await pacer.step('quantize', name, (tick) => this.#group(walk, group, matrices, tensors, tick));
+            if (options.trueSequential) await progress.step('observe', name, (tick) => walk.observe(group, tick));
+            await progress.step('quantize', name, (tick) => this.#group(walk, group, matrices, tensors, tick));
         }
         await blocks.endLayer(hash?.digest('hex'));
         if (layer + 1 < this.layers) {
-            await pacer.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
+            await progress.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
             parts.freeModel();
         }
         journal?.(`layer ${layer}: ${groups.flatMap(({ matrices }) => matrices).length} matrices, ${time()}`);
@@ -406,10 +243,10 @@ class Calibration {
      * @param {import('./folding.js').Pair[]} pairs
      */
     async #fold(walk, layer, folding, pairs) {
-        const { pacer, blocks, wanted, maker } = this;
-        await pacer.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, tick));
+        const { progress, blocks, wanted, maker } = this;
+        await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, tick));
         walk.note();
-        for (const pair of pairs) await pacer.step('scale', pair.absorber.name, (tick) => folding.fold(pair, tick));
+        for (const pair of pairs) await progress.step('scale', pair.absorber.name, (tick) => folding.fold(pair, tick));
         for (const tensor of folding.changed)
             if (wanted.has(tensor.name) || maker.isRemade(tensor)) wanted.set(tensor.name, tensor);
             else blocks.put({ name: tensor.name, type: 'f32', bytes: tensor.weights });
@@ -429,7 +266,7 @@ class Calibration {
         const tensors = matrices.map((matrix) => {
             const tensor = /** @type {Weights} */ (kept.get(matrix.name)),
                 { name, from, type, weights } = tensor,
-                mayClip = options.method === 'awq' && options.clip && !FLOATS.test(type) && !SEARCHED.test(type),
+                mayClip = options.method === 'awq' && options.clip && !isFloat(type) && !SEARCHED.test(type),
                 clips = mayClip && quantizer.foldRule(name, true).clips;
             return { ...matrix, tensor, from, weights, clips, ...maker.room(quantizer, tensor, this.blocks) };
         });
@@ -452,7 +289,7 @@ class Calibration {
                 { type, bytes } = maker.finish(quantizer, tensor, room);
             walk.replace(name, TYPES[type], bytes);
             this.blocks.put({ name, type, bytes });
-            this.pacer.loaded += maker.bytesOf(quantizer, tensor);
+            this.progress.loaded += maker.bytesOf(quantizer, tensor);
             kept.delete(name);
         }
     }
@@ -483,7 +320,7 @@ const belongsTo = (layer) => (/** @type {string} */ name) => layerOf(name) === l
 
 /** Whether it is a layer's matrix that is to be quantized. @param {Planned} tensor */
 const mayBeCalibrated = ({ name, from, type, columns }) =>
-    layerOf(name) >= 0 && type !== from && !FLOATS.test(type) && columns % 32 === 0;
+    layerOf(name) >= 0 && type !== from && !isFloat(type) && columns % 32 === 0;
 
 /** @type {Maker} */
 export const GGUF_BLOCKS = {
@@ -495,7 +332,7 @@ export const GGUF_BLOCKS = {
     }),
     finish: (_, { type }, { blocks }) => ({ type, bytes: blocks }),
     grid: ({ type }) => ({ ...NO_CODES, type: TYPES[type] }),
-    canChange: (_, { from, type }, isInGroup) => (type === 'f32' ? FLOATS.test(from) : FLOATS.test(type) && isInGroup),
+    canChange: (_, { from, type }, isInGroup) => (type === 'f32' ? isFloat(from) : isFloat(type) && isInGroup),
     isRemade: ({ type }) => type !== 'f32',
     stored: () => undefined,
 };

@@ -1,8 +1,7 @@
 /** The matrices of a folder that are quantized, and the tensors that its files have of each. */
 import { NibbleError } from '../errors.js';
-import { FLOATS, layerOf } from './calibrate.js';
 import { FOLDER_FORMATS } from './formats/folder-formats.js';
-import { rowsInFiles } from './planned.js';
+import { isFloat, layerOf, rowsInFiles } from './planned.js';
 import { sizeOf } from './safetensors.js';
 
 /** @typedef {import('../errors.js').ErrorCode} ErrorCode */
@@ -28,9 +27,7 @@ import { sizeOf } from './safetensors.js';
  * @returns {Coding[]} those of experts are in their order
  */
 export function codings(core, converter, plan, shapes, folder) {
-    const wanted = plan.filter(
-        ({ name, from, wanted }) => layerOf(name) >= 0 && wanted !== from && !FLOATS.test(wanted),
-    );
+    const wanted = plan.filter(({ name, from, wanted }) => layerOf(name) >= 0 && wanted !== from && !isFloat(wanted));
     if (wanted.length === 0)
         throw new NibbleError('NB_ERR_UNSUPPORTED', 'the layers of this model have no matrix that could be quantized');
     return wanted.flatMap((tensor) => {

@@ -1,6 +1,7 @@
 /** Bytes -> a model in the core's memory, with reports of how far it is. */
 import { NB_LOAD_ALL, NB_LOAD_HEADER, NB_LOAD_PART, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { ReportClock } from '../report-clock.js';
 import { severalFiles } from '../sources/folder.js';
 import { opener, openOne, openPort, reopening, twice } from '../sources/open.js';
 import { convert } from './convert.js';
@@ -118,17 +119,17 @@ export class Meter {
     constructor(report) {
         this.report = report;
         this.marks = [{ time: performance.now(), loaded: 0 }];
-        this.reported = -Infinity;
+        this.clock = new ReportClock();
     }
 
     /**
      * @param {number} loaded
      * @param {number} total 0: unknown
+     * @param {boolean} [always] whether it is reported however short ago the last report was
      */
-    tick(loaded, total) {
+    tick(loaded, total, always) {
+        if (!this.clock.isDue(always)) return;
         const time = performance.now();
-        if (time - this.reported < 50) return;
-        this.reported = time;
         this.marks.push({ time, loaded });
         while (this.marks.length > 2 && time - this.marks[0].time > 3000) this.marks.shift();
         const first = this.marks[0];
@@ -142,7 +143,6 @@ export class Meter {
      * @param {number} total
      */
     end(loaded, total) {
-        this.reported = -Infinity;
-        this.tick(loaded, total);
+        this.tick(loaded, total, true);
     }
 }

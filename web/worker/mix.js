@@ -10,17 +10,18 @@
 import { TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
-import { layerOf, Parts } from './calibrate.js';
 import { startCore } from './choose-build.js';
 import { giveRecipe, openConversion } from './convert.js';
 import { Engine } from './engine.js';
 import { nameOf, stopwatch } from './journal.js';
 import { inputFiles } from './load-model.js';
-import { planned, plannedTensors, weightsOf } from './planned.js';
+import { MixProgress } from './mix-progress.js';
+import { Parts } from './parts.js';
+import { layerOf, planned, plannedTensors, weightsOf } from './planned.js';
 import { Probe } from './probe.js';
-import { rulesOf } from './quantize.js';
 import { withName } from './quantize-core.js';
 import { Rounder } from './rounder.js';
+import { rulesOf } from './type-rules.js';
 import { collectImportance, cut, spread } from './windows.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */
@@ -42,9 +43,6 @@ const FILES = new Map([
     ['q4_k', 'q4_k_m'],
     ['q5_k', 'q5_k_m'],
 ]);
-
-/** ms between two reports. */
-const REPORT_MS = 50;
 
 /** Tokens by which curvatures are measured, and those of a window; bytes that the original model's logits may take. */
 const PROBE_TOKENS = 1024,
@@ -130,8 +128,8 @@ class Mix {
         }
         this.layers = Math.max(-1, ...all.map(({ name }) => layerOf(name))) + 1;
         this.budget = { taken: 0, weights: 0, most: 0 };
-        this.pacer = new Pacer(report);
-        for (const tensor of this.matrices) if (!this.fixed.has(tensor.name)) this.pacer.total += this.#cost(tensor);
+        this.progress = new MixProgress(report);
+        for (const tensor of this.matrices) if (!this.fixed.has(tensor.name)) this.progress.total += this.#cost(tensor);
     }
 
     /** @returns {Promise<Mixture>} */
@@ -261,21 +259,21 @@ class Mix {
 
     /** The importance matrix. @param {string} text */
     async #collect(text) {
-        const { options, pacer } = this,
+        const { options, progress } = this,
             { engine } = this.parts,
             all = cut(engine, text, options, CALLER),
             input = [...spread(all, options.samples)],
             cost = input.length * this.layers;
-        pacer.total += cost;
+        progress.total += cost;
         const course = {
             job: { stopped: false },
             turn: async (/** @type {() => any} */ run) => run(),
             report: (/** @type {{ done: number, total: number }} */ { done, total }) =>
-                pacer.tick('importance', (cost * done) / total),
+                progress.tick('importance', (cost * done) / total),
         };
         const chosen = { context: all.context, format: /** @type {const} */ ('gguf'), textName: 'calibration' };
         this.imatrix = (await collectImportance(engine, input, chosen, course))?.bytes;
-        pacer.done += cost;
+        progress.done += cost;
     }
 
     /** @param {string} text */
@@ -300,7 +298,7 @@ class Mix {
         const names = new Set(matrices.map(({ name }) => name)),
             weights = await this.parts.take((name) => names.has(name));
         for (const matrix of matrices) {
-            this.pacer.tick(matrix.name, 0);
+            this.progress.tick(matrix.name, 0);
             const tensor = {
                 ...matrix,
                 .../** @type {{ from: string, weights: Uint8Array }} */ (weights.get(matrix.name)),
@@ -311,7 +309,7 @@ class Mix {
                 throw withName(error, tensor.name);
             }
             weights.delete(matrix.name);
-            this.pacer.done += this.#cost(matrix);
+            this.progress.done += this.#cost(matrix);
         }
     }
 
@@ -409,26 +407,3 @@ const median = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
 /** Types that come into question. @param {{ columns: number }} tensor */
 const kindsOf = ({ columns }) =>
     (columns % 256 ? OF_32 : OF_256).filter((kind) => kind === 'f16' || columns % 32 === 0);
-
-/** How far it is, by what the steps cost. */
-class Pacer {
-    /** @param {(progress: import('../index.d.ts').Progress) => void} report */
-    constructor(report) {
-        this.report = report;
-        this.began = performance.now();
-        this.reported = -Infinity;
-        this.total = 0;
-        this.done = 0;
-    }
-
-    /** @param {string} tensor that is measured, or 'importance' @param {number} more than `done` */
-    tick(tensor, more) {
-        const time = performance.now();
-        if (time - this.reported < REPORT_MS) return;
-        this.reported = time;
-        const share = this.total > 0 ? (this.done + more) / this.total : 0,
-            spent = (time - this.began) / 1000,
-            secondsLeft = share > 0 && spent > 1 ? (spent / share) * (1 - share) : null;
-        this.report({ loaded: 0, total: 0, rate: 0, secondsLeft, measuring: { tensor, share } });
-    }
-}

@@ -61,6 +61,13 @@ export const rowsInFiles = (core, converter, { i, rows }) =>
         return { rows: Uint32Array.from(core.ints(at, rows)), isTransposed };
     });
 
+/** The layer that a tensor is of; -1: of none. @param {string} name */
+export const layerOf = (name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
+
+/** Whether it is a type of floating-point numbers. Rounding to one loses next to nothing, so nothing of it is calibrated.
+ * @param {string} type */
+export const isFloat = (type) => /^(f32|f16|bf16)$/.test(type);
+
 /** How many weights a tensor has. @param {Pick<Planned, 'columns' | 'rows' | 'matrices'>} tensor */
 export const weightsOf = ({ columns, rows, matrices }) => columns * rows * matrices;
 

@@ -8,7 +8,7 @@ import { besides } from '../sources/folder.js';
 import { isWeights } from '../sources/names.js';
 import { readAll } from '../sources/open.js';
 import { BlocksInMemory } from './blocks.js';
-import { calibrate, layerOf } from './calibrate.js';
+import { calibrate } from './calibrate.js';
 import { giveRecipe, openConversion } from './convert.js';
 import { withQuantization } from './folder-config.js';
 import { FolderFiles } from './folder-files.js';
@@ -16,7 +16,7 @@ import { codings, entriesOf } from './folder-tensors.js';
 import { FOLDER_FORMATS } from './formats/folder-formats.js';
 import { KeptTensors } from './kept-tensors.js';
 import { Meter } from './load-model.js';
-import { plannedTensors } from './planned.js';
+import { layerOf, plannedTensors } from './planned.js';
 import { bySize, indexOf, readHeader, shardsOf } from './safetensors.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */

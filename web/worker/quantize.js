@@ -1,7 +1,6 @@
 /** quantize(): a model's files -> the pieces of one GGUF, whose weights are quantized while they pass through the
  * converter, or were before, with a calibration text. */
 import { NB_TENSOR_BLANK, TYPES } from '../abi.js';
-import { NibbleError } from '../errors.js';
 import { severalFiles } from '../sources/folder.js';
 import { BlocksInMemory } from './blocks.js';
 import { calibrate } from './calibrate.js';
@@ -11,6 +10,7 @@ import { inputFiles, Meter } from './load-model.js';
 import { planned, plannedTensors } from './planned.js';
 import { quantizeFolder } from './quantize-folder.js';
 import { openSideFile } from './side-file.js';
+import { rulesOf } from './type-rules.js';
 
 /** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./core.js').Core} Core */
@@ -109,30 +109,6 @@ function plan(core, converter, options) {
         if (rule) core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
     }
     return plannedTensors(core, converter);
-}
-
-/**
- * Patterns of names, and the types that they give; the first that fits counts.
- * @param {Pick<import('../protocol.js').QuantizeOptions, 'tensors' | 'outputType' | 'tokenEmbeddingType'>} options
- * @param {Planned[]} plan
- */
-export function rulesOf({ tensors, outputType, tokenEmbeddingType }, plan) {
-    const names = plan.map(({ name }) => name),
-        idle = tensors.find(([pattern]) => !names.some((name) => new RegExp(pattern).test(name)));
-    if (idle)
-        throw new NibbleError(
-            'NB_ERR_ARGUMENT',
-            `tensors (--tensor): no tensor's name fits ${JSON.stringify(idle[0])}; they are such as ${
-                names.find((name) => name.startsWith('blk.')) ?? names[0]
-            } (nibble inspect lists them)`,
-        );
-    const rules = tensors.map(([pattern, type]) => /** @type {const} */ ([new RegExp(pattern), type]));
-    if (tokenEmbeddingType) rules.unshift([/^(per_layer_)?token_embd\.weight$/, tokenEmbeddingType]);
-    if (outputType) rules.unshift([/^output\.weight$/, outputType]);
-    if (outputType && !names.includes('output.weight'))
-        // the token embedding is the output
-        rules.push([/^token_embd\.weight$/, outputType]);
-    return rules;
 }
 
 /** A sink (sources/open.js) that sends on what comes in pieces of one size. */

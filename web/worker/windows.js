@@ -2,14 +2,13 @@
 import { NB_IMATRIX_DAT, NB_IMATRIX_GGUF, NB_TOKENIZE_BARE } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { breathe } from '../platform.js';
+import { ReportClock } from '../report-clock.js';
 
 /** @typedef {import('./engine.js').Engine} Engine */
 /** @typedef {import('../index.d.ts').TextProgress} TextProgress */
 
 /** Tokens of a window where nobody says: llama.cpp's number. */
 const CONTEXT = 512;
-/** ms between two reports. */
-const REPORT_MS = 50;
 
 /**
  * How a request goes on. turn: runs a function when nothing else is computed.
@@ -225,13 +224,8 @@ async function evaluate({ core }, session, all, window, from, { job, turn, repor
  * @returns {(progress: TextProgress) => void}
  */
 export function timed(report) {
-    const began = performance.now();
-    let last = -Infinity;
+    const clock = new ReportClock();
     return ({ done, total }) => {
-        const time = performance.now(),
-            spent = time - began;
-        if (time - last < REPORT_MS && done < total) return;
-        last = time;
-        report({ done, total, secondsLeft: spent > 0 ? ((spent / done) * (total - done)) / 1000 : null });
+        if (clock.isDue(done >= total)) report({ done, total, secondsLeft: clock.left(done / total) });
     };
 }

@@ -1,13 +1,13 @@
 /** How far calibrated quantization is: the layers done, and of the layer at hand the steps, by the time that they took
  * in the layer before. */
-
-/** ms between two reports. */
-const REPORT_MS = 50;
+import { ReportClock } from '../report-clock.js';
 
 /** @typedef {import('../index.d.ts').Progress} Progress */
 /** @typedef {NonNullable<Progress['calibration']>} Calibration */
 
-export class Pacer {
+export class LayerProgress {
+    #clock = new ReportClock();
+
     /**
      * @param {(progress: Progress) => void} report
      * @param {number} layers
@@ -17,8 +17,6 @@ export class Pacer {
         this.report = report;
         this.layers = layers;
         this.total = total;
-        this.began = performance.now();
-        this.reported = -Infinity;
         this.loaded = 0;
         this.layer = 0;
         /** ms of each step of the last layer, and of this. @type {number[]} */
@@ -44,28 +42,30 @@ export class Pacer {
      */
     async step(stage, tensor, run) {
         const began = performance.now();
-        this.reported = -Infinity;
-        this.tick(stage, tensor, 0);
+        this.tick(stage, tensor, 0, true);
         const result = await run(async (share) => this.tick(stage, tensor, share));
         this.now.push(performance.now() - began);
         return result;
     }
 
-    /** @param {Calibration['stage']} stage @param {string} tensor @param {number} share of the step */
-    tick(stage, tensor, share) {
-        const time = performance.now();
-        if (time - this.reported < REPORT_MS) return;
-        this.reported = time;
+    /**
+     * @param {Calibration['stage']} stage
+     * @param {string} tensor
+     * @param {number} share of the step
+     * @param {boolean} [always] whether it is reported however short ago the last report was
+     */
+    tick(stage, tensor, share, always) {
+        if (!this.#clock.isDue(always)) return;
         const { before, now, layer, layers } = this,
             sum = (/** @type {number[]} */ numbers) => numbers.reduce((a, b) => a + b, 0);
         const inLayer = (sum(before.slice(0, now.length)) + share * (before[now.length] ?? 0)) / sum(before),
             part = (layer + inLayer) / layers,
-            spent = (time - this.began) / 1000;
+            spent = this.#clock.spent();
         this.report({
             loaded: this.loaded,
             total: this.total,
             rate: spent > 0 ? this.loaded / spent : 0,
-            secondsLeft: part > 0 && spent > 1 ? (spent / part) * (1 - part) : null,
+            secondsLeft: this.#clock.left(part),
             calibration: { layer, layers, stage, tensor, share: part },
         });
     }
