@@ -6,6 +6,7 @@
 #include "../../src/kernels/gram.h"
 #include "../../src/kernels/matmul.h"
 #include "../../src/base/simd.h"
+#include "../../src/train/product.h"
 #include "../../src/types/traits.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -152,4 +153,38 @@ EXPORT void bench_release_gram(void) {
     nb_free(sums);
     nb_free(scratch);
     nb_free(vectors);
+}
+
+/* ---- products of training ------------------------------------------------------------------------------------- */
+
+static nb_product product;
+
+/* out [m, n], summed over k. turned: 1 if A is given as its transpose, 2 if B is, 3 if both are. */
+EXPORT void bench_prepare_product(uint32_t m, uint32_t n, uint32_t k, uint32_t turned) {
+    float *a = nb_alloc_items((uint64_t)m * k, sizeof *a), *b = nb_alloc_items((uint64_t)n * k, sizeof *b);
+    for (size_t i = 0; i < (size_t)m * k; i++)
+        a[i] = (float)((int32_t)(i * 7919 % 255) - 127) / 127;
+    for (size_t i = 0; i < (size_t)n * k; i++)
+        b[i] = (float)((int32_t)(i * 7919 % 253) - 126) / 127;
+    product = (nb_product){
+        .a = turned & 1 ? nb_factor_transposed(a, m) : nb_factor_of(a, k),
+        .b = turned & 2 ? nb_factor_transposed(b, n) : nb_factor_of(b, k),
+        .out = nb_alloc_items((uint64_t)m * n, sizeof(float)),
+        .stride = n,
+        .m = m,
+        .n = n,
+        .k = k,
+    };
+    scratch = nb_alloc_items(NB_PRODUCT_SCRATCH, sizeof *scratch);
+}
+
+EXPORT void bench_product(void) {
+    nb_product_run(NULL, &product, scratch);
+}
+
+EXPORT void bench_release_product(void) {
+    nb_free((void *)product.a.at);
+    nb_free((void *)product.b.at);
+    nb_free(product.out);
+    nb_free(scratch);
 }

@@ -5,8 +5,9 @@
 // a kernel's speed is what it reaches undisturbed. Beside each rate, what share it is of the best one of the same
 // number of bits, build and activations; beside the bytes that come from memory each second, what merely reading them
 // reaches. Then attention over 1,024 positions, in giga-multiplications per second, for each type of cache: of one
-// token with one layer's cache, of one with thirty layers' caches, which come from memory, and of 64 tokens. At last the sums of x x^T of 128 vectors
-// (kernels/gram.h), in the same unit.
+// token with one layer's cache, of one with thirty layers' caches, which come from memory, and of 64 tokens. Then the sums of x x^T of 128 vectors
+// (kernels/gram.h), in the same unit. At last the products of training with 128 tokens (train/product.h): forward, the
+// gradient of the inputs, and that of the weights; beside each, what share it is of the engine's F32 kernel's rate.
 import fs from 'node:fs';
 
 const SHAPE = { rows: 1536, columns: 512 }; // about SmolLM2's feed-forward matrices, and whole blocks of every type
@@ -17,6 +18,12 @@ const TYPES = { any: [0, 1, 30] }; // kernels that take any type are shown with 
 const CACHES = { I16: 25, Q8_0: 8, F16: 1, F32: 0 };
 const HEADS = { 'SmolLM2-135M': [9, 3, 64], 'Gemma 3 270M': [4, 1, 256] }; // queries', keys', and elements of each
 const POSITIONS = 1024;
+// Rows, columns and summed ones of the result; 1: A lies transposed, 2: B does.
+const TRAINING = {
+    forward: [128, SHAPE.rows, SHAPE.columns, 0],
+    'gradient of inputs': [128, SHAPE.columns, SHAPE.rows, 2],
+    'gradient of weights': [SHAPE.rows, SHAPE.columns, 128, 3],
+};
 
 /** @typedef {{ type: string, speed: number, bytes: number }} Timing speed: weights/s; bytes: read a second */
 /** @typedef {{ name: string, group: string, rates: number[], bytes: number }} Row bytes: read a second, from memory */
@@ -35,6 +42,7 @@ for (const build of builds) {
         attention: attention(core),
         ceiling: reading(core),
         gram: gram(core),
+        training: Object.values(TRAINING).map((shape) => training(core, shape)),
     });
     const best = pass();
     for (let i = 1; i < PASSES; i++) {
@@ -43,10 +51,17 @@ for (const build of builds) {
         keepBest(best.attention, next.attention);
         best.ceiling = Math.max(best.ceiling, next.ceiling);
         best.gram = Math.max(best.gram, next.gram);
+        best.training = best.training.map((rate, j) => Math.max(rate, next.training[j]));
     }
     print(build, best.products, best.ceiling);
     printAttention(build, best.attention);
     console.log(`${build}, sums of x x^T: ${(best.gram / 1e9).toFixed(1)}\n`);
+    const f32 = Math.max(...best.products.filter(({ type }) => type === 'F32').map(({ rates }) => rates[2]));
+    for (const [i, name] of Object.keys(TRAINING).entries()) {
+        const rate = best.training[i];
+        console.log(`${build}, training, ${name}: ${(rate / 1e9).toFixed(1)} ${percent(rate / f32)}`);
+    }
+    console.log();
 }
 
 /** @param {Row[]} rows @param {Row[]} others of another pass */
@@ -129,6 +144,14 @@ function gram(core) {
     const seconds = quickest(() => core.bench_gram(columns, tokens));
     core.bench_release_gram();
     return ((columns * (columns + 1)) / 2) * (tokens / seconds);
+}
+
+/** Multiplications per second of nb_product_run. @param {any} core @param {number[]} shape */
+function training(core, [m, n, k, turned]) {
+    core.bench_prepare_product(m, n, k, turned);
+    const seconds = quickest(() => core.bench_product());
+    core.bench_release_product();
+    return (m * n * k) / seconds;
 }
 
 /** @param {string} build @param {Row[]} rows */
