@@ -166,8 +166,7 @@ int32_t nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role 
 }
 
 int32_t nb_plan_gguf(nb_plan *plan) {
-    if (nb_text_is(nb_checkpoint_string(&plan->in, "general.type"), "imatrix"))
-        return nb_checkpoint_refuse_unnamed(&plan->in, plan->composer.err);
+    NB_TRY(nb_checkpoint_refuse_companion(&plan->in, plan->composer.err));
     for (uint32_t i = 0; i < plan->in.n_tensors; i++) {
         const nb_tensor_info *t = &plan->in.tensors[i];
         uint32_t target = nb_plan_target(plan, nb_checkpoint_tensor_name(&plan->in, t));

@@ -193,9 +193,20 @@ nb_text nb_checkpoint_next_string(const nb_checkpoint *c, uint64_t *at) {
     return (nb_text){(const char *)data, data ? (size_t)size : 0};
 }
 
-int32_t nb_checkpoint_refuse_unnamed(const nb_checkpoint *c, nb_error *err) {
-    if (nb_text_is(nb_checkpoint_string(c, "general.type"), "imatrix"))
+int32_t nb_checkpoint_refuse_companion(const nb_checkpoint *c, nb_error *err) {
+    /* as gguf-py names them (GGUFType); older projectors tell it by their architecture alone */
+    nb_text type = nb_checkpoint_string(c, "general.type");
+    if (nb_text_is(type, "imatrix"))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "the file is an importance matrix, not a model: it is for quantizing one (--imatrix)");
-    return NB_FAIL(err, NB_ERR_FORMAT, "the file does not name its architecture (general.architecture)");
+    if (nb_text_is(type, "adapter"))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "the file is an adapter (LoRA), not a model, and nibble applies none: take the model itself, or "
+                       "one "
+                       "that the adapter is merged into");
+    if (nb_text_is(type, "mmproj") || nb_text_is(nb_checkpoint_string(c, "general.architecture"), "clip"))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "the file is a projector of images or sounds (mmproj), not a model: take the model that it "
+                       "belongs to, of which nibble runs the text part");
+    return NB_OK;
 }

@@ -70,8 +70,8 @@ int32_t nb_checkpoint_arrange(nb_checkpoint *c, nb_error *err);
 nb_text nb_checkpoint_key(const nb_checkpoint *c, const nb_value *v);
 nb_text nb_checkpoint_tensor_name(const nb_checkpoint *c, const nb_tensor_info *t);
 
-/* The error of a file without general.architecture, which says what it is instead, if it is known. */
-int32_t nb_checkpoint_refuse_unnamed(const nb_checkpoint *c, nb_error *err);
+/* NB_ERR_UNSUPPORTED, and what the file is instead, if it says that it is no model but what lies beside one. */
+int32_t nb_checkpoint_refuse_companion(const nb_checkpoint *c, nb_error *err);
 
 const nb_value *nb_checkpoint_find(const nb_checkpoint *c, const char *key); /* NULL if there is none */
 const nb_tensor_info *nb_checkpoint_find_tensor(const nb_checkpoint *c, const char *name);

@@ -1,5 +1,6 @@
 #include "recognize.h"
 
+#include "../base/cursor.h"
 #include "../base/numbers.h"
 #include "../base/text.h"
 
@@ -30,6 +31,26 @@ static const struct {
      "7zXZ",
      6, "an xz file: unpack it first"}, /* the zero is its sixth byte */
     {"\x28\xb5\x2f\xfd", 4, "a Zstandard file: unpack it first"},
+    {"NBRESUM2", 8,
+     "what `nibble quantize --resume` keeps of a file that is not whole yet: run that command again, and load what it "
+     "writes"},
+    {"\x89PNG", 4, "a PNG picture, not a model file"},
+    {"\xff\xd8\xff", 3, "a JPEG picture, not a model file"},
+    {"%PDF-", 5, "a PDF document, not a model file"},
+    {"\x89HDF", 4, "an HDF5 file, which is not read: get the model's GGUF or safetensors version"},
+    {"\x93NUMPY", 6, "a NumPy file, which is not read: get the model's GGUF or safetensors version"},
+    {"\x7f"
+     "ELF",
+     4, "a program, not a model file"},
+};
+
+/* Words that a JSON file of a model's folder has among its first ones. */
+static const struct {
+    const char *word, *what;
+} documents[] = {
+    {"\"truncation\"", "a tokenizer.json"}, {"\"added_tokens\"", "a tokenizer.json"},
+    {"\"architectures\"", "a config.json"}, {"\"_name_or_path\"", "a config.json"},
+    {"\"model_type\"", "a config.json"},    {"\"total_size\"", "a list of the files of weights"},
 };
 
 /* How a web page begins, in lower case. */
@@ -65,6 +86,37 @@ static nb_text trimmed(const uint8_t *data, size_t size) {
     return text;
 }
 
+static bool has(nb_text text, const char *word) {
+    for (size_t n = nb_length(word); text.size >= n; text = (nb_text){text.data + 1, text.size - 1})
+        if (nb_compare(text.data, word, n) == 0)
+            return true;
+    return false;
+}
+
+static int32_t refuse_json(nb_text text, nb_error *err) {
+    nb_text start = {text.data, NB_MIN(text.size, 60)};
+    for (size_t i = 0; i < sizeof documents / sizeof *documents; i++)
+        if (has(text, documents[i].word))
+            return NB_FAIL(err, NB_ERR_FORMAT,
+                           "this is JSON, not a model file (%s: load the whole folder that it belongs to); it begins "
+                           "%t",
+                           documents[i].what, start);
+    return NB_FAIL(err, NB_ERR_FORMAT, "this is JSON, not a model file; it begins %t", start);
+}
+
+/* The older format of importance matrices has no number of its own. It begins with the number of entries, the length of
+ * the first one's name, and that, which is a matrix of a model. */
+static bool is_old_imatrix(const uint8_t *data, size_t size) {
+    enum { NAME = 8, MOST_ENTRIES = 1 << 20, MOST_NAME = 256 };
+    if (size < NAME)
+        return false;
+    nb_cursor in = nb_cursor_over(data, size, 0);
+    uint32_t entries = nb_cursor_u32(&in), length = nb_cursor_u32(&in);
+    nb_text name = {(const char *)data + NAME, size - NAME};
+    return entries && entries <= MOST_ENTRIES && length > 6 && length <= MOST_NAME &&
+           (nb_text_take(&name, "blk.") || nb_text_take(&name, "output."));
+}
+
 size_t nb_recognize_bytes(const uint8_t *data, size_t size) {
     nb_text text = trimmed(data, NB_MIN(size, MOST_BYTES));
     if (!text.size || *text.data == '{' || *text.data == '[')
@@ -90,8 +142,13 @@ int32_t nb_refuse_others(const uint8_t *data, size_t size, int32_t expected, nb_
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
         if (starts_like(text, pages[i]))
             return NB_FAIL(err, NB_ERR_FORMAT, "this is %s", web_page);
-    if (expected == NB_EXPECT_WEIGHTS && text.size && (*text.data == '{' || *text.data == '['))
-        return NB_FAIL(err, NB_ERR_FORMAT, "this is JSON, not a model file; it begins %t",
-                       (nb_text){text.data, NB_MIN(text.size, 60)});
+    if (expected != NB_EXPECT_WEIGHTS)
+        return NB_OK;
+    if (text.size && (*text.data == '{' || *text.data == '['))
+        return refuse_json(text, err);
+    if (is_old_imatrix(data, size))
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "this is an importance matrix in the older format (.dat), not a model: it is for quantizing one "
+                       "(--imatrix)");
     return NB_OK;
 }

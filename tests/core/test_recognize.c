@@ -19,7 +19,15 @@ static const struct {
     {"<?xml version", 13, WEIGHTS | JSON, "web page"},
     {"{\"error\": \"gated\"}", 18, WEIGHTS, "JSON, not a model file; it begins {\"error\": \"gated\"}"},
     {"\n[1]", 4, WEIGHTS, "it begins [1]"},
+    {"{\"truncation\": 0}", 17, WEIGHTS, "(a tokenizer.json: load the whole folder"},
+    {"NBRESUM2", 8, ALL, "--resume"},
+    {"\1\0\0\0\x13\0\0\0blk.0.attn_k.w", 23, WEIGHTS, "importance matrix"},
+    {"\n\0\0\0\x13\0\0\0blk.", 12, WEIGHTS, "importance matrix"}, /* its count looks like the end of a line */
+    {"\1\0\0\0\x0d\0\0\0output.weight", 21, WEIGHTS, "importance matrix"},
     /* what may stand there */
+    {"\1\0\0\0\x13\0\0\0some.0.attn", 19, 0, ""}, /* no matrix of a model */
+    {"\0\0\0\0\x13\0\0\0blk.0.attn_k", 20, 0, ""},
+    {"\1\0\0\0\0\2\0\0blk.0.attn_k", 20, 0, ""},
     {"GGUF\3\0\0\0", 8, 0, ""},
     {"<|im_start|>{{ x }}", 19, 0, ""},
     {"{%- for m in messages %}", 24, WEIGHTS, "JSON"}, /* as good a guess as any: it is no model */

@@ -6,7 +6,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { load } from '../../web/index.js';
+import { load, quantize } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';
 import { nibbleError } from '../support/nibble-error.js';
@@ -19,6 +19,16 @@ const PAGE = "\r\n<!DOCTYPE html><html><head><title>A model's page</title></head
 
 /** Each file, and what its error must say. @type {Record<string, [bytes: Uint8Array, says: RegExp]>} */
 const FILES = {
+    'what --resume keeps': [Buffer.from('NBRESUM2\0\0\0'), /nibble quantize --resume.*run that command again/],
+    'a tokenizer.json': [
+        Buffer.from('{\n  "version": "1.0",\n  "truncation": null,\n  "padding": null'),
+        /JSON, not a model file \(a tokenizer\.json: load the whole folder/,
+    ],
+    'a config.json': [
+        Buffer.from('{"architectures": ["LlamaForCausalLM"]}'),
+        /\(a config\.json: load the whole folder/,
+    ],
+    'an index': [Buffer.from('{"metadata": {"total_size": 5}, "weight_map": {}}'), /\(a list of the files of weights/],
     'a web page': [Buffer.from(PAGE), /this is a web page, not a model file: .*\/resolve\/.*\/blob\//],
     'a pointer of Git LFS': [Buffer.from(hex.lfs, 'hex'), /this is a Git LFS pointer.*git lfs pull/],
     JSON: [
@@ -39,6 +49,13 @@ const FILES = {
             ggjt: /a GGJT file, older than GGUF/,
             ggla: /a GGLA file, an adapter/,
             'big-endian gguf': /a big-endian GGUF file/,
+            png: /a PNG picture, not a model/,
+            jpeg: /a JPEG picture, not a model/,
+            pdf: /a PDF document, not a model/,
+            hdf5: /an HDF5 file.*safetensors/,
+            numpy: /a NumPy file.*safetensors/,
+            program: /a program, not a model/,
+            imatrix: /an importance matrix in the older format \(\.dat\).*--imatrix/,
         }).map(([name, says]) => [name, [Buffer.from(hex[name], 'hex'), says]]),
     ),
 };
@@ -158,6 +175,23 @@ describe('a file that is no model', () => {
                 load(`${server.url}/${name}`),
                 nibbleError('NB_ERR_FORMAT', /a web page, not a model/),
             );
+        }
+    });
+
+    test('a GGUF that lies beside a model', async () => {
+        for (const [name, says] of /** @type {[string, RegExp][]} */ ([
+            ['imatrix gguf', /an importance matrix, not a model.*--imatrix/],
+            ['adapter gguf', /an adapter \(LoRA\), not a model/],
+            ['mmproj gguf', /a projector of images or sounds \(mmproj\), not a model/],
+            ['old mmproj gguf', /a projector of images or sounds \(mmproj\), not a model/],
+        ])) {
+            const bytes = Buffer.from(hex[name], 'hex');
+            await assert.rejects(load(bytes), nibbleError('NB_ERR_UNSUPPORTED', says), name);
+            const stream = quantize(bytes, { type: 'q8_0' });
+            await assert.rejects(new Response(stream).arrayBuffer(), nibbleError('NB_ERR_UNSUPPORTED', says), name);
+            const model = await load(bytes, { headerOnly: true });
+            assert.match(String(model.info.unsupported), says);
+            await model.dispose();
         }
     });
 

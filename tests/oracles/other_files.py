@@ -3,8 +3,9 @@
 
     pip install -r tests/oracles/requirements.txt && python3 tests/oracles/other_files.py
 
-{name: first bytes, in hex, 64 of them at most}. Each is written by the library of its own format, but for these: Zstandard's
-number is that of RFC 8878, 3.1.1. The formats older than GGUF have no writer any more; their numbers are those of ggml
+{name: first bytes, in hex, 64 of them at most; of GGUF files all}. Each is written by the library of its own format, but for these: Zstandard's
+number is that of RFC 8878, 3.1.1; the first bytes of PNG, JPEG, PDF, HDF5 and ELF are those of their
+specifications (ISO 15948, 5.2; ITU T.81, B.1.1.3; ISO 32000-1, 7.5.2; HDF5 file format, II.A; System V ABI, 4). The formats older than GGUF have no writer any more; their numbers are those of ggml
 (llama.cpp before August 2023), 0x67676d6c and so on, as little-endian words. A pointer of Git LFS is what git-lfs's docs/spec.md
 shows.
 """
@@ -15,9 +16,13 @@ import json
 import lzma
 import pathlib
 import struct
+import tempfile
 import zipfile
 
+import numpy
 import torch
+from gguf import GGUFWriter
+from gguf.constants import GGUFType
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "other-files.json"
 DATA = b"weights " * 40
@@ -36,6 +41,40 @@ def zipped():
     return out.getvalue()
 
 
+def array():
+    out = io.BytesIO()
+    numpy.save(out, numpy.zeros(4))
+    return out.getvalue()
+
+
+def imatrix():
+    """llama.cpp's older format, as examples/imatrix wrote it before August 2025: entries; for each the length of its name,
+    the name, calls, numbers, and these."""
+    name = b"blk.0.attn_k.weight"
+    return struct.pack("<ii", 1, len(name)) + name + struct.pack("<ii4f", 8, 4, 1, 2, 3, 4)
+
+
+def companion(kind, architecture=None):
+    """The whole of a small GGUF that is no model."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "file.gguf"
+        writer = GGUFWriter(path, architecture or "")  # without one it writes no architecture
+        if kind:
+            writer.add_type(kind)
+        writer.add_tensor("some.weight", numpy.zeros(4, numpy.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return path.read_bytes()
+
+
+WHOLE = {
+    "imatrix gguf": companion(GGUFType.IMATRIX),
+    "adapter gguf": companion(GGUFType.ADAPTER, "llama"),
+    "mmproj gguf": companion(GGUFType.MMPROJ, "clip"),
+    "old mmproj gguf": companion(None, "clip"),
+}
 files = {
     "gzip": gzip.compress(DATA, mtime=0),
     "bzip2": bz2.compress(DATA),
@@ -47,7 +86,15 @@ files = {
     **{name: struct.pack("<II", number, 3) + bytes(56) for name, number in
        {"ggml": 0x67676D6C, "ggmf": 0x67676D66, "ggjt": 0x67676A74, "ggla": 0x67676C61}.items()},
     "big-endian gguf": b"FUGG" + struct.pack(">IQQ", 3, 0, 0),
+    "png": b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + struct.pack(">II", 4, 4),
+    "jpeg": b"\xff\xd8\xff\xe0" + bytes(60),
+    "pdf": b"%PDF-1.7\n",
+    "hdf5": b"\x89HDF\r\n\x1a\n" + bytes(56),
+    "numpy": array(),
+    "program": b"\x7fELF\2\1\1" + bytes(57),
+    "imatrix": imatrix(),
     "lfs": b"version https://git-lfs.github.com/spec/v1\n"
            b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n",
 }
-OUT.write_text(json.dumps({name: data[:64].hex() for name, data in files.items()}, indent=1) + "\n")
+OUT.write_text(json.dumps({**{name: data[:64].hex() for name, data in files.items()},
+                           **{name: data.hex() for name, data in WHOLE.items()}}, indent=1) + "\n")

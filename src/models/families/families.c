@@ -29,9 +29,11 @@ const nb_family *const nb_families[] = {
 };
 
 const nb_family *nb_family_find(const nb_checkpoint *c, nb_error *err) {
+    if (nb_checkpoint_refuse_companion(c, err) < 0)
+        return NULL;
     nb_text name = nb_checkpoint_string(c, "general.architecture");
     if (!name.data)
-        return nb_checkpoint_refuse_unnamed(c, err), NULL;
+        return NB_FAIL_NULL(err, NB_ERR_FORMAT, "the file does not name its architecture (general.architecture)");
     char known[NB_LIST_BYTES];
     nb_writer w = nb_writer_over(known, sizeof known);
     for (const nb_family *const *f = nb_families; *f; f++) {
