@@ -27,6 +27,38 @@ describe('compare() in a page', { skip }, () => {
         await site?.close();
     });
 
+    /**
+     * A second model that lacks the first kind of matrices: its histogram of the last kind is the first model's.
+     * @param {string} html the page of the first alone
+     * @param {import('../../web/index.js').Comparison} result
+     * @param {Parameters<typeof comparisonPage>[1]} script
+     */
+    async function choosesByName(html, result, script) {
+        const [model] = result.models,
+            { histograms = [], ...others } = model.weights ?? {};
+        const lacking = { ...model, name: 'lacking.gguf', weights: { ...others, histograms: histograms.slice(1) } };
+        const both = /** @type {typeof result} */ ({ ...result, models: [lacking, model] });
+        const [first, last] = [histograms[0].kind, histograms[histograms.length - 1].kind];
+        const picture = async (/** @type {string} */ html, /** @type {string} */ name, /** @type {string} */ kind) => {
+            const page = await browser.newPage({ viewport: { width: 800, height: 800 } });
+            await page.setContent(html);
+            const selects = page.locator('#histograms select');
+            if ((await selects.count()) > 1) await selects.first().selectOption(name);
+            await selects.last().selectOption(kind);
+            const url = await page.locator('#histograms canvas').evaluate((canvas) => {
+                return /** @type {HTMLCanvasElement} */ (canvas).toDataURL();
+            });
+            await page.close();
+            return url;
+        };
+        const page = await comparisonPage(both, script),
+            alone = await picture(html, '', last);
+        assert.equal(await picture(page, 'lacking', last), alone);
+        assert.equal(await picture(page, 'gemma2-q4_0', last), alone);
+        assert.equal(await picture(page, 'gemma2-q4_0', first), await picture(html, '', first));
+        assert.notEqual(await picture(page, 'lacking', first), await picture(html, '', first));
+    }
+
     it('gives what Node gives, and its page shows the plots', async () => {
         const expected = await compare(
             names.map((name) => root + name),
@@ -64,6 +96,7 @@ describe('compare() in a page', { skip }, () => {
             assert.deepEqual([found, complaints], [{ plots: 4, wide: false }, []]);
             await page.close();
         }
+        await choosesByName(html, expected, { script: read('report.js'), style: read('report.css') });
         const plain = await browser.newContext({ javaScriptEnabled: false });
         const still = await plain.newPage();
         await still.setContent(html);

@@ -189,7 +189,7 @@ function positionPlot() {
 function errorPlot({ weights }) {
     const matrices = weights?.matrices ?? [];
     const layers = [...new Set(matrices.flatMap(({ layer }) => (layer === null ? [] : [layer])))].sort((a, b) => a - b);
-    const kinds = [...new Set(matrices.filter(({ layer }) => layer !== null).map(({ kind }) => kind))];
+    const kinds = ofLayers.filter((kind) => matrices.some((m) => m.kind === kind && m.layer !== null));
     const line = (/** @type {string} */ kind) =>
         layers.map((layer) => matrices.find((m) => m.layer === layer && m.kind === kind)?.error ?? null);
     return {
@@ -211,9 +211,9 @@ function errorPlot({ weights }) {
             ],
             series: [
                 { label: 'layer' },
-                ...kinds.map((kind, i) => ({
+                ...kinds.map((kind) => ({
                     label: kind,
-                    stroke: colourOf(i),
+                    stroke: colourOf(ofLayers.indexOf(kind)),
                     width: 1.5,
                     points: { show: layers.length < 20 },
                     value: (/** @type {any} */ _, /** @type {number | null} */ y) => (y === null ? '–' : share(y)),
@@ -223,9 +223,10 @@ function errorPlot({ weights }) {
     };
 }
 
-/** @param {ComparedModel} model @param {number} which @returns {Plot} */
-function histogramPlot({ weights }, which) {
-    const { before, after } = weights?.histograms[which] ?? { before: [], after: [] };
+/** A model whose matrices of this kind have other shapes than the base's has no histogram of them: the plot is empty.
+ * @param {ComparedModel} model @param {string} kind @returns {Plot} */
+function histogramPlot({ weights }, kind) {
+    const { before, after } = weights?.histograms.find((one) => one.kind === kind) ?? { before: [], after: [] };
     const n = before.length,
         total = before.reduce((a, b) => a + b, 0) || 1;
     const stepped = /** @type {any} */ (uPlot).paths.stepped({ align: 1 });
@@ -259,14 +260,24 @@ const shortName = (name) => lastPart(name).replace(/\.gguf$/i, '');
 if (models.some(({ divergence }) => divergence.mean > 0)) show('size', sizePlot);
 show('position', positionPlot);
 const weighed = models.filter((model) => model.weights);
+/** Kinds of matrices in layers, of all models: a kind has one colour, whatever a model lacks. */
+const ofLayers = [
+    ...new Set(
+        weighed.flatMap(({ weights }) =>
+            (weights?.matrices ?? []).flatMap(({ layer, kind }) => (layer === null ? [] : [kind])),
+        ),
+    ),
+];
 if (weighed.length > 0) {
     const chosenNames = weighed.map(({ name }) => shortName(name));
     const errorsOf = choice('errors', 'Model', chosenNames, redraw(drawings.length));
     show('errors', () => errorPlot(weighed[errorsOf()]));
     const again = redraw(drawings.length);
     const histogramsOf = choice('histograms', 'Model', chosenNames, again);
-    const kindOf = choice('histograms', 'Tensors', weighed[0].weights?.histograms.map(({ kind }) => kind) ?? [], again);
-    show('histograms', () => histogramPlot(weighed[histogramsOf()], kindOf()));
+    // by name, as a model may lack some that the others have
+    const kinds = [...new Set(weighed.flatMap(({ weights }) => weights?.histograms.map(({ kind }) => kind) ?? []))];
+    const kindOf = choice('histograms', 'Tensors', kinds, again);
+    show('histograms', () => histogramPlot(weighed[histogramsOf()], kinds[kindOf()]));
 }
 
 let width = innerWidth;
