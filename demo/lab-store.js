@@ -10,6 +10,9 @@ export async function openStore() {
     const folder = await ownFolder().catch(() => null);
     let count = 0;
     return {
+        /** Whether the files are kept in memory, which the page must say. */
+        inMemory: folder === null,
+
         /**
          * Keeps what a stream gives. If it fails, nothing of it is kept.
          * @param {string} name
@@ -37,16 +40,13 @@ export async function openStore() {
 }
 
 /**
- * A folder for this page. A page that is closed removes its own. One that was ended before it could do so has left
- * its folder behind: nobody holds the lock of that name any more, and the next page removes it.
+ * A folder for this page, which holds the lock of its name as long as it lives. It gets the lock first and the folder
+ * afterwards, so a folder whose lock is free belongs to no page: one that was ended before it could remove it.
  */
 async function ownFolder() {
     if (!('createWritable' in FileSystemFileHandle.prototype)) throw new Error('this page cannot write files');
     const root = await navigator.storage.getDirectory();
-    const { held = [] } = await navigator.locks.query();
-    const alive = new Set(held.map(({ name }) => name));
-    for await (const name of root.keys())
-        if (name.startsWith(PREFIX) && !alive.has(name)) await root.removeEntry(name, { recursive: true });
+    await removeDead(root);
     const name = `${PREFIX}${crypto.randomUUID()}`;
     await new Promise((/** @type {(value?: unknown) => void} */ granted) => {
         navigator.locks.request(name, () => {
@@ -54,6 +54,20 @@ async function ownFolder() {
             return new Promise(() => {}); // held as long as the page lives
         });
     });
-    addEventListener('pagehide', () => void root.removeEntry(name, { recursive: true }).catch(() => {}));
-    return root.getDirectoryHandle(name, { create: true });
+    const folder = await root.getDirectoryHandle(name, { create: true });
+    addEventListener('pagehide', ({ persisted }) => {
+        // a page that may come back keeps its folder, and its lock
+        if (!persisted) root.removeEntry(name, { recursive: true }).catch(() => {});
+    });
+    return folder;
+}
+
+/** What cannot be removed stays for the next page to try. @param {FileSystemDirectoryHandle} root */
+async function removeDead(root) {
+    const names = [];
+    for await (const name of root.keys()) if (name.startsWith(PREFIX)) names.push(name);
+    for (const name of names)
+        await navigator.locks.request(name, { ifAvailable: true }, async (lock) => {
+            if (lock) await root.removeEntry(name, { recursive: true }).catch(() => {});
+        });
 }

@@ -39,6 +39,10 @@ let base = null;
 let made = [];
 
 const store = openStore();
+store.then(({ inMemory }) => {
+    byId('memory-note').hidden = !inMemory;
+    byId('kept-note').hidden = inMemory;
+});
 const steps = createStepsView();
 const plots = createPlots();
 const results = createResultsView({ onRemove: remove });

@@ -167,6 +167,55 @@ describe('the quantization lab', { skip }, () => {
         });
     });
 
+    it('leaves the files of other tabs, and removes those of tabs that are gone', async () => {
+        await visit({ query: QUERY, wait: CHOSEN }, async (page) => {
+            const [own] = await foldersOf(page);
+            await page.evaluate(async () => {
+                const root = await navigator.storage.getDirectory();
+                for (const name of ['nibble-lab-dead', 'nibble-lab-stuck', 'other'])
+                    await (await root.getDirectoryHandle(name, { create: true })).getFileHandle('f', { create: true });
+                // a file that is being written cannot be removed
+                const file = await (await root.getDirectoryHandle('nibble-lab-stuck')).getFileHandle('f');
+                Object.assign(globalThis, { writing: await file.createWritable() });
+            });
+            const second = await page.context().newPage();
+            // a list of locks that is older than the first tab's: what a lock says must be asked of the lock
+            await second.addInitScript(() => {
+                navigator.locks.query = async () => ({ held: [], pending: [] });
+            });
+            await second.goto(page.url());
+            await second.waitForSelector(CHOSEN);
+            for (let tries = 0; tries < 50 && (await foldersOf(second)).length !== 4; tries++)
+                await second.waitForTimeout(100);
+            const left = await foldersOf(second);
+            assert.deepEqual(
+                ['nibble-lab-dead', 'nibble-lab-stuck', 'other', own].map((name) => left.includes(name)),
+                [false, true, true, true],
+            );
+            assert.equal(left.length, 4, 'the second tab has no folder of its own');
+            assert.ok(await second.isHidden('#memory-note'));
+            await second.close({ runBeforeUnload: true });
+            await page.evaluate(() => /** @type {any} */ (globalThis).writing.close());
+        });
+    });
+
+    it('says so where files stay in memory', async () => {
+        await visit({ query: QUERY, wait: CHOSEN }, async (page) => {
+            await page.addInitScript(() => {
+                // @ts-expect-error a browser without it
+                delete FileSystemFileHandle.prototype.createWritable;
+            });
+            await page.reload();
+            await page.waitForSelector(CHOSEN);
+            await page.locator('#memory-note', { hasText: 'stays in memory' }).waitFor();
+            await page.fill('#text', SAMPLE);
+            await onlyMake(page, ['Q8_0']);
+            await run(page);
+            assert.ok((await table(page)).has('Q8_0'));
+            assert.ok(await page.isHidden('#kept-note'));
+        });
+    });
+
     it('stops at any moment and keeps what is there; on a phone, by keyboard', async () => {
         const context = { viewport: { width: 360, height: 640 } };
         await visit({ query: QUERY, wait: CHOSEN, context }, async (page) => {
