@@ -4,7 +4,8 @@
 FOLDER is a Llama with floating-point weights. nibble makes a folder of it in each format, with the text to calibrate with.
 - gptq, gptq_v2: GPTQModel's TorchLinear loads each module's tensors, converts the first format's zero points and
   dequantizes; transformers computes logits with these weights.
-- awq: AutoAWQ's dequantize_gemm gives each module's weights; transformers computes logits with these.
+- awq: AutoAWQ's dequantize_gemm gives each module's weights, and transformers computes logits with these. transformers also
+  loads the folder itself, through GPTQModel's AwqTorchLinear (other kernels of it are compiled first).
 - compressed-tensors, symmetric: transformers loads the folder itself, through compressed-tensors.
 - compressed-tensors with zero points: compressed-tensors' PackedQuantizationCompressor dequantizes each module. (In
   transformers, version 0.20 refuses such a folder: it expects zero points that are not packed, though its compressor
@@ -28,7 +29,7 @@ from gptqmodel.nn_modules.qlinear.torch import TorchLinear
 from gptqmodel.quantization.config import QuantizeConfig
 from gptqmodel.utils.model import convert_gptq_v1_to_v2_format_module
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AwqConfig
 
 from awq_vectors import autoawq
 
@@ -87,16 +88,21 @@ def logits_of(model):
 
 
 def theirs(folder, source):
+    """One or several libraries' logits."""
     config = json.loads((folder / "config.json").read_text())["quantization_config"]
     if config["quant_method"] == "compressed-tensors" and config["config_groups"]["group_0"]["weights"]["symmetric"]:
-        return logits_of(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
+        return [logits_of(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))]
     tensors = load_file(folder / "model.safetensors")
     read = {"gptq": of_gptq, "awq": of_awq, "compressed-tensors": of_compressed}[config["quant_method"]]
     found = {f"{module}.weight": weight for module, weight in read(tensors, config)}
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     left = model.load_state_dict({**tensors, **found}, strict=False)
     assert not left.unexpected_keys and set(left.missing_keys) <= {"lm_head.weight"}, left
-    return logits_of(model)
+    if config["quant_method"] != "awq":
+        return [logits_of(model)]
+    how = AwqConfig(bits=config["bits"], group_size=config["group_size"], backend="torch_awq")
+    loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, quantization_config=how)
+    return [logits_of(model), logits_of(loaded)]
 
 
 def main():
@@ -111,11 +117,11 @@ def main():
             nibble("quantize", args.folder, out, "--force", "--format", format, *method, "--calibration", args.text,
                    "--samples", 4, "--context", 128, *options)
             nibble("eval", out, "--tokens", ",".join(map(str, TOKENS)), "--logits", logits)
-            expected = theirs(out, args.folder)
-            ours = np.fromfile(logits, dtype="<f4").reshape(expected.shape)
-            far = float(np.abs(ours - expected).max() / np.abs(expected).max())
-            print(format, *options, f"largest difference: {far:.1e} of the largest logit", flush=True)
-            assert far < 1e-3, "nibble and the library compute with different weights"
+            for expected in theirs(out, args.folder):
+                ours = np.fromfile(logits, dtype="<f4").reshape(expected.shape)
+                far = float(np.abs(ours - expected).max() / np.abs(expected).max())
+                print(format, *options, f"largest difference: {far:.1e} of the largest logit", flush=True)
+                assert far < 1e-3, "nibble and the library compute with different weights"
 
 
 if __name__ == "__main__":

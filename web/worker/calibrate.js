@@ -332,7 +332,7 @@ export const GGUF_BLOCKS = {
     }),
     finish: (_, { type }, { blocks }) => ({ type, bytes: blocks }),
     grid: ({ type }) => ({ ...NO_CODES, type: TYPES[type] }),
-    canChange: (_, { from, type }, isInGroup) => (type === 'f32' ? isFloat(from) : isFloat(type) && isInGroup),
+    canChange: (_, { from, type }, isInGroup) => isFloat(type) && (isInGroup || (type === 'f32' && isFloat(from))),
     isRemade: ({ type }) => type !== 'f32',
     stored: () => undefined,
 };
