@@ -40,6 +40,7 @@
     T(int8)            \
     T(product)         \
     T(train)           \
+    T(train_engine)    \
     T(packing)         \
     T(kernels)         \
     T(matmul)          \
