@@ -117,7 +117,11 @@ int32_t nb_quantizer_fold_rows(const nb_quantizer *q, float *weights, uint32_t f
 
 int32_t nb_quantizer_input(const void *observed, const nb_input_settings *how, nb_input_found *found, nb_error *err) {
     nb_uniform grid = {.bits = 8, .scale_type = how->scale_type};
-    nb_range_settings settings = {how->ranges, grid.bits, how->symmetric != 0, how->percentile};
+    nb_range_settings settings = {.method = how->ranges,
+                                  .bits = grid.bits,
+                                  .is_symmetric = how->symmetric != 0,
+                                  .percentile = how->percentile,
+                                  .is_wide = !grid.is_narrow};
     nb_range range;
     NB_TRY(nb_uniform_check(&grid, err));
     NB_TRY(nb_range_choose(observed, &settings, &range, err));

@@ -26,6 +26,8 @@ double nb_range_width(const nb_range_observer *o) {
 static void cover(nb_range_observer *o, float size) {
     while (size > nb_power_of_two(o->exponent)) {
         o->exponent++;
+        if (!o->count)
+            continue;
         merge_pairs(o->above);
         merge_pairs(o->below);
     }

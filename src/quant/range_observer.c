@@ -48,16 +48,38 @@ static int percentile_edge(const uint64_t *bins, const uint64_t *second, double 
 
 /* ---- squared error ----------------------------------------------------------------------------------------------- */
 
-/* Of all numbers, each in the middle of its bin, if the grid covers the edges low ... high (in bins, low <= 0). */
-static double squared_error(const nb_range_observer *o, const nb_range_settings *how, int low, int high) {
-    double levels = how->is_symmetric ? (1 << how->bits) - 2 : (1 << how->bits) - 1, error = 0;
-    double step = (high - low) / levels, zero = how->is_symmetric ? levels / 2 : floor(-low / step + 0.5);
+/* A search for the least error. A small group fills few of the bins, and only these are looked at. */
+typedef struct error_search {
+    const nb_range_observer *o;
+    const nb_range_settings *how;
+    int filled[2];                   /* how many, above and below 0 */
+    uint16_t bins[2][NB_RANGE_BINS]; /* which */
+    int low, high;                   /* the edges at hand, in bins, low <= 0 <= high */
+} error_search;
+
+static const uint64_t *bins_of(const nb_range_observer *o, int side) {
+    return side ? o->below : o->above;
+}
+
+static void find_filled(error_search *s) {
+    for (int side = 0; side < 2; side++)
+        for (int i = 0; i < NB_RANGE_BINS; i++)
+            if (bins_of(s->o, side)[i])
+                s->bins[side][s->filled[side]++] = (uint16_t)i;
+}
+
+/* Of all numbers, each in the middle of its bin, if the grid covers the edges low ... high. */
+static double squared_error(const error_search *s, int low, int high) {
+    const nb_range_settings *how = s->how;
+    bool is_narrow = how->is_symmetric && !how->is_wide;
+    double levels = (1 << how->bits) - 1 - is_narrow, error = 0, step = (high - low) / levels;
+    double zero = how->is_symmetric ? 1 << (how->bits - 1) : floor(-low / step + 0.5);
+    zero -= is_narrow;
     for (int side = 0; side < 2; side++) {
-        const uint64_t *bins = side ? o->below : o->above;
+        const uint64_t *bins = bins_of(s->o, side);
         double last = side ? zero : levels - zero;
-        for (int i = 0; i < NB_RANGE_BINS; i++) {
-            if (!bins[i])
-                continue;
+        for (int k = 0; k < s->filled[side]; k++) {
+            int i = s->bins[side][k];
             double x = i + 0.5, code = floor(x / step + 0.5), off = x - step * (code < last ? code : last);
             error += (double)bins[i] * off * off;
         }
@@ -67,22 +89,21 @@ static double squared_error(const nb_range_observer *o, const nb_range_settings 
 
 /* Moves one end to where the error is least: of every eighth edge, then of those about the best. A symmetric grid's
  * ends move together. */
-static double move_end(const nb_range_observer *o, const nb_range_settings *how, int *low, int *high, bool is_low,
-                       int farthest, double least) {
-    int best = is_low ? -*low : *high;
-    bool moves_low = is_low || how->is_symmetric, moves_high = !is_low || how->is_symmetric;
+static double move_end(error_search *s, bool is_low, int farthest, double least) {
+    int best = is_low ? -s->low : s->high;
+    bool moves_low = is_low || s->how->is_symmetric, moves_high = !is_low || s->how->is_symmetric;
     for (int step = 8; step; step /= 8) {
         int first = step == 8 ? 1 : NB_MAX(1, best - 7), last = step == 8 ? farthest : NB_MIN(farthest, best + 7);
         for (int at = first; at <= last; at += step) {
-            double error = squared_error(o, how, moves_low ? -at : *low, moves_high ? at : *high);
+            double error = squared_error(s, moves_low ? -at : s->low, moves_high ? at : s->high);
             if (error < least) {
                 least = error;
                 best = at;
             }
         }
     }
-    *low = moves_low ? -best : *low;
-    *high = moves_high ? best : *high;
+    s->low = moves_low ? -best : s->low;
+    s->high = moves_high ? best : s->high;
     return least;
 }
 
@@ -96,22 +117,24 @@ static int last_edge(const uint64_t *bins) {
 
 static void choose_by_error(const nb_range_observer *o, const nb_range_settings *how, int *low, int *high) {
     int last_low = last_edge(o->below), last_high = last_edge(o->above);
-    *low = -last_low;
-    *high = last_high;
+    error_search s = {.o = o, .how = how, .low = -last_low, .high = last_high};
+    find_filled(&s);
     if (how->is_symmetric) {
-        *high = NB_MAX(last_low, last_high);
-        *low = -*high;
-        move_end(o, how, low, high, false, *high, squared_error(o, how, *low, *high));
-        return;
+        s.high = NB_MAX(last_low, last_high);
+        s.low = -s.high;
+        move_end(&s, false, s.high, squared_error(&s, s.low, s.high));
+    } else {
+        double least = squared_error(&s, s.low, s.high), before;
+        do {
+            before = least;
+            if (last_high)
+                least = move_end(&s, false, last_high, least);
+            if (last_low)
+                least = move_end(&s, true, last_low, least);
+        } while (least < before);
     }
-    double least = squared_error(o, how, *low, *high), before;
-    do {
-        before = least;
-        if (last_high)
-            least = move_end(o, how, low, high, false, last_high, least);
-        if (last_low)
-            least = move_end(o, how, low, high, true, last_low, least);
-    } while (least < before);
+    *low = s.low;
+    *high = s.high;
 }
 
 /* ---- divergence -------------------------------------------------------------------------------------------------- */

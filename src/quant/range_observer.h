@@ -25,6 +25,7 @@ typedef struct nb_range_settings {
     uint32_t bits;     /* of the codes, 2 ... 8: what SQUARED_ERROR and DIVERGENCE need to know */
     bool is_symmetric; /* both ends equally far from 0; else each by itself, with 0 between them */
     double percentile; /* above 0, at most 100 */
+    bool is_wide;      /* the symmetric grid of SQUARED_ERROR has the lowest code, too (not nb_uniform's is_narrow) */
 } nb_range_settings;
 
 typedef struct nb_range {

@@ -11,7 +11,7 @@
 static const char VECTORS[] = "tests/fixtures/formats/ranges.bin";
 
 static nb_range choose(const nb_range_observer *o, uint32_t method, uint32_t bits, bool is_symmetric) {
-    nb_range_settings how = {method, bits, is_symmetric, 99};
+    nb_range_settings how = {.method = method, .bits = bits, .is_symmetric = is_symmetric, .percentile = 99};
     nb_range range = {0};
     nb_error err = {0};
     CHECK(nb_range_choose(o, &how, &range, &err) == 0, "method %u: %s", method, err.message);
@@ -107,7 +107,7 @@ static void check_observer(nb_cursor *in) {
 static void check_edges(void) {
     static nb_range_observer o;
     static const float x[] = {1, 2, 3, 4, -5, 6, -7, 8};
-    nb_range_settings how = {NB_RANGE_PERCENTILE, 8, true, 75};
+    nb_range_settings how = {.method = NB_RANGE_PERCENTILE, .bits = 8, .is_symmetric = true, .percentile = 75};
     nb_range range = {0};
     nb_error err = {0};
     nb_range_begin(&o, 0);
