@@ -172,6 +172,7 @@ export const PRESETS = [
     'q1_0',
     'nvfp4',
     'mxfp4_moe',
+    'f32',
     'f16',
     'bf16',
 ];

@@ -104,6 +104,7 @@ export type Preset =
     | 'q1_0'
     | 'nvfp4'
     | 'mxfp4_moe'
+    | 'f32'
     | 'f16'
     | 'bf16';
 

@@ -32,7 +32,7 @@ static const nb_preset presets[] = {
     {"iq2_xxs", NB_TYPE_IQ2_XXS, PURE, 19},   {"iq1_m", NB_TYPE_IQ1_M, PURE, 31},      {"iq1_s", NB_TYPE_IQ1_S, PURE, 24},
     {"tq2_0", NB_TYPE_TQ2_0, PURE, 37},       {"tq1_0", NB_TYPE_TQ1_0, PURE, 36},      {"q2_0", NB_TYPE_Q2_0, PURE, 41},
     {"q1_0", NB_TYPE_Q1_0, PURE, 40},         {"nvfp4", NB_TYPE_NVFP4, PURE, 39},      {"mxfp4_moe", NB_TYPE_MXFP4, EXPERTS, 38},
-    {"f16", NB_TYPE_F16, PURE, 1},            {"bf16", NB_TYPE_BF16, PURE, 32},
+    {"f32", NB_TYPE_F32, PURE, 0},            {"f16", NB_TYPE_F16, PURE, 1},           {"bf16", NB_TYPE_BF16, PURE, 32},
 };
 // clang-format on
 
@@ -301,7 +301,7 @@ uint32_t nb_preset_type(const nb_preset *p, nb_text name, uint32_t dimensions, u
         bool is_linear = find(name, "blk.") == 0 && (has(name, ".attn_") || has(name, ".ffn_"));
         return is_linear && columns % NB_BLOCK_NF4 == 0 ? p->type : NB_TYPE_LIMIT;
     }
-    if (p->type == NB_TYPE_F16 || p->type == NB_TYPE_BF16)
+    if (p->type == NB_TYPE_F32 || p->type == NB_TYPE_F16 || p->type == NB_TYPE_BF16)
         return p->type;
     if (nb_text_is(name, "output.weight") || (facts->is_tied && nb_text_is(name, "token_embd.weight")))
         return type_of_output(p, columns, facts);
