@@ -85,6 +85,9 @@ int32_t nb_converter_rows(const nb_converter *converter, uint32_t i, uint32_t *r
 /* Before nb_converter_next: the tensor is quantized to this type, whatever the preset says, if it is a matrix that
  * may be quantized at all. Returns 1 if so, 0 if it stays as it is. */
 int32_t nb_converter_choose(nb_converter *converter, uint32_t i, uint32_t type, nb_error *err);
+/* Before nb_converter_next: the GGUF says under "nibble.simulated" that its weights were rounded to such a grid, and are
+ * floating-point numbers all the same. */
+int32_t nb_converter_simulated(nb_converter *converter, const char *grid, size_t grid_bytes, nb_error *err);
 /* What the GGUF has of a tensor. */
 enum {
     NB_TENSOR_MADE = 0,  /* its weights */

@@ -298,6 +298,38 @@ int32_t nb_rounder_rows(nb_rounder *rounder, uint32_t matrix, uint32_t type, uin
 int32_t nb_mix_choose(uint32_t n, uint32_t kinds, const double *bytes, const double *losses, double budget,
                       uint32_t *choice, nb_error *err);
 
+/* ---- grids that no file format has ----------------------------------------------------------------------------- */
+
+/* Weights are rounded to a grid and stay floating-point numbers, so that any engine tells what the grid costs. */
+enum {
+    NB_SIMULATE_UNIFORM = 0, /* w = s (q - z), s in binary16, and z in as many bits as a code */
+    NB_SIMULATE_LOG = 1,     /* 0 and signed powers of two; the largest power in 8 bits */
+    NB_SIMULATE_CODEBOOK = 2 /* 2^bits numbers in binary16 that fit the weights best (Lloyd-Max) */
+};
+
+typedef struct nb_simulation {
+    uint32_t grid;       /* NB_SIMULATE_... */
+    uint32_t bits;       /* of a code, 2 to 8 */
+    uint32_t group;      /* columns that share s and z, the largest power, or a codebook; 0: whole rows */
+    uint32_t whole;      /* 1: all of a matrix shares it */
+    uint32_t symmetric;  /* 1: z is the middle of the codes */
+    uint32_t ranges;     /* NB_RANGE_..., of a uniform grid: weights beyond the range are clipped */
+    uint32_t stochastic; /* 1: rounds up with the probability of the fraction (Gupta et al. 2015) */
+    uint32_t seed;       /* for that: the same seed gives the same codes */
+    double percentile;   /* of NB_RANGE_PERCENTILE: above 0, at most 100 */
+} nb_simulation;
+
+/* Bits that a matrix would have, with its scales, zeros, powers and codebooks. It is an error if there is no such grid,
+ * or if groups do not divide a row. */
+int32_t nb_simulate_bits(const nb_simulation *how, uint32_t rows, uint32_t columns, double *bits, nb_error *err);
+
+/* Rounds rows of F32 or F16 where they lie. pool: NULL is fine. If the whole matrix shares a grid, these are all its
+ * rows; first_row is then only for messages. tensor: any number, for stochastic rounding that differs from tensor to
+ * tensor. Adds to *clipped how many weights lay outside the range that was chosen. A weight that is not finite is an
+ * error that names its row and column. */
+int32_t nb_simulate_rows(nb_pool *pool, const nb_simulation *how, uint32_t tensor, uint32_t type, void *weights,
+                         uint32_t first_row, uint32_t rows, uint32_t columns, double *clipped, nb_error *err);
+
 #pragma GCC visibility pop
 
 #endif

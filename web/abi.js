@@ -62,6 +62,9 @@ export const NB_RANGE_MOVING = 1;
 export const NB_RANGE_PERCENTILE = 2;
 export const NB_RANGE_SQUARED_ERROR = 3;
 export const NB_RANGE_DIVERGENCE = 4;
+export const NB_SIMULATE_UNIFORM = 0;
+export const NB_SIMULATE_LOG = 1;
+export const NB_SIMULATE_CODEBOOK = 2;
 export const NB_TOKEN_USER_DEFINED = 4;
 
 /** The core's codes. */
@@ -326,6 +329,21 @@ export const nb_input_found = {
         high: { at: 12, view: 'Float32' },
         scale: { at: 16, view: 'Float32' },
         zero: { at: 20, view: 'Int32' },
+    }),
+};
+
+export const nb_simulation = {
+    size: 40,
+    fields: /** @type {const} */ ({
+        grid: { at: 0, view: 'Uint32' },
+        bits: { at: 4, view: 'Uint32' },
+        group: { at: 8, view: 'Uint32' },
+        whole: { at: 12, view: 'Uint32' },
+        symmetric: { at: 16, view: 'Uint32' },
+        ranges: { at: 20, view: 'Uint32' },
+        stochastic: { at: 24, view: 'Uint32' },
+        seed: { at: 28, view: 'Uint32' },
+        percentile: { at: 32, view: 'Float64' },
     }),
 };
 

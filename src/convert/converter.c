@@ -346,6 +346,12 @@ int32_t nb_converter_choose(nb_converter *x, uint32_t i, uint32_t type, nb_error
     return nb_plan_choose(&x->plan, i, type, err);
 }
 
+int32_t nb_converter_simulated(nb_converter *x, const char *grid, size_t grid_bytes, nb_error *err) {
+    NB_TRY(nb_converter_plan(x, err));
+    nb_compose_string(&x->plan.composer, "nibble.simulated", (nb_text){grid, grid_bytes});
+    return x->plan.composer.code;
+}
+
 int32_t nb_converter_include(nb_converter *x, uint32_t i, uint32_t how, nb_error *err) {
     NB_TRY(check_number(x, i, err));
     if (x->settled)

@@ -289,8 +289,9 @@ static uint64_t put_values(output *o, const nb_checkpoint *c, bool is_file_type_
         nb_text key = nb_checkpoint_key(c, v);
         if (starts(key, "split.") || nb_text_is(key, "general.alignment"))
             continue;
-        if (is_file_type_other && (nb_text_is(key, "general.file_type") ||
-                                   nb_text_is(key, "general.quantization_version") || starts(key, "quantize.imatrix.")))
+        if (is_file_type_other &&
+            (nb_text_is(key, "general.file_type") || nb_text_is(key, "general.quantization_version") ||
+             nb_text_is(key, "nibble.simulated") || starts(key, "quantize.imatrix.")))
             continue;
         put_text(o, key);
         put_u32(o, v->type);

@@ -168,8 +168,7 @@ static void cut(nb_arena *arena, sorted *s, search *d, uint32_t count) {
     d->cuts = nb_arena_take(arena, (uint64_t)count * (MOST_RUNS + 1), sizeof *d->cuts);
 }
 
-/* The nearest entries, of two the lower. */
-static void put_codes(const float *x, size_t n, const float *codebook, uint32_t count, uint8_t *codes) {
+void nb_codebook_codes(const float *x, size_t n, const float *codebook, uint32_t count, uint8_t *codes) {
     for (size_t i = 0; i < n; i++) {
         uint32_t low = 0, high = count - 1;
         while (low < high) {
@@ -202,7 +201,7 @@ static int32_t fit(const float *x, const float *importance, size_t n, uint32_t c
     for (uint32_t k = 0; k < count; k++)
         codebook[k] = (float)e.at[k];
     nb_arena_free(&arena);
-    put_codes(x, n, codebook, count, codes);
+    nb_codebook_codes(x, n, codebook, count, codes);
     return NB_OK;
 }
 

@@ -24,4 +24,7 @@ int32_t nb_lloyd_max(const float *x, const float *importance, size_t n, uint32_t
 int32_t nb_lloyd_max_from(const float *x, const float *importance, size_t n, uint32_t entries, float *codebook,
                           uint8_t *codes, nb_error *err);
 
+/* The nearest entries of a codebook that ascends, of two the lower. */
+void nb_codebook_codes(const float *x, size_t n, const float *codebook, uint32_t entries, uint8_t *codes);
+
 #endif

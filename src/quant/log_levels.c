@@ -16,6 +16,23 @@ static int32_t nearest_exponent(float x) {
     return (int32_t)(bits >> 23) - 127 - shift + (int32_t)(bits >> 22 & 1);
 }
 
+int32_t nb_log_top(float largest) {
+    return largest > 0 ? NB_MIN(nearest_exponent(largest), 127) : 0; /* 2^128 is no float */
+}
+
+void nb_log_codes(uint32_t bits, int32_t top, const float *x, size_t n, uint8_t *codes) {
+    int32_t levels = (1 << (bits - 1)) - 1, least = top - levels + 1;
+    for (size_t i = 0; i < n; i++) {
+        float size = __builtin_fabsf(x[i]);
+        int32_t exponent = size > 0 ? nearest_exponent(size) : least - 2;
+        /* half of the least level, where 0 and that level are equally near, is 2^(least - 1) */
+        if (exponent < least && size > 0 && size >= nb_power_of_two(least - 1))
+            exponent = least;
+        uint32_t code = exponent < least ? 0 : (uint32_t)(top - NB_MIN(exponent, top)) + 1;
+        codes[i] = (uint8_t)(code && x[i] < 0 ? code | 1u << (bits - 1) : code);
+    }
+}
+
 int32_t nb_log_levels(uint32_t bits, const float *x, size_t n, int32_t *top, uint8_t *codes, nb_error *err) {
     if (bits < 2 || bits > 8)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "codes of logarithmic levels have 2 to 8 bits, not %u", bits);
@@ -23,17 +40,8 @@ int32_t nb_log_levels(uint32_t bits, const float *x, size_t n, int32_t *top, uin
     float largest = 0;
     for (size_t i = 0; i < n; i++)
         largest = NB_MAX(largest, __builtin_fabsf(x[i]));
-    *top = largest > 0 ? NB_MIN(nearest_exponent(largest), 127) : 0; /* 2^128 is no float */
-    int32_t levels = (1 << (bits - 1)) - 1, least = *top - levels + 1;
-    for (size_t i = 0; i < n; i++) {
-        float size = __builtin_fabsf(x[i]);
-        int32_t exponent = size > 0 ? nearest_exponent(size) : least - 2;
-        /* half of the least level, where 0 and that level are equally near, is 2^(least - 1) */
-        if (exponent < least && size > 0 && size >= nb_power_of_two(least - 1))
-            exponent = least;
-        uint32_t code = exponent < least ? 0 : (uint32_t)(*top - NB_MIN(exponent, *top)) + 1;
-        codes[i] = (uint8_t)(code && x[i] < 0 ? code | 1u << (bits - 1) : code);
-    }
+    *top = nb_log_top(largest);
+    nb_log_codes(bits, *top, x, n, codes);
     return NB_OK;
 }
 

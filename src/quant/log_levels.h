@@ -15,6 +15,11 @@
  * level or 0, whichever is nearer. Of zeros alone, top is 0. */
 int32_t nb_log_levels(uint32_t bits, const float *x, size_t n, int32_t *top, uint8_t *codes, nb_error *err);
 
+/* The same in two steps, for those who have the numbers of a group piece by piece: `top`, of the largest magnitude, and
+ * then the codes of finite numbers. */
+int32_t nb_log_top(float largest);
+void nb_log_codes(uint32_t bits, int32_t top, const float *x, size_t n, uint8_t *codes);
+
 /* codes -> numbers; levels below what F32 holds are 0. */
 void nb_log_level_values(uint32_t bits, int32_t top, const uint8_t *codes, size_t n, float *out);
 

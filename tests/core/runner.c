@@ -35,6 +35,7 @@
     T(gptq_folder)     \
     T(primitives)      \
     T(ranges)          \
+    T(simulate)        \
     T(mix)             \
     T(awq)             \
     T(int8)            \

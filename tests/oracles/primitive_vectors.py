@@ -242,4 +242,5 @@ def main():
     (output / "ranges.bin").write_bytes(out)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+/* Simulated quantization: weights are rounded to a grid and dequantized at once. */
+#include "../base/memory.h"
+#include "../base/numbers.h"
+#include "../types/finite.h"
+#include "../types/types.h"
+#include "hessian.h"
+#include "lloyd_max.h"
+#include "log_levels.h"
+#include "range_observer.h"
+#include "uniform.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+enum { MOST_SAMPLED = 1 << 20 }; /* weights that a codebook is fitted to */
+
+/* What the weights of a group are rounded to; of these, what the kind of grid has. */
+typedef struct levels {
+    nb_uniform_step step;
+    int32_t top;
+    float codebook[NB_MOST_ENTRIES];
+} levels;
+
+typedef struct simulation {
+    const nb_simulation *how;
+    nb_uniform uniform;
+    uint32_t type, columns, group, first_row;
+    void *weights;
+    const levels *shared;        /* of the whole matrix; NULL: each group has its own */
+    float *x;                    /* [threads, columns] */
+    int16_t *codes;              /* [threads, columns] */
+    nb_range_observer *observer; /* [threads] */
+    double *clipped;             /* [rows] */
+    uint32_t bad_row;
+} simulation;
+
+static nb_uniform uniform_of(const nb_simulation *how, uint32_t tensor) {
+    return (nb_uniform){.bits = how->bits,
+                        .is_symmetric = how->symmetric != 0,
+                        .is_signed = how->symmetric != 0,
+                        .is_stochastic = how->stochastic != 0,
+                        .seed = (uint64_t)tensor << 32 | how->seed,
+                        .scale_type = NB_TYPE_F16};
+}
+
+static uint32_t entries_of(const nb_simulation *how) {
+    return 1u << how->bits;
+}
+
+static int32_t check(const nb_simulation *how, uint32_t rows, uint32_t columns, uint64_t *groups, nb_error *err) {
+    nb_uniform u = uniform_of(how, 0);
+    NB_TRY(nb_uniform_check(&u, err));
+    if (how->grid > NB_SIMULATE_CODEBOOK || how->ranges > NB_RANGE_DIVERGENCE)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no grid %u with the range %u", how->grid, how->ranges);
+    if (how->grid != NB_SIMULATE_UNIFORM && (how->ranges || how->stochastic))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "only a uniform grid is clipped or rounded at random");
+    if (how->ranges == NB_RANGE_PERCENTILE && !(how->percentile > 0 && how->percentile <= 100))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a percentile is above 0 and at most 100, not %g", how->percentile);
+    *groups = nb_uniform_steps(rows, columns, how->whole ? NB_PER_TENSOR : how->group ? how->group : columns, err);
+    return *groups ? NB_OK : NB_ERR_ARGUMENT;
+}
+
+int32_t nb_simulate_bits(const nb_simulation *how, uint32_t rows, uint32_t columns, double *bits, nb_error *err) {
+    uint64_t groups;
+    NB_TRY(check(how, rows, columns, &groups, err));
+    double each = how->grid == NB_SIMULATE_LOG      ? 8
+                : how->grid == NB_SIMULATE_CODEBOOK ? 16.0 * entries_of(how)
+                : how->symmetric                    ? 16
+                                                    : 16 + how->bits;
+    *bits = (double)rows * columns * how->bits + (double)groups * each;
+    return NB_OK;
+}
+
+/* ---- which levels a group has ------------------------------------------------------------------------------------ */
+
+/* How many of the numbers lay outside goes to *clipped. */
+static int32_t fit_uniform(const simulation *s, const float *x, size_t n, nb_range_observer *observer, levels *l,
+                           double *clipped, nb_error *err) {
+    const nb_simulation *how = s->how;
+    if (how->ranges == NB_RANGE_MIN_MAX) {
+        l->step = nb_uniform_fit_to(&s->uniform, x, n);
+        return NB_OK;
+    }
+    nb_range_settings settings = {.method = how->ranges,
+                                  .bits = how->bits,
+                                  .is_symmetric = how->symmetric != 0,
+                                  .is_wide = true,
+                                  .percentile = how->percentile};
+    nb_range range;
+    nb_range_begin(observer, 0);
+    NB_TRY(nb_range_observe(observer, x, 1, n, err));
+    NB_TRY(nb_range_choose(observer, &settings, &range, err));
+    l->step = nb_uniform_fit(&s->uniform, range.low, range.high);
+    *clipped += range.clipped * (double)n;
+    return NB_OK;
+}
+
+static float within_f16(float x) {
+    return NB_MAX(-65504.0f, NB_MIN(x, 65504.0f));
+}
+
+/* The codebook is fitted to a sample of the numbers where they are very many. */
+static int32_t fit_codebook(const simulation *s, const float *x, size_t n, levels *l, nb_error *err) {
+    size_t every = (n + MOST_SAMPLED - 1) / MOST_SAMPLED, count = (n + every - 1) / every;
+    uint32_t entries = entries_of(s->how);
+    nb_arena arena = {0};
+    nb_arena_take(&arena, count, sizeof(float));
+    nb_arena_take(&arena, count, 1);
+    NB_TRY(nb_arena_reserve(&arena, "the numbers of a codebook", err));
+    float *sample = nb_arena_take(&arena, count, sizeof *sample);
+    uint8_t *codes = nb_arena_take(&arena, count, 1);
+    for (size_t i = 0; i < count; i++)
+        sample[i] = x[i * every];
+    int32_t code = nb_lloyd_max(sample, NULL, count, entries, l->codebook, codes, err);
+    nb_arena_free(&arena);
+    for (uint32_t i = 0; i < entries && code == NB_OK; i++)
+        l->codebook[i] = nb_f16_to_f32(nb_f32_to_f16(within_f16(l->codebook[i])));
+    return code;
+}
+
+/* n finite numbers of one group. */
+static int32_t fit(const simulation *s, const float *x, size_t n, nb_range_observer *observer, levels *l,
+                   double *clipped, nb_error *err) {
+    if (s->how->grid == NB_SIMULATE_UNIFORM)
+        return fit_uniform(s, x, n, observer, l, clipped, err);
+    if (s->how->grid == NB_SIMULATE_CODEBOOK)
+        return fit_codebook(s, x, n, l, err);
+    float largest = 0;
+    for (size_t i = 0; i < n; i++)
+        largest = NB_MAX(largest, __builtin_fabsf(x[i]));
+    l->top = nb_log_top(largest);
+    return NB_OK;
+}
+
+/* n numbers become what their codes stand for. place: of x[0] in its tensor. */
+static void apply(const simulation *s, const levels *l, uint64_t place, float *x, size_t n, int16_t *codes) {
+    uint8_t *bytes = (uint8_t *)codes;
+    switch (s->how->grid) {
+    case NB_SIMULATE_UNIFORM:
+        nb_uniform_codes(&s->uniform, l->step, place, x, n, codes);
+        nb_uniform_values(l->step, codes, n, x);
+        return;
+    case NB_SIMULATE_LOG:
+        nb_log_codes(s->how->bits, l->top, x, n, bytes);
+        nb_log_level_values(s->how->bits, l->top, bytes, n, x);
+        return;
+    default:
+        nb_codebook_codes(x, n, l->codebook, entries_of(s->how), bytes);
+        for (size_t i = 0; i < n; i++)
+            x[i] = l->codebook[bytes[i]];
+    }
+}
+
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
+
+static void read_floats(uint32_t type, const void *weights, size_t first, size_t n, float *out) {
+    if (type == NB_TYPE_F32)
+        memcpy(out, (const float *)weights + first, n * sizeof *out);
+    else
+        for (size_t i = 0; i < n; i++)
+            out[i] = nb_f16_to_f32(((const uint16_t *)weights)[first + i]);
+}
+
+static void write_floats(uint32_t type, const float *x, size_t n, void *weights, size_t first) {
+    if (type == NB_TYPE_F32)
+        memcpy((float *)weights + first, x, n * sizeof *x);
+    else
+        for (size_t i = 0; i < n; i++)
+            ((uint16_t *)weights)[first + i] = nb_f32_to_f16(within_f16(x[i]));
+}
+
+static int32_t round_groups(const simulation *s, uint64_t row, float *x, int16_t *codes, nb_range_observer *observer,
+                            nb_error *err) {
+    uint64_t place = (s->first_row + row) * s->columns;
+    if (s->shared)
+        apply(s, s->shared, place, x, s->columns, codes);
+    for (uint32_t at = 0; at < s->columns && !s->shared; at += s->group) {
+        levels own;
+        NB_TRY(fit(s, x + at, s->group, observer, &own, &s->clipped[row], err));
+        apply(s, &own, place + at, x + at, s->group, codes);
+    }
+    return NB_OK;
+}
+
+/* Only codebooks need memory and may fail; they are fitted by one thread, which alone may allocate. */
+static int32_t round_row(simulation *s, uint64_t row, int32_t thread, nb_error *err) {
+    size_t first = (size_t)row * s->columns;
+    float *x = s->x + (size_t)thread * s->columns;
+    read_floats(s->type, s->weights, first, s->columns, x);
+    if (!nb_are_finite(x, s->columns)) {
+        nb_mark_row(&s->bad_row, (uint32_t)row);
+        return NB_OK;
+    }
+    NB_TRY(round_groups(s, row, x, s->codes + (size_t)thread * s->columns, s->observer + thread, err));
+    write_floats(s->type, x, s->columns, s->weights, first);
+    return NB_OK;
+}
+
+static void round_row_in_parallel(void *context, uint64_t row, uint64_t rows, int32_t thread) {
+    (void)rows;
+    round_row(context, row, thread, NULL);
+}
+
+static int32_t refuse_row(const simulation *s, uint32_t row, nb_error *err) {
+    uint32_t column = 0;
+    float x = 0;
+    for (; column < s->columns; column++) {
+        read_floats(s->type, s->weights, (size_t)row * s->columns + column, 1, &x);
+        if (!nb_are_finite(&x, 1))
+            break;
+    }
+    return NB_FAIL(err, NB_ERR_FORMAT,
+                   "the weight in row %u, column %u is not finite; the file is damaged, or was written so",
+                   s->first_row + row, column);
+}
+
+static int32_t round_rows(simulation *s, nb_pool *pool, uint32_t rows, nb_error *err) {
+    if (s->how->grid == NB_SIMULATE_CODEBOOK)
+        for (uint32_t row = 0; row < rows; row++)
+            NB_TRY(round_row(s, row, 0, err));
+    else
+        nb_parallel(pool, rows, false, round_row_in_parallel, s);
+    return s->bad_row == NB_NO_ROW ? NB_OK : refuse_row(s, s->bad_row, err);
+}
+
+/* The levels that all rows share. */
+static int32_t fit_whole(simulation *s, uint32_t rows, levels *l, double *clipped, nb_error *err) {
+    size_t n = (size_t)rows * s->columns; /* of weights that are in memory */
+    float *copy = s->type == NB_TYPE_F32 ? NULL : nb_alloc_items(n, sizeof *copy);
+    if (!copy && s->type != NB_TYPE_F32)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a matrix of %z weights", n);
+    if (copy)
+        read_floats(s->type, s->weights, 0, n, copy);
+    const float *x = copy ? copy : s->weights;
+    int32_t code = NB_OK;
+    for (uint32_t row = 0; row < rows && code == NB_OK; row++)
+        if (!nb_are_finite(x + (size_t)row * s->columns, s->columns))
+            code = refuse_row(s, row, err);
+    if (code == NB_OK)
+        code = fit(s, x, n, s->observer, l, clipped, err);
+    nb_free(copy);
+    return code;
+}
+
+static void take_parts(simulation *s, uint32_t rows, uint64_t threads, nb_arena *arena) {
+    s->x = nb_arena_take(arena, threads * s->columns, sizeof *s->x);
+    s->codes = nb_arena_take(arena, threads * s->columns, sizeof *s->codes);
+    s->observer = nb_arena_take(arena, threads, sizeof *s->observer);
+    s->clipped = nb_arena_take(arena, rows, sizeof *s->clipped);
+}
+
+int32_t nb_simulate_rows(nb_pool *pool, const nb_simulation *how, uint32_t tensor, uint32_t type, void *weights,
+                         uint32_t first_row, uint32_t rows, uint32_t columns, double *clipped, nb_error *err) {
+    uint64_t groups;
+    NB_TRY(check(how, rows, columns, &groups, err));
+    if (type != NB_TYPE_F32 && type != NB_TYPE_F16)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a simulated grid's weights are F32 or F16, not of type %u", type);
+    simulation s = {.how = how,
+                    .uniform = uniform_of(how, tensor),
+                    .type = type,
+                    .columns = columns,
+                    .group = how->group ? how->group : columns,
+                    .first_row = first_row,
+                    .weights = weights,
+                    .bad_row = NB_NO_ROW};
+    nb_arena arena = {0};
+    uint64_t threads = (uint64_t)nb_pool_threads(pool);
+    take_parts(&s, rows, threads, &arena);
+    NB_TRY(nb_arena_allocate(&arena, "rows of weights", err));
+    take_parts(&s, rows, threads, &arena);
+    levels l;
+    int32_t code = how->whole ? fit_whole(&s, rows, &l, clipped, err) : NB_OK;
+    s.shared = how->whole ? &l : NULL;
+    if (code == NB_OK)
+        code = round_rows(&s, pool, rows, err);
+    for (uint32_t row = 0; row < rows; row++)
+        *clipped += s.clipped[row];
+    nb_arena_free(&arena);
+    return code;
+}
