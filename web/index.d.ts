@@ -250,6 +250,13 @@ export interface QuantizeOptions {
      * the same. When the GGUF is written, the caller removes the file.
      */
     resume?: string;
+    /**
+     * Rounds the matrices to a grid that no file format has, and writes the rounded values as floating-point numbers
+     * (`type` 'f32', the default, or 'f16': then weights of F32 are rounded to F16 before, too). model.perplexity() and
+     * compare() then tell what such a grid costs. The GGUF is not smaller; it says what it is under the key
+     * "nibble.simulated". Tensors that `tensors`, `outputType` and `tokenEmbeddingType` name are not rounded.
+     */
+    simulate?: SimulateOptions;
     /** Takes weights that are quantized already, too. It loses more than quantizing the original weights. Default:
      * false. */
     requantize?: boolean;
@@ -274,6 +281,47 @@ export interface QuantizeOptions {
     poolWorkerUrl?: LoadOptions['poolWorkerUrl'];
     templateUrl?: LoadOptions['templateUrl'];
     debug?: LoadOptions['debug'];
+}
+
+/** A simulated grid. */
+export interface SimulateOptions {
+    /**
+     * 'uniform' (the default): s (q - z), with scales s of 16 bits and zero points z of `bits`. 'log': 0 and signed powers
+     * of two, whose largest exponent takes 8 bits for each group. 'codebook': 2^bits numbers of 16 bits for each group,
+     * which fit the weights best (Lloyd-Max).
+     */
+    grid?: 'uniform' | 'log' | 'codebook';
+    /** Of a code, 2 to 8. Default: 4. */
+    bits?: number;
+    /** Columns that share a scale or a codebook; they must divide all rows. 0: whole rows, which are output channels.
+     * Default: 32. */
+    group?: number;
+    /** All of a matrix shares a scale or a codebook. Default: false. */
+    perTensor?: boolean;
+    /** Uniform. true (the default): the zero point is the middle of the codes. false: each group chooses its own. */
+    symmetric?: boolean;
+    /**
+     * Uniform: the range of the weights that the codes cover; the others are clipped. 'minmax' (the default): all.
+     * 'percentile': `percentile` of them. 'mse': the range with the least squared error. 'entropy': that with the least
+     * KL divergence of the rounded weights' distribution (Migacz 2017); it is for whole rows or tensors.
+     */
+    ranges?: 'minmax' | 'percentile' | 'mse' | 'entropy';
+    /** Percent of the weights, from 50 to 100. Default: 99.9. */
+    percentile?: number;
+    /** Uniform. 'nearest' (the default); 'stochastic': up with the probability of the fraction (Gupta et al. 2015). */
+    rounding?: 'nearest' | 'stochastic';
+    /** Of stochastic rounding: the same seed gives the same weights. Default: 0. */
+    seed?: number;
+}
+
+/** What a GGUF says of the grid that its weights were rounded to. */
+export interface Simulated extends Required<SimulateOptions> {
+    /** What the rounded weights are stored as. */
+    type: 'f32' | 'f16';
+    /** How many weights were rounded. */
+    weights: number;
+    /** What these would take as codes, with their scales, zero points and codebooks. */
+    bytes: number;
 }
 
 /**
@@ -453,8 +501,10 @@ export interface ComparedFacts {
     /** Size of the file. */
     bytes: number;
     parameters: number;
-    /** Bits of the file for each weight. */
+    /** Bits of the file for each weight; of a file with `simulated` weights, as if it had their codes. */
     bitsPerWeight: number;
+    /** Absent if the weights are what they seem. */
+    simulated?: Simulated;
     /** Linear memory that the loaded model holds, with the attention cache of one window. */
     memoryBytes: number;
     perplexity: number;
@@ -599,6 +649,8 @@ export interface Progress {
     /** quantize() before that, with `bits` or `size`: the tensor that is measured, or "importance", and how much is
      * done, from 0 to 1. */
     measuring?: { tensor: string; share: number };
+    /** quantize() with `simulate`: how many weights so far lay outside the ranges that were chosen. */
+    clipped?: number;
 }
 
 export interface Model {

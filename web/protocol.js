@@ -86,7 +86,8 @@
  * quantize()'s options for the worker, checked. part, parts: which of the workers it is, and how many share the work.
  * folder: what quantizeFolder() is to make.
  * @typedef {Omit<CheckedQuantize, 'order'> & { order: import('./options.js').CheckedFolder['order'],
- *     folder?: import('./options.js').CheckedFolder, part: number, parts: number, imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }}
+ *     folder?: import('./options.js').CheckedFolder, simulate?: import('./simulated.js').CheckedSimulation,
+ *     part: number, parts: number, imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }}
  *     QuantizeOptions
  */
 

@@ -14,6 +14,7 @@ import { ASSET_OPTIONS } from '../assets.js';
 import { asNibbleError, NibbleError } from '../errors.js';
 import { COMPARE_OPTIONS, checkOptions } from '../options.js';
 import { ReportClock } from '../report-clock.js';
+import { bitsPerWeight, simulatedOf } from '../simulated.js';
 import { openModel } from './loading.js';
 import { isTokens, Model } from './model.js';
 import { told } from './pull.js';
@@ -283,7 +284,12 @@ class Run {
                   signal: this.signal,
               })
             : {};
-        return { name: entry.name, bytes, parameters, bitsPerWeight: (bytes * 8) / parameters, memoryBytes, ...rates };
+        const simulated = simulatedOf(info);
+        return {
+            ...{ name: entry.name, bytes, parameters, bitsPerWeight: bitsPerWeight(info), memoryBytes },
+            ...(simulated && { simulated }),
+            ...rates,
+        };
     }
 
     /**

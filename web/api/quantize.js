@@ -14,6 +14,7 @@ import {
     withCalibrationDefaults,
 } from '../options.js';
 import { isNode, nodeModule, usefulThreads } from '../platform.js';
+import { checkBesideSimulation, checkSimulation } from '../simulated.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
 import { feedOne, report, told } from './pull.js';
@@ -145,16 +146,21 @@ function checkRest(caller, options) {
 
 /** @param {QuantizeOptions} options */
 function check(options) {
-    const others = ['imatrix', 'onPlan', ...OTHERS];
+    const others = ['imatrix', 'simulate', 'onPlan', ...OTHERS];
     const checked = checkOptions(QUANTIZE_OPTIONS, options, 'quantize()', others);
-    const { imatrix } = options ?? {};
+    const { imatrix } = options ?? {},
+        simulate = options?.simulate && checkSimulation(options.simulate);
+    if (simulate) {
+        checked.type ??= 'f32';
+        checkBesideSimulation({ ...checked, imatrix });
+    }
     checkQuantize(checked);
     checkBudget(checked);
     checkMethod({ ...checked, imatrix });
     checkImportance('quantize()', imatrix);
     if (checked.resume !== undefined && !isNode)
         throw refusal('quantize()', 'resume is the path of a file, which only Node writes');
-    return { checked: withCalibrationDefaults(checked), ...checkRest('quantize()', options) };
+    return { checked: { ...withCalibrationDefaults(checked), simulate }, ...checkRest('quantize()', options) };
 }
 
 /**
@@ -189,14 +195,15 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
         const calibrates = checked.method !== 'rtn',
             mixes = checked.type === undefined;
         if ((calibrates || mixes) && (await isReadOnce(plain))) throw refusal(caller, ONCE);
-        // a worker that calibrates shares the work with threads of its own
-        const parts = !calibrates && (await canBeReadTwice(plain)) ? await usefulThreads(checked.threads) : 1;
+        // a worker that calibrates, or rounds to a grid, shares the work with threads of its own
+        const simulates = 'simulate' in checked && checked.simulate !== undefined,
+            threads = await usefulThreads(checked.threads),
+            parts = !calibrates && !simulates && (await canBeReadTwice(plain)) ? threads : 1;
         for (const one of signals) one?.addEventListener('abort', abort);
         /** @type {Mixture | undefined} */
         let mixture;
         if (mixes) {
-            const threads = await usefulThreads(checked.threads),
-                link = await Link.open(assets.workerUrl, print);
+            const link = await Link.open(assets.workerUrl, print);
             links.push(link);
             checkAborted();
             mixture = await link.request(
@@ -218,6 +225,7 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
         const ask = {
             ...checked,
             ...(mixture && choiceOf(mixture)),
+            ...(simulates && { threads }),
             parts,
             imatrix: mixture?.imatrix ?? imatrix,
             debug: print !== undefined,

@@ -14,6 +14,10 @@ const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
 const rate = (/** @type {number | undefined} */ value) => (value === undefined ? '' : value.toFixed(1));
 const percent = (/** @type {number} */ share) => `${(share * 100).toFixed(2)} %`;
 
+/** With a mark if the file has floating-point numbers of a simulated grid, and would have so many bits with its codes.
+ * @param {ComparedFacts} model */
+const bitsOf = ({ bitsPerWeight, simulated }) => `${bitsPerWeight.toFixed(2)}${simulated ? ' (simulated)' : ''}`;
+
 /**
  * name: short, for a terminal; title: for the page. of: the cell of a model, and what the base has there.
  * @type {{ name: string, title: string, of: (model: ComparedFacts) => string, more?: (model: ComparedModel) => string }[]}
@@ -21,7 +25,7 @@ const percent = (/** @type {number} */ share) => `${(share * 100).toFixed(2)} %`
 const COLUMNS = [
     { name: 'model', title: 'Model', of: ({ name }) => name },
     { name: 'MB', title: 'File, MB', of: ({ bytes }) => mb(bytes) },
-    { name: 'bits', title: 'Bits per weight', of: ({ bitsPerWeight }) => bitsPerWeight.toFixed(2) },
+    { name: 'bits', title: 'Bits per weight', of: bitsOf },
     {
         name: 'perplexity',
         title: 'Perplexity',

@@ -1,6 +1,7 @@
 /** quantize(): a model's files -> the pieces of one GGUF, whose weights are quantized while they pass through the
  * converter, or were before, with a calibration text. */
 import { NB_TENSOR_BLANK, TYPES } from '../abi.js';
+import { simulatedValue } from '../simulated.js';
 import { severalFiles } from '../sources/folder.js';
 import { BlocksInMemory } from './blocks.js';
 import { calibrate } from './calibrate.js';
@@ -10,6 +11,7 @@ import { inputFiles, Meter } from './load-model.js';
 import { planned, plannedTensors } from './planned.js';
 import { quantizeFolder } from './quantize-folder.js';
 import { openSideFile } from './side-file.js';
+import { Simulation } from './simulation.js';
 import { rulesOf } from './type-rules.js';
 
 /** @typedef {import('./blocks.js').Blocks} Blocks */
@@ -46,27 +48,62 @@ export async function quantize(source, options, port, journal) {
         { core, converter } = conversion;
     /** @type {Blocks} */
     let blocks = new BlocksInMemory();
+    /** @type {Simulation | undefined} */
+    let simulation;
     try {
         await conversion.readHeaders(port.room);
         const tensors = plan(core, converter, options);
+        if (options.simulate) simulation = await simulate(core, converter, options, options.simulate, tensors, port);
         port.planned(tensors.map(({ name, from, wanted, type }) => ({ name, from, wanted, type })));
         if (options.resume) blocks = await openSideFile(options.resume, tensors);
         if (options.method !== 'rtn') await calibrate(conversion, tensors, options, port, blocks, journal);
         for (const { i, name } of tensors)
             if (blocks.has(name)) core.count('nb_converter_include', converter, i, NB_TENSOR_BLANK);
-        const meter = new Meter(port.progress);
+        const meter = new Meter((progress) =>
+            port.progress(simulation ? { ...progress, clipped: simulation.clipped } : progress),
+        );
         const out = new Pieces(
             port,
             (written) => meter.tick(written, core.exports.nb_converter_total(converter)),
             () => placed(blocks, tensors, ({ i }) => planned(core, converter, i)),
         );
-        await conversion.write(out);
+        await conversion.write(simulation?.through(out, ({ i }) => planned(core, converter, i)) ?? out);
         out.end();
         meter.end(out.written, out.written);
     } finally {
         blocks.close();
+        simulation?.end();
         conversion.free();
     }
+}
+
+/**
+ * What rounds the matrices whose types no option names, and the GGUF says so.
+ * @param {Core} core
+ * @param {number} converter
+ * @param {import('../protocol.js').QuantizeOptions} options
+ * @param {import('../simulated.js').CheckedSimulation} how
+ * @param {Planned[]} tensors
+ * @param {{ watch: (port: MessagePort) => void }} port
+ */
+async function simulate(core, converter, options, how, tensors, { watch }) {
+    const { assets, threads = 1, type } = options,
+        rules = rulesOf(options, tensors);
+    const rounded = tensors.filter(
+        ({ i, name }) =>
+            !rules.some(([pattern]) => pattern.test(name)) &&
+            core.count('nb_converter_choose', converter, i, TYPES[type]) === 1,
+    );
+    const simulation = await Simulation.start(assets, threads, watch, how, rounded);
+    try {
+        core.borrowText(simulatedValue(simulation.facts()), (at, length) =>
+            core.count('nb_converter_simulated', converter, at, length),
+        );
+    } catch (error) {
+        simulation.end();
+        throw error;
+    }
+    return simulation;
 }
 
 /**

@@ -1,0 +1,172 @@
+/**
+ * Simulated grids: the options of quantize() that choose one, and what a GGUF says of the grid that its weights were
+ * rounded to. Such a GGUF has floating-point weights and is not smaller.
+ */
+import { NibbleError } from './errors.js';
+import { checkOptions } from './options.js';
+
+/** @typedef {Required<import('./index.d.ts').SimulateOptions>} CheckedSimulation */
+/** @typedef {import('./index.d.ts').Simulated} Simulated */
+
+/** The key of a GGUF's metadata: Simulated, as JSON. */
+const KEY = 'nibble.simulated';
+
+/** @type {import('./options.js').Table<CheckedSimulation>} */
+export const SIMULATE_OPTIONS = {
+    grid: {
+        flag: 'simulate',
+        type: 'choice',
+        choices: ['uniform', 'log', 'codebook'],
+        default: 'uniform',
+        value: 'GRID',
+        help:
+            'round the matrices to a grid, and write the rounded values as floating-point numbers (--type f32, the default, ' +
+            'or f16): perplexity and compare then tell what such a grid costs, but the file is not smaller. uniform: ' +
+            'equal steps; log: signed powers of two; codebook: the values that fit best (Lloyd-Max)',
+    },
+    bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'of a code, 2 to 8' },
+    group: {
+        flag: 'group',
+        type: 'integer',
+        min: 0,
+        max: 1 << 20,
+        default: 32,
+        value: 'N',
+        help: 'columns that share a scale or a codebook; 0: whole rows, which are output channels',
+    },
+    perTensor: {
+        flag: 'per-tensor',
+        type: 'switch',
+        default: false,
+        help: 'with --simulate: all of a matrix shares a scale or a codebook',
+    },
+    symmetric: {
+        flag: 'asymmetric',
+        type: 'switch',
+        default: true,
+        help: 'zero is the middle of the codes, and no zero points are chosen',
+    },
+    ranges: {
+        flag: 'ranges',
+        type: 'choice',
+        choices: ['minmax', 'percentile', 'mse', 'entropy'],
+        default: 'minmax',
+        value: 'NAME',
+        help:
+            'with --simulate uniform: which range of the weights the steps cover. minmax: all; percentile: that share of ' +
+            'them (--percentile); mse: the range with the least squared error; entropy: that with the least KL divergence',
+    },
+    percentile: {
+        flag: 'percentile',
+        type: 'number',
+        min: 50,
+        max: 100,
+        default: 99.9,
+        value: 'P',
+        help: 'with --ranges percentile: percent of the weights within the range',
+    },
+    rounding: {
+        flag: 'rounding',
+        type: 'choice',
+        choices: ['nearest', 'stochastic'],
+        default: 'nearest',
+        value: 'NAME',
+        help:
+            'with --simulate uniform: nearest, or stochastic, which rounds up with the probability of the fraction, so ' +
+            'that the mean error is 0',
+    },
+    seed: {
+        flag: 'seed',
+        type: 'integer',
+        modulo: 2 ** 32,
+        default: 0,
+        value: 'N',
+        help: 'with --rounding stochastic: the same seed gives the same weights',
+    },
+};
+
+const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', message);
+const both = (/** @type {keyof CheckedSimulation} */ name) => `${name} (--${SIMULATE_OPTIONS[name].flag})`;
+
+/**
+ * The options of a grid, which must fit each other.
+ * @param {import('./index.d.ts').SimulateOptions} options
+ * @returns {CheckedSimulation}
+ */
+export function checkSimulation(options) {
+    const checked = checkOptions(SIMULATE_OPTIONS, options, 'quantize(): simulate'),
+        { grid, perTensor, ranges, rounding } = checked;
+    /** @type {[keyof CheckedSimulation, boolean, string][]} */
+    const needs = [
+        ['symmetric', grid === 'uniform', 'a uniform grid'],
+        ['ranges', grid === 'uniform', 'a uniform grid'],
+        ['rounding', grid === 'uniform', 'a uniform grid'],
+        ['percentile', ranges === 'percentile', 'ranges (--ranges) percentile'],
+        ['seed', rounding === 'stochastic', 'rounding (--rounding) stochastic'],
+        ['group', !perTensor, 'groups, and perTensor (--per-tensor) has none'],
+    ];
+    for (const [name, holds, what] of needs)
+        if (options[name] !== undefined && !holds) throw refuse(`${both(name)} is for ${what}: leave it out`);
+    return checked;
+}
+
+/**
+ * What quantize()'s other options must be beside `simulate`.
+ * @param {Record<string, any>} checked with their defaults
+ */
+export function checkBesideSimulation({ type, method, search, ...others }) {
+    if (type !== 'f32' && type !== 'f16')
+        throw refuse(
+            `type (--type) beside simulate (--simulate) is f32 or f16, which hold the rounded values, not ${type}`,
+        );
+    const useless = ['bits', 'size', 'calibration', 'imatrix', 'doubleQuant', 'resume'].find((name) => others[name]);
+    if (useless || method !== 'rtn' || search !== 'reference')
+        throw refuse(
+            `simulate (--simulate) rounds every weight by itself: leave out ${useless ?? (method === 'rtn' ? 'search' : 'method')}`,
+        );
+}
+
+/**
+ * In words.
+ * @param {Simulated} simulated
+ */
+export function describeSimulated({ grid, bits, group, perTensor, symmetric, ranges, percentile, rounding, seed }) {
+    const parts = [`${grid}, ${bits} bits`, perTensor ? 'per tensor' : group > 0 ? `groups of ${group}` : 'per row'];
+    if (grid === 'uniform') {
+        parts.push(symmetric ? 'symmetric' : 'asymmetric');
+        if (ranges !== 'minmax') parts.push(`ranges ${ranges}${ranges === 'percentile' ? ` ${percentile}` : ''}`);
+        if (rounding === 'stochastic') parts.push(`stochastic rounding, seed ${seed}`);
+    }
+    return parts.join(', ');
+}
+
+/** @param {Simulated} simulated */
+export const simulatedValue = (simulated) => JSON.stringify(simulated);
+
+/**
+ * What a model's file says.
+ * @param {{ metadata: Record<string, unknown> }} info
+ * @returns {Simulated | undefined} undefined: its weights are what they seem, or what it says cannot be read
+ */
+export function simulatedOf({ metadata }) {
+    const text = metadata[KEY];
+    if (typeof text !== 'string') return undefined;
+    try {
+        const { weights, bytes, type, ...options } = JSON.parse(text);
+        const isCount = (/** @type {unknown} */ n) => typeof n === 'number' && n >= 0 && n < 2 ** 53;
+        if (!isCount(weights) || !isCount(bytes) || (type !== 'f32' && type !== 'f16')) return undefined;
+        return { ...checkOptions(SIMULATE_OPTIONS, options, KEY), weights, bytes, type };
+    } catch {
+        return undefined;
+    }
+}
+
+/**
+ * Bits of the file for each weight, as they would be if the file had the codes.
+ * @param {{ bytes: number, parameters: number, metadata: Record<string, unknown> }} info
+ */
+export function bitsPerWeight(info) {
+    const simulated = simulatedOf(info),
+        more = simulated ? simulated.bytes - simulated.weights * (simulated.type === 'f32' ? 4 : 2) : 0;
+    return ((info.bytes + more) * 8) / info.parameters;
+}
