@@ -111,6 +111,21 @@ export function checkSimulation(options) {
 }
 
 /**
+ * The grid that the command line's flags choose.
+ * @param {Record<string, any>} values
+ * @returns {import('./index.d.ts').SimulateOptions | undefined} undefined: none
+ */
+export function simulateOf(values) {
+    if (values.grid === undefined) return undefined;
+    const given = Object.keys(SIMULATE_OPTIONS).flatMap((name) =>
+        values[name] === undefined ? [] : [[name, values[name]]],
+    );
+    const options = Object.fromEntries(given);
+    checkSimulation(options);
+    return options;
+}
+
+/**
  * What quantize()'s other options must be beside `simulate`.
  * @param {Record<string, any>} checked with their defaults
  */

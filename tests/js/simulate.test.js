@@ -2,7 +2,8 @@
 // are computed here by the formula; that all kinds of grids are torch.ao's, numpy's and scikit-learn's, tests/core/
 // test_simulate.c checks.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -251,4 +252,55 @@ test('aborting ends it', async () => {
         }),
         /enough/,
     );
+});
+
+/** @param {string[]} args */
+function command(...args) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [`${root}web/cli.js`, ...args], {
+        encoding: 'utf8',
+    });
+    return { code: status, out: stdout, err: stderr };
+}
+
+test('on the command line: what was made is told, and inspect and compare tell it', async () => {
+    const out = join(temporary, 'grid.gguf'),
+        text = join(temporary, 'text.txt');
+    const flags = ['--simulate', 'uniform', '--bits', '3', '--group', '0', '--ranges', 'mse', '--asymmetric'];
+    const { code, out: told, err } = command('quantize', folder, out, ...flags, '--json');
+    assert.deepEqual([code, err], [0, '']);
+    const { type, bytes, bitsPerWeight, simulated } = JSON.parse(told);
+    assert.equal(bytes, readFileSync(out).length);
+    assert.ok(type === 'f32' && bitsPerWeight > 32 && simulated.bitsPerWeight < 6, told);
+    assert.ok(simulated.clipped > 0 && simulated.clipped < 0.2, told);
+    const expected = await made(folder, { simulate: { bits: 3, group: 0, ranges: 'mse', symmetric: false } });
+    assert.ok(expected.equals(readFileSync(out)), 'the API makes other bytes');
+    assert.match(
+        command('inspect', out).out,
+        /simulated +uniform, 3 bits, per row, asymmetric, ranges mse: the weights are f32 numbers of a grid/,
+    );
+    writeFileSync(text, 'a text '.repeat(40));
+    const compared = command('compare', folder, out, '--file', text, '--context', '16', '--no-speed', '--no-weights');
+    assert.match(compared.out, new RegExp(`${simulated.bitsPerWeight.toFixed(2)} \\(simulated\\)`), compared.err);
+    const there = command('quantize', folder, out, ...flags);
+    assert.deepEqual([there.code, /is there already; --force writes over it/.test(there.err)], [2, true]);
+});
+
+test('on the command line: wrong usage is exit code 2, and leaves nothing', () => {
+    const out = join(temporary, 'none.gguf');
+    for (const [flags, said] of /** @type {[string[], RegExp][]} */ ([
+        [['--simulate', 'uniform', '--bits', '9'], /--bits must be a whole number from 2 to 8, not 9/],
+        [['--simulate', 'uniform', '--bits', '2.5'], /--bits must be a whole number from 2 to 8, not 2\.5/],
+        [['--simulate', 'cubic'], /--simulate must be one of uniform, log, codebook, not "cubic"/],
+        [['--simulate', 'log', '--asymmetric'], /symmetric \(--asymmetric\) is for a uniform grid/],
+        [['--simulate', 'uniform', '--type', 'q8_0'], /beside simulate \(--simulate\) is f32 or f16/],
+        [['--simulate', 'uniform', '--format', 'gptq'], /--simulate makes a GGUF: leave out --format/],
+        [['--type', 'q8_0', '--ranges', 'mse'], /--ranges is for grids: give --simulate beside it/],
+        [['--type', 'q8_0', '--group', '32'], /--group is for folders: give --format beside it/],
+        [['--simulate', 'uniform', '--group', '48'], /groups of 48 columns do not divide rows of 64/],
+        [['--simulate', 'uniform', '--size', '1MB'], /leave out size/],
+    ])) {
+        const { code, err } = command('quantize', folder, out, ...flags);
+        assert.deepEqual([code, said.test(err)], [2, true], `${flags}: ${err}`);
+    }
+    assert.equal(existsSync(out), false);
 });

@@ -11,6 +11,7 @@ import {
     TEMPLATE_OPTIONS,
     TOKENIZE_OPTIONS,
 } from '../options.js';
+import { SIMULATE_OPTIONS } from '../simulated.js';
 import { commandRun } from './answer.js';
 import { commandCompare } from './compare.js';
 import { commandImatrix } from './imatrix.js';
@@ -221,7 +222,7 @@ export const COMMANDS = {
     },
     quantize: {
         usage:
-            'nibble quantize MODEL OUT.gguf (--type NAME | --bits B | --size SIZE) [options]\n' +
+            'nibble quantize MODEL OUT.gguf (--type NAME | --bits B | --size SIZE | --simulate GRID) [options]\n' +
             '       nibble quantize FOLDER OUT_FOLDER --format NAME --method gptq --calibration FILE [options]',
         summary:
             'write a GGUF or a Hugging Face folder whose weights are quantized, by rounding to nearest or with a calibration text',
@@ -230,10 +231,19 @@ export const COMMANDS = {
             ...options(QUANTIZE_OPTIONS, 'type'),
             {
                 ...options(QUANTIZE_OPTIONS, 'bits')[0],
-                help: `${QUANTIZE_OPTIONS.bits.help}. Of a folder (--format): bits of each code: 2, 3, 4 (the default) or 8`,
+                help: `${QUANTIZE_OPTIONS.bits.help}. Of a folder (--format): bits of each code: 2, 3, 4 (the default) or 8. With --simulate: the same, 2 to 8`,
             },
             ...options(QUANTIZE_OPTIONS, 'size'),
-            ...given(FOLDER_OPTIONS, 'format', 'group', 'symmetric', 'shardBytes'),
+            ...given(SIMULATE_OPTIONS, 'grid'),
+            ...given(FOLDER_OPTIONS, 'format'),
+            {
+                ...given(FOLDER_OPTIONS, 'group')[0],
+                help:
+                    `of a folder (--format): ${FOLDER_OPTIONS.group.help} (default: ${FOLDER_OPTIONS.group.default}). ` +
+                    `With --simulate: ${SIMULATE_OPTIONS.group.help} (default: ${SIMULATE_OPTIONS.group.default})`,
+            },
+            ...given(FOLDER_OPTIONS, 'symmetric', 'shardBytes'),
+            ...given(SIMULATE_OPTIONS, 'perTensor', 'ranges', 'percentile', 'rounding', 'seed'),
             ...options(QUANTIZE_OPTIONS, 'tensors', 'outputType', 'tokenEmbeddingType', 'search'),
             {
                 name: 'imatrix',

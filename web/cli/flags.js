@@ -11,6 +11,7 @@ import {
     nearest,
     QUANTIZE_OPTIONS,
 } from '../options.js';
+import { checkBesideSimulation, SIMULATE_OPTIONS, simulateOf } from '../simulated.js';
 import { COMMANDS } from './commands.js';
 import { UsageError } from './usage.js';
 
@@ -88,21 +89,31 @@ export function parse(command, argv) {
 }
 
 /**
- * `nibble quantize` writes a GGUF or, with --format, a folder. What was given must be for that one, and some options take
- * other values there.
+ * `nibble quantize` writes a GGUF, with --simulate one of rounded numbers, or with --format a folder. What was given must
+ * be for that one, and some options take other values there.
  * @param {Record<string, any>} values
  * @param {Flag[]} given
  */
 function checkKind(values, given) {
     const isFolder = values.format !== undefined,
-        /** @type {Record<string, Option>} */ own = isFolder ? FOLDER_OPTIONS : QUANTIZE_OPTIONS,
-        /** @type {Record<string, Option>} */ other = isFolder ? QUANTIZE_OPTIONS : FOLDER_OPTIONS;
+        simulates = values.grid !== undefined;
+    if (isFolder && simulates) throw new UsageError('--simulate makes a GGUF: leave out --format');
+    /** @type {Record<string, Option>} */
+    const ggufs = QUANTIZE_OPTIONS,
+        /** @type {Record<string, Option>} */ folders = FOLDER_OPTIONS,
+        /** @type {Record<string, Option>} */ grids = SIMULATE_OPTIONS,
+        own = isFolder ? folders : simulates ? { ...ggufs, ...grids } : ggufs;
     for (const { name, flag, type } of given) {
         if (own[name] && type !== 'switch') checkOption(`--${flag}`, own[name], values[name]);
-        if (!own[name] && (other[name] || (isFolder && name === 'imatrix')))
-            throw new UsageError(
-                `--${flag} is for ${isFolder ? 'GGUFs, without --format' : 'folders: give --format beside it'}`,
-            );
+        if (own[name]) continue;
+        if (isFolder && (ggufs[name] || name === 'imatrix'))
+            throw new UsageError(`--${flag} is for GGUFs, without --format`);
+        if (folders[name]) throw new UsageError(`--${flag} is for folders: give --format beside it`);
+        if (grids[name]) throw new UsageError(`--${flag} is for grids: give --simulate beside it`);
+    }
+    if (simulates) {
+        simulateOf(values);
+        return checkBesideSimulation({ ...values, type: values.type ?? 'f32', bits: undefined });
     }
     if (!isFolder) {
         checkBudget(values);

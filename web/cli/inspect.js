@@ -1,4 +1,5 @@
 /** `nibble inspect`: what is in a model's files. */
+import { bitsPerWeight, describeSimulated, simulatedOf } from '../simulated.js';
 import { open } from './open-model.js';
 import { oneLine, write, writeJson } from './terminal.js';
 
@@ -22,6 +23,7 @@ export async function commandInspect(args, signal) {
 function table(file, context) {
     const number = (/** @type {number | undefined} */ value) => value?.toLocaleString('en');
     const { tokenizer: t, types } = file;
+    const simulated = simulatedOf(file);
     const weights = types.reduce((sum, { bytes }) => sum + bytes, 0),
         cache = context * (file.kvBytesPerToken ?? 0);
     const megabytes = (/** @type {number} */ bytes) => `${number(Math.ceil(bytes / 1e6))} MB`;
@@ -32,6 +34,12 @@ function table(file, context) {
         ['architecture', file.architecture],
         ['file size', `${number(file.bytes)} bytes`],
         ['parameters', number(file.parameters)],
+        [
+            'simulated',
+            simulated &&
+                `${describeSimulated(simulated)}: the weights are ${simulated.type} numbers of a grid, with whose codes ` +
+                    `the file would have ${bitsPerWeight(file).toFixed(2)} bits per weight`,
+        ],
         ['cannot run', file.unsupported],
         ['layers', number(file.layers)],
         [

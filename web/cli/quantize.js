@@ -5,6 +5,7 @@ import { isDebugAsked } from '../debug.js';
 import { why } from '../errors.js';
 import { load, NibbleError, quantizeFolder } from '../index.js';
 import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../options.js';
+import { bitsPerWeight, describeSimulated, simulatedOf, simulateOf } from '../simulated.js';
 import { checkOut, checkOutFolder, readInput, weightBytes, writeFolder, writeWhole } from './files.js';
 import { pick, printLine, progressLine, tenths } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
@@ -85,14 +86,22 @@ async function makeGguf({ model, out = '', values }, signal) {
     let plan = [];
     /** @type {import('../index.d.ts').TypeChoice | undefined} */
     let choice;
-    const { stderr } = process;
+    let clipped = 0;
+    const { stderr } = process,
+        simulate = simulateOf(values),
+        shared = common(signal);
     const pieces = quantizedPieces(model, {
         ...pick(QUANTIZE_OPTIONS, values),
+        ...(simulate && { simulate, bits: undefined }),
         type: values.type,
         imatrix,
         calibration,
         resume: values.resume ? partOf(out) : undefined,
-        ...common(signal),
+        ...shared,
+        onProgress: (progress) => {
+            clipped = progress.clipped ?? 0;
+            shared.onProgress(progress);
+        },
         onPlan: (tensors, chosen) => {
             plan = tensors;
             choice = chosen;
@@ -106,11 +115,12 @@ async function makeGguf({ model, out = '', values }, signal) {
         { bytes, parameters, types, architecture } = made.info,
         onlyNibble = whyOnlyNibble(made.info);
     await made.dispose();
+    const simulated = toldGrid(made.info, clipped);
     if (onlyNibble && !values.json)
         write(`nibble: llama.cpp does not read this file as nibble does: ${oneLine(onlyNibble)}\n`, stderr);
     const facts = {
         out,
-        type: values.type ?? 'mix',
+        type: values.type ?? (simulated ? 'f32' : 'mix'),
         architecture,
         bytes,
         parameters,
@@ -118,12 +128,36 @@ async function makeGguf({ model, out = '', values }, signal) {
         seconds: (performance.now() - began) / 1000,
         types,
         fallbacks,
+        ...(simulated && { simulated }),
         ...(choice && mixtureOf(plan, made.info, choice)),
         onlyNibble,
     };
     if (values.json) writeJson(facts);
-    else write(told(facts) + (choice ? toldChoice(facts) : ''));
+    else write(told(facts) + (choice ? toldChoice(facts) : '') + (simulated ? toldSimulated(simulated) : ''));
 }
+
+/**
+ * The grid that weights were rounded to. clipped: the share that lay outside its ranges.
+ * @param {import('../index.d.ts').ModelInfo} info
+ * @param {number} clipped weights
+ */
+function toldGrid(info, clipped) {
+    const simulated = simulatedOf(info);
+    return (
+        simulated && {
+            ...simulated,
+            bitsPerWeight: bitsPerWeight(info),
+            clipped: simulated.weights > 0 ? clipped / simulated.weights : 0,
+        }
+    );
+}
+
+/** @param {NonNullable<ReturnType<typeof toldGrid>>} simulated */
+const toldSimulated = (simulated) =>
+    `  simulated: ${describeSimulated(simulated)}; with the codes of such a grid the file would have ` +
+    `${simulated.bitsPerWeight.toFixed(2)} bits per weight${
+        simulated.ranges === 'minmax' ? '' : `; ${(100 * simulated.clipped).toFixed(2)} % of the weights are clipped`
+    }\n`;
 
 /** Where the layers that are done are kept until the file is written. @param {string} out */
 const partOf = (out) => `${out}.part`;
