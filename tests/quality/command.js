@@ -25,7 +25,7 @@ export function nibble(...args) {
  * @param {string} command which needs it
  * @returns {{ path: string, text: string }}
  */
-function textOf(name, command) {
+export function textOf(name, command) {
     const path = process.env[name];
     if (!path) throw new Error(`${name} is not set: it must name a text file. ${command}`);
     return { path, text: readFileSync(path, 'utf8') };

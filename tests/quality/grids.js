@@ -1,0 +1,106 @@
+// What grids cost: `make quality-grids` rounds one model to uniform grids, logarithmic levels and codebooks
+// (`nibble quantize --simulate`), compares the results with the floating-point model, and writes docs/grids.md.
+//     NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL node tests/quality/grids.js
+// NIBBLE_THREADS=N computes with so many threads.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { nibble, root, textOf } from './command.js';
+
+const COMMAND = 'make quality-grids NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL';
+
+/** Flags of --simulate, by the sections of the page. @type {[string, string[]][]} */
+const SECTIONS = [
+    [
+        'Groups of 32 and whole rows',
+        [4, 3, 2].flatMap((bits) =>
+            [32, 0].flatMap((group) =>
+                ['uniform', 'uniform --asymmetric', 'log', 'codebook'].map(
+                    (grid) => `${grid} --bits ${bits} --group ${group}`,
+                ),
+            ),
+        ),
+    ],
+    [
+        'Ranges, of whole rows',
+        [4, 3].flatMap((bits) =>
+            ['minmax', 'percentile', 'mse', 'entropy'].map(
+                (ranges) => `uniform --bits ${bits} --group 0 --ranges ${ranges}`,
+            ),
+        ),
+    ],
+    [
+        'Nearest and stochastic rounding',
+        [4, 3].flatMap((bits) => [
+            `uniform --bits ${bits} --group 32`,
+            ...[1, 2].map((seed) => `uniform --bits ${bits} --group 32 --rounding stochastic --seed ${seed}`),
+        ]),
+    ],
+];
+
+/** @param {{ mean: number, standardError: number }} value */
+const withError = ({ mean, standardError }) => {
+    const digits = standardError > 0 ? Math.min(8, Math.max(0, 1 - Math.floor(Math.log10(standardError)))) : 4;
+    return `${mean.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
+};
+
+/** One model at a time, so that one file is on the disk. @param {string} base @param {string} text @param {string} out */
+function measurer(base, text, out) {
+    /** @type {Map<string, string>} */
+    const known = new Map();
+    /** @type {any} */
+    let original;
+    const row = (/** @type {string} */ flags) => {
+        const { simulated } = nibble('quantize', base, out, '--simulate', ...flags.split(' '), '--force');
+        const compared = nibble('compare', base, out, '--file', text, '--no-speed'),
+            [{ perplexity, divergence, sameTop, weights }] = compared.models;
+        original ??= compared;
+        console.log(`${flags}: ${simulated.bitsPerWeight.toFixed(2)} bits, KL ${withError(divergence)}`);
+        const cells = [flags, simulated.bitsPerWeight.toFixed(2), (100 * simulated.clipped).toFixed(2)];
+        cells.push(perplexity.toFixed(3), withError(divergence), (100 * sameTop.mean).toFixed(2));
+        return `| ${[...cells, (100 * weights.error).toFixed(2)].join(' | ')} |`;
+    };
+    return {
+        row(/** @type {string} */ flags) {
+            const line = known.get(flags) ?? row(flags);
+            known.set(flags, line);
+            return line;
+        },
+        original: () => original,
+    };
+}
+
+const HEAD = [
+    '| --simulate | bits per weight | clipped, % | perplexity | mean KL | same top, % | error of weights, % |',
+    '|---|---:|---:|---:|---:|---:|---:|',
+];
+
+const { path: text } = textOf('NIBBLE_EVALUATION', COMMAND),
+    base = process.env.NIBBLE_BASE;
+if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a model. ${COMMAND}`);
+mkdirSync(`${root}build`, { recursive: true });
+const folder = mkdtempSync(join(root, 'build', 'grids-'));
+try {
+    const measure = measurer(base, text, join(folder, 'grid.gguf'));
+    const sections = SECTIONS.map(([title, all]) =>
+        [`## ${title}`, '', ...HEAD, ...all.map(measure.row), ''].join('\n'),
+    );
+    const { base: original, tokens } = measure.original();
+    writeFileSync(
+        `${root}docs/grids.md`,
+        `# What grids cost
+
+Written by tests/quality/grids.js; do not edit it. The command was
+
+    ${COMMAND}
+
+Each line is one \`nibble quantize MODEL grid.gguf --simulate ...\`, and \`nibble compare MODEL grid.gguf --file FILE\`. All
+matrices are rounded, the token embedding and the output too. Bits per weight count scales, zero points and codebooks.
+The base has ${original.parameters.toLocaleString('en')} weights in F32; its perplexity is ${original.perplexity.toFixed(3)} ± ${original.standardError.toFixed(3)}, over
+${tokens} tokens. KL is the divergence from the base, in nats; ± is one standard error.
+
+${sections.join('\n')}`,
+    );
+    console.log('docs/grids.md is written');
+} finally {
+    rmSync(folder, { recursive: true });
+}
