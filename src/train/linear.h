@@ -1,5 +1,5 @@
-/* The one door of products with weights. What changes weights or activations on their way into a product, or gradients
- * on their way out of it, belongs here and nowhere else. */
+/* The one door of products with weights, forward and backward. Whatever rounds weights, activations or gradients for
+ * such a product belongs here and nowhere else. */
 #ifndef NB_LINEAR_H
 #define NB_LINEAR_H
 

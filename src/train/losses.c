@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { STRETCH = 256 }; /* lanes of F32 add so many numbers, the rest is F64 */
+enum { STRETCH = 256 }; /* so many numbers are added in F32, then in F64 */
 
 double nb_softmax(float *x, uint32_t n, float scale) {
     const nb_exp_constants c = nb_exp_held();
@@ -14,7 +14,7 @@ double nb_softmax(float *x, uint32_t n, float scale) {
         uint32_t end = NB_MIN(n, from + STRETCH);
         v128_t lanes = wasm_f32x4_splat(0);
         for (uint32_t i = from; i < end; i += 4) {
-            float four[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}; /* e to which adds less than 1e-37 */
+            float four[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}; /* past the end: adds at most 1.2e-38 */
             size_t bytes = NB_MIN(end - i, 4) * sizeof *four;
             memcpy(four, x + i, bytes);
             v128_t power = wasm_f32x4_sub(wasm_v128_load(four), wasm_f32x4_splat(most));
@@ -26,7 +26,7 @@ double nb_softmax(float *x, uint32_t n, float scale) {
         sum += (double)nb_sum_f32x4(lanes);
     }
     nb_scale(x, (float)(1 / sum), n);
-    return (double)(most * scale) + log(sum);
+    return (double)most * (double)scale + log(sum);
 }
 
 typedef struct job {
@@ -45,8 +45,8 @@ static double cross_entropy(float *z, uint32_t n, int32_t target) {
     return loss;
 }
 
-/* T^2 sum over p (ln p - ln q), p = softmax(t / T), q = softmax(z / T). Its gradient, T (q - p), is added to
- * `gradient`. p, q: [n]. */
+/* T^2 KL(p || q) = T^2 sum of p (ln p - ln q), with p = softmax(t / T) and q = softmax(z / T), of which
+ * ln p = t / T - ln(sum of e^(t / T)). Its gradient, T (q - p), times the share is added to `gradient`. p, q: [n]. */
 static double distillation(const float *z, const float *t, uint32_t n, float temperature, float share, float *p,
                            float *q, float *gradient) {
     memcpy(p, t, n * sizeof *p);
@@ -59,9 +59,11 @@ static double distillation(const float *z, const float *t, uint32_t n, float tem
     return loss * (double)temperature * (double)temperature;
 }
 
+/* Of one token. scratch: [3, vocabulary]. */
 static void find_loss(const job *j, uint32_t t, float *scratch) {
     uint32_t n = j->pass->shape.vocabulary;
-    float *z = j->logits + (size_t)t * n, share = j->loss->share, *gradient = scratch + n;
+    float *z = j->logits + (size_t)t * n, share = j->loss->share;
+    float *p = scratch, *q = scratch + n, *gradient = q + n;
     j->losses[t] = 0;
     if (j->targets[t] < 0) {
         memset(z, 0, n * sizeof *z);
@@ -75,8 +77,7 @@ static void find_loss(const job *j, uint32_t t, float *scratch) {
     memcpy(gradient, z, n * sizeof *z);
     double first = cross_entropy(gradient, n, j->targets[t]);
     nb_scale(gradient, 1 - share, n);
-    double second =
-        distillation(z, teacher, n, j->loss->temperature, share, scratch, scratch + 2 * (size_t)n, gradient);
+    double second = distillation(z, teacher, n, j->loss->temperature, share, p, q, gradient);
     memcpy(z, gradient, n * sizeof *z);
     j->losses[t] = (1 - (double)share) * first + (double)share * second;
 }

@@ -34,8 +34,8 @@ static inline uint32_t nb_key_width(const nb_pass *p) {
     return p->shape.kv_heads * p->shape.head_size;
 }
 
-/* Vectors of numbers are cut into pieces of this size, and batches into so many tokens, whatever the number of threads
- * is. */
+/* What a thread takes at a time: so many numbers of a vector, or so many tokens of a batch. It does not depend on the
+ * number of threads, so sums have one order. */
 enum { NB_PIECE = 4096, NB_TOKENS = 16 };
 
 static inline uint64_t nb_pieces(uint64_t n, uint64_t size) {

@@ -12,7 +12,7 @@ struct nb_trainer {
     uint32_t sequences, length; /* at most, in a call */
     bool learns;
     nb_train_loss loss;
-    nb_train_optimizer optimizer; /* its betas and so on are 0 until one is set: epsilon tells */
+    nb_train_optimizer optimizer; /* all 0 until one is set; its epsilon is above 0 then */
     uint32_t steps;               /* done */
     uint64_t counted;             /* positions whose gradients are in `gradients` */
 
