@@ -15,7 +15,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { quantizedPieces } from '../../web/api/quantize.js';
 import { load, quantize } from '../../web/index.js';
+import { Room } from '../../web/worker/room.js';
 import { models, root } from '../support/builds.js';
 import { parse, whole } from '../support/gguf.js';
 import { layersFor, modelOf } from '../support/large.js';
@@ -63,6 +65,25 @@ test('to nearest: the command takes a fraction of the memory that the source wou
         peak = peakOf('quantize', path, join(temporary, 'small.gguf'), '--type', 'q4_0', '--threads', '1');
     assert.ok(size > 200e6, `${size} bytes`);
     assert.ok(peak - idle < size / 3, `${peak - idle} bytes beyond the ${idle} of an idle command, of ${size}`);
+
+    /** @type {Uint8Array[]} */
+    const pieces = [];
+    for await (const piece of quantizedPieces(path, { type: 'q8_0', threads: 1 })) if (pieces.push(piece) === 6) break;
+    assert.deepEqual(
+        pieces.map(({ length }) => length > 0),
+        [false, false, false, false, false, true],
+        'the buffers went back to the worker',
+    );
+});
+
+test('arrays of a size that was taken before are given again, others are let go', () => {
+    const room = new Room(),
+        [small, large] = [room.take(8), room.take(16)];
+    assert.notEqual(room.take(8), small, 'each is given once');
+    room.empty();
+    assert.equal(room.take(8), small);
+    room.empty();
+    assert.notEqual(room.take(16), large);
 });
 
 test('with a calibration text: where the model cannot be loaded, it can be quantized', async () => {
