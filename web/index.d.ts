@@ -353,25 +353,49 @@ export interface QuantizeFolderOptions {
     /**
      * Of the tensors. 'gptq' (the default): AutoGPTQ's, which everything that reads GPTQ takes. 'gptq_v2': its second
      * format, whose zero points may be 0. GPTQModel reads zero points that were chosen (symmetric: false) by others
-     * only in this one. 'awq': AutoAWQ's "gemm". 'compressed-tensors': llm-compressor's "pack-quantized". Each of them may
-     * be made by each of the methods.
+     * only in this one. 'awq': AutoAWQ's "gemm". 'compressed-tensors' (the default with `activations`): llm-compressor's
+     * "pack-quantized", and with `activations` its "int-quantized". Each of them may be made by each of the methods.
      */
     format?: 'gptq' | 'gptq_v2' | 'awq' | 'compressed-tensors';
-    /** Of a code: 2, 3, 4 (the default) or 8. compressed-tensors: 4 or 8. awq: 4. */
+    /** Of a code: 2, 3, 4 (the default) or 8. compressed-tensors: 4 or 8; with `activations` 8. awq: 4. */
     bits?: number;
-    /** Columns that share a scale: a multiple of 32 that divides all rows; 0: whole rows, but not of awq. Default: 128. */
+    /** Columns that share a scale: a multiple of 32 that divides all rows; 0: whole rows, but not of awq. Default: 128; with
+     * `activations` 0. */
     group?: number;
-    /** true: zero is the middle of the codes. false: each group chooses its zero point. Default: true, of awq false. */
+    /** true: zero is the middle of the codes. false: each group chooses its zero point; with `activations` the inputs have
+     * one, and the weights have none. Default: true, of awq false. */
     symmetric?: boolean;
+    /**
+     * W8A8: readers multiply weights of 8 bits, with a scale for each row, with inputs of 8 bits. 'dynamic': each token
+     * has a scale, chosen when it is known. 'static': the inputs of a matrix have one scale, which is chosen with the
+     * calibration text and written. vLLM computes so; nibble reads such a folder, but computes with finer inputs.
+     */
+    activations?: 'dynamic' | 'static';
+    /**
+     * With static activations, which range of the inputs is covered; those beyond are clipped. 'minmax' (the default):
+     * all that the text shows. 'moving-average': the ends of the text's windows, averaged as by end += 0.01 (next end -
+     * end). 'percentile': all but the farthest. 'mse': the range with the least squared error. 'entropy': that with the
+     * least KL divergence, as TensorRT has it.
+     */
+    ranges?: 'minmax' | 'moving-average' | 'percentile' | 'mse' | 'entropy';
+    /** With ranges 'percentile': how many of a hundred inputs are covered. Default: 99.99. */
+    percentile?: number;
+    /**
+     * With `activations`, SmoothQuant's alpha (Xiao et al. 2023), from 0 to 1; 0.5 is usual. Before anything is rounded,
+     * columns are scaled such that large ones of the inputs become smaller and those of the weights larger. The norms
+     * that make these inputs change; they keep their types. It needs a calibration text.
+     */
+    smooth?: number;
     /** 'reference' (the default): a scale serves the range of its group. 'best': the range is searched where the sum of
      * |error|^2.4 is least, as GPTQModel proposes. */
     search?: 'reference' | 'best';
     /** Bytes of tensors in one file of weights, at most. Default: 5e9. If they are more, there are several files and
      * model.safetensors.index.json. */
     shardBytes?: number;
-    /** As for quantize(), but 'gptq' is the default. With AWQ the tensors that take up the scales change, too, such as
+    /** As for quantize(), but 'gptq' is the default, and only with `activations`, where it is the default, there is
+     * 'rtn'. With AWQ the tensors that take up the scales change, too, such as
      * norms. They keep their types. */
-    method?: 'gptq' | 'awq' | 'awq+gptq';
+    method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
     /** As for quantize(), which says more. */
     calibration?: string;
     samples?: number;
@@ -386,7 +410,9 @@ export interface QuantizeFolderOptions {
      * 'static': the same order, but groups are of neighbours, and their scales are chosen before.
      */
     order?: 'group-aware' | 'natural' | 'activation' | 'static';
-    /** While layers are quantized with `calibration`, then for the bytes of the weights. */
+    /** With static activations: the range of each matrix's inputs, before the last file ends. */
+    onRanges?: (ranges: ActivationRange[]) => unknown;
+    /** While layers are quantized, then for the bytes of the weights. */
     onProgress?: (progress: Progress) => unknown;
     /** Aborting it ends the worker; reading rejects with its reason. */
     signal?: SignalLike;
@@ -396,6 +422,18 @@ export interface QuantizeFolderOptions {
     poolWorkerUrl?: LoadOptions['poolWorkerUrl'];
     templateUrl?: LoadOptions['templateUrl'];
     debug?: LoadOptions['debug'];
+}
+
+/** Of the inputs of a matrix, as 8 bits have them: x = scale (code - zero), with codes from -128 to 127. */
+export interface ActivationRange {
+    /** Such as "model.layers.0.self_attn.q_proj". */
+    module: string;
+    low: number;
+    high: number;
+    /** The share of the calibration text's inputs that are beyond the range. */
+    clipped: number;
+    scale: number;
+    zero: number;
 }
 
 export interface PlannedTensor {

@@ -68,13 +68,15 @@ import { messageOf, NibbleError } from './errors.js';
 /**
  * quantizeFolder()'s own options, checked.
  * @typedef {Required<Pick<import('./index.d.ts').QuantizeFolderOptions, 'format' | 'bits' | 'group' | 'symmetric' |
- *     'search' | 'shardBytes' | 'order'>>} CheckedFolder
+ *     'search' | 'shardBytes' | 'order' | 'ranges' | 'percentile'>>
+ *     & Pick<import('./index.d.ts').QuantizeFolderOptions, 'activations' | 'smooth'>} CheckedFolder
  */
 
 /**
- * @typedef {Omit<CheckedFolder, 'order' | 'symmetric'> & Omit<CheckedCalibration, 'method' | 'order'>
- *     & { method: 'gptq' | 'awq' | 'awq+gptq', order?: CheckedFolder['order'], symmetric?: boolean, threads?: number }}
- *     CheckedQuantizeFolder
+ * @typedef {Omit<CheckedFolder, 'order' | 'symmetric' | 'ranges' | 'percentile'>
+ *     & Omit<CheckedCalibration, 'method' | 'order'>
+ *     & Partial<Pick<CheckedFolder, 'order' | 'symmetric' | 'ranges' | 'percentile'>>
+ *     & { method: 'rtn' | 'gptq' | 'awq' | 'awq+gptq', threads?: number }} CheckedQuantizeFolder
  */
 
 /** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
@@ -560,7 +562,44 @@ export const FOLDER_OPTIONS = {
         off: true,
         help:
             'with --format: each group chooses its zero point, instead of having zero in the middle of the codes (awq ' +
-            'always has them)',
+            'always has them). With --activations the inputs have one, and the weights have none',
+    },
+    activations: {
+        flag: 'activations',
+        type: 'choice',
+        choices: ['dynamic', 'static'],
+        value: 'NAME',
+        help:
+            'W8A8, with --format compressed-tensors: weights of 8 bits with a scale for each row, and products with inputs ' +
+            'of 8 bits, too. dynamic: a scale for each token, chosen when it is known; static: one scale, chosen with the ' +
+            'calibration text. With --asymmetric the inputs have a zero point',
+    },
+    ranges: {
+        flag: 'ranges',
+        type: 'choice',
+        choices: ['minmax', 'moving-average', 'percentile', 'mse', 'entropy'],
+        value: 'NAME',
+        help:
+            'With --activations static: which range of the inputs is covered, minmax (the default), percentile, mse or entropy ' +
+            "of what the text shows, or moving-average, of the ends of the text's windows",
+    },
+    percentile: {
+        flag: 'percentile',
+        type: 'number',
+        min: 50,
+        max: 100,
+        value: 'P',
+        help: 'with --ranges percentile: the percentage of the inputs that are covered (default: 99.99)',
+    },
+    smooth: {
+        flag: 'smooth',
+        type: 'number',
+        min: 0,
+        max: 1,
+        value: 'ALPHA',
+        help:
+            'with --activations: SmoothQuant, which moves large columns of the inputs over to the weights before they are ' +
+            'rounded. 0.5 is usual; a larger one moves more. It needs a calibration text',
     },
     search: QUANTIZE_OPTIONS.search,
     shardBytes: {
@@ -573,7 +612,7 @@ export const FOLDER_OPTIONS = {
         help: 'of tensors in one file of weights, at most; the next ones come into further files',
     },
     ...CALIBRATION_OPTIONS,
-    method: { ...CALIBRATION_OPTIONS.method, choices: ['gptq', 'awq', 'awq+gptq'], default: 'gptq' },
+    method: { ...CALIBRATION_OPTIONS.method, choices: ['rtn', 'gptq', 'awq', 'awq+gptq'], default: 'gptq' },
     order: {
         ...CALIBRATION_OPTIONS.order,
         choices: ['group-aware', 'natural', 'activation', 'static'],
@@ -871,11 +910,83 @@ function checkCalibrated({ method, calibration, ...others }) {
 }
 
 /**
- * What quantizeFolder()'s options must be together.
- * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'order' | 'calibration'>} checked
+ * quantizeFolder()'s options with the defaults that activations of 8 bits change.
+ * @template {object} Options
+ * @param {Options | undefined} options
  */
-export function checkFolder({ format, bits, group, ...calibration }) {
-    const { bits: some, sideBySide } = FOLDER_FORMATS[format];
+export function withFolderDefaults(options) {
+    const given = Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined)),
+        defaults = { format: 'compressed-tensors', bits: 8, group: 0, method: 'rtn' };
+    return given.activations === undefined ? given : { ...defaults, ...given };
+}
+
+/**
+ * What activations of 8 bits need, and are needed for.
+ * @param {Record<string, any>} given checked one by one
+ */
+function checkActivations({ activations, format, bits, group, method, ranges, percentile, smooth, calibration }) {
+    const needless = Object.entries({ ranges, percentile, smooth }).find(
+        ([name, value]) => value !== undefined && activations !== 'static' && !(name === 'smooth' && activations),
+    );
+    if (needless)
+        throw refuse(
+            `${needless[0]} (--${needless[0]}) is for activations of 8 bits: pass activations (--activations) ` +
+                `${needless[0] === 'smooth' ? '' : 'static '}beside it`,
+        );
+    if (percentile !== undefined && ranges !== 'percentile')
+        throw refuse('percentile (--percentile) is for ranges (--ranges) percentile: pass this, too');
+    if (activations === undefined) {
+        if (method === 'rtn')
+            throw refuse(
+                'a folder needs a method (--method) that calibrates, such as gptq; only with activations (--activations) ' +
+                    'weights may be rounded to nearest',
+            );
+        return;
+    }
+    if (format !== 'compressed-tensors')
+        throw refuse(
+            `activations (--activations) of 8 bits are for format (--format) compressed-tensors, not ${format}`,
+        );
+    if (bits !== 8 || group !== 0)
+        throw refuse(
+            'with activations (--activations) weights have 8 bits and a scale for each row: leave out bits (--bits) and ' +
+                'group (--group)',
+        );
+    if (method.startsWith('awq'))
+        throw refuse(
+            'with activations (--activations) take smooth (--smooth) in the place of AWQ, and method gptq or rtn',
+        );
+    const what = activations === 'static' ? 'activations (--activations) static' : 'smooth (--smooth)';
+    if (calibration === undefined && (activations === 'static' || smooth !== undefined))
+        throw refuse(`${what} needs a calibration text: pass calibration (--calibration)`);
+}
+
+/**
+ * What rounding to nearest has no use for.
+ * @param {Record<string, any>} given checked one by one
+ */
+function checkNearest(given) {
+    const isCalibrated = given.activations === 'static' || given.smooth !== undefined,
+        uses = isCalibrated ? ['calibration', 'samples', 'context', 'trueSequential'] : [],
+        useless = /** @type {const} */ ([
+            ...['calibration', 'samples', 'context'],
+            ...['damping', 'order', 'clip', 'trueSequential'],
+        ]).find((name) => given[name] !== undefined && !uses.includes(name));
+    if (useless)
+        throw refuse(
+            `${useless} (--${CALIBRATION_OPTIONS[/** @type {'clip'} */ (useless)].flag}) is not needed to round to nearest: ` +
+                'leave it out, or pass method (--method) gptq',
+        );
+}
+
+/**
+ * What quantizeFolder()'s options must be together.
+ * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'order' | 'calibration' | 'activations'>} checked
+ */
+export function checkFolder(checked) {
+    const { format, bits, group, ...calibration } = checked,
+        { bits: some, sideBySide } = FOLDER_FORMATS[format];
+    checkActivations(checked);
     if (!some.includes(bits))
         throw refuse(
             `bits (--bits) is ${bits}, but format (--format) ${format} takes ${some.join(', ').replace(/, (?=\d+$)/, ' or ')}`,
@@ -889,7 +1000,8 @@ export function checkFolder({ format, bits, group, ...calibration }) {
         throw refuse(
             `order (--order) activation needs a group for each column, which format (--format) ${format} cannot store; take static`,
         );
-    checkCalibrated(calibration);
+    if (checked.method === 'rtn') checkNearest(calibration);
+    else checkCalibrated(calibration);
 }
 
 /**

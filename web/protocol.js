@@ -51,7 +51,7 @@
  * @typedef {object} Requests
  * @property {Kind<{ source: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
  * @property {Kind<{ source: Source, options: QuantizeOptions },
- *     ProgressEvent | PullEvent | PlannedEvent | PieceEvent | FileEvent, void>} quantize of a worker that loads no model
+ *     ProgressEvent | PullEvent | PlannedEvent | RangesEvent | PieceEvent | FileEvent, void>} quantize of a worker that loads no model
  * @property {Kind<{ source: Source, options: MixOptions }, ProgressEvent | PullEvent, Mixture>} mix of a worker that
  *     loads no model for others
  * @property {Kind<GenerateAsk, TextEvent, Result>} generate
@@ -128,6 +128,8 @@
 /** How far a load is. @typedef {{ type: 'progress', progress: Progress }} ProgressEvent */
 
 /** What quantize() is going to write. @typedef {{ type: 'planned', tensors: PlannedTensor[] }} PlannedEvent */
+
+/** Of static activations. @typedef {{ type: 'ranges', ranges: import('./index.d.ts').ActivationRange[] }} RangesEvent */
 
 /** The next bytes of what quantize() or quantizeFolder() writes. @typedef {{ type: 'piece', bytes: Uint8Array }}
  * PieceEvent */

@@ -389,6 +389,8 @@ int32_t nb_hf_compose_config(const nb_hf_model *p) {
     if (nb_text_is(nb_text_of(p->family->architecture), "opt"))
         nb_compose_only(p->x, "llama.cpp has no OPT models");
     nb_compose_string(p->x, "general.architecture", nb_text_of(p->family->architecture));
+    if (p->plan->quantization.has_inputs)
+        nb_compose_flag(p->x, "nibble.rounded_inputs", true); /* which `nibble inspect` tells */
     nb_node name = nb_hf_value(p, "_name_or_path");
     if (nb_node_raw(name).size)
         nb_compose_node(p->x, "general.name", name);

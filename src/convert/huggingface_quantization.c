@@ -160,6 +160,7 @@ static int32_t take_columns(nb_plan *plan, nb_node config, nb_text file, bool aw
 static int32_t take_compressed(nb_plan *plan, nb_node config, nb_text file, nb_error *err) {
     nb_node general = nb_node_find(config, "format"), sparsity = nb_node_find(config, "sparsity_config");
     NB_TRY(nb_keys_check(compressed_keys, config, file, false, err));
+    bool has_inputs = false;
     for (nb_walk w = nb_walk_of(nb_node_find(config, "config_groups")); nb_walk_next(&w);) {
         nb_node format = nb_node_find(w.value, "format"), weights = nb_node_find(w.value, "weights");
         nb_text name = nb_node_raw(format.at && nb_node_first(format) == '"' ? format : general);
@@ -172,13 +173,14 @@ static int32_t take_compressed(nb_plan *plan, nb_node config, nb_text file, nb_e
                            file, name, nb_node_raw(type));
         NB_TRY(nb_keys_check(scheme_keys, w.value, file, false, err));
         NB_TRY(nb_keys_check(weights_keys, weights, file, false, err));
+        has_inputs |= !nb_node_is_empty(nb_node_find(w.value, "input_activations"));
     }
     bool sparse = nb_node_find(sparsity, "format").at && !nb_node_is(nb_node_find(sparsity, "format"), "dense");
     if (sparse || !nb_node_is_empty(nb_node_find(nb_node_find(config, "transform_config"), "config_groups")))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "%t: compressed-tensors with %s is not supported; take a version of the model without it", file,
                        sparse ? "sparsity_config" : "transform_config");
-    plan->quantization = (nb_quantization){.library = NB_BY_COMPRESSED};
+    plan->quantization = (nb_quantization){.library = NB_BY_COMPRESSED, .has_inputs = has_inputs};
     return NB_OK;
 }
 

@@ -59,6 +59,7 @@ typedef struct nb_quantization {
     bool ordered;         /* the columns of a group lie anywhere */
     uint32_t zero_offset; /* so much is subtracted from zero points before they are stored */
     bool by_tensors;      /* bits and group differ from module to module: its tensors tell them */
+    bool has_inputs;      /* it says how inputs are rounded, too, which nibble does not do */
 } nb_quantization;
 
 typedef struct nb_target {

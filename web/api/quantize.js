@@ -12,6 +12,7 @@ import {
     FOLDER_OPTIONS,
     QUANTIZE_OPTIONS,
     withCalibrationDefaults,
+    withFolderDefaults,
 } from '../options.js';
 import { isNode, nodeModule, usefulThreads } from '../platform.js';
 import { checkBesideSimulation, checkSimulation } from '../simulated.js';
@@ -117,16 +118,20 @@ const OTHERS = ['onProgress', 'signal', 'debug', ...ASSET_OPTIONS];
 /** @param {QuantizeFolderOptions} options */
 function checkedFolder(options) {
     const caller = 'quantizeFolder()',
-        given = checkOptions(FOLDER_OPTIONS, options, caller, OTHERS);
+        given = checkOptions(FOLDER_OPTIONS, withFolderDefaults(options), caller, ['onRanges', ...OTHERS]);
     checkFolder(given);
-    const { format, bits, group, search, shardBytes, ...calibration } = withCalibrationDefaults(given),
+    const { format, bits, group, search, shardBytes, ...rest } = withCalibrationDefaults(given),
+        { activations, ranges = 'minmax', percentile = 99.99, smooth, ...calibration } = rest,
         { order = 'group-aware', symmetric = FOLDER_FORMATS[format].symmetric } = calibration;
     return {
         // the preset marks the matrices that are quantized at all
         checked: {
             ...checkOptions(QUANTIZE_OPTIONS, { type: 'q4_0' }, caller),
             ...calibration,
-            folder: { format, bits, group, symmetric, search, shardBytes, order },
+            folder: {
+                ...{ format, bits, group, symmetric, search, shardBytes, order },
+                ...{ activations, ranges, percentile, smooth },
+            },
         },
         ...checkRest(caller, options),
     };
@@ -135,8 +140,9 @@ function checkedFolder(options) {
 /** @param {Caller} caller @param {QuantizeOptions | QuantizeFolderOptions} options */
 function checkRest(caller, options) {
     const { onProgress, debug, signal } = options ?? {},
-        { onPlan } = /** @type {QuantizeOptions} */ (options ?? {});
-    for (const [name, listener] of Object.entries({ onProgress, onPlan }))
+        { onPlan } = /** @type {QuantizeOptions} */ (options ?? {}),
+        { onRanges } = /** @type {QuantizeFolderOptions} */ (options ?? {});
+    for (const [name, listener] of Object.entries({ onProgress, onPlan, onRanges }))
         if (listener !== undefined && typeof listener !== 'function')
             throw refusal(caller, `${name} must be a function`);
     if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
@@ -186,13 +192,14 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
         const by = aborted();
         if (by) throw abortReason(by);
     };
-    const { imatrix, onPlan } = /** @type {QuantizeOptions} */ (options);
+    const { imatrix, onPlan } = /** @type {QuantizeOptions} */ (options),
+        { onRanges } = /** @type {QuantizeFolderOptions} */ (options);
     try {
         checkAborted();
         const assets = await findAssets(options);
         const { plain, chunks: fed } = await describeSource(source);
         chunks = fed;
-        const calibrates = checked.method !== 'rtn',
+        const calibrates = checked.method !== 'rtn' || 'folder' in checked,
             mixes = checked.type === undefined;
         if ((calibrates || mixes) && (await isReadOnce(plain))) throw refusal(caller, ONCE);
         // a worker that calibrates, or rounds to a grid, shares the work with threads of its own
@@ -231,7 +238,7 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
             debug: print !== undefined,
             assets,
         };
-        const listeners = { onProgress: options.onProgress, onPlan: onPlan && planOf(onPlan, mixture) };
+        const listeners = { onProgress: options.onProgress, onPlan: onPlan && planOf(onPlan, mixture), onRanges };
         const shares = links.map((link, part) =>
             share(caller, link, { source: plain, options: { ...ask, part } }, part === 0 ? listeners : {}, {
                 chunks: fed,
@@ -280,14 +287,15 @@ const planOf = (onPlan, mixture) => (tensors) =>
  * @param {Caller} caller
  * @param {Link} link
  * @param {import('../protocol.js').Ask<'quantize'>} ask
- * @param {Pick<QuantizeOptions, 'onProgress' | 'onPlan'>} listeners
+ * @param {Pick<QuantizeOptions, 'onProgress' | 'onPlan'> & Pick<QuantizeFolderOptions, 'onRanges'>} listeners
  * @param {{ chunks?: import('../sources/describe.js').Chunks, returns: boolean }} reading
  */
-function share(caller, link, ask, { onProgress, onPlan }, { chunks, returns }) {
+function share(caller, link, ask, { onProgress, onPlan, onRanges }, { chunks, returns }) {
     const stream = new Stream(link, (/** @type {(piece: Piece) => void} */ add) =>
         link.request('quantize', ask, {
             progress: ({ progress }) => report(caller, onProgress, progress),
             planned: ({ tensors }) => told(caller, 'onPlan', () => onPlan?.(tensors)),
+            ranges: ({ ranges }) => told(caller, 'onRanges', () => onRanges?.(ranges)),
             pull: () => chunks && feedOne(caller, link, chunks.pieces),
             piece: ({ bytes }) => add(bytes),
             file: ({ name, size }) => add({ name, size }),

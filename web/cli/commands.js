@@ -223,7 +223,8 @@ export const COMMANDS = {
     quantize: {
         usage:
             'nibble quantize MODEL OUT.gguf (--type NAME | --bits B | --size SIZE | --simulate GRID) [options]\n' +
-            '       nibble quantize FOLDER OUT_FOLDER --format NAME --method gptq --calibration FILE [options]',
+            '       nibble quantize FOLDER OUT_FOLDER --format NAME --method gptq --calibration FILE [options]\n' +
+            '       nibble quantize FOLDER OUT_FOLDER --format compressed-tensors --activations NAME [options]',
         summary:
             'write a GGUF or a Hugging Face folder whose weights are quantized, by rounding to nearest or with a calibration text',
         out: 'the GGUF or the folder to write',
@@ -242,8 +243,19 @@ export const COMMANDS = {
                     `of a folder (--format): ${FOLDER_OPTIONS.group.help} (default: ${FOLDER_OPTIONS.group.default}). ` +
                     `With --simulate: ${SIMULATE_OPTIONS.group.help} (default: ${SIMULATE_OPTIONS.group.default})`,
             },
-            ...given(FOLDER_OPTIONS, 'symmetric', 'shardBytes'),
-            ...given(SIMULATE_OPTIONS, 'perTensor', 'ranges', 'percentile', 'rounding', 'seed'),
+            ...given(FOLDER_OPTIONS, 'symmetric', 'activations', 'smooth', 'shardBytes'),
+            ...given(SIMULATE_OPTIONS, 'perTensor'),
+            {
+                ...given(FOLDER_OPTIONS, 'ranges')[0],
+                help: `${SIMULATE_OPTIONS.ranges.help}. ${FOLDER_OPTIONS.ranges.help}`,
+            },
+            {
+                ...given(FOLDER_OPTIONS, 'percentile')[0],
+                help:
+                    'with --ranges percentile: percent of the weights, or of the inputs, within the range (default: ' +
+                    `${SIMULATE_OPTIONS.percentile.default} of weights, 99.99 of inputs)`,
+            },
+            ...given(SIMULATE_OPTIONS, 'rounding', 'seed'),
             ...options(QUANTIZE_OPTIONS, 'tensors', 'outputType', 'tokenEmbeddingType', 'search'),
             {
                 name: 'imatrix',

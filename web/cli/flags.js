@@ -10,6 +10,7 @@ import {
     FOLDER_OPTIONS,
     nearest,
     QUANTIZE_OPTIONS,
+    withFolderDefaults,
 } from '../options.js';
 import { checkBesideSimulation, SIMULATE_OPTIONS, simulateOf } from '../simulated.js';
 import { COMMANDS } from './commands.js';
@@ -108,6 +109,8 @@ function checkKind(values, given) {
         if (own[name]) continue;
         if (isFolder && (ggufs[name] || name === 'imatrix'))
             throw new UsageError(`--${flag} is for GGUFs, without --format`);
+        if (folders[name] && grids[name])
+            throw new UsageError(`--${flag} is for folders and grids: give --format or --simulate beside it`);
         if (folders[name]) throw new UsageError(`--${flag} is for folders: give --format beside it`);
         if (grids[name]) throw new UsageError(`--${flag} is for grids: give --simulate beside it`);
     }
@@ -119,10 +122,11 @@ function checkKind(values, given) {
         checkBudget(values);
         return checkMethod(values);
     }
-    if (values.method === 'rtn')
+    if (values.method === 'rtn' && values.activations === undefined)
         throw new UsageError('--format needs a method that calibrates beside it: --method gptq');
-    const { bits = FOLDER_OPTIONS.bits.default, group = FOLDER_OPTIONS.group.default } = values;
-    checkFolder({ ...values, format: values.format, method: values.method, bits, group });
+    const { format, method, activations } = values,
+        { bits = FOLDER_OPTIONS.bits.default, group = FOLDER_OPTIONS.group.default } = withFolderDefaults(values);
+    checkFolder({ ...values, format, method, activations, bits, group });
 }
 
 /** @param {Flag} flag @param {any} given */

@@ -85,6 +85,12 @@ function table(file, context) {
                   ? 'none: it embeds texts'
                   : 'no template: continues text',
         ],
+        [
+            'inputs',
+            file.metadata['nibble.rounded_inputs'] === true
+                ? "rounded by other programs (quantization_config's input_activations); nibble's are finer"
+                : undefined,
+        ],
         ...types.map(
             ({ type, tensors, bytes, share }, i) =>
                 /** @type {[string, string]} */ ([

@@ -13,6 +13,7 @@ import { readText } from './walk.js';
 
 /** @typedef {import('./usage.js').Command} Command */
 /** @typedef {import('../index.d.ts').PlannedTensor} PlannedTensor */
+/** @typedef {import('../index.d.ts').ActivationRange} ActivationRange */
 
 /** @type {Command['run']} */
 export async function commandQuantize(args, signal) {
@@ -47,10 +48,15 @@ async function named(model, act) {
 async function makeFolder({ model, out = '', values }, signal) {
     const began = performance.now();
     await checkOutFolder(out, values.force, [model, values.calibration]);
+    /** @type {ActivationRange[]} */
+    let ranges = [];
     const files = quantizeFolder(model, {
         ...pick(FOLDER_OPTIONS, values),
-        calibration: await readText('--calibration', values.calibration),
+        calibration: values.calibration === undefined ? undefined : await readText('--calibration', values.calibration),
         ...common(signal),
+        onRanges: (found) => {
+            ranges = found;
+        },
     });
     await named(model, () => writeFolder(files, out, values.force));
     const original = await load(model, { headerOnly: true, signal }),
@@ -65,14 +71,28 @@ async function makeFolder({ model, out = '', values }, signal) {
         parameters,
         bitsPerWeight: (bytes * 8) / parameters,
         seconds: (performance.now() - began) / 1000,
+        ...(ranges.length > 0 && { ranges }),
     };
     if (values.json) writeJson(facts);
     else
         write(
             `${oneLine(out)}: ${facts.format}, ${bytes.toLocaleString('en')} bytes of weights, ` +
                 `${parameters.toLocaleString('en')} parameters, ${facts.bitsPerWeight.toFixed(2)} bits per weight, ` +
-                `${facts.seconds.toFixed(1)} s\n`,
+                `${facts.seconds.toFixed(1)} s\n${toldRanges(ranges)}`,
         );
+}
+
+/** One line of all ranges. @param {ActivationRange[]} ranges */
+function toldRanges(ranges) {
+    if (ranges.length === 0) return '';
+    const ends = ranges.map(({ low, high }) => Math.max(-low, high)),
+        clipped = ranges.reduce((sum, range) => sum + range.clipped, 0) / ranges.length,
+        percent = (/** @type {number} */ share) => `${(100 * share).toPrecision(2)} %`;
+    return (
+        `  activations  ${ranges.length} ranges, to ${Math.min(...ends).toPrecision(3)} ... ` +
+        `${Math.max(...ends).toPrecision(3)}; ${percent(clipped)} of the inputs clipped, at most ` +
+        `${percent(Math.max(...ranges.map((range) => range.clipped)))} of a matrix (--json lists them)\n`
+    );
 }
 
 /** @type {Command['run']} */

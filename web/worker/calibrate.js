@@ -7,7 +7,7 @@
  * In memory are the weights of one layer, what was observed of one group, the text's residual streams, and the blocks,
  * if no side file has them.
  */
-import { TYPES } from '../abi.js';
+import { NB_WALK_HESSIANS, NB_WALK_MEANS, NB_WALK_RANGES, TYPES } from '../abi.js';
 import { startCore } from './choose-build.js';
 import { Conversion } from './convert.js';
 import { Engine } from './engine.js';
@@ -103,7 +103,12 @@ class Calibration {
         this.quantizer = quantizer;
         this.options = options;
         this.journal = journal;
-        this.folds = options.method.startsWith('awq');
+        this.folds = options.method.startsWith('awq') || options.folder?.smooth !== undefined;
+        /** What is observed for the rounding, and for scales of columns. */
+        this.what =
+            (options.method === 'rtn' ? NB_WALK_MEANS : NB_WALK_HESSIANS) +
+            (options.folder?.activations === 'static' ? NB_WALK_RANGES : 0);
+        this.whatFolds = options.folder?.smooth === undefined ? NB_WALK_HESSIANS : NB_WALK_MEANS;
         this.maker = maker;
         const wanted = plan.filter((tensor) => maker.isWanted(tensor));
         this.wanted = new Map(wanted.map((tensor) => [tensor.name, tensor]));
@@ -195,6 +200,7 @@ class Calibration {
     async #layer(walk, layer) {
         const { parts, progress, options, blocks, journal, folds } = this,
             time = stopwatch(),
+            smooth = options.folder?.smooth,
             hash = blocks.hash?.();
         const kept = await parts.load(
             belongsTo(layer),
@@ -210,7 +216,7 @@ class Calibration {
         const all = walk.layer(parts.engine.model, layer),
             isKnown = (/** @type {Matrix} */ { name }) => this.wanted.has(name) && tensors.has(name),
             folding = folds
-                ? new Folding(walk, all, tensors, this.wanted, this.shape, this.quantizer, this.maker, journal)
+                ? new Folding(walk, all, tensors, this.wanted, this.shape, this.quantizer, this.maker, smooth, journal)
                 : null,
             pairs = (await folding?.pairs()) ?? [],
             groupsNow = () =>
@@ -220,11 +226,13 @@ class Calibration {
             steps = (options.trueSequential ? 2 : 1) * groupsNow().length + (options.trueSequential ? 1 : 2);
         progress.beginLayer(layer, steps + (pairs.length > 0 ? 1 + pairs.length : 0));
         if (folding && pairs.length > 0) await this.#fold(walk, layer, folding, pairs);
-        if (!options.trueSequential) await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, tick));
+        if (!options.trueSequential)
+            await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, this.what, tick));
         const groups = groupsNow(); // a matrix that was scaled may be one more
         for (const { group, matrices } of groups) {
             const [{ name }] = matrices;
-            if (options.trueSequential) await progress.step('observe', name, (tick) => walk.observe(group, tick));
+            if (options.trueSequential)
+                await progress.step('observe', name, (tick) => walk.observe(group, this.what, tick));
             await progress.step('quantize', name, (tick) => this.#group(walk, group, matrices, tensors, tick));
         }
         await blocks.endLayer(hash?.digest('hex'));
@@ -236,7 +244,7 @@ class Calibration {
     }
 
     /**
-     * Scales of AWQ. What has changed goes into the file.
+     * Scales of AWQ or SmoothQuant. What has changed goes into the file.
      * @param {Walk} walk
      * @param {number} layer
      * @param {Folding} folding
@@ -244,7 +252,7 @@ class Calibration {
      */
     async #fold(walk, layer, folding, pairs) {
         const { progress, blocks, wanted, maker } = this;
-        await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, tick));
+        await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, this.whatFolds, tick));
         walk.note();
         for (const pair of pairs) await progress.step('scale', pair.absorber.name, (tick) => folding.fold(pair, tick));
         for (const tensor of folding.changed)
@@ -283,6 +291,8 @@ class Calibration {
             await quantizer.open(columns, walk.observed(group, expert, columns), (inputs) =>
                 inputs.quantize(rows, (share) => tick((expert + share) / experts)),
             );
+            for (const { input } of rows)
+                if (input) input.found = quantizer.input(input.settings, walk.range(group, expert));
         }
         for (const { tensor, ...room } of tensors) {
             const { name } = tensor,

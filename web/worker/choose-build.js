@@ -30,6 +30,9 @@ const knowsRelaxed = () => knows([...SPLAT, ...SPLAT, ...SPLAT, 0xfd, 0x93, 0x02
 /** Whether threads can share memory: a page needs cross-origin isolation for that. */
 const mayShare = () => typeof SharedArrayBuffer === 'function' && (isNode || globalThis.crossOriginIsolated === true);
 
+/** Threads to compute with, where memory can be shared. @param {number} [asked] */
+export const possibleThreads = async (asked) => (mayShare() ? usefulThreads(asked) : 1);
+
 /**
  * Whether the relaxed dot product computes what the kernels rely on, in the first tier of compilation and in the
  * last. Only products with 8-bit activations want to know: of other relaxed instructions any answer that they may
@@ -77,7 +80,7 @@ export async function startCore({ threads, build, assets: { wasm }, precision },
         );
         return started;
     }
-    const wanted = mayShare() ? await usefulThreads(threads) : 1,
+    const wanted = await possibleThreads(threads),
         able = BUILDS.filter((name) => !obstacle(name, wasm));
     const fitting = (/** @type {Build} */ name) => isThreaded(name) === wanted > 1;
     /** @type {Build[]} */

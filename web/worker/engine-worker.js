@@ -72,6 +72,7 @@ const requests = {
                     nextFromPort: () => feeding.next(),
                     progress: (progress) => post({ id, type: 'progress', progress }),
                     planned: (tensors) => post({ id, type: 'planned', tensors }),
+                    ranges: (ranges) => post({ id, type: 'ranges', ranges }),
                     piece(bytes) {
                         job.ahead++;
                         post({ id, type: 'piece', bytes }, [/** @type {ArrayBuffer} */ (bytes.buffer)]);

@@ -1,6 +1,6 @@
 /** The matrices of a folder that are quantized, and the tensors that its files have of each. */
 import { NibbleError } from '../errors.js';
-import { FOLDER_FORMATS } from './formats/folder-formats.js';
+import { formatOf } from './formats/folder-formats.js';
 import { isFloat, layerOf, rowsInFiles } from './planned.js';
 import { sizeOf } from './safetensors.js';
 
@@ -41,7 +41,7 @@ export function codings(core, converter, plan, shapes, folder) {
             matrices > 1 ? { rows: asTheyAre(tensor.rows), isTransposed: false } : rowsInFiles(core, converter, tensor);
         return experts.map((name) => {
             const coding = { tensor, module: name.slice(0, -'.weight'.length), order, isTransposed },
-                why = FOLDER_FORMATS[folder.format].refusal(coding, folder);
+                why = formatOf(folder).refusal(coding, folder);
             if (why) throw refuse(why, 'NB_ERR_ARGUMENT'); // of other options it might become one
             return coding;
         });
@@ -69,10 +69,12 @@ function expertsOf({ source, rows, columns, matrices }, shapes) {
  * @returns {MadeEntry[]}
  */
 export const entriesOf = (coding, folder) =>
-    FOLDER_FORMATS[folder.format].parts(coding, folder).map(({ name, dtype, shape, bytes }) => ({
-        name: `${coding.module}.${name}`,
-        dtype,
-        shape,
-        bytes: shape.reduce((product, side) => product * side, sizeOf(dtype)),
-        make: bytes,
-    }));
+    formatOf(folder)
+        .parts(coding, folder)
+        .map(({ name, dtype, shape, bytes }) => ({
+            name: `${coding.module}.${name}`,
+            dtype,
+            shape,
+            bytes: shape.reduce((product, side) => product * side, sizeOf(dtype)),
+            make: bytes,
+        }));

@@ -1,7 +1,8 @@
 /**
- * Scales of columns (AWQ): the columns of a layer's matrices are multiplied with scales, and the outputs of the tensor
+ * Scales of columns (AWQ, SmoothQuant): the columns of a layer's matrices are multiplied with scales, and the outputs of the tensor
  * before them divided by these. The layer computes what it did, but rounding its weights loses less. Which tensor
- * divides, the quantizer tells by names (src/quant/awq_fold.h).
+ * divides, the quantizer tells by names (src/quant/awq_fold.h). SmoothQuant makes the inputs fit 8 bits so, and only
+ * norms divide (Xiao et al. 2023, section 4: other inputs have no norm before them).
  *
  * Names do not prove how a model computes. So the first tokens pass through the layer before and after each change, and
  * what does not give the same outputs is undone.
@@ -40,9 +41,10 @@ export class Folding {
      * @param {{ heads: number, kvHeads: number }} shape
      * @param {Quantizer} quantizer
      * @param {import('./calibrate.js').Maker} maker
+     * @param {number} [smooth] SmoothQuant's alpha; else AWQ's search finds the scales
      * @param {import('./journal.js').Journal} [journal]
      */
-    constructor(walk, groups, tensors, wanted, { heads, kvHeads }, quantizer, maker, journal) {
+    constructor(walk, groups, tensors, wanted, { heads, kvHeads }, quantizer, maker, smooth, journal) {
         this.walk = walk;
         this.groups = groups;
         this.tensors = tensors;
@@ -50,6 +52,7 @@ export class Folding {
         this.heads = { heads, kv_heads: kvHeads };
         this.quantizer = quantizer;
         this.maker = maker;
+        this.smooth = smooth;
         this.journal = journal;
         /** What has changed. @type {Set<Weights>} */
         this.changed = new Set();
@@ -68,7 +71,7 @@ export class Folding {
             const rule = this.quantizer.foldRule(tensor.name, isGated),
                 start = tensor.name.slice(0, tensor.name.lastIndexOf('.', tensor.name.length - '.weight'.length - 1));
             const absorber = rule.absorbers.flatMap((name) => this.tensors.get(`${start}.${name}.weight`) ?? [])[0];
-            if (!absorber) continue;
+            if (!absorber || (this.smooth !== undefined && !rule.isNorm)) continue;
             const bias = this.tensors.get(absorber.name.replace(/weight$/, 'bias')),
                 known = pairs.get(absorber.name);
             if (known) known.readers.push(tensor);
@@ -211,7 +214,7 @@ export class Folding {
             wanted = readers.filter(({ name }) => this.wanted.has(name)),
             [largest] = [...wanted].sort((a, b) => weightsOf(b) - weightsOf(a)),
             total = wanted.reduce((sum, reader) => sum + weightsOf(reader), 0) / experts / columns,
-            every = Math.ceil((total * columns) / MOST_SEARCHED),
+            every = this.smooth === undefined ? Math.ceil((total * columns) / MOST_SEARCHED) : 1,
             chosen = new Float32Array(Math.ceil(total / every) * columns);
         let row = 0;
         for (const reader of wanted) {
@@ -219,9 +222,11 @@ export class Folding {
             for (let at = 0; at < weights.length; at += columns, row++)
                 if (row % every === 0) chosen.set(weights.subarray(at, at + columns), (row / every) * columns);
         }
-        const settings = { ...this.maker.grid(largest), ...this.#headsOf(readers[0]) };
-        return this.quantizer.open(columns, this.walk.observed(group, expert, columns), (q) =>
-            q.searchScales(settings, chosen, tick),
+        const { smooth } = this,
+            heads = this.#headsOf(readers[0]),
+            settings = { ...this.maker.grid(largest), ...heads };
+        return this.quantizer.open(columns, this.walk.observed(group, expert, columns), async (q) =>
+            smooth === undefined ? q.searchScales(settings, chosen, tick) : q.smoothScales(smooth, heads, chosen),
         );
     }
 

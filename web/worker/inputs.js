@@ -5,6 +5,11 @@ import {
     NB_ORDER_GROUP_AWARE,
     NB_ORDER_NATURAL,
     NB_ORDER_STATIC,
+    NB_RANGE_DIVERGENCE,
+    NB_RANGE_MIN_MAX,
+    NB_RANGE_MOVING,
+    NB_RANGE_PERCENTILE,
+    NB_RANGE_SQUARED_ERROR,
     NB_ROWS_BEST,
     NB_ROWS_NEAREST,
     nb_awq_found,
@@ -26,8 +31,15 @@ import { writeStructs } from './structs.js';
  *     Rows
  */
 
-/** Blocks of the type `to`; or codes. parts: of each expert another room, which goes before this one.
- * @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, parts?: Room[] }} Room */
+/** Blocks of the type `to`; or codes. parts: of each expert another room, which goes before this one. input: of static
+ * activations. @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, parts?: Room[], input?: Input }} Room */
+
+/** How the range of static activations is chosen. dtype: of the scale.
+ * @typedef {{ ranges: keyof typeof RANGES, percentile: number, symmetric: boolean, dtype: 'f32' | 'f16' | 'bf16' }}
+ *     InputSettings */
+
+/** found: what nb_quantizer_input tells. @typedef {{ settings: InputSettings, found?: { low: number, high: number,
+ *     clipped: number, scale: number, zero: number } }} Input */
 
 /**
  * Codes [rows, columns], scales [rows, groups] in binary16 and zero points [rows, groups], with the rows in the order
@@ -49,6 +61,15 @@ export const NO_CODES = { bits: 0, group: 0, symmetric: 0 };
 /** @typedef {{ method: string, search: 'reference' | 'best', damping: number, order: keyof typeof ORDERS }} Settings */
 
 /** Heads that columns are, and value heads. @typedef {{ heads: number, kv_heads: number }} Heads */
+
+/** Observers of activations' ranges. */
+export const RANGES = {
+    minmax: NB_RANGE_MIN_MAX,
+    'moving-average': NB_RANGE_MOVING,
+    percentile: NB_RANGE_PERCENTILE,
+    mse: NB_RANGE_SQUARED_ERROR,
+    entropy: NB_RANGE_DIVERGENCE,
+};
 
 const ORDERS = {
     natural: NB_ORDER_NATURAL,
@@ -113,9 +134,9 @@ export class Inputs {
         return this.core.exports.nb_quantizer_block(TYPES[to]);
     }
 
-    /** AWQ by itself feeds no errors forward. */
+    /** Only GPTQ feeds errors forward. */
     get #feeds() {
-        return this.settings.method !== 'awq';
+        return this.settings.method.includes('gptq');
     }
 
     /**
@@ -283,6 +304,28 @@ export class Inputs {
                 return core.floats(out, rows * columns).slice();
             }),
         );
+    }
+
+    /**
+     * SmoothQuant's scales.
+     * @param {number} alpha
+     * @param {Heads} heads
+     * @param {Float32Array} weights of all matrices that read the input
+     */
+    smoothScales(alpha, { heads, kv_heads }, weights) {
+        const { core, handle, columns } = this,
+            memory = core.take(4 * (weights.length + columns), 'the weights of a group of matrices'),
+            rows = memory + 4 * columns;
+        try {
+            core.floats(rows, weights.length).set(weights);
+            core.count(
+                'nb_quantizer_smooth',
+                ...[handle, alpha, heads, kv_heads, rows, weights.length / columns, memory],
+            );
+            return core.floats(memory, columns).slice();
+        } finally {
+            core.exports.nb_free(memory);
+        }
     }
 
     /**

@@ -4,22 +4,16 @@ import { loadModel } from './load-model.js';
 import { planned, plannedTensors } from './planned.js';
 import { Room } from './room.js';
 
-/** @typedef {import('./convert.js').Conversion} Conversion */
-/** @typedef {import('./engine.js').Engine} Engine */
 /** @typedef {import('../sources/open.js').Sink} Sink */
 
 /** The token embedding. */
 const EMBEDDING = 'token_embd.weight';
 
-/** Models in the engine that have some of the tensors, one after the other. */
-export class Parts {
-    /**
-     * @param {Conversion} conversion
-     * @param {Engine} engine
-     */
-    constructor(conversion, engine) {
+/** Some of the tensors, as the converter makes them. */
+export class Tensors {
+    /** @param {import('./convert.js').Conversion} conversion */
+    constructor(conversion) {
         this.conversion = conversion;
-        this.engine = engine;
         this.isFirst = true;
         /** For the weights that are wanted. */
         this.room = new Room();
@@ -27,6 +21,71 @@ export class Parts {
 
     free() {
         this.conversion.free();
+    }
+
+    /**
+     * What the next GGUF has.
+     * @param {(name: string) => number} how
+     */
+    include(how) {
+        const { core, converter } = this.conversion;
+        if (!this.isFirst) this.conversion.again();
+        this.isFirst = false;
+        for (const { i, name } of plannedTensors(core, converter))
+            core.count('nb_converter_include', converter, i, how(name));
+    }
+
+    /**
+     * Tensors without a model.
+     * @param {(name: string) => boolean} isKept
+     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these
+     */
+    take(isKept) {
+        const room = new Uint8Array(1 << 16);
+        return this.make(isKept, isKept, (copying) =>
+            this.conversion.write(copying({ room: () => room, commit: () => {} })),
+        );
+    }
+
+    /**
+     * @param {(name: string) => boolean} isIncluded
+     * @param {(name: string) => boolean} isKept
+     * @param {(copying: (sink: Sink, hash?: import('./blocks.js').Hash) => Sink) => Promise<void>} write
+     */
+    async make(isIncluded, isKept, write) {
+        const { core, converter } = this.conversion;
+        this.include((name) => (isIncluded(name) ? NB_TENSOR_MADE : NB_TENSOR_ABSENT));
+        const tensors = plannedTensors(core, converter).filter(({ name }) => isIncluded(name) && isKept(name));
+        /** @type {Map<string, { from: string, weights: Uint8Array }>} */
+        const kept = new Map();
+        const place = () => {
+            const places = tensors.map(({ i }) => planned(core, converter, i));
+            this.room.empty();
+            return tensors.map(({ name, type }, k) => {
+                const { at, bytes } = places[k],
+                    weights = this.room.take(bytes);
+                kept.set(name, { from: type, weights });
+                return { at, bytes: weights };
+            });
+        };
+        await write((sink, hash) => copying(sink, place, hash));
+        return kept;
+    }
+}
+
+/** Models in the engine that have some of the tensors, one after the other. */
+export class Parts extends Tensors {
+    /**
+     * @param {import('./convert.js').Conversion} conversion
+     * @param {import('./engine.js').Engine} engine
+     */
+    constructor(conversion, engine) {
+        super(conversion);
+        this.engine = engine;
+    }
+
+    free() {
+        super.free();
         this.freeModel();
     }
 
@@ -38,7 +97,7 @@ export class Parts {
 
     /** A model that has the vocabulary, and no weights. */
     async loadHeader() {
-        this.#include((name) => (name === EMBEDDING ? NB_TENSOR_BLANK : NB_TENSOR_ABSENT));
+        this.include((name) => (name === EMBEDDING ? NB_TENSOR_BLANK : NB_TENSOR_ABSENT));
         await this.#load({ part: true, headerOnly: true }, (sink) => sink);
     }
 
@@ -65,18 +124,6 @@ export class Parts {
     }
 
     /**
-     * What the next GGUF has.
-     * @param {(name: string) => number} how
-     */
-    #include(how) {
-        const { core, converter } = this.conversion;
-        if (!this.isFirst) this.conversion.again();
-        this.isFirst = false;
-        for (const { i, name } of plannedTensors(core, converter))
-            core.count('nb_converter_include', converter, i, how(name));
-    }
-
-    /**
      * @param {Parameters<typeof loadModel>[2]} options
      * @param {(sink: Sink) => Sink} through
      */
@@ -95,44 +142,7 @@ export class Parts {
      *     ones are wanted
      */
     async load(isIncluded, isKept = () => false, hash = undefined, options = { part: true }) {
-        return this.#make(isIncluded, isKept, (copying) => this.#load(options, (sink) => copying(sink, hash)));
-    }
-
-    /**
-     * Tensors without a model.
-     * @param {(name: string) => boolean} isKept
-     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these
-     */
-    take(isKept) {
-        const room = new Uint8Array(1 << 16);
-        return this.#make(isKept, isKept, (copying) =>
-            this.conversion.write(copying({ room: () => room, commit: () => {} })),
-        );
-    }
-
-    /**
-     * @param {(name: string) => boolean} isIncluded
-     * @param {(name: string) => boolean} isKept
-     * @param {(copying: (sink: Sink, hash?: import('./blocks.js').Hash) => Sink) => Promise<void>} write
-     */
-    async #make(isIncluded, isKept, write) {
-        const { core, converter } = this.conversion;
-        this.#include((name) => (isIncluded(name) ? NB_TENSOR_MADE : NB_TENSOR_ABSENT));
-        const tensors = plannedTensors(core, converter).filter(({ name }) => isIncluded(name) && isKept(name));
-        /** @type {Map<string, { from: string, weights: Uint8Array }>} */
-        const kept = new Map();
-        const place = () => {
-            const places = tensors.map(({ i }) => planned(core, converter, i));
-            this.room.empty();
-            return tensors.map(({ name, type }, k) => {
-                const { at, bytes } = places[k],
-                    weights = this.room.take(bytes);
-                kept.set(name, { from: type, weights });
-                return { at, bytes: weights };
-            });
-        };
-        await write((sink, hash) => copying(sink, place, hash));
-        return kept;
+        return this.make(isIncluded, isKept, (copying) => this.#load(options, (sink) => copying(sink, hash)));
     }
 }
 

@@ -13,9 +13,10 @@ import { giveRecipe, openConversion } from './convert.js';
 import { withQuantization } from './folder-config.js';
 import { FolderFiles } from './folder-files.js';
 import { codings, entriesOf } from './folder-tensors.js';
-import { FOLDER_FORMATS } from './formats/folder-formats.js';
+import { formatOf } from './formats/folder-formats.js';
 import { KeptTensors } from './kept-tensors.js';
 import { Meter } from './load-model.js';
+import { roundToNearest } from './nearest.js';
 import { layerOf, plannedTensors } from './planned.js';
 import { bySize, indexOf, readHeader, shardsOf } from './safetensors.js';
 
@@ -24,7 +25,8 @@ import { bySize, indexOf, readHeader, shardsOf } from './safetensors.js';
 /** @typedef {import('./safetensors.js').Entry} Entry */
 /** @typedef {import('./quantizer.js').Quantizer} Quantizer */
 /** @typedef {import('../options.js').CheckedFolder} CheckedFolder */
-/** @typedef {import('./folder-files.js').FilePort & Parameters<typeof calibrate>[3]} Port */
+/** @typedef {import('./folder-files.js').FilePort & Parameters<typeof calibrate>[3]
+ *     & { ranges: (ranges: import('../index.d.ts').ActivationRange[]) => void }} Port */
 
 /** What is in a GGUF's plan and is looked up by tokens, or is the output. */
 const ENDS = /^(output|token_embd|position_embd|token_types)\.weight$/;
@@ -68,12 +70,14 @@ export async function quantizeFolder(source, files, options, folder, port, journ
             { format: 'pt', ...headers[0].metadata },
         );
         const out = new FolderFiles(port, shards);
-        const { config, configFile } = FOLDER_FORMATS[folder.format];
+        const { config, configFile } = formatOf(folder);
         await writeDocuments(source, out, config(options, folder, unquantized(copied, plan)), configFile);
         if (shards.length > 1) await out.text('model.safetensors.index.json', indexOf(shards));
         const kept = new KeptTensors(copied),
             output = new FolderOutput(made, folder, out, kept);
-        await calibrate(conversion, plan, options, port, output, journal, output);
+        if (options.calibration === undefined) await roundToNearest(conversion, plan, options, port, output, journal);
+        else await calibrate(conversion, plan, options, port, output, journal, output);
+        if (output.ranges.length > 0) port.ranges(output.ranges);
         const meter = new Meter(port.progress),
             total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
         await out.copy(copied, kept.changed, () => meter.tick(out.written, total));
@@ -135,8 +139,10 @@ class FolderOutput extends BlocksInMemory {
             this.codings.set(name, [...this.#of(name), coding]);
         }
         this.folder = folder;
-        this.format = FOLDER_FORMATS[folder.format];
+        this.format = formatOf(folder);
         this.out = out;
+        /** Of static activations. @type {import('../index.d.ts').ActivationRange[]} */
+        this.ranges = [];
     }
 
     /** A tensor that scales have changed; finish() has what is quantized. @param {import('./blocks.js').Made} tensor */
@@ -189,9 +195,12 @@ class FolderOutput extends BlocksInMemory {
 
     /** @param {Quantizer} quantizer @param {Planned} tensor @param {import('./inputs.js').Room} made */
     finish(quantizer, { name }, { parts = [] }) {
-        for (const [i, coding] of this.#of(name).entries())
+        for (const [i, coding] of this.#of(name).entries()) {
             for (const entry of entriesOf(coding, this.folder))
                 this.tensors.set(entry.name, entry.make(quantizer, parts[i]));
+            const { found } = parts[i].input ?? {};
+            if (found) this.ranges.push({ module: coding.module, ...found });
+        }
         const values = parts.map(this.format.values);
         return { type: values[0].type, bytes: joined(values.map(({ bytes }) => bytes)) };
     }

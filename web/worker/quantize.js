@@ -29,6 +29,7 @@ const PIECE = 1 << 20;
  * @param {() => Promise<Uint8Array | null>} port.nextFromPort
  * @param {(progress: import('../index.d.ts').Progress) => void} port.progress
  * @param {(tensors: PlannedTensor[]) => void} port.planned
+ * @param {(ranges: import('../index.d.ts').ActivationRange[]) => void} port.ranges
  * @param {(bytes: Uint8Array) => void} port.piece
  * @param {(name: string, size: number) => void} port.file of a folder: the next pieces are this file's
  * @param {() => Promise<void>} port.room waits until the reader has nearly all pieces

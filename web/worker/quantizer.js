@@ -2,8 +2,8 @@
  * The quantizer (src/nibble_quantize.h), a core of its own with a pool of its own: what was observed of a group of
  * matrices, and their weights -> blocks of a tensor type, or codes with scales and zero points.
  */
-import { nb_code_format, nb_fold_rule, TYPES } from '../abi.js';
-import { Inputs } from './inputs.js';
+import { NB_RANGE_BYTES, nb_code_format, nb_fold_rule, nb_input_found, nb_input_settings, TYPES } from '../abi.js';
+import { Inputs, RANGES } from './inputs.js';
 import { blockBytes, startQuantizeCore } from './quantize-core.js';
 import { writeStructs } from './structs.js';
 
@@ -12,7 +12,8 @@ import { writeStructs } from './structs.js';
 
 /**
  * What was observed of the inputs of some matrices, as arrays of the caller's: [columns, columns], [columns], [columns].
- * @typedef {{ hessian: Float32Array, mean: Float32Array, largest: Float32Array }} Observed
+ * hessian: null: it is not needed.
+ * @typedef {{ hessian: Float32Array | null, mean: Float32Array, largest: Float32Array }} Observed
  */
 
 export class Quantizer {
@@ -112,6 +113,32 @@ export class Quantizer {
     }
 
     /**
+     * The range of static activations, and the scale and zero point that serve it.
+     * @param {import('./inputs.js').InputSettings} settings
+     * @param {Uint8Array} observed what the walk remembers of them
+     */
+    input({ ranges, percentile, symmetric, dtype }, observed) {
+        const { core } = this,
+            [{ size, fields }, how] = [nb_input_found, nb_input_settings];
+        return core.borrow(size + how.size + NB_RANGE_BYTES, (found) => {
+            const settings = found + size,
+                seen = settings + how.size,
+                numbers = { percentile, ranges: RANGES[ranges], symmetric: symmetric ? 1 : 0 };
+            core.bytes(seen, NB_RANGE_BYTES).set(observed);
+            writeStructs(core.memory, settings, how, [{ ...numbers, scale_type: TYPES[dtype], nothing: 0 }]);
+            core.count('nb_quantizer_input', seen, settings, found);
+            const view = new DataView(core.memory.buffer, found, size);
+            return {
+                low: view.getFloat32(fields.low.at, true),
+                high: view.getFloat32(fields.high.at, true),
+                clipped: view.getFloat64(fields.clipped.at, true),
+                scale: view.getFloat32(fields.scale.at, true),
+                zero: view.getInt32(fields.zero.at, true),
+            };
+        });
+    }
+
+    /**
      * A quantizer of matrices with so many columns, for as long as run() does.
      * @template T
      * @param {number} columns
@@ -124,7 +151,8 @@ export class Quantizer {
         try {
             for (const name of /** @type {(keyof Observed)[]} */ (['hessian', 'mean', 'largest'])) {
                 const at = core.exports[`nb_quantizer_${name}`](handle) >>> 0;
-                if (observed) core.floats(at, observed[name].length).set(observed[name]);
+                const numbers = observed?.[name];
+                if (numbers) core.floats(at, numbers.length).set(numbers);
             }
             return await run(new Inputs(core, handle, columns, this.settings, this.threads));
         } finally {

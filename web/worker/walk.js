@@ -1,5 +1,5 @@
 /** A walk of a text through a model, layer by layer (nb_walk): what quantizers that calibrate are told of it. */
-import { NB_WALK_ALL, NB_WALK_HESSIANS } from '../abi.js';
+import { NB_RANGE_BYTES, NB_WALK_ALL } from '../abi.js';
 import { breathe } from '../platform.js';
 
 /** A matrix of a group. Of experts it holds those of all. @typedef {{ name: string, columns: number, rows: number,
@@ -62,10 +62,11 @@ export class Walk {
 
     /**
      * @param {number} group -1: all
+     * @param {number} what NB_WALK_HESSIANS, ...
      * @param {Tick} tick
      */
-    observe(group, tick) {
-        return this.#each('nb_walk_observe', [group < 0 ? NB_WALK_ALL : group, NB_WALK_HESSIANS], tick);
+    observe(group, what, tick) {
+        return this.#each('nb_walk_observe', [group < 0 ? NB_WALK_ALL : group, what], tick);
     }
 
     /** Goes on to the next layer's inputs. @param {Tick} tick */
@@ -93,13 +94,23 @@ export class Walk {
      * @param {number} columns
      */
     observed(group, expert, columns) {
-        const array = (/** @type {string} */ what, /** @type {number} */ length) =>
-            this.core.floats(this.core.exports[`nb_walk_${what}`](this.walk, group, expert) >>> 0, length);
+        const at = (/** @type {string} */ what) => this.core.exports[`nb_walk_${what}`](this.walk, group, expert) >>> 0,
+            array = (/** @type {string} */ what, /** @type {number} */ length) => this.core.floats(at(what), length);
         return {
-            hessian: array('hessian', columns * columns),
+            hessian: at('hessian') ? array('hessian', columns * columns) : null,
             mean: array('mean', columns),
             largest: array('largest', columns),
         };
+    }
+
+    /**
+     * What is remembered of the numbers, for their range (nb_walk_range).
+     * @param {number} group
+     * @param {number} expert
+     */
+    range(group, expert) {
+        const { core, walk } = this;
+        return core.bytes(core.exports.nb_walk_range(walk, group, expert) >>> 0, NB_RANGE_BYTES);
     }
 
     /** Notes what the layer puts out as it is now. */

@@ -20,7 +20,7 @@ export const isOrdered = ({ order, group }) => order === 'activation' && group >
 /** @param {Room} made */
 const codedOf = ({ coded }) => /** @type {Coded} */ (coded);
 
-/** @param {Int32Array | BigInt64Array} numbers */
+/** @param {Int8Array | Int32Array | BigInt64Array} numbers */
 export const bytesOf = (numbers) => new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 
 /**

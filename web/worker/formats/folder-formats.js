@@ -5,6 +5,7 @@
 import { AWQ } from './awq.js';
 import { COMPRESSED_TENSORS } from './compressed-tensors.js';
 import { GPTQ, GPTQ_V2 } from './gptq.js';
+import { INT_QUANTIZED } from './int-quantized.js';
 
 /** @typedef {import('../folder-tensors.js').Coding} Coding */
 /** @typedef {import('../../options.js').CheckedFolder} CheckedFolder */
@@ -33,9 +34,12 @@ import { GPTQ, GPTQ_V2 } from './gptq.js';
  */
 
 /** @type {Record<CheckedFolder['format'], FolderFormat>} */
-export const FOLDER_FORMATS = {
+const FOLDER_FORMATS = {
     gptq: GPTQ,
     gptq_v2: GPTQ_V2,
     awq: AWQ,
     'compressed-tensors': COMPRESSED_TENSORS,
 };
+
+/** @param {CheckedFolder} folder */
+export const formatOf = ({ format, activations }) => (activations ? INT_QUANTIZED : FOLDER_FORMATS[format]);

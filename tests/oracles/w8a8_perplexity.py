@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""What W8A8 costs, by transformers and compressed-tensors: `w8a8_perplexity.py FOLDER CALIBRATION TEXT [--windows N]`.
+
+FOLDER is a Llama with floating-point weights. nibble makes a folder of W8A8 in several ways, with CALIBRATION where a text
+is needed. For each way
+- compressed-tensors' compressor gives the weights that the codes stand for, with which transformers computes in F32:
+  logits must be nibble's, within 1e-3 of the largest;
+- transformers loads the folder itself, so that compressed-tensors rounds the inputs of each matrix to 8 bits.
+It prints the perplexity of TEXT both ways (windows of 256 tokens, of which all but the first are scored), and of the
+original model. It writes no fixture.
+"""
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from compressed_tensors.compressors import BaseCompressor
+from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKENS = [5, 17, 200, 33, 90, 44, 8]
+CONTEXT = 256
+STATIC = ["--activations", "static"]
+WAYS = [
+    ["--activations", "dynamic"], ["--activations", "dynamic", "--method", "gptq"], ["--activations", "dynamic", "--smooth", "0.5"],
+    ["--activations", "dynamic", "--asymmetric"],
+    STATIC, [*STATIC, "--asymmetric"], [*STATIC, "--smooth", "0.5"], [*STATIC, "--smooth", "0.8"],
+    *([*STATIC, "--ranges", ranges] for ranges in ("moving-average", "percentile", "mse", "entropy")),
+    [*STATIC, "--smooth", "0.5", "--ranges", "mse", "--asymmetric", "--method", "gptq"],
+]
+
+
+def nibble(*args):
+    done = subprocess.run(["node", str(ROOT / "web/cli.js"), *map(str, args)], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def weights_only(folder, source):
+    """The source's model with the weights that the codes stand for."""
+    config = json.loads((folder / "config.json").read_text())["quantization_config"]
+    weights = QuantizationArgs(**config["config_groups"]["group_0"]["weights"])
+    scheme, tensors = QuantizationScheme(targets=["Linear"], weights=weights), load_file(folder / "model.safetensors")
+    compressor = BaseCompressor.get_value_from_registry(config["format"])
+    for name in [name[:-len("_scale")] for name in tensors if name.endswith(".weight_scale")]:
+        module = name[:-len("weight")]
+        part = {leaf[len(module):]: tensors.pop(leaf) for leaf in list(tensors) if leaf.startswith(module)}
+        part["weight_scale"] = part["weight_scale"].float()
+        tensors[name] = compressor.decompress(part, scheme)["weight"].float()
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    left = model.load_state_dict(tensors, strict=False)
+    assert not left.unexpected_keys and set(left.missing_keys) <= {"lm_head.weight"}, left
+    return model
+
+
+def perplexity(model, windows):
+    losses = [model(window, labels=window).loss.item() for window in windows]
+    return float(np.exp(np.mean(losses)))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("calibration", type=Path)
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--windows", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=20)
+    args = parser.parse_args()
+    torch.set_grad_enabled(False)
+    tokens = AutoTokenizer.from_pretrained(args.folder)(args.text.read_text(), add_special_tokens=False)["input_ids"]
+    windows = torch.tensor(tokens[:len(tokens) // CONTEXT * CONTEXT]).reshape(-1, 1, CONTEXT)[:args.windows]
+    original = AutoModelForCausalLM.from_pretrained(args.folder, dtype=torch.float32)
+    print(f"F32: {perplexity(original, windows):.3f} ({windows.numel()} tokens)", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        out, logits = Path(temporary) / "out", Path(temporary) / "logits"
+        for way in WAYS:
+            needs_text = "static" in way or "--smooth" in way or "gptq" in way
+            text = ["--calibration", args.calibration, "--samples", args.samples, "--context", CONTEXT] if needs_text else []
+            said = json.loads(nibble("quantize", args.folder, out, "--force", "--format", "compressed-tensors", *way, *text, "--json"))
+            nibble("eval", out, "--tokens", ",".join(map(str, TOKENS)), "--logits", logits)
+            weights = weights_only(out, args.folder)
+            expected = weights(torch.tensor([TOKENS])).logits[0].numpy()
+            ours = np.fromfile(logits, dtype="<f4").reshape(expected.shape)
+            far = float(np.abs(ours - expected).max() / np.abs(expected).max())
+            assert far < 1e-3, f"{way}: nibble and compressed-tensors read other weights: {far:.1e}"
+            rounded = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
+            clipped = [one["clipped"] for one in said.get("ranges", [])]
+            print(*way, f"weights {perplexity(weights, windows):.3f}, with rounded inputs {perplexity(rounded, windows):.3f}",
+                  f"clipped {100 * np.mean(clipped):.4f} %, most {100 * max(clipped):.4f} %" if clipped else "", f"({far:.0e})",
+                  flush=True)
+
+
+if __name__ == "__main__":
+    main()
