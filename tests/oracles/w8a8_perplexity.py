@@ -6,11 +6,14 @@ is needed. For each way
 - compressed-tensors' compressor gives the weights that the codes stand for, with which transformers computes in F32:
   logits must be nibble's, within 1e-3 of the largest;
 - transformers loads the folder itself, so that compressed-tensors rounds the inputs of each matrix to 8 bits.
+With --outliers F the model gets large columns first, as large models have them: four columns of each norm are F times as
+large, and what reads them is divided by F, which changes nothing that is computed.
 It prints the perplexity of TEXT both ways (windows of 256 tokens, of which all but the first are scored), and of the
 original model. It writes no fixture.
 """
 import argparse
 import json
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,7 +22,7 @@ import numpy as np
 import torch
 from compressed_tensors.compressors import BaseCompressor
 from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +60,23 @@ def weights_only(folder, source):
     return model
 
 
+def with_outliers(folder, out, factor):
+    """A copy of the folder whose norms make four columns that are so much larger."""
+    shutil.copytree(folder, out)
+    tensors = load_file(out / "model.safetensors")
+    readers = {"input_layernorm": ("q_proj", "k_proj", "v_proj"), "post_attention_layernorm": ("gate_proj", "up_proj")}
+    for name in [name for name in tensors if name.split(".")[-2] in readers]:
+        columns = torch.arange(1, 5) * tensors[name].numel() // 5
+        tensors[name][columns] *= factor
+        layer, norm = name.split(".")[2], name.split(".")[-2]
+        for reader in tensors:
+            if reader.startswith(f"model.layers.{layer}.") and reader.split(".")[-2] in readers[norm]:
+                tensors[reader][:, columns] /= factor
+    (out / "model.safetensors").unlink()
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    return out
+
+
 def perplexity(model, windows):
     losses = [model(window, labels=window).loss.item() for window in windows]
     return float(np.exp(np.mean(losses)))
@@ -69,6 +89,7 @@ def main():
     parser.add_argument("text", type=Path)
     parser.add_argument("--windows", type=int, default=64)
     parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--outliers", type=float, default=1)
     args = parser.parse_args()
     torch.set_grad_enabled(False)
     tokens = AutoTokenizer.from_pretrained(args.folder)(args.text.read_text(), add_special_tokens=False)["input_ids"]
@@ -77,12 +98,13 @@ def main():
     print(f"F32: {perplexity(original, windows):.3f} ({windows.numel()} tokens)", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         out, logits = Path(temporary) / "out", Path(temporary) / "logits"
+        source = args.folder if args.outliers == 1 else with_outliers(args.folder, Path(temporary) / "source", args.outliers)
         for way in WAYS:
             needs_text = "static" in way or "--smooth" in way or "gptq" in way
             text = ["--calibration", args.calibration, "--samples", args.samples, "--context", CONTEXT] if needs_text else []
-            said = json.loads(nibble("quantize", args.folder, out, "--force", "--format", "compressed-tensors", *way, *text, "--json"))
+            said = json.loads(nibble("quantize", source, out, "--force", "--format", "compressed-tensors", *way, *text, "--json"))
             nibble("eval", out, "--tokens", ",".join(map(str, TOKENS)), "--logits", logits)
-            weights = weights_only(out, args.folder)
+            weights = weights_only(out, source)
             expected = weights(torch.tensor([TOKENS])).logits[0].numpy()
             ours = np.fromfile(logits, dtype="<f4").reshape(expected.shape)
             far = float(np.abs(ours - expected).max() / np.abs(expected).max())
