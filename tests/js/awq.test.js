@@ -199,7 +199,7 @@ test('options that are of no use are refused', async () => {
         [{ calibration: undefined }, /method \(--method\) awq needs a calibration text/],
         [{ damping: 0.1 }, /damping \(--damping\) is for GPTQ: leave it out/],
         [{ order: 'natural' }, /order \(--order\) is for GPTQ/],
-        [{ method: 'gptq', clip: false }, /clip \(--clip\) is for AWQ/],
+        [{ method: 'gptq', clip: false }, /clip \(--no-clip\) is for AWQ/],
     ]))
         await assert.rejects(
             async () =>

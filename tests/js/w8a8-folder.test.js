@@ -1,7 +1,7 @@
 // quantizeFolder({ activations }), and `nibble quantize --activations`: compressed-tensors' int-quantized folders have the
 // scales, zero points, codes and norms of the oracle (tests/oracles/w8a8_folders.py), and the fields that vLLM asks for;
 // nibble computes with them what it computes with the weights that the codes stand for. (The observers of ranges,
-// tests/core/test_ranges.c checks; that the libraries read the folders, tests/oracles/quantized_here.py.)
+// tests/core/test_ranges.c checks; that the libraries read the folders, tests/oracles/w8a8_perplexity.py.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
