@@ -111,7 +111,7 @@ int32_t nb_imatrix_find(const nb_imatrix *m, nb_text tensor, uint64_t columns, u
     if (!e)
         return 0;
     if (e->n != nb_times(columns, matrices))
-        return NB_FAIL(err, NB_ERR_FORMAT,
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "the importance matrix has %l numbers for %t, and the tensor has %l columns (times %l "
                        "matrices); it was made with another model",
                        e->n, tensor, columns, matrices);

@@ -322,6 +322,10 @@ describe('exit code 1 for a failure, with one line that says which file', () => 
         [['run', join(folder, 'cut.gguf'), '--prompt', 'a'], /cut\.gguf: .*400000 bytes.*incomplete/],
         [['inspect', join(folder, 'page.gguf')], /page\.gguf: this is a web page/],
         [['run', 'http://127.0.0.1:9/a.gguf', '--prompt', 'a'], /cannot reach http:/],
+        [
+            [...'quantize none out --format gptq --method gptq --calibration'.split(' '), `${root}README.md`],
+            /^nibble: cannot read none: there is no such file/,
+        ],
         // in a folder where no file can be made, and on a disk that is full
         [['eval', tiny, '--tokens', '1', '--logits', '/sys/logits'], /cannot write \/sys\/logits: permission denied/],
         [['eval', tiny, '--tokens', '1', '--logits', '/dev/full'], /cannot write \/dev\/full: the disk is full/],

@@ -21,6 +21,7 @@ const folder = mkdtempSync(join(tmpdir(), 'nibble-usage-')),
     hugging = `${root}tests/fixtures/safetensors/llama-f32`;
 writeFileSync(text, readFileSync(`${root}demo/index.html`));
 writeFileSync(noText, Buffer.from('caf\xe9 '.repeat(100), 'latin1'));
+writeFileSync(join(folder, 'empty.txt'), '');
 writeFileSync(noMatrix, Buffer.alloc(9));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -108,6 +109,9 @@ describe('what only the model, or the other options, show to be wrong', () => {
         [['embed', tiny, '--tokens', '1024'], /1024/],
         [['template', tiny, '--messages', '[{"content": "a"}]'], /no role/],
         [['perplexity', tiny, ...given, '--context', '4096'], /\(--context\) of 4096 is larger/],
+        [['perplexity', tiny, '--file', join(folder, 'empty.txt')], /--file: .*empty\.txt is empty/],
+        [['perplexity', '', '--file', text], /the name of a model or of a file is empty/],
+        [['imatrix', tiny, ...given, '-o', ''], /--output must be the name of a file, not ""/],
         [['perplexity', tiny, '--file', noText], /--file: .* is not a text in UTF-8/],
         [['imatrix', tiny, ...given, '-o', `${out}.dat`, '--context', '4096'], /\(--context\) of 4096 is larger/],
         [['compare', tiny, float[0], ...given], /vocabulary/],
@@ -122,6 +126,18 @@ describe('what only the model, or the other options, show to be wrong', () => {
         [['quantize', ...gguf, '--type', 'q4_0', '--asymmetric'], /--asymmetric is for folders/],
         [['quantize', ...float, '--type', 'q4_0', '--tensor', 'ffn_dwn=q4_0'], /no tensor's name fits "ffn_dwn"/],
         [['quantize', ...float, '--type', 'q4_0', '--imatrix', noMatrix], /imatrix \(--imatrix\): /],
+        [
+            [
+                'quantize',
+                hugging,
+                `${out}.gguf`,
+                '--type',
+                'q4_0',
+                '--imatrix',
+                `${root}tests/fixtures/imatrix/tiny.gguf`,
+            ],
+            /the importance matrix has 256 numbers for .*made with another model/,
+        ],
         [['quantize', ...float, '--bits', '0.5', '--calibration', text], /bits \(--bits\) must be/],
         [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--bits', '2.5'], /--bits must be a whole number/],
         [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--requantize'], /--requantize is for GGUFs/],
@@ -137,7 +153,7 @@ describe('what only the model, or the other options, show to be wrong', () => {
             assert.match(stderr, new RegExp(`^nibble: [^\n]+\nTry: nibble ${args[0]} --help\n$`));
         });
     test('nothing is left of them', () =>
-        assert.deepEqual(readdirSync(folder).sort(), ['latin1.txt', 'none.dat', 'text.txt']));
+        assert.deepEqual(readdirSync(folder).sort(), ['empty.txt', 'latin1.txt', 'none.dat', 'text.txt']));
 });
 
 test('a place where nothing can be written is told before the work', () => {

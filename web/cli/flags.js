@@ -59,6 +59,7 @@ export function parse(command, argv) {
         if (given.has(flag) && !repeated) throw wrong(`--${word} was given twice`);
         given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
     }
+    if (places.includes('')) throw wrong('the name of a model or of a file is empty');
     if (places.length === 0) throw wrong('which model? Give a path or a URL');
     if (out && places.length === 1) throw wrong(`where to? Give ${out} after the model`);
     if (several && places.length === 1)
@@ -134,6 +135,8 @@ function readValue(flag, given) {
     const name = `--${flag.flag}`;
     switch (flag.type) {
         case 'text':
+            if (given === '' && flag.value === 'FILE')
+                throw new UsageError(`${name} must be the name of a file, not ""`);
             return given;
         case 'tokens':
             if (!/^\s*\d+(\s*,\s*\d+)*\s*$/.test(given))

@@ -84,6 +84,16 @@ export function printLine(line) {
 }
 
 /**
+ * The error with the model's name, if what is wrong is the model: the others name what is.
+ * @param {string} model
+ * @param {unknown} error
+ */
+export const ofModel = (model, error) =>
+    error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code)
+        ? new NibbleError(error.code, `${model}: ${error.message.replace(/^the model: /, '')}`, { cause: error })
+        : error;
+
+/**
  * Loads with a line of progress, where somebody can see it.
  * @param {Arguments} args
  * @param {AbortSignal} signal
@@ -105,9 +115,7 @@ export async function open({ model, values }, signal, extra) {
             ...extra,
         });
     } catch (error) {
-        if (error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code))
-            throw new NibbleError(error.code, `${model}: ${error.message}`, { cause: error });
-        throw error; // the others name the file themselves
+        throw ofModel(model, error);
     } finally {
         if (stderr.isTTY) writeStatus('');
     }

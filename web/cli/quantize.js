@@ -7,7 +7,7 @@ import { load, NibbleError, quantizeFolder } from '../index.js';
 import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../options.js';
 import { bitsPerWeight, describeSimulated, simulatedOf, simulateOf } from '../simulated.js';
 import { checkOut, checkOutFolder, readInput, weightBytes, writeFolder, writeWhole } from './files.js';
-import { pick, printLine, progressLine, tenths } from './open-model.js';
+import { ofModel, pick, printLine, progressLine, tenths } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 import { readText } from './walk.js';
 
@@ -36,9 +36,7 @@ async function named(model, act) {
     try {
         await act();
     } catch (error) {
-        if (error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code))
-            throw new NibbleError(error.code, `${model}: ${error.message}`, { cause: error });
-        throw error;
+        throw ofModel(model, error);
     } finally {
         if (process.stderr.isTTY) writeStatus('');
     }

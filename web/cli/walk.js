@@ -9,6 +9,7 @@ import { UsageError } from './usage.js';
 /** @param {string} flag for messages @param {string} path of a text in UTF-8 */
 export async function readText(flag, path) {
     const bytes = await readInput(flag, path);
+    if (bytes.length === 0) throw new UsageError(`${flag}: ${path} is empty`);
     try {
         return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     } catch {

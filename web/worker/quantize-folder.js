@@ -44,11 +44,13 @@ export async function quantizeFolder(source, files, options, folder, port, journ
     if (
         !files.some(({ name }) => name === 'config.json') ||
         !weights.every(({ name }) => name.endsWith('.safetensors'))
-    )
+    ) {
+        (await files[0].open()).cancel?.(); // what is not there, or cannot be read, says so
         throw new NibbleError(
             'NB_ERR_ARGUMENT',
             'a folder is made of a Hugging Face folder, with config.json and *.safetensors; of a GGUF another GGUF is made',
         );
+    }
     const conversion = await openConversion(
             files,
             { assets: options.assets, setUp: (core, converter) => giveRecipe(core, converter, options) },
