@@ -396,7 +396,8 @@ export interface QuantizeFolderOptions {
      * 'rtn'. With AWQ the tensors that take up the scales change, too, such as
      * norms. They keep their types. */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
-    /** As for quantize(), which says more. */
+    /** The calibration text. All need it but 'rtn' with dynamic `activations` and without `smooth`. This and what follows
+     * are as for quantize(), which says more. */
     calibration?: string;
     samples?: number;
     context?: number;

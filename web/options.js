@@ -54,7 +54,8 @@ import { messageOf, NibbleError } from './errors.js';
 /** @typedef {{ special: boolean }} CheckedDetokenize */
 
 /**
- * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'samples' | 'damping' | 'order' | 'clip' | 'trueSequential'>>
+ * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions,
+ *     'samples' | 'damping' | 'order' | 'clip' | 'trueSequential'>>
  *     & { method: 'rtn' | 'gptq' | 'awq' | 'awq+gptq', calibration?: string, context?: number }} CheckedCalibration
  */
 
@@ -99,7 +100,9 @@ export const LOAD_OPTIONS = {
         min: 1,
         max: 64,
         value: 'N',
-        help: 'threads to compute with, never more than there are cores (default: about the number of cores, at most 8)',
+        help:
+            'threads to compute with, never more than there are cores ' +
+            '(default: about the number of cores, at most 8)',
     },
     contextLength: {
         flag: 'context',
@@ -116,8 +119,8 @@ export const LOAD_OPTIONS = {
         default: 'i16',
         value: 'TYPE',
         help:
-            'number format of the attention cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, f16 ' +
-            'and f32 are slower',
+            'number format of the attention cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, ' +
+            'f16 and f32 are slower',
     },
     precision: {
         flag: 'precision',
@@ -133,8 +136,8 @@ export const LOAD_OPTIONS = {
         value: 'NAME',
         choices: PRESETS,
         help:
-            'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the others as ' +
-            `llama.cpp does; ${NEED_IMATRIX}`,
+            'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the ' +
+            `others as llama.cpp does; ${NEED_IMATRIX}`,
     },
     doubleQuant: {
         flag: 'double-quant',
@@ -240,8 +243,8 @@ export const GENERATE_OPTIONS = {
         modulo: 2 ** 32,
         value: 'S',
         help:
-            'any whole number, taken modulo 2^32: the same seed gives the same answer (default: a new one each time; the ' +
-            'result tells it)',
+            'any whole number, taken modulo 2^32: the same seed gives the same answer (default: a new one each time; ' +
+            'the result tells it)',
     },
     stop: {
         flag: 'stop',
@@ -284,7 +287,9 @@ export const TEMPLATE_OPTIONS = {
         flag: 'tools',
         type: 'objects',
         value: 'JSON',
-        help: 'functions that the model may call: a JSON array as its chat template expects it, or a file that holds one',
+        help:
+            'functions that the model may call: a JSON array as its chat template expects it, or a file that ' +
+            'holds one',
     },
     documents: {
         flag: 'documents',
@@ -298,8 +303,8 @@ export const TEMPLATE_OPTIONS = {
         default: {},
         value: 'JSON',
         help:
-            'further variables of the chat template, such as {"enable_thinking": false}: a JSON object, or a file that ' +
-            'holds one',
+            'further variables of the chat template, such as {"enable_thinking": false}: a JSON object, or a file ' +
+            'that holds one',
     },
 };
 
@@ -380,9 +385,9 @@ export const CALIBRATION_OPTIONS = {
         default: 'rtn',
         value: 'NAME',
         help:
-            'rtn rounds each weight to nearest; gptq rounds column by column, and the columns that follow make up for the ' +
-            'errors, as far as a calibration text shows how; awq scales columns before rounding to nearest, so that those ' +
-            'with large inputs lose less; awq+gptq does both',
+            'rtn rounds each weight to nearest; gptq rounds column by column, and the columns that follow make up ' +
+            'for the errors, as far as a calibration text shows how; awq scales columns before rounding to nearest, ' +
+            'so that those with large inputs lose less; awq+gptq does both',
     },
     calibration: {
         flag: 'calibration',
@@ -396,7 +401,9 @@ export const CALIBRATION_OPTIONS = {
         min: 1,
         max: 1 << 20,
         value: 'N',
-        help: 'with such a method: windows of the text that are used, at most (default: 128); if it has more, they are spread over it',
+        help:
+            'with such a method: windows of the text that are used, at most (default: 128); if it has more, they are ' +
+            'spread over it',
     },
     context: { ...WINDOW, help: `with such a method: ${WINDOW.help}` },
     damping: {
@@ -413,8 +420,8 @@ export const CALIBRATION_OPTIONS = {
         choices: ['group-aware', 'natural'],
         value: 'NAME',
         help:
-            'with gptq, which columns come first: group-aware (the default) takes the blocks with the largest inputs, and ' +
-            'in a block the columns with the largest; natural takes them as they lie',
+            'with gptq, which columns come first: group-aware (the default) takes the blocks with the largest ' +
+            'inputs, and in a block the columns with the largest; natural takes them as they lie',
     },
     clip: {
         flag: 'no-clip',
@@ -427,8 +434,8 @@ export const CALIBRATION_OPTIONS = {
         type: 'switch',
         off: true,
         help:
-            "with a method that calibrates: observe all of a layer's matrices before any of them is quantized, which is " +
-            'faster and takes more memory',
+            "with a method that calibrates: observe all of a layer's matrices before any of them is quantized, which " +
+            'is faster and takes more memory',
     },
 };
 
@@ -444,8 +451,8 @@ const BUDGET_OPTIONS = /** @type {const} */ ({
         max: 32,
         value: 'B',
         help:
-            'of a GGUF, in the place of --type: bits of a weight on average, such as 4.25. Each matrix gets a type of its ' +
-            'own, so that the loss is least; it needs --calibration, or at least --imatrix',
+            'of a GGUF, in the place of --type: bits of a weight on average, such as 4.25. Each matrix gets a type ' +
+            'of its own, so that the loss is least; it needs --calibration, or at least --imatrix',
     },
     size: {
         flag: 'size',
@@ -465,8 +472,8 @@ export const QUANTIZE_OPTIONS = {
         choices: PRESETS,
         value: 'NAME',
         help:
-            'what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as in files of those names that ' +
-            `llama.cpp makes; ${NEED_IMATRIX}`,
+            'what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as in files of those names ' +
+            `that llama.cpp makes; ${NEED_IMATRIX}`,
     },
     ...BUDGET_OPTIONS,
     tensors: {
@@ -475,8 +482,8 @@ export const QUANTIZE_OPTIONS = {
         default: [],
         value: 'PATTERN=TYPE',
         help:
-            'give TYPE to the tensors in whose names the regular expression PATTERN is found, such as ffn_down=q6_k or ' +
-            '"blk\\.[01]\\.=q8_0" (may be given several times: the first that is found counts)',
+            'give TYPE to the tensors in whose names the regular expression PATTERN is found, such as ffn_down=q6_k ' +
+            'or "blk\\.[01]\\.=q8_0" (may be given several times: the first that is found counts)',
     },
     outputType: {
         flag: 'output-type',
@@ -500,8 +507,8 @@ export const QUANTIZE_OPTIONS = {
         value: 'NAME',
         help:
             'how the scales of blocks are chosen. reference: of a GGUF as llama.cpp does, byte for byte; of a folder ' +
-            '(--format) by the smallest and the largest weight of a group. best: the scales with the least error, of either; ' +
-            'the format is the same, and it takes longer',
+            '(--format) by the smallest and the largest weight of a group. best: the scales with the least error, of ' +
+            'either; the format is the same, and it takes longer',
     },
     requantize: {
         flag: 'requantize',
@@ -518,7 +525,9 @@ export const QUANTIZE_OPTIONS = {
     },
     threads: {
         ...LOAD_OPTIONS.threads,
-        help: 'threads that share the work if the model is on this machine (default: about the number of cores, at most 8)',
+        help:
+            'threads that share the work if the model is on this machine ' +
+            '(default: about the number of cores, at most 8)',
     },
 };
 
@@ -543,8 +552,8 @@ export const FOLDER_OPTIONS = {
         default: 'gptq',
         value: 'NAME',
         help:
-            'write a Hugging Face folder instead of a GGUF: gptq and gptq_v2 as AutoGPTQ and GPTQModel do, awq as AutoAWQ ' +
-            'does (gemm), compressed-tensors as llm-compressor does',
+            'write a Hugging Face folder instead of a GGUF: gptq and gptq_v2 as AutoGPTQ and GPTQModel do, awq as ' +
+            'AutoAWQ does (gemm), compressed-tensors as llm-compressor does',
     },
     bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'of a code: 2, 3, 4 or 8' },
     group: {
@@ -561,8 +570,8 @@ export const FOLDER_OPTIONS = {
         type: 'switch',
         off: true,
         help:
-            'with --format: each group chooses its zero point, instead of having zero in the middle of the codes (awq ' +
-            'always has them). With --activations the inputs have one, and the weights have none',
+            'with --format: each group chooses its zero point, instead of having zero in the middle of the codes ' +
+            '(awq always has them). With --activations the inputs have one, and the weights have none',
     },
     activations: {
         flag: 'activations',
@@ -570,9 +579,9 @@ export const FOLDER_OPTIONS = {
         choices: ['dynamic', 'static'],
         value: 'NAME',
         help:
-            'W8A8, with --format compressed-tensors: weights of 8 bits with a scale for each row, and products with inputs ' +
-            'of 8 bits, too. dynamic: a scale for each token, chosen when it is known; static: one scale, chosen with the ' +
-            'calibration text. With --asymmetric the inputs have a zero point',
+            'W8A8, with --format compressed-tensors: weights of 8 bits with a scale for each row, and products with ' +
+            'inputs of 8 bits, too. dynamic: a scale for each token, chosen when it is known; static: one scale, ' +
+            'chosen with the calibration text. With --asymmetric the inputs have a zero point',
     },
     ranges: {
         flag: 'ranges',
@@ -580,8 +589,8 @@ export const FOLDER_OPTIONS = {
         choices: ['minmax', 'moving-average', 'percentile', 'mse', 'entropy'],
         value: 'NAME',
         help:
-            'With --activations static: which range of the inputs is covered, minmax (the default), percentile, mse or entropy ' +
-            "of what the text shows, or moving-average, of the ends of the text's windows",
+            'With --activations static: which range of the inputs is covered, minmax (the default), percentile, mse ' +
+            "or entropy of what the text shows, or moving-average, of the ends of the text's windows",
     },
     percentile: {
         flag: 'percentile',
@@ -598,8 +607,8 @@ export const FOLDER_OPTIONS = {
         max: 1,
         value: 'ALPHA',
         help:
-            'with --activations: SmoothQuant, which moves large columns of the inputs over to the weights before they are ' +
-            'rounded. 0.5 is usual; a larger one moves more. It needs a calibration text',
+            'with --activations: SmoothQuant, which moves large columns of the inputs over to the weights before ' +
+            'they are rounded. 0.5 is usual; a larger one moves more. It needs a calibration text',
     },
     search: QUANTIZE_OPTIONS.search,
     shardBytes: {
@@ -617,10 +626,10 @@ export const FOLDER_OPTIONS = {
         ...CALIBRATION_OPTIONS.order,
         choices: ['group-aware', 'natural', 'activation', 'static'],
         help:
-            'with gptq, which columns come first: group-aware (the default) takes the groups with the largest inputs, and ' +
-            'in a group the columns with the largest; natural takes them as they lie. For folders only: activation takes ' +
-            'the columns with the largest inputs, and groups are of columns in this order (desc_act); static does so, but ' +
-            'groups are of neighbours',
+            'with gptq, which columns come first: group-aware (the default) takes the groups with the largest ' +
+            'inputs, and in a group the columns with the largest; natural takes them as they lie. For folders only: ' +
+            'activation takes the columns with the largest inputs, and groups are of columns in this order ' +
+            '(desc_act); static does so, but groups are of neighbours',
     },
     threads: QUANTIZE_OPTIONS.threads,
 };
@@ -635,8 +644,8 @@ export const PERPLEXITY_OPTIONS = {
         max: 1 << 24,
         value: 'N',
         help:
-            "tokens from the beginning of a window to that of the next (default: the context, so that each window's second " +
-            "half is scored); if smaller, each window's last N tokens are scored",
+            "tokens from the beginning of a window to that of the next (default: the context, so that each window's " +
+            "second half is scored); if smaller, each window's last N tokens are scored",
     },
 };
 
@@ -796,7 +805,8 @@ function checkRules(name, value) {
         const [pattern, type] = rule;
         if (!TENSOR_TYPES.includes(type))
             throw refuse(
-                `${name}: ${show(pattern)} gets the type ${show(type)}, but a tensor's type is one of ${TENSOR_TYPES.join(', ')}`,
+                `${name}: ${show(pattern)} gets the type ${show(type)}, but a tensor's type is one of ` +
+                    TENSOR_TYPES.join(', '),
             );
         try {
             new RegExp(pattern);
@@ -856,7 +866,8 @@ export function checkBudget(given) {
         both = (/** @type {'type' | 'bits' | 'size'} */ name) => `${name} (--${QUANTIZE_OPTIONS[name].flag})`;
     if (first === undefined)
         throw refuse(
-            `which type? Pass ${both('type')}, one of ${PRESETS.join(', ')}; or a budget: ${both('bits')}, or ${both('size')}`,
+            `which type? Pass ${both('type')}, one of ${PRESETS.join(', ')}; or a budget: ${both('bits')}, or ` +
+                both('size'),
         );
     if (second !== undefined) throw refuse(`pass either ${both(first)} or ${both(second)}, not both`);
 }
@@ -903,7 +914,8 @@ function checkCalibrated({ method, calibration, ...others }) {
     );
     if (idle)
         throw refuse(
-            `${idle} (--${CALIBRATION_OPTIONS[idle].flag}) is for ${idle === 'clip' ? 'AWQ' : 'GPTQ'}: leave it out, or pass another method`,
+            `${idle} (--${CALIBRATION_OPTIONS[idle].flag}) is for ${idle === 'clip' ? 'AWQ' : 'GPTQ'}: leave it out, ` +
+                'or pass another method',
         );
     if (calibration === undefined)
         throw refuse(`method (--method) ${method} needs a calibration text: pass calibration (--calibration)`);
@@ -938,8 +950,8 @@ function checkActivations({ activations, format, bits, group, method, ranges, pe
     if (activations === undefined) {
         if (method === 'rtn')
             throw refuse(
-                'a folder needs a method (--method) that calibrates, such as gptq; only with activations (--activations) ' +
-                    'weights may be rounded to nearest',
+                'a folder needs a method (--method) that calibrates, such as gptq; only with activations ' +
+                    '(--activations) weights may be rounded to nearest',
             );
         return;
     }
@@ -949,8 +961,8 @@ function checkActivations({ activations, format, bits, group, method, ranges, pe
         );
     if (bits !== 8 || group !== 0)
         throw refuse(
-            'with activations (--activations) weights have 8 bits and a scale for each row: leave out bits (--bits) and ' +
-                'group (--group)',
+            'with activations (--activations) weights have 8 bits and a scale for each row: leave out bits (--bits) ' +
+                'and group (--group)',
         );
     if (method.startsWith('awq'))
         throw refuse(
@@ -974,8 +986,8 @@ function checkNearest(given) {
         ]).find((name) => given[name] !== undefined && !uses.includes(name));
     if (useless)
         throw refuse(
-            `${useless} (--${CALIBRATION_OPTIONS[/** @type {'clip'} */ (useless)].flag}) is not needed to round to nearest: ` +
-                'leave it out, or pass method (--method) gptq',
+            `${useless} (--${CALIBRATION_OPTIONS[/** @type {'clip'} */ (useless)].flag}) is not needed to round to ` +
+                'nearest: leave it out, or pass method (--method) gptq',
         );
 }
 
@@ -989,7 +1001,8 @@ export function checkFolder(checked) {
     checkActivations(checked);
     if (!some.includes(bits))
         throw refuse(
-            `bits (--bits) is ${bits}, but format (--format) ${format} takes ${some.join(', ').replace(/, (?=\d+$)/, ' or ')}`,
+            `bits (--bits) is ${bits}, but format (--format) ${format} takes ` +
+                some.join(', ').replace(/, (?=\d+$)/, ' or '),
         );
     if (group % 32 !== 0) throw refuse(`group (--group) is ${group}, which is no multiple of 32`);
     if (sideBySide && group === 0)
@@ -998,7 +1011,8 @@ export function checkFolder(checked) {
         );
     if (sideBySide && calibration.order === 'activation')
         throw refuse(
-            `order (--order) activation needs a group for each column, which format (--format) ${format} cannot store; take static`,
+            `order (--order) activation needs a group for each column, which format (--format) ${format} cannot ` +
+                'store; take static',
         );
     if (checked.method === 'rtn') checkNearest(calibration);
     else checkCalibrated(calibration);

@@ -1,4 +1,7 @@
-/** What a request that reads a source has: reports of progress, and the chunks of a source that the worker cannot open itself. */
+/**
+ * What a request that reads a source has: reports of progress, and the chunks of a source that the worker cannot open
+ * itself.
+ */
 import { messageOf, NibbleError } from '../errors.js';
 
 /**

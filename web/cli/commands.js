@@ -226,13 +226,16 @@ export const COMMANDS = {
             '       nibble quantize FOLDER OUT_FOLDER --format NAME --method gptq --calibration FILE [options]\n' +
             '       nibble quantize FOLDER OUT_FOLDER --format compressed-tensors --activations NAME [options]',
         summary:
-            'write a GGUF or a Hugging Face folder whose weights are quantized, by rounding to nearest or with a calibration text',
+            'write a GGUF or a Hugging Face folder whose weights are quantized, by rounding to nearest or with a ' +
+            'calibration text',
         out: 'the GGUF or the folder to write',
         flags: [
             ...options(QUANTIZE_OPTIONS, 'type'),
             {
                 ...options(QUANTIZE_OPTIONS, 'bits')[0],
-                help: `${QUANTIZE_OPTIONS.bits.help}. Of a folder (--format): bits of each code: 2, 3, 4 (the default) or 8. With --simulate: the same, 2 to 8`,
+                help:
+                    `${QUANTIZE_OPTIONS.bits.help}. Of a folder (--format): bits of each code: 2, 3, 4 (the default) or ` +
+                    '8. With --simulate: the same, 2 to 8',
             },
             ...options(QUANTIZE_OPTIONS, 'size'),
             ...given(SIMULATE_OPTIONS, 'grid'),
@@ -271,7 +274,9 @@ export const COMMANDS = {
                 name: 'resume',
                 flag: 'resume',
                 type: 'switch',
-                help: 'when calibrating: keep each layer that is done in OUT.gguf.part, and go on from there if that file is there',
+                help:
+                    'when calibrating: keep each layer that is done in OUT.gguf.part, and go on from there if that ' +
+                    'file is there',
             },
             ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant', 'threads'),
             {

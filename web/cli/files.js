@@ -1,4 +1,4 @@
-/** The files that commands read whole or write. A written one stands under its name when it is whole, and not before. */
+/** The files that commands read whole or write. A written one has its name when it is whole, and not before. */
 import fs, { mkdirSync, openSync, rmSync, unlinkSync } from 'node:fs';
 import { link, readdir, readFile, realpath, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
@@ -33,8 +33,8 @@ async function isRead(out, inputs) {
 }
 
 /**
- * Before anything is read: whether a file can have this name. (Whether it can be written is seen when writeWhole() begins,
- * before the work.)
+ * Before anything is read: whether a file can have this name. (Whether it can be written is seen when writeWhole()
+ * begins, before the work.)
  * @param {string} out
  * @param {string[]} endings one of which it must have
  * @param {boolean} force
@@ -49,8 +49,11 @@ export async function checkOut(out, endings, force, inputs) {
     if (there && !force) throw new UsageError(`${out} is there already; --force writes over it`);
 }
 
-/** The same of any file, a pipe or a device too, that is written over. @param {string} out @param {(string | undefined)[]}
- * inputs */
+/**
+ * The same of any file, a pipe or a device too, that is written over.
+ * @param {string} out
+ * @param {(string | undefined)[]} inputs
+ */
 export async function checkPlace(out, inputs) {
     if (await isRead(out, inputs))
         throw new UsageError(`${out} is what is read, or part of it; give another name to the file to write`);

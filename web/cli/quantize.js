@@ -30,8 +30,11 @@ const common = (signal) => ({
         : tenths('Quantizing'),
 });
 
-/** Writes what is made; of its errors, those that do not name the model get its name. @param {string} model @param {() =>
- * Promise<void>} act */
+/**
+ * Writes what is made; of its errors, those that do not name the model get its name.
+ * @param {string} model
+ * @param {() => Promise<void>} act
+ */
 async function named(model, act) {
     try {
         await act();
