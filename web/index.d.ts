@@ -325,8 +325,8 @@ export interface Simulated extends Required<SimulateOptions> {
 }
 
 /**
- * Quantizes the matrices in a model's layers with a calibration text, and gives a Hugging Face folder as GPTQModel, vLLM
- * and transformers read it, file after file. The source is such a folder, with floating-point weights: its URL, its path
+ * Quantizes the matrices in a model's layers, with a calibration text or without, and gives a Hugging Face folder as
+ * GPTQModel, vLLM and transformers read it, file after file. The source is such a folder, with floating-point weights: its URL, its path
  * or an array of its Files. config.json gets a quantization_config (and AutoGPTQ a quantize_config.json), a matrix
  * becomes the tensors of the format, and all other tensors and files stay as they are, byte for byte. A folder with a
  * matrix that the format cannot have, such as the experts of a mixture, is refused before the first file.
@@ -392,11 +392,11 @@ export interface QuantizeFolderOptions {
     /** Bytes of tensors in one file of weights, at most. Default: 5e9. If they are more, there are several files and
      * model.safetensors.index.json. */
     shardBytes?: number;
-    /** As for quantize(), but 'gptq' is the default, and only with `activations`, where it is the default, there is
-     * 'rtn'. With AWQ the tensors that take up the scales change, too, such as
-     * norms. They keep their types. */
+    /** As for quantize(). The default is 'rtn' without a `calibration` text and with `activations`, else 'gptq'. 'rtn' computes
+     * with no model, and has one layer's weights in memory. With AWQ the tensors that take up the scales change, too, such
+     * as norms. They keep their types. */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
-    /** The calibration text. All need it but 'rtn' with dynamic `activations` and without `smooth`. This and what follows
+    /** The calibration text. All need it but 'rtn' without static `activations` and `smooth`. This and what follows
      * are as for quantize(), which says more. */
     calibration?: string;
     samples?: number;

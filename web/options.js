@@ -621,7 +621,7 @@ export const FOLDER_OPTIONS = {
         help: 'of tensors in one file of weights, at most; the next ones come into further files',
     },
     ...CALIBRATION_OPTIONS,
-    method: { ...CALIBRATION_OPTIONS.method, choices: ['rtn', 'gptq', 'awq', 'awq+gptq'], default: 'gptq' },
+    method: { ...CALIBRATION_OPTIONS.method, choices: ['rtn', 'gptq', 'awq', 'awq+gptq'], default: 'rtn' },
     order: {
         ...CALIBRATION_OPTIONS.order,
         choices: ['group-aware', 'natural', 'activation', 'static'],
@@ -922,14 +922,17 @@ function checkCalibrated({ method, calibration, ...others }) {
 }
 
 /**
- * quantizeFolder()'s options with the defaults that activations of 8 bits change.
+ * quantizeFolder()'s options with the defaults that activations of 8 bits change. Without them a calibration text is for
+ * GPTQ, and without a text weights are rounded to nearest.
  * @template {object} Options
  * @param {Options | undefined} options
+ * @returns {Record<string, any>}
  */
 export function withFolderDefaults(options) {
     const given = Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined)),
+        method = given.calibration === undefined ? 'rtn' : 'gptq',
         defaults = { format: 'compressed-tensors', bits: 8, group: 0, method: 'rtn' };
-    return given.activations === undefined ? given : { ...defaults, ...given };
+    return given.activations === undefined ? { method, ...given } : { ...defaults, ...given };
 }
 
 /**
@@ -947,14 +950,7 @@ function checkActivations({ activations, format, bits, group, method, ranges, pe
         );
     if (percentile !== undefined && ranges !== 'percentile')
         throw refuse('percentile (--percentile) is for ranges (--ranges) percentile: pass this, too');
-    if (activations === undefined) {
-        if (method === 'rtn')
-            throw refuse(
-                'a folder needs a method (--method) that calibrates, such as gptq; only with activations ' +
-                    '(--activations) weights may be rounded to nearest',
-            );
-        return;
-    }
+    if (activations === undefined) return;
     if (format !== 'compressed-tensors')
         throw refuse(
             `activations (--activations) of 8 bits are for format (--format) compressed-tensors, not ${format}`,

@@ -129,7 +129,7 @@ export function simulateOf(values) {
  * What quantize()'s other options must be beside `simulate`.
  * @param {Record<string, any>} checked with their defaults
  */
-export function checkBesideSimulation({ type, method, search, ...others }) {
+export function checkBesideSimulation({ type, method = 'rtn', search, ...others }) {
     if (type !== 'f32' && type !== 'f16')
         throw refuse(
             `type (--type) beside simulate (--simulate) is f32 or f16, which hold the rounded values, not ${type}`,

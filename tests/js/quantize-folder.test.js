@@ -409,7 +409,8 @@ test('what cannot be made is refused, by name', async () => {
         [{ order: 'activation', format: 'awq' }, /order \(--order\) activation needs a group for each column/],
         [{ clip: true }, /clip \(--no-clip\) is for AWQ/],
         [{ group: 48 }, /group \(--group\) is 48, which is no multiple of 32/],
-        [{ calibration: undefined }, /needs a calibration text/],
+        [{ calibration: undefined, method: 'gptq' }, /needs a calibration text/],
+        [{ calibration: undefined }, /samples \(--samples\) is not needed to round to nearest/],
         [{ format: 'exl2' }, /format must be one of gptq, gptq_v2, awq, compressed-tensors/],
         [{ type: 'q4_0' }, /quantizeFolder\(\) has no option "type"/],
     ]))
@@ -458,7 +459,7 @@ test('the command: a folder, and nothing under its name if it is interrupted', a
         ['made'],
     );
     for (const [more, said] of /** @type {[string[], RegExp][]} */ ([
-        [[], /--format needs a method that calibrates beside it: --method gptq/],
+        [['--method', 'gptq'], /method \(--method\) gptq needs a calibration text/],
         [[...calibrated, '--type', 'q4_0'], /--type is for GGUFs, without --format/],
         [[...calibrated, '--tensor', 'a=q8_0'], /--tensor is for GGUFs/],
         [[...calibrated, '--bits', '5'], /--bits.* 2, 3, 4 or 8/],

@@ -294,8 +294,14 @@ test('on the command line: wrong usage is exit code 2, and leaves nothing', () =
         [['--simulate', 'log', '--asymmetric'], /symmetric \(--asymmetric\) is for a uniform grid/],
         [['--simulate', 'uniform', '--type', 'q8_0'], /beside simulate \(--simulate\) is f32 or f16/],
         [['--simulate', 'uniform', '--format', 'gptq'], /--simulate makes a GGUF: leave out --format/],
-        [['--type', 'q8_0', '--ranges', 'mse'], /--ranges is for folders and grids: give --format or --simulate beside it/],
-        [['--type', 'q8_0', '--group', '32'], /--group is for folders and grids: give --format or --simulate beside it/],
+        [
+            ['--type', 'q8_0', '--ranges', 'mse'],
+            /--ranges is for folders and grids: give --format or --simulate beside it/,
+        ],
+        [
+            ['--type', 'q8_0', '--group', '32'],
+            /--group is for folders and grids: give --format or --simulate beside it/,
+        ],
         [['--simulate', 'uniform', '--group', '48'], /groups of 48 columns do not divide rows of 64/],
         [['--simulate', 'uniform', '--size', '1MB'], /leave out size/],
     ])) {

@@ -223,7 +223,7 @@ export const COMMANDS = {
     quantize: {
         usage:
             'nibble quantize MODEL OUT.gguf (--type NAME | --bits B | --size SIZE | --simulate GRID) [options]\n' +
-            '       nibble quantize FOLDER OUT_FOLDER --format NAME --method gptq --calibration FILE [options]\n' +
+            '       nibble quantize FOLDER OUT_FOLDER --format NAME [--calibration FILE] [options]\n' +
             '       nibble quantize FOLDER OUT_FOLDER --format compressed-tensors --activations NAME [options]',
         summary:
             'write a GGUF or a Hugging Face folder whose weights are quantized, by rounding to nearest or with a ' +
@@ -267,7 +267,11 @@ export const COMMANDS = {
                 value: 'FILE',
                 help: 'an importance matrix (.dat or GGUF): errors of important columns count more',
             },
-            ...options(QUANTIZE_OPTIONS, 'method', 'calibration', 'samples', 'context', 'damping'),
+            {
+                ...given(QUANTIZE_OPTIONS, 'method')[0],
+                help: `${QUANTIZE_OPTIONS.method.help} (default: rtn; of a folder (--format) with --calibration: gptq)`,
+            },
+            ...options(QUANTIZE_OPTIONS, 'calibration', 'samples', 'context', 'damping'),
             ...options(FOLDER_OPTIONS, 'order'),
             ...options(QUANTIZE_OPTIONS, 'clip', 'trueSequential'),
             {

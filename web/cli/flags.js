@@ -121,12 +121,14 @@ function checkKind(values, given) {
     }
     if (!isFolder) {
         checkBudget(values);
-        return checkMethod(values);
+        return checkMethod({ ...values, method: values.method ?? QUANTIZE_OPTIONS.method.default });
     }
-    if (values.method === 'rtn' && values.activations === undefined)
-        throw new UsageError('--format needs a method that calibrates beside it: --method gptq');
-    const { format, method, activations } = values,
-        { bits = FOLDER_OPTIONS.bits.default, group = FOLDER_OPTIONS.group.default } = withFolderDefaults(values);
+    const { format, activations } = values,
+        {
+            bits = FOLDER_OPTIONS.bits.default,
+            group = FOLDER_OPTIONS.group.default,
+            method,
+        } = withFolderDefaults(values);
     checkFolder({ ...values, format, method, activations, bits, group });
 }
 
