@@ -15,6 +15,7 @@ the library's by more than 0.5 %. The folders are made anew each time, and no fi
   nothing there, and then changes these very weights. --spoilt leaves it so; else Module.state_dict() gives it copies.
 """
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -61,6 +62,7 @@ def by_gptqmodel(base, windows, bits, group, out):
     model.save(str(out))
 
 
+@functools.cache
 def autoawq():
     """Its quantizer, and what it knows of Llama."""
     import importlib.util
