@@ -33,7 +33,7 @@ double nb_quantizer_part_bytes(const nb_code_format *f, uint32_t part, uint32_t 
     double groups = groups_of(f, columns);
     if (f->format == NB_FORMAT_INT8)
         return part == NB_PART_CODES  ? (double)rows * columns
-             : part == NB_PART_SCALES ? (double)rows * scale_bytes(f)
+             : part == NB_PART_SCALES ? (double)rows * (double)scale_bytes(f)
                                       : 0;
     return part == NB_PART_CODES  ? (double)rows * columns * f->bits / 8
          : part == NB_PART_ZEROS  ? (double)rows * groups * f->bits / 8

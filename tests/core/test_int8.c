@@ -74,7 +74,7 @@ static void check_rows(nb_cursor *in) {
                   nb_quantizer_part_bytes(&format, NB_PART_SCALES, rows, columns) == rows * (type ? 2 : 4),
               "%s", err.message);
         for (uint32_t row = 0; row < rows; row++) {
-            float want = nb_cursor_f32(in), found;
+            float want = nb_cursor_f32(in), found = 0;
             nb_traits_of(type)->dequantize((const uint8_t *)scales + row * (type ? 2 : 4), &found, 1);
             CHECK(found == want || row == ZERO_ROW, "type %u, row %u: the scale is %g, not %g", type, row,
                   (double)found, (double)want);
