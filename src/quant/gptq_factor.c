@@ -79,11 +79,14 @@ static int32_t check_hessian(nb_quantizer *q, nb_error *err) {
     return NB_OK;
 }
 
+/* Without damping the error of a column that was never seen costs nothing. It still needs a positive number: H must
+ * have a factor, and a block of nothing but such columns must be rounded. So it gets one that F32 no longer sees in a
+ * sum with the others. */
 static void damp(nb_quantizer *q) {
-    float more = q->settings.damping * q->mean_square;
+    float more = q->settings.damping * q->mean_square, least = NB_MAX(0x1p-24f * q->mean_square, 0x1p-126f);
     for (uint32_t i = 0; i < q->columns; i++) {
         float diagonal = q->square[(size_t)i * q->columns + i] + more;
-        q->importance[i] = diagonal > 0 ? diagonal : q->mean_square; /* never seen, and no damping */
+        q->importance[i] = diagonal > 0 ? diagonal : least;
     }
 }
 

@@ -243,6 +243,34 @@ static void test_empty(void) {
     nb_quantizer_free(q);
 }
 
+/* tr(E H E^T) of the weights as Q4_0, whose columns 3, 7, ... were never seen. */
+static double error_of(nb_quantizer *q, uint32_t flags) {
+    nb_error err;
+    CHECK(nb_quantizer_rows(q, NB_TYPE_Q4_0, flags, NB_TYPE_F32, weights, 0, ROWS, blocks, &err) == NB_OK, "%s",
+          err.message);
+    return nb_quantizer_error(q, NB_TYPE_F32, weights, NB_TYPE_Q4_0, blocks, ROWS, &err);
+}
+
+/* Without damping the scale of a block serves the columns that were seen: large weights of others do not change it. (The
+ * reference's search tries scales about the one that fits the largest weight, whatever it counts. So this takes the best
+ * search.) */
+static void test_unseen(void) {
+    nb_quantizer *q = quantizer_of(NULL, 4);
+    nb_gptq_settings settings = {0, NB_ORDER_NATURAL, 0};
+    double errors[2][2];
+    for (int large = 0; large < 2; large++) {
+        for (int i = 3; i < ROWS * COLUMNS; i += 4)
+            weights[i] = large ? 2 * weights[i - 1] : 0;
+        if (test_factor(q, &settings))
+            for (uint32_t i = 0; i < 2; i++)
+                errors[large][i] = error_of(q, NB_ROWS_BEST | (i ? NB_ROWS_NEAREST : 0));
+    }
+    for (int i = 0; i < 2; i++)
+        CHECK(errors[1][i] <= 1.02 * errors[0][i], "%s: %g with large weights that were never seen, %g without",
+              i ? "to nearest" : "by GPTQ", errors[1][i], errors[0][i]);
+    nb_quantizer_free(q);
+}
+
 /* 10 inputs of 256 columns: without damping H is singular, and some is added. One that no sum of squares can be is an
  * error. */
 static void test_singular(void) {
@@ -319,6 +347,7 @@ void test_gptq_blocks(void) {
     test_threads_agree();
     test_refusals();
     test_empty();
+    test_unseen();
     test_singular();
 #ifdef NB_NATIVE
     test_no_memory_left();
