@@ -144,11 +144,11 @@ double nb_checkpoint_number(const nb_checkpoint *c, const char *key, double fall
     return v && nb_value_bytes(v->type) ? nb_checkpoint_number_of(c, v) : fallback;
 }
 
-static bool is_within(nb_range range, double x) {
+static bool is_within(nb_limits range, double x) {
     return x >= range.least && x <= range.most; /* NaN is within nothing */
 }
 
-int32_t nb_checkpoint_read(const nb_checkpoint *c, const char *key, nb_range range, double *value, nb_error *err) {
+int32_t nb_checkpoint_read(const nb_checkpoint *c, const char *key, nb_limits range, double *value, nb_error *err) {
     const nb_value *v = nb_checkpoint_find(c, key);
     if (!v)
         return 0;
@@ -162,7 +162,7 @@ int32_t nb_checkpoint_read(const nb_checkpoint *c, const char *key, nb_range ran
     return 1;
 }
 
-int32_t nb_checkpoint_check_items(const nb_checkpoint *c, const nb_value *array, nb_range range, nb_error *err) {
+int32_t nb_checkpoint_check_items(const nb_checkpoint *c, const nb_value *array, nb_limits range, nb_error *err) {
     if (array->type != NB_VALUE_ARRAY || !nb_value_bytes(array->item_type))
         return NB_FAIL(err, NB_ERR_FORMAT, "%t is not a list of numbers; the file is broken",
                        nb_checkpoint_key(c, array));

@@ -78,13 +78,13 @@ const nb_tensor_info *nb_checkpoint_find_tensor(const nb_checkpoint *c, const ch
 
 /* Numbers that are computed with are read by these two. A file may say NaN, infinity or 1e300 wherever a number
  * stands: what is not within the range is NB_ERR_FORMAT, with the key in its message. */
-typedef struct nb_range {
+typedef struct nb_limits {
     double least, most;
-} nb_range;
+} nb_limits;
 /* 1: *value is what the file says. 0: the key is absent, *value stays. Also NB_ERR_FORMAT: it is no number at all. */
-int32_t nb_checkpoint_read(const nb_checkpoint *c, const char *key, nb_range range, double *value, nb_error *err);
+int32_t nb_checkpoint_read(const nb_checkpoint *c, const char *key, nb_limits range, double *value, nb_error *err);
 /* Every item of an array of numbers is within the range; nb_checkpoint_item may then read it. */
-int32_t nb_checkpoint_check_items(const nb_checkpoint *c, const nb_value *array, nb_range range, nb_error *err);
+int32_t nb_checkpoint_check_items(const nb_checkpoint *c, const nb_value *array, nb_limits range, nb_error *err);
 
 /* Values that are only looked at, converted where that loses nothing; the fallback if the key is absent or of
  * another kind. */

@@ -17,14 +17,14 @@ enum {
 
 /* Of some positions: softmax's maximum and sum, and the values weighted so far. */
 typedef struct part {
-    float *max, *sum; /* [queries], filled up to NB_LANES */
+    float *max, *sum; /* [queries], filled up to NB_QUERIES */
     float *out;       /* [queries, value_columns], filled up likewise */
 } part;
 
 /* Queries that share a KV head, ready to meet tiles. */
 typedef struct queries {
     uint8_t *q;   /* [n / 4] of nb_lanes_bytes */
-    float *units; /* [n], filled up to NB_LANES */
+    float *units; /* [n], filled up to NB_QUERIES */
 } queries;
 
 typedef struct workspace {
@@ -35,11 +35,11 @@ typedef struct workspace {
 } workspace;
 
 static uint64_t part_floats(const nb_cache *c, uint32_t n) {
-    return nb_times(NB_ROUND_UP(n, NB_LANES), 2 + c->value_columns);
+    return nb_times(NB_ROUND_UP(n, NB_QUERIES), 2 + c->value_columns);
 }
 
 static part part_at(float *p, uint32_t n) {
-    n = NB_ROUND_UP(n, NB_LANES);
+    n = NB_ROUND_UP(n, NB_QUERIES);
     return (part){p, p + n, p + 2 * (size_t)n};
 }
 
@@ -53,11 +53,11 @@ static uint64_t widened_floats(const nb_cache *c) {
 }
 
 static uint64_t queries_floats(const nb_cache *c, uint32_t n) {
-    return nb_times((n + NB_LANES - 1) / NB_LANES, nb_lanes_bytes(c) / sizeof(float) + NB_LANES);
+    return nb_times((n + NB_QUERIES - 1) / NB_QUERIES, nb_lanes_bytes(c) / sizeof(float) + NB_QUERIES);
 }
 
 static queries queries_at(const nb_cache *c, float *p, uint32_t n) {
-    return (queries){(uint8_t *)p, p + queries_floats(c, n) - NB_ROUND_UP(n, NB_LANES)};
+    return (queries){(uint8_t *)p, p + queries_floats(c, n) - NB_ROUND_UP(n, NB_QUERIES)};
 }
 
 static uint64_t workspace_floats(const nb_cache *c, uint32_t n) {
@@ -132,7 +132,7 @@ static uint32_t begin_of(const nb_attention *a, uint32_t t) {
 static void place_queries(const nb_attention *a, const queries *to, span s) {
     uint32_t group = a->heads / a->kv_heads;
     for (uint32_t i = 0; i < s.tokens * group; i++)
-        nb_place_query(a->cache, to->q + i / NB_LANES * nb_lanes_bytes(a->cache), i % NB_LANES,
+        nb_place_query(a->cache, to->q + i / NB_QUERIES * nb_lanes_bytes(a->cache), i % NB_QUERIES,
                        a->q +
                            ((size_t)(s.token + i / group) * a->heads + s.kv * group + i % group) * a->cache->head_size,
                        a->scale, to->units + i);
@@ -149,12 +149,12 @@ static void meet_tile(const nb_attention *a, const workspace *w, const queries *
         nb_cache_widen(a->cache, w->tile, m.tile, n);
         m.tile = (const uint8_t *)w->tile;
     }
-    for (uint32_t query = 0; query < all; query += NB_LANES) {
-        m.queries = NB_MIN(NB_LANES, all - query);
+    for (uint32_t query = 0; query < all; query += NB_QUERIES) {
+        m.queries = NB_MIN(NB_QUERIES, all - query);
         uint32_t first = s.token + query / group, last = s.token + (query + m.queries - 1) / group;
         if (at >= end_of(a, last) || at + n <= begin_of(a, first))
             continue;
-        int32_t begin[NB_LANES], end[NB_LANES];
+        int32_t begin[NB_QUERIES], end[NB_QUERIES];
         for (uint32_t lane = 0; lane < m.queries; lane++) {
             uint32_t token = s.token + (query + lane) / group;
             begin[lane] = (int32_t)begin_of(a, token) - (int32_t)at;
@@ -163,7 +163,7 @@ static void meet_tile(const nb_attention *a, const workspace *w, const queries *
         m.whole = at >= begin_of(a, last) && at + n <= end_of(a, first);
         m.begin = begin;
         m.end = end;
-        m.q = from->q + query / NB_LANES * nb_lanes_bytes(a->cache);
+        m.q = from->q + query / NB_QUERIES * nb_lanes_bytes(a->cache);
         m.units = from->units + query;
         m.max = to->max + query;
         m.sum = to->sum + query;
@@ -175,25 +175,25 @@ static void meet_tile(const nb_attention *a, const workspace *w, const queries *
 /* The span's queries over the positions of one segment. */
 static void attend_segment(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s,
                            uint32_t segment) {
-    uint32_t n = NB_ROUND_UP(s.tokens * (a->heads / a->kv_heads), NB_LANES);
+    uint32_t n = NB_ROUND_UP(s.tokens * (a->heads / a->kv_heads), NB_QUERIES);
     for (uint32_t i = 0; i < n; i++) {
         to->max[i] = -1e30f;
         to->sum[i] = 0;
     }
     memset(to->out, 0, (size_t)n * a->cache->value_columns * sizeof(float));
-    uint32_t begin = NB_MAX(segment_begin(segment), begin_of(a, s.token) / NB_TILE * NB_TILE);
+    uint32_t begin = NB_MAX(segment_begin(segment), begin_of(a, s.token) / NB_CACHE_TILE * NB_CACHE_TILE);
     uint32_t end = NB_MIN(segment_begin(segment + 1), end_of(a, s.token + s.tokens - 1));
-    for (uint32_t at = begin; at < end; at += NB_TILE)
-        meet_tile(a, w, from, to, s, at, NB_MIN(NB_TILE, end - at));
+    for (uint32_t at = begin; at < end; at += NB_CACHE_TILE)
+        meet_tile(a, w, from, to, s, at, NB_MIN(NB_CACHE_TILE, end - at));
 }
 
 /* all += next: positions that follow */
 static void merge(const nb_attention *a, const part *all, const part *next, uint32_t n_queries) {
     const nb_exp_constants c = nb_exp_held();
     uint32_t columns = a->cache->value_columns;
-    for (uint32_t query = 0; query < n_queries; query += NB_LANES) {
+    for (uint32_t query = 0; query < n_queries; query += NB_QUERIES) {
         v128_t m = wasm_v128_load(all->max + query), n = wasm_v128_load(next->max + query), max = wasm_f32x4_pmax(m, n);
-        float keep[NB_LANES], add[NB_LANES];
+        float keep[NB_QUERIES], add[NB_QUERIES];
         m = nb_exp_f32x4(wasm_f32x4_sub(m, max), &c);
         n = nb_exp_f32x4(wasm_f32x4_sub(n, max), &c);
         wasm_v128_store(keep, m);
@@ -201,7 +201,7 @@ static void merge(const nb_attention *a, const part *all, const part *next, uint
         wasm_v128_store(all->max + query, max);
         wasm_v128_store(all->sum + query, wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(all->sum + query), m),
                                                          wasm_f32x4_mul(wasm_v128_load(next->sum + query), n)));
-        for (uint32_t lane = 0; lane < NB_LANES && query + lane < n_queries; lane++)
+        for (uint32_t lane = 0; lane < NB_QUERIES && query + lane < n_queries; lane++)
             for (uint32_t i = 0; i < columns; i += 4) {
                 float *out = all->out + (size_t)(query + lane) * columns + i;
                 v128_t more = wasm_v128_load(next->out + (size_t)(query + lane) * columns + i);

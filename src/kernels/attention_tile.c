@@ -9,12 +9,12 @@ typedef struct scratch {
 } scratch;
 
 size_t nb_meeting_scratch(const nb_cache *c) {
-    return NB_LANES * (NB_TILE + c->v_scales * (1 + NB_TILE / 2));
+    return NB_QUERIES * (NB_CACHE_TILE + c->v_scales * (1 + NB_CACHE_TILE / 2));
 }
 
 static scratch scratch_of(const nb_meeting *m) {
-    float *units = m->scratch + NB_LANES * NB_TILE;
-    return (scratch){m->scratch, units, (int16_t *)(units + m->cache->v_scales * NB_LANES)};
+    float *units = m->scratch + NB_QUERIES * NB_CACHE_TILE;
+    return (scratch){m->scratch, units, (int16_t *)(units + m->cache->v_scales * NB_QUERIES)};
 }
 
 /* ---- queries ------------------------------------------------------------------------------------------------ */
@@ -40,7 +40,7 @@ void nb_place_query(const nb_cache *c, uint8_t *four, uint32_t lane, const float
         uint32_t n = NB_MIN(NB_SCALED, size - from);
         nb_round_to(codes, q + from, n, step, INT16_MAX);
         for (uint32_t i = 0; i < n; i += 2)
-            memcpy(four + ((size_t)(from + i) / 2 * NB_LANES + lane) * 4, codes + i, 4);
+            memcpy(four + ((size_t)(from + i) / 2 * NB_QUERIES + lane) * 4, codes + i, 4);
     }
 }
 
@@ -60,15 +60,15 @@ INLINE void score_integers(const nb_meeting *m, float *scores, const uint32_t it
     for (uint32_t j = 0; j < m->n; j += 8, scores += 8, scales += 8) {
         const uint8_t *q = m->q;
         const float *d = scales;
-        for (uint32_t left = m->cache->head_size; left; d += NB_TILE) {
+        for (uint32_t left = m->cache->head_size; left; d += NB_CACHE_TILE) {
             uint32_t n = NB_MIN(left, NB_SCALED);
-            v128_t sums[NB_LANES][2];
+            v128_t sums[NB_QUERIES][2];
             for (uint32_t lane = 0; lane < Q; lane++)
                 sums[lane][0] = sums[lane][1] = wasm_i32x4_splat(0);
             bool more = left != m->cache->head_size;
             left -= n;
             for (n /= 4; n; n--) {
-                for (uint32_t pair = 0; pair < 2; pair++, k += 16 * item, q += 4 * NB_LANES) {
+                for (uint32_t pair = 0; pair < 2; pair++, k += 16 * item, q += 4 * NB_QUERIES) {
                     v128_t x[2];
                     load_pairs(k, item, x);
                     for (uint32_t lane = 0; lane < Q; lane++) {
@@ -80,7 +80,7 @@ INLINE void score_integers(const nb_meeting *m, float *scores, const uint32_t it
             }
             for (uint32_t lane = 0; lane < Q; lane++)
                 for (uint32_t h = 0; h < 2; h++) {
-                    float *s = scores + lane * NB_TILE + 4 * h;
+                    float *s = scores + lane * NB_CACHE_TILE + 4 * h;
                     v128_t sum = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[lane][h]), wasm_v128_load(d + 4 * h));
                     wasm_v128_store(s, more ? wasm_f32x4_add(wasm_v128_load(s), sum) : sum);
                 }
@@ -92,12 +92,12 @@ INLINE void score_integers(const nb_meeting *m, float *scores, const uint32_t it
 INLINE void score_some_floats(const nb_meeting *m, float *scores, uint32_t j, const uint32_t count) {
     uint32_t size = m->cache->head_size;
     const float *k = (const float *)(m->tile + m->cache->k_at) + (size_t)j * size, *q = (const float *)m->q;
-    v128_t s[2][NB_LANES];
+    v128_t s[2][NB_QUERIES];
     for (uint32_t p = 0; p < count; p++)
-        for (uint32_t lane = 0; lane < NB_LANES; lane++)
+        for (uint32_t lane = 0; lane < NB_QUERIES; lane++)
             s[p][lane] = wasm_f32x4_splat(0);
     for (uint32_t i = 0; i < size; i += 4)
-        for (uint32_t lane = 0; lane < NB_LANES; lane++) {
+        for (uint32_t lane = 0; lane < NB_QUERIES; lane++) {
             v128_t y = wasm_v128_load(q + (size_t)lane * size + i);
             for (uint32_t p = 0; p < count; p++)
                 s[p][lane] = nb_madd(wasm_v128_load(k + (size_t)p * size + i), y, s[p][lane]);
@@ -105,9 +105,9 @@ INLINE void score_some_floats(const nb_meeting *m, float *scores, uint32_t j, co
     for (uint32_t p = 0; p < count; p++) {
         v128_t sums = nb_sums_f32x4(s[p][0], s[p][1], s[p][2], s[p][3]);
         wasm_v128_store32_lane(scores + j + p, sums, 0);
-        wasm_v128_store32_lane(scores + NB_TILE + j + p, sums, 1);
-        wasm_v128_store32_lane(scores + 2 * NB_TILE + j + p, sums, 2);
-        wasm_v128_store32_lane(scores + 3 * NB_TILE + j + p, sums, 3);
+        wasm_v128_store32_lane(scores + NB_CACHE_TILE + j + p, sums, 1);
+        wasm_v128_store32_lane(scores + 2 * NB_CACHE_TILE + j + p, sums, 2);
+        wasm_v128_store32_lane(scores + 3 * NB_CACHE_TILE + j + p, sums, 3);
     }
 }
 
@@ -140,23 +140,23 @@ static v128_t largest_of(const v128_t *x) {
 static v128_t weigh(const nb_meeting *m, float *scores) {
     const nb_exp_constants c = nb_exp_held();
     bool all = m->whole && m->n % 4 == 0;
-    v128_t none = wasm_f32x4_splat(-3e38f), largest[NB_LANES] = {none, none, none, none}, sums[NB_LANES] = {0};
+    v128_t none = wasm_f32x4_splat(-3e38f), largest[NB_QUERIES] = {none, none, none, none}, sums[NB_QUERIES] = {0};
     v128_t units = wasm_v128_load(m->units);
     if (m->cap > 0) {
         for (uint32_t lane = 0; lane < m->queries; lane++) {
             /* What a query does not see may never have been written: the cap is computed of zeros there. */
             for (uint32_t j = 0; j < m->n && !all; j += 4) {
-                v128_t x = wasm_v128_load(scores + lane * NB_TILE + j);
-                wasm_v128_store(scores + lane * NB_TILE + j, wasm_v128_and(x, seen(m, lane, j)));
+                v128_t x = wasm_v128_load(scores + lane * NB_CACHE_TILE + j);
+                wasm_v128_store(scores + lane * NB_CACHE_TILE + j, wasm_v128_and(x, seen(m, lane, j)));
             }
-            nb_scale(scores + lane * NB_TILE, m->units[lane], NB_ROUND_UP(m->n, 4));
-            nb_cap(scores + lane * NB_TILE, m->cap, NB_ROUND_UP(m->n, 4));
+            nb_scale(scores + lane * NB_CACHE_TILE, m->units[lane], NB_ROUND_UP(m->n, 4));
+            nb_cap(scores + lane * NB_CACHE_TILE, m->cap, NB_ROUND_UP(m->n, 4));
         }
         units = wasm_f32x4_splat(1);
     }
     for (uint32_t lane = 0; lane < m->queries; lane++)
         for (uint32_t j = 0; j < m->n; j += 4) {
-            float *s = scores + lane * NB_TILE + j;
+            float *s = scores + lane * NB_CACHE_TILE + j;
             v128_t x = wasm_v128_load(s);
             if (!all)
                 wasm_v128_store(s, x = wasm_v128_bitselect(x, none, seen(m, lane, j)));
@@ -167,12 +167,12 @@ static v128_t weigh(const nb_meeting *m, float *scores) {
     /* a query that sees none of them stays as it was */
     max = wasm_v128_bitselect(max, before, wasm_f32x4_gt(top, none));
     v128_t keep = nb_exp_f32x4(wasm_f32x4_sub(before, max), &c);
-    float unit_of[NB_LANES];
+    float unit_of[NB_QUERIES];
     wasm_v128_store(unit_of, units);
     wasm_v128_store(m->max, max);
     for (uint32_t lane = 0; lane < m->queries; lane++) {
         v128_t own = wasm_v128_load32_splat(m->max + lane), unit = wasm_v128_load32_splat(unit_of + lane);
-        float *s = scores + lane * NB_TILE;
+        float *s = scores + lane * NB_CACHE_TILE;
         for (uint32_t j = 0; j < m->n; j += 4) {
             /* The product is rounded as the maximum's was. Unrounded, a huge one would exceed the maximum, and its
              * weight 1. */
@@ -195,10 +195,10 @@ static void round_weights(const nb_meeting *m, const scratch *w) {
     v128_t magic = wasm_f32x4_splat(0x1.8p23f); /* adding it rounds */
     for (uint32_t b = 0; b < m->cache->v_scales; b++)
         for (uint32_t lane = 0; lane < m->queries; lane++) {
-            const float *d = (const float *)(m->tile + m->cache->v_scales_at) + b * NB_TILE,
-                        *p = w->scores + lane * NB_TILE;
-            int16_t *codes = w->codes + (b * NB_LANES + lane) * NB_TILE;
-            v128_t x[NB_TILE / 4], sum = wasm_f32x4_splat(0);
+            const float *d = (const float *)(m->tile + m->cache->v_scales_at) + b * NB_CACHE_TILE,
+                        *p = w->scores + lane * NB_CACHE_TILE;
+            int16_t *codes = w->codes + (b * NB_QUERIES + lane) * NB_CACHE_TILE;
+            v128_t x[NB_CACHE_TILE / 4], sum = wasm_f32x4_splat(0);
             uint32_t n = 0;
             for (; n * 4 < m->n; n++) {
                 x[n] = wasm_f32x4_mul(wasm_v128_load(p + 4 * n), wasm_v128_load(d + 4 * n));
@@ -210,7 +210,7 @@ static void round_weights(const nb_meeting *m, const scratch *w) {
                 x[n++] = wasm_f32x4_splat(0);
             float total = nb_sum_f32x4(sum);
             v128_t f = wasm_f32x4_splat(total > 0x1p-100f ? INT16_MAX / total : 0);
-            w->units[b * NB_LANES + lane] = total * (1.0f / INT16_MAX);
+            w->units[b * NB_QUERIES + lane] = total * (1.0f / INT16_MAX);
             for (uint32_t i = 0; i < n; i += 2) {
                 v128_t low = wasm_i32x4_sub(nb_madd(x[i], f, magic), magic);
                 v128_t high = wasm_i32x4_sub(nb_madd(x[i + 1], f, magic), magic);
@@ -224,14 +224,14 @@ static void round_weights(const nb_meeting *m, const scratch *w) {
 /* out[lane] = out[lane] keep[lane] + Σ_j codes[lane][j] v[j] unit[lane], eight columns at a time. */
 INLINE void add_integers(const nb_meeting *m, const scratch *w, v128_t keep, const uint32_t item, const uint32_t Q) {
     const uint8_t *v = m->tile + m->cache->v_at;
-    float *out = m->out, keeps[NB_LANES];
+    float *out = m->out, keeps[NB_QUERIES];
     uint32_t columns = m->cache->value_columns, pairs = NB_ROUND_UP(m->n, 4) / 2;
     wasm_v128_store(keeps, keep);
-    for (uint32_t c = 0; c < columns; c += NB_COLUMNS, out += NB_COLUMNS, v += NB_COLUMNS * NB_TILE * item) {
+    for (uint32_t c = 0; c < columns; c += NB_COLUMNS, out += NB_COLUMNS, v += NB_COLUMNS * NB_CACHE_TILE * item) {
         uint32_t b = c / m->cache->v_scaled;
         const uint8_t *x = v;
-        const int16_t *y = w->codes + b * NB_LANES * NB_TILE;
-        v128_t sums[NB_LANES][2];
+        const int16_t *y = w->codes + b * NB_QUERIES * NB_CACHE_TILE;
+        v128_t sums[NB_QUERIES][2];
         for (uint32_t lane = 0; lane < Q; lane++)
             sums[lane][0] = sums[lane][1] = wasm_i32x4_splat(0);
         for (uint32_t left = pairs; left; left -= 2)
@@ -239,7 +239,7 @@ INLINE void add_integers(const nb_meeting *m, const scratch *w, v128_t keep, con
                 v128_t values[2];
                 load_pairs(x, item, values);
                 for (uint32_t lane = 0; lane < Q; lane++) {
-                    v128_t weights = wasm_v128_load32_splat(y + lane * NB_TILE);
+                    v128_t weights = wasm_v128_load32_splat(y + lane * NB_CACHE_TILE);
                     sums[lane][0] = wasm_i32x4_add(sums[lane][0], wasm_i32x4_dot_i16x8(values[0], weights));
                     sums[lane][1] = wasm_i32x4_add(sums[lane][1], wasm_i32x4_dot_i16x8(values[1], weights));
                 }
@@ -248,7 +248,7 @@ INLINE void add_integers(const nb_meeting *m, const scratch *w, v128_t keep, con
             for (uint32_t h = 0; h < 2; h++) {
                 float *o = out + (size_t)lane * columns + 4 * h;
                 v128_t kept = wasm_f32x4_mul(wasm_v128_load(o), wasm_v128_load32_splat(keeps + lane));
-                v128_t unit = wasm_v128_load32_splat(w->units + b * NB_LANES + lane);
+                v128_t unit = wasm_v128_load32_splat(w->units + b * NB_QUERIES + lane);
                 wasm_v128_store(o, nb_madd(wasm_f32x4_convert_i32x4(sums[lane][h]), unit, kept));
             }
     }
@@ -259,24 +259,24 @@ INLINE void add_some_floats(const nb_meeting *m, const float *weights, const flo
                             const uint32_t count) {
     uint32_t size = m->cache->value_size, columns = m->cache->value_columns;
     const float *v = (const float *)(m->tile + m->cache->v_at) + c;
-    v128_t o[NB_LANES][2];
-    for (uint32_t lane = 0; lane < NB_LANES; lane++)
+    v128_t o[NB_QUERIES][2];
+    for (uint32_t lane = 0; lane < NB_QUERIES; lane++)
         for (uint32_t h = 0; h < count; h++)
             o[lane][h] = wasm_f32x4_mul(wasm_v128_load(m->out + (size_t)lane * columns + c + 4 * h),
                                         wasm_v128_load32_splat(keeps + lane));
     for (uint32_t j = 0; j < m->n; j++, v += size)
-        for (uint32_t lane = 0; lane < NB_LANES; lane++) {
-            v128_t weight = wasm_v128_load32_splat(weights + lane * NB_TILE + j);
+        for (uint32_t lane = 0; lane < NB_QUERIES; lane++) {
+            v128_t weight = wasm_v128_load32_splat(weights + lane * NB_CACHE_TILE + j);
             for (uint32_t h = 0; h < count; h++)
                 o[lane][h] = nb_madd(wasm_v128_load(v + 4 * h), weight, o[lane][h]);
         }
-    for (uint32_t lane = 0; lane < NB_LANES; lane++)
+    for (uint32_t lane = 0; lane < NB_QUERIES; lane++)
         for (uint32_t h = 0; h < count; h++)
             wasm_v128_store(m->out + (size_t)lane * columns + c + 4 * h, o[lane][h]);
 }
 
 static void add_floats(const nb_meeting *m, const float *weights, v128_t keep) {
-    float keeps[NB_LANES];
+    float keeps[NB_QUERIES];
     uint32_t c = 0;
     wasm_v128_store(keeps, keep);
     for (; c + 8 <= m->cache->value_size; c += 8)

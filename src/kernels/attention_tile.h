@@ -4,7 +4,7 @@
 
 #include "kv_cache.h"
 
-enum { NB_LANES = 4 }; /* queries that meet a tile together */
+enum { NB_QUERIES = 4 }; /* queries that meet a tile together */
 
 typedef struct nb_meeting {
     const nb_cache *cache; /* of F32, I16 or Q8_0 */
@@ -23,7 +23,7 @@ typedef struct nb_meeting {
 
 /* Bytes of four queries. */
 static inline size_t nb_lanes_bytes(const nb_cache *c) {
-    return NB_LANES * c->head_size * (nb_cache_of_integers(c) ? sizeof(int16_t) : sizeof(float));
+    return NB_QUERIES * c->head_size * (nb_cache_of_integers(c) ? sizeof(int16_t) : sizeof(float));
 }
 
 /* One query, q[head_size], becomes lane 0 ... 3 of four; *unit: what its scores are in units of. Of integers: a

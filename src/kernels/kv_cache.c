@@ -26,10 +26,10 @@ nb_cache nb_cache_of(uint32_t type, uint32_t head_size, uint32_t value_size) {
         c.v_scales = (value_size + c.v_scaled - 1) / c.v_scaled;
         stored = c.value_columns;
     }
-    c.v_scales_at = c.k_scales * NB_TILE * sizeof(float);
-    c.k_at = c.v_scales_at + c.v_scales * NB_TILE * sizeof(float);
-    c.v_at = c.k_at + (size_t)NB_TILE * head_size * c.item;
-    c.tile_bytes = c.v_at + (size_t)NB_TILE * stored * c.item;
+    c.v_scales_at = c.k_scales * NB_CACHE_TILE * sizeof(float);
+    c.k_at = c.v_scales_at + c.v_scales * NB_CACHE_TILE * sizeof(float);
+    c.v_at = c.k_at + (size_t)NB_CACHE_TILE * head_size * c.item;
+    c.tile_bytes = c.v_at + (size_t)NB_CACHE_TILE * stored * c.item;
     return c;
 }
 
@@ -77,7 +77,7 @@ INLINE void store_key(const nb_cache *c, uint8_t *tile, uint32_t at, const float
         int16_t q[NB_SCALED];
         uint32_t n = NB_MIN(NB_SCALED, size - from);
         float d = scale_of(c, x + from, n, most);
-        ((float *)tile)[from / NB_SCALED * NB_TILE + at] = d;
+        ((float *)tile)[from / NB_SCALED * NB_CACHE_TILE + at] = d;
         nb_round_to(q, x + from, n, d, most);
         NB_LOOP
         for (uint32_t i = 0; i < n; i += 2)
@@ -104,10 +104,10 @@ INLINE void store_value(const nb_cache *c, uint8_t *tile, uint32_t at, const flo
         int16_t q[NB_SCALED] = {0};
         uint32_t n = NB_MIN(NB_SCALED, size - from);
         if (from % scaled == 0)
-            scales[from / scaled * NB_TILE] = d = scale_of(c, x + from, NB_MIN(scaled, size - from), most);
+            scales[from / scaled * NB_CACHE_TILE] = d = scale_of(c, x + from, NB_MIN(scaled, size - from), most);
         nb_round_to(q, x + from, n, d, most);
         for (uint32_t i = 0; i < n; i += NB_COLUMNS)
-            place_column(elements + (size_t)(from + i) * NB_TILE * item, q + i, item);
+            place_column(elements + (size_t)(from + i) * NB_CACHE_TILE * item, q + i, item);
     }
 }
 
@@ -163,5 +163,5 @@ static void widen(float *out, const uint8_t *halves, size_t n) {
 
 void nb_cache_widen(const nb_cache *c, float *out, const uint8_t *tile, uint32_t n) {
     widen(out, tile + c->k_at, (size_t)n * c->head_size);
-    widen(out + NB_TILE * c->head_size, tile + c->v_at, (size_t)n * c->value_size);
+    widen(out + NB_CACHE_TILE * c->head_size, tile + c->v_at, (size_t)n * c->value_size);
 }

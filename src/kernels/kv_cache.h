@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NB_TILE = 32, NB_SCALED = 32, NB_COLUMNS = 8 };
+enum { NB_CACHE_TILE = 32, NB_SCALED = 32, NB_COLUMNS = 8 };
 
 /* The layout of a tile. Of floats:   keys [32, head_size], values [32, value_size].
  * Of integers:  scales of keys [k_scales, 32], of values [v_scales, 32], as floats;
@@ -44,12 +44,12 @@ nb_cache nb_cache_of(uint32_t type, uint32_t head_size, uint32_t value_size);
 
 /* Of one layer: all of a session's positions, or at least as many. */
 static inline uint32_t nb_cache_tiles(uint32_t positions) {
-    return (positions + NB_TILE - 1) / NB_TILE;
+    return (positions + NB_CACHE_TILE - 1) / NB_CACHE_TILE;
 }
 
 /* Where the tile of a head's position begins among [kv_heads, nb_cache_tiles(positions)], in bytes. */
 static inline size_t nb_cache_tile_at(const nb_cache *c, uint32_t positions, uint32_t head, uint32_t position) {
-    return ((size_t)head * nb_cache_tiles(positions) + position / NB_TILE) * c->tile_bytes;
+    return ((size_t)head * nb_cache_tiles(positions) + position / NB_CACHE_TILE) * c->tile_bytes;
 }
 
 static inline bool nb_cache_of_integers(const nb_cache *c) {

@@ -225,7 +225,7 @@ static void place_token(const token_loop *loop, uint32_t t) {
     for (uint32_t h = 0; h < m->kv_heads; h++) {
         uint32_t position = p->first + t;
         uint8_t *tile = p->tiles + nb_cache_tile_at(&s->cache, s->context, h, position);
-        store(s, tile, position % NB_TILE, k + h * m->head_size, v + h * m->value_size);
+        store(s, tile, position % NB_CACHE_TILE, k + h * m->head_size, v + h * m->value_size);
     }
 }
 

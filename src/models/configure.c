@@ -14,7 +14,7 @@ enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of 
 /* ---- reading --------------------------------------------------------------------------------------------------- */
 
 /* 1 and the number; 0 if the key is absent or to be ignored. */
-static int32_t read(const nb_model *model, const char *suffix, nb_range range, double *out, nb_error *err) {
+static int32_t read(const nb_model *model, const char *suffix, nb_limits range, double *out, nb_error *err) {
     const nb_value *v = nb_model_value(model, suffix);
     const nb_key *line = nb_key_of(model->family->name, suffix);
     char key[128];
@@ -42,7 +42,7 @@ static int32_t refuse_missing(const nb_model *model, const char *suffix, nb_erro
 int32_t nb_model_float(const nb_model *model, const char *suffix, double fallback, double least, double most,
                        float *out, nb_error *err) {
     double value = fallback;
-    int32_t found = read(model, suffix, (nb_range){least, most}, &value, err);
+    int32_t found = read(model, suffix, (nb_limits){least, most}, &value, err);
     NB_TRY(found);
     if (!found && isnan(fallback))
         return refuse_missing(model, suffix, err);
@@ -53,7 +53,7 @@ int32_t nb_model_float(const nb_model *model, const char *suffix, double fallbac
 int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, double fallback, uint32_t most,
                       nb_error *err) {
     double value = fallback;
-    int32_t found = read(model, suffix, (nb_range){1, most}, &value, err);
+    int32_t found = read(model, suffix, (nb_limits){1, most}, &value, err);
     NB_TRY(found);
     if (!found && fallback == 0)
         return refuse_missing(model, suffix, err);
@@ -67,7 +67,7 @@ int32_t nb_model_size(const nb_model *model, const char *suffix, uint32_t *out, 
 
 int32_t nb_model_flag(const nb_model *model, const char *suffix, bool fallback, bool *out, nb_error *err) {
     double value = fallback;
-    NB_TRY(read(model, suffix, (nb_range){0, 1}, &value, err));
+    NB_TRY(read(model, suffix, (nb_limits){0, 1}, &value, err));
     *out = value != 0;
     return NB_OK;
 }
@@ -79,7 +79,7 @@ int32_t nb_model_require(const nb_model *model, const char *suffix, nb_error *er
 /* A size that llama.cpp takes for some layers or for the output; only the model's own is supported. */
 static int32_t require_same(const nb_model *model, const char *suffix, uint32_t size, nb_error *err) {
     double value = size;
-    NB_TRY(read(model, suffix, (nb_range){0, UINT32_MAX}, &value, err));
+    NB_TRY(read(model, suffix, (nb_limits){0, UINT32_MAX}, &value, err));
     if (value != size)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%s.%s is %g; of this model only %u is supported", model->family->name,
                        suffix, value, size);
@@ -162,7 +162,7 @@ static int32_t configure_experts(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
     const char *name = model->family->name;
     double experts = 0;
-    NB_TRY(read(model, "expert_count", (nb_range){0, 1024}, &experts, err));
+    NB_TRY(read(model, "expert_count", (nb_limits){0, 1024}, &experts, err));
     if (experts == 0)
         return NB_OK;
     NB_TRY(nb_model_size(model, "expert_count", &s->experts, 0, 1024, err));
@@ -197,7 +197,7 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
                        "%u query heads over %u KV heads of %u and %u elements are not supported", s->heads, s->kv_heads,
                        s->head_size, s->value_size);
     double out = 0; /* as if it were absent */
-    NB_TRY(read(model, "embedding_length_out", (nb_range){0, UINT32_MAX}, &out, err));
+    NB_TRY(read(model, "embedding_length_out", (nb_limits){0, UINT32_MAX}, &out, err));
     return out == 0 ? NB_OK : require_same(model, "embedding_length_out", s->width, err);
 }
 
@@ -213,13 +213,13 @@ static int32_t configure(nb_model *model, const char *epsilon, nb_error *err) {
         return NB_FAIL(err, NB_ERR_FORMAT, "token_embd.weight has an impossible shape");
     s->vocabulary = embedding ? (uint32_t)embedding->shape[1] : 0;
     double window = 0, pooling = -1;
-    NB_TRY(read(model, "attention.sliding_window", (nb_range){0, UINT32_MAX}, &window, err));
+    NB_TRY(read(model, "attention.sliding_window", (nb_limits){0, UINT32_MAX}, &window, err));
     s->window = (uint32_t)NB_MIN(window, 1e9);
     NB_TRY(nb_model_float(model, epsilon, NB_REQUIRED, 0, 1, &s->norm_epsilon, err));
     NB_TRY(nb_model_float(model, "attention.scale", 0, 0, 1e6, &s->attention_scale, err));
     if (s->attention_scale == 0)
         s->attention_scale = (float)(1 / sqrt((double)s->head_size));
-    NB_TRY(read(model, "pooling_type", (nb_range){-1, NB_POOLING_LAST}, &pooling, err));
+    NB_TRY(read(model, "pooling_type", (nb_limits){-1, NB_POOLING_LAST}, &pooling, err));
     s->pooling = pooling > 0 ? (uint32_t)pooling : NB_POOLING_FILE;
     s->embedding_scale = s->residual_scale = s->logit_scale = 1;
     s->dense_layers = UINT32_MAX;
@@ -256,7 +256,7 @@ int32_t nb_model_configure_pattern(nb_model *model, uint32_t fallback, nb_error 
     const nb_value *v = nb_model_value(model, suffix);
     double period = fallback;
     if (v && v->type == NB_VALUE_ARRAY) {
-        NB_TRY(nb_checkpoint_check_items(&model->checkpoint, v, (nb_range){0, 1}, err));
+        NB_TRY(nb_checkpoint_check_items(&model->checkpoint, v, (nb_limits){0, 1}, err));
         if (!find_period(&model->checkpoint, v, s->layers, &s->window_period))
             return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                            "%s.%s lists layers without a window that do not follow at one distance; that is not "
@@ -264,7 +264,7 @@ int32_t nb_model_configure_pattern(nb_model *model, uint32_t fallback, nb_error 
                            model->family->name, suffix);
         return NB_OK;
     }
-    NB_TRY(read(model, suffix, (nb_range){0, 1024}, &period, err));
+    NB_TRY(read(model, suffix, (nb_limits){0, 1024}, &period, err));
     s->window_period = (uint32_t)period;
     return NB_OK;
 }

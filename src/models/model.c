@@ -8,7 +8,8 @@
 
 uint64_t nb_model_kv_token_bytes(const nb_model *model, uint32_t kv_type) {
     const nb_shape *s = &model->shape;
-    return (uint64_t)s->layers * s->kv_heads * (nb_cache_of(kv_type, s->head_size, s->value_size).tile_bytes / NB_TILE);
+    return (uint64_t)s->layers * s->kv_heads *
+           (nb_cache_of(kv_type, s->head_size, s->value_size).tile_bytes / NB_CACHE_TILE);
 }
 
 void nb_model_free(nb_model *model) {

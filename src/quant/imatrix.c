@@ -230,7 +230,7 @@ static int32_t read_tensors(reader *r, const nb_checkpoint *c, const uint8_t *by
                        "the importance matrix is damaged: it has sums of %u tensors, and counts of %u", r->m->n_entries,
                        found);
     double chunks = 0;
-    NB_TRY(nb_checkpoint_read(c, "imatrix.chunk_count", (nb_range){0, UINT32_MAX}, &chunks, err));
+    NB_TRY(nb_checkpoint_read(c, "imatrix.chunk_count", (nb_limits){0, UINT32_MAX}, &chunks, err));
     r->m->chunks = (uint32_t)chunks;
     const nb_value *sets = nb_checkpoint_find(c, "imatrix.datasets");
     if (sets && sets->type == NB_VALUE_ARRAY && sets->item_type == NB_VALUE_STRING && sets->count) {

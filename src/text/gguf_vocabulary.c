@@ -92,7 +92,7 @@ static int32_t find_arrays(gguf_vocabulary *v, nb_error *err) {
                        v->names ? "not an array of strings, or is empty" : "missing");
     NB_TRY(find_numbers(v->c, KEY("scores"), v->names->count, &v->scores, err));
     if (v->scores)
-        NB_TRY(nb_checkpoint_check_items(v->c, v->scores, (nb_range){-MOST_FLOAT, MOST_FLOAT}, err));
+        NB_TRY(nb_checkpoint_check_items(v->c, v->scores, (nb_limits){-MOST_FLOAT, MOST_FLOAT}, err));
     NB_TRY(find_numbers(v->c, KEY("token_flags"), v->names->count, &v->flags, err));
     return find_numbers(v->c, KEY("token_type"), v->names->count, &v->types, err);
 }

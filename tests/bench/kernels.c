@@ -96,9 +96,9 @@ EXPORT void bench_prepare_attention(uint32_t type, uint32_t heads, uint32_t kv_h
     float *q = nb_alloc(sizeof(float) * n * width);
     for (uint32_t i = 0; i < n * width; i++)
         q[i] = (float)((int32_t)(i * 7919 % 255) - 127) / 127;
-    for (uint32_t t = 0; t < tiles * NB_TILE; t++)
-        nb_cache_store(&cache, bytes + t / NB_TILE * cache.tile_bytes, t % NB_TILE, q + t * 4 % (width - size),
-                       q + t * 12 % (width - size));
+    for (uint32_t t = 0; t < tiles * NB_CACHE_TILE; t++)
+        nb_cache_store(&cache, bytes + t / NB_CACHE_TILE * cache.tile_bytes, t % NB_CACHE_TILE,
+                       q + t * 4 % (width - size), q + t * 12 % (width - size));
     attention = (nb_attention){
         .q = q,
         .out = nb_alloc(sizeof(float) * n * width),

@@ -46,23 +46,23 @@ static size_t put_good(file *f) {
 static void check_ranges(const nb_checkpoint *c, const char *what) {
     nb_error err = {0};
     double value = 7;
-    CHECK(nb_checkpoint_read(c, "absent", (nb_range){0, 1}, &value, &err) == 0 && value == 7, "%s: absent", what);
-    CHECK(nb_checkpoint_read(c, "f32", (nb_range){-2, 0}, &value, &err) == 1 && value == -1.5, "%s: f32", what);
-    CHECK(nb_checkpoint_read(c, "f32", (nb_range){-1, 0}, &value, &err) == NB_ERR_FORMAT &&
+    CHECK(nb_checkpoint_read(c, "absent", (nb_limits){0, 1}, &value, &err) == 0 && value == 7, "%s: absent", what);
+    CHECK(nb_checkpoint_read(c, "f32", (nb_limits){-2, 0}, &value, &err) == 1 && value == -1.5, "%s: f32", what);
+    CHECK(nb_checkpoint_read(c, "f32", (nb_limits){-1, 0}, &value, &err) == NB_ERR_FORMAT &&
               test_contains(err.message, "f32 is"),
           "%s", what);
-    CHECK(nb_checkpoint_read(c, "string", (nb_range){0, 1}, &value, &err) == NB_ERR_FORMAT && value == -1.5,
+    CHECK(nb_checkpoint_read(c, "string", (nb_limits){0, 1}, &value, &err) == NB_ERR_FORMAT && value == -1.5,
           "%s: string", what);
-    CHECK(nb_checkpoint_read(c, "floats", (nb_range){0, 1}, &value, &err) == NB_ERR_FORMAT, "%s: an array", what);
+    CHECK(nb_checkpoint_read(c, "floats", (nb_limits){0, 1}, &value, &err) == NB_ERR_FORMAT, "%s: an array", what);
     const nb_value *floats = nb_checkpoint_find(c, "floats");
-    CHECK(nb_checkpoint_check_items(c, floats, (nb_range){-2, 1}, &err) == NB_OK, "%s: floats", what);
-    CHECK(nb_checkpoint_check_items(c, floats, (nb_range){-1, 1}, &err) == NB_ERR_FORMAT &&
+    CHECK(nb_checkpoint_check_items(c, floats, (nb_limits){-2, 1}, &err) == NB_OK, "%s: floats", what);
+    CHECK(nb_checkpoint_check_items(c, floats, (nb_limits){-1, 1}, &err) == NB_ERR_FORMAT &&
               test_contains(err.message, "number 1"),
           "%s", what);
-    CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "u8"), (nb_range){0, 255}, &err) == NB_ERR_FORMAT, "%s",
+    CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "u8"), (nb_limits){0, 255}, &err) == NB_ERR_FORMAT, "%s",
           what);
-    CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "strings"), (nb_range){0, 1}, &err) == NB_ERR_FORMAT, "%s",
-          what);
+    CHECK(nb_checkpoint_check_items(c, nb_checkpoint_find(c, "strings"), (nb_limits){0, 1}, &err) == NB_ERR_FORMAT,
+          "%s", what);
 }
 
 static void check_good(const nb_checkpoint *c, size_t header, const char *what) {

@@ -319,16 +319,16 @@ static float key_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_
     size_t place = nb_cache_of_integers(c) ? (((size_t)at / 8 * c->head_size / 2 + i / 2) * 8 + at % 8) * 2 + i % 2
                                            : (size_t)at * c->head_size + i;
     const uint8_t *p = tile + c->k_at + place * c->item;
-    float scale = nb_cache_of_integers(c) ? scales[i / 32 * NB_TILE + at] : 1;
+    float scale = nb_cache_of_integers(c) ? scales[i / 32 * NB_CACHE_TILE + at] : 1;
     return scale * element_at(c, p);
 }
 
 static float value_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_t i) {
     const float *scales = (const float *)(tile + c->v_scales_at);
-    size_t place = nb_cache_of_integers(c) ? (((size_t)i / 8 * NB_TILE / 2 + at / 2) * 8 + i % 8) * 2 + at % 2
+    size_t place = nb_cache_of_integers(c) ? (((size_t)i / 8 * NB_CACHE_TILE / 2 + at / 2) * 8 + i % 8) * 2 + at % 2
                                            : (size_t)at * c->value_size + i;
     const uint8_t *p = tile + c->v_at + place * c->item;
-    float scale = nb_cache_of_integers(c) ? scales[(c->type == NB_TYPE_I16 ? 0 : i / 32) * NB_TILE + at] : 1;
+    float scale = nb_cache_of_integers(c) ? scales[(c->type == NB_TYPE_I16 ? 0 : i / 32) * NB_CACHE_TILE + at] : 1;
     return scale * element_at(c, p);
 }
 
@@ -369,14 +369,14 @@ static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written
                 x[i] = key_size * element_of(of_keys, j, i, seed);
                 y[i] = value_size * element_of(of_values, j, i, seed);
             }
-            nb_cache_store(c, tile, j % NB_TILE, x, y);
+            nb_cache_store(c, tile, j % NB_CACHE_TILE, x, y);
             for (uint32_t i = 0; i < c->head_size; i++) {
-                k[i] = key_at(c, tile, j % NB_TILE, i);
+                k[i] = key_at(c, tile, j % NB_CACHE_TILE, i);
                 CHECK(fabs((double)k[i] - (double)x[i]) <= key_step * (double)key_size, "type %u stores key %g as %g",
                       c->type, (double)x[i], (double)k[i]);
             }
             for (uint32_t i = 0; i < c->value_size; i++) {
-                v[i] = value_at(c, tile, j % NB_TILE, i);
+                v[i] = value_at(c, tile, j % NB_CACHE_TILE, i);
                 CHECK(fabs((double)v[i] - (double)y[i]) <= value_step * (double)value_size,
                       "type %u stores value %g as %g", c->type, (double)y[i], (double)v[i]);
             }

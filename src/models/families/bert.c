@@ -37,8 +37,8 @@ static int32_t configure(nb_model *model, nb_error *err) {
     s->encoder = s->both_ways = true;
     s->window = 0;
     double types = 0;
-    NB_TRY(
-        nb_checkpoint_read(&model->checkpoint, "tokenizer.ggml.token_type_count", (nb_range){0, 1 << 20}, &types, err));
+    NB_TRY(nb_checkpoint_read(&model->checkpoint, "tokenizer.ggml.token_type_count", (nb_limits){0, 1 << 20}, &types,
+                              err));
     s->token_types = (uint32_t)types;
     return NB_OK;
 }
