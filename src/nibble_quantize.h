@@ -31,7 +31,8 @@ nb_quantizer *nb_quantizer_new(nb_pool *pool, uint32_t columns, nb_error *err);
 void nb_quantizer_free(nb_quantizer *quantizer); /* NULL is fine */
 
 /* Where the caller writes what was observed; zeros at first. The Hessian is symmetric. It may be a sum or a mean:
- * a positive factor changes no result. After nb_quantizer_prepare only its lower triangle, with the diagonal, is still the Hessian. */
+ * a positive factor changes no result. After nb_quantizer_prepare only its lower triangle, with the diagonal, is still
+ * the Hessian. */
 float *nb_quantizer_hessian(nb_quantizer *quantizer); /* [columns, columns] */
 float *nb_quantizer_mean(nb_quantizer *quantizer);    /* [columns], of |x| */
 float *nb_quantizer_largest(nb_quantizer *quantizer); /* [columns], of |x| */
@@ -58,8 +59,8 @@ typedef struct nb_gptq_settings {
 } nb_gptq_settings;
 
 /* Begins. It may be called again with other settings. Between such calls leave the Hessian alone, or write all of it
- * anew: half of its memory is working space. Columns that were never seen (a diagonal of 0) are rounded to nearest: their error costs nothing, and nothing can
- * make up for it. A Hessian that is not finite or has a negative diagonal is an error that names the column. */
+ * anew: half of its memory is working space. Columns that were never seen (a diagonal of 0) are rounded to nearest: their
+ * error costs nothing, and nothing can make up for it. A Hessian that is not finite or has a negative diagonal is an error that names the column. */
 int32_t nb_quantizer_prepare(nb_quantizer *quantizer, const nb_gptq_settings *settings, nb_error *err);
 
 /* One more step of the factorization. Returns how many are left, or a code. If the Hessian is still singular after
@@ -176,7 +177,8 @@ typedef struct nb_fold_rule {
 int32_t nb_quantizer_fold(const char *name, size_t name_bytes, uint32_t is_gated, nb_fold_rule *rule);
 
 typedef struct nb_awq_settings {
-    uint32_t type;      /* if bits is 0: the rows will be blocks of this GGUF type */
+    uint32_t type;      /* if bits is 0: the rows will be blocks of this GGUF type, */
+    uint32_t flags;     /* made with these flags: NB_ROWS_PLAINLY or NB_ROWS_BEST */
     uint32_t bits;      /* else codes of 2 to 8 bits with scales in binary16 */
     uint32_t group;     /* columns that share a scale, 0: whole rows */
     uint32_t symmetric; /* as nb_code_format has it */

@@ -289,15 +289,16 @@ export const nb_fold_rule = {
 };
 
 export const nb_awq_settings = {
-    size: 28,
+    size: 32,
     fields: /** @type {const} */ ({
         type: { at: 0, view: 'Uint32' },
-        bits: { at: 4, view: 'Uint32' },
-        group: { at: 8, view: 'Uint32' },
-        symmetric: { at: 12, view: 'Uint32' },
-        plain: { at: 16, view: 'Uint32' },
-        heads: { at: 20, view: 'Uint32' },
-        kv_heads: { at: 24, view: 'Uint32' },
+        flags: { at: 4, view: 'Uint32' },
+        bits: { at: 8, view: 'Uint32' },
+        group: { at: 12, view: 'Uint32' },
+        symmetric: { at: 16, view: 'Uint32' },
+        plain: { at: 20, view: 'Uint32' },
+        heads: { at: 24, view: 'Uint32' },
+        kv_heads: { at: 28, view: 'Uint32' },
     }),
 };
 

@@ -238,8 +238,8 @@ export interface QuantizeOptions {
      * theirs (Gafni et al. 2025). 'natural': as they lie.
      */
     order?: 'group-aware' | 'natural';
-    /** Method awq: clip the ranges of blocks, too, but of types that search for the range themselves (K-quants, IQ). Default:
-     * true. */
+    /** Method awq: clip the ranges of blocks, too, but of types whose encoders search for the range (Q4, Q5, K-quants,
+     * IQ). Default: true. */
     clip?: boolean;
     /** A group of a layer's matrices (q, k, v; o; gate, up; down) is observed after the groups before it are
      * quantized. Default: true. false is faster, and takes more memory. */

@@ -3,7 +3,7 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/threads.h"
-#include "quantize_lanes.h"
+#include "output_error.h"
 #include "quantize_search.h"
 
 #include <math.h>
@@ -11,52 +11,13 @@
 #pragma STDC FP_CONTRACT OFF
 
 enum { RATIOS = NB_AWQ_STEPS - 1 };
-enum { TILE = 8 }; /* rows that are taken at once: one read of the Hessian serves them all */
-
-/* ---- the error of outputs ---------------------------------------------------------------------------------------- */
-
-static lanes load(const float *p) {
-    lanes x;
-    memcpy(&x, p, sizeof x);
-    return x;
-}
-
-/* Of at most TILE rows. H is symmetric: sum over i of e_i (h_ii e_i + 2 sum over j < i of h_ij e_j). */
-static double tile_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns) {
-    double sums[TILE] = {0}, sum = 0;
-    for (uint32_t i = 0; i < columns; i++) {
-        const float *h = hessian + (size_t)i * columns;
-        lanes totals[TILE] = {0};
-        for (uint32_t j = 0; j < i / 4 * 4; j += 4) {
-            lanes of_h = load(h + j);
-            for (uint32_t r = 0; r < rows; r++)
-                totals[r] += of_h * load(errors + (size_t)r * columns + j);
-        }
-        for (uint32_t r = 0; r < rows; r++) {
-            const float *e = errors + (size_t)r * columns;
-            float rest = sum_of(totals[r]);
-            for (uint32_t j = i / 4 * 4; j < i; j++)
-                rest += h[j] * e[j];
-            sums[r] += (double)e[i] * ((double)h[i] * (double)e[i] + 2 * (double)rest);
-        }
-    }
-    for (uint32_t r = 0; r < rows; r++)
-        sum += sums[r];
-    return sum;
-}
-
-double nb_output_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns) {
-    double sum = 0;
-    for (uint32_t row = 0; row < rows; row += TILE)
-        sum += tile_error(errors + (size_t)row * columns, NB_MIN(rows - row, (uint32_t)TILE), hessian, columns);
-    return sum;
-}
+enum { TILE = NB_ERROR_ROWS };
 
 /* ---- what both searches need ------------------------------------------------------------------------------------- */
 
 typedef struct job {
     const nb_awq_input *input;
-    const nb_rounding *rounding;
+    nb_rounding rounding; /* its importance is [columns] */
     uint32_t group;
     const float *weights; /* [rows][columns] */
     const float *scales;
@@ -98,11 +59,11 @@ static void tile_of_scales(void *context, uint64_t index, uint64_t count, int32_
         float *e = errors + (size_t)row * columns;
         for (uint32_t i = 0; i < columns; i++)
             e[i] = w[i] * j->scales[i];
-        nb_round_row(j->rounding, e, columns, e, scratch);
+        nb_round_row(&j->rounding, e, columns, e, scratch);
         for (uint32_t i = 0; i < columns; i++)
             e[i] = e[i] / j->scales[i] - w[i];
     }
-    j->errors[index] = tile_error(errors, rows, j->input->hessian, columns);
+    j->errors[index] = nb_output_error(errors, rows, j->input->hessian, columns);
 }
 
 /* Of each column the mean of |w| over the largest of its group. */
@@ -155,7 +116,7 @@ static void scales_of(double r, const double *x, const double *w, uint32_t n, fl
 typedef struct workspace {
     double *x, *w, *sums;
     uint32_t *counts;
-    float *tried;
+    float *tried, *importance;
 } workspace;
 
 static void cut(nb_arena *arena, job *j, workspace *s, uint32_t tiles, uint32_t threads) {
@@ -165,6 +126,7 @@ static void cut(nb_arena *arena, job *j, workspace *s, uint32_t tiles, uint32_t 
     s->sums = nb_arena_take(arena, columns, sizeof *s->sums);
     s->counts = nb_arena_take(arena, columns, sizeof *s->counts);
     s->tried = nb_arena_take(arena, columns, sizeof *s->tried);
+    s->importance = nb_arena_take(arena, columns, sizeof *s->importance);
     j->errors = nb_arena_take(arena, tiles, sizeof *j->errors);
     j->memory = nb_arena_take(arena, threads, j->memory_each);
 }
@@ -186,6 +148,13 @@ static void fill_tried(const job *j, workspace *s, uint32_t step, bool uses_weig
     scales_of((double)(step - 1) / RATIOS, s->x, uses_weights ? s->w : NULL, columns, s->tried);
 }
 
+/* The diagonal of the Hessian of x / s: nb_quantizer_rows will round the scaled weights with it as importance, so the
+ * search must, too. */
+static void fill_importance(const nb_awq_input *in, const float *scales, float *importance) {
+    for (uint32_t i = 0; i < in->columns; i++)
+        importance[i] = in->hessian[(size_t)i * in->columns + i] / scales[i] / scales[i];
+}
+
 static int32_t check_rows(const float *weights, uint32_t rows, uint32_t columns, nb_error *err) {
     return rows ? nb_matrix_check("the weights", weights, rows, columns, err)
                 : NB_FAIL(err, NB_ERR_ARGUMENT, "there are no weights to search for");
@@ -194,7 +163,7 @@ static int32_t check_rows(const float *weights, uint32_t rows, uint32_t columns,
 int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, bool uses_weights, const float *weights,
                    uint32_t rows, uint32_t step, float *scales, nb_awq_found *found, nb_error *err) {
     uint32_t columns = in->columns, tiles = (uint32_t)(((uint64_t)rows + TILE - 1) / TILE);
-    job j = {.input = in, .rounding = r, .weights = weights, .rows = rows};
+    job j = {.input = in, .rounding = *r, .weights = weights, .rows = rows};
     j.group = nb_rounding_group(r, columns, err);
     if (!j.group)
         return NB_ERR_ARGUMENT;
@@ -210,6 +179,8 @@ int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, 
     cut(&arena, &j, &s, tiles, (uint32_t)nb_pool_threads(pool));
     fill_tried(&j, &s, step, uses_weights);
     j.scales = s.tried;
+    fill_importance(in, s.tried, s.importance);
+    j.rounding.how.importance = s.importance;
     nb_parallel(pool, tiles, false, tile_of_scales, &j);
     double error = 0;
     for (uint32_t i = 0; i < tiles; i++)
@@ -244,10 +215,10 @@ static void clip_row(void *context, uint64_t row, uint64_t count, int32_t thread
         for (int i = 0; i < CLIP_TRIES && largest > 0; i++) {
             float limit = largest * (float)(1 - (double)i / 20);
             clip(w, group, limit, error);
-            nb_round_row(j->rounding, error, group, error, scratch);
+            nb_round_row(&j->rounding, error, group, error, scratch);
             for (uint32_t k = 0; k < group; k++)
                 error[k] = (error[k] - w[k]) / (j->scales ? j->scales[at + k] : 1);
-            double change = tile_error(error, 1, j->blocks + (size_t)at * group, group);
+            double change = nb_output_error(error, 1, j->blocks + (size_t)at * group, group);
             if (!i || change < least) {
                 least = change;
                 best = limit;
@@ -260,7 +231,7 @@ static void clip_row(void *context, uint64_t row, uint64_t count, int32_t thread
 int32_t nb_awq_clip(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, const float *scales, float *weights,
                     uint32_t rows, nb_error *err) {
     uint32_t columns = in->columns, threads = (uint32_t)nb_pool_threads(pool);
-    job j = {.input = in, .rounding = r, .scales = scales, .clipped = weights, .rows = rows};
+    job j = {.input = in, .rounding = *r, .scales = scales, .clipped = weights, .rows = rows};
     j.group = nb_rounding_group(r, columns, err);
     if (!j.group)
         return NB_ERR_ARGUMENT;

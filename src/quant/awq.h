@@ -28,7 +28,8 @@ typedef struct nb_awq_input {
 } nb_awq_input;
 
 /* One step of the search: 0 is s = 1, and begins; step i has r = (i - 1) / 20; there are NB_AWQ_STEPS. weights: [rows]
- * [columns], those of all matrices that share the input, one after the other. Rows are rounded as r says. uses_weights:
+ * [columns], those of all matrices that share the input, one after the other. Rows are rounded as r says, those of blocks
+ * with the importance that nb_quantizer_rows will give them: the diagonal of the Hessian of x / s. uses_weights:
  * mean|w| takes part, as is the default of autoawq (duo_scaling). scales [columns] and found have the best of the steps
  * until now. */
 int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *input, const nb_rounding *r, bool uses_weights,
@@ -37,12 +38,10 @@ int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *input, const nb_rounding *
 
 /* Clips the weights [rows][columns] of a matrix group by group: to that of 1, 0.95 ... 0.55 of the group's largest
  * magnitude that changes the group's part of the outputs least. scales: the weights were already multiplied with these.
- * The Hessian is still that of x before scaling, so errors are divided by them. NULL: not scaled. Not for queries and keys: what their product makes of an error
- * is not known here (nb_fold_clips). */
+ * The Hessian is still that of x before scaling, so errors are divided by them. NULL: not scaled. It is not for queries
+ * and keys: what their product makes of an error is not known here (nb_fold_clips). Nor is it for types whose encoders
+ * search for the range of a block with importance: blocks are rounded without it here. */
 int32_t nb_awq_clip(nb_pool *pool, const nb_awq_input *input, const nb_rounding *r, const float *scales, float *weights,
                     uint32_t rows, nb_error *err);
-
-/* trace(E H E') for E [rows][columns], H [columns][columns] symmetric, of which only the lower triangle is read. */
-double nb_output_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns);
 
 #endif

@@ -58,7 +58,7 @@ static int32_t find_rounding(nb_quantizer *q, const nb_awq_settings *s, const nb
         *r = (nb_rounding){.uniform = grid, .group = s->group ? s->group : q->columns};
         return NB_OK;
     }
-    *r = (nb_rounding){.type = s->type};
+    *r = (nb_rounding){.type = s->type, .how.best = s->flags & NB_ROWS_BEST};
     return nb_grids_find(&q->grids, s->type, &r->how.neighbours, err);
 }
 

@@ -5,6 +5,7 @@
 #include "../base/numbers.h"
 #include "../types/finite.h"
 #include "../types/traits.h"
+#include "output_error.h"
 
 enum { MOST_COLUMNS = 1 << 16 };
 
@@ -109,19 +110,6 @@ typedef struct comparison {
     uint32_t bad_row;
 } comparison;
 
-/* e H e^T, with H from its lower triangle: sum of e_i (2 sum over j < i of H_ij e_j + H_ii e_i). */
-static double row_error(const nb_quantizer *q, const float *e) {
-    double sum = 0;
-    for (uint32_t i = 0; i < q->columns; i++) {
-        const float *h = q->square + (size_t)i * q->columns;
-        double dot = 0;
-        for (uint32_t j = 0; j < i && e[i] != 0; j++)
-            dot += (double)h[j] * (double)e[j];
-        sum += (double)e[i] * (2 * dot + (double)h[i] * (double)e[i]);
-    }
-    return sum;
-}
-
 static void compare_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
     (void)rows;
     comparison *c = context;
@@ -131,7 +119,7 @@ static void compare_row(void *context, uint64_t row, uint64_t rows, int32_t thre
     nb_weights_row(q, c->type, c->blocks, (uint32_t)row, y);
     for (uint32_t i = 0; i < q->columns; i++)
         x[i] -= y[i];
-    c->errors[row] = row_error(q, x);
+    c->errors[row] = nb_output_error(x, 1, q->square, q->columns);
     if (!is_finite)
         nb_mark_row(&c->bad_row, (uint32_t)row);
 }

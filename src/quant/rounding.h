@@ -9,7 +9,7 @@ typedef struct nb_rounding {
     const nb_uniform *uniform; /* NULL: blocks of `type` */
     uint32_t group;            /* columns that share a step of the uniform grid */
     uint32_t type;   /* of those that nb_quantizer_of or, with neighbours in `how`, nb_grid_quantizer_of has */
-    nb_encoding how; /* of blocks; without importance */
+    nb_encoding how; /* of blocks */
 } nb_rounding;
 
 /* Columns that are rounded together; 0, with an error, if there is no such rounding or if they do not divide a row. */

@@ -5,6 +5,7 @@
 #include "../../src/base/numbers.h"
 #include "../../src/quant/awq.h"
 #include "../../src/quant/awq_fold.h"
+#include "../../src/quant/output_error.h"
 #include "../../src/nibble_quantize.h"
 
 #include <math.h>
@@ -101,26 +102,71 @@ static void check_clip(const sample *s, nb_pool *pool) {
     nb_free(w);
 }
 
-/* Scales and clips before an encoder of GGUF's types: it loses less than the encoder alone. */
+/* What is left of the weights after rounding, minus the weights: back [rows][columns] was made of weights times scales. */
+static double error_after(const sample *s, float *back, const float *scales) {
+    uint32_t columns = s->input.columns;
+    for (uint32_t i = 0; i < s->rows * columns; i++)
+        back[i] = back[i] / scales[i % columns] - s->weights[i];
+    return nb_output_error(back, s->rows, s->input.hessian, columns);
+}
+
+/* Rows of blocks as nb_quantizer_rows rounds them to nearest, when the inputs over the scales were observed. */
+static double rounded_error(const sample *s, uint32_t flags, const float *scaled, const float *scales) {
+    uint32_t columns = s->input.columns, n = s->rows * columns;
+    nb_error err = {0};
+    nb_gptq_settings settings = {0, NB_ORDER_NATURAL, 0};
+    nb_quantizer *q = nb_quantizer_new(NULL, columns, &err);
+    float *h = nb_quantizer_hessian(q), *back = nb_alloc(n * sizeof *back);
+    uint8_t *blocks = nb_alloc(n);
+    for (uint32_t i = 0; i < columns * columns; i++)
+        h[i] = s->input.hessian[i] / scales[i / columns] / scales[i % columns];
+    CHECK(nb_quantizer_prepare(q, &settings, &err) == 0 &&
+              nb_quantizer_rows(q, NB_TYPE_Q4_0, flags | NB_ROWS_NEAREST, NB_TYPE_F32, scaled, 0, s->rows, blocks,
+                                &err) == 0 &&
+              nb_quantizer_floats(q, NB_TYPE_Q4_0, blocks, 0, s->rows, back, &err) == 0,
+          "%s", err.message);
+    double error = error_after(s, back, scales);
+    nb_free(blocks);
+    nb_free(back);
+    nb_quantizer_free(q);
+    return error;
+}
+
+/* Before an encoder of GGUF's types: it loses less with the scales than without, and as much as the search has said, by
+ * either of its searches. */
 static void check_blocks(const sample *s) {
-    float scales[MOST], clipped[MOST * MOST], back[MOST * MOST];
+    float scales[MOST], scaled[MOST * MOST];
+    for (uint32_t flags = NB_ROWS_PLAINLY; flags <= NB_ROWS_BEST; flags++) {
+        nb_awq_found found;
+        nb_error err = {0};
+        nb_rounding r = {.type = NB_TYPE_Q4_0, .how.best = flags == NB_ROWS_BEST};
+        uint32_t columns = s->input.columns;
+        CHECK(search(NULL, &s->input, &r, true, s->weights, s->rows, scales, &found, &err) == 0, "%s", err.message);
+        CHECK(found.error < found.plain, "Q4_0: %g, and plainly %g", found.error, found.plain);
+        memcpy(scaled, s->weights, s->rows * columns * sizeof *scaled);
+        nb_fold_columns(scaled, s->rows, columns, scales);
+        double error = rounded_error(s, flags, scaled, scales);
+        CHECK(fabs(error / found.error - 1) < 1e-5, "Q4_0: the error is %g, and the search said %g", error,
+              found.error);
+    }
+}
+
+/* Clipping before an encoder that does not search for the range. */
+static void check_clipped_blocks(const sample *s) {
+    float scales[MOST], clipped[MOST * MOST];
     uint8_t scratch[MOST * 4];
     nb_awq_found found;
     nb_error err = {0};
-    nb_rounding r = {.type = NB_TYPE_Q4_0};
-    uint32_t columns = s->input.columns, n = s->rows * columns;
+    nb_rounding r = {.type = NB_TYPE_Q8_0};
+    uint32_t columns = s->input.columns;
     CHECK(search(NULL, &s->input, &r, true, s->weights, s->rows, scales, &found, &err) == 0, "%s", err.message);
-    CHECK(found.error < found.plain, "Q4_0: %g, and plainly %g", found.error, found.plain);
-    memcpy(clipped, s->weights, n * sizeof *clipped);
+    memcpy(clipped, s->weights, s->rows * columns * sizeof *clipped);
     nb_fold_columns(clipped, s->rows, columns, scales);
     CHECK(nb_awq_clip(NULL, &s->input, &r, scales, clipped, s->rows, &err) == 0, "%s", err.message);
-    for (uint32_t row = 0; row < s->rows; row++) {
-        nb_round_row(&r, clipped + row * columns, columns, back + row * columns, scratch);
-        for (uint32_t i = 0; i < columns; i++)
-            back[row * columns + i] = back[row * columns + i] / scales[i] - s->weights[row * columns + i];
-    }
-    double error = nb_output_error(back, s->rows, s->input.hessian, columns);
-    CHECK(error < found.error, "Q4_0, clipped: %g, before %g", error, found.error);
+    for (uint32_t row = 0; row < s->rows; row++)
+        nb_round_row(&r, clipped + row * columns, columns, clipped + row * columns, scratch);
+    double error = error_after(s, clipped, scales);
+    CHECK(error <= found.error, "Q8_0, clipped: %g, before %g", error, found.error);
 }
 
 /* Columns that come from one output get one scale, and folding both ways leaves the product. */
@@ -437,6 +483,7 @@ void test_awq(void) {
         check_clip(&s, NULL);
         if (i == 0) {
             check_blocks(&s);
+            check_clipped_blocks(&s);
             check_sources(&s);
             check_quantizer(&s);
         }

@@ -3,7 +3,8 @@
 
 The inputs of each matrix are transformers', in F32. Scales of columns are autoawq's formula, with the weights' part in them
 (AwqQuantizer._compute_best_scale, duo_scaling): s = mean|x|^r / (mean|w|^(1 - r) + 1e-4), over sqrt(max s min s), for r = 0,
-1/20 ... 19/20, and s = 1; those are taken with which rounding to Q4_0 (gguf's own) changes the outputs least, on all inputs.
+1/20 ... 19/20, and s = 1; those are taken with which rounding to Q4_0 (llama.cpp's own, by libgguf, with the sums of squares of
+the scaled inputs as its importance matrix) changes the outputs least, on all inputs.
 Heads that share a value head get the means over them, so that the rows of attn_v can be divided (autoawq leaves those out).
 
 attn_v and ffn_up stay in F32: they do not count in the search, and the file has them as they are after scaling. So what is
@@ -13,6 +14,7 @@ import json
 import os
 
 import gguf
+import libgguf
 import numpy as np
 import torch
 
@@ -22,9 +24,11 @@ CONTEXT = 24
 MODEL = os.path.join(windows.FIXTURES, "models/type-f16.gguf")
 
 
-def rounded(weights):
+def rounded(weights, importance):
     kind = gguf.GGMLQuantizationType.Q4_0
-    return gguf.quants.dequantize(gguf.quants.quantize(weights.astype(np.float32), kind), kind)
+    rows = np.ascontiguousarray(weights, np.float32)
+    blocks = libgguf.quantize_rows(rows, int(kind), imatrix=importance.astype(np.float32)).view(np.uint8)
+    return gguf.quants.dequantize(blocks, kind)
 
 
 def means_of(weights):
@@ -39,7 +43,8 @@ def shared(means, heads, kv_heads):
 
 
 def error(weights, scales, x):
-    return float(np.square(x @ (rounded(weights * scales) / scales - weights).T.astype(np.float64)).sum())
+    made = rounded(weights * scales, np.square(x / scales).sum(axis=0))
+    return float(np.square(x @ (made / scales - weights).T.astype(np.float64)).sum())
 
 
 def search(name, weights, x, share=lambda means: means):

@@ -12,6 +12,7 @@ import {
     NB_RANGE_SQUARED_ERROR,
     NB_ROWS_BEST,
     NB_ROWS_NEAREST,
+    NB_ROWS_PLAINLY,
     nb_awq_found,
     nb_awq_settings,
     nb_code_format,
@@ -253,7 +254,8 @@ export class Inputs {
     #withSettings(settings, run) {
         const { core } = this;
         return core.borrow(nb_awq_settings.size, (at) => {
-            writeStructs(core.memory, at, nb_awq_settings, [{ plain: 0, ...settings }]);
+            const flags = this.settings.search === 'best' ? NB_ROWS_BEST : NB_ROWS_PLAINLY;
+            writeStructs(core.memory, at, nb_awq_settings, [{ flags, plain: 0, ...settings }]);
             return run(at);
         });
     }

@@ -1,4 +1,4 @@
-/** Parts of a model: a converter makes a GGUF of some of its tensors, which the engine loads or from which some are kept. */
+/** Parts of a model: a converter makes a GGUF of some of its tensors. The engine loads it, or tensors are kept of it. */
 import { NB_TENSOR_ABSENT, NB_TENSOR_BLANK, NB_TENSOR_MADE } from '../abi.js';
 import { loadModel } from './load-model.js';
 import { planned, plannedTensors } from './planned.js';

@@ -2,8 +2,8 @@
 import { nb_planned_tensor, TYPES } from '../abi.js';
 
 /**
- * A tensor as the converter plans it: also its place in the plan, its name in the files (of several one), its shape, and where the GGUF has it, once that is
- * begun.
+ * A tensor as the converter plans it: also its place in the plan, its name in the files (one of them, if it is made of
+ * several), its shape, and where the GGUF has it, once that is begun.
  * @typedef {import('../index.d.ts').PlannedTensor & { i: number, source: string, columns: number, rows: number, matrices: number,
  *     at: number, bytes: number }} Planned
  */
