@@ -115,8 +115,23 @@ test('with awq, whose scales change norms, too', async () => {
     assert.deepEqual(await made({ method: 'awq', resume }), { hash: whole, observed: [3, 4, 5] });
 });
 
+/**
+ * The side file with another head in the record of the first layer, and the right checksum.
+ * @param {(head: any) => any} change
+ */
+function withHead(change) {
+    const begins = recordsOf(full),
+        at = begins[1],
+        json = full.readUInt32LE(at),
+        head = Buffer.from(JSON.stringify(change(JSON.parse(full.toString('utf8', at + 12, at + 12 + json)))));
+    const front = Buffer.from(full.subarray(at, at + 12));
+    front.writeUInt32LE(head.length);
+    const record = Buffer.concat([front, head, full.subarray(at + 12 + json, begins[2] - 32)]);
+    const sum = createHash('sha256').update(record).digest();
+    return [full.subarray(0, at), record, sum, full.subarray(begins[2])];
+}
+
 test('a record with a right checksum and wrong contents is not believed', async () => {
-    const begins = recordsOf(full);
     for (const change of /** @type {((head: any) => any)[]} */ ([
         (head) => ({ ...head, layer: 1 }),
         (head) => ({ ...head, tensors: [null] }),
@@ -126,16 +141,15 @@ test('a record with a right checksum and wrong contents is not believed', async 
         (head) => ({ ...head, tensors: head.tensors.slice(1) }),
         () => null,
     ])) {
-        const at = begins[1],
-            json = full.readUInt32LE(at),
-            head = Buffer.from(JSON.stringify(change(JSON.parse(full.toString('utf8', at + 12, at + 12 + json)))));
-        const front = Buffer.from(full.subarray(at, at + 12));
-        front.writeUInt32LE(head.length);
-        const record = Buffer.concat([front, head, full.subarray(at + 12 + json, begins[2] - 32)]);
-        const sum = createHash('sha256').update(record).digest();
-        const resume = sideFile(Buffer.concat([full.subarray(0, at), record, sum]));
+        const resume = sideFile(Buffer.concat(withHead(change).slice(0, 3)));
         assert.deepEqual(await made({ resume }), { hash: whole, observed: [0, 1, 2, 3, 4, 5] }, String(change));
     }
+    // the sum of all sizes is right, so that only the tensor itself tells
+    const shifted = withHead(({ tensors: [first, second, ...others], ...head }) => ({
+        ...head,
+        tensors: [{ ...first, bytes: first.bytes - 18 }, { ...second, bytes: second.bytes + 18 }, ...others],
+    }));
+    await assert.rejects(made({ resume: sideFile(Buffer.concat(shifted)) }), /too few bytes of blk\.0\./);
 });
 
 test('the file of another run is refused, and stays as it is', async () => {

@@ -168,7 +168,10 @@ class SideFile {
 
     /** @param {string} name @param {number} from @param {Uint8Array} room */
     read(name, from, room) {
-        this.#read(/** @type {Place} */ (this.places.get(name)).at + from, room);
+        const { at, length } = /** @type {Place} */ (this.places.get(name));
+        if (from + room.length > length)
+            throw this.#refusal(`has too few bytes of ${name}: delete the file to begin anew`);
+        this.#read(at + from, room);
     }
 
     /**
