@@ -143,7 +143,7 @@ node_modules/.package-lock.json: package-lock.json | checked
 web/abi.js: tools/abi.js src/nibble.h src/nibble_convert.h src/nibble_quantize.h src/nibble_train.h src/types/types.h src/text/vocabulary.h src/quant/presets.c
 	@node tools/abi.js
 
-build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js web/abi.js $(wildcard web/*.js web/*/*.js web/report/report.css)
+build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js web/abi.js $(wildcard web/*.js web/*/*.js web/*/*/*.js web/report/report.css)
 	@node tools/bundle.js
 
 # Without the model the demo has its tiny one, so nothing here fails for want of a network.

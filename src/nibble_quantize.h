@@ -267,6 +267,26 @@ int32_t nb_quantizer_outliers(const nb_quantizer *quantizer, float threshold, ui
 int32_t nb_quantizer_split(const nb_quantizer *quantizer, const float *weights, uint32_t rows, const uint32_t *list,
                            uint32_t n, int8_t *codes, float *largest, uint16_t *kept, nb_error *err);
 
+/* ---- bitsandbytes' folders: to nearest, without calibration ------------------------------------------------------ */
+
+/* n weights of a matrix, row after row, of source_type F32, F16 or BF16 -> codes of type NB_TYPE_NF4 or NB_TYPE_FP4
+ * [n / 2, rounded up], two a byte, the first in the upper half, and the largest |w| of each block [n / block, rounded
+ * up]. They begin a block, and only the last ones of the matrix may end within one. block: a power of two, 32 to 4096.
+ * first: the number of the first weight, for messages. */
+int32_t nb_bnb_blocks(uint32_t type, uint32_t block, uint32_t source_type, const void *weights, double first,
+                      uint32_t n, uint8_t *codes, float *absmax, nb_error *err);
+
+/* Double quantization: absmax [n], of a whole matrix -> codes [n] of 8 bits, nested [n / 256, rounded up], *offset. */
+int32_t nb_bnb_nested(const float *absmax, uint32_t n, uint8_t *codes, float *nested, float *offset, nb_error *err);
+
+/* What codes stand for: of NB_TYPE_NF4 and NB_TYPE_FP4 map [16]; of NB_TYPE_I8, those of nb_bnb_nested, map [256].
+ * Returns how many. */
+int32_t nb_bnb_map(uint32_t type, float *map, nb_error *err);
+
+/* LLM.int8(): rows of weights -> codes [rows, columns] and the largest |w| of each [rows]: w = code largest / 127. */
+int32_t nb_bnb_rows(uint32_t source_type, const void *weights, double first, uint32_t rows, uint32_t columns,
+                    int8_t *codes, float *largest, nb_error *err);
+
 /* ---- which type each matrix gets, under a budget --------------------------------------------------------------- */
 
 /* Rounds rows to nearest, and tells what that loses: the sum of importance (w - q)^2, which is the diagonal of

@@ -355,8 +355,15 @@ export interface QuantizeFolderOptions {
      * format, whose zero points may be 0. GPTQModel reads zero points that were chosen (symmetric: false) by others
      * only in this one. 'awq': AutoAWQ's "gemm". 'compressed-tensors' (the default with `activations`): llm-compressor's
      * "pack-quantized", and with `activations` its "int-quantized". Each of them may be made by each of the methods.
+     * 'bitsandbytes': what that library saves, rounded to nearest.
      */
-    format?: 'gptq' | 'gptq_v2' | 'awq' | 'compressed-tensors';
+    format?: 'gptq' | 'gptq_v2' | 'awq' | 'compressed-tensors' | 'bitsandbytes';
+    /** Of 'bitsandbytes': NF4 and FP4 (QLoRA, Dettmers et al. 2023), or LLM.int8() (Dettmers et al. 2022). */
+    type?: 'nf4' | 'fp4' | 'int8';
+    /** With nf4 and fp4: weights that share a scale, a power of two from 32 to 4096. Default: 64. */
+    block?: number;
+    /** With nf4 and fp4: quantize the scales, too. Default: false. */
+    doubleQuant?: boolean;
     /** Of a code: 2, 3, 4 (the default) or 8. compressed-tensors: 4 or 8; with `activations` 8. awq: 4. */
     bits?: number;
     /** Columns that share a scale: a multiple of 32 that divides all rows; 0: whole rows, but not of awq. Default: 128; with
@@ -393,8 +400,8 @@ export interface QuantizeFolderOptions {
      * model.safetensors.index.json. */
     shardBytes?: number;
     /** As for quantize(). The default is 'rtn' without a `calibration` text and with `activations`, else 'gptq'. 'rtn' computes
-     * with no model, and has one layer's weights in memory. With AWQ the tensors that take up the scales change, too, such
-     * as norms. They keep their types. */
+     * with no model, and has one layer's weights in memory. It is the only one of 'bitsandbytes'. With AWQ the tensors that
+     * take up the scales change, too, such as norms. They keep their types. */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
     /** The calibration text. All need it but 'rtn' without static `activations` and `smooth`. This and what follows
      * are as for quantize(), which says more. */

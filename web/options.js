@@ -68,9 +68,9 @@ import { messageOf, NibbleError } from './errors.js';
 
 /**
  * quantizeFolder()'s own options, checked.
- * @typedef {Required<Pick<import('./index.d.ts').QuantizeFolderOptions, 'format' | 'bits' | 'group' | 'symmetric' |
- *     'search' | 'shardBytes' | 'order' | 'ranges' | 'percentile'>>
- *     & Pick<import('./index.d.ts').QuantizeFolderOptions, 'activations' | 'smooth'>} CheckedFolder
+ * @typedef {Required<Pick<import('./index.d.ts').QuantizeFolderOptions, 'format' | 'bits' | 'group' | 'block' |
+ *     'doubleQuant' | 'symmetric' | 'search' | 'shardBytes' | 'order' | 'ranges' | 'percentile'>>
+ *     & Pick<import('./index.d.ts').QuantizeFolderOptions, 'activations' | 'smooth' | 'type'>} CheckedFolder
  */
 
 /**
@@ -533,14 +533,17 @@ export const QUANTIZE_OPTIONS = {
 
 /**
  * What each format of folders takes. (How they are made: web/worker/formats.) bits: of a code. symmetric: the default.
- * sideBySide: groups are of columns side by side, and no whole rows.
- * @type {Record<CheckedFolder['format'], { bits: number[], symmetric: boolean, sideBySide?: boolean }>}
+ * sideBySide: groups are of columns side by side, and no whole rows. types: the
+ * format has types, and no bits and groups.
+ * @type {Record<CheckedFolder['format'], { bits: number[], symmetric: boolean, sideBySide?: boolean,
+ *     types?: string[] }>}
  */
 export const FOLDER_FORMATS = {
     gptq: { bits: [2, 3, 4, 8], symmetric: true },
     gptq_v2: { bits: [2, 3, 4, 8], symmetric: true },
     awq: { bits: [4], symmetric: false, sideBySide: true },
     'compressed-tensors': { bits: [4, 8], symmetric: true },
+    bitsandbytes: { bits: [4], symmetric: true, types: ['nf4', 'fp4', 'int8'] },
 };
 
 /** @type {Table<CheckedQuantizeFolder>} */
@@ -552,9 +555,26 @@ export const FOLDER_OPTIONS = {
         default: 'gptq',
         value: 'NAME',
         help:
-            'write a Hugging Face folder instead of a GGUF: gptq and gptq_v2 as AutoGPTQ and GPTQModel do, awq as ' +
-            'AutoAWQ does (gemm), compressed-tensors as llm-compressor does',
+            'write a Hugging Face folder instead of a GGUF: gptq and gptq_v2 as AutoGPTQ and GPTQModel do, awq as AutoAWQ ' +
+            'does (gemm), compressed-tensors as llm-compressor does, bitsandbytes as that library does',
     },
+    type: {
+        flag: 'type',
+        type: 'choice',
+        choices: ['nf4', 'fp4', 'int8'],
+        value: 'NAME',
+        help: 'with --format bitsandbytes: nf4, fp4, or int8 (LLM.int8())',
+    },
+    block: {
+        flag: 'block',
+        type: 'integer',
+        min: 32,
+        max: 4096,
+        default: 64,
+        value: 'N',
+        help: 'with --format bitsandbytes and nf4 or fp4: weights that share a scale, a power of two (default: 64)',
+    },
+    doubleQuant: LOAD_OPTIONS.doubleQuant,
     bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'of a code: 2, 3, 4 or 8' },
     group: {
         flag: 'group',
@@ -932,6 +952,7 @@ export function withFolderDefaults(options) {
     const given = Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined)),
         method = given.calibration === undefined ? 'rtn' : 'gptq',
         defaults = { format: 'compressed-tensors', bits: 8, group: 0, method: 'rtn' };
+    if (given.format === 'bitsandbytes') return { method: 'rtn', ...given };
     return given.activations === undefined ? { method, ...given } : { ...defaults, ...given };
 }
 
@@ -987,13 +1008,53 @@ function checkNearest(given) {
         );
 }
 
+/** Options of formats with groups of columns, and of what these are made by. */
+const OF_GROUPS = [
+    ...['bits', 'group', 'symmetric', 'search', 'activations', 'ranges', 'percentile', 'smooth'],
+    ...Object.keys(CALIBRATION_OPTIONS).filter((name) => name !== 'method'),
+];
+/** Options of formats with types. */
+const OF_TYPES = ['type', 'block', 'doubleQuant'];
+
+/**
+ * What the format has nothing of must not be asked for.
+ * @param {Record<string, any>} checked
+ * @param {string[]} others
+ */
+function checkHas(checked, others) {
+    for (const name of others) {
+        const option = /** @type {Record<string, Option>} */ (FOLDER_OPTIONS)[name];
+        if (checked[name] !== undefined && checked[name] !== option.default)
+            throw refuse(`${name} (--${option.flag}) is nothing that format (--format) ${checked.format} has`);
+    }
+}
+
+/**
+ * @param {Pick<CheckedQuantizeFolder, 'format' | 'method' | 'type' | 'block' | 'doubleQuant'>} checked
+ * @param {string[]} types
+ */
+function checkTypes({ format, method, type, block, doubleQuant }, types) {
+    const of = `format (--format) ${format}`;
+    if (method !== 'rtn') throw refuse(`method (--method) is ${method}, but ${of} takes rtn`);
+    if (type === undefined || !types.includes(type))
+        throw refuse(`${of} needs type (--type), one of ${types.join(', ')}${type ? `, not ${type}` : ''}`);
+    if ((block & (block - 1)) !== 0) throw refuse(`block (--block) is ${block}, which is no power of two`);
+    if (type === 'int8' && (doubleQuant || block !== FOLDER_OPTIONS.block.default))
+        throw refuse(
+            `${doubleQuant ? 'doubleQuant (--double-quant)' : 'block (--block)'} is for nf4 and fp4, not int8`,
+        );
+}
+
 /**
  * What quantizeFolder()'s options must be together.
- * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'order' | 'calibration' | 'activations'>} checked
+ * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'order' | 'calibration' | 'activations' |
+ *     'type' | 'block' | 'doubleQuant'>} checked
  */
 export function checkFolder(checked) {
     const { format, bits, group, ...calibration } = checked,
-        { bits: some, sideBySide } = FOLDER_FORMATS[format];
+        { bits: some, sideBySide, types } = FOLDER_FORMATS[format];
+    checkHas(checked, types ? OF_GROUPS : OF_TYPES);
+    if (types) return checkTypes(checked, types);
     checkActivations(checked);
     if (!some.includes(bits))
         throw refuse(

@@ -1,6 +1,7 @@
 /* Rows to bitsandbytes' types, rounded as its functions round on a CPU (bitsandbytes 0.50.2,
  * backends/default/ops.py and csrc/cpu_ops.cpp): an absmax of 64 weights and the nearest number of a codebook. */
 #include "../base/numbers.h"
+#include "bnb.h"
 #include "quantize.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -8,40 +9,64 @@
 /* FP4's codes in the order of their numbers. The zero with a sign is second: it takes the smallest positive weights. */
 static const uint8_t fp4_order[16] = {11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3};
 
-static void quantize_to_codebook(const float *x, nb_block_nf4 *b, size_t n, const float *codebook,
-                                 const uint8_t *order) {
-    float bounds[15]; /* halfway between neighbours; the lower one's */
+typedef struct codebook {
+    const float *numbers;
+    const uint8_t *order; /* the codes in the order of their numbers; NULL: they are in that order */
+    float bounds[15];     /* halfway between neighbours; the lower one's */
+} codebook;
+
+static codebook codebook_of(uint32_t type) {
+    codebook c = {type == NB_TYPE_NF4 ? nb_nf4_codebook : nb_fp4_codebook, type == NB_TYPE_NF4 ? NULL : fp4_order, {0}};
     for (int i = 0; i < 15; i++) {
-        int low = order ? order[i] : i, high = order ? order[i + 1] : i + 1;
-        bounds[i] = (codebook[low] + codebook[high]) / 2;
+        int low = c.order ? c.order[i] : i, high = c.order ? c.order[i + 1] : i + 1;
+        c.bounds[i] = (c.numbers[low] + c.numbers[high]) / 2;
     }
-    for (; n; n -= NB_BLOCK_NF4, x += NB_BLOCK_NF4, b++) {
-        float most = 0;
-        for (int i = 0; i < NB_BLOCK_NF4; i++)
-            most = most < __builtin_fabsf(x[i]) ? __builtin_fabsf(x[i]) : most;
-        float scale = 1 / NB_MAX(most, 1e-38f);
-        b->d = most;
-        uint8_t codes[NB_BLOCK_NF4];
-        for (int i = 0; i < NB_BLOCK_NF4; i++) {
-            float value = x[i] * scale; /* beyond 1 by a rounding at most, which is beyond all bounds as 1 is */
-            uint32_t code = 0;
-            for (int k = 0; k < 15; k++)
-                code += value > bounds[k];
-            codes[i] = order ? order[code] : (uint8_t)code;
-        }
-        for (int i = 0; i < 32; i++)
-            b->q[i] = (uint8_t)(codes[2 * i] << 4 | codes[2 * i + 1]);
+    return c;
+}
+
+/* x is within -1 ... 1, or beyond by a rounding at most, which is beyond all bounds as 1 is. */
+static uint8_t code_of(const codebook *c, float x) {
+    uint8_t code = 0;
+    for (int k = 0; k < 15; k++)
+        code = (uint8_t)(code + (x > c->bounds[k]));
+    return c->order ? c->order[code] : code;
+}
+
+/* n weights -> q [n / 2, rounded up], two codes a byte, the first in the upper half; returns what 1 stands for. A block
+ * that is cut off by the matrix's end is divided by that number, a whole one is multiplied by its inverse. */
+static float quantize_block(const codebook *c, const float *x, size_t n, bool is_whole, uint8_t *q) {
+    float most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = most < __builtin_fabsf(x[i]) ? __builtin_fabsf(x[i]) : most;
+    float least = NB_MAX(most, 1e-38f), scale = 1 / least;
+    for (size_t i = 0; i < n; i += 2) {
+        float second = i + 1 < n ? x[i + 1] : 0;
+        uint8_t high = code_of(c, is_whole ? x[i] * scale : x[i] / least);
+        q[i / 2] = (uint8_t)(high << 4 | code_of(c, is_whole ? second * scale : second / least));
     }
+    return is_whole ? most : least;
+}
+
+void nb_bnb_codes(uint32_t type, const float *x, size_t n, size_t block, uint8_t *codes, float *absmax) {
+    codebook c = codebook_of(type);
+    for (size_t at = 0; at < n; at += block)
+        *absmax++ = quantize_block(&c, x + at, NB_MIN(block, n - at), block <= n - at, codes + at / 2);
+}
+
+static void quantize_to_codebook(uint32_t type, const float *x, nb_block_nf4 *b, size_t n) {
+    codebook c = codebook_of(type);
+    for (; n; n -= NB_BLOCK_NF4, x += NB_BLOCK_NF4, b++)
+        b->d = quantize_block(&c, x, NB_BLOCK_NF4, true, b->q);
 }
 
 void nb_quantize_nf4(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     (void)how;
-    quantize_to_codebook(x, blocks, n, nb_nf4_codebook, NULL);
+    quantize_to_codebook(NB_TYPE_NF4, x, blocks, n);
 }
 
 void nb_quantize_fp4(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     (void)how;
-    quantize_to_codebook(x, blocks, n, nb_fp4_codebook, fp4_order);
+    quantize_to_codebook(NB_TYPE_FP4, x, blocks, n);
 }
 
 /* ---- LLM.int8() ---------------------------------------------------------------------------------------------- */
@@ -51,26 +76,45 @@ static int8_t rounded(float x) {
     return __builtin_fabsf(x) < 127.5f ? (int8_t)(x + 0x1.8p23f - 0x1.8p23f) : 0;
 }
 
+static float half(float x) {
+    return nb_f16_to_f32(nb_f32_to_f16(x));
+}
+
 /* It makes weights binary16 before anything else. */
-void nb_quantize_int8(const nb_encoding *how, const float *x, void *blocks, size_t n) {
-    (void)how;
-    nb_block_q8_0 *b = blocks;
+static float largest_half(const float *x, size_t n) {
     float most = 0;
     for (size_t i = 0; i < n; i++)
         most = NB_MAX(most, __builtin_fabsf(x[i]));
-    most = nb_f16_to_f32(nb_f32_to_f16(most)); /* rounding is monotonous */
-    float scale = 1 / most * 127;              /* torch divides a number by a tensor so */
+    return half(most); /* rounding is monotonous */
+}
+
+/* torch divides a number by a tensor so: 127 / most is rounded twice. */
+static float int8_scale(float most) {
+    return 1 / most * 127;
+}
+
+float nb_bnb_int8(const float *x, size_t n, int8_t *codes) {
+    float most = largest_half(x, n), scale = int8_scale(most);
+    for (size_t i = 0; i < n; i++)
+        codes[i] = rounded(half(x[i]) * scale);
+    return most;
+}
+
+void nb_quantize_int8(const nb_encoding *how, const float *x, void *blocks, size_t n) {
+    (void)how;
+    nb_block_q8_0 *b = blocks;
+    float most = largest_half(x, n), scale = int8_scale(most);
     uint16_t d = nb_f32_to_f16(most / 127);
     for (; n; n -= NB_BLOCK, x += NB_BLOCK, b++) {
         b->d = d;
         for (int i = 0; i < NB_BLOCK; i++)
-            b->q[i] = rounded(nb_f16_to_f32(nb_f32_to_f16(x[i])) * scale);
+            b->q[i] = rounded(half(x[i]) * scale);
     }
 }
 
 /* ---- double quantization ------------------------------------------------------------------------------------- */
 
-enum { RUN = 256, HALFWAY = 127 };
+enum { RUN = NB_BNB_RUN, HALFWAY = 127 };
 
 /* i of the equal parts of 0.1 ... 1, counted from the nearer end and rounded once, as torch.linspace does. */
 static float part(int i, int parts) {
@@ -81,7 +125,7 @@ static float part(int i, int parts) {
 /* The dynamic type of 8 bits with its sign (Dettmers 2016, section 2.1; bitsandbytes' create_dynamic_map), ascending:
  * 0 is number 127, 1 the last. For each power of ten from 10^-6 to 1 the middles of 1, 2, 4, ... 64 equal parts of
  * 0.1 ... 1. */
-static void fill_dynamic_map(float map[256]) {
+void nb_bnb_dynamic_map(float map[256]) {
     double power = 1e-6;
     int at = HALFWAY;
     map[at++] = 0;
@@ -110,24 +154,46 @@ static uint32_t nearest_dynamic(const float map[256], float x) {
     return low;
 }
 
-void nb_quantize_scales(nb_block_nf4 *blocks, uint8_t *codes, size_t n) {
-    float map[256];
-    double sum = 0; /* torch.mean adds F32 in an order of its own: its mean may be the neighbouring F32 */
-    fill_dynamic_map(map);
+/* The mean of n numbers, `stride` of them apart. torch.mean adds F32 in an order of its own: its mean may be the
+ * neighbouring F32. */
+static float mean_of(const float *x, size_t n, size_t stride) {
+    double sum = 0;
     for (size_t i = 0; i < n; i++)
-        sum += (double)blocks[i].d;
-    float mean = (float)(sum / (double)n);
-    for (size_t start = 0; start < n; start += RUN) {
-        size_t end = NB_MIN(n, start + RUN);
-        float most = 0;
-        for (size_t i = start; i < end; i++)
-            most = NB_MAX(most, __builtin_fabsf(blocks[i].d - mean));
-        float scale = 1 / most;
-        for (size_t i = start; i < end; i++) {
-            uint32_t code = most != 0 ? nearest_dynamic(map, (blocks[i].d - mean) * scale) : 0;
-            blocks[i].d = map[code] * most + mean;
-            if (codes)
-                codes[i] = (uint8_t)code;
-        }
+        sum += (double)x[i * stride];
+    return (float)(sum / (double)n);
+}
+
+/* Up to RUN numbers -> codes; returns what 1 stands for. */
+static float quantize_run(const float map[256], const float *x, size_t n, size_t stride, float mean, uint8_t *codes) {
+    float most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = NB_MAX(most, __builtin_fabsf(x[i * stride] - mean));
+    float scale = 1 / most;
+    for (size_t i = 0; i < n; i++)
+        codes[i] = (uint8_t)(most != 0 ? nearest_dynamic(map, (x[i * stride] - mean) * scale) : 0);
+    return most;
+}
+
+float nb_bnb_scales(const float *absmax, size_t n, uint8_t *codes, float *nested) {
+    float map[256], mean = mean_of(absmax, n, 1);
+    nb_bnb_dynamic_map(map);
+    for (size_t at = 0; at < n; at += RUN)
+        *nested++ = quantize_run(map, absmax + at, NB_MIN(n - at, RUN), 1, mean, codes + at);
+    return mean;
+}
+
+void nb_quantize_scales(nb_block_nf4 *blocks, uint8_t *codes, size_t n) {
+    enum { STRIDE = sizeof *blocks / sizeof(float) };
+    _Static_assert(STRIDE * sizeof(float) == sizeof *blocks, "scales are F32 numbers of an array");
+    float map[256], mean = n ? mean_of(&blocks->d, n, STRIDE) : 0;
+    nb_bnb_dynamic_map(map);
+    for (size_t at = 0; at < n; at += RUN) {
+        uint8_t run[RUN];
+        size_t some = NB_MIN(n - at, RUN);
+        float most = quantize_run(map, &blocks[at].d, some, STRIDE, mean, run);
+        for (size_t i = 0; i < some; i++)
+            blocks[at + i].d = map[run[i]] * most + mean;
+        if (codes)
+            memcpy(codes + at, run, some);
     }
 }

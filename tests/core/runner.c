@@ -42,6 +42,7 @@
     T(product)         \
     T(train)           \
     T(train_engine)    \
+    T(bnb)             \
     T(packing)         \
     T(kernels)         \
     T(matmul)          \

@@ -411,8 +411,8 @@ test('what cannot be made is refused, by name', async () => {
         [{ group: 48 }, /group \(--group\) is 48, which is no multiple of 32/],
         [{ calibration: undefined, method: 'gptq' }, /needs a calibration text/],
         [{ calibration: undefined }, /samples \(--samples\) is not needed to round to nearest/],
-        [{ format: 'exl2' }, /format must be one of gptq, gptq_v2, awq, compressed-tensors/],
-        [{ type: 'q4_0' }, /quantizeFolder\(\) has no option "type"/],
+        [{ format: 'exl2' }, /format must be one of gptq, gptq_v2, awq, compressed-tensors, bitsandbytes/],
+        [{ type: 'q4_0' }, /type must be one of nf4, fp4, int8/],
     ]))
         assert.throws(() => quantizeFolder(at('llama'), { ...SMALL, ...options }), said);
 });
@@ -460,7 +460,7 @@ test('the command: a folder, and nothing under its name if it is interrupted', a
     );
     for (const [more, said] of /** @type {[string[], RegExp][]} */ ([
         [['--method', 'gptq'], /method \(--method\) gptq needs a calibration text/],
-        [[...calibrated, '--type', 'q4_0'], /--type is for GGUFs, without --format/],
+        [[...calibrated, '--type', 'q4_0'], /--type must be one of nf4, fp4, int8/],
         [[...calibrated, '--tensor', 'a=q8_0'], /--tensor is for GGUFs/],
         [[...calibrated, '--bits', '5'], /--bits.* 2, 3, 4 or 8/],
     ])) {

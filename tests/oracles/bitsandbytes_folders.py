@@ -8,6 +8,8 @@ the reference, dequantizes: logits by transformers in F32 (files as safetensors_
 bitsandbytes rounds those weights to the type that the model had before, and LLM.int8() rounds activations, too; the
 reference does neither.
 """
+import hashlib
+import json
 import os
 import shutil
 import sys
@@ -16,6 +18,8 @@ import tempfile
 import bitsandbytes
 import torch
 import transformers
+
+from safetensors import safe_open
 
 from random_models import BASE, random_model
 from safetensors_models import write_logits, write_model_logits, write_tokenizer
@@ -92,20 +96,42 @@ WAYS = {"nf4": dict(FOUR, bnb_4bit_quant_type="nf4"), "fp4": FOUR, "nf4-double":
         "int8": EIGHT}
 
 
+def saved(model):
+    """What transformers saves of a quantized model: config.json's quantization_config, and of each tensor the type, the
+    shape and a hash of the bytes; of those that are JSON, the text."""
+    tensors = {}
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+            config = json.load(file)["quantization_config"]
+        with safe_open(os.path.join(folder, "model.safetensors"), "pt") as file:
+            for name in sorted(file.keys()):
+                tensor = file.get_tensor(name)
+                kind, raw = file.get_slice(name).get_dtype(), tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+                said = json.loads(raw) if ".quant_state." in name else hashlib.sha256(raw).hexdigest()
+                tensors[name] = [kind, list(tensor.shape), said]
+    return {"quantization_config": config, "tensors": tensors}
+
+
 def write_plain(output, name, seed):
-    """The folder as it is, and for each way the logits of what bitsandbytes makes of it."""
+    """The folder as it is, and for each way the logits of what bitsandbytes makes of it, and what transformers saves."""
     folder = os.path.join(output, name)
     shutil.rmtree(folder, ignore_errors=True)
     random_model(name, PLAIN, seed).to(torch.bfloat16).save_pretrained(folder)
     write_tokenizer(folder)
+    kept = {}
     for way, options in WAYS.items():
         exact = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
         with tempfile.TemporaryDirectory() as temporary:
             shutil.copytree(folder, temporary, dirs_exist_ok=True)
             quantized = type(exact).from_pretrained(temporary, dtype=torch.bfloat16, device_map="cpu",
                                                     quantization_config=transformers.BitsAndBytesConfig(**options))
+        kept[way] = saved(quantized)
         take_weights(exact, quantized)
         write_model_logits(os.path.join(output, f"{name}-{way}.json"), exact, seed)
+    with open(os.path.join(output, f"{name}-saved.json"), "w", encoding="utf-8") as file:
+        json.dump(kept, file)
+        file.write("\n")
 
 
 def main():

@@ -15,6 +15,9 @@ The file, little-endian, every part padded with zeros to a multiple of 4 bytes; 
       F32[rows], i8[n]   SCB and CB of the weights as they are
       F32[rows], i8[n]   the same of the weights rounded to F16 before, which LLM.int8() does; only if they fit it
     u32, absmaxes     how many, and those of no matrix: more than a block of them
+    u32               how many other block sizes, then for each
+      u32             the block size, then u8[ceil(n / 2)] codes and F32 absmax of the first matrix as NF4, and as FP4;
+                      and the same of the fourth matrix, whose last block is short
     where absmaxes are F32[b] absmax, F32 offset, u8[b] nested codes, F32[ceil(b / 256)] nested absmax, F32[b] the
     absmax that the nested codes stand for.
 
@@ -39,6 +42,7 @@ NF4 = theirs.get_4bit_type("nf4", "cpu").numpy()
 FP4 = theirs.get_4bit_type("fp4", "cpu").numpy()
 # FP4's codes by what they stand for; the two zeros as torch.argsort happens to leave them: what is more than zero and
 # rounded to it has code 8, all else code 0
+OTHERS = (32, 128, 4096)  # block sizes
 FP4_ORDER = np.array([11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3])
 
 
@@ -52,20 +56,20 @@ def dynamic_map():
     return np.sort(np.array(numbers, F32))
 
 
-def quantized(weights, numbers, order):
+def quantized(weights, numbers, order, block=64):
     """codes[n], absmax[b]. The code's place in the order is how many of the middles between neighbouring numbers are
     less than w / absmax: what lies on a middle gets the lower number. A whole block multiplies by
     1 / max(absmax, 1e-38) and keeps its own absmax, be it zero; what is left at the end divides, and its absmax is at
     least 1e-38."""
     middles = (numbers[order[:-1]] + numbers[order[1:]]) / F32(2)
     codes, absmax = [], []
-    for at in range(0, weights.size, 64):
-        w = weights[at : at + 64]
+    for at in range(0, weights.size, block):
+        w = weights[at : at + block]
         most = np.abs(w).max()
         least = max(most, F32(1e-38))
-        scaled = w * (F32(1) / least) if len(w) == 64 else w / least
+        scaled = w * (F32(1) / least) if len(w) == block else w / least
         codes.append(order[np.searchsorted(middles, np.clip(scaled, F32(-1), F32(1)), side="left")])
-        absmax.append(most if len(w) == 64 else least)
+        absmax.append(most if len(w) == block else least)
     return np.concatenate(codes).astype(np.uint8), np.array(absmax, F32)
 
 
@@ -151,6 +155,17 @@ def matrix(weights):
     return struct.pack("<3I", *weights.shape, fits) + bytes_of(weights) + out
 
 
+def in_blocks(weights, block):
+    out = b""
+    for name, numbers, order in (("nf4", NF4, np.arange(16)), ("fp4", FP4, FP4_ORDER)):
+        codes, absmax = quantized(weights.reshape(-1), numbers, order, block)
+        codes = packed(codes, 0)
+        library, state = theirs.quantize_4bit(torch.from_numpy(weights), quant_type=name, blocksize=block)
+        same((codes, absmax), (library, state.absmax))
+        out += bytes_of(codes) + bytes_of(absmax)
+    return out
+
+
 def ties(numbers, order):
     """What lies between numbers, exactly, where absmax is 1, and beside it."""
     middles = (numbers[order[:-1]] + numbers[order[1:]]) / F32(2)
@@ -207,6 +222,9 @@ def main():
         for m in all_of_them:
             out.write(matrix(m))
         out.write(struct.pack("<I", len(many)) + absmaxes(many))
+        out.write(struct.pack("<I", len(OTHERS)))
+        for block in OTHERS:
+            out.write(struct.pack("<I", block) + in_blocks(all_of_them[0], block) + in_blocks(all_of_them[3], block))
     print(f"{output}: {os.path.getsize(output)} bytes, {len(all_of_them)} matrices")
 
 

@@ -121,7 +121,8 @@ function checkedFolder(options) {
     const caller = 'quantizeFolder()',
         given = checkOptions(FOLDER_OPTIONS, withFolderDefaults(options), caller, ['onRanges', ...OTHERS]);
     checkFolder(given);
-    const { format, bits, group, search, shardBytes, ...rest } = withCalibrationDefaults(given),
+    const { format, type, bits, group, block, doubleQuant, search, shardBytes, ...rest } =
+            withCalibrationDefaults(given),
         { activations, ranges = 'minmax', percentile = 99.99, smooth, ...calibration } = rest,
         { order = 'group-aware', symmetric = FOLDER_FORMATS[format].symmetric } = calibration;
     return {
@@ -130,7 +131,7 @@ function checkedFolder(options) {
             ...checkOptions(QUANTIZE_OPTIONS, { type: 'q4_0' }, caller),
             ...calibration,
             folder: {
-                ...{ format, bits, group, symmetric, search, shardBytes, order },
+                ...{ format, type, bits, group, block, doubleQuant, symmetric, search, shardBytes, order },
                 ...{ activations, ranges, percentile, smooth },
             },
         },

@@ -246,7 +246,7 @@ export const COMMANDS = {
                     `of a folder (--format): ${FOLDER_OPTIONS.group.help} (default: ${FOLDER_OPTIONS.group.default}). ` +
                     `With --simulate: ${SIMULATE_OPTIONS.group.help} (default: ${SIMULATE_OPTIONS.group.default})`,
             },
-            ...given(FOLDER_OPTIONS, 'symmetric', 'activations', 'smooth', 'shardBytes'),
+            ...given(FOLDER_OPTIONS, 'block', 'symmetric', 'activations', 'smooth', 'shardBytes'),
             ...given(SIMULATE_OPTIONS, 'perTensor'),
             {
                 ...given(FOLDER_OPTIONS, 'ranges')[0],

@@ -123,13 +123,13 @@ function checkKind(values, given) {
         checkBudget(values);
         return checkMethod({ ...values, method: values.method ?? QUANTIZE_OPTIONS.method.default });
     }
-    const { format, activations } = values,
+    const { format, activations, doubleQuant, block = FOLDER_OPTIONS.block.default } = values,
         {
             bits = FOLDER_OPTIONS.bits.default,
             group = FOLDER_OPTIONS.group.default,
             method,
         } = withFolderDefaults(values);
-    checkFolder({ ...values, format, method, activations, bits, group });
+    checkFolder({ ...values, format, method, activations, bits, group, block, doubleQuant });
 }
 
 /** @param {Flag} flag @param {any} given */

@@ -18,6 +18,8 @@ export function withQuantization(config, quantization) {
     if (typeof fields !== 'object' || fields === null || Array.isArray(fields))
         throw new NibbleError('NB_ERR_FORMAT', 'config.json is no JSON object: download it again');
     const before = text.slice(0, -1).trimEnd(),
-        added = JSON.stringify(quantization, null, 2).replaceAll('\n', '\n  ');
+        // which transformers refuses without its point: JSON.stringify() writes 6.0 as 6
+        json = JSON.stringify(quantization, null, 2).replace(/("llm_int8_threshold": \d+)(?=,)/, '$1.0'),
+        added = json.replaceAll('\n', '\n  ');
     return `${before}${Object.keys(fields).length > 0 ? ',' : ''}\n  "quantization_config": ${added}\n}\n`;
 }

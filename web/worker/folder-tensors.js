@@ -15,7 +15,8 @@ import { sizeOf } from './safetensors.js';
  */
 
 /** A tensor of the files, and how its bytes are made.
- * @typedef {import('./safetensors.js').Entry & { make: import('./formats/folder-formats.js').Part['bytes'] }} MadeEntry */
+ * @typedef {import('./safetensors.js').Entry & { make: import('./formats/folder-formats.js').Part['bytes'], isLast:
+ *     boolean }} MadeEntry */
 
 /**
  * The matrices that are quantized. One that the format cannot have is refused by its name.
@@ -71,10 +72,11 @@ function expertsOf({ source, rows, columns, matrices }, shapes) {
 export const entriesOf = (coding, folder) =>
     formatOf(folder)
         .parts(coding, folder)
-        .map(({ name, dtype, shape, bytes }) => ({
+        .map(({ name, dtype, shape, bytes, isLast = false }) => ({
             name: `${coding.module}.${name}`,
             dtype,
             shape,
             bytes: shape.reduce((product, side) => product * side, sizeOf(dtype)),
             make: bytes,
+            isLast,
         }));

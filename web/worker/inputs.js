@@ -33,7 +33,8 @@ import { writeStructs } from './structs.js';
  */
 
 /** Blocks of the type `to`; or codes. parts: of each expert another room, which goes before this one. input: of static
- * activations. @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, parts?: Room[], input?: Input }} Room */
+ * activations. @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, bytes?: Record<string, Uint8Array>,
+ * parts?: Room[], input?: Input }} Room bytes: of a folder's tensors, by their names */
 
 /** How the range of static activations is chosen. dtype: of the scale.
  * @typedef {{ ranges: keyof typeof RANGES, percentile: number, symmetric: boolean, dtype: 'f32' | 'f16' | 'bf16' }}

@@ -12,6 +12,7 @@ import { calibrate } from './calibrate.js';
 import { giveRecipe, openConversion } from './convert.js';
 import { withQuantization } from './folder-config.js';
 import { FolderFiles } from './folder-files.js';
+import { roundMatrices } from './folder-rounding.js';
 import { codings, entriesOf } from './folder-tensors.js';
 import { formatOf } from './formats/folder-formats.js';
 import { KeptTensors } from './kept-tensors.js';
@@ -66,23 +67,29 @@ export async function quantizeFolder(source, files, options, folder, port, journ
             made = byLayer(codings(core, converter, plan, shapes, folder)),
             replaced = new Set(made.map(({ module }) => `${module}.weight`)),
             copied = bySize(all.filter(({ name }) => !replaced.has(name)));
-        const shards = shardsOf(
-            [...made.flatMap((coding) => entriesOf(coding, folder)), ...copied],
-            folder.shardBytes,
-            { format: 'pt', ...headers[0].metadata },
-        );
+        const entries = made.flatMap((coding) => entriesOf(coding, folder)),
+            last = entries.filter(({ isLast }) => isLast);
+        const shards = shardsOf([...entries.filter(({ isLast }) => !isLast), ...copied, ...last], folder.shardBytes, {
+            format: 'pt',
+            ...headers[0].metadata,
+        });
         const out = new FolderFiles(port, shards);
-        const { config, configFile } = formatOf(folder);
+        const { config, configFile, round } = formatOf(folder);
         await writeDocuments(source, out, config(options, folder, unquantized(copied, plan)), configFile);
         if (shards.length > 1) await out.text('model.safetensors.index.json', indexOf(shards));
         const kept = new KeptTensors(copied),
             output = new FolderOutput(made, folder, out, kept);
-        if (options.calibration === undefined) await roundToNearest(conversion, plan, options, port, output, journal);
+        const meter = new Meter(port.progress),
+            total = shards.reduce((sum, { bytes }) => sum + bytes, 0),
+            tick = () => meter.tick(out.written, total);
+        if (round)
+            await roundMatrices(conversion, made, folder, round, output, options, { watch: port.watch, tick }, journal);
+        else if (options.calibration === undefined)
+            await roundToNearest(conversion, plan, options, port, output, journal);
         else await calibrate(conversion, plan, options, port, output, journal, output);
         if (output.ranges.length > 0) port.ranges(output.ranges);
-        const meter = new Meter(port.progress),
-            total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
-        await out.copy(copied, kept.changed, () => meter.tick(out.written, total));
+        await out.copy(copied, kept.changed, tick);
+        for (const { name } of last) await out.tensor(output.take(name));
         meter.end(total, total);
     } finally {
         conversion.free();
@@ -191,20 +198,37 @@ class FolderOutput extends BlocksInMemory {
 
     /** @param {Quantizer} _ @param {Planned} tensor */
     room(_, { name }) {
-        const parts = this.#of(name).map((coding) => this.format.room(coding, this.folder));
+        const parts = this.#of(name).map((coding) => this.roomOf(coding));
         return { to: parts[0].to, blocks: new Uint8Array(0), parts };
     }
 
     /** @param {Quantizer} quantizer @param {Planned} tensor @param {import('./inputs.js').Room} made */
     finish(quantizer, { name }, { parts = [] }) {
         for (const [i, coding] of this.#of(name).entries()) {
-            for (const entry of entriesOf(coding, this.folder))
-                this.tensors.set(entry.name, entry.make(quantizer, parts[i]));
+            this.keep(quantizer, coding, parts[i]);
             const { found } = parts[i].input ?? {};
             if (found) this.ranges.push({ module: coding.module, ...found });
         }
-        const values = parts.map(this.format.values);
+        const values = parts.map(/** @type {NonNullable<typeof this.format.values>} */ (this.format.values));
         return { type: values[0].type, bytes: joined(values.map(({ bytes }) => bytes)) };
+    }
+
+    /** @param {Coding} coding */
+    roomOf(coding) {
+        return this.format.room(coding, this.folder);
+    }
+
+    /** @param {Quantizer} quantizer @param {Coding} coding @param {import('./inputs.js').Room} made */
+    keep(quantizer, coding, made) {
+        for (const entry of entriesOf(coding, this.folder)) this.tensors.set(entry.name, entry.make(quantizer, made));
+    }
+
+    /** The bytes of a tensor, which are kept no longer. @param {string} name */
+    take(name) {
+        const bytes = this.tensors.get(name);
+        if (!bytes) throw new NibbleError('NB_ERR_UNSUPPORTED', `tensor ${name}: no product uses its matrix`);
+        this.tensors.delete(name);
+        return bytes;
     }
 
     /** Writes the layer. */
@@ -212,13 +236,8 @@ class FolderOutput extends BlocksInMemory {
         const layer = this.layers++;
         for (const coding of this.inOrder)
             if (layerOf(coding.tensor.name) === layer)
-                for (const { name } of entriesOf(coding, this.folder)) {
-                    const bytes = this.tensors.get(name);
-                    if (!bytes)
-                        throw new NibbleError('NB_ERR_UNSUPPORTED', `tensor ${name}: no product uses its matrix`);
-                    await this.out.tensor(bytes);
-                }
-        this.tensors.clear();
+                for (const { name, isLast } of entriesOf(coding, this.folder))
+                    if (!isLast) await this.out.tensor(this.take(name));
     }
 }
 

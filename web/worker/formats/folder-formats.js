@@ -3,6 +3,7 @@
  * is a file in this folder, a line in the table below, and a line in FOLDER_FORMATS of web/options.js.
  */
 import { AWQ } from './awq.js';
+import { BITSANDBYTES } from './bitsandbytes.js';
 import { COMPRESSED_TENSORS } from './compressed-tensors.js';
 import { GPTQ, GPTQ_V2 } from './gptq.js';
 import { INT_QUANTIZED } from './int-quantized.js';
@@ -18,6 +19,7 @@ import { INT_QUANTIZED } from './int-quantized.js';
  * @property {string} dtype
  * @property {number[]} shape
  * @property {(quantizer: import('../quantizer.js').Quantizer, made: import('../inputs.js').Room) => Uint8Array} bytes
+ * @property {boolean} [isLast] it comes behind all other tensors of the files: what follows it could not be aligned
  */
 
 /**
@@ -29,8 +31,11 @@ import { INT_QUANTIZED } from './int-quantized.js';
  * @property {(coding: Coding, folder: CheckedFolder) => string | undefined} refusal why a matrix cannot have the format
  * @property {(coding: Coding, folder: CheckedFolder) => Part[]} parts what a matrix becomes, in the order of the names
  * @property {(coding: Coding, folder: CheckedFolder) => import('../inputs.js').Room} room which the quantizer fills
- * @property {(made: import('../inputs.js').Room) => { type: string, bytes: Uint8Array }} values what the matrix stands
- *     for then, as blocks of a GGUF type: the layers behind it are calibrated with these
+ * @property {(made: import('../inputs.js').Room) => { type: string, bytes: Uint8Array }} [values] of a format that is
+ *     calibrated: what the matrix stands for then, as blocks of a GGUF type, with which the layers behind it are calibrated
+ * @property {(quantizer: import('../quantizer.js').Quantizer, coding: Coding, weights: { from: string, weights: Uint8Array },
+ *     made: import('../inputs.js').Room, folder: CheckedFolder, tick: (done: number) => Promise<void>) => Promise<void>} [round]
+ *     of a format that is made without calibration: fills the room. The weights' rows are in the order of a GGUF
  */
 
 /** @type {Record<CheckedFolder['format'], FolderFormat>} */
@@ -39,6 +44,7 @@ const FOLDER_FORMATS = {
     gptq_v2: GPTQ_V2,
     awq: AWQ,
     'compressed-tensors': COMPRESSED_TENSORS,
+    bitsandbytes: BITSANDBYTES,
 };
 
 /** @param {CheckedFolder} folder */

@@ -1,0 +1,262 @@
+/**
+ * bitsandbytes' folders: NF4, FP4 and LLM.int8(), with the tensors that its Linear4bit and Linear8bitLt save
+ * (bitsandbytes/nn/modules.py, functional.py: QuantState.as_dict()). transformers reads them (quantizers/
+ * quantizer_bnb_4bit.py, quantizer_bnb_8bit.py), and so does vLLM (model_loader/bitsandbytes_loader.py).
+ */
+import { TYPES } from '../../abi.js';
+import { breathe } from '../../platform.js';
+
+/** @typedef {import('./folder-formats.js').Part} Part */
+/** @typedef {import('./folder-formats.js').FolderFormat} FolderFormat */
+/** @typedef {import('./folder-formats.js').CheckedFolder} CheckedFolder */
+/** @typedef {import('../folder-tensors.js').Coding} Coding */
+/** @typedef {import('../core.js').Core} Core */
+/** @typedef {Parameters<NonNullable<FolderFormat['round']>>[2]} Weights */
+/** @typedef {(done: number) => Promise<void>} Tick */
+
+/** Weights that are rounded in one call: whole blocks of any size. */
+const SLICE = 1 << 18;
+/** Scales that share a scale, in double quantization. */
+const RUN = 256;
+/** Characters for a number of F32 in JSON. */
+const NUMBER = 24;
+/** Bytes at whose multiples each matrix begins, so that numbers lie where readers expect them. */
+const ALIGNMENT = 8;
+
+/** Types of source weights, as torch calls them. @type {Record<string, string>} */
+const TORCH = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' };
+
+/** @param {Float32Array} numbers */
+const bytesOf = (numbers) => new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+
+/**
+ * The weights with their rows in the order of the files.
+ * @param {Coding} coding
+ * @param {Weights} weights
+ */
+function inFiles({ order }, { weights }) {
+    if (order.every((row, i) => row === i)) return weights;
+    const out = new Uint8Array(weights.length),
+        size = weights.length / order.length;
+    order.forEach((row, i) => {
+        out.set(weights.subarray(i * size, (i + 1) * size), row * size);
+    });
+    return out;
+}
+
+/**
+ * Memory for a call: an input, and outputs of so many bytes each.
+ * @template T
+ * @param {Core} core
+ * @param {Uint8Array} input
+ * @param {number[]} sizes
+ * @param {(input: number, outputs: number[]) => T} run
+ */
+function withRoom(core, input, sizes, run) {
+    let end = Math.ceil(input.length / 64) * 64;
+    const starts = sizes.map((size) => {
+        const start = end;
+        end += Math.ceil(size / 64) * 64;
+        return start;
+    });
+    const memory = core.take(Math.max(end, 64), 'weights');
+    try {
+        core.bytes(memory, input.length).set(input);
+        return run(
+            memory,
+            starts.map((start) => memory + start),
+        );
+    } finally {
+        core.exports.nb_free(memory);
+    }
+}
+
+/** What codes stand for. @param {Core} core @param {string} type */
+const mapOf = (core, type) =>
+    core.borrow(4 * 256, (at) => core.floats(at, core.count('nb_bnb_map', TYPES[type], at)).slice());
+
+/**
+ * QuantState's numbers as JSON, as json.dumps() writes them, with spaces behind.
+ * @param {Coding} coding
+ * @param {CheckedFolder} folder
+ * @param {number} offset the mean of the scales, in double quantization
+ * @param {number} length of the JSON, or 0: as long as it is
+ */
+function stateOf({ tensor: { rows, columns, from } }, { type, block, doubleQuant }, offset, length) {
+    const nested = doubleQuant
+        ? `, "nested_blocksize": ${RUN}, "nested_dtype": "float32", "nested_offset": ${String(offset).padEnd(NUMBER)}`
+        : '';
+    const text = `{"quant_type": "${type}", "blocksize": ${block}, "dtype": "${TORCH[from]}", "shape": [${rows}, ${columns}]${nested}}`;
+    return new TextEncoder().encode(text.padEnd(length));
+}
+
+/** @param {string} name @returns {Part['bytes']} */
+const made =
+    (name) =>
+    (_, { bytes }) =>
+        /** @type {Record<string, Uint8Array>} */ (bytes)[name];
+
+/**
+ * @param {Coding} coding
+ * @param {CheckedFolder} folder
+ * @returns {Part[]}
+ */
+function partsOf4Bits(coding, folder) {
+    const { rows, columns } = coding.tensor,
+        codes = Math.ceil((rows * columns) / 2),
+        blocks = Math.ceil((rows * columns) / folder.block);
+    const part = (/** @type {string} */ name, /** @type {string} */ dtype, /** @type {number[]} */ ...shape) => ({
+        ...{ name, dtype, shape },
+        bytes: made(name),
+    });
+    const numbers = folder.doubleQuant
+        ? [
+              part('weight.nested_absmax', 'F32', Math.ceil(blocks / RUN)),
+              part('weight.nested_quant_map', 'F32', 256),
+              part('weight.quant_map', 'F32', 16),
+          ]
+        : [part('weight.absmax', 'F32', blocks), part('weight.quant_map', 'F32', 16)];
+    const bytes = [
+        part('weight', 'U8', codes, 1),
+        ...(folder.doubleQuant ? [part('weight.absmax', 'U8', blocks)] : []),
+    ];
+    const before =
+        numbers.reduce((sum, { shape }) => sum + 4 * shape[0], 0) + bytes.reduce((sum, { shape }) => sum + shape[0], 0);
+    const state = stateOf(coding, folder, 0, 0).length,
+        end = Math.ceil((before + state) / ALIGNMENT) * ALIGNMENT;
+    return [...numbers, ...bytes, part(`weight.quant_state.bitsandbytes__${folder.type}`, 'U8', end - before)];
+}
+
+/**
+ * @param {Coding} coding
+ * @returns {Part[]}
+ */
+const partsOf8Bits = ({ tensor: { rows, columns } }) => [
+    { name: 'SCB', dtype: 'F32', shape: [rows], bytes: made('SCB') },
+    { name: 'weight', dtype: 'I8', shape: [rows, columns], bytes: made('weight') },
+    // of the forms that there were for old graphics cards, rows one after the other
+    { name: 'weight_format', dtype: 'U8', shape: [], bytes: () => Uint8Array.of(0), isLast: true },
+];
+
+/**
+ * @param {Core} core
+ * @param {Coding} coding
+ * @param {Weights} weights
+ * @param {CheckedFolder} folder
+ * @param {Record<string, Uint8Array>} parts which get the bytes
+ * @param {Tick} tick
+ */
+async function roundTo4Bits(core, coding, weights, folder, parts, tick) {
+    const { rows, columns } = coding.tensor,
+        { type = 'nf4', block } = folder,
+        n = rows * columns,
+        source = inFiles(coding, weights),
+        size = source.length / n;
+    const codes = new Uint8Array(Math.ceil(n / 2)),
+        absmax = new Float32Array(Math.ceil(n / block));
+    for (let at = 0; at < n; at += SLICE) {
+        const some = Math.min(SLICE, n - at),
+            blocks = Math.ceil(some / block),
+            input = source.subarray(at * size, (at + some) * size);
+        withRoom(core, input, [Math.ceil(some / 2), 4 * blocks], (from, [to, scales]) => {
+            const kinds = [TYPES[type], block, TYPES[weights.from]];
+            core.count('nb_bnb_blocks', ...kinds, from, at, some, to, scales);
+            codes.set(core.bytes(to, Math.ceil(some / 2)), at / 2);
+            absmax.set(core.floats(scales, blocks), at / block);
+        });
+        await tick((at + some) / n);
+    }
+    parts.weight = codes;
+    parts['weight.quant_map'] = bytesOf(mapOf(core, type));
+    const state = partsOf4Bits(coding, folder)[folder.doubleQuant ? 5 : 3];
+    let offset = 0;
+    if (folder.doubleQuant) offset = nest(core, absmax, parts);
+    else parts['weight.absmax'] = bytesOf(absmax);
+    parts[state.name] = stateOf(coding, folder, offset, state.shape[0]);
+}
+
+/**
+ * Double quantization.
+ * @param {Core} core
+ * @param {Float32Array} absmax
+ * @param {Record<string, Uint8Array>} parts
+ * @returns {number} the offset
+ */
+function nest(core, absmax, parts) {
+    const n = absmax.length,
+        runs = Math.ceil(n / RUN);
+    parts['weight.nested_quant_map'] = bytesOf(mapOf(core, 'i8'));
+    return withRoom(core, bytesOf(absmax), [n, 4 * runs, 4], (from, [codes, nested, offset]) => {
+        core.count('nb_bnb_nested', from, n, codes, nested, offset);
+        parts['weight.absmax'] = core.bytes(codes, n).slice();
+        parts['weight.nested_absmax'] = bytesOf(core.floats(nested, runs).slice());
+        return core.floats(offset, 1)[0];
+    });
+}
+
+/**
+ * @param {Core} core
+ * @param {Coding} coding
+ * @param {Weights} weights
+ * @param {Record<string, Uint8Array>} parts which get the bytes
+ * @param {Tick} tick
+ */
+async function roundTo8Bits(core, coding, weights, parts, tick) {
+    const { rows, columns } = coding.tensor,
+        source = inFiles(coding, weights),
+        size = source.length / rows,
+        most = Math.max(1, Math.floor(SLICE / columns));
+    const codes = new Uint8Array(rows * columns),
+        scales = new Float32Array(rows);
+    for (let row = 0; row < rows; row += most) {
+        const some = Math.min(most, rows - row),
+            input = source.subarray(row * size, (row + some) * size);
+        withRoom(core, input, [some * columns, 4 * some], (from, [to, largest]) => {
+            core.count('nb_bnb_rows', TYPES[weights.from], from, row * columns, some, columns, to, largest);
+            codes.set(core.bytes(to, some * columns), row * columns);
+            scales.set(core.floats(largest, some), row);
+        });
+        await tick((row + some) / rows);
+    }
+    parts.weight = codes;
+    parts.SCB = bytesOf(scales);
+}
+
+/** @type {FolderFormat} */
+export const BITSANDBYTES = {
+    // transformers' BitsAndBytesConfig.to_dict()
+    config: (_, { type, doubleQuant }, ignore) => ({
+        _load_in_4bit: type !== 'int8',
+        _load_in_8bit: type === 'int8',
+        bnb_4bit_compute_dtype: 'float32',
+        bnb_4bit_quant_storage: 'uint8',
+        bnb_4bit_quant_type: type === 'int8' ? 'fp4' : type,
+        bnb_4bit_use_double_quant: doubleQuant,
+        llm_int8_enable_fp32_cpu_offload: false,
+        llm_int8_has_fp16_weight: false,
+        llm_int8_skip_modules: ignore,
+        llm_int8_threshold: 6,
+        load_in_4bit: type !== 'int8',
+        load_in_8bit: type === 'int8',
+        quant_method: 'bitsandbytes',
+    }),
+
+    refusal({ tensor: { from, matrices } }) {
+        if (matrices > 1) return 'it is an expert, and transformers leaves experts as they are; take another format';
+        if (!TORCH[from]) return `its weights are ${from}; F32, F16 and BF16 can be quantized`;
+    },
+
+    parts: (coding, folder) => (folder.type === 'int8' ? partsOf8Bits(coding) : partsOf4Bits(coding, folder)),
+
+    room: () => ({ to: 'f32', blocks: new Uint8Array(0), bytes: {} }),
+
+    async round({ core }, coding, weights, { bytes = {} }, folder, tick) {
+        const next = async (/** @type {number} */ done) => {
+            await breathe();
+            await tick(done);
+        };
+        await (folder.type === 'int8'
+            ? roundTo8Bits(core, coding, weights, bytes, next)
+            : roundTo4Bits(core, coding, weights, folder, bytes, next));
+    },
+};
