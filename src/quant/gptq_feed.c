@@ -127,13 +127,14 @@ static void quantize_tile(const nb_feed *f, slab *s, uint32_t row, uint32_t tile
 
 static void quantize_slab(job *j, slab *s, uint32_t first_row, uint32_t rows) {
     const nb_feed *f = j->feed;
-    uint32_t in_span = f->is_upfront ? 1 : f->span / NB_TILE;
-    for (uint32_t start = 0; start < f->q->tiles; start += in_span) {
-        for (uint32_t t = 0; t < in_span; t++)
+    uint32_t most = f->is_upfront ? 1 : NB_MAX(f->span, f->block) / NB_TILE;
+    for (uint32_t start = 0, n; start < f->q->tiles; start += n) {
+        n = NB_MIN(most, f->q->tiles - start);
+        for (uint32_t t = 0; t < n; t++)
             catch_up(f, s, 0, start, start + t);
-        if (!f->is_upfront)
-            choose_span(j, s, first_row, rows, start * NB_TILE);
-        for (uint32_t t = 0; t < in_span; t++) {
+        for (uint32_t c = 0; !f->is_upfront && c < n * NB_TILE; c += f->span)
+            choose_span(j, s, first_row, rows, start * NB_TILE + c);
+        for (uint32_t t = 0; t < n; t++) {
             catch_up(f, s, start, start + t, start + t);
             for (uint32_t r = 0; r < rows; r++)
                 quantize_tile(f, s, r, start + t);

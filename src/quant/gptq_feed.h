@@ -20,11 +20,12 @@ typedef struct nb_feed {
     const void *weights; /* [rows, columns] */
     uint32_t rows, first_row;
 
-    uint32_t span;         /* columns whose scales are chosen together: a divisor of columns, a multiple of 32 */
-    uint32_t granule;      /* columns that share levels, a divisor of span */
-    bool is_upfront;       /* scales are chosen before the first column, for the weights as they were */
-    bool is_nearest;       /* no error is fed forward: the Hessian need not be factored */
-    bool is_by_turn;       /* spans are of columns in the order in which they are quantized, not side by side */
+    uint32_t span;    /* columns whose scales are chosen together: a divisor of columns, a multiple of 32 */
+    uint32_t granule; /* columns that share levels, a divisor of span */
+    uint32_t block;   /* columns before whose first all their spans are chosen, a multiple of the span; 0: the span */
+    bool is_upfront;  /* scales are chosen before the first column, for the weights as they were */
+    bool is_nearest;  /* no error is fed forward: the Hessian need not be factored */
+    bool is_by_turn;  /* spans are of columns in the order in which they are quantized, not side by side */
     int32_t least, most;   /* codes */
     const float *codebook; /* [16]; NULL: codes stand for themselves */
 

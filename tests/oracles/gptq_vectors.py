@@ -4,13 +4,12 @@
     gptq_vectors.py [--output FILE]
 
 Weights and inputs come from a generator of random numbers that tests/core/test_gptq.c has, too, so the file holds results
-alone. GPTQModel is given the Hessian X^T X. It runs as it is, but for two things. Its block of columns is the group, so that
-scales are chosen for weights that have taken all errors before them (its default of 128 columns leaves groups that begin
-inside a block with old weights). And scales are rounded to binary16, as its files store them, before codes are chosen.
-Each case also has output errors tr(E H E^T): with the two changes, and of GPTQModel as it is, its scales rounded afterwards.
+alone. GPTQModel is given the Hessian X^T X. It runs as it is, but for one thing: scales are rounded to binary16, as its files
+store them, before codes are chosen. Each case also has output errors tr(E H E^T): with this change, and of GPTQModel as it is,
+its scales rounded afterwards.
 
 The file, little-endian: u32 cases. For each case u32 bits, group (0: whole rows), symmetric, order (NB_ORDER_...), dead (every
-so manieth column is never seen; 0: none); f32 search; f64 error with the changes, error as it is; u8 code [ROWS][COLUMNS], f16 scale [ROWS][groups], u8 zero
+so manieth column is never seen; 0: none); f32 search; f64 error with the change, error as it is; u8 code [ROWS][COLUMNS], f16 scale [ROWS][groups], u8 zero
 [ROWS][groups], i32 group of each column [COLUMNS].
 Then packing: u32 cases; for each u32 format (NB_FORMAT_...), bits, group, rows, columns; then the tensors that GPTQModel or
 compressed-tensors pack of the codes 7 i % 2^bits, i = 0 ... rows columns - 1, the zeros 1 + (row + group) % (2^bits - 1) and the scales
@@ -84,7 +83,7 @@ def hessian(random, dead):
 
 
 def quantize(w, h, bits, group, symmetric, order, search, alike):
-    """codes, scales, zeros, groups of columns, weights; alike: with the two changes."""
+    """codes, scales, zeros, groups of columns, weights; alike: with the change."""
     config = QuantizeConfig(bits=bits, group_size=group or -1, sym=bool(symmetric), desc_act=order in (ACTIVATION, STATIC),
                             static_groups=order == STATIC, act_group_aware=order == GROUP_AWARE, damp_percent=DAMPING, mse=float(search))
     linear = torch.nn.Linear(COLUMNS, ROWS, bias=False)
@@ -102,7 +101,7 @@ def quantize(w, h, bits, group, symmetric, order, search, alike):
             self.scale = self.scale.half().float()
         Quantizer.find_params = rounded
     try:
-        result = task.quantize(blocksize=group or 128) if alike else task.quantize()
+        result = task.quantize()
     finally:
         Quantizer.find_params = plain
     q, scales, zeros, g_idx = result[:4]
