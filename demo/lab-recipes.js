@@ -1,5 +1,5 @@
 // Which files are to be made of the model. The choices are those of quantize(), from its own table.
-import { QUANTIZE_OPTIONS } from '../web/options.js';
+import { QUANTIZE_OPTIONS } from '../web/quantize-options.js';
 import { byId, iconButton, make, setDisabled } from './dom.js';
 
 /** @typedef {import('../web/index.js').QuantizeOptions} QuantizeOptions */

@@ -3,8 +3,9 @@
  * such a line, copy the file, and write its new address there. The worker is told every address, because the place
  * it runs from says nothing.
  */
+
+import { nearest } from './checks.js';
 import { NibbleError } from './errors.js';
-import { nearest } from './options.js';
 import { isNode, nodeModule } from './platform.js';
 
 /** @typedef {import('./index.d.ts').Build} Build */

@@ -30,7 +30,7 @@
 /** @typedef {import('./options.js').CheckedImportance} CheckedImportance */
 /** @typedef {import('./options.js').CheckedPerplexity} CheckedPerplexity */
 /** @typedef {import('./options.js').CheckedTemplate} CheckedTemplate */
-/** @typedef {import('./options.js').CheckedQuantize} CheckedQuantize */
+/** @typedef {import('./quantize-options.js').CheckedQuantize} CheckedQuantize */
 /** @typedef {import('./sources/open.js').Source} Source */
 /** @typedef {import('./index.d.ts').PlannedTensor} PlannedTensor */
 
@@ -85,8 +85,8 @@
 /**
  * quantize()'s options for the worker, checked. part, parts: which of the workers it is, and how many share the work.
  * folder: what quantizeFolder() is to make.
- * @typedef {Omit<CheckedQuantize, 'order'> & { order: import('./options.js').CheckedFolder['order'],
- *     folder?: import('./options.js').CheckedFolder, simulate?: import('./simulated.js').CheckedSimulation,
+ * @typedef {Omit<CheckedQuantize, 'order'> & { order: import('./quantize-options.js').CheckedFolder['order'],
+ *     folder?: import('./quantize-options.js').CheckedFolder, simulate?: import('./simulated.js').CheckedSimulation,
  *     part: number, parts: number, imatrix?: Uint8Array, debug?: boolean, assets: import('./assets.js').Assets }}
  *     QuantizeOptions
  */

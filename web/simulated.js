@@ -2,8 +2,9 @@
  * Simulated grids: the options of quantize() that choose one, and what a GGUF says of the grid that its weights were
  * rounded to. Such a GGUF has floating-point weights and is not smaller.
  */
+
+import { checkOptions } from './checks.js';
 import { NibbleError } from './errors.js';
-import { checkOptions } from './options.js';
 
 /** @typedef {Required<import('./index.d.ts').SimulateOptions>} CheckedSimulation */
 /** @typedef {import('./index.d.ts').Simulated} Simulated */
@@ -11,7 +12,7 @@ import { checkOptions } from './options.js';
 /** The key of a GGUF's metadata: Simulated, as JSON. */
 const KEY = 'nibble.simulated';
 
-/** @type {import('./options.js').Table<CheckedSimulation>} */
+/** @type {import('./checks.js').Table<CheckedSimulation>} */
 export const SIMULATE_OPTIONS = {
     grid: {
         flag: 'simulate',

@@ -8,7 +8,8 @@ import { after, describe, test } from 'node:test';
 import { COMMANDS } from '../../web/cli/commands.js';
 import { parse } from '../../web/cli/flags.js';
 import { isUsage } from '../../web/cli/usage.js';
-import * as tables from '../../web/options.js';
+import * as ownTables from '../../web/options.js';
+import * as quantizeTables from '../../web/quantize-options.js';
 import { models, root } from '../support/builds.js';
 
 /** @typedef {import('../../web/cli/usage.js').Flag} Flag */
@@ -218,6 +219,8 @@ test('messages: each flag that they speak of is one of the command that says it'
     }
     assert.ok(seen > 60, 'the messages were not found');
 });
+
+const tables = { ...ownTables, ...quantizeTables };
 
 /** The tables of options, and the commands that have them as flags. @type {[string, string[]][]} */
 const TABLES = [

@@ -1,6 +1,7 @@
 // An engine in this very process, for tests that look into it: of a tokenizer, with any chat template.
 import { findAssets } from '../../web/assets.js';
-import { checkOptions, LOAD_OPTIONS } from '../../web/options.js';
+import { checkOptions } from '../../web/checks.js';
+import { LOAD_OPTIONS } from '../../web/options.js';
 import { Engine } from '../../web/worker/engine.js';
 
 const SAFETENSORS = new Blob(['\x02\0\0\0\0\0\0\0{}']);

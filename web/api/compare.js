@@ -11,8 +11,9 @@ import {
     NB_COMPARED_SAME_TOP,
 } from '../abi.js';
 import { ASSET_OPTIONS } from '../assets.js';
+import { checkOptions } from '../checks.js';
 import { asNibbleError, NibbleError } from '../errors.js';
-import { COMPARE_OPTIONS, checkOptions } from '../options.js';
+import { COMPARE_OPTIONS } from '../options.js';
 import { ReportClock } from '../report-clock.js';
 import { bitsPerWeight, simulatedOf } from '../simulated.js';
 import { openModel } from './loading.js';

@@ -1,8 +1,10 @@
 /** load(): a worker of its own, and the model in it. */
 import { ASSET_OPTIONS, findAssets } from '../assets.js';
+import { checkOptions } from '../checks.js';
 import { printerOf, traceOf } from '../debug.js';
 import { asNibbleError, NibbleError } from '../errors.js';
-import { checkOptions, checkQuantize, LOAD_OPTIONS } from '../options.js';
+import { LOAD_OPTIONS } from '../options.js';
+import { checkQuantize } from '../quantize-options.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
 import { feedOne, report } from './pull.js';

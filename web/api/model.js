@@ -25,7 +25,7 @@ export const isTokens = (value) => Array.isArray(value) || (ArrayBuffer.isView(v
  * What a walk over a text is asked with.
  * @template Checked
  * @param {string} caller
- * @param {import('../options.js').Table<Checked>} table
+ * @param {import('../checks.js').Table<Checked>} table
  * @param {string | ArrayLike<number>} text
  * @param {import('../index.d.ts').WalkOptions | undefined} options
  */

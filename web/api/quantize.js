@@ -1,20 +1,20 @@
 /** quantize() and quantizeFolder(): workers of their own make the GGUF, or the folder, while it is read. */
 import { ASSET_OPTIONS, findAssets } from '../assets.js';
+import { checkOptions } from '../checks.js';
 import { printerOf, traceOf } from '../debug.js';
 import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
+import { isNode, nodeModule, usefulThreads } from '../platform.js';
 import {
     checkBudget,
     checkFolder,
     checkMethod,
-    checkOptions,
     checkQuantize,
     FOLDER_FORMATS,
     FOLDER_OPTIONS,
     QUANTIZE_OPTIONS,
     withCalibrationDefaults,
     withFolderDefaults,
-} from '../options.js';
-import { isNode, nodeModule, usefulThreads } from '../platform.js';
+} from '../quantize-options.js';
 import { checkBesideSimulation, checkSimulation } from '../simulated.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';

@@ -1,12 +1,13 @@
 /** What every request of the API has: options that are checked, and a signal that may end it. */
+
+import { checkOptions } from '../checks.js';
 import { NibbleError } from '../errors.js';
-import { checkOptions } from '../options.js';
 
 /**
  * The options of one request, checked.
  * @template Checked
  * @param {string} caller for messages
- * @param {import('../options.js').Table<Checked>} table
+ * @param {import('../checks.js').Table<Checked>} table
  * @param {import('../index.d.ts').Abortable | undefined} options
  * @param {string[]} [others] names that are not the table's to check
  */

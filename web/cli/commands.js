@@ -2,15 +2,14 @@
 import {
     COMPARE_OPTIONS,
     EMBED_OPTIONS,
-    FOLDER_OPTIONS,
     GENERATE_OPTIONS,
     IMPORTANCE_OPTIONS,
     LOAD_OPTIONS,
     PERPLEXITY_OPTIONS,
-    QUANTIZE_OPTIONS,
     TEMPLATE_OPTIONS,
     TOKENIZE_OPTIONS,
 } from '../options.js';
+import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../quantize-options.js';
 import { SIMULATE_OPTIONS } from '../simulated.js';
 import { commandRun } from './answer.js';
 import { commandCompare } from './compare.js';
@@ -23,7 +22,7 @@ import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './t
 
 /** @typedef {import('./usage.js').Command} Command */
 /** @typedef {import('./usage.js').Flag} Flag */
-/** @typedef {import('../options.js').Option} Option */
+/** @typedef {import('../checks.js').Option} Option */
 
 /**
  * Options of the API as flags: all of a table, or some.

@@ -1,24 +1,23 @@
 /** What was typed -> a model and the values of flags. */
 import { readFileSync } from 'node:fs';
+import { checkOption, nearest } from '../checks.js';
 import { messageOf, NibbleError, why } from '../errors.js';
 import {
     checkBudget,
     checkFolder,
     checkMethod,
-    checkOption,
     checkQuantize,
     FOLDER_OPTIONS,
-    nearest,
     QUANTIZE_OPTIONS,
     withFolderDefaults,
-} from '../options.js';
+} from '../quantize-options.js';
 import { checkBesideSimulation, SIMULATE_OPTIONS, simulateOf } from '../simulated.js';
 import { COMMANDS } from './commands.js';
 import { UsageError } from './usage.js';
 
 /** @typedef {import('./usage.js').Arguments} Arguments */
 /** @typedef {import('./usage.js').Flag} Flag */
-/** @typedef {import('../options.js').Option} Option */
+/** @typedef {import('../checks.js').Option} Option */
 
 /**
  * @param {string} command

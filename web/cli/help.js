@@ -1,6 +1,6 @@
 /** The help, and the words that it is asked with. */
 import { readFileSync } from 'node:fs';
-import { nearest } from '../options.js';
+import { nearest } from '../checks.js';
 import { COMMANDS } from './commands.js';
 import { UsageError } from './usage.js';
 

@@ -5,7 +5,7 @@ import { readInput } from './files.js';
 import { write, writeStatus } from './terminal.js';
 
 /** @typedef {import('./usage.js').Arguments} Arguments */
-/** @typedef {import('../options.js').Option} Option */
+/** @typedef {import('../checks.js').Option} Option */
 
 /**
  * The options of a table, out of the flags' values.

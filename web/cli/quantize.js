@@ -4,7 +4,7 @@ import { quantizedPieces } from '../api/quantize.js';
 import { isDebugAsked } from '../debug.js';
 import { why } from '../errors.js';
 import { load, NibbleError, quantizeFolder } from '../index.js';
-import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../options.js';
+import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../quantize-options.js';
 import { bitsPerWeight, describeSimulated, simulatedOf, simulateOf } from '../simulated.js';
 import { checkOut, checkOutFolder, readInput, weightBytes, writeFolder, writeWhole } from './files.js';
 import { ofModel, pick, printLine, progressLine, tenths } from './open-model.js';

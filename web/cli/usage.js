@@ -1,7 +1,7 @@
 /** What a command is, and what is said of one that is used wrongly. */
 import { NibbleError } from '../errors.js';
 
-/** @typedef {import('../options.js').Option} Option */
+/** @typedef {import('../checks.js').Option} Option */
 /** @typedef {import('../index.d.ts').Model} Model */
 /** out: the second place, of commands that have one; others: all but the first, of commands that take several models.
  * @typedef {{ model: string, out?: string, others?: string[], values: Record<string, any> }} Arguments */

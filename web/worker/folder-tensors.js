@@ -6,7 +6,7 @@ import { sizeOf } from './safetensors.js';
 
 /** @typedef {import('../errors.js').ErrorCode} ErrorCode */
 /** @typedef {import('./planned.js').Planned} Planned */
-/** @typedef {import('../options.js').CheckedFolder} CheckedFolder */
+/** @typedef {import('../quantize-options.js').CheckedFolder} CheckedFolder */
 
 /**
  * A matrix of a layer that is quantized: `tensor`, or one expert's part of it. module: its name in the files, without

@@ -25,7 +25,7 @@ import { bySize, indexOf, readHeader, shardsOf } from './safetensors.js';
 /** @typedef {import('./folder-tensors.js').Coding} Coding */
 /** @typedef {import('./safetensors.js').Entry} Entry */
 /** @typedef {import('./quantizer.js').Quantizer} Quantizer */
-/** @typedef {import('../options.js').CheckedFolder} CheckedFolder */
+/** @typedef {import('../quantize-options.js').CheckedFolder} CheckedFolder */
 /** @typedef {import('./folder-files.js').FilePort & Parameters<typeof calibrate>[3]
  *     & { ranges: (ranges: import('../index.d.ts').ActivationRange[]) => void }} Port */
 

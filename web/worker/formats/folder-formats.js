@@ -1,6 +1,6 @@
 /**
  * The formats of quantized folders. quantize-folder.js looks a format up here and knows none by its name. A new format
- * is a file in this folder, a line in the table below, and a line in FOLDER_FORMATS of web/options.js.
+ * is a file in this folder, a line in the table below, and a line in FOLDER_FORMATS of web/quantize-options.js.
  */
 import { AWQ } from './awq.js';
 import { BITSANDBYTES } from './bitsandbytes.js';
@@ -9,7 +9,7 @@ import { GPTQ, GPTQ_V2 } from './gptq.js';
 import { INT_QUANTIZED } from './int-quantized.js';
 
 /** @typedef {import('../folder-tensors.js').Coding} Coding */
-/** @typedef {import('../../options.js').CheckedFolder} CheckedFolder */
+/** @typedef {import('../../quantize-options.js').CheckedFolder} CheckedFolder */
 
 /**
  * A tensor that a matrix becomes. name: what stands behind the module's name and a dot. dtype, shape: as safetensors has

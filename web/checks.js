@@ -1,0 +1,224 @@
+/** Checks values against a table of options (options.js, quantize-options.js), and says what is wrong with them. */
+import { TYPES } from './abi.js';
+import { messageOf, NibbleError } from './errors.js';
+
+/**
+ * @typedef {object} Option
+ * @property {string} [flag] on the command line; none: only the API has the option
+ * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' |
+ *     'object' | 'bytes'} type
+ * @property {string} help
+ * @property {true} [off] of a switch: the flag turns it off, and the help says what happens then
+ * @property {number} [min] inclusive
+ * @property {number} [max] inclusive
+ * @property {number} [modulo] any whole number is taken, modulo this
+ * @property {readonly string[]} [choices]
+ * @property {any} [default] none: decided when it is needed, as the help says
+ * @property {string} [value] what the help calls the value
+ */
+
+/**
+ * A table of options, which has all that an object of checked options has.
+ * @template Checked
+ * @typedef {{ [name in keyof Checked]-?: Option }} Table
+ */
+
+/** Types of tensors that can be written; those that are left out are for activations, or numbers that are no
+ * weights. */
+export const TENSOR_TYPES = Object.keys(TYPES).filter(
+    (name) => !/^(q8_1|q8_k|i8|i16|i32|i64|f64|u8|bool|f8_.*)$/.test(name),
+);
+
+/** @param {string} message */
+export const refuse = (message) => new NibbleError('NB_ERR_ARGUMENT', message);
+
+/**
+ * A value for a message; an object by its kind, as what it says of itself may be long, or an exception.
+ * @param {unknown} value
+ */
+const show = (value) => {
+    if (typeof value === 'object' && value !== null)
+        return Array.isArray(value) ? 'an array' : `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;
+    const text =
+        typeof value === 'string' ? JSON.stringify(value) : typeof value === 'function' ? 'a function' : String(value);
+    return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+};
+
+/** @param {Option} option */
+function range({ min = -Infinity, max = Infinity }) {
+    if (max >= 2 ** 31 - 1) return min === -Infinity ? '' : `, at least ${min}`;
+    return ` from ${min} to ${max}`;
+}
+
+/**
+ * @param {string} name as the caller spells it
+ * @param {Option} option
+ * @param {any} value
+ * @returns {any} the value, in the one form that the engine takes
+ */
+export function checkOption(name, option, value) {
+    switch (option.type) {
+        case 'integer':
+        case 'number': {
+            const fits =
+                typeof value === 'number' && value >= (option.min ?? -Infinity) && value <= (option.max ?? Infinity);
+            if (!fits || (option.type === 'integer' ? !Number.isInteger(value) : !Number.isFinite(value))) {
+                const kind = option.type === 'integer' ? 'a whole number' : 'a number';
+                throw refuse(`${name} must be ${kind}${range(option)}, not ${show(value)}`);
+            }
+            return option.modulo ? ((value % option.modulo) + option.modulo) % option.modulo : value;
+        }
+        case 'switch':
+            if (typeof value !== 'boolean') throw refuse(`${name} must be true or false, not ${show(value)}`);
+            return value;
+        case 'choice':
+            if (!option.choices?.includes(value))
+                throw refuse(`${name} must be one of ${option.choices?.join(', ')}, not ${show(value)}`);
+            return value;
+        case 'text':
+            if (typeof value !== 'string') throw refuse(`${name} must be a text, not ${show(value)}`);
+            return value;
+        case 'texts': {
+            const texts = typeof value === 'string' ? [value] : value;
+            if (!Array.isArray(texts)) throw refuse(`${name} must be a text or an array of texts, not ${show(value)}`);
+            for (const text of texts)
+                if (typeof text !== 'string' || text === '')
+                    throw refuse(`${name} must be a text that is not empty, not ${show(text)}`);
+            return [...texts];
+        }
+        case 'objects':
+            if (!Array.isArray(value) || value.some((item) => typeof item !== 'object' || item === null))
+                throw refuse(`${name} must be an array of objects, not ${show(value)}`);
+            return value;
+        case 'object':
+            if (typeof value !== 'object' || value === null || Array.isArray(value))
+                throw refuse(`${name} must be an object, not ${show(value)}`);
+            return value;
+        case 'rules':
+            return checkRules(name, value);
+        case 'bytes':
+            return checkBytes(name, value);
+        case 'biases': {
+            // a Map of any realm; other collections have no entries that an object would have
+            const isMap = Object.prototype.toString.call(value) === '[object Map]';
+            if (typeof value !== 'object' || value === null || (!isMap && Symbol.iterator in value))
+                throw refuse(
+                    `${name} must be an object like { "123": -5 }, or a Map: token id to bias, not ${show(value)}`,
+                );
+            /** @type {[unknown, unknown][]} */
+            const entries = isMap ? [...value] : Object.entries(value);
+            const pairs = entries.map(
+                ([token, bias]) => /** @type {[number, unknown]} */ ([token === '' ? NaN : Number(token), bias]),
+            );
+            for (const [token, bias] of pairs) {
+                if (!Number.isInteger(token) || token < 0)
+                    throw refuse(`${name} has ${show(token)} where a token id is expected`);
+                if (typeof bias !== 'number' || Number.isNaN(bias))
+                    throw refuse(`${name} gives token ${token} the bias ${show(bias)}, which is not a number`);
+            }
+            return Object.fromEntries(pairs);
+        }
+    }
+}
+
+/**
+ * A number of bytes, or a text such as "90MB".
+ * @param {string} name
+ * @param {any} value
+ * @returns {number}
+ */
+function checkBytes(name, value) {
+    const [, digits = '', unit = '', binary] = /^\s*(\d+(?:\.\d+)?)\s*([kmg]?)(i?)b?\s*$/i.exec(String(value)) ?? [],
+        bytes = Math.floor(Number(digits) * (binary ? 1024 : 1000) ** ' kmg'.indexOf(unit.toLowerCase() || ' '));
+    if (digits === '' || !/^(number|string)$/.test(typeof value) || bytes < 1 || bytes > 2 ** 53 || (binary && !unit))
+        throw refuse(`${name} must be a number of bytes, such as 90000000, 90MB or 1.5GiB, not ${show(value)}`);
+    return bytes;
+}
+
+/**
+ * Patterns and types of tensors: an object, or pairs in an array.
+ * @param {string} name
+ * @param {any} value
+ * @returns {[string, string][]}
+ */
+function checkRules(name, value) {
+    if (typeof value !== 'object' || value === null)
+        throw refuse(`${name} must be an object like { "ffn_down": "q6_k" }, not ${show(value)}`);
+    const rules = Array.isArray(value) ? value : Object.entries(value);
+    for (const rule of rules) {
+        if (!Array.isArray(rule) || rule.length !== 2 || typeof rule[0] !== 'string')
+            throw refuse(`${name} must be pairs of a pattern and a type, not ${show(rule)}`);
+        const [pattern, type] = rule;
+        if (!TENSOR_TYPES.includes(type))
+            throw refuse(
+                `${name}: ${show(pattern)} gets the type ${show(type)}, but a tensor's type is one of ` +
+                    TENSOR_TYPES.join(', '),
+            );
+        try {
+            new RegExp(pattern);
+        } catch (error) {
+            throw refuse(`${name}: ${show(pattern)} is no regular expression: ${messageOf(error)}`);
+        }
+    }
+    return rules.map(([pattern, type]) => [pattern, type]);
+}
+
+/**
+ * Checks the caller's options and fills in the defaults. A name that nobody knows is refused: it is a typing mistake.
+ * @template Checked
+ * @param {Table<Checked>} table
+ * @param {object | undefined} given
+ * @param {string} caller for the message, such as "complete()"
+ * @param {string[]} [others] names that are not the table's to check
+ * @returns {Checked}
+ */
+export function checkOptions(table, given, caller, others = []) {
+    if (given !== undefined && (typeof given !== 'object' || given === null))
+        throw refuse(`${caller}: the options must be an object, not ${show(given)}`);
+    /** @type {Record<string, any>} */
+    const checked = {};
+    const options = /** @type {Record<string, Option>} */ (table);
+    for (const [name, option] of Object.entries(options)) checked[name] = option.default;
+    for (const [name, value] of Object.entries(given ?? {})) {
+        if (value === undefined || others.includes(name)) continue;
+        if (!Object.hasOwn(table, name)) {
+            const near = nearest(name, [...Object.keys(table), ...others]);
+            throw refuse(`${caller} has no option "${name}"${near ? `; did you mean "${near}"?` : ''}`);
+        }
+        checked[name] = checkOption(`${caller}: ${name}`, options[name], value);
+    }
+    return /** @type {Checked} */ (checked);
+}
+
+/**
+ * The known word that a mistyped one was likely meant to be.
+ * @param {string} word
+ * @param {string[]} known
+ * @returns {string | undefined}
+ */
+export function nearest(word, known) {
+    const plain = (/** @type {string} */ text) => text.toLowerCase().replace(/[-_]/g, '');
+    let best,
+        least = Math.max(2, word.length / 3);
+    for (const candidate of known) {
+        const d = distance(plain(word), plain(candidate));
+        if (d <= least && (best === undefined || d < least)) [best, least] = [candidate, d];
+    }
+    return best;
+}
+
+/**
+ * Levenshtein's distance.
+ * @param {string} a
+ * @param {string} b
+ */
+function distance(a, b) {
+    let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+    for (let i = 1; i <= a.length; i++) {
+        const next = [i];
+        for (let j = 1; j <= b.length; j++)
+            next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+        row = next;
+    }
+    return row[b.length];
+}

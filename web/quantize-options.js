@@ -1,0 +1,537 @@
+/** The options of quantize() and quantizeFolder(), and what they must be together. */
+import { PRESETS } from './abi.js';
+import { refuse, TENSOR_TYPES } from './checks.js';
+import { LOAD_OPTIONS, NEED_IMATRIX, WINDOW } from './options.js';
+
+/** @typedef {import('./checks.js').Option} Option */
+/**
+ * @template Checked
+ * @typedef {import('./checks.js').Table<Checked>} Table
+ */
+
+/**
+ * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions,
+ *     'samples' | 'damping' | 'order' | 'clip' | 'trueSequential'>>
+ *     & { method: 'rtn' | 'gptq' | 'awq' | 'awq+gptq', calibration?: string, context?: number }} CheckedCalibration
+ */
+
+/**
+ * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'type' | 'search' | 'requantize' | 'doubleQuant'>>
+ *     & CheckedCalibration
+ *     & { bits?: number, size?: number, tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string,
+ *     threads?: number, resume?: string }} CheckedQuantize
+ */
+
+/**
+ * quantizeFolder()'s own options, checked.
+ * @typedef {Required<Pick<import('./index.d.ts').QuantizeFolderOptions, 'format' | 'bits' | 'group' | 'block' |
+ *     'doubleQuant' | 'symmetric' | 'search' | 'shardBytes' | 'order' | 'ranges' | 'percentile'>>
+ *     & Pick<import('./index.d.ts').QuantizeFolderOptions, 'activations' | 'smooth' | 'type'>} CheckedFolder
+ */
+
+/**
+ * @typedef {Omit<CheckedFolder, 'order' | 'symmetric' | 'ranges' | 'percentile'>
+ *     & Omit<CheckedCalibration, 'method' | 'order'>
+ *     & Partial<Pick<CheckedFolder, 'order' | 'symmetric' | 'ranges' | 'percentile'>>
+ *     & { method: 'rtn' | 'gptq' | 'awq' | 'awq+gptq', threads?: number }} CheckedQuantizeFolder
+ */
+
+/** How the weights of a layer's matrices are rounded, and by which text. @type {Table<CheckedCalibration>} */
+export const CALIBRATION_OPTIONS = {
+    method: {
+        flag: 'method',
+        type: 'choice',
+        choices: ['rtn', 'gptq', 'awq', 'awq+gptq'],
+        default: 'rtn',
+        value: 'NAME',
+        help:
+            'rtn rounds each weight to nearest; gptq rounds column by column, and the columns that follow make up ' +
+            'for the errors, as far as a calibration text shows how; awq scales columns before rounding to nearest, ' +
+            'so that those with large inputs lose less; awq+gptq does both',
+    },
+    calibration: {
+        flag: 'calibration',
+        type: 'text',
+        value: 'FILE',
+        help: 'with a method that calibrates: the calibration text, in UTF-8; it should be like what the model is for',
+    },
+    samples: {
+        flag: 'samples',
+        type: 'integer',
+        min: 1,
+        max: 1 << 20,
+        value: 'N',
+        help:
+            'with such a method: windows of the text that are used, at most (default: 128); if it has more, they are ' +
+            'spread over it',
+    },
+    context: { ...WINDOW, help: `with such a method: ${WINDOW.help}` },
+    damping: {
+        flag: 'damping',
+        type: 'number',
+        min: 0,
+        max: 1,
+        value: 'D',
+        help: "with gptq: this share of the mean of the Hessian's diagonal is added to the diagonal (default: 0.01)",
+    },
+    order: {
+        flag: 'order',
+        type: 'choice',
+        choices: ['group-aware', 'natural'],
+        value: 'NAME',
+        help:
+            'with gptq, which columns come first: group-aware (the default) takes the blocks with the largest ' +
+            'inputs, and in a block the columns with the largest; natural takes them as they lie',
+    },
+    clip: {
+        flag: 'no-clip',
+        type: 'switch',
+        off: true,
+        help: 'with awq: do not clip the ranges of blocks (those of K-quants and IQ types never are)',
+    },
+    trueSequential: {
+        flag: 'no-true-sequential',
+        type: 'switch',
+        off: true,
+        help:
+            "with a method that calibrates: observe all of a layer's matrices before any of them is quantized, which " +
+            'is faster and takes more memory',
+    },
+};
+
+/** Their defaults. The table has none, so that it can be seen whether an option was given that is of no use. */
+const CALIBRATION_DEFAULTS = { samples: 128, damping: 0.01, order: 'group-aware', clip: true, trueSequential: true };
+
+/** A budget in the place of a type. */
+const BUDGET_OPTIONS = /** @type {const} */ ({
+    bits: {
+        flag: 'bits',
+        type: 'number',
+        min: 0.1,
+        max: 32,
+        value: 'B',
+        help:
+            'of a GGUF, in the place of --type: bits of a weight on average, such as 4.25. Each matrix gets a type ' +
+            'of its own, so that the loss is least; it needs --calibration, or at least --imatrix',
+    },
+    size: {
+        flag: 'size',
+        type: 'bytes',
+        value: 'SIZE',
+        help:
+            'of a GGUF, in the place of --type: the same, so that the file has no more than SIZE bytes, such as 90MB ' +
+            '(10^6 bytes) or 1.5GiB (2^30)',
+    },
+});
+
+/** @type {Table<CheckedQuantize>} */
+export const QUANTIZE_OPTIONS = {
+    type: {
+        flag: 'type',
+        type: 'choice',
+        choices: PRESETS,
+        value: 'NAME',
+        help:
+            'what the weights become: nf4, fp4 and int8 as bitsandbytes does, the others as in files of those names ' +
+            `that llama.cpp makes; ${NEED_IMATRIX}`,
+    },
+    ...BUDGET_OPTIONS,
+    tensors: {
+        flag: 'tensor',
+        type: 'rules',
+        default: [],
+        value: 'PATTERN=TYPE',
+        help:
+            'give TYPE to the tensors in whose names the regular expression PATTERN is found, such as ffn_down=q6_k ' +
+            'or "blk\\.[01]\\.=q8_0" (may be given several times: the first that is found counts)',
+    },
+    outputType: {
+        flag: 'output-type',
+        type: 'choice',
+        choices: TENSOR_TYPES,
+        value: 'TYPE',
+        help: 'type of output.weight, or of the token embedding if that is the output, too',
+    },
+    tokenEmbeddingType: {
+        flag: 'token-embedding-type',
+        type: 'choice',
+        choices: TENSOR_TYPES,
+        value: 'TYPE',
+        help: 'type of token_embd.weight',
+    },
+    search: {
+        flag: 'search',
+        type: 'choice',
+        choices: ['reference', 'best'],
+        default: 'reference',
+        value: 'NAME',
+        help:
+            'how the scales of blocks are chosen. reference: of a GGUF as llama.cpp does, byte for byte; of a folder ' +
+            '(--format) by the smallest and the largest weight of a group. best: the scales with the least error, of ' +
+            'either; the format is the same, and it takes longer',
+    },
+    requantize: {
+        flag: 'requantize',
+        type: 'switch',
+        default: false,
+        help: 'take weights that are quantized already, which loses more than quantizing the original ones',
+    },
+    doubleQuant: LOAD_OPTIONS.doubleQuant,
+    ...CALIBRATION_OPTIONS,
+    resume: {
+        flag: 'resume',
+        type: 'text',
+        help: 'file that keeps the layers that are done, and from which an interrupted run goes on',
+    },
+    threads: {
+        ...LOAD_OPTIONS.threads,
+        help:
+            'threads that share the work if the model is on this machine ' +
+            '(default: about the number of cores, at most 8)',
+    },
+};
+
+/**
+ * What each format of folders takes. (How they are made: web/worker/formats.) bits: of a code. symmetric: the default.
+ * sideBySide: groups are of columns side by side, and no whole rows. types: the
+ * format has types, and no bits and groups.
+ * @type {Record<CheckedFolder['format'], { bits: number[], symmetric: boolean, sideBySide?: boolean,
+ *     types?: string[] }>}
+ */
+export const FOLDER_FORMATS = {
+    gptq: { bits: [2, 3, 4, 8], symmetric: true },
+    gptq_v2: { bits: [2, 3, 4, 8], symmetric: true },
+    awq: { bits: [4], symmetric: false, sideBySide: true },
+    'compressed-tensors': { bits: [4, 8], symmetric: true },
+    bitsandbytes: { bits: [4], symmetric: true, types: ['nf4', 'fp4', 'int8'] },
+};
+
+/** @type {Table<CheckedQuantizeFolder>} */
+export const FOLDER_OPTIONS = {
+    format: {
+        flag: 'format',
+        type: 'choice',
+        choices: Object.keys(FOLDER_FORMATS),
+        default: 'gptq',
+        value: 'NAME',
+        help:
+            'write a Hugging Face folder instead of a GGUF: gptq and gptq_v2 as AutoGPTQ and GPTQModel do, awq as AutoAWQ ' +
+            'does (gemm), compressed-tensors as llm-compressor does, bitsandbytes as that library does',
+    },
+    type: {
+        flag: 'type',
+        type: 'choice',
+        choices: ['nf4', 'fp4', 'int8'],
+        value: 'NAME',
+        help: 'with --format bitsandbytes: nf4, fp4, or int8 (LLM.int8())',
+    },
+    block: {
+        flag: 'block',
+        type: 'integer',
+        min: 32,
+        max: 4096,
+        default: 64,
+        value: 'N',
+        help: 'with --format bitsandbytes and nf4 or fp4: weights that share a scale, a power of two (default: 64)',
+    },
+    doubleQuant: LOAD_OPTIONS.doubleQuant,
+    bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'of a code: 2, 3, 4 or 8' },
+    group: {
+        flag: 'group',
+        type: 'integer',
+        min: 0,
+        max: 1 << 20,
+        default: 128,
+        value: 'N',
+        help: 'columns that share a scale, a multiple of 32; 0: whole rows',
+    },
+    symmetric: {
+        flag: 'asymmetric',
+        type: 'switch',
+        off: true,
+        help:
+            'with --format: each group chooses its zero point, instead of having zero in the middle of the codes ' +
+            '(awq always has them). With --activations the inputs have one, and the weights have none',
+    },
+    activations: {
+        flag: 'activations',
+        type: 'choice',
+        choices: ['dynamic', 'static'],
+        value: 'NAME',
+        help:
+            'W8A8, with --format compressed-tensors: weights of 8 bits with a scale for each row, and products with ' +
+            'inputs of 8 bits, too. dynamic: a scale for each token, chosen when it is known; static: one scale, ' +
+            'chosen with the calibration text. With --asymmetric the inputs have a zero point',
+    },
+    ranges: {
+        flag: 'ranges',
+        type: 'choice',
+        choices: ['minmax', 'moving-average', 'percentile', 'mse', 'entropy'],
+        value: 'NAME',
+        help:
+            'With --activations static: which range of the inputs is covered, minmax (the default), percentile, mse ' +
+            "or entropy of what the text shows, or moving-average, of the ends of the text's windows",
+    },
+    percentile: {
+        flag: 'percentile',
+        type: 'number',
+        min: 50,
+        max: 100,
+        value: 'P',
+        help: 'with --ranges percentile: the percentage of the inputs that are covered (default: 99.99)',
+    },
+    smooth: {
+        flag: 'smooth',
+        type: 'number',
+        min: 0,
+        max: 1,
+        value: 'ALPHA',
+        help:
+            'with --activations: SmoothQuant, which moves large columns of the inputs over to the weights before ' +
+            'they are rounded. 0.5 is usual; a larger one moves more. It needs a calibration text',
+    },
+    search: QUANTIZE_OPTIONS.search,
+    shardBytes: {
+        flag: 'shard-bytes',
+        type: 'integer',
+        min: 1,
+        max: 2 ** 53 - 1,
+        default: 5e9,
+        value: 'N',
+        help: 'of tensors in one file of weights, at most; the next ones come into further files',
+    },
+    ...CALIBRATION_OPTIONS,
+    method: { ...CALIBRATION_OPTIONS.method, choices: ['rtn', 'gptq', 'awq', 'awq+gptq'], default: 'rtn' },
+    order: {
+        ...CALIBRATION_OPTIONS.order,
+        choices: ['group-aware', 'natural', 'activation', 'static'],
+        help:
+            'with gptq, which columns come first: group-aware (the default) takes the groups with the largest ' +
+            'inputs, and in a group the columns with the largest; natural takes them as they lie. For folders only: ' +
+            'activation takes the columns with the largest inputs, and groups are of columns in this order ' +
+            '(desc_act); static does so, but groups are of neighbours',
+    },
+    threads: QUANTIZE_OPTIONS.threads,
+};
+
+/**
+ * What load()'s options must be together, and quantize()'s, which has a type.
+ * @param {{ quantize?: string, type?: string, doubleQuant?: boolean }} options
+ */
+export function checkQuantize({ quantize, type, doubleQuant }) {
+    if (doubleQuant && !/^(nf4|fp4)$/.test(type ?? quantize ?? ''))
+        throw refuse(
+            'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs ' +
+                `${type === undefined ? 'quantize (--quantize)' : 'type (--type)'} nf4 or fp4 beside it`,
+        );
+}
+
+/**
+ * quantize() has one of these: a type, or a budget.
+ * @param {{ type?: string, bits?: number, size?: number }} given
+ */
+export function checkBudget(given) {
+    const names = /** @type {const} */ (['type', 'bits', 'size']),
+        [first, second] = names.filter((name) => given[name] !== undefined),
+        both = (/** @type {'type' | 'bits' | 'size'} */ name) => `${name} (--${QUANTIZE_OPTIONS[name].flag})`;
+    if (first === undefined)
+        throw refuse(
+            `which type? Pass ${both('type')}, one of ${PRESETS.join(', ')}; or a budget: ${both('bits')}, or ` +
+                both('size'),
+        );
+    if (second !== undefined) throw refuse(`pass either ${both(first)} or ${both(second)}, not both`);
+}
+
+/**
+ * What the options of methods that calibrate must be together.
+ * @param {Record<string, any>} given checked one by one
+ */
+export function checkMethod({ method, type, bits, size, calibration, imatrix, doubleQuant, ...others }) {
+    const flags = /** @type {Record<string, Option>} */ (QUANTIZE_OPTIONS),
+        both = (/** @type {string} */ name) => `${name} (--${flags[name].flag})`;
+    const mixes = bits !== undefined || size !== undefined;
+    if (mixes && calibration === undefined && imatrix === undefined)
+        throw refuse(
+            `${both(bits === undefined ? 'size' : 'bits')} chooses types by what a text shows of the model: pass ` +
+                `${both('calibration')}, or at least imatrix (--imatrix)`,
+        );
+    const useless = ['calibration', ...Object.keys(CALIBRATION_DEFAULTS), 'context', 'resume'].find(
+        (name) =>
+            !(mixes && (name === 'calibration' || (calibration !== undefined && /^(samples|context)$/.test(name)))) &&
+            /** @type {Record<string, any>} */ ({ ...others, calibration })[name] !== undefined,
+    );
+    if (method === 'rtn' && useless)
+        throw refuse(`${both(useless)} is for methods that calibrate: pass ${both('method')}, such as gptq, beside it`);
+    if (method === 'rtn') return;
+    checkCalibrated({ ...others, method, calibration });
+    const needs = `${both('method')} ${method}`;
+    if (imatrix !== undefined)
+        throw refuse(`${needs} observes by itself what an importance matrix would say: leave out imatrix (--imatrix)`);
+    if (doubleQuant) throw refuse(`${needs} does not quantize scales: leave out ${both('doubleQuant')}`);
+    if (/^(int8|f16|bf16)$/.test(type))
+        throw refuse(
+            `${needs} does not make ${type}: take ${type === 'int8' ? 'q8_0' : 'a type of fewer bits, such as q4_0'}`,
+        );
+}
+
+/**
+ * What a method that calibrates needs, and has no use for.
+ * @param {Record<string, any>} given checked one by one
+ */
+function checkCalibrated({ method, calibration, ...others }) {
+    const idle = /** @type {const} */ (['damping', 'order', 'clip']).find(
+        (name) => others[name] !== undefined && !(name === 'clip' ? method === 'awq' : method.includes('gptq')),
+    );
+    if (idle)
+        throw refuse(
+            `${idle} (--${CALIBRATION_OPTIONS[idle].flag}) is for ${idle === 'clip' ? 'AWQ' : 'GPTQ'}: leave it out, ` +
+                'or pass another method',
+        );
+    if (calibration === undefined)
+        throw refuse(`method (--method) ${method} needs a calibration text: pass calibration (--calibration)`);
+}
+
+/**
+ * quantizeFolder()'s options with the defaults that activations of 8 bits change. Without them a calibration text is for
+ * GPTQ, and without a text weights are rounded to nearest.
+ * @template {object} Options
+ * @param {Options | undefined} options
+ * @returns {Record<string, any>}
+ */
+export function withFolderDefaults(options) {
+    const given = Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined)),
+        method = given.calibration === undefined ? 'rtn' : 'gptq',
+        defaults = { format: 'compressed-tensors', bits: 8, group: 0, method: 'rtn' };
+    if (given.format === 'bitsandbytes') return { method: 'rtn', ...given };
+    return given.activations === undefined ? { method, ...given } : { ...defaults, ...given };
+}
+
+/**
+ * What activations of 8 bits need, and are needed for.
+ * @param {Record<string, any>} given checked one by one
+ */
+function checkActivations({ activations, format, bits, group, method, ranges, percentile, smooth, calibration }) {
+    const needless = Object.entries({ ranges, percentile, smooth }).find(
+        ([name, value]) => value !== undefined && activations !== 'static' && !(name === 'smooth' && activations),
+    );
+    if (needless)
+        throw refuse(
+            `${needless[0]} (--${needless[0]}) is for activations of 8 bits: pass activations (--activations) ` +
+                `${needless[0] === 'smooth' ? '' : 'static '}beside it`,
+        );
+    if (percentile !== undefined && ranges !== 'percentile')
+        throw refuse('percentile (--percentile) is for ranges (--ranges) percentile: pass this, too');
+    if (activations === undefined) return;
+    if (format !== 'compressed-tensors')
+        throw refuse(
+            `activations (--activations) of 8 bits are for format (--format) compressed-tensors, not ${format}`,
+        );
+    if (bits !== 8 || group !== 0)
+        throw refuse(
+            'with activations (--activations) weights have 8 bits and a scale for each row: leave out bits (--bits) ' +
+                'and group (--group)',
+        );
+    if (method.startsWith('awq'))
+        throw refuse(
+            'with activations (--activations) take smooth (--smooth) in the place of AWQ, and method gptq or rtn',
+        );
+    const what = activations === 'static' ? 'activations (--activations) static' : 'smooth (--smooth)';
+    if (calibration === undefined && (activations === 'static' || smooth !== undefined))
+        throw refuse(`${what} needs a calibration text: pass calibration (--calibration)`);
+}
+
+/**
+ * What rounding to nearest has no use for.
+ * @param {Record<string, any>} given checked one by one
+ */
+function checkNearest(given) {
+    const isCalibrated = given.activations === 'static' || given.smooth !== undefined,
+        uses = isCalibrated ? ['calibration', 'samples', 'context', 'trueSequential'] : [],
+        useless = /** @type {const} */ ([
+            ...['calibration', 'samples', 'context'],
+            ...['damping', 'order', 'clip', 'trueSequential'],
+        ]).find((name) => given[name] !== undefined && !uses.includes(name));
+    if (useless)
+        throw refuse(
+            `${useless} (--${CALIBRATION_OPTIONS[/** @type {'clip'} */ (useless)].flag}) is not needed to round to ` +
+                'nearest: leave it out, or pass method (--method) gptq',
+        );
+}
+
+/** Options of formats with groups of columns, and of what these are made by. */
+const OF_GROUPS = [
+    ...['bits', 'group', 'symmetric', 'search', 'activations', 'ranges', 'percentile', 'smooth'],
+    ...Object.keys(CALIBRATION_OPTIONS).filter((name) => name !== 'method'),
+];
+/** Options of formats with types. */
+const OF_TYPES = ['type', 'block', 'doubleQuant'];
+
+/**
+ * What the format has nothing of must not be asked for.
+ * @param {Record<string, any>} checked
+ * @param {string[]} others
+ */
+function checkHas(checked, others) {
+    for (const name of others) {
+        const option = /** @type {Record<string, Option>} */ (FOLDER_OPTIONS)[name];
+        if (checked[name] !== undefined && checked[name] !== option.default)
+            throw refuse(`${name} (--${option.flag}) is nothing that format (--format) ${checked.format} has`);
+    }
+}
+
+/**
+ * @param {Pick<CheckedQuantizeFolder, 'format' | 'method' | 'type' | 'block' | 'doubleQuant'>} checked
+ * @param {string[]} types
+ */
+function checkTypes({ format, method, type, block, doubleQuant }, types) {
+    const of = `format (--format) ${format}`;
+    if (method !== 'rtn') throw refuse(`method (--method) is ${method}, but ${of} takes rtn`);
+    if (type === undefined || !types.includes(type))
+        throw refuse(`${of} needs type (--type), one of ${types.join(', ')}${type ? `, not ${type}` : ''}`);
+    if ((block & (block - 1)) !== 0) throw refuse(`block (--block) is ${block}, which is no power of two`);
+    if (type === 'int8' && (doubleQuant || block !== FOLDER_OPTIONS.block.default))
+        throw refuse(
+            `${doubleQuant ? 'doubleQuant (--double-quant)' : 'block (--block)'} is for nf4 and fp4, not int8`,
+        );
+}
+
+/**
+ * What quantizeFolder()'s options must be together.
+ * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'order' | 'calibration' | 'activations' |
+ *     'type' | 'block' | 'doubleQuant'>} checked
+ */
+export function checkFolder(checked) {
+    const { format, bits, group, ...calibration } = checked,
+        { bits: some, sideBySide, types } = FOLDER_FORMATS[format];
+    checkHas(checked, types ? OF_GROUPS : OF_TYPES);
+    if (types) return checkTypes(checked, types);
+    checkActivations(checked);
+    if (!some.includes(bits))
+        throw refuse(
+            `bits (--bits) is ${bits}, but format (--format) ${format} takes ` +
+                some.join(', ').replace(/, (?=\d+$)/, ' or '),
+        );
+    if (group % 32 !== 0) throw refuse(`group (--group) is ${group}, which is no multiple of 32`);
+    if (sideBySide && group === 0)
+        throw refuse(
+            `group (--group) is 0, but format (--format) ${format} has no groups of whole rows; take 128 or 32`,
+        );
+    if (sideBySide && calibration.order === 'activation')
+        throw refuse(
+            `order (--order) activation needs a group for each column, which format (--format) ${format} cannot ` +
+                'store; take static',
+        );
+    if (checked.method === 'rtn') checkNearest(calibration);
+    else checkCalibrated(calibration);
+}
+
+/**
+ * With the defaults that the table lacks.
+ * @template {CheckedQuantize | CheckedQuantizeFolder} Checked
+ * @param {Checked} checked
+ * @returns {Checked}
+ */
+export function withCalibrationDefaults(checked) {
+    const given = Object.entries(checked).filter(([, value]) => value !== undefined);
+    return /** @type {Checked} */ ({ ...CALIBRATION_DEFAULTS, ...Object.fromEntries(given) });
+}
