@@ -12,13 +12,13 @@ import { calibrate } from './calibrate.js';
 import { giveRecipe, openConversion } from './convert.js';
 import { withQuantization } from './folder-config.js';
 import { FolderFiles } from './folder-files.js';
-import { roundMatrices } from './folder-rounding.js';
 import { codings, entriesOf } from './folder-tensors.js';
 import { formatOf } from './formats/folder-formats.js';
 import { KeptTensors } from './kept-tensors.js';
 import { Meter } from './load-model.js';
 import { roundToNearest } from './nearest.js';
-import { layerOf, plannedTensors } from './planned.js';
+import { layerOf, part, plannedTensors } from './planned.js';
+import { withName } from './quantize-core.js';
 import { bySize, indexOf, readHeader, shardsOf } from './safetensors.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */
@@ -74,21 +74,17 @@ export async function quantizeFolder(source, files, options, folder, port, journ
             ...headers[0].metadata,
         });
         const out = new FolderFiles(port, shards);
-        const { config, configFile, round } = formatOf(folder);
+        const { config, configFile } = formatOf(folder);
         await writeDocuments(source, out, config(options, folder, unquantized(copied, plan)), configFile);
         if (shards.length > 1) await out.text('model.safetensors.index.json', indexOf(shards));
         const kept = new KeptTensors(copied),
             output = new FolderOutput(made, folder, out, kept);
         const meter = new Meter(port.progress),
-            total = shards.reduce((sum, { bytes }) => sum + bytes, 0),
-            tick = () => meter.tick(out.written, total);
-        if (round)
-            await roundMatrices(conversion, made, folder, round, output, options, { watch: port.watch, tick }, journal);
-        else if (options.calibration === undefined)
-            await roundToNearest(conversion, plan, options, port, output, journal);
+            total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
+        if (options.calibration === undefined) await roundToNearest(conversion, plan, options, port, output, journal);
         else await calibrate(conversion, plan, options, port, output, journal, output);
         if (output.ranges.length > 0) port.ranges(output.ranges);
-        await out.copy(copied, kept.changed, tick);
+        await out.copy(copied, kept.changed, () => meter.tick(out.written, total));
         for (const { name } of last) await out.tensor(output.take(name));
         meter.end(total, total);
     } finally {
@@ -198,28 +194,55 @@ class FolderOutput extends BlocksInMemory {
 
     /** @param {Quantizer} _ @param {Planned} tensor */
     room(_, { name }) {
-        const parts = this.#of(name).map((coding) => this.roomOf(coding));
+        const parts = this.#of(name).map((coding) => this.format.room(coding, this.folder));
         return { to: parts[0].to, blocks: new Uint8Array(0), parts };
     }
 
     /** @param {Quantizer} quantizer @param {Planned} tensor @param {import('./inputs.js').Room} made */
     finish(quantizer, { name }, { parts = [] }) {
         for (const [i, coding] of this.#of(name).entries()) {
-            this.keep(quantizer, coding, parts[i]);
+            this.#keep(quantizer, coding, parts[i]);
             const { found } = parts[i].input ?? {};
             if (found) this.ranges.push({ module: coding.module, ...found });
         }
-        const values = parts.map(/** @type {NonNullable<typeof this.format.values>} */ (this.format.values));
+        const { values: of } = this.format;
+        if (!of) return { type: 'f32', bytes: new Uint8Array(0) }; // nothing is computed with it
+        const values = parts.map(of);
         return { type: values[0].type, bytes: joined(values.map(({ bytes }) => bytes)) };
     }
 
-    /** @param {Coding} coding */
-    roomOf(coding) {
-        return this.format.room(coding, this.folder);
+    get isAlone() {
+        return this.format.round !== undefined;
+    }
+
+    /**
+     * Rounds a tensor's matrices to nearest (nearest.js).
+     * @param {Quantizer} quantizer
+     * @param {Planned} tensor
+     * @param {import('./nearest.js').Weights} all of them
+     * @param {import('./inputs.js').Room} room which finish() gets then
+     */
+    async round(quantizer, { name, columns, rows, matrices }, { from, weights }, room) {
+        const own = (/** @type {number} */ expert) => ({ from, weights: part(weights, expert, matrices) }),
+            { parts = [] } = room,
+            { round } = this.format;
+        if (!round) {
+            const experts = parts.map((its, expert) => ({
+                ...{ ...room, ...its, ...own(expert) },
+                ...{ name, rows, clips: false, firstRow: expert * rows },
+            }));
+            return quantizer.open(columns, null, (inputs) => inputs.quantize(experts, async () => {}));
+        }
+        for (const [i, coding] of this.#of(name).entries())
+            try {
+                await round(quantizer, coding, own(i), parts[i], this.folder);
+            } catch (error) {
+                throw withName(error, `${coding.module}.weight`);
+            }
     }
 
     /** @param {Quantizer} quantizer @param {Coding} coding @param {import('./inputs.js').Room} made */
-    keep(quantizer, coding, made) {
+    #keep(quantizer, coding, made) {
         for (const entry of entriesOf(coding, this.folder)) this.tensors.set(entry.name, entry.make(quantizer, made));
     }
 

@@ -12,7 +12,6 @@ import { breathe } from '../../platform.js';
 /** @typedef {import('../folder-tensors.js').Coding} Coding */
 /** @typedef {import('../core.js').Core} Core */
 /** @typedef {Parameters<NonNullable<FolderFormat['round']>>[2]} Weights */
-/** @typedef {(done: number) => Promise<void>} Tick */
 
 /** Weights that are rounded in one call: whole blocks of any size. */
 const SLICE = 1 << 18;
@@ -144,9 +143,8 @@ const partsOf8Bits = ({ tensor: { rows, columns } }) => [
  * @param {Weights} weights
  * @param {CheckedFolder} folder
  * @param {Record<string, Uint8Array>} parts which get the bytes
- * @param {Tick} tick
  */
-async function roundTo4Bits(core, coding, weights, folder, parts, tick) {
+async function roundTo4Bits(core, coding, weights, folder, parts) {
     const { rows, columns } = coding.tensor,
         { type = 'nf4', block } = folder,
         n = rows * columns,
@@ -164,7 +162,7 @@ async function roundTo4Bits(core, coding, weights, folder, parts, tick) {
             codes.set(core.bytes(to, Math.ceil(some / 2)), at / 2);
             absmax.set(core.floats(scales, blocks), at / block);
         });
-        await tick((at + some) / n);
+        await breathe();
     }
     parts.weight = codes;
     parts['weight.quant_map'] = bytesOf(mapOf(core, type));
@@ -199,9 +197,8 @@ function nest(core, absmax, parts) {
  * @param {Coding} coding
  * @param {Weights} weights
  * @param {Record<string, Uint8Array>} parts which get the bytes
- * @param {Tick} tick
  */
-async function roundTo8Bits(core, coding, weights, parts, tick) {
+async function roundTo8Bits(core, coding, weights, parts) {
     const { rows, columns } = coding.tensor,
         source = inFiles(coding, weights),
         size = source.length / rows,
@@ -216,7 +213,7 @@ async function roundTo8Bits(core, coding, weights, parts, tick) {
             codes.set(core.bytes(to, some * columns), row * columns);
             scales.set(core.floats(largest, some), row);
         });
-        await tick((row + some) / rows);
+        await breathe();
     }
     parts.weight = codes;
     parts.SCB = bytesOf(scales);
@@ -250,13 +247,8 @@ export const BITSANDBYTES = {
 
     room: () => ({ to: 'f32', blocks: new Uint8Array(0), bytes: {} }),
 
-    async round({ core }, coding, weights, { bytes = {} }, folder, tick) {
-        const next = async (/** @type {number} */ done) => {
-            await breathe();
-            await tick(done);
-        };
-        await (folder.type === 'int8'
-            ? roundTo8Bits(core, coding, weights, bytes, next)
-            : roundTo4Bits(core, coding, weights, folder, bytes, next));
-    },
+    round: ({ core }, coding, weights, { bytes = {} }, folder) =>
+        folder.type === 'int8'
+            ? roundTo8Bits(core, coding, weights, bytes)
+            : roundTo4Bits(core, coding, weights, folder, bytes),
 };

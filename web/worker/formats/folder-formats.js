@@ -34,7 +34,7 @@ import { INT_QUANTIZED } from './int-quantized.js';
  * @property {(made: import('../inputs.js').Room) => { type: string, bytes: Uint8Array }} [values] of a format that is
  *     calibrated: what the matrix stands for then, as blocks of a GGUF type, with which the layers behind it are calibrated
  * @property {(quantizer: import('../quantizer.js').Quantizer, coding: Coding, weights: { from: string, weights: Uint8Array },
- *     made: import('../inputs.js').Room, folder: CheckedFolder, tick: (done: number) => Promise<void>) => Promise<void>} [round]
+ *     made: import('../inputs.js').Room, folder: CheckedFolder) => Promise<void>} [round]
  *     of a format that is made without calibration: fills the room. The weights' rows are in the order of a GGUF
  */
 
