@@ -33,8 +33,10 @@ void nb_quantizer_free(nb_quantizer *quantizer); /* NULL is fine */
 /* Where the caller writes what was observed; zeros at first. The Hessian is symmetric. It may be a sum or a mean:
  * a positive factor changes no result. After nb_quantizer_prepare only its lower triangle, with the diagonal, is still
  * the Hessian. */
-float *nb_quantizer_hessian(nb_quantizer *quantizer); /* [columns, columns] */
-float *nb_quantizer_mean(nb_quantizer *quantizer);    /* [columns], of |x| */
+float *nb_quantizer_hessian(
+    nb_quantizer *quantizer);                      /* [columns, columns]; the first call takes its memory. NULL: there
+                                                          is none. Without a Hessian rows can be rounded to nearest */
+float *nb_quantizer_mean(nb_quantizer *quantizer); /* [columns], of |x| */
 float *nb_quantizer_largest(nb_quantizer *quantizer); /* [columns], of |x| */
 
 /* ---- GPTQ (Frantar et al. 2023) ---------------------------------------------------------------------------- */
@@ -48,7 +50,8 @@ enum {
     NB_ORDER_STATIC = 2,     /* the same order, but groups stay those of columns side by side. Their scales are chosen
                                  from the weights as they were */
     NB_ORDER_GROUP_AWARE = 3 /* groups by their largest diagonal, and within a group falling diagonal (Gafni et al.
-                                 2025): scales are chosen when a group is entered, and groups stay side by side */
+                                 2025), and groups stay side by side. Scales of GGUF blocks are chosen when a group is
+                                 entered; those of codes when the first of 128 columns is, if groups divide them */
 };
 
 typedef struct nb_gptq_settings {
@@ -346,7 +349,7 @@ typedef struct nb_simulation {
 int32_t nb_simulate_bits(const nb_simulation *how, uint32_t rows, uint32_t columns, double *bits, nb_error *err);
 
 /* Rounds rows of F32 or F16 where they lie. pool: NULL is fine. If the whole matrix shares a grid, these are all its
- * rows; first_row is then only for messages. tensor: any number, for stochastic rounding that differs from tensor to
+ * rows. first_row is for messages, and for stochastic rounding. tensor: any number, for stochastic rounding that differs from tensor to
  * tensor. Adds to *clipped how many weights lay outside the range that was chosen. A weight that is not finite is an
  * error that names its row and column. */
 int32_t nb_simulate_rows(nb_pool *pool, const nb_simulation *how, uint32_t tensor, uint32_t type, void *weights,

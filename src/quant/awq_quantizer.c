@@ -73,6 +73,7 @@ int32_t nb_quantizer_awq(nb_quantizer *q, const nb_awq_settings *s, const float 
     nb_uniform grid = grid_of(s);
     nb_rounding r;
     uint32_t *sources;
+    NB_TRY(nb_hessian_check_there(q, err));
     NB_TRY(find_rounding(q, s, &grid, &r, err));
     NB_TRY(find_sources(q, s->heads, s->kv_heads, &sources, err));
     nb_awq_input input = input_of(q, sources, s->heads, s->kv_heads);
@@ -85,6 +86,7 @@ int32_t nb_quantizer_clip(nb_quantizer *q, const nb_awq_settings *s, const float
                           nb_error *err) {
     nb_uniform grid = grid_of(s);
     nb_rounding r;
+    NB_TRY(nb_hessian_check_there(q, err));
     NB_TRY(find_rounding(q, s, &grid, &r, err));
     nb_awq_input input = input_of(q, NULL, 0, 0);
     return nb_awq_clip(q->pool, &input, &r, scales, weights, rows, err);

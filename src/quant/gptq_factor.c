@@ -58,7 +58,7 @@ static int32_t check_settings(const nb_quantizer *q, const nb_gptq_settings *s, 
 
 static int32_t check_hessian(nb_quantizer *q, nb_error *err) {
     double sum = 0;
-    for (uint32_t i = 0; i < q->columns; i++) {
+    for (uint32_t i = 0; q->square && i < q->columns; i++) {
         const float *row = q->square + (size_t)i * q->columns;
         for (uint32_t j = 0; j <= i; j++)
             if (!(__builtin_fabsf(row[j]) <= 0x1.fffffep127f))
@@ -85,17 +85,18 @@ static int32_t check_hessian(nb_quantizer *q, nb_error *err) {
 static void damp(nb_quantizer *q) {
     float more = q->settings.damping * q->mean_square, least = NB_MAX(0x1p-24f * q->mean_square, 0x1p-126f);
     for (uint32_t i = 0; i < q->columns; i++) {
-        float diagonal = q->square[(size_t)i * q->columns + i] + more;
+        float diagonal = (q->square ? q->square[(size_t)i * q->columns + i] : 0) + more;
         q->importance[i] = diagonal > 0 ? diagonal : least;
     }
 }
 
 int32_t nb_quantizer_prepare(nb_quantizer *q, const nb_gptq_settings *settings, nb_error *err) {
+    q->is_ready = false;
+    q->mean_square = 0; /* not prepared, unless all goes well */
     NB_TRY(check_settings(q, settings, err));
     NB_TRY(check_hessian(q, err));
     q->settings = *settings;
     q->steps = 0;
-    q->is_ready = false;
     damp(q);
     choose_order(q);
     return NB_OK;
@@ -268,6 +269,7 @@ static int32_t damp_more(nb_quantizer *q, nb_error *err) {
 int32_t nb_quantizer_factor(nb_quantizer *q, nb_error *err) {
     if (!q->mean_square) /* nb_quantizer_prepare sets it */
         return NB_FAIL(err, NB_ERR_STATE, "there is nothing to factor: call nb_quantizer_prepare first");
+    NB_TRY(nb_hessian_check_there(q, err));
     if (q->is_ready)
         return 0;
     if (q->steps < q->tiles) {

@@ -18,7 +18,6 @@ static void take_parts(nb_quantizer *q, nb_arena *arena) {
     q->diagonal = nb_arena_take(arena, n, NB_TILE * sizeof(float));
     q->panel = nb_arena_take(arena, n, NB_TILE * sizeof(float));
     q->scratch = nb_arena_take(arena, threads * n, NB_TILE * sizeof(float));
-    q->square = nb_arena_take(arena, n * n, sizeof(float));
 }
 
 nb_quantizer *nb_quantizer_new(nb_pool *pool, uint32_t columns, nb_error *err) {
@@ -32,7 +31,7 @@ nb_quantizer *nb_quantizer_new(nb_pool *pool, uint32_t columns, nb_error *err) {
     *q = (nb_quantizer){.pool = pool, .columns = columns, .tiles = columns / NB_TILE};
     nb_arena arena = {0};
     take_parts(q, &arena);
-    if (nb_arena_allocate(&arena, "the Hessian of a matrix", err)) {
+    if (nb_arena_allocate(&arena, "what is observed of a matrix", err)) {
         nb_free(q);
         return NULL;
     }
@@ -45,12 +44,24 @@ void nb_quantizer_free(nb_quantizer *q) {
     if (!q)
         return;
     nb_grids_free(&q->grids);
+    nb_free(q->square);
     nb_free(q->memory);
     nb_free(q);
 }
 
 float *nb_quantizer_hessian(nb_quantizer *q) {
+    uint64_t n = nb_times(q->columns, q->columns);
+    if (!q->square) {
+        q->square = nb_alloc_items(n, sizeof(float));
+        if (q->square)
+            memset(q->square, 0, (size_t)n * sizeof(float));
+    }
     return q->square;
+}
+
+int32_t nb_hessian_check_there(const nb_quantizer *q, nb_error *err) {
+    return q->square ? NB_OK
+                     : NB_FAIL(err, NB_ERR_STATE, "no Hessian was given: write it where nb_quantizer_hessian says");
 }
 
 float *nb_quantizer_mean(nb_quantizer *q) {
@@ -133,6 +144,7 @@ void nb_mark_row(uint32_t *bad_row, uint32_t row) {
 
 double nb_quantizer_error(nb_quantizer *q, uint32_t source_type, const void *weights, uint32_t type, const void *blocks,
                           uint32_t rows, nb_error *err) {
+    NB_TRY(nb_hessian_check_there(q, err));
     NB_TRY(nb_weights_check(q, source_type, err));
     NB_TRY(nb_weights_check(q, type, err));
     comparison c = {q, source_type, type, weights, blocks, nb_alloc_items(rows, sizeof(double)), NB_NO_ROW};
@@ -143,5 +155,11 @@ double nb_quantizer_error(nb_quantizer *q, uint32_t source_type, const void *wei
     for (uint32_t row = 0; row < rows; row++)
         sum += c.errors[row];
     nb_free(c.errors);
-    return c.bad_row == NB_NO_ROW ? NB_MAX(sum, 0) : nb_weights_refuse(q, source_type, weights, c.bad_row, 0, err);
+    if (c.bad_row != NB_NO_ROW)
+        return nb_weights_refuse(q, source_type, weights, c.bad_row, 0, err);
+    if (!(__builtin_fabs(sum) <= 0x1p1000)) /* NB_MAX would make 0 of NaN */
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "the error of the outputs is not finite: the blocks are damaged, or the "
+                       "Hessian is too large");
+    return NB_MAX(sum, 0);
 }

@@ -24,7 +24,7 @@
 struct nb_quantizer {
     nb_pool *pool;
     uint32_t columns, tiles; /* tiles of 32 columns */
-    float *square;           /* [columns, columns] H; above the diagonal tiles R, then U */
+    float *square;           /* [columns, columns] H; above the diagonal tiles R, then U. NULL: nobody gave one */
     float *mean, *largest;   /* [columns] */
 
     nb_gptq_settings settings;
@@ -37,7 +37,7 @@ struct nb_quantizer {
     uint32_t steps;    /* of nb_quantizer_factor that are done */
     uint32_t is_ready; /* all steps are done */
 
-    void *memory; /* holds all of the above */
+    void *memory; /* holds all of the above but H */
 
     nb_grids grids;
 };
@@ -50,6 +50,9 @@ static inline float nb_hessian_at(const nb_quantizer *q, uint32_t i, uint32_t j)
 /* Tile column `tile` of U, from tile row `from` to before `to` (which may include the one on the diagonal) -> out [32
  * (to - from)][32]. */
 void nb_hessian_panel(const nb_quantizer *q, uint32_t from, uint32_t to, uint32_t tile, float *out);
+
+/* An error if no Hessian was given. */
+int32_t nb_hessian_check_there(const nb_quantizer *q, nb_error *err);
 
 /* An error unless all is ready for rows with these flags: NB_ROWS_NEAREST needs no factor. */
 int32_t nb_hessian_check_ready(const nb_quantizer *q, uint32_t flags, nb_error *err);

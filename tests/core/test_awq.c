@@ -396,9 +396,8 @@ static double coded_error(const sample *s, const nb_code_format *format, const f
     uint8_t *codes = nb_alloc(n), *zeros = nb_alloc(n);
     uint16_t *steps = nb_alloc(n * sizeof *steps);
     CHECK(nb_quantizer_prepare(plain, &settings, &err) == 0, "%s", err.message);
-    while (nb_quantizer_factor(plain, &err) > 0)
-        ;
-    CHECK(nb_quantizer_codes(plain, format, 0, NB_TYPE_F32, weights, 0, s->rows, codes, steps, zeros, back, &err) == 0,
+    CHECK(nb_quantizer_codes(plain, format, NB_ROWS_NEAREST, NB_TYPE_F32, weights, 0, s->rows, codes, steps, zeros,
+                             back, &err) == 0,
           "%s", err.message);
     for (uint32_t i = 0; i < n; i++)
         back[i] = back[i] / (scales ? scales[i % columns] : 1) - s->weights[i];

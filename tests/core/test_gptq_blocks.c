@@ -183,6 +183,40 @@ static void expect_prepare(nb_quantizer *q, nb_gptq_settings settings, int32_t w
     CHECK(code == want && test_contains(err.message, words), "%d: %s", code, err.message);
 }
 
+/* Rounding to nearest needs no Hessian, whose memory is large; all else says that there is none. */
+static void test_without(void) {
+    nb_error err = {0};
+    nb_quantizer *q = nb_quantizer_new(NULL, COLUMNS, &err);
+    expect_prepare(q, (nb_gptq_settings){0}, NB_OK, "");
+    CHECK(nb_quantizer_rows(q, NB_TYPE_Q4_0, NB_ROWS_NEAREST, NB_TYPE_F32, weights, 0, 1, blocks, &err) == NB_OK, "%s",
+          err.message);
+    CHECK(nb_quantizer_error(q, NB_TYPE_F32, weights, NB_TYPE_Q4_0, blocks, 1, &err) == NB_ERR_STATE &&
+              test_contains(err.message, "no Hessian"),
+          "%s", err.message);
+    CHECK(nb_quantizer_factor(q, &err) == NB_ERR_STATE && test_contains(err.message, "no Hessian"), "%s", err.message);
+    nb_awq_found found;
+    nb_awq_settings awq = {.type = NB_TYPE_Q4_0};
+    CHECK(nb_quantizer_awq(q, &awq, weights, 1, 0, weights, &found, &err) == NB_ERR_STATE &&
+              nb_quantizer_clip(q, &awq, NULL, weights, 1, &err) == NB_ERR_STATE &&
+              test_contains(err.message, "no Hessian"),
+          "%s", err.message);
+    nb_quantizer_free(q);
+}
+
+/* A preparation that fails leaves nothing that could be taken for the one before. */
+static void test_failed_again(void) {
+    nb_error err = {0};
+    nb_quantizer *q = quantizer_of(NULL, 0);
+    float *h = nb_quantizer_hessian(q);
+    expect_prepare(q, (nb_gptq_settings){0.1f, 0, 0}, NB_OK, "");
+    while (nb_quantizer_factor(q, &err) > 0)
+        ;
+    h[0] = -1;
+    expect_prepare(q, (nb_gptq_settings){0.1f, 0, 0}, NB_ERR_FORMAT, "is -1 at column 0");
+    expect_rows(q, NB_TYPE_Q4_0, NB_ERR_STATE, "not factored");
+    nb_quantizer_free(q);
+}
+
 static void test_refusals(void) {
     nb_error err = {0};
     nb_quantizer *q = quantizer_of(NULL, 0);
@@ -310,7 +344,8 @@ static void test_no_memory_left(void) {
         nb_gptq_settings settings = {0.05f, NB_ORDER_NATURAL, 0};
         nb_refuse_allocation(nth);
         nb_quantizer *q = nb_quantizer_new(NULL, COLUMNS, &err);
-        int32_t left = q ? nb_quantizer_prepare(q, &settings, &err) : err.code;
+        bool has = q && nb_quantizer_hessian(q);
+        int32_t left = has ? nb_quantizer_prepare(q, &settings, &err) : NB_ERR_MEMORY;
         do
             left = left < 0 ? left : nb_quantizer_factor(q, &err);
         while (left > 0);
@@ -322,7 +357,7 @@ static void test_no_memory_left(void) {
             left = nb_quantizer_error(q, NB_TYPE_F32, weights, NB_TYPE_IQ2_S, blocks, 1, &err) < 0 ? err.code : 0;
         bool was_refused = nb_refuse_allocation(0) == 0;
         CHECK(was_refused == (left == NB_ERR_MEMORY), "allocation %u: %d: %s", (uint32_t)nth, left, err.message);
-        CHECK(was_refused == (nth <= 5), "allocation %u of 5", (uint32_t)nth);
+        CHECK(was_refused == (nth <= 6), "allocation %u of 6", (uint32_t)nth);
         nb_quantizer_free(q);
     }
 }
@@ -346,6 +381,8 @@ void test_gptq_blocks(void) {
     nb_quantizer_free(q);
     test_threads_agree();
     test_refusals();
+    test_without();
+    test_failed_again();
     test_empty();
     test_unseen();
     test_singular();

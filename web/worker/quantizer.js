@@ -3,6 +3,7 @@
  * matrices, and their weights -> blocks of a tensor type, or codes with scales and zero points.
  */
 import { NB_RANGE_BYTES, nb_code_format, nb_fold_rule, nb_input_found, nb_input_settings, TYPES } from '../abi.js';
+import { NibbleError } from '../errors.js';
 import { Inputs, RANGES } from './inputs.js';
 import { blockBytes, startQuantizeCore } from './quantize-core.js';
 import { writeStructs } from './structs.js';
@@ -150,9 +151,12 @@ export class Quantizer {
             handle = core.object('nb_quantizer_new', this.pool, columns);
         try {
             for (const name of /** @type {(keyof Observed)[]} */ (['hessian', 'mean', 'largest'])) {
-                const at = core.exports[`nb_quantizer_${name}`](handle) >>> 0;
                 const numbers = observed?.[name];
-                if (numbers) core.floats(at, numbers.length).set(numbers);
+                if (!numbers) continue;
+                const at = core.exports[`nb_quantizer_${name}`](handle) >>> 0;
+                if (at === 0)
+                    throw new NibbleError('NB_ERR_MEMORY', `there is no memory for a Hessian of ${columns} columns`);
+                core.floats(at, numbers.length).set(numbers);
             }
             return await run(new Inputs(core, handle, columns, this.settings, this.threads));
         } finally {
