@@ -185,12 +185,13 @@ float nb_bnb_scales(const float *absmax, size_t n, uint8_t *codes, float *nested
 void nb_quantize_scales(nb_block_nf4 *blocks, uint8_t *codes, size_t n) {
     enum { STRIDE = sizeof *blocks / sizeof(float) };
     _Static_assert(STRIDE * sizeof(float) == sizeof *blocks, "scales are F32 numbers of an array");
-    float map[256], mean = n ? mean_of(&blocks->d, n, STRIDE) : 0;
+    const float *scales = (const float *)(const void *)((const uint8_t *)blocks + offsetof(nb_block_nf4, d));
+    float map[256], mean = n ? mean_of(scales, n, STRIDE) : 0;
     nb_bnb_dynamic_map(map);
     for (size_t at = 0; at < n; at += RUN) {
         uint8_t run[RUN];
         size_t some = NB_MIN(n - at, RUN);
-        float most = quantize_run(map, &blocks[at].d, some, STRIDE, mean, run);
+        float most = quantize_run(map, scales + at * STRIDE, some, STRIDE, mean, run);
         for (size_t i = 0; i < some; i++)
             blocks[at + i].d = map[run[i]] * most + mean;
         if (codes)

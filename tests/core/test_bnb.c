@@ -89,6 +89,8 @@ static void check_blocks(nb_cursor *in, const float *const *matrices, const uint
     static float absmax[MOST / 32];
     for (uint32_t k = 0, sorts = nb_cursor_u32(in); k < sorts && !in->is_short; k++) {
         uint32_t block = nb_cursor_u32(in);
+        if (!CHECK(block > 0, "%s", VECTORS))
+            return;
         for (uint32_t i = 0; i < 4; i++) {
             uint32_t m = which[i / 2], n = sizes[m];
             check_codes(in, types[i % 2], block, matrices[m], n, absmax, m);

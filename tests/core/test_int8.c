@@ -68,11 +68,12 @@ static void check_rows(nb_cursor *in) {
         uint32_t scales[MOST_ROWS], type = nb_cursor_u32(in);
         float values[MOST_ROWS * MOST];
         nb_code_format format = {NB_FORMAT_INT8, 8, 0, 1, 0, type};
-        CHECK(nb_quantizer_codes(q, &format, NB_ROWS_NEAREST, NB_TYPE_F32, x, 0, rows, codes, scales, zeros, values,
-                                 &err) == 0 &&
-                  nb_quantizer_pack(&format, NB_PART_CODES, codes, rows, columns, packed, &err) == 0 &&
-                  nb_quantizer_part_bytes(&format, NB_PART_SCALES, rows, columns) == rows * (type ? 2 : 4),
-              "%s", err.message);
+        if (!CHECK(nb_quantizer_codes(q, &format, NB_ROWS_NEAREST, NB_TYPE_F32, x, 0, rows, codes, scales, zeros,
+                                      values, &err) == 0 &&
+                       nb_quantizer_pack(&format, NB_PART_CODES, codes, rows, columns, packed, &err) == 0 &&
+                       nb_quantizer_part_bytes(&format, NB_PART_SCALES, rows, columns) == rows * (type ? 2 : 4),
+                   "%s", err.message))
+            break;
         for (uint32_t row = 0; row < rows; row++) {
             float want = nb_cursor_f32(in), found = 0;
             nb_traits_of(type)->dequantize((const uint8_t *)scales + row * (type ? 2 : 4), &found, 1);
