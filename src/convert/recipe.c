@@ -155,6 +155,7 @@ static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
 
 int32_t nb_plan_settle_types(nb_plan *plan, nb_error *err) {
     const nb_recipe *recipe = &plan->recipe;
+    plan->composer.err = err; /* the plan's own call is over */
     bool own = !recipe->for_file;
     for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
         NB_TRY(settle_target(plan, i, err));

@@ -6,25 +6,31 @@
 #include "../types/traits.h"
 #include "bnb.h"
 
-/* n weights as floats, to be freed; NULL: *err says why. first: the number of the first one, for messages. */
-static float *floats_of(uint32_t source_type, const void *weights, double first, uint32_t n, nb_error *err) {
+/* A number of a weight, for messages. */
+static uint64_t number_of(double first, uint64_t i) {
+    return (first >= 0 && first <= 0x1p53 ? (uint64_t)first : 0) + i;
+}
+
+/* *out: n weights as floats, to be freed. first: the number of the first one, for messages. */
+static int32_t floats_of(uint32_t source_type, const void *weights, double first, uint32_t n, float **out,
+                         nb_error *err) {
     const nb_traits *traits = nb_traits_of(source_type);
     if (source_type != NB_TYPE_F32 && source_type != NB_TYPE_F16 && source_type != NB_TYPE_BF16)
-        return NB_FAIL_NULL(err, NB_ERR_UNSUPPORTED, "weights of the type %s are quantized already",
-                            traits ? traits->name : "?");
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "weights of the type %s are quantized already",
+                       traits ? traits->name : "?");
     float *x = nb_alloc_items(n, sizeof *x);
     if (!x)
-        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for %u weights", n);
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u weights", n);
     traits->dequantize(weights, x, n);
-    uint32_t i = 0;
-    while (i < n && nb_are_finite(x + i, 1))
-        i++;
-    if (i == n)
-        return x;
-    NB_FAIL(err, NB_ERR_FORMAT, "weight %l is %g: it must be finite; the file is damaged", (uint64_t)first + i,
-            (double)x[i]);
-    nb_free(x);
-    return NULL;
+    for (uint32_t i = 0; i < n; i++)
+        if (!nb_are_finite(x + i, 1)) {
+            int32_t code = NB_FAIL(err, NB_ERR_FORMAT, "weight %l is %g: it must be finite; the file is damaged",
+                                   number_of(first, i), (double)x[i]);
+            nb_free(x);
+            return code;
+        }
+    *out = x;
+    return NB_OK;
 }
 
 int32_t nb_bnb_blocks(uint32_t type, uint32_t block, uint32_t source_type, const void *weights, double first,
@@ -34,9 +40,8 @@ int32_t nb_bnb_blocks(uint32_t type, uint32_t block, uint32_t source_type, const
                        "bitsandbytes has NF4 and FP4, in blocks of 32, 64, 128 ... 4096 weights, not type %u in blocks "
                        "of %u",
                        type, block);
-    float *x = floats_of(source_type, weights, first, n, err);
-    if (!x)
-        return err ? err->code : NB_ERR_MEMORY;
+    float *x;
+    NB_TRY(floats_of(source_type, weights, first, n, &x, err));
     nb_bnb_codes(type, x, n, block, codes, absmax);
     nb_free(x);
     return NB_OK;
@@ -67,9 +72,8 @@ int32_t nb_bnb_rows(uint32_t source_type, const void *weights, double first, uin
     uint64_t n = (uint64_t)rows * columns;
     if (n > INT32_MAX)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "%l weights are too many at once", n);
-    float *x = floats_of(source_type, weights, first, (uint32_t)n, err);
-    if (!x)
-        return err ? err->code : NB_ERR_MEMORY;
+    float *x;
+    NB_TRY(floats_of(source_type, weights, first, (uint32_t)n, &x, err));
     int32_t code = NB_OK;
     for (uint32_t row = 0; row < rows && code == NB_OK; row++) {
         size_t at = (size_t)row * columns;
@@ -78,7 +82,7 @@ int32_t nb_bnb_rows(uint32_t source_type, const void *weights, double first, uin
             code = NB_FAIL(err, NB_ERR_UNSUPPORTED,
                            "LLM.int8() makes weights binary16 first, in which the largest of a row (from weight %l on) "
                            "has no place",
-                           (uint64_t)first + at);
+                           number_of(first, at));
     }
     nb_free(x);
     return code;

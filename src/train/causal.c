@@ -23,8 +23,8 @@ typedef struct piece {
 static piece piece_of(const attention *a, uint32_t sequence, uint32_t head, uint32_t first, int32_t thread) {
     const nb_pass *pass = a->pass;
     const nb_train_shape *s = &pass->shape;
-    uint32_t rows = NB_MIN(pass->length - first, NB_QUERIES);
-    size_t start = (size_t)sequence * pass->length, block = (size_t)NB_QUERIES * pass->length;
+    uint32_t rows = NB_MIN(pass->length - first, NB_QUERY_BLOCK);
+    size_t start = (size_t)sequence * pass->length, block = (size_t)NB_QUERY_BLOCK * pass->length;
     float *p = pass->scores + (size_t)thread * 2 * block;
     return (piece){
         .a = a,
@@ -118,7 +118,7 @@ static void attend_head(void *context, uint64_t index, uint64_t count, int32_t t
     (void)count;
     const attention *a = context;
     uint32_t heads = a->pass->shape.heads, sequence = (uint32_t)(index / heads), head = (uint32_t)(index % heads);
-    for (uint32_t i = 0; i < a->pass->length; i += NB_QUERIES) {
+    for (uint32_t i = 0; i < a->pass->length; i += NB_QUERY_BLOCK) {
         piece b = piece_of(a, sequence, head, i, thread);
         find_p(&b);
         sum_of_keys(&b, b.p, a->v, a->out);
@@ -138,7 +138,7 @@ static void attend_back_heads(void *context, uint64_t index, uint64_t count, int
     uint32_t kv_heads = pass->shape.kv_heads, sharing = pass->shape.heads / kv_heads;
     uint32_t sequence = (uint32_t)(index / kv_heads), first = (uint32_t)(index % kv_heads) * sharing;
     for (uint32_t head = first; head < first + sharing; head++)
-        for (uint32_t i = 0; i < pass->length; i += NB_QUERIES) {
+        for (uint32_t i = 0; i < pass->length; i += NB_QUERY_BLOCK) {
             piece b = piece_of(a, sequence, head, i, thread);
             find_p(&b);
             find_d_s(&b);

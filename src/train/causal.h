@@ -7,7 +7,7 @@
  *
  *     dV = P^T D,   dP = D V^T,   dS = P (dP - rowsum(D O)) / sqrt(head_size),   dQ = dS K,   dK = dS^T Q
  *
- * Queries come in blocks of NB_QUERIES, so that P is never whole in memory, and about half of what the mask hides is
+ * Queries come in blocks of NB_QUERY_BLOCK, so that P is never whole in memory, and about half of what the mask hides is
  * never computed. heads / kv_heads heads of queries in a row share a head of keys and values (Ainslie et al. 2023). */
 #ifndef NB_CAUSAL_H
 #define NB_CAUSAL_H

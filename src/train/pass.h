@@ -15,7 +15,7 @@ typedef struct nb_pass {
     uint32_t n, length;                   /* tokens; of these in a sequence */
     float *cosines, *sines, *minus_sines; /* [length, head_size / 2] */
     float *products;                      /* [threads, NB_PRODUCT_SCRATCH] */
-    float *scores;                        /* [threads, 2, NB_QUERIES, length] */
+    float *scores;                        /* [threads, 2, NB_QUERY_BLOCK, length] */
     float *normed;                        /* [n, width] */
     float *hidden;                        /* [n, hidden] */
     float *inverse;                       /* [n]: backward only, as all below */
@@ -24,7 +24,7 @@ typedef struct nb_pass {
     float *d_q, *d_k, *d_v, *d_attended;  /* [n, heads * head_size], [n, kv_heads * head_size] x 2, as d_q */
 } nb_pass;
 
-enum { NB_QUERIES = 32 }; /* of a block of attention */
+enum { NB_QUERY_BLOCK = 32 }; /* of a block of attention */
 
 static inline uint32_t nb_query_width(const nb_pass *p) {
     return p->shape.heads * p->shape.head_size;

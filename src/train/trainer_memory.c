@@ -156,7 +156,7 @@ static void take_pass(nb_trainer *t, nb_arena *a, uint64_t n) {
     p->sines = take(a, t->length, s->head_size / 2);
     p->minus_sines = take(a, t->length, s->head_size / 2);
     p->products = take(a, threads, NB_PRODUCT_SCRATCH);
-    p->scores = take(a, threads * 2 * NB_QUERIES, t->length);
+    p->scores = take(a, threads * 2 * NB_QUERY_BLOCK, t->length);
     p->normed = take(a, n, s->width);
     p->hidden = take(a, n, s->hidden);
     t->logits = take(a, NB_MIN(n, (uint64_t)NB_HEAD_TOKENS), s->vocabulary);
