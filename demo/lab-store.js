@@ -48,11 +48,12 @@ async function ownFolder() {
     const root = await navigator.storage.getDirectory();
     await removeDead(root);
     const name = `${PREFIX}${crypto.randomUUID()}`;
-    await new Promise((/** @type {(value?: unknown) => void} */ granted) => {
-        navigator.locks.request(name, () => {
+    await new Promise((/** @type {(value?: unknown) => void} */ granted, refused) => {
+        const held = () => {
             granted();
             return new Promise(() => {}); // held as long as the page lives
-        });
+        };
+        navigator.locks.request(name, held).catch(refused);
     });
     const folder = await root.getDirectoryHandle(name, { create: true });
     addEventListener('pagehide', ({ persisted }) => {

@@ -329,7 +329,7 @@ export interface Simulated extends Required<SimulateOptions> {
  * GPTQModel, vLLM and transformers read it, file after file. The source is such a folder, with floating-point weights: its URL, its path
  * or an array of its Files. config.json gets a quantization_config (and AutoGPTQ a quantize_config.json), a matrix
  * becomes the tensors of the format, and all other tensors and files stay as they are, byte for byte. A folder with a
- * matrix that the format cannot have, such as the experts of a mixture, is refused before the first file.
+ * matrix that the format cannot have, such as experts that the files hold in one tensor, is refused before the first file.
  *
  * The files come one after the other: each one's stream is read before the next file is asked for; what is not read of
  * it is left out. They are made meanwhile, in a worker that lives as long; in memory are the weights of one layer and

@@ -232,7 +232,7 @@ export const FOLDER_OPTIONS = {
         max: 4096,
         default: 64,
         value: 'N',
-        help: 'with --format bitsandbytes and nf4 or fp4: weights that share a scale, a power of two (default: 64)',
+        help: 'with --format bitsandbytes and nf4 or fp4: weights that share a scale, a power of two',
     },
     doubleQuant: LOAD_OPTIONS.doubleQuant,
     bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'of a code: 2, 3, 4 or 8' },
@@ -368,7 +368,7 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
     if (imatrix !== undefined)
         throw refuse(`${needs} observes by itself what an importance matrix would say: leave out imatrix (--imatrix)`);
     if (doubleQuant) throw refuse(`${needs} does not quantize scales: leave out ${both('doubleQuant')}`);
-    if (/^(int8|f16|bf16)$/.test(type))
+    if (/^(int8|f32|f16|bf16)$/.test(type))
         throw refuse(
             `${needs} does not make ${type}: take ${type === 'int8' ? 'q8_0' : 'a type of fewer bits, such as q4_0'}`,
         );
@@ -399,7 +399,8 @@ function checkCalibrated({ method, calibration, ...others }) {
  * @returns {Record<string, any>}
  */
 export function withFolderDefaults(options) {
-    const given = Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined)),
+    if (typeof options !== 'object' || options === null) return /** @type {any} */ (options); // which checkOptions() refuses
+    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
         method = given.calibration === undefined ? 'rtn' : 'gptq',
         defaults = { format: 'compressed-tensors', bits: 8, group: 0, method: 'rtn' };
     if (given.format === 'bitsandbytes') return { method: 'rtn', ...given };
@@ -468,14 +469,15 @@ const OF_TYPES = ['type', 'block', 'doubleQuant'];
 
 /**
  * What the format has nothing of must not be asked for.
- * @param {Record<string, any>} checked
+ * @param {string} format
  * @param {string[]} others
+ * @param {Record<string, any>} asked the caller's own options
  */
-function checkHas(checked, others) {
+function checkHas(format, others, asked) {
     for (const name of others) {
-        const option = /** @type {Record<string, Option>} */ (FOLDER_OPTIONS)[name];
-        if (checked[name] !== undefined && checked[name] !== option.default)
-            throw refuse(`${name} (--${option.flag}) is nothing that format (--format) ${checked.format} has`);
+        const { flag, type, default: usual } = /** @type {Record<string, Option>} */ (FOLDER_OPTIONS)[name];
+        if (asked[name] !== undefined && !(type === 'switch' && asked[name] === usual))
+            throw refuse(`${name} (--${flag}) is nothing that format (--format) ${format} has`);
     }
 }
 
@@ -499,11 +501,12 @@ function checkTypes({ format, method, type, block, doubleQuant }, types) {
  * What quantizeFolder()'s options must be together.
  * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'order' | 'calibration' | 'activations' |
  *     'type' | 'block' | 'doubleQuant'>} checked
+ * @param {Record<string, any>} asked the caller's own options
  */
-export function checkFolder(checked) {
+export function checkFolder(checked, asked) {
     const { format, bits, group, ...calibration } = checked,
         { bits: some, sideBySide, types } = FOLDER_FORMATS[format];
-    checkHas(checked, types ? OF_GROUPS : OF_TYPES);
+    checkHas(format, types ? OF_GROUPS : OF_TYPES, asked);
     if (types) return checkTypes(checked, types);
     checkActivations(checked);
     if (!some.includes(bits))

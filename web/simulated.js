@@ -126,16 +126,24 @@ export function simulateOf(values) {
     return options;
 }
 
+/** What rounding a weight by itself has no use for. */
+const OF_CALIBRATION = [
+    ...['bits', 'size', 'calibration', 'imatrix', 'doubleQuant', 'resume'],
+    ...['samples', 'context', 'damping', 'order', 'clip', 'trueSequential'],
+];
+
 /**
  * What quantize()'s other options must be beside `simulate`.
  * @param {Record<string, any>} checked with their defaults
  */
-export function checkBesideSimulation({ type, method = 'rtn', search, ...others }) {
+export function checkBesideSimulation({ type, method = 'rtn', search = 'reference', ...others }) {
     if (type !== 'f32' && type !== 'f16')
         throw refuse(
             `type (--type) beside simulate (--simulate) is f32 or f16, which hold the rounded values, not ${type}`,
         );
-    const useless = ['bits', 'size', 'calibration', 'imatrix', 'doubleQuant', 'resume'].find((name) => others[name]);
+    const useless = OF_CALIBRATION.find(
+        (name) => others[name] !== undefined && !(name === 'doubleQuant' && !others[name]),
+    );
     if (useless || method !== 'rtn' || search !== 'reference')
         throw refuse(
             `simulate (--simulate) rounds every weight by itself: leave out ${useless ?? (method === 'rtn' ? 'search' : 'method')}`,

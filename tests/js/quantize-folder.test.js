@@ -350,6 +350,12 @@ test("awq: norms take up scales, in the files' own type", async () => {
             out = await make(at('uneven'), `awq-${i}`, { ...SMALL, ...options });
         await checkScaled(at('uneven'), out, { bits, format });
     }
+    const clips = [];
+    for (const clip of [true, false])
+        clips.push(
+            tensorsOf(await make(at('uneven'), `awq-clip-${clip}`, { ...SMALL, method: 'awq', format: 'awq', clip })),
+        );
+    assert.notDeepEqual(clips[0], clips[1], 'clipping changes codes or scales');
     const out = await make(at('gemma'), 'awq-gemma', { ...SMALL, method: 'awq+gptq' });
     await checkScaled(at('gemma'), out, { bits: 4, format: 'gptq' }, { less: 1 });
 });
@@ -438,8 +444,8 @@ test('the command: a folder, and nothing under its name if it is interrupted', a
             spawnSync(process.execPath, [...command, ...more], { encoding: 'utf8' });
     const killed = spawn(process.execPath, [...command, ...calibrated], { stdio: 'ignore' }),
         ended = once(killed, 'exit');
-    for (;;) {
-        if (readdirSync(temporary).length > before.length) break;
+    while (readdirSync(temporary).length === before.length) {
+        assert.equal(killed.exitCode, null, 'the command ended before it wrote anything');
         await new Promise((resolve) => setTimeout(resolve, 5));
     }
     killed.kill('SIGINT');

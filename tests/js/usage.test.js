@@ -121,6 +121,13 @@ describe('what only the model, or the other options, show to be wrong', () => {
             /--order must be one of group-aware, n/,
         ],
         [['quantize', ...gguf, '--type', 'q4_0', ...gptq, '--context', '4096'], /\(--context\) of 4096 is larger/],
+        [['quantize', ...gguf, '--type', 'f32', ...gptq], /gptq does not make f32/],
+        [
+            ['quantize', hugging, out, '--format', 'bitsandbytes', '--type', 'int8', '--bits', '4'],
+            /bits \(--bits\) is nothing that format \(--format\) bitsandbytes has/,
+        ],
+        [['quantize', hugging, out, '--format', 'gptq', '--block', '64'], /block \(--block\) is nothing that/],
+        [['quantize', ...gguf, '--simulate', 'uniform', '--samples', '5'], /leave out samples/],
         [['quantize', ...gguf, '--type', 'q4_0', ...gptq, '--no-clip'], /clip \(--no-clip\) is for AWQ/],
         [['quantize', ...gguf, '--type', 'q4_0', '--no-true-sequential'], /\(--no-true-sequential\) is for methods/],
         [['quantize', ...gguf, '--type', 'q4_0', '--calibration', noText, '--method', 'awq'], /not a text in UTF-8/],

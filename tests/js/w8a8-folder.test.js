@@ -123,6 +123,12 @@ test('the fields and tensors that vLLM and compressed-tensors ask for', async ()
         [`${module}.weight`, 'I8', [16, 32]],
         [`${module}.weight_scale`, 'F32', [16, 1]],
     ]);
+    // the numbers of each tensor lie where readers may expect them: at a multiple of their size
+    const file = readFileSync(join(folder, 'model.safetensors')),
+        header = JSON.parse(file.toString('utf8', 8, 8 + Number(file.readBigUInt64LE(0))));
+    for (const [name, { dtype, data_offsets: at }] of Object.entries(header))
+        if (at)
+            assert.equal(at[0] % /** @type {Record<string, number>} */ ({ F32: 4, BF16: 2, I8: 1 })[dtype], 0, name);
     const dynamic = await make(fixture('quantize/plain'), 'dynamic', { activations: 'dynamic', threads: 1 });
     const { quantization_config: also } = JSON.parse(readFileSync(join(dynamic.folder, 'config.json'), 'utf8'));
     assert.deepEqual(of(also), [8, 'int', true, 'token', true]);

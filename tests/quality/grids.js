@@ -4,6 +4,7 @@
 // NIBBLE_THREADS=N computes with so many threads.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { withError } from '../../web/report/with-error.js';
 import { nibble, root, textOf } from './command.js';
 
 const COMMAND = 'make quality-grids NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL';
@@ -37,12 +38,6 @@ const SECTIONS = [
     ],
 ];
 
-/** @param {{ mean: number, standardError: number }} value */
-const withError = ({ mean, standardError }) => {
-    const digits = standardError > 0 ? Math.min(8, Math.max(0, 1 - Math.floor(Math.log10(standardError)))) : 4;
-    return `${mean.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
-};
-
 /**
  * The lines of a table, by the flags.
  * @param {string} base
@@ -61,7 +56,11 @@ function measure(base, text, all, folder) {
     const lines = all.map((flags, i) => {
         const { perplexity, divergence, sameTop, weights } = compared.models[i],
             cells = [flags, grids[i].bitsPerWeight.toFixed(2), (100 * grids[i].clipped).toFixed(2)];
-        cells.push(perplexity.toFixed(3), withError(divergence), (100 * sameTop.mean).toFixed(2));
+        cells.push(
+            perplexity.toFixed(3),
+            withError(divergence.mean, divergence.standardError),
+            (100 * sameTop.mean).toFixed(2),
+        );
         return `| ${[...cells, (100 * weights.error).toFixed(2)].join(' | ')} |`;
     });
     return { lines: new Map(all.map((flags, i) => [flags, lines[i]])), compared };

@@ -75,7 +75,7 @@ export function quantizedPieces(source, options) {
 }
 
 /** @type {typeof import('../index.d.ts').quantizeFolder} */
-export function quantizeFolder(source, options) {
+export function quantizeFolder(source, options = {}) {
     return files(source, options, checkedFolder(options));
 }
 
@@ -120,7 +120,7 @@ const OTHERS = ['onProgress', 'signal', 'debug', ...ASSET_OPTIONS];
 function checkedFolder(options) {
     const caller = 'quantizeFolder()',
         given = checkOptions(FOLDER_OPTIONS, withFolderDefaults(options), caller, ['onRanges', ...OTHERS]);
-    checkFolder(given);
+    checkFolder(given, options);
     const { format, type, bits, group, block, doubleQuant, search, shardBytes, ...rest } =
             withCalibrationDefaults(given),
         { activations, ranges = 'minmax', percentile = 99.99, smooth, ...calibration } = rest,
@@ -157,7 +157,7 @@ function check(options) {
     const others = ['imatrix', 'simulate', 'onPlan', ...OTHERS];
     const checked = checkOptions(QUANTIZE_OPTIONS, options, 'quantize()', others);
     const { imatrix } = options ?? {},
-        simulate = options?.simulate && checkSimulation(options.simulate);
+        simulate = options?.simulate === undefined ? undefined : checkSimulation(options.simulate);
     if (simulate) {
         checked.type ??= 'f32';
         checkBesideSimulation({ ...checked, imatrix });

@@ -258,7 +258,8 @@ export const COMMANDS = {
                     `${SIMULATE_OPTIONS.percentile.default} of weights, 99.99 of inputs)`,
             },
             ...given(SIMULATE_OPTIONS, 'rounding', 'seed'),
-            ...options(QUANTIZE_OPTIONS, 'tensors', 'outputType', 'tokenEmbeddingType', 'search'),
+            ...options(QUANTIZE_OPTIONS, 'tensors', 'outputType', 'tokenEmbeddingType'),
+            ...given(QUANTIZE_OPTIONS, 'search'),
             {
                 name: 'imatrix',
                 flag: 'imatrix',

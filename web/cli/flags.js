@@ -128,7 +128,8 @@ function checkKind(values, given) {
             group = FOLDER_OPTIONS.group.default,
             method,
         } = withFolderDefaults(values);
-    checkFolder({ ...values, format, method, activations, bits, group, block, doubleQuant });
+    const asked = Object.fromEntries(given.map(({ name }) => [name, values[name]]));
+    checkFolder({ ...values, format, method, activations, bits, group, block, doubleQuant }, asked);
 }
 
 /** @param {Flag} flag @param {any} given */

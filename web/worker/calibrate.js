@@ -118,7 +118,7 @@ class Calibration {
         this.whatFolds = options.folder?.smooth === undefined ? NB_WALK_HESSIANS : NB_WALK_MEANS;
         this.maker = maker;
         const wanted = plan.filter((tensor) => maker.isWanted(tensor));
-        this.wanted = new Map(wanted.map((tensor) => [tensor.name, tensor]));
+        this.wanted = new Set(wanted.map(({ name }) => name));
         this.layers = Math.max(-1, ...plan.map(({ name }) => layerOf(name))) + 1;
         this.progress = new LayerProgress(
             port.progress,
@@ -263,7 +263,7 @@ class Calibration {
         walk.note();
         for (const pair of pairs) await progress.step('scale', pair.absorber.name, (tick) => folding.fold(pair, tick));
         for (const tensor of folding.changed)
-            if (wanted.has(tensor.name) || maker.isRemade(tensor)) wanted.set(tensor.name, tensor);
+            if (wanted.has(tensor.name) || maker.isRemade(tensor)) wanted.add(tensor.name);
             else blocks.put({ name: tensor.name, type: 'f32', bytes: tensor.weights });
     }
 
@@ -282,7 +282,8 @@ class Calibration {
             const tensor = /** @type {Weights} */ (kept.get(matrix.name)),
                 { name, from, type, weights } = tensor,
                 room = maker.room(quantizer, tensor, this.blocks),
-                isClipped = room.coded || !(isFloat(type) || searches(type, options.search)),
+                isCoded = room.parts?.[0].coded !== undefined,
+                isClipped = isCoded || !(isFloat(type) || searches(type, options.search)),
                 mayClip = options.method === 'awq' && options.clip && isClipped,
                 clips = mayClip && quantizer.foldRule(name, true).clips;
             return { ...matrix, tensor, from, weights, clips, ...room };

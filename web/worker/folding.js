@@ -37,7 +37,7 @@ export class Folding {
      * @param {import('./walk.js').Walk} walk whose layer has been observed as a whole
      * @param {import('./walk.js').Matrix[][]} groups
      * @param {Map<string, Weights>} tensors all of the layer. Those that change get new weights, of type f32
-     * @param {Map<string, Planned>} wanted what will be quantized
+     * @param {Set<string>} wanted names of what will be quantized
      * @param {{ heads: number, kvHeads: number }} shape
      * @param {Quantizer} quantizer
      * @param {import('./calibrate.js').Maker} maker
@@ -218,7 +218,8 @@ export class Folding {
             chosen = new Float32Array(Math.ceil(total / every) * columns);
         let row = 0;
         for (const reader of wanted) {
-            const weights = part(await this.#floats(reader), expert, experts);
+            const own = part(reader.weights, expert, experts),
+                weights = await this.#floats({ ...reader, weights: own, matrices: reader.matrices / experts });
             for (let at = 0; at < weights.length; at += columns, row++)
                 if (row % every === 0) chosen.set(weights.subarray(at, at + columns), (row / every) * columns);
         }

@@ -342,6 +342,7 @@ class Mix {
         const divergence = await probe.divergence(isOfLayer);
         probe.replace(tensor.name, tensor.from, tensor.weights);
         this.journal?.(`mix: ${tensor.name} as ${probed}: a divergence of ${divergence.toExponential(3)}`);
+        if (!Number.isFinite(divergence)) return { losses }; // the model's logits overflow with it: nothing was measured
         return { losses, curvature: divergence / loss };
     }
 

@@ -68,7 +68,7 @@ export async function quantizeFolder(source, files, options, folder, port, journ
             replaced = new Set(made.map(({ module }) => `${module}.weight`)),
             copied = bySize(all.filter(({ name }) => !replaced.has(name)));
         const entries = made.flatMap((coding) => entriesOf(coding, folder)),
-            last = entries.filter(({ isLast }) => isLast);
+            last = bySize(entries.filter(({ isLast }) => isLast));
         const shards = shardsOf([...entries.filter(({ isLast }) => !isLast), ...copied, ...last], folder.shardBytes, {
             format: 'pt',
             ...headers[0].metadata,

@@ -5,6 +5,7 @@ import { simulatedValue } from '../simulated.js';
 import { severalFiles } from '../sources/folder.js';
 import { BlocksInMemory } from './blocks.js';
 import { calibrate } from './calibrate.js';
+import { possibleThreads } from './choose-build.js';
 import { giveRecipe, openConversion } from './convert.js';
 import { nameOf } from './journal.js';
 import { inputFiles, Meter } from './load-model.js';
@@ -88,7 +89,8 @@ export async function quantize(source, options, port, journal) {
  * @param {{ watch: (port: MessagePort) => void }} port
  */
 async function simulate(core, converter, options, how, tensors, { watch }) {
-    const { assets, threads = 1, type } = options,
+    const { assets, type } = options,
+        threads = await possibleThreads(options.threads),
         rules = rulesOf(options, tensors);
     const rounded = tensors.filter(
         ({ i, name }) =>

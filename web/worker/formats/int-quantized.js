@@ -84,9 +84,11 @@ export const INT_QUANTIZED = {
     parts({ tensor: { rows, columns, from } }, { activations, symmetric }) {
         const dtype = DTYPES[from],
             isStatic = activations === 'static';
+        // numbers of one or two bytes would put all that follows them to odd places
+        /** @type {Part[]} */
         const parts = [
-            { name: 'input_scale', dtype, shape: [1], bytes: inputScale },
-            { name: 'input_zero_point', dtype: 'I8', shape: [1], bytes: inputZero },
+            { name: 'input_scale', dtype, shape: [1], bytes: inputScale, isLast: true },
+            { name: 'input_zero_point', dtype: 'I8', shape: [1], bytes: inputZero, isLast: true },
             { name: 'weight', dtype: 'I8', shape: [rows, columns], bytes: BYTES.codes },
             { name: 'weight_scale', dtype, shape: [rows, 1], bytes: BYTES.scales },
         ];
