@@ -6,10 +6,13 @@ import { withError } from '../../web/report/with-error.js';
  * A model that was made. Of one that embeds texts there are cosines only.
  * @typedef {{ method: string, type: string, bitsPerWeight: number, seconds: number, perplexity?: number, standardError?: number,
  *     logRatio?: Mean, divergence?: Mean & { p99: number, byWindow: number[] }, sameTop?: number, weightError?: number,
- *     cosine?: number, leastCosine?: number }} Row
+ *     cosine?: number, leastCosine?: number, rankCorrelation?: number }} Row
  */
-/** left: why it was left out. @typedef {{ name: string, title: string, left?: string, rows?: Row[], perplexity?: number,
- *     standardError?: number, tokens?: number }} Result */
+/**
+ * sizes: characters of the texts.
+ * @typedef {{ name: string, title: string, command: string, sizes: { calibration: number, evaluation: number }, rows: Row[],
+ *     perplexity?: number, standardError?: number, tokens?: number }} Result
+ */
 
 const percent = (/** @type {number} */ share) => (share * 100).toFixed(2);
 /** @param {Mean} mean of shares, in percent */
@@ -56,13 +59,14 @@ const comparisonTable = (rows) =>
 /** @param {Row[]} rows */
 const embeddingTable = (rows) =>
     table([
-        ['type', 'method', 'bits per weight', 'mean cosine', 'least cosine'],
-        ...rows.map(({ type, method, bitsPerWeight, cosine, leastCosine }) => [
+        ['type', 'method', 'bits per weight', 'mean cosine', 'least cosine', 'rank correlation'],
+        ...rows.map(({ type, method, bitsPerWeight, cosine, leastCosine, rankCorrelation }) => [
             type,
             method,
             bitsPerWeight.toFixed(2),
             cosine?.toFixed(6) ?? '',
             leastCosine?.toFixed(6) ?? '',
+            rankCorrelation?.toFixed(5) ?? '',
         ]),
     ]);
 
@@ -117,29 +121,85 @@ export function pairedDifference(a, b) {
     return { mean: middle / whole, standardError: error / whole };
 }
 
-/** @param {Result} result */
-function section({ name, title, left, rows = [], perplexity, standardError, tokens }) {
-    const head = `## ${name}\n\n${title}.\n\n`;
-    if (left) return `${head}Left out in this run: ${left}.\n`;
-    if (perplexity === undefined) return head + embeddingTable(rows);
-    return `${head}The base's perplexity is ${perplexity.toFixed(3)} ± ${standardError?.toFixed(3)}, over ${tokens} tokens.\n\n${comparisonTable(
-        rows,
-    )}${searchTable(rows)}`;
+/**
+ * What calibration changes at the same type: GPTQ and AWQ against rounding to nearest and against llama.cpp's way with an
+ * importance matrix, paired over the windows of the text.
+ * @param {Row[]} rows
+ */
+function calibrationTable(rows) {
+    const of = (/** @type {string} */ type, /** @type {string[]} */ ...methods) =>
+        rows.find((row) => row.type === type && methods.includes(row.method));
+    const types = [...new Set(rows.filter(({ method }) => method === 'gptq').map(({ type }) => type))],
+        methods = ['awq', 'gptq', 'awq+gptq', 'gptq, best search'].filter((method) =>
+            rows.some((row) => row.method === method),
+        );
+    if (types.length === 0) return '';
+    const against = (/** @type {Row | undefined} */ row, /** @type {Row | undefined} */ other) =>
+        row?.divergence && other?.divergence
+            ? percents(pairedDifference(row.divergence.byWindow, other.divergence.byWindow))
+            : '';
+    const lines = types.flatMap((type) =>
+        methods.map((method) => [
+            type,
+            method,
+            against(of(type, method), of(type, 'round to nearest', 'recipe')),
+            against(of(type, method), of(type, 'recipe, importance matrix')),
+            against(of(type, method), of(type, 'recipe, importance matrix, best search')),
+        ]),
+    );
+    return `\nWhat calibration changes of the mean KL, in percent of that of three other ways to the same type. Negative is better.
+Rounding, and rounding with an importance matrix, give llama.cpp's bytes:\n\n${table([
+        ['type', 'method', 'against rounding', 'importance matrix', 'importance matrix, best search'],
+        ...lines,
+    ])}`;
 }
 
-/**
- * @param {string} command
- * @param {{ calibration: number, evaluation: number }} characters of the texts
- * @param {Result[]} results
- */
-export const page = (command, { calibration, evaluation }, results) => `# What quantizing costs
-
-Written by tests/quality/run.js; do not edit it. The command was
+/** @param {Result} result */
+function section({ title, command, sizes, rows, perplexity, standardError, tokens }) {
+    const head = `${title}. The command was
 
     ${command}
 
-Importance matrices are of a calibration text of ${calibration.toLocaleString('en')} characters, and figures of another text, of ${evaluation.toLocaleString('en')}.
-KL is the divergence of each model from the one that it was made of, in nats, as \`nibble compare\` tells it; ± is one
-standard error.
+The calibration text has ${sizes.calibration.toLocaleString('en')} characters, and the text of the figures, another one, ${sizes.evaluation.toLocaleString('en')}.
 
-${results.map(section).join('\n')}`;
+`;
+    if (perplexity === undefined)
+        return `${head}The passages are the first hundred of the text. Cosines are those of a passage's two vectors. The rank correlation is
+Spearman's, of the similarities of all pairs of passages.
+
+${embeddingTable(rows)}`;
+    return `${head}The base's perplexity is ${perplexity.toFixed(3)} ± ${standardError?.toFixed(3)}, over ${tokens} tokens.
+
+${comparisonTable(rows)}${searchTable(rows)}${calibrationTable(rows)}`;
+}
+
+/**
+ * The sections of an earlier page by the names of their models.
+ * @param {string} page
+ * @returns {Map<string, string>}
+ */
+export const sectionsOf = (page) =>
+    new Map(
+        page
+            .split(/^## /m)
+            .slice(1)
+            .map((text) => [text.slice(0, text.indexOf('\n')), `${text.slice(text.indexOf('\n')).trim()}\n`]),
+    );
+
+/**
+ * @param {{ name: string }[]} models in their order
+ * @param {Result[]} results
+ * @param {Map<string, string>} earlier sections that stay, where there is no result
+ */
+export const page = (models, results, earlier) => `# What quantizing costs
+
+Written by tests/quality/run.js; do not edit it. KL is the divergence of each model from the one that it was made of, in nats,
+as \`nibble compare\` tells it; ± is one standard error.
+
+${models
+    .flatMap(({ name }) => {
+        const result = results.find((found) => found.name === name),
+            text = result ? section(result) : earlier.get(name);
+        return text ? [`## ${name}\n\n${text}`] : [];
+    })
+    .join('\n')}`;

@@ -1,13 +1,16 @@
 // What quantizing costs: `make quality` makes models of every type and method with nibble's own command, compares them with
 // the floating-point ones, and writes build/quality.json and docs/quality.md.
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE [NIBBLE_BASE=FOLDER] node tests/quality/run.js [MODEL ...]
-// The two texts must differ. MODEL: base, smollm2 or minilm; all of them that are there, if none is named.
-// NIBBLE_TYPES=q4_0,q4_k_m makes these types only, NIBBLE_THREADS=N computes with so many threads.
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+// The two texts must differ. MODEL: base, smollm2 or minilm; all of them that are there, if none is named. The page keeps the
+// sections of the other models, each with the command that made it.
+// NIBBLE_TYPES=q4_0,q4_k_m makes these types only, NIBBLE_SAMPLES=N calibrates with so many windows, and NIBBLE_THREADS=N
+// computes with so many threads.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load } from '../../web/index.js';
 import { nibble, root, twoTexts } from './command.js';
-import { page } from './page.js';
+import { page, sectionsOf } from './page.js';
+import { pairs, rankCorrelation, similarities } from './rank.js';
 
 /** @typedef {import('./page.js').Row} Row */
 /** @typedef {import('./page.js').Result} Result */
@@ -15,11 +18,13 @@ import { page } from './page.js';
 const COMMAND = 'make quality NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER';
 
 const TYPES_WANTED = process.env.NIBBLE_TYPES?.split(',');
+/** Windows of the calibration text for the methods that calibrate; an importance matrix is of all of it. */
+const SAMPLES = process.env.NIBBLE_SAMPLES ?? '40';
 
 /**
- * needs: 'imatrix', an importance matrix of the calibration text. slow: only of models below SMALL weights. {calibration} in
- * the arguments stands for that text.
- * @typedef {{ method: string, type: string, args?: string[], needs?: 'imatrix', slow?: boolean }} Method
+ * needs: 'imatrix', an importance matrix of the calibration text, or 'text', the text itself. slow: only of models below
+ * SMALL weights. bits: in the place of a type.
+ * @typedef {{ method: string, type: string, bits?: number, args?: string[], needs?: 'imatrix' | 'text', slow?: boolean }} Method
  */
 
 const SMALL = 2e7;
@@ -28,6 +33,10 @@ const TYPES = ['q6_k', 'q5_k_m', 'q4_k_m', 'q3_k_m', 'q2_k', 'iq4_xs', 'iq3_s'];
 /** Types that need an importance matrix; of them the best search takes minutes even here. */
 const NEEDY = ['iq2_s', 'iq2_xxs'];
 const best = ['--search', 'best'];
+/** Types of 4, 3 and 2 bits, whose every code and scale is chosen with the calibration text. */
+const CALIBRATED = ['q4_0', 'q4_k_m', 'q3_k_m', 'q2_k', 'iq3_s', 'iq2_s'];
+/** Averages for which the automatic mix chooses types. */
+const BITS = [3, 3.5, 4.5, 5.5];
 
 /** Another method is another line here. @type {Method[]} */
 const METHODS = [
@@ -47,6 +56,27 @@ const METHODS = [
         args: best,
         needs: /** @type {const} */ ('imatrix'),
         slow: true,
+    })),
+    ...CALIBRATED.flatMap((type) =>
+        ['awq', 'gptq', 'awq+gptq'].map((method) => ({
+            method,
+            type,
+            args: ['--method', method],
+            needs: /** @type {const} */ ('text'),
+        })),
+    ),
+    ...CALIBRATED.map((type) => ({
+        method: 'gptq, best search',
+        type,
+        args: ['--method', 'gptq', ...best],
+        needs: /** @type {const} */ ('text'),
+        slow: true,
+    })),
+    ...BITS.map((bits) => ({
+        method: 'automatic mix',
+        type: `${bits} bits`,
+        bits,
+        needs: /** @type {const} */ ('text'),
     })),
 ];
 
@@ -84,12 +114,12 @@ function quantizeAll({ path = '', requantize, embeds }, folder, calibration, par
             !(slow && parameters > SMALL) && !(needs && embeds) && (TYPES_WANTED?.includes(type) ?? true),
     );
     return methods.map((method, i) => {
-        const { type, args = [], needs } = method,
+        const { type, bits, args = [], needs } = method,
             out = join(folder, `${i}.gguf`);
         const { bitsPerWeight, seconds } = nibble(
-            ...['quantize', path, out, '--type', type],
-            ...args.map((arg) => (arg === '{calibration}' ? calibration : arg)),
+            ...['quantize', path, out, ...(bits ? ['--bits', String(bits)] : ['--type', type]), ...args],
             ...(needs === 'imatrix' ? ['--imatrix', imatrix] : []),
+            ...(needs === 'text' ? ['--calibration', calibration, '--samples', SAMPLES] : []),
             ...(requantize ? ['--requantize'] : []),
         );
         console.log(`  ${type}, ${method.method}: ${bitsPerWeight.toFixed(2)} bits, ${seconds.toFixed(1)} s`);
@@ -127,7 +157,8 @@ function compareAll(base, made, evaluation) {
 }
 
 /**
- * Cosines between the vectors that the F32 model and each other make of the same passages.
+ * Cosines between the vectors that the F32 model and each other make of the same passages, and whether both put pairs of
+ * passages into the same order of similarity.
  * @param {string} base
  * @param {ReturnType<typeof quantizeAll>} made
  * @param {string} text
@@ -146,7 +177,9 @@ async function embedAll(base, made, text) {
         await model.dispose();
         return found;
     };
-    const exact = await vectors(base);
+    const exact = await vectors(base),
+        compared = pairs(exact.length),
+        similar = similarities(exact, compared);
     const rows = [];
     for (const { method, path, bitsPerWeight, seconds } of made) {
         const own = await vectors(path); // of length 1
@@ -158,6 +191,7 @@ async function embedAll(base, made, text) {
             seconds,
             cosine: cosines.reduce((a, b) => a + b, 0) / cosines.length,
             leastCosine: Math.min(...cosines),
+            rankCorrelation: rankCorrelation(similar, similarities(own, compared)),
         });
     }
     return rows;
@@ -170,18 +204,16 @@ async function main(wanted) {
         if (!MODELS.some((model) => model.name === name)) throw new Error(`${name} is none of base, smollm2, minilm`);
     mkdirSync(`${root}build`, { recursive: true });
     mkdirSync(`${root}docs`, { recursive: true });
+    const target = `${root}docs/quality.md`,
+        sections = sectionsOf(existsSync(target) ? readFileSync(target, 'utf8') : ''),
+        sizes = { calibration: calibration.text.length, evaluation: evaluation.text.length };
     /** @type {Result[]} */
     const results = [];
     for (const model of MODELS) {
         const { name, title, path } = model;
-        if (wanted.length > 0 && !wanted.includes(name)) {
-            results.push({ name, title, left: 'not asked for' });
-            continue;
-        }
+        if (wanted.length > 0 && !wanted.includes(name)) continue;
         if (!path || !existsSync(path)) {
-            const left = path ? 'it is not there' : 'NIBBLE_BASE is not set';
-            console.log(`${name}: left out, ${left}`);
-            results.push({ name, title, left });
+            console.log(`${name}: left out, ${path ? 'it is not there' : 'NIBBLE_BASE is not set'}`);
             continue;
         }
         console.log(name);
@@ -191,23 +223,27 @@ async function main(wanted) {
         const folder = mkdtempSync(`${root}build/quality-`);
         try {
             const made = quantizeAll(model, folder, calibration.path, parameters);
-            results.push(
-                model.embeds
-                    ? { name, title, rows: await embedAll(path, made, evaluation.text) }
-                    : { name, title, ...compareAll(path, made, evaluation.path) },
-            );
+            const found = model.embeds
+                ? { rows: await embedAll(path, made, evaluation.text) }
+                : compareAll(path, made, evaluation.path);
+            results.push({ name, title, command: commandFor(name), sizes, ...found });
         } finally {
             rmSync(folder, { recursive: true });
         }
+        // What was found stands on the page, even if the next model fails.
+        writeFileSync(`${root}build/quality.json`, `${JSON.stringify(results, null, 1)}\n`);
+        writeFileSync(target, page(MODELS, results, sections));
     }
-    const command = [
-        COMMAND,
-        ...(TYPES_WANTED ? [`NIBBLE_TYPES=${TYPES_WANTED}`] : []),
-        ...(wanted.length > 0 ? [`MODELS="${wanted.join(' ')}"`] : []),
-    ].join(' ');
-    const sizes = { calibration: calibration.text.length, evaluation: evaluation.text.length };
-    writeFileSync(`${root}build/quality.json`, `${JSON.stringify({ command, characters: sizes, results }, null, 1)}\n`);
-    writeFileSync(`${root}docs/quality.md`, page(command, sizes, results));
 }
+
+/** @param {string} name of a model */
+const commandFor = (name) =>
+    [
+        COMMAND,
+        ...['NIBBLE_TYPES', 'NIBBLE_SAMPLES'].flatMap((key) =>
+            process.env[key] ? [`${key}=${process.env[key]}`] : [],
+        ),
+        `MODELS=${name}`,
+    ].join(' ');
 
 await main(process.argv.slice(2));
