@@ -76,7 +76,7 @@ const embeddingTable = (rows) =>
  */
 function searchTable(rows) {
     const pairs = rows.flatMap((row) => {
-        if (!row.method.endsWith(', best search') || !row.divergence) return [];
+        if (!/^recipe.*, best search$/.test(row.method) || !row.divergence) return [];
         const other = rows.find(({ type, method }) => type === row.type && `${method}, best search` === row.method);
         return other?.divergence ? [{ row, best: row.divergence, plain: other.divergence, other }] : [];
     });
@@ -148,7 +148,7 @@ function calibrationTable(rows) {
         ]),
     );
     return `\nWhat calibration changes of the mean KL, in percent of that of three other ways to the same type. Negative is better.
-Rounding, and rounding with an importance matrix, give llama.cpp's bytes:\n\n${table([
+Rounding, and rounding with an importance matrix, give llama.cpp's bytes.\n\n${table([
         ['type', 'method', 'against rounding', 'importance matrix', 'importance matrix, best search'],
         ...lines,
     ])}`;
