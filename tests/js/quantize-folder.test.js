@@ -9,18 +9,19 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { load, quantizeFolder } from '../../web/index.js';
+import { quantizeFolder } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import {
     fromAwq,
     fromCompressed,
     fromGptq,
+    logits,
     makeFolder,
     numbersOf,
     tensorsOf,
     writeTensors,
 } from '../support/folders.js';
-import { logitsOf, maxDistance } from '../support/vectors.js';
+import { maxDistance } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.js').QuantizeFolderOptions} QuantizeFolderOptions */
 
@@ -89,16 +90,6 @@ function dequantized(folder, { format, bits }) {
  * @param {Float32Array} a @param {Float32Array} b */
 const distance = (a, b) =>
     Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]) ** 2, 0) / a.reduce((sum, x) => sum + x * x, 0));
-
-/** @param {string} folder */
-async function logits(folder) {
-    const model = await load(folder, { threads: 1 });
-    try {
-        return await logitsOf(model, [2, 7, 30, 11, 5, 60, 8]);
-    } finally {
-        await model.dispose();
-    }
-}
 
 /**
  * nibble computes with a folder what it computes with the weights that its codes stand for.

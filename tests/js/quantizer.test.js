@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NB_ORDER_GROUP_AWARE, NB_ROWS_NEAREST, nb_error, nb_gptq_settings, TYPES } from '../../web/abi.js';
 import { writeStructs } from '../../web/worker/structs.js';
-import { declaredIn, moduleOf } from '../support/modules.js';
+import { checkExports, moduleOf } from '../support/modules.js';
 
 const COLUMNS = 256,
     ROWS = 40;
@@ -45,20 +45,8 @@ function quantize({ core, memory }, flags) {
     return { blocks, loss };
 }
 
-test('the modules export the functions of the header, and the pool where there are threads', async () => {
-    const own = declaredIn('nibble_quantize.h'),
-        pool = declaredIn('nibble.h').filter((name) => name.startsWith('nb_pool_'));
-    assert.ok(own.length > 10 && pool.length === 5, `${own.length} functions, ${pool.length} of the pool`);
-    for (const name of ['quantize', 'quantize-threads']) {
-        const { module } = await moduleOf(name);
-        const functions = WebAssembly.Module.exports(module).filter(({ kind }) => kind === 'function');
-        assert.deepEqual(
-            functions.map(({ name }) => name).sort(),
-            [...own, ...pool, 'nb_alloc', 'nb_free'].sort(),
-            `nibble-${name}.wasm`,
-        );
-    }
-});
+test('the modules export the functions of the header, and the pool where there are threads', () =>
+    checkExports('quantize', 'nibble_quantize.h'));
 
 test('both modules write the same bytes, which have less error than rounding to nearest', async () => {
     const plain = await moduleOf('quantize'),

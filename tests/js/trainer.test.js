@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nb_error, nb_train_optimizer, nb_train_shape, nb_train_tensor } from '../../web/abi.js';
 import { writeStructs } from '../../web/worker/structs.js';
-import { declaredIn, moduleOf } from '../support/modules.js';
+import { checkExports, moduleOf } from '../support/modules.js';
 
 const SHAPE = {
     vocabulary: 50,
@@ -83,20 +83,8 @@ function train({ core, memory }) {
     return { learned, losses };
 }
 
-test('the modules export the functions of the header, and the pool where there are threads', async () => {
-    const own = declaredIn('nibble_train.h'),
-        pool = declaredIn('nibble.h').filter((name) => name.startsWith('nb_pool_'));
-    assert.ok(own.length > 10 && pool.length === 5, `${own.length} functions, ${pool.length} of the pool`);
-    for (const name of ['train', 'train-threads']) {
-        const { module } = await moduleOf(name);
-        const functions = WebAssembly.Module.exports(module).filter(({ kind }) => kind === 'function');
-        assert.deepEqual(
-            functions.map(({ name }) => name).sort(),
-            [...own, ...pool, 'nb_alloc', 'nb_free'].sort(),
-            `nibble-${name}.wasm`,
-        );
-    }
-});
+test('the modules export the functions of the header, and the pool where there are threads', () =>
+    checkExports('train', 'nibble_train.h'));
 
 test('both modules learn a text that repeats itself, and the same bits', async () => {
     const plain = train(await moduleOf('train')),

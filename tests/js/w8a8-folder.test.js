@@ -8,10 +8,9 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { load, quantizeFolder } from '../../web/index.js';
+import { quantizeFolder } from '../../web/index.js';
 import { root } from '../support/builds.js';
-import { makeFolder, numbersOf, tensorsOf, writeTensors } from '../support/folders.js';
-import { logitsOf } from '../support/vectors.js';
+import { logits, makeFolder, numbersOf, tensorsOf, writeTensors } from '../support/folders.js';
 
 /** @typedef {import('../../web/index.js').QuantizeFolderOptions} QuantizeFolderOptions */
 /** @typedef {import('../../web/index.d.ts').ActivationRange} ActivationRange */
@@ -163,16 +162,6 @@ function dequantized(folder, source) {
     }
     writeTensors(join(out, 'model.safetensors'), plain);
     return out;
-}
-
-/** @param {string} folder */
-async function logits(folder) {
-    const model = await load(folder, { threads: 1 });
-    try {
-        return await logitsOf(model, [2, 7, 30, 11, 5, 60, 8]);
-    } finally {
-        await model.dispose();
-    }
 }
 
 test('nibble computes with the folder what its weights stand for; smoothing changes nothing that is computed', async () => {

@@ -1,7 +1,9 @@
 // Hugging Face folders for tests: made of a fixture with other sizes, read, and dequantized as the formats say.
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { load } from '../../web/index.js';
 import { root } from './builds.js';
+import { logitsOf } from './vectors.js';
 
 /** @typedef {{ dtype: string, shape: number[], bytes: Buffer }} Tensor */
 
@@ -169,4 +171,14 @@ export function fromCompressed(tensors, module, bits) {
             zero = zeros ? field((i) => zeros[i * groups + group], bits, row) : 2 ** (bits - 1);
         return scales[row * groups + group] * (code - zero);
     });
+}
+
+/** What nibble computes with a folder: rows of logits for some tokens. @param {string} folder */
+export async function logits(folder) {
+    const model = await load(folder, { threads: 1 });
+    try {
+        return await logitsOf(model, [2, 7, 30, 11, 5, 60, 8]);
+    } finally {
+        await model.dispose();
+    }
 }

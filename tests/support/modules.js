@@ -1,4 +1,5 @@
 /** Modules beside the engine, for tests: the compiled file, an instance of it, and what its header declares. */
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { root } from './builds.js';
 
@@ -13,9 +14,29 @@ export async function moduleOf(name) {
 }
 
 /** The functions that a header of src/ declares. @param {string} file */
-export const declaredIn = (file) =>
+const declaredIn = (file) =>
     [
         ...readFileSync(`${root}src/${file}`, 'utf8')
             .replace(/\/\*[\s\S]*?\*\//g, '')
             .matchAll(/^[a-z][\w ]*[ *](nb_\w+)\(/gm),
     ].map((match) => match[1]);
+
+/**
+ * That nibble-NAME.wasm and the one with threads export what a header declares, the pool, and no more.
+ * @param {string} name
+ * @param {string} header
+ */
+export async function checkExports(name, header) {
+    const own = declaredIn(header),
+        pool = declaredIn('nibble.h').filter((name) => name.startsWith('nb_pool_'));
+    assert.ok(own.length > 10 && pool.length === 5, `${own.length} functions, ${pool.length} of the pool`);
+    for (const each of [name, `${name}-threads`]) {
+        const { module } = await moduleOf(each);
+        const functions = WebAssembly.Module.exports(module).filter(({ kind }) => kind === 'function');
+        assert.deepEqual(
+            functions.map(({ name }) => name).sort(),
+            [...own, ...pool, 'nb_alloc', 'nb_free'].sort(),
+            `nibble-${each}.wasm`,
+        );
+    }
+}

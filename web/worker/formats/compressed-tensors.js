@@ -7,35 +7,38 @@ import { BYTES, bytesOf, codedFormat, groupsOf, isOrdered } from './coded.js';
 
 const coded = codedFormat(NB_FORMAT_COMPRESSED);
 
+/**
+ * A QuantizationConfig with one scheme for all matrices.
+ * @param {string} format
+ * @param {string[]} ignore modules with matrices that stay as they are
+ * @param {object} weights QuantizationArgs
+ * @param {object | null} [inputs] QuantizationArgs; null: they are not quantized
+ */
+export const configOf = (format, ignore, weights, inputs = null) => ({
+    quant_method: 'compressed-tensors',
+    format,
+    quantization_status: 'compressed',
+    global_compression_ratio: null,
+    kv_cache_scheme: null,
+    ignore,
+    config_groups: { group_0: { targets: ['Linear'], weights, input_activations: inputs, output_activations: null } },
+});
+
 /** @type {import('./folder-formats.js').FolderFormat} */
 export const COMPRESSED_TENSORS = {
     ...coded,
 
-    config: (_, folder, ignore) => ({
-        quant_method: 'compressed-tensors',
-        format: 'pack-quantized',
-        quantization_status: 'compressed',
-        global_compression_ratio: null,
-        kv_cache_scheme: null,
-        ignore,
-        config_groups: {
-            group_0: {
-                targets: ['Linear'],
-                weights: {
-                    num_bits: folder.bits,
-                    type: 'int',
-                    symmetric: folder.symmetric,
-                    strategy: folder.group > 0 ? 'group' : 'channel',
-                    group_size: folder.group > 0 ? folder.group : null,
-                    actorder: isOrdered(folder) ? 'group' : null,
-                    dynamic: false,
-                    observer: 'minmax',
-                },
-                input_activations: null,
-                output_activations: null,
-            },
-        },
-    }),
+    config: (_, folder, ignore) =>
+        configOf('pack-quantized', ignore, {
+            num_bits: folder.bits,
+            type: 'int',
+            symmetric: folder.symmetric,
+            strategy: folder.group > 0 ? 'group' : 'channel',
+            group_size: folder.group > 0 ? folder.group : null,
+            actorder: isOrdered(folder) ? 'group' : null,
+            dynamic: false,
+            observer: 'minmax',
+        }),
 
     refusal: (coding, folder) =>
         coding.isTransposed

@@ -6,6 +6,7 @@
  */
 import { NB_FORMAT_INT8, TYPES } from '../../abi.js';
 import { BYTES, bytesOf, codedFormat } from './coded.js';
+import { configOf } from './compressed-tensors.js';
 
 /** @typedef {import('./folder-formats.js').Part} Part */
 /** @typedef {import('../inputs.js').Room} Room */
@@ -35,40 +36,31 @@ const inputZero = (_, made) => bytesOf(Int8Array.of(inputOf(made).found?.zero ??
 export const INT_QUANTIZED = {
     values: coded.values,
 
-    config: (_, { symmetric, activations, ranges }, ignore) => ({
-        quant_method: 'compressed-tensors',
-        format: 'int-quantized',
-        quantization_status: 'compressed',
-        global_compression_ratio: null,
-        kv_cache_scheme: null,
-        ignore,
-        config_groups: {
-            group_0: {
-                targets: ['Linear'],
-                weights: {
-                    num_bits: 8,
-                    type: 'int',
-                    symmetric: true,
-                    strategy: 'channel',
-                    group_size: null,
-                    actorder: null,
-                    dynamic: false,
-                    observer: 'minmax',
-                },
-                input_activations: {
-                    num_bits: 8,
-                    type: 'int',
-                    symmetric,
-                    strategy: activations === 'static' ? 'tensor' : 'token',
-                    group_size: null,
-                    actorder: null,
-                    dynamic: activations === 'dynamic',
-                    observer: activations === 'static' ? (OBSERVERS[ranges] ?? null) : null,
-                },
-                output_activations: null,
+    config: (_, { symmetric, activations, ranges }, ignore) =>
+        configOf(
+            'int-quantized',
+            ignore,
+            {
+                num_bits: 8,
+                type: 'int',
+                symmetric: true,
+                strategy: 'channel',
+                group_size: null,
+                actorder: null,
+                dynamic: false,
+                observer: 'minmax',
             },
-        },
-    }),
+            {
+                num_bits: 8,
+                type: 'int',
+                symmetric,
+                strategy: activations === 'static' ? 'tensor' : 'token',
+                group_size: null,
+                actorder: null,
+                dynamic: activations === 'dynamic',
+                observer: activations === 'static' ? (OBSERVERS[ranges] ?? null) : null,
+            },
+        ),
 
     refusal: ({ isTransposed, tensor: { from, columns, matrices } }, { activations }) =>
         matrices > 1 && activations === 'static'
