@@ -76,8 +76,8 @@ int32_t nb_trainer_set_loss(nb_trainer *trainer, const nb_train_loss *loss, nb_e
 /* tokens, targets: [sequences, length]. A target is the token that should follow; a position whose target is below 0
  * does not count. teacher: logits [sequences, length, vocabulary], or NULL.
  * nb_trainer_evaluate writes the sum of the losses and returns how many positions counted. nb_trainer_accumulate adds
- * the sum's gradient to the gradients, too. A loss that is not finite is an error: gradients then are 0 again, and the
- * weights as they were. */
+ * the sum's gradient to the gradients, too. A loss that is not finite is an error, which names the teacher's logit that
+ * is to blame if there is one: gradients then are 0 again, and the weights as they were. */
 int32_t nb_trainer_evaluate(nb_trainer *trainer, const int32_t *tokens, const int32_t *targets, const float *teacher,
                             uint32_t sequences, uint32_t length, double *loss, nb_error *err);
 int32_t nb_trainer_accumulate(nb_trainer *trainer, const int32_t *tokens, const int32_t *targets, const float *teacher,
@@ -93,10 +93,10 @@ int32_t nb_trainer_logits(nb_trainer *trainer, const int32_t *tokens, uint32_t s
  * `warmup` steps, then falls to last_rate by half a cosine wave until step `steps`, and stays there (Loshchilov and
  * Hutter 2017, equation 5). steps = 0: it stays at `rate`. */
 typedef struct nb_train_optimizer {
-    float rate, last_rate;
+    float rate, last_rate; /* 0 ... 1 */
     uint32_t warmup, steps;
-    float beta1, beta2, epsilon; /* 0.9, 0.95 and 1e-8 are usual */
-    float decay;                 /* of matrices, times the learning rate */
+    float beta1, beta2, epsilon; /* 0.9, 0.95 and 1e-8 are usual; epsilon is at least 1e-20 */
+    float decay;                 /* of matrices, times the learning rate, which together are at most 1 */
     float clip;                  /* gradients longer than this are shortened to it (Pascanu et al. 2013); 0: none are */
 } nb_train_optimizer;
 
@@ -111,7 +111,7 @@ int32_t nb_trainer_step(nb_trainer *trainer, double *norm, nb_error *err);
 
 uint32_t nb_trainer_steps(const nb_trainer *trainer); /* steps done */
 
-/* After weights and moments were written: so many steps are done. Gradients become 0. */
+/* After weights and moments were written: so many steps are done, at most 2^31 - 2. Gradients become 0. */
 int32_t nb_trainer_resume(nb_trainer *trainer, uint32_t steps, nb_error *err);
 
 #pragma GCC visibility pop

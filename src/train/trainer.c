@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+enum { MOST_STEPS = INT32_MAX };
+
 /* ---- passes ------------------------------------------------------------------------------------------------------- */
 
 static int32_t check_tokens(const nb_trainer *t, const int32_t *tokens, uint32_t sequences, uint32_t length,
@@ -78,6 +80,25 @@ static void forget_gradients(nb_trainer *t) {
     t->counted = 0;
 }
 
+/* The error of a loss that is not finite: it names a number of the teacher that is to blame, or the weights. */
+static int32_t refuse_loss(const nb_trainer *t, const int32_t *targets, const float *teacher, uint32_t length,
+                           nb_error *err) {
+    uint32_t vocabulary = t->shape.vocabulary;
+    for (uint32_t i = 0; i < t->pass.n && t->loss.share > 0; i++)
+        for (uint32_t token = 0; token < vocabulary && targets[i] >= 0; token++) {
+            float logit = teacher[(size_t)i * vocabulary + token];
+            if (!isfinite(logit))
+                return NB_FAIL(err, NB_ERR_ARGUMENT,
+                               "sequence %u, position %u: the teacher's logit of token %u is %g; give finite logits, "
+                               "such as -10000 for a token that never follows",
+                               i / length, i % length, token, (double)logit);
+        }
+    return NB_FAIL(err, NB_ERR_FORMAT,
+                   "the loss is not finite after %u steps: the weights are no longer of use. Go back to a "
+                   "checkpoint, and take a lower learning rate",
+                   t->steps);
+}
+
 static int32_t find_loss(nb_trainer *t, const int32_t *tokens, const int32_t *targets, const float *teacher,
                          uint32_t sequences, uint32_t length, bool learns, double *loss, nb_error *err) {
     NB_TRY(check_tokens(t, tokens, sequences, length, err));
@@ -91,10 +112,7 @@ static int32_t find_loss(nb_trainer *t, const int32_t *tokens, const int32_t *ta
     if (!isfinite(*loss)) {
         if (learns)
             forget_gradients(t);
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "the loss is not finite after %u steps: the weights are no longer of use. Go back to a "
-                       "checkpoint, and take a lower learning rate",
-                       t->steps);
+        return refuse_loss(t, targets, teacher, length, err);
     }
     if (learns)
         run_back(t, tokens);
@@ -151,9 +169,16 @@ static float scale_of(const nb_trainer *t, double norm) {
     return (float)(clip > 0 && norm > clip ? mean * clip / (norm + 1e-6) : mean);
 }
 
+static int32_t check_steps(uint32_t steps, nb_error *err) {
+    return steps < MOST_STEPS ? NB_OK
+                              : NB_FAIL(err, NB_ERR_ARGUMENT, "after %u steps there is none; the most are %u", steps,
+                                        (uint32_t)MOST_STEPS);
+}
+
 int32_t nb_trainer_step(nb_trainer *t, double *norm, nb_error *err) {
     NB_TRY(check_learns(t, err));
-    if (t->optimizer.epsilon == 0 || t->counted == 0 || t->steps == UINT32_MAX)
+    NB_TRY(check_steps(t->steps, err));
+    if (t->optimizer.epsilon == 0 || t->counted == 0)
         return NB_FAIL(err, NB_ERR_STATE,
                        "a step needs an optimizer (nb_trainer_set_optimizer) and gradients of at least one position "
                        "(nb_trainer_accumulate)");
@@ -189,6 +214,7 @@ uint32_t nb_trainer_steps(const nb_trainer *t) {
 
 int32_t nb_trainer_resume(nb_trainer *t, uint32_t steps, nb_error *err) {
     NB_TRY(check_learns(t, err));
+    NB_TRY(check_steps(steps, err));
     t->steps = steps;
     forget_gradients(t);
     return NB_OK;

@@ -224,8 +224,8 @@ static int32_t prepare(nb_trainer *t, nb_error *err) {
     NB_TRY(check_shape(&t->shape, err));
     uint64_t n = (uint64_t)t->sequences * t->length;
     if (n == 0 || n > INT32_MAX)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "a batch of %u sequences of %u tokens; take from 1 to 2^31 tokens",
-                       t->sequences, t->length);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a batch of %u sequences of %u tokens; take from 1 to %d tokens in all",
+                       t->sequences, t->length, INT32_MAX);
     t->n_tensors = tensors_of(&t->shape);
     t->floats = count_floats(&t->shape);
     if (t->floats > UINT32_MAX)

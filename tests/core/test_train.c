@@ -347,6 +347,30 @@ static void check_shapes(const model *m) {
 #undef CHANGED
 }
 
+static void check_optimizers(nb_trainer *t, const model *m) {
+    nb_error err = {0};
+    nb_train_optimizer o;
+#define REFUSED(change)        \
+    (o = m->optimizer, change, \
+     CHECK(nb_trainer_set_optimizer(t, &o, &err) == NB_ERR_ARGUMENT, "%s was taken: %s", #change, err.message))
+    REFUSED(o.rate = INFINITY);
+    REFUSED(o.rate = 1.001f);
+    REFUSED(o.last_rate = 1e38f);
+    REFUSED(o.last_rate = -1e-9f);
+    REFUSED(o.beta2 = 1);
+    REFUSED(o.epsilon = 0);
+    REFUSED(o.epsilon = 1e-30f);
+    REFUSED(o.clip = NAN);
+    REFUSED(o.decay = -0.1f);
+    REFUSED((o.rate = 1, o.decay = 1.5f));
+    REFUSED((o.rate = o.last_rate = 0, o.decay = INFINITY));
+    REFUSED(o.steps = o.warmup);
+#undef REFUSED
+    o = m->optimizer;
+    o.rate = o.decay = 1;
+    CHECK(nb_trainer_set_optimizer(t, &o, &err) == NB_OK, "%s", err.message);
+}
+
 static void check_refusals(const model *m) {
     nb_trainer *t = new_trainer(NULL, m);
     if (!t)
@@ -378,15 +402,10 @@ static void check_refusals(const model *m) {
           "%s", err.message);
     taught.share = NAN;
     CHECK(nb_trainer_set_loss(t, &taught, &err) == NB_ERR_ARGUMENT, "%s", err.message);
-    nb_train_optimizer bad = m->optimizer;
-    bad.rate = INFINITY;
-    CHECK(nb_trainer_set_optimizer(t, &bad, &err) == NB_ERR_ARGUMENT, "%s", err.message);
-    bad = m->optimizer;
-    bad.beta2 = 1;
-    CHECK(nb_trainer_set_optimizer(t, &bad, &err) == NB_ERR_ARGUMENT, "%s", err.message);
-    bad = m->optimizer;
-    bad.steps = bad.warmup;
-    CHECK(nb_trainer_set_optimizer(t, &bad, &err) == NB_ERR_ARGUMENT, "%s", err.message);
+    check_optimizers(t, m);
+    CHECK(nb_trainer_resume(t, UINT32_MAX, &err) == NB_ERR_ARGUMENT && test_contains(err.message, "4294967295 steps"),
+          "%s", err.message);
+    CHECK(nb_trainer_resume(t, INT32_MAX - 1, &err) == NB_OK, "%s", err.message);
     nb_train_tensor tensor;
     CHECK(nb_trainer_tensor(t, nb_trainer_tensors(t), &tensor) == NB_ERR_ARGUMENT, "there is no such tensor");
     nb_trainer_free(t);
@@ -410,6 +429,32 @@ static void check_memory(const model *m) {
     (void)m;
 }
 #endif
+
+/* A teacher's logit that is not finite is told as one, and not as damaged weights, unless its position does not count. */
+static void check_teacher(const model *m) {
+    nb_trainer *t = new_trainer(NULL, m);
+    size_t n = (size_t)m->shape.vocabulary * 4;
+    float *teacher = nb_alloc_items(n, sizeof *teacher);
+    if (!CHECK(t && teacher, "no memory"))
+        return;
+    nb_error err = {0};
+    double loss;
+    const int32_t tokens[] = {0, 1, 2, 3}, targets[] = {1, -1, 3, 4};
+    nb_train_loss taught = {.share = 0.5f, .temperature = 2};
+    CHECK(nb_trainer_set_loss(t, &taught, &err) == NB_OK, "%s", err.message);
+    memset(teacher, 0, n * sizeof *teacher);
+    teacher[m->shape.vocabulary + 5] = NAN; /* of position 1 */
+    CHECK(nb_trainer_accumulate(t, tokens, targets, teacher, 2, 2, &loss, &err) == 3, "%s", err.message);
+    const float bad[] = {-INFINITY, INFINITY, NAN};
+    for (int i = 0; i < 3; i++) {
+        teacher[2 * m->shape.vocabulary + 5] = bad[i];
+        CHECK(nb_trainer_accumulate(t, tokens, targets, teacher, 2, 2, &loss, &err) == NB_ERR_ARGUMENT &&
+                  test_contains(err.message, "sequence 1, position 0: the teacher's logit of token 5"),
+              "%s", err.message);
+    }
+    nb_free(teacher);
+    nb_trainer_free(t);
+}
 
 /* A loss that is not finite leaves weights and steps as they were, and no gradients. */
 static void check_divergence(const model *m) {
@@ -454,6 +499,7 @@ void test_train(void) {
             check_pairs(&m);
             check_shapes(&m);
             check_refusals(&m);
+            check_teacher(&m);
             check_divergence(&m);
             check_memory(&m);
         }
