@@ -164,7 +164,7 @@ CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats te
     quant/presets.c convert"
 # The linker leaves out what nothing exported needs, such as the presets of the room quant.
 QUANTIZER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types formats text/unicode.c quant"
-TRAINER="base/error.c base/memory.c base/threads.c base/writer.c kernels/ops.c models/rope.c train"
+TRAINER="base/error.c base/memory.c base/threads.c base/writer.c types kernels/ops.c models/rope.c train"
 
 # The sources of these folders and files, each once.
 sources_of() { # PART...

@@ -1,59 +1,10 @@
 /* GPTQ onto GGUF's types. No format is spelled out here but for where its codes lie: the encoder writes a block, and the
  * dequantizer says what its codes stand for. */
-#include "gptq_blocks.h"
-
 #include "../base/memory.h"
 #include "../base/numbers.h"
+#include "../types/code_layout.h"
 #include "../types/traits.h"
 #include "gptq_feed.h"
-
-/* ---- where codes lie -------------------------------------------------------------------------------------------- */
-
-#define HALVES(at, run) {at, 4, run}
-#define BITS(at, run) {at, 1, run}
-#define PAIRS(at, run) {at, 2, run}
-
-// clang-format off: a type a line
-static const nb_code_layout layouts[NB_TYPE_LIMIT] = {
-    [NB_TYPE_Q4_0] = {32, 0, 15, HALVES(2, 16), {0}, 0, 0, NULL, NULL},
-    [NB_TYPE_Q4_1] = {32, 0, 15, HALVES(4, 16), {0}, 0, 0, NULL, NULL},
-    [NB_TYPE_Q5_0] = {32, 0, 31, HALVES(6, 16), BITS(2, 1), 0, 0, NULL, NULL},
-    [NB_TYPE_Q5_1] = {32, 0, 31, HALVES(8, 16), BITS(4, 1), 0, 0, NULL, NULL},
-    [NB_TYPE_Q8_0] = {32, 1, 255, {2, 8, 1}, {0}, 0x80, 0, NULL, NULL},
-    [NB_TYPE_Q2_K] = {16, 0, 3, PAIRS(16, 32), {0}, 0, 0, NULL, NULL},
-    [NB_TYPE_Q3_K] = {16, 0, 7, PAIRS(32, 32), BITS(0, 32), 0, 0, NULL, NULL},
-    [NB_TYPE_Q4_K] = {32, 0, 15, HALVES(16, 32), {0}, 0, 0, NULL, NULL},
-    [NB_TYPE_Q5_K] = {32, 0, 31, HALVES(48, 32), BITS(16, 32), 0, 0, NULL, NULL},
-    [NB_TYPE_Q6_K] = {16, 0, 63, HALVES(0, 64), PAIRS(128, 32), 0, 0, NULL, NULL},
-    [NB_TYPE_IQ4_NL] = {32, 0, 15, HALVES(2, 16), {0}, 0, 0, nb_iq4_codebook, NULL},
-    [NB_TYPE_IQ4_XS] = {32, 0, 15, HALVES(8, 16), {0}, 0, 0, nb_iq4_codebook, NULL},
-    [NB_TYPE_MXFP4] = {32, 0, 15, HALVES(1, 16), {0}, 0, 0, nb_mxfp4_codebook, NULL},
-    [NB_TYPE_NVFP4] = {16, 0, 15, HALVES(4, 8), {0}, 0, 0, nb_mxfp4_codebook, NULL},
-    [NB_TYPE_NF4] = {64, 0, 15, HALVES(4, 1), {0}, 0, 4, NULL, nb_nf4_codebook},
-    [NB_TYPE_FP4] = {64, 0, 15, HALVES(4, 1), {0}, 0, 4, NULL, nb_fp4_codebook},
-    [NB_TYPE_TQ2_0] = {256, 0, 2, PAIRS(0, 32), {0}, 0, 0, NULL, NULL},
-    [NB_TYPE_Q2_0] = {64, 0, 3, PAIRS(2, 1), {0}, 0, 0, NULL, NULL},
-    [NB_TYPE_Q1_0] = {128, 0, 1, BITS(2, 1), {0}, 0, 0, NULL, NULL},
-};
-// clang-format on
-
-const nb_code_layout *nb_code_layout_of(uint32_t type) {
-    return type < NB_TYPE_LIMIT && layouts[type].granule ? &layouts[type] : NULL;
-}
-
-static void put_bits(const nb_code_field *field, uint32_t shift_flip, uint32_t i, uint32_t bits, uint8_t *block) {
-    uint32_t period = field->run * 8u / field->width;
-    uint8_t *byte = block + field->at + i / period * field->run + i % field->run;
-    uint32_t shift = (i % period / field->run * field->width) ^ shift_flip, mask = (1u << field->width) - 1;
-    *byte = (uint8_t)((*byte & ~(mask << shift)) | (bits & mask) << shift);
-}
-
-void nb_put_code(const nb_code_layout *layout, uint32_t i, uint32_t code, uint8_t *block) {
-    code ^= layout->flip;
-    put_bits(&layout->low, layout->shift_flip, i, code, block);
-    if (layout->high.width)
-        put_bits(&layout->high, 0, i, code >> layout->low.width, block);
-}
 
 /* ---- blocks ----------------------------------------------------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
-#include "../../src/quant/gptq_blocks.h"
+#include "../../src/types/code_layout.h"
 #include "../../src/quant/hessian.h"
 #include "../../src/types/traits.h"
 
@@ -50,6 +50,7 @@ static void test_layout(uint32_t type, const nb_code_layout *l) {
             nb_put_code(l, i, (uint32_t)l->most, block);
             traits->dequantize(block, before, n);
             nb_put_code(l, i, (uint32_t)code, block);
+            wrong += nb_code_at(l, i, block) != (uint32_t)code;
             /* on the line through the first and the last, to some roundings */
             float part =
                 (number_of(l, code) - number_of(l, l->least)) / (number_of(l, l->most) - number_of(l, l->least));

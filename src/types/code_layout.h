@@ -1,6 +1,6 @@
 /* How the codes of GGUF's types lie in a block. */
-#ifndef NB_GPTQ_BLOCKS_H
-#define NB_GPTQ_BLOCKS_H
+#ifndef NB_CODE_LAYOUT_H
+#define NB_CODE_LAYOUT_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +25,8 @@ typedef struct nb_code_layout {
 /* NULL: the type has none, as codes stand for several weights. */
 const nb_code_layout *nb_code_layout_of(uint32_t type);
 
+/* The code of weight i of a block. */
 void nb_put_code(const nb_code_layout *layout, uint32_t i, uint32_t code, uint8_t *block);
+uint32_t nb_code_at(const nb_code_layout *layout, uint32_t i, const uint8_t *block);
 
 #endif
