@@ -39,13 +39,28 @@ static int32_t check_targets(const nb_trainer *t, const int32_t *targets, const 
     return counted;
 }
 
+static void derive_weights(nb_trainer *t) {
+    for (uint32_t i = 0; i < t->n_tensors; i++)
+        if (t->derivations[i].kind)
+            t->derivations[i].kind->forward(&t->derivations[i], t->pass.pool);
+}
+
+/* The gradients of derived weights become those of parameters, and 0. */
+static void derive_back(nb_trainer *t) {
+    for (uint32_t i = 0; i < t->n_tensors; i++)
+        if (t->derivations[i].kind)
+            t->derivations[i].kind->backward(&t->derivations[i], t->pass.pool);
+    memset(t->derived_gradients, 0, (size_t)t->derived * sizeof *t->derived_gradients);
+}
+
 /* From tokens to what the output matrix is given, in pass.normed. */
 static void run_layers(nb_trainer *t, const int32_t *tokens, uint32_t sequences, uint32_t length) {
     nb_pass *p = &t->pass;
     uint32_t layers = t->shape.layers;
     p->n = sequences * length;
     p->length = length;
-    nb_embed_forward(p, t->weights, tokens, t->traces[0].x); /* [n, width] */
+    derive_weights(t);
+    nb_embed_forward(p, t->embedding.weights, tokens, t->traces[0].x); /* [n, width] */
     for (uint32_t l = 0; l < layers; l++)
         nb_layer_forward(p, &t->layers[l], &t->traces[l], l + 1 < layers ? t->traces[l + 1].x : t->stream);
     nb_norm_forward(p, &t->output_norm, t->stream, p->normed);
@@ -72,11 +87,14 @@ static void run_back(nb_trainer *t, const int32_t *tokens) {
     nb_norm_backward(p, &t->output_norm, t->stream, p->d_normed, t->d);
     for (uint32_t l = t->shape.layers; l-- > 0;)
         nb_layer_backward(p, &t->layers[l], &t->traces[l], t->d);
-    nb_embed_backward(p, tokens, t->d, t->gradients); /* the token embedding is the first tensor */
+    if (t->embedding.gradient)
+        nb_embed_backward(p, tokens, t->d, t->embedding.gradient);
+    derive_back(t);
 }
 
 static void forget_gradients(nb_trainer *t) {
     memset(t->gradients, 0, (size_t)t->floats * sizeof *t->gradients);
+    memset(t->derived_gradients, 0, (size_t)t->derived * sizeof *t->derived_gradients);
     t->counted = 0;
 }
 
@@ -175,6 +193,21 @@ static int32_t check_steps(uint32_t steps, nb_error *err) {
                                         (uint32_t)MOST_STEPS);
 }
 
+static void step_run(nb_trainer *t, const nb_run *run, float scale) {
+    nb_train_optimizer optimizer = t->optimizer;
+    optimizer.rate *= run->rate;
+    optimizer.last_rate *= run->rate;
+    nb_parameters p = {
+        .weights = t->weights + run->first,
+        .gradients = t->gradients + run->first,
+        .first = t->first + run->first,
+        .second = t->second + run->first,
+        .n = run->n,
+        .decays = run->decays,
+    };
+    nb_adamw_step(t->pass.pool, &optimizer, t->steps, scale, &p);
+}
+
 int32_t nb_trainer_step(nb_trainer *t, double *norm, nb_error *err) {
     NB_TRY(check_learns(t, err));
     NB_TRY(check_steps(t->steps, err));
@@ -191,18 +224,8 @@ int32_t nb_trainer_step(nb_trainer *t, double *norm, nb_error *err) {
                        t->steps);
     }
     float scale = scale_of(t, *norm);
-    for (uint32_t i = 0; i < t->n_tensors; i++) {
-        const nb_train_tensor *tensor = &t->tensors[i];
-        nb_parameters p = {
-            .weights = t->weights + tensor->first,
-            .gradients = t->gradients + tensor->first,
-            .first = t->first + tensor->first,
-            .second = t->second + tensor->first,
-            .n = (uint64_t)tensor->rows * tensor->columns,
-            .decays = tensor->decays,
-        };
-        nb_adamw_step(t->pass.pool, &t->optimizer, t->steps, scale, &p);
-    }
+    for (uint32_t i = 0; i < t->n_runs; i++)
+        step_run(t, &t->runs[i], scale);
     t->steps++;
     t->counted = 0;
     return NB_OK;

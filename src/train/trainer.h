@@ -1,11 +1,21 @@
-/* The trainer's object: trainer_memory.c makes it, trainer.c computes with it. */
+/* The trainer's object: trainer_memory.c makes it, arrays.c lays out its parameters, trainer.c computes with it. */
 #ifndef NB_TRAINER_H
 #define NB_TRAINER_H
 
+#include "derive.h"
 #include "network.h"
 
 /* Tokens whose logits are in memory at a time. */
 enum { NB_HEAD_TOKENS = 128 };
+
+enum { NB_LAYER_TENSORS = 9 }; /* tensors of a layer */
+
+/* Parameters that the optimizer treats alike: numbers first ... first + n - 1 of the arrays. */
+typedef struct nb_run {
+    uint64_t first, n;
+    float rate; /* times the optimizer's */
+    bool decays;
+} nb_run;
 
 struct nb_trainer {
     nb_train_shape shape;
@@ -16,22 +26,41 @@ struct nb_trainer {
     uint32_t steps;               /* done */
     uint64_t counted;             /* positions whose gradients are in `gradients` */
 
-    nb_arena memory;          /* of all that follows */
+    nb_arena tables;
     nb_train_tensor *tensors; /* [n_tensors]: the token embedding, the layers', the output norm's, the output matrix */
     uint32_t n_tensors;
-    uint64_t floats; /* of each of these: */
-    float *weights, *gradients, *first, *second;
-
+    nb_derivation *derivations; /* [n_tensors] */
+    nb_run *runs;               /* [n_runs], at most 2 for each tensor */
+    uint32_t n_runs;
+    nb_linear embedding;      /* [vocabulary, width] */
     nb_trained_layer *layers; /* [layers] */
-    nb_trace *traces;         /* [layers]: all the same memory if the trainer does not learn */
     nb_gain output_norm;
     nb_linear output; /* [vocabulary, width] */
+
+    nb_arena arrays;
+    uint64_t floats; /* of each of these: first what the tensors' names stand for, then parameters of their own */
+    float *weights, *gradients, *first, *second;
+    uint64_t derived; /* floats of each of these: the weights that derivations compute, and their gradients */
+    float *derived_weights, *derived_gradients;
+    double *partial; /* [pieces of floats] */
+
+    nb_arena batch;
+    nb_trace *traces; /* [layers], one of the tables: all the same memory if the trainer does not learn */
     nb_pass pass;
     float *stream, *d;   /* [n, width]: what the last layer gives; the loss's gradient on its way back */
     float *logits;       /* [NB_HEAD_TOKENS, vocabulary] */
     float *loss_scratch; /* [threads, 3, vocabulary] */
     double *losses;      /* [n] */
-    double *partial;     /* [pieces of floats] */
 };
+
+/* Says which tensors are derived, and from what: it fills in t->derivations, whose rows and columns are there. */
+typedef int32_t nb_trainer_plan(nb_trainer *t, const void *context, nb_error *err);
+
+/* nb_trainer_new for those that derive weights. plan: NULL if none is derived. */
+nb_trainer *nb_trainer_make(nb_pool *pool, const nb_train_shape *shape, uint32_t sequences, uint32_t length,
+                            uint32_t learns, nb_trainer_plan *plan, const void *context, nb_error *err);
+
+/* Lays out the arrays by the derivations, takes their memory, and tells the layers where their weights are. */
+int32_t nb_trainer_make_arrays(nb_trainer *t, nb_error *err);
 
 #endif

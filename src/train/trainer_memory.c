@@ -4,7 +4,7 @@
 #include "../base/writer.h"
 #include "../models/rope.h"
 
-enum { MOST_SIDE = 1 << 24, MOST_LAYERS = 4096, ALIGNMENT = 16, LAYER_TENSORS = 9 };
+enum { MOST_SIDE = 1 << 24, MOST_LAYERS = 4096 };
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
 
@@ -30,79 +30,38 @@ typedef struct kind {
 static const kind embedding = {"token_embd", VOCABULARY, WIDTH}, output_norm = {"output_norm", ONE, WIDTH},
                   output = {"output", VOCABULARY, WIDTH};
 
-static const kind of_layer[LAYER_TENSORS] = {
+static const kind of_layer[NB_LAYER_TENSORS] = {
     {"attn_norm", ONE, WIDTH},   {"attn_q", QUERIES, WIDTH},      {"attn_k", KEYS, WIDTH},
     {"attn_v", KEYS, WIDTH},     {"attn_output", WIDTH, QUERIES}, {"ffn_norm", ONE, WIDTH},
     {"ffn_gate", HIDDEN, WIDTH}, {"ffn_up", HIDDEN, WIDTH},       {"ffn_down", WIDTH, HIDDEN},
 };
 
 static uint32_t tensors_of(const nb_train_shape *s) {
-    return 1 + s->layers * LAYER_TENSORS + 1 + !s->is_tied;
+    return 1 + s->layers * NB_LAYER_TENSORS + 1 + !s->is_tied;
 }
 
 static const kind *kind_of(const nb_train_shape *s, uint32_t index) {
-    uint32_t layers = s->layers * LAYER_TENSORS;
+    uint32_t layers = s->layers * NB_LAYER_TENSORS;
     if (index == 0)
         return &embedding;
-    return index <= layers ? &of_layer[(index - 1) % LAYER_TENSORS] : index == layers + 1 ? &output_norm : &output;
+    return index <= layers ? &of_layer[(index - 1) % NB_LAYER_TENSORS] : index == layers + 1 ? &output_norm : &output;
 }
 
-/* Floats of all tensors, each rounded up to whole lines of a cache. */
-static uint64_t count_floats(const nb_train_shape *s) {
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < tensors_of(s); i++) {
-        const kind *k = kind_of(s, i);
-        sum = nb_plus(sum, NB_ROUND_UP(size_of(s, k->rows) * size_of(s, k->columns), (uint64_t)ALIGNMENT));
-    }
-    return sum;
-}
-
-static void place_tensors(nb_trainer *t) {
-    uint32_t first = 0;
+static void name_tensors(nb_trainer *t) {
     for (uint32_t i = 0; i < t->n_tensors; i++) {
         const kind *k = kind_of(&t->shape, i);
         nb_train_tensor *tensor = &t->tensors[i];
         *tensor = (nb_train_tensor){
-            .first = first,
             .rows = (uint32_t)size_of(&t->shape, k->rows),
             .columns = (uint32_t)size_of(&t->shape, k->columns),
             .decays = k->rows != ONE,
         };
+        t->derivations[i] = (nb_derivation){.rows = tensor->rows, .columns = tensor->columns, .rate = 1};
         nb_writer w = nb_writer_over(tensor->name, sizeof tensor->name);
-        if (i > 0 && i <= t->shape.layers * LAYER_TENSORS)
-            nb_write(&w, "blk.%u.", (i - 1) / LAYER_TENSORS);
+        if (i > 0 && i <= t->shape.layers * NB_LAYER_TENSORS)
+            nb_write(&w, "blk.%u.", (i - 1) / NB_LAYER_TENSORS);
         nb_write(&w, "%s.weight", k->name);
-        first += NB_ROUND_UP(tensor->rows * tensor->columns, (uint32_t)ALIGNMENT);
     }
-}
-
-static nb_gain gain_of(const nb_trainer *t, uint32_t index) {
-    uint32_t first = t->tensors[index].first;
-    return (nb_gain){t->weights + first, t->gradients ? t->gradients + first : NULL};
-}
-
-static nb_linear linear_of(const nb_trainer *t, uint32_t index) {
-    const nb_train_tensor *tensor = &t->tensors[index];
-    nb_gain numbers = gain_of(t, index);
-    return (nb_linear){tensor->rows, tensor->columns, numbers.weights, numbers.gradient};
-}
-
-static void find_parts(nb_trainer *t) {
-    uint32_t i = 1;
-    for (uint32_t l = 0; l < t->shape.layers; l++, i += LAYER_TENSORS)
-        t->layers[l] = (nb_trained_layer){
-            .attention_norm = gain_of(t, i),
-            .q = linear_of(t, i + 1),
-            .k = linear_of(t, i + 2),
-            .v = linear_of(t, i + 3),
-            .o = linear_of(t, i + 4),
-            .feed_forward_norm = gain_of(t, i + 5),
-            .gate = linear_of(t, i + 6),
-            .up = linear_of(t, i + 7),
-            .down = linear_of(t, i + 8),
-        };
-    t->output_norm = gain_of(t, i);
-    t->output = linear_of(t, t->shape.is_tied ? 0 : i + 1);
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------- */
@@ -111,17 +70,23 @@ static float *take(nb_arena *arena, uint64_t rows, uint64_t columns) {
     return nb_arena_take(arena, nb_times(rows, columns), sizeof(float));
 }
 
-static void take_weights(nb_trainer *t, nb_arena *a) {
+static void take_tables(nb_trainer *t, nb_arena *a) {
     t->tensors = nb_arena_take(a, t->n_tensors, sizeof *t->tensors);
+    t->derivations = nb_arena_take(a, t->n_tensors, sizeof *t->derivations);
+    t->runs = nb_arena_take(a, 2 * (uint64_t)t->n_tensors, sizeof *t->runs);
     t->layers = nb_arena_take(a, t->shape.layers, sizeof *t->layers);
     t->traces = nb_arena_take(a, t->shape.layers, sizeof *t->traces);
-    t->weights = take(a, t->floats, 1);
-    if (!t->learns)
-        return;
-    t->gradients = take(a, t->floats, 1);
-    t->first = take(a, t->floats, 1);
-    t->second = take(a, t->floats, 1);
-    t->partial = nb_arena_take(a, nb_pieces(t->floats, NB_PIECE), sizeof *t->partial);
+}
+
+/* The tables, with what is known of the tensors without a plan. */
+static int32_t make_tables(nb_trainer *t, nb_error *err) {
+    nb_arena arena = {0};
+    take_tables(t, &arena);
+    NB_TRY(nb_arena_allocate(&arena, "a trainer's tables", err));
+    t->tables = arena;
+    take_tables(t, &arena);
+    name_tensors(t);
+    return NB_OK;
 }
 
 static void take_trace(const nb_trainer *t, nb_arena *a, uint64_t n, nb_trace *trace) {
@@ -142,8 +107,7 @@ static void take_traces(nb_trainer *t, nb_arena *a, uint64_t n) {
     for (uint32_t l = 0; l < t->shape.layers; l++) {
         if (l == 0 || t->learns)
             take_trace(t, a, n, &trace);
-        if (t->traces)
-            t->traces[l] = trace;
+        t->traces[l] = trace;
     }
     t->stream = t->learns ? take(a, n, t->shape.width) : trace.x;
 }
@@ -176,11 +140,19 @@ static void take_pass(nb_trainer *t, nb_arena *a, uint64_t n) {
     p->d_attended = take(a, n, queries);
 }
 
-static void take_all(nb_trainer *t, nb_arena *a) {
+static void take_batch(nb_trainer *t, nb_arena *a) {
     uint64_t n = (uint64_t)t->sequences * t->length;
-    take_weights(t, a);
     take_traces(t, a, n);
     take_pass(t, a, n);
+}
+
+static int32_t make_batch(nb_trainer *t, nb_error *err) {
+    nb_arena arena = {0};
+    take_batch(t, &arena);
+    NB_TRY(nb_arena_reserve(&arena, "what training computes of a batch", err));
+    t->batch = arena;
+    take_batch(t, &arena);
+    return NB_OK;
 }
 
 static void find_angles(nb_trainer *t) {
@@ -220,33 +192,24 @@ static int32_t check_shape(const nb_train_shape *s, nb_error *err) {
     return NB_OK;
 }
 
-static int32_t prepare(nb_trainer *t, nb_error *err) {
+static int32_t prepare(nb_trainer *t, nb_trainer_plan *plan, const void *context, nb_error *err) {
     NB_TRY(check_shape(&t->shape, err));
     uint64_t n = (uint64_t)t->sequences * t->length;
     if (n == 0 || n > INT32_MAX)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a batch of %u sequences of %u tokens; take from 1 to %d tokens in all",
                        t->sequences, t->length, INT32_MAX);
     t->n_tensors = tensors_of(&t->shape);
-    t->floats = count_floats(&t->shape);
-    if (t->floats > UINT32_MAX)
-        return nb_memory_refuse("the weights to be trained", nb_times(t->floats, sizeof(float)), err);
-    nb_arena arena = {0};
-    take_all(t, &arena);
-    NB_TRY(nb_arena_reserve(&arena, "training (weights, gradients, moments and a batch's activations)", err));
-    t->memory = arena;
-    take_all(t, &arena);
-    size_t bytes = (size_t)t->floats * sizeof(float);
-    float *arrays[] = {t->weights, t->gradients, t->first, t->second};
-    for (int i = 0; i < (t->learns ? 4 : 1); i++)
-        memset(arrays[i], 0, bytes);
-    place_tensors(t);
-    find_parts(t);
+    NB_TRY(make_tables(t, err));
+    if (plan)
+        NB_TRY(plan(t, context, err));
+    NB_TRY(nb_trainer_make_arrays(t, err));
+    NB_TRY(make_batch(t, err));
     find_angles(t);
     return NB_OK;
 }
 
-nb_trainer *nb_trainer_new(nb_pool *pool, const nb_train_shape *shape, uint32_t sequences, uint32_t length,
-                           uint32_t learns, nb_error *err) {
+nb_trainer *nb_trainer_make(nb_pool *pool, const nb_train_shape *shape, uint32_t sequences, uint32_t length,
+                            uint32_t learns, nb_trainer_plan *plan, const void *context, nb_error *err) {
     nb_trainer *t = nb_alloc(sizeof *t);
     if (!t)
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a trainer");
@@ -258,15 +221,23 @@ nb_trainer *nb_trainer_new(nb_pool *pool, const nb_train_shape *shape, uint32_t 
         .loss = {.share = 0, .temperature = 1},
         .pass = {.shape = *shape, .pool = pool},
     };
-    if (prepare(t, err) == NB_OK)
+    if (prepare(t, plan, context, err) == NB_OK)
         return t;
     nb_trainer_free(t);
     return NULL;
 }
 
+nb_trainer *nb_trainer_new(nb_pool *pool, const nb_train_shape *shape, uint32_t sequences, uint32_t length,
+                           uint32_t learns, nb_error *err) {
+    return nb_trainer_make(pool, shape, sequences, length, learns, NULL, NULL, err);
+}
+
 void nb_trainer_free(nb_trainer *t) {
-    if (t)
-        nb_arena_free(&t->memory);
+    if (t) {
+        nb_arena_free(&t->tables);
+        nb_arena_free(&t->arrays);
+        nb_arena_free(&t->batch);
+    }
     nb_free(t);
 }
 

@@ -1,0 +1,118 @@
+/* The arrays of parameters: what lies where in them. */
+#include "trainer.h"
+
+enum { ALIGNMENT = 16 }; /* in floats: parameters of a tensor begin on a line of a cache */
+
+/* ---- layout ------------------------------------------------------------------------------------------------------- */
+
+/* n more parameters. Returns where they begin. */
+static uint64_t add_run(nb_trainer *t, uint64_t n, float rate, bool decays) {
+    uint64_t first = t->floats;
+    if (n)
+        t->runs[t->n_runs++] = (nb_run){first, n, rate, decays};
+    t->floats = nb_plus(first, NB_ROUND_UP(n, (uint64_t)ALIGNMENT));
+    return first;
+}
+
+static uint64_t size_of(const nb_derivation *d) {
+    return (uint64_t)d->rows * d->columns;
+}
+
+static bool has_weights(const nb_derivation *d) { /* as parameters */
+    return !d->kind || d->has_master;
+}
+
+/* The tensors come first, then the own parameters of derivations. */
+static void lay_out(nb_trainer *t) {
+    t->floats = t->derived = t->n_runs = 0;
+    for (uint32_t i = 0; i < t->n_tensors; i++) {
+        const nb_derivation *d = &t->derivations[i];
+        t->tensors[i].first = (uint32_t)add_run(t, has_weights(d) ? size_of(d) : 0, 1, t->tensors[i].decays);
+        if (d->kind)
+            t->derived = nb_plus(t->derived, NB_ROUND_UP(size_of(d), (uint64_t)ALIGNMENT));
+    }
+    for (uint32_t i = 0; i < t->n_tensors; i++)
+        t->derivations[i].own_first = (uint32_t)add_run(t, t->derivations[i].own, t->derivations[i].rate, false);
+}
+
+/* ---- pointers ----------------------------------------------------------------------------------------------------- */
+
+static float *at(float *array, uint64_t first) {
+    return array ? array + first : NULL;
+}
+
+static void find_derived(nb_trainer *t) {
+    uint64_t first = 0;
+    for (uint32_t i = 0; i < t->n_tensors; i++) {
+        nb_derivation *d = &t->derivations[i];
+        uint32_t place = t->tensors[i].first;
+        if (!d->kind)
+            continue;
+        d->weights = t->derived_weights + first;
+        d->gradient = at(t->derived_gradients, first);
+        d->master = d->has_master ? t->weights + place : NULL;
+        d->d_master = d->has_master ? at(t->gradients, place) : NULL;
+        d->own_at = t->weights + d->own_first;
+        d->d_own = at(t->gradients, d->own_first);
+        first += NB_ROUND_UP(size_of(d), (uint64_t)ALIGNMENT);
+    }
+}
+
+static nb_gain gain_of(const nb_trainer *t, uint32_t index) {
+    const nb_derivation *d = &t->derivations[index];
+    uint32_t first = t->tensors[index].first;
+    return d->kind ? (nb_gain){d->weights, d->gradient} : (nb_gain){t->weights + first, at(t->gradients, first)};
+}
+
+static nb_linear linear_of(const nb_trainer *t, uint32_t index) {
+    const nb_train_tensor *tensor = &t->tensors[index];
+    nb_gain numbers = gain_of(t, index);
+    return (nb_linear){tensor->rows, tensor->columns, numbers.weights, numbers.gradient};
+}
+
+static void find_parts(nb_trainer *t) {
+    uint32_t i = 1;
+    t->embedding = linear_of(t, 0);
+    for (uint32_t l = 0; l < t->shape.layers; l++, i += NB_LAYER_TENSORS)
+        t->layers[l] = (nb_trained_layer){
+            .attention_norm = gain_of(t, i),
+            .q = linear_of(t, i + 1),
+            .k = linear_of(t, i + 2),
+            .v = linear_of(t, i + 3),
+            .o = linear_of(t, i + 4),
+            .feed_forward_norm = gain_of(t, i + 5),
+            .gate = linear_of(t, i + 6),
+            .up = linear_of(t, i + 7),
+            .down = linear_of(t, i + 8),
+        };
+    t->output_norm = gain_of(t, i);
+    t->output = linear_of(t, t->shape.is_tied ? 0 : i + 1);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+
+static void take_arrays(nb_trainer *t, nb_arena *a) {
+    float **arrays[] = {&t->weights, &t->gradients, &t->first, &t->second};
+    for (int i = 0; i < (t->learns ? 4 : 1); i++)
+        *arrays[i] = nb_arena_take(a, t->floats, sizeof(float));
+    t->derived_weights = nb_arena_take(a, t->derived, sizeof(float));
+    if (!t->learns)
+        return;
+    t->derived_gradients = nb_arena_take(a, t->derived, sizeof(float));
+    t->partial = nb_arena_take(a, nb_pieces(t->floats, NB_PIECE), sizeof *t->partial);
+}
+
+int32_t nb_trainer_make_arrays(nb_trainer *t, nb_error *err) {
+    lay_out(t);
+    if (t->floats > UINT32_MAX || t->derived > UINT32_MAX)
+        return nb_memory_refuse("the weights to be trained", nb_times(nb_plus(t->floats, t->derived), sizeof(float)),
+                                err);
+    nb_arena arena = {0};
+    take_arrays(t, &arena);
+    NB_TRY(nb_arena_allocate(&arena, "training (weights, gradients and moments)", err));
+    t->arrays = arena;
+    take_arrays(t, &arena);
+    find_derived(t);
+    find_parts(t);
+    return NB_OK;
+}
