@@ -11,8 +11,8 @@ import { isNode, nodeModule } from './platform.js';
 /** @typedef {import('./index.d.ts').Build} Build */
 /** @typedef {'workerUrl' | 'poolWorkerUrl' | 'templateUrl'} ScriptOption */
 
-/** A .wasm file: a build of the engine, or what only converting and quantizing need.
- * @typedef {Build | 'convert' | 'quantize' | 'quantize-threads'} Module */
+/** A .wasm file: a build of the engine, or what only converting, quantizing and training need.
+ * @typedef {Build | 'convert' | 'quantize' | 'quantize-threads' | 'train' | 'train-threads'} Module */
 
 /** The .wasm files by their names. @typedef {Partial<Record<Module, string>>} WasmUrls */
 
@@ -30,10 +30,12 @@ const WASM = {
     convert: () => new URL('../build/wasm/nibble-convert.wasm', import.meta.url),
     quantize: () => new URL('../build/wasm/nibble-quantize.wasm', import.meta.url),
     'quantize-threads': () => new URL('../build/wasm/nibble-quantize-threads.wasm', import.meta.url),
+    train: () => new URL('../build/wasm/nibble-train.wasm', import.meta.url),
+    'train-threads': () => new URL('../build/wasm/nibble-train-threads.wasm', import.meta.url),
 };
 
 /** Those that are no build of the engine. */
-const OTHERS = /** @type {const} */ (['convert', 'quantize', 'quantize-threads']);
+const OTHERS = /** @type {const} */ (['convert', 'quantize', 'quantize-threads', 'train', 'train-threads']);
 
 /** @type {Record<ScriptOption, () => URL>} */
 const SCRIPTS = {

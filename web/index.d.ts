@@ -608,6 +608,128 @@ export interface ComparedMatrix {
     error: number;
 }
 
+/**
+ * Trains a model of Llama's family on a text, in F32, in a worker of its own:
+ *
+ *     const training = await train('model.gguf', { data: text, steps: 1000 });
+ *     for await (const { step, loss } of training) console.log(step, loss);
+ *     await training.model().pipeTo(file); // a GGUF in F32
+ *     await training.dispose();
+ *
+ * The source is as load() takes it, but no stream, as it is read twice: a GGUF of any types, which are read as F32, or a
+ * folder. Or it is a NewModel, whose weights are random numbers. A model that has what the trainer lacks, such as biases, is refused by
+ * name. The same source, data, options and seed give the same bits on every device, with any number of threads.
+ */
+export function train(source: Source | NewModel, options: TrainOptions): Promise<Training>;
+
+/**
+ * A model of Llama's family with random weights, which the seed decides: normally distributed with a standard deviation of
+ * 0.02 (or the config's initializer_range), and those whose products are added to the residual stream with less, by the root
+ * of 2 layers (Radford et al. 2019, section 2.3).
+ */
+export interface NewModel {
+    /** What a config.json says: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads ... */
+    config: object;
+    /** Files of the tokenizer, such as tokenizer.json and tokenizer_config.json. */
+    tokenizer: readonly (string | UrlLike | FileLike)[];
+}
+
+export interface TrainOptions
+    extends Pick<LoadOptions, 'wasmUrl' | 'workerUrl' | 'poolWorkerUrl' | 'templateUrl' | 'debug'> {
+    /** A text, several texts (each gets the tokens that the vocabulary wants around a text), or tokens. */
+    data: string | readonly string[] | ArrayLike<number>;
+    /** Steps of all. Default: 1000. */
+    steps?: number;
+    /** Sequences that a step learns from. Default: 8. */
+    batch?: number;
+    /** Tokens of a sequence. Default: 256, or the model's own context if that is smaller. */
+    length?: number;
+    /**
+     * Sequences of a batch that are in memory at once. Default: as many as have 4096 tokens, or fewer where there is not the
+     * memory. Another number adds gradients in another order, so the last bits of the result differ.
+     */
+    part?: number;
+    /** The highest learning rate. Default: 0.001; to go on from a model that is trained already take a tenth, or less. */
+    rate?: number;
+    /** The learning rate at the last step, to which it falls by half a cosine wave. Default: a tenth of the highest. */
+    lastRate?: number;
+    /** Steps in which the learning rate rises. Default: 100, or a tenth of all steps if that is less. */
+    warmup?: number;
+    /** AdamW's weight decay of matrices, times the learning rate. Default: 0.1. */
+    decay?: number;
+    /** Gradients longer than this are shortened to it; 0: none are. Default: 1. */
+    clip?: number;
+    /** AdamW's. Default: 0.9. */
+    beta1?: number;
+    /** AdamW's. Default: 0.95. */
+    beta2?: number;
+    /** Decides the order of the data: any whole number, taken modulo 2^32. Default: 0. */
+    seed?: number;
+    /** How much of the text, at its end, is held out, and its loss told: 0 to 0.9. Default: 0. */
+    validation?: number;
+    /** Steps between two such measurements; the last step has one, too. Default: 100. */
+    validateEvery?: number;
+    /** Parse the special tokens that are written in the text. Default: false. */
+    special?: boolean;
+    /** As of load(). */
+    threads?: number;
+    /**
+     * What checkpoint() gave in an earlier run: this one goes on from there, with the same bits as if there had been no
+     * break. Source, data and options must be the same; only `threads` and `validateEvery` may differ.
+     */
+    checkpoint?: Uint8Array;
+    /** Ends everything at once. To lose nothing, leave the loop and ask for a checkpoint instead. */
+    signal?: SignalLike;
+}
+
+/**
+ * A training. Each step is computed when the loop asks for it, so checkpoint() and model() within the loop are of the step
+ * that was told last. A loss that is no number any more ends the loop with an error that says at which step.
+ */
+export interface Training extends AsyncIterable<TrainStep> {
+    readonly info: TrainingInfo;
+    /** Steps that are done. */
+    readonly step: number;
+    /** All that another run needs to go on: some bytes, and three numbers of 4 bytes for each parameter. */
+    checkpoint(): Promise<Uint8Array>;
+    /** The model as it is: a GGUF in F32, with all that the source says of its vocabulary. */
+    model(): ByteStream;
+    /** Ends the worker and frees everything. */
+    dispose(): Promise<void>;
+}
+
+export interface TrainingInfo {
+    parameters: number;
+    /** Of the data. */
+    tokens: number;
+    /** How many sequences the data has to learn from, and how many are held out. */
+    sequences: number;
+    heldOut: number;
+    /** Of all, and how many the checkpoint had done. */
+    steps: number;
+    step: number;
+    batch: number;
+    length: number;
+    part: number;
+    threads: number;
+    memoryBytes: number;
+}
+
+export interface TrainStep {
+    /** The number of steps that are done, from 1. */
+    step: number;
+    /** The mean cross-entropy of the step's tokens before it, in nats. */
+    loss: number;
+    /** The learning rate. */
+    rate: number;
+    /** The gradient's length, before it was shortened. */
+    norm: number;
+    tokensPerSecond: number;
+    secondsLeft: number;
+    /** Of what is held out, after the step; in steps that measured it. */
+    validationLoss?: number;
+}
+
 export interface LoadOptions {
     /**
      * Threads to compute with. Default: about the number of cores, at most 8. There are never more threads than
@@ -642,14 +764,18 @@ export interface LoadOptions {
     signal?: SignalLike;
     /**
      * Where the .wasm files are: a folder; one file, named nibble-BUILD.wasm or of the `build` that is given; or a
-     * map from builds, 'convert', 'quantize' and 'quantize-threads' to files of any names. With a map, only the builds
-     * that it names are used. In a page addresses are relative to the page; in Node an address without a scheme is a
+     * map from builds, 'convert', 'quantize', 'quantize-threads', 'train' and 'train-threads' to files of any names. With
+     * a map, only the builds that it names are used. In a page addresses are relative to the page; in Node an address without a scheme is a
      * path. Default: build/wasm/ of the package, which most bundlers find and copy.
      */
     wasmUrl?:
         | string
         | UrlLike
-        | { readonly [name in Build | 'convert' | 'quantize' | 'quantize-threads']?: string | UrlLike };
+        | {
+              readonly [name in Build | 'convert' | 'quantize' | 'quantize-threads' | 'train' | 'train-threads']?:
+                  | string
+                  | UrlLike;
+          };
     /** The script of the engine's worker. Default: build/engine-worker.js of the package. */
     workerUrl?: string | UrlLike;
     /** The script of the other threads. Default: build/pool-worker.js of the package. */

@@ -32,6 +32,7 @@
 /** @typedef {import('./options.js').CheckedTemplate} CheckedTemplate */
 /** @typedef {import('./quantize-options.js').CheckedQuantize} CheckedQuantize */
 /** @typedef {import('./sources/open.js').Source} Source */
+/** @typedef {import('./train-options.js').CheckedTrain} CheckedTrain */
 /** @typedef {import('./index.d.ts').PlannedTensor} PlannedTensor */
 
 // ---- requests: what each asks, which events come before its answer, and its answer --------------------------------
@@ -73,6 +74,11 @@
  * @property {Kind<{ messages: Message[], options: CheckedTemplate }, never, Prompt>} template
  * @property {Kind<{ text: string, flags: number }, never, Int32Array>} tokenize flags: NB_TOKENIZE_...
  * @property {Kind<{ tokens: number[], special: boolean }, never, string>} detokenize
+ * @property {Kind<TrainAsk, never, import('./index.d.ts').TrainingInfo>} trainOpen of a worker that loads no model for
+ *     others; the next three are of the training that it begins
+ * @property {Kind<{}, never, import('./index.d.ts').TrainStep>} trainStep
+ * @property {Kind<{}, never, Uint8Array>} trainSave a checkpoint
+ * @property {Kind<{}, PieceEvent, void>} trainWrite the model as it is, a GGUF
  * @property {Kind<{}, never, void>} close
  */
 
@@ -94,6 +100,12 @@
 /**
  * quantize()'s options for the worker that chooses types under a budget.
  * @typedef {Omit<QuantizeOptions, 'type' | 'part' | 'parts'>} MixOptions
+ */
+
+/**
+ * train()'s options for the worker, checked. data: texts, or tokens. config: of a new model, whose tokenizer is the source.
+ * @typedef {{ source: Source, options: CheckedTrain & { lastRate: number, warmup: number, data: string[] | Int32Array,
+ *     checkpoint?: Uint8Array, config?: object, debug?: boolean, assets: import('./assets.js').Assets } }} TrainAsk
  */
 
 /**

@@ -14,6 +14,7 @@ import { Engine } from './engine.js';
 import { openJournal, SUMMARIES, stopwatch } from './journal.js';
 import { mix } from './mix.js';
 import { quantize } from './quantize.js';
+import { Training } from './training.js';
 import { collectImportance, measurePerplexity, timed } from './windows.js';
 
 /** @typedef {import('../protocol.js').NoticeType} NoticeType */
@@ -23,8 +24,10 @@ import { collectImportance, measurePerplexity, timed } from './windows.js';
 let engine;
 /** Of compare(). @type {TextWalk | undefined} */
 let walk;
+/** Of train(). @type {Training | undefined} */
+let training;
 /** Requests whose answer may be undefined though nobody stopped them. @type {RequestType[]} */
-const MAY_BE_NOTHING = ['evaluate', 'quantize', 'close', 'compareNext'];
+const MAY_BE_NOTHING = ['evaluate', 'quantize', 'close', 'compareNext', 'trainWrite'];
 /** Characters of a text that takes a while to tokenize. */
 const LONG = 1 << 16;
 /** Pieces that are computed before the first of them is read. */
@@ -73,13 +76,8 @@ const requests = {
                     progress: (progress) => post({ id, type: 'progress', progress }),
                     planned: (tensors) => post({ id, type: 'planned', tensors }),
                     ranges: (ranges) => post({ id, type: 'ranges', ranges }),
-                    piece(bytes) {
-                        job.ahead++;
-                        post({ id, type: 'piece', bytes }, [/** @type {ArrayBuffer} */ (bytes.buffer)]);
-                    },
                     file: (name, size) => post({ id, type: 'file', name, size }),
-                    room: () => job.room(),
-                    spare: () => job.spares.pop(),
+                    ...piecesOf(id, job),
                     watch: (port) => post({ type: 'thread', port }, [port]),
                 },
                 journal,
@@ -148,6 +146,14 @@ const requests = {
             return job.stopped ? undefined : loaded().encode(text, flags);
         }),
     detokenize: async ({ tokens, special }) => loaded().detokenize(tokens, special),
+    async trainOpen(ask) {
+        journal = ask.options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;
+        training = await Training.open(ask, (port) => post({ type: 'thread', port }, [port]), journal);
+        return training.info();
+    },
+    trainStep: () => turn(() => begun().step()),
+    trainSave: () => turn(() => begun().save()),
+    trainWrite: ({ id }) => queue(id, (job) => begun().write(piecesOf(id, job))),
     async close() {
         for (const job of jobs.values()) job.stop();
         await last.catch(() => {});
@@ -200,6 +206,26 @@ function walking() {
     if (!walk) throw new NibbleError('NB_ERR_STATE', 'compare(): the text was not given');
     return walk;
 }
+
+function begun() {
+    if (!training) throw new NibbleError('NB_ERR_STATE', 'the training has not begun');
+    return training;
+}
+
+/**
+ * Where a request's pieces go.
+ * @param {number} id
+ * @param {Job} job
+ * @returns {import('./pieces.js').PiecesPort}
+ */
+const piecesOf = (id, job) => ({
+    piece(bytes) {
+        job.ahead++;
+        post({ id, type: 'piece', bytes }, [/** @type {ArrayBuffer} */ (bytes.buffer)]);
+    },
+    room: () => job.room(),
+    spare: () => job.spares.pop(),
+});
 
 /** A request that can be stopped, and whose pieces wait for their reader. */
 class Job {

@@ -119,5 +119,9 @@ export const SUMMARIES = {
         `template: ${messages.length} messages, ${text.length} characters, ${tokens.length} tokens`,
     tokenize: ({ text }, tokens) => `tokenize: ${text.length} characters, ${tokens.length} tokens`,
     detokenize: ({ tokens }, text) => `detokenize: ${tokens.length} tokens, ${text.length} characters`,
+    trainOpen: (_, { parameters, sequences }) => `train: ${parameters} parameters, ${sequences} sequences`,
+    trainStep: (_, { step, loss }) => `train: step ${step}, loss ${loss}`,
+    trainSave: (_, bytes) => `train: a checkpoint of ${inBytes(bytes.length)}`,
+    trainWrite: () => 'train: the model was read',
     close: () => 'dispose',
 };

@@ -153,7 +153,7 @@ export class Parts extends Tensors {
  * @param {import('./blocks.js').Hash} [hash] of all bytes
  * @returns {import('../sources/open.js').Sink}
  */
-function copying(sink, place, hash) {
+export function copying(sink, place, hash) {
     /** @type {{ at: number, bytes: Uint8Array }[] | undefined} */
     let places;
     let written = 0;

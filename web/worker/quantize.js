@@ -9,6 +9,7 @@ import { possibleThreads } from './choose-build.js';
 import { giveRecipe, openConversion } from './convert.js';
 import { nameOf } from './journal.js';
 import { inputFiles, Meter } from './load-model.js';
+import { Pieces } from './pieces.js';
 import { planned, plannedTensors } from './planned.js';
 import { quantizeFolder } from './quantize-folder.js';
 import { openSideFile } from './side-file.js';
@@ -19,9 +20,6 @@ import { rulesOf } from './type-rules.js';
 /** @typedef {import('./core.js').Core} Core */
 /** @typedef {import('../index.d.ts').PlannedTensor} PlannedTensor */
 /** @typedef {import('./planned.js').Planned} Planned */
-
-/** Bytes that are sent at once. */
-const PIECE = 1 << 20;
 
 /**
  * @param {import('../sources/open.js').Source} source
@@ -114,7 +112,7 @@ async function simulate(core, converter, options, how, tensors, { watch }) {
  * @param {Blocks} blocks
  * @param {Planned[]} tensors
  * @param {(tensor: Planned) => Planned} find where the GGUF has it
- * @returns {Placed[]}
+ * @returns {import('./pieces.js').Placed[]}
  */
 const placed = (blocks, tensors, find) =>
     tensors
@@ -129,9 +127,6 @@ const placed = (blocks, tensors, find) =>
             };
         })
         .sort((a, b) => a.at - b.at);
-
-/** Bytes that take the place of zeros; read() fills a room with them. @typedef {{ at: number, end: number, read: (from:
- * number, room: Uint8Array) => void }} Placed */
 
 /**
  * Asks for the plan, and gives the tensors that the options name their types. The first pattern that fits a name
@@ -149,66 +144,4 @@ function plan(core, converter, options) {
         if (rule) core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
     }
     return plannedTensors(core, converter);
-}
-
-/** A sink (sources/open.js) that sends on what comes in pieces of one size. */
-class Pieces {
-    /**
-     * @param {{ piece: (bytes: Uint8Array) => void, room: () => Promise<void>, spare: () => ArrayBuffer | undefined }} port
-     * @param {(written: number) => void} tick
-     * @param {() => Placed[]} place asked once, when the header is known: what takes the place of zeros
-     */
-    constructor(port, tick, place) {
-        this.port = port;
-        this.tick = tick;
-        this.place = place;
-        /** @type {Placed[] | undefined} */
-        this.placed = undefined;
-        this.ready = port.room;
-        this.buffer = new Uint8Array(PIECE);
-        this.filled = 0;
-        this.written = 0;
-    }
-
-    room() {
-        return this.buffer.subarray(this.filled);
-    }
-
-    /** @param {number} n */
-    commit(n) {
-        this.put(this.written, this.buffer.subarray(this.filled, this.filled + n));
-        this.filled += n;
-        this.written += n;
-        this.tick(this.written);
-        if (this.filled === PIECE) this.send();
-    }
-
-    /**
-     * Writes what belongs into these bytes of the GGUF.
-     * @param {number} from
-     * @param {Uint8Array} room
-     */
-    put(from, room) {
-        this.placed ??= this.place();
-        for (let next = this.placed[0]; next && next.at < from + room.length; next = this.placed[0]) {
-            const begin = Math.max(next.at, from),
-                end = Math.min(next.end, from + room.length);
-            next.read(begin - next.at, room.subarray(begin - from, end - from));
-            if (end < next.end) return;
-            this.placed.shift();
-        }
-    }
-
-    send() {
-        const full = this.buffer.subarray(0, this.filled);
-        // engines notice late that large buffers are garbage: a file's worth of them would pile up
-        const spare = this.port.spare();
-        this.buffer = spare ? new Uint8Array(spare) : new Uint8Array(PIECE);
-        this.filled = 0;
-        this.port.piece(full);
-    }
-
-    end() {
-        if (this.filled > 0) this.send();
-    }
 }

@@ -1,0 +1,183 @@
+/** train(): a worker of its own, the model and the text in it, and the steps as they are asked for. */
+import { ASSET_OPTIONS, findAssets } from '../assets.js';
+import { checkOptions } from '../checks.js';
+import { printerOf, traceOf } from '../debug.js';
+import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
+import { describeSource } from '../sources/describe.js';
+import { TRAIN_OPTIONS, withTrainDefaults } from '../train-options.js';
+import { Link } from './link.js';
+import { abortReason, checkSignal } from './requests.js';
+import { Stream } from './stream.js';
+
+/** @typedef {import('../index.d.ts').TrainOptions} TrainOptions */
+/** @typedef {import('../index.d.ts').TrainStep} TrainStep */
+
+const CALLER = 'train()';
+
+/** @param {string} what */
+const refusal = (what) => new NibbleError('NB_ERR_ARGUMENT', `${CALLER}: ${what}`);
+
+/** @type {typeof import('../index.d.ts').train} */
+export async function train(source, options) {
+    const { checked, signal, print } = check(options);
+    /** @type {Link | undefined} */
+    let link;
+    const abort = () => link?.close(abortReason(signal));
+    const checkAborted = () => {
+        if (signal?.aborted) throw abortReason(signal);
+    };
+    try {
+        checkAborted();
+        const assets = await findAssets(options),
+            { plain, config } = await described(source);
+        if (plain.kind === 'port')
+            throw refusal('the source is read twice, and this one can be read only once: pass a URL, a path or a File');
+        link = await Link.open(assets.workerUrl, print);
+        signal?.addEventListener('abort', abort);
+        checkAborted();
+        const info = await link.request(
+            'trainOpen',
+            { source: plain, options: { ...checked, config, debug: print !== undefined, assets } },
+            {},
+        );
+        return new Training(link, info, () => signal?.removeEventListener('abort', abort));
+    } catch (error) {
+        const reason = told(error, signal);
+        if (print) traceOf(`${CALLER} failed`, reason).forEach(print);
+        link?.close(reason);
+        signal?.removeEventListener('abort', abort);
+        throw reason;
+    }
+}
+
+/** @param {unknown} error @param {import('../index.d.ts').SignalLike} [signal] */
+const told = (error, signal) =>
+    signal?.aborted && error === abortReason(/** @type {AbortSignal} */ (signal))
+        ? error
+        : blamedOn(CALLER, asNibbleError(error));
+
+/**
+ * @param {import('../index.d.ts').Source | import('../index.d.ts').NewModel} source
+ * @returns {Promise<{ plain: import('../sources/open.js').Source, config?: object }>}
+ */
+async function described(source) {
+    const { config, tokenizer } = /** @type {Partial<import('../index.d.ts').NewModel>} */ (source ?? {});
+    if (config === undefined) return describeSource(readTwice(/** @type {import('../index.d.ts').Source} */ (source)));
+    if (typeof config !== 'object' || config === null || Array.isArray(config))
+        throw refusal('config must be an object, as a config.json has it');
+    if (!Array.isArray(tokenizer) || tokenizer.length === 0)
+        throw refusal('beside config there must be a tokenizer: an array of its files, such as tokenizer.json');
+    return { ...(await describeSource(tokenizer)), config };
+}
+
+/**
+ * Bytes that are in memory as a file, which can be read at any place and more than once.
+ * @param {import('../index.d.ts').Source} source
+ * @returns {import('../index.d.ts').Source}
+ */
+function readTwice(source) {
+    const kind = Object.prototype.toString.call(source).slice(8, -1);
+    return kind === 'Uint8Array' || kind === 'Blob' || kind === 'File'
+        ? [new File([/** @type {BlobPart} */ (source)], 'model.gguf')]
+        : source;
+}
+
+/** @param {TrainOptions} options */
+function check(options) {
+    const others = ['data', 'checkpoint', 'signal', 'debug', ...ASSET_OPTIONS],
+        checked = withTrainDefaults(checkOptions(TRAIN_OPTIONS, options, CALLER, others)),
+        { data, checkpoint, debug } = options ?? {},
+        isBytes = Object.prototype.toString.call(checkpoint) === '[object Uint8Array]';
+    if (checkpoint !== undefined && !isBytes)
+        throw refusal('checkpoint must be the bytes of a checkpoint, a Uint8Array');
+    if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
+        throw refusal('debug must be true, false, or a function that gets lines');
+    return {
+        checked: { ...checked, data: checkData(data), checkpoint },
+        signal: checkSignal(CALLER, options.signal),
+        print: printerOf(debug),
+    };
+}
+
+/**
+ * @param {unknown} data
+ * @returns {string[] | Int32Array} texts, or tokens
+ */
+function checkData(data) {
+    if (typeof data === 'string') return [data];
+    const { length } = /** @type {ArrayLike<unknown>} */ (data ?? {}),
+        isList = typeof data === 'object' && Number.isInteger(length),
+        all = isList ? Array.from(/** @type {ArrayLike<unknown>} */ (data)) : [];
+    if (all.length > 0 && all.every((one) => typeof one === 'string')) return /** @type {string[]} */ (all);
+    const wrong = all.find((one) => !(Number.isInteger(one) && Number(one) >= 0 && Number(one) < 2 ** 31));
+    if (all.length === 0 || wrong !== undefined)
+        throw refusal(
+            'data must be a text, an array of texts, or an array of tokens, which are whole numbers' +
+                `${isList && all.length > 0 ? `, not ${String(wrong).slice(0, 40)}` : ''}`,
+        );
+    return Int32Array.from(/** @type {number[]} */ (all));
+}
+
+/** A training: the way to its worker. */
+class Training {
+    #link;
+    #release;
+
+    /**
+     * @param {Link} link
+     * @param {import('../index.d.ts').TrainingInfo} info
+     * @param {() => void} release what to do at the end
+     */
+    constructor(link, info, release) {
+        this.#link = link;
+        this.#release = release;
+        this.info = info;
+        /** Steps that are done. */
+        this.step = info.step;
+    }
+
+    async *[Symbol.asyncIterator]() {
+        while (this.step < this.info.steps) {
+            const told = await this.#link.request('trainStep', {}, {});
+            this.step = told.step;
+            yield told;
+        }
+    }
+
+    checkpoint() {
+        return this.#link.request('trainSave', {}, {});
+    }
+
+    model() {
+        const link = this.#link;
+        /** @type {AsyncGenerator<Uint8Array, void, undefined> | undefined} */
+        let pieces;
+        return new ReadableStream(
+            {
+                async pull(controller) {
+                    pieces ??= read(link);
+                    const { done, value } = await pieces.next();
+                    if (done) controller.close();
+                    else controller.enqueue(/** @type {Uint8Array<ArrayBuffer>} */ (value));
+                },
+                async cancel() {
+                    await pieces?.return();
+                },
+            },
+            { highWaterMark: 0 },
+        );
+    }
+
+    async dispose() {
+        this.#release();
+        await this.#link.dispose();
+    }
+}
+
+/** @param {Link} link */
+function read(link) {
+    const stream = new Stream(link, (/** @type {(piece: Uint8Array) => void} */ add) =>
+        link.request('trainWrite', {}, { piece: ({ bytes }) => add(bytes) }),
+    );
+    return stream.readOnce(() => stream.stop());
+}

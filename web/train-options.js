@@ -1,0 +1,153 @@
+/** The options of train(), which are flags of `nibble train`, too (checks.js has the rules of such tables). */
+import { LOAD_OPTIONS } from './options.js';
+
+/**
+ * @typedef {Required<Pick<import('./index.d.ts').TrainOptions, 'steps' | 'batch' | 'rate' | 'decay' | 'clip' | 'beta1' | 'beta2'
+ *     | 'seed' | 'validation' | 'validateEvery' | 'special'>> & Pick<import('./index.d.ts').TrainOptions, 'length' | 'part' |
+ *     'lastRate' | 'warmup' | 'threads'>} CheckedTrain
+ */
+
+/** @type {import('./checks.js').Table<CheckedTrain>} */
+export const TRAIN_OPTIONS = {
+    steps: {
+        flag: 'steps',
+        type: 'integer',
+        min: 1,
+        max: 2 ** 31 - 1,
+        default: 1000,
+        value: 'N',
+        help: 'steps of all',
+    },
+    batch: {
+        flag: 'batch',
+        type: 'integer',
+        min: 1,
+        max: 1 << 20,
+        default: 8,
+        value: 'N',
+        help: 'sequences that a step learns from',
+    },
+    length: {
+        flag: 'length',
+        type: 'integer',
+        min: 2,
+        max: 1 << 20,
+        value: 'N',
+        help: "tokens of a sequence (default: 256, or the model's own context if that is smaller)",
+    },
+    part: {
+        flag: 'part',
+        type: 'integer',
+        min: 1,
+        max: 1 << 20,
+        value: 'N',
+        help:
+            'sequences of a batch that are in memory at once (default: as many as have 4096 tokens, or fewer where there ' +
+            'is not the memory). Another number adds gradients in another order, so the last bits of the result differ',
+    },
+    rate: {
+        flag: 'rate',
+        type: 'number',
+        min: 0,
+        max: 1e6,
+        default: 0.001,
+        value: 'R',
+        help: 'the highest learning rate; to go on from a model that is trained already, a tenth or less of the default',
+    },
+    lastRate: {
+        flag: 'last-rate',
+        type: 'number',
+        min: 0,
+        max: 1e6,
+        value: 'R',
+        help: 'the learning rate at the last step, to which it falls by half a cosine wave (default: a tenth of the highest)',
+    },
+    warmup: {
+        flag: 'warmup',
+        type: 'integer',
+        min: 0,
+        max: 2 ** 31 - 1,
+        value: 'N',
+        help: 'steps in which the learning rate rises (default: 100, or a tenth of all steps if that is less)',
+    },
+    decay: {
+        flag: 'decay',
+        type: 'number',
+        min: 0,
+        max: 1e6,
+        default: 0.1,
+        value: 'D',
+        help: 'weight decay of matrices, times the learning rate (AdamW)',
+    },
+    clip: {
+        flag: 'clip',
+        type: 'number',
+        min: 0,
+        max: 1e6,
+        default: 1,
+        value: 'C',
+        help: 'gradients longer than this are shortened to it; 0: none are',
+    },
+    beta1: {
+        flag: 'beta1',
+        type: 'number',
+        min: 0,
+        max: 0.999999,
+        default: 0.9,
+        value: 'B',
+        help: "how much of the gradients' mean is kept at each step (AdamW)",
+    },
+    beta2: {
+        flag: 'beta2',
+        type: 'number',
+        min: 0,
+        max: 0.999999,
+        default: 0.95,
+        value: 'B',
+        help: "how much of the mean of the gradients' squares is kept at each step (AdamW)",
+    },
+    seed: {
+        flag: 'seed',
+        type: 'integer',
+        modulo: 2 ** 32,
+        default: 0,
+        value: 'S',
+        help: 'any whole number: it decides the order of the data, and the weights of a new model',
+    },
+    validation: {
+        flag: 'validation',
+        type: 'number',
+        min: 0,
+        max: 0.9,
+        default: 0,
+        value: 'SHARE',
+        help: 'how much of the text, at its end, is held out, and its loss told; such as 0.05',
+    },
+    validateEvery: {
+        flag: 'validate-every',
+        type: 'integer',
+        min: 1,
+        max: 2 ** 31 - 1,
+        default: 100,
+        value: 'N',
+        help: 'with --validation: steps between two such measurements; the last step has one, too',
+    },
+    special: {
+        flag: 'special',
+        type: 'switch',
+        default: false,
+        help: 'parse the special tokens that are written in the text',
+    },
+    threads: LOAD_OPTIONS.threads,
+};
+
+/**
+ * The options that are not given, by those that are.
+ * @param {CheckedTrain} checked
+ * @returns {CheckedTrain & { lastRate: number, warmup: number }}
+ */
+export const withTrainDefaults = (checked) => ({
+    ...checked,
+    lastRate: checked.lastRate ?? checked.rate / 10,
+    warmup: checked.warmup ?? Math.min(100, Math.floor(checked.steps / 10)),
+});

@@ -1,0 +1,107 @@
+/**
+ * Checkpoints: all that a training needs to go on with the same bits.
+ *
+ *     8 bytes   "NBTRAIN" and a zero
+ *     u32       version of this format, VERSION
+ *     u32       bytes of the JSON object that follows, with spaces at its end to a multiple of 4
+ *     JSON      Facts
+ *     F32 x 3   weights, first moments, second moments: `floats` each
+ *     u32       checksum of all bytes before (random.js)
+ *
+ * Numbers are little-endian, as they are in memory.
+ */
+import { NibbleError } from '../errors.js';
+import { checksum } from '../random.js';
+
+/**
+ * What a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens. seconds: that
+ * the steps have taken.
+ * @typedef {{ steps: number, floats: number, options: Record<string, number | boolean>, shape: Record<string, number>,
+ *     source: number, text: number, tokens: number }} Facts
+ */
+
+const MAGIC = 'NBTRAIN\0',
+    VERSION = 1,
+    HEAD = 16;
+
+/** @param {string} what */
+const broken = (what) =>
+    new NibbleError('NB_ERR_FORMAT', `the checkpoint is damaged (${what}): take another one, or begin anew`);
+
+/** @param {Uint8Array} bytes which begin where four bytes may be read at once */
+const words = (bytes) => new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+
+/**
+ * @param {Facts} facts
+ * @param {(() => Uint8Array)[]} arrays asked for one after the other
+ */
+export function writeCheckpoint(facts, arrays) {
+    const text = JSON.stringify(facts),
+        json = new TextEncoder().encode(text.padEnd(Math.ceil(text.length / 4) * 4)),
+        bytes = new Uint8Array(HEAD + json.length + arrays.length * 4 * facts.floats + 4),
+        view = new DataView(bytes.buffer);
+    bytes.set(new TextEncoder().encode(MAGIC));
+    view.setUint32(8, VERSION, true);
+    view.setUint32(12, json.length, true);
+    bytes.set(json, HEAD);
+    for (const [i, array] of arrays.entries()) bytes.set(array(), HEAD + json.length + i * 4 * facts.floats);
+    view.setUint32(bytes.length - 4, checksum(words(bytes.subarray(0, bytes.length - 4))), true);
+    return bytes;
+}
+
+/**
+ * @param {Uint8Array} given
+ * @returns {{ facts: Facts, array: (i: number) => Uint8Array }}
+ */
+export function readCheckpoint(given) {
+    const bytes = given.byteOffset % 4 ? given.slice() : given,
+        view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    if (bytes.length < HEAD || new TextDecoder().decode(bytes.subarray(0, 8)) !== MAGIC)
+        throw new NibbleError('NB_ERR_FORMAT', 'this is no checkpoint of a training by nibble');
+    const version = view.getUint32(8, true),
+        header = view.getUint32(12, true);
+    if (version !== VERSION)
+        throw new NibbleError(
+            'NB_ERR_UNSUPPORTED',
+            `the checkpoint has version ${version} of the format, and this nibble reads version ${VERSION}`,
+        );
+    if (bytes.length % 4 || header % 4 || HEAD + header + 4 > bytes.length) throw broken('it was cut off');
+    if (checksum(words(bytes.subarray(0, bytes.length - 4))) !== view.getUint32(bytes.length - 4, true))
+        throw broken('its checksum is another one');
+    const facts = readFacts(bytes.subarray(HEAD, HEAD + header)),
+        size = 4 * facts.floats;
+    if (HEAD + header + 3 * size + 4 !== bytes.length) throw broken('its size does not fit');
+    return { facts, array: (i) => bytes.subarray(HEAD + header + i * size, HEAD + header + (i + 1) * size) };
+}
+
+/** @param {Uint8Array} json @returns {Facts} */
+function readFacts(json) {
+    try {
+        const facts = JSON.parse(new TextDecoder().decode(json));
+        const isCount = (/** @type {unknown} */ n) => Number.isInteger(n) && Number(n) >= 0 && Number(n) < 2 ** 32;
+        if ([facts.steps, facts.floats, facts.source, facts.text, facts.tokens].every(isCount))
+            return { ...facts, options: { ...facts.options }, shape: { ...facts.shape } };
+    } catch {}
+    throw broken('its header cannot be read');
+}
+
+/**
+ * Whether a checkpoint is of this training; an error says what is not the same.
+ * @param {Facts} theirs of the checkpoint
+ * @param {Facts} ours
+ */
+export function checkSame(theirs, ours) {
+    const refuse = (/** @type {string} */ what) =>
+        new NibbleError('NB_ERR_ARGUMENT', `the checkpoint is of ${what}: a training goes on only as it began`);
+    const other = (/** @type {'shape' | 'options'} */ part) =>
+        Object.keys(ours[part]).find((name) => theirs[part][name] !== ours[part][name]);
+    const size = other('shape'),
+        option = other('options');
+    if (size || theirs.floats !== ours.floats)
+        throw refuse(`another model (its ${size ?? 'size'} is ${size ? theirs.shape[size] : theirs.floats})`);
+    if (theirs.source !== ours.source) throw refuse('another model: the weights that it began with were others');
+    if (theirs.text !== ours.text || theirs.tokens !== ours.tokens)
+        throw refuse(`another text, which has ${theirs.tokens} tokens`);
+    if (option)
+        throw refuse(`a training whose ${option} was ${theirs.options[option]}, and now it is ${ours.options[option]}`);
+}

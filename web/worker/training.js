@@ -1,0 +1,243 @@
+/**
+ * Training: a model, a text, and the trainer that learns. It is driven from outside, step by step, so that between two
+ * steps there is time for everything else: a checkpoint, the model as it is, the end.
+ */
+import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL } from '../abi.js';
+import { NibbleError } from '../errors.js';
+import { checksum } from '../random.js';
+import { possibleThreads } from './choose-build.js';
+import { DataOrder, dataTokens } from './data-order.js';
+import { nameOf, stopwatch } from './journal.js';
+import { newModel } from './new-model.js';
+import { checkSame, readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
+import { TrainedModel } from './train-model.js';
+import { isOutOfMemory, Trainer } from './trainer.js';
+
+/** @typedef {import('../protocol.js').TrainAsk} TrainAsk */
+/** @typedef {import('./trainer.js').Optimizer} Optimizer */
+/** @typedef {import('../index.d.ts').TrainStep} TrainStep */
+
+/** Tokens of a sequence where nobody says. */
+const LENGTH = 256;
+
+/** Tokens of a part where nobody says: more would be no faster, and would only take memory. */
+const PART_TOKENS = 4096;
+
+/** What keeps AdamW from dividing by zero: PyTorch's number. */
+const EPSILON = 1e-8;
+
+/** How much of the time per step is of the last step. */
+const NEWS = 0.1;
+
+export class Training {
+    steps = 0;
+    /** Seconds that a step takes; 0: unknown. */
+    #each = 0;
+
+    /**
+     * @param {TrainedModel} model
+     * @param {Trainer} trainer
+     * @param {DataOrder} order
+     * @param {TrainAsk['options'] & { part: number, length: number }} options
+     * @param {import('./trainer.js').Shape} shape
+     */
+    constructor(model, trainer, order, options, shape) {
+        this.model = model;
+        this.trainer = trainer;
+        this.order = order;
+        this.options = options;
+        this.shape = shape;
+        this.source = checksum(words(trainer.bytes('weights')));
+        /** @type {Optimizer} */
+        this.optimizer = {
+            rate: options.rate,
+            last_rate: options.lastRate,
+            warmup: options.warmup,
+            steps: options.steps,
+            beta1: options.beta1,
+            beta2: options.beta2,
+            epsilon: EPSILON,
+            decay: options.decay,
+            clip: options.clip,
+        };
+        trainer.setOptimizer(this.optimizer);
+    }
+
+    /**
+     * @param {TrainAsk} ask
+     * @param {(port: MessagePort) => void} watch hands on the port by which a thread tells of its death
+     * @param {import('./journal.js').Journal} [journal]
+     */
+    static async open({ source, options }, watch, journal) {
+        journal?.(`source: ${nameOf(source)}`);
+        const time = stopwatch(),
+            saved = options.checkpoint && readCheckpoint(options.checkpoint),
+            { config, seed } = options,
+            begins = config ? await newModel(source, /** @type {Record<string, unknown>} */ (config), seed) : source,
+            model = await TrainedModel.open(begins, options.assets, journal);
+        try {
+            const own = Number(model.engine.description.metadata['llama.context_length'] ?? 0),
+                length = options.length ?? (own ? Math.min(own, LENGTH) : LENGTH);
+            const shape = model.shape(length);
+            if (own && length > own)
+                throw new NibbleError(
+                    'NB_ERR_ARGUMENT',
+                    `a length (--length) of ${length} is larger than the model's own context, which is ${own}`,
+                );
+            const flags = NB_TOKENIZE_ADD_SPECIAL | (options.special ? NB_TOKENIZE_PARSE_SPECIAL : 0),
+                tokens = dataTokens(model.engine, options.data, flags);
+            model.parts.freeModel();
+            const order = new DataOrder(tokens, length, options.batch, options.validation, options.seed);
+            const trainer = await Trainer.start(options.assets, await possibleThreads(options.threads), watch),
+                part = openTrainer(trainer, shape, { ...options, length }, saved?.facts.options.part);
+            await model.load(trainer);
+            const training = new Training(model, trainer, order, { ...options, length, part }, shape);
+            if (saved) training.#resume(saved);
+            journal?.(
+                `training: ${tokens.length} tokens, ${trainer.threads} threads, parts of ${part}, ready after ${time()}`,
+            );
+            return training;
+        } catch (error) {
+            model.free();
+            throw error;
+        }
+    }
+
+    /** @returns {import('../index.d.ts').TrainingInfo} */
+    info() {
+        const { order, trainer, options } = this;
+        return {
+            parameters: trainer.tensors.reduce((sum, { rows, columns }) => sum + rows * columns, 0),
+            tokens: order.tokens.length,
+            sequences: order.windows,
+            heldOut: order.heldOut,
+            steps: options.steps,
+            step: this.steps,
+            batch: options.batch,
+            length: options.length,
+            part: options.part,
+            threads: trainer.threads,
+            memoryBytes: trainer.core.size,
+        };
+    }
+
+    /** Sequences of the next parts of a batch. @param {number} n of all parts together @returns {[number, number][]} first, n */
+    #parts(n) {
+        const { part } = this.options;
+        return Array.from({ length: Math.ceil(n / part) }, (_, i) => [i * part, Math.min(part, n - i * part)]);
+    }
+
+    /** One step. @returns {TrainStep} */
+    step() {
+        const { trainer, order, options, optimizer } = this,
+            began = performance.now(),
+            first = this.steps * options.batch;
+        let sum = 0,
+            counted = 0;
+        for (const [at, n] of this.#parts(options.batch)) {
+            const part = trainer.loss('accumulate', order.sequences(first + at, n));
+            sum += part.sum;
+            counted += part.counted;
+        }
+        const rate = trainer.rate(optimizer, this.steps),
+            norm = trainer.step();
+        this.steps++;
+        const seconds = (performance.now() - began) / 1000;
+        this.#each = this.#each ? this.#each + NEWS * (seconds - this.#each) : seconds;
+        const validates =
+            order.heldOut > 0 && (this.steps % options.validateEvery === 0 || this.steps === options.steps);
+        return {
+            step: this.steps,
+            loss: sum / counted,
+            rate,
+            norm,
+            tokensPerSecond: this.#each > 0 ? counted / this.#each : 0,
+            secondsLeft: (options.steps - this.steps) * this.#each,
+            ...(validates && { validationLoss: this.validate() }),
+        };
+    }
+
+    /** The mean loss of what is held out. */
+    validate() {
+        const { trainer, order } = this;
+        let sum = 0,
+            counted = 0;
+        for (const [first, n] of this.#parts(order.heldOut)) {
+            const part = trainer.loss('evaluate', order.heldOutSequences(first, n));
+            sum += part.sum;
+            counted += part.counted;
+        }
+        return sum / counted;
+    }
+
+    /** @returns {import('./train-checkpoint.js').Facts} */
+    #facts() {
+        const { trainer, order, options, shape, source } = this,
+            { steps, batch, length, part, rate, lastRate, warmup } = options,
+            { decay, clip, beta1, beta2, seed, validation } = options;
+        return {
+            steps: this.steps,
+            floats: trainer.floats,
+            options: {
+                ...{ steps, batch, length, part, rate, lastRate, warmup },
+                ...{ decay, clip, beta1, beta2, seed, validation },
+            },
+            shape: { ...shape },
+            source,
+            text: checksum(words(order.tokens)),
+            tokens: order.tokens.length,
+        };
+    }
+
+    /** A checkpoint. Weights whose loss is not finite are refused: nobody could go on from there. */
+    save() {
+        const { trainer, order, options } = this,
+            [[, n]] = this.#parts(options.batch);
+        trainer.loss('evaluate', order.sequences(this.steps * options.batch, n));
+        return writeCheckpoint(
+            this.#facts(),
+            /** @type {const} */ (['weights', 'first_moments', 'second_moments']).map(
+                (what) => () => trainer.bytes(what),
+            ),
+        );
+    }
+
+    /** @param {ReturnType<typeof readCheckpoint>} saved */
+    #resume({ facts, array }) {
+        const { trainer } = this;
+        checkSame(facts, this.#facts());
+        for (const [i, what] of /** @type {const} */ (['weights', 'first_moments', 'second_moments']).entries())
+            trainer.bytes(what).set(array(i));
+        trainer.resume(facts.steps);
+        this.steps = facts.steps;
+    }
+
+    /** @param {import('./pieces.js').PiecesPort} port */
+    write(port) {
+        return this.model.write(this.trainer, port);
+    }
+}
+
+/** @param {Uint8Array | Int32Array} array */
+const words = ({ buffer, byteOffset, byteLength }) => new Uint32Array(buffer, byteOffset, byteLength >> 2);
+
+/**
+ * Opens the trainer for parts of a batch that memory has room for.
+ * @param {Trainer} trainer
+ * @param {import('./trainer.js').Shape} shape
+ * @param {{ batch: number, length: number, part?: number }} options
+ * @param {number | boolean | undefined} saved what a checkpoint says, as other parts give other bits
+ * @returns {number} sequences of a part
+ */
+function openTrainer(trainer, shape, { batch, length, part: given }, saved) {
+    const fixed = given ?? (typeof saved === 'number' ? saved : undefined);
+    for (let part = fixed ?? Math.max(1, Math.floor(PART_TOKENS / length)); ; part = Math.ceil(part / 2)) {
+        part = Math.min(part, batch);
+        try {
+            trainer.open(shape, part, length);
+            return part;
+        } catch (error) {
+            if (fixed !== undefined || part === 1 || !isOutOfMemory(error)) throw error;
+        }
+    }
+}
