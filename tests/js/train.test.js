@@ -48,7 +48,8 @@ async function run(source, options, until = Infinity) {
 /** All of a stream. @param {any} stream */
 const whole = async (stream) => Buffer.from(await new Response(stream).arrayBuffer());
 
-/** The mean cross-entropy of what follows each token, by the engine. @param {Uint8Array} model @param {number[]} tokens */
+/** The mean cross-entropy of what follows each token, by the engine.
+ * @param {Uint8Array} model @param {number[]} tokens */
 async function entropy(model, tokens) {
     const loaded = await load(model, { kvType: 'f32' }),
         n = loaded.info.vocabulary ?? 0;
@@ -215,7 +216,12 @@ test('checkpoints that are of something else, or damaged, are refused', async ()
         /** @type {TrainSource} */ source = small,
     ) => assert.rejects(train(source, { ...SHORT, ...changes, checkpoint: bytes }), { name: 'NibbleError', message });
     await refused(/of another model \(its vocabulary is 263\)/, checkpoint, {}, models.tiny);
-    await refused(/of another model: the weights/, checkpoint, {}, newSource({ num_hidden_layers: 1, tie_word_embeddings: true }));
+    await refused(
+        /of another model: the weights/,
+        checkpoint,
+        {},
+        newSource({ num_hidden_layers: 1, tie_word_embeddings: true }),
+    );
     await refused(/of another text, which has/, checkpoint, { data: text.slice(1, 601) });
     await refused(/whose rate was 0.01, and now it is 0.02/, checkpoint, { rate: 0.02, lastRate: 0.001 });
     await refused(/whose steps was 5, and now it is 6/, checkpoint, { steps: 6 });
@@ -253,6 +259,7 @@ test('what cannot be trained is refused by name', async () => {
             code: 'NB_ERR_UNSUPPORTED',
             message: what,
         });
+    await assert.rejects(train(`${fixtures}safetensors/gptq`, SHORT), /weights that were quantized .*make a GGUF/);
 });
 
 test('a text that is too short, tokens that are none, and other wrong arguments', async () => {
@@ -283,7 +290,7 @@ test('a text that is too short, tokens that are none, and other wrong arguments'
         await assert.rejects(train(source, SHORT), message);
 });
 
-test('a learning rate that diverges ends the run at a step that is told, and leaves the checkpoint before it', async () => {
+test('a learning rate that diverges ends the run at a step that is told; the checkpoint before it is good', async () => {
     const options = { ...SHORT, rate: 1e5, lastRate: 1e5, warmup: 0, clip: 0 };
     const training = await train(small, options),
         good = await training.checkpoint();

@@ -10,6 +10,7 @@ import { parse } from '../../web/cli/flags.js';
 import { isUsage } from '../../web/cli/usage.js';
 import * as ownTables from '../../web/options.js';
 import * as quantizeTables from '../../web/quantize-options.js';
+import * as trainTables from '../../web/train-options.js';
 import { models, root } from '../support/builds.js';
 
 /** @typedef {import('../../web/cli/usage.js').Flag} Flag */
@@ -45,6 +46,7 @@ const WHOLE = {
     compare: ['m.gguf', 'n.gguf', '--file', 't.txt'],
     imatrix: ['m.gguf', '--file', 't.txt', '-o', 'i.gguf'],
     quantize: ['m.gguf', 'o.gguf', '--type', 'q8_0'],
+    train: ['--init', 'm.gguf', '--data', 't.txt', '-o', 'o.gguf'],
     bench: ['m.gguf'],
 };
 
@@ -96,6 +98,7 @@ for (const [command, { flags }] of Object.entries(COMMANDS))
 describe('what only the model, or the other options, show to be wrong', () => {
     const tiny = models.tiny,
         given = ['--file', text],
+        trained = ['--data', text, '-o', `${out}.gguf`],
         gptq = ['--method', 'gptq', '--calibration', text],
         gguf = [tiny, `${out}.gguf`, '--requantize'],
         float = [`${root}tests/fixtures/models/type-f16.gguf`, `${out}.gguf`];
@@ -153,6 +156,22 @@ describe('what only the model, or the other options, show to be wrong', () => {
         [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--context', '32'], /groups of 128 do not divide/],
         [['quantize', tiny, out, '--format', 'gptq', ...gptq], /made of a Hugging Face folder/],
         [['bench', tiny, '--prompt-tokens', '500'], /context, which is 512/],
+        [['train', tiny, ...trained], /".*tiny\.gguf" has no flag before it/],
+        [['train', ...trained], /either --config, for a new model, or --init/],
+        [['train', '--config', '{}', ...trained], /--config needs a --tokenizer/],
+        [
+            ['train', '--config', '{}', '--tokenizer', tiny, ...trained],
+            /--tokenizer must be a folder, a tokenizer\.json/,
+        ],
+        [['train', '--config', '{}', '--tokenizer', folder, ...trained], /has neither tokenizer\.json nor/],
+        [['train', '--init', tiny, '--tokenizer', hugging, ...trained], /--tokenizer is for a new model/],
+        [['train', '--init', tiny, ...trained, '--resume'], /--resume needs --checkpoint/],
+        [['train', '--init', tiny, ...trained, '--checkpoint', tiny], /is what is read/],
+        [['train', '--init', tiny, ...trained, '--checkpoint', noMatrix], /none\.dat is there already; --resume/],
+        [['train', '--init', tiny, ...trained, '--length', '1024'], /a length \(--length\) of 1024 is larger/],
+        [['train', '--init', tiny, ...trained, '--batch', '5000'], /smaller batch \(--batch\)/],
+        [['train', '--init', tiny, '--data', noText, '-o', `${out}.gguf`], /--data: .* is not a text in UTF-8/],
+        [['train', '--config', '{}', '--tokenizer', hugging, ...trained], /config \(--config\): hidden_size/],
     ]))
         test(args.map((arg) => arg.replace(root, '').replace(folder, 'tmp')).join(' '), () => {
             const { status, stdout, stderr } = nibble(...args);
@@ -171,6 +190,7 @@ test('a place where nothing can be written is told before the work', () => {
         ['compare', none, models.tiny, '--file', text, '--html', '/sys/x.html'],
         ['imatrix', none, '--file', text, '-o', '/sys/x.dat'],
         ['quantize', none, '/sys/x.gguf', '--type', 'q8_0'],
+        ['train', '--init', none, '--data', text, '-o', '/sys/x.gguf'],
         ['quantize', none, '/sys/x', '--format', 'gptq', '--method', 'gptq', '--calibration', text],
     ]) {
         // that there is no model would be seen first if anything was done before
@@ -199,7 +219,8 @@ const SPEAK_OF = [
     [/cli\/texts\.js/, ['tokenize', 'template', 'embed', 'eval']],
     [/cli\/measure\.js/, ['bench']],
     [/cli\/(compare|report-script)\.js/, ['compare']],
-    [/cli\/files\.js/, ['quantize', 'imatrix', 'compare']],
+    [/cli\/files\.js/, ['quantize', 'imatrix', 'compare', 'train']],
+    [/(cli\/train|worker\/(train.*|data-order|new-model))\.js/, ['train']],
     [
         /(cli\/(flags|quantize)|worker\/(mix|calibrate|rounder|side-file|folding|folder.*|quantize.*|formats\/.*))\.js/,
         ['quantize'],
@@ -227,7 +248,7 @@ test('messages: each flag that they speak of is one of the command that says it'
     assert.ok(seen > 60, 'the messages were not found');
 });
 
-const tables = { ...ownTables, ...quantizeTables };
+const tables = { ...ownTables, ...quantizeTables, ...trainTables };
 
 /** The tables of options, and the commands that have them as flags. @type {[string, string[]][]} */
 const TABLES = [
@@ -241,6 +262,7 @@ const TABLES = [
     ['IMPORTANCE_OPTIONS', ['imatrix']],
     ['QUANTIZE_OPTIONS', ['quantize']],
     ['FOLDER_OPTIONS', ['quantize']],
+    ['TRAIN_OPTIONS', ['train']],
 ];
 
 test('tables of options: the flag that messages give with an option is one of the command', () => {

@@ -11,6 +11,7 @@ import {
 } from '../options.js';
 import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../quantize-options.js';
 import { SIMULATE_OPTIONS } from '../simulated.js';
+import { TRAIN_OPTIONS } from '../train-options.js';
 import { commandRun } from './answer.js';
 import { commandCompare } from './compare.js';
 import { commandImatrix } from './imatrix.js';
@@ -19,6 +20,7 @@ import { commandBench } from './measure.js';
 import { commandPerplexity } from './perplexity.js';
 import { commandQuantize } from './quantize.js';
 import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './texts.js';
+import { commandTrain } from './train.js';
 
 /** @typedef {import('./usage.js').Command} Command */
 /** @typedef {import('./usage.js').Flag} Flag */
@@ -292,6 +294,88 @@ export const COMMANDS = {
             { ...JSON_FLAG, help: 'print what was made as one JSON object' },
         ],
         run: commandQuantize,
+    },
+    train: {
+        usage:
+            'nibble train --config C.json --tokenizer PLACE --data FILE --output OUT.gguf [options]\n' +
+            '       nibble train --init MODEL --data FILE --output OUT.gguf [options]',
+        summary: "train a model of Llama's family on a text: a new one, or one that is there",
+        placeless: true,
+        saves: true,
+        flags: [
+            {
+                name: 'config',
+                flag: 'config',
+                type: 'object',
+                value: 'JSON',
+                help: 'sizes of a new model, as a config.json of Llama has them: a file, or the JSON object itself',
+            },
+            {
+                name: 'tokenizer',
+                flag: 'tokenizer',
+                type: 'text',
+                value: 'PLACE',
+                help: 'with --config: its tokenizer, a folder with tokenizer.json, or such a file',
+            },
+            {
+                name: 'init',
+                flag: 'init',
+                type: 'text',
+                value: 'MODEL',
+                help: 'the model to go on from; quantized weights of a GGUF are read as F32',
+            },
+            {
+                name: 'data',
+                flag: 'data',
+                type: 'texts',
+                required: true,
+                value: 'FILE',
+                help: 'file that holds a text to learn from, in UTF-8 (may be given several times)',
+            },
+            {
+                name: 'output',
+                flag: 'output',
+                short: 'o',
+                type: 'text',
+                required: true,
+                value: 'FILE',
+                help: 'the GGUF to write, with weights in F32',
+            },
+            ...options(TRAIN_OPTIONS),
+            {
+                name: 'checkpoint',
+                flag: 'checkpoint',
+                type: 'text',
+                value: 'FILE',
+                help: 'where to keep all that another run needs to go on with the same bits',
+            },
+            {
+                name: 'every',
+                flag: 'every',
+                type: 'integer',
+                min: 1,
+                max: 2 ** 31 - 1,
+                default: 100,
+                value: 'N',
+                help: 'with --checkpoint: steps between two checkpoints; after Ctrl-C, and at the end, there is one, too',
+            },
+            {
+                name: 'resume',
+                flag: 'resume',
+                type: 'switch',
+                help: 'go on from the file of --checkpoint, if it is there; with the same model, texts and options',
+            },
+            {
+                name: 'html',
+                flag: 'html',
+                type: 'text',
+                value: 'FILE',
+                help: 'write a page with a plot of the loss, which needs no other file and no network',
+            },
+            { name: 'force', flag: 'force', type: 'switch', help: 'write over files that are there' },
+            { ...JSON_FLAG, help: 'print what was made as one JSON object' },
+        ],
+        run: commandTrain,
     },
     bench: {
         usage: 'nibble bench MODEL [options]',

@@ -62,6 +62,23 @@ export async function checkPlace(out, inputs) {
         throw new UsageError(`there is no folder ${dirname(out)} to write ${basename(out)} to`);
 }
 
+/**
+ * Before work that writes only at its end: whether a new file can be made beside `out`.
+ * @param {string} out
+ */
+export async function checkWritable(out) {
+    const there = await stat(out).catch(() => null);
+    if (there && !there.isFile()) return; // a pipe or a device
+    const temporary = temporaryOf(out);
+    await attempted(out, async () => {
+        await close(openSync(temporary, 'wx'));
+        unlinkSync(temporary);
+    });
+}
+
+/** @param {string} out */
+const temporaryOf = (out) => join(dirname(out), `.${basename(out)}.${process.pid}.part`);
+
 /** Files that a model's folder may have. */
 const OF_A_MODEL = /\.(safetensors|json|jinja|model|txt|md)$|^(LICENSE|NOTICE)/i;
 
@@ -165,7 +182,7 @@ async function writeNew(stream, path, out, isNew = true) {
 export async function writeWhole(stream, out, force) {
     const there = await stat(out).catch(() => null);
     if (there && !there.isFile()) return writeNew(stream, out, out, false);
-    const temporary = join(dirname(out), `.${basename(out)}.${process.pid}.part`);
+    const temporary = temporaryOf(out);
     const remove = () => {
         try {
             unlinkSync(temporary);

@@ -25,7 +25,7 @@ import { UsageError } from './usage.js';
  * @returns {Arguments | null} null: help is asked for, and not as the value of a flag
  */
 export function parse(command, argv) {
-    const { flags, out, several } = COMMANDS[command];
+    const { flags, out, several, placeless } = COMMANDS[command];
     const wrong = (/** @type {string} */ message) => new UsageError(message);
     const given = new Map();
     /** @type {string[]} */
@@ -59,7 +59,9 @@ export function parse(command, argv) {
         given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
     }
     if (places.includes('')) throw wrong('the name of a model or of a file is empty');
-    if (places.length === 0) throw wrong('which model? Give a path or a URL');
+    if (placeless && places.length > 0)
+        throw wrong(`${JSON.stringify(places[0])} has no flag before it (does a text lack its quotes?)`);
+    if (!placeless && places.length === 0) throw wrong('which model? Give a path or a URL');
     if (out && places.length === 1) throw wrong(`where to? Give ${out} after the model`);
     if (several && places.length === 1)
         throw wrong('which models to compare with it? Give their paths or URLs after it');
@@ -82,7 +84,7 @@ export function parse(command, argv) {
     checkQuantize(values);
     if (command === 'quantize') checkKind(values, [...given.keys()]);
     return {
-        model: places[0],
+        model: places[0] ?? '',
         ...(out && { out: places[1] }),
         ...(several && { others: places.slice(1) }),
         values,

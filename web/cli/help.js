@@ -30,6 +30,7 @@ Examples:
   nibble inspect https://example.org/model.gguf
   nibble quantize folder model.gguf --type q4_k_m
   nibble compare folder model.gguf --file text.txt --html comparison.html
+  nibble train --init model.gguf --data text.txt -o trained.gguf
 `;
 }
 

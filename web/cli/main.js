@@ -13,12 +13,20 @@ const GRACE = 300;
  * @returns {Promise<number>} the exit code
  */
 export async function main(argv) {
-    const interrupt = new AbortController();
+    const interrupt = new AbortController(),
+        saves = Object.hasOwn(COMMANDS, argv[0] ?? '') && COMMANDS[argv[0]].saves;
+    let ended = 130;
     process.once('SIGINT', () => {
         // the second one ends the process, as ever
         interrupt.abort();
-        setTimeout(() => process.exit(130), GRACE).unref(); // not all that the engine does can be left in the middle
+        // not all that the engine does can be left in the middle
+        if (!saves) setTimeout(() => process.exit(ended), GRACE).unref();
     });
+    if (saves)
+        process.once('SIGTERM', () => {
+            ended = 143;
+            interrupt.abort();
+        });
     process.stdout.on('error', (error) => {
         // "nibble ... | head" is no failure; a full disk is
         if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EPIPE') process.exit(0);
@@ -40,9 +48,9 @@ export async function main(argv) {
             if (args) await COMMANDS[name].run(args, interrupt.signal);
             else write(commandHelp(name));
         }
-        return interrupt.signal.aborted ? 130 : 0;
+        return interrupt.signal.aborted ? ended : 0;
     } catch (error) {
-        if (interrupt.signal.aborted) return 130;
+        if (interrupt.signal.aborted) return ended;
         const line = error instanceof Error ? error.message : String(error);
         // nobody here has called a function such as load()
         write(`nibble: ${oneLine(line.replace(/^\w+\(\): /, '').replace(/\s*\n\s*/g, ' '))}\n`, process.stderr);

@@ -10,20 +10,20 @@ import { lastPart, tableOf } from './table.js';
 const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
 /** @param {string} text */
-const escaped = (text) => text.replace(/[&<>"']/g, (c) => ESCAPES[c]);
+export const escaped = (text) => text.replace(/[&<>"']/g, (c) => ESCAPES[c]);
 
 /** What a script reads as JSON: no tag, and no line end of JavaScript's, can come of it. @param {unknown} value */
 const asData = (value) =>
     JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 /** The source of a script or style as Content-Security-Policy names it. @param {string} text */
-async function hashOf(text) {
+export async function hashOf(text) {
     const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
     return `'sha256-${btoa(String.fromCharCode(...digest))}'`;
 }
 
 /** @param {string[]} head @param {string[][]} rows the first cell of each is its name */
-const table = (head, rows) =>
+export const table = (head, rows) =>
     `<div class="scroll"><table><thead><tr>${head
         .map((cell) => `<th scope="col">${escaped(cell)}</th>`)
         .join('')}</tr></thead><tbody>${rows

@@ -1,0 +1,262 @@
+/** `nibble train`: a model of Llama's family learns from texts. What it has learned is a GGUF in F32. */
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { isDebugAsked } from '../debug.js';
+import { messageOf } from '../errors.js';
+import { NibbleError, train } from '../index.js';
+import { trainingPage } from '../report/train-page.js';
+import { TRAIN_OPTIONS } from '../train-options.js';
+import { checkOut, checkPlace, checkWritable, readInput, writeWhole } from './files.js';
+import { inTime, ofModel, pick, printLine } from './open-model.js';
+import { readReportScript } from './report-script.js';
+import { oneLine, write, writeJson, writeStatus } from './terminal.js';
+import { UsageError } from './usage.js';
+import { readText } from './walk.js';
+
+/** @typedef {import('../index.d.ts').Training} Training */
+/** @typedef {import('../index.d.ts').TrainStep} TrainStep */
+
+/** Files of a tokenizer, and what of a folder says how it is used. */
+const OF_TOKENIZER =
+    /^(tokenizer\.(json|model)|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|generation_config\.json|chat_template\.jinja)$/;
+
+/** Lines where standard error is no terminal. */
+const LINES = 20;
+
+/** A file that is handed over at once is written in pieces, as a system call takes less than 2^31 bytes. */
+const PIECE = 1 << 26;
+
+/** @type {import('./usage.js').Command['run']} */
+export async function commandTrain({ values }, signal) {
+    const { output, html, force, json, checkpoint } = values,
+        began = performance.now();
+    checkTogether(values);
+    await checkPlaces(values);
+    const texts = await Promise.all(values.data.map((/** @type {string} */ path) => readText('--data', path)));
+    const training = await opened(values, texts, await lastCheckpoint(values), signal);
+    const run = new Run(training, checkpoint, values.every);
+    try {
+        const isDone = await run.all(signal);
+        if (!isDone) return;
+        await writeWhole(/** @type {any} */ (training.model()), output, force);
+    } finally {
+        if (process.stderr.isTTY) writeStatus('');
+        // the figures took long: what fails at the end does not take them along
+        if (html !== undefined && run.history.length > 0) await writePage(run, values);
+        await training.dispose();
+    }
+    const facts = { ...run.facts(), out: output, seconds: (performance.now() - began) / 1000 };
+    if (json) writeJson(facts);
+    else write(told(facts));
+}
+
+/** @param {Record<string, any>} values */
+function checkTogether({ config, init, tokenizer, checkpoint, resume }) {
+    if ((config === undefined) === (init === undefined))
+        throw new UsageError('either --config, for a new model, or --init, to go on from one, is needed');
+    if ((config === undefined) !== (tokenizer === undefined))
+        throw new UsageError(
+            config ? '--config needs a --tokenizer beside it' : '--tokenizer is for a new model, with --config',
+        );
+    if (resume && checkpoint === undefined)
+        throw new UsageError('--resume needs --checkpoint, the file that it goes on from');
+}
+
+/** @param {Record<string, any>} values */
+async function checkPlaces({ output, html, checkpoint, resume, force, init, tokenizer, data }) {
+    const inputs = [init, tokenizer, ...data],
+        isThere = checkpoint !== undefined && (await stat(checkpoint).catch(() => null)) !== null;
+    await checkOut(output, ['.gguf'], force, inputs);
+    if (html !== undefined) await checkOut(html, ['.html', '.htm'], force, inputs);
+    if (checkpoint !== undefined) await checkPlace(checkpoint, inputs);
+    if (isThere && !resume && !force)
+        throw new UsageError(`${checkpoint} is there already; --resume goes on from it, and --force writes over it`);
+    for (const file of [output, html, checkpoint]) if (file !== undefined) await checkWritable(file);
+}
+
+/**
+ * The checkpoint to go on from, if there is one.
+ * @param {Record<string, any>} values
+ * @returns {Promise<Uint8Array | undefined>}
+ */
+async function lastCheckpoint({ checkpoint, resume }) {
+    const isThere = resume && (await stat(checkpoint).catch(() => null)) !== null;
+    return isThere ? readInput('--checkpoint', checkpoint) : undefined;
+}
+
+/**
+ * @param {Record<string, any>} values
+ * @param {string[]} data
+ * @param {Uint8Array | undefined} checkpoint
+ * @param {AbortSignal} signal which ends the opening; later the run itself heeds it
+ */
+async function opened(values, data, checkpoint, signal) {
+    const { config, init, tokenizer } = values,
+        opening = new AbortController(),
+        abort = () => opening.abort(signal.reason);
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+    try {
+        const source = init ?? { config, tokenizer: await tokenizerFiles(tokenizer) };
+        return await train(source, {
+            ...pick(TRAIN_OPTIONS, values),
+            data,
+            checkpoint,
+            signal: opening.signal,
+            debug: isDebugAsked() && printLine,
+        });
+    } catch (error) {
+        throw init === undefined ? error : ofModel(init, error);
+    } finally {
+        signal.removeEventListener('abort', abort);
+    }
+}
+
+/** @param {string} place a folder or a file */
+async function tokenizerFiles(place) {
+    const found = await stat(place).catch(() => null);
+    if (found?.isDirectory()) {
+        const names = (await readdir(place)).filter((name) => OF_TOKENIZER.test(name));
+        if (!names.some((name) => /^tokenizer\.(json|model)$/.test(name)))
+            throw new UsageError(`--tokenizer: ${place} has neither tokenizer.json nor tokenizer.model`);
+        return names.map((name) => join(place, name));
+    }
+    const [, ending] = /\.(json|model)$/i.exec(basename(place)) ?? [];
+    if (!ending)
+        throw new UsageError(`--tokenizer must be a folder, a tokenizer.json or a tokenizer.model, not ${place}`);
+    const bytes = await readInput('--tokenizer', place);
+    return [new File([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)], `tokenizer.${ending.toLowerCase()}`)];
+}
+
+/** A training as it goes: its steps, its checkpoints, and what is told of them. */
+class Run {
+    /** @type {TrainStep[]} */
+    history = [];
+    /** The step of the last checkpoint that was written; -1: there is none. */
+    saved = -1;
+
+    /**
+     * @param {Training} training
+     * @param {string | undefined} checkpoint
+     * @param {number} every
+     */
+    constructor(training, checkpoint, every) {
+        this.training = training;
+        this.checkpoint = checkpoint;
+        this.every = every;
+        this.lineEvery = Math.ceil(training.info.steps / LINES);
+        if (training.step > 0) this.saved = training.step;
+    }
+
+    /**
+     * Until the end, or until the signal.
+     * @param {AbortSignal} signal
+     * @returns {Promise<boolean>} whether all steps are done
+     */
+    async all(signal) {
+        const { training } = this,
+            { steps } = training.info;
+        try {
+            if (!signal.aborted && training.step < steps)
+                for await (const step of training) {
+                    this.history.push(step);
+                    this.#tell(step);
+                    if (signal.aborted) break;
+                    if (step.step % this.every === 0 || step.step === steps) await this.#save();
+                }
+            if (signal.aborted && this.saved < training.step) await this.#save();
+        } catch (error) {
+            throw this.#withCheckpoint(error);
+        }
+        if (!signal.aborted) return true;
+        this.#say(`interrupted after step ${training.step} of ${steps}${this.#howToGoOn()}`);
+        return false;
+    }
+
+    #howToGoOn() {
+        if (this.checkpoint === undefined) return '; without --checkpoint nothing is kept';
+        return this.saved < 0 ? '' : `; --resume goes on from step ${this.saved}`;
+    }
+
+    /** A checkpoint that cannot be written does not end the run: what it has learned would be lost. */
+    async #save() {
+        if (this.checkpoint === undefined) return;
+        const bytes = await this.training.checkpoint();
+        try {
+            await writeWhole(piecesOf(bytes), this.checkpoint, true);
+            this.saved = this.training.step;
+        } catch (error) {
+            this.#say(`${messageOf(error)}; the training goes on`);
+        }
+    }
+
+    /** @param {unknown} error */
+    #withCheckpoint(error) {
+        if (!(error instanceof NibbleError) || this.saved < 0 || this.checkpoint === undefined) return error;
+        return new NibbleError(
+            error.code,
+            `${error.message} (the last good checkpoint is ${this.checkpoint}, of step ${this.saved})`,
+            { cause: error },
+        );
+    }
+
+    /** @param {string} line */
+    #say(line) {
+        if (process.stderr.isTTY) writeStatus('');
+        write(`nibble: ${oneLine(line)}\n`, process.stderr);
+    }
+
+    /** @param {TrainStep} step */
+    #tell(step) {
+        const { steps } = this.training.info,
+            line = stepLine(step, steps);
+        if (process.stderr.isTTY) writeStatus(line);
+        else if (step.step % this.lineEvery === 0 || step.validationLoss !== undefined || step.step === steps)
+            this.#say(line);
+    }
+
+    facts() {
+        const { history, training } = this,
+            { steps, parameters, tokens, sequences, batch, length, part, threads } = training.info,
+            last = history[history.length - 1],
+            validated = history.findLast(({ validationLoss }) => validationLoss !== undefined);
+        return {
+            ...{ parameters, tokens, sequences, steps, batch, length, part, threads },
+            firstStep: steps - history.length,
+            loss: last?.loss ?? null,
+            validationLoss: validated?.validationLoss ?? null,
+            tokensPerSecond: last?.tokensPerSecond ?? null,
+        };
+    }
+}
+
+/** @param {Uint8Array} bytes */
+async function* piecesOf(bytes) {
+    for (let at = 0; at < bytes.length; at += PIECE) yield bytes.subarray(at, at + PIECE);
+}
+
+/**
+ * @param {TrainStep} step
+ * @param {number} steps
+ */
+const stepLine = ({ step, loss, validationLoss, tokensPerSecond, secondsLeft }, steps) =>
+    `step ${step} of ${steps}, loss ${loss.toFixed(4)}${
+        validationLoss === undefined ? '' : `, of the held-out text ${validationLoss.toFixed(4)}`
+    }, ${Math.round(tokensPerSecond).toLocaleString('en')} tokens/s${
+        step === steps ? '' : `, ${inTime(secondsLeft)} left`
+    }`;
+
+/** @param {Run} run @param {Record<string, any>} values */
+async function writePage({ history, training }, { output, html, force }) {
+    const page = async function* () {
+        const { style } = await readReportScript();
+        yield new TextEncoder().encode(await trainingPage(basename(output), training.info, history, style));
+    };
+    await writeWhole(page(), html, force);
+}
+
+/** @param {ReturnType<Run['facts']> & { out: string, seconds: number }} facts */
+const told = ({ out, parameters, steps, loss, validationLoss, seconds }) =>
+    `${oneLine(out)}: ${parameters.toLocaleString('en')} parameters, ${steps} steps${
+        loss === null ? '' : `, loss ${loss.toFixed(4)}`
+    }${validationLoss === null ? '' : `, of the held-out text ${validationLoss.toFixed(4)}`}, ${seconds.toFixed(1)} s\n`;
