@@ -346,7 +346,7 @@ static int32_t read_state(matrix *m, uint32_t target, nb_error *err) {
     NB_TRY(nb_json_check(plan->origins[source].bytes, (size_t)plan->in.tensors[source].bytes, "a quant_state", &state,
                          err));
     uint64_t sides[2] = {0}, n = 0, weights = m->rows * m->columns;
-    for (nb_walk w = nb_walk_of(nb_node_find(state, "shape")); nb_walk_next(&w); n++)
+    for (nb_members w = nb_members_of(nb_node_find(state, "shape")); nb_members_next(&w); n++)
         if (n < 2)
             sides[n] = whole_number(w.value);
     m->block = whole_number(nb_node_find(state, "blocksize"));

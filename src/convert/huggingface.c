@@ -41,7 +41,7 @@ static void compose_chat_template(nb_composer *x, const nb_folder *folder) {
         return;
     }
     nb_node template = nb_node_find(folder->tokenizer_config, "chat_template");
-    for (nb_walk w = nb_walk_of(template); nb_walk_next(&w);)
+    for (nb_members w = nb_members_of(template); nb_members_next(&w);)
         if (nb_node_is(nb_node_find(w.value, "name"), "default"))
             template = nb_node_find(w.value, "template");
     if (nb_node_raw(template).data)

@@ -30,7 +30,7 @@ static bool is_null(nb_node n) {
 /* The member of that name; of several the last, as Python reads them. */
 static nb_node last_member(nb_node object, const char *name) {
     nb_node found = {0};
-    for (nb_walk w = nb_walk_of(object); w.object && nb_walk_next(&w);)
+    for (nb_members w = nb_members_of(object); w.object && nb_members_next(&w);)
         if (nb_text_is(nb_node_raw(w.key), name))
             found = w.value;
     return found;
@@ -216,7 +216,7 @@ static int32_t check_keys(const nb_hf_model *p, const nb_hf_key *keys) {
 
 /* A key that is spelt otherwise would be missed. */
 static int32_t check_spelling(const nb_hf_model *p) {
-    for (nb_walk w = nb_walk_of(p->config); nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(p->config); nb_members_next(&w);) {
         nb_text key = nb_node_raw(w.key);
         for (size_t i = 0; i < key.size; i++)
             if (key.data[i] == '\\')
@@ -231,7 +231,7 @@ static int32_t check_spelling(const nb_hf_model *p) {
 /* Which layers have the sliding window, one after the other. */
 typedef struct layer_kinds {
     const nb_hf_model *p;
-    nb_walk types;        /* of layer_types, */
+    nb_members types;     /* of layer_types, */
     bool listed;          /* where the file has it */
     double pattern, last; /* sliding_window_pattern, max_window_layers */
     uint32_t i;
@@ -240,13 +240,14 @@ typedef struct layer_kinds {
 static layer_kinds kinds_of(const nb_hf_model *p) {
     nb_node types = nb_hf_value(p, "layer_types");
     double pattern = nb_hf_number(p, "sliding_window_pattern", nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) ? 2 : 0);
-    return (layer_kinds){p, nb_walk_of(types), types.at != NULL, pattern, nb_hf_number(p, "max_window_layers", -1), 0};
+    return (layer_kinds){p, nb_members_of(types), types.at != NULL, pattern, nb_hf_number(p, "max_window_layers", -1),
+                         0};
 }
 
 static bool next_slides(layer_kinds *k) {
     uint32_t i = k->i++;
     if (k->listed)
-        return nb_walk_next(&k->types) && nb_node_is(k->types.value, "sliding_attention");
+        return nb_members_next(&k->types) && nb_node_is(k->types.value, "sliding_attention");
     if (k->pattern >= 1 && k->pattern <= 1 << 20)
         return (i + 1) % (uint32_t)k->pattern != 0;
     if (nb_hf_has(k->p, NB_HF_WINDOW_EVERY_2ND))
@@ -257,7 +258,7 @@ static bool next_slides(layer_kinds *k) {
 static int32_t check_layer_types(const nb_hf_model *p, uint32_t layers) {
     nb_node types = nb_hf_value(p, "layer_types");
     uint32_t n = 0;
-    for (nb_walk w = nb_walk_of(types); nb_walk_next(&w); n++)
+    for (nb_members w = nb_members_of(types); nb_members_next(&w); n++)
         if (!nb_node_is(w.value, "sliding_attention") && !nb_node_is(w.value, "full_attention") &&
             !nb_node_is(w.value, "attention"))
             return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
@@ -334,7 +335,7 @@ static int32_t compose_attention(const nb_hf_model *p) {
 /* SmolLM 3: a list of what the engine takes for granted. */
 static int32_t check_unrotated(const nb_hf_model *p) {
     uint32_t i = 0;
-    for (nb_walk w = nb_walk_of(nb_hf_value(p, "no_rope_layers")); nb_walk_next(&w);)
+    for (nb_members w = nb_members_of(nb_hf_value(p, "no_rope_layers")); nb_members_next(&w);)
         if ((nb_node_number(w.value, 1) != 0) == (++i % 4 == 0))
             return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
                            "config.json: no_rope_layers has %t for layer %u; of %s models only a 0 for every fourth "

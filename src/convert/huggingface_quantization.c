@@ -118,7 +118,7 @@ static nb_text lower(nb_node string, char *out, size_t capacity) {
  * says so, all modules may. */
 static int32_t take_rules(nb_quantization *q, nb_node rules, nb_text file, nb_error *err) {
     q->by_tensors = !nb_node_is_empty(rules);
-    for (nb_walk w = nb_walk_of(rules); nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(rules); nb_members_next(&w);) {
         NB_TRY(nb_keys_check(rule_keys, w.value, file, false, err));
         q->symmetric &= !nb_node_find(w.value, "sym").at;
         q->ordered |= nb_node_number(nb_node_find(w.value, "desc_act"), 0) != 0;
@@ -161,7 +161,7 @@ static int32_t take_compressed(nb_plan *plan, nb_node config, nb_text file, nb_e
     nb_node general = nb_node_find(config, "format"), sparsity = nb_node_find(config, "sparsity_config");
     NB_TRY(nb_keys_check(compressed_keys, config, file, false, err));
     bool has_inputs = false;
-    for (nb_walk w = nb_walk_of(nb_node_find(config, "config_groups")); nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(nb_node_find(config, "config_groups")); nb_members_next(&w);) {
         nb_node format = nb_node_find(w.value, "format"), weights = nb_node_find(w.value, "weights");
         nb_text name = nb_node_raw(format.at && nb_node_first(format) == '"' ? format : general);
         nb_node type = nb_node_find(weights, "type");

@@ -38,7 +38,7 @@ static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
     for (int i = 0; i < 2; i++) {
         nb_node list = nb_node_find(own, factors[i].theirs);
         uint32_t n = 0;
-        for (nb_walk w = nb_walk_of(list); nb_walk_next(&w);)
+        for (nb_members w = nb_members_of(list); nb_members_next(&w);)
             n++;
         if (!n)
             return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: the rope_scaling has no %s", factors[i].theirs);
@@ -46,7 +46,7 @@ static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
         if (!numbers)
             return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for %u factors", n);
         n = 0;
-        for (nb_walk w = nb_walk_of(list); nb_walk_next(&w);)
+        for (nb_members w = nb_members_of(list); nb_members_next(&w);)
             numbers[n++] = (float)nb_node_number(w.value, 1);
         NB_TRY(nb_plan_numbers(p->plan, nb_text_of(factors[i].ours), numbers, n));
     }

@@ -182,13 +182,14 @@ static const uint8_t *skip_value(const uint8_t *at, const uint8_t *end) {
     return end;
 }
 
-nb_walk nb_walk_of(nb_node container) {
+nb_members nb_members_of(nb_node container) {
     uint8_t first = nb_node_first(container);
     bool any = first == '{' || first == '[';
-    return (nb_walk){.value.end = container.end, .at = any ? container.at + 1 : container.end, .object = first == '{'};
+    return (
+        nb_members){.value.end = container.end, .at = any ? container.at + 1 : container.end, .object = first == '{'};
 }
 
-bool nb_walk_next(nb_walk *w) {
+bool nb_members_next(nb_members *w) {
     const uint8_t *end = w->value.end, *at = skip_spaces(w->at, end);
     if (at < end && *at == ',')
         at = skip_spaces(at + 1, end);
@@ -208,7 +209,7 @@ bool nb_walk_next(nb_walk *w) {
 
 nb_node nb_node_find(nb_node object, const char *key) {
     if (nb_node_first(object) == '{')
-        for (nb_walk w = nb_walk_of(object); nb_walk_next(&w);)
+        for (nb_members w = nb_members_of(object); nb_members_next(&w);)
             if (nb_text_is(nb_node_raw(w.key), key))
                 return w.value;
     return (nb_node){0};
@@ -233,8 +234,8 @@ bool nb_node_is_null(nb_node n) {
 }
 
 bool nb_node_is_empty(nb_node n) {
-    nb_walk w = nb_walk_of(n);
-    return !nb_walk_next(&w);
+    nb_members w = nb_members_of(n);
+    return !nb_members_next(&w);
 }
 
 bool nb_node_is_set(nb_node object, const char *key, bool fallback) {

@@ -24,14 +24,14 @@ static inline uint8_t nb_node_first(nb_node n) {
 }
 
 /* The members of an object or the items of an array, in order; of anything else there are none.
- *     for (nb_walk w = nb_walk_of(object); nb_walk_next(&w);) ... w.key, w.value */
-typedef struct nb_walk {
+ *     for (nb_members w = nb_members_of(object); nb_members_next(&w);) ... w.key, w.value */
+typedef struct nb_members {
     nb_node key, value; /* key: of a member */
     const uint8_t *at;
     bool object;
-} nb_walk;
-nb_walk nb_walk_of(nb_node container);
-bool nb_walk_next(nb_walk *w);
+} nb_members;
+nb_members nb_members_of(nb_node container);
+bool nb_members_next(nb_members *w);
 
 /* The first member of that name, which is plain ASCII; keys written with escapes are not found. */
 nb_node nb_node_find(nb_node object, const char *key);

@@ -37,7 +37,7 @@ static int32_t refuse_value(nb_text file, const nb_known_key *key, nb_error *err
 }
 
 int32_t nb_keys_check(const nb_known_key *keys, nb_node object, nb_text file, bool strict, nb_error *err) {
-    for (nb_walk w = nb_walk_of(object); nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(object); nb_members_next(&w);) {
         if (!w.key.at)
             continue; /* a list */
         const nb_known_key *k = keys;

@@ -56,7 +56,7 @@ static int32_t parse_shape(nb_node node, nb_tensor_info *t, uint64_t *weights, n
     uint64_t sides[NB_MAX_DIMENSIONS];
     uint32_t n = 0;
     *weights = 1;
-    for (nb_walk w = nb_walk_of(node); nb_walk_next(&w); n++) {
+    for (nb_members w = nb_members_of(node); nb_members_next(&w); n++) {
         if (n == NB_MAX_DIMENSIONS)
             return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                            "tensor %t has more than %u dimensions, which no supported model has", name,
@@ -85,9 +85,9 @@ static int32_t parse_tensor(nb_composer *x, nb_text folder, nb_node key, nb_node
                        type);
     uint64_t weights, from = 0, to = 0;
     NB_TRY(parse_shape(shape, &t, &weights, name, err));
-    nb_walk w = nb_walk_of(offsets);
-    bool two =
-        nb_walk_next(&w) && whole(w.value, &from) && nb_walk_next(&w) && whole(w.value, &to) && !nb_walk_next(&w);
+    nb_members w = nb_members_of(offsets);
+    bool two = nb_members_next(&w) && whole(w.value, &from) && nb_members_next(&w) && whole(w.value, &to) &&
+               !nb_members_next(&w);
     if (!two || from > to || !nb_multiply(weights, types[i].bytes, &t.bytes) || to - from != t.bytes)
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "tensor %t of shape [%l, %l, %l, %l] (fastest side first) and type %s has impossible "
@@ -114,7 +114,7 @@ int32_t nb_safetensors_parse(nb_composer *x, uint32_t file, nb_text folder, cons
     if (nb_node_first(root) != '{')
         return NB_FAIL(err, NB_ERR_FORMAT, "the header is not a JSON object: " DAMAGED);
     *end = size;
-    for (nb_walk w = nb_walk_of(root); nb_walk_next(&w);)
+    for (nb_members w = nb_members_of(root); nb_members_next(&w);)
         if (!nb_node_is(w.key, "__metadata__"))
             NB_TRY(parse_tensor(x, folder, w.key, w.value, size, file_bytes,
                                 (nb_tensor_info){.shape = {1, 1, 1, 1}, .file = file}, end, err));

@@ -132,7 +132,7 @@ static int32_t add_pooling(sentence *s, nb_node config, nb_text file) {
     nb_node mode = nb_node_find(config, "pooling_mode");
     size_t before = s->steps.length;
     if (nb_node_first(mode) == '[')
-        for (nb_walk w = nb_walk_of(mode); nb_walk_next(&w);)
+        for (nb_members w = nb_members_of(mode); nb_members_next(&w);)
             NB_TRY(add_mode(s, w.value, file));
     else if (mode.at)
         NB_TRY(add_mode(s, mode, file));
@@ -197,7 +197,7 @@ static int32_t check_modality(nb_node modality, nb_text file, nb_error *err) {
 /* Whether texts are lower-cased before they are cut into words. A JSON text is never deep (nb_json_check), so this may
  * recurse. NOLINTNEXTLINE(misc-no-recursion) */
 static bool lowers(nb_node normalizer) {
-    for (nb_walk w = nb_walk_of(nb_node_find(normalizer, "normalizers")); nb_walk_next(&w);)
+    for (nb_members w = nb_members_of(nb_node_find(normalizer, "normalizers")); nb_members_next(&w);)
         if (lowers(w.value))
             return true;
     return nb_node_is(nb_node_find(normalizer, "type"), "Lowercase") ||
@@ -298,7 +298,7 @@ static int32_t add_prompts(sentence *s) {
     nb_node chosen = nb_node_find(s->folder->sentence, "default_prompt_name");
     bool found = nb_node_is_null(chosen);
     nb_compose_array(x, "nibble.embedding.prompt_names", NB_VALUE_STRING);
-    for (nb_walk w = nb_walk_of(prompts); nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(prompts); nb_members_next(&w);) {
         nb_compose_item(x, w.key, (nb_node){0});
         found |= nb_text_equal(nb_node_raw(w.key), nb_node_raw(chosen));
     }
@@ -308,7 +308,7 @@ static int32_t add_prompts(sentence *s) {
             found |= nb_node_is(chosen, standing[i]);
         }
     nb_compose_array(x, "nibble.embedding.prompts", NB_VALUE_STRING);
-    for (nb_walk w = nb_walk_of(prompts); nb_walk_next(&w);)
+    for (nb_members w = nb_members_of(prompts); nb_members_next(&w);)
         if (nb_node_raw(w.value).data)
             nb_compose_item(x, w.value, (nb_node){0});
         else
@@ -359,7 +359,7 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
     sentence s = {.p = p, .folder = folder, .out = out, .steps = nb_writer_over(text, sizeof text)};
     *out = (nb_sentence){0};
     uint32_t n = 0;
-    for (nb_walk w = nb_walk_of(folder->module_list); nb_walk_next(&w); n++) {
+    for (nb_members w = nb_members_of(folder->module_list); nb_members_next(&w); n++) {
         nb_text path = nb_node_raw(nb_node_find(w.value, "path"));
         if (n == NB_MODULES || !path.data)
             return NB_FAIL(p->err, NB_ERR_FORMAT,

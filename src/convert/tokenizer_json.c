@@ -93,9 +93,9 @@ static bool is_byte_name(nb_node name) {
 /* The model's own: { name: id }, or of Unigram [[name, score], ...]. */
 static int32_t collect_vocabulary(composition *p) {
     double place = 0;
-    for (nb_walk w = nb_walk_of(nb_node_find(p->model, "vocab")); nb_walk_next(&w); place++) {
-        nb_walk pair = nb_walk_of(w.value);
-        bool scored = p->listed && nb_walk_next(&pair);
+    for (nb_members w = nb_members_of(nb_node_find(p->model, "vocab")); nb_members_next(&w); place++) {
+        nb_members pair = nb_members_of(w.value);
+        bool scored = p->listed && nb_members_next(&pair);
         nb_node name = scored ? pair.value : w.key;
         nb_entry *e = entry_at(p, scored ? place : nb_node_number(w.value, -1));
         if (!e || !nb_node_raw(name).data)
@@ -107,7 +107,7 @@ static int32_t collect_vocabulary(composition *p) {
             .type = byte ? NB_TOKEN_BYTE : NB_TOKEN_NORMAL,
             .flags = NB_OWN,
         };
-        if (scored && nb_walk_next(&pair))
+        if (scored && nb_members_next(&pair))
             e->score = (float)nb_node_number(pair.value, 0);
         if (!isfinite(e->score))
             return NB_FAIL(p->err, NB_ERR_FORMAT,
@@ -134,7 +134,7 @@ static void set_added(nb_entry *e, nb_node name, nb_node token, bool special) {
 }
 
 static int32_t collect_added(composition *p) {
-    for (nb_walk w = nb_walk_of(nb_node_find(p->tokenizer, "added_tokens")); nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(nb_node_find(p->tokenizer, "added_tokens")); nb_members_next(&w);) {
         nb_node name = nb_node_find(w.value, "content");
         nb_entry *e = entry_at(p, nb_node_number(nb_node_find(w.value, "id"), -1));
         if (!e || !nb_node_raw(name).data)
@@ -192,7 +192,7 @@ static int32_t add_special(composition *p, nb_node token) {
 }
 
 static int32_t collect_further(composition *p) {
-    for (nb_walk w = nb_walk_of(nb_node_find(p->config, "added_tokens_decoder")); nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(nb_node_find(p->config, "added_tokens_decoder")); nb_members_next(&w);) {
         nb_node name = nb_node_find(w.value, "content");
         double id = 0; /* the key is a number in letters */
         nb_text digits = nb_node_raw(w.key);
@@ -205,7 +205,7 @@ static int32_t collect_further(composition *p) {
         set_added(e, name, w.value, false);
     }
     bool told = nb_node_find(p->config, "added_tokens_decoder").at || !p->added.at;
-    for (nb_walk w = nb_walk_of(told ? (nb_node){0} : p->added); nb_walk_next(&w);) { /* { name: id } */
+    for (nb_members w = nb_members_of(told ? (nb_node){0} : p->added); nb_members_next(&w);) { /* { name: id } */
         nb_entry *e;
         NB_TRY(entry_for(p, w.key, nb_node_number(w.value, -1), &e));
         if (!(e->flags & NB_ADDED))
@@ -214,7 +214,7 @@ static int32_t collect_further(composition *p) {
     for (size_t i = 0; i < sizeof token_keys / sizeof *token_keys; i++)
         NB_TRY(add_special(p, config_node(p, token_keys[i])));
     for (size_t i = 0; i < sizeof list_keys / sizeof *list_keys; i++)
-        for (nb_walk w = nb_walk_of(config_node(p, list_keys[i])); nb_walk_next(&w);)
+        for (nb_members w = nb_members_of(config_node(p, list_keys[i])); nb_members_next(&w);)
             NB_TRY(add_special(p, w.value));
     return NB_OK;
 }
@@ -223,12 +223,12 @@ static int32_t collect_tokens(composition *p) {
     nb_node vocabulary = nb_node_find(p->model, "vocab");
     p->listed = nb_node_first(vocabulary) == '[' && (p->form == NB_FORM_UNIGRAM || p->form == NB_FORM_PIECES);
     double largest = -1, place = 0, count = 0;
-    for (nb_walk w = nb_walk_of(vocabulary); nb_walk_next(&w); place++) {
+    for (nb_members w = nb_members_of(vocabulary); nb_members_next(&w); place++) {
         double id = p->listed ? place : nb_node_number(w.value, -1);
         largest = NB_MAX(largest, id);
         count++;
     }
-    for (nb_walk w = nb_walk_of(nb_node_find(p->tokenizer, "added_tokens")); nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(nb_node_find(p->tokenizer, "added_tokens")); nb_members_next(&w);) {
         double id = nb_node_number(nb_node_find(w.value, "id"), -1);
         largest = NB_MAX(largest, id);
         count++;
@@ -315,14 +315,14 @@ static int32_t compose_names(const composition *p) {
 
 static void compose_merges(nb_composer *x, nb_node merges) {
     nb_compose_array(x, "tokenizer.ggml.merges", NB_VALUE_STRING);
-    for (nb_walk w = nb_walk_of(merges); nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(merges); nb_members_next(&w);) {
         if (nb_node_first(w.value) == '"') { /* "left right" */
             nb_compose_item(x, w.value, (nb_node){0});
             continue;
         }
-        nb_walk two = nb_walk_of(w.value); /* ["left", "right"] */
-        nb_node left = nb_walk_next(&two) ? two.value : (nb_node){0},
-                right = nb_walk_next(&two) ? two.value : (nb_node){0};
+        nb_members two = nb_members_of(w.value); /* ["left", "right"] */
+        nb_node left = nb_members_next(&two) ? two.value : (nb_node){0},
+                right = nb_members_next(&two) ? two.value : (nb_node){0};
         nb_compose_item(x, left, right);
     }
 }
@@ -361,8 +361,8 @@ static int32_t compose_vocabulary(const composition *p) {
 
 /* A token id, or the first of a list of them; -1 if there is none. */
 static double first_id(nb_node n) {
-    nb_walk w = nb_walk_of(n);
-    return nb_walk_next(&w) ? nb_node_number(w.value, -1) : nb_node_number(n, -1);
+    nb_members w = nb_members_of(n);
+    return nb_members_next(&w) ? nb_node_number(w.value, -1) : nb_node_number(n, -1);
 }
 
 static double id_among(const composition *p, nb_node name, nb_node id, nb_node other_id) {
@@ -379,7 +379,7 @@ typedef struct around {
 
 static void read_template(const composition *p, nb_node template, around *out) {
     bool text_seen = false;
-    for (nb_walk w = nb_walk_of(nb_node_find(template, "single")); !out->too_many && nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(nb_node_find(template, "single")); !out->too_many && nb_members_next(&w);) {
         nb_node special = nb_node_find(w.value, "SpecialToken");
         double *slot = text_seen ? &out->end : &out->begin;
         text_seen |= !special.at;
@@ -392,9 +392,9 @@ static void read_template(const composition *p, nb_node template, around *out) {
 
 /* ["[SEP]", 102] */
 static double second_of(nb_node pair) {
-    nb_walk w = nb_walk_of(pair);
-    nb_walk_next(&w);
-    return nb_walk_next(&w) ? nb_node_number(w.value, -1) : -1;
+    nb_members w = nb_members_of(pair);
+    nb_members_next(&w);
+    return nb_members_next(&w) ? nb_node_number(w.value, -1) : -1;
 }
 
 /* Where there is no such token, the key is left out. */
@@ -454,7 +454,7 @@ static int32_t compose_tokens(const composition *p, nb_node config, nb_node gene
     nb_compose_array(p->x, "tokenizer.ggml.end_token_ids", NB_VALUE_F32);
     if (nb_node_first(ends) != '[')
         nb_compose_f32(p->x, (float)nb_node_number(ends, -1));
-    for (nb_walk w = nb_walk_of(ends); nb_walk_next(&w);)
+    for (nb_members w = nb_members_of(ends); nb_members_next(&w);)
         nb_compose_f32(p->x, (float)nb_node_number(w.value, -1));
     return p->x->code;
 }

@@ -40,11 +40,11 @@ static void fill(index *x, uint32_t n, uint64_t most) {
 
 /* What a merge makes, out[2 * NB_LONGEST_ESCAPED]; .data = NULL if it is longer. */
 static nb_text merged(nb_node merge, char *out) {
-    nb_walk two = nb_walk_of(merge);
+    nb_members two = nb_members_of(merge);
     nb_node part[2] = {merge};
     bool pair = nb_node_first(merge) != '"'; /* ["left", "right"], else "left right" */
     for (int i = 0; i < 2 && pair; i++)
-        part[i] = nb_walk_next(&two) ? two.value : (nb_node){0};
+        part[i] = nb_members_next(&two) ? two.value : (nb_node){0};
     size_t n = 0;
     for (int i = 0; i < 1 + pair; i++) {
         nb_text raw = nb_node_raw(part[i]);
@@ -65,7 +65,7 @@ int32_t nb_entries_score(nb_entry *tokens, uint32_t n, nb_node merges, bool *don
     char text[2 * NB_LONGEST_ESCAPED];
     while (size < 2 * n)
         size *= 2;
-    for (nb_walk w = nb_walk_of(merges); nb_walk_next(&w);)
+    for (nb_members w = nb_members_of(merges); nb_members_next(&w);)
         count++;
     index x = {.tokens = tokens, .slots = nb_alloc_items(size, sizeof *x.slots), .mask = size - 1};
     if (!x.slots)
@@ -75,7 +75,7 @@ int32_t nb_entries_score(nb_entry *tokens, uint32_t n, nb_node merges, bool *don
     for (uint32_t i = 0; i < n; i++)
         tokens[i].score = -(float)count - 1;
     fill(&x, n, most);
-    for (nb_walk w = nb_walk_of(merges); nb_walk_next(&w) && x.probes < most; rank++) {
+    for (nb_members w = nb_members_of(merges); nb_members_next(&w) && x.probes < most; rank++) {
         nb_text made = merged(w.value, text);
         uint32_t token = made.data ? *slot_of(&x, made, nb_spelling_hash(made)) : NONE;
         if (token != NONE && tokens[token].score < -(float)count)

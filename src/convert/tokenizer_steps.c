@@ -36,7 +36,7 @@ static void add_steps(nb_node part, const char *list, nb_steps *out) {
     if (nb_node_first(part) != '{')
         return; /* null */
     if (nb_step_is(part, "Sequence")) {
-        for (nb_walk w = nb_walk_of(nb_node_find(part, list)); nb_walk_next(&w);)
+        for (nb_members w = nb_members_of(nb_node_find(part, list)); nb_members_next(&w);)
             add_steps(w.value, list, out);
     } else if (out->n < NB_MOST_STEPS) {
         out->step[out->n++] = part;

@@ -11,7 +11,7 @@ static int32_t check(const char *text, nb_node *root, nb_error *err) {
     nb_node of_copy;
     int32_t code = nb_json_check(copy, size, "x.json", &of_copy, err);
     if (code == NB_OK) /* walking stays within, too */
-        for (nb_walk w = nb_walk_of(of_copy); nb_walk_next(&w);)
+        for (nb_members w = nb_members_of(of_copy); nb_members_next(&w);)
             nb_node_number(w.value, 0);
     nb_free(copy);
     return nb_json_check((const uint8_t *)text, size, "x.json", root, err) == code ? code : NB_ERR_STATE;
@@ -157,11 +157,11 @@ void test_json(void) {
           "what is not there");
     double sum = 0;
     int32_t items = 0;
-    for (nb_walk w = nb_walk_of(nb_node_find(root, "a")); nb_walk_next(&w); items++)
+    for (nb_members w = nb_members_of(nb_node_find(root, "a")); nb_members_next(&w); items++)
         sum += nb_node_number(w.value, 10);
     CHECK(items == 3 && sum == 14, "%d items, sum %g", items, sum);
     items = 0;
-    for (nb_walk w = nb_walk_of(root); nb_walk_next(&w);)
+    for (nb_members w = nb_members_of(root); nb_members_next(&w);)
         items += nb_node_raw(w.key).size == 1;
     CHECK(items == 4, "%d members", items);
 }

@@ -14,7 +14,7 @@ static size_t visit(nb_node n, const uint8_t *end, char *scratch) {
         demand(nb_node_decode(n, scratch) <= raw.size);
     size_t found = 1;
     const uint8_t *last = n.at;
-    for (nb_walk w = nb_walk_of(n); nb_walk_next(&w);) {
+    for (nb_members w = nb_members_of(n); nb_members_next(&w);) {
         demand(w.value.at > last && (nb_node_first(n) == '{') == (nb_node_first(w.key) == '"'));
         last = w.value.at;
         if (w.key.at)
