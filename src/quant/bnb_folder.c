@@ -77,7 +77,7 @@ int32_t nb_bnb_rows(uint32_t source_type, const void *weights, double first, uin
     int32_t code = NB_OK;
     for (uint32_t row = 0; row < rows && code == NB_OK; row++) {
         size_t at = (size_t)row * columns;
-        largest[row] = nb_bnb_int8(x + at, columns, codes + at);
+        largest[row] = nb_bnb_int8(x + at, columns, NULL, 0, codes + at);
         if (!nb_are_finite(largest + row, 1))
             code = NB_FAIL(err, NB_ERR_UNSUPPORTED,
                            "LLM.int8() makes weights binary16 first, in which the largest of a row (from weight %l on) "

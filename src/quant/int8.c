@@ -2,6 +2,7 @@
 
 #include "../base/numbers.h"
 #include "../types/types.h"
+#include "bnb.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -24,34 +25,6 @@ int32_t nb_int8_outliers(const float *largest, uint32_t columns, float threshold
     return n;
 }
 
-/* To nearest, ties to even; |x| is at most 127 and a rounding. */
-static int8_t rounded(float x) {
-    return (int8_t)(x + 0x1.8p23f - 0x1.8p23f);
-}
-
-static float half(float x) {
-    return nb_f16_to_f32(nb_f32_to_f16(x));
-}
-
-/* A row whose weights all fit binary16. list: the outliers, ascending. */
-static void split_row(const float *w, uint32_t columns, const uint32_t *list, uint32_t n, int8_t *codes, float *most,
-                      uint16_t *kept) {
-    uint32_t next = 0;
-    *most = 0;
-    for (uint32_t i = 0; i < columns; i++)
-        if (next < n && list[next] == i)
-            kept[next++] = nb_f32_to_f16(w[i]);
-        else
-            *most = NB_MAX(*most, __builtin_fabsf(half(w[i])));
-    float scale = *most > 0 ? 1 / *most * 127 : 0; /* in this order, as torch divides a number by a tensor */
-    next = 0;
-    for (uint32_t i = 0; i < columns; i++) {
-        bool is_outlier = next < n && list[next] == i;
-        next += is_outlier;
-        codes[i] = is_outlier ? 0 : rounded(half(w[i]) * scale);
-    }
-}
-
 int32_t nb_int8_split(const float *w, uint64_t rows, uint32_t columns, const uint32_t *list, uint32_t n, int8_t *codes,
                       float *most, uint16_t *kept, nb_error *err) {
     for (uint32_t i = 0; i < n; i++)
@@ -64,7 +37,11 @@ int32_t nb_int8_split(const float *w, uint64_t rows, uint32_t columns, const uin
                 return NB_FAIL(err, NB_ERR_FORMAT,
                                "the weight in row %l, column %u is %g, which has no place in 16 bits", row, i,
                                (double)w[row * columns + i]);
-    for (uint64_t row = 0; row < rows; row++)
-        split_row(w + row * columns, columns, list, n, codes + row * columns, most + row, kept + row * n);
+    for (uint64_t row = 0; row < rows; row++) {
+        const float *from = w + row * columns;
+        most[row] = nb_bnb_int8(from, columns, list, n, codes + row * columns);
+        for (uint32_t i = 0; i < n; i++)
+            kept[row * n + i] = nb_f32_to_f16(from[list[i]]);
+    }
     return NB_OK;
 }

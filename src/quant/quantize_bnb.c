@@ -93,10 +93,23 @@ static float int8_scale(float most) {
     return 1 / most * 127;
 }
 
-float nb_bnb_int8(const float *x, size_t n, int8_t *codes) {
-    float most = largest_half(x, n), scale = int8_scale(most);
+/* Whether column i is an outlier: the one at *next, which is then the next one. */
+static bool take_outlier(const uint32_t *list, uint32_t outliers, uint32_t *next, size_t i) {
+    bool is_outlier = *next < outliers && list[*next] == i;
+    *next += is_outlier;
+    return is_outlier;
+}
+
+float nb_bnb_int8(const float *x, size_t n, const uint32_t *list, uint32_t outliers, int8_t *codes) {
+    float most = 0;
+    uint32_t next = 0;
     for (size_t i = 0; i < n; i++)
-        codes[i] = rounded(half(x[i]) * scale);
+        if (!take_outlier(list, outliers, &next, i))
+            most = NB_MAX(most, largest_half(x + i, 1));
+    float scale = int8_scale(most);
+    next = 0;
+    for (size_t i = 0; i < n; i++)
+        codes[i] = take_outlier(list, outliers, &next, i) ? 0 : rounded(half(x[i]) * scale);
     return most;
 }
 
