@@ -33,11 +33,12 @@ void nb_quantizer_free(nb_quantizer *quantizer); /* NULL is fine */
 /* Where the caller writes what was observed; zeros at first. The Hessian is symmetric. It may be a sum or a mean:
  * a positive factor changes no result. After nb_quantizer_prepare only its lower triangle, with the diagonal, is still
  * the Hessian. */
-float *nb_quantizer_hessian(
-    nb_quantizer *quantizer);                      /* [columns, columns]; the first call takes its memory. NULL: there
-                                                          is none. Without a Hessian rows can be rounded to nearest */
-float *nb_quantizer_mean(nb_quantizer *quantizer); /* [columns], of |x| */
+float *nb_quantizer_mean(nb_quantizer *quantizer);    /* [columns], of |x| */
 float *nb_quantizer_largest(nb_quantizer *quantizer); /* [columns], of |x| */
+
+/* [columns, columns]. The first call takes its memory; NULL: there is none. Without a Hessian rows can be rounded to
+ * nearest. */
+float *nb_quantizer_hessian(nb_quantizer *quantizer);
 
 /* ---- GPTQ (Frantar et al. 2023) ---------------------------------------------------------------------------- */
 
@@ -62,8 +63,9 @@ typedef struct nb_gptq_settings {
 } nb_gptq_settings;
 
 /* Begins. It may be called again with other settings. Between such calls leave the Hessian alone, or write all of it
- * anew: half of its memory is working space. Columns that were never seen (a diagonal of 0) are rounded to nearest: their
- * error costs nothing, and nothing can make up for it. A Hessian that is not finite or has a negative diagonal is an error that names the column. */
+ * anew: half of its memory is working space. Columns that were never seen (a diagonal of 0) are rounded to nearest:
+ * their error costs nothing, and nothing can make up for it. A Hessian that is not finite or has a negative diagonal is
+ * an error that names the column. */
 int32_t nb_quantizer_prepare(nb_quantizer *quantizer, const nb_gptq_settings *settings, nb_error *err);
 
 /* One more step of the factorization. Returns how many are left, or a code. If the Hessian is still singular after
@@ -132,14 +134,15 @@ int32_t nb_quantizer_codes(nb_quantizer *quantizer, const nb_code_format *format
 int32_t nb_quantizer_groups(nb_quantizer *quantizer, const nb_code_format *format, int32_t *groups, nb_error *err);
 
 enum {
-    NB_PART_CODES = 0, /* GPTQ: qweight  u32 [columns bits / 32, rows];  compressed: weight_packed  u32 [rows, columns
-                           bits / 32], without 3 bits;  AWQ: qweight  u32 [columns, rows / 8], only 4 bits;  INT8: weight
-                           i8 [rows, columns] */
-    NB_PART_ZEROS = 1, /* GPTQ: qzeros  u32 [groups, rows bits / 32];  compressed: weight_zero_point  u32 [rows bits /
-                           32, groups];  AWQ: qzeros  u32 [groups, rows / 8] */
-    NB_PART_SCALES =
-        2 /* GPTQ and AWQ: scales  f16 [groups, rows];  compressed: weight_scale  f16 [rows, groups];  INT8:
-                           weight_scale  [rows, 1] of scale_type */
+    /* GPTQ: qweight  u32 [columns bits / 32, rows];  compressed: weight_packed  u32 [rows, columns bits / 32], without
+     * 3 bits;  AWQ: qweight  u32 [columns, rows / 8], only 4 bits;  INT8: weight  i8 [rows, columns] */
+    NB_PART_CODES = 0,
+    /* GPTQ: qzeros  u32 [groups, rows bits / 32];  compressed: weight_zero_point  u32 [rows bits / 32, groups];  AWQ:
+     * qzeros  u32 [groups, rows / 8] */
+    NB_PART_ZEROS = 1,
+    /* GPTQ and AWQ: scales  f16 [groups, rows];  compressed: weight_scale  f16 [rows, groups];  INT8: weight_scale
+     * [rows, 1] of scale_type */
+    NB_PART_SCALES = 2
 };
 
 /* Bytes of a part of a matrix; 0: the format has no such matrix (rows must be a multiple of 32). */
@@ -203,8 +206,8 @@ typedef struct nb_awq_found {
 int32_t nb_quantizer_awq(nb_quantizer *quantizer, const nb_awq_settings *settings, const float *weights, uint32_t rows,
                          uint32_t step, float *scales, nb_awq_found *found, nb_error *err);
 
-/* Clips weights that were multiplied with the scales (NULL: with none), group by group, to 55 ... 100 % of the range,
- * where the error of the outputs is least. */
+/* Clips weights [rows, columns] that were multiplied with scales [columns] (NULL: with none), group by group, to 55 ...
+ * 100 % of the range, where the error of the outputs is least. */
 int32_t nb_quantizer_clip(nb_quantizer *quantizer, const nb_awq_settings *settings, const float *scales, float *weights,
                           uint32_t rows, nb_error *err);
 
@@ -349,9 +352,9 @@ typedef struct nb_simulation {
 int32_t nb_simulate_bits(const nb_simulation *how, uint32_t rows, uint32_t columns, double *bits, nb_error *err);
 
 /* Rounds rows of F32 or F16 where they lie. pool: NULL is fine. If the whole matrix shares a grid, these are all its
- * rows. first_row is for messages, and for stochastic rounding. tensor: any number, for stochastic rounding that differs from tensor to
- * tensor. Adds to *clipped how many weights lay outside the range that was chosen. A weight that is not finite is an
- * error that names its row and column. */
+ * rows. first_row is for messages, and for stochastic rounding. tensor: any number, for stochastic rounding that
+ * differs from tensor to tensor. Adds to *clipped how many weights lay outside the range that was chosen. A weight that
+ * is not finite is an error that names its row and column. */
 int32_t nb_simulate_rows(nb_pool *pool, const nb_simulation *how, uint32_t tensor, uint32_t type, void *weights,
                          uint32_t first_row, uint32_t rows, uint32_t columns, double *clipped, nb_error *err);
 

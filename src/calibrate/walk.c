@@ -179,7 +179,8 @@ int32_t nb_walk_run(nb_walk *w, uint32_t done, nb_error *err) {
     return code < 0 ? code : (int32_t)rows;
 }
 
-/* NB_OK if no observation is half done: it needs the same weights for all tokens, and the session's cache for itself. */
+/* NB_OK if no observation is half done: it needs the same weights for all tokens, and the session's cache for
+ * itself. */
 static int32_t check_idle(const nb_walk *w, nb_error *err) {
     NB_TRY(nb_walk_check_layer(w, err));
     if (w->observed > 0 && w->observed < nb_walk_tokens(w))

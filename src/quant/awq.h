@@ -28,8 +28,8 @@ typedef struct nb_awq_input {
 } nb_awq_input;
 
 /* One step of the search: 0 is s = 1, and begins; step i has r = (i - 1) / 20; there are NB_AWQ_STEPS. weights: [rows]
- * [columns], those of all matrices that share the input, one after the other. Rows are rounded as r says, those of blocks
- * with the importance that nb_quantizer_rows will give them: the diagonal of the Hessian of x / s. uses_weights:
+ * [columns], those of all matrices that share the input, one after the other. Rows are rounded as r says, those of
+ * blocks with the importance that nb_quantizer_rows will give them: the diagonal of the Hessian of x / s. uses_weights:
  * mean|w| takes part, as is the default of autoawq (duo_scaling). scales [columns] and found have the best of the steps
  * until now. */
 int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *input, const nb_rounding *r, bool uses_weights,

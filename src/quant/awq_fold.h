@@ -36,8 +36,9 @@ void nb_fold_heads(uint32_t heads, uint32_t kv_heads, uint32_t width, uint32_t *
 /* Columns times s: weights [rows][columns]. */
 void nb_fold_columns(float *weights, uint64_t rows, uint32_t columns, const float *scales);
 
-/* Column i of the next matrix comes from row first + sources[i] of weights [][columns] (1 for a vector). Each such row is
- * divided once, by the scale of its first column. scales [n]; sources [n]: new numbers in it ascend; NULL: 0, 1, ... */
+/* Column i of the next matrix comes from row first + sources[i] of weights [][columns] (1 for a vector). Each such row
+ * is divided once, by the scale of its first column. scales [n]; sources [n]: new numbers in it ascend; NULL: 0, 1,
+ * ... */
 void nb_fold_rows(float *weights, uint64_t first, uint32_t columns, const float *scales, const uint32_t *sources,
                   uint32_t n);
 

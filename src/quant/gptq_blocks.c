@@ -1,5 +1,5 @@
-/* GPTQ onto GGUF's types. No format is spelled out here but for where its codes lie: the encoder writes a block, and the
- * dequantizer says what its codes stand for. */
+/* GPTQ onto GGUF's types. No format is spelled out here but for where its codes lie: the encoder writes a block, and
+ * the dequantizer says what its codes stand for. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../types/code_layout.h"
@@ -19,8 +19,8 @@ typedef struct blocks {
     uint8_t *out;
     size_t row_bytes;
     uint8_t mask[MOST_BYTES]; /* bits of a block that are no codes */
-    /* The code bits of a block: [0] with all codes the least, [1] with all codes the most. With a codebook: [0] with the
-     * code of `reference`; [1] is unused. */
+    /* The code bits of a block: [0] with all codes the least, [1] with all codes the most. With a codebook: [0] with
+     * the code of `reference`; [1] is unused. */
     uint8_t ends[2][MOST_BYTES];
     float codebook[NB_CODEBOOK];
     float reference; /* the codebook's largest number */

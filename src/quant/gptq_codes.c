@@ -140,9 +140,9 @@ static void finish_row(void *context, uint32_t row, const uint8_t *codes, const 
         memcpy(c->dequantized + row * n, values, n * sizeof *values);
 }
 
-/* Groups within so many columns get their scales when the first of these columns is reached, as GPTQModel does: the errors
- * of the columns before them, which are not made up for yet, would make their ranges wider. With 2 and 3 bits that costs more
- * than it gives. */
+/* Groups within so many columns get their scales when the first of these columns is reached, as GPTQModel does: the
+ * errors of the columns before them, which are not made up for yet, would make their ranges wider. With 2 and 3 bits
+ * that costs more than it gives. */
 enum { BLOCK = 128 };
 
 /* ---- the header's functions ------------------------------------------------------------------------------------- */

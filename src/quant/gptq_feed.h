@@ -29,7 +29,7 @@ typedef struct nb_feed {
     int32_t least, most;   /* codes */
     const float *codebook; /* [16]; NULL: codes stand for themselves */
 
-    /* The levels [span / granule] of a span, for the weights x [span] as they are now. False: no scale can hold them. */
+    /* The levels [span / granule] of a span, for the weights x [span] as they are now. False: no scale holds them. */
     bool (*choose)(void *context, uint32_t row, uint32_t span, const float *x, nb_levels *levels);
     /* The row's codes and what they stand for, in the order of the matrix. */
     void (*finish)(void *context, uint32_t row, const uint8_t *codes, const float *values);

@@ -41,8 +41,8 @@ double nb_quantizer_part_bytes(const nb_code_format *f, uint32_t part, uint32_t 
                                   : 0;
 }
 
-/* values [rows, n], less `less` -> one stream of bits for each row (by_row) or for each column of them. A stream's words
- * lie side by side (is_whole), or those with the same number of all streams do. */
+/* values [rows, n], less `less` -> one stream of bits for each row (by_row) or for each column of them. A stream's
+ * words lie side by side (is_whole), or those with the same number of all streams do. */
 static void pack(const uint8_t *values, uint32_t rows, uint32_t n, uint32_t bits, bool by_row, bool is_whole,
                  bool is_awq, uint32_t less, uint32_t *out) {
     uint32_t mask = (1u << bits) - 1, streams = by_row ? rows : n, words = (by_row ? n : rows) / 32 * bits;

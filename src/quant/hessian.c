@@ -135,7 +135,7 @@ static void compare_row(void *context, uint64_t row, uint64_t rows, int32_t thre
         nb_mark_row(&c->bad_row, (uint32_t)row);
 }
 
-// NOLINTNEXTLINE(readability-non-const-parameter): it is written to, which clang-tidy does not see in an atomic exchange
+// NOLINTNEXTLINE(readability-non-const-parameter): clang-tidy does not see that an atomic exchange writes to it
 void nb_mark_row(uint32_t *bad_row, uint32_t row) {
     uint32_t seen = __atomic_load_n(bad_row, __ATOMIC_SEQ_CST);
     while (row < seen && !__atomic_compare_exchange_n(bad_row, &seen, row, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))

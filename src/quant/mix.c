@@ -1,10 +1,10 @@
 /* Which type each matrix gets, so that the sum of their losses is least and they fit into so many bytes.
  *
- * This is the multiple-choice knapsack problem. A price for each byte (a Lagrange multiplier) gives the best choice, but
- * for some bytes that are left over (Sinha and Zoltners 1979). With a price, only types on the lower convex hull of a
- * matrix's (bytes, loss) are chosen, and as the price falls, matrices step from one type to the next in the order of what
- * a byte of the step gains. Here these steps are taken one by one, the best first. Where a step no longer fits, smaller
- * ones may. At last two matrices exchange bytes where that gains. Of equal gains the first is taken. */
+ * This is the multiple-choice knapsack problem. A price for each byte (a Lagrange multiplier) gives the best choice,
+ * but for some bytes that are left over (Sinha and Zoltners 1979). With a price, only types on the lower convex hull of
+ * a matrix's (bytes, loss) are chosen, and as the price falls, matrices step from one type to the next in the order of
+ * what a byte of the step gains. Here these steps are taken one by one, the best first. Where a step no longer fits,
+ * smaller ones may. At last two matrices exchange bytes where that gains. Of equal gains the first is taken. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../nibble_quantize.h"

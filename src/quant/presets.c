@@ -18,21 +18,28 @@ struct nb_preset {
 
 enum { NO_FILE_TYPE = NB_NO_FILE_TYPE };
 
-// clang-format off
+// clang-format off: two a line, those of one family side by side
 static const nb_preset presets[] = {
-    {"nf4", NB_TYPE_NF4, BNB, NO_FILE_TYPE},  {"fp4", NB_TYPE_FP4, BNB, NO_FILE_TYPE}, {"int8", NB_TYPE_Q8_0, BNB, 7},
-    {"q8_0", NB_TYPE_Q8_0, PURE, 7},          {"q6_k", NB_TYPE_Q6_K, PURE, 18},        {"q5_k_m", NB_TYPE_Q5_K, MEDIUM, 17},
-    {"q5_k_s", NB_TYPE_Q5_K, SMALL, 16},      {"q5_1", NB_TYPE_Q5_1, PURE, 9},         {"q5_0", NB_TYPE_Q5_0, PURE, 8},
-    {"q4_k_m", NB_TYPE_Q4_K, MEDIUM, 15},     {"q4_k_s", NB_TYPE_Q4_K, SMALL, 14},     {"q4_1", NB_TYPE_Q4_1, PURE, 3},
-    {"q4_0", NB_TYPE_Q4_0, PURE, 2},          {"iq4_nl", NB_TYPE_IQ4_NL, PURE, 25},    {"iq4_xs", NB_TYPE_IQ4_XS, PURE, 30},
-    {"q3_k_l", NB_TYPE_Q3_K, LARGE, 13},      {"q3_k_m", NB_TYPE_Q3_K, MEDIUM, 12},    {"q3_k_s", NB_TYPE_Q3_K, SMALL, 11},
-    {"iq3_m", NB_TYPE_IQ3_S, MEDIUM, 27},     {"iq3_s", NB_TYPE_IQ3_S, SMALL, 26},     {"iq3_xs", NB_TYPE_IQ3_S, SMALLER, 22},
-    {"iq3_xxs", NB_TYPE_IQ3_XXS, PURE, 23},   {"q2_k", NB_TYPE_Q2_K, MEDIUM, 10},      {"q2_k_s", NB_TYPE_Q2_K, SMALL, 21},
-    {"iq2_m", NB_TYPE_IQ2_S, MEDIUM, 29},     {"iq2_s", NB_TYPE_IQ2_XS, SMALL, 28},    {"iq2_xs", NB_TYPE_IQ2_XS, PURE, 20},
-    {"iq2_xxs", NB_TYPE_IQ2_XXS, PURE, 19},   {"iq1_m", NB_TYPE_IQ1_M, PURE, 31},      {"iq1_s", NB_TYPE_IQ1_S, PURE, 24},
-    {"tq2_0", NB_TYPE_TQ2_0, PURE, 37},       {"tq1_0", NB_TYPE_TQ1_0, PURE, 36},      {"q2_0", NB_TYPE_Q2_0, PURE, 41},
-    {"q1_0", NB_TYPE_Q1_0, PURE, 40},         {"nvfp4", NB_TYPE_NVFP4, PURE, 39},      {"mxfp4_moe", NB_TYPE_MXFP4, EXPERTS, 38},
-    {"f32", NB_TYPE_F32, PURE, 0},            {"f16", NB_TYPE_F16, PURE, 1},           {"bf16", NB_TYPE_BF16, PURE, 32},
+    {"nf4", NB_TYPE_NF4, BNB, NO_FILE_TYPE}, {"fp4", NB_TYPE_FP4, BNB, NO_FILE_TYPE},
+    {"int8", NB_TYPE_Q8_0, BNB, 7},          {"q8_0", NB_TYPE_Q8_0, PURE, 7},
+    {"q6_k", NB_TYPE_Q6_K, PURE, 18},        {"q5_k_m", NB_TYPE_Q5_K, MEDIUM, 17},
+    {"q5_k_s", NB_TYPE_Q5_K, SMALL, 16},     {"q5_1", NB_TYPE_Q5_1, PURE, 9},
+    {"q5_0", NB_TYPE_Q5_0, PURE, 8},         {"q4_k_m", NB_TYPE_Q4_K, MEDIUM, 15},
+    {"q4_k_s", NB_TYPE_Q4_K, SMALL, 14},     {"q4_1", NB_TYPE_Q4_1, PURE, 3},
+    {"q4_0", NB_TYPE_Q4_0, PURE, 2},         {"iq4_nl", NB_TYPE_IQ4_NL, PURE, 25},
+    {"iq4_xs", NB_TYPE_IQ4_XS, PURE, 30},    {"q3_k_l", NB_TYPE_Q3_K, LARGE, 13},
+    {"q3_k_m", NB_TYPE_Q3_K, MEDIUM, 12},    {"q3_k_s", NB_TYPE_Q3_K, SMALL, 11},
+    {"iq3_m", NB_TYPE_IQ3_S, MEDIUM, 27},    {"iq3_s", NB_TYPE_IQ3_S, SMALL, 26},
+    {"iq3_xs", NB_TYPE_IQ3_S, SMALLER, 22},  {"iq3_xxs", NB_TYPE_IQ3_XXS, PURE, 23},
+    {"q2_k", NB_TYPE_Q2_K, MEDIUM, 10},      {"q2_k_s", NB_TYPE_Q2_K, SMALL, 21},
+    {"iq2_m", NB_TYPE_IQ2_S, MEDIUM, 29},    {"iq2_s", NB_TYPE_IQ2_XS, SMALL, 28},
+    {"iq2_xs", NB_TYPE_IQ2_XS, PURE, 20},    {"iq2_xxs", NB_TYPE_IQ2_XXS, PURE, 19},
+    {"iq1_m", NB_TYPE_IQ1_M, PURE, 31},      {"iq1_s", NB_TYPE_IQ1_S, PURE, 24},
+    {"tq2_0", NB_TYPE_TQ2_0, PURE, 37},      {"tq1_0", NB_TYPE_TQ1_0, PURE, 36},
+    {"q2_0", NB_TYPE_Q2_0, PURE, 41},        {"q1_0", NB_TYPE_Q1_0, PURE, 40},
+    {"nvfp4", NB_TYPE_NVFP4, PURE, 39},      {"mxfp4_moe", NB_TYPE_MXFP4, EXPERTS, 38},
+    {"f32", NB_TYPE_F32, PURE, 0},           {"f16", NB_TYPE_F16, PURE, 1},
+    {"bf16", NB_TYPE_BF16, PURE, 32},
 };
 // clang-format on
 

@@ -102,7 +102,8 @@ static void check_clip(const sample *s, nb_pool *pool) {
     nb_free(w);
 }
 
-/* What is left of the weights after rounding, minus the weights: back [rows][columns] was made of weights times scales. */
+/* What is left of the weights after rounding, minus the weights: back [rows][columns] was made of weights times
+ * scales. */
 static double error_after(const sample *s, float *back, const float *scales) {
     uint32_t columns = s->input.columns;
     for (uint32_t i = 0; i < s->rows * columns; i++)

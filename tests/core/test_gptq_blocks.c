@@ -251,8 +251,8 @@ static void test_refusals(void) {
     nb_quantizer_free(q);
 }
 
-/* Columns that were never seen are rounded to nearest; blocks of zeros stay zeros; a Hessian of nothing but zeros rounds
- * all to nearest. */
+/* Columns that were never seen are rounded to nearest; blocks of zeros stay zeros; a Hessian of nothing but zeros
+ * rounds all to nearest. */
 static void test_empty(void) {
     nb_error err;
     nb_quantizer *q = quantizer_of(NULL, 1); /* every column is dead */
@@ -286,9 +286,9 @@ static double error_of(nb_quantizer *q, uint32_t flags) {
     return nb_quantizer_error(q, NB_TYPE_F32, weights, NB_TYPE_Q4_0, blocks, ROWS, &err);
 }
 
-/* Without damping the scale of a block serves the columns that were seen: large weights of others do not change it. (The
- * reference's search tries scales about the one that fits the largest weight, whatever it counts. So this takes the best
- * search.) */
+/* Without damping the scale of a block serves the columns that were seen: large weights of others do not change it.
+ * (The reference's search tries scales about the one that fits the largest weight, whatever it counts. So this takes
+ * the best search.) */
 static void test_unseen(void) {
     nb_quantizer *q = quantizer_of(NULL, 4);
     nb_gptq_settings settings = {0, NB_ORDER_NATURAL, 0};

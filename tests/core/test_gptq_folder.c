@@ -1,5 +1,5 @@
-/* What the quantizer packs for folders, the converter reads: the GGUF that it makes of such a folder has the weights that
- * the quantizer says its codes stand for. */
+/* What the quantizer packs for folders, the converter reads: the GGUF that it makes of such a folder has the weights
+ * that the quantizer says its codes stand for. */
 #include "check.h"
 #include "gptq_inputs.h"
 

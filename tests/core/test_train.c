@@ -430,7 +430,8 @@ static void check_memory(const model *m) {
 }
 #endif
 
-/* A teacher's logit that is not finite is told as one, and not as damaged weights, unless its position does not count. */
+/* A teacher's logit that is not finite is told as one, and not as damaged weights. Positions that do not count may have
+ * any. */
 static void check_teacher(const model *m) {
     nb_trainer *t = new_trainer(NULL, m);
     size_t n = (size_t)m->shape.vocabulary * 4;
