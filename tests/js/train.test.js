@@ -1,11 +1,14 @@
 // train(): what it learns, that the same seed gives the same bits however it runs, and what it refuses.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { load, quantize, train } from '../../web/index.js';
 import { checksum, logarithm, Random } from '../../web/random.js';
 import { DataOrder } from '../../web/worker/data-order.js';
 import { models, root } from '../support/builds.js';
+import { littleMemory } from '../support/little-memory.js';
 
 /** @typedef {import('../../web/index.js').TrainOptions} TrainOptions */
 /** @typedef {Parameters<typeof train>[0]} TrainSource */
@@ -189,6 +192,22 @@ test('one thread and two, parts as they are: the same bits', async () => {
     const atOnce = await run(small, { ...SHORT, part: 5 });
     for (const [i, loss] of atOnce.losses.entries())
         assert.ok(Math.abs(loss - one.losses[i]) < 1e-4, `step ${i}: ${loss} and ${one.losses[i]}`);
+});
+
+test('where memory is short, parts of a batch are smaller; a part that was asked for is not', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'nibble-little-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const wasmUrl = littleMemory(join(folder, 'wasm'), { train: 4 << 20 }),
+        options = { data: text, steps: 2, batch: 32, length: 64, rate: 0.01, threads: 1 };
+    const [free, little] = [await run(small, options), await run(small, { ...options, wasmUrl })];
+    assert.equal(free.info.part, 32);
+    assert.ok(little.info.part < 32 && little.info.part > 1, `a part is ${little.info.part} sequences`);
+    for (const [i, loss] of little.losses.entries()) assert.ok(Math.abs(loss - free.losses[i]) < 1e-4, `step ${i}`);
+    await assert.rejects(train(small, { ...options, wasmUrl, part: 32 }), { code: 'NB_ERR_MEMORY' });
+    // a checkpoint of smaller parts goes on with these, wherever there is more memory
+    const first = await run(small, { ...options, wasmUrl }, 1),
+        second = await run(small, { ...options, checkpoint: first.checkpoint });
+    assert.ok(second.model.equals(little.model));
 });
 
 test('a run that ends after any step goes on with the same bits', async () => {
