@@ -157,10 +157,11 @@ export async function runLab({ original, text, recipes, limits, store, signal },
                     : {}),
                 requantize: original.quantized,
                 signal,
-                onProgress: ({ loaded, total, secondsLeft, calibration: before }) =>
-                    before
-                        ? making.progress(before.share, secondsLeft)
-                        : making.progress(total ? loaded / total : null, secondsLeft),
+                onProgress: ({ loaded, total, secondsLeft, calibration: before }) => {
+                    if (before) making.progress(before.share, secondsLeft);
+                    // after a calibration, writing takes no time that anybody waits for
+                    else if (!calibrates(recipe)) making.progress(total ? loaded / total : null, secondsLeft);
+                },
             });
             return [await store.keep(file, /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (stream)), ''];
         });

@@ -805,7 +805,8 @@ export interface Progress {
     rate: number;
     /** null while unknown. */
     secondsLeft: number | null;
-    /** quantize() before its first byte, with a method that calibrates: then the bytes are those of finished blocks. */
+    /** With a method that calibrates: quantize() before its first byte, or quantizeFolder() until all layers are made. Then the
+     * bytes are those of finished blocks, and afterwards those of what is written. */
     calibration?: {
         /** The layer at hand, from 0, of so many. */
         layer: number;

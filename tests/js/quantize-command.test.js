@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { tenths } from '../../web/cli/open-model.js';
+import { quantizingPhases, tenths } from '../../web/cli/open-model.js';
 import { load } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { whole } from '../support/gguf.js';
@@ -103,16 +103,33 @@ test('where nobody watches, a line tells of each tenth if the work takes long', 
     /** @type {string[]} */
     const lines = [];
     const tell = tenths(
-        'Quantizing',
-        (line) => lines.push(line),
-        () => time,
-    );
-    for (let loaded = 0; loaded <= 100; loaded += 5, time += 2000)
-        tell({ loaded: loaded * 1e6, total: 1e8, rate: 2.5e6, secondsLeft: (100 - loaded) / 2.5 });
-    assert.deepEqual(
-        lines.map((line) => line.replace(/,.*/, '')),
-        ['15', '30', '45', '60', '75', '90'].map((share) => `Quantizing ${share} %`),
-    );
+            quantizingPhases(),
+            (line) => lines.push(line),
+            () => time,
+        ),
+        told = () => lines.splice(0).map((line) => line.replace(/,.*/, ''));
+    const shares = Array.from({ length: 21 }, (_, i) => i / 20);
+    for (const share of shares) {
+        tell({ loaded: share * 1e8, total: 1e8, rate: 2.5e6, secondsLeft: 40 * (1 - share) });
+        time += 2000;
+    }
+    const tenth = (/** @type {string} */ doing) => ['15', '30', '45', '60', '75', '90'].map((n) => `${doing} ${n} %`);
+    assert.deepEqual(told(), tenth('Quantizing'));
+    // each phase begins at 0 again, under a name of its own
+    const none = { loaded: 0, total: 0, rate: 0, secondsLeft: null },
+        step = /** @type {const} */ ({ layer: 0, layers: 2, stage: 'observe', tensor: 'blk.0' });
+    for (const [doing, phase] of /** @type {[string, (share: number) => object][]} */ ([
+        ['Measuring', (share) => ({ measuring: { tensor: 'blk.0.attn_q.weight', share } })],
+        ['Quantizing', (share) => ({ calibration: { ...step, share } })],
+        ['Writing', (share) => ({ loaded: share * 1e8, total: 1e8 })],
+    ])) {
+        for (const share of shares) {
+            tell({ ...none, ...phase(share) });
+            time += 2000;
+        }
+        const lines = told();
+        assert.ok(lines.length > 4 && lines.every((line) => line.startsWith(doing)), lines.join());
+    }
 });
 
 test('wrong usage: exit code 2, and one line that says what to do', () => {

@@ -185,6 +185,35 @@ test('a weight that is not finite is named, and groups of zeros stay zeros', asy
     assert.ok(got.subarray(64).some((value) => value !== 0));
 });
 
+test('progress goes once from the first byte to the last', async () => {
+    const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789. '.repeat(20);
+    for (const options of /** @type {QuantizeFolderOptions[]} */ ([
+        { group: 32 },
+        { format: 'bitsandbytes', type: 'int8' },
+        { group: 32, calibration, context: 16, samples: 4 },
+    ])) {
+        /** @type {[number, number][]} */
+        const told = [];
+        await make({
+            ...options,
+            onProgress({ loaded, total, calibration }) {
+                if (!calibration) told.push([loaded, total]);
+            },
+        });
+        const totals = new Set(told.map(([, total]) => total)),
+            all = told.map(([loaded]) => loaded);
+        assert.equal(totals.size, 1, 'one number of bytes');
+        assert.deepEqual(
+            all,
+            [...all].sort((a, b) => a - b),
+        );
+        assert.equal(
+            all.findIndex((loaded) => totals.has(loaded)),
+            all.length - 1,
+        );
+    }
+});
+
 test('on the command line', () => {
     const out = at('by-command'),
         nibble = (/** @type {string[]} */ ...args) =>

@@ -14,15 +14,31 @@ import { write, writeStatus } from './terminal.js';
  */
 export const pick = (table, values) => Object.fromEntries(Object.keys(table).map((name) => [name, values[name]]));
 
+/** @typedef {import('../index.d.ts').Progress} Progress */
+
+/**
+ * What quantize() is doing. After a calibration there is only writing left. Each of these has a share of its own, from 0 to
+ * all of it.
+ * @returns {(progress: Progress) => string}
+ */
+export function quantizingPhases() {
+    let isCalibrated = false;
+    return ({ calibration, measuring }) => {
+        isCalibrated ||= calibration !== undefined;
+        if (measuring) return 'Measuring';
+        return isCalibrated && !calibration ? 'Writing' : 'Quantizing';
+    };
+}
+
 /**
  * How far something is.
  * @param {string} doing
- * @param {import('../index.d.ts').Progress} progress
+ * @param {Progress} progress
  */
 export function progressLine(doing, { loaded, total, rate, secondsLeft, calibration, measuring }) {
     if (calibration) return calibrationLine(doing, calibration, secondsLeft);
     if (measuring)
-        return `Measuring ${Math.floor(measuring.share * 100)} %, ${measuring.tensor}${
+        return `${doing} ${Math.floor(measuring.share * 100)} %, ${measuring.tensor}${
             secondsLeft === null ? '' : `, ${inTime(secondsLeft)} left`
         }`;
     const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
@@ -59,17 +75,22 @@ const QUIET = 5000;
 
 /**
  * For standard error that is no terminal: a line whenever another tenth is done, if it takes long.
- * @param {string} doing
+ * @param {(progress: Progress) => string} doingOf what is being done; when it changes, the tenths begin again
  * @param {(line: string) => void} print
  * @param {() => number} now in milliseconds
- * @returns {(progress: import('../index.d.ts').Progress) => void}
+ * @returns {(progress: Progress) => void}
  */
-export function tenths(doing, print = printLine, now = () => performance.now()) {
+export function tenths(doingOf, print = printLine, now = () => performance.now()) {
     let told = 0,
-        last = now();
+        last = now(),
+        before = '';
     return (progress) => {
-        const share = progress.calibration?.share ?? (progress.total ? progress.loaded / progress.total : 0),
+        const { loaded, total, calibration, measuring } = progress,
+            doing = doingOf(progress),
+            share = (calibration ?? measuring)?.share ?? (total ? loaded / total : 0),
             tenth = Math.floor(10 * share);
+        if (doing !== before) told = 0;
+        before = doing;
         if (tenth <= told || now() - last < QUIET) return;
         told = tenth;
         last = now();
@@ -101,8 +122,7 @@ export const ofModel = (model, error) =>
  */
 export async function open({ model, values }, signal, extra) {
     const { stderr } = process;
-    const show = (/** @type {import('../index.d.ts').Progress} */ progress) =>
-        writeStatus(progressLine('Loading', progress));
+    const show = (/** @type {Progress} */ progress) => writeStatus(progressLine('Loading', progress));
     const debug = isDebugAsked() && printLine;
     const imatrix = values.imatrix === undefined ? undefined : await readInput('--imatrix', values.imatrix);
     try {

@@ -7,7 +7,7 @@ import { load, NibbleError, quantizeFolder } from '../index.js';
 import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../quantize-options.js';
 import { bitsPerWeight, describeSimulated, simulatedOf, simulateOf } from '../simulated.js';
 import { checkOut, checkOutFolder, readInput, weightBytes, writeFolder, writeWhole } from './files.js';
-import { ofModel, pick, printLine, progressLine, tenths } from './open-model.js';
+import { ofModel, pick, printLine, progressLine, quantizingPhases, tenths } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 import { readText } from './walk.js';
 
@@ -21,14 +21,17 @@ export async function commandQuantize(args, signal) {
 }
 
 /** @param {AbortSignal} signal */
-const common = (signal) => ({
-    signal,
-    debug: isDebugAsked() && printLine,
-    onProgress: process.stderr.isTTY
-        ? (/** @type {import('../index.d.ts').Progress} */ progress) =>
-              writeStatus(progressLine('Quantizing', progress))
-        : tenths('Quantizing'),
-});
+function common(signal) {
+    const doingOf = quantizingPhases();
+    return {
+        signal,
+        debug: isDebugAsked() && printLine,
+        onProgress: process.stderr.isTTY
+            ? (/** @type {import('../index.d.ts').Progress} */ progress) =>
+                  writeStatus(progressLine(doingOf(progress), progress))
+            : tenths(doingOf),
+    };
+}
 
 /**
  * Writes what is made; of its errors, those that do not name the model get its name.

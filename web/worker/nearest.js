@@ -4,7 +4,6 @@
  */
 import { possibleThreads } from './choose-build.js';
 import { Conversion } from './convert.js';
-import { Meter } from './load-model.js';
 import { Tensors } from './parts.js';
 import { layerOf } from './planned.js';
 import { Quantizer } from './quantizer.js';
@@ -18,19 +17,18 @@ import { Quantizer } from './quantizer.js';
  * @param {Conversion} conversion which has read the headers; another one is made of its files
  * @param {import('./planned.js').Planned[]} plan
  * @param {import('../protocol.js').QuantizeOptions} options
- * @param {Parameters<typeof import('./calibrate.js').calibrate>[3]} port
+ * @param {Pick<Parameters<typeof import('./calibrate.js').calibrate>[3], 'watch'>} port
  * @param {import('./calibrate.js').Maker & import('./blocks.js').Blocks & Rounding} output
+ * @param {(bytes: number) => void} tick told how many bytes of tensors are made
  * @param {import('./journal.js').Journal} [journal]
  */
-export async function roundToNearest({ core, files }, plan, options, port, output, journal) {
+export async function roundToNearest({ core, files }, plan, options, port, output, tick, journal) {
     const { assets } = options,
         threads = output.isAlone ? 1 : await possibleThreads(options.threads),
         wanted = plan.filter((tensor) => output.isWanted(tensor)),
-        layers = Math.max(...wanted.map(({ name }) => layerOf(name))) + 1,
-        meter = new Meter(port.progress);
+        layers = Math.max(...wanted.map(({ name }) => layerOf(name))) + 1;
     const quantizer = await Quantizer.start(assets, threads, options, port.watch),
-        parts = new Tensors(new Conversion(core, files, { assets }, journal)),
-        total = wanted.reduce((sum, tensor) => sum + output.bytesOf(quantizer, tensor), 0);
+        parts = new Tensors(new Conversion(core, files, { assets }, journal));
     let done = 0;
     try {
         await parts.conversion.readHeaders();
@@ -42,7 +40,7 @@ export async function roundToNearest({ core, files }, plan, options, port, outpu
                 await output.round(quantizer, tensor, /** @type {Weights} */ (kept.get(name)), room);
                 output.finish(quantizer, tensor, room);
                 done += output.bytesOf(quantizer, tensor);
-                meter.tick(done, total);
+                tick(done);
             }
             await output.endLayer();
             journal?.(`layer ${layer}: ${mine.size} tensors rounded to nearest`);

@@ -81,10 +81,16 @@ export async function quantizeFolder(source, files, options, folder, port, journ
             output = new FolderOutput(made, folder, out, kept);
         const meter = new Meter(port.progress),
             total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
-        if (options.calibration === undefined) await roundToNearest(conversion, plan, options, port, output, journal);
+        let most = 0; // tensors of a layer are made before they are written
+        const tick = (/** @type {number} */ bytes) => {
+            most = Math.max(most, bytes);
+            meter.tick(most, total);
+        };
+        if (options.calibration === undefined)
+            await roundToNearest(conversion, plan, options, port, output, tick, journal);
         else await calibrate(conversion, plan, options, port, output, journal, output);
         if (output.ranges.length > 0) port.ranges(output.ranges);
-        await out.copy(copied, kept.changed, () => meter.tick(out.written, total));
+        await out.copy(copied, kept.changed, () => tick(out.written));
         for (const { name } of last) await out.tensor(output.take(name));
         meter.end(total, total);
     } finally {
