@@ -1,10 +1,11 @@
 /** The files that commands read whole or write. A written one has its name when it is whole, and not before. */
-import fs, { mkdirSync, openSync, rmSync, unlinkSync } from 'node:fs';
+import fs, { existsSync, mkdirSync, openSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { link, readdir, readFile, realpath, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { why } from '../errors.js';
 import { NibbleError } from '../index.js';
+import { oneLine, write } from './terminal.js';
 import { UsageError } from './usage.js';
 
 /** Signals that end a process, and the number that its exit code is above 128 by. */
@@ -79,18 +80,20 @@ export async function checkWritable(out) {
 /** @param {string} out */
 const temporaryOf = (out) => join(dirname(out), `.${basename(out)}.${process.pid}.part`);
 
-/** Files that a model's folder may have. */
-const OF_A_MODEL = /\.(safetensors|json|jinja|model|txt|md)$|^(LICENSE|NOTICE)/i;
+/** Files that a model's folder may have, whatever it was made of. */
+const OF_A_MODEL = /\.(safetensors|json|jinja|model|txt|md|py)$|^(LICENSE|NOTICE)/i;
 
 /**
  * The same of a folder. --force replaces a whole folder, so it must hold a model's files and nothing else, or nothing.
  * @param {string} out
  * @param {boolean} force
  * @param {(string | undefined)[]} inputs
+ * @param {() => Promise<string[]>} copied names of files that the new folder gets from its source: they may be in the old one
  */
-export async function checkOutFolder(out, force, inputs) {
+export async function checkOutFolder(out, force, inputs, copied) {
     const wrong = (/** @type {string} */ why) => new UsageError(`${out} ${why}`);
     if (/\.gguf$/i.test(out)) throw wrong('must be a folder, as --format writes one');
+    await putBack(out);
     const there = await stat(out).catch(() => null);
     if (there && !there.isDirectory()) throw wrong('is there and is no folder');
     if (there && (await isRead(out, inputs)))
@@ -100,7 +103,9 @@ export async function checkOutFolder(out, force, inputs) {
             throw wrong(`has ${input} in it, which is read; give another name to the folder to write`);
     if (there && !force) throw wrong('is there already; --force replaces it');
     const entries = there ? await readdir(out, { withFileTypes: true }) : [],
-        other = entries.find((entry) => !entry.isFile() || !OF_A_MODEL.test(entry.name));
+        strange = entries.filter((entry) => !entry.isFile() || !OF_A_MODEL.test(entry.name)),
+        known = strange.length > 0 ? await copied() : [],
+        other = strange.find((entry) => !entry.isFile() || !known.includes(entry.name));
     if (other) throw wrong(`has ${other.name} in it, which is no file of a model, so --force does not replace it`);
     if (entries.length > 0 && !entries.some(({ name }) => name === 'config.json'))
         throw wrong('has no config.json: it is no folder of a model, so --force does not replace it');
@@ -199,36 +204,81 @@ export async function writeWhole(stream, out, force) {
 }
 
 /**
- * The same of the files of a folder. Returns their sizes.
+ * The same of the files of a folder. Where a folder is replaced, the old one has a temporary name until the new one has its
+ * own: there is no way to exchange two names at once. What happens in between is undone: here if writing fails or a signal
+ * ends the process, and by the next run (putBack) if the process is killed or the machine stops.
  * @param {AsyncIterable<{ name: string, stream: Bytes }>} files
  * @param {string} out
  * @param {boolean} force
  */
 export async function writeFolder(files, out, force) {
-    const beside = (/** @type {string} */ ending) =>
-            join(dirname(resolve(out)), `.${basename(resolve(out))}.${process.pid}.${ending}`),
+    const { folder, name } = placeOf(out),
+        beside = (/** @type {string} */ ending) => join(folder, `.${name}.${process.pid}.${ending}`),
         temporary = beside('part'),
         old = beside('old');
-    let made = false;
-    const remove = () => {
+    let made = false,
+        moved = false;
+    const clean = () => {
+        try {
+            if (moved && !existsSync(out)) renameSync(old, out);
+        } catch {} // putBack() does it
         if (made) rmSync(temporary, { recursive: true, force: true });
     };
-    await cleanly(remove, async () => {
+    await cleanly(clean, async () => {
         await attempted(out, async () => mkdirSync(temporary));
         made = true;
         for await (const { name, stream } of files) await writeNew(stream, join(temporary, basename(name)), out);
         await attempted(out, async () => {
-            const isThere = force && (await stat(out).catch(() => null)) !== null;
-            if (isThere) await rename(out, old);
-            try {
-                await rename(temporary, out); // fails where another process was quicker, unless its folder is empty
-            } catch (error) {
-                if (isThere) await rename(old, out).catch(() => {});
-                throw error;
-            }
-            if (isThere) await rm(old, { recursive: true });
+            // at once: no signal comes between these two
+            moved = force && existsSync(out);
+            if (moved) renameSync(out, old);
+            renameSync(temporary, out); // fails where another process was quicker, unless its folder is empty
+        });
+        if (!moved) return;
+        await rm(old, { recursive: true }).catch((error) => {
+            throw new NibbleError(
+                'NB_ERR_FILE',
+                `${out} is written, but the folder that it replaces cannot be removed: ${old}: ${why(error)}`,
+                { cause: error },
+            );
         });
     });
+}
+
+/** The folder that something is in, and its name there. @param {string} path */
+const placeOf = (path) => ({ folder: dirname(resolve(path)), name: basename(resolve(path)) });
+
+/**
+ * Gives a folder its name back that an earlier run was about to replace when it was killed; if the name is taken, says where
+ * that folder is. It may be the only copy, so it is never removed.
+ * @param {string} out
+ */
+async function putBack(out) {
+    const { folder, name } = placeOf(out);
+    for (const entry of await readdir(folder).catch(() => [])) {
+        const pid = entry.startsWith(`.${name}.`) ? /^(\d+)\.old$/.exec(entry.slice(name.length + 2))?.[1] : undefined,
+            isTaken = existsSync(out);
+        if (!pid || (isTaken && isRunning(Number(pid)))) continue; // who runs removes it
+        const old = join(folder, entry);
+        if (!isTaken) await attempted(out, () => rename(old, out));
+        write(
+            `nibble: an earlier run ended while it was replacing ${oneLine(out)}; ${
+                isTaken
+                    ? `the folder that was there before is ${oneLine(old)}: remove it if you do not need it`
+                    : 'the folder that was there before has its name again'
+            }\n`,
+            process.stderr,
+        );
+    }
+}
+
+/** @param {number} pid of a process */
+function isRunning(pid) {
+    try {
+        return process.kill(pid, 0);
+    } catch (error) {
+        return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM'; // somebody else's
+    }
 }
 
 /** Bytes of a folder's files of weights. @param {string} folder */

@@ -6,6 +6,8 @@ import { why } from '../errors.js';
 import { load, NibbleError, quantizeFolder } from '../index.js';
 import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../quantize-options.js';
 import { bitsPerWeight, describeSimulated, simulatedOf, simulateOf } from '../simulated.js';
+import { describeSource } from '../sources/describe.js';
+import { besides } from '../sources/folder.js';
 import { checkOut, checkOutFolder, readInput, weightBytes, writeFolder, writeWhole } from './files.js';
 import { ofModel, pick, printLine, progressLine, quantizingPhases, tenths } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
@@ -51,7 +53,10 @@ async function named(model, act) {
 /** @type {Command['run']} */
 async function makeFolder({ model, out = '', values }, signal) {
     const began = performance.now();
-    await checkOutFolder(out, values.force, [model, values.calibration]);
+    await checkOutFolder(out, values.force, [model, values.calibration], async () =>
+        // of a source that cannot be read, the error comes when it is read
+        (await besides((await describeSource(model)).plain).catch(() => [])).map(({ name }) => name),
+    );
     /** @type {ActivationRange[]} */
     let ranges = [];
     const files = quantizeFolder(model, {

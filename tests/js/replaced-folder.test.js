@@ -1,0 +1,96 @@
+// nibble quantize --format --force: a folder of a model is replaced, whatever files nibble has copied to it; nothing else is;
+// and the old folder is not lost, whenever the run ends.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { writeFolder } from '../../web/cli/files.js';
+import { root } from '../support/builds.js';
+
+const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
+after(() => rmSync(temporary, { recursive: true }));
+
+let folders = 0;
+/** A source, and a place for what is made of it. */
+function place() {
+    const folder = join(temporary, String(folders++)),
+        [source, out] = [join(folder, 'source'), join(folder, 'made')];
+    cpSync(`${root}tests/fixtures/quantize/plain`, source, { recursive: true });
+    return { folder, source, out };
+}
+
+/** @param {string} source @param {string} out @param {string[]} flags */
+const quantize = (source, out, ...flags) =>
+    spawnSync(process.execPath, [`${root}web/cli.js`, 'quantize', source, out, '--format', 'gptq', ...flags], {
+        encoding: 'utf8',
+    });
+
+/** The number of a process that is over. */
+const ended = spawnSync(process.execPath, ['--version']).pid;
+
+test('--force replaces what nibble has written, and refuses what is no file of a model', () => {
+    const { source, out } = place();
+    for (const name of ['configuration_x.py', 'modeling_x.py', 'merges.txt', 'figure.png', 'Notes', 'vocab.bpe'])
+        writeFileSync(join(source, name), name);
+    const first = quantize(source, out, '--group', '32');
+    assert.deepEqual([first.status, first.stderr], [0, '']);
+    assert.equal(readFileSync(join(out, 'figure.png'), 'utf8'), 'figure.png');
+    writeFileSync(join(source, 'Notes'), 'other notes');
+    const again = quantize(source, out, '--group', '64', '--force');
+    assert.deepEqual([again.status, again.stderr], [0, '']);
+    assert.equal(readFileSync(join(out, 'Notes'), 'utf8'), 'other notes');
+    writeFileSync(join(out, 'thesis.tex'), 'years of work');
+    const refused = quantize(source, out, '--group', '64', '--force');
+    assert.deepEqual([refused.status, existsSync(join(out, 'thesis.tex'))], [2, true]);
+    assert.match(
+        refused.stderr,
+        /made has thesis\.tex in it, which is no file of a model, so --force does not replace/,
+    );
+});
+
+test('a run that was killed between two names: the next one gives the old folder its name again', () => {
+    const { folder, source, out } = place(),
+        hidden = join(folder, `.made.${ended}.old`);
+    mkdirSync(hidden);
+    writeFileSync(join(hidden, 'config.json'), '{}');
+    mkdirSync(join(folder, '.made too.1.old')); // of another folder
+    const { status, stderr } = quantize(source, out, '--group', '32');
+    assert.equal(status, 2);
+    assert.match(
+        stderr,
+        /^nibble: an earlier run ended while it was replacing .*made; the folder .* has its name again\n/,
+    );
+    assert.match(stderr, /made is there already; --force replaces it/);
+    assert.deepEqual(readdirSync(folder), ['.made too.1.old', 'made', 'source']);
+    assert.equal(readFileSync(join(out, 'config.json'), 'utf8'), '{}');
+});
+
+test('where the name is taken, the next run says where the old folder is, and leaves it', () => {
+    const { folder, source, out } = place();
+    for (const pid of [ended, process.pid]) mkdirSync(join(folder, `.made.${pid}.old`)); // of one that runs, too
+    mkdirSync(out);
+    const { status, stderr } = quantize(source, out, '--group', '32', '--force');
+    assert.equal(status, 0, stderr);
+    const [line, ...others] = stderr.trimEnd().split('\n');
+    assert.match(line, new RegExp(`the folder that was there before is .*\\.made\\.${ended}\\.old: remove it if`));
+    assert.deepEqual(others, []);
+    assert.deepEqual(
+        readdirSync(folder).sort(),
+        [`.made.${ended}.old`, `.made.${process.pid}.old`, 'made', 'source'].sort(),
+    );
+});
+
+test('a folder that cannot take its name: the old one has it again', async () => {
+    const { folder, out } = place();
+    mkdirSync(out);
+    writeFileSync(join(out, 'config.json'), 'old');
+    async function* files() {
+        yield { name: 'config.json', stream: (async function* () {})() };
+        rmSync(join(folder, `.made.${process.pid}.part`), { recursive: true }); // so that it is not there to be renamed
+    }
+    await assert.rejects(writeFolder(files(), out, true), /cannot write .*made: there is no such file/);
+    assert.equal(readFileSync(join(out, 'config.json'), 'utf8'), 'old');
+    assert.deepEqual(readdirSync(folder), ['made', 'source']);
+});
