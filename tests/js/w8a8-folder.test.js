@@ -11,6 +11,7 @@ import { after, test } from 'node:test';
 import { quantizeFolder } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { logits, makeFolder, numbersOf, tensorsOf, writeTensors } from '../support/folders.js';
+import { relativeDistance } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.js').QuantizeFolderOptions} QuantizeFolderOptions */
 /** @typedef {import('../../web/index.d.ts').ActivationRange} ActivationRange */
@@ -166,13 +167,11 @@ function dequantized(folder, source) {
 
 test('nibble computes with the folder what its weights stand for; smoothing changes nothing that is computed', async () => {
     const original = await logits(LLAMA);
-    // the root of the mean square of the differences, as a share of that of the numbers
-    const far = (/** @type {Float32Array[]} */ a, /** @type {Float32Array[]} */ b) => {
-        const [x, y] = [a, b].map((rows) => rows.flatMap((row) => [...row]));
-        return Math.sqrt(
-            x.reduce((sum, one, i) => sum + (one - y[i]) ** 2, 0) / y.reduce((sum, one) => sum + one * one, 0),
+    const far = (/** @type {Float32Array[]} */ a, /** @type {Float32Array[]} */ b) =>
+        relativeDistance(
+            a.flatMap((row) => [...row]),
+            b.flatMap((row) => [...row]),
         );
-    };
     for (const [i, options] of /** @type {QuantizeFolderOptions[]} */ ([
         { activations: 'dynamic' },
         { ...TEXT, activations: 'static', smooth: 0.5, method: 'gptq' },

@@ -49,6 +49,13 @@ export const embeddingVectors = (path) => JSON.parse(readFileSync(`${root}tests/
 /** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 export const maxDistance = (a, b) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
 
+/** The root of the mean square of the differences, as a share of that of the numbers b.
+ * @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
+export function relativeDistance(a, b) {
+    const differences = Array.from(a, (x, i) => x - b[i]);
+    return Math.sqrt(dot(differences, differences) / dot(b, b));
+}
+
 /** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 export function dot(a, b) {
     let sum = 0;
