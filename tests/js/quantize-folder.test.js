@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { quantizeFolder } from '../../web/index.js';
+import { withQuantization } from '../../web/worker/folder-config.js';
 import { root } from '../support/builds.js';
 import {
     fromAwq,
@@ -21,7 +22,7 @@ import {
     tensorsOf,
     writeTensors,
 } from '../support/folders.js';
-import { maxDistance } from '../support/vectors.js';
+import { maxDistance, relativeDistance } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.js').QuantizeFolderOptions} QuantizeFolderOptions */
 
@@ -86,11 +87,6 @@ function dequantized(folder, { format, bits }) {
     return { tensors, modules };
 }
 
-/** The root of the mean square of the differences, as a share of that of the numbers.
- * @param {Float32Array} a @param {Float32Array} b */
-const distance = (a, b) =>
-    Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]) ** 2, 0) / a.reduce((sum, x) => sum + x * x, 0));
-
 /**
  * nibble computes with a folder what it computes with the weights that its codes stand for.
  * @param {string} source
@@ -132,7 +128,7 @@ async function checkFolder(source, out, options, { isTransposed = false, isForei
         const turned = isTransposed
             ? Float32Array.from(numbers, (_, i) => numbers[(i % columns) * rows + Math.floor(i / columns)])
             : numbers;
-        const found = distance(turned, weights);
+        const found = relativeDistance(weights, turned);
         assert.ok(found < [0, 0, 0.8, 0.4, 0.2, 0, 0, 0, 0.02][options.bits], `${name}: ${found}`);
         const back = isTransposed
             ? Float32Array.from(weights, (_, i) => weights[(i % rows) * columns + Math.floor(i / rows)])
@@ -185,7 +181,7 @@ async function checkScaled(source, out, options, { less = 0, others } = {}) {
         const [was, is] = [before, tensors].map((from) => numbers(`${layer}.${norm}_layernorm.weight`, from)),
             product = (/** @type {Float32Array} */ matrix, /** @type {Float32Array} */ scales) =>
                 matrix.map((x, i) => x * (scales[i % scales.length] + less));
-        const found = distance(product(numbers(name, before), was), product(weights, is));
+        const found = relativeDistance(product(weights, is), product(numbers(name, before), was));
         assert.ok(found < [0, 0, 0.8, 0.4, 0.2, 0, 0, 0, 0.02][options.bits], `${name}: ${found}`);
     }
     await checkLogits(source, out, plain);
@@ -239,6 +235,36 @@ test('gptq: the tensors and fields that readers ask for; all else is as it was',
         [...tensors.keys()].filter((name) => name.startsWith(module)).sort(),
         ['g_idx', 'qweight', 'qzeros', 'scales'].map((name) => `${module}.${name}`),
     );
+});
+
+test('a quantization_config that says nothing gives its place; all else stays to the last digit', () => {
+    for (const [config, kept] of [
+        ['{}', '{'],
+        ['{"a": 1.0}', '{"a": 1.0,'],
+        ['{"quantization_config": {}, "a": [1.0, {"}": ","}]}', '{ "a": [1.0, {"}": ","}],'],
+        ['{"a": 1e2,\n  "quantization_config" : null\n}\n', '{"a": 1e2,'],
+        ['{"quantization_config": {}}', '{'],
+        ['{"text": {"quantization_config": null}}', '{"text": {"quantization_config": null},'],
+    ])
+        assert.equal(
+            withQuantization(config, { bits: 4 }),
+            `${kept}\n  "quantization_config": {\n    "bits": 4\n  }\n}\n`,
+        );
+});
+
+test('a reader that still waits for a file when it asks for the next one loses none', async () => {
+    const options = { ...SMALL, calibration: undefined, context: undefined, samples: undefined, shardBytes: 20_000 };
+    /** @type {[string, number][]} */
+    const expected = [],
+        /** @type {[string, number][]} */ got = [];
+    for await (const { name, size } of quantizeFolder(at('llama'), options)) expected.push([name, size]);
+    assert.ok(expected.length > 8);
+    for await (const { name, size, stream } of quantizeFolder(at('llama'), options)) {
+        const reader = /** @type {ReadableStream<Uint8Array>} */ (stream).getReader();
+        for (let i = 0; i < got.length % 4; i++) void reader.read(); // 0 ... 3 reads that nobody waits for
+        got.push([name, size]);
+    }
+    assert.deepEqual(got, expected);
 });
 
 test('compressed-tensors: the tensors and fields that readers ask for', async () => {

@@ -90,16 +90,14 @@ async function* files(source, options, asked) {
     try {
         for (let next = await pieces.next(); !next.done; ) {
             const { name, size } = /** @type {{ name: string, size: number }} */ (next.value),
-                more = async () => {
+                more = inTurn(async () => {
                     next = await pieces.next();
                     return !next.done && next.value instanceof Uint8Array ? next.value : null;
-                };
-            let over = false;
+                });
             const stream = new ReadableStream(
                 {
                     async pull(controller) {
-                        const bytes = over ? null : await more();
-                        over ||= bytes === null;
+                        const bytes = await more();
                         if (bytes) controller.enqueue(/** @type {Uint8Array<ArrayBuffer>} */ (bytes));
                         else controller.close();
                     },
@@ -107,11 +105,33 @@ async function* files(source, options, asked) {
                 { highWaterMark: 0 },
             );
             yield { name, size, stream };
-            while (!over) over = (await more()) === null;
+            while (await more()); // what was not read
         }
     } finally {
         await pieces.return();
     }
+}
+
+/**
+ * Calls for the next piece of one file, one after the other. The file's reader may still wait for a piece when the next
+ * file is asked for: without a turn, the two calls could read past the end of the file, and the next one would be lost.
+ * @template Piece
+ * @param {() => Promise<Piece | null>} next null: the file is over, and next() must not be called again
+ * @returns {() => Promise<Piece | null>}
+ */
+function inTurn(next) {
+    /** @type {Promise<Piece | null>} */
+    let last,
+        isOver = false;
+    const call = async () => {
+        const piece = isOver ? null : await next();
+        isOver ||= piece === null;
+        return piece;
+    };
+    return () => {
+        last = last ? last.then(call) : call();
+        return last;
+    };
 }
 
 const OTHERS = ['onProgress', 'signal', 'debug', ...ASSET_OPTIONS];

@@ -1,9 +1,11 @@
 /** What config.json of a folder says that was quantized here. */
 import { NibbleError } from '../errors.js';
 
+const FIELD = 'quantization_config';
+
 /**
- * config.json with a quantization_config as its last field. What was there stays as it is, to the last digit: libraries
- * tell 1.0 from 1.
+ * config.json with a quantization_config as its last field, in the place of an empty one. All else stays as it is, to the
+ * last digit: libraries tell 1.0 from 1.
  * @param {string} config
  * @param {object} quantization
  */
@@ -17,9 +19,34 @@ export function withQuantization(config, quantization) {
     }
     if (typeof fields !== 'object' || fields === null || Array.isArray(fields))
         throw new NibbleError('NB_ERR_FORMAT', 'config.json is no JSON object: download it again');
-    const before = text.slice(0, -1).trimEnd(),
+    const members = membersOf(text).filter(({ key }) => key !== FIELD),
+        before = `{${members.map(({ text }) => text).join(',')}`.trimEnd(),
         // which transformers refuses without its point: JSON.stringify() writes 6.0 as 6
         json = JSON.stringify(quantization, null, 2).replace(/("llm_int8_threshold": \d+)(?=,)/, '$1.0'),
         added = json.replaceAll('\n', '\n  ');
-    return `${before}${Object.keys(fields).length > 0 ? ',' : ''}\n  "quantization_config": ${added}\n}\n`;
+    return `${before}${members.length > 0 ? ',' : ''}\n  "${FIELD}": ${added}\n}\n`;
+}
+
+/**
+ * The members of a JSON object, as they are written between its commas.
+ * @param {string} json an object
+ */
+function membersOf(json) {
+    /** @type {{ key: string, text: string }[]} */
+    const members = [];
+    let depth = 0,
+        begin = 0,
+        key = '';
+    for (const { 0: token, index } of json.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],]/g)) {
+        if (depth === 1 && (token === ',' || token === '}')) {
+            if (key) members.push({ key: JSON.parse(key), text: json.slice(begin, index) });
+            begin = index + 1;
+            key = '';
+        }
+        if (token === '{' || token === '[') {
+            if (depth++ === 0) begin = index + 1;
+        } else if (token === '}' || token === ']') depth--;
+        else if (depth === 1 && token !== ',' && !key) key = token;
+    }
+    return members;
 }
