@@ -18,11 +18,12 @@ export class Rounder {
     /**
      * @param {import('./core.js').Core} core
      * @param {number} pool
+     * @param {() => void} end ends the threads
      * @param {'reference' | 'best'} search
      */
-    constructor(core, pool, search) {
+    constructor(core, pool, end, search) {
         this.core = core;
-        this.pool = pool;
+        this.end = end;
         this.flags = search === 'best' ? NB_ROWS_BEST : NB_ROWS_PLAINLY;
         this.handle = core.object('nb_rounder_new', pool);
     }
@@ -34,13 +35,13 @@ export class Rounder {
      * @param {(port: MessagePort) => void} watch
      */
     static async start(assets, threads, search, watch) {
-        const { core, pool } = await startQuantizeCore(assets, threads, watch);
-        return new Rounder(core, pool, search);
+        const { core, pool, end } = await startQuantizeCore(assets, threads, watch);
+        return new Rounder(core, pool, end, search);
     }
 
     free() {
         this.core.exports.nb_rounder_free(this.handle);
-        this.core.exports.nb_pool_stop(this.pool);
+        this.end();
     }
 
     /** @param {Uint8Array} imatrix */
