@@ -348,6 +348,8 @@ int32_t nb_converter_choose(nb_converter *x, uint32_t i, uint32_t type, nb_error
 
 int32_t nb_converter_simulated(nb_converter *x, const char *grid, size_t grid_bytes, nb_error *err) {
     NB_TRY(nb_converter_plan(x, err));
+    if (nb_checkpoint_find(&x->plan.out, "nibble.simulated"))
+        return NB_FAIL(err, NB_ERR_STATE, "the grid of this GGUF is known already; it is told once");
     x->plan.composer.err = err; /* the plan's own call is over */
     nb_compose_string(&x->plan.composer, "nibble.simulated", (nb_text){grid, grid_bytes});
     return x->plan.composer.code;

@@ -281,17 +281,33 @@ static void put_text(output *o, nb_text text) {
     put(o, text.data, text.size);
 }
 
-/* Values; those that are no longer so are left out. Returns how many. */
-static uint64_t put_values(output *o, const nb_checkpoint *c, bool is_file_type_other) {
+static bool is_of_file_type(nb_text key) {
+    return nb_text_is(key, "general.file_type") || nb_text_is(key, "general.quantization_version") ||
+           starts(key, "quantize.imatrix.");
+}
+
+/* Whether a value of the source is no longer true, or is said anew: no key may stand twice. */
+static bool is_over(const nb_plan *plan, nb_text key) {
+    if (starts(key, "split.") || nb_text_is(key, "general.alignment"))
+        return true;
+    bool is_quantized = plan->recipe.preset; /* for a file, `out` says the file type */
+    if (is_quantized && (nb_text_is(key, "nibble.simulated") || (plan->recipe.for_file && is_of_file_type(key))))
+        return true;
+    const nb_checkpoint *out = &plan->out;
+    for (uint64_t i = 0; i < out->n_values; i++)
+        if (nb_text_equal(nb_checkpoint_key(out, &out->values[i]), key))
+            return true;
+    return false;
+}
+
+/* The values of the source that stay, or those of `out`. Returns how many. */
+static uint64_t put_values(output *o, const nb_plan *plan, bool is_source) {
+    const nb_checkpoint *c = is_source ? &plan->in : &plan->out;
     uint64_t n = 0;
     for (uint64_t i = 0; i < c->n_values; i++) {
         const nb_value *v = &c->values[i];
         nb_text key = nb_checkpoint_key(c, v);
-        if (starts(key, "split.") || nb_text_is(key, "general.alignment"))
-            continue;
-        if (is_file_type_other &&
-            (nb_text_is(key, "general.file_type") || nb_text_is(key, "general.quantization_version") ||
-             nb_text_is(key, "nibble.simulated") || starts(key, "quantize.imatrix.")))
+        if (is_source && is_over(plan, key))
             continue;
         put_text(o, key);
         put_u32(o, v->type);
@@ -316,10 +332,9 @@ static void put_header(output *o, const nb_plan *plan) {
     put(o, "GGUF", 4);
     put_u32(o, 3);
     put_u64(o, n_tensors);
-    bool for_file = plan->recipe.preset && plan->recipe.for_file; /* of which `out` says the file type */
-    put_u64(o, put_values(&none, &plan->in, for_file) + put_values(&none, c, false));
-    put_values(o, &plan->in, for_file);
-    put_values(o, c, false);
+    put_u64(o, put_values(&none, plan, true) + put_values(&none, plan, false));
+    put_values(o, plan, true);
+    put_values(o, plan, false);
     for (uint64_t i = 0; i < c->n_tensors; i++) {
         const nb_tensor_info *t = &c->tensors[i];
         if (plan->targets[i].how == NB_TENSOR_ABSENT)

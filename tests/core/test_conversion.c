@@ -350,6 +350,8 @@ static void test_planning(void) {
         CHECK(nb_converter_choose(x, (uint32_t)i, NB_TYPE_I32, &err) < 0, "%s becomes whole numbers", t.name);
     }
     CHECK(nb_converter_planned(x, (uint32_t)n, &t, &err) < 0, "a tensor that there is not");
+    CHECK(nb_converter_simulated(x, "{}", 2, &err) >= 0, "%s", err.message);
+    CHECK(nb_converter_simulated(x, "{}", 2, &err) == NB_ERR_STATE, "a grid is told twice");
     double offset;
     CHECK(nb_converter_next(x, &offset, &err) >= 0 && nb_converter_total(x) > 400, "%s", err.message);
     CHECK(nb_converter_choose(x, 0, NB_TYPE_Q8_0, &err) < 0 && nb_converter_plan(x, &err) < 0, "the plan is final");
