@@ -7,7 +7,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { compare, quantize } from '../../web/index.js';
+import { findAssets } from '../../web/assets.js';
+import { compare, load, quantize } from '../../web/index.js';
+import { checkSimulation } from '../../web/simulated.js';
+import { pour } from '../../web/sources/open.js';
+import { Simulation } from '../../web/worker/simulation.js';
 import { root } from '../support/builds.js';
 import { parse, readValue } from '../support/gguf.js';
 import { nibbleError } from '../support/nibble-error.js';
@@ -141,9 +145,25 @@ test('the file says what it is, and compare() what it would be', async () => {
     assert.deepEqual(models[0].simulated, said);
     const expected = ((file.length - 4 * weights + bytes) * 8) / models[0].parameters;
     assert.ok(Math.abs(models[0].bitsPerWeight - expected) < 1e-9, `${models[0].bitsPerWeight}, not ${expected}`);
-    // what is made of such a file is no such file
-    const again = parse(await made(new Uint8Array(file), { type: 'q8_0' }));
-    assert.equal(again.values.has('nibble.simulated'), false);
+    // what is made of such a file is no such file; and each key stands once
+    const again = await made(new Uint8Array(file), { type: 'q8_0' }),
+        twice = await made(new Uint8Array(file), { simulate: { bits: 4 } });
+    const keys = (/** @type {Buffer} */ bytes) => {
+        const names = [...parse(bytes).values.keys()].filter((name) => /^(general|nibble)\./.test(name));
+        return names.map((name) => [name, bytes.toString('latin1').split(`\0\0\0\0${name}`).length - 1]);
+    };
+    assert.ok(keys(twice).length > 3 && [...keys(again), ...keys(twice)].every(([, count]) => count === 1));
+    assert.equal(parse(again).values.has('nibble.simulated'), false);
+    assert.match(JSON.stringify(keys(twice)), /"nibble\.simulated"/);
+    assert.equal(
+        JSON.parse(
+            /** @type {any} */ (readValue(/** @type {Uint8Array} */ (parse(twice).values.get('nibble.simulated'))))[1],
+        ).bits,
+        4,
+    );
+    const loaded = await load(new Uint8Array(file), { quantize: 'nf4', headerOnly: true });
+    assert.equal(loaded.info.metadata['nibble.simulated'], undefined);
+    await loaded.dispose();
 });
 
 test('stochastic rounding: seeds, threads, and a mean error of 0', async () => {
@@ -240,6 +260,47 @@ test('weights that are not finite are named; groups of zeros stay zeros', async 
                 x.every((value) => value === 0),
                 grid,
             );
+});
+
+test('a matrix that is rounded as a whole waits for its reader, and comes in order', async () => {
+    const columns = 256,
+        rows = 4096, // 4 MB
+        before = 1000, // bytes in front of it
+        behind = 70_000,
+        tensor = /** @type {any} */ ({ name: 'a', i: 0, type: 'f32', columns, rows, matrices: 1 });
+    const how = checkSimulation({ bits: 2, perTensor: true }),
+        simulation = await Simulation.start(await findAssets({}), 1, () => {}, how, [tensor]);
+    /** @type {Uint8Array[]} */
+    const got = [];
+    let ahead = 0, // bytes that were passed on since there was room last
+        most = 0,
+        room = new Uint8Array(0);
+    const sink = simulation.through(
+        {
+            ready: async () => {
+                ahead = 0;
+            },
+            room: () => (room = new Uint8Array(1 << 20)),
+            commit(n) {
+                ahead += n;
+                most = Math.max(most, ahead);
+                got.push(room.subarray(0, n));
+            },
+        },
+        () => ({ ...tensor, at: before, bytes: 4 * columns * rows }),
+    );
+    const weights = Float32Array.from({ length: columns * rows }, (_, i) => [-1.5, -0.2, 0.1, 1][i % 4]),
+        file = Buffer.concat([Buffer.alloc(before, 1), Buffer.from(weights.buffer), Buffer.alloc(behind, 2)]);
+    const pieces = [file][Symbol.iterator]();
+    await pour(async () => pieces.next().value ?? null, sink);
+    await sink.end();
+    simulation.end();
+    assert.ok(most <= 1 << 20, `${most} bytes went ahead`);
+    const all = Buffer.concat(got);
+    assert.equal(all.length, file.length);
+    assert.ok(all.subarray(0, before).equals(file.subarray(0, before)));
+    assert.ok(all.subarray(-behind).equals(file.subarray(-behind)));
+    assert.deepEqual(new Float32Array(new Uint8Array(all.subarray(before, -behind)).buffer), uniform(weights, 2));
 });
 
 test('aborting ends it', async () => {

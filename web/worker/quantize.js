@@ -67,7 +67,9 @@ export async function quantize(source, options, port, journal) {
             (written) => meter.tick(written, core.exports.nb_converter_total(converter)),
             () => placed(blocks, tensors, ({ i }) => planned(core, converter, i)),
         );
-        await conversion.write(simulation?.through(out, ({ i }) => planned(core, converter, i)) ?? out);
+        const rounded = simulation?.through(out, ({ i }) => planned(core, converter, i));
+        await conversion.write(rounded ?? out);
+        await rounded?.end();
         out.end();
         meter.end(out.written, out.written);
     } finally {

@@ -22,6 +22,8 @@ import { writeStructs } from './structs.js';
 
 /** Weights that are rounded in one call, if no whole matrix must be. */
 const SLICE = 1 << 18;
+/** Bytes that are not rounded, and pass together. */
+const PASSED = 1 << 16;
 
 const GRIDS = { uniform: NB_SIMULATE_UNIFORM, log: NB_SIMULATE_LOG, codebook: NB_SIMULATE_CODEBOOK };
 const RANGES = {
@@ -139,41 +141,47 @@ export class Simulation {
     }
 
     /**
-     * A sink in front of another one, which gets the GGUF with its matrices rounded.
+     * A sink in front of another one, which gets the GGUF with its matrices rounded. What the reader of that one has no
+     * room for yet waits here: it passes on when somebody waits for ready(), and at the end.
      * @param {Sink} out
      * @param {(tensor: Planned) => Planned} find where the GGUF has a tensor, once its header is known
-     * @returns {Sink}
+     * @returns {Sink & { end: () => Promise<void> }}
      */
     through(out, find) {
         /** @type {Place[] | undefined} */
         let places;
         let written = 0,
             filled = 0,
-            waiting = new Uint8Array(0);
-        const place = () => this.tensors.map((tensor) => placeOf(find(tensor))).sort((a, b) => a.at - b.at);
+            now = new Uint8Array(0);
+        const queue = new Queue(out),
+            place = () => this.tensors.map((tensor) => placeOf(find(tensor))).sort((a, b) => a.at - b.at);
         return {
-            ready: out.ready,
+            ready: () => queue.pass(),
+            end: () => queue.pass(),
             room: () => {
                 places ??= place();
                 const next = places[0];
-                if (!next) return out.room();
-                if (written < next.at) return out.room().subarray(0, next.at - written);
-                if (filled === waiting.length) {
-                    waiting = new Uint8Array(this.#rowsOf(next) * next.rowBytes);
+                if (filled === now.length) {
+                    const isInside = next && written >= next.at,
+                        bytes = isInside ? this.#rowsOf(next) * next.rowBytes : PASSED;
+                    now = new Uint8Array(isInside || !next ? bytes : Math.min(bytes, next.at - written));
                     filled = 0;
                 }
-                return waiting.subarray(filled);
+                return now.subarray(filled);
             },
             commit: (n) => {
                 const next = places?.[0],
                     isInside = next !== undefined && written >= next.at;
                 written += n;
-                if (!isInside) return out.commit(n);
                 filled += n;
-                if (filled < waiting.length) return;
-                this.#round(next.tensor, next.row, waiting);
-                next.row += waiting.length / next.rowBytes;
-                pass(waiting, out);
+                if (!isInside) {
+                    queue.add(now.subarray(filled - n, filled));
+                    return;
+                }
+                if (filled < now.length) return;
+                this.#round(next.tensor, next.row, now);
+                next.row += now.length / next.rowBytes;
+                queue.add(now);
                 if (written === next.end) places?.shift();
             },
         };
@@ -191,13 +199,33 @@ const placeOf = (tensor) => {
     return { tensor, at, end: at + bytes, rowBytes: bytes / rows / matrices, row: 0 };
 };
 
-/** @param {Uint8Array} bytes @param {Sink} out */
-function pass(bytes, out) {
-    for (let done = 0; done < bytes.length; ) {
-        const room = out.room(),
-            n = Math.min(room.length, bytes.length - done);
-        room.set(bytes.subarray(done, done + n));
-        out.commit(n);
-        done += n;
+/** Bytes on their way to a sink. */
+class Queue {
+    /** @type {Uint8Array[]} */
+    #waiting = [];
+
+    /** @param {Sink} out */
+    constructor(out) {
+        this.out = out;
+    }
+
+    /** @param {Uint8Array} bytes */
+    add(bytes) {
+        this.#waiting.push(bytes);
+    }
+
+    /** All that waits goes on, a piece whenever there is room for it. */
+    async pass() {
+        const { out } = this;
+        for (const bytes of this.#waiting.splice(0))
+            for (let done = 0; done < bytes.length; ) {
+                await out.ready?.();
+                const room = out.room(),
+                    n = Math.min(room.length, bytes.length - done);
+                room.set(bytes.subarray(done, done + n));
+                out.commit(n);
+                done += n;
+            }
+        await out.ready?.();
     }
 }
