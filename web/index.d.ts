@@ -245,9 +245,10 @@ export interface QuantizeOptions {
      * quantized. Default: true. false is faster, and takes more memory. */
     trueSequential?: boolean;
     /**
-     * With a method that calibrates, in Node: the path of a file that keeps each layer that is done. If the file is there, the layers
-     * that it has are not made again; if it is of another text or model, or of options that change a layer, reading rejects. The bytes are
-     * the same. When the GGUF is written, the caller removes the file.
+     * With a method that calibrates, in Node: the path of a file that keeps each layer that is done, and what was measured
+     * for `bits` or `size`. If the file is there, nothing that it has is made again; if it is of another text or model, or of
+     * options that change a layer, reading rejects. The bytes are the same. When the GGUF is written, the caller removes the
+     * file.
      */
     resume?: string;
     /**

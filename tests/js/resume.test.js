@@ -202,15 +202,52 @@ test('other options that lead to the same layers go on with them', async () => {
     );
 });
 
-test('a budget: the types are chosen anew, and its layers go on', async () => {
+test('a budget: what was measured is kept with the layers', async () => {
+    let measured = 0;
     const options = { type: undefined, bits: 6, calibration: text.slice(0, 600) },
-        resume = sideFile(),
-        { hash: fresh, observed } = await made({ ...options, resume });
-    assert.equal(observed.length, LAYERS);
-    const all = readFileSync(resume);
-    writeFileSync(resume, all.subarray(0, recordsOf(all)[4]));
+        run = async (/** @type {Partial<QuantizeOptions>} */ more, source = models.tiny) => {
+            measured = 0;
+            const { onProgress = () => {} } = more;
+            return made({ ...options, ...more, onProgress }, source);
+        };
+    const resume = sideFile(),
+        counted = (/** @type {import('../../web/index.js').Progress} */ { measuring }) => {
+            measured += measuring ? 1 : 0;
+        },
+        { hash: fresh } = await run({ resume, onProgress: counted });
+    assert.ok(measured > 5, `${measured} reports`);
+    assert.equal((await run({})).hash, fresh, 'a side file changes nothing');
+    const all = readFileSync(resume),
+        begins = recordsOf(all); // of the measurement, of the run, of each layer, and the end
+    assert.equal(begins.length, 3 + LAYERS);
+    for (const [name, bytes, again] of /** @type {[string, Buffer, boolean][]} */ ([
+        ['three layers', all.subarray(0, begins[5]), false],
+        ['no layer', all.subarray(0, begins[2]), false],
+        ['the measurement alone', all.subarray(0, begins[1]), false],
+        ['all layers', all, false],
+        ['cut off in the measurement', all.subarray(0, begins[1] - 1), true],
+        ['a damaged measurement', Buffer.concat([all.subarray(0, 100), Buffer.from('x'), all.subarray(101)]), true],
+    ])) {
+        const path = sideFile(bytes);
+        assert.equal((await run({ resume: path, onProgress: counted })).hash, fresh, name);
+        assert.equal(measured > 0, again, `${name}: ${measured} reports of measuring`);
+        assert.equal(hash(readFileSync(path)), hash(all), name);
+    }
+    writeFileSync(resume, all.subarray(0, begins[5]));
     assert.deepEqual(await made({ ...options, resume }), { hash: fresh, observed: [3, 4, 5] });
-    await assert.rejects(made({ ...options, bits: 7, resume }), /of a run with other options \((bits|bits, .*)\)/);
+    // what others would measure is refused before they have measured it
+    const other = new Uint8Array(readFileSync(models.tiny));
+    other[other.length - 1000] ^= 1;
+    for (const [more, said, source] of /** @type {[Partial<QuantizeOptions>, RegExp, any?][]} */ ([
+        [{ bits: 7 }, /of a run with other options \(bits\)/],
+        [{ tensors: { attn_v: 'q8_0' } }, /of a run with other options \(tensors\)/],
+        [{ calibration: `A${options.calibration}` }, /another calibration text/],
+        [{}, /of a run with another model/, [new File([other], 'other.gguf')]],
+    ])) {
+        await assert.rejects(run({ resume, ...more, onProgress: counted }, source), said);
+        assert.equal(measured, 0, String(said));
+    }
+    await assert.rejects(run({ resume: sideFile(full) }), /of a run with other options/, 'one without a budget');
 });
 
 test('a long importance matrix does not make a run begin anew', async () => {

@@ -281,8 +281,8 @@ export const COMMANDS = {
                 flag: 'resume',
                 type: 'switch',
                 help:
-                    'when calibrating: keep each layer that is done in OUT.gguf.part, and go on from there if that ' +
-                    'file is there',
+                    'when calibrating: keep each layer that is done, and what --bits or --size measured, in ' +
+                    'OUT.gguf.part, and go on from there if that file is there',
             },
             ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant', 'threads'),
             {

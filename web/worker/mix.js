@@ -21,6 +21,7 @@ import { layerOf, planned, plannedTensors, weightsOf } from './planned.js';
 import { Probe } from './probe.js';
 import { withName } from './quantize-core.js';
 import { Rounder } from './rounder.js';
+import { openSideFile } from './side-file.js';
 import { rulesOf } from './type-rules.js';
 import { collectImportance, cut, spread } from './windows.js';
 
@@ -28,6 +29,7 @@ import { collectImportance, cut, spread } from './windows.js';
 /** @typedef {import('./rounder.js').Tensor} Tensor */
 /** @typedef {import('../protocol.js').MixOptions} MixOptions */
 /** @typedef {import('../protocol.js').Mixture} Mixture */
+/** @typedef {import('./side-file.js').SideFile} SideFile */
 /** What a matrix is found to be. losses: of each kind. @typedef {{ losses: number[], curvature?: number }} Finding */
 
 /** Types of rows that are whole blocks of 256, and of others. The first of the probes that a matrix can be is its own. */
@@ -77,14 +79,18 @@ export async function mix(source, options, port, journal) {
     const parts = new Parts(conversion, engine);
     /** @type {Rounder | undefined} */
     let rounder;
+    /** @type {SideFile | undefined} */
+    let side;
     try {
         await conversion.readHeaders();
+        side = options.resume === undefined ? undefined : await openSideFile(options.resume, []);
         [rounder] = await Promise.all([
             Rounder.start(assets, engine.threads, search, port.watch),
             engine.startWorkers(assets.poolWorkerUrl, port.watch),
         ]);
-        return await new Mix(parts, rounder, options, port.progress, journal).run();
+        return await new Mix(parts, rounder, options, port.progress, side, journal).run();
     } finally {
+        side?.close();
         parts.free();
         rounder?.free();
         engine.core.exports.nb_pool_stop(engine.pool);
@@ -97,10 +103,12 @@ class Mix {
      * @param {Rounder} rounder
      * @param {MixOptions} options
      * @param {(progress: import('../index.d.ts').Progress) => void} report
+     * @param {SideFile} [side] which keeps what was measured
      * @param {import('./journal.js').Journal} [journal]
      */
-    constructor(parts, rounder, options, report, journal) {
+    constructor(parts, rounder, options, report, side, journal) {
         this.parts = parts;
+        this.side = side;
         this.rounder = rounder;
         this.options = options;
         this.journal = journal;
@@ -136,7 +144,8 @@ class Mix {
     async run() {
         const { parts, options, rounder } = this,
             time = stopwatch();
-        const isProbed = options.calibration !== undefined && (await this.#load()),
+        const hash = this.side?.hash(),
+            isProbed = options.calibration !== undefined && (await this.#load(hash)),
             overhead = this.#overhead();
         this.budget = this.#budget(overhead);
         this.#checkBudget(
@@ -145,6 +154,11 @@ class Mix {
                 return sum + Math.min(...kindsOf(tensor).map((kind) => bytesOf(rounder, tensor, kind)));
             }, 0),
         );
+        const kept = isProbed ? this.#kept(options.calibration ?? '', hash?.digest('hex')) : undefined;
+        if (kept?.mixture) {
+            this.journal?.('mix: an earlier run has measured it');
+            return kept.mixture;
+        }
         const probe = isProbed ? await this.#begin(options.calibration ?? '') : undefined;
         if (this.imatrix) rounder.useImportance(this.imatrix);
         try {
@@ -157,17 +171,44 @@ class Mix {
             parts.freeModel();
         }
         this.journal?.(`mix: ${this.matrices.length} matrices were measured, ${time()}`);
-        return this.#choose();
+        const mixture = this.#choose();
+        if (kept && mixture.choice.isMeasured) {
+            const { imatrix, ...value } = mixture;
+            this.side?.keep(kept.run, value, imatrix ?? new Uint8Array(0));
+        }
+        return mixture;
     }
 
-    /** The whole model. @returns {Promise<boolean>} whether it fits into memory */
-    async #load() {
+    /**
+     * What an earlier run of the same kind has measured, if the side file has it. (One that could not measure for want of
+     * memory was fast, and left nothing.)
+     * @param {string} text
+     * @param {string} [model] the hash of the source's weights
+     * @returns {{ run: import('./blocks.js').Run, mixture?: Mixture } | undefined} undefined: there is no side file
+     */
+    #kept(text, model = '') {
+        const { side, options } = this;
+        if (!side) return undefined;
+        const { bits, size, search, context, imatrix, tensors, outputType, tokenEmbeddingType } = options,
+            collected = imatrix ? [] : spread(this.#windows(text), options.samples);
+        const run = {
+            settings: { bits, size, search, context, imatrix, tensors, outputType, tokenEmbeddingType },
+            ...{ choices: {}, plan: '', ends: model },
+            text: new Uint8Array(Int32Array.from([...collected, ...this.#probed(text).tokens]).buffer),
+        };
+        const found = side.measured(run);
+        if (!found || !isMixture(found.value, this.matrices)) return { run };
+        return { run, mixture: { ...found.value, imatrix: found.bytes.length > 0 ? found.bytes : undefined } };
+    }
+
+    /** The whole model. @param {import('./blocks.js').Hash} [hash] @returns {Promise<boolean>} whether it fits into memory */
+    async #load(hash) {
         const { engine } = this.parts;
         try {
             await this.parts.load(
                 () => true,
                 () => false,
-                undefined,
+                hash,
                 { contextLength: 1 }, // what computes has a session of its own
             );
         } catch (error) {
@@ -261,7 +302,7 @@ class Mix {
     async #collect(text) {
         const { options, progress } = this,
             { engine } = this.parts,
-            all = cut(engine, text, options, CALLER),
+            all = this.#windows(text),
             input = [...spread(all, options.samples)],
             cost = input.length * this.layers;
         progress.total += cost;
@@ -276,15 +317,26 @@ class Mix {
         progress.done += cost;
     }
 
+    /** What the importance matrix is collected over. @param {string} text */
+    #windows(text) {
+        return cut(this.parts.engine, text, this.options, CALLER);
+    }
+
     /** @param {string} text */
     #probe(text) {
+        const { tokens, context } = this.#probed(text);
+        return new Probe(this.parts.engine, tokens, context);
+    }
+
+    /** By which tokens curvatures are measured. @param {string} text */
+    #probed(text) {
         const { engine } = this.parts,
             { exports } = engine.core;
         const own = exports.nb_model_context(engine.model) || PROBE_WINDOW,
             all = cut(engine, text, { context: Math.min(PROBE_WINDOW, own) }, CALLER),
             vocabulary = exports.nb_model_vocabulary(engine.model),
             most = Math.max(1, Math.floor(Math.min(PROBE_TOKENS, MOST_LOGITS / 4 / vocabulary) / all.context));
-        return new Probe(engine, spread(all, most), all.context);
+        return { tokens: spread(all, most), context: all.context };
     }
 
     /**
@@ -394,6 +446,25 @@ class Mix {
         const [[most] = ['q8_0']] = [...counts].sort(([, a], [, b]) => b - a);
         return FILES.get(most) ?? most;
     }
+}
+
+/**
+ * Whether a side file's measurement is one of these matrices.
+ * @param {any} value
+ * @param {Planned[]} matrices
+ */
+function isMixture(value, matrices) {
+    const { type, tensors, losses, choice } = Object(value),
+        names = new Set(matrices.map(({ name }) => name));
+    return (
+        (type in TYPES || [...FILES.values()].includes(type)) &&
+        Array.isArray(tensors) &&
+        tensors.length === names.size &&
+        tensors.every((one) => Array.isArray(one) && names.has(one[0]) && one[1] in TYPES) &&
+        Object.values(Object(losses)).every((loss) => typeof loss === 'number') &&
+        typeof choice?.isMeasured === 'boolean' &&
+        typeof choice.chosenBy === 'string'
+    );
 }
 
 /** The type as which weights are left as they are. @param {string} from */

@@ -1,7 +1,8 @@
 /**
- * The side file of `quantize --resume`: the layers of a calibration that are done. Only Node has one.
+ * The side file of `quantize --resume`: what was measured under a budget, and the layers of a calibration that are done. Only
+ * Node has one.
  *
- *   "NBRESUM2" | record of the run | record of layer 0 | record of layer 1 | ...
+ *   "NBRESUM2" | record of the measurement, if there is one | record of the run | record of layer 0 | record of layer 1 | ...
  *   a record:  u32 bytes of JSON | u64 bytes of blocks | JSON | blocks | SHA-256 of all before it in the record
  *
  * Numbers are little-endian. A record that is cut off or damaged ends the file: its layer is made again, and those after
@@ -35,7 +36,7 @@ export async function openSideFile(path, plan) {
 }
 
 /** @implements {Blocks} */
-class SideFile {
+export class SideFile {
     /** Of each layer that is done: the hash of its weights in the source, and its tensors. @type {{ source: string,
      * tensors: [string, Place][] }[]} */
     done = [];
@@ -53,6 +54,8 @@ class SideFile {
     file = undefined;
     /** @type {object} */
     run = {};
+    /** Whether the file has the record of the run. */
+    hasRun = false;
 
     /**
      * @param {string} path
@@ -82,36 +85,89 @@ class SideFile {
     }
 
     /**
+     * What an earlier run measured, if it is there. One of another kind is refused.
+     * @param {Run} run
+     * @returns {{ value: any, bytes: Uint8Array } | null}
+     */
+    measured(run) {
+        const found = this.#first();
+        if (!found?.head.measured) return null;
+        this.#compare(found.head.measured, this.#sumsOf(run));
+        return { value: found.head.value, bytes: this.#bytes(found.at, found.end - SUM - found.at) };
+    }
+
+    /**
+     * Keeps what was measured. A file that has layers already stays as it is: its run had no measurement.
+     * @param {Run} run
+     * @param {any} value as JSON
+     * @param {Uint8Array} bytes
+     */
+    keep(run, value, bytes) {
+        if (this.#first()) return;
+        this.#start();
+        this.end = this.#append(this.end, { measured: this.#sumsOf(run), value }, [bytes]).end;
+    }
+
+    /**
      * Before the first layer: finds the layers that an earlier run of the same kind has left.
      * @param {Run} run
      */
-    begin({ settings, choices, plan, text, ends }) {
+    begin(run) {
+        this.run = this.#sumsOf(run);
+        let first = this.#first();
+        if (first?.head.measured) {
+            this.end = first.end;
+            first = this.#record(this.end);
+        }
+        if (!first) return; // its write was cut off
+        this.#compare(first.head, this.run);
+        this.hasRun = true;
+        this.end = first.end;
+        for (let record = this.#record(this.end); record && this.#take(record); record = this.#record(this.end))
+            this.end = record.end;
+    }
+
+    /**
+     * What a run is made of. Texts, importance matrices and the types of all tensors may be long, so that only their sums are
+     * kept.
+     * @param {Run} run
+     */
+    #sumsOf({ settings, choices, plan, text, ends }) {
         const sum = (/** @type {string | Uint8Array} */ data) => this.hash().update(data).digest('hex');
-        // an importance matrix, or the types of all tensors, may be long
         const sums = (/** @type {{ [name: string]: any }} */ options) =>
             Object.fromEntries(
                 Object.entries(options)
                     .filter(([, value]) => value !== undefined)
                     .map(([name, value]) => [name, sum(value instanceof Uint8Array ? value : JSON.stringify(value))]),
             );
-        this.run = {
+        return {
             ...{ settings: sums(settings), choices: sums(choices) },
             ...{ text: sum(text), model: sum(ends), plan: sum(plan) },
         };
-        if (this.file === undefined) return;
-        const begin = this.#bytes(0, Math.min(MAGIC.length, this.#size()));
-        if (!MAGIC.startsWith(String.fromCharCode(...begin)))
-            throw this.#refusal('is no file of an interrupted run: move it away, or write to another OUT');
-        const first = begin.length === MAGIC.length ? this.#record(MAGIC.length) : null;
-        if (!first) return; // the first write was cut off
-        const differs = difference(first.head, this.run);
+    }
+
+    /** @param {object} before @param {object} now as #sumsOf() gives them */
+    #compare(before, now) {
+        const differs = difference(before, now);
         if (differs)
             throw this.#refusal(
                 `is of a run with ${differs}: repeat that run's command to go on with it, or delete the file to begin anew`,
             );
-        this.end = first.end;
-        for (let record = this.#record(this.end); record && this.#take(record); record = this.#record(this.end))
-            this.end = record.end;
+    }
+
+    /** The first record, if the file has a whole one. @returns {Record | null} */
+    #first() {
+        if (this.file === undefined) return null;
+        const begin = this.#bytes(0, Math.min(MAGIC.length, this.#size()));
+        if (!MAGIC.startsWith(String.fromCharCode(...begin)))
+            throw this.#refusal('is no file of an interrupted run: move it away, or write to another OUT');
+        return begin.length === MAGIC.length ? this.#record(MAGIC.length) : null;
+    }
+
+    /** A file that has nothing yet gets its first bytes. */
+    #start() {
+        this.file ??= this.#attempt('write', () => this.fs.openSync(this.path, 'wx+'));
+        if (this.end === 0) this.end = this.#write(new TextEncoder().encode(MAGIC), 0);
     }
 
     /**
@@ -144,11 +200,9 @@ class SideFile {
 
     /** Writes the layer at hand. @param {string} [source] */
     endLayer(source = '') {
-        this.file ??= this.#attempt('write', () => this.fs.openSync(this.path, 'wx+'));
-        if (this.end === 0) {
-            this.#write(new TextEncoder().encode(MAGIC), 0);
-            this.end = this.#append(MAGIC.length, this.run, []).end;
-        }
+        this.#start();
+        if (!this.hasRun) this.end = this.#append(this.end, this.run, []).end;
+        this.hasRun = true;
         const tensors = this.now.map(({ name, type, bytes }) => ({ name, type, bytes: bytes.length }));
         const record = this.#append(
             this.end,
