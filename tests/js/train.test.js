@@ -116,6 +116,7 @@ for (const [name, source] of /** @type {[string, TrainSource][]} */ ([
     ['a folder', small],
     ['a quantized GGUF', `${fixtures}models/type-q2_k.gguf`],
     ['a GGUF with an output matrix of its own', `${fixtures}models/separate-output.gguf`],
+    ['a GGUF that is written in several pieces', models.tiny],
     ['bytes', readFileSync(`${fixtures}models/type-f16.gguf`)],
     ['a new model', newSource({})],
 ]))

@@ -183,7 +183,7 @@ async function receive(message) {
                     : /** @type {(ask: object, answer: object) => string} */ (SUMMARIES[type])(message, result)
             }, ${time()}`,
         );
-        post({ id, type: 'done', result });
+        post({ id, type: 'done', result }, type === 'trainSave' ? [result.buffer] : []); // which may be large
     } catch (error) {
         // also of an answer that cannot be cloned
         if (journal && type !== 'load')

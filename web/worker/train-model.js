@@ -101,6 +101,8 @@ export class TrainedModel {
             headSize = number('attention.key_length', width / heads);
         if (number('attention.value_length', headSize) !== headSize || queries !== heads * headSize)
             throw lacks('keys and values of other sizes than the heads');
+        if (number('rope.dimension_count', headSize) !== headSize)
+            throw lacks('a rotation of only a part of each head');
         return {
             vocabulary,
             width,
@@ -206,7 +208,7 @@ const pairs = (tensors, plan) =>
         const found = plan.find(({ name }) => name === trained.name);
         if (!found)
             throw new NibbleError('NB_ERR_FORMAT', `the model has no tensor ${trained.name}; the file is broken`);
-        if (found.rows * found.columns * found.matrices !== trained.rows * trained.columns)
+        if (found.rows !== trained.rows || found.columns !== trained.columns || found.matrices !== 1)
             throw new NibbleError(
                 'NB_ERR_FORMAT',
                 `${found.name} is ${found.rows} x ${found.columns}, and ${trained.rows} x ${trained.columns} would fit`,

@@ -29,6 +29,9 @@ const EPSILON = 1e-8;
 /** How much of the time per step is of the last step. */
 const NEWS = 0.1;
 
+/** The options, without what was only needed to begin, which may be large.
+ * @typedef {Omit<TrainAsk['options'], 'data' | 'checkpoint' | 'config'> & { part: number, length: number }} Settings */
+
 export class Training {
     steps = 0;
     /** Seconds that a step takes; 0: unknown. */
@@ -38,7 +41,7 @@ export class Training {
      * @param {TrainedModel} model
      * @param {Trainer} trainer
      * @param {DataOrder} order
-     * @param {TrainAsk['options'] & { part: number, length: number }} options
+     * @param {Settings} options
      * @param {import('./trainer.js').Shape} shape
      */
     constructor(model, trainer, order, options, shape) {
@@ -72,8 +75,7 @@ export class Training {
         journal?.(`source: ${nameOf(source)}`);
         const time = stopwatch(),
             saved = options.checkpoint && readCheckpoint(options.checkpoint),
-            { config, seed } = options,
-            begins = config ? await newModel(source, /** @type {Record<string, unknown>} */ (config), seed) : source,
+            begins = options.config ? await newModel(source, { ...options.config }, options.seed) : source,
             model = await TrainedModel.open(begins, options.assets, journal);
         try {
             const own = Number(model.engine.description.metadata['llama.context_length'] ?? 0),
@@ -91,7 +93,8 @@ export class Training {
             const trainer = await Trainer.start(options.assets, await possibleThreads(options.threads), watch),
                 part = openTrainer(trainer, shape, { ...options, length }, saved?.facts.options.part);
             await model.load(trainer);
-            const training = new Training(model, trainer, order, { ...options, length, part }, shape);
+            const { data, checkpoint, config, ...rest } = options,
+                training = new Training(model, trainer, order, { ...rest, length, part }, shape);
             if (saved) training.#resume(saved);
             journal?.(
                 `training: ${tokens.length} tokens, ${trainer.threads} threads, parts of ${part}, ready after ${time()}`,
