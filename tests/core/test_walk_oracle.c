@@ -110,4 +110,8 @@ void test_walk_oracle(void) {
     check_model("tests/fixtures/walk/type-f16.gguf", "tests/fixtures/models/type-f16.gguf", 4);
     check_model("tests/fixtures/walk/mixtral.gguf", "tests/fixtures/models/mixtral.gguf", 5);
     check_model("tests/fixtures/walk/gpt2.gguf", "tests/fixtures/models/gpt2.gguf", 4);
+    /* tokens see those that follow, too */
+    check_model("tests/fixtures/walk/bert.gguf", "tests/fixtures/encoders/bert.gguf", 4);
+    check_model("tests/fixtures/walk/nomic-bert.gguf", "tests/fixtures/encoders/nomic-bert.gguf", 4);
+    check_model("tests/fixtures/walk/gemma-embedding.gguf", "tests/fixtures/encoders/gemma-embedding.gguf", 4);
 }

@@ -53,13 +53,29 @@ def skipped(model):
     return model.config.pad_token_id + 1 if model.config.model_type == "roberta" else 0
 
 
+def gguf_name(name):
+    """None: files do not have it."""
+    if "pooler" in name:
+        return None
+    layer = re.search(r"(?:layer|layers)\.(\d+)\.", name)
+    new = next(new for old, new in NAMES if re.search(old, name)) + "." + name.rpartition(".")[2]
+    return (f"blk.{layer[1]}." if layer else "") + new
+
+
+def matrix_name(name, architecture):
+    """The file's matrix that has the inputs of this one. Of Nomic's merged matrix transformers' first part stands for all."""
+    name = gguf_name(name)
+    if architecture == "nomic-bert" and name and "attn_q." in name:
+        return name.replace("attn_q", "attn_qkv")
+    return None if architecture == "nomic-bert" and name and re.search("attn_[kv]", name) else name
+
+
 def tensors(model):
     state = {}
     for name, p in model.named_parameters():
-        if "pooler" not in name:
-            layer = re.search(r"(?:layer|layers)\.(\d+)\.", name)
-            new = next(new for old, new in NAMES if re.search(old, name)) + "." + name.rpartition(".")[2]
-            state[(f"blk.{layer[1]}." if layer else "") + new] = p.detach().numpy()[skipped(model) if new == POSITIONS else 0:]
+        new = gguf_name(name)
+        if new:
+            state[new] = p.detach().numpy()[skipped(model) if new == POSITIONS else 0:]
     for name in [n for n in state if n.endswith("attn_q.weight")]:  # Nomic's files have them as one
         if name.replace("weight", "bias") not in state:
             parts = [state.pop(name.replace("attn_q", part)) for part in ("attn_q", "attn_k", "attn_v")]
@@ -117,16 +133,22 @@ def write_cases(path, cases, by="transformers, F32", output=None):
         out.write("\n")
 
 
+def of_name(name):
+    """The model that main() writes as NAME.gguf."""
+    kind, _, options = MODELS[name]
+    return random_model(kind, options, 2001 + list(MODELS).index(name))
+
+
 def main():
     torch.set_num_threads(1)
     own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures/encoders")
     output = sys.argv[1] if len(sys.argv) > 1 else own
     os.makedirs(output, exist_ok=True)
-    for seed, (name, (kind, architecture, options)) in enumerate(MODELS.items(), 2001):
+    for seed, (name, (_, architecture, _)) in enumerate(MODELS.items(), 2001):
         if len(sys.argv) > 2 and name not in sys.argv[2:]:
             continue
         path = os.path.join(output, name + ".gguf")
-        model = random_model(kind, options, seed)
+        model = of_name(name)
         write_model(path, model, architecture)
         tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
         least = 1

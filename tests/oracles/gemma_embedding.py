@@ -24,6 +24,17 @@ NAME, INNER, WINDOW = "gemma-embedding", 40, 8
 LENGTHS = (30, 5)
 
 
+def random_model():
+    """With the weights that the file holds."""
+    sizes = dict(GEMMA, num_hidden_layers=2, sliding_window=WINDOW, use_bidirectional_attention=True)
+    model = random_models.random_model("gemma3", sizes, 7001)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.dim() == 2:
+                p.copy_(p.half())
+    return model
+
+
 def rewrite(path, dense):
     reader, again = gguf.GGUFReader(path), path + ".again"
     out = gguf.GGUFWriter(again, NAME)
@@ -44,7 +55,7 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     output = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../fixtures/encoders")
     path = os.path.join(output, NAME + ".gguf")
-    model = random_models.random_model("gemma3", dict(GEMMA, num_hidden_layers=2, sliding_window=WINDOW, use_bidirectional_attention=True), 7001)
+    model = random_model()
     random_models.write_model(path, model, Type.F16)
     generator = np.random.default_rng(7001)
     width = model.config.hidden_size

@@ -16,17 +16,22 @@ import gguf
 import numpy as np
 import torch
 
+import encoder_models
 import family_models
 import windows
 
 TOKENS = np.random.default_rng(8).integers(2, 88, 200).tolist()
 # NAME: (architecture, context, tokens of its own or None)
-WRITTEN = {"tiny": ("llama", 64, None), "mixtral": ("llama", 32, TOKENS), "gpt2": ("gpt2", 32, TOKENS)}
+WRITTEN = {"tiny": ("llama", 64, None), "mixtral": ("llama", 32, TOKENS), "gpt2": ("gpt2", 32, TOKENS), "bert": ("bert", 32, TOKENS),
+           "nomic-bert": ("nomic-bert", 32, TOKENS)}
 LAYERS = (0, 5)  # of the tiny model, which has six; all of the others
 
 
 def matrices(model, architecture):
     """Where the weights of a matrix lie in memory -> its name in GGUF, which of its experts it is, and how many there are."""
+    if architecture.endswith("bert"):
+        named = [(p, encoder_models.matrix_name(name, architecture)) for name, p in model.named_parameters() if p.dim() == 2]
+        return {p.data_ptr(): [(name, 0, 1)] for p, name in named if name}
     found = {}
     for name, p in model.named_parameters():
         if p.dim() < 2:
@@ -112,7 +117,7 @@ def main():
     folder = os.path.join(windows.FIXTURES, "imatrix")
     heads = {}
     for name, (architecture, context, tokens) in WRITTEN.items():
-        model = windows.of_file(windows.TINY) if name == "tiny" else windows.of_family(name)
+        model = windows.of_file(windows.TINY) if name == "tiny" else windows.of_name(name)
         tokens = tokens or windows.tokens_of(windows.TINY)
         cut = list(windows.windows(tokens, context))
         collector = Collector(model, architecture)
@@ -122,8 +127,8 @@ def main():
             entries = [e for e in entries if int(re.match(r"blk\.(\d+)", e[0])[1]) in LAYERS]
         write_gguf(os.path.join(folder, name + ".gguf"), entries, context, len(cut), "text.txt")
         write_dat(os.path.join(folder, name + ".dat"), entries, context, len(cut), "text.txt")
-        heads[name] = {"model": "demo/tiny.gguf" if name == "tiny" else f"tests/fixtures/models/{name}.gguf", "context": context,
-                       "windows": len(cut), **({} if name == "tiny" else {"input": tokens})}
+        path = windows.TINY if name == "tiny" else windows.path_of(name)
+        heads[name] = {"model": os.path.relpath(path, windows.ROOT), "context": context, "windows": len(cut), **({} if name == "tiny" else {"input": tokens})}
         print(f"{name}: {len(cut)} windows, {len(entries)} matrices, counts from "
               f"{min(e[2].min() for e in entries)} to {max(e[2].max() for e in entries)}: {[e[0] for e in entries][:12]}")
     with open(os.path.join(folder, "imatrix.json"), "w", encoding="utf-8") as out:

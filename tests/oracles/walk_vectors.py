@@ -22,8 +22,8 @@ import windows
 
 LAYER = "blk.1."
 WINDOWS, WINDOW = 3, 16
-LLAMA = "type-f16"  # of random_models.py; the others are of family_models.py
-MODELS = {LLAMA: "llama", "mixtral": "llama", "gpt2": "gpt2"}
+LLAMA = "type-f16"  # of random_models.py; the others are those of windows.of_name()
+MODELS = {LLAMA: "llama", "mixtral": "llama", "gpt2": "gpt2", "bert": "bert", "nomic-bert": "nomic-bert", "gemma-embedding": "gemma3"}
 
 
 class Sums(imatrix_vectors.Collector):
@@ -52,8 +52,7 @@ def main():
     folder = os.path.join(windows.FIXTURES, "walk")
     os.makedirs(folder, exist_ok=True)
     for model_name, architecture in MODELS.items():
-        model = (windows.of_file(os.path.join(windows.FIXTURES, "models", LLAMA + ".gguf")) if model_name == LLAMA
-                 else windows.of_family(model_name))
+        model = windows.of_file(windows.path_of(LLAMA)) if model_name == LLAMA else windows.of_name(model_name)
         tokens = np.random.default_rng(5).integers(2, model.config.vocab_size - 2, (WINDOWS, WINDOW)).astype(np.int32)
         sums = Sums(model, architecture)
         sums.watch(lambda: [model(torch.tensor([w.tolist()])) for w in tokens])

@@ -5,12 +5,15 @@ import os
 import torch
 from transformers import AutoModelForCausalLM
 
+import encoder_models
 import family_models
+import gemma_embedding
 import llamacpp
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIXTURES = os.path.join(HERE, "../fixtures")
-TINY = os.path.join(HERE, "../../demo/tiny.gguf")
+ROOT = os.path.join(HERE, "../..")
+TINY = os.path.join(ROOT, "demo/tiny.gguf")
 TINY_BEGIN = 1  # tokenizer.ggml.bos_token_id
 TEXT = json.load(open(os.path.join(FIXTURES, "llamacpp/prompts.json"), encoding="utf-8"))["logits"]["text"]
 
@@ -25,6 +28,18 @@ def of_family(name):
     seed = 1001 + list(family_models.MODELS).index(name)
     _, kind, values = family_models.MODELS[name]
     return family_models.random_model(kind, values, seed)
+
+
+def of_name(name):
+    """The model whose file is path_of(name)."""
+    if name == gemma_embedding.NAME:
+        return gemma_embedding.random_model()
+    return encoder_models.of_name(name) if name in encoder_models.MODELS else of_family(name)
+
+
+def path_of(name):
+    folder = "encoders" if name in [*encoder_models.MODELS, gemma_embedding.NAME] else "models"
+    return os.path.join(FIXTURES, folder, name + ".gguf")
 
 
 def tokens_of(path):

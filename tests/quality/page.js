@@ -3,10 +3,11 @@ import { withError } from '../../web/report/with-error.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
 /**
- * A model that was made. Of one that embeds texts there are cosines only.
+ * A model that was made. Of one that embeds texts there are, instead of what is told of tokens, the distances 1 - cosine
+ * of each passage's two vectors.
  * @typedef {{ method: string, type: string, bitsPerWeight: number, seconds: number, perplexity?: number, standardError?: number,
  *     logRatio?: Mean, divergence?: Mean & { p99: number, byWindow: number[] }, sameTop?: number, weightError?: number,
- *     cosine?: number, leastCosine?: number, rankCorrelation?: number }} Row
+ *     distances?: number[], rankCorrelation?: number }} Row
  */
 /**
  * sizes: characters of the texts.
@@ -56,16 +57,19 @@ const comparisonTable = (rows) =>
         ]),
     ]);
 
+/** @param {number[]} numbers */
+const mean = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+
 /** @param {Row[]} rows */
 const embeddingTable = (rows) =>
     table([
         ['type', 'method', 'bits per weight', 'mean cosine', 'least cosine', 'rank correlation'],
-        ...rows.map(({ type, method, bitsPerWeight, cosine, leastCosine, rankCorrelation }) => [
+        ...rows.map(({ type, method, bitsPerWeight, distances = [], rankCorrelation }) => [
             type,
             method,
             bitsPerWeight.toFixed(2),
-            cosine?.toFixed(6) ?? '',
-            leastCosine?.toFixed(6) ?? '',
+            (1 - mean(distances)).toFixed(6),
+            (1 - Math.max(...distances)).toFixed(6),
             rankCorrelation?.toFixed(5) ?? '',
         ]),
     ]);
@@ -113,7 +117,6 @@ function searchTable(rows) {
  */
 export function pairedDifference(a, b) {
     const n = a.length,
-        mean = (/** @type {number[]} */ x) => x.reduce((s, value) => s + value, 0) / n,
         whole = mean(b);
     const differences = a.map((value, i) => value - b[i]),
         middle = mean(differences);
@@ -121,12 +124,16 @@ export function pairedDifference(a, b) {
     return { mean: middle / whole, standardError: error / whole };
 }
 
+/** What a model loses: of each window of the text, or of each passage. @param {Row} row */
+const losses = ({ divergence: found, distances }) => found?.byWindow ?? distances;
+
 /**
  * What calibration changes at the same type: GPTQ and AWQ against rounding to nearest and against llama.cpp's way with an
  * importance matrix, paired over the windows of the text.
  * @param {Row[]} rows
+ * @param {string} loss what is lost
  */
-function calibrationTable(rows) {
+function calibrationTable(rows, loss) {
     const of = (/** @type {string} */ type, /** @type {string[]} */ ...methods) =>
         rows.find((row) => row.type === type && methods.includes(row.method));
     const types = [...new Set(rows.filter(({ method }) => method === 'gptq').map(({ type }) => type))],
@@ -134,20 +141,20 @@ function calibrationTable(rows) {
             rows.some((row) => row.method === method),
         );
     if (types.length === 0) return '';
-    const against = (/** @type {Row | undefined} */ row, /** @type {Row | undefined} */ other) =>
-        row?.divergence && other?.divergence
-            ? percents(pairedDifference(row.divergence.byWindow, other.divergence.byWindow))
-            : '';
+    const against = (/** @type {Row | undefined} */ row, /** @type {Row | undefined} */ other) => {
+        const [own, others] = [row, other].map((one) => one && losses(one));
+        return own && others ? percents(pairedDifference(own, others)) : '';
+    };
     const lines = types.flatMap((type) =>
         methods.map((method) => [
             type,
             method,
             against(of(type, method), of(type, 'round to nearest', 'recipe')),
-            against(of(type, method), of(type, 'recipe, importance matrix')),
+            against(of(type, method), of(type, 'importance matrix', 'recipe, importance matrix')),
             against(of(type, method), of(type, 'recipe, importance matrix, best search')),
         ]),
     );
-    return `\nWhat calibration changes of the mean KL, in percent of that of three other ways to the same type. Negative is better.
+    return `\nWhat calibration changes of ${loss}, in percent of that of three other ways to the same type. Negative is better.
 Rounding, and rounding with an importance matrix, give llama.cpp's bytes.\n\n${table([
         ['type', 'method', 'against rounding', 'importance matrix', 'importance matrix, best search'],
         ...lines,
@@ -167,10 +174,10 @@ The calibration text has ${sizes.calibration.toLocaleString('en')} characters, a
         return `${head}The passages are the first hundred of the text. Cosines are those of a passage's two vectors. The rank correlation is
 Spearman's, of the similarities of all pairs of passages.
 
-${embeddingTable(rows)}`;
+${embeddingTable(rows)}${calibrationTable(rows, 'the mean distance (1 - cosine)')}`;
     return `${head}The base's perplexity is ${perplexity.toFixed(3)} ± ${standardError?.toFixed(3)}, over ${tokens} tokens.
 
-${comparisonTable(rows)}${searchTable(rows)}${calibrationTable(rows)}`;
+${comparisonTable(rows)}${searchTable(rows)}${calibrationTable(rows, 'the mean KL')}`;
 }
 
 /**

@@ -45,6 +45,7 @@ const METHODS = [
         { method: 'recipe', type },
         { method: 'recipe, best search', type, args: best, slow: true },
     ]),
+    { method: 'importance matrix', type: 'q4_0', needs: 'imatrix' },
     ...[...TYPES, ...NEEDY].map((type) => ({
         method: 'recipe, importance matrix',
         type,
@@ -108,10 +109,11 @@ const PASSAGES = 100;
  */
 function quantizeAll({ path = '', requantize, embeds }, folder, calibration, parameters) {
     const imatrix = join(folder, 'imatrix.gguf');
-    if (!embeds) nibble('imatrix', path, '--file', calibration, '-o', imatrix);
+    nibble('imatrix', path, '--file', calibration, '-o', imatrix);
+    // The automatic mix measures how the next token's probabilities change, which an encoder does not have.
     const methods = METHODS.filter(
-        ({ type, slow, needs }) =>
-            !(slow && parameters > SMALL) && !(needs && embeds) && (TYPES_WANTED?.includes(type) ?? true),
+        ({ type, bits, slow }) =>
+            !(slow && parameters > SMALL) && !(bits && embeds) && (TYPES_WANTED?.includes(type) ?? true),
     );
     return methods.map((method, i) => {
         const { type, bits, args = [], needs } = method,
@@ -183,14 +185,13 @@ async function embedAll(base, made, text) {
     const rows = [];
     for (const { method, path, bitsPerWeight, seconds } of made) {
         const own = await vectors(path); // of length 1
-        const cosines = own.map((vector, i) => vector.reduce((sum, x, k) => sum + x * exact[i][k], 0));
+        const distances = own.map((vector, i) => 1 - vector.reduce((sum, x, k) => sum + x * exact[i][k], 0));
         rows.push({
             method: method.method,
             type: method.type,
             bitsPerWeight,
             seconds,
-            cosine: cosines.reduce((a, b) => a + b, 0) / cosines.length,
-            leastCosine: Math.min(...cosines),
+            distances,
             rankCorrelation: rankCorrelation(similar, similarities(own, compared)),
         });
     }

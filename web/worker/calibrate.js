@@ -19,7 +19,7 @@ import { Parts } from './parts.js';
 import { isFloat, layerOf, part, weightsOf } from './planned.js';
 import { Quantizer } from './quantizer.js';
 import { Walk } from './walk.js';
-import { cut, spread } from './windows.js';
+import { cutForInputs, spread } from './windows.js';
 
 /** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./planned.js').Planned} Planned */
@@ -148,7 +148,7 @@ class Calibration {
         await parts.loadHeader();
         engine.description = engine.describe();
         this.shape = { heads: engine.description.heads ?? 0, kvHeads: engine.description.kvHeads ?? 0 };
-        const all = cut(engine, options.calibration ?? '', options, 'calibration (--calibration)'),
+        const all = cutForInputs(engine, options.calibration ?? '', options, 'calibration (--calibration)'),
             tokens = spread(all, options.samples),
             rows = parts.pickTokens(tokens);
         parts.freeModel();

@@ -1,5 +1,5 @@
 /** What is computed over a text, window by window, in a session of its own: a perplexity, an importance matrix. */
-import { NB_IMATRIX_DAT, NB_IMATRIX_GGUF, NB_TOKENIZE_BARE } from '../abi.js';
+import { NB_IMATRIX_DAT, NB_IMATRIX_GGUF, NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_BARE, POOLINGS } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { breathe } from '../platform.js';
 import { ReportClock } from '../report-clock.js';
@@ -41,10 +41,12 @@ export async function measurePerplexity(engine, input, options, course) {
         squares = 0;
     const session = openSession(engine, context);
     try {
+        const advance = (/** @type {number} */ tokens, /** @type {number} */ done, /** @type {number} */ out) =>
+            engine.core.count('nb_session_score', session, tokens, context, done, from, out);
         for (let window = 0; window < windows; window++) {
-            const scores = await evaluate(engine, session, all, window, from, course);
+            const scores = await evaluate(engine, all, window, context, advance, course);
             if (!scores) return undefined;
-            for (const score of scores) {
+            for (const score of scores.subarray(from)) {
                 sum += score;
                 squares += score * score;
             }
@@ -78,14 +80,18 @@ export async function measurePerplexity(engine, input, options, course) {
  */
 export async function collectImportance(engine, input, { context: wanted, format, textName }, course) {
     const { core } = engine,
-        all = cut(engine, input, { context: wanted }, 'importanceMatrix()'),
-        { context, windows } = all;
+        all = cutForInputs(engine, input, { context: wanted }, 'importanceMatrix()'),
+        { context, windows } = all,
+        unused = core.exports.nb_model_width(engine.model);
     const session = openSession(engine, context);
     let collector = 0;
     try {
         collector = core.object('nb_collector_new', session);
+        // Every model gives a hidden state, encoders no logits.
+        const embed = (/** @type {number} */ tokens, /** @type {number} */ done, /** @type {number} */ out) =>
+            core.count('nb_session_embed', session, tokens, context, done, 0, POOLINGS.mean, out);
         for (let window = 0; window < windows; window++)
-            if (!(await evaluate(engine, session, all, window, context, course))) return undefined;
+            if (!(await evaluate(engine, all, window, unused, embed, course))) return undefined;
         const kind = format === 'dat' ? NB_IMATRIX_DAT : NB_IMATRIX_GGUF;
         const bytes = core.borrowText(textName, (name, length) => {
             const size = core.count('nb_collector_write', collector, kind, context, name, length, 0, 0);
@@ -102,22 +108,39 @@ export async function collectImportance(engine, input, { context: wanted, format
 }
 
 /**
+ * A text in windows, each of whose tokens is told by those before it.
  * @param {Engine} engine
  * @param {string | number[]} input text or tokens
  * @param {{ context?: number, stride?: number }} options
  * @param {string} caller for messages
  * @returns {Cut}
  */
-export function cut(engine, input, { context: wanted, stride: given }, caller) {
-    const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${what}`);
-    const { encoder, causal, architecture, context: own } = engine.description;
-    if (encoder || causal === false)
+export function cut(engine, input, options, caller) {
+    const { causal, architecture } = engine.description;
+    if (causal === false)
         throw new NibbleError(
             'NB_ERR_UNSUPPORTED',
             `${caller}: this ${architecture} model is not causal: its tokens see those ` +
                 'that follow, so nothing can be told of one by those before it',
         );
-    const context = wanted ?? Math.min(own || CONTEXT, CONTEXT),
+    return cutForInputs(engine, input, options, caller);
+}
+
+/**
+ * A text in windows, for what only looks at the inputs of matrices: of any model. If its tokens see those that follow,
+ * each window is a text of its own, with the special tokens that the tokenizer puts around a text.
+ * @param {Engine} engine
+ * @param {string | number[]} input text or tokens
+ * @param {{ context?: number, stride?: number }} options
+ * @param {string} caller for messages
+ * @returns {Cut}
+ */
+export function cutForInputs(engine, input, { context: wanted, stride: given }, caller) {
+    const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${what}`);
+    const { causal, context: own, embedding } = engine.description,
+        isWhole = causal === false,
+        longest = (isWhole && Math.trunc(embedding?.maxTokens ?? 0)) || CONTEXT;
+    const context = wanted ?? Math.min(own || CONTEXT, CONTEXT, longest),
         stride = given ?? context;
     if (own && context > own)
         throw refuse(`a context (--context) of ${context} is larger than the model's own, which is ${own}`);
@@ -132,13 +155,43 @@ export function cut(engine, input, { context: wanted, stride: given }, caller) {
     if (!text) engine.checkTokens(input);
     const bare = text ? engine.encode(input, NB_TOKENIZE_BARE) : Int32Array.from(input);
     if (bare.length === 0) throw refuse('the text is empty');
-    const tokens = text && begin !== undefined ? withBegin(begin, bare) : bare;
-    if (tokens.length < context)
+    const around = isWhole ? specialTokens(engine) : { before: [], after: [] },
+        specials = around.before.length + around.after.length;
+    if (context <= specials)
+        throw refuse(`a context (--context) of ${context} has no room for a text and ${specials} special tokens`);
+    const tokens = !isWhole && text && begin !== undefined ? withBegin(begin, bare) : bare;
+    if (tokens.length + specials < context)
         throw refuse(
-            `the text has ${tokens.length} tokens, which is less than one window of ${context}: take a longer text, or ` +
-                'a smaller context (--context)',
+            `the text has ${tokens.length + specials} tokens, which is less than one window of ${
+                context
+            }: take a longer text, or a smaller context (--context)`,
         );
+    if (isWhole) return inWholeTexts(bare, context, around);
     return { tokens, context, stride, windows: Math.floor((tokens.length - context) / stride) + 1, begin };
+}
+
+/** What the tokenizer puts before a text and behind it. @param {Engine} engine */
+function specialTokens(engine) {
+    const before = engine.beginTokens();
+    return { before, after: engine.tokenize('', NB_TOKENIZE_ADD_SPECIAL).slice(before.length) };
+}
+
+/**
+ * Windows that have the special tokens already.
+ * @param {Int32Array} bare
+ * @param {number} context
+ * @param {{ before: number[], after: number[] }} around
+ * @returns {Cut}
+ */
+function inWholeTexts(bare, context, { before, after }) {
+    const own = context - before.length - after.length,
+        windows = Math.floor(bare.length / own),
+        tokens = new Int32Array(windows * context);
+    for (let window = 0; window < windows; window++) {
+        const part = bare.subarray(window * own, (window + 1) * own);
+        tokens.set([...before, ...part, ...after], window * context);
+    }
+    return { tokens, context, stride: context, windows, begin: undefined };
 }
 
 /** The first token of a window that is scored. @param {Cut} all */
@@ -190,29 +243,28 @@ export const openSession = ({ core, model, pool, kvType, precision }, context) =
 /**
  * Evaluates one window.
  * @param {Engine} engine
- * @param {number} session
  * @param {Cut} all
  * @param {number} window its number
- * @param {number} from its first token that is scored
+ * @param {number} floats that advance() writes
+ * @param {(tokens: number, done: number, out: number) => number} advance evaluates tokens from `done` on; returns how
+ *     many are done then
  * @param {Course} course
- * @returns {Promise<Float32Array | undefined>} the scores of the tokens from there on; undefined: the job was stopped
+ * @returns {Promise<Float32Array | undefined>} what was written; undefined: the job was stopped
  */
-async function evaluate({ core }, session, all, window, from, { job, turn, report }) {
+async function evaluate({ core }, all, window, floats, advance, { job, turn, report }) {
     const { context, windows } = all;
-    const at = core.take(8 * context, 'a window of the text'),
-        scores = at + 4 * context;
+    const at = core.take(4 * (context + floats), 'a window of the text'),
+        out = at + 4 * context;
     try {
         core.ints(at, context).set(windowTokens(all, window));
         for (let done = 0; done < context; ) {
             const before = done;
-            done = await turn(() =>
-                job.stopped ? context : core.count('nb_session_score', session, at, context, before, from, scores),
-            );
+            done = await turn(() => (job.stopped ? context : advance(at, before, out)));
             if (job.stopped) return undefined;
             report({ done: window * context + done, total: windows * context, secondsLeft: null });
             await breathe();
         }
-        return core.floats(scores, context).slice(from);
+        return core.floats(out, floats).slice();
     } finally {
         core.exports.nb_free(at);
     }
