@@ -224,11 +224,12 @@ export interface QuantizeOptions {
      */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
     /** With a method that calibrates, and with `bits` and `size`: the text. It should be like what the model is for, and
-     * of some ten thousand tokens. */
+     * of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Encoders take methods that
+     * calibrate, but neither `bits` nor `size`, for which the next token's probabilities are compared. */
     calibration?: string;
     /** Windows of the text that are used, at most. If it has more, they are spread over it. Default: 128. */
     samples?: number;
-    /** Tokens of a window. Default: 512, or the model's own context if that is smaller. */
+    /** Tokens of a window. Default: as for importanceMatrix(). */
     context?: number;
     /** GPTQ: this share of the mean of the Hessian's diagonal is added to the diagonal. Default: 0.01. */
     damping?: number;
@@ -391,7 +392,8 @@ export interface QuantizeFolderOptions {
     /**
      * With `activations`, SmoothQuant's alpha (Xiao et al. 2023), from 0 to 1; 0.5 is usual. Before anything is rounded,
      * columns are scaled such that large ones of the inputs become smaller and those of the weights larger. The norms
-     * that make these inputs change; they keep their types. It needs a calibration text.
+     * that make these inputs change; they keep their types. It needs a calibration text. A model whose norms all come
+     * behind the blocks, as those of BERT and OLMo 2 do, is refused: the residual stream has what such norms make, too.
      */
     smooth?: number;
     /** 'reference' (the default): a scale serves the range of its group. 'best': the range is searched where the sum of
@@ -895,7 +897,9 @@ export interface Model {
     /**
      * The importance matrix of the model over a text: of each matrix in the layers, and of each of its columns, the
      * sum of the squares of what the column is multiplied with. Quantizers weigh errors by it. The text is cut into
-     * windows as perplexity() does it, all tokens of which count. The bytes are a file as llama.cpp's
+     * windows as perplexity() does it, all tokens of which count. A window of an encoder, or of another model whose
+     * tokens see those that follow, is a text of its own: the special tokens that the tokenizer puts around a text are
+     * its ends. (Tokens, in the place of a text, are given without them.) The bytes are a file as llama.cpp's
      * `llama-imatrix` writes it.
      */
     importanceMatrix(text: string | ArrayLike<number>, options?: ImportanceOptions): Promise<ImportanceMatrix>;
@@ -921,7 +925,8 @@ export interface TextProgress {
 }
 
 export interface WalkOptions extends Abortable {
-    /** Tokens of a window. Default: 512, or the model's own context if that is smaller; more than that is refused. */
+    /** Tokens of a window, special tokens included. Default: 512, or the model's own context if that is smaller; more
+     * than that is refused. Of an encoder at most as many as it is given of a text (`info.embedding.maxTokens`). */
     context?: number;
     /** Called some 20 times a second, and once at the end. If it throws, the request fails. */
     onProgress?: (progress: TextProgress) => unknown;

@@ -324,7 +324,7 @@ export const WINDOW = {
     min: 8,
     max: 1 << 24,
     value: 'N',
-    help: "tokens of a window of the text (default: 512, or the model's own context if that is smaller)",
+    help: 'tokens of a window of the text (default: 512, or less if the model takes less)',
 };
 
 /** @type {Table<CheckedPerplexity>} */

@@ -11,7 +11,9 @@
  *                                              function lies between
  *
  * All matrices that read what the absorbing tensor gives must be scaled, those that stay in 16 bits too (routers). A
- * matrix whose absorbing tensor a model does not have cannot be scaled, such as OLMo 2's, whose norms come after. */
+ * matrix whose absorbing tensor a model does not have cannot be scaled. So it is with OLMo 2, whose norms come after
+ * the blocks, and with BERT and Nomic's encoders: the residual stream goes on with what their norms make
+ * (attn_output_norm, layer_output_norm), so that dividing it would change more than the matrices' inputs. */
 #ifndef NB_AWQ_FOLD_H
 #define NB_AWQ_FOLD_H
 

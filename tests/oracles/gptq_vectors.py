@@ -86,7 +86,7 @@ def quantize(w, h, bits, group, symmetric, order, search, alike):
     """codes, scales, zeros, groups of columns, weights; alike: with the change."""
     config = QuantizeConfig(bits=bits, group_size=group or -1, sym=bool(symmetric), desc_act=order in (ACTIVATION, STATIC),
                             static_groups=order == STATIC, act_group_aware=order == GROUP_AWARE, damp_percent=DAMPING, mse=float(search))
-    linear = torch.nn.Linear(COLUMNS, ROWS, bias=False)
+    linear = torch.nn.Linear(*w.shape[::-1], bias=False)
     linear.weight.data = torch.from_numpy(w.copy())
     task = library.GPTQ(linear, config)
     task.quantizer.configure(perchannel=True)
@@ -167,4 +167,5 @@ def main():
     print(f"{path}: {len(out)} bytes")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@
  * if no side file has them.
  */
 import { NB_WALK_HESSIANS, NB_WALK_MEANS, NB_WALK_RANGES, TYPES } from '../abi.js';
+import { NibbleError } from '../errors.js';
 import { startCore } from './choose-build.js';
 import { Conversion } from './convert.js';
 import { Engine } from './engine.js';
@@ -225,8 +226,9 @@ class Calibration {
             folding = folds
                 ? new Folding(walk, all, tensors, this.wanted, this.shape, this.quantizer, this.maker, smooth, journal)
                 : null,
-            pairs = (await folding?.pairs()) ?? [],
-            groupsNow = () =>
+            pairs = (await folding?.pairs()) ?? [];
+        if (smooth !== undefined && layer === 0 && pairs.length === 0) throw nothingToSmooth();
+        const groupsNow = () =>
                 all
                     .map((matrices, group) => ({ group, matrices: matrices.filter(isKnown) }))
                     .filter(({ matrices }) => matrices.length > 0),
@@ -333,6 +335,14 @@ const choicesOf = (options, map) =>
             name,
             map(options[name]),
         ]),
+    );
+
+/** Norms behind the blocks, as encoders have them, also make what the residual stream goes on with. */
+const nothingToSmooth = () =>
+    new NibbleError(
+        'NB_ERR_UNSUPPORTED',
+        'smooth (--smooth): this model has no norm that makes the inputs of a matrix and nothing else, so no norm can take ' +
+            'scales up: leave it out',
     );
 
 /** Whether a layer's part of the model has the tensor. @param {number} layer */

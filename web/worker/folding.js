@@ -86,7 +86,16 @@ export class Folding {
             const pair = { ...some, ...this.#input(some) };
             if (pair.group >= 0 && this.#fits(pair) && (await this.#isWritable(pair))) found.push(pair);
         }
+        this.#tellOthers(found);
         return found.sort((a, b) => a.group - b.group);
+    }
+
+    /** Tells which matrices keep their columns. @param {Pair[]} pairs */
+    #tellOthers(pairs) {
+        const scaled = new Set(pairs.flatMap(({ readers }) => readers.map(({ name }) => name))),
+            others = [...this.tensors.keys()].filter((name) => this.wanted.has(name) && !scaled.has(name));
+        if (others.length > 0)
+            this.journal?.(`${others.join(', ')}: not scaled, as nothing before can take the scales up`);
     }
 
     /** Where the input is observed: of matrices that all experts read, that is a router's. @param {Pair} pair */
