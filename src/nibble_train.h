@@ -93,10 +93,10 @@ int32_t nb_trainer_logits(nb_trainer *trainer, const int32_t *tokens, uint32_t s
  * `warmup` steps, then falls to last_rate by half a cosine wave until step `steps`, and stays there (Loshchilov and
  * Hutter 2017, equation 5). steps = 0: it stays at `rate`. */
 typedef struct nb_train_optimizer {
-    float rate, last_rate; /* 0 ... 1 */
+    float rate, last_rate; /* 0 ... 10^6 */
     uint32_t warmup, steps;
     float beta1, beta2, epsilon; /* 0.9, 0.95 and 1e-8 are usual; epsilon is at least 1e-20 */
-    float decay;                 /* of matrices, times the learning rate, which together are at most 1 */
+    float decay;                 /* of matrices, times the learning rate; 0 ... 10^6 */
     float clip;                  /* gradients longer than this are shortened to it (Pascanu et al. 2013); 0: none are */
 } nb_train_optimizer;
 
