@@ -108,8 +108,8 @@ test('a full disk: the training goes on without the checkpoint, and the one befo
     const before = await training.checkpoint();
     await training.dispose();
     writeFileSync(at('full.ckpt'), before);
-    const run = (/** @type {number} */ blocks, /** @type {string} */ out) => {
-        const kept = ['--steps', '12', '--checkpoint', at('full.ckpt'), '--every', '5', '--resume'],
+    const run = (/** @type {number} */ blocks, /** @type {string} */ out, /** @type {string[]} */ ...more) => {
+        const kept = ['--steps', '12', '--checkpoint', at('full.ckpt'), '--every', '5', '--resume', ...more],
             script = `ulimit -f ${blocks}; exec "$@"`; // a limit on files' size stands for the disk: KB
         return spawnSync('bash', ['-c', script, 'bash', process.execPath, ...withCommand(anew(out, ...kept))], {
             encoding: 'utf8',
@@ -121,8 +121,9 @@ test('a full disk: the training goes on without the checkpoint, and the one befo
     const told = /cannot write .*full\.ckpt: the file would be larger than is allowed; the training goes on\n/g;
     assert.equal(some.stderr.match(told)?.length, 3, some.stderr);
     assert.ok(readFileSync(at('full.ckpt')).equals(before), 'the checkpoint is what it was');
-    const none = run(16, 'none.gguf');
+    const none = run(4, 'none.gguf', '--html', at('none.html'));
     assert.equal(none.status, 1, none.stderr);
+    assert.match(none.stderr, /nibble: cannot write .*none\.html: the file would be larger than is allowed\n/);
     assert.match(none.stderr, /nibble: cannot write .*none\.gguf: the file would be larger than is allowed\n$/);
     assert.deepEqual(
         readdirSync(folder).filter((name) => /none|\.part$/.test(name)),

@@ -165,6 +165,19 @@ function newSource(changes) {
     };
 }
 
+test("folders learn as PyTorch's do: loss, gradient and rate of each step", async () => {
+    const { options, cases } = JSON.parse(readFileSync(`${fixtures}train/folder.json`, 'utf8'));
+    for (const { folder, tokens, losses, norms, rates } of cases) {
+        const { steps } = await run(fixtures + folder, { ...options, data: tokens, part: 3 });
+        assert.equal(steps.length, losses.length);
+        for (const [i, { loss, norm, rate }] of steps.entries()) {
+            assert.ok(Math.abs(loss - losses[i]) < 1e-4 * losses[i], `${folder}, step ${i}: ${loss} and ${losses[i]}`);
+            assert.ok(Math.abs(norm - norms[i]) < 1e-3 * norms[i], `${folder}, step ${i}: ${norm} and ${norms[i]}`);
+            assert.ok(Math.abs(rate - rates[i]) < 1e-6 * rates[i], `${folder}, step ${i}: ${rate} and ${rates[i]}`);
+        }
+    }
+});
+
 test('a new model: the distribution of its weights', async () => {
     const { model } = await run(newSource({}), { ...SHORT, steps: 1, warmup: 0, rate: 0, decay: 0 });
     const loaded = await load(model, { headerOnly: true }),

@@ -35,19 +35,28 @@ export async function commandTrain({ values }, signal) {
     const texts = await Promise.all(values.data.map((/** @type {string} */ path) => readText('--data', path)));
     const training = await opened(values, texts, await lastCheckpoint(values), signal);
     const run = new Run(training, checkpoint, values.every);
+    let isWritten = false;
+    /** What went wrong with the page, which takes nothing else along. @type {unknown} */
+    let pageError;
     try {
-        const isDone = await run.all(signal);
-        if (!isDone) return;
-        await writeWhole(/** @type {any} */ (training.model()), output, force);
+        if (await run.all(signal)) {
+            await writeWhole(/** @type {any} */ (training.model()), output, force);
+            isWritten = true;
+        }
     } finally {
         if (process.stderr.isTTY) writeStatus('');
-        // the figures took long: what fails at the end does not take them along
-        if (html !== undefined && run.history.length > 0) await writePage(run, values);
+        if (html !== undefined && run.history.length > 0)
+            await writePage(run, values).catch((error) => {
+                pageError = error;
+            });
+        if (pageError && !isWritten) run.say(messageOf(pageError));
         await training.dispose();
     }
+    if (!isWritten) return; // it was interrupted
     const facts = { ...run.facts(), out: output, seconds: (performance.now() - began) / 1000 };
     if (json) writeJson(facts);
     else write(told(facts));
+    if (pageError) throw pageError;
 }
 
 /** @param {Record<string, any>} values */
@@ -169,7 +178,7 @@ class Run {
             throw this.#withCheckpoint(error);
         }
         if (!signal.aborted) return true;
-        this.#say(`interrupted after step ${training.step} of ${steps}${this.#howToGoOn()}`);
+        this.say(`interrupted after step ${training.step} of ${steps}${this.#howToGoOn()}`);
         return false;
     }
 
@@ -186,7 +195,7 @@ class Run {
             await writeWhole(piecesOf(bytes), this.checkpoint, true);
             this.saved = this.training.step;
         } catch (error) {
-            this.#say(`${messageOf(error)}; the training goes on`);
+            this.say(`${messageOf(error)}; the training goes on`);
         }
     }
 
@@ -201,7 +210,7 @@ class Run {
     }
 
     /** @param {string} line */
-    #say(line) {
+    say(line) {
         if (process.stderr.isTTY) writeStatus('');
         write(`nibble: ${oneLine(line)}\n`, process.stderr);
     }
@@ -212,7 +221,7 @@ class Run {
             line = stepLine(step, steps);
         if (process.stderr.isTTY) writeStatus(line);
         else if (step.step % this.lineEvery === 0 || step.validationLoss !== undefined || step.step === steps)
-            this.#say(line);
+            this.say(line);
     }
 
     facts() {
