@@ -323,7 +323,7 @@ test('a text that is too short, tokens that are none, and other wrong arguments'
         await assert.rejects(train(source, SHORT), message);
 });
 
-test('a learning rate that diverges ends the run at a step that is told; the checkpoint before it is good', async () => {
+test('a learning rate that diverges ends the run at a step that is told; the checkpoint before is good', async () => {
     const options = { ...SHORT, rate: 1e5, lastRate: 1e5, warmup: 0, clip: 0 };
     const training = await train(small, options),
         good = await training.checkpoint();

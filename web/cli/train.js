@@ -18,7 +18,7 @@ import { readText } from './walk.js';
 
 /** Files of a tokenizer, and what of a folder says how it is used. */
 const OF_TOKENIZER =
-    /^(tokenizer\.(json|model)|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|generation_config\.json|chat_template\.jinja)$/;
+    /^(tokenizer\.model|(tokenizer|tokenizer_config|special_tokens_map|added_tokens|generation_config)\.json|.*\.jinja)$/;
 
 /** Lines where standard error is no terminal. */
 const LINES = 20;
@@ -265,7 +265,7 @@ async function writePage({ history, training }, { output, html, force }) {
 }
 
 /** @param {ReturnType<Run['facts']> & { out: string, seconds: number }} facts */
-const told = ({ out, parameters, steps, loss, validationLoss, seconds }) =>
+const told = ({ out, parameters, steps, loss, validationLoss: held, seconds }) =>
     `${oneLine(out)}: ${parameters.toLocaleString('en')} parameters, ${steps} steps${
         loss === null ? '' : `, loss ${loss.toFixed(4)}`
-    }${validationLoss === null ? '' : `, of the held-out text ${validationLoss.toFixed(4)}`}, ${seconds.toFixed(1)} s\n`;
+    }${held === null ? '' : `, of the held-out text ${held.toFixed(4)}`}, ${seconds.toFixed(1)} s\n`;

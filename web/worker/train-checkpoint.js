@@ -14,8 +14,7 @@ import { NibbleError } from '../errors.js';
 import { checksum } from '../random.js';
 
 /**
- * What a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens. seconds: that
- * the steps have taken.
+ * What a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens.
  * @typedef {{ steps: number, floats: number, options: Record<string, number | boolean>, shape: Record<string, number>,
  *     source: number, text: number, tokens: number }} Facts
  */

@@ -1,6 +1,7 @@
 /**
  * The model that is trained: its files are read by the converter, which makes a GGUF in F32 of whatever they are. The
- * engine takes the vocabulary of it, the trainer the weights. What comes out is the same GGUF with the trainer's weights.
+ * engine takes the vocabulary of it, the trainer the weights. What comes out is the same GGUF with the trainer's
+ * weights.
  */
 import { NB_TENSOR_BLANK, NB_TENSOR_MADE, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -180,8 +181,7 @@ const FOREIGN = [
 ];
 
 /** Names of the tensors of a layer, and of the others. */
-const KNOWN =
-    /^(token_embd|output_norm|output|blk\.\d+\.(attn_norm|attn_q|attn_k|attn_v|attn_output|ffn_norm|ffn_gate|ffn_up|ffn_down))\.weight$/;
+const KNOWN = /^(token_embd|output_norm|output|blk\.\d+\.(attn_(norm|q|k|v|output)|ffn_(norm|gate|up|down)))\.weight$/;
 
 /** @param {Planned[]} plan */
 function checkTensors(plan) {
@@ -193,8 +193,8 @@ function checkTensors(plan) {
     const other = plan.find(({ type }) => type !== 'f32');
     if (other)
         throw lacks(
-            `a folder's weights that were quantized (${other.name}): make a GGUF of the folder first (nibble quantize), and ` +
-                'train that',
+            `a folder's weights that were quantized (${other.name}): make a GGUF of the folder first (nibble ` +
+                'quantize), and train that',
         );
 }
 

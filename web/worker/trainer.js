@@ -8,8 +8,8 @@ import { writeStructs } from './structs.js';
 /** nb_train_shape. @typedef {Record<keyof typeof nb_train_shape.fields, number>} Shape */
 /** nb_train_optimizer. @typedef {Record<keyof typeof nb_train_optimizer.fields, number>} Optimizer */
 
-/** A tensor. first: where its floats begin in the arrays. @typedef {{ name: string, first: number, rows: number, columns: number
- * }} Trained */
+/** A tensor. first: where its floats begin in the arrays.
+ * @typedef {{ name: string, first: number, rows: number, columns: number }} Trained */
 
 /** What an array of the trainer holds. @typedef {'weights' | 'first_moments' | 'second_moments'} Numbers */
 
