@@ -8,7 +8,7 @@ import { load, quantize } from '../../web/index.js';
 import { GGUF_BLOCKS } from '../../web/worker/calibrate.js';
 import { Folding } from '../../web/worker/folding.js';
 import { models, root } from '../support/builds.js';
-import { parse } from '../support/gguf.js';
+import { checkScaled } from '../support/scaled.js';
 import { logitsOf } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
@@ -16,13 +16,6 @@ import { logitsOf } from '../support/vectors.js';
 /** @param {import('../../web/index.js').Source} source @param {QuantizeOptions} options */
 const made = async (source, options) =>
     new Uint8Array(await new Response(quantize(source, { threads: 1, ...options })).arrayBuffer());
-
-/** An F32 tensor of a file. @param {Uint8Array} file @param {string} wanted */
-function floatsOf(file, wanted) {
-    const found = parse(file).tensors.find(({ name }) => name === wanted),
-        length = found?.shape.reduce((product, side) => product * side, 1) ?? 0;
-    return new Float32Array(Uint8Array.from(found?.data ?? []).buffer).subarray(0, length);
-}
 
 /** Texts as the model writes them: one to calibrate with, one to measure with. */
 async function stories() {
@@ -46,15 +39,7 @@ test("a layer's scales are those of the formula, on transformers' inputs", async
         ...{ type: 'q4_0', method: 'awq', calibration: right.text, context: right.context },
         tensors: { 'attn_v|ffn_up': 'f32' },
     });
-    for (const [name, numbers] of /** @type {[string, number[]][]} */ (Object.entries(right.tensors))) {
-        const found = floatsOf(file, name),
-            columns = found.length / numbers.length;
-        for (const [row, number] of numbers.entries()) {
-            const part = found.subarray(row * columns, (row + 1) * columns),
-                sum = columns === 1 ? part[0] : part.reduce((all, weight) => all + Math.abs(weight), 0);
-            assert.ok(Math.abs(sum - number) <= 1e-4 * Math.abs(number), `${name}, row ${row}: ${sum}, not ${number}`);
-        }
-    }
+    checkScaled(file, right.tensors);
 });
 
 test('the file knows a text better than rounding to nearest leaves it, and is the same for any threads', async () => {

@@ -1,6 +1,7 @@
-// Quantizers that calibrate, on encoders: windows of the text are whole texts with their special tokens, and what GPTQ makes
-// is GPTQModel's (tests/oracles/encoder_gptq.py); files and folders load; what AWQ scales computes the same; and what makes no
-// sense is refused. (That the walk observes transformers' inputs, tests/core/test_walk_oracle.c checks.)
+// Quantizers that calibrate, on encoders: windows of the text are whole texts with their special tokens; what GPTQ makes is
+// GPTQModel's, and AWQ's scales are the formula's (tests/oracles/encoder_calibration.py); files and folders load; what AWQ
+// scales computes the same; and what makes no sense is refused. (That the walk observes transformers' inputs,
+// tests/core/test_walk_oracle.c checks.)
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import { after, test } from 'node:test';
 import { load, quantize, quantizeFolder } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { fromGptq, makeFolder as makeSource, tensorsOf } from '../support/folders.js';
+import { checkScaled } from '../support/scaled.js';
 import { cosine } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
@@ -20,8 +22,8 @@ after(() => rmSync(temporary, { recursive: true }));
 const encoders = `${root}tests/fixtures/encoders/`,
     source = `${encoders}calibrated`;
 /** @type {{ text: string, context: number, windows: number, damping: number, group: number,
- *     modules: Record<string, { codes: string[], scales: number[][] }> }} */
-const oracle = JSON.parse(readFileSync(`${encoders}calibrated-gptq.json`, 'utf8'));
+ *     modules: Record<string, { codes: string[], scales: number[][] }>, awq: Record<string, number[]> }} */
+const oracle = JSON.parse(readFileSync(`${encoders}calibrated.json`, 'utf8'));
 const CALIBRATED = { calibration: oracle.text, context: oracle.context, threads: 1 };
 
 /** @param {string} from @param {QuantizeOptions} options */
@@ -71,6 +73,11 @@ test("codes and scales are GPTQModel's for the Hessians of transformers' inputs"
             );
         assert.deepEqual([...found], expected, module);
     }
+});
+
+test("AWQ's scales are those of the formula, on transformers' inputs", async () => {
+    const options = /** @type {const} */ ({ ...CALIBRATED, type: 'q4_0', method: 'awq' });
+    checkScaled(await made(source, { ...options, tensors: { attn_v: 'f32' } }), oracle.awq);
 });
 
 test('a file by each method loads; by GPTQ texts are embedded nearer to the original than after rounding to nearest', async () => {

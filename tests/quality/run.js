@@ -94,7 +94,12 @@ const MODELS = [
         path: `${root}build/models/SmolLM2-135M-Instruct.Q4_1.gguf`,
         requantize: true,
     },
-    { name: 'minilm', title: 'all-MiniLM-L6-v2, F32', path: `${root}build/models/all-MiniLM-L6-v2`, embeds: true },
+    {
+        name: 'minilm',
+        title: 'all-MiniLM-L6-v2, F32. Its rows of 384 weights are no whole blocks of K-quants, so most matrices become Q4_0 to Q8_0',
+        path: `${root}build/models/all-MiniLM-L6-v2`,
+        embeds: true,
+    },
 ];
 
 /** Passages of the evaluation text that are embedded. */

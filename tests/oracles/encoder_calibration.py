@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/encoders/calibrated/, a small BERT as a folder, and calibrated-gptq.json: what GPTQ makes of it.
+"""Writes tests/fixtures/encoders/calibrated/, a small BERT as a folder, and calibrated.json: what GPTQ and AWQ make of it.
 
 The text is cut into windows that the tokenizer's special tokens begin and end. transformers computes them in F32. In each
 layer GPTQModel (gptq_vectors.py, with its change) quantizes the matrices of one group after the other; the Hessian X^T X is of
 the inputs that the matrix has when all before it are quantized. Of each module there are the codes, a hexadecimal digit each, by
-rows, and the scales of its groups.
+rows, and the scales of its groups. AWQ (awq_layer_vectors.py) scales the columns of attention's output in layer 0, and divides
+what makes these inputs: there are the sums of |w| of each row of the values' matrix, and their biases.
 """
 import json
 import os
@@ -14,6 +15,7 @@ import numpy as np
 import tokenizers
 import torch
 
+import awq_layer_vectors
 import encoder_models
 import gptq_vectors
 import windows
@@ -36,15 +38,14 @@ def cut(path):
 
 
 def inputs_of(model, module, tokens):
-    """X^T X, in F64."""
-    sums = []
-    hook = module.register_forward_hook(lambda _, args, __: sums.append(args[0].reshape(-1, args[0].shape[-1]).double()))
+    """[tokens, columns], F64."""
+    seen = []
+    hook = module.register_forward_hook(lambda _, args, __: seen.append(args[0].reshape(-1, args[0].shape[-1]).double()))
     with torch.no_grad():
         for window in tokens:
             model(window[None])
     hook.remove()
-    x = torch.cat(sums).numpy()
-    return (x.T @ x).astype(np.float32)
+    return torch.cat(seen).numpy()
 
 
 def quantize(module, hessian):
@@ -56,6 +57,14 @@ def quantize(module, hessian):
     return {"codes": ["".join(f"{code:x}" for code in row) for row in codes], "scales": scales.tolist()}
 
 
+def scaled(model, tokens):
+    attention = model.encoder.layer[0].attention
+    values, output = attention.self.value, attention.output.dense
+    scales = awq_layer_vectors.search("output", output.weight.detach().numpy(), inputs_of(model, output, tokens))
+    made = {"weight": np.abs(values.weight.detach().numpy() / scales[:, None]).sum(axis=1), "bias": values.bias.detach().numpy() / scales}
+    return {f"blk.0.attn_v.{leaf}": [float(f"{number:.6g}") for number in numbers] for leaf, numbers in made.items()}
+
+
 def main():
     torch.set_num_threads(1)
     folder = os.path.join(windows.FIXTURES, "encoders/calibrated")
@@ -65,15 +74,15 @@ def main():
     model.float()
     write_tokenizer(folder, BEGIN, END)
     tokens = cut(f"{folder}/tokenizer.json")
-    made = {}
+    awq, made = scaled(model, tokens), {}
     for i, layer in enumerate(model.encoder.layer):
         for group in GROUPS:
-            hessian = inputs_of(model, layer.get_submodule(group[0]), tokens)
+            x = inputs_of(model, layer.get_submodule(group[0]), tokens)
             for name in group:
-                made[f"encoder.layer.{i}.{name}"] = quantize(layer.get_submodule(name), hessian)
+                made[f"encoder.layer.{i}.{name}"] = quantize(layer.get_submodule(name), (x.T @ x).astype(np.float32))
     result = {"text": TEXT, "context": CONTEXT, "windows": len(tokens), "damping": gptq_vectors.DAMPING, "group": GROUP,
-              "modules": made}
-    with open(f"{folder}-gptq.json", "w", encoding="utf-8") as out:
+              "modules": made, "awq": awq}
+    with open(f"{folder}.json", "w", encoding="utf-8") as out:
         json.dump(result, out, indent=0)
         out.write("\n")
     print(f"{len(tokens)} windows of {CONTEXT} tokens, {len(made)} matrices")
