@@ -1,4 +1,5 @@
-// The text that the lab works with: from a file, pasted, or the sample; and the two parts that it is cut into.
+// The text that the lab works with, or the training page: from a file, pasted, or the sample; and the two parts that the
+// lab cuts it into.
 import { byId, setDisabled } from './dom.js';
 import { acceptChoice } from './drop.js';
 import { formatBytes, formatCount } from './format.js';
@@ -35,8 +36,14 @@ async function read(file) {
     }
 }
 
-/** @param {() => void} onChange */
-export function createTextView(onChange) {
+/** What the lab does with a text. */
+const HALVES = 'The first half calibrates, the second half measures: no part of the text does both.';
+
+/**
+ * @param {() => void} onChange
+ * @param {string} [use] what is said of the text
+ */
+export function createTextView(onChange, use = HALVES) {
     /** @type {HTMLTextAreaElement} */
     const box = byId('text');
     const state = byId('text-state');
@@ -49,8 +56,7 @@ export function createTextView(onChange) {
         state.classList.toggle('wrong', problem);
         onChange();
     };
-    const HALVES = 'The first half calibrates, the second half measures: no part of the text does both.';
-    const parts = (/** @type {string} */ text) => `${formatCount(text.length)} characters. ${HALVES}`;
+    const parts = (/** @type {string} */ text) => `${formatCount(text.length)} characters. ${use}`;
 
     const takeFile = async (/** @type {File} */ file) => {
         const found = await read(file);
@@ -64,7 +70,7 @@ export function createTextView(onChange) {
     box.addEventListener('input', () => {
         const text = box.value;
         if (text.trim())
-            show(text, `The text above. ${HALVES}`); // the same at each key
+            show(text, `The text above. ${use}`); // the same at each key
         else show(null, '');
     });
     acceptChoice(byId('text-file'), byId('pick-text'), ({ files: [file] }) => void takeFile(file));

@@ -1,0 +1,220 @@
+// The training page: a model and a text in; its loss, what it writes meanwhile, and the model as it is, out.
+import { load, train } from '../web/index.js';
+import { announce, byId, make, setDisabled } from './dom.js';
+import { acceptChoice, acceptDrops } from './drop.js';
+import { explain } from './explain.js';
+import { formatDuration } from './format.js';
+import { TINY } from './known-models.js';
+import { fetchModel } from './lab-fetch.js';
+import { openStore } from './lab-store.js';
+import { createTextView, isText } from './lab-text.js';
+import { keepWhatWasLoaded, startOffline } from './offline.js';
+import { candidateAt, candidateOf } from './open-view.js';
+import { setUpTheme } from './theme.js';
+import { createLossPlot } from './train-plot.js';
+
+/** @typedef {import('./open-view.js').Candidate} Candidate */
+/** @typedef {import('../web/index.js').Training} Training */
+/** @typedef {import('../web/index.js').TrainStep} TrainStep */
+
+/** What a run needs beside what the page itself loads; kept for when there is no network. */
+const NEEDED = [
+    './sample.txt',
+    ...['engine-worker', 'pool-worker'].map((name) => `../build/${name}.js`),
+    ...['convert', 'train', 'train-threads'].map((name) => `../build/wasm/nibble-${name}.wasm`),
+].map((path) => new URL(path, import.meta.url).href);
+
+/** Of the text that is held out. */
+const HELD_OUT = 0.1;
+/** How often a run measures that, and lets the model write. */
+const LOOKS = 10;
+/** Larger models write only at the end: loading them each time would take longer than the training. */
+const MOST_SAMPLED = 20e6;
+const PROMPT = 'Once upon a time';
+
+/** @type {HTMLSelectElement} */
+const select = byId('model');
+/** @type {HTMLProgressElement} */
+const bar = byId('bar');
+/** @type {Candidate[]} */
+const candidates = [];
+/** @type {AbortController | null} of the run */
+let running = null;
+/** The last run, whose model can be saved until the next one. @type {Training | null} */
+let training = null;
+/** Removes the copy of its files. */
+let removeCopy = () => {};
+const store = openStore();
+
+const text = createTextView(ready, 'Its last tenth is held out.');
+const plot = createLossPlot(byId('plot'));
+
+/** Whether there is all that a run needs; what is missing is said. */
+function ready() {
+    queueMicrotask(() => {
+        setDisabled(['start'], running !== null || !text.given());
+        byId('start-note').textContent = running || text.given() ? '' : 'Still needed: a text.';
+    });
+}
+
+/** @param {Candidate} candidate offered from now on, and chosen */
+function offer(candidate) {
+    if (running) return;
+    const index = candidates.push(candidate) - 1;
+    select.append(
+        make('option', { value: String(index) }, [candidate.name, candidate.size].filter(Boolean).join(', ')),
+    );
+    select.value = String(index);
+}
+
+/** @param {import('./drop.js').Given} given */
+function take(given) {
+    if (running) return;
+    const [file] = given.files;
+    if (given.folder === undefined && given.files.length === 1 && isText(file)) void text.takeFile(file);
+    else offer(candidateOf(given));
+}
+
+/** @param {AbortController | null} run */
+function setBusy(run) {
+    const busy = run !== null;
+    running = run;
+    setDisabled(['model', 'pick', 'steps', 'batch', 'length', 'rate'], busy);
+    setDisabled(['save'], busy || training === null);
+    text.setBusy(busy);
+    byId('stop').hidden = !busy;
+    byId('start').hidden = busy;
+    byId('progress').hidden = !busy;
+    ready();
+}
+
+const numberOf = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id)).valueAsNumber;
+
+/** The last run's files and its worker. */
+async function forget() {
+    const last = training;
+    training = null;
+    await last?.dispose();
+    removeCopy();
+    removeCopy = () => {};
+}
+
+/**
+ * What is trained: files as they are, and of an address a copy, as they are read more than once.
+ * @param {Candidate['source']} source
+ * @param {AbortSignal} signal
+ */
+async function filesOf(source, signal) {
+    if (typeof source !== 'string') return source;
+    const copy = await fetchModel(source, await store, (share) => share !== null && setBar(share, 1), signal);
+    removeCopy = copy.remove;
+    return copy.source;
+}
+
+/** @param {number} value @param {number} max */
+function setBar(value, max) {
+    bar.max = max;
+    bar.value = value;
+}
+
+/** @param {Candidate} candidate @param {string} data */
+async function run({ source }, data) {
+    const controller = new AbortController(),
+        { signal } = controller;
+    setBusy(controller);
+    byId('problem').hidden = true;
+    byId('step').textContent = 'Loading the model';
+    bar.removeAttribute('value');
+    byId('stop').focus();
+    try {
+        await forget();
+        const steps = numberOf('steps'),
+            every = Math.max(1, Math.floor(steps / LOOKS));
+        training = await train(await filesOf(source, signal), {
+            ...{ data, steps, batch: numberOf('batch'), length: numberOf('length'), rate: numberOf('rate') },
+            ...{ validation: HELD_OUT, validateEvery: every },
+        });
+        byId('results').hidden = false;
+        await learn(training, every, signal);
+        announce(`${signal.aborted ? 'Stopped' : 'Done'} after ${training.step} steps.`);
+        keepWhatWasLoaded(NEEDED);
+    } catch (error) {
+        if (signal.aborted) return announce('Stopped.');
+        const { title, remedy } = explain(error);
+        byId('problem').replaceChildren(make('strong', {}, title.replace(/\.?$/, '.')), ` ${remedy}`);
+        byId('problem').hidden = false;
+    } finally {
+        setBusy(null);
+        byId('start').focus();
+    }
+}
+
+/**
+ * All steps, or as many as there are until a person stops.
+ * @param {Training} current
+ * @param {number} every
+ * @param {AbortSignal} signal
+ */
+async function learn(current, every, signal) {
+    const { steps, parameters } = current.info;
+    /** @type {TrainStep[]} */
+    const history = [];
+    setBar(0, steps);
+    if (parameters <= MOST_SAMPLED) await sample(current);
+    for await (const step of current) {
+        history.push(step);
+        setBar(step.step, steps);
+        byId('step').textContent = told(step, steps);
+        plot.show(history);
+        if (step.step % every === 0 && step.step < steps && parameters <= MOST_SAMPLED) await sample(current);
+        if (signal.aborted) break;
+    }
+    await sample(current);
+}
+
+/** @param {TrainStep} step @param {number} steps */
+const told = ({ step, loss, tokensPerSecond, secondsLeft }, steps) =>
+    `Step ${step} of ${steps}, loss ${loss.toFixed(3)}, ${Math.round(tokensPerSecond)} tokens/s${
+        step < steps ? `, ${formatDuration(Math.max(1, Math.ceil(secondsLeft)))} left` : ''
+    }`;
+
+/** What the model writes now. @param {Training} current */
+async function sample(current) {
+    const bytes = new Uint8Array(await new Response(/** @type {any} */ (current.model())).arrayBuffer()),
+        model = await load(bytes, { contextLength: 128 });
+    try {
+        const { text: written } = await model.complete(PROMPT, { maxTokens: 60, temperature: 0.7, seed: 1 });
+        byId('sample').textContent = `${PROMPT}${written}`;
+        byId('sample-note').textContent =
+            current.step === 0 ? 'Before the first step' : `After step ${current.step} of ${current.info.steps}`;
+    } finally {
+        await model.dispose();
+    }
+}
+
+async function save() {
+    if (!training) return;
+    const blob = await new Response(/** @type {any} */ (training.model())).blob(),
+        url = URL.createObjectURL(blob);
+    make('a', { href: url, download: 'trained.gguf' }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser reads it meanwhile
+}
+
+byId('start').addEventListener('click', () => {
+    const candidate = candidates[Number(select.value)],
+        data = text.given();
+    if (candidate && data && !running) run(candidate, data);
+});
+byId('stop').addEventListener('click', () => running?.abort());
+addEventListener('keydown', (event) => event.key === 'Escape' && running?.abort());
+byId('save').addEventListener('click', save);
+acceptChoice(byId('files'), byId('pick'), take);
+acceptDrops(byId('drop-cover'), take);
+setUpTheme(byId('theme'), plot.restyle);
+await startOffline();
+
+const wished = new URLSearchParams(location.search).get('model');
+if (wished) offer(candidateAt(wished, [TINY]));
+offer(TINY);
+select.value = '0';
+setBusy(null);
