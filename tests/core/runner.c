@@ -40,6 +40,7 @@
     T(awq)             \
     T(int8)            \
     T(product)         \
+    T(scales)          \
     T(train)           \
     T(train_engine)    \
     T(bnb)             \
