@@ -114,6 +114,39 @@ uint32_t nb_trainer_steps(const nb_trainer *trainer); /* steps done */
 /* After weights and moments were written: so many steps are done, at most 2^31 - 2. Gradients become 0. */
 int32_t nb_trainer_resume(nb_trainer *trainer, uint32_t steps, nb_error *err);
 
+/* ---- tuning -------------------------------------------------------------------------------------------------------- */
+
+/* A trainer of a quantized model: the codes of its blocks stay, and their scales and minima learn (EfficientQAT's second
+ * phase, Chen et al. 2024, section 3.3), best from the logits of the model that was quantized (nb_train_loss: share 1).
+ * types: [n], what the file has of each of its tensors. Norms in F32 learn as they are. These types are tuned: Q4_0, Q4_1,
+ * Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, TQ2_0, Q2_0. Matrices of other types, and of F32, stay as they are.
+ *
+ * Scales are parameters in F32, over units of their own, so that one learning rate suits all. Each pass computes with
+ * blocks in which they are rounded to what the type can hold, so the blocks are always what was trained. A tensor's
+ * parameters are not the weights that nb_train_tensor names, but a few numbers at the end of the arrays. */
+typedef struct nb_train_type {
+    char name[48]; /* GGUF's */
+    uint32_t type; /* NB_TYPE_... */
+} nb_train_type;
+
+nb_trainer *nb_trainer_new_tuned(nb_pool *pool, const nb_train_shape *shape, const nb_train_type *types, uint32_t n,
+                                 uint32_t sequences, uint32_t length, nb_error *err);
+
+/* 1: nb_trainer_new_tuned lets the scales of this type learn. */
+int32_t nb_train_tunes(uint32_t type);
+
+/* Where the blocks of a tensor are, as a file has them; NULL: it has none, and its weights are among the arrays, or there
+ * is no such tensor. */
+uint8_t *nb_trainer_blocks(nb_trainer *trainer, uint32_t index);
+uint32_t nb_trainer_blocks_bytes(const nb_trainer *trainer, uint32_t index);
+
+/* After the file's blocks were written to their places: the parameters become what the blocks hold. A checkpoint's arrays
+ * come after it. */
+int32_t nb_trainer_begin_tuning(nb_trainer *trainer, nb_error *err);
+
+/* The blocks become what the parameters are now, rounded. */
+int32_t nb_trainer_round_blocks(nb_trainer *trainer, nb_error *err);
+
 #pragma GCC visibility pop
 
 #endif

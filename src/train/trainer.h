@@ -30,6 +30,7 @@ struct nb_trainer {
     nb_train_tensor *tensors; /* [n_tensors]: the token embedding, the layers', the output norm's, the output matrix */
     uint32_t n_tensors;
     nb_derivation *derivations; /* [n_tensors] */
+    nb_arena blocks;            /* of a quantized model whose scales learn: a table, and the blocks (tuning.c) */
     nb_run *runs;               /* [n_runs], at most 2 for each tensor */
     uint32_t n_runs;
     nb_linear embedding;      /* [vocabulary, width] */

@@ -237,6 +237,7 @@ void nb_trainer_free(nb_trainer *t) {
         nb_arena_free(&t->tables);
         nb_arena_free(&t->arrays);
         nb_arena_free(&t->batch);
+        nb_arena_free(&t->blocks);
     }
     nb_free(t);
 }
