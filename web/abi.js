@@ -398,3 +398,11 @@ export const nb_train_optimizer = {
         clip: { at: 32, view: 'Float32' },
     }),
 };
+
+export const nb_train_type = {
+    size: 52,
+    fields: /** @type {const} */ ({
+        name: { at: 0, view: 'text' },
+        type: { at: 48, view: 'Uint32' },
+    }),
+};

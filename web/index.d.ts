@@ -626,6 +626,26 @@ export interface ComparedMatrix {
 export function train(source: Source | NewModel, options: TrainOptions): Promise<Training>;
 
 /**
+ * Tunes a quantized model: the codes of its weights stay, and their scales and minima, and the norms, learn from the logits of
+ * the model that it was made of. The divergence from that model falls, and the file keeps its types and its size:
+ *
+ *     const tuning = await tune('model.Q2_K.gguf', { teacher: 'model.gguf', data: text });
+ *     for await (const { step, loss } of tuning) console.log(step, loss); // loss: the divergence, in nats
+ *     await tuning.model().pipeTo(file);
+ *
+ * The source is a GGUF of Llama's family, in one file or several. Tensors of these types are tuned: Q4_0, Q4_1, Q5_0, Q5_1,
+ * Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, TQ2_0, Q2_0; others stay as they are. It is a training otherwise, and goes on from
+ * checkpoints in the same way.
+ */
+export function tune(source: Source, options: TuneOptions): Promise<Training>;
+
+/** rate: as a share of the scales. Default: 0.01. steps: default 300. */
+export interface TuneOptions extends Omit<TrainOptions, 'decay'> {
+    /** The model that was quantized: a GGUF, whose weights are read as F32, or a folder. */
+    teacher: Source;
+}
+
+/**
  * A model of Llama's family with random weights, which the seed decides: normally distributed with a standard deviation of
  * 0.02 (or the config's initializer_range), and those whose products are added to the residual stream with less, by the root
  * of 2 layers (Radford et al. 2019, section 2.3).
@@ -695,7 +715,7 @@ export interface Training extends AsyncIterable<TrainStep> {
     readonly step: number;
     /** All that another run needs to go on: some bytes, and three numbers of 4 bytes for each parameter. */
     checkpoint(): Promise<Uint8Array>;
-    /** The model as it is: a GGUF in F32, with all that the source says of its vocabulary. */
+    /** The model as it is: a GGUF in F32, with all that the source says of its vocabulary. Of tune(): in the source's types. */
     model(): ByteStream;
     /** Ends the worker and frees everything. */
     dispose(): Promise<void>;
@@ -721,7 +741,7 @@ export interface TrainingInfo {
 export interface TrainStep {
     /** The number of steps that are done, from 1. */
     step: number;
-    /** The mean cross-entropy of the step's tokens before it, in nats. */
+    /** The mean cross-entropy of the step's tokens before it, in nats. Of tune(): the mean divergence from the teacher. */
     loss: number;
     /** The learning rate. */
     rate: number;

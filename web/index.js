@@ -9,7 +9,7 @@ import { NibbleError } from './errors.js';
 
 export { compare } from './api/compare.js';
 export { quantize, quantizeFolder } from './api/quantize.js';
-export { train } from './api/train.js';
+export { train, tune } from './api/train.js';
 export { NibbleError };
 
 /** @type {typeof import('./index.d.ts').load} */

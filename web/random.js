@@ -87,3 +87,6 @@ export function checksum(words) {
     }
     return mixed(h ^ (4 * words.length));
 }
+
+/** Bytes as words, for checksum(); those of an incomplete one at the end are left out. @param {Uint8Array | Int32Array} array */
+export const wordsOf = ({ buffer, byteOffset, byteLength }) => new Uint32Array(buffer, byteOffset, byteLength >> 2);

@@ -141,13 +141,30 @@ export const TRAIN_OPTIONS = {
     threads: LOAD_OPTIONS.threads,
 };
 
+/** The options of tune(). Scales have no weight decay. @type {import('./checks.js').Table<Omit<CheckedTrain, 'decay'>>} */
+export const TUNE_OPTIONS = (({ decay, ...others }) => ({
+    ...others,
+    steps: { ...others.steps, default: 300 },
+    rate: {
+        ...others.rate,
+        default: 0.01,
+        help: 'the highest learning rate, as a share: at 0.01 a step changes a scale by up to about a hundredth',
+    },
+    seed: { ...others.seed, help: 'any whole number: it decides the order of the data' },
+}))(TRAIN_OPTIONS);
+
+/** @typedef {CheckedTrain & { lastRate: number, warmup: number }} FullTrain */
+
 /**
  * The options that are not given, by those that are.
  * @param {CheckedTrain} checked
- * @returns {CheckedTrain & { lastRate: number, warmup: number }}
+ * @returns {FullTrain}
  */
 export const withTrainDefaults = (checked) => ({
     ...checked,
     lastRate: checked.lastRate ?? checked.rate / 10,
     warmup: checked.warmup ?? Math.min(100, Math.floor(checked.steps / 10)),
 });
+
+/** The same. @param {Omit<CheckedTrain, 'decay'>} checked */
+export const withTuneDefaults = (checked) => withTrainDefaults({ ...checked, decay: 0 });

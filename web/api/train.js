@@ -1,10 +1,10 @@
-/** train(): a worker of its own, the model and the text in it, and the steps as they are asked for. */
+/** train() and tune(): a worker of its own, the model and the text in it, and the steps as they are asked for. */
 import { ASSET_OPTIONS, findAssets } from '../assets.js';
 import { checkOptions } from '../checks.js';
 import { printerOf, traceOf } from '../debug.js';
 import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
 import { describeSource } from '../sources/describe.js';
-import { TRAIN_OPTIONS, withTrainDefaults } from '../train-options.js';
+import { TRAIN_OPTIONS, TUNE_OPTIONS, withTrainDefaults, withTuneDefaults } from '../train-options.js';
 import { Link } from './link.js';
 import { abortReason, checkSignal } from './requests.js';
 import { Stream } from './stream.js';
@@ -12,14 +12,39 @@ import { Stream } from './stream.js';
 /** @typedef {import('../index.d.ts').TrainOptions} TrainOptions */
 /** @typedef {import('../index.d.ts').TrainStep} TrainStep */
 
-const CALLER = 'train()';
-
-/** @param {string} what */
-const refusal = (what) => new NibbleError('NB_ERR_ARGUMENT', `${CALLER}: ${what}`);
-
 /** @type {typeof import('../index.d.ts').train} */
-export async function train(source, options) {
-    const { checked, signal, print } = check(options);
+export const train = (source, options) =>
+    begin(
+        'train()',
+        options,
+        (given) => withTrainDefaults(checkOptions(TRAIN_OPTIONS, given, 'train()', OTHERS)),
+        () => described(source),
+    );
+
+/** @type {typeof import('../index.d.ts').tune} */
+export const tune = (source, options) =>
+    begin(
+        'tune()',
+        options,
+        (given) => withTuneDefaults(checkOptions(TUNE_OPTIONS, given, 'tune()', [...OTHERS, 'teacher'])),
+        async () => ({
+            ...(await describeSource(readTwice(source))),
+            teacher: (await describeSource(readTwice(options.teacher))).plain,
+        }),
+    );
+
+/** Options that no table has. */
+const OTHERS = ['data', 'checkpoint', 'signal', 'debug', ...ASSET_OPTIONS];
+
+/**
+ * @param {string} caller
+ * @param {TrainOptions} options
+ * @param {(options: TrainOptions) => import('../train-options.js').FullTrain} checkAll
+ * @param {() => Promise<{ plain: import('../sources/open.js').Source, config?: object, teacher?:
+ *     import('../sources/open.js').Source }>} describe
+ */
+async function begin(caller, options, checkAll, describe) {
+    const { checked, signal, print } = check(caller, options, checkAll);
     /** @type {Link | undefined} */
     let link;
     const abort = () => link?.close(abortReason(signal));
@@ -29,32 +54,38 @@ export async function train(source, options) {
     try {
         checkAborted();
         const assets = await findAssets(options),
-            { plain, config } = await described(source);
-        if (plain.kind === 'port')
-            throw refusal('the source is read twice, and this one can be read only once: pass a URL, a path or a File');
+            { plain, config, teacher } = await describe();
+        if (plain.kind === 'port' || teacher?.kind === 'port')
+            throw refusal(
+                caller,
+                'the source is read twice, and this one can be read only once: pass a URL, a path or a File',
+            );
         link = await Link.open(assets.workerUrl, print);
         signal?.addEventListener('abort', abort);
         checkAborted();
         const info = await link.request(
             'trainOpen',
-            { source: plain, options: { ...checked, config, debug: print !== undefined, assets } },
+            { source: plain, options: { ...checked, config, teacher, debug: print !== undefined, assets } },
             {},
         );
         return new Training(link, info, () => signal?.removeEventListener('abort', abort));
     } catch (error) {
-        const reason = told(error, signal);
-        if (print) traceOf(`${CALLER} failed`, reason).forEach(print);
+        const reason = told(caller, error, signal);
+        if (print) traceOf(`${caller} failed`, reason).forEach(print);
         link?.close(reason);
         signal?.removeEventListener('abort', abort);
         throw reason;
     }
 }
 
-/** @param {unknown} error @param {import('../index.d.ts').SignalLike} [signal] */
-const told = (error, signal) =>
+/** @param {string} caller @param {string} what */
+const refusal = (caller, what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${what}`);
+
+/** @param {string} caller @param {unknown} error @param {import('../index.d.ts').SignalLike} [signal] */
+const told = (caller, error, signal) =>
     signal?.aborted && error === abortReason(/** @type {AbortSignal} */ (signal))
         ? error
-        : blamedOn(CALLER, asNibbleError(error));
+        : blamedOn(caller, asNibbleError(error));
 
 /**
  * @param {import('../index.d.ts').Source | import('../index.d.ts').NewModel} source
@@ -64,9 +95,12 @@ async function described(source) {
     const { config, tokenizer } = /** @type {Partial<import('../index.d.ts').NewModel>} */ (source ?? {});
     if (config === undefined) return describeSource(readTwice(/** @type {import('../index.d.ts').Source} */ (source)));
     if (typeof config !== 'object' || config === null || Array.isArray(config))
-        throw refusal('config must be an object, as a config.json has it');
+        throw refusal('train()', 'config must be an object, as a config.json has it');
     if (!Array.isArray(tokenizer) || tokenizer.length === 0)
-        throw refusal('beside config there must be a tokenizer: an array of its files, such as tokenizer.json');
+        throw refusal(
+            'train()',
+            'beside config there must be a tokenizer: an array of its files, such as tokenizer.json',
+        );
     return { ...(await describeSource(tokenizer)), config };
 }
 
@@ -82,28 +116,32 @@ function readTwice(source) {
         : source;
 }
 
-/** @param {TrainOptions} options */
-function check(options) {
-    const others = ['data', 'checkpoint', 'signal', 'debug', ...ASSET_OPTIONS],
-        checked = withTrainDefaults(checkOptions(TRAIN_OPTIONS, options, CALLER, others)),
+/**
+ * @param {string} caller
+ * @param {TrainOptions} options
+ * @param {(options: TrainOptions) => import('../train-options.js').FullTrain} checkAll
+ */
+function check(caller, options, checkAll) {
+    const checked = checkAll(options),
         { data, checkpoint, debug } = options ?? {},
         isBytes = Object.prototype.toString.call(checkpoint) === '[object Uint8Array]';
     if (checkpoint !== undefined && !isBytes)
-        throw refusal('checkpoint must be the bytes of a checkpoint, a Uint8Array');
+        throw refusal(caller, 'checkpoint must be the bytes of a checkpoint, a Uint8Array');
     if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
-        throw refusal('debug must be true, false, or a function that gets lines');
+        throw refusal(caller, 'debug must be true, false, or a function that gets lines');
     return {
-        checked: { ...checked, data: checkData(data), checkpoint },
-        signal: checkSignal(CALLER, options.signal),
+        checked: { ...checked, data: checkData(caller, data), checkpoint },
+        signal: checkSignal(caller, options.signal),
         print: printerOf(debug),
     };
 }
 
 /**
+ * @param {string} caller
  * @param {unknown} data
  * @returns {string[] | Int32Array} texts, or tokens
  */
-function checkData(data) {
+function checkData(caller, data) {
     if (typeof data === 'string') return [data];
     const { length } = /** @type {ArrayLike<unknown>} */ (data ?? {}),
         isList = typeof data === 'object' && Number.isInteger(length),
@@ -112,6 +150,7 @@ function checkData(data) {
     const wrong = all.find((one) => !(Number.isInteger(one) && Number(one) >= 0 && Number(one) < 2 ** 31));
     if (all.length === 0 || wrong !== undefined)
         throw refusal(
+            caller,
             'data must be a text, an array of texts, or an array of tokens, which are whole numbers' +
                 `${isList && all.length > 0 ? `, not ${String(wrong).slice(0, 40)}` : ''}`,
         );

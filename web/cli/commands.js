@@ -11,7 +11,7 @@ import {
 } from '../options.js';
 import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../quantize-options.js';
 import { SIMULATE_OPTIONS } from '../simulated.js';
-import { TRAIN_OPTIONS } from '../train-options.js';
+import { TRAIN_OPTIONS, TUNE_OPTIONS } from '../train-options.js';
 import { commandRun } from './answer.js';
 import { commandCompare } from './compare.js';
 import { commandImatrix } from './imatrix.js';
@@ -20,7 +20,7 @@ import { commandBench } from './measure.js';
 import { commandPerplexity } from './perplexity.js';
 import { commandQuantize } from './quantize.js';
 import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './texts.js';
-import { commandTrain } from './train.js';
+import { commandTrain, commandTune } from './train.js';
 
 /** @typedef {import('./usage.js').Command} Command */
 /** @typedef {import('./usage.js').Flag} Flag */
@@ -73,6 +73,50 @@ const TEXT_FLAG = /** @type {Flag} */ ({
     value: 'TEXT',
     help: 'file that holds the text, in UTF-8',
 });
+
+/** Of commands that learn from texts. */
+const DATA_FLAG = /** @type {Flag} */ ({
+    name: 'data',
+    flag: 'data',
+    type: 'texts',
+    required: true,
+    value: 'FILE',
+    help: 'file that holds a text to learn from, in UTF-8 (may be given several times)',
+});
+const LEARNING_FLAGS = /** @type {Flag[]} */ ([
+    {
+        name: 'checkpoint',
+        flag: 'checkpoint',
+        type: 'text',
+        value: 'FILE',
+        help: 'where to keep all that another run needs to go on with the same bits',
+    },
+    {
+        name: 'every',
+        flag: 'every',
+        type: 'integer',
+        min: 1,
+        max: 2 ** 31 - 1,
+        default: 100,
+        value: 'N',
+        help: 'with --checkpoint: steps between two checkpoints; after Ctrl-C, and at the end, there is one, too',
+    },
+    {
+        name: 'resume',
+        flag: 'resume',
+        type: 'switch',
+        help: 'go on from the file of --checkpoint, if it is there; with the same model, texts and options',
+    },
+    {
+        name: 'html',
+        flag: 'html',
+        type: 'text',
+        value: 'FILE',
+        help: 'write a page with a plot of the loss, which needs no other file and no network',
+    },
+    { name: 'force', flag: 'force', type: 'switch', help: 'write over files that are there' },
+    { ...JSON_FLAG, help: 'print what was made as one JSON object' },
+]);
 
 /** @type {Record<string, Command>} */
 export const COMMANDS = {
@@ -324,14 +368,7 @@ export const COMMANDS = {
                 value: 'MODEL',
                 help: 'the model to go on from; quantized weights of a GGUF are read as F32',
             },
-            {
-                name: 'data',
-                flag: 'data',
-                type: 'texts',
-                required: true,
-                value: 'FILE',
-                help: 'file that holds a text to learn from, in UTF-8 (may be given several times)',
-            },
+            DATA_FLAG,
             {
                 name: 'output',
                 flag: 'output',
@@ -342,40 +379,37 @@ export const COMMANDS = {
                 help: 'the GGUF to write, with weights in F32',
             },
             ...options(TRAIN_OPTIONS),
-            {
-                name: 'checkpoint',
-                flag: 'checkpoint',
-                type: 'text',
-                value: 'FILE',
-                help: 'where to keep all that another run needs to go on with the same bits',
-            },
-            {
-                name: 'every',
-                flag: 'every',
-                type: 'integer',
-                min: 1,
-                max: 2 ** 31 - 1,
-                default: 100,
-                value: 'N',
-                help: 'with --checkpoint: steps between two checkpoints; after Ctrl-C, and at the end, there is one, too',
-            },
-            {
-                name: 'resume',
-                flag: 'resume',
-                type: 'switch',
-                help: 'go on from the file of --checkpoint, if it is there; with the same model, texts and options',
-            },
-            {
-                name: 'html',
-                flag: 'html',
-                type: 'text',
-                value: 'FILE',
-                help: 'write a page with a plot of the loss, which needs no other file and no network',
-            },
-            { name: 'force', flag: 'force', type: 'switch', help: 'write over files that are there' },
-            { ...JSON_FLAG, help: 'print what was made as one JSON object' },
+            ...LEARNING_FLAGS,
         ],
         run: commandTrain,
+    },
+    tune: {
+        usage: 'nibble tune QUANTIZED --teacher BASE --data FILE --output OUT.gguf [options]',
+        summary: 'let the scales of a quantized model learn from the model that it was made of',
+        saves: true,
+        flags: [
+            {
+                name: 'teacher',
+                flag: 'teacher',
+                type: 'text',
+                required: true,
+                value: 'BASE',
+                help: 'the model that QUANTIZED was made of: a GGUF, or a folder of safetensors files',
+            },
+            DATA_FLAG,
+            {
+                name: 'output',
+                flag: 'output',
+                short: 'o',
+                type: 'text',
+                required: true,
+                value: 'FILE',
+                help: 'the GGUF to write, of the types and the size of QUANTIZED',
+            },
+            ...options(TUNE_OPTIONS),
+            ...LEARNING_FLAGS,
+        ],
+        run: commandTune,
     },
     bench: {
         usage: 'nibble bench MODEL [options]',

@@ -1,11 +1,14 @@
-/** `nibble train`: a model of Llama's family learns from texts. What it has learned is a GGUF in F32. */
+/**
+ * `nibble train`: a model of Llama's family learns from texts. What it has learned is a GGUF in F32. And `nibble tune`: the
+ * scales of a quantized model learn from the model that it was made of.
+ */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isDebugAsked } from '../debug.js';
 import { messageOf } from '../errors.js';
-import { NibbleError, train } from '../index.js';
+import { NibbleError, train, tune } from '../index.js';
 import { trainingPage } from '../report/train-page.js';
-import { TRAIN_OPTIONS } from '../train-options.js';
+import { TRAIN_OPTIONS, TUNE_OPTIONS } from '../train-options.js';
 import { checkOut, checkPlace, checkWritable, readInput, writeWhole } from './files.js';
 import { inTime, ofModel, pick, printLine } from './open-model.js';
 import { readReportScript } from './report-script.js';
@@ -28,12 +31,46 @@ const PIECE = 1 << 26;
 
 /** @type {import('./usage.js').Command['run']} */
 export async function commandTrain({ values }, signal) {
+    checkTogether(values);
+    const { init, config, tokenizer } = values;
+    await learn(values, [init, tokenizer], signal, async (options) => {
+        const source = init ?? { config, tokenizer: await tokenizerFiles(tokenizer) };
+        try {
+            return await train(source, { ...pick(TRAIN_OPTIONS, values), ...options });
+        } catch (error) {
+            throw init === undefined ? error : ofModel(init, error);
+        }
+    });
+}
+
+/** @type {import('./usage.js').Command['run']} */
+export async function commandTune({ model, values }, signal) {
+    const { teacher } = values;
+    checkResume(values);
+    await learn(values, [model, teacher], signal, async (options) => {
+        try {
+            return await tune(model, { ...pick(TUNE_OPTIONS, values), ...options, teacher });
+        } catch (error) {
+            throw ofModel(model, error);
+        }
+    });
+}
+
+/** What begin() needs beside the options of the command. @typedef {Pick<import('../index.d.ts').TrainOptions, 'data' |
+ * 'checkpoint' | 'signal' | 'debug'>} Given */
+
+/**
+ * @param {Record<string, any>} values
+ * @param {(string | undefined)[]} models files that are read beside the texts
+ * @param {AbortSignal} signal
+ * @param {(options: Given) => Promise<Training>} begin
+ */
+async function learn(values, models, signal, begin) {
     const { output, html, force, json, checkpoint } = values,
         began = performance.now();
-    checkTogether(values);
-    await checkPlaces(values);
+    await checkPlaces(values, models);
     const texts = await Promise.all(values.data.map((/** @type {string} */ path) => readText('--data', path)));
-    const training = await opened(values, texts, await lastCheckpoint(values), signal);
+    const training = await opened(begin, texts, await lastCheckpoint(values), signal);
     const run = new Run(training, checkpoint, values.every);
     let isWritten = false;
     /** What went wrong with the page, which takes nothing else along. @type {unknown} */
@@ -60,20 +97,25 @@ export async function commandTrain({ values }, signal) {
 }
 
 /** @param {Record<string, any>} values */
-function checkTogether({ config, init, tokenizer, checkpoint, resume }) {
+function checkTogether({ config, init, tokenizer, ...values }) {
     if ((config === undefined) === (init === undefined))
         throw new UsageError('either --config, for a new model, or --init, to go on from one, is needed');
     if ((config === undefined) !== (tokenizer === undefined))
         throw new UsageError(
             config ? '--config needs a --tokenizer beside it' : '--tokenizer is for a new model, with --config',
         );
+    checkResume(values);
+}
+
+/** @param {Record<string, any>} values */
+function checkResume({ checkpoint, resume }) {
     if (resume && checkpoint === undefined)
         throw new UsageError('--resume needs --checkpoint, the file that it goes on from');
 }
 
-/** @param {Record<string, any>} values */
-async function checkPlaces({ output, html, checkpoint, resume, force, init, tokenizer, data }) {
-    const inputs = [init, tokenizer, ...data],
+/** @param {Record<string, any>} values @param {(string | undefined)[]} models */
+async function checkPlaces({ output, html, checkpoint, resume, force, data }, models) {
+    const inputs = [...models, ...data],
         isThere = checkpoint !== undefined && (await stat(checkpoint).catch(() => null)) !== null;
     await checkOut(output, ['.gguf'], force, inputs);
     if (html !== undefined) await checkOut(html, ['.html', '.htm'], force, inputs);
@@ -94,28 +136,18 @@ async function lastCheckpoint({ checkpoint, resume }) {
 }
 
 /**
- * @param {Record<string, any>} values
+ * @param {(options: Given) => Promise<Training>} begin
  * @param {string[]} data
  * @param {Uint8Array | undefined} checkpoint
  * @param {AbortSignal} signal which ends the opening; later the run itself heeds it
  */
-async function opened(values, data, checkpoint, signal) {
-    const { config, init, tokenizer } = values,
-        opening = new AbortController(),
+async function opened(begin, data, checkpoint, signal) {
+    const opening = new AbortController(),
         abort = () => opening.abort(signal.reason);
     signal.addEventListener('abort', abort);
     if (signal.aborted) abort();
     try {
-        const source = init ?? { config, tokenizer: await tokenizerFiles(tokenizer) };
-        return await train(source, {
-            ...pick(TRAIN_OPTIONS, values),
-            data,
-            checkpoint,
-            signal: opening.signal,
-            debug: isDebugAsked() && printLine,
-        });
-    } catch (error) {
-        throw init === undefined ? error : ofModel(init, error);
+        return await begin({ data, checkpoint, signal: opening.signal, debug: isDebugAsked() && printLine });
     } finally {
         signal.removeEventListener('abort', abort);
     }

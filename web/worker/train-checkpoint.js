@@ -11,7 +11,7 @@
  * Numbers are little-endian, as they are in memory.
  */
 import { NibbleError } from '../errors.js';
-import { checksum } from '../random.js';
+import { checksum, wordsOf } from '../random.js';
 
 /**
  * What a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens.
@@ -27,9 +27,6 @@ const MAGIC = 'NBTRAIN\0',
 const broken = (what) =>
     new NibbleError('NB_ERR_FORMAT', `the checkpoint is damaged (${what}): take another one, or begin anew`);
 
-/** @param {Uint8Array} bytes which begin where four bytes may be read at once */
-const words = (bytes) => new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
-
 /**
  * @param {Facts} facts
  * @param {(() => Uint8Array)[]} arrays asked for one after the other
@@ -44,7 +41,7 @@ export function writeCheckpoint(facts, arrays) {
     view.setUint32(12, json.length, true);
     bytes.set(json, HEAD);
     for (const [i, array] of arrays.entries()) bytes.set(array(), HEAD + json.length + i * 4 * facts.floats);
-    view.setUint32(bytes.length - 4, checksum(words(bytes.subarray(0, bytes.length - 4))), true);
+    view.setUint32(bytes.length - 4, checksum(wordsOf(bytes.subarray(0, bytes.length - 4))), true);
     return bytes;
 }
 
@@ -65,7 +62,7 @@ export function readCheckpoint(given) {
             `the checkpoint has version ${version} of the format, and this nibble reads version ${VERSION}`,
         );
     if (bytes.length % 4 || header % 4 || HEAD + header + 4 > bytes.length) throw broken('it was cut off');
-    if (checksum(words(bytes.subarray(0, bytes.length - 4))) !== view.getUint32(bytes.length - 4, true))
+    if (checksum(wordsOf(bytes.subarray(0, bytes.length - 4))) !== view.getUint32(bytes.length - 4, true))
         throw broken('its checksum is another one');
     const facts = readFacts(bytes.subarray(HEAD, HEAD + header)),
         size = 4 * facts.floats;

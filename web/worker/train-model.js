@@ -32,22 +32,24 @@ export class TrainedModel {
         this.engine = parts.engine;
         /** @type {Planned[]} */
         this.plan = [];
+        this.keepsTypes = false;
     }
 
     /**
      * @param {import('../sources/open.js').Source} source
      * @param {import('../assets.js').Assets} assets
      * @param {import('./journal.js').Journal} [journal]
+     * @param {boolean} [keepsTypes] the GGUF has the types that the files have, not F32
      */
-    static async open(source, assets, journal) {
+    static async open(source, assets, journal, keepsTypes = false) {
         const files = await inputFiles(source, await severalFiles(source), nothing),
             setUp = (/** @type {import('./core.js').Core} */ core, /** @type {number} */ converter) =>
                 giveRecipe(core, converter, AS_F32);
-        const conversion = await openConversion(files, { assets, setUp }, journal);
+        const conversion = await openConversion(files, keepsTypes ? { assets } : { assets, setUp }, journal);
         const { core } = await startCore({ threads: 1, assets, precision: 'exact' }, journal);
         const model = new TrainedModel(new Parts(conversion, new Engine(core, 1)));
         try {
-            await model.#readHeader();
+            await model.#readHeader(keepsTypes);
         } catch (error) {
             model.free();
             throw error;
@@ -55,11 +57,14 @@ export class TrainedModel {
         return model;
     }
 
-    async #readHeader() {
+    /** @param {boolean} keepsTypes */
+    async #readHeader(keepsTypes) {
         const { parts, engine } = this,
             { core, converter } = parts.conversion;
         await parts.conversion.readHeaders();
-        for (const { i } of plannedTensors(core, converter)) core.count('nb_converter_choose', converter, i, TYPES.f32);
+        const tensors = plannedTensors(core, converter);
+        if (!keepsTypes) for (const { i } of tensors) core.count('nb_converter_choose', converter, i, TYPES.f32);
+        this.keepsTypes = keepsTypes;
         this.plan = plannedTensors(core, converter);
         await parts.loadHeader();
         engine.description = engine.describe();
@@ -77,7 +82,7 @@ export class TrainedModel {
     shape(length) {
         const { plan, engine } = this,
             { architecture, metadata } = engine.description;
-        checkTensors(plan);
+        checkTensors(plan, this.keepsTypes);
         if (architecture !== 'llama') throw lacks(`layers as the architecture ${architecture} has them`);
         const key = (/** @type {string} */ name) => metadata[`llama.${name}`],
             number = (/** @type {string} */ name, /** @type {number} */ fallback) => Number(key(name) ?? fallback);
@@ -132,7 +137,7 @@ export class TrainedModel {
         const place = () =>
             places.map(({ i, trained }) => ({
                 at: planned(core, converter, i).at,
-                bytes: trainer.weights(trained),
+                bytes: trainer.stored(trained),
             }));
         await conversion.write(copying({ room: () => room, commit: () => {} }, place));
     }
@@ -156,7 +161,7 @@ export class TrainedModel {
                         at,
                         end: at + bytes,
                         read: (/** @type {number} */ from, /** @type {Uint8Array} */ room) =>
-                            room.set(trainer.weights(trained).subarray(from, from + room.length)),
+                            room.set(trainer.stored(trained).subarray(from, from + room.length)),
                     };
                 })
                 .sort((a, b) => a.at - b.at);
@@ -183,14 +188,14 @@ const FOREIGN = [
 /** Names of the tensors of a layer, and of the others. */
 const KNOWN = /^(token_embd|output_norm|output|blk\.\d+\.(attn_(norm|q|k|v|output)|ffn_(norm|gate|up|down)))\.weight$/;
 
-/** @param {Planned[]} plan */
-function checkTensors(plan) {
+/** @param {Planned[]} plan @param {boolean} keepsTypes */
+function checkTensors(plan, keepsTypes) {
     const foreign = plan.find(({ name }) => !KNOWN.test(name));
     if (foreign)
         throw lacks(
             `${FOREIGN.find(([pattern]) => pattern.test(foreign.name))?.[1] ?? 'another tensor'} (${foreign.name})`,
         );
-    const other = plan.find(({ type }) => type !== 'f32');
+    const other = keepsTypes ? undefined : plan.find(({ type }) => type !== 'f32');
     if (other)
         throw lacks(
             `a folder's weights that were quantized (${other.name}): make a GGUF of the folder first (nibble ` +

@@ -1,5 +1,5 @@
 /** The trainer (src/nibble_train.h): a core of its own with a pool of its own, and one trainer in it. */
-import { nb_train_optimizer, nb_train_shape, nb_train_tensor } from '../abi.js';
+import { nb_train_loss, nb_train_optimizer, nb_train_shape, nb_train_tensor, nb_train_type, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { startBuild } from './core.js';
 import { startThreads } from './pool.js';
@@ -11,6 +11,8 @@ import { writeStructs } from './structs.js';
 /** A tensor. first: where its floats begin in the arrays.
  * @typedef {{ name: string, first: number, rows: number, columns: number }} Trained */
 
+/** What a quantized model has of each tensor. @typedef {{ name: string, type: string }[]} Types */
+
 /** What an array of the trainer holds. @typedef {'weights' | 'first_moments' | 'second_moments'} Numbers */
 
 export class Trainer {
@@ -19,6 +21,8 @@ export class Trainer {
     #handle = 0;
     /** Of the tokens and targets of a part, and of two doubles. */
     #room = 0;
+    /** Of a part's logits, if they were asked for. */
+    #logits = 0;
 
     /**
      * @param {import('./core.js').Core} core
@@ -47,18 +51,52 @@ export class Trainer {
      * @param {Shape} shape
      * @param {number} sequences at most of a call
      * @param {number} length of each
-     * @param {boolean} [learns]
+     * @param {{ learns?: boolean, types?: Types }} [how] types: of a quantized model, whose codes stay and whose scales learn
      */
-    open(shape, sequences, length, learns = true) {
+    open(shape, sequences, length, { learns = true, types } = {}) {
         const { core } = this;
         this.#handle = core.borrow(nb_train_shape.size, (at) => {
             writeStructs(core.memory, at, nb_train_shape, [shape]);
-            return core.object('nb_trainer_new', this.pool, at, sequences, length, learns ? 1 : 0);
+            return types
+                ? this.#typed(types, (list) =>
+                      core.object('nb_trainer_new_tuned', this.pool, at, list, types.length, sequences, length),
+                  )
+                : core.object('nb_trainer_new', this.pool, at, sequences, length, learns ? 1 : 0);
         });
         this.#room = core.take(8 * sequences * length + 16, 'a batch of tokens');
         this.sequences = sequences;
         this.length = length;
         this.tensors = this.#describe();
+    }
+
+    close() {
+        const { exports } = this.core;
+        exports.nb_trainer_free(this.#handle);
+        exports.nb_free(this.#room);
+        exports.nb_free(this.#logits);
+        this.#handle = this.#room = this.#logits = 0;
+    }
+
+    /**
+     * nb_train_type of each tensor, for as long as f runs.
+     * @param {Types} types
+     * @param {(at: number) => number} f
+     */
+    #typed(types, f) {
+        const { core } = this,
+            { size, fields } = nb_train_type;
+        return core.borrow(size * types.length, (at) => {
+            core.bytes(at, size * types.length).fill(0);
+            const encoder = new TextEncoder(),
+                view = new DataView(core.memory.buffer, at, size * types.length);
+            for (const [i, { name, type }] of types.entries()) {
+                core.bytes(at + i * size + fields.name.at, fields.type.at - 1).set(
+                    encoder.encode(name).subarray(0, fields.type.at - 1),
+                );
+                view.setUint32(i * size + fields.type.at, TYPES[/** @type {keyof typeof TYPES} */ (type)], true);
+            }
+            return f(at);
+        });
     }
 
     #describe() {
@@ -90,6 +128,51 @@ export class Trainer {
         return this.bytes('weights').subarray(4 * first, 4 * (first + rows * columns));
     }
 
+    /**
+     * A tensor as the model's file has it: its weights, or the blocks whose scales learn. As above.
+     * @param {Trained} tensor
+     */
+    stored(tensor) {
+        const { exports } = this.core,
+            index = this.tensors.indexOf(tensor),
+            at = exports.nb_trainer_blocks(this.#handle, index) >>> 0;
+        if (!at) return this.weights(tensor);
+        return this.core.bytes(at, exports.nb_trainer_blocks_bytes(this.#handle, index) >>> 0);
+    }
+
+    /** When a quantized model's blocks were written: their scales are the parameters. */
+    beginTuning() {
+        this.core.count('nb_trainer_begin_tuning', this.#handle);
+    }
+
+    /** Before a quantized model's blocks are read: they get the parameters as they are now. */
+    roundBlocks() {
+        this.core.count('nb_trainer_round_blocks', this.#handle);
+    }
+
+    /** All of the loss is the divergence from a teacher. */
+    distil() {
+        const { core } = this;
+        core.borrow(nb_train_loss.size, (at) => {
+            writeStructs(core.memory, at, nb_train_loss, [{ share: 1, temperature: 1 }]);
+            core.count('nb_trainer_set_loss', this.#handle, at);
+        });
+    }
+
+    /** For logits(), of parts as large as open() was told. @param {number} vocabulary */
+    openLogits(vocabulary) {
+        const { sequences = 1, length = 1 } = this;
+        this.#logits = this.core.take(4 * sequences * length * vocabulary, "a teacher's logits");
+    }
+
+    /** The logits of some sequences. @param {Int32Array} tokens @returns {number} their address, until the next call */
+    logits(tokens) {
+        const { core, length = 1 } = this;
+        core.ints(this.#room, tokens.length).set(tokens);
+        core.count('nb_trainer_logits', this.#handle, this.#room, tokens.length / length, length, this.#logits);
+        return this.#logits;
+    }
+
     /** @param {Optimizer} optimizer */
     setOptimizer(optimizer) {
         const { core } = this;
@@ -116,15 +199,23 @@ export class Trainer {
      * The sum of the losses of some sequences, and how many positions counted.
      * @param {'accumulate' | 'evaluate'} what accumulate: their gradients are added, too
      * @param {{ tokens: Int32Array, targets: Int32Array }} sequences
+     * @param {Trainer} [teacher]
      */
-    loss(what, { tokens, targets }) {
+    loss(what, { tokens, targets }, teacher) {
         const { core } = this,
             { length = 1 } = this,
             at = this.#room,
             numbers = at + 8 * tokens.length;
         core.ints(at, tokens.length).set(tokens);
         core.ints(at + 4 * tokens.length, targets.length).set(targets);
-        const args = [at, at + 4 * tokens.length, 0, tokens.length / length, length, numbers];
+        const args = [
+            at,
+            at + 4 * tokens.length,
+            teacher?.logits(tokens) ?? 0,
+            tokens.length / length,
+            length,
+            numbers,
+        ];
         const counted = core.count(`nb_trainer_${what}`, this.#handle, ...args);
         return { sum: this.#double(numbers), counted };
     }

@@ -4,11 +4,12 @@
  */
 import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL } from '../abi.js';
 import { NibbleError } from '../errors.js';
-import { checksum } from '../random.js';
+import { checksum, wordsOf } from '../random.js';
 import { possibleThreads } from './choose-build.js';
 import { DataOrder, dataTokens } from './data-order.js';
 import { nameOf, stopwatch } from './journal.js';
 import { newModel } from './new-model.js';
+import { Teacher } from './teacher.js';
 import { checkSame, readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
 import { TrainedModel } from './train-model.js';
 import { isOutOfMemory, Trainer } from './trainer.js';
@@ -22,6 +23,9 @@ const LENGTH = 256;
 
 /** Tokens of a part where nobody says: more would be no faster, and would only take memory. */
 const PART_TOKENS = 4096;
+
+/** Logits of a teacher that are in memory at once, where nobody says: 64 MB. */
+const PART_LOGITS = 1 << 24;
 
 /** What keeps AdamW from dividing by zero: PyTorch's number. */
 const EPSILON = 1e-8;
@@ -43,14 +47,16 @@ export class Training {
      * @param {DataOrder} order
      * @param {Settings} options
      * @param {import('./trainer.js').Shape} shape
+     * @param {Teacher} [teacher] of a quantized model, whose scales learn
      */
-    constructor(model, trainer, order, options, shape) {
+    constructor(model, trainer, order, options, shape, teacher) {
         this.model = model;
         this.trainer = trainer;
         this.order = order;
         this.options = options;
         this.shape = shape;
-        this.source = checksum(words(trainer.bytes('weights')));
+        this.teacher = teacher;
+        this.source = checksum(wordsOf(trainer.bytes('weights')));
         /** @type {Optimizer} */
         this.optimizer = {
             rate: options.rate,
@@ -75,8 +81,11 @@ export class Training {
         journal?.(`source: ${nameOf(source)}`);
         const time = stopwatch(),
             saved = options.checkpoint && readCheckpoint(options.checkpoint),
+            { assets } = options,
             begins = options.config ? await newModel(source, { ...options.config }, options.seed) : source,
-            model = await TrainedModel.open(begins, options.assets, journal);
+            model = await TrainedModel.open(begins, assets, journal, options.teacher !== undefined);
+        /** @type {Teacher | undefined} */
+        let teacher;
         try {
             const own = Number(model.engine.description.metadata['llama.context_length'] ?? 0),
                 length = options.length ?? (own ? Math.min(own, LENGTH) : LENGTH);
@@ -90,11 +99,18 @@ export class Training {
                 tokens = dataTokens(model.engine, options.data, flags);
             model.parts.freeModel();
             const order = new DataOrder(tokens, length, options.batch, options.validation, options.seed);
-            const trainer = await Trainer.start(options.assets, await possibleThreads(options.threads), watch),
-                part = openTrainer(trainer, shape, { ...options, length }, saved?.facts.options.part);
+            if (options.teacher) teacher = await Teacher.open(options.teacher, assets, shape, length, journal);
+            const trainer = await Trainer.start(assets, await possibleThreads(options.threads), watch),
+                types = teacher && model.plan,
+                part = openTrainer(trainer, shape, { ...options, length, types }, saved?.facts.options.part, teacher);
             await model.load(trainer);
+            if (teacher) {
+                trainer.beginTuning();
+                trainer.distil();
+                await teacher.load();
+            }
             const { data, checkpoint, config, ...rest } = options,
-                training = new Training(model, trainer, order, { ...rest, length, part }, shape);
+                training = new Training(model, trainer, order, { ...rest, length, part }, shape, teacher);
             if (saved) training.#resume(saved);
             journal?.(
                 `training: ${tokens.length} tokens, ${trainer.threads} threads, parts of ${part}, ready after ${time()}`,
@@ -102,6 +118,7 @@ export class Training {
             return training;
         } catch (error) {
             model.free();
+            teacher?.free();
             throw error;
         }
     }
@@ -138,7 +155,7 @@ export class Training {
         let sum = 0,
             counted = 0;
         for (const [at, n] of this.#parts(options.batch)) {
-            const part = trainer.loss('accumulate', order.sequences(first + at, n));
+            const part = trainer.loss('accumulate', order.sequences(first + at, n), this.teacher?.trainer);
             sum += part.sum;
             counted += part.counted;
         }
@@ -166,7 +183,7 @@ export class Training {
         let sum = 0,
             counted = 0;
         for (const [first, n] of this.#parts(order.heldOut)) {
-            const part = trainer.loss('evaluate', order.heldOutSequences(first, n));
+            const part = trainer.loss('evaluate', order.heldOutSequences(first, n), this.teacher?.trainer);
             sum += part.sum;
             counted += part.counted;
         }
@@ -184,10 +201,11 @@ export class Training {
             options: {
                 ...{ steps, batch, length, part, rate, lastRate, warmup },
                 ...{ decay, clip, beta1, beta2, seed, validation },
+                ...(this.teacher && { teacher: this.teacher.weights }),
             },
             shape: { ...shape },
             source,
-            text: checksum(words(order.tokens)),
+            text: checksum(wordsOf(order.tokens)),
             tokens: order.tokens.length,
         };
     }
@@ -196,7 +214,7 @@ export class Training {
     save() {
         const { trainer, order, options } = this,
             [[, n]] = this.#parts(options.batch);
-        trainer.loss('evaluate', order.sequences(this.steps * options.batch, n));
+        trainer.loss('evaluate', order.sequences(this.steps * options.batch, n), this.teacher?.trainer);
         return writeCheckpoint(
             this.#facts(),
             /** @type {const} */ (['weights', 'first_moments', 'second_moments']).map(
@@ -217,29 +235,31 @@ export class Training {
 
     /** @param {import('./pieces.js').PiecesPort} port */
     write(port) {
+        if (this.teacher) this.trainer.roundBlocks();
         return this.model.write(this.trainer, port);
     }
 }
-
-/** @param {Uint8Array | Int32Array} array */
-const words = ({ buffer, byteOffset, byteLength }) => new Uint32Array(buffer, byteOffset, byteLength >> 2);
 
 /**
  * Opens the trainer for parts of a batch that memory has room for.
  * @param {Trainer} trainer
  * @param {import('./trainer.js').Shape} shape
- * @param {{ batch: number, length: number, part?: number }} options
+ * @param {{ batch: number, length: number, part?: number, types?: import('./trainer.js').Types }} options
  * @param {number | boolean | undefined} saved what a checkpoint says, as other parts give other bits
+ * @param {Teacher} [teacher]
  * @returns {number} sequences of a part
  */
-function openTrainer(trainer, shape, { batch, length, part: given }, saved) {
-    const fixed = given ?? (typeof saved === 'number' ? saved : undefined);
-    for (let part = fixed ?? Math.max(1, Math.floor(PART_TOKENS / length)); ; part = Math.ceil(part / 2)) {
+function openTrainer(trainer, shape, { batch, length, part: given, types }, saved, teacher) {
+    const fixed = given ?? (typeof saved === 'number' ? saved : undefined),
+        tokens = teacher ? Math.min(PART_TOKENS, PART_LOGITS / shape.vocabulary) : PART_TOKENS;
+    for (let part = fixed ?? Math.max(1, Math.floor(tokens / length)); ; part = Math.ceil(part / 2)) {
         part = Math.min(part, batch);
         try {
-            trainer.open(shape, part, length);
+            trainer.open(shape, part, length, { types });
+            teacher?.start(trainer, part, length);
             return part;
         } catch (error) {
+            trainer.close();
             if (fixed !== undefined || part === 1 || !isOutOfMemory(error)) throw error;
         }
     }
