@@ -41,6 +41,7 @@
     T(int8)            \
     T(product)         \
     T(scales)          \
+    T(tuning)          \
     T(train)           \
     T(train_engine)    \
     T(bnb)             \
