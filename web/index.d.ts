@@ -639,7 +639,7 @@ export function train(source: Source | NewModel, options: TrainOptions): Promise
  */
 export function tune(source: Source, options: TuneOptions): Promise<Training>;
 
-/** rate: as a share of the scales. Default: 0.01. steps: default 300. */
+/** rate: as a share of the scales. Default: 0.001. steps: default 300. */
 export interface TuneOptions extends Omit<TrainOptions, 'decay'> {
     /** The model that was quantized: a GGUF, whose weights are read as F32, or a folder. */
     teacher: Source;

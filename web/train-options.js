@@ -147,8 +147,8 @@ export const TUNE_OPTIONS = (({ decay, ...others }) => ({
     steps: { ...others.steps, default: 300 },
     rate: {
         ...others.rate,
-        default: 0.01,
-        help: 'the highest learning rate, as a share: at 0.01 a step changes a scale by up to about a hundredth',
+        default: 0.001,
+        help: 'the highest learning rate, as a share: at 0.001 a step changes a scale by up to about a thousandth',
     },
     seed: { ...others.seed, help: 'any whole number: it decides the order of the data' },
 }))(TRAIN_OPTIONS);

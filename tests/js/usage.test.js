@@ -47,6 +47,7 @@ const WHOLE = {
     imatrix: ['m.gguf', '--file', 't.txt', '-o', 'i.gguf'],
     quantize: ['m.gguf', 'o.gguf', '--type', 'q8_0'],
     train: ['--init', 'm.gguf', '--data', 't.txt', '-o', 'o.gguf'],
+    tune: ['m.gguf', '--teacher', 't.gguf', '--data', 't.txt', '-o', 'o.gguf'],
     bench: ['m.gguf'],
 };
 
@@ -191,6 +192,7 @@ test('a place where nothing can be written is told before the work', () => {
         ['imatrix', none, '--file', text, '-o', '/sys/x.dat'],
         ['quantize', none, '/sys/x.gguf', '--type', 'q8_0'],
         ['train', '--init', none, '--data', text, '-o', '/sys/x.gguf'],
+        ['tune', none, '--teacher', none, '--data', text, '-o', '/sys/x.gguf'],
         ['quantize', none, '/sys/x', '--format', 'gptq', '--method', 'gptq', '--calibration', text],
     ]) {
         // that there is no model would be seen first if anything was done before
@@ -219,7 +221,8 @@ const SPEAK_OF = [
     [/cli\/texts\.js/, ['tokenize', 'template', 'embed', 'eval']],
     [/cli\/measure\.js/, ['bench']],
     [/cli\/(compare|report-script)\.js/, ['compare']],
-    [/cli\/files\.js/, ['quantize', 'imatrix', 'compare', 'train']],
+    [/cli\/files\.js/, ['quantize', 'imatrix', 'compare', 'train', 'tune']],
+    [/worker\/teacher\.js/, ['tune']],
     [/(cli\/train|worker\/(train.*|data-order|new-model))\.js/, ['train']],
     [
         /(cli\/(flags|quantize)|worker\/(mix|calibrate|rounder|side-file|folding|folder.*|quantize.*|formats\/.*))\.js/,
@@ -263,6 +266,7 @@ const TABLES = [
     ['QUANTIZE_OPTIONS', ['quantize']],
     ['FOLDER_OPTIONS', ['quantize']],
     ['TRAIN_OPTIONS', ['train']],
+    ['TUNE_OPTIONS', ['tune']],
 ];
 
 test('tables of options: the flag that messages give with an option is one of the command', () => {

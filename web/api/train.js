@@ -27,10 +27,13 @@ export const tune = (source, options) =>
         'tune()',
         options,
         (given) => withTuneDefaults(checkOptions(TUNE_OPTIONS, given, 'tune()', [...OTHERS, 'teacher'])),
-        async () => ({
-            ...(await describeSource(readTwice(source))),
-            teacher: (await describeSource(readTwice(options.teacher))).plain,
-        }),
+        async () => {
+            if (!options.teacher) throw refusal('tune()', 'teacher must be the model that the source was made of');
+            return {
+                ...(await describeSource(readTwice(source))),
+                teacher: (await describeSource(readTwice(options.teacher))).plain,
+            };
+        },
     );
 
 /** Options that no table has. */

@@ -31,6 +31,7 @@ Examples:
   nibble quantize folder model.gguf --type q4_k_m
   nibble compare folder model.gguf --file text.txt --html comparison.html
   nibble train --init model.gguf --data text.txt -o trained.gguf
+  nibble tune small.gguf --teacher model.gguf --data text.txt -o tuned.gguf
 `;
 }
 

@@ -140,6 +140,11 @@ export class Trainer {
         return this.core.bytes(at, exports.nb_trainer_blocks_bytes(this.#handle, index) >>> 0);
     }
 
+    /** Whether scales of this type can learn. @param {string} type */
+    tunes(type) {
+        return this.core.exports.nb_train_tunes(TYPES[/** @type {keyof typeof TYPES} */ (type)]) !== 0;
+    }
+
     /** When a quantized model's blocks were written: their scales are the parameters. */
     beginTuning() {
         this.core.count('nb_trainer_begin_tuning', this.#handle);

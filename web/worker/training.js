@@ -101,7 +101,7 @@ export class Training {
             const order = new DataOrder(tokens, length, options.batch, options.validation, options.seed);
             if (options.teacher) teacher = await Teacher.open(options.teacher, assets, shape, length, journal);
             const trainer = await Trainer.start(assets, await possibleThreads(options.threads), watch),
-                types = teacher && model.plan,
+                types = teacher && tunable(model.plan, trainer),
                 part = openTrainer(trainer, shape, { ...options, length, types }, saved?.facts.options.part, teacher);
             await model.load(trainer);
             if (teacher) {
@@ -238,6 +238,20 @@ export class Training {
         if (this.teacher) this.trainer.roundBlocks();
         return this.model.write(this.trainer, port);
     }
+}
+
+/**
+ * What a quantized model has of each tensor, if tuning it makes sense.
+ * @param {import('./planned.js').Planned[]} plan
+ * @param {Trainer} trainer
+ */
+function tunable(plan, trainer) {
+    if (plan.some(({ type }) => trainer.tunes(type))) return plan;
+    throw new NibbleError(
+        'NB_ERR_UNSUPPORTED',
+        `no tensor of the model has scales that can learn (its types are ${[...new Set(plan.map(({ type }) => type))].join(', ')}): ` +
+            'quantize it first (nibble quantize), or take another type',
+    );
 }
 
 /**
