@@ -250,8 +250,8 @@ export const FOLDER_OPTIONS = {
         type: 'switch',
         off: true,
         help:
-            'with --format: each group chooses its zero point, instead of having zero in the middle of the codes ' +
-            '(awq always has them). With --activations the inputs have one, and the weights have none',
+            'with --format or --simulate uniform: each group chooses its zero point, instead of having zero in the ' +
+            'middle of the codes (awq always has them). With --activations the inputs have one, and the weights have none',
     },
     activations: {
         flag: 'activations',

@@ -54,7 +54,7 @@ export const SIMULATE_OPTIONS = {
         default: 'minmax',
         value: 'NAME',
         help:
-            'with --simulate uniform: which range of the weights the steps cover. minmax: all; percentile: that share of ' +
+            'with --simulate uniform: which range of the weights the steps cover. minmax (the default): all; percentile: that share of ' +
             'them (--percentile); mse: the range with the least squared error; entropy: that with the least KL divergence',
     },
     percentile: {

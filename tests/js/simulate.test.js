@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { findAssets } from '../../web/assets.js';
 import { compare, load, quantize } from '../../web/index.js';
-import { checkSimulation } from '../../web/simulated.js';
+import { checkSimulation, SIMULATE_OPTIONS } from '../../web/simulated.js';
 import { pour } from '../../web/sources/open.js';
 import { Simulation } from '../../web/worker/simulation.js';
 import { root } from '../support/builds.js';
@@ -344,6 +344,17 @@ test('on the command line: what was made is told, and inspect and compare tell i
     assert.match(compared.out, new RegExp(`${simulated.bitsPerWeight.toFixed(2)} \\(simulated\\)`), compared.err);
     const there = command('quantize', folder, out, ...flags);
     assert.deepEqual([there.code, /is there already; --force writes over it/.test(there.err)], [2, true]);
+});
+
+test('on the command line: the help tells the defaults of a grid', () => {
+    const flags = command('quantize', '--help').out.split(/\n(?= {2}-)/);
+    for (const [name, { flag, type, default: usual }] of Object.entries(SIMULATE_OPTIONS)) {
+        const help = flags.find((text) => text.startsWith(`  --${flag} `))?.replace(/\s+/g, ' ') ?? '';
+        assert.notEqual(help, '', flag);
+        if (type === 'switch') continue;
+        const isTold = help.includes(`default: ${usual}`) || help.includes(`${usual} (the default)`);
+        assert.equal(isTold, name !== 'grid', help); // without --simulate there is no grid
+    }
 });
 
 test('on the command line: wrong usage is exit code 2, and leaves nothing', () => {

@@ -41,7 +41,7 @@ const options = (table, ...names) =>
  */
 const given = (table, ...names) =>
     options(table, ...names).map((flag) => {
-        const isTold = flag.default !== undefined && flag.name !== 'format' && flag.type !== 'switch';
+        const isTold = flag.default !== undefined && !['format', 'grid'].includes(flag.name) && flag.type !== 'switch';
         return { ...flag, help: `${flag.help}${isTold ? ` (default: ${flag.default})` : ''}`, default: undefined };
     });
 
@@ -280,7 +280,7 @@ export const COMMANDS = {
                 ...options(QUANTIZE_OPTIONS, 'bits')[0],
                 help:
                     `${QUANTIZE_OPTIONS.bits.help}. Of a folder (--format): bits of each code: 2, 3, 4 (the default) or ` +
-                    '8. With --simulate: the same, 2 to 8',
+                    `8. With --simulate: of each code, 2 to 8 (default: ${SIMULATE_OPTIONS.bits.default})`,
             },
             ...options(QUANTIZE_OPTIONS, 'size'),
             ...given(SIMULATE_OPTIONS, 'grid'),
