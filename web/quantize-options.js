@@ -357,8 +357,10 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
         );
     const useless = ['calibration', ...Object.keys(CALIBRATION_DEFAULTS), 'context', 'resume'].find(
         (name) =>
-            !(mixes && (name === 'calibration' || (calibration !== undefined && /^(samples|context)$/.test(name)))) &&
-            /** @type {Record<string, any>} */ ({ ...others, calibration })[name] !== undefined,
+            !(
+                mixes &&
+                (name === 'calibration' || (calibration !== undefined && /^(samples|context|resume)$/.test(name)))
+            ) && /** @type {Record<string, any>} */ ({ ...others, calibration })[name] !== undefined,
     );
     if (method === 'rtn' && useless)
         throw refuse(`${both(useless)} is for methods that calibrate: pass ${both('method')}, such as gptq, beside it`);

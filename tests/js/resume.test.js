@@ -248,6 +248,10 @@ test('a budget: what was measured is kept with the layers', async () => {
         assert.equal(measured, 0, String(said));
     }
     await assert.rejects(run({ resume: sideFile(full) }), /of a run with other options/, 'one without a budget');
+    // rounding to nearest has no layers to keep
+    const nearest = { method: /** @type {const} */ ('rtn'), resume: sideFile(all.subarray(0, begins[1])) };
+    await run({ ...nearest, onProgress: counted });
+    assert.equal(measured, 0);
 });
 
 test('a long importance matrix does not make a run begin anew', async () => {

@@ -1,5 +1,5 @@
 /** `nibble quantize`: a model's files -> one GGUF file, or a folder. */
-import { unlink } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { quantizedPieces } from '../api/quantize.js';
 import { isDebugAsked } from '../debug.js';
 import { why } from '../errors.js';
@@ -194,7 +194,7 @@ const partOf = (out) => `${out}.part`;
 /** @param {string} out which is written */
 async function removePart(out) {
     try {
-        await unlink(partOf(out));
+        await rm(partOf(out), { force: true }); // it is not there if nothing was kept
     } catch (error) {
         throw new NibbleError('NB_ERR_FILE', `${out} is written, but ${partOf(out)} cannot be removed: ${why(error)}`, {
             cause: error,
