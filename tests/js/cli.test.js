@@ -1,6 +1,6 @@
 // The command line: what people's scripts rely on (forms, JSON, exit codes), and what people read.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,6 +42,17 @@ async function json(...args) {
     assert.equal(out.split('\n').length, 2, 'more than one line');
     return JSON.parse(out);
 }
+
+test('a dash is standard input: of a model, or of a text', () => {
+    const sh = (/** @type {string} */ script, /** @type {string[]} */ ...args) =>
+        execFileSync('sh', ['-c', script, process.execPath, `${root}web/cli.js`, ...args], { encoding: 'utf8' });
+    assert.match(sh('cat "$2" | "$0" "$1" inspect -', tiny), /^format +GGUF/m);
+    const text = join(folder, 'text.txt'),
+        measure = '"$0" "$1" perplexity "$2" --context 64 --json --file';
+    writeFileSync(text, 'Once upon a time there was a little girl. '.repeat(20));
+    const [piped, read] = [sh(`cat "$3" | ${measure} -`, tiny, text), sh(`${measure} "$3"`, tiny, text)];
+    assert.equal(JSON.parse(piped).perplexity, JSON.parse(read).perplexity);
+});
 
 test('run --prompt prints the text; --json prints one object that agrees with it', async () => {
     const args = ['run', tiny, '--prompt', 'Once upon a time', '--max-tokens', '20', '--temperature', '0'];

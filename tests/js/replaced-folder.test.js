@@ -82,6 +82,25 @@ test('where the name is taken, the next run says where the old folder is, and le
     );
 });
 
+test('what a killed run has not written to its end is told', () => {
+    const { folder, source, out } = place();
+    mkdirSync(join(folder, `.made.${ended}.part`));
+    writeFileSync(join(folder, `.made.gguf.${ended}.part`), '');
+    const left = (/** @type {string} */ name) =>
+        new RegExp(
+            `^nibble: an earlier run ended before .*${name} was whole, and left .*/\\.${name}\\.${ended}\\.part: remove it\n$`,
+        );
+    assert.match(quantize(source, out, '--group', '32').stderr, left('made'));
+    const gguf = spawnSync(
+        process.execPath,
+        [`${root}web/cli.js`, 'quantize', source, `${out}.gguf`, '--type', 'q8_0'],
+        {
+            encoding: 'utf8',
+        },
+    );
+    assert.deepEqual([gguf.status, left('made.gguf').test(gguf.stderr)], [0, true], gguf.stderr);
+});
+
 test('a folder that cannot take its name: the old one has it again', async () => {
     const { folder, out } = place();
     mkdirSync(out);

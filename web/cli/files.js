@@ -47,6 +47,7 @@ export async function checkOut(out, endings, force, inputs) {
     const there = await stat(out).catch(() => null);
     if (there && !there.isFile()) throw new UsageError(`${out} is there and is no file`);
     await checkPlace(out, inputs);
+    await lookForRemains(out);
     if (there && !force) throw new UsageError(`${out} is there already; --force writes over it`);
 }
 
@@ -93,7 +94,7 @@ const OF_A_MODEL = /\.(safetensors|json|jinja|model|txt|md|py)$|^(LICENSE|NOTICE
 export async function checkOutFolder(out, force, inputs, copied) {
     const wrong = (/** @type {string} */ why) => new UsageError(`${out} ${why}`);
     if (/\.gguf$/i.test(out)) throw wrong('must be a folder, as --format writes one');
-    await putBack(out);
+    await lookForRemains(out);
     const there = await stat(out).catch(() => null);
     if (there && !there.isDirectory()) throw wrong('is there and is no folder');
     if (there && (await isRead(out, inputs)))
@@ -114,10 +115,13 @@ export async function checkOutFolder(out, force, inputs, copied) {
         throw wrong(`cannot be written: there is no folder ${parent}`);
 }
 
+/** A dash stands for standard input. @param {string} path */
+export const placeToRead = (path) => (path === '-' ? '/dev/stdin' : path);
+
 /** @param {string} flag for messages @param {string} path */
 export async function readInput(flag, path) {
     try {
-        return new Uint8Array(await readFile(path));
+        return new Uint8Array(await readFile(placeToRead(path)));
     } catch (error) {
         throw new NibbleError('NB_ERR_FILE', `${flag}: cannot read ${path}: ${why(error)}`, { cause: error });
     }
@@ -206,7 +210,7 @@ export async function writeWhole(stream, out, force) {
 /**
  * The same of the files of a folder. Where a folder is replaced, the old one has a temporary name until the new one has its
  * own: there is no way to exchange two names at once. What happens in between is undone: here if writing fails or a signal
- * ends the process, and by the next run (putBack) if the process is killed or the machine stops.
+ * ends the process, and by the next run (lookForRemains) if the process is killed or the machine stops.
  * @param {AsyncIterable<{ name: string, stream: Bytes }>} files
  * @param {string} out
  * @param {boolean} force
@@ -221,7 +225,7 @@ export async function writeFolder(files, out, force) {
     const clean = () => {
         try {
             if (moved && !existsSync(out)) renameSync(old, out);
-        } catch {} // putBack() does it
+        } catch {} // the next run does it
         if (made) rmSync(temporary, { recursive: true, force: true });
     };
     await cleanly(clean, async () => {
@@ -249,26 +253,29 @@ export async function writeFolder(files, out, force) {
 const placeOf = (path) => ({ folder: dirname(resolve(path)), name: basename(resolve(path)) });
 
 /**
- * Gives a folder its name back that an earlier run was about to replace when it was killed; if the name is taken, says where
- * that folder is. It may be the only copy, so it is never removed.
+ * Looks for what an earlier run has left that was killed. A folder that it was about to replace gets its name back; if the
+ * name is taken, it is told where that folder is: it may be the only copy, so it is never removed. What it had not written to
+ * its end is told, too.
  * @param {string} out
  */
-async function putBack(out) {
-    const { folder, name } = placeOf(out);
+async function lookForRemains(out) {
+    const { folder, name } = placeOf(out),
+        tell = (/** @type {string} */ what) => write(`nibble: an earlier run ended ${oneLine(what)}\n`, process.stderr);
     for (const entry of await readdir(folder).catch(() => [])) {
-        const pid = entry.startsWith(`.${name}.`) ? /^(\d+)\.old$/.exec(entry.slice(name.length + 2))?.[1] : undefined,
-            isTaken = existsSync(out);
-        if (!pid || (isTaken && isRunning(Number(pid)))) continue; // who runs removes it
-        const old = join(folder, entry);
-        if (!isTaken) await attempted(out, () => rename(old, out));
-        write(
-            `nibble: an earlier run ended while it was replacing ${oneLine(out)}; ${
-                isTaken
-                    ? `the folder that was there before is ${oneLine(old)}: remove it if you do not need it`
-                    : 'the folder that was there before has its name again'
-            }\n`,
-            process.stderr,
-        );
+        if (!entry.startsWith(`.${name}.`)) continue;
+        const [, pid, kind] = /^(\d+)\.(old|part)$/.exec(entry.slice(name.length + 2)) ?? [],
+            left = join(folder, entry);
+        if (kind === 'old' && !existsSync(out)) {
+            await attempted(out, () => rename(left, out));
+            tell(`while it was replacing ${out}; the folder that was there before has its name again`);
+        } else if (kind && !isRunning(Number(pid)))
+            // who runs removes it
+            tell(
+                kind === 'part'
+                    ? `before ${out} was whole, and left ${left}: remove it`
+                    : `while it was replacing ${out}; the folder that was there before is ${left}: remove it if you do ` +
+                          'not need it',
+            );
     }
 }
 

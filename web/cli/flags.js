@@ -13,6 +13,7 @@ import {
 } from '../quantize-options.js';
 import { checkBesideSimulation, SIMULATE_OPTIONS, simulateOf } from '../simulated.js';
 import { COMMANDS } from './commands.js';
+import { placeToRead } from './files.js';
 import { UsageError } from './usage.js';
 
 /** @typedef {import('./usage.js').Arguments} Arguments */
@@ -84,7 +85,7 @@ export function parse(command, argv) {
     checkQuantize(values);
     if (command === 'quantize') checkKind(values, [...given.keys()]);
     return {
-        model: places[0] ?? '',
+        model: placeToRead(places[0] ?? ''),
         ...(out && { out: places[1] }),
         ...(several && { others: places.slice(1) }),
         values,

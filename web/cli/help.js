@@ -7,7 +7,7 @@ import { UsageError } from './usage.js';
 export const version = () => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 
 const MODEL =
-    'MODEL is a GGUF file or a folder of safetensors files: a path, a URL, or hf:owner/repo for one on the hub.';
+    'MODEL is a GGUF file or a folder of safetensors files: a path, a URL, hf:owner/repo for one on the hub, or - for standard input.';
 
 export function overview() {
     const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(12)}${summary}`);
