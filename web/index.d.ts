@@ -148,12 +148,15 @@ export type TensorType =
  * origin's private file system (`stream.pipeTo(await handle.createWritable())`), in Node to
  * `Writable.toWeb(createWriteStream(path))`.
  *
- * The source is what load() takes: floating-point weights in a GGUF, or in a folder of safetensors files. llama.cpp reads what is
- * made of either, unless it has NF4 or FP4, or says under the key "nibble.only" why not.
+ * The source is what load() takes: floating-point weights in a GGUF, or in a folder of safetensors files. llama.cpp
+ * reads what is made of either, unless it has NF4 or FP4, or says under the key "nibble.only" why not.
  */
 export function quantize(source: Source, options: QuantizeOptions): ByteStream;
 
-/** A ReadableStream, whose chunks are Uint8Arrays. Where the project's library of types lacks it, what can be done with it. */
+/**
+ * A ReadableStream, whose chunks are Uint8Arrays. Where the project's library of types lacks it, what can be done with
+ * it.
+ */
 export type ByteStream = typeof globalThis extends { ReadableStream: { prototype: infer Stream } }
     ? Stream
     : BasicByteStream;
@@ -173,12 +176,13 @@ export interface QuantizeOptions {
     type?: Preset;
     /**
      * In the place of `type`: so many bits for each weight, on average over all tensors, and each matrix gets a type of
-     * its own, so that the loss is least. What a matrix loses as a type is measured: first the error of its products, by
-     * an importance matrix and a sample of rows; then, with a `calibration` text, how much the model's output changes
-     * (its KL divergence) if this matrix alone is rounded, which gives the errors of different matrices a common
-     * measure. `imatrix` alone does, too, without that measure. The types are those of 2.06 to 8.5 bits, and F16; of
-     * rows that are no whole blocks of 256, those of 4.5 bits and more. `tensors`, `outputType` and `tokenEmbeddingType`
-     * go before. The importance matrix is used for rounding, too; if none is given, it is collected over the text.
+     * its own, so that the loss is least. What a matrix loses as a type is measured: first the error of its products,
+     * by an importance matrix and a sample of rows; then, with a `calibration` text, how much the model's output
+     * changes (its KL divergence) if this matrix alone is rounded, which gives the errors of different matrices a
+     * common measure. `imatrix` alone does, too, without that measure. The types are those of 2.06 to 8.5 bits, and
+     * F16; of rows that are no whole blocks of 256, those of 4.5 bits and more. `tensors`, `outputType` and
+     * `tokenEmbeddingType` go before. The importance matrix is used for rounding, too; if none is given, it is
+     * collected over the text.
      *
      * To measure, the whole model is loaded; where it does not fit into memory, its output is not measured, and an
      * importance matrix is not collected. `onPlan` is told so. The source is read several times.
@@ -209,10 +213,10 @@ export interface QuantizeOptions {
      *   'gptq': column by column; the columns that follow make up for the error of each, as far as the inputs of the
      *      matrix, which a calibration text shows, let them (Frantar et al. 2023, "GPTQ"). Types without error
      *      feedback (IQ1, IQ2, IQ3, TQ1_0, TQ2_0) are rounded with what was observed as their importance.
-     *   'awq': columns that meet large inputs are made larger before rounding to nearest, and these inputs smaller by as
-     *      much, in the norm or the matrix that makes them; then the range of each block is clipped where that helps (Lin
-     *      et al. 2024, "AWQ"). The layer computes what it did before rounding, which is checked with a part of the text;
-     *      where it does not, and where nothing can absorb the scales, columns stay as they are.
+     *   'awq': columns that meet large inputs are made larger before rounding to nearest, and these inputs smaller by
+     *      as much, in the norm or the matrix that makes them; then the range of each block is clipped where that helps
+     *      (Lin et al. 2024, "AWQ"). The layer computes what it did before rounding, which is checked with a part of
+     *      the text; where it does not, and where nothing can absorb the scales, columns stay as they are.
      *   'awq+gptq': AWQ's scales without clipping, and then GPTQ's error feedback.
      * Which tensor gets which type, `type` and `tensors` say in any case. Token embedding, output and what else is in
      * no layer are rounded to nearest.
@@ -223,9 +227,11 @@ export interface QuantizeOptions {
      * it is a URL, a path or an array of Files, no stream and no bytes.
      */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
-    /** With a method that calibrates, and with `bits` and `size`: the text. It should be like what the model is for, and
+    /**
+     * With a method that calibrates, and with `bits` and `size`: the text. It should be like what the model is for, and
      * of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Encoders take methods that
-     * calibrate, but neither `bits` nor `size`, for which the next token's probabilities are compared. */
+     * calibrate, but neither `bits` nor `size`, for which the next token's probabilities are compared.
+     */
     calibration?: string;
     /** Windows of the text that are used, at most. If it has more, they are spread over it. Default: 128. */
     samples?: number;
@@ -246,10 +252,10 @@ export interface QuantizeOptions {
      * quantized. Default: true. false is faster, and takes more memory. */
     trueSequential?: boolean;
     /**
-     * With a method that calibrates, in Node: the path of a file that keeps each layer that is done, and what was measured
-     * for `bits` or `size`. If the file is there, nothing that it has is made again; if it is of another text or model, or of
-     * options that change a layer, reading rejects. The bytes are the same. When the GGUF is written, the caller removes the
-     * file.
+     * With a method that calibrates, in Node: the path of a file that keeps each layer that is done, and what was
+     * measured for `bits` or `size`. If the file is there, nothing that it has is made again; if it is of another text
+     * or model, or of options that change a layer, reading rejects. The bytes are the same. When the GGUF is written,
+     * the caller removes the file.
      */
     resume?: string;
     /**
@@ -265,15 +271,17 @@ export interface QuantizeOptions {
     /** With type 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
     doubleQuant?: boolean;
     /**
-     * Threads that share the work, each a worker. Default: about the number of cores, at most 8. A source that is not on this
-     * machine, or can be read only once, is read by 1. The bytes are the same for any number.
+     * Threads that share the work, each a worker. Default: about the number of cores, at most 8. A source that is not
+     * on this machine, or can be read only once, is read by 1. The bytes are the same for any number.
      */
     threads?: number;
     /** Called some 20 times a second with the bytes of the GGUF so far, and once at the end. If it throws, reading
      * rejects. */
     onProgress?: (progress: Progress) => unknown;
-    /** Called once, before the first byte: what becomes of each tensor; with `bits` or `size` also what the types were chosen
-     * by. */
+    /**
+     * Called once, before the first byte: what becomes of each tensor; with `bits` or `size` also what the types were
+     * chosen by.
+     */
     onPlan?: (tensors: PlannedTensor[], choice?: TypeChoice) => unknown;
     /** Aborting it ends the worker; reading rejects with its reason. */
     signal?: SignalLike;
@@ -288,9 +296,9 @@ export interface QuantizeOptions {
 /** A simulated grid. */
 export interface SimulateOptions {
     /**
-     * 'uniform' (the default): s (q - z), with scales s of 16 bits and zero points z of `bits`. 'log': 0 and signed powers
-     * of two, whose largest exponent takes 8 bits for each group. 'codebook': 2^bits numbers of 16 bits for each group,
-     * which fit the weights best (Lloyd-Max).
+     * 'uniform' (the default): s (q - z), with scales s of 16 bits and zero points z of `bits`. 'log': 0 and signed
+     * powers of two, whose largest exponent takes 8 bits for each group. 'codebook': 2^bits numbers of 16 bits for each
+     * group, which fit the weights best (Lloyd-Max).
      */
     grid?: 'uniform' | 'log' | 'codebook';
     /** Of a code, 2 to 8. Default: 4. */
@@ -328,15 +336,16 @@ export interface Simulated extends Required<SimulateOptions> {
 
 /**
  * Quantizes the matrices in a model's layers, with a calibration text or without, and gives a Hugging Face folder as
- * GPTQModel, vLLM and transformers read it, file after file. The source is such a folder, with floating-point weights: its URL, its path
- * or an array of its Files. config.json gets a quantization_config (and AutoGPTQ a quantize_config.json), a matrix
- * becomes the tensors of the format, and all other tensors and files stay as they are, byte for byte. A folder with a
- * matrix that the format cannot have, such as experts that the files hold in one tensor, is refused before the first file.
+ * GPTQModel, vLLM and transformers read it, file after file. The source is such a folder, with floating-point weights:
+ * its URL, its path or an array of its Files. config.json gets a quantization_config (and AutoGPTQ a
+ * quantize_config.json), a matrix becomes the tensors of the format, and all other tensors and files stay as they are,
+ * byte for byte. A folder with a matrix that the format cannot have, such as experts that the files hold in one tensor,
+ * is refused before the first file.
  *
  * The files come one after the other: each one's stream is read before the next file is asked for; what is not read of
  * it is left out. They are made meanwhile, in a worker that lives as long; in memory are the weights of one layer and
- * what is made of it, what was observed of a group of its matrices, and the text's residual streams. What goes wrong, an
- * abort too, is the error that reading a stream, or asking for the next file, rejects with.
+ * what is made of it, what was observed of a group of its matrices, and the text's residual streams. What goes wrong,
+ * an abort too, is the error that reading a stream, or asking for the next file, rejects with.
  */
 export function quantizeFolder(
     source: Source,
@@ -355,9 +364,9 @@ export interface QuantizeFolderOptions {
     /**
      * Of the tensors. 'gptq' (the default): AutoGPTQ's, which everything that reads GPTQ takes. 'gptq_v2': its second
      * format, whose zero points may be 0. GPTQModel reads zero points that were chosen (symmetric: false) by others
-     * only in this one. 'awq': AutoAWQ's "gemm". 'compressed-tensors' (the default with `activations`): llm-compressor's
-     * "pack-quantized", and with `activations` its "int-quantized". Each of them may be made by each of the methods.
-     * 'bitsandbytes': what that library saves, rounded to nearest.
+     * only in this one. 'awq': AutoAWQ's "gemm". 'compressed-tensors' (the default with `activations`):
+     * llm-compressor's "pack-quantized", and with `activations` its "int-quantized". Each of them may be made by each
+     * of the methods. 'bitsandbytes': what that library saves, rounded to nearest.
      */
     format?: 'gptq' | 'gptq_v2' | 'awq' | 'compressed-tensors' | 'bitsandbytes';
     /** Of 'bitsandbytes': NF4 and FP4 (QLoRA, Dettmers et al. 2023), or LLM.int8() (Dettmers et al. 2022). */
@@ -368,11 +377,15 @@ export interface QuantizeFolderOptions {
     doubleQuant?: boolean;
     /** Of a code: 2, 3, 4 (the default) or 8. compressed-tensors: 4 or 8; with `activations` 8. awq: 4. */
     bits?: number;
-    /** Columns that share a scale: a multiple of 32 that divides all rows; 0: whole rows, but not of awq. Default: 128; with
-     * `activations` 0. */
+    /**
+     * Columns that share a scale: a multiple of 32 that divides all rows; 0: whole rows, but not of awq. Default: 128;
+     * with `activations` 0.
+     */
     group?: number;
-    /** true: zero is the middle of the codes. false: each group chooses its zero point; with `activations` the inputs have
-     * one, and the weights have none. Default: true, of awq false. */
+    /**
+     * true: zero is the middle of the codes. false: each group chooses its zero point; with `activations` the inputs
+     * have one, and the weights have none. Default: true, of awq false.
+     */
     symmetric?: boolean;
     /**
      * W8A8: readers multiply weights of 8 bits, with a scale for each row, with inputs of 8 bits. 'dynamic': each token
@@ -390,10 +403,11 @@ export interface QuantizeFolderOptions {
     /** With ranges 'percentile': how many of a hundred inputs are covered. Default: 99.99. */
     percentile?: number;
     /**
-     * With `activations`, SmoothQuant's alpha (Xiao et al. 2023), from 0 to 1; 0.5 is usual. Before anything is rounded,
-     * columns are scaled such that large ones of the inputs become smaller and those of the weights larger. The norms
-     * that make these inputs change; they keep their types. It needs a calibration text. A model whose norms all come
-     * behind the blocks, as those of BERT and OLMo 2 do, is refused: the residual stream has what such norms make, too.
+     * With `activations`, SmoothQuant's alpha (Xiao et al. 2023), from 0 to 1; 0.5 is usual. Before anything is
+     * rounded, columns are scaled such that large ones of the inputs become smaller and those of the weights larger.
+     * The norms that make these inputs change; they keep their types. It needs a calibration text. A model whose norms
+     * all come behind the blocks, as those of BERT and OLMo 2 do, is refused: the residual stream has what such norms
+     * make, too.
      */
     smooth?: number;
     /** 'reference' (the default): a scale serves the range of its group. 'best': the range is searched where the sum of
@@ -402,9 +416,11 @@ export interface QuantizeFolderOptions {
     /** Bytes of tensors in one file of weights, at most. Default: 5e9. If they are more, there are several files and
      * model.safetensors.index.json. */
     shardBytes?: number;
-    /** As for quantize(). The default is 'rtn' without a `calibration` text and with `activations`, else 'gptq'. 'rtn' computes
-     * with no model, and has one layer's weights in memory. It is the only one of 'bitsandbytes'. With AWQ the tensors that
-     * take up the scales change, too, such as norms. They keep their types. */
+    /**
+     * As for quantize(). The default is 'rtn' without a `calibration` text and with `activations`, else 'gptq'. 'rtn'
+     * computes with no model, and has one layer's weights in memory. It is the only one of 'bitsandbytes'. With AWQ the
+     * tensors that take up the scales change, too, such as norms. They keep their types.
+     */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
     /** The calibration text. All need it but 'rtn' without static `activations` and `smooth`. This and what follows
      * are as for quantize(), which says more. */
@@ -457,10 +473,10 @@ export interface PlannedTensor {
     /** What it becomes: another type than `wanted` if its rows are no whole blocks of that, as in llama.cpp. */
     type: string;
     /**
-     * With `bits` or `size`: what it is thought to lose. If the model's output was measured (`TypeChoice.isMeasured`), nats of
-     * the mean KL divergence from the original model, of which each tensor has a part; otherwise the squared errors,
-     * weighted by importance if there is an importance matrix. null: it was not judged, as its type was given, or it is no
-     * matrix that is quantized.
+     * With `bits` or `size`: what it is thought to lose. If the model's output was measured (`TypeChoice.isMeasured`),
+     * nats of the mean KL divergence from the original model, of which each tensor has a part; otherwise the squared
+     * errors, weighted by importance if there is an importance matrix. null: it was not judged, as its type was given,
+     * or it is no matrix that is quantized.
      */
     loss?: number | null;
 }
@@ -468,8 +484,9 @@ export interface PlannedTensor {
 /** What the types under a budget were chosen by. */
 export interface TypeChoice {
     /**
-     * Whether it was measured how much the model's output changes if a matrix is rounded. The sum of all `loss` is then the
-     * predicted KL divergence. It is not measured without a calibration text, or where the model does not fit into memory.
+     * Whether it was measured how much the model's output changes if a matrix is rounded. The sum of all `loss` is then
+     * the predicted KL divergence. It is not measured without a calibration text, or where the model does not fit into
+     * memory.
      */
     isMeasured: boolean;
     /** The same for people: the end of a sentence that begins with "the types were chosen by". */
@@ -477,13 +494,14 @@ export interface TypeChoice {
 }
 
 /**
- * Compares models with a base, which is the first: usually quantized ones with the model that they were made of. All must
- * have the base's vocabulary. The text is cut into windows as `model.perplexity()` does it, and of each token that is scored
- * there both models' expectations are compared, in double precision. Models are sources, or sources with names.
+ * Compares models with a base, which is the first: usually quantized ones with the model that they were made of. All
+ * must have the base's vocabulary. The text is cut into windows as `model.perplexity()` does it, and of each token that
+ * is scored there both models' expectations are compared, in double precision. Models are sources, or sources with
+ * names.
  *
- * Each model is loaded into a worker of its own: the base, and as many of the others at a time as have 512 MB together, or
- * one. For each such group the base goes through the text once. A stream can be read once, so of one nothing is checked
- * before its turn.
+ * Each model is loaded into a worker of its own: the base, and as many of the others at a time as have 512 MB together,
+ * or one. For each such group the base goes through the text once. A stream can be read once, so of one nothing is
+ * checked before its turn.
  */
 export function compare(models: readonly (Source | NamedSource)[], options: CompareOptions): Promise<Comparison>;
 
@@ -571,8 +589,10 @@ export interface Mean {
 }
 
 export interface ComparedModel extends ComparedFacts {
-    /** ln of the model's perplexity over the base's. Of differences of the same tokens, so its error is much smaller than
-     * those of the perplexities. */
+    /**
+     * ln of the model's perplexity over the base's. Of differences of the same tokens, so its error is much smaller
+     * than those of the perplexities.
+     */
     logRatio: Mean;
     /** KL(base || model) of the next token, in nats (Kullback and Leibler 1951). */
     divergence: Mean & {
@@ -595,8 +615,10 @@ export interface ComparedWeights {
     error: number;
     /** Those that both models have, in the same shape. */
     matrices: ComparedMatrix[];
-    /** How many weights lie in each of 80 bins of equal width, from -4 to 4 root mean squares of the base's matrix; what
-     * lies outside is in the first or the last. Of all layers together. */
+    /**
+     * How many weights lie in each of 80 bins of equal width, from -4 to 4 root mean squares of the base's matrix; what
+     * lies outside is in the first or the last. Of all layers together.
+     */
     histograms: { kind: string; before: number[]; after: number[] }[];
 }
 
@@ -787,9 +809,9 @@ export interface LoadOptions {
     signal?: SignalLike;
     /**
      * Where the .wasm files are: a folder; one file, named nibble-BUILD.wasm or of the `build` that is given; or a
-     * map from builds, 'convert', 'quantize', 'quantize-threads', 'train' and 'train-threads' to files of any names. With
-     * a map, only the builds that it names are used. In a page addresses are relative to the page; in Node an address without a scheme is a
-     * path. Default: build/wasm/ of the package, which most bundlers find and copy.
+     * map from builds, 'convert', 'quantize', 'quantize-threads', 'train' and 'train-threads' to files of any names.
+     * With a map, only the builds that it names are used. In a page addresses are relative to the page; in Node an
+     * address without a scheme is a path. Default: build/wasm/ of the package, which most bundlers find and copy.
      */
     wasmUrl?:
         | string
@@ -828,8 +850,10 @@ export interface Progress {
     rate: number;
     /** null while unknown. */
     secondsLeft: number | null;
-    /** With a method that calibrates: quantize() before its first byte, or quantizeFolder() until all layers are made. Then the
-     * bytes are those of finished blocks, and afterwards those of what is written. */
+    /**
+     * With a method that calibrates: quantize() before its first byte, or quantizeFolder() until all layers are made.
+     * Then the bytes are those of finished blocks, and afterwards those of what is written.
+     */
     calibration?: {
         /** The layer at hand, from 0, of so many. */
         layer: number;

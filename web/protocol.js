@@ -52,7 +52,8 @@
  * @typedef {object} Requests
  * @property {Kind<{ source: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
  * @property {Kind<{ source: Source, options: QuantizeOptions },
- *     ProgressEvent | PullEvent | PlannedEvent | RangesEvent | PieceEvent | FileEvent, void>} quantize of a worker that loads no model
+ *     ProgressEvent | PullEvent | PlannedEvent | RangesEvent | PieceEvent | FileEvent, void>} quantize of a worker that
+ *     loads no model
  * @property {Kind<{ source: Source, options: MixOptions }, ProgressEvent | PullEvent, Mixture>} mix of a worker that
  *     loads no model for others
  * @property {Kind<GenerateAsk, TextEvent, Result>} generate
@@ -61,12 +62,12 @@
  * @property {Kind<{ input: string | number[], options: CheckedPerplexity }, WindowEvent, Perplexity>} perplexity
  * @property {Kind<{ input: string | number[], options: CheckedImportance }, WindowEvent, ImportanceMatrix>}
  *     importance
- * @property {Kind<{ input: string | number[], options: { context?: number, stride?: number }, base?: ComparedText }, never,
- *     ComparedText>} compareBegin base: what the base's worker answered
+ * @property {Kind<{ input: string | number[], options: { context?: number, stride?: number }, base?: ComparedText },
+ *     never, ComparedText>} compareBegin base: what the base's worker answered
  * @property {Kind<{}, never, ComparedRows | undefined>} compareNext of the base: the next rows; undefined at the end
  * @property {Kind<{ rows: ComparedRows }, never, Float64Array>} compareRows [rows, NB_COMPARED_NUMBERS]
- * @property {Kind<{ units: boolean }, never, { matrices: MatrixFacts[], units: number[] }>} compareMatrices units: their
- *     root mean squares, if asked for
+ * @property {Kind<{ units: boolean }, never, { matrices: MatrixFacts[], units: number[] }>} compareMatrices units:
+ *     their root mean squares, if asked for
  * @property {Kind<{ ask: { matrix: number, row: number, rows: number, columns: number } }, never, Float32Array>}
  *     compareTake the next rows of weights
  * @property {Kind<{ base: { matrix: number, row: number, rows: number, unit: number, weights: Float32Array } }, never,
@@ -126,12 +127,14 @@
 
 /**
  * The tokens of a text that two models are compared by. first: of a window the first token that is scored.
- * @typedef {{ tokens: Int32Array, context: number, stride: number, windows: number, begin: number | undefined, first: number,
- *     vocabulary: number }} ComparedText
+ * @typedef {{ tokens: Int32Array, context: number, stride: number, windows: number, begin: number | undefined,
+ *     first: number, vocabulary: number }} ComparedText
  */
 
-/** Logits of the tokens [first, first + rows) of a window. @typedef {{ window: number, first: number, rows: number, logits:
- * Float32Array }} ComparedRows */
+/**
+ * Logits of the tokens [first, first + rows) of a window. @typedef {{ window: number, first: number, rows: number,
+ * logits: Float32Array }} ComparedRows
+ */
 
 /** @typedef {{ kind: string, layer: number | null, type: string, rows: number, columns: number }} MatrixFacts */
 
@@ -142,7 +145,9 @@
 
 /** What quantize() is going to write. @typedef {{ type: 'planned', tensors: PlannedTensor[] }} PlannedEvent */
 
-/** Of static activations. @typedef {{ type: 'ranges', ranges: import('./index.d.ts').ActivationRange[] }} RangesEvent */
+/**
+ * Of static activations. @typedef {{ type: 'ranges', ranges: import('./index.d.ts').ActivationRange[] }} RangesEvent
+ */
 
 /** The next bytes of what quantize() or quantizeFolder() writes. @typedef {{ type: 'piece', bytes: Uint8Array }}
  * PieceEvent */
@@ -161,8 +166,8 @@
 // ---- notices ----------------------------------------------------------------------------------------------------
 
 /**
- * chunk: an answer to a 'pull'; null at the end. more: a piece of that request was read; spare: its buffer, to be filled
- * again. stop: that request is to end.
+ * chunk: an answer to a 'pull'; null at the end. more: a piece of that request was read; spare: its buffer, to be
+ * filled again. stop: that request is to end.
  * @typedef {object} Notices
  * @property {{ bytes: Uint8Array | null }} chunk
  * @property {{ job: number, spare?: ArrayBuffer }} more

@@ -394,8 +394,8 @@ function checkCalibrated({ method, calibration, ...others }) {
 }
 
 /**
- * quantizeFolder()'s options with the defaults that activations of 8 bits change. Without them a calibration text is for
- * GPTQ, and without a text weights are rounded to nearest.
+ * quantizeFolder()'s options with the defaults that activations of 8 bits change. Without them a calibration text is
+ * for GPTQ, and without a text weights are rounded to nearest.
  * @template {object} Options
  * @param {Options | undefined} options
  * @returns {Record<string, any>}
@@ -501,8 +501,8 @@ function checkTypes({ format, method, type, block, doubleQuant }, types) {
 
 /**
  * What quantizeFolder()'s options must be together.
- * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'order' | 'calibration' | 'activations' |
- *     'type' | 'block' | 'doubleQuant'>} checked
+ * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'order' | 'calibration' | 'activations'
+ *     | 'type' | 'block' | 'doubleQuant'>} checked
  * @param {Record<string, any>} asked the caller's own options
  */
 export function checkFolder(checked, asked) {

@@ -26,7 +26,10 @@ export class ReportClock {
         return (performance.now() - this.#began) / 1000;
     }
 
-    /** Seconds that the rest takes, if all of it goes as fast; null: too early to tell. @param {number} share that is done */
+    /**
+     * Seconds that the rest takes, if all of it goes as fast; null: too early to tell. @param {number} share that is
+     * done
+     */
     left(share) {
         if (share >= 1) return 0;
         const spent = this.spent();

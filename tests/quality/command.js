@@ -5,7 +5,11 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** NIBBLE_THREADS=N computes with so many threads. @param {string[]} args @returns {any} what the command prints as JSON */
+/**
+ * NIBBLE_THREADS=N computes with so many threads.
+ * @param {string[]} args
+ * @returns {any} what the command prints as JSON
+ */
 export function nibble(...args) {
     const threads = process.env.NIBBLE_THREADS ? ['--threads', process.env.NIBBLE_THREADS] : [];
     const { status, stdout, stderr } = spawnSync(
@@ -31,7 +35,10 @@ export function textOf(name, command) {
     return { path, text: readFileSync(path, 'utf8') };
 }
 
-/** The text to calibrate with and the text to measure with, which must differ. @param {string} command which needs them */
+/**
+ * The text to calibrate with and the text to measure with, which must differ.
+ * @param {string} command which needs them
+ */
 export function twoTexts(command) {
     const calibration = textOf('NIBBLE_CALIBRATION', command),
         evaluation = textOf('NIBBLE_EVALUATION', command);

@@ -1,6 +1,6 @@
-// What the automatic mix of types gains at the size of a recipe: `make quality-mix` quantizes one model by llama.cpp's recipes,
-// and under a budget of the same bytes by nibble's mix with and without measured curvatures, compares all of them with the
-// floating-point model, and writes build/mix.json and docs/mix.md.
+// What the automatic mix of types gains at the size of a recipe: `make quality-mix` quantizes one model by llama.cpp's
+// recipes, and under a budget of the same bytes by nibble's mix with and without measured curvatures, compares all of
+// them with the floating-point model, and writes build/mix.json and docs/mix.md.
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL node tests/quality/mixes.js [RECIPE ...]
 // The two texts must differ. NIBBLE_THREADS=N computes with so many threads.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -3,16 +3,16 @@ import { withError } from '../../web/report/with-error.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
 /**
- * A model that was made. Of one that embeds texts there are, instead of what is told of tokens, the distances 1 - cosine
- * of each passage's two vectors.
- * @typedef {{ method: string, type: string, bitsPerWeight: number, seconds: number, perplexity?: number, standardError?: number,
- *     logRatio?: Mean, divergence?: Mean & { p99: number, byWindow: number[] }, sameTop?: number, weightError?: number,
+ * A model that was made. Of one that embeds texts there are, instead of what is told of tokens, the distances 1 -
+ * cosine of each passage's two vectors.
+ * @typedef {{ method: string, type: string, bitsPerWeight: number, seconds: number, perplexity?: number,
+ *     standardError?: number, logRatio?: Mean, divergence?: Mean & { p99: number, byWindow: number[] }, sameTop?: number, weightError?: number,
  *     distances?: number[], rankCorrelation?: number }} Row
  */
 /**
  * sizes: characters of the texts.
- * @typedef {{ name: string, title: string, command: string, sizes: { calibration: number, evaluation: number }, rows: Row[],
- *     perplexity?: number, standardError?: number, tokens?: number }} Result
+ * @typedef {{ name: string, title: string, command: string, sizes: { calibration: number, evaluation: number },
+ *     rows: Row[], perplexity?: number, standardError?: number, tokens?: number }} Result
  */
 
 const percent = (/** @type {number} */ share) => (share * 100).toFixed(2);
@@ -128,8 +128,8 @@ export function pairedDifference(a, b) {
 const losses = ({ divergence: found, distances }) => found?.byWindow ?? distances;
 
 /**
- * What calibration changes at the same type: GPTQ and AWQ against rounding to nearest and against llama.cpp's way with an
- * importance matrix, paired over the windows of the text.
+ * What calibration changes at the same type: GPTQ and AWQ against rounding to nearest and against llama.cpp's way with
+ * an importance matrix, paired over the windows of the text.
  * @param {Row[]} rows
  * @param {string} loss what is lost
  */

@@ -1,10 +1,10 @@
-// What quantizing costs: `make quality` makes models of every type and method with nibble's own command, compares them with
-// the floating-point ones, and writes build/quality.json and docs/quality.md.
+// What quantizing costs: `make quality` makes models of every type and method with nibble's own command, compares them
+// with the floating-point ones, and writes build/quality.json and docs/quality.md.
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE [NIBBLE_BASE=FOLDER] node tests/quality/run.js [MODEL ...]
-// The two texts must differ. MODEL: base, smollm2 or minilm; all of them that are there, if none is named. The page keeps the
-// sections of the other models, each with the command that made it.
-// NIBBLE_TYPES=q4_0,q4_k_m makes these types only, NIBBLE_SAMPLES=N calibrates with so many windows, and NIBBLE_THREADS=N
-// computes with so many threads.
+// The two texts must differ. MODEL: base, smollm2 or minilm; all of them that are there, if none is named. The page
+// keeps the sections of the other models, each with the command that made it.
+// NIBBLE_TYPES=q4_0,q4_k_m makes these types only, NIBBLE_SAMPLES=N calibrates with so many windows, and
+// NIBBLE_THREADS=N computes with so many threads.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load } from '../../web/index.js';
@@ -22,9 +22,10 @@ const TYPES_WANTED = process.env.NIBBLE_TYPES?.split(',');
 const SAMPLES = process.env.NIBBLE_SAMPLES ?? '40';
 
 /**
- * needs: 'imatrix', an importance matrix of the calibration text, or 'text', the text itself. slow: only of models below
- * SMALL weights. bits: in the place of a type.
- * @typedef {{ method: string, type: string, bits?: number, args?: string[], needs?: 'imatrix' | 'text', slow?: boolean }} Method
+ * needs: 'imatrix', an importance matrix of the calibration text, or 'text', the text itself. slow: only of models
+ * below SMALL weights. bits: in the place of a type.
+ * @typedef {{ method: string, type: string, bits?: number, args?: string[], needs?: 'imatrix' | 'text',
+ *     slow?: boolean }} Method
  */
 
 const SMALL = 2e7;
@@ -164,8 +165,8 @@ function compareAll(base, made, evaluation) {
 }
 
 /**
- * Cosines between the vectors that the F32 model and each other make of the same passages, and whether both put pairs of
- * passages into the same order of similarity.
+ * Cosines between the vectors that the F32 model and each other make of the same passages, and whether both put pairs
+ * of passages into the same order of similarity.
  * @param {string} base
  * @param {ReturnType<typeof quantizeAll>} made
  * @param {string} text

@@ -1,7 +1,7 @@
 /**
- * compare(): a base and other models over the same text, and their weights. Each model has a worker of its own. What the
- * base computes goes to the others some rows at a time, and is compared there. Beside the base as many models are loaded
- * at a time as are small enough together; for the next ones it goes through the text again.
+ * compare(): a base and other models over the same text, and their weights. Each model has a worker of its own. What
+ * the base computes goes to the others some rows at a time, and is compared there. Beside the base as many models are
+ * loaded at a time as are small enough together; for the next ones it goes through the text again.
  */
 import {
     NB_COMPARED_BASE,

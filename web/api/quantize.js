@@ -64,8 +64,9 @@ export function quantize(source, options) {
 }
 
 /**
- * The same for one who writes each piece away: it is good until the next one is asked for, as its buffer goes back to the
- * worker. A stream's pieces are the reader's own, and a file's worth of them may lie about before they are collected.
+ * The same for one who writes each piece away: it is good until the next one is asked for, as its buffer goes back to
+ * the worker. A stream's pieces are the reader's own, and a file's worth of them may lie about before they are
+ * collected.
  * @param {import('../index.d.ts').Source} source
  * @param {QuantizeOptions} options
  */
@@ -197,8 +198,8 @@ function check(options) {
  * @param {import('../index.d.ts').Source} source
  * @param {QuantizeOptions | QuantizeFolderOptions} options
  * @param {ReturnType<typeof check> | ReturnType<typeof checkedFolder>} asked
- * @param {{ cancelled?: AbortSignal, returns?: boolean }} [reading] cancelled: ends it, too. returns: whether a piece is good
- *     only until the next one is asked for
+ * @param {{ cancelled?: AbortSignal, returns?: boolean }} [reading] cancelled: ends it, too. returns: whether a piece
+ *     is good only until the next one is asked for
  * @returns {AsyncGenerator<Piece, void, undefined>}
  */
 async function* read(caller, source, options, { checked, signal, print }, { cancelled, returns = false } = {}) {

@@ -47,8 +47,8 @@ export class Stream {
     /**
      * The pieces, which are not kept: the worker waits until they are read.
      * @param {() => void} leave
-     * @param {boolean} [returns] whether the worker gets the buffer of a piece back, which is then good until the next one is
-     *     asked for
+     * @param {boolean} [returns] whether the worker gets the buffer of a piece back, which is then good until the next
+     *     one is asked for
      */
     readOnce(leave, returns = false) {
         /** @type {Piece | undefined} */

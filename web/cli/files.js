@@ -89,7 +89,8 @@ const OF_A_MODEL = /\.(safetensors|json|jinja|model|txt|md|py)$|^(LICENSE|NOTICE
  * @param {string} out
  * @param {boolean} force
  * @param {(string | undefined)[]} inputs
- * @param {() => Promise<string[]>} copied names of files that the new folder gets from its source: they may be in the old one
+ * @param {() => Promise<string[]>} copied names of files that the new folder gets from its source: they may be in the
+ *     old one
  */
 export async function checkOutFolder(out, force, inputs, copied) {
     const wrong = (/** @type {string} */ why) => new UsageError(`${out} ${why}`);
@@ -208,9 +209,9 @@ export async function writeWhole(stream, out, force) {
 }
 
 /**
- * The same of the files of a folder. Where a folder is replaced, the old one has a temporary name until the new one has its
- * own: there is no way to exchange two names at once. What happens in between is undone: here if writing fails or a signal
- * ends the process, and by the next run (lookForRemains) if the process is killed or the machine stops.
+ * The same of the files of a folder. Where a folder is replaced, the old one has a temporary name until the new one has
+ * its own: there is no way to exchange two names at once. What happens in between is undone: here if writing fails or a
+ * signal ends the process, and by the next run (lookForRemains) if the process is killed or the machine stops.
  * @param {AsyncIterable<{ name: string, stream: Bytes }>} files
  * @param {string} out
  * @param {boolean} force
@@ -253,9 +254,9 @@ export async function writeFolder(files, out, force) {
 const placeOf = (path) => ({ folder: dirname(resolve(path)), name: basename(resolve(path)) });
 
 /**
- * Looks for what an earlier run has left that was killed. A folder that it was about to replace gets its name back; if the
- * name is taken, it is told where that folder is: it may be the only copy, so it is never removed. What it had not written to
- * its end is told, too.
+ * Looks for what an earlier run has left that was killed. A folder that it was about to replace gets its name back; if
+ * the name is taken, it is told where that folder is: it may be the only copy, so it is never removed. What it had not
+ * written to its end is told, too.
  * @param {string} out
  */
 async function lookForRemains(out) {

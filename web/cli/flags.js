@@ -93,8 +93,8 @@ export function parse(command, argv) {
 }
 
 /**
- * `nibble quantize` writes a GGUF, with --simulate one of rounded numbers, or with --format a folder. What was given must
- * be for that one, and some options take other values there.
+ * `nibble quantize` writes a GGUF, with --simulate one of rounded numbers, or with --format a folder. What was given
+ * must be for that one, and some options take other values there.
  * @param {Record<string, any>} values
  * @param {Flag[]} given
  */

@@ -17,8 +17,8 @@ export const pick = (table, values) => Object.fromEntries(Object.keys(table).map
 /** @typedef {import('../index.d.ts').Progress} Progress */
 
 /**
- * What quantize() is doing. After a calibration there is only writing left. Each of these has a share of its own, from 0 to
- * all of it.
+ * What quantize() is doing. After a calibration there is only writing left. Each of these has a share of its own, from
+ * 0 to all of it.
  * @returns {(progress: Progress) => string}
  */
 export function quantizingPhases() {

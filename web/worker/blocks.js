@@ -6,9 +6,11 @@
 /** What became of a tensor. @typedef {{ name: string, type: string, bytes: Uint8Array }} Made */
 
 /**
- * What a run is made of: one that differs in settings, plan, text or ends does not go on with the layers. plan: what becomes
- * of the layers' tensors. choices: the options that led to it; other ones do not matter if the plan is the same.
- * @typedef {{ settings: Record<string, any>, choices: Record<string, any>, plan: string, text: Uint8Array, ends: string }} Run
+ * What a run is made of: one that differs in settings, plan, text or ends does not go on with the layers. plan: what
+ * becomes of the layers' tensors. choices: the options that led to it; other ones do not matter if the plan is the
+ * same.
+ * @typedef {{ settings: Record<string, any>, choices: Record<string, any>, plan: string, text: Uint8Array,
+ *     ends: string }} Run
  */
 
 /**
@@ -16,7 +18,8 @@
  * @property {number} layers that are done
  * @property {(() => Hash) | undefined} hash makes one, if the source's bytes must be those of the run before
  * @property {(run: Run) => void} begin
- * @property {(layer: number, source: string) => void} check that a layer that is done was made of these weights: their hash
+ * @property {(layer: number, source: string) => void} check that a layer that is done was made of these weights: their
+ *     hash
  * @property {(layer: number) => Iterable<Made>} made what a layer that is done became
  * @property {(bytes: number) => Uint8Array} space for a tensor that is made, and then put
  * @property {(tensor: Made) => void} put into the layer at hand

@@ -1,6 +1,6 @@
 /**
- * Tensors of a folder that are not quantized, but that AWQ's scales may change: norms, biases, routers. They are written
- * in the type that the source's files have them in.
+ * Tensors of a folder that are not quantized, but that AWQ's scales may change: norms, biases, routers. They are
+ * written in the type that the source's files have them in.
  */
 import { withName } from './quantize-core.js';
 import { readBytes } from './safetensors.js';
@@ -27,8 +27,8 @@ export class KeptTensors {
     }
 
     /**
-     * Whether the files have the tensor as it is, or less 1. Other ones, such as those that are made of several, cannot be
-     * written back.
+     * Whether the files have the tensor as it is, or less 1. Other ones, such as those that are made of several, cannot
+     * be written back.
      * @param {Quantizer} quantizer
      * @param {Weights} tensor
      */

@@ -3,9 +3,9 @@
  *
  * The loss of matrix t as type k is taken to be c(t) e(t, k), and losses of several matrices to add up. e(t, k) is the
  * sum of importance (w - q)^2 over a sample of rows: the diagonal of tr(E H E^T). c(t), the curvature, is measured: t
- * alone is replaced by what it is as a type of about three bits, and the KL divergence of the whole model's output, over
- * some tokens of the calibration text, is divided by e(t, that type). For small errors the divergence is quadratic in
- * them, so that c(t) is about the same for all types.
+ * alone is replaced by what it is as a type of about three bits, and the KL divergence of the whole model's output,
+ * over some tokens of the calibration text, is divided by e(t, that type). For small errors the divergence is quadratic
+ * in them, so that c(t) is about the same for all types.
  */
 import { TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -32,14 +32,18 @@ import { collectImportance, cut, spread } from './windows.js';
 /** @typedef {import('./side-file.js').SideFile} SideFile */
 /** What a matrix is found to be. losses: of each kind. @typedef {{ losses: number[], curvature?: number }} Finding */
 
-/** Types of rows that are whole blocks of 256, and of others. The first of the probes that a matrix can be is its own. */
+/**
+ * Types of rows that are whole blocks of 256, and of others. The first of the probes that a matrix can be is its own.
+ */
 const OF_256 = 'iq2_xxs iq2_xs iq2_s q2_k iq3_xxs iq3_s q3_k iq4_xs q4_k q5_k q6_k q8_0 f16'.split(' '),
     OF_32 = 'iq4_nl q4_0 q4_1 q5_0 q5_1 q8_0 f16'.split(' '),
     KINDS = [...new Set([...OF_256, ...OF_32])],
     PROBES = ['q3_k', 'iq4_nl'];
 
-/** The file type that llama.cpp infers from the most frequent tensor type (llama-model-loader.cpp). Types that are not here
- * have the name of their file type. */
+/**
+ * The file type that llama.cpp infers from the most frequent tensor type (llama-model-loader.cpp). Types that are not
+ * here have the name of their file type.
+ */
 const FILES = new Map([
     ['q3_k', 'q3_k_m'],
     ['q4_k', 'q4_k_m'],
@@ -180,8 +184,8 @@ class Mix {
     }
 
     /**
-     * What an earlier run of the same kind has measured, if the side file has it. (One that could not measure for want of
-     * memory was fast, and left nothing.)
+     * What an earlier run of the same kind has measured, if the side file has it. (One that could not measure for want
+     * of memory was fast, and left nothing.)
      * @param {string} text
      * @param {string} [model] the hash of the source's weights
      * @returns {{ run: import('./blocks.js').Run, mixture?: Mixture } | undefined} undefined: there is no side file
@@ -201,7 +205,10 @@ class Mix {
         return { run, mixture: { ...found.value, imatrix: found.bytes.length > 0 ? found.bytes : undefined } };
     }
 
-    /** The whole model. @param {import('./blocks.js').Hash} [hash] @returns {Promise<boolean>} whether it fits into memory */
+    /**
+     * The whole model. @param {import('./blocks.js').Hash} [hash] @returns {Promise<boolean>} whether it fits into
+     * memory
+     */
     async #load(hash) {
         const { engine } = this.parts;
         try {

@@ -1,6 +1,6 @@
 /**
- * A folder whose matrices are rounded to nearest: without a text, and without computing with the model. It is made layer
- * by layer, as calibrate() makes it.
+ * A folder whose matrices are rounded to nearest: without a text, and without computing with the model. It is made
+ * layer by layer, as calibrate() makes it.
  */
 import { possibleThreads } from './choose-build.js';
 import { Conversion } from './convert.js';

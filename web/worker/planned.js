@@ -4,7 +4,8 @@ import { nb_planned_tensor, TYPES } from '../abi.js';
 /**
  * A tensor as the converter plans it: also its place in the plan, its name in the files (one of them, if it is made of
  * several), its shape, and where the GGUF has it, once that is begun.
- * @typedef {import('../index.d.ts').PlannedTensor & { i: number, source: string, columns: number, rows: number, matrices: number,
+ * @typedef {import('../index.d.ts').PlannedTensor & { i: number, source: string, columns: number, rows: number,
+ * matrices: number,
  *     at: number, bytes: number }} Planned
  */
 
@@ -30,7 +31,10 @@ export const planned = (core, converter, i) =>
         core.count('nb_converter_planned', converter, i, at);
         const { fields } = nb_planned_tensor,
             view = new DataView(core.memory.buffer, at, nb_planned_tensor.size);
-        /** @typedef {'source_type' | 'wanted_type' | 'type' | 'name_bytes' | 'source_name_bytes' | 'columns' | 'rows' | 'matrices'} Word */
+        /**
+         * @typedef {'source_type' | 'wanted_type' | 'type' | 'name_bytes' | 'source_name_bytes' | 'columns' | 'rows' |
+         * 'matrices'} Word
+         */
         const word = (/** @type {Word} */ field) => view.getUint32(fields[field].at, true);
         const typeName = (/** @type {number} */ number) => TYPE_NAMES.get(number) ?? String(number);
         return {
@@ -64,8 +68,11 @@ export const rowsInFiles = (core, converter, { i, rows }) =>
 /** The layer that a tensor is of; -1: of none. @param {string} name */
 export const layerOf = (name) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
 
-/** Whether it is a type of floating-point numbers. Rounding to one loses next to nothing, so nothing of it is calibrated.
- * @param {string} type */
+/**
+ * Whether it is a type of floating-point numbers. Rounding to one loses next to nothing, so nothing of it is
+ * calibrated.
+ * @param {string} type
+ */
 export const isFloat = (type) => /^(f32|f16|bf16)$/.test(type);
 
 /** How many weights a tensor has. @param {Pick<Planned, 'columns' | 'rows' | 'matrices'>} tensor */

@@ -1,6 +1,6 @@
 /**
- * AWQ's folders, as AutoAWQ's version "gemm" has them: codes of 4 bits, each group with a zero point. vLLM's AWQConfig and
- * AWQMarlinConfig read them (vllm/model_executor/layers/quantization/awq.py and awq_marlin.py, from_config() and
+ * AWQ's folders, as AutoAWQ's version "gemm" has them: codes of 4 bits, each group with a zero point. vLLM's AWQConfig
+ * and AWQMarlinConfig read them (vllm/model_executor/layers/quantization/awq.py and awq_marlin.py, from_config() and
  * create_weights()): they ask for bits, group_size and zero_point, and heed modules_to_not_convert. Which matrices a
  * folder has in this format is no matter of the method: its zero points may come from rounding or from GPTQ, too.
  */

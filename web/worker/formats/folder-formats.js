@@ -12,8 +12,8 @@ import { INT_QUANTIZED } from './int-quantized.js';
 /** @typedef {import('../../quantize-options.js').CheckedFolder} CheckedFolder */
 
 /**
- * A tensor that a matrix becomes. name: what stands behind the module's name and a dot. dtype, shape: as safetensors has
- * them. bytes(): its data, from what was made of the matrix.
+ * A tensor that a matrix becomes. name: what stands behind the module's name and a dot. dtype, shape: as safetensors
+ * has them. bytes(): its data, from what was made of the matrix.
  * @typedef {object} Part
  * @property {string} name
  * @property {string} dtype
@@ -32,9 +32,10 @@ import { INT_QUANTIZED } from './int-quantized.js';
  * @property {(coding: Coding, folder: CheckedFolder) => Part[]} parts what a matrix becomes, in the order of the names
  * @property {(coding: Coding, folder: CheckedFolder) => import('../inputs.js').Room} room which the quantizer fills
  * @property {(made: import('../inputs.js').Room) => { type: string, bytes: Uint8Array }} [values] of a format that is
- *     calibrated: what the matrix stands for then, as blocks of a GGUF type, with which the layers behind it are calibrated
- * @property {(quantizer: import('../quantizer.js').Quantizer, coding: Coding, weights: { from: string, weights: Uint8Array },
- *     made: import('../inputs.js').Room, folder: CheckedFolder) => Promise<void>} [round]
+ *     calibrated: what the matrix stands for then, as blocks of a GGUF type, with which the layers behind it are
+ *     calibrated
+ * @property {(quantizer: import('../quantizer.js').Quantizer, coding: Coding, weights: { from: string, weights:
+ *     Uint8Array }, made: import('../inputs.js').Room, folder: CheckedFolder) => Promise<void>} [round]
  *     of a format that is made without calibration: fills the room. The weights' rows are in the order of a GGUF
  */
 
