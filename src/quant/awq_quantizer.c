@@ -126,6 +126,7 @@ int32_t nb_quantizer_input(const void *observed, const nb_input_settings *how, n
                                   .is_wide = !grid.is_narrow};
     nb_range range;
     NB_TRY(nb_uniform_check(&grid, err));
+    NB_TRY(nb_range_check(observed, err));
     NB_TRY(nb_range_choose(observed, &settings, &range, err));
     nb_uniform_step step = nb_int8_input(&range, settings.is_symmetric, grid.scale_type);
     *found = (nb_input_found){range.clipped, range.low, range.high, step.scale, step.zero};

@@ -4,14 +4,11 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-enum {
-    LEAST_EXPONENT = -100, /* of smaller numbers all lie in the first bin */
-    BINS_EXPONENT = 11
-};
+enum { BINS_EXPONENT = 11 };
 _Static_assert(NB_RANGE_BINS == 1 << BINS_EXPONENT, "the number of bins is a power of two");
 
 void nb_range_begin(nb_range_observer *o, float rate) {
-    *o = (nb_range_observer){.rate = rate > 0 ? rate : 0.01f, .exponent = LEAST_EXPONENT};
+    *o = (nb_range_observer){.rate = rate > 0 ? rate : 0.01f, .exponent = NB_RANGE_LEAST_EXPONENT};
 }
 
 static void merge_pairs(uint64_t *bins) {

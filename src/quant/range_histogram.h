@@ -8,7 +8,10 @@
 
 #include "../nibble.h"
 
-enum { NB_RANGE_BINS = 2048 }; /* on each side of 0 */
+enum {
+    NB_RANGE_BINS = 2048,          /* on each side of 0 */
+    NB_RANGE_LEAST_EXPONENT = -100 /* of e; smaller numbers all lie in the first bin */
+};
 
 typedef struct nb_range_observer {
     uint64_t count, pieces;

@@ -1,6 +1,7 @@
 #include "range_observer.h"
 
 #include "../base/numbers.h"
+#include "../types/finite.h"
 #include "uniform.h"
 
 #include <math.h>
@@ -13,6 +14,25 @@ int32_t nb_range_observe(nb_range_observer *o, const float *x, uint64_t rows, ui
     NB_TRY(nb_matrix_check("the numbers to be observed", x, rows, columns, err));
     nb_range_add(o, x, (size_t)(rows * columns));
     return NB_OK;
+}
+
+/* Whether the bins hold as many numbers as were counted. */
+static bool has_count(const nb_range_observer *o) {
+    uint64_t left = o->count;
+    for (int i = 0; i < NB_RANGE_BINS; i++) {
+        if (o->above[i] > left || o->below[i] > left - o->above[i])
+            return false;
+        left -= o->above[i] + o->below[i];
+    }
+    return left == 0;
+}
+
+int32_t nb_range_check(const nb_range_observer *o, nb_error *err) {
+    const float ends[] = {o->low, o->high, o->moving_low, o->moving_high};
+    bool is_good = nb_are_finite(ends, 4) && o->low <= o->high && o->exponent >= NB_RANGE_LEAST_EXPONENT &&
+                   o->exponent <= 128 && NB_MAX(-o->low, o->high) <= nb_power_of_two(o->exponent) && has_count(o);
+    return is_good ? NB_OK
+                   : NB_FAIL(err, NB_ERR_FORMAT, "what was observed of a range is damaged: observe the inputs anew");
 }
 
 /* ---- what is clipped --------------------------------------------------------------------------------------------- */

@@ -36,6 +36,9 @@ typedef struct nb_range {
 /* A piece: rows of numbers. One that is not finite is an error that names its row and column; nothing was counted. */
 int32_t nb_range_observe(nb_range_observer *o, const float *x, uint64_t rows, uint64_t columns, nb_error *err);
 
+/* An error unless these can be the bytes of an observer: they may come from another module. */
+int32_t nb_range_check(const nb_range_observer *o, nb_error *err);
+
 /* An error if nothing was observed, or if there is no such method. */
 int32_t nb_range_choose(const nb_range_observer *o, const nb_range_settings *how, nb_range *range, nb_error *err);
 

@@ -155,6 +155,33 @@ static void check_input(void) {
     CHECK(nb_quantizer_input(&o, &how, &found, &err) == NB_ERR_ARGUMENT, "%s", err.message);
 }
 
+/* Bytes that no observer left are refused, whatever is wrong with them. */
+static void check_damaged_input(void) {
+    static nb_range_observer o, bad;
+    nb_error err = {0};
+    const float x[] = {-3, 1, 2};
+    nb_input_settings how = {.ranges = NB_RANGE_SQUARED_ERROR, .scale_type = NB_TYPE_F32};
+    nb_input_found found;
+    nb_range_begin(&o, 0);
+    nb_range_add(&o, x, 3);
+    CHECK(nb_quantizer_input(&o, &how, &found, &err) == 0, "%s", err.message);
+#define REFUSED(change)                                                                                            \
+    (bad = o, (change),                                                                                            \
+     CHECK(nb_quantizer_input(&bad, &how, &found, &err) == NB_ERR_FORMAT && test_contains(err.message, "damaged"), \
+           "%s: %s", #change, err.message))
+    REFUSED(bad.count = 4);
+    REFUSED(bad.above[0]++);
+    REFUSED((bad.below[5] = UINT64_MAX, bad.count = 2));
+    REFUSED(bad.low = NAN);
+    REFUSED(bad.high = INFINITY);
+    REFUSED(bad.low = 2.5f);
+    REFUSED(bad.moving_high = NAN);
+    REFUSED(bad.exponent = 129);
+    REFUSED(bad.exponent = -101);
+    REFUSED(bad.exponent = 1); /* 3 is beyond 2^1 */
+#undef REFUSED
+}
+
 static void check_split(void) {
     enum { COLUMNS = 32 };
     float x[2 * COLUMNS], largest[2];
@@ -242,6 +269,7 @@ void test_int8(void) {
     check_outliers(&in);
     check_feedback();
     check_input();
+    check_damaged_input();
     check_split();
     CHECK(!in.is_short && in.at == size, "%s is cut off", VECTORS);
     nb_free(bytes);
