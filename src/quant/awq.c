@@ -155,6 +155,19 @@ static void fill_importance(const nb_awq_input *in, const float *scales, float *
         importance[i] = in->hessian[(size_t)i * in->columns + i] / scales[i] / scales[i];
 }
 
+static int32_t keep_best(const workspace *s, uint32_t step, uint32_t columns, double error, float *scales,
+                         nb_awq_found *found, nb_error *err) {
+    if (step == 0 && !isfinite(error))
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "the error of the outputs is not finite: the weights or the Hessian are too large for F32");
+    if (step == 0 || (isfinite(error) && error < found->error)) {
+        double ratio = step ? (double)(step - 1) / RATIOS : -1;
+        *found = (nb_awq_found){ratio, error, step ? found->plain : error};
+        memcpy(scales, s->tried, columns * sizeof *scales);
+    }
+    return NB_OK;
+}
+
 static int32_t check_rows(const float *weights, uint32_t rows, uint32_t columns, nb_error *err) {
     return rows ? nb_matrix_check("the weights", weights, rows, columns, err)
                 : NB_FAIL(err, NB_ERR_ARGUMENT, "there are no weights to search for");
@@ -185,13 +198,9 @@ int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, 
     double error = 0;
     for (uint32_t i = 0; i < tiles; i++)
         error += j.errors[i];
-    if (step == 0 || error < found->error) {
-        double ratio = step ? (double)(step - 1) / RATIOS : -1;
-        *found = (nb_awq_found){ratio, error, step ? found->plain : error};
-        memcpy(scales, s.tried, columns * sizeof *scales);
-    }
+    int32_t code = keep_best(&s, step, columns, error, scales, found, err);
     nb_arena_free(&arena);
-    return NB_OK;
+    return code;
 }
 
 /* ---- clipping ---------------------------------------------------------------------------------------------------- */

@@ -352,6 +352,40 @@ static void check_refused(void) {
           "%s", err.message);
 }
 
+/* Columns that were never seen cost nothing, however they are rounded. Sums that F32 does not hold are an error. */
+static void check_unseen(void) {
+    enum { N = 256, ROWS = 2 };
+    static const uint32_t types[] = {NB_TYPE_Q4_0, NB_TYPE_Q4_1,  NB_TYPE_Q5_1, NB_TYPE_IQ4_NL, NB_TYPE_IQ4_XS,
+                                     NB_TYPE_Q2_K, NB_TYPE_Q3_K,  NB_TYPE_Q4_K, NB_TYPE_Q5_K,   NB_TYPE_Q6_K,
+                                     NB_TYPE_NF4,  NB_TYPE_MXFP4, NB_TYPE_NVFP4};
+    static float h[N * N], w[ROWS * N];
+    float mean[N] = {0}, scales[N];
+    nb_awq_input input = {N, h, mean, NULL, 0};
+    nb_rounding r = {0};
+    nb_awq_found found;
+    nb_error err = {0};
+    for (int i = 0; i < ROWS * N; i++)
+        w[i] = (float)(i % 13) - 5.5f;
+    for (uint32_t i = 0; i < 2 * sizeof types / sizeof *types; i++) {
+        r = (nb_rounding){.type = types[i / 2], .how.best = i % 2};
+        h[0] = 0;
+        CHECK(search(NULL, &input, &r, true, w, ROWS, scales, &found, &err) == 0 && found.error == 0, "type %u: %s, %g",
+              r.type, err.message, found.error);
+        h[0] = 1; /* all other columns were never seen */
+        CHECK(search(NULL, &input, &r, true, w, ROWS, scales, &found, &err) == 0 && isfinite(found.plain) &&
+                  found.error <= found.plain,
+              "type %u: %s, %g", r.type, err.message, found.plain);
+    }
+    r.type = NB_TYPE_Q4_0;
+    for (int i = 0; i < N; i++)
+        h[i * N + i] = 3e38f;
+    for (int i = 0; i < ROWS * N; i++)
+        w[i] *= 1e20f;
+    CHECK(search(NULL, &input, &r, true, w, ROWS, scales, &found, &err) == NB_ERR_FORMAT &&
+              test_contains(err.message, "too large for F32"),
+          "%s", err.message);
+}
+
 /* Of columns that are no multiple of four, and rows no multiple of eight, as its definition says. */
 static void check_output_error(void) {
     enum { ROWS = 11, COLUMNS = 7 };
@@ -497,4 +531,5 @@ void test_awq(void) {
     check_folds();
     check_kept_types();
     check_refused();
+    check_unseen();
 }
