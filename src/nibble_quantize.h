@@ -316,7 +316,8 @@ int32_t nb_rounder_tensor(nb_rounder *rounder, const char *name, size_t name_byt
 int32_t nb_rounder_takes(const nb_rounder *rounder, uint32_t type);
 
 /* Rows of the tensor's matrix of this number -> blocks of a type at `out` (NULL: not wanted). Adds what they lose to
- * *loss. flags: NB_ROWS_PLAINLY or NB_ROWS_BEST. first_row is only for messages. */
+ * *loss, which is not finite then if the type does not hold the weights. flags: NB_ROWS_PLAINLY or NB_ROWS_BEST.
+ * first_row is only for messages. */
 int32_t nb_rounder_rows(nb_rounder *rounder, uint32_t matrix, uint32_t type, uint32_t flags, uint32_t source_type,
                         const void *weights, uint32_t first_row, uint32_t rows, void *out, double *loss, nb_error *err);
 
@@ -331,7 +332,7 @@ int32_t nb_mix_choose(uint32_t n, uint32_t kinds, const double *bytes, const dou
 /* Weights are rounded to a grid and stay floating-point numbers, so that any engine tells what the grid costs. */
 enum {
     NB_SIMULATE_UNIFORM = 0, /* w = s (q - z), s in binary16, and z in as many bits as a code */
-    NB_SIMULATE_LOG = 1,     /* 0 and signed powers of two; the largest power in 8 bits */
+    NB_SIMULATE_LOG = 1,     /* 0 and signed powers of two; the largest power in 8 bits, of weights in F16 at most 15 */
     NB_SIMULATE_CODEBOOK = 2 /* 2^bits numbers in binary16 that fit the weights best (Lloyd-Max) */
 };
 
@@ -354,7 +355,8 @@ int32_t nb_simulate_bits(const nb_simulation *how, uint32_t rows, uint32_t colum
 /* Rounds rows of F32 or F16 where they lie. pool: NULL is fine. If the whole matrix shares a grid, these are all its
  * rows. first_row is for messages, and for stochastic rounding. tensor: any number, for stochastic rounding that
  * differs from tensor to tensor. Adds to *clipped how many weights lay outside the range that was chosen. A weight that
- * is not finite is an error that names its row and column. */
+ * is not finite, or too large for a scale or an entry in binary16, is an error that names its row. After an error the
+ * weights are as they were, unless memory ended while codebooks were fitted. */
 int32_t nb_simulate_rows(nb_pool *pool, const nb_simulation *how, uint32_t tensor, uint32_t type, void *weights,
                          uint32_t first_row, uint32_t rows, uint32_t columns, double *clipped, nb_error *err);
 

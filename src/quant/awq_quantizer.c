@@ -10,10 +10,10 @@
 
 int32_t nb_quantizer_floats(nb_quantizer *q, uint32_t source_type, const void *weights, uint32_t first_row,
                             uint32_t rows, float *out, nb_error *err) {
-    NB_TRY(nb_weights_check(q, source_type, err));
+    NB_TRY(nb_weights_check(q->columns, source_type, err));
     for (uint32_t row = 0; row < rows; row++)
-        if (!nb_weights_row(q, source_type, weights, row, out + (size_t)row * q->columns))
-            return nb_weights_refuse(q, source_type, weights, row, first_row, err);
+        if (!nb_weights_row(q->columns, source_type, weights, row, out + (size_t)row * q->columns))
+            return nb_weights_refuse(q->columns, source_type, weights, row, first_row, q->panel, err);
     return NB_OK;
 }
 

@@ -108,7 +108,7 @@ static void encode_row(void *context, uint64_t row, uint64_t rows, int32_t threa
     plain_rows *p = context;
     const blocks *b = p->b;
     float *x = b->q->scratch + (size_t)thread * b->q->columns * NB_TILE;
-    if (nb_weights_row(b->q, p->source_type, p->weights, (uint32_t)row, x))
+    if (nb_weights_row(b->q->columns, p->source_type, p->weights, (uint32_t)row, x))
         b->encode(&b->how, x, b->out + row * b->row_bytes, b->q->columns);
     else
         nb_mark_row(&p->bad_row, (uint32_t)row);
@@ -142,22 +142,24 @@ static int32_t check_order(const nb_quantizer *q, const nb_traits *traits, nb_er
 int32_t nb_quantizer_rows(nb_quantizer *q, uint32_t type, uint32_t flags, uint32_t source_type, const void *weights,
                           uint32_t first_row, uint32_t rows, void *out, nb_error *err) {
     NB_TRY(nb_hessian_check_ready(q, flags, err));
-    NB_TRY(nb_weights_check(q, source_type, err));
+    NB_TRY(nb_weights_check(q->columns, source_type, err));
     if (!nb_encoder_of(type))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "nibble does not write tensors of type %u", type);
-    NB_TRY(nb_weights_check(q, type, err));
+    NB_TRY(nb_weights_check(q->columns, type, err));
     blocks b = {.q = q,
                 .traits = nb_traits_of(type),
                 .layout = flags & NB_ROWS_NEAREST ? NULL : nb_code_layout_of(type),
                 .encode = nb_encoder_of(type),
                 .how = {.importance = q->importance, .best = flags & NB_ROWS_BEST},
                 .out = out,
-                .row_bytes = nb_weights_row_bytes(q, type)};
+                .row_bytes = nb_weights_row_bytes(q->columns, type)};
     NB_TRY(nb_grids_find(&q->grids, type, &b.how.neighbours, err));
     if (!b.layout) {
         plain_rows p = {&b, source_type, weights, NB_NO_ROW};
         nb_parallel(q->pool, rows, false, encode_row, &p);
-        return p.bad_row == NB_NO_ROW ? NB_OK : nb_weights_refuse(q, source_type, weights, p.bad_row, first_row, err);
+        return p.bad_row == NB_NO_ROW
+                 ? NB_OK
+                 : nb_weights_refuse(q->columns, source_type, weights, p.bad_row, first_row, q->panel, err);
     }
     NB_TRY(check_order(q, b.traits, err));
     fill_patterns(&b);

@@ -201,7 +201,7 @@ int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t fl
                            const void *weights, uint32_t first_row, uint32_t rows, uint8_t *codes, void *scales,
                            uint8_t *zeros, float *dequantized, nb_error *err) {
     NB_TRY(check_order(q, f, flags, err));
-    NB_TRY(nb_weights_check(q, source_type, err));
+    NB_TRY(nb_weights_check(q->columns, source_type, err));
     uint32_t group = f->group ? f->group : q->columns;
     coding c = {.q = q,
                 .format = f,

@@ -147,7 +147,7 @@ static bool read_slab(job *j, slab *s, uint32_t first_row, uint32_t rows) {
     const nb_feed *f = j->feed;
     uint32_t n = f->q->columns, of_span = f->span / f->granule;
     for (uint32_t r = 0; r < rows; r++) {
-        if (!nb_weights_row(f->q, f->source_type, f->weights, first_row + r, s->row)) {
+        if (!nb_weights_row(f->q->columns, f->source_type, f->weights, first_row + r, s->row)) {
             nb_mark_row(&j->bad_row, first_row + r);
             return false;
         }
@@ -183,7 +183,7 @@ int32_t nb_feed_rows(nb_feed *f, nb_error *err) {
     nb_parallel(f->q->pool, (f->rows + NB_TILE - 1) / NB_TILE, false, run_slab, &j);
     nb_free(memory);
     if (j.bad_row != NB_NO_ROW)
-        return nb_weights_refuse(f->q, f->source_type, f->weights, j.bad_row, f->first_row, err);
+        return nb_weights_refuse(f->q->columns, f->source_type, f->weights, j.bad_row, f->first_row, f->q->panel, err);
     if (j.large_row != NB_NO_ROW)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "row %u has weights that are too large for a scale of half precision; keep this matrix in F32",

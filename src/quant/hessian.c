@@ -1,10 +1,8 @@
-/* The quantizer's object: what was observed of a matrix's inputs, and the rows of weights as they come. */
+/* The quantizer's object, what was observed of a matrix's inputs, and the error of a result. */
 #include "hessian.h"
 
 #include "../base/memory.h"
 #include "../base/numbers.h"
-#include "../types/finite.h"
-#include "../types/traits.h"
 #include "output_error.h"
 
 enum { MOST_COLUMNS = 1 << 16 };
@@ -72,45 +70,6 @@ float *nb_quantizer_largest(nb_quantizer *q) {
     return q->largest;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------------- */
-
-int32_t nb_weights_check(const nb_quantizer *q, uint32_t type, nb_error *err) {
-    const nb_traits *traits = nb_traits_of(type);
-    if (!traits || !traits->dequantize)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor type %u is not known", type);
-    if (q->columns % traits->block_weights)
-        return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "rows of %u weights are no whole blocks of %s, which have %u; take a type with blocks of 32",
-                       q->columns, traits->name, traits->block_weights);
-    return NB_OK;
-}
-
-size_t nb_weights_row_bytes(const nb_quantizer *q, uint32_t type) {
-    const nb_traits *traits = nb_traits_of(type);
-    return (size_t)(q->columns / traits->block_weights) * traits->block_bytes;
-}
-
-bool nb_weights_row(const nb_quantizer *q, uint32_t type, const void *weights, uint32_t row, float *out) {
-    const uint8_t *blocks = weights;
-    nb_traits_of(type)->dequantize(blocks + row * nb_weights_row_bytes(q, type), out, q->columns);
-    return nb_are_finite(out, q->columns);
-}
-
-int32_t nb_weights_refuse(const nb_quantizer *q, uint32_t type, const void *weights, uint32_t row, uint32_t first_row,
-                          nb_error *err) {
-    float *x = q->panel; /* no thread uses it now */
-    uint32_t column = 0;
-    nb_weights_row(q, type, weights, row, x);
-    while (column + 1 < q->columns && nb_are_finite(x + column, 1))
-        column++;
-    return NB_FAIL(err, NB_ERR_FORMAT,
-                   "the weights are not finite: row %u, column %u is %s; the file is damaged, or was written so",
-                   first_row + row, column,
-                   x[column] != x[column] ? "NaN"
-                   : x[column] > 0        ? "infinity"
-                                          : "-infinity");
-}
-
 /* ---- what a result costs ---------------------------------------------------------------------------------------- */
 
 typedef struct comparison {
@@ -126,8 +85,8 @@ static void compare_row(void *context, uint64_t row, uint64_t rows, int32_t thre
     comparison *c = context;
     const nb_quantizer *q = c->q;
     float *x = q->scratch + (size_t)thread * q->columns * NB_TILE, *y = x + q->columns;
-    bool is_finite = nb_weights_row(q, c->source_type, c->weights, (uint32_t)row, x);
-    nb_weights_row(q, c->type, c->blocks, (uint32_t)row, y);
+    bool is_finite = nb_weights_row(q->columns, c->source_type, c->weights, (uint32_t)row, x);
+    nb_weights_row(q->columns, c->type, c->blocks, (uint32_t)row, y);
     for (uint32_t i = 0; i < q->columns; i++)
         x[i] -= y[i];
     c->errors[row] = nb_output_error(x, 1, q->square, q->columns);
@@ -135,18 +94,11 @@ static void compare_row(void *context, uint64_t row, uint64_t rows, int32_t thre
         nb_mark_row(&c->bad_row, (uint32_t)row);
 }
 
-// NOLINTNEXTLINE(readability-non-const-parameter): clang-tidy does not see that an atomic exchange writes to it
-void nb_mark_row(uint32_t *bad_row, uint32_t row) {
-    uint32_t seen = __atomic_load_n(bad_row, __ATOMIC_SEQ_CST);
-    while (row < seen && !__atomic_compare_exchange_n(bad_row, &seen, row, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-        ;
-}
-
 double nb_quantizer_error(nb_quantizer *q, uint32_t source_type, const void *weights, uint32_t type, const void *blocks,
                           uint32_t rows, nb_error *err) {
     NB_TRY(nb_hessian_check_there(q, err));
-    NB_TRY(nb_weights_check(q, source_type, err));
-    NB_TRY(nb_weights_check(q, type, err));
+    NB_TRY(nb_weights_check(q->columns, source_type, err));
+    NB_TRY(nb_weights_check(q->columns, type, err));
     comparison c = {q, source_type, type, weights, blocks, nb_alloc_items(rows, sizeof(double)), NB_NO_ROW};
     if (!c.errors)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the errors of %u rows", rows);
@@ -156,7 +108,7 @@ double nb_quantizer_error(nb_quantizer *q, uint32_t source_type, const void *wei
         sum += c.errors[row];
     nb_free(c.errors);
     if (c.bad_row != NB_NO_ROW)
-        return nb_weights_refuse(q, source_type, weights, c.bad_row, 0, err);
+        return nb_weights_refuse(q->columns, source_type, weights, c.bad_row, 0, q->panel, err);
     if (!(__builtin_fabs(sum) <= 0x1p1000)) /* NB_MAX would make 0 of NaN */
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "the error of the outputs is not finite: the blocks are damaged, or the "

@@ -6,6 +6,7 @@
 #include "../nibble_quantize.h"
 #include "quantize_neighbours.h"
 #include "tiles.h"
+#include "weight_rows.h"
 
 /* GPTQ quantizes column by column. With U upper triangular and H^-1 = U^T U, the columns j > i become w_j - e U_ij,
  * e = (w_i - q_i) / U_ii, which is the best that they can do about the error of column i (Frantar et al. 2023, section
@@ -56,20 +57,5 @@ int32_t nb_hessian_check_there(const nb_quantizer *q, nb_error *err);
 
 /* An error unless all is ready for rows with these flags: NB_ROWS_NEAREST needs no factor. */
 int32_t nb_hessian_check_ready(const nb_quantizer *q, uint32_t flags, nb_error *err);
-
-/* An error unless rows are whole blocks of the type. */
-int32_t nb_weights_check(const nb_quantizer *q, uint32_t type, nb_error *err);
-size_t nb_weights_row_bytes(const nb_quantizer *q, uint32_t type);
-
-/* Row `row` of `weights`, which is aligned as the type's blocks are, as F32. Returns whether all are finite. */
-bool nb_weights_row(const nb_quantizer *q, uint32_t type, const void *weights, uint32_t row, float *out);
-
-/* The error that names the first number of the row that is not finite. */
-int32_t nb_weights_refuse(const nb_quantizer *q, uint32_t type, const void *weights, uint32_t row, uint32_t first_row,
-                          nb_error *err);
-
-/* Of the rows that threads find wrong the first one is kept, whatever their order. */
-enum { NB_NO_ROW = UINT32_MAX };
-void nb_mark_row(uint32_t *bad_row, uint32_t row);
 
 #endif

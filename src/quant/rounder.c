@@ -4,11 +4,10 @@
 #include "../base/numbers.h"
 #include "../base/threads.h"
 #include "../nibble_quantize.h"
-#include "../types/finite.h"
 #include "../types/traits.h"
-#include "hessian.h"
 #include "imatrix.h"
 #include "quantize_neighbours.h"
+#include "weight_rows.h"
 
 struct nb_rounder {
     nb_pool *pool;
@@ -69,15 +68,16 @@ int32_t nb_rounder_takes(const nb_rounder *r, uint32_t type) {
 
 typedef struct rounding {
     const nb_rounder *r;
-    const nb_traits *from, *to;
+    uint32_t source_type;
+    const nb_traits *to;
     nb_quantize *encode;
     nb_encoding how;
-    const uint8_t *weights;
-    uint8_t *out;                /* NULL: not wanted */
-    float *rows;                 /* [threads, 2, columns] */
-    uint8_t *blocks;             /* [threads, to_bytes]: what is not wanted */
-    double *losses;              /* [rows] */
-    size_t from_bytes, to_bytes; /* of a row */
+    const void *weights;
+    uint8_t *out;    /* NULL: not wanted */
+    float *rows;     /* [threads, 2, columns] */
+    uint8_t *blocks; /* [threads, to_bytes]: what is not wanted */
+    double *losses;  /* [rows] */
+    size_t to_bytes; /* of a row */
     uint32_t bad_row;
 } rounding;
 
@@ -96,8 +96,7 @@ static void round_row(void *context, uint64_t row, uint64_t rows, int32_t thread
     uint32_t n = p->r->columns;
     float *x = p->rows + (size_t)thread * 2 * n, *y = x + n;
     uint8_t *blocks = p->out ? p->out + row * p->to_bytes : p->blocks + (size_t)thread * p->to_bytes;
-    p->from->dequantize(p->weights + row * p->from_bytes, x, n);
-    if (!nb_are_finite(x, n)) {
+    if (!nb_weights_row(n, p->source_type, p->weights, (uint32_t)row, x)) {
         nb_mark_row(&p->bad_row, (uint32_t)row);
         return;
     }
@@ -116,13 +115,11 @@ static void take_parts(rounding *p, uint32_t rows, nb_arena *arena) {
 int32_t nb_rounder_rows(nb_rounder *r, uint32_t matrix, uint32_t type, uint32_t flags, uint32_t source_type,
                         const void *weights, uint32_t first_row, uint32_t rows, void *out, double *loss,
                         nb_error *err) {
-    const nb_traits *from = nb_traits_of(source_type);
     if (!nb_rounder_takes(r, type) || matrix >= r->matrices)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "matrix %u of the tensor at hand cannot become type %u", matrix, type);
-    if (!from || !from->dequantize || r->columns % from->block_weights)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "weights of type %u cannot be read", source_type);
+    NB_TRY(nb_weights_check(r->columns, source_type, err));
     rounding p = {.r = r,
-                  .from = from,
+                  .source_type = source_type,
                   .to = nb_traits_of(type),
                   .encode = nb_encoder_of(type),
                   .weights = weights,
@@ -130,8 +127,7 @@ int32_t nb_rounder_rows(nb_rounder *r, uint32_t matrix, uint32_t type, uint32_t 
                   .bad_row = NB_NO_ROW};
     p.how = (nb_encoding){.importance = r->importance ? r->importance + (size_t)matrix * r->columns : NULL,
                           .best = flags & NB_ROWS_BEST};
-    p.from_bytes = (size_t)(r->columns / from->block_weights) * from->block_bytes;
-    p.to_bytes = (size_t)(r->columns / p.to->block_weights) * p.to->block_bytes;
+    p.to_bytes = nb_weights_row_bytes(r->columns, type);
     NB_TRY(nb_grids_find(&r->grids, type, &p.how.neighbours, err));
     nb_arena arena = {0};
     take_parts(&p, rows, &arena);
@@ -140,10 +136,9 @@ int32_t nb_rounder_rows(nb_rounder *r, uint32_t matrix, uint32_t type, uint32_t 
     nb_parallel(r->pool, rows, false, round_row, &p);
     for (uint32_t row = 0; row < rows; row++)
         *loss += p.losses[row];
+    int32_t code = p.bad_row == NB_NO_ROW
+                     ? NB_OK
+                     : nb_weights_refuse(r->columns, source_type, weights, p.bad_row, first_row, p.rows, err);
     nb_arena_free(&arena);
-    if (p.bad_row != NB_NO_ROW)
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "row %u of the weights is not finite; the file is damaged, or was written so",
-                       first_row + p.bad_row);
-    return NB_OK;
+    return code;
 }

@@ -1,17 +1,22 @@
 /* Simulated quantization: weights are rounded to a grid and dequantized at once. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
-#include "../types/finite.h"
-#include "../types/types.h"
-#include "hessian.h"
+#include "../base/threads.h"
+#include "../types/traits.h"
 #include "lloyd_max.h"
 #include "log_levels.h"
+#include "quantize_search.h"
 #include "range_observer.h"
 #include "uniform.h"
+#include "weight_rows.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-enum { MOST_SAMPLED = 1 << 20 }; /* weights that a codebook is fitted to */
+enum {
+    MOST_SAMPLED = 1 << 20, /* weights that a codebook is fitted to */
+    F16_TOP = 15            /* the largest power of two in binary16 */
+};
+static const float MOST_F16 = 65504;
 
 /* What the weights of a group are rounded to; of these, what the kind of grid has. */
 typedef struct levels {
@@ -30,7 +35,7 @@ typedef struct simulation {
     int16_t *codes;              /* [threads, columns] */
     nb_range_observer *observer; /* [threads] */
     double *clipped;             /* [rows] */
-    uint32_t bad_row;
+    uint32_t bad_row, large_row;
 } simulation;
 
 static nb_uniform uniform_of(const nb_simulation *how, uint32_t tensor) {
@@ -94,8 +99,8 @@ static int32_t fit_uniform(const simulation *s, const float *x, size_t n, nb_ran
     return NB_OK;
 }
 
-static float within_f16(float x) {
-    return NB_MAX(-65504.0f, NB_MIN(x, 65504.0f));
+static uint16_t nearest_f16(float x) {
+    return nb_f32_to_f16(NB_MAX(-MOST_F16, NB_MIN(x, MOST_F16)));
 }
 
 /* The codebook is fitted to a sample of the numbers where they are very many. */
@@ -113,7 +118,7 @@ static int32_t fit_codebook(const simulation *s, const float *x, size_t n, level
     int32_t code = nb_lloyd_max(sample, NULL, count, entries, l->codebook, codes, err);
     nb_arena_free(&arena);
     for (uint32_t i = 0; i < entries && code == NB_OK; i++)
-        l->codebook[i] = nb_f16_to_f32(nb_f32_to_f16(within_f16(l->codebook[i])));
+        l->codebook[i] = nb_f16_to_f32(nearest_f16(l->codebook[i]));
     return code;
 }
 
@@ -124,10 +129,9 @@ static int32_t fit(const simulation *s, const float *x, size_t n, nb_range_obser
         return fit_uniform(s, x, n, observer, l, clipped, err);
     if (s->how->grid == NB_SIMULATE_CODEBOOK)
         return fit_codebook(s, x, n, l, err);
-    float largest = 0;
-    for (size_t i = 0; i < n; i++)
-        largest = NB_MAX(largest, __builtin_fabsf(x[i]));
-    l->top = nb_log_top(largest);
+    l->top = nb_log_top(nb_largest_magnitude(x, n));
+    if (s->type == NB_TYPE_F16)
+        l->top = NB_MIN(l->top, F16_TOP);
     return NB_OK;
 }
 
@@ -152,20 +156,12 @@ static void apply(const simulation *s, const levels *l, uint64_t place, float *x
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
-static void read_floats(uint32_t type, const void *weights, size_t first, size_t n, float *out) {
-    if (type == NB_TYPE_F32)
-        memcpy(out, (const float *)weights + first, n * sizeof *out);
-    else
-        for (size_t i = 0; i < n; i++)
-            out[i] = nb_f16_to_f32(((const uint16_t *)weights)[first + i]);
-}
-
 static void write_floats(uint32_t type, const float *x, size_t n, void *weights, size_t first) {
     if (type == NB_TYPE_F32)
         memcpy((float *)weights + first, x, n * sizeof *x);
     else
         for (size_t i = 0; i < n; i++)
-            ((uint16_t *)weights)[first + i] = nb_f32_to_f16(within_f16(x[i]));
+            ((uint16_t *)weights)[first + i] = nearest_f16(x[i]);
 }
 
 static int32_t round_groups(const simulation *s, uint64_t row, float *x, int16_t *codes, nb_range_observer *observer,
@@ -181,17 +177,46 @@ static int32_t round_groups(const simulation *s, uint64_t row, float *x, int16_t
     return NB_OK;
 }
 
+/* The largest magnitude that the grid's numbers of binary16 can stand for: entries of a codebook, or scales. */
+static float largest_of(const nb_simulation *how) {
+    return how->grid == NB_SIMULATE_LOG      ? 0x1.fffffep127f
+         : how->grid == NB_SIMULATE_CODEBOOK ? MOST_F16
+                                             : MOST_F16 * (float)(entries_of(how) - 1) / 2;
+}
+
+static float *row_of_thread(const simulation *s, int32_t thread) {
+    return s->x + (size_t)thread * s->columns;
+}
+
+static void check_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
+    (void)rows;
+    simulation *s = context;
+    float *x = row_of_thread(s, thread);
+    if (!nb_weights_row(s->columns, s->type, s->weights, (uint32_t)row, x))
+        nb_mark_row(&s->bad_row, (uint32_t)row);
+    else if (nb_largest_magnitude(x, s->columns) > largest_of(s->how))
+        nb_mark_row(&s->large_row, (uint32_t)row);
+}
+
+/* All rows are checked before the first one is written. */
+static int32_t check_rows(simulation *s, nb_pool *pool, uint32_t rows, nb_error *err) {
+    nb_parallel(pool, rows, false, check_row, s);
+    if (s->bad_row != NB_NO_ROW)
+        return nb_weights_refuse(s->columns, s->type, s->weights, s->bad_row, s->first_row, s->x, err);
+    if (s->large_row != NB_NO_ROW)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "row %u has weights beyond %g, which this grid cannot have: its scales or entries are binary16; "
+                       "take logarithmic levels",
+                       s->first_row + s->large_row, (double)largest_of(s->how));
+    return NB_OK;
+}
+
 /* Only codebooks need memory and may fail; they are fitted by one thread, which alone may allocate. */
 static int32_t round_row(simulation *s, uint64_t row, int32_t thread, nb_error *err) {
-    size_t first = (size_t)row * s->columns;
-    float *x = s->x + (size_t)thread * s->columns;
-    read_floats(s->type, s->weights, first, s->columns, x);
-    if (!nb_are_finite(x, s->columns)) {
-        nb_mark_row(&s->bad_row, (uint32_t)row);
-        return NB_OK;
-    }
+    float *x = row_of_thread(s, thread);
+    nb_weights_row(s->columns, s->type, s->weights, (uint32_t)row, x);
     NB_TRY(round_groups(s, row, x, s->codes + (size_t)thread * s->columns, s->observer + thread, err));
-    write_floats(s->type, x, s->columns, s->weights, first);
+    write_floats(s->type, x, s->columns, s->weights, (size_t)row * s->columns);
     return NB_OK;
 }
 
@@ -200,44 +225,27 @@ static void round_row_in_parallel(void *context, uint64_t row, uint64_t rows, in
     round_row(context, row, thread, NULL);
 }
 
-static int32_t refuse_row(const simulation *s, uint32_t row, nb_error *err) {
-    uint32_t column = 0;
-    float x = 0;
-    for (; column < s->columns; column++) {
-        read_floats(s->type, s->weights, (size_t)row * s->columns + column, 1, &x);
-        if (!nb_are_finite(&x, 1))
-            break;
-    }
-    return NB_FAIL(err, NB_ERR_FORMAT,
-                   "the weight in row %u, column %u is not finite; the file is damaged, or was written so",
-                   s->first_row + row, column);
-}
-
 static int32_t round_rows(simulation *s, nb_pool *pool, uint32_t rows, nb_error *err) {
-    if (s->how->grid == NB_SIMULATE_CODEBOOK)
-        for (uint32_t row = 0; row < rows; row++)
-            NB_TRY(round_row(s, row, 0, err));
-    else
+    if (s->how->grid != NB_SIMULATE_CODEBOOK) {
         nb_parallel(pool, rows, false, round_row_in_parallel, s);
-    return s->bad_row == NB_NO_ROW ? NB_OK : refuse_row(s, s->bad_row, err);
+        return NB_OK;
+    }
+    for (uint32_t row = 0; row < rows; row++)
+        NB_TRY(round_row(s, row, 0, err));
+    return NB_OK;
 }
 
 /* The levels that all rows share. */
 static int32_t fit_whole(simulation *s, uint32_t rows, levels *l, double *clipped, nb_error *err) {
     size_t n = (size_t)rows * s->columns; /* of weights that are in memory */
-    float *copy = s->type == NB_TYPE_F32 ? NULL : nb_alloc_items(n, sizeof *copy);
-    if (!copy && s->type != NB_TYPE_F32)
+    if (s->type == NB_TYPE_F32)
+        return fit(s, s->weights, n, s->observer, l, clipped, err);
+    float *x = nb_alloc_items(n, sizeof *x);
+    if (!x)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a matrix of %z weights", n);
-    if (copy)
-        read_floats(s->type, s->weights, 0, n, copy);
-    const float *x = copy ? copy : s->weights;
-    int32_t code = NB_OK;
-    for (uint32_t row = 0; row < rows && code == NB_OK; row++)
-        if (!nb_are_finite(x + (size_t)row * s->columns, s->columns))
-            code = refuse_row(s, row, err);
-    if (code == NB_OK)
-        code = fit(s, x, n, s->observer, l, clipped, err);
-    nb_free(copy);
+    nb_traits_of(s->type)->dequantize(s->weights, x, n);
+    int32_t code = fit(s, x, n, s->observer, l, clipped, err);
+    nb_free(x);
     return code;
 }
 
@@ -261,14 +269,17 @@ int32_t nb_simulate_rows(nb_pool *pool, const nb_simulation *how, uint32_t tenso
                     .group = how->group ? how->group : columns,
                     .first_row = first_row,
                     .weights = weights,
-                    .bad_row = NB_NO_ROW};
+                    .bad_row = NB_NO_ROW,
+                    .large_row = NB_NO_ROW};
     nb_arena arena = {0};
     uint64_t threads = (uint64_t)nb_pool_threads(pool);
     take_parts(&s, rows, threads, &arena);
     NB_TRY(nb_arena_allocate(&arena, "rows of weights", err));
     take_parts(&s, rows, threads, &arena);
     levels l;
-    int32_t code = how->whole ? fit_whole(&s, rows, &l, clipped, err) : NB_OK;
+    int32_t code = check_rows(&s, pool, rows, err);
+    if (code == NB_OK && how->whole)
+        code = fit_whole(&s, rows, &l, clipped, err);
     s.shared = how->whole ? &l : NULL;
     if (code == NB_OK)
         code = round_rows(&s, pool, rows, err);

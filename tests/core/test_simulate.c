@@ -151,7 +151,7 @@ static void check_refusals(void) {
     check_refused((nb_simulation){.bits = 4, .ranges = 5}, "the range 5");
     check_refused((nb_simulation){.bits = 4, .ranges = NB_RANGE_PERCENTILE}, "a percentile");
     check_refused((nb_simulation){.bits = 4, .grid = NB_SIMULATE_LOG, .stochastic = 1}, "only a uniform grid");
-    float x[MOST];
+    float x[MOST], kept[MOST];
     nb_error err = {0};
     double clipped = 0;
     nb_simulation how = {.bits = 4, .group = 32};
@@ -162,8 +162,36 @@ static void check_refusals(void) {
         x[2 * COLUMNS + 5] = grid % 2 ? NAN : INFINITY;
         how = (nb_simulation){.bits = 4, .group = 32, .grid = grid / 2, .whole = grid % 2};
         CHECK(nb_simulate_rows(NULL, &how, 0, NB_TYPE_F32, x, 10, ROWS, COLUMNS, &clipped, &err) == NB_ERR_FORMAT &&
-                  test_contains(err.message, "row 12, column 5 is not finite"),
+                  test_contains(err.message, "not finite: row 12, column 5"),
               "%s", err.message);
+        fill(kept);
+        CHECK(!nb_compare(x, kept, (2 * COLUMNS + 5) * sizeof *x), "grid %u: weights before the bad one changed", grid);
+    }
+}
+
+/* What binary16 does not hold: powers of two beyond 2^15, entries beyond 65504, and such scales. */
+static void check_large(void) {
+    float x[MOST];
+    uint16_t half[MOST];
+    nb_error err = {0};
+    double clipped = 0;
+    nb_simulation how = {.grid = NB_SIMULATE_LOG, .bits = 4, .group = 32};
+    for (uint32_t i = 0; i < MOST; i++)
+        half[i] = nb_f32_to_f16(i % 3 ? (i % 2 ? 60000.0f : -65504.0f) : 300.0f);
+    CHECK(nb_simulate_rows(NULL, &how, 0, NB_TYPE_F16, half, 0, ROWS, COLUMNS, &clipped, &err) == 0, "%s", err.message);
+    for (uint32_t i = 0; i < MOST; i++) {
+        float want = i % 3 ? (i % 2 ? 0x1p15f : -0x1p15f) : 0x1p9f; /* the least of 7 levels */
+        CHECK(nb_f16_to_f32(half[i]) == want, "weight %u is %g, not %g", i, (double)nb_f16_to_f32(half[i]),
+              (double)want);
+    }
+    for (uint32_t grid = NB_SIMULATE_UNIFORM; grid <= NB_SIMULATE_CODEBOOK; grid++) {
+        how.grid = grid;
+        fill(x);
+        x[COLUMNS + 3] = grid == NB_SIMULATE_UNIFORM ? -5e5f : 65505; /* a step of 5e5 / 7.5 */
+        int32_t code = nb_simulate_rows(NULL, &how, 0, NB_TYPE_F32, x, 20, ROWS, COLUMNS, &clipped, &err);
+        CHECK(grid == NB_SIMULATE_LOG ? code == 0
+                                      : code == NB_ERR_UNSUPPORTED && test_contains(err.message, "row 21 has weights"),
+              "grid %u: %s", grid, err.message);
     }
 }
 
@@ -172,4 +200,5 @@ void test_simulate(void) {
     check_pieces();
     check_f16();
     check_refusals();
+    check_large();
 }
