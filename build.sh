@@ -110,8 +110,8 @@ flags_of() { # SOURCE
     src/quant/*) echo -mno-relaxed-simd ;;
     src/train/product.c) echo -O3 -mno-relaxed-simd ;;
     src/train/*) echo -mno-relaxed-simd ;;
-    src/text/bpe.c | src/text/bytes.c | src/text/heap.c | src/text/merge.c | src/text/metaspace.c | src/text/names.c | \
-        src/text/normalize.c | src/text/passes.c | src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | \
+    src/text/bpe.c | src/text/byte_level.c | src/text/bytes.c | src/text/heap.c | src/text/merge.c | \
+        src/text/metaspace.c | src/text/names.c | src/text/normalize.c | src/text/passes.c | src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | \
         src/text/word_cache.c | src/text/workspace.c) echo -Os ;;
     src/base/* | src/formats/* | src/models/* | src/calibrate/* | src/text/* | src/sampling/* | src/convert/*) echo -Oz ;;
     esac
@@ -164,7 +164,8 @@ CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats te
     quant/presets.c convert"
 # The linker leaves out what nothing exported needs, such as the presets of the room quant.
 QUANTIZER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types formats text/unicode.c quant"
-TRAINER="base/error.c base/memory.c base/threads.c base/writer.c types kernels/ops.c models/rope.c train"
+TRAINER="base/error.c base/memory.c base/threads.c base/writer.c types kernels/ops.c models/rope.c text/byte_level.c
+    text/passes.c text/pretokenize.c text/unicode.c train"
 
 # The sources of these folders and files, each once.
 sources_of() { # PART...

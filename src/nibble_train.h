@@ -1,8 +1,9 @@
-/* nibble's trainer: gradients and an optimizer for models of the Llama family, in F32. It is a WebAssembly module of its
- * own (and one more with threads), which is fetched only where a model is trained. It knows no file format and no text:
- * it takes tokens, and its weights are an array of floats.
+/* nibble's trainer: gradients and an optimizer for models of the Llama family, in F32, and tokenizers. It is a WebAssembly
+ * module of its own (and one more with threads), which is fetched only where something is trained. It knows no file format.
  *
- *   nb_trainer  the weights of a model; what training needs beside them: gradients, moments, activations of a batch.
+ *   nb_trainer  the weights of a model, an array of floats; what training needs beside them: gradients, moments,
+ *               activations of a batch. It takes tokens.
+ *   nb_bpe_trainer  the words of a text, and what becomes of them: a vocabulary and merges.
  *
  * The way of the data: the caller writes the weights to where nb_trainer_weights and nb_trainer_tensor say. One step of
  * training is nb_trainer_accumulate for each part of a batch, as large as memory allows, and then nb_trainer_step.
@@ -146,6 +147,53 @@ int32_t nb_trainer_begin_tuning(nb_trainer *trainer, nb_error *err);
 
 /* The blocks become what the parameters are now, rounded. */
 int32_t nb_trainer_round_blocks(nb_trainer *trainer, nb_error *err);
+
+/* ---- tokenizers ---------------------------------------------------------------------------------------------- */
+
+/* Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) learned from text, with the same tokens and merges as the
+ * library tokenizers learns (BpeTrainer with the alphabet of ByteLevel). Text comes in pieces; then nb_bpe_trainer_begin,
+ * and nb_bpe_trainer_merge until there are no more merges. Memory grows with the different words of the text.
+ *
+ * Bytes that are not UTF-8 are learned as they are, as nb_tokenize takes them; each counts as a symbol where words are
+ * cut. The library refuses such text. */
+typedef struct nb_bpe_trainer nb_bpe_trainer;
+
+/* The expressions that cut a text into words, within which pairs are merged. */
+enum { NB_SPLIT_GPT2, NB_SPLIT_LLAMA3 };
+
+/* by_lines: 1: each line is a text of its own, as where the library reads files. 0: words may reach over the ends of
+ * lines, as where text is tokenized. */
+nb_bpe_trainer *nb_bpe_trainer_new(uint32_t pattern, uint32_t by_lines, nb_error *err);
+void nb_bpe_trainer_free(nb_bpe_trainer *trainer); /* NULL is fine */
+
+/* The next piece of the text. It may end anywhere. After nb_bpe_trainer_end_text another text begins. */
+int32_t nb_bpe_trainer_add(nb_bpe_trainer *trainer, const uint8_t *bytes, size_t size, nb_error *err);
+int32_t nb_bpe_trainer_end_text(nb_bpe_trainer *trainer, nb_error *err);
+
+/* The first tokens of the vocabulary, in this order; one that is there already is not added again. */
+int32_t nb_bpe_trainer_add_special(nb_bpe_trainer *trainer, const char *name, size_t size, nb_error *err);
+
+/* Ends the text. vocabulary: how many tokens there shall be, with 256 bytes and the special ones. A pair that stands in
+ * the text fewer than `least` times is not merged. */
+int32_t nb_bpe_trainer_begin(nb_bpe_trainer *trainer, uint32_t vocabulary, uint32_t least, nb_error *err);
+
+/* Makes at most so many merges, and returns how many; fewer where the vocabulary is full or no pair is left. */
+int32_t nb_bpe_trainer_merge(nb_bpe_trainer *trainer, uint32_t most, nb_error *err);
+
+/* What there is. A token's name is spelled as in a tokenizer.json, each byte as a character; nb_bpe_trainer_token
+ * returns its length and writes at most `capacity` bytes. nb_bpe_trainer_pairs: tokens [merges, 2], until the next merge. */
+uint32_t nb_bpe_trainer_tokens(const nb_bpe_trainer *trainer);
+int32_t nb_bpe_trainer_token(const nb_bpe_trainer *trainer, uint32_t token, char *out, uint32_t capacity);
+uint32_t nb_bpe_trainer_merges(const nb_bpe_trainer *trainer);
+const uint32_t *nb_bpe_trainer_pairs(const nb_bpe_trainer *trainer);
+
+typedef struct nb_bpe_facts {
+    double bytes, words; /* of the text */
+    double distinct;     /* different words */
+    double broken;       /* bytes that are not UTF-8; 0 before nb_bpe_trainer_begin */
+} nb_bpe_facts;
+
+void nb_bpe_trainer_facts(const nb_bpe_trainer *trainer, nb_bpe_facts *facts);
 
 #pragma GCC visibility pop
 

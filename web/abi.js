@@ -65,6 +65,8 @@ export const NB_RANGE_DIVERGENCE = 4;
 export const NB_SIMULATE_UNIFORM = 0;
 export const NB_SIMULATE_LOG = 1;
 export const NB_SIMULATE_CODEBOOK = 2;
+export const NB_SPLIT_GPT2 = 0;
+export const NB_SPLIT_LLAMA3 = 1;
 export const NB_TOKEN_USER_DEFINED = 4;
 
 /** The core's codes. */
@@ -404,5 +406,15 @@ export const nb_train_type = {
     fields: /** @type {const} */ ({
         name: { at: 0, view: 'text' },
         type: { at: 48, view: 'Uint32' },
+    }),
+};
+
+export const nb_bpe_facts = {
+    size: 32,
+    fields: /** @type {const} */ ({
+        bytes: { at: 0, view: 'Float64' },
+        words: { at: 8, view: 'Float64' },
+        distinct: { at: 16, view: 'Float64' },
+        broken: { at: 24, view: 'Float64' },
     }),
 };

@@ -12,8 +12,4 @@ int32_t nb_bpe_encode(nb_encode_call *e, const uint8_t *text, size_t size);
 int32_t nb_merges_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err);
 void nb_merge_by_rank(const nb_tokenizer *t, nb_workspace *w, uint32_t n); /* as nb_merge (merge.h) */
 
-/* Byte-level BPE writes each byte as a printable character (Radford et al. 2019; GPT-2's bytes_to_unicode). */
-uint32_t nb_byte_character(uint8_t byte);
-int32_t nb_character_byte(uint32_t codepoint); /* -1: stands for no byte */
-
 #endif

@@ -4,7 +4,7 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "added.h"
-#include "bpe.h"
+#include "byte_level.h"
 #include "names.h"
 
 struct nb_detokenizer {

@@ -2,6 +2,7 @@
 
 #include "added.h"
 #include "bpe.h"
+#include "byte_level.h"
 #include "charsmap.h"
 #include "names.h"
 #include "partition.h"

@@ -43,7 +43,7 @@ static inline bool nb_is_mark(const uint8_t *s, size_t n) { /* whether s[n] begi
 }
 
 typedef struct nb_token_entry {
-    nb_text name; /* byte-level BPE: see nb_byte_character (bpe.h). WordPiece: with a mark where it begins a word */
+    nb_text name; /* byte-level BPE: see byte_level.h. WordPiece: with a mark where it begins a word */
     float score;
     uint8_t type, flags; /* flags: NB_STRIP_LEFT, ... */
 } nb_token_entry;

@@ -44,6 +44,7 @@
     T(tuning)          \
     T(train)           \
     T(train_engine)    \
+    T(bpe_trainer)     \
     T(bnb)             \
     T(packing)         \
     T(kernels)         \
