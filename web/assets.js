@@ -51,7 +51,7 @@ const NAMES = /** @type {Module[]} */ (Object.keys(WASM));
 const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', `load(): ${message}`);
 
 /**
- * @param {import('./index.d.ts').LoadOptions} options
+ * @param {Pick<import('./index.d.ts').LoadOptions, 'wasmUrl' | 'workerUrl' | 'poolWorkerUrl' | 'templateUrl'>} options
  * @returns {Promise<Assets>}
  */
 export async function findAssets(options) {

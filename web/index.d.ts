@@ -634,6 +634,64 @@ export interface ComparedMatrix {
 }
 
 /**
+ * Learns a tokenizer from texts, byte-level BPE, in a worker of its own:
+ *
+ *     const { json } = await trainTokenizer('text.txt', { vocabulary: 4096, special: ['<|endoftext|>'] });
+ *
+ * The source is as load() takes it: a path, a URL, a File, bytes, a stream, or an array of paths, URLs and Files, each of which is
+ * a text of its own. Texts are in UTF-8; bytes that are not are learned as they are. Tokens and merges are those that the library
+ * tokenizers learns from the same text (BpeTrainer, with the alphabet of ByteLevel). As there, special tokens that are written in
+ * the text are text like any other.
+ */
+export function trainTokenizer(
+    source: Source | readonly (string | UrlLike | FileLike)[],
+    options: TokenizerOptions,
+): Promise<TrainedTokenizer>;
+
+export interface TokenizerOptions
+    extends Pick<LoadOptions, 'wasmUrl' | 'workerUrl' | 'poolWorkerUrl' | 'templateUrl' | 'debug'> {
+    /** Tokens that there shall be, with 256 bytes and the special ones. There are fewer if no pair is left to merge. */
+    vocabulary: number;
+    /** Special tokens, such as '<|endoftext|>'. They are the first tokens, in this order. */
+    special?: string | readonly string[];
+    /** A pair that is in the text fewer times is not merged. Default: 0. */
+    minFrequency?: number;
+    /** The regular expression that cuts a text into words: GPT-2's or Llama 3's. Default: 'gpt-2'. */
+    pattern?: 'gpt-2' | 'llama-3';
+    /**
+     * Take each line as a text of its own, as the library does where it reads files. Default: false: words may reach over the
+     * ends of lines, as where a text is tokenized.
+     */
+    lines?: boolean;
+    onProgress?: (progress: TokenizerProgress) => void;
+    signal?: SignalLike;
+}
+
+export interface TokenizerProgress {
+    /** First the text is read, then pairs are merged. */
+    doing: 'reading' | 'merging';
+    /** Bytes, or tokens. */
+    done: number;
+    /** 0: unknown. */
+    total: number;
+    /** null: too early to tell. */
+    secondsLeft: number | null;
+}
+
+export interface TrainedTokenizer {
+    /** A tokenizer.json, which transformers reads, and load() in a folder. */
+    json: string;
+    tokens: number;
+    merges: number;
+    /** Of the text. */
+    bytes: number;
+    words: number;
+    differentWords: number;
+    /** Bytes that are not UTF-8. */
+    brokenBytes: number;
+}
+
+/**
  * Trains a model of Llama's family on a text, in F32, in a worker of its own:
  *
  *     const training = await train('model.gguf', { data: text, steps: 1000 });

@@ -10,6 +10,7 @@ import { NibbleError } from './errors.js';
 export { compare } from './api/compare.js';
 export { quantize, quantizeFolder } from './api/quantize.js';
 export { train, tune } from './api/train.js';
+export { trainTokenizer } from './api/train-tokenizer.js';
 export { NibbleError };
 
 /** @type {typeof import('./index.d.ts').load} */

@@ -33,6 +33,7 @@
 /** @typedef {import('./quantize-options.js').CheckedQuantize} CheckedQuantize */
 /** @typedef {import('./sources/open.js').Source} Source */
 /** @typedef {import('./train-options.js').CheckedTrain} CheckedTrain */
+/** @typedef {import('./tokenizer-options.js').CheckedTokenizer} CheckedTokenizer */
 /** @typedef {import('./index.d.ts').PlannedTensor} PlannedTensor */
 
 // ---- requests: what each asks, which events come before its answer, and its answer --------------------------------
@@ -80,6 +81,8 @@
  * @property {Kind<{}, never, import('./index.d.ts').TrainStep>} trainStep
  * @property {Kind<{}, never, Uint8Array>} trainSave a checkpoint
  * @property {Kind<{}, PieceEvent, void>} trainWrite the model as it is, a GGUF
+ * @property {Kind<TokenizerAsk, TokenizerEvent | PullEvent, import('./index.d.ts').TrainedTokenizer>} trainTokenizer of
+ *     a worker that loads no model
  * @property {Kind<{}, never, void>} close
  */
 
@@ -108,6 +111,12 @@
  * the source. teacher: of a quantized model, whose scales learn.
  * @typedef {{ source: Source, options: CheckedTrain & { lastRate: number, warmup: number, data: string[] | Int32Array,
  *     checkpoint?: Uint8Array, config?: object, teacher?: Source, debug?: boolean, assets: import('./assets.js').Assets } }} TrainAsk
+ */
+
+/**
+ * trainTokenizer()'s options for the worker, checked. source: one text, or several.
+ * @typedef {{ source: Source, options: CheckedTokenizer & { debug?: boolean, assets: import('./assets.js').Assets } }}
+ *     TokenizerAsk
  */
 
 /**
@@ -140,6 +149,9 @@
 
 /** Sums of squares: of the differences, of the base's weights; and the histograms of both.
  * @typedef {{ difference: number, base: number, before: Uint32Array, after: Uint32Array }} ComparedWeights */
+
+/** How far trainTokenizer() is. @typedef {{ type: 'tokenizer', progress: import('./index.d.ts').TokenizerProgress }}
+ * TokenizerEvent */
 
 /** How far a load is. @typedef {{ type: 'progress', progress: Progress }} ProgressEvent */
 

@@ -10,6 +10,7 @@ import { parse } from '../../web/cli/flags.js';
 import { isUsage } from '../../web/cli/usage.js';
 import * as ownTables from '../../web/options.js';
 import * as quantizeTables from '../../web/quantize-options.js';
+import * as tokenizerTables from '../../web/tokenizer-options.js';
 import * as trainTables from '../../web/train-options.js';
 import { models, root } from '../support/builds.js';
 
@@ -48,6 +49,7 @@ const WHOLE = {
     quantize: ['m.gguf', 'o.gguf', '--type', 'q8_0'],
     train: ['--init', 'm.gguf', '--data', 't.txt', '-o', 'o.gguf'],
     tune: ['m.gguf', '--teacher', 't.gguf', '--data', 't.txt', '-o', 'o.gguf'],
+    tokenizer: ['--data', 't.txt', '--vocabulary', '300', '-o', 'o.json'],
     bench: ['m.gguf'],
 };
 
@@ -172,6 +174,8 @@ describe('what only the model, or the other options, show to be wrong', () => {
         [['train', '--init', tiny, ...trained, '--length', '1024'], /a length \(--length\) of 1024 is larger/],
         [['train', '--init', tiny, ...trained, '--batch', '5000'], /smaller batch \(--batch\)/],
         [['train', '--init', tiny, '--data', noText, '-o', `${out}.gguf`], /--data: .* is not a text in UTF-8/],
+        [['tokenizer', '--data', text, '--vocabulary', '300', '-o', `${out}.txt`], /must end with \.json/],
+        [['tokenizer', '--data', text, '--vocabulary', '256', '--special', 'a b', '-o', `${out}.json`], /take 257/],
         [['train', '--config', '{}', '--tokenizer', hugging, ...trained], /config \(--config\): hidden_size/],
     ]))
         test(args.map((arg) => arg.replace(root, '').replace(folder, 'tmp')).join(' '), () => {
@@ -193,6 +197,7 @@ test('a place where nothing can be written is told before the work', () => {
         ['quantize', none, '/sys/x.gguf', '--type', 'q8_0'],
         ['train', '--init', none, '--data', text, '-o', '/sys/x.gguf'],
         ['tune', none, '--teacher', none, '--data', text, '-o', '/sys/x.gguf'],
+        ['tokenizer', '--data', none, '--vocabulary', '300', '-o', '/sys/x.json'],
         ['quantize', none, '/sys/x', '--format', 'gptq', '--method', 'gptq', '--calibration', text],
     ]) {
         // that there is no model would be seen first if anything was done before
@@ -221,8 +226,9 @@ const SPEAK_OF = [
     [/cli\/texts\.js/, ['tokenize', 'template', 'embed', 'eval']],
     [/cli\/measure\.js/, ['bench']],
     [/cli\/(compare|report-script)\.js/, ['compare']],
-    [/cli\/files\.js/, ['quantize', 'imatrix', 'compare', 'train', 'tune']],
+    [/cli\/files\.js/, ['quantize', 'imatrix', 'compare', 'train', 'tune', 'tokenizer']],
     [/worker\/teacher\.js/, ['tune']],
+    [/(cli\/tokenizer|(api|worker)\/train-tokenizer)\.js/, ['tokenizer']],
     [/(cli\/train|worker\/(train.*|data-order|new-model))\.js/, ['train']],
     [
         /(cli\/(flags|quantize)|worker\/(mix|calibrate|rounder|side-file|folding|folder.*|quantize.*|formats\/.*))\.js/,
@@ -251,7 +257,7 @@ test('messages: each flag that they speak of is one of the command that says it'
     assert.ok(seen > 60, 'the messages were not found');
 });
 
-const tables = { ...ownTables, ...quantizeTables, ...trainTables };
+const tables = { ...ownTables, ...quantizeTables, ...trainTables, ...tokenizerTables };
 
 /** The tables of options, and the commands that have them as flags. @type {[string, string[]][]} */
 const TABLES = [
@@ -267,6 +273,7 @@ const TABLES = [
     ['FOLDER_OPTIONS', ['quantize']],
     ['TRAIN_OPTIONS', ['train']],
     ['TUNE_OPTIONS', ['tune']],
+    ['TOKENIZER_OPTIONS', ['tokenizer']],
 ];
 
 test('tables of options: the flag that messages give with an option is one of the command', () => {

@@ -4,17 +4,19 @@
     bpe_vectors.py [--output FILE]
 
 The library is its BpeTrainer with the 256 characters of ByteLevel as initial alphabet. The texts are those of
-tests/fixtures/text/texts.bin (text_fixtures.py), and random ones of few characters, which tests/core/test_bpe_trainer.c makes
-by the same generator (tests/core/random.h). In random texts many pairs are equally frequent.
+tests/fixtures/text/texts.bin (text_fixtures.py), and random ones of few characters, which tests/core/test_bpe_trainer.c
+makes by the same generator (tests/core/random.h). In random texts many pairs are equally frequent.
 
-The library takes no text that is not UTF-8. For such texts the words are cut here, by the same expression in Python's module
-regex. A byte that is not UTF-8 is a lone surrogate there, which counts as a symbol. The library then gets each word, spelled by
-the characters of its bytes, as a text without a pre-tokenizer. In all other cases both ways must agree.
+The library takes no text that is not UTF-8. For such texts the words are cut here, by the same expression in Python's
+module regex. A byte that is not UTF-8 is a lone surrogate there, which counts as a symbol. The library then gets each
+word, spelled by the characters of its bytes, as a text without a pre-tokenizer. In all other cases both ways must
+agree.
 
-The file, little-endian. u32 cases; each: u32 source (0: the texts of texts.bin that are UTF-8; 1: all of them; 2: those of 0,
-joined to one text; 3: random), u32 pattern, by_lines, vocabulary, least; of random texts u32 seed and bytes and u8 n, n bytes of
-which to choose; u8 special tokens, each u8 bytes and its bytes; then the results: u32 words of the texts, different words, bytes
-that are not UTF-8; u32 tokens, each u16 bytes and its name; u32 merges, each u16 left and right.
+The file, little-endian. u32 cases; each: u32 source (0: the texts of texts.bin that are UTF-8; 1: all of them; 2: those
+of 0, joined to one text; 3: random), u32 pattern, by_lines, vocabulary, least; of random texts u32 seed and bytes and
+u8 n, n bytes of which to choose; u8 special tokens, each u8 bytes and its bytes; then the results: u32 words of the
+texts, different words, bytes that are not UTF-8; u32 tokens, each u16 bytes and its name; u32 merges, each u16 left and
+right.
 
 Needs tokenizers and regex (tests/oracles/requirements.txt).
 """
@@ -34,7 +36,8 @@ from split_vectors import EXPRESSIONS
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 # GPT-2's, and Llama 3's as its tokenizer.json spells it
 SPELLED = [EXPRESSIONS["gpt-2"][0],
-           r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"]
+           r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+           r"\s+(?!\S)|\s+"]
 ALPHABET = pre_tokenizers.ByteLevel.alphabet()
 TEXTS, ALL, JOINED, RANDOM = range(4)
 
@@ -105,7 +108,8 @@ def learned(texts, pre_tokenizer, vocabulary, least, special):
     if pre_tokenizer:
         tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=vocabulary, min_frequency=least, special_tokens=special, initial_alphabet=ALPHABET, show_progress=False))
+        vocab_size=vocabulary, min_frequency=least, special_tokens=special, initial_alphabet=ALPHABET,
+        show_progress=False))
     model = json.loads(tokenizer.to_str())["model"]
     return sorted(model["vocab"], key=model["vocab"].get), model["merges"]
 
@@ -147,7 +151,8 @@ def case(all_texts, source, pattern, by_lines, vocabulary, least, special, chose
     out += struct.pack("<4I", len(words), len(set(words)), broken, len(tokens))
     for token in tokens:
         out += struct.pack("<H", len(token.encode())) + token.encode()
-    out += struct.pack("<I", len(merges)) + b"".join(struct.pack("<2H", ids[left], ids[right]) for left, right in merges)
+    out += struct.pack("<I", len(merges))
+    out += b"".join(struct.pack("<2H", ids[left], ids[right]) for left, right in merges)
     print(f"source {source}, pattern {pattern}: {len(tokens)} tokens, {len(merges)} merges")
     return out
 

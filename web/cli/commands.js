@@ -11,6 +11,7 @@ import {
 } from '../options.js';
 import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../quantize-options.js';
 import { SIMULATE_OPTIONS } from '../simulated.js';
+import { TOKENIZER_OPTIONS } from '../tokenizer-options.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS } from '../train-options.js';
 import { commandRun } from './answer.js';
 import { commandCompare } from './compare.js';
@@ -20,6 +21,7 @@ import { commandBench } from './measure.js';
 import { commandPerplexity } from './perplexity.js';
 import { commandQuantize } from './quantize.js';
 import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './texts.js';
+import { commandTokenizer } from './tokenizer.js';
 import { commandTrain, commandTune } from './train.js';
 
 /** @typedef {import('./usage.js').Command} Command */
@@ -410,6 +412,28 @@ export const COMMANDS = {
             ...LEARNING_FLAGS,
         ],
         run: commandTune,
+    },
+    tokenizer: {
+        usage: 'nibble tokenizer --data FILE --vocabulary N --output tokenizer.json [options]',
+        summary: 'learn a tokenizer from texts (byte-level BPE), as the library tokenizers does',
+        placeless: true,
+        flags: [
+            DATA_FLAG,
+            { ...options(TOKENIZER_OPTIONS, 'vocabulary')[0], required: true },
+            ...options(TOKENIZER_OPTIONS, 'special', 'minFrequency', 'pattern', 'lines'),
+            {
+                name: 'output',
+                flag: 'output',
+                short: 'o',
+                type: 'text',
+                required: true,
+                value: 'FILE',
+                help: 'the tokenizer.json to write',
+            },
+            { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },
+            { ...JSON_FLAG, help: 'print what was learned, in numbers, as one JSON object' },
+        ],
+        run: commandTokenizer,
     },
     bench: {
         usage: 'nibble bench MODEL [options]',

@@ -14,6 +14,7 @@ import { Engine } from './engine.js';
 import { openJournal, SUMMARIES, stopwatch } from './journal.js';
 import { mix } from './mix.js';
 import { quantize } from './quantize.js';
+import { trainTokenizer } from './train-tokenizer.js';
 import { Training } from './training.js';
 import { collectImportance, measurePerplexity, timed } from './windows.js';
 
@@ -154,6 +155,15 @@ const requests = {
     trainStep: () => turn(() => begun().step()),
     trainSave: () => turn(() => begun().save()),
     trainWrite: ({ id }) => queue(id, (job) => begun().write(piecesOf(id, job))),
+    trainTokenizer(ask) {
+        const { id } = ask;
+        journal = ask.options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;
+        const feeding = (feed = feeder(() => post({ id, type: 'pull' })));
+        return trainTokenizer(ask, {
+            nextFromPort: () => feeding.next(),
+            progress: (progress) => post({ id, type: 'tokenizer', progress }),
+        });
+    },
     async close() {
         for (const job of jobs.values()) job.stop();
         await last.catch(() => {});

@@ -123,5 +123,6 @@ export const SUMMARIES = {
     trainStep: (_, { step, loss }) => `train: step ${step}, loss ${loss}`,
     trainSave: (_, bytes) => `train: a checkpoint of ${inBytes(bytes.length)}`,
     trainWrite: () => 'train: the model was read',
+    trainTokenizer: (_, { tokens, merges }) => `tokenizer: ${tokens} tokens, ${merges} merges`,
     close: () => 'dispose',
 };

@@ -1,0 +1,132 @@
+// trainTokenizer() and nibble tokenizer: the tokenizer.json that the library tokenizers writes, the token ids that
+// transformers gives with it (tests/oracles/trained_tokenizers.py), and what is refused.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { load, train, trainTokenizer } from '../../web/index.js';
+import { root } from '../support/builds.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'nibble-tokenizer-')),
+    at = (/** @type {string} */ name) => join(folder, name);
+after(() => rmSync(folder, { recursive: true }));
+
+/** @type {{ text: string, cases: { options: import('../../web/index.js').TokenizerOptions, json: string,
+ *     texts: string[], ids: number[][] }[] }} */
+const { text, cases } = JSON.parse(readFileSync(`${root}tests/fixtures/train/tokenizers.json`, 'utf8')),
+    bytes = new TextEncoder().encode(text);
+writeFileSync(at('text.txt'), bytes);
+
+const CONFIG = {
+    ...{ hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 4, num_key_value_heads: 2 },
+    ...{ tie_word_embeddings: true, max_position_embeddings: 64, rms_norm_eps: 1e-5 },
+};
+
+/** @param {string[]} args */
+function nibble(...args) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [`${root}web/cli.js`, 'tokenizer', ...args], {
+        encoding: 'utf8',
+    });
+    return { status, stdout, stderr };
+}
+
+for (const { options, json, texts, ids } of cases)
+    test(`the library's tokenizer: ${JSON.stringify(options)}`, async () => {
+        const learned = await trainTokenizer(bytes, options);
+        assert.equal(learned.json, json);
+        assert.equal(learned.bytes, bytes.length);
+        assert.equal(learned.tokens, Object.keys(JSON.parse(json).model.vocab).length);
+        assert.equal(learned.brokenBytes, 0);
+
+        // a folder with this tokenizer becomes a GGUF, with weights of no step
+        const tokenizer = [new File([learned.json], 'tokenizer.json')],
+            training = await train({ config: CONFIG, tokenizer }, { data: text, steps: 1, batch: 1, length: 32 }),
+            gguf = new Uint8Array(await new Response(/** @type {any} */ (training.model())).arrayBuffer());
+        await training.dispose();
+        const model = await load(gguf);
+        for (const [i, one] of texts.entries())
+            assert.deepEqual(
+                Array.from(await model.tokenize(one, { special: true, bare: true })),
+                ids[i],
+                JSON.stringify(one),
+            );
+        await model.dispose();
+    });
+
+test('texts may come in any way, and several are texts of their own', async () => {
+    const options = { vocabulary: 300 },
+        { json } = await trainTokenizer(bytes, options);
+    const stream = new ReadableStream({
+        start(controller) {
+            for (let i = 0; i < bytes.length; i += 997) controller.enqueue(bytes.subarray(i, i + 997));
+            controller.close();
+        },
+    });
+    assert.equal((await trainTokenizer(/** @type {any} */ (stream), options)).json, json);
+    assert.equal((await trainTokenizer(at('text.txt'), options)).json, json);
+    const twice = await trainTokenizer([at('text.txt'), new File([bytes], 'b.txt')], options);
+    assert.equal(twice.json, json); // all counts are doubled
+    assert.equal(twice.bytes, 2 * bytes.length);
+});
+
+test('progress, an end by signal, and what is wrong', async () => {
+    /** @type {import('../../web/index.js').TokenizerProgress[]} */
+    const seen = [];
+    await trainTokenizer(bytes, { vocabulary: 300, onProgress: (progress) => void seen.push(progress) });
+    const [reading] = seen.filter(({ doing }) => doing === 'reading').slice(-1),
+        [merging] = seen.filter(({ doing }) => doing === 'merging').slice(-1);
+    assert.deepEqual([reading.done, reading.total], [bytes.length, bytes.length]);
+    assert.deepEqual([merging.done, merging.total, merging.secondsLeft], [44, 44, 0]);
+
+    const gone = new AbortController(),
+        ended = trainTokenizer(bytes, { vocabulary: 5000, signal: gone.signal });
+    gone.abort();
+    await assert.rejects(ended, { name: 'AbortError' });
+    const refused = async (/** @type {any} */ options, /** @type {RegExp} */ message) =>
+        assert.rejects(trainTokenizer(bytes, options), (/** @type {any} */ error) => {
+            assert.equal(error.code, 'NB_ERR_ARGUMENT');
+            assert.match(error.message, message);
+            return true;
+        });
+    await refused({}, /vocabulary \(--vocabulary\) is missing/);
+    await refused({ vocabulary: 255 }, /from 256/);
+    await refused({ vocabulary: 256, special: ['<s>'] }, /take 257/);
+    await refused({ vocabulary: 300, pattern: 'gpt-5' }, /one of gpt-2, llama-3/);
+    await refused({ vocabulary: 300, special: [''] }, /not empty/);
+    await assert.rejects(trainTokenizer(at('absent.txt'), { vocabulary: 300 }), { code: 'NB_ERR_FILE' });
+});
+
+test('the command', () => {
+    const [{ json }] = cases,
+        args = [
+            '--data',
+            at('text.txt'),
+            '--vocabulary',
+            '512',
+            '--special',
+            '<|endoftext|>',
+            '-o',
+            at('tokenizer.json'),
+        ];
+    const made = nibble(...args, '--json');
+    assert.deepEqual([made.status, made.stderr], [0, '']);
+    assert.equal(readFileSync(at('tokenizer.json'), 'utf8'), json);
+    const { seconds, output, ...facts } = JSON.parse(made.stdout);
+    assert.deepEqual([facts.tokens, facts.bytes, facts.brokenBytes], [512, bytes.length, 0]);
+    assert.match(nibble(...args).stderr, /is there already; --force writes over it/);
+
+    writeFileSync(at('latin.txt'), Buffer.from('été, été', 'latin1'));
+    const broken = nibble('--data', at('latin.txt'), '--vocabulary', '300', '-o', at('latin.json'));
+    assert.equal(broken.status, 0);
+    assert.match(broken.stderr, /4 bytes of the text are not UTF-8/);
+    assert.match(broken.stdout, /tokens \(300 were asked for, and no pair is left to merge\)/);
+
+    writeFileSync(at('empty.txt'), '');
+    const empty = nibble('--data', at('empty.txt'), '--vocabulary', '300', '-o', at('empty.json'));
+    assert.deepEqual([empty.status, empty.stdout.startsWith(`${at('empty.json')}: 256 tokens`)], [0, true]);
+    assert.equal(nibble('--data', at('absent.txt'), '--vocabulary', '300', '-o', at('none.json')).status, 1);
+    assert.equal(nibble('--data', at('text.txt'), '-o', at('none.json')).status, 2);
+    assert.ok(!readdirSync(folder).some((name) => name.includes('none') || name.includes('.part')));
+});

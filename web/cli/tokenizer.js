@@ -1,0 +1,63 @@
+/** `nibble tokenizer`: learns a tokenizer from texts, and writes it as a tokenizer.json. */
+import { isDebugAsked } from '../debug.js';
+import { trainTokenizer } from '../index.js';
+import { TOKENIZER_OPTIONS } from '../tokenizer-options.js';
+import { checkOut, checkWritable, writeWhole } from './files.js';
+import { inTime, pick, printLine } from './open-model.js';
+import { oneLine, write, writeJson, writeStatus } from './terminal.js';
+
+/** @typedef {import('../index.d.ts').TokenizerProgress} TokenizerProgress */
+
+/** @type {import('./usage.js').Command['run']} */
+export async function commandTokenizer({ values }, signal) {
+    const { data, output, force, json } = values,
+        began = performance.now();
+    await checkOut(output, ['.json'], force, data);
+    await checkWritable(output);
+    const learned = await trainTokenizer(data, {
+        ...pick(TOKENIZER_OPTIONS, values),
+        vocabulary: values.vocabulary,
+        signal,
+        onProgress: process.stderr.isTTY ? show : undefined,
+        debug: isDebugAsked() && printLine,
+    }).finally(() => process.stderr.isTTY && writeStatus(''));
+    const { json: text, ...facts } = learned;
+    await writeWhole(bytesOf(text), output, force);
+    if (facts.brokenBytes > 0)
+        write(
+            `nibble: ${facts.brokenBytes.toLocaleString('en')} bytes of the text are not UTF-8; they were learned ` +
+                'as they are\n',
+            process.stderr,
+        );
+    const seconds = (performance.now() - began) / 1000;
+    if (json) writeJson({ output, ...facts, seconds });
+    else write(told(output, facts, values.vocabulary, seconds));
+}
+
+/** @param {string} text */
+async function* bytesOf(text) {
+    yield new TextEncoder().encode(text);
+}
+
+/** @param {TokenizerProgress} progress */
+function show({ doing, done, total, secondsLeft }) {
+    const left = secondsLeft === null ? '' : `, ${inTime(secondsLeft)} left`;
+    if (doing === 'merging') return writeStatus(`Merging: ${done} of ${total} tokens${left}`);
+    const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
+    return writeStatus(`Reading: ${mb(done)} MB${total ? ` of ${mb(total)} MB` : ''}${left}`);
+}
+
+/**
+ * @param {string} output
+ * @param {Omit<import('../index.d.ts').TrainedTokenizer, 'json'>} facts
+ * @param {number} wanted
+ * @param {number} seconds
+ */
+function told(output, { tokens, merges, words, differentWords }, wanted, seconds) {
+    const number = (/** @type {number} */ n) => n.toLocaleString('en'),
+        fewer = tokens < wanted ? ` (${number(wanted)} were asked for, and no pair is left to merge)` : '';
+    return (
+        `${oneLine(output)}: ${number(tokens)} tokens${fewer}, ${number(merges)} merges, of ${number(words)} words, ` +
+        `${number(differentWords)} of them different, ${seconds.toFixed(1)} s\n`
+    );
+}
