@@ -268,10 +268,12 @@ int32_t nb_quantizer_input(const void *observed, const nb_input_settings *settin
 /* The columns whose largest |x| reached the threshold (6): list [columns]. Returns how many, or a code. */
 int32_t nb_quantizer_outliers(const nb_quantizer *quantizer, float threshold, uint32_t *list, nb_error *err);
 
-/* LLM.int8()'s parts: codes [rows, columns] of all columns but the n of the list, where they are 0; largest [rows], |w|
- * without them, so that w = code largest / 127; kept [rows, n], the weights of the list in binary16. */
-int32_t nb_quantizer_split(const nb_quantizer *quantizer, const float *weights, uint32_t rows, const uint32_t *list,
-                           uint32_t n, int8_t *codes, float *largest, uint16_t *kept, nb_error *err);
+/* LLM.int8()'s parts of rows of weights: blocks of Q8_0, which are 0 in the n columns of the list, and whose scale is
+ * that of the row, the largest of the other |w| / 127; kept [rows, n], the weights of the list in binary16; values
+ * [rows, columns], what both stand for. first_row: for messages. */
+int32_t nb_quantizer_split(nb_quantizer *quantizer, uint32_t source_type, const void *weights, uint32_t first_row,
+                           uint32_t rows, const uint32_t *list, uint32_t n, void *blocks, uint16_t *kept, float *values,
+                           nb_error *err);
 
 /* ---- bitsandbytes' folders: to nearest, without calibration ------------------------------------------------------ */
 

@@ -393,6 +393,43 @@ int32_t nb_converter_pick(nb_converter *x, uint32_t i, const uint32_t *rows, uin
     return 1;
 }
 
+/* Adds a tensor X.leaf beside X.weight, whose bytes somebody else writes. */
+static int32_t add_beside(nb_converter *x, uint32_t i, const char *leaf, nb_tensor_info shape, nb_error *err) {
+    char name[256];
+    nb_text of = nb_checkpoint_tensor_name(&x->plan.out, &x->plan.out.tensors[i]);
+    nb_writer w = nb_writer_over(name, sizeof name);
+    nb_write_bytes(&w, of.data, of.size - NB_MIN(of.size, nb_length("weight")));
+    nb_write(&w, "%s", leaf);
+    if (w.length > sizeof name || !nb_text_ends(of, ".weight"))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %t has no name that a tensor beside it could have", of);
+    uint32_t target = nb_plan_generate(&x->plan, (nb_text){name, w.length}, NB_AS_NUMBERS);
+    if (target == NB_NONE)
+        return x->plan.composer.code;
+    nb_tensor_info *t = &x->plan.out.tensors[target];
+    t->type = shape.type;
+    t->n_dimensions = shape.n_dimensions;
+    memcpy(t->shape, shape.shape, sizeof t->shape);
+    x->plan.targets[target].how = NB_TENSOR_BLANK;
+    return NB_OK;
+}
+
+int32_t nb_converter_outliers(nb_converter *x, uint32_t i, uint32_t n, nb_error *err) {
+    NB_TRY(check_number(x, i, err));
+    if (x->settled)
+        return NB_FAIL(err, NB_ERR_STATE, "what a GGUF has is chosen before nb_converter_next");
+    const nb_tensor_info t = x->plan.out.tensors[i];
+    if (!n || n > t.shape[0] || t.n_dimensions != 2)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%u columns of tensor %t cannot be kept in 16 bits", n,
+                       nb_checkpoint_tensor_name(&x->plan.out, &t));
+    x->plan.composer.err = err; /* the plan's own call is over */
+    nb_tensor_info kept = {.type = NB_TYPE_F16, .n_dimensions = 2, .shape = {n, t.shape[1], 1, 1}};
+    nb_tensor_info list = {.type = NB_TYPE_I32, .n_dimensions = 1, .shape = {n, 1, 1, 1}};
+    NB_TRY(add_beside(x, i, "outliers", kept, err));
+    NB_TRY(add_beside(x, i, "outlier_columns", list, err));
+    nb_compose_only(&x->plan.composer, "llama.cpp has no columns of 16 bits beside a matrix");
+    return x->plan.composer.code;
+}
+
 int32_t nb_converter_again(nb_converter *x, nb_error *err) {
     if (!x->settled || x->stage == FAILED)
         return NB_FAIL(err, NB_ERR_STATE, "no GGUF was begun that another one could follow");

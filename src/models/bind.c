@@ -7,6 +7,7 @@
 #include "configure.h"
 #include "family.h"
 #include "keys.h"
+#include "outliers.h"
 
 uint32_t nb_extent_of(const nb_shape *s, uint32_t e) {
     switch (e) {
@@ -148,17 +149,21 @@ static bool is_vector_of(const nb_tensor_info *info, uint64_t n) {
  *     .order         of nibble's converter (nb_matrix)
  *     .scale         products are multiplied by it. One number, or one for each expert: of llama.cpp's files of NVFP4
  *     .input_scale   of the same files: for hardware that rounds activations to 4 bits, so nothing is computed with it
- *     .bias          where a family has none. Old quantizers wrote one for every matrix. It must be all zeros. */
+ *     .bias          where a family has none. Old quantizers wrote one for every matrix. It must be all zeros.
+ *     .outliers, .outlier_columns   columns that are kept in 16 bits (outliers.h) */
 static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_text rest, int64_t layer,
                               nb_destination *to, bool *found, nb_error *err) {
     nb_text leaf, name = nb_checkpoint_tensor_name(&model->checkpoint, info);
     const nb_slot *slot = find_matrix_slot(model, rest, layer >= 0, &leaf);
     bool order = nb_text_is(leaf, "order"), scale = nb_text_is(leaf, "scale");
     bool input = nb_text_is(leaf, "input_scale"), bias = nb_text_is(leaf, "bias");
-    *found = slot && layer < (int64_t)model->shape.layers && (order || scale || input || bias);
+    bool outliers = nb_outliers_name(name);
+    *found = slot && layer < (int64_t)model->shape.layers && (order || scale || input || bias || outliers);
     if (!*found)
         return NB_OK;
     nb_matrix *m = (nb_matrix *)((layer < 0 ? (uint8_t *)model : (uint8_t *)&model->layers[layer]) + slot->at);
+    if (outliers)
+        return nb_outliers_bind(model, slot, m, info, layer, to, err);
     uint32_t numbers = order ? nb_extent_of(&model->shape, slot->columns)
                      : bias  ? nb_extent_of(&model->shape, slot->rows)
                              : (slot->by_expert ? model->shape.experts : 1);
@@ -173,6 +178,7 @@ static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_te
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t scales embeddings, which is not supported", name);
     if (order) {
         to->order = &m->order;
+        to->order_limit = numbers;
         model->ordered = true;
     } else if (scale) {
         to->vector = &m->scales;
@@ -183,8 +189,8 @@ static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_te
     return NB_OK;
 }
 
-/* A scale without its matrix: of one that the file has merged with others, or not at all. */
-static int32_t check_scales(const nb_model *model, nb_error *err) {
+/* What stands beside a matrix needs it: the file may have merged it with others, or not have it at all. */
+static int32_t check_companions(const nb_model *model, nb_error *err) {
     for (const nb_slot *s = model->family->slots; s->name; s++)
         for (uint32_t i = 0; s->is_matrix && i < (s->in_layer ? model->shape.layers : 1); i++) {
             const uint8_t *base = s->in_layer ? (const uint8_t *)&model->layers[i] : (const uint8_t *)model;
@@ -192,6 +198,11 @@ static int32_t check_scales(const nb_model *model, nb_error *err) {
             if (m->n_scales && !m->rows)
                 return NB_FAIL(err, NB_ERR_FORMAT,
                                "there is a scale of %s (layer %u), but no such tensor; the file is broken", s->name, i);
+            if (m->outliers && (!m->rows || !m->outliers->rows || !m->outliers->order))
+                return NB_FAIL(err, NB_ERR_FORMAT,
+                               "of %s (layer %u) there are not all three: the matrix, .outliers and .outlier_columns; "
+                               "the file is not whole",
+                               s->name, i);
         }
     return NB_OK;
 }
@@ -238,6 +249,7 @@ static int32_t check_places(const nb_checkpoint *c, const nb_destination *destin
 /* Binds each tensor of the file to its place; every required place must be met. */
 static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err) {
     const nb_checkpoint *c = &model->checkpoint;
+    NB_TRY(nb_outliers_reserve(model, err));
     for (uint64_t i = 0; i < c->n_tensors; i++) {
         const nb_tensor_info *info = &c->tensors[i];
         nb_text name = nb_checkpoint_tensor_name(c, info), rest = name;
@@ -374,6 +386,7 @@ static void describe_matrices(const nb_model *model, const nb_destination *desti
                 .order = m->order,
                 .scales = m->scales,
                 .n_scales = m->n_scales,
+                .outliers = m->outliers,
                 .tensor = (uint32_t)i,
             };
     }
@@ -404,7 +417,7 @@ static int32_t plan(nb_model *model, nb_destination *destinations, nb_error *err
     NB_TRY(nb_arena_reserve(&model->vectors, "the model's vectors", err));
     take_vectors(model, destinations);
     describe_matrices(model, destinations);
-    NB_TRY(check_scales(model, err));
+    NB_TRY(check_companions(model, err));
     NB_TRY(check_parts(model, err));
     nb_model_take_apart(model);
     return model->part ? NB_OK : check_complete(model, err);
@@ -435,5 +448,6 @@ int32_t nb_model_try(const nb_model *model, nb_model *trial, nb_error *err) {
 void nb_model_trial_free(nb_model *trial) {
     nb_arena_free(&trial->vectors);
     nb_free(trial->layers);
+    nb_free(trial->outliers);
     *trial = (nb_model){0};
 }

@@ -9,10 +9,12 @@ typedef struct nb_destination {
     nb_matrix *matrix;     /* from row `first` on; or */
     uint32_t first, rows;  /* rows: of the whole matrix; 0: another tensor has it made */
     float **vector;        /* or */
-    const int32_t **order; /* or nothing: */
+    const int32_t **order; /* numbers of columns, below order_limit; or nothing: */
+    uint32_t order_limit;
     /* the last: it must hold zeros, which change nothing */
     enum { NB_TAKEN, NB_WITHOUT_EFFECT, NB_ONLY_ZEROS } left_out;
     bool divides; /* the vector's numbers divide RoPE's frequencies */
+    bool ascends; /* the numbers of columns do: each is there once at most */
 } nb_destination;
 
 /* Finds the family, configures it, checks every tensor against the slots, and allocates the weights.

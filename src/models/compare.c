@@ -7,6 +7,7 @@
 #include "../types/types.h"
 #include "compare.h"
 #include "family.h"
+#include "outliers.h"
 #include "session.h"
 
 #include <math.h>
@@ -159,6 +160,8 @@ static void take_row(const nb_model *m, const place *p, uint32_t row, float *scr
         nb_scale(to, w->scales[row / (w->rows / w->n_scales)], w->columns);
     for (uint32_t i = 0; w->order && i < w->columns; i++)
         out[w->order[i]] = scratch[i];
+    if (w->outliers)
+        nb_outliers_add_row(w, row, scratch, out);
 }
 
 static int32_t check_rows(const place *p, int32_t row, int32_t rows, nb_error *err) {

@@ -21,6 +21,7 @@
 #include "../types/traits.h"
 #include "bind.h"
 #include "family.h"
+#include "outliers.h"
 
 static const char *const VALUE_NAMES[NB_VALUE_COUNT] = {
     "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64",
@@ -210,7 +211,8 @@ size_t nb_model_describe(const nb_model *model, char *out, size_t capacity) {
     nb_json_number(&w, "bytes", (double)c->total_bytes);
     uint64_t parameters = 0;
     for (uint64_t i = 0; i < c->n_tensors; i++)
-        parameters += weights_in(&c->tensors[i]);
+        if (!nb_outliers_name(nb_checkpoint_tensor_name(c, &c->tensors[i]))) /* the matrix has these columns, too */
+            parameters += weights_in(&c->tensors[i]);
     nb_json_number(&w, "parameters", (double)parameters);
     write_model(&w, model);
     write_tokenizer(&w, model);

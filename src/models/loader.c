@@ -116,13 +116,15 @@ static int32_t check_factors(const nb_loader *l, const nb_tensor_info *info, con
     return NB_OK;
 }
 
-static int32_t fill_order(const nb_loader *l, const nb_tensor_info *info, const uint8_t *bytes, int32_t *out,
-                          nb_error *err) {
+static int32_t fill_order(const nb_loader *l, const nb_tensor_info *info, const uint8_t *bytes,
+                          const nb_destination *to, nb_error *err) {
+    int32_t *out = (int32_t *)*to->order;
     memcpy(out, bytes, (size_t)info->bytes);
     for (uint64_t i = 0; i < info->shape[0]; i++)
-        if (out[i] < 0 || (uint64_t)out[i] >= info->shape[0])
-            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t names column %d of %l; the file is damaged",
-                           nb_checkpoint_tensor_name(&l->model->checkpoint, info), out[i], info->shape[0]);
+        if (out[i] < 0 || (uint32_t)out[i] >= to->order_limit || (to->ascends && i && out[i] <= out[i - 1]))
+            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t names column %d of %u%s; the file is damaged",
+                           nb_checkpoint_tensor_name(&l->model->checkpoint, info), out[i], to->order_limit,
+                           to->ascends ? ", and columns must ascend" : "");
     return NB_OK;
 }
 
@@ -152,7 +154,7 @@ static int32_t fill_tensor(nb_loader *l, const uint8_t *bytes, size_t size, size
             if (!to.order && !nb_blocks_are_finite(info->type, bytes, (size_t)info->bytes))
                 return not_finite(l, info, err);
             if (to.order)
-                NB_TRY(fill_order(l, info, bytes, (int32_t *)*to.order, err));
+                NB_TRY(fill_order(l, info, bytes, &to, err));
             else if (to.left_out == NB_ONLY_ZEROS)
                 NB_TRY(check_zeros(l, info, bytes, err));
             else if (!to.left_out)

@@ -21,6 +21,7 @@ void nb_model_free(nb_model *model) {
     nb_arena_free(&model->matrices);
     nb_replacements_free(model);
     nb_free(model->layers);
+    nb_free(model->outliers);
     nb_free(model);
 }
 

@@ -47,6 +47,8 @@ struct nb_model {
     nb_shape shape;
     nb_layer *layers;                  /* [shape.layers] */
     nb_arena vectors, matrices;        /* the weights: */
+    nb_matrix *outliers;               /* [n_outliers]: columns of some matrices, kept apart (outliers.h) */
+    uint32_t n_outliers, outlier_rows; /* the latter: of the one with most rows */
     struct nb_replacement *replaced;   /* those of matrices that were replaced (weights.h) */
     nb_matrix embedding;               /* [vocabulary, width] */
     nb_matrix positions;               /* [context, width]: learned ones, added to the embeddings */
@@ -56,7 +58,7 @@ struct nb_model {
     nb_matrix output;                  /* [vocabulary, width]; the embedding again if the file has none */
     nb_norm output_norm;               /* [width] */
     float *output_bias;                /* [vocabulary] */
-    bool ordered;                      /* some matrix has an order of its own */
+    bool ordered;                      /* some matrix has an order of its own, or outliers */
     bool qkv_whole;                    /* of some layer */
     nb_embedding embedding_steps;      /* from hidden states to a text's embedding */
 };

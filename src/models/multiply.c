@@ -2,15 +2,26 @@
 #include "session.h"
 
 #include "../kernels/matmul.h"
+#include "../kernels/ops.h"
 
-/* x: [n, columns] in the order that a matrix wants (nb_matrix). */
-static const float *ordered(nb_session *s, const float *x, uint32_t n, uint32_t columns, const int32_t *order) {
+/* The numbers of x [n, columns] that a matrix wants, in its order (nb_matrix): [n, wanted]. */
+static const float *ordered(nb_session *s, const float *x, uint32_t n, uint32_t columns, const int32_t *order,
+                            uint32_t wanted) {
     if (!order)
         return x;
     for (uint32_t t = 0; t < n; t++, x += columns)
-        for (uint32_t i = 0; i < columns; i++)
-            s->ordered[(size_t)t * columns + i] = x[order[i]];
+        for (uint32_t i = 0; i < wanted; i++)
+            s->ordered[(size_t)t * wanted + i] = x[order[i]];
     return s->ordered;
+}
+
+/* Adds the products with the columns that are kept apart (outliers.h). Their inputs stay F32. */
+static void add_outliers(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *job) {
+    nb_matrix part = nb_matrix_part(job->w->outliers, job->w->first, job->w->rows);
+    const float *in = ordered(s, x, n, columns, part.order, part.columns); /* [n, part.columns] */
+    nb_activations_set(&s->activations, in, n, part.columns);
+    nb_matmul(s->pool, &s->activations, &(nb_matmul_job){&part, s->of_outliers}, 1, s->matmul_scratch);
+    nb_add_to(job->out, s->of_outliers, (size_t)n * part.rows);
 }
 
 static void clear(const nb_matmul_job *jobs, uint32_t n_jobs, uint32_t n) {
@@ -25,7 +36,7 @@ bool nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t col
         const int32_t *order = jobs[i].w->order;
         for (end = i + 1; end < n_jobs && jobs[end].w->order == order;)
             end++;
-        const float *in = ordered(s, x, n, columns, order);
+        const float *in = ordered(s, x, n, columns, order, columns);
         if (s->observer.see && !s->observer.see(s->observer.context, jobs + i, end - i, in, n)) {
             clear(jobs + i, end - i, n);
             all = false;
@@ -33,6 +44,9 @@ bool nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t col
         }
         nb_activations_set(&s->activations, in, n, columns);
         nb_matmul(s->pool, &s->activations, jobs + i, end - i, s->matmul_scratch);
+        for (; i < end; i++)
+            if (jobs[i].w->outliers)
+                add_outliers(s, x, n, columns, &jobs[i]);
     }
     return all;
 }

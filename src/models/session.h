@@ -64,7 +64,8 @@ struct nb_session {
     uint32_t told; /* both ways: rows of x whose logits were computed */
     nb_observer observer;
     nb_activations activations;
-    float *ordered; /* [batch, columns] in a matrix's own order, if any has one */
+    float *ordered;     /* [batch, columns] in a matrix's own order, if any has one */
+    float *of_outliers; /* [batch, rows]: products with columns that are kept apart */
     float *matmul_scratch, *attention_scratch;
 };
 

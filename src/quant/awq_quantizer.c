@@ -137,7 +137,32 @@ int32_t nb_quantizer_outliers(const nb_quantizer *q, float threshold, uint32_t *
     return nb_int8_outliers(q->largest, q->columns, threshold, list, err);
 }
 
-int32_t nb_quantizer_split(const nb_quantizer *q, const float *weights, uint32_t rows, const uint32_t *list, uint32_t n,
-                           int8_t *codes, float *largest, uint16_t *kept, nb_error *err) {
-    return nb_int8_split(weights, rows, q->columns, list, n, codes, largest, kept, err);
+/* A row of w, which becomes what is stored: blocks of Q8_0, and the outliers in 16 bits. */
+static int32_t split_row(float *w, uint32_t columns, uint64_t row, const uint32_t *list, uint32_t n, int8_t *codes,
+                         nb_block_q8_0 *blocks, uint16_t *kept, nb_error *err) {
+    float most;
+    NB_TRY(nb_int8_split(w, row, 1, columns, list, n, codes, &most, kept, err));
+    uint16_t d = nb_f32_to_f16(most / 127);
+    float scale = nb_f16_to_f32(d);
+    for (uint32_t i = 0; i < columns; i++) {
+        blocks[i / NB_BLOCK].d = d;
+        blocks[i / NB_BLOCK].q[i % NB_BLOCK] = codes[i];
+        w[i] = scale * (float)codes[i];
+    }
+    for (uint32_t i = 0; i < n; i++)
+        w[list[i]] = nb_f16_to_f32(kept[i]);
+    return NB_OK;
+}
+
+int32_t nb_quantizer_split(nb_quantizer *q, uint32_t source_type, const void *weights, uint32_t first_row,
+                           uint32_t rows, const uint32_t *list, uint32_t n, void *blocks, uint16_t *kept, float *values,
+                           nb_error *err) {
+    NB_TRY(nb_quantizer_floats(q, source_type, weights, first_row, rows, values, err));
+    int8_t *codes = nb_alloc_items(q->columns, 1);
+    int32_t code = codes ? NB_OK : NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of codes");
+    for (uint32_t row = 0; row < rows && code == NB_OK; row++)
+        code = split_row(values + (size_t)row * q->columns, q->columns, (uint64_t)first_row + row, list, n, codes,
+                         (nb_block_q8_0 *)blocks + (size_t)row * (q->columns / NB_BLOCK), kept + (size_t)row * n, err);
+    nb_free(codes);
+    return code;
 }

@@ -25,8 +25,8 @@ int32_t nb_int8_outliers(const float *largest, uint32_t columns, float threshold
     return n;
 }
 
-int32_t nb_int8_split(const float *w, uint64_t rows, uint32_t columns, const uint32_t *list, uint32_t n, int8_t *codes,
-                      float *most, uint16_t *kept, nb_error *err) {
+int32_t nb_int8_split(const float *w, uint64_t first_row, uint64_t rows, uint32_t columns, const uint32_t *list,
+                      uint32_t n, int8_t *codes, float *most, uint16_t *kept, nb_error *err) {
     for (uint32_t i = 0; i < n; i++)
         if (list[i] >= columns || (i && list[i] <= list[i - 1]))
             return NB_FAIL(err, NB_ERR_ARGUMENT, "outlier %u is column %u: they must ascend and be below %u", i,
@@ -35,8 +35,8 @@ int32_t nb_int8_split(const float *w, uint64_t rows, uint32_t columns, const uin
         for (uint32_t i = 0; i < columns; i++)
             if (!(__builtin_fabsf(w[row * columns + i]) < 65520)) /* which rounds to infinity */
                 return NB_FAIL(err, NB_ERR_FORMAT,
-                               "the weight in row %l, column %u is %g, which has no place in 16 bits", row, i,
-                               (double)w[row * columns + i]);
+                               "the weight in row %l, column %u is %g, which has no place in 16 bits", first_row + row,
+                               i, (double)w[row * columns + i]);
     for (uint64_t row = 0; row < rows; row++) {
         const float *from = w + row * columns;
         most[row] = nb_bnb_int8(from, columns, list, n, codes + row * columns);

@@ -24,8 +24,9 @@ nb_uniform_step nb_int8_input(const nb_range *range, bool is_symmetric, uint32_t
 int32_t nb_int8_outliers(const float *largest, uint32_t columns, float threshold, uint32_t *list, nb_error *err);
 
 /* w = q most / 127 for all columns but the outliers, of which q is 0. codes [rows][columns]; most [rows], the largest
- * magnitude without outliers (bitsandbytes' SCB); kept [rows][n] binary16, the weights of the outliers. */
-int32_t nb_int8_split(const float *w, uint64_t rows, uint32_t columns, const uint32_t *list, uint32_t n, int8_t *codes,
-                      float *most, uint16_t *kept, nb_error *err);
+ * magnitude without outliers (bitsandbytes' SCB); kept [rows][n] binary16, the weights of the outliers. first_row: of w
+ * in its matrix, for messages. */
+int32_t nb_int8_split(const float *w, uint64_t first_row, uint64_t rows, uint32_t columns, const uint32_t *list,
+                      uint32_t n, int8_t *codes, float *most, uint16_t *kept, nb_error *err);
 
 #endif

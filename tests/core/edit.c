@@ -118,8 +118,16 @@ static bool is_reshaped(const test_edit *edit) {
     return edit && (edit->what == TEST_RESHAPE || edit->what == TEST_ADD);
 }
 
+/* The type of values that is as large as the tensor type's numbers. Those of F16 are given as bits. */
+static uint32_t value_type_of(uint32_t type) {
+    return type == NB_TYPE_F32 ? NB_VALUE_F32
+         : type == NB_TYPE_I32 ? NB_VALUE_I32
+         : type == NB_TYPE_F16 ? NB_VALUE_U16
+                               : NB_VALUE_U8;
+}
+
 static uint64_t bytes_of(const nb_tensor_info *t, const test_edit *edit) {
-    return !is_reshaped(edit) ? t->bytes : edit->n * (edit->type == NB_TYPE_F32 ? sizeof(float) : 1);
+    return !is_reshaped(edit) ? t->bytes : edit->n * nb_value_bytes(value_type_of(edit->type));
 }
 
 static void put_info(editor *e, const nb_tensor_info *t, nb_text name, const test_edit *edit) {
@@ -140,8 +148,7 @@ static void put_data(editor *e, const nb_tensor_info *t, const test_edit *edit) 
     if (!is_reshaped(edit))
         put(e, e->file + t->at, (size_t)t->bytes);
     for (uint64_t i = 0; is_reshaped(edit) && i < edit->n; i++)
-        put_number(e, edit->type == NB_TYPE_F32 ? NB_VALUE_F32 : NB_VALUE_U8,
-                   i < sizeof edit->items / sizeof *edit->items ? edit->items[i] : 0);
+        put_number(e, value_type_of(edit->type), i < sizeof edit->items / sizeof *edit->items ? edit->items[i] : 0);
 }
 
 static nb_tensor_info part_of(const nb_tensor_info *t, uint64_t index) {

@@ -61,6 +61,7 @@
     T(compare)         \
     T(keys)            \
     T(loading)         \
+    T(outliers)        \
     T(finite)          \
     NATIVE_TESTS(T)    \
     T(tokenizer)       \

@@ -184,16 +184,21 @@ static void check_damaged_input(void) {
 
 static void check_split(void) {
     enum { COLUMNS = 32 };
-    float x[2 * COLUMNS], largest[2];
-    int8_t codes[2 * COLUMNS];
+    float x[2 * COLUMNS], values[2 * COLUMNS];
+    nb_block_q8_0 blocks[2];
     uint16_t kept[2];
     uint32_t list[1] = {31};
     nb_error err = {0};
     nb_quantizer *q = nb_quantizer_new(NULL, COLUMNS, &err);
     for (int i = 0; i < 2 * COLUMNS; i++)
         x[i] = (float)(i - 31);
-    CHECK(nb_quantizer_split(q, x, 2, list, 1, codes, largest, kept, &err) == 0 && largest[1] == 31 && codes[63] == 0 &&
-              kept[1] == nb_f32_to_f16(32),
+    CHECK(nb_quantizer_split(q, NB_TYPE_F32, x, 0, 2, list, 1, blocks, kept, values, &err) == 0, "%s", err.message);
+    CHECK(blocks[1].q[30] == 127 && blocks[1].q[31] == 0 && blocks[1].d == nb_f32_to_f16(31 / 127.0f) &&
+              kept[1] == nb_f32_to_f16(32) && values[63] == 32 && values[36] == nb_f16_to_f32(blocks[1].d) * 20,
+          "%g, %g", (double)values[63], (double)values[36]);
+    x[40] = 1e6f;
+    CHECK(nb_quantizer_split(q, NB_TYPE_F32, x, 7, 2, list, 1, blocks, kept, values, &err) == NB_ERR_FORMAT &&
+              test_contains(err.message, "row 8, column 8 is"),
           "%s", err.message);
     nb_quantizer_free(q);
 }
@@ -228,7 +233,7 @@ static void check_outliers(nb_cursor *in) {
     const float *w = (const float *)nb_cursor_bytes(in, 4ull * rows * columns);
     if (!CHECK(w, "%s is cut off", VECTORS))
         return;
-    CHECK(nb_int8_split(w, rows, columns, list, n, codes, most, kept, &err) == 0, "%s", err.message);
+    CHECK(nb_int8_split(w, 0, rows, columns, list, n, codes, most, kept, &err) == 0, "%s", err.message);
     for (uint32_t row = 0; row < rows; row++) {
         float want = nb_cursor_f32(in);
         CHECK(most[row] == want, "row %u: %g, not %g", row, (double)most[row], (double)want);
@@ -243,15 +248,15 @@ static void check_outliers(nb_cursor *in) {
     }
     float bad[4] = {1, 70000, 1, 1};
     list[0] = 1;
-    CHECK(nb_int8_split(bad, 2, 2, list, 1, codes, most, kept, &err) == NB_ERR_FORMAT &&
+    CHECK(nb_int8_split(bad, 0, 2, 2, list, 1, codes, most, kept, &err) == NB_ERR_FORMAT &&
               test_contains(err.message, "row 0, column 1"),
           "%s", err.message);
     bad[1] = NAN;
-    CHECK(nb_int8_split(bad, 2, 2, list, 1, codes, most, kept, &err) == NB_ERR_FORMAT, "%s", err.message);
+    CHECK(nb_int8_split(bad, 0, 2, 2, list, 1, codes, most, kept, &err) == NB_ERR_FORMAT, "%s", err.message);
     bad[1] = 0;
     list[1] = 1;
-    CHECK(nb_int8_split(bad, 2, 2, list, 2, codes, most, kept, &err) == NB_ERR_ARGUMENT, "%s", err.message);
-    CHECK(nb_int8_split(bad, 2, 2, list, 0, codes, most, kept, &err) == 0 && codes[0] == 127 && codes[1] == 0,
+    CHECK(nb_int8_split(bad, 0, 2, 2, list, 2, codes, most, kept, &err) == NB_ERR_ARGUMENT, "%s", err.message);
+    CHECK(nb_int8_split(bad, 0, 2, 2, list, 0, codes, most, kept, &err) == 0 && codes[0] == 127 && codes[1] == 0,
           "without outliers: %s", err.message);
     CHECK(nb_int8_outliers(largest, columns, 0, found, &err) == NB_ERR_ARGUMENT, "%s", err.message);
     largest[9] = -1;

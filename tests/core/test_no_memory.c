@@ -21,6 +21,7 @@ typedef struct model_files {
 
 static const model_files cases[] = {
     {"tests/fixtures/models/mixtral", {"mixtral.gguf"}, NULL, NB_LOAD_ALL},
+    {"tests/fixtures/models/outliers-merged", {"outliers-merged.gguf"}, NULL, NB_LOAD_ALL},
     {"tests/fixtures/text/spm", {"spm.gguf"}, NULL, NB_LOAD_HEADER},
     {"tests/fixtures/text/unigram", {"unigram.gguf"}, NULL, NB_LOAD_HEADER},
     {"tests/fixtures/text/qwen2", {"qwen2.gguf"}, NULL, NB_LOAD_HEADER},

@@ -5,6 +5,7 @@
 #include "../../src/base/writer.h"
 #include "../../src/formats/gguf.h"
 #include "../../src/nibble_convert.h"
+#include "../../src/types/types.h"
 #include "check.h"
 
 enum { LAYERS = 3, FILES = 2, ROWS = 300, COLUMNS = 1024, MATRIX = 4 * ROWS * COLUMNS, ROOM = 5 * MATRIX };
@@ -178,6 +179,39 @@ static nb_converter *begin(const file *files) {
     return x;
 }
 
+/* Columns in 16 bits beside a matrix: two tensors more, in whose places are zeros. */
+static void test_outliers_planned(nb_converter *x, const file *files, int32_t n, file *made) {
+    nb_error err = {0};
+    nb_planned_tensor t, kept, list;
+    uint32_t matrix = 0, vector = 0;
+    for (int32_t i = 0; i < n; i++) {
+        CHECK(nb_converter_planned(x, (uint32_t)i, &t, &err) == NB_OK, "%s", err.message);
+        *(t.rows > 1 ? &matrix : &vector) = (uint32_t)i;
+    }
+    CHECK(nb_converter_outliers(x, (uint32_t)n, 3, &err) == NB_ERR_ARGUMENT, "there is no such tensor");
+    CHECK(nb_converter_outliers(x, vector, 3, &err) == NB_ERR_ARGUMENT, "a vector");
+    CHECK(nb_converter_outliers(x, matrix, 0, &err) == NB_ERR_ARGUMENT, "no columns");
+    CHECK(nb_converter_outliers(x, matrix, COLUMNS + 1, &err) == NB_ERR_ARGUMENT, "more than there are");
+    CHECK(nb_converter_outliers(x, matrix, 3, &err) == NB_OK, "%s", err.message);
+    CHECK(nb_converter_plan(x, &err) == n + 2, "%s", err.message);
+    CHECK(make(x, files, made, &err) >= 0, "%s", err.message);
+    CHECK(nb_converter_outliers(x, matrix, 3, &err) == NB_ERR_STATE, "%s", err.message);
+    CHECK(nb_converter_planned(x, matrix, &t, &err) == NB_OK, "%s", err.message);
+    CHECK(nb_converter_planned(x, (uint32_t)n, &kept, &err) == NB_OK &&
+              nb_converter_planned(x, (uint32_t)n + 1, &list, &err) == NB_OK,
+          "%s", err.message);
+    CHECK(test_contains(kept.name, ".outliers") && kept.type == NB_TYPE_F16 && kept.columns == 3 &&
+              kept.rows == t.rows && kept.bytes == 6.0 * t.rows && kept.at > 0,
+          "%s [%u, %u]", kept.name, kept.columns, kept.rows);
+    CHECK(test_contains(list.name, ".outlier_columns") && list.type == NB_TYPE_I32 && list.columns == 3 &&
+              list.rows == 1 && list.bytes == 12,
+          "%s [%u, %u]", list.name, list.columns, list.rows);
+    for (size_t i = 0; i < (size_t)kept.bytes; i++)
+        CHECK(!made->bytes[(size_t)kept.at + i], "byte %z is not 0", i);
+    CHECK(nb_converter_again(x, &err) == NB_OK, "%s", err.message);
+    CHECK(nb_converter_outliers(x, matrix, 3, &err) == NB_ERR_FORMAT, "twice");
+}
+
 /* The first and last rows, neighbours, and some that lie apart. */
 static void test_picked(nb_converter *x, const file *files, const file *whole, const double *places, int32_t n,
                         file *made) {
@@ -259,6 +293,7 @@ void test_parts(void) {
     test_picked(x, files, &whole, places, n, &made);
     CHECK(nb_converter_include(x, TENSORS, NB_TENSOR_MADE, &err) == NB_ERR_ARGUMENT, "there is no such tensor");
     CHECK(nb_converter_include(x, 0, 3, &err) == NB_ERR_ARGUMENT, "there is no such way");
+    test_outliers_planned(x, files, n, &made);
     nb_converter_free(x);
     for (int i = 0; i < FILES; i++)
         nb_free(files[i].bytes);
