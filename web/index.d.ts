@@ -228,8 +228,8 @@ export interface QuantizeOptions {
      */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
     /**
-     * With a method that calibrates, and with `bits` and `size`: the text. It should be like what the model is for, and
-     * of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Encoders take methods that
+     * With a method that calibrates, and with `bits`, `size` and `outliers`: the text. It should be like what the model
+     * is for, and of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Encoders take methods that
      * calibrate, but neither `bits` nor `size`, for which the next token's probabilities are compared.
      */
     calibration?: string;
@@ -270,6 +270,14 @@ export interface QuantizeOptions {
     requantize?: boolean;
     /** With type 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
     doubleQuant?: boolean;
+    /**
+     * With type 'int8' and a calibration text: columns that meet inputs of at least this size in the text keep weights
+     * of 16 bits, as the paper of LLM.int8() has it (Dettmers et al. 2022), whose threshold is 6. They stand beside each
+     * matrix of a layer, in tensors X.outliers and X.outlier_columns (ModelInfo.tensors lists them); experts have none.
+     * Only nibble reads such a file; llama.cpp refuses it. load() with `quantize: 'int8'` has no text, and keeps no
+     * column apart.
+     */
+    outliers?: number;
     /**
      * Threads that share the work, each a worker. Default: about the number of cores, at most 8. A source that is not
      * on this machine, or can be read only once, is read by 1. The bytes are the same for any number.

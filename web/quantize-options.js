@@ -18,7 +18,7 @@ import { LOAD_OPTIONS, NEED_IMATRIX, WINDOW } from './options.js';
 /**
  * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'type' | 'search' | 'requantize' | 'doubleQuant'>>
  *     & CheckedCalibration
- *     & { bits?: number, size?: number, tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string,
+ *     & { bits?: number, size?: number, outliers?: number, tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string,
  *     threads?: number, resume?: string }} CheckedQuantize
  */
 
@@ -53,7 +53,9 @@ export const CALIBRATION_OPTIONS = {
         flag: 'calibration',
         type: 'text',
         value: 'FILE',
-        help: 'with a method that calibrates: the calibration text, in UTF-8; it should be like what the model is for',
+        help:
+            'with a method that calibrates, or with --outliers: the calibration text, in UTF-8; it should be like what ' +
+            'the model is for',
     },
     samples: {
         flag: 'samples',
@@ -177,6 +179,16 @@ export const QUANTIZE_OPTIONS = {
         help: 'take weights that are quantized already, which loses more than quantizing the original ones',
     },
     doubleQuant: LOAD_OPTIONS.doubleQuant,
+    outliers: {
+        flag: 'outliers',
+        type: 'number',
+        min: 0.001,
+        max: 1e6,
+        value: 'X',
+        help:
+            'with --type int8 and --calibration: columns that meet inputs of at least X in the text stay in 16 bits, as ' +
+            'LLM.int8() has it (its paper takes 6). Only nibble reads the file then',
+    },
     ...CALIBRATION_OPTIONS,
     resume: {
         flag: 'resume',
@@ -355,6 +367,7 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
             `${both(bits === undefined ? 'size' : 'bits')} chooses types by what a text shows of the model: pass ` +
                 `${both('calibration')}, or at least imatrix (--imatrix)`,
         );
+    if (others.outliers !== undefined) return checkOutliers({ ...others, method, type, calibration, imatrix });
     const useless = ['calibration', ...Object.keys(CALIBRATION_DEFAULTS), 'context', 'resume'].find(
         (name) =>
             !(
@@ -373,6 +386,26 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
     if (/^(int8|f32|f16|bf16)$/.test(type))
         throw refuse(
             `${needs} does not make ${type}: take ${type === 'int8' ? 'q8_0' : 'a type of fewer bits, such as q4_0'}`,
+        );
+}
+
+/**
+ * What columns in 16 bits need, and have no use for.
+ * @param {Record<string, any>} given checked one by one
+ */
+function checkOutliers({ method, type, calibration, imatrix, ...others }) {
+    if (type !== 'int8' || method !== 'rtn')
+        throw refuse('outliers (--outliers) is for type (--type) int8, and method (--method) rtn');
+    if (calibration === undefined)
+        throw refuse('outliers (--outliers) are found with a calibration text: pass calibration (--calibration)');
+    if (imatrix !== undefined)
+        throw refuse('imatrix (--imatrix) is nothing that outliers (--outliers) use: leave it out');
+    const useless = /** @type {const} */ (['damping', 'order', 'clip', 'resume']).find(
+        (name) => others[name] !== undefined,
+    );
+    if (useless)
+        throw refuse(
+            `${useless} (--${QUANTIZE_OPTIONS[useless].flag}) is nothing that outliers (--outliers) use: leave it out`,
         );
 }
 

@@ -95,7 +95,8 @@ typedef struct nb_matrix {
     /* [n_scales]: products are multiplied by them, each for an equal part of the rows; NULL: by none */
     float *scales;
     uint32_t n_scales;
-    const struct nb_matrix *outliers; /* weights that are added to it, of some columns (models/outliers.h); or NULL */
+    const struct nb_matrix
+        *outliers; /* weights in the place of its own, of some columns (models/outliers.h); or NULL */
     /* which tensor of the file it came from (of several: the first), and its first row in that */
     uint32_t tensor, first;
 } nb_matrix;

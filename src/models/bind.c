@@ -203,6 +203,10 @@ static int32_t check_companions(const nb_model *model, nb_error *err) {
                                "of %s (layer %u) there are not all three: the matrix, .outliers and .outlier_columns; "
                                "the file is not whole",
                                s->name, i);
+            if (m->outliers && m->order)
+                return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                               "%s (layer %u) has columns in another order and outliers, too; that is not supported",
+                               s->name, i);
         }
     return NB_OK;
 }

@@ -161,7 +161,7 @@ static void take_row(const nb_model *m, const place *p, uint32_t row, float *scr
     for (uint32_t i = 0; w->order && i < w->columns; i++)
         out[w->order[i]] = scratch[i];
     if (w->outliers)
-        nb_outliers_add_row(w, row, scratch, out);
+        nb_outliers_put_row(w, row, scratch, out);
 }
 
 static int32_t check_rows(const place *p, int32_t row, int32_t rows, nb_error *err) {

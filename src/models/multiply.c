@@ -15,6 +15,26 @@ static const float *ordered(nb_session *s, const float *x, uint32_t n, uint32_t 
     return s->ordered;
 }
 
+/* Whether matrices are multiplied with the same numbers: they have one order, and the same columns are kept apart. */
+static bool share_inputs(const nb_matrix *a, const nb_matrix *b) {
+    const nb_matrix *p = a->outliers, *q = b->outliers;
+    if (a->order != b->order || !p != !q || (p && p->columns != q->columns))
+        return false;
+    return !p || nb_compare(p->order, q->order, p->columns * sizeof *p->order) == 0;
+}
+
+/* x with zeros in columns that are kept apart. So the other inputs, which are smaller, are rounded in finer steps. */
+static const float *without_outliers(nb_session *s, const float *x, uint32_t n, uint32_t columns,
+                                     const nb_matrix *outliers) {
+    if (!outliers)
+        return x;
+    memcpy(s->ordered, x, (size_t)n * columns * sizeof *x);
+    for (uint32_t t = 0; t < n; t++)
+        for (uint32_t i = 0; i < outliers->columns; i++)
+            s->ordered[(size_t)t * columns + (uint32_t)outliers->order[i]] = 0;
+    return s->ordered;
+}
+
 /* Adds the products with the columns that are kept apart (outliers.h). Their inputs stay F32. */
 static void add_outliers(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *job) {
     nb_matrix part = nb_matrix_part(job->w->outliers, job->w->first, job->w->rows);
@@ -33,16 +53,16 @@ bool nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t col
                          uint32_t n_jobs) {
     bool all = true;
     for (uint32_t i = 0, end; i < n_jobs; i = end) {
-        const int32_t *order = jobs[i].w->order;
-        for (end = i + 1; end < n_jobs && jobs[end].w->order == order;)
+        const nb_matrix *first = jobs[i].w;
+        for (end = i + 1; end < n_jobs && share_inputs(jobs[end].w, first);)
             end++;
-        const float *in = ordered(s, x, n, columns, order, columns);
+        const float *in = ordered(s, x, n, columns, first->order, columns);
         if (s->observer.see && !s->observer.see(s->observer.context, jobs + i, end - i, in, n)) {
             clear(jobs + i, end - i, n);
             all = false;
             continue;
         }
-        nb_activations_set(&s->activations, in, n, columns);
+        nb_activations_set(&s->activations, without_outliers(s, in, n, columns, first->outliers), n, columns);
         nb_matmul(s->pool, &s->activations, jobs + i, end - i, s->matmul_scratch);
         for (; i < end; i++)
             if (jobs[i].w->outliers)

@@ -55,9 +55,9 @@ int32_t nb_outliers_bind(nb_model *model, const nb_slot *slot, nb_matrix *of, co
     return NB_OK;
 }
 
-void nb_outliers_add_row(const nb_matrix *w, uint32_t row, float *scratch, float *out) {
+void nb_outliers_put_row(const nb_matrix *w, uint32_t row, float *scratch, float *out) {
     const nb_matrix *outliers = w->outliers;
     nb_matrix_row(outliers, w->first + row, scratch);
     for (uint32_t i = 0; i < outliers->columns; i++)
-        out[outliers->order[i]] += scratch[i];
+        out[outliers->order[i]] = scratch[i];
 }

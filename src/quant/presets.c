@@ -306,7 +306,8 @@ uint32_t nb_preset_type(const nb_preset *p, nb_text name, uint32_t dimensions, u
         return NB_TYPE_LIMIT;
     if (p->mixture == BNB) {
         bool is_linear = find(name, "blk.") == 0 && (has(name, ".attn_") || has(name, ".ffn_"));
-        return is_linear && columns % NB_BLOCK_NF4 == 0 ? p->type : NB_TYPE_LIMIT;
+        uint64_t block = p->type == NB_TYPE_Q8_0 ? NB_BLOCK : NB_BLOCK_NF4;
+        return is_linear && columns % block == 0 ? p->type : NB_TYPE_LIMIT;
     }
     if (p->type == NB_TYPE_F32 || p->type == NB_TYPE_F16 || p->type == NB_TYPE_BF16)
         return p->type;

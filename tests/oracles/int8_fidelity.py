@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """How far int8 weights take the logits from F32: bitsandbytes' LLM.int8() on a CPU, the paper's, and nibble's.
 
-    int8_fidelity.py FOLDER TEXT [--outliers FACTOR] [--tokens N = 256]
+    int8_fidelity.py FOLDER TEXT CALIBRATION [--outliers FACTOR] [--tokens N = 256]
 
-FOLDER is a Llama with floating-point weights. --outliers: four channels of each norm are first made FACTOR times as large,
+FOLDER is a Llama with floating-point weights. nibble keeps outlier columns by the text CALIBRATION. --outliers: four channels of each norm are first made FACTOR times as large,
 and the columns that read them smaller by as much, so that the model stays what it was and |x| is large in a few columns.
 It prints, for each way, the root of the mean squared difference of the logits as a share of their standard deviation, and the
 mean KL divergence. The paper's way (Dettmers et al. 2022, section 3) is computed by its formula, because bitsandbytes 0.50.2
@@ -65,6 +65,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("text", type=Path)
+    parser.add_argument("calibration", type=Path)
     parser.add_argument("--outliers", type=float, default=1)
     parser.add_argument("--tokens", type=int, default=256)
     args = parser.parse_args()
@@ -91,10 +92,12 @@ def main():
                 parent, leaf = name.rsplit(".", 1)
                 setattr(model.get_submodule(parent), leaf, PaperLinear(module))
         tell("the paper's formula", compute(model))
-        nibble("quantize", folder, file, "--type", "int8")
-        for precision in ("exact", "fast"):
-            nibble("eval", file, "--precision", precision, "--tokens", ",".join(map(str, tokens)), "--logits", logits)
-            tell(f"nibble, int8, {precision}", torch.from_numpy(np.fromfile(logits, dtype="<f4").reshape(exact.shape)))
+        apart = ("--outliers", THRESHOLD, "--calibration", args.calibration)
+        for what, options in (("int8", ()), ("int8 with outliers", apart)):
+            print(nibble("quantize", folder, file, "--type", "int8", "--force", *options), end="")
+            for precision in ("exact", "fast"):
+                nibble("eval", file, "--precision", precision, "--tokens", ",".join(map(str, tokens)), "--logits", logits)
+                tell(f"nibble, {what}, {precision}", torch.from_numpy(np.fromfile(logits, dtype="<f4").reshape(exact.shape)))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Small models whose matrices have columns in 16 bits beside them, as LLM.int8() keeps them (Dettmers et al. 2022, section 3).
+"""Small models whose matrices have columns in 16 bits beside them: LLM.int8() (Dettmers et al. 2022, section 3).
 
     outlier_models.py [OUTPUT = tests/fixtures/models]
 
-Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32, whose weights are W + O: the
-matrix X.weight, which has zeros in some columns, and X.outliers F16 in these columns, X.outlier_columns I32 (layout:
-logits_vectors.py). The columns have the largest weights, and their number differs from matrix to matrix; some have none. X.weight
-is Q8_0 where its rows are whole blocks, else F16. llama.cpp must refuse such a file, or nothing is written.
+Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32, whose weights are W + O:
+the matrix X.weight, which has zeros in some columns, and X.outliers F16 in these columns, X.outlier_columns I32 (layout:
+logits_vectors.py). The columns have the largest weights, and their number differs from matrix to matrix; some have none.
+X.weight is Q8_0 where its rows are whole blocks, else F16. llama.cpp must refuse such a file, or nothing is written.
 """
 import os
 import sys
@@ -60,7 +60,8 @@ def llama(path, seed):
     model = random_models.random_model("outliers", dict(BASE, num_hidden_layers=1), seed)
     random_models.write_model(path, model, Type.F16)
     heads = {"q_proj": model.config.num_attention_heads, "k_proj": model.config.num_key_value_heads}
-    put_back(model, rewrite(path, np.random.default_rng(seed)), lambda name: random_models.gguf_name(name, model.config), heads)
+    worth = rewrite(path, np.random.default_rng(seed))
+    put_back(model, worth, lambda name: random_models.gguf_name(name, model.config), heads)
     return model
 
 

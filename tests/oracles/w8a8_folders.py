@@ -126,4 +126,5 @@ def main():
     print(len(text), "bytes")
 
 
-main()
+if __name__ == "__main__":
+    main()

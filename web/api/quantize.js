@@ -222,7 +222,8 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
         const assets = await findAssets(options);
         const { plain, chunks: fed } = await describeSource(source);
         chunks = fed;
-        const calibrates = checked.method !== 'rtn' || 'folder' in checked,
+        const keepsOutliers = 'outliers' in checked && checked.outliers !== undefined,
+            calibrates = checked.method !== 'rtn' || 'folder' in checked || keepsOutliers,
             mixes = checked.type === undefined;
         if ((calibrates || mixes) && (await isReadOnce(plain))) throw refusal(caller, ONCE);
         // a worker that calibrates, or rounds to a grid, shares the work with threads of its own

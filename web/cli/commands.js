@@ -330,7 +330,7 @@ export const COMMANDS = {
                     'when calibrating: keep each layer that is done, and what --bits or --size measured, in ' +
                     'OUT.gguf.part, and go on from there if that file is there',
             },
-            ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant', 'threads'),
+            ...options(QUANTIZE_OPTIONS, 'requantize', 'doubleQuant', 'outliers', 'threads'),
             {
                 name: 'force',
                 flag: 'force',

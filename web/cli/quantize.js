@@ -159,10 +159,51 @@ async function makeGguf({ model, out = '', values }, signal) {
         fallbacks,
         ...(simulated && { simulated }),
         ...(choice && mixtureOf(plan, made.info, choice)),
+        ...(values.outliers !== undefined && { outliers: outliersIn(made.info) }),
         onlyNibble,
     };
     if (values.json) writeJson(facts);
-    else write(told(facts) + (choice ? toldChoice(facts) : '') + (simulated ? toldSimulated(simulated) : ''));
+    else
+        write(
+            told(facts) +
+                (choice ? toldChoice(facts) : '') +
+                (simulated ? toldSimulated(simulated) : '') +
+                (facts.outliers ? toldOutliers(facts.outliers, values.outliers) : ''),
+        );
+}
+
+/**
+ * Of each kind of matrix: how many columns stay in 16 bits in all layers together, of how many, and in how many layers
+ * there is one.
+ * @param {import('../index.d.ts').ModelInfo} info
+ */
+function outliersIn({ tensors }) {
+    /** @type {Map<string, { kind: string, columns: number, of: number, layers: number }>} */
+    const kinds = new Map();
+    const counts = new Map(tensors.map(({ name, shape }) => [name, shape[0]]));
+    for (const { name, type, shape } of tensors) {
+        const [, kind] = /^blk\.\d+\.(.+)\.weight$/.exec(name) ?? [];
+        if (kind === undefined || type !== 'Q8_0') continue;
+        const found = kinds.get(kind) ?? { kind, columns: 0, of: 0, layers: 0 },
+            columns = counts.get(name.replace(/weight$/, 'outlier_columns')) ?? 0;
+        found.columns += columns;
+        found.of += shape[0];
+        if (columns > 0) found.layers++;
+        kinds.set(kind, found);
+    }
+    return [...kinds.values()];
+}
+
+/** @param {ReturnType<typeof outliersIn>} kinds @param {number} threshold */
+function toldOutliers(kinds, threshold) {
+    if (kinds.every(({ columns }) => columns === 0))
+        return `No input reached ${threshold}: all columns have 8 bits, and the file is as without --outliers.\n`;
+    return kinds
+        .map(
+            ({ kind, columns, of, layers }) =>
+                `  ${kind.padEnd(14)}${String(columns).padStart(7)} of ${of} columns in 16 bits, in ${layers} layers\n`,
+        )
+        .join('');
 }
 
 /**

@@ -20,6 +20,7 @@ import {
     TYPES,
 } from '../abi.js';
 import { withName } from './quantize-core.js';
+import { aligned, splitRows } from './split-rows.js';
 import { writeStructs } from './structs.js';
 
 /** @typedef {import('./core.js').Core} Core */
@@ -34,7 +35,7 @@ import { writeStructs } from './structs.js';
 
 /** Blocks of the type `to`; or codes. parts: of each expert another room, which goes before this one. input: of static
  * activations. @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, bytes?: Record<string, Uint8Array>,
- * parts?: Room[], input?: Input }} Room bytes: of a folder's tensors, by their names */
+ * parts?: Room[], input?: Input, split?: import('./split-rows.js').Split }} Room bytes: of a folder's tensors, by their names */
 
 /** How the range of static activations is chosen. dtype: of the scale.
  * @typedef {{ ranges: keyof typeof RANGES, percentile: number, symmetric: boolean, dtype: 'f32' | 'f16' | 'bf16' }}
@@ -118,11 +119,12 @@ export class Inputs {
         for (const matrix of [...matrices].sort((a, b) => this.#block(a) - this.#block(b))) {
             const share = (/** @type {number} */ rows) => tick((done + rows) / total);
             try {
-                if (this.#block(matrix) !== group) {
+                if (!matrix.split && this.#block(matrix) !== group) {
                     group = this.#block(matrix);
                     await this.#prepare(group, () => share(0));
                 }
-                await (matrix.coded ? this.#codes(matrix, matrix.coded, share) : this.#rows(matrix, share));
+                if (matrix.split) await this.#split(matrix, matrix.split, share);
+                else await (matrix.coded ? this.#codes(matrix, matrix.coded, share) : this.#rows(matrix, share));
             } catch (error) {
                 throw withName(error, matrix.name);
             }
@@ -134,6 +136,12 @@ export class Inputs {
     #block({ to, coded }) {
         if (coded) return coded.format.group || this.columns;
         return this.core.exports.nb_quantizer_block(TYPES[to]);
+    }
+
+    /** @param {Rows} matrix @param {import('./split-rows.js').Split} split @param {(rows: number) => Promise<void>} tick */
+    #split(matrix, split, tick) {
+        const { core, handle, columns } = this;
+        return splitRows(core, handle, columns, { ...matrix, split }, this.#sliceOf(matrix.rows), tick);
     }
 
     /** Only GPTQ feeds errors forward. */
@@ -385,8 +393,5 @@ export class Inputs {
         });
     }
 }
-
-/** Where the next array of a slice may begin. @param {number} bytes */
-const aligned = (bytes) => Math.ceil(bytes / 64) * 64;
 
 const NO_HEADS = { heads: 0, kv_heads: 0 };

@@ -9,6 +9,7 @@ import { possibleThreads } from './choose-build.js';
 import { giveRecipe, openConversion } from './convert.js';
 import { nameOf } from './journal.js';
 import { inputFiles, Meter } from './load-model.js';
+import { OutlierBlocks } from './outliers.js';
 import { Pieces } from './pieces.js';
 import { planned, plannedTensors } from './planned.js';
 import { quantizeFolder } from './quantize-folder.js';
@@ -52,11 +53,18 @@ export async function quantize(source, options, port, journal) {
     let simulation;
     try {
         await conversion.readHeaders(port.room);
-        const tensors = plan(core, converter, options);
+        let tensors = plan(core, converter, options);
         if (options.simulate) simulation = await simulate(core, converter, options, options.simulate, tensors, port);
         port.planned(tensors.map(({ name, from, wanted, type }) => ({ name, from, wanted, type })));
         if (options.resume) blocks = await openSideFile(options.resume, tensors);
         if (options.method !== 'rtn') await calibrate(conversion, tensors, options, port, blocks, journal);
+        if (options.outliers !== undefined) {
+            const split = new OutlierBlocks(options.outliers, rulesOf(options, tensors));
+            await calibrate(conversion, tensors, options, port, split, journal, split);
+            for (const [i, n] of split.found) core.count('nb_converter_outliers', converter, i, n);
+            tensors = plannedTensors(core, converter);
+            blocks = split;
+        }
         for (const { i, name } of tensors)
             if (blocks.has(name)) core.count('nb_converter_include', converter, i, NB_TENSOR_BLANK);
         const meter = new Meter((progress) =>

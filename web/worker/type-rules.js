@@ -1,10 +1,13 @@
 /** Which types the options give to which tensors. */
 import { NibbleError } from '../errors.js';
 
+/** @typedef {(readonly [RegExp, string])[]} Rules */
+
 /**
  * Patterns of names, and the types that they give; the first that fits counts.
  * @param {Pick<import('../protocol.js').QuantizeOptions, 'tensors' | 'outputType' | 'tokenEmbeddingType'>} options
  * @param {import('./planned.js').Planned[]} plan
+ * @returns {Rules}
  */
 export function rulesOf({ tensors, outputType, tokenEmbeddingType }, plan) {
     const names = plan.map(({ name }) => name),
@@ -16,7 +19,8 @@ export function rulesOf({ tensors, outputType, tokenEmbeddingType }, plan) {
                 names.find((name) => name.startsWith('blk.')) ?? names[0]
             } (nibble inspect lists them)`,
         );
-    const rules = tensors.map(([pattern, type]) => /** @type {const} */ ([new RegExp(pattern), type]));
+    /** @type {Rules} */
+    const rules = tensors.map(([pattern, type]) => [new RegExp(pattern), type]);
     if (tokenEmbeddingType) rules.unshift([/^(per_layer_)?token_embd\.weight$/, tokenEmbeddingType]);
     if (outputType) rules.unshift([/^output\.weight$/, outputType]);
     if (outputType && !names.includes('output.weight'))

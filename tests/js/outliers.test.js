@@ -1,0 +1,181 @@
+// quantize() with `outliers`: LLM.int8() whose outlier columns stay in 16 bits. The columns and both parts of each matrix are
+// those of tests/oracles/outlier_vectors.py, and so are the logits; without the columns apart they are far from that.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { load, quantize } from '../../web/index.js';
+import { root } from '../support/builds.js';
+import { parse } from '../support/gguf.js';
+import { nibbleError } from '../support/nibble-error.js';
+import { configurations, logitsOf, logitsVectors } from '../support/vectors.js';
+
+/** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
+
+const source = `${root}tests/fixtures/quantize/outlier-inputs.gguf`,
+    expected =
+        /** @type {import('../support/vectors.js').LogitsVectors & { text: string, context: number, threshold: number,
+    matrices: Record<string, { columns: number[], codes: string, kept: string }> }} */ (
+            logitsVectors('quantize/outlier-inputs.json')
+        ),
+    { text, context, threshold } = expected;
+/** @type {QuantizeOptions} */
+const options = { type: 'int8', outliers: threshold, calibration: text, context };
+
+const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
+after(() => rmSync(temporary, { recursive: true }));
+
+/** @param {import('../../web/index.js').Source} from @param {QuantizeOptions} options */
+const made = async (from, options) => Buffer.from(await new Response(quantize(from, options)).arrayBuffer());
+
+/** @type {Buffer} */
+let file, /** @type {Buffer} */ plain;
+before(async () => {
+    file = await made(source, options);
+    plain = await made(source, { type: 'int8' });
+});
+
+/** @param {Buffer} bytes */
+const tensorsOf = (bytes) => new Map(parse(bytes).tensors.map((tensor) => [tensor.name, tensor]));
+const digest = (/** @type {Uint8Array} */ bytes) => createHash('sha256').update(bytes).digest('hex');
+/** The codes of blocks of Q8_0: 2 bytes of a scale before 32 of them. @param {Uint8Array} blocks */
+const codesOf = (blocks) => blocks.filter((_, i) => i % 34 >= 2);
+
+test("the columns are the oracle's, and so are both parts of each matrix", () => {
+    const tensors = tensorsOf(file);
+    for (const [name, { columns, codes, kept }] of Object.entries(expected.matrices)) {
+        const beside = name.replace(/weight$/, ''),
+            /** @type {any} */ list = tensors.get(`${beside}outlier_columns`),
+            /** @type {any} */ weights = tensors.get(`${beside}outliers`),
+            /** @type {any} */ matrix = tensors.get(name),
+            rows = matrix.shape[1];
+        assert.deepEqual([list.type, list.shape], [26, [columns.length]], name);
+        assert.deepEqual([...new Int32Array(Uint8Array.from(list.data).buffer, 0, columns.length)], columns, name);
+        assert.deepEqual([weights.type, weights.shape], [1, [columns.length, rows]], name);
+        assert.equal(digest(weights.data.subarray(0, 2 * columns.length * rows)), kept, name);
+        assert.equal(matrix.type, 8, name);
+        assert.equal(digest(codesOf(matrix.data.subarray(0, (34 / 32) * matrix.shape[0] * rows))), codes, name);
+    }
+    const more = 2 * Object.keys(expected.matrices).length;
+    assert.equal(tensors.size, tensorsOf(plain).size + more);
+});
+
+/** How far logits are from the oracle's, as a share of these. @param {Float32Array[]} rows */
+function distance(rows) {
+    let off = 0,
+        all = 0;
+    for (const [position, row] of rows.entries())
+        for (const [i, entry] of expected.entries.entries()) {
+            off += (row[entry] - expected.rows[position][i]) ** 2;
+            all += expected.rows[position][i] ** 2;
+        }
+    return Math.sqrt(off / all);
+}
+
+// nibble rounds the inputs of the part of 8 bits to 16 bits, and the oracle does not
+for (const { build, threads } of configurations())
+    test(`logits are the oracle's, ${build}, ${threads} threads`, async (t) => {
+        for (const precision of /** @type {const} */ (['exact', 'fast'])) {
+            const distances = [];
+            for (const bytes of [file, plain]) {
+                const model = await load(bytes, { build, threads, precision, kvType: 'f32' });
+                distances.push(distance(await logitsOf(model, expected.tokens)));
+                await model.dispose();
+            }
+            t.diagnostic(`${precision}: ${distances.map((x) => x.toExponential(2)).join(', without outliers ')}`);
+            assert.ok(distances[0] < 1e-3, `${precision}: ${distances[0]}`);
+            assert.ok(distances[1] > 10 * distances[0], `${precision}: without outliers ${distances[1]}`);
+        }
+    });
+
+test('any number of threads makes the same bytes; without columns apart they are those without outliers', async () => {
+    assert.equal(
+        digest(await made(source, { ...options, threads: 2 })),
+        digest(await made(source, { ...options, threads: 1 })),
+    );
+    assert.equal(digest(await made(source, { ...options, outliers: 1e5 })), digest(plain));
+});
+
+test('a tensor that a pattern names gets its type alone', async () => {
+    const some = await made(source, { ...options, tensors: { 'blk\\.0\\.ffn_up': 'q8_0', attn_k: 'f16' } }),
+        names = [...tensorsOf(some).keys()].filter((name) => name.endsWith('.outliers'));
+    assert.equal(names.length, Object.keys(expected.matrices).length - 3);
+    assert.ok(!names.some((name) => /attn_k|blk\.0\.ffn_up/.test(name)));
+});
+
+test('a folder; other families: experts, merged and transposed matrices', async () => {
+    const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(4);
+    for (const name of ['quantize/plain', 'models/mixtral.gguf', 'models/phi3.gguf', 'models/gpt2.gguf']) {
+        const from = `${root}tests/fixtures/${name}`,
+            bytes = await made(from, { type: 'int8', outliers: 1.5, calibration, context: 16, samples: 3 }),
+            names = [...tensorsOf(bytes).keys()].filter((each) => each.endsWith('.outliers'));
+        assert.ok(names.length > 0 && !names.some((each) => each.includes('_exps')), `${name}: ${names}`);
+        const model = await load(bytes, { threads: 1 });
+        const [row] = await logitsOf(model, [1, 2, 3]);
+        assert.ok(row.every(Number.isFinite), name);
+        await model.dispose();
+    }
+});
+
+test('the columns stay where such a file is quantized again', async () => {
+    const again = tensorsOf(await made(file, { type: 'q4_0', requantize: true }));
+    for (const [name, { type, data }] of tensorsOf(file))
+        if (name.includes('.outlier')) assert.deepEqual(again.get(name)?.data, data, name);
+        else if (name in expected.matrices) assert.notEqual(again.get(name)?.type, type, name);
+});
+
+test('parameters are those of the model, and the file says that only nibble reads it', async () => {
+    const [model, whole] = await Promise.all([load(file, { headerOnly: true }), load(plain, { headerOnly: true })]);
+    assert.equal(model.info.parameters, whole.info.parameters);
+    assert.match(String(model.info.metadata['nibble.only']), /llama\.cpp has no columns of 16 bits beside a matrix/);
+    assert.equal(whole.info.metadata['nibble.only'], undefined);
+    await Promise.all([model.dispose(), whole.dispose()]);
+});
+
+/** @param {string[]} args */
+const nibble = (...args) =>
+    spawnSync(process.execPath, [`${root}web/cli.js`, 'quantize', source, ...args], { encoding: 'utf8' });
+
+test('the command says how many columns of each kind of matrix stay in 16 bits', () => {
+    const words = join(temporary, 'text'),
+        out = join(temporary, 'out.gguf'),
+        usual = ['--type', 'int8', '--calibration', words, '--context', String(context), '--force'];
+    writeFileSync(words, text);
+    const told = nibble(out, ...usual, '--outliers', String(threshold));
+    assert.equal(told.status, 0, told.stderr);
+    assert.match(told.stdout, /^ {2}attn_q +6 of 128 columns in 16 bits, in 2 layers$/m);
+    assert.match(told.stdout, /^ {2}ffn_down +16 of 128 columns in 16 bits, in 2 layers$/m);
+    assert.match(
+        told.stderr,
+        /llama\.cpp does not read this file as nibble does: llama\.cpp has no columns of 16 bits/,
+    );
+    assert.equal(digest(readFileSync(out)), digest(file));
+    const { outliers, onlyNibble } = JSON.parse(nibble(out, ...usual, '--outliers', '6', '--json').stdout);
+    assert.deepEqual(outliers[0], { kind: 'attn_q', columns: 6, of: 128, layers: 2 });
+    assert.match(onlyNibble, /columns of 16 bits/);
+    const none = nibble(out, ...usual, '--outliers', '1e5');
+    assert.match(none.stdout, /No input reached 100000: all columns have 8 bits/);
+    assert.doesNotMatch(none.stderr, /llama\.cpp/);
+    const refused = nibble(join(temporary, 'none.gguf'), '--type', 'int8', '--outliers', '6');
+    assert.equal(refused.status, 2);
+    assert.match(refused.stderr, /outliers \(--outliers\) are found with a calibration text/);
+    assert.ok(!existsSync(join(temporary, 'none.gguf')));
+});
+
+test('what makes no sense is refused', () => {
+    for (const [more, said] of /** @type {[object, RegExp][]} */ ([
+        [{ calibration: undefined }, /found with a calibration text: pass calibration \(--calibration\)/],
+        [{ type: 'q8_0' }, /outliers \(--outliers\) is for type \(--type\) int8/],
+        [{ method: 'gptq' }, /for type \(--type\) int8, and method \(--method\) rtn/],
+        [{ type: undefined, bits: 8 }, /is for type \(--type\) int8/],
+        [{ damping: 0.1 }, /damping \(--damping\) is nothing that outliers/],
+        [{ resume: 'file' }, /resume \(--resume\) is nothing that outliers/],
+        [{ imatrix: new Uint8Array(4) }, /imatrix \(--imatrix\) is nothing that outliers/],
+        [{ outliers: 0 }, /outliers/],
+        [{ outliers: Number.NaN }, /outliers/],
+    ]))
+        assert.throws(() => quantize(source, { ...options, ...more }), nibbleError('NB_ERR_ARGUMENT', said));
+});
