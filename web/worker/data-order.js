@@ -1,7 +1,7 @@
 /**
- * Which part of a text each step of a training learns from. The tokens are cut into windows; some at the end may be held
- * out for validation. The others come in a random order, each once before any comes again. The order depends on the seed
- * alone, so a run that goes on needs to know no more than how many sequences it has taken.
+ * Which part of a text each step of a training learns from. The tokens are cut into windows; some at the end may be
+ * held out for validation. The others come in a random order, each once before any comes again. The order depends on
+ * the seed alone, so a run that goes on needs to know no more than how many sequences it has taken.
  */
 import { NibbleError } from '../errors.js';
 import { Random } from '../random.js';
@@ -34,13 +34,13 @@ export class DataOrder {
         if (this.windows < batch)
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
-                `data (--data) has ${tokens.length} tokens, which is ${Math.max(0, this.windows)} sequences of ${length}` +
-                    `${share > 0 ? ` beside the ${this.heldOut} that are held out` : ''}, and a batch is ${batch}: take a ` +
-                    'longer text, or a smaller batch (--batch) or length (--length)',
+                `data (--data) has ${tokens.length} tokens, which is ${Math.max(0, this.windows)} sequences of ` +
+                    `${length}${share > 0 ? ` beside the ${this.heldOut} that are held out` : ''}, and a batch is ` +
+                    `${batch}: take a longer text, or a smaller batch (--batch) or length (--length)`,
             );
     }
 
-    /** The window of a sequence, of all that are taken one after the other. @param {number} sequence its number, from 0 */
+    /** The window of a sequence. @param {number} sequence its number, of all that are taken one after the other */
     window(sequence) {
         const round = Math.floor(sequence / this.windows);
         if (round !== this.#round) {
@@ -76,7 +76,11 @@ export class DataOrder {
     }
 }
 
-/** The numbers below n in a random order (Fisher and Yates; Durstenfeld 1964). @param {number} n @param {Random} random */
+/**
+ * The numbers below n in a random order (Fisher and Yates; Durstenfeld 1964).
+ * @param {number} n
+ * @param {Random} random
+ */
 function shuffled(n, random) {
     const order = Uint32Array.from({ length: n }, (_, i) => i);
     for (let i = n - 1; i > 0; i--) {
