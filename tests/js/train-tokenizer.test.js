@@ -26,7 +26,7 @@ const CONFIG = {
 
 /** @param {string[]} args */
 function nibble(...args) {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [`${root}web/cli.js`, 'tokenizer', ...args], {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [`${root}web/cli.js`, ...args], {
         encoding: 'utf8',
     });
     return { status, stdout, stderr };
@@ -110,23 +110,46 @@ test('the command', () => {
             '-o',
             at('tokenizer.json'),
         ];
-    const made = nibble(...args, '--json');
+    const made = nibble('tokenizer', ...args, '--json');
     assert.deepEqual([made.status, made.stderr], [0, '']);
     assert.equal(readFileSync(at('tokenizer.json'), 'utf8'), json);
     const { seconds, output, ...facts } = JSON.parse(made.stdout);
     assert.deepEqual([facts.tokens, facts.bytes, facts.brokenBytes], [512, bytes.length, 0]);
-    assert.match(nibble(...args).stderr, /is there already; --force writes over it/);
+    assert.match(nibble('tokenizer', ...args).stderr, /is there already; --force writes over it/);
 
     writeFileSync(at('latin.txt'), Buffer.from('été, été', 'latin1'));
-    const broken = nibble('--data', at('latin.txt'), '--vocabulary', '300', '-o', at('latin.json'));
+    const broken = nibble('tokenizer', '--data', at('latin.txt'), '--vocabulary', '300', '-o', at('latin.json'));
     assert.equal(broken.status, 0);
     assert.match(broken.stderr, /4 bytes of the text are not UTF-8/);
     assert.match(broken.stdout, /tokens \(300 were asked for, and no pair is left to merge\)/);
 
     writeFileSync(at('empty.txt'), '');
-    const empty = nibble('--data', at('empty.txt'), '--vocabulary', '300', '-o', at('empty.json'));
+    const empty = nibble('tokenizer', '--data', at('empty.txt'), '--vocabulary', '300', '-o', at('empty.json'));
     assert.deepEqual([empty.status, empty.stdout.startsWith(`${at('empty.json')}: 256 tokens`)], [0, true]);
-    assert.equal(nibble('--data', at('absent.txt'), '--vocabulary', '300', '-o', at('none.json')).status, 1);
-    assert.equal(nibble('--data', at('text.txt'), '-o', at('none.json')).status, 2);
+    assert.equal(
+        nibble('tokenizer', '--data', at('absent.txt'), '--vocabulary', '300', '-o', at('none.json')).status,
+        1,
+    );
+    assert.equal(nibble('tokenizer', '--data', at('text.txt'), '-o', at('none.json')).status, 2);
     assert.ok(!readdirSync(folder).some((name) => name.includes('none') || name.includes('.part')));
+});
+
+test('nibble train learns the tokenizer from its data', async () => {
+    const { json } = await trainTokenizer(at('text.txt'), { vocabulary: 300 });
+    writeFileSync(at('learned.json'), json);
+    const args = [
+            'train',
+            '--config',
+            JSON.stringify(CONFIG),
+            '--data',
+            at('text.txt'),
+            '--steps',
+            '1',
+            '--length',
+            '32',
+        ],
+        own = nibble(...args, '--vocabulary', '300', '-o', at('own.gguf')),
+        given = nibble(...args, '--tokenizer', at('learned.json'), '-o', at('given.gguf'));
+    assert.deepEqual([own.status, given.status], [0, 0], own.stderr + given.stderr);
+    assert.ok(readFileSync(at('own.gguf')).equals(readFileSync(at('given.gguf'))));
 });

@@ -160,6 +160,11 @@ describe('what only the model, or the other options, show to be wrong', () => {
         [['quantize', tiny, out, '--format', 'gptq', ...gptq], /made of a Hugging Face folder/],
         [['bench', tiny, '--prompt-tokens', '500'], /context, which is 512/],
         [['train', tiny, ...trained], /".*tiny\.gguf" has no flag before it/],
+        [
+            ['train', '--config', '{}', '--tokenizer', hugging, '--vocabulary', '300', ...trained],
+            /--vocabulary to learn one, and not both/,
+        ],
+        [['train', '--init', tiny, '--vocabulary', '300', ...trained], /--vocabulary is for a new model/],
         [['train', ...trained], /either --config, for a new model, or --init/],
         [['train', '--config', '{}', ...trained], /--config needs a --tokenizer/],
         [

@@ -343,7 +343,7 @@ export const COMMANDS = {
     },
     train: {
         usage:
-            'nibble train --config C.json --tokenizer PLACE --data FILE --output OUT.gguf [options]\n' +
+            'nibble train --config C.json (--tokenizer PLACE | --vocabulary N) --data FILE --output OUT.gguf [options]\n' +
             '       nibble train --init MODEL --data FILE --output OUT.gguf [options]',
         summary: "train a model of Llama's family on a text: a new one, or one that is there",
         placeless: true,
@@ -362,6 +362,10 @@ export const COMMANDS = {
                 type: 'text',
                 value: 'PLACE',
                 help: 'with --config: its tokenizer, a folder with tokenizer.json, or such a file',
+            },
+            {
+                ...options(TOKENIZER_OPTIONS, 'vocabulary')[0],
+                help: 'with --config, in place of --tokenizer: learn a tokenizer of so many tokens from the data first',
             },
             {
                 name: 'init',

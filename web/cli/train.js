@@ -6,7 +6,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isDebugAsked } from '../debug.js';
 import { messageOf } from '../errors.js';
-import { NibbleError, train, tune } from '../index.js';
+import { NibbleError, train, trainTokenizer, tune } from '../index.js';
 import { trainingPage } from '../report/train-page.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS } from '../train-options.js';
 import { checkOut, checkPlace, checkWritable, readInput, writeWhole } from './files.js';
@@ -32,9 +32,15 @@ const PIECE = 1 << 26;
 /** @type {import('./usage.js').Command['run']} */
 export async function commandTrain({ values }, signal) {
     checkTogether(values);
-    const { init, config, tokenizer } = values;
+    const { init, config, tokenizer, vocabulary, data } = values;
     await learn(values, [init, tokenizer], signal, async (options) => {
-        const source = init ?? { config, tokenizer: await tokenizerFiles(tokenizer) };
+        const source = init ?? {
+            config,
+            tokenizer:
+                tokenizer === undefined
+                    ? await learnedTokenizer(data, vocabulary, options)
+                    : await tokenizerFiles(tokenizer),
+        };
         try {
             return await train(source, { ...pick(TRAIN_OPTIONS, values), ...options });
         } catch (error) {
@@ -97,12 +103,15 @@ async function learn(values, models, signal, begin) {
 }
 
 /** @param {Record<string, any>} values */
-function checkTogether({ config, init, tokenizer, ...values }) {
+function checkTogether({ config, init, tokenizer, vocabulary, ...values }) {
     if ((config === undefined) === (init === undefined))
         throw new UsageError('either --config, for a new model, or --init, to go on from one, is needed');
-    if ((config === undefined) !== (tokenizer === undefined))
+    const tokenizers = [tokenizer, vocabulary].filter((given) => given !== undefined).length;
+    if (config !== undefined && tokenizers !== 1)
+        throw new UsageError('--config needs a --tokenizer beside it, or a --vocabulary to learn one, and not both');
+    if (config === undefined && tokenizers > 0)
         throw new UsageError(
-            config ? '--config needs a --tokenizer beside it' : '--tokenizer is for a new model, with --config',
+            `${tokenizer === undefined ? '--vocabulary' : '--tokenizer'} is for a new model, with --config`,
         );
     checkResume(values);
 }
@@ -167,6 +176,17 @@ async function tokenizerFiles(place) {
         throw new UsageError(`--tokenizer must be a folder, a tokenizer.json or a tokenizer.model, not ${place}`);
     const bytes = await readInput('--tokenizer', place);
     return [new File([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)], `tokenizer.${ending.toLowerCase()}`)];
+}
+
+/**
+ * A tokenizer that is learned from the data itself. The same data gives the same tokenizer, so a run can go on later.
+ * @param {string[]} data
+ * @param {number} vocabulary
+ * @param {{ signal?: import('../index.d.ts').SignalLike, debug?: import('../index.d.ts').LoadOptions['debug'] }} options
+ */
+async function learnedTokenizer(data, vocabulary, { signal, debug }) {
+    const { json } = await trainTokenizer(data, { vocabulary, signal, debug });
+    return [new File([json], 'tokenizer.json')];
 }
 
 /** A training as it goes: its steps, its checkpoints, and what is told of them. */
