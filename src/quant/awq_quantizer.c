@@ -47,18 +47,29 @@ static int32_t find_sources(const nb_quantizer *q, uint32_t heads, uint32_t kv_h
     return NB_OK;
 }
 
-/* As folders and nb_quantizer_codes have them. */
-static nb_uniform grid_of(const nb_awq_settings *s) {
-    return (nb_uniform){.bits = s->bits, .is_symmetric = s->symmetric != 0, .scale_type = NB_TYPE_F16};
+/* As folders and nb_quantizer_codes have them. rule: how those choose a group's scale by the better search. Their power is
+ * 2.4; with 2 the ranges are nearly the same, and the search takes a tenth of the time. */
+typedef struct code_grid {
+    nb_uniform uniform;
+    nb_code_rule rule;
+} code_grid;
+
+static code_grid grid_of(const nb_awq_settings *s) {
+    return (code_grid){{.bits = s->bits, .is_symmetric = s->symmetric != 0, .scale_type = NB_TYPE_F16},
+                       {.bits = s->bits, .is_symmetric = s->symmetric != 0, .power = 2}};
 }
 
-static int32_t find_rounding(nb_quantizer *q, const nb_awq_settings *s, const nb_uniform *grid, nb_rounding *r,
+static int32_t find_rounding(nb_quantizer *q, const nb_awq_settings *s, const code_grid *grid, nb_rounding *r,
                              nb_error *err) {
+    bool is_best = s->flags & NB_ROWS_BEST;
     if (s->bits) {
-        *r = (nb_rounding){.uniform = grid, .group = s->group ? s->group : q->columns};
+        *r = (nb_rounding){.uniform = &grid->uniform, .group = s->group ? s->group : q->columns};
+        if (is_best && r->group % 4)
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "groups of %u columns are no multiple of 4", r->group);
+        r->rule = is_best ? &grid->rule : NULL;
         return NB_OK;
     }
-    *r = (nb_rounding){.type = s->type, .how.best = s->flags & NB_ROWS_BEST};
+    *r = (nb_rounding){.type = s->type, .how.best = is_best};
     return nb_grids_find(&q->grids, s->type, &r->how.neighbours, err);
 }
 
@@ -70,7 +81,7 @@ static nb_awq_input input_of(const nb_quantizer *q, const uint32_t *sources, uin
 
 int32_t nb_quantizer_awq(nb_quantizer *q, const nb_awq_settings *s, const float *weights, uint32_t rows, uint32_t step,
                          float *scales, nb_awq_found *found, nb_error *err) {
-    nb_uniform grid = grid_of(s);
+    code_grid grid = grid_of(s);
     nb_rounding r;
     uint32_t *sources;
     NB_TRY(nb_hessian_check_there(q, err));
@@ -84,7 +95,7 @@ int32_t nb_quantizer_awq(nb_quantizer *q, const nb_awq_settings *s, const float 
 
 int32_t nb_quantizer_clip(nb_quantizer *q, const nb_awq_settings *s, const float *scales, float *weights, uint32_t rows,
                           nb_error *err) {
-    nb_uniform grid = grid_of(s);
+    code_grid grid = grid_of(s);
     nb_rounding r;
     NB_TRY(nb_hessian_check_there(q, err));
     NB_TRY(find_rounding(q, s, &grid, &r, err));

@@ -1,7 +1,7 @@
 /* GPTQ onto evenly spaced codes with scales and zero points, as folders have them: w = scale (code - zero). */
 #include "../base/numbers.h"
 #include "../base/simd.h"
-#include "gptq_feed.h"
+#include "code_levels.h"
 #include "gptq_pack.h"
 #include "uniform.h"
 
@@ -14,95 +14,12 @@
 typedef struct coding {
     nb_quantizer *q;
     const nb_code_format *format;
+    nb_code_rule rule;
     uint32_t group, groups;
-    int32_t most, least_zero;
     uint8_t *codes, *zeros;
     void *scales;
     float *dequantized;
 } coding;
-
-typedef struct range {
-    float low, high;
-} range;
-
-/* Zero is always within it. A symmetric one reaches as far on either side. (GPTQModel's Quantizer, from which the rules
- * are, leaves low at 0 where all weights are positive: half of such a group is clipped. That is not done here.) */
-static range range_of(const coding *c, const float *x) {
-    range r = {0, 0};
-    for (uint32_t i = 0; i < c->group; i++) {
-        r.low = NB_MIN(r.low, x[i]);
-        r.high = NB_MAX(r.high, x[i]);
-    }
-    if (c->format->symmetric) {
-        r.high = NB_MAX(r.high, -r.low);
-        r.low = -r.high;
-    }
-    if (r.low == 0 && r.high == 0) /* any scale will do */
-        r = (range){-1, 1};
-    return r;
-}
-
-static nb_levels levels_of(const coding *c, range r) {
-    nb_levels l = {0, (r.high - r.low) / (float)c->most, 1 << (c->format->bits - 1)};
-    if (c->format->symmetric)
-        return l;
-    l.origin = nb_nearest(-r.low / l.step, 0, c->most);
-    if (l.origin < c->least_zero) { /* there are as many codes less for what is above zero */
-        l.origin = c->least_zero;
-        l.step = r.high / (float)(c->most - c->least_zero);
-    }
-    return l;
-}
-
-/* The sum of |error|^power, four weights at a time. */
-static float error_of(const coding *c, const float *x, const nb_levels *l) {
-    float power = c->format->search, rest = 0;
-    v128_t sum = wasm_f32x4_splat(0), step = wasm_f32x4_splat(l->step), far = wasm_f32x4_splat(4096);
-    v128_t origin = wasm_i32x4_splat(l->origin), zero = wasm_i32x4_splat(0), most = wasm_i32x4_splat(c->most);
-    for (uint32_t i = 0; i < c->group; i += 4) {
-        v128_t four = wasm_v128_load(x + i), steps = wasm_f32x4_div(four, step); /* as nb_steps_of */
-        steps = wasm_f32x4_pmax(wasm_f32x4_pmin(steps, far), wasm_f32x4_neg(far));
-        v128_t codes = wasm_i32x4_add(nb_round_i32x4(steps), origin);
-        codes = wasm_i32x4_sub(wasm_i32x4_max(zero, wasm_i32x4_min(codes, most)), origin);
-        v128_t error = wasm_f32x4_sub(wasm_f32x4_mul(step, wasm_f32x4_convert_i32x4(codes)), four);
-        if (power == 2) {
-            sum = wasm_f32x4_add(sum, wasm_f32x4_mul(error, error));
-            continue;
-        }
-        float errors[4];
-        wasm_v128_store(errors, wasm_f32x4_abs(error));
-        for (int k = 0; k < 4; k++)
-            rest += powf(errors[k], power);
-    }
-    return rest + nb_sum_f32x4(sum);
-}
-
-static void keep_better(const coding *c, const float *x, nb_levels l, nb_levels *best, float *least) {
-    float error = error_of(c, x, &l);
-    if (error < *least) {
-        *least = error;
-        *best = l;
-    }
-}
-
-/* GPTQModel's search: 80 ranges, each 1 % of the whole smaller than the one before. Of two bits, whose zero point is
- * coarse, the zero points on both sides of the ideal one are tried. */
-static nb_levels search(const coding *c, const float *x, range r) {
-    nb_levels best = levels_of(c, r);
-    float least = INFINITY;
-    for (int i = 0; i < 80; i++) {
-        float part = (float)(1 - i / 100.0);
-        nb_levels l = levels_of(c, (range){part * r.low, part * r.high});
-        keep_better(c, x, l, &best, &least);
-        if (c->most == 3 && !c->format->symmetric) {
-            float ideal = NB_MIN(-(part * r.low) / l.step, (float)c->most); /* the step of tiny weights may be 0 */
-            int32_t below = (int32_t)ideal, above = below + ((float)below < ideal);
-            l.origin = NB_MAX(c->least_zero, NB_MIN(l.origin == below ? above : below, c->most));
-            keep_better(c, x, l, &best, &least);
-        }
-    }
-    return best;
-}
 
 /* Stores the scale, and returns what is stored. */
 static float keep_scale(const coding *c, size_t at, float scale) {
@@ -123,8 +40,7 @@ static float keep_scale(const coding *c, size_t at, float scale) {
 /* The scale is rounded to its type before any code is chosen, so that error feedback makes up for that, too. */
 static bool choose_group(void *context, uint32_t row, uint32_t group, const float *x, nb_levels *levels) {
     coding *c = context;
-    range r = range_of(c, x);
-    nb_levels l = c->format->search > 0 ? search(c, x, r) : levels_of(c, r);
+    nb_levels l = nb_code_levels(&c->rule, x, c->group);
     size_t at = (size_t)row * c->groups + group;
     l.step = keep_scale(c, at, l.step);
     c->zeros[at] = (uint8_t)l.origin;
@@ -205,10 +121,12 @@ int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t fl
     uint32_t group = f->group ? f->group : q->columns;
     coding c = {.q = q,
                 .format = f,
+                .rule = {.bits = f->bits,
+                         .is_symmetric = f->symmetric != 0,
+                         .least_zero = f->format == NB_FORMAT_GPTQ, /* less 1 it must not be negative */
+                         .power = f->search},
                 .group = group,
                 .groups = q->columns / group,
-                .most = (1 << f->bits) - 1,
-                .least_zero = f->format == NB_FORMAT_GPTQ, /* less 1 it must not be negative */
                 .codes = codes,
                 .zeros = zeros,
                 .scales = scales,
@@ -224,7 +142,7 @@ int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t fl
                     .is_upfront = !f->group || q->settings.order == NB_ORDER_STATIC,
                     .is_nearest = (flags & NB_ROWS_NEAREST) != 0,
                     .is_by_turn = is_by_turn(q, f),
-                    .most = c.most,
+                    .most = (1 << f->bits) - 1,
                     .choose = choose_group,
                     .finish = finish_row,
                     .context = &c};

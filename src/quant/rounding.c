@@ -31,6 +31,14 @@ uint64_t nb_rounding_bytes(const nb_rounding *r, uint32_t columns) {
     return nb_times(columns, 4); /* codes of 16 bits, or blocks of at most 32 bits a weight */
 }
 
+/* The step of a group, with its scale rounded to its type. */
+static nb_uniform_step step_of(const nb_rounding *r, const float *x, uint32_t n) {
+    if (!r->rule)
+        return nb_uniform_fit_to(r->uniform, x, n);
+    nb_levels l = nb_code_levels(r->rule, x, n);
+    return (nb_uniform_step){nb_uniform_scale(r->uniform->scale_type, l.step), l.origin};
+}
+
 void nb_round_row(const nb_rounding *r, const float *x, uint32_t n, float *out, void *scratch) {
     if (!r->uniform) {
         quantizer_of(r)(&r->how, x, scratch, n);
@@ -39,7 +47,7 @@ void nb_round_row(const nb_rounding *r, const float *x, uint32_t n, float *out, 
     }
     uint32_t group = r->group == NB_PER_TENSOR ? n : r->group;
     for (uint32_t at = 0; at < n; at += group) {
-        nb_uniform_step step = nb_uniform_fit_to(r->uniform, x + at, group);
+        nb_uniform_step step = step_of(r, x + at, group);
         nb_uniform_codes(r->uniform, step, at, x + at, group, scratch);
         nb_uniform_values(step, scratch, group, out + at);
     }

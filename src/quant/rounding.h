@@ -2,11 +2,13 @@
 #ifndef NB_ROUNDING_H
 #define NB_ROUNDING_H
 
+#include "code_levels.h"
 #include "quantize.h"
 #include "uniform.h"
 
 typedef struct nb_rounding {
     const nb_uniform *uniform; /* NULL: blocks of `type` */
+    const nb_code_rule *rule;  /* beside `uniform`: chooses each group's step; NULL: the grid covers the whole range */
     uint32_t group;            /* columns that share a step of the uniform grid */
     uint32_t type;   /* of those that nb_quantizer_of or, with neighbours in `how`, nb_grid_quantizer_of has */
     nb_encoding how; /* of blocks */

@@ -445,6 +445,29 @@ static double coded_error(const sample *s, const nb_code_format *format, const f
     return error;
 }
 
+/* The error that the search tells is that of the codes that nb_quantizer_codes makes then; by the better search of their
+ * scales, too, whose ranges test_gptq_folder.c has from GPTQModel. */
+static void check_best_codes(const sample *s, nb_quantizer *q, const float *weights, double without) {
+    nb_error err = {0};
+    nb_awq_settings settings = {.bits = s->bits, .group = s->group, .flags = NB_ROWS_BEST};
+    nb_code_format format = {NB_FORMAT_AWQ, 4, s->group, 0, 2, 0};
+    nb_awq_found found;
+    uint32_t n = s->rows * s->input.columns;
+    float scales[MOST], *w = nb_alloc(n * sizeof *w);
+    memcpy(w, weights, n * sizeof *w);
+    for (uint32_t step = 0; step < NB_AWQ_STEPS; step++)
+        CHECK(nb_quantizer_awq(q, &settings, w, s->rows, step, scales, &found, &err) == 0, "%s", err.message);
+    double plain = coded_error(s, &format, w, NULL);
+    nb_quantizer_fold_columns(q, w, s->rows, scales);
+    double scaled = coded_error(s, &format, w, scales);
+    CHECK(fabs(plain / found.plain - 1) < 0.01 && fabs(scaled / found.error - 1) < 0.01, "%g, %g and %g, %g", plain,
+          found.plain, scaled, found.error);
+    CHECK(found.error < without, "%g with the better search, %g without", found.error, without);
+    settings.group = 2;
+    CHECK(nb_quantizer_awq(q, &settings, w, s->rows, 0, scales, &found, &err) == NB_ERR_ARGUMENT, "groups of 2");
+    nb_free(w);
+}
+
 /* The header's functions, from observations to codes: less error than rounding, by as much as the search said. */
 static void check_quantizer(const sample *s) {
     uint32_t columns = s->input.columns, n = s->rows * columns;
@@ -460,6 +483,7 @@ static void check_quantizer(const sample *s) {
     for (uint32_t step = 0; step < NB_AWQ_STEPS; step++)
         CHECK(nb_quantizer_awq(q, &settings, w, s->rows, step, scales, &found, &err) == 0, "%s", err.message);
     CHECK(found.ratio == s->ratio && fabs(found.error / s->error - 1) < 0.01, "%g, %g", found.ratio, found.error);
+    check_best_codes(s, q, w, found.error);
     double plain = coded_error(s, &format, w, NULL);
     nb_quantizer_fold_columns(q, w, s->rows, scales);
     double scaled = coded_error(s, &format, w, scales);

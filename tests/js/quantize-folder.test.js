@@ -367,12 +367,22 @@ test("awq: norms take up scales, in the files' own type", async () => {
             out = await make(at('uneven'), `awq-${i}`, { ...SMALL, ...options });
         await checkScaled(at('uneven'), out, { bits, format });
     }
-    const clips = [];
-    for (const clip of [true, false])
-        clips.push(
-            tensorsOf(await make(at('uneven'), `awq-clip-${clip}`, { ...SMALL, method: 'awq', format: 'awq', clip })),
-        );
-    assert.notDeepEqual(clips[0], clips[1], 'clipping changes codes or scales');
+    /** @param {string} name @param {QuantizeFolderOptions} options */
+    const awq = async (name, options) =>
+        tensorsOf(await make(at('uneven'), name, { ...SMALL, method: 'awq', format: 'awq', ...options }));
+    const [plain, unclipped, best] = [
+        await awq('awq-plain', {}),
+        await awq('awq-unclipped', { clip: false }),
+        await awq('awq-best', { search: 'best' }),
+    ];
+    assert.notDeepEqual(plain, unclipped, 'clipping changes codes or scales');
+    const norms = (/** @type {typeof plain} */ tensors) => [...tensors].filter(([name]) => name.includes('layernorm'));
+    assert.deepEqual(norms(plain), norms(unclipped));
+    assert.notDeepEqual(
+        norms(plain),
+        norms(best),
+        'the search for scales of columns does not know how codes are chosen',
+    );
     const out = await make(at('gemma'), 'awq-gemma', { ...SMALL, method: 'awq+gptq' });
     await checkScaled(at('gemma'), out, { bits: 4, format: 'gptq' }, { less: 1 });
 });

@@ -55,8 +55,8 @@ import { writeStructs } from './structs.js';
 /** nb_code_format. @typedef {{ format: number, bits: number, group: number, symmetric: number, search: number,
  *     scale_type: number }} CodeFormat */
 
-/** What AWQ's searches round to: blocks of a GGUF type, or codes of some bits (nb_awq_settings).
- * @typedef {{ type: number, bits: number, group: number, symmetric: number }} Grid */
+/** What AWQ's searches round to: blocks of a GGUF type, or codes of some bits (nb_awq_settings). search: of codes' scales.
+ * @typedef {{ type: number, bits: number, group: number, symmetric: number, search?: 'reference' | 'best' }} Grid */
 
 /** The rest of a grid of blocks. */
 export const NO_CODES = { bits: 0, group: 0, symmetric: 0 };
@@ -203,7 +203,8 @@ export class Inputs {
     async #codes({ from, rows, firstRow, clips, weights }, coded, tick) {
         const { core, handle, columns } = this,
             { order, codes, scales, zeros, values } = coded,
-            { bits, group, symmetric } = coded.format,
+            { bits, group, symmetric, search } = coded.format,
+            grid = /** @type {Grid} */ ({ type: 0, bits, group, symmetric, search: search > 0 ? 'best' : 'reference' }),
             most = this.#sliceOf(rows);
         // bytes of a row of each array
         const sizes = [weights, values, codes, scales, zeros].map((array) => array.length / rows).concat(4 * columns),
@@ -217,8 +218,7 @@ export class Inputs {
                 core.bytes(from_, n * sizes[0]).set(weights.subarray(row * sizes[0], (row + n) * sizes[0]));
                 const source = clips ? [TYPES.f32, clipped] : [TYPES[from], from_],
                     flags = this.#feeds ? 0 : NB_ROWS_NEAREST;
-                if (clips)
-                    this.#clip({ type: 0, bits, group, symmetric }, TYPES[from], from_, firstRow + row, n, clipped);
+                if (clips) this.#clip(grid, TYPES[from], from_, firstRow + row, n, clipped);
                 const args = [format, flags, ...source, firstRow + row, n, codes_, scales_, zeros_, values_];
                 core.count('nb_quantizer_codes', handle, ...args);
                 values.set(core.bytes(values_, n * sizes[1]), row * sizes[1]);
@@ -257,13 +257,13 @@ export class Inputs {
 
     /**
      * @template T
-     * @param {Grid & Heads} settings
+     * @param {Grid & Heads} grid
      * @param {(address: number) => T} run
      */
-    #withSettings(settings, run) {
+    #withSettings({ search = this.settings.search, ...settings }, run) {
         const { core } = this;
         return core.borrow(nb_awq_settings.size, (at) => {
-            const flags = this.settings.search === 'best' ? NB_ROWS_BEST : NB_ROWS_PLAINLY;
+            const flags = search === 'best' ? NB_ROWS_BEST : NB_ROWS_PLAINLY;
             writeStructs(core.memory, at, nb_awq_settings, [{ flags, plain: 0, ...settings }]);
             return run(at);
         });

@@ -177,8 +177,8 @@ class FolderOutput extends BlocksInMemory {
     }
 
     grid() {
-        const { bits, group, symmetric } = this.folder;
-        return { type: 0, bits, group, symmetric: symmetric ? 1 : 0 };
+        const { bits, group, symmetric, search } = this.folder;
+        return { type: 0, bits, group, symmetric: symmetric ? 1 : 0, search };
     }
 
     /** @param {Planned} tensor */
