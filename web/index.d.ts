@@ -419,7 +419,7 @@ export interface QuantizeFolderOptions {
      */
     smooth?: number;
     /** 'reference' (the default): a scale serves the range of its group. 'best': the range is searched where the sum of
-     * |error|^2.4 is least, as GPTQModel proposes. */
+     * |error|^2.4 is least, as GPTQModel proposes. AWQ's searches then try scales that are chosen so. */
     search?: 'reference' | 'best';
     /** Bytes of tensors in one file of weights, at most. Default: 5e9. If they are more, there are several files and
      * model.safetensors.index.json. */
