@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Small models whose matrices have columns in 16 bits beside them: LLM.int8() (Dettmers et al. 2022, section 3).
+"""Small models with columns in 16 bits beside matrices: LLM.int8() (Dettmers et al. 2022, section 3).
 
     outlier_models.py [OUTPUT = tests/fixtures/models]
 

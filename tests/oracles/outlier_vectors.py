@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""LLM.int8() (Dettmers et al. 2022, section 3) with outliers that a calibration text shows, by transformers and bitsandbytes.
+"""LLM.int8() (Dettmers et al. 2022, section 3) with outliers of a text, by transformers and bitsandbytes.
 
     outlier_vectors.py [OUTPUT = tests/fixtures/quantize]
 
