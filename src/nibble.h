@@ -321,6 +321,7 @@ void nb_collector_free(nb_collector *collector); /* NULL is fine */
  *     for each layer:
  *         n = nb_walk_layer(walk, model, layer)    model: has all tensors of this layer
  *         for each group of n, in order:
+ *             before the first group of the layer's second part: nb_walk_pass_part(walk, ...) until all tokens are done
  *             nb_walk_observe(walk, group, NB_WALK_HESSIANS, ...) until all tokens are done
  *             quantize each matrix of the group (nb_walk_matrix) with nb_walk_hessian, _mean and _largest
  *             nb_walk_replace(walk, the matrix, ...)
@@ -346,10 +347,10 @@ int32_t nb_walk_begin(nb_walk *walk, const nb_model *ends, nb_error *err);
 int32_t nb_walk_layer(nb_walk *walk, nb_model *model, uint32_t layer, nb_error *err);
 
 /* Matrix i of a group: writes its tensor's name, zero-terminated, at most capacity bytes of it. Returns the name's
- * length, or 0 if there is no such group or matrix. sides[3]: columns, rows, and how many experts have a matrix of so
- * many rows each (1: it is no matrix of experts). Matrices that the file has as one tensor (attn_qkv) are one. Experts that it
+ * length, or 0 if there is no such group or matrix. sides[4]: columns, rows, how many experts have a matrix of so
+ * many rows each (1: it is no matrix of experts), and the part of the layer, 0 or 1. Matrices that the file has as one tensor (attn_qkv) are one. Experts that it
  * has one by one (blk.0.ffn_gate.3.weight) are one matrix, too, with the name of a stack (blk.0.ffn_gate_exps.weight). */
-size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t sides[3], char *name, size_t capacity);
+size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t sides[4], char *name, size_t capacity);
 
 enum {
     NB_WALK_MEANS = 0,    /* mean |x|, max |x| and the number of vectors */
@@ -394,6 +395,11 @@ double nb_walk_change(nb_walk *walk, nb_error *err);
 /* The streams become what the layer, with its weights as they are now, makes of them. Repeat as nb_walk_observe. After
  * that comes the next layer. */
 int32_t nb_walk_pass(nb_walk *walk, int32_t done, nb_error *err);
+
+/* The same for the layer's first part, which is attention in most models, when all its matrices are what they shall be:
+ * what follows need not compute it again. Groups of that part cannot be observed any more. A layer of one part has all
+ * groups in part 0, and does not need this. */
+int32_t nb_walk_pass_part(nb_walk *walk, int32_t done, nb_error *err);
 
 /* The residual streams now: [windows * window, width]. NULL before nb_walk_begin. */
 const float *nb_walk_streams(const nb_walk *walk);

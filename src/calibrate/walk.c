@@ -137,15 +137,16 @@ static int32_t check_model(const nb_walk *w, const nb_model *m, nb_error *err) {
 }
 
 int32_t nb_walk_layer(nb_walk *w, nb_model *model, uint32_t layer, nb_error *err) {
-    if (!w->streams || w->failed || w->passed || layer != w->layer || layer >= w->layers)
+    if (!w->streams || w->failed || w->passed || w->part || layer != w->layer || layer >= w->layers)
         return NB_FAIL(err, NB_ERR_STATE, "the walk cannot go on with layer %u: %s", layer,
-                       !w->streams ? "it has not begun"
-                       : w->failed ? "it failed before"
-                       : w->passed ? "the one before is not done"
-                                   : "it is not the next one");
+                       !w->streams            ? "it has not begun"
+                       : w->failed            ? "it failed before"
+                       : w->passed || w->part ? "the one before is not done"
+                                              : "it is not the next one");
     leave_layer(w);
     nb_walk_forget(w);
     w->n_groups = 0;
+    w->part = 0;
     nb_session *s;
     NB_TRY(nb_session_new_walk(model, w->pool, w->window, &s, err));
     int32_t code = check_model(w, model, err);
@@ -168,13 +169,13 @@ int32_t nb_walk_check_layer(const nb_walk *w, nb_error *err) {
     return NB_OK;
 }
 
-int32_t nb_walk_run(nb_walk *w, uint32_t done, nb_error *err) {
+int32_t nb_walk_run(nb_walk *w, uint32_t done, uint32_t to, nb_error *err) {
     nb_session *s = w->session;
     uint32_t first = done % w->window, rows = rows_from(w, s, done);
     memcpy(s->x, stream_of(w, done), (size_t)rows * w->width * sizeof(float));
     nb_forbid_allocation(true);
     nb_session_turn(s, first, rows);
-    int32_t code = nb_session_layers(s, w->layer, w->layer + 1, first, rows, err);
+    int32_t code = nb_session_parts(s, w->layer, w->part, to, first, rows, err);
     nb_forbid_allocation(false);
     return code < 0 ? code : (int32_t)rows;
 }
@@ -199,8 +200,11 @@ int32_t nb_walk_replace(nb_walk *w, const char *name, size_t name_bytes, uint32_
 /* The first batch passes through the layer as it is now. Returns how many tokens it has. */
 static int32_t try_batch(nb_walk *w, nb_error *err) {
     NB_TRY(check_idle(w, err));
+    if (w->part)
+        return NB_FAIL(err, NB_ERR_STATE, "the streams have passed the first part of layer %u: note outputs before",
+                       w->layer);
     w->session->observer = (nb_observer){0};
-    return nb_walk_run(w, 0, err);
+    return nb_walk_run(w, 0, NB_LAYER_PARTS, err);
 }
 
 int32_t nb_walk_note(nb_walk *w, nb_error *err) {
@@ -230,7 +234,8 @@ double nb_walk_change(nb_walk *w, nb_error *err) {
     return change == 0 ? 0 : sqrt(change / added); /* infinite or NaN if the outputs are, or if none were added */
 }
 
-int32_t nb_walk_pass(nb_walk *w, int32_t done, nb_error *err) {
+/* Through the parts up to `to`. */
+static int32_t pass(nb_walk *w, uint32_t to, int32_t done, nb_error *err) {
     if (!w->session || w->failed || done < 0 || (uint32_t)done != w->passed)
         return NB_FAIL(err, NB_ERR_STATE, "the pass cannot go on at token %d: %s", done,
                        w->failed     ? "the walk failed before"
@@ -240,17 +245,28 @@ int32_t nb_walk_pass(nb_walk *w, int32_t done, nb_error *err) {
         nb_walk_forget(w); /* sums of x x^T are large, and the next layer's weights come before the next ones */
     w->session->observer = (nb_observer){0};
     w->failed = true; /* unless all goes well */
-    int32_t rows = nb_walk_run(w, w->passed, err);
+    int32_t rows = nb_walk_run(w, w->passed, to, err);
     NB_TRY(rows);
     NB_TRY(check_finite(w, w->session, w->passed, (uint32_t)rows, err));
     w->failed = false;
     memcpy(stream_of(w, w->passed), w->session->x, (size_t)rows * w->width * sizeof(float));
     w->passed += (uint32_t)rows;
     done = (int32_t)w->passed;
-    if (w->passed == nb_walk_tokens(w)) {
+    if (w->passed < nb_walk_tokens(w))
+        return done;
+    w->passed = 0;
+    w->part = to % NB_LAYER_PARTS;
+    if (!w->part) {
         leave_layer(w);
-        w->passed = 0;
         w->layer++;
     }
     return done;
+}
+
+int32_t nb_walk_pass(nb_walk *w, int32_t done, nb_error *err) {
+    return pass(w, NB_LAYER_PARTS, done, err);
+}
+
+int32_t nb_walk_pass_part(nb_walk *w, int32_t done, nb_error *err) {
+    return pass(w, w->part + 1, done, err);
 }

@@ -12,6 +12,7 @@ enum { NB_MOST_GROUPS = 16 };
 /* Matrices that are multiplied with the same vectors. */
 typedef struct nb_group {
     uint32_t tensor;                      /* of the file: that of the first of them, which names the group */
+    uint32_t part;                        /* of the layer (nb_family) */
     uint32_t columns, experts;            /* experts: 1 if it has none */
     uint32_t n;                           /* matrices */
     const nb_slot *slots[NB_MATMUL_JOBS]; /* of each */
@@ -34,13 +35,13 @@ struct nb_walk {
     /* of the model that the walk began with */
     const nb_family *family;
     uint32_t width, layers;
-    uint32_t factors; /* which slots for factors of RoPE it fills, as bits */
-    uint32_t layer;   /* that the streams are given to next */
-    bool failed;      /* the streams are no longer of use */
+    uint32_t factors;     /* which slots for factors of RoPE it fills, as bits */
+    uint32_t layer, part; /* that the streams are given to next */
+    bool failed;          /* the streams are no longer of use */
     /* the layer at hand */
     nb_model *model;
     nb_session *session; /* NULL: there is none */
-    uint32_t passed;     /* tokens whose streams are its outputs already */
+    uint32_t passed;     /* tokens whose streams are its outputs already, or its next part's inputs */
     nb_group groups[NB_MOST_GROUPS];
     uint32_t n_groups;
     /* what is observed */
@@ -53,9 +54,9 @@ struct nb_walk {
     float *scratch;                /* for nb_gram_add */
 };
 
-/* One batch of the tokens from `done` on, all of one window, passes through the layer: their streams are in
- * session->x. Returns how many tokens it has. */
-int32_t nb_walk_run(nb_walk *walk, uint32_t done, nb_error *err);
+/* One batch of the tokens from `done` on, all of one window, passes through the layer, from the part at hand up to part
+ * `to`: their streams are in session->x. Returns how many tokens it has. */
+int32_t nb_walk_run(nb_walk *walk, uint32_t done, uint32_t to, nb_error *err);
 
 /* Fills in the layer's groups. */
 void nb_walk_find_groups(nb_walk *walk);

@@ -50,6 +50,7 @@ static bool learn(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, con
     bool by_expert = slot_of(walk, jobs[0].w)->by_expert;
     *g = (nb_group){
         .tensor = jobs[0].w->tensor,
+        .part = walk->part,
         .columns = jobs[0].w->columns,
         .experts = by_expert ? walk->model->shape.experts : 1,
     };
@@ -65,10 +66,12 @@ static bool learn(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, con
 void nb_walk_find_groups(nb_walk *walk) {
     nb_session *s = walk->session;
     s->observer = (nb_observer){learn, walk};
-    nb_session_layers(s, walk->layer, walk->layer + 1, 0, 1, NULL); /* of zeros: numbers do not matter */
+    for (walk->part = 0; walk->part < NB_LAYER_PARTS; walk->part++)
+        nb_session_parts(s, walk->layer, walk->part, walk->part + 1, 0, 1, NULL); /* of zeros: numbers do not matter */
+    walk->part = 0;
 }
 
-size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t sides[3], char *name, size_t capacity) {
+size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t sides[4], char *name, size_t capacity) {
     if (!walk->session || group >= walk->n_groups || i >= walk->groups[group].n)
         return 0;
     const nb_group *g = &walk->groups[group];
@@ -76,6 +79,7 @@ size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t 
     sides[0] = g->columns;
     sides[1] = ((const nb_matrix *)(const void *)(layer + g->slots[i]->at))->rows / g->experts;
     sides[2] = g->experts;
+    sides[3] = g->part;
     nb_writer w = nb_writer_over(name, capacity);
     nb_write(&w, "blk.%u.%s", walk->layer, g->slots[i]->name);
     return w.length;
@@ -120,6 +124,9 @@ static int32_t begin(nb_walk *walk, int32_t group, uint32_t what, nb_error *err)
     if (group < NB_WALK_ALL || group >= (int32_t)walk->n_groups || what > (NB_WALK_HESSIANS | NB_WALK_RANGES))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "layer %u has %u groups of matrices; there is nothing of kind %u in %d",
                        walk->layer, walk->n_groups, what, group);
+    if (walk->groups[NB_MAX(group, 0)].part < walk->part)
+        return NB_FAIL(err, NB_ERR_STATE, "the streams have passed the part of layer %u with group %u", walk->layer,
+                       NB_MAX(group, 0));
     nb_walk_forget(walk);
     walk->infinite = NULL;
     walk->from = group < 0 ? 0 : (uint32_t)group;
@@ -188,7 +195,7 @@ int32_t nb_walk_observe(nb_walk *walk, int32_t group, uint32_t what, int32_t don
         return NB_FAIL(err, NB_ERR_STATE, "observing cannot go on at token %d: the last call returned %u", done,
                        walk->observed);
     walk->session->observer = (nb_observer){see, walk};
-    int32_t code = nb_walk_run(walk, walk->observed, err);
+    int32_t code = nb_walk_run(walk, walk->observed, walk->groups[walk->to - 1].part + 1, err);
     if (code >= 0 && walk->infinite)
         code = refuse(walk, walk->infinite, "not finite", err);
     if (code >= 0)

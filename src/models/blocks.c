@@ -431,10 +431,13 @@ void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply) {
 
 /* ---- layers ---- */
 
-void nb_usual_layer(const nb_step *p, void (*feed_forward)(const nb_step *p)) {
+void nb_usual_attention(nb_step *p) {
     nb_norm_block(p, &p->layer->attention_norm);
     nb_attention_block(p);
     nb_add_block(p, p->layer->o_bias, NULL);
+}
+
+void nb_usual_feed_forward(const nb_step *p, void (*feed_forward)(const nb_step *p)) {
     nb_norm_block(p, &p->layer->feed_forward_norm);
     feed_forward(p);
     nb_add_block(p, p->layer->down_bias, NULL);

@@ -59,9 +59,10 @@ void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply);
 /* x += norm(y + bias) residual_scale; bias: [width], or NULL for none; norm: NULL, or without a weight, for none. */
 void nb_add_block(const nb_step *p, const float *bias, const nb_norm *norm);
 
-/* A layer of the usual kind: each block is given the normed stream, and adds to the stream. feed_forward: y = what it
- * makes of normed. */
-void nb_usual_layer(const nb_step *p, void (*feed_forward)(const nb_step *p));
+/* The parts of a layer of the usual kind: each is given the normed stream, and adds to the stream. feed_forward: y = what
+ * it makes of normed. */
+void nb_usual_attention(nb_step *p);
+void nb_usual_feed_forward(const nb_step *p, void (*feed_forward)(const nb_step *p));
 
 /* A row of n elements, normed as the shape says. */
 void nb_norm_row(const nb_shape *m, float *out, const float *x, const nb_norm *norm, uint32_t n);

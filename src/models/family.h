@@ -42,6 +42,8 @@ typedef struct nb_slot {                             /* of small fields: there a
     uint8_t rows, columns; /* nb_extent; a vector has rows = NB_EXTENT_1, or one of HEADS and KV_HEADS */
 } nb_slot;
 
+enum { NB_LAYER_PARTS = 2 };
+
 struct nb_family {
     const char *name;     /* general.architecture */
     const nb_slot *slots; /* ends with name = NULL */
@@ -50,9 +52,10 @@ struct nb_family {
     /* What precedes the first layer: session->x has the embeddings of tokens [first, first + n), and then the residual
      * stream. NULL: nothing. */
     void (*begin)(nb_session *session, uint32_t first, uint32_t n);
-    /* One layer: the residual stream of the step's tokens, in session->x, becomes what the next layer is given. It uses
-     * nothing else that an earlier layer has left. */
-    void (*layer)(struct nb_step *step);
+    /* A layer, in one or two parts: attention, then the feed-forward network; or both at once, where they are side by
+     * side. Each part takes the residual stream of the step's tokens from session->x, and leaves it there for the next.
+     * It uses nothing else that an earlier part has left. */
+    void (*parts[NB_LAYER_PARTS])(struct nb_step *step); /* the second: NULL if there is one */
 };
 
 extern const nb_family *const nb_families[]; /* ends with NULL; families/families.c */

@@ -259,18 +259,25 @@ void nb_session_turn(nb_session *s, uint32_t first, uint32_t rows) {
         nb_rope_angles(r->frequencies, r->magnitude, r->rope->pairs, first, rows, r->cosines, r->sines);
 }
 
-int32_t nb_session_layers(nb_session *s, uint32_t from, uint32_t to, uint32_t first, uint32_t rows, nb_error *err) {
+int32_t nb_session_parts(nb_session *s, uint32_t layer, uint32_t from, uint32_t to, uint32_t first, uint32_t rows,
+                         nb_error *err) {
     s->broken = s->scored_rows = 0;
-    for (uint32_t i = from; i < to; i++) {
-        nb_step p = nb_step_of(s, i, first, rows);
-        s->model->family->layer(&p);
-    }
+    nb_step p = nb_step_of(s, layer, first, rows);
+    for (uint32_t i = from; i < to; i++)
+        if (s->model->family->parts[i])
+            s->model->family->parts[i](&p);
     if (s->broken) {
         char what[64];
         nb_writer w = nb_writer_over(what, sizeof what);
         nb_write(&w, "queries, keys or values of layer %u", s->broken - 1);
         return not_finite(s, what, err);
     }
+    return NB_OK;
+}
+
+int32_t nb_session_layers(nb_session *s, uint32_t from, uint32_t to, uint32_t first, uint32_t rows, nb_error *err) {
+    for (uint32_t i = from; i < to; i++)
+        NB_TRY(nb_session_parts(s, i, 0, NB_LAYER_PARTS, first, rows, err));
     return NB_OK;
 }
 

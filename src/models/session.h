@@ -88,7 +88,9 @@ int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint
 void nb_session_begin(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows);
 void nb_session_turn(nb_session *s, uint32_t first, uint32_t rows);
 
-/* The residual stream in s->x passes through layers [from, to). */
+/* The residual stream in s->x passes through parts [from, to) of a layer (nb_family); through layers [from, to). */
+int32_t nb_session_parts(nb_session *s, uint32_t layer, uint32_t from, uint32_t to, uint32_t first, uint32_t rows,
+                         nb_error *err);
 int32_t nb_session_layers(nb_session *s, uint32_t from, uint32_t to, uint32_t first, uint32_t rows, nb_error *err);
 
 /* Tokens [first, first + rows) of the prefix go through the layers: their residual stream is s->x afterwards. */

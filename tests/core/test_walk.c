@@ -75,7 +75,7 @@ static bool sum_up(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, co
 }
 
 static void check_sums(const whole *all, const nb_walk *walk, uint32_t group, uint32_t expert, uint64_t tensor) {
-    uint32_t sides[3];
+    uint32_t sides[4];
     char name[96];
     nb_walk_matrix(walk, group, 0, sides, name, sizeof name);
     uint32_t columns = sides[0];
@@ -112,7 +112,7 @@ static void check_groups(const whole *all, nb_walk *walk, uint32_t n_groups, boo
     memcpy(before, nb_walk_streams(walk), floats * sizeof *before);
     CHECK(observe(walk, NB_WALK_ALL, NB_WALK_HESSIANS, &err) == TOKENS, "%s: %s", all->path, err.message);
     for (uint32_t g = 0; g < n_groups; g++) {
-        uint32_t sides[3];
+        uint32_t sides[4];
         char name[96];
         CHECK(nb_walk_matrix(walk, g, 0, sides, name, sizeof name) > 0, "%s: group %u", all->path, g);
         size_t square = (size_t)sides[0] * sides[0];
@@ -129,7 +129,7 @@ static void check_groups(const whole *all, nb_walk *walk, uint32_t n_groups, boo
         }
     }
     for (uint32_t g = 0; g < n_groups; g++) {
-        uint32_t sides[3];
+        uint32_t sides[4];
         char name[96];
         nb_walk_matrix(walk, g, 0, sides, name, sizeof name);
         size_t square = (size_t)sides[0] * sides[0];
@@ -140,6 +140,28 @@ static void check_groups(const whole *all, nb_walk *walk, uint32_t n_groups, boo
     }
     CHECK(same(before, nb_walk_streams(walk), floats), "%s: the streams have changed", all->path);
     nb_free(before);
+}
+
+/* Behind the layer's first part the last group sees what it saw before, and the first group is out of reach. */
+static void check_parts(const whole *all, nb_walk *walk, uint32_t n_groups) {
+    nb_error err = {0};
+    uint32_t sides[4], last = n_groups - 1;
+    char name[96];
+    nb_walk_matrix(walk, last, 0, sides, name, sizeof name);
+    size_t square = (size_t)sides[0] * sides[0];
+    CHECK(observe(walk, (int32_t)last, NB_WALK_HESSIANS, &err) == TOKENS, "%s: %s", all->path, err.message);
+    float *seen = nb_alloc(square * sizeof *seen);
+    memcpy(seen, nb_walk_hessian(walk, last, 0), square * sizeof *seen);
+    CHECK(pass_by(nb_walk_pass_part, walk, &err) == TOKENS, "%s: %s", all->path, err.message);
+    CHECK(nb_walk_observe(walk, 0, NB_WALK_MEANS, 0, &err) == NB_ERR_STATE, "%s: group 0 was observed", all->path);
+    CHECK(nb_walk_observe(walk, NB_WALK_ALL, NB_WALK_MEANS, 0, &err) == NB_ERR_STATE, "%s: all groups", all->path);
+    CHECK(nb_walk_note(walk, &err) == NB_ERR_STATE, "%s: outputs were noted", all->path);
+    CHECK(nb_walk_layer(walk, walk->model, walk->layer, &err) == NB_ERR_STATE, "%s: the layer again", all->path);
+    if (sides[3] > 0) {
+        CHECK(observe(walk, (int32_t)last, NB_WALK_HESSIANS, &err) == TOKENS, "%s: %s", all->path, err.message);
+        CHECK(same(nb_walk_hessian(walk, last, 0), seen, square), "%s: %s behind attention", all->path, name);
+    }
+    nb_free(seen);
 }
 
 static void check_walk(const whole *all, nb_pool *pool, bool observes) {
@@ -160,6 +182,8 @@ static void check_walk(const whole *all, nb_pool *pool, bool observes) {
         if (observes)
             check_groups(all, walk, (uint32_t)n, i == 1);
         replace_all(walk, all, i);
+        if (i == 0)
+            check_parts(all, walk, (uint32_t)n);
         CHECK(pass(walk, &err) == TOKENS, "%s, layer %u: %s", all->path, i, err.message);
         nb_model_free(part);
     }
@@ -273,7 +297,7 @@ static void check_long_windows(void) {
         for (uint32_t i = 0; i < all.model->shape.layers; i++) {
             int32_t n = nb_walk_layer(walk, all.model, i, &err);
             CHECK(n > 0 && observe(walk, n - 1, NB_WALK_HESSIANS, &err) == 2 * LONG, "%s", err.message);
-            uint32_t sides[3] = {0};
+            uint32_t sides[4] = {0};
             char name[64];
             nb_walk_matrix(walk, (uint32_t)n - 1, 0, sides, name, sizeof name);
             size_t square = (size_t)sides[0] * sides[0];

@@ -55,7 +55,7 @@ static void check_range(const nb_walk *walk, uint32_t group, uint32_t expert, ui
 }
 
 static void check_group(const vectors *v, const nb_walk *walk, uint32_t group) {
-    uint32_t sides[3], found = 0;
+    uint32_t sides[4], found = 0;
     char name[96];
     for (uint32_t i = 0; nb_walk_matrix(walk, group, i, sides, name, sizeof name); i++) {
         const nb_tensor_info *info;

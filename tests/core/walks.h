@@ -159,12 +159,17 @@ static inline int32_t observe(nb_walk *walk, int32_t group, uint32_t what, nb_er
     return done;
 }
 
-static inline int32_t pass(nb_walk *walk, nb_error *err) {
+/* by: nb_walk_pass or nb_walk_pass_part. */
+static inline int32_t pass_by(int32_t (*by)(nb_walk *walk, int32_t done, nb_error *err), nb_walk *walk, nb_error *err) {
     int32_t done = 0;
     do
-        done = nb_walk_pass(walk, done, err);
+        done = by(walk, done, err);
     while (done > 0 && (uint32_t)done < nb_walk_tokens(walk));
     return done;
+}
+
+static inline int32_t pass(nb_walk *walk, nb_error *err) {
+    return pass_by(nb_walk_pass, walk, err);
 }
 
 static inline bool same(const float *a, const float *b, size_t n) {

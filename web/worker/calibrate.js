@@ -232,14 +232,21 @@ class Calibration {
                 all
                     .map((matrices, group) => ({ group, matrices: matrices.filter(isKnown) }))
                     .filter(({ matrices }) => matrices.length > 0),
-            steps = (options.trueSequential ? 2 : 1) * groupsNow().length + (options.trueSequential ? 1 : 2);
+            hasTwoParts = all.some(([{ part }]) => part > 0),
+            passes = options.trueSequential && hasTwoParts ? 2 : 1,
+            steps = (options.trueSequential ? 2 : 1) * groupsNow().length + passes + (options.trueSequential ? 0 : 1);
         progress.beginLayer(layer, steps + (pairs.length > 0 ? 1 + pairs.length : 0));
         if (folding && pairs.length > 0) await this.#fold(walk, layer, folding, pairs);
         if (!options.trueSequential)
             await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, this.what, tick));
         const groups = groupsNow(); // a matrix that was scaled may be one more
+        let part = 0;
         for (const { group, matrices } of groups) {
             const [{ name }] = matrices;
+            if (options.trueSequential && part < matrices[0].part) {
+                await progress.step('pass', `blk.${layer}`, (tick) => walk.passPart(tick));
+                part = matrices[0].part;
+            }
             if (options.trueSequential)
                 await progress.step('observe', name, (tick) => walk.observe(group, this.what, tick));
             await progress.step('quantize', name, (tick) => this.#group(walk, group, matrices, tensors, tick));

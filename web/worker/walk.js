@@ -2,8 +2,8 @@
 import { NB_RANGE_BYTES, NB_WALK_ALL } from '../abi.js';
 import { breathe } from '../platform.js';
 
-/** A matrix of a group. Of experts it holds those of all. @typedef {{ name: string, columns: number, rows: number,
- * experts: number }} Matrix */
+/** A matrix of a group. Of experts it holds those of all. part: of the layer, 0 or 1. @typedef {{ name: string,
+ * columns: number, rows: number, experts: number, part: number }} Matrix */
 
 /** Bytes of a tensor's name, and a zero. */
 const MOST_NAME = 256;
@@ -54,8 +54,8 @@ export class Walk {
                 const at = sides + 16,
                     length = core.exports.nb_walk_matrix(walk, group, found.length, sides, at, MOST_NAME) >>> 0;
                 if (length === 0) return found;
-                const [columns, rows, experts] = core.ints(sides, 3);
-                found.push({ name: core.string(at, Math.min(length, MOST_NAME - 1)), columns, rows, experts });
+                const [columns, rows, experts, part] = core.ints(sides, 4);
+                found.push({ name: core.string(at, Math.min(length, MOST_NAME - 1)), columns, rows, experts, part });
             }
         });
     }
@@ -72,6 +72,11 @@ export class Walk {
     /** Goes on to the next layer's inputs. @param {Tick} tick */
     pass(tick) {
         return this.#each('nb_walk_pass', [], tick);
+    }
+
+    /** Goes on to the inputs of the layer's second part. @param {Tick} tick */
+    passPart(tick) {
+        return this.#each('nb_walk_pass_part', [], tick);
     }
 
     /**

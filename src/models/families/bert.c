@@ -70,5 +70,5 @@ static void layer(nb_step *p) {
     nb_renorm_block(p, &p->layer->feed_forward_post_norm);
 }
 
-const nb_family nb_family_bert = {"bert", BERT, configure_bert, begin, layer};
-const nb_family nb_family_nomic_bert = {"nomic-bert", NOMIC, configure, begin, layer};
+const nb_family nb_family_bert = {"bert", BERT, configure_bert, begin, {layer}};
+const nb_family nb_family_nomic_bert = {"nomic-bert", NOMIC, configure, begin, {layer}};

@@ -27,4 +27,4 @@ static void layer(nb_step *p) {
     nb_add_block(p, NULL, NULL);
 }
 
-const nb_family nb_family_falcon = {"falcon", SLOTS, nb_model_configure_layer_norm, NULL, layer};
+const nb_family nb_family_falcon = {"falcon", SLOTS, nb_model_configure_layer_norm, NULL, {layer}};

@@ -17,7 +17,8 @@ extern const nb_family nb_family_olmo2;
 extern const nb_family nb_family_falcon;
 extern const nb_family nb_family_bert, nb_family_nomic_bert; /* bert.c */
 
-/* Llama's layer: a norm before each block, gates of SiLU, or experts of that kind. Other families have it too. */
-void nb_llama_layer(nb_step *p);
+/* Llama's layer: a norm before each part, gates of SiLU, or experts of that kind. Other families have it too. */
+void nb_llama_feed_forward(nb_step *p);
+#define NB_LLAMA_LAYER {nb_usual_attention, nb_llama_feed_forward}
 
 #endif

@@ -123,17 +123,24 @@ static void begin(nb_session *s, uint32_t first, uint32_t n) {
     nb_scale_embeddings(s, n, sqrtf((float)s->model->shape.width));
 }
 
-static void layer(nb_step *p) {
+static void attention(nb_step *p) {
     p->rotation = &p->s->rotations[p->window ? LOCAL : GLOBAL];
     nb_norm_block(p, &p->layer->attention_norm);
     nb_attention_block(p);
     nb_add_block(p, NULL, &p->layer->attention_post_norm);
+}
+
+static void feed_forward(nb_step *p) {
     nb_norm_block(p, &p->layer->feed_forward_norm);
     nb_feed_forward_block(p, nb_gelu_multiply);
     nb_add_block(p, NULL, &p->layer->feed_forward_post_norm);
 }
 
-const nb_family nb_family_gemma = {"gemma", GEMMA, nb_model_configure, begin, layer};
-const nb_family nb_family_gemma2 = {"gemma2", GEMMA2, configure_gemma2, begin, layer};
-const nb_family nb_family_gemma3 = {"gemma3", GEMMA3, configure_gemma3, begin, layer};
-const nb_family nb_family_gemma_embedding = {"gemma-embedding", GEMMA3, configure_embedding, begin, layer};
+const nb_family nb_family_gemma = {"gemma", GEMMA, nb_model_configure, begin, {attention, feed_forward}};
+const nb_family nb_family_gemma2 = {"gemma2", GEMMA2, configure_gemma2, begin, {attention, feed_forward}};
+const nb_family nb_family_gemma3 = {"gemma3", GEMMA3, configure_gemma3, begin, {attention, feed_forward}};
+const nb_family nb_family_gemma_embedding = {"gemma-embedding",
+                                             GEMMA3,
+                                             configure_embedding,
+                                             begin,
+                                             {attention, feed_forward}};

@@ -21,12 +21,12 @@ static int32_t configure(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void feed_forward(const nb_step *p) {
+static void plain(const nb_step *p) {
     nb_plain_feed_forward_block(p, nb_gelu);
 }
 
-static void layer(nb_step *p) {
-    nb_usual_layer(p, feed_forward);
+static void feed_forward(nb_step *p) {
+    nb_usual_feed_forward(p, plain);
 }
 
-const nb_family nb_family_gpt2 = {"gpt2", SLOTS, configure, nb_add_positions, layer};
+const nb_family nb_family_gpt2 = {"gpt2", SLOTS, configure, nb_add_positions, {nb_usual_attention, feed_forward}};

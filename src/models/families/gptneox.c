@@ -34,4 +34,4 @@ static void layer(nb_step *p) {
     nb_add_block(p, p->layer->down_bias, NULL);
 }
 
-const nb_family nb_family_gptneox = {"gptneox", SLOTS, configure, NULL, layer};
+const nb_family nb_family_gptneox = {"gptneox", SLOTS, configure, NULL, {layer}};

@@ -34,11 +34,11 @@ static void feed_forward(const nb_step *p) {
         nb_feed_forward_block(p, nb_silu_multiply);
 }
 
-void nb_llama_layer(nb_step *p) {
-    nb_usual_layer(p, feed_forward);
+void nb_llama_feed_forward(nb_step *p) {
+    nb_usual_feed_forward(p, feed_forward);
 }
 
-const nb_family nb_family_llama = {"llama", LLAMA, configure_llama, NULL, nb_llama_layer};
+const nb_family nb_family_llama = {"llama", LLAMA, configure_llama, NULL, NB_LLAMA_LAYER};
 
 /* ---- smollm3: every fourth layer is not rotated (Yang et al. 2025) ---- */
 
@@ -48,7 +48,7 @@ static int32_t configure_smollm3(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-const nb_family nb_family_smollm3 = {"smollm3", LLAMA, configure_smollm3, NULL, nb_llama_layer};
+const nb_family nb_family_smollm3 = {"smollm3", LLAMA, configure_smollm3, NULL, NB_LLAMA_LAYER};
 
 /* ---- granite: four multipliers ---- */
 
@@ -79,7 +79,7 @@ static void begin_granite(nb_session *s, uint32_t first, uint32_t n) {
     nb_scale_embeddings(s, n, s->model->shape.embedding_scale);
 }
 
-const nb_family nb_family_granite = {"granite", LLAMA, configure_granite, begin_granite, nb_llama_layer};
+const nb_family nb_family_granite = {"granite", LLAMA, configure_granite, begin_granite, NB_LLAMA_LAYER};
 
 /* ---- deepseek: version 1, some layers without experts, then layers that also have shared ones (Dai et al. 2024)
  * ---- */
@@ -105,4 +105,4 @@ static int32_t configure_deepseek(nb_model *model, nb_error *err) {
     return nb_model_require(model, "expert_shared_count", err);
 }
 
-const nb_family nb_family_deepseek = {"deepseek", DEEPSEEK, configure_deepseek, NULL, nb_llama_layer};
+const nb_family nb_family_deepseek = {"deepseek", DEEPSEEK, configure_deepseek, NULL, NB_LLAMA_LAYER};

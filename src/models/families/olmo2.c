@@ -27,13 +27,16 @@ static int32_t configure(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void layer(nb_step *p) {
+static void attention(nb_step *p) {
     nb_norm_block(p, NULL);
     nb_attention_block(p);
     nb_add_block(p, NULL, &p->layer->attention_post_norm);
+}
+
+static void feed_forward(nb_step *p) {
     nb_norm_block(p, NULL);
     nb_feed_forward_block(p, nb_silu_multiply);
     nb_add_block(p, NULL, &p->layer->feed_forward_post_norm);
 }
 
-const nb_family nb_family_olmo2 = {"olmo2", SLOTS, configure, NULL, layer};
+const nb_family nb_family_olmo2 = {"olmo2", SLOTS, configure, NULL, {attention, feed_forward}};

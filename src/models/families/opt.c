@@ -71,4 +71,4 @@ static void layer(nb_step *p) {
         nb_renorm_block(p, &p->layer->feed_forward_norm);
 }
 
-const nb_family nb_family_opt = {"opt", SLOTS, configure, begin, layer};
+const nb_family nb_family_opt = {"opt", SLOTS, configure, begin, {layer}};

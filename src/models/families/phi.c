@@ -23,7 +23,7 @@ static void layer_phi2(nb_step *p) {
     nb_add_block(p, p->layer->down_bias, NULL);
 }
 
-const nb_family nb_family_phi2 = {"phi2", PHI2, nb_model_configure_layer_norm, NULL, layer_phi2};
+const nb_family nb_family_phi2 = {"phi2", PHI2, nb_model_configure_layer_norm, NULL, {layer_phi2}};
 
 /* ---- phi3: Phi 3, 3.5 and 4 (Abdin et al. 2024): Llama's layer, its tensors merged, LongRoPE ---- */
 
@@ -39,4 +39,4 @@ static const nb_slot PHI3[] = {
     {0},
 };
 
-const nb_family nb_family_phi3 = {"phi3", PHI3, nb_model_configure, NULL, nb_llama_layer};
+const nb_family nb_family_phi3 = {"phi3", PHI3, nb_model_configure, NULL, NB_LLAMA_LAYER};

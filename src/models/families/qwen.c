@@ -51,7 +51,7 @@ static int32_t configure_qwen3moe(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-const nb_family nb_family_qwen2 = {"qwen2", QWEN2, nb_model_configure, NULL, nb_llama_layer};
-const nb_family nb_family_qwen3 = {"qwen3", QWEN3, nb_model_configure, NULL, nb_llama_layer};
-const nb_family nb_family_qwen2moe = {"qwen2moe", QWEN2MOE, nb_model_configure, NULL, nb_llama_layer};
-const nb_family nb_family_qwen3moe = {"qwen3moe", QWEN3MOE, configure_qwen3moe, NULL, nb_llama_layer};
+const nb_family nb_family_qwen2 = {"qwen2", QWEN2, nb_model_configure, NULL, NB_LLAMA_LAYER};
+const nb_family nb_family_qwen3 = {"qwen3", QWEN3, nb_model_configure, NULL, NB_LLAMA_LAYER};
+const nb_family nb_family_qwen2moe = {"qwen2moe", QWEN2MOE, nb_model_configure, NULL, NB_LLAMA_LAYER};
+const nb_family nb_family_qwen3moe = {"qwen3moe", QWEN3MOE, configure_qwen3moe, NULL, NB_LLAMA_LAYER};

@@ -35,4 +35,4 @@ static void layer(nb_step *p) {
     nb_add_block(p, NULL, NULL);
 }
 
-const nb_family nb_family_stablelm = {"stablelm", SLOTS, configure, NULL, layer};
+const nb_family nb_family_stablelm = {"stablelm", SLOTS, configure, NULL, {layer}};
