@@ -163,7 +163,7 @@ test('what changes the outputs of a layer is undone', async () => {
         };
         const folding = new Folding(
             /** @type {any} */ (walk),
-            [[{ name: 'blk.0.attn_q.weight', columns: 32, rows: 4, experts: 1 }]],
+            [[{ name: 'blk.0.attn_q.weight', columns: 32, rows: 4, experts: 1, part: 0 }]],
             new Map(tensors.map((one) => [one.name, one])),
             new Set(['blk.0.attn_q.weight']),
             ...[{ heads: 1, kvHeads: 1 }, /** @type {any} */ (quantizer), GGUF_BLOCKS],
