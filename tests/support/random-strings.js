@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 /** Numerical Recipes' generator. @param {number} state */
-const randomFrom = (state) => (/** @type {number} */ n) => {
+export const randomFrom = (state) => (/** @type {number} */ n) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return Number((BigInt(state) * BigInt(n)) >> 32n);
 };
