@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""Writes a seed corpus for fuzz_grids: grids_seeds.py FOLDER"""
+import sys
+
+sys.dont_write_bytecode = True
+from quantizer_seeds import main  # noqa: E402
+
+if __name__ == "__main__":
+    main()
