@@ -3,6 +3,7 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/threads.h"
+#include "awq_fold.h"
 #include "output_error.h"
 #include "quantize_search.h"
 
@@ -30,14 +31,8 @@ typedef struct job {
 } job;
 
 static int32_t check_input(const nb_awq_input *in, nb_error *err) {
-    for (uint32_t i = 0; i < in->columns; i++) {
-        if (!(in->mean[i] >= 0 && in->mean[i] <= 0x1.fffffep127f))
-            return NB_FAIL(err, NB_ERR_FORMAT, "the mean |x| of column %u is %g, not finite or below 0", i,
-                           (double)in->mean[i]);
-        if (in->sources && in->sources[i] >= in->n_sources)
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "column %u comes from output %u, but there are %u", i, in->sources[i],
-                           in->n_sources);
-    }
+    NB_TRY(nb_magnitudes_check("the mean |x|", in->mean, in->columns, err));
+    NB_TRY(nb_fold_check_sources(in->sources, in->columns, in->n_sources, err));
     if (in->sources && in->n_sources > in->columns)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "%u outputs cannot be the source of %u columns", in->n_sources,
                        in->columns);
@@ -186,7 +181,7 @@ int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, 
     NB_TRY(check_rows(weights, rows, columns, err));
     nb_arena arena = {0};
     workspace s;
-    j.memory_each = NB_ROUND_UP(nb_plus(nb_times(columns, 4 * TILE), nb_rounding_bytes(r, columns)), 64u);
+    j.memory_each = NB_ROUND_UP(nb_plus(nb_times(columns, 4 * TILE), nb_rounding_bytes(columns)), 64u);
     cut(&arena, &j, &s, tiles, (uint32_t)nb_pool_threads(pool));
     NB_TRY(nb_arena_reserve(&arena, "the search for AWQ's scales", err));
     cut(&arena, &j, &s, tiles, (uint32_t)nb_pool_threads(pool));
@@ -248,7 +243,7 @@ int32_t nb_awq_clip(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r,
     NB_TRY(check_rows(weights, rows, columns, err));
     nb_arena arena = {0};
     float *blocks = NULL;
-    j.memory_each = NB_ROUND_UP(nb_plus(nb_times(j.group, 4), nb_rounding_bytes(r, j.group)), 64u);
+    j.memory_each = NB_ROUND_UP(nb_plus(nb_times(j.group, 4), nb_rounding_bytes(j.group)), 64u);
     for (int pass = 0; pass < 2; pass++) {
         if (pass)
             NB_TRY(nb_arena_reserve(&arena, "the search for AWQ's clipping", err));

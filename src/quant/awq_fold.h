@@ -17,6 +17,7 @@
 #ifndef NB_AWQ_FOLD_H
 #define NB_AWQ_FOLD_H
 
+#include "../base/error.h"
 #include "../base/text.h"
 
 typedef struct nb_fold {
@@ -34,6 +35,9 @@ bool nb_fold_clips(nb_text name);
 /* sources [heads * width]: which row of the value matrix, or of its last `kv_heads * width` rows, each column of
  * attn_output comes from. heads: a multiple of kv_heads. */
 void nb_fold_heads(uint32_t heads, uint32_t kv_heads, uint32_t width, uint32_t *sources);
+
+/* An error if a column comes from an output that there is not. sources: [columns], or NULL. */
+int32_t nb_fold_check_sources(const uint32_t *sources, uint32_t columns, uint32_t n_sources, nb_error *err);
 
 /* Columns times s: weights [rows][columns]. */
 void nb_fold_columns(float *weights, uint64_t rows, uint32_t columns, const float *scales);

@@ -138,7 +138,7 @@ int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t fl
                     .first_row = first_row,
                     .span = group,
                     .granule = group,
-                    .block = group && BLOCK % group == 0 ? BLOCK : group,
+                    .block = BLOCK % group == 0 ? BLOCK : group,
                     .is_upfront = !f->group || q->settings.order == NB_ORDER_STATIC,
                     .is_nearest = (flags & NB_ROWS_NEAREST) != 0,
                     .is_by_turn = is_by_turn(q, f),

@@ -15,13 +15,10 @@ int32_t nb_int8_outliers(const float *largest, uint32_t columns, float threshold
     int32_t n = 0;
     if (!(threshold > 0))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "the threshold of outliers is above 0, not %g", (double)threshold);
-    for (uint32_t i = 0; i < columns; i++) {
-        if (!(largest[i] >= 0 && largest[i] <= 0x1.fffffep127f))
-            return NB_FAIL(err, NB_ERR_FORMAT, "the largest |x| of column %u is %g, not finite or below 0", i,
-                           (double)largest[i]);
+    NB_TRY(nb_magnitudes_check("the largest |x|", largest, columns, err));
+    for (uint32_t i = 0; i < columns; i++)
         if (largest[i] >= threshold)
             list[n++] = i;
-    }
     return n;
 }
 

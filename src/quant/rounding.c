@@ -26,8 +26,7 @@ uint32_t nb_rounding_group(const nb_rounding *r, uint32_t columns, nb_error *err
     return traits->block_weights;
 }
 
-uint64_t nb_rounding_bytes(const nb_rounding *r, uint32_t columns) {
-    (void)r;
+uint64_t nb_rounding_bytes(uint32_t columns) {
     return nb_times(columns, 4); /* codes of 16 bits, or blocks of at most 32 bits a weight */
 }
 

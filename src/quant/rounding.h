@@ -18,7 +18,7 @@ typedef struct nb_rounding {
 uint32_t nb_rounding_group(const nb_rounding *r, uint32_t columns, nb_error *err);
 
 /* Bytes of scratch memory that rounding up to so many columns needs. */
-uint64_t nb_rounding_bytes(const nb_rounding *r, uint32_t columns);
+uint64_t nb_rounding_bytes(uint32_t columns);
 
 /* n columns, whole groups of a rounding that was checked -> what they will be once they are read again. out may be
  * x. */

@@ -2,6 +2,7 @@
 
 #include "../base/memory.h"
 #include "../base/numbers.h"
+#include "awq_fold.h"
 
 #include <math.h>
 
@@ -22,15 +23,8 @@ static int32_t check(const float *largest, uint32_t columns, const uint32_t *sou
                      nb_error *err) {
     if (!(alpha >= 0 && alpha <= 1))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "SmoothQuant's alpha is from 0 to 1, not %g", (double)alpha);
-    for (uint32_t i = 0; i < columns; i++) {
-        if (!(largest[i] >= 0 && largest[i] <= 0x1.fffffep127f))
-            return NB_FAIL(err, NB_ERR_FORMAT, "the largest |x| of column %u is %g, not finite or below 0", i,
-                           (double)largest[i]);
-        if (sources && sources[i] >= n_sources)
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "column %u comes from output %u, but there are %u", i, sources[i],
-                           n_sources);
-    }
-    return NB_OK;
+    NB_TRY(nb_magnitudes_check("the largest |x|", largest, columns, err));
+    return nb_fold_check_sources(sources, columns, n_sources, err);
 }
 
 int32_t nb_smooth_scales(const float *largest, uint32_t columns, const uint32_t *sources, uint32_t n_sources,

@@ -112,6 +112,13 @@ int32_t nb_matrix_check(const char *what, const float *x, uint64_t rows, uint64_
     return NB_OK;
 }
 
+int32_t nb_magnitudes_check(const char *what, const float *x, uint32_t columns, nb_error *err) {
+    for (uint32_t i = 0; i < columns; i++)
+        if (!(x[i] >= 0) || !nb_are_finite(x + i, 1))
+            return NB_FAIL(err, NB_ERR_FORMAT, "%s of column %u is %g, not finite or below 0", what, i, (double)x[i]);
+    return NB_OK;
+}
+
 uint64_t nb_uniform_steps(uint64_t rows, uint64_t columns, uint64_t group, nb_error *err) {
     uint64_t n = 1;
     if (!rows || !columns)

@@ -70,4 +70,7 @@ int32_t nb_uniform_matrix_with(const nb_uniform *u, uint64_t group, const float 
  * that is not. */
 int32_t nb_matrix_check(const char *what, const float *x, uint64_t rows, uint64_t columns, nb_error *err);
 
+/* Of what was observed of the columns of inputs: all are to be finite and at least 0. */
+int32_t nb_magnitudes_check(const char *what, const float *x, uint32_t columns, nb_error *err);
+
 #endif
