@@ -70,8 +70,8 @@ static void check_tokens(const nb_bpe_trainer *t, nb_cursor *in, uint32_t index,
         int32_t got = nb_bpe_trainer_token(t, i, name, sizeof name);
         nb_text token = {name, (size_t)NB_MAX(0, NB_MIN(got, (int32_t)sizeof name))};
         right =
-            right && CHECK(nb_text_equal(token, wanted), "case %u in pieces of %z: token %u is '%t' instead of '%t'",
-                           index, piece, i, token, wanted);
+            right && CHECK(wanted.data && nb_text_equal(token, wanted),
+                           "case %u in pieces of %z: token %u is '%t' instead of '%t'", index, piece, i, token, wanted);
     }
 }
 
@@ -117,7 +117,7 @@ static bpe_case read_case(nb_cursor *in, const uint8_t *texts, size_t texts_size
         const uint8_t *characters = nb_cursor_bytes(in, n);
         c.source.random = nb_alloc(size);
         c.source.random_size = size;
-        for (uint32_t i = 0; i < size; i++)
+        for (uint32_t i = 0; i < size && characters && n; i++)
             c.source.random[i] = characters[test_random(&seed) % n];
     }
     c.n_special = nb_cursor_u8(in);
