@@ -195,6 +195,57 @@ typedef struct nb_bpe_facts {
 
 void nb_bpe_trainer_facts(const nb_bpe_trainer *trainer, nb_bpe_facts *facts);
 
+/* ---- simulated quantization ---------------------------------------------------------------------------------------- */
+
+/* How the weights of a matrix are rounded before each pass, for training that knows of the rounding. The trainer keeps
+ * weights w in F32, and the optimizer changes these; layers compute with
+ *
+ *     W = s q - z,   q = round((w + z) / s) within least ... most
+ *
+ * where each group of weights has a step s, and grids with minima a z. Gradients pass the rounding straight through
+ * (Bengio et al. 2013). What s is:
+ *
+ *   NB_TRAIN_LEARNED   s and z are parameters (LSQ, Esser et al. 2020; z: LSQ+, Bhalgat et al. 2020). Where q is not cut
+ *                      off, dw = dW, ds = dW (q - (w + z) / s) and dz = 0; where it is, dw = 0, ds = dW q and dz = -dW.
+ *                      ds and dz are then multiplied with 1 / sqrt(n most), n: the weights that share them.
+ *   NB_TRAIN_ABSMEAN   s is the mean of |w|, q is -1, 0 or 1, and dw = dW (BitNet b1.58, Ma et al. 2024)
+ *
+ * With a type of GGUF, s and z are rounded to what the type can hold before they are used, also with gradients straight
+ * through. So nb_trainer_export writes blocks that stand for the same W. */
+enum { NB_TRAIN_PLAIN = 0, NB_TRAIN_LEARNED = 1, NB_TRAIN_ABSMEAN = 2 }; /* methods; plain: not rounded */
+enum { NB_TRAIN_GROUP_OF_TYPE = 0, NB_TRAIN_GROUP_ROW = -1, NB_TRAIN_GROUP_TENSOR = -2 };
+enum { NB_TRAIN_FIT_ERROR = 0, NB_TRAIN_FIT_MEAN = 1 };
+
+typedef struct nb_train_rounding {
+    uint32_t method;
+    uint32_t type;       /* Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, TQ2_0, Q2_0; or F32 with s and z in F32 */
+    uint32_t levels;     /* of F32: how many q there are, 3 to 256. They are -levels/2 and up; with minima 0 and up */
+    uint32_t has_minima; /* of F32: 1 or 0 */
+    int32_t group;       /* columns that share a step: as many as in the type (of F32: all of a row), or a multiple */
+    uint32_t fit;        /* nb_trainer_fit_steps: steps of the least error; or LSQ's 2 mean |w| / sqrt(most) */
+    float rate;          /* of the steps: their learning rate over the optimizer's */
+} nb_train_rounding;
+
+/* The tensors of a model of this shape, before there is a trainer; `first` is 0. */
+uint32_t nb_train_tensors_of(const nb_train_shape *shape, nb_error *err); /* 0: an error */
+int32_t nb_train_tensor_of(const nb_train_shape *shape, uint32_t index, nb_train_tensor *tensor, nb_error *err);
+
+/* A trainer that rounds. roundings: [tensors], norms' are plain. Steps lie behind the tensors in the arrays, so
+ * checkpoints have them, and are 0 until nb_trainer_fit_steps or a checkpoint gives them values. */
+nb_trainer *nb_trainer_new_rounded(nb_pool *pool, const nb_train_shape *shape, const nb_train_rounding *roundings,
+                                   uint32_t sequences, uint32_t length, uint32_t learns, nb_error *err);
+
+/* Chooses steps and minima for the weights as they are now. */
+int32_t nb_trainer_fit_steps(nb_trainer *trainer, nb_error *err);
+
+/* Computes the W of a tensor, and returns where they are, [rows, columns]; of a tensor that is not rounded, its weights.
+ * NULL: there is no such tensor. */
+const float *nb_trainer_rounded(nb_trainer *trainer, uint32_t index);
+
+/* Where a tensor's own parameters are in the arrays, and how many: steps [groups], then minima [groups] if it has some.
+ * 0: it has none. */
+uint32_t nb_trainer_steps_of(const nb_trainer *trainer, uint32_t index, uint32_t *first);
+
 #pragma GCC visibility pop
 
 #endif

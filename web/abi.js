@@ -67,6 +67,14 @@ export const NB_SIMULATE_LOG = 1;
 export const NB_SIMULATE_CODEBOOK = 2;
 export const NB_SPLIT_GPT2 = 0;
 export const NB_SPLIT_LLAMA3 = 1;
+export const NB_TRAIN_PLAIN = 0;
+export const NB_TRAIN_LEARNED = 1;
+export const NB_TRAIN_ABSMEAN = 2;
+export const NB_TRAIN_GROUP_OF_TYPE = 0;
+export const NB_TRAIN_GROUP_ROW = -1;
+export const NB_TRAIN_GROUP_TENSOR = -2;
+export const NB_TRAIN_FIT_ERROR = 0;
+export const NB_TRAIN_FIT_MEAN = 1;
 export const NB_TOKEN_USER_DEFINED = 4;
 
 /** The core's codes. */
@@ -416,5 +424,18 @@ export const nb_bpe_facts = {
         words: { at: 8, view: 'Float64' },
         distinct: { at: 16, view: 'Float64' },
         broken: { at: 24, view: 'Float64' },
+    }),
+};
+
+export const nb_train_rounding = {
+    size: 28,
+    fields: /** @type {const} */ ({
+        method: { at: 0, view: 'Uint32' },
+        type: { at: 4, view: 'Uint32' },
+        levels: { at: 8, view: 'Uint32' },
+        has_minima: { at: 12, view: 'Uint32' },
+        group: { at: 16, view: 'Int32' },
+        fit: { at: 20, view: 'Uint32' },
+        rate: { at: 24, view: 'Float32' },
     }),
 };

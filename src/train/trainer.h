@@ -4,6 +4,7 @@
 
 #include "derive.h"
 #include "network.h"
+#include "weight_grid.h"
 
 /* Tokens whose logits are in memory at a time. */
 enum { NB_HEAD_TOKENS = 128 };
@@ -31,6 +32,7 @@ struct nb_trainer {
     uint32_t n_tensors;
     nb_derivation *derivations; /* [n_tensors] */
     nb_arena blocks;            /* of a quantized model whose scales learn: a table, and the blocks (tuning.c) */
+    nb_weight_grid *grids;      /* [n_tensors]: of those that are rounded */
     nb_run *runs;               /* [n_runs], at most 2 for each tensor */
     uint32_t n_runs;
     nb_linear embedding;      /* [vocabulary, width] */
@@ -60,6 +62,11 @@ typedef int32_t nb_trainer_plan(nb_trainer *t, const void *context, nb_error *er
 /* nb_trainer_new for those that derive weights. plan: NULL if none is derived. */
 nb_trainer *nb_trainer_make(nb_pool *pool, const nb_train_shape *shape, uint32_t sequences, uint32_t length,
                             uint32_t learns, nb_trainer_plan *plan, const void *context, nb_error *err);
+
+/* The tensors that a shape has, and what is known of each but where it lies. */
+int32_t nb_train_check_shape(const nb_train_shape *shape, nb_error *err);
+uint32_t nb_train_count_tensors(const nb_train_shape *shape);
+void nb_train_describe(const nb_train_shape *shape, uint32_t index, nb_train_tensor *tensor);
 
 /* Lays out the arrays by the derivations, takes their memory, and tells the layers where their weights are. */
 int32_t nb_trainer_make_arrays(nb_trainer *t, nb_error *err);

@@ -36,7 +36,7 @@ static const kind of_layer[NB_LAYER_TENSORS] = {
     {"ffn_gate", HIDDEN, WIDTH}, {"ffn_up", HIDDEN, WIDTH},       {"ffn_down", WIDTH, HIDDEN},
 };
 
-static uint32_t tensors_of(const nb_train_shape *s) {
+uint32_t nb_train_count_tensors(const nb_train_shape *s) {
     return 1 + s->layers * NB_LAYER_TENSORS + 1 + !s->is_tied;
 }
 
@@ -47,20 +47,23 @@ static const kind *kind_of(const nb_train_shape *s, uint32_t index) {
     return index <= layers ? &of_layer[(index - 1) % NB_LAYER_TENSORS] : index == layers + 1 ? &output_norm : &output;
 }
 
+void nb_train_describe(const nb_train_shape *s, uint32_t index, nb_train_tensor *tensor) {
+    const kind *k = kind_of(s, index);
+    *tensor = (nb_train_tensor){
+        .rows = (uint32_t)size_of(s, k->rows),
+        .columns = (uint32_t)size_of(s, k->columns),
+        .decays = k->rows != ONE,
+    };
+    nb_writer w = nb_writer_over(tensor->name, sizeof tensor->name);
+    if (index > 0 && index <= s->layers * NB_LAYER_TENSORS)
+        nb_write(&w, "blk.%u.", (index - 1) / NB_LAYER_TENSORS);
+    nb_write(&w, "%s.weight", k->name);
+}
+
 static void name_tensors(nb_trainer *t) {
     for (uint32_t i = 0; i < t->n_tensors; i++) {
-        const kind *k = kind_of(&t->shape, i);
-        nb_train_tensor *tensor = &t->tensors[i];
-        *tensor = (nb_train_tensor){
-            .rows = (uint32_t)size_of(&t->shape, k->rows),
-            .columns = (uint32_t)size_of(&t->shape, k->columns),
-            .decays = k->rows != ONE,
-        };
-        t->derivations[i] = (nb_derivation){.rows = tensor->rows, .columns = tensor->columns, .rate = 1};
-        nb_writer w = nb_writer_over(tensor->name, sizeof tensor->name);
-        if (i > 0 && i <= t->shape.layers * NB_LAYER_TENSORS)
-            nb_write(&w, "blk.%u.", (i - 1) / NB_LAYER_TENSORS);
-        nb_write(&w, "%s.weight", k->name);
+        nb_train_describe(&t->shape, i, &t->tensors[i]);
+        t->derivations[i] = (nb_derivation){.rows = t->tensors[i].rows, .columns = t->tensors[i].columns, .rate = 1};
     }
 }
 
@@ -73,6 +76,7 @@ static float *take(nb_arena *arena, uint64_t rows, uint64_t columns) {
 static void take_tables(nb_trainer *t, nb_arena *a) {
     t->tensors = nb_arena_take(a, t->n_tensors, sizeof *t->tensors);
     t->derivations = nb_arena_take(a, t->n_tensors, sizeof *t->derivations);
+    t->grids = nb_arena_take(a, t->n_tensors, sizeof *t->grids);
     t->runs = nb_arena_take(a, 2 * (uint64_t)t->n_tensors, sizeof *t->runs);
     t->layers = nb_arena_take(a, t->shape.layers, sizeof *t->layers);
     t->traces = nb_arena_take(a, t->shape.layers, sizeof *t->traces);
@@ -168,7 +172,7 @@ static void find_angles(nb_trainer *t) {
 
 /* ---- the object ---------------------------------------------------------------------------------------------------- */
 
-static int32_t check_shape(const nb_train_shape *s, nb_error *err) {
+int32_t nb_train_check_shape(const nb_train_shape *s, nb_error *err) {
     const uint64_t sides[] = {s->vocabulary, s->width, s->hidden, size_of(s, QUERIES), size_of(s, KEYS)};
     for (int i = 0; i < 5; i++)
         if (sides[i] == 0 || sides[i] > MOST_SIDE)
@@ -193,12 +197,12 @@ static int32_t check_shape(const nb_train_shape *s, nb_error *err) {
 }
 
 static int32_t prepare(nb_trainer *t, nb_trainer_plan *plan, const void *context, nb_error *err) {
-    NB_TRY(check_shape(&t->shape, err));
+    NB_TRY(nb_train_check_shape(&t->shape, err));
     uint64_t n = (uint64_t)t->sequences * t->length;
     if (n == 0 || n > INT32_MAX)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a batch of %u sequences of %u tokens; take from 1 to %d tokens in all",
                        t->sequences, t->length, INT32_MAX);
-    t->n_tensors = tensors_of(&t->shape);
+    t->n_tensors = nb_train_count_tensors(&t->shape);
     NB_TRY(make_tables(t, err));
     if (plan)
         NB_TRY(plan(t, context, err));

@@ -45,6 +45,7 @@
     T(train)           \
     T(train_engine)    \
     T(bpe_trainer)     \
+    T(train_rounding)  \
     T(bnb)             \
     T(packing)         \
     T(kernels)         \

@@ -1,13 +1,7 @@
 /* Training against PyTorch (tests/oracles/train.py), and what must hold of any training. */
-#include "check.h"
-#include "random.h"
+#include "train_inputs.h"
 
-#include "../../src/base/cursor.h"
-#include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
-#include "../../src/nibble_train.h"
-
-#include <math.h>
 
 static const char VECTORS[] = "tests/fixtures/train/llama.bin";
 
@@ -32,48 +26,24 @@ static uint32_t numbers_in(const nb_train_shape *s) {
     return s->layers * layer + s->width + s->vocabulary * s->width * (s->is_tied ? 1 : 2);
 }
 
-/* Numbers of any alignment. */
-static const void *numbers(nb_cursor *in, uint64_t bytes) {
-    const uint8_t *at = nb_cursor_bytes(in, bytes);
-    void *copy = nb_alloc((size_t)bytes);
-    if (at && copy)
-        memcpy(copy, at, (size_t)bytes);
-    return copy;
-}
-
 static model read_model(nb_cursor *in, uint32_t seed) {
     model m = {.seed = seed};
-    nb_train_shape *s = &m.shape;
-    uint32_t *fields[] = {&s->vocabulary, &s->width,     &s->layers, &s->heads,
-                          &s->kv_heads,   &s->head_size, &s->hidden, &s->is_tied};
-    for (int i = 0; i < 8; i++)
-        *fields[i] = nb_cursor_u32(in);
-    s->rope_base = nb_cursor_f32(in);
-    s->epsilon = nb_cursor_f32(in);
-    m.loss.share = nb_cursor_f32(in);
-    m.loss.temperature = nb_cursor_f32(in);
+    test_read_shape(in, &m.shape, &m.loss);
     m.sequences = nb_cursor_u32(in);
     m.length = nb_cursor_u32(in);
-    uint32_t n = m.sequences * m.length, all = numbers_in(s);
-    m.tokens = numbers(in, n * sizeof *m.tokens);
-    m.targets = numbers(in, n * sizeof *m.targets);
+    uint32_t n = m.sequences * m.length, all = numbers_in(&m.shape);
+    m.tokens = test_numbers(in, n * sizeof *m.tokens);
+    m.targets = test_numbers(in, n * sizeof *m.targets);
     for (uint32_t i = 0; i < n; i++)
         m.counted += m.targets[i] >= 0;
     m.first_loss = nb_cursor_f64(in);
-    m.gradients = numbers(in, all * sizeof(float));
-    nb_train_optimizer *o = &m.optimizer;
-    o->rate = nb_cursor_f32(in);
-    o->last_rate = nb_cursor_f32(in);
-    o->warmup = nb_cursor_u32(in);
-    o->steps = nb_cursor_u32(in);
-    float *more[] = {&o->beta1, &o->beta2, &o->epsilon, &o->decay, &o->clip};
-    for (int i = 0; i < 5; i++)
-        *more[i] = nb_cursor_f32(in);
-    m.losses = numbers(in, STEPS * sizeof(double));
-    m.norms = numbers(in, STEPS * sizeof(double));
-    m.rates = numbers(in, STEPS * sizeof(double));
-    m.trained = numbers(in, all * sizeof(float));
-    m.teacher = nb_alloc_items((uint64_t)n * s->vocabulary, sizeof *m.teacher);
+    m.gradients = test_numbers(in, all * sizeof(float));
+    test_read_optimizer(in, &m.optimizer);
+    m.losses = test_numbers(in, STEPS * sizeof(double));
+    m.norms = test_numbers(in, STEPS * sizeof(double));
+    m.rates = test_numbers(in, STEPS * sizeof(double));
+    m.trained = test_numbers(in, all * sizeof(float));
+    m.teacher = nb_alloc_items((uint64_t)n * m.shape.vocabulary, sizeof *m.teacher);
     return m;
 }
 
@@ -86,13 +56,7 @@ static void free_model(model *m) {
 /* The oracle's weights, and then its teacher's logits. */
 static void fill(nb_trainer *t, const model *m) {
     uint32_t seed = m->seed;
-    for (uint32_t i = 0; i < nb_trainer_tensors(t); i++) {
-        nb_train_tensor tensor;
-        CHECK(nb_trainer_tensor(t, i, &tensor) == NB_OK, "tensor %u", i);
-        float *w = nb_trainer_weights(t) + tensor.first;
-        for (uint32_t k = 0; k < tensor.rows * tensor.columns; k++)
-            w[k] = (tensor.decays ? 0.0f : 1.0f) + test_random_float(&seed) / 4;
-    }
+    test_fill_weights_of(t, &seed);
     for (uint32_t i = 0; i < m->sequences * m->length * m->shape.vocabulary; i++)
         m->teacher[i] = 3 * test_random_float(&seed);
 }
@@ -129,13 +93,6 @@ static double evaluate(nb_trainer *t, const model *m) {
 
 /* ---- against torch ------------------------------------------------------------------------------------------------ */
 
-static double length_of(const float *x, const float *less, uint32_t n) {
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        sum += pow((double)x[i] - (less ? (double)less[i] : 0), 2);
-    return sqrt(sum);
-}
-
 /* Each tensor's gradient, of the mean loss. No number may differ by more than 1e-4 of the tensor's root mean square. */
 static void check_gradients(nb_trainer *t, const model *m) {
     const float *want = m->gradients;
@@ -144,7 +101,7 @@ static void check_gradients(nb_trainer *t, const model *m) {
         nb_trainer_tensor(t, i, &tensor);
         const float *have = nb_trainer_gradients(t) + tensor.first;
         uint32_t n = tensor.rows * tensor.columns;
-        double rms = length_of(want, NULL, n) / sqrt(n), worst = 0;
+        double rms = test_length_of(want, NULL, n) / sqrt(n), worst = 0;
         for (uint32_t k = 0; k < n; k++)
             worst = NB_MAX(worst, fabs((double)have[k] / m->counted - (double)want[k]));
         CHECK(rms > 0 && worst <= 1e-4 * rms, "%s: the gradient differs by %g, its root mean square is %g", tensor.name,
@@ -160,8 +117,8 @@ static void check_weights(nb_trainer *t, nb_trainer *before, const model *m) {
         nb_train_tensor tensor;
         nb_trainer_tensor(t, i, &tensor);
         uint32_t n = tensor.rows * tensor.columns;
-        double change = length_of(want, nb_trainer_weights(before) + tensor.first, n);
-        double error = length_of(want, nb_trainer_weights(t) + tensor.first, n);
+        double change = test_length_of(want, nb_trainer_weights(before) + tensor.first, n);
+        double error = test_length_of(want, nb_trainer_weights(t) + tensor.first, n);
         CHECK(change > 0 && error <= 1e-3 * change, "%s: changed by %g, with an error of %g", tensor.name, change,
               error);
         want += n;
@@ -221,7 +178,7 @@ static void check_differences(const model *m) {
         float *w = nb_trainer_weights(t) + tensor.first;
         const float *g = nb_trainer_gradients(t) + tensor.first;
         uint32_t n = tensor.rows * tensor.columns;
-        double length = length_of(g, NULL, n) / m->counted, slope = 0;
+        double length = test_length_of(g, NULL, n) / m->counted, slope = 0;
         for (uint32_t k = 0; k < n; k++) {
             direction[k] = g[k] / (float)m->counted + (float)(0.5 * length / sqrt(n)) * test_random_float(&seed);
             slope += (double)direction[k] * (double)g[k] / m->counted;
@@ -235,13 +192,6 @@ static void check_differences(const model *m) {
     nb_free(old);
     nb_free(direction);
     nb_trainer_free(t);
-}
-
-static bool same_arrays(nb_trainer *a, nb_trainer *b) {
-    size_t bytes = nb_trainer_floats(a) * sizeof(float);
-    return nb_compare(nb_trainer_weights(a), nb_trainer_weights(b), bytes) == 0 &&
-           nb_compare(nb_trainer_first_moments(a), nb_trainer_first_moments(b), bytes) == 0 &&
-           nb_compare(nb_trainer_second_moments(a), nb_trainer_second_moments(b), bytes) == 0;
 }
 
 static void steps(nb_trainer *t, const model *m, uint32_t n) {
@@ -261,7 +211,7 @@ static void check_bits(nb_pool *pool, const model *m) {
     nb_error err = {0};
     steps(alone, m, 2);
     steps(many, m, 2);
-    CHECK(same_arrays(alone, many), "results depend on the number of threads");
+    CHECK(test_same_arrays(alone, many), "results depend on the number of threads");
     size_t bytes = nb_trainer_floats(alone) * sizeof(float);
     memcpy(nb_trainer_weights(resumed), nb_trainer_weights(alone), bytes);
     memcpy(nb_trainer_first_moments(resumed), nb_trainer_first_moments(alone), bytes);
@@ -270,7 +220,7 @@ static void check_bits(nb_pool *pool, const model *m) {
     CHECK(nb_trainer_resume(resumed, nb_trainer_steps(alone), &err) == NB_OK, "%s", err.message);
     steps(alone, m, 2);
     steps(resumed, m, 2);
-    CHECK(nb_trainer_steps(resumed) == 4 && same_arrays(alone, resumed), "a resumed training differs");
+    CHECK(nb_trainer_steps(resumed) == 4 && test_same_arrays(alone, resumed), "a resumed training differs");
     nb_trainer_free(alone);
     nb_trainer_free(many);
     nb_trainer_free(resumed);
@@ -302,7 +252,7 @@ static void check_pairs(const model *m) {
     float *logits = nb_alloc_items(2 * (uint64_t)n, sizeof *logits);
     CHECK(nb_trainer_logits(a, m->tokens, m->sequences, m->length, logits, &err) == NB_OK, "%s", err.message);
     CHECK(nb_trainer_logits(b, m->tokens, m->sequences, m->length, logits + n, &err) == NB_OK, "%s", err.message);
-    CHECK(length_of(logits, logits + n, n) < 1e-5 * length_of(logits, NULL, n), "the logits differ");
+    CHECK(test_length_of(logits, logits + n, n) < 1e-5 * test_length_of(logits, NULL, n), "the logits differ");
     /* a model that has its own logits as teacher has nothing to learn but the targets */
     nb_train_loss all = {.share = 1, .temperature = 3};
     double loss = 1;
@@ -475,11 +425,11 @@ static void check_divergence(const model *m) {
     CHECK(w[0] == kept || m->tokens[0] == 0, "weights changed");
     steps(t, m, 1);
     steps(same, m, 1);
-    CHECK(same_arrays(t, same), "a loss that was not finite left something");
+    CHECK(test_same_arrays(t, same), "a loss that was not finite left something");
     accumulate(t, m, 0, 1);
     nb_trainer_gradients(t)[3] = INFINITY;
-    CHECK(nb_trainer_step(t, &norm, &err) == NB_ERR_FORMAT && same_arrays(t, same) && nb_trainer_steps(t) == 2, "%s",
-          err.message);
+    CHECK(nb_trainer_step(t, &norm, &err) == NB_ERR_FORMAT && test_same_arrays(t, same) && nb_trainer_steps(t) == 2,
+          "%s", err.message);
     nb_trainer_free(t);
     nb_trainer_free(same);
 }

@@ -1,0 +1,72 @@
+/* Trainers that round weights (nibble_train.h: nb_train_rounding). */
+#include "trainer.h"
+#include "weight_rounding.h"
+
+uint32_t nb_train_tensors_of(const nb_train_shape *shape, nb_error *err) {
+    return nb_train_check_shape(shape, err) == NB_OK ? nb_train_count_tensors(shape) : 0;
+}
+
+int32_t nb_train_tensor_of(const nb_train_shape *shape, uint32_t index, nb_train_tensor *tensor, nb_error *err) {
+    NB_TRY(nb_train_check_shape(shape, err));
+    if (index >= nb_train_count_tensors(shape))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %u of %u", index, nb_train_count_tensors(shape));
+    nb_train_describe(shape, index, tensor);
+    return NB_OK;
+}
+
+static int32_t plan(nb_trainer *t, const void *context, nb_error *err) {
+    const nb_train_rounding *roundings = context;
+    for (uint32_t i = 0; i < t->n_tensors; i++) {
+        if (roundings[i].method == NB_TRAIN_PLAIN)
+            continue;
+        NB_TRY(nb_weight_grid_of(&roundings[i], &t->tensors[i], &t->grids[i], err));
+        nb_weight_rounding(&t->derivations[i], &t->grids[i], roundings[i].rate);
+    }
+    return NB_OK;
+}
+
+nb_trainer *nb_trainer_new_rounded(nb_pool *pool, const nb_train_shape *shape, const nb_train_rounding *roundings,
+                                   uint32_t sequences, uint32_t length, uint32_t learns, nb_error *err) {
+    return nb_trainer_make(pool, shape, sequences, length, learns, plan, roundings, err);
+}
+
+static bool is_rounded(const nb_trainer *t, uint32_t index) {
+    return t->grids[index].method != NB_TRAIN_PLAIN;
+}
+
+static int32_t check_finite(const nb_trainer *t, uint32_t index, nb_error *err) {
+    const nb_train_tensor *tensor = &t->tensors[index];
+    const float *w = t->derivations[index].master;
+    for (size_t i = 0; i < (size_t)tensor->rows * tensor->columns; i++)
+        if (!__builtin_isfinite(w[i]))
+            return NB_FAIL(err, NB_ERR_FORMAT, "%s: the weight in row %u, column %u is not finite", tensor->name,
+                           (uint32_t)(i / tensor->columns), (uint32_t)(i % tensor->columns));
+    return NB_OK;
+}
+
+int32_t nb_trainer_fit_steps(nb_trainer *t, nb_error *err) {
+    for (uint32_t i = 0; i < t->n_tensors; i++) {
+        if (!is_rounded(t, i))
+            continue;
+        NB_TRY(check_finite(t, i, err));
+        nb_weight_rounding_fit(&t->derivations[i], t->pass.pool);
+    }
+    return NB_OK;
+}
+
+const float *nb_trainer_rounded(nb_trainer *t, uint32_t index) {
+    if (index >= t->n_tensors)
+        return NULL;
+    const nb_derivation *d = &t->derivations[index];
+    if (!d->kind)
+        return t->weights + t->tensors[index].first;
+    d->kind->forward(d, t->pass.pool);
+    return d->weights;
+}
+
+uint32_t nb_trainer_steps_of(const nb_trainer *t, uint32_t index, uint32_t *first) {
+    if (index >= t->n_tensors || !t->derivations[index].own)
+        return 0;
+    *first = t->derivations[index].own_first;
+    return t->derivations[index].own;
+}

@@ -1,0 +1,208 @@
+#include "weight_rounding.h"
+
+#include <math.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+/* ---- tiles -------------------------------------------------------------------------------------------------------- */
+
+typedef struct job {
+    const nb_derivation *d;
+    const nb_weight_grid *grid;
+    uint32_t width, tiles; /* columns of a tile; tiles of a row */
+    float gain;            /* of the steps' gradients */
+} job;
+
+static job job_of(const nb_derivation *d) {
+    const nb_weight_grid *grid = d->context;
+    uint32_t width = grid->group ? grid->group * grid->in_tile : d->columns;
+    double shared = grid->group ? grid->group : (double)d->rows * d->columns;
+    return (job){d, grid, width, d->columns / width, (float)(1 / sqrt(shared * grid->most))};
+}
+
+/* Where the steps of a tile begin among all. */
+static size_t step_of(const job *j, uint32_t row, uint32_t tile) {
+    return j->grid->group ? ((size_t)row * j->tiles + tile) * j->grid->in_tile : 0;
+}
+
+static size_t minima_at(const job *j) {
+    return (size_t)nb_weight_grid_steps(j->grid, j->d->rows, j->d->columns);
+}
+
+static void find_steps(const job *j, uint32_t row, uint32_t tile, nb_group_step *out) {
+    const float *s = j->d->own_at + step_of(j, row, tile);
+    nb_weight_grid_hold(j->grid, s, j->grid->has_minima ? s + minima_at(j) : NULL, out);
+}
+
+void nb_weight_rounding_steps(const nb_derivation *d, uint32_t row, uint32_t tile, nb_group_step *out) {
+    job j = job_of(d);
+    find_steps(&j, row, tile, out);
+}
+
+/* Rows are independent, unless all share one step. */
+static void for_rows(const job *j, nb_pool *pool, nb_chunk_function f) {
+    if (j->grid->group)
+        nb_parallel(pool, j->d->rows, false, f, (void *)j);
+    else
+        for (uint32_t row = 0; row < j->d->rows; row++)
+            f((void *)j, row, j->d->rows, 0);
+}
+
+/* ---- first steps, and steps that follow from weights ---------------------------------------------------------------- */
+
+typedef struct facts {
+    float least, most; /* of the weights, and 0 */
+    double magnitudes; /* their sum */
+    uint64_t n;
+} facts;
+
+static void add_facts(facts *f, const float *w, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        f->least = NB_MIN(f->least, w[i]);
+        f->most = NB_MAX(f->most, w[i]);
+        f->magnitudes += (double)fabsf(w[i]);
+    }
+    f->n += n;
+}
+
+/* BitNet b1.58 (Ma et al. 2024, equation 3): the mean magnitude. LSQ (Esser et al. 2020, section 2.1): twice it over
+ * sqrt(most). With minima the grid covers all weights. */
+static void step_by_rule(const nb_weight_grid *grid, const facts *f, float *s, float *z) {
+    double mean = f->magnitudes / (double)f->n;
+    *s = (float)(grid->method == NB_TRAIN_ABSMEAN ? mean : 2 * mean / sqrt(grid->most));
+    if (!grid->has_minima)
+        return;
+    *s = (f->most - f->least) / (float)grid->most;
+    *z = -f->least;
+}
+
+static double error_of(const nb_weight_grid *grid, float s, float z, const float *w, uint32_t n) {
+    nb_group_step step = {.s = s, .z = z};
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        double off = (double)(nb_grid_nearest(grid, nb_grid_place(&step, w[i])) * s - z - w[i]);
+        sum += off * off;
+    }
+    return sum;
+}
+
+/* Of steps that cover a part of the range, the one whose squares of errors have the least sum. */
+static void step_by_error(const nb_weight_grid *grid, const facts *f, const float *w, uint32_t n, float *s, float *z) {
+    enum { FIRST = 6, LAST = 24, WHOLE = 20 };
+    float range = grid->has_minima ? (f->most - f->least) / (float)grid->most
+                                   : NB_MAX(f->most / (float)grid->most, f->least / (float)grid->least);
+    double best = INFINITY;
+    for (int i = FIRST; i <= LAST && range > 0; i++) {
+        float part = (float)i / WHOLE, low = grid->has_minima ? -f->least * part : 0;
+        double error = error_of(grid, range * part, low, w, n);
+        if (!(error < best))
+            continue;
+        best = error;
+        *s = range * part;
+        if (grid->has_minima)
+            *z = low;
+    }
+}
+
+static void fit_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
+    (void)rows, (void)thread;
+    const job *j = context;
+    const nb_weight_grid *grid = j->grid;
+    const float *w = j->d->master + row * j->d->columns;
+    float *s = j->d->own_at + step_of(j, (uint32_t)row, 0);
+    for (uint32_t i = 0; i < j->d->columns; i += grid->group, w += grid->group, s++) {
+        facts f = {0};
+        float *z = grid->has_minima ? s + minima_at(j) : NULL;
+        add_facts(&f, w, grid->group);
+        step_by_rule(grid, &f, s, z);
+        if (grid->fits_errors && grid->method == NB_TRAIN_LEARNED)
+            step_by_error(grid, &f, w, grid->group, s, z);
+    }
+}
+
+void nb_weight_rounding_fit(const nb_derivation *d, nb_pool *pool) {
+    job j = job_of(d);
+    if (j.grid->group) {
+        for_rows(&j, pool, fit_row);
+        return;
+    }
+    facts f = {0};
+    for (uint32_t row = 0; row < d->rows; row++)
+        add_facts(&f, d->master + (size_t)row * d->columns, d->columns);
+    step_by_rule(j.grid, &f, d->own_at, j.grid->has_minima ? d->own_at + 1 : NULL);
+}
+
+/* ---- passes ------------------------------------------------------------------------------------------------------- */
+
+static void round_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
+    (void)rows, (void)thread;
+    const job *j = context;
+    const float *w = j->d->master + row * j->d->columns;
+    float *out = j->d->weights + row * j->d->columns;
+    uint32_t n = j->width / j->grid->in_tile;
+    for (uint32_t tile = 0; tile < j->tiles; tile++) {
+        nb_group_step steps[NB_MOST_GROUPS];
+        find_steps(j, (uint32_t)row, tile, steps);
+        for (uint32_t g = 0; g < j->grid->in_tile; g++, w += n, out += n)
+            for (uint32_t i = 0; i < n; i++)
+                out[i] = nb_grid_nearest(j->grid, nb_grid_place(&steps[g], w[i])) * steps[g].s - steps[g].z;
+    }
+}
+
+static void forward(const nb_derivation *d, nb_pool *pool) {
+    job j = job_of(d);
+    if (j.grid->method == NB_TRAIN_ABSMEAN)
+        nb_weight_rounding_fit(d, pool);
+    for_rows(&j, pool, round_row);
+}
+
+/* A group's n weights: what is added to the gradients of its step and minimum. */
+static void add_back(const job *j, const nb_group_step *step, const float *w, const float *g, uint32_t n, float *d_w,
+                     float *d_s, float *d_z) {
+    float least = (float)j->grid->least, most = (float)j->grid->most;
+    double of_s = 0, of_z = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        float place = nb_grid_place(step, w[i]), q = nb_grid_nearest(j->grid, place);
+        bool is_within = place >= least && place <= most;
+        d_w[i] += is_within ? g[i] : 0;
+        of_s += (double)(g[i] * (is_within ? q - place : q));
+        of_z -= is_within ? 0 : (double)g[i];
+    }
+    *d_s += (float)(of_s * (double)j->gain);
+    if (d_z)
+        *d_z += (float)(of_z * (double)j->gain);
+}
+
+static void learn_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
+    (void)rows, (void)thread;
+    const job *j = context;
+    size_t at = (size_t)row * j->d->columns, step = step_of(j, (uint32_t)row, 0);
+    uint32_t n = j->width / j->grid->in_tile;
+    for (uint32_t tile = 0; tile < j->tiles; tile++) {
+        nb_group_step steps[NB_MOST_GROUPS];
+        find_steps(j, (uint32_t)row, tile, steps);
+        for (uint32_t g = 0; g < j->grid->in_tile; g++, at += n, step++) {
+            float *d_s = j->d->d_own + step, *d_z = j->grid->has_minima ? d_s + minima_at(j) : NULL;
+            add_back(j, &steps[g], j->d->master + at, j->d->gradient + at, n, j->d->d_master + at, d_s, d_z);
+        }
+    }
+}
+
+static void backward(const nb_derivation *d, nb_pool *pool) {
+    job j = job_of(d);
+    if (j.grid->method == NB_TRAIN_LEARNED) {
+        for_rows(&j, pool, learn_row);
+        return;
+    }
+    for (size_t i = 0; i < (size_t)d->rows * d->columns; i++)
+        d->d_master[i] += d->gradient[i];
+}
+
+void nb_weight_rounding(nb_derivation *d, const nb_weight_grid *grid, float rate) {
+    static const nb_derivation_kind kind = {forward, backward};
+    d->kind = &kind;
+    d->context = grid;
+    d->has_master = true;
+    d->own = (uint32_t)(nb_weight_grid_steps(grid, d->rows, d->columns) << grid->has_minima);
+    d->rate = rate;
+}

@@ -1,0 +1,318 @@
+/* Training with rounded weights against PyTorch (tests/oracles/train_rounding.py), and what must hold of it. */
+#include "train_inputs.h"
+
+#include "../../src/base/numbers.h"
+#include "../../src/train/weight_rounding.h"
+
+static const char VECTORS[] = "tests/fixtures/train/rounding.bin";
+
+enum { STEPS = 10, EVERY = 13, MOST_TENSORS = 12 };
+
+/* ---- matrices ----------------------------------------------------------------------------------------------------- */
+
+static void check_numbers(const char *what, uint32_t number, const float *have, const float *want, uint32_t n) {
+    double error = test_length_of(have, want, n), length = test_length_of(want, NULL, n);
+    CHECK(length > 0 && error <= 1e-5 * length, "grid %u: %s are off by %g of %g", number, what, error, length);
+}
+
+static nb_train_rounding read_rounding(nb_cursor *in) {
+    nb_train_rounding r = {0};
+    r.method = nb_cursor_u32(in);
+    r.type = nb_cursor_u32(in);
+    r.levels = nb_cursor_u32(in);
+    r.has_minima = nb_cursor_u32(in);
+    r.group = (int32_t)nb_cursor_u32(in);
+    r.fit = NB_TRAIN_FIT_MEAN;
+    return r;
+}
+
+static void fill(float *out, size_t n, double scale, double plus, uint32_t *seed) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)((plus + (double)test_random_float(seed)) / scale);
+}
+
+/* One matrix on one grid: W bit for bit from the oracle's steps and codes, and all gradients. */
+static void check_matrix(nb_cursor *in, nb_pool *pool, uint32_t number) {
+    nb_error err = {0};
+    nb_train_rounding rounding = read_rounding(in);
+    uint32_t rows = nb_cursor_u32(in), columns = nb_cursor_u32(in), steps = nb_cursor_u32(in), seed = 1 + number;
+    nb_train_tensor tensor = {.rows = rows, .columns = columns, .decays = 1, .name = "matrix"};
+    nb_weight_grid grid;
+    if (!CHECK(nb_weight_grid_of(&rounding, &tensor, &grid, &err) == NB_OK, "grid %u: %s", number, err.message))
+        return;
+    size_t n = (size_t)rows * columns;
+    nb_derivation d = {.rows = rows, .columns = columns};
+    nb_weight_rounding(&d, &grid, 1);
+    CHECK(d.own == steps << grid.has_minima, "grid %u: %u steps, not %u", number, d.own, steps);
+    float *all = nb_alloc_items(4 * n + 2 * d.own, sizeof *all);
+    memset(all, 0, (4 * n + 2 * d.own) * sizeof *all);
+    d.weights = all, d.gradient = all + n, d.master = all + 2 * n, d.d_master = all + 3 * n;
+    d.own_at = all + 4 * n, d.d_own = d.own_at + d.own;
+    double span = grid.most - grid.least + 1;
+    fill(d.master, n, 4, 0, &seed);
+    fill(d.own_at, steps, 2 * span, 1.1, &seed);
+    fill(d.own_at + steps, d.own - steps, 8, 1, &seed);
+    fill(d.gradient, n, 1, 0, &seed);
+    d.kind->forward(&d, pool);
+    d.kind->backward(&d, pool);
+
+    const float *held = test_numbers(in, d.own * sizeof *held);
+    const int8_t *codes = (const int8_t *)nb_cursor_bytes(in, n);
+    const uint8_t *kept = nb_cursor_bytes(in, n);
+    uint32_t wrong = 0, astray = 0, group = (uint32_t)n / steps;
+    for (size_t i = 0; i < n; i++) {
+        float z = grid.has_minima ? held[steps + i / group] : 0, w = (float)codes[i] * held[i / group] - z;
+        wrong += nb_bits_of(d.weights[i]) != nb_bits_of(w);
+        astray += d.d_master[i] != (kept[i] ? d.gradient[i] : 0);
+    }
+    /* bare F32 steps are the oracle's own, so rounding is the same to the bit there, too */
+    CHECK(wrong == 0 && astray == 0, "grid %u: %u weights and %u gradients are wrong", number, wrong, astray);
+    if (rounding.method == NB_TRAIN_LEARNED) {
+        const float *want = test_numbers(in, d.own * sizeof *want);
+        check_numbers("gradients of steps", number, d.d_own, want, steps);
+        if (grid.has_minima)
+            check_numbers("gradients of minima", number, d.d_own + steps, want + steps, steps);
+        nb_free((void *)want);
+    }
+    nb_free((void *)held);
+    nb_free(all);
+}
+
+/* ---- models ------------------------------------------------------------------------------------------------------- */
+
+typedef struct model {
+    uint32_t seed, sequences, length, counted, tensors;
+    nb_train_shape shape;
+    nb_train_loss loss;
+    nb_train_optimizer optimizer;
+    nb_train_rounding roundings[MOST_TENSORS];
+    uint32_t own[MOST_TENSORS];
+    const float *steps[MOST_TENSORS]; /* the first, by LSQ's rule */
+    const int32_t *tokens, *targets;
+    float *teacher;
+} model;
+
+static model read_model(nb_cursor *in) {
+    model m = {.seed = nb_cursor_u32(in)};
+    test_read_shape(in, &m.shape, &m.loss);
+    m.sequences = nb_cursor_u32(in);
+    m.length = nb_cursor_u32(in);
+    uint32_t n = m.sequences * m.length;
+    m.tokens = test_numbers(in, n * sizeof *m.tokens);
+    m.targets = test_numbers(in, n * sizeof *m.targets);
+    for (uint32_t i = 0; i < n; i++)
+        m.counted += m.targets[i] >= 0;
+    m.tensors = nb_cursor_u32(in);
+    if (!CHECK(m.tensors <= MOST_TENSORS, "%u tensors", m.tensors))
+        m.tensors = 0;
+    for (uint32_t i = 0; i < m.tensors; i++) {
+        m.roundings[i] = read_rounding(in);
+        m.roundings[i].rate = nb_cursor_f32(in);
+        m.own[i] = nb_cursor_u32(in);
+        m.steps[i] = test_numbers(in, m.own[i] * sizeof(float));
+    }
+    m.teacher = nb_alloc_items((uint64_t)n * m.shape.vocabulary, sizeof *m.teacher);
+    return m;
+}
+
+static void free_model(model *m) {
+    nb_free((void *)m->tokens);
+    nb_free((void *)m->targets);
+    nb_free(m->teacher);
+    for (uint32_t i = 0; i < m->tensors; i++)
+        nb_free((void *)m->steps[i]);
+}
+
+static nb_trainer *new_trainer(nb_pool *pool, const model *m) {
+    nb_error err = {0};
+    nb_trainer *t = nb_trainer_new_rounded(pool, &m->shape, m->roundings, m->sequences, m->length, 1, &err);
+    if (!CHECK(t, "%s", err.message))
+        return NULL;
+    uint32_t seed = m->seed;
+    CHECK(nb_trainer_set_loss(t, &m->loss, &err) == NB_OK, "%s", err.message);
+    if (m->optimizer.epsilon > 0)
+        CHECK(nb_trainer_set_optimizer(t, &m->optimizer, &err) == NB_OK, "%s", err.message);
+    test_fill_weights_of(t, &seed);
+    for (uint32_t i = 0; i < m->sequences * m->length * m->shape.vocabulary; i++)
+        m->teacher[i] = 3 * test_random_float(&seed);
+    CHECK(nb_trainer_fit_steps(t, &err) == NB_OK, "%s", err.message);
+    return t;
+}
+
+static double accumulate(nb_trainer *t, const model *m, uint32_t first, uint32_t n) {
+    nb_error err = {0};
+    double loss = 0;
+    uint32_t at = first * m->length;
+    CHECK(nb_trainer_accumulate(t, m->tokens + at, m->targets + at, m->teacher + (size_t)at * m->shape.vocabulary, n,
+                                m->length, &loss, &err) > 0,
+          "%s", err.message);
+    return loss;
+}
+
+/* The first steps; then the oracle's take their place, so that what follows does not depend on how a mean was summed. */
+static void check_first_steps(nb_trainer *t, const model *m) {
+    for (uint32_t i = 0; i < m->tensors; i++) {
+        uint32_t first = 0, n = nb_trainer_steps_of(t, i, &first);
+        CHECK(n == m->own[i], "tensor %u: %u steps, not %u", i, n, m->own[i]);
+        if (!n)
+            continue;
+        float *have = nb_trainer_weights(t) + first;
+        for (uint32_t k = 0; k < n && m->roundings[i].has_minima; k++)
+            have[k] *= 0.9f;
+        CHECK(test_length_of(have, m->steps[i], n) <= 1e-6 * test_length_of(m->steps[i], NULL, n),
+              "tensor %u: other first steps", i);
+        memcpy(have, m->steps[i], n * sizeof *have);
+    }
+}
+
+/* Every 13th number of each tensor, then the steps of those that learn them. part: what the array is divided by. */
+static void check_array(nb_trainer *t, const model *m, nb_cursor *in, const float *array, const float *before,
+                        float part, double tolerance, const char *what) {
+    for (uint32_t pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; i < m->tensors; i++) {
+            nb_train_tensor tensor;
+            nb_trainer_tensor(t, i, &tensor);
+            uint32_t first = tensor.first, n = tensor.rows * tensor.columns, every = pass ? 1 : EVERY;
+            if (pass && m->roundings[i].method != NB_TRAIN_LEARNED)
+                continue;
+            if (pass)
+                n = nb_trainer_steps_of(t, i, &first);
+            double error = 0, length = 0;
+            for (uint32_t k = 0; k < n; k += every) {
+                double want = (double)nb_cursor_f32(in), have = (double)array[first + k] / (double)part;
+                error += pow(have - want, 2);
+                length += pow(want - (before ? (double)before[first + k] : 0), 2);
+            }
+            CHECK(length > 0 && error <= tolerance * tolerance * length, "%s: %s of %s are off by %g, of %g",
+                  tensor.name, what, pass ? "steps" : "weights", sqrt(error), sqrt(length));
+        }
+}
+
+static void check_torch(nb_pool *pool, model *m, nb_cursor *in) {
+    nb_error err = {0};
+    double first = nb_cursor_f64(in), norm = 0;
+    nb_trainer *t = new_trainer(pool, m);
+    if (!t)
+        return;
+    check_first_steps(t, m);
+    double loss = accumulate(t, m, 0, m->sequences);
+    CHECK(fabs(loss / m->counted / first - 1) < 1e-6, "the loss is %g, not %g", loss / m->counted, first);
+    check_array(t, m, in, nb_trainer_gradients(t), NULL, (float)m->counted, 1e-4, "gradients");
+    test_read_optimizer(in, &m->optimizer);
+    CHECK(nb_trainer_set_optimizer(t, &m->optimizer, &err) == NB_OK, "%s", err.message);
+    const double *losses = test_numbers(in, STEPS * sizeof *losses), *norms = test_numbers(in, STEPS * sizeof *norms);
+    size_t bytes = nb_trainer_floats(t) * sizeof(float);
+    float *before = nb_alloc(bytes);
+    memcpy(before, nb_trainer_weights(t), bytes);
+    for (uint32_t step = 0; step < STEPS; step++) {
+        if (step)
+            loss = accumulate(t, m, 0, 1) + accumulate(t, m, 1, 1); /* in two parts */
+        CHECK(fabs(loss / m->counted / losses[step] - 1) < 1e-4, "step %u: the loss is %g, not %g", step,
+              loss / m->counted, losses[step]);
+        CHECK(nb_trainer_step(t, &norm, &err) == NB_OK, "%s", err.message);
+        CHECK(fabs(norm / norms[step] - 1) < 1e-3, "step %u: the norm is %g, not %g", step, norm, norms[step]);
+    }
+    check_array(t, m, in, nb_trainer_weights(t), before, 1, 1e-3, "ten steps");
+    nb_free(before);
+    nb_free((void *)losses);
+    nb_free((void *)norms);
+    nb_trainer_free(t);
+}
+
+static void steps(nb_trainer *t, const model *m, uint32_t n) {
+    nb_error err = {0};
+    double norm;
+    for (uint32_t i = 0; i < n; i++) {
+        accumulate(t, m, 0, m->sequences);
+        CHECK(nb_trainer_step(t, &norm, &err) == NB_OK, "%s", err.message);
+    }
+}
+
+/* One thread, three threads, and one that stops and goes on: the same bits. A checkpoint has the steps, too. */
+static void check_bits(nb_pool *pool, const model *m) {
+    nb_error err = {0};
+    nb_trainer *alone = new_trainer(NULL, m), *many = new_trainer(pool, m), *resumed = new_trainer(NULL, m);
+    if (!alone || !many || !resumed)
+        return;
+    steps(alone, m, 2);
+    steps(many, m, 2);
+    CHECK(test_same_arrays(alone, many), "results depend on the number of threads");
+    size_t bytes = nb_trainer_floats(alone) * sizeof(float);
+    memcpy(nb_trainer_weights(resumed), nb_trainer_weights(alone), bytes);
+    memcpy(nb_trainer_first_moments(resumed), nb_trainer_first_moments(alone), bytes);
+    memcpy(nb_trainer_second_moments(resumed), nb_trainer_second_moments(alone), bytes);
+    CHECK(nb_trainer_resume(resumed, nb_trainer_steps(alone), &err) == NB_OK, "%s", err.message);
+    steps(alone, m, 2);
+    steps(resumed, m, 2);
+    CHECK(test_same_arrays(alone, resumed), "a resumed training differs");
+    nb_trainer_free(alone);
+    nb_trainer_free(many);
+    nb_trainer_free(resumed);
+}
+
+/* ---- refusals ------------------------------------------------------------------------------------------------------ */
+
+static void refuse(const model *m, uint32_t index, nb_train_rounding r, int32_t code, const char *part) {
+    nb_error err = {0};
+    nb_train_rounding all[MOST_TENSORS] = {{0}};
+    all[index] = r;
+    nb_trainer *t = nb_trainer_new_rounded(NULL, &m->shape, all, 1, 8, 1, &err);
+    CHECK(!t && err.code == code && test_contains(err.message, part), "%d, %s: expected '%s'", err.code, err.message,
+          part);
+    nb_trainer_free(t);
+}
+
+static void check_refusals(const model *m) {
+    nb_train_rounding q4 = {.method = NB_TRAIN_LEARNED, .type = NB_TYPE_Q4_0, .rate = 1}, r;
+#define CHANGED(change) ((r = q4), (change), r)
+    refuse(m, 1, q4, NB_ERR_ARGUMENT, "only matrices");
+    refuse(m, 2, CHANGED(r.type = NB_TYPE_IQ4_NL), NB_ERR_UNSUPPORTED, "IQ4_NL");
+    refuse(m, 2, CHANGED(r.type = 1000), NB_ERR_UNSUPPORTED, "that number");
+    refuse(m, 2, CHANGED(r.type = NB_TYPE_Q4_K), NB_ERR_ARGUMENT, "whole blocks of Q4_K");
+    refuse(m, 2, CHANGED(r.group = 48), NB_ERR_ARGUMENT, "a step for 48");
+    refuse(m, 2, CHANGED(r.group = -3), NB_ERR_ARGUMENT, "a step for -3");
+    refuse(m, 2, CHANGED(r.method = 3), NB_ERR_ARGUMENT, "no such way");
+    refuse(m, 2, CHANGED(r.rate = NAN), NB_ERR_ARGUMENT, "no such way");
+    refuse(m, 2, CHANGED(r.method = NB_TRAIN_ABSMEAN), NB_ERR_ARGUMENT, "ternary");
+    refuse(m, 2, CHANGED((r.type = NB_TYPE_F32, r.levels = 2)), NB_ERR_ARGUMENT, "3 to 256");
+    refuse(m, 2, CHANGED((r.type = NB_TYPE_F32, r.levels = 257)), NB_ERR_ARGUMENT, "3 to 256");
+#undef CHANGED
+    nb_error err = {0};
+    nb_train_tensor tensor;
+    nb_train_shape bad = m->shape;
+    bad.heads = 0;
+    CHECK(nb_train_tensors_of(&m->shape, &err) == m->tensors && nb_train_tensors_of(&bad, &err) == 0, "%s", err.message);
+    CHECK(nb_train_tensor_of(&m->shape, m->tensors, &tensor, &err) == NB_ERR_ARGUMENT, "there is no such tensor");
+    nb_trainer *t = new_trainer(NULL, m);
+    if (!t)
+        return;
+    uint32_t first = 7;
+    CHECK(nb_trainer_steps_of(t, m->tensors, &first) == 0 && !nb_trainer_rounded(t, m->tensors), "no such tensor");
+    CHECK(nb_trainer_rounded(t, 1) != NULL && nb_trainer_steps_of(t, 1, &first) == 0, "a norm is not rounded");
+    CHECK(nb_trainer_tensor(t, 2, &tensor) == NB_OK, "tensor 2");
+    nb_trainer_weights(t)[tensor.first + 65] = NAN;
+    CHECK(nb_trainer_fit_steps(t, &err) == NB_ERR_FORMAT && test_contains(err.message, "row 1, column 1"), "%s",
+          err.message);
+    nb_trainer_free(t);
+}
+
+void test_train_rounding(void) {
+    size_t size;
+    uint8_t *bytes = test_read_all(VECTORS, &size);
+    nb_cursor in = nb_cursor_over(bytes, size, 0);
+    nb_pool *pool = test_pool_new(3);
+    uint32_t matrices = nb_cursor_u32(&in);
+    for (uint32_t i = 0; i < matrices && !in.is_short; i++)
+        check_matrix(&in, pool, i);
+    uint32_t models = nb_cursor_u32(&in);
+    for (uint32_t i = 0; i < models && CHECK(!in.is_short, "%s is cut off", VECTORS); i++) {
+        model m = read_model(&in);
+        check_torch(pool, &m, &in);
+        check_bits(pool, &m);
+        check_refusals(&m);
+        free_model(&m);
+    }
+    CHECK(models == 2 && in.at == size, "%s has more than it says", VECTORS);
+    test_pool_free(pool);
+    nb_free(bytes);
+}

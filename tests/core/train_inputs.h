@@ -1,0 +1,71 @@
+/* What the tests of the trainer share: numbers of the oracles' files, and the weights that both sides make. */
+#ifndef NB_TRAIN_INPUTS_H
+#define NB_TRAIN_INPUTS_H
+
+#include "check.h"
+#include "random.h"
+
+#include "../../src/base/cursor.h"
+#include "../../src/base/memory.h"
+#include "../../src/nibble_train.h"
+
+#include <math.h>
+
+/* A copy of the next bytes of a file, aligned as nb_alloc aligns. */
+static inline const void *test_numbers(nb_cursor *in, uint64_t bytes) {
+    const uint8_t *at = nb_cursor_bytes(in, bytes);
+    void *copy = nb_alloc((size_t)bytes);
+    if (at && copy)
+        memcpy(copy, at, (size_t)bytes);
+    return copy;
+}
+
+static inline void test_read_shape(nb_cursor *in, nb_train_shape *s, nb_train_loss *loss) {
+    uint32_t *fields[] = {&s->vocabulary, &s->width,     &s->layers, &s->heads,
+                          &s->kv_heads,   &s->head_size, &s->hidden, &s->is_tied};
+    for (int i = 0; i < 8; i++)
+        *fields[i] = nb_cursor_u32(in);
+    s->rope_base = nb_cursor_f32(in);
+    s->epsilon = nb_cursor_f32(in);
+    loss->share = nb_cursor_f32(in);
+    loss->temperature = nb_cursor_f32(in);
+}
+
+static inline void test_read_optimizer(nb_cursor *in, nb_train_optimizer *o) {
+    o->rate = nb_cursor_f32(in);
+    o->last_rate = nb_cursor_f32(in);
+    o->warmup = nb_cursor_u32(in);
+    o->steps = nb_cursor_u32(in);
+    float *more[] = {&o->beta1, &o->beta2, &o->epsilon, &o->decay, &o->clip};
+    for (int i = 0; i < 5; i++)
+        *more[i] = nb_cursor_f32(in);
+}
+
+/* The oracle's weights, of all tensors: norms are 1 + r / 4, matrices r / 4. */
+static inline void test_fill_weights_of(nb_trainer *t, uint32_t *seed) {
+    for (uint32_t i = 0; i < nb_trainer_tensors(t); i++) {
+        nb_train_tensor tensor;
+        CHECK(nb_trainer_tensor(t, i, &tensor) == NB_OK, "tensor %u", i);
+        float *w = nb_trainer_weights(t) + tensor.first;
+        for (uint32_t k = 0; k < tensor.rows * tensor.columns; k++)
+            w[k] = (tensor.decays ? 0.0f : 1.0f) + test_random_float(seed) / 4;
+    }
+}
+
+/* The Euclidean length of x - less. less: NULL for zeros. */
+static inline double test_length_of(const float *x, const float *less, uint32_t n) {
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += pow((double)x[i] - (less ? (double)less[i] : 0), 2);
+    return sqrt(sum);
+}
+
+/* All that a checkpoint has. */
+static inline bool test_same_arrays(nb_trainer *a, nb_trainer *b) {
+    size_t bytes = nb_trainer_floats(a) * sizeof(float);
+    return nb_compare(nb_trainer_weights(a), nb_trainer_weights(b), bytes) == 0 &&
+           nb_compare(nb_trainer_first_moments(a), nb_trainer_first_moments(b), bytes) == 0 &&
+           nb_compare(nb_trainer_second_moments(a), nb_trainer_second_moments(b), bytes) == 0;
+}
+
+#endif

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""Writes tests/fixtures/train/rounding.bin: what PyTorch computes when weights are rounded in the forward pass.
+
+    train_rounding.py [--output FILE]
+
+Gradients pass each rounding straight through (Bengio et al. 2013): x + (round(x) - x).detach(). Of LSQ (Esser et al. 2020)
+this gives the step's gradient of the paper's equation 3; torch's own fake quantization with a learned scale must agree with
+it. Steps' gradients are scaled as in the paper's section 2.2.
+
+Two parts, little-endian. First matrices, one for each grid: u32 count; each: u32 method, type, levels, has_minima; i32
+group; u32 rows, columns; u32 steps; F32 steps as the type holds them [steps], minima likewise; i8 codes [rows, columns];
+u8 [rows, columns]: 1 where dw = dW, else dw = 0; F32 ds [steps], dz [steps]. What they come from is made by the generator of
+tests/core/random.h from the seed 1 + the grid's number: w = r / 4 [rows, columns], s = (1.1 + r) / (2 levels) [steps], z =
+(1 + r) / 8 [steps], if there are minima, and dW = r [rows, columns].
+
+Then whole models, as train.py has them and with the same generator; each: u32 seed; the shape as there; F32 share,
+temperature; u32 sequences, length; i32 tokens, targets; u32 tensors; of each a rounding: u32 method, type, levels,
+has_minima; i32 group; F32 rate; u32 steps (with minima); F32 steps, by LSQ's rule, and 0.9 times that with minima; then F64 loss; F32 gradients of all
+tensors' weights, and of their steps; the optimizer as there; F64 losses [STEPS], norms [STEPS]; F32 weights of all tensors
+after STEPS steps, and their steps. Of gradients and weights only every THIRTEENTH number of a tensor is there.
+
+Needs numpy, torch and transformers (tests/oracles/requirements.txt).
+"""
+import argparse
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.nn.utils import parametrize
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from train import Random, STEPS, SEQUENCES, floats, loss_of, parameters
+
+PLAIN, LEARNED, ABSMEAN = 0, 1, 2
+OF_TYPE, ROW, TENSOR = 0, -1, -2
+F32 = 0
+EVERY = 13
+
+# type: (name, columns of a group, groups of a superblock, least, most, the largest code of a scale, minima), GGUF's formats
+TYPES = {
+    8: ("Q8_0", 32, 1, -127, 127, 0, False), 2: ("Q4_0", 32, 1, -8, 7, 0, False), 3: ("Q4_1", 32, 1, 0, 15, 0, True),
+    6: ("Q5_0", 32, 1, -16, 15, 0, False), 7: ("Q5_1", 32, 1, 0, 31, 0, True), 35: ("TQ2_0", 256, 1, -1, 1, 0, False),
+    42: ("Q2_0", 64, 1, -1, 2, 0, False), 10: ("Q2_K", 16, 16, 0, 3, 15, True), 11: ("Q3_K", 16, 16, -4, 3, 31, False),
+    12: ("Q4_K", 32, 8, 0, 15, 63, True), 13: ("Q5_K", 32, 8, 0, 31, 63, True), 14: ("Q6_K", 16, 16, -32, 31, 127, False),
+}
+
+
+def straight(x, y):
+    return x + (y - x).detach()
+
+
+def half(x):
+    return x.float().half().double()
+
+
+class Grid:
+    def __init__(self, method, kind, levels, minima, group, shape):
+        self.header = struct.pack("<4Ii", method, kind, levels, minima, group)
+        self.method, self.kind, self.levels, self.group = method, kind, levels, group
+        self.rows, self.columns = shape
+        if kind == F32:
+            self.least = 0 if minima else -(levels // 2)
+            self.most, self.minima, self.codes, self.tile = self.least + levels - 1, bool(minima), 0, 1
+            base = self.columns
+        else:
+            _, base, self.tile, self.least, self.most, self.codes, self.minima = TYPES[kind]
+        if method == ABSMEAN:
+            self.most = 1
+        self.width = {OF_TYPE: base, ROW: self.columns, TENSOR: self.rows * self.columns}.get(group, group)
+        self.steps = self.rows * self.columns // self.width
+
+    def hold(self, s, z):
+        """What the type holds of steps and minima."""
+        if self.kind == F32:
+            return s, z
+        if not self.codes:
+            return straight(s, half(s)), None if z is None else straight(z, half(z))
+
+        def codes(x, least):
+            x = x.reshape(-1, self.tile)
+            unit = half(x.amax(1, keepdim=True) / self.codes)
+            return straight(x, unit * (x / unit).round().clamp(least, self.codes)).reshape(-1)
+
+        return codes(s, 1), None if z is None else codes(z, 0)
+
+    def rule(self, w):
+        """The first steps, and minima."""
+        w = w.reshape(-1, self.width)
+        if self.minima:
+            low, high = w.amin(1).clamp(max=0), w.amax(1).clamp(min=0)
+            return (high - low) / self.most, -low
+        mean = w.abs().mean(1)
+        return (mean if self.method == ABSMEAN else 2 * mean / math.sqrt(self.most)), None
+
+    def round(self, w, s, z, seen=None):
+        shape = w.shape
+        w = w.reshape(-1, self.width)
+        if self.method == ABSMEAN:
+            s = self.rule(w)[0].detach()
+            held = self.hold(s, None)[0][:, None]
+            q = (w / held).round().clamp(self.least, self.most)
+            if seen is not None:
+                seen += [held[:, 0], None, q, w / held]
+            return straight(w, q * held).reshape(shape)
+        gain = 1 / math.sqrt(self.width * self.most)
+        s, z = (None if x is None else straight(x * gain, x) for x in (s, z))
+        s, z = (None if x is None else x[:, None] for x in self.hold(s, z))
+        place = w / s if z is None else (w + z) / s
+        q = place.clamp(self.least, self.most)
+        q = straight(q, q.round())
+        if seen is not None:
+            seen += [s[:, 0], None if z is None else z[:, 0], q, place]
+        return (q * s if z is None else q * s - z).reshape(shape)
+
+
+def check_against_torch(grid, w, s, d):
+    """torch's own fake quantization with learned scales, for grids without minima and with F32 steps in rows. It cuts off
+    after rounding, the paper before: numbers within half a step beyond the grid's ends do not count here."""
+    w, s = (x.detach().clone().requires_grad_() for x in (w, s))
+    place = (w / s[:, None]).detach()
+    d = torch.where((place.round() == place.round().clamp(grid.least, grid.most)) & (place != place.clamp(
+        grid.least, grid.most)), 0.0, d)
+    ours = grid.round(w, s, None)
+    ours.backward(d)
+    x, scale = (y.detach().float().requires_grad_() for y in (w, s))
+    gain = 1 / math.sqrt(grid.width * grid.most)
+    out = torch._fake_quantize_learnable_per_channel_affine(x, scale, torch.zeros_like(scale), 0, grid.least, grid.most,
+                                                            gain)
+    out.backward(d.float())
+    assert torch.allclose(out.double(), ours, atol=1e-6) and torch.allclose(x.grad.double(), w.grad)
+    assert torch.allclose(scale.grad.double(), s.grad, rtol=1e-4, atol=1e-5), (scale.grad, s.grad)
+
+
+def matrix(number, method, kind, levels, minima, group, shape):
+    grid, random = Grid(method, kind, levels, minima, group, shape), Random(1 + number)
+    w = (random.floats(shape) / 4).float().double().requires_grad_()
+    span = grid.most - grid.least + 1
+    s = ((1.1 + random.floats((grid.steps,))) / (2 * span)).float().double().requires_grad_()
+    z = ((1 + random.floats((grid.steps,))) / 8).float().double().requires_grad_() if grid.minima else None
+    d, seen = random.floats(shape).float().double(), []
+    rounded = grid.round(w, s, z, seen)
+    rounded.backward(d)
+    held, low, q, place = seen
+    if method == LEARNED and kind == F32 and not minima and grid.width == shape[1]:
+        check_against_torch(grid, w, s, d)
+    margin = ((place - place.floor()) - 0.5).abs().min().item()
+    ends = min((place - end).abs().min().item() for end in (grid.least, grid.most))
+    print(TYPES.get(kind, ("F32",))[0], "method", method, "levels", levels, "group", group, "margins", margin, ends)
+    assert min(margin, ends) > 2e-6
+    kept = w.grad.reshape(-1) == d.reshape(-1)
+    assert bool(((w.grad.reshape(-1) == 0) | kept).all())
+    out = grid.header + struct.pack("<3I", *shape, grid.steps) + floats([held] + ([low] if low is not None else []))
+    out += q.detach().round().reshape(-1).numpy().astype(np.int8).tobytes()
+    out += kept.numpy().astype(np.uint8).tobytes()
+    if method == LEARNED:
+        out += floats([s.grad] + ([z.grad] if z is not None else []))
+    return out
+
+
+class Rounded(torch.nn.Module):
+    def __init__(self, grid, w):
+        super().__init__()
+        self.grid = grid
+        s, z = grid.rule(w.detach())
+        if z is not None:
+            s, z = s * 0.9, z * 0.9  # else the least and the largest weight lie on the grid's ends, where a rounding decides
+        self.s = torch.nn.Parameter(s.float().double(), requires_grad=grid.method == LEARNED)
+        self.z = torch.nn.Parameter(z.float().double()) if z is not None else None
+
+    def own(self):
+        return [x for x in (self.s, self.z) if x is not None]
+
+    def forward(self, w):
+        return self.grid.round(w, self.s, self.z)
+
+
+def some(tensors):
+    return b"".join(floats([t.reshape(-1)[::EVERY]]) for t in tensors)
+
+
+def model(seed, length, tied, share, temperature, rate, choose, disturbed=0.0):
+    config = LlamaConfig(vocab_size=40, hidden_size=64, intermediate_size=96, num_hidden_layers=1, num_attention_heads=4,
+                         num_key_value_heads=2, head_dim=16, max_position_embeddings=128, rms_norm_eps=1e-5,
+                         rope_theta=1000.0, tie_word_embeddings=tied, attn_implementation="eager")
+    random = Random(seed)
+    llama = LlamaForCausalLM(config).double()
+    weights = parameters(llama, tied)
+    with torch.no_grad():
+        for w in weights:
+            r = random.floats(w.shape) / 4
+            w.copy_((1 + r if w.dim() == 1 else r).float().double())
+            w *= 1 + disturbed * torch.randn(w.shape, dtype=w.dtype, generator=torch.Generator().manual_seed(1))
+    teacher = (3 * random.floats((SEQUENCES, length, config.vocab_size))).float().double()
+    tokens = torch.tensor([[random.integer() % config.vocab_size for _ in range(length)] for _ in range(SEQUENCES)])
+    targets = torch.full_like(tokens, -1)
+    targets[:, :-1] = tokens[:, 1:]
+
+    layer = llama.model.layers[0]
+    a, f = layer.self_attn, layer.mlp
+    modules = [llama.model.embed_tokens, None, a.q_proj, a.k_proj, a.v_proj, a.o_proj, None, f.gate_proj, f.up_proj,
+               f.down_proj, None] + ([] if tied else [llama.lm_head])
+    if tied:
+        llama.lm_head.forward = lambda x: F.linear(x, llama.model.embed_tokens.weight)
+    rounded, header, own = [], struct.pack("<I", len(weights)), b""
+    for i, (module, w) in enumerate(zip(modules, weights)):
+        grid = choose(i, tuple(w.shape)) if module is not None else None
+        if grid is None:
+            header += struct.pack("<4IifI", PLAIN, 0, 0, 0, 0, 0, 0)
+            rounded.append(None)
+            continue
+        rounding = Rounded(grid, w)
+        parametrize.register_parametrization(module, "weight", rounding)
+        rounded.append(rounding)
+        n = sum(x.numel() for x in rounding.own())
+        header += grid.header + struct.pack("<fI", rate, n) + floats(rounding.own())
+    weights = [w if r is None else m.parametrizations.weight.original for m, w, r in zip(modules, weights, rounded)]
+    steps = [x for r in rounded if r is not None and r.grid.method == LEARNED for x in r.own()]
+
+    f32 = lambda x: float(np.float32(x))
+    peak, last, warmup, n_steps = f32(0.01), f32(0.001), 3, 9
+    rate, betas, epsilon, decay, clip = f32(rate), (f32(0.9), f32(0.95)), f32(1e-8), f32(0.1), f32(0.5)
+
+    def scaled(step):
+        if step < warmup:
+            return (step + 1) / warmup
+        part = min(1, (step - warmup) / (n_steps - warmup))
+        return (last + (peak - last) * (1 + math.cos(math.pi * part)) / 2) / peak
+
+    optimizer = torch.optim.AdamW([{"params": [w for w in weights if w.dim() > 1], "weight_decay": decay},
+                                   {"params": [w for w in weights if w.dim() == 1], "weight_decay": 0.0},
+                                   {"params": steps, "weight_decay": 0.0, "lr": peak * rate}],
+                                  lr=peak, betas=betas, eps=epsilon)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, scaled)
+    losses, lengths, first = [], [], None
+    for _ in range(STEPS):
+        loss = loss_of(llama, tokens, targets, teacher, share, temperature)
+        optimizer.zero_grad()
+        loss.backward()
+        if first is None:
+            first = some([w.grad for w in weights]) + floats([x.grad for x in steps])
+        losses.append(loss.item())
+        lengths.append(torch.nn.utils.clip_grad_norm_(weights + steps, clip).item())
+        optimizer.step()
+        schedule.step()
+    print("losses", losses[0], "...", losses[-1], "norms", min(lengths), "...", max(lengths))
+    out = struct.pack("<9I4f", seed, config.vocab_size, 64, 1, 4, 2, 16, 96, tied, 1000.0, 1e-5, share, temperature)
+    out += struct.pack("<2I", SEQUENCES, length)
+    out += tokens.numpy().astype(np.int32).tobytes() + targets.numpy().astype(np.int32).tobytes()
+    out += header + struct.pack("<d", losses[0]) + first
+    out += struct.pack("<2f2I5f", peak, last, warmup, n_steps, *betas, epsilon, decay, clip)
+    out += struct.pack(f"<{2 * STEPS}d", *losses, *lengths)
+    return out + some(weights) + floats(steps), [x.detach() for x in weights + steps]
+
+
+def steady(seed, *settings):
+    """The model of the first seed for which no rounding is so near to a tie that it would change the result: with weights
+    that differ by 1e-7 ten steps end at the same weights, to 1e-4 of their spread. F32 could not follow otherwise."""
+    while True:
+        out, ends = model(seed, *settings)
+        _, others = model(seed, *settings, disturbed=1e-7)
+        error = max(((x - y).norm() / x.std().clamp(min=1e-3) / math.sqrt(x.numel())).item()
+                    for x, y in zip(ends, others))
+        print("seed", seed, "changes by", error)
+        if error < 1e-4:
+            return out
+        seed += 1
+
+
+GRIDS = [(LEARNED, kind, 0, 0, OF_TYPE, (2, 256)) for kind in TYPES] + [
+    (LEARNED, 8, 0, 0, ROW, (2, 256)),
+    (LEARNED, 2, 0, 0, 64, (2, 256)),
+    (LEARNED, 42, 0, 0, TENSOR, (2, 256)),
+    (LEARNED, F32, 3, 0, ROW, (3, 40)),
+    (LEARNED, F32, 4, 0, ROW, (3, 40)),
+    (LEARNED, F32, 8, 0, ROW, (3, 40)),
+    (LEARNED, F32, 16, 0, 8, (3, 40)),
+    (LEARNED, F32, 256, 0, ROW, (3, 40)),
+    (LEARNED, F32, 4, 1, 20, (3, 40)),
+    (LEARNED, F32, 16, 1, ROW, (3, 40)),
+    (LEARNED, F32, 8, 1, TENSOR, (3, 40)),
+    (ABSMEAN, 35, 0, 0, OF_TYPE, (2, 256)),
+    (ABSMEAN, 35, 0, 0, TENSOR, (2, 256)),
+    (ABSMEAN, 42, 0, 0, OF_TYPE, (2, 256)),
+    (ABSMEAN, F32, 3, 0, ROW, (3, 40)),
+]
+
+
+def typed(i, shape):
+    """Q8_0 for the embedding, Q4_0 for the layer's matrices."""
+    return Grid(LEARNED, 8 if i == 0 else 2, 0, 0, OF_TYPE, shape)
+
+
+def bare(i, shape):
+    """No embedding; attention by rows with 3 bits, the feed-forward block with 2 bits and minima, ternary at its end, the
+    output matrix with 8 bits."""
+    if i == 0:
+        return None
+    if i < 6:
+        return Grid(LEARNED, F32, 8, 0, ROW, shape)
+    if i < 9:
+        return Grid(LEARNED, F32, 4, 1, 16, shape)
+    return Grid(ABSMEAN, F32, 3, 0, TENSOR, shape) if i == 9 else Grid(LEARNED, F32, 256, 0, ROW, shape)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    default = Path(__file__).parent / "../fixtures/train/rounding.bin"
+    parser.add_argument("--output", type=Path, default=default)
+    path = parser.parse_args().output
+    out = struct.pack("<I", len(GRIDS)) + b"".join(matrix(i, *grid) for i, grid in enumerate(GRIDS))
+    out += struct.pack("<I", 2)
+    out += steady(1, 12, True, 0.0, 1.0, 0.1, typed) + steady(2, 24, False, 0.5, 2.0, 0.25, bare)
+    path.write_bytes(out)
+    print(len(out), "bytes")
+
+
+if __name__ == "__main__":
+    main()
