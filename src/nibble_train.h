@@ -230,10 +230,36 @@ typedef struct nb_train_rounding {
 uint32_t nb_train_tensors_of(const nb_train_shape *shape, nb_error *err); /* 0: an error */
 int32_t nb_train_tensor_of(const nb_train_shape *shape, uint32_t index, nb_train_tensor *tensor, nb_error *err);
 
-/* A trainer that rounds. roundings: [tensors], norms' are plain. Steps lie behind the tensors in the arrays, so
- * checkpoints have them, and are 0 until nb_trainer_fit_steps or a checkpoint gives them values. */
+/* How what flows through the layers' matrices is rounded: their inputs x to W's formula with a step for all x or for each
+ * token, and the gradients of their results. Neither the embedding nor the output matrix is one of them. All 0: in F32.
+ *
+ *   NB_TRAIN_LEARNED   a step and a minimum for each matrix, as above (n is the length of x); their first values come from
+ *                      the first part of a batch
+ *   NB_TRAIN_TOKENS    a step for each token, so that its numbers are just covered
+ *   NB_TRAIN_AVERAGE   the range is a moving average of the ranges of parts of batches, and stays after some steps (Jacob
+ *                      et al. 2018, section 3.1); what lies beyond it has no gradient
+ *
+ * Gradients of k bits are rounded at random without bias (DoReFa, Zhou et al. 2016, equation 12), with other random
+ * numbers for each matrix, part and step; both products of the backward pass use them. */
+enum { NB_TRAIN_TOKENS = 3, NB_TRAIN_AVERAGE = 4 };
+
+typedef struct nb_train_signals {
+    uint32_t inputs;        /* the method, or NB_TRAIN_PLAIN */
+    uint32_t input_levels;  /* 3 to 256 */
+    uint32_t input_minima;  /* 1: the range need not be symmetric */
+    uint32_t frozen;        /* of averages: steps after which they stay; 0: they never do */
+    float average;          /* how much of the old range is kept, such as 0.99 */
+    float rate;             /* of learned steps: their learning rate over the optimizer's */
+    uint32_t gradient_bits; /* 2 to 8; 0: gradients stay in F32 */
+    uint32_t seed;
+} nb_train_signals;
+
+/* A trainer that rounds. roundings: [tensors], norms' are plain; signals: NULL is fine. Steps lie behind the tensors in the
+ * arrays, and ranges of inputs behind them, so checkpoints have them. Steps of weights are 0 until nb_trainer_fit_steps
+ * or a checkpoint gives them values. */
 nb_trainer *nb_trainer_new_rounded(nb_pool *pool, const nb_train_shape *shape, const nb_train_rounding *roundings,
-                                   uint32_t sequences, uint32_t length, uint32_t learns, nb_error *err);
+                                   const nb_train_signals *signals, uint32_t sequences, uint32_t length,
+                                   uint32_t learns, nb_error *err);
 
 /* Chooses steps and minima for the weights as they are now. */
 int32_t nb_trainer_fit_steps(nb_trainer *trainer, nb_error *err);
@@ -245,6 +271,17 @@ const float *nb_trainer_rounded(nb_trainer *trainer, uint32_t index);
 /* Where a tensor's own parameters are in the arrays, and how many: steps [groups], then minima [groups] if it has some.
  * 0: it has none. */
 uint32_t nb_trainer_steps_of(const nb_trainer *trainer, uint32_t index, uint32_t *first);
+
+/* Where the steps and minima, or ranges, of the inputs of all layers' matrices are in the arrays: two numbers for each of
+ * the seven of a layer, in the order of the tensors. Returns how many numbers; 0: inputs are not rounded. */
+uint32_t nb_trainer_inputs_of(const nb_trainer *trainer, uint32_t *first);
+
+/* The type of GGUF that holds a tensor's W, and how many bytes: F32, if it is rounded for none. */
+uint32_t nb_trainer_export_type(const nb_trainer *trainer, uint32_t index);
+double nb_trainer_export_bytes(const nb_trainer *trainer, uint32_t index);
+
+/* Writes W as blocks of that type, which is not F32: what they stand for is W, bit for bit. */
+int32_t nb_trainer_export(nb_trainer *trainer, uint32_t index, void *blocks, nb_error *err);
 
 #pragma GCC visibility pop
 

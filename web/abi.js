@@ -75,6 +75,8 @@ export const NB_TRAIN_GROUP_ROW = -1;
 export const NB_TRAIN_GROUP_TENSOR = -2;
 export const NB_TRAIN_FIT_ERROR = 0;
 export const NB_TRAIN_FIT_MEAN = 1;
+export const NB_TRAIN_TOKENS = 3;
+export const NB_TRAIN_AVERAGE = 4;
 export const NB_TOKEN_USER_DEFINED = 4;
 
 /** The core's codes. */
@@ -437,5 +439,19 @@ export const nb_train_rounding = {
         group: { at: 16, view: 'Int32' },
         fit: { at: 20, view: 'Uint32' },
         rate: { at: 24, view: 'Float32' },
+    }),
+};
+
+export const nb_train_signals = {
+    size: 32,
+    fields: /** @type {const} */ ({
+        inputs: { at: 0, view: 'Uint32' },
+        input_levels: { at: 4, view: 'Uint32' },
+        input_minima: { at: 8, view: 'Uint32' },
+        frozen: { at: 12, view: 'Uint32' },
+        average: { at: 16, view: 'Float32' },
+        rate: { at: 20, view: 'Float32' },
+        gradient_bits: { at: 24, view: 'Uint32' },
+        seed: { at: 28, view: 'Uint32' },
     }),
 };

@@ -1,6 +1,8 @@
 /* Uniform grids. Gupta et al. 2015, "Deep Learning with Limited Numerical Precision", section 3, has both roundings. */
 #include "uniform.h"
 
+#include "../base/random_bits.h"
+
 #include "../base/numbers.h"
 #include "../types/finite.h"
 #include "../types/types.h"
@@ -62,15 +64,6 @@ nb_uniform_step nb_uniform_fit(const nb_uniform *u, float low, float high) {
 
 /* ---- codes ------------------------------------------------------------------------------------------------------- */
 
-/* 24 random bits as a fraction within 0 ... 1, without 1. SplitMix64 (Steele, Lea and Flood 2014): a function of the
- * seed and the number's place, without a state that threads would share. */
-static double random_fraction(uint64_t seed, uint64_t place) {
-    uint64_t z = seed + (place + 1) * 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (double)((z ^ z >> 31) >> 40) * 0x1p-24;
-}
-
 /* floor(x + fraction), within -2^20 ... 2^20 */
 static int32_t rounded_at_random(float x, double fraction) {
     x = x < -0x1p20f ? -0x1p20f : x > 0x1p20f ? 0x1p20f : x;
@@ -84,7 +77,7 @@ void nb_uniform_codes(const nb_uniform *u, nb_uniform_step step, uint64_t first,
     int32_t lowest = nb_uniform_lowest(u), highest = nb_uniform_highest(u);
     for (size_t i = 0; i < n; i++) {
         float steps = x[i] / step.scale;
-        int32_t q = step.zero + (u->is_stochastic ? rounded_at_random(steps, random_fraction(u->seed, first + i))
+        int32_t q = step.zero + (u->is_stochastic ? rounded_at_random(steps, nb_random_fraction(u->seed, first + i))
                                                   : nearest_even(steps));
         codes[i] = (int16_t)(q < lowest ? lowest : q > highest ? highest : q);
     }

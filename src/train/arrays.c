@@ -22,7 +22,17 @@ static bool has_weights(const nb_derivation *d) { /* as parameters */
     return !d->kind || d->has_master;
 }
 
-/* The tensors come first, then the own parameters of derivations. */
+/* Learned steps of inputs are parameters; ranges are not, but a checkpoint has them, too. */
+static void lay_out_inputs(nb_trainer *t) {
+    const nb_train_signals *s = &t->signals.settings;
+    uint64_t n = s->inputs == NB_TRAIN_PLAIN ? 0 : 2 * (uint64_t)t->shape.layers * NB_LAYER_MATRICES;
+    bool learns = s->inputs == NB_TRAIN_LEARNED;
+    uint32_t runs = t->n_runs;
+    t->inputs_first = (uint32_t)add_run(t, n, s->rate, false);
+    t->n_runs = learns ? t->n_runs : runs;
+}
+
+/* The tensors come first, then the own parameters of derivations, then what is known of inputs. */
 static void lay_out(nb_trainer *t) {
     t->floats = t->derived = t->n_runs = 0;
     for (uint32_t i = 0; i < t->n_tensors; i++) {
@@ -33,6 +43,7 @@ static void lay_out(nb_trainer *t) {
     }
     for (uint32_t i = 0; i < t->n_tensors; i++)
         t->derivations[i].own_first = (uint32_t)add_run(t, t->derivations[i].own, t->derivations[i].rate, false);
+    lay_out_inputs(t);
 }
 
 /* ---- pointers ----------------------------------------------------------------------------------------------------- */
@@ -67,23 +78,31 @@ static nb_gain gain_of(const nb_trainer *t, uint32_t index) {
 static nb_linear linear_of(const nb_trainer *t, uint32_t index) {
     const nb_train_tensor *tensor = &t->tensors[index];
     nb_gain numbers = gain_of(t, index);
-    return (nb_linear){tensor->rows, tensor->columns, numbers.weights, numbers.gradient};
+    return (nb_linear){tensor->rows, tensor->columns, numbers.weights, numbers.gradient, {0}};
+}
+
+/* Matrix number `number` of all layers'. */
+static nb_linear rounding_linear_of(const nb_trainer *t, uint32_t index, uint32_t number) {
+    nb_linear linear = linear_of(t, index);
+    uint32_t first = t->inputs_first + 2 * number;
+    linear.input = (nb_input){t->weights + first, at(t->gradients, first), number + 1};
+    return linear;
 }
 
 static void find_parts(nb_trainer *t) {
-    uint32_t i = 1;
+    uint32_t i = 1, k = 0;
     t->embedding = linear_of(t, 0);
-    for (uint32_t l = 0; l < t->shape.layers; l++, i += NB_LAYER_TENSORS)
+    for (uint32_t l = 0; l < t->shape.layers; l++, i += NB_LAYER_TENSORS, k += NB_LAYER_MATRICES)
         t->layers[l] = (nb_trained_layer){
             .attention_norm = gain_of(t, i),
-            .q = linear_of(t, i + 1),
-            .k = linear_of(t, i + 2),
-            .v = linear_of(t, i + 3),
-            .o = linear_of(t, i + 4),
+            .q = rounding_linear_of(t, i + 1, k + 0),
+            .k = rounding_linear_of(t, i + 2, k + 1),
+            .v = rounding_linear_of(t, i + 3, k + 2),
+            .o = rounding_linear_of(t, i + 4, k + 3),
             .feed_forward_norm = gain_of(t, i + 5),
-            .gate = linear_of(t, i + 6),
-            .up = linear_of(t, i + 7),
-            .down = linear_of(t, i + 8),
+            .gate = rounding_linear_of(t, i + 6, k + 4),
+            .up = rounding_linear_of(t, i + 7, k + 5),
+            .down = rounding_linear_of(t, i + 8, k + 6),
         };
     t->output_norm = gain_of(t, i);
     t->output = linear_of(t, t->shape.is_tied ? 0 : i + 1);

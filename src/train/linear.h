@@ -3,13 +3,14 @@
 #ifndef NB_LINEAR_H
 #define NB_LINEAR_H
 
-#include "pass.h"
+#include "signals.h"
 
 /* y = W x. */
 typedef struct nb_linear {
     uint32_t rows, columns;
     const float *weights; /* [rows, columns] */
     float *gradient;      /* [rows, columns]; NULL: the weights do not learn */
+    nb_input input;
 } nb_linear;
 
 /* out [n, rows] = x [n, columns] W^T; adds: that is added to what is there. */

@@ -9,9 +9,12 @@
 #include "../nibble_train.h"
 #include "product.h"
 
+typedef struct nb_signals nb_signals; /* signals.h */
+
 typedef struct nb_pass {
     nb_train_shape shape;
     nb_pool *pool;
+    const nb_signals *signals;            /* NULL: inputs and gradients of products are not rounded */
     uint32_t n, length;                   /* tokens; of these in a sequence */
     float *cosines, *sines, *minus_sines; /* [length, head_size / 2] */
     float *products;                      /* [threads, NB_PRODUCT_SCRATCH] */

@@ -2,6 +2,7 @@
 #include "trainer.h"
 
 #include "adamw.h"
+#include "../base/random_bits.h"
 #include "losses.h"
 
 #include <math.h>
@@ -96,6 +97,7 @@ static void forget_gradients(nb_trainer *t) {
     memset(t->gradients, 0, (size_t)t->floats * sizeof *t->gradients);
     memset(t->derived_gradients, 0, (size_t)t->derived * sizeof *t->derived_gradients);
     t->counted = 0;
+    t->parts = 0;
 }
 
 /* The error of a loss that is not finite: it names a number of the teacher that is to blame, or the weights. */
@@ -117,11 +119,21 @@ static int32_t refuse_loss(const nb_trainer *t, const int32_t *targets, const fl
                    t->steps);
 }
 
+/* What a pass may change of the inputs' ranges, and its random numbers. */
+static void set_signals(nb_trainer *t, bool learns) {
+    nb_signals *s = &t->signals;
+    uint32_t frozen = s->settings.frozen;
+    s->observes = learns && (!frozen || t->steps < frozen);
+    s->key = nb_random_bits(nb_random_bits(s->settings.seed, t->steps), t->parts);
+    t->parts += learns;
+}
+
 static int32_t find_loss(nb_trainer *t, const int32_t *tokens, const int32_t *targets, const float *teacher,
                          uint32_t sequences, uint32_t length, bool learns, double *loss, nb_error *err) {
     NB_TRY(check_tokens(t, tokens, sequences, length, err));
     int32_t counted = check_targets(t, targets, teacher, sequences, length, err);
     NB_TRY(counted);
+    set_signals(t, learns);
     run_layers(t, tokens, sequences, length);
     run_head(t, targets, teacher, learns);
     *loss = 0;
@@ -158,6 +170,7 @@ int32_t nb_trainer_accumulate(nb_trainer *t, const int32_t *tokens, const int32_
 int32_t nb_trainer_logits(nb_trainer *t, const int32_t *tokens, uint32_t sequences, uint32_t length, float *out,
                           nb_error *err) {
     NB_TRY(check_tokens(t, tokens, sequences, length, err));
+    set_signals(t, false);
     run_layers(t, tokens, sequences, length);
     nb_linear_forward(&t->pass, &t->output, t->pass.normed, out, false);
     return NB_OK;
@@ -228,6 +241,7 @@ int32_t nb_trainer_step(nb_trainer *t, double *norm, nb_error *err) {
         step_run(t, &t->runs[i], scale);
     t->steps++;
     t->counted = 0;
+    t->parts = 0;
     return NB_OK;
 }
 

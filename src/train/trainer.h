@@ -4,12 +4,12 @@
 
 #include "derive.h"
 #include "network.h"
-#include "weight_grid.h"
+#include "signals.h"
 
 /* Tokens whose logits are in memory at a time. */
 enum { NB_HEAD_TOKENS = 128 };
 
-enum { NB_LAYER_TENSORS = 9 }; /* tensors of a layer */
+enum { NB_LAYER_TENSORS = 9, NB_LAYER_MATRICES = 7 }; /* of a layer */
 
 /* Parameters that the optimizer treats alike: numbers first ... first + n - 1 of the arrays. */
 typedef struct nb_run {
@@ -40,6 +40,10 @@ struct nb_trainer {
     nb_gain output_norm;
     nb_linear output; /* [vocabulary, width] */
 
+    nb_signals signals;    /* settings all 0: nothing is rounded */
+    uint32_t inputs_first; /* of the layers' inputs, 2 numbers for each matrix, in the arrays */
+    uint32_t parts;        /* accumulated since the last step */
+
     nb_arena arrays;
     uint64_t floats; /* of each of these: first what the tensors' names stand for, then parameters of their own */
     float *weights, *gradients, *first, *second;
@@ -67,6 +71,9 @@ nb_trainer *nb_trainer_make(nb_pool *pool, const nb_train_shape *shape, uint32_t
 int32_t nb_train_check_shape(const nb_train_shape *shape, nb_error *err);
 uint32_t nb_train_count_tensors(const nb_train_shape *shape);
 void nb_train_describe(const nb_train_shape *shape, uint32_t index, nb_train_tensor *tensor);
+
+/* An error if a weight or a step of a rounded tensor is not finite. */
+int32_t nb_trainer_check_finite(const nb_trainer *t, uint32_t index, nb_error *err);
 
 /* Lays out the arrays by the derivations, takes their memory, and tells the layers where their weights are. */
 int32_t nb_trainer_make_arrays(nb_trainer *t, nb_error *err);

@@ -116,6 +116,23 @@ static void take_traces(nb_trainer *t, nb_arena *a, uint64_t n) {
     t->stream = t->learns ? take(a, n, t->shape.width) : trace.x;
 }
 
+/* The longest rows of the layers' matrices, and the most of them. */
+static void take_signals(nb_trainer *t, nb_arena *a, uint64_t n) {
+    const nb_train_shape *s = &t->shape;
+    nb_signals *g = &t->signals;
+    uint64_t columns = NB_MAX(NB_MAX(s->width, s->hidden), size_of(s, QUERIES));
+    if (g->settings.inputs != NB_TRAIN_PLAIN)
+        g->rounded = take(a, n, columns);
+    if (g->settings.inputs != NB_TRAIN_PLAIN && t->learns) {
+        g->d_rounded = take(a, n, columns);
+        g->partial = nb_arena_take(a, 2 * n, sizeof *g->partial);
+    }
+    if (g->settings.gradient_bits && t->learns)
+        g->gradient = take(a, n, NB_MAX(columns, size_of(s, KEYS)));
+    if (g->settings.inputs != NB_TRAIN_PLAIN || g->settings.gradient_bits)
+        t->pass.signals = g;
+}
+
 static void take_pass(nb_trainer *t, nb_arena *a, uint64_t n) {
     const nb_train_shape *s = &t->shape;
     nb_pass *p = &t->pass;
@@ -148,6 +165,7 @@ static void take_batch(nb_trainer *t, nb_arena *a) {
     uint64_t n = (uint64_t)t->sequences * t->length;
     take_traces(t, a, n);
     take_pass(t, a, n);
+    take_signals(t, a, n);
 }
 
 static int32_t make_batch(nb_trainer *t, nb_error *err) {

@@ -14,8 +14,16 @@ int32_t nb_train_tensor_of(const nb_train_shape *shape, uint32_t index, nb_train
     return NB_OK;
 }
 
+typedef struct ways {
+    const nb_train_rounding *roundings;
+    const nb_train_signals *signals;
+} ways;
+
 static int32_t plan(nb_trainer *t, const void *context, nb_error *err) {
-    const nb_train_rounding *roundings = context;
+    const ways *w = context;
+    const nb_train_rounding *roundings = w->roundings;
+    if (w->signals)
+        NB_TRY(nb_signals_check(w->signals, &t->signals, err));
     for (uint32_t i = 0; i < t->n_tensors; i++) {
         if (roundings[i].method == NB_TRAIN_PLAIN)
             continue;
@@ -26,21 +34,26 @@ static int32_t plan(nb_trainer *t, const void *context, nb_error *err) {
 }
 
 nb_trainer *nb_trainer_new_rounded(nb_pool *pool, const nb_train_shape *shape, const nb_train_rounding *roundings,
-                                   uint32_t sequences, uint32_t length, uint32_t learns, nb_error *err) {
-    return nb_trainer_make(pool, shape, sequences, length, learns, plan, roundings, err);
+                                   const nb_train_signals *signals, uint32_t sequences, uint32_t length,
+                                   uint32_t learns, nb_error *err) {
+    ways w = {roundings, signals};
+    return nb_trainer_make(pool, shape, sequences, length, learns, plan, &w, err);
 }
 
 static bool is_rounded(const nb_trainer *t, uint32_t index) {
     return t->grids[index].method != NB_TRAIN_PLAIN;
 }
 
-static int32_t check_finite(const nb_trainer *t, uint32_t index, nb_error *err) {
+int32_t nb_trainer_check_finite(const nb_trainer *t, uint32_t index, nb_error *err) {
     const nb_train_tensor *tensor = &t->tensors[index];
-    const float *w = t->derivations[index].master;
+    const float *w = t->derivations[index].master, *own = t->derivations[index].own_at;
     for (size_t i = 0; i < (size_t)tensor->rows * tensor->columns; i++)
         if (!__builtin_isfinite(w[i]))
             return NB_FAIL(err, NB_ERR_FORMAT, "%s: the weight in row %u, column %u is not finite", tensor->name,
                            (uint32_t)(i / tensor->columns), (uint32_t)(i % tensor->columns));
+    for (uint32_t i = 0; i < t->derivations[index].own; i++)
+        if (!__builtin_isfinite(own[i]))
+            return NB_FAIL(err, NB_ERR_FORMAT, "%s: its step %u is not finite", tensor->name, i);
     return NB_OK;
 }
 
@@ -48,7 +61,7 @@ int32_t nb_trainer_fit_steps(nb_trainer *t, nb_error *err) {
     for (uint32_t i = 0; i < t->n_tensors; i++) {
         if (!is_rounded(t, i))
             continue;
-        NB_TRY(check_finite(t, i, err));
+        NB_TRY(nb_trainer_check_finite(t, i, err));
         nb_weight_rounding_fit(&t->derivations[i], t->pass.pool);
     }
     return NB_OK;
@@ -69,4 +82,9 @@ uint32_t nb_trainer_steps_of(const nb_trainer *t, uint32_t index, uint32_t *firs
         return 0;
     *first = t->derivations[index].own_first;
     return t->derivations[index].own;
+}
+
+uint32_t nb_trainer_inputs_of(const nb_trainer *t, uint32_t *first) {
+    *first = t->inputs_first;
+    return t->signals.settings.inputs == NB_TRAIN_PLAIN ? 0 : 2 * t->shape.layers * NB_LAYER_MATRICES;
 }

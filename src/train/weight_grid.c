@@ -10,18 +10,18 @@ enum { MOST_LEVELS = 256 };
 
 typedef struct typed_grid {
     uint16_t group, in_tile;
-    int16_t least, most, zero, most_scale;
+    int16_t least, most, most_scale;
     bool has_minima;
 } typed_grid;
 
 /* Of Q8_0 the code -128 has no use, as everywhere in nibble. The scales of Q3_K and Q6_K are signed. */
 static const typed_grid grids[NB_TYPE_LIMIT] = {
-    [NB_TYPE_Q8_0] = {32, 1, -127, 127, 0, 0, false}, [NB_TYPE_Q4_0] = {32, 1, -8, 7, 8, 0, false},
-    [NB_TYPE_Q4_1] = {32, 1, 0, 15, 0, 0, true},      [NB_TYPE_Q5_0] = {32, 1, -16, 15, 16, 0, false},
-    [NB_TYPE_Q5_1] = {32, 1, 0, 31, 0, 0, true},      [NB_TYPE_TQ2_0] = {256, 1, -1, 1, 1, 0, false},
-    [NB_TYPE_Q2_0] = {64, 1, -1, 2, 1, 0, false},     [NB_TYPE_Q2_K] = {16, 16, 0, 3, 0, 15, true},
-    [NB_TYPE_Q3_K] = {16, 16, -4, 3, 4, 31, false},   [NB_TYPE_Q4_K] = {32, 8, 0, 15, 0, 63, true},
-    [NB_TYPE_Q5_K] = {32, 8, 0, 31, 0, 63, true},     [NB_TYPE_Q6_K] = {16, 16, -32, 31, 32, 127, false},
+    [NB_TYPE_Q8_0] = {32, 1, -127, 127, 0, false}, [NB_TYPE_Q4_0] = {32, 1, -8, 7, 0, false},
+    [NB_TYPE_Q4_1] = {32, 1, 0, 15, 0, true},      [NB_TYPE_Q5_0] = {32, 1, -16, 15, 0, false},
+    [NB_TYPE_Q5_1] = {32, 1, 0, 31, 0, true},      [NB_TYPE_TQ2_0] = {256, 1, -1, 1, 0, false},
+    [NB_TYPE_Q2_0] = {64, 1, -1, 2, 0, false},     [NB_TYPE_Q2_K] = {16, 16, 0, 3, 15, true},
+    [NB_TYPE_Q3_K] = {16, 16, -4, 3, 31, false},   [NB_TYPE_Q4_K] = {32, 8, 0, 15, 63, true},
+    [NB_TYPE_Q5_K] = {32, 8, 0, 31, 63, true},     [NB_TYPE_Q6_K] = {16, 16, -32, 31, 127, false},
 };
 
 static int32_t take_type(const nb_train_rounding *r, const nb_train_tensor *tensor, nb_weight_grid *grid,
@@ -38,7 +38,6 @@ static int32_t take_type(const nb_train_rounding *r, const nb_train_tensor *tens
     const typed_grid *g = &grids[r->type];
     grid->least = g->least;
     grid->most = g->most;
-    grid->zero = g->zero;
     grid->most_scale = g->most_scale;
     grid->has_minima = g->has_minima;
     grid->group = g->group;
@@ -67,7 +66,8 @@ static int32_t take_group(const nb_train_rounding *r, const nb_train_tensor *ten
     uint32_t columns = r->group > 0 ? (uint32_t)r->group : tensor->columns;
     if (grid->in_tile > 1 || r->group < NB_TRAIN_GROUP_TENSOR || columns % unit || tensor->columns % columns)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "%s: a step for %d weights; rows have %u, and a group of the type %u, which only the plain types "
+                       "%s: a step for %d weights; rows have %u, and a group of the type %u, which only the plain "
+                       "types "
                        "can join",
                        tensor->name, r->group, tensor->columns, unit);
     grid->group = r->group == NB_TRAIN_GROUP_TENSOR ? 0 : columns;
@@ -82,8 +82,8 @@ int32_t nb_weight_grid_of(const nb_train_rounding *r, const nb_train_tensor *ten
     if (r->method > NB_TRAIN_ABSMEAN || r->fit > NB_TRAIN_FIT_MEAN || r->has_minima > 1 ||
         !(r->rate >= 0 && r->rate <= 1e6f))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "%s: there is no such way to round (method %u, first steps %u, minima %u, rate %g)", tensor->name,
-                       r->method, r->fit, r->has_minima, (double)r->rate);
+                       "%s: there is no such way to round (method %u, first steps %u, minima %u, rate %g)",
+                       tensor->name, r->method, r->fit, r->has_minima, (double)r->rate);
     NB_TRY(r->type == NB_TYPE_F32 ? take_levels(r, tensor, grid, err) : take_type(r, tensor, grid, err));
     NB_TRY(take_group(r, tensor, grid, err));
     if (r->method == NB_TRAIN_ABSMEAN && (grid->least != -1 || grid->in_tile > 1))

@@ -21,10 +21,9 @@ typedef struct nb_weight_grid {
     uint32_t method; /* NB_TRAIN_LEARNED or NB_TRAIN_ABSMEAN */
     uint32_t type;   /* NB_TYPE_F32: no type holds it */
     int32_t least, most;
-    uint32_t group;   /* columns that share a step; 0: all weights of the tensor share one */
-    uint32_t in_tile; /* groups of a tile: 1, or of a K type's superblock */
+    uint32_t group;     /* columns that share a step; 0: all weights of the tensor share one */
+    uint32_t in_tile;   /* groups of a tile: 1, or of a K type's superblock */
     int32_t most_scale; /* of a K type: the largest code of a step or minimum; else 0 */
-    int32_t zero;       /* the type's code of q is q + zero */
     bool has_minima;
     bool fits_errors; /* first steps are those of the least error, not of LSQ's rule */
 } nb_weight_grid;

@@ -3,10 +3,11 @@
 
 #include "../../src/base/numbers.h"
 #include "../../src/train/weight_rounding.h"
+#include "../../src/types/traits.h"
 
 static const char VECTORS[] = "tests/fixtures/train/rounding.bin";
 
-enum { STEPS = 10, EVERY = 13, MOST_TENSORS = 12 };
+enum { EVERY = 13, MOST_TENSORS = 12 };
 
 /* ---- matrices ----------------------------------------------------------------------------------------------------- */
 
@@ -86,6 +87,7 @@ typedef struct model {
     nb_train_loss loss;
     nb_train_optimizer optimizer;
     nb_train_rounding roundings[MOST_TENSORS];
+    nb_train_signals signals;
     uint32_t own[MOST_TENSORS];
     const float *steps[MOST_TENSORS]; /* the first, by LSQ's rule */
     const int32_t *tokens, *targets;
@@ -111,6 +113,15 @@ static model read_model(nb_cursor *in) {
         m.own[i] = nb_cursor_u32(in);
         m.steps[i] = test_numbers(in, m.own[i] * sizeof(float));
     }
+    nb_train_signals *s = &m.signals;
+    s->inputs = nb_cursor_u32(in);
+    s->input_levels = nb_cursor_u32(in);
+    s->input_minima = nb_cursor_u32(in);
+    s->frozen = nb_cursor_u32(in);
+    s->average = nb_cursor_f32(in);
+    s->rate = nb_cursor_f32(in);
+    s->gradient_bits = nb_cursor_u32(in);
+    s->seed = nb_cursor_u32(in);
     m.teacher = nb_alloc_items((uint64_t)n * m.shape.vocabulary, sizeof *m.teacher);
     return m;
 }
@@ -125,7 +136,8 @@ static void free_model(model *m) {
 
 static nb_trainer *new_trainer(nb_pool *pool, const model *m) {
     nb_error err = {0};
-    nb_trainer *t = nb_trainer_new_rounded(pool, &m->shape, m->roundings, m->sequences, m->length, 1, &err);
+    nb_trainer *t =
+        nb_trainer_new_rounded(pool, &m->shape, m->roundings, &m->signals, m->sequences, m->length, 1, &err);
     if (!CHECK(t, "%s", err.message))
         return NULL;
     uint32_t seed = m->seed;
@@ -165,27 +177,37 @@ static void check_first_steps(nb_trainer *t, const model *m) {
     }
 }
 
-/* Every 13th number of each tensor, then the steps of those that learn them. part: what the array is divided by. */
+static void check_some(nb_cursor *in, const float *array, const float *before, uint32_t n, uint32_t every, double part,
+                       double tolerance, const char *what) {
+    double error = 0, length = 0;
+    for (uint32_t k = 0; k < n; k += every) {
+        double want = (double)nb_cursor_f32(in);
+        error += pow((double)array[k] / part - want, 2);
+        length += pow(want - (before ? (double)before[k] : 0), 2);
+    }
+    CHECK(length > 0 && error <= tolerance * tolerance * length, "%s are off by %g, of %g", what, sqrt(error),
+          sqrt(length));
+}
+
+/* Every 13th number of each tensor, then the steps of those that learn them, then what is known of inputs. part: what
+ * the array is divided by. */
 static void check_array(nb_trainer *t, const model *m, nb_cursor *in, const float *array, const float *before,
-                        float part, double tolerance, const char *what) {
-    for (uint32_t pass = 0; pass < 2; pass++)
-        for (uint32_t i = 0; i < m->tensors; i++) {
-            nb_train_tensor tensor;
-            nb_trainer_tensor(t, i, &tensor);
-            uint32_t first = tensor.first, n = tensor.rows * tensor.columns, every = pass ? 1 : EVERY;
-            if (pass && m->roundings[i].method != NB_TRAIN_LEARNED)
-                continue;
-            if (pass)
-                n = nb_trainer_steps_of(t, i, &first);
-            double error = 0, length = 0;
-            for (uint32_t k = 0; k < n; k += every) {
-                double want = (double)nb_cursor_f32(in), have = (double)array[first + k] / (double)part;
-                error += pow(have - want, 2);
-                length += pow(want - (before ? (double)before[first + k] : 0), 2);
-            }
-            CHECK(length > 0 && error <= tolerance * tolerance * length, "%s: %s of %s are off by %g, of %g",
-                  tensor.name, what, pass ? "steps" : "weights", sqrt(error), sqrt(length));
-        }
+                        double part, double tolerance) {
+    uint32_t first = 0, n;
+    for (uint32_t i = 0; i < m->tensors; i++) {
+        nb_train_tensor tensor;
+        nb_trainer_tensor(t, i, &tensor);
+        check_some(in, array + tensor.first, before ? before + tensor.first : NULL, tensor.rows * tensor.columns, EVERY,
+                   part, tolerance, tensor.name);
+    }
+    for (uint32_t i = 0; i < m->tensors; i++)
+        if (m->roundings[i].method == NB_TRAIN_LEARNED && (n = nb_trainer_steps_of(t, i, &first)) > 0)
+            check_some(in, array + first, before ? before + first : NULL, n, 1, part, tolerance, "steps");
+    bool is_learned = m->signals.inputs == NB_TRAIN_LEARNED;
+    n = nb_trainer_inputs_of(t, &first);
+    CHECK(n == (m->signals.inputs == NB_TRAIN_PLAIN ? 0 : 14 * m->shape.layers), "%u numbers of inputs", n);
+    if (is_learned || (before && m->signals.inputs == NB_TRAIN_AVERAGE))
+        check_some(in, array + first, is_learned && before ? before + first : NULL, n, 1, part, tolerance, "of inputs");
 }
 
 static void check_torch(nb_pool *pool, model *m, nb_cursor *in) {
@@ -197,22 +219,25 @@ static void check_torch(nb_pool *pool, model *m, nb_cursor *in) {
     check_first_steps(t, m);
     double loss = accumulate(t, m, 0, m->sequences);
     CHECK(fabs(loss / m->counted / first - 1) < 1e-6, "the loss is %g, not %g", loss / m->counted, first);
-    check_array(t, m, in, nb_trainer_gradients(t), NULL, (float)m->counted, 1e-4, "gradients");
+    check_array(t, m, in, nb_trainer_gradients(t), NULL, m->counted, 1e-4);
     test_read_optimizer(in, &m->optimizer);
     CHECK(nb_trainer_set_optimizer(t, &m->optimizer, &err) == NB_OK, "%s", err.message);
-    const double *losses = test_numbers(in, STEPS * sizeof *losses), *norms = test_numbers(in, STEPS * sizeof *norms);
+    uint32_t n = nb_cursor_u32(in);
+    const double *losses = test_numbers(in, n * sizeof *losses), *norms = test_numbers(in, n * sizeof *norms);
     size_t bytes = nb_trainer_floats(t) * sizeof(float);
     float *before = nb_alloc(bytes);
     memcpy(before, nb_trainer_weights(t), bytes);
-    for (uint32_t step = 0; step < STEPS; step++) {
-        if (step)
+    for (uint32_t step = 0; step < n; step++) {
+        if (step && m->signals.inputs + m->signals.gradient_bits == 0)
             loss = accumulate(t, m, 0, 1) + accumulate(t, m, 1, 1); /* in two parts */
-        CHECK(fabs(loss / m->counted / losses[step] - 1) < 1e-4, "step %u: the loss is %g, not %g", step,
-              loss / m->counted, losses[step]);
+        else if (step) /* ranges and random numbers are others for each part */
+            loss = accumulate(t, m, 0, m->sequences);
+        CHECK(fabs(loss / m->counted / losses[step] - 1) < 1e-4, "seed %u, step %u: the loss is %g, not %g", m->seed,
+              step, loss / m->counted, losses[step]);
         CHECK(nb_trainer_step(t, &norm, &err) == NB_OK, "%s", err.message);
         CHECK(fabs(norm / norms[step] - 1) < 1e-3, "step %u: the norm is %g, not %g", step, norm, norms[step]);
     }
-    check_array(t, m, in, nb_trainer_weights(t), before, 1, 1e-3, "ten steps");
+    check_array(t, m, in, nb_trainer_weights(t), before, 1, 1e-3);
     nb_free(before);
     nb_free((void *)losses);
     nb_free((void *)norms);
@@ -250,19 +275,119 @@ static void check_bits(nb_pool *pool, const model *m) {
     nb_trainer_free(resumed);
 }
 
+/* ---- export -------------------------------------------------------------------------------------------------------- */
+
+/* A model whose matrices have rows of whole superblocks. */
+static const nb_train_shape wide = {.vocabulary = 24,
+                                    .width = 256,
+                                    .layers = 1,
+                                    .heads = 4,
+                                    .kv_heads = 2,
+                                    .head_size = 64,
+                                    .hidden = 256,
+                                    .is_tied = 1,
+                                    .rope_base = 1000,
+                                    .epsilon = 1e-5f};
+
+static void check_blocks(nb_trainer *t, uint32_t index, uint32_t type) {
+    nb_error err = {0};
+    nb_train_tensor tensor;
+    CHECK(nb_trainer_tensor(t, index, &tensor) == NB_OK && nb_trainer_export_type(t, index) == type, "tensor %u",
+          index);
+    size_t n = (size_t)tensor.rows * tensor.columns, bytes = (size_t)nb_trainer_export_bytes(t, index);
+    void *blocks = nb_alloc(bytes);
+    float *values = nb_alloc_items(n, sizeof *values);
+    CHECK(nb_trainer_export(t, index, blocks, &err) == NB_OK, "%s", err.message);
+    nb_traits_of(type)->dequantize(blocks, values, n);
+    const float *rounded = nb_trainer_rounded(t, index);
+    uint32_t wrong = 0;
+    for (size_t i = 0; i < n; i++)
+        wrong += nb_bits_of(values[i]) != nb_bits_of(rounded[i]);
+    CHECK(bytes == n / nb_traits_of(type)->block_weights * nb_traits_of(type)->block_bytes && wrong == 0,
+          "%s as %s: %u weights of the blocks are not what was trained", tensor.name, nb_traits_of(type)->name, wrong);
+    nb_free(blocks);
+    nb_free(values);
+}
+
+/* Some steps of training, then the engine's dequantizer reads from the blocks the very weights that were trained. */
+static void check_export(nb_pool *pool, nb_train_rounding rounding) {
+    static const nb_train_optimizer optimizer =
+        {.rate = 0.02f, .last_rate = 0.02f, .beta1 = 0.9f, .beta2 = 0.95f, .epsilon = 1e-8f, .decay = 0.1f};
+    nb_error err = {0};
+    nb_train_rounding all[MOST_TENSORS] = {{0}};
+    for (uint32_t i = 0; i < 10; i++)
+        all[i] = i == 1 || i == 6 ? (nb_train_rounding){0} : rounding;
+    int32_t tokens[8], targets[8];
+    for (int i = 0; i < 8; i++)
+        tokens[i] = 3 * i, targets[i] = (5 * i + 1) % 24;
+    nb_trainer *t = nb_trainer_new_rounded(pool, &wide, all, NULL, 1, 8, 1, &err);
+    if (!CHECK(t && nb_trainer_set_optimizer(t, &optimizer, &err) == NB_OK, "%s", err.message))
+        return;
+    uint32_t seed = 5;
+    double loss, norm;
+    test_fill_weights_of(t, &seed);
+    CHECK(nb_trainer_fit_steps(t, &err) == NB_OK, "%s", err.message);
+    for (int step = 0; step < 3; step++) {
+        CHECK(nb_trainer_accumulate(t, tokens, targets, NULL, 1, 8, &loss, &err) == 8, "%s", err.message);
+        CHECK(nb_trainer_step(t, &norm, &err) == NB_OK, "%s", err.message);
+    }
+    check_blocks(t, 0, rounding.type);
+    check_blocks(t, 2, rounding.type);
+    check_blocks(t, 9, rounding.type);
+    CHECK(nb_trainer_export(t, 1, tokens, &err) == NB_ERR_STATE && nb_trainer_export_type(t, 1) == NB_TYPE_F32 &&
+              nb_trainer_export_bytes(t, 1) == 256 * sizeof(float),
+          "%s", err.message);
+    uint32_t first;
+    nb_trainer_steps_of(t, 9, &first);
+    nb_trainer_weights(t)[first] = INFINITY;
+    CHECK(nb_trainer_export(t, 9, tokens, &err) == NB_ERR_FORMAT && test_contains(err.message, "step 0"), "%s",
+          err.message);
+    nb_trainer_free(t);
+}
+
+static void check_exports(nb_pool *pool) {
+    static const uint32_t types[] = {NB_TYPE_Q8_0, NB_TYPE_Q4_0,  NB_TYPE_Q4_1, NB_TYPE_Q5_0,
+                                     NB_TYPE_Q5_1, NB_TYPE_TQ2_0, NB_TYPE_Q2_0, NB_TYPE_Q2_K,
+                                     NB_TYPE_Q3_K, NB_TYPE_Q4_K,  NB_TYPE_Q5_K, NB_TYPE_Q6_K};
+    for (uint32_t i = 0; i < sizeof types / sizeof *types; i++)
+        check_export(pool, (nb_train_rounding){.method = NB_TRAIN_LEARNED, .type = types[i], .rate = 0.1f});
+    check_export(pool, (nb_train_rounding){.method = NB_TRAIN_LEARNED,
+                                           .type = NB_TYPE_Q8_0,
+                                           .rate = 1,
+                                           .group = NB_TRAIN_GROUP_ROW});
+    check_export(pool, (nb_train_rounding){.method = NB_TRAIN_LEARNED, .type = NB_TYPE_Q4_1, .rate = 1, .group = 128});
+    check_export(pool, (nb_train_rounding){.method = NB_TRAIN_ABSMEAN, .type = NB_TYPE_TQ2_0});
+    check_export(pool,
+                 (nb_train_rounding){.method = NB_TRAIN_ABSMEAN, .type = NB_TYPE_Q2_0, .group = NB_TRAIN_GROUP_TENSOR});
+}
+
 /* ---- refusals ------------------------------------------------------------------------------------------------------ */
 
 static void refuse(const model *m, uint32_t index, nb_train_rounding r, int32_t code, const char *part) {
     nb_error err = {0};
     nb_train_rounding all[MOST_TENSORS] = {{0}};
     all[index] = r;
-    nb_trainer *t = nb_trainer_new_rounded(NULL, &m->shape, all, 1, 8, 1, &err);
+    nb_trainer *t = nb_trainer_new_rounded(NULL, &m->shape, all, NULL, 1, 8, 1, &err);
     CHECK(!t && err.code == code && test_contains(err.message, part), "%d, %s: expected '%s'", err.code, err.message,
           part);
     nb_trainer_free(t);
 }
 
+static void refuse_signals(const model *m, nb_train_signals s, const char *part) {
+    nb_error err = {0};
+    nb_train_rounding all[MOST_TENSORS] = {{0}};
+    nb_trainer *t = nb_trainer_new_rounded(NULL, &m->shape, all, &s, 1, 8, 1, &err);
+    CHECK(!t && err.code == NB_ERR_ARGUMENT && test_contains(err.message, part), "%d, %s: expected '%s'", err.code,
+          err.message, part);
+    nb_trainer_free(t);
+}
+
 static void check_refusals(const model *m) {
+    refuse_signals(m, (nb_train_signals){.inputs = NB_TRAIN_TOKENS, .input_levels = 2}, "3 to 256");
+    refuse_signals(m, (nb_train_signals){.inputs = NB_TRAIN_ABSMEAN, .input_levels = 3}, "no such way");
+    refuse_signals(m, (nb_train_signals){.average = 1}, "moving averages keep 1");
+    refuse_signals(m, (nb_train_signals){.rate = NAN}, "learn");
+    refuse_signals(m, (nb_train_signals){.gradient_bits = 9}, "gradients of 9 bits");
     nb_train_rounding q4 = {.method = NB_TRAIN_LEARNED, .type = NB_TYPE_Q4_0, .rate = 1}, r;
 #define CHANGED(change) ((r = q4), (change), r)
     refuse(m, 1, q4, NB_ERR_ARGUMENT, "only matrices");
@@ -281,7 +406,8 @@ static void check_refusals(const model *m) {
     nb_train_tensor tensor;
     nb_train_shape bad = m->shape;
     bad.heads = 0;
-    CHECK(nb_train_tensors_of(&m->shape, &err) == m->tensors && nb_train_tensors_of(&bad, &err) == 0, "%s", err.message);
+    CHECK(nb_train_tensors_of(&m->shape, &err) == m->tensors && nb_train_tensors_of(&bad, &err) == 0, "%s",
+          err.message);
     CHECK(nb_train_tensor_of(&m->shape, m->tensors, &tensor, &err) == NB_ERR_ARGUMENT, "there is no such tensor");
     nb_trainer *t = new_trainer(NULL, m);
     if (!t)
@@ -305,14 +431,18 @@ void test_train_rounding(void) {
     for (uint32_t i = 0; i < matrices && !in.is_short; i++)
         check_matrix(&in, pool, i);
     uint32_t models = nb_cursor_u32(&in);
-    for (uint32_t i = 0; i < models && CHECK(!in.is_short, "%s is cut off", VECTORS); i++) {
+    for (uint32_t i = 0; i < models; i++) {
         model m = read_model(&in);
+        if (!CHECK(!in.is_short, "%s is cut off", VECTORS))
+            break;
         check_torch(pool, &m, &in);
         check_bits(pool, &m);
-        check_refusals(&m);
+        if (i == 0)
+            check_refusals(&m);
         free_model(&m);
     }
-    CHECK(models == 2 && in.at == size, "%s has more than it says", VECTORS);
+    check_exports(pool);
+    CHECK(models == 8 && in.at == size, "%s has more than it says", VECTORS);
     test_pool_free(pool);
     nb_free(bytes);
 }
