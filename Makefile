@@ -1,6 +1,6 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build format lint analyze analyzers bench bench-kernels quality quality-mix quality-grids bundlers common-bundlers fuzz oracle oracles tables gemma minilm vocabularies clean checked compilers model peers
+.PHONY: help setup demo test run build format lint analyze analyzers bench bench-kernels quality quality-mix quality-grids quality-groups bundlers common-bundlers fuzz oracle oracles tables gemma minilm vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -60,6 +60,9 @@ quality: build model ## what each type and method of quantizing loses (NIBBLE_CA
 
 quality-mix: build ## what the automatic mix gains over recipes of the same size (NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL)
 	@exec node tests/quality/mixes.js $(RECIPES)
+
+quality-groups: build ## what calibration gains at the same bits and group (NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER)
+	@exec node tests/quality/groups.js
 
 quality-grids: build ## what uniform grids, logarithmic levels and codebooks cost (NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL)
 	@exec node tests/quality/grids.js

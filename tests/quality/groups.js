@@ -1,0 +1,120 @@
+// What calibration gains at the same bits and the same group: `make quality-groups` rounds a folder's matrices to nearest, with
+// AWQ, with GPTQ and with both, into the same format, compares all of them with the floating-point model and each with the
+// one that was rounded, and writes build/groups.json and docs/groups.md.
+//     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER node tests/quality/groups.js
+// The two texts must differ. NIBBLE_SAMPLES=N calibrates with so many windows, NIBBLE_THREADS=N computes with so many threads.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { withError } from '../../web/report/with-error.js';
+import { nibble, root, twoTexts } from './command.js';
+
+/** @typedef {{ mean: number, standardError: number }} Mean */
+/** @typedef {{ bits: number, group: number, method: string, seconds: number, perplexity: number, logRatio: Mean,
+ *     divergence: Mean, sameTop: number, againstNearest?: Mean }} Row */
+
+const COMMAND = 'make quality-groups NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER';
+const SAMPLES = process.env.NIBBLE_SAMPLES;
+const BITS = [4, 3, 2];
+const GROUPS = [128, 32];
+const METHODS = ['rtn', 'awq', 'gptq', 'awq+gptq'];
+
+/** Mean and standard error only. @param {Mean} from @returns {Mean} */
+const meanOf = ({ mean, standardError }) => ({ mean, standardError });
+
+/**
+ * @param {string} base
+ * @param {number} bits
+ * @param {number} group
+ * @param {ReturnType<typeof twoTexts>} texts
+ * @param {string} folder for what is made
+ * @returns {{ rows: Row[], tokens: number, base: { perplexity: number, standardError: number } }}
+ */
+function measure(base, bits, group, { calibration, evaluation }, folder) {
+    const text = ['--calibration', calibration.path, ...(SAMPLES ? ['--samples', SAMPLES] : [])],
+        paths = METHODS.map((method) => join(folder, `${bits}-${group}-${method}`)),
+        flags = ['--file', evaluation.path, '--no-speed', '--no-weights'];
+    const seconds = METHODS.map((method, i) => {
+        const made = nibble(
+            ...['quantize', base, paths[i], '--format', 'gptq', '--asymmetric'],
+            ...['--bits', String(bits), '--group', String(group)],
+            ...(method === 'rtn' ? [] : [...text, '--method', method]),
+        );
+        console.log(`${bits} bits, groups of ${group}, ${method}: ${made.seconds.toFixed(1)} s`);
+        return made.seconds;
+    });
+    const found = nibble('compare', base, ...paths, ...flags),
+        pairs = nibble('compare', ...paths, ...flags);
+    for (const path of paths) rmSync(path, { recursive: true });
+    const rows = METHODS.map((method, i) => {
+        const { perplexity, logRatio, divergence, sameTop } = found.models[i];
+        return {
+            ...{ bits, group, method, seconds: seconds[i], perplexity },
+            logRatio: meanOf(logRatio),
+            divergence: meanOf(divergence),
+            sameTop: sameTop.mean,
+            againstNearest: i > 0 ? meanOf(pairs.models[i - 1].logRatio) : undefined,
+        };
+    });
+    return { rows, tokens: found.tokens, base: found.base };
+}
+
+/** A ratio of perplexities in percent. @param {Mean} of a logarithm */
+const percent = ({ mean, standardError }) =>
+    `${(100 * Math.expm1(mean)).toFixed(2)} ± ${(100 * standardError * Math.exp(mean)).toFixed(2)}`;
+
+/** @param {Row} row */
+const line = ({ bits, group, method, perplexity, logRatio, againstNearest, divergence, sameTop }) =>
+    `| ${[
+        bits,
+        group,
+        method === 'rtn' ? 'round to nearest' : method,
+        perplexity.toFixed(3),
+        percent(logRatio),
+        againstNearest ? percent(againstNearest) : '',
+        withError(divergence.mean, divergence.standardError),
+        (100 * sameTop).toFixed(2),
+    ].join(' | ')} |`;
+
+/**
+ * docs/groups.md.
+ * @param {ReturnType<typeof measure>[]} found
+ * @param {{ calibration: number, evaluation: number }} characters
+ */
+const page = (found, characters) =>
+    `# What calibration gains at the same bits and group
+
+Written by tests/quality/groups.js; do not edit it. The command was
+
+    ${COMMAND}${SAMPLES ? ` NIBBLE_SAMPLES=${SAMPLES}` : ''}
+
+Each line is one \`nibble quantize FOLDER OUT --format gptq --asymmetric --bits B --group G --calibration FILE --method NAME\`
+(round to nearest: without the last two). The format holds the same codes, scales and zero points by any method, so the
+size is the same. The token embedding stays in F32. The calibration text has ${characters.calibration.toLocaleString('en')} characters, and the text of
+the figures, another one, ${characters.evaluation.toLocaleString('en')}: ${found[0].tokens} tokens. The perplexity of the base, in F32, is
+${found[0].base.perplexity.toFixed(3)} ± ${found[0].base.standardError.toFixed(3)}. KL is the divergence from the base, in nats. ± is one standard error; those of ratios
+are paired over the windows of the text, so they are much smaller than those of the perplexities themselves.
+
+| bits | group | method | perplexity | above the base, % | against rounding, % | mean KL | same top, % |
+|---:|---:|---|---:|---:|---:|---:|---:|
+${found
+    .flatMap(({ rows }) => rows)
+    .map(line)
+    .join('\n')}
+`;
+
+const texts = twoTexts(COMMAND),
+    base = process.env.NIBBLE_BASE;
+if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a folder. ${COMMAND}`);
+mkdirSync(`${root}build`, { recursive: true });
+const folder = mkdtempSync(join(root, 'build', 'groups-'));
+try {
+    const found = BITS.flatMap((bits) => GROUPS.map((group) => measure(base, bits, group, texts, folder)));
+    writeFileSync(`${root}build/groups.json`, `${JSON.stringify(found, null, 1)}\n`);
+    writeFileSync(
+        `${root}docs/groups.md`,
+        page(found, { calibration: texts.calibration.text.length, evaluation: texts.evaluation.text.length }),
+    );
+    console.log('docs/groups.md is written');
+} finally {
+    rmSync(folder, { recursive: true });
+}
