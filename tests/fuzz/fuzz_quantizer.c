@@ -5,7 +5,7 @@
 #include "../../src/nibble_quantize.h"
 #include "../../src/quant/quantize.h"
 
-enum { MOST_COLUMNS = 256, MOST_ROWS = 32, MOST_STEPS = 1000 };
+enum { MOST_COLUMNS = 256, MOST_STEPS = 1000 };
 
 /* Most Hessians of any bytes are refused. So others are sums of x x^T, of which one number is any bytes. */
 static void observe(const input *in, nb_quantizer *q) {
@@ -154,17 +154,23 @@ static void scale(input *in, nb_quantizer *q) {
 }
 
 static void split(input *in, nb_quantizer *q) {
-    float *weights = rows_of(in, NB_TYPE_F32), threshold, most[MOST_ROWS];
-    uint32_t *list = fuzz_memory(in->columns * sizeof *list);
+    uint32_t source = choice(in, 5) % 64, *list = fuzz_memory(in->columns * sizeof *list);
+    void *weights = rows_of(in, source);
+    float threshold;
     fill(in, &threshold, sizeof threshold);
     int32_t n = nb_quantizer_outliers(q, threshold, list, &in->err);
-    if (done(in, n)) {
+    if (done(in, n) && weights) {
         demand(n <= (int32_t)in->columns);
-        int8_t *codes = fuzz_memory((size_t)in->rows * in->columns);
+        size_t block = nb_quantizer_block(NB_TYPE_Q8_0), floats = (size_t)in->rows * in->columns;
+        void *blocks = fuzz_memory(floats / block * nb_quantizer_block_bytes(NB_TYPE_Q8_0));
         uint16_t *kept = fuzz_memory((size_t)in->rows * (size_t)n * sizeof *kept);
-        done(in, nb_quantizer_split(q, weights, in->rows, list, (uint32_t)n, codes, most, kept, &in->err));
+        float *values = fuzz_memory(floats * sizeof *values);
+        if (done(in, nb_quantizer_split(q, source, weights, 0, in->rows, list, (uint32_t)n, blocks, kept, values,
+                                        &in->err)))
+            demand_numbers(values, floats);
+        free(values);
         free(kept);
-        free(codes);
+        free(blocks);
     }
     free(list);
     free(weights);
