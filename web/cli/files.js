@@ -1,6 +1,6 @@
 /** The files that commands read whole or write. A written one has its name when it is whole, and not before. */
 import fs, { existsSync, mkdirSync, openSync, renameSync, rmSync, unlinkSync } from 'node:fs';
-import { link, readdir, readFile, realpath, rename, rm, stat, unlink } from 'node:fs/promises';
+import { link, open as openFile, readdir, readFile, realpath, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { why } from '../errors.js';
@@ -119,10 +119,30 @@ export async function checkOutFolder(out, force, inputs, copied) {
 /** A dash stands for standard input. @param {string} path */
 export const placeToRead = (path) => (path === '-' ? '/dev/stdin' : path);
 
+/** What readFile() of Node takes at most, less than 2^31 bytes. The checkpoint of a training may have more. */
+const MOST_AT_ONCE = 2 ** 30;
+
+/** @param {string} path @param {number} size */
+export async function readLarge(path, size) {
+    const bytes = new Uint8Array(size),
+        file = await openFile(path);
+    try {
+        for (let at = 0; at < size; ) {
+            const { bytesRead } = await file.read(bytes, at, Math.min(MOST_AT_ONCE, size - at), at);
+            if (bytesRead === 0) return bytes.subarray(0, at); // it became shorter meanwhile
+            at += bytesRead;
+        }
+    } finally {
+        await file.close();
+    }
+    return bytes;
+}
+
 /** @param {string} flag for messages @param {string} path */
 export async function readInput(flag, path) {
     try {
-        return new Uint8Array(await readFile(placeToRead(path)));
+        const { size } = await stat(placeToRead(path));
+        return size > MOST_AT_ONCE ? await readLarge(path, size) : new Uint8Array(await readFile(placeToRead(path)));
     } catch (error) {
         throw new NibbleError('NB_ERR_FILE', `${flag}: cannot read ${path}: ${why(error)}`, { cause: error });
     }
@@ -141,11 +161,12 @@ async function attempted(out, act) {
  * Runs what writes under a temporary name. Whatever happens, a signal too, remove() runs.
  * @param {() => void} remove
  * @param {() => Promise<void>} act
+ * @param {boolean} [outlasts] whether SIGTERM does not end it, as the command itself heeds that
  */
-async function cleanly(remove, act) {
-    const endings = Object.entries(ENDINGS).map(
-        ([name, number]) => /** @type {const} */ ([name, () => process.exit(128 + number)]),
-    );
+async function cleanly(remove, act, outlasts = false) {
+    const endings = Object.entries(ENDINGS)
+        .filter(([name]) => !outlasts || name !== 'SIGTERM')
+        .map(([name, number]) => /** @type {const} */ ([name, () => process.exit(128 + number)]));
     process.once('exit', remove);
     for (const [name, end] of endings) process.once(name, end);
     try {
@@ -188,8 +209,9 @@ async function writeNew(stream, path, out, isNew = true) {
  * @param {Bytes} stream
  * @param {string} out
  * @param {boolean} force
+ * @param {boolean} [outlasts] whether SIGTERM does not end it, as the command itself heeds that
  */
-export async function writeWhole(stream, out, force) {
+export async function writeWhole(stream, out, force, outlasts) {
     const there = await stat(out).catch(() => null);
     if (there && !there.isFile()) return writeNew(stream, out, out, false);
     const temporary = temporaryOf(out);
@@ -198,14 +220,18 @@ export async function writeWhole(stream, out, force) {
             unlinkSync(temporary);
         } catch {} // it has its own name by now
     };
-    await cleanly(remove, async () => {
-        await writeNew(stream, temporary, out);
-        await attempted(out, async () => {
-            if (force) return rename(temporary, out);
-            await link(temporary, out); // fails where another process was quicker
-            await unlink(temporary);
-        });
-    });
+    await cleanly(
+        remove,
+        async () => {
+            await writeNew(stream, temporary, out);
+            await attempted(out, async () => {
+                if (force) return rename(temporary, out);
+                await link(temporary, out); // fails where another process was quicker
+                await unlink(temporary);
+            });
+        },
+        outlasts,
+    );
 }
 
 /**

@@ -6,6 +6,9 @@ import { UsageError } from './usage.js';
 
 /** @typedef {import('../index.d.ts').TextProgress} TextProgress */
 
+/** Characters of a text at most: the limit of V8's strings. */
+const LONGEST = 2 ** 29 - 24;
+
 /** @param {string} flag for messages @param {string} path of a text in UTF-8 */
 export async function readText(flag, path) {
     const bytes = await readInput(flag, path);
@@ -13,6 +16,10 @@ export async function readText(flag, path) {
     try {
         return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     } catch {
+        if (bytes.length > LONGEST)
+            throw new UsageError(
+                `${flag}: ${path} is longer than a text can be, or not in UTF-8: take parts of less than 500 MB`,
+            );
         throw new UsageError(`${flag}: ${path} is not a text in UTF-8; convert it, or take another`);
     }
 }
