@@ -77,7 +77,7 @@ for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
     test(`${signal} loses nothing: a run that is resumed writes the same bytes`, async () => {
         const name = signal.toLowerCase(),
             straight = at('straight.gguf'),
-            kept = ['--checkpoint', at(`${name}.ckpt`)];
+            kept = ['--checkpoint', at(`${name}.ckpt`), '--html', at(`${name}.html`)];
         const steps = ['--steps', '150', '--every', '1000'];
         if (!readdirSync(folder).includes('straight.gguf'))
             assert.equal(nibble(...anew('straight.gguf', ...steps)).status, 0);
@@ -93,11 +93,51 @@ for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
         const [, step] = /interrupted after step (\d+) of 150; --resume goes on from step \1\n$/.exec(said) ?? [];
         assert.ok(Number(step) >= 8 && Number(step) < 150, said);
         assert.ok(!readdirSync(folder).includes(`${name}.gguf`), 'nothing is written that is not done');
+        // the page of the first part is written over
         const { status, stdout, stderr } = nibble(...anew(`${name}.gguf`, ...steps, ...kept, '--resume', '--json'));
         assert.equal(status, 0, stderr);
         assert.equal(JSON.parse(stdout).firstStep, Number(step));
         assert.ok(readFileSync(at(`${name}.gguf`)).equals(readFileSync(straight)));
+        const shown = `150 of 150, here from ${Number(step) + 1} on`;
+        assert.ok(readFileSync(at(`${name}.html`), 'utf8').includes(shown), shown);
+        const anewAgain = nibble(...anew(`${name}-2.gguf`, ...steps, '--html', at(`${name}.html`)));
+        assert.match(anewAgain.stderr, /\.html is there already; --force writes over it/);
     });
+
+test('files that would take the place of each other, or of what is no checkpoint, are refused at once', () => {
+    const same = nibble(...anew('same.gguf', '--steps', '1', '--checkpoint', `${folder}/./same.gguf`));
+    assert.deepEqual(
+        [same.status, same.stderr.split('\n')[0]],
+        [2, 'nibble: --output and --checkpoint are the same file: give one of them another name'],
+    );
+    const init = [...['--init', `${root}tests/fixtures/models/type-f16.gguf`, '--data', text, '-o', at('other.gguf')]],
+        none = nibble(...init, '--checkpoint', text, '--resume');
+    assert.equal(none.status, 2, none.stderr); // it is the text, too
+    writeFileSync(at('no.ckpt'), 'This is no checkpoint.');
+    const wrong = nibble(...init, '--checkpoint', at('no.ckpt'), '--resume');
+    assert.equal(wrong.stderr, 'nibble: the checkpoint is not one of a training by nibble\n');
+});
+
+test('SIGTERM does not end what is written while the command ends by itself', () => {
+    const script = `
+        import { setTimeout } from 'node:timers/promises';
+        import { writeWhole } from '${root}web/cli/files.js';
+        process.on('SIGTERM', () => {});
+        const pieces = async function* () {
+            yield new Uint8Array(3);
+            process.kill(process.pid, 'SIGTERM');
+            await setTimeout(100);
+            yield new Uint8Array(2);
+        };
+        await writeWhole(pieces(), '${at('outlasts.bin')}', false, process.argv[1] === 'outlasts');`;
+    const run = (/** @type {string} */ how) =>
+        spawnSync(process.execPath, ['--input-type=module', '-e', script, how], { encoding: 'utf8' });
+    assert.equal(run('ends').status, 143);
+    assert.ok(!readdirSync(folder).some((name) => name.includes('outlasts')));
+    const { status, stderr } = run('outlasts');
+    assert.equal(status, 0, stderr);
+    assert.equal(readFileSync(at('outlasts.bin')).length, 5);
+});
 
 test('a full disk: the training goes on without the checkpoint, and the one before stays', async () => {
     const names = ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json'],
@@ -118,13 +158,20 @@ test('a full disk: the training goes on without the checkpoint, and the one befo
     // room for the model, of 80 KB, but not for a checkpoint, of 215 KB
     const some = run(128, 'full.gguf');
     assert.equal(some.status, 0, some.stderr);
-    const told = /cannot write .*full\.ckpt: the file would be larger than is allowed; the training goes on\n/g;
-    assert.equal(some.stderr.match(told)?.length, 3, some.stderr);
+    const told = /cannot write .*full\.ckpt: the file would be larger than is allowed(; the training goes on)?\n/g;
+    assert.deepEqual(
+        Array.from(some.stderr.matchAll(told), ([, more]) => more !== undefined),
+        [true, true, false],
+        some.stderr,
+    );
     assert.ok(readFileSync(at('full.ckpt')).equals(before), 'the checkpoint is what it was');
     const none = run(4, 'none.gguf', '--html', at('none.html'));
     assert.equal(none.status, 1, none.stderr);
     assert.match(none.stderr, /nibble: cannot write .*none\.html: the file would be larger than is allowed\n/);
-    assert.match(none.stderr, /nibble: cannot write .*none\.gguf: the file would be larger than is allowed\n$/);
+    assert.match(
+        none.stderr,
+        /nibble: cannot write .*none\.gguf: the file would .* \(the last good checkpoint is .*full\.ckpt, of step 3\)\n$/,
+    );
     assert.deepEqual(
         readdirSync(folder).filter((name) => /none|\.part$/.test(name)),
         [],

@@ -260,8 +260,8 @@ test('checkpoints that are of something else, or damaged, are refused', async ()
     await refused(/whose steps was 5, and now it is 6/, checkpoint, { steps: 6 });
     await refused(/whose seed was 7/, checkpoint, { seed: 8 });
     await refused(/whose part was 2/, checkpoint, { part: 5 });
-    await refused(/no checkpoint of a training/, new Uint8Array(40));
-    await refused(/no checkpoint of a training/, checkpoint.slice(0, 7));
+    await refused(/not one of a training by nibble/, new Uint8Array(40));
+    await refused(/not one of a training by nibble/, checkpoint.slice(0, 7));
     await refused(/damaged \(it was cut off\)/, checkpoint.slice(0, 15 + 6));
     for (const at of [20, 700, checkpoint.length - 3000, checkpoint.length - 1]) {
         const bytes = checkpoint.slice();

@@ -3,7 +3,7 @@
  * scales of a quantized model learn from the model that it was made of.
  */
 import { readdir, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { isDebugAsked } from '../debug.js';
 import { messageOf } from '../errors.js';
 import { NibbleError, train, trainTokenizer, tune } from '../index.js';
@@ -44,7 +44,7 @@ export async function commandTrain({ values }, signal) {
         try {
             return await train(source, { ...pick(TRAIN_OPTIONS, values), ...options });
         } catch (error) {
-            throw init === undefined ? error : ofModel(init, error);
+            throw init === undefined ? error : blamed(init, error);
         }
     });
 }
@@ -57,10 +57,14 @@ export async function commandTune({ model, values }, signal) {
         try {
             return await tune(model, { ...pick(TUNE_OPTIONS, values), ...options, teacher });
         } catch (error) {
-            throw ofModel(model, error);
+            throw blamed(model, error);
         }
     });
 }
+
+/** An error with the model's name, if it is the model's. @param {string} model @param {unknown} error */
+const blamed = (model, error) =>
+    error instanceof NibbleError && /^the (checkpoint|teacher)/.test(error.message) ? error : ofModel(model, error);
 
 /** What begin() needs beside the options of the command. @typedef {Pick<import('../index.d.ts').TrainOptions, 'data' |
  * 'checkpoint' | 'signal' | 'debug'>} Given */
@@ -83,7 +87,7 @@ async function learn(values, models, signal, begin) {
     let pageError;
     try {
         if (await run.all(signal)) {
-            await writeWhole(/** @type {any} */ (training.model()), output, force);
+            await run.write(output, force);
             isWritten = true;
         }
     } finally {
@@ -126,8 +130,12 @@ function checkResume({ checkpoint, resume }) {
 async function checkPlaces({ output, html, checkpoint, resume, force, data }, models) {
     const inputs = [...models, ...data],
         isThere = checkpoint !== undefined && (await stat(checkpoint).catch(() => null)) !== null;
+    for (const [flag, file] of Object.entries({ output, html }))
+        if (checkpoint !== undefined && file !== undefined && resolve(file) === resolve(checkpoint))
+            throw new UsageError(`--${flag} and --checkpoint are the same file: give one of them another name`);
     await checkOut(output, ['.gguf'], force, inputs);
-    if (html !== undefined) await checkOut(html, ['.html', '.htm'], force, inputs);
+    // the run that is resumed has written a page when it was interrupted
+    if (html !== undefined) await checkOut(html, ['.html', '.htm'], force || (resume && isThere), inputs);
     if (checkpoint !== undefined) await checkPlace(checkpoint, inputs);
     if (isThere && !resume && !force)
         throw new UsageError(`${checkpoint} is there already; --resume goes on from it, and --force writes over it`);
@@ -223,9 +231,9 @@ class Run {
                     this.history.push(step);
                     this.#tell(step);
                     if (signal.aborted) break;
-                    if (step.step % this.every === 0 || step.step === steps) await this.#save();
+                    if (step.step % this.every === 0 || step.step === steps) await this.#save(step.step === steps);
                 }
-            if (signal.aborted && this.saved < training.step) await this.#save();
+            if (signal.aborted && this.saved < training.step) await this.#save(true);
         } catch (error) {
             throw this.#withCheckpoint(error);
         }
@@ -239,15 +247,28 @@ class Run {
         return this.saved < 0 ? '' : `; --resume goes on from step ${this.saved}`;
     }
 
-    /** A checkpoint that cannot be written does not end the run: what it has learned would be lost. */
-    async #save() {
+    /** A checkpoint that cannot be written does not end the run: what it has learned would be lost. @param {boolean} isLast */
+    async #save(isLast) {
         if (this.checkpoint === undefined) return;
         const bytes = await this.training.checkpoint();
         try {
-            await writeWhole(piecesOf(bytes), this.checkpoint, true);
+            await writeWhole(piecesOf(bytes), this.checkpoint, true, true);
             this.saved = this.training.step;
         } catch (error) {
-            this.say(`${messageOf(error)}; the training goes on`);
+            this.say(`${messageOf(error)}${isLast ? '' : '; the training goes on'}`);
+        }
+    }
+
+    /**
+     * The model, when all steps are done.
+     * @param {string} output
+     * @param {boolean} force
+     */
+    async write(output, force) {
+        try {
+            await writeWhole(/** @type {any} */ (this.training.model()), output, force, true);
+        } catch (error) {
+            throw this.#withCheckpoint(error);
         }
     }
 
@@ -308,12 +329,12 @@ const stepLine = ({ step, loss, validationLoss, tokensPerSecond, secondsLeft }, 
     }`;
 
 /** @param {Run} run @param {Record<string, any>} values */
-async function writePage({ history, training }, { output, html, force }) {
+async function writePage({ history, training }, { output, html, force, resume }) {
     const page = async function* () {
         const { style } = await readReportScript();
         yield new TextEncoder().encode(await trainingPage(basename(output), training.info, history, style));
     };
-    await writeWhole(page(), html, force);
+    await writeWhole(page(), html, force || resume, true);
 }
 
 /** @param {ReturnType<Run['facts']> & { out: string, seconds: number }} facts */

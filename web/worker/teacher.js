@@ -18,6 +18,12 @@ const SAME = [
     ['hidden', 'numbers inside its feed-forward blocks'],
 ];
 
+/** An error that says which of the two models it is of. @param {unknown} error */
+const ofTeacher = (error) =>
+    error instanceof NibbleError
+        ? new NibbleError(error.code, `the teacher (--teacher): ${error.message}`, { cause: error })
+        : error;
+
 export class Teacher {
     /** @type {Trainer | undefined} */
     trainer;
@@ -42,21 +48,23 @@ export class Teacher {
      * @param {import('./journal.js').Journal} [journal]
      */
     static async open(source, assets, pupil, length, journal) {
-        const model = await TrainedModel.open(source, assets, journal);
+        /** @type {TrainedModel | undefined} */
+        let model;
         try {
+            model = await TrainedModel.open(source, assets, journal);
             const shape = model.shape(length),
                 other = SAME.find(([size]) => shape[size] !== pupil[size]);
             if (other)
                 throw new NibbleError(
                     'NB_ERR_ARGUMENT',
-                    `the teacher (--teacher) has ${shape[other[0]]} ${other[1]}, and the quantized model ${pupil[other[0]]}: ` +
+                    `it has ${shape[other[0]]} ${other[1]}, and the quantized model ${pupil[other[0]]}: ` +
                         'take the model that it was made of',
                 );
             model.parts.freeModel();
             return new Teacher(model, shape);
         } catch (error) {
-            model.free();
-            throw error;
+            model?.free();
+            throw ofTeacher(error);
         }
     }
 

@@ -53,7 +53,7 @@ export function readCheckpoint(given) {
     const bytes = given.byteOffset % 4 ? given.slice() : given,
         view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     if (bytes.length < HEAD || new TextDecoder().decode(bytes.subarray(0, 8)) !== MAGIC)
-        throw new NibbleError('NB_ERR_FORMAT', 'this is no checkpoint of a training by nibble');
+        throw new NibbleError('NB_ERR_FORMAT', 'the checkpoint is not one of a training by nibble');
     const version = view.getUint32(8, true),
         header = view.getUint32(12, true);
     if (version !== VERSION)
@@ -98,6 +98,7 @@ export function checkSame(theirs, ours) {
     if (theirs.source !== ours.source) throw refuse('another model: the weights that it began with were others');
     if (theirs.text !== ours.text || theirs.tokens !== ours.tokens)
         throw refuse(`another text, which has ${theirs.tokens} tokens`);
+    if (option === 'teacher') throw refuse('a tuning by another teacher (--teacher)');
     if (option)
         throw refuse(`a training whose ${option} was ${theirs.options[option]}, and now it is ${ours.options[option]}`);
 }
