@@ -316,6 +316,12 @@ test('a text that is too short, tokens that are none, and other wrong arguments'
         [new ReadableStream(), /can be read only once/],
         [newSource({ hidden_size: undefined }), /hidden_size must be a whole number .*, not absent/],
         [newSource({ model_type: 'qwen3' }), /new models are of the type "llama"/],
+        [
+            newSource({ num_hidden_layers: 1 << 24 }),
+            /has [\d,]{15,} parameters, and memory has room for less than 268,435,456/,
+        ],
+        [newSource({ hidden_size: 20000, intermediate_size: 60000 }), /take smaller ones/],
+        [newSource({ vocab_size: 262 }), /vocab_size is 262, and the tokenizer has 263 tokens: leave vocab_size out/],
         [newSource({ attention_bias: true }), /attention_bias: a model with biases/],
         [{ config: {}, tokenizer: [] }, /there must be a tokenizer/],
         [{ ...newSource({}), tokenizer: [`${small}/none.json`] }, /vocab_size must be .* not absent|none\.json/],

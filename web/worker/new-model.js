@@ -15,6 +15,9 @@ const DEVIATION = 0.02;
 /** Numbers what a seed is used for: see Random. */
 const STREAM = 0;
 
+/** Parameters of a model that is trained: each takes 16 bytes of the 4 GB that WebAssembly's memory has at most. */
+const MOST = 2 ** 28;
+
 /** @param {string} what */
 const refuse = (what) => new NibbleError('NB_ERR_ARGUMENT', `config (--config): ${what}`);
 
@@ -30,10 +33,15 @@ export async function newModel(tokenizer, config, seed) {
         documents = given
             .map((file) => ({ ...file, name: lastOf(file.name.replace(/\\/g, '/')), loose: true }))
             .filter(({ name }) => /\.(json|jinja|model)$/.test(name) && name !== 'config.json');
+    const tokens = await vocabularyOf(documents);
+    if (tokens !== undefined && Number(config.vocab_size) < tokens)
+        throw refuse(
+            `vocab_size is ${config.vocab_size}, and the tokenizer has ${tokens} tokens: leave vocab_size out`,
+        );
     const whole = {
         architectures: ['LlamaForCausalLM'],
         model_type: 'llama',
-        vocab_size: await vocabularyOf(documents),
+        vocab_size: tokens,
         ...config,
         dtype: 'float32',
     };
@@ -123,10 +131,18 @@ function shapesOf(config) {
         head = side('head_dim', width / heads),
         keys = side('num_key_value_heads', heads) * head,
         hidden = side('intermediate_size'),
-        vocabulary = side('vocab_size');
+        vocabulary = side('vocab_size'),
+        layers = side('num_hidden_layers'),
+        embeddings = config.tie_word_embeddings ? 1 : 2;
+    const parameters = width * (1 + embeddings * vocabulary + layers * (2 + 2 * heads * head + 2 * keys + 3 * hidden));
+    if (parameters > MOST)
+        throw refuse(
+            `a model of these sizes has ${parameters.toLocaleString('en')} parameters, and memory has room for less than ` +
+                `${MOST.toLocaleString('en')}: take smaller ones`,
+        );
     return [
         ['model.embed_tokens.weight', vocabulary, width],
-        ...Array.from({ length: side('num_hidden_layers') }, (_, layer) =>
+        ...Array.from({ length: layers }, (_, layer) =>
             /** @type {[string, ...number[]][]} */ ([
                 ['input_layernorm', width],
                 ['self_attn.q_proj', heads * head, width],
