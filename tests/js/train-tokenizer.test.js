@@ -32,6 +32,13 @@ function nibble(...args) {
     return { status, stdout, stderr };
 }
 
+/** With a text on standard input, which must be a pipe. @param {string} file @param {string[]} args */
+function piped(file, ...args) {
+    const script = 'cat "$0" | "$@"',
+        command = [process.execPath, `${root}web/cli.js`, ...args];
+    return spawnSync('bash', ['-c', script, file, ...command], { encoding: 'utf8' });
+}
+
 for (const { options, json, texts, ids } of cases)
     test(`the library's tokenizer: ${JSON.stringify(options)}`, async () => {
         const learned = await trainTokenizer(bytes, options);
@@ -134,22 +141,60 @@ test('the command', () => {
     assert.ok(!readdirSync(folder).some((name) => name.includes('none') || name.includes('.part')));
 });
 
+/** @param {string[]} args */
+const anew = (...args) => ['train', '--config', JSON.stringify(CONFIG), '--length', '32', ...args];
+
 test('nibble train learns the tokenizer from its data', async () => {
     const { json } = await trainTokenizer(at('text.txt'), { vocabulary: 300 });
     writeFileSync(at('learned.json'), json);
-    const args = [
-            'train',
-            '--config',
-            JSON.stringify(CONFIG),
-            '--data',
-            at('text.txt'),
-            '--steps',
-            '1',
-            '--length',
-            '32',
-        ],
-        own = nibble(...args, '--vocabulary', '300', '-o', at('own.gguf')),
-        given = nibble(...args, '--tokenizer', at('learned.json'), '-o', at('given.gguf'));
-    assert.deepEqual([own.status, given.status], [0, 0], own.stderr + given.stderr);
+    const args = anew('--steps', '1', '--data'),
+        own = nibble(...args, at('text.txt'), '--vocabulary', '300', '-o', at('own.gguf')),
+        given = nibble(...args, at('text.txt'), '--tokenizer', at('learned.json'), '-o', at('given.gguf')),
+        dash = piped(at('text.txt'), ...args, '-', '--vocabulary', '300', '-o', at('dash.gguf'));
+    assert.deepEqual([own.status, given.status, dash.status], [0, 0, 0], own.stderr + given.stderr + dash.stderr);
     assert.ok(readFileSync(at('own.gguf')).equals(readFileSync(at('given.gguf'))));
+    assert.ok(readFileSync(at('own.gguf')).equals(readFileSync(at('dash.gguf'))));
+    const tokenizer = piped(at('text.txt'), 'tokenizer', '--data', '-', '--vocabulary', '300', '-o', at('dash.json'));
+    assert.equal(tokenizer.status, 0, tokenizer.stderr);
+    assert.equal(readFileSync(at('dash.json'), 'utf8'), json);
+});
+
+test('nibble train --end: a token stands between the texts, and the model ends what it writes with it', async () => {
+    const story = 'Once there was a cat.\n';
+    writeFileSync(at('one.txt'), Array(40).fill(story).join('<|endoftext|>'));
+    writeFileSync(at('two.txt'), story);
+    const data = [
+            '--data',
+            at('one.txt'),
+            '--data',
+            at('two.txt'),
+            '--vocabulary',
+            '300',
+            '--steps',
+            '60',
+            '--rate',
+            '0.02',
+        ],
+        args = anew(...data, '--batch', '4', '-o', at('end.gguf')),
+        { status, stdout, stderr } = nibble(...args, '--end', '<|endoftext|>', '--json');
+    assert.equal(status, 0, stderr);
+    const model = await load(at('end.gguf')),
+        ids = Array.from(await model.tokenize(story)),
+        letters = Array.from(await model.tokenize('<|endoftext|>', { bare: true }));
+    assert.equal(ids[0], 0, 'the token is the first of the vocabulary, and before each text');
+    assert.equal(JSON.parse(stdout).tokens, 41 * ids.length);
+    assert.equal(letters.length, 13, 'nothing was learned from the letters of the token');
+    const { text: written, finishReason } = await model.complete('', { temperature: 0, maxTokens: 40 });
+    await model.dispose();
+    assert.deepEqual([written, finishReason], [story, 'stop']);
+    for (const [wrong, message] of /** @type {[string[], RegExp][]} */ ([
+        [['--end', ''], /--end must be a token/],
+        [['--end', 'x', '--tokenizer', at('learned.json')], /not both/],
+    ]))
+        assert.match(
+            nibble(...args.map((word) => (word === at('end.gguf') ? at('x.gguf') : word)), ...wrong).stderr,
+            message,
+        );
+    const init = ['train', '--init', at('end.gguf'), '--data', at('one.txt'), '-o', at('x.gguf'), '--end', 'x'];
+    assert.match(nibble(...init).stderr, /--end is for a tokenizer that is learned, with --vocabulary/);
 });

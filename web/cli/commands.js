@@ -368,6 +368,15 @@ export const COMMANDS = {
                 help: 'with --config, in place of --tokenizer: learn a tokenizer of so many tokens from the data first',
             },
             {
+                name: 'end',
+                flag: 'end',
+                type: 'text',
+                value: 'TEXT',
+                help:
+                    'with --vocabulary: a special token, such as <|endoftext|>, that begins each text and ends what the ' +
+                    'model writes. Where it is written in the data, it is the token, as between the stories of one file',
+            },
+            {
                 name: 'init',
                 flag: 'init',
                 type: 'text',

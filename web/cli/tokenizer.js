@@ -2,7 +2,7 @@
 import { isDebugAsked } from '../debug.js';
 import { trainTokenizer } from '../index.js';
 import { TOKENIZER_OPTIONS } from '../tokenizer-options.js';
-import { checkOut, checkWritable, writeWhole } from './files.js';
+import { checkOut, checkWritable, placeToRead, writeWhole } from './files.js';
 import { inTime, pick, printLine } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 
@@ -14,7 +14,7 @@ export async function commandTokenizer({ values }, signal) {
         began = performance.now();
     await checkOut(output, ['.json'], force, data);
     await checkWritable(output);
-    const learned = await trainTokenizer(data, {
+    const learned = await trainTokenizer(data.map(placeToRead), {
         ...pick(TOKENIZER_OPTIONS, values),
         vocabulary: values.vocabulary,
         signal,

@@ -6,10 +6,11 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { isDebugAsked } from '../debug.js';
 import { messageOf } from '../errors.js';
-import { NibbleError, train, trainTokenizer, tune } from '../index.js';
+import { NibbleError, train, tune } from '../index.js';
 import { trainingPage } from '../report/train-page.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS } from '../train-options.js';
 import { checkOut, checkPlace, checkWritable, readInput, writeWhole } from './files.js';
+import { learnedTokenizer } from './learned-tokenizer.js';
 import { inTime, ofModel, pick, printLine } from './open-model.js';
 import { readReportScript } from './report-script.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
@@ -32,17 +33,18 @@ const PIECE = 1 << 26;
 /** @type {import('./usage.js').Command['run']} */
 export async function commandTrain({ values }, signal) {
     checkTogether(values);
-    const { init, config, tokenizer, vocabulary, data } = values;
+    const { init, config, tokenizer, vocabulary, end } = values;
     await learn(values, [init, tokenizer], signal, async (options) => {
         const source = init ?? {
             config,
             tokenizer:
                 tokenizer === undefined
-                    ? await learnedTokenizer(data, vocabulary, options)
+                    ? await learnedTokenizer(vocabulary, end, options)
                     : await tokenizerFiles(tokenizer),
         };
         try {
-            return await train(source, { ...pick(TRAIN_OPTIONS, values), ...options });
+            const special = values.special || end !== undefined;
+            return await train(source, { ...pick(TRAIN_OPTIONS, values), special, ...options });
         } catch (error) {
             throw init === undefined ? error : blamed(init, error);
         }
@@ -66,8 +68,8 @@ export async function commandTune({ model, values }, signal) {
 const blamed = (model, error) =>
     error instanceof NibbleError && /^the (checkpoint|teacher)/.test(error.message) ? error : ofModel(model, error);
 
-/** What begin() needs beside the options of the command. @typedef {Pick<import('../index.d.ts').TrainOptions, 'data' |
- * 'checkpoint' | 'signal' | 'debug'>} Given */
+/** What begin() needs beside the options of the command. @typedef {{ data: string[] } &
+ * Pick<import('../index.d.ts').TrainOptions, 'checkpoint' | 'signal' | 'debug'>} Given */
 
 /**
  * @param {Record<string, any>} values
@@ -107,7 +109,7 @@ async function learn(values, models, signal, begin) {
 }
 
 /** @param {Record<string, any>} values */
-function checkTogether({ config, init, tokenizer, vocabulary, ...values }) {
+function checkTogether({ config, init, tokenizer, vocabulary, end, ...values }) {
     if ((config === undefined) === (init === undefined))
         throw new UsageError('either --config, for a new model, or --init, to go on from one, is needed');
     const tokenizers = [tokenizer, vocabulary].filter((given) => given !== undefined).length;
@@ -117,6 +119,9 @@ function checkTogether({ config, init, tokenizer, vocabulary, ...values }) {
         throw new UsageError(
             `${tokenizer === undefined ? '--vocabulary' : '--tokenizer'} is for a new model, with --config`,
         );
+    if (end !== undefined && vocabulary === undefined)
+        throw new UsageError('--end is for a tokenizer that is learned, with --vocabulary');
+    if (end === '') throw new UsageError('--end must be a token, such as <|endoftext|>, and not empty');
     checkResume(values);
 }
 
@@ -184,17 +189,6 @@ async function tokenizerFiles(place) {
         throw new UsageError(`--tokenizer must be a folder, a tokenizer.json or a tokenizer.model, not ${place}`);
     const bytes = await readInput('--tokenizer', place);
     return [new File([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)], `tokenizer.${ending.toLowerCase()}`)];
-}
-
-/**
- * A tokenizer that is learned from the data itself. The same data gives the same tokenizer, so a run can go on later.
- * @param {string[]} data
- * @param {number} vocabulary
- * @param {{ signal?: import('../index.d.ts').SignalLike, debug?: import('../index.d.ts').LoadOptions['debug'] }} options
- */
-async function learnedTokenizer(data, vocabulary, { signal, debug }) {
-    const { json } = await trainTokenizer(data, { vocabulary, signal, debug });
-    return [new File([json], 'tokenizer.json')];
 }
 
 /** A training as it goes: its steps, its checkpoints, and what is told of them. */
