@@ -22,6 +22,10 @@ export function createLossPlot(box) {
         const Plot = await library,
             width = box.clientWidth;
         if (!Plot) return box.replaceChildren(make('div', { class: 'plot-empty' }, 'The plot library did not load'));
+        if (history.length === 0) {
+            plot?.destroy();
+            plot = null;
+        }
         if (history.length === 0 || width === 0) return;
         const last = history[history.length - 1];
         box.setAttribute('aria-label', `Loss by step: ${last.loss.toFixed(3)} at step ${last.step}`);

@@ -117,12 +117,41 @@ function setBar(value, max) {
     bar.value = value;
 }
 
+/** @param {unknown} error */
+function showProblem(error) {
+    const { title, remedy } = explain(error);
+    byId('problem').replaceChildren(make('strong', {}, title.replace(/\.?$/, '.')), ` ${remedy}`);
+    byId('problem').hidden = false;
+}
+
+/**
+ * train(), which the signal ends only until there is a training: what that has learned is kept.
+ * @param {Parameters<typeof train>[0]} source
+ * @param {import('../web/index.js').TrainOptions} options
+ * @param {AbortSignal} signal
+ */
+async function begin(source, options, signal) {
+    const opening = new AbortController(),
+        abort = () => opening.abort(signal.reason);
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+    try {
+        return await train(source, { ...options, signal: opening.signal });
+    } finally {
+        signal.removeEventListener('abort', abort);
+    }
+}
+
 /** @param {Candidate} candidate @param {string} data */
 async function run({ source }, data) {
     const controller = new AbortController(),
         { signal } = controller;
     setBusy(controller);
     byId('problem').hidden = true;
+    // what is left of the last run
+    byId('results').hidden = true;
+    byId('sample').textContent = byId('sample-note').textContent = '';
+    plot.show([]);
     byId('step').textContent = 'Loading the model';
     bar.removeAttribute('value');
     byId('stop').focus();
@@ -130,19 +159,18 @@ async function run({ source }, data) {
         await forget();
         const steps = numberOf('steps'),
             every = Math.max(1, Math.floor(steps / LOOKS));
-        training = await train(await filesOf(source, signal), {
+        const options = {
             ...{ data, steps, batch: numberOf('batch'), length: numberOf('length'), rate: numberOf('rate') },
             ...{ validation: HELD_OUT, validateEvery: every },
-        });
+        };
+        training = await begin(await filesOf(source, signal), options, signal);
         byId('results').hidden = false;
         await learn(training, every, signal);
         announce(`${signal.aborted ? 'Stopped' : 'Done'} after ${training.step} steps.`);
         keepWhatWasLoaded(NEEDED);
     } catch (error) {
         if (signal.aborted) return announce('Stopped.');
-        const { title, remedy } = explain(error);
-        byId('problem').replaceChildren(make('strong', {}, title.replace(/\.?$/, '.')), ` ${remedy}`);
-        byId('problem').hidden = false;
+        showProblem(error);
     } finally {
         setBusy(null);
         byId('start').focus();
@@ -193,11 +221,16 @@ async function sample(current) {
 }
 
 async function save() {
-    if (!training) return;
-    const blob = await new Response(/** @type {any} */ (training.model())).blob(),
-        url = URL.createObjectURL(blob);
-    make('a', { href: url, download: 'trained.gguf' }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser reads it meanwhile
+    const current = training;
+    if (!current) return;
+    try {
+        const blob = await new Response(/** @type {any} */ (current.model())).blob(),
+            url = URL.createObjectURL(blob);
+        make('a', { href: url, download: 'trained.gguf' }).click();
+        setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser reads it meanwhile
+    } catch (error) {
+        if (current === training) showProblem(error); // otherwise the next run has begun
+    }
 }
 
 byId('start').addEventListener('click', () => {

@@ -53,6 +53,14 @@ describe('the training page', { skip }, () => {
             await page.click('#stop');
             await page.waitForSelector(IDLE);
             assert.match(await page.innerText('#sample-note'), /After step \d+ of 100000/);
+            // before there is a training, nothing is kept; and nothing is shown of the run before
+            await page.fill('#text', 'Once there was a cat. It was happy. '.repeat(10_000));
+            await page.click('#start:enabled');
+            await page.click('#stop');
+            await page.waitForSelector(IDLE);
+            assert.equal(await page.textContent('#sample-note'), '');
+            assert.ok(await page.isHidden('#results'));
+            assert.ok(await page.isDisabled('#save'));
             await page.fill('#text', 'Once.');
             await page.click('#start:enabled');
             await page.locator('#problem', { hasText: /take a longer text/ }).waitFor();
