@@ -104,8 +104,8 @@ int32_t nb_converter_include(nb_converter *converter, uint32_t i, uint32_t how, 
  * stays so in all GGUFs that follow. */
 int32_t nb_converter_pick(nb_converter *converter, uint32_t i, const uint32_t *rows, uint32_t n, nb_error *err);
 
-/* Adds what LLM.int8() keeps in 16 bits of matrix i of the plan, X.weight: X.outliers F16 [n, rows] and X.outlier_columns
- * I32 [n], both NB_TENSOR_BLANK, at the end of the plan. Before nb_converter_next. */
+/* Adds what LLM.int8() keeps in 16 bits of matrix i of the plan, X.weight: X.outliers F16 [rows, n] and
+ * X.outlier_columns I32 [n], both NB_TENSOR_BLANK, at the end of the plan. Before nb_converter_next. */
 int32_t nb_converter_outliers(nb_converter *converter, uint32_t i, uint32_t n, nb_error *err);
 
 /* When a GGUF is complete, or before: another one of the same files can be made, with other tensors. The plan, the

@@ -127,6 +127,25 @@ test('the columns stay where such a file is quantized again', async () => {
         else if (name in expected.matrices) assert.notEqual(again.get(name)?.type, type, name);
 });
 
+test('a model of which no matrix can be split is refused', async () => {
+    const write = (/** @type {string} */ name, /** @type {Buffer} */ bytes) => {
+        writeFileSync(join(temporary, name), bytes);
+        return join(temporary, name);
+    };
+    const again = { ...options, requantize: true };
+    for (const of of [write('plain.gguf', plain), `${root}tests/fixtures/safetensors/gptq`])
+        await assert.rejects(
+            made(of, again),
+            nibbleError('NB_ERR_ARGUMENT', /no matrix of a layer is rounded to int8/),
+        );
+    const fewer = write('fewer.gguf', await made(file, { type: 'q4_0', requantize: true }));
+    for (const of of [write('apart.gguf', file), fewer])
+        await assert.rejects(
+            made(of, again),
+            nibbleError('NB_ERR_ARGUMENT', /the model has blk\.0\.attn_q\.outliers already: take the one/),
+        );
+});
+
 test('parameters are those of the model, and the file says that only nibble reads it', async () => {
     const [model, whole] = await Promise.all([load(file, { headerOnly: true }), load(plain, { headerOnly: true })]);
     assert.equal(model.info.parameters, whole.info.parameters);

@@ -1,8 +1,9 @@
 /**
  * LLM.int8() (Dettmers et al. 2022, section 3): the weights of columns that meet large inputs stay in 16 bits, and all
  * others become Q8_0 with one scale for each row. The calibration text shows which columns these are. A GGUF has them
- * beside X.weight, which is 0 there: X.outliers F16 [n, rows] and X.outlier_columns I32 [n].
+ * beside X.weight, which is 0 there: X.outliers F16 [rows, n] and X.outlier_columns I32 [n].
  */
+import { NibbleError } from '../errors.js';
 import { BlocksInMemory } from './blocks.js';
 import { GGUF_BLOCKS } from './calibrate.js';
 
@@ -29,6 +30,19 @@ export class OutlierBlocks extends BlocksInMemory {
         super();
         this.threshold = threshold;
         this.rules = rules;
+    }
+
+    /** Refuses a model of which no matrix can be split, before anything is computed. @param {Planned[]} plan */
+    check(plan) {
+        const refuse = (/** @type {string} */ what) =>
+            new NibbleError('NB_ERR_ARGUMENT', `outliers (--outliers): ${what}`);
+        const there = plan.find(({ name }) => name.endsWith('.outliers'));
+        if (there) throw refuse(`the model has ${there.name} already: take the one that it was made of`);
+        if (!plan.some((tensor) => this.isWanted(tensor)))
+            throw refuse(
+                'no matrix of a layer is rounded to int8 here, as they are quantized already or get other types: take a ' +
+                    'model in floating point, or leave it out',
+            );
     }
 
     /** finish() keeps what is made. */
