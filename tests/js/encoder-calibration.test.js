@@ -157,7 +157,7 @@ test('what makes no sense is refused', async () => {
     ]))
         await assert.rejects(made(source, options), message);
     await assert.rejects(makeFolder('smooth', { ...CALIBRATED, activations: 'static', smooth: 0.5 }), {
-        code: 'NB_ERR_UNSUPPORTED',
+        code: 'NB_ERR_ARGUMENT',
         message: /smooth \(--smooth\): this model has no norm/,
     });
     const model = await load(source, { threads: 1 });

@@ -89,8 +89,8 @@ Written by tests/quality/groups.js; do not edit it. The command was
 
 Each line is one \`nibble quantize FOLDER OUT --format gptq --asymmetric --bits B --group G --calibration FILE --method NAME\`
 (round to nearest: without the last two). The format holds the same codes, scales and zero points by any method, so the
-size is the same. The token embedding stays in F32. The calibration text has ${characters.calibration.toLocaleString('en')} characters, and the text of
-the figures, another one, ${characters.evaluation.toLocaleString('en')}: ${found[0].tokens} tokens. The perplexity of the base, in F32, is
+size is the same. The token embedding stays as it is. The calibration text has ${characters.calibration.toLocaleString('en')} characters, and the text of
+the figures, another one, ${characters.evaluation.toLocaleString('en')}: ${found[0].tokens} tokens. The perplexity of the base is
 ${found[0].base.perplexity.toFixed(3)} ± ${found[0].base.standardError.toFixed(3)}. KL is the divergence from the base, in nats. ± is one standard error; those of ratios
 are paired over the windows of the text, so they are much smaller than those of the perplexities themselves.
 

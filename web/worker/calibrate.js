@@ -347,7 +347,7 @@ const choicesOf = (options, map) =>
 /** Norms behind the blocks, as encoders have them, also make what the residual stream goes on with. */
 const nothingToSmooth = () =>
     new NibbleError(
-        'NB_ERR_UNSUPPORTED',
+        'NB_ERR_ARGUMENT',
         'smooth (--smooth): this model has no norm that makes the inputs of a matrix and nothing else, so no norm can take ' +
             'scales up: leave it out',
     );

@@ -2,8 +2,8 @@
  * The side file of `quantize --resume`: what was measured under a budget, and the layers of a calibration that are
  * done. Only Node has one.
  *
- *   "NBRESUM2" | record of the measurement, if there is one | record of the run | record of layer 0 | record of layer 1
- *   | ... a record:  u32 bytes of JSON | u64 bytes of blocks | JSON | blocks | SHA-256 of all before it in the record
+ *   "NBRESUM2" | record of the measurement, if there is one | record of the run | records of layers 0, 1, ...
+ *   a record:  u32 bytes of JSON | u64 bytes of blocks | JSON | blocks | SHA-256 of all before it in the record
  *
  * Numbers are little-endian. A record that is cut off or damaged ends the file: its layer is made again, and those
  * after it. What a run is made of must be the same in all runs; otherwise the file is refused, and left as it is.
