@@ -59,5 +59,5 @@ void nb_outliers_put_row(const nb_matrix *w, uint32_t row, float *scratch, float
     const nb_matrix *outliers = w->outliers;
     nb_matrix_row(outliers, w->first + row, scratch);
     for (uint32_t i = 0; i < outliers->columns; i++)
-        out[outliers->order[i]] = scratch[i];
+        out[outliers->order[i]] = w->n_scales ? scratch[i] * *w->scales : scratch[i];
 }

@@ -4,9 +4,9 @@
  *     X.outliers         F16 [rows, n]   the weights
  *     X.outlier_columns  I32 [n]         the columns that they are, ascending
  *
- * With O = X.outliers the product is y = x W^T + x[columns] O^T (multiply.c). What W has in these columns counts for
- * nothing, as quantizing it again may leave something there. In memory O is a matrix of its own, whose
- * order (nb_matrix) is the list; W has no order then. */
+ * With O = X.outliers the product is y = x W^T + x[columns] O^T, and where there is X.scale, both are multiplied by it
+ * (multiply.c). What W has in these columns counts for nothing, as quantizing it again may leave something there. In
+ * memory O is a matrix of its own, whose order (nb_matrix) is the list; W has no order then. */
 #ifndef NB_OUTLIERS_H
 #define NB_OUTLIERS_H
 

@@ -1,5 +1,5 @@
-/* Columns in 16 bits beside a matrix (models/outliers.h): the product is that of the formula, and what such tensors may be.
- * (Logits of whole models of tests/oracles/outlier_models.py: tests/js/logits.test.js.) */
+/* Columns in 16 bits beside a matrix (models/outliers.h): the product is that of the formula, and what such tensors may
+ * be. (Logits of whole models of tests/oracles/outlier_models.py: tests/js/logits.test.js.) */
 #include "../../src/models/outliers.h"
 #include "../../src/models/session.h"
 #include "check.h"
@@ -13,17 +13,18 @@
 
 enum { MOST_COLUMNS = 96, MOST_ROWS = 128, MOST_TOKENS = 5 };
 
-/* Row `row` of W + O, whose n columns O are those of the list. */
+/* Row `row` of s (W + O), whose n columns O are those of the list; s: X.scale, or 1. */
 static void whole_row(const nb_matrix *w, uint32_t row, float *out) {
     float kept[MOST_COLUMNS];
     nb_matrix_row(w, row, out);
-    if (!w->outliers)
-        return;
-    nb_matrix_row(w->outliers, w->first + row, kept);
-    for (uint32_t i = 0; i < w->outliers->columns; i++) {
+    if (w->outliers)
+        nb_matrix_row(w->outliers, w->first + row, kept);
+    for (uint32_t i = 0; w->outliers && i < w->outliers->columns; i++) {
         CHECK(out[w->outliers->order[i]] == 0, "column %d is not 0 in the matrix", w->outliers->order[i]);
         out[w->outliers->order[i]] = kept[i];
     }
+    for (uint32_t i = 0; w->n_scales && i < w->columns; i++)
+        out[i] *= *w->scales;
 }
 
 static bool is_kept(const nb_matrix *w, uint32_t column) {
@@ -41,8 +42,8 @@ static float largest_in_block(const nb_matrix *w, const float *x, uint32_t i) {
     return most;
 }
 
-/* y = x (W + O)^T of n tokens, in F64. The inputs of O are not rounded. Those of W are, to 16 bits: each by half a step at
- * most, of which the largest one in 32 columns has 32767. */
+/* y = s x (W + O)^T of n tokens, in F64. The inputs of O are not rounded. Those of W are, to 16 bits: each by half a
+ * step at most, of which the largest one in 32 columns has 32767. */
 static void check_product(nb_session *s, const nb_matrix *w, uint32_t n, const char *what) {
     static float x[MOST_TOKENS * MOST_COLUMNS], y[MOST_TOKENS * MOST_ROWS], row[MOST_COLUMNS];
     uint32_t seed = 7;
@@ -69,9 +70,23 @@ static void check_product(nb_session *s, const nb_matrix *w, uint32_t n, const c
     }
 }
 
+/* LLAMA with a scale beside ffn_down, as files of NVFP4 have them. */
+#define SCALED "a file with a scale"
+
 static nb_model *load(const char *path) {
+    const test_edit scale = {.what = TEST_ADD,
+                             .key = "blk.0.ffn_down.scale",
+                             .type = NB_TYPE_F32,
+                             .n = 1,
+                             .items = {-3}};
+    bool is_scaled = nb_text_is(nb_text_of(path), SCALED);
     size_t size;
-    uint8_t *file = test_read_all(path, &size);
+    uint8_t *file = test_read_all(is_scaled ? LLAMA : path, &size);
+    if (is_scaled) {
+        uint8_t *changed = test_edit_gguf(file, size, &scale, 1, &size);
+        nb_free(file);
+        file = changed;
+    }
     nb_error err = {0};
     nb_model *m = test_load(file, size, (double)size, 0, &err);
     CHECK(m, "%s: %s", path, err.message);
@@ -104,10 +119,10 @@ static void check_products(const char *path, int32_t threads, uint32_t precision
     nb_model_free(m);
 }
 
-/* What comparisons are told of the weights is W + O. */
-static void check_weights(void) {
+/* What comparisons are told of the weights is s (W + O). */
+static void check_weights(const char *path) {
     nb_error err = {0};
-    nb_model *m = load(LLAMA);
+    nb_model *m = load(path);
     float told[MOST_COLUMNS], want[MOST_COLUMNS];
     uint32_t found = 0;
     for (int32_t i = 0; m && i < nb_model_matrices(m); i++) {
@@ -177,7 +192,9 @@ void test_outliers(void) {
         for (uint32_t precision = NB_PRECISION_EXACT; precision <= NB_PRECISION_FAST; precision++) {
             check_products(LLAMA, threads, precision);
             check_products(MERGED, threads, precision);
+            check_products(SCALED, threads, precision);
         }
-    check_weights();
+    check_weights(LLAMA);
+    check_weights(SCALED);
     check_refusals();
 }

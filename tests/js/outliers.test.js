@@ -1,5 +1,6 @@
-// quantize() with `outliers`: LLM.int8() whose outlier columns stay in 16 bits. The columns and both parts of each matrix are
-// those of tests/oracles/outlier_vectors.py, and so are the logits; without the columns apart they are far from that.
+// quantize() with `outliers`: LLM.int8() whose outlier columns stay in 16 bits. The columns and both parts of each
+// matrix are those of tests/oracles/outlier_vectors.py, and so are the logits; without the columns apart they are far
+// from that.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -118,6 +119,23 @@ test('a folder; other families: experts, merged and transposed matrices', async 
         assert.ok(row.every(Number.isFinite), name);
         await model.dispose();
     }
+});
+
+test('a file whose matrices and output have scales (X.scale): these count for both parts of a matrix', async () => {
+    const from = `${root}tests/fixtures/models/nvfp4-scales.gguf`,
+        usual = /** @type {const} */ ({ type: 'int8', requantize: true }),
+        calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(4);
+    const rows = [];
+    for (const more of [{}, { outliers: 1, calibration, context: 16, samples: 3 }]) {
+        const bytes = await made(from, { ...usual, ...more });
+        assert.equal(tensorsOf(bytes).has('blk.0.attn_q.outliers'), 'outliers' in more);
+        const model = await load(bytes, { threads: 1 });
+        rows.push((await logitsOf(model, [1, 2, 3, 4]))[3]);
+        await model.dispose();
+    }
+    const [int8, apart] = rows,
+        norm = (/** @type {Float32Array} */ x) => Math.hypot(...x);
+    assert.ok(norm(apart.map((x, i) => x - int8[i])) < 0.05 * norm(int8));
 });
 
 test('the columns stay where such a file is quantized again', async () => {
