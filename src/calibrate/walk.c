@@ -146,7 +146,6 @@ int32_t nb_walk_layer(nb_walk *w, nb_model *model, uint32_t layer, nb_error *err
     leave_layer(w);
     nb_walk_forget(w);
     w->n_groups = 0;
-    w->part = 0;
     nb_session *s;
     NB_TRY(nb_session_new_walk(model, w->pool, w->window, &s, err));
     int32_t code = check_model(w, model, err);

@@ -52,9 +52,9 @@ struct nb_family {
     /* What precedes the first layer: session->x has the embeddings of tokens [first, first + n), and then the residual
      * stream. NULL: nothing. */
     void (*begin)(nb_session *session, uint32_t first, uint32_t n);
-    /* A layer, in one or two parts: attention, then the feed-forward network; or both at once, where they are side by
-     * side. Each part takes the residual stream of the step's tokens from session->x, and leaves it there for the next.
-     * It uses nothing else that an earlier part has left. */
+    /* A layer, in one part or two: attention, then the feed-forward network. Each part takes the residual stream of the
+     * step's tokens from session->x, and leaves it there for the next. It uses nothing else that an earlier part has
+     * left. A family has one part where both blocks are side by side, or nobody has told them apart. */
     void (*parts[NB_LAYER_PARTS])(struct nb_step *step); /* the second: NULL if there is one */
 };
 
