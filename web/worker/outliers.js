@@ -33,7 +33,7 @@ export class OutlierBlocks extends BlocksInMemory {
     }
 
     /** Refuses a model of which no matrix can be split, before anything is computed. @param {Planned[]} plan */
-    check(plan) {
+    checkPlan(plan) {
         const refuse = (/** @type {string} */ what) =>
             new NibbleError('NB_ERR_ARGUMENT', `outliers (--outliers): ${what}`);
         const there = plan.find(({ name }) => name.endsWith('.outliers'));

@@ -60,7 +60,7 @@ export async function quantize(source, options, port, journal) {
         if (options.method !== 'rtn') await calibrate(conversion, tensors, options, port, blocks, journal);
         if (options.outliers !== undefined) {
             const split = new OutlierBlocks(options.outliers, rulesOf(options, tensors));
-            split.check(tensors);
+            split.checkPlan(tensors);
             await calibrate(conversion, tensors, options, port, split, journal, split);
             for (const [i, n] of split.found) core.count('nb_converter_outliers', converter, i, n);
             tensors = plannedTensors(core, converter);
