@@ -27,11 +27,14 @@ import { cutForInputs, spread } from './windows.js';
 /** @typedef {import('./folding.js').Weights} Weights */
 /** @typedef {import('./walk.js').Matrix} Matrix */
 /** @typedef {import('../protocol.js').QuantizeOptions} QuantizeOptions */
-/** @typedef {{ progress: (progress: import('../index.d.ts').Progress) => void, watch: (port: MessagePort) => void }} Port */
+/**
+ * @typedef {{ progress: (progress: import('../index.d.ts').Progress) => void, watch: (port: MessagePort) => void }}
+ *     Port
+ */
 
 /**
- * What matrices become: blocks of a GGUF, or tensors of a folder (quantize-folder.js). room() gives the place for it, and
- * finish(), when it is filled, what the walk goes on with.
+ * What matrices become: blocks of a GGUF, or tensors of a folder (quantize-folder.js). room() gives the place for it,
+ * and finish(), when it is filled, what the walk goes on with.
  * @typedef {object} Maker
  * @property {(tensor: Planned) => boolean} isWanted whether it is made at all
  * @property {(quantizer: Quantizer, tensor: Planned) => number} bytesOf
@@ -49,8 +52,8 @@ import { cutForInputs, spread } from './windows.js';
 
 /**
  * Whether the encoder of a type, with importance, searches for the range of each block. Clipping before that does not
- * help: of README's small model as Q4_0 the divergence was 0.00776 with it and 0.00771 without, each ± 0.00013, and by the
- * best search 0.00824 and 0.00785.
+ * help: of README's small model as Q4_0 the divergence was 0.00776 with it and 0.00771 without, each ± 0.00013, and by
+ * the best search 0.00824 and 0.00785.
  * @param {string} type
  * @param {QuantizeOptions['search']} search
  */
@@ -153,7 +156,7 @@ class Calibration {
             tokens = spread(all, options.samples),
             rows = parts.pickTokens(tokens);
         parts.freeModel();
-        await parts.load((name) => layerOf(name) < 0 && name !== 'output.weight', undefined, hash);
+        await parts.load((name) => layerOf(name) < 0 && !name.startsWith('output.'), undefined, hash);
         blocks.begin({
             settings: { ...options, ...NO_MATTER, ...choicesOf(options, () => undefined), context: all.context },
             choices: choicesOf(options, (value) => value),
@@ -324,8 +327,11 @@ class Calibration {
     }
 }
 
-/** Options that change nothing of the blocks. The calibration text is compared as tokens, so the number of windows is, too.
- * @type {{ [name in keyof QuantizeOptions]?: undefined }} */
+/**
+ * Options that change nothing of the blocks. The calibration text is compared as tokens, so the number of windows is,
+ * too.
+ * @type {{ [name in keyof QuantizeOptions]?: undefined }}
+ */
 const NO_MATTER = {
     ...{ calibration: undefined, samples: undefined, threads: undefined, resume: undefined, requantize: undefined },
     ...{ part: undefined, parts: undefined, assets: undefined, debug: undefined },
