@@ -229,8 +229,8 @@ export interface QuantizeOptions {
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
     /**
      * With a method that calibrates, and with `bits`, `size` and `outliers`: the text. It should be like what the model
-     * is for, and of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Encoders take methods that
-     * calibrate, but neither `bits` nor `size`, for which the next token's probabilities are compared.
+     * is for, and of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Encoders take
+     * methods that calibrate, but neither `bits` nor `size`, for which the next token's probabilities are compared.
      */
     calibration?: string;
     /** Windows of the text that are used, at most. If it has more, they are spread over it. Default: 128. */
@@ -272,10 +272,10 @@ export interface QuantizeOptions {
     doubleQuant?: boolean;
     /**
      * With type 'int8' and a calibration text: columns that meet inputs of at least this size in the text keep weights
-     * of 16 bits, as the paper of LLM.int8() has it (Dettmers et al. 2022), whose threshold is 6. They stand beside each
-     * matrix of a layer, in tensors X.outliers and X.outlier_columns (ModelInfo.tensors lists them); experts have none.
-     * Only nibble reads such a file; llama.cpp refuses it. load() with `quantize: 'int8'` has no text, and keeps no
-     * column apart.
+     * of 16 bits, as the paper of LLM.int8() has it (Dettmers et al. 2022), whose threshold is 6. They stand beside
+     * each matrix of a layer, in tensors X.outliers and X.outlier_columns (ModelInfo.tensors lists them); experts have
+     * none. Only nibble reads such a file; llama.cpp refuses it. load() with `quantize: 'int8'` has no text, and keeps
+     * no column apart.
      */
     outliers?: number;
     /**

@@ -107,10 +107,11 @@
  */
 
 /**
- * train()'s and tune()'s options for the worker, checked. data: texts, or tokens. config: of a new model, whose tokenizer is
- * the source. teacher: of a quantized model, whose scales learn.
+ * train()'s and tune()'s options for the worker, checked. data: texts, or tokens. config: of a new model, whose
+ * tokenizer is the source. teacher: of a quantized model, whose scales learn.
  * @typedef {{ source: Source, options: CheckedTrain & { lastRate: number, warmup: number, data: string[] | Int32Array,
- *     checkpoint?: Uint8Array, config?: object, teacher?: Source, debug?: boolean, assets: import('./assets.js').Assets } }} TrainAsk
+ *     checkpoint?: Uint8Array, config?: object, teacher?: Source, debug?: boolean,
+ *     assets: import('./assets.js').Assets } }} TrainAsk
  */
 
 /**

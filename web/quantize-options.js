@@ -18,8 +18,8 @@ import { LOAD_OPTIONS, NEED_IMATRIX, WINDOW } from './options.js';
 /**
  * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions, 'type' | 'search' | 'requantize' | 'doubleQuant'>>
  *     & CheckedCalibration
- *     & { bits?: number, size?: number, outliers?: number, tensors: [string, string][], outputType?: string, tokenEmbeddingType?: string,
- *     threads?: number, resume?: string }} CheckedQuantize
+ *     & { bits?: number, size?: number, outliers?: number, tensors: [string, string][], outputType?: string,
+ *     tokenEmbeddingType?: string, threads?: number, resume?: string }} CheckedQuantize
  */
 
 /**

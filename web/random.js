@@ -74,8 +74,8 @@ export function logarithm(x) {
 }
 
 /**
- * A checksum of numbers of 32 bits: MurmurHash3 with the seed 0. It finds damage; it proves nothing against somebody who wants
- * to deceive.
+ * A checksum of numbers of 32 bits: MurmurHash3 with the seed 0. It finds damage; it proves nothing against somebody
+ * who wants to deceive.
  * @param {Uint32Array} words
  */
 export function checksum(words) {
@@ -88,5 +88,8 @@ export function checksum(words) {
     return mixed(h ^ (4 * words.length));
 }
 
-/** Bytes as words, for checksum(); those of an incomplete one at the end are left out. @param {Uint8Array | Int32Array} array */
+/**
+ * Bytes as words, for checksum(); those of an incomplete one at the end are left out.
+ * @param {Uint8Array | Int32Array} array
+ */
 export const wordsOf = ({ buffer, byteOffset, byteLength }) => new Uint32Array(buffer, byteOffset, byteLength >> 2);

@@ -5,9 +5,10 @@
 // a kernel's speed is what it reaches undisturbed. Beside each rate, what share it is of the best one of the same
 // number of bits, build and activations; beside the bytes that come from memory each second, what merely reading them
 // reaches. Then attention over 1,024 positions, in giga-multiplications per second, for each type of cache: of one
-// token with one layer's cache, of one with thirty layers' caches, which come from memory, and of 64 tokens. Then the sums of x x^T of 128 vectors
-// (kernels/gram.h), in the same unit. At last the products of training with 128 tokens (train/product.h): forward, the
-// gradient of the inputs, and that of the weights; beside each, what share it is of the engine's F32 kernel's rate.
+// token with one layer's cache, of one with thirty layers' caches, which come from memory, and of 64 tokens. Then the
+// sums of x x^T of 128 vectors (kernels/gram.h), in the same unit. At last the products of training with 128 tokens
+// (train/product.h): forward, the gradient of the inputs, and that of the weights; beside each, what share it is of the
+// engine's F32 kernel's rate.
 import fs from 'node:fs';
 
 const SHAPE = { rows: 1536, columns: 512 }; // about SmolLM2's feed-forward matrices, and whole blocks of every type

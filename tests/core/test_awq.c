@@ -445,8 +445,8 @@ static double coded_error(const sample *s, const nb_code_format *format, const f
     return error;
 }
 
-/* The error that the search tells is that of the codes that nb_quantizer_codes makes then; by the better search of their
- * scales, too, whose ranges test_gptq_folder.c has from GPTQModel. */
+/* The error that the search tells is that of the codes that nb_quantizer_codes makes then; by the better search of
+ * their scales, too, whose ranges test_gptq_folder.c has from GPTQModel. */
 static void check_best_codes(const sample *s, nb_quantizer *q, const float *weights, double without) {
     nb_error err = {0};
     nb_awq_settings settings = {.bits = s->bits, .group = s->group, .flags = NB_ROWS_BEST};

@@ -1,7 +1,7 @@
-/* Walks: a model that is given to nb_walk in parts, one layer at a time, computes what a session computes with the whole
- * model, bit for bit; what is observed is the sum over what its matrices are multiplied with, and observing changes
- * nothing; replaced weights count as if they had been loaded. (test_walk_oracle.c compares what is observed with
- * transformers' numbers.) */
+/* Walks: a model that is given to nb_walk in parts, one layer at a time, computes what a session computes with the
+ * whole model, bit for bit; what is observed is the sum over what its matrices are multiplied with, and observing
+ * changes nothing; replaced weights count as if they had been loaded. (test_walk_oracle.c compares what is observed
+ * with transformers' numbers.) */
 #include "../../src/base/text.h"
 #include "../../src/kernels/gram.h"
 #include "../../src/models/weights.h"

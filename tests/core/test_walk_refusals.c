@@ -1,5 +1,5 @@
-/* What a walk refuses: parts that lack what is computed with, calls in another order, weights that do not fit, and numbers
- * that are not finite; and that it is whole again, or gone, where memory ends. */
+/* What a walk refuses: parts that lack what is computed with, calls in another order, weights that do not fit, and
+ * numbers that are not finite; and that it is whole again, or gone, where memory ends. */
 #include "../../src/base/memory.h"
 #include "../../src/base/text.h"
 #include "walks.h"

@@ -1,5 +1,5 @@
-/* What the targets of the quantizer share: an input, whose first bytes choose, and whose other bytes, over and over, are
- * numbers. The last byte says which allocation fails. */
+/* What the targets of the quantizer share: an input, whose first bytes choose, and whose other bytes, over and over,
+ * are numbers. The last byte says which allocation fails. */
 #ifndef NB_CHOICES_H
 #define NB_CHOICES_H
 

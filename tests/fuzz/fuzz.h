@@ -179,8 +179,8 @@ static inline void fuzz_generate(nb_session *s, const nb_model *m, nb_sampler *s
         demand(tokens[n + i] >= 0 && tokens[n + i] < nb_model_vocabulary(m));
 }
 
-/* What a text's tokens tell of the model: scores that are numbers, and an importance matrix, unless there is no memory for
- * it. It is to be freed behind the session. */
+/* What a text's tokens tell of the model: scores that are numbers, and an importance matrix, unless there is no memory
+ * for it. It is to be freed behind the session. */
 static inline nb_collector *fuzz_calibrate(nb_session *s, const int32_t *tokens, int32_t n, uint32_t format) {
     nb_error err;
     nb_collector *c = nb_collector_new(s, &err);
@@ -206,8 +206,8 @@ static inline nb_collector *fuzz_calibrate(nb_session *s, const int32_t *tokens,
 }
 
 /* The model describes itself, turns text[FUZZ_TEXT] into tokens and back, evaluates, generates, embeds and is
- * calibrated, as choices[FUZZ_CHOICES] say: a sampler's parameters, and a byte each for context, batch, type of the cache, and
- * switches. */
+ * calibrated, as choices[FUZZ_CHOICES] say: a sampler's parameters, and a byte each for context, batch, type of the
+ * cache, and switches. */
 static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const uint8_t *text) {
     enum { MOST_TOKENS = 40, GENERATED = 4 };
     static const uint32_t kv_types[] = {25, 8, 1, 0, 7};

@@ -1,5 +1,6 @@
-/* libFuzzer target of the quantizer's functions that need no nb_quantizer: rounding with an importance matrix, the mix of
- * types, simulated grids, static ranges, bitsandbytes' folders. Any numbers give a result or an error (choices.h). */
+/* libFuzzer target of the quantizer's functions that need no nb_quantizer: rounding with an importance matrix, the mix
+ * of types, simulated grids, static ranges, bitsandbytes' folders. Any numbers give a result or an error
+ * (choices.h). */
 #include "choices.h"
 
 #include "../../src/nibble_quantize.h"

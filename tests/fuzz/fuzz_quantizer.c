@@ -1,5 +1,5 @@
-/* libFuzzer target of nb_quantizer: whatever was observed, whatever weights and settings it is given, a call does what it
- * should or is an error that says why not, and it writes nothing beyond its outputs (choices.h). */
+/* libFuzzer target of nb_quantizer: whatever was observed, whatever weights and settings it is given, a call does what
+ * it should or is an error that says why not, and it writes nothing beyond its outputs (choices.h). */
 #include "choices.h"
 
 #include "../../src/nibble_quantize.h"

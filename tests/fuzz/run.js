@@ -1,6 +1,7 @@
 // Runs every fuzz target: node tests/fuzz/run.js SECONDS [BUILD...]
 //   BUILD: checked (the default), memory, 32: each target runs for so many seconds (build.sh says what they are);
-//          lines: each replays its corpus, and what share of the lines of src/text, src/models and src/convert ran is printed.
+//          lines: each replays its corpus, and what share of the lines of src/text, src/models and src/convert ran is
+//          printed.
 // A target fuzz_<subject>.c is built by `./build.sh fuzz`; <subject>_seeds.py or .js FOLDER, if there, writes seeds for
 // it. Its corpus grows in build/fuzz/<subject>, with words of the core's own sources among the fuzzer's
 // (build/fuzz/words); an input that breaks it lies in build/fuzz/broken-<subject>-*, to be run again with

@@ -1,6 +1,7 @@
-// quantizeFolder() in bitsandbytes' format: every tensor, its type, shape and bytes, and quantization_config are those that
-// transformers and bitsandbytes save of the same model (tests/oracles/bitsandbytes_folders.py: plain-saved.json); nibble
-// computes with the folder what transformers computes with the library's weights; and no calibration text is needed.
+// quantizeFolder() in bitsandbytes' format: every tensor, its type, shape and bytes, and quantization_config are those
+// that transformers and bitsandbytes save of the same model (tests/oracles/bitsandbytes_folders.py: plain-saved.json);
+// nibble computes with the folder what transformers computes with the library's weights; and no calibration text is
+// needed.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -82,8 +83,12 @@ for (const [way, options] of Object.entries(WAYS))
         }
     });
 
-/** What codes of 4 bits stand for. @param {Map<string, import('../support/folders.js').Tensor>} tensors @param {string} name
- * @param {number} block */
+/**
+ * What codes of 4 bits stand for.
+ * @param {Map<string, import('../support/folders.js').Tensor>} tensors
+ * @param {string} name
+ * @param {number} block
+ */
 function fromBlocks(tensors, name, block) {
     const part = (/** @type {string} */ leaf) =>
             /** @type {import('../support/folders.js').Tensor} */ (tensors.get(`${name}${leaf}`)),

@@ -1,6 +1,6 @@
-// quantize() with a calibration text: GPTQ's file loads, and knows a text that it was not made with better than rounding
-// to nearest leaves it; it is the same for any number of threads; nothing is left of a run that was aborted; and what
-// makes no sense is refused. (That the blocks are GPTQ's, tests/core/test_gptq.c checks.)
+// quantize() with a calibration text: GPTQ's file loads, and knows a text that it was not made with better than
+// rounding to nearest leaves it; it is the same for any number of threads; nothing is left of a run that was aborted;
+// and what makes no sense is refused. (That the blocks are GPTQ's, tests/core/test_gptq.c checks.)
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

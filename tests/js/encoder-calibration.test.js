@@ -1,7 +1,7 @@
-// Quantizers that calibrate, on encoders: windows of the text are whole texts with their special tokens; what GPTQ makes is
-// GPTQModel's, and AWQ's scales are the formula's (tests/oracles/encoder_calibration.py); files and folders load; what AWQ
-// scales computes the same; and what makes no sense is refused. (That the walk observes transformers' inputs,
-// tests/core/test_walk_oracle.c checks.)
+// Quantizers that calibrate, on encoders: windows of the text are whole texts with their special tokens; what GPTQ
+// makes is GPTQModel's, and AWQ's scales are the formula's (tests/oracles/encoder_calibration.py); files and folders
+// load; what AWQ scales computes the same; and what makes no sense is refused. (That the walk observes transformers'
+// inputs, tests/core/test_walk_oracle.c checks.)
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

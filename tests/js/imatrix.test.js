@@ -44,7 +44,10 @@ class Reader {
     }
 }
 
-/** @typedef {{ chunks: number, text: string, entries: Map<string, { means: Float32Array, counts?: Float32Array }> }} Parsed */
+/**
+ * @typedef {{ chunks: number, text: string, entries: Map<string, { means: Float32Array, counts?: Float32Array }> }}
+ *     Parsed
+ */
 
 /** @param {Uint8Array} bytes @returns {Parsed} of the legacy format */
 function parseDat(bytes) {
@@ -101,7 +104,12 @@ function parseGguf(bytes) {
     return { chunks: keys.get('imatrix.chunk_count'), text: keys.get('imatrix.datasets'), entries };
 }
 
-/** @param {Parsed} found @param {Parsed} expected @param {string} name @param {boolean} some expected has only some of the entries */
+/**
+ * @param {Parsed} found
+ * @param {Parsed} expected
+ * @param {string} name
+ * @param {boolean} some expected has only some of the entries
+ */
 function compare(found, expected, name, some) {
     assert.deepEqual([found.chunks, found.text], [expected.chunks, expected.text], name);
     if (!some) assert.deepEqual([...found.entries.keys()].sort(), [...expected.entries.keys()].sort(), name);

@@ -1,5 +1,5 @@
-// A source is never held whole: a model that is larger than the memory it is given can be quantized, to nearest and with a
-// calibration text.
+// A source is never held whole: a model that is larger than the memory it is given can be quantized, to nearest and
+// with a calibration text.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
@@ -41,7 +41,11 @@ function peakOf(...args) {
     return 1024 * Number(/peak (\d+) KB/.exec(stderr)?.[1]);
 }
 
-/** A file that takes little of the disk, as most of it is zeros. @param {string} path @param {ReadableStream<Uint8Array>} stream */
+/**
+ * A file that takes little of the disk, as most of it is zeros.
+ * @param {string} path
+ * @param {ReadableStream<Uint8Array>} stream
+ */
 async function writeSparse(path, stream) {
     const file = openSync(path, 'w');
     let at = 0;

@@ -1,5 +1,5 @@
-// What quantize() makes of safetensors folders is what llama.cpp's converter makes of them: keys, types, values and the bytes
-// of all tensors (tests/oracles/llamacpp_folders.py, which also lets llama.cpp load the files).
+// What quantize() makes of safetensors folders is what llama.cpp's converter makes of them: keys, types, values and the
+// bytes of all tensors (tests/oracles/llamacpp_folders.py, which also lets llama.cpp load the files).
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 // quantize() with a budget of bits or bytes: less divergence than llama.cpp's recipe of the same size with the same
-// importance matrix; the budget is kept; types that are given stay; and what makes no sense is refused. (That the choice
-// is the best one, and what rounding loses, tests/core/test_mix.c checks; divergences, tests/core/test_probe.c.)
+// importance matrix; the budget is kept; types that are given stay; and what makes no sense is refused. (That the
+// choice is the best one, and what rounding loses, tests/core/test_mix.c checks; divergences, tests/core/test_probe.c.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

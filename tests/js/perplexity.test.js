@@ -1,4 +1,5 @@
-// Perplexities are those that llama.cpp's tools/perplexity computes, of models in F32 (tests/oracles/perplexity_vectors.py).
+// Perplexities are those that llama.cpp's tools/perplexity computes, of models in F32
+// (tests/oracles/perplexity_vectors.py).
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
-// quantizeFolder(), and `nibble quantize --format`: the folder has the tensors and fields that vLLM and transformers ask
-// for, in the order of its own rows; nibble computes with it what it computes with the weights that the codes stand for;
-// everything else is as it was; and nothing is left of a run that was ended. (That the codes are GPTQ's,
+// quantizeFolder(), and `nibble quantize --format`: the folder has the tensors and fields that vLLM and transformers
+// ask for, in the order of its own rows; nibble computes with it what it computes with the weights that the codes stand
+// for; everything else is as it was; and nothing is left of a run that was ended. (That the codes are GPTQ's,
 // tests/core/test_gptq.c checks; that the libraries read the folder, tests/oracles/quantized_here.py.)
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -147,7 +147,8 @@ async function checkFolder(source, out, options, { isTransposed = false, isForei
  * @param {string} source
  * @param {string} out
  * @param {{ format: string, bits: number }} options
- * @param {{ less?: number, others?: RegExp }} [kind] less: what norms stand for is stored less so much. others: what else
+ * @param {{ less?: number, others?: RegExp }} [kind] less: what norms stand for is stored less so much.
+ *     others: what else
  *     may change
  */
 async function checkScaled(source, out, options, { less = 0, others } = {}) {
@@ -299,7 +300,8 @@ test('awq: the tensors and fields that readers ask for', async () => {
     await checkFolder(at('llama'), out, { format: 'awq', bits: 4 });
     const { quantization_config: said } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
     // what AutoAWQ writes (awq/models/_config.py, to_transformers_dict()); of these vLLM asks for bits, group_size and
-    // zero_point, which must be true for 4 bits (awq_marlin.py, is_awq_marlin_compatible(); query_marlin_supported_quant_types())
+    // zero_point, which must be true for 4 bits (awq_marlin.py, is_awq_marlin_compatible();
+    // query_marlin_supported_quant_types())
     assert.deepEqual(said, {
         quant_method: 'awq',
         zero_point: true,

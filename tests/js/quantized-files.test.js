@@ -1,4 +1,5 @@
-// The files that quantize() writes are llama.cpp's, tensor by tensor: types and bytes (tests/oracles/quantized_files.py).
+// The files that quantize() writes are llama.cpp's, tensor by tensor: types and bytes
+// (tests/oracles/quantized_files.py).
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,8 +17,9 @@ import { logitsOf, logitsVectors } from '../support/vectors.js';
 /**
  * @typedef {{ architecture: string, layers: number, heads: number, kvHeads: number, experts: number,
  *     tensors: Record<string, number[]> }} Model
- * @typedef {{ model: string, preset: import('../../web/index.js').Preset, importance: boolean, fileType: number, types: string,
- *     digests: string, source?: import('../../web/index.js').Preset, tensor_types?: [string, string][], output_tensor_type?: string,
+ * @typedef {{ model: string, preset: import('../../web/index.js').Preset, importance: boolean, fileType: number,
+ *     types: string, digests: string, source?: import('../../web/index.js').Preset,
+ *     tensor_types?: [string, string][], output_tensor_type?: string,
  *     token_embedding_type?: string }} File
  */
 
@@ -178,7 +180,11 @@ test('experts that old files have one by one get the importance of their stack',
     }
 });
 
-/** @param {import('../../web/index.js').Source} source @param {import('../../web/index.js').LoadOptions} options @param {number[]} tokens */
+/**
+ * @param {import('../../web/index.js').Source} source
+ * @param {import('../../web/index.js').LoadOptions} options
+ * @param {number[]} tokens
+ */
 async function logits(source, options, tokens) {
     const model = await load(source, { threads: 1, kvType: 'f32', ...options });
     try {

@@ -1,5 +1,5 @@
-// nibble quantize --format --force: a folder of a model is replaced, whatever files nibble has copied to it; nothing else is;
-// and the old folder is not lost, whenever the run ends.
+// nibble quantize --format --force: a folder of a model is replaced, whatever files nibble has copied to it; nothing
+// else is; and the old folder is not lost, whenever the run ends.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
-// quantize --resume: a run that was interrupted goes on after the last whole layer, and its file is byte for byte that of
-// a run that was not. A side file that is cut off or damaged loses only the layers from there on; one of another run is
-// refused.
+// quantize --resume: a run that was interrupted goes on after the last whole layer, and its file is byte for byte that
+// of a run that was not. A side file that is cut off or damaged loses only the layers from there on; one of another run
+// is refused.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -1,5 +1,5 @@
-// quantizeFolder() without a calibration text: matrices are rounded to nearest. compressed-tensors' tensors are what its
-// own compressor makes (tests/oracles/rounded_folders.py); GPTQ's and AWQ's stand for what the formula gives.
+// quantizeFolder() without a calibration text: matrices are rounded to nearest. compressed-tensors' tensors are what
+// its own compressor makes (tests/oracles/rounded_folders.py); GPTQ's and AWQ's stand for what the formula gives.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -30,8 +30,8 @@ async function make(options, source = plain) {
 }
 
 /**
- * Halfway between two codes the even one is taken. The library adds the zero point before, and nibble behind, so that with an
- * odd zero point they differ there, and only there.
+ * Halfway between two codes the even one is taken. The library adds the zero point before, and nibble behind, so that
+ * with an odd zero point they differ there, and only there.
  * @param {Map<string, import('../support/folders.js').Tensor>} tensors
  * @param {Map<string, import('../support/folders.js').Tensor>} expected
  * @param {string} kind @param {string} module

@@ -1,5 +1,6 @@
-// The side file of quantize --resume as a stranger may leave it: cut off anywhere, with any bytes changed, with records of any
-// JSON whose checksums are right. It is refused by name, or it has whole layers, which are those that were written.
+// The side file of quantize --resume as a stranger may leave it: cut off anywhere, with any bytes changed, with records
+// of any JSON whose checksums are right. It is refused by name, or it has whole layers, which are those that were
+// written.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

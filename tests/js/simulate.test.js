@@ -60,8 +60,11 @@ function roundEven(x) {
     return Math.abs(x - Math.trunc(x)) === 0.5 ? 2 * Math.round(x / 2) : whole;
 }
 
-/** A symmetric grid of so many bits: s = max |x| / (2^(bits - 1) - 1/2), q = round(x / s). @param {Float32Array} x @param
- * {number} bits */
+/**
+ * A symmetric grid of so many bits: s = max |x| / (2^(bits - 1) - 1/2), q = round(x / s).
+ * @param {Float32Array} x
+ * @param {number} bits
+ */
 function uniform(x, bits) {
     const last = 2 ** (bits - 1),
         largest = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0),

@@ -1,6 +1,6 @@
-// quantizeFolder({ activations }), and `nibble quantize --activations`: compressed-tensors' int-quantized folders have the
-// scales, zero points, codes and norms of the oracle (tests/oracles/w8a8_folders.py), and the fields that vLLM asks for;
-// nibble computes with them what it computes with the weights that the codes stand for. (The observers of ranges,
+// quantizeFolder({ activations }), and `nibble quantize --activations`: compressed-tensors' int-quantized folders have
+// the scales, zero points, codes and norms of the oracle (tests/oracles/w8a8_folders.py), and the fields that vLLM asks
+// for; nibble computes with them what it computes with the weights that the codes stand for. (The observers of ranges,
 // tests/core/test_ranges.c checks; that the libraries read the folders, tests/oracles/w8a8_perplexity.py.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -140,7 +140,11 @@ test('the fields and tensors that vLLM and compressed-tensors ask for', async ()
         if (!/proj\.weight$/.test(name)) assert.deepEqual(tensor(dynamic.tensors, name).bytes, bytes, name);
 });
 
-/** What the folder's codes stand for, as a folder of floating-point numbers. @param {string} folder @param {string} source */
+/**
+ * What the folder's codes stand for, as a folder of floating-point numbers.
+ * @param {string} folder
+ * @param {string} source
+ */
 function dequantized(folder, source) {
     const out = `${folder}-plain`,
         tensors = tensorsOf(folder);

@@ -58,7 +58,10 @@ describe('the quantization lab', { skip }, () => {
         ...new Set(await page.locator('#steps li').evaluateAll((all) => all.map((item) => item.dataset.state))),
     ];
 
-    /** What Node makes of the tiny model. @param {Omit<import('../../web/index.js').QuantizeOptions, 'requantize'>} options */
+    /**
+     * What Node makes of the tiny model.
+     * @param {Omit<import('../../web/index.js').QuantizeOptions, 'requantize'>} options
+     */
     async function made(options) {
         const stream = quantize(models.tiny, { ...options, requantize: true });
         return new Uint8Array(await new Response(/** @type {any} */ (stream)).arrayBuffer());

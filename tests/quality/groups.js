@@ -1,8 +1,9 @@
-// What calibration gains at the same bits and the same group: `make quality-groups` rounds a folder's matrices to nearest, with
-// AWQ, with GPTQ and with both, into the same format, compares all of them with the floating-point model and each with the
-// one that was rounded, and writes build/groups.json and docs/groups.md.
+// What calibration gains at the same bits and the same group: `make quality-groups` rounds a folder's matrices to
+// nearest, with AWQ, with GPTQ and with both, into the same format, compares all of them with the floating-point model
+// and each with the one that was rounded, and writes build/groups.json and docs/groups.md.
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER node tests/quality/groups.js
-// The two texts must differ. NIBBLE_SAMPLES=N calibrates with so many windows, NIBBLE_THREADS=N computes with so many threads.
+// The two texts must differ. NIBBLE_SAMPLES=N calibrates with so many windows, NIBBLE_THREADS=N computes with so many
+// threads.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';

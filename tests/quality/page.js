@@ -6,8 +6,8 @@ import { withError } from '../../web/report/with-error.js';
  * A model that was made. Of one that embeds texts there are, instead of what is told of tokens, the distances 1 -
  * cosine of each passage's two vectors.
  * @typedef {{ method: string, type: string, bitsPerWeight: number, seconds: number, perplexity?: number,
- *     standardError?: number, logRatio?: Mean, divergence?: Mean & { p99: number, byWindow: number[] }, sameTop?: number, weightError?: number,
- *     distances?: number[], rankCorrelation?: number }} Row
+ *     standardError?: number, logRatio?: Mean, divergence?: Mean & { p99: number, byWindow: number[] },
+ *     sameTop?: number, weightError?: number, distances?: number[], rankCorrelation?: number }} Row
  */
 /**
  * sizes: characters of the texts.

@@ -102,8 +102,8 @@ function field(words, bits, i) {
 }
 
 /**
- * A module's matrix [rows, columns], as AutoGPTQ's format says: w = scale (code - zero), where a zero point of the first
- * format is stored less 1.
+ * A module's matrix [rows, columns], as AutoGPTQ's format says: w = scale (code - zero), where a zero point of the
+ * first format is stored less 1.
  * @param {Map<string, Tensor>} tensors @param {string} module @param {number} bits @param {boolean} isFirst
  */
 export function fromGptq(tensors, module, bits, isFirst) {

@@ -1,4 +1,5 @@
-// nibble's WebAssembly builds with a memory that cannot grow beyond so many bytes, as where an engine has no more to give.
+// nibble's WebAssembly builds with a memory that cannot grow beyond so many bytes, as where an engine has no more to
+// give.
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';

@@ -33,7 +33,10 @@ export const table = (head, rows) =>
         )
         .join('\n')}</tbody></table></div>`;
 
-/** The errors of a model's matrices: a row for each layer, a column for each kind. @param {Comparison['models'][0]} model */
+/**
+ * The errors of a model's matrices: a row for each layer, a column for each kind.
+ * @param {Comparison['models'][0]} model
+ */
 function errorTable({ name, weights }) {
     if (!weights) return '';
     const kinds = [...new Set(weights.matrices.map(({ kind }) => kind))];

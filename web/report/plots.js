@@ -26,8 +26,11 @@ const colourOf = (/** @type {number} */ i) => colour(`--c${i % PALETTE}`);
 const number = (value) => (value === 0 ? '0' : Number(value.toPrecision(3)).toString());
 const share = (/** @type {number} */ value) => `${number(value * 100)} %`;
 
-/** Ticks of a logarithmic scale are labelled at powers of ten, or at all where there are few. @param {any} _ @param {number[]}
- * ticks */
+/**
+ * Ticks of a logarithmic scale are labelled at powers of ten, or at all where there are few.
+ * @param {any} _
+ * @param {number[]} ticks
+ */
 const logTicks = (_, ticks) => {
     const powers = ticks.filter((tick) => Number.isInteger(Math.log10(tick) + 1e-9) || isPower(tick));
     return ticks.map((tick) => (powers.length < 2 || isPower(tick) ? number(tick) : null));

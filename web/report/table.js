@@ -20,7 +20,8 @@ const bitsOf = ({ bitsPerWeight, simulated }) => `${bitsPerWeight.toFixed(2)}${s
 
 /**
  * name: short, for a terminal; title: for the page. of: the cell of a model, and what the base has there.
- * @type {{ name: string, title: string, of: (model: ComparedFacts) => string, more?: (model: ComparedModel) => string }[]}
+ * @type {{ name: string, title: string, of: (model: ComparedFacts) => string,
+ *     more?: (model: ComparedModel) => string }[]}
  */
 const COLUMNS = [
     { name: 'model', title: 'Model', of: ({ name }) => name },

@@ -79,8 +79,8 @@ const OF_WEIGHTS =
     /\.(safetensors|gguf|bin|pth?|ckpt|h5|msgpack|onnx|ot|tflite)$|\.index\.json$|^quant(ize)?_config\.json$/i;
 
 /**
- * The files of a Hugging Face folder beside its weights, whether nibble needs them or not. Of an address only those that
- * it needs are known.
+ * The files of a Hugging Face folder beside its weights, whether nibble needs them or not. Of an address only those
+ * that it needs are known.
  * @param {Source} source
  * @returns {Promise<NamedSource[]>}
  */

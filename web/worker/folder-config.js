@@ -4,8 +4,8 @@ import { NibbleError } from '../errors.js';
 const FIELD = 'quantization_config';
 
 /**
- * config.json with a quantization_config as its last field, in the place of an empty one. All else stays as it is, to the
- * last digit: libraries tell 1.0 from 1.
+ * config.json with a quantization_config as its last field, in the place of an empty one. All else stays as it is, to
+ * the last digit: libraries tell 1.0 from 1.
  * @param {string} config
  * @param {object} quantization
  */

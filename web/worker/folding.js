@@ -1,8 +1,8 @@
 /**
- * Scales of columns (AWQ, SmoothQuant): the columns of a layer's matrices are multiplied with scales, and the outputs of the tensor
- * before them divided by these. The layer computes what it did, but rounding its weights loses less. Which tensor
- * divides, the quantizer tells by names (src/quant/awq_fold.h). SmoothQuant makes the inputs fit 8 bits so, and only
- * norms divide (Xiao et al. 2023, section 4: other inputs have no norm before them).
+ * Scales of columns (AWQ, SmoothQuant): the columns of a layer's matrices are multiplied with scales, and the outputs
+ * of the tensor before them divided by these. The layer computes what it did, but rounding its weights loses less.
+ * Which tensor divides, the quantizer tells by names (src/quant/awq_fold.h). SmoothQuant makes the inputs fit 8 bits
+ * so, and only norms divide (Xiao et al. 2023, section 4: other inputs have no norm before them).
  *
  * Names do not prove how a model computes. So the first tokens pass through the layer before and after each change, and
  * what does not give the same outputs is undone.
@@ -20,7 +20,8 @@ import { part, weightsOf } from './planned.js';
 /**
  * Matrices that read the same input, and the tensor that makes it: they are multiplied with the scales, it is divided.
  * group: where the input is observed. experts: how many inputs there are, each with scales of its own.
- * @typedef {{ absorber: Weights, bias?: Weights, isNorm: boolean, readers: Weights[], group: number, experts: number }} Pair
+ * @typedef {{ absorber: Weights, bias?: Weights, isNorm: boolean, readers: Weights[], group: number,
+ *     experts: number }} Pair
  */
 
 /**

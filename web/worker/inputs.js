@@ -33,9 +33,12 @@ import { writeStructs } from './structs.js';
  *     Rows
  */
 
-/** Blocks of the type `to`; or codes. parts: of each expert another room, which goes before this one. input: of static
- * activations. @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, bytes?: Record<string, Uint8Array>,
- * parts?: Room[], input?: Input, split?: import('./split-rows.js').Split }} Room bytes: of a folder's tensors, by their names */
+/**
+ * Blocks of the type `to`; or codes. parts: of each expert another room, which goes before this one. input: of static
+ * activations. split: of LLM.int8()'s outliers. bytes: of a folder's tensors, by their names.
+ * @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, bytes?: Record<string, Uint8Array>, parts?: Room[],
+ *     input?: Input, split?: import('./split-rows.js').Split }} Room
+ */
 
 /** How the range of static activations is chosen. dtype: of the scale.
  * @typedef {{ ranges: keyof typeof RANGES, percentile: number, symmetric: boolean, dtype: 'f32' | 'f16' | 'bf16' }}
@@ -55,8 +58,11 @@ import { writeStructs } from './structs.js';
 /** nb_code_format. @typedef {{ format: number, bits: number, group: number, symmetric: number, search: number,
  *     scale_type: number }} CodeFormat */
 
-/** What AWQ's searches round to: blocks of a GGUF type, or codes of some bits (nb_awq_settings). search: of codes' scales.
- * @typedef {{ type: number, bits: number, group: number, symmetric: number, search?: 'reference' | 'best' }} Grid */
+/**
+ * What AWQ's searches round to: blocks of a GGUF type, or codes of some bits (nb_awq_settings). search: of codes'
+ * scales.
+ * @typedef {{ type: number, bits: number, group: number, symmetric: number, search?: 'reference' | 'best' }} Grid
+ */
 
 /** The rest of a grid of blocks. */
 export const NO_CODES = { bits: 0, group: 0, symmetric: 0 };
@@ -138,7 +144,11 @@ export class Inputs {
         return this.core.exports.nb_quantizer_block(TYPES[to]);
     }
 
-    /** @param {Rows} matrix @param {import('./split-rows.js').Split} split @param {(rows: number) => Promise<void>} tick */
+    /**
+     * @param {Rows} matrix
+     * @param {import('./split-rows.js').Split} split
+     * @param {(rows: number) => Promise<void>} tick
+     */
     #split(matrix, split, tick) {
         const { core, handle, columns } = this;
         return splitRows(core, handle, columns, { ...matrix, split }, this.#sliceOf(matrix.rows), tick);

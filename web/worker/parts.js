@@ -1,4 +1,6 @@
-/** Parts of a model: a converter makes a GGUF of some of its tensors. The engine loads it, or tensors are kept of it. */
+/**
+ * Parts of a model: a converter makes a GGUF of some of its tensors. The engine loads it, or tensors are kept of it.
+ */
 import { NB_TENSOR_ABSENT, NB_TENSOR_BLANK, NB_TENSOR_MADE } from '../abi.js';
 import { loadModel } from './load-model.js';
 import { planned, plannedTensors } from './planned.js';
@@ -138,8 +140,8 @@ export class Parts extends Tensors {
      * @param {(name: string) => boolean} isKept whose bytes are wanted, too
      * @param {import('./blocks.js').Hash} [hash] of all that the engine is given
      * @param {Parameters<typeof loadModel>[2]} [options]
-     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these, of the type `from`; good until the next
-     *     ones are wanted
+     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these, of the type `from`; good until
+     *     the next ones are wanted
      */
     async load(isIncluded, isKept = () => false, hash = undefined, options = { part: true }) {
         return this.make(isIncluded, isKept, (copying) => this.#load(options, (sink) => copying(sink, hash)));

@@ -8,7 +8,8 @@ const PIECE = 1 << 20;
 
 /**
  * room: waits until the reader has nearly all pieces. spare: the buffer of a piece that was read.
- * @typedef {{ piece: (bytes: Uint8Array) => void, room: () => Promise<void>, spare: () => ArrayBuffer | undefined }} PiecesPort
+ * @typedef {{ piece: (bytes: Uint8Array) => void, room: () => Promise<void>,
+ *     spare: () => ArrayBuffer | undefined }} PiecesPort
  */
 
 /** A sink (sources/open.js) that sends on what comes in pieces of one size. */

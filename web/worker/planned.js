@@ -5,8 +5,7 @@ import { nb_planned_tensor, TYPES } from '../abi.js';
  * A tensor as the converter plans it: also its place in the plan, its name in the files (one of them, if it is made of
  * several), its shape, and where the GGUF has it, once that is begun.
  * @typedef {import('../index.d.ts').PlannedTensor & { i: number, source: string, columns: number, rows: number,
- * matrices: number,
- *     at: number, bytes: number }} Planned
+ *     matrices: number, at: number, bytes: number }} Planned
  */
 
 /** Of tensor types, by their number. */

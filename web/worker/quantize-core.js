@@ -1,4 +1,6 @@
-/** The core of nibble-quantize.wasm (src/nibble_quantize.h) with a pool of its own, and what both its users ask of it. */
+/**
+ * The core of nibble-quantize.wasm (src/nibble_quantize.h) with a pool of its own, and what both its users ask of it.
+ */
 import { TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { startBuild } from './core.js';

@@ -12,8 +12,8 @@ import { writeStructs } from './structs.js';
 /** @typedef {import('./inputs.js').Settings} Settings */
 
 /**
- * What was observed of the inputs of some matrices, as arrays of the caller's: [columns, columns], [columns], [columns].
- * hessian: null: it is not needed.
+ * What was observed of the inputs of some matrices, as arrays of the caller's: [columns, columns], [columns],
+ * [columns]. hessian: null: it is not needed.
  * @typedef {{ hessian: Float32Array | null, mean: Float32Array, largest: Float32Array }} Observed
  */
 

@@ -8,7 +8,8 @@ import { NibbleError } from '../errors.js';
 
 /**
  * A tensor. from: where a file of the source has it, if it stays as it is.
- * @typedef {{ name: string, dtype: string, shape: number[], bytes: number, from?: { file: InputFile, at: number } }} Entry
+ * @typedef {{ name: string, dtype: string, shape: number[], bytes: number,
+ *     from?: { file: InputFile, at: number } }} Entry
  */
 
 /** A file to write. @typedef {{ name: string, header: Uint8Array, entries: Entry[], bytes: number }} Shard */

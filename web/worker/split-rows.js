@@ -12,7 +12,8 @@ import { TYPES } from '../abi.js';
  * @param {import('./core.js').Core} core
  * @param {number} handle of the quantizer, which knows the largest inputs
  * @param {number} columns
- * @param {{ from: string, rows: number, firstRow: number, weights: Uint8Array, blocks: Uint8Array, split: Split }} matrix
+ * @param {{ from: string, rows: number, firstRow: number, weights: Uint8Array, blocks: Uint8Array, split: Split }}
+ *     matrix
  * @param {number} slice rows of a call
  * @param {(rows: number) => Promise<void>} tick
  */
