@@ -31,11 +31,13 @@ int32_t nb_signals_check(const nb_train_signals *s, nb_signals *signals, nb_erro
 
 /* ---- steps of inputs ---------------------------------------------------------------------------------------------- */
 
-/* The step whose grid covers low ... high. Zero is one of its numbers (Jacob et al. 2018, section 2.1). */
+/* The step whose grid covers low ... high. Zero is one of its numbers (Jacob et al. 2018, section 2.1). Of a range that
+ * is not finite the step is NaN, so the loss tells. */
 static nb_group_step covering(const nb_weight_grid *grid, float low, float high) {
+    float finite = 0 * (low + high), most = (float)grid->most;
     low = NB_MIN(low, 0), high = NB_MAX(high, 0);
-    float most = (float)grid->most, s = (grid->has_minima ? high - low : NB_MAX(high, -low)) / most;
-    if (!(s > 0))
+    float s = (grid->has_minima ? high - low : NB_MAX(high, -low)) / most + finite;
+    if (s == 0)
         return (nb_group_step){.s = 1};
     return (nb_group_step){.s = s, .z = grid->has_minima ? nb_grid_nearest(grid, -low / s) * s : 0};
 }
@@ -77,13 +79,19 @@ static void observe(const nb_signals *s, float *own, const float *x, size_t n) {
         move_range(s, own, low, high);
 }
 
+/* A learned step as it is used: at least so large that it can grow again. NaN stays. */
+static float held(float step) {
+    const float least = 0x1p-24f;
+    return step < least ? least : step;
+}
+
 /* Of a row of x. s = 0: nothing is known yet, and nothing rounded. */
 static nb_group_step step_of(const nb_signals *s, const float *own, const float *x, uint32_t columns) {
     float low, high;
     switch (s->settings.inputs) {
     case NB_TRAIN_TOKENS: find_range(x, columns, &low, &high); return covering(&s->grid, low, high);
     case NB_TRAIN_AVERAGE: return own[0] == 0 && own[1] == 0 ? (nb_group_step){0} : covering(&s->grid, own[0], own[1]);
-    default: return own[0] == 0 ? (nb_group_step){0} : (nb_group_step){.s = NB_MAX(own[0], 0x1p-24f), .z = own[1]};
+    default: return own[0] == 0 ? (nb_group_step){0} : (nb_group_step){.s = held(own[0]), .z = own[1]};
     }
 }
 

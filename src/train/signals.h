@@ -16,6 +16,7 @@ struct nb_signals {
     float *d_rounded;    /* [n, columns]: the gradient with respect to that */
     float *gradient;     /* [n, rows]: the rounded gradient of a result */
     double *partial;     /* [n, 2] */
+    float *kept;         /* [layers' matrices, 2]: the numbers of inputs before the part of a batch at hand */
 };
 
 /* Of a matrix. Its two numbers are among the parameters: a step and a minimum, or a range's ends; both 0: not known. */

@@ -126,6 +126,17 @@ static void set_signals(nb_trainer *t, bool learns) {
     s->observes = learns && (!frozen || t->steps < frozen);
     s->key = nb_random_bits(nb_random_bits(s->settings.seed, t->steps), t->parts);
     t->parts += learns;
+    uint32_t first, n = nb_trainer_inputs_of(t, &first);
+    if (learns && n)
+        memcpy(s->kept, t->weights + first, n * sizeof *s->kept);
+}
+
+/* The part of a batch at hand counts for nothing, nor does what was seen of its inputs. */
+static void forget_part(nb_trainer *t) {
+    uint32_t first, n = nb_trainer_inputs_of(t, &first);
+    if (n)
+        memcpy(t->weights + first, t->signals.kept, n * sizeof *t->weights);
+    forget_gradients(t);
 }
 
 static int32_t find_loss(nb_trainer *t, const int32_t *tokens, const int32_t *targets, const float *teacher,
@@ -141,7 +152,7 @@ static int32_t find_loss(nb_trainer *t, const int32_t *tokens, const int32_t *ta
         *loss += t->losses[i];
     if (!isfinite(*loss)) {
         if (learns)
-            forget_gradients(t);
+            forget_part(t);
         return refuse_loss(t, targets, teacher, length, err);
     }
     if (learns)

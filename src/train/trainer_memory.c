@@ -126,6 +126,7 @@ static void take_signals(nb_trainer *t, nb_arena *a, uint64_t n) {
     if (g->settings.inputs != NB_TRAIN_PLAIN && t->learns) {
         g->d_rounded = take(a, n, columns);
         g->partial = nb_arena_take(a, 2 * n, sizeof *g->partial);
+        g->kept = take(a, 2 * (uint64_t)s->layers, NB_LAYER_MATRICES);
     }
     if (g->settings.gradient_bits && t->learns)
         g->gradient = take(a, n, NB_MAX(columns, size_of(s, KEYS)));

@@ -275,6 +275,81 @@ static void check_bits(nb_pool *pool, const model *m) {
     nb_trainer_free(resumed);
 }
 
+/* A part of a batch whose loss is not finite, because of a weight, leaves nothing behind, and a number of the inputs that is
+ * not finite is told by the loss. */
+static void check_divergence(const model *m) {
+    nb_error err = {0};
+    nb_trainer *t = new_trainer(NULL, m), *same = new_trainer(NULL, m);
+    if (!t || !same)
+        return;
+    double loss;
+    uint32_t first = 0;
+    nb_train_tensor norm;
+    for (int after = 0; after < 2; after++) { /* nothing is known of inputs yet, and something is */
+        nb_trainer_tensor(t, 1, &norm);
+        float *w = nb_trainer_weights(t) + norm.first, kept = *w;
+        *w = after ? NAN : INFINITY;
+        CHECK(nb_trainer_accumulate(t, m->tokens, m->targets, m->teacher, 1, m->length, &loss, &err) == NB_ERR_FORMAT,
+              "a loss of %g was taken", loss);
+        *w = kept;
+        CHECK(test_same_arrays(t, same), "seed %u: a loss that is not finite changed weights, or ranges", m->seed);
+        steps(t, m, 1);
+        steps(same, m, 1);
+        CHECK(test_same_arrays(t, same), "seed %u: a loss that is not finite left something", m->seed);
+    }
+    uint32_t n = nb_trainer_inputs_of(t, &first);
+    for (uint32_t i = 0; i < n; i += n - 2) {
+        float *x = nb_trainer_weights(t) + first + i, kept = *x;
+        *x = NAN;
+        CHECK(nb_trainer_evaluate(t, m->tokens, m->targets, m->teacher, 1, m->length, &loss, &err) == NB_ERR_FORMAT,
+              "seed %u: with a number of the inputs that is NaN the loss is %g", m->seed, loss);
+        *x = kept;
+    }
+    nb_trainer_free(t);
+    nb_trainer_free(same);
+}
+
+/* Ranges are those of the steps before `frozen`, and evaluation does not move them. */
+static void check_frozen(model m) {
+    nb_error err = {0};
+    m.signals.frozen = 2;
+    nb_trainer *t = new_trainer(NULL, &m);
+    if (!t)
+        return;
+    double loss;
+    uint32_t first = 0, n = nb_trainer_inputs_of(t, &first);
+    size_t bytes = n * sizeof(float);
+    float *before = nb_alloc(bytes), *ranges = nb_trainer_weights(t) + first;
+    for (uint32_t step = 0; step < 4; step++) {
+        memcpy(before, ranges, bytes);
+        CHECK(nb_trainer_evaluate(t, m.tokens, m.targets, m.teacher, 1, m.length, &loss, &err) > 0 &&
+                  nb_compare(before, ranges, bytes) == 0,
+              "step %u: evaluation moves ranges", step);
+        steps(t, &m, 1);
+        CHECK((nb_compare(before, ranges, bytes) == 0) == (step >= m.signals.frozen), "step %u: are ranges frozen?",
+              step);
+    }
+    nb_free(before);
+    nb_trainer_free(t);
+}
+
+/* Parts of a step have random numbers of their own: the same part twice has not twice the gradient. */
+static void check_parts(const model *m) {
+    nb_trainer *t = new_trainer(NULL, m);
+    if (!t)
+        return;
+    uint32_t n = nb_trainer_floats(t), twice = 0;
+    float *once = nb_alloc_items(n, sizeof *once);
+    accumulate(t, m, 0, m->sequences);
+    memcpy(once, nb_trainer_gradients(t), n * sizeof *once);
+    accumulate(t, m, 0, m->sequences);
+    for (uint32_t i = 0; i < n; i++)
+        twice += once[i] != 0 && nb_trainer_gradients(t)[i] == 2 * once[i];
+    CHECK(twice < n / 10, "%u of %u gradients are twice those of the first part", twice, n);
+    nb_free(once);
+    nb_trainer_free(t);
+}
+
 /* ---- export -------------------------------------------------------------------------------------------------------- */
 
 /* A model whose matrices have rows of whole superblocks. */
@@ -437,6 +512,12 @@ void test_train_rounding(void) {
             break;
         check_torch(pool, &m, &in);
         check_bits(pool, &m);
+        if (m.signals.inputs == NB_TRAIN_LEARNED || m.signals.inputs == NB_TRAIN_AVERAGE)
+            check_divergence(&m);
+        if (m.signals.inputs == NB_TRAIN_AVERAGE)
+            check_frozen(m);
+        if (m.signals.gradient_bits)
+            check_parts(&m);
         if (i == 0)
             check_refusals(&m);
         free_model(&m);
