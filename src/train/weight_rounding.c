@@ -39,15 +39,6 @@ void nb_weight_rounding_steps(const nb_derivation *d, uint32_t row, uint32_t til
     find_steps(&j, row, tile, out);
 }
 
-/* Rows are independent, unless all share one step. */
-static void for_rows(const job *j, nb_pool *pool, nb_chunk_function f) {
-    if (j->grid->group)
-        nb_parallel(pool, j->d->rows, false, f, (void *)j);
-    else
-        for (uint32_t row = 0; row < j->d->rows; row++)
-            f((void *)j, row, j->d->rows, 0);
-}
-
 /* ---- first steps, and steps that follow from weights ---------------------------------------------------------------- */
 
 typedef struct facts {
@@ -56,13 +47,14 @@ typedef struct facts {
     uint64_t n;
 } facts;
 
-static void add_facts(facts *f, const float *w, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) {
-        f->least = NB_MIN(f->least, w[i]);
-        f->most = NB_MAX(f->most, w[i]);
-        f->magnitudes += (double)fabsf(w[i]);
+static facts facts_of(const float *w, uint64_t n) {
+    facts f = {.n = n};
+    for (uint64_t i = 0; i < n; i++) {
+        f.least = NB_MIN(f.least, w[i]);
+        f.most = NB_MAX(f.most, w[i]);
+        f.magnitudes += (double)fabsf(w[i]);
     }
-    f->n += n;
+    return f;
 }
 
 /* BitNet b1.58 (Ma et al. 2024, equation 3): the mean magnitude. LSQ (Esser et al. 2020, section 2.1): twice it over
@@ -76,10 +68,10 @@ static void step_by_rule(const nb_weight_grid *grid, const facts *f, float *s, f
     *z = -f->least;
 }
 
-static double error_of(const nb_weight_grid *grid, float s, float z, const float *w, uint32_t n) {
+static double error_of(const nb_weight_grid *grid, float s, float z, const float *w, uint64_t n) {
     nb_group_step step = {.s = s, .z = z};
     double sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint64_t i = 0; i < n; i++) {
         double off = (double)(nb_grid_nearest(grid, nb_grid_place(&step, w[i])) * s - z - w[i]);
         sum += off * off;
     }
@@ -87,7 +79,7 @@ static double error_of(const nb_weight_grid *grid, float s, float z, const float
 }
 
 /* Of steps that cover a part of the range, the one whose squares of errors have the least sum. */
-static void step_by_error(const nb_weight_grid *grid, const facts *f, const float *w, uint32_t n, float *s, float *z) {
+static void step_by_error(const nb_weight_grid *grid, const facts *f, const float *w, uint64_t n, float *s, float *z) {
     enum { FIRST = 6, LAST = 24, WHOLE = 20 };
     float range = grid->has_minima ? (f->most - f->least) / (float)grid->most
                                    : NB_MAX(f->most / (float)grid->most, f->least / (float)grid->least);
@@ -104,32 +96,30 @@ static void step_by_error(const nb_weight_grid *grid, const facts *f, const floa
     }
 }
 
+/* The step and the minimum of n weights, number `index` of all. */
+static void fit_group(const job *j, const float *w, uint64_t n, size_t index) {
+    float *s = j->d->own_at + index, *z = j->grid->has_minima ? s + minima_at(j) : NULL;
+    facts f = facts_of(w, n);
+    step_by_rule(j->grid, &f, s, z);
+    if (j->grid->fits_errors && j->grid->method == NB_TRAIN_LEARNED)
+        step_by_error(j->grid, &f, w, n, s, z);
+}
+
 static void fit_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
     (void)rows, (void)thread;
     const job *j = context;
-    const nb_weight_grid *grid = j->grid;
     const float *w = j->d->master + row * j->d->columns;
-    float *s = j->d->own_at + step_of(j, (uint32_t)row, 0);
-    for (uint32_t i = 0; i < j->d->columns; i += grid->group, w += grid->group, s++) {
-        facts f = {0};
-        float *z = grid->has_minima ? s + minima_at(j) : NULL;
-        add_facts(&f, w, grid->group);
-        step_by_rule(grid, &f, s, z);
-        if (grid->fits_errors && grid->method == NB_TRAIN_LEARNED)
-            step_by_error(grid, &f, w, grid->group, s, z);
-    }
+    size_t index = step_of(j, (uint32_t)row, 0);
+    for (uint32_t i = 0; i < j->d->columns; i += j->grid->group)
+        fit_group(j, w + i, j->grid->group, index++);
 }
 
 void nb_weight_rounding_fit(const nb_derivation *d, nb_pool *pool) {
     job j = job_of(d);
-    if (j.grid->group) {
-        for_rows(&j, pool, fit_row);
-        return;
-    }
-    facts f = {0};
-    for (uint32_t row = 0; row < d->rows; row++)
-        add_facts(&f, d->master + (size_t)row * d->columns, d->columns);
-    step_by_rule(j.grid, &f, d->own_at, j.grid->has_minima ? d->own_at + 1 : NULL);
+    if (j.grid->group)
+        nb_parallel(pool, d->rows, false, fit_row, &j);
+    else
+        fit_group(&j, d->master, (uint64_t)d->rows * d->columns, 0);
 }
 
 /* ---- passes ------------------------------------------------------------------------------------------------------- */
@@ -153,7 +143,7 @@ static void forward(const nb_derivation *d, nb_pool *pool) {
     job j = job_of(d);
     if (j.grid->method == NB_TRAIN_ABSMEAN)
         nb_weight_rounding_fit(d, pool);
-    for_rows(&j, pool, round_row);
+    nb_parallel(pool, d->rows, false, round_row, &j);
 }
 
 /* A group's n weights: what is added to the gradients of its step and minimum. */
@@ -190,12 +180,14 @@ static void learn_row(void *context, uint64_t row, uint64_t rows, int32_t thread
 
 static void backward(const nb_derivation *d, nb_pool *pool) {
     job j = job_of(d);
-    if (j.grid->method == NB_TRAIN_LEARNED) {
-        for_rows(&j, pool, learn_row);
-        return;
-    }
-    for (size_t i = 0; i < (size_t)d->rows * d->columns; i++)
-        d->d_master[i] += d->gradient[i];
+    if (j.grid->method == NB_TRAIN_LEARNED && j.grid->group)
+        nb_parallel(pool, d->rows, false, learn_row, &j);
+    else if (j.grid->method == NB_TRAIN_LEARNED) /* all rows add to one step's gradient, in their order */
+        for (uint32_t row = 0; row < d->rows; row++)
+            learn_row(&j, row, d->rows, 0);
+    else
+        for (size_t i = 0; i < (size_t)d->rows * d->columns; i++)
+            d->d_master[i] += d->gradient[i];
 }
 
 void nb_weight_rounding(nb_derivation *d, const nb_weight_grid *grid, float rate) {

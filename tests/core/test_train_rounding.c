@@ -79,6 +79,62 @@ static void check_matrix(nb_cursor *in, nb_pool *pool, uint32_t number) {
     nb_free(all);
 }
 
+/* ---- first steps --------------------------------------------------------------------------------------------------- */
+
+/* The squares of errors of the groups, summed. */
+static void find_errors(const nb_derivation *d, uint32_t group, double *errors) {
+    d->kind->forward(d, NULL);
+    for (uint32_t i = 0; i < d->rows * d->columns; i++)
+        errors[i / group] = (i % group ? errors[i / group] : 0) + pow((double)d->weights[i] - (double)d->master[i], 2);
+}
+
+/* The first steps by error are the best of those that cover 6/20 to 24/20 of a group's range. */
+static void check_fit(nb_pool *pool, nb_train_rounding rounding) {
+    enum { ROWS = 4, COLUMNS = 32, WEIGHTS = ROWS * COLUMNS };
+    static float numbers[4 * WEIGHTS];
+    nb_train_tensor tensor = {.rows = ROWS, .columns = COLUMNS, .decays = 1, .name = "matrix"};
+    nb_error err = {0};
+    nb_weight_grid grid;
+    uint32_t seed = 3;
+    CHECK(nb_weight_grid_of(&rounding, &tensor, &grid, &err) == NB_OK, "%s", err.message);
+    nb_derivation d = {.rows = ROWS, .columns = COLUMNS, .weights = numbers, .master = numbers + WEIGHTS};
+    nb_weight_rounding(&d, &grid, 1);
+    uint32_t steps = d.own >> grid.has_minima, group = WEIGHTS / steps;
+    double best[ROWS], errors[ROWS];
+    d.own_at = numbers + 2 * WEIGHTS;
+    fill(d.master, WEIGHTS, 1, 0, &seed);
+    nb_weight_rounding_fit(&d, pool);
+    find_errors(&d, group, best);
+    for (int part = 6; part <= 24; part++) {
+        for (uint32_t i = 0; i < steps; i++) {
+            float low = 0, high = 0;
+            for (uint32_t k = i * group; k < (i + 1) * group; k++)
+                low = NB_MIN(low, d.master[k]), high = NB_MAX(high, d.master[k]);
+            low *= (float)part / 20, high *= (float)part / 20;
+            d.own_at[i] = grid.has_minima ? (high - low) / (float)grid.most
+                                          : NB_MAX(high / (float)grid.most, low / (float)grid.least);
+            if (grid.has_minima)
+                d.own_at[steps + i] = -low;
+        }
+        find_errors(&d, group, errors);
+        for (uint32_t i = 0; i < steps; i++)
+            CHECK(best[i] <= errors[i] * (1 + 1e-5),
+                  "%u steps of %u numbers: %g is not the least error, %g of %d/20 is", steps, rounding.levels, best[i],
+                  errors[i], (int32_t)part);
+    }
+}
+
+static void check_fits(nb_pool *pool) {
+    static const int32_t groups[] = {NB_TRAIN_GROUP_ROW, NB_TRAIN_GROUP_TENSOR};
+    for (int i = 0; i < 2; i++)
+        for (uint32_t minima = 0; minima < 2; minima++)
+            check_fit(pool, (nb_train_rounding){.method = NB_TRAIN_LEARNED,
+                                                .levels = 8,
+                                                .has_minima = minima,
+                                                .group = groups[i],
+                                                .fit = NB_TRAIN_FIT_ERROR});
+}
+
 /* ---- models ------------------------------------------------------------------------------------------------------- */
 
 typedef struct model {
@@ -522,6 +578,7 @@ void test_train_rounding(void) {
             check_refusals(&m);
         free_model(&m);
     }
+    check_fits(pool);
     check_exports(pool);
     CHECK(models == 8 && in.at == size, "%s has more than it says", VECTORS);
     test_pool_free(pool);
