@@ -23,7 +23,7 @@ struct nb_derivation {
     const void *context;            /* of the kind: a grid, codes ... */
     uint32_t rows, columns;         /* of W */
     bool has_master;                /* there are as many parameters as W has weights: what is rounded to W */
-    uint32_t own;                   /* how many other parameters there are, such as steps; they never decay */
+    uint64_t own;                   /* how many other parameters there are, such as steps; they never decay */
     float rate;                     /* of the own ones: their learning rate over the optimizer's */
 
     /* Where the trainer has them. A trainer that does not learn has no d_..., and no gradient. */

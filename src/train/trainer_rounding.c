@@ -49,11 +49,13 @@ int32_t nb_trainer_check_finite(const nb_trainer *t, uint32_t index, nb_error *e
     const float *w = t->derivations[index].master, *own = t->derivations[index].own_at;
     for (size_t i = 0; i < (size_t)tensor->rows * tensor->columns; i++)
         if (!__builtin_isfinite(w[i]))
-            return NB_FAIL(err, NB_ERR_FORMAT, "%s: the weight in row %u, column %u is not finite", tensor->name,
+            return NB_FAIL(err, NB_ERR_FORMAT,
+                           "%s: the weight in row %u, column %u is not finite; go back to a checkpoint", tensor->name,
                            (uint32_t)(i / tensor->columns), (uint32_t)(i % tensor->columns));
-    for (uint32_t i = 0; i < t->derivations[index].own; i++)
+    for (size_t i = 0; i < t->derivations[index].own; i++)
         if (!__builtin_isfinite(own[i]))
-            return NB_FAIL(err, NB_ERR_FORMAT, "%s: its step %u is not finite", tensor->name, i);
+            return NB_FAIL(err, NB_ERR_FORMAT, "%s: its step %z is not finite; go back to a checkpoint", tensor->name,
+                           i);
     return NB_OK;
 }
 
@@ -81,7 +83,7 @@ uint32_t nb_trainer_steps_of(const nb_trainer *t, uint32_t index, uint32_t *firs
     if (index >= t->n_tensors || !t->derivations[index].own)
         return 0;
     *first = t->derivations[index].own_first;
-    return t->derivations[index].own;
+    return (uint32_t)t->derivations[index].own; /* make_arrays refuses more */
 }
 
 uint32_t nb_trainer_inputs_of(const nb_trainer *t, uint32_t *first) {

@@ -145,7 +145,7 @@ static int32_t find_all(nb_trainer *t, const file_types *file, nb_arena *arena, 
         table[i] = b;
         d->kind = &of_blocks;
         d->context = &table[i];
-        d->own = b.layout ? (uint32_t)(b.n * nb_scale_count(b.layout)) : 0;
+        d->own = b.layout ? b.n * nb_scale_count(b.layout) : 0;
     }
     return NB_OK;
 }

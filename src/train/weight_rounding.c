@@ -195,6 +195,6 @@ void nb_weight_rounding(nb_derivation *d, const nb_weight_grid *grid, float rate
     d->kind = &kind;
     d->context = grid;
     d->has_master = true;
-    d->own = (uint32_t)(nb_weight_grid_steps(grid, d->rows, d->columns) << grid->has_minima);
+    d->own = nb_weight_grid_steps(grid, d->rows, d->columns) << grid->has_minima;
     d->rate = rate;
 }

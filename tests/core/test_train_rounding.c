@@ -44,20 +44,21 @@ static void check_matrix(nb_cursor *in, nb_pool *pool, uint32_t number) {
     size_t n = (size_t)rows * columns;
     nb_derivation d = {.rows = rows, .columns = columns};
     nb_weight_rounding(&d, &grid, 1);
-    CHECK(d.own == steps << grid.has_minima, "grid %u: %u steps, not %u", number, d.own, steps);
-    float *all = nb_alloc_items(4 * n + 2 * d.own, sizeof *all);
-    memset(all, 0, (4 * n + 2 * d.own) * sizeof *all);
+    uint32_t own = (uint32_t)d.own;
+    CHECK(d.own == steps << grid.has_minima, "grid %u: %l steps, not %u", number, d.own, steps);
+    float *all = nb_alloc_items(4 * n + 2 * own, sizeof *all);
+    memset(all, 0, (4 * n + 2 * own) * sizeof *all);
     d.weights = all, d.gradient = all + n, d.master = all + 2 * n, d.d_master = all + 3 * n;
-    d.own_at = all + 4 * n, d.d_own = d.own_at + d.own;
+    d.own_at = all + 4 * n, d.d_own = d.own_at + own;
     double span = grid.most - grid.least + 1;
     fill(d.master, n, 4, 0, &seed);
     fill(d.own_at, steps, 2 * span, 1.1, &seed);
-    fill(d.own_at + steps, d.own - steps, 8, 1, &seed);
+    fill(d.own_at + steps, own - steps, 8, 1, &seed);
     fill(d.gradient, n, 1, 0, &seed);
     d.kind->forward(&d, pool);
     d.kind->backward(&d, pool);
 
-    const float *held = test_numbers(in, d.own * sizeof *held);
+    const float *held = test_numbers(in, own * sizeof *held);
     const int8_t *codes = (const int8_t *)nb_cursor_bytes(in, n);
     const uint8_t *kept = nb_cursor_bytes(in, n);
     uint32_t wrong = 0, astray = 0, group = (uint32_t)n / steps;
@@ -69,7 +70,7 @@ static void check_matrix(nb_cursor *in, nb_pool *pool, uint32_t number) {
     /* bare F32 steps are the oracle's own, so rounding is the same to the bit there, too */
     CHECK(wrong == 0 && astray == 0, "grid %u: %u weights and %u gradients are wrong", number, wrong, astray);
     if (rounding.method == NB_TRAIN_LEARNED) {
-        const float *want = test_numbers(in, d.own * sizeof *want);
+        const float *want = test_numbers(in, own * sizeof *want);
         check_numbers("gradients of steps", number, d.d_own, want, steps);
         if (grid.has_minima)
             check_numbers("gradients of minima", number, d.d_own + steps, want + steps, steps);
@@ -99,7 +100,7 @@ static void check_fit(nb_pool *pool, nb_train_rounding rounding) {
     CHECK(nb_weight_grid_of(&rounding, &tensor, &grid, &err) == NB_OK, "%s", err.message);
     nb_derivation d = {.rows = ROWS, .columns = COLUMNS, .weights = numbers, .master = numbers + WEIGHTS};
     nb_weight_rounding(&d, &grid, 1);
-    uint32_t steps = d.own >> grid.has_minima, group = WEIGHTS / steps;
+    uint32_t steps = (uint32_t)d.own >> grid.has_minima, group = WEIGHTS / steps;
     double best[ROWS], errors[ROWS];
     d.own_at = numbers + 2 * WEIGHTS;
     fill(d.master, WEIGHTS, 1, 0, &seed);
@@ -540,6 +541,13 @@ static void check_refusals(const model *m) {
     CHECK(nb_train_tensors_of(&m->shape, &err) == m->tensors && nb_train_tensors_of(&bad, &err) == 0, "%s",
           err.message);
     CHECK(nb_train_tensor_of(&m->shape, m->tensors, &tensor, &err) == NB_ERR_ARGUMENT, "there is no such tensor");
+    r = (nb_train_rounding){.method = NB_TRAIN_LEARNED, .levels = 4, .has_minima = 1, .group = 1};
+    nb_weight_grid grid;
+    nb_derivation large = {.rows = 1 << 23, .columns = 256};
+    tensor = (nb_train_tensor){.rows = large.rows, .columns = large.columns, .decays = 1};
+    CHECK(nb_weight_grid_of(&r, &tensor, &grid, &err) == NB_OK, "%s", err.message);
+    nb_weight_rounding(&large, &grid, 1);
+    CHECK(large.own == 1ull << 32, "%l steps and minima: the trainer cannot refuse what it does not see", large.own);
     nb_trainer *t = new_trainer(NULL, m);
     if (!t)
         return;
