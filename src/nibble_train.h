@@ -145,7 +145,7 @@ uint32_t nb_trainer_blocks_bytes(const nb_trainer *trainer, uint32_t index);
  * come after it. */
 int32_t nb_trainer_begin_tuning(nb_trainer *trainer, nb_error *err);
 
-/* The blocks become what the parameters are now, rounded. */
+/* The blocks become what the parameters are now, rounded; an error if one of these is not finite. */
 int32_t nb_trainer_round_blocks(nb_trainer *trainer, nb_error *err);
 
 /* ---- tokenizers ---------------------------------------------------------------------------------------------- */

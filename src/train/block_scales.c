@@ -125,7 +125,7 @@ static float half_at(const nb_scale_layout *l, const void *block, uint32_t index
 
 static void put_half(const nb_scale_layout *l, uint32_t index, float value, void *block) {
     const float most = 65504;
-    uint16_t bits = nb_f32_to_f16(value < -most ? -most : NB_MIN(value, most));
+    uint16_t bits = nb_f32_to_f16(value < -most ? -most : value > most ? most : value);
     memcpy((uint8_t *)block + l->d_at + 2 * index, &bits, sizeof bits);
 }
 
@@ -148,11 +148,20 @@ static int32_t whole_near(float value, float least, float most) {
     return (int32_t)rintf(value < least ? least : NB_MIN(value, most));
 }
 
+static bool has_nan(const float *values, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (values[i] != values[i])
+            return true;
+    return false;
+}
+
 void nb_scales_write(uint32_t type, const float *values, void *block) {
     const nb_scale_layout *l = nb_scale_layout_of(type);
     int32_t s[MOST_GROUPS] = {0}, z[MOST_GROUPS] = {0};
+    bool is_nan = has_nan(values, nb_scale_count(l));
     for (uint32_t i = 0; i < l->halves; i++)
-        put_half(l, i, *values++, block);
+        put_half(l, i, is_nan ? NAN : values[i], block);
+    values += l->halves;
     for (uint32_t g = 0; g < l->groups; g++, values++) {
         s[g] = whole_near(*values, l->least, l->most);
         z[g] = l->halves == 2 ? whole_near(values[l->groups], 0, l->most) : 0;

@@ -39,7 +39,8 @@ enum { NB_MOST_SCALES = 34 };
 /* Returns false if d or m is not finite. */
 bool nb_scales_read(uint32_t type, const void *block, float *values);
 
-/* Rounds the values to what the block holds: ties go to even numbers, values beyond its range to the range's end. */
+/* Rounds the values to what the block holds: ties go to even numbers, values beyond its range to the range's end. Where a
+ * value is NaN, d and m become NaN, so that the loss tells. */
 void nb_scales_write(uint32_t type, const float *values, void *block);
 
 /* From G, `gradient` [weights of a block], to the gradients with respect to the parameters of the block. They are taken at

@@ -72,7 +72,7 @@ int32_t nb_train_check_shape(const nb_train_shape *shape, nb_error *err);
 uint32_t nb_train_count_tensors(const nb_train_shape *shape);
 void nb_train_describe(const nb_train_shape *shape, uint32_t index, nb_train_tensor *tensor);
 
-/* An error if a weight or a step of a rounded tensor is not finite. */
+/* An error if a weight, a step or a scale that a tensor is derived from is not finite. */
 int32_t nb_trainer_check_finite(const nb_trainer *t, uint32_t index, nb_error *err);
 
 /* Lays out the arrays by the derivations, takes their memory, and tells the layers where their weights are. */

@@ -47,15 +47,15 @@ static bool is_rounded(const nb_trainer *t, uint32_t index) {
 int32_t nb_trainer_check_finite(const nb_trainer *t, uint32_t index, nb_error *err) {
     const nb_train_tensor *tensor = &t->tensors[index];
     const float *w = t->derivations[index].master, *own = t->derivations[index].own_at;
-    for (size_t i = 0; i < (size_t)tensor->rows * tensor->columns; i++)
+    for (size_t i = 0; w && i < (size_t)tensor->rows * tensor->columns; i++)
         if (!__builtin_isfinite(w[i]))
             return NB_FAIL(err, NB_ERR_FORMAT,
                            "%s: the weight in row %u, column %u is not finite; go back to a checkpoint", tensor->name,
                            (uint32_t)(i / tensor->columns), (uint32_t)(i % tensor->columns));
     for (size_t i = 0; i < t->derivations[index].own; i++)
         if (!__builtin_isfinite(own[i]))
-            return NB_FAIL(err, NB_ERR_FORMAT, "%s: its step %z is not finite; go back to a checkpoint", tensor->name,
-                           i);
+            return NB_FAIL(err, NB_ERR_FORMAT, "%s: its step or scale %z is not finite; go back to a checkpoint",
+                           tensor->name, i);
     return NB_OK;
 }
 

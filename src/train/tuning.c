@@ -223,8 +223,11 @@ int32_t nb_trainer_begin_tuning(nb_trainer *t, nb_error *err) {
 
 int32_t nb_trainer_round_blocks(nb_trainer *t, nb_error *err) {
     NB_TRY(check_tuned(t, err));
-    for (uint32_t i = 0; i < t->n_tensors; i++)
-        if (blocks_of(t, i))
-            derive(&t->derivations[i], t->pass.pool);
+    for (uint32_t i = 0; i < t->n_tensors; i++) {
+        if (!blocks_of(t, i))
+            continue;
+        NB_TRY(nb_trainer_check_finite(t, i, err));
+        derive(&t->derivations[i], t->pass.pool);
+    }
     return NB_OK;
 }

@@ -472,7 +472,7 @@ static void check_export(nb_pool *pool, nb_train_rounding rounding) {
     uint32_t first;
     nb_trainer_steps_of(t, 9, &first);
     nb_trainer_weights(t)[first] = INFINITY;
-    CHECK(nb_trainer_export(t, 9, tokens, &err) == NB_ERR_FORMAT && test_contains(err.message, "step 0"), "%s",
+    CHECK(nb_trainer_export(t, 9, tokens, &err) == NB_ERR_FORMAT && test_contains(err.message, "scale 0"), "%s",
           err.message);
     nb_trainer_free(t);
 }

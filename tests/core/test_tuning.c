@@ -256,6 +256,19 @@ static void check_refusals(void) {
     CHECK(!nb_trainer_blocks(plain, 0) && !nb_trainer_blocks(tuned, TENSORS) && !nb_trainer_blocks(tuned, 1) &&
               nb_trainer_blocks_bytes(tuned, UINT32_MAX) == 0,
           "blocks that are not there");
+    uint32_t own = 0;
+    nb_trainer_steps_of(tuned, 2, &own);
+    for (uint32_t k = 0; k < 4; k++) { /* d, m, and the first whole numbers of Q2_K */
+        float *scale = nb_trainer_weights(tuned) + own + k, kept = *scale;
+        double loss;
+        *scale = NAN;
+        CHECK(nb_trainer_evaluate(tuned, tokens, targets, teacher, SEQUENCES, LENGTH, &loss, &err) == NB_ERR_FORMAT,
+              "with a scale that is NaN the loss is %g", loss);
+        CHECK(nb_trainer_round_blocks(tuned, &err) == NB_ERR_FORMAT && test_contains(err.message, "attn_q.weight"),
+              "%s", err.message);
+        *scale = kept;
+    }
+    CHECK(nb_trainer_round_blocks(tuned, &err) == NB_OK, "%s", err.message);
     const uint16_t infinite = 0x7c00;
     memcpy(nb_trainer_blocks(tuned, 7) + sizeof(nb_block_q4_0) * 9, &infinite, sizeof infinite);
     types[0].type = mixes[0][0];
