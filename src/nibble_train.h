@@ -1,5 +1,6 @@
-/* nibble's trainer: gradients and an optimizer for models of the Llama family, in F32, and tokenizers. It is a WebAssembly
- * module of its own (and one more with threads), which is fetched only where something is trained. It knows no file format.
+/* nibble's trainer: gradients and an optimizer for models of the Llama family, in F32, and tokenizers. It is a
+ * WebAssembly module of its own (and one more with threads), which is fetched only where something is trained. It
+ * knows no file format.
  *
  *   nb_trainer  the weights of a model, an array of floats; what training needs beside them: gradients, moments,
  *               activations of a batch. It takes tokens.
@@ -115,12 +116,13 @@ uint32_t nb_trainer_steps(const nb_trainer *trainer); /* steps done */
 /* After weights and moments were written: so many steps are done, at most 2^31 - 2. Gradients become 0. */
 int32_t nb_trainer_resume(nb_trainer *trainer, uint32_t steps, nb_error *err);
 
-/* ---- tuning -------------------------------------------------------------------------------------------------------- */
+/* ---- tuning ------------------------------------------------------------------------------------------------------ */
 
-/* A trainer of a quantized model: the codes of its blocks stay, and their scales and minima learn (EfficientQAT's second
- * phase, Chen et al. 2024, section 3.3), best from the logits of the model that was quantized (nb_train_loss: share 1).
- * types: [n], what the file has of each of its tensors. Norms in F32 learn as they are. These types are tuned: Q4_0, Q4_1,
- * Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, TQ2_0, Q2_0. Matrices of other types, and of F32, stay as they are.
+/* A trainer of a quantized model: the codes of its blocks stay, and their scales and minima learn (EfficientQAT's
+ * second phase, Chen et al. 2024, section 3.3), best from the logits of the model that was quantized (nb_train_loss:
+ * share 1). types: [n], what the file has of each of its tensors. Norms in F32 learn as they are. These types are
+ * tuned: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, TQ2_0, Q2_0. Matrices of other types, and of
+ * F32, stay as they are.
  *
  * Scales are parameters in F32, over units of their own, so that one learning rate suits all. Each pass computes with
  * blocks in which they are rounded to what the type can hold, so the blocks are always what was trained. A tensor's
@@ -136,13 +138,13 @@ nb_trainer *nb_trainer_new_tuned(nb_pool *pool, const nb_train_shape *shape, con
 /* 1: nb_trainer_new_tuned lets the scales of this type learn. */
 int32_t nb_train_tunes(uint32_t type);
 
-/* Where the blocks of a tensor are, as a file has them; NULL: it has none, and its weights are among the arrays, or there
- * is no such tensor. */
+/* Where the blocks of a tensor are, as a file has them; NULL: it has none, and its weights are among the arrays, or
+ * there is no such tensor. */
 uint8_t *nb_trainer_blocks(nb_trainer *trainer, uint32_t index);
 uint32_t nb_trainer_blocks_bytes(const nb_trainer *trainer, uint32_t index);
 
-/* After the file's blocks were written to their places: the parameters become what the blocks hold. A checkpoint's arrays
- * come after it. */
+/* After the file's blocks were written to their places: the parameters become what the blocks hold. A checkpoint's
+ * arrays come after it. */
 int32_t nb_trainer_begin_tuning(nb_trainer *trainer, nb_error *err);
 
 /* The blocks become what the parameters are now, rounded; an error if one of these is not finite. */
@@ -150,9 +152,10 @@ int32_t nb_trainer_round_blocks(nb_trainer *trainer, nb_error *err);
 
 /* ---- tokenizers ---------------------------------------------------------------------------------------------- */
 
-/* Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) learned from text, with the same tokens and merges as the
- * library tokenizers learns (BpeTrainer with the alphabet of ByteLevel). Text comes in pieces; then nb_bpe_trainer_begin,
- * and nb_bpe_trainer_merge until there are no more merges. Memory grows with the different words of the text.
+/* Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) learned from text, with the same tokens and merges as
+ * the library tokenizers learns (BpeTrainer with the alphabet of ByteLevel). Text comes in pieces; then
+ * nb_bpe_trainer_begin, and nb_bpe_trainer_merge until there are no more merges. Memory grows with the different
+ * words of the text.
  *
  * Bytes that are not UTF-8 are learned as they are, as nb_tokenize takes them; each counts as a symbol where words are
  * cut. The library refuses such text. */
@@ -181,7 +184,8 @@ int32_t nb_bpe_trainer_begin(nb_bpe_trainer *trainer, uint32_t vocabulary, uint3
 int32_t nb_bpe_trainer_merge(nb_bpe_trainer *trainer, uint32_t most, nb_error *err);
 
 /* What there is. A token's name is spelled as in a tokenizer.json, each byte as a character; nb_bpe_trainer_token
- * returns its length and writes at most `capacity` bytes. nb_bpe_trainer_pairs: tokens [merges, 2], until the next merge. */
+ * returns its length and writes at most `capacity` bytes. nb_bpe_trainer_pairs: tokens [merges, 2], until the next
+ * merge. */
 uint32_t nb_bpe_trainer_tokens(const nb_bpe_trainer *trainer);
 int32_t nb_bpe_trainer_token(const nb_bpe_trainer *trainer, uint32_t token, char *out, uint32_t capacity);
 uint32_t nb_bpe_trainer_merges(const nb_bpe_trainer *trainer);
@@ -195,19 +199,20 @@ typedef struct nb_bpe_facts {
 
 void nb_bpe_trainer_facts(const nb_bpe_trainer *trainer, nb_bpe_facts *facts);
 
-/* ---- simulated quantization ---------------------------------------------------------------------------------------- */
+/* ---- simulated quantization -------------------------------------------------------------------------------------- */
 
 /* How the weights of a matrix are rounded before each pass, for training that knows of the rounding. The trainer keeps
- * weights w in F32, and the optimizer changes these; layers compute with
+ * weights w in F32, and the optimizer changes these; layers compute with weights W on a grid. A step s of a grid is the
+ * distance of its neighbours (LSQ's step size), and no step of training.
  *
  *     W = s q - z,   q = round((w + z) / s) within least ... most
  *
- * where each group of weights has a step s, and grids with minima a z. Gradients pass the rounding straight through
+ * Each group of weights has a step s, and in grids with minima a z. Gradients pass the rounding straight through
  * (Bengio et al. 2013). What s is:
  *
- *   NB_TRAIN_LEARNED   s and z are parameters (LSQ, Esser et al. 2020; z: LSQ+, Bhalgat et al. 2020). Where q is not cut
- *                      off, dw = dW, ds = dW (q - (w + z) / s) and dz = 0; where it is, dw = 0, ds = dW q and dz = -dW.
- *                      ds and dz are then multiplied with 1 / sqrt(n most), n: the weights that share them.
+ *   NB_TRAIN_LEARNED   s and z are parameters (LSQ, Esser et al. 2020; z: LSQ+, Bhalgat et al. 2020). Where q is not
+ *                      cut off, dw = dW, ds = dW (q - (w + z) / s) and dz = 0; where it is, dw = 0, ds = dW q and
+ *                      dz = -dW. ds and dz are then multiplied with 1 / sqrt(n most), n: the weights that share them.
  *   NB_TRAIN_ABSMEAN   s is the mean of |w|, q is -1, 0 or 1, and dw = dW (BitNet b1.58, Ma et al. 2024)
  *
  * With a type of GGUF, s and z are rounded to what the type can hold before they are used, also with gradients straight
@@ -221,8 +226,10 @@ typedef struct nb_train_rounding {
     uint32_t type;       /* Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, TQ2_0, Q2_0; or F32 with s and z in F32 */
     uint32_t levels;     /* of F32: how many q there are, 3 to 256. They are -levels/2 and up; with minima 0 and up */
     uint32_t has_minima; /* of F32: 1 or 0 */
-    int32_t group;       /* columns that share a step: as many as in the type (of F32: all of a row), or a multiple */
-    uint32_t fit;        /* nb_trainer_fit_steps: steps of the least error; or LSQ's 2 mean |w| / sqrt(most) */
+    int32_t group;       /* NB_TRAIN_GROUP_..., or how many columns share a step: as many as in a group of the type, or
+                            in types without superblocks a multiple of it. Of F32 GROUP_OF_TYPE is a row */
+    uint32_t fit;        /* nb_trainer_fit_steps: steps of the least error; or LSQ's 2 mean |w| / sqrt(most), and with
+                            minima the whole range */
     float rate;          /* of the steps: their learning rate over the optimizer's */
 } nb_train_rounding;
 
@@ -230,14 +237,15 @@ typedef struct nb_train_rounding {
 uint32_t nb_train_tensors_of(const nb_train_shape *shape, nb_error *err); /* 0: an error */
 int32_t nb_train_tensor_of(const nb_train_shape *shape, uint32_t index, nb_train_tensor *tensor, nb_error *err);
 
-/* How what flows through the layers' matrices is rounded: their inputs x to W's formula with a step for all x or for each
- * token, and the gradients of their results. Neither the embedding nor the output matrix is one of them. All 0: in F32.
+/* How the inputs x of the layers' matrices and the gradients of their results are rounded. Inputs are rounded by the
+ * formula above, with one step for all tokens or with a step for each. The embedding and the output matrix are left
+ * out. All 0: nothing is rounded.
  *
- *   NB_TRAIN_LEARNED   a step and a minimum for each matrix, as above (n is the length of x); their first values come from
- *                      the first part of a batch
+ *   NB_TRAIN_LEARNED   a step and a minimum for each matrix, as above (n is the length of x). Their first values come
+ *                      from the first part of a batch; before it nothing is rounded
  *   NB_TRAIN_TOKENS    a step for each token, so that its numbers are just covered
- *   NB_TRAIN_AVERAGE   the range is a moving average of the ranges of parts of batches, and stays after some steps (Jacob
- *                      et al. 2018, section 3.1); what lies beyond it has no gradient
+ *   NB_TRAIN_AVERAGE   the range is a moving average of the ranges of parts of batches, and stays after some steps
+ *                      (Jacob et al. 2018, section 3.1); what lies beyond it has no gradient
  *
  * Gradients of k bits are rounded at random without bias (DoReFa, Zhou et al. 2016, equation 12), with other random
  * numbers for each matrix, part and step; both products of the backward pass use them. */
@@ -245,7 +253,7 @@ enum { NB_TRAIN_TOKENS = 3, NB_TRAIN_AVERAGE = 4 };
 
 typedef struct nb_train_signals {
     uint32_t inputs;        /* the method, or NB_TRAIN_PLAIN */
-    uint32_t input_levels;  /* 3 to 256 */
+    uint32_t input_levels;  /* 3 to 256. Without minima they are symmetric, so an even number of them is one less */
     uint32_t input_minima;  /* 1: the range need not be symmetric */
     uint32_t frozen;        /* of averages: steps after which they stay; 0: they never do */
     float average;          /* how much of the old range is kept, such as 0.99 */
@@ -254,9 +262,9 @@ typedef struct nb_train_signals {
     uint32_t seed;
 } nb_train_signals;
 
-/* A trainer that rounds. roundings: [tensors], norms' are plain; signals: NULL is fine. Steps lie behind the tensors in the
- * arrays, and ranges of inputs behind them, so checkpoints have them. Steps of weights are 0 until nb_trainer_fit_steps
- * or a checkpoint gives them values. */
+/* A trainer that rounds. roundings: [tensors], norms' are plain; signals: NULL is fine. Steps lie behind the tensors
+ * in the arrays, and ranges of inputs behind them, so checkpoints have them. Steps of weights are 0 until
+ * nb_trainer_fit_steps or a checkpoint gives them values. */
 nb_trainer *nb_trainer_new_rounded(nb_pool *pool, const nb_train_shape *shape, const nb_train_rounding *roundings,
                                    const nb_train_signals *signals, uint32_t sequences, uint32_t length,
                                    uint32_t learns, nb_error *err);
@@ -264,16 +272,16 @@ nb_trainer *nb_trainer_new_rounded(nb_pool *pool, const nb_train_shape *shape, c
 /* Chooses steps and minima for the weights as they are now. */
 int32_t nb_trainer_fit_steps(nb_trainer *trainer, nb_error *err);
 
-/* Computes the W of a tensor, and returns where they are, [rows, columns]; of a tensor that is not rounded, its weights.
- * NULL: there is no such tensor. */
+/* Computes the W of a tensor, and returns where they are, [rows, columns]; of a tensor that is not rounded, its
+ * weights. NULL: there is no such tensor. */
 const float *nb_trainer_rounded(nb_trainer *trainer, uint32_t index);
 
-/* Where a tensor's own parameters are in the arrays, and how many: steps [groups], then minima [groups] if it has some.
- * 0: it has none. */
-uint32_t nb_trainer_steps_of(const nb_trainer *trainer, uint32_t index, uint32_t *first);
+/* Where a tensor's own parameters are in the arrays, and how many: steps [groups], then minima [groups] if it has some;
+ * where blocks are tuned, their scales. 0: it has none. */
+uint32_t nb_trainer_own_of(const nb_trainer *trainer, uint32_t index, uint32_t *first);
 
-/* Where the steps and minima, or ranges, of the inputs of all layers' matrices are in the arrays: two numbers for each of
- * the seven of a layer, in the order of the tensors. Returns how many numbers; 0: inputs are not rounded. */
+/* Where the steps and minima, or ranges, of the inputs of all layers' matrices are in the arrays: two numbers for
+ * each of the seven of a layer, in the order of the tensors. Returns how many numbers; 0: inputs are not rounded. */
 uint32_t nb_trainer_inputs_of(const nb_trainer *trainer, uint32_t *first);
 
 /* The type of GGUF that holds a tensor's W, and how many bytes: F32, if it is rounded for none. */

@@ -49,7 +49,7 @@ double nb_train_rate(const nb_train_optimizer *o, uint32_t step) {
     return last + (rate - last) * (1 + cos(PI * part)) / 2;
 }
 
-/* ---- lengths ------------------------------------------------------------------------------------------------------ */
+/* ---- lengths ----------------------------------------------------------------------------------------------------- */
 
 typedef struct squares {
     const float *x;
@@ -77,7 +77,7 @@ double nb_length_of(nb_pool *pool, const float *x, uint64_t n, double *partial) 
     return sqrt(sum);
 }
 
-/* ---- the step ----------------------------------------------------------------------------------------------------- */
+/* ---- the step ---------------------------------------------------------------------------------------------------- */
 
 typedef struct update {
     const nb_parameters *p;

@@ -3,7 +3,7 @@
 
 enum { ALIGNMENT = 16 }; /* in floats: parameters of a tensor begin on a line of a cache */
 
-/* ---- layout ------------------------------------------------------------------------------------------------------- */
+/* ---- layout ------------------------------------------------------------------------------------------------------ */
 
 /* n more parameters. Returns where they begin. */
 static uint64_t add_run(nb_trainer *t, uint64_t n, float rate, bool decays) {
@@ -46,7 +46,7 @@ static void lay_out(nb_trainer *t) {
     lay_out_inputs(t);
 }
 
-/* ---- pointers ----------------------------------------------------------------------------------------------------- */
+/* ---- pointers ---------------------------------------------------------------------------------------------------- */
 
 static float *at(float *array, uint64_t first) {
     return array ? array + first : NULL;
@@ -108,7 +108,7 @@ static void find_parts(nb_trainer *t) {
     t->output = linear_of(t, t->shape.is_tied ? 0 : i + 1);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 static void take_arrays(nb_trainer *t, nb_arena *a) {
     float **arrays[] = {&t->weights, &t->gradients, &t->first, &t->second};

@@ -9,7 +9,7 @@
 
 #pragma STDC FP_CONTRACT OFF /* the same sums on every machine */
 
-/* ---- where scales lie --------------------------------------------------------------------------------------------- */
+/* ---- where scales lie -------------------------------------------------------------------------------------------- */
 
 enum { MOST_GROUPS = 16 };
 
@@ -46,7 +46,7 @@ uint32_t nb_scale_count(const nb_scale_layout *l) {
     return l->halves * (1u + l->groups);
 }
 
-/* ---- the whole numbers s and z of a group -------------------------------------------------------------------------- */
+/* ---- the whole numbers s and z of a group ------------------------------------------------------------------------ */
 
 static int32_t s_of(uint32_t type, const void *block, uint32_t g) {
     switch (type) {
@@ -115,7 +115,7 @@ static void put_wholes(uint32_t type, const int32_t *s, const int32_t *z, void *
     }
 }
 
-/* ---- from a block and back ------------------------------------------------------------------------------------------ */
+/* ---- from a block and back --------------------------------------------------------------------------------------- */
 
 static float half_at(const nb_scale_layout *l, const void *block, uint32_t index) {
     uint16_t bits;
@@ -169,7 +169,7 @@ void nb_scales_write(uint32_t type, const float *values, void *block) {
     put_wholes(type, s, z, block);
 }
 
-/* ---- backward --------------------------------------------------------------------------------------------------------- */
+/* ---- backward ---------------------------------------------------------------------------------------------------- */
 
 /* A_g and B_g of the weights first, first + 1, ... of a group. */
 static void sum_group(const nb_code_layout *codes, int32_t zero, const uint8_t *block, const float *gradient,

@@ -1,9 +1,9 @@
 /* Weights that are computed from parameters.
  *
- * The weights W of a matrix may be a function of parameters, such as F32 weights that are rounded to a grid with learned
- * steps, or fixed codes with learned scales. Before a pass the trainer computes all such W (forward). After a backward
- * pass it has dW, the loss's gradient with respect to W, and turns it into gradients of the parameters (backward).
- * Layers use W and dW, and know nothing of this. */
+ * The weights W of a matrix may be a function of parameters, such as F32 weights that are rounded to a grid with
+ * learned steps, or fixed codes with learned scales. Before a pass the trainer computes all such W (forward). After a
+ * backward pass it has dW, the loss's gradient with respect to W, and turns it into gradients of the parameters
+ * (backward). Layers use W and dW, and know nothing of this. */
 #ifndef NB_DERIVE_H
 #define NB_DERIVE_H
 

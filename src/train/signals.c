@@ -29,7 +29,7 @@ int32_t nb_signals_check(const nb_train_signals *s, nb_signals *signals, nb_erro
     return NB_OK;
 }
 
-/* ---- steps of inputs ---------------------------------------------------------------------------------------------- */
+/* ---- steps of inputs --------------------------------------------------------------------------------------------- */
 
 /* The step whose grid covers low ... high. Zero is one of its numbers (Jacob et al. 2018, section 2.1). Of a range that
  * is not finite the step is NaN, so the loss tells. */
@@ -57,7 +57,8 @@ static void move_range(const nb_signals *s, float *range, float low, float high)
     range[1] = keep * range[1] + (1 - keep) * high;
 }
 
-/* LSQ (Esser et al. 2020, section 2.1), from the first inputs. With minima the grid covers nine tenths of their range. */
+/* LSQ (Esser et al. 2020, section 2.1), from the first inputs. With minima the grid covers nine tenths of their
+ * range. */
 static void choose_first(const nb_signals *s, float *own, const float *x, size_t n, float low, float high) {
     double sum = 0;
     for (size_t i = 0; i < n; i++)
@@ -95,7 +96,7 @@ static nb_group_step step_of(const nb_signals *s, const float *own, const float 
     }
 }
 
-/* ---- inputs ------------------------------------------------------------------------------------------------------- */
+/* ---- inputs ------------------------------------------------------------------------------------------------------ */
 
 typedef struct job {
     const nb_signals *signals;
@@ -170,7 +171,7 @@ void nb_input_back(const nb_pass *pass, const nb_input *input, const float *x, u
         input->d_at[1] += (float)(sums[1] * gain);
 }
 
-/* ---- gradients ---------------------------------------------------------------------------------------------------- */
+/* ---- gradients --------------------------------------------------------------------------------------------------- */
 
 typedef struct gradient_job {
     const nb_signals *signals;

@@ -9,7 +9,7 @@
 
 enum { MOST_STEPS = INT32_MAX };
 
-/* ---- passes ------------------------------------------------------------------------------------------------------- */
+/* ---- passes ------------------------------------------------------------------------------------------------------ */
 
 static int32_t check_tokens(const nb_trainer *t, const int32_t *tokens, uint32_t sequences, uint32_t length,
                             nb_error *err) {
@@ -187,7 +187,7 @@ int32_t nb_trainer_logits(nb_trainer *t, const int32_t *tokens, uint32_t sequenc
     return NB_OK;
 }
 
-/* ---- settings, steps ---------------------------------------------------------------------------------------------- */
+/* ---- settings, steps --------------------------------------------------------------------------------------------- */
 
 int32_t nb_trainer_set_loss(nb_trainer *t, const nb_train_loss *loss, nb_error *err) {
     if (!(loss->share >= 0 && loss->share <= 1) || !(loss->temperature >= 0.01f && loss->temperature <= 100))

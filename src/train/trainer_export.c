@@ -72,7 +72,7 @@ static void export_row(void *context, uint64_t row, uint64_t rows, int32_t threa
 int32_t nb_trainer_export(nb_trainer *t, uint32_t index, void *out, nb_error *err) {
     const nb_weight_grid *grid = grid_of(t, index);
     if (!grid)
-        return NB_FAIL(err, NB_ERR_STATE, "tensor %u is not rounded for a type of GGUF: its weights are F32", index);
+        return NB_FAIL(err, NB_ERR_STATE, "tensor %u is not rounded for a type of GGUF, so no blocks hold it", index);
     NB_TRY(nb_trainer_check_finite(t, index, err));
     const nb_derivation *d = &t->derivations[index];
     job j = {d, grid, nb_traits_of(grid->type), nb_code_layout_of(grid->type), out};

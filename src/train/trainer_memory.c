@@ -6,7 +6,7 @@
 
 enum { MOST_SIDE = 1 << 24, MOST_LAYERS = 4096 };
 
-/* ---- tensors ------------------------------------------------------------------------------------------------------ */
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 typedef enum side { ONE, WIDTH, QUERIES, KEYS, HIDDEN, VOCABULARY } side;
 
@@ -67,7 +67,7 @@ static void name_tensors(nb_trainer *t) {
     }
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 static float *take(nb_arena *arena, uint64_t rows, uint64_t columns) {
     return nb_arena_take(arena, nb_times(rows, columns), sizeof(float));
@@ -189,7 +189,7 @@ static void find_angles(nb_trainer *t) {
         p->minus_sines[i] = -p->sines[i];
 }
 
-/* ---- the object ---------------------------------------------------------------------------------------------------- */
+/* ---- the object -------------------------------------------------------------------------------------------------- */
 
 int32_t nb_train_check_shape(const nb_train_shape *s, nb_error *err) {
     const uint64_t sides[] = {s->vocabulary, s->width, s->hidden, size_of(s, QUERIES), size_of(s, KEYS)};

@@ -79,7 +79,7 @@ const float *nb_trainer_rounded(nb_trainer *t, uint32_t index) {
     return d->weights;
 }
 
-uint32_t nb_trainer_steps_of(const nb_trainer *t, uint32_t index, uint32_t *first) {
+uint32_t nb_trainer_own_of(const nb_trainer *t, uint32_t index, uint32_t *first) {
     if (index >= t->n_tensors || !t->derivations[index].own)
         return 0;
     *first = t->derivations[index].own_first;

@@ -5,9 +5,9 @@
 #include "../types/traits.h"
 #include "block_scales.h"
 
-/* Context of a derivation. A parameter p stands for the number unit p in the block. The unit of d and of m is their mean
- * magnitude in the tensor; that of whole numbers is the largest one that the type can hold. So parameters are about 1, and
- * a change of one by 0.001 changes its weights by about a thousandth, as AdamW's learning rate asks for. */
+/* Context of a derivation. A parameter p stands for the number unit * p in the block. The unit of d and of m is their
+ * mean magnitude in the tensor; that of whole numbers is the largest one that the type can hold. So parameters are
+ * about 1, and a change of 0.001 changes weights by about a thousandth, as AdamW's learning rate asks for. */
 typedef struct blocks {
     uint32_t type;
     const nb_traits *traits;
@@ -25,7 +25,7 @@ static float unit_of(const blocks *b, uint32_t parameter) {
     return parameter < b->layout->halves ? b->units[parameter] : (float)b->layout->most;
 }
 
-/* ---- forward and backward ------------------------------------------------------------------------------------------- */
+/* ---- forward and backward ---------------------------------------------------------------------------------------- */
 
 enum { BLOCKS = 64 }; /* that a thread takes at a time */
 
@@ -86,7 +86,7 @@ static void learn(const nb_derivation *d, nb_pool *pool) {
 
 static const nb_derivation_kind of_blocks = {derive, learn};
 
-/* ---- the trainer ---------------------------------------------------------------------------------------------------- */
+/* ---- the trainer ------------------------------------------------------------------------------------------------- */
 
 int32_t nb_train_tunes(uint32_t type) {
     return nb_scale_layout_of(type) != NULL;
@@ -179,7 +179,7 @@ uint32_t nb_trainer_blocks_bytes(const nb_trainer *t, uint32_t index) {
     return b ? (uint32_t)b->bytes : 0;
 }
 
-/* ---- the first parameters ------------------------------------------------------------------------------------------- */
+/* ---- the first parameters ---------------------------------------------------------------------------------------- */
 
 /* Where all are 0, any unit does. */
 static void find_units(blocks *b, const float *values) {

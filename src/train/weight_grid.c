@@ -4,7 +4,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/* ---- the types ---------------------------------------------------------------------------------------------------- */
+/* ---- the types --------------------------------------------------------------------------------------------------- */
 
 enum { MOST_LEVELS = 256 };
 
@@ -66,10 +66,9 @@ static int32_t take_group(const nb_train_rounding *r, const nb_train_tensor *ten
     uint32_t columns = r->group > 0 ? (uint32_t)r->group : tensor->columns;
     if (grid->in_tile > 1 || r->group < NB_TRAIN_GROUP_TENSOR || columns % unit || tensor->columns % columns)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "%s: a step for %d weights; rows have %u, and a group of the type %u, which only the plain "
-                       "types "
-                       "can join",
-                       tensor->name, r->group, tensor->columns, unit);
+                       "%s: groups of %d columns; take 0, or where a type has no superblocks a multiple of %u that "
+                       "divides %u, the columns of a row",
+                       tensor->name, r->group, unit, tensor->columns);
     grid->group = r->group == NB_TRAIN_GROUP_TENSOR ? 0 : columns;
     return NB_OK;
 }
@@ -99,7 +98,7 @@ uint64_t nb_weight_grid_steps(const nb_weight_grid *grid, uint64_t rows, uint64_
     return grid->group ? rows * (columns / grid->group) : 1;
 }
 
-/* ---- what a type holds -------------------------------------------------------------------------------------------- */
+/* ---- what a type holds ------------------------------------------------------------------------------------------- */
 
 /* Steps are positive normal numbers: a step that training has made smaller can grow again. */
 static const float LEAST_STEP = 0x1p-24f, MOST_STEP = 0x1.ffcp15f; /* binary16's */

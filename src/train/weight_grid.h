@@ -1,9 +1,9 @@
 /* Grids that weights are rounded to in training (nibble_train.h: nb_train_rounding), so that a type of GGUF holds the
  * result exactly.
  *
- * A tile of a row is what a block of the type holds: one group, or for the K types the 8 or 16 groups of a superblock.
- * The steps s and minima z of the groups are parameters, or follow from the weights. Before they are used they are rounded
- * to what the type can hold:
+ * A tile of a row is what a block of the type holds: one group, or for the K types the 8 or 16 groups of a
+ * superblock. The steps s and minima z of the groups are parameters, or follow from the weights. Before they are used
+ * they are rounded to what the type can hold:
  *
  *   plain types   s and z to binary16
  *   K types       s_g = d c_g, with d = the largest s of the superblock / the largest code, in binary16, and

@@ -4,7 +4,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/* ---- tiles -------------------------------------------------------------------------------------------------------- */
+/* ---- tiles ------------------------------------------------------------------------------------------------------- */
 
 typedef struct job {
     const nb_derivation *d;
@@ -39,7 +39,7 @@ void nb_weight_rounding_steps(const nb_derivation *d, uint32_t row, uint32_t til
     find_steps(&j, row, tile, out);
 }
 
-/* ---- first steps, and steps that follow from weights ---------------------------------------------------------------- */
+/* ---- first steps, and steps that follow from weights ------------------------------------------------------------- */
 
 typedef struct facts {
     float least, most; /* of the weights, and 0 */
@@ -122,7 +122,7 @@ void nb_weight_rounding_fit(const nb_derivation *d, nb_pool *pool) {
         fit_group(&j, d->master, (uint64_t)d->rows * d->columns, 0);
 }
 
-/* ---- passes ------------------------------------------------------------------------------------------------------- */
+/* ---- passes ------------------------------------------------------------------------------------------------------ */
 
 static void round_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
     (void)rows, (void)thread;

@@ -91,7 +91,7 @@ static double evaluate(nb_trainer *t, const model *m) {
     return loss / m->counted;
 }
 
-/* ---- against torch ------------------------------------------------------------------------------------------------ */
+/* ---- against torch ----------------------------------------------------------------------------------------------- */
 
 /* Each tensor's gradient, of the mean loss. No number may differ by more than 1e-4 of the tensor's root mean square. */
 static void check_gradients(nb_trainer *t, const model *m) {
@@ -148,7 +148,7 @@ static void check_torch(nb_pool *pool, const model *m) {
     nb_trainer_free(before);
 }
 
-/* ---- against itself ----------------------------------------------------------------------------------------------- */
+/* ---- against itself ---------------------------------------------------------------------------------------------- */
 
 /* The slope of the loss along `direction` [n] from the weights `old`, by central differences. */
 static double difference(nb_trainer *t, const model *m, float *w, const float *old, const float *direction, uint32_t n,
@@ -267,7 +267,7 @@ static void check_pairs(const model *m) {
     nb_trainer_free(b);
 }
 
-/* ---- refusals ------------------------------------------------------------------------------------------------------ */
+/* ---- refusals ---------------------------------------------------------------------------------------------------- */
 
 static void refuse_shape(nb_train_shape shape, uint32_t sequences, uint32_t length, int32_t code, const char *part) {
     nb_error err = {0};

@@ -9,7 +9,7 @@ static const char VECTORS[] = "tests/fixtures/train/rounding.bin";
 
 enum { EVERY = 13, MOST_TENSORS = 12 };
 
-/* ---- matrices ----------------------------------------------------------------------------------------------------- */
+/* ---- matrices ---------------------------------------------------------------------------------------------------- */
 
 static void check_numbers(const char *what, uint32_t number, const float *have, const float *want, uint32_t n) {
     double error = test_length_of(have, want, n), length = test_length_of(want, NULL, n);
@@ -80,7 +80,7 @@ static void check_matrix(nb_cursor *in, nb_pool *pool, uint32_t number) {
     nb_free(all);
 }
 
-/* ---- first steps --------------------------------------------------------------------------------------------------- */
+/* ---- first steps ------------------------------------------------------------------------------------------------- */
 
 /* The squares of errors of the groups, summed. */
 static void find_errors(const nb_derivation *d, uint32_t group, double *errors) {
@@ -136,7 +136,7 @@ static void check_fits(nb_pool *pool) {
                                                 .fit = NB_TRAIN_FIT_ERROR});
 }
 
-/* ---- models ------------------------------------------------------------------------------------------------------- */
+/* ---- models ------------------------------------------------------------------------------------------------------ */
 
 typedef struct model {
     uint32_t seed, sequences, length, counted, tensors;
@@ -218,10 +218,11 @@ static double accumulate(nb_trainer *t, const model *m, uint32_t first, uint32_t
     return loss;
 }
 
-/* The first steps; then the oracle's take their place, so that what follows does not depend on how a mean was summed. */
+/* The first steps; then the oracle's take their place, so that what follows does not depend on how a mean was
+ * summed. */
 static void check_first_steps(nb_trainer *t, const model *m) {
     for (uint32_t i = 0; i < m->tensors; i++) {
-        uint32_t first = 0, n = nb_trainer_steps_of(t, i, &first);
+        uint32_t first = 0, n = nb_trainer_own_of(t, i, &first);
         CHECK(n == m->own[i], "tensor %u: %u steps, not %u", i, n, m->own[i]);
         if (!n)
             continue;
@@ -258,7 +259,7 @@ static void check_array(nb_trainer *t, const model *m, nb_cursor *in, const floa
                    part, tolerance, tensor.name);
     }
     for (uint32_t i = 0; i < m->tensors; i++)
-        if (m->roundings[i].method == NB_TRAIN_LEARNED && (n = nb_trainer_steps_of(t, i, &first)) > 0)
+        if (m->roundings[i].method == NB_TRAIN_LEARNED && (n = nb_trainer_own_of(t, i, &first)) > 0)
             check_some(in, array + first, before ? before + first : NULL, n, 1, part, tolerance, "steps");
     bool is_learned = m->signals.inputs == NB_TRAIN_LEARNED;
     n = nb_trainer_inputs_of(t, &first);
@@ -332,8 +333,8 @@ static void check_bits(nb_pool *pool, const model *m) {
     nb_trainer_free(resumed);
 }
 
-/* A part of a batch whose loss is not finite, because of a weight, leaves nothing behind, and a number of the inputs that is
- * not finite is told by the loss. */
+/* A part of a batch whose loss is not finite, because of a weight, leaves nothing behind, and a number of the inputs
+ * that is not finite is told by the loss. */
 static void check_divergence(const model *m) {
     nb_error err = {0};
     nb_trainer *t = new_trainer(NULL, m), *same = new_trainer(NULL, m);
@@ -407,7 +408,7 @@ static void check_parts(const model *m) {
     nb_trainer_free(t);
 }
 
-/* ---- export -------------------------------------------------------------------------------------------------------- */
+/* ---- export ------------------------------------------------------------------------------------------------------ */
 
 /* A model whose matrices have rows of whole superblocks. */
 static const nb_train_shape wide = {.vocabulary = 24,
@@ -470,7 +471,7 @@ static void check_export(nb_pool *pool, nb_train_rounding rounding) {
               nb_trainer_export_bytes(t, 1) == 256 * sizeof(float),
           "%s", err.message);
     uint32_t first;
-    nb_trainer_steps_of(t, 9, &first);
+    nb_trainer_own_of(t, 9, &first);
     nb_trainer_weights(t)[first] = INFINITY;
     CHECK(nb_trainer_export(t, 9, tokens, &err) == NB_ERR_FORMAT && test_contains(err.message, "scale 0"), "%s",
           err.message);
@@ -493,7 +494,7 @@ static void check_exports(nb_pool *pool) {
                  (nb_train_rounding){.method = NB_TRAIN_ABSMEAN, .type = NB_TYPE_Q2_0, .group = NB_TRAIN_GROUP_TENSOR});
 }
 
-/* ---- refusals ------------------------------------------------------------------------------------------------------ */
+/* ---- refusals ---------------------------------------------------------------------------------------------------- */
 
 static void refuse(const model *m, uint32_t index, nb_train_rounding r, int32_t code, const char *part) {
     nb_error err = {0};
@@ -526,8 +527,8 @@ static void check_refusals(const model *m) {
     refuse(m, 2, CHANGED(r.type = NB_TYPE_IQ4_NL), NB_ERR_UNSUPPORTED, "IQ4_NL");
     refuse(m, 2, CHANGED(r.type = 1000), NB_ERR_UNSUPPORTED, "that number");
     refuse(m, 2, CHANGED(r.type = NB_TYPE_Q4_K), NB_ERR_ARGUMENT, "whole blocks of Q4_K");
-    refuse(m, 2, CHANGED(r.group = 48), NB_ERR_ARGUMENT, "a step for 48");
-    refuse(m, 2, CHANGED(r.group = -3), NB_ERR_ARGUMENT, "a step for -3");
+    refuse(m, 2, CHANGED(r.group = 48), NB_ERR_ARGUMENT, "groups of 48");
+    refuse(m, 2, CHANGED(r.group = -3), NB_ERR_ARGUMENT, "groups of -3");
     refuse(m, 2, CHANGED(r.method = 3), NB_ERR_ARGUMENT, "no such way");
     refuse(m, 2, CHANGED(r.rate = NAN), NB_ERR_ARGUMENT, "no such way");
     refuse(m, 2, CHANGED(r.method = NB_TRAIN_ABSMEAN), NB_ERR_ARGUMENT, "ternary");
@@ -552,8 +553,8 @@ static void check_refusals(const model *m) {
     if (!t)
         return;
     uint32_t first = 7;
-    CHECK(nb_trainer_steps_of(t, m->tensors, &first) == 0 && !nb_trainer_rounded(t, m->tensors), "no such tensor");
-    CHECK(nb_trainer_rounded(t, 1) != NULL && nb_trainer_steps_of(t, 1, &first) == 0, "a norm is not rounded");
+    CHECK(nb_trainer_own_of(t, m->tensors, &first) == 0 && !nb_trainer_rounded(t, m->tensors), "no such tensor");
+    CHECK(nb_trainer_rounded(t, 1) != NULL && nb_trainer_own_of(t, 1, &first) == 0, "a norm is not rounded");
     CHECK(nb_trainer_tensor(t, 2, &tensor) == NB_OK, "tensor 2");
     nb_trainer_weights(t)[tensor.first + 65] = NAN;
     CHECK(nb_trainer_fit_steps(t, &err) == NB_ERR_FORMAT && test_contains(err.message, "row 1, column 1"), "%s",

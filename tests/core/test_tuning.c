@@ -1,5 +1,5 @@
-/* Tuning the scales of quantized models: the blocks are what was trained, the codes stay, gradients are those of the weights
- * by the chain rule (test_scales.c has PyTorch's), and the divergence from the teacher falls. */
+/* Tuning the scales of quantized models: the blocks are what was trained, the codes stay, gradients are those of the
+ * weights by the chain rule (test_scales.c has PyTorch's), and the divergence from the teacher falls. */
 #include "check.h"
 #include "random.h"
 
@@ -234,7 +234,7 @@ static void check_mix(nb_pool *pool, const uint32_t *mix) {
         nb_trainer_free(all[i]);
 }
 
-/* ---- refusals ------------------------------------------------------------------------------------------------------ */
+/* ---- refusals ---------------------------------------------------------------------------------------------------- */
 
 static void refuse(nb_train_type *list, uint32_t n, const char *part) {
     nb_error err = {0};
@@ -257,7 +257,7 @@ static void check_refusals(void) {
               nb_trainer_blocks_bytes(tuned, UINT32_MAX) == 0,
           "blocks that are not there");
     uint32_t own = 0;
-    nb_trainer_steps_of(tuned, 2, &own);
+    nb_trainer_own_of(tuned, 2, &own);
     for (uint32_t k = 0; k < 4; k++) { /* d, m, and the first whole numbers of Q2_K */
         float *scale = nb_trainer_weights(tuned) + own + k, kept = *scale;
         double loss;
