@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { inTime } from '../../web/cli/open-model.js';
 import { load, train } from '../../web/index.js';
 import { root } from '../support/builds.js';
 
@@ -116,6 +117,10 @@ test('files that would take the place of each other, or of what is no checkpoint
     writeFileSync(at('no.ckpt'), 'This is no checkpoint.');
     const wrong = nibble(...init, '--checkpoint', at('no.ckpt'), '--resume');
     assert.equal(wrong.stderr, 'nibble: the checkpoint is not one of a training by nibble\n');
+});
+
+test('a time is told in whole seconds, minutes and seconds, or hours', () => {
+    assert.deepEqual([0.2, 59.5, 119.5, 3599.5, 5400].map(inTime), ['1 s', '1 min 0 s', '2 min 0 s', '1.0 h', '1.5 h']);
 });
 
 test('SIGTERM does not end what is written while the command ends by itself', () => {

@@ -196,6 +196,18 @@ test('a new model: the distribution of its weights', async () => {
     }
 });
 
+test('the time that is left has the measurements of what is held out, too', async () => {
+    const { info, steps } = await run(small, { ...SHORT, data: text, validation: 0.5, validateEvery: 2 }),
+        tokens = info.batch * info.length;
+    for (const [i, { tokensPerSecond, secondsLeft }] of steps.entries()) {
+        const learning = ((info.steps - i - 1) * tokens) / tokensPerSecond;
+        assert.ok(
+            i === info.steps - 1 ? secondsLeft === 0 : secondsLeft > 1.1 * learning,
+            `${secondsLeft}, ${learning}`,
+        );
+    }
+});
+
 test('one thread and two, parts as they are: the same bits', async () => {
     const [one, two] = [await run(small, { ...SHORT, threads: 1 }), await run(small, { ...SHORT, threads: 2 })];
     assert.deepEqual([one.info.threads, two.info.threads], [1, 2]);

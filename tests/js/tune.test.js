@@ -103,11 +103,25 @@ test('a checkpoint goes on with the same bits, with other threads too, and with 
 
 test('the command: a file of the same size, and its last line', () => {
     writeFileSync(at('text.txt'), text);
-    const args = ['--data', at('text.txt'), '-o', at('out.gguf'), '--steps', '2', '--batch', '2', '--length', '32'],
+    const args = [
+            '--data',
+            at('text.txt'),
+            '-o',
+            at('out.gguf'),
+            '--steps',
+            '2',
+            '--batch',
+            '2',
+            '--length',
+            '32',
+            '--html',
+            at('out.html'),
+        ],
         command = [`${root}web/cli.js`, 'tune', at('q2_k.gguf'), '--teacher', at('base.gguf'), ...args],
         { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8' });
     assert.equal(status, 0, stderr);
-    assert.match(stdout, /out\.gguf: [\d,]+ parameters, 2 steps, loss [\d.]+, [\d.]+ s\n$/);
+    assert.match(stdout, /out\.gguf: [\d,]+ parameters, 2 steps, loss 0\.0*[1-9]\d\d, [\d.]+ s\n$/);
+    assert.match(readFileSync(at('out.html'), 'utf8'), /The mean divergence from the teacher, in nats/);
     assert.equal(statSync(at('out.gguf')).size, statSync(at('q2_k.gguf')).size);
 });
 

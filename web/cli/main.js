@@ -50,10 +50,13 @@ export async function main(argv) {
         }
         return interrupt.signal.aborted ? ended : 0;
     } catch (error) {
-        if (interrupt.signal.aborted) return ended;
-        const line = error instanceof Error ? error.message : String(error);
+        const isEnd = interrupt.signal.aborted,
+            line = error instanceof Error ? error.message : String(error);
+        // what could not be saved is told; other commands have nothing to lose
+        if (isEnd && (!saves || error === interrupt.signal.reason)) return ended;
         // nobody here has called a function such as load()
         write(`nibble: ${oneLine(line.replace(/^\w+\(\): /, '').replace(/\s*\n\s*/g, ' '))}\n`, process.stderr);
+        if (isEnd) return ended;
         if (!isUsage(error)) return 1;
         const [name] = argv;
         write(`Try: nibble ${Object.hasOwn(COMMANDS, name ?? '') ? `${name} ` : ''}--help\n`, process.stderr);

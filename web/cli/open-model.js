@@ -63,12 +63,11 @@ function calibrationLine(doing, { layer, layers, stage, tensor, share }, seconds
 }
 
 /** @param {number} seconds */
-export const inTime = (seconds) =>
-    seconds < 60
-        ? `${Math.ceil(seconds)} s`
-        : seconds < 3600
-          ? `${Math.floor(seconds / 60)} min ${Math.ceil(seconds % 60)} s`
-          : `${(seconds / 3600).toFixed(1)} h`;
+export function inTime(seconds) {
+    const whole = Math.ceil(seconds);
+    if (whole < 60) return `${whole} s`;
+    return whole < 3600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${(whole / 3600).toFixed(1)} h`;
+}
 
 /** Milliseconds before the first line, and between two, where nobody watches. */
 const QUIET = 5000;

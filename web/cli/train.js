@@ -7,7 +7,7 @@ import { basename, join, resolve } from 'node:path';
 import { isDebugAsked } from '../debug.js';
 import { messageOf } from '../errors.js';
 import { NibbleError, train, tune } from '../index.js';
-import { trainingPage } from '../report/train-page.js';
+import { shownLoss as shown, trainingPage } from '../report/train-page.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS } from '../train-options.js';
 import { checkOut, checkPlace, checkWritable, readInput, writeWhole } from './files.js';
 import { learnedTokenizer } from './learned-tokenizer.js';
@@ -316,17 +316,18 @@ async function* piecesOf(bytes) {
  * @param {number} steps
  */
 const stepLine = ({ step, loss, validationLoss, tokensPerSecond, secondsLeft }, steps) =>
-    `step ${step} of ${steps}, loss ${loss.toFixed(4)}${
-        validationLoss === undefined ? '' : `, of the held-out text ${validationLoss.toFixed(4)}`
+    `step ${step} of ${steps}, loss ${shown(loss)}${
+        validationLoss === undefined ? '' : `, of the held-out text ${shown(validationLoss)}`
     }, ${Math.round(tokensPerSecond).toLocaleString('en')} tokens/s${
         step === steps ? '' : `, ${inTime(secondsLeft)} left`
     }`;
 
 /** @param {Run} run @param {Record<string, any>} values */
-async function writePage({ history, training }, { output, html, force, resume }) {
+async function writePage({ history, training }, { output, html, force, resume, teacher }) {
     const page = async function* () {
         const { style } = await readReportScript();
-        yield new TextEncoder().encode(await trainingPage(basename(output), training.info, history, style));
+        const loss = teacher === undefined ? undefined : 'divergence from the teacher';
+        yield new TextEncoder().encode(await trainingPage(basename(output), training.info, history, style, loss));
     };
     await writeWhole(page(), html, force || resume, true);
 }
@@ -334,5 +335,5 @@ async function writePage({ history, training }, { output, html, force, resume })
 /** @param {ReturnType<Run['facts']> & { out: string, seconds: number }} facts */
 const told = ({ out, parameters, steps, loss, validationLoss: held, seconds }) =>
     `${oneLine(out)}: ${parameters.toLocaleString('en')} parameters, ${steps} steps${
-        loss === null ? '' : `, loss ${loss.toFixed(4)}`
-    }${held === null ? '' : `, of the held-out text ${held.toFixed(4)}`}, ${seconds.toFixed(1)} s\n`;
+        loss === null ? '' : `, loss ${shown(loss)}`
+    }${held === null ? '' : `, of the held-out text ${shown(held)}`}, ${seconds.toFixed(1)} s\n`;

@@ -29,14 +29,18 @@ svg circle { fill: var(--c1); }
 .heldout { color: var(--c1); }
 `;
 
+/** A divergence may be far smaller than a cross-entropy. @param {number} loss */
+export const shownLoss = (loss) => (Math.abs(loss) < 0.1 ? loss.toPrecision(3) : loss.toFixed(4));
+
 /**
  * @param {string} title
  * @param {import('../index.d.ts').TrainingInfo} info
  * @param {TrainStep[]} history one step or more
  * @param {string} style what tools/bundle.js makes, build/report.css
+ * @param {string} [loss] what it is
  * @returns {Promise<string>}
  */
-export async function trainingPage(title, info, history, style) {
+export async function trainingPage(title, info, history, style, loss = 'cross-entropy of a token') {
     const own = `${style}${STYLE}`,
         policy = `default-src 'none'; style-src ${await hashOf(own)}`,
         last = history[history.length - 1],
@@ -47,8 +51,11 @@ export async function trainingPage(title, info, history, style) {
         ['text', `${count(info.tokens)} tokens, ${count(info.sequences)} sequences, ${count(info.heldOut)} held out`],
         ['a step', `${info.batch} sequences of ${info.length} tokens`],
         ['steps', `${last.step} of ${info.steps}, here from ${history[0].step} on`],
-        ['loss', last.loss.toFixed(4)],
-        ['loss of the held-out text', held.at(-1)?.validationLoss?.toFixed(4) ?? 'not measured'],
+        ['loss', shownLoss(last.loss)],
+        [
+            'loss of the held-out text',
+            held.length > 0 ? shownLoss(Number(held[held.length - 1].validationLoss)) : 'not measured',
+        ],
         ['speed', `${count(Math.round(last.tokensPerSecond))} tokens per second`],
     ];
     return `<!doctype html>
@@ -63,7 +70,7 @@ export async function trainingPage(title, info, history, style) {
 <body>
 <main>
 <h1>${escaped(title)}</h1>
-<p class="lead">The mean cross-entropy of a token, in nats. The thin line is that of <b class="loss">each step</b>, the thick one its
+<p class="lead">The mean ${loss}, in nats. The thin line is that of <b class="loss">each step</b>, the thick one its
 mean over the last steps${held.length > 0 ? '; the points are of <b class="heldout">the held-out text</b>' : ''}.</p>
 <section class="figure"><div class="plot">${plot(history)}</div></section>
 <section>${table(['training', ''], rows)}</section>
@@ -79,7 +86,7 @@ mean over the last steps${held.length > 0 ? '; the points are of <b class="heldo
 function plot(history) {
     const each = thinned(history.map(({ step, loss }) => ({ x: step, y: loss }))),
         means = thinned(meansOf(history)),
-        held = history.flatMap(({ step: x, validationLoss: y }) => (y === undefined ? [] : [{ x, y }])),
+        held = thinned(history.flatMap(({ step: x, validationLoss: y }) => (y === undefined ? [] : [{ x, y }]))),
         ys = [...each, ...means, ...held].map(({ y }) => y);
     const [first, last] = [history[0].step, history[history.length - 1].step],
         xTicks = ticksOf(first, last, 8).filter((x) => Number.isInteger(x) && x >= first && x <= last),

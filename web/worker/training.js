@@ -40,6 +40,8 @@ export class Training {
     steps = 0;
     /** Seconds that a step takes; 0: unknown. */
     #each = 0;
+    /** The same of a measurement of what is held out. */
+    #validation = 0;
 
     /**
      * @param {TrainedModel} model
@@ -164,22 +166,32 @@ export class Training {
         this.steps++;
         const seconds = (performance.now() - began) / 1000;
         this.#each = this.#each ? this.#each + NEWS * (seconds - this.#each) : seconds;
-        const validates =
-            order.heldOut > 0 && (this.steps % options.validateEvery === 0 || this.steps === options.steps);
+        const isDue = order.heldOut > 0 && (this.steps % options.validateEvery === 0 || this.steps === options.steps);
         return {
             step: this.steps,
             loss: sum / counted,
             rate,
             norm,
             tokensPerSecond: this.#each > 0 ? counted / this.#each : 0,
-            secondsLeft: (options.steps - this.steps) * this.#each,
-            ...(validates && { validationLoss: this.validate() }),
+            ...(isDue && { validationLoss: this.validate() }),
+            secondsLeft: this.#secondsLeft(),
         };
+    }
+
+    #secondsLeft() {
+        const { order, options, steps } = this,
+            { validateEvery: every, batch } = options,
+            all = Math.ceil(options.steps / every), // the last step has one, too
+            left = steps === options.steps ? 0 : all - Math.floor(steps / every),
+            // forward is about a third of forward and backward
+            validation = this.#validation || (this.#each / 3) * (order.heldOut / batch);
+        return (options.steps - steps) * this.#each + (order.heldOut > 0 ? left * validation : 0);
     }
 
     /** The mean loss of what is held out. */
     validate() {
-        const { trainer, order } = this;
+        const { trainer, order } = this,
+            began = performance.now();
         let sum = 0,
             counted = 0;
         for (const [first, n] of this.#parts(order.heldOut)) {
@@ -187,6 +199,7 @@ export class Training {
             sum += part.sum;
             counted += part.counted;
         }
+        this.#validation = (performance.now() - began) / 1000;
         return sum / counted;
     }
 
