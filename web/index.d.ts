@@ -646,10 +646,10 @@ export interface ComparedMatrix {
  *
  *     const { json } = await trainTokenizer('text.txt', { vocabulary: 4096, special: ['<|endoftext|>'] });
  *
- * The source is as load() takes it: a path, a URL, a File, bytes, a stream, or an array of paths, URLs and Files, each of which is
- * a text of its own. Texts are in UTF-8; bytes that are not are learned as they are. Tokens and merges are those that the library
- * tokenizers learns from the same text (BpeTrainer, with the alphabet of ByteLevel). As there, special tokens that are written in
- * the text are text like any other.
+ * The source is as load() takes it: a path, a URL, a File, bytes, a stream, or an array of paths, URLs and Files, each
+ * of which is a text of its own. Texts are in UTF-8; bytes that are not are learned as they are. Tokens and merges are
+ * those that the library tokenizers learns from the same text (BpeTrainer, with the alphabet of ByteLevel). As there,
+ * special tokens that are written in the text are text like any other.
  */
 export function trainTokenizer(
     source: Source | readonly (string | UrlLike | FileLike)[],
@@ -667,8 +667,8 @@ export interface TokenizerOptions
     /** The regular expression that cuts a text into words: GPT-2's or Llama 3's. Default: 'gpt-2'. */
     pattern?: 'gpt-2' | 'llama-3';
     /**
-     * Take each line as a text of its own, as the library does where it reads files. Default: false: words may reach over the
-     * ends of lines, as where a text is tokenized.
+     * Take each line as a text of its own, as the library does where it reads files. Default: false: words may reach
+     * over the ends of lines, as where a text is tokenized.
      */
     lines?: boolean;
     onProgress?: (progress: TokenizerProgress) => void;
@@ -707,23 +707,25 @@ export interface TrainedTokenizer {
  *     await training.model().pipeTo(file); // a GGUF in F32
  *     await training.dispose();
  *
- * The source is as load() takes it, but no stream, as it is read twice: a GGUF of any types, which are read as F32, or a
- * folder. Or it is a NewModel, whose weights are random numbers. A model that has what the trainer lacks, such as biases, is refused by
- * name. The same source, data, options and seed give the same bits on every device, with any number of threads.
+ * The source is as load() takes it, but no stream, as it is read twice: a GGUF of any types, which are read as F32, or
+ * a folder. Or it is a NewModel, whose weights are random numbers. A model that has what the trainer lacks, such as
+ * biases, is refused by name. The same source, data, options and seed give the same bits on every device, with any
+ * number of threads.
  */
 export function train(source: Source | NewModel, options: TrainOptions): Promise<Training>;
 
 /**
- * Tunes a quantized model: the codes of its weights stay, and their scales and minima, and the norms, learn from the logits of
- * the model that it was made of. The divergence from that model falls, and the file keeps its types and its size:
+ * Tunes a quantized model: the codes of its weights stay, and their scales and minima, and the norms, learn from the
+ * logits of the model that it was made of. The divergence from that model falls, and the file keeps its types and its
+ * size:
  *
  *     const tuning = await tune('model.Q2_K.gguf', { teacher: 'model.gguf', data: text });
  *     for await (const { step, loss } of tuning) console.log(step, loss); // loss: the divergence, in nats
  *     await tuning.model().pipeTo(file);
  *
- * The source is a GGUF of Llama's family, in one file or several. Tensors of these types are tuned: Q4_0, Q4_1, Q5_0, Q5_1,
- * Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, TQ2_0, Q2_0; others stay as they are. It is a training otherwise, and goes on from
- * checkpoints in the same way.
+ * The source is a GGUF of Llama's family, in one file or several. Tensors of these types are tuned: Q4_0, Q4_1, Q5_0,
+ * Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, TQ2_0, Q2_0; others stay as they are. It is a training otherwise, and goes
+ * on from checkpoints in the same way.
  */
 export function tune(source: Source, options: TuneOptions): Promise<Training>;
 
@@ -734,9 +736,9 @@ export interface TuneOptions extends Omit<TrainOptions, 'decay'> {
 }
 
 /**
- * A model of Llama's family with random weights, which the seed decides: normally distributed with a standard deviation of
- * 0.02 (or the config's initializer_range), and those whose products are added to the residual stream with less, by the root
- * of 2 layers (Radford et al. 2019, section 2.3).
+ * A model of Llama's family with random weights, which the seed decides: normally distributed with a standard deviation
+ * of 0.02 (or the config's initializer_range), and those whose products are added to the residual stream with less, by
+ * the root of 2 layers (Radford et al. 2019, section 2.3).
  */
 export interface NewModel {
     /** What a config.json says: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads ... */
@@ -756,11 +758,13 @@ export interface TrainOptions
     /** Tokens of a sequence. Default: 256, or the model's own context if that is smaller. */
     length?: number;
     /**
-     * Sequences of a batch that are in memory at once. Default: as many as have 4096 tokens, or fewer where there is not the
-     * memory. Another number adds gradients in another order, so the last bits of the result differ.
+     * Sequences of a batch that are in memory at once. Default: as many as have 4096 tokens, or fewer where there is
+     * not the memory. Another number adds gradients in another order, so the last bits of the result differ.
      */
     part?: number;
-    /** The highest learning rate. Default: 0.001; to go on from a model that is trained already take a tenth, or less. */
+    /**
+     * The highest learning rate. Default: 0.001; to go on from a model that is trained already take a tenth, or less.
+     */
     rate?: number;
     /** The learning rate at the last step, to which it falls by half a cosine wave. Default: a tenth of the highest. */
     lastRate?: number;
@@ -774,7 +778,7 @@ export interface TrainOptions
     beta1?: number;
     /** AdamW's. Default: 0.95. */
     beta2?: number;
-    /** Decides the order of the data: any whole number, taken modulo 2^32. Default: 0. */
+    /** Decides the order of the data, and the weights of a new model: any whole number, taken modulo 2^32. Default: 0. */
     seed?: number;
     /** How much of the text, at its end, is held out, and its loss told: 0 to 0.9. Default: 0. */
     validation?: number;
@@ -794,8 +798,8 @@ export interface TrainOptions
 }
 
 /**
- * A training. Each step is computed when the loop asks for it, so checkpoint() and model() within the loop are of the step
- * that was told last. A loss that is no number any more ends the loop with an error that says at which step.
+ * A training. Each step is computed when the loop asks for it, so checkpoint() and model() within the loop are of the
+ * step that was told last. A loss that is no number any more ends the loop with an error that says at which step.
  */
 export interface Training extends AsyncIterable<TrainStep> {
     readonly info: TrainingInfo;
@@ -803,7 +807,10 @@ export interface Training extends AsyncIterable<TrainStep> {
     readonly step: number;
     /** All that another run needs to go on: some bytes, and three numbers of 4 bytes for each parameter. */
     checkpoint(): Promise<Uint8Array>;
-    /** The model as it is: a GGUF in F32, with all that the source says of its vocabulary. Of tune(): in the source's types. */
+    /**
+     * The model as it is: a GGUF in F32, with all that the source says of its vocabulary. Of tune(): in the source's
+     * types. No step is computed before it is read to its end, or cancelled.
+     */
     model(): ByteStream;
     /** Ends the worker and frees everything. */
     dispose(): Promise<void>;
@@ -829,13 +836,16 @@ export interface TrainingInfo {
 export interface TrainStep {
     /** The number of steps that are done, from 1. */
     step: number;
-    /** The mean cross-entropy of the step's tokens before it, in nats. Of tune(): the mean divergence from the teacher. */
+    /**
+     * The mean cross-entropy of the step's tokens before it, in nats. Of tune(): the mean divergence from the teacher.
+     */
     loss: number;
     /** The learning rate. */
     rate: number;
     /** The gradient's length, before it was shortened. */
     norm: number;
     tokensPerSecond: number;
+    /** Of the steps, and of the measurements of what is held out. */
     secondsLeft: number;
     /** Of what is held out, after the step; in steps that measured it. */
     validationLoss?: number;

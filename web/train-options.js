@@ -2,9 +2,10 @@
 import { LOAD_OPTIONS } from './options.js';
 
 /**
- * @typedef {Required<Pick<import('./index.d.ts').TrainOptions, 'steps' | 'batch' | 'rate' | 'decay' | 'clip' | 'beta1' | 'beta2'
- *     | 'seed' | 'validation' | 'validateEvery' | 'special'>> & Pick<import('./index.d.ts').TrainOptions, 'length' | 'part' |
- *     'lastRate' | 'warmup' | 'threads'>} CheckedTrain
+ * @typedef {import('./index.d.ts').TrainOptions} TrainOptions
+ * @typedef {Required<Pick<TrainOptions, 'steps' | 'batch' | 'rate' | 'decay' | 'clip' | 'beta1' | 'beta2' | 'seed' |
+ *     'validation' | 'validateEvery' | 'special'>> & Pick<TrainOptions, 'length' | 'part' | 'lastRate' | 'warmup' |
+ *     'threads'>} CheckedTrain
  */
 
 /** @type {import('./checks.js').Table<CheckedTrain>} */
@@ -42,8 +43,8 @@ export const TRAIN_OPTIONS = {
         max: 1 << 20,
         value: 'N',
         help:
-            'sequences of a batch that are in memory at once (default: as many as have 4096 tokens, or fewer where there ' +
-            'is not the memory). Another number adds gradients in another order, so the last bits of the result differ',
+            'sequences of a batch that are in memory at once (default: as many as have 4096 tokens, or fewer where ' +
+            'there is not the memory). Another number adds gradients in another order, so the last bits of the result differ',
     },
     rate: {
         flag: 'rate',
@@ -52,7 +53,9 @@ export const TRAIN_OPTIONS = {
         max: 1e6,
         default: 0.001,
         value: 'R',
-        help: 'the highest learning rate; to go on from a model that is trained already, a tenth or less of the default',
+        help:
+            'the highest learning rate; to go on from a model that is trained already, a tenth of the default, or ' +
+            'less',
     },
     lastRate: {
         flag: 'last-rate',
@@ -60,7 +63,9 @@ export const TRAIN_OPTIONS = {
         min: 0,
         max: 1e6,
         value: 'R',
-        help: 'the learning rate at the last step, to which it falls by half a cosine wave (default: a tenth of the highest)',
+        help:
+            'the learning rate at the last step, to which it falls by half a cosine wave (default: a tenth of the ' +
+            'highest)',
     },
     warmup: {
         flag: 'warmup',
@@ -141,7 +146,10 @@ export const TRAIN_OPTIONS = {
     threads: LOAD_OPTIONS.threads,
 };
 
-/** The options of tune(). Scales have no weight decay. @type {import('./checks.js').Table<Omit<CheckedTrain, 'decay'>>} */
+/**
+ * The options of tune(). Scales have no weight decay.
+ * @type {import('./checks.js').Table<Omit<CheckedTrain, 'decay'>>}
+ */
 export const TUNE_OPTIONS = (({ decay, ...others }) => ({
     ...others,
     steps: { ...others.steps, default: 300 },

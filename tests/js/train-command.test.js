@@ -175,7 +175,7 @@ test('a full disk: the training goes on without the checkpoint, and the one befo
     assert.match(none.stderr, /nibble: cannot write .*none\.html: the file would be larger than is allowed\n/);
     assert.match(
         none.stderr,
-        /nibble: cannot write .*none\.gguf: the file would .* \(the last good checkpoint is .*full\.ckpt, of step 3\)\n$/,
+        /nibble: cannot write .*none\.gguf: the file would .* \(the last good checkpoint .*full\.ckpt, of step 3\)\n$/,
     );
     assert.deepEqual(
         readdirSync(folder).filter((name) => /none|\.part$/.test(name)),

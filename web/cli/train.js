@@ -1,6 +1,6 @@
 /**
- * `nibble train`: a model of Llama's family learns from texts. What it has learned is a GGUF in F32. And `nibble tune`: the
- * scales of a quantized model learn from the model that it was made of.
+ * `nibble train`: a model of Llama's family learns from texts. What it has learned is a GGUF in F32. And `nibble tune`:
+ * the scales of a quantized model learn from the model that it was made of.
  */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
@@ -241,7 +241,10 @@ class Run {
         return this.saved < 0 ? '' : `; --resume goes on from step ${this.saved}`;
     }
 
-    /** A checkpoint that cannot be written does not end the run: what it has learned would be lost. @param {boolean} isLast */
+    /**
+     * A checkpoint that cannot be written does not end the run: what it has learned would be lost.
+     * @param {boolean} isLast whether nothing goes on after it
+     */
     async #save(isLast) {
         if (this.checkpoint === undefined) return;
         const bytes = await this.training.checkpoint();

@@ -1,4 +1,7 @@
-/** A training as one page, which needs no script, no network and no other file: what was trained, and a plot of its loss. */
+/**
+ * A training as one page, which needs no script, no network and no other file: what was trained, and a plot of its
+ * loss.
+ */
 import { escaped, hashOf, table } from './page.js';
 
 /** @typedef {import('../index.d.ts').TrainStep} TrainStep */
@@ -103,7 +106,9 @@ ${yTicks
             `<text x="${LEFT - 8}" y="${y(tick) + 4}" text-anchor="end">${label(tick)}</text>`,
     )
     .join('\n')}
-${xTicks.map((tick) => `<text x="${x(tick)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${label(tick)}</text>`).join('\n')}
+${xTicks
+    .map((tick) => `<text x="${x(tick)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${label(tick)}</text>`)
+    .join('\n')}
 <text x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 4}" text-anchor="middle">step</text>
 ${line('each', each)}
 ${line('mean', means)}
@@ -124,7 +129,11 @@ const scale =
     (/** @type {number} */ value) =>
         Math.round(10 * (first + ((value - low) / (high - low || 1)) * (last - first))) / 10;
 
-/** An exponential moving average, without the pull of a beginning at zero. @param {TrainStep[]} history @returns {Point[]} */
+/**
+ * An exponential moving average, without the pull of a beginning at zero.
+ * @param {TrainStep[]} history
+ * @returns {Point[]}
+ */
 function meansOf(history) {
     let sum = 0,
         weight = 0;

@@ -79,9 +79,9 @@ async function vocabularyOf(documents) {
 }
 
 /**
- * A safetensors file. Norms are 1. Matrices are random numbers of the normal distribution; those whose products are added to
- * the residual stream are smaller by the root of how many these are, which is two for each layer (Radford et al. 2019,
- * "Language Models are Unsupervised Multitask Learners", section 2.3).
+ * A safetensors file. Norms are 1. Matrices are random numbers of the normal distribution; those whose products are
+ * added to the residual stream are smaller by the root of how many these are, which is two for each layer (Radford et
+ * al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3).
  * @param {Record<string, any>} config
  * @param {Random} random
  * @returns {BlobPart[]}
@@ -137,8 +137,8 @@ function shapesOf(config) {
     const parameters = width * (1 + embeddings * vocabulary + layers * (2 + 2 * heads * head + 2 * keys + 3 * hidden));
     if (parameters > MOST)
         throw refuse(
-            `a model of these sizes has ${parameters.toLocaleString('en')} parameters, and memory has room for less than ` +
-                `${MOST.toLocaleString('en')}: take smaller ones`,
+            `a model of these sizes has ${parameters.toLocaleString('en')} parameters, and memory has room for less ` +
+                `than ${MOST.toLocaleString('en')}: take smaller ones`,
         );
     return [
         ['model.embed_tokens.weight', vocabulary, width],

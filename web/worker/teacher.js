@@ -1,6 +1,6 @@
 /**
- * The teacher of a quantized model whose scales learn: the model that was quantized, in F32. It is computed by the trainer's
- * module, too, and only forward. Its logits are in memory for one part of a batch at a time.
+ * The teacher of a quantized model whose scales learn: the model that was quantized, in F32. It is computed by the
+ * trainer's module, too, and only forward. Its logits are in memory for one part of a batch at a time.
  */
 import { NibbleError } from '../errors.js';
 import { checksum, wordsOf } from '../random.js';

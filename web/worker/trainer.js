@@ -51,7 +51,8 @@ export class Trainer {
      * @param {Shape} shape
      * @param {number} sequences at most of a call
      * @param {number} length of each
-     * @param {{ learns?: boolean, types?: Types }} [how] types: of a quantized model, whose codes stay and whose scales learn
+     * @param {{ learns?: boolean, types?: Types }} [how] types: of a quantized model, whose codes stay and whose
+     *     scales learn
      */
     open(shape, sequences, length, { learns = true, types } = {}) {
         const { core } = this;

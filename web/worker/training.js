@@ -115,7 +115,7 @@ export class Training {
                 training = new Training(model, trainer, order, { ...rest, length, part }, shape, teacher);
             if (saved) training.#resume(saved);
             journal?.(
-                `training: ${tokens.length} tokens, ${trainer.threads} threads, parts of ${part}, ready after ${time()}`,
+                `training: ${tokens.length} tokens, ${trainer.threads} threads, parts of ${part}, after ${time()}`,
             );
             return training;
         } catch (error) {
@@ -143,7 +143,11 @@ export class Training {
         };
     }
 
-    /** Sequences of the next parts of a batch. @param {number} n of all parts together @returns {[number, number][]} first, n */
+    /**
+     * Sequences of the next parts of a batch.
+     * @param {number} n of all parts together
+     * @returns {[number, number][]} first, n
+     */
     #parts(n) {
         const { part } = this.options;
         return Array.from({ length: Math.ceil(n / part) }, (_, i) => [i * part, Math.min(part, n - i * part)]);
@@ -260,10 +264,11 @@ export class Training {
  */
 function tunable(plan, trainer) {
     if (plan.some(({ type }) => trainer.tunes(type))) return plan;
+    const types = [...new Set(plan.map(({ type }) => type))].join(', ');
     throw new NibbleError(
         'NB_ERR_UNSUPPORTED',
-        `no tensor of the model has scales that can learn (its types are ${[...new Set(plan.map(({ type }) => type))].join(', ')}): ` +
-            'quantize it first (nibble quantize), or take another type',
+        `no tensor of the model has scales that can learn (its types are ${types}): quantize it first (nibble ` +
+            'quantize), or take another type',
     );
 }
 
