@@ -778,7 +778,7 @@ export interface TrainOptions
     beta1?: number;
     /** AdamW's. Default: 0.95. */
     beta2?: number;
-    /** Decides the order of the data, and the weights of a new model: any whole number, taken modulo 2^32. Default: 0. */
+    /** Decides the order of the data, and a new model's weights: any whole number, modulo 2^32. Default: 0. */
     seed?: number;
     /** How much of the text, at its end, is held out, and its loss told: 0 to 0.9. Default: 0. */
     validation?: number;
@@ -809,7 +809,7 @@ export interface Training extends AsyncIterable<TrainStep> {
     checkpoint(): Promise<Uint8Array>;
     /**
      * The model as it is: a GGUF in F32, with all that the source says of its vocabulary. Of tune(): in the source's
-     * types. No step is computed before it is read to its end, or cancelled.
+     * types. While it is read, no step is computed: read it to its end, or cancel it.
      */
     model(): ByteStream;
     /** Ends the worker and frees everything. */

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { load, quantize, train } from '../../web/index.js';
 import { checksum, logarithm, Random } from '../../web/random.js';
 import { DataOrder } from '../../web/worker/data-order.js';
@@ -361,6 +362,19 @@ test('a learning rate that diverges ends the run at a step that is told; the che
     const again = await train(small, { ...options, checkpoint: good });
     assert.equal(again.step, 0);
     await again.dispose();
+});
+
+test('a model that is not read waits in the worker, and so does what follows; cancelled, it makes way', async () => {
+    const large = newSource({ hidden_size: 128, intermediate_size: 512 }), // 8 MB
+        training = await train(large, SHORT),
+        reader = training.model().getReader();
+    assert.equal((await reader.read()).value?.length, 1 << 20);
+    const checkpoint = training.checkpoint();
+    assert.ok((await Promise.race([checkpoint, setTimeout(200, 'waits')])) === 'waits', 'it did not wait');
+    await reader.cancel();
+    assert.ok((await checkpoint) instanceof Uint8Array);
+    assert.ok((await whole(training.model())).length > 7 << 20);
+    await training.dispose();
 });
 
 test('an abort ends it at once; what is over says so', async () => {

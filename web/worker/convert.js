@@ -217,7 +217,8 @@ export class Conversion {
     async write(out) {
         const weights = this.files.filter(isWeights);
         for (let next = this.next(); ; next = this.next()) {
-            this.drain(out);
+            // what is read from no file may be a whole model
+            while (this.pass(out)) await out.ready?.();
             const { number, offset } = next;
             if (number === 0) return;
             const file = weights[number - 1],
@@ -261,21 +262,28 @@ export class Conversion {
 
     /** What is ready goes on to the engine, or to who writes it. @param {Sink} out */
     drain(out) {
+        while (this.pass(out));
+    }
+
+    /**
+     * The next part of what is ready.
+     * @param {Sink} out
+     * @returns {boolean} whether there may be more
+     */
+    pass(out) {
         const { core } = this;
-        core.borrow(4, (at) => {
-            for (;;) {
-                const n = core.count('nb_converter_take', this.converter, at);
-                if (n === 0) return;
-                const address = core.ints(at, 1)[0] >>> 0;
-                for (let done = 0; done < n; ) {
-                    const room = out.room(),
-                        some = Math.min(room.length, n - done);
-                    if (some === 0) return; // the engine has all that it wants
-                    room.set(core.bytes(address + done, some));
-                    out.commit(some);
-                    done += some;
-                }
+        return core.borrow(4, (at) => {
+            const n = core.count('nb_converter_take', this.converter, at),
+                address = core.ints(at, 1)[0] >>> 0;
+            for (let done = 0; done < n; ) {
+                const room = out.room(),
+                    some = Math.min(room.length, n - done);
+                if (some === 0) return false; // the engine has all that it wants
+                room.set(core.bytes(address + done, some));
+                out.commit(some);
+                done += some;
             }
+            return n > 0;
         });
     }
 }

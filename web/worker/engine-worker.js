@@ -230,6 +230,7 @@ function begun() {
  */
 const piecesOf = (id, job) => ({
     piece(bytes) {
+        if (job.stopped) return; // nobody reads it
         job.ahead++;
         post({ id, type: 'piece', bytes }, [/** @type {ArrayBuffer} */ (bytes.buffer)]);
     },
