@@ -117,7 +117,7 @@ static size_t whole_characters(const nb_bpe_trainer *t) {
 }
 
 /* Counts the words of the rest, but not those at its end that may still change. */
-static int32_t cut_rest(nb_bpe_trainer *t, bool is_end, nb_error *err) {
+static int32_t count_rest(nb_bpe_trainer *t, bool is_end, nb_error *err) {
     size_t at = 0, end = is_end ? t->rest_size : whole_characters(t);
     for (size_t i = 0; t->by_lines && i < end; i++) {
         if (t->rest[i] != '\n')
@@ -132,9 +132,20 @@ static int32_t cut_rest(nb_bpe_trainer *t, bool is_end, nb_error *err) {
     return NB_OK;
 }
 
+/* A second try would count some words twice. */
+static int32_t cut_rest(nb_bpe_trainer *t, bool is_end, nb_error *err) {
+    int32_t code = count_rest(t, is_end, err);
+    t->has_failed = code != NB_OK;
+    return code;
+}
+
 static int32_t check_open(const nb_bpe_trainer *t, nb_error *err) {
-    return t->has_begun ? NB_FAIL(err, NB_ERR_STATE, "this tokenizer is being trained and takes no more text or tokens")
-                        : NB_OK;
+    if (t->has_failed)
+        return NB_FAIL(err, NB_ERR_STATE,
+                       "counting the words of this text has failed before; begin with a new trainer");
+    if (t->has_begun)
+        return NB_FAIL(err, NB_ERR_STATE, "this tokenizer is being trained and takes no more text or tokens");
+    return NB_OK;
 }
 
 static int32_t keep(nb_bpe_trainer *t, const uint8_t *bytes, size_t size, nb_error *err) {

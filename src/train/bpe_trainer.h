@@ -11,6 +11,7 @@ struct nb_bpe_trainer {
     nb_isolated passes[NB_MAX_PASSES];
     nb_unicode *unicode;
     bool by_lines, has_begun;
+    bool has_failed; /* words were counted that are still in the rest */
 
     uint8_t *rest; /* [rest_size]: the end of the text so far, whose words may still change */
     size_t rest_size, rest_capacity;

@@ -198,6 +198,28 @@ static void check_memory(const bpe_case *c) {
     }
     CHECK(nth > 30, "only %u allocations", (uint32_t)nth);
 }
+
+/* A piece for which there was no memory can come again. Where counting its words failed, some are counted already. */
+static void check_retries(void) {
+    nb_error err = {0};
+    static const uint8_t text[] = "words of a text, of which some are in it twice: words of a text";
+    nb_bpe_trainer *t = nb_bpe_trainer_new(NB_SPLIT_GPT2, 0, &err);
+    if (!CHECK(t, "%s", err.message))
+        return;
+    nb_refuse_allocation(1);
+    CHECK(nb_bpe_trainer_add(t, text, sizeof text, &err) == NB_ERR_MEMORY, "%s", err.message);
+    nb_refuse_allocation(0);
+    CHECK(nb_bpe_trainer_add(t, text, sizeof text, &err) == NB_OK, "%s", err.message);
+    nb_bpe_trainer_free(t);
+    t = nb_bpe_trainer_new(NB_SPLIT_GPT2, 0, &err);
+    nb_refuse_allocation(2);
+    CHECK(nb_bpe_trainer_add(t, text, sizeof text, &err) == NB_ERR_MEMORY, "%s", err.message);
+    nb_refuse_allocation(0);
+    CHECK(nb_bpe_trainer_add(t, text, sizeof text, &err) == NB_ERR_STATE && test_contains(err.message, "new trainer"),
+          "%s", err.message);
+    CHECK(nb_bpe_trainer_begin(t, 300, 0, &err) == NB_ERR_STATE, "%s", err.message);
+    nb_bpe_trainer_free(t);
+}
 #endif
 
 /* A text of one word, in small pieces: the time may not grow with the square of its length. */
@@ -236,6 +258,9 @@ void test_bpe_trainer(void) {
     }
     CHECK(!in.is_short && in.at == size, "the file ends elsewhere");
     check_refusals();
+#ifdef NB_NATIVE
+    check_retries();
+#endif
     check_long_word();
     nb_free(texts);
     nb_free(file);
