@@ -278,10 +278,31 @@ static void check_refusals(void) {
     nb_trainer_free(tuned);
 }
 
+#ifdef NB_NATIVE
+/* Where memory ends, whichever allocation is refused. */
+static void check_memory(void) {
+    bool reached = true;
+    uint64_t nth = 0;
+    while (reached) {
+        nb_error err = {0};
+        nb_refuse_allocation(++nth);
+        nb_trainer *t = nb_trainer_new_tuned(NULL, &shape, types, TENSORS, SEQUENCES, LENGTH, &err);
+        reached = nb_refuse_allocation(0) == 0;
+        CHECK(reached ? !t && err.code == NB_ERR_MEMORY : t != NULL, "allocation %u: %d, %s", (uint32_t)nth, err.code,
+              err.message);
+        nb_trainer_free(t);
+    }
+    CHECK(nth == 6, "only %u allocations", (uint32_t)nth);
+}
+#endif
+
 void test_tuning(void) {
     nb_pool *pool = test_pool_new(3);
     for (int i = 0; i < 2; i++)
         check_mix(pool, mixes[i]);
     check_refusals();
+#ifdef NB_NATIVE
+    check_memory();
+#endif
     test_pool_free(pool);
 }
