@@ -19,7 +19,7 @@ int32_t nb_signals_check(const nb_train_signals *s, nb_signals *signals, nb_erro
                        (double)s->average, (double)s->rate);
     if (s->gradient_bits == 1 || s->gradient_bits > 8)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "gradients of %u bits; take 2 to 8, or 0 for F32", s->gradient_bits);
-    int32_t levels = (int32_t)s->input_levels, least = s->input_minima ? 0 : -((levels - 1) / 2);
+    int32_t levels = s->inputs ? (int32_t)s->input_levels : 0, least = s->input_minima ? 0 : -((levels - 1) / 2);
     *signals = (nb_signals){
         .settings = *s,
         .grid = {.least = least,

@@ -2,6 +2,7 @@
 #include "train_inputs.h"
 
 #include "../../src/base/numbers.h"
+#include "../../src/train/signals.h"
 #include "../../src/train/weight_rounding.h"
 #include "../../src/types/traits.h"
 
@@ -522,6 +523,9 @@ static void check_refusals(const model *m) {
     refuse_signals(m, (nb_train_signals){.rate = NAN}, "learn");
     refuse_signals(m, (nb_train_signals){.gradient_bits = 9}, "gradients of 9 bits");
     nb_train_rounding q4 = {.method = NB_TRAIN_LEARNED, .type = NB_TYPE_Q4_0, .rate = 1}, r;
+    nb_train_signals unused = {.input_levels = 1u << 31}; /* inputs are not rounded */
+    nb_signals checked;
+    CHECK(nb_signals_check(&unused, &checked, NULL) == NB_OK, "numbers of inputs that are not rounded are refused");
 #define CHANGED(change) ((r = q4), (change), r)
     refuse(m, 1, q4, NB_ERR_ARGUMENT, "only matrices");
     refuse(m, 2, CHANGED(r.type = NB_TYPE_IQ4_NL), NB_ERR_UNSUPPORTED, "IQ4_NL");
