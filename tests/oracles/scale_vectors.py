@@ -3,14 +3,14 @@
 
     scale_vectors.py [--output FILE]
 
-A weight is w = d s q + m z, with the whole numbers s and z of its group and its code's number q, which stay. What q, s and z
-are comes from the package gguf's dequantizers, from blocks whose other numbers are replaced by 1 or 0: so no layout of codes
-is spelled out here. Rounding to what a block holds is torch's half() and round(), backward the identity (the straight-through
-estimator, Bengio et al. 2013).
+A weight is w = d s q + m z, with the whole numbers s and z of its group and its code's number q, which stay. What q,
+s and z are comes from the package gguf's dequantizers, from blocks whose other numbers are replaced by 1 or 0: so no
+layout of codes is spelled out here. Rounding to what a block holds is torch's half() and round(), backward the
+identity (the straight-through estimator, Bengio et al. 2013).
 
-The file, little-endian; of each type: u32 type, parameters, weights, bytes of a block; the block, padded to 4 bytes; F32 its
-parameters (d, m, all s, all z), the gradient of the weights, the gradient of the parameters; F32 changed parameters, and the
-weights that they stand for after rounding.
+The file, little-endian; of each type: u32 type, parameters, weights, bytes of a block; the block, padded to 4 bytes;
+F32 its parameters (d, m, all s, all z), the gradient of the weights, the gradient of the parameters; F32 changed
+parameters, and the weights that they stand for after rounding.
 
 Needs numpy, torch and gguf (tests/oracles/requirements.txt).
 """

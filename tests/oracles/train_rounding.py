@@ -3,22 +3,23 @@
 
     train_rounding.py [--output FILE]
 
-Gradients pass each rounding straight through (Bengio et al. 2013): x + (round(x) - x).detach(). Of LSQ (Esser et al. 2020)
-this gives the step's gradient of the paper's equation 3; torch's own fake quantization with a learned scale must agree with
-it. Steps' gradients are scaled as in the paper's section 2.2.
+Gradients pass each rounding straight through (Bengio et al. 2013): x + (round(x) - x).detach(). Of LSQ (Esser et al.
+2020) this gives the step's gradient of the paper's equation 3; torch's own fake quantization with a learned scale
+must agree with it. Steps' gradients are scaled as in the paper's section 2.2.
 
-Two parts, little-endian. First matrices, one for each grid: u32 count; each: u32 method, type, levels, has_minima; i32
-group; u32 rows, columns; u32 steps; F32 steps as the type holds them [steps], minima likewise; i8 codes [rows, columns];
-u8 [rows, columns]: 1 where dw = dW, else dw = 0; F32 ds [steps], dz [steps]. What they come from is made by the generator of
-tests/core/random.h from the seed 1 + the grid's number: w = r / 4 [rows, columns], s = (1.1 + r) / (2 levels) [steps], z =
-(1 + r) / 8 [steps], if there are minima, and dW = r [rows, columns].
+Two parts, little-endian. First matrices, one for each grid: u32 count; each: u32 method, type, levels, has_minima;
+i32 group; u32 rows, columns; u32 steps; F32 steps as the type holds them [steps], minima likewise; i8 codes [rows,
+columns]; u8 [rows, columns]: 1 where dw = dW, else dw = 0; F32 ds [steps], dz [steps]. What they come from is made by
+the generator of tests/core/random.h from the seed 1 + the grid's number: w = r / 4 [rows, columns], s = (1.1 + r) /
+(2 levels) [steps], z = (1 + r) / 8 [steps], if there are minima, and dW = r [rows, columns].
 
 Then whole models, as train.py has them and with the same generator; each: u32 seed; the shape as there; F32 share,
 temperature; u32 sequences, length; i32 tokens, targets; u32 tensors; of each a rounding: u32 method, type, levels,
-has_minima; i32 group; F32 rate; u32 steps (with minima); F32 steps, by LSQ's rule, and 0.9 times that with minima; then how inputs and gradients are rounded: u32 inputs,
-input_levels, input_minima, frozen; F32 average, rate; u32 gradient_bits, seed; then F64 loss; F32 gradients of all
-tensors' weights, and of their steps; the optimizer as there; u32 n; F64 losses [n], norms [n]; F32 weights of all tensors
-after n steps, and their steps. Of gradients and weights only every THIRTEENTH number of a tensor is there.
+has_minima; i32 group; F32 rate; u32 steps (with minima); F32 steps, by LSQ's rule, and 0.9 times that with minima;
+then how inputs and gradients are rounded: u32 inputs, input_levels, input_minima, frozen; F32 average, rate; u32
+gradient_bits, seed; then F64 loss; F32 gradients of all tensors' weights, and of their steps; the optimizer as there;
+u32 n; F64 losses [n], norms [n]; F32 weights of all tensors after n steps, and their steps. Of gradients and weights
+only every THIRTEENTH number of a tensor is there.
 
 Needs numpy, torch and transformers (tests/oracles/requirements.txt).
 """
@@ -41,12 +42,13 @@ F32 = 0
 EVERY = 13
 FEW = 3  # steps where inputs are rounded, which are many more numbers
 
-# type: (name, columns of a group, groups of a superblock, least, most, the largest code of a scale, minima), GGUF's formats
+# type: (name, columns of a group, groups of a superblock, least, most, the largest code of a scale, minima), as in GGUF
 TYPES = {
     8: ("Q8_0", 32, 1, -127, 127, 0, False), 2: ("Q4_0", 32, 1, -8, 7, 0, False), 3: ("Q4_1", 32, 1, 0, 15, 0, True),
     6: ("Q5_0", 32, 1, -16, 15, 0, False), 7: ("Q5_1", 32, 1, 0, 31, 0, True), 35: ("TQ2_0", 256, 1, -1, 1, 0, False),
     42: ("Q2_0", 64, 1, -1, 2, 0, False), 10: ("Q2_K", 16, 16, 0, 3, 15, True), 11: ("Q3_K", 16, 16, -4, 3, 31, False),
-    12: ("Q4_K", 32, 8, 0, 15, 63, True), 13: ("Q5_K", 32, 8, 0, 31, 63, True), 14: ("Q6_K", 16, 16, -32, 31, 127, False),
+    12: ("Q4_K", 32, 8, 0, 15, 63, True), 13: ("Q5_K", 32, 8, 0, 31, 63, True),
+    14: ("Q6_K", 16, 16, -32, 31, 127, False),
 }
 
 
@@ -119,8 +121,8 @@ class Grid:
 
 
 def check_against_torch(grid, w, s, d):
-    """torch's own fake quantization with learned scales, for grids without minima and with F32 steps in rows. It cuts off
-    after rounding, the paper before: numbers within half a step beyond the grid's ends do not count here."""
+    """torch's own fake quantization with learned scales, for grids without minima and with F32 steps in rows. It cuts
+    off after rounding, the paper before: numbers within half a step beyond the grid's ends do not count here."""
     w, s = (x.detach().clone().requires_grad_() for x in (w, s))
     place = (w / s[:, None]).detach()
     d = torch.where((place.round() == place.round().clamp(grid.least, grid.most)) & (place != place.clamp(
@@ -190,7 +192,8 @@ class Signals(torch.nn.Module):
         low, high = x.amin().clamp(max=0), x.amax().clamp(min=0)
         if self.inputs == LEARNED and self.own is None:
             first = 0.9 * (high - low) / self.most if self.minima else 2 * x.abs().mean() / math.sqrt(self.most)
-            self.own = torch.nn.Parameter(torch.stack([first, -0.9 * low if self.minima else torch.zeros(())]).float().double())
+            low = -0.9 * low if self.minima else torch.zeros(())
+            self.own = torch.nn.Parameter(torch.stack([first, low]).float().double())
         if self.inputs == AVERAGE and self.step < self.frozen:
             keep = 0 if self.range is None else self.average
             old = (low, high) if self.range is None else self.range
@@ -216,9 +219,11 @@ class Signals(torch.nn.Module):
         if not self.bits:
             return d
         key = random_bits(random_bits(random_bits(self.seed, self.step), 0), self.id)
-        noise = (random_bits(key, np.arange(d.numel(), dtype=np.uint64)) >> np.uint64(40)).astype(np.float64) / 2**24 - 0.5
+        bits = random_bits(key, np.arange(d.numel(), dtype=np.uint64)) >> np.uint64(40)
+        noise = torch.from_numpy(bits.astype(np.float64) / 2**24 - 0.5).reshape(d.shape)
         r, k = d.abs().amax(-1, keepdim=True), 2**self.bits - 1
-        return 2 * r * ((k * (d / (2 * r.clamp(min=1e-300)) + 0.5) + torch.from_numpy(noise).reshape(d.shape)).round().clamp(0, k) / k - 0.5)
+        place = k * (d / (2 * r.clamp(min=1e-300)) + 0.5)
+        return 2 * r * ((place + noise).round().clamp(0, k) / k - 0.5)
 
     def watch(self, module):
         module.register_forward_pre_hook(lambda _, args: (self.input(args[0]),))
@@ -231,7 +236,8 @@ class Rounded(torch.nn.Module):
         self.grid = grid
         s, z = grid.rule(w.detach())
         if z is not None:
-            s, z = s * 0.9, z * 0.9  # else the least and the largest weight lie on the grid's ends, where a rounding decides
+            # else the least and the largest weight lie on the grid's ends, where a rounding decides
+            s, z = s * 0.9, z * 0.9
         self.s = torch.nn.Parameter(s.float().double(), requires_grad=grid.method == LEARNED)
         self.z = torch.nn.Parameter(z.float().double()) if z is not None else None
 
@@ -247,9 +253,9 @@ def some(tensors):
 
 
 def model(seed, steps_done, length, tied, share, temperature, rate, choose, signals, disturbed=0.0):
-    config = LlamaConfig(vocab_size=40, hidden_size=64, intermediate_size=96, num_hidden_layers=1, num_attention_heads=4,
-                         num_key_value_heads=2, head_dim=16, max_position_embeddings=128, rms_norm_eps=1e-5,
-                         rope_theta=1000.0, tie_word_embeddings=tied, attn_implementation="eager")
+    config = LlamaConfig(vocab_size=40, hidden_size=64, intermediate_size=96, num_hidden_layers=1,
+                         num_attention_heads=4, num_key_value_heads=2, head_dim=16, max_position_embeddings=128,
+                         rms_norm_eps=1e-5, rope_theta=1000.0, tie_word_embeddings=tied, attn_implementation="eager")
     random = Random(seed)
     llama = LlamaForCausalLM(config).double()
     weights = parameters(llama, tied)
@@ -335,9 +341,9 @@ def model(seed, steps_done, length, tied, share, temperature, rate, choose, sign
 
 
 def steady(seed, *settings):
-    """The model of the first seed for which no rounding is so near to a tie that it would change the result: with weights
-    that differ by 1e-7 all steps end at the same weights, to 1e-4 of their spread, of few steps to 1e-5. F32 could not
-    follow otherwise."""
+    """The model of the first seed for which no rounding is so near to a tie that it would change the result: with
+    weights that differ by 1e-7 all steps end at the same weights, to 1e-4 of their spread, of few steps to 1e-5. F32
+    could not follow otherwise."""
     while True:
         out, ends = model(seed, *settings)
         _, others = model(seed, *settings, disturbed=1e-7)
@@ -375,8 +381,8 @@ def typed(i, shape):
 
 
 def bare(i, shape):
-    """No embedding; attention by rows with 3 bits, the feed-forward block with 2 bits and minima, ternary at its end, the
-    output matrix with 8 bits."""
+    """No embedding; attention by rows with 3 bits, the feed-forward block with 2 bits and minima, ternary at its end,
+    the output matrix with 8 bits."""
     if i == 0:
         return None
     if i < 6:
@@ -400,7 +406,8 @@ def main():
     path = parser.parse_args().output
     out = struct.pack("<I", len(GRIDS)) + b"".join(matrix(i, *grid) for i, grid in enumerate(GRIDS))
     out += struct.pack("<I", 8)
-    out += steady(1, STEPS, 12, True, 0.0, 1.0, 0.1, typed, PLAIN_SIGNALS) + steady(2, STEPS, 24, False, 0.5, 2.0, 0.25, bare, PLAIN_SIGNALS)
+    out += steady(1, STEPS, 12, True, 0.0, 1.0, 0.1, typed, PLAIN_SIGNALS)
+    out += steady(2, STEPS, 24, False, 0.5, 2.0, 0.25, bare, PLAIN_SIGNALS)
     out += steady(3, FEW, 6, True, 0.0, 1.0, 0.1, none, (LEARNED, 16, 0, 0, 0.0, 0.125, 0, 0))
     out += steady(4, FEW, 6, True, 0.0, 1.0, 0.1, none, (LEARNED, 16, 1, 0, 0.0, 0.125, 0, 0))
     out += steady(5, FEW, 6, True, 0.0, 1.0, 0.1, typed, (TOKENS, 256, 0, 0, 0.0, 0.0, 0, 0))
