@@ -150,7 +150,7 @@ static int32_t whole_near(float value, float least, float most) {
 
 static bool has_nan(const float *values, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
-        if (values[i] != values[i])
+        if (isnan(values[i]))
             return true;
     return false;
 }

@@ -58,8 +58,8 @@ static bool is_beyond(const blocks *b, uint32_t parameter, float value, float gr
     const nb_scale_layout *l = b->layout;
     if (parameter < l->halves)
         return false;
-    float least = parameter < (uint32_t)l->halves + l->groups ? l->least : 0;
-    return (value >= l->most && gradient < 0) || (value <= least && gradient > 0);
+    float least = parameter < (uint32_t)l->halves + l->groups ? (float)l->least : 0;
+    return (value >= (float)l->most && gradient < 0) || (value <= least && gradient > 0);
 }
 
 static void learn_piece(void *context, uint64_t index, uint64_t count, int32_t thread) {

@@ -40,7 +40,8 @@ static void check_matrix(nb_cursor *in, nb_pool *pool, uint32_t number) {
     uint32_t rows = nb_cursor_u32(in), columns = nb_cursor_u32(in), steps = nb_cursor_u32(in), seed = 1 + number;
     nb_train_tensor tensor = {.rows = rows, .columns = columns, .decays = 1, .name = "matrix"};
     nb_weight_grid grid;
-    if (!CHECK(nb_weight_grid_of(&rounding, &tensor, &grid, &err) == NB_OK, "grid %u: %s", number, err.message))
+    if (!CHECK(nb_weight_grid_of(&rounding, &tensor, &grid, &err) == NB_OK && steps, "grid %u: %s", number,
+               err.message))
         return;
     size_t n = (size_t)rows * columns;
     nb_derivation d = {.rows = rows, .columns = columns};
@@ -101,7 +102,9 @@ static void check_fit(nb_pool *pool, nb_train_rounding rounding) {
     CHECK(nb_weight_grid_of(&rounding, &tensor, &grid, &err) == NB_OK, "%s", err.message);
     nb_derivation d = {.rows = ROWS, .columns = COLUMNS, .weights = numbers, .master = numbers + WEIGHTS};
     nb_weight_rounding(&d, &grid, 1);
-    uint32_t steps = (uint32_t)d.own >> grid.has_minima, group = WEIGHTS / steps;
+    uint32_t steps = (uint32_t)d.own >> grid.has_minima, group = WEIGHTS / NB_MAX(steps, 1);
+    if (!CHECK(steps > 0 && steps <= ROWS, "%u steps", steps))
+        return;
     double best[ROWS], errors[ROWS];
     d.own_at = numbers + 2 * WEIGHTS;
     fill(d.master, WEIGHTS, 1, 0, &seed);

@@ -183,9 +183,9 @@ static void check_gradient(nb_trainer *tuned, nb_trainer *plain, uint32_t index)
                            want);
         for (uint32_t k = 0; k < count; k++) {
             bool is_whole = k >= layout->halves, is_scale = k < (uint32_t)layout->halves + layout->groups;
-            double expected = (double)want[k] * (is_whole ? layout->most : means[k]);
-            if (is_whole && ((values[k] == layout->most && expected < 0) ||
-                             (values[k] == (is_scale ? layout->least : 0) && expected > 0)))
+            double expected = (double)want[k] * (is_whole ? (double)layout->most : means[k]);
+            if (is_whole && ((values[k] == (float)layout->most && expected < 0) ||
+                             (values[k] == (float)(is_scale ? layout->least : 0) && expected > 0)))
                 expected = 0; /* at the range's end */
             worst = NB_MAX(worst, fabs((double)d->d_own[i * count + k] - expected));
             most = NB_MAX(most, fabs(expected));
