@@ -83,12 +83,14 @@ export async function mix(source, options, port, journal) {
     const parts = new Parts(conversion, engine);
     /** @type {Rounder | undefined} */
     let rounder;
+    /** @type {(() => void) | undefined} */
+    let endThreads;
     /** @type {SideFile | undefined} */
     let side;
     try {
         await conversion.readHeaders();
         side = options.resume === undefined ? undefined : await openSideFile(options.resume, []);
-        [rounder] = await Promise.all([
+        [rounder, endThreads] = await Promise.all([
             Rounder.start(assets, engine.threads, search, port.watch),
             engine.startWorkers(assets.poolWorkerUrl, port.watch),
         ]);
@@ -97,7 +99,7 @@ export async function mix(source, options, port, journal) {
         side?.close();
         parts.free();
         rounder?.free();
-        engine.core.exports.nb_pool_stop(engine.pool);
+        endThreads?.();
     }
 }
 
